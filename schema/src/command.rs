@@ -1,0 +1,121 @@
+//! Server → agent.
+
+use crate::{Items, JobId, JobSpec, Timestamp};
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// Everything that travels on `cmd`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToAgent<'a> {
+    /// A numbered command.
+    #[serde(borrow)]
+    Command(Command<'a>),
+    /// The server has committed all reports of this stream up to and with `through`.
+    Ack {
+        /// The journal that is meant, see [`crate::Hello::stream`].
+        stream: u64,
+        /// The highest committed report number without a hole before it.
+        through: u64,
+    },
+}
+
+/// A numbered command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command<'a> {
+    /// Its place in the host's command sequence, from 1.
+    pub seq: u64,
+    /// After this instant the agent refuses it ([`crate::Refusal::Expired`]).
+    pub expires_at: Timestamp,
+    /// What to do.
+    #[serde(borrow)]
+    pub body: CommandBody<'a>,
+}
+
+/// What a command asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CommandBody<'a> {
+    /// Run a job.
+    #[serde(borrow)]
+    Run(Run<'a>),
+    /// End a job that is queued or runs.
+    Cancel {
+        /// Which.
+        job: JobId,
+    },
+    /// New credentials of one slot.
+    #[serde(borrow)]
+    ConfigUpdate(ConfigUpdate<'a>),
+}
+
+/// A job to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run<'a> {
+    /// The job; executed at most once.
+    pub job: JobId,
+    /// The host name that restic writes into snapshots (`--host`).
+    pub restic_host: &'a str,
+    /// When it must have ended, in seconds after its start; 0 = no deadline.
+    pub deadline_secs: u32,
+    /// What to run.
+    #[serde(borrow)]
+    pub spec: JobSpec<'a>,
+}
+
+/// Which credentials: `repo` for every day, `admin` for what deletes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Slot {
+    /// The everyday slot; normally may only append.
+    Repo,
+    /// May delete.
+    Admin,
+}
+
+impl Slot {
+    /// Both, everyday first.
+    pub const ALL: [Self; 2] = [Self::Repo, Self::Admin];
+
+    /// Its word in addresses, audit and additional data.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Repo => "repo",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// New credentials of one slot (`config.update`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigUpdate<'a> {
+    /// Which slot.
+    pub slot: Slot,
+    /// Grows with each change of this slot on the server; what was deleted has a revision too.
+    pub revision: u64,
+    /// Held in memory for this job only, and forgotten when it ends.
+    pub for_job: Option<JobId>,
+    /// `None`: the slot was emptied.
+    #[serde(borrow)]
+    pub credentials: Option<Credentials<'a>>,
+}
+
+/// How to reach and open a repository. Prints nothing of itself.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credentials<'a> {
+    /// restic's repository location, without user and password.
+    pub url: &'a str,
+    /// For a REST server; empty when there is none.
+    pub username: &'a str,
+    /// For a REST server; empty when there is none.
+    pub password: &'a str,
+    /// The password of the repository itself.
+    pub repo_password: &'a str,
+    /// Further environment for restic alone (S3 keys and the like): name and value.
+    #[serde(borrow)]
+    pub env: Items<'a, (&'a str, &'a str)>,
+}
+
+impl fmt::Debug for Credentials<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(…)")
+    }
+}

@@ -1,0 +1,449 @@
+//! The words of a job: kinds, specifications, outcomes, summaries.
+
+use crate::{Items, RepoId};
+use serde::{Deserialize, Serialize};
+
+/// What a job does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum JobKind {
+    /// Look whether the repository is reachable, initialised, and opens.
+    Probe,
+    /// Create the repository.
+    Init,
+    /// Back up one source group.
+    Backup,
+    /// Drop snapshots by the retention rules.
+    Forget,
+    /// Free the space of forgotten snapshots.
+    Prune,
+    /// Verify the repository.
+    Check,
+    /// Remove stale locks.
+    Unlock,
+    /// Measure the repository.
+    Stats,
+    /// List snapshots.
+    Snapshots,
+    /// List files of a snapshot.
+    Ls,
+    /// Restore files.
+    Restore,
+}
+
+impl JobKind {
+    /// All kinds in wire order.
+    pub const ALL: [Self; 11] = [
+        Self::Probe,
+        Self::Init,
+        Self::Backup,
+        Self::Forget,
+        Self::Prune,
+        Self::Check,
+        Self::Unlock,
+        Self::Stats,
+        Self::Snapshots,
+        Self::Ls,
+        Self::Restore,
+    ];
+
+    /// Its word in topics, addresses and pages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Probe => "probe",
+            Self::Init => "init",
+            Self::Backup => "backup",
+            Self::Forget => "forget",
+            Self::Prune => "prune",
+            Self::Check => "check",
+            Self::Unlock => "unlock",
+            Self::Stats => "stats",
+            Self::Snapshots => "snapshots",
+            Self::Ls => "ls",
+            Self::Restore => "restore",
+        }
+    }
+
+    /// The kind of this word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    /// Whether restic takes an exclusive lock: no other job of the repository may run beside it.
+    #[must_use]
+    pub const fn is_exclusive(self) -> bool {
+        matches!(self, Self::Forget | Self::Prune | Self::Check)
+    }
+}
+
+/// What a job is to do, in full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobSpec<'a> {
+    /// See [`JobKind::Probe`].
+    Probe,
+    /// See [`JobKind::Init`].
+    Init,
+    /// See [`JobKind::Backup`].
+    #[serde(borrow)]
+    Backup(BackupSpec<'a>),
+    /// See [`JobKind::Forget`].
+    Forget {
+        /// Each is one run of `restic forget`.
+        #[serde(borrow)]
+        groups: Items<'a, ForgetGroup<'a>>,
+        /// Only say what would be dropped.
+        dry_run: bool,
+    },
+    /// See [`JobKind::Prune`].
+    Prune {
+        /// Only say what would be freed.
+        dry_run: bool,
+    },
+    /// See [`JobKind::Check`].
+    Check {
+        /// How much of the data to read, 0 to 100 percent; 0 = structure only.
+        subset_pct: u8,
+    },
+    /// See [`JobKind::Unlock`].
+    Unlock {
+        /// Also locks that look alive.
+        all: bool,
+    },
+    /// See [`JobKind::Stats`].
+    Stats,
+    /// See [`JobKind::Snapshots`].
+    Snapshots,
+    /// See [`JobKind::Ls`].
+    Ls {
+        /// restic's snapshot id, hex.
+        snapshot: &'a str,
+        /// The folder to list.
+        path: &'a str,
+    },
+    /// See [`JobKind::Restore`].
+    #[serde(borrow)]
+    Restore(RestoreSpec<'a>),
+}
+
+impl JobSpec<'_> {
+    /// The kind of this job.
+    #[must_use]
+    pub const fn kind(&self) -> JobKind {
+        match self {
+            Self::Probe => JobKind::Probe,
+            Self::Init => JobKind::Init,
+            Self::Backup(_) => JobKind::Backup,
+            Self::Forget { .. } => JobKind::Forget,
+            Self::Prune { .. } => JobKind::Prune,
+            Self::Check { .. } => JobKind::Check,
+            Self::Unlock { .. } => JobKind::Unlock,
+            Self::Stats => JobKind::Stats,
+            Self::Snapshots => JobKind::Snapshots,
+            Self::Ls { .. } => JobKind::Ls,
+            Self::Restore(_) => JobKind::Restore,
+        }
+    }
+}
+
+/// A source group to back up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupSpec<'a> {
+    /// The group's name, and restic's tag.
+    pub group: &'a str,
+    /// Absolute paths to keep.
+    #[serde(borrow)]
+    pub includes: Items<'a, &'a str>,
+    /// restic exclude patterns.
+    #[serde(borrow)]
+    pub excludes: Items<'a, &'a str>,
+    /// A folder that holds a file of one of these names is left out (`--exclude-if-present`).
+    #[serde(borrow)]
+    pub exclude_if_present: Items<'a, &'a str>,
+    /// Stay on the file systems of the paths.
+    pub one_file_system: bool,
+    /// Paths that must be mount points, or the job fails instead of saving an empty folder.
+    #[serde(borrow)]
+    pub required_mounts: Items<'a, &'a str>,
+    /// Hooks to run before, by name from the agent's local policy.
+    #[serde(borrow)]
+    pub hooks_before: Items<'a, &'a str>,
+    /// Hooks to run after.
+    #[serde(borrow)]
+    pub hooks_after: Items<'a, &'a str>,
+    /// Only say what would be saved.
+    pub dry_run: bool,
+}
+
+/// One run of `restic forget`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgetGroup<'a> {
+    /// The group's name, and restic's tag.
+    pub group: &'a str,
+    /// What stays.
+    pub keep: Keep<'a>,
+}
+
+/// Retention: how many snapshots to keep of each sort; 0 = no rule. restic's `--keep-*`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keep<'a> {
+    /// The newest ones.
+    pub last: u16,
+    /// One an hour.
+    pub hourly: u16,
+    /// One a day.
+    pub daily: u16,
+    /// One a week.
+    pub weekly: u16,
+    /// One a month.
+    pub monthly: u16,
+    /// One a year.
+    pub yearly: u16,
+    /// All newer than this (`1y5m7d2h`); empty = no rule.
+    pub within: &'a str,
+}
+
+impl Keep<'_> {
+    /// Whether there is no rule at all: such a group is never forgotten.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.last == 0
+            && self.hourly == 0
+            && self.daily == 0
+            && self.weekly == 0
+            && self.monthly == 0
+            && self.yearly == 0
+            && self.within.is_empty()
+    }
+}
+
+/// What to restore and where to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreSpec<'a> {
+    /// restic's snapshot id, hex.
+    pub snapshot: &'a str,
+    /// Paths inside the snapshot; empty = all.
+    #[serde(borrow)]
+    pub includes: Items<'a, &'a str>,
+    /// The folder to restore into.
+    pub target: &'a str,
+    /// Only say what would be written.
+    pub dry_run: bool,
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Outcome {
+    /// All done.
+    Succeeded,
+    /// Done in part: a snapshot exists, but some files could not be read.
+    Warning,
+    /// Not done.
+    Failed,
+    /// Ended because somebody asked for it.
+    Cancelled,
+}
+
+/// Why a job failed, or why it warns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Class {
+    /// Another process holds a lock.
+    RepoLocked,
+    /// A password or a user name is wrong.
+    Auth,
+    /// There is no repository at the address.
+    RepoMissing,
+    /// The storage lets nothing be deleted.
+    AppendOnly,
+    /// The repository's server can't be reached.
+    Network,
+    /// A path to back up does not exist, or is not mounted.
+    SourceMissing,
+    /// Some files could not be read.
+    SourceUnreadable,
+    /// No space left.
+    DiskFull,
+    /// restic is not installed or can't be started.
+    ResticMissing,
+    /// The deadline passed.
+    Timeout,
+    /// Somebody ended it.
+    Cancelled,
+    /// A hook failed.
+    Hook,
+    /// The repository has errors.
+    Damaged,
+    /// There is a repository already.
+    RepoExists,
+    /// The agent's own local policy forbids it.
+    Policy,
+    /// The agent has no credentials for it.
+    NoCredentials,
+    /// The agent was restarted while it ran.
+    AgentRestarted,
+    /// None of the above: read restic's last lines.
+    Other,
+}
+
+impl Class {
+    /// All classes in wire order.
+    pub const ALL: [Self; 18] = [
+        Self::RepoLocked,
+        Self::Auth,
+        Self::RepoMissing,
+        Self::AppendOnly,
+        Self::Network,
+        Self::SourceMissing,
+        Self::SourceUnreadable,
+        Self::DiskFull,
+        Self::ResticMissing,
+        Self::Timeout,
+        Self::Cancelled,
+        Self::Hook,
+        Self::Damaged,
+        Self::RepoExists,
+        Self::Policy,
+        Self::NoCredentials,
+        Self::AgentRestarted,
+        Self::Other,
+    ];
+
+    /// Its word in the API, the view tree and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RepoLocked => "repo_locked",
+            Self::Auth => "auth",
+            Self::RepoMissing => "repo_missing",
+            Self::AppendOnly => "append_only",
+            Self::Network => "network",
+            Self::SourceMissing => "source_missing",
+            Self::SourceUnreadable => "source_unreadable",
+            Self::DiskFull => "disk_full",
+            Self::ResticMissing => "restic_missing",
+            Self::Timeout => "timeout",
+            Self::Cancelled => "cancelled",
+            Self::Hook => "hook",
+            Self::Damaged => "damaged",
+            Self::RepoExists => "repo_exists",
+            Self::Policy => "policy",
+            Self::NoCredentials => "no_credentials",
+            Self::AgentRestarted => "agent_restarted",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// What came of a job, in figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Summary<'a> {
+    /// Nothing to say beyond the outcome.
+    None,
+    /// Of a probe.
+    Probe(ProbeSummary),
+    /// Of an init.
+    Init {
+        /// The repository that was made.
+        repo: RepoId,
+    },
+    /// Of a backup.
+    #[serde(borrow)]
+    Backup(BackupSummary<'a>),
+    /// Of a forget.
+    Forget {
+        /// One for each group.
+        #[serde(borrow)]
+        groups: Items<'a, ForgetResult<'a>>,
+    },
+    /// Of a prune, in bytes.
+    Prune {
+        /// Given back to the storage.
+        freed_bytes: u64,
+        /// Written anew to get rid of unused parts.
+        repacked_bytes: u64,
+        /// Left in the repository.
+        remaining_bytes: u64,
+    },
+    /// Of a check.
+    Check {
+        /// How many errors restic counted.
+        errors: u32,
+        /// How much of the data was read, in percent.
+        subset_pct: u8,
+    },
+    /// Of an unlock.
+    Unlock {
+        /// How many locks were removed.
+        removed: u32,
+    },
+    /// Of a stats.
+    Stats {
+        /// Size in the storage.
+        total_bytes: u64,
+        /// How many blobs.
+        blobs: u64,
+    },
+    /// Of a listing; the snapshots themselves came in their own reports.
+    Snapshots {
+        /// How many.
+        count: u32,
+    },
+    /// Of a restore.
+    Restore {
+        /// Files written.
+        files: u64,
+        /// Bytes written.
+        bytes: u64,
+        /// Files left as they were.
+        skipped: u64,
+    },
+}
+
+/// What a probe found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeSummary {
+    /// The repository, when there is one and it opens.
+    pub repo: Option<RepoId>,
+    /// restic's repository format.
+    pub repo_version: Option<u8>,
+    /// Whether the storage refuses to delete; `None` = could not be told without writing.
+    pub append_only: Option<bool>,
+    /// How long the storage took to answer.
+    pub answered_ms: u32,
+}
+
+/// restic's backup summary. Sizes in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupSummary<'a> {
+    /// The snapshot, hex; empty when none was made.
+    pub snapshot: &'a str,
+    /// Files that were not there before.
+    pub files_new: u64,
+    /// Files that differ.
+    pub files_changed: u64,
+    /// Files as before.
+    pub files_unmodified: u64,
+    /// All files read or compared.
+    pub total_files: u64,
+    /// Their size.
+    pub total_bytes: u64,
+    /// New data before compression.
+    pub added_bytes: u64,
+    /// New data as stored; `None` where restic doesn't say (before 0.17).
+    pub added_packed_bytes: Option<u64>,
+    /// Files that could not be read.
+    pub errors: u32,
+}
+
+/// What one run of `restic forget` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgetResult<'a> {
+    /// The group's name.
+    pub group: &'a str,
+    /// Snapshots kept.
+    pub kept: u32,
+    /// Snapshots dropped.
+    pub removed: u32,
+    /// Why it failed, if it did.
+    pub class: Option<Class>,
+}

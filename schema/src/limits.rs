@@ -1,0 +1,20 @@
+//! Sizes that both sides hold each other to.
+
+/// The longest MQTT payload on a host's topics, sealed, in bytes. Longer content is split by who sends it.
+pub const MAX_PAYLOAD_BYTES: usize = 64 * 1024;
+/// The longest MQTT packet that either side accepts, in bytes.
+pub const MAX_PACKET_BYTES: usize = MAX_PAYLOAD_BYTES + 512;
+/// The longest message inside an envelope, in bytes.
+pub const MAX_MESSAGE_BYTES: usize = MAX_PAYLOAD_BYTES - super::envelope::OVERHEAD_BYTES;
+/// The longest job specification that a command can carry, in bytes.
+pub const MAX_SPEC_BYTES: usize = 56 * 1024;
+/// The most log text in one report, in bytes.
+pub const MAX_LOG_CHUNK_BYTES: usize = 16 * 1024;
+/// The longest single log line; a longer one is cut and marked, in bytes.
+pub const MAX_LOG_LINE_BYTES: usize = 2 * 1024;
+/// The longest host, source group or account name, in characters.
+pub const MAX_NAME_CHARS: usize = 63;
+/// The longest path, URL or other single value, in bytes.
+pub const MAX_VALUE_BYTES: usize = 4 * 1024;
+/// The most jobs an agent holds, the running one included.
+pub const MAX_HELD_JOBS: usize = 16;

@@ -1,0 +1,69 @@
+//! Agent → server, for whoever watches right now. May be lost.
+
+use crate::{Items, JobId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Everything that travels on `live`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Live<'a> {
+    /// How far a job is.
+    #[serde(borrow)]
+    Progress(Progress<'a>),
+    /// Log lines as they come; the same lines come again in a durable report.
+    Log {
+        /// Which job.
+        job: JobId,
+        /// The number of the first line, from 0.
+        first_line: u32,
+        /// The lines.
+        #[serde(borrow)]
+        lines: Items<'a, LogLine<'a>>,
+    },
+}
+
+/// How far a job is. Totals may grow while restic still scans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress<'a> {
+    /// Which job.
+    pub job: JobId,
+    /// When, by the agent's clock.
+    pub at: Timestamp,
+    /// How much is done, in thousandths, at most 1000.
+    pub permille: u16,
+    /// Files done.
+    pub files_done: u64,
+    /// Files known.
+    pub files_total: u64,
+    /// Bytes done.
+    pub bytes_done: u64,
+    /// Bytes known.
+    pub bytes_total: u64,
+    /// Files that could not be read so far.
+    pub errors: u32,
+    /// How long restic thinks it will still take, in seconds.
+    pub left_secs: Option<u32>,
+    /// The file or step of right now; may be empty.
+    pub current: &'a str,
+}
+
+/// One line of a job's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine<'a> {
+    /// Milliseconds after the job's start.
+    pub after_ms: u32,
+    /// Who wrote it.
+    pub stream: LogStream,
+    /// The text, without its line end, control characters replaced.
+    pub text: &'a str,
+}
+
+/// Who wrote a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum LogStream {
+    /// The agent.
+    Agent,
+    /// restic, or a hook, on its standard output.
+    Out,
+    /// The same on its standard error.
+    Err,
+}

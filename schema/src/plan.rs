@@ -1,0 +1,35 @@
+//! Server → agent, retained: what to do alone when the server can't be reached. Holds no secret.
+
+use crate::{Items, job::BackupSpec};
+use serde::{Deserialize, Serialize};
+
+/// Schedules and source groups of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan<'a> {
+    /// Grows with each change.
+    pub revision: u64,
+    /// The host name that restic writes into snapshots.
+    pub restic_host: &'a str,
+    /// The groups that schedules name.
+    #[serde(borrow)]
+    pub groups: Items<'a, BackupSpec<'a>>,
+    /// The schedules that are on.
+    #[serde(borrow)]
+    pub schedules: Items<'a, PlannedSchedule<'a>>,
+}
+
+/// One schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedSchedule<'a> {
+    /// Its name; with a due time it names an occurrence.
+    pub name: &'a str,
+    /// Five fields.
+    pub cron: &'a str,
+    /// IANA name.
+    pub timezone: &'a str,
+    /// The groups it runs.
+    #[serde(borrow)]
+    pub groups: Items<'a, &'a str>,
+    /// Spread over so many seconds after the due time.
+    pub jitter_secs: u32,
+}

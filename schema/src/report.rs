@@ -1,0 +1,197 @@
+//! Agent → server, durable.
+
+use crate::{Class, Items, JobId, LogLine, Outcome, Slot, Summary, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// A numbered report. It stays in the agent's journal until the server has committed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report<'a> {
+    /// The journal, see [`crate::Hello::stream`].
+    pub stream: u64,
+    /// Its place in the journal, from 1.
+    pub seq: u64,
+    /// The highest command number taken when it was written.
+    pub taken: u64,
+    /// When it was written, by the agent's clock.
+    pub at: Timestamp,
+    /// What happened.
+    #[serde(borrow)]
+    pub body: ReportBody<'a>,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReportBody<'a> {
+    /// A job was taken and will run.
+    Accepted {
+        /// Which.
+        job: JobId,
+        /// How many jobs run before it.
+        behind: u8,
+    },
+    /// A job will not run.
+    Refused {
+        /// Which.
+        job: JobId,
+        /// Why.
+        reason: Refusal,
+        /// More, in words; may be empty.
+        detail: &'a str,
+    },
+    /// restic is about to be started.
+    Started {
+        /// Which.
+        job: JobId,
+    },
+    /// A piece of a job's log.
+    Log {
+        /// Which.
+        job: JobId,
+        /// The number of its first line, from 0.
+        first_line: u32,
+        /// The lines.
+        #[serde(borrow)]
+        lines: Items<'a, LogLine<'a>>,
+    },
+    /// A job has ended.
+    #[serde(borrow)]
+    Finished(Finished<'a>),
+    /// Credentials were stored, or not.
+    ConfigApplied {
+        /// Which slot.
+        slot: Slot,
+        /// The revision it has now.
+        revision: u64,
+        /// Why it was not stored; `None` = stored.
+        refused: Option<Refusal>,
+    },
+    /// A piece of a snapshot listing.
+    Snapshots {
+        /// The listing job.
+        job: JobId,
+        /// The number of its first snapshot, from 0.
+        first: u32,
+        /// The snapshots, oldest first.
+        #[serde(borrow)]
+        snapshots: Items<'a, Snapshot<'a>>,
+    },
+    /// A command that could not be decoded was taken and dropped.
+    NotUnderstood {
+        /// Its number.
+        seq: u64,
+    },
+    /// What stood under this number was given up for want of space.
+    Dropped,
+    /// A cancel found no such job here: it has ended, or never came.
+    CancelMissed {
+        /// Which.
+        job: JobId,
+    },
+    /// Something is wrong with the agent itself.
+    Trouble {
+        /// What.
+        kind: Trouble,
+        /// More, in words.
+        detail: &'a str,
+    },
+}
+
+/// A job has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finished<'a> {
+    /// Which.
+    pub job: JobId,
+    /// How.
+    pub outcome: Outcome,
+    /// Why, when it is not plain success.
+    pub class: Option<Class>,
+    /// restic's exit code; `None` when it did not run or was killed.
+    pub exit_code: Option<i32>,
+    /// When restic was started, by the agent's clock; `None` when it was not.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Timestamp,
+    /// restic's own last words, or what the agent has to say.
+    pub message: &'a str,
+    /// How many log lines there were, sent or given up.
+    pub log_lines: u32,
+    /// The figures.
+    #[serde(borrow)]
+    pub summary: Summary<'a>,
+}
+
+/// Why an agent does not do what it was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Refusal {
+    /// It holds as many jobs as it can.
+    QueueFull,
+    /// It came too late.
+    Expired,
+    /// This job id was started before.
+    AlreadyStarted,
+    /// The local policy forbids it.
+    Policy,
+    /// This agent can't do this kind of job.
+    Unsupported,
+    /// There are no credentials for it.
+    NoCredentials,
+    /// It could not be written to the state folder.
+    StateFolder,
+}
+
+impl Refusal {
+    /// Its word in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::Expired => "expired",
+            Self::AlreadyStarted => "already_started",
+            Self::Policy => "policy",
+            Self::Unsupported => "unsupported",
+            Self::NoCredentials => "no_credentials",
+            Self::StateFolder => "state_folder",
+        }
+    }
+}
+
+/// What can be wrong with an agent itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trouble {
+    /// The journal was damaged and set aside.
+    JournalSetAside,
+    /// The state folder can't be written.
+    StateFolder,
+    /// Stored credentials can't be opened and were set aside.
+    CredentialsSetAside,
+}
+
+/// One restic snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot<'a> {
+    /// restic's id, hex, 64 characters.
+    pub id: &'a str,
+    /// When it was taken.
+    pub time: Timestamp,
+    /// The host name in it.
+    pub hostname: &'a str,
+    /// Its tags.
+    #[serde(borrow)]
+    pub tags: Items<'a, &'a str>,
+    /// Its paths.
+    #[serde(borrow)]
+    pub paths: Items<'a, &'a str>,
+    /// Files and bytes in it, where restic says (0.17 on).
+    pub size: Option<SnapshotSize>,
+}
+
+/// How large a snapshot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotSize {
+    /// Files.
+    pub files: u64,
+    /// Bytes, as restored.
+    pub bytes: u64,
+    /// What it added to the repository, as stored.
+    pub added_packed_bytes: u64,
+}
