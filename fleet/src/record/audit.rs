@@ -1,0 +1,70 @@
+use schema::{HostId, JobId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Who caused something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Actor {
+    /// A person, by account name.
+    Operator(String),
+    /// An API token, by name.
+    Token(String),
+    /// A schedule, by name.
+    Schedule(String),
+    /// The server itself (maintenance, start, command line).
+    System,
+    /// An agent, by itself or by its messages.
+    Agent,
+}
+
+impl Actor {
+    /// Its kind's word, `actor_kind` in the API.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Operator(_) | Self::Token(_) => "operator",
+            Self::Schedule(_) => "schedule",
+            Self::System => "system",
+            Self::Agent => "agent",
+        }
+    }
+
+    /// Its name, where it has one.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Operator(name) | Self::Token(name) | Self::Schedule(name) => name,
+            Self::System => "system",
+            Self::Agent => "agent",
+        }
+    }
+}
+
+/// What was acted on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AuditTarget {
+    /// The server.
+    Server,
+    /// A host, and its name at the time.
+    Host(HostId, String),
+    /// A job of a host.
+    Job(HostId, JobId),
+    /// An account of any sort, by name.
+    Account(String),
+}
+
+/// Who did what to what, when, from where. Never a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: Actor,
+    /// What: a dotted word such as `host.created`, `credentials.set`, `mqtt.refused`.
+    pub action: String,
+    /// To what.
+    pub target: AuditTarget,
+    /// From which address; empty = from the server itself.
+    pub peer: String,
+    /// More, in words.
+    pub detail: String,
+}

@@ -1,0 +1,79 @@
+use schema::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use zeroize::Zeroize;
+
+/// Text that does not print and is wiped when dropped.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// A secret of this text.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for whoever needs it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// What may be shown of a credential slot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialsFacts {
+    /// restic's repository location, without user and password.
+    pub url: String,
+    /// For a REST server.
+    pub username: String,
+    /// Whether there is a REST password.
+    pub has_password: bool,
+    /// Whether there is a repository password.
+    pub has_repo_password: bool,
+    /// Names of the extra environment.
+    pub env_names: Vec<String>,
+    /// Grows with each change.
+    pub revision: u64,
+    /// When it changed.
+    pub updated_at: Timestamp,
+    /// Who changed it.
+    pub updated_by: String,
+    /// The revision the agent says it holds (`repo` slot only).
+    pub held_revision: u64,
+}
+
+/// A change of a credential slot. An absent secret keeps the stored one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CredentialsInput {
+    /// restic's repository location; a user and password inside it are moved to their fields.
+    pub url: String,
+    /// `None` keeps, `Some("")` clears.
+    pub username: Option<String>,
+    /// `None` keeps.
+    pub password: Option<Secret>,
+    /// `None` keeps.
+    pub repo_password: Option<Secret>,
+    /// `None` keeps all, `Some` replaces all; a value of `None` keeps the stored one of that name.
+    pub env: Option<BTreeMap<String, Option<Secret>>>,
+}

@@ -1,0 +1,87 @@
+use schema::{HostId, InstallationId, Timestamp, TokenId};
+use serde::{Deserialize, Serialize};
+
+/// One machine with an agent (or waiting for one).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// Never changes.
+    pub id: HostId,
+    /// What people call it; unique, see [`schema::name::is_valid`].
+    pub name: String,
+    /// What restic writes into snapshots; set once, so that a rename does not strand them.
+    pub restic_host: String,
+    /// Free tags, each a valid name, sorted.
+    pub labels: Vec<String>,
+    /// When it was added.
+    pub created_at: Timestamp,
+    /// Who added it.
+    pub created_by: String,
+    /// When its agent was enrolled last; `None` = never.
+    pub enrolled_at: Option<Timestamp>,
+    /// What its agent said of itself.
+    pub facts: Option<HostFacts>,
+}
+
+/// What an agent says of itself at enrolment and at each hello.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostFacts {
+    /// When it said so.
+    pub at: Timestamp,
+    /// Of the agent.
+    pub agent_version: String,
+    /// Empty when restic is missing (or not known yet, at enrolment).
+    pub restic_version: String,
+    /// The system.
+    pub os: String,
+    /// The processor.
+    pub arch: String,
+    /// The machine's own name.
+    pub hostname: String,
+    /// Tells cloned disks apart.
+    pub installation: InstallationId,
+    /// Changes with each boot.
+    pub boot_id: [u8; 16],
+    /// Space left for the agent's state, in bytes.
+    pub state_free_bytes: u64,
+}
+
+/// Whether a host is connected.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// Whether it said hello and has not gone since.
+    pub online: bool,
+    /// The newest epoch it said hello with.
+    pub epoch: u64,
+    /// Since when it is online, or offline.
+    pub changed_at: Option<Timestamp>,
+    /// When anything was heard from it last.
+    pub last_seen_at: Option<Timestamp>,
+    /// Where it connected from.
+    pub peer: Option<String>,
+    /// It speaks a wire version that is not understood; cleared by a hello that is.
+    pub wire_problem: Option<WireProblem>,
+}
+
+/// A message of a wire version that is not understood.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireProblem {
+    /// The version it came in.
+    pub version: u8,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// An enrolment token that can still be seen: its secret part is not here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnrollToken {
+    /// Public part.
+    pub id: TokenId,
+    /// The host that it makes.
+    pub host: HostId,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// When, from where, and by which installation it was used.
+    pub used: Option<(Timestamp, String, InstallationId)>,
+}

@@ -1,0 +1,325 @@
+use super::{Actor, Retention};
+use schema::{Class, HostId, JobId, JobKind, Outcome, Refusal, RepoId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// One run of one kind on one host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Sorts by creation.
+    pub id: JobId,
+    /// Where.
+    pub host: HostId,
+    /// What.
+    pub what: JobWhat,
+    /// How far.
+    pub state: JobState,
+    /// Why it failed, or warns.
+    pub class: Option<Class>,
+    /// Why the agent refused it.
+    pub refusal: Option<Refusal>,
+    /// Who caused it.
+    pub actor: Actor,
+    /// When the record was written.
+    pub created_at: Timestamp,
+    /// When its command was first handed to the host's session.
+    pub sent_at: Option<Timestamp>,
+    /// When the agent took it.
+    pub accepted_at: Option<Timestamp>,
+    /// When restic was started, by the agent's clock.
+    pub started_at: Option<Timestamp>,
+    /// When it ended, by the agent's clock (the server's, when the agent never said).
+    pub finished_at: Option<Timestamp>,
+    /// When somebody asked to end it.
+    pub cancel_asked_at: Option<Timestamp>,
+    /// Its command in the outbox.
+    pub command_seq: u64,
+    /// restic's exit code.
+    pub exit_code: Option<i32>,
+    /// restic's last words, or why it never ran; in words that say what to do.
+    pub message: String,
+    /// Log lines that came, kept or not.
+    pub log_lines: u32,
+    /// The figures.
+    pub figures: JobFigures,
+}
+
+/// What a job does, with what a person wants to see of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobWhat {
+    /// Is the repository there?
+    Probe,
+    /// Make it.
+    Init,
+    /// Save one source group.
+    Backup {
+        /// Its name.
+        group: String,
+    },
+    /// Apply retention.
+    Forget {
+        /// The groups and their rules at the time.
+        groups: Vec<(String, Retention)>,
+    },
+    /// Free space.
+    Prune,
+    /// Verify.
+    Check {
+        /// Percent of the data to read.
+        subset_pct: u8,
+    },
+    /// Remove locks.
+    Unlock {
+        /// Live ones too.
+        all: bool,
+    },
+    /// Measure.
+    Stats,
+    /// List snapshots.
+    Snapshots,
+}
+
+impl JobWhat {
+    /// The kind of it.
+    #[must_use]
+    pub const fn kind(&self) -> JobKind {
+        match self {
+            Self::Probe => JobKind::Probe,
+            Self::Init => JobKind::Init,
+            Self::Backup { .. } => JobKind::Backup,
+            Self::Forget { .. } => JobKind::Forget,
+            Self::Prune => JobKind::Prune,
+            Self::Check { .. } => JobKind::Check,
+            Self::Unlock { .. } => JobKind::Unlock,
+            Self::Stats => JobKind::Stats,
+            Self::Snapshots => JobKind::Snapshots,
+        }
+    }
+}
+
+/// How far a job is. Moves only by what the agent reports, `Queued → Sent` apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum JobState {
+    /// Its command is in the outbox.
+    Queued,
+    /// The command was handed to the host's session.
+    Sent,
+    /// The agent has it.
+    Accepted,
+    /// restic runs.
+    Running,
+    /// Done.
+    Succeeded,
+    /// Done in part.
+    Warning,
+    /// Not done (refused by the agent, too).
+    Failed,
+    /// Ended on request.
+    Cancelled,
+    /// The agent said hello again and knows nothing of it.
+    Lost,
+}
+
+impl JobState {
+    /// All of them, in the order of a life.
+    pub const ALL: [Self; 9] = [
+        Self::Queued,
+        Self::Sent,
+        Self::Accepted,
+        Self::Running,
+        Self::Succeeded,
+        Self::Warning,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Lost,
+    ];
+
+    /// Its word in the API and on pages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Sent => "sent",
+            Self::Accepted => "accepted",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Warning => "warning",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Lost => "lost",
+        }
+    }
+
+    /// Whether nothing more will happen to it.
+    #[must_use]
+    pub const fn is_ended(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Warning | Self::Failed | Self::Cancelled | Self::Lost)
+    }
+}
+
+impl From<Outcome> for JobState {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Succeeded => Self::Succeeded,
+            Outcome::Warning => Self::Warning,
+            Outcome::Failed => Self::Failed,
+            Outcome::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+/// What came of a job, in figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobFigures {
+    /// Nothing.
+    #[default]
+    None,
+    /// Of a probe.
+    Probe(ProbeFigures),
+    /// Of an init.
+    Init {
+        /// The repository made.
+        repo: RepoId,
+    },
+    /// Of a backup.
+    Backup(BackupFigures),
+    /// Of a forget.
+    Forget(Vec<ForgetFigures>),
+    /// Of a prune, in bytes.
+    Prune {
+        /// Given back.
+        freed_bytes: u64,
+        /// Written anew.
+        repacked_bytes: u64,
+        /// Left.
+        remaining_bytes: u64,
+    },
+    /// Of a check.
+    Check {
+        /// Errors.
+        errors: u32,
+        /// Percent of the data read.
+        subset_pct: u8,
+    },
+    /// Of an unlock.
+    Unlock {
+        /// Locks removed.
+        removed: u32,
+    },
+    /// Of a stats.
+    Stats {
+        /// Size in the storage.
+        total_bytes: u64,
+        /// Blobs.
+        blobs: u64,
+    },
+    /// Of a listing.
+    Snapshots {
+        /// How many.
+        count: u32,
+    },
+    /// Of a restore.
+    Restore {
+        /// Files written.
+        files: u64,
+        /// Bytes written.
+        bytes: u64,
+        /// Files left as they were.
+        skipped: u64,
+    },
+}
+
+/// What a probe found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeFigures {
+    /// The repository, when it opens.
+    pub repo: Option<RepoId>,
+    /// restic's format.
+    pub repo_version: Option<u8>,
+    /// Whether the storage refuses to delete.
+    pub append_only: Option<bool>,
+    /// How long it took to answer.
+    pub answered_ms: u32,
+}
+
+/// What a backup saved. Sizes in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupFigures {
+    /// restic's snapshot id; empty when none.
+    pub snapshot: String,
+    /// Files not there before.
+    pub files_new: u64,
+    /// Files that differ.
+    pub files_changed: u64,
+    /// Files as before.
+    pub files_unmodified: u64,
+    /// All of them.
+    pub total_files: u64,
+    /// Their size.
+    pub total_bytes: u64,
+    /// New data.
+    pub added_bytes: u64,
+    /// New data as stored.
+    pub added_packed_bytes: Option<u64>,
+    /// Files that could not be read.
+    pub errors: u32,
+}
+
+/// What forget did to one group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgetFigures {
+    /// The group.
+    pub group: String,
+    /// Snapshots kept.
+    pub kept: u32,
+    /// Snapshots dropped.
+    pub removed: u32,
+    /// Why it failed.
+    pub class: Option<Class>,
+}
+
+/// How far a running job is. Lives in memory only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobProgress {
+    /// When it was heard, by the server's clock.
+    pub at: Timestamp,
+    /// Thousandths.
+    pub permille: u16,
+    /// Files done.
+    pub files_done: u64,
+    /// Files known.
+    pub files_total: u64,
+    /// Bytes done.
+    pub bytes_done: u64,
+    /// Bytes known.
+    pub bytes_total: u64,
+    /// Files not read.
+    pub errors: u32,
+    /// Bytes a second over the last seconds; `None` until there are two readings.
+    pub rate_bytes: Option<u64>,
+    /// Seconds left: restic's own figure, else from the rate.
+    pub left_secs: Option<u64>,
+    /// The file of right now.
+    pub current: String,
+    /// Rates of the past, oldest first, at most 120, for a chart: (when, bytes a second).
+    pub rates: Vec<(Timestamp, u64)>,
+}
+
+/// A stored piece of a log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogChunk {
+    /// Number of the first line.
+    pub first_line: u32,
+    /// (milliseconds after start, stream: 0 agent 1 out 2 err, text).
+    pub lines: Vec<(u32, u8, String)>,
+}
+
+/// A job's log as kept: head and tail, with the cut shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogText {
+    /// In order, with holes where lines were left out.
+    pub chunks: Vec<LogChunk>,
+    /// Lines that came in all.
+    pub total_lines: u32,
+    /// Lines left out.
+    pub left_out: u32,
+}

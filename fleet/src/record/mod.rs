@@ -1,0 +1,22 @@
+//! Stored rows, in the words of the domain. They are not wire types and not views.
+
+mod account;
+mod audit;
+mod credentials;
+mod group;
+mod host;
+mod job;
+mod repo;
+
+pub use account::{ApiToken, Operator, Role, Session, Viewer};
+pub use audit::{Actor, AuditEntry, AuditTarget};
+pub use credentials::{CredentialsFacts, CredentialsInput, Secret};
+pub use group::{Group, Retention};
+pub use host::{EnrollToken, Host, HostFacts, Presence, WireProblem};
+pub use job::{
+    BackupFigures, ForgetFigures, Job, JobFigures, JobProgress, JobState, JobWhat, LogChunk, LogText,
+    ProbeFigures,
+};
+pub use repo::{
+    CheckSeen, LockHolder, LockView, PruneSeen, RepoPoint, RepoState, SizeSeen, SnapshotRow, SnapshotsSeen,
+};

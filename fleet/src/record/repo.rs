@@ -1,0 +1,125 @@
+use schema::{JobId, RepoId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// What is known of a host's repository: the projection that pages read. Each figure has its own time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepoState {
+    /// restic's repository id.
+    pub repo: Option<RepoId>,
+    /// The stream and revision of the newest message taken, and its time.
+    pub newest: Option<(u64, u64, Timestamp)>,
+    /// Size.
+    pub size: Option<SizeSeen>,
+    /// Snapshots.
+    pub snapshots: Option<SnapshotsSeen>,
+    /// Last check.
+    pub check: Option<CheckSeen>,
+    /// Last prune.
+    pub prune: Option<PruneSeen>,
+    /// Lock.
+    pub lock: Option<LockView>,
+    /// Whether the storage refused to delete on the everyday slot, and when that was seen.
+    pub append_only: Option<(bool, Timestamp)>,
+    /// The last credentials test: job, when, whether it was well.
+    pub tested: Option<(JobId, Timestamp, bool)>,
+}
+
+/// Size in the storage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SizeSeen {
+    /// When.
+    pub at: Timestamp,
+    /// As stored.
+    pub bytes: u64,
+    /// Measured, or summed up from what backups added.
+    pub measured: bool,
+}
+
+/// Snapshots in the repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotsSeen {
+    /// When.
+    pub at: Timestamp,
+    /// How many.
+    pub count: u32,
+    /// The newest one's time.
+    pub newest_at: Option<Timestamp>,
+}
+
+/// A check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckSeen {
+    /// When it ended.
+    pub at: Timestamp,
+    /// Errors.
+    pub errors: u32,
+    /// Percent of the data read.
+    pub subset_pct: u8,
+}
+
+/// A prune.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PruneSeen {
+    /// When it ended.
+    pub at: Timestamp,
+    /// Given back.
+    pub freed_bytes: u64,
+}
+
+/// What the last look at the locks saw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockView {
+    /// When.
+    pub at: Timestamp,
+    /// `None` = no lock.
+    pub holder: Option<LockHolder>,
+}
+
+/// Who holds a lock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockHolder {
+    /// Since when.
+    pub since: Timestamp,
+    /// Keeps all others out.
+    pub exclusive: bool,
+    /// Machine.
+    pub hostname: String,
+    /// Account.
+    pub username: String,
+    /// Process.
+    pub pid: u32,
+    /// Its process is gone, or it is too old.
+    pub stale: bool,
+}
+
+/// A point of a repository's history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepoPoint {
+    /// When.
+    pub at: Timestamp,
+    /// Size.
+    pub bytes: u64,
+    /// Snapshots.
+    pub snapshots: u32,
+}
+
+/// A snapshot of the last listing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotRow {
+    /// restic's id.
+    pub id: String,
+    /// When it was taken.
+    pub time: Timestamp,
+    /// Host name in it.
+    pub hostname: String,
+    /// Tags; the first is the group.
+    pub tags: Vec<String>,
+    /// Paths.
+    pub paths: Vec<String>,
+    /// Files in it, where known.
+    pub files: Option<u64>,
+    /// Bytes in it, where known.
+    pub bytes: Option<u64>,
+    /// What it added, where known.
+    pub added_packed_bytes: Option<u64>,
+}
