@@ -55,7 +55,10 @@ impl core::error::Error for NotAToken {}
 impl<'a> Token<'a> {
     /// Reads a token; `buffer` holds what it borrows. Upper and lower case are the same.
     pub fn parse(text: &str, buffer: &'a mut [u8; MAX_TOKEN_CHARS]) -> Result<Self, NotAToken> {
-        let body = text.trim().strip_prefix(TOKEN_PREFIX).ok_or(NotAToken)?;
+        let (prefix, body) = text.trim().split_at_checked(TOKEN_PREFIX.len()).ok_or(NotAToken)?;
+        if !prefix.eq_ignore_ascii_case(TOKEN_PREFIX) {
+            return Err(NotAToken);
+        }
         let mut upper = [0; MAX_TOKEN_CHARS];
         let upper = upper.get_mut(..body.len()).ok_or(NotAToken)?;
         upper.copy_from_slice(body.as_bytes());

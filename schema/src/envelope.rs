@@ -92,6 +92,7 @@ impl core::error::Error for OpenError {}
 pub struct Sealed<'a> {
     /// Which of the host's keys sealed it.
     pub key_id: u8,
+    version: u8,
     nonce: &'a [u8],
     body: &'a [u8],
 }
@@ -108,7 +109,7 @@ impl<'a> Sealed<'a> {
             return Err(OpenError::Malformed);
         }
         let (header, body) = bytes.split_at(HEADER_BYTES);
-        Ok(Self { key_id: header[1], nonce: &header[2..], body })
+        Ok(Self { key_id: header[1], version: header[0], nonce: &header[2..], body })
     }
 
     /// Opens it into `buffer`, which must be at least as long as the envelope, and returns the message.
@@ -120,7 +121,7 @@ impl<'a> Sealed<'a> {
         let tag: &Tag = tag.try_into().map_err(|_| OpenError::Malformed)?;
         let opened = cipher(key).decrypt_inout_detached(
             nonce,
-            additional_data(self.key_id, topic).as_bytes(),
+            additional_data(self.version, self.key_id, topic).as_bytes(),
             (&mut *plain).into(),
             tag,
         );
@@ -153,7 +154,7 @@ pub fn seal_in_place<'b>(
     let made = cipher(key)
         .encrypt_inout_detached(
             &XNonce::from(nonce),
-            additional_data(key_id, topic).as_bytes(),
+            additional_data(CURRENT, key_id, topic).as_bytes(),
             message.into(),
         )
         .map_err(|_| crate::TooLong)?;
@@ -198,11 +199,11 @@ impl AdditionalData {
     }
 }
 
-fn additional_data(key_id: u8, topic: Topic) -> AdditionalData {
+fn additional_data(version: u8, key_id: u8, topic: Topic) -> AdditionalData {
     let text = topic.text();
     let text = text.as_str().as_bytes();
     let mut bytes = [0; 2 + crate::topic::MAX_TOPIC_BYTES];
-    bytes[0] = CURRENT;
+    bytes[0] = version;
     bytes[1] = key_id;
     bytes[2..2 + text.len()].copy_from_slice(text);
     AdditionalData { bytes, len: 2 + text.len() }

@@ -102,7 +102,11 @@ impl FromStr for RepoId {
 
     fn from_str(text: &str) -> Result<Self, NotAnId> {
         let mut bytes = [0; 32];
-        let written = data_encoding::HEXLOWER.decode_mut(text.as_bytes(), &mut bytes);
-        if text.len() == 64 && written == Ok(32) { Ok(Self(bytes)) } else { Err(NotAnId) }
+        // The decoder panics when the output does not fit the input's length exactly.
+        if text.len() != 2 * bytes.len() {
+            return Err(NotAnId);
+        }
+        data_encoding::HEXLOWER.decode_mut(text.as_bytes(), &mut bytes).map_err(|_| NotAnId)?;
+        Ok(Self(bytes))
     }
 }
