@@ -1,0 +1,86 @@
+use crate::{Monotonic, Record};
+use schema::{JobId, Slot};
+
+/// What the driver is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Write this down, then call [`crate::Core::handle_stored`].
+    Persist(Record),
+    /// Store (or hold in memory) the credentials of the command at hand, then call
+    /// [`crate::Core::handle_slot_stored`].
+    StoreSlot {
+        /// Which slot.
+        slot: Slot,
+        /// Its new revision.
+        revision: u64,
+        /// For this job only, in memory.
+        for_job: Option<JobId>,
+    },
+    /// Connect, with a will of this epoch.
+    Connect {
+        /// The epoch, already written down.
+        epoch: u64,
+    },
+    /// Publish the hello.
+    Hello,
+    /// Publish this report, as the journal has it.
+    Report {
+        /// Its number.
+        seq: u64,
+    },
+    /// Publish the newest progress of this job.
+    Progress {
+        /// Which job.
+        job: JobId,
+    },
+    /// Start this job.
+    Start {
+        /// Which job.
+        job: JobId,
+    },
+    /// Ask this job's processes to end.
+    Interrupt {
+        /// Which job.
+        job: JobId,
+    },
+    /// End this job's processes.
+    Kill {
+        /// Which job.
+        job: JobId,
+    },
+    /// Try whether the state folder can be written again; then call [`crate::Core::handle_store_works`] if it can.
+    RetryStore,
+    /// Publish a clean gone and disconnect.
+    Gone {
+        /// The epoch that ends.
+        epoch: u64,
+    },
+    /// All is written down: end the program.
+    Exit,
+}
+
+/// When to call [`crate::Core::handle_tick`] at the latest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wake {
+    /// When.
+    pub at: Monotonic,
+    /// What for.
+    pub reason: Reason,
+}
+
+/// What a wake-up is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The next connect.
+    Reconnect,
+    /// A job's deadline.
+    Deadline,
+    /// An interrupted job that has not ended.
+    Kill,
+    /// Progress that was held back.
+    Progress,
+    /// Reports that were not acked.
+    Resend,
+    /// A state folder that could not be written.
+    RetryStore,
+}

@@ -1,0 +1,187 @@
+use super::{Core, Link, Pending, Store};
+use crate::{
+    Body, Cause, Change, Effect, Monotonic, PROGRESS_EVERY_MS, RESEND_AFTER_MS, Reason, SEND_WINDOW, Safety,
+    Wake,
+};
+use schema::Refusal;
+
+impl Core {
+    /// The next thing to do; `None` when there is nothing until the next input.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        if let Some(Pending { record, handed_out }) = &mut self.pending {
+            return (!::core::mem::replace(handed_out, true)).then_some(Effect::Persist(*record));
+        }
+        if let Some(storing) = &mut self.storing {
+            let effect = Effect::StoreSlot {
+                slot: storing.slot,
+                revision: storing.revision,
+                for_job: storing.for_job,
+            };
+            return (!::core::mem::replace(&mut storing.handed_out, true)).then_some(effect);
+        }
+        if let Some(effect) = self.out.pop_front() {
+            return Some(effect);
+        }
+        if let Link::Up { hello_owed: hello_owed @ true, .. } = &mut self.link {
+            *hello_owed = false;
+            return Some(Effect::Hello);
+        }
+        if self.plan_record() {
+            return self.poll_effect();
+        }
+        self.plan_report().or_else(|| self.plan_progress()).or_else(|| self.plan_exit())
+    }
+
+    /// When to call [`Core::handle_tick`] again, and what for.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Wake> {
+        let mut wake: Option<Wake> = None;
+        let mut at = |at: Monotonic, reason| {
+            if wake.is_none_or(|wake| at < wake.at) {
+                wake = Some(Wake { at, reason });
+            }
+        };
+        if let Link::Down { retry_at } = self.link
+            && !self.stopping
+        {
+            at(retry_at, Reason::Reconnect);
+        }
+        if let Some(running) = self.running.filter(|running| running.ended.is_none()) {
+            match running.stop {
+                None => {
+                    if let Some(deadline) = running.deadline {
+                        at(deadline, Reason::Deadline);
+                    }
+                }
+                Some(stop) => {
+                    if let Some(kill_at) = stop.kill_at {
+                        at(kill_at, Reason::Kill);
+                    }
+                }
+            }
+            if self.is_connected() && running.progress.fresh {
+                let due =
+                    running.progress.sent_at.map_or(self.now.mono, |sent| sent.plus_ms(PROGRESS_EVERY_MS));
+                at(due, Reason::Progress);
+            }
+        }
+        if self.is_connected() && self.sent > self.saved.acked {
+            at(self.quiet_since.plus_ms(RESEND_AFTER_MS), Reason::Resend);
+        }
+        if let Store::Fails { retry_at, .. } = self.store {
+            at(retry_at, Reason::RetryStore);
+        }
+        wake
+    }
+
+    pub(super) fn is_resend_due(&self) -> bool {
+        self.is_connected()
+            && self.sent > self.saved.acked
+            && self.now.mono.ms_since(self.quiet_since) >= RESEND_AFTER_MS
+    }
+
+    /// Proposes the next record that the state asks for; false when there is none.
+    fn plan_record(&mut self) -> bool {
+        let taken = self.saved.taken;
+        let (works, has_room) = match self.store {
+            Store::Works => (true, true),
+            Store::Fails { full, .. } => (false, !full),
+        };
+        if has_room {
+            if let Some((change, body)) = self.plan_ending() {
+                self.propose(taken, change, Some(body), Safety::Kept);
+                return true;
+            }
+            if let Some(&trouble) = self.troubles.first() {
+                self.propose(taken, Change::None, Some(Body::Trouble(trouble)), Safety::Kept);
+                return true;
+            }
+        }
+        if works && self.saved.acked > self.acked_stored {
+            self.propose(taken, Change::Acked(self.saved.acked), None, Safety::Lazy);
+            return true;
+        }
+        if works
+            && !self.stopping
+            && self.running.is_none()
+            && let Some(next) = self.saved.held.first()
+        {
+            let job = next.ticket.job;
+            self.propose(taken, Change::Started(job), Some(Body::Started { job }), Safety::OnDisk);
+            return true;
+        }
+        if let Link::Down { retry_at } = self.link
+            && retry_at <= self.now.mono
+            && !self.stopping
+        {
+            self.propose(taken, Change::Epoch(self.saved.epoch + 1), None, Safety::Kept);
+            return true;
+        }
+        false
+    }
+
+    /// The end of a job that has one and whose end is not written down.
+    fn plan_ending(&mut self) -> Option<(Change, Body)> {
+        if let Some(running) = &self.running {
+            let (outcome, class) = running.ended?;
+            let stop = running.stop.map(|stop| stop.cause);
+            let cause = Cause::Ran { outcome, class, stop };
+            return Some((Change::Ended(running.job), Body::Finished { job: running.job, cause }));
+        }
+        if let Some(entry) = self.saved.held.iter().find(|entry| entry.started) {
+            let job = entry.ticket.job;
+            return Some((Change::Ended(job), Body::Finished { job, cause: Cause::Restarted }));
+        }
+        if self.look_for_expired {
+            let now = self.now.wall;
+            if let Some(entry) = self.saved.held.iter().find(|entry| entry.ticket.expires_at < now) {
+                let job = entry.ticket.job;
+                return Some((Change::Ended(job), Body::Refused { job, reason: Refusal::Expired }));
+            }
+            self.look_for_expired = false;
+        }
+        None
+    }
+
+    fn plan_report(&mut self) -> Option<Effect> {
+        let is_open = self.is_connected() && self.sent - self.saved.acked < SEND_WINDOW;
+        if !is_open || self.sent >= self.saved.last_report {
+            return None;
+        }
+        if self.sent == self.saved.acked {
+            self.quiet_since = self.now.mono;
+        }
+        self.sent += 1;
+        Some(Effect::Report { seq: self.sent })
+    }
+
+    fn plan_progress(&mut self) -> Option<Effect> {
+        let is_connected = self.is_connected();
+        let running = self.running.as_mut().filter(|running| running.ended.is_none())?;
+        let is_due =
+            running.progress.sent_at.is_none_or(|sent| self.now.mono.ms_since(sent) >= PROGRESS_EVERY_MS);
+        if !(is_connected && running.progress.fresh && is_due) {
+            return None;
+        }
+        running.progress.fresh = false;
+        running.progress.sent_at = Some(self.now.mono);
+        Some(Effect::Progress { job: running.job })
+    }
+
+    fn plan_exit(&mut self) -> Option<Effect> {
+        if !self.stopping || self.running.is_some() {
+            return None;
+        }
+        match self.link {
+            Link::Up { .. } => {
+                self.link = Link::Closed;
+                Some(Effect::Gone { epoch: self.saved.epoch })
+            }
+            Link::Exited => None,
+            Link::Down { .. } | Link::Connecting | Link::Closed => {
+                self.link = Link::Exited;
+                Some(Effect::Exit)
+            }
+        }
+    }
+}

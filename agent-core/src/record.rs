@@ -1,0 +1,134 @@
+use crate::{StopCause, Ticket};
+use schema::{Class, JobId, Outcome, Refusal, Slot, Timestamp, report::Trouble};
+use serde::{Deserialize, Serialize};
+
+/// One line of the journal: everything in it becomes true together, or not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The highest command number taken, this record included.
+    pub taken: u64,
+    /// When, by the agent's clock.
+    pub at: Timestamp,
+    /// What changes.
+    pub change: Change,
+    /// The report that goes with it, and its number.
+    pub report: Option<(u64, Body)>,
+    /// What to do when it can't be written.
+    pub safety: Safety,
+}
+
+/// What a record changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// Nothing but the numbers.
+    None,
+    /// A connect with this epoch is next.
+    Epoch(u64),
+    /// The server has committed all reports up to this one.
+    Acked(u64),
+    /// A job was accepted; the driver adds the specification.
+    Queued(Ticket),
+    /// A job was refused.
+    Refused(JobId),
+    /// A job is about to be started.
+    Started(JobId),
+    /// A job has ended.
+    Ended(JobId),
+    /// A slot has this revision now.
+    Slot {
+        /// Which.
+        slot: Slot,
+        /// The revision.
+        revision: u64,
+        /// Whether there is anything in it.
+        filled: bool,
+    },
+}
+
+/// What a report says; the driver adds the words and figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Body {
+    /// See [`schema::ReportBody::Accepted`].
+    Accepted {
+        /// Which.
+        job: JobId,
+        /// How many jobs run before it.
+        behind: u8,
+    },
+    /// See [`schema::ReportBody::Refused`].
+    Refused {
+        /// Which.
+        job: JobId,
+        /// Why.
+        reason: Refusal,
+    },
+    /// See [`schema::ReportBody::Started`].
+    Started {
+        /// Which.
+        job: JobId,
+    },
+    /// A piece of log or of a listing, which the driver has at hand.
+    Chunk {
+        /// Of which job.
+        job: JobId,
+        /// Whether it may be given up when the journal is full.
+        expendable: bool,
+    },
+    /// See [`schema::ReportBody::Finished`].
+    Finished {
+        /// Which.
+        job: JobId,
+        /// How it came to that.
+        cause: Cause,
+    },
+    /// See [`schema::ReportBody::ConfigApplied`].
+    ConfigApplied {
+        /// Which slot.
+        slot: Slot,
+        /// The revision it has now.
+        revision: u64,
+        /// Why it was not stored.
+        refused: Option<Refusal>,
+    },
+    /// See [`schema::ReportBody::NotUnderstood`].
+    NotUnderstood {
+        /// The number of the command.
+        seq: u64,
+    },
+    /// See [`schema::ReportBody::CancelMissed`].
+    CancelMissed {
+        /// Which.
+        job: JobId,
+    },
+    /// See [`schema::ReportBody::Trouble`].
+    Trouble(Trouble),
+}
+
+/// How a job came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// It ran; the driver has the details.
+    Ran {
+        /// The final outcome.
+        outcome: Outcome,
+        /// The final class.
+        class: Option<Class>,
+        /// Why the core had it ended, if it did.
+        stop: Option<StopCause>,
+    },
+    /// It was cancelled while it waited.
+    CancelledInQueue,
+    /// It ran when the agent was ended, and is gone.
+    Restarted,
+}
+
+/// What to do with a record that can't be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Safety {
+    /// It must be on disk before anything that depends on it: write, sync, or say that it failed.
+    OnDisk,
+    /// It must not be lost while the agent lives: write and sync, or keep it in memory and try again.
+    Kept,
+    /// Losing it only means doing something harmless again: write without waiting for the disk.
+    Lazy,
+}

@@ -1,0 +1,148 @@
+use crate::{Body, Change, Known, MAX_KNOWN_JOBS, Record, Ticket};
+use heapless::Vec;
+use schema::{HeldJob, HeldPhase, JobId, Slot, limits::MAX_HELD_JOBS};
+use serde::{Deserialize, Serialize};
+
+/// The most slots that are held in memory for single jobs.
+pub const MAX_HELD_SLOTS: usize = 4;
+
+/// The sum of all records: what an agent knows after a restart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saved {
+    /// Names the journal, see [`schema::Hello::stream`].
+    pub stream: u64,
+    /// The epoch of the last connect.
+    pub epoch: u64,
+    /// The highest command number taken.
+    pub taken: u64,
+    /// The highest report number acked.
+    pub acked: u64,
+    /// The highest report number written.
+    pub last_report: u64,
+    /// The jobs held, in the order in which they run.
+    pub held: Vec<HeldEntry, MAX_HELD_JOBS>,
+    /// The jobs answered, oldest first.
+    pub known: Vec<Known, MAX_KNOWN_JOBS>,
+    /// The slots, in the order of [`Slot::ALL`].
+    pub slots: [SlotState; 2],
+}
+
+/// A held job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldEntry {
+    /// What is known of it.
+    pub ticket: Ticket,
+    /// Whether it was started.
+    pub started: bool,
+}
+
+/// What is known of a credential slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotState {
+    /// Its revision; 0 = never filled.
+    pub revision: u64,
+    /// Whether there is anything in it.
+    pub filled: bool,
+}
+
+impl Saved {
+    /// A new journal.
+    #[must_use]
+    pub const fn new(stream: u64) -> Self {
+        Self {
+            stream,
+            epoch: 0,
+            taken: 0,
+            acked: 0,
+            last_report: 0,
+            held: Vec::new(),
+            known: Vec::new(),
+            slots: [SlotState { revision: 0, filled: false }; 2],
+        }
+    }
+
+    /// Adds one record. What does not fit (a record of a damaged journal) changes nothing.
+    pub fn apply(&mut self, record: &Record) {
+        self.taken = self.taken.max(record.taken);
+        if let Some((seq, _)) = record.report {
+            self.last_report = self.last_report.max(seq);
+        }
+        match record.change {
+            Change::None => {}
+            Change::Epoch(epoch) => self.epoch = self.epoch.max(epoch),
+            Change::Acked(through) => self.acked = self.acked.max(through.min(self.last_report)),
+            Change::Queued(ticket) => self.queue(ticket),
+            Change::Refused(job) => self.remember(job, record.report),
+            Change::Started(job) => {
+                if let Some(entry) = self.held.iter_mut().find(|entry| entry.ticket.job == job) {
+                    entry.started = true;
+                }
+            }
+            Change::Ended(job) => {
+                self.held.retain(|entry| entry.ticket.job != job);
+                self.remember(job, record.report);
+            }
+            Change::Slot { slot, revision, filled } => {
+                self.slots[slot as usize] = SlotState { revision, filled };
+            }
+        }
+    }
+
+    /// Whether another job can be answered without forgetting an answer that is still on its way.
+    #[must_use]
+    pub fn can_answer(&self) -> bool {
+        !self.known.is_full() || self.known.iter().any(|known| self.is_forgettable(known))
+    }
+
+    /// The job's entry among those answered.
+    #[must_use]
+    pub fn known(&self, job: JobId) -> Option<&Known> {
+        self.known.iter().find(|known| known.job == job)
+    }
+
+    /// The slot's state.
+    #[must_use]
+    pub const fn slot(&self, slot: Slot) -> SlotState {
+        self.slots[slot as usize]
+    }
+
+    /// The jobs of a hello: what is held, and what has ended and whose end is not acked.
+    pub fn hello_jobs(&self) -> impl Iterator<Item = HeldJob> + '_ {
+        let held = self.held.iter().map(|entry| HeldJob {
+            job: entry.ticket.job,
+            phase: if entry.started { HeldPhase::Running } else { HeldPhase::Queued },
+        });
+        let ended = self
+            .known
+            .iter()
+            .filter(|known| known.ended_by.is_some_and(|seq| seq > self.acked))
+            .map(|known| HeldJob { job: known.job, phase: HeldPhase::Finished });
+        held.chain(ended)
+    }
+
+    fn queue(&mut self, ticket: Ticket) {
+        let waiting = self.held.iter().position(|entry| !entry.started && !entry.ticket.urgent);
+        let at = if ticket.urgent { waiting } else { None }.unwrap_or(self.held.len());
+        if self.held.insert(at, HeldEntry { ticket, started: false }).is_ok() {
+            self.remember(ticket.job, None);
+        }
+    }
+
+    fn remember(&mut self, job: JobId, ending: Option<(u64, Body)>) {
+        let ended_by = ending.map(|(seq, _)| seq);
+        if let Some(known) = self.known.iter_mut().find(|known| known.job == job) {
+            known.ended_by = ended_by.or(known.ended_by);
+            return;
+        }
+        if self.known.is_full() {
+            let Some(oldest) = self.known.iter().position(|known| self.is_forgettable(known)) else { return };
+            self.known.remove(oldest);
+        }
+        // There is room now.
+        let _ = self.known.push(Known { job, ended_by });
+    }
+
+    fn is_forgettable(&self, known: &Known) -> bool {
+        known.ended_by.is_some_and(|seq| seq <= self.acked)
+    }
+}
