@@ -1,0 +1,132 @@
+//! The command line.
+
+use crate::config::Layer;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// The Holdfast server: MQTT broker, pages and API of a fleet of restic backups.
+#[derive(Debug, Parser)]
+#[command(name = "holdfast-server", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server
+    Serve(Serve),
+    /// Run a server, an agent and a first backup here, to look at
+    Demo(Demo),
+    /// Accounts and tokens, also while the server runs
+    Admin {
+        /// What to do
+        #[command(subcommand)]
+        command: Admin,
+    },
+    /// Check the configuration and the data file; the server must not run
+    Check(Settings),
+    /// Print the version
+    Version,
+}
+
+/// Where the settings come from.
+#[derive(Debug, Args)]
+pub struct Settings {
+    /// Settings file (TOML); its keys are the long options, with _ for -
+    #[arg(long, value_name = "FILE", env = "HOLDFAST_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The settings of the command line
+    #[command(flatten)]
+    pub flags: Layer,
+}
+
+/// Options of `serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Settings
+    #[command(flatten)]
+    pub settings: Settings,
+    /// Print the settings in force and where each comes from, and end
+    #[arg(long)]
+    pub print_config: bool,
+}
+
+/// Options of `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Check the result and end, instead of staying up
+    #[arg(long)]
+    pub once: bool,
+    /// Where the demo keeps everything
+    #[arg(long, value_name = "DIR", default_value = "demo-data")]
+    pub data_dir: PathBuf,
+    /// What to back up; may be given more than once [default: this folder, without the demo's own data]
+    #[arg(long, value_name = "PATH")]
+    pub source: Vec<PathBuf>,
+    /// Port of the pages on 127.0.0.1 [default: 8080, or the next free one]
+    #[arg(long, value_name = "PORT")]
+    pub http_port: Option<u16>,
+    /// Port for the agent on 127.0.0.1, MQTT over TLS [default: 8883, or the next free one]
+    #[arg(long, value_name = "PORT")]
+    pub mqtt_port: Option<u16>,
+    /// Port for MQTT tools on 127.0.0.1 [default: 1883, or the next free one]
+    #[arg(long, value_name = "PORT")]
+    pub mqtt_plain_port: Option<u16>,
+    /// The agent program [default: holdfast-agent beside this program]
+    #[arg(long, value_name = "FILE")]
+    pub agent: Option<PathBuf>,
+    /// The restic program [default: found in PATH]
+    #[arg(long, value_name = "FILE")]
+    pub restic: Option<PathBuf>,
+}
+
+/// What to do with accounts.
+#[derive(Debug, Subcommand)]
+pub enum Admin {
+    /// Make an API token and print it; it is shown this once
+    Token {
+        /// The server's data folder
+        #[arg(long, value_name = "DIR", env = "HOLDFAST_DATA_DIR")]
+        data_dir: PathBuf,
+        /// What it is for
+        #[arg(long)]
+        name: String,
+        /// What it may do
+        #[arg(long, value_enum, default_value_t = RoleWord::Operator)]
+        role: RoleWord,
+    },
+    /// Give an account a new random password and print it; its browsers are signed out
+    ResetPassword {
+        /// The server's data folder
+        #[arg(long, value_name = "DIR", env = "HOLDFAST_DATA_DIR")]
+        data_dir: PathBuf,
+        /// Which account
+        name: String,
+    },
+}
+
+/// A role on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum RoleWord {
+    /// Everything, accounts too
+    Admin,
+    /// Look, and act on hosts
+    Operator,
+    /// Look
+    Viewer,
+}
+
+impl RoleWord {
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Operator => "operator",
+            Self::Viewer => "viewer",
+        }
+    }
+}

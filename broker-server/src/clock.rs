@@ -1,0 +1,20 @@
+//! The one place where this program reads the clock and draws random bytes.
+
+use schema::Timestamp;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Now, by the wall clock; 0 before 1970.
+#[expect(clippy::disallowed_methods, reason = "the driver's clock: everything else takes `now` as an argument")]
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Fills `buffer` from the system's random source.
+///
+/// # Panics
+/// When the system has none: nothing secret could be made then.
+#[expect(clippy::expect_used, reason = "without a random source no key, token or nonce may be made")]
+pub fn random(buffer: &mut [u8]) {
+    getrandom::fill(buffer).expect("the system has no random source");
+}

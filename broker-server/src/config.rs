@@ -1,0 +1,409 @@
+//! Settings: flag, then `HOLDFAST_…` variable, then TOML file, then default; and where each came from.
+
+use serde::Deserialize;
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+/// What is in force.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the data file, the master key and the certificates live.
+    pub data_dir: Setting<PathBuf>,
+    /// Where pages and API are served.
+    pub http: Setting<SocketAddr>,
+    /// Where agents connect, with TLS.
+    pub mqtt: Setting<SocketAddr>,
+    /// Where MQTT tools connect without TLS; loopback. `None` = nowhere.
+    pub mqtt_plain: Setting<Option<SocketAddr>>,
+    /// What agents dial, `host:port`; written into enrolment tokens.
+    pub mqtt_public: Setting<String>,
+    /// What browsers open, without a slash at the end; written into links.
+    pub public_url: Setting<String>,
+    /// Further names and addresses for the server's certificate.
+    pub tls_names: Setting<Vec<String>>,
+    /// A certificate chain (PEM) of the operator's own, with its key, instead of one of the server's authority.
+    pub tls_certificate: Setting<Option<PathBuf>>,
+    /// The key of that.
+    pub tls_key: Setting<Option<PathBuf>>,
+    /// How many MQTT connections at once.
+    pub max_connections: Setting<usize>,
+    /// How logs look.
+    pub log: Setting<LogFormat>,
+}
+
+/// A value, and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting<T> {
+    /// The value.
+    pub value: T,
+    /// Its source.
+    pub source: Source,
+}
+
+/// Where a setting came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The command line.
+    Flag,
+    /// A variable of the environment.
+    Environment,
+    /// The configuration file.
+    File,
+    /// Nobody said otherwise.
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Flag => "flag",
+            Self::Environment => "environment",
+            Self::File => "file",
+            Self::Default => "default",
+        })
+    }
+}
+
+/// How logs look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// One layer of settings, all optional: what flags, the environment and the file give alike.
+#[derive(Clone, Debug, Default, Deserialize, clap::Args)]
+#[serde(deny_unknown_fields, default)]
+pub struct Layer {
+    /// Folder of the data file, the master key and the certificates
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Address of pages and API [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub http: Option<SocketAddr>,
+    /// Address for agents, MQTT over TLS [default: 0.0.0.0:8883]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub mqtt: Option<SocketAddr>,
+    /// Loopback address for MQTT tools, without TLS; "off" for none [default: 127.0.0.1:1883]
+    #[arg(long, value_name = "ADDR:PORT|off")]
+    pub mqtt_plain: Option<String>,
+    /// What agents dial: host:port [default: this machine's name and the port of --mqtt]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub mqtt_public: Option<String>,
+    /// What browsers open [default: http:// and the address of --http]
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<String>,
+    /// Further names or addresses for the server's certificate; may be given more than once
+    #[arg(long = "tls-name", value_name = "NAME")]
+    pub tls_names: Option<Vec<String>>,
+    /// Certificate chain (PEM) of your own, instead of one of the server's authority
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_certificate: Option<PathBuf>,
+    /// Private key (PEM) of that certificate
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
+    /// MQTT connections at once, at most [default: 12000]
+    #[arg(long, value_name = "N")]
+    pub max_connections: Option<usize>,
+    /// How logs look [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log: Option<LogFormat>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("cannot read {}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("{} is not a valid configuration", path.display())]
+    Malformed {
+        /// Which.
+        path: PathBuf,
+        /// Where and why.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// A setting makes no sense.
+    #[error("{name} = {value:?} ({from}): {problem}")]
+    Invalid {
+        /// Which setting.
+        name: &'static str,
+        /// What was given.
+        value: String,
+        /// Where it came from.
+        from: Source,
+        /// Why not.
+        problem: &'static str,
+    },
+    /// One that must be given is not.
+    #[error("--data-dir is missing: name the folder that holds the server's data")]
+    NoDataDir,
+}
+
+impl Layer {
+    /// Reads a configuration file.
+    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        toml::from_str(&text)
+            .map_err(|source| ConfigError::Malformed { path: path.to_owned(), source: Box::new(source) })
+    }
+
+    /// Reads the `HOLDFAST_…` variables, which `get` looks up.
+    pub fn from_environment(get: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        fn parsed<T: std::str::FromStr>(
+            name: &'static str,
+            value: Option<String>,
+            problem: &'static str,
+        ) -> Result<Option<T>, ConfigError> {
+            let Some(value) = value else { return Ok(None) };
+            match value.parse() {
+                Ok(parsed) => Ok(Some(parsed)),
+                Err(_) => Err(ConfigError::Invalid { name, value, from: Source::Environment, problem }),
+            }
+        }
+        const ADDRESS: &str = "must be an address and a port, such as 127.0.0.1:8080";
+        let log = match get("HOLDFAST_LOG") {
+            None => None,
+            Some(value) => match <LogFormat as clap::ValueEnum>::from_str(&value, true) {
+                Ok(format) => Some(format),
+                Err(_) => {
+                    return Err(ConfigError::Invalid {
+                        name: "HOLDFAST_LOG",
+                        value,
+                        from: Source::Environment,
+                        problem: "must be text or json",
+                    });
+                }
+            },
+        };
+        Ok(Self {
+            data_dir: get("HOLDFAST_DATA_DIR").map(PathBuf::from),
+            http: parsed("HOLDFAST_HTTP", get("HOLDFAST_HTTP"), ADDRESS)?,
+            mqtt: parsed("HOLDFAST_MQTT", get("HOLDFAST_MQTT"), ADDRESS)?,
+            mqtt_plain: get("HOLDFAST_MQTT_PLAIN"),
+            mqtt_public: get("HOLDFAST_MQTT_PUBLIC"),
+            public_url: get("HOLDFAST_PUBLIC_URL"),
+            tls_names: get("HOLDFAST_TLS_NAMES")
+                .map(|names| names.split(',').map(|name| name.trim().to_owned()).collect()),
+            tls_certificate: get("HOLDFAST_TLS_CERTIFICATE").map(PathBuf::from),
+            tls_key: get("HOLDFAST_TLS_KEY").map(PathBuf::from),
+            max_connections: parsed(
+                "HOLDFAST_MAX_CONNECTIONS",
+                get("HOLDFAST_MAX_CONNECTIONS"),
+                "must be a whole number",
+            )?,
+            log,
+        })
+    }
+}
+
+/// The layers, strongest first.
+#[derive(Clone, Debug, Default)]
+pub struct Layers {
+    /// The command line.
+    pub flags: Layer,
+    /// The environment.
+    pub environment: Layer,
+    /// The configuration file.
+    pub file: Layer,
+    /// This machine's name, for defaults.
+    pub hostname: String,
+}
+
+impl Layers {
+    /// What is in force.
+    pub fn resolve(&self) -> Result<Config, ConfigError> {
+        let http = self.pick(|layer| layer.http, || local(8080));
+        let mqtt = self.pick(|layer| layer.mqtt, || SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8883)));
+        let plain = self.pick(|layer| layer.mqtt_plain.clone(), || "127.0.0.1:1883".to_owned());
+        let dialled = if mqtt.value.ip().is_unspecified() && !self.hostname.is_empty() {
+            format!("{}:{}", self.hostname, mqtt.value.port())
+        } else {
+            mqtt.value.to_string()
+        };
+        let data_dir = self.pick_optional(|layer| layer.data_dir.clone());
+        let config = Config {
+            data_dir: Setting { value: data_dir.value.ok_or(ConfigError::NoDataDir)?, source: data_dir.source },
+            mqtt_plain: Setting { value: plain_address(&plain)?, source: plain.source },
+            mqtt_public: self.pick(|layer| layer.mqtt_public.clone(), || dialled),
+            public_url: self.pick(
+                |layer| layer.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
+                || format!("http://{}", reachable(http.value)),
+            ),
+            tls_names: self.pick(|layer| layer.tls_names.clone(), Vec::new),
+            tls_certificate: self.pick_optional(|layer| layer.tls_certificate.clone()),
+            tls_key: self.pick_optional(|layer| layer.tls_key.clone()),
+            max_connections: self.pick(|layer| layer.max_connections, || 12_000),
+            log: self.pick(|layer| layer.log, || LogFormat::Text),
+            http,
+            mqtt,
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    fn pick_optional<T>(&self, of: impl Fn(&Layer) -> Option<T>) -> Setting<Option<T>> {
+        let layers =
+            [(&self.flags, Source::Flag), (&self.environment, Source::Environment), (&self.file, Source::File)];
+        for (layer, source) in layers {
+            if let Some(value) = of(layer) {
+                return Setting { value: Some(value), source };
+            }
+        }
+        Setting { value: None, source: Source::Default }
+    }
+
+    fn pick<T>(&self, of: impl Fn(&Layer) -> Option<T>, default: impl FnOnce() -> T) -> Setting<T> {
+        let picked = self.pick_optional(of);
+        Setting { value: picked.value.unwrap_or_else(default), source: picked.source }
+    }
+}
+
+impl Config {
+    fn check(&self) -> Result<(), ConfigError> {
+        let invalid = |name, value: &str, from: &Source, problem| {
+            Err(ConfigError::Invalid { name, value: value.to_owned(), from: from.clone(), problem })
+        };
+        let public = &self.mqtt_public;
+        let port = public.value.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+        if port.and_then(|(_, port)| port.parse::<u16>().ok()).is_none() {
+            return invalid("mqtt-public", &public.value, &public.source, "must be host:port");
+        }
+        let url = &self.public_url;
+        if !(url.value.starts_with("http://") || url.value.starts_with("https://")) {
+            return invalid("public-url", &url.value, &url.source, "must begin with http:// or https://");
+        }
+        if self.tls_certificate.value.is_some() != self.tls_key.value.is_some() {
+            return invalid("tls-certificate", "", &self.tls_certificate.source, "goes together with tls-key");
+        }
+        if self.max_connections.value == 0 {
+            return invalid("max-connections", "0", &self.max_connections.source, "must be at least 1");
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = |name: &str, value: String, source: &Source| writeln!(f, "{name:<16} {value:<32} {source}");
+        let path = |path: &Option<PathBuf>| path.as_ref().map_or("none".to_owned(), |p| p.display().to_string());
+        line("data-dir", self.data_dir.value.display().to_string(), &self.data_dir.source)?;
+        line("http", self.http.value.to_string(), &self.http.source)?;
+        line("mqtt", self.mqtt.value.to_string(), &self.mqtt.source)?;
+        let plain = self.mqtt_plain.value.map_or("off".to_owned(), |address| address.to_string());
+        line("mqtt-plain", plain, &self.mqtt_plain.source)?;
+        line("mqtt-public", self.mqtt_public.value.clone(), &self.mqtt_public.source)?;
+        line("public-url", self.public_url.value.clone(), &self.public_url.source)?;
+        line("tls-names", self.tls_names.value.join(","), &self.tls_names.source)?;
+        line("tls-certificate", path(&self.tls_certificate.value), &self.tls_certificate.source)?;
+        line("tls-key", path(&self.tls_key.value), &self.tls_key.source)?;
+        line("max-connections", self.max_connections.value.to_string(), &self.max_connections.source)?;
+        line("log", format!("{:?}", self.log.value).to_lowercase(), &self.log.source)
+    }
+}
+
+/// The address under which this machine itself reaches a listener on `bound`.
+#[must_use]
+pub fn reachable(bound: SocketAddr) -> SocketAddr {
+    if bound.ip().is_unspecified() { local(bound.port()) } else { bound }
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+fn plain_address(setting: &Setting<String>) -> Result<Option<SocketAddr>, ConfigError> {
+    let invalid = |problem| ConfigError::Invalid {
+        name: "mqtt-plain",
+        value: setting.value.clone(),
+        from: setting.source.clone(),
+        problem,
+    };
+    if setting.value == "off" {
+        return Ok(None);
+    }
+    let address: SocketAddr = setting.value.parse().map_err(|_| invalid("must be an address and a port, or off"))?;
+    if address.ip().is_loopback() {
+        Ok(Some(address))
+    } else {
+        Err(invalid("goes without encryption and must be a loopback address such as 127.0.0.1:1883"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layers(flags: &str, environment: &str, file: &str) -> Layers {
+        let layer = |text: &str| toml::from_str::<Layer>(text).unwrap();
+        Layers {
+            flags: layer(flags),
+            environment: layer(environment),
+            file: layer(file),
+            hostname: "vault".to_owned(),
+        }
+    }
+
+    #[test]
+    fn flag_beats_environment_beats_file_beats_default() {
+        let file = "data_dir = '/f'\nhttp = '127.0.0.1:1'\nmqtt = '127.0.0.1:11'\nmax_connections = 7";
+        let environment = "http = '127.0.0.1:2'\nmqtt = '127.0.0.1:12'";
+        let config = layers("http = '127.0.0.1:3'", environment, file).resolve().unwrap();
+        assert_eq!((config.http.value.port(), config.http.source), (3, Source::Flag));
+        assert_eq!((config.mqtt.value.port(), config.mqtt.source), (12, Source::Environment));
+        assert_eq!((config.max_connections.value, config.max_connections.source), (7, Source::File));
+        assert_eq!(config.mqtt_plain.source, Source::Default);
+        assert_eq!(config.public_url.value, "http://127.0.0.1:3");
+    }
+
+    #[test]
+    fn agents_dial_the_machine_by_its_name_when_all_addresses_are_bound() {
+        assert_eq!(layers("data_dir = '/d'", "", "").resolve().unwrap().mqtt_public.value, "vault:8883");
+        let bound = layers("data_dir = '/d'\nmqtt = '127.0.0.1:9'", "", "").resolve().unwrap();
+        assert_eq!(bound.mqtt_public.value, "127.0.0.1:9");
+    }
+
+    #[test]
+    fn plain_mqtt_stays_on_loopback() {
+        let refused = layers("data_dir = '/d'", "mqtt_plain = '0.0.0.0:1883'", "").resolve().unwrap_err();
+        assert!(refused.to_string().contains("loopback"), "{refused}");
+        assert_eq!(layers("data_dir = '/d'\nmqtt_plain = 'off'", "", "").resolve().unwrap().mqtt_plain.value, None);
+    }
+
+    #[test]
+    fn bad_values_are_named_with_their_source() {
+        for (flags, name) in [
+            ("mqtt_public = 'vault'", "mqtt-public"),
+            ("public_url = 'vault'", "public-url"),
+            ("max_connections = 0", "max-connections"),
+            ("mqtt_plain = 'yes'", "mqtt-plain"),
+        ] {
+            let flags = format!("data_dir = '/d'\n{flags}");
+            let error = layers(&flags, "", "").resolve().unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("flag"), "{error}");
+        }
+        let error = Layer::from_environment(|name| (name == "HOLDFAST_HTTP").then(|| "x".to_owned())).unwrap_err();
+        assert!(error.to_string().contains("HOLDFAST_HTTP"), "{error}");
+        assert!(matches!(layers("", "", "").resolve(), Err(ConfigError::NoDataDir)));
+    }
+
+    #[test]
+    fn an_unknown_key_in_the_file_is_an_error() {
+        assert!(toml::from_str::<Layer>("htpp = '127.0.0.1:1'").is_err());
+    }
+}

@@ -1,0 +1,158 @@
+//! The command line's way into a running server: a socket in the data folder, for its owner alone.
+//!
+//! The data file belongs to one process at a time; `holdfast-server admin …` asks the running server when there is
+//! one, and opens the file itself when there is none. One JSON object a line each way.
+
+use fleet::{
+    By, Fleet, OperatorChange, Refused,
+    record::{Actor, Role},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+};
+
+/// The longest line that is read, in bytes.
+const MAX_LINE_BYTES: u64 = 4096;
+
+/// What the command line can ask for.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Ask {
+    /// A new API token.
+    Token {
+        /// What it is for.
+        name: String,
+        /// What it may do, as a word.
+        role: String,
+    },
+    /// A new password for an account.
+    ResetPassword {
+        /// Which account.
+        name: String,
+    },
+    /// The link for the first account.
+    SetupCode,
+}
+
+/// The answer.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// What was asked for: a token, a password, a code; empty = there is none.
+    Secret(String),
+    /// No, and why.
+    Refused(String),
+}
+
+/// Where the socket of a data folder is.
+#[must_use]
+pub fn socket_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("control.sock")
+}
+
+/// Listens on the socket of `data_dir`; an old one that nobody answers is replaced.
+pub fn listen(data_dir: &Path) -> io::Result<UnixListener> {
+    let path = socket_path(data_dir);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Answers on the socket, for ever.
+pub async fn serve(listener: UnixListener, fleet: Fleet) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let fleet = fleet.clone();
+        tokio::spawn(async move {
+            let talk = talk(stream, &fleet);
+            if let Err(error) = tokio::time::timeout(Duration::from_secs(10), talk).await.unwrap_or(Ok(())) {
+                tracing::debug!(%error, "control connection ended");
+            }
+        });
+    }
+}
+
+async fn talk(stream: UnixStream, fleet: &Fleet) -> io::Result<()> {
+    let mut stream = BufReader::new(stream.take_line_limit());
+    let mut line = String::new();
+    stream.read_line(&mut line).await?;
+    let answer = match serde_json::from_str(&line) {
+        Ok(ask) => carry_out(fleet, ask).await,
+        Err(error) => Answer::Refused(format!("not understood: {error}")),
+    };
+    let mut bytes = serde_json::to_vec(&answer)?;
+    bytes.push(b'\n');
+    stream.get_mut().get_mut().write_all(&bytes).await
+}
+
+trait TakeLineLimit: Sized {
+    fn take_line_limit(self) -> tokio::io::Take<Self>;
+}
+
+impl TakeLineLimit for UnixStream {
+    fn take_line_limit(self) -> tokio::io::Take<Self> {
+        AsyncReadExt::take(self, MAX_LINE_BYTES)
+    }
+}
+
+/// Asks the server that runs on `data_dir`; `None` when none runs.
+pub async fn ask(data_dir: &Path, ask: &Ask) -> io::Result<Option<Answer>> {
+    let mut stream = match UnixStream::connect(socket_path(data_dir)).await {
+        Ok(stream) => stream,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let mut bytes = serde_json::to_vec(ask)?;
+    bytes.push(b'\n');
+    stream.write_all(&bytes).await?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).await?;
+    Ok(Some(serde_json::from_str(&line)?))
+}
+
+/// Does what is asked.
+pub async fn carry_out(fleet: &Fleet, ask: Ask) -> Answer {
+    let by = By { actor: Actor::System, peer: String::new() };
+    let done = match ask {
+        Ask::Token { name, role } => match Role::from_word(&role) {
+            None => return Answer::Refused(format!("no role {role:?}: it is admin, operator or viewer")),
+            Some(role) => fleet.create_api_token(&name, role, by).await.map(|(_, secret)| secret),
+        },
+        Ask::ResetPassword { name } => reset_password(fleet, &name, by).await,
+        Ask::SetupCode => match fleet.setup_code().await {
+            Ok(code) => Ok(code.unwrap_or_default()),
+            Err(error) => Err(Refused::Store(error)),
+        },
+    };
+    match done {
+        Ok(secret) => Answer::Secret(secret.expose().to_owned()),
+        Err(refused) => Answer::Refused(refused.to_string()),
+    }
+}
+
+async fn reset_password(fleet: &Fleet, name: &str, by: By) -> Result<fleet::record::Secret, Refused> {
+    let mut bytes = [0; 15];
+    crate::clock::random(&mut bytes);
+    let password = data_encoding::BASE32_NOPAD.encode(&bytes).to_ascii_lowercase();
+    let hash = web::password::hash(&password).await;
+    let change = OperatorChange { password_hash: Some(hash), ..OperatorChange::default() };
+    fleet.update_operator(name, change, by).await?;
+    Ok(fleet::record::Secret::new(password))
+}

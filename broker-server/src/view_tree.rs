@@ -1,0 +1,215 @@
+//! The view tree: the facts of the pages as redacted JSON on retained MQTT topics, for `mosquitto_sub`, MQTT
+//! Explorer, Home Assistant and the like.
+//!
+//! | topic below `hf/1/view/<host name>/` | content |
+//! |---|---|
+//! | `presence` | online or not, since when, versions, status |
+//! | `repo` | size, snapshots, last check, last prune, lock |
+//! | `last/<kind>` | the last job of each kind that has ended |
+//! | `job/<job id>` | a job that is open; its last state is followed by an empty message |
+//!
+//! Made from the store alone: what a page shows and what a topic says can't differ. Nothing here is a secret, and
+//! log lines and paths of files stay out of it.
+
+use fleet::{
+    Snapshot, StoreError,
+    record::{Job, JobFigures, JobProgress, RepoState},
+    status::HostRow,
+};
+use schema::{HostId, JobId, JobKind, Timestamp};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A change of the tree.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Leaf {
+    /// The topic.
+    pub topic: String,
+    /// The new content; `None` takes it away.
+    pub content: Option<Value>,
+}
+
+impl Leaf {
+    fn new(host: &str, rest: &str, content: Value) -> Self {
+        Self { topic: topic(host, rest), content: Some(content) }
+    }
+}
+
+/// What stands in the tree now, so that renamed and deleted hosts leave nothing behind.
+#[derive(Debug, Default)]
+pub struct ViewTree {
+    standing: BTreeMap<HostId, Standing>,
+}
+
+#[derive(Debug, Default)]
+struct Standing {
+    name: String,
+    topics: BTreeSet<String>,
+}
+
+impl ViewTree {
+    /// All that has to be said of one host: after a change of the host, its repository, or at the start.
+    pub fn host(&mut self, read: &Snapshot, host: HostId) -> Result<Vec<Leaf>, StoreError> {
+        let Some(row) = read.host_row(host)? else { return Ok(self.forget(host)) };
+        let name = row.host.name.clone();
+        let mut leaves = Vec::new();
+        if self.standing.get(&host).is_some_and(|standing| standing.name != name) {
+            leaves.extend(self.forget(host));
+        }
+        leaves.push(Leaf::new(&name, "presence", presence(&row)));
+        leaves.push(Leaf::new(&name, "repo", repo(&read.repo(host)?)));
+        for kind in JobKind::ALL {
+            if let Some(job) = read.latest_job(host, kind)?.filter(|job| job.state.is_ended()) {
+                leaves.push(Leaf::new(&name, &format!("last/{}", kind.as_str()), job_view(&job, None)));
+            }
+        }
+        for job in read.open_jobs(host)? {
+            leaves.push(Leaf::new(&name, &format!("job/{}", job.id), job_view(&job, None)));
+        }
+        self.note(host, &name, &leaves);
+        Ok(leaves)
+    }
+
+    /// What has to be said after a change of one job.
+    pub fn job(
+        &mut self,
+        read: &Snapshot,
+        host: HostId,
+        id: JobId,
+        progress: Option<&JobProgress>,
+    ) -> Result<Vec<Leaf>, StoreError> {
+        let (Some(record), Some(job)) = (read.host(host)?, read.job(id)?) else { return Ok(Vec::new()) };
+        let content = job_view(&job, progress);
+        let place = format!("job/{id}");
+        let mut leaves = Vec::new();
+        if !job.state.is_ended() {
+            leaves.push(Leaf::new(&record.name, &place, content));
+        } else {
+            leaves.push(Leaf::new(&record.name, &format!("last/{}", job.what.kind().as_str()), content.clone()));
+            // Only who saw it open is told its end; a job that was never in the tree does not come back into it.
+            let place = topic(&record.name, &place);
+            let standing = self.standing.get(&host);
+            if standing.is_some_and(|standing| standing.topics.contains(&place)) {
+                leaves.push(Leaf { topic: place.clone(), content: Some(content) });
+                leaves.push(Leaf { topic: place, content: None });
+            }
+        }
+        self.note(host, &record.name, &leaves);
+        Ok(leaves)
+    }
+
+    fn note(&mut self, host: HostId, name: &str, leaves: &[Leaf]) {
+        let standing = self.standing.entry(host).or_default();
+        name.clone_into(&mut standing.name);
+        for leaf in leaves {
+            if leaf.content.is_some() {
+                standing.topics.insert(leaf.topic.clone());
+            } else {
+                standing.topics.remove(&leaf.topic);
+            }
+        }
+    }
+
+    fn forget(&mut self, host: HostId) -> Vec<Leaf> {
+        let topics = self.standing.remove(&host).map(|standing| standing.topics).unwrap_or_default();
+        topics.into_iter().map(|topic| Leaf { topic, content: None }).collect()
+    }
+}
+
+fn topic(host: &str, rest: &str) -> String {
+    format!("hf/1/view/{host}/{rest}")
+}
+
+/// An instant as RFC 3339 in UTC, as the API writes it.
+fn instant(at: Timestamp) -> Value {
+    let ms = i64::try_from(at.0).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(ms).map_or(Value::Null, |at| Value::String(at.to_string()))
+}
+
+fn maybe_instant(at: Option<Timestamp>) -> Value {
+    at.map_or(Value::Null, instant)
+}
+
+fn presence(row: &HostRow) -> Value {
+    let facts = row.host.facts.as_ref();
+    json!({
+        "host": row.host.id.to_string(),
+        "online": row.presence.online,
+        "since": maybe_instant(row.presence.changed_at),
+        "last_seen_at": maybe_instant(row.presence.last_seen_at),
+        "status": row.status.as_str(),
+        "reason": row.reason,
+        "last_good_backup_at": maybe_instant(row.last_good_at),
+        "agent_version": facts.map(|facts| facts.agent_version.as_str()),
+        "restic_version": facts.map(|facts| facts.restic_version.as_str()),
+        "wire_problem": row.presence.wire_problem.as_ref().map(|problem| problem.version),
+    })
+}
+
+fn repo(state: &RepoState) -> Value {
+    json!({
+        "repository": state.repo.map(|repo| repo.to_string()),
+        "size": state.size.as_ref().map(|size| {
+            json!({ "at": instant(size.at), "bytes": size.bytes, "measured": size.measured })
+        }),
+        "snapshots": state.snapshots.as_ref().map(|seen| {
+            json!({ "at": instant(seen.at), "count": seen.count, "newest_at": maybe_instant(seen.newest_at) })
+        }),
+        "check": state.check.as_ref().map(|check| {
+            json!({ "at": instant(check.at), "errors": check.errors, "subset_pct": check.subset_pct })
+        }),
+        "prune": state.prune.as_ref().map(|prune| {
+            json!({ "at": instant(prune.at), "freed_bytes": prune.freed_bytes })
+        }),
+        "lock": state.lock.as_ref().map(|seen| json!({
+            "at": instant(seen.at),
+            "held_by": seen.holder.as_ref().map(|holder| json!({
+                "since": instant(holder.since),
+                "exclusive": holder.exclusive,
+                "host": holder.hostname,
+                "user": holder.username,
+                "pid": holder.pid,
+                "stale": holder.stale,
+            })),
+        })),
+    })
+}
+
+fn job_view(job: &Job, progress: Option<&JobProgress>) -> Value {
+    let groups: Vec<&str> = match &job.what {
+        fleet::record::JobWhat::Backup { group } => vec![group],
+        fleet::record::JobWhat::Forget { groups } => groups.iter().map(|(name, _)| name.as_str()).collect(),
+        _ => Vec::new(),
+    };
+    json!({
+        "job": job.id.to_string(),
+        "kind": job.what.kind().as_str(),
+        "groups": groups,
+        "state": job.state.as_str(),
+        "class": job.class.map(schema::Class::as_str),
+        "actor_kind": job.actor.kind(),
+        "created_at": instant(job.created_at),
+        "started_at": maybe_instant(job.started_at),
+        "finished_at": maybe_instant(job.finished_at),
+        "progress": progress.map(|progress| json!({
+            "percent": f64::from(progress.permille) / 10.0,
+            "files_done": progress.files_done,
+            "files_total": progress.files_total,
+            "bytes_done": progress.bytes_done,
+            "bytes_total": progress.bytes_total,
+            "bytes_per_second": progress.rate_bytes,
+            "left_secs": progress.left_secs,
+        })),
+        "backup": match &job.figures {
+            JobFigures::Backup(figures) => json!({
+                "snapshot": figures.snapshot,
+                "total_files": figures.total_files,
+                "total_bytes": figures.total_bytes,
+                "added_bytes": figures.added_bytes,
+                "added_packed_bytes": figures.added_packed_bytes,
+                "errors": figures.errors,
+            }),
+            _ => Value::Null,
+        },
+    })
+}
