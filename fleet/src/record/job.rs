@@ -31,6 +31,8 @@ pub struct Job {
     pub finished_at: Option<Timestamp>,
     /// When somebody asked to end it.
     pub cancel_asked_at: Option<Timestamp>,
+    /// Its end is what the server made of the agent's silence; a late report still corrects it.
+    pub presumed: bool,
     /// Its command in the outbox.
     pub command_seq: u64,
     /// restic's exit code.

@@ -1,0 +1,247 @@
+//! Why something is not done, in words that a person can act on.
+
+use schema::JobId;
+use std::{path::PathBuf, sync::Arc};
+
+/// Why a request is not carried out. Its text is one sentence that says what to do.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refused {
+    /// There is no such host.
+    #[error("there is no such host; it may have been deleted")]
+    HostNotFound,
+    /// There is no such source group.
+    #[error("the host has no source group of this name")]
+    GroupNotFound,
+    /// There is no such job.
+    #[error("there is no such job")]
+    JobNotFound,
+    /// There is no such account, token or viewer.
+    #[error("there is no such account")]
+    AccountNotFound,
+    /// The name is somebody else's.
+    #[error("the name {name} is taken; choose another")]
+    NameTaken {
+        /// Which.
+        name: String,
+    },
+    /// A value can't be used.
+    #[error("{message}")]
+    InvalidInput {
+        /// Of which field.
+        field: &'static str,
+        /// What is wrong with it, and what would be right.
+        message: String,
+    },
+    /// The host is not connected.
+    #[error("the host is offline; try again when its agent is connected")]
+    HostOffline,
+    /// No agent has been enrolled for the host.
+    #[error("no agent is enrolled for this host; run the enrolment command on it first")]
+    HostNotEnrolled,
+    /// The everyday slot is empty.
+    #[error("set the repository credentials of this host first")]
+    RepoCredsRequired,
+    /// The admin slot is empty.
+    #[error("set the admin credentials of this host first: the everyday ones may not delete")]
+    AdminCredsRequired,
+    /// The same job is open already.
+    #[error("the same job is queued or runs already; wait for it or cancel it")]
+    JobInProgress {
+        /// Which.
+        job: JobId,
+    },
+    /// Another host uses the repository and one of the two jobs needs it alone.
+    #[error("another host is using the same repository; try again when its job has ended")]
+    RepoBusy,
+    /// The host's outbox is full.
+    #[error("too many commands wait for this host; try again when it has taken some")]
+    QueueFull,
+    /// The last admin can't be removed or demoted.
+    #[error("this is the last admin; make another account admin first")]
+    LastAdmin,
+    /// There is an account already.
+    #[error("set-up is done already; sign in instead")]
+    SetupClosed,
+    /// The set-up code is wrong.
+    #[error("the set-up code is wrong; copy the link that the server printed at its start")]
+    SetupCode,
+    /// The job has ended, nothing can be done to it.
+    #[error("the job has ended already")]
+    JobEnded,
+    /// The agent speaks another wire version.
+    #[error(
+        "the agent on this host speaks a protocol version this server does not; update the older of the two"
+    )]
+    WireUnsupported,
+    /// The store failed.
+    #[error("the data file could not be read or written; see the server's log")]
+    Store(#[from] StoreError),
+}
+
+impl Refused {
+    /// Its word in the API.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::HostNotFound => "host_not_found",
+            Self::GroupNotFound => "group_not_found",
+            Self::JobNotFound => "job_not_found",
+            Self::AccountNotFound => "account_not_found",
+            Self::NameTaken { .. } => "name_taken",
+            Self::InvalidInput { .. } => "invalid_input",
+            Self::HostOffline => "host_offline",
+            Self::HostNotEnrolled => "host_not_enrolled",
+            Self::RepoCredsRequired => "repo_creds_required",
+            Self::AdminCredsRequired => "admin_creds_required",
+            Self::JobInProgress { .. } => "job_in_progress",
+            Self::RepoBusy => "repo_busy",
+            Self::QueueFull => "queue_full",
+            Self::LastAdmin => "last_admin",
+            Self::SetupClosed => "setup_closed",
+            Self::SetupCode => "setup_code",
+            Self::JobEnded => "job_ended",
+            Self::WireUnsupported => "wire_unsupported",
+            Self::Store(_) => "store",
+        }
+    }
+
+    /// The field that is meant, where one is.
+    #[must_use]
+    pub const fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::InvalidInput { field, .. } => Some(field),
+            Self::NameTaken { .. } => Some("name"),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn invalid(field: &'static str, message: impl Into<String>) -> Self {
+        Self::InvalidInput { field, message: message.into() }
+    }
+}
+
+/// The store failed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The database said no.
+    #[error("data file")]
+    Database(#[source] Arc<redb::Error>),
+    /// A row is not what its table says.
+    #[error("a row of table {table} can't be read: {why}")]
+    Row {
+        /// Where it stands.
+        table: &'static str,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A sealed value does not open.
+    #[error("a sealed value of {what} does not open with this master key")]
+    Seal {
+        /// Whose.
+        what: &'static str,
+    },
+    /// An operation panicked; nothing of it was written.
+    #[error("an operation failed unexpectedly and was rolled back")]
+    Panicked,
+    /// The store was shut down.
+    #[error("the store is closed")]
+    Closed,
+}
+
+macro_rules! from_redb {
+    ($($error:ty),*) => {$(
+        impl From<$error> for StoreError {
+            fn from(error: $error) -> Self {
+                Self::Database(Arc::new(error.into()))
+            }
+        }
+    )*};
+}
+
+from_redb!(
+    redb::Error,
+    redb::StorageError,
+    redb::TableError,
+    redb::CommitError,
+    redb::DatabaseError,
+    redb::TransactionError,
+    redb::SetDurabilityError
+);
+
+/// Why a data folder can't be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The folder can't be made or read.
+    #[error("the data folder {path} can't be used")]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        why: std::io::Error,
+    },
+    /// Another process has the data file.
+    #[error("{path} is in use by another process")]
+    InUse {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The data file is of a newer program.
+    #[error(
+        "the data file has format {found}, this program understands up to {understood}: use the newer program again"
+    )]
+    NewerFormat {
+        /// What it has.
+        found: u32,
+        /// What is understood.
+        understood: u32,
+    },
+    /// The master key file can't be read or written.
+    #[error("the master key file {path} can't be used")]
+    KeyFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        why: std::io::Error,
+    },
+    /// Others can read the master key.
+    #[error("the master key file {path} can be read by others (mode {mode:03o}): chmod 600 it")]
+    KeyExposed {
+        /// Which.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// The master key is somebody else's.
+    #[error("the master key file {path} belongs to user {owner}, the server runs as {user}")]
+    KeyOwner {
+        /// Which.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who we are.
+        user: u32,
+    },
+    /// The master key file holds something else.
+    #[error("{path} is not a master key: it must hold 64 hexadecimal digits")]
+    KeyMalformed {
+        /// Which.
+        path: PathBuf,
+    },
+    /// There is a data file, but its key is gone.
+    #[error("{path} is missing, and without it the data file can't be opened: restore it from your backup")]
+    KeyMissing {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The key does not fit the data file.
+    #[error("the master key does not belong to this data file: restore both from the same backup")]
+    KeyWrong,
+    /// The data file failed.
+    #[error("the data file can't be opened")]
+    Store(#[from] StoreError),
+}
