@@ -1,0 +1,459 @@
+//! One message, or more, for every variant there is: what the golden files hold and the corpus begins with.
+
+use crate::draw::{Variants, list_of};
+use schema::{
+    Class, Command, CommandBody, ConfigUpdate, Credentials, DecodeError, EnrollRefusal, EnrollRequest,
+    EnrollResponse, HeldJob, HeldPhase, Hello, HostId, InstallationId, Items, JobId, JobKind, JobSpec, Keep,
+    Live, LogLine, LogStream, Outcome, Plan, Presence, Progress, Refusal, RepoId, RepoStats, Report,
+    ReportBody, Run, Slot, Summary, Timestamp, ToAgent, decode, encode,
+    job::{BackupSpec, BackupSummary, ForgetGroup, ForgetResult, ProbeSummary, RestoreSpec},
+    plan::PlannedSchedule,
+    report::{Finished, Snapshot, SnapshotSize, Trouble},
+    stats::{CheckResult, Lock, LockSeen, PruneResult, Size, SizeSource, SnapshotCount},
+};
+use std::sync::LazyLock;
+
+/// A message, encoded.
+#[derive(Clone)]
+pub(crate) struct Sample {
+    /// `Enum.Variant`, or the name of a struct; then, behind a blank, which of several.
+    pub(crate) name: String,
+    pub(crate) bytes: Vec<u8>,
+    /// Decodes bytes as what this is a sample of.
+    pub(crate) decodes: fn(&[u8]) -> Result<(), DecodeError>,
+}
+
+/// All of them.
+pub(crate) fn all() -> Vec<Sample> {
+    static ALL: LazyLock<Vec<Sample>> = LazyLock::new(make);
+    ALL.clone()
+}
+
+/// Samples that are whole payloads, with the fuzz target that reads them.
+pub(crate) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let mut seeds: Vec<(&str, Vec<u8>)> = all()
+        .into_iter()
+        .filter_map(|sample| {
+            let target = match sample.name.split(['.', ' ']).next()? {
+                "ToAgent" => "cmd",
+                "Plan" => "plan",
+                "Report" => "evt",
+                "Live" => "live",
+                "Presence" => "presence",
+                "RepoStats" => "repo_stats",
+                "EnrollRequest" => "enroll_request",
+                "EnrollResponse" => "enroll_response",
+                _ => return None,
+            };
+            Some((target, sample.bytes))
+        })
+        .collect();
+    seeds.push(("envelope", crate::envelope::sealed()));
+    seeds.push(("envelope", schema::envelope::version_notice().to_vec()));
+    seeds
+        .push(("token", crate::token::written(&crate::token::token("backup.example.org:8883")).into_bytes()));
+    for text in [
+        "hf/1/01ARZ3NDEKTSV4RRFFQ69G5FAV/repo/stats",
+        "hf/1/enroll/01ARZ3NDEKTSV4RRFFQ69G5FAV/rsp",
+        "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        "web-1.example_org",
+        "snapshots",
+    ] {
+        seeds.push(("text", text.as_bytes().to_vec()));
+    }
+    seeds
+}
+
+const JOB: JobId = JobId([0x0a; 16]);
+const AT: Timestamp = Timestamp(1_750_000_000_123);
+const REPO: RepoId = RepoId([0x4e; 32]);
+const SNAPSHOT: &str = "5b1e2f00c0ffee00deadbeef00112233445566778899aabbccddeeff01234567";
+
+macro_rules! add {
+    // The name of a struct's sample is given, that of a variant is its own, with a word behind it.
+    ($samples:ident, struct $name:ident $which:literal, $value:expr) => {{
+        let value: $name = $value;
+        add!($samples, $name, [stringify!($name), $which].join(" ").trim_end().to_owned(), value);
+    }};
+    ($samples:ident, enum $name:ident $which:literal, $value:expr) => {{
+        let value: $name = $value;
+        add!($samples, $name, [value.name(), $which].join(" ").trim_end().to_owned(), value);
+    }};
+    ($samples:ident, $type:ident, $name:expr, $value:ident) => {{
+        let mut buffer = [0; 4096];
+        let bytes = encode(&$value, &mut buffer).expect("a short sample").to_vec();
+        assert_eq!(decode::<$type>(&bytes), Ok($value), "a sample comes back");
+        let decodes = |bytes: &[u8]| decode::<$type>(bytes).map(|_| ());
+        $samples.push(Sample { name: $name, bytes, decodes });
+    }};
+}
+
+fn make() -> Vec<Sample> {
+    let mut samples = Vec::new();
+    words(&mut samples);
+    to_agent(&mut samples);
+    jobs(&mut samples);
+    reports(&mut samples);
+    from_agent(&mut samples);
+    enrolment(&mut samples);
+    samples
+}
+
+fn words(samples: &mut Vec<Sample>) {
+    for kind in JobKind::ALL {
+        add!(samples, enum JobKind "", kind);
+    }
+    for class in Class::ALL {
+        add!(samples, enum Class "", class);
+    }
+    for slot in Slot::ALL {
+        add!(samples, enum Slot "", slot);
+    }
+    for outcome in [Outcome::Succeeded, Outcome::Warning, Outcome::Failed, Outcome::Cancelled] {
+        add!(samples, enum Outcome "", outcome);
+    }
+    for refusal in [
+        Refusal::QueueFull,
+        Refusal::Expired,
+        Refusal::AlreadyStarted,
+        Refusal::Policy,
+        Refusal::Unsupported,
+        Refusal::NoCredentials,
+        Refusal::StateFolder,
+    ] {
+        add!(samples, enum Refusal "", refusal);
+    }
+    for trouble in [Trouble::JournalSetAside, Trouble::StateFolder, Trouble::CredentialsSetAside] {
+        add!(samples, enum Trouble "", trouble);
+    }
+    for stream in [LogStream::Agent, LogStream::Out, LogStream::Err] {
+        add!(samples, enum LogStream "", stream);
+    }
+    for phase in [HeldPhase::Queued, HeldPhase::Running, HeldPhase::Finished] {
+        add!(samples, enum HeldPhase "", phase);
+    }
+    for source in [SizeSource::Measured, SizeSource::Summed] {
+        add!(samples, enum SizeSource "", source);
+    }
+    for refusal in [EnrollRefusal::Used, EnrollRefusal::Expired, EnrollRefusal::HostGone] {
+        add!(samples, enum EnrollRefusal "", refusal);
+    }
+}
+
+fn credentials() -> Credentials<'static> {
+    Credentials {
+        url: "rest:https://store.example.org:8000/web-1/",
+        username: "web-1",
+        password: "not-a-real-password",
+        repo_password: "pâsswörd of the repository",
+        env: list_of([("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "key")]),
+    }
+}
+
+fn to_agent(samples: &mut Vec<Sample>) {
+    let run =
+        Run { job: JOB, restic_host: "web-1", deadline_secs: 86_400, spec: JobSpec::Backup(backup_spec()) };
+    let update =
+        ConfigUpdate { slot: Slot::Repo, revision: 3, for_job: None, credentials: Some(credentials()) };
+    let emptied =
+        ConfigUpdate { slot: Slot::Admin, revision: u64::MAX, for_job: Some(JOB), credentials: None };
+    let bodies = [CommandBody::Run(run), CommandBody::Cancel { job: JOB }, CommandBody::ConfigUpdate(update)];
+    for body in bodies {
+        add!(samples, enum CommandBody "", body);
+    }
+    add!(samples, enum CommandBody "of an emptied slot", CommandBody::ConfigUpdate(emptied));
+
+    for (body, which) in bodies.into_iter().zip(["run", "cancel", "config update"]) {
+        let message = ToAgent::Command(Command { seq: 129, expires_at: AT, body });
+        let name = format!("{} {which}", message.name());
+        add!(samples, ToAgent, name, message);
+    }
+    add!(samples, enum ToAgent "", ToAgent::Ack { stream: 0x1122_3344_5566_7788, through: 300 });
+    add!(samples, enum ToAgent "of nothing", ToAgent::Ack { stream: u64::MAX, through: 0 });
+
+    let schedule = PlannedSchedule {
+        name: "nightly",
+        cron: "15 2 * * *",
+        timezone: "Europe/Zurich",
+        groups: list_of(["system", "home"]),
+        jitter_secs: 900,
+    };
+    add!(samples, struct Plan "", Plan {
+        revision: 7,
+        restic_host: "web-1",
+        groups: list_of([backup_spec()]),
+        schedules: list_of([schedule]),
+    });
+    add!(samples, struct Plan "empty", Plan {
+        revision: 0,
+        restic_host: "",
+        groups: Items::EMPTY,
+        schedules: Items::EMPTY,
+    });
+}
+
+fn backup_spec() -> BackupSpec<'static> {
+    BackupSpec {
+        group: "system",
+        includes: list_of(["/etc", "/home/zoë"]),
+        excludes: list_of(["*.tmp"]),
+        exclude_if_present: list_of([".nobackup"]),
+        one_file_system: true,
+        required_mounts: list_of(["/srv/data"]),
+        hooks_before: list_of(["dump-database"]),
+        hooks_after: list_of(["tell-monitoring"]),
+        dry_run: false,
+    }
+}
+
+fn jobs(samples: &mut Vec<Sample>) {
+    let keep =
+        Keep { last: 1, hourly: 24, daily: 7, weekly: 5, monthly: 12, yearly: u16::MAX, within: "1y5m7d2h" };
+    let groups = list_of([
+        ForgetGroup { group: "system", keep },
+        ForgetGroup { group: "home", keep: Keep::default() },
+    ]);
+    let restore = RestoreSpec {
+        snapshot: SNAPSHOT,
+        includes: list_of(["/etc/fstab"]),
+        target: "/var/restore",
+        dry_run: true,
+    };
+    for spec in [
+        JobSpec::Probe,
+        JobSpec::Init,
+        JobSpec::Backup(backup_spec()),
+        JobSpec::Forget { groups, dry_run: true },
+        JobSpec::Prune { dry_run: false },
+        JobSpec::Check { subset_pct: 100 },
+        JobSpec::Unlock { all: true },
+        JobSpec::Stats,
+        JobSpec::Snapshots,
+        JobSpec::Ls { snapshot: SNAPSHOT, path: "/etc" },
+        JobSpec::Restore(restore),
+    ] {
+        add!(samples, enum JobSpec "", spec);
+    }
+
+    let probe =
+        ProbeSummary { repo: Some(REPO), repo_version: Some(2), append_only: Some(true), answered_ms: 130 };
+    let nothing = ProbeSummary { repo: None, repo_version: None, append_only: None, answered_ms: 0 };
+    let results = list_of([
+        ForgetResult { group: "system", kept: 12, removed: 3, class: None },
+        ForgetResult { group: "home", kept: 0, removed: 0, class: Some(Class::AppendOnly) },
+    ]);
+    for summary in [
+        Summary::None,
+        Summary::Probe(probe),
+        Summary::Init { repo: REPO },
+        Summary::Backup(backup_summary()),
+        Summary::Forget { groups: results },
+        Summary::Prune { freed_bytes: 1 << 40, repacked_bytes: 1 << 20, remaining_bytes: u64::MAX },
+        Summary::Check { errors: 1, subset_pct: 5 },
+        Summary::Unlock { removed: 2 },
+        Summary::Stats { total_bytes: 123_456_789, blobs: 4_242 },
+        Summary::Snapshots { count: 365 },
+        Summary::Restore { files: 10, bytes: 20_000, skipped: 1 },
+    ] {
+        add!(samples, enum Summary "", summary);
+    }
+    add!(samples, enum Summary "that found nothing", Summary::Probe(nothing));
+    let old = BackupSummary { added_packed_bytes: None, ..backup_summary() };
+    add!(samples, enum Summary "of an old restic", Summary::Backup(old));
+}
+
+fn backup_summary() -> BackupSummary<'static> {
+    BackupSummary {
+        snapshot: SNAPSHOT,
+        files_new: 1,
+        files_changed: 2,
+        files_unmodified: 300,
+        total_files: 303,
+        total_bytes: 5_000_000_000,
+        added_bytes: 70_000,
+        added_packed_bytes: Some(30_000),
+        errors: 1,
+    }
+}
+
+fn lines() -> Items<'static, LogLine<'static>> {
+    list_of([
+        LogLine { after_ms: 0, stream: LogStream::Agent, text: "starting restic" },
+        LogLine { after_ms: 70_000, stream: LogStream::Err, text: "" },
+    ])
+}
+
+fn reports(samples: &mut Vec<Sample>) {
+    let finished = Finished {
+        job: JOB,
+        outcome: Outcome::Warning,
+        class: Some(Class::SourceUnreadable),
+        exit_code: Some(3),
+        started_at: Some(AT),
+        finished_at: AT.plus_ms(90_000),
+        message: "1 file could not be read",
+        log_lines: 17,
+        summary: Summary::Backup(backup_summary()),
+    };
+    let never_ran = Finished {
+        outcome: Outcome::Failed,
+        class: Some(Class::ResticMissing),
+        exit_code: None,
+        started_at: None,
+        message: "",
+        log_lines: 0,
+        summary: Summary::None,
+        ..finished
+    };
+    let snapshot = Snapshot {
+        id: SNAPSHOT,
+        time: AT,
+        hostname: "web-1",
+        tags: list_of(["system"]),
+        paths: list_of(["/etc", "/home"]),
+        size: Some(SnapshotSize { files: 303, bytes: 5_000_000_000, added_packed_bytes: 30_000 }),
+    };
+    let snapshots = list_of([snapshot, Snapshot { tags: Items::EMPTY, size: None, ..snapshot }]);
+    let bodies = [
+        ReportBody::Accepted { job: JOB, behind: 2 },
+        ReportBody::Refused { job: JOB, reason: Refusal::QueueFull, detail: "16 jobs wait" },
+        ReportBody::Started { job: JOB },
+        ReportBody::Log { job: JOB, first_line: 1_000, lines: lines() },
+        ReportBody::Finished(finished),
+        ReportBody::ConfigApplied { slot: Slot::Repo, revision: 3, refused: None },
+        ReportBody::Snapshots { job: JOB, first: 128, snapshots },
+        ReportBody::NotUnderstood { seq: 130 },
+        ReportBody::Dropped,
+        ReportBody::CancelMissed { job: JOB },
+        ReportBody::Trouble { kind: Trouble::StateFolder, detail: "No space left on device" },
+    ];
+    for body in bodies {
+        add!(samples, enum ReportBody "", body);
+    }
+    add!(samples, enum ReportBody "without a run", ReportBody::Finished(never_ran));
+    let killed = Finished { exit_code: Some(-1), class: None, outcome: Outcome::Cancelled, ..finished };
+    add!(samples, enum ReportBody "with a negative exit code", ReportBody::Finished(killed));
+    let refused =
+        ReportBody::ConfigApplied { slot: Slot::Admin, revision: 0, refused: Some(Refusal::Policy) };
+    add!(samples, enum ReportBody "refused", refused);
+
+    for body in bodies {
+        let report = Report { stream: u64::MAX, seq: 70_000, taken: 129, at: AT, body };
+        let name = format!("Report {}", body.name());
+        add!(samples, Report, name, report);
+    }
+}
+
+fn from_agent(samples: &mut Vec<Sample>) {
+    let progress = Progress {
+        job: JOB,
+        at: AT,
+        permille: 1_000,
+        files_done: 300,
+        files_total: 303,
+        bytes_done: 4_900_000_000,
+        bytes_total: 5_000_000_000,
+        errors: 0,
+        left_secs: Some(61),
+        current: "/home/zoë/photo.raw",
+    };
+    add!(samples, enum Live "", Live::Progress(progress));
+    let unknown = Progress { permille: 0, left_secs: None, current: "", ..progress };
+    add!(samples, enum Live "without an estimate", Live::Progress(unknown));
+    add!(samples, enum Live "", Live::Log { job: JOB, first_line: 0, lines: lines() });
+
+    let jobs =
+        [HeldPhase::Finished, HeldPhase::Running, HeldPhase::Queued].map(|phase| HeldJob { job: JOB, phase });
+    let hello = Hello {
+        epoch: 12,
+        stream: 0x1122_3344_5566_7788,
+        boot_id: [0xb0; 16],
+        installation: InstallationId([0x15; 16]),
+        agent_version: "0.1.0",
+        restic_version: "0.18.0",
+        os: "Debian GNU/Linux 12 (bookworm)",
+        arch: "x86_64",
+        hostname: "web-1",
+        jobs: list_of(jobs),
+        taken: 129,
+        first_unacked: 301,
+        last_report: 305,
+        plan_revision: 7,
+        repo_revision: 3,
+        state_free_bytes: 1 << 33,
+        at: AT,
+    };
+    add!(samples, enum Presence "", Presence::Hello(hello));
+    let fresh = Hello {
+        epoch: 1,
+        restic_version: "",
+        jobs: Items::EMPTY,
+        taken: 0,
+        first_unacked: 1,
+        last_report: 0,
+        plan_revision: 0,
+        repo_revision: 0,
+        ..hello
+    };
+    add!(samples, enum Presence "of a new agent", Presence::Hello(fresh));
+    add!(samples, enum Presence "", Presence::Gone { epoch: 12, clean: true });
+    add!(samples, enum Presence "by will", Presence::Gone { epoch: u64::MAX, clean: false });
+
+    let lock =
+        Lock { since: AT, exclusive: true, hostname: "web-1", username: "root", pid: 4_242, stale: true };
+    let stats = RepoStats {
+        stream: 0x1122_3344_5566_7788,
+        revision: 9,
+        at: AT,
+        job: Some(JOB),
+        repo: Some(REPO),
+        size: Some(Size { at: AT, bytes: 1 << 40, source: SizeSource::Summed }),
+        snapshots: Some(SnapshotCount { at: AT, count: 365, newest_at: Some(AT) }),
+        check: Some(CheckResult { at: AT, errors: 0, subset_pct: 5 }),
+        prune: Some(PruneResult { at: AT, freed_bytes: 1 << 30 }),
+        lock: Some(LockSeen { at: AT, lock: Some(lock) }),
+    };
+    add!(samples, struct RepoStats "", stats);
+    add!(samples, struct RepoStats "of an empty repository", RepoStats {
+        job: None,
+        snapshots: Some(SnapshotCount { at: AT, count: 0, newest_at: None }),
+        size: Some(Size { at: AT, bytes: 0, source: SizeSource::Measured }),
+        check: None,
+        prune: None,
+        lock: Some(LockSeen { at: AT, lock: None }),
+        ..stats
+    });
+    add!(samples, struct RepoStats "that knows nothing", RepoStats {
+        job: None,
+        repo: None,
+        size: None,
+        snapshots: None,
+        check: None,
+        prune: None,
+        lock: None,
+        ..stats
+    });
+}
+
+fn enrolment(samples: &mut Vec<Sample>) {
+    add!(samples, struct EnrollRequest "", EnrollRequest {
+        installation: InstallationId([0x15; 16]),
+        hostname: "web-1",
+        os: "Debian GNU/Linux 12 (bookworm)",
+        arch: "aarch64",
+        agent_version: "0.1.0",
+    });
+    add!(samples, enum EnrollResponse "", EnrollResponse::Welcome {
+        host: HostId([0x05; 16]),
+        host_name: "web-1",
+        password: "not-a-real-password",
+        link_key: [0x6b; 32],
+        key_id: 1,
+    });
+    for refusal in [EnrollRefusal::Used, EnrollRefusal::Expired, EnrollRefusal::HostGone] {
+        let response = EnrollResponse::Refused(refusal);
+        let name = format!("{} {}", response.name(), refusal.name());
+        add!(samples, EnrollResponse, name, response);
+    }
+}
