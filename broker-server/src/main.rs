@@ -1,2 +1,106 @@
-//! x
-fn main() {}
+//! The program `holdfast-server`; see [`holdfast_server`].
+
+use clap::Parser;
+use holdfast_server::{
+    cli::{Admin, Cli, Command, Settings},
+    config::{Config, ConfigError, Layer, Layers, LogFormat},
+    control::{self, Answer, Ask},
+    demo, serve,
+};
+use std::{path::Path, process::ExitCode};
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("holdfast-server: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Serve(options) => {
+            let config = config(&options.settings)?;
+            if options.print_config {
+                print!("{config}");
+                return Ok(ExitCode::SUCCESS);
+            }
+            log_to_stderr(config.log.value, "info");
+            runtime()?.block_on(serve::until_signal(config))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Demo(options) => {
+            log_to_stderr(LogFormat::Text, "warn");
+            runtime()?.block_on(demo::run(options))
+        }
+        Command::Admin { command } => {
+            log_to_stderr(LogFormat::Text, "warn");
+            runtime()?.block_on(admin(command))
+        }
+        Command::Check(settings) => {
+            let config = config(&settings)?;
+            println!("configuration: ok");
+            runtime()?.block_on(serve::check(&config))?;
+            println!("data file: ok");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Version => {
+            println!("holdfast-server {}", env!("CARGO_PKG_VERSION"));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn config(settings: &Settings) -> Result<Config, ConfigError> {
+    let layers = Layers {
+        flags: settings.flags.clone(),
+        environment: Layer::from_environment(|name| std::env::var(name).ok())?,
+        file: settings.config.as_deref().map(Layer::from_file).transpose()?.unwrap_or_default(),
+        hostname: serve::hostname(),
+    };
+    layers.resolve()
+}
+
+async fn admin(command: Admin) -> anyhow::Result<ExitCode> {
+    let (data_dir, ask) = match command {
+        Admin::Token { data_dir, name, role } => (data_dir, Ask::Token { name, role: role.as_str().to_owned() }),
+        Admin::ResetPassword { data_dir, name } => (data_dir, Ask::ResetPassword { name }),
+    };
+    Ok(match answer(&data_dir, ask).await? {
+        Answer::Secret(secret) => {
+            println!("{secret}");
+            ExitCode::SUCCESS
+        }
+        Answer::Refused(why) => {
+            eprintln!("holdfast-server: {why}");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+/// Asks the running server; opens the data file itself when none runs.
+async fn answer(data_dir: &Path, ask: Ask) -> anyhow::Result<Answer> {
+    if let Some(answer) = control::ask(data_dir, &ask).await? {
+        return Ok(answer);
+    }
+    let fleet = serve::open_for_admin(data_dir)?;
+    let answer = control::carry_out(&fleet, ask).await;
+    fleet.shutdown().await;
+    Ok(answer)
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+fn log_to_stderr(format: LogFormat, default: &str) {
+    use tracing_subscriber::{EnvFilter, fmt};
+    let filter = EnvFilter::try_from_env("HOLDFAST_LOG_FILTER").unwrap_or_else(|_| EnvFilter::new(default));
+    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.with_target(false).init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+}

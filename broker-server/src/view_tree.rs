@@ -98,6 +98,11 @@ impl ViewTree {
         Ok(leaves)
     }
 
+    /// The hosts that stand in the tree.
+    pub fn hosts(&self) -> Vec<HostId> {
+        self.standing.keys().copied().collect()
+    }
+
     fn note(&mut self, host: HostId, name: &str, leaves: &[Leaf]) {
         let standing = self.standing.entry(host).or_default();
         name.clone_into(&mut standing.name);

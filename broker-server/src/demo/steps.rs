@@ -1,0 +1,258 @@
+//! What an operator does, step by step; each finds what an earlier run has done.
+
+use super::{Folder, say};
+use crate::cli::Demo;
+use anyhow::{Context, bail};
+use fleet::{
+    By, Fleet, JobFilter, JobRequest, Page,
+    record::{Actor, CredentialsInput, Group, Job, JobFigures, JobState, Retention, Secret},
+};
+use schema::{Class, HostId, JobId, JobKind, Slot};
+use std::{
+    fs::File,
+    io::{IsTerminal, Write},
+    path::PathBuf,
+    process::Stdio,
+    time::Duration,
+};
+use tokio::{
+    io::AsyncWriteExt,
+    process::{Child, Command},
+    time::{Instant, timeout_at},
+};
+
+const HOST_NAME: &str = "demo-host";
+const GROUP_NAME: &str = "files";
+
+/// What the demo runs.
+pub(super) struct Programs {
+    agent: PathBuf,
+    restic: Option<PathBuf>,
+}
+
+/// What the demo backs up.
+pub(super) struct Sources {
+    pub(super) includes: Vec<String>,
+    pub(super) excludes: Vec<String>,
+}
+
+impl Programs {
+    pub(super) fn find(options: &Demo) -> anyhow::Result<Self> {
+        let agent = match &options.agent {
+            Some(agent) => agent.clone(),
+            None => std::env::current_exe()?.with_file_name("holdfast-agent"),
+        };
+        if !agent.is_file() {
+            bail!("there is no agent program at {}; build it, or name it with --agent", agent.display());
+        }
+        Ok(Self { agent, restic: options.restic.clone() })
+    }
+}
+
+fn by() -> By {
+    By { actor: Actor::System, peer: String::new() }
+}
+
+/// The demo's host, enrolled.
+pub(super) async fn host(fleet: &Fleet, folder: &Folder, programs: &Programs) -> anyhow::Result<HostId> {
+    let known = fleet.read()?.host_by_name(HOST_NAME)?;
+    let (host, token) = match known {
+        Some(host) if host.enrolled_at.is_some() && folder.agent().join("identity").exists() => {
+            say(&format!("The host {HOST_NAME} is enrolled from an earlier run"));
+            return Ok(host.id);
+        }
+        Some(host) => (host.id, fleet.new_enroll_token(host.id, by()).await?),
+        None => {
+            say(&format!("Adding the host {HOST_NAME}"));
+            let (host, token) = fleet.create_host(HOST_NAME, vec!["demo".to_owned()], by()).await?;
+            (host.id, token)
+        }
+    };
+    say("Enrolling the agent with a one-time token, over TLS");
+    let mut enroll = Command::new(&programs.agent)
+        .args(["enroll", "--force", "--state-dir"])
+        .arg(folder.agent())
+        .arg("-")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("cannot start {}", programs.agent.display()))?;
+    let mut stdin = enroll.stdin.take().context("no standard input")?;
+    stdin.write_all(token.text.expose().as_bytes()).await?;
+    drop(stdin);
+    let status = enroll.wait().await?;
+    if !status.success() {
+        bail!("the agent could not be enrolled ({status})");
+    }
+    Ok(host)
+}
+
+/// The agent, running; its log goes to a file.
+pub(super) fn start_agent(folder: &Folder, programs: &Programs) -> anyhow::Result<Child> {
+    let log = File::create(folder.agent_log())?;
+    let mut agent = Command::new(&programs.agent);
+    agent.args(["run", "--state-dir"]).arg(folder.agent());
+    if let Some(restic) = &programs.restic {
+        agent.arg("--restic").arg(restic);
+    }
+    agent.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
+    agent.spawn().with_context(|| format!("cannot start {}", programs.agent.display()))
+}
+
+/// Waits until the agent has said hello.
+pub(super) async fn online(fleet: &Fleet, host: HostId, agent: &mut Child, folder: &Folder) -> anyhow::Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let mut changes = fleet.changes();
+    loop {
+        let read = fleet.read()?;
+        if read.presence(host)?.online {
+            let facts = read.host(host)?.and_then(|host| host.facts).context("the host said nothing of itself")?;
+            if facts.restic_version.is_empty() {
+                bail!("the agent found no restic: install it (apt install restic) or name it with --restic");
+            }
+            say(&format!("{HOST_NAME} is here: agent {}, restic {}", facts.agent_version, facts.restic_version));
+            return Ok(());
+        }
+        tokio::select! {
+            _ = changes.recv() => {}
+            status = agent.wait() => {
+                bail!("the agent ended ({}); its log is {}", status?, folder.agent_log().display());
+            }
+            () = tokio::time::sleep_until(deadline) => {
+                bail!("the agent did not say hello within 30 s; its log is {}", folder.agent_log().display());
+            }
+        }
+    }
+}
+
+/// Repository credentials: a folder, and a password that nobody has to know.
+pub(super) async fn credentials(fleet: &Fleet, host: HostId, folder: &Folder) -> anyhow::Result<()> {
+    if fleet.read()?.credentials(host, Slot::Repo)?.is_some() {
+        return Ok(());
+    }
+    let mut bytes = [0; 20];
+    crate::clock::random(&mut bytes);
+    let url = folder.repository().to_str().context("the path is not UTF-8")?.to_owned();
+    say(&format!("Setting its repository: the folder {url}, with a random password"));
+    let input = CredentialsInput {
+        url,
+        repo_password: Some(Secret::new(data_encoding::BASE32_NOPAD.encode(&bytes))),
+        ..CredentialsInput::default()
+    };
+    fleet.put_credentials(host, Slot::Repo, input, by()).await?;
+    Ok(())
+}
+
+/// The source group, as wanted now.
+pub(super) async fn group(fleet: &Fleet, host: HostId, sources: &Sources) -> anyhow::Result<String> {
+    let wanted = Group {
+        name: GROUP_NAME.to_owned(),
+        includes: sources.includes.clone(),
+        excludes: sources.excludes.clone(),
+        keep: Retention { daily: 7, weekly: 4, ..Retention::default() },
+        ..Group::default()
+    };
+    let known = fleet.read()?.group(host, GROUP_NAME)?;
+    if known.as_ref().is_none_or(|known| known.includes != wanted.includes) {
+        say(&format!("Source group {GROUP_NAME}: {}", wanted.includes.join(", ")));
+        fleet.put_group(host, known.map(|_| GROUP_NAME), wanted, by()).await?;
+    }
+    Ok(GROUP_NAME.to_owned())
+}
+
+/// Makes the repository, when there is none.
+pub(super) async fn repository(fleet: &Fleet, host: HostId) -> anyhow::Result<()> {
+    let probe = run(fleet, host, JobRequest::Probe).await?;
+    if probe.state == JobState::Succeeded {
+        return Ok(());
+    }
+    if probe.class != Some(Class::RepoMissing) {
+        bail!("the repository can't be used: {}", probe.message);
+    }
+    say("Initialising the repository");
+    well(run(fleet, host, JobRequest::Init).await?)?;
+    Ok(())
+}
+
+/// The backup, watched.
+pub(super) async fn backup(fleet: &Fleet, host: HostId, group: &str) -> anyhow::Result<()> {
+    say(&format!("Backing up {group} with restic"));
+    let job = well(run(fleet, host, JobRequest::Backup { group: group.to_owned() }).await?)?;
+    let JobFigures::Backup(figures) = &job.figures else { bail!("the backup came without figures") };
+    say(&format!(
+        "Snapshot {}: {} files, {} MiB, {} MiB of it new",
+        figures.snapshot.get(..8).unwrap_or(&figures.snapshot),
+        figures.total_files,
+        figures.total_bytes >> 20,
+        figures.added_bytes >> 20,
+    ));
+    if job.state == JobState::Warning {
+        say(&job.message);
+    }
+    let repo = fleet.read()?.repo(host)?;
+    if let Some(size) = repo.size {
+        say(&format!("The repository holds {} KiB", size.bytes >> 10));
+    }
+    Ok(())
+}
+
+/// How many snapshots restic lists; the newest must be the one of this run.
+pub(super) async fn snapshots(fleet: &Fleet, host: HostId) -> anyhow::Result<usize> {
+    well(run(fleet, host, JobRequest::Snapshots).await?)?;
+    let read = fleet.read()?;
+    let (_, listed) = read.snapshots(host)?.context("the listing is missing")?;
+    let backups = JobFilter { host: Some(host), kind: Some(JobKind::Backup), ..JobFilter::default() };
+    let newest = read.jobs(&backups, &Page { limit: 1, ..Page::default() })?.items.into_iter().next();
+    let Some(Job { figures: JobFigures::Backup(figures), .. }) = newest else { bail!("the backup's record is missing") };
+    if !listed.iter().any(|row| row.id == figures.snapshot) {
+        bail!("restic does not list the snapshot {} that the backup made", figures.snapshot);
+    }
+    Ok(listed.len())
+}
+
+fn well(job: Job) -> anyhow::Result<Job> {
+    match job.state {
+        JobState::Succeeded | JobState::Warning => Ok(job),
+        state => bail!("{} ended {}: {}", job.what.kind().as_str(), state.as_str(), job.message),
+    }
+}
+
+/// Dispatches a job and waits for its end, with its progress on the terminal.
+async fn run(fleet: &Fleet, host: HostId, request: JobRequest) -> anyhow::Result<Job> {
+    let mut changes = fleet.changes();
+    let job = fleet.dispatch(host, request, by()).await?.id;
+    let deadline = Instant::now() + Duration::from_secs(3600);
+    loop {
+        let record = fleet.read()?.job(job)?.context("the job's record is gone")?;
+        if record.state.is_ended() {
+            clear_line();
+            return Ok(record);
+        }
+        print_progress(fleet, job);
+        timeout_at(deadline, changes.recv()).await.context("the job did not end within an hour")?.ok();
+    }
+}
+
+fn print_progress(fleet: &Fleet, job: JobId) {
+    let mut out = std::io::stdout();
+    if let Some(progress) = fleet.progress(job).filter(|_| out.is_terminal()) {
+        let rate = progress.rate_bytes.map_or_else(String::new, |rate| format!(", {} MiB/s", rate >> 20));
+        let _ = write!(
+            out,
+            "\r\x1b[K      {:>3} %, {} of {} files{rate}",
+            progress.permille / 10,
+            progress.files_done,
+            progress.files_total,
+        );
+        let _ = out.flush();
+    }
+}
+
+fn clear_line() {
+    let mut out = std::io::stdout();
+    if out.is_terminal() {
+        let _ = write!(out, "\r\x1b[K");
+        let _ = out.flush();
+    }
+}

@@ -1,0 +1,143 @@
+//! The fleet, as the gate sees it.
+
+use crate::gate::{Audit, Directory, Login, LoginRefusal, Principal, QueuedCommand};
+use bytes::Bytes;
+use fleet::{
+    Fleet,
+    record::{Actor, AuditEntry, AuditTarget},
+};
+use schema::{HostId, TokenId};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::sync::Notify;
+
+/// How many refusals may wait for the store; beyond that they are logged only.
+const MAX_REFUSALS: usize = 256;
+
+/// The fleet behind the gate's door.
+pub struct FleetDirectory {
+    fleet: Fleet,
+    notes: Arc<Notes>,
+}
+
+/// What the gate notes in passing and a task of its own writes down, for the gate must not wait.
+#[derive(Default)]
+struct Notes {
+    waiting: Mutex<Waiting>,
+    more: Notify,
+}
+
+/// Bounded by the number of hosts: a cursor covers all before it.
+#[derive(Default)]
+struct Waiting {
+    sent: BTreeMap<HostId, u64>,
+    delivered: BTreeMap<HostId, u64>,
+    refusals: Vec<AuditEntry>,
+}
+
+impl FleetDirectory {
+    /// The directory of this fleet.
+    #[must_use]
+    pub fn new(fleet: Fleet) -> Self {
+        let notes = Arc::new(Notes::default());
+        tokio::spawn(write_notes(fleet.clone(), Arc::clone(&notes)));
+        Self { fleet, notes }
+    }
+
+    fn note(&self, take: impl FnOnce(&mut Waiting)) {
+        take(&mut self.notes.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        self.notes.more.notify_one();
+    }
+}
+
+async fn write_notes(fleet: Fleet, notes: Arc<Notes>) {
+    loop {
+        notes.more.notified().await;
+        let waiting = std::mem::take(&mut *notes.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        for (host, through) in waiting.sent {
+            fleet.command_sent(host, through).await;
+        }
+        for (host, through) in waiting.delivered {
+            fleet.command_delivered(host, through).await;
+        }
+        for entry in waiting.refusals {
+            fleet.audit(entry).await;
+        }
+    }
+}
+
+fn raise(cursors: &mut BTreeMap<HostId, u64>, host: HostId, through: u64) {
+    let cursor = cursors.entry(host).or_insert(through);
+    *cursor = through.max(*cursor);
+}
+
+impl Directory for FleetDirectory {
+    fn login(&self, login: &Login<'_>) -> Result<Principal, LoginRefusal> {
+        let password = std::str::from_utf8(login.password).map_err(|_| LoginRefusal::Credentials)?;
+        if let Ok(host) = login.username.parse::<HostId>() {
+            if login.client_id != login.username {
+                return Err(LoginRefusal::Credentials);
+            }
+            if self.fleet.login_host(host, password) {
+                return Ok(Principal::Host(host));
+            }
+        }
+        if let Ok(token) = login.username.parse::<TokenId>() {
+            let enrols = login.client_id.strip_prefix("enroll-") == Some(login.username);
+            return if enrols && self.fleet.login_enroll(token, password) {
+                Ok(Principal::Enroll(token))
+            } else {
+                Err(LoginRefusal::Credentials)
+            };
+        }
+        match self.fleet.login_viewer(login.username, password) {
+            Some(viewer) => Ok(Principal::Viewer { name: viewer.name, debug: viewer.debug }),
+            None => Err(LoginRefusal::Credentials),
+        }
+    }
+
+    fn commands_after(&self, host: HostId, after: u64, max: usize) -> Vec<QueuedCommand> {
+        let commands = self.fleet.commands_after(host, after, max);
+        if let Some((through, _)) = commands.last() {
+            self.note(|waiting| raise(&mut waiting.sent, host, *through));
+        }
+        commands.into_iter().map(|(seq, payload)| QueuedCommand { seq, payload: Bytes::from(payload) }).collect()
+    }
+
+    fn command_delivered(&self, host: HostId, seq: u64) {
+        self.note(|waiting| raise(&mut waiting.delivered, host, seq));
+    }
+
+    fn plan(&self, host: HostId) -> Option<Bytes> {
+        self.fleet.plan(host).map(Bytes::from)
+    }
+
+    fn refused(&self, audit: &Audit) {
+        let (actor, target) = match &audit.principal {
+            Some(Principal::Host(host)) => (Actor::Agent, AuditTarget::Host(*host, host.to_string())),
+            Some(Principal::Viewer { name, .. }) => (Actor::Operator(name.clone()), AuditTarget::Account(name.clone())),
+            Some(Principal::Enroll(_)) | None => (Actor::Agent, AuditTarget::Server),
+        };
+        let mut detail = audit.refused.to_string();
+        if audit.suppressed > 0 {
+            detail = format!("{detail} ({} more like it not listed)", audit.suppressed);
+        }
+        let entry = AuditEntry {
+            at: crate::clock::now(),
+            actor,
+            action: "mqtt.refused".to_owned(),
+            target,
+            peer: audit.peer.ip().to_string(),
+            detail,
+        };
+        self.note(|waiting| {
+            if waiting.refusals.len() < MAX_REFUSALS {
+                waiting.refusals.push(entry);
+            } else {
+                tracing::warn!(detail = %entry.detail, peer = %entry.peer, "refusals come too fast to be audited");
+            }
+        });
+    }
+}

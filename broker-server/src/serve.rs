@@ -1,0 +1,191 @@
+//! The server's life: open, listen, run, stop.
+
+use crate::{
+    clock,
+    config::{Config, reachable},
+    control,
+    directory::FleetDirectory,
+    gate::{self, Gate, GateHandle, Limits, Listen},
+    ingest, publisher,
+    tls::Tls,
+};
+use anyhow::Context;
+use fleet::{Driver, Fleet};
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{net::TcpListener, signal::unix::SignalKind, sync::watch, task::JoinHandle};
+
+/// How often what ages is looked at.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// How long open pages and downloads may take to end when the server stops.
+const HTTP_GRACE: Duration = Duration::from_secs(3);
+
+/// A server that runs in this process.
+pub struct Server {
+    /// The domain, for whoever is in the same process.
+    pub fleet: Fleet,
+    /// Where pages and API are.
+    pub http: SocketAddr,
+    stop: watch::Sender<bool>,
+    gate: GateHandle,
+    ingest: JoinHandle<()>,
+    http_task: JoinHandle<io::Result<()>>,
+    control: JoinHandle<()>,
+    data_dir: std::path::PathBuf,
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub async fn until_signal(config: Config) -> anyhow::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
+    let public_url = config.public_url.value.clone();
+    let mut server = start(config).await?;
+    if let Some(code) = server.fleet.setup_code().await? {
+        let mut out = io::stdout();
+        writeln!(out, "setup: {public_url}/setup/{}", code.expose())?;
+        out.flush()?;
+    }
+    notify_systemd("READY=1");
+    let ended = tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = tokio::signal::ctrl_c() => Ok(()),
+        ended = server.http_ended() => ended.context("the HTTP listener ended"),
+    };
+    tracing::info!("stopping");
+    notify_systemd("STOPPING=1");
+    server.stop().await;
+    ended
+}
+
+/// Opens the data folder, binds all listeners, and runs. What can fail does so before anything is served.
+pub async fn start(config: Config) -> anyhow::Result<Server> {
+    let data_dir = &config.data_dir.value;
+    let tls = open_tls(&config)?;
+    let fleet = open_fleet(data_dir, config.mqtt_public.value.clone(), tls.ca_fingerprint())?;
+    let http = config.http.value;
+    let listener = TcpListener::bind(http).await.map_err(|error| busy("pages", "--http", http, error))?;
+    let http = listener.local_addr()?;
+
+    let mut listen = vec![Listen::Tls { address: config.mqtt.value, tls: Arc::new(tls) }];
+    listen.extend(config.mqtt_plain.value.map(|address| Listen::Plain { address, anywhere: false }));
+    let limits = Limits { max_connections: config.max_connections.value, ..Limits::default() };
+    let directory = Arc::new(FleetDirectory::new(fleet.clone()));
+    let (gate, incoming) = Gate::start(gate::Config { listen, limits }, directory).await?;
+
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(publisher::run(fleet.clone(), gate.clone()));
+    tokio::spawn(wake_sessions(fleet.clone(), gate.clone()));
+    tokio::spawn(sweep(fleet.clone()));
+    let ingest = tokio::spawn(ingest::run(incoming, fleet.clone(), gate.clone()));
+    let control = tokio::spawn(control::serve(control::listen(data_dir).context("control socket")?, fleet.clone()));
+    let router = web::router(fleet.clone(), web_settings(&config, &gate));
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let http_task = tokio::spawn({
+        let mut stopped = stopped.clone();
+        async move {
+            axum::serve(listener, service)
+                .with_graceful_shutdown(async move {
+                    let _ = stopped.wait_for(|stop| *stop).await;
+                })
+                .await
+        }
+    });
+    tracing::info!(%http, mqtt = %config.mqtt.value, plain = ?config.mqtt_plain.value, "serving");
+    Ok(Server { fleet, http, stop, gate, ingest, http_task, control, data_dir: data_dir.clone() })
+}
+
+impl Server {
+    async fn http_ended(&mut self) -> anyhow::Result<()> {
+        Ok((&mut self.http_task).await??)
+    }
+
+    /// Ends everything in the order in which it depends on each other; what was committed stays, what was not acked
+    /// is sent again by its agent.
+    pub async fn stop(mut self) {
+        let _ = self.stop.send(true);
+        self.control.abort();
+        let _ = std::fs::remove_file(control::socket_path(&self.data_dir));
+        if tokio::time::timeout(HTTP_GRACE, self.http_ended()).await.is_err() {
+            self.http_task.abort();
+        }
+        self.gate.shutdown().await;
+        let _ = self.ingest.await;
+        self.fleet.shutdown().await;
+    }
+}
+
+/// Opens and checks without serving.
+pub async fn check(config: &Config) -> anyhow::Result<()> {
+    let tls = open_tls(config)?;
+    let fleet = open_fleet(&config.data_dir.value, config.mqtt_public.value.clone(), tls.ca_fingerprint())?;
+    fleet.read()?.fleet_counts()?;
+    fleet.shutdown().await;
+    Ok(())
+}
+
+/// Opens the data of a server that does not run.
+pub fn open_for_admin(data_dir: &Path) -> anyhow::Result<Fleet> {
+    if !data_dir.join("holdfast.redb").exists() {
+        anyhow::bail!("{} holds no data of a Holdfast server", data_dir.display());
+    }
+    open_fleet(data_dir, String::new(), [0; 32])
+}
+
+/// This machine's name; empty when it can't be told.
+#[must_use]
+pub fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned()).unwrap_or_default()
+}
+
+fn open_fleet(data_dir: &Path, mqtt_address: String, ca_fingerprint: [u8; 32]) -> anyhow::Result<Fleet> {
+    let driver = Driver { now: Arc::new(clock::now), random: Arc::new(clock::random) };
+    let settings = fleet::Settings { mqtt_address, ca_fingerprint };
+    Fleet::open(data_dir, settings, driver).with_context(|| format!("data folder {}", data_dir.display()))
+}
+
+async fn wake_sessions(fleet: Fleet, gate: GateHandle) {
+    let mut wakes = fleet.wakes();
+    while let Some(host) = wakes.recv().await {
+        gate.wake(host);
+    }
+}
+
+async fn sweep(fleet: Fleet) {
+    let mut tick = tokio::time::interval(SWEEP_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        fleet.sweep().await;
+    }
+}
+
+/// A port that is taken, in words that help.
+pub(crate) fn busy(what: &str, flag: &str, address: SocketAddr, error: io::Error) -> anyhow::Error {
+    if error.kind() == io::ErrorKind::AddrInUse {
+        anyhow::anyhow!(
+            "{address} ({what}) is in use by another program; end that one, or choose another port with {flag} {}:PORT",
+            address.ip()
+        )
+    } else {
+        anyhow::Error::new(error).context(format!("cannot listen on {address} ({what})"))
+    }
+}
+
+/// Tells systemd, when it asked to be told.
+fn notify_systemd(state: &str) {
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let Ok(socket) = std::os::unix::net::UnixDatagram::unbound() else { return };
+    if let Err(error) = socket.send_to(state.as_bytes(), path) {
+        tracing::debug!(%error, "systemd was not told");
+    }
+}
+
+/// The address to show for a listener.
+#[must_use]
+pub fn shown(address: SocketAddr) -> String {
+    reachable(address).to_string()
+}
