@@ -1,0 +1,361 @@
+//! A job as restic's arguments: which steps, in which order. Pure, and free of secrets.
+//!
+//! What comes from outside stands behind `--flag=` or after `--`, so that no value can become an option.
+
+use super::version::Version;
+use schema::{
+    Items, JobSpec, Keep,
+    job::{BackupSpec, ForgetGroup, RestoreSpec},
+    name,
+};
+
+/// How long restic waits for a lock by itself.
+const RETRY_LOCK: &str = "--retry-lock=5m";
+
+/// One run of restic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What it is, for reading and judging what restic says.
+    pub kind: StepKind,
+    /// The arguments behind restic's name.
+    pub args: Vec<String>,
+    /// The source group it is about; empty when it is about none.
+    pub group: String,
+}
+
+/// What a step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StepKind {
+    /// `cat config`: who the repository is.
+    Config,
+    /// `init`.
+    Init,
+    /// `backup`.
+    Backup,
+    /// `forget` of one group.
+    Forget,
+    /// `prune`.
+    Prune,
+    /// `check`.
+    Check,
+    /// `unlock`.
+    Unlock,
+    /// `stats --mode raw-data`.
+    Stats,
+    /// `snapshots`.
+    Snapshots,
+    /// `ls`.
+    Ls,
+    /// `restore`.
+    Restore,
+    /// `list locks`.
+    ListLocks,
+    /// `cat lock`.
+    CatLock,
+}
+
+impl StepKind {
+    /// restic's word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Config => "cat config",
+            Self::Init => "init",
+            Self::Backup => "backup",
+            Self::Forget => "forget",
+            Self::Prune => "prune",
+            Self::Check => "check",
+            Self::Unlock => "unlock",
+            Self::Stats => "stats",
+            Self::Snapshots => "snapshots",
+            Self::Ls => "ls",
+            Self::Restore => "restore",
+            Self::ListLocks => "list locks",
+            Self::CatLock => "cat lock",
+        }
+    }
+}
+
+/// What the arguments depend on besides the job.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'a> {
+    /// Of the restic at hand.
+    pub version: Version,
+    /// The host name for snapshots.
+    pub restic_host: &'a str,
+    /// Spare memory rather than time.
+    pub small: bool,
+    /// restic's cache folder, left out of backups.
+    pub cache: &'a str,
+}
+
+/// Why a job can't be put into arguments.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ArgsError {
+    /// A name that could be taken for something else.
+    #[error("{0:?} is not a name for a source group or host")]
+    Name(String),
+    /// A relative or odd path.
+    #[error("{0:?} is not an absolute path")]
+    Path(String),
+    /// Not a snapshot id.
+    #[error("{0:?} is not a snapshot id")]
+    Snapshot(String),
+    /// Not a duration as restic writes them.
+    #[error("{0:?} is not a duration like 1y5m7d2h")]
+    Duration(String),
+    /// A pattern with control characters, or an empty one.
+    #[error("{0:?} is not a pattern")]
+    Pattern(String),
+    /// A backup of nothing.
+    #[error("the source group has no paths")]
+    NoPaths,
+    /// This restic is too old for it.
+    #[error("restic {have} can't do that: {what} needs restic {needs} or newer")]
+    TooOld {
+        /// What it can't.
+        what: &'static str,
+        /// What there is.
+        have: Version,
+        /// What is needed.
+        needs: Version,
+    },
+}
+
+/// The steps of a job, in order. Without any, there is nothing to do (a forget without keep rules).
+///
+/// A probe's and an init's further steps depend on what the first one says, see [`init`].
+pub fn plan_steps(spec: &JobSpec<'_>, setting: &Setting<'_>) -> Result<Vec<Step>, ArgsError> {
+    let host = setting.restic_host;
+    if host.is_empty() || host.len() > 255 || host.starts_with('-') || host.chars().any(char::is_control) {
+        return Err(ArgsError::Name(host.to_owned()));
+    }
+    Ok(match spec {
+        JobSpec::Probe | JobSpec::Init => vec![config()],
+        JobSpec::Backup(backup) => vec![plan_backup(backup, setting)?],
+        JobSpec::Forget { groups, dry_run } => {
+            let groups = groups.iter().filter(|group| !group.keep.is_empty());
+            groups.map(|group| plan_forget(&group, *dry_run, setting)).collect::<Result<_, _>>()?
+        }
+        JobSpec::Prune { dry_run } => {
+            let mut step = Step::locking(StepKind::Prune, &["prune"], setting);
+            step.flag(*dry_run, "--dry-run");
+            vec![step]
+        }
+        JobSpec::Check { subset_pct } => vec![plan_check(*subset_pct, setting)],
+        JobSpec::Unlock { all } => vec![unlock(*all)],
+        JobSpec::Stats => vec![stats()],
+        JobSpec::Snapshots => vec![snapshots()],
+        JobSpec::Ls { snapshot, path } => {
+            let mut step = Step::new(StepKind::Ls, &["ls", "--json", "--no-lock", "--"]);
+            step.args.extend([snapshot_id(snapshot)?, absolute(path)?]);
+            vec![step]
+        }
+        JobSpec::Restore(restore) => vec![plan_restore(restore, setting)?],
+    })
+}
+
+/// `cat config`.
+#[must_use]
+pub fn config() -> Step {
+    Step::new(StepKind::Config, &["cat", "config", "--json", "--no-lock"])
+}
+
+/// `init`, for when [`config`] said that there is no repository.
+#[must_use]
+pub fn init() -> Step {
+    Step::new(StepKind::Init, &["init", "--json"])
+}
+
+/// `unlock`.
+#[must_use]
+pub fn unlock(all: bool) -> Step {
+    let mut step = Step::new(StepKind::Unlock, &["unlock"]);
+    step.flag(all, "--remove-all");
+    step
+}
+
+/// `stats` of what is stored.
+#[must_use]
+pub fn stats() -> Step {
+    Step::new(StepKind::Stats, &["stats", "--json", "--no-lock", "--mode=raw-data"])
+}
+
+/// `snapshots`, oldest first.
+#[must_use]
+pub fn snapshots() -> Step {
+    Step::new(StepKind::Snapshots, &["snapshots", "--json", "--no-lock"])
+}
+
+/// `list locks`.
+#[must_use]
+pub fn list_locks() -> Step {
+    Step::new(StepKind::ListLocks, &["list", "locks", "--no-lock"])
+}
+
+/// `cat lock` of an id from [`list_locks`].
+#[must_use]
+pub fn cat_lock(id: &str) -> Step {
+    let mut step = Step::new(StepKind::CatLock, &["cat", "lock", "--json", "--no-lock", "--"]);
+    step.args.push(id.to_owned());
+    step
+}
+
+fn plan_backup(backup: &BackupSpec<'_>, setting: &Setting<'_>) -> Result<Step, ArgsError> {
+    let mut step = Step::locking(StepKind::Backup, &["backup", "--json"], setting);
+    step.group = group_name(backup.group)?;
+    step.args.push(format!("--host={}", setting.restic_host));
+    step.args.push(format!("--tag={}", step.group));
+    // A group whose paths changed is compared with its last snapshot all the same, instead of being read anew.
+    step.flag(setting.version.has_backup_group_by(), "--group-by=host,tags");
+    step.flag(backup.one_file_system, "--one-file-system");
+    step.flag(backup.dry_run, "--dry-run");
+    if setting.small {
+        step.flag(setting.version.has_no_scan(), "--no-scan");
+        step.flag(setting.version.has_read_concurrency(), "--read-concurrency=1");
+        step.args.push("--option=local.connections=1".to_owned());
+    }
+    if setting.cache.starts_with('/') {
+        step.args.push(format!("--exclude={}", literal(setting.cache)));
+    }
+    for pattern in backup.excludes.iter() {
+        step.args.push(format!("--exclude={}", checked_pattern(pattern)?));
+    }
+    for name in backup.exclude_if_present.iter() {
+        step.args.push(format!("--exclude-if-present={}", checked_pattern(name)?));
+    }
+    step.args.push("--".to_owned());
+    step.extend_with_paths(backup.includes)?;
+    Ok(step)
+}
+
+fn plan_forget(group: &ForgetGroup<'_>, dry_run: bool, setting: &Setting<'_>) -> Result<Step, ArgsError> {
+    let mut step = Step::locking(StepKind::Forget, &["forget", "--json"], setting);
+    step.group = group_name(group.group)?;
+    step.args.push(format!("--host={}", setting.restic_host));
+    step.args.push(format!("--tag={}", step.group));
+    // Grouping by paths, the default, leaves old snapshots behind when the paths of a group change.
+    step.args.push("--group-by=".to_owned());
+    let Keep { last, hourly, daily, weekly, monthly, yearly, within } = group.keep;
+    for (count, word) in [
+        (last, "last"),
+        (hourly, "hourly"),
+        (daily, "daily"),
+        (weekly, "weekly"),
+        (monthly, "monthly"),
+        (yearly, "yearly"),
+    ] {
+        if count > 0 {
+            step.args.push(format!("--keep-{word}={count}"));
+        }
+    }
+    if !within.is_empty() {
+        step.args.push(format!("--keep-within={}", checked_duration(within)?));
+    }
+    step.flag(dry_run, "--dry-run");
+    Ok(step)
+}
+
+fn plan_check(subset_pct: u8, setting: &Setting<'_>) -> Step {
+    let mut step = Step::locking(StepKind::Check, &["check"], setting);
+    step.flag(setting.version.has_check_json(), "--json");
+    match subset_pct {
+        0 => {}
+        1..=99 => step.args.push(format!("--read-data-subset={subset_pct}%")),
+        100.. => step.args.push("--read-data".to_owned()),
+    }
+    step
+}
+
+fn plan_restore(restore: &RestoreSpec<'_>, setting: &Setting<'_>) -> Result<Step, ArgsError> {
+    let have = setting.version;
+    if restore.dry_run && !have.has_restore_dry_run() {
+        let needs = Version::new(0, 17);
+        return Err(ArgsError::TooOld { what: "a dry run of a restore", have, needs });
+    }
+    let mut step = Step::new(StepKind::Restore, &["restore", "--json", "--no-lock"]);
+    step.args.push(format!("--target={}", absolute(restore.target)?));
+    for path in restore.includes.iter() {
+        step.args.push(format!("--include={}", literal(&absolute(path)?)));
+    }
+    step.flag(restore.dry_run, "--dry-run");
+    step.args.extend(["--".to_owned(), snapshot_id(restore.snapshot)?]);
+    Ok(step)
+}
+
+impl Step {
+    fn new(kind: StepKind, args: &[&str]) -> Self {
+        Self { kind, args: args.iter().map(|&arg| arg.to_owned()).collect(), group: String::new() }
+    }
+
+    /// A step that takes a lock, and waits for it where restic can.
+    fn locking(kind: StepKind, args: &[&str], setting: &Setting<'_>) -> Self {
+        let mut step = Self::new(kind, args);
+        step.flag(setting.version.has_retry_lock(), RETRY_LOCK);
+        step
+    }
+
+    fn flag(&mut self, wanted: bool, flag: &str) {
+        if wanted {
+            self.args.push(flag.to_owned());
+        }
+    }
+
+    fn extend_with_paths(&mut self, paths: Items<'_, &str>) -> Result<(), ArgsError> {
+        if paths.is_empty() {
+            return Err(ArgsError::NoPaths);
+        }
+        for path in paths.iter() {
+            self.args.push(absolute(path)?);
+        }
+        Ok(())
+    }
+}
+
+fn group_name(text: &str) -> Result<String, ArgsError> {
+    if name::is_valid(text) { Ok(text.to_owned()) } else { Err(ArgsError::Name(text.to_owned())) }
+}
+
+fn absolute(path: &str) -> Result<String, ArgsError> {
+    if path.starts_with('/') && !path.contains('\0') {
+        Ok(path.to_owned())
+    } else {
+        Err(ArgsError::Path(path.to_owned()))
+    }
+}
+
+fn snapshot_id(text: &str) -> Result<String, ArgsError> {
+    let is_id =
+        (8..=64).contains(&text.len()) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    if is_id { Ok(text.to_owned()) } else { Err(ArgsError::Snapshot(text.to_owned())) }
+}
+
+fn checked_duration(text: &str) -> Result<&str, ArgsError> {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).filter(|&end| (1..=6).contains(&end));
+        let unit = digits.filter(|&end| matches!(rest.as_bytes()[end], b'y' | b'm' | b'd' | b'h'));
+        let Some(end) = unit else { return Err(ArgsError::Duration(text.to_owned())) };
+        rest = &rest[end + 1..];
+    }
+    Ok(text)
+}
+
+fn checked_pattern(text: &str) -> Result<&str, ArgsError> {
+    if text.is_empty() || text.chars().any(char::is_control) {
+        return Err(ArgsError::Pattern(text.to_owned()));
+    }
+    Ok(text)
+}
+
+/// A pattern that matches this path only.
+fn literal(path: &str) -> String {
+    let mut pattern = String::with_capacity(path.len());
+    for c in path.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
+}

@@ -1,0 +1,205 @@
+//! What is known of a repository: goes into a job and comes out of it as plain state.
+
+use schema::{
+    JobId, RepoId, RepoStats, Timestamp,
+    stats::{CheckResult, Lock, LockSeen, PruneResult, Size, SizeSource, SnapshotCount},
+};
+use serde::{Deserialize, Serialize};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// A count or a sum is taken anew when it is older than this: other hosts may write to the same repository.
+pub(crate) const RECOUNT_AFTER_MS: u64 = 24 * 3_600_000;
+/// Where restic doesn't say what it stored (before 0.17), the size is measured this often.
+pub(crate) const MEASURE_AFTER_MS: u64 = 7 * 24 * 3_600_000;
+
+/// Figures of one repository.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Figures {
+    /// Tells whether they belong to the repository at hand.
+    address: u64,
+    /// restic's repository id.
+    pub repo: Option<RepoId>,
+    /// Size in the storage.
+    pub size: Option<Size>,
+    /// When the size was last measured, not summed.
+    pub measured_at: Option<Timestamp>,
+    /// Snapshots.
+    pub snapshots: Option<SnapshotCount>,
+    /// When the snapshots were last counted, not summed.
+    pub counted_at: Option<Timestamp>,
+    /// The last check.
+    pub check: Option<CheckResult>,
+    /// The last prune.
+    pub prune: Option<PruneResult>,
+    /// The locks, when they were looked at.
+    pub lock: Option<LockLook>,
+}
+
+/// What a look at the locks saw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockLook {
+    /// When.
+    pub at: Timestamp,
+    /// The oldest lock; `None` = there is none.
+    pub lock: Option<OwnedLock>,
+}
+
+/// A lock in the repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnedLock {
+    /// Since when.
+    pub since: Timestamp,
+    /// Whether it keeps all others out.
+    pub exclusive: bool,
+    /// Who: machine.
+    pub hostname: String,
+    /// Who: account.
+    pub username: String,
+    /// Who: process.
+    pub pid: u32,
+    /// Whether its process is gone, or it is older than restic's own limit.
+    pub stale: bool,
+}
+
+impl Figures {
+    /// These figures when they belong to the repository at `url`, else empty ones.
+    #[must_use]
+    pub(crate) fn of(self, url: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        url.hash(&mut hasher);
+        let address = hasher.finish();
+        if self.address == address { self } else { Self { address, ..Self::default() } }
+    }
+
+    /// The repository said who it is; another one than before has none of the old figures.
+    pub(crate) fn identify(&mut self, repo: RepoId) {
+        if self.repo.is_some_and(|known| known != repo) {
+            *self = Self { address: self.address, ..Self::default() };
+        }
+        self.repo = Some(repo);
+    }
+
+    /// restic measured the repository.
+    pub(crate) fn measured(&mut self, bytes: u64, at: Timestamp) {
+        self.size = Some(Size { at, bytes, source: SizeSource::Measured });
+        self.measured_at = Some(at);
+    }
+
+    /// restic counted the snapshots.
+    pub(crate) fn counted(&mut self, count: u32, newest_at: Option<Timestamp>, at: Timestamp) {
+        self.snapshots = Some(SnapshotCount { at, count, newest_at });
+        self.counted_at = Some(at);
+    }
+
+    /// A backup made a snapshot and stored so much.
+    pub(crate) fn add_snapshot(&mut self, packed: Option<u64>, at: Timestamp) {
+        if let Some(snapshots) = &mut self.snapshots {
+            let count = snapshots.count.saturating_add(1);
+            *snapshots = SnapshotCount { at, count, newest_at: Some(at) };
+        }
+        match (&mut self.size, packed) {
+            (Some(size), Some(packed)) => {
+                let bytes = size.bytes.saturating_add(packed);
+                *size = Size { at, bytes, source: SizeSource::Summed };
+            }
+            // What was added is not known: the old size is no longer true.
+            (size, None) => *size = None,
+            (None, Some(_)) => {}
+        }
+    }
+
+    /// Whether the snapshots have to be counted to know how many there are.
+    pub(crate) fn needs_count(&self, now: Timestamp) -> bool {
+        self.snapshots.is_none() || self.counted_at.is_none_or(|at| now.ms_since(at) >= RECOUNT_AFTER_MS)
+    }
+
+    /// Whether the repository has to be measured to know its size.
+    pub(crate) fn needs_measure(&self, packed_is_known: bool, now: Timestamp) -> bool {
+        match self.measured_at {
+            None => true,
+            Some(_) if packed_is_known => self.size.is_none(),
+            Some(at) => now.ms_since(at) >= MEASURE_AFTER_MS,
+        }
+    }
+
+    /// The figures for the wire. What is not known is `None` and leaves what the server has.
+    #[must_use]
+    pub fn to_wire(&self, stream: u64, revision: u64, at: Timestamp, job: Option<JobId>) -> RepoStats<'_> {
+        RepoStats {
+            stream,
+            revision,
+            at,
+            job,
+            repo: self.repo,
+            size: self.size,
+            snapshots: self.snapshots,
+            check: self.check,
+            prune: self.prune,
+            lock: self.lock.as_ref().map(|look| LockSeen {
+                at: look.at,
+                lock: look.lock.as_ref().map(|lock| Lock {
+                    since: lock.since,
+                    exclusive: lock.exclusive,
+                    hostname: &lock.hostname,
+                    username: &lock.username,
+                    pid: lock.pid,
+                    stale: lock.stale,
+                }),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: u64 = 24 * 3_600_000;
+
+    #[test]
+    fn a_running_sum_starts_from_a_measured_size_only() {
+        let mut figures = Figures::default().of("/repo");
+        figures.add_snapshot(Some(10), Timestamp(1));
+        assert_eq!(figures.size, None);
+        assert!(figures.needs_measure(true, Timestamp(2)));
+        figures.measured(100, Timestamp(2));
+        figures.add_snapshot(Some(10), Timestamp(3));
+        assert_eq!(figures.size, Some(Size { at: Timestamp(3), bytes: 110, source: SizeSource::Summed }));
+        assert!(!figures.needs_measure(true, Timestamp(4)));
+    }
+
+    #[test]
+    fn without_packed_sizes_the_repository_is_measured_weekly() {
+        let mut figures = Figures::default().of("/repo");
+        figures.measured(100, Timestamp(0));
+        figures.add_snapshot(None, Timestamp(1));
+        assert_eq!(figures.size, None);
+        assert!(!figures.needs_measure(false, Timestamp(6 * DAY)));
+        assert!(figures.needs_measure(false, Timestamp(7 * DAY)));
+    }
+
+    #[test]
+    fn counts_go_on_by_one_and_are_taken_anew_after_a_day() {
+        let mut figures = Figures::default().of("/repo");
+        assert!(figures.needs_count(Timestamp(0)));
+        figures.counted(4, Some(Timestamp(0)), Timestamp(5));
+        figures.add_snapshot(Some(1), Timestamp(9));
+        let counted = SnapshotCount { at: Timestamp(9), count: 5, newest_at: Some(Timestamp(9)) };
+        assert_eq!(figures.snapshots, Some(counted));
+        assert!(!figures.needs_count(Timestamp(DAY)));
+        assert!(figures.needs_count(Timestamp(5 + DAY)));
+    }
+
+    #[test]
+    fn figures_of_another_address_or_another_repository_are_dropped() {
+        let mut figures = Figures::default().of("/repo");
+        figures.identify(RepoId([1; 32]));
+        figures.measured(100, Timestamp(2));
+        assert_eq!(figures.clone().of("/repo"), figures);
+        assert_eq!(figures.clone().of("/other").size, None);
+        figures.identify(RepoId([1; 32]));
+        assert!(figures.size.is_some());
+        figures.identify(RepoId([2; 32]));
+        assert_eq!((figures.size, figures.repo), (None, Some(RepoId([2; 32]))));
+    }
+}

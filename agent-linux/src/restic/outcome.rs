@@ -1,0 +1,352 @@
+//! How one run of restic ended: exit code, signal and words to outcome, class and message. Pure.
+
+use super::{args::StepKind, parse::Findings};
+use schema::{Class, Outcome};
+
+/// The longest message, in bytes.
+pub const MAX_MESSAGE_BYTES: usize = 2 * 1024;
+
+/// How restic's process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It exited.
+    Code(i32),
+    /// A signal killed it.
+    Signal(i32),
+}
+
+impl Ended {
+    /// The exit code, if it exited.
+    #[must_use]
+    pub const fn code(self) -> Option<i32> {
+        match self {
+            Self::Code(code) => Some(code),
+            Self::Signal(_) => None,
+        }
+    }
+}
+
+/// Why we stopped it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Somebody ended the job.
+    Cancelled,
+    /// The deadline passed.
+    Timeout,
+}
+
+/// The judgement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why, when it is not plain success.
+    pub class: Option<Class>,
+    /// What to do, and restic's last lines; empty for plain success.
+    pub message: String,
+}
+
+impl Verdict {
+    /// Plain success.
+    #[must_use]
+    pub const fn succeeded() -> Self {
+        Self { outcome: Outcome::Succeeded, class: None, message: String::new() }
+    }
+
+    /// A failure that restic had no part in.
+    #[must_use]
+    pub fn failed(class: Class, message: &str) -> Self {
+        let message = super::lines::clean(message, MAX_MESSAGE_BYTES);
+        Self { outcome: Outcome::Failed, class: Some(class), message }
+    }
+}
+
+/// Judges one run, in the order in which the signs count.
+#[must_use]
+pub fn judge(kind: StepKind, ended: Ended, stop: Option<Stop>, found: &Findings) -> Verdict {
+    let (outcome, class) = sort(kind, ended, stop, found);
+    let Some(class) = class else { return Verdict::succeeded() };
+    Verdict { outcome, class: Some(class), message: message(kind, class, outcome, ended, found) }
+}
+
+fn sort(kind: StepKind, ended: Ended, stop: Option<Stop>, found: &Findings) -> (Outcome, Option<Class>) {
+    let failed = |class| (Outcome::Failed, Some(class));
+    let warning = |class| (Outcome::Warning, Some(class));
+    match (ended, stop) {
+        // It came to its end before our signal.
+        (Ended::Code(0), _) => {}
+        (_, Some(Stop::Cancelled)) => return (Outcome::Cancelled, Some(Class::Cancelled)),
+        (_, Some(Stop::Timeout)) => return failed(Class::Timeout),
+        _ => {}
+    }
+    match ended {
+        Ended::Code(0) => match kind {
+            // 0.18 says 403 and exits 0, having removed nothing.
+            StepKind::Forget if found.signs.has(Sign::NotRemoved) || found.signs.has(Sign::Ignored) => {
+                failed(if found.signs.has(Sign::Forbidden) { Class::AppendOnly } else { Class::Other })
+            }
+            // 0.14 says that there is no such snapshot, and exits 0.
+            StepKind::Ls if found.signs.has(Sign::Ignored) => failed(Class::Other),
+            StepKind::Backup if !found.missing.is_empty() => warning(Class::SourceMissing),
+            StepKind::Check if found.check_errors.is_some_and(|errors| errors > 0) => failed(Class::Damaged),
+            StepKind::Snapshots if !found.listing_is_whole => failed(Class::Other),
+            _ => (Outcome::Succeeded, None),
+        },
+        Ended::Code(3) if kind == StepKind::Backup => match () {
+            () if found.signs.has(Sign::Damaged) => warning(Class::Damaged),
+            () if found.file_errors == 0 && !found.missing.is_empty() => warning(Class::SourceMissing),
+            () => warning(Class::SourceUnreadable),
+        },
+        Ended::Code(3) if found.signs.has(Sign::Forbidden) => failed(Class::AppendOnly),
+        Ended::Code(10) => failed(Class::RepoMissing),
+        Ended::Code(11) => failed(Class::RepoLocked),
+        Ended::Code(12) => failed(Class::Auth),
+        // Somebody else's signal; 2 and 15 before restic could catch them.
+        Ended::Code(130 | 143) | Ended::Signal(2 | 15) => (Outcome::Cancelled, Some(Class::Cancelled)),
+        Ended::Signal(_) => failed(Class::Other),
+        Ended::Code(_) => failed(classify(kind, found)),
+    }
+}
+
+/// The class of an exit code that says nothing: the last words count, then all that was said before.
+fn classify(kind: StepKind, found: &Findings) -> Class {
+    let mut last = Signs::default();
+    match &found.exit_error {
+        Some(message) => last.look_at(message),
+        None => found.last_words.iter().for_each(|line| last.look_at(line)),
+    }
+    [last, found.signs].iter().find_map(|signs| class_of(kind, found, signs)).unwrap_or(Class::Other)
+}
+
+fn class_of(kind: StepKind, found: &Findings, signs: &Signs) -> Option<Class> {
+    let order = [
+        (Sign::Locked, Class::RepoLocked),
+        (Sign::WrongPassword, Class::Auth),
+        (Sign::Forbidden, Class::AppendOnly),
+        (Sign::Network, Class::Network),
+        (Sign::DiskFull, Class::DiskFull),
+        (Sign::Exists, Class::RepoExists),
+        (Sign::Damaged, Class::Damaged),
+        (Sign::NoSource, Class::SourceMissing),
+        (Sign::NoRepo, Class::RepoMissing),
+    ];
+    let class = order.iter().find(|(sign, _)| signs.has(*sign)).map(|&(_, class)| class);
+    match (class, kind) {
+        // Reading or adding was forbidden, not removing: the login is not the right one.
+        (Some(Class::AppendOnly), _) if !found.signs.has(Sign::NotRemoved) => Some(Class::Auth),
+        (None, StepKind::Check) if found.check_errors.is_some_and(|errors| errors > 0) => {
+            Some(Class::Damaged)
+        }
+        (class, _) => class,
+    }
+}
+
+/// Something in restic's words that tells why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sign {
+    Locked,
+    WrongPassword,
+    Forbidden,
+    /// Something could not be deleted.
+    NotRemoved,
+    /// A snapshot was passed over.
+    Ignored,
+    Network,
+    DiskFull,
+    Damaged,
+    NoRepo,
+    Exists,
+    NoSource,
+}
+
+/// The signs that were seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Signs(u16);
+
+impl Signs {
+    pub(crate) fn has(self, sign: Sign) -> bool {
+        self.0 & (1 << sign as u16) != 0
+    }
+
+    /// Looks for signs in one line.
+    pub(crate) fn look_at(&mut self, line: &str) {
+        for (sign, words) in SIGNS {
+            if words.iter().any(|word| line.contains(word)) {
+                self.0 |= 1 << *sign as u16;
+            }
+        }
+    }
+}
+
+const SIGNS: &[(Sign, &[&str])] = &[
+    (Sign::Locked, &["already locked"]),
+    (
+        Sign::WrongPassword,
+        &[
+            "wrong password",
+            "(401)",
+            "401 Unauthorized",
+            "an empty password",
+            "Access Denied",
+            "InvalidAccessKeyId",
+            "SignatureDoesNotMatch",
+            "Permission denied (publickey",
+        ],
+    ),
+    (Sign::Forbidden, &["(403)", "403 Forbidden"]),
+    (Sign::NotRemoved, &["unable to remove", "blob not removed", "Remove(<", "failed to remove"]),
+    (Sign::Ignored, &["Ignoring \""]),
+    (
+        Sign::Network,
+        &[
+            "connection refused",
+            "connection reset",
+            "no such host",
+            "no route to host",
+            "network is unreachable",
+            "i/o timeout",
+            "timeout exceeded",
+            "TLS handshake",
+            "tls: ",
+            "x509: ",
+            "server gave HTTP response to HTTPS client",
+            "dial tcp",
+            "(502)",
+            "(503)",
+            "(504)",
+            "broken pipe",
+            "unexpected EOF",
+            "server misbehaving",
+        ],
+    ),
+    (Sign::DiskFull, &["no space left on device", "disk quota exceeded", "(507)", "Insufficient Storage"]),
+    (
+        Sign::Damaged,
+        &[
+            "repository contains errors",
+            "invalid data returned",
+            "is damaged",
+            "could be damaged",
+            "ciphertext verification failed",
+            "packs from index missing in repo",
+            "LoadIndex returned errors",
+            "not found in repository",
+            "hash does not match",
+        ],
+    ),
+    (Sign::Exists, &["config file already exists", "repository already exists"]),
+    (
+        Sign::NoSource,
+        &[
+            "all target directories/files do not exist",
+            "all source directories/files do not exist",
+            "nothing to backup",
+        ],
+    ),
+    (
+        Sign::NoRepo,
+        &[
+            "unable to open config file",
+            "repository does not exist",
+            "Is there a repository at the following",
+        ],
+    ),
+];
+
+fn message(kind: StepKind, class: Class, outcome: Outcome, ended: Ended, found: &Findings) -> String {
+    let mut text = advice(kind, class, outcome, ended, found);
+    let own_words = !matches!(class, Class::Cancelled | Class::Timeout);
+    if own_words && !found.last_words.is_empty() {
+        text.push_str("\nrestic:");
+        for line in &found.last_words {
+            text.push('\n');
+            text.push_str(line);
+        }
+    }
+    text.truncate(text.floor_char_boundary(MAX_MESSAGE_BYTES));
+    text
+}
+
+/// What happened and what to do next, in plain words.
+fn advice(kind: StepKind, class: Class, outcome: Outcome, ended: Ended, found: &Findings) -> String {
+    let fixed = match class {
+        Class::RepoLocked => {
+            return match &found.holder {
+                Some(holder) => format!(
+                    "Another process works on the repository: {} on {}. Wait for it, or unlock the repository when it is gone.",
+                    holder.pid, holder.hostname
+                ),
+                None => "Another process works on the repository. Wait for it, or unlock the repository when it is gone.".to_owned(),
+            };
+        }
+        Class::Auth
+            if ended == Ended::Code(12) || found.signs.has(Sign::WrongPassword) && !says_401(found) =>
+        {
+            "The repository does not open with this password. Check the restic password in the credentials."
+        }
+        Class::Auth => {
+            "The storage does not accept this user name and password. Check both in the credentials, and that the user may use this address."
+        }
+        Class::RepoMissing => {
+            "There is no repository at this address. Check the address, or initialise the repository."
+        }
+        Class::AppendOnly => {
+            "The storage lets nothing be deleted with these credentials (append-only). Set admin credentials that may delete."
+        }
+        Class::Network => {
+            "The storage can't be reached. Check that its server runs, the address and port, and the network between."
+        }
+        Class::SourceMissing => {
+            let missing = found.missing.join(", ");
+            return match (outcome, missing.is_empty()) {
+                (_, true) => "None of the paths to back up is there. Check the source group.".to_owned(),
+                (Outcome::Warning, _) => {
+                    format!(
+                        "A snapshot was made, but without {missing}: no such path. Check the source group."
+                    )
+                }
+                _ => format!("No such path: {missing}. Check the source group."),
+            };
+        }
+        Class::SourceUnreadable => {
+            let errors = found.file_errors;
+            return format!(
+                "A snapshot was made, but {errors} {} could not be read. Let the agent read them, or exclude them.",
+                if errors == 1 { "file or folder" } else { "files or folders" }
+            );
+        }
+        Class::DiskFull if kind == StepKind::Restore => {
+            "No space is left where the files are restored to. Make room there, then restore again."
+        }
+        Class::DiskFull => {
+            "No space is left, in the storage or in the agent's own folder for restic's cache (the path below says which). Make room, then run the job again."
+        }
+        Class::Damaged if outcome == Outcome::Warning => {
+            "A snapshot was made, but older data in the repository could not be read: it may be damaged. Run a check."
+        }
+        Class::Damaged => {
+            "The repository has errors. Run a check to see them; restic's guide to repairs: https://restic.readthedocs.io/en/stable/077_troubleshooting.html"
+        }
+        Class::RepoExists => "There is a repository at this address already; nothing was changed.",
+        Class::Cancelled => return format!("restic {} was ended before it was done.", kind.as_str()),
+        Class::Timeout => {
+            return format!("restic {} did not end within its deadline and was ended.", kind.as_str());
+        }
+        _ => {
+            return match ended {
+                Ended::Signal(9) => format!(
+                    "restic {} was killed from outside; often that is the system, short of memory.",
+                    kind.as_str()
+                ),
+                Ended::Signal(signal) => format!("restic {} was ended by signal {signal}.", kind.as_str()),
+                Ended::Code(code) => format!("restic {} failed with exit code {code}.", kind.as_str()),
+            };
+        }
+    };
+    fixed.to_owned()
+}
+
+fn says_401(found: &Findings) -> bool {
+    let words = found.exit_error.iter().chain(&found.last_words);
+    words.into_iter().any(|line| line.contains("401") || line.contains("403"))
+}

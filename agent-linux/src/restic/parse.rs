@@ -1,0 +1,489 @@
+//! Reads what restic says, on both streams, as it comes: progress, log lines, and findings. Pure.
+//!
+//! restic speaks JSON lines, one long array, a pretty-printed object or plain text, by command and version; and
+//! plain lines stand among JSON. Everything unknown is passed over or logged, nothing is required.
+
+use super::{
+    args::StepKind,
+    elements::Elements,
+    instant,
+    lines::{self, Lines, log_line},
+    mask::Mask,
+    outcome::Signs,
+    summary::{BackupDone, PruneDone, RestoreDone, SnapshotSeen, StatsDone},
+    text,
+};
+use schema::{LogStream, RepoId, Timestamp, report::SnapshotSize};
+use serde_json::Value;
+use std::collections::VecDeque;
+
+/// The most of a document (`cat config`, `cat lock`) that is kept.
+const MAX_DOCUMENT_BYTES: usize = 64 * 1024;
+/// How many of the last lines of standard error are kept for the message.
+const LAST_WORDS: usize = 6;
+const MAX_WORD_BYTES: usize = 400;
+const MAX_MISSING: usize = 16;
+/// How long a snapshot's list of paths or tags may be, in bytes.
+const MAX_LIST_BYTES: usize = 8 * 1024;
+const MAX_CURRENT_BYTES: usize = 512;
+/// Longer than this is restic's way to say that it doesn't know.
+const MAX_LEFT_SECS: u64 = 10 * 365 * 86_400;
+/// How many lock ids are kept.
+const MAX_LOCKS: usize = 64;
+
+/// How far a step is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobProgress {
+    /// How much is done, in thousandths, at most 1000.
+    pub permille: u16,
+    /// Files done.
+    pub files_done: u64,
+    /// Files known.
+    pub files_total: u64,
+    /// Bytes done.
+    pub bytes_done: u64,
+    /// Bytes known.
+    pub bytes_total: u64,
+    /// Files that could not be read so far.
+    pub errors: u32,
+    /// How long restic thinks it will still take, in seconds.
+    pub left_secs: Option<u32>,
+    /// The file or step of right now; may be empty.
+    pub current: String,
+}
+
+/// Something that restic said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// A line for the log.
+    Log(LogStream, String),
+    /// How far it is.
+    Progress(JobProgress),
+    /// A snapshot of a listing.
+    Snapshot(SnapshotSeen),
+}
+
+/// Who holds a lock, as restic's refusal names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Process.
+    pub pid: u32,
+    /// Machine.
+    pub hostname: String,
+}
+
+/// A lock, as `cat lock` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockFound {
+    /// Since when.
+    pub since: Timestamp,
+    /// Whether it keeps all others out.
+    pub exclusive: bool,
+    /// Who: machine.
+    pub hostname: String,
+    /// Who: account.
+    pub username: String,
+    /// Who: process.
+    pub pid: u32,
+}
+
+/// What one run of restic said, all in all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// The repository's id, from `cat config` or `init`.
+    pub repo: Option<RepoId>,
+    /// The repository's format.
+    pub repo_version: Option<u8>,
+    /// Of a backup.
+    pub backup: Option<BackupDone>,
+    /// Of a restore.
+    pub restore: Option<RestoreDone>,
+    /// Of a prune: given back, written anew, left.
+    pub prune: Option<PruneDone>,
+    /// Of a stats.
+    pub stats: Option<StatsDone>,
+    /// Of a check: how many errors restic counted.
+    pub check_errors: Option<u32>,
+    /// Of an unlock, where restic says.
+    pub unlocked: Option<u32>,
+    /// Of a forget.
+    pub kept: u32,
+    /// Of a forget.
+    pub removed: u32,
+    /// Of a listing.
+    pub snapshots: u32,
+    /// The newest snapshot's time.
+    pub newest_at: Option<Timestamp>,
+    /// Whether a listing came whole.
+    pub listing_is_whole: bool,
+    /// Of `list locks`.
+    pub locks: Vec<String>,
+    /// Of `cat lock`.
+    pub lock: Option<LockFound>,
+    /// Files that could not be read.
+    pub file_errors: u32,
+    /// Sources that restic did not find.
+    pub missing: Vec<String>,
+    /// Who holds the lock that stopped it.
+    pub holder: Option<Holder>,
+    /// What `exit_error` said, first line.
+    pub exit_error: Option<String>,
+    /// Signs seen anywhere.
+    pub(crate) signs: Signs,
+    /// The last lines of standard error.
+    pub last_words: VecDeque<String>,
+}
+
+/// Reads one run of restic.
+#[derive(Debug)]
+pub struct Reader<'m> {
+    kind: StepKind,
+    mask: &'m Mask,
+    out: Lines,
+    err: Lines,
+    shape: Shape,
+    errors_so_far: u32,
+    found: Findings,
+}
+
+/// How standard output is to be read.
+#[derive(Debug)]
+enum Shape {
+    Lines,
+    Document(Vec<u8>),
+    Array(Elements),
+}
+
+impl<'m> Reader<'m> {
+    /// A reader for a step of this kind.
+    #[must_use]
+    pub fn new(kind: StepKind, mask: &'m Mask) -> Self {
+        let shape = match kind {
+            StepKind::Config | StepKind::CatLock => Shape::Document(Vec::new()),
+            StepKind::Snapshots => Shape::Array(Elements::new(2)),
+            StepKind::Forget => Shape::Array(Elements::new(4)),
+            _ => Shape::Lines,
+        };
+        let (out, err) = (Lines::default(), Lines::default());
+        Self { kind, mask, out, err, shape, errors_so_far: 0, found: Findings::default() }
+    }
+
+    /// Takes the next piece of standard output.
+    pub fn stdout(&mut self, bytes: &[u8], said: &mut VecDeque<Said>) {
+        match &mut self.shape {
+            Shape::Lines => self.out_lines(bytes, said),
+            Shape::Document(document) => {
+                let room = MAX_DOCUMENT_BYTES - document.len();
+                document.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            }
+            Shape::Array(elements) => {
+                let (kind, mask, found) = (self.kind, self.mask, &mut self.found);
+                elements.push(bytes, |element| match (kind, element.key) {
+                    (StepKind::Snapshots, _) => {
+                        found.snapshots = found.snapshots.saturating_add(1);
+                        let value = element.json.and_then(|json| serde_json::from_slice(json).ok());
+                        if let Some(snapshot) = value.as_ref().and_then(|value| snapshot(value, mask)) {
+                            found.newest_at = found.newest_at.max(Some(snapshot.time));
+                            said.push_back(Said::Snapshot(snapshot));
+                        }
+                    }
+                    (_, "keep") => found.kept = found.kept.saturating_add(1),
+                    (_, "remove") => found.removed = found.removed.saturating_add(1),
+                    _ => {}
+                });
+                if !elements.is_array() {
+                    self.out_lines(bytes, said);
+                }
+            }
+        }
+    }
+
+    /// Takes the next piece of standard error.
+    pub fn stderr(&mut self, bytes: &[u8], said: &mut VecDeque<Said>) {
+        let mut lines = core::mem::take(&mut self.err);
+        lines.push(bytes, |line| self.err_line(line, said));
+        self.err = lines;
+    }
+
+    /// Both streams have ended.
+    #[must_use]
+    pub fn finish(mut self, said: &mut VecDeque<Said>) -> Findings {
+        let (mut out, mut err) = (core::mem::take(&mut self.out), core::mem::take(&mut self.err));
+        out.finish(|line| self.out_line(line, said));
+        err.finish(|line| self.err_line(line, said));
+        match core::mem::replace(&mut self.shape, Shape::Lines) {
+            Shape::Document(document) => self.document(&document),
+            Shape::Array(elements) => self.found.listing_is_whole = elements.is_whole(),
+            Shape::Lines => {}
+        }
+        self.found
+    }
+
+    fn out_lines(&mut self, bytes: &[u8], said: &mut VecDeque<Said>) {
+        let mut lines = core::mem::take(&mut self.out);
+        lines.push(bytes, |line| self.out_line(line, said));
+        self.out = lines;
+    }
+
+    fn out_line(&mut self, line: &[u8], said: &mut VecDeque<Said>) {
+        if line.first() == Some(&b'{')
+            && let Ok(value) = serde_json::from_slice::<Value>(line)
+        {
+            self.message(&value, LogStream::Out, said);
+            return;
+        }
+        let text = self.show(&String::from_utf8_lossy(line));
+        if text.is_empty() {
+            return;
+        }
+        match self.kind {
+            StepKind::ListLocks => {
+                let is_id = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+                if is_id && self.found.locks.len() < MAX_LOCKS {
+                    self.found.locks.push(text);
+                }
+                return;
+            }
+            StepKind::Prune => text::prune_line(&text, self.found.prune.get_or_insert_default()),
+            StepKind::Unlock => self.found.unlocked = self.found.unlocked.or(text::unlocked(&text)),
+            StepKind::Check if text == "no errors were found" => self.found.check_errors = Some(0),
+            _ => {}
+        }
+        match text::progress(&text) {
+            Some((permille, current)) => {
+                said.push_back(Said::Progress(JobProgress { permille, current, ..JobProgress::default() }));
+            }
+            None => said.push_back(Said::Log(LogStream::Out, text)),
+        }
+    }
+
+    fn err_line(&mut self, line: &[u8], said: &mut VecDeque<Said>) {
+        if line.first() == Some(&b'{')
+            && let Ok(value) = serde_json::from_slice::<Value>(line)
+        {
+            self.message(&value, LogStream::Err, said);
+            return;
+        }
+        self.complaint(&String::from_utf8_lossy(line), said);
+    }
+
+    /// A line of plain text on standard error, or one from inside a message there.
+    fn complaint(&mut self, line: &str, said: &mut VecDeque<Said>) {
+        let text = self.show(line);
+        if text.is_empty() {
+            return;
+        }
+        let found = &mut self.found;
+        found.signs.look_at(&text);
+        if found.holder.is_none() {
+            found.holder = text::holder(&text);
+        }
+        if let Some(path) = text.strip_suffix(" does not exist, skipping")
+            && found.missing.len() < MAX_MISSING
+        {
+            found.missing.push(path.to_owned());
+        }
+        if self.kind == StepKind::Check && text::is_check_error(&text) {
+            found.check_errors = Some(found.check_errors.unwrap_or(0).saturating_add(1));
+        }
+        if !text::is_stack_trace(line) {
+            if found.last_words.len() == LAST_WORDS {
+                found.last_words.pop_front();
+            }
+            found.last_words.push_back(lines::clean(&text, MAX_WORD_BYTES));
+        }
+        said.push_back(Said::Log(LogStream::Err, text));
+    }
+
+    /// A JSON line of either stream.
+    fn message(&mut self, value: &Value, stream: LogStream, said: &mut VecDeque<Said>) {
+        let word = string(value, "message_type");
+        let word = if word.is_empty() { string(value, "struct_type") } else { word };
+        match (word, self.kind) {
+            ("status", StepKind::Backup) if value.get("action").is_none() => {
+                let progress = self.backup_progress(value);
+                said.push_back(Said::Progress(progress));
+            }
+            ("status", StepKind::Restore) if value.get("action").is_none() => {
+                said.push_back(Said::Progress(JobProgress {
+                    files_done: number(value, "files_restored")
+                        .saturating_add(number(value, "files_skipped")),
+                    bytes_done: number(value, "bytes_restored")
+                        .saturating_add(number(value, "bytes_skipped")),
+                    ..self.progress(value)
+                }));
+            }
+            ("status" | "verbose_status", _) => {}
+            ("summary", StepKind::Backup) => self.found.backup = Some(self.backup_done(value)),
+            ("summary", StepKind::Restore) => {
+                self.found.restore = Some(RestoreDone {
+                    files: number(value, "files_restored"),
+                    bytes: number(value, "bytes_restored"),
+                    skipped: number(value, "files_skipped"),
+                });
+            }
+            ("summary", StepKind::Check) => self.found.check_errors = Some(number_u32(value, "num_errors")),
+            ("initialized", _) => self.found.repo = string(value, "id").parse().ok(),
+            ("exit_error", _) => {
+                let message = string(value, "message");
+                self.found.exit_error = message.lines().next().map(|line| self.show(line));
+                for line in message.lines() {
+                    self.complaint(line, said);
+                }
+            }
+            ("error", StepKind::Check) => {
+                for line in string(value, "message").lines() {
+                    self.complaint(line, said);
+                }
+            }
+            ("error", _) => self.file_error(value, said),
+            ("snapshot", StepKind::Ls) => {}
+            ("node", StepKind::Ls) => {
+                let kind = string(value, "permissions");
+                let line = format!("{kind} {:>12} {}", number(value, "size"), string(value, "path"));
+                said.push_back(Said::Log(LogStream::Out, self.show(&line)));
+            }
+            ("", StepKind::Stats) if value.get("total_size").is_some() => {
+                let blobs = number(value, "total_blob_count");
+                self.found.stats = Some(StatsDone { total_bytes: number(value, "total_size"), blobs });
+            }
+            _ => said.push_back(Said::Log(stream, self.show(&value.to_string()))),
+        }
+    }
+
+    /// A file or folder that could not be read (or written, by a restore).
+    fn file_error(&mut self, value: &Value, said: &mut VecDeque<Said>) {
+        let (error, item) = (value.get("error").unwrap_or(&Value::Null), string(value, "item"));
+        let reason = match (string(error, "message"), error.get("Err").and_then(Value::as_i64)) {
+            ("", Some(number)) => i32::try_from(number)
+                .map_or(String::new(), |number| std::io::Error::from_raw_os_error(number).to_string()),
+            ("", None) => String::new(),
+            (message, _) => message.to_owned(),
+        };
+        let line = match (reason.is_empty(), reason.contains(item)) {
+            (true, _) => format!("{item}: could not be read"),
+            (false, true) => reason,
+            (false, false) => format!("{item}: {reason}"),
+        };
+        // The scan meets the same files once more.
+        if string(value, "during") != "scan" {
+            self.found.file_errors = self.found.file_errors.saturating_add(1);
+            self.complaint(&line, said);
+        }
+    }
+
+    fn progress(&self, value: &Value) -> JobProgress {
+        let done = value.get("percent_done").and_then(Value::as_f64).unwrap_or(0.0).clamp(0.0, 1.0);
+        let left =
+            value.get("seconds_remaining").and_then(Value::as_u64).filter(|&left| left < MAX_LEFT_SECS);
+        let files = value.get("current_files").and_then(Value::as_array);
+        let current = files.and_then(|files| files.first()).and_then(Value::as_str).unwrap_or_default();
+        JobProgress {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1000")]
+            permille: (done * 1000.0) as u16,
+            files_total: number(value, "total_files"),
+            bytes_total: number(value, "total_bytes"),
+            left_secs: left.and_then(|left| u32::try_from(left).ok()),
+            current: lines::clean(&self.mask.hide(current), MAX_CURRENT_BYTES),
+            ..JobProgress::default()
+        }
+    }
+
+    fn backup_progress(&mut self, value: &Value) -> JobProgress {
+        self.errors_so_far = self.errors_so_far.max(number_u32(value, "error_count"));
+        JobProgress {
+            files_done: number(value, "files_done"),
+            bytes_done: number(value, "bytes_done"),
+            errors: self.errors_so_far.max(self.found.file_errors),
+            ..self.progress(value)
+        }
+    }
+
+    fn backup_done(&self, value: &Value) -> BackupDone {
+        let is_dry = value.get("dry_run").and_then(Value::as_bool).unwrap_or(false);
+        BackupDone {
+            // A dry run names a snapshot that does not exist.
+            snapshot: if is_dry { String::new() } else { hex(string(value, "snapshot_id")) },
+            files_new: number(value, "files_new"),
+            files_changed: number(value, "files_changed"),
+            files_unmodified: number(value, "files_unmodified"),
+            total_files: number(value, "total_files_processed"),
+            total_bytes: number(value, "total_bytes_processed"),
+            added_bytes: number(value, "data_added"),
+            added_packed_bytes: value.get("data_added_packed").and_then(Value::as_u64),
+            errors: self.found.file_errors,
+        }
+    }
+
+    fn document(&mut self, document: &[u8]) {
+        let Ok(value) = serde_json::from_slice::<Value>(document) else { return };
+        if self.kind == StepKind::Config {
+            self.found.repo = string(&value, "id").parse().ok();
+            self.found.repo_version = u8::try_from(number(&value, "version")).ok();
+        } else if let Some(since) = instant::parse(string(&value, "time")) {
+            self.found.lock = Some(LockFound {
+                since,
+                exclusive: value.get("exclusive").and_then(Value::as_bool).unwrap_or(false),
+                hostname: lines::clean(string(&value, "hostname"), 255),
+                username: lines::clean(string(&value, "username"), 255),
+                pid: number_u32(&value, "pid"),
+            });
+        }
+    }
+
+    fn show(&self, text: &str) -> String {
+        log_line(&self.mask.hide(text))
+    }
+}
+
+fn string<'v>(value: &'v Value, key: &str) -> &'v str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn number(value: &Value, key: &str) -> u64 {
+    value.get(key).and_then(Value::as_u64).unwrap_or(0)
+}
+
+fn number_u32(value: &Value, key: &str) -> u32 {
+    u32::try_from(number(value, key)).unwrap_or(u32::MAX)
+}
+
+/// An id as restic writes it; anything else is none.
+fn hex(id: &str) -> String {
+    if id.len() <= 64 && id.bytes().all(|b| b.is_ascii_hexdigit()) { id.to_owned() } else { String::new() }
+}
+
+fn snapshot(value: &Value, mask: &Mask) -> Option<SnapshotSeen> {
+    let id = hex(string(value, "id"));
+    if id.is_empty() {
+        return None;
+    }
+    let size = value.get("summary").filter(|summary| summary.is_object()).map(|summary| SnapshotSize {
+        files: number(summary, "total_files_processed"),
+        bytes: number(summary, "total_bytes_processed"),
+        added_packed_bytes: number(summary, "data_added_packed"),
+    });
+    Some(SnapshotSeen {
+        id,
+        time: instant::parse(string(value, "time"))?,
+        hostname: lines::clean(string(value, "hostname"), 255),
+        tags: list(value, "tags", mask),
+        paths: list(value, "paths", mask),
+        size,
+    })
+}
+
+fn list(value: &Value, key: &str, mask: &Mask) -> Vec<String> {
+    let items = value.get(key).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let (mut shown, mut used) = (Vec::new(), 0);
+    for (at, item) in items.iter().filter_map(Value::as_str).enumerate() {
+        let item = lines::clean(&mask.hide(item), schema::limits::MAX_LOG_LINE_BYTES);
+        used += item.len();
+        if used > MAX_LIST_BYTES {
+            shown.push(format!("… and {} more", items.len() - at));
+            break;
+        }
+        shown.push(item);
+    }
+    shown
+}

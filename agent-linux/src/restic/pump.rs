@@ -1,0 +1,316 @@
+//! Runs one step: starts restic, drains both its streams to the end, passes events on, and stops it when asked.
+//!
+//! Progress is dropped when the consumer is slow; log lines and snapshots wait, and so does restic. A stop is an
+//! interrupt to restic alone (its own helpers must live until it has removed its lock), then SIGKILL to its whole
+//! process group.
+
+use super::{
+    args::{Step, StepKind},
+    child,
+    job::{Control, JobEvent, Places},
+    mask::Mask,
+    outcome::{Ended, Stop},
+    parse::{Findings, Reader, Said},
+    secrets::{Frame, FrameTooLong},
+};
+use core::time::Duration;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use schema::LogStream;
+use std::{collections::VecDeque, io, os::unix::process::ExitStatusExt, path::Path, process::Stdio};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    process::{Child, Command},
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+use zeroize::Zeroizing;
+
+/// How long restic gets to end by itself after an interrupt.
+pub(crate) const GRACE: Duration = Duration::from_secs(30);
+/// How long a stream may stay open, in silence, after restic is gone: a helper of restic's may hold it.
+const LINGER: Duration = Duration::from_secs(5);
+const BUFFER_BYTES: usize = 16 * 1024;
+
+/// Who listens and who may stop it.
+pub(crate) struct Wires<'w> {
+    pub(crate) events: &'w mpsc::Sender<JobEvent>,
+    pub(crate) control: &'w mut mpsc::Receiver<Control>,
+    /// When the job began.
+    pub(crate) begun: Instant,
+    /// When the job must have ended.
+    pub(crate) deadline: Option<Instant>,
+    /// Why everything was stopped.
+    pub(crate) stop: Option<Stop>,
+}
+
+/// What a process needs besides its arguments.
+pub(crate) struct Launch<'l> {
+    pub(crate) places: &'l Places,
+    pub(crate) restic: &'l Path,
+    pub(crate) repository: &'l str,
+    pub(crate) password: &'l str,
+    pub(crate) env: &'l [(String, String)],
+    pub(crate) mask: &'l Mask,
+}
+
+/// How a step ended.
+#[derive(Debug)]
+pub(crate) struct StepEnd {
+    pub(crate) ended: Ended,
+    /// Why it was stopped, if it was.
+    pub(crate) stop: Option<Stop>,
+    /// Whether SIGKILL was needed: its lock may be left.
+    pub(crate) killed: bool,
+    pub(crate) found: Findings,
+}
+
+/// Why restic did not even start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("the agent's own program can't be started: {0}")]
+    Spawn(io::Error),
+    #[error(transparent)]
+    TooLong(#[from] FrameTooLong),
+    #[error("waiting for restic failed: {0}")]
+    Wait(io::Error),
+}
+
+impl Wires<'_> {
+    /// Milliseconds since the job began.
+    pub(crate) fn after_ms(&self) -> u32 {
+        u32::try_from(self.begun.elapsed().as_millis()).unwrap_or(u32::MAX)
+    }
+
+    /// A line of the agent's own.
+    pub(crate) async fn say(&self, text: &str) {
+        let text = super::lines::log_line(text);
+        let event = JobEvent::Log { after_ms: self.after_ms(), stream: LogStream::Agent, text };
+        // A consumer that is gone misses nothing.
+        let _ = self.events.send(event).await;
+    }
+
+    fn event(&self, said: Said) -> JobEvent {
+        let after_ms = self.after_ms();
+        match said {
+            Said::Log(stream, text) => JobEvent::Log { after_ms, stream, text },
+            Said::Progress(progress) => JobEvent::Progress(progress),
+            Said::Snapshot(snapshot) => JobEvent::Snapshot(snapshot),
+        }
+    }
+
+    /// Takes note of a stop that was asked for already, without waiting.
+    pub(crate) fn poll_stop(&mut self) -> Option<Stop> {
+        if self.stop.is_none() && self.control.try_recv().is_ok() {
+            self.stop = Some(Stop::Cancelled);
+        }
+        if self.stop.is_none() && self.deadline.is_some_and(|at| at <= Instant::now()) {
+            self.stop = Some(Stop::Timeout);
+        }
+        self.stop
+    }
+}
+
+/// Runs one step to its end. A `quiet` step says nothing to the consumer.
+pub(crate) async fn run_step(
+    step: &Step,
+    launch: &Launch<'_>,
+    wires: &mut Wires<'_>,
+    quiet: bool,
+) -> Result<StepEnd, StartError> {
+    let mut child = spawn(step, launch).await?;
+    let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
+    let (mut out_buffer, mut err_buffer) = (vec![0; BUFFER_BYTES], vec![0; BUFFER_BYTES]);
+    let mut reader = Reader::new(step.kind, launch.mask);
+    let (mut said, mut waiting) = (VecDeque::new(), VecDeque::new());
+    let mut stopping = Stopping { reason: None, kill_at: None, killed: false };
+    let mut status = None;
+    let mut linger_until = Instant::now();
+    let mut control_is_open = true;
+
+    while status.is_none() || !waiting.is_empty() || stdout.is_some() || stderr.is_some() {
+        let may_read = waiting.is_empty();
+        let is_lingering = status.is_some() && may_read;
+        let stop_at = match (stopping.reason, wires.deadline) {
+            (None, deadline) => deadline,
+            (Some(_), _) => stopping.kill_at,
+        };
+        tokio::select! {
+            biased;
+            command = wires.control.recv(), if control_is_open => match command {
+                None => control_is_open = false,
+                Some(_) if status.is_some() => {
+                    // restic is gone; only what it said is still on its way.
+                    wires.stop.get_or_insert(Stop::Cancelled);
+                    break;
+                }
+                Some(Control::Interrupt) => stopping.interrupt(Stop::Cancelled, &child),
+                Some(Control::Kill) => {
+                    stopping.reason.get_or_insert(Stop::Cancelled);
+                    stopping.kill(&child);
+                }
+            },
+            () = sleep_until(stop_at.unwrap_or(wires.begun)), if stop_at.is_some() && status.is_none() => {
+                match stopping.reason {
+                    None => stopping.interrupt(Stop::Timeout, &child),
+                    Some(_) => stopping.kill(&child),
+                }
+            }
+            permit = wires.events.reserve(), if !waiting.is_empty() => match permit {
+                Ok(permit) => {
+                    if let Some(event) = waiting.pop_front() {
+                        permit.send(event);
+                    }
+                }
+                // Nobody listens: restic goes on.
+                Err(_) => waiting.clear(),
+            },
+            count = read(&mut stdout, &mut out_buffer), if stdout.is_some() && may_read => {
+                linger_until = Instant::now() + LINGER;
+                match count {
+                    0 => stdout = None,
+                    count => reader.stdout(&out_buffer[..count], &mut said),
+                }
+            }
+            count = read(&mut stderr, &mut err_buffer), if stderr.is_some() && may_read => {
+                linger_until = Instant::now() + LINGER;
+                match count {
+                    0 => stderr = None,
+                    count => reader.stderr(&err_buffer[..count], &mut said),
+                }
+            }
+            ended = child.wait(), if status.is_none() => {
+                status = Some(ended.map_err(StartError::Wait)?);
+                linger_until = Instant::now() + LINGER;
+            }
+            () = sleep_until(linger_until), if is_lingering => (stdout, stderr) = (None, None),
+        }
+        pass_on(&mut said, &mut waiting, wires, quiet);
+    }
+
+    let found = reader.finish(&mut said);
+    pass_on(&mut said, &mut waiting, wires, quiet);
+    for event in waiting {
+        // Lines behind the last line end; a handful at most.
+        if wires.events.send(event).await.is_err() {
+            break;
+        }
+    }
+    if let Some(reason) = stopping.reason {
+        wires.stop.get_or_insert(reason);
+    }
+    let status = status.unwrap_or_default();
+    let ended = match (status.code(), status.signal()) {
+        (Some(code), _) => Ended::Code(code),
+        (None, signal) => Ended::Signal(signal.unwrap_or(0)),
+    };
+    Ok(StepEnd { ended, stop: stopping.reason, killed: stopping.killed, found })
+}
+
+/// Sends what can be sent at once; the rest waits, but for progress.
+fn pass_on(said: &mut VecDeque<Said>, waiting: &mut VecDeque<JobEvent>, wires: &Wires<'_>, quiet: bool) {
+    for said in said.drain(..) {
+        if quiet {
+            continue;
+        }
+        let is_progress = matches!(said, Said::Progress(_));
+        let event = wires.event(said);
+        if !waiting.is_empty() {
+            if !is_progress {
+                waiting.push_back(event);
+            }
+            continue;
+        }
+        match wires.events.try_send(event) {
+            Err(mpsc::error::TrySendError::Full(event)) if !is_progress => waiting.push_back(event),
+            _ => {}
+        }
+    }
+}
+
+struct Stopping {
+    reason: Option<Stop>,
+    kill_at: Option<Instant>,
+    killed: bool,
+}
+
+impl Stopping {
+    fn interrupt(&mut self, reason: Stop, child: &Child) {
+        if self.reason.is_none() {
+            self.reason = Some(reason);
+            self.kill_at = Some(Instant::now() + GRACE);
+            if let Some(pid) = pid_of(child) {
+                // It may have ended this moment.
+                let _ = kill_process(pid, Signal::INT);
+            }
+        }
+    }
+
+    fn kill(&mut self, child: &Child) {
+        self.kill_at = None;
+        self.killed = true;
+        if let Some(pid) = pid_of(child) {
+            // Not yet waited for, so the number is still its own.
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+    }
+}
+
+fn pid_of(child: &Child) -> Option<Pid> {
+    child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
+}
+
+/// How many bytes came; 0 at the end and for a stream that can't be read any more.
+async fn read(stream: &mut Option<impl AsyncReadExt + Unpin>, buffer: &mut [u8]) -> usize {
+    match stream {
+        Some(stream) => stream.read(buffer).await.unwrap_or(0),
+        None => 0,
+    }
+}
+
+async fn spawn(step: &Step, launch: &Launch<'_>) -> Result<Child, StartError> {
+    let frame = frame(launch)?;
+    let mut child = Command::new(&launch.places.program)
+        .arg(child::SUBCOMMAND)
+        .arg(launch.restic)
+        .args(&step.args)
+        .env_clear()
+        .current_dir("/")
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(StartError::Spawn)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // When it does not read them it says why by itself, on its standard error.
+        let _ = stdin.write_all(&frame).await;
+    }
+    Ok(child)
+}
+
+fn frame(launch: &Launch<'_>) -> Result<Zeroizing<Vec<u8>>, FrameTooLong> {
+    let places = launch.places;
+    let (cache, temp, home) =
+        (places.cache.to_string_lossy(), places.temp.to_string_lossy(), places.home.to_string_lossy());
+    let path = places.path.to_string_lossy();
+    let mut env = vec![
+        ("PATH", &*path),
+        ("HOME", &*home),
+        ("TMPDIR", &*temp),
+        ("RESTIC_CACHE_DIR", &*cache),
+        ("RESTIC_PROGRESS_FPS", "1"),
+    ];
+    if places.small {
+        env.extend([("GOMAXPROCS", "1"), ("GOGC", "20")]);
+    }
+    env.extend(launch.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    Frame::write(std::process::id(), places.nice, launch.repository, launch.password, &env)
+}
+
+impl StepKind {
+    /// Whether a SIGKILL may leave a lock of its own behind.
+    pub(crate) const fn takes_lock(self) -> bool {
+        matches!(self, Self::Backup | Self::Forget | Self::Prune | Self::Check)
+    }
+}

@@ -1,0 +1,108 @@
+//! Credentials in the agent's memory: they don't print, and are wiped when they go.
+
+use core::fmt;
+use schema::Items;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+/// How to reach and open one repository, owned. Prints nothing of itself.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct Credentials {
+    /// restic's repository location, without user and password.
+    pub url: String,
+    /// For a REST server; empty when there is none.
+    pub username: String,
+    /// For a REST server; empty when there is none.
+    pub password: String,
+    /// The password of the repository itself.
+    pub repo_password: String,
+    /// Further environment for restic alone: name and value.
+    pub env: Vec<(String, String)>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(…)")
+    }
+}
+
+impl From<&schema::Credentials<'_>> for Credentials {
+    fn from(wire: &schema::Credentials<'_>) -> Self {
+        Self {
+            url: wire.url.to_owned(),
+            username: wire.username.to_owned(),
+            password: wire.password.to_owned(),
+            repo_password: wire.repo_password.to_owned(),
+            env: wire.env.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        }
+    }
+}
+
+/// The most bytes that a frame of secrets may have.
+pub const MAX_FRAME_BYTES: usize = 64 * 1024;
+
+/// What the hidden subcommand reads from its standard input, to its end.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(crate) struct Frame<'a> {
+    /// The process that must still be the parent when restic starts.
+    pub(crate) parent: u32,
+    /// What is added to the niceness.
+    pub(crate) nice: u8,
+    /// The whole repository location, with user and password.
+    pub(crate) repository: &'a str,
+    pub(crate) password: &'a str,
+    /// All of restic's environment, but for the two pipes.
+    #[serde(borrow)]
+    pub(crate) env: Items<'a, (&'a str, &'a str)>,
+}
+
+/// The frame does not fit into [`MAX_FRAME_BYTES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the credentials with their environment are longer than {MAX_FRAME_BYTES} bytes")]
+pub struct FrameTooLong;
+
+impl Frame<'_> {
+    /// The bytes for the pipe, wiped when they go.
+    pub(crate) fn write(
+        parent: u32,
+        nice: u8,
+        repository: &str,
+        password: &str,
+        env: &[(&str, &str)],
+    ) -> Result<Zeroizing<Vec<u8>>, FrameTooLong> {
+        let mut items = Zeroizing::new(vec![0; MAX_FRAME_BYTES]);
+        let env = Items::write(env.iter().copied(), &mut items).map_err(|_| FrameTooLong)?;
+        let mut buffer = Zeroizing::new(vec![0; MAX_FRAME_BYTES]);
+        let used = schema::encode(&Frame { parent, nice, repository, password, env }, &mut buffer)
+            .map_err(|_| FrameTooLong)?
+            .len();
+        buffer.truncate(used);
+        Ok(buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_print_nothing_of_themselves() {
+        let credentials = Credentials {
+            url: "rest:http://host/".into(),
+            username: "user-x".into(),
+            password: "pass-x".into(),
+            repo_password: "repo-x".into(),
+            env: vec![("AWS_SECRET_ACCESS_KEY".into(), "key-x".into())],
+        };
+        assert_eq!(format!("{credentials:?}"), "Credentials(…)");
+    }
+
+    #[test]
+    fn a_frame_comes_back_whole_and_an_overlong_one_is_refused() {
+        let bytes = Frame::write(7, 10, "rest:x", "pw", &[("A", "1"), ("B", "")]).unwrap();
+        let frame: Frame<'_> = schema::decode(&bytes).unwrap();
+        assert_eq!((frame.parent, frame.nice, frame.repository, frame.password), (7, 10, "rest:x", "pw"));
+        assert_eq!(frame.env.iter().collect::<Vec<_>>(), [("A", "1"), ("B", "")]);
+        let long = "x".repeat(MAX_FRAME_BYTES);
+        assert!(Frame::write(7, 0, "rest:x", &long, &[]).is_err());
+    }
+}

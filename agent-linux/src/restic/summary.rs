@@ -1,0 +1,215 @@
+//! What came of a job, owned; and its way to the wire.
+
+use schema::{
+    Class, Items, ItemsFull, RepoId, Summary, Timestamp,
+    job::{BackupSummary, ForgetResult, ProbeSummary},
+    report::{Snapshot, SnapshotSize},
+};
+
+/// What came of a job, in figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum JobSummary {
+    /// Nothing to say beyond the outcome.
+    #[default]
+    None,
+    /// Of a probe.
+    Probe(ProbeSummary),
+    /// Of an init.
+    Init(RepoId),
+    /// Of a backup.
+    Backup(BackupDone),
+    /// Of a forget, one for each group with a keep rule.
+    Forget(Vec<ForgetCount>),
+    /// Of a prune.
+    Prune(PruneDone),
+    /// Of a check.
+    Check {
+        /// How many errors restic counted.
+        errors: u32,
+        /// How much of the data was read, in percent.
+        subset_pct: u8,
+    },
+    /// Of an unlock: how many locks were removed.
+    Unlock(u32),
+    /// Of a stats.
+    Stats(StatsDone),
+    /// Of a listing: how many snapshots.
+    Snapshots(u32),
+    /// Of a restore.
+    Restore(RestoreDone),
+}
+
+/// restic's backup summary.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BackupDone {
+    /// The snapshot, hex (8 characters before 0.17); empty when none was made.
+    pub snapshot: String,
+    /// Files that were not there before.
+    pub files_new: u64,
+    /// Files that differ.
+    pub files_changed: u64,
+    /// Files as before.
+    pub files_unmodified: u64,
+    /// All files read or compared.
+    pub total_files: u64,
+    /// Their size.
+    pub total_bytes: u64,
+    /// New data before compression.
+    pub added_bytes: u64,
+    /// New data as stored; `None` where restic doesn't say.
+    pub added_packed_bytes: Option<u64>,
+    /// Files that could not be read.
+    pub errors: u32,
+}
+
+/// What restic says of a prune, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PruneDone {
+    /// Given back to the storage.
+    pub freed_bytes: u64,
+    /// Written anew.
+    pub repacked_bytes: u64,
+    /// Left in the repository.
+    pub remaining_bytes: u64,
+}
+
+/// What restic says of a repository's size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatsDone {
+    /// Size in the storage.
+    pub total_bytes: u64,
+    /// How many blobs.
+    pub blobs: u64,
+}
+
+/// What restic says of a restore; all 0 before 0.16.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RestoreDone {
+    /// Files written.
+    pub files: u64,
+    /// Bytes written.
+    pub bytes: u64,
+    /// Files left as they were.
+    pub skipped: u64,
+}
+
+/// What one run of `restic forget` did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForgetCount {
+    /// The group's name.
+    pub group: String,
+    /// Snapshots kept.
+    pub kept: u32,
+    /// Snapshots dropped.
+    pub removed: u32,
+    /// Why it failed, if it did.
+    pub class: Option<Class>,
+}
+
+impl JobSummary {
+    /// The summary for the wire; `buffer` holds what it lists. Groups that don't fit are left out.
+    #[must_use]
+    pub fn to_wire<'b>(&'b self, buffer: &'b mut [u8]) -> Summary<'b> {
+        match self {
+            Self::None => Summary::None,
+            Self::Probe(found) => Summary::Probe(*found),
+            Self::Init(repo) => Summary::Init { repo: *repo },
+            Self::Backup(done) => Summary::Backup(BackupSummary {
+                snapshot: &done.snapshot,
+                files_new: done.files_new,
+                files_changed: done.files_changed,
+                files_unmodified: done.files_unmodified,
+                total_files: done.total_files,
+                total_bytes: done.total_bytes,
+                added_bytes: done.added_bytes,
+                added_packed_bytes: done.added_packed_bytes,
+                errors: done.errors,
+            }),
+            Self::Forget(groups) => {
+                let wire = |count: &'b ForgetCount| ForgetResult {
+                    group: &count.group,
+                    kept: count.kept,
+                    removed: count.removed,
+                    class: count.class,
+                };
+                Summary::Forget { groups: fitting(groups.iter().map(wire), buffer) }
+            }
+            Self::Prune(done) => Summary::Prune {
+                freed_bytes: done.freed_bytes,
+                repacked_bytes: done.repacked_bytes,
+                remaining_bytes: done.remaining_bytes,
+            },
+            Self::Check { errors, subset_pct } => Summary::Check { errors: *errors, subset_pct: *subset_pct },
+            Self::Unlock(removed) => Summary::Unlock { removed: *removed },
+            Self::Stats(done) => Summary::Stats { total_bytes: done.total_bytes, blobs: done.blobs },
+            Self::Snapshots(count) => Summary::Snapshots { count: *count },
+            Self::Restore(done) => {
+                Summary::Restore { files: done.files, bytes: done.bytes, skipped: done.skipped }
+            }
+        }
+    }
+}
+
+/// As many of the items, from the first on, as the buffer takes.
+fn fitting<'b, T: serde::Serialize>(
+    items: impl Iterator<Item = T> + Clone,
+    buffer: &'b mut [u8],
+) -> Items<'b, T> {
+    let mut rest = &mut buffer[..];
+    let mut fits = 0;
+    for item in items.clone() {
+        match schema::encode(&item, rest).map(|used| used.len()) {
+            Ok(used) => rest = &mut core::mem::take(&mut rest)[used..],
+            Err(_) => break,
+        }
+        fits += 1;
+    }
+    Items::write(items.take(fits), buffer).unwrap_or_default()
+}
+
+/// One snapshot of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotSeen {
+    /// restic's id, hex, 64 characters.
+    pub id: String,
+    /// When it was taken.
+    pub time: Timestamp,
+    /// The host name in it.
+    pub hostname: String,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// Its paths; a list that is too long ends with how many more there are.
+    pub paths: Vec<String>,
+    /// Files and bytes in it, where restic says.
+    pub size: Option<SnapshotSize>,
+}
+
+impl SnapshotSeen {
+    /// The snapshot for the wire; the two buffers hold its tags and paths.
+    pub fn to_wire<'b>(&'b self, tags: &'b mut [u8], paths: &'b mut [u8]) -> Result<Snapshot<'b>, ItemsFull> {
+        Ok(Snapshot {
+            id: &self.id,
+            time: self.time,
+            hostname: &self.hostname,
+            tags: Items::write(self.tags.iter().map(String::as_str), tags)?,
+            paths: Items::write(self.paths.iter().map(String::as_str), paths)?,
+            size: self.size,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forget_of_many_groups_is_cut_to_the_buffer_and_not_dropped() {
+        let count = |n: usize| ForgetCount { group: format!("group-{n}"), kept: 1, removed: 2, class: None };
+        let summary = JobSummary::Forget((0..100).map(count).collect());
+        let mut buffer = [0; 200];
+        let Summary::Forget { groups } = summary.to_wire(&mut buffer) else { panic!("not a forget") };
+        let names: Vec<_> = groups.iter().map(|group| group.group.to_owned()).collect();
+        assert!(names.len() > 10 && names.len() < 20, "{}", names.len());
+        assert_eq!(names[0], "group-0");
+    }
+}
