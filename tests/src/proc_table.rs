@@ -1,0 +1,81 @@
+//! What `/proc` knows about processes.
+
+use std::{fs, path::Path};
+
+/// One process at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Its number.
+    pub pid: u32,
+    /// Its parent's.
+    pub parent: u32,
+    /// Its state letter; `Z` is one that has ended and is not reaped.
+    pub state: char,
+    /// Its arguments, zeros between them.
+    pub arguments: Vec<u8>,
+}
+
+impl Seen {
+    /// The name of the program it was started as, without folders.
+    #[must_use]
+    pub fn program(&self) -> String {
+        let first = self.arguments.split(|byte| *byte == 0).next().unwrap_or_default();
+        let path = String::from_utf8_lossy(first).into_owned();
+        Path::new(&path).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    fn read(pid: u32) -> Option<Self> {
+        // The name in it may hold blanks and brackets: what follows the last bracket is regular.
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+        let state = fields.next()?.chars().next()?;
+        let parent = fields.next()?.parse().ok()?;
+        let arguments = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        Some(Self { pid, parent, state, arguments })
+    }
+}
+
+/// All processes.
+#[must_use]
+pub fn all() -> Vec<Seen> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter_map(Seen::read).collect()
+}
+
+/// Whether a process runs; one that waits to be reaped does not.
+#[must_use]
+pub fn runs(pid: u32) -> bool {
+    Seen::read(pid).is_some_and(|seen| seen.state != 'Z')
+}
+
+/// The children of a process and theirs, nearest first.
+#[must_use]
+pub fn descendants(of: u32) -> Vec<Seen> {
+    let table = all();
+    let mut found: Vec<Seen> = Vec::new();
+    let mut parents = vec![of];
+    while let Some(parent) = parents.pop() {
+        for child in table.iter().filter(|seen| seen.parent == parent) {
+            parents.push(child.pid);
+            found.push(child.clone());
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{self, Command};
+
+    #[test]
+    fn a_child_is_found_by_its_parent_and_its_program() {
+        let mut child = Command::new("sleep").arg("600").spawn().expect("sleep");
+        let seen = descendants(process::id()).into_iter().find(|seen| seen.pid == child.id());
+        assert!(runs(child.id()));
+        child.kill().expect("a child to kill");
+        child.wait().expect("a child to reap");
+        assert_eq!(seen.map(|seen| seen.program()), Some("sleep".to_owned()));
+        assert!(!runs(child.id()));
+    }
+}

@@ -1,0 +1,149 @@
+//! Everything together: a server, a storage, an agent, files, and a network between each of them.
+
+use crate::{
+    agent::{Agent, redirected},
+    api::{Api, Credentials},
+    proxy::Proxy,
+    repository::Repository,
+    scratch::Scratch,
+    secrets::Secrets,
+    server::Server,
+    sources::{Numbers, write_tree},
+    storage::Storage,
+    tools::{self, Tool},
+    wait::{LONG, SOON},
+};
+use serde_json::Value;
+use std::path::PathBuf;
+
+/// The host's name in all scenes.
+pub const HOST: &str = "web-1";
+/// The source group's.
+pub const GROUP: &str = "files";
+/// The size of the files; with the storage slowed down this takes as long as a scenario needs.
+const TREE_BYTES: usize = 24 * 1024 * 1024;
+
+/// A host with a repository behind a rest-server, and all that is needed to disturb it.
+#[derive(Debug)]
+pub struct Scene {
+    /// The agent.
+    pub agent: Agent,
+    /// The server.
+    pub server: Server,
+    /// Between agent and server.
+    pub link: Proxy,
+    /// Between restic and rest-server.
+    pub storage_link: Proxy,
+    /// rest-server.
+    pub storage: Storage,
+    /// What is backed up.
+    pub sources: PathBuf,
+    /// The host's everyday credentials.
+    pub credentials: Credentials,
+    /// All secrets that are in play.
+    pub secrets: Secrets,
+    /// Where everything lies; goes last.
+    pub scratch: Scratch,
+}
+
+impl Scene {
+    /// Sets it up as far as an enrolled host that is online, with credentials, a source group and an empty
+    /// repository. `None`: a tool is not to be had right now; the skip is noted.
+    #[must_use]
+    pub fn start() -> Option<Self> {
+        let scene = Self::start_without_repository()?;
+        let init = scene.api().ask(&scene.agent.host, "init");
+        let _ = scene.api().wait_job(&init, &["succeeded"], LONG);
+        Some(scene)
+    }
+
+    /// The same, without the repository.
+    #[must_use]
+    pub fn start_without_repository() -> Option<Self> {
+        if !tools::needs(&[Tool::RestServer, Tool::Restic018]) {
+            return None;
+        }
+        let scratch = Scratch::new();
+        let mut numbers = Numbers::new(u64::from(std::process::id()));
+        let mut secrets = Secrets::default();
+        let everyday = secrets.plant("storage password", &mut numbers);
+        let full = secrets.plant("admin storage password", &mut numbers);
+        let repo_password = secrets.plant("repository password", &mut numbers);
+        let environment = secrets.plant("environment secret", &mut numbers);
+
+        let storage = Storage::start(&scratch.folder("storage"), HOST, &everyday, &full);
+        let storage_link = Proxy::start(storage.append_only.address);
+        let sources = scratch.folder("sources");
+        write_tree(&sources, numbers.next(), 120, TREE_BYTES);
+
+        let server = Server::start(&scratch.folder("server"));
+        let link = Proxy::start(server.mqtt);
+        let host = server.api.add_host(HOST);
+        let token = redirected(&host.enroll_token, link.address);
+        let mut agent = Agent::with_token(&scratch.folder("agent"), &host.id, &token);
+        agent.start();
+        server.api.wait_online(&host.id, true, SOON);
+
+        let credentials = Credentials {
+            url: storage.append_only.url_at(storage_link.address),
+            login: Some((HOST.to_owned(), everyday)),
+            repo_password,
+            env: vec![("HOLDFAST_TEST_SECRET".to_owned(), environment)],
+        };
+        server.api.put_credentials(&host.id, &credentials);
+        let scene =
+            Self { agent, server, link, storage_link, storage, sources, credentials, secrets, scratch };
+        scene.api().add_group(&host.id, GROUP, &[&scene.sources.display().to_string()]);
+        Some(scene)
+    }
+
+    /// An admin's API client.
+    #[must_use]
+    pub const fn api(&self) -> &Api {
+        &self.server.api
+    }
+
+    /// The host's id.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.agent.host
+    }
+
+    /// The repository, seen from the other door.
+    #[must_use]
+    pub fn repository(&self) -> Repository {
+        Repository::behind(&self.storage.full, &self.credentials.repo_password)
+    }
+
+    /// Starts a backup that can't end, and waits until restic is in the middle of its data: job and restic's number.
+    /// [`Self::let_it_finish`] lets it go on.
+    #[track_caller]
+    #[must_use]
+    pub fn backup_in_the_middle(&self) -> (String, u32) {
+        let before = self.storage_link.passed_up();
+        self.storage_link.slow(Some(400_000));
+        let job = self.api().back_up(self.host(), GROUP);
+        let restic = self.agent.wait_restic();
+        let _ = self.api().wait_job(&job, &["running"], SOON);
+        crate::wait::until("a piece of the data to be stored", SOON, || {
+            let passed = self.storage_link.passed_up() - before;
+            if passed > 1_000_000 { Ok(()) } else { Err(format!("{passed} bytes so far")) }
+        });
+        self.storage_link.hold();
+        (job, restic)
+    }
+
+    /// Ends what [`Self::backup_in_the_middle`] began.
+    pub fn let_it_finish(&self) {
+        self.storage_link.slow(None);
+        self.storage_link.heal();
+    }
+
+    /// Runs a backup to its end, which has to be good.
+    #[track_caller]
+    #[must_use]
+    pub fn back_up(&self) -> Value {
+        let job = self.api().back_up(self.host(), GROUP);
+        self.api().wait_job(&job, &["succeeded"], LONG)
+    }
+}

@@ -1,0 +1,138 @@
+//! Finds the programs that tests need. One that is missing fails the test and says what to install.
+
+use std::{
+    env, fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+/// A program from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tool {
+    /// The oldest restic that is supported: Debian 12's.
+    Restic014,
+    /// Debian 13's restic.
+    Restic018,
+    /// The newest restic in Debian.
+    ResticNewest,
+    /// restic's own HTTP storage.
+    RestServer,
+    /// Another MQTT broker.
+    Mosquitto,
+    /// Subscribes from a command line.
+    MosquittoSub,
+    /// Publishes from a command line.
+    MosquittoPub,
+    /// Drives the browser.
+    Chromedriver,
+    /// The browser.
+    Chromium,
+    /// A Python that has paho-mqtt.
+    Paho,
+}
+
+impl Tool {
+    /// The word for it in `HOLDFAST_UNAVAILABLE`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Restic014 => "restic-0.14",
+            Self::Restic018 => "restic-0.18",
+            Self::ResticNewest => "restic-newest",
+            Self::RestServer => "rest-server",
+            Self::Mosquitto => "mosquitto",
+            Self::MosquittoSub => "mosquitto_sub",
+            Self::MosquittoPub => "mosquitto_pub",
+            Self::Chromedriver => "chromedriver",
+            Self::Chromium => "chromium",
+            Self::Paho => "paho-mqtt",
+        }
+    }
+
+    fn place(self) -> Place {
+        match self {
+            Self::Restic014 => Place::Installed("restic", "restic"),
+            Self::Restic018 => Place::Fetched("trixie/usr/bin/restic"),
+            Self::ResticNewest => Place::Fetched("sid/usr/bin/restic"),
+            Self::RestServer => Place::Fetched("trixie/usr/bin/restic-rest-server"),
+            Self::Mosquitto => Place::Installed("mosquitto", "mosquitto"),
+            Self::MosquittoSub => Place::Installed("mosquitto_sub", "mosquitto-clients"),
+            Self::MosquittoPub => Place::Installed("mosquitto_pub", "mosquitto-clients"),
+            Self::Chromedriver => Place::Installed("chromedriver", "chromium-driver"),
+            Self::Chromium => Place::Installed("chromium", "chromium"),
+            Self::Paho => Place::Fetched("venv/bin/python"),
+        }
+    }
+
+    /// Where it is.
+    ///
+    /// # Panics
+    /// When it is not there; the message says how to get it.
+    #[must_use]
+    #[track_caller]
+    pub fn path(self) -> PathBuf {
+        match self.place() {
+            Place::Installed(program, package) => on_path(program).unwrap_or_else(|| {
+                panic!("{program} is not installed: run ./test, or apt install {package}")
+            }),
+            Place::Fetched(file) => {
+                let path = folder().join(file);
+                assert!(path.is_file(), "{} is missing: run ./test, or tools/fetch-restic", path.display());
+                path
+            }
+        }
+    }
+}
+
+enum Place {
+    /// On the PATH; program and Debian package.
+    Installed(&'static str, &'static str),
+    /// In the tools folder.
+    Fetched(&'static str),
+}
+
+/// Whether a test can have these tools. When `./test` found that no registry gives one of them right now, the skip
+/// is noted for its count, and the test has to return. Anything else that is missing is an error, not a skip.
+#[must_use]
+pub fn needs(tools: &[Tool]) -> bool {
+    let unavailable = env::var("HOLDFAST_UNAVAILABLE").unwrap_or_default();
+    let Some(tool) = tools.iter().find(|tool| unavailable.split_whitespace().any(|word| word == tool.word()))
+    else {
+        return true;
+    };
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let line = format!("{test}: {} is not to be had right now\n", tool.word());
+    eprint!("skipped, {line}");
+    if let Some(path) = env::var_os("HOLDFAST_SKIPS")
+        && let Ok(mut file) = fs::OpenOptions::new().append(true).create(true).open(path)
+    {
+        // Lines of tests that run at the same time stay whole: one write, appended.
+        let _ = file.write_all(line.as_bytes());
+    }
+    false
+}
+
+/// One of Holdfast's own programs, from the folder where this test was built.
+///
+/// # Panics
+/// When it was not built.
+#[must_use]
+#[track_caller]
+pub fn program(name: &str) -> PathBuf {
+    let test = env::current_exe().expect("the path of this test");
+    // target/<profile>/deps/<test>
+    let path = test.ancestors().nth(2).unwrap_or(Path::new("/")).join(name);
+    assert!(path.is_file(), "{} is missing: run ./test, or cargo build --workspace", path.display());
+    path
+}
+
+fn folder() -> PathBuf {
+    let home = || env::var_os("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
+    env::var_os("HOLDFAST_TOOLS").map_or_else(|| home().join(".cache/holdfast-tools"), PathBuf::from)
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let also = ["/usr/bin", "/usr/sbin", "/sbin"].map(PathBuf::from);
+    env::split_paths(&path).chain(also).map(|folder| folder.join(program)).find(|path| path.is_file())
+}

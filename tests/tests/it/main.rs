@@ -1,0 +1,11 @@
+//! The main job, end to end, and what disturbs it. Each module is one promise; see the library for what they stand
+//! on.
+
+mod agent_killed;
+mod away;
+mod failures;
+mod network_cut;
+mod same_story;
+mod secrets_kept;
+mod server_killed;
+mod two_at_once;

@@ -1,0 +1,66 @@
+//! The network between server and agent goes away in the middle of a backup.
+
+use std::time::Duration;
+use tests::{
+    browser::Browser,
+    proc_table,
+    scene::{HOST, Scene},
+    tools::{self, Tool},
+    wait::{self, LONG, SOON},
+};
+
+/// Keep-alive, half of it again, and some time to notice.
+const SILENCE: Duration = Duration::from_secs(200);
+
+fn assert_nothing_lost_nothing_doubled(scene: &Scene, job: &str) {
+    let ended = scene.api().wait_job(job, &["succeeded"], LONG);
+    let snapshots = scene.repository().snapshots();
+    assert_eq!(snapshots.len(), 1, "{snapshots:?}");
+    assert_eq!(snapshots[0]["id"], ended["summary"]["snapshot"]);
+    let _ = scene.api().whole_log(job);
+    let jobs = scene.api().jobs(scene.host());
+    assert_eq!(jobs.iter().filter(|job| job["kind"] == "backup").count(), 1, "{jobs:?}");
+}
+
+#[test]
+fn a_cut_network_loses_nothing_and_the_fleet_page_shows_the_host_offline_and_back() {
+    if !tools::needs(&[Tool::Chromium, Tool::Chromedriver]) {
+        return;
+    }
+    let Some(scene) = Scene::start() else { return };
+    let browser = Browser::start();
+    scene.server.sign_in(&browser);
+    browser.open(&scene.server.base());
+    browser.wait_text(HOST, SOON);
+
+    let (job, restic) = scene.backup_in_the_middle();
+    scene.link.cut();
+    scene.api().wait_online(scene.host(), false, SOON);
+    // The page follows by itself.
+    browser.wait_text("offline", SOON);
+    assert!(proc_table::runs(restic), "the backup goes on");
+    scene.let_it_finish();
+    wait::until_true("restic to end while the network is away", LONG, || !proc_table::runs(restic));
+    let state = scene.api().job(&job)["state"].clone();
+    assert_eq!(state, "running", "the server can't know better");
+
+    scene.link.heal();
+    scene.api().wait_online(scene.host(), true, LONG);
+    wait::until("the page to show it back", SOON, || {
+        let text = browser.text();
+        if text.to_lowercase().contains("offline") { Err(text) } else { Ok(()) }
+    });
+    assert_nothing_lost_nothing_doubled(&scene, &job);
+}
+
+#[test]
+fn a_network_that_falls_silent_is_noticed_on_both_sides() {
+    let Some(scene) = Scene::start() else { return };
+    let (job, _) = scene.backup_in_the_middle();
+    scene.link.hold();
+    scene.api().wait_online(scene.host(), false, SILENCE);
+    scene.let_it_finish();
+    scene.link.heal();
+    scene.api().wait_online(scene.host(), true, LONG);
+    assert_nothing_lost_nothing_doubled(&scene, &job);
+}
