@@ -1,0 +1,215 @@
+//! Starting the gate, and what the server holds of it.
+
+use super::{
+    conn::CloseReason,
+    directory::Directory,
+    fanout::Fanout,
+    incoming::Incoming,
+    limits::{Config, Listen},
+    listener,
+    retained::ViewRefused,
+    shared::Shared,
+    stats::Stats,
+    sweep,
+};
+use bytes::Bytes;
+use schema::{HostId, HostTopic};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+
+/// How long connections may take to end when the gate stops.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Why the gate does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address is taken, or not this machine's.
+    #[error("can't listen on {address} for MQTT{}: {}", if *tls { " with TLS" } else { "" }, why(source))]
+    Bind {
+        /// Which.
+        address: SocketAddr,
+        /// With TLS.
+        tls: bool,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Passwords would pass in clear where others can read them.
+    #[error(
+        "MQTT without TLS on {0} can be reached from other machines, and passwords would pass in clear: \
+         listen on 127.0.0.1 or [::1] instead, or allow it explicitly"
+    )]
+    PlainAnywhere(SocketAddr),
+    /// No thread can be made.
+    #[error("the router to viewers can't be started")]
+    Router(#[source] io::Error),
+}
+
+fn why(source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another program uses this port, maybe another holdfast-server or a mosquitto; \
+                                     stop that one, or choose another port"
+                .into()
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address; choose one of its own, or 0.0.0.0 for all".into()
+        }
+        io::ErrorKind::PermissionDenied => "not permitted; ports below 1024 need a right to bind them".into(),
+        _ => source.to_string(),
+    }
+}
+
+/// The gate itself; see [`start`](Self::start).
+pub struct Gate;
+
+impl Gate {
+    /// Opens the listeners and starts everything behind them. What peers say comes out of the receiver; when that is
+    /// dropped, hosts are turned away.
+    pub async fn start(
+        config: Config,
+        directory: Arc<dyn Directory>,
+    ) -> Result<(GateHandle, mpsc::Receiver<Incoming>), StartError> {
+        let Config { listen, limits } = config;
+        let mut listeners = Vec::new();
+        for listen in listen {
+            let (address, tls) = match &listen {
+                Listen::Tls { address, .. } => (*address, true),
+                Listen::Plain { address, anywhere } => {
+                    if !anywhere && !address.ip().is_loopback() {
+                        return Err(StartError::PlainAnywhere(*address));
+                    }
+                    (*address, false)
+                }
+            };
+            let bind = |source| StartError::Bind { address, tls, source };
+            let listener = listener::open(address).map_err(bind)?;
+            let address = listener.local_addr().map_err(bind)?;
+            listeners.push((listener, listen, address, tls));
+        }
+        let fanout = Fanout::start(limits.max_viewers).map_err(StartError::Router)?;
+        let (ingest, incoming) = mpsc::channel(limits.ingest_queue.max(1));
+        let shared = Arc::new(Shared::new(directory, limits, fanout, ingest));
+        let mut addresses = Vec::new();
+        for (listener, listen, address, tls) in listeners {
+            addresses.push((address, tls));
+            tracing::info!(%address, tls, "listening for MQTT");
+            tokio::spawn(listener::accept(Arc::clone(&shared), listener, listen));
+        }
+        tokio::spawn(sweep::run(Arc::clone(&shared)));
+        Ok((GateHandle { shared, addresses: addresses.into() }, incoming))
+    }
+}
+
+/// A host's connection, seen from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connected {
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// For how long.
+    pub for_ms: u64,
+}
+
+/// What the server does with the gate. Nothing here waits.
+#[derive(Clone)]
+pub struct GateHandle {
+    shared: Arc<Shared>,
+    addresses: Arc<[(SocketAddr, bool)]>,
+}
+
+impl GateHandle {
+    /// Where it listens, and whether with TLS.
+    #[must_use]
+    pub fn addresses(&self) -> &[(SocketAddr, bool)] {
+        &self.addresses
+    }
+
+    /// There are new commands in this host's outbox.
+    pub fn wake(&self, host: HostId) {
+        if let Some(conn) = self.shared.registry.host(host) {
+            conn.wake_outbox();
+        }
+    }
+
+    /// There is another plan for this host.
+    pub fn plan_changed(&self, host: HostId) {
+        self.shared.registry.plan_changed(host);
+    }
+
+    /// Sends this on the host's `cmd` with quality 0, past the outbox: for acknowledgements, which are said again
+    /// anyway. `false` when the host is away.
+    pub fn send(&self, host: HostId, payload: Bytes) -> bool {
+        match self.shared.registry.host(host) {
+            Some(conn) if payload.len() <= schema::limits::MAX_PAYLOAD_BYTES => {
+                conn.send(payload);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Sets a retained message of the view tree, or clears it.
+    pub fn publish_view(&self, topic: &str, payload: Option<Bytes>) -> Result<(), ViewRefused> {
+        self.shared.publish_view(topic, payload)
+    }
+
+    /// The connection of this host, if it has one.
+    #[must_use]
+    pub fn connected(&self, host: HostId) -> Option<Connected> {
+        let conn = self.shared.registry.host(host)?;
+        Some(Connected { peer: conn.peer, for_ms: self.shared.clock.now_ms().saturating_sub(conn.since_ms) })
+    }
+
+    /// Ends this host's connection; its session is kept.
+    pub fn kick(&self, host: HostId, why: &'static str) {
+        if let Some(conn) = self.shared.registry.host(host) {
+            conn.end(CloseReason::Kicked(why));
+        }
+    }
+
+    /// Ends this host's connection and forgets everything about it: it was deleted.
+    pub fn forget(&self, host: HostId) {
+        if let Some(conn) = self.shared.registry.host(host) {
+            conn.end(CloseReason::Deleted);
+        }
+        self.shared.registry.forget(host);
+        for topic in HostTopic::ALL {
+            self.shared.retain_for_debug(host, topic, &Bytes::new());
+        }
+    }
+
+    /// Ends all connections of this viewer account: it was deleted or changed.
+    pub fn kick_viewer(&self, name: &str) {
+        for conn in self.shared.registry.viewers(name) {
+            conn.end(CloseReason::Kicked("the account was changed"));
+        }
+    }
+
+    /// Counters.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
+    }
+
+    /// Stops: nobody is let in any more, connections are closed, wills are not published (see the module's words).
+    /// Returns when all have ended, or after some seconds. Then the receiver of what comes in is closed, too.
+    pub async fn shutdown(&self) {
+        self.shared.stopping.send_replace(true);
+        self.shared.registry.close();
+        let ended = async {
+            while self.shared.registry.count().all() > 0 || self.shared.pending.count() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(FAREWELL, ended).await.is_err() {
+            tracing::warn!("some MQTT connections did not end in time");
+        }
+        self.shared.close_ingest();
+        self.shared.fanout.stop();
+    }
+
+    /// Makes the router to viewers panic, as a fault in it would. For tests of that.
+    #[doc(hidden)]
+    pub fn crash_router(&self) {
+        self.shared.fanout.crash();
+    }
+}

@@ -1,0 +1,92 @@
+//! Where the gate listens, and how much it lets anyone take.
+
+use crate::tls::Tls;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+/// How the gate is started.
+#[derive(Clone, Default)]
+pub struct Config {
+    /// The listeners.
+    pub listen: Vec<Listen>,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+/// One listener.
+#[derive(Clone)]
+pub enum Listen {
+    /// With TLS.
+    Tls {
+        /// Address and port.
+        address: SocketAddr,
+        /// The certificate.
+        tls: Arc<Tls>,
+    },
+    /// Without: passwords pass in clear, so loopback only, unless somebody says they know.
+    Plain {
+        /// Address and port.
+        address: SocketAddr,
+        /// Whether an address that others can reach is accepted.
+        anywhere: bool,
+    },
+}
+
+/// Bounds of everything a peer can make grow.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Admitted connections at once, of all sorts.
+    pub max_connections: usize,
+    /// Viewers among them.
+    pub max_viewers: usize,
+    /// Connections that are not admitted yet.
+    pub max_pending: usize,
+    /// When there are too many of those, one that is older than this gives way.
+    pub pending_grace: Duration,
+    /// From accepted to admitted.
+    pub connect_timeout: Duration,
+    /// The longest packet before the login, in bytes.
+    pub max_connect_bytes: usize,
+    /// The longest packet afterwards, in bytes.
+    pub max_packet_bytes: usize,
+    /// The longest that a packet may take to arrive, or a peer may read nothing at all of what is sent to it.
+    pub stall_timeout: Duration,
+    /// Commands in flight to one host.
+    pub window: usize,
+    /// Messages of one host that wait for their commit.
+    pub max_unacked: usize,
+    /// Messages on their way to the server, of all hosts.
+    pub ingest_queue: usize,
+    /// Filters of one viewer.
+    pub max_filters: usize,
+    /// Changes that wait for one viewer, in bytes; beyond it is given the retained set again.
+    pub viewer_queue_bytes: usize,
+    /// Topics in the retained set.
+    pub max_retained: usize,
+    /// Bytes in the retained set, topics included.
+    pub max_retained_bytes: usize,
+    /// How long an enrolment may take.
+    pub enroll_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 12_000,
+            max_viewers: 64,
+            max_pending: 1024,
+            pending_grace: Duration::from_millis(1500),
+            connect_timeout: Duration::from_secs(10),
+            max_connect_bytes: 4096,
+            max_packet_bytes: schema::limits::MAX_PACKET_BYTES,
+            stall_timeout: Duration::from_secs(60),
+            window: 32,
+            max_unacked: 64,
+            ingest_queue: 1024,
+            max_filters: 32,
+            viewer_queue_bytes: 1024 * 1024,
+            max_retained: 250_000,
+            max_retained_bytes: 128 * 1024 * 1024,
+            enroll_timeout: Duration::from_secs(120),
+        }
+    }
+}

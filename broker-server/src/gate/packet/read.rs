@@ -1,0 +1,220 @@
+//! The reader, but for CONNECT.
+
+use super::{is_filter, is_topic};
+use std::fmt;
+
+/// Bytes that are not a packet a client may send. The text says what is wrong, for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed(pub &'static str);
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// One packet's place in the buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The first byte: type and flags.
+    pub first: u8,
+    /// Bytes before the body.
+    pub header_bytes: usize,
+    /// Bytes of the body.
+    pub body_bytes: usize,
+}
+
+impl Frame {
+    /// Bytes in all.
+    #[must_use]
+    pub const fn total_bytes(self) -> usize {
+        self.header_bytes + self.body_bytes
+    }
+}
+
+/// The frame at the beginning of `bytes`; `None` when its header has not arrived whole. The body may still be
+/// missing. `max_bytes` is for the whole packet.
+pub fn frame(bytes: &[u8], max_bytes: usize) -> Result<Option<Frame>, Malformed> {
+    let Some((&first, rest)) = bytes.split_first() else { return Ok(None) };
+    let mut body_bytes = 0;
+    for (i, &byte) in rest.iter().enumerate() {
+        body_bytes |= usize::from(byte & 0x7f) << (7 * i);
+        if byte & 0x80 == 0 {
+            let frame = Frame { first, header_bytes: 2 + i, body_bytes };
+            return if frame.total_bytes() > max_bytes {
+                Err(Malformed("the packet is too long"))
+            } else {
+                Ok(Some(frame))
+            };
+        }
+        if i == 3 {
+            return Err(Malformed("the length has more than four bytes"));
+        }
+    }
+    Ok(None)
+}
+
+/// What a client may send after its CONNECT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packet<'a> {
+    /// A message.
+    Publish(Publish<'a>),
+    /// Has taken a message of quality 1.
+    PubAck(u16),
+    /// Wants messages.
+    Subscribe {
+        /// To be acknowledged.
+        packet_id: u16,
+        /// Filter and asked quality; at least one.
+        filters: Filters<'a>,
+    },
+    /// Wants them no more.
+    Unsubscribe {
+        /// To be acknowledged.
+        packet_id: u16,
+        /// Filters; at least one. Their quality means nothing.
+        filters: Filters<'a>,
+    },
+    /// Is still there.
+    PingReq,
+    /// Goes, and takes its will along.
+    Disconnect,
+}
+
+/// A message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Publish<'a> {
+    /// Well-formed, no wildcard.
+    pub topic: &'a str,
+    /// Its bytes.
+    pub payload: &'a [u8],
+    /// 0 to 2.
+    pub qos: u8,
+    /// 0 with quality 0, never otherwise.
+    pub packet_id: u16,
+    /// To be kept.
+    pub retain: bool,
+    /// Was sent before.
+    pub dup: bool,
+}
+
+/// Filters of a SUBSCRIBE or UNSUBSCRIBE; checked when read, so iterating can't fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Filters<'a> {
+    bytes: &'a [u8],
+    with_qos: bool,
+}
+
+impl<'a> Iterator for Filters<'a> {
+    type Item = (&'a str, u8);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut rest = Reader(self.bytes);
+        let filter = rest.text().ok()?;
+        let qos = if self.with_qos { rest.byte().ok()? } else { 0 };
+        self.bytes = rest.0;
+        Some((filter, qos))
+    }
+}
+
+impl<'a> Filters<'a> {
+    fn checked(bytes: &'a [u8], with_qos: bool) -> Result<Self, Malformed> {
+        let mut rest = Reader(bytes);
+        loop {
+            if !is_filter(rest.text()?) {
+                return Err(Malformed("a malformed filter"));
+            }
+            if with_qos && rest.byte()? > 2 {
+                return Err(Malformed("a quality that does not exist"));
+            }
+            if rest.0.is_empty() {
+                return Ok(Self { bytes, with_qos });
+            }
+        }
+    }
+}
+
+/// The packet of this first byte and whole body.
+pub fn packet(first: u8, body: &[u8]) -> Result<Packet<'_>, Malformed> {
+    let mut rest = Reader(body);
+    let packet = match (first >> 4, first & 0x0f) {
+        (3, flags) => return publish(flags, rest).map(Packet::Publish),
+        (4, 0) => Packet::PubAck(rest.packet_id()?),
+        (8, 2) => {
+            let packet_id = rest.packet_id()?;
+            return Ok(Packet::Subscribe { packet_id, filters: Filters::checked(rest.0, true)? });
+        }
+        (10, 2) => {
+            let packet_id = rest.packet_id()?;
+            return Ok(Packet::Unsubscribe { packet_id, filters: Filters::checked(rest.0, false)? });
+        }
+        (12, 0) => Packet::PingReq,
+        (14, 0) => Packet::Disconnect,
+        (1, _) => return Err(Malformed("a second CONNECT")),
+        (5..=7, _) => return Err(Malformed("a packet of quality 2, which is not spoken here")),
+        (4 | 8 | 10 | 12 | 14, _) => return Err(Malformed("wrong flags")),
+        _ => return Err(Malformed("a packet that clients don't send")),
+    };
+    rest.end()?;
+    Ok(packet)
+}
+
+fn publish(flags: u8, mut rest: Reader<'_>) -> Result<Publish<'_>, Malformed> {
+    let (dup, qos, retain) = (flags & 8 != 0, flags >> 1 & 3, flags & 1 != 0);
+    if qos == 3 {
+        return Err(Malformed("a quality that does not exist"));
+    }
+    if dup && qos == 0 {
+        return Err(Malformed("DUP with quality 0"));
+    }
+    let topic = rest.text()?;
+    if !is_topic(topic) {
+        return Err(Malformed("a topic that is empty or holds a wildcard"));
+    }
+    let packet_id = if qos == 0 { 0 } else { rest.packet_id()? };
+    Ok(Publish { topic, payload: rest.0, qos, packet_id, retain, dup })
+}
+
+/// Takes fields from the front.
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(super) fn byte(&mut self) -> Result<u8, Malformed> {
+        let (&byte, rest) = self.0.split_first().ok_or(SHORT)?;
+        self.0 = rest;
+        Ok(byte)
+    }
+
+    pub(super) fn number(&mut self) -> Result<u16, Malformed> {
+        let (bytes, rest) = self.0.split_first_chunk::<2>().ok_or(SHORT)?;
+        self.0 = rest;
+        Ok(u16::from_be_bytes(*bytes))
+    }
+
+    pub(super) fn packet_id(&mut self) -> Result<u16, Malformed> {
+        match self.number()? {
+            0 => Err(Malformed("packet id 0")),
+            id => Ok(id),
+        }
+    }
+
+    pub(super) fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
+        let length = usize::from(self.number()?);
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or(SHORT)?;
+        self.0 = rest;
+        Ok(bytes)
+    }
+
+    pub(super) fn text(&mut self) -> Result<&'a str, Malformed> {
+        let text = std::str::from_utf8(self.bytes()?).map_err(|_| Malformed("text that is not UTF-8"))?;
+        if text.contains('\0') { Err(Malformed("text with a NUL")) } else { Ok(text) }
+    }
+
+    pub(super) fn end(&self) -> Result<(), Malformed> {
+        if self.0.is_empty() { Ok(()) } else { Err(Malformed("bytes behind the end")) }
+    }
+}
+
+const SHORT: Malformed = Malformed("the packet ends too early");

@@ -1,0 +1,106 @@
+//! The writer: what a server sends, appended to a buffer.
+
+use super::Qos;
+
+/// How a CONNECT is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnAck {
+    /// Come in; whether a session was kept.
+    Welcome {
+        /// It was.
+        session_present: bool,
+    },
+    /// Another version of MQTT.
+    Version,
+    /// Not with this client id.
+    ClientId,
+    /// Not now.
+    Unavailable,
+    /// Wrong name or password.
+    Credentials,
+    /// Not allowed.
+    NotAllowed,
+}
+
+/// CONNACK.
+pub fn conn_ack(out: &mut Vec<u8>, answer: ConnAck) {
+    let (present, code) = match answer {
+        ConnAck::Welcome { session_present } => (u8::from(session_present), 0),
+        ConnAck::Version => (0, 1),
+        ConnAck::ClientId => (0, 2),
+        ConnAck::Unavailable => (0, 3),
+        ConnAck::Credentials => (0, 4),
+        ConnAck::NotAllowed => (0, 5),
+    };
+    out.extend_from_slice(&[0x20, 2, present, code]);
+}
+
+/// CONNACK in the form of MQTT 5: this version is not spoken here.
+pub fn conn_ack_v5_unsupported(out: &mut Vec<u8>) {
+    out.extend_from_slice(&[0x20, 3, 0, 0x84, 0]);
+}
+
+/// PUBLISH. With quality 0, `packet_id` and `dup` mean nothing.
+pub fn publish(
+    out: &mut Vec<u8>,
+    topic: &str,
+    payload: &[u8],
+    qos: Qos,
+    packet_id: u16,
+    dup: bool,
+    retain: bool,
+) {
+    let acked = qos == Qos::AtLeastOnce;
+    let flags = u8::from(acked && dup) << 3 | u8::from(acked) << 1 | u8::from(retain);
+    out.push(0x30 | flags);
+    length(out, 2 + topic.len() + if acked { 2 } else { 0 } + payload.len());
+    // Our topics have some dozen bytes.
+    out.extend_from_slice(&u16::try_from(topic.len()).unwrap_or(u16::MAX).to_be_bytes());
+    out.extend_from_slice(topic.as_bytes());
+    if acked {
+        out.extend_from_slice(&packet_id.to_be_bytes());
+    }
+    out.extend_from_slice(payload);
+}
+
+/// PUBACK.
+pub fn pub_ack(out: &mut Vec<u8>, packet_id: u16) {
+    let [high, low] = packet_id.to_be_bytes();
+    out.extend_from_slice(&[0x40, 2, high, low]);
+}
+
+/// SUBACK; `None` is a refusal.
+pub fn sub_ack(out: &mut Vec<u8>, packet_id: u16, granted: &[Option<Qos>]) {
+    out.push(0x90);
+    length(out, 2 + granted.len());
+    out.extend_from_slice(&packet_id.to_be_bytes());
+    out.extend(granted.iter().map(|granted| match granted {
+        Some(Qos::AtMostOnce) => 0,
+        Some(Qos::AtLeastOnce) => 1,
+        None => 0x80,
+    }));
+}
+
+/// UNSUBACK.
+pub fn unsub_ack(out: &mut Vec<u8>, packet_id: u16) {
+    let [high, low] = packet_id.to_be_bytes();
+    out.extend_from_slice(&[0xb0, 2, high, low]);
+}
+
+/// PINGRESP.
+pub fn ping_resp(out: &mut Vec<u8>) {
+    out.extend_from_slice(&[0xd0, 0]);
+}
+
+fn length(out: &mut Vec<u8>, mut length: usize) {
+    loop {
+        // Seven bits.
+        let byte = (length & 0x7f) as u8;
+        length >>= 7;
+        if length == 0 {
+            out.push(byte);
+            return;
+        }
+        out.push(byte | 0x80);
+    }
+}

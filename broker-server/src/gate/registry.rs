@@ -1,0 +1,270 @@
+//! Who is connected: one connection for each client, the next in line, and what is kept of sessions.
+
+use super::{
+    conn::{CloseReason, Conn},
+    host::Kept,
+};
+use schema::{HostId, TokenId};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::oneshot;
+
+/// Who a session belongs to. Client ids of viewers are names within their account: nobody can take over another's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Key {
+    Host(HostId),
+    Enroll(TokenId),
+    Viewer(Box<(String, String)>),
+}
+
+/// How a connection comes in.
+pub(super) enum Admission {
+    /// At once, with what was kept.
+    Now(Option<Kept>),
+    /// When the one before it has ended.
+    Next(oneshot::Receiver<Option<Kept>>),
+    /// Not at all: there are too many.
+    Full,
+}
+
+#[derive(Default)]
+struct Slot {
+    live: Option<Arc<Conn>>,
+    next: Option<(Arc<Conn>, oneshot::Sender<Option<Kept>>)>,
+    kept: Option<Kept>,
+}
+
+pub(super) struct Registry {
+    table: Mutex<Table>,
+    max_connections: usize,
+    max_viewers: usize,
+}
+
+#[derive(Default)]
+struct Table {
+    slots: HashMap<Key, Slot>,
+    count: Count,
+    closed: bool,
+}
+
+/// Live connections by sort.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Count {
+    pub(super) hosts: usize,
+    pub(super) enrollments: usize,
+    pub(super) viewers: usize,
+}
+
+impl Count {
+    fn of(&mut self, key: &Key) -> &mut usize {
+        match key {
+            Key::Host(_) => &mut self.hosts,
+            Key::Enroll(_) => &mut self.enrollments,
+            Key::Viewer(_) => &mut self.viewers,
+        }
+    }
+
+    pub(super) const fn all(self) -> usize {
+        self.hosts + self.enrollments + self.viewers
+    }
+}
+
+impl Registry {
+    pub(super) fn new(max_connections: usize, max_viewers: usize) -> Self {
+        Self { table: Mutex::default(), max_connections, max_viewers }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets a connection in, or makes it the next after the one that is told to end here. Only the newest waits: who
+    /// waited before it finds its sender gone.
+    pub(super) fn admit(&self, key: &Key, conn: &Arc<Conn>) -> Admission {
+        let mut table = self.table();
+        if table.closed {
+            return Admission::Full;
+        }
+        if let Some(slot) = table.slots.get_mut(key)
+            && let Some(live) = &slot.live
+        {
+            live.end(CloseReason::TakenOver);
+            let (send, receive) = oneshot::channel();
+            slot.next = Some((Arc::clone(conn), send));
+            return Admission::Next(receive);
+        }
+        let full = table.count.all() >= self.max_connections
+            || (matches!(key, Key::Viewer(_)) && table.count.viewers >= self.max_viewers);
+        if full {
+            return Admission::Full;
+        }
+        *table.count.of(key) += 1;
+        let slot = table.slots.entry(key.clone()).or_default();
+        slot.live = Some(Arc::clone(conn));
+        Admission::Now(slot.kept.take())
+    }
+
+    /// A connection has ended, its will is delivered; the next one comes in.
+    pub(super) fn release(&self, key: &Key, conn_id: u64, kept: Option<Kept>) {
+        let mut table = self.table();
+        let Some(slot) = table.slots.get_mut(key) else { return };
+        if slot.live.as_ref().is_none_or(|live| live.id != conn_id) {
+            return;
+        }
+        slot.kept = kept;
+        if let Some((conn, send)) = slot.next.take() {
+            slot.live = Some(conn);
+            match send.send(slot.kept.take()) {
+                Ok(()) => return,
+                // It gave up meanwhile.
+                Err(kept) => slot.kept = kept,
+            }
+        }
+        slot.live = None;
+        let forgotten = slot.kept.is_none();
+        if forgotten {
+            table.slots.remove(key);
+        }
+        *table.count.of(key) -= 1;
+    }
+
+    /// The connection of a host.
+    pub(super) fn host(&self, host: HostId) -> Option<Arc<Conn>> {
+        self.table().slots.get(&Key::Host(host)).and_then(|slot| slot.live.clone())
+    }
+
+    /// Tells a connected host's session about a new plan, and an absent one's for when it comes back.
+    pub(super) fn plan_changed(&self, host: HostId) {
+        let mut table = self.table();
+        let Some(slot) = table.slots.get_mut(&Key::Host(host)) else { return };
+        match &slot.live {
+            Some(live) => live.wake_plan(),
+            None => {
+                if let Some(kept) = &mut slot.kept {
+                    kept.plan_changed();
+                }
+            }
+        }
+    }
+
+    /// Forgets what is kept of a host's session.
+    pub(super) fn forget(&self, host: HostId) {
+        let mut table = self.table();
+        let key = Key::Host(host);
+        if let Some(slot) = table.slots.get_mut(&key) {
+            slot.kept = None;
+            if slot.live.is_none() {
+                table.slots.remove(&key);
+            }
+        }
+    }
+
+    /// Live connections of a viewer account.
+    pub(super) fn viewers(&self, name: &str) -> Vec<Arc<Conn>> {
+        self.all(|key| matches!(key, Key::Viewer(viewer) if viewer.0 == name))
+    }
+
+    /// Live connections of all viewers.
+    pub(super) fn all_viewers(&self) -> Vec<Arc<Conn>> {
+        self.all(|key| matches!(key, Key::Viewer(_)))
+    }
+
+    fn all(&self, is: impl Fn(&Key) -> bool) -> Vec<Arc<Conn>> {
+        let table = self.table();
+        table.slots.iter().filter(|(key, _)| is(key)).filter_map(|(_, slot)| slot.live.clone()).collect()
+    }
+
+    pub(super) fn count(&self) -> Count {
+        self.table().count
+    }
+
+    /// Lets nobody in any more, and ends everybody.
+    pub(super) fn close(&self) {
+        let mut table = self.table();
+        table.closed = true;
+        for slot in table.slots.values_mut() {
+            slot.next = None;
+            if let Some(live) = &slot.live {
+                live.end(CloseReason::Shutdown);
+            }
+        }
+    }
+}
+
+/// A place in the registry; given back when dropped, also by a panic.
+pub(super) struct Seat {
+    registry: Arc<Registry>,
+    key: Key,
+    conn_id: u64,
+    pub(super) kept: Option<Kept>,
+}
+
+impl Seat {
+    pub(super) fn new(registry: Arc<Registry>, key: Key, conn_id: u64) -> Self {
+        Self { registry, key, conn_id, kept: None }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.registry.release(&self.key, self.conn_id, self.kept.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::SocketAddr;
+
+    fn conn(id: u64) -> Arc<Conn> {
+        Arc::new(Conn::new(id, SocketAddr::from(([127, 0, 0, 1], 1)), 1000, 0))
+    }
+
+    fn key(name: u8) -> Key {
+        Key::Host(HostId([name; 16]))
+    }
+
+    #[test]
+    fn only_the_newest_of_many_takes_over_and_gets_what_was_kept() {
+        let registry = Registry::new(10, 10);
+        assert!(matches!(registry.admit(&key(1), &conn(1)), Admission::Now(None)));
+        let Admission::Next(mut second) = registry.admit(&key(1), &conn(2)) else { panic!() };
+        let Admission::Next(mut third) = registry.admit(&key(1), &conn(3)) else { panic!() };
+        assert_eq!(second.try_recv(), Err(oneshot::error::TryRecvError::Closed));
+        assert_eq!(third.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+        registry.release(&key(1), 1, Some(Kept::default()));
+        assert_eq!(third.try_recv(), Ok(Some(Kept::default())));
+        assert_eq!(registry.host(HostId([1; 16])).map(|live| live.id), Some(3));
+        // A release of somebody else's place does nothing.
+        registry.release(&key(1), 1, None);
+        assert_eq!(registry.count().all(), 1);
+        registry.release(&key(1), 3, Some(Kept::default()));
+        assert_eq!(registry.count().all(), 0);
+        assert!(matches!(registry.admit(&key(1), &conn(4)), Admission::Now(Some(_))));
+    }
+
+    #[test]
+    fn who_gives_up_waiting_loses_nothing_for_the_next() {
+        let registry = Registry::new(10, 10);
+        registry.admit(&key(1), &conn(1));
+        drop(registry.admit(&key(1), &conn(2)));
+        registry.release(&key(1), 1, Some(Kept::default()));
+        assert_eq!(registry.count().all(), 0);
+        assert!(matches!(registry.admit(&key(1), &conn(3)), Admission::Now(Some(_))));
+    }
+
+    #[test]
+    fn a_takeover_needs_no_further_place_but_a_stranger_does() {
+        let registry = Registry::new(2, 1);
+        let viewer = |name: &str| Key::Viewer(Box::new(("tv".into(), name.into())));
+        assert!(matches!(registry.admit(&viewer("a"), &conn(1)), Admission::Now(_)));
+        assert!(matches!(registry.admit(&viewer("b"), &conn(2)), Admission::Full));
+        assert!(matches!(registry.admit(&key(1), &conn(3)), Admission::Now(_)));
+        assert!(matches!(registry.admit(&key(2), &conn(4)), Admission::Full));
+        assert!(matches!(registry.admit(&key(1), &conn(5)), Admission::Next(_)));
+        registry.close();
+        assert!(matches!(registry.admit(&key(3), &conn(6)), Admission::Full));
+    }
+}

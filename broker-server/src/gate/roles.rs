@@ -1,0 +1,309 @@
+//! The three sorts of sessions, as tasks.
+
+use super::{
+    conn::{CloseReason, Conn, Mail},
+    directory::{Principal, Refused},
+    enroll::{EnrollSession, EnrollStep},
+    fanout::Attachment,
+    host::{HostSession, Kept, Step},
+    incoming::{Done, Incoming, Reply},
+    packet::Packet,
+    registry::Seat,
+    session::{Role, Session},
+    shared::Shared,
+    transport::Transport,
+    viewer::ViewerSession,
+};
+use bytes::Bytes;
+use schema::{HostId, HostTopic, TokenId};
+use std::{collections::VecDeque, sync::Arc};
+use tokio::sync::mpsc::Sender;
+
+/// What a session begins with.
+pub(super) struct Begin {
+    pub(super) shared: Arc<Shared>,
+    pub(super) conn: Arc<Conn>,
+    pub(super) ingest: Sender<Incoming>,
+    pub(super) seat: Seat,
+    pub(super) transport: Transport,
+    pub(super) rest: Vec<u8>,
+    pub(super) out: Vec<u8>,
+}
+
+/// Takes a connection out of the sweep, also when its task panics.
+struct Watched {
+    shared: Arc<Shared>,
+    id: u64,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.shared.deadlines.remove(self.id);
+    }
+}
+
+struct Host {
+    shared: Arc<Shared>,
+    conn: Arc<Conn>,
+    host: HostId,
+    session: HostSession,
+    sends: VecDeque<Bytes>,
+    counted: usize,
+}
+
+impl Host {
+    fn count(&mut self) {
+        let now = self.session.in_flight();
+        let in_flight = &self.shared.counters.in_flight;
+        if now > self.counted {
+            in_flight.add(now - self.counted);
+        } else {
+            in_flight.sub(self.counted - now);
+        }
+        self.counted = now;
+    }
+}
+
+impl Role for Host {
+    fn packet(&mut self, packet: Packet<'_>, out: &mut Vec<u8>) -> Result<Option<Incoming>, &'static str> {
+        let step = self.session.packet(packet, &*self.shared.directory, out)?;
+        self.count();
+        match step {
+            Step::Nothing => Ok(None),
+            Step::Refused(refused) => {
+                tell(&self.shared, &self.conn, &Principal::Host(self.host), refused);
+                Ok(None)
+            }
+            Step::Deliver { topic, payload, ticket } => {
+                self.shared.retain_for_debug(self.host, topic, &payload);
+                let done = ticket.map_or(Done::nobody(), |ticket| Done::new(Arc::clone(&self.conn), ticket));
+                Ok(Some(Incoming::Host { host: self.host, topic, payload, peer: self.conn.peer, done }))
+            }
+        }
+    }
+
+    fn mail(&mut self, mail: &mut Mail) {
+        for ticket in mail.done.drain(..) {
+            self.session.done(ticket);
+        }
+        if mail.outbox {
+            self.session.outbox_grew();
+        }
+        if mail.plan {
+            self.session.plan_changed();
+        }
+        if self.sends.is_empty() {
+            self.sends = std::mem::take(&mut mail.sends);
+        } else {
+            self.sends.append(&mut mail.sends);
+        }
+    }
+
+    fn fill(&mut self, out: &mut Vec<u8>) {
+        self.session.fill(&*self.shared.directory, &mut self.sends, out);
+        self.count();
+    }
+
+    fn takes_more(&self) -> bool {
+        self.session.takes_more()
+    }
+}
+
+/// Runs a host's session from its first to its last word.
+pub(super) async fn run_host(
+    begin: Begin,
+    host: HostId,
+    kept: Option<Kept>,
+    keeps: bool,
+    will: Option<Bytes>,
+) {
+    let Begin { shared, conn, ingest, mut seat, transport, rest, out } = begin;
+    let watched = Watched { shared: Arc::clone(&shared), id: conn.id };
+    let peer = conn.peer;
+    let limits = &shared.limits;
+    let role = Host {
+        shared: Arc::clone(&shared),
+        conn: Arc::clone(&conn),
+        host,
+        session: HostSession::new(host, kept, limits.window, limits.max_unacked),
+        sends: VecDeque::new(),
+        counted: 0,
+    };
+    let mut session =
+        Session::new(role, Arc::clone(&shared), Arc::clone(&conn), ingest.clone(), transport, rest, out);
+    tracing::debug!(%peer, %host, "host connected");
+    let reason = match ingest.send(Incoming::Connected { host, peer }).await {
+        Ok(()) => session.run().await,
+        Err(_) => CloseReason::Shutdown,
+    };
+    if reason != CloseReason::Shutdown {
+        last_words(
+            &shared,
+            &ingest,
+            &mut session,
+            host,
+            will.filter(|_| reason != CloseReason::Disconnected),
+            &conn,
+            reason,
+        )
+        .await;
+    }
+    shared.ended(&conn, &host, reason);
+    drop(watched);
+    // Who takes over must not wait for the socket to close.
+    let kept = session.role.session.take_kept();
+    seat.kept = (keeps && reason != CloseReason::Deleted).then_some(kept);
+    drop(seat);
+    session.close().await;
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.shared.counters.in_flight.sub(self.counted);
+    }
+}
+
+/// What the server still has to hear of a connection that has ended: its last message, its will, its end.
+async fn last_words(
+    shared: &Shared,
+    ingest: &Sender<Incoming>,
+    session: &mut Session<Host>,
+    host: HostId,
+    will: Option<Bytes>,
+    conn: &Conn,
+    reason: CloseReason,
+) {
+    if let Some(incoming) = session.take_waiting() {
+        let _ = ingest.send(incoming).await;
+    }
+    let peer = conn.peer;
+    if let Some(payload) = will {
+        shared.retain_for_debug(host, HostTopic::Presence, &payload);
+        let done = Done::nobody();
+        let will = Incoming::Host { host, topic: HostTopic::Presence, payload, peer, done };
+        let _ = ingest.send(will).await;
+    }
+    let _ = ingest.send(Incoming::Closed { host, peer, reason }).await;
+}
+
+fn tell(shared: &Shared, conn: &Conn, principal: &Principal, refused: Vec<Refused>) {
+    for refused in refused {
+        shared.refused(conn.peer, Some(principal), refused);
+    }
+}
+
+struct Enroll {
+    shared: Arc<Shared>,
+    conn: Arc<Conn>,
+    token: TokenId,
+    session: EnrollSession,
+    answers: VecDeque<Bytes>,
+    done: Vec<u32>,
+}
+
+impl Role for Enroll {
+    fn packet(&mut self, packet: Packet<'_>, out: &mut Vec<u8>) -> Result<Option<Incoming>, &'static str> {
+        match self.session.packet(packet, out)? {
+            EnrollStep::Nothing => Ok(None),
+            EnrollStep::Refused(refused) => {
+                tell(&self.shared, &self.conn, &Principal::Enroll(self.token), refused);
+                Ok(None)
+            }
+            EnrollStep::Ask { payload, ticket } => {
+                let reply = Reply::new(Arc::clone(&self.conn), ticket);
+                Ok(Some(Incoming::Enroll { token: self.token, payload, peer: self.conn.peer, reply }))
+            }
+        }
+    }
+
+    fn mail(&mut self, mail: &mut Mail) {
+        self.answers.append(&mut mail.sends);
+        self.done.append(&mut mail.done);
+    }
+
+    fn fill(&mut self, out: &mut Vec<u8>) {
+        self.session.fill(&self.done, &mut self.answers, out);
+        self.done.clear();
+    }
+
+    fn takes_more(&self) -> bool {
+        true
+    }
+}
+
+/// Runs an enrolment's session; it has its time.
+pub(super) async fn run_enroll(begin: Begin, token: TokenId) {
+    let Begin { shared, conn, ingest, seat, transport, rest, out } = begin;
+    let _watched = Watched { shared: Arc::clone(&shared), id: conn.id };
+    let role = Enroll {
+        shared: Arc::clone(&shared),
+        conn: Arc::clone(&conn),
+        token,
+        session: EnrollSession::new(token),
+        answers: VecDeque::new(),
+        done: Vec::new(),
+    };
+    let mut session =
+        Session::new(role, Arc::clone(&shared), Arc::clone(&conn), ingest, transport, rest, out);
+    let reason = tokio::time::timeout(shared.limits.enroll_timeout, session.run())
+        .await
+        .unwrap_or(CloseReason::Stalled);
+    drop(seat);
+    shared.ended(&conn, &token, reason);
+    session.close().await;
+}
+
+struct Viewer {
+    shared: Arc<Shared>,
+    conn: Arc<Conn>,
+    principal: Principal,
+    session: ViewerSession,
+}
+
+impl Role for Viewer {
+    fn packet(&mut self, packet: Packet<'_>, out: &mut Vec<u8>) -> Result<Option<Incoming>, &'static str> {
+        let refused = self.session.packet(packet, out)?;
+        tell(&self.shared, &self.conn, &self.principal, refused);
+        Ok(None)
+    }
+
+    fn mail(&mut self, mail: &mut Mail) {
+        if let Some(view) = mail.view.take() {
+            self.session.mail(*view);
+        }
+    }
+
+    fn fill(&mut self, out: &mut Vec<u8>) {
+        self.session.fill(&self.shared.retained, out);
+    }
+
+    fn takes_more(&self) -> bool {
+        true
+    }
+
+    fn takes_changes(&self) -> bool {
+        !self.session.is_busy()
+    }
+}
+
+/// Runs a viewer's session.
+pub(super) async fn run_viewer(begin: Begin, name: String, debug: bool) {
+    let Begin { shared, conn, ingest, seat, transport, rest, out } = begin;
+    let _watched = Watched { shared: Arc::clone(&shared), id: conn.id };
+    let attachment: Attachment =
+        shared.fanout.attach(Arc::clone(&conn), debug, shared.limits.viewer_queue_bytes);
+    let session = ViewerSession::new(debug, shared.limits.max_filters);
+    let who = name.clone();
+    let role = Viewer {
+        shared: Arc::clone(&shared),
+        conn: Arc::clone(&conn),
+        principal: Principal::Viewer { name, debug },
+        session,
+    };
+    let mut session =
+        Session::new(role, Arc::clone(&shared), Arc::clone(&conn), ingest, transport, rest, out);
+    let reason = session.run().await;
+    drop((seat, attachment));
+    shared.ended(&conn, &who, reason);
+    session.close().await;
+}

@@ -1,0 +1,207 @@
+//! What all tasks of the gate share.
+
+use super::{
+    conn::{CloseReason, Conn},
+    directory::{Audit, Directory, Principal, Refused},
+    fanout::{Channel, Fanout},
+    incoming::Incoming,
+    limits::Limits,
+    listener::Pending,
+    registry::Registry,
+    retained::{Retained, ViewRefused},
+    stats::{Counters, Stats},
+    sweep::Deadlines,
+    throttle::{Buckets, LoginThrottle, Origin},
+};
+use bytes::Bytes;
+use schema::{HostId, HostTopic, Topic};
+use std::{
+    hash::{BuildHasher, RandomState},
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+use tokio::sync::{mpsc, watch};
+
+pub(super) struct Shared {
+    pub(super) directory: Arc<dyn Directory>,
+    pub(super) limits: Limits,
+    pub(super) clock: Clock,
+    pub(super) registry: Arc<Registry>,
+    pub(super) deadlines: Deadlines,
+    pub(super) pending: Pending,
+    pub(super) retained: Retained,
+    pub(super) fanout: Arc<Fanout>,
+    pub(super) counters: Counters,
+    pub(super) stopping: watch::Sender<bool>,
+    /// Each session has its own; gone when the gate has stopped.
+    ingest: Mutex<Option<mpsc::Sender<Incoming>>>,
+    throttle: Mutex<LoginThrottle>,
+    audit: Mutex<Buckets<Origin>>,
+    hasher: RandomState,
+    next_id: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn new(
+        directory: Arc<dyn Directory>,
+        limits: Limits,
+        fanout: Arc<Fanout>,
+        ingest: mpsc::Sender<Incoming>,
+    ) -> Self {
+        Self {
+            directory,
+            clock: Clock::start(),
+            registry: Arc::new(Registry::new(limits.max_connections, limits.max_viewers)),
+            deadlines: Deadlines::default(),
+            pending: Pending::new(limits.max_pending, limits.pending_grace),
+            retained: Retained::new(limits.max_retained, limits.max_retained_bytes),
+            fanout,
+            counters: Counters::default(),
+            ingest: Mutex::new(Some(ingest)),
+            stopping: watch::Sender::new(false),
+            throttle: Mutex::new(LoginThrottle::new()),
+            audit: Mutex::new(Buckets::new(20, 3_000, 4_096)),
+            hasher: RandomState::new(),
+            next_id: AtomicU64::new(1),
+            limits,
+        }
+    }
+
+    /// The way to the server, as long as it is open.
+    pub(super) fn ingest(&self) -> Option<mpsc::Sender<Incoming>> {
+        self.ingest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn close_ingest(&self) {
+        self.ingest.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    pub(super) fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A name, short, that peers can't make collide.
+    pub(super) fn hash(&self, name: &str) -> u64 {
+        self.hasher.hash_one(name)
+    }
+
+    pub(super) fn throttle<R>(&self, with: impl FnOnce(&mut LoginThrottle) -> R) -> R {
+        with(&mut self.throttle.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Tells the directory, unless that origin has been told of too often.
+    pub(super) fn refused(&self, peer: SocketAddr, principal: Option<&Principal>, refused: Refused) {
+        match refused {
+            Refused::Login { .. } => self.counters.logins_refused.one(),
+            Refused::Publish(_) | Refused::Subscribe(_) => self.counters.refused.one(),
+        }
+        let taken = self
+            .audit
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take(Origin::from(peer), self.clock.now_ms());
+        if let Ok(suppressed) = taken {
+            self.directory.refused(&Audit { peer, principal: principal.cloned(), refused, suppressed });
+        }
+    }
+
+    /// Keeps a host's retained message for debug viewers and shows it to them; the server has its own copy, so a full
+    /// set loses nothing but their sight of it.
+    pub(super) fn retain_for_debug(&self, host: HostId, topic: HostTopic, payload: &Bytes) {
+        let channel = match topic {
+            HostTopic::Presence => Channel::Presence,
+            HostTopic::RepoStats => Channel::RepoStats,
+            _ => return,
+        };
+        let topic = Topic::Host(host, topic).text();
+        if self.retained.put(topic.as_str(), payload) == Ok(true) {
+            self.show(channel, topic.as_str(), payload);
+        }
+    }
+
+    /// Keeps a message of the view tree and shows it.
+    pub(super) fn publish_view(&self, topic: &str, payload: Option<Bytes>) -> Result<(), ViewRefused> {
+        let fits = topic.len() <= 256
+            && topic.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'+' | b'#'))
+            && topic.strip_prefix("hf/1/view/").is_some_and(|rest| !rest.is_empty());
+        if !fits {
+            return Err(ViewRefused::Topic);
+        }
+        let payload = payload.unwrap_or_default();
+        if payload.len() + topic.len() + 8 > self.limits.max_packet_bytes {
+            return Err(ViewRefused::TooLong);
+        }
+        if self.retained.put(topic, &payload)? {
+            self.show(Channel::View, topic, &payload);
+        }
+        Ok(())
+    }
+
+    fn show(&self, channel: Channel, topic: &str, payload: &[u8]) {
+        if !self.fanout.publish(channel, topic, payload) {
+            for viewer in self.registry.all_viewers() {
+                viewer.missed();
+            }
+        }
+    }
+
+    /// What an ended connection leaves to be logged and counted.
+    pub(super) fn ended(&self, conn: &Conn, who: &dyn std::fmt::Display, reason: CloseReason) {
+        if matches!(reason, CloseReason::Malformed(_)) {
+            self.counters.malformed.one();
+            tracing::warn!(peer = %conn.peer, %who, %reason, "connection ended");
+        } else {
+            tracing::debug!(peer = %conn.peer, %who, %reason, "connection ended");
+        }
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let count = self.registry.count();
+        let (retained, retained_bytes) = self.retained.size();
+        let counters = &self.counters;
+        Stats {
+            hosts: count.hosts,
+            enrollments: count.enrollments,
+            viewers: count.viewers,
+            pending: self.pending.count(),
+            in_flight: counters.in_flight.get(),
+            accepted: counters.accepted.get(),
+            admitted: counters.admitted.get(),
+            handshakes_failed: counters.handshakes_failed.get(),
+            pending_dropped: counters.pending_dropped.get(),
+            logins_refused: counters.logins_refused.get(),
+            logins_throttled: counters.logins_throttled.get(),
+            full: counters.full.get(),
+            refused: counters.refused.get(),
+            malformed: counters.malformed.get(),
+            messages_in: counters.messages_in.get(),
+            bytes_in: counters.bytes_in.get(),
+            bytes_out: counters.bytes_out.get(),
+            retained,
+            retained_bytes,
+            router_built: self.fanout.generation(),
+            view_overflowed: self.fanout.overflowed(),
+        }
+    }
+}
+
+/// Milliseconds since the gate was started.
+pub(super) struct Clock(Instant);
+
+impl Clock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the gate's one clock: its sessions take `now` as an argument"
+    )]
+    fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(super) fn now_ms(&self) -> u64 {
+        u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}

@@ -1,0 +1,181 @@
+//! The server's own authority, and the certificate it signs.
+
+use super::{TlsError, files, fits, read_certificates, validity};
+use data_encoding::HEXLOWER;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PublicKeyData, date_time_ymd,
+};
+use rustls::{
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    sign::CertifiedKey,
+};
+use schema::Timestamp;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+
+const DAY_MS: u64 = 24 * 3600 * 1000;
+/// How long the authority is good for.
+const AUTHORITY_MS: u64 = 20 * 365 * DAY_MS;
+/// How long a server certificate is good for; browsers accept no longer one.
+const SERVER_MS: u64 = 365 * DAY_MS;
+/// When less than this is left, it is made anew.
+const RENEW_MS: u64 = 30 * DAY_MS;
+/// Clocks differ.
+const SKEW_MS: u64 = 2 * DAY_MS;
+
+/// Whether a certificate that expires then should be made anew now.
+pub(super) const fn is_due(expires_at: Timestamp, now: Timestamp) -> bool {
+    expires_at.0 < now.plus_ms(RENEW_MS).0
+}
+
+pub(super) struct Authority {
+    folder: PathBuf,
+    key: KeyPair,
+    pub(super) certificate: CertificateDer<'static>,
+}
+
+impl Authority {
+    /// Reads it, or makes it when nothing of it is there.
+    pub(super) fn open(folder: &Path, now: Timestamp) -> Result<Self, TlsError> {
+        files::make_folder(folder)?;
+        let (key_path, certificate_path) = (folder.join("ca.key"), folder.join("ca.pem"));
+        let key = match files::read_if_any(&key_path)? {
+            Some(bytes) => {
+                if files::is_exposed(&key_path)? {
+                    return Err(TlsError::Exposed(key_path));
+                }
+                let pem = || TlsError::Pem { path: key_path.clone(), what: "private key" };
+                KeyPair::from_pem(std::str::from_utf8(&bytes).map_err(|_| pem())?).map_err(|_| pem())?
+            }
+            None if certificate_path.exists() => {
+                return Err(TlsError::Half { missing: key_path, found: certificate_path });
+            }
+            None => {
+                let key = KeyPair::generate()?;
+                files::write(&key_path, key.serialize_pem().as_bytes())?;
+                key
+            }
+        };
+        // A crash between the two files leaves the key alone: its certificate was never used.
+        if !certificate_path.exists() {
+            let certificate = authority_params(&key, now)?.self_signed(&key)?;
+            files::write(&certificate_path, files::pem("CERTIFICATE", certificate.der()).as_bytes())?;
+        }
+        let certificate = read_certificates(&certificate_path)?.swap_remove(0);
+        let authority = Self { folder: folder.to_owned(), key, certificate };
+        let signing = rustls::crypto::ring::sign::any_supported_type(&private_key(&authority.key))?;
+        if fits(&CertifiedKey::new(vec![authority.certificate.clone()], signing)) {
+            Ok(authority)
+        } else {
+            Err(TlsError::Mismatch { key: key_path, certificate: certificate_path })
+        }
+    }
+
+    /// The server certificate for these names and its key: the one on disk when it still serves, or a new one.
+    pub(super) fn server_certificate(
+        &self,
+        names: &[String],
+        now: Timestamp,
+    ) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), TlsError> {
+        let names = all_names(names);
+        let wanted = self.describe(&names);
+        if let Some(found) = self.read_server_certificate(&wanted, now)? {
+            return Ok(found);
+        }
+        let key = KeyPair::generate()?;
+        let params = server_params(&names, now)?;
+        let authority = authority_params(&self.key, now)?;
+        let certificate = params.signed_by(&key, &Issuer::from_params(&authority, &self.key))?;
+        // What says that the pair is good is written last.
+        files::write(&self.folder.join("server.names"), b"")?;
+        files::write(&self.folder.join("server.key"), key.serialize_pem().as_bytes())?;
+        files::write(
+            &self.folder.join("server.pem"),
+            files::pem("CERTIFICATE", certificate.der()).as_bytes(),
+        )?;
+        files::write(&self.folder.join("server.names"), wanted.as_bytes())?;
+        Ok((certificate.der().clone(), private_key(&key)))
+    }
+
+    /// What stands in `server.names`: which authority has signed, and for which names.
+    fn describe(&self, names: &[String]) -> String {
+        format!("{}\n{}\n", HEXLOWER.encode(&Sha256::digest(&self.certificate)), names.join("\n"))
+    }
+
+    fn read_server_certificate(
+        &self,
+        wanted: &str,
+        now: Timestamp,
+    ) -> Result<Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>, TlsError> {
+        let read = |name: &str| files::read_if_any(&self.folder.join(name));
+        let (Some(described), Some(certificate), Some(key)) =
+            (read("server.names")?, read("server.pem")?, read("server.key")?)
+        else {
+            return Ok(None);
+        };
+        let (Ok(certificate), Ok(key)) =
+            (CertificateDer::from_pem_slice(&certificate), PrivateKeyDer::from_pem_slice(&key))
+        else {
+            return Ok(None);
+        };
+        let serves = described == wanted.as_bytes()
+            && validity::not_after(&certificate).is_some_and(|expires_at| !is_due(expires_at, now))
+            && rustls::crypto::ring::sign::any_supported_type(&key)
+                .is_ok_and(|signing| fits(&CertifiedKey::new(vec![certificate.clone()], signing)));
+        Ok(serves.then_some((certificate, key)))
+    }
+}
+
+fn private_key(key: &KeyPair) -> PrivateKeyDer<'static> {
+    PrivateKeyDer::Pkcs8(key.serialize_der().into())
+}
+
+/// `names`, and those by which this machine reaches itself; sorted, each once.
+fn all_names(names: &[String]) -> Vec<String> {
+    let own = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let mut all: Vec<_> = names.iter().filter(|name| !name.is_empty()).cloned().chain(own).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// The authority, told by its key alone, so that it is the same at every start.
+fn authority_params(key: &KeyPair, now: Timestamp) -> Result<CertificateParams, TlsError> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    let name = HEXLOWER.encode(&Sha256::digest(key.der_bytes())[..4]);
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, format!("Holdfast authority {name}"));
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    // Long ago: small machines wake up with an old clock.
+    params.not_before = date_time_ymd(2020, 1, 1);
+    params.not_after = date(now.plus_ms(AUTHORITY_MS));
+    Ok(params)
+}
+
+fn server_params(names: &[String], now: Timestamp) -> Result<CertificateParams, TlsError> {
+    for name in names {
+        if CertificateParams::new(vec![name.clone()]).is_err() || !name.bytes().all(|b| b.is_ascii_graphic())
+        {
+            return Err(TlsError::Name(name.clone()));
+        }
+    }
+    let mut params = CertificateParams::new(names.to_vec())?;
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "Holdfast server");
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    params.not_before = date(Timestamp(now.0.saturating_sub(SKEW_MS)));
+    params.not_after = date(now.plus_ms(SERVER_MS));
+    Ok(params)
+}
+
+/// The day of an instant, as rcgen wants it.
+fn date<T>(at: Timestamp) -> T
+where
+    T: From<std::time::SystemTime>,
+{
+    T::from(std::time::UNIX_EPOCH + std::time::Duration::from_millis(at.0))
+}

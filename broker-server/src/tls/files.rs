@@ -1,0 +1,77 @@
+//! Files that only the server may read, written whole or not at all.
+
+use super::TlsError;
+use data_encoding::BASE64;
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+fn failed<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> TlsError + 'a {
+    move |source| TlsError::File { doing, path: path.to_owned(), source }
+}
+
+/// The whole file.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(path).map_err(failed("can't read", path))
+}
+
+/// The whole file, `None` when there is none.
+pub(super) fn read_if_any(path: &Path) -> Result<Option<Vec<u8>>, TlsError> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some).map_err(failed("can't read", path)),
+    }
+}
+
+/// Makes the folder, for its owner only.
+pub(super) fn make_folder(path: &Path) -> Result<(), TlsError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(failed("can't make the folder", path))?;
+    fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(failed("can't protect the folder", path))
+}
+
+/// Writes the file, for its owner only; after a crash it is the old one or the new one.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), TlsError> {
+    let failed = failed("can't write", path);
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    let written = || {
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    };
+    written().map_err(failed)
+}
+
+/// Whether others than the owner may do anything with it.
+pub(super) fn is_exposed(path: &Path) -> Result<bool, TlsError> {
+    let metadata = fs::metadata(path).map_err(failed("can't look at", path))?;
+    Ok(metadata.permissions().mode() & 0o077 != 0)
+}
+
+/// PEM text.
+pub(super) fn pem(label: &str, der: &[u8]) -> String {
+    let mut text = format!("-----BEGIN {label}-----\n");
+    let body = BASE64.encode(der);
+    let mut rest = body.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(64));
+        text.push_str(line);
+        text.push('\n');
+        rest = after;
+    }
+    text + "-----END " + label + "-----\n"
+}

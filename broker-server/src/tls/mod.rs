@@ -1,0 +1,344 @@
+//! Certificates: the server's own authority, its certificate, or one that the operator brings.
+//!
+//! # Words and files
+//!
+//! At the first start an **authority** is made in the folder (`ca.pem`, `ca.key`), good for twenty years. It signs the
+//! **server certificate** (`server.pem`, `server.key`), good for one year, made anew when less than thirty days are
+//! left or when the names it has to carry have changed (`server.names` says which they are). Agents are given the
+//! SHA-256 of the authority in their enrolment token and trust nothing else; so the chain that is sent ends with the
+//! authority itself. `ca.key` belongs into the backup of the server: without it every host has to enrol again.
+//!
+//! With **the operator's own files** nothing is made. The last certificate in the file is what agents are given to
+//! trust: it should be the authority's, and stay when the certificate is renewed.
+//!
+//! # Renewal
+//!
+//! [`Tls::refresh`] looks whether files have changed or the time has come; [`Tls::watch`] does that every minute.
+//! Handshakes from then on use what is new, connections that stand are not touched.
+//!
+//! # What it does not do
+//!
+//! It fetches no certificates from anywhere, and knows no client certificates.
+
+mod authority;
+mod files;
+mod validity;
+
+use authority::Authority;
+use rustls::{
+    ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+use schema::Timestamp;
+use sha2::{Digest, Sha256};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::{Duration, SystemTime},
+};
+use tokio_rustls::TlsAcceptor;
+
+/// How often [`Tls::watch`] looks.
+const WATCH_EVERY: Duration = Duration::from_secs(60);
+
+/// Where certificates come from.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The folder of the server's own authority; made when it is not there.
+    pub folder: PathBuf,
+    /// Names and addresses that the server certificate must carry, beside `localhost` and the loopback addresses.
+    pub names: Vec<String>,
+    /// The operator's own files instead.
+    pub operator: Option<OperatorFiles>,
+}
+
+/// A certificate that the operator brings.
+#[derive(Clone, Debug)]
+pub struct OperatorFiles {
+    /// PEM: the server's certificate first, its authority last.
+    pub certificate: PathBuf,
+    /// PEM: the key of the first.
+    pub key: PathBuf,
+}
+
+/// Why there is no certificate.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file or folder.
+    #[error("{doing} {}: {source}", path.display())]
+    File {
+        /// What was tried.
+        doing: &'static str,
+        /// On which.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file holds no PEM of what it should.
+    #[error("{} holds no {what} in PEM form", path.display())]
+    Pem {
+        /// Which.
+        path: PathBuf,
+        /// What it should hold.
+        what: &'static str,
+    },
+    /// The key is another one's.
+    #[error("the key in {} does not belong to the certificate in {}", key.display(), certificate.display())]
+    Mismatch {
+        /// The key.
+        key: PathBuf,
+        /// The certificate.
+        certificate: PathBuf,
+    },
+    /// Others can read the authority's key.
+    #[error("{} can be read by others, who could then pretend to be this server: chmod 600 it", .0.display())]
+    Exposed(PathBuf),
+    /// Half of the authority is there.
+    #[error(
+        "{} is missing, but {} is there: restore it from a backup; or delete both to begin with a new authority, then \
+         every host has to be enrolled again", missing.display(), found.display()
+    )]
+    Half {
+        /// What is missing.
+        missing: PathBuf,
+        /// What is there.
+        found: PathBuf,
+    },
+    /// The operator's new chain ends in another certificate, which enrolled agents don't know.
+    #[error(
+        "{} now ends with another authority, which enrolled agents do not trust; it is not used until the next start",
+        .0.display()
+    )]
+    OtherAuthority(PathBuf),
+    /// A name can't stand in a certificate.
+    #[error("{0:?} can't be a name in a certificate")]
+    Name(String),
+    /// A certificate can't be made.
+    #[error("a certificate can't be made: {0}")]
+    Make(#[from] rcgen::Error),
+    /// TLS can't be set up.
+    #[error("TLS can't be set up: {0}")]
+    Rustls(#[from] rustls::Error),
+}
+
+/// The server's side of TLS, for every listener.
+pub struct Tls {
+    options: Options,
+    current: Arc<Current>,
+    config: Arc<ServerConfig>,
+    state: Mutex<State>,
+}
+
+struct State {
+    pinned: [u8; 32],
+    pinned_der: CertificateDer<'static>,
+    expires_at: Option<Timestamp>,
+    seen: Vec<Option<SystemTime>>,
+}
+
+/// What handshakes use now.
+struct Current(RwLock<Arc<CertifiedKey>>);
+
+impl fmt::Debug for Current {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Current(…)")
+    }
+}
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+/// A certificate and what belongs to it.
+struct Loaded {
+    key: CertifiedKey,
+    pinned_der: CertificateDer<'static>,
+}
+
+impl Tls {
+    /// Reads the certificates, and makes what is missing or too old.
+    pub fn open(options: Options, now: Timestamp) -> Result<Self, TlsError> {
+        // Taken before reading: what changes in between is read again.
+        let seen = options.seen();
+        let loaded = options.load(now)?;
+        let state = State {
+            pinned: Sha256::digest(&loaded.pinned_der).into(),
+            expires_at: loaded.expires_at(),
+            pinned_der: loaded.pinned_der,
+            seen,
+        };
+        let current = Arc::new(Current(RwLock::new(Arc::new(loaded.key))));
+        let config = Arc::new(server_config(&current, &[])?);
+        Ok(Self { options, current, config, state: Mutex::new(state) })
+    }
+
+    /// Takes TLS connections, 1.2 and 1.3, without a protocol name.
+    #[must_use]
+    pub fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::clone(&self.config))
+    }
+
+    /// The same for these protocol names (ALPN), as a web server wants it.
+    pub fn config_for(&self, protocols: &[&[u8]]) -> Result<Arc<ServerConfig>, TlsError> {
+        Ok(Arc::new(server_config(&self.current, protocols)?))
+    }
+
+    /// SHA-256 of the certificate that agents trust, for enrolment tokens.
+    #[must_use]
+    pub fn ca_fingerprint(&self) -> [u8; 32] {
+        self.state().pinned
+    }
+
+    /// The certificate that agents trust, for whoever wants to trust it too.
+    #[must_use]
+    pub fn ca_pem(&self) -> String {
+        files::pem("CERTIFICATE", &self.state().pinned_der)
+    }
+
+    /// When the server certificate expires, as far as it says so.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.state().expires_at
+    }
+
+    /// Uses what has changed on disk, and renews what is too old. Says whether anything is new. What can't be used
+    /// is an error, and the previous certificate stays.
+    pub fn refresh(&self, now: Timestamp) -> Result<bool, TlsError> {
+        let seen = self.options.seen();
+        {
+            let state = self.state();
+            let due = self.options.operator.is_none()
+                && state.expires_at.is_none_or(|expires_at| authority::is_due(expires_at, now));
+            if !due && seen == state.seen {
+                return Ok(false);
+            }
+        }
+        let loaded = self.options.load(now)?;
+        let pinned: [u8; 32] = Sha256::digest(&loaded.pinned_der).into();
+        let mut state = self.state();
+        // A file that can't be used is complained about once.
+        state.seen = seen;
+        if pinned != state.pinned {
+            return Err(TlsError::OtherAuthority(self.options.pinned_path()));
+        }
+        state.expires_at = loaded.expires_at();
+        // Making a certificate has changed the files.
+        if self.options.operator.is_none() {
+            state.seen = self.options.seen();
+        }
+        drop(state);
+        *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded.key);
+        Ok(true)
+    }
+
+    /// Refreshes every minute, for as long as somebody holds it.
+    pub fn watch(
+        self: &Arc<Self>,
+        now: impl Fn() -> Timestamp + Send + 'static,
+    ) -> tokio::task::JoinHandle<()> {
+        let tls = Arc::downgrade(self);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(WATCH_EVERY).await;
+                let Some(tls) = tls.upgrade() else { return };
+                match tls.refresh(now()) {
+                    Ok(false) => {}
+                    Ok(true) => tracing::info!("a new certificate is in use"),
+                    Err(error) => tracing::error!(%error, "the certificate in use stays the old one"),
+                }
+            }
+        })
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Options {
+    fn load(&self, now: Timestamp) -> Result<Loaded, TlsError> {
+        match &self.operator {
+            Some(files) => files.load(),
+            None => {
+                let authority = Authority::open(&self.folder, now)?;
+                let (leaf, key) = authority.server_certificate(&self.names, now)?;
+                let pinned_der = authority.certificate.clone();
+                let key = rustls::crypto::ring::sign::any_supported_type(&key)?;
+                Ok(Loaded { key: CertifiedKey::new(vec![leaf, pinned_der.clone()], key), pinned_der })
+            }
+        }
+    }
+
+    /// When the files were last written.
+    fn seen(&self) -> Vec<Option<SystemTime>> {
+        let paths = match &self.operator {
+            Some(files) => vec![files.certificate.clone(), files.key.clone()],
+            None => ["ca.pem", "ca.key", "server.pem", "server.key", "server.names"]
+                .map(|name| self.folder.join(name))
+                .to_vec(),
+        };
+        paths.iter().map(|path| path.metadata().and_then(|metadata| metadata.modified()).ok()).collect()
+    }
+
+    fn pinned_path(&self) -> PathBuf {
+        self.operator.as_ref().map_or_else(|| self.folder.join("ca.pem"), |files| files.certificate.clone())
+    }
+}
+
+impl OperatorFiles {
+    fn load(&self) -> Result<Loaded, TlsError> {
+        let chain = read_certificates(&self.certificate)?;
+        let pem = TlsError::Pem { path: self.key.clone(), what: "private key" };
+        let bytes = files::read(&self.key)?;
+        let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| pem)?;
+        let key = rustls::crypto::ring::sign::any_supported_type(&key)?;
+        let Some(pinned_der) = chain.last().cloned() else {
+            return Err(TlsError::Pem { path: self.certificate.clone(), what: "certificate" });
+        };
+        let key = CertifiedKey::new(chain, key);
+        if fits(&key) {
+            Ok(Loaded { key, pinned_der })
+        } else {
+            Err(TlsError::Mismatch { key: self.key.clone(), certificate: self.certificate.clone() })
+        }
+    }
+}
+
+impl Loaded {
+    fn expires_at(&self) -> Option<Timestamp> {
+        self.key.cert.first().and_then(|leaf| validity::not_after(leaf))
+    }
+}
+
+/// Whether key and certificate belong together, as far as that can be told.
+fn fits(key: &CertifiedKey) -> bool {
+    !matches!(key.keys_match(), Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)))
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let pem = || TlsError::Pem { path: path.to_owned(), what: "certificate" };
+    let bytes = files::read(path)?;
+    let certificates =
+        CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>().map_err(|_| pem())?;
+    if certificates.is_empty() { Err(pem()) } else { Ok(certificates) }
+}
+
+fn server_config(current: &Arc<Current>, protocols: &[&[u8]]) -> Result<ServerConfig, TlsError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let resolver: Arc<dyn ResolvesServerCert> = Arc::<Current>::clone(current);
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_no_client_auth()
+        .with_cert_resolver(resolver);
+    // Tickets hold the session for us: nothing is kept here, and a reconnect costs half.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.ticketer = rustls::crypto::ring::Ticketer::new()?;
+    config.send_tls13_tickets = 1;
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    Ok(config)
+}
