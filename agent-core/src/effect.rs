@@ -21,6 +21,8 @@ pub enum Effect {
         /// The epoch, already written down.
         epoch: u64,
     },
+    /// Give the connection up without a word; the next one is planned.
+    Disconnect,
     /// Publish the hello.
     Hello,
     /// Publish this report, as the journal has it.

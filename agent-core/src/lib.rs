@@ -25,6 +25,11 @@
 //! `Start`, and a job that was started and has no end when the agent starts again is reported as
 //! [`schema::Class::AgentRestarted`], never run again. What was only queued goes on, unless it has expired.
 //!
+//! Commands are taken in the order of their numbers. One that comes too early is not taken; the connection is given up
+//! and the next hello makes the server send again what is missing. When the server begins behind a gap on several
+//! connections in a row, there is nothing in it. One that comes too late is answered with
+//! [`schema::Refusal::Expired`] when its job was never answered, and with silence when it was.
+//!
 //! # Limits
 //!
 //! | what | how many | when full |

@@ -50,11 +50,28 @@ pub struct Core {
     troubles: Vec<Trouble, 4>,
     out: Deque<Effect, 8>,
     acked_stored: u64,
+    taken_safely: u64,
     sent: u64,
     quiet_since: Monotonic,
     look_for_expired: bool,
     stopping: bool,
+    /// A command came that could not be taken: it has to come again.
+    ask_again: bool,
+    /// Whether a new command came on this connection.
+    seen_command: bool,
+    gap: Gap,
 }
+
+/// Numbers that seem to be missing behind those taken.
+#[derive(Clone, Copy, Debug, Default)]
+struct Gap {
+    taken: u64,
+    /// On how many connections in a row the first command came behind this gap.
+    seen: u8,
+}
+
+/// A gap is believed when the server has begun behind it on so many connections in a row.
+const BELIEVE_GAP_AFTER: u8 = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Link {
@@ -147,10 +164,14 @@ impl Core {
             troubles,
             out: Deque::new(),
             acked_stored: saved.acked,
+            taken_safely: saved.taken,
             sent: saved.acked,
             quiet_since: now.mono,
             look_for_expired: true,
             stopping: false,
+            ask_again: false,
+            seen_command: false,
+            gap: Gap::default(),
             saved,
         }
     }
@@ -159,6 +180,13 @@ impl Core {
     #[must_use]
     pub const fn saved(&self) -> &Saved {
         &self.saved
+    }
+
+    /// The highest command number taken whose answer can't be lost any more: what a hello claims. Less than
+    /// [`Saved::taken`] only while answers are kept in memory because the disk takes nothing.
+    #[must_use]
+    pub const fn taken_safely(&self) -> u64 {
+        self.taken_safely
     }
 
     /// The job that runs.
@@ -218,6 +246,8 @@ impl Core {
         self.link = Link::Up { since: now.mono, hello_owed: true };
         self.sent = self.saved.acked;
         self.quiet_since = now.mono;
+        self.seen_command = false;
+        self.ask_again = false;
     }
 
     /// The connection is gone, or did not come about.
@@ -281,7 +311,10 @@ impl Core {
         self.now = now;
         let Some(Pending { record, .. }) = self.pending.take() else { return };
         match stored {
-            Stored::OnDisk => self.commit(&record),
+            Stored::OnDisk => {
+                self.commit(&record);
+                self.taken_safely = self.saved.taken;
+            }
             Stored::InMemory => {
                 self.store_failed(false);
                 self.commit(&record);
@@ -294,6 +327,7 @@ impl Core {
     pub fn handle_store_works(&mut self, now: Now) {
         self.now = now;
         self.store = Store::Works;
+        self.taken_safely = self.saved.taken;
     }
 
     /// The state folder was found to be unwritable in between.
@@ -359,6 +393,9 @@ impl Core {
             self.saved.acked = through;
             self.sent = self.sent.max(through);
             self.quiet_since = self.now.mono;
+            if through == self.saved.last_report {
+                self.taken_safely = self.saved.taken;
+            }
         }
     }
 
@@ -366,7 +403,11 @@ impl Core {
         self.check_idle()?;
         let Command { seq, expires_at, body } = *command;
         let is_new = seq > self.saved.taken;
-        if self.stopping || matches!(self.store, Store::Fails { full: true, .. }) {
+        if self.stopping {
+            return Ok(());
+        }
+        if matches!(self.store, Store::Fails { full: true, .. }) || (is_new && self.is_behind_gap(seq)) {
+            self.ask_again = true;
             return Ok(());
         }
         match body {
@@ -377,6 +418,22 @@ impl Core {
             CommandBody::ConfigUpdate(update) => self.handle_config(seq, is_new, &update),
         }
         Ok(())
+    }
+
+    /// Whether a command before this one may still be on its way. Commands are taken in order; a missing one is asked
+    /// for with a new hello, and given up only when the server itself begins behind it time and again.
+    fn is_behind_gap(&mut self, seq: u64) -> bool {
+        let is_first = !core::mem::replace(&mut self.seen_command, true);
+        if seq <= self.saved.taken + 1 {
+            return false;
+        }
+        if self.gap.taken != self.saved.taken {
+            self.gap = Gap { taken: self.saved.taken, seen: 0 };
+        }
+        if is_first {
+            self.gap.seen = self.gap.seen.saturating_add(1);
+        }
+        !(is_first && self.gap.seen >= BELIEVE_GAP_AFTER)
     }
 
     fn handle_run(
@@ -399,6 +456,7 @@ impl Core {
             return;
         } else if !self.saved.can_answer() {
             // Not taken; it comes again when the server has acked some answers.
+            self.ask_again = true;
             return;
         } else if !is_new || is_expired {
             // Overtaken by a later command, or too old.
@@ -432,7 +490,7 @@ impl Core {
     /// Cancelling is bound to one job id and does the same whether it comes once or twice, early or late.
     fn handle_cancel(&mut self, seq: u64, is_new: bool, job: JobId) {
         let entry = self.saved.held.iter().find(|entry| entry.ticket.job == job);
-        match entry.map(|entry| entry.started) {
+        match entry.map(|entry| entry.started_at.is_some()) {
             Some(true) => {
                 if is_new {
                     self.propose(seq, Change::None, None, Safety::Kept);
@@ -482,7 +540,12 @@ impl Core {
     }
 
     fn jobs_before(&self, ticket: &Ticket) -> u8 {
-        let count = self.saved.held.iter().filter(|e| e.started || e.ticket.urgent || !ticket.urgent).count();
+        let count = self
+            .saved
+            .held
+            .iter()
+            .filter(|e| e.started_at.is_some() || e.ticket.urgent || !ticket.urgent)
+            .count();
         u8::try_from(count).unwrap_or(u8::MAX)
     }
 
@@ -563,7 +626,10 @@ impl Core {
                 self.store_failed(false);
                 self.commit(record);
             }
-            _ => self.store_failed(record.safety == Safety::Kept),
+            _ => {
+                self.ask_again |= record.taken > self.saved.taken;
+                self.store_failed(record.safety == Safety::Kept);
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 use crate::{Body, Change, Known, MAX_KNOWN_JOBS, Record, Ticket};
 use heapless::Vec;
-use schema::{HeldJob, HeldPhase, JobId, Slot, limits::MAX_HELD_JOBS};
+use schema::{HeldJob, HeldPhase, JobId, Slot, Timestamp, limits::MAX_HELD_JOBS};
 use serde::{Deserialize, Serialize};
 
 /// The most slots that are held in memory for single jobs.
@@ -32,8 +32,8 @@ pub struct Saved {
 pub struct HeldEntry {
     /// What is known of it.
     pub ticket: Ticket,
-    /// Whether it was started.
-    pub started: bool,
+    /// When it was started, by the agent's clock; `None` while it waits.
+    pub started_at: Option<Timestamp>,
 }
 
 /// What is known of a credential slot.
@@ -75,7 +75,7 @@ impl Saved {
             Change::Refused(job) => self.remember(job, record.report),
             Change::Started(job) => {
                 if let Some(entry) = self.held.iter_mut().find(|entry| entry.ticket.job == job) {
-                    entry.started = true;
+                    entry.started_at = Some(record.at);
                 }
             }
             Change::Ended(job) => {
@@ -110,7 +110,7 @@ impl Saved {
     pub fn hello_jobs(&self) -> impl Iterator<Item = HeldJob> + '_ {
         let held = self.held.iter().map(|entry| HeldJob {
             job: entry.ticket.job,
-            phase: if entry.started { HeldPhase::Running } else { HeldPhase::Queued },
+            phase: if entry.started_at.is_some() { HeldPhase::Running } else { HeldPhase::Queued },
         });
         let ended = self
             .known
@@ -121,9 +121,9 @@ impl Saved {
     }
 
     fn queue(&mut self, ticket: Ticket) {
-        let waiting = self.held.iter().position(|entry| !entry.started && !entry.ticket.urgent);
+        let waiting = self.held.iter().position(|entry| entry.started_at.is_none() && !entry.ticket.urgent);
         let at = if ticket.urgent { waiting } else { None }.unwrap_or(self.held.len());
-        if self.held.insert(at, HeldEntry { ticket, started: false }).is_ok() {
+        if self.held.insert(at, HeldEntry { ticket, started_at: None }).is_ok() {
             self.remember(ticket.job, None);
         }
     }

@@ -29,7 +29,10 @@ impl Core {
         if self.plan_record() {
             return self.poll_effect();
         }
-        self.plan_report().or_else(|| self.plan_progress()).or_else(|| self.plan_exit())
+        self.plan_asking_again()
+            .or_else(|| self.plan_report())
+            .or_else(|| self.plan_progress())
+            .or_else(|| self.plan_exit())
     }
 
     /// When to call [`Core::handle_tick`] again, and what for.
@@ -128,7 +131,7 @@ impl Core {
             let cause = Cause::Ran { outcome, class, stop };
             return Some((Change::Ended(running.job), Body::Finished { job: running.job, cause }));
         }
-        if let Some(entry) = self.saved.held.iter().find(|entry| entry.started) {
+        if let Some(entry) = self.saved.held.iter().find(|entry| entry.started_at.is_some()) {
             let job = entry.ticket.job;
             return Some((Change::Ended(job), Body::Finished { job, cause: Cause::Restarted }));
         }
@@ -141,6 +144,17 @@ impl Core {
             self.look_for_expired = false;
         }
         None
+    }
+
+    /// A new hello makes the server send again what was not taken; pointless before it can be taken.
+    fn plan_asking_again(&mut self) -> Option<Effect> {
+        let can_take = !matches!(self.store, Store::Fails { full: true, .. }) && self.saved.can_answer();
+        if !(self.ask_again && can_take && self.is_connected() && !self.stopping) {
+            return None;
+        }
+        self.ask_again = false;
+        self.link = Link::Down { retry_at: self.now.mono.plus_ms(self.backoff.next_ms()) };
+        Some(Effect::Disconnect)
     }
 
     fn plan_report(&mut self) -> Option<Effect> {

@@ -1,0 +1,350 @@
+use crate::world::{Sent, World};
+use agent_core::{Body, Cause, Reason, StopCause};
+use schema::{Class, HeldPhase, Outcome, Refusal, Slot, limits::MAX_HELD_JOBS};
+
+fn connected() -> World {
+    let mut world = World::new();
+    world.wake();
+    assert!(world.connected);
+    world
+}
+
+fn deliver_all(world: &mut World) {
+    while !world.to_agent.is_empty() || !world.to_server.is_empty() {
+        world.deliver(0, false);
+        world.receive(0, false);
+    }
+}
+
+#[test]
+fn a_command_is_accepted_started_finished_and_acked() {
+    let mut world = connected();
+    let job = world.order_run(0, false);
+    deliver_all(&mut world);
+    assert_eq!(world.executing, Some(job));
+    world.end_job(Outcome::Succeeded, None);
+    deliver_all(&mut world);
+    let bodies: Vec<Body> = world.server.bodies().collect();
+    assert_eq!(
+        bodies,
+        [
+            Body::Accepted { job, behind: 0 },
+            Body::Started { job },
+            Body::Finished {
+                job,
+                cause: Cause::Ran { outcome: Outcome::Succeeded, class: None, stop: None }
+            },
+        ]
+    );
+    assert_eq!(world.core.saved().acked, world.core.saved().last_report);
+}
+
+#[test]
+fn a_second_job_waits_and_the_seventeenth_is_refused() {
+    let mut world = connected();
+    let jobs: Vec<_> = (0..=MAX_HELD_JOBS).map(|_| world.order_run(0, false)).collect();
+    deliver_all(&mut world);
+    assert_eq!(world.executing, Some(jobs[0]));
+    let refused = Body::Refused { job: jobs[MAX_HELD_JOBS], reason: Refusal::QueueFull };
+    assert_eq!(world.endings(jobs[MAX_HELD_JOBS]), [refused]);
+    world.end_job(Outcome::Succeeded, None);
+    assert_eq!(world.executing, Some(jobs[1]));
+    world.settle();
+    world.check();
+}
+
+#[test]
+fn an_unlock_goes_before_what_waits() {
+    let mut world = connected();
+    let first = world.order_run(0, false);
+    let second = world.order_run(0, false);
+    let unlock = world.order_run(0, true);
+    deliver_all(&mut world);
+    assert_eq!(world.executing, Some(first));
+    assert!(world.server.bodies().any(|body| body == Body::Accepted { job: unlock, behind: 1 }));
+    world.end_job(Outcome::Succeeded, None);
+    assert_eq!(world.executing, Some(unlock));
+    world.end_job(Outcome::Succeeded, None);
+    assert_eq!(world.executing, Some(second));
+}
+
+#[test]
+fn a_cancelled_job_is_interrupted_and_killed_when_it_does_not_end() {
+    let mut world = connected();
+    let job = world.order_run(0, false);
+    deliver_all(&mut world);
+    world.order_cancel(job);
+    deliver_all(&mut world);
+    assert!(world.interrupted && !world.killed);
+    let wake = world.core.next_wake().expect("a wake-up");
+    assert_eq!((wake.reason, wake.at.ms_since(world.now.mono)), (Reason::Kill, 30_000));
+    world.pass(29_999);
+    assert!(!world.killed);
+    world.pass(1);
+    assert!(world.killed);
+    world.end_job(Outcome::Failed, Some(Class::Other));
+    world.settle();
+    let cause = Cause::Ran {
+        outcome: Outcome::Cancelled,
+        class: Some(Class::Cancelled),
+        stop: Some(StopCause::Cancel),
+    };
+    assert_eq!(world.endings(job), [Body::Finished { job, cause }]);
+}
+
+#[test]
+fn a_job_that_succeeds_while_it_is_cancelled_has_succeeded() {
+    let mut world = connected();
+    let job = world.order_run(0, false);
+    deliver_all(&mut world);
+    world.order_cancel(job);
+    deliver_all(&mut world);
+    world.end_job(Outcome::Succeeded, None);
+    world.settle();
+    let Body::Finished { cause: Cause::Ran { outcome, .. }, .. } = world.endings(job)[0] else { panic!() };
+    assert_eq!(outcome, Outcome::Succeeded);
+}
+
+#[test]
+fn a_waiting_job_is_cancelled_at_once_and_never_runs() {
+    let mut world = connected();
+    world.order_run(0, false);
+    let second = world.order_run(0, false);
+    world.order_cancel(second);
+    deliver_all(&mut world);
+    assert_eq!(world.endings(second), [Body::Finished { job: second, cause: Cause::CancelledInQueue }]);
+    world.settle();
+    assert_eq!(world.executed.get(&second), None);
+}
+
+#[test]
+fn a_cancel_for_nobody_is_answered() {
+    let mut world = connected();
+    let job = crate::world::job_id(9);
+    world.order_cancel(job);
+    deliver_all(&mut world);
+    assert!(world.server.bodies().any(|body| body == Body::CancelMissed { job }));
+}
+
+#[test]
+fn a_deadline_ends_a_job_as_a_timeout() {
+    let mut world = connected();
+    let job = world.order_run(60, false);
+    deliver_all(&mut world);
+    world.pass(59_999);
+    assert!(!world.interrupted);
+    world.pass(1);
+    assert!(world.interrupted);
+    world.end_job(Outcome::Cancelled, Some(Class::Cancelled));
+    world.settle();
+    let cause =
+        Cause::Ran { outcome: Outcome::Failed, class: Some(Class::Timeout), stop: Some(StopCause::Deadline) };
+    assert_eq!(world.endings(job), [Body::Finished { job, cause }]);
+}
+
+#[test]
+fn an_expired_command_is_refused() {
+    let mut world = connected();
+    let job = world.order_run(0, false);
+    world.pass(25 * 3_600_000);
+    deliver_all(&mut world);
+    assert_eq!(world.endings(job), [Body::Refused { job, reason: Refusal::Expired }]);
+}
+
+#[test]
+fn without_credentials_a_job_is_refused() {
+    let mut world = connected();
+    world.command(|seq| Sent::Config { seq, slot: Slot::Repo, revision: 5, for_job: None, filled: false });
+    let job = world.order_run(0, false);
+    deliver_all(&mut world);
+    assert_eq!(world.endings(job), [Body::Refused { job, reason: Refusal::NoCredentials }]);
+}
+
+#[test]
+fn credentials_for_one_job_let_it_run_and_are_forgotten_with_it() {
+    let mut world = connected();
+    world.command(|seq| Sent::Config { seq, slot: Slot::Repo, revision: 5, for_job: None, filled: false });
+    let job = crate::world::job_id(0);
+    world.command(|seq| Sent::Config {
+        seq,
+        slot: Slot::Repo,
+        revision: 6,
+        for_job: Some(job),
+        filled: true,
+    });
+    assert_eq!(world.order_run(0, false), job);
+    deliver_all(&mut world);
+    assert_eq!(world.executing, Some(job));
+    world.end_job(Outcome::Succeeded, None);
+    let next = world.order_run(0, false);
+    deliver_all(&mut world);
+    assert_eq!(world.endings(next), [Body::Refused { job: next, reason: Refusal::NoCredentials }]);
+}
+
+#[test]
+fn what_ran_when_the_agent_died_is_reported_and_what_waited_goes_on() {
+    let mut world = connected();
+    let first = world.order_run(0, false);
+    let second = world.order_run(0, false);
+    deliver_all(&mut world);
+    world.restart();
+    assert_eq!(world.executing, Some(second));
+    world.settle();
+    assert_eq!(world.endings(first), [Body::Finished { job: first, cause: Cause::Restarted }]);
+    assert_eq!(world.executed[&first], 1);
+    world.check();
+}
+
+#[test]
+fn what_waited_too_long_while_the_agent_was_away_is_refused() {
+    let mut world = connected();
+    world.order_run(0, false);
+    let second = world.order_run(0, false);
+    deliver_all(&mut world);
+    world.now.wall = world.now.wall.plus_ms(25 * 3_600_000);
+    world.restart();
+    world.settle();
+    assert_eq!(world.endings(second), [Body::Refused { job: second, reason: Refusal::Expired }]);
+}
+
+#[test]
+fn a_hello_names_jobs_that_run_wait_and_have_ended_without_an_ack() {
+    let mut world = connected();
+    let jobs: Vec<_> = (0..3).map(|_| world.order_run(0, false)).collect();
+    while !world.to_agent.is_empty() {
+        world.deliver(0, false);
+    }
+    world.end_job(Outcome::Succeeded, None);
+    let phases: Vec<_> = world.core.saved().hello_jobs().map(|held| (held.job, held.phase)).collect();
+    let expected =
+        [(jobs[1], HeldPhase::Running), (jobs[2], HeldPhase::Queued), (jobs[0], HeldPhase::Finished)];
+    assert_eq!(phases, expected);
+    deliver_all(&mut world);
+    assert_eq!(world.core.saved().hello_jobs().count(), 2);
+}
+
+#[test]
+fn a_command_that_comes_twice_runs_once_and_is_answered_once() {
+    let mut world = connected();
+    let job = world.order_run(0, false);
+    world.deliver(0, true);
+    let reports = world.core.saved().last_report;
+    world.deliver(0, true);
+    world.end_job(Outcome::Succeeded, None);
+    world.deliver(0, true);
+    assert_eq!(world.core.saved().last_report, reports + 1);
+    assert_eq!(world.executed[&job], 1);
+}
+
+#[test]
+fn a_lost_command_is_asked_for_again_before_a_later_one_is_taken() {
+    let mut world = connected();
+    let first = world.order_run(0, false);
+    world.order_run(0, false);
+    world.receive(0, false);
+    world.to_agent.retain(|sent| sent.seq() != Some(1));
+    let index = world.to_agent.iter().position(|sent| sent.seq() == Some(2)).expect("the second");
+    world.deliver(index, false);
+    assert!(!world.connected && world.core.saved().taken == 0);
+    world.settle();
+    world.check();
+    assert_eq!(world.executed[&first], 1);
+}
+
+#[test]
+fn numbers_that_the_server_has_skipped_are_given_up_after_a_few_hellos() {
+    let mut world = connected();
+    world.server.next_seq = 9;
+    let job = world.order_run(0, false);
+    world.settle();
+    world.check();
+    assert_eq!((world.executed[&job], world.core.saved().taken), (1, 9));
+}
+
+#[test]
+fn reports_without_an_ack_are_sent_again() {
+    let mut world = connected();
+    world.order_run(0, false);
+    world.receive(0, false);
+    while !world.to_agent.is_empty() {
+        world.deliver(0, false);
+    }
+    assert_eq!(world.to_server.len(), 2);
+    world.to_server.clear();
+    let wake = world.core.next_wake().expect("a wake-up");
+    assert_eq!(wake.reason, Reason::Resend);
+    world.wake();
+    assert_eq!(world.to_server.len(), 2);
+}
+
+#[test]
+fn progress_is_sent_at_most_once_a_second_and_the_last_one_is_not_held_back() {
+    let mut world = connected();
+    world.order_run(0, false);
+    deliver_all(&mut world);
+    for _ in 0..100 {
+        world.progress();
+        world.pass(10);
+    }
+    assert!((1..=2).contains(&world.progress_sent), "{}", world.progress_sent);
+    let before = world.progress_sent;
+    world.progress();
+    assert_eq!(world.core.next_wake().map(|wake| wake.reason), Some(Reason::Progress));
+    world.wake();
+    assert_eq!(world.progress_sent, before + 1);
+}
+
+#[test]
+fn a_disk_that_takes_nothing_refuses_new_jobs_and_keeps_results() {
+    let mut world = connected();
+    let running = world.order_run(0, false);
+    deliver_all(&mut world);
+    world.disk_fails = true;
+    let refused = world.order_run(0, false);
+    deliver_all(&mut world);
+    assert_eq!(world.endings(refused), [Body::Refused { job: refused, reason: Refusal::StateFolder }]);
+    world.end_job(Outcome::Succeeded, None);
+    deliver_all(&mut world);
+    assert_eq!(world.endings(running).len(), 1);
+    assert!(world.core.store_fails());
+    world.settle();
+    world.check();
+    let later = world.order_run(0, false);
+    world.settle();
+    assert_eq!(world.executed[&later], 1);
+}
+
+#[test]
+fn a_stop_interrupts_the_job_writes_its_end_and_exits() {
+    let mut world = connected();
+    let job = world.order_run(0, false);
+    let waiting = world.order_run(0, false);
+    deliver_all(&mut world);
+    world.core.handle_shutdown(world.now);
+    world.drain();
+    assert!(world.interrupted && !world.exited);
+    world.end_job(Outcome::Cancelled, Some(Class::Cancelled));
+    assert!(world.exited);
+    assert_eq!(world.executing, None);
+    let held: Vec<_> = world.core.saved().held.iter().map(|entry| entry.ticket.job).collect();
+    assert_eq!(held, [waiting]);
+    world.restart();
+    world.settle();
+    world.check();
+    let cause = Cause::Ran {
+        outcome: Outcome::Cancelled,
+        class: Some(Class::AgentRestarted),
+        stop: Some(StopCause::Shutdown),
+    };
+    assert_eq!(world.endings(job), [Body::Finished { job, cause }]);
+}
+
+#[test]
+fn a_stop_while_disconnected_exits_at_once() {
+    let mut world = connected();
+    world.cut();
+    world.core.handle_shutdown(world.now);
+    world.drain();
+    assert!(world.exited);
+    assert_eq!(world.core.next_wake(), None);
+}

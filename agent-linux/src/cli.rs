@@ -1,0 +1,294 @@
+//! The command line.
+
+use crate::{
+    clock, driver,
+    enroll::{self, EnrollError},
+    logger::{self, Level},
+    machine::VERSION,
+    restic,
+    state::{DEFAULT_FOLDER, StateFolder},
+    status,
+};
+use std::{ffi::OsString, io::Read as _, path::PathBuf, process::ExitCode};
+
+const HELP: &str = "\
+holdfast-agent: runs restic backups for a Holdfast server
+
+Usage: holdfast-agent COMMAND [OPTIONS]
+
+Commands:
+  enroll TOKEN   make this machine a host of the server that made the token
+  run            connect to the server and do what it asks for
+  status         how the agent is
+  version        print the version
+
+holdfast-agent COMMAND --help says more.
+";
+const ENROLL_HELP: &str = "\
+Usage: holdfast-agent enroll [OPTIONS] TOKEN
+
+Makes this machine a host of the server that made the token. TOKEN is one line that begins with hf1. and works once;
+with - it is read from standard input.
+
+Options:
+  --state-dir DIR   where the agent keeps its state [HOLDFAST_AGENT_STATE_DIR; /var/lib/holdfast-agent]
+  --force           also when this machine is enrolled already; the old identity is lost
+
+Exit status: 0 enrolled, 1 not enrolled, 2 wrong usage.
+";
+const RUN_HELP: &str = "\
+Usage: holdfast-agent run [OPTIONS]
+
+Connects to the server and does what it asks for, until SIGTERM or SIGINT.
+
+Options:
+  --state-dir DIR     where the agent keeps its state [HOLDFAST_AGENT_STATE_DIR; /var/lib/holdfast-agent]
+  --restic PATH       the restic to use [HOLDFAST_AGENT_RESTIC; restic, from PATH]
+  --log-level LEVEL   error, warn, info or debug [HOLDFAST_AGENT_LOG_LEVEL; info]
+
+Exit status: 0 ended by a signal, 1 can't run, 2 wrong usage.
+";
+const STATUS_HELP: &str = "\
+Usage: holdfast-agent status [OPTIONS]
+
+Says how the agent is: from the agent itself when it runs, else from its state folder.
+
+Options:
+  --state-dir DIR   where the agent keeps its state [HOLDFAST_AGENT_STATE_DIR; /var/lib/holdfast-agent]
+  --json            as JSON
+
+Exit status: 0 running and connected, 3 running and not connected, 4 not running, 1 no answer, 2 wrong usage.
+";
+const VERSION_HELP: &str = "Usage: holdfast-agent version\n";
+const MAX_TOKEN_INPUT_BYTES: u64 = 4096;
+
+/// Wrong usage; says what and where to read more.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}\nTry: holdfast-agent --help")]
+pub struct UsageError(String);
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Print this.
+    Print(String),
+    /// `enroll`.
+    Enroll {
+        /// The state folder.
+        state_dir: PathBuf,
+        /// The token, or `-`.
+        token: String,
+        /// Also over an existing identity.
+        force: bool,
+    },
+    /// `run`.
+    Run {
+        /// The state folder.
+        state_dir: PathBuf,
+        /// The restic to use.
+        restic: PathBuf,
+        /// What is logged.
+        level: Level,
+    },
+    /// `status`.
+    Status {
+        /// The state folder.
+        state_dir: PathBuf,
+        /// As JSON.
+        json: bool,
+    },
+}
+
+/// The program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    if args.get(1).is_some_and(|first| first == restic::child::SUBCOMMAND) {
+        return restic::child::child_main();
+    }
+    let args: Result<Vec<String>, OsString> = args.into_iter().skip(1).map(OsString::into_string).collect();
+    let request = match args {
+        Ok(args) => parse(&args, |name| std::env::var(name).ok()),
+        Err(arg) => Err(UsageError(format!("{} is not UTF-8", arg.display()))),
+    };
+    match request {
+        Ok(request) => carry_out(request),
+        Err(error) => {
+            eprintln!("holdfast-agent: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Reads the arguments behind the program's name.
+pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Request, UsageError> {
+    let Some((command, rest)) = args.split_first() else {
+        return Err(UsageError("no command".to_owned()));
+    };
+    let help = match command.as_str() {
+        "enroll" | "enrol" => ENROLL_HELP,
+        "run" => RUN_HELP,
+        "status" => STATUS_HELP,
+        "version" | "--version" | "-V" => VERSION_HELP,
+        "help" | "--help" | "-h" => return Ok(Request::Print(HELP.to_owned())),
+        other => return Err(UsageError(format!("no such command: {other}"))),
+    };
+    if rest.iter().any(|arg| arg == "--help" || arg == "-h") {
+        return Ok(Request::Print(help.to_owned()));
+    }
+    let mut state_dir = env("HOLDFAST_AGENT_STATE_DIR").unwrap_or_else(|| DEFAULT_FOLDER.to_owned());
+    let mut restic = env("HOLDFAST_AGENT_RESTIC").unwrap_or_else(|| "restic".to_owned());
+    let mut level = env("HOLDFAST_AGENT_LOG_LEVEL").unwrap_or_else(|| "info".to_owned());
+    let (mut force, mut json, mut token) = (false, false, None);
+    let mut rest = rest.iter().map(String::as_str);
+    while let Some(arg) = rest.next() {
+        let (name, attached) = match arg.split_once('=') {
+            Some((name, value)) if name.starts_with("--") => (name, Some(value)),
+            _ => (arg, None),
+        };
+        let mut value = || {
+            attached
+                .or_else(|| rest.next())
+                .map(str::to_owned)
+                .ok_or_else(|| UsageError(format!("{name} needs a value")))
+        };
+        match (command.as_str(), name) {
+            ("enroll" | "enrol" | "run" | "status", "--state-dir") => state_dir = value()?,
+            ("run", "--restic") => restic = value()?,
+            ("run", "--log-level") => level = value()?,
+            ("enroll" | "enrol", "--force") if attached.is_none() => force = true,
+            ("status", "--json") if attached.is_none() => json = true,
+            ("enroll" | "enrol", text) if token.is_none() && (text == "-" || !text.starts_with('-')) => {
+                token = Some(arg.to_owned());
+            }
+            _ => return Err(UsageError(format!("{command} does not know {arg}"))),
+        }
+    }
+    let state_dir = PathBuf::from(state_dir);
+    Ok(match command.as_str() {
+        "run" => {
+            let level = Level::from_word(&level).ok_or_else(|| {
+                UsageError(format!("no such log level: {level} (error, warn, info, debug)"))
+            })?;
+            Request::Run { state_dir, restic: restic.into(), level }
+        }
+        "status" => Request::Status { state_dir, json },
+        "enroll" | "enrol" => {
+            let token = token.ok_or_else(|| UsageError("enroll needs a token".to_owned()))?;
+            Request::Enroll { state_dir, token, force }
+        }
+        _ => Request::Print(format!("holdfast-agent {VERSION}\n")),
+    })
+}
+
+fn carry_out(request: Request) -> ExitCode {
+    let result = match request {
+        Request::Print(text) => {
+            print!("{text}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Request::Enroll { state_dir, token, force } => run_enroll(&state_dir, &token, force),
+        Request::Run { state_dir, restic, level } => {
+            logger::set_max(level);
+            block_on(driver::run(&state_dir, &restic)).map(|()| ExitCode::SUCCESS)
+        }
+        Request::Status { state_dir, json } => run_status(&state_dir, json),
+    };
+    result.unwrap_or_else(|error| {
+        logger::error(format_args!("{error}"));
+        ExitCode::FAILURE
+    })
+}
+
+type AnyError = Box<dyn std::error::Error>;
+
+fn run_enroll(state_dir: &std::path::Path, token: &str, force: bool) -> Result<ExitCode, AnyError> {
+    let mut text = zeroize::Zeroizing::new(token.to_owned());
+    if token == "-" {
+        text.clear();
+        std::io::stdin().lock().take(MAX_TOKEN_INPUT_BYTES).read_to_string(&mut text)?;
+    }
+    let state = StateFolder::open_or_make(state_dir)?;
+    let identity = block_on(async { Ok::<_, EnrollError>(enroll::enroll(&state, &text, force).await?) })?;
+    println!("This machine is enrolled as {} at {}.", identity.host_name, identity.address);
+    let option = if state_dir == std::path::Path::new(DEFAULT_FOLDER) {
+        String::new()
+    } else {
+        format!(" --state-dir {}", state_dir.display())
+    };
+    println!("Next: start the agent with `holdfast-agent run{option}`, or let your service manager do it.");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_status(state_dir: &std::path::Path, json: bool) -> Result<ExitCode, AnyError> {
+    let state = StateFolder::open(state_dir)?;
+    let status = status::ask(&state);
+    if json {
+        println!("{}", serde_json::to_string_pretty(&status)?);
+    } else {
+        print!("{}", status.to_text(clock::wall().0));
+    }
+    Ok(ExitCode::from(match (status.is_running, status.connected_since) {
+        (true, Some(_)) => 0,
+        (true, None) => 3,
+        (false, _) => 4,
+    }))
+}
+
+fn block_on<T, E: std::error::Error + 'static>(
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, AnyError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(work)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Request, UsageError> {
+        let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        parse(&args, |_| None)
+    }
+
+    #[test]
+    fn options_come_with_a_space_or_an_equals_sign() {
+        let run = Request::Run { state_dir: "/s".into(), restic: "/r".into(), level: Level::Debug };
+        assert_eq!(read("run --state-dir /s --restic=/r --log-level debug"), Ok(run));
+        let enroll = Request::Enroll { state_dir: "/s".into(), token: "-".into(), force: true };
+        assert_eq!(read("enrol - --force --state-dir=/s"), Ok(enroll));
+    }
+
+    #[test]
+    fn the_environment_stands_behind_the_options() {
+        let env = |name: &str| (name == "HOLDFAST_AGENT_STATE_DIR").then(|| "/env".to_owned());
+        let args = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let status = |dir: &str| Ok(Request::Status { state_dir: dir.into(), json: false });
+        assert_eq!(parse(&args("status"), env), status("/env"));
+        assert_eq!(parse(&args("status --state-dir /s"), env), status("/s"));
+    }
+
+    #[test]
+    fn wrong_usage_says_what_is_wrong() {
+        for (line, word) in [
+            ("", "no command"),
+            ("dance", "dance"),
+            ("run --log-level loud", "loud"),
+            ("run --force", "--force"),
+            ("enroll", "token"),
+            ("enroll a b", "does not know b"),
+            ("status --state-dir", "needs a value"),
+        ] {
+            let error = read(line).unwrap_err().to_string();
+            assert!(error.contains(word), "{line:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn every_command_has_a_help() {
+        for command in ["enroll", "run", "status", "version"] {
+            let Ok(Request::Print(text)) = read(&format!("{command} --help")) else { panic!("{command}") };
+            assert!(text.contains(command));
+        }
+    }
+}

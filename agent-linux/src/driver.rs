@@ -1,0 +1,291 @@
+//! The one loop of the agent: gives the core its inputs and carries out its effects.
+
+mod effects;
+mod inputs;
+mod job;
+mod log;
+
+use crate::{
+    clock,
+    identity::{self, Identity, IdentityError},
+    journal::{Journal, Opened, replay::Condition, replay::Fresh},
+    link::{Link, LinkEvent},
+    logger,
+    machine::{Machine, VERSION},
+    reports::{Chunk, Details},
+    restic::{Credentials, Restic},
+    slots::{SlotError, Slots},
+    state::{StateError, StateFolder},
+    status::{self, ErrorStatus, JobStatus, Status},
+    tls::{self, TlsError},
+};
+use agent_core::{Core, Start};
+use job::{JobStep, RunningJob};
+use rustls::ClientConfig;
+use schema::{InstallationId, JobId, Slot, report::Trouble};
+use serde::{Deserialize, Serialize};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    net::{UnixListener, UnixStream},
+    signal::unix::{SignalKind, signal},
+};
+
+/// Why the agent can't run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The state folder.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The identity.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The slots.
+    #[error(transparent)]
+    Slot(#[from] SlotError),
+    /// The server's authority.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The system does not give what the agent needs.
+    #[error("{what}: {source}")]
+    System {
+        /// What.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What is known of the repository, and the newest stats message.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Known {
+    revision: u64,
+    at: schema::Timestamp,
+    job: Option<JobId>,
+    figures: crate::restic::Figures,
+}
+
+/// What the core's effects need of the command at hand.
+#[derive(Debug, Default)]
+struct AtHand {
+    /// The encoded [`schema::Run`].
+    run: Vec<u8>,
+    credentials: Option<Credentials>,
+}
+
+struct Driver {
+    state: StateFolder,
+    identity: Identity,
+    installation: InstallationId,
+    machine: Machine,
+    tls: Arc<ClientConfig>,
+    core: Core,
+    journal: Journal,
+    slots: Slots,
+    link: Option<Link>,
+    parting: Option<Link>,
+    is_ending: bool,
+    at_hand: AtHand,
+    chunk: Option<Chunk>,
+    details: Option<(JobId, Details)>,
+    job: Option<RunningJob>,
+    /// The agent ended in the middle of a job: its lock may be left in the repository.
+    died_in_job: bool,
+    known: Known,
+    restic_program: PathBuf,
+    restic: Option<Restic>,
+    connected_since: Option<schema::Timestamp>,
+    last_hello_at: Option<schema::Timestamp>,
+    last_error: Option<ErrorStatus>,
+    version_notice: Option<String>,
+    answered_version: bool,
+}
+
+/// Runs the agent on a state folder until a signal ends it.
+pub async fn run(state_dir: &Path, restic: &Path) -> Result<(), RunError> {
+    let state = StateFolder::open(state_dir)?;
+    let _lock = state.lock()?;
+    let mut driver = Driver::new(state, restic)?;
+    let system = |what| move |source| RunError::System { what, source };
+    let listener = status::listen(&driver.state).map_err(system("the status socket can't be opened"))?;
+    let mut term = signal(SignalKind::terminate()).map_err(system("SIGTERM can't be caught"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(system("SIGINT can't be caught"))?;
+    driver.probe_restic().await;
+    logger::info(format_args!(
+        "holdfast-agent {VERSION} runs as {} ({}) for {}",
+        driver.identity.host_name, driver.identity.host, driver.identity.address
+    ));
+    loop {
+        driver.carry_out();
+        if let Some(link) = driver.parting.take() {
+            link.disconnect().await;
+            continue;
+        }
+        if driver.is_ending {
+            break;
+        }
+        let wait = driver.next_wait();
+        tokio::select! {
+            biased;
+            _ = term.recv() => driver.shut_down("SIGTERM"),
+            _ = interrupt.recv() => driver.shut_down("SIGINT"),
+            event = next_link_event(&mut driver.link) => driver.handle_link(event),
+            step = next_job_step(&mut driver.job) => driver.handle_job(step).await,
+            stream = next_asker(&listener) => driver.answer_status(stream),
+            () = tokio::time::sleep(wait) => driver.handle_time(),
+        }
+    }
+    let Driver { journal, core, state, .. } = driver;
+    journal.close(core.saved());
+    // Only a socket of this very process: the lock is still held.
+    let _ = state.remove("status.sock");
+    logger::info(format_args!("ended"));
+    Ok(())
+}
+
+async fn next_link_event(link: &mut Option<Link>) -> LinkEvent {
+    match link {
+        Some(link) => link.event().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_job_step(job: &mut Option<RunningJob>) -> JobStep {
+    match job {
+        Some(job) => job.step().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_asker(listener: &UnixListener) -> Option<UnixStream> {
+    match listener.accept().await {
+        Ok((stream, _)) => Some(stream),
+        Err(error) => {
+            logger::warn(format_args!("status socket: {error}"));
+            // Out of file descriptors, say: don't spin on it.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            None
+        }
+    }
+}
+
+impl Driver {
+    fn new(state: StateFolder, restic: &Path) -> Result<Self, RunError> {
+        let identity = Identity::load(&state)?;
+        let installation = identity::installation(&state)?;
+        let tls = tls::pinned(&identity.ca_pem)?;
+        let slots = Slots::open(&state)?;
+        let random = |_| IdentityError::Random;
+        let fresh = Fresh { stream: getrandom::u64().map_err(random)?.max(1), epoch: clock::wall().0 / 1000 };
+        let Opened { journal, mut saved, condition } = Journal::open(&state, fresh)?;
+        saved.slots = slots.states();
+        let died_in_job = saved.held.iter().any(|entry| entry.started_at.is_some());
+        let trouble = match condition {
+            Condition::Damaged => Some(Trouble::JournalSetAside),
+            _ if slots.set_aside => Some(Trouble::CredentialsSetAside),
+            _ => None,
+        };
+        let known = schema::decode(journal.figures()).unwrap_or_default();
+        let start = Start { saved, seed: getrandom::u64().map_err(random)?, trouble };
+        Ok(Self {
+            state,
+            identity,
+            installation,
+            machine: Machine::look(),
+            tls,
+            core: Core::new(start, clock::now()),
+            journal,
+            slots,
+            link: None,
+            parting: None,
+            is_ending: false,
+            at_hand: AtHand::default(),
+            chunk: None,
+            details: None,
+            job: None,
+            died_in_job,
+            known,
+            restic_program: restic.to_owned(),
+            restic: None,
+            connected_since: None,
+            last_hello_at: None,
+            last_error: None,
+            version_notice: None,
+            answered_version: false,
+        })
+    }
+
+    /// Looks for restic when there was none, or when its file has changed.
+    async fn probe_restic(&mut self) {
+        if self.restic.as_ref().is_some_and(Restic::is_unchanged) {
+            return;
+        }
+        let search = std::env::var_os("PATH").unwrap_or_default();
+        match Restic::probe(&self.restic_program, &search).await {
+            Ok(found) => {
+                logger::info(format_args!("restic {} at {}", found.version(), found.path().display()));
+                self.restic = Some(found);
+            }
+            Err(error) => {
+                self.fail(error.to_string());
+                self.restic = None;
+            }
+        }
+    }
+
+    /// Logs what went wrong and keeps it for the status.
+    fn fail(&mut self, text: String) {
+        logger::warn(format_args!("{text}"));
+        self.last_error = Some(ErrorStatus { at: clock::wall().0, text });
+    }
+
+    fn next_wait(&self) -> Duration {
+        // An hour: nothing waits for it, and a sleep needs an end.
+        const LONGEST_MS: u64 = 3_600_000;
+        let core = self.core.next_wake().map(|wake| wake.at);
+        let log = self.job.as_ref().and_then(|job| job.log.due_at());
+        let at = core.into_iter().chain(log).min();
+        Duration::from_millis(at.map_or(LONGEST_MS, |at| at.ms_since(clock::mono()).min(LONGEST_MS)))
+    }
+
+    fn shut_down(&mut self, signal: &str) {
+        logger::info(format_args!("{signal}: ending"));
+        self.core.handle_shutdown(clock::now());
+    }
+
+    fn answer_status(&self, stream: Option<UnixStream>) {
+        if let Some(stream) = stream {
+            tokio::spawn(status::answer(stream, self.status()));
+        }
+    }
+
+    fn status(&self) -> Status {
+        let saved = self.core.saved();
+        let mut held = saved.held.iter().map(|entry| JobStatus {
+            id: entry.ticket.job.to_string(),
+            kind: entry.ticket.kind.as_str().to_owned(),
+        });
+        let running = if self.core.running().is_some() { held.next() } else { None };
+        let mut status = Status {
+            version: VERSION.to_owned(),
+            is_running: true,
+            connected_since: self.connected_since.map(|at| at.0),
+            last_hello_at: self.last_hello_at.map(|at| at.0),
+            running,
+            queue: held.collect(),
+            unacked_reports: saved.last_report - saved.acked,
+            last_error: self.last_error.clone(),
+            version_notice: self.version_notice.clone(),
+            restic: self.restic.as_ref().map(|found| found.version().to_string()),
+            state_folder_fails: self.core.store_fails(),
+            has_credentials: saved.slot(Slot::Repo).filled,
+            ..Status::default()
+        };
+        status.name(&self.identity);
+        status
+    }
+}

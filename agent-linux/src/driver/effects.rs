@@ -1,0 +1,266 @@
+//! Carrying out what the core wants.
+
+use super::{Driver, Known};
+use crate::{
+    clock,
+    link::{self, Link},
+    logger,
+    machine::VERSION,
+    reports::{self, Content},
+};
+use agent_core::{Body, Cause, Change, Effect, Record, Stored};
+use rumqttc::Publish;
+use schema::{Hello, HostTopic, Items, JobId, Live, Presence, Refusal, Slot, Topic, report::Trouble};
+
+impl Driver {
+    /// Carries out effects until there are none.
+    pub(super) fn carry_out(&mut self) {
+        while let Some(effect) = self.core.poll_effect() {
+            match effect {
+                Effect::Persist(record) => self.persist(&record),
+                Effect::StoreSlot { slot, revision, for_job } => self.store_slot(slot, revision, for_job),
+                Effect::Connect { epoch } => {
+                    logger::debug(format_args!("connecting, epoch {epoch}"));
+                    self.link = Link::connect_host(&self.identity, &self.tls, epoch);
+                    if self.link.is_none() {
+                        self.fail(format!("{:?} is no address to connect to", self.identity.address));
+                        self.lose_link();
+                    }
+                }
+                Effect::Disconnect => {
+                    self.link = None;
+                    self.connected_since = None;
+                }
+                Effect::Hello => self.say_hello(),
+                Effect::Report { seq } => self.send_report(seq),
+                Effect::Progress { job } => self.send_progress(job),
+                Effect::Start { job } => self.start(job),
+                Effect::Interrupt { job } => self.control(job, false),
+                Effect::Kill { job } => self.control(job, true),
+                Effect::RetryStore => {
+                    if self.journal.retry(self.core.saved()) {
+                        logger::info(format_args!("the state folder can be written again"));
+                        self.core.handle_store_works(clock::now());
+                    }
+                }
+                Effect::Gone { epoch } => {
+                    self.publish(HostTopic::Presence, &Presence::Gone { epoch, clean: true });
+                    self.parting = self.link.take();
+                    self.connected_since = None;
+                }
+                Effect::Exit => self.is_ending = true,
+            }
+        }
+    }
+
+    fn persist(&mut self, record: &Record) {
+        let stored = self.write_record(record);
+        self.core.handle_stored(stored, clock::now());
+        if stored == Stored::Not {
+            return;
+        }
+        if let Some((_, Body::Refused { job, reason })) = record.report {
+            logger::info(format_args!("job {job} refused: {}", reason.as_str()));
+        }
+        match record.change {
+            Change::Ended(job) | Change::Refused(job) => {
+                self.slots.forget(job);
+                if self.details.as_ref().is_some_and(|(ended, _)| *ended == job) {
+                    self.details = None;
+                }
+                if let Some((_, Body::Finished { cause: Cause::Ran { outcome, class, .. }, .. })) =
+                    record.report
+                {
+                    let class = class.map_or("", |class| class.as_str());
+                    logger::info(format_args!("job {job} ended: {outcome:?} {class}"));
+                }
+            }
+            Change::Queued(ticket) => {
+                logger::info(format_args!("job {} accepted: {}", ticket.job, ticket.kind.as_str()));
+            }
+            _ => {}
+        }
+    }
+
+    fn write_record(&mut self, record: &Record) -> Stored {
+        let detail = match record.report {
+            Some((_, Body::Refused { reason, .. })) => refusal_detail(reason),
+            Some((_, Body::Trouble(trouble))) => trouble_detail(trouble),
+            _ => "",
+        };
+        let started = self.started_details(record);
+        let content = Content {
+            chunk: self.chunk.as_ref(),
+            details: finished_job(record)
+                .and_then(|job| self.details.as_ref().filter(|(ended, _)| *ended == job))
+                .map(|(_, details)| details)
+                .or(started.as_ref()),
+            detail,
+        };
+        let stream = self.core.saved().stream;
+        let report = reports::encode(stream, record, &content);
+        if record.report.is_some() && report.is_none() {
+            logger::error(format_args!("a report could not be made and was left out"));
+            return Stored::Not;
+        }
+        let spec = if let Change::Queued(_) = record.change { self.at_hand.run.as_slice() } else { &[] };
+        self.journal.append(record, spec, &report.unwrap_or_default(), self.core.saved())
+    }
+
+    /// For a job that ran when the agent was ended: when that was.
+    fn started_details(&self, record: &Record) -> Option<reports::Details> {
+        let Some((_, Body::Finished { job, cause: Cause::Restarted })) = record.report else { return None };
+        let entry = self.core.saved().held.iter().find(|entry| entry.ticket.job == job)?;
+        let started_at = entry.started_at.filter(|at| at.0 > 0);
+        Some(reports::Details { started_at, ..reports::Details::default() })
+    }
+
+    fn store_slot(&mut self, slot: Slot, revision: u64, for_job: Option<JobId>) {
+        let credentials = self.at_hand.credentials.take();
+        let result = match for_job {
+            Some(job) => {
+                self.slots.hold(job, slot, credentials);
+                Ok(())
+            }
+            None => self.slots.store(slot, revision, credentials).map_err(|error| {
+                self.fail(format!("the {} slot could not be stored: {error}", slot.as_str()));
+                Refusal::StateFolder
+            }),
+        };
+        if result.is_ok() {
+            logger::info(format_args!("{} credentials, revision {revision}, stored", slot.as_str()));
+        }
+        self.core.handle_slot_stored(result, clock::now());
+    }
+
+    fn say_hello(&mut self) {
+        let Some(link) = &self.link else { return };
+        if link.subscribe(Topic::Host(self.identity.host, HostTopic::Cmd)).is_err() {
+            return self.lose_link();
+        }
+        let saved = self.core.saved();
+        let mut jobs = vec![0; 4096];
+        let restic_version =
+            self.restic.as_ref().map(|found| found.version().to_string()).unwrap_or_default();
+        let at = clock::wall();
+        let hello = Hello {
+            epoch: saved.epoch,
+            stream: saved.stream,
+            boot_id: self.machine.boot_id,
+            installation: self.installation,
+            agent_version: VERSION,
+            restic_version: &restic_version,
+            os: &self.machine.os,
+            arch: self.machine.arch,
+            hostname: &self.machine.hostname,
+            jobs: Items::write(saved.hello_jobs(), &mut jobs).unwrap_or_default(),
+            taken: self.core.taken_safely(),
+            first_unacked: saved.acked + 1,
+            last_report: saved.last_report,
+            plan_revision: 0,
+            repo_revision: saved.slot(Slot::Repo).revision,
+            state_free_bytes: self.state.free_bytes(),
+            at,
+        };
+        let topic = Topic::Host(self.identity.host, HostTopic::Presence);
+        let payload = link::seal(&self.identity, topic, &Presence::Hello(hello));
+        self.last_hello_at = Some(at);
+        if let Some(payload) = payload {
+            self.publish_bytes(HostTopic::Presence, payload);
+        }
+        self.publish_stats();
+    }
+
+    /// Publishes what is known of the repository; the server drops a revision that it has.
+    pub(super) fn publish_stats(&mut self) {
+        let Known { revision, at, job, figures } = &self.known;
+        if *revision == 0 || self.link.is_none() {
+            return;
+        }
+        let stats = figures.to_wire(self.core.saved().stream, *revision, *at, *job);
+        let topic = Topic::Host(self.identity.host, HostTopic::RepoStats);
+        if let Some(payload) = link::seal(&self.identity, topic, &stats) {
+            self.publish_bytes(HostTopic::RepoStats, payload);
+        }
+    }
+
+    fn send_report(&mut self, seq: u64) {
+        let saved = self.core.saved();
+        let plain = self
+            .journal
+            .report(seq)
+            .or_else(|| reports::encode_dropped(saved.stream, seq, saved.taken, clock::wall()));
+        let topic = Topic::Host(self.identity.host, HostTopic::Evt);
+        let payload = plain.and_then(|plain| link::seal_encoded(&self.identity, topic, &plain));
+        match payload {
+            Some(payload) => self.publish_bytes(HostTopic::Evt, payload),
+            None => logger::error(format_args!("report {seq} could not be sealed")),
+        }
+    }
+
+    fn send_progress(&mut self, job: JobId) {
+        let Some(running) = self.job.as_ref().filter(|running| running.job == job) else { return };
+        let topic = Topic::Host(self.identity.host, HostTopic::Live);
+        let live = Live::Progress(running.progress());
+        if let Some(payload) = link::seal(&self.identity, topic, &live) {
+            self.publish_bytes(HostTopic::Live, payload);
+        }
+    }
+
+    pub(super) fn publish(&mut self, topic: HostTopic, message: &impl serde::Serialize) {
+        let sealed = link::seal(&self.identity, Topic::Host(self.identity.host, topic), message);
+        match sealed {
+            Some(payload) => self.publish_bytes(topic, payload),
+            None => logger::error(format_args!("a message for {} could not be sealed", topic.suffix())),
+        }
+    }
+
+    pub(super) fn publish_bytes(&mut self, topic: HostTopic, payload: Vec<u8>) {
+        let Some(link) = &self.link else { return };
+        let sent = link.publish(Topic::Host(self.identity.host, topic), payload);
+        // What is live may be lost; the rest comes again on the next connection.
+        if let (Err(error), true) = (sent, topic != HostTopic::Live) {
+            self.fail(error.to_string());
+            self.lose_link();
+        }
+    }
+
+    pub(super) fn acknowledge(&mut self, message: &Publish) {
+        let acknowledged = self.link.as_ref().map(|link| link.acknowledge(message));
+        if let Some(Err(error)) = acknowledged {
+            self.fail(error.to_string());
+            self.lose_link();
+        }
+    }
+}
+
+const fn refusal_detail(reason: Refusal) -> &'static str {
+    match reason {
+        Refusal::QueueFull => "the agent holds as many jobs as it can",
+        Refusal::Expired => "it came too late, by the agent's clock, or after a later command",
+        Refusal::AlreadyStarted => "this job came before",
+        Refusal::Policy => "the local policy forbids it",
+        Refusal::Unsupported => "this agent can't do it",
+        Refusal::NoCredentials => "the agent has no repository credentials",
+        Refusal::StateFolder => "the agent's state folder can't be written: is its disk full or read-only?",
+    }
+}
+
+const fn trouble_detail(trouble: Trouble) -> &'static str {
+    match trouble {
+        Trouble::JournalSetAside => {
+            "the journal was damaged and kept as journal.damaged; what could be read goes on"
+        }
+        Trouble::StateFolder => "the state folder can't be written: is its disk full or read-only?",
+        Trouble::CredentialsSetAside => {
+            "stored credentials could not be opened and were set aside: send them again"
+        }
+    }
+}
+
+const fn finished_job(record: &Record) -> Option<JobId> {
+    match record.report {
+        Some((_, Body::Finished { job, .. })) => Some(job),
+        _ => None,
+    }
+}

@@ -1,0 +1,141 @@
+//! What comes in from the server and from time.
+
+use super::{AtHand, Driver};
+use crate::{clock, link::LinkEvent, logger, restic::Credentials};
+use rumqttc::Publish;
+use schema::{CommandBody, HostTopic, OpenError, Sealed, Timestamp, ToAgent, Topic, envelope};
+use zeroize::Zeroizing;
+
+/// How a command begins, whatever its body is: the variant of [`ToAgent`], the number, the expiry.
+type CommandHead = (u32, u64, Timestamp);
+
+impl Driver {
+    pub(super) fn handle_time(&mut self) {
+        self.core.handle_tick(clock::now());
+        self.flush_log(false);
+    }
+
+    pub(super) fn handle_link(&mut self, event: LinkEvent) {
+        let now = clock::now();
+        match event {
+            LinkEvent::Connected => {
+                logger::info(format_args!("connected to {}", self.identity.address));
+                self.connected_since = Some(now.wall);
+                self.answered_version = false;
+                self.core.handle_connected(now);
+            }
+            LinkEvent::Message(message) => self.handle_message(&message),
+            LinkEvent::Closed(error) => {
+                self.fail(error.to_string());
+                self.lose_link();
+            }
+        }
+    }
+
+    /// The connection is of no more use.
+    pub(super) fn lose_link(&mut self) {
+        self.link = None;
+        self.connected_since = None;
+        self.core.handle_disconnected(clock::now());
+    }
+
+    fn handle_message(&mut self, message: &Publish) {
+        let taken_at = match self.open(message) {
+            Ok(plain) => self.handle_plain(&plain),
+            Err(reason) => {
+                self.fail(reason);
+                // It won't get better by coming again.
+                None
+            }
+        };
+        self.carry_out();
+        self.at_hand = AtHand::default();
+        // Acknowledged only when what it asks for is on disk; else it comes again.
+        if taken_at.is_none_or(|seq| self.core.saved().taken >= seq) {
+            self.acknowledge(message);
+        }
+    }
+
+    /// Gives an opened message to the core; its number when it is a command.
+    fn handle_plain(&mut self, plain: &[u8]) -> Option<u64> {
+        let now = clock::now();
+        let (seq, result) = match schema::decode::<ToAgent<'_>>(plain) {
+            Ok(message) => {
+                let seq = match &message {
+                    ToAgent::Command(command) => {
+                        self.at_hand = at_hand(&command.body);
+                        Some(command.seq)
+                    }
+                    ToAgent::Ack { .. } => None,
+                };
+                (seq, self.core.handle_message(&message, now))
+            }
+            Err(error) => match postcard::take_from_bytes::<CommandHead>(plain) {
+                Ok(((0, seq, _), _)) => {
+                    self.fail(format!("command {seq}: {error}"));
+                    (Some(seq), self.core.handle_not_understood(seq, now))
+                }
+                _ => {
+                    self.fail(format!("a message of the server: {error}"));
+                    (None, Ok(()))
+                }
+            },
+        };
+        if let Err(busy) = result {
+            // The loop drains the core before each input, so this is a fault; the command comes again.
+            logger::error(format_args!("a command was put off: {busy}"));
+        }
+        seq
+    }
+
+    fn open(&mut self, message: &Publish) -> Result<Zeroizing<Vec<u8>>, String> {
+        let topic = Topic::Host(self.identity.host, HostTopic::Cmd);
+        if Topic::parse(&message.topic) != Some(topic) {
+            return Err(format!("a message came on {:?}, which was not asked for", message.topic));
+        }
+        let sealed = Sealed::parse(&message.payload).map_err(|error| self.note_version(error))?;
+        if sealed.key_id != self.identity.key_id {
+            return Err(OpenError::Key(sealed.key_id).to_string());
+        }
+        let mut buffer = Zeroizing::new(vec![0; message.payload.len()]);
+        let length = sealed
+            .open(&self.identity.link_key, topic, &mut buffer)
+            .map_err(|error| format!("a message on {}: {error}", message.topic))?
+            .len();
+        buffer.truncate(length);
+        Ok(buffer)
+    }
+
+    fn note_version(&mut self, error: OpenError) -> String {
+        let text = error.to_string();
+        match error {
+            OpenError::Notice { .. } => self.version_notice = Some(text.clone()),
+            OpenError::Version(_) => {
+                self.version_notice = Some(text.clone());
+                if !self.answered_version {
+                    self.answered_version = true;
+                    self.publish_bytes(HostTopic::Evt, envelope::version_notice().to_vec());
+                }
+            }
+            _ => {}
+        }
+        text
+    }
+}
+
+fn at_hand(body: &CommandBody<'_>) -> AtHand {
+    let mut at_hand = AtHand::default();
+    match body {
+        CommandBody::Run(run) => {
+            let mut buffer = vec![0; schema::limits::MAX_MESSAGE_BYTES];
+            if let Ok(used) = schema::encode(run, &mut buffer) {
+                at_hand.run = used.to_vec();
+            }
+        }
+        CommandBody::ConfigUpdate(update) => {
+            at_hand.credentials = update.credentials.as_ref().map(Credentials::from);
+        }
+        CommandBody::Cancel { .. } => {}
+    }
+    at_hand
+}

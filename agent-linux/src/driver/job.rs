@@ -1,0 +1,308 @@
+//! The running job: starting it, what it says, and its end.
+
+use super::{
+    Driver,
+    log::{Log, Piece},
+};
+use crate::{
+    clock, logger,
+    reports::{self, Chunk, Details, Line},
+    restic::{self, Control, Credentials, JobEnd, JobEvent, JobOrder, JobProgress, Places, SnapshotSeen},
+};
+use schema::{
+    Class, HostTopic, JobId, JobKind, Live, LogStream, Outcome, Progress, Run, Slot, limits::MAX_VALUE_BYTES,
+};
+use std::path::PathBuf;
+use tokio::{
+    sync::mpsc,
+    task::{JoinError, JoinHandle},
+};
+
+const EVENTS: usize = 64;
+const CONTROLS: usize = 4;
+
+/// A job that runs in its task.
+#[derive(Debug)]
+pub(super) struct RunningJob {
+    pub(super) job: JobId,
+    pub(super) log: Log,
+    events: mpsc::Receiver<JobEvent>,
+    control: mpsc::Sender<Control>,
+    task: JoinHandle<JobEnd>,
+    progress: JobProgress,
+    progress_at: schema::Timestamp,
+    snapshots: Vec<SnapshotSeen>,
+    snapshots_sent: u32,
+}
+
+/// What a running job brings.
+#[derive(Debug)]
+pub(super) enum JobStep {
+    Event(JobEvent),
+    Ended(Box<Result<JobEnd, JoinError>>),
+}
+
+impl RunningJob {
+    /// What happens next; all events come before the end.
+    pub(super) async fn step(&mut self) -> JobStep {
+        match self.events.recv().await {
+            Some(event) => JobStep::Event(event),
+            None => JobStep::Ended(Box::new((&mut self.task).await)),
+        }
+    }
+
+    /// The newest progress.
+    pub(super) fn progress(&self) -> Progress<'_> {
+        let seen = &self.progress;
+        Progress {
+            job: self.job,
+            at: self.progress_at,
+            permille: seen.permille,
+            files_done: seen.files_done,
+            files_total: seen.files_total,
+            bytes_done: seen.bytes_done,
+            bytes_total: seen.bytes_total,
+            errors: seen.errors,
+            left_secs: seen.left_secs,
+            current: reports::cut(&seen.current, MAX_VALUE_BYTES),
+        }
+    }
+}
+
+/// The slots that a job of this kind may use, the better one first.
+const fn slots_for(kind: JobKind) -> &'static [Slot] {
+    match kind {
+        // Never with the everyday slot: through an append-only server a prune makes the repository grow.
+        JobKind::Prune => &[Slot::Admin],
+        JobKind::Forget => &[Slot::Admin, Slot::Repo],
+        _ => &[Slot::Repo],
+    }
+}
+
+/// All that a job's task owns.
+struct Work {
+    run: Vec<u8>,
+    credentials: Option<Credentials>,
+    places: Places,
+    known: restic::Known,
+}
+
+impl Work {
+    async fn run(self, events: mpsc::Sender<JobEvent>, mut control: mpsc::Receiver<Control>) -> JobEnd {
+        let Self { run, credentials, places, known } = self;
+        let Ok(run) = schema::decode::<Run<'_>>(&run) else {
+            return not_run(known, "the job's specification can't be read back from the journal");
+        };
+        let order = JobOrder {
+            spec: run.spec,
+            restic_host: run.restic_host,
+            // The core keeps the deadline.
+            deadline_secs: 0,
+            credentials: credentials.as_ref(),
+            places: &places,
+            known,
+        };
+        restic::run_job(order, &events, &mut control).await
+    }
+}
+
+fn not_run(known: restic::Known, message: &str) -> JobEnd {
+    JobEnd {
+        outcome: Outcome::Failed,
+        class: Some(Class::Other),
+        message: message.to_owned(),
+        exit_code: None,
+        started_at: None,
+        finished_at: clock::wall(),
+        summary: restic::JobSummary::None,
+        known,
+        figures_changed: false,
+    }
+}
+
+impl Driver {
+    pub(super) fn start(&mut self, job: JobId) {
+        let kind = self
+            .core
+            .saved()
+            .held
+            .iter()
+            .find(|entry| entry.ticket.job == job)
+            .map_or(JobKind::Probe, |entry| entry.ticket.kind);
+        logger::info(format_args!("job {job} starts: {}", kind.as_str()));
+        let credentials = slots_for(kind).iter().find_map(|&slot| self.slots.for_job(job, slot));
+        let work = Work {
+            run: self.journal.spec(job).unwrap_or_default(),
+            credentials,
+            places: self.places(),
+            known: restic::Known {
+                restic: self.restic.clone(),
+                figures: self.known.figures.clone(),
+                unclean: std::mem::take(&mut self.died_in_job),
+            },
+        };
+        let (event_sender, events) = mpsc::channel(EVENTS);
+        let (control, controls) = mpsc::channel(CONTROLS);
+        let task = tokio::spawn(work.run(event_sender, controls));
+        self.job = Some(RunningJob {
+            job,
+            log: Log::default(),
+            events,
+            control,
+            task,
+            progress: JobProgress::default(),
+            progress_at: clock::wall(),
+            snapshots: Vec::new(),
+            snapshots_sent: 0,
+        });
+    }
+
+    pub(super) fn control(&mut self, job: JobId, kill: bool) {
+        let control = if kill { Control::Kill } else { Control::Interrupt };
+        logger::info(format_args!("job {job}: {control:?}"));
+        if let Some(running) = self.job.as_ref().filter(|running| running.job == job) {
+            // There is room for every control that the core sends; a task that has ended needs none.
+            let _ = running.control.try_send(control);
+        }
+    }
+
+    pub(super) async fn handle_job(&mut self, step: JobStep) {
+        match step {
+            JobStep::Event(event) => self.handle_event(event),
+            JobStep::Ended(end) => {
+                let Some(job) = self.job.as_ref().map(|running| running.job) else { return };
+                let end = end.unwrap_or_else(|error| {
+                    logger::error(format_args!("job {job}: {error}"));
+                    let known = restic::Known {
+                        restic: self.restic.clone(),
+                        figures: self.known.figures.clone(),
+                        unclean: true,
+                    };
+                    not_run(known, "a fault in the agent ended this job: see its log on the machine")
+                });
+                self.handle_end(job, end);
+            }
+        }
+    }
+
+    fn handle_event(&mut self, event: JobEvent) {
+        let now = clock::now();
+        let Some(running) = &mut self.job else { return };
+        match event {
+            JobEvent::Log { after_ms, stream, text } => {
+                running.log.add(Line { after_ms, stream, text }, now.mono);
+                self.flush_log(false);
+            }
+            JobEvent::Progress(progress) => {
+                running.progress = progress;
+                running.progress_at = now.wall;
+                let job = running.job;
+                self.core.handle_progress(job, now);
+            }
+            JobEvent::Snapshot(seen) => {
+                running.snapshots.push(seen);
+                if reports::snapshots_that_fit(&running.snapshots) < running.snapshots.len() {
+                    self.flush_snapshots(false);
+                }
+            }
+        }
+    }
+
+    /// In this order: the rest of the log, the listing, the figures, the end.
+    fn handle_end(&mut self, job: JobId, end: JobEnd) {
+        let JobEnd {
+            outcome, class, message, exit_code, started_at, summary, known, figures_changed, ..
+        } = end;
+        if !message.is_empty()
+            && let Some(running) = &mut self.job
+        {
+            let after_ms = started_at.map_or(0, |at| clock::wall().ms_since(at));
+            let after_ms = u32::try_from(after_ms).unwrap_or(u32::MAX);
+            for text in message.lines() {
+                let line = Line { after_ms, stream: LogStream::Agent, text: text.to_owned() };
+                running.log.add(line, clock::mono());
+            }
+        }
+        self.flush_log(true);
+        self.flush_snapshots(true);
+        let log_lines = self.job.as_ref().map_or(0, |running| running.log.count());
+        if known.restic.is_some() {
+            self.restic = known.restic;
+        }
+        self.died_in_job |= known.unclean;
+        if figures_changed {
+            self.known.revision += 1;
+            self.known.at = clock::wall();
+            self.known.job = Some(job);
+            self.known.figures = known.figures;
+            match postcard::to_extend(&self.known, Vec::new()) {
+                Ok(bytes) => self.journal.set_figures(bytes, self.core.saved()),
+                Err(error) => logger::error(format_args!("figures can't be kept: {error}")),
+            }
+            self.publish_stats();
+        }
+        self.job = None;
+        self.details = Some((job, Details { exit_code, started_at, message, log_lines, summary }));
+        self.core.handle_ended(job, outcome, class, clock::now());
+    }
+
+    /// Sends what is due of the log; all of it with `all`.
+    pub(super) fn flush_log(&mut self, all: bool) {
+        let now = clock::now();
+        while let Some(running) = &mut self.job
+            && let Some(Piece { first_line, lines }) = running.log.take_live(all, now.mono)
+        {
+            let job = running.job;
+            let mut buffer = vec![0; schema::limits::MAX_MESSAGE_BYTES];
+            if self.core.is_connected()
+                && let Some(lines) = reports::write_lines(&lines, &mut buffer)
+            {
+                self.publish(HostTopic::Live, &Live::Log { job, first_line, lines });
+            }
+        }
+        while let Some(running) = &mut self.job
+            && let Some(Piece { first_line, lines }) = running.log.take_chunk(all, now.mono)
+        {
+            let job = running.job;
+            self.write_chunk(job, Chunk::Log { first_line, lines }, true);
+        }
+    }
+
+    fn flush_snapshots(&mut self, all: bool) {
+        while let Some(running) = &mut self.job
+            && !running.snapshots.is_empty()
+        {
+            let fits = reports::snapshots_that_fit(&running.snapshots);
+            if fits == running.snapshots.len() && !all {
+                return;
+            }
+            let snapshots: Vec<_> = running.snapshots.drain(..fits).collect();
+            let (job, first) = (running.job, running.snapshots_sent);
+            running.snapshots_sent = first.saturating_add(u32::try_from(fits).unwrap_or(u32::MAX));
+            self.write_chunk(job, Chunk::Snapshots { first, snapshots }, false);
+        }
+    }
+
+    fn write_chunk(&mut self, job: JobId, chunk: Chunk, expendable: bool) {
+        self.carry_out();
+        self.chunk = Some(chunk);
+        if self.core.handle_chunk(job, expendable, clock::now()).is_err() {
+            logger::error(format_args!("a piece of the log of {job} was given up"));
+        }
+        self.carry_out();
+        self.chunk = None;
+    }
+
+    fn places(&self) -> Places {
+        Places {
+            program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe")),
+            restic: self.restic_program.clone(),
+            cache: self.state.subfolder("cache"),
+            temp: self.state.subfolder("tmp"),
+            home: self.state.path().to_owned(),
+            path: std::env::var_os("PATH").unwrap_or_default(),
+            small: false,
+            nice: 0,
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Enrolment: a one-time token becomes an identity.
+
+use crate::{
+    clock,
+    identity::{self, Identity, IdentityError},
+    journal,
+    link::{Link, LinkError, LinkEvent, Login},
+    machine::{Machine, VERSION},
+    slots,
+    state::{StateError, StateFolder},
+    tls::{self, TlsError},
+};
+use data_encoding::BASE32_NOPAD;
+use schema::{
+    EnrollRefusal, EnrollRequest, EnrollResponse, InstallationId, OpenError, Sealed, Token, Topic,
+    enroll::{MAX_TOKEN_CHARS, NotAToken},
+    envelope::{self, Key, NONCE_BYTES},
+};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// Why a machine was not enrolled.
+#[derive(Debug, thiserror::Error)]
+pub enum EnrollError {
+    /// The text is no token.
+    #[error(transparent)]
+    NotAToken(#[from] NotAToken),
+    /// There is an identity already.
+    #[error("this machine is enrolled already, as {name} at {address}; to enrol it anew, give --force")]
+    Enrolled {
+        /// Its name.
+        name: String,
+        /// Its server.
+        address: String,
+    },
+    /// The state folder.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The identity.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// No TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The server can't be reached, or is not the one.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The token is too old, by this machine's clock.
+    #[error(
+        "{link}. By the clock of this machine the token has expired: make a new one, or correct the clock"
+    )]
+    ExpiredHere {
+        /// What the server said.
+        link: LinkError,
+    },
+    /// The login was refused.
+    #[error(
+        "{0} does not take this token: it has expired, was used by another machine, or was withdrawn. Make a new one"
+    )]
+    LoginRefused(String),
+    /// The server said no.
+    #[error("{}", match .0 {
+        EnrollRefusal::Used => "the token was used by another machine: make a new one",
+        EnrollRefusal::Expired => "the token has expired: make a new one",
+        EnrollRefusal::HostGone => "the host of this token was deleted meanwhile: make a new token",
+    })]
+    Refused(EnrollRefusal),
+    /// The server speaks other versions.
+    #[error("the server does not understand this agent: {0}. Bring both to the same version")]
+    Version(OpenError),
+    /// Silence.
+    #[error("{0} took the login but did not answer within 30 s")]
+    NoAnswer(String),
+    /// The request could not be made.
+    #[error("the request could not be sealed")]
+    Seal,
+}
+
+/// Enrols this machine, and says as whom.
+pub async fn enroll(state: &StateFolder, token_text: &str, force: bool) -> Result<Identity, EnrollError> {
+    let mut buffer = [0; MAX_TOKEN_CHARS];
+    let token = Token::parse(token_text, &mut buffer)?;
+    let old = match Identity::load(state) {
+        Ok(old) if !force => {
+            return Err(EnrollError::Enrolled { name: old.host_name.clone(), address: old.address.clone() });
+        }
+        Ok(old) => Some(old.host),
+        Err(IdentityError::Damaged(_)) if !force && Identity::exists(state) => {
+            return Err(IdentityError::Damaged("identity").into());
+        }
+        Err(_) => None,
+    };
+    let _lock = state.lock()?;
+    // Written first: asking again after a crash is asking again, not another machine.
+    let installation = identity::installation(state)?;
+    let identity = ask(&token, installation).await?;
+    if old != Some(identity.host) {
+        // Reports and credentials of another host are of no use to this one.
+        state.remove(journal::FILE)?;
+        slots::remove_all(state)?;
+    }
+    identity.store(state)?;
+    Ok(identity)
+}
+
+async fn ask(token: &Token<'_>, installation: InstallationId) -> Result<Identity, EnrollError> {
+    let seen = Arc::new(OnceLock::new());
+    let tls = tls::by_fingerprint(token.ca_fingerprint, Arc::clone(&seen))?;
+    let address = token.address.to_owned();
+    let login = Login {
+        address: address.clone(),
+        client_id: format!("enroll-{}", token.id),
+        username: token.id.to_string(),
+        password: BASE32_NOPAD.encode(&token.secret),
+        will: None,
+        clean_session: true,
+    };
+    let link = Link::connect(login, &tls).ok_or(NotAToken)?;
+    let exchange = tokio::time::timeout(ANSWER_WITHIN, exchange(link, token, installation));
+    let answer = match exchange.await {
+        Ok(answer) => answer,
+        Err(_) => Err(EnrollError::NoAnswer(address.clone())),
+    };
+    let mut identity = answer.map_err(|error| match error {
+        EnrollError::Link(LinkError::Login(_)) => EnrollError::LoginRefused(address.clone()),
+        EnrollError::Link(link) if clock::wall() > token.expires_at => EnrollError::ExpiredHere { link },
+        other => other,
+    })?;
+    identity.address = address;
+    identity.ca_pem = seen.get().map(tls::to_pem).ok_or(TlsError::NoAuthority)?;
+    Ok(identity)
+}
+
+async fn exchange(
+    mut link: Link,
+    token: &Token<'_>,
+    installation: InstallationId,
+) -> Result<Identity, EnrollError> {
+    let stuck = |_| EnrollError::Seal;
+    loop {
+        match link.event().await {
+            LinkEvent::Closed(error) => return Err(error.into()),
+            LinkEvent::Connected => {
+                link.subscribe(Topic::EnrollResponse(token.id)).map_err(stuck)?;
+                link.publish(Topic::EnrollRequest(token.id), request(token, installation)?).map_err(stuck)?;
+            }
+            LinkEvent::Message(message) => {
+                let answer = read(token, &message.payload);
+                // The answer counts, not whether the broker hears that it came.
+                let _ = link.acknowledge(&message);
+                if let Some(answer) = answer? {
+                    link.disconnect().await;
+                    return Ok(answer);
+                }
+            }
+        }
+    }
+}
+
+fn request(token: &Token<'_>, installation: InstallationId) -> Result<Vec<u8>, EnrollError> {
+    let machine = Machine::look();
+    let request = EnrollRequest {
+        installation,
+        hostname: &machine.hostname,
+        os: &machine.os,
+        arch: machine.arch,
+        agent_version: VERSION,
+    };
+    let mut nonce = [0; NONCE_BYTES];
+    getrandom::fill(&mut nonce).map_err(|_| EnrollError::Seal)?;
+    let mut buffer = vec![0; 16 * 1024];
+    envelope::seal(&token.key, 0, nonce, Topic::EnrollRequest(token.id), &request, &mut buffer)
+        .map(<[u8]>::to_vec)
+        .map_err(|_| EnrollError::Seal)
+}
+
+/// What an answer says; `None` when it is none of ours.
+fn read(token: &Token<'_>, payload: &[u8]) -> Result<Option<Identity>, EnrollError> {
+    let sealed = match Sealed::parse(payload) {
+        Ok(sealed) => sealed,
+        Err(error @ (OpenError::Notice { .. } | OpenError::Version(_))) => {
+            return Err(EnrollError::Version(error));
+        }
+        Err(_) => return Ok(None),
+    };
+    let mut buffer = vec![0; payload.len()];
+    let Ok(message) = sealed.open(&token.key, Topic::EnrollResponse(token.id), &mut buffer) else {
+        return Ok(None);
+    };
+    match schema::decode(message) {
+        Ok(EnrollResponse::Welcome { host, host_name, password, link_key, key_id }) => Ok(Some(Identity {
+            host,
+            host_name: host_name.to_owned(),
+            address: String::new(),
+            password: password.to_owned(),
+            link_key: Key::new(link_key),
+            key_id,
+            ca_pem: String::new(),
+        })),
+        Ok(EnrollResponse::Refused(reason)) => Err(EnrollError::Refused(reason)),
+        Err(_) => Ok(None),
+    }
+}

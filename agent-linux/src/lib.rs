@@ -1,0 +1,55 @@
+//! The Holdfast agent: a small program that keeps one MQTT connection to its server, runs restic when it is told to,
+//! and reports.
+//!
+//! `agent_core` decides; this crate does. One [`driver`] loop on one thread gives the core its inputs and carries
+//! out its effects.
+//!
+//! # Words
+//!
+//! - **State folder**: everything the agent keeps, see [`state`]. Only its owner may read it.
+//! - **Journal**: one append-only file with what the core must know after a restart and all reports that the server
+//!   has not acked, see [`journal`].
+//! - **Slot**: sealed credentials, see [`slots`].
+//! - **Link**: the connection to the server, see [`link`].
+//!
+//! # The state folder
+//!
+//! | file | holds |
+//! |---|---|
+//! | `lock` | nothing; locked while an agent runs |
+//! | `installation` | 16 random bytes that tell cloned disks apart |
+//! | `identity` | host id, MQTT password, link key, server address; written by `enroll` |
+//! | `ca.pem` | the server's own authority, the only one that is trusted |
+//! | `local.key` | the key that seals the slots |
+//! | `slot-repo`, `slot-admin` | one sealed record each |
+//! | `journal` | see [`journal`] |
+//! | `reserve` | 32 KB that are given free when the disk is full, so that a last result can be written |
+//! | `status.sock` | what `holdfast-agent status` talks to |
+//! | `cache`, `tmp` | restic's |
+//!
+//! # Life cycle
+//!
+//! `enroll` makes an identity of a one-time token. `run` locks the folder, replays the journal, and connects; it ends
+//! at SIGTERM or SIGINT: the running job is interrupted, its end written down, the server told. After a kill, what ran is
+//! reported as ended by the restart, and what waited goes on.
+//!
+//! # What it does not do
+//!
+//! It opens no port. It runs nothing but restic: commands name operations, not programs. It has no plan of its own
+//! yet for the time when the server is away; what it was told before goes on, and its results wait in the journal.
+
+pub mod cli;
+pub mod clock;
+pub mod driver;
+pub mod enroll;
+pub mod identity;
+pub mod journal;
+pub mod link;
+pub mod logger;
+pub mod machine;
+pub mod reports;
+pub mod restic;
+pub mod slots;
+pub mod state;
+pub mod status;
+pub mod tls;

@@ -1,0 +1,289 @@
+//! The connection to the server: MQTT 3.1.1 over TLS. One connection at a time; when it ends it is gone, and the core
+//! decides when the next one begins.
+
+use crate::identity::Identity;
+use rumqttc::{
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions, NetworkOptions,
+    Packet, Publish, QoS, TlsConfiguration, Transport,
+};
+use rustls::{CertificateError, ClientConfig};
+use schema::{
+    HostTopic, Presence, Topic,
+    envelope::{self, NONCE_BYTES},
+    limits,
+};
+use std::{error::Error as _, io, sync::Arc, time::Duration};
+use tokio::{sync::mpsc, task::JoinHandle};
+
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+const CONNECT_SECS: u64 = 20;
+/// More than the core's window and a session's first messages together: acks are never held up by reports.
+const IN_FLIGHT: u16 = 64;
+const REQUESTS: usize = 256;
+const EVENTS: usize = 32;
+
+/// What the connection has to say.
+#[derive(Debug)]
+pub enum LinkEvent {
+    /// It stands.
+    Connected,
+    /// A message came; to be acknowledged with [`Link::acknowledge`].
+    Message(Publish),
+    /// It ended, or did not come about. The last event.
+    Closed(LinkError),
+}
+
+/// Why a connection ended, in words that say what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The address can't be reached.
+    #[error(
+        "{address} can't be reached: {reason}. Is the server up, and does a firewall let this port through?"
+    )]
+    Unreachable {
+        /// Where.
+        address: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// The server's certificate is of another authority.
+    #[error("{0} shows a certificate of another authority than the one this agent trusts")]
+    WrongAuthority(String),
+    /// The certificate does not name the address.
+    #[error(
+        "{0} shows a certificate that does not name this address: give the server its address (see its --name option)"
+    )]
+    WrongName(String),
+    /// By this machine's clock the certificate is not valid.
+    #[error(
+        "by the clock of this machine ({clock_ms} ms since 1970) the certificate of {address} is not valid: is the clock right?"
+    )]
+    Clock {
+        /// Whose.
+        address: String,
+        /// This machine's clock.
+        clock_ms: u64,
+    },
+    /// The login was refused.
+    #[error("{0} refuses the login")]
+    Login(String),
+    /// Anything else.
+    #[error("the connection to {address} ended: {reason}")]
+    Other {
+        /// Where.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// How to log in.
+#[derive(Debug)]
+pub struct Login {
+    /// `host:port`.
+    pub address: String,
+    /// MQTT client id.
+    pub client_id: String,
+    /// MQTT user name.
+    pub username: String,
+    /// MQTT password.
+    pub password: String,
+    /// Published by the broker when the connection breaks.
+    pub will: Option<(Topic, Vec<u8>)>,
+    /// Whether the broker forgets the session at its end.
+    pub clean_session: bool,
+}
+
+/// A connection that stands or is being made.
+#[derive(Debug)]
+pub struct Link {
+    client: AsyncClient,
+    events: mpsc::Receiver<LinkEvent>,
+    task: JoinHandle<()>,
+}
+
+/// The connection takes nothing more: it is to be given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the connection does not take more messages")]
+pub struct Stuck;
+
+impl Link {
+    /// Begins to connect as the host of `identity`, with a will of this epoch.
+    pub fn connect_host(identity: &Identity, tls: &Arc<ClientConfig>, epoch: u64) -> Option<Self> {
+        let topic = Topic::Host(identity.host, HostTopic::Presence);
+        let will = seal(identity, topic, &Presence::Gone { epoch, clean: false })?;
+        let login = Login {
+            address: identity.address.clone(),
+            client_id: identity.host.to_string(),
+            username: identity.host.to_string(),
+            password: identity.password.clone(),
+            will: Some((topic, will)),
+            clean_session: false,
+        };
+        Self::connect(login, tls)
+    }
+
+    /// Begins to connect; `None` when the address is none.
+    pub fn connect(login: Login, tls: &Arc<ClientConfig>) -> Option<Self> {
+        let Login { address, client_id, username, password, will, clean_session } = login;
+        let (host, port) = split_address(&address)?;
+        let mut options = MqttOptions::new(client_id, host, port);
+        options
+            .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::clone(tls))))
+            .set_credentials(username, password)
+            .set_keep_alive(KEEP_ALIVE)
+            .set_clean_session(clean_session)
+            .set_manual_acks(true)
+            .set_inflight(IN_FLIGHT)
+            .set_max_packet_size(limits::MAX_PACKET_BYTES, limits::MAX_PACKET_BYTES);
+        if let Some((topic, payload)) = will {
+            options.set_last_will(LastWill::new(topic.text().as_str(), payload, QoS::AtLeastOnce, true));
+        }
+        let (client, mut event_loop) = AsyncClient::new(options, REQUESTS);
+        let mut network = NetworkOptions::new();
+        network.set_connection_timeout(CONNECT_SECS);
+        network.set_tcp_nodelay(true);
+        event_loop.set_network_options(network);
+        let (sender, events) = mpsc::channel(EVENTS);
+        let task = tokio::spawn(turn(event_loop, sender, address));
+        Some(Self { client, events, task })
+    }
+
+    /// What happens next.
+    pub async fn event(&mut self) -> LinkEvent {
+        self.events.recv().await.unwrap_or(LinkEvent::Closed(LinkError::Other {
+            address: String::new(),
+            reason: "its task ended".to_owned(),
+        }))
+    }
+
+    /// Asks for the messages of a topic.
+    pub fn subscribe(&self, topic: Topic) -> Result<(), Stuck> {
+        self.client.try_subscribe(topic.text().as_str(), QoS::AtLeastOnce).map_err(|_| Stuck)
+    }
+
+    /// Publishes, at least once and retained as the topic wants it.
+    pub fn publish(&self, topic: Topic, payload: Vec<u8>) -> Result<(), Stuck> {
+        let (qos, retained) = match topic {
+            Topic::Host(_, HostTopic::Live) => (QoS::AtMostOnce, false),
+            Topic::Host(_, topic) => (QoS::AtLeastOnce, topic.is_retained()),
+            Topic::EnrollRequest(_) | Topic::EnrollResponse(_) => (QoS::AtLeastOnce, false),
+        };
+        self.client.try_publish(topic.text().as_str(), qos, retained, payload).map_err(|_| Stuck)
+    }
+
+    /// Tells the broker that a message is dealt with.
+    pub fn acknowledge(&self, message: &Publish) -> Result<(), Stuck> {
+        self.client.try_ack(message).map_err(|_| Stuck)
+    }
+
+    /// Ends the connection in order: waits until the broker closes it, so that all that was sent has arrived, but not
+    /// long.
+    pub async fn disconnect(mut self) {
+        if self.client.try_disconnect().is_ok() {
+            let drained = async { while !matches!(self.event().await, LinkEvent::Closed(_)) {} };
+            let _ = tokio::time::timeout(Duration::from_secs(3), drained).await;
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Seals a message for the server.
+pub fn seal<T: serde::Serialize>(identity: &Identity, topic: Topic, message: &T) -> Option<Vec<u8>> {
+    let mut plain = vec![0; limits::MAX_MESSAGE_BYTES];
+    let used = schema::encode(message, &mut plain).ok()?.len();
+    plain.truncate(used);
+    seal_encoded(identity, topic, &plain)
+}
+
+/// Seals an encoded message for the server.
+pub fn seal_encoded(identity: &Identity, topic: Topic, message: &[u8]) -> Option<Vec<u8>> {
+    let mut nonce = [0; NONCE_BYTES];
+    getrandom::fill(&mut nonce).ok()?;
+    let mut buffer = vec![0; message.len() + envelope::OVERHEAD_BYTES];
+    buffer[envelope::HEADER_BYTES..envelope::HEADER_BYTES + message.len()].copy_from_slice(message);
+    envelope::seal_in_place(&identity.link_key, identity.key_id, nonce, topic, &mut buffer, message.len())
+        .ok()?;
+    Some(buffer)
+}
+
+/// Host and port of `host:port`; an IPv6 address may stand in brackets.
+#[must_use]
+pub fn split_address(address: &str) -> Option<(&str, u16)> {
+    let (host, port) = address.rsplit_once(':')?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    Some((host, port.parse().ok()?)).filter(|(host, port)| !host.is_empty() && *port != 0)
+}
+
+async fn turn(mut event_loop: EventLoop, events: mpsc::Sender<LinkEvent>, address: String) {
+    loop {
+        let event = match event_loop.poll().await {
+            Ok(Event::Incoming(Packet::ConnAck(_))) => LinkEvent::Connected,
+            Ok(Event::Incoming(Packet::Publish(message))) => LinkEvent::Message(message),
+            Ok(_) => continue,
+            Err(error) => LinkEvent::Closed(explain(&address, &error)),
+        };
+        let is_last = matches!(event, LinkEvent::Closed(_));
+        if events.send(event).await.is_err() || is_last {
+            return;
+        }
+    }
+}
+
+fn explain(address: &str, error: &ConnectionError) -> LinkError {
+    let address = address.to_owned();
+    match error {
+        ConnectionError::ConnectionRefused(
+            ConnectReturnCode::BadUserNamePassword
+            | ConnectReturnCode::NotAuthorized
+            | ConnectReturnCode::BadClientId,
+        ) => LinkError::Login(address),
+        ConnectionError::NetworkTimeout => {
+            LinkError::Unreachable { address, reason: format!("no answer in {CONNECT_SECS} s") }
+        }
+        ConnectionError::Io(error) => LinkError::Unreachable { address, reason: error.to_string() },
+        ConnectionError::Tls(rumqttc::TlsError::Io(error)) => explain_tls(address, error),
+        other => LinkError::Other { address, reason: other.to_string() },
+    }
+}
+
+fn explain_tls(address: String, error: &io::Error) -> LinkError {
+    use rustls::Error::InvalidCertificate;
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(InvalidCertificate(
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. },
+        )) => LinkError::Clock { address, clock_ms: crate::clock::wall().0 },
+        Some(InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        )) => LinkError::WrongName(address),
+        Some(InvalidCertificate(_)) => LinkError::WrongAuthority(address),
+        _ => {
+            let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+            LinkError::Other { address, reason }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_split_and_junk_is_refused() {
+        assert_eq!(split_address("backup.example:8883"), Some(("backup.example", 8883)));
+        assert_eq!(split_address("[::1]:8883"), Some(("::1", 8883)));
+        assert_eq!(split_address("10.0.0.1:1"), Some(("10.0.0.1", 1)));
+        for junk in ["", "host", "host:", ":8883", "host:0", "host:99999", "host:x"] {
+            assert_eq!(split_address(junk), None, "{junk:?}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The core's reports in the words of the wire.
+
+use crate::restic::{JobSummary, SnapshotSeen};
+use agent_core::{Body, Cause, Record};
+use schema::{
+    Class, Items, JobId, LogLine, LogStream, Outcome, Report, ReportBody, Summary, Timestamp,
+    limits::{MAX_LOG_LINE_BYTES, MAX_MESSAGE_BYTES, MAX_VALUE_BYTES},
+    report::Finished,
+};
+use serde::{Serialize, Serializer, ser::Error as _};
+
+/// One line of a job's log, owned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Milliseconds after the job's start.
+    pub after_ms: u32,
+    /// Who wrote it.
+    pub stream: LogStream,
+    /// The text.
+    pub text: String,
+}
+
+/// A piece of log or of a listing.
+#[derive(Debug)]
+pub enum Chunk {
+    /// Log lines.
+    Log {
+        /// The number of the first one.
+        first_line: u32,
+        /// The lines.
+        lines: Vec<Line>,
+    },
+    /// Snapshots.
+    Snapshots {
+        /// The number of the first one.
+        first: u32,
+        /// The snapshots.
+        snapshots: Vec<SnapshotSeen>,
+    },
+}
+
+/// What is known of a job's end beyond its outcome.
+#[derive(Debug, Default)]
+pub struct Details {
+    /// restic's exit code.
+    pub exit_code: Option<i32>,
+    /// When it was started.
+    pub started_at: Option<Timestamp>,
+    /// The last words.
+    pub message: String,
+    /// How many log lines there were.
+    pub log_lines: u32,
+    /// The figures.
+    pub summary: JobSummary,
+}
+
+/// What goes into a report besides what the core says.
+#[derive(Debug, Default)]
+pub struct Content<'a> {
+    /// For [`Body::Chunk`].
+    pub chunk: Option<&'a Chunk>,
+    /// For [`Body::Finished`].
+    pub details: Option<&'a Details>,
+    /// For a refusal or a trouble.
+    pub detail: &'a str,
+}
+
+/// The report of a record, encoded; `None` when it has none, or the chunk it names is not at hand.
+#[must_use]
+pub fn encode(stream: u64, record: &Record, content: &Content<'_>) -> Option<Vec<u8>> {
+    let (seq, body) = record.report?;
+    let frame = |body: ReportBody<'_>| {
+        let mut buffer = vec![0; MAX_MESSAGE_BYTES];
+        let report = Report { stream, seq, taken: record.taken, at: record.at, body };
+        let used = schema::encode(&report, &mut buffer).ok()?.len();
+        Some(buffer[..used].to_vec())
+    };
+    let simple = match body {
+        Body::Accepted { job, behind } => ReportBody::Accepted { job, behind },
+        Body::Refused { job, reason } => ReportBody::Refused { job, reason, detail: content.detail },
+        Body::Started { job } => ReportBody::Started { job },
+        Body::ConfigApplied { slot, revision, refused } => {
+            ReportBody::ConfigApplied { slot, revision, refused }
+        }
+        Body::NotUnderstood { seq } => ReportBody::NotUnderstood { seq },
+        Body::CancelMissed { job } => ReportBody::CancelMissed { job },
+        Body::Trouble(kind) => ReportBody::Trouble { kind, detail: content.detail },
+        Body::Chunk { job, .. } => return chunk_body(job, content.chunk?, frame),
+        Body::Finished { job, cause } => {
+            let fallback = Details::default();
+            let details = content.details.unwrap_or(&fallback);
+            let mut lists = vec![0; MAX_MESSAGE_BYTES / 2];
+            let finished = finished(job, cause, record.at, details, &mut lists);
+            return frame(ReportBody::Finished(finished))
+                .or_else(|| frame(ReportBody::Finished(Finished { summary: Summary::None, ..finished })));
+        }
+    };
+    frame(simple)
+}
+
+/// What stands under the number of a report that was given up.
+#[must_use]
+pub fn encode_dropped(stream: u64, seq: u64, taken: u64, at: Timestamp) -> Option<Vec<u8>> {
+    let mut buffer = [0; 128];
+    let report = Report { stream, seq, taken, at, body: ReportBody::Dropped };
+    schema::encode(&report, &mut buffer).ok().map(|used| used.to_vec())
+}
+
+fn finished<'a>(
+    job: JobId,
+    cause: Cause,
+    at: Timestamp,
+    details: &'a Details,
+    lists: &'a mut [u8],
+) -> Finished<'a> {
+    let (outcome, class, message) = match cause {
+        Cause::Ran { outcome, class, stop: _ } => (outcome, class, details.message.as_str()),
+        Cause::CancelledInQueue => {
+            (Outcome::Cancelled, Some(Class::Cancelled), "cancelled before it was started")
+        }
+        Cause::Restarted => (
+            Outcome::Failed,
+            Some(Class::AgentRestarted),
+            "the agent was ended while this job ran, or just before its start; it is not run again by itself",
+        ),
+    };
+    Finished {
+        job,
+        outcome,
+        class,
+        exit_code: details.exit_code,
+        started_at: details.started_at,
+        finished_at: at,
+        message: cut(message, MAX_VALUE_BYTES),
+        log_lines: details.log_lines,
+        summary: details.summary.to_wire(lists),
+    }
+}
+
+fn chunk_body(
+    job: JobId,
+    chunk: &Chunk,
+    frame: impl FnOnce(ReportBody<'_>) -> Option<Vec<u8>>,
+) -> Option<Vec<u8>> {
+    let mut list = vec![0; MAX_MESSAGE_BYTES];
+    match chunk {
+        Chunk::Log { first_line, lines } => {
+            let lines = write_lines(lines, &mut list)?;
+            frame(ReportBody::Log { job, first_line: *first_line, lines })
+        }
+        Chunk::Snapshots { first, snapshots } => {
+            let snapshots = Items::write(snapshots.iter().map(WireSnapshot), &mut list).ok()?;
+            frame(ReportBody::Snapshots { job, first: *first, snapshots })
+        }
+    }
+}
+
+/// Log lines as a list of the wire.
+pub fn write_lines<'b>(lines: &[Line], buffer: &'b mut [u8]) -> Option<Items<'b, LogLine<'b>>> {
+    let wire = lines.iter().map(|line| LogLine {
+        after_ms: line.after_ms,
+        stream: line.stream,
+        text: cut(&line.text, MAX_LOG_LINE_BYTES),
+    });
+    Items::write(wire, buffer).ok()
+}
+
+/// Writes a snapshot in the form of the wire.
+struct WireSnapshot<'a>(&'a SnapshotSeen);
+
+impl Serialize for WireSnapshot<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (mut tags, mut paths) = (vec![0; MAX_MESSAGE_BYTES], vec![0; MAX_MESSAGE_BYTES]);
+        let snapshot = self.0.to_wire(&mut tags, &mut paths).map_err(S::Error::custom)?;
+        snapshot.serialize(serializer)
+    }
+}
+
+/// How many of the snapshots, from the first on, fit into one report; at least 1.
+#[must_use]
+pub fn snapshots_that_fit(snapshots: &[SnapshotSeen]) -> usize {
+    let mut buffer = vec![0; MAX_MESSAGE_BYTES];
+    let mut left = MAX_MESSAGE_BYTES - 256;
+    let fits = snapshots.iter().take_while(|seen| {
+        let bytes = schema::encode(&WireSnapshot(seen), &mut buffer).map_or(usize::MAX, |used| used.len());
+        let is_room = bytes <= left;
+        left = left.saturating_sub(bytes);
+        is_room
+    });
+    fits.count().max(1)
+}
+
+/// The text, or as much of its beginning as `bytes` take.
+#[must_use]
+pub fn cut(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}

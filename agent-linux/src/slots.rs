@@ -1,0 +1,238 @@
+//! Credential slots: one sealed record each, and those held in memory for a single job.
+//!
+//! A record is `1 | nonce 24 | XChaCha20-Poly1305(postcard)`, sealed with the state folder's `local.key`; the slot's
+//! name is additional data, so that a record moved to the other slot does not open. The legacy flat form (JSON with
+//! url, username, password, `repo_password`, no slots) is read as the `repo` slot and written anew.
+
+use crate::{
+    logger,
+    restic::Credentials,
+    state::{StateError, StateFolder},
+};
+use agent_core::SlotState;
+use chacha20poly1305::{KeyInit as _, Tag, XChaCha20Poly1305, XNonce, aead::AeadInOut as _};
+use schema::{JobId, Slot, envelope::Key};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+const KEY_FILE: &str = "local.key";
+const LEGACY_FILE: &str = "credentials";
+const VERSION: u8 = 1;
+const NONCE_BYTES: usize = 24;
+const TAG_BYTES: usize = 16;
+
+/// Why a slot can't be stored.
+#[derive(Debug, thiserror::Error)]
+pub enum SlotError {
+    /// It could not be written.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// No random bytes, or a record that is too long.
+    #[error("the record can't be sealed")]
+    Seal,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SealedSlot {
+    revision: u64,
+    credentials: Option<StoredCredentials>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredCredentials {
+    url: String,
+    username: String,
+    password: String,
+    repo_password: String,
+    env: Vec<(String, String)>,
+}
+
+#[derive(Deserialize)]
+struct LegacyCredentials {
+    url: String,
+    #[serde(default)]
+    username: String,
+    #[serde(default)]
+    password: String,
+    repo_password: String,
+}
+
+/// All credentials that the agent has.
+#[derive(Debug)]
+pub struct Slots {
+    state: StateFolder,
+    key: Key,
+    stored: [(u64, Option<Credentials>); 2],
+    held: Vec<(JobId, Slot, Option<Credentials>)>,
+    /// Whether something could not be opened and was set aside.
+    pub set_aside: bool,
+}
+
+impl Slots {
+    /// Reads the slots of a state folder.
+    pub fn open(state: &StateFolder) -> Result<Self, SlotError> {
+        let (key, is_new) = match state.read(KEY_FILE)?.map(Zeroizing::new) {
+            Some(bytes) if bytes.len() == 32 => {
+                (Key::new(bytes.as_slice().try_into().map_err(|_| SlotError::Seal)?), false)
+            }
+            found => {
+                if found.is_some() {
+                    state.set_aside(KEY_FILE)?;
+                }
+                let mut bytes = Zeroizing::new([0; 32]);
+                getrandom::fill(bytes.as_mut_slice()).map_err(|_| SlotError::Seal)?;
+                state.write(KEY_FILE, bytes.as_slice())?;
+                (Key::new(*bytes), true)
+            }
+        };
+        let mut slots = Self {
+            state: state.clone(),
+            key,
+            stored: [(0, None), (0, None)],
+            held: Vec::new(),
+            set_aside: false,
+        };
+        for slot in Slot::ALL {
+            let Some(bytes) = state.read(&file_name(slot))? else { continue };
+            match slots.unseal(slot, &bytes) {
+                Some(found) => slots.stored[slot as usize] = found,
+                None => {
+                    let path = state.set_aside(&file_name(slot))?;
+                    let why = if is_new { "its key was lost" } else { "it is damaged" };
+                    logger::error(format_args!(
+                        "the {} slot can't be opened, {why}: set aside as {}",
+                        slot.as_str(),
+                        path.display()
+                    ));
+                    slots.set_aside = true;
+                }
+            }
+        }
+        slots.take_legacy()?;
+        Ok(slots)
+    }
+
+    /// Revision of each slot and whether it is filled, for the core.
+    #[must_use]
+    pub fn states(&self) -> [SlotState; 2] {
+        let state = |(revision, found): &(u64, Option<Credentials>)| SlotState {
+            revision: *revision,
+            filled: found.is_some(),
+        };
+        [state(&self.stored[0]), state(&self.stored[1])]
+    }
+
+    /// Stores a slot, or empties it; on disk when this returns.
+    pub fn store(
+        &mut self,
+        slot: Slot,
+        revision: u64,
+        credentials: Option<Credentials>,
+    ) -> Result<(), SlotError> {
+        let bytes = self.seal(slot, revision, credentials.as_ref())?;
+        self.state.write(&file_name(slot), &bytes)?;
+        self.stored[slot as usize] = (revision, credentials);
+        Ok(())
+    }
+
+    /// Holds a slot in memory for one job.
+    pub fn hold(&mut self, job: JobId, slot: Slot, credentials: Option<Credentials>) {
+        self.held.retain(|(held_for, held, _)| (*held_for, *held) != (job, slot));
+        self.held.push((job, slot, credentials));
+    }
+
+    /// Forgets what was held for a job.
+    pub fn forget(&mut self, job: JobId) {
+        self.held.retain(|(held_for, _, _)| *held_for != job);
+    }
+
+    /// What a job finds in a slot: what is held for it, else what is stored.
+    #[must_use]
+    pub fn for_job(&self, job: JobId, slot: Slot) -> Option<Credentials> {
+        let held = self.held.iter().find(|(held_for, held, _)| (*held_for, *held) == (job, slot));
+        held.map_or_else(|| self.stored[slot as usize].1.clone(), |(_, _, credentials)| credentials.clone())
+    }
+
+    fn take_legacy(&mut self) -> Result<(), SlotError> {
+        let Some(bytes) = self.state.read(LEGACY_FILE)?.map(Zeroizing::new) else { return Ok(()) };
+        let Ok(flat) = serde_json::from_slice::<LegacyCredentials>(&bytes) else {
+            let path = self.state.set_aside(LEGACY_FILE)?;
+            logger::error(format_args!("old credentials can't be read: set aside as {}", path.display()));
+            self.set_aside = true;
+            return Ok(());
+        };
+        if self.stored[Slot::Repo as usize].0 == 0 {
+            let LegacyCredentials { url, username, password, repo_password } = flat;
+            let credentials = Credentials { url, username, password, repo_password, env: Vec::new() };
+            // Below every revision of the server, whose next push replaces it.
+            self.store(Slot::Repo, 0, Some(credentials))?;
+        }
+        Ok(self.state.remove(LEGACY_FILE)?)
+    }
+
+    fn seal(&self, slot: Slot, revision: u64, found: Option<&Credentials>) -> Result<Vec<u8>, SlotError> {
+        let credentials = found.map(|found| StoredCredentials {
+            url: found.url.clone(),
+            username: found.username.clone(),
+            password: found.password.clone(),
+            repo_password: found.repo_password.clone(),
+            env: found.env.clone(),
+        });
+        let record = SealedSlot { revision, credentials };
+        let mut plain = Zeroizing::new(vec![0; schema::limits::MAX_PAYLOAD_BYTES + 64]);
+        let length = schema::encode(&record, &mut plain).map_err(|_| SlotError::Seal)?.len();
+        wipe(record.credentials);
+        let mut nonce = [0; NONCE_BYTES];
+        getrandom::fill(&mut nonce).map_err(|_| SlotError::Seal)?;
+        let tag = cipher(&self.key)
+            .encrypt_inout_detached(
+                &XNonce::from(nonce),
+                &additional_data(slot),
+                (&mut plain[..length]).into(),
+            )
+            .map_err(|_| SlotError::Seal)?;
+        Ok([&[VERSION], &nonce[..], &plain[..length], &tag[..]].concat())
+    }
+
+    fn unseal(&self, slot: Slot, bytes: &[u8]) -> Option<(u64, Option<Credentials>)> {
+        let rest = bytes.strip_prefix(&[VERSION])?;
+        let (nonce, rest) = rest.split_at_checked(NONCE_BYTES)?;
+        let (body, tag) = rest.split_at_checked(rest.len().checked_sub(TAG_BYTES)?)?;
+        let mut plain = Zeroizing::new(body.to_vec());
+        let nonce: &XNonce = nonce.try_into().ok()?;
+        let tag: &Tag = tag.try_into().ok()?;
+        cipher(&self.key)
+            .decrypt_inout_detached(nonce, &additional_data(slot), plain.as_mut_slice().into(), tag)
+            .ok()?;
+        let SealedSlot { revision, credentials } = schema::decode(&plain).ok()?;
+        let credentials = credentials.map(|found| {
+            let StoredCredentials { url, username, password, repo_password, env } = found;
+            Credentials { url, username, password, repo_password, env }
+        });
+        Some((revision, credentials))
+    }
+}
+
+fn wipe(credentials: Option<StoredCredentials>) {
+    if let Some(StoredCredentials { url, username, password, repo_password, env }) = credentials {
+        drop(Credentials { url, username, password, repo_password, env });
+    }
+}
+
+fn file_name(slot: Slot) -> String {
+    format!("slot-{}", slot.as_str())
+}
+
+fn additional_data(slot: Slot) -> Vec<u8> {
+    format!("slot:{}", slot.as_str()).into_bytes()
+}
+
+fn cipher(key: &Key) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(key.expose().into())
+}
+
+/// Removes all stored slots.
+pub fn remove_all(state: &StateFolder) -> Result<(), StateError> {
+    Slot::ALL.into_iter().try_for_each(|slot| state.remove(&file_name(slot)))?;
+    state.remove(LEGACY_FILE)
+}

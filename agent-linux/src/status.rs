@@ -1,0 +1,181 @@
+//! What `holdfast-agent status` shows, and the small socket it asks.
+
+use crate::{clock, identity::Identity, machine::VERSION, state::StateFolder};
+use serde::{Deserialize, Serialize};
+use std::{
+    fmt::Write as _,
+    io::{self, Read as _},
+    os::unix::{fs::PermissionsExt as _, net::UnixStream},
+    time::Duration,
+};
+use tokio::{io::AsyncWriteExt as _, net::UnixListener};
+
+const SOCKET: &str = "status.sock";
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+const MAX_ANSWER_BYTES: u64 = 256 * 1024;
+
+/// How an agent is. Times are milliseconds since 1970.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// Of this program.
+    pub version: String,
+    /// Whether an agent runs on the state folder.
+    pub is_running: bool,
+    /// Who this is; `None` = not enrolled.
+    pub host: Option<String>,
+    /// What people call it.
+    pub host_name: Option<String>,
+    /// Where the server is.
+    pub server: Option<String>,
+    /// Since when it is connected.
+    pub connected_since: Option<u64>,
+    /// When it last said hello.
+    pub last_hello_at: Option<u64>,
+    /// The job that runs.
+    pub running: Option<JobStatus>,
+    /// The jobs that wait, in order.
+    pub queue: Vec<JobStatus>,
+    /// Reports that the server has not acked.
+    pub unacked_reports: u64,
+    /// The last thing that went wrong.
+    pub last_error: Option<ErrorStatus>,
+    /// What the server said about the versions of the wire.
+    pub version_notice: Option<String>,
+    /// The restic that is used; `None` = there is none.
+    pub restic: Option<String>,
+    /// Whether the state folder can't be written.
+    pub state_folder_fails: bool,
+    /// Whether there are everyday credentials.
+    pub has_credentials: bool,
+}
+
+/// A held job.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobStatus {
+    /// Its id.
+    pub id: String,
+    /// Its kind.
+    pub kind: String,
+}
+
+/// Something that went wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorStatus {
+    /// When.
+    pub at: u64,
+    /// What.
+    pub text: String,
+}
+
+/// Asks the agent that runs on this state folder; without one, says what the folder says.
+#[must_use]
+pub fn ask(state: &StateFolder) -> Status {
+    ask_running(state).unwrap_or_else(|| {
+        let mut status = Status { version: VERSION.to_owned(), ..Status::default() };
+        match Identity::load(state) {
+            Ok(identity) => status.name(&identity),
+            Err(error) => {
+                status.last_error = Some(ErrorStatus { at: clock::wall().0, text: error.to_string() });
+            }
+        }
+        status
+    })
+}
+
+fn ask_running(state: &StateFolder) -> Option<Status> {
+    let stream = UnixStream::connect(state.file(SOCKET)).ok()?;
+    stream.set_read_timeout(Some(ANSWER_WITHIN)).ok()?;
+    let mut answer = Vec::new();
+    stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).ok()?;
+    serde_json::from_slice(&answer).ok()
+}
+
+/// Opens the socket of a state folder whose lock is held.
+pub fn listen(state: &StateFolder) -> io::Result<UnixListener> {
+    let path = state.file(SOCKET);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Answers whoever has connected.
+pub async fn answer(mut stream: tokio::net::UnixStream, status: Status) {
+    let Ok(text) = serde_json::to_vec(&status) else { return };
+    let send = async {
+        stream.write_all(&text).await?;
+        stream.shutdown().await
+    };
+    // Who asks and does not listen gets nothing.
+    let _ = tokio::time::timeout(ANSWER_WITHIN, send).await;
+}
+
+impl Status {
+    /// Adds who the agent is.
+    pub fn name(&mut self, identity: &Identity) {
+        self.host = Some(identity.host.to_string());
+        self.host_name = Some(identity.host_name.clone());
+        self.server = Some(identity.address.clone());
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn to_text(&self, now_ms: u64) -> String {
+        let mut text = format!("holdfast-agent {}\n", self.version);
+        let ago = |at: u64| format!("{} ago", duration(now_ms.saturating_sub(at)));
+        let mut line = |name: &str, value: &str| {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "{name:<13} {value}");
+        };
+        match (&self.host_name, &self.host, &self.server) {
+            (Some(name), Some(id), Some(server)) => {
+                line("host", &format!("{name} ({id})"));
+                line("server", server);
+            }
+            _ => line("host", "not enrolled"),
+        }
+        if self.is_running {
+            line(
+                "connection",
+                &self.connected_since.map_or_else(|| "none".to_owned(), |at| format!("since {}", ago(at))),
+            );
+            if let Some(at) = self.last_hello_at {
+                line("last hello", &ago(at));
+            }
+            line("restic", self.restic.as_deref().unwrap_or("not found"));
+            line("credentials", if self.has_credentials { "set" } else { "none yet" });
+            let job = |job: &JobStatus| format!("{} {}", job.kind, job.id);
+            line("running", &self.running.as_ref().map_or_else(|| "nothing".to_owned(), job));
+            for waiting in &self.queue {
+                line("waiting", &job(waiting));
+            }
+            line("unacked", &format!("{} reports", self.unacked_reports));
+            if self.state_folder_fails {
+                line("state folder", "can't be written");
+            }
+        } else {
+            line("agent", "not running");
+        }
+        if let Some(notice) = &self.version_notice {
+            line("versions", notice);
+        }
+        if let Some(error) = &self.last_error {
+            line("last error", &format!("{} ({})", error.text, ago(error.at)));
+        }
+        text
+    }
+}
+
+fn duration(ms: u64) -> String {
+    let secs = ms / 1000;
+    match secs {
+        0..60 => format!("{secs} s"),
+        60..3600 => format!("{} min", secs / 60),
+        3600..86_400 => format!("{} h {} min", secs / 3600, secs % 3600 / 60),
+        _ => format!("{} d {} h", secs / 86_400, secs % 86_400 / 3600),
+    }
+}
