@@ -39,7 +39,7 @@ pub(crate) enum Said {
 pub(crate) struct Server {
     pub(crate) next_seq: u64,
     pub(crate) outbox: BTreeMap<u64, Sent>,
-    /// Committed reports with their `taken`; `None` = dropped.
+    /// Committed reports, in order, with their `taken`; `None` = dropped.
     pub(crate) reports: BTreeMap<u64, (u64, Option<Body>)>,
     pub(crate) runs: Vec<JobId>,
 }
@@ -325,7 +325,7 @@ impl World {
                     Some(record) => {
                         Said::Report { seq, taken: record.taken, body: record.report.map(|(_, body)| body) }
                     }
-                    None => Said::Report { seq, taken: self.core.saved().taken, body: None },
+                    None => Said::Report { seq, taken: self.core.taken_safely(), body: None },
                 };
                 self.to_server.push_back(said);
             }
@@ -420,11 +420,15 @@ impl World {
             assert!(executed <= 1, "{job} ran {executed} times");
             let mut endings: Vec<Body> = self.endings(job);
             if self.disk_failed {
-                // A result that was sent from memory and lost with it is told again as a restart; the server keeps
-                // the first.
-                let is_restart = |body: &Body| matches!(body, Body::Finished { cause: Cause::Restarted, .. });
+                // An answer that was sent from memory and lost with it may be given again; the server keeps the first.
+                // What it was told is refused must not run, and what ran must not be said to be refused.
                 let rest = endings.split_off(endings.len().min(1));
-                assert!(rest.iter().all(is_restart), "{job} ended with {endings:?}, then {rest:?}");
+                let is_again = |body: &Body| match body {
+                    Body::Finished { cause: Cause::Restarted, .. } => executed == 1,
+                    Body::Refused { .. } => executed == 0,
+                    _ => false,
+                };
+                assert!(rest.iter().all(is_again), "{job} ended with {endings:?}, then {rest:?}");
             }
             assert_eq!(endings.len(), 1, "{job} (ran {executed} times) ended with {endings:?}");
             match endings[0] {
