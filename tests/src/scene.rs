@@ -88,7 +88,8 @@ impl Scene {
             url: storage.append_only.url_at(storage_link.address),
             login: Some((HOST.to_owned(), everyday)),
             repo_password,
-            env: vec![("HOLDFAST_TEST_SECRET".to_owned(), environment)],
+            // A name that the agent hands to restic; rest-server ignores it.
+            env: vec![("AWS_SESSION_TOKEN".to_owned(), environment)],
         };
         server.api.put_credentials(&host.id, &credentials);
         let scene =
