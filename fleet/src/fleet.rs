@@ -1,76 +1,16 @@
-#![allow(unused_variables, clippy::unused_async, reason = "signatures first; bodies follow")]
-use crate::record::*;
+use crate::change::Change;
+use crate::context::{Context, Driver, Settings};
+use crate::link::hello;
+use crate::record::{EnrollToken, JobProgress, LogChunk, Secret};
 use crate::refused::{OpenError, Refused, StoreError};
-use crate::request::{By, JobRequest, OperatorChange};
+use crate::seal::{Binding, MasterKey};
 use crate::snapshot::Snapshot;
-use schema::{HostId, JobId, Slot, Timestamp, TokenId};
-use std::{path::Path, sync::Arc};
+use crate::store::format::{META_KEY_CHECK, Meta};
+use crate::store::{Committed, JOBS, META, ReadView, Reads, Span, Store, Tx, WriterCounts};
+use schema::{HostId, JobId, Timestamp};
+use std::path::Path;
+use std::sync::Arc;
 use tokio::sync::broadcast;
-
-/// What the outside gives: the clock and the dice.
-#[derive(Clone)]
-pub struct Driver {
-    /// The wall clock.
-    pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    /// Fills a buffer from a cryptographic random source.
-    pub random: Arc<dyn Fn(&mut [u8]) + Send + Sync>,
-}
-
-/// What tokens and codes need to know of the server.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// `host:port` that agents dial.
-    pub mqtt_address: String,
-    /// SHA-256 of the certificate of the server's own authority.
-    pub ca_fingerprint: [u8; 32],
-}
-
-/// Something was committed (or, for `JobLive` and live lines, heard).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// Grows by one with each change while the server runs.
-    pub seq: u64,
-    /// What.
-    pub what: Changed,
-}
-
-/// What changed.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Changed {
-    /// A host: its facts, presence, or whether it is there.
-    Host(HostId),
-    /// A job's record.
-    Job {
-        /// Where.
-        host: HostId,
-        /// Which.
-        job: JobId,
-    },
-    /// A job's progress, at most once a second.
-    JobLive {
-        /// Where.
-        host: HostId,
-        /// Which.
-        job: JobId,
-    },
-    /// A job's log.
-    JobLog {
-        /// Where.
-        host: HostId,
-        /// Which.
-        job: JobId,
-    },
-    /// What is known of a repository.
-    Repo(HostId),
-    /// Source groups.
-    Groups(HostId),
-    /// Credentials.
-    Credentials(HostId),
-    /// The audit.
-    Audit,
-    /// Operators, tokens, viewers.
-    Accounts,
-}
 
 /// A fresh enrolment token: the record, and the text to copy that is shown once.
 #[derive(Clone, Debug)]
@@ -86,202 +26,169 @@ pub struct NewEnrollToken {
 pub struct Handled {
     /// To send on the host's `cmd` at once.
     pub reply: Option<Vec<u8>>,
-    /// The outbox grew or was rewound: look at it from number 0.
+    /// The outbox holds something that is to be sent, or sent again: read it from number 0.
     pub wake: bool,
 }
 
 /// The one door. Cheap to clone.
 #[derive(Clone)]
-pub struct Fleet;
-
-fn later<T>() -> Result<T, Refused> {
-    Err(Refused::Store(StoreError::Closed))
+pub struct Fleet {
+    // Operations hold the context and never the fleet, so that the last handle is not dropped by the writer.
+    context: Arc<Context>,
+    store: Arc<Store>,
 }
 
+/// The name of the data file in its folder.
+pub const DATA_FILE: &str = "holdfast.redb";
+/// The name of the master key's file in the data folder.
+pub const KEY_FILE: &str = "master.key";
+
 impl Fleet {
-    /// Opens the data folder.
+    /// Opens the data folder; makes it, the data file and the master key when they are not there.
     pub fn open(data_dir: &Path, settings: Settings, driver: Driver) -> Result<Self, OpenError> {
-        Err(StoreError::Closed.into())
+        let file = data_file(data_dir)?;
+        let key_file = data_dir.join(KEY_FILE);
+        if file.exists() && !key_file.exists() {
+            return Err(OpenError::KeyMissing { path: key_file });
+        }
+        let master = MasterKey::read_or_create(&key_file, random(&driver))?;
+        Self::open_file(&file, master, settings, driver)
     }
-    /// The same with the master key elsewhere (a systemd credential).
+
+    /// The same with the master key in a file that the service manager hands over (`HOLDFAST_MASTER_KEY_FILE`, a
+    /// systemd credential): it must be there, and may belong to root and be readable by our group.
     pub fn open_with_key(
         data_dir: &Path,
         key_file: &Path,
         settings: Settings,
         driver: Driver,
     ) -> Result<Self, OpenError> {
-        Err(StoreError::Closed.into())
+        let master = MasterKey::read(key_file, true)?;
+        Self::open_file(&data_file(data_dir)?, master, settings, driver)
     }
+
+    fn open_file(
+        file: &Path,
+        master: MasterKey,
+        settings: Settings,
+        driver: Driver,
+    ) -> Result<Self, OpenError> {
+        let context = Arc::new(Context::new(driver, settings, master));
+        let store = Store::open(file, committed(&context), |tx| start(&context, tx))?;
+        Ok(Self { context, store: Arc::new(store) })
+    }
+
     /// A fleet that is gone with the process.
     pub fn in_memory(settings: Settings, driver: Driver) -> Result<Self, OpenError> {
-        Err(StoreError::Closed.into())
+        let master = MasterKey::new(random(&driver));
+        let context = Arc::new(Context::new(driver, settings, master));
+        let store = Store::in_memory(committed(&context), |tx| start(&context, tx))?;
+        Ok(Self { context, store: Arc::new(store) })
     }
+
     /// The driver's clock.
+    #[must_use]
     pub fn now(&self) -> Timestamp {
-        Timestamp(0)
+        self.context.now()
     }
-    /// One consistent snapshot.
+
+    /// One consistent snapshot. Cheap; but what it sees is not freed while it lives, so let it go soon.
     pub fn read(&self) -> Result<Snapshot, StoreError> {
-        Err(StoreError::Closed)
+        Ok(Snapshot::new(self.view()?, self.now(), self.store.bytes()))
     }
+
     /// What changes from now on. Who lags (`RecvError::Lagged`) reads anew what it shows.
+    #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<Change> {
-        broadcast::channel(1).1
+        self.context.changes.subscribe()
     }
+
     /// Hosts whose outbox got something. Who lags looks at all outboxes.
+    #[must_use]
     pub fn wakes(&self) -> broadcast::Receiver<HostId> {
-        broadcast::channel(1).1
+        self.context.wakes.subscribe()
     }
-    /// How far a job is.
+
+    /// How far a job is; `None` when nothing was heard, or it has ended.
+    #[must_use]
     pub fn progress(&self, job: JobId) -> Option<JobProgress> {
-        None
+        self.context.board().progress(job)
     }
+
     /// Lines that came live and are not durable yet.
+    #[must_use]
     pub fn live_log(&self, job: JobId) -> Vec<LogChunk> {
-        Vec::new()
+        self.context.board().lines(job)
     }
-    /// Ends the writer when all that was asked before is committed.
-    pub async fn shutdown(&self) {}
 
-    pub async fn create_host(
-        &self,
-        name: &str,
-        labels: Vec<String>,
-        by: By,
-    ) -> Result<(Host, NewEnrollToken), Refused> {
-        later()
+    /// What has been written since the start.
+    #[must_use]
+    pub fn writer_counts(&self) -> WriterCounts {
+        self.store.counts()
     }
-    pub async fn update_host(
-        &self,
-        host: HostId,
-        name: Option<String>,
-        labels: Option<Vec<String>>,
-        by: By,
-    ) -> Result<Host, Refused> {
-        later()
-    }
-    pub async fn delete_host(&self, host: HostId, by: By) -> Result<(), Refused> {
-        later()
-    }
-    pub async fn new_enroll_token(&self, host: HostId, by: By) -> Result<NewEnrollToken, Refused> {
-        later()
-    }
-    pub async fn put_credentials(
-        &self,
-        host: HostId,
-        slot: Slot,
-        input: CredentialsInput,
-        by: By,
-    ) -> Result<CredentialsFacts, Refused> {
-        later()
-    }
-    pub async fn delete_credentials(&self, host: HostId, slot: Slot, by: By) -> Result<(), Refused> {
-        later()
-    }
-    pub async fn put_group(
-        &self,
-        host: HostId,
-        old_name: Option<&str>,
-        group: Group,
-        by: By,
-    ) -> Result<Group, Refused> {
-        later()
-    }
-    pub async fn delete_group(&self, host: HostId, name: &str, by: By) -> Result<(), Refused> {
-        later()
-    }
-    pub async fn dispatch(&self, host: HostId, request: JobRequest, by: By) -> Result<Job, Refused> {
-        later()
-    }
-    pub async fn cancel(&self, job: JobId, by: By) -> Result<Job, Refused> {
-        later()
-    }
-    pub async fn setup_code(&self) -> Result<Option<Secret>, StoreError> {
-        Err(StoreError::Closed)
-    }
-    pub async fn set_up(
-        &self,
-        code: &str,
-        name: &str,
-        password_hash: String,
-        by: By,
-    ) -> Result<Operator, Refused> {
-        later()
-    }
-    pub async fn create_operator(
-        &self,
-        name: &str,
-        role: Role,
-        password_hash: String,
-        by: By,
-    ) -> Result<Operator, Refused> {
-        later()
-    }
-    pub async fn update_operator(
-        &self,
-        name: &str,
-        change: OperatorChange,
-        by: By,
-    ) -> Result<Operator, Refused> {
-        later()
-    }
-    pub async fn delete_operator(&self, name: &str, by: By) -> Result<(), Refused> {
-        later()
-    }
-    pub async fn open_session(&self, operator: &str, peer: &str) -> Result<(Secret, Session), Refused> {
-        later()
-    }
-    pub async fn touch_session(&self, cookie: &str) {}
-    pub async fn close_session(&self, cookie: &str) {}
-    pub async fn create_api_token(
-        &self,
-        name: &str,
-        role: Role,
-        by: By,
-    ) -> Result<(ApiToken, Secret), Refused> {
-        later()
-    }
-    pub async fn touch_api_token(&self, secret: &str) {}
-    pub async fn delete_api_token(&self, id: &str, by: By) -> Result<(), Refused> {
-        later()
-    }
-    pub async fn create_viewer(&self, name: &str, debug: bool, by: By) -> Result<(Viewer, Secret), Refused> {
-        later()
-    }
-    pub async fn delete_viewer(&self, name: &str, by: By) -> Result<(), Refused> {
-        later()
-    }
-    pub async fn audit(&self, entry: AuditEntry) {}
 
-    pub fn login_host(&self, id: HostId, password: &str) -> bool {
-        false
+    /// Ends the writer when all that was asked before is committed. What is asked later is refused.
+    pub async fn shutdown(&self) {
+        let store = self.store.clone();
+        if tokio::task::spawn_blocking(move || store.close()).await.is_err() {
+            tracing::error!("the store could not be closed");
+        }
     }
-    pub fn login_enroll(&self, token: TokenId, password: &str) -> bool {
-        false
+
+    pub(crate) fn context(&self) -> Arc<Context> {
+        self.context.clone()
     }
-    pub fn login_viewer(&self, name: &str, password: &str) -> Option<Viewer> {
-        None
+
+    pub(crate) fn view(&self) -> Result<ReadView, StoreError> {
+        self.store.read()
     }
-    pub async fn enroll(&self, token: TokenId, payload: &[u8], peer: &str) -> Vec<u8> {
-        Vec::new()
+
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        write: impl FnMut(&mut Tx<'_>) -> Result<T, Refused> + Send + 'static,
+    ) -> Result<T, Refused> {
+        self.store.write(write).await
     }
-    pub async fn handle_report(&self, host: HostId, payload: &[u8], peer: &str) -> Handled {
-        Handled::default()
+}
+
+/// Looks whether the key fits the file, and puts right what only a running server knows.
+fn start(context: &Context, tx: &mut Tx<'_>) -> Result<(), OpenError> {
+    let key = META_KEY_CHECK.to_owned();
+    match tx.get(&META, &key)? {
+        Some(Meta::KeyCheck(sealed)) => {
+            context.master.open(Binding::Check, &sealed).map_err(|_| OpenError::KeyWrong)?;
+        }
+        Some(_) => return Err(StoreError::Row { table: META.name(), why: "it is of another sort" }.into()),
+        None => {
+            let check = context.master.seal(Binding::Check, context.random(), b"holdfast");
+            tx.put(&META, &key, &Meta::KeyCheck(check))?;
+        }
     }
-    pub async fn handle_presence(&self, host: HostId, payload: &[u8], peer: &str) -> Handled {
-        Handled::default()
+    if let Some((newest, _)) = tx.last(&JOBS, &Span::ALL)? {
+        context.job_ids_begin_after(newest);
     }
-    pub async fn handle_stats(&self, host: HostId, payload: &[u8]) -> Handled {
-        Handled::default()
-    }
-    pub fn handle_live(&self, host: HostId, payload: &[u8]) {}
-    pub fn commands_after(&self, host: HostId, after_seq: u64, max: usize) -> Vec<(u64, Vec<u8>)> {
-        Vec::new()
-    }
-    pub async fn command_sent(&self, host: HostId, through: u64) {}
-    pub async fn command_delivered(&self, host: HostId, seq: u64) {}
-    pub fn plan(&self, host: HostId) -> Option<Vec<u8>> {
-        None
-    }
-    pub async fn sweep(&self) {}
+    hello::nobody_is_connected(tx, context.now())?;
+    Ok(())
+}
+
+fn committed(context: &Arc<Context>) -> Committed {
+    let context = context.clone();
+    Box::new(move |effects| context.committed(effects))
+}
+
+fn random<const N: usize>(driver: &Driver) -> [u8; N] {
+    let mut bytes = [0; N];
+    (driver.random)(&mut bytes);
+    bytes
+}
+
+/// The data file's path; makes its folder, closed to others.
+fn data_file(data_dir: &Path) -> Result<std::path::PathBuf, OpenError> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data_dir)
+        .map_err(|why| OpenError::Folder { path: data_dir.to_owned(), why })?;
+    Ok(data_dir.join(DATA_FILE))
 }

@@ -2,16 +2,62 @@
 //! decisions about them. Knows nothing of HTTP or MQTT.
 //!
 //! [`Fleet`] is the one door: the pages, the API and the broker's ingest all go through it.
+//!
+//! # Words
+//!
+//! A *record* is a stored row ([`record`]), a *view* what is put together for whoever reads ([`view`]), a *command*
+//! goes to an agent, a *report* comes from one. A *host* is one machine with an agent, an *outbox* holds what it has
+//! not taken yet, a *summary* is a host in one row.
+//!
+//! # How it lives
+//!
+//! ```text
+//! request, message ─▶ Fleet ─▶ operation ─▶ writer thread ─▶ one commit for all that waits ─▶ answers
+//!                                              │                     └─▶ changes, wakes
+//! page, API, metrics ◀─ Snapshot ◀─────── redb (holdfast.redb)
+//! ```
+//!
+//! Every change is an operation on one write transaction: what belongs together (a job, its command, its audit
+//! entry, the host's summary) is there together or not at all. Whoever asked is answered when it is on disk.
+//! Progress and live log lines are in memory only.
+//!
+//! # What it does not do
+//!
+//! It opens no socket, reads no clock and draws no random number by itself ([`Driver`]), hashes no password, starts
+//! nothing by schedule. Queues are bounded: who writes faster than the disk waits; a host's outbox refuses
+//! ([`Refused::QueueFull`]); who listens to changes and lags is told so.
 
+mod accounts;
+mod audit;
+mod change;
+mod context;
+mod credentials;
+mod dispatch;
+mod enroll;
 mod fleet;
+mod groups;
+mod hosts;
+mod ingest;
+mod job;
+mod link;
+mod listing;
 pub mod record;
 mod refused;
+mod repo;
 mod request;
+mod seal;
 mod snapshot;
+mod status;
+mod store;
+mod summary;
+mod sweep;
 pub mod view;
 
-pub use fleet::{Change, Changed, Driver, Fleet, Handled, NewEnrollToken, Settings};
+pub use change::{Change, Changed};
+pub use context::{Driver, Settings};
+pub use fleet::{DATA_FILE, Fleet, Handled, KEY_FILE, NewEnrollToken};
 pub use refused::{OpenError, Refused, StoreError};
 pub use request::{By, JobRequest, OperatorChange};
 pub use snapshot::Snapshot;
+pub use store::WriterCounts;
 pub use view::{AuditFilter, DAYS, Day, FleetCounts, HostFilter, HostRow, JobFilter, Page, Paged, Status};

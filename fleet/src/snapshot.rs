@@ -1,102 +1,294 @@
-#![allow(unused_variables, reason = "signatures first; bodies follow")]
-use crate::record::*;
+use crate::context::sha256;
+use crate::record::{
+    ApiToken, AuditEntry, CredentialsFacts, EnrollToken, Group, Host, Job, JobState, JobWhat, LogText,
+    Operator, Presence, RepoPoint, RepoState, Session, SnapshotRow, Viewer,
+};
 use crate::refused::{Refused, StoreError};
 use crate::request::JobRequest;
-use crate::view::*;
+use crate::store::{
+    API_TOKENS, GROUPS, HISTORY, HOST_JOBS, HOST_NAMES, HOSTS, JOBS, KIND_JOBS, OPERATORS, Order, PRESENCES,
+    REPOS, ReadView, Reads, SUMMARIES, Span, VIEWERS,
+};
+use crate::view::{AuditFilter, FleetCounts, HostFilter, HostRow, JobFilter, Page, Paged};
+use crate::{accounts, audit, credentials, dispatch, enroll, job, listing, status};
 use schema::{HostId, JobId, JobKind, Slot, Timestamp};
+use std::ops::ControlFlow;
 
-/// One consistent state of the fleet. Everything is read from the same commit.
-pub struct Snapshot;
+/// The most jobs looked at for one page.
+const MAX_LOOKED_AT: usize = 5_000;
 
-fn later<T>() -> Result<T, StoreError> {
-    Err(StoreError::Closed)
+/// One consistent state of the fleet: everything is read from the same commit.
+pub struct Snapshot {
+    view: ReadView,
+    now: Timestamp,
+    storage_bytes: u64,
 }
 
 impl Snapshot {
+    pub(crate) fn new(view: ReadView, now: Timestamp, storage_bytes: u64) -> Self {
+        Self { view, now, storage_bytes }
+    }
+
     /// Hosts, worst first, then by name.
     pub fn fleet(&self, filter: &HostFilter) -> Result<Vec<HostRow>, StoreError> {
-        later()
+        let q = filter.q.as_ref().map(|q| q.trim().to_lowercase()).filter(|q| !q.is_empty());
+        let mut rows = Vec::new();
+        self.each_row(
+            |host| {
+                filter.label.as_ref().is_none_or(|label| host.labels.contains(label))
+                    && q.as_ref().is_none_or(|q| names(host).any(|name| name.to_lowercase().contains(q)))
+            },
+            |row| {
+                if filter.state.is_none_or(|state| row.status == state) {
+                    rows.push(row);
+                }
+            },
+        )?;
+        rows.sort_by(|a, b| a.status.cmp(&b.status).then_with(|| a.host.name.cmp(&b.host.name)));
+        Ok(rows)
     }
+
+    /// How many hosts stand how.
     pub fn fleet_counts(&self) -> Result<FleetCounts, StoreError> {
-        later()
+        let mut counts = FleetCounts::default();
+        self.each_row(|_| true, |row| counts.count(&row))?;
+        Ok(counts)
     }
+
+    /// Three tables in the order of the same key, walked side by side.
+    fn each_row(
+        &self,
+        wanted: impl Fn(&Host) -> bool,
+        mut take: impl FnMut(HostRow),
+    ) -> Result<(), StoreError> {
+        self.view.walk(&HOSTS, &Span::ALL, Order::Ascending, |id, host| {
+            if wanted(&host) {
+                take(self.row(id, host)?);
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
+    fn row(&self, id: HostId, host: Host) -> Result<HostRow, StoreError> {
+        let presence = self.view.get(&PRESENCES, &id)?.unwrap_or_default();
+        let summary = self.view.get(&SUMMARIES, &id)?.unwrap_or_default();
+        Ok(status::row(host, presence, summary, self.now))
+    }
+
+    /// A host.
     pub fn host(&self, id: HostId) -> Result<Option<Host>, StoreError> {
-        later()
+        self.view.get(&HOSTS, &id)
     }
+
+    /// The host of this name, in whatever letters.
     pub fn host_by_name(&self, name: &str) -> Result<Option<Host>, StoreError> {
-        later()
+        let id = self.view.get(&HOST_NAMES, &name.to_lowercase())?;
+        id.map_or(Ok(None), |id| self.host(id))
     }
+
+    /// A host as the fleet page shows it.
     pub fn host_row(&self, id: HostId) -> Result<Option<HostRow>, StoreError> {
-        later()
+        self.host(id)?.map(|host| self.row(id, host)).transpose()
     }
+
+    /// Whether a host is connected.
     pub fn presence(&self, host: HostId) -> Result<Presence, StoreError> {
-        later()
+        Ok(self.view.get(&PRESENCES, &host)?.unwrap_or_default())
     }
+
+    /// A host's source groups, by name.
     pub fn groups(&self, host: HostId) -> Result<Vec<Group>, StoreError> {
-        later()
+        Ok(self.view.rows(&GROUPS, &Span::under(&host))?.into_iter().map(|(_, group)| group).collect())
     }
+
+    /// A source group.
     pub fn group(&self, host: HostId, name: &str) -> Result<Option<Group>, StoreError> {
-        later()
+        self.view.get(&GROUPS, &(host, name.to_owned()))
     }
+
+    /// What may be shown of a credential slot; `None` = empty.
     pub fn credentials(&self, host: HostId, slot: Slot) -> Result<Option<CredentialsFacts>, StoreError> {
-        later()
+        credentials::facts_of(&self.view, host, slot)
     }
+
+    /// What is known of a host's repository.
     pub fn repo(&self, host: HostId) -> Result<RepoState, StoreError> {
-        later()
+        Ok(self.view.get(&REPOS, &host)?.unwrap_or_default())
     }
+
+    /// Its size over time, oldest first: hourly for a week, daily for two years.
     pub fn repo_history(&self, host: HostId) -> Result<Vec<RepoPoint>, StoreError> {
-        later()
+        Ok(self.view.rows(&HISTORY, &Span::under(&host))?.into_iter().map(|(_, point)| point).collect())
     }
+
+    /// The newest whole listing of snapshots, and when it was made.
     pub fn snapshots(&self, host: HostId) -> Result<Option<(Timestamp, Vec<SnapshotRow>)>, StoreError> {
-        later()
+        listing::read(&self.view, host)
     }
+
+    /// A job.
     pub fn job(&self, id: JobId) -> Result<Option<Job>, StoreError> {
-        later()
+        self.view.get(&JOBS, &id)
     }
+
+    /// Jobs, newest first. A page may be short although there are more: `next` tells.
     pub fn jobs(&self, filter: &JobFilter, page: &Page) -> Result<Paged<Job>, StoreError> {
-        later()
+        let cursor = match page.cursor.as_deref().map(str::parse::<JobId>) {
+            Some(Err(_)) => return Ok(Paged { items: Vec::new(), next: None }),
+            Some(Ok(cursor)) => Some(cursor),
+            None => None,
+        };
+        let oldest = filter.since.map(|since| JobId::new(since, [0; 10]));
+        let limit = page.limit.clamp(1, 500);
+        let fits = |job: &Job| {
+            filter.kind.is_none_or(|kind| job.what.kind() == kind)
+                && filter.state.is_none_or(|state| job.state == state)
+        };
+        let mut paged = Paged { items: Vec::new(), next: None };
+        let (mut looked_at, mut last) = (0, None);
+        let mut take = |id: JobId, job: Option<Job>| {
+            if paged.items.len() == limit || looked_at == MAX_LOOKED_AT {
+                paged.next = last.map(|last: JobId| last.to_string());
+                return Ok(ControlFlow::Break(()));
+            }
+            looked_at += 1;
+            last = Some(id);
+            paged.items.extend(job.filter(fits));
+            Ok(ControlFlow::Continue(()))
+        };
+        match (filter.host, filter.kind) {
+            (Some(host), Some(kind)) => {
+                let kind = job::kind_key(kind);
+                let span = limited(Span::under(&(host, kind)), cursor, oldest, |id| (host, kind, id));
+                self.view
+                    .walk(&KIND_JOBS, &span, Order::Descending, |(_, _, id), ()| take(id, self.job(id)?))?;
+            }
+            (Some(host), None) => {
+                let span = limited(Span::under(&host), cursor, oldest, |id| (host, id));
+                self.view
+                    .walk(&HOST_JOBS, &span, Order::Descending, |(_, id), ()| take(id, self.job(id)?))?;
+            }
+            (None, _) => {
+                let span = limited(Span::ALL, cursor, oldest, |id| id);
+                self.view.walk(&JOBS, &span, Order::Descending, |id, job| take(id, Some(job)))?;
+            }
+        }
+        Ok(paged)
     }
+
+    /// A host's jobs that have not ended, oldest first.
     pub fn open_jobs(&self, host: HostId) -> Result<Vec<Job>, StoreError> {
-        later()
+        job::open_jobs(&self.view, host, usize::MAX)
     }
+
+    /// The newest job of a kind.
     pub fn latest_job(&self, host: HostId, kind: JobKind) -> Result<Option<Job>, StoreError> {
-        later()
+        job::latest(&self.view, host, kind)
     }
+
+    /// The last backup that made a snapshot, of one group or of any.
     pub fn last_good_backup(&self, host: HostId, group: Option<&str>) -> Result<Option<Job>, StoreError> {
-        later()
+        let summary = self.view.get(&SUMMARIES, &host)?.unwrap_or_default();
+        let newest = summary
+            .groups
+            .iter()
+            .filter(|known| group.is_none_or(|group| known.name == group))
+            .filter_map(|known| known.last_good)
+            .max_by_key(|(_, at)| *at);
+        newest.map_or(Ok(None), |(id, _)| self.job(id))
     }
+
+    /// A job's log as kept.
     pub fn job_log(&self, job: JobId) -> Result<LogText, StoreError> {
-        later()
+        let reported = self.job(job)?.map_or(0, |job| job.log_lines);
+        job::log::read(&self.view, job, reported)
     }
+
+    /// The newest enrolment token of a host.
     pub fn enroll_token(&self, host: HostId) -> Result<Option<EnrollToken>, StoreError> {
-        later()
+        enroll::newest_token(&self.view, host)
     }
+
+    /// The audit, newest first. A page may be short although there are more: `next` tells.
     pub fn audit(&self, filter: &AuditFilter, page: &Page) -> Result<Paged<AuditEntry>, StoreError> {
-        later()
+        audit::list(&self.view, filter, page)
     }
+
+    /// All accounts, by name.
     pub fn operators(&self) -> Result<Vec<Operator>, StoreError> {
-        later()
+        Ok(self.view.rows(&OPERATORS, &Span::ALL)?.into_iter().map(|(_, operator)| operator).collect())
     }
+
+    /// An account.
     pub fn operator(&self, name: &str) -> Result<Option<Operator>, StoreError> {
-        later()
+        self.view.get(&OPERATORS, &name.to_owned())
     }
+
+    /// The session of a cookie and its account, while it lives.
     pub fn session(&self, cookie: &str) -> Result<Option<(Session, Operator)>, StoreError> {
-        later()
+        accounts::session(&self.view, cookie, self.now)
     }
+
+    /// All API tokens, oldest first.
     pub fn api_tokens(&self) -> Result<Vec<ApiToken>, StoreError> {
-        later()
+        let mut tokens: Vec<_> =
+            self.view.rows(&API_TOKENS, &Span::ALL)?.into_iter().map(|(_, token)| token).collect();
+        tokens.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(tokens)
     }
+
+    /// The API token of this text.
     pub fn api_token(&self, secret: &str) -> Result<Option<ApiToken>, StoreError> {
-        later()
+        self.view.get(&API_TOKENS, &sha256(secret))
     }
+
+    /// All MQTT viewer accounts, by name.
     pub fn viewers(&self) -> Result<Vec<Viewer>, StoreError> {
-        later()
+        Ok(self.view.rows(&VIEWERS, &Span::ALL)?.into_iter().map(|(_, viewer)| viewer).collect())
     }
+
     /// Why a request would be refused right now; `None` = it would be carried out.
     pub fn blocked(&self, host: HostId, request: &JobRequest) -> Result<Option<Refused>, StoreError> {
-        later()
+        dispatch::blocked(&self.view, host, request)
     }
+
+    /// Size of the data file; 0 when it is in memory.
+    #[must_use]
     pub fn storage_bytes(&self) -> u64 {
-        0
+        self.storage_bytes
+    }
+
+    /// The clock when the snapshot was taken.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Whether the job has made a snapshot.
+    #[must_use]
+    pub fn made_snapshot(job: &Job) -> bool {
+        matches!(job.what, JobWhat::Backup { .. })
+            && matches!(job.state, JobState::Succeeded | JobState::Warning)
+    }
+}
+
+fn names(host: &Host) -> impl Iterator<Item = &str> {
+    let own = host.facts.as_ref().map(|facts| facts.hostname.as_str());
+    std::iter::once(host.name.as_str()).chain(host.labels.iter().map(String::as_str)).chain(own)
+}
+
+fn limited<K: crate::store::Key>(
+    span: Span,
+    cursor: Option<JobId>,
+    oldest: Option<JobId>,
+    key: impl Fn(JobId) -> K,
+) -> Span {
+    let span = match cursor {
+        Some(cursor) => span.before(&key(cursor)),
+        None => span,
+    };
+    match oldest {
+        Some(oldest) => span.from(&key(oldest)),
+        None => span,
     }
 }

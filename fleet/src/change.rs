@@ -1,0 +1,95 @@
+//! What follows from a commit: who is told, which outbox is looked at, what memory lets go of.
+
+use schema::{HostId, JobId};
+
+/// Something was committed (or, for `JobLive` and live lines, heard).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Grows by one with each change while the server runs.
+    pub seq: u64,
+    /// What.
+    pub what: Changed,
+}
+
+/// What changed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Changed {
+    /// A host: its facts, presence, or whether it is there.
+    Host(HostId),
+    /// A job's record.
+    Job {
+        /// Where.
+        host: HostId,
+        /// Which.
+        job: JobId,
+    },
+    /// A job's progress, at most once a second.
+    JobLive {
+        /// Where.
+        host: HostId,
+        /// Which.
+        job: JobId,
+    },
+    /// A job's log.
+    JobLog {
+        /// Where.
+        host: HostId,
+        /// Which.
+        job: JobId,
+    },
+    /// What is known of a repository.
+    Repo(HostId),
+    /// Source groups.
+    Groups(HostId),
+    /// Credentials.
+    Credentials(HostId),
+    /// The audit.
+    Audit,
+    /// Operators, tokens, viewers.
+    Accounts,
+}
+
+/// What follows from a batch once it is committed.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    pub(crate) changes: Vec<Changed>,
+    pub(crate) wakes: Vec<HostId>,
+    /// Link keys that are no longer what memory has.
+    pub(crate) relinked: Vec<HostId>,
+    /// Jobs whose live state is not needed any more.
+    pub(crate) ended: Vec<JobId>,
+    /// (job, line): lines before it are durable now.
+    pub(crate) durable_lines: Vec<(JobId, u32)>,
+}
+
+/// How long the lists were, to cut them back.
+#[derive(Clone, Copy)]
+pub(crate) struct Mark(usize, usize, usize, usize, usize);
+
+impl Effects {
+    pub(crate) fn changed(&mut self, what: Changed) {
+        self.changes.push(what);
+    }
+
+    pub(crate) fn wake(&mut self, host: HostId) {
+        self.wakes.push(host);
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        Mark(
+            self.changes.len(),
+            self.wakes.len(),
+            self.relinked.len(),
+            self.ended.len(),
+            self.durable_lines.len(),
+        )
+    }
+
+    pub(crate) fn cut_back(&mut self, mark: Mark) {
+        self.changes.truncate(mark.0);
+        self.wakes.truncate(mark.1);
+        self.relinked.truncate(mark.2);
+        self.ended.truncate(mark.3);
+        self.durable_lines.truncate(mark.4);
+    }
+}

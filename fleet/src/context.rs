@@ -1,0 +1,156 @@
+//! What every operation needs and nothing stores: clock, dice, keys, who listens.
+
+use crate::change::{Change, Changed, Effects};
+use crate::job::live::Board;
+use crate::link::LinkKeys;
+use crate::record::Secret;
+use crate::seal::MasterKey;
+use data_encoding::BASE32_NOPAD;
+use schema::{HostId, JobId, Timestamp};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::broadcast;
+
+/// Changes that a slow listener may be behind before it is told that it lags.
+const CHANGES_KEPT: usize = 4096;
+
+/// What the outside gives: the clock and the dice.
+#[derive(Clone)]
+pub struct Driver {
+    /// The wall clock.
+    pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Fills a buffer from a cryptographic random source.
+    pub random: Arc<dyn Fn(&mut [u8]) + Send + Sync>,
+}
+
+/// What tokens and codes need to know of the server.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `host:port` that agents dial.
+    pub mqtt_address: String,
+    /// SHA-256 of the certificate of the server's own authority.
+    pub ca_fingerprint: [u8; 32],
+}
+
+pub(crate) struct Context {
+    pub(crate) driver: Driver,
+    pub(crate) settings: Settings,
+    pub(crate) master: MasterKey,
+    pub(crate) links: LinkKeys,
+    pub(crate) changes: broadcast::Sender<Change>,
+    pub(crate) wakes: broadcast::Sender<HostId>,
+    board: Mutex<Board>,
+    change_seq: AtomicU64,
+    last_job: Mutex<JobId>,
+    noted: Mutex<HashMap<HostId, Timestamp>>,
+}
+
+impl Context {
+    pub(crate) fn new(driver: Driver, settings: Settings, master: MasterKey) -> Self {
+        Self {
+            driver,
+            settings,
+            master,
+            links: LinkKeys::default(),
+            changes: broadcast::Sender::new(CHANGES_KEPT),
+            wakes: broadcast::Sender::new(CHANGES_KEPT),
+            board: Mutex::default(),
+            change_seq: AtomicU64::new(0),
+            last_job: Mutex::new(JobId([0; 16])),
+            noted: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.driver.now)()
+    }
+
+    pub(crate) fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        (self.driver.random)(&mut bytes);
+        bytes
+    }
+
+    /// A secret to copy: `bytes` random bytes in lower-case base32.
+    pub(crate) fn mint<const BYTES: usize>(&self, prefix: &str) -> Secret {
+        let bytes = zeroize::Zeroizing::new(self.random::<BYTES>());
+        Secret::new(format!("{prefix}{}", BASE32_NOPAD.encode(bytes.as_slice()).to_ascii_lowercase()))
+    }
+
+    /// A job id that sorts behind all that were made before, also within a millisecond and when the clock jumps back.
+    pub(crate) fn job_id(&self, now: Timestamp) -> JobId {
+        let mut last = lock(&self.last_job);
+        let fresh = JobId::new(now, self.random());
+        *last = if fresh > *last {
+            fresh
+        } else {
+            JobId((u128::from_be_bytes(last.0).wrapping_add(1)).to_be_bytes())
+        };
+        *last
+    }
+
+    /// Job ids made from now on sort behind this one.
+    pub(crate) fn job_ids_begin_after(&self, job: JobId) {
+        let mut last = lock(&self.last_job);
+        *last = job.max(*last);
+    }
+
+    pub(crate) fn board(&self) -> MutexGuard<'_, Board> {
+        lock(&self.board)
+    }
+
+    pub(crate) fn tell(&self, what: Changed) {
+        let seq = self.change_seq.fetch_add(1, Ordering::Relaxed) + 1;
+        // Nobody listens: nothing to do.
+        let _ = self.changes.send(Change { seq, what });
+    }
+
+    /// Whether something odd about this host may be audited: at most once a minute, so that a broken agent can't
+    /// fill the audit.
+    pub(crate) fn may_note(&self, host: HostId, now: Timestamp) -> bool {
+        const EVERY_MS: u64 = 60_000;
+        const HOSTS: usize = 20_000;
+        let mut noted = lock(&self.noted);
+        if noted.len() >= HOSTS {
+            noted.retain(|_, at| now.ms_since(*at) < EVERY_MS);
+        }
+        match noted.get(&host) {
+            Some(at) if now.ms_since(*at) < EVERY_MS => false,
+            None if noted.len() >= HOSTS => false,
+            _ => {
+                noted.insert(host, now);
+                true
+            }
+        }
+    }
+
+    /// What the writer calls after each commit.
+    pub(crate) fn committed(&self, effects: Effects) {
+        for host in &effects.relinked {
+            self.links.forget(*host);
+        }
+        if !effects.ended.is_empty() || !effects.durable_lines.is_empty() {
+            let mut board = self.board();
+            effects.durable_lines.iter().for_each(|(job, line)| board.lines_are_durable(*job, *line));
+            effects.ended.iter().for_each(|job| board.forget(*job));
+        }
+        for host in effects.wakes.iter().collect::<BTreeSet<_>>() {
+            let _ = self.wakes.send(*host);
+        }
+        for what in effects.changes.into_iter().collect::<BTreeSet<_>>() {
+            self.tell(what);
+        }
+    }
+}
+
+/// What a secret is stored as.
+pub(crate) fn sha256(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is behind these locks is whole after every statement; a panic elsewhere does not spoil it.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,446 @@
+//! Credential slots: facts in clear, secrets sealed to host and slot, changes pushed to the agent.
+
+use crate::audit;
+use crate::change::Changed;
+use crate::context::Context;
+use crate::dispatch::spec;
+use crate::fleet::Fleet;
+use crate::hosts;
+use crate::link::{LinkState, outbox};
+use crate::record::{CredentialsFacts, CredentialsInput, Secret};
+use crate::refused::{Refused, StoreError};
+use crate::request::By;
+use crate::seal::Binding;
+use crate::store::{CREDENTIALS, LINK_STATES, LINKS, REPOS, Reads, Tx, first_form};
+use schema::{
+    CommandBody, ConfigUpdate, Credentials, HostId, Items, JobId, Slot, Timestamp, limits::MAX_VALUE_BYTES,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use zeroize::Zeroizing;
+
+/// The most entries of extra environment.
+const MAX_ENV: usize = 32;
+/// How long a change waits for its agent in the outbox; a hello pushes it anew.
+const PUSH_EXPIRES_MS: u64 = 30 * 86_400_000;
+
+/// A slot as stored. An emptied slot keeps its revision.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CredentialsRow {
+    /// What may be shown; `None` = empty.
+    pub(crate) facts: Option<CredentialsFacts>,
+    pub(crate) revision: u64,
+    /// The revision the agent says it holds.
+    pub(crate) held_revision: u64,
+    /// [`Secrets`], bound to host and slot.
+    sealed: Vec<u8>,
+}
+first_form!(CredentialsRow);
+
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct Secrets {
+    password: Secret,
+    repo_password: Secret,
+    env: BTreeMap<String, Secret>,
+}
+
+impl Fleet {
+    /// Sets a slot; an absent secret keeps the stored one. The everyday slot is sent to the agent; the admin slot
+    /// travels only with a job that needs it.
+    pub async fn put_credentials(
+        &self,
+        host: HostId,
+        slot: Slot,
+        input: CredentialsInput,
+        by: By,
+    ) -> Result<CredentialsFacts, Refused> {
+        let context = self.context();
+        self.write(move |tx| put(&context, tx, host, slot, &input, &by)).await
+    }
+
+    /// Empties a slot. Doing it again changes nothing.
+    pub async fn delete_credentials(&self, host: HostId, slot: Slot, by: By) -> Result<(), Refused> {
+        let context = self.context();
+        self.write(move |tx| {
+            let now = context.now();
+            hosts::find(tx, host)?;
+            let key = (host, slot_key(slot));
+            let Some(row) = tx.get(&CREDENTIALS, &key)?.filter(|row| row.facts.is_some()) else {
+                return Ok(());
+            };
+            let emptied =
+                CredentialsRow { facts: None, sealed: Vec::new(), revision: row.revision + 1, ..row };
+            tx.put(&CREDENTIALS, &key, &emptied)?;
+            after_change(&context, tx, host, slot, now)?;
+            let target = hosts::target(tx, host)?;
+            audit::note(tx, now, &by, "credentials.deleted", target, slot.as_str())?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+const fn slot_key(slot: Slot) -> u8 {
+    match slot {
+        Slot::Repo => 0,
+        Slot::Admin => 1,
+    }
+}
+
+pub(crate) fn row_of(
+    reads: &impl Reads,
+    host: HostId,
+    slot: Slot,
+) -> Result<Option<CredentialsRow>, StoreError> {
+    reads.get(&CREDENTIALS, &(host, slot_key(slot)))
+}
+
+/// What may be shown of a slot; `None` = empty.
+pub(crate) fn facts_of(
+    reads: &impl Reads,
+    host: HostId,
+    slot: Slot,
+) -> Result<Option<CredentialsFacts>, StoreError> {
+    let Some(row) = row_of(reads, host, slot)? else { return Ok(None) };
+    let (revision, held_revision) = (row.revision, row.held_revision);
+    Ok(row.facts.map(|facts| CredentialsFacts { revision, held_revision, ..facts }))
+}
+
+fn put(
+    context: &Context,
+    tx: &mut Tx<'_>,
+    host: HostId,
+    slot: Slot,
+    input: &CredentialsInput,
+    by: &By,
+) -> Result<CredentialsFacts, Refused> {
+    let now = context.now();
+    hosts::find(tx, host)?;
+    let key = (host, slot_key(slot));
+    let before = tx.get(&CREDENTIALS, &key)?.unwrap_or_default();
+    let mut secrets =
+        if before.facts.is_some() { open(context, host, slot, &before)? } else { Secrets::default() };
+    let location = Location::parse(&input.url)?;
+    let old_facts = before.facts.as_ref();
+    let username = match (&input.username, location.username) {
+        (Some(username), _) if !username.is_empty() => username.trim().to_owned(),
+        (_, Some(username)) => username,
+        (Some(_), None) => String::new(),
+        (None, None) => old_facts.map(|facts| facts.username.clone()).unwrap_or_default(),
+    };
+    match (&input.password, location.password) {
+        (Some(password), _) if !password.is_empty() => secrets.password = password.clone(),
+        (_, Some(password)) => secrets.password = password,
+        (Some(_), None) => secrets.password = Secret::default(),
+        (None, None) => {}
+    }
+    if let Some(repo_password) = &input.repo_password {
+        secrets.repo_password = repo_password.clone();
+    }
+    if let Some(env) = &input.env {
+        secrets.env = merge_env(env, &secrets.env)?;
+    }
+    check(&username, &secrets)?;
+    let facts = CredentialsFacts {
+        url: location.url,
+        username,
+        has_password: !secrets.password.is_empty(),
+        has_repo_password: true,
+        env_names: secrets.env.keys().cloned().collect(),
+        revision: before.revision + 1,
+        updated_at: now,
+        updated_by: by.actor.name().to_owned(),
+        held_revision: before.held_revision,
+    };
+    let moved = old_facts.is_some_and(|old| old.url != facts.url);
+    let plain = Zeroizing::new(postcard::to_allocvec(&secrets).unwrap_or_default());
+    let row = CredentialsRow {
+        facts: Some(facts.clone()),
+        revision: facts.revision,
+        held_revision: before.held_revision,
+        sealed: context.master.seal(Binding::Slot(host, slot), context.random(), &plain),
+    };
+    with_wire(&facts, &secrets, |credentials| {
+        let update =
+            ConfigUpdate { slot, revision: facts.revision, for_job: None, credentials: Some(credentials) };
+        spec::fits_command(CommandBody::ConfigUpdate(update))
+    })??;
+    tx.put(&CREDENTIALS, &key, &row)?;
+    if slot == Slot::Repo && moved {
+        forget_tests(tx, host)?;
+    }
+    after_change(context, tx, host, slot, now)?;
+    let target = hosts::target(tx, host)?;
+    audit::note(tx, now, by, "credentials.set", target, format!("{} {}", slot.as_str(), facts.url))?;
+    Ok(facts)
+}
+
+/// What was seen at the old address says nothing of the new one.
+fn forget_tests(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
+    let Some(mut repo) = tx.get(&REPOS, &host)? else { return Ok(()) };
+    (repo.tested, repo.append_only, repo.lock) = (None, None, None);
+    tx.put(&REPOS, &host, &repo)?;
+    tx.effects.changed(Changed::Repo(host));
+    Ok(())
+}
+
+fn after_change(
+    context: &Context,
+    tx: &mut Tx<'_>,
+    host: HostId,
+    slot: Slot,
+    now: Timestamp,
+) -> Result<(), Refused> {
+    tx.effects.changed(Changed::Credentials(host));
+    if slot == Slot::Admin {
+        return Ok(());
+    }
+    let is_set = row_of(tx, host, slot)?.is_some_and(|row| row.facts.is_some());
+    hosts::change_summary(tx, host, |summary| summary.has_repo_credentials = is_set)?;
+    if tx.has(&LINKS, &host)? {
+        let mut state = outbox::state_of(tx, host)?;
+        // With a full outbox the next hello pushes it.
+        if outbox::has_room(&state, 1) {
+            push(context, tx, host, &mut state, slot, None, now.plus_ms(PUSH_EXPIRES_MS))?;
+            tx.put(&LINK_STATES, &host, &state)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sends a slot as it stands to the agent; the caller stores `state`.
+pub(crate) fn push(
+    context: &Context,
+    tx: &mut Tx<'_>,
+    host: HostId,
+    state: &mut LinkState,
+    slot: Slot,
+    for_job: Option<JobId>,
+    expires_at: Timestamp,
+) -> Result<u64, Refused> {
+    let row = row_of(tx, host, slot)?.unwrap_or_default();
+    let empty = ConfigUpdate { slot, revision: row.revision, for_job, credentials: None };
+    match &row.facts {
+        None => outbox::enqueue(context, tx, host, state, expires_at, CommandBody::ConfigUpdate(empty)),
+        Some(facts) => {
+            let secrets = open(context, host, slot, &row)?;
+            with_wire(facts, &secrets, |credentials| {
+                let body =
+                    CommandBody::ConfigUpdate(ConfigUpdate { credentials: Some(credentials), ..empty });
+                outbox::enqueue(context, tx, host, state, expires_at, body)
+            })?
+        }
+    }
+}
+
+/// At a hello: sends the everyday slot when the agent holds another revision and no such command waits.
+pub(crate) fn push_changed(
+    context: &Context,
+    tx: &mut Tx<'_>,
+    host: HostId,
+    state: &mut LinkState,
+    held_revision: u64,
+    waits: impl Fn(u64) -> bool,
+    now: Timestamp,
+) -> Result<(), Refused> {
+    let key = (host, slot_key(Slot::Repo));
+    let Some(mut row) = tx.get(&CREDENTIALS, &key)? else { return Ok(()) };
+    let before = row.clone();
+    row.held_revision = held_revision;
+    // The agent is ahead: this server was restored from a backup, and its older word must still win.
+    if held_revision > row.revision {
+        row.revision = held_revision + 1;
+    }
+    if row != before {
+        tx.put(&CREDENTIALS, &key, &row)?;
+        tx.effects.changed(Changed::Credentials(host));
+    }
+    let nothing_to_empty = row.facts.is_none() && held_revision == 0;
+    if held_revision != row.revision
+        && !nothing_to_empty
+        && !waits(row.revision)
+        && outbox::has_room(state, 1)
+    {
+        push(context, tx, host, state, Slot::Repo, None, now.plus_ms(PUSH_EXPIRES_MS))?;
+    }
+    Ok(())
+}
+
+/// The agent says which revision it holds.
+pub(crate) fn held(tx: &mut Tx<'_>, host: HostId, slot: Slot, revision: u64) -> Result<(), StoreError> {
+    let key = (host, slot_key(slot));
+    if let Some(mut row) = tx.get(&CREDENTIALS, &key)?
+        && row.held_revision != revision
+    {
+        row.held_revision = revision;
+        tx.put(&CREDENTIALS, &key, &row)?;
+        tx.effects.changed(Changed::Credentials(host));
+    }
+    Ok(())
+}
+
+fn open(context: &Context, host: HostId, slot: Slot, row: &CredentialsRow) -> Result<Secrets, StoreError> {
+    let plain = context.master.open(Binding::Slot(host, slot), &row.sealed)?;
+    postcard::from_bytes(&plain).map_err(|_| StoreError::Seal { what: "a credential slot" })
+}
+
+fn with_wire<R>(
+    facts: &CredentialsFacts,
+    secrets: &Secrets,
+    then: impl FnOnce(Credentials<'_>) -> R,
+) -> Result<R, Refused> {
+    let bytes = secrets.env.iter().map(|(name, value)| name.len() + value.expose().len() + 16).sum();
+    let mut buffer = Zeroizing::new(vec![0; bytes]);
+    let env = secrets.env.iter().map(|(name, value)| (name.as_str(), value.expose()));
+    let env =
+        Items::write(env, &mut buffer).map_err(|_| Refused::invalid("env", "the environment is too long"))?;
+    Ok(then(Credentials {
+        url: &facts.url,
+        username: &facts.username,
+        password: secrets.password.expose(),
+        repo_password: secrets.repo_password.expose(),
+        env,
+    }))
+}
+
+fn check(username: &str, secrets: &Secrets) -> Result<(), Refused> {
+    if secrets.repo_password.is_empty() {
+        return Err(Refused::invalid("repo_password", "give the password of the repository itself"));
+    }
+    let values = [
+        ("username", username),
+        ("password", secrets.password.expose()),
+        ("repo_password", secrets.repo_password.expose()),
+    ];
+    for (field, value) in values {
+        if value.len() > MAX_VALUE_BYTES || value.chars().any(char::is_control) {
+            return Err(Refused::invalid(field, "use at most 4096 bytes, without control characters"));
+        }
+    }
+    Ok(())
+}
+
+fn merge_env(
+    wanted: &BTreeMap<String, Option<Secret>>,
+    stored: &BTreeMap<String, Secret>,
+) -> Result<BTreeMap<String, Secret>, Refused> {
+    let invalid = |message: String| Refused::invalid("env", message);
+    if wanted.len() > MAX_ENV {
+        return Err(invalid(format!("use at most {MAX_ENV} variables")));
+    }
+    let mut merged = BTreeMap::new();
+    for (name, value) in wanted {
+        let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            && !name.is_empty()
+            && name.len() <= 128
+            && !name.as_bytes()[0].is_ascii_digit();
+        if !is_name {
+            return Err(invalid(format!("{name:?} is not the name of a variable")));
+        }
+        if name.starts_with("RESTIC_PASSWORD") || name.starts_with("RESTIC_REPOSITORY") {
+            return Err(invalid(format!("{name} is set from the fields above")));
+        }
+        let value = match value {
+            Some(value) => value.clone(),
+            None => stored
+                .get(name)
+                .cloned()
+                .ok_or_else(|| invalid(format!("{name} has no stored value to keep")))?,
+        };
+        if value.expose().len() > MAX_VALUE_BYTES || value.expose().contains(['\0', '\n', '\r']) {
+            return Err(invalid(format!("the value of {name} must be one line of at most 4096 bytes")));
+        }
+        merged.insert(name.clone(), value);
+    }
+    Ok(merged)
+}
+
+/// A repository location, with the user and password of a REST server taken out of it.
+struct Location {
+    url: String,
+    username: Option<String>,
+    password: Option<Secret>,
+}
+
+impl Location {
+    fn parse(text: &str) -> Result<Self, Refused> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(Refused::invalid(
+                "url",
+                "give the repository's address, such as rest:https://box:8000/attic",
+            ));
+        }
+        if text.len() > MAX_VALUE_BYTES || text.chars().any(char::is_control) || text.starts_with('-') {
+            return Err(Refused::invalid("url", "this can't be a repository's address"));
+        }
+        let plain = Self { url: text.to_owned(), username: None, password: None };
+        if !text.starts_with("rest:") {
+            return Ok(plain);
+        }
+        let Some((scheme, rest)) = text.split_once("://") else { return Ok(plain) };
+        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        let Some((user, machine)) = authority.rsplit_once('@') else { return Ok(plain) };
+        let (username, password) =
+            user.split_once(':').map_or((user, None), |(name, word)| (name, Some(word)));
+        Ok(Self {
+            url: format!("{scheme}://{machine}{path}"),
+            username: Some(percent_decoded(username)),
+            password: password.map(|word| Secret::new(percent_decoded(word))),
+        })
+    }
+}
+
+fn percent_decoded(text: &str) -> String {
+    let hex = |digit: u8| (digit as char).to_digit(16).map(|digit| digit as u8);
+    let (bytes, mut out, mut at) = (text.as_bytes(), Zeroizing::new(Vec::with_capacity(text.len())), 0);
+    while at < bytes.len() {
+        let pair = bytes.get(at + 1).copied().and_then(hex).zip(bytes.get(at + 2).copied().and_then(hex));
+        match (bytes[at], pair) {
+            (b'%', Some((high, low))) => {
+                out.push(high * 16 + low);
+                at += 3;
+            }
+            (byte, _) => {
+                out.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_and_password_are_taken_out_of_a_rest_address() {
+        let table = [
+            (
+                "rest:http://ada:p%40ss:w@box:8000/attic/",
+                "rest:http://box:8000/attic/",
+                Some("ada"),
+                Some("p@ss:w"),
+            ),
+            ("rest:https://ada@box", "rest:https://box", Some("ada"), None),
+            ("rest:http://box:8000/a@b", "rest:http://box:8000/a@b", None, None),
+            ("sftp://ada@box/attic", "sftp://ada@box/attic", None, None),
+            ("/srv/attic", "/srv/attic", None, None),
+            ("rest:http://a:100%@box/", "rest:http://box/", Some("a"), Some("100%")),
+        ];
+        for (text, url, username, password) in table {
+            let location = Location::parse(text).unwrap();
+            assert_eq!(location.url, url);
+            assert_eq!(location.username.as_deref(), username);
+            assert_eq!(location.password.as_ref().map(Secret::expose), password);
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_an_address_is_refused() {
+        for text in ["", "  ", "--repo", "a\nb"] {
+            assert!(Location::parse(text).is_err(), "{text:?}");
+        }
+    }
+}

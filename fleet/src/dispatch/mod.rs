@@ -1,0 +1,305 @@
+//! The one path of every job, whoever asks: checked, recorded, put into the outbox, in one transaction.
+
+pub(crate) mod spec;
+
+use crate::audit;
+use crate::context::Context;
+use crate::credentials;
+use crate::fleet::Fleet;
+use crate::hosts;
+use crate::job::{self, step};
+use crate::link::{LinkState, Sent, outbox};
+use crate::record::{AuditTarget, Group, Host, Job, JobFigures, JobState, JobWhat};
+use crate::refused::{Refused, StoreError};
+use crate::request::{By, JobRequest};
+use crate::store::{GROUPS, JOBS, LINK_STATES, LINKS, OUTBOX, PRESENCES, REPO_HOSTS, REPOS, Reads, Span, Tx};
+use schema::{Command, CommandBody, HostId, JobId, JobKind, Run, Slot, Timestamp};
+
+/// How long a command can wait for its agent.
+pub(crate) const EXPIRES_AFTER_MS: u64 = 12 * 3_600_000;
+/// How long a cancel is worth sending.
+const CANCEL_EXPIRES_MS: u64 = 30 * 86_400_000;
+/// The most open jobs of a host that are looked at for one like the new one.
+const LOOK_AT: usize = 1_000;
+
+impl Fleet {
+    /// Runs a job: the record is written and its command put into the outbox, or nothing happens.
+    pub async fn dispatch(&self, host: HostId, request: JobRequest, by: By) -> Result<Job, Refused> {
+        let context = self.context();
+        self.write(move |tx| dispatch(&context, tx, host, &request, &by)).await
+    }
+
+    /// Ends a job that has not ended. A job that its agent has never been sent ends at once; any other when the
+    /// agent says so.
+    pub async fn cancel(&self, job: JobId, by: By) -> Result<Job, Refused> {
+        let context = self.context();
+        self.write(move |tx| cancel(&context, tx, job, &by)).await
+    }
+}
+
+/// A request that may be carried out.
+struct Passed {
+    host: Host,
+    what: JobWhat,
+    group: Option<Group>,
+    state: LinkState,
+    with_admin: bool,
+}
+
+/// Why a request would be refused; the checks stand in the order in which a person can mend them.
+pub(crate) fn blocked(
+    reads: &impl Reads,
+    host: HostId,
+    request: &JobRequest,
+) -> Result<Option<Refused>, StoreError> {
+    match check(reads, host, request) {
+        Ok(_) => Ok(None),
+        Err(Refused::Store(error)) => Err(error),
+        Err(refused) => Ok(Some(refused)),
+    }
+}
+
+fn check(reads: &impl Reads, id: HostId, request: &JobRequest) -> Result<Passed, Refused> {
+    let host = hosts::find(reads, id)?;
+    if !reads.has(&LINKS, &id)? {
+        return Err(Refused::HostNotEnrolled);
+    }
+    let presence = reads.get(&PRESENCES, &id)?.unwrap_or_default();
+    if presence.wire_problem.is_some() {
+        return Err(Refused::WireUnsupported);
+    }
+    if !presence.online {
+        return Err(Refused::HostOffline);
+    }
+    let kind = request.kind();
+    let is_set = |slot| Ok::<_, StoreError>(credentials::facts_of(reads, id, slot)?.is_some());
+    if !is_set(Slot::Repo)? {
+        return Err(Refused::RepoCredsRequired);
+    }
+    let has_admin = matches!(kind, JobKind::Prune | JobKind::Forget) && is_set(Slot::Admin)?;
+    if kind == JobKind::Prune && !has_admin {
+        return Err(Refused::AdminCredsRequired);
+    }
+    let (what, group) = what_of(reads, id, request)?;
+    check_like(reads, id, &what)?;
+    check_repo(reads, id, kind)?;
+    let state = outbox::state_of(reads, id)?;
+    if !outbox::has_room(&state, 1 + u64::from(has_admin)) {
+        return Err(Refused::QueueFull);
+    }
+    Ok(Passed { host, what, group, state, with_admin: has_admin })
+}
+
+fn what_of(
+    reads: &impl Reads,
+    host: HostId,
+    request: &JobRequest,
+) -> Result<(JobWhat, Option<Group>), Refused> {
+    Ok(match request {
+        JobRequest::Probe => (JobWhat::Probe, None),
+        JobRequest::Init => (JobWhat::Init, None),
+        JobRequest::Backup { group } => {
+            let record = reads.get(&GROUPS, &(host, group.clone()))?.ok_or(Refused::GroupNotFound)?;
+            (JobWhat::Backup { group: group.clone() }, Some(record))
+        }
+        JobRequest::Forget => {
+            let groups: Vec<_> = reads
+                .rows(&GROUPS, &Span::under(&host))?
+                .into_iter()
+                .map(|(_, group)| (group.name, group.keep))
+                .filter(|(_, keep)| !spec::keep_of(keep).is_empty())
+                .collect();
+            if groups.is_empty() {
+                return Err(Refused::invalid("keep", "no source group of this host has a keep rule"));
+            }
+            (JobWhat::Forget { groups }, None)
+        }
+        JobRequest::Prune => (JobWhat::Prune, None),
+        JobRequest::Check { subset_pct } => {
+            (JobWhat::Check { subset_pct: subset_pct.unwrap_or(0).min(100) }, None)
+        }
+        JobRequest::Unlock { all } => (JobWhat::Unlock { all: *all }, None),
+        JobRequest::Stats => (JobWhat::Stats, None),
+        JobRequest::Snapshots => (JobWhat::Snapshots, None),
+    })
+}
+
+/// A second job of these kinds would only do the same again. Others may queue up at the agent.
+fn check_like(reads: &impl Reads, host: HostId, what: &JobWhat) -> Result<(), Refused> {
+    let kind = what.kind();
+    if !matches!(kind, JobKind::Backup | JobKind::Init | JobKind::Forget | JobKind::Prune | JobKind::Check) {
+        return Ok(());
+    }
+    for job in job::open_jobs(reads, host, LOOK_AT)? {
+        let is_like = match (what, &job.what) {
+            (JobWhat::Backup { group }, JobWhat::Backup { group: other }) => group == other,
+            _ => kind == job.what.kind(),
+        };
+        if is_like {
+            return Err(Refused::JobInProgress { job: job.id });
+        }
+    }
+    Ok(())
+}
+
+/// An exclusive job of one host and any other job of another on the same repository exclude each other. On one host
+/// the agent runs one after the other.
+fn check_repo(reads: &impl Reads, host: HostId, kind: JobKind) -> Result<(), Refused> {
+    // A probe reads without a lock, and an unlock is for when locks are in the way.
+    if matches!(kind, JobKind::Probe | JobKind::Unlock) {
+        return Ok(());
+    }
+    let Some(repo) = reads.get(&REPOS, &host)?.and_then(|state| state.repo) else { return Ok(()) };
+    for (_, other) in reads.keys(&REPO_HOSTS, &Span::under(&repo), usize::MAX)? {
+        if other == host {
+            continue;
+        }
+        for job in job::open_jobs(reads, other, LOOK_AT)? {
+            let its = job.what.kind();
+            if !matches!(its, JobKind::Probe | JobKind::Unlock) && (kind.is_exclusive() || its.is_exclusive())
+            {
+                return Err(Refused::RepoBusy);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn dispatch(
+    context: &Context,
+    tx: &mut Tx<'_>,
+    host: HostId,
+    request: &JobRequest,
+    by: &By,
+) -> Result<Job, Refused> {
+    let now = context.now();
+    let Passed { host, what, group, mut state, with_admin } = check(tx, host, request)?;
+    let id = context.job_id(now);
+    let expires_at = now.plus_ms(EXPIRES_AFTER_MS);
+    if with_admin {
+        credentials::push(context, tx, host.id, &mut state, Slot::Admin, Some(id), expires_at)?;
+    }
+    let command_seq = spec::with(&what, group.as_ref(), |spec| {
+        spec::fits(spec)?;
+        let run =
+            Run { job: id, restic_host: &host.restic_host, deadline_secs: deadline_secs(spec.kind()), spec };
+        outbox::enqueue(context, tx, host.id, &mut state, expires_at, CommandBody::Run(run))
+    })??;
+    tx.put(&LINK_STATES, &host.id, &state)?;
+    let kind = what.kind();
+    let job = Job {
+        id,
+        host: host.id,
+        what,
+        state: JobState::Queued,
+        class: None,
+        refusal: None,
+        actor: by.actor.clone(),
+        created_at: now,
+        sent_at: None,
+        accepted_at: None,
+        started_at: None,
+        finished_at: None,
+        cancel_asked_at: None,
+        presumed: false,
+        command_seq,
+        exit_code: None,
+        message: String::new(),
+        log_lines: 0,
+        figures: JobFigures::None,
+    };
+    job::create(tx, &job, now)?;
+    audit::note(tx, now, by, &format!("job.{}", kind.as_str()), AuditTarget::Job(host.id, id), detail(&job))?;
+    Ok(job)
+}
+
+fn detail(job: &Job) -> String {
+    match &job.what {
+        JobWhat::Backup { group } => group.clone(),
+        JobWhat::Check { subset_pct } => format!("{subset_pct} % of the data"),
+        JobWhat::Unlock { all: true } => "all locks".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// When a job must have ended. What moves data takes as long as it takes.
+const fn deadline_secs(kind: JobKind) -> u32 {
+    match kind {
+        JobKind::Probe => 120,
+        JobKind::Init | JobKind::Unlock => 300,
+        JobKind::Snapshots | JobKind::Ls => 1_800,
+        JobKind::Stats => 6 * 3_600,
+        JobKind::Backup | JobKind::Forget | JobKind::Prune | JobKind::Check | JobKind::Restore => 0,
+    }
+}
+
+fn cancel(context: &Context, tx: &mut Tx<'_>, id: JobId, by: &By) -> Result<Job, Refused> {
+    let now = context.now();
+    let before = tx.get(&JOBS, &id)?.ok_or(Refused::JobNotFound)?;
+    if before.state.is_ended() {
+        return Err(Refused::JobEnded);
+    }
+    let host = before.host;
+    let mut job = before.clone();
+    let is_online = tx.get(&PRESENCES, &host)?.is_some_and(|presence| presence.online);
+    if !is_online && job.state == JobState::Queued {
+        // Never handed to anybody: its command becomes a cancel, so that the numbers keep no hole and a session
+        // that is just reading the outbox still does the right thing.
+        let expires_at = now.plus_ms(CANCEL_EXPIRES_MS);
+        let body = CommandBody::Cancel { job: id };
+        outbox::put(context, tx, host, Command { seq: job.command_seq, expires_at, body })?;
+        step::presume(&mut job, JobState::Cancelled, now, "cancelled before the host was told of it");
+    } else if job.cancel_asked_at.is_none() || !waits(tx, host, id)? {
+        send_cancel(context, tx, host, id, now)?;
+    }
+    job.cancel_asked_at.get_or_insert(now);
+    if job != before {
+        job::save(tx, Some(&before), &job, now)?;
+        audit::note(tx, now, by, "job.cancelled", AuditTarget::Job(host, id), "")?;
+    }
+    Ok(job)
+}
+
+/// Whether a cancel of this job waits in the outbox.
+fn waits(tx: &Tx<'_>, host: HostId, job: JobId) -> Result<bool, StoreError> {
+    let waiting = tx.rows(&OUTBOX, &Span::under(&host))?;
+    Ok(waiting.iter().any(|(_, row)| row.what == Sent::Cancel(job)))
+}
+
+/// Puts a cancel into the outbox.
+pub(crate) fn send_cancel(
+    context: &Context,
+    tx: &mut Tx<'_>,
+    host: HostId,
+    job: JobId,
+    now: Timestamp,
+) -> Result<(), Refused> {
+    let mut state = outbox::state_of(tx, host)?;
+    let expires_at = now.plus_ms(CANCEL_EXPIRES_MS);
+    outbox::enqueue(context, tx, host, &mut state, expires_at, CommandBody::Cancel { job })?;
+    Ok(tx.put(&LINK_STATES, &host, &state)?)
+}
+
+/// Notes that commands up to `through` were handed to a session.
+pub(crate) fn sent(tx: &mut Tx<'_>, host: HostId, through: u64, now: Timestamp) -> Result<(), StoreError> {
+    let mut state = outbox::state_of(tx, host)?;
+    let through = through.min(state.last_command);
+    if through <= state.sent {
+        return Ok(());
+    }
+    let span = Span::under(&host).after(&(host, state.sent)).through(&(host, through));
+    for (_, row) in tx.rows(&OUTBOX, &span)? {
+        if let Sent::Run(job) = row.what {
+            job::change(tx, host, job, now, |job| {
+                let is_new = job.state == JobState::Queued;
+                if is_new {
+                    job.state = JobState::Sent;
+                    job.sent_at = Some(now);
+                }
+                is_new
+            })?;
+        }
+    }
+    state.sent = through;
+    tx.put(&LINK_STATES, &host, &state)
+}

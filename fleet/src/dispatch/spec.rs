@@ -1,0 +1,97 @@
+//! From records to the wire's specifications, built in buffers that are as large as needed.
+
+use crate::record::{Group, JobWhat, Retention};
+use crate::refused::Refused;
+use schema::job::{BackupSpec, ForgetGroup};
+use schema::limits::{MAX_MESSAGE_BYTES, MAX_SPEC_BYTES};
+use schema::{Command, CommandBody, Items, JobSpec, Keep, Timestamp, ToAgent};
+
+fn too_long() -> Refused {
+    Refused::invalid(
+        "includes",
+        "the source group is longer than one command can carry: use fewer or shorter entries",
+    )
+}
+
+/// Whether a specification fits a command.
+pub(crate) fn fits(spec: JobSpec<'_>) -> Result<(), Refused> {
+    let mut buffer = vec![0; MAX_SPEC_BYTES];
+    schema::encode(&spec, &mut buffer).map(|_| ()).map_err(|_| too_long())
+}
+
+/// Whether a command fits a message.
+pub(crate) fn fits_command(body: CommandBody<'_>) -> Result<(), Refused> {
+    let mut buffer = zeroize::Zeroizing::new(vec![0; MAX_MESSAGE_BYTES]);
+    let command = ToAgent::Command(Command { seq: u64::MAX, expires_at: Timestamp(u64::MAX), body });
+    schema::encode(&command, &mut buffer)
+        .map(|_| ())
+        .map_err(|_| Refused::invalid("env", "the credentials are longer than one command can carry"))
+}
+
+fn room(texts: &[String]) -> Vec<u8> {
+    vec![0; texts.iter().map(|text| text.len() + 10).sum()]
+}
+
+fn texts<'b>(texts: &[String], buffer: &'b mut [u8]) -> Result<Items<'b, &'b str>, Refused> {
+    Items::write(texts.iter().map(String::as_str), buffer).map_err(|_| too_long())
+}
+
+/// The specification that saves a group.
+pub(crate) fn with_backup<R>(group: &Group, then: impl FnOnce(JobSpec<'_>) -> R) -> Result<R, Refused> {
+    let (mut includes, mut excludes, mut markers) =
+        (room(&group.includes), room(&group.excludes), room(&group.exclude_if_present));
+    let (mut mounts, mut before, mut after) =
+        (room(&group.required_mounts), room(&group.hooks_before), room(&group.hooks_after));
+    Ok(then(JobSpec::Backup(BackupSpec {
+        group: &group.name,
+        includes: texts(&group.includes, &mut includes)?,
+        excludes: texts(&group.excludes, &mut excludes)?,
+        exclude_if_present: texts(&group.exclude_if_present, &mut markers)?,
+        one_file_system: group.one_file_system,
+        required_mounts: texts(&group.required_mounts, &mut mounts)?,
+        hooks_before: texts(&group.hooks_before, &mut before)?,
+        hooks_after: texts(&group.hooks_after, &mut after)?,
+        dry_run: false,
+    })))
+}
+
+/// The specification of any job. `group` is the one that a backup saves.
+pub(crate) fn with<R>(
+    what: &JobWhat,
+    group: Option<&Group>,
+    then: impl FnOnce(JobSpec<'_>) -> R,
+) -> Result<R, Refused> {
+    let spec = match what {
+        JobWhat::Probe => JobSpec::Probe,
+        JobWhat::Init => JobSpec::Init,
+        JobWhat::Backup { .. } => return with_backup(group.ok_or(Refused::GroupNotFound)?, then),
+        JobWhat::Forget { groups } => return with_forget(groups, then),
+        JobWhat::Prune => JobSpec::Prune { dry_run: false },
+        JobWhat::Check { subset_pct } => JobSpec::Check { subset_pct: *subset_pct },
+        JobWhat::Unlock { all } => JobSpec::Unlock { all: *all },
+        JobWhat::Stats => JobSpec::Stats,
+        JobWhat::Snapshots => JobSpec::Snapshots,
+    };
+    Ok(then(spec))
+}
+
+fn with_forget<R>(groups: &[(String, Retention)], then: impl FnOnce(JobSpec<'_>) -> R) -> Result<R, Refused> {
+    let bytes = groups.iter().map(|(name, keep)| name.len() + keep.within.len() + 40).sum();
+    let mut buffer = vec![0; bytes];
+    let items = groups.iter().map(|(name, keep)| ForgetGroup { group: name, keep: keep_of(keep) });
+    let groups = Items::write(items, &mut buffer).map_err(|_| too_long())?;
+    Ok(then(JobSpec::Forget { groups, dry_run: false }))
+}
+
+/// The wire's form of a retention.
+pub(crate) fn keep_of(keep: &Retention) -> Keep<'_> {
+    Keep {
+        last: keep.last,
+        hourly: keep.hourly,
+        daily: keep.daily,
+        weekly: keep.weekly,
+        monthly: keep.monthly,
+        yearly: keep.yearly,
+        within: &keep.within,
+    }
+}

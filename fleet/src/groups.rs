@@ -1,0 +1,208 @@
+//! Source groups: what of a host is saved, and how long it is kept.
+
+use crate::audit;
+use crate::change::Changed;
+use crate::dispatch::spec;
+use crate::fleet::Fleet;
+use crate::hosts;
+use crate::link::outbox::state_of;
+use crate::record::{Group, Retention};
+use crate::refused::Refused;
+use crate::request::By;
+use crate::store::{GROUPS, LINK_STATES, LINKS, Reads, Span, Tx};
+use schema::{HostId, limits::MAX_VALUE_BYTES, name};
+
+/// The most source groups of one host.
+const MAX_GROUPS: usize = 64;
+
+impl Fleet {
+    /// Creates a source group (`old_name` is `None`), or changes the one that is called `old_name`.
+    pub async fn put_group(
+        &self,
+        host: HostId,
+        old_name: Option<&str>,
+        group: Group,
+        by: By,
+    ) -> Result<Group, Refused> {
+        let (context, old_name) = (self.context(), old_name.map(str::to_owned));
+        self.write(move |tx| {
+            let now = context.now();
+            let record = hosts::find(tx, host)?;
+            check(&group)?;
+            let key = (host, group.name.clone());
+            let before = match &old_name {
+                None => None,
+                Some(old) => Some(tx.get(&GROUPS, &(host, old.clone()))?.ok_or(Refused::GroupNotFound)?),
+            };
+            if before.as_ref().is_none_or(|before| before.name != group.name) && tx.has(&GROUPS, &key)? {
+                return Err(Refused::NameTaken { name: group.name.clone() });
+            }
+            if before.is_none() && tx.keys(&GROUPS, &Span::under(&host), MAX_GROUPS)?.len() == MAX_GROUPS {
+                return Err(Refused::invalid(
+                    "name",
+                    format!("a host has at most {MAX_GROUPS} source groups"),
+                ));
+            }
+            if before.as_ref() == Some(&group) {
+                return Ok(group.clone());
+            }
+            if let Some(old) = old_name.as_ref().filter(|old| **old != group.name) {
+                tx.remove(&GROUPS, &(host, old.clone()))?;
+            }
+            tx.put(&GROUPS, &key, &group)?;
+            hosts::change_summary(tx, host, |summary| summary.take_group(old_name.as_deref(), &group))?;
+            plan_changed(tx, host)?;
+            let action = if before.is_some() { "group.changed" } else { "group.created" };
+            let target = hosts::target(tx, record.id)?;
+            audit::note(tx, now, &by, action, target, group.name.clone())?;
+            tx.effects.changed(Changed::Groups(host));
+            Ok(group.clone())
+        })
+        .await
+    }
+
+    /// Deletes a source group. Its snapshots stay in the repository.
+    pub async fn delete_group(&self, host: HostId, name: &str, by: By) -> Result<(), Refused> {
+        let (context, name) = (self.context(), name.to_owned());
+        self.write(move |tx| {
+            let now = context.now();
+            hosts::find(tx, host)?;
+            if !tx.has(&GROUPS, &(host, name.clone()))? {
+                return Err(Refused::GroupNotFound);
+            }
+            tx.remove(&GROUPS, &(host, name.clone()))?;
+            hosts::change_summary(tx, host, |summary| summary.drop_group(&name))?;
+            plan_changed(tx, host)?;
+            let target = hosts::target(tx, host)?;
+            audit::note(tx, now, &by, "group.deleted", target, name.clone())?;
+            tx.effects.changed(Changed::Groups(host));
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn plan_changed(tx: &mut Tx<'_>, host: HostId) -> Result<(), Refused> {
+    if tx.has(&LINKS, &host)? {
+        let mut state = state_of(tx, host)?;
+        state.plan_revision += 1;
+        tx.put(&LINK_STATES, &host, &state)?;
+    }
+    Ok(())
+}
+
+fn check(group: &Group) -> Result<(), Refused> {
+    hosts::check_name(&group.name)?;
+    if group.includes.is_empty() {
+        return Err(Refused::invalid("includes", "name at least one path to save"));
+    }
+    check_paths("includes", &group.includes)?;
+    check_paths("required_mounts", &group.required_mounts)?;
+    check_texts("excludes", &group.excludes)?;
+    check_texts("exclude_if_present", &group.exclude_if_present)?;
+    if let Some(text) = group.exclude_if_present.iter().find(|text| text.contains('/')) {
+        return Err(Refused::invalid(
+            "exclude_if_present",
+            format!("{text:?} must be a file name, not a path"),
+        ));
+    }
+    for (field, hooks) in [("hooks_before", &group.hooks_before), ("hooks_after", &group.hooks_after)] {
+        if let Some(hook) = hooks.iter().find(|hook| !name::is_valid(hook)) {
+            return Err(Refused::invalid(
+                field,
+                format!("{hook:?} can't be a hook: give its name from the policy file on the host"),
+            ));
+        }
+    }
+    check_retention(&group.keep)?;
+    spec::with_backup(group, spec::fits)?
+}
+
+fn check_paths(field: &'static str, paths: &[String]) -> Result<(), Refused> {
+    check_texts(field, paths)?;
+    match paths.iter().find(|path| !path.starts_with('/')) {
+        None => Ok(()),
+        Some(path) => {
+            Err(Refused::invalid(field, format!("{path:?} is not an absolute path: begin it with /")))
+        }
+    }
+}
+
+fn check_texts(field: &'static str, texts: &[String]) -> Result<(), Refused> {
+    for text in texts {
+        if text.trim().is_empty() {
+            return Err(Refused::invalid(field, "an entry is empty"));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(Refused::invalid(field, format!("{text:?} holds a control character")));
+        }
+        if text.len() > MAX_VALUE_BYTES {
+            return Err(Refused::invalid(field, format!("an entry is longer than {MAX_VALUE_BYTES} bytes")));
+        }
+    }
+    Ok(())
+}
+
+fn check_retention(keep: &Retention) -> Result<(), Refused> {
+    if is_duration(&keep.within) {
+        return Ok(());
+    }
+    Err(Refused::invalid("keep.within", "give a length of time such as 1y5m7d2h, or leave it empty"))
+}
+
+/// restic's durations: numbers, each with one of y, m, d, h.
+fn is_duration(text: &str) -> bool {
+    let mut digits = 0;
+    for letter in text.bytes() {
+        match letter {
+            b'0'..=b'9' if digits < 5 => digits += 1,
+            b'y' | b'm' | b'd' | b'h' if digits > 0 => digits = 0,
+            _ => return false,
+        }
+    }
+    digits == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_resticas_own() {
+        for good in ["", "1y5m7d2h", "2d", "12h"] {
+            assert!(is_duration(good), "{good}");
+        }
+        for bad in ["5", "d", "1w", "1d ", "-1d", "123456d", "1d5"] {
+            assert!(!is_duration(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_group_that_restic_could_misread_is_refused_with_its_field() {
+        let good = Group { name: "etc".into(), includes: vec!["/etc".into()], ..Group::default() };
+        assert!(check(&good).is_ok());
+        let cases: [(&str, fn(&mut Group)); 9] = [
+            ("name", |group| group.name = "--all".into()),
+            ("includes", |group| group.includes.clear()),
+            ("includes", |group| group.includes.push("etc".into())),
+            ("includes", |group| group.includes.push("/a\nb".into())),
+            ("excludes", |group| group.excludes.push("  ".into())),
+            ("exclude_if_present", |group| group.exclude_if_present.push("a/b".into())),
+            ("required_mounts", |group| group.required_mounts.push("mnt".into())),
+            ("hooks_before", |group| group.hooks_before.push("rm -rf /".into())),
+            ("keep.within", |group| group.keep.within = "1 week".into()),
+        ];
+        for (field, spoil) in cases {
+            let mut group = good.clone();
+            spoil(&mut group);
+            assert_eq!(check(&group).unwrap_err().field(), Some(field));
+        }
+    }
+
+    #[test]
+    fn a_group_that_fits_no_command_is_refused() {
+        let includes = (0..20).map(|n| format!("/{n}{}", "x".repeat(4000))).collect();
+        let group = Group { name: "etc".into(), includes, ..Group::default() };
+        assert_eq!(check(&group).unwrap_err().field(), Some("includes"));
+    }
+}

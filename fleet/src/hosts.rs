@@ -1,0 +1,217 @@
+//! Hosts: added, renamed, deleted.
+
+use crate::audit;
+use crate::change::Changed;
+use crate::enroll;
+use crate::fleet::{Fleet, NewEnrollToken};
+use crate::record::{AuditTarget, Host};
+use crate::refused::{Refused, StoreError};
+use crate::request::By;
+use crate::store::{
+    CREDENTIALS, GROUPS, HISTORY, HOST_JOBS, HOST_NAMES, HOST_TOKENS, HOSTS, JOBS, KIND_JOBS, LINK_STATES,
+    LINKS, LISTED, LISTINGS, LOG_STATES, LOGS, OPEN_JOBS, OUTBOX, PRESENCES, REPO_HOSTS, REPOS, Reads,
+    SUMMARIES, Span, TOKENS, Tx,
+};
+use schema::{HostId, Timestamp, name};
+
+const MAX_LABELS: usize = 32;
+
+impl Fleet {
+    /// Adds a host and makes the token that enrols its agent.
+    pub async fn create_host(
+        &self,
+        name: &str,
+        labels: Vec<String>,
+        by: By,
+    ) -> Result<(Host, NewEnrollToken), Refused> {
+        let (context, name) = (self.context(), name.to_owned());
+        self.write(move |tx| {
+            let now = context.now();
+            check_name(&name)?;
+            let labels = check_labels(&labels)?;
+            let id = HostId::new(now, context.random());
+            take_name(tx, &name, id)?;
+            let host = Host {
+                id,
+                restic_host: name.clone(),
+                name: name.clone(),
+                labels,
+                created_at: now,
+                created_by: by.actor.name().to_owned(),
+                enrolled_at: None,
+                facts: None,
+            };
+            tx.put(&HOSTS, &id, &host)?;
+            audit::note(tx, now, &by, "host.created", AuditTarget::Host(id, name.clone()), "")?;
+            let token = enroll::new_token(&context, tx, &host, &by, now)?;
+            tx.effects.changed(Changed::Host(id));
+            Ok((host, token))
+        })
+        .await
+    }
+
+    /// Changes a host's name or labels; `None` keeps. What restic calls the host does not change.
+    pub async fn update_host(
+        &self,
+        host: HostId,
+        name: Option<String>,
+        labels: Option<Vec<String>>,
+        by: By,
+    ) -> Result<Host, Refused> {
+        let context = self.context();
+        self.write(move |tx| {
+            let now = context.now();
+            let before = find(tx, host)?;
+            let mut after = before.clone();
+            if let Some(name) = &name {
+                check_name(name)?;
+                after.name.clone_from(name);
+            }
+            if let Some(labels) = &labels {
+                after.labels = check_labels(labels)?;
+            }
+            if after == before {
+                return Ok(after);
+            }
+            if after.name != before.name {
+                // The same name in other letters is the host's own.
+                if after.name.to_lowercase() != before.name.to_lowercase() {
+                    take_name(tx, &after.name, host)?;
+                    tx.remove(&HOST_NAMES, &before.name.to_lowercase())?;
+                }
+                let detail = format!("{} → {}", before.name, after.name);
+                let target = AuditTarget::Host(host, after.name.clone());
+                audit::note(tx, now, &by, "host.renamed", target, detail)?;
+            }
+            if after.labels != before.labels {
+                let target = AuditTarget::Host(host, after.name.clone());
+                audit::note(tx, now, &by, "host.labelled", target, after.labels.join(", "))?;
+            }
+            tx.put(&HOSTS, &host, &after)?;
+            tx.effects.changed(Changed::Host(host));
+            Ok(after)
+        })
+        .await
+    }
+
+    /// Deletes a host with everything that is known of it. Its repository is not touched.
+    pub async fn delete_host(&self, host: HostId, by: By) -> Result<(), Refused> {
+        let context = self.context();
+        self.write(move |tx| {
+            let now = context.now();
+            let record = find(tx, host)?;
+            delete(tx, &record)?;
+            audit::note(tx, now, &by, "host.deleted", AuditTarget::Host(host, record.name), "")?;
+            tx.effects.relinked.push(host);
+            tx.effects.changed(Changed::Host(host));
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// The host, or the refusal that says it is not there.
+pub(crate) fn find(reads: &impl Reads, host: HostId) -> Result<Host, Refused> {
+    reads.get(&HOSTS, &host)?.ok_or(Refused::HostNotFound)
+}
+
+/// What the audit calls a host.
+pub(crate) fn target(reads: &impl Reads, host: HostId) -> Result<AuditTarget, StoreError> {
+    let name = reads.get(&HOSTS, &host)?.map_or_else(String::new, |host| host.name);
+    Ok(AuditTarget::Host(host, name))
+}
+
+fn take_name(tx: &mut Tx<'_>, name: &str, host: HostId) -> Result<(), Refused> {
+    let key = name.to_lowercase();
+    if tx.has(&HOST_NAMES, &key)? {
+        return Err(Refused::NameTaken { name: name.to_owned() });
+    }
+    Ok(tx.put(&HOST_NAMES, &key, &host)?)
+}
+
+pub(crate) fn check_name(text: &str) -> Result<(), Refused> {
+    if name::is_valid(text) {
+        return Ok(());
+    }
+    Err(Refused::invalid(
+        "name",
+        "a name has 1 to 63 letters, digits, dots, underscores or hyphens, and begins with a letter or a digit",
+    ))
+}
+
+fn check_labels(labels: &[String]) -> Result<Vec<String>, Refused> {
+    let mut labels: Vec<String> = labels.iter().map(|label| label.trim().to_owned()).collect();
+    labels.sort();
+    labels.dedup();
+    if labels.len() > MAX_LABELS {
+        return Err(Refused::invalid("labels", format!("a host has at most {MAX_LABELS} labels")));
+    }
+    match labels.iter().find(|label| !name::is_valid(label)) {
+        None => Ok(labels),
+        Some(label) => Err(Refused::invalid(
+            "labels",
+            format!("{label:?} can't be a label: use letters, digits, dots, underscores and hyphens"),
+        )),
+    }
+}
+
+fn delete(tx: &mut Tx<'_>, host: &Host) -> Result<(), StoreError> {
+    let id = host.id;
+    let own = Span::under(&id);
+    for (_, job) in tx.keys(&HOST_JOBS, &own, usize::MAX)? {
+        tx.remove(&JOBS, &job)?;
+        tx.remove_all(&LOGS, &Span::under(&job))?;
+        tx.remove(&LOG_STATES, &job)?;
+        tx.remove_all(&LISTED, &Span::under(&job))?;
+        tx.effects.ended.push(job);
+    }
+    tx.remove_all(&HOST_JOBS, &own)?;
+    tx.remove_all(&KIND_JOBS, &own)?;
+    tx.remove_all(&OPEN_JOBS, &own)?;
+    for (_, token) in tx.keys(&HOST_TOKENS, &own, usize::MAX)? {
+        tx.remove(&TOKENS, &token)?;
+    }
+    tx.remove_all(&HOST_TOKENS, &own)?;
+    if let Some(repo) = tx.get(&REPOS, &id)?.and_then(|state| state.repo) {
+        tx.remove(&REPO_HOSTS, &(repo, id))?;
+    }
+    tx.remove(&REPOS, &id)?;
+    tx.remove_all(&HISTORY, &own)?;
+    tx.remove(&LISTINGS, &id)?;
+    tx.remove_all(&OUTBOX, &own)?;
+    tx.remove_all(&CREDENTIALS, &own)?;
+    tx.remove_all(&GROUPS, &own)?;
+    tx.remove(&LINKS, &id)?;
+    tx.remove(&LINK_STATES, &id)?;
+    tx.remove(&PRESENCES, &id)?;
+    tx.remove(&SUMMARIES, &id)?;
+    tx.remove(&HOST_NAMES, &host.name.to_lowercase())?;
+    tx.remove(&HOSTS, &id)?;
+    Ok(())
+}
+
+/// Changes a host's summary.
+pub(crate) fn change_summary(
+    tx: &mut Tx<'_>,
+    host: HostId,
+    change: impl FnOnce(&mut crate::summary::Summary),
+) -> Result<(), StoreError> {
+    let before = tx.get(&SUMMARIES, &host)?.unwrap_or_default();
+    let mut after = before.clone();
+    change(&mut after);
+    if after == before { Ok(()) } else { tx.put(&SUMMARIES, &host, &after) }
+}
+
+/// Notes that something was heard of a host; written at most once a minute.
+pub(crate) fn seen(tx: &mut Tx<'_>, host: HostId, peer: &str, now: Timestamp) -> Result<(), StoreError> {
+    const EVERY_MS: u64 = 60_000;
+    let Some(mut presence) = tx.get(&PRESENCES, &host)? else { return Ok(()) };
+    if presence.last_seen_at.is_some_and(|at| now >= at && now.ms_since(at) < EVERY_MS) {
+        return Ok(());
+    }
+    presence.last_seen_at = Some(now);
+    if !peer.is_empty() {
+        presence.peer = Some(peer.to_owned());
+    }
+    tx.put(&PRESENCES, &host, &presence)
+}

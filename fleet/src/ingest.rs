@@ -1,0 +1,352 @@
+//! What the broker hands over from hosts, and what it asks for to hand to them.
+//!
+//! A message is opened here, beside the writer; what it says is decided and written in one operation. Of one host,
+//! messages must be handed over in the order in which they came.
+
+use crate::change::Changed;
+use crate::context::{Context, sha256};
+use crate::dispatch;
+use crate::fleet::{Fleet, Handled};
+use crate::hosts;
+use crate::job::log;
+use crate::link::{self, hello, outbox, report};
+use crate::record::{Viewer, WireProblem};
+use crate::refused::{Refused, StoreError};
+use crate::repo;
+use crate::store::{HOSTS, JOBS, LINKS, PRESENCES, Reads, Tx, VIEWERS};
+use schema::envelope::{Key, OpenError, version_notice};
+use schema::{HostId, HostTopic, Items, JobId, Live, Plan, Presence, RepoStats, Timestamp, ToAgent, Topic};
+use std::sync::Arc;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+impl Fleet {
+    /// Whether this is a host's MQTT password.
+    #[must_use]
+    pub fn login_host(&self, id: HostId, password: &str) -> bool {
+        match self.view().and_then(|view| view.get(&LINKS, &id)) {
+            Ok(Some(link)) => link.password_sha256.ct_eq(&sha256(password)).into(),
+            _ => false,
+        }
+    }
+
+    /// The viewer account of this name and password.
+    #[must_use]
+    pub fn login_viewer(&self, name: &str, password: &str) -> Option<Viewer> {
+        let viewer = self.view().and_then(|view| view.get(&VIEWERS, &name.to_owned())).ok()??;
+        bool::from(viewer.password_sha256.ct_eq(&sha256(password))).then_some(viewer)
+    }
+
+    /// A message on `evt`. Resolves when what it says is on disk; the reply is the ack.
+    pub async fn handle_report(&self, host: HostId, payload: &[u8], peer: &str) -> Handled {
+        let Some((key, message)) = self.opened(host, HostTopic::Evt, payload, peer).await.transpose() else {
+            return Handled::default();
+        };
+        let (key, message) = match (key, message) {
+            (key, Ok(message)) => (key, message),
+            (_, Err(handled)) => return handled,
+        };
+        let (context, peer) = (self.context(), peer.to_owned());
+        let taken = self
+            .write(move |tx| {
+                let now = context.now();
+                report::take(&context, tx, host, &message, &peer, now)
+            })
+            .await;
+        match taken {
+            Ok(Some(acked)) => Handled { reply: self.ack(host, &key, acked), wake: false },
+            Ok(None) => Handled::default(),
+            Err(error) => not_handled(host, "report", &error),
+        }
+    }
+
+    /// A message on `presence`, or the last will of a connection that ended.
+    pub async fn handle_presence(&self, host: HostId, payload: &[u8], peer: &str) -> Handled {
+        let Some((key, message)) = self.opened(host, HostTopic::Presence, payload, peer).await.transpose()
+        else {
+            return Handled::default();
+        };
+        let (key, message) = match (key, message) {
+            (key, Ok(message)) => (key, message),
+            (_, Err(handled)) => return handled,
+        };
+        let (context, peer) = (self.context(), peer.to_owned());
+        let taken = self.write(move |tx| take_presence(&context, tx, host, &message, &peer)).await;
+        match taken {
+            Ok(Some(Greeted { acked, wake })) => Handled { reply: self.ack(host, &key, acked), wake },
+            Ok(None) => Handled::default(),
+            Err(error) => not_handled(host, "presence", &error),
+        }
+    }
+
+    /// A message on `repo/stats`.
+    pub async fn handle_stats(&self, host: HostId, payload: &[u8]) -> Handled {
+        let Some((_, message)) = self.opened(host, HostTopic::RepoStats, payload, "").await.transpose()
+        else {
+            return Handled::default();
+        };
+        let message = match message {
+            Ok(message) => message,
+            Err(handled) => return handled,
+        };
+        let context = self.context();
+        let taken = self
+            .write(move |tx| {
+                let now = context.now();
+                match schema::decode::<RepoStats<'_>>(&message) {
+                    Ok(stats) if tx.has(&HOSTS, &host)? => {
+                        let stream = outbox::state_of(tx, host)?.stream;
+                        repo::take_stats(tx, host, &stats, stream, now)?;
+                    }
+                    Ok(_) => {}
+                    Err(_) => {
+                        report::odd(
+                            &context,
+                            tx,
+                            host,
+                            "",
+                            now,
+                            "repository figures that can't be read were dropped",
+                        )?;
+                    }
+                }
+                Ok(())
+            })
+            .await;
+        match taken {
+            Ok(()) => Handled::default(),
+            Err(error) => not_handled(host, "stats", &error),
+        }
+    }
+
+    /// A message on `live`. Memory only; what can't be used is let go.
+    pub fn handle_live(&self, host: HostId, payload: &[u8]) {
+        let Ok(Some((_, key))) = self.link_key(host) else { return };
+        let Ok(message) = link::open_envelope(&key, host, HostTopic::Live, payload) else { return };
+        let Ok(live) = schema::decode::<Live<'_>>(&message) else { return };
+        let (Live::Progress(schema::Progress { job, .. }) | Live::Log { job, .. }) = live;
+        if !self.is_live(host, job) {
+            return;
+        }
+        let context = self.context();
+        let now = context.now();
+        let told = match live {
+            Live::Progress(progress) => {
+                let is_due = context.board().take_progress(host, &progress, now);
+                is_due.then_some(Changed::JobLive { host, job })
+            }
+            Live::Log { first_line, lines, .. } => {
+                let is_due = context.board().take_lines(job, host, log::chunk_of(first_line, &lines), now);
+                is_due.then_some(Changed::JobLog { host, job })
+            }
+        };
+        if let Some(what) = told {
+            context.tell(what);
+        }
+    }
+
+    /// Sealed commands that wait for a host, behind a number, oldest first.
+    #[must_use]
+    pub fn commands_after(&self, host: HostId, after_seq: u64, max: usize) -> Vec<(u64, Vec<u8>)> {
+        let commands = self.view().and_then(|view| outbox::after(&view, host, after_seq, max));
+        commands.unwrap_or_else(|error| {
+            tracing::error!(%host, %error, "the outbox could not be read");
+            Vec::new()
+        })
+    }
+
+    /// Commands up to `through` were handed to the host's session.
+    pub async fn command_sent(&self, host: HostId, through: u64) {
+        let context = self.context();
+        let noted = self.write(move |tx| Ok(dispatch::sent(tx, host, through, context.now())?)).await;
+        if let Err(error) = noted {
+            tracing::error!(%host, %error, "sent commands could not be noted");
+        }
+    }
+
+    /// The host's connection has acknowledged a command (PUBACK). Only what the agent itself says it has taken clears
+    /// the outbox: an acknowledgement may come from a process that then dies before it writes anything down.
+    pub async fn command_delivered(&self, host: HostId, seq: u64) {
+        self.command_sent(host, seq).await;
+    }
+
+    /// The sealed plan to retain for a host; `None` = it is not enrolled.
+    #[must_use]
+    pub fn plan(&self, host: HostId) -> Option<Vec<u8>> {
+        let view = self.view().ok()?;
+        let record = view.get(&HOSTS, &host).ok()??;
+        let revision = outbox::state_of(&view, host).ok()?.plan_revision;
+        let key = self.link_key(host).ok()??;
+        // Groups are listed for the schedules that name them; there are no schedules.
+        let plan = Plan {
+            revision,
+            restic_host: &record.restic_host,
+            groups: Items::EMPTY,
+            schedules: Items::EMPTY,
+        };
+        let topic = Topic::Host(host, HostTopic::Plan);
+        link::seal_message(&self.context(), &key, topic, &plan).ok()
+    }
+
+    fn link_key(&self, host: HostId) -> Result<Option<(u8, Key)>, StoreError> {
+        let context = self.context();
+        context.links.of(&context, host, || self.view()?.get(&LINKS, &host))
+    }
+
+    /// Whether live news of this job may be shown: it is this host's, and open.
+    fn is_live(&self, host: HostId, job: JobId) -> bool {
+        if let Some(is_own) = self.context().board().is_of(job, host) {
+            return is_own;
+        }
+        match self.view().and_then(|view| view.get(&JOBS, &job)) {
+            Ok(Some(record)) => record.host == host && !record.state.is_ended(),
+            _ => false,
+        }
+    }
+
+    fn ack(&self, host: HostId, key: &(u8, Key), acked: report::Acked) -> Option<Vec<u8>> {
+        let ack = ToAgent::Ack { stream: acked.stream, through: acked.through };
+        link::seal_message(&self.context(), key, Topic::Host(host, HostTopic::Cmd), &ack).ok()
+    }
+
+    /// Opens a message of a host. What does not open is noted and dropped.
+    async fn opened(&self, host: HostId, topic: HostTopic, payload: &[u8], peer: &str) -> Opened {
+        let key = match self.link_key(host) {
+            Ok(Some(key)) => key,
+            Ok(None) => return Opened::Nothing,
+            Err(error) => {
+                tracing::error!(%host, %error, "a link key could not be read");
+                return Opened::Nothing;
+            }
+        };
+        let why = match link::open_envelope(&key.1, host, topic, payload) {
+            Ok(message) => return Opened::Message(key, Arc::new(message)),
+            Err(why) => why,
+        };
+        match why {
+            OpenError::Version(version) => {
+                self.note_version(host, version, peer).await;
+                Opened::Dropped(key, Handled { reply: Some(version_notice().to_vec()), wake: false })
+            }
+            // It is about our own messages; an answer to it would go back and forth for ever.
+            OpenError::Notice { current, .. } => {
+                self.note_version(host, current, peer).await;
+                Opened::Nothing
+            }
+            OpenError::Malformed | OpenError::Key(_) | OpenError::Forged => {
+                self.note_forged(host, topic, peer).await;
+                Opened::Nothing
+            }
+        }
+    }
+
+    async fn note_version(&self, host: HostId, version: u8, peer: &str) {
+        let known = self.view().and_then(|view| view.get(&PRESENCES, &host));
+        let is_known = |problem: &WireProblem| problem.version == version;
+        if matches!(&known, Ok(Some(presence)) if presence.wire_problem.as_ref().is_some_and(is_known)) {
+            return;
+        }
+        let (context, peer) = (self.context(), peer.to_owned());
+        let noted = self
+            .write(move |tx| {
+                let now = context.now();
+                let mut presence = tx.get(&PRESENCES, &host)?.unwrap_or_default();
+                presence.wire_problem = Some(WireProblem { version, at: now });
+                if presence.online {
+                    presence.online = false;
+                    presence.changed_at = Some(now);
+                }
+                presence.last_seen_at = Some(now);
+                tx.put(&PRESENCES, &host, &presence)?;
+                let text = format!("it speaks wire version {version}");
+                report::odd(&context, tx, host, &peer, now, &text)?;
+                tx.effects.changed(Changed::Host(host));
+                Ok(())
+            })
+            .await;
+        if let Err(error) = noted {
+            tracing::error!(%host, %error, "a wire problem could not be noted");
+        }
+    }
+
+    async fn note_forged(&self, host: HostId, topic: HostTopic, peer: &str) {
+        let context = self.context();
+        let now = context.now();
+        if !context.may_note(host, now) {
+            return;
+        }
+        tracing::warn!(%host, topic = topic.suffix(), peer, "a message that does not open was dropped");
+        let peer = peer.to_owned();
+        let noted = self
+            .write(move |tx| {
+                let by = crate::request::By { actor: crate::record::Actor::Agent, peer: peer.clone() };
+                let target = hosts::target(tx, host)?;
+                let detail = format!("a message on {} does not open with the host's key", topic.suffix());
+                Ok(crate::audit::note(tx, now, &by, "agent.forged", target, detail)?)
+            })
+            .await;
+        if let Err(error) = noted {
+            tracing::error!(%host, %error, "a forged message could not be audited");
+        }
+    }
+}
+
+/// A message that was opened, or what came of it.
+enum Opened {
+    Message((u8, Key), Arc<Zeroizing<Vec<u8>>>),
+    Dropped((u8, Key), Handled),
+    Nothing,
+}
+
+impl Opened {
+    fn transpose(self) -> Option<((u8, Key), Result<Arc<Zeroizing<Vec<u8>>>, Handled>)> {
+        match self {
+            Self::Message(key, message) => Some((key, Ok(message))),
+            Self::Dropped(key, handled) => Some((key, Err(handled))),
+            Self::Nothing => None,
+        }
+    }
+}
+
+/// What follows a hello that changed something.
+struct Greeted {
+    acked: report::Acked,
+    wake: bool,
+}
+
+fn take_presence(
+    context: &Context,
+    tx: &mut Tx<'_>,
+    host: HostId,
+    message: &[u8],
+    peer: &str,
+) -> Result<Option<Greeted>, Refused> {
+    let now: Timestamp = context.now();
+    if !tx.has(&HOSTS, &host)? {
+        return Ok(None);
+    }
+    match schema::decode::<Presence<'_>>(message) {
+        Ok(Presence::Hello(hello)) => {
+            if !hello::take_hello(context, tx, host, &hello, peer, now)? {
+                return Ok(None);
+            }
+            let state = outbox::state_of(tx, host)?;
+            let acked = report::Acked { stream: hello.stream, through: state.reports };
+            Ok(Some(Greeted { acked, wake: state.last_command > state.taken }))
+        }
+        Ok(Presence::Gone { epoch, .. }) => {
+            hello::take_gone(tx, host, epoch, now)?;
+            Ok(None)
+        }
+        Err(_) => {
+            report::odd(context, tx, host, peer, now, "a presence that can't be read was dropped")?;
+            Ok(None)
+        }
+    }
+}
+
+fn not_handled(host: HostId, what: &'static str, error: &Refused) -> Handled {
+    // Not acked, so it comes again.
+    tracing::error!(%host, what, %error, "a message could not be taken");
+    Handled::default()
+}

@@ -1,0 +1,47 @@
+//! From the wire's figures to the record's.
+
+use crate::record::{BackupFigures, ForgetFigures, JobFigures, ProbeFigures};
+use schema::Summary;
+
+pub(super) fn of(summary: &Summary<'_>) -> JobFigures {
+    match *summary {
+        Summary::None => JobFigures::None,
+        Summary::Probe(probe) => JobFigures::Probe(ProbeFigures {
+            repo: probe.repo,
+            repo_version: probe.repo_version,
+            append_only: probe.append_only,
+            answered_ms: probe.answered_ms,
+        }),
+        Summary::Init { repo } => JobFigures::Init { repo },
+        Summary::Backup(backup) => JobFigures::Backup(BackupFigures {
+            snapshot: backup.snapshot.to_owned(),
+            files_new: backup.files_new,
+            files_changed: backup.files_changed,
+            files_unmodified: backup.files_unmodified,
+            total_files: backup.total_files,
+            total_bytes: backup.total_bytes,
+            added_bytes: backup.added_bytes,
+            added_packed_bytes: backup.added_packed_bytes,
+            errors: backup.errors,
+        }),
+        Summary::Forget { groups } => JobFigures::Forget(
+            groups
+                .iter()
+                .map(|group| ForgetFigures {
+                    group: group.group.to_owned(),
+                    kept: group.kept,
+                    removed: group.removed,
+                    class: group.class,
+                })
+                .collect(),
+        ),
+        Summary::Prune { freed_bytes, repacked_bytes, remaining_bytes } => {
+            JobFigures::Prune { freed_bytes, repacked_bytes, remaining_bytes }
+        }
+        Summary::Check { errors, subset_pct } => JobFigures::Check { errors, subset_pct },
+        Summary::Unlock { removed } => JobFigures::Unlock { removed },
+        Summary::Stats { total_bytes, blobs } => JobFigures::Stats { total_bytes, blobs },
+        Summary::Snapshots { count } => JobFigures::Snapshots { count },
+        Summary::Restore { files, bytes, skipped } => JobFigures::Restore { files, bytes, skipped },
+    }
+}

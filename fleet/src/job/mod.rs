@@ -1,0 +1,114 @@
+//! Jobs: their records and indices, how their state moves, their logs, what is live.
+
+mod figures;
+pub(crate) mod live;
+pub(crate) mod log;
+pub(crate) mod step;
+
+use crate::change::Changed;
+use crate::listing;
+use crate::record::{Job, JobState, JobWhat};
+use crate::refused::StoreError;
+use crate::store::{HOST_JOBS, JOBS, KIND_JOBS, OPEN_JOBS, Order, Reads, SUMMARIES, Span, Tx};
+use schema::{HostId, JobId, JobKind, Timestamp};
+use std::ops::ControlFlow;
+
+/// The place of a kind in keys.
+pub(crate) fn kind_key(kind: JobKind) -> u8 {
+    // Wire order, which only ever grows.
+    kind as u8
+}
+
+/// Writes a job that is new.
+pub(crate) fn create(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(), StoreError> {
+    tx.put(&HOST_JOBS, &(job.host, job.id), &())?;
+    tx.put(&KIND_JOBS, &(job.host, kind_key(job.what.kind()), job.id), &())?;
+    if !job.state.is_ended() {
+        tx.put(&OPEN_JOBS, &(job.host, job.id), &())?;
+    }
+    save(tx, None, job, now)
+}
+
+/// Writes a job that was changed; what follows (indices, the host's summary, listeners) follows here.
+pub(crate) fn save(
+    tx: &mut Tx<'_>,
+    before: Option<&Job>,
+    job: &Job,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    tx.put(&JOBS, &job.id, job)?;
+    let was_ended = before.is_some_and(|before| before.state.is_ended());
+    if let Some(before) = before {
+        match (before.state.is_ended(), job.state.is_ended()) {
+            (false, true) => {
+                tx.remove(&OPEN_JOBS, &(job.host, job.id))?;
+                tx.effects.ended.push(job.id);
+            }
+            (true, false) => tx.put(&OPEN_JOBS, &(job.host, job.id), &())?,
+            _ => {}
+        }
+    }
+    if job.what == JobWhat::Snapshots
+        && job.state.is_ended()
+        && before.is_some_and(|old| old.state != job.state)
+    {
+        listing::job_ended(tx, job, now)?;
+    }
+    let mut summary = tx.get(&SUMMARIES, &job.host)?.unwrap_or_default();
+    summary.count_open(before.is_some() && !was_ended, !job.state.is_ended());
+    let next = if job.state.is_ended() && summary.runs(job.id) { next_open(tx, job.host)? } else { None };
+    summary.take_job(job, next, now);
+    tx.put(&SUMMARIES, &job.host, &summary)?;
+    tx.effects.changed(Changed::Job { host: job.host, job: job.id });
+    Ok(())
+}
+
+/// Changes one job, if it is there and its host's.
+pub(crate) fn change(
+    tx: &mut Tx<'_>,
+    host: HostId,
+    job: JobId,
+    now: Timestamp,
+    change: impl FnOnce(&mut Job) -> bool,
+) -> Result<Option<Job>, StoreError> {
+    let Some(before) = tx.get(&JOBS, &job)?.filter(|record| record.host == host) else { return Ok(None) };
+    let mut after = before.clone();
+    if change(&mut after) {
+        save(tx, Some(&before), &after, now)?;
+    }
+    Ok(Some(after))
+}
+
+/// The open job that a person would call the running one: the first that runs, else the oldest.
+fn next_open(tx: &Tx<'_>, host: HostId) -> Result<Option<Job>, StoreError> {
+    const LOOK_AT: usize = 32;
+    let mut first = None;
+    for (_, id) in tx.keys(&OPEN_JOBS, &Span::under(&host), LOOK_AT)? {
+        let Some(job) = tx.get(&JOBS, &id)? else { continue };
+        if job.state == JobState::Running {
+            return Ok(Some(job));
+        }
+        first.get_or_insert(job);
+    }
+    Ok(first)
+}
+
+/// A host's open jobs, oldest first; at most `max`.
+pub(crate) fn open_jobs(reads: &impl Reads, host: HostId, max: usize) -> Result<Vec<Job>, StoreError> {
+    let mut jobs = Vec::new();
+    for (_, id) in reads.keys(&OPEN_JOBS, &Span::under(&host), max)? {
+        jobs.extend(reads.get(&JOBS, &id)?);
+    }
+    Ok(jobs)
+}
+
+/// The newest job of a kind.
+pub(crate) fn latest(reads: &impl Reads, host: HostId, kind: JobKind) -> Result<Option<Job>, StoreError> {
+    let span = Span::under(&(host, kind_key(kind)));
+    let mut found = None;
+    reads.walk(&KIND_JOBS, &span, Order::Descending, |(_, _, id), ()| {
+        found = Some(id);
+        Ok(ControlFlow::Break(()))
+    })?;
+    found.map_or(Ok(None), |id| reads.get(&JOBS, &id))
+}

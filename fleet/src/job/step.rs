@@ -1,0 +1,113 @@
+//! How a job's state moves: pure, by what the agent reports, in one direction.
+//!
+//! What the server presumed of a silent agent (lost, failed for want of an answer) is corrected by a result that
+//! comes after all; nothing else leaves an end.
+
+use super::figures;
+use crate::record::{Job, JobState};
+use schema::report::Finished;
+use schema::{Class, HeldPhase, Refusal, Timestamp};
+
+/// The agent has taken it. `false`: nothing changes.
+pub(crate) fn accepted(job: &mut Job, at: Timestamp) -> bool {
+    if job.state > JobState::Sent {
+        return false;
+    }
+    job.state = JobState::Accepted;
+    job.accepted_at = Some(at);
+    true
+}
+
+/// restic is about to start.
+pub(crate) fn started(job: &mut Job, at: Timestamp) -> bool {
+    if job.state > JobState::Accepted {
+        return false;
+    }
+    job.state = JobState::Running;
+    job.accepted_at.get_or_insert(at);
+    job.started_at = Some(at);
+    true
+}
+
+/// The agent will not run it.
+pub(crate) fn refused(job: &mut Job, reason: Refusal, detail: &str, at: Timestamp) -> bool {
+    if reason == Refusal::AlreadyStarted {
+        // Its own answer stands before this one in the journal, or was given up with an older journal.
+        return job.state <= JobState::Sent
+            && lost(job, at, "the agent says it has run this job before, but its result is gone");
+    }
+    if job.state == JobState::Running || job.state.is_ended() && !job.presumed {
+        return false;
+    }
+    let words = match reason {
+        Refusal::QueueFull => "the agent holds as many jobs as it can; try again when some have ended",
+        Refusal::Expired => "the command came too late; run the job again",
+        Refusal::AlreadyStarted => "the agent has run this job before",
+        Refusal::Policy => "the policy file on the host forbids this job",
+        Refusal::Unsupported => "the agent can't do this kind of job; update it",
+        Refusal::NoCredentials => "the agent has no credentials for the repository; set them again",
+        Refusal::StateFolder => "the agent can't write its state folder; look at its disk",
+    };
+    job.state = JobState::Failed;
+    job.presumed = false;
+    job.refusal = Some(reason);
+    job.class = match reason {
+        Refusal::Policy => Some(Class::Policy),
+        Refusal::NoCredentials => Some(Class::NoCredentials),
+        _ => None,
+    };
+    job.finished_at = Some(at);
+    job.message = if detail.is_empty() { words.to_owned() } else { format!("{words} ({detail})") };
+    true
+}
+
+/// It has ended.
+pub(crate) fn finished(job: &mut Job, finished: &Finished<'_>) -> bool {
+    if job.state.is_ended() && !job.presumed {
+        return false;
+    }
+    job.state = JobState::from(finished.outcome);
+    job.presumed = false;
+    job.class = finished.class;
+    job.exit_code = finished.exit_code;
+    job.started_at = finished.started_at.or(job.started_at);
+    job.finished_at = Some(finished.finished_at);
+    job.message = finished.message.to_owned();
+    job.log_lines = job.log_lines.max(finished.log_lines);
+    job.figures = figures::of(&finished.summary);
+    true
+}
+
+/// Nobody knows what became of it.
+pub(crate) fn lost(job: &mut Job, at: Timestamp, words: &str) -> bool {
+    presume(job, JobState::Lost, at, words)
+}
+
+/// It will not run, by the server's own judgement.
+pub(crate) fn presume(job: &mut Job, state: JobState, at: Timestamp, words: &str) -> bool {
+    if job.state.is_ended() {
+        return false;
+    }
+    job.state = state;
+    job.presumed = true;
+    job.finished_at = Some(at);
+    job.message = words.to_owned();
+    true
+}
+
+/// The agent holds a job that was presumed to have ended.
+pub(crate) fn held(job: &mut Job, phase: HeldPhase) -> bool {
+    if !(job.state.is_ended() && job.presumed) || job.state == JobState::Cancelled {
+        return false;
+    }
+    job.state = match phase {
+        HeldPhase::Queued => JobState::Accepted,
+        HeldPhase::Running => JobState::Running,
+        // Its result comes.
+        HeldPhase::Finished => return false,
+    };
+    job.presumed = false;
+    job.finished_at = None;
+    job.message.clear();
+    true
+}

@@ -1,0 +1,311 @@
+//! Hello and gone: who is here, how far both sides are, what became of the jobs.
+
+use super::{LinkState, Sent, outbox};
+use crate::change::Changed;
+use crate::context::Context;
+use crate::credentials;
+use crate::enroll::clip;
+use crate::job::{self, step};
+use crate::record::{HostFacts, JobState, Presence};
+use crate::refused::{Refused, StoreError};
+use crate::store::{HOSTS, JOBS, LINK_STATES, OUTBOX, PRESENCES, Reads, Span, Tx};
+use schema::{CommandBody, HeldJob, Hello, HostId, JobId, Slot, Timestamp};
+
+/// No honest agent counts this far. What would go beyond is not followed, so that numbers never overflow.
+const MAX_NUMBER: u64 = 1 << 48;
+/// How long a cancel of a job that must not run is worth sending.
+const CANCEL_EXPIRES_MS: u64 = 30 * 86_400_000;
+/// What a lost job says.
+const LOST: &str = "the agent came back without this job and without its result; run it again";
+
+/// What an epoch is against the newest one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Epoch {
+    /// Of a connection that has ended.
+    Old,
+    /// Of this connection.
+    Same,
+    /// Of a new one.
+    New,
+}
+
+pub(crate) fn epoch(presence: &Presence, epoch: u64) -> Epoch {
+    match epoch.cmp(&presence.epoch) {
+        std::cmp::Ordering::Less => Epoch::Old,
+        std::cmp::Ordering::Equal => Epoch::Same,
+        std::cmp::Ordering::Greater => Epoch::New,
+    }
+}
+
+/// How far the agent says both sequences are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) stream: u64,
+    pub(crate) taken: u64,
+    pub(crate) first_unacked: u64,
+    pub(crate) last_report: u64,
+}
+
+impl Counts {
+    /// Whether reports are still on their way.
+    const fn has_unacked(&self) -> bool {
+        self.first_unacked <= self.last_report
+    }
+}
+
+/// What a hello makes of the sequences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Resumed {
+    /// Reports are committed up to and with this one.
+    pub(crate) reports: u64,
+    /// The outbox gets new numbers from here on.
+    pub(crate) renumber_from: Option<u64>,
+}
+
+/// Brings the two counts together: pure.
+///
+/// Normally there is nothing to do. A new journal begins anew. Where one side was set back (a restored server, a
+/// machine rolled back to a snapshot) the other's count is followed, or reports would be dropped as seen or wait
+/// for a number that never comes.
+pub(crate) fn resume(state: &LinkState, hello: Counts) -> Resumed {
+    let before_unacked = hello.first_unacked.saturating_sub(1);
+    let reports = if state.stream != Some(hello.stream) || before_unacked > state.reports {
+        before_unacked
+    } else {
+        state.reports.min(hello.last_report)
+    };
+    let is_ahead = hello.taken > state.last_command && hello.taken < MAX_NUMBER;
+    Resumed { reports: reports.min(MAX_NUMBER), renumber_from: is_ahead.then_some(hello.taken + 1) }
+}
+
+/// A hello, in its order: online; sequences; jobs; credentials. `false` = it changes nothing.
+pub(crate) fn take_hello(
+    context: &Context,
+    tx: &mut Tx<'_>,
+    host: HostId,
+    hello: &Hello<'_>,
+    peer: &str,
+    now: Timestamp,
+) -> Result<bool, Refused> {
+    let presence = tx.get(&PRESENCES, &host)?.unwrap_or_default();
+    if epoch(&presence, hello.epoch) != Epoch::New {
+        return Ok(false);
+    }
+    mark_online(tx, host, presence, hello, peer, now)?;
+    let counts = Counts {
+        stream: hello.stream,
+        taken: hello.taken,
+        first_unacked: hello.first_unacked,
+        last_report: hello.last_report,
+    };
+    let mut state = outbox::state_of(tx, host)?;
+    let resumed = resume(&state, counts);
+    state.stream = Some(hello.stream);
+    state.reports = resumed.reports;
+    match resumed.renumber_from {
+        Some(first) => outbox::renumber(context, tx, host, &mut state, first)?,
+        None => {
+            outbox::clear_taken(tx, host, &mut state, hello.taken)?;
+        }
+    }
+    state.sent = state.taken;
+    let held: Vec<HeldJob> = hello.jobs.iter().collect();
+    take_held(context, tx, host, &mut state, &held, now)?;
+    reconcile(tx, host, &mut state, &held, counts, now)?;
+    let waiting = tx.rows(&OUTBOX, &Span::under(&host))?;
+    let waits = |revision| {
+        waiting.iter().any(|(_, row)| row.what == Sent::Config { slot: Slot::Repo, revision, for_job: None })
+    };
+    credentials::push_changed(context, tx, host, &mut state, hello.repo_revision, waits, now)?;
+    tx.put(&LINK_STATES, &host, &state)?;
+    if state.last_command > state.taken {
+        tx.effects.wake(host);
+    }
+    Ok(true)
+}
+
+/// The connection of an epoch has ended. `false` = it changes nothing.
+pub(crate) fn take_gone(
+    tx: &mut Tx<'_>,
+    host: HostId,
+    gone: u64,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let before = tx.get(&PRESENCES, &host)?.unwrap_or_default();
+    if epoch(&before, gone) == Epoch::Old || (!before.online && before.epoch == gone) {
+        return Ok(false);
+    }
+    let mut after = before.clone();
+    after.epoch = gone;
+    after.last_seen_at = Some(now);
+    if before.online {
+        after.online = false;
+        after.changed_at = Some(now);
+    }
+    tx.put(&PRESENCES, &host, &after)?;
+    tx.effects.changed(Changed::Host(host));
+    Ok(true)
+}
+
+fn mark_online(
+    tx: &mut Tx<'_>,
+    host: HostId,
+    before: Presence,
+    hello: &Hello<'_>,
+    peer: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let presence = Presence {
+        online: true,
+        epoch: hello.epoch,
+        changed_at: if before.online { before.changed_at.or(Some(now)) } else { Some(now) },
+        last_seen_at: Some(now),
+        peer: if peer.is_empty() { before.peer } else { Some(peer.to_owned()) },
+        wire_problem: None,
+    };
+    tx.put(&PRESENCES, &host, &presence)?;
+    if let Some(mut record) = tx.get(&HOSTS, &host)? {
+        record.facts = Some(HostFacts {
+            at: now,
+            agent_version: clip(hello.agent_version),
+            restic_version: clip(hello.restic_version),
+            os: clip(hello.os),
+            arch: clip(hello.arch),
+            hostname: clip(hello.hostname),
+            installation: hello.installation,
+            boot_id: hello.boot_id,
+            state_free_bytes: hello.state_free_bytes,
+        });
+        tx.put(&HOSTS, &host, &record)?;
+    }
+    tx.effects.changed(Changed::Host(host));
+    Ok(())
+}
+
+/// Jobs that the agent holds although they were presumed to have ended: they live on, or are cancelled again.
+fn take_held(
+    context: &Context,
+    tx: &mut Tx<'_>,
+    host: HostId,
+    state: &mut LinkState,
+    held: &[HeldJob],
+    now: Timestamp,
+) -> Result<(), Refused> {
+    for held in held {
+        let job = job::change(tx, host, held.job, now, |job| step::held(job, held.phase))?;
+        if job.is_some_and(|job| job.state == JobState::Cancelled && job.presumed)
+            && outbox::has_room(state, 1)
+        {
+            let body = CommandBody::Cancel { job: held.job };
+            outbox::enqueue(context, tx, host, state, now.plus_ms(CANCEL_EXPIRES_MS), body)?;
+        }
+    }
+    Ok(())
+}
+
+/// Finds the jobs that nobody holds any more: they were taken, the agent does not name them, and no command of
+/// theirs waits. With reports still on the way they are suspects until those have come.
+fn reconcile(
+    tx: &mut Tx<'_>,
+    host: HostId,
+    state: &mut LinkState,
+    held: &[HeldJob],
+    counts: Counts,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let open = job::open_jobs(tx, host, usize::MAX)?;
+    state.suspects = open
+        .iter()
+        .filter(|job| job.command_seq <= state.taken && !held.iter().any(|held| held.job == job.id))
+        .map(|job| job.id)
+        .collect();
+    state.suspects_until = counts.last_report.min(MAX_NUMBER);
+    if !counts.has_unacked() {
+        settle_suspects(tx, host, state, now)?;
+    }
+    Ok(())
+}
+
+/// All reports of before the hello have come: who is a suspect still is lost.
+pub(crate) fn settle_suspects(
+    tx: &mut Tx<'_>,
+    host: HostId,
+    state: &mut LinkState,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    for suspect in std::mem::take(&mut state.suspects) {
+        job::change(tx, host, suspect, now, |job| step::lost(job, now, LOST))?;
+    }
+    Ok(())
+}
+
+/// The job that has this command number, among the open ones.
+pub(crate) fn job_of_command(tx: &Tx<'_>, host: HostId, seq: u64) -> Result<Option<JobId>, StoreError> {
+    if let Some(row) = tx.get(&OUTBOX, &(host, seq))? {
+        return Ok(if let Sent::Run(job) = row.what { Some(job) } else { None });
+    }
+    let open = job::open_jobs(tx, host, usize::MAX)?;
+    Ok(open.into_iter().find(|job| job.command_seq == seq).map(|job| job.id))
+}
+
+/// All hosts that a stopped server left online are not: their connections ended with it.
+pub(crate) fn nobody_is_connected(tx: &mut Tx<'_>, now: Timestamp) -> Result<usize, StoreError> {
+    let mut online = tx.rows(&PRESENCES, &Span::ALL)?;
+    online.retain(|(_, presence)| presence.online);
+    for (host, mut presence) in online.iter().cloned() {
+        presence.online = false;
+        presence.changed_at = Some(presence.last_seen_at.unwrap_or(now).min(now));
+        tx.put(&PRESENCES, &host, &presence)?;
+    }
+    Ok(online.len())
+}
+
+/// The record of a job, to tell whether a report about it may be believed.
+pub(crate) fn is_own_job(tx: &Tx<'_>, host: HostId, job: JobId) -> Result<bool, StoreError> {
+    Ok(tx.get(&JOBS, &job)?.is_some_and(|job| job.host == host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(last_command: u64, taken: u64, stream: Option<u64>, reports: u64) -> LinkState {
+        LinkState { last_command, taken, stream, reports, ..LinkState::default() }
+    }
+
+    fn hello(stream: u64, taken: u64, first_unacked: u64, last_report: u64) -> Counts {
+        Counts { stream, taken, first_unacked, last_report }
+    }
+
+    #[test]
+    fn the_counts_come_together_as_the_table_says() {
+        let table = [
+            ("first hello", state(0, 0, None, 0), hello(7, 0, 1, 0), 0, None),
+            ("nothing new", state(5, 5, Some(7), 9), hello(7, 5, 10, 9), 9, None),
+            ("an ack was lost", state(5, 5, Some(7), 9), hello(7, 5, 6, 9), 9, None),
+            ("reports on their way", state(5, 5, Some(7), 9), hello(7, 5, 6, 12), 9, None),
+            ("a new journal", state(5, 5, Some(7), 9), hello(8, 0, 1, 2), 0, None),
+            ("the server was set back", state(3, 3, Some(7), 4), hello(7, 6, 9, 12), 8, Some(7)),
+            ("the machine was set back", state(9, 9, Some(7), 20), hello(7, 4, 11, 12), 12, None),
+            ("absurd counts are not followed", state(1, 1, Some(7), 1), hello(7, u64::MAX, 0, 0), 0, None),
+            (
+                "absurd reports are bounded",
+                state(1, 1, Some(7), 1),
+                hello(7, 1, u64::MAX, u64::MAX),
+                MAX_NUMBER,
+                None,
+            ),
+        ];
+        for (name, state, hello, reports, renumber_from) in table {
+            assert_eq!(resume(&state, hello), Resumed { reports, renumber_from }, "{name}");
+        }
+    }
+
+    #[test]
+    fn only_a_newer_epoch_is_a_new_connection() {
+        let presence = Presence { epoch: 5, ..Presence::default() };
+        assert_eq!(epoch(&presence, 4), Epoch::Old);
+        assert_eq!(epoch(&presence, 5), Epoch::Same);
+        assert_eq!(epoch(&presence, 6), Epoch::New);
+    }
+}

@@ -1,0 +1,60 @@
+use crate::store::first_form;
+use schema::{InstallationId, JobId, Slot, Timestamp, TokenId};
+use serde::{Deserialize, Serialize};
+
+/// How an enrolled host logs in, and its sealed link key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Link {
+    /// The number of the link key, from 1.
+    pub(crate) key_id: u8,
+    /// Bound to `host:<id>:link`.
+    pub(crate) sealed_key: Vec<u8>,
+    /// SHA-256 of the MQTT password, which the server minted.
+    pub(crate) password_sha256: [u8; 32],
+    /// The token that made it.
+    pub(crate) token: TokenId,
+    /// The installation that got it.
+    pub(crate) installation: InstallationId,
+}
+
+/// How far the two sequences of a host are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LinkState {
+    /// The highest command number given out.
+    pub(crate) last_command: u64,
+    /// The highest command number that the agent has taken.
+    pub(crate) taken: u64,
+    /// The highest command number handed to a session.
+    pub(crate) sent: u64,
+    /// The journal that the agent writes; `None` before the first hello.
+    pub(crate) stream: Option<u64>,
+    /// Reports of that journal are committed up to and with this one.
+    pub(crate) reports: u64,
+    /// Jobs that the agent no longer holds, whose result may still be on its way…
+    pub(crate) suspects: Vec<JobId>,
+    /// …in a report up to this one.
+    pub(crate) suspects_until: u64,
+    /// Grows with each change of the groups.
+    pub(crate) plan_revision: u64,
+}
+first_form!(Link, LinkState);
+
+/// A command that has not been taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Outgoing {
+    /// The sealed envelope.
+    pub(crate) frame: Vec<u8>,
+    /// After this the agent refuses it.
+    pub(crate) expires_at: Timestamp,
+    /// What it says.
+    pub(crate) what: Sent,
+}
+first_form!(Outgoing);
+
+/// What a command says, for the server's own use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Sent {
+    Run(JobId),
+    Cancel(JobId),
+    Config { slot: Slot, revision: u64, for_job: Option<JobId> },
+}

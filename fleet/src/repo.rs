@@ -1,0 +1,280 @@
+//! The projection of a repository's figures, and its thinned history.
+//!
+//! An older message never overwrites a newer one: within a journal the revision decides, and each figure has a time
+//! of its own besides. A time from the future counts as now, so that a clock that ran ahead does not freeze a figure.
+
+use crate::change::Changed;
+use crate::hosts;
+use crate::record::{
+    CheckSeen, Job, JobFigures, JobState, JobWhat, LockHolder, LockView, PruneSeen, RepoPoint, RepoState,
+    SizeSeen, SnapshotsSeen,
+};
+use crate::refused::StoreError;
+use crate::store::{HISTORY, REPO_HOSTS, REPOS, Reads, Span, Tx};
+use crate::summary::DAY_MS;
+use schema::stats::SizeSource;
+use schema::{HostId, RepoId, RepoStats, Timestamp};
+
+const HOUR_MS: u64 = 3_600_000;
+/// Hourly points are kept for this long…
+const HOURLY_FOR_MS: u64 = 7 * DAY_MS;
+/// …and daily ones for this long.
+const DAILY_FOR_MS: u64 = 730 * DAY_MS;
+
+/// Merges a message into the projection: pure. `false` = it says nothing new.
+///
+/// `stream` is the journal that the agent writes now; a message of another one counts only by the times in it.
+pub(crate) fn merge(
+    state: &mut RepoState,
+    stats: &RepoStats<'_>,
+    stream: Option<u64>,
+    now: Timestamp,
+) -> bool {
+    let before = state.clone();
+    let is_current = stream == Some(stats.stream);
+    if let Some((stream, revision, _)) = state.newest
+        && stream == stats.stream
+        && stats.revision <= revision
+    {
+        return false;
+    }
+    if let Some(repo) = stats.repo
+        && (is_current || state.repo.is_none())
+    {
+        set_repo(state, repo);
+    }
+    let at = |at: Timestamp| at.min(now);
+    if let Some(size) = stats.size.filter(|size| is_newer(state.size.as_ref().map(|s| s.at), at(size.at))) {
+        let measured = matches!(size.source, SizeSource::Measured);
+        state.size = Some(SizeSeen { at: at(size.at), bytes: size.bytes, measured });
+    }
+    if let Some(seen) = stats.snapshots.filter(|s| is_newer(state.snapshots.as_ref().map(|s| s.at), at(s.at)))
+    {
+        state.snapshots =
+            Some(SnapshotsSeen { at: at(seen.at), count: seen.count, newest_at: seen.newest_at });
+    }
+    if let Some(seen) = stats.check.filter(|c| is_newer(state.check.as_ref().map(|c| c.at), at(c.at))) {
+        state.check = Some(CheckSeen { at: at(seen.at), errors: seen.errors, subset_pct: seen.subset_pct });
+    }
+    if let Some(seen) = stats.prune.filter(|p| is_newer(state.prune.as_ref().map(|p| p.at), at(p.at))) {
+        state.prune = Some(PruneSeen { at: at(seen.at), freed_bytes: seen.freed_bytes });
+    }
+    if let Some(seen) = stats.lock.filter(|l| is_newer(state.lock.as_ref().map(|l| l.at), at(l.at))) {
+        let holder = seen.lock.map(|lock| LockHolder {
+            since: lock.since,
+            exclusive: lock.exclusive,
+            hostname: crate::enroll::clip(lock.hostname),
+            username: crate::enroll::clip(lock.username),
+            pid: lock.pid,
+            stale: lock.stale,
+        });
+        state.lock = Some(LockView { at: at(seen.at), holder });
+    }
+    if is_current {
+        state.newest = Some((stats.stream, stats.revision, at(stats.at)));
+    }
+    *state != before
+}
+
+fn is_newer(known: Option<Timestamp>, seen: Timestamp) -> bool {
+    known.is_none_or(|known| known <= seen)
+}
+
+/// Another repository: the figures of the old one say nothing of it.
+fn set_repo(state: &mut RepoState, repo: RepoId) {
+    if state.repo.is_some_and(|known| known != repo) {
+        *state = RepoState { newest: state.newest, tested: state.tested, ..RepoState::default() };
+    }
+    state.repo = Some(repo);
+}
+
+/// Takes a stats message.
+pub(crate) fn take_stats(
+    tx: &mut Tx<'_>,
+    host: HostId,
+    stats: &RepoStats<'_>,
+    stream: Option<u64>,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let before = tx.get(&REPOS, &host)?.unwrap_or_default();
+    let mut after = before.clone();
+    if !merge(&mut after, stats, stream, now) {
+        return Ok(false);
+    }
+    save(tx, host, &before, &after)?;
+    let figures = |state: &RepoState| (state.size.clone(), state.snapshots.clone());
+    if let Some(size) = after.size.as_ref().filter(|_| figures(&after) != figures(&before)) {
+        let snapshots = after.snapshots.as_ref().map_or(0, |snapshots| snapshots.count);
+        let seen_at = after.snapshots.as_ref().map_or(size.at, |snapshots| snapshots.at.max(size.at));
+        add_point(tx, host, RepoPoint { at: seen_at, bytes: size.bytes, snapshots }, now)?;
+    }
+    Ok(true)
+}
+
+/// Takes what a job that has ended tells of the repository.
+pub(crate) fn take_job(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(), StoreError> {
+    let before = tx.get(&REPOS, &job.host)?.unwrap_or_default();
+    let mut after = before.clone();
+    let at = job.finished_at.unwrap_or(now).min(now);
+    if job.what == JobWhat::Probe && job.state != JobState::Cancelled {
+        after.tested = Some((job.id, at, job.state == JobState::Succeeded));
+    }
+    match &job.figures {
+        JobFigures::Probe(probe) => {
+            if let Some(repo) = probe.repo {
+                set_repo(&mut after, repo);
+            }
+            if let Some(append_only) = probe.append_only {
+                after.append_only = Some((append_only, at));
+            }
+        }
+        JobFigures::Init { repo } => set_repo(&mut after, *repo),
+        _ => {}
+    }
+    if after == before { Ok(()) } else { save(tx, job.host, &before, &after) }
+}
+
+fn save(tx: &mut Tx<'_>, host: HostId, before: &RepoState, after: &RepoState) -> Result<(), StoreError> {
+    tx.put(&REPOS, &host, after)?;
+    if before.repo != after.repo {
+        if let Some(old) = before.repo {
+            tx.remove(&REPO_HOSTS, &(old, host))?;
+            tx.remove_all(&HISTORY, &Span::under(&host))?;
+        }
+        if let Some(new) = after.repo {
+            tx.put(&REPO_HOSTS, &(new, host), &())?;
+        }
+    }
+    hosts::change_summary(tx, host, |summary| summary.take_repo(after))?;
+    tx.effects.changed(Changed::Repo(host));
+    Ok(())
+}
+
+/// Adds a point of history: the last one of an hour counts. The rest is thinned when a day begins.
+fn add_point(tx: &mut Tx<'_>, host: HostId, point: RepoPoint, now: Timestamp) -> Result<(), StoreError> {
+    let own = Span::under(&host);
+    let last = tx.last(&HISTORY, &own)?.map(|(_, last)| last.at);
+    let hour = point.at.0 / HOUR_MS * HOUR_MS;
+    tx.remove_all(&HISTORY, &own.clone().from(&(host, hour)).before(&(host, hour + HOUR_MS)))?;
+    tx.put(&HISTORY, &(host, point.at.0), &point)?;
+    if last.is_none_or(|last| last.0 / DAY_MS != point.at.0 / DAY_MS) {
+        let times: Vec<u64> = tx.keys(&HISTORY, &own, usize::MAX)?.into_iter().map(|(_, at)| at).collect();
+        for at in surplus(&times, now) {
+            tx.remove(&HISTORY, &(host, at))?;
+        }
+    }
+    Ok(())
+}
+
+/// Which points go: all that are too old, and of each day further back than a week all but the last. Pure.
+pub(crate) fn surplus(times: &[u64], now: Timestamp) -> Vec<u64> {
+    let is_surplus = |place: usize, at: u64| {
+        let age = now.0.saturating_sub(at);
+        let next_is_of_same_day = times.get(place + 1).is_some_and(|next| next / DAY_MS == at / DAY_MS);
+        age > DAILY_FOR_MS || (age > HOURLY_FOR_MS && next_is_of_same_day)
+    };
+    times.iter().enumerate().filter(|(place, at)| is_surplus(*place, **at)).map(|(_, at)| *at).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use schema::stats::{Size, SnapshotCount};
+
+    const NOW: Timestamp = Timestamp(1_000 * DAY_MS);
+
+    fn stats(stream: u64, revision: u64, at: u64, bytes: u64) -> RepoStats<'static> {
+        RepoStats {
+            stream,
+            revision,
+            at: Timestamp(at),
+            job: None,
+            repo: None,
+            size: Some(Size { at: Timestamp(at), bytes, source: SizeSource::Measured }),
+            snapshots: None,
+            check: None,
+            prune: None,
+            lock: None,
+        }
+    }
+
+    #[test]
+    fn an_older_revision_changes_nothing() {
+        let mut state = RepoState::default();
+        assert!(merge(&mut state, &stats(1, 5, 100, 50), Some(1), NOW));
+        let before = state.clone();
+        assert!(!merge(&mut state, &stats(1, 4, 200, 60), Some(1), NOW));
+        assert!(!merge(&mut state, &stats(1, 5, 200, 60), Some(1), NOW));
+        assert_eq!(state, before);
+    }
+
+    #[test]
+    fn a_newer_message_with_an_older_figure_keeps_the_newer_figure() {
+        let mut state = RepoState::default();
+        merge(&mut state, &stats(1, 1, 100, 50), Some(1), NOW);
+        let mut late = stats(1, 2, 90, 40);
+        late.snapshots = Some(SnapshotCount { at: Timestamp(120), count: 3, newest_at: None });
+        assert!(merge(&mut state, &late, Some(1), NOW));
+        assert_eq!(state.size.as_ref().unwrap().bytes, 50);
+        assert_eq!(state.snapshots.as_ref().unwrap().count, 3);
+    }
+
+    #[test]
+    fn a_message_of_a_lost_journal_does_not_overwrite_what_the_new_one_said() {
+        let mut state = RepoState::default();
+        merge(&mut state, &stats(1, 900, 100, 50), Some(1), NOW);
+        assert!(merge(&mut state, &stats(2, 1, 200, 60), Some(2), NOW));
+        assert!(!merge(&mut state, &stats(1, 901, 150, 55), Some(2), NOW));
+        assert_eq!((state.size.unwrap().bytes, state.newest.unwrap().0), (60, 2));
+    }
+
+    #[test]
+    fn a_time_from_the_future_counts_as_now() {
+        let mut state = RepoState::default();
+        merge(&mut state, &stats(1, 1, u64::MAX, 50), Some(1), NOW);
+        assert!(merge(&mut state, &stats(1, 2, NOW.0 + 5, 60), Some(1), NOW));
+        assert_eq!(state.size.unwrap().bytes, 60);
+    }
+
+    #[test]
+    fn another_repository_begins_without_the_figures_of_the_old_one() {
+        let mut state = RepoState::default();
+        let mut first = stats(1, 1, 100, 50);
+        first.repo = Some(RepoId([1; 32]));
+        merge(&mut state, &first, Some(1), NOW);
+        let mut second = stats(1, 2, 200, 60);
+        (second.repo, second.size) = (Some(RepoId([2; 32])), None);
+        assert!(merge(&mut state, &second, Some(1), NOW));
+        assert_eq!((state.size, state.repo), (None, Some(RepoId([2; 32]))));
+    }
+
+    proptest! {
+        #[test]
+        fn in_whatever_order_messages_come_the_newest_figure_stands(
+            order in Just((0..12u64).collect::<Vec<_>>()).prop_shuffle(),
+            doubled in proptest::collection::vec(0..12usize, 0..6),
+        ) {
+            let mut state = RepoState::default();
+            let doubled = doubled.into_iter().map(|place| order[place]);
+            for n in order.iter().copied().chain(doubled) {
+                merge(&mut state, &stats(1, n + 1, 1000 + n, n), Some(1), NOW);
+            }
+            prop_assert_eq!(state.size.unwrap().bytes, 11);
+        }
+
+        #[test]
+        fn thinned_history_keeps_each_day_and_thinning_again_changes_nothing(
+            hours in proptest::collection::btree_set(0..20_000u64, 0..300),
+        ) {
+            let times: Vec<u64> = hours.into_iter().map(|hour| NOW.0 - hour * HOUR_MS).rev().collect();
+            let gone = surplus(&times, NOW);
+            let left: Vec<u64> = times.iter().copied().filter(|at| !gone.contains(at)).collect();
+            prop_assert!(surplus(&left, NOW).is_empty());
+            for at in times.iter().filter(|at| NOW.0 - **at <= DAILY_FOR_MS) {
+                prop_assert!(left.iter().any(|kept| kept / DAY_MS == at / DAY_MS));
+            }
+            prop_assert!(times.iter().filter(|at| NOW.0 - **at <= HOURLY_FOR_MS).all(|at| left.contains(at)));
+        }
+    }
+}

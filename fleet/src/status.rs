@@ -1,0 +1,312 @@
+//! How a host stands: one pure function. `Ok` only on proof.
+
+use crate::record::{Host, JobState, Presence};
+use crate::summary::{DAY_MS, GroupSummary, Summary};
+use crate::view::{HostRow, Status};
+use schema::{Class, Timestamp};
+
+/// A good backup older than this is a warning. (There are no schedules that would say better.)
+pub(crate) const OLD_AFTER_MS: u64 = 2 * DAY_MS;
+/// A host that is away for longer than this is offline; before, its presence says so and its status stays.
+pub(crate) const OFFLINE_AFTER_MS: u64 = DAY_MS;
+
+/// A status and why, in short words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) status: Status,
+    pub(crate) reason: String,
+    /// Every group has a good and recent backup, whatever happens right now.
+    pub(crate) protected: bool,
+}
+
+/// Judges a host.
+pub(crate) fn judge(host: &Host, presence: &Presence, summary: &Summary, now: Timestamp) -> Standing {
+    let (backups, why) = judge_backups(host, summary, now);
+    let protected = backups == Status::Ok;
+    let mut worst = (backups, why);
+    let mut consider = |status: Status, reason: String| {
+        if status < worst.0 {
+            worst = (status, reason);
+        }
+    };
+    if summary.running.as_ref().is_some_and(|job| job.state >= JobState::Accepted && !job.state.is_ended()) {
+        let kind = summary.running.as_ref().map_or("", |job| job.what.kind().as_str());
+        consider(Status::Running, format!("{} runs", capital(kind)));
+    }
+    if host.enrolled_at.is_some() && !presence.online {
+        let since = presence.changed_at.or(host.enrolled_at).unwrap_or_default();
+        let away = now.ms_since(since);
+        if away > OFFLINE_AFTER_MS {
+            consider(Status::Offline, format!("Offline for {}", days(away)));
+        }
+    }
+    if let Some(problem) = &presence.wire_problem {
+        consider(Status::Failed, format!("The agent speaks protocol version {}", problem.version));
+    }
+    Standing { status: worst.0, reason: worst.1, protected }
+}
+
+fn judge_backups(host: &Host, summary: &Summary, now: Timestamp) -> (Status, String) {
+    let groups: Vec<&GroupSummary> = summary.groups.iter().filter(|group| group.exists).collect();
+    let tried = groups.iter().any(|group| group.last.is_some());
+    if !tried {
+        let why = if host.enrolled_at.is_none() {
+            "No agent yet"
+        } else if !summary.has_repo_credentials {
+            "No repository yet"
+        } else if groups.is_empty() {
+            "No source group yet"
+        } else {
+            "Not backed up yet"
+        };
+        return (Status::New, why.to_owned());
+    }
+    let several = groups.len() > 1;
+    let judged = groups.into_iter().map(|group| {
+        let (status, why) = judge_group(group, now);
+        let why = if several && !why.is_empty() { format!("{}: {why}", group.name) } else { why };
+        (status, why)
+    });
+    judged.min_by_key(|(status, _)| *status).unwrap_or((Status::New, String::new()))
+}
+
+fn judge_group(group: &GroupSummary, now: Timestamp) -> (Status, String) {
+    let Some(last) = &group.last else {
+        return (Status::Warning, "Not backed up yet".to_owned());
+    };
+    match last.state {
+        JobState::Lost => return (Status::Failed, "Backup was interrupted".to_owned()),
+        JobState::Failed => return (Status::Failed, words(last.class).to_owned()),
+        _ => {}
+    }
+    let age = group.last_good.map_or(u64::MAX, |(_, at)| now.ms_since(at));
+    if age > OLD_AFTER_MS {
+        return (Status::Warning, format!("Last backup {} ago", days(age)));
+    }
+    if last.state == JobState::Warning {
+        let why = if last.class == Some(Class::SourceUnreadable) || last.class.is_none() {
+            "Some files could not be read"
+        } else {
+            words(last.class)
+        };
+        return (Status::Warning, why.to_owned());
+    }
+    (Status::Ok, String::new())
+}
+
+/// A class in a few plain words.
+pub(crate) const fn words(class: Option<Class>) -> &'static str {
+    match class {
+        Some(Class::RepoLocked) => "Repository is locked",
+        Some(Class::Auth) => "Wrong password",
+        Some(Class::RepoMissing) => "No repository at the address",
+        Some(Class::AppendOnly) => "Storage is append-only",
+        Some(Class::Network) => "Repository can't be reached",
+        Some(Class::SourceMissing) => "A path to save is missing",
+        Some(Class::SourceUnreadable) => "Some files could not be read",
+        Some(Class::DiskFull) => "No space left",
+        Some(Class::ResticMissing) => "restic is not installed",
+        Some(Class::Timeout) => "Took too long",
+        Some(Class::Cancelled) => "Cancelled",
+        Some(Class::Hook) => "A hook failed",
+        Some(Class::Damaged) => "Repository has errors",
+        Some(Class::RepoExists) => "There is a repository already",
+        Some(Class::Policy) => "Forbidden by the host's policy",
+        Some(Class::NoCredentials) => "The agent has no credentials",
+        Some(Class::AgentRestarted) => "Agent was restarted",
+        Some(Class::Other) | None => "Backup failed",
+    }
+}
+
+fn days(ms: u64) -> String {
+    match ms / DAY_MS {
+        0 => format!("{} h", ms / 3_600_000),
+        1 => "1 day".to_owned(),
+        n => format!("{n} days"),
+    }
+}
+
+fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
+}
+
+/// Puts the row of a host together.
+pub(crate) fn row(host: Host, presence: Presence, summary: Summary, now: Timestamp) -> HostRow {
+    let Standing { status, reason, protected } = judge(&host, &presence, &summary, now);
+    HostRow {
+        days: summary.strip(now),
+        last_good_at: summary.last_good_at(),
+        groups: summary.groups.iter().filter(|group| group.exists).count() as u32,
+        size_bytes: summary.size.map(|(bytes, _)| bytes),
+        size_at: summary.size.map(|(_, at)| at),
+        snapshots: summary.snapshots,
+        open_jobs: summary.open_jobs,
+        has_repo_credentials: summary.has_repo_credentials,
+        running: summary.running,
+        last_backup: summary.last_backup,
+        host,
+        presence,
+        status,
+        reason,
+        protected,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::WireProblem;
+    use crate::summary::Ended;
+    use schema::{HostId, JobId};
+
+    const NOW: Timestamp = Timestamp(1_000 * DAY_MS);
+
+    fn host() -> Host {
+        Host {
+            id: HostId([1; 16]),
+            name: "attic".into(),
+            restic_host: "attic".into(),
+            labels: Vec::new(),
+            created_at: Timestamp(0),
+            created_by: "ada".into(),
+            enrolled_at: Some(Timestamp(0)),
+            facts: None,
+        }
+    }
+
+    fn ago(hours: u64) -> Timestamp {
+        Timestamp(NOW.0 - hours * 3_600_000)
+    }
+
+    fn group(
+        name: &str,
+        state: JobState,
+        class: Option<Class>,
+        hours: u64,
+        good_hours: Option<u64>,
+    ) -> GroupSummary {
+        GroupSummary {
+            name: name.into(),
+            exists: true,
+            last: Some(Ended { job: JobId([1; 16]), state, class, at: ago(hours) }),
+            last_good: good_hours.map(|hours| (JobId([1; 16]), ago(hours))),
+            days: Vec::new(),
+        }
+    }
+
+    fn never(name: &str) -> GroupSummary {
+        GroupSummary { name: name.into(), exists: true, ..GroupSummary::default() }
+    }
+
+    fn online() -> Presence {
+        Presence { online: true, ..Presence::default() }
+    }
+
+    fn away(hours: u64) -> Presence {
+        Presence { changed_at: Some(ago(hours)), ..Presence::default() }
+    }
+
+    #[test]
+    fn a_host_stands_as_the_table_says() {
+        use JobState::{Failed, Lost, Succeeded, Warning};
+        use Status as S;
+        let good = || group("etc", Succeeded, None, 1, Some(1));
+        let table: Vec<(&str, Presence, Vec<GroupSummary>, Status, &str, bool)> = vec![
+            ("nothing yet", online(), vec![], S::New, "No source group yet", false),
+            ("a group, no backup", online(), vec![never("etc")], S::New, "Not backed up yet", false),
+            ("good", online(), vec![good()], S::Ok, "", true),
+            ("good, away for an hour", away(1), vec![good()], S::Ok, "", true),
+            ("good, away for two days", away(49), vec![good()], S::Offline, "Offline for 2 days", true),
+            (
+                "two days old",
+                online(),
+                vec![group("etc", Succeeded, None, 49, Some(49))],
+                S::Warning,
+                "Last backup 2 days ago",
+                false,
+            ),
+            (
+                "failed after a good one",
+                online(),
+                vec![group("etc", Failed, Some(Class::Auth), 1, Some(20))],
+                S::Failed,
+                "Wrong password",
+                false,
+            ),
+            (
+                "lost",
+                online(),
+                vec![group("etc", Lost, None, 1, None)],
+                S::Failed,
+                "Backup was interrupted",
+                false,
+            ),
+            (
+                "failed, and away: the failure counts",
+                away(100),
+                vec![group("etc", Failed, None, 1, None)],
+                S::Failed,
+                "Backup failed",
+                false,
+            ),
+            (
+                "unreadable files",
+                online(),
+                vec![group("etc", Warning, Some(Class::SourceUnreadable), 1, Some(1))],
+                S::Warning,
+                "Some files could not be read",
+                false,
+            ),
+            (
+                "one of two never",
+                online(),
+                vec![good(), never("home")],
+                S::Warning,
+                "home: Not backed up yet",
+                false,
+            ),
+            (
+                "the worst group counts",
+                online(),
+                vec![good(), group("home", Failed, Some(Class::Network), 1, Some(9))],
+                S::Failed,
+                "home: Repository can't be reached",
+                false,
+            ),
+        ];
+        for (name, presence, groups, status, reason, protected) in table {
+            let summary = Summary { groups, has_repo_credentials: true, ..Summary::default() };
+            let standing = judge(&host(), &presence, &summary, NOW);
+            assert_eq!(standing, Standing { status, reason: reason.to_owned(), protected }, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_speaks_another_protocol_has_failed_whatever_else() {
+        let mut presence = online();
+        presence.wire_problem = Some(WireProblem { version: 9, at: NOW });
+        let summary = Summary {
+            groups: vec![group("etc", JobState::Succeeded, None, 1, Some(1))],
+            ..Summary::default()
+        };
+        assert_eq!(judge(&host(), &presence, &summary, NOW).status, Status::Failed);
+    }
+
+    #[test]
+    fn a_deleted_group_counts_no_more() {
+        let mut gone = group("home", JobState::Failed, None, 1, None);
+        gone.exists = false;
+        let good = group("etc", JobState::Succeeded, None, 1, Some(1));
+        let summary = Summary { groups: vec![gone, good], ..Summary::default() };
+        assert_eq!(judge(&host(), &online(), &summary, NOW).status, Status::Ok);
+    }
+
+    #[test]
+    fn a_host_that_was_never_enrolled_is_new_and_not_offline() {
+        let mut host = host();
+        host.enrolled_at = None;
+        let standing = judge(&host, &away(1000), &Summary::default(), NOW);
+        assert_eq!((standing.status, standing.reason.as_str()), (Status::New, "No agent yet"));
+    }
+}

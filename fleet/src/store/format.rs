@@ -1,0 +1,116 @@
+//! The format number of the file as a whole, and how an older one is brought up to date.
+//!
+//! Rows have formats of their own and are upgraded as they are read. A step here is for what a row can't say by
+//! itself: a table that is split, an index that is new.
+
+use super::{META, Reads, Tx, first_form};
+use crate::refused::{OpenError, StoreError};
+use redb::Database;
+use serde::{Deserialize, Serialize};
+
+/// The format that this program writes.
+pub(crate) const FORMAT: u32 = 1;
+
+/// A step from format `n` to `n + 1`; the first of the list begins at format 1.
+pub(crate) type Migration = fn(&mut Tx<'_>) -> Result<(), StoreError>;
+
+pub(crate) const MIGRATIONS: &[Migration] = &[];
+
+/// A single value of the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Meta {
+    Format(u32),
+    /// Sealed with the master key, to see at the start whether the key fits.
+    KeyCheck(Vec<u8>),
+    /// The next number of the audit.
+    NextAudit(u64),
+}
+first_form!(Meta);
+
+pub(crate) const META_FORMAT: &str = "format";
+pub(crate) const META_KEY_CHECK: &str = "key_check";
+pub(crate) const META_NEXT_AUDIT: &str = "next_audit";
+
+/// Makes the tables of a new file, or brings an older one up to date; all in one transaction.
+pub(crate) fn prepare(database: &Database, format: u32, migrations: &[Migration]) -> Result<(), OpenError> {
+    let mut txn = database.begin_write().map_err(StoreError::from)?;
+    txn.set_quick_repair(true);
+    let mut tx = Tx::new(&txn);
+    let key = META_FORMAT.to_owned();
+    let found = match tx.get(&META, &key)? {
+        None => format,
+        Some(Meta::Format(found)) if found > format => {
+            return Err(OpenError::NewerFormat { found, understood: format });
+        }
+        Some(Meta::Format(found)) => found,
+        Some(_) => return Err(StoreError::Row { table: META.name(), why: "it is of another sort" }.into()),
+    };
+    tx.create_tables()?;
+    for step in migrations.iter().skip(found.saturating_sub(1) as usize) {
+        step(&mut tx)?;
+    }
+    tx.put(&META, &key, &Meta::Format(format))?;
+    drop(tx);
+    txn.commit().map_err(StoreError::from)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn database() -> Database {
+        Database::builder().create_with_backend(redb::backends::InMemoryBackend::new()).unwrap()
+    }
+
+    fn read_format(database: &Database) -> Option<Meta> {
+        use redb::ReadableDatabase;
+        let view = super::super::ReadView::new(database.begin_read().unwrap());
+        view.get(&META, &META_FORMAT.to_owned()).unwrap()
+    }
+
+    fn second(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        tx.put(&META, &"second".to_owned(), &Meta::NextAudit(2))
+    }
+
+    fn third(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        assert!(tx.get(&META, &"second".to_owned())?.is_some(), "steps run in order");
+        tx.put(&META, &"third".to_owned(), &Meta::NextAudit(3))
+    }
+
+    #[test]
+    fn a_file_of_a_newer_program_is_refused_and_left_alone() {
+        let database = database();
+        prepare(&database, 3, &[]).unwrap();
+        let refused = prepare(&database, 2, &[]);
+        assert!(matches!(refused, Err(OpenError::NewerFormat { found: 3, understood: 2 })));
+        assert_eq!(read_format(&database), Some(Meta::Format(3)));
+    }
+
+    #[test]
+    fn an_older_file_takes_each_missing_step_once_and_in_order() {
+        let database = database();
+        prepare(&database, 1, &[]).unwrap();
+        prepare(&database, 3, &[second, third]).unwrap();
+        assert_eq!(read_format(&database), Some(Meta::Format(3)));
+        prepare(&database, 3, &[|_| panic!("taken already"), |_| panic!("taken already")]).unwrap();
+    }
+
+    #[test]
+    fn a_new_file_takes_no_step() {
+        let database = database();
+        prepare(&database, 3, &[|_| panic!("nothing to bring up to date"), second]).unwrap();
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_the_old_format() {
+        let database = database();
+        prepare(&database, 1, &[]).unwrap();
+        let failed: Migration = |tx| {
+            second(tx)?;
+            Err(StoreError::Closed)
+        };
+        assert!(prepare(&database, 2, &[failed]).is_err());
+        assert_eq!(read_format(&database), Some(Meta::Format(1)));
+    }
+}

@@ -1,0 +1,155 @@
+//! The data file: redb, one writer, snapshots for readers.
+//!
+//! A [`Table`] is typed; keys and rows are bytes beneath ([`Key`], [`Row`]). Readers get a [`ReadView`], writers an
+//! operation inside a [`Tx`]; both read through [`Reads`]. The file carries a format number of its own (see
+//! [`format`]) beside the format byte of each row.
+
+pub(crate) mod format;
+mod key;
+mod read_view;
+mod reads;
+mod row;
+mod tables;
+mod tx;
+mod writer;
+
+pub(crate) use key::{Key, Span};
+pub(crate) use read_view::ReadView;
+pub(crate) use reads::{Order, Reads, Visited};
+pub(crate) use row::{Row, first_form, from_postcard, to_postcard};
+pub(crate) use tables::*;
+pub(crate) use tx::Tx;
+pub(crate) use writer::Committed;
+pub use writer::WriterCounts;
+
+use crate::refused::{OpenError, Refused, StoreError};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Memory that redb may use for pages, in bytes.
+const CACHE_BYTES: usize = 128 * 1024 * 1024;
+
+pub(crate) struct Store {
+    // Before the database, so that the writer has ended when the file is closed.
+    writer: writer::Writer,
+    database: Arc<Database>,
+    file: Option<PathBuf>,
+}
+
+impl Store {
+    /// Opens or makes the file; its folder must be there. `at_start` runs in a transaction of its own before anybody
+    /// else reads or writes; when it fails, nothing of it is kept.
+    pub(crate) fn open(file: &Path, committed: Committed, at_start: impl AtStart) -> Result<Self, OpenError> {
+        let opened = private_file(file).map_err(|why| OpenError::Folder { path: file.to_owned(), why })?;
+        let in_use_or = |error| match error {
+            DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path: file.to_owned() },
+            other => OpenError::Store(other.into()),
+        };
+        let backend = redb::backends::FileBackend::new(opened).map_err(in_use_or)?;
+        let database = builder().create_with_backend(backend).map_err(in_use_or)?;
+        Self::start(database, Some(file.to_owned()), committed, at_start)
+    }
+
+    /// The same in memory.
+    pub(crate) fn in_memory(committed: Committed, at_start: impl AtStart) -> Result<Self, OpenError> {
+        let backend = redb::backends::InMemoryBackend::new();
+        let database = builder().create_with_backend(backend).map_err(StoreError::from)?;
+        Self::start(database, None, committed, at_start)
+    }
+
+    fn start(
+        database: Database,
+        file: Option<PathBuf>,
+        committed: Committed,
+        at_start: impl AtStart,
+    ) -> Result<Self, OpenError> {
+        format::prepare(&database, format::FORMAT, format::MIGRATIONS)?;
+        run_at_start(&database, at_start)?;
+        let database = Arc::new(database);
+        let writer = writer::Writer::start(database.clone(), committed)
+            .map_err(|why| OpenError::Folder { path: file.clone().unwrap_or_default(), why })?;
+        Ok(Self { writer, database, file })
+    }
+
+    pub(crate) fn read(&self) -> Result<ReadView, StoreError> {
+        Ok(ReadView::new(self.database.begin_read()?))
+    }
+
+    /// Runs `write` in the next commit; resolves when that is on disk. `write` may run more than once.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        write: impl FnMut(&mut Tx<'_>) -> Result<T, Refused> + Send + 'static,
+    ) -> Result<T, Refused> {
+        self.writer.write(write).await
+    }
+
+    pub(crate) fn counts(&self) -> WriterCounts {
+        self.writer.counters.read()
+    }
+
+    /// Size of the data file; 0 in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |facts| facts.len())
+    }
+
+    /// Ends the writer after what it has been asked. Blocks.
+    pub(crate) fn close(&self) {
+        self.writer.close();
+    }
+}
+
+/// What is done with a file before anybody else has it.
+pub(crate) trait AtStart: FnOnce(&mut Tx<'_>) -> Result<(), OpenError> {}
+impl<F: FnOnce(&mut Tx<'_>) -> Result<(), OpenError>> AtStart for F {}
+
+fn run_at_start(database: &Database, at_start: impl AtStart) -> Result<(), OpenError> {
+    let mut txn = database.begin_write().map_err(StoreError::from)?;
+    txn.set_quick_repair(true);
+    let mut tx = Tx::new(&txn);
+    at_start(&mut tx)?;
+    let has_written = tx.writes() > 0;
+    drop(tx);
+    if has_written {
+        txn.commit().map_err(StoreError::from)?;
+    } else {
+        txn.abort().map_err(StoreError::from)?;
+    }
+    Ok(())
+}
+
+fn builder() -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+/// Sealed or not, the file is nobody else's business.
+fn private_file(file: &Path) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(file)
+}
+
+fn walk_table(
+    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    span: &Span,
+    order: Order,
+    visit: &mut dyn FnMut(&[u8], &[u8]) -> Visited,
+) -> Result<(), StoreError> {
+    if span.is_empty() {
+        return Ok(());
+    }
+    let bounds = (span.from.as_ref().map(Vec::as_slice), span.to.as_ref().map(Vec::as_slice));
+    let mut range = table.range::<&[u8]>(bounds)?;
+    loop {
+        let next = match order {
+            Order::Ascending => range.next(),
+            Order::Descending => range.next_back(),
+        };
+        let Some(entry) = next else { return Ok(()) };
+        let (key, value) = entry?;
+        if visit(key.value(), value.value())?.is_break() {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! All tables. A name and the meaning of its key never change; a new meaning gets a new table and a migration.
+
+use super::format::Meta;
+use crate::credentials::CredentialsRow;
+use crate::enroll::TokenRow;
+use crate::job::log::LogState;
+use crate::link::{Link, LinkState, Outgoing};
+use crate::listing::{Listing, SnapshotPage};
+use crate::record::{
+    ApiToken, AuditEntry, Group, Host, Job, LogChunk, Operator, Presence, RepoPoint, RepoState, Session,
+    Viewer,
+};
+use crate::store::first_form;
+use crate::summary::Summary;
+use redb::TableDefinition;
+use schema::{HostId, JobId, RepoId, TokenId};
+use std::marker::PhantomData;
+
+/// A table's place in [`DEFINITIONS`].
+pub(crate) type TableId = usize;
+
+/// A typed table.
+pub(crate) struct Table<K, V> {
+    id: TableId,
+    name: &'static str,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K, V> Table<K, V> {
+    pub(crate) const fn id(&self) -> TableId {
+        self.id
+    }
+
+    pub(crate) const fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+macro_rules! tables {
+    ($($(#[$doc:meta])* $table:ident: $key:ty => $row:ty, $name:literal;)*) => {
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "only counts the tables")]
+        enum Ids { $($table,)* End }
+        /// How many tables there are.
+        pub(crate) const TABLES: usize = Ids::End as usize;
+        $(
+            $(#[$doc])*
+            pub(crate) const $table: Table<$key, $row> =
+                Table { id: Ids::$table as usize, name: $name, types: PhantomData };
+        )*
+        pub(super) const DEFINITIONS: [TableDefinition<'static, &'static [u8], &'static [u8]>; TABLES] =
+            [$(TableDefinition::new($name),)*];
+    };
+}
+
+tables! {
+    /// Single values.
+    META: String => Meta, "meta";
+    HOSTS: HostId => Host, "hosts";
+    /// By name in lower case.
+    HOST_NAMES: String => HostId, "host_names";
+    /// How a host logs in, and its sealed link key.
+    LINKS: HostId => Link, "links";
+    /// How far the two sequences of a host are.
+    LINK_STATES: HostId => LinkState, "link_states";
+    /// Commands not taken yet, by number.
+    OUTBOX: (HostId, u64) => Outgoing, "outbox";
+    PRESENCES: HostId => Presence, "presences";
+    TOKENS: TokenId => TokenRow, "enroll_tokens";
+    HOST_TOKENS: (HostId, TokenId) => (), "host_tokens";
+    /// By slot: 0 repo, 1 admin.
+    CREDENTIALS: (HostId, u8) => CredentialsRow, "credentials";
+    GROUPS: (HostId, String) => Group, "groups";
+    JOBS: JobId => Job, "jobs";
+    HOST_JOBS: (HostId, JobId) => (), "host_jobs";
+    /// By the place of the kind in [`schema::JobKind::ALL`].
+    KIND_JOBS: (HostId, u8, JobId) => (), "kind_jobs";
+    /// Those that have not ended.
+    OPEN_JOBS: (HostId, JobId) => (), "open_jobs";
+    /// By the number of the first line.
+    LOGS: (JobId, u32) => LogChunk, "logs";
+    LOG_STATES: JobId => LogState, "log_states";
+    REPOS: HostId => RepoState, "repos";
+    /// Which hosts share a repository.
+    REPO_HOSTS: (RepoId, HostId) => (), "repo_hosts";
+    /// By time.
+    HISTORY: (HostId, u64) => RepoPoint, "repo_history";
+    /// The newest whole listing of a host.
+    LISTINGS: HostId => Listing, "listings";
+    /// Its pieces, by the number of the first snapshot.
+    LISTED: (JobId, u32) => SnapshotPage, "listed";
+    SUMMARIES: HostId => Summary, "summaries";
+    /// By number, oldest first.
+    AUDIT: u64 => AuditEntry, "audit";
+    OPERATORS: String => Operator, "operators";
+    /// By the hash of the cookie.
+    SESSIONS: [u8; 32] => Session, "sessions";
+    /// By the hash of the token.
+    API_TOKENS: [u8; 32] => ApiToken, "api_tokens";
+    VIEWERS: String => Viewer, "viewers";
+}
+
+first_form!(
+    HostId, Host, Presence, Group, Job, LogChunk, RepoState, RepoPoint, AuditEntry, Operator, Session,
+    ApiToken, Viewer,
+);

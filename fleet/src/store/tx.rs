@@ -1,0 +1,112 @@
+//! One write transaction, shared by the operations of a batch.
+
+use super::{DEFINITIONS, Key, Order, Reads, Row, Span, TABLES, Table, TableId, Visited};
+use crate::change::Effects;
+use crate::refused::StoreError;
+use redb::{ReadableTable, WriteTransaction};
+use std::cell::OnceCell;
+use std::ops::ControlFlow;
+
+type Open<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
+
+/// What an operation reads and writes with. Tables open when they are touched first and stay open for the batch.
+pub(crate) struct Tx<'t> {
+    txn: &'t WriteTransaction,
+    open: [OnceCell<Open<'t>>; TABLES],
+    writes: u64,
+    /// What follows from the batch once it is committed.
+    pub(crate) effects: Effects,
+}
+
+impl<'t> Tx<'t> {
+    pub(super) fn new(txn: &'t WriteTransaction) -> Self {
+        Self { txn, open: [const { OnceCell::new() }; TABLES], writes: 0, effects: Effects::default() }
+    }
+
+    /// How many rows have been written or removed so far.
+    pub(super) fn writes(&self) -> u64 {
+        self.writes
+    }
+
+    /// Opens every table, so that readers find them.
+    pub(super) fn create_tables(&mut self) -> Result<(), StoreError> {
+        (0..TABLES).try_for_each(|table| self.table(table).map(|_| ()))
+    }
+
+    fn table(&self, table: TableId) -> Result<&Open<'t>, StoreError> {
+        let cell = &self.open[table];
+        if cell.get().is_none() {
+            let _ = cell.set(self.txn.open_table(DEFINITIONS[table])?);
+        }
+        cell.get().ok_or(StoreError::Closed)
+    }
+
+    fn table_mut(&mut self, table: TableId) -> Result<&mut Open<'t>, StoreError> {
+        self.table(table)?;
+        self.writes += 1;
+        self.open[table].get_mut().ok_or(StoreError::Closed)
+    }
+
+    /// Writes a row, whether or not there was one.
+    pub(crate) fn put<K: Key, V: Row>(
+        &mut self,
+        table: &Table<K, V>,
+        key: &K,
+        row: &V,
+    ) -> Result<(), StoreError> {
+        let bytes = row.encode();
+        self.table_mut(table.id())?.insert(key.bytes().as_slice(), bytes.as_slice())?;
+        Ok(())
+    }
+
+    /// Removes a row; `false` = there was none.
+    pub(crate) fn remove<K: Key, V: Row>(
+        &mut self,
+        table: &Table<K, V>,
+        key: &K,
+    ) -> Result<bool, StoreError> {
+        Ok(self.table_mut(table.id())?.remove(key.bytes().as_slice())?.is_some())
+    }
+
+    /// Removes all rows of a span; returns how many.
+    pub(crate) fn remove_all<K: Key, V: Row>(
+        &mut self,
+        table: &Table<K, V>,
+        span: &Span,
+    ) -> Result<usize, StoreError> {
+        let mut keys = Vec::new();
+        self.walk_raw(table.id(), span, Order::Ascending, &mut |key, _| {
+            keys.push(key.to_vec());
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if keys.is_empty() {
+            return Ok(0);
+        }
+        let open = self.table_mut(table.id())?;
+        for key in &keys {
+            open.remove(key.as_slice())?;
+        }
+        Ok(keys.len())
+    }
+}
+
+impl Reads for Tx<'_> {
+    fn get_raw<T>(
+        &self,
+        table: TableId,
+        key: &[u8],
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>, StoreError> {
+        Ok(self.table(table)?.get(key)?.map(|row| read(row.value())))
+    }
+
+    fn walk_raw(
+        &self,
+        table: TableId,
+        span: &Span,
+        order: Order,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Visited,
+    ) -> Result<(), StoreError> {
+        super::walk_table(self.table(table)?, span, order, visit)
+    }
+}

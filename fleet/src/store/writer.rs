@@ -1,0 +1,211 @@
+//! The one writer: takes what is queued, writes it in one transaction, commits, answers.
+//!
+//! There is no timed window: while a commit runs, operations queue up; the next commit takes them all (at most
+//! [`MAX_BATCH`], so that nobody waits behind thousands). The queue is bounded: who finds it full waits.
+//!
+//! An operation that fails before its first write has changed nothing and is just answered. One that fails after a
+//! write (or panics) would leave half of itself behind: the transaction is dropped and the batch runs again without
+//! it. So operations are run more than once, and must draw everything they need anew each time.
+
+use super::Tx;
+use crate::change::Effects;
+use crate::refused::{Refused, StoreError};
+use redb::Database;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{mpsc, oneshot};
+
+/// The most operations in one commit.
+pub(crate) const MAX_BATCH: usize = 200;
+/// The most operations that wait; who comes later waits to get in.
+pub(crate) const MAX_QUEUED: usize = 1024;
+
+/// What has been written since the store was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriterCounts {
+    /// Transactions committed.
+    pub commits: u64,
+    /// Operations answered.
+    pub operations: u64,
+}
+
+#[derive(Default)]
+pub(super) struct Counters {
+    commits: AtomicU64,
+    operations: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn read(&self) -> WriterCounts {
+        WriterCounts {
+            commits: self.commits.load(Ordering::Relaxed),
+            operations: self.operations.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Called after each commit, before anybody is answered.
+pub(crate) type Committed = Box<dyn Fn(Effects) + Send>;
+
+pub(super) enum Verdict {
+    /// What it said itself is true: it is committed, or it changed nothing.
+    Own,
+    Failed(StoreError),
+}
+
+pub(super) trait Operation: Send {
+    /// Whether it succeeded.
+    fn run(&mut self, tx: &mut Tx<'_>) -> bool;
+    fn answer(self: Box<Self>, verdict: Verdict);
+}
+
+/// An operation as a closure, and where its answer goes.
+struct Asked<T, F> {
+    write: F,
+    outcome: Option<Result<T, Refused>>,
+    answer: oneshot::Sender<Result<T, Refused>>,
+}
+
+impl<T: Send, F: FnMut(&mut Tx<'_>) -> Result<T, Refused> + Send> Operation for Asked<T, F> {
+    fn run(&mut self, tx: &mut Tx<'_>) -> bool {
+        let outcome = (self.write)(tx);
+        let succeeded = outcome.is_ok();
+        self.outcome = Some(outcome);
+        succeeded
+    }
+
+    fn answer(self: Box<Self>, verdict: Verdict) {
+        let outcome = match (verdict, self.outcome) {
+            (Verdict::Own, Some(outcome)) => outcome,
+            (Verdict::Own, None) => Err(StoreError::Closed.into()),
+            (Verdict::Failed(error), _) => Err(error.into()),
+        };
+        // Who asked may be gone; what was committed stays.
+        let _ = self.answer.send(outcome);
+    }
+}
+
+/// The handle on the writer thread; the thread ends when the handle is closed or dropped.
+pub(super) struct Writer {
+    queue: Mutex<Option<mpsc::Sender<Box<dyn Operation>>>>,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    pub(super) counters: Arc<Counters>,
+}
+
+impl Writer {
+    pub(super) fn start(database: Arc<Database>, committed: Committed) -> Result<Self, std::io::Error> {
+        let (queue, operations) = mpsc::channel(MAX_QUEUED);
+        let counters = Arc::new(Counters::default());
+        let thread = std::thread::Builder::new().name("fleet-writer".to_owned()).spawn({
+            let counters = counters.clone();
+            move || write_until_closed(&database, operations, &committed, &counters)
+        })?;
+        Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)), counters })
+    }
+
+    /// Runs `write` in the next commit and returns what it returned, once that is on disk.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        write: impl FnMut(&mut Tx<'_>) -> Result<T, Refused> + Send + 'static,
+    ) -> Result<T, Refused> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let queue = queue.ok_or(StoreError::Closed)?;
+        let (answer, answered) = oneshot::channel();
+        let operation = Box::new(Asked { write, outcome: None, answer });
+        queue.send(operation).await.map_err(|_| StoreError::Closed)?;
+        drop(queue);
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Takes no more operations, and returns when those taken before are on disk. Blocks.
+    pub(super) fn close(&self) {
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the store's writer ended unexpectedly");
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn write_until_closed(
+    database: &Database,
+    mut operations: mpsc::Receiver<Box<dyn Operation>>,
+    committed: &Committed,
+    counters: &Counters,
+) {
+    let mut batch = Vec::with_capacity(MAX_BATCH);
+    while operations.blocking_recv_many(&mut batch, MAX_BATCH) > 0 {
+        counters.operations.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        let verdict = match write_batch(database, &mut batch) {
+            Ok(Some(effects)) => {
+                counters.commits.fetch_add(1, Ordering::Relaxed);
+                committed(effects);
+                None
+            }
+            Ok(None) => None,
+            Err(error) => {
+                tracing::error!(%error, cause = ?error, "a commit failed; nothing of it is kept");
+                Some(error)
+            }
+        };
+        for operation in batch.drain(..) {
+            operation.answer(verdict.clone().map_or(Verdict::Own, Verdict::Failed));
+        }
+    }
+}
+
+/// Writes and commits a batch; operations that spoil it are answered and taken out. `None` = nothing was written.
+fn write_batch(
+    database: &Database,
+    batch: &mut Vec<Box<dyn Operation>>,
+) -> Result<Option<Effects>, StoreError> {
+    loop {
+        let mut txn = database.begin_write()?;
+        // Durability is immediate by default; quick repair opens a large file at once after a crash.
+        txn.set_quick_repair(true);
+        let mut tx = Tx::new(&txn);
+        let spoiler = batch.iter_mut().position(|operation| !runs_cleanly(operation.as_mut(), &mut tx));
+        let Tx { effects, .. } = match spoiler {
+            None if tx.writes() > 0 => tx,
+            None => {
+                let effects = std::mem::take(&mut tx.effects);
+                drop(tx);
+                txn.abort()?;
+                debug_assert!(effects.changes.is_empty(), "a change is told only of what was written");
+                return Ok(None);
+            }
+            Some(index) => {
+                drop(tx);
+                txn.abort()?;
+                let spoiler = batch.remove(index);
+                // It returned an error of its own, or it panicked and has no outcome.
+                spoiler.answer(Verdict::Own);
+                continue;
+            }
+        };
+        txn.commit()?;
+        return Ok(Some(effects));
+    }
+}
+
+/// Runs one operation; `false` = it failed and left something behind.
+fn runs_cleanly(operation: &mut dyn Operation, tx: &mut Tx<'_>) -> bool {
+    let (mark, writes) = (tx.effects.mark(), tx.writes());
+    match catch_unwind(AssertUnwindSafe(|| operation.run(tx))) {
+        Ok(true) => true,
+        Ok(false) => {
+            tx.effects.cut_back(mark);
+            tx.writes() == writes
+        }
+        Err(_) => false,
+    }
+}

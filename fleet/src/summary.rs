@@ -1,0 +1,181 @@
+//! What the fleet page needs of a host in one row: kept up to date in the transaction that changes a job, a group
+//! or the repository, so that ten thousand hosts are listed without reading a job.
+
+use crate::record::{Group, Job, JobState, JobWhat, RepoState};
+use crate::store::first_form;
+use crate::view::{DAYS, Day};
+use schema::{Class, JobId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// A day in milliseconds.
+pub(crate) const DAY_MS: u64 = 86_400_000;
+
+/// A host in short.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Summary {
+    /// Jobs that have not ended.
+    pub(crate) open_jobs: u32,
+    /// The one that runs, or is next.
+    pub(crate) running: Option<Job>,
+    /// The backup that ended last.
+    pub(crate) last_backup: Option<Job>,
+    /// One for each group that is there or was backed up, by name.
+    pub(crate) groups: Vec<GroupSummary>,
+    /// The everyday slot is set.
+    pub(crate) has_repo_credentials: bool,
+    /// Size of the repository, and when that was known.
+    pub(crate) size: Option<(u64, Timestamp)>,
+    /// Snapshots in it.
+    pub(crate) snapshots: Option<u32>,
+}
+first_form!(Summary);
+
+/// A source group in short.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GroupSummary {
+    pub(crate) name: String,
+    /// False when it was deleted; its past days stay in the strip.
+    pub(crate) exists: bool,
+    /// The backup that ended last, cancelled ones left out.
+    pub(crate) last: Option<Ended>,
+    /// The last one that made a snapshot.
+    pub(crate) last_good: Option<(JobId, Timestamp)>,
+    /// The last result of each day (number since 1970, UTC), oldest first.
+    pub(crate) days: Vec<(u32, JobState)>,
+}
+
+/// A backup that has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ended {
+    pub(crate) job: JobId,
+    pub(crate) state: JobState,
+    pub(crate) class: Option<Class>,
+    pub(crate) at: Timestamp,
+}
+
+impl Summary {
+    pub(crate) fn count_open(&mut self, was_open: bool, is_open: bool) {
+        match (was_open, is_open) {
+            (false, true) => self.open_jobs += 1,
+            (true, false) => self.open_jobs = self.open_jobs.saturating_sub(1),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn runs(&self, job: JobId) -> bool {
+        self.running.as_ref().is_some_and(|running| running.id == job)
+    }
+
+    /// Takes a job as it stands now. `next` is the open job to show when this one was shown and has ended.
+    pub(crate) fn take_job(&mut self, job: &Job, next: Option<Job>, now: Timestamp) {
+        if job.state.is_ended() {
+            if self.runs(job.id) {
+                self.running = next;
+            }
+            self.take_ended(job, now);
+        } else if self.runs(job.id) || self.running.is_none() || job.state == JobState::Running {
+            self.running = Some(job.clone());
+        }
+    }
+
+    fn take_ended(&mut self, job: &Job, now: Timestamp) {
+        let JobWhat::Backup { group } = &job.what else { return };
+        // The agent's clock may be wrong; what is not yet can't have been.
+        let at = job.finished_at.unwrap_or(now).min(now);
+        let ends_last = |last: &Job| last.id == job.id || ended_at(last, now) <= at;
+        if self.last_backup.as_ref().is_none_or(ends_last) {
+            self.last_backup = Some(job.clone());
+        }
+        if job.state == JobState::Cancelled {
+            return;
+        }
+        let group = self.group(group);
+        if group.last.as_ref().is_none_or(|last| last.job == job.id || last.at <= at) {
+            group.last = Some(Ended { job: job.id, state: job.state, class: job.class, at });
+        }
+        let is_good = matches!(job.state, JobState::Succeeded | JobState::Warning);
+        if is_good && group.last_good.is_none_or(|(_, last)| last <= at) {
+            group.last_good = Some((job.id, at));
+        }
+        group.take_day((at.0 / DAY_MS) as u32, job.state, (now.0 / DAY_MS) as u32);
+    }
+
+    fn group(&mut self, name: &str) -> &mut GroupSummary {
+        let place = self.groups.iter().position(|group| group.name == name).unwrap_or_else(|| {
+            self.groups.push(GroupSummary { name: name.to_owned(), ..GroupSummary::default() });
+            self.groups.len() - 1
+        });
+        &mut self.groups[place]
+    }
+
+    /// A group is there now, perhaps under a new name.
+    pub(crate) fn take_group(&mut self, old_name: Option<&str>, group: &Group) {
+        if let Some(old_name) = old_name.filter(|old_name| *old_name != group.name) {
+            // What the new name had before belongs to a group that was deleted.
+            self.groups.retain(|known| known.name != group.name);
+            self.group(old_name).name.clone_from(&group.name);
+        }
+        self.group(&group.name).exists = true;
+    }
+
+    pub(crate) fn drop_group(&mut self, name: &str) {
+        let group = self.group(name);
+        group.exists = false;
+        group.last = None;
+        if group.days.is_empty() {
+            self.groups.retain(|group| group.name != name);
+        }
+    }
+
+    pub(crate) fn take_repo(&mut self, repo: &RepoState) {
+        self.size = repo.size.as_ref().map(|size| (size.bytes, size.at));
+        self.snapshots = repo.snapshots.as_ref().map(|snapshots| snapshots.count);
+    }
+
+    pub(crate) fn last_good_at(&self) -> Option<Timestamp> {
+        self.groups.iter().filter_map(|group| group.last_good).map(|(_, at)| at).max()
+    }
+
+    /// The strip: for each day the worst of the groups' last results.
+    pub(crate) fn strip(&self, now: Timestamp) -> [Day; DAYS] {
+        let today = (now.0 / DAY_MS) as u32;
+        let mut strip = [Day::None; DAYS];
+        for (day, state) in self.groups.iter().flat_map(|group| &group.days) {
+            let ago = today.saturating_sub(*day) as usize;
+            if let Some(cell) = (DAYS - 1).checked_sub(ago).and_then(|place| strip.get_mut(place)) {
+                *cell = (*cell).max(day_of(*state));
+            }
+        }
+        let backs_up_now = self
+            .running
+            .as_ref()
+            .is_some_and(|job| job.state == JobState::Running && matches!(job.what, JobWhat::Backup { .. }));
+        if backs_up_now && strip[DAYS - 1] < Day::Running {
+            strip[DAYS - 1] = Day::Running;
+        }
+        strip
+    }
+}
+
+impl GroupSummary {
+    fn take_day(&mut self, day: u32, state: JobState, today: u32) {
+        match self.days.binary_search_by_key(&day, |(day, _)| *day) {
+            Ok(place) => self.days[place].1 = state,
+            Err(place) => self.days.insert(place, (day, state)),
+        }
+        self.days.retain(|(day, _)| today.saturating_sub(*day) < DAYS as u32);
+    }
+}
+
+fn ended_at(job: &Job, now: Timestamp) -> Timestamp {
+    job.finished_at.unwrap_or(job.created_at).min(now)
+}
+
+const fn day_of(state: JobState) -> Day {
+    match state {
+        JobState::Succeeded => Day::Ok,
+        JobState::Warning => Day::Warning,
+        JobState::Failed | JobState::Lost => Day::Failed,
+        _ => Day::None,
+    }
+}
