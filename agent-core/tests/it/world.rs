@@ -242,6 +242,8 @@ impl World {
                 self.to_agent.extend(resent);
             }
             Said::Report { seq, taken, body } => match self.server.reports.get(&seq) {
+                // Too early: it comes again behind what is missing.
+                None if seq > self.server.through() + 1 => {}
                 None => {
                     self.server.reports.insert(seq, (taken, body));
                 }
