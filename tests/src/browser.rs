@@ -215,6 +215,21 @@ impl Browser {
         });
     }
 
+    /// Waits until what the first element of a CSS selector says begins like this; it has to come by itself.
+    #[track_caller]
+    pub fn wait_begins(&self, css: &str, wanted: &str, limit: Duration) {
+        let quoted = Value::from(css);
+        let script = format!("return document.querySelector({quoted})?.innerText ?? null;");
+        wait::until(&format!("{css} to say {wanted:?}"), limit, || {
+            let said = self.run(&script);
+            if said.as_str().is_some_and(|said| said.trim().starts_with(wanted)) {
+                Ok(())
+            } else {
+                Err(said.to_string())
+            }
+        });
+    }
+
     /// Runs a script and gives what it returns.
     #[track_caller]
     #[must_use]

@@ -35,7 +35,7 @@ fn a_backup_is_the_same_on_the_page_in_the_api_and_in_the_view_tree() {
     let seen = scene.api().job(&job);
     assert_eq!(seen["state"], "running");
     assert_eq!(seen["progress"]["bytes_total"], running["progress"]["bytes_total"], "{seen}");
-    browser.wait_text("running", SOON);
+    browser.wait_begins(".title-line .badge", "Running", SOON);
 
     // At the end: the same figures, and the page follows without a reload.
     scene.let_it_finish();
@@ -48,8 +48,9 @@ fn a_backup_is_the_same_on_the_page_in_the_api_and_in_the_view_tree() {
         assert_eq!(last["backup"][field], ended["summary"][field], "{field}");
     }
     let snapshot = ended["summary"]["snapshot"].as_str().expect("a snapshot");
+    browser.wait_begins(".title-line .badge", "Succeeded", SOON);
+    // restic's own last words, in the log.
     browser.wait_text(&snapshot[..8], SOON);
-    browser.wait_text("succeeded", SOON);
 
     // The repository's figures.
     let repo = scene.server.repo(scene.host());
@@ -92,14 +93,11 @@ fn presence_goes_and_comes_in_all_three() {
         }
         scene.api().wait_online(scene.host(), false, SOON);
         let _ = watch.wait_for(&format!("hf/1/view/{HOST}/presence"), SOON, |seen| seen["online"] == false);
-        browser.wait_text("offline", SOON);
+        browser.wait_begins("#host-presence .badge", "offline", SOON);
         scene.agent.start();
         scene.api().wait_online(scene.host(), true, SOON);
         let _ = watch.wait_for(&format!("hf/1/view/{HOST}/presence"), SOON, |seen| seen["online"] == true);
-        wait::until("the page to show it online", SOON, || {
-            let text = browser.text();
-            if text.to_lowercase().contains("offline") { Err(text) } else { Ok(()) }
-        });
+        browser.wait_begins("#host-presence .badge", "online", SOON);
     }
 }
 
