@@ -3,7 +3,7 @@
 use crate::{
     api::Api,
     proc_table,
-    process::{Process, run},
+    process::{Process, run, run_reading},
     tools::{self, Tool},
     wait::{self, SOON},
 };
@@ -44,8 +44,9 @@ impl Agent {
     #[must_use]
     pub fn with_token(state_dir: &Path, host: &str, token: &str) -> Self {
         let mut command = Command::new(tools::program("holdfast-agent"));
-        command.arg("enroll").arg("--state-dir").arg(state_dir).arg(token);
-        let _ = run("holdfast-agent enroll", command, SOON).expect_success("the enrolment");
+        command.arg("enroll").arg("--state-dir").arg(state_dir).arg("-");
+        // By its input: arguments can be seen by everybody.
+        let _ = run_reading("holdfast-agent enroll", command, token, SOON).expect_success("the enrolment");
         Self {
             state_dir: state_dir.to_owned(),
             host: host.to_owned(),
@@ -68,7 +69,7 @@ impl Agent {
             None => Command::new(program),
         };
         command.arg("run").arg("--state-dir").arg(&self.state_dir).arg("--restic").arg(&self.restic);
-        command.env("HOLDFAST_LOG_FILTER", "debug");
+        command.env("HOLDFAST_AGENT_LOG_LEVEL", "debug");
         self.process = Some(Process::start("holdfast-agent", command));
     }
 

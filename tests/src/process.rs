@@ -6,7 +6,7 @@ use crate::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Seek, Write},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread,
@@ -59,9 +59,13 @@ impl Process {
     /// # Panics
     /// When it can't be started.
     #[must_use]
-    pub fn start(name: &str, mut command: Command) -> Self {
+    pub fn start(name: &str, command: Command) -> Self {
+        Self::start_reading(name, command, Stdio::null())
+    }
+
+    fn start_reading(name: &str, mut command: Command, input: Stdio) -> Self {
         // It stays in the test's process group: what ends the test from outside ends it too.
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child =
             command.spawn().unwrap_or_else(|error| panic!("{name} does not start ({command:?}): {error}"));
         let log = Log::default();
@@ -174,7 +178,25 @@ fn pid_of(number: u32) -> Option<Pid> {
 #[track_caller]
 #[must_use]
 pub fn run(name: &str, command: Command, limit: Duration) -> Finished {
-    let mut process = Process::start(name, command);
+    finish(Process::start(name, command), limit)
+}
+
+/// The same, with a text to read on its input.
+///
+/// # Panics
+/// As [`run`].
+#[track_caller]
+#[must_use]
+pub fn run_reading(name: &str, command: Command, input: &str, limit: Duration) -> Finished {
+    // A file, so that nobody has to write while it runs; it has no name.
+    let mut file = tempfile::tempfile().expect("a temporary file");
+    file.write_all(input.as_bytes()).expect("room for a short text");
+    file.rewind().expect("a file that can be read");
+    finish(Process::start_reading(name, command, Stdio::from(file)), limit)
+}
+
+#[track_caller]
+fn finish(mut process: Process, limit: Duration) -> Finished {
     let status = process.end(limit);
     // The readers may still hold the last lines.
     let log = process.log.clone();
@@ -221,6 +243,12 @@ mod tests {
         for word in ["one", "two", "three"] {
             assert!(finished.output.contains(word), "{word} in {}", finished.output);
         }
+    }
+
+    #[test]
+    fn an_input_is_read_to_its_end() {
+        let finished = run_reading("a shell", shell("cat; echo behind"), "a secret\n", SOON);
+        assert_eq!(finished.expect_success("cat"), "a secret\nbehind");
     }
 
     #[test]
