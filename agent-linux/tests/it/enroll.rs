@@ -1,0 +1,118 @@
+use crate::rig::{AGENT, Authority, Broker, Server, enrol, token, welcome};
+use agent_linux::{identity::Identity, state::StateFolder};
+use schema::{EnrollRefusal, EnrollResponse, Timestamp};
+use std::{
+    net::TcpListener,
+    path::Path,
+    process::{Command, Stdio},
+};
+use tempfile::TempDir;
+
+const NEVER: Timestamp = Timestamp(u64::MAX);
+
+fn refused(state: &Path, args: &[&str]) -> String {
+    let output = Command::new(AGENT)
+        .args(["enroll", "--state-dir"])
+        .arg(state)
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .expect("starts");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert!(!said.contains("panicked"), "{said}");
+    said
+}
+
+#[test]
+fn a_token_becomes_an_identity_and_a_second_one_needs_force() {
+    let broker = Broker::start();
+    let mut server = Server::connect(&broker);
+    let folder = TempDir::new().expect("a folder");
+    let state_dir = folder.path().join("state");
+    enrol(&broker, &mut server, &state_dir);
+    let state = StateFolder::open(&state_dir).expect("there");
+    let identity = Identity::load(&state).expect("an identity");
+    assert_eq!(
+        (identity.host_name.as_str(), identity.address.as_str()),
+        ("attic", broker.address().as_str())
+    );
+    assert_eq!((identity.password.as_str(), identity.key_id), ("mqtt-password-x", 1));
+    assert_eq!(
+        identity.ca_pem.replace(['\r', '\n'], ""),
+        broker.authority.ca_pem().replace(['\r', '\n'], "")
+    );
+    let text = token(&broker.address(), broker.authority.fingerprint, NEVER);
+    let said = refused(&state_dir, &[&text]);
+    assert!(said.contains("enrolled already") && said.contains("--force"), "{said}");
+    // The token may also come on standard input.
+    let mut child = Command::new(AGENT)
+        .args(["enrol", "--force", "--state-dir"])
+        .arg(&state_dir)
+        .arg("-")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("starts");
+    let mut input = child.stdin.take().expect("piped");
+    std::io::Write::write_all(&mut input, text.as_bytes()).expect("written");
+    drop(input);
+    server.welcome(&welcome());
+    assert!(child.wait().expect("ends").success());
+}
+
+#[test]
+fn text_that_is_no_token_is_refused() {
+    let folder = TempDir::new().expect("a folder");
+    for junk in ["hello", "hf1.", "hf1.AAAA", "hf1.!!!!", &"hf1.".repeat(400)] {
+        let said = refused(&folder.path().join("state"), &[junk]);
+        assert!(said.contains("not an enrolment token"), "{junk:?}: {said}");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named() {
+    let folder = TempDir::new().expect("a folder");
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|found| found.local_addr()).expect("a port").port();
+    let address = format!("127.0.0.1:{port}");
+    let said = refused(&folder.path().join("state"), &[&token(&address, [0; 32], NEVER)]);
+    assert!(said.contains(&address) && said.contains("can't be reached"), "{said}");
+    let said = refused(&folder.path().join("state"), &[&token(&address, [0; 32], Timestamp(1))]);
+    assert!(said.contains("has expired") && said.contains("clock"), "{said}");
+}
+
+#[test]
+fn another_authority_or_another_name_is_refused() {
+    let broker = Broker::start();
+    let folder = TempDir::new().expect("a folder");
+    let state = folder.path().join("state");
+    let other = Authority::new(&["127.0.0.1"]);
+    let said = refused(&state, &[&token(&broker.address(), other.fingerprint, NEVER)]);
+    assert!(said.contains("another authority"), "{said}");
+    let elsewhere = format!("127.0.0.2:{}", broker.port);
+    let said = refused(&state, &[&token(&elsewhere, broker.authority.fingerprint, NEVER)]);
+    assert!(said.contains("can't be reached") || said.contains("does not name"), "{said}");
+    let state = StateFolder::open(&state).expect("made");
+    assert!(!Identity::exists(&state));
+}
+
+#[test]
+fn a_server_that_says_no_is_understood() {
+    let broker = Broker::start();
+    let mut server = Server::connect(&broker);
+    let folder = TempDir::new().expect("a folder");
+    let state = folder.path().join("state");
+    let text = token(&broker.address(), broker.authority.fingerprint, NEVER);
+    for (reason, word) in [
+        (EnrollRefusal::Used, "used by another machine"),
+        (EnrollRefusal::Expired, "has expired"),
+        (EnrollRefusal::HostGone, "deleted"),
+    ] {
+        let said = std::thread::scope(|scope| {
+            let run = scope.spawn(|| refused(&state, &[&text]));
+            server.welcome(&EnrollResponse::Refused(reason));
+            run.join().expect("ended")
+        });
+        assert!(said.contains(word), "{said}");
+    }
+}

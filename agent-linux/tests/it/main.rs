@@ -1,0 +1,8 @@
+//! The agent's own parts: journal, state folder, slots, identity, status; and a session over a real broker.
+
+mod enroll;
+mod journal;
+mod program;
+mod rig;
+mod slots;
+mod state;

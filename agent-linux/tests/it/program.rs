@@ -1,0 +1,388 @@
+//! The real program with the real restic, over a real broker; the server is played by the test.
+
+use crate::rig::{AGENT, Broker, Server, enrol, wait_for};
+use agent_linux::{identity::Identity, state::StateFolder, status::Status};
+use schema::{
+    Class, Command as ServerCommand, CommandBody, ConfigUpdate, Credentials, HeldPhase, HostTopic, Items,
+    JobId, JobSpec, Live, Outcome, Presence, Report, ReportBody, Run, Slot, Summary, Timestamp, ToAgent,
+    job::BackupSpec,
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+use tempfile::TempDir;
+
+struct Scene {
+    broker: Broker,
+    server: Server,
+    folder: TempDir,
+    identity: Identity,
+    next_command: u64,
+    committed: u64,
+    stream: u64,
+}
+
+struct Agent(Child);
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Scene {
+    fn new() -> Self {
+        let broker = Broker::start();
+        let mut server = Server::connect(&broker);
+        let folder = TempDir::new().expect("a folder");
+        enrol(&broker, &mut server, &folder.path().join("state"));
+        let state = StateFolder::open(&folder.path().join("state")).expect("there");
+        let identity = Identity::load(&state).expect("an identity");
+        Self { broker, server, folder, identity, next_command: 1, committed: 0, stream: 0 }
+    }
+
+    fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    fn start(&self) -> Agent {
+        let child = Command::new(AGENT)
+            .args(["run", "--log-level", "debug", "--state-dir"])
+            .arg(self.state())
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("starts");
+        Agent(child)
+    }
+
+    /// Waits for a hello; returns its epoch and held jobs.
+    fn hello(&mut self) -> (u64, Vec<(JobId, HeldPhase)>) {
+        let (stream, epoch, jobs) =
+            self.server.from_host(&self.identity, HostTopic::Presence, |plain| match schema::decode(plain) {
+                Ok(Presence::Hello(hello)) => {
+                    assert!(hello.state_free_bytes > 0 && hello.boot_id != [0; 16] && !hello.os.is_empty());
+                    let jobs = hello.jobs.iter().map(|held| (held.job, held.phase)).collect();
+                    Some((hello.stream, hello.epoch, jobs))
+                }
+                _ => None,
+            });
+        self.stream = stream;
+        (epoch, jobs)
+    }
+
+    fn send(&mut self, body: CommandBody<'_>) -> u64 {
+        let seq = self.next_command;
+        self.next_command += 1;
+        self.send_as(seq, body);
+        seq
+    }
+
+    fn send_as(&self, seq: u64, body: CommandBody<'_>) {
+        let command = ServerCommand { seq, expires_at: Timestamp(u64::MAX), body };
+        self.server.command(&self.identity, &ToAgent::Command(command));
+    }
+
+    fn send_credentials(&mut self, revision: u64) {
+        let url = self.folder.path().join("repo").display().to_string();
+        let credentials = Credentials {
+            url: &url,
+            username: "",
+            password: "",
+            repo_password: "pw-planted",
+            env: Items::EMPTY,
+        };
+        let update =
+            ConfigUpdate { slot: Slot::Repo, revision, for_job: None, credentials: Some(credentials) };
+        self.send(CommandBody::ConfigUpdate(update));
+    }
+
+    fn run(&mut self, number: u8, spec: JobSpec<'_>) -> JobId {
+        let job = JobId([number; 16]);
+        self.send(CommandBody::Run(Run { job, restic_host: "attic", deadline_secs: 120, spec }));
+        job
+    }
+
+    fn backup(&mut self, number: u8, source: &Path) -> JobId {
+        let source = source.display().to_string();
+        let mut includes = vec![0; 4096];
+        let includes = Items::write([source.as_str()], &mut includes).expect("fits");
+        let spec = BackupSpec {
+            group: "docs",
+            includes,
+            excludes: Items::EMPTY,
+            exclude_if_present: Items::EMPTY,
+            one_file_system: false,
+            required_mounts: Items::EMPTY,
+            hooks_before: Items::EMPTY,
+            hooks_after: Items::EMPTY,
+            dry_run: false,
+        };
+        self.run(number, JobSpec::Backup(spec))
+    }
+
+    /// Waits for the next report, in order; commits and acks it.
+    fn report<T>(&mut self, take: impl Fn(&Report<'_>) -> Option<T>) -> T {
+        loop {
+            let next = self.committed + 1;
+            let found = self.server.from_host(&self.identity, HostTopic::Evt, |plain| {
+                let report: Report<'_> = schema::decode(plain).ok()?;
+                (report.seq == next).then(|| take(&report))
+            });
+            self.committed = next;
+            let ack = ToAgent::Ack { stream: self.stream, through: next };
+            self.server.command(&self.identity, &ack);
+            if let Some(found) = found {
+                return found;
+            }
+        }
+    }
+
+    /// Waits for the end of a job.
+    fn finished(&mut self, job: JobId) -> (Outcome, Option<Class>, String) {
+        self.report(|report| match report.body {
+            ReportBody::Finished(end) if end.job == job => {
+                Some((end.outcome, end.class, end.message.to_owned()))
+            }
+            ReportBody::Refused { job: refused, reason, .. } if refused == job => {
+                panic!("{job} was refused: {reason:?}")
+            }
+            _ => None,
+        })
+    }
+
+    fn started(&mut self, job: JobId) {
+        self.report(|report| (report.body == ReportBody::Started { job }).then_some(()));
+    }
+
+    fn status(&self) -> (i32, Status) {
+        let output = Command::new(AGENT)
+            .args(["status", "--json", "--state-dir"])
+            .arg(self.state())
+            .output()
+            .expect("starts");
+        let status = serde_json::from_slice(&output.stdout).expect("JSON");
+        (output.status.code().expect("a code"), status)
+    }
+
+    fn terminate(&self, agent: &Agent) {
+        let pid = rustix::process::Pid::from_child(&agent.0);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+    }
+
+    fn files(&self, name: &str, count: usize, bytes: usize) -> PathBuf {
+        let source = self.folder.path().join(name);
+        fs::create_dir(&source).expect("made");
+        let mut content = vec![0; bytes];
+        for number in 0..count {
+            getrandom::fill(&mut content).expect("random bytes");
+            fs::write(source.join(number.to_string()), &content).expect("written");
+        }
+        source
+    }
+}
+
+/// Enough that a backup of it is still under way when the test looks.
+fn long_backup(scene: &Scene) -> PathBuf {
+    scene.files("large", 40, 8 * 1024 * 1024)
+}
+
+#[test]
+fn a_machine_is_enrolled_initialised_backed_up_and_listed() {
+    let mut scene = Scene::new();
+    let (code, status) = scene.status();
+    assert_eq!((code, status.is_running, status.host_name.as_deref()), (4, false, Some("attic")));
+    let agent = scene.start();
+    let (_, jobs) = scene.hello();
+    assert!(jobs.is_empty());
+    let early = scene.run(1, JobSpec::Init);
+    let refused = scene.report(|report| match report.body {
+        ReportBody::Refused { job, reason, .. } => Some((job, reason)),
+        _ => None,
+    });
+    assert_eq!(refused, (early, schema::Refusal::NoCredentials));
+    scene.send_credentials(1);
+    let init = scene.run(2, JobSpec::Init);
+    let (outcome, class, message) = scene.finished(init);
+    assert_eq!((outcome, class), (Outcome::Succeeded, None), "{message}");
+    let source = scene.files("docs", 20, 10_000);
+    let backup = scene.backup(3, &source);
+    let (snapshot, lines) = scene.report(|report| match report.body {
+        ReportBody::Finished(end) if end.job == backup => {
+            let Summary::Backup(summary) = end.summary else { panic!("{end:?}") };
+            assert_eq!((end.outcome, summary.total_files), (Outcome::Succeeded, 20), "{}", end.message);
+            Some((summary.snapshot.to_owned(), end.log_lines))
+        }
+        _ => None,
+    });
+    assert!(!snapshot.is_empty() && lines > 0);
+    scene.server.from_host(&scene.identity, HostTopic::RepoStats, |plain| {
+        let stats: schema::RepoStats<'_> = schema::decode(plain).expect("stats");
+        (stats.job == Some(backup)).then(|| assert!(stats.repo.is_some(), "{stats:?}"))
+    });
+    scene.server.from_host(&scene.identity, HostTopic::Live, |plain| {
+        let live: Live<'_> = schema::decode(plain).expect("live");
+        matches!(live, Live::Log { job, .. } if job == backup).then_some(())
+    });
+    let listing = scene.run(4, JobSpec::Snapshots);
+    let listed = scene.report(|report| match report.body {
+        ReportBody::Snapshots { job, first, snapshots } if job == listing => {
+            assert_eq!(first, 0);
+            let found = snapshots.iter().next().expect("a snapshot");
+            assert_eq!((found.hostname, found.tags.iter().next()), ("attic", Some("docs")));
+            Some(found.id.to_owned())
+        }
+        _ => None,
+    });
+    assert!(listed.starts_with(&snapshot));
+    assert_eq!(scene.finished(listing).0, Outcome::Succeeded);
+    let (code, status) = scene.status();
+    assert_eq!((code, status.is_running, status.has_credentials), (0, true, true));
+    assert!(status.restic.is_some() && status.connected_since.is_some() && status.running.is_none());
+    for entry in fs::read_dir(scene.state()).expect("a folder").flatten() {
+        if entry.metadata().expect("there").is_file() {
+            let text = String::from_utf8_lossy(&fs::read(entry.path()).expect("read")).into_owned();
+            assert!(!text.contains("pw-planted"), "{}", entry.path().display());
+        }
+    }
+    scene.terminate(&agent);
+    scene.server.from_host(&scene.identity, HostTopic::Presence, |plain| {
+        matches!(schema::decode(plain), Ok(Presence::Gone { clean: true, .. })).then_some(())
+    });
+    let mut agent = agent;
+    assert!(agent.0.wait().expect("ends").success());
+}
+
+#[test]
+fn a_kill_in_a_backup_is_told_at_the_next_hello_and_restic_does_not_survive() {
+    let mut scene = Scene::new();
+    let agent = scene.start();
+    scene.hello();
+    scene.send_credentials(1);
+    let init = scene.run(1, JobSpec::Init);
+    scene.finished(init);
+    let source = long_backup(&scene);
+    let first = scene.backup(2, &source);
+    let second = scene.run(3, JobSpec::Snapshots);
+    scene.started(first);
+    let repo = scene.folder.path().join("repo").join("locks");
+    wait_for("restic's lock", || fs::read_dir(&repo).ok()?.next().map(|_| ()));
+    let restics = children_of(agent.0.id());
+    assert!(!restics.is_empty());
+    drop(agent);
+    wait_for("restic's end", || restics.iter().all(|pid| !is_alive(*pid)).then_some(()));
+    let _agent = scene.start();
+    let (_, jobs) = scene.hello();
+    assert!(jobs.iter().any(|(job, _)| *job == first), "{jobs:?}");
+    let (outcome, class, _) = scene.finished(first);
+    assert_eq!((outcome, class), (Outcome::Failed, Some(Class::AgentRestarted)));
+    assert_eq!(scene.finished(second).0, Outcome::Succeeded);
+    let again = scene.backup(4, &source);
+    let (outcome, class, message) = scene.finished(again);
+    assert_eq!((outcome, class), (Outcome::Succeeded, None), "{message}");
+}
+
+#[test]
+fn a_running_backup_is_cancelled_and_the_same_command_never_runs_again() {
+    let mut scene = Scene::new();
+    let _agent = scene.start();
+    scene.hello();
+    scene.send_credentials(1);
+    let init = scene.run(1, JobSpec::Init);
+    scene.finished(init);
+    let source = long_backup(&scene);
+    let job = scene.backup(2, &source);
+    scene.started(job);
+    scene.send(CommandBody::Cancel { job });
+    let (outcome, class, message) = scene.finished(job);
+    assert_eq!((outcome, class), (Outcome::Cancelled, Some(Class::Cancelled)), "{message}");
+    // The same command again, under its old number: silence. The next job's reports follow at once.
+    scene.send_as(
+        2,
+        CommandBody::Run(Run { job, restic_host: "attic", deadline_secs: 0, spec: JobSpec::Stats }),
+    );
+    let next = scene.run(5, JobSpec::Snapshots);
+    let bodies = scene.report(|report| match report.body {
+        ReportBody::Accepted { job, .. } => Some(job),
+        _ => None,
+    });
+    assert_eq!(bodies, next);
+    assert_eq!(scene.finished(next).0, Outcome::Succeeded);
+}
+
+#[test]
+fn what_happens_while_the_broker_is_away_is_told_when_it_is_back() {
+    let mut scene = Scene::new();
+    let _agent = scene.start();
+    scene.hello();
+    scene.send_credentials(1);
+    let init = scene.run(1, JobSpec::Init);
+    scene.finished(init);
+    let source = long_backup(&scene);
+    let job = scene.backup(2, &source);
+    scene.started(job);
+    scene.broker.restart();
+    scene.server = Server::connect(&scene.broker);
+    let (epoch, jobs) = scene.hello();
+    assert!(epoch > 1 && jobs.iter().any(|(held, _)| *held == job), "{jobs:?}");
+    let (outcome, _, message) = scene.finished(job);
+    assert_eq!(outcome, Outcome::Succeeded, "{message}");
+}
+
+#[test]
+fn a_command_that_is_not_understood_is_answered_and_a_version_too() {
+    let mut scene = Scene::new();
+    let _agent = scene.start();
+    scene.hello();
+    // A variant of tomorrow: command (0), number 1, expiry 0, body 99.
+    let topic = schema::Topic::Host(scene.identity.host, HostTopic::Cmd);
+    let payload = agent_linux::link::seal_encoded(&scene.identity, topic, &[0, 1, 0, 99]).expect("sealed");
+    scene.server.send(topic, payload);
+    scene.next_command = 2;
+    let seq = scene.report(|report| match report.body {
+        ReportBody::NotUnderstood { seq } => Some(seq),
+        _ => None,
+    });
+    assert_eq!(seq, 1);
+    scene.server.send(topic, vec![9; 80]);
+    let evt = schema::Topic::Host(scene.identity.host, HostTopic::Evt).to_string();
+    scene.server.wait("a version notice", |on, payload| (on == evt && payload == [0, 1, 1]).then_some(()));
+    scene.server.send(topic, schema::envelope::version_notice().to_vec());
+    scene.server.send(topic, vec![1; 80]);
+    scene.server.send(topic, Vec::new());
+    let notice = wait_for("the notice in the status", || scene.status().1.version_notice);
+    assert!(notice.contains("version"), "{notice}");
+    scene.send_credentials(1);
+    scene.report(|report| {
+        matches!(report.body, ReportBody::ConfigApplied { refused: None, .. }).then_some(())
+    });
+}
+
+#[test]
+fn a_second_agent_on_the_same_folder_and_one_without_an_identity_say_why_they_end() {
+    let mut scene = Scene::new();
+    let _agent = scene.start();
+    scene.hello();
+    let second =
+        Command::new(AGENT).args(["run", "--state-dir"]).arg(scene.state()).output().expect("starts");
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(second.status.code() == Some(1) && said.contains("another agent runs"), "{said}");
+    let empty = scene.folder.path().join("empty");
+    StateFolder::open_or_make(&empty).expect("made");
+    let third = Command::new(AGENT).args(["run", "--state-dir"]).arg(&empty).output().expect("starts");
+    let said = String::from_utf8_lossy(&third.stderr).into_owned();
+    assert!(third.status.code() == Some(1) && said.contains("not enrolled"), "{said}");
+}
+
+fn children_of(pid: u32) -> Vec<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|child| child.parse().ok()).collect()
+}
+
+fn is_alive(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    !stat.is_empty() && !stat.contains(") Z ")
+}
