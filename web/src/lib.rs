@@ -1,1 +1,80 @@
-//! x
+//! Holdfast's pages and HTTP API.
+//!
+//! # Words
+//!
+//! A *route* is a row of the route table: method, address, and who may use it; the router, the guards, the
+//! OpenAPI document and a test are all made from that one table. A *face* is JSON (`/api/…`) or pages; both lead
+//! to one core for what they do. A *view* is what a template gets, a *form* what a browser sends, a *problem* why
+//! a request is not answered as asked. A *part* is a fragment of a page with a template of its own: the page
+//! includes it, and `?part=<id>` fetches it alone, from the same view.
+//!
+//! # The life of a request
+//!
+//! `headers` → `authenticate` (who asks: session cookie or API token) → `problems` (writes what went wrong for the
+//! face that asked) → the route's own guard (role; for writes with a cookie also the CSRF token and the origin) →
+//! the handler, which reads one snapshot of the fleet or asks it to do something.
+//!
+//! # Live
+//!
+//! `/api/events` says which topic changed and nothing else. A fragment names its topics; the script of the page has
+//! htmx fetch it again. So a lost event costs nothing, and without scripts every page works as plain forms.
+//!
+//! # What this crate does not do
+//!
+//! It decides nothing about hosts or jobs (the `fleet` does), opens no socket (the server program does), keeps no
+//! state beyond the table of sign-in tries, and loads nothing from elsewhere.
+
+mod account;
+mod api;
+mod app;
+mod asset;
+mod cause;
+mod door;
+mod draw;
+mod events;
+mod form;
+mod format;
+mod guard;
+mod health;
+mod joblog;
+mod limiter;
+mod metrics;
+mod openapi;
+mod page;
+mod password;
+mod present;
+mod problem;
+mod route;
+mod run;
+mod template;
+mod words;
+
+pub use app::{BrokerFacts, MqttListener, ServerFacts, WebSettings};
+pub use password::{HashFailed, hash_password};
+pub use route::Access;
+
+use app::App;
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use fleet::Fleet;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+
+/// The pages and the API, ready to be served with
+/// `into_make_service_with_connect_info::<SocketAddr>()`: the peer's address is in the audit and in the limits.
+pub fn router(fleet: Fleet, settings: WebSettings) -> Router {
+    let app = App::new(fleet, settings);
+    route::router(&app)
+        .fallback(async || problem::Problem::not_found("There is nothing at this address."))
+        .layer(CatchPanicLayer::custom(present::panicked))
+        .layer(from_fn_with_state(app.clone(), present::problems))
+        .layer(from_fn_with_state(app.clone(), guard::authenticate))
+        .layer(from_fn_with_state(app.clone(), present::headers))
+        .layer(CompressionLayer::new())
+        .with_state(app)
+}
+
+/// Every route as (method, address, who may use it): what there is, and nothing else is served.
+pub fn routes() -> Vec<(String, &'static str, Access)> {
+    route::table().into_iter().map(|route| (route.method.to_string(), route.path, route.access)).collect()
+}

@@ -1,0 +1,57 @@
+//! Accounts: what the pages and the API do to them alike.
+
+use crate::app::{App, Ctx};
+use crate::door::check_name;
+use crate::password::objection;
+use crate::problem::Problem;
+use fleet::OperatorChange;
+use fleet::record::{Operator, Role, Secret};
+
+/// The role of a word.
+pub(crate) fn role(word: &str) -> Result<Role, Problem> {
+    Role::from_word(word).ok_or_else(|| Problem::invalid("role", "The role is viewer, operator or admin."))
+}
+
+/// A password that may be taken, hashed.
+pub(crate) async fn hash(ctx: &Ctx, password: Secret) -> Result<String, Problem> {
+    match objection(password.expose()) {
+        Some(objection) => Err(Problem::invalid("password", objection)),
+        None => Ok(ctx.app.passwords.hash(password).await?),
+    }
+}
+
+/// Makes an operator.
+pub(crate) async fn create_operator(
+    ctx: &Ctx,
+    name: &str,
+    role: Role,
+    password: Secret,
+) -> Result<Operator, Problem> {
+    check_name(name)?;
+    let hash = hash(ctx, password).await?;
+    Ok(ctx.app.fleet.create_operator(name, role, hash, ctx.by()).await?)
+}
+
+/// Changes the role or the password of an operator.
+pub(crate) async fn update_operator(
+    ctx: &Ctx,
+    name: &str,
+    role: Option<Role>,
+    password: Option<Secret>,
+) -> Result<Operator, Problem> {
+    let password_hash = match password {
+        Some(password) => Some(hash(ctx, password).await?),
+        None => None,
+    };
+    let change = OperatorChange { role, password_hash, ..OperatorChange::default() };
+    Ok(ctx.app.fleet.update_operator(name, change, ctx.by()).await?)
+}
+
+/// The line that shows the view tree. It holds the password, so it is for the one answer that does.
+pub(crate) fn view_command(app: &App, name: &str, password: &str) -> String {
+    let Some(listener) = app.settings.server.mqtt.first() else { return String::new() };
+    let (host, port) = listener.address.rsplit_once(':').unwrap_or((&listener.address, "1883"));
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let tls = if listener.tls { " --cafile holdfast-ca.pem" } else { "" };
+    format!("mosquitto_sub -h {host} -p {port}{tls} -u {name} -P {password} -t 'hf/1/view/#' -v")
+}

@@ -1,0 +1,50 @@
+//! Set-up, sign-in and who one is, for the API.
+
+use super::dto::{LoginIn, MeOut, SetupIn};
+use crate::app::Ctx;
+use crate::door;
+use crate::form::Input;
+use crate::problem::Problem;
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{AppendHeaders, IntoResponse};
+
+/// `POST /api/setup`.
+pub(crate) async fn set_up(ctx: Ctx, Input(body): Input<SetupIn>) -> Result<impl IntoResponse, Problem> {
+    let opened = door::set_up(&ctx, &body.code, &body.name, body.password).await?;
+    Ok((
+        StatusCode::CREATED,
+        AppendHeaders([(header::SET_COOKIE, opened.set_cookie())]),
+        Json(me_of(&opened)),
+    ))
+}
+
+/// `POST /api/login`.
+pub(crate) async fn sign_in(ctx: Ctx, Input(body): Input<LoginIn>) -> Result<impl IntoResponse, Problem> {
+    let opened = door::sign_in(&ctx, &body.name, body.password).await?;
+    Ok((AppendHeaders([(header::SET_COOKIE, opened.set_cookie())]), Json(me_of(&opened))))
+}
+
+fn me_of(opened: &door::Opened) -> MeOut {
+    MeOut {
+        name: opened.operator.name.clone(),
+        role: opened.operator.role.as_str(),
+        csrf: Some(opened.session.csrf.clone()),
+    }
+}
+
+/// `POST /api/logout`.
+pub(crate) async fn sign_out(ctx: Ctx) -> impl IntoResponse {
+    door::sign_out(&ctx).await;
+    (StatusCode::NO_CONTENT, AppendHeaders([(header::SET_COOKIE, door::end_cookie(&ctx.app))]))
+}
+
+/// `GET /api/me`.
+pub(crate) async fn me(ctx: Ctx) -> Result<Json<MeOut>, Problem> {
+    let caller = ctx.caller.ok_or_else(Problem::unauthorised)?;
+    Ok(Json(MeOut {
+        name: caller.actor.name().to_owned(),
+        role: caller.role.as_str(),
+        csrf: caller.session.map(|session| session.csrf),
+    }))
+}

@@ -1,0 +1,20 @@
+//! The audit.
+
+use super::dto::AuditOut;
+use super::{List, Query};
+use crate::app::Ctx;
+use crate::problem::Problem;
+use axum::Json;
+use fleet::AuditFilter;
+
+/// The filter in a query.
+pub(crate) fn filter(query: &Query) -> AuditFilter {
+    let text = |name| query.get(name).map(str::to_owned);
+    AuditFilter { actor: text("actor"), action: text("action"), target: text("target") }
+}
+
+/// `GET /api/audit`.
+pub(crate) async fn list(ctx: Ctx, query: Query) -> Result<Json<List<AuditOut>>, Problem> {
+    let entries = ctx.read()?.audit(&filter(&query), &query.page()?)?;
+    Ok(List::part(entries, AuditOut::from))
+}

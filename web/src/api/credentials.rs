@@ -1,0 +1,66 @@
+//! The two credential slots of a host. No secret ever comes out.
+
+use super::dto::{CredentialsIn, CredentialsOut};
+use crate::app::Ctx;
+use crate::form::Input;
+use crate::problem::Problem;
+use axum::Json;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use schema::Slot;
+
+async fn get(ctx: Ctx, host: &str, slot: Slot) -> Result<Json<CredentialsOut>, Problem> {
+    let snapshot = ctx.read()?;
+    let host = ctx.host(&snapshot, host)?;
+    Ok(Json(snapshot.credentials(host.id, slot)?.into()))
+}
+
+async fn put(ctx: Ctx, host: &str, slot: Slot, body: CredentialsIn) -> Result<Json<CredentialsOut>, Problem> {
+    let host = ctx.host(&ctx.read()?, host)?;
+    let facts = ctx.app.fleet.put_credentials(host.id, slot, body.into(), ctx.by()).await?;
+    Ok(Json(Some(facts).into()))
+}
+
+async fn delete(ctx: Ctx, host: &str, slot: Slot) -> Result<StatusCode, Problem> {
+    let host = ctx.host(&ctx.read()?, host)?;
+    ctx.app.fleet.delete_credentials(host.id, slot, ctx.by()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `GET …/repo-credentials`.
+pub(crate) async fn get_repo(ctx: Ctx, Path(host): Path<String>) -> Result<Json<CredentialsOut>, Problem> {
+    get(ctx, &host, Slot::Repo).await
+}
+
+/// `GET …/admin-credentials`.
+pub(crate) async fn get_admin(ctx: Ctx, Path(host): Path<String>) -> Result<Json<CredentialsOut>, Problem> {
+    get(ctx, &host, Slot::Admin).await
+}
+
+/// `PUT …/repo-credentials`.
+pub(crate) async fn put_repo(
+    ctx: Ctx,
+    Path(host): Path<String>,
+    Input(body): Input<CredentialsIn>,
+) -> Result<Json<CredentialsOut>, Problem> {
+    put(ctx, &host, Slot::Repo, body).await
+}
+
+/// `PUT …/admin-credentials`.
+pub(crate) async fn put_admin(
+    ctx: Ctx,
+    Path(host): Path<String>,
+    Input(body): Input<CredentialsIn>,
+) -> Result<Json<CredentialsOut>, Problem> {
+    put(ctx, &host, Slot::Admin, body).await
+}
+
+/// `DELETE …/repo-credentials`.
+pub(crate) async fn delete_repo(ctx: Ctx, Path(host): Path<String>) -> Result<StatusCode, Problem> {
+    delete(ctx, &host, Slot::Repo).await
+}
+
+/// `DELETE …/admin-credentials`.
+pub(crate) async fn delete_admin(ctx: Ctx, Path(host): Path<String>) -> Result<StatusCode, Problem> {
+    delete(ctx, &host, Slot::Admin).await
+}

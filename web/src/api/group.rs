@@ -1,0 +1,70 @@
+//! Source groups.
+
+use super::List;
+use super::dto::GroupBody;
+use crate::app::Ctx;
+use crate::form::Input;
+use crate::problem::Problem;
+use axum::Json;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+
+/// `GET …/groups`.
+pub(crate) async fn list(ctx: Ctx, Path(host): Path<String>) -> Result<Json<List<GroupBody>>, Problem> {
+    let snapshot = ctx.read()?;
+    let host = ctx.host(&snapshot, &host)?;
+    Ok(List::whole(snapshot.groups(host.id)?.into_iter().map(GroupBody::from).collect()))
+}
+
+/// `GET …/groups/{group}`.
+pub(crate) async fn one(
+    ctx: Ctx,
+    Path((host, group)): Path<(String, String)>,
+) -> Result<Json<GroupBody>, Problem> {
+    let snapshot = ctx.read()?;
+    let host = ctx.host(&snapshot, &host)?;
+    let group = snapshot.group(host.id, &group)?.ok_or(fleet::Refused::GroupNotFound)?;
+    Ok(Json(group.into()))
+}
+
+/// `POST …/groups`.
+pub(crate) async fn create(
+    ctx: Ctx,
+    Path(host): Path<String>,
+    Input(body): Input<GroupBody>,
+) -> Result<impl IntoResponse, Problem> {
+    let host = ctx.host(&ctx.read()?, &host)?;
+    let group = ctx.app.fleet.put_group(host.id, None, body.into(), ctx.by()).await?;
+    Ok((StatusCode::CREATED, Json(GroupBody::from(group))))
+}
+
+/// `PUT …/groups/{group}`.
+pub(crate) async fn update(
+    ctx: Ctx,
+    Path((host, group)): Path<(String, String)>,
+    Input(mut body): Input<GroupBody>,
+) -> Result<impl IntoResponse, Problem> {
+    let snapshot = ctx.read()?;
+    let host = ctx.host(&snapshot, &host)?;
+    let old = snapshot.group(host.id, &group)?.map(|old| old.name);
+    drop(snapshot);
+    if body.name.is_empty() {
+        body.name.clone_from(&group);
+    } else if old.is_none() && body.name != group {
+        return Err(Problem::invalid("name", "The name in the body is not the one in the address."));
+    }
+    let saved = ctx.app.fleet.put_group(host.id, old.as_deref(), body.into(), ctx.by()).await?;
+    let status = if old.is_some() { StatusCode::OK } else { StatusCode::CREATED };
+    Ok((status, Json(GroupBody::from(saved))))
+}
+
+/// `DELETE …/groups/{group}`.
+pub(crate) async fn delete(
+    ctx: Ctx,
+    Path((host, group)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let host = ctx.host(&ctx.read()?, &host)?;
+    ctx.app.fleet.delete_group(host.id, &group, ctx.by()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

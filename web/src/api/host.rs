@@ -1,0 +1,87 @@
+//! Hosts and their enrolment.
+
+use super::dto::{HostCreated, HostIn, HostOut, HostPatch};
+use super::{List, Query};
+use crate::app::Ctx;
+use crate::form::Input;
+use crate::problem::Problem;
+use axum::Json;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use fleet::record::Host;
+use fleet::{HostFilter, HostRow, Page, Paged, Refused, Status};
+
+/// The filter in a query.
+pub(crate) fn filter(query: &Query) -> Result<HostFilter, Problem> {
+    Ok(HostFilter {
+        q: query.get("q").map(str::to_owned),
+        label: query.get("label").map(str::to_owned),
+        state: query.word("state", Status::from_word)?,
+    })
+}
+
+/// A part of the rows; the cursor is the last host's id.
+fn part(rows: Vec<HostRow>, page: &Page) -> Result<Paged<HostRow>, Problem> {
+    let start = match &page.cursor {
+        None => 0,
+        Some(cursor) => {
+            let at = rows.iter().position(|row| row.host.id.to_string() == *cursor);
+            at.ok_or_else(|| {
+                Problem::invalid("cursor", "The list has changed; begin again without a cursor.")
+            })? + 1
+        }
+    };
+    let more = rows.len() > start + page.limit;
+    let items: Vec<HostRow> = rows.into_iter().skip(start).take(page.limit).collect();
+    let next = items.last().filter(|_| more).map(|row| row.host.id.to_string());
+    Ok(Paged { items, next })
+}
+
+/// `GET /api/hosts`.
+pub(crate) async fn list(ctx: Ctx, query: Query) -> Result<Json<List<HostOut>>, Problem> {
+    let rows = ctx.read()?.fleet(&filter(&query)?)?;
+    Ok(List::part(part(rows, &query.page()?)?, HostOut::from))
+}
+
+/// `GET /api/hosts/{host}`.
+pub(crate) async fn one(ctx: Ctx, Path(host): Path<String>) -> Result<Json<HostOut>, Problem> {
+    let host = ctx.host(&ctx.read()?, &host)?;
+    answer(&ctx, &host)
+}
+
+fn answer(ctx: &Ctx, host: &Host) -> Result<Json<HostOut>, Problem> {
+    let row = ctx.read()?.host_row(host.id)?.ok_or(Refused::HostNotFound)?;
+    Ok(Json(row.into()))
+}
+
+/// `POST /api/hosts`.
+pub(crate) async fn create(ctx: Ctx, Input(body): Input<HostIn>) -> Result<impl IntoResponse, Problem> {
+    let (host, token) = ctx.app.fleet.create_host(&body.name, body.labels, ctx.by()).await?;
+    Ok((StatusCode::CREATED, Json(HostCreated::new(&host, &token))))
+}
+
+/// `POST /api/hosts/{host}/enroll-token`.
+pub(crate) async fn new_token(ctx: Ctx, Path(host): Path<String>) -> Result<impl IntoResponse, Problem> {
+    let host = ctx.host(&ctx.read()?, &host)?;
+    let token = ctx.app.fleet.new_enroll_token(host.id, ctx.by()).await?;
+    Ok((StatusCode::CREATED, Json(HostCreated::new(&host, &token))))
+}
+
+/// `PATCH /api/hosts/{host}`.
+pub(crate) async fn update(
+    ctx: Ctx,
+    Path(host): Path<String>,
+    Input(body): Input<HostPatch>,
+) -> Result<Json<HostOut>, Problem> {
+    let host = ctx.host(&ctx.read()?, &host)?;
+    let host = ctx.app.fleet.update_host(host.id, body.name, body.labels, ctx.by()).await?;
+    answer(&ctx, &host)
+}
+
+/// `DELETE /api/hosts/{host}`.
+pub(crate) async fn delete(ctx: Ctx, Path(host): Path<String>) -> Result<StatusCode, Problem> {
+    let host = ctx.host(&ctx.read()?, &host)?;
+    ctx.app.fleet.delete_host(host.id, ctx.by()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,74 @@
+//! Jobs and their logs.
+
+use super::dto::{JobOut, LogLineOut, LogOut};
+use super::{List, Query};
+use crate::app::Ctx;
+use crate::joblog::JobLog;
+use crate::problem::Problem;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::{HeaderMap, Response, header};
+use axum::response::IntoResponse;
+use fleet::record::{Job, JobState};
+use fleet::{JobFilter, Refused, Snapshot};
+use schema::{JobId, JobKind};
+
+/// The filter in a query.
+pub(crate) fn filter(ctx: &Ctx, snapshot: &Snapshot, query: &Query) -> Result<JobFilter, Problem> {
+    let host = query.get("host").map(|host| ctx.host(snapshot, host)).transpose()?;
+    let state = |word: &str| JobState::ALL.into_iter().find(|state| state.as_str() == word);
+    Ok(JobFilter {
+        host: host.map(|host| host.id),
+        kind: query.word("kind", JobKind::from_word)?,
+        state: query.word("state", state)?,
+        since: query.word("since", crate::format::from_rfc3339)?,
+    })
+}
+
+/// The job of an id in an address.
+pub(crate) fn find(snapshot: &Snapshot, id: &str) -> Result<Job, Problem> {
+    let id: JobId = id.parse().map_err(|_| Refused::JobNotFound)?;
+    Ok(snapshot.job(id)?.ok_or(Refused::JobNotFound)?)
+}
+
+/// `GET /api/jobs`.
+pub(crate) async fn list(ctx: Ctx, query: Query) -> Result<Json<List<JobOut>>, Problem> {
+    let snapshot = ctx.read()?;
+    let jobs = snapshot.jobs(&filter(&ctx, &snapshot, &query)?, &query.page()?)?;
+    Ok(List::part(jobs, |job| JobOut::new(&job, ctx.app.fleet.progress(job.id))))
+}
+
+/// `GET /api/jobs/{job}`.
+pub(crate) async fn one(ctx: Ctx, Path(job): Path<String>) -> Result<Json<JobOut>, Problem> {
+    let job = find(&ctx.read()?, &job)?;
+    Ok(Json(JobOut::new(&job, ctx.app.fleet.progress(job.id))))
+}
+
+/// `GET /api/jobs/{job}/log`.
+pub(crate) async fn log(
+    ctx: Ctx,
+    Path(job): Path<String>,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Response<Body>, Problem> {
+    let snapshot = ctx.read()?;
+    let job = find(&snapshot, &job)?;
+    let after = query.word("after", |text| text.parse().ok())?.unwrap_or(0);
+    let log = JobLog::read(&ctx.app.fleet, &snapshot, &job)?;
+    let plain =
+        headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/plain"));
+    if plain {
+        return Ok(log.text(after).into_response());
+    }
+    let items = log
+        .from(after)
+        .map(|line| LogLineOut {
+            number: line.number,
+            after_ms: line.after_ms,
+            stream: line.stream_word(),
+            text: line.text.clone(),
+        })
+        .collect();
+    Ok(Json(LogOut { items, total_lines: log.total_lines, left_out: log.left_out }).into_response())
+}

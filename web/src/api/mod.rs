@@ -1,0 +1,86 @@
+//! The JSON face. Types of the bodies are in [`dto`].
+
+pub(crate) mod account;
+pub(crate) mod audit;
+pub(crate) mod credentials;
+pub(crate) mod dto;
+pub(crate) mod group;
+pub(crate) mod host;
+pub(crate) mod job;
+pub(crate) mod operator;
+pub(crate) mod repo;
+
+use crate::problem::Problem;
+use axum::Json;
+use fleet::{Page, Paged};
+use serde::Serialize;
+
+/// A list, or a part of one.
+#[derive(Serialize)]
+pub(crate) struct List<T> {
+    items: Vec<T>,
+    next: Option<String>,
+}
+
+impl<T> List<T> {
+    /// A list that is whole.
+    pub(crate) fn whole(items: Vec<T>) -> Json<Self> {
+        Json(Self { items, next: None })
+    }
+
+    /// A part, its items converted.
+    pub(crate) fn part<R>(paged: Paged<R>, convert: impl Fn(R) -> T) -> Json<Self> {
+        Json(Self { items: paged.items.into_iter().map(convert).collect(), next: paged.next })
+    }
+}
+
+/// The query of a request.
+pub(crate) struct Query(Vec<(String, String)>);
+
+impl Query {
+    pub(crate) fn parse(raw: Option<&str>) -> Self {
+        let pairs = form_urlencoded::parse(raw.unwrap_or_default().as_bytes());
+        Self(pairs.map(|(k, v)| (k.into_owned(), v.into_owned())).collect())
+    }
+
+    /// A parameter; `None` when absent or empty.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
+    }
+
+    /// A parameter that names something: an unknown word is the caller's error.
+    pub(crate) fn word<T>(
+        &self,
+        name: &'static str,
+        from_word: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, Problem> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        from_word(text)
+            .map(Some)
+            .ok_or_else(|| Problem::invalid(name, format!("There is no {name} of this word.")))
+    }
+
+    /// `limit` and `cursor`.
+    pub(crate) fn page(&self) -> Result<Page, Problem> {
+        let limit = match self.get("limit") {
+            None => Page::default().limit,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|limit| (1..=500).contains(limit))
+                .ok_or_else(|| Problem::invalid("limit", "The limit is a number from 1 to 500."))?,
+        };
+        Ok(Page { limit, cursor: self.get("cursor").map(str::to_owned) })
+    }
+}
+
+impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Query {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(
+        parts: &mut axum::http::request::Parts,
+        _: &S,
+    ) -> Result<Self, Self::Rejection> {
+        Ok(Self::parse(parts.uri.query()))
+    }
+}

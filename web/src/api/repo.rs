@@ -1,0 +1,50 @@
+//! The repository of a host and its snapshots.
+
+use super::Query;
+use super::dto::{RepoOut, SnapshotOut, SnapshotsOut};
+use crate::app::Ctx;
+use crate::format::rfc3339;
+use crate::guard::is_same_site;
+use crate::problem::Problem;
+use axum::Json;
+use axum::extract::Path;
+use axum::http::HeaderMap;
+use fleet::JobRequest;
+use fleet::record::Role;
+
+/// `GET …/repo`.
+pub(crate) async fn one(ctx: Ctx, Path(host): Path<String>) -> Result<Json<RepoOut>, Problem> {
+    let snapshot = ctx.read()?;
+    let host = ctx.host(&snapshot, &host)?;
+    Ok(Json(RepoOut::new(&snapshot.repo(host.id)?, &snapshot.repo_history(host.id)?)))
+}
+
+/// `GET …/snapshots`; with `refresh=true` it also asks the agent, which takes the role of an operator.
+pub(crate) async fn snapshots(
+    ctx: Ctx,
+    Path(host): Path<String>,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Json<SnapshotsOut>, Problem> {
+    let host = ctx.host(&ctx.read()?, &host)?;
+    let mut refresh_job = None;
+    if query.get("refresh") == Some("true") {
+        if !ctx.may(Role::Operator) {
+            return Err(Problem::forbidden("To ask the agent needs the role operator."));
+        }
+        // A link on another site must not make hosts work.
+        if !is_same_site(&headers) {
+            return Err(Problem::csrf());
+        }
+        let job = ctx.app.fleet.dispatch(host.id, JobRequest::Snapshots, ctx.by()).await?;
+        refresh_job = Some(job.id.to_string());
+    }
+    let listed = ctx.read()?.snapshots(host.id)?;
+    let listed_at = listed.as_ref().map(|(at, _)| rfc3339(*at));
+    let group = query.get("group");
+    let mut rows = listed.map(|(_, rows)| rows).unwrap_or_default();
+    rows.retain(|row| group.is_none_or(|group| row.tags.iter().any(|tag| tag == group)));
+    rows.sort_by(|a, b| b.time.cmp(&a.time));
+    let items = rows.into_iter().map(SnapshotOut::from).collect();
+    Ok(Json(SnapshotsOut { items, next: None, listed_at, refresh_job }))
+}

@@ -1,0 +1,304 @@
+//! What every handler has at hand: the fleet, the settings, who asks and by which face.
+
+use crate::limiter::Limiter;
+use crate::password::Passwords;
+use crate::problem::Problem;
+use crate::template::{Templates, View};
+use axum::body::Body;
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use fleet::record::{Actor, Host, Role, Secret};
+use fleet::{By, Fleet, Snapshot};
+use schema::{HostId, Timestamp};
+use serde::Serialize;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What the program tells the pages about itself.
+#[derive(Clone)]
+pub struct WebSettings {
+    /// Where browsers reach it, without a slash at the end: `https://fleet.lan:8443`.
+    pub public_url: String,
+    /// Whether cookies are for TLS only.
+    pub secure_cookies: bool,
+    /// Facts that pages show.
+    pub server: ServerFacts,
+    /// Facts of the broker, asked for at each page.
+    pub broker: Arc<dyn Fn() -> BrokerFacts + Send + Sync>,
+}
+
+/// Facts of the server.
+#[derive(Clone, Debug)]
+pub struct ServerFacts {
+    /// Its version.
+    pub version: String,
+    /// Its MQTT listeners, the one that agents use first.
+    pub mqtt: Vec<MqttListener>,
+    /// The certificate of its own authority, PEM; empty = it has none.
+    pub ca_pem: String,
+    /// When it was started.
+    pub started_at: Timestamp,
+}
+
+/// A listener of the broker.
+#[derive(Clone, Debug)]
+pub struct MqttListener {
+    /// `host:port` as clients dial it.
+    pub address: String,
+    /// Whether it speaks TLS.
+    pub tls: bool,
+}
+
+/// How the broker is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BrokerFacts {
+    /// Whether it takes connections.
+    pub serving: bool,
+    /// Hosts that are connected.
+    pub hosts: u32,
+    /// Viewers that are connected.
+    pub viewers: u32,
+}
+
+pub(crate) struct Inner {
+    pub(crate) fleet: Fleet,
+    pub(crate) settings: WebSettings,
+    pub(crate) templates: Templates,
+    pub(crate) passwords: Passwords,
+    limiter: Mutex<Limiter>,
+}
+
+/// Shared by all requests.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Inner>);
+
+impl std::ops::Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl App {
+    pub(crate) fn new(fleet: Fleet, settings: WebSettings) -> Self {
+        let (templates, passwords) = (Templates::load(), Passwords::new());
+        Self(Arc::new(Inner { fleet, settings, templates, passwords, limiter: Mutex::default() }))
+    }
+
+    /// The table of sign-in tries. A panic while it was held leaves it as it was.
+    pub(crate) fn limiter(&self) -> MutexGuard<'_, Limiter> {
+        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The session cookie's name: bound to this host and to TLS where that is possible.
+    pub(crate) fn cookie_name(&self) -> &'static str {
+        if self.settings.secure_cookies { "__Host-holdfast" } else { "holdfast" }
+    }
+}
+
+/// Whoever asks, once known.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) actor: Actor,
+    pub(crate) role: Role,
+    /// Present when a browser asks.
+    pub(crate) session: Option<BrowserSession>,
+    /// Present when a program asks.
+    pub(crate) token: Option<Secret>,
+}
+
+/// A browser that is signed in.
+#[derive(Clone)]
+pub(crate) struct BrowserSession {
+    pub(crate) cookie: Secret,
+    pub(crate) csrf: String,
+    pub(crate) theme: String,
+}
+
+/// Which face a request came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Face {
+    /// JSON.
+    Api,
+    /// HTML and forms.
+    Page,
+}
+
+impl Face {
+    pub(crate) fn of(path: &str) -> Self {
+        let api = path.starts_with("/api/") || matches!(path, "/api" | "/metrics" | "/healthz" | "/readyz");
+        if api { Self::Api } else { Self::Page }
+    }
+}
+
+/// Put into a request by [`crate::guard::authenticate`].
+#[derive(Clone, Default)]
+pub(crate) struct Identity(pub(crate) Option<Caller>);
+
+/// One request, seen by a handler.
+#[derive(Clone)]
+pub(crate) struct Ctx {
+    pub(crate) app: App,
+    pub(crate) caller: Option<Caller>,
+    pub(crate) face: Face,
+    /// The address that asks.
+    pub(crate) peer: String,
+    /// The one fragment that is wanted, instead of the whole page.
+    pub(crate) part: Option<String>,
+    /// Whether htmx asks.
+    pub(crate) htmx: bool,
+    pub(crate) method: Method,
+    /// Path and query.
+    pub(crate) target: String,
+}
+
+impl Ctx {
+    pub(crate) fn from_request(app: &App, parts: &Parts) -> Self {
+        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
+        let part = parts.uri.query().and_then(|query| {
+            form_urlencoded::parse(query.as_bytes())
+                .find(|(key, _)| key == "part")
+                .map(|(_, value)| value.into_owned())
+        });
+        Self {
+            app: app.clone(),
+            caller: parts.extensions.get::<Identity>().and_then(|identity| identity.0.clone()),
+            face: Face::of(parts.uri.path()),
+            peer: peer(parts),
+            part,
+            htmx: parts.headers.get("hx-request").is_some_and(|value| value == "true"),
+            method: parts.method.clone(),
+            target,
+        }
+    }
+
+    /// Who asks, for whatever is written down.
+    pub(crate) fn by(&self) -> By {
+        let actor = self.caller.as_ref().map_or(Actor::System, |caller| caller.actor.clone());
+        By { actor, peer: self.peer.clone() }
+    }
+
+    /// Whether the caller may do what this role may.
+    pub(crate) fn may(&self, role: Role) -> bool {
+        self.caller.as_ref().is_some_and(|caller| caller.role >= role)
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.app.fleet.now()
+    }
+
+    pub(crate) fn read(&self) -> Result<Snapshot, Problem> {
+        Ok(self.app.fleet.read()?)
+    }
+
+    /// The host of this id (or name).
+    pub(crate) fn host(&self, snapshot: &Snapshot, id_or_name: &str) -> Result<Host, Problem> {
+        let by_id = match id_or_name.parse::<HostId>() {
+            Ok(id) => snapshot.host(id)?,
+            Err(_) => None,
+        };
+        let found = match by_id {
+            Some(host) => Some(host),
+            None if schema::name::is_valid(id_or_name) => snapshot.host_by_name(id_or_name)?,
+            None => None,
+        };
+        found.ok_or_else(|| fleet::Refused::HostNotFound.into())
+    }
+
+    /// The page of this view, or the one part of it that is wanted.
+    pub(crate) fn page<V: View>(&self, view: &V) -> Result<Response<Body>, Problem> {
+        self.page_with(StatusCode::OK, view)
+    }
+
+    /// The same with another status.
+    pub(crate) fn page_with<V: View>(&self, status: StatusCode, view: &V) -> Result<Response<Body>, Problem> {
+        let template = match self.part.as_deref() {
+            None => V::TEMPLATE.to_owned(),
+            Some(part) if V::PARTS.contains(&part) => format!("part/{part}.html"),
+            Some(_) => return Err(Problem::not_found("This page has no such part.")),
+        };
+        let text = self.app.templates.render(&template, &self.shell(V::NAV), view)?;
+        Ok(html(status, text))
+    }
+
+    /// The page's fragment of this name, whatever was asked for.
+    pub(crate) fn fragment<V: View>(
+        &self,
+        status: StatusCode,
+        part: &'static str,
+        view: &V,
+    ) -> Result<Response<Body>, Problem> {
+        let text = self.app.templates.render(&format!("part/{part}.html"), &self.shell(V::NAV), view)?;
+        Ok(html(status, text))
+    }
+
+    /// On to another page: a header for htmx, a 303 for a plain form.
+    pub(crate) fn go(&self, to: &str) -> Response<Body> {
+        let Ok(value) = HeaderValue::from_str(to) else { return Problem::internal().into() };
+        if self.htmx {
+            ([("hx-redirect", value)], StatusCode::OK).into_response()
+        } else {
+            ([(header::LOCATION, value)], StatusCode::SEE_OTHER).into_response()
+        }
+    }
+
+    fn shell(&self, nav: &'static str) -> Shell {
+        let settings = &self.app.settings;
+        let broker = (settings.broker)();
+        let session = self.caller.as_ref().and_then(|caller| caller.session.as_ref());
+        Shell {
+            nav,
+            theme: session.map(|s| s.theme.clone()).filter(|theme| theme != "system"),
+            theme_choice: session.map_or_else(|| "system".to_owned(), |s| s.theme.clone()),
+            csrf: session.map(|s| s.csrf.clone()).unwrap_or_default(),
+            user: self.caller.as_ref().map(|caller| caller.actor.name().to_owned()),
+            operator: self.may(Role::Operator),
+            admin: self.may(Role::Admin),
+            version: settings.server.version.clone(),
+            hosts_connected: crate::format::many(u64::from(broker.hosts), "host"),
+            broker_ok: broker.serving,
+        }
+    }
+}
+
+/// What every page has around it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Shell {
+    pub(crate) nav: &'static str,
+    pub(crate) theme: Option<String>,
+    pub(crate) theme_choice: String,
+    pub(crate) csrf: String,
+    pub(crate) user: Option<String>,
+    pub(crate) operator: bool,
+    pub(crate) admin: bool,
+    pub(crate) version: String,
+    pub(crate) hosts_connected: String,
+    pub(crate) broker_ok: bool,
+}
+
+fn html(status: StatusCode, text: String) -> Response<Body> {
+    (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response()
+}
+
+fn peer(parts: &Parts) -> String {
+    parts.extensions.get::<ConnectInfo<SocketAddr>>().map_or_else(
+        || "unknown".to_owned(),
+        |info| match info.0.ip() {
+            std::net::IpAddr::V6(ip) => {
+                ip.to_ipv4_mapped().map_or_else(|| ip.to_string(), |mapped| mapped.to_string())
+            }
+            std::net::IpAddr::V4(ip) => ip.to_string(),
+        },
+    )
+}
+
+impl FromRequestParts<App> for Ctx {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
+        Ok(Self::from_request(app, parts))
+    }
+}

@@ -1,0 +1,293 @@
+//! Why a job did not succeed, in plain words, and the one step that comes next.
+
+use fleet::record::{Job, JobState};
+use schema::{Class, JobKind, Refusal};
+
+/// Where the next step leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// To the everyday credentials.
+    RepoCredentials,
+    /// To the admin credentials.
+    AdminCredentials,
+    /// To the run-now actions of the repository.
+    RepoActions,
+    /// To the source group.
+    Group,
+    /// To the host.
+    Host,
+    /// The same again.
+    Again,
+}
+
+/// A likely cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cause {
+    /// What it is.
+    pub(crate) title: &'static str,
+    /// What was seen, what it probably means, what to do.
+    pub(crate) text: &'static str,
+    /// The words of the button.
+    pub(crate) step_words: &'static str,
+    /// Where it leads.
+    pub(crate) step: Step,
+    /// Why the step is safe.
+    pub(crate) safe: &'static str,
+}
+
+const fn cause(
+    title: &'static str,
+    text: &'static str,
+    step: Step,
+    step_words: &'static str,
+    safe: &'static str,
+) -> Cause {
+    Cause { title, text, step_words, step, safe }
+}
+
+impl Cause {
+    /// The cause of a job that failed, was lost, or warns; `None` when there is nothing to explain.
+    pub(crate) fn of(job: &Job) -> Option<Self> {
+        match job.state {
+            JobState::Lost => Some(LOST),
+            JobState::Failed | JobState::Warning => match (job.refusal, job.class) {
+                (Some(refusal), _) => Some(of_refusal(refusal)),
+                (None, Some(class)) => Some(of_class(class, job.what.kind())),
+                (None, None) if job.state == JobState::Failed => {
+                    Some(of_class(Class::Other, job.what.kind()))
+                }
+                (None, None) => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+const LOST: Cause = cause(
+    "The agent knows nothing of this job any more",
+    "The agent came back without this job and without its result: it was probably killed or its machine went down \
+     while restic ran. What restic had sent already is used again by the next run.",
+    Step::Again,
+    "Run it again",
+    "Safe: the next run first removes a lock that was left behind.",
+);
+
+fn of_class(class: Class, kind: JobKind) -> Cause {
+    match class {
+        Class::RepoLocked => cause(
+            "The repository is locked",
+            "Another process holds a lock. If it still works, wait for it. If its machine went down, the lock is stale \
+             and can be removed.",
+            Step::RepoActions,
+            "Look at the lock",
+            "Safe: unlock removes only locks of processes that are gone.",
+        ),
+        Class::Auth => cause(
+            "The repository refuses the password",
+            "The storage answered, but the user name, its password or the restic password is wrong. Somebody probably \
+             changed one of them, or it was mistyped here.",
+            Step::RepoCredentials,
+            "Set credentials",
+            "Safe: saving only stores and tests them.",
+        ),
+        Class::RepoMissing => cause(
+            "There is no repository at this address",
+            "The storage answered, but holds no restic repository there. Either it was never made, or the address is \
+             wrong.",
+            Step::RepoActions,
+            "Look at the repository",
+            "Safe: making a repository never touches one that is there.",
+        ),
+        Class::AppendOnly => cause(
+            "The storage lets nothing be deleted",
+            "The repository is append-only for the everyday credentials, which is as it should be. Forget and prune \
+             need the admin credentials.",
+            Step::AdminCredentials,
+            "Set admin credentials",
+            "Safe: they are sent to the host for one job and forgotten there.",
+        ),
+        Class::Network => cause(
+            "The storage can't be reached",
+            "The host could not connect to the repository's server: it is probably down, its name does not resolve on \
+             the host, or a firewall stands between them.",
+            Step::RepoCredentials,
+            "Check the address",
+            "Safe: a test only looks.",
+        ),
+        Class::SourceMissing => cause(
+            "A path to back up is not there",
+            "A path of the source group does not exist on the host, or a disk that must be mounted is not. Nothing was \
+             saved, so that an empty folder does not replace a good backup.",
+            Step::Group,
+            "Look at the source group",
+            "Safe: it only shows the paths.",
+        ),
+        Class::SourceUnreadable => cause(
+            "Some files could not be read",
+            "A snapshot exists, without the files that the log names. The agent probably lacks the right to read them, \
+             or they vanished while restic ran.",
+            Step::Group,
+            "Look at the source group",
+            "Safe: it only shows the paths.",
+        ),
+        Class::DiskFull => cause(
+            "There is no space left",
+            "The storage of the repository (or the host's own disk, the log says which) is full. Free some space there; \
+             what was sent already is used again by the next run.",
+            Step::RepoActions,
+            "Look at the repository",
+            "Safe: it only shows the figures.",
+        ),
+        Class::ResticMissing => cause(
+            "restic is not installed on the host",
+            "The agent found no restic that it can start. Install it with the host's package manager, version 0.14 or \
+             newer; the agent finds it by itself.",
+            Step::Again,
+            "Run it again",
+            "Safe: it does nothing as long as restic is missing.",
+        ),
+        Class::Timeout => cause(
+            "It took too long and was ended",
+            "The job did not end before its deadline. The storage is probably slow, or there is very much new data; what \
+             was sent already is used again by the next run.",
+            Step::Again,
+            "Run it again",
+            "Safe: it goes on from where it was.",
+        ),
+        Class::Cancelled => cause(
+            "Somebody ended it",
+            "The job was ended on request. What was sent already is used again by the next run.",
+            Step::Again,
+            "Run it again",
+            "Safe: it goes on from where it was.",
+        ),
+        Class::Hook => cause(
+            "A hook failed",
+            "A hook of the source group, which runs before or after restic, did not succeed. The log shows what it said.",
+            Step::Group,
+            "Look at the source group",
+            "Safe: it only shows the hooks.",
+        ),
+        Class::Damaged => cause(
+            "The repository has errors",
+            "restic found data that is missing or does not fit. Keep the repository as it is and read the log; do not \
+             prune before this is understood.",
+            Step::RepoActions,
+            "Look at the repository",
+            "Safe: check reads and changes nothing.",
+        ),
+        Class::RepoExists => cause(
+            "There is a repository already",
+            "The address holds a repository, and it was left alone. If it is yours, set its restic password and go on; \
+             if not, choose another address.",
+            Step::RepoCredentials,
+            "Set credentials",
+            "Safe: saving only stores and tests them.",
+        ),
+        Class::Policy => cause(
+            "The host's own policy forbids it",
+            "The policy file on the host does not allow this job or one of its paths. It can be changed on the host only.",
+            Step::Host,
+            "Look at the host",
+            "Safe: it only shows the host.",
+        ),
+        Class::NoCredentials if matches!(kind, JobKind::Prune | JobKind::Forget) => cause(
+            "The agent had no admin credentials",
+            "This job deletes, and the agent got no credentials that may. Set the admin credentials, then run it again.",
+            Step::AdminCredentials,
+            "Set admin credentials",
+            "Safe: they are sent to the host for one job and forgotten there.",
+        ),
+        Class::NoCredentials => cause(
+            "The agent has no credentials",
+            "The agent holds no repository credentials: they were probably lost with its state folder. Save them again \
+             and they are sent to it.",
+            Step::RepoCredentials,
+            "Set credentials",
+            "Safe: saving only stores and tests them.",
+        ),
+        Class::AgentRestarted => cause(
+            "The agent was restarted while it ran",
+            "The agent or its machine was restarted, and restic ended with it. What was sent already is used again by the \
+             next run.",
+            Step::Again,
+            "Run it again",
+            "Safe: the next run first removes a lock that was left behind.",
+        ),
+        Class::Other => cause(
+            "restic failed",
+            "The cause is none of those that are known here. restic's own last words stand below; the log has the rest.",
+            Step::Again,
+            "Run it again",
+            "Safe: a failed run leaves the snapshots before it as they are.",
+        ),
+    }
+}
+
+fn of_refusal(refusal: Refusal) -> Cause {
+    match refusal {
+        Refusal::QueueFull => cause(
+            "The agent has too much to do",
+            "The agent holds as many jobs as it can and refused this one. Wait until some have ended.",
+            Step::Again,
+            "Run it again",
+            "Safe: it is refused again as long as there is no place.",
+        ),
+        Refusal::Expired => cause(
+            "The host came too late",
+            "The command waited for the host until it was too old to be run. Nothing was done.",
+            Step::Again,
+            "Run it again",
+            "Safe: nothing was done yet.",
+        ),
+        Refusal::AlreadyStarted => cause(
+            "The agent has had this job before",
+            "The agent has the id of this job on its disk already and never runs a job twice.",
+            Step::Again,
+            "Run it again",
+            "Safe: it is a new job with an id of its own.",
+        ),
+        Refusal::Policy => of_class(Class::Policy, JobKind::Probe),
+        Refusal::Unsupported => cause(
+            "This agent can't do it",
+            "The agent is too old for this kind of job. Update it on the host.",
+            Step::Host,
+            "Look at the host",
+            "Safe: it only shows the host.",
+        ),
+        Refusal::NoCredentials => of_class(Class::NoCredentials, JobKind::Probe),
+        Refusal::StateFolder => cause(
+            "The agent can't write its state folder",
+            "The agent must write a job down before it starts it, and could not: the host's disk is probably full or \
+             read-only.",
+            Step::Host,
+            "Look at the host",
+            "Safe: it only shows the host.",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_class_and_refusal_has_a_cause_of_its_own_with_a_next_step() {
+        let refusals = [
+            Refusal::QueueFull,
+            Refusal::Expired,
+            Refusal::AlreadyStarted,
+            Refusal::Unsupported,
+            Refusal::StateFolder,
+        ];
+        let causes: Vec<Cause> = Class::ALL
+            .into_iter()
+            .map(|class| of_class(class, JobKind::Backup))
+            .chain(refusals.map(of_refusal))
+            .collect();
+        for (at, cause) in causes.iter().enumerate() {
+            assert!(cause.safe.starts_with("Safe: ") && cause.text.ends_with('.'), "{cause:?}");
+            assert!(causes[at + 1..].iter().all(|other| other.title != cause.title), "{cause:?}");
+        }
+    }
+}

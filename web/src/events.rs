@@ -1,0 +1,258 @@
+//! `GET /api/events`: server-sent events that say what changed, never what it changed to.
+//!
+//! A client holds a set of topics; a change that hits one of them makes an event `{"topic": "host/<id>"}`, and the
+//! client fetches what it shows again. A topic is told at most four times a second; what changes in between is told
+//! once, afterwards. Nothing queues up: what is due is a set of topics, bounded, and when it overflows (or the
+//! server's own channel did, or the client comes back with a `Last-Event-ID`) one event with the topic `all` says
+//! "look at everything again". The stream ends when the session does.
+
+use crate::app::{App, Caller, Ctx};
+use axum::extract::RawQuery;
+use axum::http::HeaderMap;
+use axum::response::IntoResponse;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use fleet::{Change, Changed};
+use futures_util::stream::unfold;
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::time::Duration;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::time::Instant;
+
+/// A topic is told at most once in this time.
+const EVERY: Duration = Duration::from_millis(250);
+/// How often it is looked whether the session still stands.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// A comment goes out when nothing else does, so that both ends notice a dead line.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// The most topics that are due at once.
+const MOST_DUE: usize = 256;
+/// Everything may have changed.
+const ALL: &str = "all";
+
+/// The topics that a change hits.
+fn topics(what: &Changed) -> Vec<String> {
+    match what {
+        Changed::Host(host) => vec![format!("host/{host}"), "fleet".to_owned()],
+        Changed::Job { host, job } => {
+            vec![format!("job/{job}"), format!("host/{host}"), "fleet".to_owned(), "jobs".to_owned()]
+        }
+        Changed::JobLive { host, job } => vec![format!("job/{job}/live"), format!("host/{host}/live")],
+        Changed::JobLog { job, .. } => vec![format!("job/{job}/log")],
+        Changed::Repo(host) => vec![format!("repo/{host}"), format!("host/{host}"), "fleet".to_owned()],
+        Changed::Groups(host) => vec![format!("groups/{host}"), format!("host/{host}"), "fleet".to_owned()],
+        Changed::Credentials(host) => vec![format!("credentials/{host}"), format!("host/{host}")],
+        Changed::Audit => vec!["audit".to_owned()],
+        Changed::Accounts => vec!["accounts".to_owned()],
+    }
+}
+
+/// What one client is still to be told: pure, driven with the time.
+struct Due {
+    /// Empty = all topics.
+    wanted: BTreeSet<String>,
+    /// Topics to tell.
+    due: BTreeSet<String>,
+    /// When each was told last; forgotten once it may be told again.
+    told: BTreeMap<String, Instant>,
+    /// The newest change that was seen.
+    seq: u64,
+}
+
+impl Due {
+    fn new(wanted: BTreeSet<String>, behind: bool) -> Self {
+        let due = if behind { BTreeSet::from([ALL.to_owned()]) } else { BTreeSet::new() };
+        Self { wanted, due, told: BTreeMap::new(), seq: 0 }
+    }
+
+    fn changed(&mut self, change: &Change) {
+        self.seq = change.seq;
+        if self.due.contains(ALL) {
+            return;
+        }
+        for topic in topics(&change.what) {
+            if self.wanted.is_empty() || self.wanted.contains(&topic) {
+                self.due.insert(topic);
+            }
+        }
+        if self.due.len() > MOST_DUE {
+            self.lost_count();
+        }
+    }
+
+    fn lost_count(&mut self) {
+        self.due = BTreeSet::from([ALL.to_owned()]);
+    }
+
+    /// One topic to tell now.
+    fn next(&mut self, now: Instant) -> Option<String> {
+        self.told.retain(|_, at| now.saturating_duration_since(*at) < EVERY);
+        let topic = self.due.iter().find(|topic| !self.told.contains_key(*topic))?.clone();
+        self.due.remove(&topic);
+        self.told.insert(topic.clone(), now);
+        Some(topic)
+    }
+
+    /// When the next topic may be told.
+    fn wake_at(&self) -> Option<Instant> {
+        self.due.iter().filter_map(|topic| self.told.get(topic)).min().map(|at| *at + EVERY)
+    }
+}
+
+struct Watch {
+    app: App,
+    caller: Option<Caller>,
+    changes: Receiver<Change>,
+    due: Due,
+    look_at: Instant,
+    ended: bool,
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the driver of a stream: its pace is real time")]
+fn now() -> Instant {
+    Instant::from_std(std::time::Instant::now())
+}
+
+impl Watch {
+    /// Whether the one who asked may still look.
+    fn stands(&self) -> bool {
+        let Some(caller) = &self.caller else { return false };
+        let Ok(snapshot) = self.app.fleet.read() else { return true };
+        let found = match (&caller.session, &caller.token) {
+            (Some(session), _) => snapshot.session(session.cookie.expose()).map(|found| found.is_some()),
+            (None, Some(token)) => snapshot.api_token(token.expose()).map(|found| found.is_some()),
+            (None, None) => Ok(false),
+        };
+        // A store that can't be read for a moment ends nothing.
+        found.unwrap_or(true)
+    }
+
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if self.ended {
+                return None;
+            }
+            self.drain();
+            if let Some(topic) = self.due.next(now()) {
+                let data = serde_json::json!({"topic": topic}).to_string();
+                return Some(Event::default().id(self.due.seq.to_string()).data(data));
+            }
+            let wake_at = self.due.wake_at().map_or(self.look_at, |at| at.min(self.look_at));
+            tokio::select! {
+                change = self.changes.recv() => self.take(change),
+                () = tokio::time::sleep_until(wake_at) => {}
+            }
+            if now() >= self.look_at {
+                self.look_at = now() + LOOK_EVERY;
+                if !self.stands() {
+                    self.ended = true;
+                    return Some(Event::default().event("bye").data("{}"));
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, change: Result<Change, RecvError>) {
+        match change {
+            Ok(change) => {
+                // Signing out is a change of the accounts: look at once.
+                if change.what == Changed::Accounts {
+                    self.look_at = now();
+                }
+                self.due.changed(&change);
+            }
+            Err(RecvError::Lagged(_)) => self.due.lost_count(),
+            Err(RecvError::Closed) => self.ended = true,
+        }
+    }
+
+    fn drain(&mut self) {
+        loop {
+            match self.changes.try_recv() {
+                Ok(change) => self.take(Ok(change)),
+                Err(TryRecvError::Lagged(missed)) => self.take(Err(RecvError::Lagged(missed))),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Closed) => return self.take(Err(RecvError::Closed)),
+            }
+        }
+    }
+}
+
+/// The stream.
+pub(crate) async fn stream(ctx: Ctx, RawQuery(query): RawQuery, headers: HeaderMap) -> impl IntoResponse {
+    let wanted = form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+        .filter(|(key, _)| key == "topics")
+        .flat_map(|(_, value)| value.split(',').map(str::to_owned).collect::<Vec<_>>())
+        .filter(|topic| !topic.is_empty())
+        .collect();
+    let watch = Watch {
+        changes: ctx.app.fleet.changes(),
+        app: ctx.app,
+        caller: ctx.caller,
+        due: Due::new(wanted, headers.contains_key("last-event-id")),
+        look_at: now() + LOOK_EVERY,
+        ended: false,
+    };
+    let events = unfold(watch, |mut watch| async move {
+        let event = watch.next().await?;
+        Some((Ok::<_, Infallible>(event), watch))
+    });
+    // A proxy that buffers would hold events back.
+    ([("x-accel-buffering", "no")], Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schema::{HostId, JobId};
+
+    fn change(seq: u64, what: Changed) -> Change {
+        Change { seq, what }
+    }
+
+    const HOST: HostId = HostId([1; 16]);
+    const JOB: JobId = JobId([2; 16]);
+
+    #[test]
+    fn a_topic_is_told_at_most_four_times_a_second_and_the_last_change_is_not_lost() {
+        let start = now();
+        let mut due = Due::new(BTreeSet::from([format!("job/{JOB}/live")]), false);
+        let mut told = Vec::new();
+        for ms in 0..1_000 {
+            let at = start + Duration::from_millis(ms);
+            due.changed(&change(ms, Changed::JobLive { host: HOST, job: JOB }));
+            told.extend(due.next(at).map(|_| ms));
+        }
+        assert_eq!(told, [0, 250, 500, 750]);
+        let at = due.wake_at().unwrap();
+        assert_eq!(due.next(at), Some(format!("job/{JOB}/live")));
+        assert_eq!((due.next(at), due.wake_at()), (None, None), "and then there is nothing more");
+    }
+
+    #[test]
+    fn what_is_not_wanted_is_not_told() {
+        let mut due = Due::new(BTreeSet::from(["audit".to_owned()]), false);
+        due.changed(&change(1, Changed::Host(HOST)));
+        assert_eq!(due.next(now()), None);
+        due.changed(&change(2, Changed::Audit));
+        assert_eq!(due.next(now()).as_deref(), Some("audit"));
+        assert_eq!(due.seq, 2);
+    }
+
+    #[test]
+    fn too_many_topics_become_one() {
+        let mut due = Due::new(BTreeSet::new(), false);
+        for n in 0..2 * MOST_DUE as u64 {
+            let host = HostId(u128::from(n).to_be_bytes());
+            due.changed(&change(n, Changed::Host(host)));
+        }
+        assert_eq!(due.next(now()).as_deref(), Some(ALL));
+        assert!(due.due.is_empty());
+    }
+
+    #[test]
+    fn who_comes_back_looks_at_everything() {
+        assert_eq!(Due::new(BTreeSet::new(), true).next(now()).as_deref(), Some(ALL));
+    }
+}

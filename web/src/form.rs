@@ -1,0 +1,172 @@
+//! What a browser or an API client sends: plain forms and JSON bodies, read with words for what is wrong.
+
+use crate::problem::Problem;
+use axum::body::{Body, to_bytes};
+use axum::extract::{FromRequest, Request};
+use axum::http::{StatusCode, header};
+use fleet::record::Secret;
+use serde::de::DeserializeOwned;
+use zeroize::Zeroize;
+
+/// A plain form. It may hold secrets, so it does not print and is wiped when dropped.
+#[derive(Clone, Default)]
+pub(crate) struct Form(Vec<(String, String)>);
+
+impl Form {
+    /// The form in these bytes.
+    pub(crate) fn parse(body: &[u8]) -> Self {
+        Self(form_urlencoded::parse(body).map(|(k, v)| (k.into_owned(), v.into_owned())).collect())
+    }
+
+    /// A field as typed; empty when it is not there.
+    pub(crate) fn raw(&self, name: &str) -> &str {
+        self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    }
+
+    /// A field without the white space around it.
+    pub(crate) fn text(&self, name: &str) -> String {
+        self.raw(name).trim().to_owned()
+    }
+
+    /// Whether the field (a box that was ticked, a button that was pressed) is there.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(key, _)| key == name)
+    }
+
+    /// A secret; `None` when left empty.
+    pub(crate) fn secret(&self, name: &str) -> Option<Secret> {
+        Some(self.raw(name)).filter(|text| !text.is_empty()).map(Secret::new)
+    }
+
+    /// The lines of a text area, without empty ones.
+    pub(crate) fn lines(&self, name: &str) -> Vec<String> {
+        self.raw(name).lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// Words apart by commas or white space.
+    pub(crate) fn words(&self, name: &str) -> Vec<String> {
+        self.raw(name)
+            .split(|c: char| c == ',' || c.is_whitespace())
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// A whole number; empty = 0.
+    pub(crate) fn number(&self, name: &'static str) -> Result<u16, Problem> {
+        match self.raw(name).trim() {
+            "" => Ok(0),
+            text => text.parse().map_err(|_| {
+                Problem::invalid(name, format!("A whole number from 0 to {} is needed.", u16::MAX))
+            }),
+        }
+    }
+}
+
+impl Drop for Form {
+    fn drop(&mut self) {
+        for (_, value) in &mut self.0 {
+            value.zeroize();
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Form {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request<Body>, _: &S) -> Result<Self, Problem> {
+        let form = crate::guard::is_form(request.headers());
+        let body = body(request).await?;
+        if !form && !body.is_empty() {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "invalid_input",
+                "A form is needed here: application/x-www-form-urlencoded.",
+            ));
+        }
+        Ok(Self::parse(&body))
+    }
+}
+
+/// A JSON body. Unknown fields are refused where its type says so.
+pub(crate) struct Input<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Input<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request<Body>, _: &S) -> Result<Self, Problem> {
+        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let json = kind.is_some_and(|kind| {
+            kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+        });
+        let body = body(request).await?;
+        if !json {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "invalid_input",
+                "JSON is needed here: Content-Type application/json.",
+            ));
+        }
+        serde_json::from_slice(&body).map(Self).map_err(|error| not_understood(&error))
+    }
+}
+
+/// Names the field where the parser does. The parser's own words may quote a value, and a value may be a secret:
+/// only its kind is told.
+fn not_understood(error: &serde_json::Error) -> Problem {
+    use serde_json::error::Category;
+    if matches!(error.classify(), Category::Syntax | Category::Eof | Category::Io) {
+        let place = format!("This is no JSON (line {}, column {}).", error.line(), error.column());
+        return Problem::new(StatusCode::BAD_REQUEST, "invalid_input", place);
+    }
+    let text = error.to_string();
+    let quoted = text.split('`').nth(1).unwrap_or_default().to_owned();
+    if text.starts_with("unknown field") {
+        Problem::invalid(&quoted, format!("There is no field {quoted} here."))
+    } else if text.starts_with("missing field") {
+        Problem::invalid(&quoted, format!("The field {quoted} is missing."))
+    } else {
+        let place = format!(
+            "A value has the wrong type (line {}, column {}); see /api/openapi.json.",
+            error.line(),
+            error.column()
+        );
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_input", place)
+    }
+}
+
+async fn body(request: Request<Body>) -> Result<axum::body::Bytes, Problem> {
+    // The guard has read and bounded it already.
+    to_bytes(request.into_body(), crate::guard::MAX_BODY_BYTES)
+        .await
+        .map_err(|_| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_input", "The request is too long."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_read_as_people_type_them() {
+        let form = Form::parse(b"name=+barn+&labels=a%2C+b%0Ac&paths=%2Fetc%0D%0A%0D%0A+%2Fsrv+&on=&n=x&n=2");
+        assert_eq!(form.text("name"), "barn");
+        assert_eq!(form.words("labels"), ["a", "b", "c"]);
+        assert_eq!(form.lines("paths"), ["/etc", "/srv"]);
+        assert!(form.has("on") && !form.has("off"));
+        assert_eq!(form.number("n").unwrap_err().field.as_deref(), Some("n"));
+        assert_eq!(form.number("empty").unwrap(), 0);
+        assert!(form.secret("on").is_none());
+    }
+
+    #[test]
+    fn a_wrong_value_is_not_quoted() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Body {
+            #[allow(dead_code, reason = "only its type matters")]
+            password: u8,
+        }
+        let error = serde_json::from_str::<Body>(r#"{"password": "hunter2"}"#).unwrap_err();
+        assert!(error.to_string().contains("hunter2"), "the parser quotes it");
+        assert!(!not_understood(&error).message.contains("hunter2"));
+    }
+}

@@ -1,0 +1,214 @@
+//! Who may do what: finds out who asks, and stands before every route with the access that the route table says.
+
+use crate::app::{App, BrowserSession, Caller, Ctx, Face, Identity};
+use crate::problem::Problem;
+use crate::route::Access;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
+use axum::middleware::Next;
+use fleet::record::{Actor, Secret};
+use subtle::ConstantTimeEq;
+
+/// The longest body that is read, in bytes.
+pub(crate) const MAX_BODY_BYTES: usize = 256 * 1024;
+/// A session or token that was used is written down at most this often.
+const TOUCH_EVERY_MS: u64 = 60_000;
+
+/// Finds out who asks; refuses nobody but who shows a wrong API token.
+pub(crate) async fn authenticate(State(app): State<App>, mut request: Request, next: Next) -> Response<Body> {
+    if !request.uri().path().starts_with("/static/") {
+        match caller(&app, request.headers()) {
+            Ok(caller) => {
+                request.extensions_mut().insert(Identity(caller));
+            }
+            Err(problem) => {
+                let (parts, _) = request.into_parts();
+                return crate::present::write(&Ctx::from_request(&app, &parts), &problem);
+            }
+        }
+    }
+    next.run(request).await
+}
+
+fn caller(app: &App, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
+    if let Some(value) = headers.get(header::AUTHORIZATION) {
+        let text = value.to_str().unwrap_or_default();
+        let secret = match text.split_once(' ') {
+            Some((scheme, secret)) if scheme.eq_ignore_ascii_case("bearer") => secret.trim(),
+            _ => return Err(Problem::unauthorised()),
+        };
+        return of_token(app, secret)?.map(Some).ok_or_else(Problem::unauthorised);
+    }
+    match cookie(headers, app.cookie_name()) {
+        Some(value) => of_session(app, &value),
+        None => Ok(None),
+    }
+}
+
+fn of_token(app: &App, secret: &str) -> Result<Option<Caller>, Problem> {
+    let Some(token) = app.fleet.read()?.api_token(secret)? else { return Ok(None) };
+    let now = app.fleet.now();
+    if token.used_at.is_none_or(|at| now.ms_since(at) >= TOUCH_EVERY_MS) {
+        let (fleet, secret) = (app.fleet.clone(), Secret::new(secret));
+        tokio::spawn(async move { fleet.touch_api_token(secret.expose()).await });
+    }
+    Ok(Some(Caller {
+        actor: Actor::Token(token.name),
+        role: token.role,
+        session: None,
+        token: Some(Secret::new(secret)),
+    }))
+}
+
+fn of_session(app: &App, value: &str) -> Result<Option<Caller>, Problem> {
+    let Some((session, operator)) = app.fleet.read()?.session(value)? else { return Ok(None) };
+    if app.fleet.now().ms_since(session.used_at) >= TOUCH_EVERY_MS {
+        let (fleet, cookie) = (app.fleet.clone(), Secret::new(value));
+        tokio::spawn(async move { fleet.touch_session(cookie.expose()).await });
+    }
+    let session = BrowserSession { cookie: Secret::new(value), csrf: session.csrf, theme: operator.theme };
+    Ok(Some(Caller {
+        actor: Actor::Operator(operator.name),
+        role: operator.role,
+        session: Some(session),
+        token: None,
+    }))
+}
+
+/// The value of a cookie.
+pub(crate) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(key, value)| *key == name && !value.is_empty())
+        .map(|(_, value)| value.to_owned())
+}
+
+/// Stands before one route.
+pub(crate) async fn require(
+    State((app, access)): State<(App, Access)>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let ctx = Ctx::from_request(&app, &parts);
+    if let Err(refusal) = permit(&ctx, access) {
+        return refusal;
+    }
+    if parts.method.is_safe() {
+        return next.run(Request::from_parts(parts, body)).await;
+    }
+    let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else {
+        return Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "invalid_input",
+            format!("The request is too long: at most {} KiB.", MAX_BODY_BYTES / 1024),
+        )
+        .into();
+    };
+    if !is_same_site(&parts.headers) || !has_csrf_token(&ctx, &parts.headers, &body) {
+        return Problem::csrf().into();
+    }
+    next.run(Request::from_parts(parts, Body::from(body))).await
+}
+
+fn permit(ctx: &Ctx, access: Access) -> Result<(), Response<Body>> {
+    let Some(caller) = &ctx.caller else {
+        return if access == Access::Open { Ok(()) } else { Err(sign_in_first(ctx)) };
+    };
+    match access {
+        Access::Open => Ok(()),
+        Access::SignedIn if caller.session.is_some() => Ok(()),
+        Access::SignedIn => Err(Problem::forbidden("Only a person who is signed in can do this.").into()),
+        Access::Role(role) if caller.role >= role => Ok(()),
+        Access::Role(role) => Err(Problem::forbidden(format!(
+            "This needs the role {}, and you are {}.",
+            role.as_str(),
+            caller.role.as_str()
+        ))
+        .into()),
+    }
+}
+
+/// A page leads to the sign-in and back; everything else says 401.
+fn sign_in_first(ctx: &Ctx) -> Response<Body> {
+    if ctx.face == Face::Api || ctx.htmx {
+        return Problem::unauthorised().into();
+    }
+    if ctx.method != Method::GET || ctx.target == "/" {
+        return ctx.go("/login");
+    }
+    let next: String = form_urlencoded::byte_serialize(ctx.target.as_bytes()).collect();
+    ctx.go(&format!("/login?next={next}"))
+}
+
+/// Browsers say where a request comes from: another site may not write here, signed in or not.
+pub(crate) fn is_same_site(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    if let Some(site) = text("sec-fetch-site") {
+        return matches!(site, "same-origin" | "none");
+    }
+    match (text("origin"), text("host")) {
+        (None, _) => true,
+        (Some(origin), Some(host)) => origin
+            .parse::<Uri>()
+            .is_ok_and(|origin| origin.authority().is_some_and(|authority| authority.as_str() == host)),
+        (Some(_), None) => false,
+    }
+}
+
+/// A cookie alone is no proof that the person meant it: the token of the session must come along.
+fn has_csrf_token(ctx: &Ctx, headers: &HeaderMap, body: &Bytes) -> bool {
+    let Some(session) = ctx.caller.as_ref().and_then(|caller| caller.session.as_ref()) else { return true };
+    let fits = |sent: &[u8]| -> bool { session.csrf.as_bytes().ct_eq(sent).into() };
+    if let Some(sent) = headers.get("x-csrf-token") {
+        return fits(sent.as_bytes());
+    }
+    is_form(headers)
+        && form_urlencoded::parse(body).any(|(key, value)| key == "csrf" && fits(value.as_bytes()))
+}
+
+/// Whether the body is a plain form.
+pub(crate) fn is_form(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|kind| {
+        kind.split(';').next().unwrap_or_default().trim() == "application/x-www-form-urlencoded"
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn another_site_is_told_by_its_headers() {
+        for (pairs, same) in [
+            (&[][..], true),
+            (&[("sec-fetch-site", "same-origin")], true),
+            (&[("sec-fetch-site", "none")], true),
+            (&[("sec-fetch-site", "cross-site")], false),
+            (&[("sec-fetch-site", "same-site")], false),
+            (&[("origin", "https://fleet.lan"), ("host", "fleet.lan")], true),
+            (&[("origin", "http://fleet.lan:8080"), ("host", "fleet.lan:8080")], true),
+            (&[("origin", "https://evil.example"), ("host", "fleet.lan")], false),
+            (&[("origin", "null"), ("host", "fleet.lan")], false),
+            (&[("origin", "https://fleet.lan")], false),
+        ] {
+            assert_eq!(is_same_site(&headers(pairs)), same, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_found_among_others() {
+        let headers = headers(&[("cookie", "a=1; holdfast=x=y ;b=2")]);
+        assert_eq!(cookie(&headers, "holdfast").as_deref(), Some("x=y"));
+        assert_eq!(cookie(&headers, "hold"), None);
+    }
+}

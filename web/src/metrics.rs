@@ -1,0 +1,127 @@
+//! `GET /metrics`: the fleet in the text format of Prometheus.
+
+use crate::app::Ctx;
+use crate::problem::Problem;
+use axum::http::header;
+use axum::response::IntoResponse;
+use fleet::{HostFilter, HostRow, Status};
+use std::fmt::Write as _;
+
+/// A metric's name, type, help, and its samples: (labels, value).
+type Family<'a> = (&'a str, &'a str, &'a str, Vec<(String, f64)>);
+
+/// Answers with all metrics.
+pub(crate) async fn metrics(ctx: Ctx) -> Result<impl IntoResponse, Problem> {
+    let snapshot = ctx.read()?;
+    let rows = snapshot.fleet(&HostFilter::default())?;
+    let broker = (ctx.app.settings.broker)();
+    let server = &ctx.app.settings.server;
+    let mut families = of_hosts(&rows);
+    families.extend([
+        ("holdfast_broker_hosts_connected", "gauge", "Hosts with a session.", one(f64::from(broker.hosts))),
+        (
+            "holdfast_broker_viewers_connected",
+            "gauge",
+            "Viewers with a session.",
+            one(f64::from(broker.viewers)),
+        ),
+        ("holdfast_storage_bytes", "gauge", "Size of the data file.", one(snapshot.storage_bytes() as f64)),
+        (
+            "holdfast_start_time_seconds",
+            "gauge",
+            "When the server was started.",
+            one(server.started_at.0 as f64 / 1_000.0),
+        ),
+        (
+            "holdfast_build_info",
+            "gauge",
+            "The server's version.",
+            vec![(format!("version=\"{}\"", escaped(&server.version)), 1.0)],
+        ),
+    ]);
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text(&families)))
+}
+
+fn one(value: f64) -> Vec<(String, f64)> {
+    vec![(String::new(), value)]
+}
+
+fn of_hosts(rows: &[HostRow]) -> Vec<Family<'static>> {
+    let each = |value: &dyn Fn(&HostRow) -> Option<f64>| -> Vec<(String, f64)> {
+        rows.iter()
+            .filter_map(|row| Some((format!("host=\"{}\"", escaped(&row.host.name)), value(row)?)))
+            .collect()
+    };
+    let by_status = Status::ALL.map(|status| {
+        let count = rows.iter().filter(|row| row.status == status).count();
+        (format!("status=\"{}\"", status.as_str()), count as f64)
+    });
+    vec![
+        ("holdfast_hosts", "gauge", "Hosts by status.", by_status.to_vec()),
+        (
+            "holdfast_host_online",
+            "gauge",
+            "Whether the host is connected.",
+            each(&|row| Some(f64::from(u8::from(row.presence.online)))),
+        ),
+        (
+            "holdfast_host_protected",
+            "gauge",
+            "Whether every source group has a good and recent backup.",
+            each(&|row| Some(f64::from(u8::from(row.protected)))),
+        ),
+        (
+            "holdfast_host_last_good_backup_timestamp_seconds",
+            "gauge",
+            "When a backup last made a snapshot.",
+            each(&|row| row.last_good_at.map(|at| at.0 as f64 / 1_000.0)),
+        ),
+        (
+            "holdfast_host_repo_size_bytes",
+            "gauge",
+            "Size of the host's repository.",
+            each(&|row| row.size_bytes.map(|bytes| bytes as f64)),
+        ),
+        (
+            "holdfast_host_repo_snapshots",
+            "gauge",
+            "Snapshots in the host's repository.",
+            each(&|row| row.snapshots.map(f64::from)),
+        ),
+        (
+            "holdfast_host_open_jobs",
+            "gauge",
+            "Jobs that have not ended.",
+            each(&|row| Some(f64::from(row.open_jobs))),
+        ),
+    ]
+}
+
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+fn text(families: &[Family<'_>]) -> String {
+    let mut out = String::new();
+    for (name, kind, help, samples) in families {
+        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (labels, value) in samples {
+            let _ = match labels.as_str() {
+                "" => writeln!(out, "{name} {value}"),
+                labels => writeln!(out, "{name}{{{labels}}} {value}"),
+            };
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_written_as_prometheus_reads_them() {
+        let families = [("up", "gauge", "Whether.", vec![(format!("host=\"{}\"", escaped("a\"b\n")), 1.0)])];
+        assert_eq!(text(&families), "# HELP up Whether.\n# TYPE up gauge\nup{host=\"a\\\"b\\n\"} 1\n");
+    }
+}

@@ -1,0 +1,217 @@
+//! The OpenAPI document: written from the route table and from the types of the bodies, so that it can't lag behind.
+
+use crate::app::Ctx;
+use crate::route::{Access, Route};
+use axum::Json;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
+
+type Schemas = Vec<(String, RefOr<Schema>)>;
+
+/// A body type: its name and its schemas.
+#[derive(Clone, Copy)]
+pub(crate) struct Shape {
+    name: fn() -> String,
+    collect: fn(&mut Schemas),
+}
+
+impl Shape {
+    fn of<T: ToSchema>() -> Self {
+        Self {
+            name: || T::name().into_owned(),
+            collect: |schemas| {
+                schemas.push((T::name().into_owned(), T::schema()));
+                T::schemas(schemas);
+            },
+        }
+    }
+
+    fn reference(self) -> Value {
+        json!({"$ref": format!("#/components/schemas/{}", (self.name)())})
+    }
+}
+
+/// How an answer holds its type.
+#[derive(Clone, Copy)]
+enum Answer {
+    Empty,
+    Other,
+    One(u16, Shape),
+    List(Shape),
+}
+
+/// What the document says of one route.
+pub(crate) struct Doc {
+    tag: &'static str,
+    summary: &'static str,
+    query: Vec<(&'static str, &'static str)>,
+    body: Option<Shape>,
+    answer: Answer,
+}
+
+impl Doc {
+    pub(crate) fn new(tag: &'static str, summary: &'static str) -> Self {
+        Self { tag, summary, query: Vec::new(), body: None, answer: Answer::Other }
+    }
+
+    pub(crate) fn query(mut self, name: &'static str, what: &'static str) -> Self {
+        self.query.push((name, what));
+        self
+    }
+
+    pub(crate) fn takes<T: ToSchema>(mut self) -> Self {
+        self.body = Some(Shape::of::<T>());
+        self
+    }
+
+    pub(crate) fn answers<T: ToSchema>(mut self, status: u16) -> Self {
+        self.answer = Answer::One(status, Shape::of::<T>());
+        self
+    }
+
+    /// A list that is always whole.
+    pub(crate) fn lists<T: ToSchema>(mut self) -> Self {
+        self.answer = Answer::List(Shape::of::<T>());
+        self
+    }
+
+    /// A list in parts.
+    pub(crate) fn paged<T: ToSchema>(self) -> Self {
+        self.query("limit", "at most so many items, 1 to 500")
+            .query("cursor", "`next` of the part before")
+            .lists::<T>()
+    }
+
+    pub(crate) fn empty(mut self) -> Self {
+        self.answer = Answer::Empty;
+        self
+    }
+
+    fn shapes(&self) -> impl Iterator<Item = Shape> {
+        let answer = match self.answer {
+            Answer::One(_, shape) | Answer::List(shape) => Some(shape),
+            Answer::Empty | Answer::Other => None,
+        };
+        self.body.into_iter().chain(answer)
+    }
+
+    fn responses(&self) -> Value {
+        let content = |schema: &Value| json!({"application/json": {"schema": schema}});
+        let (status, answer) = match self.answer {
+            Answer::Empty => ("204".to_owned(), json!({"description": "Done"})),
+            Answer::Other => ("200".to_owned(), json!({"description": "Ok"})),
+            Answer::One(status, shape) => {
+                (status.to_string(), json!({"description": "Ok", "content": content(&shape.reference())}))
+            }
+            Answer::List(shape) => {
+                let list = json!({
+                    "type": "object",
+                    "required": ["items", "next"],
+                    "properties": {
+                        "items": {"type": "array", "items": shape.reference()},
+                        "next": {"type": ["string", "null"]},
+                    },
+                });
+                ("200".to_owned(), json!({"description": "Ok", "content": content(&list)}))
+            }
+        };
+        let error = json!({
+            "description": "Refused",
+            "content": content(&json!({"$ref": "#/components/schemas/Error"})),
+        });
+        json!({ (status): answer, "default": error })
+    }
+}
+
+fn parameters(route: &Route, doc: &Doc) -> Vec<Value> {
+    let path = route
+        .path
+        .split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}));
+    let query = doc.query.iter().map(|(name, what)| {
+        json!({"name": name, "in": "query", "description": what, "schema": {"type": "string"}})
+    });
+    path.chain(query).collect()
+}
+
+fn operation(route: &Route, doc: &Doc) -> Value {
+    let role = match route.access {
+        Access::Open => "everybody",
+        Access::SignedIn => "a browser session",
+        Access::Role(role) => role.as_str(),
+    };
+    let mut operation = json!({
+        "tags": [doc.tag],
+        "summary": doc.summary,
+        "description": format!("For: {role}."),
+        "parameters": parameters(route, doc),
+        "responses": doc.responses(),
+    });
+    if let Some(body) = doc.body {
+        operation["requestBody"] =
+            json!({"required": true, "content": {"application/json": {"schema": body.reference()}}});
+    }
+    if route.access == Access::Open {
+        operation["security"] = json!([]);
+    }
+    operation
+}
+
+/// The whole document.
+pub(crate) fn document(routes: &[Route], version: &str) -> Value {
+    let mut paths = Map::new();
+    let mut schemas: Schemas = Vec::new();
+    for route in routes {
+        let Some(doc) = &route.doc else { continue };
+        for shape in doc.shapes() {
+            (shape.collect)(&mut schemas);
+        }
+        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        path[route.method.as_str().to_ascii_lowercase()] = operation(route, doc);
+    }
+    let mut components: Map<String, Value> = schemas
+        .into_iter()
+        .filter_map(|(name, schema)| Some((name, serde_json::to_value(schema).ok()?)))
+        .collect();
+    components.insert(
+        "Error".to_owned(),
+        json!({
+            "type": "object",
+            "required": ["error"],
+            "properties": {"error": {
+                "type": "object",
+                "required": ["code", "message"],
+                "properties": {
+                    "code": {"type": "string"},
+                    "message": {"type": "string"},
+                    "field": {"type": "string"},
+                },
+            }},
+        }),
+    );
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Holdfast",
+            "version": version,
+            "description": "Times are RFC 3339 in UTC, sizes are bytes, ids are text.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer"},
+                "session": {"type": "apiKey", "in": "cookie", "name": "holdfast"},
+            },
+        },
+        "security": [{"token": []}, {"session": []}],
+    })
+}
+
+/// `GET /api/openapi.json`.
+pub(crate) async fn serve(ctx: Ctx) -> Json<Value> {
+    Json(document(&crate::route::table(), &ctx.app.settings.server.version))
+}

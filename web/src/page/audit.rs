@@ -1,0 +1,118 @@
+//! Who did what, to what, from where.
+
+use super::FilterLink;
+use crate::api::Query;
+use crate::api::audit::filter;
+use crate::app::Ctx;
+use crate::format::{When, many};
+use crate::problem::Problem;
+use crate::template::View;
+use crate::words::actor;
+use axum::body::Body;
+use axum::http::Response;
+use fleet::record::{AuditEntry, AuditTarget};
+use schema::Timestamp;
+use serde::Serialize;
+
+/// An entry.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct EntryView {
+    pub(crate) when: When,
+    pub(crate) actor: String,
+    pub(crate) kind: &'static str,
+    pub(crate) action: String,
+    pub(crate) target: String,
+    pub(crate) href: Option<String>,
+    pub(crate) peer: String,
+    pub(crate) detail: String,
+}
+
+/// The page.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct AuditView {
+    pub(crate) actor: String,
+    pub(crate) action: String,
+    pub(crate) target: String,
+    pub(crate) actors: Vec<FilterLink>,
+    pub(crate) rows: Vec<EntryView>,
+    pub(crate) shown: String,
+    pub(crate) older: Option<String>,
+    /// Where the newest part is fetched again; older parts stay as they are.
+    pub(crate) part_href: Option<String>,
+}
+
+impl View for AuditView {
+    const TEMPLATE: &'static str = "page/audit.html";
+    const NAV: &'static str = "audit";
+    const PARTS: &'static [&'static str] = &["audit-rows"];
+}
+
+/// `GET /audit`.
+pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Problem> {
+    let (filter, page, now) = (filter(&query), query.page()?, ctx.now());
+    let found = ctx.read()?.audit(&filter, &page)?;
+    let address = |actor: Option<&str>, more: &[(&str, &str)]| {
+        let mut text = form_urlencoded::Serializer::new(String::new());
+        for (key, value) in more {
+            text.append_pair(key, value);
+        }
+        let parts =
+            [("actor", actor), ("action", filter.action.as_deref()), ("target", filter.target.as_deref())];
+        for (key, value) in parts {
+            if let Some(value) = value {
+                text.append_pair(key, value);
+            }
+        }
+        match text.finish() {
+            query if query.is_empty() => "/audit".to_owned(),
+            query => format!("/audit?{query}"),
+        }
+    };
+    let current = filter.actor.as_deref();
+    let kinds = [
+        ("Everyone", None),
+        ("Operators", Some("operator")),
+        ("System", Some("system")),
+        ("Agents", Some("agent")),
+    ];
+    ctx.page(&AuditView {
+        actors: kinds
+            .into_iter()
+            .map(|(label, actor)| FilterLink {
+                label: label.to_owned(),
+                href: address(actor, &[]),
+                count: String::new(),
+                current: current == actor,
+            })
+            .collect(),
+        shown: many(found.items.len() as u64, "entry").replace("entrys", "entries"),
+        rows: found.items.into_iter().map(|entry| view(now, entry)).collect(),
+        older: found.next.map(|next| address(current, &[("cursor", &next)])),
+        part_href: page.cursor.is_none().then(|| address(current, &[("part", "audit-rows")])),
+        actor: filter.actor.clone().unwrap_or_default(),
+        action: filter.action.clone().unwrap_or_default(),
+        target: filter.target.clone().unwrap_or_default(),
+    })
+}
+
+fn view(now: Timestamp, entry: AuditEntry) -> EntryView {
+    let (name, kind) = actor(&entry.actor);
+    let (target, href) = match &entry.target {
+        AuditTarget::Server => ("server".to_owned(), None),
+        AuditTarget::Host(id, name) => (name.clone(), Some(format!("/hosts/{id}"))),
+        AuditTarget::Job(_, id) => {
+            (format!("job {}", crate::format::cut(&id.to_string(), 12)), Some(format!("/jobs/{id}")))
+        }
+        AuditTarget::Account(name) => (name.clone(), None),
+    };
+    EntryView {
+        when: When::ago(now, entry.at),
+        actor: name,
+        kind,
+        action: entry.action,
+        target,
+        href,
+        peer: if entry.peer.is_empty() { "server".to_owned() } else { entry.peer },
+        detail: crate::format::cut(&entry.detail, 300),
+    }
+}

@@ -1,0 +1,144 @@
+//! The pages before sign-in.
+
+use super::ProblemView;
+use crate::api::Query;
+use crate::app::Ctx;
+use crate::door as core;
+use crate::form::Form;
+use crate::problem::Problem;
+use crate::template::View;
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use fleet::Refused;
+use fleet::record::Secret;
+use serde::Serialize;
+
+/// Sign in.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct LoginView {
+    pub(crate) name: String,
+    /// Where to go then.
+    pub(crate) next: String,
+    /// There is no account yet.
+    pub(crate) set_up_first: bool,
+    pub(crate) problem: Option<ProblemView>,
+}
+
+impl View for LoginView {
+    const TEMPLATE: &'static str = "page/login.html";
+    const NAV: &'static str = "";
+    const PARTS: &'static [&'static str] = &[];
+}
+
+/// Make the first account.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SetupView {
+    pub(crate) code: String,
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) problem: Option<ProblemView>,
+}
+
+impl View for SetupView {
+    const TEMPLATE: &'static str = "page/setup.html";
+    const NAV: &'static str = "";
+    const PARTS: &'static [&'static str] = &[];
+}
+
+/// An address of this site, or the fleet: a link must not lead elsewhere after the sign-in.
+fn inside(next: &str) -> &str {
+    let inside = next.starts_with('/')
+        && !next.starts_with("//")
+        && !next.contains('\\')
+        && next.bytes().all(|byte| byte.is_ascii_graphic());
+    if inside { next } else { "/" }
+}
+
+/// `GET /login`.
+pub(crate) async fn login(ctx: Ctx, query: Query) -> Result<Response<Body>, Problem> {
+    let next = inside(query.get("next").unwrap_or("/"));
+    if ctx.caller.as_ref().is_some_and(|caller| caller.session.is_some()) {
+        return Ok(ctx.go(next));
+    }
+    let set_up_first = ctx.read()?.operators()?.is_empty();
+    ctx.page(&LoginView { name: String::new(), next: next.to_owned(), set_up_first, problem: None })
+}
+
+/// `POST /login`.
+pub(crate) async fn sign_in(ctx: Ctx, form: Form) -> Result<Response<Body>, Problem> {
+    let (name, next) = (form.text("name"), form.text("next"));
+    let next = inside(&next);
+    match core::sign_in(&ctx, &name, Secret::new(form.raw("password"))).await {
+        Ok(opened) => Ok(enter(&ctx, &opened, next)),
+        Err(problem) if problem.field.is_some() => ctx.page_with(
+            problem.status,
+            &LoginView { name, next: next.to_owned(), set_up_first: false, problem: Some((&problem).into()) },
+        ),
+        Err(problem) => Err(problem),
+    }
+}
+
+fn enter(ctx: &Ctx, opened: &core::Opened, to: &str) -> Response<Body> {
+    let mut response = ctx.go(to);
+    response.headers_mut().append(header::SET_COOKIE, opened.set_cookie());
+    response
+}
+
+/// `POST /logout`.
+pub(crate) async fn sign_out(ctx: Ctx) -> Result<Response<Body>, Problem> {
+    core::sign_out(&ctx).await;
+    let mut response = ctx.go("/login");
+    let cookie = HeaderValue::from_str(&core::end_cookie(&ctx.app)).map_err(|_| Problem::internal())?;
+    response.headers_mut().append(header::SET_COOKIE, cookie);
+    response.headers_mut().insert("clear-site-data", HeaderValue::from_static("\"cache\""));
+    Ok(response)
+}
+
+fn setup_view(ctx: &Ctx, code: String, name: String, problem: Option<&Problem>) -> SetupView {
+    let version = ctx.app.settings.server.version.clone();
+    SetupView { code, name, version, problem: problem.map(ProblemView::from) }
+}
+
+/// `GET /setup/{code}`.
+pub(crate) async fn setup(ctx: Ctx, Path(code): Path<String>) -> Result<Response<Body>, Problem> {
+    if !core::is_setup_code(&ctx, &code).await? {
+        return Err(Refused::SetupCode.into());
+    }
+    ctx.page(&setup_view(&ctx, code, String::new(), None))
+}
+
+/// `POST /setup/{code}`.
+pub(crate) async fn set_up(
+    ctx: Ctx,
+    Path(code): Path<String>,
+    form: Form,
+) -> Result<Response<Body>, Problem> {
+    let name = form.text("name");
+    match core::set_up(&ctx, &code, &name, Secret::new(form.raw("password"))).await {
+        Ok(opened) => Ok(enter(&ctx, &opened, "/")),
+        Err(problem) if problem.field.is_some() => {
+            ctx.page_with(StatusCode::UNPROCESSABLE_ENTITY, &setup_view(&ctx, code, name, Some(&problem)))
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sign_in_leads_nowhere_else() {
+        for (next, to) in [
+            ("/jobs/01?x=1", "/jobs/01?x=1"),
+            ("//evil.example", "/"),
+            ("/\\evil.example", "/"),
+            ("https://evil.example", "/"),
+            ("/a\r\nset-cookie: x", "/"),
+            ("", "/"),
+        ] {
+            assert_eq!(inside(next), to);
+        }
+    }
+}

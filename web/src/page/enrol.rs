@@ -1,0 +1,192 @@
+//! Adding a host: name it, run one line, see it appear, give it something to do.
+
+use super::head::{WireView, facts_line};
+use super::{ProblemView, Run};
+use crate::api::dto::enroll_command;
+use crate::app::Ctx;
+use crate::form::Form;
+use crate::format::{When, duration, many};
+use crate::problem::Problem;
+use crate::template::View;
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::{HeaderValue, Response, StatusCode};
+use fleet::{JobRequest, NewEnrollToken, Refused};
+use schema::{HostId, Slot};
+use serde::Serialize;
+
+/// The form.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct NewHostView {
+    pub(crate) name: String,
+    pub(crate) labels: String,
+    pub(crate) problem: Option<ProblemView>,
+}
+
+impl View for NewHostView {
+    const TEMPLATE: &'static str = "page/host-new.html";
+    const NAV: &'static str = "fleet";
+    const PARTS: &'static [&'static str] = &[];
+}
+
+/// When a token was used, and from where.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct UsedView {
+    pub(crate) when: When,
+    pub(crate) peer: String,
+}
+
+/// The steps of an enrolment.
+#[derive(Clone, Serialize)]
+pub(crate) struct EnrolView {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) href: String,
+    pub(crate) labels: Vec<String>,
+    /// Whether the host has come.
+    pub(crate) here: bool,
+    pub(crate) used: Option<UsedView>,
+    /// The line to run; only on the page that answers its making.
+    pub(crate) command: Option<String>,
+    pub(crate) expires: Option<When>,
+    pub(crate) mqtt: Vec<String>,
+    pub(crate) wire: Option<WireView>,
+    pub(crate) here_title: String,
+    pub(crate) here_facts: String,
+    pub(crate) has_credentials: bool,
+    pub(crate) test: Option<String>,
+    pub(crate) has_group: bool,
+    pub(crate) group_text: Option<String>,
+    pub(crate) first: Run,
+    pub(crate) first_action: String,
+    /// What the first backup saved.
+    pub(crate) done: Option<String>,
+    pub(crate) has_admin: bool,
+}
+
+impl View for EnrolView {
+    const TEMPLATE: &'static str = "page/enrol.html";
+    const NAV: &'static str = "fleet";
+    const PARTS: &'static [&'static str] = &["enrol", "enrol-wait"];
+}
+
+/// `GET /hosts/new`.
+pub(crate) async fn new(ctx: Ctx) -> Result<Response<Body>, Problem> {
+    ctx.page(&NewHostView { name: String::new(), labels: String::new(), problem: None })
+}
+
+/// `POST /hosts`: answers with the page that shows the line, once.
+pub(crate) async fn create(ctx: Ctx, form: Form) -> Result<Response<Body>, Problem> {
+    let (name, labels) = (form.text("name"), form.words("labels"));
+    match ctx.app.fleet.create_host(&name, labels, ctx.by()).await.map_err(Problem::from) {
+        Ok((host, token)) => ctx.page_with(StatusCode::CREATED, &read(&ctx, host.id, Some(&token))?),
+        Err(problem) if problem.is_about_input() => {
+            let view = NewHostView { name, labels: form.text("labels"), problem: Some((&problem).into()) };
+            ctx.page_with(problem.status, &view)
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// `POST /hosts/{host}/enroll-token`: the same for a host that is there.
+pub(crate) async fn new_token(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
+    let host = ctx.host(&ctx.read()?, &host)?;
+    let token = ctx.app.fleet.new_enroll_token(host.id, ctx.by()).await?;
+    ctx.page_with(StatusCode::CREATED, &read(&ctx, host.id, Some(&token))?)
+}
+
+/// `GET /hosts/{host}/enrol`.
+pub(crate) async fn show(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
+    let host = ctx.host(&ctx.read()?, &host)?;
+    let view = read(&ctx, host.id, None)?;
+    // The line above stays as it is while the host is awaited; when it has come, all steps are replaced.
+    if ctx.part.as_deref() == Some("enrol-wait") && view.here {
+        let mut response = ctx.fragment(StatusCode::OK, "enrol", &view)?;
+        response.headers_mut().insert("hx-retarget", HeaderValue::from_static("#enrol"));
+        response.headers_mut().insert("hx-reswap", HeaderValue::from_static("outerMorph"));
+        return Ok(response);
+    }
+    ctx.page(&view)
+}
+
+fn read(ctx: &Ctx, id: HostId, new: Option<&NewEnrollToken>) -> Result<EnrolView, Problem> {
+    let snapshot = ctx.read()?;
+    let row = snapshot.host_row(id)?.ok_or(Refused::HostNotFound)?;
+    let now = ctx.now();
+    let token = snapshot.enroll_token(id)?;
+    let waiting = token.as_ref().is_some_and(|token| token.used.is_none() && token.expires_at > now);
+    let seen =
+        row.presence.online || row.presence.wire_problem.is_some() || row.presence.last_seen_at.is_some();
+    let here = new.is_none() && row.host.enrolled_at.is_some() && seen && !waiting;
+    let used = token.as_ref().and_then(|token| token.used.as_ref());
+    let after = used.and_then(|used| {
+        let since = row.presence.changed_at.filter(|_| row.presence.online)?;
+        Some(duration(since.ms_since(used.0) / 1_000))
+    });
+    let groups = snapshot.groups(id)?;
+    let repo = snapshot.repo(id)?;
+    let href = format!("/hosts/{id}");
+    let (first, first_action) = match groups.first() {
+        None => {
+            let why = Some("Needs a source group.".to_owned());
+            (Run { label: "Back up".to_owned(), why, ..Run::default() }, String::new())
+        }
+        Some(group) => {
+            let request = JobRequest::Backup { group: group.name.clone() };
+            let run = Run::new(&snapshot, id, &request, "Back up")?;
+            (Run { primary: true, ..run }, format!("{href}/groups/{}/backup", group.name))
+        }
+    };
+    Ok(EnrolView {
+        id: id.to_string(),
+        name: row.host.name.clone(),
+        labels: row.host.labels.clone(),
+        here,
+        used: used.map(|used| UsedView { when: When::ago(now, used.0), peer: used.1.clone() }),
+        command: new.map(enroll_command),
+        expires: match new {
+            Some(new) => Some(When::clock(new.token.expires_at)),
+            None => token.filter(|_| waiting).map(|token| When::clock(token.expires_at)),
+        },
+        mqtt: ctx.app.settings.server.mqtt.iter().take(1).map(|listener| listener.address.clone()).collect(),
+        wire: WireView::new(now, &row.presence),
+        here_title: match (after, row.presence.online) {
+            (Some(after), _) => format!("Connected {after} after the line was run"),
+            (None, true) => "Connected".to_owned(),
+            (None, false) => "Enrolled; offline right now".to_owned(),
+        },
+        here_facts: here_facts(&row),
+        has_credentials: row.has_repo_credentials,
+        test: repo.tested.map(|(_, at, well)| {
+            let ago = crate::format::ago(now, at);
+            if well { format!("Tested {ago}, all well.") } else { format!("The test {ago} did not succeed.") }
+        }),
+        has_group: !groups.is_empty(),
+        group_text: groups.first().map(|group| format!("{}: {}", group.name, group.includes.join(", "))),
+        first,
+        first_action,
+        done: row.last_good_at.map(|at| {
+            let files = row.last_backup.as_ref().and_then(|job| match &job.figures {
+                fleet::record::JobFigures::Backup(figures) => Some(many(figures.total_files, "file")),
+                _ => None,
+            });
+            let files = files.map(|files| format!(", {files}")).unwrap_or_default();
+            format!("Done {}{files}.", crate::format::ago(now, at))
+        }),
+        has_admin: snapshot.credentials(id, Slot::Admin)?.is_some(),
+        href,
+    })
+}
+
+fn here_facts(row: &fleet::HostRow) -> String {
+    let facts = row.host.facts.as_ref();
+    let mut line = facts_line(facts, row.presence.peer.as_deref());
+    if let Some(facts) = facts {
+        let restic = match facts.restic_version.as_str() {
+            "" => "restic is not installed there".to_owned(),
+            version => format!("restic {version}"),
+        };
+        line = format!("{line}. Agent {}, {restic}.", facts.agent_version);
+    }
+    line
+}

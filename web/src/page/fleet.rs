@@ -1,0 +1,277 @@
+//! The fleet: the daily glance.
+
+use super::FilterLink;
+use crate::api::Query;
+use crate::api::host::filter;
+use crate::app::Ctx;
+use crate::cause::{Cause, Step};
+use crate::draw::{self, Strip};
+use crate::format::{When, ago, bytes, many};
+use crate::problem::Problem;
+use crate::template::View;
+use crate::words::{Badge, host_badge, status_state};
+use ::fleet::{FleetCounts, HostFilter, HostRow, Status};
+use axum::body::Body;
+use axum::http::Response;
+use schema::Timestamp;
+use serde::Serialize;
+
+/// So many rows are shown at first; the worst come first, so the rest are well.
+const FIRST_ROWS: usize = 100;
+/// So many causes need a person at once.
+const MOST_CAUSES: usize = 8;
+/// So many hosts are named beside one cause.
+const MOST_NAMES: usize = 5;
+/// A size older than this looks old.
+const STALE_MS: u64 = 2 * 86_400_000;
+
+/// One cause that needs a person.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Attention {
+    pub(crate) state: &'static str,
+    pub(crate) cause: String,
+    /// (name, address).
+    pub(crate) hosts: Vec<(String, String)>,
+    /// How many more hosts; 0 = none.
+    pub(crate) more: usize,
+    pub(crate) text: String,
+    /// (words, address).
+    pub(crate) action: (String, String),
+}
+
+/// A host's row.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) href: String,
+    pub(crate) os: String,
+    pub(crate) badge: Badge,
+    pub(crate) unprotected: bool,
+    pub(crate) strip: Strip,
+    pub(crate) stale: bool,
+    pub(crate) good: Option<When>,
+    pub(crate) size: Option<String>,
+    pub(crate) size_note: String,
+    pub(crate) online: bool,
+    pub(crate) seen: String,
+}
+
+/// The fleet page.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct FleetView {
+    pub(crate) empty: bool,
+    pub(crate) protected: u32,
+    pub(crate) total: String,
+    pub(crate) need: Option<String>,
+    pub(crate) note: String,
+    pub(crate) attention: Vec<Attention>,
+    pub(crate) q: String,
+    pub(crate) state: Option<&'static str>,
+    pub(crate) state_query: String,
+    pub(crate) filters: Vec<FilterLink>,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) rows_href: String,
+    pub(crate) shown: String,
+    pub(crate) all_href: Option<String>,
+}
+
+impl View for FleetView {
+    const TEMPLATE: &'static str = "page/fleet.html";
+    const NAV: &'static str = "fleet";
+    const PARTS: &'static [&'static str] = &["fleet-sentence", "fleet-attention", "fleet-hosts"];
+}
+
+/// `GET /`.
+pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Problem> {
+    let snapshot = ctx.read()?;
+    let filter = filter(&query)?;
+    let all = snapshot.fleet(&HostFilter::default())?;
+    let rows = if filter == HostFilter::default() { all.clone() } else { snapshot.fleet(&filter)? };
+    ctx.page(&view(ctx.now(), snapshot.fleet_counts()?, &all, &rows, &filter, query.get("all").is_some()))
+}
+
+fn view(
+    now: Timestamp,
+    counts: FleetCounts,
+    all: &[HostRow],
+    rows: &[HostRow],
+    filter: &HostFilter,
+    show_all: bool,
+) -> FleetView {
+    let need = all.iter().filter(|row| needs_you(row)).count();
+    let shown = if show_all { rows.len() } else { rows.len().min(FIRST_ROWS) };
+    let href = |part: bool, state: Option<Status>, show_all: bool| {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        if part {
+            query.append_pair("part", "fleet-hosts");
+        }
+        if let Some(q) = filter.q.as_deref() {
+            query.append_pair("q", q);
+        }
+        if let Some(label) = filter.label.as_deref() {
+            query.append_pair("label", label);
+        }
+        if let Some(state) = state {
+            query.append_pair("state", state.as_str());
+        }
+        if show_all {
+            query.append_pair("all", "1");
+        }
+        match query.finish() {
+            query if query.is_empty() => "/".to_owned(),
+            query => format!("/?{query}"),
+        }
+    };
+    let state_words = |status: Status| match status {
+        Status::New => "New".to_owned(),
+        status => crate::problem::sentence(status.as_str()).trim_end_matches('.').to_owned(),
+    };
+    let mut filters = vec![FilterLink {
+        label: "All".to_owned(),
+        href: href(false, None, false),
+        count: crate::format::count(u64::from(counts.total)),
+        current: filter.state.is_none(),
+    }];
+    filters.extend(
+        Status::ALL
+            .into_iter()
+            .filter(|status| counts.of(*status) > 0 || *status == Status::Ok || filter.state == Some(*status))
+            .map(|status| FilterLink {
+                label: state_words(status),
+                href: href(false, Some(status), false),
+                count: crate::format::count(u64::from(counts.of(status))),
+                current: filter.state == Some(status),
+            }),
+    );
+    FleetView {
+        empty: all.is_empty(),
+        protected: counts.protected,
+        total: many(u64::from(counts.total), "host"),
+        need: (need > 0).then(|| format!("{need} need{} you", if need == 1 { "s" } else { "" })),
+        note: note(now, all),
+        attention: attention(now, all),
+        q: filter.q.clone().unwrap_or_default(),
+        state: filter.state.map(Status::as_str),
+        state_query: filter.state.map(|state| format!("&state={}", state.as_str())).unwrap_or_default(),
+        filters,
+        rows: rows.iter().take(shown).map(|r| row(now, r)).collect(),
+        rows_href: href(true, filter.state, show_all),
+        shown: if shown == rows.len() {
+            many(shown as u64, "host")
+        } else {
+            format!("{shown} of {}, worst first.", many(rows.len() as u64, "host"))
+        },
+        all_href: (shown < rows.len()).then(|| href(false, filter.state, true)),
+    }
+}
+
+fn needs_you(row: &HostRow) -> bool {
+    matches!(row.status, Status::Failed | Status::Offline | Status::Missed | Status::Warning | Status::New)
+}
+
+/// What went on and what runs, in a sentence or two.
+fn note(now: Timestamp, all: &[HostRow]) -> String {
+    let running = all.iter().filter(|row| row.running.is_some()).count();
+    let newest = all.iter().filter_map(|row| row.last_good_at).max();
+    let mut parts = Vec::new();
+    if let Some(at) = newest {
+        parts.push(format!("Last good backup {}.", ago(now, at)));
+    }
+    if running > 0 {
+        parts.push(format!("{} at work right now.", many(running as u64, "host")));
+    }
+    let online = all.iter().filter(|row| row.presence.online).count();
+    parts.push(format!("{online} online."));
+    parts.join(" ")
+}
+
+fn row(now: Timestamp, row: &HostRow) -> Row {
+    let facts = row.host.facts.as_ref();
+    let stale = row.size_at.is_some_and(|at| now.ms_since(at) > STALE_MS);
+    Row {
+        id: row.host.id.to_string(),
+        name: row.host.name.clone(),
+        href: format!("/hosts/{}", row.host.id),
+        os: facts.map_or_else(|| "not enrolled yet".to_owned(), |facts| facts.os.clone()),
+        badge: host_badge(row),
+        unprotected: !row.protected,
+        strip: draw::strip(&row.days),
+        stale: stale || row.status == Status::Offline,
+        good: row.last_good_at.map(|at| When::ago(now, at)),
+        size: row.size_bytes.map(bytes),
+        size_note: row.size_at.map(|at| format!("as of {}", crate::format::exact(at))).unwrap_or_default(),
+        online: row.presence.online,
+        seen: match (row.presence.online, row.presence.last_seen_at) {
+            (true, _) => "now".to_owned(),
+            (false, Some(at)) => ago(now, at),
+            (false, None) => "never".to_owned(),
+        },
+    }
+}
+
+/// The causes that need a person, worst first, hosts with the same cause together.
+fn attention(now: Timestamp, all: &[HostRow]) -> Vec<Attention> {
+    let mut causes: Vec<Attention> = Vec::new();
+    for row in all.iter().filter(|row| needs_you(row)) {
+        let (cause, action) = cause_of(row);
+        let state = status_state(row.status);
+        let name = (row.host.name.clone(), format!("/hosts/{}", row.host.id));
+        if let Some(seen) = causes.iter_mut().find(|seen| seen.cause == cause && seen.state == state) {
+            // With several hosts the one action of one of them would be wrong for the others.
+            seen.action = ("Show them".to_owned(), format!("/?state={}", row.status.as_str()));
+            seen.text = "the same on each of them.".to_owned();
+            if seen.hosts.len() < MOST_NAMES {
+                seen.hosts.push(name);
+            } else {
+                seen.more += 1;
+            }
+        } else if causes.len() < MOST_CAUSES {
+            let text = match row.last_good_at {
+                Some(at) => format!("last good backup {}.", ago(now, at)),
+                None => format!("added {}, never backed up.", ago(now, row.host.created_at)),
+            };
+            causes.push(Attention { state, cause, hosts: vec![name], more: 0, text, action });
+        }
+    }
+    causes
+}
+
+/// The cause of a host that needs a person, and the one safe action.
+fn cause_of(row: &HostRow) -> (String, (String, String)) {
+    let href = format!("/hosts/{}", row.host.id);
+    let to = |words: &str, path: &str| (words.to_owned(), format!("{href}{path}"));
+    if row.presence.wire_problem.is_some() {
+        return ("The agent speaks another protocol version".to_owned(), to("What to do", ""));
+    }
+    let reason = |fallback: &str| match row.reason.as_str() {
+        "" => fallback.to_owned(),
+        reason => crate::problem::sentence(reason).trim_end_matches('.').to_owned(),
+    };
+    match row.status {
+        Status::New if row.host.enrolled_at.is_none() => {
+            ("No agent enrolled yet".to_owned(), to("Enrol it", "/enrol"))
+        }
+        Status::New if !row.has_repo_credentials => {
+            ("Has no repository credentials".to_owned(), to("Set credentials", "/repo#connection"))
+        }
+        Status::New if row.groups == 0 => {
+            ("Has nothing to back up".to_owned(), to("Add group", "/new-group"))
+        }
+        Status::New => ("Never backed up".to_owned(), to("Look at it", "")),
+        Status::Failed | Status::Warning => {
+            let job = row.last_backup.as_ref();
+            match job.and_then(|job| Some((job, Cause::of(job)?))) {
+                Some((_, cause)) if cause.step == Step::RepoCredentials => {
+                    (cause.title.to_owned(), to(cause.step_words, "/repo#connection"))
+                }
+                Some((job, cause)) => {
+                    (cause.title.to_owned(), ("See why".to_owned(), format!("/jobs/{}", job.id)))
+                }
+                None => (reason("Needs a look"), to("Look at it", "")),
+            }
+        }
+        Status::Offline => (reason("Not heard from"), to("What to check", "")),
+        _ => (reason("A due backup did not happen"), to("Look at it", "")),
+    }
+}

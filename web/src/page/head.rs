@@ -1,0 +1,149 @@
+//! The head that all pages of a host share: name, state, presence, tabs.
+
+use super::Run;
+use crate::app::Ctx;
+use crate::format::{ago, exact};
+use crate::problem::Problem;
+use crate::words::{Badge, host_badge};
+use fleet::record::{HostFacts, Presence};
+use fleet::{HostRow, JobRequest, Refused, Snapshot};
+use schema::Timestamp;
+use serde::Serialize;
+
+/// Connected or not, and since when.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct PresenceView {
+    pub(crate) online: bool,
+    pub(crate) text: String,
+    pub(crate) exact: Option<String>,
+}
+
+impl PresenceView {
+    pub(crate) fn new(now: Timestamp, presence: &Presence) -> Self {
+        let at = if presence.online { presence.changed_at } else { presence.last_seen_at };
+        let text = match (presence.online, at) {
+            (true, Some(since)) => format!("online since {}", ago(now, since)),
+            (true, None) => "online".to_owned(),
+            (false, Some(seen)) => format!("offline, heard {}", ago(now, seen)),
+            (false, None) => "never connected".to_owned(),
+        };
+        // "since 3 h ago" is no English.
+        let text = text.replace("since now", "just now");
+        let text = match text.strip_prefix("online since ").and_then(|rest| rest.strip_suffix(" ago")) {
+            Some(span) => format!("online for {span}"),
+            None => text,
+        };
+        Self { online: presence.online, text, exact: at.map(exact) }
+    }
+}
+
+/// An agent that can't be spoken with.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct WireView {
+    pub(crate) title: String,
+    pub(crate) text: String,
+}
+
+impl WireView {
+    pub(crate) fn new(now: Timestamp, presence: &Presence) -> Option<Self> {
+        let problem = presence.wire_problem.as_ref()?;
+        let (version, newest) = (problem.version, schema::CURRENT);
+        let who = if version > newest { "server" } else { "agent" };
+        Some(Self {
+            title: "The agent speaks a protocol version that this server does not".to_owned(),
+            text: format!(
+                "Heard {}: version {version}; this server speaks {} to {newest}. Nothing can be run on this host until \
+                 the {who} is updated. Its backups so far are untouched.",
+                ago(now, problem.at),
+                schema::MIN,
+            ),
+        })
+    }
+}
+
+/// The one button of the head.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct BackupButton {
+    /// Where to choose a group, when there are several.
+    pub(crate) href: Option<String>,
+    pub(crate) action: String,
+    pub(crate) run: Run,
+}
+
+/// The head.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct HostHead {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) href: String,
+    /// The page that is shown, for its fragments.
+    pub(crate) here: String,
+    pub(crate) tab: &'static str,
+    pub(crate) badge: Badge,
+    pub(crate) labels: Vec<String>,
+    pub(crate) presence: PresenceView,
+    pub(crate) facts: String,
+    pub(crate) wire: Option<WireView>,
+    pub(crate) backup: Option<BackupButton>,
+}
+
+/// The system, in a few words.
+pub(crate) fn facts_line(facts: Option<&HostFacts>, peer: Option<&str>) -> String {
+    let Some(facts) = facts else { return "no agent enrolled yet".to_owned() };
+    let parts = [facts.os.as_str(), facts.arch.as_str(), peer.unwrap_or_default()];
+    let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join(", ")
+}
+
+impl HostHead {
+    /// Reads the head of a host's page.
+    pub(crate) fn read(
+        ctx: &Ctx,
+        snapshot: &Snapshot,
+        host: &str,
+        tab: &'static str,
+    ) -> Result<(Self, HostRow), Problem> {
+        let id = ctx.host(snapshot, host)?.id;
+        let row = snapshot.host_row(id)?.ok_or(Refused::HostNotFound)?;
+        let now = ctx.now();
+        let href = format!("/hosts/{id}");
+        let badge = match row.protected && row.status == fleet::Status::Ok {
+            true => Badge::new("ok", "Protected"),
+            false => host_badge(&row),
+        };
+        let groups = snapshot.groups(id)?;
+        let backup = match groups.as_slice() {
+            [] => None,
+            [group] => {
+                let request = JobRequest::Backup { group: group.name.clone() };
+                Some(BackupButton {
+                    href: None,
+                    action: format!("{href}/groups/{}/backup", group.name),
+                    run: Run::new(snapshot, id, &request, "Back up now")?,
+                })
+            }
+            _ => Some(BackupButton {
+                href: Some(format!("{href}#groups")),
+                action: String::new(),
+                run: Run::default(),
+            }),
+        };
+        let head = Self {
+            id: id.to_string(),
+            name: row.host.name.clone(),
+            here: match tab {
+                "overview" => href.clone(),
+                tab => format!("{href}/{tab}"),
+            },
+            href,
+            tab,
+            badge,
+            labels: row.host.labels.clone(),
+            presence: PresenceView::new(now, &row.presence),
+            facts: facts_line(row.host.facts.as_ref(), row.presence.peer.as_deref()),
+            wire: WireView::new(now, &row.presence),
+            backup,
+        };
+        Ok((head, row))
+    }
+}

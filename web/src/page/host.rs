@@ -1,0 +1,240 @@
+//! One host: the strip of days, what runs, its groups, its last jobs.
+
+use super::head::HostHead;
+use super::repo_view::RepoView;
+use super::{Fact, JobLine, Run};
+use crate::app::Ctx;
+use crate::draw::{LargeDay, counted, large};
+use crate::format::{When, ago, bytes, day, duration, span};
+use crate::problem::Problem;
+use crate::template::View;
+use crate::words::{Badge, job_title};
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::Response;
+use fleet::record::{Group, Job, JobFigures, JobState, Retention};
+use fleet::{DAYS, Day, HostRow, JobFilter, JobRequest, Page, Snapshot};
+use schema::Timestamp;
+use serde::Serialize;
+
+/// The one thing to do next on a host that is not in use yet.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct NextStep {
+    pub(crate) title: &'static str,
+    pub(crate) text: &'static str,
+    pub(crate) label: &'static str,
+    pub(crate) href: String,
+}
+
+/// A job that has not ended.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RunningView {
+    pub(crate) href: String,
+    pub(crate) badge: Badge,
+    pub(crate) permille: u16,
+    pub(crate) percent: Option<u16>,
+    pub(crate) text: String,
+}
+
+/// A source group's row.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct GroupRow {
+    pub(crate) name: String,
+    pub(crate) href: String,
+    pub(crate) paths: String,
+    pub(crate) good: Option<When>,
+    pub(crate) size: Option<String>,
+    pub(crate) keeps: String,
+    pub(crate) action: String,
+    pub(crate) run: Run,
+}
+
+/// The page.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct HostView {
+    pub(crate) head: HostHead,
+    pub(crate) next_step: Option<NextStep>,
+    pub(crate) days: Vec<LargeDay>,
+    pub(crate) days_title: String,
+    pub(crate) days_note: String,
+    pub(crate) scale: Vec<String>,
+    pub(crate) running: Vec<RunningView>,
+    pub(crate) groups: Vec<GroupRow>,
+    pub(crate) jobs: Vec<JobLine>,
+    pub(crate) repo: RepoView,
+    pub(crate) facts: Vec<Fact>,
+}
+
+impl View for HostView {
+    const TEMPLATE: &'static str = "page/host.html";
+    const NAV: &'static str = "fleet";
+    const PARTS: &'static [&'static str] =
+        &["host-presence", "host-running", "host-groups", "host-jobs", "host-repo"];
+}
+
+/// `GET /hosts/{host}`.
+pub(crate) async fn show(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
+    ctx.page(&read(&ctx, &host)?)
+}
+
+fn read(ctx: &Ctx, host: &str) -> Result<HostView, Problem> {
+    let snapshot = ctx.read()?;
+    let (head, row) = HostHead::read(ctx, &snapshot, host, "overview")?;
+    let (id, now) = (row.host.id, ctx.now());
+    let filter = JobFilter { host: Some(id), ..JobFilter::default() };
+    let recent = snapshot.jobs(&filter, &Page { limit: 8, cursor: None })?.items;
+    let groups = snapshot.groups(id)?;
+    let rows = groups.iter().map(|group| group_row(&snapshot, now, &row, group));
+    let repo = RepoView::new(now, &snapshot.repo(id)?, &snapshot.repo_history(id)?, row.has_repo_credentials);
+    let good = row.days.iter().filter(|day| matches!(day, Day::Ok | Day::Warning)).count();
+    Ok(HostView {
+        next_step: next_step(&row, &head.href),
+        days: days(now, &row.days),
+        days_title: format!("{good} of the last {DAYS} days backed up"),
+        days_note: counted(
+            &row.days.iter().copied().filter(|d| !matches!(d, Day::Ok | Day::None)).collect::<Vec<_>>(),
+        ),
+        scale: [29, 22, 15, 8]
+            .map(|back| day(days_before(now, back)))
+            .into_iter()
+            .chain(["today".to_owned()])
+            .collect(),
+        running: snapshot.open_jobs(id)?.iter().map(|job| running(ctx, job)).collect(),
+        groups: rows.collect::<Result<_, _>>()?,
+        jobs: recent.iter().map(|job| JobLine::new(ctx, now, job)).collect(),
+        repo,
+        facts: facts(now, &row),
+        head,
+    })
+}
+
+fn days_before(now: Timestamp, days: u64) -> Timestamp {
+    Timestamp(now.0.saturating_sub(days * 86_400_000))
+}
+
+fn days(now: Timestamp, days: &[Day; DAYS]) -> Vec<LargeDay> {
+    let dated: Vec<(Day, String)> = days
+        .iter()
+        .zip((0..DAYS as u64).rev())
+        .map(|(verdict, back)| (*verdict, day(days_before(now, back))))
+        .collect();
+    large(&dated)
+}
+
+fn next_step(row: &HostRow, href: &str) -> Option<NextStep> {
+    let step =
+        |title, text, label, path: &str| NextStep { title, text, label, href: format!("{href}{path}") };
+    if row.host.enrolled_at.is_none() {
+        Some(step(
+            "No agent is enrolled for this host yet",
+            "Run one line on it, and it appears here by itself.",
+            "Enrol it",
+            "/enrol",
+        ))
+    } else if !row.has_repo_credentials {
+        Some(step(
+            "It has no repository yet",
+            "Say where it backs up to. The credentials are tested when you save.",
+            "Set credentials",
+            "/repo#connection",
+        ))
+    } else if row.groups == 0 {
+        Some(step("It has nothing to back up yet", "Name the paths to keep.", "Add group", "/new-group"))
+    } else {
+        None
+    }
+}
+
+fn running(ctx: &Ctx, job: &Job) -> RunningView {
+    let progress = ctx.app.fleet.progress(job.id).filter(|_| job.state == JobState::Running);
+    let title = job_title(&job.what);
+    let text = match &progress {
+        None => crate::words::job_result(job, None),
+        Some(progress) => {
+            let mut parts = vec![format!("{} %", progress.permille / 10)];
+            parts.extend(progress.rate_bytes.map(|rate| format!("{}/s", bytes(rate))));
+            parts.extend(progress.left_secs.map(|secs| format!("about {} left", duration(secs))));
+            parts.join(", ")
+        }
+    };
+    RunningView {
+        href: format!("/jobs/{}", job.id),
+        badge: Badge::new(crate::words::job_state(job.state), title),
+        permille: progress.as_ref().map_or(0, |progress| progress.permille.min(1_000)),
+        percent: progress.as_ref().map(|progress| progress.permille / 10),
+        text,
+    }
+}
+
+fn group_row(snapshot: &Snapshot, now: Timestamp, row: &HostRow, group: &Group) -> Result<GroupRow, Problem> {
+    let (id, href) = (row.host.id, format!("/hosts/{}/groups/{}", row.host.id, group.name));
+    let good = snapshot.last_good_backup(id, Some(&group.name))?;
+    let request = JobRequest::Backup { group: group.name.clone() };
+    let run = Run::new(snapshot, id, &request, "Back up")?;
+    let mut paths = group.includes.join(", ");
+    if !group.excludes.is_empty() {
+        paths = format!("{paths}, without {}", group.excludes.join(", "));
+    }
+    Ok(GroupRow {
+        name: group.name.clone(),
+        action: format!("{href}/backup"),
+        href,
+        paths: crate::format::cut(&paths, 160),
+        size: good.as_ref().and_then(|job| match &job.figures {
+            JobFigures::Backup(figures) => Some(bytes(figures.total_bytes)),
+            _ => None,
+        }),
+        good: good.and_then(|job| job.finished_at).map(|at| When::ago(now, at)),
+        keeps: keeps(&group.keep),
+        run: Run { small: true, name: Some(format!("Back up {}", group.name)), ..run },
+    })
+}
+
+/// The retention rules in a few words.
+pub(crate) fn keeps(keep: &Retention) -> String {
+    let rules = [
+        (keep.last, "last"),
+        (keep.hourly, "hourly"),
+        (keep.daily, "daily"),
+        (keep.weekly, "weekly"),
+        (keep.monthly, "monthly"),
+        (keep.yearly, "yearly"),
+    ];
+    let mut words: Vec<String> =
+        rules.iter().filter(|rule| rule.0 > 0).map(|(number, word)| format!("{number} {word}")).collect();
+    if !keep.within.is_empty() {
+        words.push(format!("all of {}", keep.within));
+    }
+    if words.is_empty() { "everything".to_owned() } else { words.join(", ") }
+}
+
+fn facts(now: Timestamp, row: &HostRow) -> Vec<Fact> {
+    let mut facts = vec![Fact::new("Host id", row.host.id.to_string()).code()];
+    if let Some(said) = &row.host.facts {
+        let restic = if said.restic_version.is_empty() { "not found" } else { &said.restic_version };
+        facts.push(Fact::new("Agent", &said.agent_version));
+        facts.push(Fact::new("restic", restic));
+        facts.push(Fact::new("System", format!("{}, {}", said.os, said.arch)));
+        facts.push(Fact::new("Own name", &said.hostname));
+        facts.push(Fact::new("Last hello", ago(now, said.at)).note(format!("epoch {}", row.presence.epoch)));
+        if said.state_free_bytes > 0 {
+            facts.push(Fact::new("Agent disk", format!("{} free", bytes(said.state_free_bytes))));
+        }
+    }
+    if let Some(at) = row.host.enrolled_at {
+        facts.push(Fact::new("Enrolled", ago(now, at)));
+    }
+    facts.push(
+        Fact::new("Added", format!("{} by {}", ago(now, row.host.created_at), row.host.created_by)).note(
+            if row.host.restic_host == row.host.name {
+                String::new()
+            } else {
+                format!("snapshots say {}", row.host.restic_host)
+            },
+        ),
+    );
+    if let (false, Some(at)) = (row.presence.online, row.presence.last_seen_at) {
+        facts.push(Fact::new("Silent for", span(now.ms_since(at))));
+    }
+    facts
+}

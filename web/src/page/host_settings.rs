@@ -1,0 +1,94 @@
+//! Name, labels, a new key, and the end of a host.
+
+use super::head::HostHead;
+use super::{ConfirmView, ProblemView};
+use crate::app::Ctx;
+use crate::form::Form;
+use crate::problem::Problem;
+use crate::template::View;
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::Response;
+use serde::Serialize;
+
+/// The page.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct HostSettingsView {
+    pub(crate) head: HostHead,
+    pub(crate) name: String,
+    pub(crate) labels: String,
+    pub(crate) restic_host: String,
+    pub(crate) delete: ConfirmView,
+    pub(crate) problem: Option<ProblemView>,
+}
+
+impl View for HostSettingsView {
+    const TEMPLATE: &'static str = "page/host-settings.html";
+    const NAV: &'static str = "fleet";
+    const PARTS: &'static [&'static str] = &["host-presence"];
+}
+
+fn read(ctx: &Ctx, host: &str) -> Result<HostSettingsView, Problem> {
+    let snapshot = ctx.read()?;
+    let (head, row) = HostHead::read(ctx, &snapshot, host, "settings")?;
+    Ok(HostSettingsView {
+        name: row.host.name.clone(),
+        labels: row.host.labels.join(", "),
+        restic_host: row.host.restic_host.clone(),
+        delete: ConfirmView {
+            title: format!("Delete {}?", row.host.name),
+            body: vec![
+                "Its credentials, source groups, jobs and logs are forgotten here, and its agent can't connect any more."
+                    .to_owned(),
+                "The repository and its snapshots stay as they are.".to_owned(),
+            ],
+            action: format!("{}/delete", head.href),
+            button: format!("Delete {}", row.host.name),
+            keep: "Keep it".to_owned(),
+            back: format!("{}/settings", head.href),
+        },
+        problem: None,
+        head,
+    })
+}
+
+/// `GET /hosts/{host}/settings`.
+pub(crate) async fn show(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
+    ctx.page(&read(&ctx, &host)?)
+}
+
+/// `POST /hosts/{host}`.
+pub(crate) async fn update(
+    ctx: Ctx,
+    Path(host): Path<String>,
+    form: Form,
+) -> Result<Response<Body>, Problem> {
+    let found = ctx.host(&ctx.read()?, &host)?;
+    let (name, labels) = (form.text("name"), form.words("labels"));
+    let changed = ctx.app.fleet.update_host(found.id, Some(name.clone()), Some(labels), ctx.by()).await;
+    match changed.map_err(Problem::from) {
+        Ok(host) => Ok(ctx.go(&format!("/hosts/{}/settings", host.id))),
+        Err(problem) if problem.is_about_input() => {
+            let view = HostSettingsView {
+                name,
+                labels: form.text("labels"),
+                problem: Some((&problem).into()),
+                ..read(&ctx, &host)?
+            };
+            ctx.page_with(problem.status, &view)
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// `GET /hosts/{host}/delete`.
+pub(crate) async fn confirm_delete(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
+    ctx.page(&read(&ctx, &host)?.delete)
+}
+
+/// `POST /hosts/{host}/delete`.
+pub(crate) async fn delete(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
+    let host = ctx.host(&ctx.read()?, &host)?;
+    ctx.app.fleet.delete_host(host.id, ctx.by()).await?;
+    Ok(ctx.go("/"))
+}

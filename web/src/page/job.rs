@@ -1,0 +1,174 @@
+//! The page of a job: live while it runs, with its answer when it has ended.
+
+use super::job_view::{self, JobView, LogView};
+use super::{Fact, JobLine, why_not};
+use crate::api::Query;
+use crate::api::job::find;
+use crate::app::Ctx;
+use crate::format::ago;
+use crate::joblog::JobLog;
+use crate::problem::Problem;
+use crate::words::{job_badge, job_result, job_title};
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::{Response, header};
+use axum::response::IntoResponse;
+use fleet::record::{Job, JobState, JobWhat};
+use fleet::{JobFilter, JobRequest, Page, Snapshot};
+use schema::{JobKind, Timestamp};
+
+/// `GET /jobs/{job}`.
+pub(crate) async fn show(ctx: Ctx, Path(job): Path<String>, query: Query) -> Result<Response<Body>, Problem> {
+    let snapshot = ctx.read()?;
+    let job = find(&snapshot, &job)?;
+    let after = query.word("after", |text| text.parse().ok())?.unwrap_or(0);
+    ctx.page(&read(&ctx, &snapshot, &job, after)?)
+}
+
+fn read(ctx: &Ctx, snapshot: &Snapshot, job: &Job, after: u32) -> Result<JobView, Problem> {
+    let now = ctx.now();
+    let ended = job.state.is_ended();
+    let href = format!("/jobs/{}", job.id);
+    let host = snapshot.host(job.host)?;
+    let host_name = host.as_ref().map_or_else(|| "a deleted host".to_owned(), |host| host.name.clone());
+    let progress = ctx.app.fleet.progress(job.id).filter(|_| job.state == JobState::Running);
+    let last_good = match &job.what {
+        JobWhat::Backup { group } => snapshot.last_good_backup(job.host, Some(group))?,
+        _ => None,
+    };
+    let verdict = job_view::verdict(job, again(snapshot, job)?);
+    let log = JobLog::read(&ctx.app.fleet, snapshot, job)?;
+    let lines = log.view(after);
+    Ok(JobView {
+        badge: job_badge(job),
+        title: job_title(&job.what),
+        host_href: format!("/hosts/{}", job.host),
+        ended,
+        can_cancel: !ended && job.cancel_asked_at.is_none(),
+        cancel: job_view::cancel(job, &host_name),
+        waiting: waiting(ctx, snapshot, now, job)?,
+        indeterminate: job.state == JobState::Running,
+        live: progress.as_ref().map(|progress| job_view::live(now, job, progress)),
+        stages: job_view::stages(job),
+        cards: cards(now, job, last_good.as_ref()),
+        figures: if ended { job_view::figures(job) } else { Vec::new() },
+        log: LogView {
+            none: (lines.is_empty() && after == 0 && ended).then_some("There is no log of this job."),
+            lines,
+            tail: (!ended).then(|| format!("{href}?part=job-log&after={}", log.next_number().max(after))),
+        },
+        before: if verdict.is_some() { before(ctx, snapshot, now, job)? } else { Vec::new() },
+        facts: job_view::facts(
+            now,
+            job,
+            last_good.as_ref(),
+            host.as_ref().and_then(|host| host.facts.as_ref()).map(|facts| facts.restic_version.as_str()),
+        ),
+        verdict,
+        id: job.id.to_string(),
+        href,
+        host_name,
+    })
+}
+
+/// What a job that shows no progress waits for.
+fn waiting(ctx: &Ctx, snapshot: &Snapshot, now: Timestamp, job: &Job) -> Result<String, Problem> {
+    Ok(match job.state {
+        JobState::Running => match ctx.app.fleet.progress(job.id) {
+            None => "restic has started; no figures yet.".to_owned(),
+            Some(_) => String::new(),
+        },
+        JobState::Accepted => {
+            "The agent has it and starts restic as soon as the job before it has ended.".to_owned()
+        }
+        JobState::Sent => "Handed to the host; the agent has not said yet that it has it.".to_owned(),
+        _ => {
+            let presence = snapshot.presence(job.host)?;
+            match (presence.online, presence.last_seen_at) {
+                (true, _) => "On its way to the host.".to_owned(),
+                (false, Some(at)) => {
+                    format!("The host is offline, heard {}. It runs at the next hello.", ago(now, at))
+                }
+                (false, None) => "The host is offline. It runs at the next hello.".to_owned(),
+            }
+        }
+    })
+}
+
+/// The request that would run the same again.
+fn request_of(what: &JobWhat) -> JobRequest {
+    match what {
+        JobWhat::Probe => JobRequest::Probe,
+        JobWhat::Init => JobRequest::Init,
+        JobWhat::Backup { group } => JobRequest::Backup { group: group.clone() },
+        JobWhat::Forget { .. } => JobRequest::Forget,
+        JobWhat::Prune => JobRequest::Prune,
+        JobWhat::Check { subset_pct } => JobRequest::Check { subset_pct: Some(*subset_pct) },
+        JobWhat::Unlock { all } => JobRequest::Unlock { all: *all },
+        JobWhat::Stats => JobRequest::Stats,
+        JobWhat::Snapshots => JobRequest::Snapshots,
+    }
+}
+
+/// Where the same is run again, and why it can't be; `None` when its host is gone.
+fn again(snapshot: &Snapshot, job: &Job) -> Result<Option<(String, Option<String>)>, Problem> {
+    if snapshot.host(job.host)?.is_none() {
+        return Ok(None);
+    }
+    let host = format!("/hosts/{}", job.host);
+    let href = match &job.what {
+        JobWhat::Probe => format!("{host}/repo-credentials/test"),
+        JobWhat::Backup { group } => format!("{host}/groups/{group}/backup"),
+        JobWhat::Snapshots => format!("{host}/snapshots/refresh"),
+        JobWhat::Check { subset_pct } => format!("{host}/repo/check?subset={subset_pct}"),
+        JobWhat::Unlock { all: true } => format!("{host}/repo/unlock?all=true"),
+        what => format!("{host}/repo/{}", what.kind().as_str()),
+    };
+    Ok(Some((href, why_not(snapshot, job.host, &request_of(&job.what))?)))
+}
+
+fn cards(now: Timestamp, job: &Job, last_good: Option<&Job>) -> Vec<Fact> {
+    let ended = job.finished_at.unwrap_or(job.created_at);
+    let mut cards = vec![Fact::new("Ended", ago(now, ended)).note(crate::format::exact(ended))];
+    if job.what.kind() == JobKind::Backup {
+        cards.push(match last_good.and_then(|job| Some((job, job.finished_at?))) {
+            Some((good, at)) => Fact::new("Last good", ago(now, at)).note(job_result(good, None)),
+            None => Fact::new("Last good", "never").note("no snapshot of this group is known"),
+        });
+    }
+    if let JobWhat::Backup { group } = &job.what {
+        cards.push(Fact::new("At risk", group).note("what changed since the last good one"));
+    }
+    cards
+}
+
+/// The last jobs of the same host that were made before.
+fn before(ctx: &Ctx, snapshot: &Snapshot, now: Timestamp, job: &Job) -> Result<Vec<JobLine>, Problem> {
+    let filter = JobFilter { host: Some(job.host), kind: Some(job.what.kind()), ..JobFilter::default() };
+    let recent = snapshot.jobs(&filter, &Page { limit: 50, cursor: None })?.items;
+    Ok(recent
+        .iter()
+        .filter(|other| other.id < job.id)
+        .take(4)
+        .map(|job| JobLine::new(ctx, now, job))
+        .collect())
+}
+
+/// `GET /jobs/{job}/cancel`.
+pub(crate) async fn confirm_cancel(ctx: Ctx, Path(job): Path<String>) -> Result<Response<Body>, Problem> {
+    let snapshot = ctx.read()?;
+    let job = find(&snapshot, &job)?;
+    if job.state.is_ended() {
+        return Ok(ctx.go(&format!("/jobs/{}", job.id)));
+    }
+    let name = snapshot.host(job.host)?.map_or_else(|| "a deleted host".to_owned(), |host| host.name);
+    ctx.page(&job_view::cancel(&job, &name))
+}
+
+/// `GET /jobs/{job}/log`: the whole of it, to keep.
+pub(crate) async fn log_text(ctx: Ctx, Path(job): Path<String>) -> Result<Response<Body>, Problem> {
+    let snapshot = ctx.read()?;
+    let job = find(&snapshot, &job)?;
+    let log = JobLog::read(&ctx.app.fleet, &snapshot, &job)?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], log.text(0)).into_response())
+}

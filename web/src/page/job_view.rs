@@ -1,0 +1,350 @@
+//! What the page of a job shows.
+
+use super::{ConfirmView, Fact, Figure, JobLine};
+use crate::cause::{Cause, Step};
+use crate::draw::{Area, area};
+use crate::format::{When, ago, bytes, bytes_parts, clock, count, duration, many};
+use crate::joblog::LineView;
+use crate::template::View;
+use crate::words::{Badge, actor, job_title, ran};
+use fleet::record::{BackupFigures, Job, JobFigures, JobProgress, JobState, JobWhat};
+use schema::Timestamp;
+use serde::Serialize;
+
+/// A chart of the rate.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RateChart {
+    pub(crate) area: Area,
+    pub(crate) label: String,
+    pub(crate) from: String,
+    pub(crate) middle: String,
+    pub(crate) to: &'static str,
+}
+
+/// How far a running job is.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct LiveView {
+    pub(crate) percent: String,
+    pub(crate) permille: u16,
+    pub(crate) left: String,
+    pub(crate) figures: Vec<Figure>,
+    pub(crate) chart: Option<RateChart>,
+    pub(crate) current: String,
+}
+
+/// A stage of a job's life.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Stage {
+    pub(crate) text: &'static str,
+    pub(crate) icon: &'static str,
+    pub(crate) class: &'static str,
+    pub(crate) current: bool,
+    pub(crate) at: Option<When>,
+}
+
+/// The log, or the new end of it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct LogView {
+    pub(crate) lines: Vec<LineView>,
+    /// Where the lines after these will be; `None` = there will be none.
+    pub(crate) tail: Option<String>,
+    /// What to say when there is nothing and will be nothing.
+    pub(crate) none: Option<&'static str>,
+}
+
+/// The answer of a job that did not succeed.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Verdict {
+    pub(crate) label: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) text: &'static str,
+    /// restic's own last words.
+    pub(crate) said: Option<String>,
+    pub(crate) step: &'static str,
+    pub(crate) href: String,
+    /// Whether the step is a new run (a form) rather than a page.
+    pub(crate) again: bool,
+    /// Why a new run is off.
+    pub(crate) why: Option<String>,
+    pub(crate) safe: &'static str,
+}
+
+/// The page.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct JobView {
+    pub(crate) id: String,
+    pub(crate) href: String,
+    pub(crate) title: String,
+    pub(crate) badge: Badge,
+    pub(crate) host_name: String,
+    pub(crate) host_href: String,
+    pub(crate) ended: bool,
+    pub(crate) can_cancel: bool,
+    pub(crate) cancel: ConfirmView,
+    pub(crate) live: Option<LiveView>,
+    /// What is waited for while there is no progress.
+    pub(crate) waiting: String,
+    pub(crate) indeterminate: bool,
+    pub(crate) stages: Vec<Stage>,
+    pub(crate) verdict: Option<Verdict>,
+    pub(crate) cards: Vec<Fact>,
+    pub(crate) figures: Vec<Figure>,
+    pub(crate) log: LogView,
+    pub(crate) before: Vec<JobLine>,
+    pub(crate) facts: Vec<Fact>,
+}
+
+impl View for JobView {
+    const TEMPLATE: &'static str = "page/job.html";
+    const NAV: &'static str = "jobs";
+    const PARTS: &'static [&'static str] = &["job-live", "job-stages", "job-log", "job-verdict"];
+}
+
+/// How far it is.
+pub(crate) fn live(now: Timestamp, job: &Job, progress: &JobProgress) -> LiveView {
+    let mut figures = vec![
+        Figure::bytes("Read", progress.bytes_done, &format!(" of {}", bytes(progress.bytes_total))),
+        Figure::new("Files", count(progress.files_done), format!("of {}", count(progress.files_total))),
+    ];
+    figures.push(match progress.rate_bytes {
+        Some(rate) => Figure::bytes("Rate", rate, "/s"),
+        None => Figure::new("Rate", "–", ""),
+    });
+    if let Some(started) = job.started_at {
+        figures.push(Figure::new("Running for", duration(now.ms_since(started) / 1_000), ""));
+    }
+    figures.push(Figure::new("Errors", count(u64::from(progress.errors)), ""));
+    LiveView {
+        percent: format!("{}", progress.permille.min(1_000) / 10),
+        permille: progress.permille.min(1_000),
+        left: match progress.left_secs {
+            Some(secs) => {
+                let end = now.plus_ms(secs.saturating_mul(1_000));
+                format!("about {} left, done near {} UTC", duration(secs), &clock(end)[..5])
+            }
+            None => "time left not known yet".to_owned(),
+        },
+        figures,
+        chart: rate_chart(progress),
+        current: crate::format::cut(&progress.current, 300),
+    }
+}
+
+fn rate_chart(progress: &JobProgress) -> Option<RateChart> {
+    let points: Vec<(u64, u64)> = progress.rates.iter().map(|(at, rate)| (at.0, *rate)).collect();
+    let area = area(&points, 960.0, 72.0, true)?;
+    let (least, most) = (points.iter().map(|p| p.1).min()?, points.iter().map(|p| p.1).max()?);
+    let now = points.last()?.1;
+    Some(RateChart {
+        area,
+        label: format!("Rate, between {} and {} a second, now {}", bytes(least), bytes(most), bytes(now)),
+        from: clock(progress.rates.first()?.0),
+        middle: format!("rate, up to {}/s", bytes(most)),
+        to: "now",
+    })
+}
+
+/// The stages, done and to come.
+pub(crate) fn stages(job: &Job) -> Vec<Stage> {
+    let reached = [
+        ("queued", Some(job.created_at)),
+        ("sent", job.sent_at),
+        ("accepted", job.accepted_at),
+        ("running", job.started_at),
+    ];
+    let now_at = match job.state {
+        JobState::Queued => 0,
+        JobState::Sent => 1,
+        JobState::Accepted => 2,
+        JobState::Running => 3,
+        _ => 4,
+    };
+    let mut stages: Vec<Stage> = reached
+        .into_iter()
+        .enumerate()
+        .filter(|(at, (_, when))| *at >= now_at || when.is_some() || now_at < 4)
+        .map(|(at, (text, when))| {
+            let current = at == now_at;
+            let done = at < now_at && when.is_some();
+            Stage {
+                text,
+                icon: match () {
+                    () if current && text == "running" => "running",
+                    () if current => "queued",
+                    () if done => "ok",
+                    () => "never",
+                },
+                class: match () {
+                    () if current => "is-run",
+                    () if done => "is-done is-ok",
+                    () => "",
+                },
+                current,
+                at: when.map(When::clock),
+            }
+        })
+        .collect();
+    let (text, icon, class) = match job.state {
+        JobState::Succeeded => ("succeeded", "ok", "is-done is-ok"),
+        JobState::Warning => ("warning", "warning", "is-warn"),
+        JobState::Failed => ("failed", "failed", "is-fail"),
+        JobState::Cancelled => ("cancelled", "stop", "is-done"),
+        JobState::Lost => ("lost", "failed", "is-fail"),
+        _ => ("result", "never", ""),
+    };
+    stages.push(Stage { text, icon, class, current: now_at == 4, at: job.finished_at.map(When::clock) });
+    stages
+}
+
+/// The figures of a job that made something.
+pub(crate) fn figures(job: &Job) -> Vec<Figure> {
+    match &job.figures {
+        JobFigures::Backup(figures) => backup_figures(figures),
+        JobFigures::Prune { freed_bytes, repacked_bytes, remaining_bytes } => vec![
+            Figure::bytes("Freed", *freed_bytes, ""),
+            Figure::bytes("Written anew", *repacked_bytes, ""),
+            Figure::bytes("Left", *remaining_bytes, ""),
+        ],
+        JobFigures::Forget(groups) => groups
+            .iter()
+            .map(|group| {
+                let note = format!("{}: kept {}", group.group, group.kept);
+                Figure::new("Forgot", count(u64::from(group.removed)), note)
+            })
+            .collect(),
+        JobFigures::Stats { total_bytes, blobs } => {
+            vec![Figure::bytes("In the storage", *total_bytes, ""), Figure::new("Blobs", count(*blobs), "")]
+        }
+        JobFigures::Snapshots { count: number } => {
+            vec![Figure::new("Snapshots", count(u64::from(*number)), "")]
+        }
+        JobFigures::Probe(probe) => vec![
+            Figure::new("Answered in", count(u64::from(probe.answered_ms)), "ms"),
+            Figure::new("Repository", if probe.repo.is_some() { "opens" } else { "not there yet" }, ""),
+            Figure::new(
+                "Storage",
+                match probe.append_only {
+                    Some(true) => "append-only",
+                    Some(false) => "may delete",
+                    None => "not told",
+                },
+                "",
+            ),
+        ],
+        JobFigures::Check { errors, subset_pct } => vec![
+            Figure::new("Errors", count(u64::from(*errors)), ""),
+            Figure::new("Data read", format!("{subset_pct} %"), ""),
+        ],
+        JobFigures::Unlock { removed } => vec![Figure::new("Locks removed", count(u64::from(*removed)), "")],
+        JobFigures::Init { repo } => {
+            vec![Figure::new("Repository", crate::words::short_id(&repo.to_string()), "")]
+        }
+        JobFigures::Restore { files, bytes: size, skipped } => vec![
+            Figure::bytes("Restored", *size, &format!(" in {}", many(*files, "file"))),
+            Figure::new("Left as they were", count(*skipped), ""),
+        ],
+        JobFigures::None => Vec::new(),
+    }
+}
+
+fn backup_figures(figures: &BackupFigures) -> Vec<Figure> {
+    let packed =
+        figures.added_packed_bytes.map(|size| format!(", {} packed", bytes(size))).unwrap_or_default();
+    let changed = figures.files_new + figures.files_changed;
+    let (total, total_unit) = bytes_parts(figures.total_bytes);
+    vec![
+        Figure::bytes("New data", figures.added_bytes, &packed),
+        Figure::new("Files", count(figures.total_files), format!("{} new or changed", count(changed))),
+        Figure::new("Size", total, total_unit),
+        Figure::new("Not read", count(u64::from(figures.errors)), ""),
+        Figure::new("Snapshot", figures.snapshot.chars().take(8).collect::<String>(), ""),
+    ]
+}
+
+/// The answer of a job that did not succeed.
+pub(crate) fn verdict(job: &Job, again: Option<(String, Option<String>)>) -> Option<Verdict> {
+    let cause = Cause::of(job)?;
+    let host = format!("/hosts/{}", job.host);
+    let (again_href, why) = again.unwrap_or_default();
+    let href = match cause.step {
+        Step::RepoCredentials => format!("{host}/repo#connection"),
+        Step::AdminCredentials => format!("{host}/repo#admin-credentials"),
+        Step::RepoActions => format!("{host}/repo#run-now"),
+        Step::Group => match &job.what {
+            JobWhat::Backup { group } => format!("{host}/groups/{group}"),
+            _ => host,
+        },
+        Step::Host => host,
+        Step::Again => again_href,
+    };
+    let again = cause.step == Step::Again;
+    Some(Verdict {
+        label: if job.state == JobState::Warning { "What is missing" } else { "Likely cause" },
+        title: cause.title,
+        text: cause.text,
+        said: Some(crate::format::cut(job.message.trim(), 600)).filter(|said| !said.is_empty()),
+        step: cause.step_words,
+        again: again && !href.is_empty(),
+        href: if href.is_empty() { format!("/hosts/{}", job.host) } else { href },
+        why,
+        safe: cause.safe,
+    })
+}
+
+/// The rail.
+pub(crate) fn facts(now: Timestamp, job: &Job, last_good: Option<&Job>, restic: Option<&str>) -> Vec<Fact> {
+    let (by, by_kind) = actor(&job.actor);
+    let mut facts = vec![Fact::new("Started by", by).note(by_kind)];
+    match &job.what {
+        JobWhat::Backup { group } => facts.push(Fact::new("Group", group)),
+        JobWhat::Forget { groups } => {
+            let names: Vec<&str> = groups.iter().map(|(name, _)| name.as_str()).collect();
+            facts.push(Fact::new("Groups", names.join(", ")));
+        }
+        JobWhat::Check { subset_pct } => facts.push(Fact::new("Data to read", format!("{subset_pct} %"))),
+        _ => {}
+    }
+    if let Some(class) = job.class {
+        facts.push(Fact::new("Class", class.as_str()).code());
+    }
+    if let Some(refusal) = job.refusal {
+        facts.push(Fact::new("Refused", refusal.as_str()).code());
+    }
+    facts.push(Fact::new("Asked for", ago(now, job.created_at)).note(crate::format::exact(job.created_at)));
+    if let Some(ran) = ran(job) {
+        facts.push(Fact::new("Ran for", ran));
+    }
+    if let Some(at) = job.cancel_asked_at {
+        facts.push(Fact::new("Cancel asked", ago(now, at)));
+    }
+    if let Some(code) = job.exit_code {
+        facts.push(Fact::new("Exit code", code.to_string()));
+    }
+    if let Some(good) = last_good.and_then(|job| job.finished_at) {
+        facts.push(Fact::new("Last good", ago(now, good)));
+    }
+    if let Some(restic) = restic.filter(|version| !version.is_empty()) {
+        facts.push(Fact::new("restic", restic));
+    }
+    facts.push(Fact::new("Job id", job.id.to_string()).code());
+    facts
+}
+
+/// The question before a job is ended.
+pub(crate) fn cancel(job: &Job, host_name: &str) -> ConfirmView {
+    let title = job_title(&job.what);
+    let what = title.to_lowercase();
+    let body = match &job.what {
+        JobWhat::Backup { .. } => "No snapshot is made. What was sent already is used again by the next run.",
+        JobWhat::Prune => "restic stops where it is safe; what was not freed yet is freed by the next prune.",
+        _ => "It is asked to stop, and ended after a short grace time if it does not.",
+    };
+    ConfirmView {
+        title: format!("Cancel the {what} on {host_name}?"),
+        body: vec![body.to_owned()],
+        action: format!("/jobs/{}/cancel", job.id),
+        button: format!("Cancel the {what}"),
+        keep: "Let it run".to_owned(),
+        back: format!("/jobs/{}", job.id),
+    }
+}

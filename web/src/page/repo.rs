@@ -1,0 +1,368 @@
+//! The repository of a host: its health, what can be run now, the two credential forms.
+
+use super::head::HostHead;
+use super::repo_view::RepoView;
+use super::{ConfirmView, ProblemView, Run, why_not};
+use crate::app::Ctx;
+use crate::form::Form;
+use crate::format::{When, ago};
+use crate::problem::Problem;
+use crate::template::View;
+use crate::words::{Badge, figures, slot_path};
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::Response;
+use fleet::record::{CredentialsFacts, CredentialsInput, JobFigures, RepoState, Secret};
+use fleet::{JobRequest, Snapshot};
+use schema::{HostId, JobKind, Slot, Timestamp};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// A run-now row.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Action {
+    pub(crate) key: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) action: String,
+    pub(crate) run: Run,
+}
+
+/// A credential form. What was typed is kept, secrets excepted.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct CredentialsForm {
+    pub(crate) slot: &'static str,
+    pub(crate) set: bool,
+    pub(crate) badge: Badge,
+    pub(crate) url: String,
+    pub(crate) username: String,
+    pub(crate) has_password: bool,
+    pub(crate) has_repo_password: bool,
+    pub(crate) env_names: String,
+    pub(crate) changed: Option<When>,
+    pub(crate) changed_by: String,
+    pub(crate) held: Option<&'static str>,
+    pub(crate) problem: Option<ProblemView>,
+}
+
+/// How the credentials were tested last.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct TestView {
+    pub(crate) badge: Badge,
+    pub(crate) text: String,
+    pub(crate) href: Option<String>,
+}
+
+/// The page.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RepoPageView {
+    pub(crate) head: HostHead,
+    pub(crate) repo: RepoView,
+    pub(crate) stats_why: Option<String>,
+    pub(crate) unlock_why: Option<String>,
+    pub(crate) actions: Vec<Action>,
+    pub(crate) repo_form: CredentialsForm,
+    pub(crate) admin_form: CredentialsForm,
+    pub(crate) probe_why: Option<String>,
+    pub(crate) test: TestView,
+}
+
+impl View for RepoPageView {
+    const TEMPLATE: &'static str = "page/repo.html";
+    const NAV: &'static str = "fleet";
+    const PARTS: &'static [&'static str] = &[
+        "host-presence",
+        "repo-health",
+        "repo-actions",
+        "repo-credentials",
+        "admin-credentials",
+        "repo-test",
+    ];
+}
+
+/// `GET /hosts/{host}/repo`.
+pub(crate) async fn show(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
+    ctx.page(&read(&ctx, &host)?)
+}
+
+fn read(ctx: &Ctx, host: &str) -> Result<RepoPageView, Problem> {
+    let snapshot = ctx.read()?;
+    let (head, row) = HostHead::read(ctx, &snapshot, host, "repo")?;
+    let (id, now) = (row.host.id, ctx.now());
+    let state = snapshot.repo(id)?;
+    let facts = snapshot.credentials(id, Slot::Repo)?;
+    Ok(RepoPageView {
+        repo: RepoView::new(now, &state, &snapshot.repo_history(id)?, facts.is_some()),
+        stats_why: why_not(&snapshot, id, &JobRequest::Stats)?,
+        unlock_why: why_not(&snapshot, id, &JobRequest::Unlock { all: false })?,
+        actions: actions(&snapshot, id, &head.href, &state)?,
+        probe_why: why_not(&snapshot, id, &JobRequest::Probe)?,
+        test: test(&snapshot, id, now, &state, facts.as_ref())?,
+        repo_form: form(now, Slot::Repo, facts.as_ref()),
+        admin_form: form(now, Slot::Admin, snapshot.credentials(id, Slot::Admin)?.as_ref()),
+        head,
+    })
+}
+
+fn actions(snapshot: &Snapshot, id: HostId, href: &str, state: &RepoState) -> Result<Vec<Action>, Problem> {
+    let known = state.repo.is_some();
+    let all = [
+        (
+            "init",
+            "Make the repository",
+            "Makes a new restic repository at the address, and never touches one that is there.",
+            JobRequest::Init,
+            "Make it",
+        ),
+        (
+            "check",
+            "Check",
+            "Reads the structure of the repository, changes nothing.",
+            JobRequest::Check { subset_pct: None },
+            "Check now",
+        ),
+        (
+            "forget",
+            "Forget",
+            "Drops snapshots that the retention rules of the source groups no longer keep.",
+            JobRequest::Forget,
+            "Forget now",
+        ),
+        (
+            "prune",
+            "Prune",
+            "Frees the space of forgotten snapshots. Holds other jobs back while it runs.",
+            JobRequest::Prune,
+            "Prune now",
+        ),
+        (
+            "unlock",
+            "Unlock",
+            "Removes locks of processes that are gone. A live lock stays.",
+            JobRequest::Unlock { all: false },
+            "Unlock now",
+        ),
+    ];
+    all.into_iter()
+        .filter(|(key, ..)| *key != "init" || !known)
+        .map(|(key, title, what, request, label)| {
+            let run = Run::new(snapshot, id, &request, label)?;
+            Ok(Action { key, title, what, action: format!("{href}/repo/{key}"), run })
+        })
+        .collect()
+}
+
+fn test(
+    snapshot: &Snapshot,
+    id: HostId,
+    now: Timestamp,
+    state: &RepoState,
+    facts: Option<&CredentialsFacts>,
+) -> Result<TestView, Problem> {
+    let view = |badge: Badge, text: String, href: Option<String>| TestView { badge, text, href };
+    let Some(facts) = facts else {
+        return Ok(view(Badge::new("unset", "Not set"), "nothing to test yet".to_owned(), None));
+    };
+    if let Some(job) = snapshot.latest_job(id, JobKind::Probe)?.filter(|job| !job.state.is_ended()) {
+        let href = Some(format!("/jobs/{}", job.id));
+        return Ok(view(Badge::new("running", "Testing"), crate::words::job_result(&job, None), href));
+    }
+    let Some((job, at, well)) = state.tested.filter(|tested| tested.1 >= facts.updated_at) else {
+        let why = why_not(snapshot, id, &JobRequest::Probe)?;
+        let text =
+            why.map_or_else(|| "not tested since the change".to_owned(), |why| format!("not tested: {why}"));
+        return Ok(view(Badge::new("unset", "Not tested"), text, None));
+    };
+    let href = Some(format!("/jobs/{job}"));
+    let job = snapshot.job(job)?;
+    let ago = ago(now, at);
+    if well {
+        let text = job.map(|job| figures(&job.figures)).unwrap_or_default();
+        return Ok(view(Badge::new("ok", format!("Tested {ago}")), text, href));
+    }
+    let Some(job) = job else {
+        return Ok(view(
+            Badge::new("failed", format!("Tested {ago}")),
+            "it did not succeed".to_owned(),
+            None,
+        ));
+    };
+    // The storage answered, but there is nothing at the address: that is what "make it" is for.
+    if matches!(&job.figures, JobFigures::Probe(probe) if probe.repo.is_none())
+        || job.class == Some(schema::Class::RepoMissing)
+    {
+        let text = "the storage answered, and there is no repository yet: make it, above".to_owned();
+        return Ok(view(Badge::new("warning", format!("Tested {ago}")), text, href));
+    }
+    let cause =
+        crate::cause::Cause::of(&job).map_or_else(|| job.message.clone(), |cause| cause.title.to_owned());
+    Ok(view(Badge::new("failed", format!("Tested {ago}")), cause, href))
+}
+
+fn form(now: Timestamp, slot: Slot, facts: Option<&CredentialsFacts>) -> CredentialsForm {
+    let set = facts.is_some();
+    let facts = facts.cloned().unwrap_or_default();
+    CredentialsForm {
+        slot: slot_path(slot),
+        set,
+        badge: if set { Badge::new("ok", "Set") } else { Badge::new("unset", "Not set") },
+        url: facts.url,
+        username: facts.username,
+        has_password: facts.has_password,
+        has_repo_password: facts.has_repo_password,
+        env_names: facts.env_names.join(", "),
+        changed: set.then(|| When::ago(now, facts.updated_at)),
+        changed_by: facts.updated_by,
+        held: (set && slot == Slot::Repo).then_some(if facts.held_revision == facts.revision {
+            "the agent has them"
+        } else {
+            "on the way to the agent"
+        }),
+        problem: None,
+    }
+}
+
+/// The lines of the environment: `NAME=value`, or a NAME alone to keep its value.
+fn environment(form: &Form) -> Result<Option<BTreeMap<String, Option<Secret>>>, Problem> {
+    let lines = form.lines("env");
+    if lines.is_empty() {
+        return Ok(None);
+    }
+    lines
+        .iter()
+        .map(|line| {
+            let (name, value) = match line.split_once('=') {
+                Some((name, value)) => (name.trim(), Some(Secret::new(value))),
+                None => (line.as_str(), None),
+            };
+            let named = !name.is_empty()
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+                && !name.starts_with(|c: char| c.is_ascii_digit());
+            if !named {
+                return Err(Problem::invalid(
+                    "env",
+                    "Each line is NAME=value; a name has letters, digits and _.",
+                ));
+            }
+            Ok((name.to_owned(), value))
+        })
+        .collect::<Result<_, _>>()
+        .map(Some)
+}
+
+async fn save(ctx: Ctx, host: &str, slot: Slot, form: Form) -> Result<Response<Body>, Problem> {
+    let found = ctx.host(&ctx.read()?, host)?;
+    let saved = async {
+        let input = CredentialsInput {
+            url: form.text("url"),
+            username: Some(form.text("username")),
+            password: form.secret("password"),
+            repo_password: form.secret("repo_password"),
+            env: environment(&form)?,
+        };
+        Ok::<_, Problem>(ctx.app.fleet.put_credentials(found.id, slot, input, ctx.by()).await?)
+    }
+    .await;
+    let part = slot_path(slot);
+    match saved {
+        Ok(_) => {
+            if form.raw("then") == "test" {
+                // A host that is away is no failure of the saving; the page says that it was not tested, and why.
+                let _ = ctx.app.fleet.dispatch(found.id, JobRequest::Probe, ctx.by()).await;
+            }
+            if ctx.htmx {
+                return ctx.fragment(axum::http::StatusCode::OK, part, &read(&ctx, host)?);
+            }
+            Ok(ctx.go(&format!("/hosts/{}/repo#{part}", found.id)))
+        }
+        Err(problem) if problem.is_about_input() => {
+            let mut view = read(&ctx, host)?;
+            let form_view = if slot == Slot::Repo { &mut view.repo_form } else { &mut view.admin_form };
+            form_view.url = form.text("url");
+            form_view.username = form.text("username");
+            form_view.problem = Some((&problem).into());
+            if ctx.htmx {
+                ctx.fragment(problem.status, part, &view)
+            } else {
+                ctx.page_with(problem.status, &view)
+            }
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// `POST …/repo-credentials`.
+pub(crate) async fn save_repo_credentials(
+    ctx: Ctx,
+    Path(host): Path<String>,
+    form: Form,
+) -> Result<Response<Body>, Problem> {
+    save(ctx, &host, Slot::Repo, form).await
+}
+
+/// `POST …/admin-credentials`.
+pub(crate) async fn save_admin_credentials(
+    ctx: Ctx,
+    Path(host): Path<String>,
+    form: Form,
+) -> Result<Response<Body>, Problem> {
+    save(ctx, &host, Slot::Admin, form).await
+}
+
+fn confirm(ctx: &Ctx, host: &str, slot: Slot) -> Result<Response<Body>, Problem> {
+    let host = ctx.host(&ctx.read()?, host)?;
+    let (which, after) = match slot {
+        Slot::Repo => ("repository credentials", "Its backups stop until new ones are set."),
+        Slot::Admin => ("admin credentials", "Nothing is freed until new ones are set."),
+    };
+    let path = slot_path(slot);
+    ctx.page(&ConfirmView {
+        title: format!("Remove the {which} of {}?", host.name),
+        body: vec![
+            format!("{after} The repository and its snapshots stay as they are."),
+            "The restic password is forgotten here: make sure that you have it elsewhere.".to_owned(),
+        ],
+        action: format!("/hosts/{}/{path}/delete", host.id),
+        button: format!("Remove the {which}"),
+        keep: "Keep them".to_owned(),
+        back: format!("/hosts/{}/repo", host.id),
+    })
+}
+
+/// `GET …/repo-credentials/delete`.
+pub(crate) async fn confirm_delete_repo(
+    ctx: Ctx,
+    Path(host): Path<String>,
+) -> Result<Response<Body>, Problem> {
+    confirm(&ctx, &host, Slot::Repo)
+}
+
+/// `GET …/admin-credentials/delete`.
+pub(crate) async fn confirm_delete_admin(
+    ctx: Ctx,
+    Path(host): Path<String>,
+) -> Result<Response<Body>, Problem> {
+    confirm(&ctx, &host, Slot::Admin)
+}
+
+async fn delete(ctx: Ctx, host: &str, slot: Slot) -> Result<Response<Body>, Problem> {
+    let host = ctx.host(&ctx.read()?, host)?;
+    ctx.app.fleet.delete_credentials(host.id, slot, ctx.by()).await?;
+    Ok(ctx.go(&format!("/hosts/{}/repo#{}", host.id, slot_path(slot))))
+}
+
+/// `POST …/repo-credentials/delete`.
+pub(crate) async fn delete_repo_credentials(
+    ctx: Ctx,
+    Path(host): Path<String>,
+) -> Result<Response<Body>, Problem> {
+    delete(ctx, &host, Slot::Repo).await
+}
+
+/// `POST …/admin-credentials/delete`.
+pub(crate) async fn delete_admin_credentials(
+    ctx: Ctx,
+    Path(host): Path<String>,
+) -> Result<Response<Body>, Problem> {
+    delete(ctx, &host, Slot::Admin).await
+}

@@ -1,0 +1,152 @@
+//! What is known of a repository, in words: the health panel and its short form on the host's page.
+
+use crate::draw::{Area, area};
+use crate::format::{When, ago, bytes, bytes_parts, count, day, many};
+use crate::words::{Badge, short_id};
+use fleet::record::{RepoPoint, RepoState};
+use schema::Timestamp;
+use serde::Serialize;
+
+const DAY_MS: u64 = 86_400_000;
+/// A check older than this is overdue.
+const CHECK_OVERDUE_MS: u64 = 35 * DAY_MS;
+/// The chart looks back so far.
+const CHART_MS: u64 = 90 * DAY_MS;
+
+/// A lock.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct LockBanner {
+    pub(crate) title: &'static str,
+    pub(crate) text: String,
+    pub(crate) stale: bool,
+}
+
+/// The size over time.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SizeChart {
+    pub(crate) area: Area,
+    pub(crate) label: String,
+    pub(crate) from: String,
+    pub(crate) to: String,
+}
+
+/// The repository.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RepoView {
+    pub(crate) size: Option<(String, &'static str)>,
+    pub(crate) size_note: String,
+    /// Why there is no size.
+    pub(crate) none: &'static str,
+    pub(crate) as_of: Option<When>,
+    pub(crate) chart: Option<SizeChart>,
+    pub(crate) snapshots: String,
+    pub(crate) newest: Option<When>,
+    pub(crate) check: Badge,
+    pub(crate) check_note: Option<String>,
+    pub(crate) prune: String,
+    pub(crate) prune_note: Option<String>,
+    pub(crate) append_only: String,
+    pub(crate) id: String,
+    pub(crate) lock: Option<LockBanner>,
+    pub(crate) lock_word: &'static str,
+}
+
+impl RepoView {
+    /// Puts what is known into words.
+    pub(crate) fn new(now: Timestamp, state: &RepoState, history: &[RepoPoint], set: bool) -> Self {
+        let lock = state.lock.as_ref();
+        let holder = lock.and_then(|lock| lock.holder.as_ref());
+        Self {
+            size: state.size.as_ref().map(|size| bytes_parts(size.bytes)),
+            size_note: size_note(now, state, history),
+            none: if set {
+                "Nothing is known of it yet: a test, a backup or a measurement tells."
+            } else {
+                "No repository is set yet."
+            },
+            as_of: state.size.as_ref().map(|size| When::ago(now, size.at)),
+            chart: chart(now, history),
+            snapshots: state
+                .snapshots
+                .as_ref()
+                .map_or_else(|| "not known yet".to_owned(), |seen| count(u64::from(seen.count))),
+            newest: state.snapshots.as_ref().and_then(|seen| seen.newest_at).map(|at| When::ago(now, at)),
+            check: check(now, state),
+            check_note: state.check.as_ref().map(|check| match check.errors {
+                0 => format!("read {} % of the data, found no errors", check.subset_pct),
+                errors => format!("found {}", many(u64::from(errors), "error")),
+            }),
+            prune: state.prune.as_ref().map_or_else(|| "never".to_owned(), |prune| ago(now, prune.at)),
+            prune_note: state.prune.as_ref().map(|prune| format!("freed {}", bytes(prune.freed_bytes))),
+            append_only: match state.append_only {
+                Some((true, _)) => "append-only for this host".to_owned(),
+                Some((false, _)) => "lets this host delete".to_owned(),
+                None => "not tested yet".to_owned(),
+            },
+            id: state.repo.map_or_else(|| "not known yet".to_owned(), |id| short_id(&id.to_string())),
+            lock: lock.zip(holder).map(|(lock, holder)| LockBanner {
+                title: if holder.stale { "Locked, and the lock looks stale" } else { "Locked" },
+                text: format!(
+                    "{} lock of {}@{}, pid {}, since {}. Seen {}.{}",
+                    if holder.exclusive { "Exclusive" } else { "Shared" },
+                    holder.username,
+                    holder.hostname,
+                    holder.pid,
+                    crate::format::exact(holder.since),
+                    ago(now, lock.at),
+                    if holder.stale { " Its process is gone, or it is too old to be alive." } else { "" }
+                ),
+                stale: holder.stale,
+            }),
+            lock_word: match (lock, holder) {
+                (None, _) => "not looked yet",
+                (Some(_), None) => "none",
+                (Some(_), Some(holder)) if holder.stale => "stale",
+                (Some(_), Some(_)) => "held",
+            },
+        }
+    }
+}
+
+fn size_note(now: Timestamp, state: &RepoState, history: &[RepoPoint]) -> String {
+    let Some(size) = &state.size else { return String::new() };
+    let measured = if size.measured { "measured" } else { "summed up from what backups added" };
+    let month = history.iter().rfind(|point| now.ms_since(point.at) >= 30 * DAY_MS);
+    match month {
+        Some(point) if size.bytes >= point.bytes => {
+            format!("+{} in 30 days, {measured}", bytes(size.bytes - point.bytes))
+        }
+        Some(point) => format!("−{} in 30 days, {measured}", bytes(point.bytes - size.bytes)),
+        None => measured.to_owned(),
+    }
+}
+
+fn check(now: Timestamp, state: &RepoState) -> Badge {
+    let Some(check) = &state.check else { return Badge::new("unset", "Never") };
+    let ago = ago(now, check.at);
+    match check.errors {
+        0 if now.ms_since(check.at) > CHECK_OVERDUE_MS => Badge::new("warning", format!("Overdue, {ago}")),
+        0 => Badge::new("ok", format!("Ok, {ago}")),
+        _ => Badge::new("failed", format!("Errors, {ago}")),
+    }
+}
+
+fn chart(now: Timestamp, history: &[RepoPoint]) -> Option<SizeChart> {
+    let recent: Vec<&RepoPoint> = history.iter().filter(|point| now.ms_since(point.at) <= CHART_MS).collect();
+    let points: Vec<(u64, u64)> = recent.iter().map(|point| (point.at.0, point.bytes)).collect();
+    let area = area(&points, 288.0, 64.0, false)?;
+    let (first, last) = (recent.first()?, recent.last()?);
+    let (least, most) = (points.iter().map(|p| p.1).min()?, points.iter().map(|p| p.1).max()?);
+    Some(SizeChart {
+        area,
+        label: format!(
+            "Repository size from {} to {}, between {} and {}",
+            day(first.at),
+            day(last.at),
+            bytes(least),
+            bytes(most)
+        ),
+        from: day(first.at),
+        to: if now.ms_since(last.at) < DAY_MS { "today".to_owned() } else { day(last.at) },
+    })
+}

@@ -1,0 +1,297 @@
+//! Accounts of all sorts, and facts of the server. For admins.
+
+use super::{Fact, ProblemView};
+use crate::account;
+use crate::app::Ctx;
+use crate::form::Form;
+use crate::format::{When, ago, bytes, count};
+use crate::problem::Problem;
+use crate::template::View;
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::{Response, StatusCode, header};
+use axum::response::IntoResponse;
+use fleet::record::{ApiToken, Operator, Role, Secret, Viewer};
+use schema::Timestamp;
+use serde::Serialize;
+
+/// An operator's row.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct OperatorRow {
+    pub(crate) name: String,
+    pub(crate) role: &'static str,
+    pub(crate) signed_in: Option<When>,
+}
+
+/// An API token's row.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct TokenRow {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) role: &'static str,
+    pub(crate) created: When,
+    pub(crate) by: String,
+    pub(crate) used: Option<When>,
+}
+
+/// A view account's row.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ViewerRow {
+    pub(crate) name: String,
+    pub(crate) sees: &'static str,
+    pub(crate) created: When,
+    pub(crate) by: String,
+}
+
+/// A form for a new account, as typed.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct AccountForm {
+    pub(crate) name: String,
+    pub(crate) role: String,
+    pub(crate) debug: bool,
+    pub(crate) problem: Option<ProblemView>,
+}
+
+impl AccountForm {
+    fn blank(role: Role) -> Self {
+        Self { name: String::new(), role: role.as_str().to_owned(), debug: false, problem: None }
+    }
+
+    fn typed(form: &Form, problem: &Problem) -> Self {
+        Self {
+            name: form.text("name"),
+            role: form.text("role"),
+            debug: form.has("debug"),
+            problem: Some(ProblemView {
+                field: problem.field.clone().or_else(|| Some("name".to_owned())),
+                message: problem.message.clone(),
+            }),
+        }
+    }
+}
+
+/// A secret that was just made: shown on the page that answers, and never again.
+#[derive(Clone, Serialize)]
+pub(crate) struct Minted {
+    pub(crate) title: String,
+    pub(crate) text: &'static str,
+    /// (what it is, the text to copy).
+    pub(crate) lines: Vec<(&'static str, String)>,
+}
+
+/// The page.
+#[derive(Clone, Serialize)]
+pub(crate) struct SettingsView {
+    pub(crate) roles: [&'static str; 3],
+    pub(crate) operators: Vec<OperatorRow>,
+    pub(crate) tokens: Vec<TokenRow>,
+    pub(crate) viewers: Vec<ViewerRow>,
+    pub(crate) operator: AccountForm,
+    pub(crate) token: AccountForm,
+    pub(crate) viewer: AccountForm,
+    /// What is wrong with a change of an operator.
+    pub(crate) changing: Option<String>,
+    pub(crate) minted: Option<Minted>,
+    pub(crate) facts: Vec<Fact>,
+    pub(crate) has_ca: bool,
+    pub(crate) problem: Option<ProblemView>,
+}
+
+impl View for SettingsView {
+    const TEMPLATE: &'static str = "page/settings.html";
+    const NAV: &'static str = "settings";
+    const PARTS: &'static [&'static str] = &[];
+}
+
+fn read(ctx: &Ctx) -> Result<SettingsView, Problem> {
+    let (snapshot, now) = (ctx.read()?, ctx.now());
+    Ok(SettingsView {
+        roles: Role::ALL.map(Role::as_str),
+        operators: snapshot.operators()?.into_iter().map(|o| operator_row(now, o)).collect(),
+        tokens: snapshot.api_tokens()?.into_iter().map(|token| token_row(now, token)).collect(),
+        viewers: snapshot.viewers()?.into_iter().map(|viewer| viewer_row(now, viewer)).collect(),
+        operator: AccountForm::blank(Role::Operator),
+        token: AccountForm::blank(Role::Viewer),
+        viewer: AccountForm::blank(Role::Viewer),
+        changing: None,
+        minted: None,
+        facts: facts(ctx, now, snapshot.storage_bytes()),
+        has_ca: !ctx.app.settings.server.ca_pem.is_empty(),
+        problem: None,
+    })
+}
+
+fn operator_row(now: Timestamp, operator: Operator) -> OperatorRow {
+    OperatorRow {
+        name: operator.name,
+        role: operator.role.as_str(),
+        signed_in: operator.signed_in_at.map(|at| When::ago(now, at)),
+    }
+}
+
+fn token_row(now: Timestamp, token: ApiToken) -> TokenRow {
+    TokenRow {
+        id: token.id,
+        name: token.name,
+        role: token.role.as_str(),
+        created: When::ago(now, token.created_at),
+        by: token.created_by,
+        used: token.used_at.map(|at| When::ago(now, at)),
+    }
+}
+
+fn viewer_row(now: Timestamp, viewer: Viewer) -> ViewerRow {
+    ViewerRow {
+        name: viewer.name,
+        sees: if viewer.debug { "the view tree and the sealed topics" } else { "the view tree" },
+        created: When::ago(now, viewer.created_at),
+        by: viewer.created_by,
+    }
+}
+
+fn facts(ctx: &Ctx, now: Timestamp, storage_bytes: u64) -> Vec<Fact> {
+    let settings = &ctx.app.settings;
+    let broker = (settings.broker)();
+    let mut facts = vec![
+        Fact::new("Version", &settings.server.version),
+        Fact::new("Started", ago(now, settings.server.started_at))
+            .note(crate::format::exact(settings.server.started_at)),
+        Fact::new("Pages", &settings.public_url),
+    ];
+    for listener in &settings.server.mqtt {
+        let how = if listener.tls { "TLS" } else { "plain, for this machine" };
+        facts.push(Fact::new("MQTT", &listener.address).note(how));
+    }
+    facts
+        .push(Fact::new("Broker", if broker.serving { "takes connections" } else { "takes no connections" }));
+    facts.push(
+        Fact::new("Connected", format!("{} hosts", count(u64::from(broker.hosts))))
+            .note(format!("{} viewers", count(u64::from(broker.viewers)))),
+    );
+    facts.push(Fact::new("Data file", bytes(storage_bytes)));
+    facts
+}
+
+/// `GET /settings`.
+pub(crate) async fn show(ctx: Ctx) -> Result<Response<Body>, Problem> {
+    ctx.page(&read(&ctx)?)
+}
+
+/// `GET /ca.pem`.
+pub(crate) async fn ca(ctx: Ctx) -> Result<Response<Body>, Problem> {
+    match ctx.app.settings.server.ca_pem.as_str() {
+        "" => Err(Problem::not_found("This server has no certificate of its own.")),
+        pem => Ok(([(header::CONTENT_TYPE, "application/x-pem-file")], pem.to_owned()).into_response()),
+    }
+}
+
+/// `POST /operators`.
+pub(crate) async fn create_operator(ctx: Ctx, form: Form) -> Result<Response<Body>, Problem> {
+    let made = async {
+        let role = account::role(form.raw("role"))?;
+        account::create_operator(&ctx, &form.text("name"), role, Secret::new(form.raw("password"))).await
+    };
+    match made.await {
+        Ok(_) => Ok(ctx.go("/settings#operators")),
+        Err(problem) if problem.is_about_input() => {
+            let view = SettingsView { operator: AccountForm::typed(&form, &problem), ..read(&ctx)? };
+            ctx.page_with(problem.status, &view)
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// `POST /operators/{name}`.
+pub(crate) async fn update_operator(
+    ctx: Ctx,
+    Path(name): Path<String>,
+    form: Form,
+) -> Result<Response<Body>, Problem> {
+    let changed = async {
+        let role = account::role(form.raw("role"))?;
+        let now = ctx.read()?.operator(&name)?.ok_or(fleet::Refused::AccountNotFound)?.role;
+        let role = Some(role).filter(|role| *role != now);
+        account::update_operator(&ctx, &name, role, form.secret("password")).await
+    };
+    answer_change(&ctx, &name, changed.await.map(|_| ()))
+}
+
+/// `POST /operators/{name}/delete`.
+pub(crate) async fn delete_operator(ctx: Ctx, Path(name): Path<String>) -> Result<Response<Body>, Problem> {
+    let deleted = ctx.app.fleet.delete_operator(&name, ctx.by()).await.map_err(Problem::from);
+    answer_change(&ctx, &name, deleted)
+}
+
+fn answer_change(ctx: &Ctx, name: &str, result: Result<(), Problem>) -> Result<Response<Body>, Problem> {
+    match result {
+        Ok(()) => Ok(ctx.go("/settings#operators")),
+        Err(problem) if problem.is_about_input() => {
+            let view = SettingsView { changing: Some(format!("{name}: {}", problem.message)), ..read(ctx)? };
+            ctx.page_with(problem.status, &view)
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// `POST /tokens`: answers with the page that shows the secret, once.
+pub(crate) async fn create_token(ctx: Ctx, form: Form) -> Result<Response<Body>, Problem> {
+    let made = async {
+        let role = account::role(form.raw("role"))?;
+        Ok::<_, Problem>(ctx.app.fleet.create_api_token(&form.text("name"), role, ctx.by()).await?)
+    };
+    match made.await {
+        Ok((token, secret)) => {
+            let minted = Minted {
+                title: format!("API token {}", token.name),
+                text: "Copy it now: it is not shown again.",
+                lines: vec![("The token", secret.expose().to_owned())],
+            };
+            ctx.page_with(StatusCode::CREATED, &SettingsView { minted: Some(minted), ..read(&ctx)? })
+        }
+        Err(problem) if problem.is_about_input() => {
+            let view = SettingsView { token: AccountForm::typed(&form, &problem), ..read(&ctx)? };
+            ctx.page_with(problem.status, &view)
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// `POST /tokens/{id}/delete`.
+pub(crate) async fn delete_token(ctx: Ctx, Path(id): Path<String>) -> Result<Response<Body>, Problem> {
+    ctx.app.fleet.delete_api_token(&id, ctx.by()).await?;
+    Ok(ctx.go("/settings#tokens"))
+}
+
+/// `POST /viewers`: answers with the page that shows the password, once.
+pub(crate) async fn create_viewer(ctx: Ctx, form: Form) -> Result<Response<Body>, Problem> {
+    match ctx
+        .app
+        .fleet
+        .create_viewer(&form.text("name"), form.has("debug"), ctx.by())
+        .await
+        .map_err(Problem::from)
+    {
+        Ok((viewer, secret)) => {
+            let minted = Minted {
+                title: format!("MQTT viewer {}", viewer.name),
+                text: "Copy it now: it is not shown again. With TLS, download the certificate of this server as well.",
+                lines: vec![
+                    ("The password", secret.expose().to_owned()),
+                    ("Watch everything", account::view_command(&ctx.app, &viewer.name, secret.expose())),
+                ],
+            };
+            ctx.page_with(StatusCode::CREATED, &SettingsView { minted: Some(minted), ..read(&ctx)? })
+        }
+        Err(problem) if problem.is_about_input() => {
+            let view = SettingsView { viewer: AccountForm::typed(&form, &problem), ..read(&ctx)? };
+            ctx.page_with(problem.status, &view)
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// `POST /viewers/{name}/delete`.
+pub(crate) async fn delete_viewer(ctx: Ctx, Path(name): Path<String>) -> Result<Response<Body>, Problem> {
+    ctx.app.fleet.delete_viewer(&name, ctx.by()).await?;
+    Ok(ctx.go("/settings#viewers"))
+}

@@ -1,0 +1,1 @@
+//! Views rendered strictly, with samples.

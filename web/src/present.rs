@@ -1,0 +1,134 @@
+//! The last word on every answer: problems written for the face that asked, and the headers that every answer has.
+
+use crate::app::{App, Ctx, Face};
+use crate::problem::Problem;
+use crate::template::View;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::IntoResponse;
+use serde::Serialize;
+
+/// Nothing but what this server itself sends is loaded, run, framed or posted to.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+    connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+const HEADERS: [(&str, &str); 6] = [
+    ("content-security-policy", POLICY),
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "same-origin"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("permissions-policy", "camera=(), microphone=(), geolocation=(), payment=()"),
+];
+
+/// What an error page shows.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ErrorView {
+    pub(crate) status: u16,
+    pub(crate) title: &'static str,
+    pub(crate) message: String,
+    pub(crate) back: Option<(String, String)>,
+}
+
+impl View for ErrorView {
+    const TEMPLATE: &'static str = "page/error.html";
+    const NAV: &'static str = "";
+    const PARTS: &'static [&'static str] = &[];
+}
+
+fn title(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => "Sign in first",
+        StatusCode::FORBIDDEN => "Not allowed",
+        StatusCode::NOT_FOUND => "Not here",
+        StatusCode::METHOD_NOT_ALLOWED => "Not this way",
+        StatusCode::GONE => "This is over",
+        StatusCode::CONFLICT => "Not possible right now",
+        status if status.is_server_error() => "Something went wrong",
+        _ => "That did not work",
+    }
+}
+
+/// Writes a problem for the face that asked.
+pub(crate) fn write(ctx: &Ctx, problem: &Problem) -> Response<Body> {
+    let mut response = match ctx.face {
+        Face::Api => problem.json_response(),
+        Face::Page => {
+            let back = match (ctx.target.split(['/', '?']).nth(1), ctx.target.split(['/', '?']).nth(2)) {
+                (Some("hosts"), Some(host)) if problem.code != "host_not_found" && host != "new" => {
+                    Some((format!("/hosts/{host}"), "Back to the host".to_owned()))
+                }
+                _ => Some(("/".to_owned(), "To the fleet".to_owned())),
+            };
+            let view = ErrorView {
+                status: problem.status.as_u16(),
+                title: title(problem.status),
+                message: problem.message.clone(),
+                back: back.filter(|_| ctx.caller.is_some()),
+            };
+            let whole = Ctx { part: None, ..ctx.clone() };
+            // A page that can't even show its error says it in plain text.
+            whole.page_with(problem.status, &view).unwrap_or_else(|p| (p.status, p.message).into_response())
+        }
+    };
+    if problem.status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// Writes what the handlers, the guard and the router left as bare problems.
+pub(crate) async fn problems(State(app): State<App>, request: Request, next: Next) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let ctx = Ctx::from_request(&app, &parts);
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        return write(&ctx, &problem);
+    }
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        let problem = Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            format!("{} does nothing here.", ctx.method),
+        );
+        let mut written = write(&ctx, &problem);
+        if let Some(allow) = response.headers_mut().remove(header::ALLOW) {
+            written.headers_mut().insert(header::ALLOW, allow);
+        }
+        return written;
+    }
+    // What axum itself refuses (a path that is not UTF-8, say) becomes a problem like all others.
+    if response.status() == StatusCode::BAD_REQUEST
+        && response
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind == "text/plain; charset=utf-8")
+    {
+        let problem =
+            Problem::new(StatusCode::BAD_REQUEST, "invalid_input", "The address or the query can't be read.");
+        return write(&ctx, &problem);
+    }
+    response
+}
+
+/// A handler that panicked answers with an error page; the panic itself is in the log.
+pub(crate) fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response<Body> {
+    tracing::error!("a request failed unexpectedly");
+    Problem::internal().into()
+}
+
+/// The headers that every answer has. Only assets may be kept.
+pub(crate) async fn headers(State(app): State<App>, request: Request, next: Next) -> Response<Body> {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    if app.settings.secure_cookies {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,170 @@
+//! Why a request is not answered as asked: one type for the API's JSON, the pages and the forms.
+
+use axum::Json;
+use axum::body::Body;
+use axum::http::{Response, StatusCode};
+use axum::response::IntoResponse;
+use fleet::{Refused, StoreError};
+use serde_json::json;
+
+/// A refusal with everything that either face needs to tell it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) status: StatusCode,
+    /// The word of the API.
+    pub(crate) code: &'static str,
+    /// One sentence that says what to do.
+    pub(crate) message: String,
+    /// The field that is meant.
+    pub(crate) field: Option<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), field: None }
+    }
+
+    pub(crate) fn not_found(message: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
+    pub(crate) fn invalid(field: &str, message: impl Into<String>) -> Self {
+        Self {
+            field: Some(field.to_owned()),
+            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_input", message)
+        }
+    }
+
+    pub(crate) fn unauthorised() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorised", "Sign in, or send an API token.")
+    }
+
+    pub(crate) fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
+    pub(crate) fn csrf() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "csrf",
+            "This form is too old, or did not come from this site. Load the page again and repeat it.",
+        )
+    }
+
+    pub(crate) fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "Something went wrong here. Nothing was changed; the server's log says more.",
+        )
+    }
+
+    /// Whether it is about what was sent, so that a form can show it and keep what was typed.
+    pub(crate) fn is_about_input(&self) -> bool {
+        self.field.is_some() || self.status == StatusCode::CONFLICT
+    }
+
+    /// The body of the API's answer.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        match &self.field {
+            None => json!({"error": {"code": self.code, "message": self.message}}),
+            Some(field) => json!({"error": {"code": self.code, "message": self.message, "field": field}}),
+        }
+    }
+
+    /// The API's answer.
+    pub(crate) fn json_response(&self) -> Response<Body> {
+        (self.status, Json(self.to_json())).into_response()
+    }
+}
+
+/// An answer that only carries the problem; [`crate::present`] writes it for the face that asked.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response<Body> {
+        self.into()
+    }
+}
+
+impl From<Problem> for Response<Body> {
+    fn from(problem: Problem) -> Self {
+        let mut response = Self::new(Body::empty());
+        *response.status_mut() = problem.status;
+        response.extensions_mut().insert(problem);
+        response
+    }
+}
+
+fn status(refused: &Refused) -> StatusCode {
+    match refused {
+        Refused::HostNotFound | Refused::GroupNotFound | Refused::JobNotFound | Refused::AccountNotFound => {
+            StatusCode::NOT_FOUND
+        }
+        Refused::InvalidInput { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        Refused::SetupClosed => StatusCode::GONE,
+        Refused::SetupCode => StatusCode::FORBIDDEN,
+        Refused::QueueFull => StatusCode::SERVICE_UNAVAILABLE,
+        Refused::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::CONFLICT,
+    }
+}
+
+/// The same sentence with a capital and a full stop.
+pub(crate) fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let Some(first) = chars.next() else { return String::new() };
+    let mut out: String = first.to_uppercase().chain(chars).collect();
+    if !out.ends_with(['.', '?', '!', ':']) {
+        out.push('.');
+    }
+    out
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        if let Refused::Store(error) = refused {
+            return error.into();
+        }
+        Self {
+            status: status(&refused),
+            code: refused.code(),
+            message: sentence(&refused.to_string()),
+            field: refused.field().map(str::to_owned),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
+        Self::internal()
+    }
+}
+
+impl From<crate::password::HashFailed> for Problem {
+    fn from(error: crate::password::HashFailed) -> Self {
+        tracing::error!(%error, "no password could be hashed");
+        Self::internal()
+    }
+}
+
+impl From<minijinja::Error> for Problem {
+    fn from(error: minijinja::Error) -> Self {
+        tracing::error!(error = &error as &dyn std::error::Error, "a page could not be rendered");
+        Self::internal()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_becomes_a_sentence_with_its_code_and_field() {
+        let problem = Problem::from(Refused::NameTaken { name: "barn".to_owned() });
+        assert_eq!((problem.status, problem.code), (StatusCode::CONFLICT, "name_taken"));
+        assert_eq!(problem.message, "The name barn is taken; choose another.");
+        assert_eq!(problem.field.as_deref(), Some("name"));
+        let store = Problem::from(Refused::Store(StoreError::Closed));
+        assert_eq!(store, Problem::internal(), "the store's words stay in the log");
+    }
+}

@@ -1,0 +1,332 @@
+//! The route table: every address with its method and the role that it needs. The router is built from it, the
+//! OpenAPI document is written from it, and the tests walk through it.
+
+use crate::app::App;
+use crate::openapi::Doc;
+use crate::{api, asset, events, guard, health, metrics, openapi, page, run};
+use axum::Router;
+use axum::handler::Handler;
+use axum::http::Method;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use fleet::record::Role;
+use fleet::record::Role::{Admin, Operator, Viewer};
+
+/// Who may use a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody, signed in or not.
+    Open,
+    /// A person who is signed in, whatever the role: what concerns the own account.
+    SignedIn,
+    /// This role or a higher one.
+    Role(Role),
+}
+
+/// One route.
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    pub(crate) access: Access,
+    /// What the OpenAPI document says of it; every `/api` route has one.
+    pub(crate) doc: Option<Doc>,
+    handler: MethodRouter<App>,
+}
+
+impl Route {
+    fn doc(mut self, doc: Doc) -> Self {
+        self.doc = Some(doc);
+        self
+    }
+}
+
+fn route<H, T>(method: Method, path: &'static str, access: Access, handler: H) -> Route
+where
+    H: Handler<T, App>,
+    T: 'static,
+{
+    let filter = match method {
+        Method::GET => MethodFilter::GET,
+        Method::PUT => MethodFilter::PUT,
+        Method::PATCH => MethodFilter::PATCH,
+        Method::DELETE => MethodFilter::DELETE,
+        _ => MethodFilter::POST,
+    };
+    Route { method, path, access, doc: None, handler: on(filter, handler) }
+}
+
+fn get<H: Handler<T, App>, T: 'static>(path: &'static str, role: Role, handler: H) -> Route {
+    route(Method::GET, path, Access::Role(role), handler)
+}
+
+fn post<H: Handler<T, App>, T: 'static>(path: &'static str, role: Role, handler: H) -> Route {
+    route(Method::POST, path, Access::Role(role), handler)
+}
+
+fn put<H: Handler<T, App>, T: 'static>(path: &'static str, role: Role, handler: H) -> Route {
+    route(Method::PUT, path, Access::Role(role), handler)
+}
+
+fn patch<H: Handler<T, App>, T: 'static>(path: &'static str, role: Role, handler: H) -> Route {
+    route(Method::PATCH, path, Access::Role(role), handler)
+}
+
+fn delete<H: Handler<T, App>, T: 'static>(path: &'static str, role: Role, handler: H) -> Route {
+    route(Method::DELETE, path, Access::Role(role), handler)
+}
+
+fn open<H: Handler<T, App>, T: 'static>(method: Method, path: &'static str, handler: H) -> Route {
+    route(method, path, Access::Open, handler)
+}
+
+fn own<H: Handler<T, App>, T: 'static>(method: Method, path: &'static str, handler: H) -> Route {
+    route(method, path, Access::SignedIn, handler)
+}
+
+/// All routes.
+pub(crate) fn table() -> Vec<Route> {
+    let mut all = door();
+    all.extend(pages());
+    all.extend(runs());
+    all.extend(api_accounts());
+    all.extend(api_hosts());
+    all.extend(api_jobs());
+    all
+}
+
+fn door() -> Vec<Route> {
+    use page::{account, door};
+    vec![
+        open(Method::GET, "/static/{version}/{name}", asset::serve),
+        open(Method::GET, "/healthz", health::alive),
+        open(Method::GET, "/readyz", health::ready),
+        open(Method::GET, "/setup/{code}", door::setup),
+        open(Method::POST, "/setup/{code}", door::set_up),
+        open(Method::GET, "/login", door::login),
+        open(Method::POST, "/login", door::sign_in),
+        own(Method::POST, "/logout", door::sign_out),
+        own(Method::GET, "/account", account::show),
+        own(Method::POST, "/account/password", account::change_password),
+        own(Method::POST, "/account/theme", account::change_theme),
+        get("/metrics", Viewer, metrics::metrics),
+        get("/ca.pem", Viewer, page::settings::ca),
+    ]
+}
+
+fn pages() -> Vec<Route> {
+    use page::{audit, enrol, fleet, group, host, host_settings, job, jobs, repo, settings, snapshots};
+    vec![
+        get("/", Viewer, fleet::show),
+        get("/hosts/new", Operator, enrol::new),
+        post("/hosts", Operator, enrol::create),
+        get("/hosts/{host}", Viewer, host::show),
+        get("/hosts/{host}/enrol", Operator, enrol::show),
+        post("/hosts/{host}/enroll-token", Operator, enrol::new_token),
+        get("/hosts/{host}/settings", Viewer, host_settings::show),
+        post("/hosts/{host}", Operator, host_settings::update),
+        get("/hosts/{host}/delete", Operator, host_settings::confirm_delete),
+        post("/hosts/{host}/delete", Operator, host_settings::delete),
+        get("/hosts/{host}/repo", Viewer, repo::show),
+        post("/hosts/{host}/repo-credentials", Operator, repo::save_repo_credentials),
+        post("/hosts/{host}/admin-credentials", Operator, repo::save_admin_credentials),
+        get("/hosts/{host}/repo-credentials/delete", Operator, repo::confirm_delete_repo),
+        get("/hosts/{host}/admin-credentials/delete", Operator, repo::confirm_delete_admin),
+        post("/hosts/{host}/repo-credentials/delete", Operator, repo::delete_repo_credentials),
+        post("/hosts/{host}/admin-credentials/delete", Operator, repo::delete_admin_credentials),
+        get("/hosts/{host}/new-group", Operator, group::new),
+        post("/hosts/{host}/groups", Operator, group::create),
+        get("/hosts/{host}/groups/{group}", Viewer, group::edit),
+        post("/hosts/{host}/groups/{group}", Operator, group::update),
+        get("/hosts/{host}/groups/{group}/delete", Operator, group::confirm_delete),
+        post("/hosts/{host}/groups/{group}/delete", Operator, group::delete),
+        get("/hosts/{host}/snapshots", Viewer, snapshots::show),
+        get("/hosts/{host}/jobs", Viewer, jobs::of_host),
+        get("/jobs", Viewer, jobs::all),
+        get("/jobs/{job}", Viewer, job::show),
+        get("/jobs/{job}/cancel", Operator, job::confirm_cancel),
+        get("/jobs/{job}/log", Viewer, job::log_text),
+        get("/audit", Viewer, audit::show),
+        get("/settings", Admin, settings::show),
+        post("/operators", Admin, settings::create_operator),
+        post("/operators/{name}", Admin, settings::update_operator),
+        post("/operators/{name}/delete", Admin, settings::delete_operator),
+        post("/tokens", Admin, settings::create_token),
+        post("/tokens/{id}/delete", Admin, settings::delete_token),
+        post("/viewers", Admin, settings::create_viewer),
+        post("/viewers/{name}/delete", Admin, settings::delete_viewer),
+    ]
+}
+
+/// Run-now: each has two faces and one handler.
+fn runs() -> Vec<Route> {
+    use api::dto::JobOut;
+    let job = |summary| Doc::new("jobs", summary).answers::<JobOut>(202);
+    vec![
+        post("/hosts/{host}/repo-credentials/test", Operator, run::probe),
+        post("/api/hosts/{host}/repo-credentials/test", Operator, run::probe)
+            .doc(job("Tests the repository credentials: reachable, initialised, append-only")),
+        post("/hosts/{host}/groups/{group}/backup", Operator, run::backup),
+        post("/api/hosts/{host}/groups/{group}/backup", Operator, run::backup)
+            .doc(job("Backs up one source group")),
+        post("/hosts/{host}/snapshots/refresh", Operator, run::snapshots),
+        post("/api/hosts/{host}/snapshots/refresh", Operator, run::snapshots)
+            .doc(job("Asks the agent for a new listing of the snapshots")),
+        post("/hosts/{host}/repo/{kind}", Operator, run::repo),
+        post("/api/hosts/{host}/repo/{kind}", Operator, run::repo).doc(
+            job("Runs one of: init, forget, prune, check, unlock, stats")
+                .query("subset", "check: percent of the data to read, 0 to 100")
+                .query("all", "unlock: true removes live locks too"),
+        ),
+        post("/jobs/{job}/cancel", Operator, run::cancel),
+        post("/api/jobs/{job}/cancel", Operator, run::cancel).doc(job("Cancels a job")),
+    ]
+}
+
+fn api_accounts() -> Vec<Route> {
+    use api::dto::*;
+    use api::{account, operator};
+    let doc = |summary| Doc::new("accounts", summary);
+    vec![
+        open(Method::GET, "/api/openapi.json", openapi::serve).doc(doc("This document")),
+        open(Method::POST, "/api/setup", account::set_up).doc(
+            doc("Makes the first account, with the code of the set-up link")
+                .takes::<SetupIn>()
+                .answers::<MeOut>(201),
+        ),
+        open(Method::POST, "/api/login", account::sign_in).doc(
+            doc("Signs in: sets the session cookie and answers its CSRF token")
+                .takes::<LoginIn>()
+                .answers::<MeOut>(200),
+        ),
+        own(Method::POST, "/api/logout", account::sign_out).doc(doc("Signs out").empty()),
+        get("/api/me", Viewer, account::me).doc(doc("Who asks").answers::<MeOut>(200)),
+        get("/api/operators", Admin, operator::list).doc(doc("Operators").lists::<OperatorOut>()),
+        post("/api/operators", Admin, operator::create)
+            .doc(doc("Makes an operator").takes::<OperatorIn>().answers::<OperatorOut>(201)),
+        get("/api/operators/{name}", Admin, operator::one)
+            .doc(doc("One operator").answers::<OperatorOut>(200)),
+        patch("/api/operators/{name}", Admin, operator::update)
+            .doc(doc("Changes role or password").takes::<OperatorPatch>().answers::<OperatorOut>(200)),
+        delete("/api/operators/{name}", Admin, operator::delete).doc(doc("Deletes an operator").empty()),
+        get("/api/tokens", Admin, operator::tokens)
+            .doc(doc("API tokens, without their secrets").lists::<TokenOut>()),
+        post("/api/tokens", Admin, operator::create_token).doc(
+            doc("Makes an API token; its secret is in this answer only")
+                .takes::<TokenIn>()
+                .answers::<TokenCreated>(201),
+        ),
+        delete("/api/tokens/{id}", Admin, operator::delete_token).doc(doc("Deletes an API token").empty()),
+        get("/api/viewers", Admin, operator::viewers).doc(doc("MQTT view accounts").lists::<ViewerOut>()),
+        post("/api/viewers", Admin, operator::create_viewer).doc(
+            doc("Makes an MQTT view account; its password is in this answer only")
+                .takes::<ViewerIn>()
+                .answers::<ViewerCreated>(201),
+        ),
+        delete("/api/viewers/{name}", Admin, operator::delete_viewer)
+            .doc(doc("Deletes an MQTT view account").empty()),
+        get("/api/audit", Viewer, api::audit::list).doc(
+            Doc::new("audit", "What happened, newest first")
+                .query("actor", "part of the actor's name or kind")
+                .query("action", "part of the action")
+                .query("target", "part of the target's name or id")
+                .paged::<AuditOut>(),
+        ),
+    ]
+}
+
+fn api_hosts() -> Vec<Route> {
+    use api::dto::*;
+    use api::{credentials, group, host, repo};
+    let doc = |summary| Doc::new("hosts", summary);
+    let repository = |summary| Doc::new("repository", summary);
+    vec![
+        get("/api/hosts", Viewer, host::list).doc(
+            doc("Hosts, worst first")
+                .query("q", "part of the name")
+                .query("label", "has this label")
+                .query("state", "has this status")
+                .paged::<HostOut>(),
+        ),
+        post("/api/hosts", Operator, host::create).doc(
+            doc("Adds a host; the enrolment token is in this answer only")
+                .takes::<HostIn>()
+                .answers::<HostCreated>(201),
+        ),
+        get("/api/hosts/{host}", Viewer, host::one).doc(doc("One host").answers::<HostOut>(200)),
+        patch("/api/hosts/{host}", Operator, host::update)
+            .doc(doc("Renames or labels a host").takes::<HostPatch>().answers::<HostOut>(200)),
+        delete("/api/hosts/{host}", Operator, host::delete)
+            .doc(doc("Deletes a host and what is known of it").empty()),
+        post("/api/hosts/{host}/enroll-token", Operator, host::new_token)
+            .doc(doc("A new enrolment token; the old key ends when it is used").answers::<HostCreated>(201)),
+        get("/api/hosts/{host}/repo-credentials", Viewer, credentials::get_repo)
+            .doc(repository("Everyday credentials, never their secrets").answers::<CredentialsOut>(200)),
+        put("/api/hosts/{host}/repo-credentials", Operator, credentials::put_repo).doc(
+            repository("Sets them; an absent secret keeps the stored one")
+                .takes::<CredentialsIn>()
+                .answers::<CredentialsOut>(200),
+        ),
+        delete("/api/hosts/{host}/repo-credentials", Operator, credentials::delete_repo)
+            .doc(repository("Removes them").empty()),
+        get("/api/hosts/{host}/admin-credentials", Viewer, credentials::get_admin)
+            .doc(repository("Admin credentials, never their secrets").answers::<CredentialsOut>(200)),
+        put("/api/hosts/{host}/admin-credentials", Operator, credentials::put_admin).doc(
+            repository("Sets them; an absent secret keeps the stored one")
+                .takes::<CredentialsIn>()
+                .answers::<CredentialsOut>(200),
+        ),
+        delete("/api/hosts/{host}/admin-credentials", Operator, credentials::delete_admin)
+            .doc(repository("Removes them").empty()),
+        get("/api/hosts/{host}/groups", Viewer, group::list).doc(doc("Source groups").lists::<GroupBody>()),
+        post("/api/hosts/{host}/groups", Operator, group::create)
+            .doc(doc("Makes a source group").takes::<GroupBody>().answers::<GroupBody>(201)),
+        get("/api/hosts/{host}/groups/{group}", Viewer, group::one)
+            .doc(doc("One source group").answers::<GroupBody>(200)),
+        put("/api/hosts/{host}/groups/{group}", Operator, group::update)
+            .doc(doc("Changes a source group, or makes it").takes::<GroupBody>().answers::<GroupBody>(200)),
+        delete("/api/hosts/{host}/groups/{group}", Operator, group::delete)
+            .doc(doc("Deletes a source group").empty()),
+        get("/api/hosts/{host}/repo", Viewer, repo::one)
+            .doc(repository("What is known of the repository").answers::<RepoOut>(200)),
+        get("/api/hosts/{host}/snapshots", Viewer, repo::snapshots).doc(
+            repository("Snapshots of the last listing, newest first")
+                .query("group", "only of this source group")
+                .query("refresh", "true asks the agent for a new listing: the job's id is in `refresh_job`")
+                .answers::<SnapshotsOut>(200),
+        ),
+    ]
+}
+
+fn api_jobs() -> Vec<Route> {
+    use api::dto::*;
+    use api::job;
+    let doc = |summary| Doc::new("jobs", summary);
+    vec![
+        get("/api/jobs", Viewer, job::list).doc(
+            doc("Jobs, newest first")
+                .query("host", "of this host")
+                .query("kind", "of this kind")
+                .query("state", "in this state")
+                .query("since", "made at or after this RFC 3339 time")
+                .paged::<JobOut>(),
+        ),
+        get("/api/jobs/{job}", Viewer, job::one).doc(doc("One job").answers::<JobOut>(200)),
+        get("/api/jobs/{job}/log", Viewer, job::log).doc(
+            doc("Its log; plain text with `Accept: text/plain`")
+                .query("after", "only lines with this number or a higher one")
+                .answers::<LogOut>(200),
+        ),
+        get("/api/events", Viewer, events::stream).doc(
+            doc("Server-sent events: each names a topic that changed")
+                .query("topics", "only these, apart by commas"),
+        ),
+    ]
+}
+
+/// Builds the router: each route behind its own guard.
+pub(crate) fn router(app: &App) -> Router<App> {
+    table().into_iter().fold(Router::new(), |router, route| {
+        let guard = from_fn_with_state((app.clone(), route.access), guard::require);
+        router.route(route.path, route.handler.route_layer(guard))
+    })
+}

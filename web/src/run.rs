@@ -1,0 +1,108 @@
+//! Run-now: one handler for both faces. JSON gets a 202 with the job, htmx a redirect header, a plain form a 303.
+
+use crate::api::dto::JobOut;
+use crate::app::{Ctx, Face};
+use crate::problem::Problem;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, RawQuery};
+use axum::http::{Response, StatusCode};
+use axum::response::IntoResponse;
+use fleet::JobRequest;
+use fleet::record::Job;
+use schema::JobId;
+
+/// `…/repo-credentials/test`.
+pub(crate) async fn probe(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
+    dispatch(&ctx, &host, JobRequest::Probe).await
+}
+
+/// `…/groups/{group}/backup`.
+pub(crate) async fn backup(
+    ctx: Ctx,
+    Path((host, group)): Path<(String, String)>,
+) -> Result<Response<Body>, Problem> {
+    dispatch(&ctx, &host, JobRequest::Backup { group }).await
+}
+
+/// `…/snapshots/refresh`.
+pub(crate) async fn snapshots(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
+    dispatch(&ctx, &host, JobRequest::Snapshots).await
+}
+
+/// `…/repo/{init,forget,prune,check,unlock,stats}`.
+pub(crate) async fn repo(
+    ctx: Ctx,
+    Path((host, kind)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+) -> Result<Response<Body>, Problem> {
+    let request = repo_request(&kind, query.as_deref().unwrap_or_default())
+        .ok_or_else(|| Problem::not_found("There is no such run-now."))?;
+    dispatch(&ctx, &host, request).await
+}
+
+fn repo_request(kind: &str, query: &str) -> Option<JobRequest> {
+    let value = |name: &str| {
+        form_urlencoded::parse(query.as_bytes())
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
+    };
+    Some(match kind {
+        "init" => JobRequest::Init,
+        "forget" => JobRequest::Forget,
+        "prune" => JobRequest::Prune,
+        "stats" => JobRequest::Stats,
+        // What is no number falls back to the setting; what is out of range is clamped.
+        "check" => JobRequest::Check {
+            subset_pct: value("subset").and_then(|text| text.parse::<i64>().ok()).map(percent),
+        },
+        "unlock" => JobRequest::Unlock { all: value("all").is_some_and(|text| text == "true") },
+        _ => return None,
+    })
+}
+
+fn percent(number: i64) -> u8 {
+    u8::try_from(number.clamp(0, 100)).unwrap_or(100)
+}
+
+/// `/jobs/{job}/cancel`.
+pub(crate) async fn cancel(ctx: Ctx, Path(job): Path<String>) -> Result<Response<Body>, Problem> {
+    let id: JobId = job.parse().map_err(|_| Problem::from(fleet::Refused::JobNotFound))?;
+    let job = ctx.app.fleet.cancel(id, ctx.by()).await?;
+    Ok(accepted(&ctx, &job))
+}
+
+async fn dispatch(ctx: &Ctx, host: &str, request: JobRequest) -> Result<Response<Body>, Problem> {
+    let host = ctx.host(&ctx.read()?, host)?;
+    let job = ctx.app.fleet.dispatch(host.id, request, ctx.by()).await?;
+    Ok(accepted(ctx, &job))
+}
+
+/// The answer of whatever made or ended a job.
+pub(crate) fn accepted(ctx: &Ctx, job: &Job) -> Response<Body> {
+    match ctx.face {
+        Face::Api => (StatusCode::ACCEPTED, Json(JobOut::new(job, None))).into_response(),
+        Face::Page => ctx.go(&format!("/jobs/{}", job.id)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subset_is_clamped_and_nonsense_falls_back() {
+        for (query, subset_pct) in [
+            ("", None),
+            ("subset=7", Some(7)),
+            ("subset=700", Some(100)),
+            ("subset=-7", Some(0)),
+            ("subset=lots", None),
+        ] {
+            assert_eq!(repo_request("check", query), Some(JobRequest::Check { subset_pct }), "{query}");
+        }
+        assert_eq!(repo_request("unlock", "all=true"), Some(JobRequest::Unlock { all: true }));
+        assert_eq!(repo_request("unlock", "all=1"), Some(JobRequest::Unlock { all: false }));
+        assert_eq!(repo_request("explode", ""), None);
+    }
+}

@@ -1,0 +1,193 @@
+//! What jobs, states and outcomes are called on pages.
+
+use crate::format::{bytes, count, duration, many};
+use fleet::record::*;
+use fleet::{HostRow, Status};
+use schema::Slot;
+use serde::Serialize;
+
+/// A state with its word; the template knows the shape and the colour of the state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Badge {
+    pub(crate) state: &'static str,
+    pub(crate) text: String,
+}
+
+impl Badge {
+    pub(crate) fn new(state: &'static str, text: impl Into<String>) -> Self {
+        Self { state, text: text.into() }
+    }
+}
+
+/// The state of a status in the templates.
+pub(crate) const fn status_state(status: Status) -> &'static str {
+    match status {
+        Status::Failed => "failed",
+        Status::Offline => "offline",
+        Status::Missed => "missed",
+        Status::Warning => "warning",
+        Status::Running => "running",
+        Status::New => "never",
+        Status::Ok => "ok",
+    }
+}
+
+/// How a host stands, short.
+pub(crate) fn host_badge(row: &HostRow) -> Badge {
+    let plain = match row.status {
+        Status::Failed => "Failed",
+        Status::Offline => "Offline",
+        Status::Missed => "Missed",
+        Status::Warning => "Warning",
+        Status::Running => "Running",
+        Status::New => "Never backed up",
+        Status::Ok => "Ok",
+    };
+    let text = if row.reason.is_empty() { plain.to_owned() } else { row.reason.clone() };
+    Badge::new(status_state(row.status), text)
+}
+
+/// The state of a job in the templates.
+pub(crate) const fn job_state(state: JobState) -> &'static str {
+    match state {
+        JobState::Queued | JobState::Sent | JobState::Accepted => "queued",
+        JobState::Running => "running",
+        JobState::Succeeded => "ok",
+        JobState::Warning => "warning",
+        JobState::Failed | JobState::Lost => "failed",
+        JobState::Cancelled => "cancelled",
+    }
+}
+
+/// The state of a job with its word.
+pub(crate) fn job_badge(job: &Job) -> Badge {
+    let text = match job.state {
+        JobState::Queued => "Queued",
+        JobState::Sent => "Sent",
+        JobState::Accepted => "Accepted",
+        JobState::Running if job.cancel_asked_at.is_some() => "Being cancelled",
+        JobState::Running => "Running",
+        JobState::Succeeded => "Succeeded",
+        JobState::Warning => "Warning",
+        JobState::Failed => "Failed",
+        JobState::Cancelled => "Cancelled",
+        JobState::Lost => "Lost",
+    };
+    Badge::new(job_state(job.state), text)
+}
+
+/// What a job is, as a title: `Backup of media`.
+pub(crate) fn job_title(what: &JobWhat) -> String {
+    match what {
+        JobWhat::Probe => "Credentials test".to_owned(),
+        JobWhat::Init => "Making the repository".to_owned(),
+        JobWhat::Backup { group } => format!("Backup of {group}"),
+        JobWhat::Forget { .. } => "Forget".to_owned(),
+        JobWhat::Prune => "Prune".to_owned(),
+        JobWhat::Check { .. } => "Check".to_owned(),
+        JobWhat::Unlock { .. } => "Unlock".to_owned(),
+        JobWhat::Stats => "Measuring the repository".to_owned(),
+        JobWhat::Snapshots => "Listing of the snapshots".to_owned(),
+    }
+}
+
+/// Who caused it, as (kind, name).
+pub(crate) fn actor(actor: &Actor) -> (String, &'static str) {
+    let kind = match actor {
+        Actor::Operator(_) => "operator",
+        Actor::Token(_) => "API token",
+        Actor::Schedule(_) => "schedule",
+        Actor::System => "server",
+        Actor::Agent => "agent",
+    };
+    let name = match actor {
+        Actor::System => "the server".to_owned(),
+        Actor::Agent => "the agent".to_owned(),
+        named => named.name().to_owned(),
+    };
+    (name, kind)
+}
+
+/// How long restic ran, in words.
+pub(crate) fn ran(job: &Job) -> Option<String> {
+    let (start, end) = (job.started_at?, job.finished_at?);
+    Some(duration(end.ms_since(start) / 1_000))
+}
+
+/// What came of a job, in a line.
+pub(crate) fn job_result(job: &Job, progress: Option<&JobProgress>) -> String {
+    match job.state {
+        JobState::Queued => "waits for its host".to_owned(),
+        JobState::Sent => "handed to the host".to_owned(),
+        JobState::Accepted => "the agent has it".to_owned(),
+        JobState::Running => match progress {
+            Some(progress) if progress.permille > 0 => format!("{} %", progress.permille / 10),
+            _ => "runs".to_owned(),
+        },
+        JobState::Failed | JobState::Lost => {
+            crate::cause::Cause::of(job).map_or_else(|| job.message.clone(), |cause| cause.title.to_owned())
+        }
+        JobState::Cancelled => "ended on request".to_owned(),
+        JobState::Succeeded | JobState::Warning => {
+            let mut text = figures(&job.figures);
+            if let Some(ran) = ran(job) {
+                text = if text.is_empty() { format!("took {ran}") } else { format!("{text}, {ran}") };
+            }
+            text
+        }
+    }
+}
+
+/// The figures of a job, in a line.
+pub(crate) fn figures(figures: &JobFigures) -> String {
+    match figures {
+        JobFigures::None => String::new(),
+        JobFigures::Probe(probe) => {
+            let kind = match probe.append_only {
+                Some(true) => ", append-only",
+                Some(false) => ", may delete",
+                None => "",
+            };
+            format!("answered in {} ms{kind}", count(u64::from(probe.answered_ms)))
+        }
+        JobFigures::Init { repo } => format!("made repository {}", short_id(&repo.to_string())),
+        JobFigures::Backup(backup) => {
+            let added = backup.added_packed_bytes.unwrap_or(backup.added_bytes);
+            let changed = backup.files_new + backup.files_changed;
+            let unread = match backup.errors {
+                0 => String::new(),
+                errors => format!(", {} not read", many(u64::from(errors), "file")),
+            };
+            format!("{} new in {}{unread}", bytes(added), many(changed, "file"))
+        }
+        JobFigures::Forget(groups) => {
+            let removed: u64 = groups.iter().map(|group| u64::from(group.removed)).sum();
+            format!("forgot {}", many(removed, "snapshot"))
+        }
+        JobFigures::Prune { freed_bytes, .. } => format!("freed {}", bytes(*freed_bytes)),
+        JobFigures::Check { errors: 0, subset_pct } => format!("read {subset_pct} % of the data, no errors"),
+        JobFigures::Check { errors, subset_pct } => {
+            format!("read {subset_pct} % of the data, {}", many(u64::from(*errors), "error"))
+        }
+        JobFigures::Unlock { removed: 0 } => "there was no lock to remove".to_owned(),
+        JobFigures::Unlock { removed } => format!("removed {}", many(u64::from(*removed), "lock")),
+        JobFigures::Stats { total_bytes, .. } => format!("{} in the storage", bytes(*total_bytes)),
+        JobFigures::Snapshots { count } => many(u64::from(*count), "snapshot"),
+        JobFigures::Restore { files, bytes: size, .. } => {
+            format!("restored {}, {}", many(*files, "file"), bytes(*size))
+        }
+    }
+}
+
+/// The first ten characters of an id.
+pub(crate) fn short_id(id: &str) -> String {
+    id.chars().take(10).collect()
+}
+
+/// A credential slot in addresses.
+pub(crate) const fn slot_path(slot: Slot) -> &'static str {
+    match slot {
+        Slot::Repo => "repo-credentials",
+        Slot::Admin => "admin-credentials",
+    }
+}
