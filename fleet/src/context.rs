@@ -16,13 +16,16 @@ use tokio::sync::broadcast;
 /// Changes that a slow listener may be behind before it is told that it lags.
 const CHANGES_KEPT: usize = 4096;
 
+/// Fills a buffer with random bytes.
+pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
+
 /// What the outside gives: the clock and the dice.
 #[derive(Clone)]
 pub struct Driver {
     /// The wall clock.
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// Fills a buffer from a cryptographic random source.
-    pub random: Arc<dyn Fn(&mut [u8]) + Send + Sync>,
+    pub random: Random,
 }
 
 /// What tokens and codes need to know of the server.

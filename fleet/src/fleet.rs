@@ -28,6 +28,9 @@ pub struct Handled {
     pub reply: Option<Vec<u8>>,
     /// The outbox holds something that is to be sent, or sent again: read it from number 0.
     pub wake: bool,
+    /// Commands that were acknowledged before are to be sent again (the agent lost what it had): end the session, so
+    /// that the next one reads the outbox from the start.
+    pub rewound: bool,
 }
 
 /// The one door. Cheap to clone.

@@ -1,7 +1,8 @@
 //! What the broker hands over from hosts, and what it asks for to hand to them.
 //!
 //! A message is opened here, beside the writer; what it says is decided and written in one operation. Of one host,
-//! messages must be handed over in the order in which they came.
+//! messages must be handed over in the order in which they came; the order in which the futures are first polled is
+//! the order in which they are written. An error means that nothing was taken: the message has to come again.
 
 use crate::change::Changed;
 use crate::context::{Context, sha256};
@@ -16,7 +17,6 @@ use crate::repo;
 use crate::store::{HOSTS, JOBS, LINKS, PRESENCES, Reads, Tx, VIEWERS};
 use schema::envelope::{Key, OpenError, version_notice};
 use schema::{HostId, HostTopic, Items, JobId, Live, Plan, Presence, RepoStats, Timestamp, ToAgent, Topic};
-use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -38,13 +38,15 @@ impl Fleet {
     }
 
     /// A message on `evt`. Resolves when what it says is on disk; the reply is the ack.
-    pub async fn handle_report(&self, host: HostId, payload: &[u8], peer: &str) -> Handled {
-        let Some((key, message)) = self.opened(host, HostTopic::Evt, payload, peer).await.transpose() else {
-            return Handled::default();
-        };
-        let (key, message) = match (key, message) {
-            (key, Ok(message)) => (key, message),
-            (_, Err(handled)) => return handled,
+    pub async fn handle_report(
+        &self,
+        host: HostId,
+        payload: &[u8],
+        peer: &str,
+    ) -> Result<Handled, StoreError> {
+        let (key, message) = match self.opened(host, HostTopic::Evt, payload, peer).await? {
+            Opened::Message(key, message) => (key, message),
+            Opened::Answer(handled) => return Ok(handled),
         };
         let (context, peer) = (self.context(), peer.to_owned());
         let taken = self
@@ -54,40 +56,39 @@ impl Fleet {
             })
             .await;
         match taken {
-            Ok(Some(acked)) => Handled { reply: self.ack(host, &key, acked), wake: false },
-            Ok(None) => Handled::default(),
-            Err(error) => not_handled(host, "report", &error),
+            Ok(Some(acked)) => Ok(Handled { reply: self.ack(host, &key, acked), ..Handled::default() }),
+            Ok(None) => Ok(Handled::default()),
+            Err(error) => not_handled(host, "report", error),
         }
     }
 
     /// A message on `presence`, or the last will of a connection that ended.
-    pub async fn handle_presence(&self, host: HostId, payload: &[u8], peer: &str) -> Handled {
-        let Some((key, message)) = self.opened(host, HostTopic::Presence, payload, peer).await.transpose()
-        else {
-            return Handled::default();
-        };
-        let (key, message) = match (key, message) {
-            (key, Ok(message)) => (key, message),
-            (_, Err(handled)) => return handled,
+    pub async fn handle_presence(
+        &self,
+        host: HostId,
+        payload: &[u8],
+        peer: &str,
+    ) -> Result<Handled, StoreError> {
+        let (key, message) = match self.opened(host, HostTopic::Presence, payload, peer).await? {
+            Opened::Message(key, message) => (key, message),
+            Opened::Answer(handled) => return Ok(handled),
         };
         let (context, peer) = (self.context(), peer.to_owned());
         let taken = self.write(move |tx| take_presence(&context, tx, host, &message, &peer)).await;
         match taken {
-            Ok(Some(Greeted { acked, wake })) => Handled { reply: self.ack(host, &key, acked), wake },
-            Ok(None) => Handled::default(),
-            Err(error) => not_handled(host, "presence", &error),
+            Ok(Some(Greeted { acked, wake, rewound })) => {
+                Ok(Handled { reply: self.ack(host, &key, acked), wake, rewound })
+            }
+            Ok(None) => Ok(Handled::default()),
+            Err(error) => not_handled(host, "presence", error),
         }
     }
 
     /// A message on `repo/stats`.
-    pub async fn handle_stats(&self, host: HostId, payload: &[u8]) -> Handled {
-        let Some((_, message)) = self.opened(host, HostTopic::RepoStats, payload, "").await.transpose()
-        else {
-            return Handled::default();
-        };
-        let message = match message {
-            Ok(message) => message,
-            Err(handled) => return handled,
+    pub async fn handle_stats(&self, host: HostId, payload: &[u8]) -> Result<Handled, StoreError> {
+        let message = match self.opened(host, HostTopic::RepoStats, payload, "").await? {
+            Opened::Message(_, message) => message,
+            Opened::Answer(handled) => return Ok(handled),
         };
         let context = self.context();
         let taken = self
@@ -114,8 +115,8 @@ impl Fleet {
             })
             .await;
         match taken {
-            Ok(()) => Handled::default(),
-            Err(error) => not_handled(host, "stats", &error),
+            Ok(()) => Ok(Handled::default()),
+            Err(error) => not_handled(host, "stats", error),
         }
     }
 
@@ -145,10 +146,14 @@ impl Fleet {
         }
     }
 
-    /// Sealed commands that wait for a host, behind a number, oldest first.
+    /// Sealed commands that wait for a host, behind a number, oldest first. Those that its connection has
+    /// acknowledged are left out.
     #[must_use]
     pub fn commands_after(&self, host: HostId, after_seq: u64, max: usize) -> Vec<(u64, Vec<u8>)> {
-        let commands = self.view().and_then(|view| outbox::after(&view, host, after_seq, max));
+        let commands = self.view().and_then(|view| {
+            let delivered = outbox::state_of(&view, host)?.delivered;
+            outbox::after(&view, host, after_seq.max(delivered), max)
+        });
         commands.unwrap_or_else(|error| {
             tracing::error!(%host, %error, "the outbox could not be read");
             Vec::new()
@@ -164,10 +169,19 @@ impl Fleet {
         }
     }
 
-    /// The host's connection has acknowledged a command (PUBACK). Only what the agent itself says it has taken clears
-    /// the outbox: an acknowledgement may come from a process that then dies before it writes anything down.
+    /// The host's connection has acknowledged commands up to `seq` (PUBACK). They are not handed out again until a
+    /// hello says that they were not taken after all; only what the agent says it has taken clears the outbox.
     pub async fn command_delivered(&self, host: HostId, seq: u64) {
-        self.command_sent(host, seq).await;
+        let context = self.context();
+        let noted = self
+            .write(move |tx| {
+                dispatch::sent(tx, host, seq, context.now())?;
+                Ok(outbox::delivered(tx, host, seq)?)
+            })
+            .await;
+        if let Err(error) = noted {
+            tracing::error!(%host, %error, "a delivered command could not be noted");
+        }
     }
 
     /// The sealed plan to retain for a host; `None` = it is not enrolled.
@@ -210,41 +224,41 @@ impl Fleet {
     }
 
     /// Opens a message of a host. What does not open is noted and dropped.
-    async fn opened(&self, host: HostId, topic: HostTopic, payload: &[u8], peer: &str) -> Opened {
-        let key = match self.link_key(host) {
-            Ok(Some(key)) => key,
-            Ok(None) => return Opened::Nothing,
-            Err(error) => {
-                tracing::error!(%host, %error, "a link key could not be read");
-                return Opened::Nothing;
-            }
-        };
+    async fn opened(
+        &self,
+        host: HostId,
+        topic: HostTopic,
+        payload: &[u8],
+        peer: &str,
+    ) -> Result<Opened, StoreError> {
+        let nothing = Opened::Answer(Handled::default());
+        let Some(key) = self.link_key(host)? else { return Ok(nothing) };
         let why = match link::open_envelope(&key.1, host, topic, payload) {
-            Ok(message) => return Opened::Message(key, Arc::new(message)),
+            Ok(message) => return Ok(Opened::Message(key, message)),
             Err(why) => why,
         };
         match why {
             OpenError::Version(version) => {
-                self.note_version(host, version, peer).await;
-                Opened::Dropped(key, Handled { reply: Some(version_notice().to_vec()), wake: false })
+                self.note_version(host, version, peer).await?;
+                let reply = Some(version_notice().to_vec());
+                Ok(Opened::Answer(Handled { reply, ..Handled::default() }))
             }
             // It is about our own messages; an answer to it would go back and forth for ever.
             OpenError::Notice { current, .. } => {
-                self.note_version(host, current, peer).await;
-                Opened::Nothing
+                self.note_version(host, current, peer).await?;
+                Ok(nothing)
             }
             OpenError::Malformed | OpenError::Key(_) | OpenError::Forged => {
-                self.note_forged(host, topic, peer).await;
-                Opened::Nothing
+                self.note_forged(host, topic, peer).await?;
+                Ok(nothing)
             }
         }
     }
 
-    async fn note_version(&self, host: HostId, version: u8, peer: &str) {
-        let known = self.view().and_then(|view| view.get(&PRESENCES, &host));
-        let is_known = |problem: &WireProblem| problem.version == version;
-        if matches!(&known, Ok(Some(presence)) if presence.wire_problem.as_ref().is_some_and(is_known)) {
-            return;
+    async fn note_version(&self, host: HostId, version: u8, peer: &str) -> Result<(), StoreError> {
+        let known = self.view()?.get(&PRESENCES, &host)?.and_then(|presence| presence.wire_problem);
+        if known.is_some_and(|problem| problem.version == version) {
+            return Ok(());
         }
         let (context, peer) = (self.context(), peer.to_owned());
         let noted = self
@@ -264,16 +278,14 @@ impl Fleet {
                 Ok(())
             })
             .await;
-        if let Err(error) = noted {
-            tracing::error!(%host, %error, "a wire problem could not be noted");
-        }
+        noted.or_else(only_store)
     }
 
-    async fn note_forged(&self, host: HostId, topic: HostTopic, peer: &str) {
+    async fn note_forged(&self, host: HostId, topic: HostTopic, peer: &str) -> Result<(), StoreError> {
         let context = self.context();
         let now = context.now();
         if !context.may_note(host, now) {
-            return;
+            return Ok(());
         }
         tracing::warn!(%host, topic = topic.suffix(), peer, "a message that does not open was dropped");
         let peer = peer.to_owned();
@@ -285,33 +297,21 @@ impl Fleet {
                 Ok(crate::audit::note(tx, now, &by, "agent.forged", target, detail)?)
             })
             .await;
-        if let Err(error) = noted {
-            tracing::error!(%host, %error, "a forged message could not be audited");
-        }
+        noted.or_else(only_store)
     }
 }
 
-/// A message that was opened, or what came of it.
+/// A message that was opened, or what is answered to one that was not.
 enum Opened {
-    Message((u8, Key), Arc<Zeroizing<Vec<u8>>>),
-    Dropped((u8, Key), Handled),
-    Nothing,
-}
-
-impl Opened {
-    fn transpose(self) -> Option<((u8, Key), Result<Arc<Zeroizing<Vec<u8>>>, Handled>)> {
-        match self {
-            Self::Message(key, message) => Some((key, Ok(message))),
-            Self::Dropped(key, handled) => Some((key, Err(handled))),
-            Self::Nothing => None,
-        }
-    }
+    Message((u8, Key), Zeroizing<Vec<u8>>),
+    Answer(Handled),
 }
 
 /// What follows a hello that changed something.
 struct Greeted {
     acked: report::Acked,
     wake: bool,
+    rewound: bool,
 }
 
 fn take_presence(
@@ -327,12 +327,13 @@ fn take_presence(
     }
     match schema::decode::<Presence<'_>>(message) {
         Ok(Presence::Hello(hello)) => {
-            if !hello::take_hello(context, tx, host, &hello, peer, now)? {
+            let Some(hello::Taken { rewound }) = hello::take_hello(context, tx, host, &hello, peer, now)?
+            else {
                 return Ok(None);
-            }
+            };
             let state = outbox::state_of(tx, host)?;
             let acked = report::Acked { stream: hello.stream, through: state.reports };
-            Ok(Some(Greeted { acked, wake: state.last_command > state.taken }))
+            Ok(Some(Greeted { acked, wake: state.last_command > state.taken, rewound }))
         }
         Ok(Presence::Gone { epoch, .. }) => {
             hello::take_gone(tx, host, epoch, now)?;
@@ -345,8 +346,17 @@ fn take_presence(
     }
 }
 
-fn not_handled(host: HostId, what: &'static str, error: &Refused) -> Handled {
-    // Not acked, so it comes again.
-    tracing::error!(%host, what, %error, "a message could not be taken");
-    Handled::default()
+fn not_handled(host: HostId, what: &'static str, refused: Refused) -> Result<Handled, StoreError> {
+    match refused {
+        Refused::Store(error) => Err(error),
+        // The host was deleted in between, or there is nothing to do for it.
+        other => {
+            tracing::warn!(%host, what, error = %other, "a message came to nothing");
+            Ok(Handled::default())
+        }
+    }
+}
+
+fn only_store(refused: Refused) -> Result<(), StoreError> {
+    if let Refused::Store(error) = refused { Err(error) } else { Ok(()) }
 }

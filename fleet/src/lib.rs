@@ -54,7 +54,7 @@ mod sweep;
 pub mod view;
 
 pub use change::{Change, Changed};
-pub use context::{Driver, Settings};
+pub use context::{Driver, Random, Settings};
 pub use fleet::{DATA_FILE, Fleet, Handled, KEY_FILE, NewEnrollToken};
 pub use refused::{OpenError, Refused, StoreError};
 pub use request::{By, JobRequest, OperatorChange};

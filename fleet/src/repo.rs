@@ -106,7 +106,7 @@ pub(crate) fn take_stats(
     if let Some(size) = after.size.as_ref().filter(|_| figures(&after) != figures(&before)) {
         let snapshots = after.snapshots.as_ref().map_or(0, |snapshots| snapshots.count);
         let seen_at = after.snapshots.as_ref().map_or(size.at, |snapshots| snapshots.at.max(size.at));
-        add_point(tx, host, RepoPoint { at: seen_at, bytes: size.bytes, snapshots }, now)?;
+        add_point(tx, host, &RepoPoint { at: seen_at, bytes: size.bytes, snapshots }, now)?;
     }
     Ok(true)
 }
@@ -151,12 +151,12 @@ fn save(tx: &mut Tx<'_>, host: HostId, before: &RepoState, after: &RepoState) ->
 }
 
 /// Adds a point of history: the last one of an hour counts. The rest is thinned when a day begins.
-fn add_point(tx: &mut Tx<'_>, host: HostId, point: RepoPoint, now: Timestamp) -> Result<(), StoreError> {
+fn add_point(tx: &mut Tx<'_>, host: HostId, point: &RepoPoint, now: Timestamp) -> Result<(), StoreError> {
     let own = Span::under(&host);
     let last = tx.last(&HISTORY, &own)?.map(|(_, last)| last.at);
     let hour = point.at.0 / HOUR_MS * HOUR_MS;
     tx.remove_all(&HISTORY, &own.clone().from(&(host, hour)).before(&(host, hour + HOUR_MS)))?;
-    tx.put(&HISTORY, &(host, point.at.0), &point)?;
+    tx.put(&HISTORY, &(host, point.at.0), point)?;
     if last.is_none_or(|last| last.0 / DAY_MS != point.at.0 / DAY_MS) {
         let times: Vec<u64> = tx.keys(&HISTORY, &own, usize::MAX)?.into_iter().map(|(_, at)| at).collect();
         for at in surplus(&times, now) {

@@ -80,6 +80,16 @@ impl Snapshot {
         self.view.get(&HOSTS, &id)
     }
 
+    /// All hosts, oldest first.
+    pub fn hosts(&self) -> Result<Vec<Host>, StoreError> {
+        Ok(self.view.rows(&HOSTS, &Span::ALL)?.into_iter().map(|(_, host)| host).collect())
+    }
+
+    /// The ids of all hosts, oldest first.
+    pub fn host_ids(&self) -> Result<Vec<HostId>, StoreError> {
+        self.view.keys(&HOSTS, &Span::ALL, usize::MAX)
+    }
+
     /// The host of this name, in whatever letters.
     pub fn host_by_name(&self, name: &str) -> Result<Option<Host>, StoreError> {
         let id = self.view.get(&HOST_NAMES, &name.to_lowercase())?;

@@ -75,10 +75,16 @@ pub(crate) fn resume(state: &LinkState, hello: Counts) -> Resumed {
         state.reports.min(hello.last_report)
     };
     let is_ahead = hello.taken > state.last_command && hello.taken < MAX_NUMBER;
-    Resumed { reports: reports.min(MAX_NUMBER), renumber_from: is_ahead.then_some(hello.taken + 1) }
+    Resumed { reports: reports.min(MAX_NUMBER), renumber_from: is_ahead.then(|| hello.taken + 1) }
 }
 
-/// A hello, in its order: online; sequences; jobs; credentials. `false` = it changes nothing.
+/// A hello that was taken.
+pub(crate) struct Taken {
+    /// Commands that a connection has acknowledged go out again.
+    pub(crate) rewound: bool,
+}
+
+/// A hello, in its order: online; sequences; jobs; credentials. `None` = it changes nothing.
 pub(crate) fn take_hello(
     context: &Context,
     tx: &mut Tx<'_>,
@@ -86,10 +92,10 @@ pub(crate) fn take_hello(
     hello: &Hello<'_>,
     peer: &str,
     now: Timestamp,
-) -> Result<bool, Refused> {
+) -> Result<Option<Taken>, Refused> {
     let presence = tx.get(&PRESENCES, &host)?.unwrap_or_default();
     if epoch(&presence, hello.epoch) != Epoch::New {
-        return Ok(false);
+        return Ok(None);
     }
     mark_online(tx, host, presence, hello, peer, now)?;
     let counts = Counts {
@@ -108,6 +114,8 @@ pub(crate) fn take_hello(
             outbox::clear_taken(tx, host, &mut state, hello.taken)?;
         }
     }
+    let rewound = state.delivered > state.taken;
+    state.delivered = state.taken;
     state.sent = state.taken;
     let held: Vec<HeldJob> = hello.jobs.iter().collect();
     take_held(context, tx, host, &mut state, &held, now)?;
@@ -121,7 +129,7 @@ pub(crate) fn take_hello(
     if state.last_command > state.taken {
         tx.effects.wake(host);
     }
-    Ok(true)
+    Ok(Some(Taken { rewound }))
 }
 
 /// The connection of an epoch has ended. `false` = it changes nothing.

@@ -71,6 +71,7 @@ pub(crate) fn clear_taken(
     }
     state.taken = taken;
     state.sent = state.sent.max(taken);
+    state.delivered = state.delivered.max(taken);
     let span = Span::under(&host).through(&(host, taken));
     let mut dropped = Vec::new();
     tx.walk(&OUTBOX, &span, Order::Ascending, |(_, seq), row| {
@@ -81,6 +82,17 @@ pub(crate) fn clear_taken(
         tx.remove(&OUTBOX, &(host, *seq))?;
     }
     Ok(dropped)
+}
+
+/// Notes that a connection has acknowledged commands up to `seq`.
+pub(crate) fn delivered(tx: &mut Tx<'_>, host: HostId, seq: u64) -> Result<(), StoreError> {
+    let mut state = state_of(tx, host)?;
+    let seq = seq.min(state.last_command);
+    if seq > state.delivered {
+        state.delivered = seq;
+        tx.put(&LINK_STATES, &host, &state)?;
+    }
+    Ok(())
 }
 
 /// Gives everything that waits new numbers, the first being `first`. For an agent whose count is not ours any more:
@@ -96,6 +108,7 @@ pub(crate) fn renumber(
     tx.remove_all(&OUTBOX, &Span::under(&host))?;
     state.taken = first - 1;
     state.sent = first - 1;
+    state.delivered = first - 1;
     state.last_command = first - 1;
     for (_, row) in waiting {
         move_to_end(context, tx, host, state, &row)?;

@@ -26,6 +26,8 @@ pub(crate) struct LinkState {
     pub(crate) taken: u64,
     /// The highest command number handed to a session.
     pub(crate) sent: u64,
+    /// The highest command number that a connection has acknowledged.
+    pub(crate) delivered: u64,
     /// The journal that the agent writes; `None` before the first hello.
     pub(crate) stream: Option<u64>,
     /// Reports of that journal are committed up to and with this one.

@@ -10,6 +10,8 @@ mod read_view;
 mod reads;
 mod row;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod tx;
 mod writer;
 

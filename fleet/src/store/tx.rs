@@ -28,6 +28,11 @@ impl<'t> Tx<'t> {
         self.writes
     }
 
+    /// Closes the tables, so that the transaction can be ended.
+    pub(super) fn into_effects(self) -> Effects {
+        self.effects
+    }
+
     /// Opens every table, so that readers find them.
     pub(super) fn create_tables(&mut self) -> Result<(), StoreError> {
         (0..TABLES).try_for_each(|table| self.table(table).map(|_| ()))

@@ -113,7 +113,9 @@ impl Writer {
         let queue = queue.ok_or(StoreError::Closed)?;
         let (answer, answered) = oneshot::channel();
         let operation = Box::new(Asked { write, outcome: None, answer });
-        queue.send(operation).await.map_err(|_| StoreError::Closed)?;
+        // Without the runtime's budget, which could put one that came first behind another: the order in which
+        // operations are first polled is the order in which they are written.
+        tokio::task::unconstrained(queue.send(operation)).await.map_err(|_| StoreError::Closed)?;
         drop(queue);
         answered.await.map_err(|_| StoreError::Closed)?
     }
@@ -173,39 +175,33 @@ fn write_batch(
         // Durability is immediate by default; quick repair opens a large file at once after a crash.
         txn.set_quick_repair(true);
         let mut tx = Tx::new(&txn);
-        let spoiler = batch.iter_mut().position(|operation| !runs_cleanly(operation.as_mut(), &mut tx));
-        let Tx { effects, .. } = match spoiler {
-            None if tx.writes() > 0 => tx,
-            None => {
-                let effects = std::mem::take(&mut tx.effects);
-                drop(tx);
-                txn.abort()?;
-                debug_assert!(effects.changes.is_empty(), "a change is told only of what was written");
-                return Ok(None);
-            }
-            Some(index) => {
-                drop(tx);
-                txn.abort()?;
-                let spoiler = batch.remove(index);
-                // It returned an error of its own, or it panicked and has no outcome.
-                spoiler.answer(Verdict::Own);
-                continue;
-            }
-        };
+        let spoiled = run_all(batch, &mut tx);
+        let writes = tx.writes();
+        let effects = tx.into_effects();
+        if let Some((index, verdict)) = spoiled {
+            txn.abort()?;
+            batch.remove(index).answer(verdict);
+            continue;
+        }
+        if writes == 0 {
+            txn.abort()?;
+            return Ok(None);
+        }
         txn.commit()?;
         return Ok(Some(effects));
     }
 }
 
-/// Runs one operation; `false` = it failed and left something behind.
-fn runs_cleanly(operation: &mut dyn Operation, tx: &mut Tx<'_>) -> bool {
-    let (mark, writes) = (tx.effects.mark(), tx.writes());
-    match catch_unwind(AssertUnwindSafe(|| operation.run(tx))) {
-        Ok(true) => true,
-        Ok(false) => {
-            tx.effects.cut_back(mark);
-            tx.writes() == writes
+/// Runs operations up to the first that fails and leaves something behind: that one, and what it is answered.
+fn run_all(batch: &mut [Box<dyn Operation>], tx: &mut Tx<'_>) -> Option<(usize, Verdict)> {
+    for (index, operation) in batch.iter_mut().enumerate() {
+        let (mark, writes) = (tx.effects.mark(), tx.writes());
+        match catch_unwind(AssertUnwindSafe(|| operation.run(tx))) {
+            Ok(true) => {}
+            Ok(false) if tx.writes() == writes => tx.effects.cut_back(mark),
+            Ok(false) => return Some((index, Verdict::Own)),
+            Err(_) => return Some((index, Verdict::Failed(StoreError::Panicked))),
         }
-        Err(_) => false,
     }
+    None
 }

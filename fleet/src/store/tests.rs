@@ -1,0 +1,425 @@
+//! One contract for both backends, in memory and on disk.
+
+use super::*;
+use crate::change::{Changed, Effects};
+use crate::record::LogChunk;
+use proptest::prelude::*;
+use schema::{HostId, JobId};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Mutex;
+
+type Told = Arc<Mutex<Vec<Changed>>>;
+
+/// A store, what it told, and the folder that goes with it.
+struct Bench {
+    store: Arc<Store>,
+    told: Told,
+    folder: Option<tempfile::TempDir>,
+}
+
+fn listener() -> (Told, Committed) {
+    let told = Told::default();
+    let keep = told.clone();
+    (told, Box::new(move |effects: Effects| keep.lock().unwrap().extend(effects.changes)))
+}
+
+fn in_memory() -> Bench {
+    let (told, committed) = listener();
+    Bench { store: Arc::new(Store::in_memory(committed, |_| Ok(())).unwrap()), told, folder: None }
+}
+
+fn on_disk() -> Bench {
+    let folder = tempfile::tempdir().unwrap();
+    let (told, committed) = listener();
+    let store = Store::open(&folder.path().join("data.redb"), committed, |_| Ok(())).unwrap();
+    Bench { store: Arc::new(store), told, folder: Some(folder) }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap()
+}
+
+fn job(n: u8) -> JobId {
+    JobId([n; 16])
+}
+
+fn chunk(first_line: u32) -> LogChunk {
+    LogChunk { first_line, lines: vec![(0, 1, "line".to_owned())] }
+}
+
+async fn put(store: &Store, job: JobId, line: u32) -> Result<(), Refused> {
+    store.write(move |tx| Ok(tx.put(&LOGS, &(job, line), &chunk(line))?)).await
+}
+
+macro_rules! contract {
+    ($($name:ident)*) => {
+        mod memory {
+            $(#[test] fn $name() { super::$name(super::in_memory()); })*
+        }
+        mod disk {
+            $(#[test] fn $name() { super::$name(super::on_disk()); })*
+        }
+    };
+}
+
+contract! {
+    what_was_answered_can_be_read
+    a_span_is_walked_in_both_orders_and_stops_when_told
+    a_snapshot_does_not_see_what_comes_later
+    many_operations_at_once_share_commits
+    operations_are_written_in_the_order_in_which_they_were_asked
+    an_operation_that_fails_after_a_write_leaves_nothing_and_spoils_no_other
+    an_operation_that_panics_is_answered_and_spoils_no_other
+    an_operation_refused_because_of_a_spoiled_one_gets_its_chance
+    what_follows_is_told_only_of_what_was_committed
+    a_closed_store_finishes_what_it_was_asked_and_refuses_what_comes_later
+    who_stops_waiting_does_not_undo_the_write
+}
+
+fn what_was_answered_can_be_read(bench: Bench) {
+    runtime().block_on(async {
+        put(&bench.store, job(1), 5).await.unwrap();
+        let view = bench.store.read().unwrap();
+        assert_eq!(view.get(&LOGS, &(job(1), 5)).unwrap(), Some(chunk(5)));
+        assert_eq!(view.get(&LOGS, &(job(1), 6)).unwrap(), None);
+        let removed = bench.store.write(|tx| Ok(tx.remove(&LOGS, &(job(1), 5))?)).await.unwrap();
+        assert!(removed);
+        assert_eq!(bench.store.read().unwrap().get(&LOGS, &(job(1), 5)).unwrap(), None);
+    });
+}
+
+fn a_span_is_walked_in_both_orders_and_stops_when_told(bench: Bench) {
+    runtime().block_on(async {
+        for n in [3, 1, 2, 300, 70_000] {
+            put(&bench.store, job(1), n).await.unwrap();
+        }
+        put(&bench.store, job(0), 9).await.unwrap();
+        put(&bench.store, job(255), 9).await.unwrap();
+        let view = bench.store.read().unwrap();
+        let lines = |span: Span| -> Vec<u32> {
+            view.keys(&LOGS, &span, usize::MAX).unwrap().into_iter().map(|(_, line)| line).collect()
+        };
+        let own = Span::under(&job(1));
+        let at = |line: u32| (job(1), line);
+        assert_eq!(lines(own.clone()), [1, 2, 3, 300, 70_000]);
+        assert_eq!(lines(own.clone().from(&at(3))), [3, 300, 70_000]);
+        assert_eq!(lines(own.clone().after(&at(3))), [300, 70_000]);
+        assert_eq!(lines(own.clone().through(&at(3))), [1, 2, 3]);
+        assert_eq!(lines(own.clone().before(&at(3))), [1, 2]);
+        assert!(lines(own.clone().after(&at(9)).before(&at(9))).is_empty());
+        assert!(lines(own.clone().from(&at(9)).before(&at(2))).is_empty());
+        assert_eq!(lines(Span::under(&job(255))), [9]);
+        assert_eq!(view.last(&LOGS, &own).unwrap().unwrap().0.1, 70_000);
+        assert_eq!(view.keys(&LOGS, &own, 2).unwrap().len(), 2);
+        let mut seen = Vec::new();
+        view.walk(&LOGS, &own, Order::Descending, |(_, line), _| {
+            seen.push(line);
+            Ok(if seen.len() == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })
+        .unwrap();
+        assert_eq!(seen, [70_000, 300]);
+        let gone = bench.store.write(|tx| Ok(tx.remove_all(&LOGS, &Span::under(&job(1)))?)).await.unwrap();
+        assert_eq!(gone, 5);
+        let view = bench.store.read().unwrap();
+        assert_eq!(view.keys(&LOGS, &Span::ALL, usize::MAX).unwrap(), [(job(0), 9), (job(255), 9)]);
+    });
+}
+
+fn a_snapshot_does_not_see_what_comes_later(bench: Bench) {
+    runtime().block_on(async {
+        let before = bench.store.read().unwrap();
+        put(&bench.store, job(1), 1).await.unwrap();
+        assert_eq!(before.get(&LOGS, &(job(1), 1)).unwrap(), None);
+        assert!(bench.store.read().unwrap().get(&LOGS, &(job(1), 1)).unwrap().is_some());
+    });
+}
+
+/// Keeps the writer inside an operation until the returned sender is used or dropped.
+fn hold(bench: &Bench) -> (std::sync::mpsc::Sender<()>, tokio::task::JoinHandle<()>) {
+    let (release, wait) = std::sync::mpsc::channel::<()>();
+    let (entered, is_inside) = std::sync::mpsc::channel();
+    let store = bench.store.clone();
+    let held = tokio::spawn(async move {
+        let written = store.write(move |tx| {
+            let _ = entered.send(());
+            let _ = wait.recv();
+            Ok(tx.put(&LOGS, &(job(200), 0), &chunk(0))?)
+        });
+        written.await.unwrap();
+    });
+    is_inside.recv().unwrap();
+    (release, held)
+}
+
+fn many_operations_at_once_share_commits(bench: Bench) {
+    runtime().block_on(async {
+        let before = bench.store.counts();
+        let (release, held) = hold(&bench);
+        let mut asked = tokio::task::JoinSet::new();
+        for n in 0..1_000 {
+            let store = bench.store.clone();
+            asked.spawn(async move { put(&store, job(1), n).await });
+        }
+        // All but the last few hundred are queued before the writer goes on.
+        drop(release);
+        held.await.unwrap();
+        while let Some(done) = asked.join_next().await {
+            done.unwrap().unwrap();
+        }
+        let after = bench.store.counts();
+        assert_eq!(after.operations - before.operations, 1_001);
+        let commits = after.commits - before.commits;
+        assert!(commits < 500, "{commits} commits for 1,001 operations");
+        let rows = bench.store.read().unwrap().keys(&LOGS, &Span::under(&job(1)), usize::MAX).unwrap();
+        assert_eq!(rows.len(), 1_000);
+    });
+}
+
+fn operations_are_written_in_the_order_in_which_they_were_asked(bench: Bench) {
+    runtime().block_on(async {
+        let order = Arc::new(Mutex::new(Vec::new()));
+        // More than the queue takes, so that some wait to get in.
+        let mut asked: Vec<_> = (0..3_000u32)
+            .map(|n| {
+                let (store, order) = (bench.store.clone(), order.clone());
+                Box::pin(async move {
+                    store
+                        .write(move |tx| {
+                            order.lock().unwrap().push(n);
+                            Ok(tx.put(&LOGS, &(job(1), n), &chunk(n))?)
+                        })
+                        .await
+                })
+            })
+            .collect();
+        std::future::poll_fn(|context| {
+            for one in &mut asked {
+                let _ = one.as_mut().poll(context);
+            }
+            std::task::Poll::Ready(())
+        })
+        .await;
+        drop(asked);
+        // Dropped or answered: those that got in were written in order.
+        put(&bench.store, job(2), 0).await.unwrap();
+        let order = order.lock().unwrap();
+        assert!(order.len() >= 1_000 && order.is_sorted(), "{} written", order.len());
+    });
+}
+
+fn an_operation_that_fails_after_a_write_leaves_nothing_and_spoils_no_other(bench: Bench) {
+    runtime().block_on(async {
+        let (release, held) = hold(&bench);
+        let mut asked = tokio::task::JoinSet::new();
+        for n in 0..50 {
+            let store = bench.store.clone();
+            asked.spawn(async move {
+                let written = store.write(move |tx| {
+                    tx.put(&LOGS, &(job(1), n), &chunk(n))?;
+                    if n % 10 == 3 { Err(Refused::JobEnded) } else { Ok(()) }
+                });
+                (n, written.await)
+            });
+        }
+        drop(release);
+        held.await.unwrap();
+        while let Some(done) = asked.join_next().await {
+            let (n, answer) = done.unwrap();
+            assert_eq!(answer.is_err(), n % 10 == 3, "{n}: {answer:?}");
+            assert!(answer.is_ok() || matches!(answer, Err(Refused::JobEnded)));
+        }
+        let keys = bench.store.read().unwrap().keys(&LOGS, &Span::under(&job(1)), usize::MAX).unwrap();
+        let lines: Vec<u32> = keys.into_iter().map(|(_, line)| line).collect();
+        assert_eq!(lines, (0..50).filter(|n| n % 10 != 3).collect::<Vec<_>>());
+    });
+}
+
+fn an_operation_that_panics_is_answered_and_spoils_no_other(bench: Bench) {
+    runtime().block_on(async {
+        let (release, held) = hold(&bench);
+        let store = bench.store.clone();
+        let bad = tokio::spawn(async move {
+            let written = store.write::<()>(|tx| {
+                tx.put(&LOGS, &(job(1), 1), &chunk(1))?;
+                panic!("on purpose");
+            });
+            written.await
+        });
+        let store = bench.store.clone();
+        let good = tokio::spawn(async move { put(&store, job(1), 2).await });
+        drop(release);
+        held.await.unwrap();
+        assert!(matches!(bad.await.unwrap(), Err(Refused::Store(StoreError::Panicked))));
+        good.await.unwrap().unwrap();
+        let keys = bench.store.read().unwrap().keys(&LOGS, &Span::under(&job(1)), usize::MAX).unwrap();
+        assert_eq!(keys, [(job(1), 2)]);
+    });
+}
+
+fn an_operation_refused_because_of_a_spoiled_one_gets_its_chance(bench: Bench) {
+    runtime().block_on(async {
+        let (release, held) = hold(&bench);
+        let claim = |fails: bool| {
+            let store = bench.store.clone();
+            async move {
+                store
+                    .write(move |tx| {
+                        if tx.has(&LOGS, &(job(1), 0))? {
+                            return Err(Refused::NameTaken { name: "line".to_owned() });
+                        }
+                        tx.put(&LOGS, &(job(1), 0), &chunk(0))?;
+                        if fails { Err(Refused::JobEnded) } else { Ok(()) }
+                    })
+                    .await
+            }
+        };
+        let (mut first, mut second) = (Box::pin(claim(true)), Box::pin(claim(false)));
+        std::future::poll_fn(|context| {
+            assert!(first.as_mut().poll(context).is_pending());
+            assert!(second.as_mut().poll(context).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+        drop(release);
+        held.await.unwrap();
+        assert!(matches!(first.await, Err(Refused::JobEnded)));
+        second.await.unwrap();
+    });
+}
+
+fn what_follows_is_told_only_of_what_was_committed(bench: Bench) {
+    runtime().block_on(async {
+        let tell = |line: u32, fails: bool| {
+            bench.store.write(move |tx| {
+                tx.effects.changed(Changed::Repo(HostId([line as u8; 16])));
+                if fails {
+                    return Err(Refused::JobEnded);
+                }
+                Ok(tx.put(&LOGS, &(job(1), line), &chunk(line))?)
+            })
+        };
+        let (first, second, third) = tokio::join!(tell(1, false), tell(2, true), tell(3, false));
+        assert!(first.is_ok() && second.is_err() && third.is_ok());
+        let told = bench.told.lock().unwrap();
+        assert_eq!(*told, [Changed::Repo(HostId([1; 16])), Changed::Repo(HostId([3; 16]))]);
+    });
+}
+
+fn a_closed_store_finishes_what_it_was_asked_and_refuses_what_comes_later(bench: Bench) {
+    runtime().block_on(async {
+        let (release, held) = hold(&bench);
+        let mut asked = Box::pin(put(&bench.store, job(1), 1));
+        std::future::poll_fn(|context| {
+            assert!(asked.as_mut().poll(context).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+        let store = bench.store.clone();
+        let closed = tokio::task::spawn_blocking(move || store.close());
+        drop(release);
+        held.await.unwrap();
+        closed.await.unwrap();
+        asked.await.unwrap();
+        assert!(matches!(put(&bench.store, job(1), 2).await, Err(Refused::Store(StoreError::Closed))));
+        assert!(bench.store.read().unwrap().get(&LOGS, &(job(1), 1)).unwrap().is_some());
+    });
+}
+
+fn who_stops_waiting_does_not_undo_the_write(bench: Bench) {
+    runtime().block_on(async {
+        let (release, held) = hold(&bench);
+        let mut asked = Box::pin(put(&bench.store, job(1), 1));
+        std::future::poll_fn(|context| {
+            assert!(asked.as_mut().poll(context).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+        drop(asked);
+        drop(release);
+        held.await.unwrap();
+        put(&bench.store, job(1), 2).await.unwrap();
+        assert!(bench.store.read().unwrap().get(&LOGS, &(job(1), 1)).unwrap().is_some());
+    });
+}
+
+#[test]
+fn a_file_that_was_closed_opens_with_all_that_was_answered() {
+    let bench = on_disk();
+    runtime().block_on(put(&bench.store, job(1), 1)).unwrap();
+    let folder = bench.folder.unwrap();
+    drop(bench.store);
+    let store = Store::open(&folder.path().join("data.redb"), listener().1, |_| Ok(())).unwrap();
+    assert!(store.read().unwrap().get(&LOGS, &(job(1), 1)).unwrap().is_some());
+    assert!(store.bytes() > 0);
+}
+
+#[test]
+fn a_file_that_is_open_is_not_opened_twice() {
+    let bench = on_disk();
+    let file = bench.folder.as_ref().unwrap().path().join("data.redb");
+    let again = Store::open(&file, listener().1, |_| Ok(()));
+    assert!(matches!(again, Err(OpenError::InUse { .. })));
+}
+
+#[test]
+fn a_file_that_is_none_of_ours_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("data.redb");
+    std::fs::write(&file, "a letter to my mother".repeat(500)).unwrap();
+    assert!(Store::open(&file, listener().1, |_| Ok(())).is_err());
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "a letter to my mother".repeat(500));
+}
+
+#[test]
+fn a_copy_taken_while_it_is_written_opens_with_a_whole_commit() {
+    // What a crash leaves: the bytes as they are on disk at some moment between two commits.
+    let bench = on_disk();
+    let folder = bench.folder.as_ref().unwrap().path();
+    let runtime = runtime();
+    for n in 0..20 {
+        runtime.block_on(put(&bench.store, job(1), n)).unwrap();
+        let copy = folder.join(format!("copy{n}.redb"));
+        std::fs::copy(folder.join("data.redb"), &copy).unwrap();
+        let store = Store::open(&copy, listener().1, |_| Ok(())).unwrap();
+        let rows = store.read().unwrap().keys(&LOGS, &Span::under(&job(1)), usize::MAX).unwrap();
+        assert_eq!(rows.len(), n as usize + 1);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn whatever_is_written_and_removed_reads_like_a_map(
+        steps in proptest::collection::vec((0..4u8, 0..6u32, 0..4u8), 1..60),
+    ) {
+        let bench = in_memory();
+        let mut model = BTreeMap::new();
+        let outcome: Result<(), TestCaseError> = runtime().block_on(async {
+            for (n, line, what) in steps {
+                let key = (job(n), line);
+                match what {
+                    0 => {
+                        let removed = bench.store.write(move |tx| Ok(tx.remove(&LOGS, &key)?)).await.unwrap();
+                        prop_assert_eq!(removed, model.remove(&key).is_some());
+                    }
+                    1 => {
+                        let span = Span::under(&job(n)).from(&key);
+                        let gone = bench.store.write(move |tx| Ok(tx.remove_all(&LOGS, &span)?)).await.unwrap();
+                        let before = model.len();
+                        model.retain(|(id, at), _| *id != job(n) || *at < line);
+                        prop_assert_eq!(gone, before - model.len());
+                    }
+                    _ => {
+                        put(&bench.store, key.0, key.1).await.unwrap();
+                        model.insert(key, chunk(line));
+                    }
+                }
+                let rows = bench.store.read().unwrap().rows(&LOGS, &Span::ALL).unwrap();
+                prop_assert_eq!(rows, model.clone().into_iter().collect::<Vec<_>>());
+            }
+            Ok(())
+        });
+        outcome?;
+    }
+}
