@@ -412,7 +412,7 @@ impl Core {
         }
         match body {
             CommandBody::Run(run) => {
-                self.handle_run(seq, is_new, expires_at < self.now.wall, expires_at, &run)
+                self.handle_run(seq, is_new, expires_at < self.now.wall, expires_at, &run);
             }
             CommandBody::Cancel { job } => self.handle_cancel(seq, is_new, job),
             CommandBody::ConfigUpdate(update) => self.handle_config(seq, is_new, &update),

@@ -1,8 +1,7 @@
 //! The command line.
 
 use crate::{
-    clock, driver,
-    enroll::{self, EnrollError},
+    clock, driver, enroll,
     logger::{self, Level},
     machine::VERSION,
     restic,
@@ -209,7 +208,7 @@ fn run_enroll(state_dir: &std::path::Path, token: &str, force: bool) -> Result<E
         std::io::stdin().lock().take(MAX_TOKEN_INPUT_BYTES).read_to_string(&mut text)?;
     }
     let state = StateFolder::open_or_make(state_dir)?;
-    let identity = block_on(async { Ok::<_, EnrollError>(enroll::enroll(&state, &text, force).await?) })?;
+    let identity = block_on(enroll::enroll(&state, &text, force))?;
     println!("This machine is enrolled as {} at {}.", identity.host_name, identity.address);
     let option = if state_dir == std::path::Path::new(DEFAULT_FOLDER) {
         String::new()

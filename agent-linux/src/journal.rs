@@ -379,7 +379,7 @@ impl Journal {
                 Err(io::Error::other("a line of the journal is too long"))
             }
         };
-        add(&Entry::Head(saved.clone()), &mut content)?;
+        add(&Entry::Head(Box::new(saved.clone())), &mut content)?;
         if !self.figures.is_empty() {
             add(&Entry::Figures(&self.figures), &mut content)?;
         }

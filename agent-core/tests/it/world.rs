@@ -73,7 +73,6 @@ pub(crate) struct World {
     pub(crate) interrupted: bool,
     pub(crate) killed: bool,
     pub(crate) executed: BTreeMap<JobId, u32>,
-    pub(crate) chunks: u32,
     pub(crate) progress_sent: u32,
     pub(crate) exited: bool,
     pub(crate) persists: u64,
@@ -101,7 +100,6 @@ impl World {
             interrupted: false,
             killed: false,
             executed: BTreeMap::new(),
-            chunks: 0,
             progress_sent: 0,
             exited: false,
             persists: 0,
@@ -252,7 +250,7 @@ impl World {
                     assert!(is_same, "number {seq} was used twice: {known:?}, {body:?}");
                 }
                 Some((_, None)) => {
-                    assert!(body.is_none(), "number {seq} was said to be dropped and then used for {body:?}")
+                    assert!(body.is_none(), "number {seq} was said to be dropped and then used for {body:?}");
                 }
             },
         }

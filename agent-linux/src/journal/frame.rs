@@ -15,7 +15,7 @@ const LENGTH_SALT: u32 = 0x4846_4A31;
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Entry<'a> {
     /// The sum of all before; the first frame of each file.
-    Head(Saved),
+    Head(Box<Saved>),
     /// One record of the core, with the bytes that go with it.
     Record {
         /// The record.

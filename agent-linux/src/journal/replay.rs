@@ -95,7 +95,7 @@ pub fn replay(bytes: &[u8], fresh: Fresh) -> Replay {
 impl Replay {
     fn add(&mut self, entry: Entry<'_>) {
         match entry {
-            Entry::Head(saved) => self.saved = saved,
+            Entry::Head(saved) => self.saved = *saved,
             Entry::Record { record, spec, report } => self.add_record(&record, spec, report),
             Entry::Report { seq, sort, report } => {
                 self.reports.insert(seq, (sort, report.to_vec()));

@@ -6,3 +6,4 @@ mod program;
 mod rig;
 mod slots;
 mod state;
+mod status;

@@ -62,7 +62,7 @@ impl Scene {
     /// Waits for a hello; returns its epoch and held jobs.
     fn hello(&mut self) -> (u64, Vec<(JobId, HeldPhase)>) {
         let (stream, epoch, jobs) =
-            self.server.from_host(&self.identity, HostTopic::Presence, |plain| match schema::decode(plain) {
+            self.server.wait_host(&self.identity, HostTopic::Presence, |plain| match schema::decode(plain) {
                 Ok(Presence::Hello(hello)) => {
                     assert!(hello.state_free_bytes > 0 && hello.boot_id != [0; 16] && !hello.os.is_empty());
                     let jobs = hello.jobs.iter().map(|held| (held.job, held.phase)).collect();
@@ -128,7 +128,7 @@ impl Scene {
     fn report<T>(&mut self, take: impl Fn(&Report<'_>) -> Option<T>) -> T {
         loop {
             let next = self.committed + 1;
-            let found = self.server.from_host(&self.identity, HostTopic::Evt, |plain| {
+            let found = self.server.wait_host(&self.identity, HostTopic::Evt, |plain| {
                 let report: Report<'_> = schema::decode(plain).ok()?;
                 (report.seq == next).then(|| take(&report))
             });
@@ -219,11 +219,11 @@ fn a_machine_is_enrolled_initialised_backed_up_and_listed() {
         _ => None,
     });
     assert!(!snapshot.is_empty() && lines > 0);
-    scene.server.from_host(&scene.identity, HostTopic::RepoStats, |plain| {
+    scene.server.wait_host(&scene.identity, HostTopic::RepoStats, |plain| {
         let stats: schema::RepoStats<'_> = schema::decode(plain).expect("stats");
         (stats.job == Some(backup)).then(|| assert!(stats.repo.is_some(), "{stats:?}"))
     });
-    scene.server.from_host(&scene.identity, HostTopic::Live, |plain| {
+    scene.server.wait_host(&scene.identity, HostTopic::Live, |plain| {
         let live: Live<'_> = schema::decode(plain).expect("live");
         matches!(live, Live::Log { job, .. } if job == backup).then_some(())
     });
@@ -249,7 +249,7 @@ fn a_machine_is_enrolled_initialised_backed_up_and_listed() {
         }
     }
     scene.terminate(&agent);
-    scene.server.from_host(&scene.identity, HostTopic::Presence, |plain| {
+    scene.server.wait_host(&scene.identity, HostTopic::Presence, |plain| {
         matches!(schema::decode(plain), Ok(Presence::Gone { clean: true, .. })).then_some(())
     });
     let mut agent = agent;

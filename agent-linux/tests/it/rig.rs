@@ -196,7 +196,7 @@ impl Server {
     }
 
     /// Waits for a message of the host, opened and decoded by `take`.
-    pub(crate) fn from_host<T>(
+    pub(crate) fn wait_host<T>(
         &mut self,
         identity: &Identity,
         topic: HostTopic,
