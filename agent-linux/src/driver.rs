@@ -111,7 +111,9 @@ pub async fn run(state_dir: &Path, restic: &Path) -> Result<(), RunError> {
     let _lock = state.lock()?;
     let mut driver = Driver::new(state, restic)?;
     let system = |what| move |source| RunError::System { what, source };
-    let listener = status::listen(&driver.state).map_err(system("the status socket can't be opened"))?;
+    let listener = status::listen(&driver.state)
+        .inspect_err(|error| logger::warn(format_args!("no status socket: {error}")))
+        .ok();
     let mut term = signal(SignalKind::terminate()).map_err(system("SIGTERM can't be caught"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("SIGINT can't be caught"))?;
     driver.probe_restic().await;
@@ -135,7 +137,7 @@ pub async fn run(state_dir: &Path, restic: &Path) -> Result<(), RunError> {
             _ = interrupt.recv() => driver.shut_down("SIGINT"),
             event = next_link_event(&mut driver.link) => driver.handle_link(event),
             step = next_job_step(&mut driver.job) => driver.handle_job(step).await,
-            stream = next_asker(&listener) => driver.answer_status(stream),
+            stream = next_asker(listener.as_ref()) => driver.answer_status(stream),
             () = tokio::time::sleep(wait) => driver.handle_time(),
         }
     }
@@ -161,7 +163,8 @@ async fn next_job_step(job: &mut Option<RunningJob>) -> JobStep {
     }
 }
 
-async fn next_asker(listener: &UnixListener) -> Option<UnixStream> {
+async fn next_asker(listener: Option<&UnixListener>) -> Option<UnixStream> {
+    let Some(listener) = listener else { return std::future::pending().await };
     match listener.accept().await {
         Ok((stream, _)) => Some(stream),
         Err(error) => {

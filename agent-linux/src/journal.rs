@@ -56,7 +56,14 @@ pub struct Journal {
     reports: VecDeque<Kept>,
     specs: Vec<(JobId, Place)>,
     figures: Vec<u8>,
-    in_memory: u64,
+    unwritten: Unwritten,
+}
+
+/// What happened since the disk takes nothing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Unwritten {
+    records: u64,
+    reports: u64,
 }
 
 /// What a journal was opened with.
@@ -122,36 +129,41 @@ impl Journal {
                 Err(error) => logger::error(format_args!("the journal is damaged, and stays: {error}")),
             }
         }
-        let Replay { saved, reports, specs, figures, condition } = replayed;
-        let first = saved.acked + 1;
-        let mut journal = Self {
+        let mut journal = Self::of(state, &replayed, max_live_bytes);
+        if let Err(error) = journal.rewrite(&replayed.saved) {
+            logger::error(format_args!("the journal can't be written: {error}"));
+            // What is said now may be forgotten by the next start: under a name of its own no number is used twice.
+            replayed.renumber(fresh.stream);
+            replayed.saved.epoch = replayed.saved.epoch.max(fresh.epoch);
+            journal = Self::of(state, &replayed, max_live_bytes);
+        }
+        Ok(Opened { journal, saved: replayed.saved, condition: replayed.condition })
+    }
+
+    fn of(state: &StateFolder, replayed: &Replay, max_live_bytes: u64) -> Self {
+        let kept = |(sort, bytes): &(Sort, Vec<u8>)| match sort {
+            Sort::Dropped => Kept { sort: *sort, place: Place::Gone },
+            _ => Kept { sort: *sort, place: Place::Memory(bytes.clone()) },
+        };
+        let spec = |(job, spec): (&JobId, &Vec<u8>)| (*job, Place::Memory(spec.clone()));
+        Self {
             state: state.clone(),
             max_live_bytes,
             file: None,
             file_bytes: 0,
             live_bytes: 0,
-            first,
-            reports: reports
-                .into_values()
-                .map(|(sort, bytes)| match sort {
-                    Sort::Dropped => Kept { sort, place: Place::Gone },
-                    _ => Kept { sort, place: Place::Memory(bytes) },
-                })
-                .collect(),
-            specs: specs.into_iter().map(|(job, spec)| (job, Place::Memory(spec))).collect(),
-            figures,
-            in_memory: 0,
-        };
-        if let Err(error) = journal.rewrite(&saved) {
-            logger::error(format_args!("the journal can't be written: {error}"));
+            first: replayed.saved.acked + 1,
+            reports: replayed.reports.values().map(kept).collect(),
+            specs: replayed.specs.iter().map(spec).collect(),
+            figures: replayed.figures.clone(),
+            unwritten: Unwritten::default(),
         }
-        Ok(Opened { journal, saved, condition })
     }
 
     /// Whether everything is on disk.
     #[must_use]
     pub const fn is_on_disk(&self) -> bool {
-        self.file.is_some() && self.in_memory == 0
+        self.file.is_some() && self.unwritten.records == 0
     }
 
     /// Adds a record with the bytes that go with it; `saved` is the sum before it.
@@ -172,10 +184,11 @@ impl Journal {
             }
             Err(error) => {
                 logger::error(format_args!("the journal can't be written: {error}"));
-                let has_room = record.report.is_none() || self.in_memory < SKIPPED_REPORTS;
+                let has_room = record.report.is_none() || self.unwritten.reports < SKIPPED_REPORTS;
                 if record.safety == Safety::Kept && has_room {
                     self.index(record, None, spec, report);
-                    self.in_memory += 1;
+                    self.unwritten.records += 1;
+                    self.unwritten.reports += u64::from(record.report.is_some());
                     Stored::InMemory
                 } else {
                     Stored::Not
@@ -329,12 +342,17 @@ impl Journal {
     }
 
     fn write(&mut self, frame: &[u8], safety: Safety, saved: &Saved) -> io::Result<u64> {
-        if self.in_memory > 0 {
+        if self.unwritten.records > 0 {
             // The order of the file is the order of what happened.
             return Err(io::Error::other("earlier records are still kept in memory"));
         }
-        if self.file.is_none() || self.file_bytes > COMPACT_ABOVE_BYTES.max(2 * self.live_bytes) {
+        if self.file.is_none() {
             self.rewrite(saved)?;
+        } else if self.file_bytes > COMPACT_ABOVE_BYTES.max(2 * self.live_bytes)
+            && let Err(error) = self.rewrite(saved)
+        {
+            // The old file may still take a line.
+            logger::warn(format_args!("the journal can't be made smaller: {error}"));
         }
         self.write_once(frame, safety).or_else(|error| {
             if error.kind() != io::ErrorKind::StorageFull || safety != Safety::Kept {
@@ -396,7 +414,7 @@ impl Journal {
         let file = state::replace(self.state.path(), FILE, |file| file.write_all(&content))?;
         self.file = Some(file);
         self.file_bytes = content.len() as u64;
-        self.in_memory = 0;
+        self.unwritten = Unwritten::default();
         let mut places = places.into_iter();
         for ((_, place), new) in self.specs.iter_mut().zip(places.by_ref()) {
             *place = new;

@@ -77,8 +77,7 @@ pub enum LinkError {
     },
 }
 
-/// How to log in.
-#[derive(Debug)]
+/// How to log in. Prints no secret.
 pub struct Login {
     /// `host:port`.
     pub address: String,
@@ -92,6 +91,12 @@ pub struct Login {
     pub will: Option<(Topic, Vec<u8>)>,
     /// Whether the broker forgets the session at its end.
     pub clean_session: bool,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Login({} at {})", self.client_id, self.address)
+    }
 }
 
 /// A connection that stands or is being made.

@@ -40,6 +40,10 @@ impl Driver {
     }
 
     fn handle_message(&mut self, message: &Publish) {
+        if Topic::parse(&message.topic) == Some(Topic::Host(self.identity.host, HostTopic::Plan)) {
+            // Nothing is done alone yet.
+            return self.acknowledge(message);
+        }
         let taken_at = match self.open(message) {
             Ok(plain) => self.handle_plain(&plain),
             Err(reason) => {

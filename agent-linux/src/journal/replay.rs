@@ -147,8 +147,8 @@ impl Replay {
         }
     }
 
-    /// What is left of a damaged journal goes on in a new one, with new numbers.
-    fn renumber(&mut self, stream: u64) {
+    /// What is there goes on under a new name, with new numbers.
+    pub fn renumber(&mut self, stream: u64) {
         let old = std::mem::take(&mut self.reports);
         let mut number = HashMap::new();
         for (seq, (sort, bytes)) in old {
