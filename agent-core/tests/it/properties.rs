@@ -18,6 +18,7 @@ enum Step {
     Restart,
     CrashAt { persists: u64, before: bool },
     DiskFails(bool),
+    DiskFailsAt { persists: u64 },
     EndJob { fails: bool },
     Chunk,
     Progress,
@@ -40,6 +41,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Restart),
         2 => (1..6_u64, any::<bool>()).prop_map(|(persists, before)| Step::CrashAt { persists, before }),
         1 => any::<bool>().prop_map(Step::DiskFails),
+        1 => (1..6_u64).prop_map(|persists| Step::DiskFailsAt { persists }),
         5 => any::<bool>().prop_map(|fails| Step::EndJob { fails }),
         3 => Just(Step::Chunk),
         2 => Just(Step::Progress),
@@ -95,6 +97,7 @@ fn play(steps: &[Step]) {
                 world.crash_at = Some((world.persists + persists, crash));
             }
             Step::DiskFails(fails) => world.disk_fails = fails,
+            Step::DiskFailsAt { persists } => world.disk_fails_at = Some(world.persists + persists),
             Step::EndJob { fails: true } => world.end_job(Outcome::Failed, Some(Class::Network)),
             Step::EndJob { fails: false } => world.end_job(Outcome::Succeeded, None),
             Step::Chunk => world.write_chunk(),
@@ -142,5 +145,25 @@ fn a_crash_before_and_after_every_single_record_loses_and_doubles_nothing() {
             world.check();
             assert!(world.executed.get(&first).copied().unwrap_or(0) <= 1);
         }
+    }
+}
+
+#[test]
+fn a_disk_that_fails_from_any_record_on_starts_nothing_that_is_not_written() {
+    for at in 1..30 {
+        let mut world = World::new();
+        world.disk_fails_at = Some(at);
+        world.wake();
+        for _ in 0..3 {
+            world.order_run(0, false);
+        }
+        for _ in 0..6 {
+            world.deliver(0, false);
+            world.receive(0, false);
+        }
+        // Whatever is started now was written down before: the world looks at that.
+        world.end_job(Outcome::Succeeded, None);
+        world.settle();
+        world.check();
     }
 }

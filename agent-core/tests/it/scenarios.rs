@@ -1,6 +1,6 @@
-use crate::world::{Sent, World};
+use crate::world::{Said, Sent, World};
 use agent_core::{Body, Cause, Reason, StopCause};
-use schema::{Class, HeldPhase, Outcome, Refusal, Slot, limits::MAX_HELD_JOBS};
+use schema::{Class, HeldPhase, Outcome, Refusal, Slot, ToAgent, limits::MAX_HELD_JOBS};
 
 fn connected() -> World {
     let mut world = World::new();
@@ -347,4 +347,51 @@ fn a_stop_while_disconnected_exits_at_once() {
     world.drain();
     assert!(world.exited);
     assert_eq!(world.core.next_wake(), None);
+}
+
+#[test]
+fn after_a_reconnect_everything_without_an_ack_is_sent_again_at_once() {
+    let mut world = connected();
+    world.order_run(0, false);
+    world.deliver(0, false);
+    assert_eq!(world.to_server.len(), 3);
+    world.cut();
+    world.drain();
+    world.wake();
+    let sent: Vec<_> = world.to_server.iter().map(|said| matches!(said, Said::Report { .. })).collect();
+    assert_eq!(sent, [false, true, true], "first the hello, then both reports");
+}
+
+#[test]
+fn reconnects_wait_longer_and_longer_until_a_connection_has_held() {
+    let mut world = connected();
+    let mut delays = Vec::new();
+    for _ in 0..9 {
+        world.cut();
+        world.drain();
+        let wake = world.core.next_wake().expect("a wake-up");
+        assert_eq!(wake.reason, Reason::Reconnect);
+        delays.push(wake.at.ms_since(world.now.mono));
+        world.wake();
+        assert!(world.connected);
+    }
+    assert!(delays[0] <= 1_500 && delays[8] >= 30_000, "{delays:?}");
+    world.pass(30_000);
+    world.cut();
+    let wake = world.core.next_wake().expect("a wake-up");
+    assert!(wake.at.ms_since(world.now.mono) <= 1_500);
+}
+
+#[test]
+fn an_ack_of_another_stream_or_beyond_what_was_written_does_no_harm() {
+    let mut world = connected();
+    world.order_run(0, false);
+    world.deliver(0, false);
+    let now = world.now;
+    for (stream, through) in [(1, 2), (77, 9_999)] {
+        world.core.handle_message(&ToAgent::Ack { stream, through }, now).expect("drained");
+        world.drain();
+        let saved = world.core.saved();
+        assert_eq!((saved.acked, saved.last_report), (if stream == 77 { 2 } else { 0 }, 2));
+    }
 }

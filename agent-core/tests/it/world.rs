@@ -78,6 +78,8 @@ pub(crate) struct World {
     pub(crate) persists: u64,
     pub(crate) crash_at: Option<(u64, Crash)>,
     pub(crate) disk_fails: bool,
+    /// The disk takes nothing from this record on.
+    pub(crate) disk_fails_at: Option<u64>,
     disk_failed: bool,
     disk: Vec<Record>,
     memory: Vec<Record>,
@@ -105,6 +107,7 @@ impl World {
             persists: 0,
             crash_at: None,
             disk_fails: false,
+            disk_fails_at: None,
             disk_failed: false,
             disk: Vec::new(),
             memory: Vec::new(),
@@ -358,6 +361,7 @@ impl World {
 
     fn persist(&mut self, record: Record) {
         self.persists += 1;
+        self.disk_fails |= self.disk_fails_at == Some(self.persists);
         self.disk_failed |= self.disk_fails;
         let crash = self.crash_at.filter(|(at, _)| *at == self.persists).map(|(_, crash)| crash);
         if crash == Some(Crash::Before) {
@@ -385,6 +389,7 @@ impl World {
     /// From now on everything works: plays on until nothing moves any more.
     pub(crate) fn settle(&mut self) {
         self.disk_fails = false;
+        self.disk_fails_at = None;
         self.crash_at = None;
         self.cut();
         for _ in 0..20_000 {
@@ -415,6 +420,7 @@ impl World {
 
     /// What must be true of every history once it has settled.
     pub(crate) fn check(&self) {
+        assert_eq!(self.core.taken_safely(), self.core.saved().taken, "a hello claims less than is true");
         for &job in &self.server.runs {
             let executed = self.executed.get(&job).copied().unwrap_or(0);
             assert!(executed <= 1, "{job} ran {executed} times");
