@@ -4,7 +4,10 @@ use schema::Timestamp;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Now, by the wall clock; 0 before 1970.
-#[expect(clippy::disallowed_methods, reason = "the driver's clock: everything else takes `now` as an argument")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the driver's clock: everything else takes `now` as an argument"
+)]
 pub fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))

@@ -238,7 +238,10 @@ impl Layers {
         };
         let data_dir = self.pick_optional(|layer| layer.data_dir.clone());
         let config = Config {
-            data_dir: Setting { value: data_dir.value.ok_or(ConfigError::NoDataDir)?, source: data_dir.source },
+            data_dir: Setting {
+                value: data_dir.value.ok_or(ConfigError::NoDataDir)?,
+                source: data_dir.source,
+            },
             mqtt_plain: Setting { value: plain_address(&plain)?, source: plain.source },
             mqtt_public: self.pick(|layer| layer.mqtt_public.clone(), || dialled),
             public_url: self.pick(
@@ -258,8 +261,11 @@ impl Layers {
     }
 
     fn pick_optional<T>(&self, of: impl Fn(&Layer) -> Option<T>) -> Setting<Option<T>> {
-        let layers =
-            [(&self.flags, Source::Flag), (&self.environment, Source::Environment), (&self.file, Source::File)];
+        let layers = [
+            (&self.flags, Source::Flag),
+            (&self.environment, Source::Environment),
+            (&self.file, Source::File),
+        ];
         for (layer, source) in layers {
             if let Some(value) = of(layer) {
                 return Setting { value: Some(value), source };
@@ -289,7 +295,12 @@ impl Config {
             return invalid("public-url", &url.value, &url.source, "must begin with http:// or https://");
         }
         if self.tls_certificate.value.is_some() != self.tls_key.value.is_some() {
-            return invalid("tls-certificate", "", &self.tls_certificate.source, "goes together with tls-key");
+            return invalid(
+                "tls-certificate",
+                "",
+                &self.tls_certificate.source,
+                "goes together with tls-key",
+            );
         }
         if self.max_connections.value == 0 {
             return invalid("max-connections", "0", &self.max_connections.source, "must be at least 1");
@@ -300,8 +311,10 @@ impl Config {
 
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut line = |name: &str, value: String, source: &Source| writeln!(f, "{name:<16} {value:<32} {source}");
-        let path = |path: &Option<PathBuf>| path.as_ref().map_or("none".to_owned(), |p| p.display().to_string());
+        let mut line =
+            |name: &str, value: String, source: &Source| writeln!(f, "{name:<16} {value:<32} {source}");
+        let path =
+            |path: &Option<PathBuf>| path.as_ref().map_or("none".to_owned(), |p| p.display().to_string());
         line("data-dir", self.data_dir.value.display().to_string(), &self.data_dir.source)?;
         line("http", self.http.value.to_string(), &self.http.source)?;
         line("mqtt", self.mqtt.value.to_string(), &self.mqtt.source)?;
@@ -337,7 +350,8 @@ fn plain_address(setting: &Setting<String>) -> Result<Option<SocketAddr>, Config
     if setting.value == "off" {
         return Ok(None);
     }
-    let address: SocketAddr = setting.value.parse().map_err(|_| invalid("must be an address and a port, or off"))?;
+    let address: SocketAddr =
+        setting.value.parse().map_err(|_| invalid("must be an address and a port, or off"))?;
     if address.ip().is_loopback() {
         Ok(Some(address))
     } else {
@@ -382,7 +396,10 @@ mod tests {
     fn plain_mqtt_stays_on_loopback() {
         let refused = layers("data_dir = '/d'", "mqtt_plain = '0.0.0.0:1883'", "").resolve().unwrap_err();
         assert!(refused.to_string().contains("loopback"), "{refused}");
-        assert_eq!(layers("data_dir = '/d'\nmqtt_plain = 'off'", "", "").resolve().unwrap().mqtt_plain.value, None);
+        assert_eq!(
+            layers("data_dir = '/d'\nmqtt_plain = 'off'", "", "").resolve().unwrap().mqtt_plain.value,
+            None
+        );
     }
 
     #[test]
@@ -397,7 +414,8 @@ mod tests {
             let error = layers(&flags, "", "").resolve().unwrap_err().to_string();
             assert!(error.contains(name) && error.contains("flag"), "{error}");
         }
-        let error = Layer::from_environment(|name| (name == "HOLDFAST_HTTP").then(|| "x".to_owned())).unwrap_err();
+        let error =
+            Layer::from_environment(|name| (name == "HOLDFAST_HTTP").then(|| "x".to_owned())).unwrap_err();
         assert!(error.to_string().contains("HOLDFAST_HTTP"), "{error}");
         assert!(matches!(layers("", "", "").resolve(), Err(ConfigError::NoDataDir)));
     }

@@ -4,8 +4,8 @@
 //! one, and opens the file itself when there is none. One JSON object a line each way.
 
 use fleet::{
-    By, Fleet, OperatorChange, Refused,
-    record::{Actor, Role},
+    By, Fleet, OperatorChange,
+    record::{Actor, Role, Secret},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -133,26 +133,30 @@ pub async fn carry_out(fleet: &Fleet, ask: Ask) -> Answer {
     let done = match ask {
         Ask::Token { name, role } => match Role::from_word(&role) {
             None => return Answer::Refused(format!("no role {role:?}: it is admin, operator or viewer")),
-            Some(role) => fleet.create_api_token(&name, role, by).await.map(|(_, secret)| secret),
+            Some(role) => match fleet.create_api_token(&name, role, by).await {
+                Ok((_, secret)) => Ok(secret),
+                Err(refused) => Err(refused.to_string()),
+            },
         },
         Ask::ResetPassword { name } => reset_password(fleet, &name, by).await,
         Ask::SetupCode => match fleet.setup_code().await {
             Ok(code) => Ok(code.unwrap_or_default()),
-            Err(error) => Err(Refused::Store(error)),
+            Err(error) => Err(error.to_string()),
         },
     };
     match done {
         Ok(secret) => Answer::Secret(secret.expose().to_owned()),
-        Err(refused) => Answer::Refused(refused.to_string()),
+        Err(why) => Answer::Refused(why),
     }
 }
 
-async fn reset_password(fleet: &Fleet, name: &str, by: By) -> Result<fleet::record::Secret, Refused> {
+async fn reset_password(fleet: &Fleet, name: &str, by: By) -> Result<Secret, String> {
     let mut bytes = [0; 15];
     crate::clock::random(&mut bytes);
     let password = data_encoding::BASE32_NOPAD.encode(&bytes).to_ascii_lowercase();
-    let hash = web::password::hash(&password).await;
+    let secret = Secret::new(password);
+    let hash = web::hash_password(secret.clone()).await.map_err(|error| error.to_string())?;
     let change = OperatorChange { password_hash: Some(hash), ..OperatorChange::default() };
-    fleet.update_operator(name, change, by).await?;
-    Ok(fleet::record::Secret::new(password))
+    fleet.update_operator(name, change, by).await.map_err(|refused| refused.to_string())?;
+    Ok(secret)
 }

@@ -62,13 +62,18 @@ async fn show(
     steps::backup(fleet, host, &group).await?;
     let listed = steps::snapshots(fleet, host).await?;
     if options.once {
-        say(&format!("Done: {listed} snapshot{} in the repository, listed by restic.", if listed == 1 { "" } else { "s" }));
+        say(&format!(
+            "Done: {listed} snapshot{} in the repository, listed by restic.",
+            if listed == 1 { "" } else { "s" }
+        ));
         return Ok(listed > 0);
     }
     println!();
     println!("  Pages      {public_url}");
     match fleet.setup_code().await? {
-        Some(code) => println!("  Sign in    {public_url}/setup/{}   (makes the first account)", code.expose()),
+        Some(code) => {
+            println!("  Sign in    {public_url}/setup/{}   (makes the first account)", code.expose());
+        }
         None => println!("  Sign in    {public_url}/login"),
     }
     if let Some(plain) = plain {
@@ -123,7 +128,8 @@ fn sources(options: &Demo, folder: &Folder) -> anyhow::Result<steps::Sources> {
     let given = if options.source.is_empty() { vec![here.clone()] } else { options.source.clone() };
     let mut includes = Vec::new();
     for path in given {
-        let path = path.canonicalize().with_context(|| format!("nothing to back up at {}", path.display()))?;
+        let path =
+            path.canonicalize().with_context(|| format!("nothing to back up at {}", path.display()))?;
         includes.push(path.to_str().context("the path is not UTF-8")?.to_owned());
     }
     let own = [folder.root.clone(), here.join("target")];
@@ -152,23 +158,25 @@ fn port(what: &str, flag: &str, asked: Option<u16>, usual: u16) -> anyhow::Resul
     if let Some(asked) = asked {
         return match TcpListener::bind(address(asked)) {
             Ok(_) => Ok(address(asked)),
-            Err(error) => {
-                Err(anyhow::Error::new(error)
-                    .context(format!("port {asked} for {what} can't be used; choose another with {flag}")))
-            }
+            Err(error) => Err(anyhow::Error::new(error)
+                .context(format!("port {asked} for {what} can't be used; choose another with {flag}"))),
         };
     }
     let found = (usual..usual.saturating_add(100)).find(|port| TcpListener::bind(address(*port)).is_ok());
     let Some(found) = found else { bail!("no free port for {what} from {usual} on; choose one with {flag}") };
     if found != usual {
-        say(&format!("port {usual} is in use by another program; {what} get {found} ({flag} chooses another)"));
+        say(&format!(
+            "port {usual} is in use by another program; {what} get {found} ({flag} chooses another)"
+        ));
     }
     Ok(address(found))
 }
 
 async fn stop_agent(mut agent: Child) {
     use std::time::Duration;
-    if let Some(pid) = agent.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw) {
+    if let Some(pid) =
+        agent.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw)
+    {
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     }
     if tokio::time::timeout(Duration::from_secs(10), agent.wait()).await.is_err() {

@@ -76,25 +76,25 @@ fn raise(cursors: &mut BTreeMap<HostId, u64>, host: HostId, through: u64) {
 impl Directory for FleetDirectory {
     fn login(&self, login: &Login<'_>) -> Result<Principal, LoginRefusal> {
         let password = std::str::from_utf8(login.password).map_err(|_| LoginRefusal::Credentials)?;
-        if let Ok(host) = login.username.parse::<HostId>() {
-            if login.client_id != login.username {
-                return Err(LoginRefusal::Credentials);
-            }
-            if self.fleet.login_host(host, password) {
-                return Ok(Principal::Host(host));
-            }
-        }
-        if let Ok(token) = login.username.parse::<TokenId>() {
-            let enrols = login.client_id.strip_prefix("enroll-") == Some(login.username);
-            return if enrols && self.fleet.login_enroll(token, password) {
-                Ok(Principal::Enroll(token))
-            } else {
-                Err(LoginRefusal::Credentials)
+        let refused = Err(LoginRefusal::Credentials);
+        // A host and an enrolment token have ids of the same form; the client id tells which is meant.
+        if let Some(token) = login.client_id.strip_prefix("enroll-") {
+            return match token.parse::<TokenId>() {
+                Ok(token)
+                    if login.username == token.to_string() && self.fleet.login_enroll(token, password) =>
+                {
+                    Ok(Principal::Enroll(token))
+                }
+                _ => refused,
             };
+        }
+        if let Ok(host) = login.username.parse::<HostId>() {
+            let is_itself = login.client_id == login.username && self.fleet.login_host(host, password);
+            return if is_itself { Ok(Principal::Host(host)) } else { refused };
         }
         match self.fleet.login_viewer(login.username, password) {
             Some(viewer) => Ok(Principal::Viewer { name: viewer.name, debug: viewer.debug }),
-            None => Err(LoginRefusal::Credentials),
+            None => refused,
         }
     }
 
@@ -103,7 +103,10 @@ impl Directory for FleetDirectory {
         if let Some((through, _)) = commands.last() {
             self.note(|waiting| raise(&mut waiting.sent, host, *through));
         }
-        commands.into_iter().map(|(seq, payload)| QueuedCommand { seq, payload: Bytes::from(payload) }).collect()
+        commands
+            .into_iter()
+            .map(|(seq, payload)| QueuedCommand { seq, payload: Bytes::from(payload) })
+            .collect()
     }
 
     fn command_delivered(&self, host: HostId, seq: u64) {
@@ -117,7 +120,9 @@ impl Directory for FleetDirectory {
     fn refused(&self, audit: &Audit) {
         let (actor, target) = match &audit.principal {
             Some(Principal::Host(host)) => (Actor::Agent, AuditTarget::Host(*host, host.to_string())),
-            Some(Principal::Viewer { name, .. }) => (Actor::Operator(name.clone()), AuditTarget::Account(name.clone())),
+            Some(Principal::Viewer { name, .. }) => {
+                (Actor::Operator(name.clone()), AuditTarget::Account(name.clone()))
+            }
             Some(Principal::Enroll(_)) | None => (Actor::Agent, AuditTarget::Server),
         };
         let mut detail = audit.refused.to_string();

@@ -3,5 +3,16 @@
 //!
 //! [`serve`] puts it together and shows who talks to whom. Decisions about the fleet are in the crate `fleet`.
 
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod control;
+pub mod demo;
+pub mod directory;
+pub mod doorkeeper;
 pub mod gate;
+pub mod ingest;
+pub mod publisher;
+pub mod serve;
 pub mod tls;
+pub mod view_tree;

@@ -20,13 +20,13 @@ pub async fn run(fleet: Fleet, gate: GateHandle) {
             tracing::error!(%error, "the view tree could not be brought up to date");
         }
         match changes.recv().await {
-            Ok(change) => due.note(change.what),
+            Ok(change) => due.note(&change.what),
             Err(RecvError::Lagged(_)) => due.all = true,
             Err(RecvError::Closed) => return,
         }
         loop {
             match changes.try_recv() {
-                Ok(change) => due.note(change.what),
+                Ok(change) => due.note(&change.what),
                 Err(TryRecvError::Lagged(_)) => due.all = true,
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,
             }
@@ -43,12 +43,12 @@ struct Due {
 }
 
 impl Due {
-    fn note(&mut self, what: Changed) {
+    fn note(&mut self, what: &Changed) {
         match what {
-            Changed::Host(host) | Changed::Repo(host) => {
+            &Changed::Host(host) | &Changed::Repo(host) => {
                 self.hosts.insert(host);
             }
-            Changed::Job { host, job } | Changed::JobLive { host, job } => {
+            &Changed::Job { host, job } | &Changed::JobLive { host, job } => {
                 self.jobs.insert(job, host);
             }
             _ => {}

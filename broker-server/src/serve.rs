@@ -2,12 +2,13 @@
 
 use crate::{
     clock,
-    config::{Config, reachable},
+    config::Config,
     control,
     directory::FleetDirectory,
+    doorkeeper,
     gate::{self, Gate, GateHandle, Limits, Listen},
     ingest, publisher,
-    tls::Tls,
+    tls::{OperatorFiles, Options, Tls},
 };
 use anyhow::Context;
 use fleet::{Driver, Fleet};
@@ -18,7 +19,12 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{net::TcpListener, signal::unix::SignalKind, sync::watch, task::JoinHandle};
+use tokio::{
+    net::TcpListener, signal::unix::SignalKind, sync::broadcast::error::RecvError, sync::watch,
+    task::JoinHandle,
+};
+
+use web::{BrokerFacts, MqttListener, ServerFacts, WebSettings};
 
 /// How often what ages is looked at.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
@@ -64,25 +70,28 @@ pub async fn until_signal(config: Config) -> anyhow::Result<()> {
 /// Opens the data folder, binds all listeners, and runs. What can fail does so before anything is served.
 pub async fn start(config: Config) -> anyhow::Result<Server> {
     let data_dir = &config.data_dir.value;
-    let tls = open_tls(&config)?;
+    let tls = Arc::new(open_tls(&config)?);
     let fleet = open_fleet(data_dir, config.mqtt_public.value.clone(), tls.ca_fingerprint())?;
     let http = config.http.value;
     let listener = TcpListener::bind(http).await.map_err(|error| busy("pages", "--http", http, error))?;
     let http = listener.local_addr()?;
 
-    let mut listen = vec![Listen::Tls { address: config.mqtt.value, tls: Arc::new(tls) }];
+    let mut listen = vec![Listen::Tls { address: config.mqtt.value, tls: Arc::clone(&tls) }];
     listen.extend(config.mqtt_plain.value.map(|address| Listen::Plain { address, anywhere: false }));
     let limits = Limits { max_connections: config.max_connections.value, ..Limits::default() };
     let directory = Arc::new(FleetDirectory::new(fleet.clone()));
     let (gate, incoming) = Gate::start(gate::Config { listen, limits }, directory).await?;
 
     let (stop, stopped) = watch::channel(false);
+    tls.watch(clock::now);
     tokio::spawn(publisher::run(fleet.clone(), gate.clone()));
+    tokio::spawn(doorkeeper::run(fleet.clone(), gate.clone()));
     tokio::spawn(wake_sessions(fleet.clone(), gate.clone()));
     tokio::spawn(sweep(fleet.clone()));
     let ingest = tokio::spawn(ingest::run(incoming, fleet.clone(), gate.clone()));
-    let control = tokio::spawn(control::serve(control::listen(data_dir).context("control socket")?, fleet.clone()));
-    let router = web::router(fleet.clone(), web_settings(&config, &gate));
+    let control =
+        tokio::spawn(control::serve(control::listen(data_dir).context("control socket")?, fleet.clone()));
+    let router = web::router(fleet.clone(), web_settings(&config, &tls, &gate));
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let http_task = tokio::spawn({
         let mut stopped = stopped.clone();
@@ -138,7 +147,9 @@ pub fn open_for_admin(data_dir: &Path) -> anyhow::Result<Fleet> {
 /// This machine's name; empty when it can't be told.
 #[must_use]
 pub fn hostname() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned()).unwrap_or_default()
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .unwrap_or_default()
 }
 
 fn open_fleet(data_dir: &Path, mqtt_address: String, ca_fingerprint: [u8; 32]) -> anyhow::Result<Fleet> {
@@ -147,10 +158,61 @@ fn open_fleet(data_dir: &Path, mqtt_address: String, ca_fingerprint: [u8; 32]) -
     Fleet::open(data_dir, settings, driver).with_context(|| format!("data folder {}", data_dir.display()))
 }
 
+/// The server's own certificate names what agents dial, this machine, and what the settings add.
+fn open_tls(config: &Config) -> anyhow::Result<Tls> {
+    let dialled = config.mqtt_public.value.rsplit_once(':').map_or("", |(host, _)| host);
+    let mut names = vec![dialled.trim_matches(['[', ']']).to_owned(), hostname()];
+    names.extend(config.tls_names.value.iter().cloned());
+    let mqtt = config.mqtt.value.ip();
+    if !mqtt.is_unspecified() {
+        names.push(mqtt.to_string());
+    }
+    names.retain(|name| !name.is_empty());
+    let operator = match (&config.tls_certificate.value, &config.tls_key.value) {
+        (Some(certificate), Some(key)) => {
+            Some(OperatorFiles { certificate: certificate.clone(), key: key.clone() })
+        }
+        _ => None,
+    };
+    let options = Options { folder: config.data_dir.value.join("tls"), names, operator };
+    Tls::open(options, clock::now()).context("certificate")
+}
+
+fn web_settings(config: &Config, tls: &Tls, gate: &GateHandle) -> WebSettings {
+    let mut mqtt = vec![MqttListener { address: config.mqtt_public.value.clone(), tls: true }];
+    let plain = config.mqtt_plain.value;
+    mqtt.extend(plain.map(|address| MqttListener { address: address.to_string(), tls: false }));
+    let public_url = config.public_url.value.clone();
+    let gate = gate.clone();
+    WebSettings {
+        secure_cookies: public_url.starts_with("https://"),
+        public_url,
+        server: ServerFacts {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            mqtt,
+            ca_pem: tls.ca_pem(),
+            started_at: clock::now(),
+        },
+        broker: Arc::new(move || {
+            let stats = gate.stats();
+            let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+            BrokerFacts { serving: true, hosts: count(stats.hosts), viewers: count(stats.viewers) }
+        }),
+    }
+}
+
+/// Hands each session what its outbox got.
 async fn wake_sessions(fleet: Fleet, gate: GateHandle) {
     let mut wakes = fleet.wakes();
-    while let Some(host) = wakes.recv().await {
-        gate.wake(host);
+    loop {
+        match wakes.recv().await {
+            Ok(host) => gate.wake(host),
+            Err(RecvError::Lagged(_)) => match fleet.read().and_then(|read| read.host_ids()) {
+                Ok(hosts) => hosts.into_iter().for_each(|host| gate.wake(host)),
+                Err(error) => tracing::error!(%error, "sessions could not be woken"),
+            },
+            Err(RecvError::Closed) => return,
+        }
     }
 }
 
@@ -182,10 +244,4 @@ fn notify_systemd(state: &str) {
     if let Err(error) = socket.send_to(state.as_bytes(), path) {
         tracing::debug!(%error, "systemd was not told");
     }
-}
-
-/// The address to show for a listener.
-#[must_use]
-pub fn shown(address: SocketAddr) -> String {
-    reachable(address).to_string()
 }

@@ -12,9 +12,8 @@
 //! log lines and paths of files stay out of it.
 
 use fleet::{
-    Snapshot, StoreError,
-    record::{Job, JobFigures, JobProgress, RepoState},
-    status::HostRow,
+    HostRow, Snapshot, StoreError,
+    record::{Job, JobFigures, JobProgress, JobWhat, RepoState},
 };
 use schema::{HostId, JobId, JobKind, Timestamp};
 use serde_json::{Value, json};
@@ -85,7 +84,11 @@ impl ViewTree {
         if !job.state.is_ended() {
             leaves.push(Leaf::new(&record.name, &place, content));
         } else {
-            leaves.push(Leaf::new(&record.name, &format!("last/{}", job.what.kind().as_str()), content.clone()));
+            leaves.push(Leaf::new(
+                &record.name,
+                &format!("last/{}", job.what.kind().as_str()),
+                content.clone(),
+            ));
             // Only who saw it open is told its end; a job that was never in the tree does not come back into it.
             let place = topic(&record.name, &place);
             let standing = self.standing.get(&host);
@@ -182,8 +185,8 @@ fn repo(state: &RepoState) -> Value {
 
 fn job_view(job: &Job, progress: Option<&JobProgress>) -> Value {
     let groups: Vec<&str> = match &job.what {
-        fleet::record::JobWhat::Backup { group } => vec![group],
-        fleet::record::JobWhat::Forget { groups } => groups.iter().map(|(name, _)| name.as_str()).collect(),
+        JobWhat::Backup { group } => vec![group],
+        JobWhat::Forget { groups } => groups.iter().map(|(name, _)| name.as_str()).collect(),
         _ => Vec::new(),
     };
     json!({

@@ -101,17 +101,26 @@ pub(super) fn start_agent(folder: &Folder, programs: &Programs) -> anyhow::Resul
 }
 
 /// Waits until the agent has said hello.
-pub(super) async fn online(fleet: &Fleet, host: HostId, agent: &mut Child, folder: &Folder) -> anyhow::Result<()> {
+pub(super) async fn online(
+    fleet: &Fleet,
+    host: HostId,
+    agent: &mut Child,
+    folder: &Folder,
+) -> anyhow::Result<()> {
     let deadline = Instant::now() + Duration::from_secs(30);
     let mut changes = fleet.changes();
     loop {
         let read = fleet.read()?;
         if read.presence(host)?.online {
-            let facts = read.host(host)?.and_then(|host| host.facts).context("the host said nothing of itself")?;
+            let facts =
+                read.host(host)?.and_then(|host| host.facts).context("the host said nothing of itself")?;
             if facts.restic_version.is_empty() {
                 bail!("the agent found no restic: install it (apt install restic) or name it with --restic");
             }
-            say(&format!("{HOST_NAME} is here: agent {}, restic {}", facts.agent_version, facts.restic_version));
+            say(&format!(
+                "{HOST_NAME} is here: agent {}, restic {}",
+                facts.agent_version, facts.restic_version
+            ));
             return Ok(());
         }
         tokio::select! {
@@ -204,8 +213,11 @@ pub(super) async fn snapshots(fleet: &Fleet, host: HostId) -> anyhow::Result<usi
     let (_, listed) = read.snapshots(host)?.context("the listing is missing")?;
     let backups = JobFilter { host: Some(host), kind: Some(JobKind::Backup), ..JobFilter::default() };
     let newest = read.jobs(&backups, &Page { limit: 1, ..Page::default() })?.items.into_iter().next();
-    let Some(Job { figures: JobFigures::Backup(figures), .. }) = newest else { bail!("the backup's record is missing") };
-    if !listed.iter().any(|row| row.id == figures.snapshot) {
+    let Some(Job { figures: JobFigures::Backup(figures), .. }) = newest else {
+        bail!("the backup's record is missing")
+    };
+    // Before 0.15, restic's summary names a snapshot by the beginning of its id.
+    if figures.snapshot.is_empty() || !listed.iter().any(|row| row.id.starts_with(&figures.snapshot)) {
         bail!("restic does not list the snapshot {} that the backup made", figures.snapshot);
     }
     Ok(listed.len())

@@ -1,6 +1,9 @@
 //! The server's own authority, and the certificate it signs.
 
-use super::{TlsError, files, fits, read_certificates, validity};
+use super::{
+    TlsError, files, fits, read_certificates,
+    validity::{self, Validity},
+};
 use data_encoding::HEXLOWER;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -24,9 +27,9 @@ const RENEW_MS: u64 = 30 * DAY_MS;
 /// Clocks differ.
 const SKEW_MS: u64 = 2 * DAY_MS;
 
-/// Whether a certificate that expires then should be made anew now.
-pub(super) const fn is_due(expires_at: Timestamp, now: Timestamp) -> bool {
-    expires_at.0 < now.plus_ms(RENEW_MS).0
+/// Whether a server certificate should be made anew now: it expires soon, or was made by a clock that was ahead.
+pub(super) const fn is_due(validity: Validity, now: Timestamp) -> bool {
+    validity.not_after.0 < now.plus_ms(RENEW_MS).0 || now.0 < validity.not_before.0
 }
 
 pub(super) struct Authority {
@@ -120,7 +123,7 @@ impl Authority {
             return Ok(None);
         };
         let serves = described == wanted.as_bytes()
-            && validity::not_after(&certificate).is_some_and(|expires_at| !is_due(expires_at, now))
+            && validity::of(&certificate).is_some_and(|validity| !is_due(validity, now))
             && rustls::crypto::ring::sign::any_supported_type(&key)
                 .is_ok_and(|signing| fits(&CertifiedKey::new(vec![certificate.clone()], signing)));
         Ok(serves.then_some((certificate, key)))

@@ -40,6 +40,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tokio_rustls::TlsAcceptor;
+use validity::Validity;
 
 /// How often [`Tls::watch`] looks.
 const WATCH_EVERY: Duration = Duration::from_secs(60);
@@ -135,7 +136,7 @@ pub struct Tls {
 struct State {
     pinned: [u8; 32],
     pinned_der: CertificateDer<'static>,
-    expires_at: Option<Timestamp>,
+    validity: Option<Validity>,
     seen: Vec<Option<SystemTime>>,
 }
 
@@ -168,9 +169,9 @@ impl Tls {
         let loaded = options.load(now)?;
         let state = State {
             pinned: Sha256::digest(&loaded.pinned_der).into(),
-            expires_at: loaded.expires_at(),
+            validity: loaded.validity(),
             pinned_der: loaded.pinned_der,
-            seen,
+            seen: options.seen_after(seen),
         };
         let current = Arc::new(Current(RwLock::new(Arc::new(loaded.key))));
         let config = Arc::new(server_config(&current, &[])?);
@@ -203,7 +204,7 @@ impl Tls {
     /// When the server certificate expires, as far as it says so.
     #[must_use]
     pub fn expires_at(&self) -> Option<Timestamp> {
-        self.state().expires_at
+        self.state().validity.map(|validity| validity.not_after)
     }
 
     /// Uses what has changed on disk, and renews what is too old. Says whether anything is new. What can't be used
@@ -213,7 +214,7 @@ impl Tls {
         {
             let state = self.state();
             let due = self.options.operator.is_none()
-                && state.expires_at.is_none_or(|expires_at| authority::is_due(expires_at, now));
+                && state.validity.is_none_or(|validity| authority::is_due(validity, now));
             if !due && seen == state.seen {
                 return Ok(false);
             }
@@ -222,15 +223,12 @@ impl Tls {
         let pinned: [u8; 32] = Sha256::digest(&loaded.pinned_der).into();
         let mut state = self.state();
         // A file that can't be used is complained about once.
-        state.seen = seen;
+        state.seen.clone_from(&seen);
         if pinned != state.pinned {
             return Err(TlsError::OtherAuthority(self.options.pinned_path()));
         }
-        state.expires_at = loaded.expires_at();
-        // Making a certificate has changed the files.
-        if self.options.operator.is_none() {
-            state.seen = self.options.seen();
-        }
+        state.validity = loaded.validity();
+        state.seen = self.options.seen_after(seen);
         drop(state);
         *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded.key);
         Ok(true)
@@ -285,6 +283,11 @@ impl Options {
         paths.iter().map(|path| path.metadata().and_then(|metadata| metadata.modified()).ok()).collect()
     }
 
+    /// The same after loading: who makes certificates has changed the files by that.
+    fn seen_after(&self, before: Vec<Option<SystemTime>>) -> Vec<Option<SystemTime>> {
+        if self.operator.is_some() { before } else { self.seen() }
+    }
+
     fn pinned_path(&self) -> PathBuf {
         self.operator.as_ref().map_or_else(|| self.folder.join("ca.pem"), |files| files.certificate.clone())
     }
@@ -310,8 +313,8 @@ impl OperatorFiles {
 }
 
 impl Loaded {
-    fn expires_at(&self) -> Option<Timestamp> {
-        self.key.cert.first().and_then(|leaf| validity::not_after(leaf))
+    fn validity(&self) -> Option<Validity> {
+        self.key.cert.first().and_then(|leaf| validity::of(leaf))
     }
 }
 

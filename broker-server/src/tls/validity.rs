@@ -1,4 +1,4 @@
-//! When a certificate expires. Reads just that much of X.509; whatever it does not understand is `None`.
+//! From when until when a certificate is good. Reads just that much of X.509; whatever it does not understand is `None`.
 
 use schema::Timestamp;
 
@@ -7,8 +7,15 @@ const EXPLICIT_VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// The `notAfter` of a DER certificate.
-pub(super) fn not_after(certificate: &[u8]) -> Option<Timestamp> {
+/// From when until when a certificate is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Validity {
+    pub(super) not_before: Timestamp,
+    pub(super) not_after: Timestamp,
+}
+
+/// The validity of a DER certificate.
+pub(super) fn of(certificate: &[u8]) -> Option<Validity> {
     let mut certificate = Der(certificate).next_if(SEQUENCE)?;
     let mut body = certificate.next_if(SEQUENCE)?;
     if body.0.first() == Some(&EXPLICIT_VERSION) {
@@ -16,8 +23,11 @@ pub(super) fn not_after(certificate: &[u8]) -> Option<Timestamp> {
     }
     let (_serial, _algorithm, _issuer) = (body.next()?, body.next()?, body.next()?);
     let mut validity = body.next_if(SEQUENCE)?;
-    let _not_before = validity.next()?;
-    let (tag, time) = validity.next()?;
+    let mut time = || validity.next().and_then(|(tag, time)| instant(tag, time));
+    Some(Validity { not_before: time()?, not_after: time()? })
+}
+
+fn instant(tag: u8, time: &[u8]) -> Option<Timestamp> {
     let text = std::str::from_utf8(time).ok()?.strip_suffix('Z')?;
     let (year, rest) = match tag {
         UTC_TIME => {
@@ -35,7 +45,8 @@ pub(super) fn not_after(certificate: &[u8]) -> Option<Timestamp> {
     let civil =
         jiff::civil::DateTime::new(year, field(0)?, field(1)?, field(2)?, field(3)?, field(4)?, 0).ok()?;
     let at = jiff::tz::TimeZone::UTC.to_timestamp(civil).ok()?;
-    u64::try_from(at.as_millisecond()).ok().map(Timestamp)
+    // What lies before 1970 has begun.
+    Some(Timestamp(u64::try_from(at.as_millisecond()).unwrap_or(0)))
 }
 
 /// DER elements, one behind the other.
@@ -79,19 +90,21 @@ mod tests {
     #[test]
     fn both_forms_of_dates_are_read() {
         // Until 2049 years have two digits.
-        assert_eq!(not_after(&made_until(2031)), Some(Timestamp(1_927_843_200_000)));
-        assert_eq!(not_after(&made_until(2051)), Some(Timestamp(2_558_995_200_000)));
+        let not_after = |year| of(&made_until(year)).map(|validity| validity.not_after.0);
+        assert_eq!(not_after(2031), Some(1_927_843_200_000));
+        assert_eq!(not_after(2051), Some(2_558_995_200_000));
+        assert_eq!(of(&made_until(2031)).map(|validity| validity.not_before.0), Some(157_766_400_000));
     }
 
     #[test]
     fn cut_or_altered_bytes_are_no_date_and_no_panic() {
         let certificate = made_until(2031);
         for end in 0..certificate.len() {
-            let _ = not_after(&certificate[..end]);
+            let _ = of(&certificate[..end]);
             let mut altered = certificate.clone();
             altered[end] ^= 0xff;
-            let _ = not_after(&altered);
+            let _ = of(&altered);
         }
-        assert_eq!(not_after(&[]), None);
+        assert_eq!(of(&[]), None);
     }
 }

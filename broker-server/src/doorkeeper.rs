@@ -1,0 +1,114 @@
+//! Ends the connections of who may not be connected any more: deleted hosts, hosts that were enrolled anew under
+//! another key, deleted viewers.
+//!
+//! The gate asks at each login only; a change behind its back is told to it here.
+
+use crate::gate::GateHandle;
+use fleet::{Changed, Fleet, StoreError};
+use schema::{HostId, Timestamp};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+
+/// How often it looks at the most: so long somebody who lost the right may still be connected.
+const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(500);
+
+/// Follows the fleet's changes for ever.
+pub async fn run(fleet: Fleet, gate: GateHandle) {
+    let mut changes = fleet.changes();
+    let mut known = match Known::read(&fleet) {
+        Ok(known) => known,
+        Err(error) => {
+            tracing::error!(%error, "the accounts could not be read");
+            Known::default()
+        }
+    };
+    loop {
+        let look = match changes.recv().await {
+            Ok(change) => matches!(change.what, Changed::Host(_) | Changed::Accounts),
+            Err(RecvError::Lagged(_)) => true,
+            Err(RecvError::Closed) => return,
+        };
+        if !look {
+            continue;
+        }
+        // Ten thousand hosts may change within one second; one look covers all of them.
+        tokio::time::sleep(LOOK_AT_MOST_EVERY).await;
+        while !matches!(changes.try_recv(), Err(TryRecvError::Empty | TryRecvError::Closed)) {}
+        match Known::read(&fleet) {
+            Ok(now) => {
+                for verdict in verdicts(&known, &now) {
+                    carry_out(verdict, &gate);
+                }
+                known = now;
+            }
+            Err(error) => tracing::error!(%error, "the accounts could not be read"),
+        }
+    }
+}
+
+/// Who may be connected, and since which enrolment.
+#[derive(Debug, Default)]
+struct Known {
+    hosts: BTreeMap<HostId, Option<Timestamp>>,
+    viewers: BTreeSet<String>,
+}
+
+impl Known {
+    fn read(fleet: &Fleet) -> Result<Self, StoreError> {
+        let read = fleet.read()?;
+        let hosts = read.hosts()?.into_iter().map(|host| (host.id, host.enrolled_at)).collect();
+        let viewers = read.viewers()?.into_iter().map(|viewer| viewer.name).collect();
+        Ok(Self { hosts, viewers })
+    }
+}
+
+#[derive(Debug, PartialEq)]
+enum Verdict {
+    ForgetHost(HostId),
+    EndHost(HostId),
+    EndViewer(String),
+}
+
+fn verdicts(before: &Known, now: &Known) -> Vec<Verdict> {
+    let hosts = before.hosts.iter().filter_map(|(host, enrolled)| match now.hosts.get(host) {
+        None => Some(Verdict::ForgetHost(*host)),
+        Some(again) if again != enrolled => Some(Verdict::EndHost(*host)),
+        Some(_) => None,
+    });
+    hosts.chain(before.viewers.difference(&now.viewers).cloned().map(Verdict::EndViewer)).collect()
+}
+
+fn carry_out(verdict: Verdict, gate: &GateHandle) {
+    match verdict {
+        Verdict::ForgetHost(host) => gate.forget(host),
+        Verdict::EndHost(host) => gate.kick(host, "enrolled anew"),
+        Verdict::EndViewer(name) => gate.kick_viewer(&name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_lost_the_right_is_ended() {
+        let host = |n| HostId([n; 16]);
+        let known = |hosts: &[(u8, Option<u64>)], viewers: &[&str]| Known {
+            hosts: hosts.iter().map(|(n, at)| (host(*n), at.map(Timestamp))).collect(),
+            viewers: viewers.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let before = known(&[(1, Some(5)), (2, Some(5)), (3, None)], &["ha", "nodered"]);
+        let now = known(&[(1, Some(5)), (2, Some(9)), (4, None)], &["ha", "new"]);
+        assert_eq!(
+            verdicts(&before, &now),
+            [
+                Verdict::EndHost(host(2)),
+                Verdict::ForgetHost(host(3)),
+                Verdict::EndViewer("nodered".to_owned())
+            ]
+        );
+    }
+}
