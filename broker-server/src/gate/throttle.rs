@@ -1,7 +1,7 @@
 //! Token buckets per peer: for failing logins and for the audit. Bounded tables, no clock.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::Hash,
     net::{IpAddr, SocketAddr},
 };
@@ -18,6 +18,9 @@ impl From<SocketAddr> for Origin {
         }
     }
 }
+
+/// Accounts that are known to be welcome, with where from.
+const MAX_KNOWN: usize = 1024;
 
 /// Buckets by key; each holds `burst` and gets one back every `refill_ms`.
 pub(super) struct Buckets<K> {
@@ -77,20 +80,26 @@ impl<K: Eq + Hash + Copy> Buckets<K> {
 ///
 /// Wrong passwords of one name from one origin run out soon. Names that are no host ids (accounts with passwords
 /// that people chose, and that are slow to check) run out per origin as well. So a neighbour behind the same address
-/// who fails all day locks no host out.
+/// who fails all day locks out no host, and no account that has been in from there before.
 pub(super) struct LoginThrottle {
+    known: HashSet<(Origin, u64)>,
     by_name: Buckets<(Origin, u64)>,
     by_origin: Buckets<Origin>,
 }
 
 impl LoginThrottle {
     pub(super) fn new() -> Self {
-        Self { by_name: Buckets::new(10, 6_000, 16_384), by_origin: Buckets::new(100, 1_000, 4_096) }
+        Self {
+            known: HashSet::new(),
+            by_name: Buckets::new(10, 6_000, 16_384),
+            by_origin: Buckets::new(100, 1_000, 4_096),
+        }
     }
 
     pub(super) fn allows(&self, peer: SocketAddr, name: u64, is_host: bool, now_ms: u64) -> bool {
         let origin = Origin::from(peer);
-        self.by_name.has((origin, name), now_ms) && (is_host || self.by_origin.has(origin, now_ms))
+        let fair = is_host || self.known.contains(&(origin, name)) || self.by_origin.has(origin, now_ms);
+        fair && self.by_name.has((origin, name), now_ms)
     }
 
     pub(super) fn failed(&mut self, peer: SocketAddr, name: u64, is_host: bool, now_ms: u64) {
@@ -101,8 +110,12 @@ impl LoginThrottle {
         }
     }
 
-    pub(super) fn succeeded(&mut self, peer: SocketAddr, name: u64) {
-        self.by_name.clear((Origin::from(peer), name));
+    pub(super) fn succeeded(&mut self, peer: SocketAddr, name: u64, is_host: bool) {
+        let key = (Origin::from(peer), name);
+        self.by_name.clear(key);
+        if !is_host && self.known.len() < MAX_KNOWN {
+            self.known.insert(key);
+        }
     }
 }
 
@@ -147,8 +160,18 @@ mod tests {
             throttle.failed(peer, 7, true, 0);
         }
         assert!(!throttle.allows(peer, 7, true, 0));
-        throttle.succeeded(peer, 7);
+        throttle.succeeded(peer, 7, true);
         assert!(throttle.allows(peer, 7, true, 0));
+        // An account that was in from there before is not locked out by others' failures, but by its own.
+        throttle.succeeded(peer, 5001, false);
+        for name in 0..1000 {
+            throttle.failed(peer, name, false, 0);
+        }
+        assert!(throttle.allows(peer, 5001, false, 0));
+        for _ in 0..10 {
+            throttle.failed(peer, 5001, false, 0);
+        }
+        assert!(!throttle.allows(peer, 5001, false, 0));
     }
 
     #[test]

@@ -229,7 +229,7 @@ fn log_in(
     if matches!(principal, Principal::Host(host) if host.to_string() != client_id) {
         return Err(turned(connect, ConnAck::ClientId, "the client id is not the host's own"));
     }
-    shared.throttle(|throttle| throttle.succeeded(peer, name));
+    shared.throttle(|throttle| throttle.succeeded(peer, name, is_id));
     Ok(principal)
 }
 
