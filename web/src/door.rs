@@ -6,7 +6,7 @@ use crate::password::objection;
 use crate::problem::Problem;
 use axum::http::{HeaderValue, StatusCode};
 use fleet::record::{Actor, AuditEntry, AuditTarget, Operator, Secret, Session};
-use fleet::{By, OperatorChange, Refused};
+use fleet::{By, Refused};
 use subtle::ConstantTimeEq;
 
 /// How long a browser keeps the cookie; the server may end the session before, in seconds.
@@ -120,9 +120,6 @@ pub(crate) async fn sign_in(ctx: &Ctx, name: &str, password: Secret) -> Result<O
 
 async fn open(ctx: &Ctx, operator: Operator) -> Result<Opened, Problem> {
     let (cookie, session) = ctx.app.fleet.open_session(&operator.name, &ctx.peer).await?;
-    let change = OperatorChange { signed_in_at: Some(ctx.now()), ..OperatorChange::default() };
-    let by = By { actor: Actor::Operator(operator.name.clone()), peer: ctx.peer.clone() };
-    ctx.app.fleet.update_operator(&operator.name, change, by).await?;
     Ok(Opened {
         operator,
         session,

@@ -110,7 +110,9 @@ pub(crate) async fn require(
         )
         .into();
     };
-    if !is_same_site(&parts.headers) || !has_csrf_token(&ctx, &parts.headers, &body) {
+    // A door's form was made without a session, even when there is one by now (another tab, say).
+    let has_token = access == Access::Open || has_csrf_token(&ctx, &parts.headers, &body);
+    if !has_token || !is_same_site(&parts.headers) {
         return Problem::csrf().into();
     }
     next.run(Request::from_parts(parts, Body::from(body))).await

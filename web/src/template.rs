@@ -2,8 +2,8 @@
 
 use crate::app::Shell;
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
-use minijinja::{Environment, UndefinedBehavior, context};
+use minijinja::value::{Serde, Value};
+use minijinja::{AutoEscape, Environment, Output, State, UndefinedBehavior, context, escape_formatter};
 use serde::Serialize;
 
 /// What one page shows. A page and its fragments are rendered from the same view.
@@ -25,6 +25,35 @@ macro_rules! templates {
 }
 
 include!("template_list.rs");
+
+/// Escapes what HTML needs escaped, in text and in quoted attributes. (The engine's own way also escapes each slash,
+/// which makes pages of addresses long and hard to read.)
+fn write_value(
+    out: &mut Output<'_>,
+    state: &mut State<'_, '_>,
+    value: &Value,
+) -> Result<(), minijinja::Error> {
+    match (state.auto_escape(), value.as_str()) {
+        (AutoEscape::Html, Some(text)) if !value.is_safe() => write_escaped(out, text),
+        _ => escape_formatter(out, state, value),
+    }
+}
+
+fn write_escaped(out: &mut Output<'_>, text: &str) -> Result<(), minijinja::Error> {
+    let mut plain = 0;
+    for (at, special) in text.match_indices(['&', '<', '>', '"', '\'']) {
+        out.write_str(&text[plain..at])?;
+        out.write_str(match special {
+            "&" => "&amp;",
+            "<" => "&lt;",
+            ">" => "&gt;",
+            "\"" => "&quot;",
+            _ => "&#39;",
+        })?;
+        plain = at + special.len();
+    }
+    Ok(out.write_str(&text[plain..])?)
+}
 
 /// The loaded templates.
 pub(crate) struct Templates(Environment<'static>);
@@ -50,6 +79,7 @@ impl Templates {
                 .build()
                 .expect("the delimiters are the usual ones"),
         );
+        environment.set_formatter(write_value);
         environment.add_function("asset", |name: &str| {
             crate::asset::address(name).ok_or_else(|| {
                 minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, format!("no asset {name}"))

@@ -1,1 +1,585 @@
-//! Views rendered strictly, with samples.
+//! Views rendered strictly, with samples: plain ones, and ones full of what people and peers may send.
+
+use super::enrol::UsedView;
+use super::head::{BackupButton, HostHead, PresenceView, WireView};
+use super::*;
+use crate::app::Shell;
+use crate::draw;
+use crate::format::When;
+use crate::joblog::LineView;
+use crate::present::ErrorView;
+use crate::template::{TEMPLATES, Templates};
+use ::fleet::Day;
+use ::fleet::record::{JobFigures, JobProgress, JobState, JobWhat};
+use schema::{Class, JobId, Timestamp};
+
+const HOSTILE: [&str; 6] = [
+    "<script>alert(1)</script>",
+    "\"><img src=x onerror=alert(1)>",
+    "'; DROP TABLE hosts; --",
+    "\u{202e}gnp.exe\u{202c} مرحبا",
+    "🦀👩‍👩‍👧‍👦 ünïcödé",
+    "{{ v.secret }}{% raw %}",
+];
+const NOW: Timestamp = Timestamp(1_795_415_472_000);
+
+/// Everything a person or a peer may fill in is this text.
+struct Sample(String);
+
+impl Sample {
+    fn text(&self) -> String {
+        self.0.clone()
+    }
+
+    fn some(&self) -> Option<String> {
+        Some(self.text())
+    }
+
+    fn when(&self) -> When {
+        When::ago(NOW, Timestamp(NOW.0 - 7_000_000))
+    }
+
+    fn badge(&self, state: &'static str) -> Badge {
+        Badge::new(state, self.text())
+    }
+
+    fn problem(&self, field: &str) -> Option<ProblemView> {
+        Some(ProblemView { field: Some(field.to_owned()), message: self.text() })
+    }
+
+    fn run(&self, why: bool) -> Run {
+        Run {
+            label: self.text(),
+            why: why.then(|| self.text()),
+            name: self.some(),
+            small: true,
+            primary: true,
+        }
+    }
+
+    fn confirm(&self) -> ConfirmView {
+        ConfirmView {
+            title: self.text(),
+            body: vec![self.text(), self.text()],
+            action: "/x".to_owned(),
+            button: self.text(),
+            keep: self.text(),
+            back: "/".to_owned(),
+        }
+    }
+
+    fn filter(&self) -> FilterLink {
+        FilterLink { label: self.text(), href: "/".to_owned(), count: "7".to_owned(), current: true }
+    }
+
+    fn facts(&self) -> Vec<Fact> {
+        vec![Fact::new("Plain", self.text()), Fact::new("Noted", self.text()).note(self.text()).code()]
+    }
+
+    fn head(&self) -> HostHead {
+        HostHead {
+            id: "01".to_owned(),
+            name: self.text(),
+            href: "/hosts/01".to_owned(),
+            here: "/hosts/01".to_owned(),
+            tab: "overview",
+            badge: self.badge("ok"),
+            labels: vec![self.text()],
+            presence: PresenceView { online: false, text: self.text(), exact: self.some() },
+            facts: self.text(),
+            wire: Some(WireView { title: self.text(), text: self.text() }),
+            backup: Some(BackupButton { href: None, action: "/x".to_owned(), run: self.run(true) }),
+        }
+    }
+
+    fn line(&self, state: &'static str) -> JobLine {
+        JobLine {
+            href: "/jobs/01".to_owned(),
+            title: self.text(),
+            badge: self.badge(state),
+            result: self.text(),
+            when: self.when(),
+        }
+    }
+
+    fn repo(&self) -> repo_view::RepoView {
+        let points = [(NOW.0 - 1_000_000, 7), (NOW.0, 9)];
+        repo_view::RepoView {
+            size: Some(("1.84".to_owned(), "TiB")),
+            size_note: self.text(),
+            none: "none",
+            as_of: Some(self.when()),
+            chart: Some(repo_view::SizeChart {
+                area: draw::area(&points, 288.0, 64.0, false).unwrap(),
+                label: self.text(),
+                from: self.text(),
+                to: self.text(),
+            }),
+            snapshots: self.text(),
+            newest: Some(self.when()),
+            check: self.badge("warning"),
+            check_note: self.some(),
+            prune: self.text(),
+            prune_note: self.some(),
+            append_only: self.text(),
+            id: self.text(),
+            lock: Some(repo_view::LockBanner { title: "Locked", text: self.text(), stale: true }),
+            lock_word: "held",
+        }
+    }
+
+    fn credentials(&self, slot: &'static str) -> repo::CredentialsForm {
+        repo::CredentialsForm {
+            slot,
+            set: true,
+            badge: self.badge("ok"),
+            url: self.text(),
+            username: self.text(),
+            has_password: true,
+            has_repo_password: true,
+            env_names: self.text(),
+            changed: Some(self.when()),
+            changed_by: self.text(),
+            held: Some("held"),
+            problem: self.problem("url"),
+        }
+    }
+
+    fn job(&self, state: JobState) -> Job {
+        Job {
+            id: JobId([1; 16]),
+            host: HostId([2; 16]),
+            what: JobWhat::Backup { group: self.text() },
+            state,
+            class: Some(Class::Auth),
+            refusal: None,
+            actor: ::fleet::record::Actor::Operator(self.text()),
+            created_at: NOW,
+            sent_at: Some(NOW),
+            accepted_at: Some(NOW),
+            started_at: Some(NOW),
+            finished_at: state.is_ended().then_some(NOW),
+            cancel_asked_at: None,
+            command_seq: 1,
+            presumed: false,
+            exit_code: Some(1),
+            message: self.text(),
+            log_lines: 2,
+            figures: JobFigures::None,
+        }
+    }
+
+    fn job_page(&self, state: JobState) -> job_view::JobView {
+        let job = self.job(state);
+        let progress = JobProgress {
+            at: NOW,
+            permille: 420,
+            bytes_done: 7 << 30,
+            bytes_total: 9 << 30,
+            rate_bytes: Some(74 << 20),
+            left_secs: Some(7_000),
+            current: self.text(),
+            rates: vec![(Timestamp(NOW.0 - 9_000), 7), (NOW, 9)],
+            ..JobProgress::default()
+        };
+        let line =
+            |class| LineView { time: "06:31:12".to_owned(), class, text: self.text(), cut: self.some() };
+        job_view::JobView {
+            id: job.id.to_string(),
+            href: "/jobs/01".to_owned(),
+            title: self.text(),
+            badge: self.badge("running"),
+            host_name: self.text(),
+            host_href: "/hosts/01".to_owned(),
+            ended: state.is_ended(),
+            can_cancel: !state.is_ended(),
+            cancel: job_view::cancel(&job, &self.text()),
+            live: (state == JobState::Running).then(|| job_view::live(NOW, &job, &progress)),
+            waiting: self.text(),
+            indeterminate: true,
+            stages: job_view::stages(&job),
+            verdict: job_view::verdict(&job, Some(("/again".to_owned(), self.some()))),
+            cards: self.facts(),
+            figures: job_view::figures(&job),
+            log: job_view::LogView {
+                lines: vec![line("log-bad"), line("")],
+                tail: (!state.is_ended()).then(|| "/jobs/01?part=job-log&after=2".to_owned()),
+                none: None,
+            },
+            before: vec![self.line("failed"), self.line("ok")],
+            facts: job_view::facts(NOW, &job, Some(&job), Some(&self.0)),
+        }
+    }
+
+    fn job_list(&self) -> jobs::JobList {
+        jobs::JobList {
+            states: vec![self.filter()],
+            kinds: vec![self.filter()],
+            rows: vec![jobs::JobRow {
+                id: "01".to_owned(),
+                href: "/jobs/01".to_owned(),
+                title: self.text(),
+                host: self.some(),
+                badge: self.badge("cancelled"),
+                result: self.text(),
+                by: self.text(),
+                by_kind: "operator",
+                when: self.when(),
+            }],
+            older: Some("/jobs?cursor=1".to_owned()),
+            empty: "none",
+            topics: Some("jobs".to_owned()),
+            part_href: "/jobs?part=job-rows".to_owned(),
+        }
+    }
+}
+
+fn shell(nav: &'static str) -> Shell {
+    Shell {
+        nav,
+        theme: Some("dark".to_owned()),
+        theme_choice: "dark".to_owned(),
+        csrf: "token".to_owned(),
+        user: Some("mira".to_owned()),
+        operator: true,
+        admin: true,
+        version: "0.1.0".to_owned(),
+        hosts_connected: "41 hosts".to_owned(),
+        broker_ok: true,
+    }
+}
+
+/// Renders the page and each of its parts, for one who may act and for one who may only look.
+fn render<V: View>(templates: &Templates, view: &V) -> String {
+    let mut all = String::new();
+    for acts in [true, false] {
+        let shell = Shell { operator: acts, admin: acts, ..shell(V::NAV) };
+        let page =
+            templates.render(V::TEMPLATE, &shell, view).unwrap_or_else(|e| panic!("{}: {e:#}", V::TEMPLATE));
+        assert!(page.contains("</html>") && page.contains("<title>"), "{}", V::TEMPLATE);
+        for part in V::PARTS {
+            let name = format!("part/{part}.html");
+            let fragment =
+                templates.render(&name, &shell, view).unwrap_or_else(|error| panic!("{name}: {error:#}"));
+            assert!(!fragment.contains("<html"), "{name}");
+            all.push_str(&fragment);
+        }
+        all.push_str(&page);
+    }
+    all
+}
+
+/// Every view there is, filled with the sample.
+fn render_all(templates: &Templates, sample: &Sample) -> String {
+    let s = sample;
+    let mut all = String::new();
+    let mut add = |text: String| all.push_str(&text);
+    add(render(
+        templates,
+        &door::LoginView {
+            name: s.text(),
+            next: s.text(),
+            set_up_first: false,
+            problem: s.problem("password"),
+        },
+    ));
+    add(render(
+        templates,
+        &door::SetupView { code: s.text(), name: s.text(), version: s.text(), problem: s.problem("name") },
+    ));
+    add(render(
+        templates,
+        &account::AccountView { name: s.text(), role: "admin", problem: s.problem("old") },
+    ));
+    add(render(templates, &s.confirm()));
+    add(render(
+        templates,
+        &ErrorView {
+            status: 404,
+            title: "Not here",
+            message: s.text(),
+            back: Some(("/".to_owned(), s.text())),
+        },
+    ));
+    add(render(templates, &fleet_view(s)));
+    add(render(
+        templates,
+        &enrol::NewHostView { name: s.text(), labels: s.text(), problem: s.problem("labels") },
+    ));
+    for here in [true, false] {
+        add(render(templates, &enrol_view(s, here)));
+    }
+    add(render(templates, &host_view(s)));
+    add(render(
+        templates,
+        &host_settings::HostSettingsView {
+            head: s.head(),
+            name: s.text(),
+            labels: s.text(),
+            restic_host: s.text(),
+            delete: s.confirm(),
+            problem: s.problem("name"),
+        },
+    ));
+    add(render(
+        templates,
+        &repo::RepoPageView {
+            head: s.head(),
+            repo: s.repo(),
+            stats_why: s.some(),
+            unlock_why: None,
+            actions: vec![repo::Action {
+                key: "check",
+                title: "Check",
+                what: "Reads.",
+                action: "/x".to_owned(),
+                run: s.run(true),
+            }],
+            repo_form: s.credentials("repo-credentials"),
+            admin_form: s.credentials("admin-credentials"),
+            probe_why: s.some(),
+            test: repo::TestView {
+                badge: s.badge("failed"),
+                text: s.text(),
+                href: Some("/jobs/01".to_owned()),
+            },
+        },
+    ));
+    add(render(templates, &group_view(s)));
+    add(render(templates, &snapshots_view(s)));
+    add(render(templates, &jobs::JobsView { list: s.job_list() }));
+    add(render(templates, &jobs::HostJobsView { head: s.head(), list: s.job_list() }));
+    for state in JobState::ALL {
+        add(render(templates, &s.job_page(state)));
+    }
+    add(render(
+        templates,
+        &audit::AuditView {
+            actor: s.text(),
+            action: s.text(),
+            target: s.text(),
+            actors: vec![s.filter()],
+            rows: vec![audit::EntryView {
+                when: s.when(),
+                actor: s.text(),
+                kind: "operator",
+                action: s.text(),
+                target: s.text(),
+                href: Some("/hosts/01".to_owned()),
+                peer: s.text(),
+                detail: s.text(),
+            }],
+            shown: s.text(),
+            older: Some("/audit?cursor=1".to_owned()),
+            part_href: Some("/audit?part=audit-rows".to_owned()),
+        },
+    ));
+    add(render(templates, &settings_view(s)));
+    all
+}
+
+fn fleet_view(s: &Sample) -> fleet::FleetView {
+    fleet::FleetView {
+        empty: false,
+        protected: 3,
+        total: "4 hosts".to_owned(),
+        need: s.some(),
+        note: s.text(),
+        attention: vec![fleet::Attention {
+            state: "failed",
+            cause: s.text(),
+            hosts: vec![(s.text(), "/hosts/01".to_owned())],
+            more: 2,
+            text: s.text(),
+            action: (s.text(), "/hosts/01".to_owned()),
+        }],
+        q: s.text(),
+        state: Some("ok"),
+        state_query: "&state=ok".to_owned(),
+        filters: vec![s.filter()],
+        rows: vec![fleet::Row {
+            id: "01".to_owned(),
+            name: s.text(),
+            href: "/hosts/01".to_owned(),
+            os: s.text(),
+            badge: s.badge("never"),
+            unprotected: true,
+            strip: draw::strip(&[Day::Ok, Day::Failed, Day::None, Day::Missed, Day::Warning, Day::Running]),
+            stale: true,
+            good: Some(s.when()),
+            size: s.some(),
+            size_note: s.text(),
+            online: true,
+            seen: s.text(),
+        }],
+        rows_href: "/?part=fleet-hosts".to_owned(),
+        shown: s.text(),
+        all_href: Some("/?all=1".to_owned()),
+    }
+}
+
+fn enrol_view(s: &Sample, here: bool) -> enrol::EnrolView {
+    enrol::EnrolView {
+        id: "01".to_owned(),
+        name: s.text(),
+        href: "/hosts/01".to_owned(),
+        labels: vec![s.text()],
+        here,
+        used: Some(UsedView { when: s.when(), peer: s.text() }),
+        command: s.some(),
+        expires: Some(s.when()),
+        mqtt: vec![s.text()],
+        wire: None,
+        here_title: s.text(),
+        here_facts: s.text(),
+        has_credentials: false,
+        test: s.some(),
+        has_group: false,
+        group_text: s.some(),
+        first: s.run(true),
+        first_action: "/x".to_owned(),
+        done: None,
+        has_admin: false,
+    }
+}
+
+fn host_view(s: &Sample) -> host::HostView {
+    host::HostView {
+        head: s.head(),
+        next_step: Some(host::NextStep { title: "It", text: "Do it.", label: "Do", href: "/x".to_owned() }),
+        days: draw::large(&[(Day::Ok, s.text()), (Day::Missed, s.text())]),
+        days_title: s.text(),
+        days_note: s.text(),
+        scale: vec![s.text(); 5],
+        running: vec![host::RunningView {
+            href: "/jobs/01".to_owned(),
+            badge: s.badge("running"),
+            permille: 420,
+            percent: Some(42),
+            text: s.text(),
+        }],
+        groups: vec![host::GroupRow {
+            name: s.text(),
+            href: "/x".to_owned(),
+            paths: s.text(),
+            good: Some(s.when()),
+            size: s.some(),
+            keeps: s.text(),
+            action: "/x".to_owned(),
+            run: s.run(true),
+        }],
+        jobs: vec![s.line("warning"), s.line("running"), s.line("cancelled"), s.line("queued")],
+        repo: s.repo(),
+        facts: s.facts(),
+    }
+}
+
+fn group_view(s: &Sample) -> group::GroupView {
+    group::GroupView {
+        host_name: s.text(),
+        href: "/hosts/01".to_owned(),
+        action: "/x".to_owned(),
+        old_name: s.some(),
+        offered: true,
+        name: s.text(),
+        includes: s.text(),
+        excludes: s.text(),
+        exclude_if_present: s.text(),
+        one_file_system: true,
+        required_mounts: s.text(),
+        hooks_before: s.text(),
+        hooks_after: s.text(),
+        keep: vec![group::KeepField { field: "keep_daily", label: "Daily", value: s.text() }],
+        keep_within: s.text(),
+        retry_max: s.text(),
+        delete: Some(s.confirm()),
+        problem: s.problem("keep_daily"),
+    }
+}
+
+fn snapshots_view(s: &Sample) -> snapshots::SnapshotsView {
+    snapshots::SnapshotsView {
+        head: s.head(),
+        note_title: s.text(),
+        note: s.text(),
+        listed: Some(s.when()),
+        refresh_why: s.some(),
+        groups: vec![s.filter()],
+        group: s.some(),
+        rows: vec![snapshots::SnapshotView {
+            id: s.text(),
+            short: s.text(),
+            when: s.when(),
+            age: s.text(),
+            tags: vec![s.text()],
+            paths: s.text(),
+            size: s.text(),
+            added: s.text(),
+        }],
+        shown: s.text(),
+        all_href: Some("/x".to_owned()),
+        part_href: "/x?part=snapshot-list".to_owned(),
+    }
+}
+
+fn settings_view(s: &Sample) -> settings::SettingsView {
+    let form =
+        || settings::AccountForm { name: s.text(), role: s.text(), debug: true, problem: s.problem("name") };
+    settings::SettingsView {
+        roles: ["viewer", "operator", "admin"],
+        operators: vec![settings::OperatorRow { name: s.text(), role: "admin", signed_in: Some(s.when()) }],
+        tokens: vec![settings::TokenRow {
+            id: "01".to_owned(),
+            name: s.text(),
+            role: "viewer",
+            created: s.when(),
+            by: s.text(),
+            used: None,
+        }],
+        viewers: vec![settings::ViewerRow { name: s.text(), sees: "all", created: s.when(), by: s.text() }],
+        operator: form(),
+        token: form(),
+        viewer: form(),
+        changing: s.some(),
+        minted: Some(settings::Minted { title: s.text(), text: "Copy.", lines: vec![("It", s.text())] }),
+        facts: s.facts(),
+        has_ca: true,
+        problem: Some(ProblemView { field: None, message: s.text() }),
+    }
+}
+
+#[test]
+fn every_view_renders_strictly_and_escapes_what_it_shows() {
+    let templates = Templates::load();
+    let plain = render_all(&templates, &Sample("barn-qnap".to_owned()));
+    let tags = plain.matches('<').count();
+    for text in HOSTILE.map(str::to_owned).into_iter().chain(["x".repeat(4_096), String::new()]) {
+        let pages = render_all(&templates, &Sample(text.clone()));
+        assert!(!pages.contains("<script>alert") && !pages.contains("<img"), "{text}");
+        if !text.is_empty() {
+            assert_eq!(pages.matches('<').count(), tags, "{text} makes no element and loses none");
+        }
+        assert!(!pages.contains("style="), "the policy forbids it");
+    }
+}
+
+#[test]
+fn every_template_file_is_in_the_list_and_every_one_in_the_list_is_a_file() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
+    let mut files = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push(path.strip_prefix(&root).unwrap().to_str().unwrap().replace('\\', "/"));
+            }
+        }
+    }
+    files.sort();
+    let mut listed: Vec<&str> = TEMPLATES.iter().map(|(name, _)| *name).collect();
+    listed.sort_unstable();
+    assert_eq!(files, listed);
+}

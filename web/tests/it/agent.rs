@@ -1,0 +1,254 @@
+//! An agent as the fleet sees it: sealed messages, nothing else.
+
+use crate::world::{Client, World, random};
+use schema::enroll::MAX_TOKEN_CHARS;
+use schema::envelope::{Key, NONCE_BYTES, seal};
+use schema::report::Finished;
+use schema::stats::{Lock, LockSeen, Size, SizeSource, SnapshotCount};
+use schema::{
+    EnrollRequest, EnrollResponse, Hello, HostId, HostTopic, InstallationId, Items, JobId, Live, LogLine,
+    LogStream, Outcome, Presence, Progress, RepoId, RepoStats, Report, ReportBody, Sealed, Summary, Token,
+    Topic,
+};
+use serde::Serialize;
+use serde_json::json;
+
+pub(crate) struct TestAgent {
+    pub(crate) host: HostId,
+    key: Key,
+    key_id: u8,
+    reports: u64,
+    revision: u64,
+}
+
+fn sealed<T: Serialize>(key: &Key, key_id: u8, topic: Topic, message: &T) -> Vec<u8> {
+    let mut nonce = [0; NONCE_BYTES];
+    random(&mut nonce);
+    let mut buffer = vec![0; 64 * 1024];
+    seal(key, key_id, nonce, topic, message, &mut buffer).unwrap().to_vec()
+}
+
+impl TestAgent {
+    /// Adds a host through the API and enrols it.
+    pub(crate) async fn enrol(world: &World, client: &Client, name: &str) -> Self {
+        let made =
+            client.post("/api/hosts", &json!({"name": name, "labels": ["boats"]})).await.expect(201).json();
+        let text = made["enroll_token"].as_str().unwrap();
+        let mut buffer = [0; MAX_TOKEN_CHARS];
+        let token = Token::parse(text, &mut buffer).unwrap();
+        assert!(world.fleet.login_enroll(token.id, &data_encoding::HEXLOWER.encode(&token.secret)));
+        let mut installation = [0; 16];
+        random(&mut installation);
+        let request = EnrollRequest {
+            installation: InstallationId(installation),
+            hostname: "harbour",
+            os: "Debian 13",
+            arch: "aarch64",
+            agent_version: "0.1.0",
+        };
+        let payload = sealed(&token.key, 0, Topic::EnrollRequest(token.id), &request);
+        let answer = world.fleet.enroll(token.id, &payload, "10.20.7.31").await;
+        let mut buffer = vec![0; answer.len()];
+        let plain = Sealed::parse(&answer)
+            .unwrap()
+            .open(&token.key, Topic::EnrollResponse(token.id), &mut buffer)
+            .unwrap();
+        let EnrollResponse::Welcome { host, link_key, key_id, .. } = schema::decode(plain).unwrap() else {
+            panic!("not welcome");
+        };
+        assert_eq!(host.to_string(), made["id"]);
+        Self { host, key: Key::new(link_key), key_id, reports: 0, revision: 0 }
+    }
+
+    fn seal<T: Serialize>(&self, topic: HostTopic, message: &T) -> Vec<u8> {
+        sealed(&self.key, self.key_id, Topic::Host(self.host, topic), message)
+    }
+
+    fn taken(&self, world: &World) -> u64 {
+        world.fleet.commands_after(self.host, 0, 1_000).last().map_or(0, |(seq, _)| *seq)
+    }
+
+    pub(crate) async fn hello(&self, world: &World, epoch: u64) {
+        let hello = Hello {
+            epoch,
+            stream: 9,
+            boot_id: [3; 16],
+            installation: InstallationId([4; 16]),
+            agent_version: "0.1.0",
+            restic_version: "0.18.0",
+            os: "Debian 13",
+            arch: "aarch64",
+            hostname: "harbour",
+            jobs: Items::EMPTY,
+            taken: 0,
+            first_unacked: self.reports + 1,
+            last_report: self.reports,
+            plan_revision: 0,
+            repo_revision: 0,
+            state_free_bytes: 3 << 30,
+            at: world.now(),
+        };
+        let payload = self.seal(HostTopic::Presence, &Presence::Hello(hello));
+        world.fleet.handle_presence(self.host, &payload, "10.20.7.31").await.unwrap();
+    }
+
+    pub(crate) async fn gone(&self, world: &World, epoch: u64) {
+        let payload = self.seal(HostTopic::Presence, &Presence::Gone { epoch, clean: false });
+        world.fleet.handle_presence(self.host, &payload, "10.20.7.31").await.unwrap();
+    }
+
+    /// A message of a wire version that is not understood.
+    pub(crate) async fn strange(&self, world: &World) {
+        let mut payload = self.seal(HostTopic::Presence, &Presence::Gone { epoch: 1, clean: true });
+        payload[0] = 99;
+        world.fleet.handle_presence(self.host, &payload, "10.20.7.31").await.unwrap();
+    }
+
+    pub(crate) async fn report(&mut self, world: &World, body: ReportBody<'_>) {
+        self.reports += 1;
+        let report = Report { stream: 9, seq: self.reports, taken: self.taken(world), at: world.now(), body };
+        let payload = self.seal(HostTopic::Evt, &report);
+        world.fleet.handle_report(self.host, &payload, "10.20.7.31").await.unwrap();
+    }
+
+    /// Takes a job and starts restic.
+    pub(crate) async fn start(&mut self, world: &World, job: JobId) {
+        self.report(world, ReportBody::Accepted { job, behind: 0 }).await;
+        self.report(world, ReportBody::Started { job }).await;
+    }
+
+    pub(crate) async fn log(
+        &mut self,
+        world: &World,
+        job: JobId,
+        first_line: u32,
+        lines: &[(LogStream, &str)],
+    ) {
+        let mut buffer = vec![0; 16 * 1024];
+        let lines = lines.iter().map(|(stream, text)| LogLine { after_ms: 40, stream: *stream, text });
+        let lines = Items::write(lines, &mut buffer).unwrap();
+        self.report(world, ReportBody::Log { job, first_line, lines }).await;
+    }
+
+    pub(crate) fn progress(&self, world: &World, job: JobId, bytes_done: u64, current: &str) {
+        let progress = Progress {
+            job,
+            at: world.now(),
+            permille: (bytes_done / 1_000_000) as u16,
+            files_done: 18_240,
+            files_total: 44_019,
+            bytes_done,
+            bytes_total: 1_000_000_000,
+            errors: 0,
+            left_secs: Some(7_920),
+            current,
+        };
+        world.fleet.handle_live(self.host, &self.seal(HostTopic::Live, &Live::Progress(progress)));
+    }
+
+    pub(crate) async fn finish(
+        &mut self,
+        world: &World,
+        job: JobId,
+        outcome: Outcome,
+        class: Option<schema::Class>,
+        message: &str,
+        summary: Summary<'_>,
+    ) {
+        let finished = Finished {
+            job,
+            outcome,
+            class,
+            exit_code: Some(0),
+            started_at: Some(world.now()),
+            finished_at: world.now().plus_ms(4_000),
+            message,
+            log_lines: 2,
+            summary,
+        };
+        self.report(world, ReportBody::Finished(finished)).await;
+    }
+
+    /// A backup that went well.
+    pub(crate) async fn back_up(&mut self, world: &World, job: JobId) {
+        self.start(world, job).await;
+        self.log(
+            world,
+            job,
+            0,
+            &[(LogStream::Agent, "restic 0.18.0"), (LogStream::Out, "snapshot 4d02a9f1 saved")],
+        )
+        .await;
+        let summary = schema::job::BackupSummary {
+            snapshot: "4d02a9f1c0ffee004d02a9f1c0ffee004d02a9f1c0ffee004d02a9f1c0ffee00",
+            files_new: 12,
+            files_changed: 3,
+            files_unmodified: 18_225,
+            total_files: 18_240,
+            total_bytes: 41 << 30,
+            added_bytes: 31 << 20,
+            added_packed_bytes: Some(20 << 20),
+            errors: 0,
+        };
+        self.finish(world, job, Outcome::Succeeded, None, "snapshot saved", Summary::Backup(summary)).await;
+        self.stats(world, job, None).await;
+    }
+
+    pub(crate) async fn stats(&mut self, world: &World, job: JobId, lock: Option<Lock<'_>>) {
+        self.revision += 1;
+        let stats = RepoStats {
+            stream: 9,
+            revision: self.revision,
+            at: world.now(),
+            job: Some(job),
+            repo: Some(RepoId([0x3f; 32])),
+            size: Some(Size { at: world.now(), bytes: 2_023_101_441_925, source: SizeSource::Measured }),
+            snapshots: Some(SnapshotCount { at: world.now(), count: 412, newest_at: Some(world.now()) }),
+            check: None,
+            prune: None,
+            lock: Some(LockSeen { at: world.now(), lock }),
+        };
+        let payload = self.seal(HostTopic::RepoStats, &stats);
+        world.fleet.handle_stats(self.host, &payload).await.unwrap();
+    }
+
+    /// The snapshots of a listing.
+    pub(crate) async fn list(&mut self, world: &World, job: JobId, tag: &str, path: &str) {
+        self.start(world, job).await;
+        let mut buffers = vec![vec![0; 1024]; 4];
+        let (tags, rest) = buffers.split_at_mut(1);
+        let snapshot = schema::report::Snapshot {
+            id: "4d02a9f1c0ffee004d02a9f1c0ffee004d02a9f1c0ffee004d02a9f1c0ffee00",
+            time: world.now(),
+            hostname: "boat-pi",
+            tags: Items::write([tag], &mut tags[0]).unwrap(),
+            paths: Items::write([path], &mut rest[0]).unwrap(),
+            size: None,
+        };
+        let mut buffer = vec![0; 4096];
+        let snapshots = Items::write([snapshot], &mut buffer).unwrap();
+        self.report(world, ReportBody::Snapshots { job, first: 0, snapshots }).await;
+        self.finish(world, job, Outcome::Succeeded, None, "", Summary::Snapshots { count: 1 }).await;
+    }
+}
+
+/// A host with an agent, credentials, a group and a good backup.
+pub(crate) async fn boat(world: &World, client: &Client) -> TestAgent {
+    let mut agent = TestAgent::enrol(world, client, "boat-pi").await;
+    agent.hello(world, 1).await;
+    let host = format!("/api/hosts/{}", agent.host);
+    let body = json!({"url": "rest:http://vault.lan:8000/boat-pi/", "username": "boat", "password": "rest-secret",
+        "repo_password": "restic-secret", "env": {"AWS_SECRET_ACCESS_KEY": "env-secret"}});
+    client.send(axum::http::Method::PUT, &format!("{host}/repo-credentials"), Some(&body)).await.expect(200);
+    let body = json!({"name": "logbook", "includes": ["/srv/logbook"], "keep": {"daily": 7}});
+    client.post(&format!("{host}/groups"), &body).await.expect(201);
+    let job = run(client, &format!("{host}/groups/logbook/backup")).await;
+    agent.back_up(world, job).await;
+    agent
+}
+
+/// Asks for a job and returns its id.
+pub(crate) async fn run(client: &Client, path: &str) -> JobId {
+    let answer = client.send(axum::http::Method::POST, path, None).await.expect(202);
+    answer.json()["id"].as_str().unwrap().parse().unwrap()
+}

@@ -1,0 +1,169 @@
+//! Set-up, sign-in, sessions, CSRF, limits.
+
+use crate::world::{PASSWORD, World};
+use axum::body::Body;
+use axum::http::{Method, StatusCode};
+use fleet::record::Role;
+use serde_json::json;
+
+#[tokio::test]
+async fn the_set_up_link_works_once() {
+    let world = World::new();
+    let code = world.fleet.setup_code().await.unwrap().unwrap().expose().to_owned();
+    let stranger = world.stranger();
+    assert!(stranger.get("/login").await.expect(200).text.contains("set-up link"));
+    stranger.get("/setup/wrong").await.expect(403);
+    let page = stranger.get(&format!("/setup/{code}")).await.expect(200);
+    assert!(page.text.contains("Make the first account"));
+    let mut client = world.stranger();
+    let short = client.post_form(&format!("/setup/{code}"), "name=mira&password=ninechars").await.expect(422);
+    assert!(short.text.contains("Too short: 9 characters, at least 12 are needed."), "{}", short.text);
+    assert!(short.text.contains("value=\"mira\"") && !short.text.contains("ninechars"), "typed text is kept");
+    let admin = world.admin().await;
+    assert_eq!(admin.get("/").await.status, StatusCode::OK);
+    stranger.get(&format!("/setup/{code}")).await.expect(410);
+    let again = client.post_form(&format!("/setup/{code}"), "name=eve&password=a+few+words+in+a+row").await;
+    assert_eq!(again.status, StatusCode::GONE);
+}
+
+#[tokio::test]
+async fn a_deep_link_leads_through_the_sign_in_and_back() {
+    let world = World::new();
+    world.admin().await;
+    let mut client = world.stranger();
+    let answer = client.get("/jobs?state=failed").await.expect(303);
+    let login = answer.header("location").to_owned();
+    assert_eq!(login, "/login?next=%2Fjobs%3Fstate%3Dfailed");
+    assert!(client.get(&login).await.expect(200).text.contains("value=\"/jobs?state=failed\""));
+    let form = "name=mira&password=a+few+words+in+a+row&next=%2Fjobs%3Fstate%3Dfailed";
+    let answer = client.post_form("/login", form).await.expect(303);
+    assert_eq!(answer.header("location"), "/jobs?state=failed");
+    let cookie = answer.header("set-cookie");
+    assert!(
+        cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax") && cookie.contains("Path=/"),
+        "{cookie}"
+    );
+    let form = "name=mira&password=a+few+words+in+a+row&next=%2F%2Fevil.example";
+    assert_eq!(client.post_form("/login", form).await.expect(303).header("location"), "/");
+}
+
+#[tokio::test]
+async fn the_sixth_wrong_password_in_a_quarter_of_an_hour_is_not_looked_at() {
+    let world = World::new();
+    world.admin().await;
+    let mut client = world.stranger();
+    for left in ["4 tries", "3 tries", "2 tries", "1 try", "No try"] {
+        let answer = client.sign_in("mira", "wrong").await.expect(401);
+        let words = format!("Name and password do not match. {left} left in this quarter of an hour.");
+        assert!(answer.text.contains(&words), "{}", answer.text);
+    }
+    let answer = client.sign_in("mira", PASSWORD).await.expect(429);
+    assert!(answer.text.contains("Too many tries"), "not even the right one");
+    let answer = client.post("/api/login", &json!({"name": "mira", "password": PASSWORD})).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (429, "rate_limited"));
+    world.pass(15 * 60_000);
+    client.sign_in("mira", PASSWORD).await.expect(303);
+}
+
+#[tokio::test]
+async fn an_unknown_name_is_answered_like_a_wrong_password() {
+    let world = World::new();
+    world.admin().await;
+    let answers =
+        [world.stranger().sign_in("mira", "wrong").await, world.stranger().sign_in("nobody", "wrong").await];
+    assert_eq!(answers[0].text.replace("mira", "X"), answers[1].text.replace("nobody", "X"));
+}
+
+#[tokio::test]
+async fn signing_out_ends_the_session_on_the_server() {
+    let world = World::new();
+    let mut client = world.admin().await;
+    let stolen = client.clone();
+    let answer = client.post_form("/logout", "").await.expect(303);
+    assert!(answer.header("set-cookie").contains("Max-Age=0"));
+    assert_eq!(stolen.get("/").await.status, StatusCode::SEE_OTHER);
+    assert_eq!(stolen.get("/api/me").await.code(), "unauthorised");
+}
+
+#[tokio::test]
+async fn a_new_password_ends_all_sessions_and_needs_the_old_one() {
+    let world = World::new();
+    let mut client = world.admin().await;
+    let answer =
+        client.post_form("/account/password", "old=wrong&password=another+few+words").await.expect(422);
+    assert!(answer.text.contains("This is not your password."));
+    let form = "old=a+few+words+in+a+row&password=another+few+words";
+    client.post_form("/account/password", form).await.expect(303);
+    assert_eq!(client.get("/").await.status, StatusCode::SEE_OTHER, "this session too");
+    client.sign_in("mira", PASSWORD).await.expect(401);
+    client.sign_in("mira", "another few words").await.expect(303);
+}
+
+#[tokio::test]
+async fn a_write_with_a_cookie_needs_the_token_of_its_session() {
+    let world = World::new();
+    let mut client = world.admin().await;
+    let right = client.csrf.clone();
+    let other = world.account(&client, "janne", Role::Admin).await.csrf;
+    for wrong in ["", "x", &other] {
+        client.csrf = wrong.to_owned();
+        let page = client.post_form("/hosts", "name=evil").await.expect(403);
+        assert!(page.text.contains("did not come from this site"));
+        assert_eq!(client.post("/api/hosts", &json!({"name": "evil"})).await.expect(403).code(), "csrf");
+    }
+    client.csrf = right;
+    client.post_form("/hosts", "name=good").await.expect(201);
+}
+
+#[tokio::test]
+async fn a_write_from_another_site_is_refused_even_with_the_token() {
+    let world = World::new();
+    let client = world.admin().await;
+    for (name, value) in [("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")] {
+        let request = client
+            .request(Method::POST, "/hosts")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header(name, value)
+            .body(Body::from(format!("csrf={}&name=evil", client.csrf)))
+            .unwrap();
+        client.raw(request).await.expect(403);
+        // Signing somebody in from elsewhere is no better.
+        let request = world
+            .stranger()
+            .request(Method::POST, "/login")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header(name, value)
+            .body(Body::from("name=mira&password=a+few+words+in+a+row"))
+            .unwrap();
+        client.raw(request).await.expect(403);
+    }
+}
+
+#[tokio::test]
+async fn a_program_shows_its_token_and_needs_no_csrf() {
+    let world = World::new();
+    let admin = world.admin().await;
+    let program = world.program(Role::Operator).await;
+    program.post("/api/hosts", &json!({"name": "by-script"})).await.expect(201);
+    let me = program.get("/api/me").await.expect(200).json();
+    assert_eq!((me["name"].as_str(), me["role"].as_str()), (Some("script-operator"), Some("operator")));
+    assert!(me["csrf"].is_null());
+    program.send(Method::POST, "/api/logout", None).await.expect(403);
+    let request = admin.request(Method::GET, "/api/me").header("authorization", "Bearer hft_wrong");
+    let answer = admin.raw(request.body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "a wrong token is not made good by a cookie");
+}
+
+#[tokio::test]
+async fn every_answer_has_the_headers_that_protect_it() {
+    let world = World::new();
+    let client = world.admin().await;
+    for path in ["/", "/login", "/nothing", "/api/hosts", "/api/nothing", "/healthz"] {
+        let answer = client.get(path).await;
+        let policy = answer.header("content-security-policy");
+        assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{path}: {policy}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert_eq!(answer.header("referrer-policy"), "same-origin");
+        assert_eq!(answer.header("cache-control"), "no-store", "{path}");
+    }
+}

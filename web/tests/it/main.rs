@@ -1,0 +1,10 @@
+//! The router driven whole, over a real fleet in memory, by requests as browsers and programs send them.
+
+mod agent;
+mod api;
+mod auth;
+mod live;
+mod pages;
+mod roles;
+mod secrets;
+mod world;

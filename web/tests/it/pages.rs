@@ -1,0 +1,278 @@
+//! Every page with data behind it, forms and their errors, fragments.
+
+use crate::agent::{TestAgent, boat, run};
+use crate::world::World;
+use axum::body::Body;
+use axum::http::Method;
+use schema::stats::Lock;
+use schema::{Class, LogStream, Outcome, Summary};
+use serde_json::json;
+
+#[tokio::test]
+async fn every_page_opens_for_an_admin() {
+    let world = World::new();
+    let client = world.admin().await;
+    assert!(client.get("/").await.expect(200).text.contains("Add the first host"));
+    let mut agent = boat(&world, &client).await;
+    let job = run(&client, &format!("/api/hosts/{}/groups/logbook/backup", agent.host)).await;
+    agent.start(&world, job).await;
+    agent.progress(&world, job, 420_000_000, "/srv/logbook/2026.db");
+    let mut seen = 0;
+    for (method, path, _) in web::routes() {
+        let page = !path.starts_with("/api") && !path.starts_with("/static") && !path.contains("{code}");
+        if method != "GET" || !page {
+            continue;
+        }
+        let address = path
+            .replace("{host}", &agent.host.to_string())
+            .replace("{group}", "logbook")
+            .replace("{job}", &job.to_string());
+        let answer = client.get(&address).await;
+        let fine = answer.status == 200 || (path == "/login" && answer.status == 303);
+        assert!(fine, "{address}: {} {}", answer.status, answer.text);
+        assert!(!answer.text.contains("style=\"") && !answer.text.contains("<script>"), "{address}");
+        seen += 1;
+    }
+    assert!(seen > 25, "{seen}");
+}
+
+#[tokio::test]
+async fn a_running_job_shows_its_progress_and_a_fragment_is_the_same_as_on_the_page() {
+    let world = World::new();
+    let client = world.admin().await;
+    let mut agent = boat(&world, &client).await;
+    let job = run(&client, &format!("/api/hosts/{}/groups/logbook/backup", agent.host)).await;
+    agent.start(&world, job).await;
+    agent.progress(&world, job, 420_000_000, "/srv/<b>logbook</b>.db");
+    agent.log(&world, job, 0, &[(LogStream::Out, "open <script>alert(1)</script>")]).await;
+    let page = client.get(&format!("/jobs/{job}")).await.expect(200).text;
+    assert!(page.contains("42 %") && page.contains("Cancel…"), "{page}");
+    assert!(page.contains("/srv/&lt;b&gt;logbook"), "paths are escaped");
+    assert!(page.contains("open &lt;script&gt;alert"), "log lines are escaped");
+    let part = client.get(&format!("/jobs/{job}?part=job-live")).await.expect(200).text;
+    assert!(page.contains(part.trim()), "{part}");
+    let tail = client.get(&format!("/jobs/{job}?part=job-log&after=1")).await.expect(200).text;
+    assert!(!tail.contains("script") && tail.contains("after=1"), "only what is new: {tail}");
+    client.get(&format!("/jobs/{job}?part=nothing")).await.expect(404);
+}
+
+#[tokio::test]
+async fn a_failed_job_says_why_and_what_to_do() {
+    let world = World::new();
+    let client = world.admin().await;
+    let mut agent = boat(&world, &client).await;
+    let job = run(&client, &format!("/api/hosts/{}/groups/logbook/backup", agent.host)).await;
+    agent.start(&world, job).await;
+    agent
+        .finish(
+            &world,
+            job,
+            Outcome::Failed,
+            Some(Class::Auth),
+            "wrong password or no key found",
+            Summary::None,
+        )
+        .await;
+    let page = client.get(&format!("/jobs/{job}")).await.expect(200).text;
+    for words in [
+        "The repository refuses the password",
+        "wrong password or no key found",
+        "Set credentials",
+        "Last good",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    let fleet = client.get("/").await.expect(200).text;
+    assert!(
+        fleet.contains("1 needs you") && fleet.contains("The repository refuses the password"),
+        "{fleet}"
+    );
+}
+
+#[tokio::test]
+async fn a_locked_repository_says_who_holds_it() {
+    let world = World::new();
+    let client = world.admin().await;
+    let mut agent = boat(&world, &client).await;
+    let job = run(&client, &format!("/api/hosts/{}/repo/stats", agent.host)).await;
+    let lock = Lock {
+        since: world.now(),
+        exclusive: true,
+        hostname: "barn",
+        username: "root",
+        pid: 4_127,
+        stale: true,
+    };
+    agent.stats(&world, job, Some(lock)).await;
+    let page = client.get(&format!("/hosts/{}/repo", agent.host)).await.expect(200).text;
+    assert!(page.contains("the lock looks stale") && page.contains("root@barn, pid 4127"), "{page}");
+    assert!(page.contains("1.84 <small>TiB</small>"));
+    assert!(page.contains("Set the admin credentials of this host first"), "prune says why it is off");
+}
+
+#[tokio::test]
+async fn an_agent_of_an_unknown_version_is_told_on_the_page() {
+    let world = World::new();
+    let client = world.admin().await;
+    let agent = TestAgent::enrol(&world, &client, "old-box").await;
+    agent.strange(&world).await;
+    let page = client.get(&format!("/hosts/{}", agent.host)).await.expect(200).text;
+    assert!(
+        page.contains("protocol version that this server does not") && page.contains("version 99"),
+        "{page}"
+    );
+}
+
+#[tokio::test]
+async fn the_enrolment_page_moves_on_when_the_host_comes() {
+    let world = World::new();
+    let client = world.admin().await;
+    let agent = TestAgent::enrol(&world, &client, "harbour-pi").await;
+    let part = format!("/hosts/{}/enrol?part=enrol-wait", agent.host);
+    let waiting = client.get(&part).await.expect(200);
+    assert!(waiting.text.contains("Waiting for harbour-pi") && waiting.text.contains("10.20.7.31"));
+    assert_eq!(waiting.header("hx-retarget"), "");
+    agent.hello(&world, 1).await;
+    let here = client.get(&part).await.expect(200);
+    assert!(
+        here.text.contains("harbour-pi is here") && here.text.contains("Set credentials"),
+        "{}",
+        here.text
+    );
+    assert_eq!(here.header("hx-retarget"), "#enrol");
+}
+
+#[tokio::test]
+async fn errors_stand_at_their_field_and_what_was_typed_is_kept() {
+    let world = World::new();
+    let mut client = world.admin().await;
+    let answer = client.post_form("/hosts", "name=no+spaces&labels=attic%2C+boats").await.expect(422);
+    for kept in
+        ["value=\"no spaces\"", "value=\"attic, boats\"", "id=\"name-error\"", "aria-invalid=\"true\""]
+    {
+        assert!(answer.text.contains(kept), "{kept}: {}", answer.text);
+    }
+    let agent = TestAgent::enrol(&world, &client, "barn").await;
+    let host = format!("/hosts/{}", agent.host);
+    let form = "name=media&includes=relative%2Fpath&excludes=*.tmp&keep_daily=seven&keep_within=30d";
+    let answer = client.post_form(&format!("{host}/groups"), form).await.expect(422);
+    for kept in ["value=\"media\"", "relative/path", "*.tmp", "value=\"seven\"", "id=\"keep_daily-error\""] {
+        assert!(answer.text.contains(kept), "{kept}: {}", answer.text);
+    }
+    let answer = client.post_form(&format!("{host}/groups"), &form.replace("seven", "7")).await.expect(422);
+    assert!(answer.text.contains("id=\"includes-error\""), "{}", answer.text);
+    let good = form.replace("seven", "7").replace("relative", "%2Frelative");
+    let answer = client.post_form(&format!("{host}/groups"), &good).await.expect(303);
+    assert_eq!(answer.header("location"), format!("{host}#groups"));
+    let edit = client.get(&format!("{host}/groups/media")).await.expect(200).text;
+    assert!(edit.contains("/relative/path") && edit.contains("value=\"30d\""), "{edit}");
+}
+
+#[tokio::test]
+async fn one_handler_answers_a_plain_form_htmx_and_json() {
+    let world = World::new();
+    let mut client = world.admin().await;
+    let mut agent = boat(&world, &client).await;
+    let path = format!("/hosts/{}/groups/logbook/backup", agent.host);
+    let plain = client.post_form(&path, "").await.expect(303);
+    let job = plain.header("location").strip_prefix("/jobs/").unwrap().parse().unwrap();
+    agent.back_up(&world, job).await;
+    let request = client
+        .request(Method::POST, &path)
+        .header("hx-request", "true")
+        .header("x-csrf-token", &client.csrf)
+        .body(Body::empty())
+        .unwrap();
+    let htmx = client.raw(request).await.expect(200);
+    assert!(htmx.header("hx-redirect").starts_with("/jobs/"), "{:?}", htmx.headers);
+    let job = htmx.header("hx-redirect").strip_prefix("/jobs/").unwrap().parse().unwrap();
+    agent.back_up(&world, job).await;
+    let json = client.send(Method::POST, &format!("/api{path}"), None).await.expect(202).json();
+    assert_eq!(json["state"], "queued");
+    let refused = client.post_form(&path, "").await.expect(409);
+    assert!(
+        refused.text.contains("queued or runs already") && refused.text.contains("<html"),
+        "{}",
+        refused.text
+    );
+}
+
+#[tokio::test]
+async fn credentials_are_saved_and_tested_by_the_form_which_answers_itself() {
+    let world = World::new();
+    let mut client = world.admin().await;
+    let agent = TestAgent::enrol(&world, &client, "barn").await;
+    agent.hello(&world, 1).await;
+    let host = format!("/hosts/{}", agent.host);
+    let form =
+        "url=rest%3Ahttp%3A%2F%2Fvault%2Fbarn%2F&username=&password=&repo_password=p&env=A%3D1&then=test";
+    client.post_form(&format!("{host}/repo-credentials"), form).await.expect(303);
+    let page = client.get(&format!("{host}/repo")).await.expect(200).text;
+    assert!(page.contains("Testing") && page.contains("Set: A."), "{page}");
+    let jobs = client.get("/api/jobs?kind=probe").await.json();
+    assert_eq!(jobs["items"].as_array().unwrap().len(), 1);
+    let request = client
+        .request(Method::POST, &format!("{host}/repo-credentials"))
+        .header("hx-request", "true")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Body::from(format!("csrf={}&url=&username=kept", client.csrf)))
+        .unwrap();
+    let part = client.raw(request).await.expect(422).text;
+    assert!(
+        part.trim_start().starts_with("<form") && part.contains("value=\"kept\"") && !part.contains("<html"),
+        "{part}"
+    );
+}
+
+#[tokio::test]
+async fn hosts_are_renamed_and_deleted_from_their_settings() {
+    let world = World::new();
+    let mut client = world.admin().await;
+    client.post("/api/hosts", &json!({"name": "other"})).await.expect(201);
+    let agent = TestAgent::enrol(&world, &client, "barn").await;
+    let host = format!("/hosts/{}", agent.host);
+    let taken = client.post_form(&host, "name=other&labels=").await.expect(409);
+    assert!(taken.text.contains("The name other is taken") && taken.text.contains("id=\"name-error\""));
+    client.post_form(&host, "name=barn-qnap&labels=attic").await.expect(303);
+    assert!(client.get(&format!("{host}/delete")).await.expect(200).text.contains("Delete barn-qnap?"));
+    client.post_form(&format!("{host}/delete"), "").await.expect(303);
+    client.get(&host).await.expect(404);
+}
+
+#[tokio::test]
+async fn assets_are_kept_by_browsers_and_addressed_by_their_content() {
+    let world = World::new();
+    let client = world.stranger();
+    let page = client.get("/login").await.text;
+    let mut seen = 0;
+    for address in page.split('"').filter(|text| text.starts_with("/static/")) {
+        let answer = client.get(address.split('#').next().unwrap()).await.expect(200);
+        assert!(answer.header("cache-control").contains("immutable"), "{address}");
+        assert!(!answer.text.is_empty());
+        seen += 1;
+    }
+    assert!(seen >= 4, "{seen}");
+    let old = client.get("/static/000000000000/app.js").await.expect(200);
+    assert_eq!(old.header("cache-control"), "no-cache");
+    client.get("/static/x/none.js").await.expect(404);
+}
+
+#[tokio::test]
+async fn the_fleet_page_searches_and_filters() {
+    let world = World::new();
+    let client = world.admin().await;
+    boat(&world, &client).await;
+    client.post("/api/hosts", &json!({"name": "studio-mini"})).await.expect(201);
+    let all = client.get("/").await.expect(200).text;
+    assert!(
+        all.contains("1 of 2 hosts protected") && all.contains("boat-pi") && all.contains("studio-mini"),
+        "{all}"
+    );
+    let rows = client.get("/?part=fleet-hosts&q=studio").await.expect(200).text;
+    assert!(rows.contains("studio-mini") && !rows.contains("boat-pi"), "{rows}");
+    let rows = client.get("/?part=fleet-hosts&state=ok").await.expect(200).text;
+    assert!(rows.contains("boat-pi") && !rows.contains("studio-mini"));
+    assert!(client.get("/?q=nothing").await.text.contains("No host fits"));
+    let hostile = client.get("/?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E").await.expect(200).text;
+    assert!(!hostile.contains("<script>alert"));
+}

@@ -1,0 +1,128 @@
+//! The route table, walked through: who may not, does not.
+
+use crate::agent::boat;
+use crate::world::World;
+use axum::http::Method;
+use fleet::record::Role;
+use web::Access;
+
+/// An address of a route, its names filled with what is not there.
+fn address(path: &str) -> String {
+    path.replace("{host}", "none").replace("{kind}", "check").replace(['{', '}'], "")
+}
+
+#[tokio::test]
+async fn without_a_session_pages_lead_to_the_sign_in_and_the_api_says_so() {
+    let world = World::new();
+    world.admin().await;
+    let stranger = world.stranger();
+    let mut open = Vec::new();
+    for (method, path, access) in web::routes() {
+        if access == Access::Open {
+            open.push(path);
+            continue;
+        }
+        let answer = stranger.send(method.parse().unwrap(), &address(path), None).await;
+        if path.starts_with("/api/") || path == "/metrics" {
+            assert_eq!(
+                (answer.status.as_u16(), answer.code().as_str()),
+                (401, "unauthorised"),
+                "{method} {path}"
+            );
+        } else {
+            assert_eq!(answer.status.as_u16(), 303, "{method} {path}");
+            assert!(answer.header("location").starts_with("/login"), "{method} {path}");
+        }
+    }
+    open.dedup();
+    assert_eq!(
+        open,
+        [
+            "/static/{version}/{name}",
+            "/healthz",
+            "/readyz",
+            "/setup/{code}",
+            "/login",
+            "/api/openapi.json",
+            "/api/setup",
+            "/api/login"
+        ],
+        "nothing else is open to strangers"
+    );
+}
+
+#[tokio::test]
+async fn a_role_below_the_one_of_the_route_is_refused_everywhere() {
+    let world = World::new();
+    let admin = world.admin().await;
+    let clients = [
+        (Role::Viewer, world.account(&admin, "viola", Role::Viewer).await),
+        (Role::Viewer, world.program(Role::Viewer).await),
+        (Role::Operator, world.account(&admin, "otto", Role::Operator).await),
+        (Role::Operator, world.program(Role::Operator).await),
+    ];
+    let mut refused = 0;
+    for (method, path, access) in web::routes() {
+        let Access::Role(needed) = access else { continue };
+        for (role, client) in clients.iter().filter(|(role, _)| *role < needed) {
+            let answer = client.send(method.parse().unwrap(), &address(path), None).await;
+            assert_eq!(answer.status.as_u16(), 403, "{method} {path} as {role:?}: {}", answer.text);
+            refused += 1;
+        }
+    }
+    assert!(refused > 100, "{refused}");
+}
+
+#[tokio::test]
+async fn a_viewer_changes_nothing_but_the_own_account() {
+    let own = ["/logout", "/account/password", "/account/theme", "/api/logout"];
+    for (method, path, access) in web::routes() {
+        match access {
+            _ if method == "GET" => {}
+            Access::Open => assert!(
+                ["/login", "/setup/{code}", "/api/login", "/api/setup"].contains(&path),
+                "{method} {path} is open"
+            ),
+            Access::SignedIn => assert!(own.contains(&path), "{method} {path}"),
+            Access::Role(role) => assert!(role > Role::Viewer, "{method} {path}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_viewer_sees_every_page_of_the_fleet_without_a_way_to_act() {
+    let world = World::new();
+    let admin = world.admin().await;
+    let agent = boat(&world, &admin).await;
+    let viewer = world.account(&admin, "viola", Role::Viewer).await;
+    let host = format!("/hosts/{}", agent.host);
+    for path in [
+        "/".to_owned(),
+        host.clone(),
+        format!("{host}/repo"),
+        format!("{host}/jobs"),
+        format!("{host}/snapshots"),
+        format!("{host}/settings"),
+        format!("{host}/groups/logbook"),
+        "/jobs".to_owned(),
+        "/audit".to_owned(),
+        "/account".to_owned(),
+    ] {
+        let page = viewer.get(&path).await.expect(200).text;
+        let acts: Vec<&str> = page
+            .split("action=\"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .filter(|action| !["/", "/audit", "/logout"].contains(action) && !action.starts_with("/account/"))
+            .collect();
+        let dead_forms = ["/repo-credentials", "/admin-credentials", "/groups/logbook"];
+        let alive: Vec<&&str> = acts
+            .iter()
+            .filter(|action| !dead_forms.iter().any(|form| action.ends_with(form)) && **action != host)
+            .collect();
+        assert!(alive.is_empty(), "{path}: {alive:?}");
+        assert!(!page.contains("/settings\"") || path == host || page.contains(&format!("{host}/settings")));
+    }
+    viewer.get("/settings").await.expect(403);
+    let _ = Method::GET;
+}

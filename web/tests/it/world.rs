@@ -1,0 +1,200 @@
+//! A fleet in memory behind the router, a clock to set, and clients.
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use fleet::record::{Actor, Role};
+use fleet::{By, Driver, Fleet, Settings};
+use schema::Timestamp;
+use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tower::ServiceExt;
+use web::{BrokerFacts, MqttListener, ServerFacts, WebSettings};
+
+pub(crate) const PASSWORD: &str = "a few words in a row";
+/// Mon 23 Nov 2026 06:31:12 UTC.
+pub(crate) const START: u64 = 1_795_415_472_000;
+
+pub(crate) struct World {
+    pub(crate) fleet: Fleet,
+    pub(crate) router: Router,
+    clock: Arc<AtomicU64>,
+}
+
+pub(crate) fn random(buffer: &mut [u8]) {
+    getrandom::fill(buffer).unwrap();
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let clock = Arc::new(AtomicU64::new(START));
+        let now = clock.clone();
+        let driver = Driver {
+            now: Arc::new(move || Timestamp(now.load(Ordering::Relaxed))),
+            random: Arc::new(random),
+        };
+        let settings = Settings { mqtt_address: "fleet.lan:8883".to_owned(), ca_fingerprint: [7; 32] };
+        let fleet = Fleet::in_memory(settings, driver).unwrap();
+        let settings = WebSettings {
+            public_url: "http://fleet.lan".to_owned(),
+            secure_cookies: false,
+            server: ServerFacts {
+                version: "0.1.0".to_owned(),
+                mqtt: vec![
+                    MqttListener { address: "fleet.lan:8883".to_owned(), tls: true },
+                    MqttListener { address: "127.0.0.1:1883".to_owned(), tls: false },
+                ],
+                ca_pem: "-----BEGIN CERTIFICATE-----\n".to_owned(),
+                started_at: Timestamp(START),
+            },
+            broker: Arc::new(|| BrokerFacts { serving: true, hosts: 1, viewers: 0 }),
+        };
+        Self { router: web::router(fleet.clone(), settings), fleet, clock }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp(self.clock.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn pass(&self, ms: u64) {
+        self.clock.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    pub(crate) fn stranger(&self) -> Client {
+        Client { router: self.router.clone(), cookie: None, csrf: String::new(), bearer: None }
+    }
+
+    /// The first admin, by the set-up link.
+    pub(crate) async fn admin(&self) -> Client {
+        let code = self.fleet.setup_code().await.unwrap().unwrap();
+        let mut client = self.stranger();
+        let form = format!("name=mira&password={}", PASSWORD.replace(' ', "+"));
+        let answer = client.post_form(&format!("/setup/{}", code.expose()), &form).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
+        client.take_csrf().await;
+        client
+    }
+
+    /// Another account, signed in; its password is the same.
+    pub(crate) async fn account(&self, admin: &Client, name: &str, role: Role) -> Client {
+        let body = serde_json::json!({"name": name, "role": role.as_str(), "password": PASSWORD});
+        assert_eq!(admin.send(Method::POST, "/api/operators", Some(&body)).await.status, StatusCode::CREATED);
+        let mut client = self.stranger();
+        let answer = client.sign_in(name, PASSWORD).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
+        client.take_csrf().await;
+        client
+    }
+
+    /// A program with an API token.
+    pub(crate) async fn program(&self, role: Role) -> Client {
+        let by = By { actor: Actor::System, peer: String::new() };
+        let name = format!("script-{}", role.as_str());
+        let (_, secret) = self.fleet.create_api_token(&name, role, by).await.unwrap();
+        Client { bearer: Some(secret.expose().to_owned()), ..self.stranger() }
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Client {
+    router: Router,
+    pub(crate) cookie: Option<String>,
+    pub(crate) csrf: String,
+    bearer: Option<String>,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    pub(crate) fn code(&self) -> String {
+        self.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        self
+    }
+}
+
+impl Client {
+    pub(crate) async fn raw(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = to_bytes(response.into_body(), 8 << 20).await.unwrap();
+        Answer { status, headers, text: String::from_utf8_lossy(&bytes).into_owned() }
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> axum::http::request::Builder {
+        let mut request = Request::builder().method(method).uri(path).header("host", "fleet.lan");
+        if let Some(cookie) = &self.cookie {
+            request = request.header(header::COOKIE, cookie);
+        }
+        if let Some(bearer) = &self.bearer {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {bearer}"));
+        }
+        request
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.raw(self.request(Method::GET, path).body(Body::empty()).unwrap()).await
+    }
+
+    /// A JSON request, with the CSRF token where there is a session.
+    pub(crate) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        let mut request = self.request(method, path);
+        if self.cookie.is_some() {
+            request = request.header("x-csrf-token", &self.csrf);
+        }
+        let body = match body {
+            Some(body) => {
+                request = request.header(header::CONTENT_TYPE, "application/json");
+                Body::from(body.to_string())
+            }
+            None => Body::empty(),
+        };
+        self.raw(request.body(body).unwrap()).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::POST, path, Some(body)).await
+    }
+
+    /// A plain form, as a browser without scripts sends it; keeps the cookie that comes back.
+    pub(crate) async fn post_form(&mut self, path: &str, form: &str) -> Answer {
+        let form = format!("csrf={}&{form}", self.csrf);
+        let request = self
+            .request(Method::POST, path)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header("origin", "http://fleet.lan")
+            .header("sec-fetch-site", "same-origin");
+        let answer = self.raw(request.body(Body::from(form)).unwrap()).await;
+        if let Some(cookie) = answer.headers.get(header::SET_COOKIE) {
+            let cookie = cookie.to_str().unwrap().split(';').next().unwrap().to_owned();
+            self.cookie = Some(cookie).filter(|cookie| !cookie.ends_with('='));
+        }
+        answer
+    }
+
+    pub(crate) async fn sign_in(&mut self, name: &str, password: &str) -> Answer {
+        let password: String = form_urlencoded::byte_serialize(password.as_bytes()).collect();
+        self.post_form("/login", &format!("name={name}&password={password}")).await
+    }
+
+    pub(crate) async fn take_csrf(&mut self) {
+        self.csrf = self.get("/api/me").await.expect(200).json()["csrf"].as_str().unwrap().to_owned();
+    }
+}
