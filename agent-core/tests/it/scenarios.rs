@@ -360,6 +360,7 @@ fn after_a_reconnect_everything_without_an_ack_is_sent_again_at_once() {
     world.wake();
     let sent: Vec<_> = world.to_server.iter().map(|said| matches!(said, Said::Report { .. })).collect();
     assert_eq!(sent, [false, true, true], "first the hello, then both reports");
+    assert_eq!(world.core.taken_safely(), 1, "what is on disk need not come again");
 }
 
 #[test]

@@ -377,6 +377,90 @@ fn a_second_agent_on_the_same_folder_and_one_without_an_identity_say_why_they_en
     assert!(third.status.code() == Some(1) && said.contains("not enrolled"), "{said}");
 }
 
+#[test]
+fn a_full_disk_refuses_new_jobs_says_so_and_is_over_when_there_is_space_again() {
+    let can_mount =
+        Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|status| status.success());
+    if !can_mount {
+        return skip("a file system of its own can't be mounted here: the full disk is not tried");
+    }
+    let mut scene = Scene::new();
+    // The state folder lies on a small file system that only the agent sees.
+    let state = scene.state();
+    let copy = scene.folder.path().join("copy");
+    fs::rename(&state, &copy).expect("moved");
+    fs::create_dir(&state).expect("a place to mount on");
+    let script = "mount -t tmpfs -o size=1500k,mode=700 tmpfs \"$1\" && cp -a \"$2\"/. \"$1\" && \
+                  exec \"$3\" run --state-dir \"$1\"";
+    let child = Command::new("unshare")
+        .args(["-m", "sh", "-c", script, "sh"])
+        .arg(&state)
+        .arg(&copy)
+        .arg(AGENT)
+        .spawn()
+        .expect("starts");
+    let agent = Agent(child);
+    scene.hello();
+    scene.send_credentials(1);
+    let init = scene.run(1, JobSpec::Init);
+    scene.finished(init);
+    let inside = PathBuf::from(format!("/proc/{}/root{}", agent.0.id(), state.display()));
+    let filler = inside.join("filler");
+    let mut file = fs::File::create(&filler).expect("a file");
+    let chunk = [0; 512];
+    while std::io::Write::write_all(&mut file, &chunk).is_ok() {}
+    drop(file);
+    // Long ones: the end of the file's last block is soon used up.
+    let path = format!("/{}", "x".repeat(3_800));
+    let mut refused = None;
+    for number in 10..30 {
+        let job = scene.run(number, JobSpec::Ls { snapshot: "0123456789abcdef", path: &path });
+        let is_refused = scene.report(|report| match report.body {
+            ReportBody::Refused { job: about, reason, detail } if about == job => {
+                assert_eq!(reason, schema::Refusal::StateFolder, "{detail}");
+                assert!(detail.contains("full"), "{detail}");
+                Some(true)
+            }
+            ReportBody::Accepted { job: about, .. } if about == job => Some(false),
+            _ => None,
+        });
+        if is_refused {
+            refused = Some(job);
+            break;
+        }
+    }
+    assert!(refused.is_some(), "a full disk refused nothing");
+    scene.report(|report| match report.body {
+        ReportBody::Trouble { kind: schema::report::Trouble::StateFolder, .. } => Some(()),
+        _ => None,
+    });
+    fs::remove_file(&filler).expect("space again");
+    for number in 40..100 {
+        let job = scene.run(number, JobSpec::Snapshots);
+        let is_accepted = scene.report(|report| match report.body {
+            ReportBody::Refused { job: about, .. } if about == job => Some(false),
+            ReportBody::Accepted { job: about, .. } if about == job => Some(true),
+            _ => None,
+        });
+        if is_accepted {
+            assert_eq!(scene.finished(job).0, Outcome::Succeeded);
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+    panic!("there is space again, and still nothing is taken");
+}
+
+/// Says that a test could not be made here, and has it counted.
+fn skip(why: &str) {
+    eprintln!("skipped: {why}");
+    if let Some(path) = std::env::var_os("HOLDFAST_SKIPS")
+        && let Ok(mut file) = fs::OpenOptions::new().create(true).append(true).open(path)
+    {
+        let _ = std::io::Write::write_all(&mut file, format!("{why}\n").as_bytes());
+    }
+}
+
 fn children_of(pid: u32) -> Vec<u32> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     text.split_whitespace().filter_map(|child| child.parse().ok()).collect()
