@@ -28,6 +28,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::SUCCESS);
             }
             log_to_stderr(config.log.value, "info");
+            raise_file_limit();
             runtime()?.block_on(serve::until_signal(config))?;
             Ok(ExitCode::SUCCESS)
         }
@@ -95,6 +96,15 @@ async fn answer(data_dir: &Path, ask: Ask) -> anyhow::Result<Answer> {
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+/// Each connection is an open file, and the usual limit of 1,024 is for other programs.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
 }
 
 fn log_to_stderr(format: LogFormat, default: &str) {

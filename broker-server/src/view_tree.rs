@@ -17,7 +17,10 @@ use fleet::{
 };
 use schema::{HostId, JobId, JobKind, Timestamp};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 /// A change of the tree.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,7 +46,8 @@ pub struct ViewTree {
 #[derive(Debug, Default)]
 struct Standing {
     name: String,
-    topics: BTreeSet<String>,
+    /// Each topic with a hash of its content, so that what has not changed is not said again.
+    topics: BTreeMap<String, u64>,
 }
 
 impl ViewTree {
@@ -51,10 +55,9 @@ impl ViewTree {
     pub fn host(&mut self, read: &Snapshot, host: HostId) -> Result<Vec<Leaf>, StoreError> {
         let Some(row) = read.host_row(host)? else { return Ok(self.forget(host)) };
         let name = row.host.name.clone();
+        let renamed = self.standing.get(&host).is_some_and(|standing| standing.name != name);
+        let mut gone = if renamed { self.forget(host) } else { Vec::new() };
         let mut leaves = Vec::new();
-        if self.standing.get(&host).is_some_and(|standing| standing.name != name) {
-            leaves.extend(self.forget(host));
-        }
         leaves.push(Leaf::new(&name, "presence", presence(&row)));
         leaves.push(Leaf::new(&name, "repo", repo(&read.repo(host)?)));
         for kind in JobKind::ALL {
@@ -63,10 +66,15 @@ impl ViewTree {
             }
         }
         for job in read.open_jobs(host)? {
-            leaves.push(Leaf::new(&name, &format!("job/{}", job.id), job_view(&job, None)));
+            // Its progress is said with the job; here it is only made to stand in the tree.
+            let place = format!("job/{}", job.id);
+            let stands = self.standing.get(&host);
+            if stands.is_none_or(|standing| !standing.topics.contains_key(&topic(&name, &place))) {
+                leaves.push(Leaf::new(&name, &place, job_view(&job, None)));
+            }
         }
-        self.note(host, &name, &leaves);
-        Ok(leaves)
+        gone.extend(self.changed(host, &name, leaves));
+        Ok(gone)
     }
 
     /// What has to be said after a change of one job.
@@ -92,13 +100,12 @@ impl ViewTree {
             // Only who saw it open is told its end; a job that was never in the tree does not come back into it.
             let place = topic(&record.name, &place);
             let standing = self.standing.get(&host);
-            if standing.is_some_and(|standing| standing.topics.contains(&place)) {
+            if standing.is_some_and(|standing| standing.topics.contains_key(&place)) {
                 leaves.push(Leaf { topic: place.clone(), content: Some(content) });
                 leaves.push(Leaf { topic: place, content: None });
             }
         }
-        self.note(host, &record.name, &leaves);
-        Ok(leaves)
+        Ok(self.changed(host, &record.name, leaves))
     }
 
     /// The hosts that stand in the tree.
@@ -106,22 +113,30 @@ impl ViewTree {
         self.standing.keys().copied().collect()
     }
 
-    fn note(&mut self, host: HostId, name: &str, leaves: &[Leaf]) {
+    /// Notes the leaves and keeps those that say something new.
+    fn changed(&mut self, host: HostId, name: &str, mut leaves: Vec<Leaf>) -> Vec<Leaf> {
         let standing = self.standing.entry(host).or_default();
         name.clone_into(&mut standing.name);
-        for leaf in leaves {
-            if leaf.content.is_some() {
-                standing.topics.insert(leaf.topic.clone());
-            } else {
-                standing.topics.remove(&leaf.topic);
+        leaves.retain(|leaf| match &leaf.content {
+            Some(content) => {
+                let hash = hash(content);
+                standing.topics.insert(leaf.topic.clone(), hash) != Some(hash)
             }
-        }
+            None => standing.topics.remove(&leaf.topic).is_some(),
+        });
+        leaves
     }
 
     fn forget(&mut self, host: HostId) -> Vec<Leaf> {
         let topics = self.standing.remove(&host).map(|standing| standing.topics).unwrap_or_default();
-        topics.into_iter().map(|topic| Leaf { topic, content: None }).collect()
+        topics.into_keys().map(|topic| Leaf { topic, content: None }).collect()
     }
+}
+
+fn hash(content: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    content.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn topic(host: &str, rest: &str) -> String {
@@ -220,4 +235,59 @@ fn job_view(job: &Job, progress: Option<&JobProgress>) -> Value {
             _ => Value::Null,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fleet::{By, Driver, Fleet, Settings, record::Actor};
+    use std::sync::Arc;
+
+    fn by() -> By {
+        By { actor: Actor::System, peer: String::new() }
+    }
+
+    fn fleet() -> Fleet {
+        let driver =
+            Driver { now: Arc::new(|| Timestamp(1_000_000)), random: Arc::new(crate::clock::random) };
+        let settings = Settings { mqtt_address: "127.0.0.1:8883".to_owned(), ca_fingerprint: [7; 32] };
+        Fleet::in_memory(settings, driver).unwrap()
+    }
+
+    fn topics(leaves: &[Leaf]) -> Vec<(&str, bool)> {
+        leaves.iter().map(|leaf| (leaf.topic.as_str(), leaf.content.is_some())).collect()
+    }
+
+    #[tokio::test]
+    async fn a_host_is_said_once_and_again_only_when_it_changes() {
+        let (fleet, mut tree) = (fleet(), ViewTree::default());
+        let (host, _) = fleet.create_host("barn", Vec::new(), by()).await.unwrap();
+        let said = tree.host(&fleet.read().unwrap(), host.id).unwrap();
+        assert_eq!(topics(&said), [("hf/1/view/barn/presence", true), ("hf/1/view/barn/repo", true)]);
+        assert_eq!(tree.host(&fleet.read().unwrap(), host.id).unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn a_renamed_host_and_a_deleted_one_leave_nothing_behind() {
+        let (fleet, mut tree) = (fleet(), ViewTree::default());
+        let (host, _) = fleet.create_host("barn", Vec::new(), by()).await.unwrap();
+        tree.host(&fleet.read().unwrap(), host.id).unwrap();
+
+        fleet.update_host(host.id, Some("attic".to_owned()), None, by()).await.unwrap();
+        let said = tree.host(&fleet.read().unwrap(), host.id).unwrap();
+        assert_eq!(
+            topics(&said),
+            [
+                ("hf/1/view/barn/presence", false),
+                ("hf/1/view/barn/repo", false),
+                ("hf/1/view/attic/presence", true),
+                ("hf/1/view/attic/repo", true),
+            ]
+        );
+
+        fleet.delete_host(host.id, by()).await.unwrap();
+        let said = tree.host(&fleet.read().unwrap(), host.id).unwrap();
+        assert_eq!(topics(&said), [("hf/1/view/attic/presence", false), ("hf/1/view/attic/repo", false)]);
+        assert!(tree.hosts().is_empty());
+    }
 }

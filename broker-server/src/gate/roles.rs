@@ -110,80 +110,86 @@ impl Role for Host {
 }
 
 /// Runs a host's session from its first to its last word.
-pub(super) async fn run_host(
+///
+/// There are thousands of these tasks, and nearly all of them are idle: what is needed at the beginning and at the
+/// end only is boxed.
+pub(super) fn run_host(
     begin: Begin,
     host: HostId,
     kept: Option<Kept>,
     keeps: bool,
     will: Option<Bytes>,
-) {
-    let Begin { shared, conn, ingest, mut seat, transport, rest, out } = begin;
+) -> impl Future<Output = ()> + Send {
+    let Begin { shared, conn, ingest, seat, transport, rest, out } = begin;
+    tracing::debug!(peer = %conn.peer, %host, "host connected");
     let watched = Watched { shared: Arc::clone(&shared), id: conn.id };
-    let peer = conn.peer;
-    let limits = &shared.limits;
     let role = Host {
         shared: Arc::clone(&shared),
         conn: Arc::clone(&conn),
         host,
-        session: HostSession::new(host, kept, limits.window, limits.max_unacked),
+        session: HostSession::new(host, kept, shared.limits.window, shared.limits.max_unacked),
         sends: VecDeque::new(),
         counted: 0,
     };
-    let mut session =
-        Session::new(role, Arc::clone(&shared), Arc::clone(&conn), ingest.clone(), transport, rest, out);
-    tracing::debug!(%peer, %host, "host connected");
-    let reason = match ingest.send(Incoming::Connected { host, peer }).await {
-        Ok(()) => session.run().await,
-        Err(_) => CloseReason::Shutdown,
-    };
-    if reason != CloseReason::Shutdown {
-        last_words(
-            &shared,
-            &ingest,
-            &mut session,
-            host,
-            will.filter(|_| reason != CloseReason::Disconnected),
-            &conn,
-            reason,
-        )
-        .await;
+    let session = Session::new(role, shared, conn, ingest, transport, rest, out);
+    let mut life = HostLife { session, seat, watched, keeps, will };
+    async move {
+        let connected = Incoming::Connected { host, peer: life.session.role.conn.peer };
+        let reason = match Box::pin(life.session.tell(connected)).await {
+            Ok(()) => life.session.run().await,
+            Err(reason) => reason,
+        };
+        Box::pin(life.end(reason)).await;
     }
-    shared.ended(&conn, &host, reason);
-    drop(watched);
-    // Who takes over must not wait for the socket to close.
-    let kept = session.role.session.take_kept();
-    seat.kept = (keeps && reason != CloseReason::Deleted).then_some(kept);
-    drop(seat);
-    session.close().await;
+}
+
+struct HostLife {
+    session: Session<Host>,
+    seat: Seat,
+    watched: Watched,
+    keeps: bool,
+    will: Option<Bytes>,
+}
+
+impl HostLife {
+    async fn end(self, reason: CloseReason) {
+        let Self { mut session, mut seat, watched, keeps, will } = self;
+        if reason != CloseReason::Shutdown {
+            let _ =
+                last_words(&mut session, will.filter(|_| reason != CloseReason::Disconnected), reason).await;
+        }
+        session.role.shared.ended(&session.role.conn, &session.role.host, reason);
+        drop(watched);
+        // Who takes over must not wait for the socket to close.
+        let kept = session.role.session.take_kept();
+        seat.kept = (keeps && reason != CloseReason::Deleted).then_some(kept);
+        drop(seat);
+        session.close().await;
+    }
+}
+
+/// What the server still has to hear of a connection that has ended: its last message, its will, its end.
+async fn last_words(
+    session: &mut Session<Host>,
+    will: Option<Bytes>,
+    reason: CloseReason,
+) -> Result<(), CloseReason> {
+    if let Some(incoming) = session.take_waiting() {
+        session.tell(incoming).await?;
+    }
+    let (host, peer) = (session.role.host, session.role.conn.peer);
+    if let Some(payload) = will {
+        session.role.shared.retain_for_debug(host, HostTopic::Presence, &payload);
+        let done = Done::nobody();
+        session.tell(Incoming::Host { host, topic: HostTopic::Presence, payload, peer, done }).await?;
+    }
+    session.tell(Incoming::Closed { host, peer, reason }).await
 }
 
 impl Drop for Host {
     fn drop(&mut self) {
         self.shared.counters.in_flight.sub(self.counted);
     }
-}
-
-/// What the server still has to hear of a connection that has ended: its last message, its will, its end.
-async fn last_words(
-    shared: &Shared,
-    ingest: &Sender<Incoming>,
-    session: &mut Session<Host>,
-    host: HostId,
-    will: Option<Bytes>,
-    conn: &Conn,
-    reason: CloseReason,
-) {
-    if let Some(incoming) = session.take_waiting() {
-        let _ = ingest.send(incoming).await;
-    }
-    let peer = conn.peer;
-    if let Some(payload) = will {
-        shared.retain_for_debug(host, HostTopic::Presence, &payload);
-        let done = Done::nobody();
-        let will = Incoming::Host { host, topic: HostTopic::Presence, payload, peer, done };
-        let _ = ingest.send(will).await;
-    }
-    let _ = ingest.send(Incoming::Closed { host, peer, reason }).await;
 }
 
 fn tell(shared: &Shared, conn: &Conn, principal: &Principal, refused: Vec<Refused>) {

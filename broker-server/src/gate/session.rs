@@ -18,6 +18,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -28,6 +29,8 @@ use tokio::{
 const SCRATCH_BYTES: usize = 16 * 1024;
 /// Nothing is read while more than this waits to be written.
 const HIGH_WATER_BYTES: usize = 64 * 1024;
+/// How long a peer may take to read the last bytes.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Rounds in one poll, so that others get their turn.
 const MAX_ROUNDS: usize = 32;
 
@@ -101,20 +104,22 @@ impl<R: Role + Unpin> Session<R> {
         std::future::poll_fn(|cx| self.poll(cx)).await
     }
 
+    /// Tells the server something, when it has room.
+    pub(super) async fn tell(&mut self, incoming: Incoming) -> Result<(), CloseReason> {
+        self.ingest.send(incoming).await.map_err(|_| CloseReason::Shutdown)
+    }
+
     /// Closes the socket; the peer gets what is still to be written if it reads it soon.
-    pub(super) async fn close(mut self) -> R {
+    pub(super) async fn close(&mut self) {
         let closing = std::future::poll_fn(|cx| {
-            if self.written < self.out.len() {
-                let _ = ready!(self.write(cx));
-                if self.written < self.out.len() {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
+            while self.written < self.out.len() {
+                if ready!(self.write(cx)).is_err() {
+                    return Poll::Ready(());
                 }
             }
             Pin::new(&mut self.transport).poll_shutdown(cx).map(|_| ())
         });
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), closing).await;
-        self.role
+        let _ = tokio::time::timeout(FAREWELL, closing).await;
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {

@@ -93,20 +93,22 @@ impl Shared {
         with(&mut self.throttle.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Tells the directory, unless that origin has been told of too often.
+    /// Tells the directory and the log, unless that origin has been told of too often.
     pub(super) fn refused(&self, peer: SocketAddr, principal: Option<&Principal>, refused: Refused) {
         match refused {
             Refused::Login { .. } => self.counters.logins_refused.one(),
             Refused::Publish(_) | Refused::Subscribe(_) => self.counters.refused.one(),
         }
-        let taken = self
-            .audit
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take(Origin::from(peer), self.clock.now_ms());
-        if let Ok(suppressed) = taken {
+        if let Some(suppressed) = self.may_tell(peer) {
+            tracing::info!(%peer, ?principal, %refused, suppressed, "refused");
             self.directory.refused(&Audit { peer, principal: principal.cloned(), refused, suppressed });
         }
+    }
+
+    /// Whether this origin may be told of again, and how often it was not since the last time.
+    fn may_tell(&self, peer: SocketAddr) -> Option<u32> {
+        let mut audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
+        audit.take(Origin::from(peer), self.clock.now_ms()).ok()
     }
 
     /// Keeps a host's retained message for debug viewers and shows it to them; the server has its own copy, so a full
@@ -151,8 +153,11 @@ impl Shared {
 
     /// What an ended connection leaves to be logged and counted.
     pub(super) fn ended(&self, conn: &Conn, who: &dyn std::fmt::Display, reason: CloseReason) {
-        if matches!(reason, CloseReason::Malformed(_)) {
+        let is_malformed = matches!(reason, CloseReason::Malformed(_));
+        if is_malformed {
             self.counters.malformed.one();
+        }
+        if is_malformed && self.may_tell(conn.peer).is_some() {
             tracing::warn!(peer = %conn.peer, %who, %reason, "connection ended");
         } else {
             tracing::debug!(peer = %conn.peer, %who, %reason, "connection ended");

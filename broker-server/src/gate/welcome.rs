@@ -77,7 +77,6 @@ pub(super) async fn welcome(
         }
         Err(Turned(answer, refused)) => {
             if let Some(refused) = refused {
-                tracing::info!(%peer, %refused, "refused");
                 shared.refused(peer, None, refused);
             }
             match (answer, packet.version()) {
@@ -140,7 +139,7 @@ async fn admit(
     let connect = match Connect::read(&body.0) {
         Ok(connect) => connect,
         Err(ConnectError::Version(version)) => {
-            tracing::info!(%peer, version, "a client of another MQTT version");
+            tracing::debug!(%peer, version, "a client of another MQTT version");
             return Err(Turned(Some(ConnAck::Version), None));
         }
         Err(ConnectError::Malformed(malformed)) => {
