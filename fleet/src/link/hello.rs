@@ -1,12 +1,13 @@
 //! Hello and gone: who is here, how far both sides are, what became of the jobs.
 
+use super::report::answer_skipped;
 use super::{LinkState, Sent, outbox};
 use crate::change::Changed;
 use crate::context::Context;
 use crate::credentials;
 use crate::enroll::clip;
 use crate::job::{self, step};
-use crate::record::{HostFacts, JobState, Presence};
+use crate::record::{HostFacts, Job, JobState, Presence};
 use crate::refused::{Refused, StoreError};
 use crate::store::{HOSTS, JOBS, LINK_STATES, OUTBOX, PRESENCES, Reads, Span, Tx};
 use schema::{CommandBody, HeldJob, Hello, HostId, JobId, Slot, Timestamp};
@@ -106,20 +107,28 @@ pub(crate) fn take_hello(
     };
     let mut state = outbox::state_of(tx, host)?;
     let resumed = resume(&state, counts);
+    let is_same_stream = state.stream == Some(hello.stream);
+    let delivered = state.delivered;
     state.stream = Some(hello.stream);
     state.reports = resumed.reports;
     match resumed.renumber_from {
         Some(first) => outbox::renumber(context, tx, host, &mut state, first)?,
+        // The reports on their way say which commands were answered; until then they stay, but don't go out again.
+        None if is_same_stream && counts.has_unacked() => {}
+        None if is_same_stream => answer_skipped(context, tx, host, &mut state, hello.taken, now)?,
         None => {
             outbox::clear_taken(tx, host, &mut state, hello.taken)?;
         }
     }
-    let rewound = state.delivered > state.taken;
-    state.delivered = state.taken;
-    state.sent = state.taken;
+    state.delivered = state.taken.max(hello.taken.min(state.last_command));
+    if resumed.renumber_from.is_none() && !is_same_stream {
+        state.delivered = state.taken;
+    }
+    state.sent = state.delivered;
+    let rewound = delivered > state.delivered;
     let held: Vec<HeldJob> = hello.jobs.iter().collect();
     take_held(context, tx, host, &mut state, &held, now)?;
-    reconcile(tx, host, &mut state, &held, counts, now)?;
+    reconcile(context, tx, host, &mut state, &held, counts, now)?;
     let waiting = tx.rows(&OUTBOX, &Span::under(&host))?;
     let waits = |revision| {
         waiting.iter().any(|(_, row)| row.what == Sent::Config { slot: Slot::Repo, revision, for_job: None })
@@ -214,35 +223,45 @@ fn take_held(
 /// Finds the jobs that nobody holds any more: they were taken, the agent does not name them, and no command of
 /// theirs waits. With reports still on the way they are suspects until those have come.
 fn reconcile(
+    context: &Context,
     tx: &mut Tx<'_>,
     host: HostId,
     state: &mut LinkState,
     held: &[HeldJob],
     counts: Counts,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<(), Refused> {
     let open = job::open_jobs(tx, host, usize::MAX)?;
     state.suspects = open
         .iter()
-        .filter(|job| job.command_seq <= state.taken && !held.iter().any(|held| held.job == job.id))
+        .filter(|job| was_taken(job, state.delivered) && !held.iter().any(|held| held.job == job.id))
         .map(|job| job.id)
         .collect();
     state.suspects_until = counts.last_report.min(MAX_NUMBER);
+    state.suspects_taken = state.delivered;
     if !counts.has_unacked() {
-        settle_suspects(tx, host, state, now)?;
+        settle_suspects(context, tx, host, state, now)?;
     }
     Ok(())
 }
 
-/// All reports of before the hello have come: who is a suspect still is lost.
+/// Whether the agent has had it: it said so, or took its command.
+fn was_taken(job: &Job, taken: u64) -> bool {
+    job.state >= JobState::Accepted || job.command_seq <= taken
+}
+
+/// All reports of before the hello have come: who is a suspect still, and whose command does not go out again, is lost.
 pub(crate) fn settle_suspects(
+    context: &Context,
     tx: &mut Tx<'_>,
     host: HostId,
     state: &mut LinkState,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<(), Refused> {
+    answer_skipped(context, tx, host, state, state.suspects_taken, now)?;
+    let taken = state.taken;
     for suspect in std::mem::take(&mut state.suspects) {
-        job::change(tx, host, suspect, now, |job| step::lost(job, now, LOST))?;
+        job::change(tx, host, suspect, now, |job| was_taken(job, taken) && step::lost(job, now, LOST))?;
     }
     Ok(())
 }

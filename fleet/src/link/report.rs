@@ -98,7 +98,7 @@ pub(crate) fn take(
             state.reports = head.seq;
             answer_skipped(context, tx, host, &mut state, head.taken, now)?;
             if !state.suspects.is_empty() && state.reports >= state.suspects_until {
-                settle_suspects(tx, host, &mut state, now)?;
+                settle_suspects(context, tx, host, &mut state, now)?;
             }
             tx.put(&LINK_STATES, &host, &state)?;
         }
@@ -108,7 +108,7 @@ pub(crate) fn take(
 
 /// Clears what the agent has taken. A run that is taken but was never answered (the agent had no room to answer and
 /// took a later command first) is sent again under a new number: the job id sees to it that it runs once.
-fn answer_skipped(
+pub(super) fn answer_skipped(
     context: &Context,
     tx: &mut Tx<'_>,
     host: HostId,

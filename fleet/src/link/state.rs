@@ -36,6 +36,8 @@ pub(crate) struct LinkState {
     pub(crate) suspects: Vec<JobId>,
     /// …in a report up to this one.
     pub(crate) suspects_until: u64,
+    /// What the agent said at that hello that it had taken.
+    pub(crate) suspects_taken: u64,
     /// Grows with each change of the groups.
     pub(crate) plan_revision: u64,
 }

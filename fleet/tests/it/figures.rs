@@ -1,0 +1,134 @@
+use crate::support::{Agent, DAY_MS, HOUR_MS, START, backup, by, in_memory};
+use fleet::record::{JobFigures, JobState};
+use fleet::{Changed, JobRequest};
+use schema::job::ProbeSummary;
+use schema::report::Snapshot;
+use schema::stats::{LockSeen, Size, SizeSource, SnapshotCount};
+use schema::{Items, Outcome, RepoId, RepoStats, ReportBody, Summary, Timestamp};
+
+fn stats(agent: &Agent, revision: u64, bytes: u64, count: u32) -> RepoStats<'static> {
+    let at = agent.world.now();
+    RepoStats {
+        stream: agent.stream,
+        revision,
+        at,
+        job: None,
+        repo: Some(RepoId([5; 32])),
+        size: Some(Size { at, bytes, source: SizeSource::Measured }),
+        snapshots: Some(SnapshotCount { at, count, newest_at: Some(at) }),
+        check: None,
+        prune: None,
+        lock: Some(LockSeen { at, lock: None }),
+    }
+}
+
+#[tokio::test]
+async fn figures_reach_the_page_the_fleet_and_the_chart() {
+    let (world, fleet) = in_memory();
+    let agent = Agent::ready(&world, &fleet, "attic").await;
+    let mut changes = fleet.changes();
+    agent.stats(stats(&agent, 1, 1_000, 3)).await;
+    assert_eq!(changes.recv().await.unwrap().what, Changed::Repo(agent.host));
+    let read = fleet.read().unwrap();
+    let repo = read.repo(agent.host).unwrap();
+    assert_eq!((repo.size.unwrap().bytes, repo.repo), (1_000, Some(RepoId([5; 32]))));
+    let row = read.host_row(agent.host).unwrap().unwrap();
+    assert_eq!((row.size_bytes, row.snapshots), (Some(1_000), Some(3)));
+    assert_eq!(read.repo_history(agent.host).unwrap().len(), 1);
+    // The same again, and an older one: nothing changes.
+    agent.stats(stats(&agent, 1, 5, 5)).await;
+    assert_eq!(fleet.read().unwrap().repo(agent.host).unwrap().size.unwrap().bytes, 1_000);
+}
+
+#[tokio::test]
+async fn history_keeps_an_hour_and_later_a_day() {
+    let (world, fleet) = in_memory();
+    let agent = Agent::ready(&world, &fleet, "attic").await;
+    for n in 0..40 * 48 {
+        world.pass(HOUR_MS / 2);
+        agent.stats(stats(&agent, n + 1, n, 1)).await;
+    }
+    let history = fleet.read().unwrap().repo_history(agent.host).unwrap();
+    assert!(history.is_sorted_by_key(|point| point.at));
+    let (recent, old): (Vec<_>, Vec<_>) =
+        history.iter().partition(|point| world.now().ms_since(point.at) <= 7 * DAY_MS);
+    assert!((160..=170).contains(&recent.len()), "{} of the last week", recent.len());
+    assert!((32..=60).contains(&old.len()), "{} before", old.len());
+    assert_eq!(history.last().unwrap().bytes, 40 * 48 - 1);
+}
+
+#[tokio::test]
+async fn a_probe_tells_the_repository_and_whether_it_lets_delete() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let job = fleet.dispatch(agent.host, JobRequest::Probe, by()).await.unwrap();
+    agent.take_all();
+    let probe = ProbeSummary {
+        repo: Some(RepoId([6; 32])),
+        repo_version: Some(2),
+        append_only: Some(true),
+        answered_ms: 12,
+    };
+    agent.finish(job.id, Outcome::Succeeded, Summary::Probe(probe)).await;
+    let repo = fleet.read().unwrap().repo(agent.host).unwrap();
+    assert_eq!((repo.repo, repo.append_only.unwrap().0), (Some(RepoId([6; 32])), true));
+    assert_eq!(repo.tested, Some((job.id, world.now(), true)));
+    assert!(matches!(agent.job(job.id).figures, JobFigures::Probe(_)));
+    // Credentials that point elsewhere make the test worthless.
+    let mut input = crate::support::credentials();
+    input.url = "/srv/other".into();
+    fleet.put_credentials(agent.host, schema::Slot::Repo, input, by()).await.unwrap();
+    assert_eq!(fleet.read().unwrap().repo(agent.host).unwrap().tested, None);
+}
+
+fn snapshot(id: &'static str, time: u64) -> Snapshot<'static> {
+    Snapshot {
+        id,
+        time: Timestamp(time),
+        hostname: "attic",
+        tags: Items::EMPTY,
+        paths: Items::EMPTY,
+        size: None,
+    }
+}
+
+async fn list(agent: &mut Agent, ids: &[&'static str], outcome: Outcome) -> schema::JobId {
+    let job = agent.fleet.dispatch(agent.host, JobRequest::Snapshots, by()).await.unwrap().id;
+    agent.take_all();
+    agent.report(ReportBody::Accepted { job, behind: 0 }).await;
+    for (place, id) in ids.iter().enumerate() {
+        let mut room = [0; 256];
+        let snapshots = Items::write([snapshot(id, place as u64)], &mut room).unwrap();
+        agent.report(ReportBody::Snapshots { job, first: place as u32, snapshots }).await;
+    }
+    agent.finish(job, outcome, Summary::Snapshots { count: ids.len() as u32 }).await;
+    job
+}
+
+#[tokio::test]
+async fn a_listing_is_shown_whole_or_not_at_all() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    assert_eq!(fleet.read().unwrap().snapshots(agent.host).unwrap(), None);
+    list(&mut agent, &["a", "b"], Outcome::Succeeded).await;
+    let host = agent.host;
+    let (_, rows) = fleet.read().unwrap().snapshots(host).unwrap().unwrap();
+    assert_eq!(rows.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    world.pass(1_000);
+    list(&mut agent, &["c"], Outcome::Failed).await;
+    let (at, rows) = fleet.read().unwrap().snapshots(host).unwrap().unwrap();
+    assert_eq!((at, rows.len()), (START, 2), "a listing that failed changes nothing");
+    list(&mut agent, &["b", "c", "d"], Outcome::Succeeded).await;
+    let (at, rows) = fleet.read().unwrap().snapshots(host).unwrap().unwrap();
+    assert_eq!((at, rows.len()), (world.now(), 3));
+}
+
+#[tokio::test]
+async fn a_result_counts_once() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let job = agent.back_up("etc", Outcome::Succeeded).await;
+    agent.finish(job.id, Outcome::Failed, Summary::None).await;
+    assert_eq!(agent.job(job.id).state, JobState::Succeeded);
+    assert!(matches!(fleet.dispatch(agent.host, backup("etc"), by()).await, Ok(_)));
+}

@@ -1,0 +1,168 @@
+use crate::support::{Agent, Got, backup, by, credentials, in_memory};
+use fleet::JobRequest;
+use fleet::record::JobState;
+use schema::{HeldJob, HeldPhase, Outcome, ReportBody, Slot, Summary};
+
+#[tokio::test]
+async fn a_hello_brings_a_host_online_with_its_facts() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::enrolled(&world, &fleet, "attic").await;
+    let mut changes = fleet.changes();
+    agent.hello(&[]).await;
+    let presence = fleet.read().unwrap().presence(agent.host).unwrap();
+    assert!(presence.online);
+    assert_eq!((presence.epoch, presence.changed_at), (1, Some(world.now())));
+    assert_eq!(agent.record().facts.unwrap().restic_version, "0.18.0");
+    assert_eq!(changes.recv().await.unwrap().what, fleet::Changed::Host(agent.host));
+}
+
+#[tokio::test]
+async fn a_late_will_of_an_older_connection_means_nothing() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let old = agent.epoch;
+    agent.hello(&[]).await;
+    agent.gone(old).await;
+    assert!(fleet.read().unwrap().presence(agent.host).unwrap().online);
+    agent.gone(agent.epoch).await;
+    assert!(!fleet.read().unwrap().presence(agent.host).unwrap().online);
+    // An old hello does not bring it back.
+    let stale = agent.hello_bytes(&[]);
+    fleet.handle_presence(agent.host, &stale, "").await.unwrap();
+    assert!(!fleet.read().unwrap().presence(agent.host).unwrap().online);
+}
+
+#[tokio::test]
+async fn the_same_hello_again_changes_nothing() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let job = fleet.dispatch(agent.host, backup("etc"), by()).await.unwrap();
+    agent.take_all();
+    agent.report(ReportBody::Accepted { job: job.id, behind: 0 }).await;
+    let commits = fleet.writer_counts().commits;
+    let handled = fleet.handle_presence(agent.host, &agent.hello_bytes(&[]), "").await.unwrap();
+    assert_eq!(handled, fleet::Handled::default());
+    assert_eq!(agent.job(job.id).state, JobState::Accepted);
+    assert_eq!(fleet.writer_counts().commits, commits, "nothing is written");
+}
+
+#[tokio::test]
+async fn a_job_that_is_neither_held_nor_reported_is_lost_and_what_waits_is_not() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let running = fleet.dispatch(agent.host, backup("etc"), by()).await.unwrap();
+    agent.take_all();
+    agent.report(ReportBody::Accepted { job: running.id, behind: 0 }).await;
+    agent.report(ReportBody::Started { job: running.id }).await;
+    let waiting = fleet.dispatch(agent.host, JobRequest::Stats, by()).await.unwrap();
+    fleet.command_sent(agent.host, waiting.command_seq).await;
+    let handled = agent.hello(&[]).await;
+    assert!(handled.wake);
+    let lost = agent.job(running.id);
+    assert_eq!((lost.state, lost.presumed), (JobState::Lost, true));
+    assert_eq!(agent.job(waiting.id).state, JobState::Sent);
+    assert!(matches!(agent.take_all()[..], [Got::Run { .. }]), "it is sent again");
+}
+
+#[tokio::test]
+async fn a_held_job_goes_on_and_a_result_in_the_journal_is_waited_for() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let held = fleet.dispatch(agent.host, backup("etc"), by()).await.unwrap();
+    let ended = fleet.dispatch(agent.host, JobRequest::Probe, by()).await.unwrap();
+    let gone = fleet.dispatch(agent.host, JobRequest::Stats, by()).await.unwrap();
+    agent.take_all();
+    for job in [&held, &ended, &gone] {
+        agent.report(ReportBody::Accepted { job: job.id, behind: 0 }).await;
+    }
+    // Two reports are written while the connection is away.
+    agent.reports += 2;
+    agent.hello(&[HeldJob { job: held.id, phase: HeldPhase::Running }]).await;
+    for job in [&held, &ended, &gone] {
+        assert_eq!(agent.job(job.id).state, JobState::Accepted);
+    }
+    let first = agent.report_bytes(agent.reports - 1, ReportBody::Started { job: held.id });
+    fleet.handle_report(agent.host, &first, "").await.unwrap();
+    assert_eq!(agent.job(gone.id).state, JobState::Accepted, "one more is on its way");
+    let finished = crate::support::finished(ended.id, Outcome::Succeeded, world.now(), Summary::None);
+    let second = agent.report_bytes(agent.reports, ReportBody::Finished(finished));
+    fleet.handle_report(agent.host, &second, "").await.unwrap();
+    assert_eq!(agent.job(held.id).state, JobState::Running);
+    assert_eq!(agent.job(ended.id).state, JobState::Succeeded);
+    assert_eq!(agent.job(gone.id).state, JobState::Lost);
+}
+
+#[tokio::test]
+async fn changed_credentials_are_pushed_once() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::enrolled(&world, &fleet, "attic").await;
+    agent.hello(&[]).await;
+    assert!(agent.take_all().is_empty(), "nothing is set");
+    fleet.put_credentials(agent.host, Slot::Repo, credentials(), by()).await.unwrap();
+    agent.hello(&[]).await;
+    assert_eq!(agent.waiting(), 1, "the command of the change waits already");
+    agent.take_all();
+    agent.report(ReportBody::ConfigApplied { slot: Slot::Repo, revision: 1, refused: None }).await;
+    assert_eq!(fleet.read().unwrap().credentials(agent.host, Slot::Repo).unwrap().unwrap().held_revision, 1);
+    agent.hello(&[]).await;
+    assert_eq!(agent.waiting(), 0);
+    // The agent lost its state folder's credentials.
+    agent.repo_revision = 0;
+    agent.hello(&[]).await;
+    assert!(matches!(
+        agent.take_all()[..],
+        [Got::Config { slot: Slot::Repo, revision: 1, for_job: None, .. }]
+    ));
+}
+
+#[tokio::test]
+async fn an_agent_that_is_ahead_of_a_restored_server_gets_numbers_it_takes() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let job = fleet.dispatch(agent.host, backup("etc"), by()).await.unwrap();
+    agent.taken = 500;
+    agent.repo_revision = 40;
+    agent.hello(&[]).await;
+    let got = agent.take_all();
+    assert!(
+        matches!(got[..], [Got::Run { seq: 501, .. }, Got::Config { seq: 502, revision: 41, .. }]),
+        "{got:?}"
+    );
+    agent.report(ReportBody::Accepted { job: job.id, behind: 0 }).await;
+    assert_eq!((agent.job(job.id).state, agent.waiting()), (JobState::Accepted, 0));
+}
+
+#[tokio::test]
+async fn an_agent_that_lost_what_it_acknowledged_gets_it_again() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    agent.report(ReportBody::Dropped).await;
+    let job = fleet.dispatch(agent.host, backup("etc"), by()).await.unwrap();
+    fleet.command_delivered(agent.host, job.command_seq).await;
+    assert_eq!(agent.waiting(), 0, "acknowledged commands are not handed out again");
+    let handled = agent.hello(&[]).await;
+    assert!(handled.rewound && handled.wake);
+    assert!(matches!(agent.take_all()[..], [Got::Run { .. }]));
+    let handled = agent.hello(&[]).await;
+    assert!(!handled.rewound);
+}
+
+#[tokio::test]
+async fn a_server_that_starts_again_knows_nobody_to_be_online() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = crate::support::World::new();
+    let open = || fleet::Fleet::open(folder.path(), crate::support::settings(), world.driver()).unwrap();
+    let mut agent = Agent::ready(&world, &open(), "attic").await;
+    let seen_at = world.now();
+    agent.fleet.shutdown().await;
+    agent.fleet = {
+        let in_memory = fleet::Fleet::in_memory(crate::support::settings(), world.driver()).unwrap();
+        drop(std::mem::replace(&mut agent.fleet, in_memory));
+        world.pass(60_000);
+        open()
+    };
+    let presence = agent.fleet.read().unwrap().presence(agent.host).unwrap();
+    assert_eq!((presence.online, presence.changed_at), (false, Some(seen_at)));
+    agent.hello(&[]).await;
+    assert!(agent.fleet.read().unwrap().presence(agent.host).unwrap().online);
+}

@@ -1,0 +1,165 @@
+use crate::support::{Agent, by, credentials, group, in_memory};
+use fleet::record::{CredentialsInput, Secret};
+use fleet::{AuditFilter, HostFilter, Page, Refused};
+use schema::{HostId, Slot};
+use std::collections::BTreeMap;
+
+#[tokio::test]
+async fn a_name_is_one_hosts_in_whatever_letters() {
+    let (_, fleet) = in_memory();
+    let (attic, _) = fleet.create_host("attic", vec![], by()).await.unwrap();
+    assert!(matches!(fleet.create_host("Attic", vec![], by()).await, Err(Refused::NameTaken { .. })));
+    let renamed = fleet.update_host(attic.id, Some("Attic".into()), None, by()).await.unwrap();
+    assert_eq!((renamed.name.as_str(), renamed.restic_host.as_str()), ("Attic", "attic"));
+    let renamed = fleet.update_host(attic.id, Some("cellar".into()), None, by()).await.unwrap();
+    assert_eq!(renamed.restic_host, "attic", "snapshots keep their host name");
+    fleet.create_host("attic", vec![], by()).await.unwrap();
+    assert!(matches!(
+        fleet.update_host(attic.id, Some("ATTIC".into()), None, by()).await,
+        Err(Refused::NameTaken { .. })
+    ));
+    assert_eq!(fleet.read().unwrap().host_by_name("CELLAR").unwrap().unwrap().id, attic.id);
+}
+
+#[tokio::test]
+async fn what_can_not_be_a_name_or_label_is_refused_with_its_field() {
+    let (_, fleet) = in_memory();
+    for name in ["", "-x", "a b", "a/b", "+", "ä", &"x".repeat(64)] {
+        let refused = fleet.create_host(name, vec![], by()).await.unwrap_err();
+        assert_eq!((refused.code(), refused.field()), ("invalid_input", Some("name")), "{name:?}");
+    }
+    let refused = fleet.create_host("attic", vec!["a b".into()], by()).await.unwrap_err();
+    assert_eq!(refused.field(), Some("labels"));
+    assert!(fleet.read().unwrap().host_ids().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_deleted_host_leaves_nothing_but_its_audit() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let job = agent.back_up("etc", schema::Outcome::Succeeded).await;
+    fleet.delete_host(agent.host, by()).await.unwrap();
+    let read = fleet.read().unwrap();
+    assert!(read.host(agent.host).unwrap().is_none());
+    assert!(read.host_by_name("attic").unwrap().is_none());
+    assert!(read.job(job.id).unwrap().is_none());
+    assert!(read.credentials(agent.host, Slot::Repo).unwrap().is_none());
+    assert!(read.groups(agent.host).unwrap().is_empty());
+    assert!(read.fleet(&HostFilter::default()).unwrap().is_empty());
+    assert!(!fleet.login_host(agent.host, &agent.password));
+    let filter = AuditFilter { target: Some("ATTIC".into()), ..AuditFilter::default() };
+    let entries = read.audit(&filter, &Page::default()).unwrap().items;
+    assert_eq!(entries.first().unwrap().action, "host.deleted");
+    // What its agent still sends comes to nothing.
+    let handled = fleet.handle_presence(agent.host, &agent.hello_bytes(&[]), "").await.unwrap();
+    assert_eq!(handled, fleet::Handled::default());
+    assert!(matches!(fleet.delete_host(agent.host, by()).await, Err(Refused::HostNotFound)));
+    fleet.create_host("attic", vec![], by()).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_absent_secret_keeps_the_stored_one() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::enrolled(&world, &fleet, "attic").await;
+    let host = agent.host;
+    let mut input = credentials();
+    input.env = Some(BTreeMap::from([
+        ("AWS_KEY".to_owned(), Some(Secret::new("one"))),
+        ("AWS_ID".to_owned(), Some(Secret::new("two"))),
+    ]));
+    let first = fleet.put_credentials(host, Slot::Repo, input, by()).await.unwrap();
+    assert_eq!((first.revision, first.env_names.len()), (1, 2));
+    let keep = CredentialsInput {
+        url: "rest:https://new.example/attic".into(),
+        env: Some(BTreeMap::from([("AWS_KEY".to_owned(), None)])),
+        ..CredentialsInput::default()
+    };
+    let second = fleet.put_credentials(host, Slot::Repo, keep, by()).await.unwrap();
+    assert_eq!((second.revision, second.username.as_str(), second.has_password), (2, "attic", true));
+    assert_eq!(second.env_names, ["AWS_KEY"]);
+    let got = agent.take_all();
+    let passwords: Vec<_> = got
+        .iter()
+        .map(|got| match got {
+            crate::support::Got::Config { repo_password, .. } => repo_password.clone().unwrap(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(passwords, ["repo-password", "repo-password"]);
+    let no_value = CredentialsInput {
+        url: "/srv".into(),
+        env: Some(BTreeMap::from([("GONE".to_owned(), None)])),
+        ..CredentialsInput::default()
+    };
+    let refused = fleet.put_credentials(host, Slot::Repo, no_value, by()).await.unwrap_err();
+    assert_eq!(refused.field(), Some("env"));
+}
+
+#[tokio::test]
+async fn credentials_without_a_repository_password_are_refused() {
+    let (_, fleet) = in_memory();
+    let (host, _) = fleet.create_host("attic", vec![], by()).await.unwrap();
+    let input = CredentialsInput { url: "/srv/attic".into(), ..CredentialsInput::default() };
+    let refused = fleet.put_credentials(host.id, Slot::Repo, input, by()).await.unwrap_err();
+    assert_eq!(refused.field(), Some("repo_password"));
+    let input = CredentialsInput { url: String::new(), ..credentials() };
+    let refused = fleet.put_credentials(host.id, Slot::Repo, input, by()).await.unwrap_err();
+    assert_eq!(refused.field(), Some("url"));
+    assert!(matches!(
+        fleet.put_credentials(HostId([9; 16]), Slot::Repo, credentials(), by()).await,
+        Err(Refused::HostNotFound)
+    ));
+}
+
+#[tokio::test]
+async fn deleting_credentials_twice_is_one_change_and_the_agent_is_told() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    fleet.delete_credentials(agent.host, Slot::Repo, by()).await.unwrap();
+    fleet.delete_credentials(agent.host, Slot::Repo, by()).await.unwrap();
+    fleet.delete_credentials(agent.host, Slot::Admin, by()).await.unwrap();
+    let got = agent.take_all();
+    assert!(matches!(
+        got.as_slice(),
+        [crate::support::Got::Config { slot: Slot::Repo, revision: 2, repo_password: None, .. }]
+    ));
+    assert!(fleet.read().unwrap().credentials(agent.host, Slot::Repo).unwrap().is_none());
+    // Set again, the revision goes on.
+    let facts = fleet.put_credentials(agent.host, Slot::Repo, credentials(), by()).await.unwrap();
+    assert_eq!(facts.revision, 3);
+}
+
+#[tokio::test]
+async fn the_admin_slot_is_not_sent_when_it_is_set() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    fleet.put_credentials(agent.host, Slot::Admin, credentials(), by()).await.unwrap();
+    assert!(agent.take_all().is_empty());
+}
+
+#[tokio::test]
+async fn a_group_is_created_renamed_and_deleted() {
+    let (_, fleet) = in_memory();
+    let (host, _) = fleet.create_host("attic", vec![], by()).await.unwrap();
+    let host = host.id;
+    fleet.put_group(host, None, group("etc"), by()).await.unwrap();
+    assert!(matches!(fleet.put_group(host, None, group("etc"), by()).await, Err(Refused::NameTaken { .. })));
+    assert!(matches!(
+        fleet.put_group(host, Some("home"), group("home"), by()).await,
+        Err(Refused::GroupNotFound)
+    ));
+    fleet.put_group(host, None, group("home"), by()).await.unwrap();
+    assert!(matches!(
+        fleet.put_group(host, Some("etc"), group("home"), by()).await,
+        Err(Refused::NameTaken { .. })
+    ));
+    fleet.put_group(host, Some("etc"), group("config"), by()).await.unwrap();
+    let names = |fleet: &fleet::Fleet| -> Vec<String> {
+        fleet.read().unwrap().groups(host).unwrap().into_iter().map(|group| group.name).collect()
+    };
+    assert_eq!(names(&fleet), ["config", "home"]);
+    assert_eq!(fleet.read().unwrap().host_row(host).unwrap().unwrap().groups, 2);
+    fleet.delete_group(host, "config", by()).await.unwrap();
+    assert!(matches!(fleet.delete_group(host, "config", by()).await, Err(Refused::GroupNotFound)));
+    assert_eq!(names(&fleet), ["home"]);
+}

@@ -1,0 +1,16 @@
+//! The fleet through its one door, with an agent's end of the wire in virtual time.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail loudly, as tests do")]
+
+mod accounts;
+mod at_rest;
+mod dispatch;
+mod enroll;
+mod figures;
+mod hello;
+mod hosts;
+mod logs;
+mod model;
+mod overview;
+mod reports;
+mod support;

@@ -1,0 +1,368 @@
+//! A fleet in virtual time, and an agent's end of the wire.
+
+use fleet::record::{Actor, CredentialsInput, Group, Host, Job, Secret};
+use fleet::{By, Driver, Fleet, Handled, JobRequest, Settings};
+use schema::enroll::MAX_TOKEN_CHARS;
+use schema::envelope::{self, Key, Sealed};
+use schema::{
+    Command, CommandBody, EnrollRequest, EnrollResponse, HeldJob, Hello, HostId, HostTopic, InstallationId,
+    Items, JobId, Live, Outcome, Presence, RepoStats, Report, ReportBody, Summary, Timestamp, ToAgent, Token,
+    Topic, report::Finished,
+};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+pub(crate) const START: Timestamp = Timestamp(1_700_000_000_000);
+pub(crate) const HOUR_MS: u64 = 3_600_000;
+pub(crate) const DAY_MS: u64 = 24 * HOUR_MS;
+
+/// Virtual time, and dice that fall the same each time.
+#[derive(Clone)]
+pub(crate) struct World {
+    now: Arc<AtomicU64>,
+    dice: Arc<Mutex<u64>>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self { now: Arc::new(AtomicU64::new(START.0)), dice: Arc::new(Mutex::new(0x9E37_79B9_7F4A_7C15)) }
+    }
+
+    pub(crate) fn driver(&self) -> Driver {
+        let (now, dice) = (self.now.clone(), self.dice.clone());
+        Driver {
+            now: Arc::new(move || Timestamp(now.load(Ordering::SeqCst))),
+            random: Arc::new(move |buffer| {
+                let mut state = dice.lock().unwrap();
+                for byte in buffer {
+                    *state ^= *state << 13;
+                    *state ^= *state >> 7;
+                    *state ^= *state << 17;
+                    *byte = (*state >> 32) as u8;
+                }
+            }),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp(self.now.load(Ordering::SeqCst))
+    }
+
+    pub(crate) fn pass(&self, ms: u64) {
+        self.now.fetch_add(ms, Ordering::SeqCst);
+    }
+}
+
+pub(crate) fn settings() -> Settings {
+    Settings { mqtt_address: "backup.example:8883".to_owned(), ca_fingerprint: [7; 32] }
+}
+
+pub(crate) fn by() -> By {
+    By { actor: Actor::Operator("ada".to_owned()), peer: "192.0.2.1".to_owned() }
+}
+
+pub(crate) fn in_memory() -> (World, Fleet) {
+    let world = World::new();
+    let fleet = Fleet::in_memory(settings(), world.driver()).unwrap();
+    (world, fleet)
+}
+
+pub(crate) fn credentials() -> CredentialsInput {
+    CredentialsInput {
+        url: "rest:https://box.example:8000/attic".to_owned(),
+        username: Some("attic".to_owned()),
+        password: Some(Secret::new("rest-password")),
+        repo_password: Some(Secret::new("repo-password")),
+        env: None,
+    }
+}
+
+pub(crate) fn group(name: &str) -> Group {
+    Group { name: name.to_owned(), includes: vec!["/etc".to_owned()], ..Group::default() }
+}
+
+pub(crate) fn backup(group: &str) -> JobRequest {
+    JobRequest::Backup { group: group.to_owned() }
+}
+
+/// An agent as the wire sees it.
+pub(crate) struct Agent {
+    pub(crate) fleet: Fleet,
+    pub(crate) world: World,
+    pub(crate) host: HostId,
+    pub(crate) key: Key,
+    pub(crate) key_id: u8,
+    pub(crate) password: String,
+    pub(crate) installation: InstallationId,
+    pub(crate) epoch: u64,
+    pub(crate) stream: u64,
+    pub(crate) reports: u64,
+    pub(crate) acked: u64,
+    pub(crate) taken: u64,
+    pub(crate) repo_revision: u64,
+}
+
+/// A command as it came, without its borrows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Got {
+    Run {
+        seq: u64,
+        job: JobId,
+        kind: schema::JobKind,
+    },
+    Cancel {
+        seq: u64,
+        job: JobId,
+    },
+    Config {
+        seq: u64,
+        slot: schema::Slot,
+        revision: u64,
+        for_job: Option<JobId>,
+        repo_password: Option<String>,
+    },
+}
+
+/// Asks to be enrolled with the text of a token.
+pub(crate) async fn enroll(
+    fleet: &Fleet,
+    text: &str,
+    installation: InstallationId,
+) -> Result<(HostId, String, Key, u8), String> {
+    let mut buffer = [0; MAX_TOKEN_CHARS];
+    let token = Token::parse(text, &mut buffer).map_err(|error| error.to_string())?;
+    let request = EnrollRequest {
+        installation,
+        hostname: "attic.example",
+        os: "Debian GNU/Linux 13",
+        arch: "x86_64",
+        agent_version: "0.1.0",
+    };
+    let mut room = [0; 1024];
+    let topic = Topic::EnrollRequest(token.id);
+    let sealed = envelope::seal(&token.key, 0, [1; 24], topic, &request, &mut room).unwrap();
+    let answer = fleet.enroll(token.id, sealed, "198.51.100.7").await;
+    let mut room = vec![0; answer.len()];
+    let plain = Sealed::parse(&answer)
+        .and_then(|sealed| sealed.open(&token.key, Topic::EnrollResponse(token.id), &mut room))
+        .map_err(|error| error.to_string())?;
+    match schema::decode::<EnrollResponse<'_>>(plain).unwrap() {
+        EnrollResponse::Welcome { host, password, link_key, key_id, .. } => {
+            Ok((host, password.to_owned(), Key::new(link_key), key_id))
+        }
+        EnrollResponse::Refused(reason) => Err(format!("{reason:?}")),
+    }
+}
+
+impl Agent {
+    /// A new host with its agent, not connected yet.
+    pub(crate) async fn enrolled(world: &World, fleet: &Fleet, name: &str) -> Self {
+        let (host, token) = fleet.create_host(name, vec![], by()).await.unwrap();
+        Self::with_token(world, fleet, token.text.expose(), InstallationId(host.id.0)).await
+    }
+
+    pub(crate) async fn with_token(
+        world: &World,
+        fleet: &Fleet,
+        text: &str,
+        installation: InstallationId,
+    ) -> Self {
+        let (host, password, key, key_id) = enroll(fleet, text, installation).await.unwrap();
+        Self {
+            fleet: fleet.clone(),
+            world: world.clone(),
+            host,
+            key,
+            key_id,
+            password,
+            installation,
+            epoch: 0,
+            stream: 77,
+            reports: 0,
+            acked: 0,
+            taken: 0,
+            repo_revision: 0,
+        }
+    }
+
+    /// A host that is connected and ready to back up its group `etc`.
+    pub(crate) async fn ready(world: &World, fleet: &Fleet, name: &str) -> Self {
+        let mut agent = Self::enrolled(world, fleet, name).await;
+        fleet.put_credentials(agent.host, schema::Slot::Repo, credentials(), by()).await.unwrap();
+        fleet.put_group(agent.host, None, group("etc"), by()).await.unwrap();
+        agent.hello(&[]).await;
+        agent.take_all();
+        agent
+            .report(ReportBody::ConfigApplied { slot: schema::Slot::Repo, revision: 1, refused: None })
+            .await;
+        agent
+    }
+
+    pub(crate) fn seal<T: serde::Serialize>(&self, topic: HostTopic, message: &T) -> Vec<u8> {
+        let mut room = vec![0; 64 * 1024];
+        let mut nonce = [0; 24];
+        (self.world.driver().random)(&mut nonce);
+        let topic = Topic::Host(self.host, topic);
+        envelope::seal(&self.key, self.key_id, nonce, topic, message, &mut room).unwrap().to_vec()
+    }
+
+    pub(crate) fn open(&self, frame: &[u8]) -> Vec<u8> {
+        let mut room = vec![0; frame.len()];
+        let topic = Topic::Host(self.host, HostTopic::Cmd);
+        Sealed::parse(frame).unwrap().open(&self.key, topic, &mut room).unwrap().to_vec()
+    }
+
+    /// Connects anew.
+    pub(crate) async fn hello(&mut self, held: &[HeldJob]) -> Handled {
+        self.epoch += 1;
+        let payload = self.hello_bytes(held);
+        let handled = self.fleet.handle_presence(self.host, &payload, "198.51.100.7:5000").await.unwrap();
+        self.take_ack(&handled);
+        handled
+    }
+
+    pub(crate) fn hello_bytes(&self, held: &[HeldJob]) -> Vec<u8> {
+        let mut room = [0; 1024];
+        let hello = Hello {
+            epoch: self.epoch,
+            stream: self.stream,
+            boot_id: [3; 16],
+            installation: self.installation,
+            agent_version: "0.1.0",
+            restic_version: "0.18.0",
+            os: "Debian GNU/Linux 13",
+            arch: "x86_64",
+            hostname: "attic.example",
+            jobs: Items::write(held, &mut room).unwrap(),
+            taken: self.taken,
+            first_unacked: self.acked + 1,
+            last_report: self.reports,
+            plan_revision: 0,
+            repo_revision: self.repo_revision,
+            state_free_bytes: 1 << 30,
+            at: self.world.now(),
+        };
+        self.seal(HostTopic::Presence, &Presence::Hello(hello))
+    }
+
+    /// The connection of this epoch ends.
+    pub(crate) async fn gone(&self, epoch: u64) {
+        let payload = self.seal(HostTopic::Presence, &Presence::Gone { epoch, clean: false });
+        self.fleet.handle_presence(self.host, &payload, "").await.unwrap();
+    }
+
+    pub(crate) fn take_ack(&mut self, handled: &Handled) {
+        let Some(reply) = &handled.reply else { return };
+        let plain = self.open(reply);
+        let Ok(ToAgent::Ack { stream, through }) = schema::decode(&plain) else { panic!("not an ack") };
+        if stream == self.stream {
+            self.acked = self.acked.max(through);
+        }
+    }
+
+    /// Takes everything that waits for it.
+    pub(crate) fn take_all(&mut self) -> Vec<Got> {
+        let frames = self.fleet.commands_after(self.host, self.taken, usize::MAX);
+        frames.into_iter().map(|(seq, frame)| self.take(seq, &frame)).collect()
+    }
+
+    pub(crate) fn take(&mut self, seq: u64, frame: &[u8]) -> Got {
+        let plain = self.open(frame);
+        let Ok(ToAgent::Command(command)) = schema::decode(&plain) else { panic!("not a command") };
+        assert_eq!(command.seq, seq);
+        self.taken = self.taken.max(seq);
+        let got = got(&command);
+        if let Got::Config { slot: schema::Slot::Repo, revision, .. } = got {
+            self.repo_revision = revision;
+        }
+        got
+    }
+
+    pub(crate) fn is_run(&self, frame: &[u8]) -> bool {
+        let plain = self.open(frame);
+        matches!(schema::decode(&plain), Ok(ToAgent::Command(Command { body: CommandBody::Run(_), .. })))
+    }
+
+    pub(crate) fn report_bytes(&self, seq: u64, body: ReportBody<'_>) -> Vec<u8> {
+        self.report_of(seq, self.taken, body)
+    }
+
+    /// A report that was written when commands up to `taken` had been taken.
+    pub(crate) fn report_of(&self, seq: u64, taken: u64, body: ReportBody<'_>) -> Vec<u8> {
+        let report = Report { stream: self.stream, seq, taken, at: self.world.now(), body };
+        self.seal(HostTopic::Evt, &report)
+    }
+
+    /// Writes and sends the next report.
+    pub(crate) async fn report(&mut self, body: ReportBody<'_>) -> Handled {
+        self.reports += 1;
+        let payload = self.report_bytes(self.reports, body);
+        let handled = self.fleet.handle_report(self.host, &payload, "198.51.100.7:5000").await.unwrap();
+        self.take_ack(&handled);
+        handled
+    }
+
+    pub(crate) async fn stats(&self, stats: RepoStats<'_>) {
+        self.fleet.handle_stats(self.host, &self.seal(HostTopic::RepoStats, &stats)).await.unwrap();
+    }
+
+    pub(crate) fn live(&self, live: Live<'_>) {
+        self.fleet.handle_live(self.host, &self.seal(HostTopic::Live, &live));
+    }
+
+    pub(crate) async fn finish(&mut self, job: JobId, outcome: Outcome, summary: Summary<'_>) {
+        self.report(ReportBody::Finished(finished(job, outcome, self.world.now(), summary))).await;
+    }
+
+    /// Runs a backup to its end.
+    pub(crate) async fn back_up(&mut self, group: &str, outcome: Outcome) -> Job {
+        let job = self.fleet.dispatch(self.host, backup(group), by()).await.unwrap();
+        self.take_all();
+        self.report(ReportBody::Accepted { job: job.id, behind: 0 }).await;
+        self.report(ReportBody::Started { job: job.id }).await;
+        self.finish(job.id, outcome, Summary::None).await;
+        self.job(job.id)
+    }
+
+    pub(crate) fn job(&self, job: JobId) -> Job {
+        self.fleet.read().unwrap().job(job).unwrap().unwrap()
+    }
+
+    pub(crate) fn record(&self) -> Host {
+        self.fleet.read().unwrap().host(self.host).unwrap().unwrap()
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.fleet.commands_after(self.host, 0, usize::MAX).len()
+    }
+}
+
+pub(crate) fn finished(job: JobId, outcome: Outcome, at: Timestamp, summary: Summary<'_>) -> Finished<'_> {
+    let class = (outcome == Outcome::Failed).then_some(schema::Class::Network);
+    Finished {
+        job,
+        outcome,
+        class,
+        exit_code: Some(0),
+        started_at: Some(at),
+        finished_at: at,
+        message: "",
+        log_lines: 0,
+        summary,
+    }
+}
+
+fn got(command: &Command<'_>) -> Got {
+    let seq = command.seq;
+    match command.body {
+        CommandBody::Run(run) => Got::Run { seq, job: run.job, kind: run.spec.kind() },
+        CommandBody::Cancel { job } => Got::Cancel { seq, job },
+        CommandBody::ConfigUpdate(update) => Got::Config {
+            seq,
+            slot: update.slot,
+            revision: update.revision,
+            for_job: update.for_job,
+            repo_password: update.credentials.map(|credentials| credentials.repo_password.to_owned()),
+        },
+    }
+}
