@@ -2,7 +2,7 @@
 
 use super::{
     args::{self, ArgsError, Setting, Step, StepKind},
-    figures::{Figures, LockLook},
+    figures::{Figures, LockLook, OwnedLock},
     location::{self, Location, LocationError},
     locks,
     mask::Mask,
@@ -28,6 +28,12 @@ use tokio::{sync::mpsc, time::Instant};
 const SIDE_LIMIT: Duration = Duration::from_secs(120);
 /// How many locks are looked at, at 0.3 to 0.9 seconds each.
 const LOCKS_LOOKED_AT: usize = 4;
+
+/// How long a dead process may wait for its parent to take notice, before its lock is left for later.
+const REAP_LIMIT: Duration = Duration::from_secs(10);
+const REAP_LOOK: Duration = Duration::from_millis(100);
+/// How often `unlock` is run while a lock of a dead process is left.
+const UNLOCK_TRIES: usize = 3;
 
 /// Where things are on this machine.
 #[derive(Clone, Debug)]
@@ -145,7 +151,7 @@ pub async fn run_job(
         restic_host,
         credentials,
         repository: String::new().into(),
-        mask: credentials.map_or(Mask::NOTHING, Mask::new),
+        mask: credentials.map_or_else(Mask::nothing, Mask::new),
         wires: Wires { events, control, begun, deadline, stop: None },
         figures_before: known.figures.clone(),
         known,
@@ -187,6 +193,20 @@ struct Job<'j> {
     summary: JobSummary,
     exit_code: Option<i32>,
     started_at: Option<Timestamp>,
+}
+
+/// The locks that a look saw.
+struct LocksLeft {
+    count: usize,
+    /// The processes of this machine that hold them.
+    own_pids: Vec<u32>,
+}
+
+impl LocksLeft {
+    /// Whether one belongs to a process of this machine that has ended.
+    fn has_own_dead(&self) -> bool {
+        self.own_pids.iter().any(|&pid| locks::has_ended(pid))
+    }
 }
 
 /// A step that ran, judged.
@@ -325,7 +345,7 @@ impl Job<'_> {
         let own = locks::own_hostname();
         let is_dead_own = |done: &Done| {
             let holder = done.found.holder.as_ref();
-            holder.is_some_and(|holder| holder.hostname == own && !locks::is_alive(holder.pid))
+            holder.is_some_and(|holder| holder.hostname == own && locks::has_ended(holder.pid))
         };
         if done.verdict.class != Some(Class::RepoLocked) || self.wires.stop.is_some() || !is_dead_own(&done) {
             return done;
@@ -345,8 +365,8 @@ impl Job<'_> {
         self.started_at.get_or_insert_with(wall_clock);
         let end = self.step(step, false).await;
         let done = self.judged(step, end);
-        if self.known.unclean && step.kind.takes_lock() && self.wires.stop.is_some() {
-            // SIGKILL was needed: don't leave the lock to the next job.
+        if self.wires.stop.is_some() && step.kind.takes_lock() {
+            // Even after an interrupt a lock may be left: restic forgets one that it has only just written.
             self.remove_dead_locks().await;
         }
         done
@@ -395,9 +415,21 @@ impl Job<'_> {
         (verdict.outcome == Outcome::Succeeded).then_some(end.found)
     }
 
+    /// Removes locks of processes that are gone. One that its new parent has not taken notice of is alive to restic,
+    /// so it is waited for.
     async fn remove_dead_locks(&mut self) {
-        let removed = self.side_step(&args::unlock(false)).await;
-        self.known.unclean = removed.is_none();
+        for _ in 0..UNLOCK_TRIES {
+            let removed = self.side_step(&args::unlock(false)).await;
+            self.known.unclean = removed.is_none();
+            let Some(left) = self.look_at_locks().await else { return };
+            if !left.has_own_dead() {
+                return;
+            }
+            let until = Instant::now() + REAP_LIMIT;
+            while left.own_pids.iter().any(|&pid| locks::is_zombie(pid)) && Instant::now() < until {
+                tokio::time::sleep(REAP_LOOK).await;
+            }
+        }
     }
 
     async fn probe(&mut self) -> Verdict {
@@ -552,14 +584,16 @@ impl Job<'_> {
             return done.verdict;
         }
         self.known.unclean = false;
-        let left = self.look_at_locks().await;
-        let removed = match (done.found.unlocked, before, left) {
-            (Some(removed), ..) => removed,
-            (None, Some(before), Some(left)) => {
-                u32::try_from(before.locks.len().saturating_sub(left)).unwrap_or(u32::MAX)
-            }
-            _ => 0,
-        };
+        let mut left = self.look_at_locks().await;
+        let mut removed = done.found.unlocked.unwrap_or(0);
+        if let (None, Some(before), Some(left)) = (done.found.unlocked, before, &left) {
+            removed = count(before.locks.len().saturating_sub(left.count));
+        }
+        if let Some(first) = left.take().filter(LocksLeft::has_own_dead) {
+            self.remove_dead_locks().await;
+            let second = self.look_at_locks().await.map_or(first.count, |left| left.count);
+            removed = removed.saturating_add(count(first.count.saturating_sub(second)));
+        }
         self.summary = JobSummary::Unlock(removed);
         done.verdict
     }
@@ -626,24 +660,27 @@ impl Job<'_> {
         }
     }
 
-    /// Looks at the repository's locks; how many there are.
-    async fn look_at_locks(&mut self) -> Option<usize> {
+    /// Looks at the repository's locks.
+    async fn look_at_locks(&mut self) -> Option<LocksLeft> {
         let ids = self.side_step(&args::list_locks()).await?.locks;
         let own = locks::own_hostname();
-        let mut oldest: Option<super::figures::OwnedLock> = None;
+        let mut oldest: Option<OwnedLock> = None;
+        let mut own_pids = Vec::new();
         for id in ids.iter().take(LOCKS_LOOKED_AT) {
             // A lock that is gone meanwhile is none.
             let Some(found) = self.side_step(&args::cat_lock(id)).await.and_then(|found| found.lock) else {
                 continue;
             };
-            let owner_is_dead = found.hostname == own && !locks::is_alive(found.pid);
+            let is_own = found.hostname == own;
+            own_pids.extend(is_own.then_some(found.pid));
+            let owner_is_dead = is_own && locks::has_ended(found.pid);
             let lock = locks::figure(found, owner_is_dead, wall_clock());
             if oldest.as_ref().is_none_or(|oldest| lock.since < oldest.since) {
                 oldest = Some(lock);
             }
         }
         self.known.figures.lock = Some(LockLook { at: wall_clock(), lock: oldest });
-        Some(ids.len())
+        Some(LocksLeft { count: ids.len(), own_pids })
     }
 }
 
@@ -671,4 +708,8 @@ fn refused_location(error: LocationError) -> Verdict {
 
 fn refused_args(error: &ArgsError) -> Verdict {
     Verdict::failed(Class::Other, &format!("Not done: {error}."))
+}
+
+fn count(many: usize) -> u32 {
+    u32::try_from(many).unwrap_or(u32::MAX)
 }

@@ -18,6 +18,18 @@ pub(crate) fn is_alive(pid: u32) -> bool {
     test_kill_process(pid) != Err(rustix::io::Errno::SRCH)
 }
 
+/// Whether the process has ended: it is gone, or waits only for its parent to take notice. restic takes the latter
+/// for alive, so its lock can't be removed yet.
+pub(crate) fn has_ended(pid: u32) -> bool {
+    !is_alive(pid) || is_zombie(pid)
+}
+
+/// Whether it waits only for its parent to take notice.
+pub(crate) fn is_zombie(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
+}
+
 /// The lock as a figure; `owner_is_dead`: it belongs to a process of this machine that is gone.
 pub(crate) fn figure(found: LockFound, owner_is_dead: bool, now: Timestamp) -> OwnedLock {
     OwnedLock {
@@ -53,6 +65,18 @@ mod tests {
         assert!(is_alive(std::process::id()));
         assert!(!is_alive(0));
         assert!(!is_alive(u32::MAX));
+        assert!(!has_ended(std::process::id()));
         assert!(!own_hostname().is_empty());
+    }
+
+    #[test]
+    fn a_process_that_nobody_waits_for_has_ended() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        while !is_zombie(child.id()) {
+            std::thread::yield_now();
+        }
+        assert!(is_alive(child.id()) && has_ended(child.id()));
+        child.wait().unwrap();
+        assert!(has_ended(child.id()) && !is_zombie(child.id()));
     }
 }

@@ -25,7 +25,10 @@ impl fmt::Debug for Mask {
 
 impl Mask {
     /// Hides nothing.
-    pub const NOTHING: Self = Self { needles: Vec::new() };
+    #[must_use]
+    pub const fn nothing() -> Self {
+        Self { needles: Vec::new() }
+    }
 
     /// The mask for these credentials.
     #[must_use]

@@ -175,7 +175,23 @@ impl Signs {
                 self.0 |= 1 << *sign as u16;
             }
         }
+        if is_missing_part(line) {
+            self.0 |= 1 << Sign::Damaged as u16;
+        }
+        if line.contains("unable to open config file") && says_missing(line) {
+            self.0 |= 1 << Sign::NoRepo as u16;
+        }
     }
+}
+
+/// A file of the repository that its index or a snapshot names is not there. (Locks may go at any time.)
+fn is_missing_part(line: &str) -> bool {
+    let names_part = ["Load(<", "ReadFull(<", "StreamPack"].iter().any(|word| line.contains(word));
+    names_part && !line.contains("<lock/") && says_missing(line)
+}
+
+fn says_missing(line: &str) -> bool {
+    line.contains("no such file or directory") || line.contains("does not exist")
 }
 
 const SIGNS: &[(Sign, &[&str])] = &[
@@ -243,14 +259,7 @@ const SIGNS: &[(Sign, &[&str])] = &[
             "nothing to backup",
         ],
     ),
-    (
-        Sign::NoRepo,
-        &[
-            "unable to open config file",
-            "repository does not exist",
-            "Is there a repository at the following",
-        ],
-    ),
+    (Sign::NoRepo, &["repository does not exist"]),
 ];
 
 fn message(kind: StepKind, class: Class, outcome: Outcome, ended: Ended, found: &Findings) -> String {

@@ -1,7 +1,8 @@
 //! Whether a REST server refuses to delete, asked without harm: by deleting what can't exist.
 //!
-//! An append-only rest-server answers 403 before it looks for the object, a full one 404 after it. The object's name
-//! is the SHA-256 of its content, and nothing has the name that is asked for. Only plain HTTP is asked.
+//! An append-only rest-server answers 403 before it looks for the object; a full one looks, finds nothing, and says
+//! 200 or 404. The object's name is the SHA-256 of its content, and nothing has the name that is asked for. Only
+//! plain HTTP is asked.
 
 use super::secrets::Credentials;
 use core::time::Duration;
@@ -55,7 +56,7 @@ async fn ask((host, port): (&str, u16), request: &[u8]) -> std::io::Result<Vec<u
 fn verdict(status: &[u8]) -> Option<bool> {
     match status.strip_prefix(b"HTTP/1.")?.get(2..5)? {
         b"403" => Some(true),
-        b"404" => Some(false),
+        b"200" | b"204" | b"404" => Some(false),
         _ => None,
     }
 }
@@ -69,7 +70,7 @@ mod tests {
         assert_eq!(verdict(b"HTTP/1.1 403"), Some(true));
         assert_eq!(verdict(b"HTTP/1.0 404"), Some(false));
         for other in
-            [&b"HTTP/1.1 401"[..], b"HTTP/1.1 500", b"HTTP/1.1 200", b"SSH-2.0-Open", b"", b"HTTP/1.1"]
+            [&b"HTTP/1.1 401"[..], b"HTTP/1.1 500", b"HTTP/1.1 301", b"SSH-2.0-Open", b"", b"HTTP/1.1"]
         {
             assert_eq!(verdict(other), None);
         }

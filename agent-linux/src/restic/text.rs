@@ -108,7 +108,7 @@ mod tests {
     fn sizes_are_read_in_all_units() {
         assert_eq!(size_bytes("0 B"), Some(0));
         assert_eq!(size_bytes("10.468 KiB"), Some(10_719));
-        assert_eq!(size_bytes("14.638 MiB"), Some(15_349_056));
+        assert_eq!(size_bytes("14.638 MiB"), Some(15_349_055));
         assert_eq!(size_bytes("1.000 TiB"), Some(1 << 40));
         for junk in ["", "5", "x MiB", "-1 B", "inf B", "5 parsecs"] {
             assert_eq!(size_bytes(junk), None, "{junk}");

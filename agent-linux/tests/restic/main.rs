@@ -1,1 +1,11 @@
-//! x
+//! The restic adapter against captures of three versions, against garbage, and against the real restic.
+
+#![allow(clippy::unwrap_used, reason = "a failing test may panic anywhere")]
+
+mod args;
+mod captures;
+mod faults;
+mod garbage;
+mod jobs;
+mod rig;
+mod tools;

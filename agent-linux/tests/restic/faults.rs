@@ -1,0 +1,527 @@
+//! Every way to fail that an operator meets, with the real restic: class, message, and nothing left behind.
+
+use crate::{
+    rig::{
+        REPO_PASSWORD, REST_PASSWORD, REST_USER, RestServer, Rig, backup_of, count_locks, free_port, until,
+        with_each_version,
+    },
+    tools::{self, Version},
+};
+use agent_linux::restic::{Control, JobOrder, JobSummary, run_job};
+use schema::{Class, Items, JobSpec, Keep, Outcome, job::ForgetGroup};
+use std::{
+    fs,
+    io::Read as _,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+#[tokio::test]
+async fn a_wrong_repository_password_is_auth() {
+    with_each_version(async |_, program| {
+        let mut rig = Rig::initialised(program).await;
+        rig.credentials.repo_password = "another-secret-0815".into();
+        let ran = rig.run(JobSpec::Snapshots).await.failed(Class::Auth);
+        assert!(ran.end.message.contains("Check the restic password"), "{}", ran.end.message);
+        rig.run(JobSpec::Probe).await.failed(Class::Auth);
+        rig.run(JobSpec::Init).await.failed(Class::Auth);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_wrong_server_password_is_auth_and_is_not_shown() {
+    with_each_version(async |_, program| {
+        let mut rig = Rig::new(program);
+        let Some(server) = RestServer::start(&rig.path("storage"), false).await else { return };
+        rig.credentials.url = server.url();
+        rig.credentials.username = REST_USER.into();
+        rig.credentials.password = "wrong-secret-4711".into();
+        let ran = rig.run(JobSpec::Probe).await.failed(Class::Auth);
+        assert!(ran.end.message.contains("user name and password"), "{}", ran.end.message);
+        assert!(!format!("{ran:?}").contains("wrong-secret"), "{ran:#?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_missing_repository_says_so() {
+    with_each_version(async |_, program| {
+        let mut rig = Rig::new(program);
+        let source = rig.source();
+        let ran = rig.backup(&[&source]).await.failed(Class::RepoMissing);
+        assert!(ran.end.message.contains("initialise"), "{}", ran.end.message);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_network_at_once_and_restic_is_not_started() {
+    with_each_version(async |_, program| {
+        let mut rig = Rig::new(program);
+        let port = free_port();
+        rig.credentials.url = format!("rest:http://127.0.0.1:{port}/repo/");
+        let source = rig.source();
+        let ran = rig.backup(&[&source]).await.failed(Class::Network);
+        assert!(ran.end.message.contains(&format!("port {port}")), "{}", ran.end.message);
+        assert_eq!((ran.end.exit_code, ran.end.started_at), (None, None));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_missing_source_is_named_and_a_part_of_the_sources_is_kept() {
+    with_each_version(async |_, program| {
+        let mut rig = Rig::initialised(program).await;
+        let source = rig.source();
+        let ran = rig.backup(&["/no/such/place"]).await.failed(Class::SourceMissing);
+        assert!(ran.end.message.contains("/no/such/place"), "{}", ran.end.message);
+        assert_eq!(ran.end.started_at, None);
+        let ran = rig.backup(&[&source, "/no/such/place"]).await;
+        let ran = ran.must_be(Outcome::Warning, Some(Class::SourceMissing));
+        assert!(ran.end.message.contains("/no/such/place"), "{}", ran.end.message);
+        assert!(matches!(&ran.end.summary, JobSummary::Backup(done) if !done.snapshot.is_empty()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_mount_that_is_required_and_not_there_stops_the_backup() {
+    let Some(program) = Version::V018.program() else { return };
+    let mut rig = Rig::initialised(program).await;
+    let source = rig.source();
+    let (mut paths, mut mounts) = (Vec::new(), [0; 999]);
+    let JobSpec::Backup(mut spec) = backup_of(&[&source], &mut paths) else { unreachable!() };
+    spec.required_mounts = Items::write([source.as_str()], &mut mounts).unwrap();
+    let ran = rig.run(JobSpec::Backup(spec)).await.failed(Class::SourceMissing);
+    assert!(ran.end.message.contains("Nothing is mounted"), "{}", ran.end.message);
+    let mut mounts = [0; 99];
+    spec.required_mounts = Items::write(["/proc"], &mut mounts).unwrap();
+    rig.run(JobSpec::Backup(spec)).await.succeeded();
+}
+
+#[tokio::test]
+async fn an_unreadable_file_is_a_warning_and_the_snapshot_is_kept() {
+    with_each_version(async |_, program| {
+        let mut rig = Rig::initialised(program).await;
+        let source = rig.source();
+        let secret = rig.path("source/unreadable");
+        fs::write(&secret, "x").unwrap();
+        let mut chmod = Command::new("chmod");
+        assert!(chmod.arg("000").arg(&secret).status().unwrap().success());
+        if fs::read(&secret).is_ok() {
+            // Root reads everything, but for this.
+            let drop = "setpriv --bounding-set=-dac_override,-dac_read_search";
+            let probe = format!("{drop} true");
+            if !tools::is_permitted(
+                "capabilities can't be dropped here",
+                Command::new("sh").args(["-c", &probe]),
+            ) {
+                return;
+            }
+            rig.wrap_restic(&format!("exec {drop} $RESTIC \"$@\""));
+        }
+        let ran = rig.backup(&[&source]).await.must_be(Outcome::Warning, Some(Class::SourceUnreadable));
+        assert!(ran.end.message.contains("1 file or folder could not be read"), "{}", ran.end.message);
+        assert!(ran.end.message.contains("source/unreadable"), "{}", ran.end.message);
+        assert_eq!(ran.end.exit_code, Some(3));
+        let JobSummary::Backup(done) = &ran.end.summary else { panic!("{ran:#?}") };
+        assert!(done.errors == 1 && done.files_new == 5 && !done.snapshot.is_empty(), "{done:?}");
+        assert_eq!(rig.known.figures.snapshots.unwrap().count, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_restic_or_something_else_in_its_place_is_restic_missing() {
+    let mut rig = Rig::new(PathBuf::from("restic-that-is-not-there"));
+    let ran = rig.run(JobSpec::Probe).await.failed(Class::ResticMissing);
+    assert!(ran.end.message.contains("restic is not installed"), "{}", ran.end.message);
+    rig.places.restic = "/etc/passwd".into();
+    rig.run(JobSpec::Probe).await.failed(Class::ResticMissing);
+    rig.places.restic = "/bin/echo".into();
+    let ran = rig.run(JobSpec::Probe).await.failed(Class::ResticMissing);
+    assert!(ran.end.message.contains("does not say which version"), "{}", ran.end.message);
+    rig.wrap_restic("echo restic 0.12.1 compiled with go1.16 on linux/amd64");
+    let ran = rig.run(JobSpec::Probe).await.failed(Class::ResticMissing);
+    assert!(ran.end.message.contains("0.14 or newer"), "{}", ran.end.message);
+}
+
+#[tokio::test]
+async fn a_restic_that_vanishes_or_changes_is_noticed() {
+    let Some(program) = Version::V018.program() else { return };
+    let mut rig = Rig::initialised(program.clone()).await;
+    rig.wrap_restic("exec $RESTIC \"$@\"");
+    rig.run(JobSpec::Snapshots).await.succeeded();
+    let old = rig.known.restic.clone().unwrap();
+    rig.places.restic = program;
+    rig.wrap_restic("echo '{\"version\":\"0.99.0\"}'");
+    assert!(!old.is_unchanged());
+    rig.run(JobSpec::Stats).await;
+    assert_eq!(rig.known.restic.as_ref().unwrap().version().to_string(), "0.99.0");
+    fs::remove_file(rig.path("restic-wrapper")).unwrap();
+    rig.run(JobSpec::Stats).await.failed(Class::ResticMissing);
+}
+
+#[tokio::test]
+async fn a_full_disk_in_the_repository_is_disk_full() {
+    with_each_version(async |_, program| {
+        let mut rig = Rig::new(program);
+        let storage = rig.path("storage");
+        fs::create_dir(&storage).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"]).arg(&storage);
+        if !tools::is_permitted("a small tmpfs can't be mounted here", &mut mount) {
+            return;
+        }
+        let _mounted = Mounted(storage.clone());
+        rig.credentials.url = storage.join("repo").to_str().unwrap().to_owned();
+        rig.run(JobSpec::Init).await.succeeded();
+        let source = rig.big_source(20);
+        let ran = rig.backup(&[&source]).await.failed(Class::DiskFull);
+        assert!(ran.end.message.contains("Make room"), "{}", ran.end.message);
+    })
+    .await;
+}
+
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn no_credentials_and_refused_ones_are_told() {
+    let Some(program) = Version::V018.program() else { return };
+    let mut rig = Rig::new(program);
+    let (events, _heard) = tokio::sync::mpsc::channel(9);
+    let (_control, mut asked) = tokio::sync::mpsc::channel(1);
+    let order = JobOrder {
+        spec: JobSpec::Stats,
+        restic_host: "rig",
+        deadline_secs: 0,
+        credentials: None,
+        places: &rig.places,
+        known: rig.known.clone(),
+    };
+    let end = run_job(order, &events, &mut asked).await;
+    assert_eq!((end.outcome, end.class), (Outcome::Failed, Some(Class::NoCredentials)));
+    rig.credentials.env = vec![("LD_PRELOAD".into(), "/tmp/x.so".into())];
+    let ran = rig.run(JobSpec::Stats).await.failed(Class::Policy);
+    assert!(ran.end.message.contains("LD_PRELOAD"), "{}", ran.end.message);
+    rig.credentials.env.clear();
+    rig.credentials.url = "rclone::sftp,ssh=touch:x".into();
+    rig.run(JobSpec::Stats).await.failed(Class::Policy);
+}
+
+#[tokio::test]
+async fn a_cancel_ends_restic_and_its_lock_is_gone() {
+    with_each_version(async |_, program| {
+        let mut rig = Rig::initialised(program).await;
+        rig.slow_down();
+        let source = rig.big_source(24);
+        let mut buffer = Vec::new();
+        let ran = rig
+            .run_with(backup_of(&[&source], &mut buffer), async |control, folder| {
+                until("the lock of the backup", || count_locks(folder) > 0).await;
+                control.send(Control::Interrupt).await.unwrap();
+            })
+            .await
+            .must_be(Outcome::Cancelled, Some(Class::Cancelled));
+        assert_eq!(rig.locks(), 0);
+        assert!(!ran.end.known.unclean);
+        assert!(matches!(ran.end.summary, JobSummary::None), "{ran:#?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_kill_ends_restic_and_its_lock_is_removed() {
+    with_each_version(async |_, program| {
+        let mut rig = Rig::initialised(program).await;
+        rig.slow_down();
+        let source = rig.big_source(24);
+        let mut buffer = Vec::new();
+        let ran = rig
+            .run_with(backup_of(&[&source], &mut buffer), async |control, folder| {
+                until("the lock of the backup", || count_locks(folder) > 0).await;
+                control.send(Control::Kill).await.unwrap();
+            })
+            .await
+            .must_be(Outcome::Cancelled, Some(Class::Cancelled));
+        assert_eq!((rig.locks(), ran.end.exit_code), (0, None));
+        assert!(!rig.known.unclean);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_deadline_ends_restic_with_timeout() {
+    let Some(program) = Version::V018.program() else { return };
+    let mut rig = Rig::initialised(program).await;
+    rig.slow_down();
+    let source = rig.big_source(24);
+    rig.deadline_secs = 3;
+    let ran = rig.backup(&[&source]).await.failed(Class::Timeout);
+    assert_eq!(rig.locks(), 0, "{ran:#?}");
+}
+
+#[tokio::test]
+async fn a_cancel_before_restic_starts_keeps_it_from_starting() {
+    let Some(program) = Version::V018.program() else { return };
+    let mut rig = Rig::initialised(program).await;
+    let source = rig.source();
+    let mut buffer = Vec::new();
+    let ran = rig
+        .run_with(backup_of(&[&source], &mut buffer), async |control, _| {
+            control.send(Control::Interrupt).await.unwrap();
+        })
+        .await
+        .must_be(Outcome::Cancelled, Some(Class::Cancelled));
+    assert!(ran.log.is_empty() || ran.end.started_at.is_some(), "{ran:#?}");
+}
+
+/// Runs only inside the tests below, in a process of its own that they kill.
+#[test]
+#[ignore = "a part of other tests"]
+fn a_parent_that_runs_a_slow_backup() {
+    let Some(folder) = std::env::var_os("HOLDFAST_RIG").map(PathBuf::from) else { return };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut rig = Rig::new(std::env::var_os("HOLDFAST_RIG_RESTIC").unwrap().into());
+        rig.credentials.url = folder.join("repo").to_str().unwrap().to_owned();
+        rig.slow_down();
+        let source = folder.join("source").to_str().unwrap().to_owned();
+        let mut buffer = Vec::new();
+        let cancel = std::env::var_os("HOLDFAST_RIG_CANCEL").is_some();
+        let ran = rig
+            .run_with(backup_of(&[&source], &mut buffer), async |control, _| {
+                if cancel {
+                    until("the lock of the backup", || count_locks(&folder) > 0).await;
+                    control.send(Control::Interrupt).await.unwrap();
+                }
+            })
+            .await;
+        println!("outcome {:?}, exit code {:?}", ran.end.outcome, ran.end.exit_code);
+    });
+}
+
+fn parent(rig: &Rig, restic: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "faults::a_parent_that_runs_a_slow_backup", "--ignored", "--nocapture"])
+        .env("HOLDFAST_RIG", rig.folder.path())
+        .env("HOLDFAST_RIG_RESTIC", restic)
+        .stdout(Stdio::piped());
+    command
+}
+
+/// The processes whose arguments hold this text: number and arguments.
+fn processes_with(text: &str) -> Vec<(u32, String)> {
+    let read = |entry: fs::DirEntry| {
+        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let line = fs::read(entry.path().join("cmdline")).ok()?;
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        line.contains(text).then_some((pid, line))
+    };
+    fs::read_dir("/proc").unwrap().flatten().filter_map(read).collect()
+}
+
+#[tokio::test]
+async fn kill_9_of_the_parent_leaves_no_restic_and_the_next_job_removes_the_lock() {
+    with_each_version(async |version, program| {
+        let mut rig = Rig::initialised(program.clone()).await;
+        let source = rig.big_source(24);
+        let mut parent = parent(&rig, &program).spawn().unwrap();
+        let is_restic = |line: &str| line.contains(" backup ") && line.contains(&source);
+        let restics = || processes_with(&source).into_iter().filter(|(_, line)| is_restic(line)).count();
+        until("the lock of the backup", || rig.locks() > 0 && restics() > 0).await;
+        parent.kill().unwrap();
+        parent.wait().unwrap();
+        until("the end of restic", || restics() == 0).await;
+        assert_eq!(rig.locks(), 1);
+
+        // What takes an exclusive lock would not come through. The newer ones would wait for it, so only the oldest
+        // finds out by itself here.
+        rig.known.unclean = version != Version::V014;
+        let mut buffer = [0; 99];
+        let keep = Keep { last: 1, ..Keep::default() };
+        let groups = Items::write([ForgetGroup { group: "g1", keep }], &mut buffer).unwrap();
+        let ran = rig.run(JobSpec::Forget { groups, dry_run: false }).await.succeeded();
+        assert!(
+            ran.log
+                .iter()
+                .any(|line| line.contains("processes that are gone")
+                    || line.contains("process of this machine")),
+            "{ran:#?}"
+        );
+        assert_eq!((rig.locks(), rig.known.unclean), (0, false), "{ran:#?}");
+        rig.backup(&[&source]).await.succeeded();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_cancel_is_heard_even_when_the_agent_was_started_deaf_to_interrupts() {
+    with_each_version(async |_, program| {
+        let rig = Rig::initialised(program.clone()).await;
+        rig.big_source(24);
+        let inner = parent(&rig, &program);
+        // A shell leaves SIGINT ignored in what it runs in the background.
+        let mut deaf = Command::new("sh");
+        deaf.args(["-c", "trap '' INT; exec \"$@\"", "sh"]).arg(inner.get_program()).args(inner.get_args());
+        deaf.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut child =
+            deaf.env("HOLDFAST_RIG_CANCEL", "1").stdout(Stdio::piped()).process_group(0).spawn().unwrap();
+        let mut said = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+        assert!(child.wait().unwrap().success());
+        assert!(said.contains("outcome Cancelled, exit code Some("), "restic had to be killed: {said}");
+        assert_eq!(rig.locks(), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_secret_is_in_any_command_line_on_disk_or_in_the_log() {
+    with_each_version(async |_, program| {
+        let mut rig = Rig::new(program);
+        let Some(server) = RestServer::start(&rig.path("storage"), false).await else { return };
+        rig.credentials.url = server.url();
+        rig.credentials.username = REST_USER.into();
+        rig.credentials.password = REST_PASSWORD.into();
+        let key = "Hf-env-secret-99x";
+        rig.credentials.env = vec![("AWS_SECRET_ACCESS_KEY".into(), key.into())];
+        rig.run(JobSpec::Init).await.succeeded();
+        rig.slow_down();
+        let source = rig.big_source(6);
+        let secrets = [REPO_PASSWORD, REST_PASSWORD, "p%2Fw%3A1%262-secret", key];
+        let mut buffer = Vec::new();
+        let (mut looks, mut environments) = (0, 0);
+        let ran = rig
+            .run_with(backup_of(&[&source], &mut buffer), async |control, _| {
+                // Until the job is over and its end of the channel is gone.
+                while !control.is_closed() {
+                    for (_, line) in processes_with("") {
+                        assert!(!secrets.iter().any(|secret| line.contains(secret)), "{line}");
+                    }
+                    for (pid, line) in processes_with(&source) {
+                        looks += usize::from(line.contains(" backup "));
+                        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+                        let environment = String::from_utf8_lossy(&environment);
+                        assert!(
+                            !environment.contains(REPO_PASSWORD) && !environment.contains("p%2Fw"),
+                            "{environment}"
+                        );
+                        environments += usize::from(environment.contains(key));
+                    }
+                    tokio::time::sleep(core::time::Duration::from_millis(30)).await;
+                }
+            })
+            .await
+            .succeeded();
+        assert!(
+            looks > 3 && environments > 3,
+            "restic was seen {looks} times, with its key {environments} times"
+        );
+        let shown = format!("{ran:?}");
+        assert!(!secrets.iter().any(|secret| shown.contains(secret)), "{shown}");
+        for file in files_below(rig.folder.path()) {
+            let bytes = fs::read(&file).unwrap_or_default();
+            let holds = |secret: &&str| bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!secrets.iter().any(holds), "{}", file.display());
+        }
+    })
+    .await;
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        match entry.file_type().unwrap() {
+            kind if kind.is_dir() => files.extend(files_below(&entry.path())),
+            kind if kind.is_file() => files.push(entry.path()),
+            _ => {}
+        }
+    }
+    files
+}
+
+#[tokio::test]
+async fn restics_environment_holds_nothing_of_ours() {
+    let Some(program) = Version::V018.program() else { return };
+    let mut rig = Rig::initialised(program).await;
+    let seen = rig.path("seen");
+    rig.wrap_restic(&format!(
+        "env > {}; ls -l /proc/self/fd >> {}; exec $RESTIC \"$@\"",
+        seen.display(),
+        seen.display()
+    ));
+    rig.run(JobSpec::Snapshots).await.succeeded();
+    let seen = fs::read_to_string(seen).unwrap();
+    let names: Vec<_> = seen.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
+    let ours = [
+        "PATH",
+        "HOME",
+        "TMPDIR",
+        "RESTIC_CACHE_DIR",
+        "RESTIC_PROGRESS_FPS",
+        "RESTIC_REPOSITORY_FILE",
+        "RESTIC_PASSWORD_FILE",
+        "PWD",
+        "OLDPWD",
+        "SHLVL",
+        "_",
+    ];
+    assert!(names.iter().all(|name| ours.contains(name)), "{names:?}");
+    assert!(names.contains(&"RESTIC_PASSWORD_FILE"), "{seen}");
+    // Some that this test itself was started with may come along.
+    let inherited: Vec<_> = fs::read_dir("/proc/self/fd").unwrap().flatten().collect();
+    let inherited: Vec<_> = inherited
+        .iter()
+        .filter_map(|entry| Some(fs::read_link(entry.path()).ok()?.display().to_string()))
+        .collect();
+    let is_new =
+        |line: &&str| line.split(" -> ").nth(1).is_some_and(|to| !inherited.iter().any(|it| it == to));
+    let pipes = seen.lines().filter(|line| line.contains("-> pipe:")).filter(is_new).count();
+    // Standard error and the two secrets; standard output is the file.
+    assert_eq!(pipes, 3, "{seen}");
+}
+
+#[tokio::test]
+async fn a_lock_of_somebody_else_is_shown_and_stays() {
+    let Some(program) = Version::V014.program() else { return };
+    let mut rig = Rig::initialised(program.clone()).await;
+    let source = rig.big_source(24);
+    let mut other = parent(&rig, &program).spawn().unwrap();
+    until("the lock of the other backup", || rig.locks() > 0).await;
+    let ran = rig.run(JobSpec::Prune { dry_run: false }).await.failed(Class::RepoLocked);
+    assert!(ran.end.message.contains("Another process works on the repository"), "{}", ran.end.message);
+    let lock = rig.known.figures.lock.clone().unwrap().lock.unwrap();
+    assert!(!lock.stale && !lock.exclusive && lock.pid > 0 && !lock.hostname.is_empty(), "{lock:?}");
+    assert_eq!(rig.locks(), 1, "a live lock stays");
+    other.kill().unwrap();
+    other.wait().unwrap();
+    until("the end of restic", || processes_with(&source).is_empty()).await;
+    let ran = rig.run(JobSpec::Unlock { all: false }).await.succeeded();
+    assert_eq!(ran.end.summary, JobSummary::Unlock(1));
+    assert!(rig.known.figures.lock.as_ref().unwrap().lock.is_none());
+}
+
+#[tokio::test]
+async fn a_damaged_repository_is_told_by_check() {
+    with_each_version(async |_, program| {
+        let mut rig = Rig::initialised(program).await;
+        let source = rig.source();
+        rig.backup(&[&source]).await.succeeded();
+        let pack = files_below(&rig.path("repo/data")).pop().unwrap();
+        fs::remove_file(pack).unwrap();
+        let ran = rig.run(JobSpec::Check { subset_pct: 0 }).await.failed(Class::Damaged);
+        assert!(matches!(ran.end.summary, JobSummary::Check { errors: 1.., .. }), "{ran:#?}");
+        assert!(rig.known.figures.check.unwrap().errors > 0);
+    })
+    .await;
+}

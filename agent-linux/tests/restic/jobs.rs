@@ -1,0 +1,227 @@
+//! Every kind of job with the real restic, when all goes well.
+
+use crate::{
+    rig::{REST_PASSWORD, REST_USER, RestServer, Rig, backup_of, with_each_version},
+    tools::Version,
+};
+use agent_linux::restic::JobSummary;
+use schema::{
+    Class, Items, JobSpec, Keep, Outcome,
+    job::{ForgetGroup, RestoreSpec},
+    stats::SizeSource,
+};
+use std::fs;
+
+#[tokio::test]
+async fn a_repository_is_made_filled_listed_measured_thinned_and_checked() {
+    with_each_version(async |version, program| {
+        let mut rig = Rig::new(program);
+        let source = rig.source();
+
+        let probe = rig.run(JobSpec::Probe).await.failed(Class::RepoMissing);
+        assert!(matches!(probe.end.summary, JobSummary::Probe(found) if found.repo.is_none()));
+
+        let init = rig.run(JobSpec::Init).await.succeeded();
+        let JobSummary::Init(repo) = init.end.summary else { panic!("{init:#?}") };
+        assert_eq!(rig.known.figures.repo, Some(repo));
+        let again = rig.run(JobSpec::Init).await.failed(Class::RepoExists);
+        assert!(again.end.message.contains("nothing was changed"), "{}", again.end.message);
+
+        let probe = rig.run(JobSpec::Probe).await.succeeded();
+        let JobSummary::Probe(found) = probe.end.summary else { panic!("{probe:#?}") };
+        assert_eq!((found.repo, found.repo_version, found.append_only), (Some(repo), Some(2), None));
+
+        let first = rig.backup(&[&source]).await.succeeded();
+        let JobSummary::Backup(done) = &first.end.summary else { panic!("{first:#?}") };
+        assert_eq!((done.files_new, done.total_bytes, done.errors), (5, 25_000, 0));
+        assert_eq!(first.end.exit_code, Some(0));
+        assert!(first.end.started_at.unwrap() <= first.end.finished_at);
+        assert!(
+            first.end.figures_changed && first.log[0].starts_with("Agent: restic backup --json"),
+            "{first:#?}"
+        );
+        let counted = rig.known.figures.snapshots.unwrap();
+        assert_eq!(counted.count, 1);
+
+        fs::write(rig.path("source/inner/new"), "new").unwrap();
+        rig.backup(&[&source]).await.succeeded();
+        rig.backup(&[&source]).await.succeeded();
+        let figures = rig.known.figures.clone();
+        assert_eq!(figures.snapshots.unwrap().count, 3);
+
+        let listing = rig.run(JobSpec::Snapshots).await.succeeded();
+        assert_eq!((listing.snapshots.len(), &listing.end.summary), (3, &JobSummary::Snapshots(3)));
+        assert_eq!(listing.snapshots[0].tags, ["g1"]);
+        assert_eq!(listing.snapshots[0].hostname, "rig");
+        assert_eq!(listing.snapshots[0].paths, [source.clone()]);
+        assert_eq!(rig.known.figures.snapshots.unwrap().newest_at, Some(listing.snapshots[2].time));
+
+        let stats = rig.run(JobSpec::Stats).await.succeeded();
+        let JobSummary::Stats(measured) = stats.end.summary else { panic!("{stats:#?}") };
+        assert_eq!(rig.known.figures.size.unwrap().source, SizeSource::Measured);
+        if version != Version::V014 {
+            let summed = figures.size.unwrap();
+            assert_eq!(summed.source, SizeSource::Summed);
+            let off = summed.bytes.abs_diff(measured.total_bytes);
+            // The sum knows of the blobs' headers, the measure doesn't.
+            let headers = measured.blobs * 64;
+            assert!(off <= headers + measured.total_bytes / 1000, "{summed:?} {measured:?}");
+        }
+
+        let id = listing.snapshots[2].id.clone();
+        let ls = rig.run(JobSpec::Ls { snapshot: &id, path: &format!("{source}/inner") }).await.succeeded();
+        assert_eq!(ls.log.iter().filter(|line| line.contains("/inner/file-")).count(), 5, "{ls:#?}");
+
+        let target = rig.path("restored");
+        let restore = RestoreSpec {
+            snapshot: &id,
+            includes: Items::EMPTY,
+            target: target.to_str().unwrap(),
+            dry_run: false,
+        };
+        rig.run(JobSpec::Restore(restore)).await.succeeded();
+        let restored = target.join(&source[1..]).join("inner/new");
+        assert_eq!(fs::read(restored).unwrap(), b"new");
+
+        let check = rig.run(JobSpec::Check { subset_pct: 100 }).await.succeeded();
+        assert_eq!(check.end.summary, JobSummary::Check { errors: 0, subset_pct: 100 });
+        assert_eq!(rig.known.figures.check.unwrap().errors, 0);
+
+        let mut buffer = [0; 99];
+        let groups = [
+            ForgetGroup { group: "g1", keep: Keep { last: 1, ..Keep::default() } },
+            ForgetGroup { group: "other", keep: Keep { daily: 2, ..Keep::default() } },
+            ForgetGroup { group: "never", keep: Keep::default() },
+        ];
+        let groups = Items::write(groups, &mut buffer).unwrap();
+        let dry = rig.run(JobSpec::Forget { groups, dry_run: true }).await.succeeded();
+        let JobSummary::Forget(counts) = &dry.end.summary else { panic!("{dry:#?}") };
+        assert_eq!((counts[0].kept, counts[0].removed), (1, 2));
+        assert_eq!(rig.known.figures.snapshots.unwrap().count, 3, "a dry run drops nothing");
+        let forget = rig.run(JobSpec::Forget { groups, dry_run: false }).await.succeeded();
+        let JobSummary::Forget(counts) = &forget.end.summary else { panic!("{forget:#?}") };
+        let counts: Vec<_> = counts.iter().map(|it| (it.group.as_str(), it.kept, it.removed)).collect();
+        assert_eq!(counts, [("g1", 1, 2), ("other", 0, 0)]);
+        assert_eq!(rig.known.figures.snapshots.unwrap().count, 1);
+
+        let prune = rig.run(JobSpec::Prune { dry_run: false }).await.succeeded();
+        let JobSummary::Prune(pruned) = prune.end.summary else { panic!("{prune:#?}") };
+        assert!(pruned.freed_bytes > 0 && pruned.remaining_bytes > 0, "{pruned:?}");
+        assert_eq!(rig.known.figures.size.unwrap().bytes, pruned.remaining_bytes);
+        assert_eq!(rig.known.figures.prune.unwrap().freed_bytes, pruned.freed_bytes);
+
+        let unlock = rig.run(JobSpec::Unlock { all: false }).await.succeeded();
+        assert_eq!(unlock.end.summary, JobSummary::Unlock(0));
+        assert!(rig.known.figures.lock.as_ref().unwrap().lock.is_none());
+        assert_eq!(rig.locks(), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_dry_run_of_a_backup_makes_no_snapshot() {
+    with_each_version(async |_, program| {
+        let mut rig = Rig::initialised(program).await;
+        let source = rig.source();
+        let mut buffer = Vec::new();
+        let JobSpec::Backup(mut spec) = backup_of(&[&source], &mut buffer) else { unreachable!() };
+        spec.dry_run = true;
+        let ran = rig.run(JobSpec::Backup(spec)).await.succeeded();
+        assert!(matches!(&ran.end.summary, JobSummary::Backup(done) if done.snapshot.is_empty() && done.files_new == 5));
+        assert_eq!(rig.known.figures.snapshots.unwrap().count, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn small_boxes_have_flags_that_every_version_takes() {
+    with_each_version(async |_, program| {
+        let mut rig = Rig::initialised(program).await;
+        (rig.places.small, rig.places.nice) = (true, 5);
+        let source = rig.source();
+        rig.backup(&[&source]).await.succeeded();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_group_keeps_its_history_when_its_paths_change() {
+    let Some(program) = Version::Newest.program() else { return };
+    let mut rig = Rig::initialised(program).await;
+    let source = rig.source();
+    rig.backup(&[&source]).await.succeeded();
+    let more = rig.path("more");
+    fs::create_dir(&more).unwrap();
+    let ran = rig.backup(&[&source, more.to_str().unwrap()]).await.succeeded();
+    assert!(
+        matches!(&ran.end.summary, JobSummary::Backup(done) if done.files_unmodified == 5 && done.files_new == 0)
+    );
+}
+
+#[tokio::test]
+async fn a_repository_on_a_rest_server_takes_odd_passwords() {
+    with_each_version(async |_, program| {
+        let mut rig = Rig::new(program);
+        let Some(server) = RestServer::start(&rig.path("storage"), false).await else { return };
+        rig.credentials.url = server.url();
+        rig.credentials.username = REST_USER.to_owned();
+        rig.credentials.password = REST_PASSWORD.to_owned();
+        rig.run(JobSpec::Init).await.succeeded();
+        let probe = rig.run(JobSpec::Probe).await.succeeded();
+        assert!(
+            matches!(probe.end.summary, JobSummary::Probe(found) if found.append_only == Some(false)),
+            "{probe:#?}"
+        );
+        let source = rig.source();
+        rig.backup(&[&source]).await.succeeded();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_append_only_server_is_recognised_and_keeps_its_snapshots() {
+    with_each_version(async |_, program| {
+        let mut rig = Rig::new(program);
+        let Some(server) = RestServer::start(&rig.path("storage"), true).await else { return };
+        rig.credentials.url = server.url();
+        rig.credentials.username = REST_USER.to_owned();
+        rig.credentials.password = REST_PASSWORD.to_owned();
+        rig.run(JobSpec::Init).await.succeeded();
+        let probe = rig.run(JobSpec::Probe).await.succeeded();
+        assert!(
+            matches!(probe.end.summary, JobSummary::Probe(found) if found.append_only == Some(true)),
+            "{probe:#?}"
+        );
+        let source = rig.source();
+        rig.backup(&[&source]).await.succeeded();
+        rig.backup(&[&source]).await.succeeded();
+        let mut buffer = [0; 99];
+        let keep = Keep { last: 1, ..Keep::default() };
+        let groups = Items::write([ForgetGroup { group: "g1", keep }], &mut buffer).unwrap();
+        let ran = rig.run(JobSpec::Forget { groups, dry_run: false }).await.failed(Class::AppendOnly);
+        assert!(ran.end.message.contains("admin credentials"), "{}", ran.end.message);
+        let JobSummary::Forget(counts) = &ran.end.summary else { panic!("{ran:#?}") };
+        assert_eq!((counts[0].removed, counts[0].class), (0, Some(Class::AppendOnly)));
+        rig.run(JobSpec::Unlock { all: false }).await.succeeded();
+        let listing = rig.run(JobSpec::Snapshots).await.succeeded();
+        assert_eq!(listing.end.summary, JobSummary::Snapshots(2));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_slow_consumer_gets_every_line_and_every_snapshot() {
+    let Some(program) = Version::V018.program() else { return };
+    let mut rig = Rig::initialised(program).await;
+    let source = rig.source();
+    for n in 0..4 {
+        fs::write(rig.path("source/inner/new"), format!("{n}")).unwrap();
+        rig.backup(&[&source]).await.succeeded();
+    }
+    rig.room = 1;
+    let ran = rig.run(JobSpec::Snapshots).await.succeeded();
+    assert_eq!((ran.snapshots.len(), ran.log.len()), (4, 1));
+    let id = ran.snapshots[0].id.clone();
+    let ls = rig.run(JobSpec::Ls { snapshot: &id, path: &source }).await.must_be(Outcome::Succeeded, None);
+    assert!(ls.log.len() >= 3, "{ls:#?}");
+}
