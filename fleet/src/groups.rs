@@ -181,7 +181,8 @@ mod tests {
     fn a_group_that_restic_could_misread_is_refused_with_its_field() {
         let good = Group { name: "etc".into(), includes: vec!["/etc".into()], ..Group::default() };
         assert!(check(&good).is_ok());
-        let cases: [(&str, fn(&mut Group)); 9] = [
+        type Spoil = fn(&mut Group);
+        let cases: [(&str, Spoil); 9] = [
             ("name", |group| group.name = "--all".into()),
             ("includes", |group| group.includes.clear()),
             ("includes", |group| group.includes.push("etc".into())),

@@ -212,7 +212,8 @@ mod tests {
         use JobState::{Failed, Lost, Succeeded, Warning};
         use Status as S;
         let good = || group("etc", Succeeded, None, 1, Some(1));
-        let table: Vec<(&str, Presence, Vec<GroupSummary>, Status, &str, bool)> = vec![
+        type Case = (&'static str, Presence, Vec<GroupSummary>, Status, &'static str, bool);
+        let table: Vec<Case> = vec![
             ("nothing yet", online(), vec![], S::New, "No source group yet", false),
             ("a group, no backup", online(), vec![never("etc")], S::New, "Not backed up yet", false),
             ("good", online(), vec![good()], S::Ok, "", true),

@@ -130,5 +130,5 @@ async fn a_result_counts_once() {
     let job = agent.back_up("etc", Outcome::Succeeded).await;
     agent.finish(job.id, Outcome::Failed, Summary::None).await;
     assert_eq!(agent.job(job.id).state, JobState::Succeeded);
-    assert!(matches!(fleet.dispatch(agent.host, backup("etc"), by()).await, Ok(_)));
+    assert!(fleet.dispatch(agent.host, backup("etc"), by()).await.is_ok());
 }

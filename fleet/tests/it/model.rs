@@ -140,7 +140,7 @@ impl Sim {
             return;
         }
         let job = self.held.remove(0);
-        let outcome = if job.0[15] % 2 == 0 { Outcome::Succeeded } else { Outcome::Failed };
+        let outcome = if job.0[15].is_multiple_of(2) { Outcome::Succeeded } else { Outcome::Failed };
         self.fates.entry(job).or_default().outcome = Some(outcome);
         self.write(Entry::Finished(job, outcome));
     }
