@@ -96,7 +96,7 @@ pub(crate) async fn require(
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let ctx = Ctx::from_request(&app, &parts);
-    if let Err(refusal) = permit(&ctx, access) {
+    if let Some(refusal) = refusal(&ctx, access) {
         return refusal;
     }
     if parts.method.is_safe() {
@@ -118,21 +118,20 @@ pub(crate) async fn require(
     next.run(Request::from_parts(parts, Body::from(body))).await
 }
 
-fn permit(ctx: &Ctx, access: Access) -> Result<(), Response<Body>> {
+/// The answer for one who may not; `None` = go on.
+fn refusal(ctx: &Ctx, access: Access) -> Option<Response<Body>> {
     let Some(caller) = &ctx.caller else {
-        return if access == Access::Open { Ok(()) } else { Err(sign_in_first(ctx)) };
+        return (access != Access::Open).then(|| sign_in_first(ctx));
     };
     match access {
-        Access::Open => Ok(()),
-        Access::SignedIn if caller.session.is_some() => Ok(()),
-        Access::SignedIn => Err(Problem::forbidden("Only a person who is signed in can do this.").into()),
-        Access::Role(role) if caller.role >= role => Ok(()),
-        Access::Role(role) => Err(Problem::forbidden(format!(
-            "This needs the role {}, and you are {}.",
-            role.as_str(),
-            caller.role.as_str()
-        ))
-        .into()),
+        Access::Open => None,
+        Access::SignedIn if caller.session.is_some() => None,
+        Access::SignedIn => Some(Problem::forbidden("Only a person who is signed in can do this.").into()),
+        Access::Role(role) if caller.role >= role => None,
+        Access::Role(role) => {
+            let (needed, has) = (role.as_str(), caller.role.as_str());
+            Some(Problem::forbidden(format!("This needs the role {needed}, and you are {has}.")).into())
+        }
     }
 }
 

@@ -44,7 +44,7 @@ pub(crate) async fn snapshots(
     let group = query.get("group");
     let mut rows = listed.map(|(_, rows)| rows).unwrap_or_default();
     rows.retain(|row| group.is_none_or(|group| row.tags.iter().any(|tag| tag == group)));
-    rows.sort_by(|a, b| b.time.cmp(&a.time));
+    rows.sort_by_key(|row| std::cmp::Reverse(row.time));
     let items = rows.into_iter().map(SnapshotOut::from).collect();
     Ok(Json(SnapshotsOut { items, next: None, listed_at, refresh_job }))
 }

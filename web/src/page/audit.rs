@@ -10,6 +10,7 @@ use crate::template::View;
 use crate::words::actor;
 use axum::body::Body;
 use axum::http::Response;
+use fleet::Snapshot;
 use fleet::record::{AuditEntry, AuditTarget};
 use schema::Timestamp;
 use serde::Serialize;
@@ -50,7 +51,8 @@ impl View for AuditView {
 /// `GET /audit`.
 pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Problem> {
     let (filter, page, now) = (filter(&query), query.page()?, ctx.now());
-    let found = ctx.read()?.audit(&filter, &page)?;
+    let snapshot = ctx.read()?;
+    let found = snapshot.audit(&filter, &page)?;
     let address = |actor: Option<&str>, more: &[(&str, &str)]| {
         let mut text = form_urlencoded::Serializer::new(String::new());
         for (key, value) in more {
@@ -86,7 +88,7 @@ pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Probl
             })
             .collect(),
         shown: many(found.items.len() as u64, "entry").replace("entrys", "entries"),
-        rows: found.items.into_iter().map(|entry| view(now, entry)).collect(),
+        rows: found.items.into_iter().map(|e| view(&snapshot, now, e)).collect::<Result<_, _>>()?,
         older: found.next.map(|next| address(current, &[("cursor", &next)])),
         part_href: page.cursor.is_none().then(|| address(current, &[("part", "audit-rows")])),
         actor: filter.actor.clone().unwrap_or_default(),
@@ -95,17 +97,18 @@ pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Probl
     })
 }
 
-fn view(now: Timestamp, entry: AuditEntry) -> EntryView {
+fn view(snapshot: &Snapshot, now: Timestamp, entry: AuditEntry) -> Result<EntryView, Problem> {
     let (name, kind) = actor(&entry.actor);
     let (target, href) = match &entry.target {
         AuditTarget::Server => ("server".to_owned(), None),
         AuditTarget::Host(id, name) => (name.clone(), Some(format!("/hosts/{id}"))),
-        AuditTarget::Job(_, id) => {
-            (format!("job {}", crate::format::cut(&id.to_string(), 12)), Some(format!("/jobs/{id}")))
+        AuditTarget::Job(host, id) => {
+            let host = snapshot.host(*host)?.map_or_else(|| "a deleted host".to_owned(), |host| host.name);
+            (format!("a job on {host}"), Some(format!("/jobs/{id}")))
         }
         AuditTarget::Account(name) => (name.clone(), None),
     };
-    EntryView {
+    Ok(EntryView {
         when: When::ago(now, entry.at),
         actor: name,
         kind,
@@ -114,5 +117,5 @@ fn view(now: Timestamp, entry: AuditEntry) -> EntryView {
         href,
         peer: if entry.peer.is_empty() { "server".to_owned() } else { entry.peer },
         detail: crate::format::cut(&entry.detail, 300),
-    }
+    })
 }

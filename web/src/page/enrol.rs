@@ -115,13 +115,16 @@ fn read(ctx: &Ctx, id: HostId, new: Option<&NewEnrollToken>) -> Result<EnrolView
     let now = ctx.now();
     let token = snapshot.enroll_token(id)?;
     let waiting = token.as_ref().is_some_and(|token| token.used.is_none() && token.expires_at > now);
-    let seen =
-        row.presence.online || row.presence.wire_problem.is_some() || row.presence.last_seen_at.is_some();
+    // An enrolment alone is no connection: the agent may not have been started yet.
+    let seen = row.presence.epoch > 0 || row.presence.wire_problem.is_some();
     let here = new.is_none() && row.host.enrolled_at.is_some() && seen && !waiting;
     let used = token.as_ref().and_then(|token| token.used.as_ref());
     let after = used.and_then(|used| {
         let since = row.presence.changed_at.filter(|_| row.presence.online)?;
-        Some(duration(since.ms_since(used.0) / 1_000))
+        Some(match since.ms_since(used.0) / 1_000 {
+            0 => "right".to_owned(),
+            secs => duration(secs),
+        })
     });
     let groups = snapshot.groups(id)?;
     let repo = snapshot.repo(id)?;
@@ -183,6 +186,7 @@ fn here_facts(row: &fleet::HostRow) -> String {
     let mut line = facts_line(facts, row.presence.peer.as_deref());
     if let Some(facts) = facts {
         let restic = match facts.restic_version.as_str() {
+            "" if row.presence.epoch == 0 => "restic not known yet".to_owned(),
             "" => "restic is not installed there".to_owned(),
             version => format!("restic {version}"),
         };

@@ -246,7 +246,7 @@ fn cause_of(row: &HostRow) -> (String, (String, String)) {
     }
     let reason = |fallback: &str| match row.reason.as_str() {
         "" => fallback.to_owned(),
-        reason => crate::problem::sentence(reason).trim_end_matches('.').to_owned(),
+        reason => reason.to_owned(),
     };
     match row.status {
         Status::New if row.host.enrolled_at.is_none() => {

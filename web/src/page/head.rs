@@ -48,14 +48,17 @@ impl WireView {
     pub(crate) fn new(now: Timestamp, presence: &Presence) -> Option<Self> {
         let problem = presence.wire_problem.as_ref()?;
         let (version, newest) = (problem.version, schema::CURRENT);
+        let spoken = match (schema::MIN, newest) {
+            (oldest, newest) if oldest == newest => format!("version {newest}"),
+            (oldest, newest) => format!("versions {oldest} to {newest}"),
+        };
         let who = if version > newest { "server" } else { "agent" };
         Some(Self {
             title: "The agent speaks a protocol version that this server does not".to_owned(),
             text: format!(
-                "Heard {}: version {version}; this server speaks {} to {newest}. Nothing can be run on this host until \
+                "Heard {}: version {version}; this server speaks {spoken}. Nothing can be run on this host until \
                  the {who} is updated. Its backups so far are untouched.",
                 ago(now, problem.at),
-                schema::MIN,
             ),
         })
     }
@@ -119,7 +122,11 @@ impl HostHead {
                 Some(BackupButton {
                     href: None,
                     action: format!("{href}/groups/{}/backup", group.name),
-                    run: Run::new(snapshot, id, &request, "Back up now")?,
+                    run: Run {
+                        label: "Back up now".to_owned(),
+                        why: super::why_short(snapshot, id, &request)?,
+                        ..Run::default()
+                    },
                 })
             }
             _ => Some(BackupButton {

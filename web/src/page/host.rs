@@ -124,7 +124,9 @@ fn days(now: Timestamp, days: &[Day; DAYS]) -> Vec<LargeDay> {
 fn next_step(row: &HostRow, href: &str) -> Option<NextStep> {
     let step =
         |title, text, label, path: &str| NextStep { title, text, label, href: format!("{href}{path}") };
-    if row.host.enrolled_at.is_none() {
+    if row.presence.wire_problem.is_some() {
+        None
+    } else if row.host.enrolled_at.is_none() {
         Some(step(
             "No agent is enrolled for this host yet",
             "Run one line on it, and it appears here by itself.",
@@ -170,7 +172,7 @@ fn group_row(snapshot: &Snapshot, now: Timestamp, row: &HostRow, group: &Group) 
     let (id, href) = (row.host.id, format!("/hosts/{}/groups/{}", row.host.id, group.name));
     let good = snapshot.last_good_backup(id, Some(&group.name))?;
     let request = JobRequest::Backup { group: group.name.clone() };
-    let run = Run::new(snapshot, id, &request, "Back up")?;
+    let why = super::why_short(snapshot, id, &request)?;
     let mut paths = group.includes.join(", ");
     if !group.excludes.is_empty() {
         paths = format!("{paths}, without {}", group.excludes.join(", "));
@@ -186,7 +188,13 @@ fn group_row(snapshot: &Snapshot, now: Timestamp, row: &HostRow, group: &Group) 
         }),
         good: good.and_then(|job| job.finished_at).map(|at| When::ago(now, at)),
         keeps: keeps(&group.keep),
-        run: Run { small: true, name: Some(format!("Back up {}", group.name)), ..run },
+        run: Run {
+            label: "Back up".to_owned(),
+            why,
+            small: true,
+            primary: false,
+            name: Some(format!("Back up {}", group.name)),
+        },
     })
 }
 
@@ -211,12 +219,19 @@ pub(crate) fn keeps(keep: &Retention) -> String {
 fn facts(now: Timestamp, row: &HostRow) -> Vec<Fact> {
     let mut facts = vec![Fact::new("Host id", row.host.id.to_string()).code()];
     if let Some(said) = &row.host.facts {
-        let restic = if said.restic_version.is_empty() { "not found" } else { &said.restic_version };
+        let connected = row.presence.epoch > 0;
         facts.push(Fact::new("Agent", &said.agent_version));
-        facts.push(Fact::new("restic", restic));
+        if connected {
+            let restic = if said.restic_version.is_empty() { "not found" } else { &said.restic_version };
+            facts.push(Fact::new("restic", restic));
+        }
         facts.push(Fact::new("System", format!("{}, {}", said.os, said.arch)));
         facts.push(Fact::new("Own name", &said.hostname));
-        facts.push(Fact::new("Last hello", ago(now, said.at)).note(format!("epoch {}", row.presence.epoch)));
+        if connected {
+            facts.push(
+                Fact::new("Last hello", ago(now, said.at)).note(format!("epoch {}", row.presence.epoch)),
+            );
+        }
         if said.state_free_bytes > 0 {
             facts.push(Fact::new("Agent disk", format!("{} free", bytes(said.state_free_bytes))));
         }

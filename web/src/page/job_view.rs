@@ -165,7 +165,7 @@ pub(crate) fn stages(job: &Job) -> Vec<Stage> {
         .filter(|(at, (_, when))| *at >= now_at || when.is_some() || now_at < 4)
         .map(|(at, (text, when))| {
             let current = at == now_at;
-            let done = at < now_at && when.is_some();
+            let done = at < now_at;
             Stage {
                 text,
                 icon: match () {

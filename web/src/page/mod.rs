@@ -25,7 +25,7 @@ use crate::problem::{Problem, sentence};
 use crate::template::View;
 use crate::words::{Badge, job_badge, job_result, job_title};
 use ::fleet::record::Job;
-use ::fleet::{JobRequest, Snapshot};
+use ::fleet::{JobRequest, Refused, Snapshot};
 use schema::{HostId, Timestamp};
 use serde::Serialize;
 
@@ -138,6 +138,24 @@ impl Run {
     ) -> Result<Self, Problem> {
         Ok(Self { label: label.into(), why: why_not(snapshot, host, request)?, ..Self::default() })
     }
+}
+
+/// The same in a few words, for a narrow place.
+pub(crate) fn why_short(
+    snapshot: &Snapshot,
+    host: HostId,
+    request: &JobRequest,
+) -> Result<Option<String>, Problem> {
+    let Some(refused) = snapshot.blocked(host, request)? else { return Ok(None) };
+    Ok(Some(match refused {
+        Refused::HostOffline => "host is offline".to_owned(),
+        Refused::HostNotEnrolled => "no agent is enrolled yet".to_owned(),
+        Refused::RepoCredsRequired => "set repository credentials first".to_owned(),
+        Refused::JobInProgress { .. } => "it runs or waits already".to_owned(),
+        Refused::RepoBusy => "another host uses the repository".to_owned(),
+        Refused::WireUnsupported => "the agent can't be spoken with".to_owned(),
+        other => sentence(&other.to_string()),
+    }))
 }
 
 /// Why a request would be refused right now, as a sentence.

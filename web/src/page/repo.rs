@@ -169,8 +169,7 @@ fn test(
     }
     let Some((job, at, well)) = state.tested.filter(|tested| tested.1 >= facts.updated_at) else {
         let why = why_not(snapshot, id, &JobRequest::Probe)?;
-        let text =
-            why.map_or_else(|| "not tested since the change".to_owned(), |why| format!("not tested: {why}"));
+        let text = why.unwrap_or_else(|| "since the change".to_owned());
         return Ok(view(Badge::new("unset", "Not tested"), text, None));
     };
     let href = Some(format!("/jobs/{job}"));

@@ -4,7 +4,7 @@ use super::{Fact, ProblemView};
 use crate::account;
 use crate::app::Ctx;
 use crate::form::Form;
-use crate::format::{When, ago, bytes, count};
+use crate::format::{When, ago, bytes, many};
 use crate::problem::Problem;
 use crate::template::View;
 use axum::body::Body;
@@ -165,8 +165,8 @@ fn facts(ctx: &Ctx, now: Timestamp, storage_bytes: u64) -> Vec<Fact> {
     facts
         .push(Fact::new("Broker", if broker.serving { "takes connections" } else { "takes no connections" }));
     facts.push(
-        Fact::new("Connected", format!("{} hosts", count(u64::from(broker.hosts))))
-            .note(format!("{} viewers", count(u64::from(broker.viewers)))),
+        Fact::new("Connected", many(u64::from(broker.hosts), "host"))
+            .note(many(u64::from(broker.viewers), "viewer")),
     );
     facts.push(Fact::new("Data file", bytes(storage_bytes)));
     facts

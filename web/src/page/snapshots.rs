@@ -66,7 +66,7 @@ pub(crate) async fn show(
     let listed = snapshot.snapshots(id)?;
     let at = listed.as_ref().map(|(at, _)| *at);
     let mut all = listed.map(|(_, rows)| rows).unwrap_or_default();
-    all.sort_by(|a, b| b.time.cmp(&a.time));
+    all.sort_by_key(|row| std::cmp::Reverse(row.time));
     let group = query.get("group").map(str::to_owned);
     let show_all = query.get("all").is_some();
     let address = |part: bool, group: Option<&str>, all: bool| {
@@ -145,7 +145,7 @@ fn groups(
 }
 
 fn view(now: Timestamp, row: &SnapshotRow) -> SnapshotView {
-    let known = |size: Option<u64>| size.map_or_else(|| "not said".to_owned(), bytes);
+    let known = |size: Option<u64>| size.map_or_else(|| "not known".to_owned(), bytes);
     SnapshotView {
         short: row.id.chars().take(8).collect(),
         id: row.id.clone(),
@@ -156,6 +156,6 @@ fn view(now: Timestamp, row: &SnapshotRow) -> SnapshotView {
         size: known(row.bytes),
         added: row
             .added_packed_bytes
-            .map_or_else(|| "not said".to_owned(), |size| format!("+{}", bytes(size))),
+            .map_or_else(|| "not known".to_owned(), |size| format!("+{}", bytes(size))),
     }
 }

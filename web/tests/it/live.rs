@@ -37,7 +37,7 @@ impl Stream {
             }
             let piece =
                 tokio::time::timeout(Duration::from_secs(30), self.0.next()).await.expect("an event")?;
-            self.1.push_str(&String::from_utf8(piece.unwrap().to_vec()).unwrap());
+            self.1.push_str(std::str::from_utf8(&piece.unwrap()).unwrap());
         }
     }
 

@@ -130,7 +130,8 @@ async fn the_enrolment_page_moves_on_when_the_host_comes() {
     let agent = TestAgent::enrol(&world, &client, "harbour-pi").await;
     let part = format!("/hosts/{}/enrol?part=enrol-wait", agent.host);
     let waiting = client.get(&part).await.expect(200);
-    assert!(waiting.text.contains("Waiting for harbour-pi") && waiting.text.contains("10.20.7.31"));
+    assert!(waiting.text.contains("Waiting for harbour-pi"), "{}", waiting.text);
+    assert!(waiting.text.contains("10.20.7.31"), "{}", waiting.text);
     assert_eq!(waiting.header("hx-retarget"), "");
     agent.hello(&world, 1).await;
     let here = client.get(&part).await.expect(200);
