@@ -4,6 +4,7 @@
 //! operation inside a [`Tx`]; both read through [`Reads`]. The file carries a format number of its own (see
 //! [`format`]) beside the format byte of each row.
 
+mod base;
 pub(crate) mod format;
 mod key;
 mod read_view;
@@ -25,7 +26,8 @@ pub(crate) use writer::Committed;
 pub use writer::WriterCounts;
 
 use crate::refused::{OpenError, Refused, StoreError};
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable};
+use base::{Base, Reopen};
+use redb::{Database, DatabaseError, ReadableTable};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -35,7 +37,7 @@ const CACHE_BYTES: usize = 128 * 1024 * 1024;
 pub(crate) struct Store {
     // Before the database, so that the writer has ended when the file is closed.
     writer: writer::Writer,
-    database: Arc<Database>,
+    base: Arc<Base>,
     file: Option<PathBuf>,
 }
 
@@ -43,39 +45,38 @@ impl Store {
     /// Opens or makes the file; its folder must be there. `at_start` runs in a transaction of its own before anybody
     /// else reads or writes; when it fails, nothing of it is kept.
     pub(crate) fn open(file: &Path, committed: Committed, at_start: impl AtStart) -> Result<Self, OpenError> {
-        let opened = private_file(file).map_err(|why| OpenError::Folder { path: file.to_owned(), why })?;
-        let in_use_or = |error| match error {
-            DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path: file.to_owned() },
-            other => OpenError::Store(other.into()),
+        let reopen = {
+            let file = file.to_owned();
+            move || open_file(&file)
         };
-        let backend = redb::backends::FileBackend::new(opened).map_err(in_use_or)?;
-        let database = builder().create_with_backend(backend).map_err(in_use_or)?;
-        Self::start(database, Some(file.to_owned()), committed, at_start)
+        Self::start(open_file(file)?, Box::new(reopen), Some(file.to_owned()), committed, at_start)
     }
 
     /// The same in memory.
     pub(crate) fn in_memory(committed: Committed, at_start: impl AtStart) -> Result<Self, OpenError> {
         let backend = redb::backends::InMemoryBackend::new();
         let database = builder().create_with_backend(backend).map_err(StoreError::from)?;
-        Self::start(database, None, committed, at_start)
+        let reopen = || Err(StoreError::Closed.into());
+        Self::start(database, Box::new(reopen), None, committed, at_start)
     }
 
     fn start(
         database: Database,
+        reopen: Reopen,
         file: Option<PathBuf>,
         committed: Committed,
         at_start: impl AtStart,
     ) -> Result<Self, OpenError> {
         format::prepare(&database, format::FORMAT, format::MIGRATIONS)?;
         run_at_start(&database, at_start)?;
-        let database = Arc::new(database);
-        let writer = writer::Writer::start(database.clone(), committed)
+        let base = Arc::new(Base::new(database, reopen));
+        let writer = writer::Writer::start(base.clone(), committed)
             .map_err(|why| OpenError::Folder { path: file.clone().unwrap_or_default(), why })?;
-        Ok(Self { writer, database, file })
+        Ok(Self { writer, base, file })
     }
 
     pub(crate) fn read(&self) -> Result<ReadView, StoreError> {
-        Ok(ReadView::new(self.database.begin_read()?))
+        Ok(ReadView::new(self.base.begin_read()?))
     }
 
     /// Runs `write` in the next commit; resolves when that is on disk. `write` may run more than once.
@@ -124,6 +125,16 @@ fn builder() -> redb::Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
     builder
+}
+
+fn open_file(file: &Path) -> Result<Database, OpenError> {
+    let opened = private_file(file).map_err(|why| OpenError::Folder { path: file.to_owned(), why })?;
+    let in_use_or = |error| match error {
+        DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path: file.to_owned() },
+        other => OpenError::Store(other.into()),
+    };
+    let backend = redb::backends::FileBackend::new(opened).map_err(in_use_or)?;
+    builder().create_with_backend(backend).map_err(in_use_or)
 }
 
 /// Sealed or not, the file is nobody else's business.

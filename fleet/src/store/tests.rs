@@ -8,6 +8,7 @@ use schema::{HostId, JobId};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 type Told = Arc<Mutex<Vec<Changed>>>;
 
@@ -384,6 +385,84 @@ fn a_copy_taken_while_it_is_written_opens_with_a_whole_commit() {
         let rows = store.read().unwrap().keys(&LOGS, &Span::under(&job(1)), usize::MAX).unwrap();
         assert_eq!(rows.len(), n as usize + 1);
     }
+}
+
+/// A file on a disk that can be made full.
+#[derive(Debug)]
+struct Disk {
+    file: redb::backends::FileBackend,
+    is_full: Arc<AtomicBool>,
+}
+
+impl Disk {
+    fn room(&self) -> Result<(), redb::BackendError> {
+        if self.is_full.load(Ordering::SeqCst) {
+            return Err(std::io::Error::from(std::io::ErrorKind::StorageFull).into());
+        }
+        Ok(())
+    }
+}
+
+impl redb::StorageBackend for Disk {
+    fn len(&self) -> Result<u64, std::io::Error> {
+        self.file.len()
+    }
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), std::io::Error> {
+        self.file.read(offset, out)
+    }
+    fn set_len(&self, len: u64) -> Result<(), std::io::Error> {
+        self.room()?;
+        self.file.set_len(len)
+    }
+    fn sync_data(&self) -> Result<(), std::io::Error> {
+        self.file.sync_data()
+    }
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), std::io::Error> {
+        self.room()?;
+        self.file.write(offset, data)
+    }
+    fn close(&self) -> Result<(), std::io::Error> {
+        self.file.close()
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error_for_who_asked_and_all_goes_on_when_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data.redb");
+    let is_full = Arc::new(AtomicBool::new(false));
+    let open = {
+        let is_full = is_full.clone();
+        move || {
+            let file =
+                redb::backends::FileBackend::new(private_file(&path).unwrap()).map_err(StoreError::from)?;
+            let disk = Disk { file, is_full: is_full.clone() };
+            Ok(builder().create_with_backend(disk).map_err(StoreError::from)?)
+        }
+    };
+    let (told, committed) = listener();
+    let store = Store::start(open().unwrap(), Box::new(open), None, committed, |_| Ok(())).unwrap();
+    runtime().block_on(async {
+        put(&store, job(1), 1).await.unwrap();
+        let before = store.read().unwrap();
+        for round in 0..3 {
+            is_full.store(true, Ordering::SeqCst);
+            for line in 10..13 {
+                let failed = store.write(move |tx| {
+                    tx.effects.changed(Changed::Audit);
+                    let long = LogChunk { first_line: line, lines: vec![(0, 1, "x".repeat(300_000))] };
+                    Ok(tx.put(&LOGS, &(job(1), line), &long)?)
+                });
+                assert!(matches!(failed.await, Err(Refused::Store(_))), "round {round}");
+            }
+            is_full.store(false, Ordering::SeqCst);
+            put(&store, job(2), round).await.unwrap();
+        }
+        assert!(told.lock().unwrap().is_empty(), "nothing is told of what was not committed");
+        drop(before);
+        let keys = store.read().unwrap().keys(&LOGS, &Span::ALL, usize::MAX).unwrap();
+        assert_eq!(keys, [(job(1), 1), (job(2), 0), (job(2), 1), (job(2), 2)]);
+    });
 }
 
 proptest! {

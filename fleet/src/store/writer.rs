@@ -8,9 +8,9 @@
 //! it. So operations are run more than once, and must draw everything they need anew each time.
 
 use super::Tx;
+use super::base::Base;
 use crate::change::Effects;
 use crate::refused::{Refused, StoreError};
-use redb::Database;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -94,12 +94,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(database: Arc<Database>, committed: Committed) -> Result<Self, std::io::Error> {
+    pub(super) fn start(base: Arc<Base>, committed: Committed) -> Result<Self, std::io::Error> {
         let (queue, operations) = mpsc::channel(MAX_QUEUED);
         let counters = Arc::new(Counters::default());
         let thread = std::thread::Builder::new().name("fleet-writer".to_owned()).spawn({
             let counters = counters.clone();
-            move || write_until_closed(&database, operations, &committed, &counters)
+            move || write_until_closed(&base, operations, &committed, &counters)
         })?;
         Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)), counters })
     }
@@ -139,7 +139,7 @@ impl Drop for Writer {
 }
 
 fn write_until_closed(
-    database: &Database,
+    base: &Base,
     mut operations: mpsc::Receiver<Box<dyn Operation>>,
     committed: &Committed,
     counters: &Counters,
@@ -147,7 +147,7 @@ fn write_until_closed(
     let mut batch = Vec::with_capacity(MAX_BATCH);
     while operations.blocking_recv_many(&mut batch, MAX_BATCH) > 0 {
         counters.operations.fetch_add(batch.len() as u64, Ordering::Relaxed);
-        let verdict = match write_batch(database, &mut batch) {
+        let verdict = match write_batch(base, &mut batch) {
             Ok(Some(effects)) => {
                 counters.commits.fetch_add(1, Ordering::Relaxed);
                 committed(effects);
@@ -155,7 +155,8 @@ fn write_until_closed(
             }
             Ok(None) => None,
             Err(error) => {
-                tracing::error!(%error, cause = ?error, "a commit failed; nothing of it is kept");
+                tracing::error!(%error, cause = ?error, "a commit failed; the data file is opened anew");
+                base.storage_failed();
                 Some(error)
             }
         };
@@ -166,12 +167,9 @@ fn write_until_closed(
 }
 
 /// Writes and commits a batch; operations that spoil it are answered and taken out. `None` = nothing was written.
-fn write_batch(
-    database: &Database,
-    batch: &mut Vec<Box<dyn Operation>>,
-) -> Result<Option<Effects>, StoreError> {
+fn write_batch(base: &Base, batch: &mut Vec<Box<dyn Operation>>) -> Result<Option<Effects>, StoreError> {
     loop {
-        let mut txn = database.begin_write()?;
+        let mut txn = base.begin_write()?;
         // Durability is immediate by default; quick repair opens a large file at once after a crash.
         txn.set_quick_repair(true);
         let mut tx = Tx::new(&txn);
