@@ -1,6 +1,6 @@
 //! Whose a lock is, and whether its owner is gone.
 
-use super::{figures::OwnedLock, parse::LockFound};
+use super::{figures::OwnedLock, findings::LockFound};
 use rustix::process::{Pid, test_kill_process};
 use schema::Timestamp;
 

@@ -1,6 +1,11 @@
 //! How one run of restic ended: exit code, signal and words to outcome, class and message. Pure.
 
-use super::{args::StepKind, parse::Findings};
+use super::signs::{Sign, Signs};
+use super::{
+    args::StepKind,
+    child::{EXIT_NO_RESTIC, EXIT_NO_WAY},
+    findings::Findings,
+};
 use schema::{Class, Outcome};
 
 /// The longest message, in bytes.
@@ -76,6 +81,10 @@ fn sort(kind: StepKind, ended: Ended, stop: Option<Stop>, found: &Findings) -> (
         // It came to its end before our signal.
         (Ended::Code(0), _) => {}
         (_, Some(Stop::Cancelled)) => return (Outcome::Cancelled, Some(Class::Cancelled)),
+        // It would have tried for longer than anybody waits.
+        (_, Some(Stop::Timeout)) if kind == StepKind::Config && found.signs.has(Sign::Network) => {
+            return failed(Class::Network);
+        }
         (_, Some(Stop::Timeout)) => return failed(Class::Timeout),
         _ => {}
     }
@@ -101,6 +110,7 @@ fn sort(kind: StepKind, ended: Ended, stop: Option<Stop>, found: &Findings) -> (
         Ended::Code(10) => failed(Class::RepoMissing),
         Ended::Code(11) => failed(Class::RepoLocked),
         Ended::Code(12) => failed(Class::Auth),
+        Ended::Code(code) if code == i32::from(EXIT_NO_RESTIC) => failed(Class::ResticMissing),
         // Somebody else's signal; 2 and 15 before restic could catch them.
         Ended::Code(130 | 143) | Ended::Signal(2 | 15) => (Outcome::Cancelled, Some(Class::Cancelled)),
         Ended::Signal(_) => failed(Class::Other),
@@ -141,131 +151,9 @@ fn class_of(kind: StepKind, found: &Findings, signs: &Signs) -> Option<Class> {
     }
 }
 
-/// Something in restic's words that tells why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sign {
-    Locked,
-    WrongPassword,
-    Forbidden,
-    /// Something could not be deleted.
-    NotRemoved,
-    /// A snapshot was passed over.
-    Ignored,
-    Network,
-    DiskFull,
-    Damaged,
-    NoRepo,
-    Exists,
-    NoSource,
-}
-
-/// The signs that were seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Signs(u16);
-
-impl Signs {
-    pub(crate) fn has(self, sign: Sign) -> bool {
-        self.0 & (1 << sign as u16) != 0
-    }
-
-    /// Looks for signs in one line.
-    pub(crate) fn look_at(&mut self, line: &str) {
-        for (sign, words) in SIGNS {
-            if words.iter().any(|word| line.contains(word)) {
-                self.0 |= 1 << *sign as u16;
-            }
-        }
-        if is_missing_part(line) {
-            self.0 |= 1 << Sign::Damaged as u16;
-        }
-        if line.contains("unable to open config file") && says_missing(line) {
-            self.0 |= 1 << Sign::NoRepo as u16;
-        }
-    }
-}
-
-/// A file of the repository that its index or a snapshot names is not there. (Locks may go at any time.)
-fn is_missing_part(line: &str) -> bool {
-    let names_part = ["Load(<", "ReadFull(<", "StreamPack"].iter().any(|word| line.contains(word));
-    names_part && !line.contains("<lock/") && says_missing(line)
-}
-
-fn says_missing(line: &str) -> bool {
-    line.contains("no such file or directory") || line.contains("does not exist")
-}
-
-const SIGNS: &[(Sign, &[&str])] = &[
-    (Sign::Locked, &["already locked"]),
-    (
-        Sign::WrongPassword,
-        &[
-            "wrong password",
-            "(401)",
-            "401 Unauthorized",
-            "an empty password",
-            "Access Denied",
-            "InvalidAccessKeyId",
-            "SignatureDoesNotMatch",
-            "Permission denied (publickey",
-        ],
-    ),
-    (Sign::Forbidden, &["(403)", "403 Forbidden"]),
-    (Sign::NotRemoved, &["unable to remove", "blob not removed", "Remove(<", "failed to remove"]),
-    (Sign::Ignored, &["Ignoring \""]),
-    (
-        Sign::Network,
-        &[
-            "connection refused",
-            "connection reset",
-            "no such host",
-            "no route to host",
-            "network is unreachable",
-            "i/o timeout",
-            "timeout exceeded",
-            "TLS handshake",
-            "tls: ",
-            "x509: ",
-            "server gave HTTP response to HTTPS client",
-            "dial tcp",
-            "(502)",
-            "(503)",
-            "(504)",
-            "broken pipe",
-            "unexpected EOF",
-            "server misbehaving",
-        ],
-    ),
-    (Sign::DiskFull, &["no space left on device", "disk quota exceeded", "(507)", "Insufficient Storage"]),
-    (
-        Sign::Damaged,
-        &[
-            "repository contains errors",
-            "invalid data returned",
-            "is damaged",
-            "could be damaged",
-            "ciphertext verification failed",
-            "packs from index missing in repo",
-            "LoadIndex returned errors",
-            "not found in repository",
-            "hash does not match",
-        ],
-    ),
-    (Sign::Exists, &["config file already exists", "repository already exists"]),
-    (
-        Sign::NoSource,
-        &[
-            "all target directories/files do not exist",
-            "all source directories/files do not exist",
-            "nothing to backup",
-        ],
-    ),
-    (Sign::NoRepo, &["repository does not exist"]),
-];
-
 fn message(kind: StepKind, class: Class, outcome: Outcome, ended: Ended, found: &Findings) -> String {
     let mut text = advice(kind, class, outcome, ended, found);
-    let own_words = !matches!(class, Class::Cancelled | Class::Timeout);
-    if own_words && !found.last_words.is_empty() {
+    if class != Class::Cancelled && !found.last_words.is_empty() {
         text.push_str("\nrestic:");
         for line in &found.last_words {
             text.push('\n');
@@ -337,6 +225,7 @@ fn advice(kind: StepKind, class: Class, outcome: Outcome, ended: Ended, found: &
             "The repository has errors. Run a check to see them; restic's guide to repairs: https://restic.readthedocs.io/en/stable/077_troubleshooting.html"
         }
         Class::RepoExists => "There is a repository at this address already; nothing was changed.",
+        Class::ResticMissing => "restic could not be started. Install it again, or name its path.",
         Class::Cancelled => return format!("restic {} was ended before it was done.", kind.as_str()),
         Class::Timeout => {
             return format!("restic {} did not end within its deadline and was ended.", kind.as_str());
@@ -348,6 +237,9 @@ fn advice(kind: StepKind, class: Class, outcome: Outcome, ended: Ended, found: &
                     kind.as_str()
                 ),
                 Ended::Signal(signal) => format!("restic {} was ended by signal {signal}.", kind.as_str()),
+                Ended::Code(code) if code == i32::from(EXIT_NO_WAY) => {
+                    format!("The agent could not start restic {}.", kind.as_str())
+                }
                 Ended::Code(code) => format!("restic {} failed with exit code {code}.", kind.as_str()),
             };
         }

@@ -6,14 +6,14 @@
 use super::{
     args::StepKind,
     elements::Elements,
+    findings::{Findings, LockFound},
     instant,
     lines::{self, Lines, log_line},
     mask::Mask,
-    outcome::Signs,
-    summary::{BackupDone, PruneDone, RestoreDone, SnapshotSeen, StatsDone},
+    summary::{BackupDone, RestoreDone, SnapshotSeen, StatsDone},
     text,
 };
-use schema::{LogStream, RepoId, Timestamp, report::SnapshotSize};
+use schema::{LogStream, report::SnapshotSize};
 use serde_json::Value;
 use std::collections::VecDeque;
 
@@ -61,77 +61,6 @@ pub enum Said {
     Progress(JobProgress),
     /// A snapshot of a listing.
     Snapshot(SnapshotSeen),
-}
-
-/// Who holds a lock, as restic's refusal names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
-    /// Process.
-    pub pid: u32,
-    /// Machine.
-    pub hostname: String,
-}
-
-/// A lock, as `cat lock` shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LockFound {
-    /// Since when.
-    pub since: Timestamp,
-    /// Whether it keeps all others out.
-    pub exclusive: bool,
-    /// Who: machine.
-    pub hostname: String,
-    /// Who: account.
-    pub username: String,
-    /// Who: process.
-    pub pid: u32,
-}
-
-/// What one run of restic said, all in all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Findings {
-    /// The repository's id, from `cat config` or `init`.
-    pub repo: Option<RepoId>,
-    /// The repository's format.
-    pub repo_version: Option<u8>,
-    /// Of a backup.
-    pub backup: Option<BackupDone>,
-    /// Of a restore.
-    pub restore: Option<RestoreDone>,
-    /// Of a prune: given back, written anew, left.
-    pub prune: Option<PruneDone>,
-    /// Of a stats.
-    pub stats: Option<StatsDone>,
-    /// Of a check: how many errors restic counted.
-    pub check_errors: Option<u32>,
-    /// Of an unlock, where restic says.
-    pub unlocked: Option<u32>,
-    /// Of a forget.
-    pub kept: u32,
-    /// Of a forget.
-    pub removed: u32,
-    /// Of a listing.
-    pub snapshots: u32,
-    /// The newest snapshot's time.
-    pub newest_at: Option<Timestamp>,
-    /// Whether a listing came whole.
-    pub listing_is_whole: bool,
-    /// Of `list locks`.
-    pub locks: Vec<String>,
-    /// Of `cat lock`.
-    pub lock: Option<LockFound>,
-    /// Files that could not be read.
-    pub file_errors: u32,
-    /// Sources that restic did not find.
-    pub missing: Vec<String>,
-    /// Who holds the lock that stopped it.
-    pub holder: Option<Holder>,
-    /// What `exit_error` said, first line.
-    pub exit_error: Option<String>,
-    /// Signs seen anywhere.
-    pub(crate) signs: Signs,
-    /// The last lines of standard error.
-    pub last_words: VecDeque<String>,
 }
 
 /// Reads one run of restic.

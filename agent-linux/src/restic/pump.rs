@@ -7,10 +7,11 @@
 use super::{
     args::{Step, StepKind},
     child,
+    findings::Findings,
     job::{Control, JobEvent, Places},
     mask::Mask,
     outcome::{Ended, Stop},
-    parse::{Findings, Reader, Said},
+    parse::{Reader, Said},
     secrets::{Frame, FrameTooLong},
 };
 use core::time::Duration;

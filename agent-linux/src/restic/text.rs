@@ -1,6 +1,6 @@
 //! restic's plain text: what it says where it does not speak JSON.
 
-use super::{parse::Holder, summary::PruneDone};
+use super::{findings::Holder, summary::PruneDone};
 
 /// A progress line, `[1:02] 83.33%  5 / 6 packs processed`: thousandths and what it counts.
 pub(crate) fn progress(line: &str) -> Option<(u16, String)> {

@@ -2,15 +2,16 @@
 
 use agent_linux::restic::{
     args::StepKind::{self, *},
+    findings::Findings,
     mask::Mask,
     outcome::{Ended, Stop, judge},
-    parse::{Findings, Reader, Said},
+    parse::{Reader, Said},
     version::Version,
 };
 use schema::{
     Class::{
         self, AppendOnly, Auth, Damaged, DiskFull, Network, Other, RepoExists, RepoLocked, RepoMissing,
-        SourceMissing, SourceUnreadable, Timeout,
+        ResticMissing, SourceMissing, SourceUnreadable, Timeout,
     },
     Outcome::{self, Failed, Succeeded, Warning},
     limits::MAX_LOG_LINE_BYTES,
@@ -223,6 +224,25 @@ fn a_stop_of_ours_is_a_cancel_whatever_the_exit_code() {
     // It was done before the signal came.
     let found = findings("0.18.0", "backup_unchanged", Backup);
     assert_eq!(judge(Backup, Ended::Code(0), Some(Stop::Cancelled), &found).outcome, Succeeded);
+}
+
+#[test]
+fn the_ways_in_which_restic_does_not_even_start_are_told() {
+    let nothing = Findings::default();
+    let verdict = judge(Backup, Ended::Code(127), None, &nothing);
+    assert_eq!((verdict.outcome, verdict.class), failed(ResticMissing));
+    let verdict = judge(Backup, Ended::Code(125), None, &nothing);
+    assert_eq!((verdict.outcome, verdict.class), failed(Other));
+    assert!(verdict.message.starts_with("The agent could not start restic"), "{}", verdict.message);
+}
+
+#[test]
+fn a_look_that_never_got_an_answer_is_network() {
+    let (found, _) = read(Config, &capture("0.18.0", "rest_dnsfail"), 4096);
+    let verdict = judge(Config, Ended::Code(1), Some(Stop::Timeout), &found);
+    assert_eq!((verdict.outcome, verdict.class), failed(Network));
+    let verdict = judge(Config, Ended::Code(1), Some(Stop::Timeout), &Findings::default());
+    assert_eq!((verdict.outcome, verdict.class), failed(Timeout));
 }
 
 #[test]

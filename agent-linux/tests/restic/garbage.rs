@@ -96,7 +96,7 @@ proptest! {
         }
         let found = reader.finish(&mut said);
         let message = judge(kind, Ended::Code(1), None, &found).message;
-        let shown = format!("{message}\n{:?}", said);
+        let shown = format!("{message}\n{said:?}");
         prop_assert!(!message.contains(secret.trim()), "{message}");
         for said in &said {
             if let Said::Log(_, text) = said {

@@ -53,7 +53,7 @@ async fn a_repository_is_made_filled_listed_measured_thinned_and_checked() {
         assert_eq!((listing.snapshots.len(), &listing.end.summary), (3, &JobSummary::Snapshots(3)));
         assert_eq!(listing.snapshots[0].tags, ["g1"]);
         assert_eq!(listing.snapshots[0].hostname, "rig");
-        assert_eq!(listing.snapshots[0].paths, [source.clone()]);
+        assert_eq!(listing.snapshots[0].paths, [source.as_str()]);
         assert_eq!(rig.known.figures.snapshots.unwrap().newest_at, Some(listing.snapshots[2].time));
 
         let stats = rig.run(JobSpec::Stats).await.succeeded();
@@ -180,7 +180,7 @@ async fn a_repository_on_a_rest_server_takes_odd_passwords() {
 
 #[tokio::test]
 async fn an_append_only_server_is_recognised_and_keeps_its_snapshots() {
-    with_each_version(async |_, program| {
+    with_each_version(async |version, program| {
         let mut rig = Rig::new(program);
         let Some(server) = RestServer::start(&rig.path("storage"), true).await else { return };
         rig.credentials.url = server.url();
@@ -195,6 +195,10 @@ async fn an_append_only_server_is_recognised_and_keeps_its_snapshots() {
         let source = rig.source();
         rig.backup(&[&source]).await.succeeded();
         rig.backup(&[&source]).await.succeeded();
+        if version == Version::V014 {
+            // It would try to delete for a minute; a capture shows what it says then.
+            return;
+        }
         let mut buffer = [0; 99];
         let keep = Keep { last: 1, ..Keep::default() };
         let groups = Items::write([ForgetGroup { group: "g1", keep }], &mut buffer).unwrap();

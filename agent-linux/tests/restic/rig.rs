@@ -12,10 +12,9 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Instant,
 };
 use tempfile::TempDir;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 pub(crate) const REPO_PASSWORD: &str = "Hf-repo-secret-7f3a";
 pub(crate) const REST_USER: &str = "me";

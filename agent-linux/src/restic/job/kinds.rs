@@ -1,0 +1,240 @@
+//! Each kind of job: its steps, its summary, and what it tells of the repository.
+
+use super::{
+    super::{
+        args::{self, Step, StepKind},
+        findings::Findings,
+        location::Location,
+        outcome::Verdict,
+        rest,
+        summary::{ForgetCount, JobSummary},
+    },
+    Job,
+    around::LocksLeft,
+    steps::Done,
+    wall_clock,
+};
+use core::time::Duration;
+use schema::{
+    Class, Outcome,
+    job::ProbeSummary,
+    stats::{CheckResult, PruneResult},
+};
+use tokio::time::Instant;
+
+/// How long `cat config` may take: newer versions try an unreachable storage for 15 minutes.
+const LOOK_LIMIT: Duration = Duration::from_secs(60);
+
+impl Job<'_> {
+    pub(super) async fn probe(&mut self) -> Verdict {
+        let asked = Instant::now();
+        let done = self.look().await;
+        let answered_ms = u32::try_from(asked.elapsed().as_millis()).unwrap_or(u32::MAX);
+        let append_only = if done.is_ok() { self.is_append_only().await } else { None };
+        if let Some(repo) = done.found.repo {
+            self.known.figures.identify(repo);
+        }
+        let repo = done.found.repo;
+        let repo_version = done.found.repo_version.filter(|_| repo.is_some());
+        self.summary = JobSummary::Probe(ProbeSummary { repo, repo_version, append_only, answered_ms });
+        if done.is_ok() && repo.is_none() {
+            return Verdict::failed(Class::Other, "restic's answer does not say which repository it is.");
+        }
+        done.verdict
+    }
+
+    /// Asks the repository who it is.
+    async fn look(&mut self) -> Done {
+        let (deadline, limit) = (self.wires.deadline, Instant::now() + LOOK_LIMIT);
+        self.wires.deadline = Some(deadline.map_or(limit, |deadline| deadline.min(limit)));
+        let done = self.main_step(&args::config()).await;
+        self.wires.deadline = deadline;
+        done
+    }
+
+    async fn is_append_only(&self) -> Option<bool> {
+        let credentials = self.credentials?;
+        let (host, port) = Location::parse(&credentials.url).ok()?.server()?;
+        rest::is_append_only(credentials, (&host, port)).await
+    }
+
+    pub(super) async fn init(&mut self) -> Verdict {
+        let looked = self.look().await;
+        match looked.verdict.class {
+            None => {
+                if let Some(repo) = looked.found.repo {
+                    self.known.figures.identify(repo);
+                }
+                let message =
+                    "There is a repository at this address already, and it opens; nothing was changed.";
+                return Verdict::failed(Class::RepoExists, message);
+            }
+            Some(Class::RepoMissing) => {}
+            Some(_) => return looked.verdict,
+        }
+        let done = self.main_step(&args::init()).await;
+        if !done.is_ok() {
+            return done.verdict;
+        }
+        // Before 0.17 restic says a short id only.
+        let repo = match done.found.repo {
+            None => self.side_step(&args::config()).await.and_then(|found| found.repo),
+            repo => repo,
+        };
+        let Some(repo) = repo else {
+            let message =
+                "The repository was made, but does not answer which one it is. Test the credentials.";
+            return Verdict::failed(Class::Other, message);
+        };
+        let now = wall_clock();
+        self.known.figures.identify(repo);
+        self.known.figures.measured(0, now);
+        self.known.figures.counted(0, None, now);
+        self.summary = JobSummary::Init(repo);
+        done.verdict
+    }
+
+    pub(super) async fn backup(&mut self, steps: &[Step]) -> Verdict {
+        let done = self.first(steps).await;
+        if let Some(backup) = done.found.backup {
+            if done.verdict.outcome != Outcome::Cancelled && !backup.snapshot.is_empty() {
+                self.known.figures.add_snapshot(backup.added_packed_bytes, wall_clock());
+            }
+            self.summary = JobSummary::Backup(backup);
+        }
+        match done.verdict.class {
+            Some(Class::RepoLocked) => {
+                self.look_at_locks().await;
+            }
+            _ if matches!(done.verdict.outcome, Outcome::Succeeded | Outcome::Warning) => {
+                self.cheap_figures().await;
+            }
+            _ => {}
+        }
+        done.verdict
+    }
+
+    pub(super) async fn forget(&mut self, steps: &[Step], dry_run: bool) -> Verdict {
+        let (mut counts, mut worst) = (Vec::new(), Verdict::succeeded());
+        let mut removed_any = false;
+        for step in steps {
+            let done = self.main_step(step).await;
+            let class = done.verdict.class.filter(|_| !done.is_ok());
+            let removed = if class.is_none() { done.found.removed } else { 0 };
+            removed_any |= removed > 0;
+            counts.push(ForgetCount { group: step.group.clone(), kept: done.found.kept, removed, class });
+            if let Some(class) = class {
+                worst = done.verdict;
+                // The next group would meet the same.
+                if !matches!(class, Class::Other) {
+                    break;
+                }
+            }
+        }
+        self.summary = JobSummary::Forget(counts);
+        if removed_any && !dry_run {
+            self.count_snapshots().await;
+        }
+        if worst.class == Some(Class::RepoLocked) {
+            self.look_at_locks().await;
+        }
+        if steps.is_empty() {
+            worst.message = "No source group has a keep rule, so nothing is forgotten.".to_owned();
+        }
+        worst
+    }
+
+    pub(super) async fn prune(&mut self, steps: &[Step], dry_run: bool) -> Verdict {
+        let done = self.first(steps).await;
+        if let Some(prune) = done.found.prune.filter(|_| done.is_ok()) {
+            if !dry_run {
+                let at = wall_clock();
+                self.known.figures.measured(prune.remaining_bytes, at);
+                self.known.figures.prune = Some(PruneResult { at, freed_bytes: prune.freed_bytes });
+            }
+            self.summary = JobSummary::Prune(prune);
+        }
+        if done.verdict.class == Some(Class::RepoLocked) {
+            self.look_at_locks().await;
+        }
+        done.verdict
+    }
+
+    pub(super) async fn check(&mut self, steps: &[Step], subset_pct: u8) -> Verdict {
+        let done = self.first(steps).await;
+        let errors = match done.verdict.class {
+            None => Some(0),
+            Some(Class::Damaged) => Some(done.found.check_errors.unwrap_or(1).max(1)),
+            // It did not come to a result, whatever the summary says.
+            Some(_) => None,
+        };
+        if let Some(errors) = errors {
+            self.known.figures.check = Some(CheckResult { at: wall_clock(), errors, subset_pct });
+            self.summary = JobSummary::Check { errors, subset_pct };
+        }
+        if done.verdict.class == Some(Class::RepoLocked) {
+            self.look_at_locks().await;
+        }
+        done.verdict
+    }
+
+    pub(super) async fn unlock(&mut self, steps: &[Step]) -> Verdict {
+        // Before 0.17 restic does not say how many locks it removed, so they are counted.
+        let says_count = self.known.restic.as_ref().is_some_and(|restic| restic.version().has_check_json());
+        let before = if says_count { None } else { self.side_step(&args::list_locks()).await };
+        let done = self.first(steps).await;
+        if !done.is_ok() {
+            return done.verdict;
+        }
+        self.known.unclean = false;
+        let mut left = self.look_at_locks().await;
+        let mut removed = done.found.unlocked.unwrap_or(0);
+        if let (None, Some(before), Some(left)) = (done.found.unlocked, before, &left) {
+            removed = count(before.locks.len().saturating_sub(left.count));
+        }
+        if let Some(first) = left.take().filter(LocksLeft::has_own_dead) {
+            self.remove_dead_locks().await;
+            let second = self.look_at_locks().await.map_or(first.count, |left| left.count);
+            removed = removed.saturating_add(count(first.count.saturating_sub(second)));
+        }
+        self.summary = JobSummary::Unlock(removed);
+        done.verdict
+    }
+
+    /// A job of one step that only has to be told.
+    pub(super) async fn plain(&mut self, steps: &[Step]) -> Verdict {
+        let done = self.first(steps).await;
+        let (now, found) = (wall_clock(), &done.found);
+        if let Some(restored) = found.restore {
+            self.summary = JobSummary::Restore(restored);
+        }
+        if done.is_ok() {
+            match steps.first().map(|step| step.kind) {
+                Some(StepKind::Stats) => {
+                    let Some(stats) = found.stats else {
+                        return Verdict::failed(Class::Other, "restic's answer holds no figures.");
+                    };
+                    self.known.figures.measured(stats.total_bytes, now);
+                    self.summary = JobSummary::Stats(stats);
+                }
+                Some(StepKind::Snapshots) => {
+                    self.known.figures.counted(found.snapshots, found.newest_at, now);
+                    self.summary = JobSummary::Snapshots(found.snapshots);
+                }
+                _ => {}
+            }
+        }
+        done.verdict
+    }
+
+    async fn first(&mut self, steps: &[Step]) -> Done {
+        match steps.first() {
+            Some(step) => self.main_step(step).await,
+            None => Done { verdict: Verdict::succeeded(), found: Findings::default() },
+        }
+    }
+}
+
+fn count(many: usize) -> u32 {
+    u32::try_from(many).unwrap_or(u32::MAX)
+}

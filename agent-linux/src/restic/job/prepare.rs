@@ -1,0 +1,129 @@
+//! Before restic: everything that can be known to be wrong.
+
+use super::{
+    super::{
+        args::{self, ArgsError, Setting, Step},
+        location::{self, Location, LocationError},
+        outcome::{Stop, Verdict},
+        preflight,
+        version::{Restic, Version},
+    },
+    Job,
+    steps::stopped,
+};
+use schema::{Class, JobSpec, job::BackupSpec};
+use std::io::ErrorKind;
+use tokio::time::sleep_until;
+
+impl Job<'_> {
+    /// Everything before restic: the reason when it need not be started.
+    pub(super) async fn prepare(&mut self, spec: &JobSpec<'_>) -> Result<Vec<Step>, Verdict> {
+        let Some(credentials) = self.credentials else {
+            let message = "The agent has no credentials for the repository. Set them on the host's page.";
+            return Err(Verdict::failed(Class::NoCredentials, message));
+        };
+        let location = Location::parse(&credentials.url).map_err(refused_location)?;
+        self.repository = location::compose(credentials).map_err(refused_location)?;
+        if let Some((name, _)) = credentials.env.iter().find(|(name, _)| !location::is_env_allowed(name)) {
+            let message = format!(
+                "The agent does not pass the variable {name} to restic. Remove it from the credentials."
+            );
+            return Err(Verdict::failed(Class::Policy, &message));
+        }
+        self.known.figures = core::mem::take(&mut self.known.figures).of(&credentials.url);
+        let version = self.find_restic().await?;
+        let cache = self.places.cache.to_string_lossy();
+        let setting =
+            Setting { version, restic_host: self.restic_host, small: self.places.small, cache: &cache };
+        let steps = args::plan_steps(spec, &setting).map_err(|error| refused_args(&error))?;
+        for folder in [&self.places.cache, &self.places.temp] {
+            if let Err(error) = tokio::fs::create_dir_all(folder).await {
+                let message = format!("The agent can't make its folder {}: {error}.", folder.display());
+                let is_full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+                return Err(Verdict::failed(if is_full { Class::DiskFull } else { Class::Other }, &message));
+            }
+        }
+        if let JobSpec::Backup(backup) = spec {
+            self.look_at_sources(backup).await?;
+        }
+        let has_proxy = credentials.env.iter().any(|(name, _)| name.ends_with("_PROXY"));
+        if let Some((host, port)) = location.server().filter(|_| !has_proxy)
+            && let Err(reason) = self.unless_stopped(preflight::reach(&host, port)).await?
+        {
+            let message = format!(
+                "The storage at {host}, port {port}, can't be reached: {reason}. Check that its server runs, the address and port, and the network between."
+            );
+            return Err(Verdict::failed(Class::Network, &message));
+        }
+        if self.known.unclean && steps.first().is_some_and(|step| step.kind.takes_lock()) {
+            self.say("The last job here did not end cleanly: removing locks of processes that are gone.")
+                .await;
+            self.remove_dead_locks().await;
+        }
+        match self.wires.poll_stop() {
+            Some(stop) => Err(stopped(stop)),
+            None => Ok(steps),
+        }
+    }
+
+    async fn find_restic(&mut self) -> Result<Version, Verdict> {
+        if let Some(restic) = self.known.restic.as_ref().filter(|restic| restic.is_unchanged()) {
+            return Ok(restic.version());
+        }
+        self.known.restic = None;
+        match Restic::probe(&self.places.restic, &self.places.path).await {
+            Ok(restic) => Ok(self.known.restic.insert(restic).version()),
+            Err(error) => Err(Verdict::failed(Class::ResticMissing, &format!("{error}."))),
+        }
+    }
+
+    async fn look_at_sources(&mut self, backup: &BackupSpec<'_>) -> Result<(), Verdict> {
+        let absent = self.unless_stopped(preflight::not_mounted(backup.required_mounts)).await?;
+        if !absent.is_empty() {
+            let absent = absent.join(", ");
+            let message = format!(
+                "Nothing is mounted on {absent}, so nothing was backed up. Mount it, then run the backup again."
+            );
+            return Err(Verdict::failed(Class::SourceMissing, &message));
+        }
+        let missing = self.unless_stopped(preflight::missing(backup.includes)).await?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        if missing.len() == backup.includes.count() {
+            let missing = missing.join(", ");
+            let message = format!(
+                "No such path: {missing}. Nothing was backed up. Check the paths of the source group."
+            );
+            return Err(Verdict::failed(Class::SourceMissing, &message));
+        }
+        // The rest is worth a snapshot; restic's own words make it a warning.
+        self.say(&format!("No such path: {}", missing.join(", "))).await;
+        Ok(())
+    }
+
+    /// Waits for something before restic starts, and lets a stop end the wait.
+    async fn unless_stopped<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Verdict> {
+        let deadline = self.wires.deadline;
+        let stop = tokio::select! {
+            done = work => return Ok(done),
+            Some(_) = self.wires.control.recv() => Stop::Cancelled,
+            () = sleep_until(deadline.unwrap_or(self.wires.begun)), if deadline.is_some() => Stop::Timeout,
+        };
+        self.wires.stop = Some(stop);
+        Err(stopped(stop))
+    }
+}
+
+fn refused_location(error: LocationError) -> Verdict {
+    let class = match error {
+        LocationError::Empty => Class::NoCredentials,
+        LocationError::StartsPrograms => Class::Policy,
+        _ => Class::Other,
+    };
+    Verdict::failed(class, &format!("Not done: {error}."))
+}
+
+fn refused_args(error: &ArgsError) -> Verdict {
+    Verdict::failed(Class::Other, &format!("Not done: {error}."))
+}

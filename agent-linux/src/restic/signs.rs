@@ -1,0 +1,122 @@
+//! Words of restic that tell why something failed.
+
+/// Something in restic's words that tells why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sign {
+    Locked,
+    WrongPassword,
+    Forbidden,
+    /// Something could not be deleted.
+    NotRemoved,
+    /// A snapshot was passed over.
+    Ignored,
+    Network,
+    DiskFull,
+    Damaged,
+    NoRepo,
+    Exists,
+    NoSource,
+}
+
+/// The signs that were seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Signs(u16);
+
+impl Signs {
+    pub(crate) fn has(self, sign: Sign) -> bool {
+        self.0 & (1 << sign as u16) != 0
+    }
+
+    /// Looks for signs in one line.
+    pub(crate) fn look_at(&mut self, line: &str) {
+        for (sign, words) in SIGNS {
+            if words.iter().any(|word| line.contains(word)) {
+                self.0 |= 1 << *sign as u16;
+            }
+        }
+        if is_missing_part(line) {
+            self.0 |= 1 << Sign::Damaged as u16;
+        }
+        if line.contains("unable to open config file") && says_missing(line) {
+            self.0 |= 1 << Sign::NoRepo as u16;
+        }
+    }
+}
+
+/// A file of the repository that its index or a snapshot names is not there. (Locks may go at any time.)
+fn is_missing_part(line: &str) -> bool {
+    let names_part = ["Load(<", "ReadFull(<", "StreamPack"].iter().any(|word| line.contains(word));
+    names_part && !line.contains("<lock/") && says_missing(line)
+}
+
+fn says_missing(line: &str) -> bool {
+    line.contains("no such file or directory") || line.contains("does not exist")
+}
+
+const SIGNS: &[(Sign, &[&str])] = &[
+    (Sign::Locked, &["already locked"]),
+    (
+        Sign::WrongPassword,
+        &[
+            "wrong password",
+            "(401)",
+            "401 Unauthorized",
+            "an empty password",
+            "Access Denied",
+            "InvalidAccessKeyId",
+            "SignatureDoesNotMatch",
+            "Permission denied (publickey",
+        ],
+    ),
+    (Sign::Forbidden, &["(403)", "403 Forbidden"]),
+    (Sign::NotRemoved, &["unable to remove", "blob not removed", "Remove(<", "failed to remove"]),
+    (Sign::Ignored, &["Ignoring \""]),
+    (
+        Sign::Network,
+        &[
+            "connection refused",
+            "connection reset",
+            "no such host",
+            "no route to host",
+            "network is unreachable",
+            "i/o timeout",
+            "timeout exceeded",
+            "TLS handshake",
+            "tls: ",
+            "x509: ",
+            "server gave HTTP response to HTTPS client",
+            "dial tcp",
+            "(502)",
+            "(503)",
+            "(504)",
+            "broken pipe",
+            "unexpected EOF",
+            "server misbehaving",
+        ],
+    ),
+    (Sign::DiskFull, &["no space left on device", "disk quota exceeded", "(507)", "Insufficient Storage"]),
+    (
+        Sign::Damaged,
+        &[
+            "repository contains errors",
+            "invalid data returned",
+            "is damaged",
+            "could be damaged",
+            "ciphertext verification failed",
+            "packs from index missing in repo",
+            "LoadIndex returned errors",
+            "not found in repository",
+            "hash does not match",
+        ],
+    ),
+    (Sign::Exists, &["config file already exists", "repository already exists"]),
+    (
+        Sign::NoSource,
+        &[
+            "all target directories/files do not exist",
+            "all source directories/files do not exist",
+            "nothing to backup",
+        ],
+    ),
+    (Sign::NoRepo, &["repository does not exist"]),
+];
