@@ -108,6 +108,51 @@ pub(crate) fn actor(actor: &Actor) -> (String, &'static str) {
     (name, kind)
 }
 
+/// What an audited action is called; a word that is not known here is shown as it is.
+pub(crate) fn action(action: &str, target: &AuditTarget) -> String {
+    let on_host = matches!(target, AuditTarget::Host(..));
+    let words = match action {
+        "setup.done" => "made the first account",
+        "session.opened" => "signed in",
+        "session.closed" => "signed out",
+        "operator.sign_in_refused" => "tried to sign in",
+        "operator.created" => "added an operator",
+        "operator.deleted" => "deleted an operator",
+        "operator.password" => "changed a password",
+        "operator.role" => "changed a role",
+        "token.created" if on_host => "made an enrolment line",
+        "token.created" => "made an API token",
+        "token.deleted" => "deleted an API token",
+        "viewer.created" => "added an MQTT viewer",
+        "viewer.deleted" => "deleted an MQTT viewer",
+        "host.created" => "added a host",
+        "host.deleted" => "deleted a host",
+        "host.enrolled" => "enrolled",
+        "host.labelled" => "changed labels",
+        "host.renamed" => "renamed a host",
+        "enroll.refused" => "was refused enrolment",
+        "credentials.set" => "set credentials",
+        "credentials.deleted" => "removed credentials",
+        "credentials.refused" => "refused credentials",
+        "group.created" => "added a source group",
+        "group.changed" => "changed a source group",
+        "group.deleted" => "deleted a source group",
+        "job.cancelled" => "cancelled a job",
+        "agent.forged" => "sent a message that does not open",
+        "agent.odd" => "sent a message that is not understood",
+        "agent.log" => "sent a log that does not fit",
+        "agent.trouble" => "told of trouble",
+        "mqtt.refused" => "was refused by the broker",
+        other => {
+            return match other.strip_prefix("job.") {
+                Some(kind) => format!("asked for {kind}"),
+                None => other.to_owned(),
+            };
+        }
+    };
+    words.to_owned()
+}
+
 /// How long restic ran, in words.
 pub(crate) fn ran(job: &Job) -> Option<String> {
     let (start, end) = (job.started_at?, job.finished_at?);

@@ -364,6 +364,7 @@ fn render_all(templates: &Templates, sample: &Sample) -> String {
                 actor: s.text(),
                 kind: "operator",
                 action: s.text(),
+                word: s.text(),
                 target: s.text(),
                 href: Some("/hosts/01".to_owned()),
                 peer: s.text(),

@@ -179,6 +179,11 @@ impl TestAgent {
             &[(LogStream::Agent, "restic 0.18.0"), (LogStream::Out, "snapshot 4d02a9f1 saved")],
         )
         .await;
+        self.back_up_end(world, job).await;
+    }
+
+    /// The end of a backup that went well.
+    pub(crate) async fn back_up_end(&mut self, world: &World, job: JobId) {
         let summary = schema::job::BackupSummary {
             snapshot: "4d02a9f1c0ffee004d02a9f1c0ffee004d02a9f1c0ffee004d02a9f1c0ffee00",
             files_new: 12,
