@@ -143,10 +143,10 @@ fn topic(host: &str, rest: &str) -> String {
     format!("hf/1/view/{host}/{rest}")
 }
 
-/// An instant as RFC 3339 in UTC, as the API writes it.
+/// An instant as RFC 3339 in UTC, to the second, as the API writes it.
 fn instant(at: Timestamp) -> Value {
-    let ms = i64::try_from(at.0).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(ms).map_or(Value::Null, |at| Value::String(at.to_string()))
+    let secs = i64::try_from(at.0 / 1000).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(secs).map_or(Value::Null, |at| Value::String(at.to_string()))
 }
 
 fn maybe_instant(at: Option<Timestamp>) -> Value {

@@ -13,6 +13,7 @@
 //! | [`storage`], [`repository`] | rest-server, and restic by hand |
 //! | [`proxy`] | a network that can be cut, held and slowed |
 //! | [`mosquitto`], [`browser`] | what people look with |
+//! | [`host_login`] | a host's own credentials, in wrong hands |
 //! | [`sources`], [`secrets`] | files to back up, and secrets to look for |
 //! | [`scene`] | all of it put together |
 //!
@@ -22,6 +23,7 @@
 pub mod agent;
 pub mod api;
 pub mod browser;
+pub mod host_login;
 pub mod mosquitto;
 pub mod ports;
 pub mod proc_table;

@@ -7,7 +7,7 @@ use crate::{
     wait::{self, SOON},
 };
 use serde_json::Value;
-use std::{fs, net::SocketAddr, process::Command, time::Duration};
+use std::{fs, net::SocketAddr, process::Command, sync::Arc, time::Duration};
 
 /// How a message is printed: no topic and no JSON of ours holds a tabulator.
 const FORMAT: &str = "%t\t%p";
@@ -18,7 +18,7 @@ pub struct Viewer {
     address: SocketAddr,
     user: String,
     password: String,
-    config: Scratch,
+    config: Arc<Scratch>,
 }
 
 impl Viewer {
@@ -34,7 +34,7 @@ impl Viewer {
             let options = format!("-h {}\n-p {}\n-u {user}\n-P {password}\n", address.ip(), address.port());
             fs::write(config.path().join(tool), options).expect("a file in the scratch folder");
         }
-        Self { address, user: user.to_owned(), password: password.to_owned(), config }
+        Self { address, user: user.to_owned(), password: password.to_owned(), config: Arc::new(config) }
     }
 
     fn command(&self, tool: Tool) -> Command {
@@ -49,7 +49,7 @@ impl Viewer {
     pub fn watch(&self, filter: &str) -> Watch {
         let mut command = self.command(Tool::MosquittoSub);
         command.args(["-F", FORMAT, "-t", filter]);
-        Watch(Process::start("mosquitto_sub", command))
+        Watch { process: Process::start("mosquitto_sub", command), _config: Arc::clone(&self.config) }
     }
 
     /// Subscribes to everything it may, and gives back what the broker keeps: topic and content.
@@ -101,13 +101,17 @@ client.disconnect()
 
 /// A running subscription.
 #[derive(Debug)]
-pub struct Watch(Process);
+pub struct Watch {
+    process: Process,
+    /// Stays until the tool has read it.
+    _config: Arc<Scratch>,
+}
 
 impl Watch {
     /// Everything that came, in order: topic and content.
     #[must_use]
     pub fn messages(&self) -> Vec<(String, String)> {
-        self.0.log().lines().iter().filter_map(|line| message(line)).collect()
+        self.process.log().lines().iter().filter_map(|line| message(line)).collect()
     }
 
     /// What came on one topic, in order.

@@ -98,6 +98,14 @@ impl Scene {
         Some(scene)
     }
 
+    /// Adds files that were never saved before.
+    pub fn add_sources(&self, name: &str) {
+        let seed = name.bytes().fold(7, |seed: u64, byte| seed.wrapping_mul(31) + u64::from(byte));
+        let folder = self.sources.join(name);
+        std::fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        write_tree(&folder, seed, 120, TREE_BYTES);
+    }
+
     /// An admin's API client.
     #[must_use]
     pub const fn api(&self) -> &Api {
@@ -116,7 +124,7 @@ impl Scene {
         Repository::behind(&self.storage.full, &self.credentials.repo_password)
     }
 
-    /// Starts a backup that can't end, and waits until restic is in the middle of its data: job and restic's number.
+    /// Starts a backup of files that were not saved before that can't end, and waits until restic is in the middle of its data: job and restic's number.
     /// [`Self::let_it_finish`] lets it go on.
     #[track_caller]
     #[must_use]

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     thread,
 };
@@ -28,14 +29,15 @@ impl Scratch {
         self.0.path()
     }
 
-    /// A folder in it, made when it is not there.
+    /// A folder in it, made when it is not there; only its owner may look into it, as the programs demand of theirs.
     ///
     /// # Panics
     /// When it can't be made.
     #[must_use]
     pub fn folder(&self, name: &str) -> PathBuf {
         let folder = self.path().join(name);
-        fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        made.unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         folder
     }
 }

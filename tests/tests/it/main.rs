@@ -8,4 +8,6 @@ mod network_cut;
 mod same_story;
 mod secrets_kept;
 mod server_killed;
+mod stolen_login;
 mod two_at_once;
+mod wire_version;

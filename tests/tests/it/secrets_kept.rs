@@ -34,6 +34,7 @@ fn no_planted_secret_is_found_anywhere_after_a_full_run() {
         let _ = api.wait_end(&job, LONG);
     }
     let _ = scene.back_up();
+    scene.add_sources("more");
     let (job, _) = scene.backup_in_the_middle();
     let environment = restic_environment(&scene);
     let cancel = api.post(&format!("/api/jobs/{job}/cancel"), None);

@@ -1,0 +1,147 @@
+//! A host's real credentials in wrong hands: what somebody can do with a stolen state folder and MQTT tools.
+
+use crate::{
+    agent::Agent,
+    process::{Finished, Process, run},
+    scratch::Scratch,
+    tools::Tool,
+    wait::SOON,
+};
+use agent_linux::{identity::Identity, state::StateFolder};
+use schema::{
+    HostId, HostTopic, InstallationId, Presence, Timestamp, Topic,
+    envelope::{self, NONCE_BYTES},
+    limits::MAX_PAYLOAD_BYTES,
+    presence::Hello,
+};
+use std::{fs, process::Command};
+
+/// What an enrolled agent knows.
+#[derive(Debug)]
+pub struct HostLogin {
+    identity: Identity,
+    scratch: Scratch,
+}
+
+/// How somebody says who he is.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// MQTT client id.
+    pub client_id: String,
+    /// MQTT user name.
+    pub user: String,
+}
+
+impl Claim {
+    /// What an agent says of itself.
+    #[must_use]
+    pub fn honest(host: &str) -> Self {
+        Self { client_id: host.to_owned(), user: host.to_owned() }
+    }
+}
+
+impl HostLogin {
+    /// Reads an agent's state folder.
+    ///
+    /// # Panics
+    /// When it holds no identity.
+    #[must_use]
+    pub fn stolen_from(agent: &Agent) -> Self {
+        let state = StateFolder::open(&agent.state_dir).expect("the state folder");
+        let identity = Identity::load(&state).expect("the identity of an enrolled agent");
+        Self { identity, scratch: Scratch::new() }
+    }
+
+    /// Who.
+    #[must_use]
+    pub fn host(&self) -> HostId {
+        self.identity.host
+    }
+
+    /// One of its topics, as text.
+    #[must_use]
+    pub fn topic(&self, topic: HostTopic) -> String {
+        Topic::Host(self.host(), topic).to_string()
+    }
+
+    fn command(&self, tool: Tool, claim: &Claim) -> Command {
+        let (host, port) = self.identity.address.rsplit_once(':').expect("host:port");
+        let ca = self.scratch.path().join("ca.pem");
+        fs::write(&ca, &self.identity.ca_pem).expect("a file in the scratch folder");
+        let options = format!(
+            "-h {host}\n-p {port}\n-i {}\n-u {}\n-P {}\n--cafile {}\n",
+            claim.client_id,
+            claim.user,
+            self.identity.password,
+            ca.display()
+        );
+        fs::write(self.scratch.path().join(tool.word()), options).expect("a file in the scratch folder");
+        let mut command = Command::new("stdbuf");
+        command.arg("-oL").arg(tool.path()).env("XDG_CONFIG_HOME", self.scratch.path());
+        command
+    }
+
+    /// Subscribes, and listens for two seconds.
+    #[must_use]
+    pub fn subscribe(&self, claim: &Claim, filter: &str) -> Finished {
+        let mut command = self.command(Tool::MosquittoSub, claim);
+        command.args(["-d", "-q", "1", "-W", "2", "-F", "message on %t", "-t", filter]);
+        run("mosquitto_sub", command, SOON)
+    }
+
+    /// Subscribes, and stays.
+    #[must_use]
+    pub fn stay(&self, claim: &Claim, filter: &str) -> Process {
+        let mut command = self.command(Tool::MosquittoSub, claim);
+        command.args(["-d", "-q", "1", "-F", "message on %t", "-t", filter]);
+        Process::start("mosquitto_sub", command)
+    }
+
+    /// Publishes bytes, retained, and says good-bye.
+    #[must_use]
+    pub fn publish(&self, claim: &Claim, topic: &str, payload: &[u8]) -> Finished {
+        let file = self.scratch.path().join("payload");
+        fs::write(&file, payload).expect("a file in the scratch folder");
+        let mut command = self.command(Tool::MosquittoPub, claim);
+        command.args(["-d", "-q", "1", "-r", "-t", topic, "-f"]).arg(&file);
+        run("mosquitto_pub", command, SOON)
+    }
+
+    /// A presence of this host, sealed with its key for its own topic.
+    ///
+    /// # Panics
+    /// When it is too long.
+    #[must_use]
+    pub fn sealed_presence(&self, presence: &Presence<'_>) -> Vec<u8> {
+        let mut nonce = [0; NONCE_BYTES];
+        getrandom::fill(&mut nonce).expect("random bytes");
+        let topic = Topic::Host(self.host(), HostTopic::Presence);
+        let mut buffer = vec![0; MAX_PAYLOAD_BYTES];
+        let (key, key_id) = (&self.identity.link_key, self.identity.key_id);
+        envelope::seal(key, key_id, nonce, topic, presence, &mut buffer).expect("a short message").to_vec()
+    }
+
+    /// A hello that no agent has said: of a far epoch and a new journal.
+    #[must_use]
+    pub fn sealed_hello(&self, epoch: u64) -> Vec<u8> {
+        self.sealed_presence(&Presence::Hello(Hello {
+            epoch,
+            stream: 0x0e2e,
+            boot_id: [1; 16],
+            installation: InstallationId([1; 16]),
+            agent_version: "forged",
+            restic_version: "0.0.0",
+            os: "forged",
+            arch: "forged",
+            hostname: "forged",
+            jobs: schema::Items::EMPTY,
+            taken: 0,
+            first_unacked: 1,
+            last_report: 0,
+            plan_revision: 0,
+            repo_revision: 0,
+            state_free_bytes: 1,
+            at: Timestamp(1),
+        }))
+    }
+}
