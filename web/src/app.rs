@@ -15,6 +15,7 @@ use schema::{HostId, Timestamp};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Semaphore;
 
 /// What the program tells the pages about itself.
 #[derive(Clone)]
@@ -67,6 +68,8 @@ pub(crate) struct Inner {
     pub(crate) settings: WebSettings,
     pub(crate) templates: Templates,
     pub(crate) passwords: Passwords,
+    /// Places for streams of events.
+    pub(crate) streams: Arc<Semaphore>,
     limiter: Mutex<Limiter>,
 }
 
@@ -84,8 +87,14 @@ impl std::ops::Deref for App {
 
 impl App {
     pub(crate) fn new(fleet: Fleet, settings: WebSettings) -> Self {
-        let (templates, passwords) = (Templates::load(), Passwords::new());
-        Self(Arc::new(Inner { fleet, settings, templates, passwords, limiter: Mutex::default() }))
+        Self(Arc::new(Inner {
+            fleet,
+            settings,
+            templates: Templates::load(),
+            passwords: Passwords::new(),
+            streams: Arc::new(Semaphore::new(crate::events::MOST_STREAMS)),
+            limiter: Mutex::default(),
+        }))
     }
 
     /// The table of sign-in tries. A panic while it was held leaves it as it was.

@@ -2,13 +2,14 @@
 //!
 //! A client holds a set of topics; a change that hits one of them makes an event `{"topic": "host/<id>"}`, and the
 //! client fetches what it shows again. A topic is told at most four times a second; what changes in between is told
-//! once, afterwards. Nothing queues up: what is due is a set of topics, bounded, and when it overflows (or the
+//! once, afterwards (a topic about all hosts once a second). Nothing queues up: what is due is a set of topics, bounded, and when it overflows (or the
 //! server's own channel did, or the client comes back with a `Last-Event-ID`) one event with the topic `all` says
 //! "look at everything again". The stream ends when the session does.
 
 use crate::app::{App, Caller, Ctx};
+use crate::problem::Problem;
 use axum::extract::RawQuery;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use fleet::{Change, Changed};
@@ -16,12 +17,17 @@ use futures_util::stream::unfold;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::Instant;
 
 /// A topic is told at most once in this time.
 const EVERY: Duration = Duration::from_millis(250);
+/// The same for a topic that is about all hosts: whoever watches reads all of them again.
+const EVERY_OF_ALL: Duration = Duration::from_secs(1);
+/// The most streams at once, of all clients.
+pub(crate) const MOST_STREAMS: usize = 1_024;
 /// How often it is looked whether the session still stands.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// A comment goes out when nothing else does, so that both ends notice a dead line.
@@ -46,6 +52,10 @@ fn topics(what: &Changed) -> Vec<String> {
         Changed::Audit => vec!["audit".to_owned()],
         Changed::Accounts => vec!["accounts".to_owned()],
     }
+}
+
+fn pause(topic: &str) -> Duration {
+    if matches!(topic, "fleet" | "jobs") { EVERY_OF_ALL } else { EVERY }
 }
 
 /// What one client is still to be told: pure, driven with the time.
@@ -87,7 +97,7 @@ impl Due {
 
     /// One topic to tell now.
     fn next(&mut self, now: Instant) -> Option<String> {
-        self.told.retain(|_, at| now.saturating_duration_since(*at) < EVERY);
+        self.told.retain(|topic, at| now.saturating_duration_since(*at) < pause(topic));
         let topic = self.due.iter().find(|topic| !self.told.contains_key(*topic))?.clone();
         self.due.remove(&topic);
         self.told.insert(topic.clone(), now);
@@ -96,7 +106,7 @@ impl Due {
 
     /// When the next topic may be told.
     fn wake_at(&self) -> Option<Instant> {
-        self.due.iter().filter_map(|topic| self.told.get(topic)).min().map(|at| *at + EVERY)
+        self.due.iter().filter_map(|topic| Some(*self.told.get(topic)? + pause(topic))).min()
     }
 }
 
@@ -107,6 +117,8 @@ struct Watch {
     due: Due,
     look_at: Instant,
     ended: bool,
+    /// Its place among the streams, free again when it is dropped.
+    _place: OwnedSemaphorePermit,
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the driver of a stream: its pace is real time")]
@@ -180,7 +192,18 @@ impl Watch {
 }
 
 /// The stream.
-pub(crate) async fn stream(ctx: Ctx, RawQuery(query): RawQuery, headers: HeaderMap) -> impl IntoResponse {
+pub(crate) async fn stream(
+    ctx: Ctx,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, Problem> {
+    let place = ctx.app.streams.clone().try_acquire_owned().map_err(|_| {
+        Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "queue_full",
+            "Too many watch already; try again later.",
+        )
+    })?;
     let wanted = form_urlencoded::parse(query.unwrap_or_default().as_bytes())
         .filter(|(key, _)| key == "topics")
         .flat_map(|(_, value)| value.split(',').map(str::to_owned).collect::<Vec<_>>())
@@ -193,13 +216,14 @@ pub(crate) async fn stream(ctx: Ctx, RawQuery(query): RawQuery, headers: HeaderM
         due: Due::new(wanted, headers.contains_key("last-event-id")),
         look_at: now() + LOOK_EVERY,
         ended: false,
+        _place: place,
     };
     let events = unfold(watch, |mut watch| async move {
         let event = watch.next().await?;
         Some((Ok::<_, Infallible>(event), watch))
     });
     // A proxy that buffers would hold events back.
-    ([("x-accel-buffering", "no")], Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    Ok(([("x-accel-buffering", "no")], Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))))
 }
 
 #[cfg(test)]

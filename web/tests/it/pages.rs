@@ -277,3 +277,17 @@ async fn the_fleet_page_searches_and_filters() {
     let hostile = client.get("/?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E").await.expect(200).text;
     assert!(!hostile.contains("<script>alert"));
 }
+
+#[tokio::test]
+async fn pages_travel_packed_to_who_can_unpack_them() {
+    let world = World::new();
+    let client = world.admin().await;
+    for (path, packed) in [("/", "gzip"), ("/api/events", "")] {
+        let request = client.request(Method::GET, path).header("accept-encoding", "gzip, br");
+        let response =
+            tower::ServiceExt::oneshot(world.router.clone(), request.body(Body::empty()).unwrap()).await;
+        let response = response.unwrap();
+        let header = response.headers().get("content-encoding");
+        assert_eq!(header.map_or("", |value| value.to_str().unwrap()), packed, "{path}");
+    }
+}

@@ -1,0 +1,187 @@
+//! Who signs in, and the accounts of all sorts.
+
+use super::time;
+use crate::format::rfc3339;
+use fleet::record::{ApiToken, AuditEntry, AuditTarget, Operator, Secret, Viewer};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Me)]
+pub(crate) struct MeOut {
+    pub(crate) name: String,
+    pub(crate) role: &'static str,
+    /// For the header `X-CSRF-Token`; only in a browser session.
+    pub(crate) csrf: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = SetUp)]
+pub(crate) struct SetupIn {
+    pub(crate) code: String,
+    pub(crate) name: String,
+    #[schema(value_type = String)]
+    pub(crate) password: Secret,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = SignIn)]
+pub(crate) struct LoginIn {
+    pub(crate) name: String,
+    #[schema(value_type = String)]
+    pub(crate) password: Secret,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Operator)]
+pub(crate) struct OperatorOut {
+    name: String,
+    role: &'static str,
+    created_at: String,
+    signed_in_at: Option<String>,
+}
+
+impl From<Operator> for OperatorOut {
+    fn from(operator: Operator) -> Self {
+        Self {
+            name: operator.name,
+            role: operator.role.as_str(),
+            created_at: rfc3339(operator.created_at),
+            signed_in_at: time(operator.signed_in_at),
+        }
+    }
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewOperator)]
+pub(crate) struct OperatorIn {
+    pub(crate) name: String,
+    pub(crate) role: String,
+    #[schema(value_type = String)]
+    pub(crate) password: Secret,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OperatorPatch {
+    pub(crate) role: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub(crate) password: Option<Secret>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Token)]
+pub(crate) struct TokenOut {
+    id: String,
+    name: String,
+    role: &'static str,
+    created_by: String,
+    created_at: String,
+    used_at: Option<String>,
+}
+
+impl From<ApiToken> for TokenOut {
+    fn from(token: ApiToken) -> Self {
+        Self {
+            id: token.id,
+            name: token.name,
+            role: token.role.as_str(),
+            created_by: token.created_by,
+            created_at: rfc3339(token.created_at),
+            used_at: time(token.used_at),
+        }
+    }
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewToken)]
+pub(crate) struct TokenIn {
+    pub(crate) name: String,
+    pub(crate) role: String,
+}
+
+/// The secret is shown here and never again.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TokenCreated {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) role: &'static str,
+    pub(crate) token: String,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Viewer)]
+pub(crate) struct ViewerOut {
+    name: String,
+    debug: bool,
+    created_by: String,
+    created_at: String,
+}
+
+impl From<Viewer> for ViewerOut {
+    fn from(viewer: Viewer) -> Self {
+        Self {
+            name: viewer.name,
+            debug: viewer.debug,
+            created_by: viewer.created_by,
+            created_at: rfc3339(viewer.created_at),
+        }
+    }
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewViewer)]
+pub(crate) struct ViewerIn {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) debug: bool,
+}
+
+/// The password is shown here and never again.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ViewerCreated {
+    pub(crate) name: String,
+    pub(crate) password: String,
+    pub(crate) command: String,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditEntry)]
+pub(crate) struct AuditOut {
+    at: String,
+    actor_kind: &'static str,
+    actor: String,
+    action: String,
+    target_kind: &'static str,
+    target: String,
+    target_id: Option<String>,
+    peer: String,
+    detail: String,
+}
+
+impl From<AuditEntry> for AuditOut {
+    fn from(entry: AuditEntry) -> Self {
+        let (target_kind, target, target_id) = match entry.target {
+            AuditTarget::Server => ("server", "server".to_owned(), None),
+            AuditTarget::Host(id, name) => ("host", name, Some(id.to_string())),
+            AuditTarget::Job(_, id) => ("job", id.to_string(), Some(id.to_string())),
+            AuditTarget::Account(name) => ("account", name, None),
+        };
+        Self {
+            at: rfc3339(entry.at),
+            actor_kind: entry.actor.kind(),
+            actor: entry.actor.name().to_owned(),
+            action: entry.action,
+            target_kind,
+            target,
+            target_id,
+            peer: entry.peer,
+            detail: entry.detail,
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Hosts, their credentials and their enrolment.
+
+use super::time;
+use crate::format::rfc3339;
+use fleet::record::{CredentialsFacts, CredentialsInput, Host, Secret};
+use fleet::{HostRow, NewEnrollToken};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = WireProblem)]
+pub(crate) struct WireProblemOut {
+    /// The version that the agent speaks.
+    version: u8,
+    at: String,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Host)]
+pub(crate) struct HostOut {
+    id: String,
+    name: String,
+    labels: Vec<String>,
+    /// `ok`, `running`, `warning`, `failed`, `missed`, `offline` or `new`.
+    status: &'static str,
+    /// Why, in short words.
+    reason: String,
+    /// Whether every source group has a good and recent backup.
+    protected: bool,
+    online: bool,
+    last_seen_at: Option<String>,
+    /// Present when the agent speaks a wire version that is not understood here.
+    wire_problem: Option<WireProblemOut>,
+    agent_version: Option<String>,
+    restic_version: Option<String>,
+    os: Option<String>,
+    arch: Option<String>,
+    created_at: String,
+    enrolled_at: Option<String>,
+    last_backup_at: Option<String>,
+    last_good_at: Option<String>,
+    next_run_at: Option<String>,
+    repo_size_bytes: Option<u64>,
+    repo_snapshots: Option<u32>,
+    groups: u32,
+    open_jobs: u32,
+    has_repo_credentials: bool,
+    /// A word for each of the last 30 days, oldest first.
+    days: Vec<&'static str>,
+}
+
+impl From<HostRow> for HostOut {
+    fn from(row: HostRow) -> Self {
+        let facts = row.host.facts.as_ref();
+        Self {
+            id: row.host.id.to_string(),
+            status: row.status.as_str(),
+            reason: row.reason,
+            protected: row.protected,
+            online: row.presence.online,
+            last_seen_at: time(row.presence.last_seen_at),
+            wire_problem: row
+                .presence
+                .wire_problem
+                .map(|problem| WireProblemOut { version: problem.version, at: rfc3339(problem.at) }),
+            agent_version: facts.map(|facts| facts.agent_version.clone()),
+            restic_version: facts.map(|facts| facts.restic_version.clone()).filter(|v| !v.is_empty()),
+            os: facts.map(|facts| facts.os.clone()),
+            arch: facts.map(|facts| facts.arch.clone()),
+            created_at: rfc3339(row.host.created_at),
+            enrolled_at: time(row.host.enrolled_at),
+            last_backup_at: time(row.last_backup.and_then(|job| job.finished_at)),
+            last_good_at: time(row.last_good_at),
+            next_run_at: None,
+            repo_size_bytes: row.size_bytes,
+            repo_snapshots: row.snapshots,
+            groups: row.groups,
+            open_jobs: row.open_jobs,
+            has_repo_credentials: row.has_repo_credentials,
+            days: row.days.iter().map(|day| day.as_str()).collect(),
+            name: row.host.name,
+            labels: row.host.labels,
+        }
+    }
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewHost)]
+pub(crate) struct HostIn {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) labels: Vec<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HostPatch {
+    pub(crate) name: Option<String>,
+    pub(crate) labels: Option<Vec<String>>,
+}
+
+/// The token is shown here and never again.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct HostCreated {
+    id: String,
+    name: String,
+    enroll_token: String,
+    enroll_command: String,
+    expires_at: String,
+}
+
+impl HostCreated {
+    pub(crate) fn new(host: &Host, new: &NewEnrollToken) -> Self {
+        Self {
+            id: host.id.to_string(),
+            name: host.name.clone(),
+            enroll_token: new.text.expose().to_owned(),
+            enroll_command: enroll_command(new),
+            expires_at: rfc3339(new.token.expires_at),
+        }
+    }
+}
+
+/// The line to run on the host.
+pub(crate) fn enroll_command(new: &NewEnrollToken) -> String {
+    format!("holdfast-agent enroll {}", new.text.expose())
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Credentials)]
+pub(crate) struct CredentialsOut {
+    set: bool,
+    url: String,
+    username: String,
+    has_password: bool,
+    has_repo_password: bool,
+    env_names: Vec<String>,
+    updated_at: Option<String>,
+    updated_by: Option<String>,
+    /// Whether the agent says that it holds this revision (everyday credentials only).
+    held: bool,
+}
+
+impl From<Option<CredentialsFacts>> for CredentialsOut {
+    fn from(facts: Option<CredentialsFacts>) -> Self {
+        let set = facts.is_some();
+        let facts = facts.unwrap_or_default();
+        Self {
+            set,
+            held: set && facts.held_revision == facts.revision,
+            url: facts.url,
+            username: facts.username,
+            has_password: facts.has_password,
+            has_repo_password: facts.has_repo_password,
+            env_names: facts.env_names,
+            updated_at: set.then(|| rfc3339(facts.updated_at)),
+            updated_by: set.then_some(facts.updated_by),
+        }
+    }
+}
+
+/// An absent secret keeps the stored one.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = SetCredentials)]
+pub(crate) struct CredentialsIn {
+    url: String,
+    username: Option<String>,
+    #[schema(value_type = Option<String>)]
+    password: Option<Secret>,
+    #[schema(value_type = Option<String>)]
+    repo_password: Option<Secret>,
+    /// Replaces all; a null keeps the stored value of that name.
+    #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
+    env: Option<BTreeMap<String, Option<Secret>>>,
+}
+
+impl From<CredentialsIn> for CredentialsInput {
+    fn from(body: CredentialsIn) -> Self {
+        Self {
+            url: body.url,
+            username: body.username,
+            password: body.password,
+            repo_password: body.repo_password,
+            env: body.env,
+        }
+    }
+}

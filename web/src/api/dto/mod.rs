@@ -1,0 +1,20 @@
+//! The bodies of the API, apart from the records they are made of.
+
+mod account;
+mod group;
+mod host;
+mod job;
+mod repo;
+
+pub(crate) use account::*;
+pub(crate) use group::*;
+pub(crate) use host::*;
+pub(crate) use job::*;
+pub(crate) use repo::*;
+
+use crate::format::rfc3339;
+use schema::Timestamp;
+
+fn time(at: Option<Timestamp>) -> Option<String> {
+    at.map(rfc3339)
+}

@@ -1,0 +1,127 @@
+//! Repositories and snapshots.
+
+use super::time;
+use crate::format::rfc3339;
+use fleet::record::{RepoPoint, RepoState, SnapshotRow};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Lock)]
+pub(crate) struct LockOut {
+    since: String,
+    exclusive: bool,
+    hostname: String,
+    username: String,
+    pid: u32,
+    stale: bool,
+    seen_at: String,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = RepoPoint)]
+pub(crate) struct RepoPointOut {
+    at: String,
+    bytes: u64,
+    snapshots: u32,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Repo)]
+pub(crate) struct RepoOut {
+    repo_id: Option<String>,
+    size_bytes: Option<u64>,
+    size_at: Option<String>,
+    /// Measured, or summed up from what backups added.
+    size_measured: Option<bool>,
+    snapshots: Option<u32>,
+    snapshots_at: Option<String>,
+    newest_snapshot_at: Option<String>,
+    last_check_at: Option<String>,
+    last_check_errors: Option<u32>,
+    last_check_subset_pct: Option<u8>,
+    last_prune_at: Option<String>,
+    last_prune_freed_bytes: Option<u64>,
+    append_only: Option<bool>,
+    tested_at: Option<String>,
+    test_ok: Option<bool>,
+    lock: Option<LockOut>,
+    history: Vec<RepoPointOut>,
+}
+
+impl RepoOut {
+    pub(crate) fn new(state: &RepoState, history: &[RepoPoint]) -> Self {
+        let lock = state.lock.as_ref();
+        Self {
+            repo_id: state.repo.map(|id| id.to_string()),
+            size_bytes: state.size.as_ref().map(|size| size.bytes),
+            size_at: time(state.size.as_ref().map(|size| size.at)),
+            size_measured: state.size.as_ref().map(|size| size.measured),
+            snapshots: state.snapshots.as_ref().map(|seen| seen.count),
+            snapshots_at: time(state.snapshots.as_ref().map(|seen| seen.at)),
+            newest_snapshot_at: time(state.snapshots.as_ref().and_then(|seen| seen.newest_at)),
+            last_check_at: time(state.check.as_ref().map(|check| check.at)),
+            last_check_errors: state.check.as_ref().map(|check| check.errors),
+            last_check_subset_pct: state.check.as_ref().map(|check| check.subset_pct),
+            last_prune_at: time(state.prune.as_ref().map(|prune| prune.at)),
+            last_prune_freed_bytes: state.prune.as_ref().map(|prune| prune.freed_bytes),
+            append_only: state.append_only.map(|seen| seen.0),
+            tested_at: time(state.tested.map(|tested| tested.1)),
+            test_ok: state.tested.map(|tested| tested.2),
+            lock: lock.and_then(|seen| {
+                seen.holder.as_ref().map(|holder| LockOut {
+                    since: rfc3339(holder.since),
+                    exclusive: holder.exclusive,
+                    hostname: holder.hostname.clone(),
+                    username: holder.username.clone(),
+                    pid: holder.pid,
+                    stale: holder.stale,
+                    seen_at: rfc3339(seen.at),
+                })
+            }),
+            history: history
+                .iter()
+                .map(|p| RepoPointOut { at: rfc3339(p.at), bytes: p.bytes, snapshots: p.snapshots })
+                .collect(),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Snapshot)]
+pub(crate) struct SnapshotOut {
+    id: String,
+    time: String,
+    hostname: String,
+    tags: Vec<String>,
+    paths: Vec<String>,
+    files: Option<u64>,
+    bytes: Option<u64>,
+    added_packed_bytes: Option<u64>,
+}
+
+impl From<SnapshotRow> for SnapshotOut {
+    fn from(row: SnapshotRow) -> Self {
+        Self {
+            id: row.id,
+            time: rfc3339(row.time),
+            hostname: row.hostname,
+            tags: row.tags,
+            paths: row.paths,
+            files: row.files,
+            bytes: row.bytes,
+            added_packed_bytes: row.added_packed_bytes,
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Snapshots)]
+pub(crate) struct SnapshotsOut {
+    pub(crate) items: Vec<SnapshotOut>,
+    pub(crate) next: Option<String>,
+    /// When they were listed; null = never.
+    pub(crate) listed_at: Option<String>,
+    /// The listing that was asked for.
+    pub(crate) refresh_job: Option<String>,
+}
