@@ -26,6 +26,10 @@ impl Version {
             Self::Newest => ("HOLDFAST_RESTIC_019", Some("sid/usr/bin/restic"), "restic-newest"),
         };
         let place = env::var_os(variable).map(PathBuf::from);
+        if self == Self::V014 && place.is_none() && on_path("restic").is_some_and(|restic| !is_old(&restic)) {
+            skip("the installed restic is newer than 0.15; HOLDFAST_RESTIC_014 can name an old one");
+            return None;
+        }
         let place = place.or_else(|| fetched.map(|file| folder().join(file))).or_else(|| on_path("restic"));
         found(place, word, variable)
     }
@@ -70,6 +74,12 @@ fn found(place: Option<PathBuf>, word: &str, variable: &str) -> Option<PathBuf> 
     }
     let shown = place.map_or_else(|| word.to_owned(), |place| place.display().to_string());
     panic!("{shown} is missing: run ./test (it fetches what is missing), or set {variable}");
+}
+
+/// Whether it is a restic that does not wait for locks by itself.
+fn is_old(restic: &Path) -> bool {
+    let said = Command::new(restic).arg("version").output().map(|output| output.stdout).unwrap_or_default();
+    said.starts_with(b"restic 0.14") || said.starts_with(b"restic 0.15")
 }
 
 fn is_file(path: &Path) -> bool {
