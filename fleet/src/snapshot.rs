@@ -1,7 +1,7 @@
 use crate::context::sha256;
 use crate::record::{
-    ApiToken, AuditEntry, CredentialsFacts, EnrollToken, Group, Host, Job, JobState, JobWhat, LogText,
-    Operator, Presence, RepoPoint, RepoState, Session, SnapshotRow, Viewer,
+    ApiToken, AuditEntry, CredentialsFacts, EnrollToken, Group, Host, Job, LogText, Operator, Presence,
+    RepoPoint, RepoState, Session, SnapshotRow, Viewer,
 };
 use crate::refused::{Refused, StoreError};
 use crate::request::JobRequest;
@@ -44,8 +44,7 @@ impl Snapshot {
                 }
             },
         )?;
-        rows.sort_by(|a, b| a.status.cmp(&b.status).then_with(|| a.host.name.cmp(&b.host.name)));
-        Ok(rows)
+        Ok(worst_first(rows))
     }
 
     /// How many hosts stand how.
@@ -61,9 +60,13 @@ impl Snapshot {
         wanted: impl Fn(&Host) -> bool,
         mut take: impl FnMut(HostRow),
     ) -> Result<(), StoreError> {
+        let mut presences = self.view.beside(&PRESENCES)?;
+        let mut summaries = self.view.beside(&SUMMARIES)?;
         self.view.walk(&HOSTS, &Span::ALL, Order::Ascending, |id, host| {
             if wanted(&host) {
-                take(self.row(id, host)?);
+                let presence = presences.at(&id)?.unwrap_or_default();
+                let summary = summaries.at(&id)?.unwrap_or_default();
+                take(status::row(host, presence, summary, self.now));
             }
             Ok(ControlFlow::Continue(()))
         })
@@ -273,13 +276,17 @@ impl Snapshot {
     pub fn now(&self) -> Timestamp {
         self.now
     }
+}
 
-    /// Whether the job has made a snapshot.
-    #[must_use]
-    pub fn made_snapshot(job: &Job) -> bool {
-        matches!(job.what, JobWhat::Backup { .. })
-            && matches!(job.state, JobState::Succeeded | JobState::Warning)
-    }
+/// Sorted by place, for rows are large and moved once only.
+fn worst_first(rows: Vec<HostRow>) -> Vec<HostRow> {
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_unstable_by(|a, b| {
+        let (a, b) = (&rows[*a], &rows[*b]);
+        a.status.cmp(&b.status).then_with(|| a.host.name.cmp(&b.host.name))
+    });
+    let mut rows: Vec<Option<HostRow>> = rows.into_iter().map(Some).collect();
+    order.into_iter().filter_map(|place| rows[place].take()).collect()
 }
 
 fn names(host: &Host) -> impl Iterator<Item = &str> {

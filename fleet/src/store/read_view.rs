@@ -1,6 +1,6 @@
 //! One read transaction: a consistent state, however long it is kept.
 
-use super::{DEFINITIONS, Order, Reads, Span, TABLES, TableId, Visited};
+use super::{DEFINITIONS, Key, Order, Reads, Row, Span, TABLES, Table, TableId, Visited};
 use crate::refused::StoreError;
 use redb::{ReadTransaction, ReadableTable};
 use std::sync::OnceLock;
@@ -23,6 +23,47 @@ impl ReadView {
             let _ = cell.set(self.txn.open_table(DEFINITIONS[table])?);
         }
         cell.get().ok_or(StoreError::Closed)
+    }
+}
+
+/// Walks one table beside others that have the same keys: only forwards, so that each row is met once.
+pub(crate) struct Beside<K, V> {
+    rows: redb::Range<'static, &'static [u8], &'static [u8]>,
+    next: Option<(K, Result<V, StoreError>)>,
+    table: &'static str,
+}
+
+impl ReadView {
+    /// A walk of a whole table beside that of another.
+    pub(crate) fn beside<K: Key + Ord, V: Row>(
+        &self,
+        table: &Table<K, V>,
+    ) -> Result<Beside<K, V>, StoreError> {
+        let rows = self.table(table.id())?.range::<&[u8]>(..)?;
+        Ok(Beside { rows, next: None, table: table.name() })
+    }
+}
+
+impl<K: Key + Ord, V: Row> Beside<K, V> {
+    /// The row of this key; keys must be asked for in ascending order.
+    pub(crate) fn at(&mut self, key: &K) -> Result<Option<V>, StoreError> {
+        loop {
+            match &self.next {
+                Some((next, _)) if next > key => return Ok(None),
+                Some((next, _)) if next == key => {
+                    return self.next.take().map(|(_, row)| row).transpose();
+                }
+                _ => {}
+            }
+            let Some(entry) = self.rows.next() else { return Ok(None) };
+            let (found, value) = entry?;
+            let damaged = |why| StoreError::Row { table: self.table, why };
+            let found = K::read(&mut found.value()).ok_or_else(|| damaged("its key is damaged"))?;
+            // Rows that nobody asks for are not decoded.
+            if found >= *key {
+                self.next = Some((found, V::from_bytes(value.value()).map_err(damaged)));
+            }
+        }
     }
 }
 
