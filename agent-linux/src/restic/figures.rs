@@ -23,6 +23,10 @@ pub struct Figures {
     pub size: Option<Size>,
     /// When the size was last measured, not summed.
     pub measured_at: Option<Timestamp>,
+    /// What that was, in bytes.
+    pub last_measured_bytes: u64,
+    /// What backups have added since then, before compression, in bytes.
+    pub added_bytes: u64,
     /// Snapshots.
     pub snapshots: Option<SnapshotCount>,
     /// When the snapshots were last counted, not summed.
@@ -83,6 +87,8 @@ impl Figures {
     pub(crate) fn measured(&mut self, bytes: u64, at: Timestamp) {
         self.size = Some(Size { at, bytes, source: SizeSource::Measured });
         self.measured_at = Some(at);
+        self.last_measured_bytes = bytes;
+        self.added_bytes = 0;
     }
 
     /// restic counted the snapshots.
@@ -91,8 +97,9 @@ impl Figures {
         self.counted_at = Some(at);
     }
 
-    /// A backup made a snapshot and stored so much.
-    pub(crate) fn add_snapshot(&mut self, packed: Option<u64>, at: Timestamp) {
+    /// A backup made a snapshot and added so much: before compression, and as stored where restic says.
+    pub(crate) fn add_snapshot(&mut self, added: u64, packed: Option<u64>, at: Timestamp) {
+        self.added_bytes = self.added_bytes.saturating_add(added);
         if let Some(snapshots) = &mut self.snapshots {
             let count = snapshots.count.saturating_add(1);
             *snapshots = SnapshotCount { at, count, newest_at: Some(at) };
@@ -118,8 +125,14 @@ impl Figures {
         match self.measured_at {
             None => true,
             Some(_) if packed_is_known => self.size.is_none(),
-            Some(at) => now.ms_since(at) >= MEASURE_AFTER_MS,
+            Some(at) => self.has_grown() || now.ms_since(at) >= MEASURE_AFTER_MS,
         }
+    }
+
+    /// Whether so much was added since the last measuring that the measured size says little.
+    fn has_grown(&self) -> bool {
+        let last = self.last_measured_bytes;
+        self.added_bytes > 0 && self.added_bytes >= last / 2
     }
 
     /// The figures for the wire. What is not known is `None` and leaves what the server has.
@@ -159,11 +172,11 @@ mod tests {
     #[test]
     fn a_running_sum_starts_from_a_measured_size_only() {
         let mut figures = Figures::default().of("/repo");
-        figures.add_snapshot(Some(10), Timestamp(1));
+        figures.add_snapshot(20, Some(10), Timestamp(1));
         assert_eq!(figures.size, None);
         assert!(figures.needs_measure(true, Timestamp(2)));
         figures.measured(100, Timestamp(2));
-        figures.add_snapshot(Some(10), Timestamp(3));
+        figures.add_snapshot(20, Some(10), Timestamp(3));
         assert_eq!(figures.size, Some(Size { at: Timestamp(3), bytes: 110, source: SizeSource::Summed }));
         assert!(!figures.needs_measure(true, Timestamp(4)));
     }
@@ -172,10 +185,24 @@ mod tests {
     fn without_packed_sizes_the_repository_is_measured_weekly() {
         let mut figures = Figures::default().of("/repo");
         figures.measured(100, Timestamp(0));
-        figures.add_snapshot(None, Timestamp(1));
+        figures.add_snapshot(20, None, Timestamp(1));
         assert_eq!(figures.size, None);
         assert!(!figures.needs_measure(false, Timestamp(6 * DAY)));
         assert!(figures.needs_measure(false, Timestamp(7 * DAY)));
+    }
+
+    #[test]
+    fn without_packed_sizes_a_repository_that_has_grown_by_half_is_measured_again() {
+        let mut figures = Figures::default().of("/repo");
+        figures.measured(0, Timestamp(0));
+        assert!(!figures.needs_measure(false, Timestamp(1)));
+        figures.add_snapshot(1, None, Timestamp(1));
+        assert!(figures.needs_measure(false, Timestamp(1)), "nobody measured what the first backup brought");
+        figures.measured(100, Timestamp(2));
+        figures.add_snapshot(49, None, Timestamp(3));
+        assert!(!figures.needs_measure(false, Timestamp(4)));
+        figures.add_snapshot(1, None, Timestamp(5));
+        assert!(figures.needs_measure(false, Timestamp(6)));
     }
 
     #[test]
@@ -183,7 +210,7 @@ mod tests {
         let mut figures = Figures::default().of("/repo");
         assert!(figures.needs_count(Timestamp(0)));
         figures.counted(4, Some(Timestamp(0)), Timestamp(5));
-        figures.add_snapshot(Some(1), Timestamp(9));
+        figures.add_snapshot(1, Some(1), Timestamp(9));
         let counted = SnapshotCount { at: Timestamp(9), count: 5, newest_at: Some(Timestamp(9)) };
         assert_eq!(figures.snapshots, Some(counted));
         assert!(!figures.needs_count(Timestamp(DAY)));

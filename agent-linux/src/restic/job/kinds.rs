@@ -7,7 +7,7 @@ use super::{
         location::Location,
         outcome::Verdict,
         rest,
-        summary::{ForgetCount, JobSummary},
+        summary::{BackupDone, ForgetCount, JobSummary},
     },
     Job,
     around::LocksLeft,
@@ -98,7 +98,8 @@ impl Job<'_> {
         let done = self.first(steps).await;
         if let Some(backup) = done.found.backup {
             if done.verdict.outcome != Outcome::Cancelled && !backup.snapshot.is_empty() {
-                self.known.figures.add_snapshot(backup.added_packed_bytes, wall_clock());
+                let (added, packed) = (backup.added_bytes, backup.added_packed_bytes);
+                self.known.figures.add_snapshot(added, packed, wall_clock());
             }
             self.summary = JobSummary::Backup(backup);
         }
@@ -237,4 +238,48 @@ impl Job<'_> {
 
 fn count(many: usize) -> u32 {
     u32::try_from(many).unwrap_or(u32::MAX)
+}
+
+/// The last line in the log of a backup that made a snapshot: restic says it in JSON only.
+fn saved_line(backup: &BackupDone) -> String {
+    let id: String = backup.snapshot.chars().take(8).collect();
+    let BackupDone { total_files, total_bytes, added_bytes, added_packed_bytes, .. } = *backup;
+    let (all, new) = (size_text(total_bytes), size_text(added_packed_bytes.unwrap_or(added_bytes)));
+    format!("Snapshot {id} saved: {total_files} files, {all}; {new} added to the repository.")
+}
+
+/// Bytes in the unit that suits them.
+fn size_text(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "one digit behind the point is shown")]
+    let (mut size, mut unit) = (bytes as f64 / 1024.0, 0);
+    while size >= 1023.95 && unit + 1 < units.len() {
+        (size, unit) = (size / 1024.0, unit + 1);
+    }
+    format!("{size:.1} {}", units[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_of_a_backup_names_its_snapshot_and_sizes() {
+        let backup = BackupDone {
+            snapshot: "0123456789abcdef".to_owned(),
+            total_files: 120,
+            total_bytes: 25_165_824,
+            added_bytes: 2048,
+            ..BackupDone::default()
+        };
+        let line = "Snapshot 01234567 saved: 120 files, 24.0 MiB; 2.0 KiB added to the repository.";
+        assert_eq!(saved_line(&backup), line);
+        let packed = BackupDone { added_packed_bytes: Some(1023), ..backup };
+        assert!(saved_line(&packed).ends_with("; 1023 B added to the repository."));
+        let texts = [0, 1024, (1 << 20) - 1, 1 << 40, u64::MAX].map(size_text);
+        assert_eq!(texts, ["0 B", "1.0 KiB", "1.0 MiB", "1.0 TiB", "16384.0 PiB"]);
+    }
 }
