@@ -1,0 +1,338 @@
+//! The server: the real fleet on a file, and around it what the server program does between fleet and broker.
+
+use crate::gate::{Kept, Notes, Session};
+use crate::wire::Down;
+use fleet::record::{Actor, CredentialsInput, Group, Secret};
+use fleet::{By, Driver, Fleet, Handled, Settings, Snapshot};
+use schema::enroll::MAX_TOKEN_CHARS;
+use schema::envelope::{self, Key, Sealed};
+use schema::{
+    EnrollRequest, EnrollResponse, HostId, HostTopic, InstallationId, Slot, Timestamp, Token, Topic,
+};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::broadcast;
+
+/// The source groups of the host.
+pub(crate) const GROUPS: [&str; 3] = ["etc", "home", "srv"];
+
+/// The server's virtual clock, in milliseconds since 1970, and its dice.
+#[derive(Clone)]
+pub(crate) struct Clock {
+    at: Arc<AtomicU64>,
+    dice: Arc<Mutex<u64>>,
+}
+
+impl Clock {
+    pub(crate) fn new(at: u64) -> Self {
+        Self { at: Arc::new(AtomicU64::new(at)), dice: Arc::new(Mutex::new(0x9E37_79B9_7F4A_7C15)) }
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.at.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set(&self, at: u64) {
+        self.at.store(at, Ordering::SeqCst);
+    }
+
+    fn driver(&self) -> Driver {
+        let (clock, dice) = (self.clone(), self.dice.clone());
+        Driver {
+            now: Arc::new(move || Timestamp(clock.now())),
+            random: Arc::new(move |buffer| {
+                let mut state = dice.lock().expect("dice");
+                for byte in buffer {
+                    *state ^= *state << 13;
+                    *state ^= *state >> 7;
+                    *state ^= *state << 17;
+                    *byte = state.to_be_bytes()[3];
+                }
+            }),
+        }
+    }
+}
+
+/// What enrolment gives an agent.
+#[derive(Clone)]
+pub(crate) struct Login {
+    pub(crate) host: HostId,
+    pub(crate) key: Key,
+    pub(crate) key_id: u8,
+}
+
+/// A message that waits for the fleet.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(crate) conn: u64,
+    pub(crate) topic: HostTopic,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// What a message has led to, outside the server.
+#[derive(Debug, Default)]
+pub(crate) struct After {
+    /// The live session must end.
+    pub(crate) kick: bool,
+}
+
+/// All that a crash of the server takes with it.
+pub(crate) struct Up {
+    pub(crate) fleet: Fleet,
+    wakes: broadcast::Receiver<HostId>,
+    pub(crate) live: Option<Session>,
+    kept: Option<Kept>,
+    pub(crate) incoming: VecDeque<Incoming>,
+    notes: Notes,
+}
+
+pub(crate) struct Server {
+    folder: tempfile::TempDir,
+    clock: Clock,
+    runtime: Runtime,
+    window: usize,
+    pub(crate) host: HostId,
+    pub(crate) up: Option<Up>,
+    /// The credentials as they should be at the agent: the repository's password.
+    pub(crate) password: Option<String>,
+}
+
+impl Server {
+    /// A server with a host that is enrolled and has source groups and credentials.
+    pub(crate) fn new(clock: &Clock, window: usize) -> (Self, Login) {
+        // In memory where there is such a folder: nobody pulls the plug on this test.
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
+        let runtime = Builder::new_current_thread().build().expect("a runtime");
+        let mut server = Self {
+            folder,
+            clock: clock.clone(),
+            runtime,
+            window,
+            host: HostId([0; 16]),
+            up: None,
+            password: None,
+        };
+        server.start();
+        let fleet = server.fleet().clone();
+        let (host, token) =
+            server.runtime.block_on(fleet.create_host("attic", vec![], by())).expect("a new host");
+        server.host = host.id;
+        for name in GROUPS {
+            let group =
+                Group { name: name.to_owned(), includes: vec!["/etc".to_owned()], ..Group::default() };
+            server.runtime.block_on(fleet.put_group(host.id, None, group, by())).expect("a group");
+        }
+        let login = server.enroll_with(token.text.expose());
+        server.put_credentials();
+        (server, login)
+    }
+
+    pub(crate) fn start(&mut self) {
+        if self.up.is_some() {
+            return;
+        }
+        let settings = Settings { mqtt_address: "backup.example:8883".to_owned(), ca_fingerprint: [7; 32] };
+        let fleet = Fleet::open(self.folder.path(), settings, self.clock.driver()).expect("the store opens");
+        self.up = Some(Up {
+            wakes: fleet.wakes(),
+            fleet,
+            live: None,
+            kept: None,
+            incoming: VecDeque::new(),
+            notes: Notes::default(),
+        });
+    }
+
+    /// What was committed stays.
+    pub(crate) fn crash(&mut self) {
+        self.up = None;
+    }
+
+    pub(crate) fn fleet(&self) -> &Fleet {
+        &self.up.as_ref().expect("the server is up").fleet
+    }
+
+    pub(crate) fn read(&self) -> Snapshot {
+        self.fleet().read().expect("a snapshot")
+    }
+
+    pub(crate) fn run<T>(&self, act: impl AsyncFnOnce(&Fleet) -> T) -> T {
+        self.runtime.block_on(act(self.fleet()))
+    }
+
+    pub(crate) fn put_credentials(&mut self) {
+        let password = format!("repo-password of {}", self.clock.now());
+        let input = CredentialsInput {
+            url: "rest:https://box.example:8000/attic".to_owned(),
+            repo_password: Some(Secret::new(password.clone())),
+            ..CredentialsInput::default()
+        };
+        let host = self.host;
+        if self.run(async |fleet| fleet.put_credentials(host, Slot::Repo, input, by()).await).is_ok() {
+            self.password = Some(password);
+        }
+    }
+
+    pub(crate) fn delete_credentials(&mut self) {
+        let host = self.host;
+        if self.run(async |fleet| fleet.delete_credentials(host, Slot::Repo, by()).await).is_ok() {
+            self.password = None;
+        }
+    }
+
+    /// The machine is set up anew, with a new token.
+    pub(crate) fn enroll(&mut self) -> Login {
+        let host = self.host;
+        let token =
+            self.run(async |fleet| fleet.new_enroll_token(host, by()).await).expect("an enrolment token");
+        self.enroll_with(token.text.expose())
+    }
+
+    fn enroll_with(&self, text: &str) -> Login {
+        let mut buffer = [0; MAX_TOKEN_CHARS];
+        let token = Token::parse(text, &mut buffer).expect("a token");
+        let request = EnrollRequest {
+            installation: InstallationId([9; 16]),
+            hostname: "attic.example",
+            os: "Debian GNU/Linux 13",
+            arch: "x86_64",
+            agent_version: "0.1.0",
+        };
+        let mut room = [0; 1024];
+        let topic = Topic::EnrollRequest(token.id);
+        let sealed = envelope::seal(&token.key, 0, [1; 24], topic, &request, &mut room).expect("it fits");
+        let answer = self.run(async |fleet| fleet.enroll(token.id, sealed, "198.51.100.7").await);
+        let mut room = vec![0; answer.len()];
+        let plain = Sealed::parse(&answer)
+            .and_then(|sealed| sealed.open(&token.key, Topic::EnrollResponse(token.id), &mut room))
+            .expect("an answer");
+        match schema::decode::<EnrollResponse<'_>>(plain).expect("an answer") {
+            EnrollResponse::Welcome { host, link_key, key_id, .. } => {
+                Login { host, key: Key::new(link_key), key_id }
+            }
+            EnrollResponse::Refused(reason) => panic!("refused: {reason:?}"),
+        }
+    }
+
+    /// A connection comes in; the one before it must have ended.
+    pub(crate) fn admit(&mut self, conn: u64) {
+        let window = self.window;
+        if let Some(up) = &mut self.up {
+            assert!(up.live.is_none());
+            up.live = Some(Session::new(conn, up.kept.take(), window));
+        }
+    }
+
+    /// The live session ends; what MQTT wants kept is kept.
+    pub(crate) fn end_session(&mut self) {
+        if let Some(up) = &mut self.up
+            && let Some(session) = up.live.take()
+        {
+            up.kept = Some(session.into_kept());
+        }
+    }
+
+    pub(crate) fn is_live(&self, conn: u64) -> bool {
+        self.up.as_ref().and_then(|up| up.live.as_ref()).is_some_and(|live| live.conn == conn)
+    }
+
+    pub(crate) fn take_in(&mut self, incoming: Incoming) {
+        if let Some(up) = &mut self.up {
+            up.incoming.push_back(incoming);
+        }
+    }
+
+    /// The first message that waits is not taken.
+    pub(crate) fn drop_incoming(&mut self) {
+        if let Some(up) = &mut self.up {
+            up.incoming.pop_front();
+        }
+    }
+
+    pub(crate) fn subscribed(&mut self) {
+        if let Some(live) = self.up.as_mut().and_then(|up| up.live.as_mut()) {
+            live.subscribed();
+        }
+    }
+
+    pub(crate) fn acknowledged(&mut self, packet_id: u16) {
+        if let Some(up) = &mut self.up
+            && let Some(live) = &mut up.live
+        {
+            live.acknowledged(packet_id, &mut up.notes);
+        }
+    }
+
+    /// Hands the first message that waits to the fleet. With `crash`, that is the last thing the server does: nobody
+    /// hears of it.
+    pub(crate) fn ingest(&mut self, crash: bool) -> Option<After> {
+        let next = self.up.as_mut()?.incoming.pop_front()?;
+        let Incoming { conn, topic, payload } = next;
+        let host = self.host;
+        let before = self.read().presence(host).expect("presence");
+        let handled = self.run(async |fleet| match topic {
+            HostTopic::Evt => fleet.handle_report(host, &payload, "198.51.100.7").await,
+            HostTopic::Presence => fleet.handle_presence(host, &payload, "198.51.100.7").await,
+            HostTopic::RepoStats => fleet.handle_stats(host, &payload).await,
+            HostTopic::Live | HostTopic::Cmd | HostTopic::Plan => {
+                fleet.handle_live(host, &payload);
+                Ok(Handled::default())
+            }
+        });
+        let handled = handled.expect("the store works");
+        let presence = self.read().presence(host).expect("presence");
+        if topic == HostTopic::Presence {
+            assert!(presence.epoch >= before.epoch, "an older epoch counted: {before:?}, {presence:?}");
+        }
+        if crash {
+            return None;
+        }
+        let live = self.up.as_mut()?.live.as_mut();
+        let Some(live) = live else { return Some(After::default()) };
+        live.is_greeted |= topic == HostTopic::Presence && live.conn == conn && presence.online;
+        if let Some(reply) = handled.reply {
+            live.send(reply);
+        }
+        if handled.rewound {
+            return Some(After { kick: true });
+        }
+        if handled.wake {
+            live.outbox_grew();
+        }
+        Some(After::default())
+    }
+
+    /// Sends what is due on the live session: to which connection, and what.
+    pub(crate) fn fill(&mut self) -> Option<(u64, Vec<Down>)> {
+        let up = self.up.as_mut()?;
+        let mut is_woken = false;
+        while up.wakes.try_recv().is_ok() {
+            is_woken = true;
+        }
+        let live = up.live.as_mut()?;
+        if is_woken {
+            live.outbox_grew();
+        }
+        let out = live.fill(&up.fleet, self.host, &mut up.notes);
+        Some((live.conn, out))
+    }
+
+    /// Writes down what the gate noted.
+    pub(crate) fn write_notes(&mut self) {
+        let host = self.host;
+        let Some(up) = &mut self.up else { return };
+        let Notes { sent, delivered } = std::mem::take(&mut up.notes);
+        if sent > 0 {
+            self.run(async |fleet| fleet.command_sent(host, sent).await);
+        }
+        if delivered > 0 {
+            self.run(async |fleet| fleet.command_delivered(host, delivered).await);
+        }
+    }
+}
+
+pub(crate) fn by() -> By {
+    By { actor: Actor::Operator("ada".to_owned()), peer: "192.0.2.1".to_owned() }
+}
