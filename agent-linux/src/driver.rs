@@ -21,10 +21,12 @@ use crate::{
 };
 use agent_core::{Core, Start};
 use job::{JobStep, RunningJob};
+use rumqttc::Publish;
 use rustls::ClientConfig;
 use schema::{InstallationId, JobId, Slot, report::Trouble};
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::VecDeque,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -88,6 +90,8 @@ struct Driver {
     slots: Slots,
     link: Option<Link>,
     parting: Option<Link>,
+    /// Commands that came when no more could be answered, not acknowledged yet.
+    put_off: VecDeque<Publish>,
     is_ending: bool,
     at_hand: AtHand,
     chunk: Option<Chunk>,
@@ -122,6 +126,8 @@ pub async fn run(state_dir: &Path, restic: &Path) -> Result<(), RunError> {
         driver.identity.host_name, driver.identity.host, driver.identity.address
     ));
     loop {
+        driver.carry_out();
+        driver.take_put_off();
         driver.carry_out();
         if let Some(link) = driver.parting.take() {
             link.disconnect().await;
@@ -205,6 +211,7 @@ impl Driver {
             slots,
             link: None,
             parting: None,
+            put_off: VecDeque::new(),
             is_ending: false,
             at_hand: AtHand::default(),
             chunk: None,

@@ -28,8 +28,8 @@ impl Driver {
                     }
                 }
                 Effect::Disconnect => {
-                    self.link = None;
-                    self.connected_since = None;
+                    logger::debug(format_args!("leaving the connection, to be sent again what is missing"));
+                    self.drop_link();
                 }
                 Effect::Hello => self.say_hello(),
                 Effect::Report { seq } => self.send_report(seq),

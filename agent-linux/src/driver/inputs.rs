@@ -9,6 +9,15 @@ use zeroize::Zeroizing;
 /// How a command begins, whatever its body is: the variant of [`ToAgent`], the number, the expiry.
 type CommandHead = (u32, u64, Timestamp);
 
+/// The most commands that wait for an answer to be acked; a server of ours has no more than 32 on their way at once.
+/// One more is left to the core, which asks for it again.
+const MAX_PUT_OFF: usize = 64;
+
+/// Whether this is an ack, which never waits: it is what the others wait for.
+fn is_ack(plain: &[u8]) -> bool {
+    matches!(schema::decode(plain), Ok(ToAgent::Ack { .. }))
+}
+
 impl Driver {
     pub(super) fn handle_time(&mut self) {
         self.core.handle_tick(clock::now());
@@ -34,9 +43,15 @@ impl Driver {
 
     /// The connection is of no more use.
     pub(super) fn lose_link(&mut self) {
+        self.drop_link();
+        self.core.handle_disconnected(clock::now());
+    }
+
+    /// Forgets the connection and what came over it; the server sends it again.
+    pub(super) fn drop_link(&mut self) {
         self.link = None;
         self.connected_since = None;
-        self.core.handle_disconnected(clock::now());
+        self.put_off.clear();
     }
 
     fn handle_message(&mut self, message: &Publish) {
@@ -44,7 +59,30 @@ impl Driver {
             // Nothing is done alone yet.
             return self.acknowledge(message);
         }
-        let taken_at = match self.open(message) {
+        let opened = self.open(message);
+        let has_to_wait = !self.put_off.is_empty() || !self.core.saved().can_answer();
+        if has_to_wait
+            && self.put_off.len() < MAX_PUT_OFF
+            && opened.as_ref().is_ok_and(|plain| !is_ack(plain))
+        {
+            return self.put_off.push_back(message.clone());
+        }
+        self.take_message(message, opened);
+    }
+
+    /// Takes the commands that waited until the server had acked answers to earlier ones, in their order. As they are
+    /// not acknowledged meanwhile, the server sends no more than its window.
+    pub(super) fn take_put_off(&mut self) {
+        while self.core.saved().can_answer()
+            && let Some(message) = self.put_off.pop_front()
+        {
+            let opened = self.open(&message);
+            self.take_message(&message, opened);
+        }
+    }
+
+    fn take_message(&mut self, message: &Publish, opened: Result<Zeroizing<Vec<u8>>, String>) {
+        let taken_at = match opened {
             Ok(plain) => self.handle_plain(&plain),
             Err(reason) => {
                 self.fail(reason);

@@ -100,6 +100,7 @@ impl Job<'_> {
             if done.verdict.outcome != Outcome::Cancelled && !backup.snapshot.is_empty() {
                 let (added, packed) = (backup.added_bytes, backup.added_packed_bytes);
                 self.known.figures.add_snapshot(added, packed, wall_clock());
+                self.say(&saved_line(&backup)).await;
             }
             self.summary = JobSummary::Backup(backup);
         }
