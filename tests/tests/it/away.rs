@@ -67,7 +67,7 @@ fn ask_for_much(scene: &Scene, times: usize) -> (BTreeSet<String>, usize) {
 /// Waits until nothing is open; then each job that was taken is there, once, with an end that has a reason. Returns
 /// how many were started.
 fn assert_each_ended_once(scene: &Scene, taken: &BTreeSet<String>) -> usize {
-    wait::until("all jobs to end", 3 * LONG, || {
+    wait::until("all jobs to end", 2 * LONG, || {
         let host = scene.api().send("GET", &format!("/api/hosts/{}", scene.host()), None)?;
         if host.body["open_jobs"] == 0 { Ok(()) } else { Err(host.text) }
     });
