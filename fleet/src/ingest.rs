@@ -84,6 +84,16 @@ impl Fleet {
         }
     }
 
+    /// A host's connection has ended. Its agent says so itself, or its will does; but whoever else came with its
+    /// login may have said nothing.
+    pub async fn connection_ended(&self, host: HostId) {
+        let context = self.context();
+        let noted = self.write(move |tx| Ok(hello::is_gone(tx, host, context.now())?)).await;
+        if let Err(error) = noted {
+            tracing::error!(%host, %error, "the end of a connection could not be noted");
+        }
+    }
+
     /// A message on `repo/stats`.
     pub async fn handle_stats(&self, host: HostId, payload: &[u8]) -> Result<Handled, StoreError> {
         let message = match self.opened(host, HostTopic::RepoStats, payload, "").await? {

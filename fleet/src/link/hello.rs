@@ -275,6 +275,18 @@ pub(crate) fn job_of_command(tx: &Tx<'_>, host: HostId, seq: u64) -> Result<Opti
     Ok(open.into_iter().find(|job| job.command_seq == seq).map(|job| job.id))
 }
 
+/// A host without a connection is not online, whatever it said.
+pub(crate) fn is_gone(tx: &mut Tx<'_>, host: HostId, now: Timestamp) -> Result<(), StoreError> {
+    let Some(mut presence) = tx.get(&PRESENCES, &host)?.filter(|presence| presence.online) else {
+        return Ok(());
+    };
+    presence.online = false;
+    presence.changed_at = Some(now);
+    tx.put(&PRESENCES, &host, &presence)?;
+    tx.effects.changed(Changed::Host(host));
+    Ok(())
+}
+
 /// All hosts that a stopped server left online are not: their connections ended with it.
 pub(crate) fn nobody_is_connected(tx: &mut Tx<'_>, now: Timestamp) -> Result<usize, StoreError> {
     let mut online = tx.rows(&PRESENCES, &Span::ALL)?;

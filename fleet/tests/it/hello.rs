@@ -33,6 +33,22 @@ async fn a_late_will_of_an_older_connection_means_nothing() {
 }
 
 #[tokio::test]
+async fn a_connection_that_ends_without_a_word_leaves_its_host_offline() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let mut changes = fleet.changes();
+    fleet.connection_ended(agent.host).await;
+    assert!(!fleet.read().unwrap().presence(agent.host).unwrap().online);
+    assert_eq!(changes.recv().await.unwrap().what, fleet::Changed::Host(agent.host));
+    // Twice is once, and a host that is not there is none.
+    fleet.connection_ended(agent.host).await;
+    fleet.connection_ended(schema::HostId([9; 16])).await;
+    assert!(changes.try_recv().is_err());
+    agent.hello(&[]).await;
+    assert!(fleet.read().unwrap().presence(agent.host).unwrap().online);
+}
+
+#[tokio::test]
 async fn the_same_hello_again_changes_nothing() {
     let (world, fleet) = in_memory();
     let mut agent = Agent::ready(&world, &fleet, "attic").await;

@@ -122,6 +122,8 @@ fn a_host_can_neither_speak_as_another_nor_take_its_place() {
         let host = scene.api().host(&b);
         if host["agent_version"] == "forged" { Ok(()) } else { Err(host.to_string()) }
     });
+    // It has gone without a word, and without a will.
+    scene.api().wait_online(&b, false, SOON);
 }
 
 #[test]
