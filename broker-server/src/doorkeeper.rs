@@ -40,7 +40,7 @@ pub async fn run(fleet: Fleet, gate: GateHandle) {
         match Known::read(&fleet) {
             Ok(now) => {
                 for verdict in verdicts(&known, &now) {
-                    carry_out(verdict, &gate);
+                    carry_out(verdict, &gate, fleet.now());
                 }
                 known = now;
             }
@@ -68,23 +68,34 @@ impl Known {
 #[derive(Debug, PartialEq)]
 enum Verdict {
     ForgetHost(HostId),
-    EndHost(HostId),
+    /// Connections that are older than the enrolment: they came in with the old key.
+    EndHost {
+        host: HostId,
+        enrolled_at: Timestamp,
+    },
     EndViewer(String),
 }
 
 fn verdicts(before: &Known, now: &Known) -> Vec<Verdict> {
     let hosts = before.hosts.iter().filter_map(|(host, enrolled)| match now.hosts.get(host) {
         None => Some(Verdict::ForgetHost(*host)),
-        Some(again) if again != enrolled => Some(Verdict::EndHost(*host)),
+        Some(again) if again != enrolled => {
+            again.map(|enrolled_at| Verdict::EndHost { host: *host, enrolled_at })
+        }
         Some(_) => None,
     });
     hosts.chain(before.viewers.difference(&now.viewers).cloned().map(Verdict::EndViewer)).collect()
 }
 
-fn carry_out(verdict: Verdict, gate: &GateHandle) {
+fn carry_out(verdict: Verdict, gate: &GateHandle, now: Timestamp) {
     match verdict {
         Verdict::ForgetHost(host) => gate.forget(host),
-        Verdict::EndHost(host) => gate.kick(host, "enrolled anew"),
+        Verdict::EndHost { host, enrolled_at } => {
+            let connected = gate.connected(host);
+            if connected.is_some_and(|connected| connected.for_ms > now.ms_since(enrolled_at)) {
+                gate.kick(host, "enrolled anew");
+            }
+        }
         Verdict::EndViewer(name) => gate.kick_viewer(&name),
     }
 }

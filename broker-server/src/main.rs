@@ -7,7 +7,7 @@ use holdfast_server::{
     control::{self, Answer, Ask},
     demo, serve,
 };
-use std::{path::Path, process::ExitCode};
+use std::{io::IsTerminal, path::Path, process::ExitCode};
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
@@ -27,7 +27,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 print!("{config}");
                 return Ok(ExitCode::SUCCESS);
             }
-            log_to_stderr(config.log.value, "info");
+            log_to_stderr(config.log.value, "info,rumqttd=warn");
             raise_file_limit();
             runtime()?.block_on(serve::until_signal(config))?;
             Ok(ExitCode::SUCCESS)
@@ -110,7 +110,8 @@ fn raise_file_limit() {
 fn log_to_stderr(format: LogFormat, default: &str) {
     use tracing_subscriber::{EnvFilter, fmt};
     let filter = EnvFilter::try_from_env("HOLDFAST_LOG_FILTER").unwrap_or_else(|_| EnvFilter::new(default));
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let is_terminal = std::io::stderr().is_terminal();
+    let builder = fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => builder.with_target(false).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),

@@ -103,7 +103,8 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
                 .await
         }
     });
-    tracing::info!(%http, mqtt = %config.mqtt.value, plain = ?config.mqtt_plain.value, "serving");
+    let plain = config.mqtt_plain.value.map_or_else(|| "off".to_owned(), |address| address.to_string());
+    tracing::info!(%http, mqtt = %config.mqtt.value, plain, "serving");
     Ok(Server { fleet, http, stop, gate, ingest, http_task, control, data_dir: data_dir.clone() })
 }
 
