@@ -98,11 +98,12 @@ pub fn encode(stream: u64, record: &Record, content: &Content<'_>) -> Option<Vec
     frame(simple)
 }
 
-/// What stands under the number of a report that was given up.
+/// What stands under the number of a report that was given up. It says nothing of commands: what has been taken by
+/// now may be answered under later numbers only, and would pass for never answered.
 #[must_use]
-pub fn encode_dropped(stream: u64, seq: u64, taken: u64, at: Timestamp) -> Option<Vec<u8>> {
+pub fn encode_dropped(stream: u64, seq: u64, at: Timestamp) -> Option<Vec<u8>> {
     let mut buffer = [0; 128];
-    let report = Report { stream, seq, taken, at, body: ReportBody::Dropped };
+    let report = Report { stream, seq, taken: 0, at, body: ReportBody::Dropped };
     schema::encode(&report, &mut buffer).ok().map(|used| used.to_vec())
 }
 

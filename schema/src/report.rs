@@ -10,7 +10,8 @@ pub struct Report<'a> {
     pub stream: u64,
     /// Its place in the journal, from 1.
     pub seq: u64,
-    /// The highest command number taken when it was written.
+    /// The highest command number taken when it was written: each command up to it is answered by this report or an
+    /// earlier one. 0 in a [`ReportBody::Dropped`], which says nothing of commands.
     pub taken: u64,
     /// When it was written, by the agent's clock.
     pub at: Timestamp,

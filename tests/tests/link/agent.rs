@@ -445,7 +445,8 @@ impl Agent {
             encoded(&Report {
                 stream: saved.stream,
                 seq,
-                taken: process.core.taken_safely(),
+                // As the driver does: later numbers may hold the answers.
+                taken: 0,
                 at: self.now.wall,
                 body: ReportBody::Dropped,
             })
