@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(
             verdicts(&before, &now),
             [
-                Verdict::EndHost(host(2)),
+                Verdict::EndHost { host: host(2), enrolled_at: Timestamp(9) },
                 Verdict::ForgetHost(host(3)),
                 Verdict::EndViewer("nodered".to_owned())
             ]
