@@ -3,6 +3,7 @@
 
 mod agent_killed;
 mod away;
+mod demo;
 mod failures;
 mod network_cut;
 mod same_story;
