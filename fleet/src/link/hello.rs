@@ -38,6 +38,14 @@ pub(crate) fn epoch(presence: &Presence, epoch: u64) -> Epoch {
     }
 }
 
+/// Whether a hello begins a connection: pure.
+///
+/// Epochs grow within a journal. A journal that had to be begun anew takes its first one from the machine's clock,
+/// which may be behind the epochs of the old journal; so while nobody is connected a new journal is believed.
+pub(crate) fn begins(presence: &Presence, state: &LinkState, stream: u64, new: u64) -> bool {
+    epoch(presence, new) == Epoch::New || (!presence.online && state.stream != Some(stream))
+}
+
 /// How far the agent says both sequences are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -95,7 +103,8 @@ pub(crate) fn take_hello(
     now: Timestamp,
 ) -> Result<Option<Taken>, Refused> {
     let presence = tx.get(&PRESENCES, &host)?.unwrap_or_default();
-    if epoch(&presence, hello.epoch) != Epoch::New {
+    let mut state = outbox::state_of(tx, host)?;
+    if !begins(&presence, &state, hello.stream, hello.epoch) {
         return Ok(None);
     }
     mark_online(tx, host, presence, hello, peer, now)?;
@@ -105,7 +114,6 @@ pub(crate) fn take_hello(
         first_unacked: hello.first_unacked,
         last_report: hello.last_report,
     };
-    let mut state = outbox::state_of(tx, host)?;
     let resumed = resume(&state, counts);
     let is_same_stream = state.stream == Some(hello.stream);
     let delivered = state.delivered;
@@ -149,16 +157,14 @@ pub(crate) fn take_gone(
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let before = tx.get(&PRESENCES, &host)?.unwrap_or_default();
-    if epoch(&before, gone) == Epoch::Old || (!before.online && before.epoch == gone) {
+    // The end of a connection that never said hello says nothing of any other.
+    if epoch(&before, gone) != Epoch::Same || !before.online {
         return Ok(false);
     }
     let mut after = before.clone();
-    after.epoch = gone;
     after.last_seen_at = Some(now);
-    if before.online {
-        after.online = false;
-        after.changed_at = Some(now);
-    }
+    after.online = false;
+    after.changed_at = Some(now);
     tx.put(&PRESENCES, &host, &after)?;
     tx.effects.changed(Changed::Host(host));
     Ok(true)
@@ -338,6 +344,16 @@ mod tests {
         for (name, state, hello, reports, renumber_from) in table {
             assert_eq!(resume(&state, hello), Resumed { reports, renumber_from }, "{name}");
         }
+    }
+
+    #[test]
+    fn a_new_journal_is_believed_with_a_lower_epoch_while_nobody_is_connected() {
+        let online = Presence { epoch: 5, online: true, ..Presence::default() };
+        let offline = Presence { online: false, ..online.clone() };
+        let known = state(0, 0, Some(7), 0);
+        assert!(begins(&offline, &known, 8, 3) && begins(&offline, &known, 8, 5));
+        assert!(!begins(&online, &known, 8, 3) && !begins(&offline, &known, 7, 5));
+        assert!(begins(&online, &known, 7, 6));
     }
 
     #[test]
