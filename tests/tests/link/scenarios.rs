@@ -1,7 +1,7 @@
 //! Single histories, told step by step.
 
 use crate::agent::Script;
-use crate::world::{Nature, World};
+use crate::world::{Nature, Step, World};
 use fleet::record::JobState;
 
 #[test]
@@ -13,4 +13,22 @@ fn a_backup_goes_from_the_click_to_its_end_with_its_whole_log() {
     let read = world.server.read();
     assert_eq!(read.job(job).expect("jobs").expect("a job").state, JobState::Succeeded);
     assert_eq!(read.job_log(job).expect("a log").total_lines, 14);
+}
+
+#[test]
+fn a_journal_begun_anew_is_believed_though_its_epochs_are_behind_those_of_the_old_one() {
+    let mut world = World::new(Nature::default());
+    world.heal();
+    // An unclean end takes the epochs ahead of the clock, from which a new journal takes its first one.
+    for step in [Step::CrashAgent, Step::StartAgent, Step::Wake] {
+        world.step(&step);
+    }
+    world.heal();
+    world.step(&Step::LoseState { with_slots: true, enroll: false });
+    world.heal();
+    let presence = world.server.read().presence(world.server.host).expect("presence");
+    assert!(presence.online);
+    let job = world.dispatch(0, Script::default());
+    assert!(job.is_some());
+    world.settle_and_check();
 }

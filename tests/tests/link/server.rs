@@ -63,11 +63,14 @@ pub(crate) struct Login {
     pub(crate) key_id: u8,
 }
 
-/// A message that waits for the fleet.
+/// The connection of a will that comes late.
+pub(crate) const LATE: u64 = 0;
+
+/// A message that waits for the fleet; without a topic, the end of a connection.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     pub(crate) conn: u64,
-    pub(crate) topic: HostTopic,
+    pub(crate) topic: Option<HostTopic>,
     pub(crate) payload: Vec<u8>,
 }
 
@@ -244,6 +247,12 @@ impl Server {
         }
     }
 
+    pub(crate) fn forget_greeting(&mut self) {
+        if let Some(live) = self.up.as_mut().and_then(|up| up.live.as_mut()) {
+            live.is_greeted = false;
+        }
+    }
+
     /// The first message that waits is not taken.
     pub(crate) fn drop_incoming(&mut self) {
         if let Some(up) = &mut self.up {
@@ -273,25 +282,32 @@ impl Server {
         let host = self.host;
         let before = self.read().presence(host).expect("presence");
         let handled = self.run(async |fleet| match topic {
-            HostTopic::Evt => fleet.handle_report(host, &payload, "198.51.100.7").await,
-            HostTopic::Presence => fleet.handle_presence(host, &payload, "198.51.100.7").await,
-            HostTopic::RepoStats => fleet.handle_stats(host, &payload).await,
-            HostTopic::Live | HostTopic::Cmd | HostTopic::Plan => {
+            None => Ok({
+                fleet.connection_ended(host).await;
+                Handled::default()
+            }),
+            Some(HostTopic::Evt) => fleet.handle_report(host, &payload, "198.51.100.7").await,
+            Some(HostTopic::Presence) => fleet.handle_presence(host, &payload, "198.51.100.7").await,
+            Some(HostTopic::RepoStats) => fleet.handle_stats(host, &payload).await,
+            Some(HostTopic::Live | HostTopic::Cmd | HostTopic::Plan) => {
                 fleet.handle_live(host, &payload);
                 Ok(Handled::default())
             }
         });
         let handled = handled.expect("the store works");
         let presence = self.read().presence(host).expect("presence");
-        if topic == HostTopic::Presence {
-            assert!(presence.epoch >= before.epoch, "an older epoch counted: {before:?}, {presence:?}");
+        if conn == LATE {
+            assert_eq!(presence.epoch, before.epoch, "a late will of an older connection counted");
         }
         if crash {
             return None;
         }
         let live = self.up.as_mut()?.live.as_mut();
         let Some(live) = live else { return Some(After::default()) };
-        live.is_greeted |= topic == HostTopic::Presence && live.conn == conn && presence.online;
+        if topic == Some(HostTopic::Presence) && live.conn == conn {
+            // A clean gone takes it back.
+            live.is_greeted = presence.online;
+        }
         if let Some(reply) = handled.reply {
             live.send(reply);
         }

@@ -1,7 +1,7 @@
 //! Both sides, the network between them, and time.
 
 use crate::agent::{self, Agent, Crash, Out, Script};
-use crate::server::{Clock, GROUPS, Incoming, Server, by};
+use crate::server::{Clock, GROUPS, Incoming, LATE, Server, by};
 use crate::wire::{Conn, LANES, Up};
 use fleet::JobRequest;
 use schema::{HostTopic, JobId};
@@ -290,7 +290,9 @@ impl World {
         };
         let Some(conn) = self.conns.get_mut(&id) else { return };
         match conn.up[lane % LANES].pop() {
-            Some(Up::Publish(topic, payload)) => self.server.take_in(Incoming { conn: id, topic, payload }),
+            Some(Up::Publish(topic, payload)) => {
+                self.server.take_in(Incoming { conn: id, topic: Some(topic), payload })
+            }
             Some(Up::Subscribe) => self.server.subscribed(),
             Some(Up::PubAck(packet_id)) => self.server.acknowledged(packet_id),
             Some(Up::Disconnect) => {
@@ -403,13 +405,15 @@ impl World {
         if !conn.agent_open {
             self.conns.remove(&id);
         }
-        if will.is_empty() {
-            return;
+        if self.nature.foreign_broker && id % 2 == 0 && !will.is_empty() {
+            // Whoever stands between does not say when a connection ends.
+            return self.late_wills.push(will);
         }
-        if self.nature.foreign_broker && id % 2 == 0 {
-            self.late_wills.push(will);
-        } else {
-            self.server.take_in(Incoming { conn: id, topic: HostTopic::Presence, payload: will });
+        if !will.is_empty() {
+            self.server.take_in(Incoming { conn: id, topic: Some(HostTopic::Presence), payload: will });
+        }
+        if !self.nature.foreign_broker {
+            self.server.take_in(Incoming { conn: id, topic: None, payload: Vec::new() });
         }
     }
 
@@ -434,7 +438,7 @@ impl World {
             && self.server.up.is_some()
         {
             let payload = self.late_wills.remove(which);
-            self.server.take_in(Incoming { conn: 0, topic: HostTopic::Presence, payload });
+            self.server.take_in(Incoming { conn: LATE, topic: Some(HostTopic::Presence), payload });
         }
     }
 
@@ -455,7 +459,8 @@ impl World {
         self.lost_states += 1;
         let login = (enroll && self.server.up.is_some()).then(|| self.server.enroll());
         if login.is_some() {
-            // The server's record of what went before ends with the old key.
+            // The server's record of what went before ends with the old key, and the old connection counts no more.
+            self.server.forget_greeting();
             for &job in &self.jobs {
                 self.agent.fates.entry(job).or_default().forgotten = true;
             }
@@ -528,7 +533,7 @@ impl World {
         self.agent.start();
         self.after_agent();
         let begun_at = self.clock.now();
-        for _ in 0..100_000 {
+        for _ in 0..5_000 {
             if !self.move_once() {
                 if self.is_at_rest() {
                     return;
