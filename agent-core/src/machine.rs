@@ -389,6 +389,11 @@ impl Core {
 
     fn handle_ack(&mut self, stream: u64, through: u64) {
         let through = through.min(self.saved.last_report);
+        if stream == self.saved.stream && through < self.saved.acked {
+            // It counts from further back than it has acked, and waits for what is not here any more: a new hello
+            // says how far we are.
+            self.ask_again = true;
+        }
         if stream == self.saved.stream && through > self.saved.acked {
             self.saved.acked = through;
             self.sent = self.sent.max(through);

@@ -32,3 +32,13 @@ fn a_journal_begun_anew_is_believed_though_its_epochs_are_behind_those_of_the_ol
     assert!(job.is_some());
     world.settle_and_check();
 }
+
+#[test]
+fn a_hello_that_is_overtaken_by_reports_does_not_leave_the_server_waiting_for_what_was_acked() {
+    let mut world = World::new(Nature { foreign_broker: true, window: 1, clock_ahead_ms: 0 });
+    world.heal();
+    for step in [Step::StopAgent, Step::StartAgent, Step::PutCredentials, Step::Receive { count: 1 }] {
+        world.step(&step);
+    }
+    world.settle_and_check();
+}
