@@ -92,7 +92,7 @@ fn loss_step() -> impl Strategy<Value = Step> {
 }
 
 fn late_step() -> impl Strategy<Value = Step> {
-    (3..20_u64).prop_map(|hours| Step::Pass { ms: hours * 3_600_000 })
+    (3..20_u64).prop_map(|hours| Step::Absence { hours })
 }
 
 fn nature(foreign_broker: bool) -> impl Strategy<Value = Nature> {
@@ -109,12 +109,14 @@ fn play(nature: Nature, steps: &[Step]) {
     world.settle_and_check();
 }
 
+/// 50 histories of each sort, unless `PROPTEST_CASES` says otherwise.
 fn config() -> ProptestConfig {
-    ProptestConfig {
-        cases: 60,
-        max_shrink_iters: 3_000,
-        failure_persistence: None,
-        ..ProptestConfig::default()
+    let default =
+        ProptestConfig { max_shrink_iters: 3_000, failure_persistence: None, ..ProptestConfig::default() };
+    if std::env::var_os("PROPTEST_CASES").is_some() {
+        default
+    } else {
+        ProptestConfig { cases: 50, ..default }
     }
 }
 

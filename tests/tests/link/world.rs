@@ -96,6 +96,10 @@ pub(crate) enum Step {
     Network {
         works: bool,
     },
+    /// The network is away for so long.
+    Absence {
+        hours: u64,
+    },
     /// A will that was held up arrives.
     LateWill {
         which: usize,
@@ -223,6 +227,12 @@ impl World {
                 if !works {
                     self.break_connection(Notices::Both, 0, 0);
                 }
+            }
+            Step::Absence { hours } => {
+                self.break_connection(Notices::Both, 0, 0);
+                let worked = std::mem::replace(&mut self.network_works, false);
+                self.pass(hours * 3_600_000);
+                self.network_works = worked;
             }
             Step::LateWill { which } => self.late_will(which),
             Step::CrashServer => self.crash_server(),
