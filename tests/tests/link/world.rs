@@ -301,7 +301,7 @@ impl World {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         match conn.up[lane % LANES].pop() {
             Some(Up::Publish(topic, payload)) => {
-                self.server.take_in(Incoming { conn: id, topic: Some(topic), payload })
+                self.server.take_in(Incoming { conn: id, topic: Some(topic), payload });
             }
             Some(Up::Subscribe) => self.server.subscribed(),
             Some(Up::PubAck(packet_id)) => self.server.acknowledged(packet_id),
