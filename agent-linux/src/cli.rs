@@ -98,6 +98,30 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// The same with its paths made absolute: restic does not run in the folder that they are relative to. A bare
+    /// program name stays as it is, to be looked up in PATH.
+    fn at_absolute_paths(mut self) -> Self {
+        let absolute = |path: &mut PathBuf| {
+            // Fails for an empty path, or when the current folder is gone; the path itself then tells more.
+            if let Ok(found) = std::path::absolute(&path) {
+                *path = found;
+            }
+        };
+        match &mut self {
+            Self::Print(_) => {}
+            Self::Enroll { state_dir, .. } | Self::Status { state_dir, .. } => absolute(state_dir),
+            Self::Run { state_dir, restic, .. } => {
+                absolute(state_dir);
+                if restic.components().nth(1).is_some() || restic.starts_with(".") {
+                    absolute(restic);
+                }
+            }
+        }
+        self
+    }
+}
+
 /// The program.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -111,7 +135,7 @@ pub fn main() -> ExitCode {
         Err(arg) => Err(UsageError(format!("{} is not UTF-8", arg.display()))),
     };
     match request {
-        Ok(request) => carry_out(request),
+        Ok(request) => carry_out(request.at_absolute_paths()),
         Err(error) => {
             eprintln!("holdfast-agent: {error}");
             ExitCode::from(2)
@@ -265,6 +289,20 @@ mod tests {
         let status = |dir: &str| Ok(Request::Status { state_dir: dir.into(), json: false });
         assert_eq!(parse(&args("status"), env), status("/env"));
         assert_eq!(parse(&args("status --state-dir /s"), env), status("/s"));
+    }
+
+    #[test]
+    fn paths_are_made_absolute_and_a_bare_program_name_is_left_for_the_search_path() {
+        let here = std::env::current_dir().unwrap();
+        let run = |dir: PathBuf, restic: PathBuf| Request::Run { state_dir: dir, restic, level: Level::Info };
+        for (line, request) in [
+            ("run --state-dir s", run(here.join("s"), "restic".into())),
+            ("run --state-dir /s --restic bin/restic", run("/s".into(), here.join("bin/restic"))),
+            ("run --state-dir=/s --restic ./restic", run("/s".into(), here.join("restic"))),
+            ("status --state-dir s", Request::Status { state_dir: here.join("s"), json: false }),
+        ] {
+            assert_eq!(read(line).unwrap().at_absolute_paths(), request, "{line}");
+        }
     }
 
     #[test]

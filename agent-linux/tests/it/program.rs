@@ -48,10 +48,11 @@ impl Scene {
         self.folder.path().join("state")
     }
 
+    /// Started as by hand, with a relative path: restic runs in another folder and must not mind.
     fn start(&self) -> Agent {
         let child = Command::new(AGENT)
-            .args(["run", "--log-level", "debug", "--state-dir"])
-            .arg(self.state())
+            .args(["run", "--log-level", "debug", "--state-dir", "state"])
+            .current_dir(self.folder.path())
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
             .spawn()
