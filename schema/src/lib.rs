@@ -44,7 +44,7 @@
 //! # What this crate does not do
 //!
 //! It has no clock, no random source (nonces are arguments), no queue, and does not know what restic is beyond the
-//! words of a job.
+//! words of a job and the form of an address ([`location`]).
 
 #![no_std]
 
@@ -56,6 +56,7 @@ mod items;
 pub mod job;
 pub mod limits;
 pub mod live;
+pub mod location;
 pub mod name;
 pub mod plan;
 pub mod presence;

@@ -1,0 +1,433 @@
+//! Which repository addresses and which extra variables a restic may be given.
+//!
+//! The agent is the judge, before each job; the server asks the same rule first, so that whoever types an address
+//! hears at once what is wrong with it.
+
+use core::fmt;
+
+/// A repository address that restic may be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Location<'a> {
+    /// A folder of this machine, absolute.
+    Local(&'a str),
+    /// A REST server: its `http…` address.
+    Rest(&'a str),
+    /// S3 and the like: what stands behind `s3:`.
+    S3(&'a str),
+    /// A machine that `ssh` reaches: what stands behind `sftp:`.
+    Sftp(&'a str),
+    /// A service with an address of its own, or a program between: restic knows how.
+    Other(&'a str),
+}
+
+/// Why an address can't be used; says what to do. Never holds a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LocationError {
+    /// Nothing there.
+    Empty,
+    /// Control characters, spaces at an end, or white space where no path stands.
+    Characters,
+    /// A path that depends on where the agent was started, or a storage that restic does not know.
+    Unknown,
+    /// No machine is named.
+    NoServer,
+    /// A query or a fragment, which no REST server reads and where a secret could stand.
+    HoldsQuery,
+    /// User and password belong into their own fields.
+    HoldsLogin,
+    /// User or password for what knows none.
+    LoginNotUsed,
+    /// It could start programs of somebody's choice.
+    StartsPrograms,
+}
+
+impl fmt::Display for LocationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => {
+                "the repository address is empty: set it in the credentials of the host"
+            }
+            Self::Characters => {
+                "the repository address holds control characters, or white space where none can stand: write it without"
+            }
+            Self::Unknown => {
+                "the repository address is neither an absolute path nor one of rest:http…, sftp:, s3:, b2:, azure:, gs:, swift:, rclone:"
+            }
+            Self::NoServer => {
+                "the repository address names no machine: write it as rest:https://machine:8000/path"
+            }
+            Self::HoldsQuery => {
+                "a rest: address has no ? and no #: leave out what follows, and give passwords in their own fields"
+            }
+            Self::HoldsLogin => {
+                "the repository address holds a user name or password: move them into their own fields"
+            }
+            Self::LoginNotUsed => {
+                "a user name and password can be used with rest: addresses only; other storages take them as environment variables"
+            }
+            Self::StartsPrograms => {
+                "the repository address could start a program on this machine, so the agent refuses it"
+            }
+        })
+    }
+}
+
+impl core::error::Error for LocationError {}
+
+impl<'a> Location<'a> {
+    /// Reads an address, and refuses what could make restic or its helper programs start something else.
+    pub fn parse(text: &'a str) -> Result<Self, LocationError> {
+        if text.is_empty() {
+            return Err(LocationError::Empty);
+        }
+        if text.trim() != text || text.chars().any(char::is_control) {
+            return Err(LocationError::Characters);
+        }
+        if text.starts_with('/') {
+            return Ok(Self::Local(text));
+        }
+        let (scheme, rest) = text.split_once(':').ok_or(LocationError::Unknown)?;
+        match scheme {
+            "local" if rest.starts_with('/') => Ok(Self::Local(rest)),
+            "rest" => {
+                let authority = authority_of(behind_http(rest).ok_or(LocationError::Unknown)?);
+                if authority.contains('@') {
+                    return Err(LocationError::HoldsLogin);
+                }
+                if rest.contains(['?', '#']) {
+                    return Err(LocationError::HoldsQuery);
+                }
+                without_space(rest)?;
+                if authority.is_empty() { Err(LocationError::NoServer) } else { Ok(Self::Rest(rest)) }
+            }
+            "s3" => {
+                if authority_of(behind_http(rest).unwrap_or(rest)).contains('@') {
+                    return Err(LocationError::HoldsLogin);
+                }
+                without_space(rest)?;
+                Ok(Self::S3(rest))
+            }
+            "sftp" => sftp(rest).map(|()| Self::Sftp(rest)),
+            // Only a remote that the machine's own rclone configuration names: `:sftp,ssh=…:` starts programs.
+            "rclone" => {
+                let remote = rest.split(':').next().unwrap_or_default();
+                let plain =
+                    remote.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
+                let begins = remote.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+                if plain && begins { Ok(Self::Other(text)) } else { Err(LocationError::StartsPrograms) }
+            }
+            "b2" | "azure" | "gs" | "swift" => {
+                without_space(rest)?;
+                Ok(Self::Other(text))
+            }
+            _ => Err(LocationError::Unknown),
+        }
+    }
+
+    /// Host and port of the server to try first; `None` when there is none, or only restic knows it.
+    #[must_use]
+    pub fn server(&self) -> Option<(&'a str, u16)> {
+        let (authority, standard) = match *self {
+            Self::Rest(address) | Self::S3(address) => match address.strip_prefix("http://") {
+                Some(rest) => (authority_of(rest), 80),
+                None => (authority_of(address.strip_prefix("https://").unwrap_or(address)), 443),
+            },
+            Self::Other(text) if text.starts_with("b2:") => ("api.backblazeb2.com", 443),
+            Self::Other(text) if text.starts_with("gs:") => ("storage.googleapis.com", 443),
+            Self::Local(_) | Self::Sftp(_) | Self::Other(_) => return None,
+        };
+        let (host, port) = match authority.strip_prefix('[') {
+            Some(v6) => {
+                let (host, behind) = v6.split_once(']')?;
+                (host, behind.strip_prefix(':'))
+            }
+            None => match authority.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (authority, None),
+            },
+        };
+        let port = port.filter(|port| !port.is_empty()).map_or(Some(standard), |port| port.parse().ok())?;
+        (!host.is_empty()).then_some((host, port))
+    }
+
+    /// Who gets the secrets that belong to this address: two addresses with the same keeper differ in the path only.
+    #[must_use]
+    pub fn keeper(&self) -> Keeper<'a> {
+        match *self {
+            Self::Local(_) => Keeper { kind: "local", at: "", port: None },
+            Self::Rest(address) if address.starts_with("http://") => self.served("rest:http"),
+            Self::Rest(_) => self.served("rest:https"),
+            Self::S3(address) if address.starts_with("http://") => self.served("s3:http"),
+            Self::S3(_) => self.served("s3:https"),
+            Self::Sftp(rest) => Keeper { kind: "sftp", at: sftp_machine(rest), port: None },
+            // The bucket, container or remote says whose it is.
+            Self::Other(text) => {
+                let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
+                Keeper { kind, at: rest.split(':').next().unwrap_or_default(), port: None }
+            }
+        }
+    }
+
+    fn served(&self, kind: &'a str) -> Keeper<'a> {
+        let (Self::Rest(address) | Self::S3(address)) = *self else {
+            return Keeper { kind, at: "", port: None };
+        };
+        match self.server() {
+            Some((at, port)) => Keeper { kind, at, port: Some(port) },
+            None => Keeper { kind, at: authority_of(behind_http(address).unwrap_or(address)), port: None },
+        }
+    }
+}
+
+/// Scheme, machine and port of an address.
+#[derive(Clone, Copy, Debug)]
+pub struct Keeper<'a> {
+    kind: &'a str,
+    at: &'a str,
+    port: Option<u16>,
+}
+
+impl PartialEq for Keeper<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.port == other.port && self.at.eq_ignore_ascii_case(other.at)
+    }
+}
+
+impl Eq for Keeper<'_> {}
+
+/// The variables of a slot's extra environment that may reach restic: what storages need, and nothing that names a
+/// program or a library.
+pub const ENV_NAMES: [&str; 33] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_DEFAULT_REGION",
+    "AWS_REGION",
+    "AZURE_ACCOUNT_NAME",
+    "AZURE_ACCOUNT_KEY",
+    "AZURE_ACCOUNT_SAS",
+    "AZURE_ENDPOINT_SUFFIX",
+    "B2_ACCOUNT_ID",
+    "B2_ACCOUNT_KEY",
+    "GOOGLE_PROJECT_ID",
+    "GOOGLE_ACCESS_TOKEN",
+    // The one that names a file to read: for gs: it is the usual way in, and there is no variable for its content.
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "ST_AUTH",
+    "ST_USER",
+    "ST_KEY",
+    "OS_AUTH_URL",
+    "OS_REGION_NAME",
+    "OS_USERNAME",
+    "OS_USER_ID",
+    "OS_PASSWORD",
+    "OS_TENANT_ID",
+    "OS_TENANT_NAME",
+    "OS_PROJECT_NAME",
+    "OS_PROJECT_DOMAIN_NAME",
+    "OS_USER_DOMAIN_NAME",
+    "OS_STORAGE_URL",
+    "OS_AUTH_TOKEN",
+    "RESTIC_COMPRESSION",
+    "RESTIC_PACK_SIZE",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+];
+
+/// Whether a variable of the slot's extra environment may reach restic.
+#[must_use]
+pub fn is_env_allowed(name: &str) -> bool {
+    ENV_NAMES.contains(&name)
+}
+
+fn behind_http(rest: &str) -> Option<&str> {
+    rest.strip_prefix("http://").or_else(|| rest.strip_prefix("https://"))
+}
+
+fn authority_of(behind_scheme: &str) -> &str {
+    behind_scheme.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
+fn without_space(text: &str) -> Result<(), LocationError> {
+    if text.chars().any(char::is_whitespace) { Err(LocationError::Characters) } else { Ok(()) }
+}
+
+/// User and machine: up to the path in `sftp://user@machine:port/path`, up to the colon in `sftp:user@machine:path`.
+fn sftp_login(rest: &str) -> &str {
+    match rest.strip_prefix("//") {
+        Some(address) => authority_of(address),
+        None => rest.split(':').next().unwrap_or_default(),
+    }
+}
+
+fn sftp_machine(rest: &str) -> &str {
+    let login = sftp_login(rest);
+    login.rsplit_once('@').map_or(login, |(_, machine)| machine)
+}
+
+/// `ssh` gets user and machine as arguments, so that neither may look like an option, however restic splits them.
+fn sftp(rest: &str) -> Result<(), LocationError> {
+    let login = sftp_login(rest);
+    without_space(login)?;
+    if has_option(login) {
+        return Err(LocationError::StartsPrograms);
+    }
+    if login.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) {
+        return Err(LocationError::HoldsLogin);
+    }
+    if sftp_machine(rest).is_empty() { Err(LocationError::NoServer) } else { Ok(()) }
+}
+
+/// Whether any part begins with `-`, also when it is written `%2D`: at the start, behind an `@` or in brackets.
+fn has_option(login: &str) -> bool {
+    let mut at_start = true;
+    let mut bytes = login.as_bytes();
+    while let [first, behind @ ..] = bytes {
+        let (byte, behind) = match (first, behind) {
+            (b'%', [high, low, behind @ ..]) => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) => (high * 16 + low, behind),
+                _ => (b'%', &bytes[1..]),
+            },
+            (byte, behind) => (*byte, behind),
+        };
+        if at_start && byte == b'-' {
+            return true;
+        }
+        at_start = matches!(byte, b'@' | b'[') || (at_start && byte == b'/');
+        bytes = behind;
+    }
+    false
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locations_that_could_start_programs_are_refused() {
+        for text in [
+            "sftp:-oProxyCommand=x:/repo",
+            "sftp:user@-oProxyCommand=x:/repo",
+            "sftp:a@b@-oProxyCommand=x:/repo",
+            "sftp:a@-oProxyCommand=x@host:/repo",
+            "sftp:a@%2doProxyCommand=x:/repo",
+            "sftp:///-oProxyCommand=x/repo",
+            "sftp://-oProxyCommand=x/repo",
+            "sftp://a@b@-F/repo",
+            "sftp://a@%2D%6fProxyCommand=x/repo",
+            "sftp://a%40-oProxyCommand=x/repo",
+            "sftp://[-oProxyCommand=x]/repo",
+            "rclone::sftp,ssh=\"touch /tmp/x\":repo",
+            "rclone:-config=x:repo",
+            "rclone:remote,ssh=x:repo",
+            "rclone:",
+        ] {
+            let found = Location::parse(text);
+            assert!(matches!(found, Err(LocationError::StartsPrograms | LocationError::NoServer)), "{text}");
+            assert!(text.contains("///") || found == Err(LocationError::StartsPrograms), "{text}");
+        }
+        for text in ["sftp:me@host:/srv/my repo", "sftp://me@host-2:2222//srv/-repo", "sftp:me@corp@host:/r"]
+        {
+            assert_eq!(Location::parse(text), Ok(Location::Sftp(&text[5..])));
+        }
+        let text = "rclone:my-remote:repo";
+        assert_eq!(Location::parse(text), Ok(Location::Other(text)));
+    }
+
+    #[test]
+    fn odd_locations_are_refused() {
+        for (text, error) in [
+            ("", LocationError::Empty),
+            ("repo", LocationError::Unknown),
+            ("../repo", LocationError::Unknown),
+            ("local:repo", LocationError::Unknown),
+            ("S3:evil", LocationError::Unknown),
+            ("rest:ftp://host/", LocationError::Unknown),
+            ("file:///repo", LocationError::Unknown),
+            (" /repo", LocationError::Characters),
+            ("/repo\nx", LocationError::Characters),
+            ("rest:http://x/ -o y", LocationError::Characters),
+            ("s3:host/bucket x", LocationError::Characters),
+            ("sftp:me@host -v:/repo", LocationError::Characters),
+            ("rest:http:///x", LocationError::NoServer),
+            ("sftp:me@:/x", LocationError::NoServer),
+            ("rest:http://h/?password=secret", LocationError::HoldsQuery),
+            ("rest:http://h/#secret", LocationError::HoldsQuery),
+            ("rest:http://me:secret@host/", LocationError::HoldsLogin),
+            ("s3:https://me:secret@host/bucket", LocationError::HoldsLogin),
+            ("sftp://me:secret@host/repo", LocationError::HoldsLogin),
+        ] {
+            assert_eq!(Location::parse(text), Err(error), "{text:?}");
+        }
+        for text in ["/srv/my backup", "/srv/what?", "local:/srv/x", "rest:https://nas/me/", "azure:box:/x"] {
+            assert!(Location::parse(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_server_is_told_from_the_location() {
+        let server = |text| Location::parse(text).unwrap().server();
+        assert_eq!(server("rest:http://nas:8000/me/"), Some(("nas", 8000)));
+        assert_eq!(server("rest:https://nas.example/me/"), Some(("nas.example", 443)));
+        assert_eq!(server("rest:http://[::1]:8000/"), Some(("::1", 8000)));
+        assert_eq!(server("rest:http://[::1]/"), Some(("::1", 80)));
+        assert_eq!(server("rest:http://nas:99999/"), None);
+        assert_eq!(server("s3:s3.amazonaws.com/bucket"), Some(("s3.amazonaws.com", 443)));
+        assert_eq!(server("s3:http://minio:9000/bucket"), Some(("minio", 9000)));
+        assert_eq!(server("b2:bucket:path"), Some(("api.backblazeb2.com", 443)));
+        assert_eq!(server("/srv/repo"), None);
+        assert_eq!(server("sftp:alias:/repo"), None);
+    }
+
+    #[test]
+    fn the_keeper_is_scheme_machine_and_port() {
+        let same =
+            |one, other| Location::parse(one).unwrap().keeper() == Location::parse(other).unwrap().keeper();
+        for (one, other) in [
+            ("rest:https://nas:8000/a/", "rest:https://NAS:8000/b"),
+            ("rest:https://nas/a/", "rest:https://nas:443/a/"),
+            ("s3:minio:9000/a", "s3:https://minio:9000/b"),
+            ("sftp:me@nas:/a", "sftp:you@nas:/b"),
+            ("b2:mine:a", "b2:mine:b"),
+            ("/srv/a", "local:/srv/b"),
+        ] {
+            assert!(same(one, other), "{one} {other}");
+        }
+        for (one, other) in [
+            ("rest:https://nas:8000/", "rest:http://nas:8000/"),
+            ("rest:https://nas:8000/", "rest:https://nas:8001/"),
+            ("rest:https://nas:8000/", "rest:https://evil:8000/"),
+            ("rest:https://nas:8000/", "s3:https://nas:8000/"),
+            ("rest:https://nas:99999/", "rest:https://nas:99998/"),
+            ("sftp:me@nas:/a", "sftp:me@evil:/a"),
+            ("sftp://nas:22/a", "sftp://nas:2222/a"),
+            ("sftp://a@b@evil/a", "sftp://a@nas/a"),
+            ("b2:mine:a", "b2:other:a"),
+            ("b2:mine:a", "gs:mine:a"),
+            ("/srv/a", "rest:https://nas/"),
+        ] {
+            assert!(!same(one, other), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn variables_that_run_or_load_something_are_not_passed_on() {
+        assert!(is_env_allowed("AWS_SECRET_ACCESS_KEY"));
+        for name in [
+            "LD_PRELOAD",
+            "PATH",
+            "RESTIC_PASSWORD_COMMAND",
+            "RCLONE_CONFIG",
+            "AWS_CONFIG_FILE",
+            "GODEBUG",
+            "",
+        ] {
+            assert!(!is_env_allowed(name), "{name}");
+        }
+    }
+}
