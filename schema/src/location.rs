@@ -241,6 +241,13 @@ pub fn is_env_allowed(name: &str) -> bool {
     ENV_NAMES.contains(&name)
 }
 
+/// Whether the variable's value says which machine gets what restic sends: changing it is like changing the address.
+#[must_use]
+pub fn names_machine(name: &str) -> bool {
+    name.ends_with("_PROXY")
+        || matches!(name, "OS_AUTH_URL" | "OS_STORAGE_URL" | "ST_AUTH" | "AZURE_ENDPOINT_SUFFIX")
+}
+
 fn behind_http(rest: &str) -> Option<&str> {
     rest.strip_prefix("http://").or_else(|| rest.strip_prefix("https://"))
 }

@@ -5,6 +5,14 @@ use crate::refused::Refused;
 use schema::limits::MAX_VALUE_BYTES;
 use zeroize::Zeroizing;
 
+/// Whether secrets kept for the old address would reach another machine, or another program on it, at the new one.
+pub(super) fn is_elsewhere(old: &str, new: &str) -> bool {
+    match (schema::location::Location::parse(old), schema::location::Location::parse(new)) {
+        (Ok(old), Ok(new)) => old.keeper() != new.keeper(),
+        _ => old != new,
+    }
+}
+
 /// A repository location, with the user and password of a REST server taken out of it.
 pub(super) struct Location {
     pub(super) url: String,
@@ -13,7 +21,21 @@ pub(super) struct Location {
 }
 
 impl Location {
+    /// Takes the login out; what is left is what an agent would give to restic.
     pub(super) fn parse(text: &str) -> Result<Self, Refused> {
+        let found = Self::take_apart(text)?;
+        match schema::location::Location::parse(&found.url) {
+            Ok(_) => Ok(found),
+            Err(why) => Err(Refused::invalid("url", why.to_string())),
+        }
+    }
+
+    /// Whether user and password have a place in the address.
+    pub(super) fn takes_login(&self) -> bool {
+        self.url.starts_with("rest:")
+    }
+
+    fn take_apart(text: &str) -> Result<Self, Refused> {
         let text = text.trim();
         if text.is_empty() {
             return Err(Refused::invalid(
@@ -21,8 +43,8 @@ impl Location {
                 "give the repository's address, such as rest:https://box:8000/attic",
             ));
         }
-        if text.len() > MAX_VALUE_BYTES || text.chars().any(char::is_control) || text.starts_with('-') {
-            return Err(Refused::invalid("url", "this can't be a repository's address"));
+        if text.len() > MAX_VALUE_BYTES {
+            return Err(Refused::invalid("url", format!("use at most {MAX_VALUE_BYTES} bytes")));
         }
         let plain = Self { url: text.to_owned(), username: None, password: None };
         let Some((scheme, rest)) = network_part(text) else { return Ok(plain) };
@@ -156,8 +178,22 @@ mod tests {
 
     #[test]
     fn what_can_not_be_an_address_is_refused() {
-        for text in ["", "  ", "--repo", "a\nb"] {
-            assert!(Location::parse(text).is_err(), "{text:?}");
+        for text in [
+            "",
+            "  ",
+            "--repo",
+            "/a\nb",
+            "relative",
+            "S3:evil",
+            "rclone::sftp,ssh=x:",
+            "rest:http://x/ -o y",
+            "rest:http://h/?password=secret",
+            "rest:http://a:b@h/#secret",
+            "sftp:a@b@-oProxyCommand=x:/repo",
+        ] {
+            let refused = Location::parse(text).err().unwrap();
+            assert_eq!(refused.field(), Some("url"), "{text:?}");
+            assert!(!refused.to_string().contains("secret"), "{refused}");
         }
     }
 }

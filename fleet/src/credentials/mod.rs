@@ -14,7 +14,8 @@ use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::seal::Binding;
 use crate::store::{CREDENTIALS, LINK_STATES, LINKS, REPOS, Reads, Tx, first_form};
-use location::Location;
+use location::{Location, is_elsewhere};
+use schema::location::{is_env_allowed, names_machine};
 use schema::{
     CommandBody, ConfigUpdate, Credentials, HostId, Items, JobId, Slot, Timestamp, limits::MAX_VALUE_BYTES,
 };
@@ -48,7 +49,7 @@ struct Secrets {
 }
 
 impl Fleet {
-    /// Sets a slot; an absent secret keeps the stored one. The everyday slot is sent to the agent; the admin slot
+    /// Sets a slot; an absent secret keeps the stored one, as long as it would go to the same machine. The everyday slot is sent to the agent; the admin slot
     /// travels only with a job that needs it.
     pub async fn put_credentials(
         &self,
@@ -125,10 +126,19 @@ fn put(
         if before.facts.is_some() { open(context, host, slot, &before)? } else { Secrets::default() };
     let location = Location::parse(&input.url)?;
     let old_facts = before.facts.as_ref();
+    if let Some(old) = old_facts
+        && (is_elsewhere(&old.url, &location.url) || is_turned_aside(input, &secrets))
+    {
+        given_again(input, &location, &secrets)?;
+        // A login that the new address has no place for is not kept.
+        secrets.password = Secret::default();
+    }
+    let takes_login = location.takes_login();
     let username = match (&input.username, location.username) {
         (Some(username), _) if !username.is_empty() => username.trim().to_owned(),
         (_, Some(username)) => username,
         (Some(_), None) => String::new(),
+        (None, None) if !takes_login => String::new(),
         (None, None) => old_facts.map(|facts| facts.username.clone()).unwrap_or_default(),
     };
     match (&input.password, location.password) {
@@ -176,6 +186,38 @@ fn put(
     let target = hosts::target(tx, host)?;
     audit::note(tx, now, by, "credentials.set", target, format!("{} {}", slot.as_str(), facts.url))?;
     Ok(facts)
+}
+
+/// Whether a variable that names a machine gets a new value.
+fn is_turned_aside(input: &CredentialsInput, stored: &Secrets) -> bool {
+    input.env.iter().flatten().any(|(name, value)| {
+        names_machine(name) && value.as_ref().is_some_and(|value| stored.env.get(name) != Some(value))
+    })
+}
+
+/// Stored secrets don't follow to another machine: who may write them must not be able to read them there.
+fn given_again(input: &CredentialsInput, location: &Location, stored: &Secrets) -> Result<(), Refused> {
+    let again = |field, what: &str| {
+        let why = "a stored one is never sent to another place than it was given for. Or remove these credentials \
+                   first";
+        Err(Refused::invalid(field, format!("give {what} again: the address leads elsewhere now, and {why}")))
+    };
+    let has_password = input.password.is_some() || location.password.is_some();
+    if location.takes_login() && !stored.password.is_empty() && !has_password {
+        return again("password", "the password");
+    }
+    if input.repo_password.is_none() {
+        return again("repo_password", "the repository's password");
+    }
+    match &input.env {
+        None if !stored.env.is_empty() => again("env", "the variables"),
+        Some(env) => match env.iter().find(|(name, value)| value.is_none() && stored.env.contains_key(*name))
+        {
+            Some((name, _)) => again("env", &format!("the value of {name}")),
+            None => Ok(()),
+        },
+        None => Ok(()),
+    }
 }
 
 /// What was seen at the old address says nothing of the new one.
@@ -342,6 +384,11 @@ fn merge_env(
         }
         if name.starts_with("RESTIC_PASSWORD") || name.starts_with("RESTIC_REPOSITORY") {
             return Err(invalid(format!("{name} is set from the fields above")));
+        }
+        if !is_env_allowed(name) {
+            return Err(invalid(format!(
+                "agents do not pass {name} to restic: only the variables of its storages, such as AWS_ACCESS_KEY_ID"
+            )));
         }
         let value = match value {
             Some(value) => value.clone(),

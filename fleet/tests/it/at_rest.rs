@@ -20,7 +20,7 @@ async fn no_secret_stands_in_the_data_file() {
     let fleet = open(folder.path(), &world).unwrap();
     let (_, token) = fleet.create_host("first", vec![], by()).await.unwrap();
     let mut agent = Agent::ready(&world, &fleet, "attic").await;
-    let env = BTreeMap::from([("AWS_SECRET".to_owned(), Some(Secret::new("planted-env-secret")))]);
+    let env = BTreeMap::from([("AWS_SECRET_ACCESS_KEY".to_owned(), Some(Secret::new("planted-env-secret")))]);
     for (slot, word) in [(Slot::Repo, "everyday"), (Slot::Admin, "admin")] {
         let input = CredentialsInput {
             url: format!("rest:https://planted-user:planted-url-{word}@box.example/attic"),

@@ -64,19 +64,19 @@ async fn an_absent_secret_keeps_the_stored_one() {
     let host = agent.host;
     let mut input = credentials();
     input.env = Some(BTreeMap::from([
-        ("AWS_KEY".to_owned(), Some(Secret::new("one"))),
-        ("AWS_ID".to_owned(), Some(Secret::new("two"))),
+        ("AWS_SECRET_ACCESS_KEY".to_owned(), Some(Secret::new("one"))),
+        ("AWS_ACCESS_KEY_ID".to_owned(), Some(Secret::new("two"))),
     ]));
     let first = fleet.put_credentials(host, Slot::Repo, input, by()).await.unwrap();
     assert_eq!((first.revision, first.env_names.len()), (1, 2));
     let keep = CredentialsInput {
-        url: "rest:https://new.example/attic".into(),
-        env: Some(BTreeMap::from([("AWS_KEY".to_owned(), None)])),
+        url: "rest:https://box.example:8000/new".into(),
+        env: Some(BTreeMap::from([("AWS_SECRET_ACCESS_KEY".to_owned(), None)])),
         ..CredentialsInput::default()
     };
     let second = fleet.put_credentials(host, Slot::Repo, keep, by()).await.unwrap();
     assert_eq!((second.revision, second.username.as_str(), second.has_password), (2, "attic", true));
-    assert_eq!(second.env_names, ["AWS_KEY"]);
+    assert_eq!(second.env_names, ["AWS_SECRET_ACCESS_KEY"]);
     let got = agent.take_all();
     let passwords: Vec<_> = got
         .iter()
@@ -87,12 +87,90 @@ async fn an_absent_secret_keeps_the_stored_one() {
         .collect();
     assert_eq!(passwords, ["repo-password", "repo-password"]);
     let no_value = CredentialsInput {
-        url: "/srv".into(),
-        env: Some(BTreeMap::from([("GONE".to_owned(), None)])),
+        url: "rest:https://box.example:8000/new".into(),
+        env: Some(BTreeMap::from([("B2_ACCOUNT_KEY".to_owned(), None)])),
         ..CredentialsInput::default()
     };
     let refused = fleet.put_credentials(host, Slot::Repo, no_value, by()).await.unwrap_err();
     assert_eq!(refused.field(), Some("env"));
+}
+
+#[tokio::test]
+async fn stored_secrets_do_not_follow_to_another_machine() {
+    let (_, fleet) = in_memory();
+    let (host, _) = fleet.create_host("attic", vec![], by()).await.unwrap();
+    let env = |value: Option<&str>| {
+        Some(BTreeMap::from([("AWS_SECRET_ACCESS_KEY".to_owned(), value.map(Secret::new))]))
+    };
+    for slot in [Slot::Repo, Slot::Admin] {
+        let full = CredentialsInput { env: env(Some("key")), ..credentials() };
+        fleet.put_credentials(host.id, slot, full.clone(), by()).await.unwrap();
+        for url in [
+            "rest:http://box.example:8000/attic",
+            "rest:https://box.example:8001/attic",
+            "rest:https://evil.example:8000/attic",
+        ] {
+            let bare = CredentialsInput { url: url.into(), ..CredentialsInput::default() };
+            let password = CredentialsInput { password: Some(Secret::new("new")), ..bare.clone() };
+            let both = CredentialsInput { repo_password: Some(Secret::new("new")), ..password.clone() };
+            let named = CredentialsInput { env: env(None), ..both.clone() };
+            for (input, field) in
+                [(bare, "password"), (password, "repo_password"), (both, "env"), (named, "env")]
+            {
+                let refused = fleet.put_credentials(host.id, slot, input, by()).await.unwrap_err();
+                assert_eq!(refused.field(), Some(field), "{url}");
+                assert!(refused.to_string().contains("again"), "{refused}");
+            }
+        }
+        let s3 =
+            CredentialsInput { url: "s3:https://evil.example/attic".into(), ..CredentialsInput::default() };
+        let refused = fleet.put_credentials(host.id, slot, s3, by()).await.unwrap_err();
+        assert_eq!(refused.field(), Some("repo_password"), "a password that has no place there is dropped");
+        // A proxy sees what restic sends, as a machine of that name would.
+        let aside = CredentialsInput {
+            url: full.url.clone(),
+            env: Some(BTreeMap::from([
+                ("HTTP_PROXY".to_owned(), Some(Secret::new("http://evil.example/"))),
+                ("AWS_SECRET_ACCESS_KEY".to_owned(), None),
+            ])),
+            ..CredentialsInput::default()
+        };
+        let refused = fleet.put_credentials(host.id, slot, aside, by()).await.unwrap_err();
+        assert_eq!(refused.field(), Some("password"));
+        let path = CredentialsInput {
+            url: "rest:https://BOX.example:8000/other".into(),
+            env: env(None),
+            ..CredentialsInput::default()
+        };
+        let kept = fleet.put_credentials(host.id, slot, path, by()).await.unwrap();
+        assert!(kept.has_password && kept.env_names == ["AWS_SECRET_ACCESS_KEY"]);
+        let local = CredentialsInput {
+            url: "/srv/attic".into(),
+            repo_password: Some(Secret::new("new")),
+            env: Some(BTreeMap::new()),
+            ..CredentialsInput::default()
+        };
+        let moved = fleet.put_credentials(host.id, slot, local, by()).await.unwrap();
+        assert!(!moved.has_password && moved.username.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_an_agent_would_refuse_is_refused_when_it_is_typed() {
+    let (_, fleet) = in_memory();
+    let (host, _) = fleet.create_host("attic", vec![], by()).await.unwrap();
+    for url in ["relative", "S3:evil", "rclone::sftp,ssh=x:", "rest:http://h/?password=secret"] {
+        let input = CredentialsInput { url: url.into(), ..credentials() };
+        let refused = fleet.put_credentials(host.id, Slot::Repo, input, by()).await.unwrap_err();
+        assert_eq!(refused.field(), Some("url"), "{url}");
+    }
+    for name in ["LD_PRELOAD", "PATH", "RCLONE_CONFIG", "SSH_AUTH_SOCK", "RESTIC_PASSWORD_COMMAND"] {
+        let env = Some(BTreeMap::from([(name.to_owned(), Some(Secret::new("x")))]));
+        let input = CredentialsInput { env, ..credentials() };
+        let refused = fleet.put_credentials(host.id, Slot::Repo, input, by()).await.unwrap_err();
+        assert_eq!(refused.field(), Some("env"), "{name}");
+        assert!(refused.to_string().contains(name), "{refused}");
+    }
 }
 
 #[tokio::test]
