@@ -43,8 +43,11 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Check(settings) => {
             let config = config(&settings)?;
             println!("configuration: ok");
-            runtime()?.block_on(serve::check(&config))?;
-            println!("data file: ok");
+            if runtime()?.block_on(serve::check(&config))? {
+                println!("data file: ok");
+            } else {
+                println!("data file: none yet in {}; serve makes it", config.data_dir.value.display());
+            }
             Ok(ExitCode::SUCCESS)
         }
         Command::Version => {

@@ -128,18 +128,26 @@ impl Server {
     }
 }
 
-/// Opens and checks without serving.
-pub async fn check(config: &Config) -> anyhow::Result<()> {
+/// Opens and checks without serving. `false` = there is no data yet, and none was made.
+pub async fn check(config: &Config) -> anyhow::Result<bool> {
+    if !has_data(&config.data_dir.value) {
+        return Ok(false);
+    }
     let tls = open_tls(config)?;
     let fleet = open_fleet(&config.data_dir.value, config.mqtt_public.value.clone(), tls.ca_fingerprint())?;
     fleet.read()?.fleet_counts()?;
     fleet.shutdown().await;
-    Ok(())
+    Ok(true)
+}
+
+/// Whether a server has been there: looking must not make the data of a new one.
+fn has_data(data_dir: &Path) -> bool {
+    data_dir.join("holdfast.redb").exists()
 }
 
 /// Opens the data of a server that does not run.
 pub fn open_for_admin(data_dir: &Path) -> anyhow::Result<Fleet> {
-    if !data_dir.join("holdfast.redb").exists() {
+    if !has_data(data_dir) {
         anyhow::bail!("{} holds no data of a Holdfast server", data_dir.display());
     }
     open_fleet(data_dir, String::new(), [0; 32])
@@ -244,5 +252,22 @@ fn notify_systemd(state: &str) {
     let Ok(socket) = std::os::unix::net::UnixDatagram::unbound() else { return };
     if let Err(error) = socket.send_to(state.as_bytes(), path) {
         tracing::debug!(%error, "systemd was not told");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Layer, Layers};
+
+    #[tokio::test]
+    async fn a_look_at_a_folder_without_data_makes_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = folder.path().join("mistyped");
+        let flags = Layer { data_dir: Some(data_dir.clone()), ..Layer::default() };
+        let config = Layers { flags, ..Layers::default() }.resolve().unwrap();
+        assert!(!check(&config).await.unwrap());
+        assert!(open_for_admin(&data_dir).is_err());
+        assert!(!data_dir.exists());
     }
 }

@@ -199,9 +199,9 @@ pub(super) async fn backup(fleet: &Fleet, host: HostId, group: &str) -> anyhow::
     if job.state == JobState::Warning {
         say(&job.message);
     }
-    let repo = fleet.read()?.repo(host)?;
-    if let Some(size) = repo.size {
-        say(&format!("The repository holds {} KiB", size.bytes >> 10));
+    // The size that is known of it may be older than the backup.
+    if let JobFigures::Stats { total_bytes, .. } = well(run(fleet, host, JobRequest::Stats).await?)?.figures {
+        say(&format!("The repository holds {} KiB", total_bytes >> 10));
     }
     Ok(())
 }
