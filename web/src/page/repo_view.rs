@@ -81,6 +81,8 @@ impl RepoView {
             append_only: match state.append_only {
                 Some((true, _)) => "append-only for this host".to_owned(),
                 Some((false, _)) => "lets this host delete".to_owned(),
+                // A test finds out only where the storage can be asked, which is a REST server.
+                None if state.tested.is_some() => "can't be told".to_owned(),
                 None => "not tested yet".to_owned(),
             },
             id: state.repo.map_or_else(|| "not known yet".to_owned(), |id| short_id(&id.to_string())),
