@@ -21,9 +21,12 @@ impl Fleet {
         &self,
         host: HostId,
         old_name: Option<&str>,
-        group: Group,
+        mut group: Group,
         by: By,
     ) -> Result<Group, Refused> {
+        for path in group.includes.iter_mut().chain(&mut group.required_mounts) {
+            path.truncate(path.trim_end_matches('/').len().max(1).min(path.len()));
+        }
         let (context, old_name) = (self.context(), old_name.map(str::to_owned));
         self.write(move |tx| {
             let now = context.now();
@@ -99,6 +102,7 @@ fn check(group: &Group) -> Result<(), Refused> {
     check_paths("includes", &group.includes)?;
     check_paths("required_mounts", &group.required_mounts)?;
     check_texts("excludes", &group.excludes)?;
+    check_something_is_left(group)?;
     check_texts("exclude_if_present", &group.exclude_if_present)?;
     if let Some(text) = group.exclude_if_present.iter().find(|text| text.contains('/')) {
         return Err(Refused::invalid(
@@ -120,12 +124,35 @@ fn check(group: &Group) -> Result<(), Refused> {
 
 fn check_paths(field: &'static str, paths: &[String]) -> Result<(), Refused> {
     check_texts(field, paths)?;
-    match paths.iter().find(|path| !path.starts_with('/')) {
+    if let Some(path) = paths.iter().find(|path| !path.starts_with('/')) {
+        return Err(Refused::invalid(field, format!("{path:?} is not an absolute path: begin it with /")));
+    }
+    match paths.iter().find(|path| path.split('/').any(|part| part == "..")) {
         None => Ok(()),
         Some(path) => {
-            Err(Refused::invalid(field, format!("{path:?} is not an absolute path: begin it with /")))
+            Err(Refused::invalid(field, format!("{path:?} holds a .. part: write where it leads to")))
         }
     }
+}
+
+/// restic saves nothing of a path that an exclude covers, and says that all went well.
+fn check_something_is_left(group: &Group) -> Result<(), Refused> {
+    // What begins with ! takes something back in.
+    if group.excludes.iter().any(|exclude| exclude.starts_with('!')) {
+        return Ok(());
+    }
+    let covers = |exclude: &str, include: &str| {
+        let exclude = exclude.trim_end_matches('/');
+        let behind = include.strip_prefix(exclude);
+        exclude.starts_with('/') && behind.is_some_and(|behind| behind.is_empty() || behind.starts_with('/'))
+    };
+    for include in &group.includes {
+        if let Some(exclude) = group.excludes.iter().find(|exclude| covers(exclude, include)) {
+            let message = format!("{exclude} leaves out {include}, which is to be saved");
+            return Err(Refused::invalid("excludes", message));
+        }
+    }
+    Ok(())
 }
 
 fn check_texts(field: &'static str, texts: &[String]) -> Result<(), Refused> {
@@ -182,12 +209,19 @@ mod tests {
         let good = Group { name: "etc".into(), includes: vec!["/etc".into()], ..Group::default() };
         assert!(check(&good).is_ok());
         type Spoil = fn(&mut Group);
-        let cases: [(&str, Spoil); 9] = [
+        let cases: [(&str, Spoil); 13] = [
             ("name", |group| group.name = "--all".into()),
             ("includes", |group| group.includes.clear()),
             ("includes", |group| group.includes.push("etc".into())),
             ("includes", |group| group.includes.push("/a\nb".into())),
+            ("includes", |group| group.includes.push("/tmp/../../etc".into())),
+            ("required_mounts", |group| group.required_mounts.push("/mnt/..".into())),
             ("excludes", |group| group.excludes.push("  ".into())),
+            ("excludes", |group| group.excludes.push("/etc/".into())),
+            ("excludes", |group| {
+                group.includes.push("/tmp/mine/all".into());
+                group.excludes.push("/tmp".into());
+            }),
             ("exclude_if_present", |group| group.exclude_if_present.push("a/b".into())),
             ("required_mounts", |group| group.required_mounts.push("mnt".into())),
             ("hooks_before", |group| group.hooks_before.push("rm -rf /".into())),
@@ -198,6 +232,12 @@ mod tests {
             spoil(&mut group);
             assert_eq!(check(&group).unwrap_err().field(), Some(field));
         }
+        let fine = Group {
+            includes: vec!["/".into(), "/etc/a..b".into(), "/tmpfiles".into()],
+            excludes: vec!["/tmp".into(), "/etc/a..b/cache".into(), "*.tmp".into()],
+            ..good
+        };
+        assert!(check(&fine).is_ok());
     }
 
     #[test]
