@@ -125,6 +125,8 @@ fn not_understood(error: &serde_json::Error) -> Problem {
         Problem::invalid(&quoted, format!("There is no field {quoted} here."))
     } else if text.starts_with("missing field") {
         Problem::invalid(&quoted, format!("The field {quoted} is missing."))
+    } else if text.starts_with("wrong type of") {
+        Problem::invalid(&quoted, format!("The value of {quoted} has the wrong type; see /api/openapi.json."))
     } else {
         let place = format!(
             "A value has the wrong type (line {}, column {}); see /api/openapi.json.",

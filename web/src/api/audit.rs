@@ -15,6 +15,6 @@ pub(crate) fn filter(query: &Query) -> AuditFilter {
 
 /// `GET /api/audit`.
 pub(crate) async fn list(ctx: Ctx, query: Query) -> Result<Json<List<AuditOut>>, Problem> {
-    let entries = ctx.read()?.audit(&filter(&query), &query.page()?)?;
+    let entries = ctx.read()?.audit(&filter(&query), &query.page_of::<u64>()?)?;
     Ok(List::part(entries, AuditOut::from))
 }

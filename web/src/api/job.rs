@@ -35,7 +35,7 @@ pub(crate) fn find(snapshot: &Snapshot, id: &str) -> Result<Job, Problem> {
 /// `GET /api/jobs`.
 pub(crate) async fn list(ctx: Ctx, query: Query) -> Result<Json<List<JobOut>>, Problem> {
     let snapshot = ctx.read()?;
-    let jobs = snapshot.jobs(&filter(&ctx, &snapshot, &query)?, &query.page()?)?;
+    let jobs = snapshot.jobs(&filter(&ctx, &snapshot, &query)?, &query.page_of::<JobId>()?)?;
     Ok(List::part(jobs, |job| JobOut::new(&job, ctx.app.fleet.progress(job.id))))
 }
 

@@ -72,6 +72,17 @@ impl Query {
         };
         Ok(Page { limit, cursor: self.get("cursor").map(str::to_owned) })
     }
+
+    /// `limit` and `cursor` of a list whose cursors are of type `T`.
+    pub(crate) fn page_of<T: std::str::FromStr>(&self) -> Result<Page, Problem> {
+        let page = self.page()?;
+        match page.cursor.as_deref().map(str::parse::<T>) {
+            Some(Err(_)) => {
+                Err(Problem::invalid("cursor", "This is no cursor: take `next` of the part before."))
+            }
+            _ => Ok(page),
+        }
+    }
 }
 
 impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Query {

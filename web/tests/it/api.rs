@@ -90,6 +90,10 @@ async fn bad_input_is_named_by_its_field_and_changes_nothing() {
         let answer = client.get(&format!("/api/hosts?{query}")).await;
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (422, "invalid_input"), "{query}");
     }
+    for list in ["/api/jobs", "/api/audit"] {
+        let wrong = client.get(&format!("{list}?cursor=zzz")).await.expect(422).json();
+        assert_eq!(wrong["error"]["field"], "cursor", "{list}");
+    }
 }
 
 #[tokio::test]
@@ -144,19 +148,25 @@ async fn credentials_are_set_kept_and_removed_and_never_told() {
         (&empty["set"], &empty["url"], &empty["updated_at"]),
         (&json!(false), &json!(""), &Value::Null)
     );
-    let body =
-        json!({"url": "rest:http://u:inline@vault.lan/barn/", "repo_password": "p1", "env": {"A_B": "v"}});
+    let body = json!({"url": "rest:http://u:inline@vault.lan/barn/", "repo_password": "p1", "env": {"AWS_REGION": "v"}});
     let set = client.send(Method::PUT, path, Some(&body)).await.expect(200).json();
     assert_eq!(set["username"], "u", "a user in the address moves to its field");
     assert_eq!(
         (&set["set"], &set["has_password"], &set["has_repo_password"]),
         (&json!(true), &json!(true), &json!(true))
     );
-    assert_eq!(set["env_names"], json!(["A_B"]));
+    assert_eq!(set["env_names"], json!(["AWS_REGION"]));
     assert!(!set["url"].as_str().unwrap().contains("inline"));
-    let kept =
-        client.send(Method::PUT, path, Some(&json!({"url": "rest:http://other/"}))).await.expect(200).json();
-    assert_eq!((&kept["has_repo_password"], &kept["env_names"]), (&json!(true), &json!(["A_B"])));
+    let kept = client
+        .send(Method::PUT, path, Some(&json!({"url": "rest:http://vault.lan/other/"})))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!((&kept["has_repo_password"], &kept["env_names"]), (&json!(true), &json!(["AWS_REGION"])));
+    let moved = json!({"url": "rest:http://other/"});
+    let moved = client.send(Method::PUT, path, Some(&moved)).await.expect(422).json();
+    assert_eq!(moved["error"]["field"], "password", "a stored password is not sent to another machine");
+    assert_eq!(client.get(path).await.json()["url"], "rest:http://vault.lan/other/");
     let wrong = client.send(Method::PUT, path, Some(&json!({"url": ""}))).await.expect(422).json();
     assert_eq!(wrong["error"]["field"], "url");
     client.send(Method::DELETE, path, None).await.expect(204);
@@ -180,6 +190,10 @@ async fn groups_are_made_changed_renamed_and_deleted() {
         (json!({"name": "--tag", "includes": ["/etc"]}), "name"),
         (json!({"name": "g", "includes": ["/etc"], "keep": {"within": "soon"}}), "keep.within"),
         (json!({"name": "g", "includes": ["/etc"], "keep": {"always": 1}}), "always"),
+        (json!({"name": "g", "includes": ["/tmp/../etc"]}), "includes"),
+        (json!({"name": "g", "includes": ["/etc"], "hooks": ["dump"]}), "hooks"),
+        (json!({"name": "g", "includes": ["/etc"], "hooks": {"before": "dump"}}), "hooks"),
+        (json!({"name": "g", "includes": ["/etc"], "hooks": {"between": []}}), "between"),
     ] {
         let answer = client.post(groups, &body).await.expect(422);
         assert_eq!(answer.json()["error"]["field"], field, "{}", answer.text);

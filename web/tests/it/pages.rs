@@ -205,11 +205,10 @@ async fn credentials_are_saved_and_tested_by_the_form_which_answers_itself() {
     let agent = TestAgent::enrol(&world, &client, "barn").await;
     agent.hello(&world, 1).await;
     let host = format!("/hosts/{}", agent.host);
-    let form =
-        "url=rest%3Ahttp%3A%2F%2Fvault%2Fbarn%2F&username=&password=&repo_password=p&env=A%3D1&then=test";
+    let form = "url=rest%3Ahttp%3A%2F%2Fvault%2Fbarn%2F&username=&password=&repo_password=p&env=AWS_REGION%3D1&then=test";
     client.post_form(&format!("{host}/repo-credentials"), form).await.expect(303);
     let page = client.get(&format!("{host}/repo")).await.expect(200).text;
-    assert!(page.contains("Testing") && page.contains("Set: A."), "{page}");
+    assert!(page.contains("Testing") && page.contains("Set: AWS_REGION."), "{page}");
     let jobs = client.get("/api/jobs?kind=probe").await.json();
     assert_eq!(jobs["items"].as_array().unwrap().len(), 1);
     let request = client
@@ -223,6 +222,12 @@ async fn credentials_are_saved_and_tested_by_the_form_which_answers_itself() {
         part.trim_start().starts_with("<form") && part.contains("value=\"kept\"") && !part.contains("<html"),
         "{part}"
     );
+    // To another machine: what was typed stays, and the field says what is needed there.
+    let form = "url=rest%3Ahttp%3A%2F%2Fother%2Fbarn%2F&username=kept&password=&repo_password=&env=";
+    let part = client.post_form(&format!("{host}/repo-credentials"), form).await.expect(422).text;
+    assert!(part.contains("value=\"rest:http://other/barn/\"") && part.contains("value=\"kept\""), "{part}");
+    assert!(part.contains("id=\"repo_password-error\""), "{part}");
+    assert!(part.contains("Give the repository&#39;s password again"), "{part}");
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! Source groups: one body for both ways.
 
 use fleet::record::{Group, Retention};
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 #[derive(Serialize, Deserialize, Default, ToSchema)]
@@ -41,12 +42,20 @@ pub(crate) struct GroupBody {
     one_file_system: bool,
     #[serde(default)]
     required_mounts: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "hooks")]
     hooks: HooksBody,
     #[serde(default)]
     keep: KeepBody,
     #[serde(default)]
     retry_max: u16,
+}
+
+/// The parser tells a wrong type by its place only; a list of commands in the place of `hooks` is the usual one.
+fn hooks<'de, D: Deserializer<'de>>(body: D) -> Result<HooksBody, D::Error> {
+    HooksBody::deserialize(body).map_err(|error| match error.to_string() {
+        text if text.starts_with("unknown field") => D::Error::custom(text),
+        _ => D::Error::custom("wrong type of `hooks`"),
+    })
 }
 
 impl From<GroupBody> for Group {
