@@ -67,7 +67,10 @@ fn take(incoming: Incoming, fleet: &Fleet, gate: &GateHandle, under_way: &UnderW
                 reply.send(Bytes::from(answer));
             }));
         }
-        Incoming::Connected { host, peer } => tracing::info!(%host, %peer, "host connected"),
+        Incoming::Connected { host, peer } => {
+            tracing::info!(%host, %peer, "host connected");
+            fleet.connection_began(host);
+        }
         Incoming::Closed { host, peer, reason } => {
             tracing::info!(%host, %peer, ?reason, "host's connection ended");
             let fleet = fleet.clone();

@@ -48,6 +48,8 @@ pub(crate) struct Context {
     change_seq: AtomicU64,
     last_job: Mutex<JobId>,
     noted: Mutex<HashMap<HostId, Timestamp>>,
+    /// Hosts whose connection has begun and whose hello on it has not been taken yet.
+    began: Mutex<BTreeSet<HostId>>,
 }
 
 impl Context {
@@ -63,7 +65,13 @@ impl Context {
             change_seq: AtomicU64::new(0),
             last_job: Mutex::new(JobId([0; 16])),
             noted: Mutex::default(),
+            began: Mutex::default(),
         }
+    }
+
+    /// The hosts whose first hello of a connection is still to come.
+    pub(crate) fn began(&self) -> MutexGuard<'_, BTreeSet<HostId>> {
+        self.began.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -74,14 +74,23 @@ impl Fleet {
             Opened::Answer(handled) => return Ok(handled),
         };
         let (context, peer) = (self.context(), peer.to_owned());
-        let taken = self.write(move |tx| take_presence(&context, tx, host, &message, &peer)).await;
+        let is_first = context.began().contains(&host);
+        let taken = self.write(move |tx| take_presence(&context, tx, host, &message, &peer, is_first)).await;
         match taken {
             Ok(Some(Greeted { acked, wake, rewound })) => {
+                self.context().began().remove(&host);
                 Ok(Handled { reply: self.ack(host, &key, acked), wake, rewound })
             }
             Ok(None) => Ok(Handled::default()),
             Err(error) => not_handled(host, "presence", error),
         }
+    }
+
+    /// A host has come in with its own password: its next hello is of this connection, and is believed even when the
+    /// machine was set back to an earlier state and counts its connects from there. A carrier that can't tell when
+    /// a connection begins does not call this.
+    pub fn connection_began(&self, host: HostId) {
+        self.context().began().insert(host);
     }
 
     /// A host's connection has ended. Its agent says so itself, or its will does; but whoever else came with its
@@ -330,6 +339,7 @@ fn take_presence(
     host: HostId,
     message: &[u8],
     peer: &str,
+    is_first: bool,
 ) -> Result<Option<Greeted>, Refused> {
     let now: Timestamp = context.now();
     if !tx.has(&HOSTS, &host)? {
@@ -337,7 +347,8 @@ fn take_presence(
     }
     match schema::decode::<Presence<'_>>(message) {
         Ok(Presence::Hello(hello)) => {
-            let Some(hello::Taken { rewound }) = hello::take_hello(context, tx, host, &hello, peer, now)?
+            let Some(hello::Taken { rewound }) =
+                hello::take_hello(context, tx, host, &hello, peer, now, is_first)?
             else {
                 return Ok(None);
             };

@@ -40,10 +40,20 @@ pub(crate) fn epoch(presence: &Presence, epoch: u64) -> Epoch {
 
 /// Whether a hello begins a connection: pure.
 ///
-/// Epochs grow within a journal. A journal that had to be begun anew takes its first one from the machine's clock,
-/// which may be behind the epochs of the old journal; so while nobody is connected a new journal is believed.
-pub(crate) fn begins(presence: &Presence, state: &LinkState, stream: u64, new: u64) -> bool {
-    epoch(presence, new) == Epoch::New || (!presence.online && state.stream != Some(stream))
+/// Epochs grow within a journal, so an old hello that comes again changes nothing. Two may be behind and are believed
+/// all the same: the first hello of a connection that the gate has let in (`is_first`; the machine may have been set
+/// back), and one of a journal never heard of while nobody is connected (it takes its first epoch from a clock).
+pub(crate) fn begins(
+    presence: &Presence,
+    state: &LinkState,
+    (stream, new): (u64, u64),
+    is_first: bool,
+) -> bool {
+    match epoch(presence, new) {
+        Epoch::New => true,
+        Epoch::Same if presence.online && state.stream == Some(stream) => false,
+        _ => is_first || (!presence.online && state.is_unheard_of(stream)),
+    }
 }
 
 /// How far the agent says both sequences are.
@@ -101,10 +111,11 @@ pub(crate) fn take_hello(
     hello: &Hello<'_>,
     peer: &str,
     now: Timestamp,
+    is_first: bool,
 ) -> Result<Option<Taken>, Refused> {
     let presence = tx.get(&PRESENCES, &host)?.unwrap_or_default();
     let mut state = outbox::state_of(tx, host)?;
-    if !begins(&presence, &state, hello.stream, hello.epoch) {
+    if !begins(&presence, &state, (hello.stream, hello.epoch), is_first) {
         return Ok(None);
     }
     mark_online(tx, host, presence, hello, peer, now)?;
@@ -117,7 +128,7 @@ pub(crate) fn take_hello(
     let resumed = resume(&state, counts);
     let is_same_stream = state.stream == Some(hello.stream);
     let delivered = state.delivered;
-    state.stream = Some(hello.stream);
+    state.write_to(hello.stream);
     state.reports = resumed.reports;
     match resumed.renumber_from {
         Some(first) => outbox::renumber(context, tx, host, &mut state, first)?,
@@ -350,10 +361,21 @@ mod tests {
     fn a_new_journal_is_believed_with_a_lower_epoch_while_nobody_is_connected() {
         let online = Presence { epoch: 5, online: true, ..Presence::default() };
         let offline = Presence { online: false, ..online.clone() };
+        let mut known = state(0, 0, Some(6), 0);
+        known.write_to(7);
+        assert!(begins(&offline, &known, (8, 3), false) && begins(&offline, &known, (8, 5), false));
+        assert!(!begins(&online, &known, (8, 3), false) && !begins(&offline, &known, (7, 5), false));
+        assert!(!begins(&offline, &known, (6, 3), false), "an old journal is no new one");
+        assert!(begins(&online, &known, (7, 6), false));
+    }
+
+    #[test]
+    fn the_first_hello_of_a_connection_is_believed_when_the_machine_was_set_back() {
+        let online = Presence { epoch: 5, online: true, ..Presence::default() };
+        let offline = Presence { online: false, ..online.clone() };
         let known = state(0, 0, Some(7), 0);
-        assert!(begins(&offline, &known, 8, 3) && begins(&offline, &known, 8, 5));
-        assert!(!begins(&online, &known, 8, 3) && !begins(&offline, &known, 7, 5));
-        assert!(begins(&online, &known, 7, 6));
+        assert!(begins(&offline, &known, (7, 3), true) && begins(&online, &known, (7, 3), true));
+        assert!(!begins(&online, &known, (7, 5), true), "the same hello again changes nothing");
     }
 
     #[test]

@@ -17,6 +17,9 @@ pub(crate) struct Link {
     pub(crate) installation: InstallationId,
 }
 
+/// How many past journals of a host are remembered.
+const PAST_STREAMS: usize = 8;
+
 /// How far the two sequences of a host are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LinkState {
@@ -30,6 +33,9 @@ pub(crate) struct LinkState {
     pub(crate) delivered: u64,
     /// The journal that the agent writes; `None` before the first hello.
     pub(crate) stream: Option<u64>,
+    /// The journals before that one, newest last, at most [`PAST_STREAMS`]: an old hello that comes again is known by
+    /// its journal.
+    pub(crate) past_streams: Vec<u64>,
     /// Reports of that journal are committed up to and with this one.
     pub(crate) reports: u64,
     /// Jobs that the agent no longer holds, whose result may still be on its way…
@@ -42,6 +48,23 @@ pub(crate) struct LinkState {
     pub(crate) plan_revision: u64,
 }
 first_form!(Link, LinkState);
+
+impl LinkState {
+    /// Whether a journal was never heard of.
+    pub(crate) fn is_unheard_of(&self, stream: u64) -> bool {
+        self.stream != Some(stream) && !self.past_streams.contains(&stream)
+    }
+
+    /// The agent writes this journal from now on.
+    pub(crate) fn write_to(&mut self, stream: u64) {
+        if let Some(old) = self.stream.replace(stream).filter(|old| *old != stream) {
+            self.past_streams.retain(|past| *past != stream);
+            self.past_streams.push(old);
+            let excess = self.past_streams.len().saturating_sub(PAST_STREAMS);
+            self.past_streams.drain(..excess);
+        }
+    }
+}
 
 /// A command that has not been taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
