@@ -1,7 +1,7 @@
 //! What the fleet page needs of a host in one row: kept up to date in the transaction that changes a job, a group
 //! or the repository, so that ten thousand hosts are listed without reading a job.
 
-use crate::record::{Group, Job, JobState, JobWhat, RepoState};
+use crate::record::{Group, Job, JobFigures, JobState, JobWhat, RepoState};
 use crate::store::first_form;
 use crate::view::{DAYS, Day};
 use schema::{Class, JobId, Timestamp};
@@ -53,6 +53,12 @@ pub(crate) struct Ended {
     pub(crate) at: Timestamp,
 }
 
+/// Whether a backup is proven: it ended well, and names the snapshot that it made.
+fn made_snapshot(job: &Job) -> bool {
+    let names_one = matches!(&job.figures, JobFigures::Backup(figures) if !figures.snapshot.is_empty());
+    names_one && matches!(job.state, JobState::Succeeded | JobState::Warning)
+}
+
 impl Summary {
     pub(crate) fn count_open(&mut self, was_open: bool, is_open: bool) {
         match (was_open, is_open) {
@@ -93,8 +99,7 @@ impl Summary {
         if group.last.as_ref().is_none_or(|last| last.job == job.id || last.at <= at) {
             group.last = Some(Ended { job: job.id, state: job.state, class: job.class, at });
         }
-        let is_good = matches!(job.state, JobState::Succeeded | JobState::Warning);
-        if is_good && group.last_good.is_none_or(|(_, last)| last <= at) {
+        if made_snapshot(job) && group.last_good.is_none_or(|(_, last)| last <= at) {
             group.last_good = Some((job.id, at));
         }
         group.take_day((at.0 / DAY_MS) as u32, job.state, (now.0 / DAY_MS) as u32);

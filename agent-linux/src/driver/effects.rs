@@ -186,8 +186,7 @@ impl Driver {
 
     fn send_report(&mut self, seq: u64) {
         let stream = self.core.saved().stream;
-        let plain =
-            self.journal.report(seq).or_else(|| reports::encode_dropped(stream, seq, clock::wall()));
+        let plain = self.journal.report(seq).or_else(|| reports::encode_dropped(stream, seq, clock::wall()));
         let topic = Topic::Host(self.identity.host, HostTopic::Evt);
         let payload = plain.and_then(|plain| link::seal_encoded(&self.identity, topic, &plain));
         match payload {

@@ -190,7 +190,7 @@ impl Job<'_> {
         match spec {
             JobSpec::Probe => self.probe().await,
             JobSpec::Init => self.init().await,
-            JobSpec::Backup(_) => self.backup(&steps).await,
+            JobSpec::Backup(backup) => self.backup(&steps, backup.dry_run).await,
             JobSpec::Forget { dry_run, .. } => self.forget(&steps, *dry_run).await,
             JobSpec::Prune { dry_run } => self.prune(&steps, *dry_run).await,
             JobSpec::Check { subset_pct } => self.check(&steps, (*subset_pct).min(100)).await,

@@ -149,6 +149,20 @@ async fn no_restic_or_something_else_in_its_place_is_restic_missing() {
 }
 
 #[tokio::test]
+async fn a_backup_that_ends_well_and_names_no_snapshot_is_not_believed() {
+    let Some(program) = Version::V018.program() else { return };
+    let mut rig = Rig::initialised(program.clone()).await;
+    let source = rig.source();
+    for end in ["exit 0", "exit 3", "echo '{\"message_type\":\"summary\",\"snapshot_id\":\"sure\"}'"] {
+        rig.places.restic = program.clone();
+        rig.wrap_restic(&format!("case \" $* \" in *\" backup \"*) {end} ;; *) exec $RESTIC \"$@\" ;; esac"));
+        let ran = rig.backup(&[&source]).await.failed(Class::Other);
+        assert!(ran.end.message.contains("named no snapshot"), "{end}: {}", ran.end.message);
+        assert_eq!(rig.known.figures.snapshots.unwrap().count, 0, "{end}");
+    }
+}
+
+#[tokio::test]
 async fn a_restic_that_vanishes_or_changes_is_noticed() {
     let Some(program) = Version::V018.program() else { return };
     let mut rig = Rig::initialised(program.clone()).await;

@@ -75,7 +75,7 @@ async fn a_job_moves_with_what_the_agent_reports_and_its_audit_names_who_asked()
     assert_eq!(agent.waiting(), 0, "what was taken leaves the outbox");
     agent.report(schema::ReportBody::Started { job: job.id }).await;
     assert_eq!(agent.job(job.id).state, JobState::Running);
-    agent.finish(job.id, Outcome::Succeeded, schema::Summary::None).await;
+    agent.finish(job.id, Outcome::Succeeded, crate::support::saved()).await;
     let ended = agent.job(job.id);
     assert_eq!((ended.state, ended.presumed), (JobState::Succeeded, false));
     let read = fleet.read().unwrap();

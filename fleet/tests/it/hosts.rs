@@ -1,5 +1,5 @@
 use crate::support::{Agent, by, credentials, group, in_memory};
-use fleet::record::{CredentialsInput, Secret};
+use fleet::record::{CredentialsInput, Group, Secret};
 use fleet::{AuditFilter, HostFilter, Page, Refused};
 use schema::{HostId, Slot};
 use std::collections::BTreeMap;
@@ -171,6 +171,20 @@ async fn what_an_agent_would_refuse_is_refused_when_it_is_typed() {
         assert_eq!(refused.field(), Some("env"), "{name}");
         assert!(refused.to_string().contains(name), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn slashes_at_the_end_of_a_path_are_not_kept() {
+    let (_, fleet) = in_memory();
+    let (host, _) = fleet.create_host("attic", vec![], by()).await.unwrap();
+    let wanted = Group {
+        includes: vec!["/etc/".into(), "/srv//".into(), "/".into()],
+        required_mounts: vec!["/srv/".into()],
+        ..group("etc")
+    };
+    let kept = fleet.put_group(host.id, None, wanted, by()).await.unwrap();
+    assert_eq!(kept.includes, ["/etc", "/srv", "/"]);
+    assert_eq!(kept.required_mounts, ["/srv"]);
 }
 
 #[tokio::test]

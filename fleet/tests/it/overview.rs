@@ -147,3 +147,17 @@ async fn whoever_waits_for_commands_is_woken_after_the_commit() {
     assert_eq!(wakes.recv().await.unwrap(), agent.host);
     assert_eq!(agent.waiting(), 1);
 }
+
+#[tokio::test]
+async fn a_backup_that_names_no_snapshot_proves_nothing() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let job = fleet.dispatch(agent.host, backup("etc"), by()).await.unwrap();
+    agent.take_all();
+    agent.report(ReportBody::Accepted { job: job.id, behind: 0 }).await;
+    agent.report(ReportBody::Started { job: job.id }).await;
+    agent.finish(job.id, Outcome::Succeeded, schema::Summary::None).await;
+    let row = fleet.read().unwrap().host_row(agent.host).unwrap().unwrap();
+    assert_eq!((row.last_good_at, row.protected), (None, false));
+    assert_ne!(row.status, Status::Ok);
+}

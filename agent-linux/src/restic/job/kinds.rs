@@ -25,6 +25,15 @@ use tokio::time::Instant;
 /// How long `cat config` may take: newer versions try an unreachable storage for 15 minutes.
 const LOOK_LIMIT: Duration = Duration::from_secs(60);
 
+/// What is said of a backup that ended well and shows nothing for it.
+const UNPROVEN: &str = "restic ended well, but named no snapshot: nothing proves that a backup was made. Look \
+    whether the program that the agent starts is restic itself.";
+
+/// Whether this can be restic's name for a snapshot: 64 characters of hex, or the first eight before 0.15.
+fn is_snapshot_id(text: &str) -> bool {
+    (8..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 impl Job<'_> {
     pub(super) async fn probe(&mut self) -> Verdict {
         let asked = Instant::now();
@@ -94,8 +103,13 @@ impl Job<'_> {
         done.verdict
     }
 
-    pub(super) async fn backup(&mut self, steps: &[Step]) -> Verdict {
-        let done = self.first(steps).await;
+    pub(super) async fn backup(&mut self, steps: &[Step], dry_run: bool) -> Verdict {
+        let mut done = self.first(steps).await;
+        let names_snapshot =
+            done.found.backup.as_ref().is_some_and(|backup| is_snapshot_id(&backup.snapshot));
+        if done.is_ok() && !dry_run && !names_snapshot {
+            done.verdict = Verdict::failed(Class::Other, UNPROVEN);
+        }
         if let Some(backup) = done.found.backup {
             if done.verdict.outcome != Outcome::Cancelled && !backup.snapshot.is_empty() {
                 let (added, packed) = (backup.added_bytes, backup.added_packed_bytes);
