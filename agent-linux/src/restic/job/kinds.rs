@@ -64,7 +64,7 @@ impl Job<'_> {
     async fn is_append_only(&self) -> Option<bool> {
         let credentials = self.credentials?;
         let (host, port) = Location::parse(&credentials.url).ok()?.server()?;
-        rest::is_append_only(credentials, (&host, port)).await
+        rest::is_append_only(credentials, (host, port)).await
     }
 
     pub(super) async fn init(&mut self) -> Verdict {

@@ -48,7 +48,7 @@ impl Job<'_> {
         }
         let has_proxy = credentials.env.iter().any(|(name, _)| name.ends_with("_PROXY"));
         if let Some((host, port)) = location.server().filter(|_| !has_proxy)
-            && let Err(reason) = self.unless_stopped(preflight::reach(&host, port)).await?
+            && let Err(reason) = self.unless_stopped(preflight::reach(host, port)).await?
         {
             let message = format!(
                 "The storage at {host}, port {port}, can't be reached: {reason}. Check that its server runs, the address and port, and the network between."
