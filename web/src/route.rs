@@ -262,18 +262,22 @@ fn api_hosts() -> Vec<Route> {
         get("/api/hosts/{host}/repo-credentials", Viewer, credentials::get_repo)
             .doc(repository("Everyday credentials, never their secrets").answers::<CredentialsOut>(200)),
         put("/api/hosts/{host}/repo-credentials", Operator, credentials::put_repo).doc(
-            repository("Sets them; an absent secret keeps the stored one")
-                .takes::<CredentialsIn>()
-                .answers::<CredentialsOut>(200),
+            repository(
+                "Sets them; an absent secret keeps the stored one while scheme, machine and port stay",
+            )
+            .takes::<CredentialsIn>()
+            .answers::<CredentialsOut>(200),
         ),
         delete("/api/hosts/{host}/repo-credentials", Operator, credentials::delete_repo)
             .doc(repository("Removes them").empty()),
         get("/api/hosts/{host}/admin-credentials", Viewer, credentials::get_admin)
             .doc(repository("Admin credentials, never their secrets").answers::<CredentialsOut>(200)),
         put("/api/hosts/{host}/admin-credentials", Operator, credentials::put_admin).doc(
-            repository("Sets them; an absent secret keeps the stored one")
-                .takes::<CredentialsIn>()
-                .answers::<CredentialsOut>(200),
+            repository(
+                "Sets them; an absent secret keeps the stored one while scheme, machine and port stay",
+            )
+            .takes::<CredentialsIn>()
+            .answers::<CredentialsOut>(200),
         ),
         delete("/api/hosts/{host}/admin-credentials", Operator, credentials::delete_admin)
             .doc(repository("Removes them").empty()),

@@ -161,7 +161,7 @@ impl From<Option<CredentialsFacts>> for CredentialsOut {
     }
 }
 
-/// An absent secret keeps the stored one.
+/// An absent secret keeps the stored one while scheme, machine and port of the address stay.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = SetCredentials)]
