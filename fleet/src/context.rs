@@ -8,7 +8,7 @@ use crate::seal::MasterKey;
 use data_encoding::BASE32_NOPAD;
 use schema::{HostId, JobId, Timestamp};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
@@ -48,8 +48,9 @@ pub(crate) struct Context {
     change_seq: AtomicU64,
     last_job: Mutex<JobId>,
     noted: Mutex<HashMap<HostId, Timestamp>>,
-    /// Hosts whose connection has begun and whose hello on it has not been taken yet.
-    began: Mutex<BTreeSet<HostId>>,
+    /// Hosts whose connection has begun and whose hello on it has not been taken yet, and the last command that was
+    /// acknowledged before it.
+    began: Mutex<BTreeMap<HostId, u64>>,
 }
 
 impl Context {
@@ -69,8 +70,8 @@ impl Context {
         }
     }
 
-    /// The hosts whose first hello of a connection is still to come.
-    pub(crate) fn began(&self) -> MutexGuard<'_, BTreeSet<HostId>> {
+    /// The hosts whose first hello of a connection is still to come, each with the last command acknowledged before.
+    pub(crate) fn began(&self) -> MutexGuard<'_, BTreeMap<HostId, u64>> {
         self.began.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

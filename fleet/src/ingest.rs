@@ -14,7 +14,7 @@ use crate::link::{self, hello, outbox, report};
 use crate::record::{Viewer, WireProblem};
 use crate::refused::{Refused, StoreError};
 use crate::repo;
-use crate::store::{HOSTS, JOBS, LINKS, PRESENCES, Reads, Tx, VIEWERS};
+use crate::store::{HOSTS, JOBS, LINK_STATES, LINKS, PRESENCES, Reads, Tx, VIEWERS};
 use schema::envelope::{Key, OpenError, version_notice};
 use schema::{HostId, HostTopic, Items, JobId, Live, Plan, Presence, RepoStats, Timestamp, ToAgent, Topic};
 use subtle::ConstantTimeEq;
@@ -74,8 +74,8 @@ impl Fleet {
             Opened::Answer(handled) => return Ok(handled),
         };
         let (context, peer) = (self.context(), peer.to_owned());
-        let is_first = context.began().contains(&host);
-        let taken = self.write(move |tx| take_presence(&context, tx, host, &message, &peer, is_first)).await;
+        let first = context.began().get(&host).copied();
+        let taken = self.write(move |tx| take_presence(&context, tx, host, &message, &peer, first)).await;
         match taken {
             Ok(Some(Greeted { acked, wake, rewound })) => {
                 self.context().began().remove(&host);
@@ -90,7 +90,9 @@ impl Fleet {
     /// machine was set back to an earlier state and counts its connects from there. A carrier that can't tell when
     /// a connection begins does not call this.
     pub fn connection_began(&self, host: HostId) {
-        self.context().began().insert(host);
+        let state = self.view().and_then(|view| view.get(&LINK_STATES, &host));
+        let delivered = state.ok().flatten().map_or(0, |state| state.delivered);
+        self.context().began().insert(host, delivered);
     }
 
     /// A host's connection has ended. Its agent says so itself, or its will does; but whoever else came with its
@@ -339,7 +341,7 @@ fn take_presence(
     host: HostId,
     message: &[u8],
     peer: &str,
-    is_first: bool,
+    first: Option<u64>,
 ) -> Result<Option<Greeted>, Refused> {
     let now: Timestamp = context.now();
     if !tx.has(&HOSTS, &host)? {
@@ -348,7 +350,7 @@ fn take_presence(
     match schema::decode::<Presence<'_>>(message) {
         Ok(Presence::Hello(hello)) => {
             let Some(hello::Taken { rewound }) =
-                hello::take_hello(context, tx, host, &hello, peer, now, is_first)?
+                hello::take_hello(context, tx, host, &hello, (peer, first), now)?
             else {
                 return Ok(None);
             };

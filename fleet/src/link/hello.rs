@@ -109,13 +109,12 @@ pub(crate) fn take_hello(
     tx: &mut Tx<'_>,
     host: HostId,
     hello: &Hello<'_>,
-    peer: &str,
+    (peer, first): (&str, Option<u64>),
     now: Timestamp,
-    is_first: bool,
 ) -> Result<Option<Taken>, Refused> {
     let presence = tx.get(&PRESENCES, &host)?.unwrap_or_default();
     let mut state = outbox::state_of(tx, host)?;
-    if !begins(&presence, &state, (hello.stream, hello.epoch), is_first) {
+    if !begins(&presence, &state, (hello.stream, hello.epoch), first.is_some()) {
         return Ok(None);
     }
     mark_online(tx, host, presence, hello, peer, now)?;
@@ -144,7 +143,8 @@ pub(crate) fn take_hello(
         state.delivered = state.taken;
     }
     state.sent = state.delivered;
-    let rewound = delivered > state.delivered;
+    // What this very connection has acknowledged since the hello was written is no step back.
+    let rewound = first.unwrap_or(delivered) > state.delivered;
     let held: Vec<HeldJob> = hello.jobs.iter().collect();
     take_held(context, tx, host, &mut state, &held, now)?;
     reconcile(context, tx, host, &mut state, &held, counts, now)?;

@@ -182,3 +182,18 @@ async fn a_server_that_starts_again_knows_nobody_to_be_online() {
     agent.hello(&[]).await;
     assert!(agent.fleet.read().unwrap().presence(agent.host).unwrap().online);
 }
+
+#[tokio::test]
+async fn what_this_very_connection_acknowledged_before_its_hello_was_stored_is_no_step_back() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let job = fleet.dispatch(agent.host, backup("etc"), by()).await.unwrap();
+    fleet.connection_began(agent.host);
+    // The gate sends the command at once, and the acknowledgement overtakes the hello, which was written before.
+    fleet.command_delivered(agent.host, job.command_seq).await;
+    assert!(!agent.hello(&[]).await.rewound);
+    fleet.command_delivered(agent.host, job.command_seq).await;
+    // The next connection comes from an agent that has not taken it after all.
+    fleet.connection_began(agent.host);
+    assert!(agent.hello(&[]).await.rewound);
+}
