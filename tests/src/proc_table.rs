@@ -66,16 +66,23 @@ pub fn descendants(of: u32) -> Vec<Seen> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wait::{SOON, until};
     use std::process::{self, Command};
 
     #[test]
     fn a_child_is_found_by_its_parent_and_its_program() {
         let mut child = Command::new("sleep").arg("600").spawn().expect("sleep");
-        let seen = descendants(process::id()).into_iter().find(|seen| seen.pid == child.id());
+        // In the middle of becoming another program, a process has no arguments.
+        until("the child under the name of its program", SOON, || {
+            let seen = descendants(process::id()).into_iter().find(|seen| seen.pid == child.id());
+            match seen.map(|seen| seen.program()) {
+                Some(program) if program == "sleep" => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        });
         assert!(runs(child.id()));
         child.kill().expect("a child to kill");
         child.wait().expect("a child to reap");
-        assert_eq!(seen.map(|seen| seen.program()), Some("sleep".to_owned()));
         assert!(!runs(child.id()));
     }
 }
