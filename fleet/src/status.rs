@@ -104,6 +104,7 @@ pub(crate) const fn words(class: Option<Class>) -> &'static str {
         Some(Class::Network) => "Repository can't be reached",
         Some(Class::SourceMissing) => "A path to save is missing",
         Some(Class::SourceUnreadable) => "Some files could not be read",
+        Some(Class::SourceEmpty) => "Not a single file was saved",
         Some(Class::DiskFull) => "No space left",
         Some(Class::ResticMissing) => "restic is not installed",
         Some(Class::Timeout) => "Took too long",

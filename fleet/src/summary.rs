@@ -53,9 +53,12 @@ pub(crate) struct Ended {
     pub(crate) at: Timestamp,
 }
 
-/// Whether a backup is proven: it ended well, and names the snapshot that it made.
+/// Whether a backup is proven: it ended well, and names the snapshot that it made, with something in it.
 fn made_snapshot(job: &Job) -> bool {
-    let names_one = matches!(&job.figures, JobFigures::Backup(figures) if !figures.snapshot.is_empty());
+    let names_one = matches!(
+        &job.figures,
+        JobFigures::Backup(figures) if !figures.snapshot.is_empty() && figures.total_files > 0
+    );
     names_one && matches!(job.state, JobState::Succeeded | JobState::Warning)
 }
 

@@ -283,11 +283,13 @@ pub enum Class {
     AgentRestarted,
     /// None of the above: read restic's last lines.
     Other,
+    /// A snapshot was made without a single file in it.
+    SourceEmpty,
 }
 
 impl Class {
     /// All classes in wire order.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::RepoLocked,
         Self::Auth,
         Self::RepoMissing,
@@ -306,6 +308,7 @@ impl Class {
         Self::NoCredentials,
         Self::AgentRestarted,
         Self::Other,
+        Self::SourceEmpty,
     ];
 
     /// Its word in the API, the view tree and metrics.
@@ -330,6 +333,7 @@ impl Class {
             Self::NoCredentials => "no_credentials",
             Self::AgentRestarted => "agent_restarted",
             Self::Other => "other",
+            Self::SourceEmpty => "source_empty",
         }
     }
 }

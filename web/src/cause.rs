@@ -130,6 +130,14 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Look at the source group",
             "Safe: it only shows the paths.",
         ),
+        Class::SourceEmpty => cause(
+            "There was nothing to save",
+            "A snapshot exists, without a single file: the paths of the source group are empty, or all that is in them \
+             is excluded. Probably a disk is not mounted.",
+            Step::Group,
+            "Look at the source group",
+            "Safe: it only shows the paths.",
+        ),
         Class::DiskFull => cause(
             "There is no space left",
             "The storage of the repository (or the host's own disk, the log says which) is full. Free some space there; \

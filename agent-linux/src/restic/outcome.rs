@@ -58,6 +58,12 @@ impl Verdict {
         Self { outcome: Outcome::Succeeded, class: None, message: String::new() }
     }
 
+    /// A success that a person should look at.
+    #[must_use]
+    pub fn warning(class: Class, message: &str) -> Self {
+        Self { outcome: Outcome::Warning, ..Self::failed(class, message) }
+    }
+
     /// A failure that restic had no part in.
     #[must_use]
     pub fn failed(class: Class, message: &str) -> Self {

@@ -102,6 +102,24 @@ async fn a_mount_that_is_required_and_not_there_stops_the_backup() {
 }
 
 #[tokio::test]
+async fn a_backup_without_a_single_file_is_a_warning() {
+    with_each_version(async |_, program| {
+        let mut rig = Rig::initialised(program).await;
+        let empty = rig.path("unmounted");
+        fs::create_dir_all(&empty).unwrap();
+        let ran =
+            rig.backup(&[empty.to_str().unwrap()]).await.must_be(Outcome::Warning, Some(Class::SourceEmpty));
+        assert!(ran.end.message.contains("mounted"), "{}", ran.end.message);
+        let JobSummary::Backup(done) = &ran.end.summary else { panic!("{ran:#?}") };
+        assert!(done.total_files == 0 && !done.snapshot.is_empty(), "{done:?}");
+        // A single file is enough.
+        fs::write(empty.join("file"), "x").unwrap();
+        rig.backup(&[empty.to_str().unwrap()]).await.succeeded();
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_unreadable_file_is_a_warning_and_the_snapshot_is_kept() {
     with_each_version(async |_, program| {
         let mut rig = Rig::initialised(program).await;

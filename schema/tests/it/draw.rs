@@ -218,6 +218,7 @@ draw!(
         NoCredentials,
         AgentRestarted,
         Other,
+        SourceEmpty,
     }
 );
 draw!(enum Summary<'static> {

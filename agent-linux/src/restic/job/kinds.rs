@@ -29,6 +29,10 @@ const LOOK_LIMIT: Duration = Duration::from_secs(60);
 const UNPROVEN: &str = "restic ended well, but named no snapshot: nothing proves that a backup was made. Look \
     whether the program that the agent starts is restic itself.";
 
+/// What is said of a backup of nothing.
+const EMPTY: &str = "A snapshot was made without a single file in it. Check the paths and excludes of the source \
+    group, and whether the disk below them is mounted.";
+
 /// Whether this can be restic's name for a snapshot: 64 characters of hex, or the first eight before 0.15.
 fn is_snapshot_id(text: &str) -> bool {
     (8..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -109,6 +113,10 @@ impl Job<'_> {
             done.found.backup.as_ref().is_some_and(|backup| is_snapshot_id(&backup.snapshot));
         if done.is_ok() && !dry_run && !names_snapshot {
             done.verdict = Verdict::failed(Class::Other, UNPROVEN);
+        }
+        let is_empty = done.found.backup.as_ref().is_some_and(|backup| backup.total_files == 0);
+        if done.verdict.outcome == Outcome::Succeeded && !dry_run && is_empty {
+            done.verdict = Verdict::warning(Class::SourceEmpty, EMPTY);
         }
         if let Some(backup) = done.found.backup {
             if done.verdict.outcome != Outcome::Cancelled && !backup.snapshot.is_empty() {
