@@ -1,7 +1,8 @@
 //! The projection of a repository's figures, and its thinned history.
 //!
 //! An older message never overwrites a newer one: within a journal the revision decides, and each figure has a time
-//! of its own besides. A time from the future counts as now, so that a clock that ran ahead does not freeze a figure.
+//! of its own besides. A time from the future counts as now, so that a clock that ran ahead does not freeze a figure;
+//! a size that can't be leaves what is known, so that one absurd message does not spoil the history.
 
 use crate::change::Changed;
 use crate::hosts;
@@ -16,6 +17,8 @@ use schema::stats::SizeSource;
 use schema::{HostId, RepoId, RepoStats, Timestamp};
 
 const HOUR_MS: u64 = 3_600_000;
+/// No repository is larger than this (1 EiB): who says so is not believed.
+pub(crate) const MOST_BYTES: u64 = 1 << 60;
 /// Hourly points are kept for this long…
 const HOURLY_FOR_MS: u64 = 7 * DAY_MS;
 /// …and daily ones for this long.
@@ -44,24 +47,25 @@ pub(crate) fn merge(
         set_repo(state, repo);
     }
     let at = |at: Timestamp| at.min(now);
-    if let Some(size) = stats.size.filter(|size| is_newer(state.size.as_ref().map(|s| s.at), at(size.at))) {
+    let size = stats.size.filter(|size| size.bytes <= MOST_BYTES);
+    if let Some(size) = size.filter(|size| is_newer(state.size.as_ref().map(|s| s.at), at(size.at))) {
         let measured = matches!(size.source, SizeSource::Measured);
         state.size = Some(SizeSeen { at: at(size.at), bytes: size.bytes, measured });
     }
     if let Some(seen) = stats.snapshots.filter(|s| is_newer(state.snapshots.as_ref().map(|s| s.at), at(s.at)))
     {
         state.snapshots =
-            Some(SnapshotsSeen { at: at(seen.at), count: seen.count, newest_at: seen.newest_at });
+            Some(SnapshotsSeen { at: at(seen.at), count: seen.count, newest_at: seen.newest_at.map(at) });
     }
     if let Some(seen) = stats.check.filter(|c| is_newer(state.check.as_ref().map(|c| c.at), at(c.at))) {
         state.check = Some(CheckSeen { at: at(seen.at), errors: seen.errors, subset_pct: seen.subset_pct });
     }
     if let Some(seen) = stats.prune.filter(|p| is_newer(state.prune.as_ref().map(|p| p.at), at(p.at))) {
-        state.prune = Some(PruneSeen { at: at(seen.at), freed_bytes: seen.freed_bytes });
+        state.prune = Some(PruneSeen { at: at(seen.at), freed_bytes: seen.freed_bytes.min(MOST_BYTES) });
     }
     if let Some(seen) = stats.lock.filter(|l| is_newer(state.lock.as_ref().map(|l| l.at), at(l.at))) {
         let holder = seen.lock.map(|lock| LockHolder {
-            since: lock.since,
+            since: at(lock.since),
             exclusive: lock.exclusive,
             hostname: crate::enroll::clip(lock.hostname),
             username: crate::enroll::clip(lock.username),
@@ -235,6 +239,17 @@ mod tests {
         merge(&mut state, &stats(1, 1, u64::MAX, 50), Some(1), NOW);
         assert!(merge(&mut state, &stats(1, 2, NOW.0 + 5, 60), Some(1), NOW));
         assert_eq!(state.size.unwrap().bytes, 60);
+    }
+
+    #[test]
+    fn a_size_that_can_not_be_leaves_what_is_known() {
+        let mut state = RepoState::default();
+        merge(&mut state, &stats(1, 1, 100, 50), Some(1), NOW);
+        merge(&mut state, &stats(1, 2, 200, u64::MAX), Some(1), NOW);
+        merge(&mut state, &stats(1, 3, 300, MOST_BYTES + 1), Some(1), NOW);
+        assert_eq!(state.size.as_ref().unwrap().bytes, 50);
+        merge(&mut state, &stats(1, 4, 400, MOST_BYTES), Some(1), NOW);
+        assert_eq!(state.size.unwrap().bytes, MOST_BYTES);
     }
 
     #[test]

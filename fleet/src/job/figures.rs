@@ -1,6 +1,7 @@
-//! From the wire's figures to the record's.
+//! From the wire's figures to the record's. Sizes are bounded, so that no sum of them is absurd because one host is.
 
 use crate::record::{BackupFigures, ForgetFigures, JobFigures, ProbeFigures};
+use crate::repo::MOST_BYTES;
 use schema::Summary;
 
 pub(super) fn of(summary: &Summary<'_>) -> JobFigures {
@@ -19,9 +20,9 @@ pub(super) fn of(summary: &Summary<'_>) -> JobFigures {
             files_changed: backup.files_changed,
             files_unmodified: backup.files_unmodified,
             total_files: backup.total_files,
-            total_bytes: backup.total_bytes,
-            added_bytes: backup.added_bytes,
-            added_packed_bytes: backup.added_packed_bytes,
+            total_bytes: bounded(backup.total_bytes),
+            added_bytes: bounded(backup.added_bytes),
+            added_packed_bytes: backup.added_packed_bytes.map(bounded),
             errors: backup.errors,
         }),
         Summary::Forget { groups } => JobFigures::Forget(
@@ -35,13 +36,23 @@ pub(super) fn of(summary: &Summary<'_>) -> JobFigures {
                 })
                 .collect(),
         ),
-        Summary::Prune { freed_bytes, repacked_bytes, remaining_bytes } => {
-            JobFigures::Prune { freed_bytes, repacked_bytes, remaining_bytes }
-        }
+        Summary::Prune { freed_bytes, repacked_bytes, remaining_bytes } => JobFigures::Prune {
+            freed_bytes: bounded(freed_bytes),
+            repacked_bytes: bounded(repacked_bytes),
+            remaining_bytes: bounded(remaining_bytes),
+        },
         Summary::Check { errors, subset_pct } => JobFigures::Check { errors, subset_pct },
         Summary::Unlock { removed } => JobFigures::Unlock { removed },
-        Summary::Stats { total_bytes, blobs } => JobFigures::Stats { total_bytes, blobs },
+        Summary::Stats { total_bytes, blobs } => {
+            JobFigures::Stats { total_bytes: bounded(total_bytes), blobs }
+        }
         Summary::Snapshots { count } => JobFigures::Snapshots { count },
-        Summary::Restore { files, bytes, skipped } => JobFigures::Restore { files, bytes, skipped },
+        Summary::Restore { files, bytes, skipped } => {
+            JobFigures::Restore { files, bytes: bounded(bytes), skipped }
+        }
     }
+}
+
+fn bounded(bytes: u64) -> u64 {
+    bytes.min(MOST_BYTES)
 }

@@ -1,6 +1,7 @@
 //! What is live: progress, its rate, log lines that are not durable yet. In memory, bounded, lost without harm.
 
 use crate::record::{JobProgress, LogChunk};
+use crate::repo::MOST_BYTES;
 use schema::{HostId, JobId, Progress, Timestamp};
 use std::collections::{HashMap, VecDeque};
 
@@ -90,8 +91,8 @@ impl Board {
             permille: progress.permille.min(1000),
             files_done: progress.files_done,
             files_total: progress.files_total,
-            bytes_done: progress.bytes_done,
-            bytes_total: progress.bytes_total,
+            bytes_done: progress.bytes_done.min(MOST_BYTES),
+            bytes_total: progress.bytes_total.min(MOST_BYTES),
             errors: progress.errors,
             rate_bytes: rate,
             left_secs: progress.left_secs.map(u64::from).or(by_rate),

@@ -8,21 +8,29 @@ use crate::record::{Job, JobState};
 use schema::report::Finished;
 use schema::{Class, HeldPhase, Refusal, Timestamp};
 
+/// When something happened that an agent dates `at` and the server hears of `now`. An agent's clock may be wrong by
+/// years: what it reports of a job happened after the job was made and before it was heard of, or its date is not
+/// believed.
+fn believed(job: &Job, at: Timestamp, now: Timestamp) -> Timestamp {
+    if (job.created_at..=now).contains(&at) { at } else { now }
+}
+
 /// The agent has taken it. `false`: nothing changes.
-pub(crate) fn accepted(job: &mut Job, at: Timestamp) -> bool {
+pub(crate) fn accepted(job: &mut Job, at: Timestamp, now: Timestamp) -> bool {
     if job.state > JobState::Sent {
         return false;
     }
     job.state = JobState::Accepted;
-    job.accepted_at = Some(at);
+    job.accepted_at = Some(believed(job, at, now));
     true
 }
 
 /// restic is about to start.
-pub(crate) fn started(job: &mut Job, at: Timestamp) -> bool {
+pub(crate) fn started(job: &mut Job, at: Timestamp, now: Timestamp) -> bool {
     if job.state > JobState::Accepted {
         return false;
     }
+    let at = believed(job, at, now);
     job.state = JobState::Running;
     job.accepted_at.get_or_insert(at);
     job.started_at = Some(at);
@@ -30,7 +38,8 @@ pub(crate) fn started(job: &mut Job, at: Timestamp) -> bool {
 }
 
 /// The agent will not run it.
-pub(crate) fn refused(job: &mut Job, reason: Refusal, detail: &str, at: Timestamp) -> bool {
+pub(crate) fn refused(job: &mut Job, reason: Refusal, detail: &str, at: Timestamp, now: Timestamp) -> bool {
+    let at = believed(job, at, now);
     if reason == Refusal::AlreadyStarted {
         // Its own answer stands before this one in the journal, or was given up with an older journal.
         return job.state <= JobState::Sent
@@ -62,16 +71,22 @@ pub(crate) fn refused(job: &mut Job, reason: Refusal, detail: &str, at: Timestam
 }
 
 /// It has ended.
-pub(crate) fn finished(job: &mut Job, finished: &Finished<'_>) -> bool {
+pub(crate) fn finished(job: &mut Job, finished: &Finished<'_>, now: Timestamp) -> bool {
     if job.state.is_ended() && !job.presumed {
         return false;
     }
+    let finished_at = believed(job, finished.finished_at, now);
+    // How long it took is told by one clock alone, right or wrong.
+    let started_at = finished.started_at.map(|started_at| {
+        let took_ms = finished.finished_at.ms_since(started_at);
+        Timestamp(finished_at.0.saturating_sub(took_ms)).max(job.created_at)
+    });
     job.state = JobState::from(finished.outcome);
     job.presumed = false;
     job.class = finished.class;
     job.exit_code = finished.exit_code;
-    job.started_at = finished.started_at.or(job.started_at);
-    job.finished_at = Some(finished.finished_at);
+    job.started_at = started_at.or(job.started_at);
+    job.finished_at = Some(finished_at);
     job.message = finished.message.to_owned();
     job.log_lines = job.log_lines.max(finished.log_lines);
     job.figures = figures::of(&finished.summary);

@@ -148,16 +148,16 @@ fn take_body(
     let at = report.at;
     match report.body {
         ReportBody::Accepted { job, .. } => {
-            let job = job::change(tx, host, job, now, |job| step::accepted(job, at))?;
+            let job = job::change(tx, host, job, now, |job| step::accepted(job, at, now))?;
             cancel_again(context, tx, host, job, now)?;
         }
         ReportBody::Started { job } => {
-            let job = job::change(tx, host, job, now, |job| step::started(job, at))?;
+            let job = job::change(tx, host, job, now, |job| step::started(job, at, now))?;
             cancel_again(context, tx, host, job, now)?;
         }
         ReportBody::Refused { job, reason, detail } => {
             let detail = clip(detail);
-            job::change(tx, host, job, now, |job| step::refused(job, reason, &detail, at))?;
+            job::change(tx, host, job, now, |job| step::refused(job, reason, &detail, at, now))?;
         }
         ReportBody::Log { job, first_line, lines } => {
             if is_own_job(tx, host, job)?
@@ -180,7 +180,7 @@ fn take_body(
         }
         ReportBody::NotUnderstood { seq } => {
             if let Some(job) = job_of_command(tx, host, seq)? {
-                job::change(tx, host, job, now, |job| step::refused(job, Refusal::Unsupported, "", at))?;
+                job::change(tx, host, job, now, |job| step::refused(job, Refusal::Unsupported, "", at, now))?;
             }
             odd(context, tx, host, peer, now, "the agent did not understand a command; update it")?;
         }
@@ -206,7 +206,7 @@ fn take_finished(
     finished.message = &finished.message[..finished.message.floor_char_boundary(MAX_MESSAGE_BYTES)];
     let mut is_news = false;
     let job = job::change(tx, host, finished.job, now, |job| {
-        is_news = step::finished(job, &finished);
+        is_news = step::finished(job, &finished, now);
         is_news
     })?;
     match job {

@@ -1,7 +1,8 @@
-use crate::support::{Agent, backup, by, in_memory};
-use fleet::record::JobState;
+use crate::support::{Agent, backup, by, finished, in_memory, saved};
+use fleet::record::{JobFigures, JobState};
 use fleet::{AuditFilter, JobRequest, Page};
-use schema::{Class, HostTopic, Refusal, ReportBody};
+use schema::report::Finished;
+use schema::{Class, HostTopic, Outcome, Refusal, ReportBody, Summary, Timestamp};
 
 #[tokio::test]
 async fn a_report_of_another_host_or_topic_does_not_open_and_is_audited_once_a_minute() {
@@ -60,7 +61,7 @@ async fn a_host_can_not_report_about_anothers_job() {
     let mut two = Agent::ready(&world, &fleet, "two").await;
     let job = fleet.dispatch(one.host, backup("etc"), by()).await.unwrap();
     two.report(ReportBody::Accepted { job: job.id, behind: 0 }).await;
-    two.finish(job.id, schema::Outcome::Succeeded, schema::Summary::None).await;
+    two.finish(job.id, Outcome::Succeeded, Summary::None).await;
     let lines = [schema::LogLine { after_ms: 0, stream: schema::LogStream::Out, text: "mine" }];
     let mut room = [0; 100];
     let lines = schema::Items::write(lines, &mut room).unwrap();
@@ -118,4 +119,39 @@ async fn a_run_that_was_overtaken_without_an_answer_goes_out_again() {
     assert!(matches!(again[..], [crate::support::Got::Run { job, .. }] if job == skipped.id), "{again:?}");
     agent.report(ReportBody::Accepted { job: skipped.id, behind: 0 }).await;
     assert_eq!((agent.job(skipped.id).state, agent.waiting()), (JobState::Accepted, 0));
+}
+
+#[tokio::test]
+async fn what_a_clock_that_is_wrong_by_years_says_of_a_job_is_placed_between_its_making_and_its_report() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let last_good_at = |fleet: &fleet::Fleet, host| {
+        fleet.read().unwrap().host_row(host).unwrap().unwrap().last_good_at.unwrap()
+    };
+    for clock in [Timestamp(5), Timestamp(u64::MAX - 10_000_000)] {
+        let job = fleet.dispatch(agent.host, backup("etc"), by()).await.unwrap();
+        agent.take_all();
+        agent.report(ReportBody::Accepted { job: job.id, behind: 0 }).await;
+        world.pass(120_000);
+        let ended = Finished {
+            started_at: Some(clock),
+            ..finished(job.id, Outcome::Succeeded, clock.plus_ms(90_000), saved())
+        };
+        agent.report(ReportBody::Finished(ended)).await;
+        let ended = agent.job(job.id);
+        assert_eq!(ended.finished_at, Some(world.now()), "{clock:?}");
+        assert_eq!(ended.started_at, Some(Timestamp(world.now().0 - 90_000)), "how long it took stays");
+        assert_eq!(last_good_at(&fleet, agent.host), world.now());
+    }
+}
+
+#[tokio::test]
+async fn absurd_sizes_are_bounded() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let job = fleet.dispatch(agent.host, JobRequest::Stats, by()).await.unwrap();
+    agent.take_all();
+    agent.finish(job.id, Outcome::Succeeded, Summary::Stats { total_bytes: u64::MAX, blobs: 1 }).await;
+    let JobFigures::Stats { total_bytes, .. } = agent.job(job.id).figures else { panic!("no figures") };
+    assert_eq!(total_bytes, 1 << 60);
 }
