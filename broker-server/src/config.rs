@@ -1,5 +1,6 @@
 //! Settings: flag, then `HOLDFAST_…` variable, then TOML file, then default; and where each came from.
 
+use ipnet::IpNet;
 use serde::Deserialize;
 use std::{
     fmt,
@@ -22,6 +23,8 @@ pub struct Config {
     pub mqtt_public: Setting<String>,
     /// What browsers open, without a slash at the end; written into links.
     pub public_url: Setting<String>,
+    /// Reverse proxies whose word about the client's address is believed.
+    pub trusted_proxies: Setting<Vec<IpNet>>,
     /// Further names and addresses for the server's certificate.
     pub tls_names: Setting<Vec<String>>,
     /// A certificate chain (PEM) of the operator's own, with its key, instead of one of the server's authority.
@@ -99,6 +102,9 @@ pub struct Layer {
     /// What browsers open [default: http:// and the address of --http]
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
+    /// Reverse proxy whose X-Forwarded-For is believed: address or network; may be given more than once
+    #[arg(long = "trusted-proxy", value_name = "ADDR[/BITS]")]
+    pub trusted_proxies: Option<Vec<String>>,
     /// Further names or addresses for the server's certificate; may be given more than once
     #[arg(long = "tls-name", value_name = "NAME")]
     pub tls_names: Option<Vec<String>>,
@@ -198,8 +204,8 @@ impl Layer {
             mqtt_plain: get("HOLDFAST_MQTT_PLAIN"),
             mqtt_public: get("HOLDFAST_MQTT_PUBLIC"),
             public_url: get("HOLDFAST_PUBLIC_URL"),
-            tls_names: get("HOLDFAST_TLS_NAMES")
-                .map(|names| names.split(',').map(|name| name.trim().to_owned()).collect()),
+            trusted_proxies: get("HOLDFAST_TRUSTED_PROXIES").map(|text| list(&text)),
+            tls_names: get("HOLDFAST_TLS_NAMES").map(|text| list(&text)),
             tls_certificate: get("HOLDFAST_TLS_CERTIFICATE").map(PathBuf::from),
             tls_key: get("HOLDFAST_TLS_KEY").map(PathBuf::from),
             max_connections: parsed(
@@ -236,6 +242,7 @@ impl Layers {
         } else {
             mqtt.value.to_string()
         };
+        let proxies = self.pick(|layer| layer.trusted_proxies.clone(), Vec::new);
         let data_dir = self.pick_optional(|layer| layer.data_dir.clone());
         let config = Config {
             data_dir: Setting {
@@ -248,6 +255,7 @@ impl Layers {
                 |layer| layer.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
                 || format!("http://{}", reachable(http.value)),
             ),
+            trusted_proxies: Setting { value: networks(&proxies)?, source: proxies.source },
             tls_names: self.pick(|layer| layer.tls_names.clone(), Vec::new),
             tls_certificate: self.pick_optional(|layer| layer.tls_certificate.clone()),
             tls_key: self.pick_optional(|layer| layer.tls_key.clone()),
@@ -322,6 +330,8 @@ impl fmt::Display for Config {
         line("mqtt-plain", plain, &self.mqtt_plain.source)?;
         line("mqtt-public", self.mqtt_public.value.clone(), &self.mqtt_public.source)?;
         line("public-url", self.public_url.value.clone(), &self.public_url.source)?;
+        let proxies: Vec<_> = self.trusted_proxies.value.iter().map(ToString::to_string).collect();
+        line("trusted-proxy", proxies.join(","), &self.trusted_proxies.source)?;
         line("tls-names", self.tls_names.value.join(","), &self.tls_names.source)?;
         line("tls-certificate", path(&self.tls_certificate.value), &self.tls_certificate.source)?;
         line("tls-key", path(&self.tls_key.value), &self.tls_key.source)?;
@@ -338,6 +348,26 @@ pub fn reachable(bound: SocketAddr) -> SocketAddr {
 
 fn local(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+/// The entries of a variable that holds several.
+fn list(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(str::to_owned).collect()
+}
+
+fn networks(setting: &Setting<Vec<String>>) -> Result<Vec<IpNet>, ConfigError> {
+    let network = |text: &String| {
+        let one = || text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+        text.parse::<IpNet>().or_else(|_| one()).map(|network| network.trunc()).map_err(|_| {
+            ConfigError::Invalid {
+                name: "trusted-proxy",
+                value: text.clone(),
+                from: setting.source.clone(),
+                problem: "must be an address or a network, such as 127.0.0.1 or 10.0.0.0/8",
+            }
+        })
+    };
+    setting.value.iter().map(network).collect()
 }
 
 fn plain_address(setting: &Setting<String>) -> Result<Option<SocketAddr>, ConfigError> {
@@ -409,6 +439,7 @@ mod tests {
             ("public_url = 'vault'", "public-url"),
             ("max_connections = 0", "max-connections"),
             ("mqtt_plain = 'yes'", "mqtt-plain"),
+            ("trusted_proxies = ['10.0.0.0/8', 'proxy.lan']", "trusted-proxy"),
         ] {
             let flags = format!("data_dir = '/d'\n{flags}");
             let error = layers(&flags, "", "").resolve().unwrap_err().to_string();
@@ -418,6 +449,18 @@ mod tests {
             Layer::from_environment(|name| (name == "HOLDFAST_HTTP").then(|| "x".to_owned())).unwrap_err();
         assert!(error.to_string().contains("HOLDFAST_HTTP"), "{error}");
         assert!(matches!(layers("", "", "").resolve(), Err(ConfigError::NoDataDir)));
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_an_address_or_a_network() {
+        let layers = layers("data_dir = '/d'\ntrusted_proxies = ['127.0.0.1', '10.1.2.3/8', '::1']", "", "");
+        let proxies = layers.resolve().unwrap().trusted_proxies.value;
+        let texts: Vec<String> = proxies.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["127.0.0.1/32", "10.0.0.0/8", "::1/128"]);
+        let given = Layer::from_environment(|name| {
+            (name == "HOLDFAST_TRUSTED_PROXIES").then(|| "127.0.0.1, ::1".to_owned())
+        });
+        assert_eq!(given.unwrap().trusted_proxies.unwrap(), ["127.0.0.1", "::1"]);
     }
 
     #[test]

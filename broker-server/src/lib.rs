@@ -11,6 +11,7 @@ pub mod demo;
 pub mod directory;
 pub mod doorkeeper;
 pub mod gate;
+pub mod http;
 pub mod ingest;
 pub mod publisher;
 pub mod serve;

@@ -7,7 +7,7 @@ use crate::{
     directory::FleetDirectory,
     doorkeeper,
     gate::{self, Gate, GateHandle, Limits, Listen},
-    ingest, publisher,
+    http, ingest, publisher,
     tls::{OperatorFiles, Options, Tls},
 };
 use anyhow::Context;
@@ -24,7 +24,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use web::{BrokerFacts, MqttListener, ServerFacts, WebSettings};
+use web::{BrokerFacts, MqttListener, ServerFacts, TrustedProxies, WebSettings};
 
 /// How often what ages is looked at.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
@@ -40,7 +40,7 @@ pub struct Server {
     stop: watch::Sender<bool>,
     gate: GateHandle,
     ingest: JoinHandle<()>,
-    http_task: JoinHandle<io::Result<()>>,
+    http_task: JoinHandle<()>,
     control: JoinHandle<()>,
     data_dir: std::path::PathBuf,
 }
@@ -72,9 +72,9 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
     let data_dir = &config.data_dir.value;
     let tls = Arc::new(open_tls(&config)?);
     let fleet = open_fleet(data_dir, config.mqtt_public.value.clone(), tls.ca_fingerprint())?;
-    let http = config.http.value;
-    let listener = TcpListener::bind(http).await.map_err(|error| busy("pages", "--http", http, error))?;
-    let http = listener.local_addr()?;
+    let asked = config.http.value;
+    let listener = TcpListener::bind(asked).await.map_err(|error| busy("pages", "--http", asked, error))?;
+    let address = listener.local_addr()?;
 
     let mut listen = vec![Listen::Tls { address: config.mqtt.value, tls: Arc::clone(&tls) }];
     listen.extend(config.mqtt_plain.value.map(|address| Listen::Plain { address, anywhere: false }));
@@ -92,25 +92,16 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
     let control =
         tokio::spawn(control::serve(control::listen(data_dir).context("control socket")?, fleet.clone()));
     let router = web::router(fleet.clone(), web_settings(&config, &tls, &gate));
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let http_task = tokio::spawn({
-        let mut stopped = stopped.clone();
-        async move {
-            axum::serve(listener, service)
-                .with_graceful_shutdown(async move {
-                    let _ = stopped.wait_for(|stop| *stop).await;
-                })
-                .await
-        }
-    });
+    let proxies = TrustedProxies::new(config.trusted_proxies.value.clone());
+    let http_task = tokio::spawn(http::serve(listener, router, http::Limits::default(), proxies, stopped));
     let plain = config.mqtt_plain.value.map_or_else(|| "off".to_owned(), |address| address.to_string());
-    tracing::info!(%http, mqtt = %config.mqtt.value, plain, "serving");
-    Ok(Server { fleet, http, stop, gate, ingest, http_task, control, data_dir: data_dir.clone() })
+    tracing::info!(http = %address, mqtt = %config.mqtt.value, plain, "serving");
+    Ok(Server { fleet, http: address, stop, gate, ingest, http_task, control, data_dir: data_dir.clone() })
 }
 
 impl Server {
     async fn http_ended(&mut self) -> anyhow::Result<()> {
-        Ok((&mut self.http_task).await??)
+        Ok((&mut self.http_task).await?)
     }
 
     /// Ends everything in the order in which it depends on each other; what was committed stays, what was not acked
@@ -196,6 +187,7 @@ fn web_settings(config: &Config, tls: &Tls, gate: &GateHandle) -> WebSettings {
     WebSettings {
         secure_cookies: public_url.starts_with("https://"),
         public_url,
+        proxies: TrustedProxies::new(config.trusted_proxies.value.clone()),
         server: ServerFacts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             mqtt,

@@ -3,6 +3,7 @@
 use crate::limiter::Limiter;
 use crate::password::Passwords;
 use crate::problem::Problem;
+use crate::proxy::TrustedProxies;
 use crate::template::{Templates, View};
 use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts};
@@ -24,6 +25,8 @@ pub struct WebSettings {
     pub public_url: String,
     /// Whether cookies are for TLS only.
     pub secure_cookies: bool,
+    /// Reverse proxies whose word about the client's address is believed.
+    pub proxies: TrustedProxies,
     /// Facts that pages show.
     pub server: ServerFacts,
     /// Facts of the broker, asked for at each page.
@@ -176,7 +179,7 @@ impl Ctx {
             app: app.clone(),
             caller: parts.extensions.get::<Identity>().and_then(|identity| identity.0.clone()),
             face: Face::of(parts.uri.path()),
-            peer: peer(parts),
+            peer: peer(&app.settings.proxies, parts),
             part,
             htmx: parts.headers.get("hx-request").is_some_and(|value| value == "true"),
             method: parts.method.clone(),
@@ -292,16 +295,11 @@ fn html(status: StatusCode, text: String) -> Response<Body> {
     (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response()
 }
 
-fn peer(parts: &Parts) -> String {
-    parts.extensions.get::<ConnectInfo<SocketAddr>>().map_or_else(
-        || "unknown".to_owned(),
-        |info| match info.0.ip() {
-            std::net::IpAddr::V6(ip) => {
-                ip.to_ipv4_mapped().map_or_else(|| ip.to_string(), |mapped| mapped.to_string())
-            }
-            std::net::IpAddr::V4(ip) => ip.to_string(),
-        },
-    )
+fn peer(proxies: &TrustedProxies, parts: &Parts) -> String {
+    parts
+        .extensions
+        .get::<ConnectInfo<SocketAddr>>()
+        .map_or_else(|| "unknown".to_owned(), |info| proxies.client(info.0.ip(), &parts.headers).to_string())
 }
 
 impl FromRequestParts<App> for Ctx {

@@ -8,10 +8,13 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
 use axum::middleware::Next;
 use fleet::record::{Actor, Secret};
+use std::time::Duration;
 use subtle::ConstantTimeEq;
 
 /// The longest body that is read, in bytes.
 pub(crate) const MAX_BODY_BYTES: usize = 256 * 1024;
+/// How long a body may take to come in.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// A session or token that was used is written down at most this often.
 const TOUCH_EVERY_MS: u64 = 60_000;
 
@@ -102,13 +105,16 @@ pub(crate) async fn require(
     if parts.method.is_safe() {
         return next.run(Request::from_parts(parts, body)).await;
     }
-    let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else {
-        return Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "invalid_input",
-            format!("The request is too long: at most {} KiB.", MAX_BODY_BYTES / 1024),
-        )
-        .into();
+    let body = match tokio::time::timeout(BODY_WITHIN, to_bytes(body, MAX_BODY_BYTES)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => {
+            let message = format!("The request is too long: at most {} KiB.", MAX_BODY_BYTES / 1024);
+            return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_input", message).into();
+        }
+        Err(_) => {
+            let message = format!("The request did not come in within {} s.", BODY_WITHIN.as_secs());
+            return Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", message).into();
+        }
     };
     // A door's form was made without a session, even when there is one by now (another tab, say).
     let has_token = access == Access::Open || has_csrf_token(&ctx, &parts.headers, &body);

@@ -44,6 +44,7 @@ mod page;
 mod password;
 mod present;
 mod problem;
+mod proxy;
 mod route;
 mod run;
 mod template;
@@ -51,6 +52,7 @@ mod words;
 
 pub use app::{BrokerFacts, MqttListener, ServerFacts, WebSettings};
 pub use password::{HashFailed, hash_password};
+pub use proxy::TrustedProxies;
 pub use route::Access;
 
 use app::App;

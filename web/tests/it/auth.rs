@@ -1,10 +1,13 @@
 //! Set-up, sign-in, sessions, CSRF, limits.
 
 use crate::world::{PASSWORD, World};
-use axum::body::Body;
+use axum::body::{Body, Bytes};
+use axum::extract::ConnectInfo;
 use axum::http::{Method, StatusCode};
 use fleet::record::Role;
 use serde_json::json;
+use std::convert::Infallible;
+use std::net::SocketAddr;
 
 #[tokio::test]
 async fn the_set_up_link_works_once() {
@@ -63,6 +66,43 @@ async fn the_sixth_wrong_password_in_a_quarter_of_an_hour_is_not_looked_at() {
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (429, "rate_limited"));
     world.pass(15 * 60_000);
     client.sign_in("mira", PASSWORD).await.expect(303);
+}
+
+#[tokio::test]
+async fn tries_through_a_trusted_proxy_count_for_the_client_and_through_any_other_for_the_peer() {
+    let world = World::new();
+    let admin = world.admin().await;
+    let client = world.stranger();
+    let try_from = |peer: &str, forwarded: &'static str| {
+        let peer: SocketAddr = peer.parse().unwrap();
+        let request = client
+            .request(Method::POST, "/api/login")
+            .header("x-forwarded-for", forwarded)
+            .header("content-type", "application/json")
+            .extension(ConnectInfo(peer));
+        client.raw(request.body(json!({"name": "mira", "password": "wrong"}).to_string().into()).unwrap())
+    };
+    for _ in 0..5 {
+        try_from("198.51.100.7:5000", "203.0.113.1").await.expect(401);
+        try_from("198.51.100.8:5000", "203.0.113.2").await.expect(401);
+    }
+    try_from("198.51.100.7:5000", "203.0.113.1").await.expect(429);
+    try_from("198.51.100.7:5000", "203.0.113.2").await.expect(401);
+    // Not a proxy that is known: what it writes changes nothing.
+    try_from("198.51.100.8:5000", "203.0.113.3").await.expect(429);
+    let audit = admin.get("/api/audit?action=sign_in_refused").await.expect(200).text;
+    assert!(audit.contains("203.0.113.1") && audit.contains("198.51.100.8"), "{audit}");
+    assert!(!audit.contains("198.51.100.7") && !audit.contains("203.0.113.3"), "{audit}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_in_is_not_waited_for() {
+    let world = World::new();
+    let client = world.admin().await;
+    let body = Body::from_stream(futures_util::stream::pending::<Result<Bytes, Infallible>>());
+    let request = client.request(Method::POST, "/api/hosts").header("x-csrf-token", &client.csrf);
+    let answer = client.raw(request.body(body).unwrap()).await.expect(408);
+    assert_eq!(answer.code(), "timeout");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tower::ServiceExt;
-use web::{BrokerFacts, MqttListener, ServerFacts, WebSettings};
+use web::{BrokerFacts, MqttListener, ServerFacts, TrustedProxies, WebSettings};
 
 pub(crate) const PASSWORD: &str = "a few words in a row";
 /// Mon 23 Nov 2026 06:31:12 UTC.
@@ -39,6 +39,7 @@ impl World {
         let settings = WebSettings {
             public_url: "http://fleet.lan".to_owned(),
             secure_cookies: false,
+            proxies: TrustedProxies::new(vec!["198.51.100.7/32".parse().unwrap()]),
             server: ServerFacts {
                 version: "0.1.0".to_owned(),
                 mqtt: vec![

@@ -1,0 +1,349 @@
+//! The HTTP listener: hands requests to the router, and lets nobody hold a place for nothing.
+//!
+//! | who | what becomes of it |
+//! |---|---|
+//! | sends its request's head slowly, or nothing at all | cut off after [`Limits::head_within`] |
+//! | sends its body slowly | answered with 408 by the guard of the route |
+//! | does not take its answer | cut off when nothing moved for [`Limits::write_within`] |
+//! | comes from an address that holds its share of connections | closed at once |
+//! | comes when all places are taken | answered with 503 and closed |
+//!
+//! A reverse proxy that is trusted has no share: it stands for many.
+
+use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::{GracefulShutdown, Watcher},
+};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+};
+use tokio_io_timeout::TimeoutStream;
+use tower_service::Service as _;
+use web::TrustedProxies;
+
+/// How long to wait when the system gives no more sockets.
+const NO_SOCKETS: Duration = Duration::from_millis(100);
+/// The longest head of a request, in bytes.
+const MAX_HEAD_BYTES: usize = 32 * 1024;
+/// How long a connection that is refused may take to hear so.
+const REFUSE_WITHIN: Duration = Duration::from_secs(1);
+/// What is said to who finds no place.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 10\r\nconnection: close\r\n\
+    content-type: text/plain; charset=utf-8\r\n\r\nAll places for connections are taken. Try again in a moment.\n";
+
+/// What peers may take up.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at once. More than there are streams of events, so that those alone never fill it.
+    pub connections: usize,
+    /// Connections of one address; of one /64 network with IPv6.
+    pub of_address: usize,
+    /// How long the head of a request may take, and how long a connection may be idle before it.
+    pub head_within: Duration,
+    /// How long an answer may stand still because the peer does not read.
+    pub write_within: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 2_048,
+            of_address: 256,
+            head_within: Duration::from_secs(30),
+            write_within: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Serves until told to stop; then lets requests that are under way end.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    proxies: TrustedProxies,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let places = Arc::new(Places::new(limits, proxies));
+    let graceful = GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            _ = stopped.wait_for(|stop| *stop) => break,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, or the peer is gone already: neither is a reason to stop.
+                tracing::warn!(%error, "an HTTP connection can't be accepted");
+                tokio::time::sleep(NO_SOCKETS).await;
+                continue;
+            }
+        };
+        match places.take(peer.ip()) {
+            Ok(place) => {
+                tokio::spawn(connection(stream, peer, router.clone(), limits, graceful.watcher(), place));
+            }
+            Err(Refusal::Address) => tracing::debug!(%peer, "too many HTTP connections of one address"),
+            Err(Refusal::Full) => {
+                tracing::warn!(%peer, "all places for HTTP connections are taken");
+                tokio::spawn(refuse(stream));
+            }
+        }
+    }
+    graceful.shutdown().await;
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    limits: Limits,
+    watcher: Watcher,
+    _place: Place,
+) {
+    let _ = stream.set_nodelay(true);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(limits.write_within));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        router.clone().call(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_within)
+        .max_header_size(MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%peer, %error, "an HTTP connection ended early");
+    }
+}
+
+/// Says that there is no place. Bounded in time; who floods hears nothing more than a closed connection.
+async fn refuse(mut stream: TcpStream) {
+    let said = async {
+        stream.write_all(FULL).await?;
+        stream.shutdown().await
+    };
+    let _ = tokio::time::timeout(REFUSE_WITHIN, said).await;
+}
+
+/// Why there is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// The address has its share.
+    Address,
+    /// Everybody together has all.
+    Full,
+}
+
+/// The places for connections.
+struct Places {
+    free: Arc<Semaphore>,
+    of_address: usize,
+    proxies: TrustedProxies,
+    held: Mutex<HashMap<IpAddr, usize>>,
+}
+
+impl Places {
+    fn new(limits: Limits, proxies: TrustedProxies) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(limits.connections)),
+            of_address: limits.of_address,
+            proxies,
+            held: Mutex::default(),
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, Refusal> {
+        let permit = Arc::clone(&self.free).try_acquire_owned().map_err(|_| Refusal::Full)?;
+        let share = (!self.proxies.contains(address)).then(|| share_of(address));
+        if let Some(share) = share {
+            let mut held = self.held();
+            let count = held.entry(share).or_default();
+            if *count >= self.of_address {
+                return Err(Refusal::Address);
+            }
+            *count += 1;
+        }
+        Ok(Place { places: Arc::clone(self), share, _permit: permit })
+    }
+}
+
+/// Whose share a connection counts for: a machine with IPv6 has a whole network of addresses.
+fn share_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+/// A place that is taken; free again when it is dropped.
+struct Place {
+    places: Arc<Places>,
+    share: Option<IpAddr>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some(share) = self.share else { return };
+        let mut held = self.places.held();
+        if let Some(count) = held.get_mut(&share) {
+            *count -= 1;
+            if *count == 0 {
+                held.remove(&share);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::routing::get;
+    use std::{convert::Infallible, future::pending, io};
+    use tokio::{io::AsyncReadExt, sync::Notify, task::JoinHandle};
+
+    /// Longer than anything here takes; whoever hangs fails.
+    const SOON: Duration = Duration::from_secs(20);
+    const SHORT: Duration = Duration::from_millis(100);
+
+    struct World {
+        address: SocketAddr,
+        stop: watch::Sender<bool>,
+        served: JoinHandle<()>,
+        release: Arc<Notify>,
+    }
+
+    async fn world(limits: Limits, proxies: &[&str]) -> World {
+        let release = Arc::new(Notify::new());
+        let released = Arc::clone(&release);
+        let flood = || async {
+            let piece = || Ok::<_, Infallible>(axum::body::Bytes::from_static(&[b'x'; 65_536]));
+            Body::from_stream(futures_util::stream::repeat_with(piece))
+        };
+        let router = Router::new()
+            .route(
+                "/",
+                get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() }),
+            )
+            .route("/flood", get(flood))
+            .route("/never", get(pending::<()>))
+            .route("/wait", get(move || async move { released.notified().await }));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let proxies = TrustedProxies::new(proxies.iter().map(|network| network.parse().unwrap()).collect());
+        let served = tokio::spawn(serve(listener, router, limits, proxies, stopped));
+        World { address, stop, served, release }
+    }
+
+    impl World {
+        async fn send(&self, text: &str) -> TcpStream {
+            let mut stream = TcpStream::connect(self.address).await.unwrap();
+            // A server that closes at once may do so before this is written.
+            let _ = stream.write_all(text.as_bytes()).await;
+            stream
+        }
+
+        async fn ask(&self, path: &str) -> TcpStream {
+            self.send(&format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await
+        }
+
+        /// Asks until there is an answer with this status.
+        async fn until(&self, status: &str) {
+            let asks = async {
+                while !answer(self.ask("/").await).await.starts_with(&format!("HTTP/1.1 {status}")) {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            };
+            tokio::time::timeout(SOON, asks).await.expect("no such answer came");
+        }
+    }
+
+    /// All that comes until the connection ends; nothing when it ends with an error.
+    async fn answer(mut stream: TcpStream) -> String {
+        let mut bytes = Vec::new();
+        let read: io::Result<usize> =
+            tokio::time::timeout(SOON, stream.read_to_end(&mut bytes)).await.expect("the connection stays");
+        if read.is_ok() { String::from_utf8_lossy(&bytes).into_owned() } else { String::new() }
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_or_half_a_request_is_cut_off() {
+        let world = world(Limits { head_within: SHORT, ..Limits::default() }, &[]).await;
+        for text in ["", "GET / HTTP/1.1\r\nhost: x\r\nx-slow: "] {
+            let stream = world.send(text).await;
+            assert!(!answer(stream).await.contains("200 OK"), "{text:?}");
+        }
+        assert!(answer(world.ask("/").await).await.ends_with("127.0.0.1"));
+    }
+
+    #[tokio::test]
+    async fn who_does_not_read_gives_its_place_back() {
+        let world = world(Limits { connections: 1, write_within: SHORT, ..Limits::default() }, &[]).await;
+        let _silent = world.ask("/flood").await;
+        world.until("503").await;
+        world.until("200").await;
+    }
+
+    #[tokio::test]
+    async fn one_address_can_not_take_all_places() {
+        let world = world(Limits { connections: 3, of_address: 2, ..Limits::default() }, &[]).await;
+        let (first, _second) = (world.ask("/never").await, world.ask("/never").await);
+        let mut third = world.ask("/never").await;
+        let mut byte = [0];
+        let read = tokio::time::timeout(SOON, third.read(&mut byte)).await.expect("it is closed");
+        assert!(!matches!(read, Ok(1)), "closed without a word");
+        drop(first);
+        world.until("200").await;
+    }
+
+    #[tokio::test]
+    async fn a_trusted_proxy_has_no_share() {
+        let limits = Limits { connections: 3, of_address: 1, ..Limits::default() };
+        let world = world(limits, &["127.0.0.0/8"]).await;
+        let _held = [world.ask("/never").await, world.ask("/never").await];
+        world.until("200").await;
+        let _third = world.ask("/never").await;
+        world.until("503").await;
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_under_way_ends_before_the_server_does() {
+        let world = world(Limits::default(), &[]).await;
+        let waiting = world.ask("/wait").await;
+        world.until("200").await;
+        world.stop.send(true).unwrap();
+        world.release.notify_one();
+        assert!(answer(waiting).await.starts_with("HTTP/1.1 200"));
+        tokio::time::timeout(SOON, world.served).await.expect("it stops").unwrap();
+        assert!(TcpStream::connect(world.address).await.is_err());
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_peer() {
+        let share = |text: &str| share_of(text.parse().unwrap()).to_string();
+        assert_eq!(share("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(share("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_eq!(share("192.0.2.1"), "192.0.2.1");
+    }
+}
