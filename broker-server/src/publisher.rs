@@ -8,21 +8,31 @@ use bytes::Bytes;
 use fleet::{Changed, Fleet, StoreError};
 use schema::{HostId, JobId};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::time::MissedTickBehavior;
+
+/// How often it is looked what has changed by time alone.
+const LOOK_AT_AGE_EVERY: Duration = Duration::from_secs(300);
 
 /// Follows the fleet's changes for ever. What changed several times meanwhile is said once.
 pub async fn run(fleet: Fleet, gate: GateHandle) {
     let mut changes = fleet.changes();
     let mut tree = ViewTree::default();
     let mut due = Due { all: true, ..Due::default() };
+    let mut age = tokio::time::interval(LOOK_AT_AGE_EVERY);
+    age.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         if let Err(error) = publish(&fleet, &gate, &mut tree, std::mem::take(&mut due)) {
             tracing::error!(%error, "the view tree could not be brought up to date");
         }
-        match changes.recv().await {
-            Ok(change) => due.note(&change.what),
-            Err(RecvError::Lagged(_)) => due.all = true,
-            Err(RecvError::Closed) => return,
+        tokio::select! {
+            change = changes.recv() => match change {
+                Ok(change) => due.note(&change.what),
+                Err(RecvError::Lagged(_)) => due.all = true,
+                Err(RecvError::Closed) => return,
+            },
+            _ = age.tick() => due.presences = true,
         }
         loop {
             match changes.try_recv() {
@@ -38,6 +48,7 @@ pub async fn run(fleet: Fleet, gate: GateHandle) {
 #[derive(Default)]
 struct Due {
     all: bool,
+    presences: bool,
     hosts: BTreeSet<HostId>,
     jobs: BTreeMap<JobId, HostId>,
 }
@@ -48,7 +59,12 @@ impl Due {
             &Changed::Host(host) | &Changed::Repo(host) => {
                 self.hosts.insert(host);
             }
-            &Changed::Job { host, job } | &Changed::JobLive { host, job } => {
+            &Changed::Job { host, job } => {
+                self.jobs.insert(job, host);
+                // How a host stands follows from its jobs.
+                self.hosts.insert(host);
+            }
+            &Changed::JobLive { host, job } => {
                 self.jobs.insert(job, host);
             }
             _ => {}
@@ -63,7 +79,10 @@ fn publish(fleet: &Fleet, gate: &GateHandle, tree: &mut ViewTree, due: Due) -> R
         say(gate, tree.host(&read, host)?);
     }
     for (job, host) in due.jobs {
-        say(gate, tree.job(&read, host, job, fleet.progress(job).as_ref())?);
+        say(gate, tree.job(&read, host, job, fleet.progress(job))?);
+    }
+    if due.presences {
+        say(gate, tree.presences(&read)?);
     }
     Ok(())
 }

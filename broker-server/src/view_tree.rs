@@ -8,19 +8,19 @@
 //! | `last/<kind>` | the last job of each kind that has ended |
 //! | `job/<job id>` | a job that is open; its last state is followed by an empty message |
 //!
-//! Made from the store alone: what a page shows and what a topic says can't differ. Nothing here is a secret, and
-//! log lines and paths of files stay out of it.
+//! Made from the store alone, and in the words of the API: what a page shows and what a topic says can't differ.
+//! Nothing here is a secret, and log lines and paths of files stay out of it.
 
-use fleet::{
-    HostRow, Snapshot, StoreError,
-    record::{Job, JobFigures, JobProgress, JobWhat, RepoState},
-};
-use schema::{HostId, JobId, JobKind, Timestamp};
-use serde_json::{Value, json};
+use fleet::{HostFilter, Snapshot, StoreError, record::JobProgress};
+use schema::{HostId, JobId, JobKind};
+use serde_json::Value;
 use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
 };
+use web::redacted;
+
+const PRESENCE: &str = "presence";
 
 /// A change of the tree.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,11 +58,11 @@ impl ViewTree {
         let renamed = self.standing.get(&host).is_some_and(|standing| standing.name != name);
         let mut gone = if renamed { self.forget(host) } else { Vec::new() };
         let mut leaves = Vec::new();
-        leaves.push(Leaf::new(&name, "presence", presence(&row)));
-        leaves.push(Leaf::new(&name, "repo", repo(&read.repo(host)?)));
+        leaves.push(Leaf::new(&name, PRESENCE, redacted::host(row)));
+        leaves.push(Leaf::new(&name, "repo", redacted::repo(&read.repo(host)?)));
         for kind in JobKind::ALL {
             if let Some(job) = read.latest_job(host, kind)?.filter(|job| job.state.is_ended()) {
-                leaves.push(Leaf::new(&name, &format!("last/{}", kind.as_str()), job_view(&job, None)));
+                leaves.push(Leaf::new(&name, &format!("last/{}", kind.as_str()), redacted::job(&job, None)));
             }
         }
         for job in read.open_jobs(host)? {
@@ -70,11 +70,25 @@ impl ViewTree {
             let place = format!("job/{}", job.id);
             let stands = self.standing.get(&host);
             if stands.is_none_or(|standing| !standing.topics.contains_key(&topic(&name, &place))) {
-                leaves.push(Leaf::new(&name, &place, job_view(&job, None)));
+                leaves.push(Leaf::new(&name, &place, redacted::job(&job, None)));
             }
         }
         gone.extend(self.changed(host, &name, leaves));
         Ok(gone)
+    }
+
+    /// How hosts stand: a backup grows old and a host is away for too long without any change.
+    pub fn presences(&mut self, read: &Snapshot) -> Result<Vec<Leaf>, StoreError> {
+        let mut said = Vec::new();
+        for row in read.fleet(&HostFilter::default())? {
+            let (host, name) = (row.host.id, row.host.name.clone());
+            // One that is new, or has a new name, is said as a whole when that is told.
+            if self.standing.get(&host).is_some_and(|standing| standing.name == name) {
+                let leaf = Leaf::new(&name, PRESENCE, redacted::host(row));
+                said.extend(self.changed(host, &name, vec![leaf]));
+            }
+        }
+        Ok(said)
     }
 
     /// What has to be said after a change of one job.
@@ -83,10 +97,10 @@ impl ViewTree {
         read: &Snapshot,
         host: HostId,
         id: JobId,
-        progress: Option<&JobProgress>,
+        progress: Option<JobProgress>,
     ) -> Result<Vec<Leaf>, StoreError> {
         let (Some(record), Some(job)) = (read.host(host)?, read.job(id)?) else { return Ok(Vec::new()) };
-        let content = job_view(&job, progress);
+        let content = redacted::job(&job, progress);
         let place = format!("job/{id}");
         let mut leaves = Vec::new();
         if !job.state.is_ended() {
@@ -143,104 +157,11 @@ fn topic(host: &str, rest: &str) -> String {
     format!("hf/1/view/{host}/{rest}")
 }
 
-/// An instant as RFC 3339 in UTC, to the second, as the API writes it.
-fn instant(at: Timestamp) -> Value {
-    let secs = i64::try_from(at.0 / 1000).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_second(secs).map_or(Value::Null, |at| Value::String(at.to_string()))
-}
-
-fn maybe_instant(at: Option<Timestamp>) -> Value {
-    at.map_or(Value::Null, instant)
-}
-
-fn presence(row: &HostRow) -> Value {
-    let facts = row.host.facts.as_ref();
-    json!({
-        "host": row.host.id.to_string(),
-        "online": row.presence.online,
-        "since": maybe_instant(row.presence.changed_at),
-        "last_seen_at": maybe_instant(row.presence.last_seen_at),
-        "status": row.status.as_str(),
-        "reason": row.reason,
-        "last_good_backup_at": maybe_instant(row.last_good_at),
-        "agent_version": facts.map(|facts| facts.agent_version.as_str()),
-        "restic_version": facts.map(|facts| facts.restic_version.as_str()),
-        "wire_problem": row.presence.wire_problem.as_ref().map(|problem| problem.version),
-    })
-}
-
-fn repo(state: &RepoState) -> Value {
-    json!({
-        "repository": state.repo.map(|repo| repo.to_string()),
-        "size": state.size.as_ref().map(|size| {
-            json!({ "at": instant(size.at), "bytes": size.bytes, "measured": size.measured })
-        }),
-        "snapshots": state.snapshots.as_ref().map(|seen| {
-            json!({ "at": instant(seen.at), "count": seen.count, "newest_at": maybe_instant(seen.newest_at) })
-        }),
-        "check": state.check.as_ref().map(|check| {
-            json!({ "at": instant(check.at), "errors": check.errors, "subset_pct": check.subset_pct })
-        }),
-        "prune": state.prune.as_ref().map(|prune| {
-            json!({ "at": instant(prune.at), "freed_bytes": prune.freed_bytes })
-        }),
-        "lock": state.lock.as_ref().map(|seen| json!({
-            "at": instant(seen.at),
-            "held_by": seen.holder.as_ref().map(|holder| json!({
-                "since": instant(holder.since),
-                "exclusive": holder.exclusive,
-                "host": holder.hostname,
-                "user": holder.username,
-                "pid": holder.pid,
-                "stale": holder.stale,
-            })),
-        })),
-    })
-}
-
-fn job_view(job: &Job, progress: Option<&JobProgress>) -> Value {
-    let groups: Vec<&str> = match &job.what {
-        JobWhat::Backup { group } => vec![group],
-        JobWhat::Forget { groups } => groups.iter().map(|(name, _)| name.as_str()).collect(),
-        _ => Vec::new(),
-    };
-    json!({
-        "job": job.id.to_string(),
-        "kind": job.what.kind().as_str(),
-        "groups": groups,
-        "state": job.state.as_str(),
-        "class": job.class.map(schema::Class::as_str),
-        "actor_kind": job.actor.kind(),
-        "created_at": instant(job.created_at),
-        "started_at": maybe_instant(job.started_at),
-        "finished_at": maybe_instant(job.finished_at),
-        "progress": progress.map(|progress| json!({
-            "percent": f64::from(progress.permille) / 10.0,
-            "files_done": progress.files_done,
-            "files_total": progress.files_total,
-            "bytes_done": progress.bytes_done,
-            "bytes_total": progress.bytes_total,
-            "bytes_per_second": progress.rate_bytes,
-            "left_secs": progress.left_secs,
-        })),
-        "backup": match &job.figures {
-            JobFigures::Backup(figures) => json!({
-                "snapshot": figures.snapshot,
-                "total_files": figures.total_files,
-                "total_bytes": figures.total_bytes,
-                "added_bytes": figures.added_bytes,
-                "added_packed_bytes": figures.added_packed_bytes,
-                "errors": figures.errors,
-            }),
-            _ => Value::Null,
-        },
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use fleet::{By, Driver, Fleet, Settings, record::Actor};
+    use schema::Timestamp;
     use std::sync::Arc;
 
     fn by() -> By {

@@ -50,6 +50,7 @@ mod run;
 mod template;
 mod words;
 
+pub use api::redacted;
 pub use app::{BrokerFacts, MqttListener, ServerFacts, WebSettings};
 pub use password::{HashFailed, hash_password};
 pub use proxy::TrustedProxies;

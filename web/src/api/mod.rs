@@ -8,6 +8,7 @@ pub(crate) mod group;
 pub(crate) mod host;
 pub(crate) mod job;
 pub(crate) mod operator;
+pub mod redacted;
 pub(crate) mod repo;
 
 use crate::problem::Problem;

@@ -29,6 +29,8 @@ pub(crate) struct HostOut {
     /// Whether every source group has a good and recent backup.
     protected: bool,
     online: bool,
+    /// Since when it is online, or is not.
+    online_changed_at: Option<String>,
     last_seen_at: Option<String>,
     /// Present when the agent speaks a wire version that is not understood here.
     wire_problem: Option<WireProblemOut>,
@@ -59,6 +61,7 @@ impl From<HostRow> for HostOut {
             reason: row.reason,
             protected: row.protected,
             online: row.presence.online,
+            online_changed_at: time(row.presence.changed_at),
             last_seen_at: time(row.presence.last_seen_at),
             wire_problem: row
                 .presence

@@ -11,13 +11,14 @@ use utoipa::ToSchema;
 #[schema(as = Progress)]
 pub(crate) struct ProgressOut {
     at: String,
-    permille: u16,
+    percent: f64,
     files_done: u64,
     files_total: u64,
     bytes_done: u64,
     bytes_total: u64,
     errors: u32,
-    rate_bytes: Option<u64>,
+    /// Over the last seconds; null until there are two readings.
+    bytes_per_second: Option<u64>,
     left_secs: Option<u64>,
 }
 
@@ -71,13 +72,13 @@ impl JobOut {
             cancel_asked_at: time(job.cancel_asked_at),
             progress: progress.filter(|_| !job.state.is_ended()).map(|p| ProgressOut {
                 at: rfc3339(p.at),
-                permille: p.permille,
+                percent: f64::from(p.permille) / 10.0,
                 files_done: p.files_done,
                 files_total: p.files_total,
                 bytes_done: p.bytes_done,
                 bytes_total: p.bytes_total,
                 errors: p.errors,
-                rate_bytes: p.rate_bytes,
+                bytes_per_second: p.rate_bytes,
                 left_secs: p.left_secs,
             }),
             summary: summary(&job.figures),
