@@ -58,6 +58,12 @@ pub fn socket_path(data_dir: &Path) -> PathBuf {
     data_dir.join("control.sock")
 }
 
+/// Whether a server runs over this data folder.
+#[must_use]
+pub fn is_answered(data_dir: &Path) -> bool {
+    std::os::unix::net::UnixStream::connect(socket_path(data_dir)).is_ok()
+}
+
 /// Listens on the socket of `data_dir`; an old one that nobody answers is replaced.
 pub fn listen(data_dir: &Path) -> io::Result<UnixListener> {
     let path = socket_path(data_dir);

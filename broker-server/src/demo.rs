@@ -8,6 +8,7 @@ mod steps;
 use crate::{
     cli::Demo,
     config::{Config, Layer, Layers},
+    control,
     serve::{self, Server},
 };
 use anyhow::{Context, bail};
@@ -23,6 +24,12 @@ use tokio::{process::Child, signal::unix::SignalKind};
 pub async fn run(options: Demo) -> anyhow::Result<ExitCode> {
     let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
     let folder = Folder::open(&options.data_dir)?;
+    if control::is_answered(&folder.server()) {
+        bail!(
+            "a demo runs over {} already: use its page, end it with Ctrl-C, or give this one another folder with --data-dir",
+            folder.root.display()
+        );
+    }
     let config = config(&options, &folder)?;
     let public_url = config.public_url.value.clone();
     let plain = config.mqtt_plain.value;
