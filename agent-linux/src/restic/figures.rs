@@ -15,8 +15,8 @@ pub(crate) const MEASURE_AFTER_MS: u64 = 7 * 24 * 3_600_000;
 /// Figures of one repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Figures {
-    /// Tells whether they belong to the repository at hand.
-    address: u64,
+    /// Where the repository is: its everyday address and the one of the admin credentials, the newer one last.
+    addresses: [u64; 2],
     /// restic's repository id.
     pub repo: Option<RepoId>,
     /// Size in the storage.
@@ -66,19 +66,29 @@ pub struct OwnedLock {
 }
 
 impl Figures {
-    /// These figures when they belong to the repository at `url`, else empty ones.
+    /// Empty figures of the repository at `url`.
     #[must_use]
-    pub(crate) fn of(self, url: &str) -> Self {
-        let mut hasher = DefaultHasher::new();
-        url.hash(&mut hasher);
-        let address = hasher.finish();
-        if self.address == address { self } else { Self { address, ..Self::default() } }
+    pub(crate) fn at(url: &str) -> Self {
+        Self { addresses: [0, hash(url)], ..Self::default() }
+    }
+
+    /// Whether they are known to belong to the repository at `url`.
+    #[must_use]
+    pub(crate) fn is_at(&self, url: &str) -> bool {
+        self.addresses.contains(&hash(url))
+    }
+
+    /// The same repository answers at `url`, too.
+    #[must_use]
+    pub(crate) fn also_at(mut self, url: &str) -> Self {
+        self.addresses = [self.addresses[1], hash(url)];
+        self
     }
 
     /// The repository said who it is; another one than before has none of the old figures.
     pub(crate) fn identify(&mut self, repo: RepoId) {
         if self.repo.is_some_and(|known| known != repo) {
-            *self = Self { address: self.address, ..Self::default() };
+            *self = Self { addresses: self.addresses, ..Self::default() };
         }
         self.repo = Some(repo);
     }
@@ -163,6 +173,12 @@ impl Figures {
     }
 }
 
+fn hash(url: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    url.hash(&mut hasher);
+    hasher.finish()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_running_sum_starts_from_a_measured_size_only() {
-        let mut figures = Figures::default().of("/repo");
+        let mut figures = Figures::at("/repo");
         figures.add_snapshot(20, Some(10), Timestamp(1));
         assert_eq!(figures.size, None);
         assert!(figures.needs_measure(true, Timestamp(2)));
@@ -183,7 +199,7 @@ mod tests {
 
     #[test]
     fn without_packed_sizes_the_repository_is_measured_weekly() {
-        let mut figures = Figures::default().of("/repo");
+        let mut figures = Figures::at("/repo");
         figures.measured(100, Timestamp(0));
         figures.add_snapshot(20, None, Timestamp(1));
         assert_eq!(figures.size, None);
@@ -193,7 +209,7 @@ mod tests {
 
     #[test]
     fn without_packed_sizes_a_repository_that_has_grown_by_half_is_measured_again() {
-        let mut figures = Figures::default().of("/repo");
+        let mut figures = Figures::at("/repo");
         figures.measured(0, Timestamp(0));
         assert!(!figures.needs_measure(false, Timestamp(1)));
         figures.add_snapshot(1, None, Timestamp(1));
@@ -207,7 +223,7 @@ mod tests {
 
     #[test]
     fn counts_go_on_by_one_and_are_taken_anew_after_a_day() {
-        let mut figures = Figures::default().of("/repo");
+        let mut figures = Figures::at("/repo");
         assert!(figures.needs_count(Timestamp(0)));
         figures.counted(4, Some(Timestamp(0)), Timestamp(5));
         figures.add_snapshot(1, Some(1), Timestamp(9));
@@ -218,12 +234,14 @@ mod tests {
     }
 
     #[test]
-    fn figures_of_another_address_or_another_repository_are_dropped() {
-        let mut figures = Figures::default().of("/repo");
+    fn figures_stay_at_a_second_address_and_are_dropped_for_another_repository() {
+        let mut figures = Figures::at("/repo");
         figures.identify(RepoId([1; 32]));
         figures.measured(100, Timestamp(2));
-        assert_eq!(figures.clone().of("/repo"), figures);
-        assert_eq!(figures.clone().of("/other").size, None);
+        assert!(figures.is_at("/repo") && !figures.is_at("/other"));
+        let figures_of_both = figures.clone().also_at("/other");
+        assert!(figures_of_both.is_at("/repo") && figures_of_both.is_at("/other"));
+        assert!(!figures_of_both.also_at("/third").is_at("/repo"));
         figures.identify(RepoId([1; 32]));
         assert!(figures.size.is_some());
         figures.identify(RepoId([2; 32]));

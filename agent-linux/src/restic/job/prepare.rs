@@ -3,6 +3,7 @@
 use super::{
     super::{
         args::{self, ArgsError, Setting, Step},
+        figures::Figures,
         location::{self, Location, LocationError},
         outcome::{Stop, Verdict},
         preflight,
@@ -30,7 +31,6 @@ impl Job<'_> {
             );
             return Err(Verdict::failed(Class::Policy, &message));
         }
-        self.known.figures = core::mem::take(&mut self.known.figures).of(&credentials.url);
         let version = self.find_restic().await?;
         let cache = self.places.cache.to_string_lossy();
         let setting =
@@ -55,6 +55,9 @@ impl Job<'_> {
             );
             return Err(Verdict::failed(Class::Network, &message));
         }
+        if !self.known.figures.is_at(&credentials.url) {
+            self.settle_figures(&credentials.url, spec).await;
+        }
         if self.known.unclean && steps.first().is_some_and(|step| step.kind.takes_lock()) {
             self.say("The last job here did not end cleanly: removing locks of processes that are gone.")
                 .await;
@@ -63,6 +66,20 @@ impl Job<'_> {
         match self.wires.poll_stop() {
             Some(stop) => Err(stopped(stop)),
             None => Ok(steps),
+        }
+    }
+
+    /// At an address that is new here: the figures stay when it is the same repository, seen through another door.
+    async fn settle_figures(&mut self, url: &str, spec: &JobSpec<'_>) {
+        let figures = core::mem::replace(&mut self.known.figures, Figures::at(url));
+        let (Some(known), false) = (figures.repo, matches!(spec, JobSpec::Probe | JobSpec::Init)) else {
+            // A probe and an init ask by themselves.
+            return;
+        };
+        match self.side_step(&args::config()).await.and_then(|found| found.repo) {
+            Some(repo) if repo == known => self.known.figures = figures.also_at(url),
+            Some(repo) => self.known.figures.identify(repo),
+            None => {}
         }
     }
 
