@@ -115,6 +115,7 @@ pub(crate) const fn words(class: Option<Class>) -> &'static str {
         Some(Class::Policy) => "Forbidden by the host's policy",
         Some(Class::NoCredentials) => "The agent has no credentials",
         Some(Class::AgentRestarted) => "Agent was restarted",
+        Some(Class::NotTried) => "Not tried",
         Some(Class::Other) | None => "Backup failed",
     }
 }

@@ -285,11 +285,13 @@ pub enum Class {
     Other,
     /// A snapshot was made without a single file in it.
     SourceEmpty,
+    /// Of a part of a job: not tried, because what failed before would have met it too.
+    NotTried,
 }
 
 impl Class {
     /// All classes in wire order.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::RepoLocked,
         Self::Auth,
         Self::RepoMissing,
@@ -309,6 +311,7 @@ impl Class {
         Self::AgentRestarted,
         Self::Other,
         Self::SourceEmpty,
+        Self::NotTried,
     ];
 
     /// Its word in the API, the view tree and metrics.
@@ -334,6 +337,7 @@ impl Class {
             Self::AgentRestarted => "agent_restarted",
             Self::Other => "other",
             Self::SourceEmpty => "source_empty",
+            Self::NotTried => "not_tried",
         }
     }
 }
@@ -359,7 +363,7 @@ pub enum Summary<'a> {
         #[serde(borrow)]
         groups: Items<'a, ForgetResult<'a>>,
     },
-    /// Of a prune, in bytes.
+    /// Of a prune, in bytes, by an agent that does not count packs.
     Prune {
         /// Given back to the storage.
         freed_bytes: u64,
@@ -400,6 +404,17 @@ pub enum Summary<'a> {
         bytes: u64,
         /// Files left as they were.
         skipped: u64,
+    },
+    /// Of a prune.
+    Pruned {
+        /// Given back to the storage, in bytes.
+        freed_bytes: u64,
+        /// Packs that were written anew to get rid of unused parts.
+        repacked_packs: u32,
+        /// Their parts that are in use, in bytes.
+        repacked_bytes: u64,
+        /// Left in the repository, in bytes.
+        remaining_bytes: u64,
     },
 }
 

@@ -222,6 +222,13 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Run it again",
             "Safe: the next run first removes a lock that was left behind.",
         ),
+        Class::NotTried => cause(
+            "It was not tried",
+            "Something else of the same job failed before it, in a way that it would have met too. Mend that first.",
+            Step::Again,
+            "Run it again",
+            "Safe: nothing was done yet.",
+        ),
         Class::Other => cause(
             "restic failed",
             "The cause is none of those that are known here. restic's own last words stand below; the log has the rest.",

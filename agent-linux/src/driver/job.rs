@@ -79,6 +79,15 @@ const fn slots_for(kind: JobKind) -> &'static [Slot] {
     }
 }
 
+/// How long restic may say nothing before it is taken to hang. Backup, prune and check tell every second how far they
+/// are, but for their first steps; what is silent until its end has a deadline by the server.
+const fn silence_secs(kind: JobKind) -> u32 {
+    match kind {
+        JobKind::Backup | JobKind::Forget | JobKind::Prune | JobKind::Check => 6 * 3_600,
+        _ => 0,
+    }
+}
+
 /// All that a job's task owns.
 struct Work {
     run: Vec<u8>,
@@ -98,6 +107,7 @@ impl Work {
             restic_host: run.restic_host,
             // The core keeps the deadline.
             deadline_secs: 0,
+            silence_secs: silence_secs(run.spec.kind()),
             credentials: credentials.as_ref(),
             places: &places,
             known,

@@ -62,6 +62,9 @@ pub struct JobOrder<'a> {
     pub restic_host: &'a str,
     /// When it must have ended, in seconds after its start; 0 = no deadline.
     pub deadline_secs: u32,
+    /// How long restic may say nothing before it is taken to hang, in seconds; 0 = for ever. Not for kinds that are
+    /// silent until their end.
+    pub silence_secs: u32,
     /// The slot to use; `None` = there is none.
     pub credentials: Option<&'a Credentials>,
     /// Where things are.
@@ -129,16 +132,17 @@ pub async fn run_job(
     events: &mpsc::Sender<JobEvent>,
     control: &mut mpsc::Receiver<Control>,
 ) -> JobEnd {
-    let JobOrder { spec, restic_host, deadline_secs, credentials, places, known } = order;
+    let JobOrder { spec, restic_host, deadline_secs, silence_secs, credentials, places, known } = order;
     let begun = Instant::now();
     let deadline = (deadline_secs > 0).then(|| begun + Duration::from_secs(deadline_secs.into()));
+    let silence = (silence_secs > 0).then(|| Duration::from_secs(silence_secs.into()));
     let mut job = Job {
         places,
         restic_host,
         credentials,
         repository: Zeroizing::default(),
         mask: credentials.map_or_else(Mask::nothing, Mask::new),
-        wires: Wires { events, control, begun, deadline, stop: None },
+        wires: Wires { events, control, begun, deadline, silence, stop: None },
         figures_before: known.figures.clone(),
         known,
         summary: JobSummary::None,

@@ -38,6 +38,8 @@ pub enum Stop {
     Cancelled,
     /// The deadline passed.
     Timeout,
+    /// It said nothing for longer than anything of it takes.
+    Silent,
 }
 
 /// The judgement.
@@ -77,6 +79,13 @@ impl Verdict {
 pub fn judge(kind: StepKind, ended: Ended, stop: Option<Stop>, found: &Findings) -> Verdict {
     let (outcome, class) = sort(kind, ended, stop, found);
     let Some(class) = class else { return Verdict::succeeded() };
+    if (class, stop) == (Class::Timeout, Some(Stop::Silent)) {
+        let message = format!(
+            "restic {} said nothing any more and was ended: it probably hangs. Look at the storage and at the machine, then run it again.",
+            kind.as_str()
+        );
+        return Verdict { outcome, class: Some(class), message };
+    }
     Verdict { outcome, class: Some(class), message: message(kind, class, outcome, ended, found) }
 }
 
@@ -91,7 +100,7 @@ fn sort(kind: StepKind, ended: Ended, stop: Option<Stop>, found: &Findings) -> (
         (_, Some(Stop::Timeout)) if kind == StepKind::Config && found.signs.has(Sign::Network) => {
             return failed(Class::Network);
         }
-        (_, Some(Stop::Timeout)) => return failed(Class::Timeout),
+        (_, Some(Stop::Timeout | Stop::Silent)) => return failed(Class::Timeout),
         _ => {}
     }
     match ended {

@@ -40,6 +40,8 @@ pub(crate) struct Wires<'w> {
     pub(crate) begun: Instant,
     /// When the job must have ended.
     pub(crate) deadline: Option<Instant>,
+    /// How long restic may say nothing.
+    pub(crate) silence: Option<Duration>,
     /// Why everything was stopped.
     pub(crate) stop: Option<Stop>,
 }
@@ -126,14 +128,18 @@ pub(crate) async fn run_step(
     let mut stopping = Stopping { reason: None, kill_at: None, killed: false };
     let mut status = None;
     let mut linger_until = Instant::now();
+    let mut heard_at = Instant::now();
     let mut control_is_open = true;
 
     while status.is_none() || !waiting.is_empty() || stdout.is_some() || stderr.is_some() {
         let may_read = waiting.is_empty();
         let is_lingering = status.is_some() && may_read;
-        let stop_at = match (stopping.reason, wires.deadline) {
-            (None, deadline) => deadline,
-            (Some(_), _) => stopping.kill_at,
+        let silent_at = wires.silence.filter(|_| may_read).map(|silence| heard_at + silence);
+        let (stop_at, reason) = match (stopping.reason, wires.deadline, silent_at) {
+            (Some(_), ..) => (stopping.kill_at, Stop::Timeout),
+            (None, Some(deadline), Some(silent)) if silent < deadline => (Some(silent), Stop::Silent),
+            (None, None, Some(silent)) => (Some(silent), Stop::Silent),
+            (None, deadline, _) => (deadline, Stop::Timeout),
         };
         tokio::select! {
             biased;
@@ -152,7 +158,7 @@ pub(crate) async fn run_step(
             },
             () = sleep_until(stop_at.unwrap_or(wires.begun)), if stop_at.is_some() && status.is_none() => {
                 match stopping.reason {
-                    None => stopping.interrupt(Stop::Timeout, &child),
+                    None => stopping.interrupt(reason, &child),
                     Some(_) => stopping.kill(&child),
                 }
             }
@@ -166,14 +172,16 @@ pub(crate) async fn run_step(
                 Err(_) => waiting.clear(),
             },
             count = read(&mut stdout, &mut out_buffer), if stdout.is_some() && may_read => {
-                linger_until = Instant::now() + LINGER;
+                heard_at = Instant::now();
+                linger_until = heard_at + LINGER;
                 match count {
                     0 => stdout = None,
                     count => reader.stdout(&out_buffer[..count], &mut said),
                 }
             }
             count = read(&mut stderr, &mut err_buffer), if stderr.is_some() && may_read => {
-                linger_until = Instant::now() + LINGER;
+                heard_at = Instant::now();
+                linger_until = heard_at + LINGER;
                 match count {
                     0 => stderr = None,
                     count => reader.stderr(&err_buffer[..count], &mut said),

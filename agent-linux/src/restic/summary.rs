@@ -62,13 +62,15 @@ pub struct BackupDone {
     pub errors: u32,
 }
 
-/// What restic says of a prune, in bytes.
+/// What restic says of a prune.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PruneDone {
     /// Given back to the storage.
     pub freed_bytes: u64,
     /// Written anew.
     pub repacked_bytes: u64,
+    /// Packs that were written anew.
+    pub repacked_packs: u32,
     /// Left in the repository.
     pub remaining_bytes: u64,
 }
@@ -102,7 +104,7 @@ pub struct ForgetCount {
     pub kept: u32,
     /// Snapshots dropped.
     pub removed: u32,
-    /// Why it failed, if it did.
+    /// Why it failed, or was not tried; `None` = it was done.
     pub class: Option<Class>,
 }
 
@@ -134,8 +136,9 @@ impl JobSummary {
                 };
                 Summary::Forget { groups: fitting(groups.iter().map(wire), buffer) }
             }
-            Self::Prune(done) => Summary::Prune {
+            Self::Prune(done) => Summary::Pruned {
                 freed_bytes: done.freed_bytes,
+                repacked_packs: done.repacked_packs,
                 repacked_bytes: done.repacked_bytes,
                 remaining_bytes: done.remaining_bytes,
             },

@@ -20,6 +20,11 @@ pub(crate) fn progress(line: &str) -> Option<(u16, String)> {
 
 /// Takes what one of prune's lines says.
 pub(crate) fn prune_line(line: &str, done: &mut PruneDone) {
+    if let Some((_, what)) = progress(line)
+        && let Some(count) = what.strip_suffix(" packs repacked").and_then(|count| count.split(' ').next())
+    {
+        done.repacked_packs = count.parse().unwrap_or(done.repacked_packs);
+    }
     let Some((word, rest)) = line.split_once(':') else { return };
     let Some(bytes) = rest.split_once(" / ").and_then(|(_, size)| size_bytes(size)) else { return };
     match word.trim() {

@@ -82,9 +82,9 @@ impl Version {
         self >= Self::new(0, 15)
     }
 
-    /// `check --json` says how many errors there are.
+    /// `unlock` says how many locks it removed.
     #[must_use]
-    pub fn has_check_json(self) -> bool {
+    pub fn says_unlocked(self) -> bool {
         self >= Self::new(0, 17)
     }
 
@@ -251,7 +251,7 @@ mod tests {
     fn flags_follow_the_version() {
         let (old, middle, new) = (Version::new(0, 14), Version::new(0, 16), Version::new(1, 0));
         assert!(!old.has_retry_lock() && middle.has_retry_lock() && new.has_retry_lock());
-        assert!(!middle.has_check_json() && new.has_check_json());
+        assert!(!middle.says_unlocked() && new.says_unlocked());
         assert!(!old.has_no_scan() && middle.has_no_scan());
     }
 }

@@ -83,7 +83,7 @@ fn the_other_kinds_have_their_arguments() {
     assert_eq!(lines(&JobSpec::Probe, &new), ["cat config --json --no-lock"]);
     assert_eq!(lines(&JobSpec::Init, &new), ["cat config --json --no-lock"], "first of all, look");
     assert_eq!(lines(&JobSpec::Prune { dry_run: false }, &new), ["prune --retry-lock=5m"]);
-    assert_eq!(lines(&JobSpec::Check { subset_pct: 0 }, &new), ["check --retry-lock=5m --json"]);
+    assert_eq!(lines(&JobSpec::Check { subset_pct: 0 }, &new), ["check --retry-lock=5m"]);
     assert_eq!(
         lines(&JobSpec::Check { subset_pct: 5 }, &setting(16)),
         ["check --retry-lock=5m --read-data-subset=5%"]

@@ -336,6 +336,10 @@ fn figures_of_prune_stats_check_and_unlock_are_read() {
         (prune.freed_bytes, prune.repacked_bytes, prune.remaining_bytes),
         (10_719, 46_038, 15_349_055)
     );
+    // Where nothing is repacked there is no such line; 15 stand in the one of 0.14.
+    assert_eq!(prune.repacked_packs, 0);
+    let packs = VERSIONS.map(|version| findings(version, "prune_json", Prune).prune.unwrap().repacked_packs);
+    assert!(packs[0] == 15 && packs[1] > 0 && packs[2] > 0, "{packs:?}");
     assert_eq!(findings("0.19.1", "stats_raw-data", Stats).stats.unwrap().total_bytes, 17_359_424);
     assert_eq!(findings("0.14.0", "stats_raw-data", Stats).stats.unwrap().blobs, 388);
     for version in VERSIONS {

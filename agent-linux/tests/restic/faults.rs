@@ -235,6 +235,7 @@ async fn no_credentials_and_refused_ones_are_told() {
         spec: JobSpec::Stats,
         restic_host: "rig",
         deadline_secs: 0,
+        silence_secs: 0,
         credentials: None,
         places: &rig.places,
         known: rig.known.clone(),
@@ -299,6 +300,21 @@ async fn a_deadline_ends_restic_with_timeout() {
     rig.deadline_secs = 3;
     let ran = rig.backup(&[&source]).await.failed(Class::Timeout);
     assert_eq!(rig.locks(), 0, "{ran:#?}");
+}
+
+#[tokio::test]
+async fn a_restic_that_says_nothing_any_more_is_ended_and_one_that_speaks_is_not() {
+    let Some(program) = Version::V018.program() else { return };
+    let mut rig = Rig::initialised(program.clone()).await;
+    let source = rig.big_source(24);
+    // Slower than the limit, but it says every second how far it is.
+    rig.slow_down();
+    rig.silence_secs = 3;
+    rig.backup(&[&source]).await.succeeded();
+    rig.places.restic = program;
+    rig.wrap_restic("[ \"$1\" = backup ] && exec sleep 1000; exec \"$RESTIC\" \"$@\"");
+    let ran = rig.backup(&[&source]).await.failed(Class::Timeout);
+    assert!(ran.end.message.contains("said nothing any more"), "{}", ran.end.message);
 }
 
 #[tokio::test]

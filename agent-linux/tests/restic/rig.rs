@@ -29,6 +29,7 @@ pub(crate) struct Rig {
     pub(crate) credentials: Credentials,
     pub(crate) known: Known,
     pub(crate) deadline_secs: u32,
+    pub(crate) silence_secs: u32,
     /// How many events may wait.
     pub(crate) room: usize,
 }
@@ -83,7 +84,15 @@ impl Rig {
             repo_password: REPO_PASSWORD.to_owned(),
             env: Vec::new(),
         };
-        Self { folder, places, credentials, known: Known::default(), deadline_secs: 0, room: 64 }
+        Self {
+            folder,
+            places,
+            credentials,
+            known: Known::default(),
+            deadline_secs: 0,
+            silence_secs: 0,
+            room: 64,
+        }
     }
 
     /// As [`Self::new`], with a repository.
@@ -160,6 +169,7 @@ impl Rig {
             spec,
             restic_host: "rig",
             deadline_secs: self.deadline_secs,
+            silence_secs: self.silence_secs,
             credentials: Some(&self.credentials),
             places: &self.places,
             known: core::mem::take(&mut self.known),

@@ -38,9 +38,18 @@ pub(super) fn of(summary: &Summary<'_>) -> JobFigures {
         ),
         Summary::Prune { freed_bytes, repacked_bytes, remaining_bytes } => JobFigures::Prune {
             freed_bytes: bounded(freed_bytes),
+            repacked_packs: None,
             repacked_bytes: bounded(repacked_bytes),
             remaining_bytes: bounded(remaining_bytes),
         },
+        Summary::Pruned { freed_bytes, repacked_packs, repacked_bytes, remaining_bytes } => {
+            JobFigures::Prune {
+                freed_bytes: bounded(freed_bytes),
+                repacked_packs: Some(repacked_packs),
+                repacked_bytes: bounded(repacked_bytes),
+                remaining_bytes: bounded(remaining_bytes),
+            }
+        }
         Summary::Check { errors, subset_pct } => JobFigures::Check { errors, subset_pct },
         Summary::Unlock { removed } => JobFigures::Unlock { removed },
         Summary::Stats { total_bytes, blobs } => {

@@ -190,7 +190,9 @@ pub enum JobFigures {
     Prune {
         /// Given back.
         freed_bytes: u64,
-        /// Written anew.
+        /// Packs that were written anew, where the agent counts them.
+        repacked_packs: Option<u32>,
+        /// What of them was kept.
         repacked_bytes: u64,
         /// Left.
         remaining_bytes: u64,

@@ -255,6 +255,12 @@ fn jobs(samples: &mut Vec<Sample>) {
         Summary::Stats { total_bytes: 123_456_789, blobs: 4_242 },
         Summary::Snapshots { count: 365 },
         Summary::Restore { files: 10, bytes: 20_000, skipped: 1 },
+        Summary::Pruned {
+            freed_bytes: 1 << 40,
+            repacked_packs: 15,
+            repacked_bytes: 1 << 20,
+            remaining_bytes: 7,
+        },
     ] {
         add!(samples, enum Summary "", summary);
     }

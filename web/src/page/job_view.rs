@@ -7,8 +7,8 @@ use crate::format::{When, ago, bytes, bytes_parts, clock, count, duration, many}
 use crate::joblog::LineView;
 use crate::template::View;
 use crate::words::{Badge, actor, job_title, ran};
-use fleet::record::{BackupFigures, Job, JobFigures, JobProgress, JobState, JobWhat};
-use schema::Timestamp;
+use fleet::record::{BackupFigures, ForgetFigures, Job, JobFigures, JobProgress, JobState, JobWhat};
+use schema::{Class, Timestamp};
 use serde::Serialize;
 
 /// A chart of the rate.
@@ -200,18 +200,19 @@ pub(crate) fn stages(job: &Job) -> Vec<Stage> {
 pub(crate) fn figures(job: &Job) -> Vec<Figure> {
     match &job.figures {
         JobFigures::Backup(figures) => backup_figures(figures),
-        JobFigures::Prune { freed_bytes, repacked_bytes, remaining_bytes } => vec![
+        JobFigures::Prune { freed_bytes, repacked_packs, repacked_bytes, remaining_bytes } => vec![
             Figure::bytes("Freed", *freed_bytes, ""),
-            Figure::bytes("Written anew", *repacked_bytes, ""),
-            Figure::bytes("Left", *remaining_bytes, ""),
+            match repacked_packs {
+                Some(packs) => Figure::new(
+                    "Packs repacked",
+                    count(u64::from(*packs)),
+                    format!("{} of them kept", bytes(*repacked_bytes)),
+                ),
+                None => Figure::bytes("Repacked", *repacked_bytes, ""),
+            },
+            Figure::bytes("Remaining", *remaining_bytes, ""),
         ],
-        JobFigures::Forget(groups) => groups
-            .iter()
-            .map(|group| {
-                let note = format!("{}: kept {}", group.group, group.kept);
-                Figure::new("Forgot", count(u64::from(group.removed)), note)
-            })
-            .collect(),
+        JobFigures::Forget(groups) => groups.iter().map(forget_figure).collect(),
         JobFigures::Stats { total_bytes, blobs } => {
             vec![Figure::bytes("In the storage", *total_bytes, ""), Figure::new("Blobs", count(*blobs), "")]
         }
@@ -245,6 +246,19 @@ pub(crate) fn figures(job: &Job) -> Vec<Figure> {
         ],
         JobFigures::None => Vec::new(),
     }
+}
+
+/// What became of one group.
+fn forget_figure(group: &ForgetFigures) -> Figure {
+    let (value, note) = match group.class {
+        None => (
+            format!("{} removed", count(u64::from(group.removed))),
+            format!("{} kept", count(u64::from(group.kept))),
+        ),
+        Some(Class::NotTried) => ("Not tried".to_owned(), "what failed would have met it too".to_owned()),
+        Some(class) => ("Failed".to_owned(), class.as_str().replace('_', " ")),
+    };
+    Figure::new(group.group.clone(), value, note)
 }
 
 fn backup_figures(figures: &BackupFigures) -> Vec<Figure> {

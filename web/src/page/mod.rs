@@ -28,6 +28,7 @@ use ::fleet::record::Job;
 use ::fleet::{JobRequest, Refused, Snapshot};
 use schema::{HostId, Timestamp};
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// The templates of all views; looked up at the start.
 pub(crate) const TEMPLATES_USED: &[&str] = &[
@@ -101,14 +102,18 @@ impl Fact {
 /// A figure: the number, and what stands small behind it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Figure {
-    pub(crate) name: &'static str,
+    pub(crate) name: Cow<'static, str>,
     pub(crate) value: String,
     pub(crate) note: String,
 }
 
 impl Figure {
-    pub(crate) fn new(name: &'static str, value: impl Into<String>, note: impl Into<String>) -> Self {
-        Self { name, value: value.into(), note: note.into() }
+    pub(crate) fn new(
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<String>,
+        note: impl Into<String>,
+    ) -> Self {
+        Self { name: name.into(), value: value.into(), note: note.into() }
     }
 
     /// A size, its unit small.

@@ -5,7 +5,7 @@ use super::{
         args::{self, Step, StepKind},
         findings::Findings,
         location::Location,
-        outcome::Verdict,
+        outcome::{MAX_MESSAGE_BYTES, Verdict},
         rest,
         summary::{BackupDone, ForgetCount, JobSummary},
     },
@@ -138,22 +138,30 @@ impl Job<'_> {
         done.verdict
     }
 
+    /// Each group has its own result, and one that fails does not hide the others.
     pub(super) async fn forget(&mut self, steps: &[Step], dry_run: bool) -> Verdict {
-        let (mut counts, mut worst) = (Vec::new(), Verdict::succeeded());
-        let mut removed_any = false;
+        let (mut counts, mut worst) = (Vec::<ForgetCount>::new(), Verdict::succeeded());
+        let mut is_over = false;
         for step in steps {
+            if is_over {
+                let group = step.group.clone();
+                counts.push(ForgetCount { group, kept: 0, removed: 0, class: Some(Class::NotTried) });
+                continue;
+            }
             let done = self.main_step(step).await;
             let class = done.verdict.class.filter(|_| !done.is_ok());
             let removed = if class.is_none() { done.found.removed } else { 0 };
-            removed_any |= removed > 0;
             counts.push(ForgetCount { group: step.group.clone(), kept: done.found.kept, removed, class });
             if let Some(class) = class {
-                worst = done.verdict;
-                // The next group would meet the same.
-                if !matches!(class, Class::Other) {
-                    break;
+                is_over = meets_every_group(class);
+                if is_over || worst.class.is_none() {
+                    worst = done.verdict;
                 }
             }
+        }
+        let removed_any = counts.iter().any(|count| count.removed > 0);
+        if worst.class.is_some() && steps.len() > 1 {
+            worst.message = with_groups(&counts, &worst.message);
         }
         self.summary = JobSummary::Forget(counts);
         if removed_any && !dry_run {
@@ -204,7 +212,7 @@ impl Job<'_> {
 
     pub(super) async fn unlock(&mut self, steps: &[Step]) -> Verdict {
         // Before 0.17 restic does not say how many locks it removed, so they are counted.
-        let says_count = self.known.restic.as_ref().is_some_and(|restic| restic.version().has_check_json());
+        let says_count = self.known.restic.as_ref().is_some_and(|restic| restic.version().says_unlocked());
         let before = if says_count { None } else { self.side_step(&args::list_locks()).await };
         let done = self.first(steps).await;
         if !done.is_ok() {
@@ -240,6 +248,8 @@ impl Job<'_> {
                     };
                     self.known.figures.measured(stats.total_bytes, now);
                     self.summary = JobSummary::Stats(stats);
+                    // Asked for by somebody who wants to know how the repository is: a lock is part of that.
+                    self.look_at_locks().await;
                 }
                 Some(StepKind::Snapshots) => {
                     self.known.figures.counted(found.snapshots, found.newest_at, now);
@@ -257,6 +267,49 @@ impl Job<'_> {
             None => Done { verdict: Verdict::succeeded(), found: Findings::default() },
         }
     }
+}
+
+/// Whether the next group of a forget would fail in the same way. An append-only storage is not among them: it stops
+/// only groups that have something to remove.
+const fn meets_every_group(class: Class) -> bool {
+    matches!(
+        class,
+        Class::RepoLocked
+            | Class::Auth
+            | Class::RepoMissing
+            | Class::Network
+            | Class::DiskFull
+            | Class::ResticMissing
+            | Class::Timeout
+            | Class::Cancelled
+    )
+}
+
+/// The message of a forget that failed in part: which groups, then what the worst of them said.
+fn with_groups(counts: &[ForgetCount], message: &str) -> String {
+    let names = |wanted: fn(&ForgetCount) -> bool| {
+        counts
+            .iter()
+            .filter(|count| wanted(count))
+            .map(|count| count.group.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let mut text = String::new();
+    for (words, names) in [
+        ("Done: ", names(|count| count.class.is_none())),
+        ("Failed: ", names(|count| count.class.is_some_and(|class| class != Class::NotTried))),
+        ("Not tried: ", names(|count| count.class == Some(Class::NotTried))),
+    ] {
+        if !names.is_empty() {
+            text.push_str(words);
+            text.push_str(&names);
+            text.push_str(". ");
+        }
+    }
+    text.push_str(message);
+    text.truncate(text.floor_char_boundary(MAX_MESSAGE_BYTES));
+    text
 }
 
 fn count(many: usize) -> u32 {

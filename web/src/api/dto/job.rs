@@ -113,8 +113,9 @@ fn summary(figures: &JobFigures) -> Value {
                 })
                 .collect(),
         ),
-        JobFigures::Prune { freed_bytes, repacked_bytes, remaining_bytes } => json!({
-            "freed_bytes": freed_bytes, "repacked_bytes": repacked_bytes, "remaining_bytes": remaining_bytes,
+        JobFigures::Prune { freed_bytes, repacked_packs, repacked_bytes, remaining_bytes } => json!({
+            "freed_bytes": freed_bytes, "repacked_packs": repacked_packs, "repacked_bytes": repacked_bytes,
+            "remaining_bytes": remaining_bytes,
         }),
         JobFigures::Check { errors, subset_pct } => json!({"errors": errors, "subset_pct": subset_pct}),
         JobFigures::Unlock { removed } => json!({"removed": removed}),
