@@ -7,7 +7,8 @@ pub enum Effect {
     /// Write this down, then call [`crate::Core::handle_stored`].
     Persist(Record),
     /// Store (or hold in memory) the credentials of the command at hand, then call
-    /// [`crate::Core::handle_slot_stored`].
+    /// [`crate::Core::handle_slot_stored`]. The admin slot is never stored: without a job, only say whether it would
+    /// be taken.
     StoreSlot {
         /// Which slot.
         slot: Slot,

@@ -291,7 +291,7 @@ impl Core {
         let refused = result.err();
         let body = Body::ConfigApplied { slot, revision, refused };
         match (refused, for_job) {
-            (None, None) => {
+            (None, None) if slot == Slot::Repo => {
                 let change = Change::Slot { slot, revision, filled };
                 self.propose(seq, change, Some(body), Safety::OnDisk);
             }
@@ -302,7 +302,7 @@ impl Core {
                 }
                 self.propose(seq, Change::None, Some(body), Safety::Kept);
             }
-            (Some(_), _) => self.propose(seq, Change::None, Some(body), Safety::Kept),
+            _ => self.propose(seq, Change::None, Some(body), Safety::Kept),
         }
     }
 
@@ -517,18 +517,20 @@ impl Core {
         let ConfigUpdate { slot, revision, for_job, credentials } = *update;
         let current = self.saved.slot(slot).revision;
         let refused = match for_job {
-            None if revision <= current => {
+            None if slot == Slot::Repo && revision <= current => {
                 if is_new {
                     let body = Body::ConfigApplied { slot, revision: current, refused: None };
                     self.propose(seq, Change::None, Some(body), Safety::Kept);
                 }
                 return;
             }
+            // Held for a job that has ended meanwhile, or a question that was answered.
             Some(_) if !is_new => return,
+            None if slot == Slot::Admin && !is_new => return,
             Some(job) if self.held_slots.is_full() && !self.held_slots.contains(&(job, slot)) => {
                 Some(Refusal::QueueFull)
             }
-            None if self.store_fails() => Some(Refusal::StateFolder),
+            None if slot == Slot::Repo && self.store_fails() => Some(Refusal::StateFolder),
             _ => None,
         };
         if refused.is_some() {

@@ -1,7 +1,9 @@
 //! The command line.
 
 use crate::{
-    clock, driver, enroll,
+    clock,
+    driver::{self, Policy},
+    enroll,
     logger::{self, Level},
     machine::VERSION,
     restic,
@@ -43,6 +45,8 @@ Connects to the server and does what it asks for, until SIGTERM or SIGINT.
 Options:
   --state-dir DIR     where the agent keeps its state [HOLDFAST_AGENT_STATE_DIR; /var/lib/holdfast-agent]
   --restic PATH       the restic to use [HOLDFAST_AGENT_RESTIC; restic, from PATH]
+  --no-admin-slot     refuse credentials that may delete [HOLDFAST_AGENT_NO_ADMIN_SLOT=1]: then no prune, and no forget
+                      on an append-only storage, can be run from this machine
   --log-level LEVEL   error, warn, info or debug [HOLDFAST_AGENT_LOG_LEVEL; info]
 
 Exit status: 0 ended by a signal, 1 can't run, 2 wrong usage.
@@ -86,6 +90,8 @@ pub enum Request {
         state_dir: PathBuf,
         /// The restic to use.
         restic: PathBuf,
+        /// What the machine's owner allows.
+        policy: Policy,
         /// What is logged.
         level: Level,
     },
@@ -162,6 +168,13 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
     let mut state_dir = env("HOLDFAST_AGENT_STATE_DIR").unwrap_or_else(|| DEFAULT_FOLDER.to_owned());
     let mut restic = env("HOLDFAST_AGENT_RESTIC").unwrap_or_else(|| "restic".to_owned());
     let mut level = env("HOLDFAST_AGENT_LOG_LEVEL").unwrap_or_else(|| "info".to_owned());
+    let mut no_admin_slot = match env("HOLDFAST_AGENT_NO_ADMIN_SLOT").as_deref() {
+        None | Some("" | "0") => false,
+        Some("1") => true,
+        Some(other) => {
+            return Err(UsageError(format!("HOLDFAST_AGENT_NO_ADMIN_SLOT is 1 or 0, not {other}")));
+        }
+    };
     let (mut force, mut json, mut token) = (false, false, None);
     let mut rest = rest.iter().map(String::as_str);
     while let Some(arg) = rest.next() {
@@ -179,6 +192,7 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
             ("enroll" | "enrol" | "run" | "status", "--state-dir") => state_dir = value()?,
             ("run", "--restic") => restic = value()?,
             ("run", "--log-level") => level = value()?,
+            ("run", "--no-admin-slot") if attached.is_none() => no_admin_slot = true,
             ("enroll" | "enrol", "--force") if attached.is_none() => force = true,
             ("status", "--json") if attached.is_none() => json = true,
             ("enroll" | "enrol", text) if token.is_none() && (text == "-" || !text.starts_with('-')) => {
@@ -193,7 +207,8 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
             let level = Level::from_word(&level).ok_or_else(|| {
                 UsageError(format!("no such log level: {level} (error, warn, info, debug)"))
             })?;
-            Request::Run { state_dir, restic: restic.into(), level }
+            let policy = Policy { allows_admin_slot: !no_admin_slot };
+            Request::Run { state_dir, restic: restic.into(), policy, level }
         }
         "status" => Request::Status { state_dir, json },
         "enroll" | "enrol" => {
@@ -211,9 +226,9 @@ fn carry_out(request: Request) -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Request::Enroll { state_dir, token, force } => run_enroll(&state_dir, &token, force),
-        Request::Run { state_dir, restic, level } => {
+        Request::Run { state_dir, restic, policy, level } => {
             logger::set_max(level);
-            block_on(driver::run(&state_dir, &restic)).map(|()| ExitCode::SUCCESS)
+            block_on(driver::run(&state_dir, &restic, policy)).map(|()| ExitCode::SUCCESS)
         }
         Request::Status { state_dir, json } => run_status(&state_dir, json),
     };
@@ -276,8 +291,17 @@ mod tests {
 
     #[test]
     fn options_come_with_a_space_or_an_equals_sign() {
-        let run = Request::Run { state_dir: "/s".into(), restic: "/r".into(), level: Level::Debug };
-        assert_eq!(read("run --state-dir /s --restic=/r --log-level debug"), Ok(run));
+        let policy = Policy { allows_admin_slot: true };
+        let run = |policy| Request::Run {
+            state_dir: "/s".into(),
+            restic: "/r".into(),
+            policy,
+            level: Level::Debug,
+        };
+        assert_eq!(read("run --state-dir /s --restic=/r --log-level debug"), Ok(run(policy)));
+        let policy = Policy { allows_admin_slot: false };
+        let line = "run --no-admin-slot --state-dir /s --restic=/r --log-level debug";
+        assert_eq!(read(line), Ok(run(policy)));
         let enroll = Request::Enroll { state_dir: "/s".into(), token: "-".into(), force: true };
         assert_eq!(read("enrol - --force --state-dir=/s"), Ok(enroll));
     }
@@ -294,7 +318,13 @@ mod tests {
     #[test]
     fn paths_are_made_absolute_and_a_bare_program_name_is_left_for_the_search_path() {
         let here = std::env::current_dir().unwrap();
-        let run = |dir: PathBuf, restic: PathBuf| Request::Run { state_dir: dir, restic, level: Level::Info };
+        let policy = Policy { allows_admin_slot: true };
+        let run = |dir: PathBuf, restic: PathBuf| Request::Run {
+            state_dir: dir,
+            restic,
+            policy,
+            level: Level::Info,
+        };
         for (line, request) in [
             ("run --state-dir s", run(here.join("s"), "restic".into())),
             ("run --state-dir /s --restic bin/restic", run("/s".into(), here.join("bin/restic"))),

@@ -79,6 +79,13 @@ struct AtHand {
     credentials: Option<Credentials>,
 }
 
+/// What the owner of this machine allows; the server can't widen it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Whether credentials that may delete are taken at all, for a job.
+    pub allows_admin_slot: bool,
+}
+
 struct Driver {
     state: StateFolder,
     identity: Identity,
@@ -100,6 +107,7 @@ struct Driver {
     /// The agent ended in the middle of a job: its lock may be left in the repository.
     died_in_job: bool,
     known: Known,
+    policy: Policy,
     restic_program: PathBuf,
     restic: Option<Restic>,
     connected_since: Option<schema::Timestamp>,
@@ -110,10 +118,10 @@ struct Driver {
 }
 
 /// Runs the agent on a state folder until a signal ends it.
-pub async fn run(state_dir: &Path, restic: &Path) -> Result<(), RunError> {
+pub async fn run(state_dir: &Path, restic: &Path, policy: Policy) -> Result<(), RunError> {
     let state = StateFolder::open(state_dir)?;
     let _lock = state.lock()?;
-    let mut driver = Driver::new(state, restic)?;
+    let mut driver = Driver::new(state, restic, policy)?;
     let system = |what| move |source| RunError::System { what, source };
     let listener = status::listen(&driver.state)
         .inspect_err(|error| logger::warn(format_args!("no status socket: {error}")))
@@ -183,7 +191,7 @@ async fn next_asker(listener: Option<&UnixListener>) -> Option<UnixStream> {
 }
 
 impl Driver {
-    fn new(state: StateFolder, restic: &Path) -> Result<Self, RunError> {
+    fn new(state: StateFolder, restic: &Path, policy: Policy) -> Result<Self, RunError> {
         let identity = Identity::load(&state)?;
         let installation = identity::installation(&state)?;
         let tls = tls::pinned(&identity.ca_pem)?;
@@ -219,6 +227,7 @@ impl Driver {
             job: None,
             died_in_job,
             known,
+            policy,
             restic_program: restic.to_owned(),
             restic: None,
             connected_since: None,

@@ -97,7 +97,7 @@ impl Fleet {
 
     /// One consistent snapshot. Cheap; but what it sees is not freed while it lives, so let it go soon.
     pub fn read(&self) -> Result<Snapshot, StoreError> {
-        Ok(Snapshot::new(self.view()?, self.now(), self.store.bytes()))
+        Ok(Snapshot::new(self.view()?, self.context(), self.store.bytes()))
     }
 
     /// What changes from now on. Who lags (`RecvError::Lagged`) reads anew what it shows.

@@ -45,6 +45,9 @@ pub enum Refused {
     /// The admin slot is empty.
     #[error("set the admin credentials of this host first: the everyday ones may not delete")]
     AdminCredsRequired,
+    /// The admin slot is filled, and does not open.
+    #[error("the stored admin credentials of this host can't be opened; set them again")]
+    AdminCredsUnreadable,
     /// The same job is open already.
     #[error("the same job is queued or runs already; wait for it or cancel it")]
     JobInProgress {
@@ -93,7 +96,7 @@ impl Refused {
             Self::HostOffline => "host_offline",
             Self::HostNotEnrolled => "host_not_enrolled",
             Self::RepoCredsRequired => "repo_creds_required",
-            Self::AdminCredsRequired => "admin_creds_required",
+            Self::AdminCredsRequired | Self::AdminCredsUnreadable => "admin_creds_required",
             Self::JobInProgress { .. } => "job_in_progress",
             Self::RepoBusy => "repo_busy",
             Self::QueueFull => "queue_full",

@@ -1,4 +1,4 @@
-use crate::context::sha256;
+use crate::context::{Context, sha256};
 use crate::record::{
     ApiToken, AuditEntry, CredentialsFacts, EnrollToken, Group, Host, Job, LogText, Operator, Presence,
     RepoPoint, RepoState, Session, SnapshotRow, Viewer,
@@ -13,6 +13,7 @@ use crate::view::{AuditFilter, FleetCounts, HostFilter, HostRow, JobFilter, Page
 use crate::{accounts, audit, credentials, dispatch, enroll, job, listing, status};
 use schema::{HostId, JobId, JobKind, Slot, Timestamp};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// The most jobs looked at for one page.
 const MAX_LOOKED_AT: usize = 5_000;
@@ -22,11 +23,12 @@ pub struct Snapshot {
     view: ReadView,
     now: Timestamp,
     storage_bytes: u64,
+    context: Arc<Context>,
 }
 
 impl Snapshot {
-    pub(crate) fn new(view: ReadView, now: Timestamp, storage_bytes: u64) -> Self {
-        Self { view, now, storage_bytes }
+    pub(crate) fn new(view: ReadView, context: Arc<Context>, storage_bytes: u64) -> Self {
+        Self { view, now: context.now(), storage_bytes, context }
     }
 
     /// Hosts, worst first, then by name.
@@ -121,7 +123,7 @@ impl Snapshot {
 
     /// What may be shown of a credential slot; `None` = empty.
     pub fn credentials(&self, host: HostId, slot: Slot) -> Result<Option<CredentialsFacts>, StoreError> {
-        credentials::facts_of(&self.view, host, slot)
+        credentials::facts_of(&self.context, &self.view, host, slot)
     }
 
     /// What is known of a host's repository.
@@ -262,7 +264,7 @@ impl Snapshot {
 
     /// Why a request would be refused right now; `None` = it would be carried out.
     pub fn blocked(&self, host: HostId, request: &JobRequest) -> Result<Option<Refused>, StoreError> {
-        dispatch::blocked(&self.view, host, request)
+        dispatch::blocked(&self.context, &self.view, host, request)
     }
 
     /// Size of the data file; 0 when it is in memory.

@@ -85,6 +85,9 @@ impl Slot {
 }
 
 /// New credentials of one slot (`config.update`).
+///
+/// The everyday slot is stored. The admin slot never is: without a job this only asks whether the agent would take it
+/// for one (its local policy may say no), and carries no secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigUpdate<'a> {
     /// Which slot.
@@ -93,7 +96,7 @@ pub struct ConfigUpdate<'a> {
     pub revision: u64,
     /// Held in memory for this job only, and forgotten when it ends.
     pub for_job: Option<JobId>,
-    /// `None`: the slot was emptied.
+    /// `None`: the slot was emptied (of the admin slot without a job: see above).
     #[serde(borrow)]
     pub credentials: Option<Credentials<'a>>,
 }

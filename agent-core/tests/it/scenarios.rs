@@ -182,6 +182,22 @@ fn credentials_for_one_job_let_it_run_and_are_forgotten_with_it() {
 }
 
 #[test]
+fn an_admin_slot_without_a_job_is_answered_and_not_kept_also_when_the_disk_takes_nothing() {
+    let mut world = connected();
+    world.command(|seq| Sent::Config { seq, slot: Slot::Admin, revision: 3, for_job: None, filled: false });
+    deliver_all(&mut world);
+    let taken = Body::ConfigApplied { slot: Slot::Admin, revision: 3, refused: None };
+    world.settle();
+    assert_eq!(world.server.bodies().filter(|body| *body == taken).count(), 1);
+    world.restart();
+    assert_eq!(world.core.saved().slot(Slot::Admin).revision, 0);
+    // Asked again, it is answered again: what is asked may have changed.
+    world.command(|seq| Sent::Config { seq, slot: Slot::Admin, revision: 3, for_job: None, filled: false });
+    world.settle();
+    assert_eq!(world.server.bodies().filter(|body| *body == taken).count(), 2);
+}
+
+#[test]
 fn what_ran_when_the_agent_died_is_reported_and_what_waited_goes_on() {
     let mut world = connected();
     let first = world.order_run(0, false);

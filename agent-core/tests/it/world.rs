@@ -299,9 +299,9 @@ impl World {
         match effect {
             Effect::Persist(record) => self.persist(record),
             Effect::StoreSlot { slot, revision, for_job } => {
-                let result =
-                    if self.disk_fails && for_job.is_none() { Err(Refusal::StateFolder) } else { Ok(()) };
-                if result.is_ok() && for_job.is_none() {
+                let is_stored = for_job.is_none() && slot == Slot::Repo;
+                let result = if self.disk_fails && is_stored { Err(Refusal::StateFolder) } else { Ok(()) };
+                if result.is_ok() && is_stored {
                     self.filled[slot as usize] = (revision, true);
                 }
                 self.core.handle_slot_stored(result, self.now);

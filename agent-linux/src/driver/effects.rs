@@ -117,19 +117,23 @@ impl Driver {
 
     fn store_slot(&mut self, slot: Slot, revision: u64, for_job: Option<JobId>) {
         let credentials = self.at_hand.credentials.take();
-        let result = match for_job {
-            Some(job) => {
+        let (word, result) = match (slot, for_job) {
+            (Slot::Admin, _) if !self.policy.allows_admin_slot => ("refused", Err(Refusal::Policy)),
+            (_, Some(job)) => {
                 self.slots.hold(job, slot, credentials);
-                Ok(())
+                ("held for one job", Ok(()))
             }
-            None => self.slots.store(slot, revision, credentials).map_err(|error| {
-                self.fail(format!("the {} slot could not be stored: {error}", slot.as_str()));
-                Refusal::StateFolder
-            }),
+            // A question only: they are never stored here.
+            (Slot::Admin, None) => ("welcome for a job", Ok(())),
+            (Slot::Repo, None) => match self.slots.store(slot, revision, credentials) {
+                Ok(()) => ("stored", Ok(())),
+                Err(error) => {
+                    self.fail(format!("the {} slot could not be stored: {error}", slot.as_str()));
+                    ("not stored", Err(Refusal::StateFolder))
+                }
+            },
         };
-        if result.is_ok() {
-            logger::info(format_args!("{} credentials, revision {revision}, stored", slot.as_str()));
-        }
+        logger::info(format_args!("{} credentials, revision {revision}: {word}", slot.as_str()));
         self.core.handle_slot_stored(result, clock::now());
     }
 

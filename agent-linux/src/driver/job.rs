@@ -1,7 +1,7 @@
 //! The running job: starting it, what it says, and its end.
 
 use super::{
-    Driver,
+    Driver, Policy,
     log::{Log, Piece},
 };
 use crate::{
@@ -20,6 +20,8 @@ use tokio::{
 
 const EVENTS: usize = 64;
 const CONTROLS: usize = 4;
+/// Why a prune is not run on a machine whose owner wants none.
+const NO_ADMIN_SLOT: &str = "This machine's own policy refuses the admin credentials (--no-admin-slot), so nothing can be deleted from it.";
 
 /// A job that runs in its task.
 #[derive(Debug)]
@@ -92,16 +94,24 @@ const fn silence_secs(kind: JobKind) -> u32 {
 struct Work {
     run: Vec<u8>,
     credentials: Option<Credentials>,
+    policy: Policy,
     places: Places,
     known: restic::Known,
 }
 
 impl Work {
     async fn run(self, events: mpsc::Sender<JobEvent>, mut control: mpsc::Receiver<Control>) -> JobEnd {
-        let Self { run, credentials, places, known } = self;
+        let Self { run, credentials, policy, places, known } = self;
         let Ok(run) = schema::decode::<Run<'_>>(&run) else {
-            return not_run(known, "the job's specification can't be read back from the journal");
+            return not_run(
+                known,
+                Class::Other,
+                "the job's specification can't be read back from the journal",
+            );
         };
+        if credentials.is_none() && run.spec.kind() == JobKind::Prune && !policy.allows_admin_slot {
+            return not_run(known, Class::Policy, NO_ADMIN_SLOT);
+        }
         let order = JobOrder {
             spec: run.spec,
             restic_host: run.restic_host,
@@ -116,10 +126,10 @@ impl Work {
     }
 }
 
-fn not_run(known: restic::Known, message: &str) -> JobEnd {
+fn not_run(known: restic::Known, class: Class, message: &str) -> JobEnd {
     JobEnd {
         outcome: Outcome::Failed,
-        class: Some(Class::Other),
+        class: Some(class),
         message: message.to_owned(),
         exit_code: None,
         started_at: None,
@@ -144,6 +154,7 @@ impl Driver {
         let work = Work {
             run: self.journal.spec(job).unwrap_or_default(),
             credentials,
+            policy: self.policy,
             places: self.places(),
             known: restic::Known {
                 restic: self.restic.clone(),
@@ -188,7 +199,11 @@ impl Driver {
                         figures: self.known.figures.clone(),
                         unclean: true,
                     };
-                    not_run(known, "a fault in the agent ended this job: see its log on the machine")
+                    not_run(
+                        known,
+                        Class::Other,
+                        "a fault in the agent ended this job: see its log on the machine",
+                    )
                 });
                 self.handle_end(job, end);
             }

@@ -17,7 +17,8 @@ use crate::store::{CREDENTIALS, LINK_STATES, LINKS, REPOS, Reads, Tx, first_form
 use location::{Location, is_elsewhere};
 use schema::location::{is_env_allowed, names_machine};
 use schema::{
-    CommandBody, ConfigUpdate, Credentials, HostId, Items, JobId, Slot, Timestamp, limits::MAX_VALUE_BYTES,
+    CommandBody, ConfigUpdate, Credentials, HostId, Items, JobId, Refusal, Slot, Timestamp,
+    limits::MAX_VALUE_BYTES,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -34,8 +35,10 @@ pub(crate) struct CredentialsRow {
     /// What may be shown; `None` = empty.
     pub(crate) facts: Option<CredentialsFacts>,
     pub(crate) revision: u64,
-    /// The revision the agent says it holds.
+    /// The revision the agent says it holds, or would hold for a job.
     pub(crate) held_revision: u64,
+    /// The last revision that the agent did not take, and why.
+    refused: Option<(u64, Refusal)>,
     /// [`Secrets`], bound to host and slot.
     sealed: Vec<u8>,
 }
@@ -48,9 +51,17 @@ struct Secrets {
     env: BTreeMap<String, Secret>,
 }
 
+impl CredentialsRow {
+    /// Why the agent does not take what the slot holds now.
+    fn why_refused(&self) -> Option<Refusal> {
+        self.refused.filter(|(revision, _)| *revision == self.revision).map(|(_, reason)| reason)
+    }
+}
+
 impl Fleet {
-    /// Sets a slot; an absent secret keeps the stored one, as long as it would go to the same machine. The everyday slot is sent to the agent; the admin slot
-    /// travels only with a job that needs it.
+    /// Sets a slot; an absent secret keeps the stored one, as long as it would go to the same machine. The everyday
+    /// slot is sent to the agent; of the admin slot it is asked whether it would take it, and gets it only with a job
+    /// that needs it.
     pub async fn put_credentials(
         &self,
         host: HostId,
@@ -101,13 +112,15 @@ pub(crate) fn row_of(
 
 /// What may be shown of a slot; `None` = empty.
 pub(crate) fn facts_of(
+    context: &Context,
     reads: &impl Reads,
     host: HostId,
     slot: Slot,
 ) -> Result<Option<CredentialsFacts>, StoreError> {
     let Some(row) = row_of(reads, host, slot)? else { return Ok(None) };
-    let (revision, held_revision) = (row.revision, row.held_revision);
-    Ok(row.facts.map(|facts| CredentialsFacts { revision, held_revision, ..facts }))
+    let unreadable = row.facts.is_some() && !opens(context, host, slot, &row)?;
+    let (revision, held_revision, refused) = (row.revision, row.held_revision, row.why_refused());
+    Ok(row.facts.map(|facts| CredentialsFacts { revision, held_revision, refused, unreadable, ..facts }))
 }
 
 fn put(
@@ -122,10 +135,16 @@ fn put(
     hosts::find(tx, host)?;
     let key = (host, slot_key(slot));
     let before = tx.get(&CREDENTIALS, &key)?.unwrap_or_default();
-    let mut secrets =
-        if before.facts.is_some() { open(context, host, slot, &before)? } else { Secrets::default() };
     let location = Location::parse(&input.url)?;
     let old_facts = before.facts.as_ref();
+    let mut secrets = match old_facts {
+        None => Secrets::default(),
+        Some(old) if !opens(context, host, slot, &before)? => {
+            all_given(input, &location, old)?;
+            Secrets::default()
+        }
+        Some(_) => open(context, host, slot, &before)?,
+    };
     if let Some(old) = old_facts
         && (is_elsewhere(&old.url, &location.url) || is_turned_aside(input, &secrets))
     {
@@ -164,6 +183,8 @@ fn put(
         updated_at: now,
         updated_by: by.actor.name().to_owned(),
         held_revision: before.held_revision,
+        refused: None,
+        unreadable: false,
     };
     let moved = old_facts.is_some_and(|old| old.url != facts.url);
     let plain = Zeroizing::new(postcard::to_allocvec(&secrets).unwrap_or_default());
@@ -171,6 +192,7 @@ fn put(
         facts: Some(facts.clone()),
         revision: facts.revision,
         held_revision: before.held_revision,
+        refused: None,
         sealed: context.master.seal(Binding::Slot(host, slot), context.random(), &plain),
     };
     with_wire(&facts, &secrets, |credentials| {
@@ -220,6 +242,25 @@ fn given_again(input: &CredentialsInput, location: &Location, stored: &Secrets) 
     }
 }
 
+/// Stored secrets that don't open can't be kept, and must not be dropped without a word.
+fn all_given(input: &CredentialsInput, location: &Location, old: &CredentialsFacts) -> Result<(), Refused> {
+    let again = |field, what: &str| {
+        let why = "what is stored can't be opened. Or remove these credentials first";
+        Err(Refused::invalid(field, format!("give {what} again: {why}")))
+    };
+    let has_password = input.password.is_some() || location.password.is_some();
+    if location.takes_login() && old.has_password && !has_password {
+        return again("password", "the password");
+    }
+    if input.repo_password.is_none() {
+        return again("repo_password", "the repository's password");
+    }
+    if input.env.is_none() && !old.env_names.is_empty() {
+        return again("env", "the variables");
+    }
+    Ok(())
+}
+
 /// What was seen at the old address says nothing of the new one.
 fn forget_tests(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
     let Some(mut repo) = tx.get(&REPOS, &host)? else { return Ok(()) };
@@ -237,12 +278,12 @@ fn after_change(
     now: Timestamp,
 ) -> Result<(), Refused> {
     tx.effects.changed(Changed::Credentials(host));
-    if slot == Slot::Admin {
-        return Ok(());
-    }
     let is_set = row_of(tx, host, slot)?.is_some_and(|row| row.facts.is_some());
-    hosts::change_summary(tx, host, |summary| summary.has_repo_credentials = is_set)?;
-    if tx.has(&LINKS, &host)? {
+    if slot == Slot::Repo {
+        hosts::change_summary(tx, host, |summary| summary.has_repo_credentials = is_set)?;
+    }
+    // The agent keeps nothing of the admin slot that could be emptied.
+    if tx.has(&LINKS, &host)? && (slot == Slot::Repo || is_set) {
         let mut state = outbox::state_of(tx, host)?;
         // With a full outbox the next hello pushes it.
         if outbox::has_room(&state, 1) {
@@ -253,7 +294,8 @@ fn after_change(
     Ok(())
 }
 
-/// Sends a slot as it stands to the agent; the caller stores `state`.
+/// Sends a slot as it stands to the agent; the caller stores `state`. The admin slot goes with a job only: without
+/// one the agent is asked whether it would take it, and no secret travels.
 pub(crate) fn push(
     context: &Context,
     tx: &mut Tx<'_>,
@@ -266,6 +308,9 @@ pub(crate) fn push(
     let row = row_of(tx, host, slot)?.unwrap_or_default();
     let empty = ConfigUpdate { slot, revision: row.revision, for_job, credentials: None };
     match &row.facts {
+        Some(_) if slot == Slot::Admin && for_job.is_none() => {
+            outbox::enqueue(context, tx, host, state, expires_at, CommandBody::ConfigUpdate(empty))
+        }
         None => outbox::enqueue(context, tx, host, state, expires_at, CommandBody::ConfigUpdate(empty)),
         Some(facts) => {
             let secrets = open(context, host, slot, &row)?;
@@ -301,8 +346,10 @@ pub(crate) fn push_changed(
         tx.effects.changed(Changed::Credentials(host));
     }
     let nothing_to_empty = row.facts.is_none() && held_revision == 0;
+    let unreadable = row.facts.is_some() && !opens(context, host, Slot::Repo, &row)?;
     if held_revision != row.revision
         && !nothing_to_empty
+        && !unreadable
         && !waits(row.revision)
         && outbox::has_room(state, 1)
     {
@@ -311,17 +358,64 @@ pub(crate) fn push_changed(
     Ok(())
 }
 
+/// At a hello: asks about the admin slot, when the agent has not said yet whether it would take it, or has refused
+/// it: its policy can change with a restart.
+pub(crate) fn ask_about_admin(
+    context: &Context,
+    tx: &mut Tx<'_>,
+    host: HostId,
+    state: &mut LinkState,
+    waits: impl Fn(u64) -> bool,
+    now: Timestamp,
+) -> Result<(), Refused> {
+    let Some(row) = row_of(tx, host, Slot::Admin)?.filter(|row| row.facts.is_some()) else { return Ok(()) };
+    let is_open = row.held_revision != row.revision || row.why_refused().is_some();
+    if is_open && !waits(row.revision) && outbox::has_room(state, 1) {
+        push(context, tx, host, state, Slot::Admin, None, now.plus_ms(PUSH_EXPIRES_MS))?;
+    }
+    Ok(())
+}
+
+/// The agent says that it does not take a revision. `false` = it has said so before.
+pub(crate) fn refused(
+    tx: &mut Tx<'_>,
+    host: HostId,
+    slot: Slot,
+    revision: u64,
+    reason: Refusal,
+) -> Result<bool, StoreError> {
+    let key = (host, slot_key(slot));
+    let Some(mut row) = tx.get(&CREDENTIALS, &key)? else { return Ok(true) };
+    if row.refused == Some((revision, reason)) {
+        return Ok(false);
+    }
+    row.refused = Some((revision, reason));
+    tx.put(&CREDENTIALS, &key, &row)?;
+    tx.effects.changed(Changed::Credentials(host));
+    Ok(true)
+}
+
 /// The agent says which revision it holds.
 pub(crate) fn held(tx: &mut Tx<'_>, host: HostId, slot: Slot, revision: u64) -> Result<(), StoreError> {
     let key = (host, slot_key(slot));
     if let Some(mut row) = tx.get(&CREDENTIALS, &key)?
-        && row.held_revision != revision
+        && (row.held_revision != revision || row.refused.is_some())
     {
         row.held_revision = revision;
+        row.refused = row.refused.filter(|(refused, _)| *refused > revision);
         tx.put(&CREDENTIALS, &key, &row)?;
         tx.effects.changed(Changed::Credentials(host));
     }
     Ok(())
+}
+
+/// Whether what is sealed in the row opens: it does not when it was moved there from another host or slot.
+fn opens(context: &Context, host: HostId, slot: Slot, row: &CredentialsRow) -> Result<bool, StoreError> {
+    match open(context, host, slot, row) {
+        Ok(_) => Ok(true),
+        Err(StoreError::Seal { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn open(context: &Context, host: HostId, slot: Slot, row: &CredentialsRow) -> Result<Secrets, StoreError> {

@@ -48,18 +48,19 @@ struct Passed {
 
 /// Why a request would be refused; the checks stand in the order in which a person can mend them.
 pub(crate) fn blocked(
+    context: &Context,
     reads: &impl Reads,
     host: HostId,
     request: &JobRequest,
 ) -> Result<Option<Refused>, StoreError> {
-    match check(reads, host, request) {
+    match check(context, reads, host, request) {
         Ok(_) => Ok(None),
         Err(Refused::Store(error)) => Err(error),
         Err(refused) => Ok(Some(refused)),
     }
 }
 
-fn check(reads: &impl Reads, id: HostId, request: &JobRequest) -> Result<Passed, Refused> {
+fn check(context: &Context, reads: &impl Reads, id: HostId, request: &JobRequest) -> Result<Passed, Refused> {
     let host = hosts::find(reads, id)?;
     if !reads.has(&LINKS, &id)? {
         return Err(Refused::HostNotEnrolled);
@@ -72,13 +73,18 @@ fn check(reads: &impl Reads, id: HostId, request: &JobRequest) -> Result<Passed,
         return Err(Refused::HostOffline);
     }
     let kind = request.kind();
-    let is_set = |slot| Ok::<_, StoreError>(credentials::facts_of(reads, id, slot)?.is_some());
-    if !is_set(Slot::Repo)? {
+    // What can't be opened here the agent has of its own, so its jobs go on.
+    if credentials::facts_of(context, reads, id, Slot::Repo)?.is_none() {
         return Err(Refused::RepoCredsRequired);
     }
-    let has_admin = matches!(kind, JobKind::Prune | JobKind::Forget) && is_set(Slot::Admin)?;
-    if kind == JobKind::Prune && !has_admin {
-        return Err(Refused::AdminCredsRequired);
+    let mut has_admin = false;
+    if matches!(kind, JobKind::Prune | JobKind::Forget) {
+        match credentials::facts_of(context, reads, id, Slot::Admin)? {
+            Some(facts) if facts.unreadable => return Err(Refused::AdminCredsUnreadable),
+            Some(_) => has_admin = true,
+            None if kind == JobKind::Prune => return Err(Refused::AdminCredsRequired),
+            None => {}
+        }
     }
     let (what, group) = what_of(reads, id, request)?;
     check_like(reads, id, &what)?;
@@ -173,7 +179,7 @@ fn dispatch(
     by: &By,
 ) -> Result<Job, Refused> {
     let now = context.now();
-    let Passed { host, what, group, mut state, with_admin } = check(tx, host, request)?;
+    let Passed { host, what, group, mut state, with_admin } = check(context, tx, host, request)?;
     let id = context.job_id(now);
     let expires_at = now.plus_ms(EXPIRES_AFTER_MS);
     if with_admin {

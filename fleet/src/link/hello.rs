@@ -149,10 +149,19 @@ pub(crate) fn take_hello(
     take_held(context, tx, host, &mut state, &held, now)?;
     reconcile(context, tx, host, &mut state, &held, counts, now)?;
     let waiting = tx.rows(&OUTBOX, &Span::under(&host))?;
-    let waits = |revision| {
-        waiting.iter().any(|(_, row)| row.what == Sent::Config { slot: Slot::Repo, revision, for_job: None })
+    let waits = |slot, revision| {
+        waiting.iter().any(|(_, row)| row.what == Sent::Config { slot, revision, for_job: None })
     };
-    credentials::push_changed(context, tx, host, &mut state, hello.repo_revision, waits, now)?;
+    let repo_waits = |revision| waits(Slot::Repo, revision);
+    credentials::push_changed(context, tx, host, &mut state, hello.repo_revision, repo_waits, now)?;
+    credentials::ask_about_admin(
+        context,
+        tx,
+        host,
+        &mut state,
+        |revision| waits(Slot::Admin, revision),
+        now,
+    )?;
     tx.put(&LINK_STATES, &host, &state)?;
     if state.last_command > state.taken {
         tx.effects.wake(host);

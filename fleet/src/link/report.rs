@@ -171,9 +171,11 @@ fn take_body(
         ReportBody::ConfigApplied { slot, revision, refused: None } => {
             credentials::held(tx, host, slot, revision)?;
         }
-        ReportBody::ConfigApplied { slot, refused: Some(reason), .. } => {
-            let text = format!("{} credentials were not stored: {}", slot.as_str(), reason.as_str());
-            note(tx, host, peer, now, "credentials.refused", &text)?;
+        ReportBody::ConfigApplied { slot, revision, refused: Some(reason) } => {
+            if credentials::refused(tx, host, slot, revision, reason)? {
+                let text = format!("{} credentials were not taken: {}", slot.as_str(), reason.as_str());
+                note(tx, host, peer, now, "credentials.refused", &text)?;
+            }
         }
         ReportBody::Snapshots { job, first, snapshots } => {
             listing::take_page(tx, host, job, first, &snapshots)?;

@@ -1,4 +1,4 @@
-use schema::Timestamp;
+use schema::{Refusal, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use zeroize::Zeroize;
@@ -59,8 +59,12 @@ pub struct CredentialsFacts {
     pub updated_at: Timestamp,
     /// Who changed it.
     pub updated_by: String,
-    /// The revision the agent says it holds (`repo` slot only).
+    /// The revision the agent says it holds; of the admin slot, which it holds for a job only, would hold.
     pub held_revision: u64,
+    /// Why the agent does not take this revision.
+    pub refused: Option<Refusal>,
+    /// The stored secrets don't open: they must be set again.
+    pub unreadable: bool,
 }
 
 /// A change of a credential slot. An absent secret keeps the stored one.

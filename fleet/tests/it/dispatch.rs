@@ -94,6 +94,7 @@ async fn a_prune_brings_the_admin_slot_for_itself_alone() {
     let (world, fleet) = in_memory();
     let mut agent = Agent::ready(&world, &fleet, "attic").await;
     fleet.put_credentials(agent.host, Slot::Admin, credentials(), by()).await.unwrap();
+    agent.take_all();
     let job = fleet.dispatch(agent.host, JobRequest::Prune, by()).await.unwrap();
     match &agent.take_all()[..] {
         [Got::Config { slot: Slot::Admin, for_job: Some(for_job), .. }, Got::Run { job: run, .. }] => {

@@ -1,4 +1,4 @@
-use crate::support::{Agent, by, credentials, group, in_memory};
+use crate::support::{Agent, Got, by, credentials, group, in_memory};
 use fleet::record::{CredentialsInput, Group, Secret};
 use fleet::{AuditFilter, HostFilter, Page, Refused};
 use schema::{HostId, Slot};
@@ -81,7 +81,7 @@ async fn an_absent_secret_keeps_the_stored_one() {
     let passwords: Vec<_> = got
         .iter()
         .map(|got| match got {
-            crate::support::Got::Config { repo_password, .. } => repo_password.clone().unwrap(),
+            Got::Config { repo_password, .. } => repo_password.clone().unwrap(),
             other => panic!("{other:?}"),
         })
         .collect();
@@ -213,7 +213,7 @@ async fn deleting_credentials_twice_is_one_change_and_the_agent_is_told() {
     let got = agent.take_all();
     assert!(matches!(
         got.as_slice(),
-        [crate::support::Got::Config { slot: Slot::Repo, revision: 2, repo_password: None, .. }]
+        [Got::Config { slot: Slot::Repo, revision: 2, repo_password: None, .. }]
     ));
     assert!(fleet.read().unwrap().credentials(agent.host, Slot::Repo).unwrap().is_none());
     // Set again, the revision goes on.
@@ -222,11 +222,45 @@ async fn deleting_credentials_twice_is_one_change_and_the_agent_is_told() {
 }
 
 #[tokio::test]
-async fn the_admin_slot_is_not_sent_when_it_is_set() {
+async fn when_the_admin_slot_is_set_the_agent_is_asked_for_it_and_gets_no_secret() {
     let (world, fleet) = in_memory();
     let mut agent = Agent::ready(&world, &fleet, "attic").await;
     fleet.put_credentials(agent.host, Slot::Admin, credentials(), by()).await.unwrap();
-    assert!(agent.take_all().is_empty());
+    let got = agent.take_all();
+    let [Got::Config { slot: Slot::Admin, revision: 1, for_job: None, repo_password: None, .. }] = got[..]
+    else {
+        panic!("{got:?}")
+    };
+    let facts =
+        |fleet: &fleet::Fleet| fleet.read().unwrap().credentials(agent.host, Slot::Admin).unwrap().unwrap();
+    assert_eq!((facts(&fleet).held_revision, facts(&fleet).refused), (0, None));
+}
+
+#[tokio::test]
+async fn an_agent_that_refuses_the_admin_slot_is_told_of_and_asked_again_at_each_hello_until_it_takes_it() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    fleet.put_credentials(agent.host, Slot::Admin, credentials(), by()).await.unwrap();
+    let facts = |host| fleet.read().unwrap().credentials(host, Slot::Admin).unwrap().unwrap();
+    let refusals = || {
+        let audit = fleet.read().unwrap().audit(&AuditFilter::default(), &Page::default()).unwrap();
+        audit.items.iter().filter(|entry| entry.action == "credentials.refused").count()
+    };
+    agent.repo_revision = 1;
+    let refused = Some(schema::Refusal::Policy);
+    let answer = |refused| schema::ReportBody::ConfigApplied { slot: Slot::Admin, revision: 1, refused };
+    for _ in 0..3 {
+        assert!(matches!(agent.take_all()[..], [Got::Config { slot: Slot::Admin, .. }]));
+        agent.report(answer(refused)).await;
+        assert_eq!(facts(agent.host).refused, refused);
+        agent.hello(&[]).await;
+    }
+    assert_eq!(refusals(), 1, "said once");
+    assert!(matches!(agent.take_all()[..], [Got::Config { slot: Slot::Admin, .. }]));
+    agent.report(answer(None)).await;
+    assert_eq!((facts(agent.host).held_revision, facts(agent.host).refused), (1, None));
+    agent.hello(&[]).await;
+    assert_eq!(agent.take_all(), []);
 }
 
 #[tokio::test]

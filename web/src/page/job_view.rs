@@ -30,6 +30,7 @@ pub(crate) struct LiveView {
     pub(crate) figures: Vec<Figure>,
     pub(crate) chart: Option<RateChart>,
     pub(crate) current: String,
+    pub(crate) current_label: &'static str,
 }
 
 /// A stage of a job's life.
@@ -102,18 +103,25 @@ impl View for JobView {
 
 /// How far it is.
 pub(crate) fn live(now: Timestamp, job: &Job, progress: &JobProgress) -> LiveView {
-    let mut figures = vec![
-        Figure::bytes("Read", progress.bytes_done, &format!(" of {}", bytes(progress.bytes_total))),
-        Figure::new("Files", count(progress.files_done), format!("of {}", count(progress.files_total))),
-    ];
-    figures.push(match progress.rate_bytes {
-        Some(rate) => Figure::bytes("Rate", rate, "/s"),
-        None => Figure::new("Rate", "–", ""),
-    });
+    // Prune, check and the like count steps, not files: their progress names what they count.
+    let counts_files = matches!(job.what, JobWhat::Backup { .. });
+    let mut figures = Vec::new();
+    if counts_files {
+        figures.extend([
+            Figure::bytes("Read", progress.bytes_done, &format!(" of {}", bytes(progress.bytes_total))),
+            Figure::new("Files", count(progress.files_done), format!("of {}", count(progress.files_total))),
+            match progress.rate_bytes {
+                Some(rate) => Figure::bytes("Rate", rate, "/s"),
+                None => Figure::new("Rate", "–", ""),
+            },
+        ]);
+    }
     if let Some(started) = job.started_at {
         figures.push(Figure::new("Running for", duration(now.ms_since(started) / 1_000), ""));
     }
-    figures.push(Figure::new("Errors", count(u64::from(progress.errors)), ""));
+    if counts_files {
+        figures.push(Figure::new("Errors", count(u64::from(progress.errors)), ""));
+    }
     LiveView {
         percent: format!("{}", progress.permille.min(1_000) / 10),
         permille: progress.permille.min(1_000),
@@ -122,9 +130,11 @@ pub(crate) fn live(now: Timestamp, job: &Job, progress: &JobProgress) -> LiveVie
                 let end = now.plus_ms(secs.saturating_mul(1_000));
                 format!("about {} left, done near {} UTC", duration(secs), &clock(end)[..5])
             }
-            None => "time left not known yet".to_owned(),
+            None if counts_files => "time left not known yet".to_owned(),
+            None => "of this step".to_owned(),
         },
         figures,
+        current_label: if counts_files { "Now reading" } else { "Now" },
         chart: rate_chart(progress),
         current: crate::format::cut(&progress.current, 300),
     }

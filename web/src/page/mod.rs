@@ -156,6 +156,7 @@ pub(crate) fn why_short(
         Refused::HostOffline => "host is offline".to_owned(),
         Refused::HostNotEnrolled => "no agent is enrolled yet".to_owned(),
         Refused::RepoCredsRequired => "set repository credentials first".to_owned(),
+        Refused::AdminCredsUnreadable => "the admin credentials must be set again".to_owned(),
         Refused::JobInProgress { .. } => "it runs or waits already".to_owned(),
         Refused::RepoBusy => "another host uses the repository".to_owned(),
         Refused::WireUnsupported => "the agent can't be spoken with".to_owned(),

@@ -14,7 +14,7 @@ use axum::extract::Path;
 use axum::http::Response;
 use fleet::record::{CredentialsFacts, CredentialsInput, JobFigures, RepoState, Secret};
 use fleet::{JobRequest, Snapshot};
-use schema::{HostId, JobKind, Slot, Timestamp};
+use schema::{HostId, JobKind, Refusal, Slot, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -42,6 +42,8 @@ pub(crate) struct CredentialsForm {
     pub(crate) changed: Option<When>,
     pub(crate) changed_by: String,
     pub(crate) held: Option<&'static str>,
+    /// What is wrong with what is stored.
+    pub(crate) trouble: Option<&'static str>,
     pub(crate) problem: Option<ProblemView>,
 }
 
@@ -201,10 +203,13 @@ fn test(
 fn form(now: Timestamp, slot: Slot, facts: Option<&CredentialsFacts>) -> CredentialsForm {
     let set = facts.is_some();
     let facts = facts.cloned().unwrap_or_default();
+    let badge = form_badge(set, &facts);
+    let held = if set { held_words(slot, &facts) } else { None };
+    let trouble = trouble(slot, &facts);
     CredentialsForm {
         slot: slot_path(slot),
         set,
-        badge: if set { Badge::new("ok", "Set") } else { Badge::new("unset", "Not set") },
+        badge,
         url: facts.url,
         username: facts.username,
         has_password: facts.has_password,
@@ -212,13 +217,54 @@ fn form(now: Timestamp, slot: Slot, facts: Option<&CredentialsFacts>) -> Credent
         env_names: facts.env_names.join(", "),
         changed: set.then(|| When::ago(now, facts.updated_at)),
         changed_by: facts.updated_by,
-        held: (set && slot == Slot::Repo).then_some(if facts.held_revision == facts.revision {
-            "the agent has them"
-        } else {
-            "on the way to the agent"
-        }),
+        held,
+        trouble,
         problem: None,
     }
+}
+
+fn form_badge(set: bool, facts: &CredentialsFacts) -> Badge {
+    match () {
+        () if !set => Badge::new("unset", "Not set"),
+        () if facts.unreadable => Badge::new("failed", "Set them again"),
+        () if facts.refused.is_some() => Badge::new("warning", "Refused by the agent"),
+        () => Badge::new("ok", "Set"),
+    }
+}
+
+/// How far they are on their way.
+fn held_words(slot: Slot, facts: &CredentialsFacts) -> Option<&'static str> {
+    let has_said = facts.held_revision == facts.revision;
+    match slot {
+        _ if facts.unreadable || facts.refused.is_some() => None,
+        Slot::Repo if has_said => Some("the agent has them"),
+        Slot::Repo => Some("on the way to the agent"),
+        Slot::Admin if has_said => Some("the agent takes them for a job"),
+        Slot::Admin => Some("the agent has not been asked yet"),
+    }
+}
+
+/// What is wrong with what is stored, and what to do.
+fn trouble(slot: Slot, facts: &CredentialsFacts) -> Option<&'static str> {
+    Some(match (facts.refused, slot) {
+        _ if facts.unreadable => {
+            "What is stored here can't be opened with this server's key: it was made for another host or slot, or with \
+             another key. Set these credentials again, with all passwords; what the agent has of its own still works."
+        }
+        (None, _) => return None,
+        (Some(Refusal::Policy), Slot::Admin) => {
+            "The agent on this host refuses admin credentials: its own policy forbids them. No prune can be run from \
+             this host. Only the host's owner can change that, on the host (--no-admin-slot)."
+        }
+        (Some(Refusal::Policy), Slot::Repo) => {
+            "The agent on this host refuses these credentials: its own policy forbids them."
+        }
+        (Some(Refusal::StateFolder), _) => {
+            "The agent could not store them: its disk is probably full or read-only. They are sent again when it \
+             connects anew."
+        }
+        (Some(_), _) => "The agent could not take them; they are sent again when it connects anew.",
+    })
 }
 
 /// The lines of the environment: `NAME=value`, or a NAME alone to keep its value.

@@ -141,6 +141,7 @@ impl Sample {
             changed: Some(self.when()),
             changed_by: self.text(),
             held: Some("held"),
+            trouble: Some("trouble"),
             problem: self.problem("url"),
         }
     }

@@ -142,8 +142,12 @@ pub(crate) struct CredentialsOut {
     env_names: Vec<String>,
     updated_at: Option<String>,
     updated_by: Option<String>,
-    /// Whether the agent says that it holds this revision (everyday credentials only).
+    /// Whether the agent says that it holds these; of the admin credentials, that it would take them for a job.
     held: bool,
+    /// Why the agent does not take these: `policy` when its owner does not allow it.
+    refused: Option<&'static str>,
+    /// What is stored can't be opened: it must be set again.
+    unreadable: bool,
 }
 
 impl From<Option<CredentialsFacts>> for CredentialsOut {
@@ -152,7 +156,9 @@ impl From<Option<CredentialsFacts>> for CredentialsOut {
         let facts = facts.unwrap_or_default();
         Self {
             set,
-            held: set && facts.held_revision == facts.revision,
+            held: set && facts.held_revision == facts.revision && facts.refused.is_none(),
+            refused: facts.refused.map(schema::Refusal::as_str),
+            unreadable: facts.unreadable,
             url: facts.url,
             username: facts.username,
             has_password: facts.has_password,
