@@ -28,6 +28,8 @@ use web::{BrokerFacts, MqttListener, ServerFacts, TrustedProxies, WebSettings};
 
 /// How often what ages is looked at.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// How often maintenance is decided.
+const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
 /// How long open pages and downloads may take to end when the server stops.
 const HTTP_GRACE: Duration = Duration::from_secs(3);
 
@@ -88,6 +90,7 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
     tokio::spawn(doorkeeper::run(fleet.clone(), gate.clone()));
     tokio::spawn(wake_sessions(fleet.clone(), gate.clone()));
     tokio::spawn(sweep(fleet.clone()));
+    tokio::spawn(maintain(fleet.clone()));
     let ingest = tokio::spawn(ingest::run(incoming, fleet.clone(), gate.clone()));
     let control =
         tokio::spawn(control::serve(control::listen(data_dir).context("control socket")?, fleet.clone()));
@@ -223,6 +226,15 @@ async fn sweep(fleet: Fleet) {
     loop {
         tick.tick().await;
         fleet.sweep().await;
+    }
+}
+
+async fn maintain(fleet: Fleet) {
+    let mut tick = tokio::time::interval(MAINTAIN_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        fleet.maintain().await;
     }
 }
 

@@ -9,8 +9,8 @@ use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::store::{
     CREDENTIALS, GROUPS, HISTORY, HOST_JOBS, HOST_NAMES, HOST_TOKENS, HOSTS, JOBS, KIND_JOBS, LINK_STATES,
-    LINKS, LISTED, LISTINGS, LOG_STATES, LOGS, OPEN_JOBS, OUTBOX, PRESENCES, REPO_HOSTS, REPOS, Reads,
-    SUMMARIES, Span, TOKENS, Tx,
+    LINKS, LISTED, LISTINGS, LOG_STATES, LOGS, MAINTENANCE, OPEN_JOBS, OUTBOX, PRESENCES, REPO_HOSTS, REPOS,
+    Reads, SUMMARIES, Span, TOKENS, Tx,
 };
 use schema::{HostId, Timestamp, name};
 
@@ -175,6 +175,7 @@ fn delete(tx: &mut Tx<'_>, host: &Host) -> Result<(), StoreError> {
     if let Some(repo) = tx.get(&REPOS, &id)?.and_then(|state| state.repo) {
         tx.remove(&REPO_HOSTS, &(repo, id))?;
     }
+    tx.remove(&MAINTENANCE, &id)?;
     tx.remove(&REPOS, &id)?;
     tx.remove_all(&HISTORY, &own)?;
     tx.remove(&LISTINGS, &id)?;

@@ -23,8 +23,8 @@
 //!
 //! # What it does not do
 //!
-//! It opens no socket, reads no clock and draws no random number by itself ([`Driver`]), hashes no password, starts
-//! nothing by schedule. Queues are bounded: who writes faster than the disk waits; a host's outbox refuses
+//! It opens no socket, reads no clock and draws no random number by itself ([`Driver`]), hashes no password, and
+//! wakes up by nothing but its driver's ticks. Queues are bounded: who writes faster than the disk waits; a host's outbox refuses
 //! ([`Refused::QueueFull`]); who listens to changes and lags is told so.
 
 mod accounts;
@@ -32,6 +32,7 @@ mod audit;
 mod change;
 mod context;
 mod credentials;
+mod cron;
 mod dispatch;
 mod enroll;
 mod fleet;
@@ -41,6 +42,7 @@ mod ingest;
 mod job;
 mod link;
 mod listing;
+pub mod maintenance;
 pub mod record;
 mod refused;
 mod repo;

@@ -1,6 +1,6 @@
 //! Why something is not done, in words that a person can act on.
 
-use schema::JobId;
+use schema::{JobId, JobKind};
 use std::{path::PathBuf, sync::Arc};
 
 /// Why a request is not carried out. Its text is one sentence that says what to do.
@@ -55,8 +55,21 @@ pub enum Refused {
         job: JobId,
     },
     /// Another host uses the repository and one of the two jobs needs it alone.
-    #[error("another host is using the same repository; try again when its job has ended")]
-    RepoBusy,
+    #[error("the {} of host {host} uses the same repository; try again when job {job} has ended", kind.as_str())]
+    RepoBusy {
+        /// The other host's name.
+        host: String,
+        /// What it does.
+        kind: JobKind,
+        /// Its job.
+        job: JobId,
+    },
+    /// The lock that was to be removed is not the one that is held.
+    #[error("{message}")]
+    LockChanged {
+        /// What is held now, and what to do.
+        message: String,
+    },
     /// The host's outbox is full.
     #[error("too many commands wait for this host; try again when it has taken some")]
     QueueFull,
@@ -98,7 +111,8 @@ impl Refused {
             Self::RepoCredsRequired => "repo_creds_required",
             Self::AdminCredsRequired | Self::AdminCredsUnreadable => "admin_creds_required",
             Self::JobInProgress { .. } => "job_in_progress",
-            Self::RepoBusy => "repo_busy",
+            Self::RepoBusy { .. } => "repo_busy",
+            Self::LockChanged { .. } => "lock_changed",
             Self::QueueFull => "queue_full",
             Self::LastAdmin => "last_admin",
             Self::SetupClosed => "setup_closed",

@@ -38,13 +38,14 @@ pub enum JobRequest {
     Prune,
     /// Verify.
     Check {
-        /// Percent of the data to read; `None` = structure only.
+        /// Percent of the data to read; `None` = as the maintenance settings say.
         subset_pct: Option<u8>,
     },
     /// Remove locks.
     Unlock {
-        /// Live ones too.
-        all: bool,
+        /// Live ones too: the lock that was shown to whoever asks, see
+        /// [`LockHolder::mark`](crate::record::LockHolder::mark).
+        all: Option<String>,
     },
     /// Measure.
     Stats,

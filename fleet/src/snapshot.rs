@@ -1,7 +1,8 @@
 use crate::context::{Context, sha256};
+use crate::maintenance::{self, Decision};
 use crate::record::{
-    ApiToken, AuditEntry, CredentialsFacts, EnrollToken, Group, Host, Job, LogText, Operator, Presence,
-    RepoPoint, RepoState, Session, SnapshotRow, Viewer,
+    ApiToken, AuditEntry, CredentialsFacts, EnrollToken, Group, Host, Job, LogText, Maintenance, Operator,
+    Presence, RepoPoint, RepoState, Session, SnapshotRow, Viewer,
 };
 use crate::refused::{Refused, StoreError};
 use crate::request::JobRequest;
@@ -124,6 +125,17 @@ impl Snapshot {
     /// What may be shown of a credential slot; `None` = empty.
     pub fn credentials(&self, host: HostId, slot: Slot) -> Result<Option<CredentialsFacts>, StoreError> {
         credentials::facts_of(&self.context, &self.view, host, slot)
+    }
+
+    /// What the server does by itself to a host's repository.
+    pub fn maintenance(&self, host: HostId) -> Result<Maintenance, StoreError> {
+        maintenance::settings_of(&self.view, host)
+    }
+
+    /// The maintenance of a host and what is decided of it now; `None` = there is no such host.
+    pub fn decisions(&self, host: HostId) -> Result<Option<(Maintenance, [Decision; 3])>, StoreError> {
+        let Some(host) = self.host(host)? else { return Ok(None) };
+        maintenance::decisions_of(&self.context, &self.view, &host, self.now).map(Some)
     }
 
     /// What is known of a host's repository.

@@ -174,8 +174,12 @@ fn runs() -> Vec<Route> {
         post("/hosts/{host}/repo/{kind}", Operator, run::repo),
         post("/api/hosts/{host}/repo/{kind}", Operator, run::repo).doc(
             job("Runs one of: init, forget, prune, check, unlock, stats")
-                .query("subset", "check: percent of the data to read, 0 to 100")
-                .query("all", "unlock: true removes live locks too"),
+                .query(
+                    "subset",
+                    "check: percent of the data to read, 0 to 100; else as the maintenance settings say",
+                )
+                .query("all", "unlock: true removes live locks too")
+                .query("lock", "unlock with all: the `mark` of the lock that was shown"),
         ),
         post("/jobs/{job}/cancel", Operator, run::cancel),
         post("/api/jobs/{job}/cancel", Operator, run::cancel).doc(job("Cancels a job")),

@@ -36,18 +36,17 @@ pub(crate) async fn repo(
     Path((host, kind)): Path<(String, String)>,
     RawQuery(query): RawQuery,
 ) -> Result<Response<Body>, Problem> {
-    let request = repo_request(&kind, query.as_deref().unwrap_or_default())
-        .ok_or_else(|| Problem::not_found("There is no such run-now."))?;
+    let request = repo_request(&kind, query.as_deref().unwrap_or_default())?;
     dispatch(&ctx, &host, request).await
 }
 
-fn repo_request(kind: &str, query: &str) -> Option<JobRequest> {
+fn repo_request(kind: &str, query: &str) -> Result<JobRequest, Problem> {
     let value = |name: &str| {
         form_urlencoded::parse(query.as_bytes())
             .find(|(key, _)| key == name)
             .map(|(_, value)| value.into_owned())
     };
-    Some(match kind {
+    Ok(match kind {
         "init" => JobRequest::Init,
         "forget" => JobRequest::Forget,
         "prune" => JobRequest::Prune,
@@ -56,8 +55,18 @@ fn repo_request(kind: &str, query: &str) -> Option<JobRequest> {
         "check" => JobRequest::Check {
             subset_pct: value("subset").and_then(|text| text.parse::<i64>().ok()).map(percent),
         },
-        "unlock" => JobRequest::Unlock { all: value("all").is_some_and(|text| text == "true") },
-        _ => return None,
+        "unlock" if value("all").is_some_and(|text| text == "true") => {
+            // Who removes a live lock has looked at it: the lock that was shown comes along.
+            let mark = value("lock").filter(|mark| !mark.is_empty()).ok_or_else(|| {
+                Problem::invalid(
+                    "lock",
+                    "Say which lock: all=true needs the mark of the lock that was shown (lock.mark of the repository).",
+                )
+            })?;
+            JobRequest::Unlock { all: Some(mark) }
+        }
+        "unlock" => JobRequest::Unlock { all: None },
+        _ => return Err(Problem::not_found("There is no such run-now.")),
     })
 }
 
@@ -99,10 +108,16 @@ mod tests {
             ("subset=-7", Some(0)),
             ("subset=lots", None),
         ] {
-            assert_eq!(repo_request("check", query), Some(JobRequest::Check { subset_pct }), "{query}");
+            assert_eq!(repo_request("check", query), Ok(JobRequest::Check { subset_pct }), "{query}");
         }
-        assert_eq!(repo_request("unlock", "all=true"), Some(JobRequest::Unlock { all: true }));
-        assert_eq!(repo_request("unlock", "all=1"), Some(JobRequest::Unlock { all: false }));
-        assert_eq!(repo_request("explode", ""), None);
+        let all = Some("7f".to_owned());
+        assert_eq!(repo_request("unlock", "all=true&lock=7f"), Ok(JobRequest::Unlock { all }));
+        for query in ["", "all=1", "all=false&lock=7f"] {
+            assert_eq!(repo_request("unlock", query), Ok(JobRequest::Unlock { all: None }), "{query}");
+        }
+        for query in ["all=true", "all=true&lock="] {
+            assert_eq!(repo_request("unlock", query).unwrap_err().field.as_deref(), Some("lock"));
+        }
+        assert_eq!(repo_request("explode", "").unwrap_err().code, "not_found");
     }
 }

@@ -9,10 +9,13 @@ use crate::fleet::Fleet;
 use crate::hosts;
 use crate::job::{self, step};
 use crate::link::{LinkState, Sent, outbox};
+use crate::maintenance;
 use crate::record::{AuditTarget, Group, Host, Job, JobFigures, JobState, JobWhat};
 use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
-use crate::store::{GROUPS, JOBS, LINK_STATES, LINKS, OUTBOX, PRESENCES, REPO_HOSTS, REPOS, Reads, Span, Tx};
+use crate::store::{
+    GROUPS, HOSTS, JOBS, LINK_STATES, LINKS, OUTBOX, PRESENCES, REPO_HOSTS, REPOS, Reads, Span, Tx,
+};
 use schema::{Command, CommandBody, HostId, JobId, JobKind, Run, Slot, Timestamp};
 
 /// How long a command can wait for its agent.
@@ -88,7 +91,10 @@ fn check(context: &Context, reads: &impl Reads, id: HostId, request: &JobRequest
     }
     let (what, group) = what_of(reads, id, request)?;
     check_like(reads, id, &what)?;
-    check_repo(reads, id, kind)?;
+    if let JobRequest::Unlock { all: Some(mark) } = request {
+        check_lock(reads, id, mark)?;
+    }
+    check_repo(reads, id, &what)?;
     let state = outbox::state_of(reads, id)?;
     if !outbox::has_room(&state, 1 + u64::from(has_admin)) {
         return Err(Refused::QueueFull);
@@ -122,9 +128,10 @@ fn what_of(
         }
         JobRequest::Prune => (JobWhat::Prune, None),
         JobRequest::Check { subset_pct } => {
-            (JobWhat::Check { subset_pct: subset_pct.unwrap_or(0).min(100) }, None)
+            let settings = maintenance::settings_of(reads, host)?;
+            (JobWhat::Check { subset_pct: subset_pct.unwrap_or(settings.check_subset_pct).min(100) }, None)
         }
-        JobRequest::Unlock { all } => (JobWhat::Unlock { all: *all }, None),
+        JobRequest::Unlock { all } => (JobWhat::Unlock { all: all.is_some() }, None),
         JobRequest::Stats => (JobWhat::Stats, None),
         JobRequest::Snapshots => (JobWhat::Snapshots, None),
     })
@@ -148,30 +155,63 @@ fn check_like(reads: &impl Reads, host: HostId, what: &JobWhat) -> Result<(), Re
     Ok(())
 }
 
-/// An exclusive job of one host and any other job of another on the same repository exclude each other. On one host
-/// the agent runs one after the other.
-fn check_repo(reads: &impl Reads, host: HostId, kind: JobKind) -> Result<(), Refused> {
-    // A probe reads without a lock, and an unlock is for when locks are in the way.
-    if matches!(kind, JobKind::Probe | JobKind::Unlock) {
-        return Ok(());
+/// The lease on a repository: an exclusive job of one host and any other job of another exclude each other, from the
+/// moment a job is recorded until it has ended. On one host the agent runs one after the other.
+///
+/// It goes by restic's repository id. A host of which that is not known yet (nothing has been tested, made or backed
+/// up) is not seen to share one; there restic's own lock is what is left.
+fn check_repo(reads: &impl Reads, host: HostId, what: &JobWhat) -> Result<(), Refused> {
+    let kind = match what {
+        // A probe reads without a lock, and an unlock is for when locks are in the way.
+        JobWhat::Probe | JobWhat::Unlock { all: false } => return Ok(()),
+        // But it must not take away the lock of a job that is known to be at work.
+        JobWhat::Unlock { all: true } => JobKind::Prune,
+        what => what.kind(),
+    };
+    match neighbour(reads, host, kind)? {
+        None => Ok(()),
+        Some((host, job)) => Err(Refused::RepoBusy { host, kind: job.what.kind(), job: job.id }),
     }
-    let Some(repo) = reads.get(&REPOS, &host)?.and_then(|state| state.repo) else { return Ok(()) };
+}
+
+/// The open job of another host on the same repository that a job of this kind has to wait for, and that host's name.
+pub(crate) fn neighbour(
+    reads: &impl Reads,
+    host: HostId,
+    kind: JobKind,
+) -> Result<Option<(String, Job)>, StoreError> {
+    let Some(repo) = reads.get(&REPOS, &host)?.and_then(|state| state.repo) else { return Ok(None) };
     for (_, other) in reads.keys(&REPO_HOSTS, &Span::under(&repo), usize::MAX)? {
         if other == host {
             continue;
         }
         for job in job::open_jobs(reads, other, LOOK_AT)? {
             let its = job.what.kind();
-            if !matches!(its, JobKind::Probe | JobKind::Unlock) && (kind.is_exclusive() || its.is_exclusive())
-            {
-                return Err(Refused::RepoBusy);
+            let uses_it = !matches!(its, JobKind::Probe | JobKind::Unlock);
+            if uses_it && (kind.is_exclusive() || its.is_exclusive()) {
+                let name = reads.get(&HOSTS, &other)?.map_or_else(|| other.to_string(), |host| host.name);
+                return Ok(Some((name, job)));
             }
         }
     }
-    Ok(())
+    Ok(None)
 }
 
-fn dispatch(
+/// Live locks are removed only when the one that is held is the one that was shown.
+fn check_lock(reads: &impl Reads, host: HostId, mark: &str) -> Result<(), Refused> {
+    let lock = reads.get(&REPOS, &host)?.and_then(|state| state.lock);
+    let message = match lock.and_then(|lock| lock.holder) {
+        Some(holder) if holder.mark() == mark => return Ok(()),
+        Some(holder) => format!(
+            "the lock is another one now, of {}@{}, pid {}: look at it before you remove it",
+            holder.username, holder.hostname, holder.pid
+        ),
+        None => "no lock is known to be held: unlock without removing live locks first".to_owned(),
+    };
+    Err(Refused::LockChanged { message })
+}
+
+pub(crate) fn dispatch(
     context: &Context,
     tx: &mut Tx<'_>,
     host: HostId,

@@ -6,6 +6,7 @@ mod credentials;
 mod group;
 mod host;
 mod job;
+mod maintenance;
 mod repo;
 
 pub use account::{ApiToken, Operator, Role, Session, Viewer};
@@ -17,6 +18,7 @@ pub use job::{
     BackupFigures, ForgetFigures, Job, JobFigures, JobProgress, JobState, JobWhat, LogChunk, LogText,
     ProbeFigures,
 };
+pub use maintenance::{Every, Maintenance, MaintenanceInput, Rule, RuleInput, Window};
 pub use repo::{
     CheckSeen, LockHolder, LockView, PruneSeen, RepoPoint, RepoState, SizeSeen, SnapshotRow, SnapshotsSeen,
 };

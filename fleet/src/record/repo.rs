@@ -1,5 +1,6 @@
 use schema::{JobId, RepoId, Timestamp};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// What is known of a host's repository: the projection that pages read. Each figure has its own time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +91,17 @@ pub struct LockHolder {
     pub pid: u32,
     /// Its process is gone, or it is too old.
     pub stale: bool,
+}
+
+impl LockHolder {
+    /// A mark that tells this holder from others: whoever removes a live lock says with it which one was meant. The
+    /// time is left out of it, for restic writes a lock anew while it works.
+    #[must_use]
+    pub fn mark(&self) -> String {
+        let text = format!("{}\n{}\n{}\n{}", self.hostname, self.username, self.pid, self.exclusive);
+        let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+        data_encoding::HEXLOWER.encode(&digest[..8])
+    }
 }
 
 /// A point of a repository's history.

@@ -7,8 +7,8 @@ use crate::job::log::LogState;
 use crate::link::{Link, LinkState, Outgoing};
 use crate::listing::{Listing, SnapshotPage};
 use crate::record::{
-    ApiToken, AuditEntry, Group, Host, Job, LogChunk, Operator, Presence, RepoPoint, RepoState, Session,
-    Viewer,
+    ApiToken, AuditEntry, Group, Host, Job, LogChunk, Maintenance, Operator, Presence, RepoPoint, RepoState,
+    Session, Viewer,
 };
 use crate::store::first_form;
 use crate::summary::Summary;
@@ -69,6 +69,8 @@ tables! {
     HOST_TOKENS: (HostId, TokenId) => (), "host_tokens";
     /// By slot: 0 repo, 1 admin.
     CREDENTIALS: (HostId, u8) => CredentialsRow, "credentials";
+    /// Only of hosts whose settings were changed.
+    MAINTENANCE: HostId => Maintenance, "maintenance";
     GROUPS: (HostId, String) => Group, "groups";
     JOBS: JobId => Job, "jobs";
     HOST_JOBS: (HostId, JobId) => (), "host_jobs";
@@ -100,6 +102,18 @@ tables! {
 }
 
 first_form!(
-    HostId, Host, Presence, Group, Job, LogChunk, RepoState, RepoPoint, AuditEntry, Operator, Session,
-    ApiToken, Viewer,
+    HostId,
+    Host,
+    Presence,
+    Maintenance,
+    Group,
+    Job,
+    LogChunk,
+    RepoState,
+    RepoPoint,
+    AuditEntry,
+    Operator,
+    Session,
+    ApiToken,
+    Viewer,
 );

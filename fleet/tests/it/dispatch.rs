@@ -29,7 +29,7 @@ async fn each_check_has_its_refusal_in_the_order_in_which_a_person_can_mend_it()
     assert_eq!(refusal(&fleet, host.id, backup("etc")).await, None);
     assert_eq!(refusal(&fleet, host.id, backup("etc")).await, Some("job_in_progress"));
     assert_eq!(refusal(&fleet, host.id, JobRequest::Probe).await, None);
-    assert_eq!(refusal(&fleet, host.id, JobRequest::Unlock { all: false }).await, None);
+    assert_eq!(refusal(&fleet, host.id, JobRequest::Unlock { all: None }).await, None);
     assert_eq!(fleet.read().unwrap().open_jobs(host.id).unwrap().len(), 3);
 }
 
@@ -139,7 +139,7 @@ async fn an_exclusive_job_and_any_job_of_another_host_on_the_same_repository_exc
     let exclusive = fleet.dispatch(two.host, check.clone(), by()).await.unwrap();
     assert_eq!(exclusive.what, JobWhat::Check { subset_pct: 100 });
     assert_eq!(refusal(&fleet, one.host, backup("etc")).await, Some("repo_busy"));
-    assert_eq!(refusal(&fleet, one.host, JobRequest::Unlock { all: false }).await, None);
+    assert_eq!(refusal(&fleet, one.host, JobRequest::Unlock { all: None }).await, None);
     assert_eq!(refusal(&fleet, other.host, backup("etc")).await, None, "another repository");
     assert_eq!(
         refusal(&fleet, two.host, backup("etc")).await,

@@ -10,6 +10,7 @@ mod figures;
 mod hello;
 mod hosts;
 mod logs;
+mod maintenance;
 mod model;
 mod overview;
 mod reports;

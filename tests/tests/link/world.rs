@@ -267,7 +267,7 @@ impl World {
         self.server.up.as_ref()?;
         let request = match usize::from(request) {
             group if group < GROUPS.len() => JobRequest::Backup { group: GROUPS[group].to_owned() },
-            3 => JobRequest::Unlock { all: false },
+            3 => JobRequest::Unlock { all: None },
             4 => JobRequest::Stats,
             5 => JobRequest::Check { subset_pct: None },
             _ => JobRequest::Probe,

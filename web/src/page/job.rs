@@ -104,13 +104,13 @@ fn request_of(what: &JobWhat) -> JobRequest {
         JobWhat::Forget { .. } => JobRequest::Forget,
         JobWhat::Prune => JobRequest::Prune,
         JobWhat::Check { subset_pct } => JobRequest::Check { subset_pct: Some(*subset_pct) },
-        JobWhat::Unlock { all } => JobRequest::Unlock { all: *all },
+        JobWhat::Unlock { .. } => JobRequest::Unlock { all: None },
         JobWhat::Stats => JobRequest::Stats,
         JobWhat::Snapshots => JobRequest::Snapshots,
     }
 }
 
-/// Where the same is run again, and why it can't be; `None` when its host is gone.
+/// Where the same is run again, and why it can't be; `None` when its host is gone, or the page of the repository is the place.
 fn again(snapshot: &Snapshot, job: &Job) -> Result<Option<(String, Option<String>)>, Problem> {
     if snapshot.host(job.host)?.is_none() {
         return Ok(None);
@@ -121,7 +121,8 @@ fn again(snapshot: &Snapshot, job: &Job) -> Result<Option<(String, Option<String
         JobWhat::Backup { group } => format!("{host}/groups/{group}/backup"),
         JobWhat::Snapshots => format!("{host}/snapshots/refresh"),
         JobWhat::Check { subset_pct } => format!("{host}/repo/check?subset={subset_pct}"),
-        JobWhat::Unlock { all: true } => format!("{host}/repo/unlock?all=true"),
+        // Which live lock is meant is said on the page that shows it.
+        JobWhat::Unlock { all: true } => return Ok(None),
         what => format!("{host}/repo/{}", what.kind().as_str()),
     };
     Ok(Some((href, why_not(snapshot, job.host, &request_of(&job.what))?)))

@@ -96,7 +96,7 @@ fn read(ctx: &Ctx, host: &str) -> Result<RepoPageView, Problem> {
     Ok(RepoPageView {
         repo: RepoView::new(now, &state, &snapshot.repo_history(id)?, facts.is_some()),
         stats_why: why_not(&snapshot, id, &JobRequest::Stats)?,
-        unlock_why: why_not(&snapshot, id, &JobRequest::Unlock { all: false })?,
+        unlock_why: why_not(&snapshot, id, &JobRequest::Unlock { all: None })?,
         actions: actions(&snapshot, id, &head.href, &state)?,
         probe_why: why_not(&snapshot, id, &JobRequest::Probe)?,
         test: test(&snapshot, id, now, &state, facts.as_ref())?,
@@ -141,7 +141,7 @@ fn actions(snapshot: &Snapshot, id: HostId, href: &str, state: &RepoState) -> Re
             "unlock",
             "Unlock",
             "Removes locks of processes that are gone. A live lock stays.",
-            JobRequest::Unlock { all: false },
+            JobRequest::Unlock { all: None },
             "Unlock now",
         ),
     ];

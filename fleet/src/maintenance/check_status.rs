@@ -1,0 +1,82 @@
+//! How the last check stands: one function for the page, the API and the view tree.
+
+use super::calendar::Calendar;
+use crate::record::{CheckSeen, Maintenance};
+use crate::summary::DAY_MS;
+use schema::Timestamp;
+
+/// Where nothing is checked by itself, a check is overdue after this.
+const OVERDUE_WHEN_OFF_MS: u64 = 35 * DAY_MS;
+
+/// How the last check stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckStatus {
+    /// It found no errors, and is not too old.
+    Ok,
+    /// It found errors.
+    Errors,
+    /// It found none, but the next two were due since.
+    Overdue,
+    /// There is none.
+    Never,
+}
+
+impl CheckStatus {
+    /// Its word in the API and the view tree.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Errors => "errors",
+            Self::Overdue => "overdue",
+            Self::Never => "never",
+        }
+    }
+}
+
+/// Judges the last check by the settings. One that is missed is no reason to worry, two are.
+#[must_use]
+pub fn check_status(check: Option<&CheckSeen>, settings: &Maintenance, now: Timestamp) -> CheckStatus {
+    let Some(check) = check else { return CheckStatus::Never };
+    if check.errors > 0 {
+        return CheckStatus::Errors;
+    }
+    let rule = &settings.check;
+    let calendar = Calendar::of(&settings.timezone);
+    let overdue_at = if rule.enabled {
+        // The whole window of the second belongs to it.
+        let next = |at| calendar.next(rule, at).map(|next| calendar.open_from(rule.window, next));
+        next(check.at).and_then(next).map(|second| second.plus_ms(DAY_MS))
+    } else {
+        Some(check.at.plus_ms(OVERDUE_WHEN_OFF_MS))
+    };
+    if overdue_at.is_some_and(|overdue_at| now > overdue_at) { CheckStatus::Overdue } else { CheckStatus::Ok }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::calendar::tests::at;
+    use super::*;
+
+    #[test]
+    fn a_check_stands_as_the_table_says() {
+        use CheckStatus as S;
+        let settings = Maintenance::default();
+        let mut off = settings.clone();
+        off.check.enabled = false;
+        let checked = at("2026-01-01T03:00:00Z");
+        for (what, errors, settings, now, status) in [
+            ("just now", 0, &settings, "2026-01-01T03:00:00Z", S::Ok),
+            ("one was missed", 0, &settings, "2026-01-14T00:00:00Z", S::Ok),
+            ("the second was due and may still run", 0, &settings, "2026-01-15T12:00:00Z", S::Ok),
+            ("two were missed", 0, &settings, "2026-01-16T12:00:00Z", S::Overdue),
+            ("errors are told first", 2, &settings, "2026-02-01T00:00:00Z", S::Errors),
+            ("off, a month old", 0, &off, "2026-01-31T00:00:00Z", S::Ok),
+            ("off, and old", 0, &off, "2026-02-06T00:00:00Z", S::Overdue),
+        ] {
+            let check = CheckSeen { at: checked, errors, subset_pct: 5 };
+            assert_eq!(check_status(Some(&check), settings, at(now)), status, "{what}");
+        }
+        assert_eq!(check_status(None, &settings, checked), S::Never);
+    }
+}

@@ -1,0 +1,309 @@
+//! What is to be done to a repository, and why; and why not. Pure.
+
+use super::calendar::Calendar;
+use crate::record::{Maintenance, Rule};
+use crate::summary::DAY_MS;
+use schema::{JobKind, Timestamp};
+
+/// The kinds that are decided, in the order in which they run when several are due.
+pub const KINDS: [JobKind; 3] = [JobKind::Forget, JobKind::Prune, JobKind::Check];
+/// A job that failed is tried again so long after it was started…
+pub const RETRY_AFTER_MS: u64 = 3_600_000;
+/// …until so many in a row have failed; after that each due time gets one try.
+pub const MAX_TRIES: u8 = 3;
+/// A last job that is dated further ahead than this came from a clock that was wrong, and counts for nothing.
+const TOLERATED_AHEAD_MS: u64 = DAY_MS;
+/// Nobody tells when a lock goes away: what was seen of one holds jobs back for so long,
+const LIVE_LOCK_HOLDS_MS: u64 = 3_600_000;
+/// and for so long when it looked stale, for then it waits for a person.
+const STALE_LOCK_HOLDS_MS: u64 = DAY_MS;
+
+/// What is known of a host when its maintenance is decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostState {
+    /// When it was added: what has never run is counted from here.
+    pub created_at: Timestamp,
+    /// Whether a job can be given to it.
+    pub reach: Reach,
+    /// The everyday slot is set.
+    pub has_repo_credentials: bool,
+    /// The admin slot is set.
+    pub has_admin_credentials: bool,
+    /// The storage refuses to delete on the everyday slot.
+    pub is_append_only: bool,
+    /// A source group has a keep rule.
+    pub has_keep_rule: bool,
+    /// There is a snapshot.
+    pub has_snapshot: bool,
+    /// The lock of the last look.
+    pub lock: Option<Lock>,
+    /// A job of its own that has not ended and uses the repository.
+    pub open: Option<JobKind>,
+    /// Another host on the same repository, and what it does there.
+    pub neighbour: Option<(String, JobKind)>,
+}
+
+/// Whether a job can be given to a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// It is connected.
+    Online,
+    /// It is not.
+    Offline,
+    /// It has no agent yet.
+    NotEnrolled,
+    /// Its agent speaks another wire version.
+    WireUnsupported,
+}
+
+/// A lock that was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lock {
+    /// Since when it is held.
+    pub since: Timestamp,
+    /// When it was seen.
+    pub seen_at: Timestamp,
+    /// Its process is gone, or it is too old.
+    pub stale: bool,
+}
+
+/// The latest job of a kind, whoever asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fired {
+    /// When it was made.
+    pub at: Timestamp,
+    /// It has not ended.
+    pub open: bool,
+    /// So many of the newest failed or were lost, one after the other; counted up to [`MAX_TRIES`].
+    pub failures: u8,
+}
+
+/// The latest jobs, in the order of [`KINDS`].
+pub type Latest = [Option<Fired>; 3];
+
+/// What is decided of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Which.
+    pub kind: JobKind,
+    /// What.
+    pub action: Action,
+    /// When it is due, or was; `None` = never.
+    pub due_at: Option<Timestamp>,
+    /// Why.
+    pub why: Why,
+}
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It is due, and runs now.
+    Run,
+    /// Its time comes.
+    Wait,
+    /// It does not run, and nothing waits for it.
+    Skip,
+    /// It is due, and something is in the way.
+    Hold,
+}
+
+impl Action {
+    /// Its word in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Wait => "wait",
+            Self::Skip => "skip",
+            Self::Hold => "hold",
+        }
+    }
+}
+
+/// Why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Switched off.
+    Off,
+    /// No everyday credentials.
+    NoRepository,
+    /// Nothing has been backed up: there is nothing to do.
+    NoSnapshot,
+    /// No admin credentials.
+    NoAdminCredentials,
+    /// The everyday credentials may not delete, and there are no others.
+    AppendOnly,
+    /// No source group says what to keep.
+    NoKeepRule,
+    /// A job of this kind is open, since then.
+    InProgress(Timestamp),
+    /// Not yet; `done_at` is when it was done last.
+    NotDue {
+        /// The latest job, when it ended well.
+        done_at: Option<Timestamp>,
+    },
+    /// It is due, but only in its window.
+    OutsideWindow,
+    /// It failed so often in a row, and is tried again.
+    Retry(u8),
+    /// It failed so often in a row that it waits until it is due next.
+    GaveUp(u8),
+    /// The cron expression never fires again.
+    Never,
+    /// It is due.
+    Due,
+    /// The host can't be given a job.
+    Unreachable(Reach),
+    /// The repository is locked.
+    Locked(Lock),
+    /// A job of the host uses the repository.
+    OwnJob(JobKind),
+    /// A job of another host uses the repository.
+    Neighbour {
+        /// Its name.
+        host: String,
+        /// What it does.
+        kind: JobKind,
+    },
+    /// This one comes first.
+    After(JobKind),
+    /// A job would be refused: in these words.
+    Refused(String),
+}
+
+/// When one kind is due.
+struct Due {
+    at: Timestamp,
+    /// Before it: why it waits.
+    why: Why,
+}
+
+impl Maintenance {
+    /// The rule of a kind; `None` for kinds that are no maintenance.
+    #[must_use]
+    pub const fn rule(&self, kind: JobKind) -> Option<&Rule> {
+        match kind {
+            JobKind::Forget => Some(&self.forget),
+            JobKind::Prune => Some(&self.prune),
+            JobKind::Check => Some(&self.check),
+            _ => None,
+        }
+    }
+}
+
+/// Decides all kinds. At most one runs: one exclusive job at a time.
+#[must_use]
+pub fn decide(now: Timestamp, settings: &Maintenance, latest: &Latest, host: &HostState) -> [Decision; 3] {
+    let calendar = Calendar::of(&settings.timezone);
+    let rules = [&settings.forget, &settings.prune, &settings.check];
+    let mut first = None;
+    let mut place = 0;
+    [(); 3].map(|()| {
+        let (kind, rule, fired) = (KINDS[place], rules[place], latest[place]);
+        place += 1;
+        let (action, due_at, why) = decide_kind(now, &calendar, kind, rule, fired, host, first);
+        if action == Action::Run {
+            first = Some(kind);
+        }
+        Decision { kind, action, due_at, why }
+    })
+}
+
+/// Whether any kind is due, all else left aside: what a tick asks first.
+pub(crate) fn is_any_due(
+    now: Timestamp,
+    settings: &Maintenance,
+    latest: &Latest,
+    created_at: Timestamp,
+) -> bool {
+    let calendar = Calendar::of(&settings.timezone);
+    [&settings.forget, &settings.prune, &settings.check].into_iter().zip(latest).any(|(rule, fired)| {
+        rule.enabled
+            && fired.is_none_or(|fired| !fired.open)
+            && due(now, &calendar, rule, *fired, created_at).is_some_and(|due| due.at <= now)
+    })
+}
+
+fn decide_kind(
+    now: Timestamp,
+    calendar: &Calendar<'_>,
+    kind: JobKind,
+    rule: &Rule,
+    fired: Option<Fired>,
+    host: &HostState,
+    first: Option<JobKind>,
+) -> (Action, Option<Timestamp>, Why) {
+    if !rule.enabled {
+        return (Action::Skip, None, Why::Off);
+    }
+    if let Some(fired) = fired.filter(|fired| fired.open) {
+        return (Action::Wait, None, Why::InProgress(fired.at));
+    }
+    if let Some(why) = missing(kind, host) {
+        return (Action::Skip, None, why);
+    }
+    let Some(due) = due(now, calendar, rule, fired, host.created_at) else {
+        return (Action::Skip, None, Why::Never);
+    };
+    let opens_at = calendar.open_from(rule.window, due.at.max(now));
+    if opens_at > now {
+        let why = if due.at <= now { Why::OutsideWindow } else { due.why };
+        return (Action::Wait, Some(opens_at), why);
+    }
+    let due_at = Some(due.at);
+    if host.reach != Reach::Online {
+        return (Action::Skip, due_at, Why::Unreachable(host.reach));
+    }
+    let held = match (first, host.open, &host.neighbour) {
+        (Some(first), ..) => Some(Why::After(first)),
+        (None, Some(kind), _) => Some(Why::OwnJob(kind)),
+        (None, None, Some((host, kind))) => Some(Why::Neighbour { host: host.clone(), kind: *kind }),
+        (None, None, None) => host.lock.filter(|lock| lock.holds(now)).map(Why::Locked),
+    };
+    held.map_or((Action::Run, due_at, Why::Due), |why| (Action::Hold, due_at, why))
+}
+
+/// What a kind needs and the host does not have.
+fn missing(kind: JobKind, host: &HostState) -> Option<Why> {
+    if !host.has_repo_credentials {
+        return Some(Why::NoRepository);
+    }
+    match kind {
+        JobKind::Forget if !host.has_keep_rule => Some(Why::NoKeepRule),
+        JobKind::Forget if host.is_append_only && !host.has_admin_credentials => Some(Why::AppendOnly),
+        JobKind::Prune if !host.has_admin_credentials => Some(Why::NoAdminCredentials),
+        _ if !host.has_snapshot => Some(Why::NoSnapshot),
+        _ => None,
+    }
+}
+
+/// When a kind is due by its rule and its latest job.
+fn due(
+    now: Timestamp,
+    calendar: &Calendar<'_>,
+    rule: &Rule,
+    fired: Option<Fired>,
+    created_at: Timestamp,
+) -> Option<Due> {
+    let last = fired.map_or(created_at, |fired| fired.at);
+    if last > now.plus_ms(TOLERATED_AHEAD_MS) {
+        return Some(Due { at: now, why: Why::Due });
+    }
+    let next = calendar.next(rule, last)?;
+    let failures = fired.map_or(0, |fired| fired.failures);
+    let retry_at = last.plus_ms(RETRY_AFTER_MS);
+    Some(match failures {
+        0 => Due { at: next, why: Why::NotDue { done_at: fired.map(|fired| fired.at) } },
+        n if n < MAX_TRIES && retry_at < next => Due { at: retry_at, why: Why::Retry(n) },
+        n if n < MAX_TRIES => Due { at: next, why: Why::Retry(n) },
+        n => Due { at: next, why: Why::GaveUp(n) },
+    })
+}
+
+impl Lock {
+    /// Whether what was seen of it still counts.
+    fn holds(&self, now: Timestamp) -> bool {
+        let holds_for = if self.stale { STALE_LOCK_HOLDS_MS } else { LIVE_LOCK_HOLDS_MS };
+        self.seen_at <= now && now.ms_since(self.seen_at) < holds_for
+    }
+}

@@ -1,0 +1,447 @@
+//! Decisions in tables, and in virtual years in which everything goes wrong.
+
+use super::calendar::tests::at;
+use super::decide::{Action as A, *};
+use crate::record::{Every, Maintenance, Rule, Window};
+use proptest::prelude::*;
+use schema::{JobKind, Timestamp};
+
+const MINUTE_MS: u64 = 60_000;
+const DAY_MS: u64 = 86_400_000;
+
+fn host() -> HostState {
+    HostState {
+        created_at: at("2026-11-01T12:00:00Z"),
+        reach: Reach::Online,
+        has_repo_credentials: true,
+        has_admin_credentials: true,
+        is_append_only: true,
+        has_keep_rule: true,
+        has_snapshot: true,
+        lock: None,
+        open: None,
+        neighbour: None,
+    }
+}
+
+fn fired(text: &str) -> Fired {
+    Fired { at: at(text), open: false, failures: 0 }
+}
+
+/// All three were done in the night of the 22nd.
+fn done() -> Latest {
+    [
+        Some(fired("2026-11-22T02:00:10Z")),
+        Some(fired("2026-11-22T02:01:10Z")),
+        Some(fired("2026-11-22T02:04:10Z")),
+    ]
+}
+
+fn said(now: &str, settings: &Maintenance, latest: &Latest, host: &HostState) -> Vec<(A, String)> {
+    let now = at(now);
+    let decisions = decide(now, settings, latest, host);
+    decisions.iter().map(|decision| (decision.action, decision.words(now, settings).to_string())).collect()
+}
+
+#[test]
+fn each_reason_has_its_words() {
+    let settings = Maintenance::default();
+    type Spoil = fn(&mut HostState);
+    let night = "2026-11-29T03:00:00Z";
+    let cases: Vec<(Spoil, JobKind, A, &str)> = vec![
+        (|_| (), JobKind::Forget, A::Run, "due now: it runs within a minute"),
+        (|_| (), JobKind::Prune, A::Hold, "held back: forget comes first"),
+        (|_| (), JobKind::Check, A::Hold, "held back: forget comes first"),
+        (|h| h.reach = Reach::Offline, JobKind::Forget, A::Skip, "skipped: host is offline"),
+        (|h| h.reach = Reach::NotEnrolled, JobKind::Check, A::Skip, "skipped: no agent is enrolled yet"),
+        (
+            |h| h.reach = Reach::WireUnsupported,
+            JobKind::Check,
+            A::Skip,
+            "skipped: the agent can't be spoken with",
+        ),
+        (|h| h.has_repo_credentials = false, JobKind::Check, A::Skip, "skipped: no repository credentials"),
+        (|h| h.has_admin_credentials = false, JobKind::Prune, A::Skip, "skipped: no admin credentials"),
+        (
+            |h| h.has_admin_credentials = false,
+            JobKind::Forget,
+            A::Skip,
+            "skipped: the storage is append-only, and there are no admin credentials",
+        ),
+        (|h| h.has_keep_rule = false, JobKind::Forget, A::Skip, "skipped: no source group has a keep rule"),
+        (|h| h.has_keep_rule = false, JobKind::Prune, A::Run, "due now: it runs within a minute"),
+        (|h| h.has_snapshot = false, JobKind::Check, A::Skip, "skipped: nothing has been backed up yet"),
+        (
+            |h| h.open = Some(JobKind::Backup),
+            JobKind::Forget,
+            A::Hold,
+            "held back: the backup of this host has not ended",
+        ),
+        (
+            |h| h.neighbour = Some(("attic".to_owned(), JobKind::Backup)),
+            JobKind::Forget,
+            A::Hold,
+            "held back: the backup of attic uses the same repository",
+        ),
+        (
+            |h| {
+                let (since, seen_at) = (at("2026-11-28T03:04:00Z"), at("2026-11-29T02:30:00Z"));
+                h.lock = Some(Lock { since, seen_at, stale: false });
+            },
+            JobKind::Forget,
+            A::Hold,
+            "held back: the repository is locked since Sat 28 Nov 03:04",
+        ),
+        (
+            |h| {
+                let (since, seen_at) = (at("2026-11-28T03:04:00Z"), at("2026-11-28T10:00:00Z"));
+                h.lock = Some(Lock { since, seen_at, stale: true });
+            },
+            JobKind::Forget,
+            A::Hold,
+            "held back: the repository is locked since Sat 28 Nov 03:04, and the lock looks stale: unlock it",
+        ),
+        (
+            // Nobody has looked for hours: it is tried, and that looks.
+            |h| {
+                let (since, seen_at) = (at("2026-11-28T03:04:00Z"), at("2026-11-28T10:00:00Z"));
+                h.lock = Some(Lock { since, seen_at, stale: false });
+            },
+            JobKind::Forget,
+            A::Run,
+            "due now: it runs within a minute",
+        ),
+    ];
+    for (spoil, kind, action, words) in cases {
+        let mut host = host();
+        spoil(&mut host);
+        let place = KINDS.iter().position(|known| *known == kind).unwrap();
+        let said = said(night, &settings, &done(), &host).remove(place);
+        assert_eq!(said, (action, words.to_owned()), "{kind:?}");
+    }
+}
+
+#[test]
+fn what_is_not_due_says_when_it_is() {
+    let settings = Maintenance::default();
+    for (now, forget, prune) in [
+        (
+            "2026-11-22T05:00:00Z",
+            "done today: due again tomorrow, between 02:00 and 06:00",
+            "done today: due again Sun 29 Nov, between 02:00 and 06:00",
+        ),
+        (
+            "2026-11-23T01:00:00Z",
+            "due today: between 02:00 and 06:00",
+            "due in 6 days: Sun 29 Nov, between 02:00 and 06:00",
+        ),
+        (
+            "2026-11-28T07:00:00Z",
+            "due: its window opens tomorrow, between 02:00 and 06:00",
+            "due tomorrow: between 02:00 and 06:00",
+        ),
+    ] {
+        let said = said(now, &settings, &done(), &host());
+        assert_eq!((said[0].1.as_str(), said[1].1.as_str()), (forget, prune), "{now}");
+        assert_eq!((said[0].0, said[1].0), (A::Wait, A::Wait));
+    }
+    let mut other = settings.clone();
+    other.timezone = "Europe/Helsinki".to_owned();
+    other.forget.enabled = false;
+    other.prune = Rule { enabled: true, every: Every::Cron("30 4 * * THU".to_owned()), window: None };
+    let said = said("2026-11-23T01:00:00Z", &other, &done(), &host());
+    assert_eq!(said[0], (A::Skip, "off: nothing is done here by itself".to_owned()));
+    assert_eq!(said[1], (A::Wait, "due in 3 days: Thu 26 Nov at 04:30".to_owned()));
+}
+
+#[test]
+fn what_has_never_run_is_counted_from_when_the_host_was_added() {
+    let settings = Maintenance::default();
+    let young = HostState { created_at: at("2026-11-22T12:00:00Z"), ..host() };
+    let said = said("2026-11-23T03:00:00Z", &settings, &[None; 3], &young);
+    assert_eq!(said[0].0, A::Run);
+    assert_eq!(said[1].1, "due in 6 days: Sun 29 Nov, between 02:00 and 06:00");
+}
+
+#[test]
+fn a_failure_is_tried_again_each_hour_three_times_and_then_when_it_is_due() {
+    let settings = Maintenance::default();
+    let failed = |text, failures| {
+        let mut latest = done();
+        latest[1] = Some(Fired { at: at(text), open: false, failures });
+        latest
+    };
+    let night = ["2026-11-29T02:30:00Z", "2026-11-29T03:01:00Z", "2026-11-29T07:00:00Z"];
+    for (now, latest, action, words) in [
+        (
+            night[0],
+            failed("2026-11-29T02:01:00Z", 1),
+            A::Wait,
+            "failed: tried again today, between 03:01 and 06:00, at most 3 times in a row",
+        ),
+        (night[1], failed("2026-11-29T02:01:00Z", 1), A::Run, "due now: it runs within a minute"),
+        (
+            night[2],
+            failed("2026-11-29T05:30:00Z", 2),
+            A::Wait,
+            "due: its window opens tomorrow, between 02:00 and 06:00",
+        ),
+        (
+            night[2],
+            failed("2026-11-29T05:30:00Z", 3),
+            A::Wait,
+            "failed: 3 times in a row or more, tried again when it is due: Sun 6 Dec, between 02:00 and 06:00",
+        ),
+    ] {
+        let mut host = host();
+        host.has_keep_rule = false;
+        let said = said(now, &settings, &latest, &host).remove(1);
+        assert_eq!(said, (action, words.to_owned()), "{now}");
+    }
+}
+
+#[test]
+fn a_job_that_is_dated_far_ahead_counts_for_nothing_and_a_bit_ahead_as_it_is() {
+    let settings = Maintenance::default();
+    let mut latest = done();
+    latest[0] = Some(fired("2031-01-01T00:00:00Z"));
+    assert_eq!(said("2026-11-23T03:00:00Z", &settings, &latest, &host())[0].0, A::Run);
+    latest[0] = Some(fired("2026-11-23T03:00:02Z"));
+    assert_eq!(said("2026-11-23T03:00:00Z", &settings, &latest, &host())[0].0, A::Wait);
+}
+
+#[test]
+fn a_job_of_the_kind_that_is_open_is_waited_for() {
+    let mut latest = done();
+    latest[2] = Some(Fired { at: at("2026-11-29T03:04:00Z"), open: true, failures: 0 });
+    let busy = HostState { open: Some(JobKind::Check), ..host() };
+    let said = said("2026-11-29T03:30:00Z", &Maintenance::default(), &latest, &busy);
+    assert_eq!(said[2], (A::Wait, "in progress: since Sun 29 Nov 03:04".to_owned()));
+    assert_eq!(said[0], (A::Hold, "held back: the check of this host has not ended".to_owned()));
+}
+
+/// What goes wrong, and when.
+#[derive(Clone, Debug)]
+enum Event {
+    AwayFor { days: u64 },
+    ClockJumps { minutes: i64 },
+    Settings(Maintenance),
+    Fails(bool),
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    let every = prop_oneof![
+        (1..60u16).prop_map(Every::Hours),
+        (1..15u16).prop_map(Every::Days),
+        prop_oneof![Just("0 4 * * SUN"), Just("30 2 * * *"), Just("15 */6 * * *")]
+            .prop_map(|text| Every::Cron(text.to_owned())),
+    ];
+    let window = (0..24u16, 1..23u16)
+        .prop_map(|(from, hours)| Window { from: from * 60, until: (from + hours) % 24 * 60 });
+    (every, proptest::option::of(window), prop::bool::weighted(0.9))
+        .prop_map(|(every, window, enabled)| Rule { enabled, every, window })
+}
+
+fn settings() -> impl Strategy<Value = Maintenance> {
+    let zones = [
+        "UTC",
+        "Europe/Berlin",
+        "America/Sao_Paulo",
+        "Australia/Lord_Howe",
+        "Pacific/Apia",
+        "America/St_Johns",
+    ];
+    (prop::sample::select(zones.to_vec()), rule(), rule(), rule()).prop_map(|(zone, forget, prune, check)| {
+        Maintenance { timezone: zone.to_owned(), forget, prune, check, check_subset_pct: 5 }
+    })
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        (1..40u64).prop_map(|days| Event::AwayFor { days }),
+        (-500_000..500_000i64).prop_map(|minutes| Event::ClockJumps { minutes }),
+        (-90..90i64).prop_map(|minutes| Event::ClockJumps { minutes }),
+        settings().prop_map(Event::Settings),
+        any::<bool>().prop_map(Event::Fails),
+    ]
+}
+
+/// The longest that an enabled rule may leave a reachable host alone, in days.
+fn patience(rule: &Rule) -> u64 {
+    3 + match &rule.every {
+        Every::Hours(hours) => u64::from(*hours).div_ceil(24),
+        Every::Days(days) => u64::from(*days),
+        Every::Cron(_) => 7,
+    }
+}
+
+/// A host in virtual time: what was decided is done.
+struct Sim {
+    settings: Maintenance,
+    latest: Latest,
+    host: HostState,
+    /// Real minutes since the start, and how far the wall clock is off.
+    minute: u64,
+    skew: i64,
+    away_until: u64,
+    fails: bool,
+    /// Since when nothing went wrong, in real minutes; and the runs since then.
+    quiet_since: u64,
+    runs: [u64; 3],
+    /// Since when a kind could have run.
+    waits_since: [u64; 3],
+}
+
+impl Sim {
+    fn now(&self) -> Timestamp {
+        let minutes = at("2024-01-01T00:00:00Z").0 / MINUTE_MS + self.minute;
+        Timestamp(minutes.saturating_add_signed(self.skew) * MINUTE_MS)
+    }
+
+    fn disturb(&mut self, event: Event) {
+        match event {
+            Event::AwayFor { days } => self.away_until = self.minute + days * 1440,
+            Event::ClockJumps { minutes } => self.skew += minutes,
+            Event::Settings(settings) => self.settings = settings,
+            Event::Fails(fails) => self.fails = fails,
+        }
+        self.quiet_since = self.minute;
+        self.runs = [0; 3];
+        self.waits_since = [self.minute; 3];
+    }
+
+    fn tick(&mut self) {
+        let is_away = self.minute < self.away_until;
+        self.host.reach = if is_away { Reach::Offline } else { Reach::Online };
+        let now = self.now();
+        let rules = [self.settings.forget.clone(), self.settings.prune.clone(), self.settings.check.clone()];
+        let decisions = decide(now, &self.settings, &self.latest, &self.host);
+        let run: Vec<usize> = (0..3).filter(|place| decisions[*place].action == A::Run).collect();
+        assert!(run.len() <= 1, "one at a time: {decisions:?}");
+        assert!(run.is_empty() || !is_away);
+        for decision in &decisions {
+            if decision.action == A::Wait {
+                assert!(decision.due_at.is_some_and(|due_at| due_at > now), "{decision:?}");
+            }
+        }
+        if let Some(&place) = run.first() {
+            self.run(place, now, &rules[place]);
+        }
+        for place in 0..3 {
+            let waited = self.minute - self.waits_since[place];
+            let may_run = rules[place].enabled && !is_away;
+            assert!(
+                !may_run || waited <= patience(&rules[place]) * 1440,
+                "{:?} waits for ever: {:?}",
+                KINDS[place],
+                decisions[place]
+            );
+            if !may_run || run.contains(&place) {
+                self.waits_since[place] = self.minute;
+            }
+        }
+    }
+
+    /// Starts it and lets it end; deciding again must yield nothing, before and after.
+    fn run(&mut self, place: usize, now: Timestamp, rule: &Rule) {
+        let before = self.latest[place];
+        self.latest[place] = Some(Fired { at: now, open: true, failures: 0 });
+        self.host.open = Some(KINDS[place]);
+        let again = decide(now, &self.settings, &self.latest, &self.host);
+        assert!(again.iter().all(|decision| decision.action != A::Run), "twice: {again:?}");
+        self.host.open = None;
+        let failures = if self.fails { before.map_or(0, |fired| fired.failures) + 1 } else { 0 };
+        self.latest[place] = Some(Fired { at: now, open: false, failures: failures.min(MAX_TRIES) });
+        let again = decide(now, &self.settings, &self.latest, &self.host);
+        assert_ne!(again[place].action, A::Run, "again at once: {again:?}");
+        self.runs[place] += 1;
+        if !self.fails {
+            // Missed runs don't pile up: of n days there are no more runs than n has fires, and one at the start.
+            let days = (self.minute - self.quiet_since) / 1440 + 1;
+            let most = match &rule.every {
+                Every::Hours(hours) => days * 24 / u64::from(*hours) + 2,
+                Every::Days(n) => days / u64::from(*n) + 2,
+                Every::Cron(_) => days * 4 + 2,
+            };
+            assert!(self.runs[place] <= most, "{} runs in {days} days of {rule:?}", self.runs[place]);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn in_a_virtual_year_nothing_runs_twice_piles_up_or_freezes(
+        first in settings(),
+        events in proptest::collection::vec((0..366u64 * 1440, event()), 0..12),
+        step in 11..90u64,
+    ) {
+        let mut events = events;
+        events.sort_by_key(|(minute, _)| *minute);
+        let mut events = events.into_iter().peekable();
+        let mut sim = Sim {
+            settings: first,
+            latest: [None; 3],
+            host: HostState { created_at: at("2024-01-01T00:00:00Z"), ..host() },
+            minute: 0,
+            skew: 0,
+            away_until: 0,
+            fails: false,
+            quiet_since: 0,
+            runs: [0; 3],
+            waits_since: [0; 3],
+        };
+        while sim.minute < 366 * 1440 {
+            while let Some((_, event)) = events.next_if(|(minute, _)| *minute <= sim.minute) {
+                sim.disturb(event);
+            }
+            sim.tick();
+            sim.minute += step;
+        }
+    }
+
+    #[test]
+    fn what_always_fails_is_tried_a_few_times_and_not_each_minute(every in 1..10u16) {
+        let mut settings = Maintenance::default();
+        settings.prune.enabled = false;
+        settings.check.enabled = false;
+        settings.forget.every = Every::Days(every);
+        let mut latest: Latest = [None; 3];
+        let (mut runs, days) = (0, 100);
+        for minute in 0..days * 1440 {
+            let now = at("2026-11-01T12:00:00Z").plus_ms(minute * MINUTE_MS);
+            if decide(now, &settings, &latest, &host())[0].action == A::Run {
+                runs += 1;
+                let failures = latest[0].map_or(0, |fired: Fired| fired.failures + 1).clamp(1, MAX_TRIES);
+                latest[0] = Some(Fired { at: now, open: false, failures });
+            }
+        }
+        let fires = days / u64::from(every);
+        prop_assert!((fires..=fires + 3).contains(&runs), "{} runs, {} fires", runs, fires);
+    }
+}
+
+#[test]
+fn a_host_that_was_away_for_weeks_catches_up_once() {
+    let settings = Maintenance::default();
+    let mut latest = done();
+    let mut runs = Vec::new();
+    for minute in 0..21 * 1440 {
+        let now = at("2026-11-22T06:00:00Z").plus_ms(minute * MINUTE_MS);
+        let is_back = minute >= 15 * 1440;
+        let reach = if is_back { Reach::Online } else { Reach::Offline };
+        for (place, decision) in
+            decide(now, &settings, &latest, &HostState { reach, ..host() }).iter().enumerate()
+        {
+            if decision.action == A::Run {
+                runs.push((decision.kind, (now.0 - at("2026-11-22T00:00:00Z").0) / DAY_MS));
+                latest[place] = Some(Fired { at: now, open: false, failures: 0 });
+            }
+        }
+    }
+    let of = |kind| runs.iter().filter(|(ran, _)| *ran == kind).map(|(_, day)| *day).collect::<Vec<_>>();
+    assert_eq!(of(JobKind::Forget), [16, 17, 18, 19, 20, 21]);
+    assert_eq!(of(JobKind::Prune), [16]);
+    assert_eq!(of(JobKind::Check), [16]);
+}
