@@ -11,7 +11,7 @@ use crate::{
     tls::{OperatorFiles, Options, Tls},
 };
 use anyhow::Context;
-use fleet::{Driver, Fleet};
+use fleet::{Change, Changed, Driver, Fleet};
 use std::{
     io::{self, Write},
     net::SocketAddr,
@@ -20,7 +20,10 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    net::TcpListener, signal::unix::SignalKind, sync::broadcast::error::RecvError, sync::watch,
+    net::TcpListener,
+    signal::unix::SignalKind,
+    sync::broadcast::{self, error::RecvError},
+    sync::watch,
     task::JoinHandle,
 };
 
@@ -30,6 +33,10 @@ use web::{BrokerFacts, MqttListener, ServerFacts, TrustedProxies, WebSettings};
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// How often maintenance is decided.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
+/// How often what waits is looked at, at least: clocks jump.
+const TICK_EVERY: Duration = Duration::from_secs(30);
+/// How long a tick rests, however much is due.
+const TICK_PAUSE: Duration = Duration::from_millis(100);
 /// How long open pages and downloads may take to end when the server stops.
 const HTTP_GRACE: Duration = Duration::from_secs(3);
 
@@ -91,6 +98,7 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
     tokio::spawn(wake_sessions(fleet.clone(), gate.clone()));
     tokio::spawn(sweep(fleet.clone()));
     tokio::spawn(maintain(fleet.clone()));
+    tokio::spawn(tick(fleet.clone()));
     let ingest = tokio::spawn(ingest::run(incoming, fleet.clone(), gate.clone()));
     let control =
         tokio::spawn(control::serve(control::listen(data_dir).context("control socket")?, fleet.clone()));
@@ -235,6 +243,36 @@ async fn maintain(fleet: Fleet) {
     loop {
         tick.tick().await;
         fleet.maintain().await;
+    }
+}
+
+/// Runs schedules and what waits: at its time, and each half a minute.
+async fn tick(fleet: Fleet) {
+    let mut changes = fleet.changes();
+    loop {
+        fleet.tick().await;
+        let next = fleet.next_tick_at().unwrap_or_else(|error| {
+            tracing::error!(%error, "it can't be told when the next backup is due");
+            None
+        });
+        let wait = next.map_or(TICK_EVERY, |at| Duration::from_millis(at.ms_since(fleet.now())));
+        tokio::time::sleep(TICK_PAUSE).await;
+        tokio::select! {
+            () = tokio::time::sleep(wait.min(TICK_EVERY)) => {}
+            ended = times_changed(&mut changes) => if ended { return },
+        }
+    }
+}
+
+/// Until something may be due at another time than before. `true` = the fleet is closed.
+async fn times_changed(changes: &mut broadcast::Receiver<Change>) -> bool {
+    loop {
+        match changes.recv().await {
+            Ok(Change { what: Changed::Schedules(_) | Changed::Pending(_), .. }) => return false,
+            Ok(_) => {}
+            Err(RecvError::Lagged(_)) => return false,
+            Err(RecvError::Closed) => return true,
+        }
     }
 }
 

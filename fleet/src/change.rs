@@ -41,6 +41,10 @@ pub enum Changed {
     Repo(HostId),
     /// Source groups.
     Groups(HostId),
+    /// Schedules.
+    Schedules(HostId),
+    /// Backups that wait.
+    Pending(HostId),
     /// Credentials.
     Credentials(HostId),
     /// The audit.

@@ -47,6 +47,7 @@ pub(crate) struct Context {
     board: Mutex<Board>,
     change_seq: AtomicU64,
     last_job: Mutex<JobId>,
+    last_tick: AtomicU64,
     noted: Mutex<HashMap<HostId, Timestamp>>,
     /// Hosts whose connection has begun and whose hello on it has not been taken yet, and the last command that was
     /// acknowledged before it.
@@ -65,6 +66,7 @@ impl Context {
             board: Mutex::default(),
             change_seq: AtomicU64::new(0),
             last_job: Mutex::new(JobId([0; 16])),
+            last_tick: AtomicU64::new(0),
             noted: Mutex::default(),
             began: Mutex::default(),
         }
@@ -107,6 +109,11 @@ impl Context {
     pub(crate) fn job_ids_begin_after(&self, job: JobId) {
         let mut last = lock(&self.last_job);
         *last = job.max(*last);
+    }
+
+    /// Whether a tick comes before the last one: the clock was set back in between.
+    pub(crate) fn clock_was_set_back(&self, now: Timestamp) -> bool {
+        self.last_tick.swap(now.0, Ordering::Relaxed) > now.0
     }
 
     pub(crate) fn board(&self) -> MutexGuard<'_, Board> {

@@ -3,6 +3,7 @@ use crate::context::{Context, Driver, Settings};
 use crate::link::hello;
 use crate::record::{EnrollToken, JobProgress, LogChunk, Secret};
 use crate::refused::{OpenError, Refused, StoreError};
+use crate::schedule;
 use crate::seal::{Binding, MasterKey};
 use crate::snapshot::Snapshot;
 use crate::store::format::{META_KEY_CHECK, Meta};
@@ -171,6 +172,7 @@ fn start(context: &Context, tx: &mut Tx<'_>) -> Result<(), OpenError> {
         context.job_ids_begin_after(newest);
     }
     hello::nobody_is_connected(tx, context.now())?;
+    schedule::begin_anew(tx, context.now())?;
     Ok(())
 }
 

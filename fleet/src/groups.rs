@@ -9,6 +9,7 @@ use crate::link::outbox::state_of;
 use crate::record::{Group, Retention};
 use crate::refused::Refused;
 use crate::request::By;
+use crate::schedule;
 use crate::store::{GROUPS, LINK_STATES, LINKS, Reads, Span, Tx};
 use schema::{HostId, limits::MAX_VALUE_BYTES, name};
 
@@ -54,6 +55,9 @@ impl Fleet {
             }
             tx.put(&GROUPS, &key, &group)?;
             hosts::change_summary(tx, host, |summary| summary.take_group(old_name.as_deref(), &group))?;
+            if let Some(old) = old_name.as_ref().filter(|old| **old != group.name) {
+                schedule::group_renamed(tx, host, old, &group.name)?;
+            }
             plan_changed(tx, host)?;
             let action = if before.is_some() { "group.changed" } else { "group.created" };
             let target = hosts::target(tx, record.id)?;
@@ -79,7 +83,7 @@ impl Fleet {
             let target = hosts::target(tx, host)?;
             audit::note(tx, now, &by, "group.deleted", target, name.clone())?;
             tx.effects.changed(Changed::Groups(host));
-            Ok(())
+            schedule::group_deleted(&context, tx, host, &name, now)
         })
         .await
     }

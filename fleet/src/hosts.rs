@@ -4,9 +4,11 @@ use crate::audit;
 use crate::change::Changed;
 use crate::enroll;
 use crate::fleet::{Fleet, NewEnrollToken};
+use crate::pending;
 use crate::record::{AuditTarget, Host};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
+use crate::schedule;
 use crate::store::{
     CREDENTIALS, GROUPS, HISTORY, HOST_JOBS, HOST_NAMES, HOST_TOKENS, HOSTS, JOBS, KIND_JOBS, LINK_STATES,
     LINKS, LISTED, LISTINGS, LOG_STATES, LOGS, MAINTENANCE, OPEN_JOBS, OUTBOX, PRESENCES, REPO_HOSTS, REPOS,
@@ -182,6 +184,8 @@ fn delete(tx: &mut Tx<'_>, host: &Host) -> Result<(), StoreError> {
     tx.remove_all(&OUTBOX, &own)?;
     tx.remove_all(&CREDENTIALS, &own)?;
     tx.remove_all(&GROUPS, &own)?;
+    schedule::host_deleted(tx, id)?;
+    pending::host_deleted(tx, id)?;
     tx.remove(&LINKS, &id)?;
     tx.remove(&LINK_STATES, &id)?;
     tx.remove(&PRESENCES, &id)?;

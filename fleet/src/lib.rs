@@ -43,10 +43,12 @@ mod job;
 mod link;
 mod listing;
 pub mod maintenance;
+mod pending;
 pub mod record;
 mod refused;
 mod repo;
 mod request;
+mod schedule;
 mod seal;
 mod snapshot;
 mod status;
@@ -62,4 +64,6 @@ pub use refused::{OpenError, Refused, StoreError};
 pub use request::{By, JobRequest, OperatorChange};
 pub use snapshot::Snapshot;
 pub use store::WriterCounts;
-pub use view::{AuditFilter, DAYS, Day, FleetCounts, HostFilter, HostRow, JobFilter, Page, Paged, Status};
+pub use view::{
+    AuditFilter, DAYS, Day, FleetCounts, HostFilter, HostRow, JobFilter, Page, Paged, ScheduleView, Status,
+};

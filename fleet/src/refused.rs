@@ -13,6 +13,12 @@ pub enum Refused {
     /// There is no such source group.
     #[error("the host has no source group of this name")]
     GroupNotFound,
+    /// There is no such schedule.
+    #[error("the host has no schedule of this name")]
+    ScheduleNotFound,
+    /// There is no such pending run.
+    #[error("this backup does not wait any more")]
+    PendingNotFound,
     /// There is no such job.
     #[error("there is no such job")]
     JobNotFound,
@@ -102,6 +108,8 @@ impl Refused {
         match self {
             Self::HostNotFound => "host_not_found",
             Self::GroupNotFound => "group_not_found",
+            Self::ScheduleNotFound => "schedule_not_found",
+            Self::PendingNotFound => "pending_not_found",
             Self::JobNotFound => "job_not_found",
             Self::AccountNotFound => "account_not_found",
             Self::NameTaken { .. } => "name_taken",

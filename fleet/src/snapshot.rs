@@ -1,18 +1,18 @@
 use crate::context::{Context, sha256};
 use crate::maintenance::{self, Decision};
 use crate::record::{
-    ApiToken, AuditEntry, CredentialsFacts, EnrollToken, Group, Host, Job, LogText, Maintenance, Operator,
-    Presence, RepoPoint, RepoState, Session, SnapshotRow, Viewer,
+    ApiToken, AuditEntry, CredentialsFacts, EnrollToken, GivenUp, Group, Host, Job, LogText, Maintenance,
+    Operator, PendingRun, Presence, RepoPoint, RepoState, Session, SnapshotRow, Viewer,
 };
 use crate::refused::{Refused, StoreError};
 use crate::request::JobRequest;
 use crate::store::{
-    API_TOKENS, GROUPS, HISTORY, HOST_JOBS, HOST_NAMES, HOSTS, JOBS, KIND_JOBS, OPERATORS, Order, PRESENCES,
-    REPOS, ReadView, Reads, SUMMARIES, Span, VIEWERS,
+    API_TOKENS, GIVEN_UP, GROUPS, HISTORY, HOST_JOBS, HOST_NAMES, HOSTS, JOBS, KIND_JOBS, OPERATORS, Order,
+    PENDING, PENDING_WAITING, PRESENCES, REPOS, ReadView, Reads, SCHEDULES, SUMMARIES, Span, VIEWERS,
 };
-use crate::view::{AuditFilter, FleetCounts, HostFilter, HostRow, JobFilter, Page, Paged};
-use crate::{accounts, audit, credentials, dispatch, enroll, job, listing, status};
-use schema::{HostId, JobId, JobKind, Slot, Timestamp};
+use crate::view::{AuditFilter, FleetCounts, HostFilter, HostRow, JobFilter, Page, Paged, ScheduleView};
+use crate::{accounts, audit, credentials, dispatch, enroll, job, listing, schedule, status};
+use schema::{HostId, JobId, JobKind, PendingId, Slot, Timestamp};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -120,6 +120,61 @@ impl Snapshot {
     /// A source group.
     pub fn group(&self, host: HostId, name: &str) -> Result<Option<Group>, StoreError> {
         self.view.get(&GROUPS, &(host, name.to_owned()))
+    }
+
+    /// A host's schedules, by name.
+    pub fn schedules(&self, host: HostId) -> Result<Vec<ScheduleView>, StoreError> {
+        Ok(schedule::of_host(&self.view, host)?.into_iter().map(ScheduleView::from).collect())
+    }
+
+    /// A schedule.
+    pub fn schedule(&self, host: HostId, name: &str) -> Result<Option<ScheduleView>, StoreError> {
+        Ok(self.view.get(&SCHEDULES, &(host, name.to_owned()))?.map(ScheduleView::from))
+    }
+
+    /// Backups that wait, by the due time that they stand for, oldest first.
+    pub fn pending(&self, page: &Page) -> Result<Paged<PendingRun>, StoreError> {
+        let limit = page.limit.clamp(1, 500);
+        let span = match page.cursor.as_deref().map(str::parse::<PendingId>) {
+            Some(Err(_)) => return Ok(Paged { items: Vec::new(), next: None }),
+            // One that has gone since: whoever pages on begins again.
+            Some(Ok(id)) => {
+                self.view.get(&PENDING, &id)?.map_or(Span::ALL, |run| Span::ALL.after(&(run.due_at.0, id)))
+            }
+            None => Span::ALL,
+        };
+        let mut paged = Paged { items: Vec::new(), next: None };
+        for (_, id) in self.view.keys(&PENDING_WAITING, &span, limit + 1)? {
+            if paged.items.len() == limit {
+                paged.next = paged.items.last().map(|run: &PendingRun| run.id.to_string());
+                break;
+            }
+            paged.items.extend(self.view.get(&PENDING, &id)?);
+        }
+        Ok(paged)
+    }
+
+    /// A backup that waits.
+    pub fn pending_run(&self, id: PendingId) -> Result<Option<PendingRun>, StoreError> {
+        Ok(self.view.get(&PENDING, &id)?.filter(|run| run.job.is_none()))
+    }
+
+    /// How many backups wait.
+    pub fn pending_count(&self) -> Result<usize, StoreError> {
+        Ok(self.view.keys(&PENDING_WAITING, &Span::ALL, usize::MAX)?.len())
+    }
+
+    /// Backups that were given up in the last days, newest first; at most `max`.
+    pub fn given_up(&self, max: usize) -> Result<Vec<GivenUp>, StoreError> {
+        let mut found = Vec::new();
+        self.view.walk(&GIVEN_UP, &Span::ALL, Order::Descending, |_, given_up| {
+            if found.len() == max {
+                return Ok(ControlFlow::Break(()));
+            }
+            found.push(given_up);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(found)
     }
 
     /// What may be shown of a credential slot; `None` = empty.

@@ -5,8 +5,10 @@ use crate::summary::{DAY_MS, GroupSummary, Summary};
 use crate::view::{HostRow, Status};
 use schema::{Class, Timestamp};
 
-/// A good backup older than this is a warning. (There are no schedules that would say better.)
+/// A good backup older than this is a warning, where no schedule says better.
 pub(crate) const OLD_AFTER_MS: u64 = 2 * DAY_MS;
+/// A due backup that waits for longer than this is missed.
+pub(crate) const MISSED_AFTER_MS: u64 = 3_600_000;
 /// A host that is away for longer than this is offline; before, its presence says so and its status stays.
 pub(crate) const OFFLINE_AFTER_MS: u64 = DAY_MS;
 
@@ -32,6 +34,12 @@ pub(crate) fn judge(host: &Host, presence: &Presence, summary: &Summary, now: Ti
     if summary.running.as_ref().is_some_and(|job| job.state >= JobState::Accepted && !job.state.is_ended()) {
         let kind = summary.running.as_ref().map_or("", |job| job.what.kind().as_str());
         consider(Status::Running, format!("{} runs", capital(kind)));
+    }
+    if let Some(since) = summary.waits_since {
+        let overdue = now.ms_since(since);
+        if overdue > MISSED_AFTER_MS {
+            consider(Status::Missed, format!("A backup is {} overdue", days(overdue)));
+        }
     }
     if host.enrolled_at.is_some() && !presence.online {
         let since = presence.changed_at.or(host.enrolled_at).unwrap_or_default();
@@ -80,7 +88,7 @@ fn judge_group(group: &GroupSummary, now: Timestamp) -> (Status, String) {
         _ => {}
     }
     let age = group.last_good.map_or(u64::MAX, |(_, at)| now.ms_since(at));
-    if age > OLD_AFTER_MS {
+    if age > group.old_after_ms.unwrap_or(OLD_AFTER_MS) {
         return (Status::Warning, format!("Last backup {} ago", days(age)));
     }
     if last.state == JobState::Warning {
@@ -144,6 +152,8 @@ pub(crate) fn row(host: Host, presence: Presence, summary: Summary, now: Timesta
         size_at: summary.size.map(|(_, at)| at),
         snapshots: summary.snapshots,
         open_jobs: summary.open_jobs,
+        next_run_at: summary.next_run_at,
+        waits_since: summary.waits_since,
         has_repo_credentials: summary.has_repo_credentials,
         running: summary.running,
         last_backup: summary.last_backup,
@@ -193,7 +203,7 @@ mod tests {
             exists: true,
             last: Some(Ended { job: JobId([1; 16]), state, class, at: ago(hours) }),
             last_good: good_hours.map(|hours| (JobId([1; 16]), ago(hours))),
-            days: Vec::new(),
+            ..GroupSummary::default()
         }
     }
 
@@ -294,6 +304,30 @@ mod tests {
             ..Summary::default()
         };
         assert_eq!(judge(&host(), &presence, &summary, NOW).status, Status::Failed);
+    }
+
+    #[test]
+    fn a_schedule_says_how_old_a_good_backup_may_be() {
+        let aged = |hours, old_after_hours: u64| {
+            let good = group("etc", JobState::Succeeded, None, hours, Some(hours));
+            let group = GroupSummary { old_after_ms: Some(old_after_hours * 3_600_000), ..good };
+            let summary = Summary { groups: vec![group], ..Summary::default() };
+            judge(&host(), &online(), &summary, NOW).status
+        };
+        assert_eq!(aged(6 * 24, 8 * 24), Status::Ok, "weekly");
+        assert_eq!(aged(30, 25), Status::Warning, "hourly");
+    }
+
+    #[test]
+    fn a_due_backup_that_waits_for_more_than_an_hour_is_missed() {
+        let waits = |hours| {
+            let groups = vec![group("etc", JobState::Succeeded, None, 20, Some(20))];
+            let summary = Summary { groups, waits_since: Some(ago(hours)), ..Summary::default() };
+            judge(&host(), &away(hours), &summary, NOW)
+        };
+        assert_eq!(waits(1).status, Status::Ok);
+        let late = waits(3);
+        assert_eq!((late.status, late.reason.as_str()), (Status::Missed, "A backup is 3 h overdue"));
     }
 
     #[test]

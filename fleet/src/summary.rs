@@ -27,6 +27,10 @@ pub(crate) struct Summary {
     pub(crate) size: Option<(u64, Timestamp)>,
     /// Snapshots in it.
     pub(crate) snapshots: Option<u32>,
+    /// When a schedule is to run next.
+    pub(crate) next_run_at: Option<Timestamp>,
+    /// The first due time of a backup that still waits.
+    pub(crate) waits_since: Option<Timestamp>,
 }
 first_form!(Summary);
 
@@ -40,6 +44,8 @@ pub(crate) struct GroupSummary {
     pub(crate) last: Option<Ended>,
     /// The last one that made a snapshot.
     pub(crate) last_good: Option<(JobId, Timestamp)>,
+    /// Its schedules want a good backup at least this often, with room to spare; `None` = it has none.
+    pub(crate) old_after_ms: Option<u64>,
     /// The last result of each day (number since 1970, UTC), oldest first.
     pub(crate) days: Vec<(u32, JobState)>,
 }
@@ -54,7 +60,7 @@ pub(crate) struct Ended {
 }
 
 /// Whether a backup is proven: it ended well, and names the snapshot that it made, with something in it.
-fn made_snapshot(job: &Job) -> bool {
+pub(crate) fn made_snapshot(job: &Job) -> bool {
     let names_one = matches!(
         &job.figures,
         JobFigures::Backup(figures) if !figures.snapshot.is_empty() && figures.total_files > 0

@@ -5,6 +5,7 @@ use crate::audit;
 use crate::fleet::Fleet;
 use crate::job::{self, step};
 use crate::link::outbox;
+use crate::pending;
 use crate::record::{Job, JobState, Presence};
 use crate::refused::{Refused, StoreError};
 use crate::store::{AUDIT, HOST_TOKENS, JOBS, OPEN_JOBS, PRESENCES, Reads, SESSIONS, Span, TOKENS, Tx};
@@ -124,12 +125,13 @@ fn has_old(reads: &impl Reads, now: Timestamp) -> Result<bool, StoreError> {
     let is_long = entries > audit::MAX_ENTRIES + audit::MAX_ENTRIES / 100;
     let is_over = sessions.iter().any(|(_, session)| !accounts::lives(session, now));
     let is_stale = tokens.first().is_some_and(|id| now.ms_since(id.made_at()) > 2 * TOKENS_KEPT_MS);
-    Ok(is_long || is_over || is_stale)
+    Ok(is_long || is_over || is_stale || pending::has_old(reads, now)?)
 }
 
 fn remove_old(tx: &mut Tx<'_>, now: Timestamp) -> Result<(), StoreError> {
     accounts::sweep_sessions(tx, now)?;
     audit::trim(tx, audit::MAX_ENTRIES)?;
+    pending::remove_old(tx, now)?;
     for (id, row) in tx.rows(&TOKENS, &Span::ALL)? {
         if now.ms_since(row.token.expires_at) > TOKENS_KEPT_MS {
             tx.remove(&TOKENS, &id)?;

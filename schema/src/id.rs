@@ -73,6 +73,10 @@ ulid_id!(
     JobId
 );
 ulid_id!(
+    /// One backup that waits at the server. Never on the wire.
+    PendingId
+);
+ulid_id!(
     /// One enrolment token, public part.
     TokenId
 );

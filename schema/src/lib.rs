@@ -67,7 +67,7 @@ pub mod topic;
 pub use command::{Command, CommandBody, ConfigUpdate, Credentials, Run, Slot, ToAgent};
 pub use enroll::{EnrollRefusal, EnrollRequest, EnrollResponse, Token};
 pub use envelope::{Key, OpenError, Sealed};
-pub use id::{HostId, InstallationId, JobId, RepoId, TokenId};
+pub use id::{HostId, InstallationId, JobId, PendingId, RepoId, TokenId};
 pub use items::{Items, ItemsFull};
 pub use job::{Class, JobKind, JobSpec, Keep, Outcome, Summary};
 pub use live::{Live, LogLine, LogStream, Progress};

@@ -48,6 +48,10 @@ fn topics(what: &Changed) -> Vec<String> {
         Changed::JobLog { job, .. } => vec![format!("job/{job}/log")],
         Changed::Repo(host) => vec![format!("repo/{host}"), format!("host/{host}"), "fleet".to_owned()],
         Changed::Groups(host) => vec![format!("groups/{host}"), format!("host/{host}"), "fleet".to_owned()],
+        Changed::Schedules(host) => {
+            vec![format!("schedules/{host}"), format!("host/{host}"), "fleet".to_owned()]
+        }
+        Changed::Pending(host) => vec!["pending".to_owned(), format!("host/{host}"), "fleet".to_owned()],
         Changed::Credentials(host) => vec![format!("credentials/{host}"), format!("host/{host}")],
         Changed::Audit => vec!["audit".to_owned()],
         Changed::Accounts => vec!["accounts".to_owned()],

@@ -211,6 +211,7 @@ fn check_lock(reads: &impl Reads, host: HostId, mark: &str) -> Result<(), Refuse
     Err(Refused::LockChanged { message })
 }
 
+/// The same inside a transaction. A refusal of a backup comes before anything is written.
 pub(crate) fn dispatch(
     context: &Context,
     tx: &mut Tx<'_>,

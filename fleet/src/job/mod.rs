@@ -7,6 +7,7 @@ pub(crate) mod step;
 
 use crate::change::Changed;
 use crate::listing;
+use crate::pending;
 use crate::record::{Job, JobState, JobWhat};
 use crate::refused::StoreError;
 use crate::store::{HOST_JOBS, JOBS, KIND_JOBS, OPEN_JOBS, Order, Reads, SUMMARIES, Span, Tx};
@@ -60,6 +61,9 @@ pub(crate) fn save(
     summary.take_job(job, next, now);
     tx.put(&SUMMARIES, &job.host, &summary)?;
     tx.effects.changed(Changed::Job { host: job.host, job: job.id });
+    if job.state.is_ended() && before.is_none_or(|before| before.state != job.state) {
+        pending::job_ended(tx, job, now)?;
+    }
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::credentials;
 use crate::enroll::clip;
 use crate::job::{self, step};
+use crate::pending;
 use crate::record::{HostFacts, Job, JobState, Presence};
 use crate::refused::{Refused, StoreError};
 use crate::store::{HOSTS, JOBS, LINK_STATES, OUTBOX, PRESENCES, Reads, Span, Tx};
@@ -103,7 +104,7 @@ pub(crate) struct Taken {
     pub(crate) rewound: bool,
 }
 
-/// A hello, in its order: online; sequences; jobs; credentials. `None` = it changes nothing.
+/// A hello, in its order: online; sequences; jobs; credentials; backups that waited for it. `None` = it changes nothing.
 pub(crate) fn take_hello(
     context: &Context,
     tx: &mut Tx<'_>,
@@ -163,6 +164,7 @@ pub(crate) fn take_hello(
         now,
     )?;
     tx.put(&LINK_STATES, &host, &state)?;
+    pending::drain::host(context, tx, host, now)?;
     if state.last_command > state.taken {
         tx.effects.wake(host);
     }

@@ -7,7 +7,9 @@ mod group;
 mod host;
 mod job;
 mod maintenance;
+mod pending;
 mod repo;
+mod schedule;
 
 pub use account::{ApiToken, Operator, Role, Session, Viewer};
 pub use audit::{Actor, AuditEntry, AuditTarget};
@@ -19,6 +21,8 @@ pub use job::{
     ProbeFigures,
 };
 pub use maintenance::{Every, Maintenance, MaintenanceInput, Rule, RuleInput, Window};
+pub use pending::{GivenUp, PendingRun, TryError};
 pub use repo::{
     CheckSeen, LockHolder, LockView, PruneSeen, RepoPoint, RepoState, SizeSeen, SnapshotRow, SnapshotsSeen,
 };
+pub use schedule::Schedule;

@@ -1,6 +1,6 @@
 //! Keys as bytes that sort as their values do: numbers big-endian, text last.
 
-use schema::{HostId, JobId, RepoId, TokenId};
+use schema::{HostId, JobId, PendingId, RepoId, TokenId};
 use std::ops::Bound;
 
 /// A key, or the first parts of one.
@@ -34,7 +34,7 @@ macro_rules! id_key {
         }
     )*};
 }
-id_key!(HostId, JobId, TokenId, RepoId);
+id_key!(HostId, JobId, PendingId, TokenId, RepoId);
 
 impl Key for [u8; 32] {
     fn write(&self, out: &mut Vec<u8>) {

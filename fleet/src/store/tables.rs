@@ -7,13 +7,14 @@ use crate::job::log::LogState;
 use crate::link::{Link, LinkState, Outgoing};
 use crate::listing::{Listing, SnapshotPage};
 use crate::record::{
-    ApiToken, AuditEntry, Group, Host, Job, LogChunk, Maintenance, Operator, Presence, RepoPoint, RepoState,
-    Session, Viewer,
+    ApiToken, AuditEntry, GivenUp, Group, Host, Job, LogChunk, Maintenance, Operator, PendingRun, Presence,
+    RepoPoint, RepoState, Session, Viewer,
 };
+use crate::schedule::ScheduleRow;
 use crate::store::first_form;
 use crate::summary::Summary;
 use redb::TableDefinition;
-use schema::{HostId, JobId, RepoId, TokenId};
+use schema::{HostId, JobId, PendingId, RepoId, TokenId};
 use std::marker::PhantomData;
 
 /// A table's place in [`DEFINITIONS`].
@@ -72,6 +73,18 @@ tables! {
     /// Only of hosts whose settings were changed.
     MAINTENANCE: HostId => Maintenance, "maintenance";
     GROUPS: (HostId, String) => Group, "groups";
+    SCHEDULES: (HostId, String) => ScheduleRow, "schedules";
+    /// Those that are on, by the instant at which they are to run next.
+    SCHEDULES_DUE: (u64, HostId, String) => (), "schedules_due";
+    /// Due backups that have not succeeded yet: those that wait, and those that were handed to their host.
+    PENDING: PendingId => PendingRun, "pending";
+    HOST_PENDING: (HostId, PendingId) => (), "host_pending";
+    /// Those that wait, by the due time that they stand for.
+    PENDING_WAITING: (u64, PendingId) => (), "pending_waiting";
+    /// Those whose next try has an instant, by it.
+    PENDING_DUE: (u64, PendingId) => (), "pending_due";
+    /// By the instant.
+    GIVEN_UP: (u64, PendingId) => GivenUp, "given_up";
     JOBS: JobId => Job, "jobs";
     HOST_JOBS: (HostId, JobId) => (), "host_jobs";
     /// By the place of the kind in [`schema::JobKind::ALL`].
@@ -116,4 +129,6 @@ first_form!(
     Session,
     ApiToken,
     Viewer,
+    PendingRun,
+    GivenUp,
 );

@@ -37,6 +37,10 @@ pub struct HostRow {
     pub has_repo_credentials: bool,
     /// Source groups.
     pub groups: u32,
+    /// When a schedule is to run next.
+    pub next_run_at: Option<Timestamp>,
+    /// The first due time of a backup that still waits.
+    pub waits_since: Option<Timestamp>,
 }
 
 /// How a host stands, worst first. `Ok` only on proof.

@@ -13,5 +13,7 @@ mod logs;
 mod maintenance;
 mod model;
 mod overview;
+mod pending;
 mod reports;
+mod schedules;
 mod support;

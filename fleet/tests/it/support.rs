@@ -1,7 +1,7 @@
 //! A fleet in virtual time, and an agent's end of the wire.
 
-use fleet::record::{Actor, CredentialsInput, Group, Host, Job, Secret};
-use fleet::{By, Driver, Fleet, Handled, JobRequest, Settings};
+use fleet::record::{Actor, CredentialsInput, Group, Host, Job, PendingRun, Schedule, Secret};
+use fleet::{By, Driver, Fleet, Handled, JobFilter, JobRequest, Page, Settings};
 use schema::enroll::MAX_TOKEN_CHARS;
 use schema::envelope::{self, Key, Sealed};
 use schema::{
@@ -48,6 +48,10 @@ impl World {
         Timestamp(self.now.load(Ordering::SeqCst))
     }
 
+    pub(crate) fn set(&self, now: Timestamp) {
+        self.now.store(now.0, Ordering::SeqCst);
+    }
+
     pub(crate) fn pass(&self, ms: u64) {
         self.now.fetch_add(ms, Ordering::SeqCst);
     }
@@ -78,7 +82,38 @@ pub(crate) fn credentials() -> CredentialsInput {
 }
 
 pub(crate) fn group(name: &str) -> Group {
-    Group { name: name.to_owned(), includes: vec!["/etc".to_owned()], ..Group::default() }
+    Group { name: name.to_owned(), includes: vec!["/etc".to_owned()], retry_max: 12, ..Group::default() }
+}
+
+/// Backs up `etc` each hour, on the hour.
+pub(crate) fn hourly(name: &str) -> Schedule {
+    Schedule {
+        name: name.to_owned(),
+        cron: "0 * * * *".to_owned(),
+        timezone: "UTC".to_owned(),
+        groups: vec!["etc".to_owned()],
+        enabled: true,
+        retry_max: 12,
+        jitter_secs: 0,
+    }
+}
+
+/// The backups that wait.
+pub(crate) fn waiting(fleet: &Fleet) -> Vec<PendingRun> {
+    let page = Page { limit: 500, cursor: None };
+    fleet.read().unwrap().pending(&page).unwrap().items
+}
+
+/// All jobs of a host, newest first.
+pub(crate) fn jobs(fleet: &Fleet, host: HostId) -> Vec<Job> {
+    let filter = JobFilter { host: Some(host), ..JobFilter::default() };
+    fleet.read().unwrap().jobs(&filter, &Page { limit: 500, cursor: None }).unwrap().items
+}
+
+/// What the audit calls these.
+pub(crate) fn audited(fleet: &Fleet, action: &str) -> Vec<fleet::record::AuditEntry> {
+    let filter = fleet::AuditFilter { action: Some(action.to_owned()), ..Default::default() };
+    fleet.read().unwrap().audit(&filter, &Page { limit: 500, cursor: None }).unwrap().items
 }
 
 pub(crate) fn backup(group: &str) -> JobRequest {
@@ -312,6 +347,20 @@ impl Agent {
 
     pub(crate) async fn finish(&mut self, job: JobId, outcome: Outcome, summary: Summary<'_>) {
         self.report(ReportBody::Finished(finished(job, outcome, self.world.now(), summary))).await;
+    }
+
+    /// Takes what waits for it and runs the backups among it to their end; returns how many.
+    pub(crate) async fn run_what_waits(&mut self, outcome: Outcome) -> usize {
+        let mut count = 0;
+        for got in self.take_all() {
+            let Got::Run { job, .. } = got else { continue };
+            self.report(ReportBody::Accepted { job, behind: 0 }).await;
+            self.report(ReportBody::Started { job }).await;
+            let summary = if outcome == Outcome::Failed { Summary::None } else { saved() };
+            self.finish(job, outcome, summary).await;
+            count += 1;
+        }
+        count
     }
 
     /// Runs a backup to its end.

@@ -1,0 +1,178 @@
+//! From the store to the planner's world, and its actions back into the store.
+
+use super::plan::{Action, Hurdle, Rule, World, came_to_nothing, plan_drain};
+use super::retry::{LONGEST_MS, Why};
+use super::{abandon, of_host, put};
+use crate::context::Context;
+use crate::dispatch;
+use crate::fleet::Fleet;
+use crate::job;
+use crate::record::{Actor, Job, PendingRun};
+use crate::refused::{Refused, StoreError};
+use crate::request::{By, JobRequest};
+use crate::store::{GROUPS, PENDING, PENDING_DUE, Reads, SCHEDULES, Span, Tx};
+use schema::limits::MAX_HELD_JOBS;
+use schema::{HostId, PendingId, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Hosts that are drained in one operation, so that others get their turn between.
+const AT_ONCE: usize = 25;
+
+impl Fleet {
+    /// Drains the runs whose time has come.
+    pub(crate) async fn drain_due(&self) -> Result<(), Refused> {
+        let context = self.context();
+        let now = context.now();
+        let hosts: Vec<HostId> = due_hosts(&self.view()?, now)?.into_iter().collect();
+        for hosts in hosts.chunks(AT_ONCE) {
+            let (context, hosts) = (context.clone(), hosts.to_vec());
+            self.write(move |tx| hosts.iter().try_for_each(|id| host(&context, tx, *id, now))).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Hosts with a run whose time has come, or was planned by a clock that was ahead.
+fn due_hosts(reads: &impl Reads, now: Timestamp) -> Result<BTreeSet<HostId>, StoreError> {
+    let last = PendingId([u8::MAX; 16]);
+    let spans = [Span::ALL.through(&(now.0, last)), Span::ALL.after(&(now.plus_ms(LONGEST_MS).0, last))];
+    let mut hosts = BTreeSet::new();
+    for span in spans {
+        for (_, id) in reads.keys(&PENDING_DUE, &span, usize::MAX)? {
+            hosts.extend(reads.get(&PENDING, &id)?.map(|run| run.host));
+        }
+    }
+    Ok(hosts)
+}
+
+/// Does what is to be done with a host's runs.
+pub(crate) fn host(context: &Context, tx: &mut Tx<'_>, host: HostId, now: Timestamp) -> Result<(), Refused> {
+    let runs: BTreeMap<PendingId, PendingRun> =
+        of_host(tx, host)?.into_iter().filter(|run| run.job.is_none()).map(|run| (run.id, run)).collect();
+    if runs.is_empty() {
+        return Ok(());
+    }
+    let in_order: Vec<PendingRun> = runs.values().cloned().collect();
+    let world = world_of(context, tx, host, &in_order)?;
+    for action in plan_drain(now, &in_order, &world) {
+        apply(context, tx, &runs, action, now)?;
+    }
+    Ok(())
+}
+
+fn world_of(
+    context: &Context,
+    reads: &impl Reads,
+    host: HostId,
+    runs: &[PendingRun],
+) -> Result<World, StoreError> {
+    let mut world = World::default();
+    for run in runs {
+        if let Some(rule) = rule_of(reads, run)? {
+            world.rules.insert((host, run.schedule.clone(), run.group.clone()), rule);
+        }
+        let key = (host, run.group.clone());
+        if !world.groups.contains_key(&key) && reads.has(&GROUPS, &key)? {
+            world.groups.insert(key, hurdle_of(context, reads, run)?);
+        }
+    }
+    let open = job::open_jobs(reads, host, MAX_HELD_JOBS)?.len();
+    world.room.insert(host, MAX_HELD_JOBS.saturating_sub(open));
+    Ok(world)
+}
+
+/// What its schedule says of a run. Schedule and group may each allow fewer tries than the other.
+pub(crate) fn rule_of(reads: &impl Reads, run: &PendingRun) -> Result<Option<Rule>, StoreError> {
+    let row = reads.get(&SCHEDULES, &(run.host, run.schedule.clone()))?;
+    let Some(schedule) = row.map(|row| row.schedule).filter(|known| known.groups.contains(&run.group)) else {
+        return Ok(None);
+    };
+    let Some(group) = reads.get(&GROUPS, &(run.host, run.group.clone()))? else { return Ok(None) };
+    let retry_max = schedule.retry_max.min(group.retry_max);
+    Ok(Some(Rule { enabled: schedule.enabled, retry_max }))
+}
+
+fn hurdle_of(context: &Context, reads: &impl Reads, run: &PendingRun) -> Result<Hurdle, StoreError> {
+    let request = JobRequest::Backup { group: run.group.clone() };
+    Ok(match dispatch::blocked(context, reads, run.host, &request)? {
+        None => Hurdle::Clear,
+        Some(Refused::JobInProgress { job }) => Hurdle::Open(job),
+        Some(refused @ (Refused::HostOffline | Refused::HostNotEnrolled | Refused::WireUnsupported)) => {
+            Hurdle::Away(why(&refused))
+        }
+        Some(refused) => Hurdle::Refused(why(&refused)),
+    })
+}
+
+fn why(refused: &Refused) -> Why {
+    let message = match refused {
+        Refused::HostOffline => "host is offline".to_owned(),
+        Refused::HostNotEnrolled => "no agent is enrolled".to_owned(),
+        Refused::WireUnsupported => "the agent speaks another protocol version".to_owned(),
+        Refused::RepoCredsRequired => "the repository credentials are not set".to_owned(),
+        Refused::RepoBusy { .. } => "another host is using the repository".to_owned(),
+        Refused::QueueFull => "too many commands wait for the host".to_owned(),
+        other => other.to_string(),
+    };
+    Why { code: refused.code().to_owned(), message }
+}
+
+/// Dispatches the backup of a run.
+pub(crate) fn dispatch(
+    context: &Context,
+    tx: &mut Tx<'_>,
+    run: &PendingRun,
+    by: &By,
+) -> Result<Job, Refused> {
+    let request = JobRequest::Backup { group: run.group.clone() };
+    dispatch::dispatch(context, tx, run.host, &request, by)
+}
+
+fn apply(
+    context: &Context,
+    tx: &mut Tx<'_>,
+    runs: &BTreeMap<PendingId, PendingRun>,
+    action: Action,
+    now: Timestamp,
+) -> Result<(), Refused> {
+    match action {
+        Action::Dispatch { runs: shared } => {
+            let shared: Vec<&PendingRun> = shared.iter().filter_map(|id| runs.get(id)).collect();
+            let Some(first) = shared.first() else { return Ok(()) };
+            let by = By { actor: Actor::Schedule(first.schedule.clone()), peer: String::new() };
+            let job = match dispatch(context, tx, first, &by) {
+                Ok(job) => job,
+                Err(Refused::Store(error)) => return Err(error.into()),
+                // The planner saw nothing in the way; the last word is the dispatch's, which has written nothing.
+                Err(refused) => {
+                    return shared.iter().try_for_each(|run| refuse(tx, run, why(&refused), now));
+                }
+            };
+            for run in shared {
+                put(tx, Some(run), &run.handed_over(job.id))?;
+            }
+        }
+        Action::Follow { run, job } => {
+            let run = &runs[&run];
+            put(tx, Some(run), &run.handed_over(job))?;
+        }
+        Action::Wait { run, until, attempt, why } => {
+            let run = &runs[&run];
+            put(tx, Some(run), &run.waiting(until, attempt, why, None, now))?;
+        }
+        Action::Abandon { run, reason } => abandon(tx, &runs[&run], &reason, now)?,
+    }
+    Ok(())
+}
+
+fn refuse(tx: &mut Tx<'_>, run: &PendingRun, why: Why, now: Timestamp) -> Result<(), Refused> {
+    let retry_max = rule_of(tx, run)?.map_or(0, |rule| rule.retry_max);
+    match came_to_nothing(run, retry_max, why, now) {
+        Action::Wait { until, attempt, why, .. } => {
+            put(tx, Some(run), &run.waiting(until, attempt, why, None, now))?;
+        }
+        Action::Abandon { reason, .. } => abandon(tx, run, &reason, now)?,
+        Action::Dispatch { .. } | Action::Follow { .. } => {}
+    }
+    Ok(())
+}

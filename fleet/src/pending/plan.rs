@@ -1,0 +1,157 @@
+//! What is done with the runs that wait: pure.
+//!
+//! [`plan_drain`] looks at runs and at the world as plain data, and says what to do and why. What needs nothing gets no
+//! action, so that applying a plan and planning again yields nothing.
+
+use super::retry::{LONGEST_MS, Why, backoff_ms};
+use crate::record::{PendingRun, TryError};
+use schema::{HostId, JobId, PendingId, Timestamp};
+use std::collections::BTreeMap;
+
+/// How long a run waits for room in its host's queue.
+const NO_ROOM_MS: u64 = 60_000;
+
+/// What a run needs to know of the world. What is not in it is not there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct World {
+    /// Schedules that name this group: host, schedule, group.
+    pub(crate) rules: BTreeMap<(HostId, String, String), Rule>,
+    /// Source groups.
+    pub(crate) groups: BTreeMap<(HostId, String), Hurdle>,
+    /// How many more jobs a host may be given.
+    pub(crate) room: BTreeMap<HostId, usize>,
+}
+
+/// What a schedule says of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rule {
+    pub(crate) enabled: bool,
+    pub(crate) retry_max: u16,
+}
+
+/// What stands between a group and its backup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Hurdle {
+    /// Nothing.
+    Clear,
+    /// The host is not here; its hello will tell.
+    Away(Why),
+    /// Its backup is open already.
+    Open(JobId),
+    /// It would be refused.
+    Refused(Why),
+}
+
+/// What is done with a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// One backup is dispatched for these: they are of the same group.
+    Dispatch { runs: Vec<PendingId> },
+    /// The backup that is open already is as good.
+    Follow { run: PendingId, job: JobId },
+    /// It waits until then (`None` = the host's hello).
+    Wait { run: PendingId, until: Option<Timestamp>, attempt: u16, why: Why },
+    /// It is given up.
+    Abandon { run: PendingId, reason: String },
+}
+
+/// Plans what is done with runs of any hosts.
+pub(crate) fn plan_drain(now: Timestamp, runs: &[PendingRun], world: &World) -> Vec<Action> {
+    let mut actions = Vec::new();
+    let mut room = world.room.clone();
+    let mut dispatched: BTreeMap<(HostId, &str), usize> = BTreeMap::new();
+    // What was handed over is judged when its job ends.
+    for run in runs.iter().filter(|run| run.job.is_none()) {
+        let Some(hurdle) = world.groups.get(&(run.host, run.group.clone())) else {
+            actions.push(Action::Abandon { run: run.id, reason: "the source group is gone".to_owned() });
+            continue;
+        };
+        let Some(rule) = world.rules.get(&(run.host, run.schedule.clone(), run.group.clone())) else {
+            let reason = "the schedule is gone, or does not name the source group any more";
+            actions.push(Action::Abandon { run: run.id, reason: reason.to_owned() });
+            continue;
+        };
+        if !rule.enabled || !is_due(run, now) {
+            continue;
+        }
+        match hurdle {
+            Hurdle::Away(why) => {
+                let is_known = run.last_error.as_ref().is_some_and(|error| error.code == why.code);
+                if run.next_attempt_at.is_some() || !is_known {
+                    let (attempt, why) = (run.attempt, why.clone());
+                    actions.push(Action::Wait { run: run.id, until: None, attempt, why });
+                }
+            }
+            Hurdle::Open(job) => actions.push(Action::Follow { run: run.id, job: *job }),
+            Hurdle::Refused(why) => actions.push(came_to_nothing(run, rule.retry_max, why.clone(), now)),
+            Hurdle::Clear => {
+                let key = (run.host, run.group.as_str());
+                if let Some(Action::Dispatch { runs }) =
+                    dispatched.get(&key).and_then(|place| actions.get_mut(*place))
+                {
+                    runs.push(run.id);
+                    continue;
+                }
+                let left = room.entry(run.host).or_default();
+                if *left == 0 {
+                    let why = Why {
+                        code: "queue_full".to_owned(),
+                        message: "the host holds as many jobs as it can".to_owned(),
+                    };
+                    let until = Some(now.plus_ms(NO_ROOM_MS));
+                    actions.push(Action::Wait { run: run.id, until, attempt: run.attempt, why });
+                    continue;
+                }
+                *left -= 1;
+                dispatched.insert(key, actions.len());
+                actions.push(Action::Dispatch { runs: vec![run.id] });
+            }
+        }
+    }
+    actions
+}
+
+/// A run whose next try is further away than any delay can be was planned by a clock that was ahead.
+fn is_due(run: &PendingRun, now: Timestamp) -> bool {
+    run.next_attempt_at.is_none_or(|at| at <= now || at.0 > now.0 + LONGEST_MS)
+}
+
+/// A try came to nothing: it comes again, or was the last one.
+pub(crate) fn came_to_nothing(run: &PendingRun, retry_max: u16, why: Why, now: Timestamp) -> Action {
+    let attempt = run.attempt.saturating_add(1);
+    if attempt > retry_max {
+        let tries = if attempt == 1 { "one try".to_owned() } else { format!("{attempt} tries") };
+        return Action::Abandon { run: run.id, reason: format!("{tries}; last: {}", why.message) };
+    }
+    let until = Some(now.plus_ms(backoff_ms(run.id, attempt)));
+    Action::Wait { run: run.id, until, attempt, why }
+}
+
+impl PendingRun {
+    /// The run as it waits now.
+    pub(crate) fn waiting(
+        &self,
+        until: Option<Timestamp>,
+        attempt: u16,
+        why: Why,
+        job: Option<JobId>,
+        now: Timestamp,
+    ) -> Self {
+        let Why { code, message } = why;
+        Self {
+            attempt,
+            next_attempt_at: until,
+            last_error: Some(TryError { at: now, code, message, job }),
+            job: None,
+            ..self.clone()
+        }
+    }
+
+    /// The run with a job that was dispatched for it.
+    pub(crate) fn handed_over(&self, job: JobId) -> Self {
+        Self { job: Some(job), next_attempt_at: None, ..self.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

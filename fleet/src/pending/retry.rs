@@ -1,0 +1,116 @@
+//! What an ended backup means for the run that it was dispatched for, and when the next try comes: pure.
+
+use crate::record::{Job, JobState};
+use crate::status;
+use crate::summary::made_snapshot;
+use schema::{Class, PendingId, Refusal};
+use sha2::{Digest, Sha256};
+
+/// The first try comes again after this.
+const FIRST_MS: u64 = 30_000;
+/// No try is further away than this, jitter included.
+pub(crate) const LONGEST_MS: u64 = 30 * 60_000;
+/// What the delay may be before its jitter of up to a quarter.
+const LONGEST_BASE_MS: u64 = LONGEST_MS * 4 / 5;
+
+/// How long until the next try, when `attempt` tries (at least one) came to nothing. The jitter depends on the run
+/// alone, so that planning twice says the same, and a thousand runs do not come back together.
+pub(crate) fn backoff_ms(run: PendingId, attempt: u16) -> u64 {
+    let doubled = FIRST_MS.checked_shl(u32::from(attempt.saturating_sub(1))).unwrap_or(LONGEST_BASE_MS);
+    let base = if attempt > 16 { LONGEST_BASE_MS } else { doubled.min(LONGEST_BASE_MS) };
+    let digest = Sha256::new().chain_update(run.0).chain_update(attempt.to_be_bytes()).finalize();
+    let dice = u64::from(digest[0]) << 8 | u64::from(digest[1]);
+    base + base / 4 * dice / 65_536
+}
+
+/// What came of a try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// There is a snapshot: the run is done.
+    Done,
+    /// A person ended it, and meant it. The next occurrence runs as always.
+    Dropped,
+    /// It may go better next time.
+    Again(Why),
+    /// It goes the same way until a person does something. Trying on would only hide that, and hammer a storage
+    /// with wrong passwords: the run is given up, which shows, and the next occurrence tries again.
+    GiveUp(Why),
+}
+
+/// A code and its words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Why {
+    pub(crate) code: String,
+    pub(crate) message: String,
+}
+
+/// Judges a backup that has ended.
+pub(crate) fn judge(job: &Job) -> Verdict {
+    if made_snapshot(job) {
+        return Verdict::Done;
+    }
+    let why = |code: &str, message: &str| Why { code: code.to_owned(), message: message.to_owned() };
+    match (job.state, job.refusal, job.class) {
+        (JobState::Cancelled, ..) => Verdict::Dropped,
+        (JobState::Lost, ..) => Verdict::Again(why("lost", "Backup was interrupted")),
+        (_, Some(refusal), class) if class.is_none() => {
+            let why = why(refusal.as_str(), &job.message);
+            if refusal == Refusal::Unsupported { Verdict::GiveUp(why) } else { Verdict::Again(why) }
+        }
+        (JobState::Failed, None, None) if job.presumed => Verdict::Again(why("no_answer", &job.message)),
+        (JobState::Failed | JobState::Warning, _, class) => {
+            let class = class.unwrap_or(Class::Other);
+            let why = why(class.as_str(), status::words(Some(class)));
+            if may_mend_itself(class) { Verdict::Again(why) } else { Verdict::GiveUp(why) }
+        }
+        _ => Verdict::Again(why("no_snapshot", "Backup made no snapshot")),
+    }
+}
+
+/// Whether a failure of this class can be gone at the next try with nobody doing anything.
+const fn may_mend_itself(class: Class) -> bool {
+    match class {
+        // Others finish, links come back, space is freed by a prune, a hook's database is up again. The agent has
+        // no credentials while they are on their way to it.
+        Class::RepoLocked
+        | Class::Network
+        | Class::Timeout
+        | Class::AgentRestarted
+        | Class::DiskFull
+        | Class::Hook
+        | Class::NoCredentials
+        | Class::SourceUnreadable
+        | Class::Other => true,
+        Class::Auth
+        | Class::RepoMissing
+        | Class::RepoExists
+        | Class::AppendOnly
+        | Class::SourceMissing
+        | Class::SourceEmpty
+        | Class::ResticMissing
+        | Class::Damaged
+        | Class::Policy
+        | Class::Cancelled
+        | Class::NotTried => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tries_are_spread_from_half_a_minute_to_half_an_hour() {
+        let run = PendingId([9; 16]);
+        assert!((30_000..=37_500).contains(&backoff_ms(run, 1)));
+        assert!((60_000..=75_000).contains(&backoff_ms(run, 2)));
+        for attempt in 1..=u16::MAX {
+            let delay = backoff_ms(run, attempt);
+            assert!((FIRST_MS..=LONGEST_MS).contains(&delay), "{attempt}: {delay}");
+            assert!(attempt < 9 || delay >= LONGEST_BASE_MS);
+        }
+        let firsts: std::collections::BTreeSet<u64> =
+            (0..100).map(|n| backoff_ms(PendingId([n; 16]), 1)).collect();
+        assert!(firsts.len() > 90, "runs are spread");
+    }
+}

@@ -1,0 +1,54 @@
+use schema::{HostId, JobId, PendingId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// A due backup that has not succeeded yet: one for each schedule and source group of a host. It waits while `job` is
+/// `None`, and is handed to its host otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingRun {
+    /// Its own.
+    pub id: PendingId,
+    /// Where.
+    pub host: HostId,
+    /// Whose.
+    pub schedule: String,
+    /// What.
+    pub group: String,
+    /// The first due time that it stands for.
+    pub due_at: Timestamp,
+    /// How many due times it stands for, that one included.
+    pub missed: u32,
+    /// Tries that came to nothing. That the host is away is no try.
+    pub attempt: u16,
+    /// When it is tried next; `None` = when the host says hello.
+    pub next_attempt_at: Option<Timestamp>,
+    /// Why it waits.
+    pub last_error: Option<TryError>,
+    /// The backup that was dispatched for it.
+    pub job: Option<JobId>,
+    /// Its schedule is off.
+    pub asleep: bool,
+}
+
+/// Why a try came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TryError {
+    /// When.
+    pub at: Timestamp,
+    /// A code of [`crate::Refused`], a class or a refusal of the agent, or `lost`.
+    pub code: String,
+    /// The same in words.
+    pub message: String,
+    /// The job that failed, where there was one.
+    pub job: Option<JobId>,
+}
+
+/// A pending run that was abandoned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenUp {
+    /// When.
+    pub at: Timestamp,
+    /// Why, in words.
+    pub reason: String,
+    /// As it was last.
+    pub run: PendingRun,
+}
