@@ -32,7 +32,6 @@ mod audit;
 mod change;
 mod context;
 mod credentials;
-mod cron;
 mod dispatch;
 mod enroll;
 mod fleet;

@@ -1,8 +1,8 @@
 //! When a rule fires: days, windows and cron expressions by the wall clock of a zone.
 
-use crate::cron::Cron;
 use crate::record::{Every, Rule, Window};
 use crate::summary::DAY_MS;
+use cron::Cron;
 use jiff::ToSpan;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;

@@ -1,9 +1,9 @@
 //! Maintenance as people type it: read with words for what is wrong, each with its field.
 
 use super::calendar::Calendar;
-use crate::cron::Cron;
 use crate::record::{Every, Maintenance, MaintenanceInput, Rule, RuleInput, Window};
 use crate::refused::Refused;
+use cron::Cron;
 use schema::Timestamp;
 
 /// The longest time between two, in days.
