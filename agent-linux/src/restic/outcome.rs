@@ -168,9 +168,17 @@ fn class_of(kind: StepKind, found: &Findings, signs: &Signs) -> Option<Class> {
 
 fn message(kind: StepKind, class: Class, outcome: Outcome, ended: Ended, found: &Findings) -> String {
     let mut text = advice(kind, class, outcome, ended, found);
+    text.truncate(text.floor_char_boundary(MAX_MESSAGE_BYTES));
     if class != Class::Cancelled && !found.last_words.is_empty() {
         text.push_str("\nrestic:");
-        for line in &found.last_words {
+        // The very last says most: when not all fit, it is the others that go.
+        let mut room = MAX_MESSAGE_BYTES.saturating_sub(text.len());
+        let fits = found.last_words.iter().rev().take_while(|line| {
+            let left = room.checked_sub(line.len() + 1);
+            room = left.unwrap_or(0);
+            left.is_some()
+        });
+        for line in found.last_words.iter().skip(found.last_words.len() - fits.count()) {
             text.push('\n');
             text.push_str(line);
         }

@@ -40,6 +40,10 @@ impl Job<'_> {
         for _ in 0..UNLOCK_TRIES {
             let removed = self.side_step(&args::unlock(false)).await;
             self.known.unclean = removed.is_none();
+            if removed.is_none() {
+                // It does not even unlock: the next job tries again.
+                return;
+            }
             let Some(left) = self.look_at_locks().await else { return };
             if !left.has_own_dead() {
                 return;

@@ -18,6 +18,8 @@ use tokio::time::Instant;
 
 /// How long each of the small runs around a job may take.
 const SIDE_LIMIT: Duration = Duration::from_secs(120);
+/// And how long when the job was stopped: somebody waits for its end, and restic may hang.
+const SIDE_LIMIT_AFTER_STOP: Duration = Duration::from_secs(20);
 
 /// A step that ran, judged.
 pub(super) struct Done {
@@ -102,7 +104,8 @@ impl Job<'_> {
     /// Runs a small step around the job, with a limit of its own; what it finds, if it did its work.
     pub(super) async fn side_step(&mut self, step: &Step) -> Option<Findings> {
         let (deadline, stop) = (self.wires.deadline, self.wires.stop);
-        self.wires.deadline = Some(Instant::now() + SIDE_LIMIT);
+        let limit = if stop.is_some() { SIDE_LIMIT_AFTER_STOP } else { SIDE_LIMIT };
+        self.wires.deadline = Some(Instant::now() + limit);
         let end = self.step(step, true).await;
         self.wires.deadline = deadline;
         // A limit of this step is none of the job's; a cancel is.
