@@ -1,6 +1,6 @@
 //! The HTTP interface, as a program uses it: a bearer token, JSON, and design/api.md's addresses.
 
-use crate::wait;
+use crate::wait::{self, LONG};
 use serde_json::{Value, json};
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -185,6 +185,24 @@ impl Api {
     /// Stores a host's everyday credentials.
     #[track_caller]
     pub fn put_credentials(&self, host: &str, credentials: &Credentials) {
+        self.put_slot(host, "repo", credentials);
+    }
+
+    /// Stores a host's admin credentials.
+    #[track_caller]
+    pub fn put_admin_credentials(&self, host: &str, credentials: &Credentials) {
+        self.put_slot(host, "admin", credentials);
+    }
+
+    /// What may be seen of a host's credentials; the slot is `repo` or `admin`.
+    #[track_caller]
+    #[must_use]
+    pub fn slot(&self, host: &str, slot: &str) -> Value {
+        self.get(&format!("/api/hosts/{host}/{slot}-credentials")).expect(200)
+    }
+
+    #[track_caller]
+    fn put_slot(&self, host: &str, slot: &str, credentials: &Credentials) {
         let env: serde_json::Map<String, Value> =
             credentials.env.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
         let mut body =
@@ -193,7 +211,7 @@ impl Api {
             body["username"] = json!(username);
             body["password"] = json!(password);
         }
-        let answer = self.put(&format!("/api/hosts/{host}/repo-credentials"), &body);
+        let answer = self.put(&format!("/api/hosts/{host}/{slot}-credentials"), &body);
         assert_eq!(answer.status, 200, "{}", answer.text);
     }
 
@@ -202,6 +220,28 @@ impl Api {
     pub fn add_group(&self, host: &str, name: &str, includes: &[&str]) {
         let body = json!({ "name": name, "includes": includes });
         let _ = self.post(&format!("/api/hosts/{host}/groups"), Some(&body)).expect(201);
+    }
+
+    /// Makes a source group with retention rules (`{"last": 3}`).
+    #[track_caller]
+    pub fn add_group_keeping(&self, host: &str, name: &str, includes: &[&str], keep: &Value) {
+        let body = json!({ "name": name, "includes": includes, "keep": keep });
+        let _ = self.post(&format!("/api/hosts/{host}/groups"), Some(&body)).expect(201);
+    }
+
+    /// Gives a source group retention rules.
+    #[track_caller]
+    pub fn set_keep(&self, host: &str, name: &str, includes: &[&str], keep: &Value) {
+        let body = json!({ "includes": includes, "keep": keep });
+        let answer = self.put(&format!("/api/hosts/{host}/groups/{name}"), &body);
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+
+    /// Asks for a job of the repository and waits for its end, however it is.
+    #[track_caller]
+    #[must_use]
+    pub fn do_ask(&self, host: &str, kind: &str) -> Value {
+        self.wait_end(&self.ask(host, kind), LONG)
     }
 
     /// Lets a source group save something else.

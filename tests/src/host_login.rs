@@ -7,9 +7,13 @@ use crate::{
     tools::Tool,
     wait::SOON,
 };
-use agent_linux::{identity::Identity, state::StateFolder};
+use agent_linux::{
+    identity::Identity,
+    journal::{Journal, replay::Fresh},
+    state::StateFolder,
+};
 use schema::{
-    HostId, HostTopic, InstallationId, Presence, Timestamp, Topic,
+    HostId, HostTopic, InstallationId, Presence, RepoStats, Timestamp, Topic,
     envelope::{self, NONCE_BYTES},
     limits::MAX_PAYLOAD_BYTES,
     presence::Hello,
@@ -108,17 +112,35 @@ impl HostLogin {
     }
 
     /// A presence of this host, sealed with its key for its own topic.
-    ///
-    /// # Panics
-    /// When it is too long.
     #[must_use]
     pub fn sealed_presence(&self, presence: &Presence<'_>) -> Vec<u8> {
+        self.sealed(HostTopic::Presence, presence)
+    }
+
+    /// Figures of its repository.
+    #[must_use]
+    pub fn sealed_stats(&self, stats: &RepoStats<'_>) -> Vec<u8> {
+        self.sealed(HostTopic::RepoStats, stats)
+    }
+
+    fn sealed(&self, topic: HostTopic, message: &impl serde::Serialize) -> Vec<u8> {
         let mut nonce = [0; NONCE_BYTES];
         getrandom::fill(&mut nonce).expect("random bytes");
-        let topic = Topic::Host(self.host(), HostTopic::Presence);
+        let topic = Topic::Host(self.host(), topic);
         let mut buffer = vec![0; MAX_PAYLOAD_BYTES];
         let (key, key_id) = (&self.identity.link_key, self.identity.key_id);
-        envelope::seal(key, key_id, nonce, topic, presence, &mut buffer).expect("a short message").to_vec()
+        envelope::seal(key, key_id, nonce, topic, message, &mut buffer).expect("a short message").to_vec()
+    }
+
+    /// The number of the journal of an agent that is stopped.
+    ///
+    /// # Panics
+    /// When it can't be read.
+    #[must_use]
+    pub fn stream_of(agent: &Agent) -> u64 {
+        let state = StateFolder::open(&agent.state_dir).expect("the state folder");
+        let fresh = Fresh { stream: 1, epoch: 1 };
+        Journal::open(&state, fresh).expect("the journal").saved.stream
     }
 
     /// A hello that no agent has said: of a far epoch and a new journal.

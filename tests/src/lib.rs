@@ -11,6 +11,7 @@
 //! | [`scratch`], [`ports`], [`wait`] | folders, ports, conditions with deadlines |
 //! | [`server`], [`agent`], [`api`] | the two programs, and the HTTP interface |
 //! | [`storage`], [`repository`] | rest-server, and restic by hand |
+//! | [`foreign_lock`] | a lock that somebody left long ago |
 //! | [`proxy`] | a network that can be cut, held and slowed |
 //! | [`mosquitto`], [`browser`] | what people look with |
 //! | [`host_login`] | a host's own credentials, in wrong hands |
@@ -23,6 +24,7 @@
 pub mod agent;
 pub mod api;
 pub mod browser;
+pub mod foreign_lock;
 pub mod host_login;
 pub mod mosquitto;
 pub mod ports;

@@ -48,6 +48,17 @@ pub fn runs(pid: u32) -> bool {
     Seen::read(pid).is_some_and(|seen| seen.state != 'Z')
 }
 
+/// The most memory that a process has had so far, in bytes.
+///
+/// # Panics
+/// When there is no such process.
+#[must_use]
+pub fn peak_memory_bytes(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process that runs");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
+    peak.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+}
+
 /// The children of a process and theirs, nearest first.
 #[must_use]
 pub fn descendants(of: u32) -> Vec<Seen> {

@@ -1,6 +1,7 @@
 //! restic by hand: what a careful operator would look at to see whether a backup is really there.
 
 use crate::{
+    api::text,
     process::{Finished, run},
     scratch::Scratch,
     storage::Door,
@@ -8,7 +9,11 @@ use crate::{
     wait::LONG,
 };
 use serde_json::Value;
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// A repository, opened with its own credentials.
 #[derive(Debug)]
@@ -41,6 +46,12 @@ impl Repository {
         Self { restic: Tool::Restic018.path(), scratch }
     }
 
+    /// The same, opened with another restic.
+    #[must_use]
+    pub fn with(self, restic: &Path) -> Self {
+        Self { restic: restic.to_owned(), ..self }
+    }
+
     /// Runs restic on it.
     #[must_use]
     pub fn restic(&self, arguments: &[&str]) -> Finished {
@@ -70,6 +81,18 @@ impl Repository {
             Ok(Value::Array(snapshots)) => snapshots,
             _ => panic!("no snapshot list:\n{output}"),
         }
+    }
+
+    /// The ids of its snapshots with a tag, sorted.
+    #[must_use]
+    pub fn tagged(&self, tag: &str) -> Vec<String> {
+        let has_tag = |snapshot: &Value| {
+            snapshot["tags"].as_array().is_some_and(|tags| tags.iter().any(|it| it == tag))
+        };
+        let mut ids: Vec<String> =
+            self.snapshots().iter().filter(|snapshot| has_tag(snapshot)).map(|it| text(&it["id"])).collect();
+        ids.sort();
+        ids
     }
 
     /// The ids of its locks.

@@ -14,7 +14,7 @@ use crate::{
     wait::{LONG, SOON},
 };
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The host's name in all scenes.
 pub const HOST: &str = "web-1";
@@ -116,6 +116,25 @@ impl Scene {
     #[must_use]
     pub fn host(&self) -> &str {
         &self.agent.host
+    }
+
+    /// What opens the other door, which lets everything be deleted.
+    #[must_use]
+    pub fn admin_credentials(&self) -> Credentials {
+        let door = &self.storage.full;
+        Credentials {
+            url: door.url_at(door.address),
+            login: Some((door.user.clone(), door.password.clone())),
+            ..self.credentials.clone()
+        }
+    }
+
+    /// Lets the agent start anew with another restic, or what passes for one.
+    pub fn run_with(&mut self, restic: &Path) {
+        self.agent.stop();
+        restic.clone_into(&mut self.agent.restic);
+        self.agent.start();
+        self.api().wait_online(self.host(), true, LONG);
     }
 
     /// The repository, seen from the other door.

@@ -2,13 +2,18 @@
 //! on.
 
 mod agent_killed;
+mod append_only;
 mod away;
+mod broken_restic;
 mod demo;
 mod failures;
+mod full_life;
+mod moved_secrets;
 mod network_cut;
 mod same_story;
 mod secrets_kept;
 mod server_killed;
+mod stats_order;
 mod stolen_login;
 mod two_at_once;
 mod wire_version;
