@@ -32,7 +32,7 @@ pub async fn run(fleet: Fleet, gate: GateHandle) {
                 Err(RecvError::Lagged(_)) => due.all = true,
                 Err(RecvError::Closed) => return,
             },
-            _ = age.tick() => due.presences = true,
+            _ = age.tick() => due.aged = true,
         }
         loop {
             match changes.try_recv() {
@@ -48,7 +48,7 @@ pub async fn run(fleet: Fleet, gate: GateHandle) {
 #[derive(Default)]
 struct Due {
     all: bool,
-    presences: bool,
+    aged: bool,
     hosts: BTreeSet<HostId>,
     jobs: BTreeMap<JobId, HostId>,
 }
@@ -81,8 +81,8 @@ fn publish(fleet: &Fleet, gate: &GateHandle, tree: &mut ViewTree, due: Due) -> R
     for (job, host) in due.jobs {
         say(gate, tree.job(&read, host, job, fleet.progress(job))?);
     }
-    if due.presences {
-        say(gate, tree.presences(&read)?);
+    if due.aged {
+        say(gate, tree.aged(&read)?);
     }
     Ok(())
 }

@@ -11,7 +11,7 @@
 //! Made from the store alone, and in the words of the API: what a page shows and what a topic says can't differ.
 //! Nothing here is a secret, and log lines and paths of files stay out of it.
 
-use fleet::{HostFilter, Snapshot, StoreError, record::JobProgress};
+use fleet::{HostFilter, Snapshot, StoreError, maintenance::check_status, record::JobProgress};
 use schema::{HostId, JobId, JobKind};
 use serde_json::Value;
 use std::{
@@ -21,6 +21,7 @@ use std::{
 use web::redacted;
 
 const PRESENCE: &str = "presence";
+const REPO: &str = "repo";
 
 /// A change of the tree.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +60,7 @@ impl ViewTree {
         let mut gone = if renamed { self.forget(host) } else { Vec::new() };
         let mut leaves = Vec::new();
         leaves.push(Leaf::new(&name, PRESENCE, redacted::host(row)));
-        leaves.push(Leaf::new(&name, "repo", redacted::repo(&read.repo(host)?)));
+        leaves.push(Leaf::new(&name, REPO, repo(read, host)?));
         for kind in JobKind::ALL {
             if let Some(job) = read.latest_job(host, kind)?.filter(|job| job.state.is_ended()) {
                 leaves.push(Leaf::new(&name, &format!("last/{}", kind.as_str()), redacted::job(&job, None)));
@@ -77,15 +78,16 @@ impl ViewTree {
         Ok(gone)
     }
 
-    /// How hosts stand: a backup grows old and a host is away for too long without any change.
-    pub fn presences(&mut self, read: &Snapshot) -> Result<Vec<Leaf>, StoreError> {
+    /// What time alone changes: a backup grows old, a host is away for too long, a check is overdue.
+    pub fn aged(&mut self, read: &Snapshot) -> Result<Vec<Leaf>, StoreError> {
         let mut said = Vec::new();
         for row in read.fleet(&HostFilter::default())? {
             let (host, name) = (row.host.id, row.host.name.clone());
             // One that is new, or has a new name, is said as a whole when that is told.
             if self.standing.get(&host).is_some_and(|standing| standing.name == name) {
-                let leaf = Leaf::new(&name, PRESENCE, redacted::host(row));
-                said.extend(self.changed(host, &name, vec![leaf]));
+                let repo = Leaf::new(&name, REPO, repo(read, host)?);
+                let presence = Leaf::new(&name, PRESENCE, redacted::host(row));
+                said.extend(self.changed(host, &name, vec![presence, repo]));
             }
         }
         Ok(said)
@@ -145,6 +147,12 @@ impl ViewTree {
         let topics = self.standing.remove(&host).map(|standing| standing.topics).unwrap_or_default();
         topics.into_keys().map(|topic| Leaf { topic, content: None }).collect()
     }
+}
+
+fn repo(read: &Snapshot, host: HostId) -> Result<Value, StoreError> {
+    let state = read.repo(host)?;
+    let check = check_status(state.check.as_ref(), &read.maintenance(host)?, read.now());
+    Ok(redacted::repo(&state, check))
 }
 
 fn hash(content: &Value) -> u64 {

@@ -114,7 +114,9 @@ fn door() -> Vec<Route> {
 }
 
 fn pages() -> Vec<Route> {
-    use page::{audit, enrol, fleet, group, host, host_settings, job, jobs, repo, settings, snapshots};
+    use page::{
+        audit, enrol, fleet, group, host, host_settings, job, jobs, maintenance, repo, settings, snapshots,
+    };
     vec![
         get("/", Viewer, fleet::show),
         get("/hosts/new", Operator, enrol::new),
@@ -133,6 +135,8 @@ fn pages() -> Vec<Route> {
         get("/hosts/{host}/admin-credentials/delete", Operator, repo::confirm_delete_admin),
         post("/hosts/{host}/repo-credentials/delete", Operator, repo::delete_repo_credentials),
         post("/hosts/{host}/admin-credentials/delete", Operator, repo::delete_admin_credentials),
+        post("/hosts/{host}/maintenance", Operator, maintenance::save),
+        get("/hosts/{host}/remove-locks", Operator, maintenance::confirm_unlock),
         get("/hosts/{host}/new-group", Operator, group::new),
         post("/hosts/{host}/groups", Operator, group::create),
         get("/hosts/{host}/groups/{group}", Viewer, group::edit),
@@ -240,7 +244,7 @@ fn api_accounts() -> Vec<Route> {
 
 fn api_hosts() -> Vec<Route> {
     use api::dto::*;
-    use api::{credentials, group, host, repo};
+    use api::{credentials, group, host, maintenance, repo};
     let doc = |summary| Doc::new("hosts", summary);
     let repository = |summary| Doc::new("repository", summary);
     vec![
@@ -296,6 +300,13 @@ fn api_hosts() -> Vec<Route> {
             .doc(doc("Deletes a source group").empty()),
         get("/api/hosts/{host}/repo", Viewer, repo::one)
             .doc(repository("What is known of the repository").answers::<RepoOut>(200)),
+        get("/api/hosts/{host}/maintenance", Viewer, maintenance::one)
+            .doc(repository("Maintenance settings, and what is decided now").answers::<MaintenanceOut>(200)),
+        put("/api/hosts/{host}/maintenance", Operator, maintenance::update).doc(
+            repository("Changes the maintenance settings")
+                .takes::<MaintenanceIn>()
+                .answers::<MaintenanceOut>(200),
+        ),
         get("/api/hosts/{host}/snapshots", Viewer, repo::snapshots).doc(
             repository("Snapshots of the last listing, newest first")
                 .query("group", "only of this source group")

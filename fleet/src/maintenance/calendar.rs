@@ -7,6 +7,9 @@ use jiff::ToSpan;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use schema::Timestamp;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
 const HOUR_MS: u64 = 3_600_000;
 /// How many days are looked through for an open window: one may fall into the hour that daylight saving leaves out.
@@ -85,11 +88,34 @@ impl<'a> Calendar<'a> {
                     None => self.instant(self.local(last).saturating_add(days)),
                 }
             }
-            Every::Cron(text) => return Cron::parse(text, self.name).ok()?.next_after(last),
+            Every::Cron(text) => return parsed(text, self.name)?.next_after(last),
         };
         // At the edges of daylight saving a day can seem to be none.
         Some(if next > last { next } else { last.plus_ms(DAY_MS) })
     }
+}
+
+thread_local! {
+    /// What was parsed of late: to parse costs far more than to ask for the next time, a fleet has few different
+    /// expressions, and each tick asks for all of them.
+    static PARSED: RefCell<BTreeMap<(String, String), Rc<Cron>>> = const { RefCell::new(BTreeMap::new()) };
+}
+/// The most that are kept of them; then it begins anew.
+const MAX_PARSED: usize = 256;
+
+fn parsed(text: &str, zone: &str) -> Option<Rc<Cron>> {
+    let key = (text.to_owned(), zone.to_owned());
+    if let Some(known) = PARSED.with_borrow(|known| known.get(&key).cloned()) {
+        return Some(known);
+    }
+    let cron = Rc::new(Cron::parse(text, zone).ok()?);
+    PARSED.with_borrow_mut(|known| {
+        if known.len() >= MAX_PARSED {
+            known.clear();
+        }
+        known.insert(key, Rc::clone(&cron));
+    });
+    Some(cron)
 }
 
 fn minute_of_day(local: DateTime) -> u16 {

@@ -7,6 +7,7 @@ pub(crate) mod dto;
 pub(crate) mod group;
 pub(crate) mod host;
 pub(crate) mod job;
+pub(crate) mod maintenance;
 pub(crate) mod operator;
 pub mod redacted;
 pub(crate) mod repo;

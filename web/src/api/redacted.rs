@@ -3,6 +3,7 @@
 
 use super::dto::{HostOut, JobOut, RepoOut};
 use fleet::HostRow;
+use fleet::maintenance::CheckStatus;
 use fleet::record::{Job, JobProgress, RepoState};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -35,8 +36,8 @@ pub fn host(row: HostRow) -> Value {
 
 /// What is known of a repository, without its history.
 #[must_use]
-pub fn repo(state: &RepoState) -> Value {
-    let mut fields = fields(&RepoOut::new(state, &[]));
+pub fn repo(state: &RepoState, check: CheckStatus) -> Value {
+    let mut fields = fields(&RepoOut::new(state, &[], check));
     fields.remove("history");
     Value::Object(fields)
 }

@@ -10,13 +10,16 @@ use axum::Json;
 use axum::extract::Path;
 use axum::http::HeaderMap;
 use fleet::JobRequest;
+use fleet::maintenance::check_status;
 use fleet::record::Role;
 
 /// `GET …/repo`.
 pub(crate) async fn one(ctx: Ctx, Path(host): Path<String>) -> Result<Json<RepoOut>, Problem> {
     let snapshot = ctx.read()?;
     let host = ctx.host(&snapshot, &host)?;
-    Ok(Json(RepoOut::new(&snapshot.repo(host.id)?, &snapshot.repo_history(host.id)?)))
+    let state = snapshot.repo(host.id)?;
+    let status = check_status(state.check.as_ref(), &snapshot.maintenance(host.id)?, snapshot.now());
+    Ok(Json(RepoOut::new(&state, &snapshot.repo_history(host.id)?, status)))
 }
 
 /// `GET …/snapshots`; with `refresh=true` it also asks the agent, which takes the role of an operator.

@@ -85,7 +85,13 @@ fn read(ctx: &Ctx, host: &str) -> Result<HostView, Problem> {
     let recent = snapshot.jobs(&filter, &Page { limit: 8, cursor: None })?.items;
     let groups = snapshot.groups(id)?;
     let rows = groups.iter().map(|group| group_row(&snapshot, now, &row, group));
-    let repo = RepoView::new(now, &snapshot.repo(id)?, &snapshot.repo_history(id)?, row.has_repo_credentials);
+    let repo = RepoView::new(
+        now,
+        &snapshot.repo(id)?,
+        &snapshot.repo_history(id)?,
+        row.has_repo_credentials,
+        &snapshot.maintenance(id)?,
+    );
     let good = row.days.iter().filter(|day| matches!(day, Day::Ok | Day::Warning)).count();
     Ok(HostView {
         next_step: next_step(&row, &head.href),

@@ -12,6 +12,7 @@ pub(crate) mod host_settings;
 pub(crate) mod job;
 pub(crate) mod job_view;
 pub(crate) mod jobs;
+pub(crate) mod maintenance;
 pub(crate) mod repo;
 pub(crate) mod repo_view;
 pub(crate) mod settings;

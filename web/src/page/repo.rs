@@ -1,6 +1,7 @@
 //! The repository of a host: its health, what can be run now, the two credential forms.
 
 use super::head::HostHead;
+use super::maintenance::MaintenanceForm;
 use super::repo_view::RepoView;
 use super::{ConfirmView, ProblemView, Run, why_not};
 use crate::app::Ctx;
@@ -23,7 +24,7 @@ use std::collections::BTreeMap;
 pub(crate) struct Action {
     pub(crate) key: &'static str,
     pub(crate) title: &'static str,
-    pub(crate) what: &'static str,
+    pub(crate) what: String,
     pub(crate) action: String,
     pub(crate) run: Run,
 }
@@ -67,6 +68,7 @@ pub(crate) struct RepoPageView {
     pub(crate) admin_form: CredentialsForm,
     pub(crate) probe_why: Option<String>,
     pub(crate) test: TestView,
+    pub(crate) maintenance: MaintenanceForm,
 }
 
 impl View for RepoPageView {
@@ -79,6 +81,10 @@ impl View for RepoPageView {
         "repo-credentials",
         "admin-credentials",
         "repo-test",
+        "maintenance-form",
+        "decision-forget",
+        "decision-prune",
+        "decision-check",
     ];
 }
 
@@ -87,17 +93,19 @@ pub(crate) async fn show(ctx: Ctx, Path(host): Path<String>) -> Result<Response<
     ctx.page(&read(&ctx, &host)?)
 }
 
-fn read(ctx: &Ctx, host: &str) -> Result<RepoPageView, Problem> {
+pub(super) fn read(ctx: &Ctx, host: &str) -> Result<RepoPageView, Problem> {
     let snapshot = ctx.read()?;
     let (head, row) = HostHead::read(ctx, &snapshot, host, "repo")?;
     let (id, now) = (row.host.id, ctx.now());
     let state = snapshot.repo(id)?;
     let facts = snapshot.credentials(id, Slot::Repo)?;
+    let settings = snapshot.maintenance(id)?;
     Ok(RepoPageView {
-        repo: RepoView::new(now, &state, &snapshot.repo_history(id)?, facts.is_some()),
+        repo: RepoView::new(now, &state, &snapshot.repo_history(id)?, facts.is_some(), &settings),
         stats_why: why_not(&snapshot, id, &JobRequest::Stats)?,
         unlock_why: why_not(&snapshot, id, &JobRequest::Unlock { all: None })?,
-        actions: actions(&snapshot, id, &head.href, &state)?,
+        actions: actions(&snapshot, id, &head.href, &state, settings.check_subset_pct)?,
+        maintenance: MaintenanceForm::read(&snapshot, id, state.size.as_ref().map(|size| size.bytes))?,
         probe_why: why_not(&snapshot, id, &JobRequest::Probe)?,
         test: test(&snapshot, id, now, &state, facts.as_ref())?,
         repo_form: form(now, Slot::Repo, facts.as_ref()),
@@ -106,8 +114,18 @@ fn read(ctx: &Ctx, host: &str) -> Result<RepoPageView, Problem> {
     })
 }
 
-fn actions(snapshot: &Snapshot, id: HostId, href: &str, state: &RepoState) -> Result<Vec<Action>, Problem> {
+fn actions(
+    snapshot: &Snapshot,
+    id: HostId,
+    href: &str,
+    state: &RepoState,
+    subset_pct: u8,
+) -> Result<Vec<Action>, Problem> {
     let known = state.repo.is_some();
+    let check = match subset_pct {
+        0 => "Reads the structure of the repository, changes nothing.".to_owned(),
+        percent => format!("Reads the structure and {percent} % of the data, changes nothing."),
+    };
     let all = [
         (
             "init",
@@ -116,13 +134,7 @@ fn actions(snapshot: &Snapshot, id: HostId, href: &str, state: &RepoState) -> Re
             JobRequest::Init,
             "Make it",
         ),
-        (
-            "check",
-            "Check",
-            "Reads the structure of the repository, changes nothing.",
-            JobRequest::Check { subset_pct: None },
-            "Check now",
-        ),
+        ("check", "Check", check.as_str(), JobRequest::Check { subset_pct: None }, "Check now"),
         (
             "forget",
             "Forget",
@@ -149,7 +161,7 @@ fn actions(snapshot: &Snapshot, id: HostId, href: &str, state: &RepoState) -> Re
         .filter(|(key, ..)| *key != "init" || !known)
         .map(|(key, title, what, request, label)| {
             let run = Run::new(snapshot, id, &request, label)?;
-            Ok(Action { key, title, what, action: format!("{href}/repo/{key}"), run })
+            Ok(Action { key, title, what: what.to_owned(), action: format!("{href}/repo/{key}"), run })
         })
         .collect()
 }

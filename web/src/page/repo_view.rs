@@ -3,13 +3,12 @@
 use crate::draw::{Area, area};
 use crate::format::{When, ago, bytes, bytes_parts, count, day, many};
 use crate::words::{Badge, short_id};
-use fleet::record::{RepoPoint, RepoState};
+use fleet::maintenance::{CheckStatus, check_status};
+use fleet::record::{Maintenance, RepoPoint, RepoState};
 use schema::Timestamp;
 use serde::Serialize;
 
 const DAY_MS: u64 = 86_400_000;
-/// A check older than this is overdue.
-const CHECK_OVERDUE_MS: u64 = 35 * DAY_MS;
 /// The chart looks back so far.
 const CHART_MS: u64 = 90 * DAY_MS;
 
@@ -53,7 +52,13 @@ pub(crate) struct RepoView {
 
 impl RepoView {
     /// Puts what is known into words.
-    pub(crate) fn new(now: Timestamp, state: &RepoState, history: &[RepoPoint], set: bool) -> Self {
+    pub(crate) fn new(
+        now: Timestamp,
+        state: &RepoState,
+        history: &[RepoPoint],
+        set: bool,
+        settings: &Maintenance,
+    ) -> Self {
         let lock = state.lock.as_ref();
         let holder = lock.and_then(|lock| lock.holder.as_ref());
         Self {
@@ -71,7 +76,7 @@ impl RepoView {
                 .as_ref()
                 .map_or_else(|| "not known yet".to_owned(), |seen| count(u64::from(seen.count))),
             newest: state.snapshots.as_ref().and_then(|seen| seen.newest_at).map(|at| When::ago(now, at)),
-            check: check(now, state),
+            check: check(now, state, settings),
             check_note: state.check.as_ref().map(|check| match check.errors {
                 0 => format!("read {} % of the data, found no errors", check.subset_pct),
                 errors => format!("found {}", many(u64::from(errors), "error")),
@@ -123,13 +128,13 @@ fn size_note(now: Timestamp, state: &RepoState, history: &[RepoPoint]) -> String
     }
 }
 
-fn check(now: Timestamp, state: &RepoState) -> Badge {
-    let Some(check) = &state.check else { return Badge::new("unset", "Never") };
-    let ago = ago(now, check.at);
-    match check.errors {
-        0 if now.ms_since(check.at) > CHECK_OVERDUE_MS => Badge::new("warning", format!("Overdue, {ago}")),
-        0 => Badge::new("ok", format!("Ok, {ago}")),
-        _ => Badge::new("failed", format!("Errors, {ago}")),
+fn check(now: Timestamp, state: &RepoState, settings: &Maintenance) -> Badge {
+    let ago = state.check.as_ref().map_or_else(String::new, |check| ago(now, check.at));
+    match check_status(state.check.as_ref(), settings, now) {
+        CheckStatus::Never => Badge::new("unset", "Never"),
+        CheckStatus::Overdue => Badge::new("warning", format!("Overdue, {ago}")),
+        CheckStatus::Ok => Badge::new("ok", format!("Ok, {ago}")),
+        CheckStatus::Errors => Badge::new("failed", format!("Errors, {ago}")),
     }
 }
 

@@ -146,6 +146,26 @@ impl Sample {
         }
     }
 
+    fn maintenance(&self) -> maintenance::MaintenanceForm {
+        let rule = |key| maintenance::RuleForm {
+            key,
+            title: "Check",
+            enabled: true,
+            every: self.text(),
+            in_words: self.some(),
+            from: self.text(),
+            until: self.text(),
+            decision: maintenance::DecisionView { icon: "queued", lead: self.text(), rest: self.text() },
+        };
+        maintenance::MaintenanceForm {
+            timezone: self.text(),
+            rules: ["forget", "prune", "check"].map(rule).to_vec(),
+            subset_pct: self.text(),
+            subset_hint: self.some(),
+            problem: self.problem("check.every"),
+        }
+    }
+
     fn job(&self, state: JobState) -> Job {
         Job {
             id: JobId([1; 16]),
@@ -332,7 +352,7 @@ fn render_all(templates: &Templates, sample: &Sample) -> String {
             actions: vec![repo::Action {
                 key: "check",
                 title: "Check",
-                what: "Reads.",
+                what: s.text(),
                 action: "/x".to_owned(),
                 run: s.run(true),
             }],
@@ -344,6 +364,7 @@ fn render_all(templates: &Templates, sample: &Sample) -> String {
                 text: s.text(),
                 href: Some("/jobs/01".to_owned()),
             },
+            maintenance: s.maintenance(),
         },
     ));
     add(render(templates, &group_view(s)));

@@ -6,6 +6,7 @@ mod agent;
 mod api;
 mod auth;
 mod live;
+mod maintenance;
 mod pages;
 mod roles;
 mod secrets;

@@ -4,12 +4,14 @@ mod account;
 mod group;
 mod host;
 mod job;
+mod maintenance;
 mod repo;
 
 pub(crate) use account::*;
 pub(crate) use group::*;
 pub(crate) use host::*;
 pub(crate) use job::*;
+pub(crate) use maintenance::*;
 pub(crate) use repo::*;
 
 use crate::format::rfc3339;

@@ -2,6 +2,7 @@
 
 use super::time;
 use crate::format::rfc3339;
+use fleet::maintenance::CheckStatus;
 use fleet::record::{RepoPoint, RepoState, SnapshotRow};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -15,6 +16,8 @@ pub(crate) struct LockOut {
     username: String,
     pid: u32,
     stale: bool,
+    /// Tells this holder from others: `unlock?all=true&lock=` takes it.
+    mark: String,
     seen_at: String,
 }
 
@@ -37,6 +40,8 @@ pub(crate) struct RepoOut {
     snapshots: Option<u32>,
     snapshots_at: Option<String>,
     newest_snapshot_at: Option<String>,
+    /// `ok`, `errors`, `overdue` or `never`.
+    last_check_status: &'static str,
     last_check_at: Option<String>,
     last_check_errors: Option<u32>,
     last_check_subset_pct: Option<u8>,
@@ -50,7 +55,7 @@ pub(crate) struct RepoOut {
 }
 
 impl RepoOut {
-    pub(crate) fn new(state: &RepoState, history: &[RepoPoint]) -> Self {
+    pub(crate) fn new(state: &RepoState, history: &[RepoPoint], status: CheckStatus) -> Self {
         let lock = state.lock.as_ref();
         Self {
             repo_id: state.repo.map(|id| id.to_string()),
@@ -60,6 +65,7 @@ impl RepoOut {
             snapshots: state.snapshots.as_ref().map(|seen| seen.count),
             snapshots_at: time(state.snapshots.as_ref().map(|seen| seen.at)),
             newest_snapshot_at: time(state.snapshots.as_ref().and_then(|seen| seen.newest_at)),
+            last_check_status: status.as_str(),
             last_check_at: time(state.check.as_ref().map(|check| check.at)),
             last_check_errors: state.check.as_ref().map(|check| check.errors),
             last_check_subset_pct: state.check.as_ref().map(|check| check.subset_pct),
@@ -76,6 +82,7 @@ impl RepoOut {
                     username: holder.username.clone(),
                     pid: holder.pid,
                     stale: holder.stale,
+                    mark: holder.mark(),
                     seen_at: rfc3339(seen.at),
                 })
             }),
