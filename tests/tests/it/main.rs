@@ -13,6 +13,7 @@ mod network_cut;
 mod same_story;
 mod secrets_kept;
 mod server_killed;
+mod shared_repository;
 mod stats_order;
 mod stolen_login;
 mod two_at_once;
