@@ -11,7 +11,7 @@ use crate::store::{
     PENDING, PENDING_WAITING, PRESENCES, REPOS, ReadView, Reads, SCHEDULES, SUMMARIES, Span, VIEWERS,
 };
 use crate::view::{AuditFilter, FleetCounts, HostFilter, HostRow, JobFilter, Page, Paged, ScheduleView};
-use crate::{accounts, audit, credentials, dispatch, enroll, job, listing, schedule, status};
+use crate::{accounts, audit, credentials, dispatch, enroll, job, listing, pending, schedule, status};
 use schema::{HostId, JobId, JobKind, PendingId, Slot, Timestamp};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -157,6 +157,11 @@ impl Snapshot {
     /// A backup that waits.
     pub fn pending_run(&self, id: PendingId) -> Result<Option<PendingRun>, StoreError> {
         Ok(self.view.get(&PENDING, &id)?.filter(|run| run.job.is_none()))
+    }
+
+    /// How many tries a run has in all, the first one included; `None` = its schedule or its group is gone.
+    pub fn tries_of(&self, run: &PendingRun) -> Result<Option<u32>, StoreError> {
+        Ok(pending::drain::rule_of(&self.view, run)?.map(|rule| u32::from(rule.retry_max) + 1))
     }
 
     /// How many backups wait.

@@ -257,6 +257,12 @@ impl Ctx {
         }
     }
 
+    /// How many backups wait, for the navigation: a page is not refused because of it.
+    fn pending_count(&self) -> Option<String> {
+        let count = self.app.fleet.read().and_then(|read| read.pending_count()).unwrap_or_default();
+        (self.caller.is_some() && count > 0).then(|| crate::format::count(count as u64))
+    }
+
     fn shell(&self, nav: &'static str) -> Shell {
         let settings = &self.app.settings;
         let broker = (settings.broker)();
@@ -272,6 +278,7 @@ impl Ctx {
             version: settings.server.version.clone(),
             hosts_connected: crate::format::many(u64::from(broker.hosts), "host"),
             broker_ok: broker.serving,
+            pending: self.pending_count(),
         }
     }
 }
@@ -289,6 +296,8 @@ pub(crate) struct Shell {
     pub(crate) version: String,
     pub(crate) hosts_connected: String,
     pub(crate) broker_ok: bool,
+    /// Backups that wait; `None` = none.
+    pub(crate) pending: Option<String>,
 }
 
 fn html(status: StatusCode, text: String) -> Response<Body> {

@@ -28,6 +28,11 @@ impl Form {
         self.raw(name).trim().to_owned()
     }
 
+    /// All values of a field: boxes of one name that are ticked.
+    pub(crate) fn all(&self, name: &str) -> Vec<String> {
+        self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.clone()).collect()
+    }
+
     /// Whether the field (a box that was ticked, a button that was pressed) is there.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(key, _)| key == name)

@@ -25,6 +25,7 @@ pub(crate) async fn metrics(ctx: Ctx) -> Result<impl IntoResponse, Problem> {
             "Viewers with a session.",
             one(f64::from(broker.viewers)),
         ),
+        ("holdfast_pending_runs", "gauge", "Due backups that wait.", one(snapshot.pending_count()? as f64)),
         ("holdfast_storage_bytes", "gauge", "Size of the data file.", one(snapshot.storage_bytes() as f64)),
         (
             "holdfast_start_time_seconds",
@@ -75,6 +76,12 @@ fn of_hosts(rows: &[HostRow]) -> Vec<Family<'static>> {
             "gauge",
             "When a backup last made a snapshot.",
             each(&|row| row.last_good_at.map(|at| at.0 as f64 / 1_000.0)),
+        ),
+        (
+            "holdfast_host_next_run_timestamp_seconds",
+            "gauge",
+            "When a schedule is to run next.",
+            each(&|row| row.next_run_at.map(|at| at.0 as f64 / 1_000.0)),
         ),
         (
             "holdfast_host_repo_size_bytes",

@@ -96,9 +96,12 @@ impl From<Problem> for Response<Body> {
 
 fn status(refused: &Refused) -> StatusCode {
     match refused {
-        Refused::HostNotFound | Refused::GroupNotFound | Refused::JobNotFound | Refused::AccountNotFound => {
-            StatusCode::NOT_FOUND
-        }
+        Refused::HostNotFound
+        | Refused::GroupNotFound
+        | Refused::ScheduleNotFound
+        | Refused::PendingNotFound
+        | Refused::JobNotFound
+        | Refused::AccountNotFound => StatusCode::NOT_FOUND,
         Refused::InvalidInput { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         Refused::SetupClosed => StatusCode::GONE,
         Refused::SetupCode => StatusCode::FORBIDDEN,

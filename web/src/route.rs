@@ -115,7 +115,8 @@ fn door() -> Vec<Route> {
 
 fn pages() -> Vec<Route> {
     use page::{
-        audit, enrol, fleet, group, host, host_settings, job, jobs, maintenance, repo, settings, snapshots,
+        audit, enrol, fleet, group, host, host_settings, job, jobs, maintenance, pending, repo, schedule,
+        settings, snapshots,
     };
     vec![
         get("/", Viewer, fleet::show),
@@ -143,12 +144,22 @@ fn pages() -> Vec<Route> {
         post("/hosts/{host}/groups/{group}", Operator, group::update),
         get("/hosts/{host}/groups/{group}/delete", Operator, group::confirm_delete),
         post("/hosts/{host}/groups/{group}/delete", Operator, group::delete),
+        get("/hosts/{host}/new-schedule", Operator, schedule::new),
+        post("/hosts/{host}/schedules", Operator, schedule::create),
+        get("/hosts/{host}/schedules/{schedule}", Viewer, schedule::edit),
+        post("/hosts/{host}/schedules/{schedule}", Operator, schedule::update),
+        get("/hosts/{host}/schedules/{schedule}/delete", Operator, schedule::confirm_delete),
+        post("/hosts/{host}/schedules/{schedule}/delete", Operator, schedule::delete),
         get("/hosts/{host}/snapshots", Viewer, snapshots::show),
         get("/hosts/{host}/jobs", Viewer, jobs::of_host),
         get("/jobs", Viewer, jobs::all),
         get("/jobs/{job}", Viewer, job::show),
         get("/jobs/{job}/cancel", Operator, job::confirm_cancel),
         get("/jobs/{job}/log", Viewer, job::log_text),
+        get("/pending", Viewer, pending::show),
+        post("/pending/run", Operator, pending::run_all),
+        get("/pending/{run}/delete", Operator, pending::confirm_delete),
+        post("/pending/{run}/delete", Operator, pending::delete),
         get("/audit", Viewer, audit::show),
         get("/settings", Admin, settings::show),
         post("/operators", Admin, settings::create_operator),
@@ -185,6 +196,9 @@ fn runs() -> Vec<Route> {
                 .query("all", "unlock: true removes live locks too")
                 .query("lock", "unlock with all: the `mark` of the lock that was shown"),
         ),
+        post("/pending/{run}/run", Operator, api::pending::run),
+        post("/api/pending/{run}/run", Operator, api::pending::run)
+            .doc(job("Tries a backup that waits at once")),
         post("/jobs/{job}/cancel", Operator, run::cancel),
         post("/api/jobs/{job}/cancel", Operator, run::cancel).doc(job("Cancels a job")),
     ]
@@ -244,7 +258,7 @@ fn api_accounts() -> Vec<Route> {
 
 fn api_hosts() -> Vec<Route> {
     use api::dto::*;
-    use api::{credentials, group, host, maintenance, repo};
+    use api::{credentials, group, host, maintenance, repo, schedule};
     let doc = |summary| Doc::new("hosts", summary);
     let repository = |summary| Doc::new("repository", summary);
     vec![
@@ -298,6 +312,16 @@ fn api_hosts() -> Vec<Route> {
             .doc(doc("Changes a source group, or makes it").takes::<GroupBody>().answers::<GroupBody>(200)),
         delete("/api/hosts/{host}/groups/{group}", Operator, group::delete)
             .doc(doc("Deletes a source group").empty()),
+        get("/api/hosts/{host}/schedules", Viewer, schedule::list)
+            .doc(doc("Schedules").lists::<ScheduleOut>()),
+        post("/api/hosts/{host}/schedules", Operator, schedule::create)
+            .doc(doc("Makes a schedule").takes::<ScheduleIn>().answers::<ScheduleOut>(201)),
+        get("/api/hosts/{host}/schedules/{schedule}", Viewer, schedule::one)
+            .doc(doc("One schedule").answers::<ScheduleOut>(200)),
+        put("/api/hosts/{host}/schedules/{schedule}", Operator, schedule::update)
+            .doc(doc("Changes a schedule, or makes it").takes::<ScheduleIn>().answers::<ScheduleOut>(200)),
+        delete("/api/hosts/{host}/schedules/{schedule}", Operator, schedule::delete)
+            .doc(doc("Deletes a schedule; what waits because of it is given up").empty()),
         get("/api/hosts/{host}/repo", Viewer, repo::one)
             .doc(repository("What is known of the repository").answers::<RepoOut>(200)),
         get("/api/hosts/{host}/maintenance", Viewer, maintenance::one)
@@ -318,9 +342,13 @@ fn api_hosts() -> Vec<Route> {
 
 fn api_jobs() -> Vec<Route> {
     use api::dto::*;
-    use api::job;
+    use api::{job, pending};
     let doc = |summary| Doc::new("jobs", summary);
     vec![
+        get("/api/pending", Viewer, pending::list)
+            .doc(doc("Due backups that wait, oldest first").paged::<PendingOut>()),
+        delete("/api/pending/{run}", Operator, pending::delete)
+            .doc(doc("Lets a backup that waits go").empty()),
         get("/api/jobs", Viewer, job::list).doc(
             doc("Jobs, newest first")
                 .query("host", "of this host")

@@ -9,8 +9,10 @@ pub(crate) mod host;
 pub(crate) mod job;
 pub(crate) mod maintenance;
 pub(crate) mod operator;
+pub(crate) mod pending;
 pub mod redacted;
 pub(crate) mod repo;
+pub(crate) mod schedule;
 
 use crate::problem::Problem;
 use axum::Json;

@@ -76,6 +76,7 @@ pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Probl
     let kinds = [
         ("Everyone", None),
         ("Operators", Some("operator")),
+        ("Schedules", Some("schedule")),
         ("System", Some("system")),
         ("Agents", Some("agent")),
     ];

@@ -53,6 +53,7 @@ pub(crate) struct Row {
     pub(crate) good: Option<When>,
     pub(crate) size: Option<String>,
     pub(crate) size_note: String,
+    pub(crate) next: Option<When>,
     pub(crate) online: bool,
     pub(crate) seen: String,
 }
@@ -201,6 +202,7 @@ fn row(now: Timestamp, row: &HostRow) -> Row {
         good: row.last_good_at.map(|at| When::ago(now, at)),
         size: row.size_bytes.map(bytes),
         size_note: row.size_at.map(|at| format!("as of {}", crate::format::exact(at))).unwrap_or_default(),
+        next: row.next_run_at.map(|at| When::ago(now, at)),
         online: row.presence.online,
         seen: match (row.presence.online, row.presence.last_seen_at) {
             (true, _) => "now".to_owned(),
@@ -271,6 +273,7 @@ fn cause_of(row: &HostRow) -> (String, (String, String)) {
                 None => (reason("Needs a look"), to("Look at it", "")),
             }
         }
+        Status::Missed => ("A due backup waits".to_owned(), ("See why".to_owned(), "/pending".to_owned())),
         Status::Offline => (reason("Not heard from"), to("What to check", "")),
         _ => (reason("A due backup did not happen"), to("Look at it", "")),
     }

@@ -2,10 +2,11 @@
 
 use super::head::HostHead;
 use super::repo_view::RepoView;
+use super::schedule::ScheduleLine;
 use super::{Fact, JobLine, Run};
 use crate::app::Ctx;
 use crate::draw::{LargeDay, counted, large};
-use crate::format::{When, ago, bytes, day, duration, span};
+use crate::format::{When, ago, bytes, day, duration, exact, span};
 use crate::problem::Problem;
 use crate::template::View;
 use crate::words::{Badge, job_title};
@@ -60,6 +61,9 @@ pub(crate) struct HostView {
     pub(crate) scale: Vec<String>,
     pub(crate) running: Vec<RunningView>,
     pub(crate) groups: Vec<GroupRow>,
+    pub(crate) schedules: Vec<ScheduleLine>,
+    /// Due backups that wait, in words.
+    pub(crate) waits: Option<String>,
     pub(crate) jobs: Vec<JobLine>,
     pub(crate) repo: RepoView,
     pub(crate) facts: Vec<Fact>,
@@ -69,7 +73,7 @@ impl View for HostView {
     const TEMPLATE: &'static str = "page/host.html";
     const NAV: &'static str = "fleet";
     const PARTS: &'static [&'static str] =
-        &["host-presence", "host-running", "host-groups", "host-jobs", "host-repo"];
+        &["host-presence", "host-running", "host-groups", "host-schedules", "host-jobs", "host-repo"];
 }
 
 /// `GET /hosts/{host}`.
@@ -107,6 +111,8 @@ fn read(ctx: &Ctx, host: &str) -> Result<HostView, Problem> {
             .collect(),
         running: snapshot.open_jobs(id)?.iter().map(|job| running(ctx, job)).collect(),
         groups: rows.collect::<Result<_, _>>()?,
+        schedules: snapshot.schedules(id)?.iter().map(|view| ScheduleLine::new(id, now, view)).collect(),
+        waits: row.waits_since.map(|since| format!("A due backup waits since {}", exact(since))),
         jobs: recent.iter().map(|job| JobLine::new(ctx, now, job)).collect(),
         repo,
         facts: facts(now, &row),

@@ -13,8 +13,10 @@ pub(crate) mod job;
 pub(crate) mod job_view;
 pub(crate) mod jobs;
 pub(crate) mod maintenance;
+pub(crate) mod pending;
 pub(crate) mod repo;
 pub(crate) mod repo_view;
+pub(crate) mod schedule;
 pub(crate) mod settings;
 pub(crate) mod snapshots;
 #[cfg(test)]
@@ -46,7 +48,9 @@ pub(crate) const TEMPLATES_USED: &[&str] = &[
     job_view::JobView::TEMPLATE,
     jobs::HostJobsView::TEMPLATE,
     jobs::JobsView::TEMPLATE,
+    pending::PendingView::TEMPLATE,
     repo::RepoPageView::TEMPLATE,
+    schedule::ScheduleFormView::TEMPLATE,
     settings::SettingsView::TEMPLATE,
     snapshots::SnapshotsView::TEMPLATE,
     ConfirmView::TEMPLATE,

@@ -267,6 +267,7 @@ fn shell(nav: &'static str) -> Shell {
         version: "0.1.0".to_owned(),
         hosts_connected: "41 hosts".to_owned(),
         broker_ok: true,
+        pending: Some("4".to_owned()),
     }
 }
 
@@ -368,6 +369,8 @@ fn render_all(templates: &Templates, sample: &Sample) -> String {
         },
     ));
     add(render(templates, &group_view(s)));
+    add(render(templates, &schedule_view(s)));
+    add(render(templates, &pending_view(s)));
     add(render(templates, &snapshots_view(s)));
     add(render(templates, &jobs::JobsView { list: s.job_list() }));
     add(render(templates, &jobs::HostJobsView { head: s.head(), list: s.job_list() }));
@@ -432,6 +435,7 @@ fn fleet_view(s: &Sample) -> fleet::FleetView {
             good: Some(s.when()),
             size: s.some(),
             size_note: s.text(),
+            next: Some(s.when()),
             online: true,
             seen: s.text(),
         }],
@@ -491,6 +495,17 @@ fn host_view(s: &Sample) -> host::HostView {
             action: "/x".to_owned(),
             run: s.run(true),
         }],
+        schedules: vec![schedule::ScheduleLine {
+            href: "/x".to_owned(),
+            words: s.text(),
+            name: s.text(),
+            cron: s.text(),
+            groups: s.text(),
+            next: Some(s.when()),
+            retries: s.text(),
+            badge: s.badge("unset"),
+        }],
+        waits: s.some(),
         jobs: vec![s.line("warning"), s.line("running"), s.line("cancelled"), s.line("queued")],
         repo: s.repo(),
         facts: s.facts(),
@@ -517,6 +532,58 @@ fn group_view(s: &Sample) -> group::GroupView {
         retry_max: s.text(),
         delete: Some(s.confirm()),
         problem: s.problem("keep_daily"),
+    }
+}
+
+fn schedule_view(s: &Sample) -> schedule::ScheduleFormView {
+    schedule::ScheduleFormView {
+        host_name: s.text(),
+        href: "/hosts/01".to_owned(),
+        action: "/x".to_owned(),
+        old_name: s.some(),
+        name: s.text(),
+        cron: s.text(),
+        timezone: s.text(),
+        timezones: vec![s.text()],
+        groups: vec![schedule::Choice { name: s.text(), chosen: true }],
+        enabled: true,
+        retry_max: s.text(),
+        jitter_secs: s.text(),
+        words: s.some(),
+        times: vec![schedule::NextTime { local: s.text(), when: s.when() }],
+        delete: Some(s.confirm()),
+        problem: s.problem("cron"),
+    }
+}
+
+fn pending_view(s: &Sample) -> pending::PendingView {
+    pending::PendingView {
+        sentence: s.text(),
+        can_hurry: true,
+        rows: vec![pending::PendingRow {
+            id: "01".to_owned(),
+            host: s.text(),
+            href: "/hosts/01".to_owned(),
+            group: s.text(),
+            schedule: s.text(),
+            why: s.badge("failed"),
+            job_href: Some("/jobs/01".to_owned()),
+            missed: s.some(),
+            due: s.when(),
+            tries: s.text(),
+            next: s.text(),
+            action: "/pending/01".to_owned(),
+            run: s.run(true),
+            drop_label: s.text(),
+        }],
+        rows_href: "/pending?part=pending-rows".to_owned(),
+        more: Some("/pending?cursor=01".to_owned()),
+        given_up: vec![pending::GivenUpRow {
+            title: s.text(),
+            href: "/jobs/01".to_owned(),
+            reason: s.text(),
+            when: s.when(),
+        }],
     }
 }
 

@@ -8,6 +8,7 @@ mod auth;
 mod live;
 mod maintenance;
 mod pages;
+mod pending;
 mod roles;
 mod secrets;
 mod world;

@@ -17,6 +17,9 @@ async fn every_page_opens_for_an_admin() {
     let job = run(&client, &format!("/api/hosts/{}/groups/logbook/backup", agent.host)).await;
     agent.start(&world, job).await;
     agent.progress(&world, job, 420_000_000, "/srv/logbook/2026.db");
+    let hourly = json!({"name": "hourly", "cron": "@hourly", "groups": ["logbook"]});
+    client.post(&format!("/api/hosts/{}/schedules", agent.host), &hourly).await.expect(201);
+    let (_, run) = crate::pending::waiting(&world, &client).await;
     let mut seen = 0;
     for (method, path, _) in web::routes() {
         let page = !path.starts_with("/api") && !path.starts_with("/static") && !path.contains("{code}");
@@ -26,6 +29,8 @@ async fn every_page_opens_for_an_admin() {
         let address = path
             .replace("{host}", &agent.host.to_string())
             .replace("{group}", "logbook")
+            .replace("{schedule}", "hourly")
+            .replace("{run}", &run)
             .replace("{job}", &job.to_string());
         let answer = client.get(&address).await;
         let fine = answer.status == 200 || (path == "/login" && answer.status == 303);

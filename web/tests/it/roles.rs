@@ -96,6 +96,8 @@ async fn a_viewer_sees_every_page_of_the_fleet_without_a_way_to_act() {
     let agent = boat(&world, &admin).await;
     let viewer = world.account(&admin, "viola", Role::Viewer).await;
     let host = format!("/hosts/{}", agent.host);
+    let hourly = serde_json::json!({"name": "hourly", "cron": "@hourly", "groups": ["logbook"]});
+    admin.post(&format!("/api{host}/schedules"), &hourly).await.expect(201);
     for path in [
         "/".to_owned(),
         host.clone(),
@@ -104,6 +106,8 @@ async fn a_viewer_sees_every_page_of_the_fleet_without_a_way_to_act() {
         format!("{host}/snapshots"),
         format!("{host}/settings"),
         format!("{host}/groups/logbook"),
+        format!("{host}/schedules/hourly"),
+        "/pending".to_owned(),
         "/jobs".to_owned(),
         "/audit".to_owned(),
         "/account".to_owned(),
@@ -115,7 +119,13 @@ async fn a_viewer_sees_every_page_of_the_fleet_without_a_way_to_act() {
             .filter_map(|rest| rest.split('"').next())
             .filter(|action| !["/", "/audit", "/logout"].contains(action) && !action.starts_with("/account/"))
             .collect();
-        let dead_forms = ["/repo-credentials", "/admin-credentials", "/maintenance", "/groups/logbook"];
+        let dead_forms = [
+            "/repo-credentials",
+            "/admin-credentials",
+            "/maintenance",
+            "/groups/logbook",
+            "/schedules/hourly",
+        ];
         let alive: Vec<&&str> = acts
             .iter()
             .filter(|action| !dead_forms.iter().any(|form| action.ends_with(form)) && **action != host)

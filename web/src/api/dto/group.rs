@@ -46,8 +46,14 @@ pub(crate) struct GroupBody {
     hooks: HooksBody,
     #[serde(default)]
     keep: KeepBody,
-    #[serde(default)]
+    /// How often a scheduled backup is tried again; its schedule may allow less.
+    #[serde(default = "retry_max")]
     retry_max: u16,
+}
+
+/// Tries of a group or a schedule that says nothing of them.
+pub(crate) const fn retry_max() -> u16 {
+    12
 }
 
 /// The parser tells a wrong type by its place only; a list of commands in the place of `hooks` is the usual one.

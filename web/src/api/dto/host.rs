@@ -75,7 +75,7 @@ impl From<HostRow> for HostOut {
             enrolled_at: time(row.host.enrolled_at),
             last_backup_at: time(row.last_backup.and_then(|job| job.finished_at)),
             last_good_at: time(row.last_good_at),
-            next_run_at: None,
+            next_run_at: time(row.next_run_at),
             repo_size_bytes: row.size_bytes,
             repo_snapshots: row.snapshots,
             groups: row.groups,

@@ -5,14 +5,18 @@ mod group;
 mod host;
 mod job;
 mod maintenance;
+mod pending;
 mod repo;
+mod schedule;
 
 pub(crate) use account::*;
 pub(crate) use group::*;
 pub(crate) use host::*;
 pub(crate) use job::*;
 pub(crate) use maintenance::*;
+pub(crate) use pending::*;
 pub(crate) use repo::*;
+pub(crate) use schedule::*;
 
 use crate::format::rfc3339;
 use schema::Timestamp;

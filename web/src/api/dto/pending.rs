@@ -1,0 +1,57 @@
+//! Due backups that wait.
+
+use super::time;
+use crate::format::rfc3339;
+use fleet::record::PendingRun;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = TryError)]
+pub(crate) struct TryErrorOut {
+    at: String,
+    /// A code of this API, a class of failure, or `lost`.
+    code: String,
+    message: String,
+    /// The job that failed, where there was one.
+    job: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Pending)]
+pub(crate) struct PendingOut {
+    id: String,
+    host: String,
+    schedule: String,
+    group: String,
+    /// The first due time that it stands for.
+    due_at: String,
+    /// How many due times it stands for, that one included.
+    missed: u32,
+    /// Tries that came to nothing. That the host is away is no try.
+    attempt: u16,
+    /// Null: when the host says hello.
+    next_attempt_at: Option<String>,
+    last_error: Option<TryErrorOut>,
+}
+
+impl From<PendingRun> for PendingOut {
+    fn from(run: PendingRun) -> Self {
+        Self {
+            id: run.id.to_string(),
+            host: run.host.to_string(),
+            schedule: run.schedule,
+            group: run.group,
+            due_at: rfc3339(run.due_at),
+            missed: run.missed,
+            attempt: run.attempt,
+            next_attempt_at: time(run.next_attempt_at),
+            last_error: run.last_error.map(|error| TryErrorOut {
+                at: rfc3339(error.at),
+                code: error.code,
+                message: error.message,
+                job: error.job.map(|job| job.to_string()),
+            }),
+        }
+    }
+}

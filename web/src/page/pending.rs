@@ -1,0 +1,229 @@
+//! Due backups that wait, and those that were given up.
+
+use super::{ConfirmView, Run};
+use crate::api::Query;
+use crate::api::pending::id_of;
+use crate::app::Ctx;
+use crate::format::{When, many, span};
+use crate::problem::{Problem, sentence};
+use crate::template::View;
+use crate::words::Badge;
+use ::fleet::record::{GivenUp, PendingRun};
+use ::fleet::{Page, Refused, Snapshot};
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::Response;
+use schema::Timestamp;
+use serde::Serialize;
+
+/// So many rows on one page.
+const ROWS: usize = 100;
+/// So many of those that were given up.
+const GIVEN_UP: usize = 20;
+/// What tells that the host is away.
+const AWAY: [&str; 3] = ["host_offline", "host_not_enrolled", "wire_unsupported"];
+
+/// A backup that waits.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct PendingRow {
+    pub(crate) id: String,
+    pub(crate) host: String,
+    pub(crate) href: String,
+    pub(crate) group: String,
+    pub(crate) schedule: String,
+    pub(crate) why: Badge,
+    pub(crate) job_href: Option<String>,
+    pub(crate) missed: Option<String>,
+    pub(crate) due: When,
+    pub(crate) tries: String,
+    pub(crate) next: String,
+    pub(crate) action: String,
+    pub(crate) run: Run,
+    pub(crate) drop_label: String,
+}
+
+/// One that was given up.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct GivenUpRow {
+    pub(crate) title: String,
+    pub(crate) href: String,
+    pub(crate) reason: String,
+    pub(crate) when: When,
+}
+
+/// The page.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct PendingView {
+    pub(crate) sentence: String,
+    pub(crate) can_hurry: bool,
+    pub(crate) rows: Vec<PendingRow>,
+    pub(crate) rows_href: String,
+    pub(crate) more: Option<String>,
+    pub(crate) given_up: Vec<GivenUpRow>,
+}
+
+impl View for PendingView {
+    const TEMPLATE: &'static str = "page/pending.html";
+    const NAV: &'static str = "pending";
+    const PARTS: &'static [&'static str] = &["pending-head", "pending-rows"];
+}
+
+/// `GET /pending`.
+pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Problem> {
+    let (snapshot, now) = (ctx.read()?, ctx.now());
+    let cursor = query.get("cursor").map(str::to_owned);
+    let rows_href = match &cursor {
+        Some(cursor) => format!("/pending?part=pending-rows&cursor={cursor}"),
+        None => "/pending?part=pending-rows".to_owned(),
+    };
+    if let Some(cursor) = &cursor {
+        id_of(cursor)?;
+    }
+    let found = snapshot.pending(&Page { limit: ROWS, cursor })?;
+    let given_up = snapshot.given_up(GIVEN_UP)?;
+    ctx.page(&PendingView {
+        sentence: sentence_of(snapshot.pending_count()?, &found.items),
+        can_hurry: found.items.iter().any(|run| run.next_attempt_at.is_some() && !run.asleep),
+        rows: found.items.iter().map(|run| row(&snapshot, now, run)).collect::<Result<_, _>>()?,
+        rows_href,
+        more: found.next.map(|next| format!("/pending?cursor={next}")),
+        given_up: given_up.iter().map(|row| given_up_row(&snapshot, now, row)).collect::<Result<_, _>>()?,
+    })
+}
+
+fn sentence_of(count: usize, shown: &[PendingRun]) -> String {
+    let away = shown.iter().filter(|run| is_away(run)).count();
+    let waits = |n: usize| if n == 1 { "waits" } else { "wait" };
+    match (count, away) {
+        (0, _) => "No backup waits".to_owned(),
+        (n, 0) => format!("{} {}", many(n as u64, "backup"), waits(n)),
+        (n, away) if n == away => {
+            format!("{} {} for a host to come back", many(n as u64, "backup"), waits(n))
+        }
+        (n, away) => format!("{} {}; {away} for a host to come back", many(n as u64, "backup"), waits(n)),
+    }
+}
+
+fn is_away(run: &PendingRun) -> bool {
+    run.next_attempt_at.is_none()
+        && run.last_error.as_ref().is_some_and(|error| AWAY.contains(&error.code.as_str()))
+}
+
+fn row(snapshot: &Snapshot, now: Timestamp, run: &PendingRun) -> Result<PendingRow, Problem> {
+    let host = snapshot.host(run.host)?.map_or_else(|| "a deleted host".to_owned(), |host| host.name);
+    let request = ::fleet::JobRequest::Backup { group: run.group.clone() };
+    let error = run.last_error.as_ref();
+    let state = match error {
+        _ if run.asleep => "unset",
+        Some(_) if is_away(run) => "offline",
+        Some(error) if error.job.is_some() => "failed",
+        _ => "queued",
+    };
+    let why = match error {
+        _ if run.asleep => "its schedule is off".to_owned(),
+        Some(error) => lower(&error.message),
+        None => "it is due".to_owned(),
+    };
+    let tries = match snapshot.tries_of(run)? {
+        Some(all) => format!("{} of {all}", run.attempt),
+        None => run.attempt.to_string(),
+    };
+    let next = match run.next_attempt_at {
+        _ if run.asleep => "when it is on".to_owned(),
+        None => "at its hello".to_owned(),
+        Some(at) if at <= now => "now".to_owned(),
+        Some(at) => format!("in {}", span(at.ms_since(now))),
+    };
+    let missed = (run.missed > 1).then(|| format!("{} occurrences missed, they count as one", run.missed));
+    Ok(PendingRow {
+        id: run.id.to_string(),
+        href: format!("/hosts/{}", run.host),
+        group: run.group.clone(),
+        schedule: run.schedule.clone(),
+        why: Badge::new(state, why),
+        job_href: error.and_then(|error| error.job).map(|job| format!("/jobs/{job}")),
+        missed,
+        due: When::ago(now, run.due_at),
+        tries,
+        next,
+        action: format!("/pending/{}", run.id),
+        run: Run {
+            label: "Try now".to_owned(),
+            why: super::why_short(snapshot, run.host, &request)?,
+            small: true,
+            primary: false,
+            name: Some(format!("Try the backup of {} on {host} now", run.group)),
+        },
+        drop_label: format!("Drop the pending backup of {} on {host}", run.group),
+        host,
+    })
+}
+
+/// With a small first letter, as states are written; names and abbreviations stay as they are.
+fn lower(text: &str) -> String {
+    let mut letters = text.chars();
+    match (letters.next(), letters.clone().next()) {
+        (Some(first), Some(second)) if second.is_lowercase() || second == ' ' => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+fn given_up_row(snapshot: &Snapshot, now: Timestamp, row: &GivenUp) -> Result<GivenUpRow, Problem> {
+    let run = &row.run;
+    let host = snapshot.host(run.host)?.map_or_else(|| "a deleted host".to_owned(), |host| host.name);
+    let job = run.last_error.as_ref().and_then(|error| error.job).or(run.job);
+    Ok(GivenUpRow {
+        title: format!("{} on {host}", run.group),
+        href: job.map_or_else(|| format!("/hosts/{}", run.host), |job| format!("/jobs/{job}")),
+        reason: sentence(&row.reason),
+        when: When::ago(now, row.at),
+    })
+}
+
+/// `POST /pending/run`: all that wait for a time.
+pub(crate) async fn run_all(ctx: Ctx) -> Result<Response<Body>, Problem> {
+    ctx.app.fleet.run_all_pending(ctx.by()).await?;
+    Ok(ctx.go("/pending"))
+}
+
+/// `GET /pending/{run}/delete`.
+pub(crate) async fn confirm_delete(ctx: Ctx, Path(run): Path<String>) -> Result<Response<Body>, Problem> {
+    let snapshot = ctx.read()?;
+    let run = snapshot.pending_run(id_of(&run)?)?.ok_or(Refused::PendingNotFound)?;
+    let host = snapshot.host(run.host)?.ok_or(Refused::HostNotFound)?;
+    ctx.page(&ConfirmView {
+        title: format!("Drop the pending backup of {} on {}?", run.group, host.name),
+        body: vec![
+            "It is not tried again. The schedule goes on: its next occurrence runs as always.".to_owned(),
+        ],
+        action: format!("/pending/{}/delete", run.id),
+        button: "Drop it".to_owned(),
+        keep: "Let it wait".to_owned(),
+        back: "/pending".to_owned(),
+    })
+}
+
+/// `POST /pending/{run}/delete`.
+pub(crate) async fn delete(ctx: Ctx, Path(run): Path<String>) -> Result<Response<Body>, Problem> {
+    ctx.app.fleet.drop_pending(id_of(&run)?, ctx.by()).await?;
+    Ok(ctx.go("/pending"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_begin_with_a_small_letter_and_names_stay() {
+        for (text, expected) in [
+            ("Repository is locked", "repository is locked"),
+            ("A path to save is missing", "a path to save is missing"),
+            ("SFTP is off", "SFTP is off"),
+            ("", ""),
+        ] {
+            assert_eq!(lower(text), expected);
+        }
+    }
+}
