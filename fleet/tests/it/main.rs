@@ -9,6 +9,7 @@ mod enroll;
 mod figures;
 mod hello;
 mod hosts;
+mod killed;
 mod logs;
 mod maintenance;
 mod model;
