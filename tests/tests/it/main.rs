@@ -11,6 +11,7 @@ mod full_life;
 mod moved_secrets;
 mod network_cut;
 mod same_story;
+mod schedules;
 mod secrets_kept;
 mod server_killed;
 mod shared_repository;
