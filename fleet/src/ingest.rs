@@ -212,7 +212,7 @@ impl Fleet {
         let record = view.get(&HOSTS, &host).ok()??;
         let revision = outbox::state_of(&view, host).ok()?.plan_revision;
         let key = self.link_key(host).ok()??;
-        // Groups are listed for the schedules that name them; there are no schedules.
+        // Groups are listed for the schedules that name them; agents don't run schedules alone, so none are told.
         let plan = Plan {
             revision,
             restic_host: &record.restic_host,
