@@ -191,22 +191,28 @@ impl Maintenance {
     }
 }
 
-/// Decides all kinds. At most one runs: one exclusive job at a time.
+/// Decides all kinds. At most one runs, one exclusive job at a time: the one that is due for longest, so that one
+/// that is due often keeps no other waiting for ever; of those due at the same time forget, then prune, then check.
 #[must_use]
 pub fn decide(now: Timestamp, settings: &Maintenance, latest: &Latest, host: &HostState) -> [Decision; 3] {
     let calendar = Calendar::of(&settings.timezone);
     let rules = [&settings.forget, &settings.prune, &settings.check];
-    let mut first = None;
     let mut place = 0;
-    [(); 3].map(|()| {
+    let mut decisions = [(); 3].map(|()| {
         let (kind, rule, fired) = (KINDS[place], rules[place], latest[place]);
         place += 1;
-        let (action, due_at, why) = decide_kind(now, &calendar, kind, rule, fired, host, first);
-        if action == Action::Run {
-            first = Some(kind);
-        }
+        let (action, due_at, why) = decide_kind(now, &calendar, kind, rule, fired, host);
         Decision { kind, action, due_at, why }
-    })
+    });
+    let runs = decisions.iter().filter(|decision| decision.action == Action::Run);
+    if let Some(first) = runs.min_by_key(|decision| decision.due_at).map(|decision| decision.kind) {
+        for decision in decisions.iter_mut().filter(|decision| decision.kind != first) {
+            if decision.action == Action::Run {
+                (decision.action, decision.why) = (Action::Hold, Why::After(first));
+            }
+        }
+    }
+    decisions
 }
 
 /// Whether any kind is due, all else left aside: what a tick asks first.
@@ -231,7 +237,6 @@ fn decide_kind(
     rule: &Rule,
     fired: Option<Fired>,
     host: &HostState,
-    first: Option<JobKind>,
 ) -> (Action, Option<Timestamp>, Why) {
     if !rule.enabled {
         return (Action::Skip, None, Why::Off);
@@ -254,11 +259,10 @@ fn decide_kind(
     if host.reach != Reach::Online {
         return (Action::Skip, due_at, Why::Unreachable(host.reach));
     }
-    let held = match (first, host.open, &host.neighbour) {
-        (Some(first), ..) => Some(Why::After(first)),
-        (None, Some(kind), _) => Some(Why::OwnJob(kind)),
-        (None, None, Some((host, kind))) => Some(Why::Neighbour { host: host.clone(), kind: *kind }),
-        (None, None, None) => host.lock.filter(|lock| lock.holds(now)).map(Why::Locked),
+    let held = match (host.open, &host.neighbour) {
+        (Some(kind), _) => Some(Why::OwnJob(kind)),
+        (None, Some((host, kind))) => Some(Why::Neighbour { host: host.clone(), kind: *kind }),
+        (None, None) => host.lock.filter(|lock| lock.holds(now)).map(Why::Locked),
     };
     held.map_or((Action::Run, due_at, Why::Due), |why| (Action::Hold, due_at, why))
 }

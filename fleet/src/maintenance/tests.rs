@@ -165,7 +165,8 @@ fn what_has_never_run_is_counted_from_when_the_host_was_added() {
 
 #[test]
 fn a_failure_is_tried_again_each_hour_three_times_and_then_when_it_is_due() {
-    let settings = Maintenance::default();
+    let mut settings = Maintenance::default();
+    settings.check.enabled = false;
     let failed = |text, failures| {
         let mut latest = done();
         latest[1] = Some(Fired { at: at(text), open: false, failures });
@@ -221,6 +222,27 @@ fn a_job_of_the_kind_that_is_open_is_waited_for() {
 }
 
 /// What goes wrong, and when.
+#[test]
+fn what_is_due_for_longest_comes_first_and_what_is_due_at_the_same_time_in_order() {
+    let mut settings = Maintenance::default();
+    let every_hour = Rule { enabled: true, every: Every::Hours(1), window: None };
+    (settings.forget, settings.prune, settings.check) = (every_hour.clone(), every_hour.clone(), every_hour);
+    let fired = |text| Some(Fired { at: at(text), open: false, failures: 0 });
+    for (forget, prune, check, first) in [
+        ("2026-11-29T02:00:00Z", "2026-11-29T02:00:00Z", "2026-11-29T02:00:00Z", 0),
+        ("2026-11-29T02:01:00Z", "2026-11-29T02:00:00Z", "2026-11-29T02:00:00Z", 1),
+        ("2026-11-29T02:02:00Z", "2026-11-29T02:01:00Z", "2026-11-29T02:00:00Z", 2),
+    ] {
+        let latest = [fired(forget), fired(prune), fired(check)];
+        let decisions = decide(at("2026-11-29T04:00:00Z"), &settings, &latest, &host());
+        for (place, decision) in decisions.iter().enumerate() {
+            let (action, why) =
+                if place == first { (A::Run, Why::Due) } else { (A::Hold, Why::After(KINDS[first])) };
+            assert_eq!((decision.action, &decision.why), (action, &why), "{forget} {prune} {check}");
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Event {
     AwayFor { days: u64 },

@@ -35,7 +35,7 @@ async fn the_api_tells_and_changes_the_settings_and_says_what_is_decided() {
         (&saved["timezone"], &saved["check"]["every"]),
         (&json!("Europe/Helsinki"), &json!("14 days"))
     );
-    assert_eq!(saved["prune"]["in_words"], "At 04:00, on Sunday");
+    assert_eq!(saved["prune"]["in_words"], "Every Sunday at 04:00");
     assert_eq!(saved["prune"]["window"], json!(null));
     assert_eq!(saved["decisions"][1]["reason"], "off: nothing is done here by itself");
     assert_eq!(saved["decisions"][2]["action"], "wait");
