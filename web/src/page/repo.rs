@@ -204,6 +204,10 @@ fn test(
     if matches!(&job.figures, JobFigures::Probe(probe) if probe.repo.is_none())
         || job.class == Some(schema::Class::RepoMissing)
     {
+        if state.repo.is_some() {
+            let text = "there was no repository then; one was made since".to_owned();
+            return Ok(view(Badge::new("unset", format!("Tested {ago}")), text, href));
+        }
         let text = "the storage answered, and there is no repository yet: make it, above".to_owned();
         return Ok(view(Badge::new("warning", format!("Tested {ago}")), text, href));
     }
