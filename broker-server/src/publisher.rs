@@ -10,18 +10,18 @@ use schema::{HostId, JobId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
-/// How often it is looked what has changed by time alone.
-const LOOK_AT_AGE_EVERY: Duration = Duration::from_secs(300);
+/// How often all is looked through; what has not changed is not said again.
+const ALL_EVERY: Duration = Duration::from_secs(15 * 60);
 
 /// Follows the fleet's changes for ever. What changed several times meanwhile is said once.
 pub async fn run(fleet: Fleet, gate: GateHandle) {
     let mut changes = fleet.changes();
     let mut tree = ViewTree::default();
     let mut due = Due { all: true, ..Due::default() };
-    let mut age = tokio::time::interval(LOOK_AT_AGE_EVERY);
-    age.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut tick = tokio::time::interval_at(Instant::now() + ALL_EVERY, ALL_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         if let Err(error) = publish(&fleet, &gate, &mut tree, std::mem::take(&mut due)) {
             tracing::error!(%error, "the view tree could not be brought up to date");
@@ -32,7 +32,8 @@ pub async fn run(fleet: Fleet, gate: GateHandle) {
                 Err(RecvError::Lagged(_)) => due.all = true,
                 Err(RecvError::Closed) => return,
             },
-            _ = age.tick() => due.aged = true,
+            // Some words change with the time alone: a host that is offline, a check that is overdue.
+            _ = tick.tick() => due.all = true,
         }
         loop {
             match changes.try_recv() {
@@ -48,7 +49,6 @@ pub async fn run(fleet: Fleet, gate: GateHandle) {
 #[derive(Default)]
 struct Due {
     all: bool,
-    aged: bool,
     hosts: BTreeSet<HostId>,
     jobs: BTreeMap<JobId, HostId>,
 }
@@ -80,9 +80,6 @@ fn publish(fleet: &Fleet, gate: &GateHandle, tree: &mut ViewTree, due: Due) -> R
     }
     for (job, host) in due.jobs {
         say(gate, tree.job(&read, host, job, fleet.progress(job))?);
-    }
-    if due.aged {
-        say(gate, tree.aged(&read)?);
     }
     Ok(())
 }

@@ -11,7 +11,7 @@
 //! Made from the store alone, and in the words of the API: what a page shows and what a topic says can't differ.
 //! Nothing here is a secret, and log lines and paths of files stay out of it.
 
-use fleet::{HostFilter, Snapshot, StoreError, maintenance::check_status, record::JobProgress};
+use fleet::{Snapshot, StoreError, maintenance::check_status, record::JobProgress};
 use schema::{HostId, JobId, JobKind};
 use serde_json::Value;
 use std::{
@@ -19,9 +19,6 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
 };
 use web::redacted;
-
-const PRESENCE: &str = "presence";
-const REPO: &str = "repo";
 
 /// A change of the tree.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,8 +56,8 @@ impl ViewTree {
         let renamed = self.standing.get(&host).is_some_and(|standing| standing.name != name);
         let mut gone = if renamed { self.forget(host) } else { Vec::new() };
         let mut leaves = Vec::new();
-        leaves.push(Leaf::new(&name, PRESENCE, redacted::host(row)));
-        leaves.push(Leaf::new(&name, REPO, repo(read, host)?));
+        leaves.push(Leaf::new(&name, "presence", redacted::host(row)));
+        leaves.push(Leaf::new(&name, "repo", repo(read, host)?));
         for kind in JobKind::ALL {
             if let Some(job) = read.latest_job(host, kind)?.filter(|job| job.state.is_ended()) {
                 leaves.push(Leaf::new(&name, &format!("last/{}", kind.as_str()), redacted::job(&job, None)));
@@ -76,21 +73,6 @@ impl ViewTree {
         }
         gone.extend(self.changed(host, &name, leaves));
         Ok(gone)
-    }
-
-    /// What time alone changes: a backup grows old, a host is away for too long, a check is overdue.
-    pub fn aged(&mut self, read: &Snapshot) -> Result<Vec<Leaf>, StoreError> {
-        let mut said = Vec::new();
-        for row in read.fleet(&HostFilter::default())? {
-            let (host, name) = (row.host.id, row.host.name.clone());
-            // One that is new, or has a new name, is said as a whole when that is told.
-            if self.standing.get(&host).is_some_and(|standing| standing.name == name) {
-                let repo = Leaf::new(&name, REPO, repo(read, host)?);
-                let presence = Leaf::new(&name, PRESENCE, redacted::host(row));
-                said.extend(self.changed(host, &name, vec![presence, repo]));
-            }
-        }
-        Ok(said)
     }
 
     /// What has to be said after a change of one job.

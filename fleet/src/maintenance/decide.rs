@@ -215,7 +215,15 @@ pub fn decide(now: Timestamp, settings: &Maintenance, latest: &Latest, host: &Ho
     decisions
 }
 
-/// Whether any kind is due, all else left aside: what a tick asks first.
+/// Whether any kind may run at this time of day at all: what a tick asks first.
+pub(crate) fn is_any_open(now: Timestamp, settings: &Maintenance) -> bool {
+    let calendar = Calendar::of(&settings.timezone);
+    [&settings.forget, &settings.prune, &settings.check]
+        .into_iter()
+        .any(|rule| rule.enabled && calendar.open_from(rule.window, now) == now)
+}
+
+/// Whether any kind is due, all else left aside: what it asks next.
 pub(crate) fn is_any_due(
     now: Timestamp,
     settings: &Maintenance,

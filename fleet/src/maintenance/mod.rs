@@ -137,8 +137,9 @@ pub(crate) fn due_hosts(context: &Context, view: &ReadView) -> Result<Vec<HostId
     let mut settings = view.beside(&MAINTENANCE)?;
     let mut due = Vec::new();
     view.walk(&HOSTS, &Span::ALL, Order::Ascending, |id, host| {
-        if presences.at(&id)?.is_some_and(|presence| presence.online) {
-            let settings = settings.at(&id)?.unwrap_or_default();
+        let settings = settings.at(&id)?.unwrap_or_default();
+        let is_online = presences.at(&id)?.is_some_and(|presence| presence.online);
+        if is_online && decide::is_any_open(now, &settings) {
             let latest = latest_of(view, id)?;
             if decide::is_any_due(now, &settings, &latest, host.created_at)
                 && decisions_of(context, view, &host, now)?

@@ -1,6 +1,6 @@
 //! `mosquitto_sub`, the API and the page tell the same story.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::{
     browser::Browser,
     mosquitto::Viewer,
@@ -31,7 +31,7 @@ fn a_backup_is_the_same_on_the_page_in_the_api_and_in_the_view_tree() {
     let running = watch.wait_for(&topic(&format!("job/{job}")), SOON, |seen| {
         seen["state"] == "running" && seen["progress"]["bytes_done"].as_u64().is_some_and(|bytes| bytes > 0)
     });
-    assert_eq!((&running["kind"], &running["groups"]), (&"backup".into(), &serde_json::json!([GROUP])));
+    assert_eq!((&running["kind"], &running["groups"]), (&"backup".into(), &json!([GROUP])));
     let seen = scene.api().job(&job);
     assert_eq!(seen["state"], "running");
     assert_eq!(seen["progress"]["bytes_total"], running["progress"]["bytes_total"], "{seen}");
@@ -99,6 +99,28 @@ fn a_failed_backup_is_told_of_the_host_too() {
     let _ = scene.api().wait_job(&job, &["failed"], LONG);
     let told = watch.wait_for(&presence, SOON, |seen| seen["status"] == "failed");
     assert_eq!(told["reason"], scene.api().host(scene.host())["reason"]);
+}
+
+#[test]
+fn a_check_stands_alike_in_all_three_and_its_decision_follows() {
+    if !tools::needs(&[Tool::Chromium, Tool::Chromedriver, Tool::MosquittoSub]) {
+        return;
+    }
+    let Some(scene) = Scene::start() else { return };
+    let (user, password) = scene.server.add_viewer("desk");
+    let watch = Viewer::new(scene.server.mqtt_plain, &user, &password).watch("hf/1/view/+/repo");
+    let _ = scene.back_up();
+    let browser = Browser::start();
+    scene.server.sign_in(&browser);
+    browser.open(&format!("{}/hosts/{}/repo", scene.server.base(), scene.host()));
+    browser.wait_begins("#decision-check", "due in", SOON);
+    let check = scene.api().ask(scene.host(), "check");
+    let _ = scene.api().wait_job(&check, &["succeeded"], LONG);
+    browser.wait_begins("#decision-check", "done today", SOON);
+    browser.wait_begins("#repo-health .badge", "Ok", SOON);
+    let _ = watch.wait_for(&format!("hf/1/view/{HOST}/repo"), SOON, |seen| seen["last_check_status"] == "ok");
+    let repo = scene.api().get(&format!("/api/hosts/{}/repo", scene.host())).expect(200);
+    assert_eq!((&repo["last_check_status"], &repo["last_check_subset_pct"]), (&json!("ok"), &json!(5)));
 }
 
 #[test]

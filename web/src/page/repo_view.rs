@@ -92,7 +92,11 @@ impl RepoView {
             },
             id: state.repo.map_or_else(|| "not known yet".to_owned(), |id| short_id(&id.to_string())),
             lock: lock.zip(holder).map(|(lock, holder)| LockBanner {
-                title: if holder.stale { "Locked, and the lock looks stale" } else { "Locked by a process that looks alive" },
+                title: if holder.stale {
+                    "Locked, and the lock looks stale"
+                } else {
+                    "Locked by a process that looks alive"
+                },
                 text: format!(
                     "{} lock of {}@{}, pid {}, since {}. Seen {}.{}",
                     if holder.exclusive { "Exclusive" } else { "Shared" },
