@@ -1,14 +1,12 @@
 //! How a host stands: one pure function. `Ok` only on proof.
 
 use crate::record::{Host, JobState, Presence};
-use crate::summary::{DAY_MS, GroupSummary, Summary};
+use crate::summary::{DAY_MS, GroupSummary, MISSED_AFTER_MS, Summary};
 use crate::view::{HostRow, Status};
 use schema::{Class, Timestamp};
 
 /// A good backup older than this is a warning, where no schedule says better.
 pub(crate) const OLD_AFTER_MS: u64 = 2 * DAY_MS;
-/// A due backup that waits for longer than this is missed.
-pub(crate) const MISSED_AFTER_MS: u64 = 3_600_000;
 /// A host that is away for longer than this is offline; before, its presence says so and its status stays.
 pub(crate) const OFFLINE_AFTER_MS: u64 = DAY_MS;
 

@@ -7,6 +7,8 @@ use crate::view::{DAYS, Day};
 use schema::{Class, JobId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+/// A due backup that waits for longer than this is missed.
+pub(crate) const MISSED_AFTER_MS: u64 = 3_600_000;
 /// A day in milliseconds.
 pub(crate) const DAY_MS: u64 = 86_400_000;
 
@@ -159,6 +161,14 @@ impl Summary {
             if let Some(cell) = (DAYS - 1).checked_sub(ago).and_then(|place| strip.get_mut(place)) {
                 *cell = (*cell).max(day_of(*state));
             }
+        }
+        // Days on which a due backup waited and nothing else happened. Today counts when it is late.
+        if let Some(since) = self.waits_since.filter(|since| now.ms_since(*since) > MISSED_AFTER_MS) {
+            let ago = (today.saturating_sub((since.0 / DAY_MS) as u32) as usize).min(DAYS - 1);
+            strip[DAYS - 1 - ago..]
+                .iter_mut()
+                .filter(|day| **day == Day::None)
+                .for_each(|day| *day = Day::Missed);
         }
         let backs_up_now = self
             .running

@@ -259,4 +259,11 @@ async fn a_host_whose_due_backup_waits_has_missed_it() {
         fleet.tick().await;
     }
     assert_eq!(status(), Status::Missed);
+    let strip = || fleet.read().unwrap().host_row(agent.host).unwrap().unwrap().days;
+    assert_eq!(strip()[fleet::DAYS - 2..], [fleet::Day::Ok, fleet::Day::Missed], "it is past midnight");
+    world.pass(3 * DAY_MS);
+    fleet.tick().await;
+    let days = strip();
+    assert_eq!(days[fleet::DAYS - 5], fleet::Day::Ok);
+    assert_eq!(days[fleet::DAYS - 4..], [fleet::Day::Missed; 4]);
 }

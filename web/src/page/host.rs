@@ -6,7 +6,7 @@ use super::schedule::ScheduleLine;
 use super::{Fact, JobLine, Run};
 use crate::app::Ctx;
 use crate::draw::{LargeDay, counted, large};
-use crate::format::{When, ago, bytes, day, duration, exact, span};
+use crate::format::{When, ago, bytes, day, duration, span};
 use crate::problem::Problem;
 use crate::template::View;
 use crate::words::{Badge, job_title};
@@ -112,7 +112,7 @@ fn read(ctx: &Ctx, host: &str) -> Result<HostView, Problem> {
         running: snapshot.open_jobs(id)?.iter().map(|job| running(ctx, job)).collect(),
         groups: rows.collect::<Result<_, _>>()?,
         schedules: snapshot.schedules(id)?.iter().map(|view| ScheduleLine::new(id, now, view)).collect(),
-        waits: row.waits_since.map(|since| format!("A due backup waits since {}", exact(since))),
+        waits: row.waits_since.map(|since| format!("A backup that was due {} waits", ago(now, since))),
         jobs: recent.iter().map(|job| JobLine::new(ctx, now, job)).collect(),
         repo,
         facts: facts(now, &row),

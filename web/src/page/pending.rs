@@ -92,7 +92,8 @@ pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Probl
 }
 
 fn sentence_of(count: usize, shown: &[PendingRun]) -> String {
-    let away = shown.iter().filter(|run| is_away(run)).count();
+    // Of a part it can't be told.
+    let away = if shown.len() < count { 0 } else { shown.iter().filter(|run| is_away(run)).count() };
     let waits = |n: usize| if n == 1 { "waits" } else { "wait" };
     match (count, away) {
         (0, _) => "No backup waits".to_owned(),
