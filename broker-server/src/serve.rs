@@ -250,11 +250,12 @@ async fn maintain(fleet: Fleet) {
 async fn tick(fleet: Fleet) {
     let mut changes = fleet.changes();
     loop {
-        fleet.tick().await;
+        let is_well = fleet.tick().await;
         let next = fleet.next_tick_at().unwrap_or_else(|error| {
             tracing::error!(%error, "it can't be told when the next backup is due");
             None
         });
+        let next = next.filter(|_| is_well);
         let wait = next.map_or(TICK_EVERY, |at| Duration::from_millis(at.ms_since(fleet.now())));
         tokio::time::sleep(TICK_PAUSE).await;
         tokio::select! {

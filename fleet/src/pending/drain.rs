@@ -19,16 +19,28 @@ use std::collections::{BTreeMap, BTreeSet};
 const AT_ONCE: usize = 25;
 
 impl Fleet {
-    /// Drains the runs whose time has come.
-    pub(crate) async fn drain_due(&self) -> Result<(), Refused> {
-        let context = self.context();
-        let now = context.now();
+    /// Drains the runs whose time has come. `false` = some host could not be written.
+    pub(crate) async fn drain_due(&self) -> Result<bool, Refused> {
+        let now = self.now();
         let hosts: Vec<HostId> = due_hosts(&self.view()?, now)?.into_iter().collect();
-        for hosts in hosts.chunks(AT_ONCE) {
-            let (context, hosts) = (context.clone(), hosts.to_vec());
-            self.write(move |tx| hosts.iter().try_for_each(|id| host(&context, tx, *id, now))).await?;
+        let mut is_well = true;
+        for part in hosts.chunks(AT_ONCE) {
+            if self.drain_part(part, now).await.is_ok() {
+                continue;
+            }
+            for host in part {
+                if let Err(error) = self.drain_part(&[*host], now).await {
+                    tracing::error!(%host, %error, "what waits for a host could not be written");
+                    is_well = false;
+                }
+            }
         }
-        Ok(())
+        Ok(is_well)
+    }
+
+    async fn drain_part(&self, hosts: &[HostId], now: Timestamp) -> Result<(), Refused> {
+        let (context, hosts) = (self.context(), hosts.to_vec());
+        self.write(move |tx| hosts.iter().try_for_each(|id| host(&context, tx, *id, now))).await
     }
 }
 

@@ -24,13 +24,19 @@ struct DueSchedule {
 
 impl Fleet {
     /// Runs what is due: schedules first, then what waits. Costs what is due, not what there is.
-    pub async fn tick(&self) {
-        if let Err(error) = self.run_due().await {
+    ///
+    /// `false` = something failed and is due still: try again later, not at once. One host that can't be written
+    /// keeps no other from its backup.
+    pub async fn tick(&self) -> bool {
+        let ran = self.run_due().await.unwrap_or_else(|error| {
             tracing::error!(%error, "due backups could not be looked through");
-        }
-        if let Err(error) = self.drain_due().await {
+            false
+        });
+        let drained = self.drain_due().await.unwrap_or_else(|error| {
             tracing::error!(%error, "backups that wait could not be looked through");
-        }
+            false
+        });
+        ran && drained
     }
 
     /// When the next tick has something to do; `None` = not by the clock.
@@ -41,7 +47,7 @@ impl Fleet {
         Ok(schedule.into_iter().chain(run).min())
     }
 
-    async fn run_due(&self) -> Result<(), Refused> {
+    async fn run_due(&self) -> Result<bool, Refused> {
         let context = self.context();
         let now = context.now();
         if context.clock_was_set_back(now) {
@@ -50,11 +56,25 @@ impl Fleet {
         let view = self.view()?;
         let due = look_at_due(&view, now)?;
         drop(view);
+        let mut is_well = true;
         for part in due.chunks(AT_ONCE) {
-            let (context, part) = (context.clone(), part.to_vec());
-            self.write(move |tx| part.iter().try_for_each(|due| run(&context, tx, due, now))).await?;
+            if self.run_part(part, now).await.is_ok() {
+                continue;
+            }
+            for due in part {
+                if let Err(error) = self.run_part(std::slice::from_ref(due), now).await {
+                    let (host, schedule) = (due.host, &due.row.schedule.name);
+                    tracing::error!(%host, schedule, %error, "a due backup could not be written");
+                    is_well = false;
+                }
+            }
         }
-        Ok(())
+        Ok(is_well)
+    }
+
+    async fn run_part(&self, part: &[DueSchedule], now: Timestamp) -> Result<(), Refused> {
+        let (context, part) = (self.context(), part.to_vec());
+        self.write(move |tx| part.iter().try_for_each(|due| run(&context, tx, due, now))).await
     }
 }
 
@@ -130,4 +150,76 @@ pub(crate) fn begin_anew(tx: &mut Tx<'_>, now: Timestamp) -> Result<(), StoreErr
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::By;
+    use crate::context::{Driver, Settings};
+    use crate::link::Link;
+    use crate::record::{CredentialsInput, Group, Presence, Schedule, Secret};
+    use crate::store::{LINKS, PRESENCES};
+    use schema::{InstallationId, Slot, TokenId};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// A host with a schedule of each minute.
+    async fn host(fleet: &Fleet, name: &str) -> HostId {
+        let by = By::system;
+        let host = fleet.create_host(name, vec![], by()).await.unwrap().0.id;
+        let password = Some(Secret::new("repo-password"));
+        let credentials =
+            CredentialsInput { url: "/srv/repo".into(), repo_password: password, ..Default::default() };
+        fleet.put_credentials(host, Slot::Repo, credentials, by()).await.unwrap();
+        let group = Group { name: "etc".into(), includes: vec!["/etc".into()], ..Group::default() };
+        fleet.put_group(host, None, group, by()).await.unwrap();
+        let schedule = Schedule {
+            name: "often".into(),
+            cron: "* * * * *".into(),
+            timezone: "UTC".into(),
+            groups: vec!["etc".into()],
+            enabled: true,
+            ..Schedule::default()
+        };
+        fleet.put_schedule(host, None, schedule, by()).await.unwrap();
+        host
+    }
+
+    #[tokio::test]
+    async fn a_host_that_cant_be_written_keeps_no_other_from_its_backup() {
+        let now = Arc::new(AtomicU64::new(1_700_000_000_000));
+        let clock = now.clone();
+        let dice = AtomicU64::new(1);
+        let driver = Driver {
+            now: Arc::new(move || Timestamp(clock.load(Ordering::SeqCst))),
+            random: Arc::new(move |bytes| {
+                for byte in bytes {
+                    *byte = (dice.fetch_add(0x9E37_79B9, Ordering::SeqCst) >> 16) as u8;
+                }
+            }),
+        };
+        let settings = Settings { mqtt_address: "backup.example:8883".into(), ca_fingerprint: [7; 32] };
+        let fleet = Fleet::in_memory(settings, driver).unwrap();
+        let broken = host(&fleet, "broken").await;
+        let other = host(&fleet, "other").await;
+        fleet
+            .write(move |tx| {
+                let link = Link {
+                    key_id: 1,
+                    sealed_key: vec![0; 48],
+                    password_sha256: [0; 32],
+                    token: TokenId([0; 16]),
+                    installation: InstallationId([0; 16]),
+                };
+                tx.put(&LINKS, &broken, &link)?;
+                Ok(tx.put(&PRESENCES, &broken, &Presence { online: true, ..Presence::default() })?)
+            })
+            .await
+            .unwrap();
+        now.fetch_add(60_000, Ordering::SeqCst);
+        assert!(!fleet.tick().await, "it is due still");
+        let waiting = fleet.read().unwrap().pending(&crate::Page::default()).unwrap().items;
+        assert_eq!(waiting.iter().map(|run| run.host).collect::<Vec<_>>(), [other]);
+    }
 }
