@@ -561,6 +561,68 @@ async fn a_lock_of_somebody_else_is_shown_and_stays() {
 }
 
 #[tokio::test]
+async fn a_group_that_cannot_be_forgotten_hides_no_other_and_what_meets_all_ends_it() {
+    let Some(program) = Version::V018.program() else { return };
+    let mut rig = Rig::initialised(program).await;
+    let source = rig.source();
+    for _ in 0..2 {
+        rig.backup(&[&source]).await.succeeded();
+    }
+    rig.wrap_restic(
+        "case \"$*\" in
+            *--tag=odd*) echo 'Fatal: something odd' >&2; exit 1;;
+            *--tag=away*) echo 'Fatal: dial tcp 192.0.2.1:8000: connect: connection refused' >&2; exit 1;;
+        esac
+        exec \"$RESTIC\" \"$@\"",
+    );
+    let keep = Keep { last: 1, ..Keep::default() };
+    let mut buffer = [0; 199];
+    let groups = ["odd", "g1", "away", "late"].map(|group| ForgetGroup { group, keep });
+    let groups = Items::write(groups, &mut buffer).unwrap();
+    // The one that ended it all gives the job its class.
+    let ran = rig.run(JobSpec::Forget { groups, dry_run: false }).await.failed(Class::Network);
+    let JobSummary::Forget(counts) = &ran.end.summary else { panic!("{ran:#?}") };
+    let told: Vec<_> = counts.iter().map(|it| (it.group.as_str(), it.removed, it.class)).collect();
+    assert_eq!(
+        told,
+        [
+            ("odd", 0, Some(Class::Other)),
+            ("g1", 1, None),
+            ("away", 0, Some(Class::Network)),
+            ("late", 0, Some(Class::NotTried)),
+        ]
+    );
+    assert!(
+        ran.end.message.starts_with("Done: g1. Failed: odd, away. Not tried: late. "),
+        "{}",
+        ran.end.message
+    );
+    assert_eq!(rig.known.figures.snapshots.unwrap().count, 1);
+}
+
+#[tokio::test]
+async fn the_same_repository_at_another_address_keeps_its_figures_and_another_one_does_not() {
+    let Some(program) = Version::V018.program() else { return };
+    let mut rig = Rig::initialised(program).await;
+    let source = rig.source();
+    rig.backup(&[&source]).await.succeeded();
+    let (url, before) = (rig.credentials.url.clone(), rig.known.figures.clone());
+    let other_door = rig.path("other-door");
+    std::os::unix::fs::symlink(&url, &other_door).unwrap();
+    rig.credentials.url = other_door.to_str().unwrap().to_owned();
+    rig.run(JobSpec::Prune { dry_run: false }).await.succeeded();
+    assert_eq!((rig.known.figures.repo, rig.known.figures.snapshots), (before.repo, before.snapshots));
+    rig.credentials.url = url;
+    rig.backup(&[&source]).await.succeeded();
+    let counted_at = rig.known.figures.counted_at;
+    assert_eq!(counted_at, before.counted_at, "nothing had to be counted anew");
+    rig.credentials.url = rig.path("another").to_str().unwrap().to_owned();
+    rig.run(JobSpec::Init).await.succeeded();
+    assert_ne!(rig.known.figures.repo, before.repo);
+    assert_eq!(rig.known.figures.snapshots.unwrap().count, 0);
+}
+
+#[tokio::test]
 async fn a_damaged_repository_is_told_by_check() {
     with_each_version(async |_, program| {
         let mut rig = Rig::initialised(program).await;

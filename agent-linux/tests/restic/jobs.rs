@@ -86,6 +86,7 @@ async fn a_repository_is_made_filled_listed_measured_thinned_and_checked() {
         let check = rig.run(JobSpec::Check { subset_pct: 100 }).await.succeeded();
         assert_eq!(check.end.summary, JobSummary::Check { errors: 0, subset_pct: 100 });
         assert_eq!(rig.known.figures.check.unwrap().errors, 0);
+        assert!(check.progress.iter().any(|it| it.current.ends_with(" packs")), "{:?}", check.progress);
 
         let mut buffer = [0; 99];
         let groups = [
@@ -109,6 +110,7 @@ async fn a_repository_is_made_filled_listed_measured_thinned_and_checked() {
         assert!(pruned.freed_bytes > 0 && pruned.remaining_bytes > 0, "{pruned:?}");
         assert_eq!(rig.known.figures.size.unwrap().bytes, pruned.remaining_bytes);
         assert_eq!(rig.known.figures.prune.unwrap().freed_bytes, pruned.freed_bytes);
+        assert!(prune.progress.iter().any(|it| it.permille == 1_000 && it.current.ends_with("snapshots")));
 
         let unlock = rig.run(JobSpec::Unlock { all: false }).await.succeeded();
         assert_eq!(unlock.end.summary, JobSummary::Unlock(0));

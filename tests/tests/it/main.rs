@@ -16,6 +16,7 @@ mod secrets_kept;
 mod server_killed;
 mod shared_repository;
 mod stats_order;
+mod steps_shown;
 mod stolen_login;
 mod two_at_once;
 mod wire_version;
