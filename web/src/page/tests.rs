@@ -10,7 +10,7 @@ use crate::joblog::LineView;
 use crate::present::ErrorView;
 use crate::template::{TEMPLATES, Templates};
 use ::fleet::Day;
-use ::fleet::record::{JobFigures, JobProgress, JobState, JobWhat};
+use ::fleet::record::{ForgetFigures, JobFigures, JobProgress, JobState, JobWhat};
 use schema::{Class, JobId, Timestamp};
 
 const HOSTILE: [&str; 6] = [
@@ -672,4 +672,28 @@ fn every_template_file_is_in_the_list_and_every_one_in_the_list_is_a_file() {
     let mut listed: Vec<&str> = TEMPLATES.iter().map(|(name, _)| *name).collect();
     listed.sort_unstable();
     assert_eq!(files, listed);
+}
+
+#[test]
+fn a_forget_shows_what_became_of_each_group() {
+    let group =
+        |group: &str, removed, class| ForgetFigures { group: group.to_owned(), kept: 7, removed, class };
+    let mut job = Sample("s".to_owned()).job(JobState::Failed);
+    job.figures = JobFigures::Forget(vec![
+        group("etc", 1, None),
+        group("home", 0, Some(Class::AppendOnly)),
+        group("mail", 0, Some(Class::NotTried)),
+    ]);
+    let shown: Vec<_> = job_view::figures(&job)
+        .into_iter()
+        .map(|it| format!("{}: {}, {}", it.name, it.value, it.note))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "etc: 1 removed, 7 kept",
+            "home: Failed, append only",
+            "mail: Not tried, what failed would have met it too",
+        ]
+    );
 }
