@@ -75,6 +75,10 @@ fn a_value_that_was_moved_to_the_other_slot_or_host_does_not_open_and_stops_noth
         let said = browser
             .run(&format!("return document.querySelector('#{slot}-credentials .badge')?.innerText ?? null;"));
         assert_eq!(said == "Set them again", unreadable, "{slot}: {said}");
+        let keeps = browser.run(&format!(
+            "return document.querySelector('#{slot}-credentials-repo_password').placeholder !== '';"
+        ));
+        assert_eq!(keeps, !unreadable, "{slot}: what can't be opened can't be kept");
     }
 
     // Everything else works: the agent's own copy, the slot that was not touched, the other host.

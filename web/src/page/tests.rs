@@ -138,6 +138,7 @@ impl Sample {
             has_password: true,
             has_repo_password: true,
             env_names: self.text(),
+            unreadable: false,
             changed: Some(self.when()),
             changed_by: self.text(),
             held: Some("held"),
