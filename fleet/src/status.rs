@@ -3,7 +3,7 @@
 use crate::record::{Host, JobState, Presence};
 use crate::summary::{DAY_MS, GroupSummary, MISSED_AFTER_MS, Summary};
 use crate::view::{HostRow, Status};
-use schema::{Class, Timestamp};
+use schema::{Class, JobKind, Timestamp};
 
 /// A good backup older than this is a warning, where no schedule says better.
 pub(crate) const OLD_AFTER_MS: u64 = 2 * DAY_MS;
@@ -22,38 +22,69 @@ pub(crate) struct Standing {
 /// Judges a host.
 pub(crate) fn judge(host: &Host, presence: &Presence, summary: &Summary, now: Timestamp) -> Standing {
     let (backups, why) = judge_backups(host, summary, now);
-    let protected = backups == Status::Ok;
+    let protected = backups == Status::Ok && !summary.damaged;
     let mut worst = (backups, why);
-    let mut consider = |status: Status, reason: String| {
-        if status < worst.0 {
-            worst = (status, reason);
+    let running = summary.running.as_ref();
+    if let Some(job) = running.filter(|job| job.state >= JobState::Accepted && !job.state.is_ended()) {
+        let kind = kind_words(job.what.kind());
+        if presence.online {
+            consider(&mut worst, Status::Running, format!("{kind} runs"));
+        } else if worst.0 == Status::Ok {
+            // Whether it still runs, nobody can say.
+            worst.1 = format!("{kind} ran when the host went away");
         }
-    };
-    if summary.running.as_ref().is_some_and(|job| job.state >= JobState::Accepted && !job.state.is_ended()) {
-        let kind = summary.running.as_ref().map_or("", |job| job.what.kind().as_str());
-        consider(Status::Running, format!("{} runs", capital(kind)));
     }
     if let Some(since) = summary.waits_since {
         let overdue = now.ms_since(since);
         if overdue > MISSED_AFTER_MS {
-            consider(Status::Missed, format!("A backup is {} overdue", days(overdue)));
+            consider(&mut worst, Status::Missed, format!("A backup is {} overdue", days(overdue)));
         }
     }
     if host.enrolled_at.is_some() && !presence.online {
         let since = presence.changed_at.or(host.enrolled_at).unwrap_or_default();
         let away = now.ms_since(since);
         if away > OFFLINE_AFTER_MS {
-            consider(Status::Offline, format!("Offline for {}", days(away)));
+            consider(&mut worst, Status::Offline, format!("Offline for {}", days(away)));
         }
     }
     if let Some(problem) = &presence.wire_problem {
-        consider(Status::Failed, format!("The agent speaks protocol version {}", problem.version));
+        consider(
+            &mut worst,
+            Status::Failed,
+            format!("The agent speaks protocol version {}", problem.version),
+        );
+    }
+    if summary.damaged {
+        consider(&mut worst, Status::Failed, "Repository has errors".to_owned());
     }
     Standing { status: worst.0, reason: worst.1, protected }
 }
 
+fn consider(worst: &mut (Status, String), status: Status, reason: String) {
+    if status < worst.0 {
+        *worst = (status, reason);
+    }
+}
+
+/// What a kind of job is called where it is told of a host.
+const fn kind_words(kind: JobKind) -> &'static str {
+    match kind {
+        JobKind::Probe => "Credentials test",
+        JobKind::Init => "Making the repository",
+        JobKind::Backup => "Backup",
+        JobKind::Forget => "Forget",
+        JobKind::Prune => "Prune",
+        JobKind::Check => "Check",
+        JobKind::Unlock => "Unlock",
+        JobKind::Stats => "Measuring the repository",
+        JobKind::Snapshots => "Listing the snapshots",
+        JobKind::Ls => "Listing files",
+        JobKind::Restore => "Restore",
+    }
+}
+
 fn judge_backups(host: &Host, summary: &Summary, now: Timestamp) -> (Status, String) {
-    let groups: Vec<&GroupSummary> = summary.groups.iter().filter(|group| group.exists).collect();
+    let groups = &summary.groups;
     let tried = groups.iter().any(|group| group.last.is_some());
     if !tried {
         let why = if host.enrolled_at.is_none() {
@@ -68,7 +99,7 @@ fn judge_backups(host: &Host, summary: &Summary, now: Timestamp) -> (Status, Str
         return (Status::New, why.to_owned());
     }
     let several = groups.len() > 1;
-    let judged = groups.into_iter().map(|group| {
+    let judged = groups.iter().map(|group| {
         let (status, why) = judge_group(group, now);
         let why = if several && !why.is_empty() { format!("{}: {why}", group.name) } else { why };
         (status, why)
@@ -85,9 +116,9 @@ fn judge_group(group: &GroupSummary, now: Timestamp) -> (Status, String) {
         JobState::Failed => return (Status::Failed, words(last.class).to_owned()),
         _ => {}
     }
-    let age = group.last_good.map_or(u64::MAX, |(_, at)| now.ms_since(at));
-    if age > group.old_after_ms.unwrap_or(OLD_AFTER_MS) {
-        return (Status::Warning, format!("Last backup {} ago", days(age)));
+    let age = group.last_good.map(|(_, at)| now.ms_since(at));
+    if let Some(age) = age.filter(|age| *age > group.old_after_ms.unwrap_or(OLD_AFTER_MS)) {
+        return (Status::Warning, format!("Last good backup {} ago", days(age)));
     }
     if last.state == JobState::Warning {
         let why = if last.class == Some(Class::SourceUnreadable) || last.class.is_none() {
@@ -96,6 +127,9 @@ fn judge_group(group: &GroupSummary, now: Timestamp) -> (Status, String) {
             words(last.class)
         };
         return (Status::Warning, why.to_owned());
+    }
+    if age.is_none() {
+        return (Status::Warning, "No backup has made a snapshot yet".to_owned());
     }
     (Status::Ok, String::new())
 }
@@ -134,18 +168,13 @@ fn days(ms: u64) -> String {
     }
 }
 
-fn capital(word: &str) -> String {
-    let mut letters = word.chars();
-    letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
-}
-
 /// Puts the row of a host together.
 pub(crate) fn row(host: Host, presence: Presence, summary: Summary, now: Timestamp) -> HostRow {
     let Standing { status, reason, protected } = judge(&host, &presence, &summary, now);
     HostRow {
         days: summary.strip(now),
         last_good_at: summary.last_good_at(),
-        groups: summary.groups.iter().filter(|group| group.exists).count() as u32,
+        groups: u32::try_from(summary.groups.len()).unwrap_or(u32::MAX),
         size_bytes: summary.size.map(|(bytes, _)| bytes),
         size_at: summary.size.map(|(_, at)| at),
         snapshots: summary.snapshots,
@@ -166,7 +195,7 @@ pub(crate) fn row(host: Host, presence: Presence, summary: Summary, now: Timesta
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::WireProblem;
+    use crate::record::{Actor, Job, JobWhat, WireProblem};
     use crate::summary::Ended;
     use schema::{HostId, JobId};
 
@@ -198,7 +227,6 @@ mod tests {
     ) -> GroupSummary {
         GroupSummary {
             name: name.into(),
-            exists: true,
             last: Some(Ended { job: JobId([1; 16]), state, class, at: ago(hours) }),
             last_good: good_hours.map(|hours| (JobId([1; 16]), ago(hours))),
             ..GroupSummary::default()
@@ -206,7 +234,7 @@ mod tests {
     }
 
     fn never(name: &str) -> GroupSummary {
-        GroupSummary { name: name.into(), exists: true, ..GroupSummary::default() }
+        GroupSummary { name: name.into(), ..GroupSummary::default() }
     }
 
     fn online() -> Presence {
@@ -234,7 +262,7 @@ mod tests {
                 online(),
                 vec![group("etc", Succeeded, None, 49, Some(49))],
                 S::Warning,
-                "Last backup 2 days ago",
+                "Last good backup 2 days ago",
                 false,
             ),
             (
@@ -267,6 +295,14 @@ mod tests {
                 vec![group("etc", Warning, Some(Class::SourceUnreadable), 1, Some(1))],
                 S::Warning,
                 "Some files could not be read",
+                false,
+            ),
+            (
+                "never a good one",
+                online(),
+                vec![group("etc", Warning, Some(Class::SourceEmpty), 1, None)],
+                S::Warning,
+                "Not a single file was saved",
                 false,
             ),
             (
@@ -329,12 +365,24 @@ mod tests {
     }
 
     #[test]
-    fn a_deleted_group_counts_no_more() {
-        let mut gone = group("home", JobState::Failed, None, 1, None);
-        gone.exists = false;
+    fn a_repository_with_errors_is_a_failure_however_good_the_backups() {
         let good = group("etc", JobState::Succeeded, None, 1, Some(1));
-        let summary = Summary { groups: vec![gone, good], ..Summary::default() };
-        assert_eq!(judge(&host(), &online(), &summary, NOW).status, Status::Ok);
+        let summary = Summary { groups: vec![good], damaged: true, ..Summary::default() };
+        let expected =
+            Standing { status: Status::Failed, reason: "Repository has errors".to_owned(), protected: false };
+        assert_eq!(judge(&host(), &online(), &summary, NOW), expected);
+    }
+
+    #[test]
+    fn a_job_of_a_host_that_went_away_is_not_said_to_run() {
+        let job = Job::new(JobId([2; 16]), host().id, JobWhat::Prune, Actor::System, ago(2), 1);
+        let job = Job { state: JobState::Running, ..job };
+        let good = group("etc", JobState::Succeeded, None, 1, Some(1));
+        let summary = Summary { groups: vec![good], running: Some(job), ..Summary::default() };
+        let here = judge(&host(), &online(), &summary, NOW);
+        assert_eq!((here.status, here.reason.as_str()), (Status::Running, "Prune runs"));
+        let gone = judge(&host(), &away(1), &summary, NOW);
+        assert_eq!((gone.status, gone.reason.as_str()), (Status::Ok, "Prune ran when the host went away"));
     }
 
     #[test]

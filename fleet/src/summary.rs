@@ -21,7 +21,7 @@ pub(crate) struct Summary {
     pub(crate) running: Option<Job>,
     /// The backup that ended last.
     pub(crate) last_backup: Option<Job>,
-    /// One for each group that is there or was backed up, by name.
+    /// The source groups. What was saved in one that was deleted says nothing of how the host stands.
     pub(crate) groups: Vec<GroupSummary>,
     /// The everyday slot is set.
     pub(crate) has_repo_credentials: bool,
@@ -29,6 +29,8 @@ pub(crate) struct Summary {
     pub(crate) size: Option<(u64, Timestamp)>,
     /// Snapshots in it.
     pub(crate) snapshots: Option<u32>,
+    /// The last check of it found errors.
+    pub(crate) damaged: bool,
     /// When a schedule is to run next.
     pub(crate) next_run_at: Option<Timestamp>,
     /// The first due time of a backup that still waits.
@@ -40,11 +42,9 @@ first_form!(Summary);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct GroupSummary {
     pub(crate) name: String,
-    /// False when it was deleted; its past days stay in the strip.
-    pub(crate) exists: bool,
     /// The backup that ended last, cancelled ones left out.
     pub(crate) last: Option<Ended>,
-    /// The last one that made a snapshot.
+    /// The last good one, see [`is_good`].
     pub(crate) last_good: Option<(JobId, Timestamp)>,
     /// Its schedules want a good backup at least this often, with room to spare; `None` = it has none.
     pub(crate) old_after_ms: Option<u64>,
@@ -61,13 +61,15 @@ pub(crate) struct Ended {
     pub(crate) at: Timestamp,
 }
 
-/// Whether a backup is proven: it ended well, and names the snapshot that it made, with something in it.
-pub(crate) fn made_snapshot(job: &Job) -> bool {
+/// Whether a backup is proven: it ended well, names the snapshot that it made, with something in it, and left out no
+/// path that it was to save; files that can't be read are named and don't count.
+pub(crate) fn is_good(job: &Job) -> bool {
     let names_one = matches!(
         &job.figures,
         JobFigures::Backup(figures) if !figures.snapshot.is_empty() && figures.total_files > 0
     );
-    names_one && matches!(job.state, JobState::Succeeded | JobState::Warning)
+    let is_whole = !matches!(job.class, Some(Class::SourceMissing | Class::SourceEmpty));
+    names_one && is_whole && matches!(job.state, JobState::Succeeded | JobState::Warning)
 }
 
 impl Summary {
@@ -106,46 +108,33 @@ impl Summary {
         if job.state == JobState::Cancelled {
             return;
         }
-        let group = self.group(group);
+        let Some(group) = self.groups.iter_mut().find(|known| known.name == *group) else { return };
         if group.last.as_ref().is_none_or(|last| last.job == job.id || last.at <= at) {
             group.last = Some(Ended { job: job.id, state: job.state, class: job.class, at });
         }
-        if made_snapshot(job) && group.last_good.is_none_or(|(_, last)| last <= at) {
+        if is_good(job) && group.last_good.is_none_or(|(_, last)| last <= at) {
             group.last_good = Some((job.id, at));
         }
         group.take_day((at.0 / DAY_MS) as u32, job.state, (now.0 / DAY_MS) as u32);
     }
 
-    fn group(&mut self, name: &str) -> &mut GroupSummary {
-        let place = self.groups.iter().position(|group| group.name == name).unwrap_or_else(|| {
-            self.groups.push(GroupSummary { name: name.to_owned(), ..GroupSummary::default() });
-            self.groups.len() - 1
-        });
-        &mut self.groups[place]
-    }
-
     /// A group is there now, perhaps under a new name.
     pub(crate) fn take_group(&mut self, old_name: Option<&str>, group: &Group) {
-        if let Some(old_name) = old_name.filter(|old_name| *old_name != group.name) {
-            // What the new name had before belongs to a group that was deleted.
-            self.groups.retain(|known| known.name != group.name);
-            self.group(old_name).name.clone_from(&group.name);
+        let old_name = old_name.unwrap_or(&group.name);
+        match self.groups.iter_mut().find(|known| known.name == old_name) {
+            Some(known) => known.name.clone_from(&group.name),
+            None => self.groups.push(GroupSummary { name: group.name.clone(), ..GroupSummary::default() }),
         }
-        self.group(&group.name).exists = true;
     }
 
     pub(crate) fn drop_group(&mut self, name: &str) {
-        let group = self.group(name);
-        group.exists = false;
-        group.last = None;
-        if group.days.is_empty() {
-            self.groups.retain(|group| group.name != name);
-        }
+        self.groups.retain(|group| group.name != name);
     }
 
     pub(crate) fn take_repo(&mut self, repo: &RepoState) {
         self.size = repo.size.as_ref().map(|size| (size.bytes, size.at));
         self.snapshots = repo.snapshots.as_ref().map(|snapshots| snapshots.count);
+        self.damaged = repo.check.as_ref().is_some_and(|check| check.errors > 0);
     }
 
     pub(crate) fn last_good_at(&self) -> Option<Timestamp> {

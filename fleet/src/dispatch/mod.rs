@@ -10,7 +10,7 @@ use crate::hosts;
 use crate::job::{self, step};
 use crate::link::{LinkState, Sent, outbox};
 use crate::maintenance;
-use crate::record::{AuditTarget, Group, Host, Job, JobFigures, JobState, JobWhat};
+use crate::record::{AuditTarget, Group, Host, Job, JobState, JobWhat};
 use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
 use crate::store::{
@@ -234,27 +234,7 @@ pub(crate) fn dispatch(
     })??;
     tx.put(&LINK_STATES, &host.id, &state)?;
     let kind = what.kind();
-    let job = Job {
-        id,
-        host: host.id,
-        what,
-        state: JobState::Queued,
-        class: None,
-        refusal: None,
-        actor: by.actor.clone(),
-        created_at: now,
-        sent_at: None,
-        accepted_at: None,
-        started_at: None,
-        finished_at: None,
-        cancel_asked_at: None,
-        presumed: false,
-        command_seq,
-        exit_code: None,
-        message: String::new(),
-        log_lines: 0,
-        figures: JobFigures::None,
-    };
+    let job = Job::new(id, host.id, what, by.actor.clone(), now, command_seq);
     job::create(tx, &job, now)?;
     audit::note(tx, now, by, &format!("job.{}", kind.as_str()), AuditTarget::Job(host.id, id), detail(&job))?;
     Ok(job)

@@ -2,7 +2,7 @@
 
 use crate::record::{Job, JobState};
 use crate::status;
-use crate::summary::made_snapshot;
+use crate::summary::is_good;
 use schema::{Class, PendingId, Refusal};
 use sha2::{Digest, Sha256};
 
@@ -26,7 +26,7 @@ pub(crate) fn backoff_ms(run: PendingId, attempt: u16) -> u64 {
 /// What came of a try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// There is a snapshot: the run is done.
+    /// There is a good backup: the run is done.
     Done,
     /// A person ended it, and meant it. The next occurrence runs as always.
     Dropped,
@@ -46,7 +46,7 @@ pub(crate) struct Why {
 
 /// Judges a backup that has ended.
 pub(crate) fn judge(job: &Job) -> Verdict {
-    if made_snapshot(job) {
+    if is_good(job) {
         return Verdict::Done;
     }
     let why = |code: &str, message: &str| Why { code: code.to_owned(), message: message.to_owned() };

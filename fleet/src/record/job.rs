@@ -45,6 +45,41 @@ pub struct Job {
     pub figures: JobFigures,
 }
 
+impl Job {
+    /// A job that was just made, its command in the outbox.
+    #[must_use]
+    pub fn new(
+        id: JobId,
+        host: HostId,
+        what: JobWhat,
+        actor: Actor,
+        created_at: Timestamp,
+        command_seq: u64,
+    ) -> Self {
+        Self {
+            id,
+            host,
+            what,
+            state: JobState::Queued,
+            class: None,
+            refusal: None,
+            actor,
+            created_at,
+            sent_at: None,
+            accepted_at: None,
+            started_at: None,
+            finished_at: None,
+            cancel_asked_at: None,
+            presumed: false,
+            command_seq,
+            exit_code: None,
+            message: String::new(),
+            log_lines: 0,
+            figures: JobFigures::None,
+        }
+    }
+}
+
 /// What a job does, with what a person wants to see of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JobWhat {
