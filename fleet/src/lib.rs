@@ -7,7 +7,7 @@
 //!
 //! A *record* is a stored row ([`record`]), a *view* what is put together for whoever reads ([`view`]), a *command*
 //! goes to an agent, a *report* comes from one. A *host* is one machine with an agent, an *outbox* holds what it has
-//! not taken yet, a *summary* is a host in one row.
+//! not taken yet, a *summary* is a host in one row. A *pending run* is a due backup that has not succeeded yet.
 //!
 //! # How it lives
 //!
