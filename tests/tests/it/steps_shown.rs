@@ -21,15 +21,16 @@ fn a_running_check_shows_a_bar_and_what_it_counts() {
     browser.open(&format!("{}/jobs/{job}", scene.server.base()));
     let seen = wait::until("some of the data to be read", LONG, || {
         let seen = scene.api().job(&job);
-        let permille = seen["progress"]["permille"].as_u64().unwrap_or(0);
-        if (1..1_000).contains(&permille) { Ok(permille) } else { Err(seen.to_string()) }
+        let percent = seen["progress"]["percent"].as_f64().unwrap_or(0.0);
+        if percent > 0.0 && percent < 100.0 { Ok(percent) } else { Err(seen.to_string()) }
     });
     scene.storage_link.hold();
     // It comes by itself; restic counts packs here, no files.
     browser.wait_begins(".now-line", "Now", SOON);
     wait::until("the bar on the page", SOON, || {
         let shown = browser.run("return Number(document.querySelector('#job-live progress')?.value ?? -1);");
-        if shown.as_u64() >= Some(seen) { Ok(()) } else { Err(shown.to_string()) }
+        // The bar counts thousandths.
+        if shown.as_f64() >= Some(seen * 10.0) { Ok(()) } else { Err(shown.to_string()) }
     });
     browser.wait_text(" packs", SOON);
     let figures = browser.run("return document.querySelector('#job-live .figures').innerText;");
