@@ -48,8 +48,9 @@ fn an_agent_of_an_unknown_wire_version_is_refused_in_plain_words_until_it_speaks
     // The page says it by itself, and says what to do.
     browser.wait_text("The agent speaks a protocol version that this server does not", SOON);
     browser.wait_text("until the server is updated", SOON);
-    let _ =
-        watch.wait_for(&format!("hf/1/view/{HOST}/presence"), SOON, |seen| seen["wire_problem"] == VERSION);
+    let _ = watch.wait_for(&format!("hf/1/view/{HOST}/presence"), SOON, |seen| {
+        seen["wire_problem"]["version"] == VERSION
+    });
 
     // Nothing is sent to it; each answer says why.
     for path in ["repo/stats", "repo/init", &format!("groups/{GROUP}/backup")] {
