@@ -156,6 +156,7 @@ pub(crate) const fn words(class: Option<Class>) -> &'static str {
         Some(Class::NoCredentials) => "The agent has no credentials",
         Some(Class::AgentRestarted) => "Agent was restarted",
         Some(Class::NotTried) => "Not tried",
+        Some(Class::OtherRepo) => "Admin credentials open another repository",
         Some(Class::Other) | None => "Backup failed",
     }
 }

@@ -287,11 +287,13 @@ pub enum Class {
     SourceEmpty,
     /// Of a part of a job: not tried, because what failed before would have met it too.
     NotTried,
+    /// The admin credentials open another repository than the everyday ones.
+    OtherRepo,
 }
 
 impl Class {
     /// All classes in wire order.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::RepoLocked,
         Self::Auth,
         Self::RepoMissing,
@@ -312,6 +314,7 @@ impl Class {
         Self::Other,
         Self::SourceEmpty,
         Self::NotTried,
+        Self::OtherRepo,
     ];
 
     /// Its word in the API, the view tree and metrics.
@@ -338,6 +341,7 @@ impl Class {
             Self::Other => "other",
             Self::SourceEmpty => "source_empty",
             Self::NotTried => "not_tried",
+            Self::OtherRepo => "other_repo",
         }
     }
 }

@@ -229,6 +229,14 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Run it again",
             "Safe: nothing was done yet.",
         ),
+        Class::OtherRepo => cause(
+            "The admin credentials open another repository",
+            "The admin credentials and the everyday ones lead to two repositories, so nothing was deleted in either. \
+             Their address or login was probably mistyped, or only one of the two was changed.",
+            Step::AdminCredentials,
+            "Set admin credentials",
+            "Safe: they are sent to the host for one job and forgotten there.",
+        ),
         Class::Other => cause(
             "restic failed",
             "The cause is none of those that are known here. restic's own last words stand below; the log has the rest.",

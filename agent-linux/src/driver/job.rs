@@ -94,6 +94,7 @@ const fn silence_secs(kind: JobKind) -> u32 {
 struct Work {
     run: Vec<u8>,
     credentials: Option<Credentials>,
+    everyday: Option<Credentials>,
     policy: Policy,
     places: Places,
     known: restic::Known,
@@ -101,7 +102,7 @@ struct Work {
 
 impl Work {
     async fn run(self, events: mpsc::Sender<JobEvent>, mut control: mpsc::Receiver<Control>) -> JobEnd {
-        let Self { run, credentials, policy, places, known } = self;
+        let Self { run, credentials, everyday, policy, places, known } = self;
         let Ok(run) = schema::decode::<Run<'_>>(&run) else {
             return not_run(
                 known,
@@ -119,6 +120,7 @@ impl Work {
             deadline_secs: 0,
             silence_secs: silence_secs(run.spec.kind()),
             credentials: credentials.as_ref(),
+            everyday: everyday.as_ref(),
             places: &places,
             known,
         };
@@ -150,10 +152,13 @@ impl Driver {
             .find(|entry| entry.ticket.job == job)
             .map_or(JobKind::Probe, |entry| entry.ticket.kind);
         logger::info(format_args!("job {job} starts: {}", kind.as_str()));
-        let credentials = slots_for(kind).iter().find_map(|&slot| self.slots.for_job(job, slot));
+        let found = slots_for(kind).iter().find_map(|&slot| Some((slot, self.slots.for_job(job, slot)?)));
+        let (slot, credentials) = found.map_or((None, None), |(slot, found)| (Some(slot), Some(found)));
+        let everyday = if slot == Some(Slot::Admin) { self.slots.for_job(job, Slot::Repo) } else { None };
         let work = Work {
             run: self.journal.spec(job).unwrap_or_default(),
             credentials,
+            everyday,
             policy: self.policy,
             places: self.places(),
             known: restic::Known {

@@ -4,6 +4,7 @@ mod around;
 mod kinds;
 mod prepare;
 mod steps;
+mod two_doors;
 
 use super::{
     figures::Figures,
@@ -67,6 +68,8 @@ pub struct JobOrder<'a> {
     pub silence_secs: u32,
     /// The slot to use; `None` = there is none.
     pub credentials: Option<&'a Credentials>,
+    /// The everyday slot, when the one to use is another. The job is run only when both open the same repository.
+    pub everyday: Option<&'a Credentials>,
     /// Where things are.
     pub places: &'a Places,
     /// What is known from before.
@@ -132,7 +135,8 @@ pub async fn run_job(
     events: &mpsc::Sender<JobEvent>,
     control: &mut mpsc::Receiver<Control>,
 ) -> JobEnd {
-    let JobOrder { spec, restic_host, deadline_secs, silence_secs, credentials, places, known } = order;
+    let JobOrder { spec, restic_host, deadline_secs, silence_secs, credentials, everyday, places, known } =
+        order;
     let begun = Instant::now();
     let deadline = (deadline_secs > 0).then(|| begun + Duration::from_secs(deadline_secs.into()));
     let silence = (silence_secs > 0).then(|| Duration::from_secs(silence_secs.into()));
@@ -140,8 +144,9 @@ pub async fn run_job(
         places,
         restic_host,
         credentials,
+        everyday,
         repository: Zeroizing::default(),
-        mask: credentials.map_or_else(Mask::nothing, Mask::new),
+        mask: Mask::new(credentials.into_iter().chain(everyday)),
         wires: Wires { events, control, begun, deadline, silence, stop: None },
         figures_before: known.figures.clone(),
         known,
@@ -174,6 +179,7 @@ struct Job<'j> {
     places: &'j Places,
     restic_host: &'j str,
     credentials: Option<&'j Credentials>,
+    everyday: Option<&'j Credentials>,
     /// The whole location, with login.
     repository: Zeroizing<String>,
     mask: Mask,

@@ -24,33 +24,11 @@ impl fmt::Debug for Mask {
 }
 
 impl Mask {
-    /// Hides nothing.
+    /// The mask for these credentials; without any it hides nothing.
     #[must_use]
-    pub const fn nothing() -> Self {
-        Self { needles: Vec::new() }
-    }
-
-    /// The mask for these credentials.
-    #[must_use]
-    pub fn new(credentials: &Credentials) -> Self {
+    pub fn new<'c>(all: impl IntoIterator<Item = &'c Credentials>) -> Self {
         let mut needles = Vec::new();
-        let values = credentials.env.iter().map(|(_, value)| value);
-        for secret in [&credentials.password, &credentials.repo_password].into_iter().chain(values) {
-            if secret.trim().len() >= SHORTEST {
-                add_forms(secret.trim(), &mut needles);
-                for line in secret.lines().map(str::trim).filter(|line| line.len() >= SHORTEST) {
-                    add_forms(line, &mut needles);
-                }
-            }
-        }
-        if !credentials.password.is_empty() {
-            let login = Zeroizing::new(format!("{}:{}", credentials.username, credentials.password));
-            add_forms(&login, &mut needles);
-            let user = percent_encoded(&credentials.username);
-            let password = Zeroizing::new(percent_encoded(&credentials.password));
-            needles.push(Zeroizing::new(format!("{user}:{}@", *password)));
-            needles.push(Zeroizing::new(BASE64.encode(login.as_bytes())));
-        }
+        all.into_iter().for_each(|credentials| add_secrets(credentials, &mut needles));
         needles.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         needles.dedup();
         Self { needles }
@@ -66,6 +44,26 @@ impl Mask {
             }
         }
         shown
+    }
+}
+
+fn add_secrets(credentials: &Credentials, needles: &mut Vec<Zeroizing<String>>) {
+    let values = credentials.env.iter().map(|(_, value)| value);
+    for secret in [&credentials.password, &credentials.repo_password].into_iter().chain(values) {
+        if secret.trim().len() >= SHORTEST {
+            add_forms(secret.trim(), needles);
+            for line in secret.lines().map(str::trim).filter(|line| line.len() >= SHORTEST) {
+                add_forms(line, needles);
+            }
+        }
+    }
+    if !credentials.password.is_empty() {
+        let login = Zeroizing::new(format!("{}:{}", credentials.username, credentials.password));
+        add_forms(&login, needles);
+        let user = percent_encoded(&credentials.username);
+        let password = Zeroizing::new(percent_encoded(&credentials.password));
+        needles.push(Zeroizing::new(format!("{user}:{}@", *password)));
+        needles.push(Zeroizing::new(BASE64.encode(login.as_bytes())));
     }
 }
 
@@ -118,7 +116,7 @@ mod tests {
 
     #[test]
     fn every_form_of_a_secret_is_hidden() {
-        let mask = Mask::new(&credentials("p<w/1&2\"", "long one"));
+        let mask = Mask::new([&credentials("p<w/1&2\"", "long one")]);
         for said in [
             "raw p<w/1&2\" end",
             "http://me:p%3Cw%2F1%262%22@nas/",
@@ -139,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_short_password_is_hidden_in_an_address_only() {
-        let mask = Mask::new(&credentials("ab", "x"));
+        let mask = Mask::new([&credentials("ab", "x")]);
         assert_eq!(mask.hide("http://me:ab@nas/about"), format!("http://{MASKED}nas/about"));
     }
 
@@ -147,7 +145,7 @@ mod tests {
         #[test]
         fn no_secret_survives_anywhere_in_a_text(secret in "[ -~]{4,20}", before in "[ -~]{0,20}", after in "[ -~]{0,20}") {
             prop_assume!(secret.trim().len() >= SHORTEST);
-            let mask = Mask::new(&credentials(&secret, ""));
+            let mask = Mask::new([&credentials(&secret, "")]);
             let said = format!("{before}{secret}{after}");
             // What the replacement and its neighbours make together is not the secret.
             prop_assume!(!secret.contains('*'));

@@ -152,7 +152,7 @@ fn capture(version: &str, case: &str) -> Capture {
 
 /// Reads a capture in pieces of `size` bytes.
 fn read(kind: StepKind, capture: &Capture, size: usize) -> (Findings, Vec<Said>) {
-    let mask = Mask::nothing();
+    let mask = Mask::new([]);
     let (mut reader, mut said) = (Reader::new(kind, &mask), VecDeque::new());
     capture.stdout.chunks(size).for_each(|piece| reader.stdout(piece, &mut said));
     capture.stderr.chunks(size).for_each(|piece| reader.stderr(piece, &mut said));

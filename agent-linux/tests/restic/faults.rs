@@ -237,6 +237,7 @@ async fn no_credentials_and_refused_ones_are_told() {
         deadline_secs: 0,
         silence_secs: 0,
         credentials: None,
+        everyday: None,
         places: &rig.places,
         known: rig.known.clone(),
     };
@@ -620,6 +621,58 @@ async fn the_same_repository_at_another_address_keeps_its_figures_and_another_on
     rig.run(JobSpec::Init).await.succeeded();
     assert_ne!(rig.known.figures.repo, before.repo);
     assert_eq!(rig.known.figures.snapshots.unwrap().count, 0);
+}
+
+#[tokio::test]
+async fn nothing_is_deleted_where_the_admin_credentials_open_another_repository() {
+    with_each_version(async |_, program| {
+        let mut rig = Rig::initialised(program).await;
+        let everyday = rig.credentials.clone();
+        // The other one, filled: a forget would find the host's own group in it.
+        let source = rig.source();
+        rig.credentials.url = rig.path("another").to_str().unwrap().to_owned();
+        rig.run(JobSpec::Init).await.succeeded();
+        for _ in 0..2 {
+            rig.backup(&[&source]).await.succeeded();
+        }
+        let another = rig.known.figures.repo.unwrap().to_string();
+        let (admin, files) = (rig.credentials.clone(), files_below(&rig.path("another/snapshots")));
+        let mut buffer = [0; 99];
+        let keep = Keep { last: 1, ..Keep::default() };
+        let groups = Items::write([ForgetGroup { group: "g1", keep }], &mut buffer).unwrap();
+        let forget = JobSpec::Forget { groups, dry_run: false };
+
+        // Seen before (the figures are of the other one), and after the everyday jobs went on.
+        for goes_on in [false, true] {
+            if goes_on {
+                (rig.credentials, rig.everyday) = (everyday.clone(), None);
+                rig.backup(&[&source]).await.succeeded();
+            }
+            let figures = rig.known.figures.clone();
+            (rig.credentials, rig.everyday) = (admin.clone(), Some(everyday.clone()));
+            for spec in [forget, JobSpec::Prune { dry_run: false }] {
+                let ran = rig.run(spec).await.failed(Class::OtherRepo);
+                assert!(ran.end.message.contains(&another[..10]), "{}", ran.end.message);
+                assert!(ran.end.message.contains("set them again"), "{}", ran.end.message);
+                assert_eq!((ran.end.started_at, ran.end.exit_code), (None, None));
+                assert!(!ran.log.iter().any(|line| line.contains("restic ")), "{:#?}", ran.log);
+                assert_eq!(rig.known.figures, figures);
+            }
+        }
+        assert_eq!(files_below(&rig.path("another/snapshots")), files);
+
+        // The same repository through another door is served; and not, when nobody can tell.
+        let door = rig.path("door");
+        std::os::unix::fs::symlink(&everyday.url, &door).unwrap();
+        rig.credentials.url = door.to_str().unwrap().to_owned();
+        rig.run(forget).await.succeeded();
+        rig.run(JobSpec::Prune { dry_run: false }).await.succeeded();
+        rig.everyday.as_mut().unwrap().repo_password = "no longer it".into();
+        let ran = rig.run(JobSpec::Prune { dry_run: false }).await.failed(Class::Auth);
+        assert!(ran.end.message.starts_with("Nothing was deleted: "), "{}", ran.end.message);
+        assert_eq!(ran.end.started_at, None);
+    })
+    .await;
 }
 
 #[tokio::test]

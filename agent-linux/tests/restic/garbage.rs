@@ -48,7 +48,7 @@ proptest! {
         err in vec(piece(), 0..30),
         code in prop_oneof![Just(0), Just(1), Just(3), Just(10), Just(11), Just(12), any::<i32>()],
     ) {
-        let mask = Mask::nothing();
+        let mask = Mask::new([]);
         let (mut reader, mut said) = (Reader::new(kind, &mask), VecDeque::new());
         out.iter().for_each(|piece| reader.stdout(piece, &mut said));
         err.iter().for_each(|piece| reader.stderr(piece, &mut said));
@@ -85,7 +85,7 @@ proptest! {
             url: "rest:http://nas/".into(), username: "me".into(), password: String::new(),
             repo_password: secret.clone(), env: Vec::new(),
         };
-        let mask = Mask::new(&credentials);
+        let mask = Mask::new([&credentials]);
         let json = serde_json::to_string(&secret).unwrap();
         let (mut reader, mut said) = (Reader::new(kind, &mask), VecDeque::new());
         for to_stderr in [false, true] {
@@ -108,7 +108,7 @@ proptest! {
 
 #[test]
 fn an_endless_line_is_cut() {
-    let mask = Mask::nothing();
+    let mask = Mask::new([]);
     let (mut reader, mut said) = (Reader::new(Backup, &mask), VecDeque::new());
     for _ in 0..200 {
         reader.stderr(&[b'x'; 8192], &mut said);

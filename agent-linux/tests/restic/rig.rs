@@ -27,6 +27,8 @@ pub(crate) struct Rig {
     pub(crate) folder: TempDir,
     pub(crate) places: Places,
     pub(crate) credentials: Credentials,
+    /// The everyday ones, when `credentials` are the admin ones.
+    pub(crate) everyday: Option<Credentials>,
     pub(crate) known: Known,
     pub(crate) deadline_secs: u32,
     pub(crate) silence_secs: u32,
@@ -88,6 +90,7 @@ impl Rig {
             folder,
             places,
             credentials,
+            everyday: None,
             known: Known::default(),
             deadline_secs: 0,
             silence_secs: 0,
@@ -171,6 +174,7 @@ impl Rig {
             deadline_secs: self.deadline_secs,
             silence_secs: self.silence_secs,
             credentials: Some(&self.credentials),
+            everyday: self.everyday.as_ref(),
             places: &self.places,
             known: core::mem::take(&mut self.known),
         };

@@ -91,7 +91,8 @@ const fn may_mend_itself(class: Class) -> bool {
         | Class::Damaged
         | Class::Policy
         | Class::Cancelled
-        | Class::NotTried => false,
+        | Class::NotTried
+        | Class::OtherRepo => false,
     }
 }
 

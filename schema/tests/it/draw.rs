@@ -220,6 +220,7 @@ draw!(
         Other,
         SourceEmpty,
         NotTried,
+        OtherRepo,
     }
 );
 draw!(enum Summary<'static> {

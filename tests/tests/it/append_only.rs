@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 use std::{fs, path::Path};
 use tests::{
+    api::Credentials,
     browser::Browser,
+    repository::Repository,
     scene::{GROUP, Scene},
     secrets::files_below,
     tools::{self, Tool},
@@ -97,6 +99,40 @@ fn the_everyday_slot_cannot_delete_and_the_admin_slot_can() {
     assert_eq!((prune.status, prune.code()), (409, "admin_creds_required"), "{}", prune.text);
     let audit = api.get("/api/audit?limit=200").text;
     assert_eq!(audit.matches("\"credentials.deleted\"").count(), 1, "{audit}");
+}
+
+#[test]
+fn admin_credentials_of_another_repository_delete_nothing_in_it() {
+    let Some(scene) = Scene::start() else { return };
+    let (api, host) = (scene.api(), scene.host());
+    two_snapshots(&scene);
+    let elsewhere = scene.sources.with_file_name("elsewhere").display().to_string();
+    let another = Repository::at(&elsewhere, "another password");
+    another.init();
+    let sources = scene.sources.display().to_string();
+    for _ in 0..2 {
+        let saved = another.restic(&["backup", "--quiet", "--tag", GROUP, &sources]);
+        let _ = saved.expect_success("backup by hand");
+    }
+    let credentials = Credentials {
+        url: elsewhere,
+        login: None,
+        repo_password: "another password".to_owned(),
+        env: Vec::new(),
+    };
+    api.put_admin_credentials(host, &credentials);
+    wait_slot(&scene, "the agent to say that it takes the admin slot", |slot| slot["held"] == true);
+    for kind in ["forget", "prune"] {
+        let job = api.do_ask(host, kind);
+        assert_eq!((&job["state"], &job["class"]), (&json!("failed"), &json!("other_repo")), "{job}");
+    }
+    assert_eq!(another.snapshots().len(), 2);
+    // What is known of the host's own repository stays, and the right ones are taken.
+    assert_eq!(scene.server.repo(host)["snapshots"], 2);
+    api.put_admin_credentials(host, &scene.admin_credentials());
+    wait_slot(&scene, "the agent to say that it takes the admin slot", |slot| slot["held"] == true);
+    let forget = api.do_ask(host, "forget");
+    assert_eq!(forget["state"], "succeeded", "{forget}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::{
     Job,
     steps::stopped,
 };
-use schema::{Class, JobSpec, job::BackupSpec};
+use schema::{Class, JobSpec, RepoId, job::BackupSpec};
 use std::io::ErrorKind;
 use tokio::time::sleep_until;
 
@@ -55,8 +55,12 @@ impl Job<'_> {
             );
             return Err(Verdict::failed(Class::Network, &message));
         }
+        let repo = match self.everyday {
+            Some(everyday) => Some(self.same_repo(everyday).await?),
+            None => None,
+        };
         if !self.known.figures.is_at(&credentials.url) {
-            self.settle_figures(&credentials.url, spec).await;
+            self.settle_figures(&credentials.url, spec, repo).await;
         }
         if self.known.unclean && steps.first().is_some_and(|step| step.kind.takes_lock()) {
             self.say("The last job here did not end cleanly: removing locks of processes that are gone.")
@@ -70,13 +74,17 @@ impl Job<'_> {
     }
 
     /// At an address that is new here: the figures stay when it is the same repository, seen through another door.
-    async fn settle_figures(&mut self, url: &str, spec: &JobSpec<'_>) {
+    async fn settle_figures(&mut self, url: &str, spec: &JobSpec<'_>, repo: Option<RepoId>) {
         let figures = core::mem::replace(&mut self.known.figures, Figures::at(url));
         let (Some(known), false) = (figures.repo, matches!(spec, JobSpec::Probe | JobSpec::Init)) else {
             // A probe and an init ask by themselves.
             return;
         };
-        match self.side_step(&args::config()).await.and_then(|found| found.repo) {
+        let repo = match repo {
+            None => self.side_step(&args::config()).await.and_then(|found| found.repo),
+            repo => repo,
+        };
+        match repo {
             Some(repo) if repo == known => self.known.figures = figures.also_at(url),
             Some(repo) => self.known.figures.identify(repo),
             None => {}

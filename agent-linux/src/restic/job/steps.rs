@@ -80,10 +80,7 @@ impl Job<'_> {
                 let verdict = outcome::judge(step.kind, end.ended, end.stop, &end.found);
                 Done { verdict, found: end.found }
             }
-            Err(error) => {
-                let verdict = Verdict::failed(Class::Other, &format!("restic was not started: {error}"));
-                Done { verdict, found: Findings::default() }
-            }
+            Err(error) => not_started(&error),
         }
     }
 
@@ -101,8 +98,14 @@ impl Job<'_> {
         pump::run_step(step, &launch, &mut self.wires, quiet).await
     }
 
-    /// Runs a small step around the job, with a limit of its own; what it finds, if it did its work.
+    /// Runs a small step around the job; what it finds, if it did its work.
     pub(super) async fn side_step(&mut self, step: &Step) -> Option<Findings> {
+        let done = self.side_run(step).await;
+        (done.verdict.outcome == Outcome::Succeeded).then_some(done.found)
+    }
+
+    /// Runs a small step around the job, with a limit of its own.
+    pub(super) async fn side_run(&mut self, step: &Step) -> Done {
         let (deadline, stop) = (self.wires.deadline, self.wires.stop);
         let limit = if stop.is_some() { SIDE_LIMIT_AFTER_STOP } else { SIDE_LIMIT };
         self.wires.deadline = Some(Instant::now() + limit);
@@ -110,10 +113,19 @@ impl Job<'_> {
         self.wires.deadline = deadline;
         // A limit of this step is none of the job's; a cancel is.
         self.wires.stop = stop.or(self.wires.stop.filter(|&stop| stop == Stop::Cancelled));
-        let end = end.ok()?;
-        let verdict = outcome::judge(step.kind, end.ended, end.stop, &end.found);
-        (verdict.outcome == Outcome::Succeeded).then_some(end.found)
+        match end {
+            Ok(end) => {
+                let verdict = outcome::judge(step.kind, end.ended, end.stop, &end.found);
+                Done { verdict, found: end.found }
+            }
+            Err(error) => not_started(&error),
+        }
     }
+}
+
+fn not_started(error: &StartError) -> Done {
+    let verdict = Verdict::failed(Class::Other, &format!("restic was not started: {error}"));
+    Done { verdict, found: Findings::default() }
 }
 
 pub(super) fn stopped(stop: Stop) -> Verdict {
