@@ -71,9 +71,18 @@ pub struct Findings {
     /// Who holds the lock that stopped it.
     pub holder: Option<Holder>,
     /// What `exit_error` said, first line.
-    pub exit_error: Option<String>,
+    pub exit_error: Option<Words>,
     /// Signs seen anywhere.
     pub(crate) signs: Signs,
     /// The last lines of standard error.
-    pub last_words: VecDeque<String>,
+    pub last_words: VecDeque<Words>,
+}
+
+/// A line of restic's: fit to be shown, and what it said before anything was taken out of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Words {
+    /// Clean, without secrets.
+    pub text: String,
+    /// The signs in it.
+    pub(crate) signs: Signs,
 }

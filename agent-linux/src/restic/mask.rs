@@ -1,4 +1,9 @@
-//! Takes secrets out of what restic says.
+//! Takes secrets out of what restic says, on its way out: what it means is read before.
+//!
+//! A secret that could stand in ordinary text (a **common** one: [`is_common`]) is not looked for in every text. With
+//! the password `wrong`, *Fatal: wrong password* would lose its sense, and *Fatal: \*\*\* password* would tell the
+//! password to whoever knows restic's words. It is hidden only where it stands as a whole value: alone on its line,
+//! in quotes, behind `NAME=`, as the password of an address. restic has no other place for it.
 
 use super::{location::percent_encoded, secrets::Credentials};
 use core::fmt;
@@ -8,13 +13,26 @@ use zeroize::Zeroizing;
 
 /// What stands in a secret's place.
 pub const MASKED: &str = "***";
-/// A secret shorter than this is looked for only as it stands in an address: it would be found in any text.
+/// Whatever is shorter than this, in bytes, is common.
 const SHORTEST: usize = 4;
+/// And a word or number up to this, in bytes: restic's own longest words are shorter.
+const LONGEST_WORD: usize = 15;
+
+/// Whether a secret could stand in ordinary text: it is very short, or no more than a word, a number, or a word with
+/// a number behind it.
+#[must_use]
+pub fn is_common(secret: &str) -> bool {
+    let number = secret.trim_start_matches(char::is_alphabetic);
+    secret.len() < SHORTEST
+        || (secret.len() <= LONGEST_WORD && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
 
 /// The secrets of one job in every form that restic could print. Prints nothing of itself; wiped when it goes.
 pub struct Mask {
-    /// Longest first, so that no secret is cut in two by one that it contains.
+    /// Hidden anywhere; longest first, so that no secret is cut in two by one that it contains.
     needles: Vec<Zeroizing<String>>,
+    /// Hidden as whole values only.
+    common: Vec<Zeroizing<String>>,
 }
 
 impl fmt::Debug for Mask {
@@ -31,7 +49,8 @@ impl Mask {
         all.into_iter().for_each(|credentials| add_secrets(credentials, &mut needles));
         needles.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         needles.dedup();
-        Self { needles }
+        let (common, needles) = needles.into_iter().partition(|needle: &Zeroizing<String>| is_common(needle));
+        Self { needles, common }
     }
 
     /// `text` without any of the secrets.
@@ -43,6 +62,11 @@ impl Mask {
                 shown = Cow::Owned(shown.replace(needle.as_str(), MASKED));
             }
         }
+        for word in &self.common {
+            if let Some(hidden) = hide_values(&shown, word) {
+                shown = Cow::Owned(hidden);
+            }
+        }
         shown
     }
 }
@@ -50,10 +74,9 @@ impl Mask {
 fn add_secrets(credentials: &Credentials, needles: &mut Vec<Zeroizing<String>>) {
     let values = credentials.env.iter().map(|(_, value)| value);
     for secret in [&credentials.password, &credentials.repo_password].into_iter().chain(values) {
-        if secret.trim().len() >= SHORTEST {
-            add_forms(secret.trim(), needles);
-            for line in secret.lines().map(str::trim).filter(|line| line.len() >= SHORTEST) {
-                add_forms(line, needles);
+        for form in core::iter::once(secret.as_str()).chain(secret.lines()).map(str::trim) {
+            if !form.is_empty() {
+                add_forms(form, needles);
             }
         }
     }
@@ -65,6 +88,39 @@ fn add_secrets(credentials: &Credentials, needles: &mut Vec<Zeroizing<String>>) 
         needles.push(Zeroizing::new(format!("{user}:{}@", *password)));
         needles.push(Zeroizing::new(BASE64.encode(login.as_bytes())));
     }
+}
+
+/// `text` with `word` hidden where it is a whole value; `None` when it is nowhere.
+fn hide_values(text: &str, word: &str) -> Option<String> {
+    let (mut shown, mut kept) = (String::new(), 0);
+    for (at, _) in text.match_indices(word) {
+        if is_value(&text[..at], &text[at + word.len()..]) {
+            shown.push_str(&text[kept..at]);
+            shown.push_str(MASKED);
+            kept = at + word.len();
+        }
+    }
+    (kept > 0).then(|| shown + &text[kept..])
+}
+
+/// Whether what stands between the two is a whole value.
+fn is_value(before: &str, after: &str) -> bool {
+    let (opens, closes) = (before.chars().next_back(), after.chars().next());
+    match (opens, closes) {
+        (None | Some('\n'), None | Some('\n')) => true,
+        // In JSON, the name of a field is in quotes, too.
+        (Some('"'), Some('"')) => !after.starts_with("\":"),
+        (Some('\''), Some('\'')) | (Some('`'), Some('`')) | (Some(':'), Some('@')) => true,
+        (Some('='), None) => is_variable(before),
+        (Some('='), Some(c)) => (c.is_whitespace() || c == ',') && is_variable(before),
+        _ => false,
+    }
+}
+
+/// Whether this ends with a variable of the environment and `=`.
+fn is_variable(before: &str) -> bool {
+    let name = before.strip_suffix('=').unwrap_or(before);
+    name.ends_with(|c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
 }
 
 /// The secret as it is, in an address (every encoder spares other characters), in JSON, and in base64.
@@ -136,20 +192,53 @@ mod tests {
     }
 
     #[test]
-    fn a_short_password_is_hidden_in_an_address_only() {
-        let mask = Mask::new([&credentials("ab", "x")]);
-        assert_eq!(mask.hide("http://me:ab@nas/about"), format!("http://{MASKED}nas/about"));
+    fn a_common_secret_is_hidden_as_a_whole_value_only() {
+        for secret in ["wrong", "password", "Fatal", "0", "00", "repository", "s3", "auto", "ab", "sha256"] {
+            assert!(is_common(secret), "{secret}");
+            let mut credentials = credentials(secret, secret);
+            credentials.env = vec![("RESTIC_COMPRESSION".into(), secret.into())];
+            let mask = Mask::new([&credentials]);
+            for said in [
+                "Fatal: wrong password or no key found",
+                "[0:00] 83.33%  5 / 6 packs, sha256 of s3:about",
+                "restic backup --json --keep-last=0 --tag=auto",
+                r#"{"password":0,"wrong":true}"#,
+            ] {
+                assert_eq!(mask.hide(said), said, "{secret}");
+            }
+            for (said, shown) in [
+                (format!("http://me:{secret}@nas/about"), "http://***nas/about".to_owned()),
+                (format!("rest:http://:{secret}@nas/"), "rest:http://:***@nas/".to_owned()),
+                (format!("opening \"{secret}\" failed"), "opening \"***\" failed".to_owned()),
+                (format!("RESTIC_PASSWORD={secret} is set"), "RESTIC_PASSWORD=*** is set".to_owned()),
+                (format!("one\n{secret}\ntwo"), "one\n***\ntwo".to_owned()),
+                (secret.to_owned(), MASKED.to_owned()),
+            ] {
+                assert_eq!(mask.hide(&said), shown, "{secret}");
+            }
+        }
+        for secret in ["a1b2", "pw-1", "two words", "correcthorsebatt", "x0x0", "ab1c"] {
+            assert!(!is_common(secret), "{secret}");
+        }
     }
 
     proptest! {
         #[test]
         fn no_secret_survives_anywhere_in_a_text(secret in "[ -~]{4,20}", before in "[ -~]{0,20}", after in "[ -~]{0,20}") {
-            prop_assume!(secret.trim().len() >= SHORTEST);
+            prop_assume!(!is_common(secret.trim()));
             let mask = Mask::new([&credentials(&secret, "")]);
             let said = format!("{before}{secret}{after}");
             // What the replacement and its neighbours make together is not the secret.
             prop_assume!(!secret.contains('*'));
             prop_assert!(!mask.hide(&said).contains(secret.trim()));
+        }
+
+        #[test]
+        fn a_common_secret_survives_in_no_quotes(secret in "[a-z]{1,9}[0-9]{0,4}", before in "[ -~]{0,20}", after in "[ -~&&[^:]][ -~]{0,20}") {
+            let mask = Mask::new([&credentials("", &secret)]);
+            let end = format!("\"{secret}\"{after}");
+            let said = format!("{before}{end}");
+            prop_assert!(!mask.hide(&said).contains(&end));
         }
     }
 }

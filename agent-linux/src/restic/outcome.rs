@@ -135,11 +135,10 @@ fn sort(kind: StepKind, ended: Ended, stop: Option<Stop>, found: &Findings) -> (
 
 /// The class of an exit code that says nothing: the last words count, then all that was said before.
 fn classify(kind: StepKind, found: &Findings) -> Class {
-    let mut last = Signs::default();
-    match &found.exit_error {
-        Some(message) => last.look_at(message),
-        None => found.last_words.iter().for_each(|line| last.look_at(line)),
-    }
+    let last = match &found.exit_error {
+        Some(words) => words.signs,
+        None => found.last_words.iter().fold(Signs::default(), |signs, words| signs.and(words.signs)),
+    };
     [last, found.signs].iter().find_map(|signs| class_of(kind, found, signs)).unwrap_or(Class::Other)
 }
 
@@ -173,14 +172,14 @@ fn message(kind: StepKind, class: Class, outcome: Outcome, ended: Ended, found: 
         text.push_str("\nrestic:");
         // The very last says most: when not all fit, it is the others that go.
         let mut room = MAX_MESSAGE_BYTES.saturating_sub(text.len());
-        let fits = found.last_words.iter().rev().take_while(|line| {
-            let left = room.checked_sub(line.len() + 1);
+        let fits = found.last_words.iter().rev().take_while(|words| {
+            let left = room.checked_sub(words.text.len() + 1);
             room = left.unwrap_or(0);
             left.is_some()
         });
-        for line in found.last_words.iter().skip(found.last_words.len() - fits.count()) {
+        for words in found.last_words.iter().skip(found.last_words.len() - fits.count()) {
             text.push('\n');
-            text.push_str(line);
+            text.push_str(&words.text);
         }
     }
     text.truncate(text.floor_char_boundary(MAX_MESSAGE_BYTES));
@@ -272,5 +271,5 @@ fn advice(kind: StepKind, class: Class, outcome: Outcome, ended: Ended, found: &
 
 fn says_401(found: &Findings) -> bool {
     let words = found.exit_error.iter().chain(&found.last_words);
-    words.into_iter().any(|line| line.contains("401") || line.contains("403"))
+    words.into_iter().any(|words| words.signs.has(Sign::StatusRefused))
 }

@@ -6,10 +6,11 @@
 use super::{
     args::StepKind,
     elements::Elements,
-    findings::{Findings, LockFound},
+    findings::{Findings, LockFound, Words},
     instant,
     lines::{self, Lines, log_line},
     mask::Mask,
+    signs::Signs,
     summary::{BackupDone, RestoreDone, SnapshotSeen, StatsDone},
     text,
 };
@@ -161,7 +162,8 @@ impl<'m> Reader<'m> {
             self.message(&value, LogStream::Out, said);
             return;
         }
-        let text = self.show(&String::from_utf8_lossy(line));
+        let line = String::from_utf8_lossy(line);
+        let text = log_line(&line);
         if text.is_empty() {
             return;
         }
@@ -180,9 +182,10 @@ impl<'m> Reader<'m> {
         }
         match text::progress(&text) {
             Some((permille, current)) => {
+                let current = self.mask.hide(&current).into_owned();
                 said.push_back(Said::Progress(JobProgress { permille, current, ..JobProgress::default() }));
             }
-            None => said.push_back(Said::Log(LogStream::Out, text)),
+            None => said.push_back(Said::Log(LogStream::Out, self.show(&line))),
         }
     }
 
@@ -198,19 +201,22 @@ impl<'m> Reader<'m> {
 
     /// A line of plain text on standard error, or one from inside a message there.
     fn complaint(&mut self, line: &str, said: &mut VecDeque<Said>) {
-        let text = self.show(line);
+        // What it says is read first; only what is shown of it goes through the mask.
+        let text = log_line(line);
         if text.is_empty() {
             return;
         }
+        let shown = self.show(line);
+        let signs = Signs::of(&text);
         let found = &mut self.found;
-        found.signs.look_at(&text);
+        found.signs = found.signs.and(signs);
         if found.holder.is_none() {
             found.holder = text::holder(&text);
         }
         if let Some(path) = text.strip_suffix(" does not exist, skipping")
             && found.missing.len() < MAX_MISSING
         {
-            found.missing.push(path.to_owned());
+            found.missing.push(self.mask.hide(path).into_owned());
         }
         if self.kind == StepKind::Check && text::is_check_error(&text) {
             found.check_errors = Some(found.check_errors.unwrap_or(0).saturating_add(1));
@@ -219,9 +225,9 @@ impl<'m> Reader<'m> {
             if found.last_words.len() == LAST_WORDS {
                 found.last_words.pop_front();
             }
-            found.last_words.push_back(lines::clean(&text, MAX_WORD_BYTES));
+            found.last_words.push_back(Words { text: lines::clean(&shown, MAX_WORD_BYTES), signs });
         }
-        said.push_back(Said::Log(LogStream::Err, text));
+        said.push_back(Said::Log(LogStream::Err, shown));
     }
 
     /// A JSON line of either stream.
@@ -255,7 +261,10 @@ impl<'m> Reader<'m> {
             ("initialized", _) => self.found.repo = string(value, "id").parse().ok(),
             ("exit_error", _) => {
                 let message = string(value, "message");
-                self.found.exit_error = message.lines().next().map(|line| self.show(line));
+                self.found.exit_error = message
+                    .lines()
+                    .next()
+                    .map(|line| Words { text: self.show(line), signs: Signs::of(&log_line(line)) });
                 for line in message.lines() {
                     self.complaint(line, said);
                 }

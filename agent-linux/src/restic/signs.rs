@@ -16,6 +16,8 @@ pub(crate) enum Sign {
     NoRepo,
     Exists,
     NoSource,
+    /// The storage said no, not the repository.
+    StatusRefused,
 }
 
 /// The signs that were seen.
@@ -23,6 +25,18 @@ pub(crate) enum Sign {
 pub(crate) struct Signs(u16);
 
 impl Signs {
+    /// Those of one line.
+    pub(crate) fn of(line: &str) -> Self {
+        let mut signs = Self::default();
+        signs.look_at(line);
+        signs
+    }
+
+    /// Both together.
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     pub(crate) fn has(self, sign: Sign) -> bool {
         self.0 & (1 << sign as u16) != 0
     }
@@ -119,4 +133,5 @@ const SIGNS: &[(Sign, &[&str])] = &[
         ],
     ),
     (Sign::NoRepo, &["repository does not exist"]),
+    (Sign::StatusRefused, &["401", "403"]),
 ];

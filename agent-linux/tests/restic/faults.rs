@@ -31,6 +31,32 @@ async fn a_wrong_repository_password_is_auth() {
 }
 
 #[tokio::test]
+async fn secrets_that_are_words_of_restics_change_no_verdict_and_betray_themselves_nowhere() {
+    with_each_version(async |_, program| {
+        let mut rig = Rig::initialised(program).await;
+        // The last one is no common word, so it is hidden even there.
+        for secret in ["wrong", "password", "Fatal", "key", "or", "no key found"] {
+            rig.credentials.repo_password = secret.into();
+            for spec in [JobSpec::Probe, JobSpec::Snapshots, JobSpec::Prune { dry_run: true }] {
+                let ran = rig.run(spec).await.failed(Class::Auth);
+                assert!(ran.end.message.contains("Check the restic password"), "{}", ran.end.message);
+                let is_whole = ran.end.message.contains("wrong password or no key found");
+                assert_eq!(is_whole, secret != "no key found", "{}", ran.end.message);
+            }
+        }
+        let mut rig = Rig::new(rig.places.restic.clone());
+        rig.credentials.repo_password = "packs".into();
+        rig.run(JobSpec::Init).await.succeeded();
+        let source = rig.source();
+        rig.backup(&[&source]).await.succeeded();
+        let pruned = rig.run(JobSpec::Prune { dry_run: false }).await.succeeded();
+        let JobSummary::Prune(done) = pruned.end.summary else { panic!("{pruned:#?}") };
+        assert!(done.remaining_bytes > 0, "{done:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_wrong_server_password_is_auth_and_is_not_shown() {
     with_each_version(async |_, program| {
         let mut rig = Rig::new(program);
