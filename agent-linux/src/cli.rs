@@ -60,7 +60,8 @@ Options:
   --state-dir DIR   where the agent keeps its state [HOLDFAST_AGENT_STATE_DIR; /var/lib/holdfast-agent]
   --json            as JSON
 
-Exit status: 0 running and connected, 3 running and not connected, 4 not running, 1 no answer, 2 wrong usage.
+Exit status: 0 running and connected, 3 running and not connected, 4 not running, 5 not enrolled, 1 no answer,
+2 wrong usage.
 ";
 const VERSION_HELP: &str = "Usage: holdfast-agent version\n";
 const MAX_TOKEN_INPUT_BYTES: u64 = 4096;
@@ -259,17 +260,22 @@ fn run_enroll(state_dir: &std::path::Path, token: &str, force: bool) -> Result<E
 }
 
 fn run_status(state_dir: &std::path::Path, json: bool) -> Result<ExitCode, AnyError> {
-    let state = StateFolder::open(state_dir)?;
-    let status = status::ask(&state);
+    let status = if state_dir.exists() {
+        status::ask(&StateFolder::open(state_dir)?)
+    } else {
+        status::Status::of_nobody()
+    };
     if json {
         println!("{}", serde_json::to_string_pretty(&status)?);
     } else {
         print!("{}", status.to_text(clock::wall().0));
     }
+    let is_enrolled = status.host.is_some() || status.last_error.is_some();
     Ok(ExitCode::from(match (status.is_running, status.connected_since) {
         (true, Some(_)) => 0,
         (true, None) => 3,
-        (false, _) => 4,
+        (false, _) if is_enrolled => 4,
+        (false, _) => 5,
     }))
 }
 

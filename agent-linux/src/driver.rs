@@ -14,6 +14,7 @@ use crate::{
     machine::{Machine, VERSION},
     reports::{Chunk, Details},
     restic::{Credentials, Restic},
+    rfc3339::Instant,
     slots::{SlotError, Slots},
     state::{StateError, StateFolder},
     status::{self, ErrorStatus, JobStatus, Status},
@@ -259,7 +260,7 @@ impl Driver {
     /// Logs what went wrong and keeps it for the status.
     fn fail(&mut self, text: String) {
         logger::warn(format_args!("{text}"));
-        self.last_error = Some(ErrorStatus { at: clock::wall().0, text });
+        self.last_error = Some(ErrorStatus { at: Instant(clock::wall()), text });
     }
 
     fn next_wait(&self) -> Duration {
@@ -284,24 +285,21 @@ impl Driver {
 
     fn status(&self) -> Status {
         let saved = self.core.saved();
-        let mut held = saved.held.iter().map(|entry| JobStatus {
-            id: entry.ticket.job.to_string(),
-            kind: entry.ticket.kind.as_str().to_owned(),
-        });
+        let mut held = saved.held.iter().map(JobStatus::of);
         let running = if self.core.running().is_some() { held.next() } else { None };
         let mut status = Status {
             version: VERSION.to_owned(),
             is_running: true,
-            connected_since: self.connected_since.map(|at| at.0),
-            last_hello_at: self.last_hello_at.map(|at| at.0),
+            connected_since: self.connected_since.map(Instant),
+            last_hello_at: self.last_hello_at.map(Instant),
             running,
-            queue: held.collect(),
-            unacked_reports: saved.last_report - saved.acked,
+            queue: Some(held.collect()),
+            unacked_reports: Some(saved.last_report - saved.acked),
             last_error: self.last_error.clone(),
             version_notice: self.version_notice.clone(),
             restic: self.restic.as_ref().map(|found| found.version().to_string()),
-            state_folder_fails: self.core.store_fails(),
-            has_credentials: saved.slot(Slot::Repo).filled,
+            state_folder_fails: Some(self.core.store_fails()),
+            has_credentials: Some(saved.slot(Slot::Repo).filled),
             ..Status::default()
         };
         status.name(&self.identity);

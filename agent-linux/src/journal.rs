@@ -140,6 +140,11 @@ impl Journal {
         Ok(Opened { journal, saved: replayed.saved, condition: replayed.condition })
     }
 
+    /// What an agent that starts on this folder goes on from. Changes nothing in it.
+    pub fn look(state: &StateFolder) -> Result<Replay, state::StateError> {
+        Ok(replay(&state.read(FILE)?.unwrap_or_default(), Fresh { stream: 0, epoch: 0 }))
+    }
+
     fn of(state: &StateFolder, replayed: &Replay, max_live_bytes: u64) -> Self {
         let kept = |(sort, bytes): &(Sort, Vec<u8>)| match sort {
             Sort::Dropped => Kept { sort: *sort, place: Place::Gone },

@@ -49,6 +49,7 @@ pub mod logger;
 pub mod machine;
 pub mod reports;
 pub mod restic;
+pub mod rfc3339;
 pub mod slots;
 pub mod state;
 pub mod status;

@@ -94,7 +94,7 @@ impl Slots {
         };
         for slot in Slot::ALL {
             let Some(bytes) = state.read(&file_name(slot))? else { continue };
-            match slots.unseal(slot, &bytes) {
+            match unseal(&slots.key, slot, &bytes) {
                 Some(found) => slots.stored[slot as usize] = found,
                 None => {
                     let path = state.set_aside(&file_name(slot))?;
@@ -193,24 +193,38 @@ impl Slots {
             .map_err(|_| SlotError::Seal)?;
         Ok([&[VERSION], &nonce[..], &plain[..length], &tag[..]].concat())
     }
+}
 
-    fn unseal(&self, slot: Slot, bytes: &[u8]) -> Option<(u64, Option<Credentials>)> {
-        let rest = bytes.strip_prefix(&[VERSION])?;
-        let (nonce, rest) = rest.split_at_checked(NONCE_BYTES)?;
-        let (body, tag) = rest.split_at_checked(rest.len().checked_sub(TAG_BYTES)?)?;
-        let mut plain = Zeroizing::new(body.to_vec());
-        let nonce: &XNonce = nonce.try_into().ok()?;
-        let tag: &Tag = tag.try_into().ok()?;
-        cipher(&self.key)
-            .decrypt_inout_detached(nonce, &additional_data(slot), plain.as_mut_slice().into(), tag)
-            .ok()?;
-        let SealedSlot { revision, credentials } = schema::decode(&plain).ok()?;
-        let credentials = credentials.map(|found| {
-            let StoredCredentials { url, username, password, repo_password, env } = found;
-            Credentials { url, username, password, repo_password, env }
-        });
-        Some((revision, credentials))
+fn unseal(key: &Key, slot: Slot, bytes: &[u8]) -> Option<(u64, Option<Credentials>)> {
+    let rest = bytes.strip_prefix(&[VERSION])?;
+    let (nonce, rest) = rest.split_at_checked(NONCE_BYTES)?;
+    let (body, tag) = rest.split_at_checked(rest.len().checked_sub(TAG_BYTES)?)?;
+    let mut plain = Zeroizing::new(body.to_vec());
+    let nonce: &XNonce = nonce.try_into().ok()?;
+    let tag: &Tag = tag.try_into().ok()?;
+    cipher(key)
+        .decrypt_inout_detached(nonce, &additional_data(slot), plain.as_mut_slice().into(), tag)
+        .ok()?;
+    let SealedSlot { revision, credentials } = schema::decode(&plain).ok()?;
+    let credentials = credentials.map(|found| {
+        let StoredCredentials { url, username, password, repo_password, env } = found;
+        Credentials { url, username, password, repo_password, env }
+    });
+    Some((revision, credentials))
+}
+
+/// Whether an agent that starts on this folder finds everyday credentials. Changes nothing in it.
+pub fn has_stored(state: &StateFolder) -> Result<bool, StateError> {
+    let key = state.read(KEY_FILE)?.map(Zeroizing::new);
+    let key: Option<[u8; 32]> = key.and_then(|bytes| bytes.as_slice().try_into().ok());
+    let sealed = state.read(&file_name(Slot::Repo))?;
+    if let (Some(key), Some(sealed)) = (key, sealed)
+        && let Some((_, credentials)) = unseal(&Key::new(key), Slot::Repo, &sealed)
+    {
+        return Ok(credentials.is_some());
     }
+    let legacy = state.read(LEGACY_FILE)?.map(Zeroizing::new);
+    Ok(legacy.is_some_and(|bytes| serde_json::from_slice::<LegacyCredentials>(&bytes).is_ok()))
 }
 
 fn wipe(credentials: Option<StoredCredentials>) {

@@ -1,6 +1,15 @@
 //! What `holdfast-agent status` shows, and the small socket it asks.
 
-use crate::{clock, identity::Identity, machine::VERSION, state::StateFolder};
+use crate::{
+    clock,
+    identity::{Identity, IdentityError},
+    journal::{Journal, frame::Sort},
+    machine::VERSION,
+    rfc3339::Instant,
+    slots,
+    state::StateFolder,
+};
+use agent_core::HeldEntry;
 use serde::{Deserialize, Serialize};
 use std::{
     fmt::Write as _,
@@ -14,7 +23,7 @@ const SOCKET: &str = "status.sock";
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const MAX_ANSWER_BYTES: u64 = 256 * 1024;
 
-/// How an agent is. Times are milliseconds since 1970.
+/// How an agent is. What nobody can tell while no agent runs is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Status {
@@ -29,15 +38,17 @@ pub struct Status {
     /// Where the server is.
     pub server: Option<String>,
     /// Since when it is connected.
-    pub connected_since: Option<u64>,
+    pub connected_since: Option<Instant>,
     /// When it last said hello.
-    pub last_hello_at: Option<u64>,
+    pub last_hello_at: Option<Instant>,
     /// The job that runs.
     pub running: Option<JobStatus>,
+    /// The job that ran when the agent was ended; it is told as failed at the next start.
+    pub interrupted: Option<JobStatus>,
     /// The jobs that wait, in order.
-    pub queue: Vec<JobStatus>,
+    pub queue: Option<Vec<JobStatus>>,
     /// Reports that the server has not acked.
-    pub unacked_reports: u64,
+    pub unacked_reports: Option<u64>,
     /// The last thing that went wrong.
     pub last_error: Option<ErrorStatus>,
     /// What the server said about the versions of the wire.
@@ -45,9 +56,9 @@ pub struct Status {
     /// The restic that is used; `None` = there is none.
     pub restic: Option<String>,
     /// Whether the state folder can't be written.
-    pub state_folder_fails: bool,
+    pub state_folder_fails: Option<bool>,
     /// Whether there are everyday credentials.
-    pub has_credentials: bool,
+    pub has_credentials: Option<bool>,
 }
 
 /// A held job.
@@ -63,21 +74,31 @@ pub struct JobStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorStatus {
     /// When.
-    pub at: u64,
+    pub at: Instant,
     /// What.
     pub text: String,
 }
 
-/// Asks the agent that runs on this state folder; without one, says what the folder says.
+impl JobStatus {
+    /// Of a held job.
+    #[must_use]
+    pub fn of(held: &HeldEntry) -> Self {
+        Self { id: held.ticket.job.to_string(), kind: held.ticket.kind.as_str().to_owned() }
+    }
+}
+
+/// Asks the agent that runs on this state folder; without one, says what the folder says, and leaves it as it is.
 #[must_use]
 pub fn ask(state: &StateFolder) -> Status {
     ask_running(state).unwrap_or_else(|| {
-        let mut status = Status { version: VERSION.to_owned(), ..Status::default() };
+        let mut status = Status::of_nobody();
         match Identity::load(state) {
-            Ok(identity) => status.name(&identity),
-            Err(error) => {
-                status.last_error = Some(ErrorStatus { at: clock::wall().0, text: error.to_string() });
+            Ok(identity) => {
+                status.name(&identity);
+                status.read(state);
             }
+            Err(IdentityError::NotEnrolled) => {}
+            Err(error) => status.fail(&error),
         }
         status
     })
@@ -115,6 +136,35 @@ pub async fn answer(mut stream: tokio::net::UnixStream, status: Status) {
 }
 
 impl Status {
+    /// Of a machine on which no agent runs, and of which nothing is known.
+    #[must_use]
+    pub fn of_nobody() -> Self {
+        Self { version: VERSION.to_owned(), ..Self::default() }
+    }
+
+    /// Adds what the next start will find.
+    fn read(&mut self, state: &StateFolder) {
+        match slots::has_stored(state) {
+            Ok(found) => self.has_credentials = Some(found),
+            Err(error) => self.fail(&error),
+        }
+        match Journal::look(state) {
+            Ok(found) => {
+                let (begun, waiting): (Vec<_>, Vec<_>) =
+                    found.saved.held.iter().partition(|held| held.started_at.is_some());
+                self.interrupted = begun.first().copied().map(JobStatus::of);
+                self.queue = Some(waiting.into_iter().map(JobStatus::of).collect());
+                let kept = found.reports.values().filter(|(sort, _)| *sort != Sort::Dropped);
+                self.unacked_reports = Some(kept.count() as u64);
+            }
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn fail(&mut self, error: &dyn std::error::Error) {
+        self.last_error = Some(ErrorStatus { at: Instant(clock::wall()), text: error.to_string() });
+    }
+
     /// Adds who the agent is.
     pub fn name(&mut self, identity: &Identity) {
         self.host = Some(identity.host.to_string());
@@ -126,7 +176,8 @@ impl Status {
     #[must_use]
     pub fn to_text(&self, now_ms: u64) -> String {
         let mut text = format!("holdfast-agent {}\n", self.version);
-        let ago = |at: u64| format!("{} ago", duration(now_ms.saturating_sub(at)));
+        let ago = |at: Instant| format!("{} ago", duration(now_ms.saturating_sub(at.0.0)));
+        let job = |job: &JobStatus| format!("{} {}", job.kind, job.id);
         let mut line = |name: &str, value: &str| {
             // Writing to a string does not fail.
             let _ = writeln!(text, "{name:<13} {value}");
@@ -136,7 +187,7 @@ impl Status {
                 line("host", &format!("{name} ({id})"));
                 line("server", server);
             }
-            _ => line("host", "not enrolled"),
+            _ => line("host", "not enrolled: run holdfast-agent enroll TOKEN"),
         }
         if self.is_running {
             line(
@@ -147,18 +198,26 @@ impl Status {
                 line("last hello", &ago(at));
             }
             line("restic", self.restic.as_deref().unwrap_or("not found"));
-            line("credentials", if self.has_credentials { "set" } else { "none yet" });
-            let job = |job: &JobStatus| format!("{} {}", job.kind, job.id);
-            line("running", &self.running.as_ref().map_or_else(|| "nothing".to_owned(), job));
-            for waiting in &self.queue {
-                line("waiting", &job(waiting));
-            }
-            line("unacked", &format!("{} reports", self.unacked_reports));
-            if self.state_folder_fails {
-                line("state folder", "can't be written");
-            }
         } else {
             line("agent", "not running");
+        }
+        if let Some(has_credentials) = self.has_credentials {
+            line("credentials", if has_credentials { "set" } else { "none yet" });
+        }
+        if self.is_running {
+            line("running", &self.running.as_ref().map_or_else(|| "nothing".to_owned(), job));
+        }
+        if let Some(interrupted) = &self.interrupted {
+            line("interrupted", &job(interrupted));
+        }
+        for waiting in self.queue.iter().flatten() {
+            line("waiting", &job(waiting));
+        }
+        if let Some(unacked) = self.unacked_reports {
+            line("unacked", &format!("{unacked} reports"));
+        }
+        if self.state_folder_fails == Some(true) {
+            line("state folder", "can't be written");
         }
         if let Some(notice) = &self.version_notice {
             line("versions", notice);

@@ -28,7 +28,7 @@ pub mod child;
 mod elements;
 pub mod figures;
 pub mod findings;
-mod instant;
+pub(crate) mod instant;
 pub mod job;
 mod lines;
 pub mod location;

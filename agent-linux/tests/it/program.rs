@@ -1,7 +1,11 @@
 //! The real program with the real restic, over a real broker; the server is played by the test.
 
 use crate::rig::{AGENT, Broker, Server, enrol, wait_for};
-use agent_linux::{identity::Identity, state::StateFolder, status::Status};
+use agent_linux::{
+    identity::Identity,
+    state::StateFolder,
+    status::{JobStatus, Status},
+};
 use schema::{
     Class, Command as ServerCommand, CommandBody, ConfigUpdate, Credentials, HeldPhase, HostTopic, Items,
     JobId, JobSpec, Live, Outcome, Presence, Report, ReportBody, Run, Slot, Summary, Timestamp, ToAgent,
@@ -241,7 +245,7 @@ fn a_machine_is_enrolled_initialised_backed_up_and_listed() {
     assert!(listed.starts_with(&snapshot));
     assert_eq!(scene.finished(listing).0, Outcome::Succeeded);
     let (code, status) = scene.status();
-    assert_eq!((code, status.is_running, status.has_credentials), (0, true, true));
+    assert_eq!((code, status.is_running, status.has_credentials), (0, true, Some(true)));
     assert!(status.restic.is_some() && status.connected_since.is_some() && status.running.is_none());
     for entry in fs::read_dir(scene.state()).expect("a folder").flatten() {
         if entry.metadata().expect("there").is_file() {
@@ -275,6 +279,17 @@ fn a_kill_in_a_backup_is_told_at_the_next_hello_and_restic_does_not_survive() {
     assert!(!restics.is_empty());
     drop(agent);
     wait_for("restic's end", || restics.iter().all(|pid| !is_alive(*pid)).then_some(()));
+    // Nobody answers, but the folder knows; and looking changes nothing in it.
+    let journal = || fs::read(scene.state().join("journal")).expect("there");
+    let before = journal();
+    let (code, status) = scene.status();
+    assert_eq!((code, status.is_running, status.has_credentials), (4, false, Some(true)));
+    let ids = |jobs: &[JobStatus]| jobs.iter().map(|job| job.id.clone()).collect::<Vec<_>>();
+    assert_eq!(status.interrupted.as_ref().map(|job| job.id.clone()), Some(first.to_string()));
+    assert_eq!(ids(&status.queue.expect("known")), [second.to_string()]);
+    assert!(status.unacked_reports.is_some_and(|count| count > 0), "{:?}", status.unacked_reports);
+    assert!(status.running.is_none() && status.state_folder_fails.is_none());
+    assert_eq!(journal(), before);
     let _agent = scene.start();
     let (_, jobs) = scene.hello();
     assert!(jobs.iter().any(|(job, _)| *job == first), "{jobs:?}");

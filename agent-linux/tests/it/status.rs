@@ -1,7 +1,10 @@
 use agent_linux::{
+    rfc3339::Instant,
     state::StateFolder,
     status::{self, ErrorStatus, JobStatus, Status},
 };
+use schema::Timestamp;
+use std::{path::Path, process::Command};
 use tempfile::TempDir;
 
 fn running() -> Status {
@@ -12,16 +15,20 @@ fn running() -> Status {
         host: Some("01ARZ3NDEKTSV4RRFFQ69G5FAV".into()),
         host_name: Some("attic".into()),
         server: Some("backup.example:8883".into()),
-        connected_since: Some(1_000_000),
-        last_hello_at: Some(1_000_000),
+        connected_since: Some(Instant(Timestamp(1_000_000))),
+        last_hello_at: Some(Instant(Timestamp(1_000_000))),
         running: Some(job("J1", "backup")),
-        queue: vec![job("J2", "snapshots")],
-        unacked_reports: 3,
-        last_error: Some(ErrorStatus { at: 900_000, text: "the connection ended".into() }),
+        interrupted: None,
+        queue: Some(vec![job("J2", "snapshots")]),
+        unacked_reports: Some(3),
+        last_error: Some(ErrorStatus {
+            at: Instant(Timestamp(900_000)),
+            text: "the connection ended".into(),
+        }),
         version_notice: None,
         restic: Some("0.18.0".into()),
-        state_folder_fails: false,
-        has_credentials: true,
+        state_folder_fails: Some(false),
+        has_credentials: Some(true),
     }
 }
 
@@ -44,6 +51,42 @@ last error    the connection ended (1 h 3 min ago)
 }
 
 #[test]
+fn times_are_written_as_everywhere_else() {
+    let json = serde_json::to_value(running()).expect("JSON");
+    assert_eq!(json["connected_since"], "1970-01-01T00:16:40Z");
+    assert_eq!(json["last_error"]["at"], "1970-01-01T00:15:00Z");
+}
+
+fn asked(state: &Path, options: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(crate::rig::AGENT);
+    let output = command.args(["status", "--state-dir"]).arg(state).args(options).output().expect("starts");
+    (output.status.code(), String::from_utf8(output.stdout).expect("text"))
+}
+
+#[test]
+fn a_machine_that_was_never_enrolled_is_told_what_to_do_and_gets_no_folder() {
+    let folder = TempDir::new().expect("a folder");
+    let state = folder.path().join("state");
+    for made in [false, true] {
+        if made {
+            StateFolder::open_or_make(&state).expect("made");
+        }
+        let (code, said) = asked(&state, &[]);
+        assert_eq!(code, Some(5), "{said}");
+        assert!(said.contains("not enrolled: run holdfast-agent enroll TOKEN"), "{said}");
+        let (code, said) = asked(&state, &["--json"]);
+        let json: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+        assert_eq!((code, &json["host"]), (Some(5), &serde_json::Value::Null));
+        for nobody_knows in ["has_credentials", "unacked_reports", "queue", "state_folder_fails"] {
+            assert!(json[nobody_knows].is_null(), "{nobody_knows}: {said}");
+        }
+        assert_eq!(state.exists(), made);
+    }
+    let help = Command::new(crate::rig::AGENT).args(["status", "--help"]).output().expect("starts");
+    assert!(String::from_utf8_lossy(&help.stdout).contains("5 not enrolled"));
+}
+
+#[test]
 fn without_an_agent_and_without_an_identity_it_says_what_to_do() {
     let folder = TempDir::new().expect("a folder");
     let state = StateFolder::open_or_make(&folder.path().join("state")).expect("made");
@@ -57,5 +100,5 @@ fn without_an_agent_and_without_an_identity_it_says_what_to_do() {
 #[test]
 fn a_status_of_another_version_can_still_be_read() {
     let status: Status = serde_json::from_str(r#"{"version":"9","is_running":true,"news":1}"#).expect("read");
-    assert!(status.is_running && status.queue.is_empty());
+    assert!(status.is_running && status.queue.is_none());
 }
