@@ -243,6 +243,9 @@ fn advice(kind: StepKind, class: Class, outcome: Outcome, ended: Ended, found: &
         Class::Damaged if outcome == Outcome::Warning => {
             "A snapshot was made, but older data in the repository could not be read: it may be damaged. Run a check."
         }
+        Class::Damaged if kind == StepKind::Check => {
+            "The check found errors in the repository; the log names them. Let nothing be forgotten or pruned until it is mended. Mend it by hand, on the machine, then back up and check again; restic's guide: https://restic.readthedocs.io/en/stable/077_troubleshooting.html"
+        }
         Class::Damaged => {
             "The repository has errors. Run a check to see them; restic's guide to repairs: https://restic.readthedocs.io/en/stable/077_troubleshooting.html"
         }

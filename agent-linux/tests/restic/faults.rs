@@ -714,6 +714,9 @@ async fn a_damaged_repository_is_told_by_check() {
         let ran = rig.run(JobSpec::Check { subset_pct: 0 }).await.failed(Class::Damaged);
         assert!(matches!(ran.end.summary, JobSummary::Check { errors: 1.., .. }), "{ran:#?}");
         assert!(rig.known.figures.check.unwrap().errors > 0);
+        let message = &ran.end.message;
+        assert!(message.contains("the log names them") && message.contains("077_trouble"), "{message}");
+        assert!(!message.contains("Run a check"), "{message}");
     })
     .await;
 }
