@@ -13,9 +13,9 @@ use crate::words::{Badge, figures, slot_path};
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
-use fleet::record::{CredentialsFacts, CredentialsInput, JobFigures, RepoState, Secret};
+use fleet::record::{CredentialsFacts, CredentialsInput, RepoState, Secret};
 use fleet::{JobRequest, Snapshot};
-use schema::{HostId, JobKind, Refusal, Slot, Timestamp};
+use schema::{Class, HostId, JobKind, Refusal, Slot, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -203,10 +203,9 @@ fn test(
             None,
         ));
     };
-    // The storage answered, but there is nothing at the address: that is what "make it" is for.
-    if matches!(&job.figures, JobFigures::Probe(probe) if probe.repo.is_none())
-        || job.class == Some(schema::Class::RepoMissing)
-    {
+    // The storage answered, but there is nothing at the address: that is what "make it" is for. A wrong password or
+    // a network that is down show no repository either, and say nothing of whether there is one.
+    if job.class == Some(Class::RepoMissing) {
         if state.repo.is_some() {
             let text = "there was no repository then; one was made since".to_owned();
             return Ok(view(Badge::new("unset", format!("Tested {ago}")), text, href));
