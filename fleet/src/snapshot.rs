@@ -1,8 +1,8 @@
 use crate::context::{Context, sha256};
 use crate::maintenance::{self, Decision};
 use crate::record::{
-    ApiToken, AuditEntry, CredentialsFacts, EnrollToken, GivenUp, Group, Host, Job, LogText, Maintenance,
-    Operator, PendingRun, Presence, RepoPoint, RepoState, Session, SnapshotRow, Viewer,
+    ApiToken, AuditEntry, CredentialsFacts, EnrollToken, GivenUp, Group, Host, Job, JobWhat, LogText,
+    Maintenance, Operator, PendingRun, Presence, RepoPoint, RepoState, Session, SnapshotRow, Viewer,
 };
 use crate::refused::{Refused, StoreError};
 use crate::request::JobRequest;
@@ -10,6 +10,7 @@ use crate::store::{
     API_TOKENS, GIVEN_UP, GROUPS, HISTORY, HOST_JOBS, HOST_NAMES, HOSTS, JOBS, KIND_JOBS, OPERATORS, Order,
     PENDING, PENDING_WAITING, PRESENCES, REPOS, ReadView, Reads, SCHEDULES, SUMMARIES, Span, VIEWERS,
 };
+use crate::summary::is_good;
 use crate::view::{AuditFilter, FleetCounts, HostFilter, HostRow, JobFilter, Page, Paged, ScheduleView};
 use crate::{accounts, audit, credentials, dispatch, enroll, job, listing, pending, schedule, status};
 use schema::{HostId, JobId, JobKind, PendingId, Slot, Timestamp};
@@ -273,7 +274,26 @@ impl Snapshot {
         job::latest(&self.view, host, kind)
     }
 
-    /// The last backup that made a snapshot, of one group or of any.
+    /// The newest good backup of the same group that is no newer than this one, which may be the good one itself;
+    /// `None` also when it lies too far back.
+    pub fn good_backup_up_to(&self, job: &Job) -> Result<Option<Job>, StoreError> {
+        if is_good(job) {
+            return Ok(Some(job.clone()));
+        }
+        let JobWhat::Backup { .. } = job.what else { return Ok(None) };
+        let kind = job::kind_key(JobKind::Backup);
+        let span = Span::under(&(job.host, kind)).before(&(job.host, kind, job.id));
+        let (mut looked_at, mut found) = (0, None);
+        self.view.walk(&KIND_JOBS, &span, Order::Descending, |(_, _, id), ()| {
+            looked_at += 1;
+            found = self.job(id)?.filter(|older| older.what == job.what && is_good(older));
+            let go_on = found.is_none() && looked_at < MAX_LOOKED_AT;
+            Ok(if go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        Ok(found)
+    }
+
+    /// The last good backup, of one group or of any.
     pub fn last_good_backup(&self, host: HostId, group: Option<&str>) -> Result<Option<Job>, StoreError> {
         let summary = self.view.get(&SUMMARIES, &host)?.unwrap_or_default();
         let newest = summary

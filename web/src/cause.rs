@@ -52,6 +52,7 @@ impl Cause {
             JobState::Lost => Some(LOST),
             JobState::Failed | JobState::Warning => match (job.refusal, job.class) {
                 (Some(refusal), _) => Some(of_refusal(refusal)),
+                (None, Some(Class::SourceMissing)) if job.state == JobState::Warning => Some(PARTLY_MISSING),
                 (None, Some(class)) => Some(of_class(class, job.what.kind())),
                 (None, None) if job.state == JobState::Failed => {
                     Some(of_class(Class::Other, job.what.kind()))
@@ -70,6 +71,16 @@ const LOST: Cause = cause(
     Step::Again,
     "Run it again",
     "Safe: the next run first removes a lock that was left behind.",
+);
+
+/// Some of the paths are not there: unlike with none of them, restic saved the rest.
+const PARTLY_MISSING: Cause = cause(
+    "Some of the paths were not there",
+    "A snapshot exists, without the paths that are named below: they do not exist on the host, or a disk is not \
+     mounted. It does not count as a good backup.",
+    Step::Group,
+    "Look at the source group",
+    "Safe: it only shows the paths.",
 );
 
 fn of_class(class: Class, kind: JobKind) -> Cause {
@@ -133,7 +144,7 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
         Class::SourceEmpty => cause(
             "There was nothing to save",
             "A snapshot exists, without a single file: the paths of the source group are empty, or all that is in them \
-             is excluded. Probably a disk is not mounted.",
+             is excluded. Probably a disk is not mounted. It does not count as a good backup.",
             Step::Group,
             "Look at the source group",
             "Safe: it only shows the paths.",
@@ -307,6 +318,7 @@ mod tests {
             .into_iter()
             .map(|class| of_class(class, JobKind::Backup))
             .chain(refusals.map(of_refusal))
+            .chain([LOST, PARTLY_MISSING])
             .collect();
         for (at, cause) in causes.iter().enumerate() {
             assert!(cause.safe.starts_with("Safe: ") && cause.text.ends_with('.'), "{cause:?}");

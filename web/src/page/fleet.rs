@@ -231,6 +231,7 @@ fn attention(now: Timestamp, all: &[HostRow]) -> Vec<Attention> {
         } else if causes.len() < MOST_CAUSES {
             let text = match row.last_good_at {
                 Some(at) => format!("last good backup {}.", ago(now, at)),
+                None if row.last_backup.is_some() => "no good backup so far.".to_owned(),
                 None => format!("added {}, never backed up.", ago(now, row.host.created_at)),
             };
             causes.push(Attention { state, cause, hosts: vec![name], more: 0, text, action });

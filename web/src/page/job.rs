@@ -1,6 +1,6 @@
 //! The page of a job: live while it runs, with its answer when it has ended.
 
-use super::job_view::{self, JobView, LogView};
+use super::job_view::{self, JobView, LogView, Mended};
 use super::{Fact, JobLine, why_not};
 use crate::api::Query;
 use crate::api::job::find;
@@ -15,7 +15,7 @@ use axum::http::{Response, header};
 use axum::response::IntoResponse;
 use fleet::record::{Job, JobState, JobWhat};
 use fleet::{JobFilter, JobRequest, Page, Snapshot};
-use schema::{JobKind, Timestamp};
+use schema::Timestamp;
 
 /// `GET /jobs/{job}`.
 pub(crate) async fn show(ctx: Ctx, Path(job): Path<String>, query: Query) -> Result<Response<Body>, Problem> {
@@ -32,9 +32,11 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, job: &Job, after: u32) -> Result<JobView
     let host = snapshot.host(job.host)?;
     let host_name = host.as_ref().map_or_else(|| "a deleted host".to_owned(), |host| host.name.clone());
     let progress = ctx.app.fleet.progress(job.id).filter(|_| job.state == JobState::Running);
-    let last_good = match &job.what {
-        JobWhat::Backup { group } => snapshot.last_good_backup(job.host, Some(group))?,
-        _ => None,
+    let good = snapshot.good_backup_up_to(job)?;
+    let mended = mended(snapshot, now, job)?;
+    let group_stands = match &job.what {
+        JobWhat::Backup { group } => snapshot.group(job.host, group)?.is_some(),
+        _ => false,
     };
     let verdict = job_view::verdict(job, again(snapshot, job)?);
     let log = JobLog::read(&ctx.app.fleet, snapshot, job)?;
@@ -50,7 +52,8 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, job: &Job, after: u32) -> Result<JobView
         indeterminate: job.state == JobState::Running,
         live: progress.as_ref().map(|progress| job_view::live(now, job, progress)),
         stages: job_view::stages(job),
-        cards: cards(now, job, last_good.as_ref()),
+        cards: cards(now, job, good.as_ref(), mended.is_some(), group_stands),
+        mended,
         figures: if ended { job_view::figures(job) } else { Vec::new() },
         log: LogView {
             none: (lines.is_empty() && after == 0 && ended).then_some("There is no log of this job."),
@@ -61,7 +64,7 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, job: &Job, after: u32) -> Result<JobView
         facts: job_view::facts(
             now,
             job,
-            last_good.as_ref(),
+            good.as_ref().filter(|_| !ended),
             host.as_ref().and_then(|host| host.facts.as_ref()).map(|facts| facts.restic_version.as_str()),
         ),
         verdict,
@@ -128,31 +131,48 @@ fn again(snapshot: &Snapshot, job: &Job) -> Result<Option<(String, Option<String
     Ok(Some((href, why_not(snapshot, job.host, &request_of(&job.what))?)))
 }
 
-fn cards(now: Timestamp, job: &Job, last_good: Option<&Job>) -> Vec<Fact> {
+/// How it stood when the job ended, not how it stands today.
+fn cards(now: Timestamp, job: &Job, good: Option<&Job>, is_mended: bool, group_stands: bool) -> Vec<Fact> {
     let ended = job.finished_at.unwrap_or(job.created_at);
     let mut cards = vec![Fact::new("Ended", ago(now, ended)).note(crate::format::exact(ended))];
-    if job.what.kind() == JobKind::Backup {
-        cards.push(match last_good.and_then(|job| Some((job, job.finished_at?))) {
-            Some((good, at)) => Fact::new("Last good", ago(now, at)).note(job_result(good, None)),
-            None => Fact::new("Last good", "never").note("no snapshot of this group is known"),
-        });
+    let JobWhat::Backup { group } = &job.what else { return cards };
+    if good.is_some_and(|good| good.id == job.id) {
+        return cards;
     }
-    if let JobWhat::Backup { group } = &job.what {
+    let name = if is_mended { "Last good before it" } else { "Last good" };
+    cards.push(match good.and_then(|job| Some((job, job.finished_at?))) {
+        Some((good, at)) => Fact::new(name, ago(now, at)).note(job_result(good, None)),
+        None => Fact::new(name, "never").note("no good backup of this group is known"),
+    });
+    if !is_mended && group_stands {
         cards.push(Fact::new("At risk", group).note("what changed since the last good one"));
     }
     cards
 }
 
+/// The job after this one that did well what this one did not.
+fn mended(snapshot: &Snapshot, now: Timestamp, job: &Job) -> Result<Option<Mended>, Problem> {
+    if !matches!(job.state, JobState::Failed | JobState::Lost | JobState::Warning) {
+        return Ok(None);
+    }
+    let later = match &job.what {
+        JobWhat::Backup { group } => snapshot.last_good_backup(job.host, Some(group))?,
+        what => snapshot.latest_job(job.host, what.kind())?.filter(|job| job.state == JobState::Succeeded),
+    };
+    // A warning is mended by what warns no more.
+    let is_better = |later: &Job| job.state != JobState::Warning || later.state == JobState::Succeeded;
+    Ok(later.filter(|later| later.id > job.id && is_better(later)).map(|later| Mended {
+        href: format!("/jobs/{}", later.id),
+        title: job_title(&later.what),
+        text: format!("did well {}", ago(now, later.finished_at.unwrap_or(later.created_at))),
+    }))
+}
+
 /// The last jobs of the same host that were made before.
 fn before(ctx: &Ctx, snapshot: &Snapshot, now: Timestamp, job: &Job) -> Result<Vec<JobLine>, Problem> {
     let filter = JobFilter { host: Some(job.host), kind: Some(job.what.kind()), ..JobFilter::default() };
-    let recent = snapshot.jobs(&filter, &Page { limit: 50, cursor: None })?.items;
-    Ok(recent
-        .iter()
-        .filter(|other| other.id < job.id)
-        .take(4)
-        .map(|job| JobLine::new(ctx, now, job))
-        .collect())
+    let older = snapshot.jobs(&filter, &Page { limit: 4, cursor: Some(job.id.to_string()) })?.items;
+    Ok(older.iter().map(|job| JobLine::new(ctx, now, job)).collect())
 }
 
 /// `GET /jobs/{job}/cancel`.

@@ -70,6 +70,14 @@ pub(crate) struct Verdict {
     pub(crate) safe: &'static str,
 }
 
+/// What came after a job that did not succeed, and did.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Mended {
+    pub(crate) href: String,
+    pub(crate) title: String,
+    pub(crate) text: String,
+}
+
 /// The page.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct JobView {
@@ -88,6 +96,7 @@ pub(crate) struct JobView {
     pub(crate) indeterminate: bool,
     pub(crate) stages: Vec<Stage>,
     pub(crate) verdict: Option<Verdict>,
+    pub(crate) mended: Option<Mended>,
     pub(crate) cards: Vec<Fact>,
     pub(crate) figures: Vec<Figure>,
     pub(crate) log: LogView,
@@ -231,7 +240,15 @@ pub(crate) fn figures(job: &Job) -> Vec<Figure> {
         }
         JobFigures::Probe(probe) => vec![
             Figure::new("Answered in", count(u64::from(probe.answered_ms)), "ms"),
-            Figure::new("Repository", if probe.repo.is_some() { "opens" } else { "not there yet" }, ""),
+            Figure::new(
+                "Repository",
+                match probe.repo {
+                    Some(_) => "opens",
+                    None if job.class == Some(Class::RepoMissing) => "not there yet",
+                    None => "not opened",
+                },
+                "",
+            ),
             Figure::new(
                 "Storage",
                 match probe.append_only {

@@ -221,6 +221,11 @@ impl Sample {
             indeterminate: true,
             stages: job_view::stages(&job),
             verdict: job_view::verdict(&job, Some(("/again".to_owned(), self.some()))),
+            mended: Some(job_view::Mended {
+                href: "/jobs/02".to_owned(),
+                title: self.text(),
+                text: self.text(),
+            }),
             cards: self.facts(),
             figures: job_view::figures(&job),
             log: job_view::LogView {

@@ -4,6 +4,7 @@ use crate::agent::{TestAgent, boat, run};
 use crate::world::World;
 use axum::body::Body;
 use axum::http::Method;
+use schema::job::ProbeSummary;
 use schema::stats::Lock;
 use schema::{Class, LogStream, Outcome, Summary};
 use serde_json::json;
@@ -92,6 +93,60 @@ async fn a_failed_job_says_why_and_what_to_do() {
         fleet.contains("1 needs you") && fleet.contains("The repository refuses the password"),
         "{fleet}"
     );
+}
+
+#[tokio::test]
+async fn a_failure_that_was_mended_says_so_and_tells_how_it_stood_then() {
+    let world = World::new();
+    let client = world.admin().await;
+    let mut agent = boat(&world, &client).await;
+    let backup = format!("/api/hosts/{}/groups/logbook/backup", agent.host);
+    world.pass(3 * 86_400_000);
+    let failed = run(&client, &backup).await;
+    agent.start(&world, failed).await;
+    agent.finish(&world, failed, Outcome::Failed, Some(Class::Auth), "wrong password", Summary::None).await;
+    let page = client.get(&format!("/jobs/{failed}")).await.expect(200).text;
+    assert!(page.contains("<dt>Last good</dt><dd>3 d ago"), "{page}");
+    assert!(page.contains("At risk") && !page.contains("Mended since"), "{page}");
+    world.pass(86_400_000);
+    let good = run(&client, &backup).await;
+    agent.back_up(&world, good).await;
+    let page = client.get(&format!("/jobs/{failed}")).await.expect(200).text;
+    assert!(page.contains("Mended since") && page.contains(&format!("/jobs/{good}")), "{page}");
+    assert!(page.contains("<dt>Last good before it</dt><dd>4 d ago"), "{page}");
+    assert!(!page.contains("At risk") && !page.contains("is-primary"), "{page}");
+    let before = page.split("Before this").nth(1).unwrap();
+    assert!(before.contains("Backup of logbook") && !before.contains(&good.to_string()), "{page}");
+}
+
+#[tokio::test]
+async fn a_backup_without_one_of_its_paths_made_a_snapshot_and_is_no_good_one() {
+    let world = World::new();
+    let client = world.admin().await;
+    let mut agent = boat(&world, &client).await;
+    world.pass(3_600_000);
+    let job = run(&client, &format!("/api/hosts/{}/groups/logbook/backup", agent.host)).await;
+    agent.start(&world, job).await;
+    let saved = schema::job::BackupSummary {
+        snapshot: "4d02a9f1c0ffee004d02a9f1c0ffee004d02a9f1c0ffee004d02a9f1c0ffee00",
+        files_new: 1,
+        files_changed: 0,
+        files_unmodified: 9,
+        total_files: 10,
+        total_bytes: 1 << 20,
+        added_bytes: 1 << 10,
+        added_packed_bytes: None,
+        errors: 0,
+    };
+    let (class, said) = (Some(Class::SourceMissing), "not there: /srv/old");
+    agent.finish(&world, job, Outcome::Warning, class, said, Summary::Backup(saved)).await;
+    let page = client.get(&format!("/jobs/{job}")).await.expect(200).text;
+    for words in ["What is missing", "A snapshot exists, without the paths", "not there: /srv/old", "At risk"]
+    {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    assert!(!page.contains("Nothing was saved"), "{page}");
+    assert!(page.contains("<dt>Last good</dt><dd>60 min ago"), "{page}");
 }
 
 #[tokio::test]
@@ -233,6 +288,31 @@ async fn credentials_are_saved_and_tested_by_the_form_which_answers_itself() {
     assert!(part.contains("value=\"rest:http://other/barn/\"") && part.contains("value=\"kept\""), "{part}");
     assert!(part.contains("id=\"repo_password-error\""), "{part}");
     assert!(part.contains("Give the repository&#39;s password again"), "{part}");
+}
+
+#[tokio::test]
+async fn only_a_repository_that_is_missing_is_said_to_be_missing() {
+    let world = World::new();
+    let client = world.admin().await;
+    let mut agent = boat(&world, &client).await;
+    let host = agent.host;
+    let classes = [
+        (Class::Auth, "The repository refuses the password", "not opened"),
+        (Class::Network, "The storage can&#39;t be reached", "not opened"),
+        (Class::RepoMissing, "there was no repository then", "not there yet"),
+    ];
+    for (class, words, figure) in classes {
+        let job = run(&client, &format!("/api/hosts/{host}/repo-credentials/test")).await;
+        agent.start(&world, job).await;
+        let found = ProbeSummary { repo: None, repo_version: None, append_only: None, answered_ms: 40 };
+        let summary = Summary::Probe(found);
+        agent.finish(&world, job, Outcome::Failed, Some(class), "it did not open", summary).await;
+        let test = client.get(&format!("/hosts/{host}/repo?part=repo-test")).await.expect(200).text;
+        assert!(test.contains(words), "{class:?}: {test}");
+        assert!(class == Class::RepoMissing || !test.contains("no repository"), "{class:?}: {test}");
+        let page = client.get(&format!("/jobs/{job}")).await.expect(200).text;
+        assert!(page.contains(figure), "{class:?}: {page}");
+    }
 }
 
 #[tokio::test]
