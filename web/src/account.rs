@@ -1,11 +1,12 @@
 //! Accounts: what the pages and the API do to them alike.
 
-use crate::app::{App, Ctx};
+use crate::app::{App, Ctx, MqttListener};
 use crate::door::check_name;
 use crate::password::objection;
 use crate::problem::Problem;
 use fleet::OperatorChange;
 use fleet::record::{Operator, Role, Secret};
+use std::net::IpAddr;
 
 /// The role of a word.
 pub(crate) fn role(word: &str) -> Result<Role, Problem> {
@@ -47,11 +48,25 @@ pub(crate) async fn update_operator(
     Ok(ctx.app.fleet.update_operator(name, change, ctx.by()).await?)
 }
 
-/// The line that shows the view tree. It holds the password, so it is for the one answer that does.
-pub(crate) fn view_command(app: &App, name: &str, password: &str) -> String {
-    let Some(listener) = app.settings.server.mqtt.first() else { return String::new() };
-    let (host, port) = listener.address.rsplit_once(':').unwrap_or((&listener.address, "1883"));
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let tls = if listener.tls { " --cafile holdfast-ca.pem" } else { "" };
-    format!("mosquitto_sub -h {host} -p {port}{tls} -u {name} -P {password} -t 'hf/1/view/#' -v")
+/// The lines that show the view tree, each with what it needs, the simplest first. They hold the password, so they
+/// are for the one answer that does.
+pub(crate) fn view_commands(app: &App, name: &str, password: &str) -> Vec<(&'static str, String)> {
+    let mut listeners: Vec<&MqttListener> = app.settings.server.mqtt.iter().collect();
+    listeners.sort_by_key(|listener| listener.tls);
+    let line = |listener: &MqttListener| {
+        let (host, port) = listener.address.rsplit_once(':').unwrap_or((&listener.address, "1883"));
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let tls = if listener.tls { " --cafile holdfast-ca.pem" } else { "" };
+        let is_here =
+            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        let needs = match listener.tls {
+            false if is_here => "Watch everything, on the server's own machine",
+            false => "Watch everything, without TLS",
+            true => {
+                "Watch everything from anywhere; needs this server's certificate, /ca.pem, saved as holdfast-ca.pem"
+            }
+        };
+        (needs, format!("mosquitto_sub -h {host} -p {port}{tls} -u {name} -P {password} -t 'hf/1/view/#' -v"))
+    };
+    listeners.into_iter().map(line).collect()
 }

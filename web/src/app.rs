@@ -1,6 +1,8 @@
 //! What every handler has at hand: the fleet, the settings, who asks and by which face.
 
 use crate::limiter::Limiter;
+use crate::notes::Notes;
+use crate::page::settings::Minted;
 use crate::password::Passwords;
 use crate::problem::Problem;
 use crate::proxy::TrustedProxies;
@@ -11,7 +13,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use fleet::record::{Actor, Host, Role, Secret};
-use fleet::{By, Fleet, Snapshot};
+use fleet::{By, Fleet, NewEnrollToken, Snapshot};
 use schema::{HostId, Timestamp};
 use serde::Serialize;
 use std::net::SocketAddr;
@@ -74,6 +76,8 @@ pub(crate) struct Inner {
     /// Places for streams of events.
     pub(crate) streams: Arc<Semaphore>,
     limiter: Mutex<Limiter>,
+    enrolments: Mutex<Notes<NewEnrollToken>>,
+    minted: Mutex<Notes<Minted>>,
 }
 
 /// Shared by all requests.
@@ -97,7 +101,19 @@ impl App {
             passwords: Passwords::new(),
             streams: Arc::new(Semaphore::new(crate::events::MOST_STREAMS)),
             limiter: Mutex::default(),
+            enrolments: Mutex::default(),
+            minted: Mutex::default(),
         }))
+    }
+
+    /// Enrolment lines on their way to the page of their host.
+    pub(crate) fn enrolments(&self) -> MutexGuard<'_, Notes<NewEnrollToken>> {
+        self.enrolments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Secrets of accounts on their way to the settings.
+    pub(crate) fn minted(&self) -> MutexGuard<'_, Notes<Minted>> {
+        self.minted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The table of sign-in tries. A panic while it was held leaves it as it was.

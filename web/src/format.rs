@@ -30,6 +30,11 @@ impl When {
         Self { text: clock(at), exact: exact(at), iso: rfc3339(at) }
     }
 
+    /// The day and time, for what is not today.
+    pub(crate) fn until(at: Timestamp) -> Self {
+        Self { text: strftime(at, "%a %-d %b %H:%M UTC"), exact: exact(at), iso: rfc3339(at) }
+    }
+
     /// The day and time, short.
     pub(crate) fn short(at: Timestamp) -> Self {
         Self { text: strftime(at, "%a %-d %b %H:%M"), exact: exact(at), iso: rfc3339(at) }

@@ -22,7 +22,7 @@
 //! # What this crate does not do
 //!
 //! It decides nothing about hosts or jobs (the `fleet` does), opens no socket (the server program does), keeps no
-//! state beyond the table of sign-in tries, and loads nothing from elsewhere.
+//! state beyond the table of sign-in tries and the notes to pages that show a secret once, and loads nothing from elsewhere.
 
 mod account;
 mod api;
@@ -39,6 +39,7 @@ mod health;
 mod joblog;
 mod limiter;
 mod metrics;
+mod notes;
 mod openapi;
 mod page;
 mod password;

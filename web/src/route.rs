@@ -87,11 +87,32 @@ fn own<H: Handler<T, App>, T: 'static>(method: Method, path: &'static str, handl
 pub(crate) fn table() -> Vec<Route> {
     let mut all = door();
     all.extend(pages());
+    all.extend(form_addresses());
     all.extend(runs());
     all.extend(api_accounts());
     all.extend(api_hosts());
     all.extend(api_jobs());
     all
+}
+
+/// Addresses that forms are sent to, and where their answer may stand: opened or loaded again, they lead to the page
+/// that the form is on.
+fn form_addresses() -> Vec<Route> {
+    use page::to_page_of_form as to_page;
+    vec![
+        get("/hosts", Viewer, to_page),
+        get("/hosts/{host}/enroll-token", Operator, to_page),
+        get("/hosts/{host}/groups", Viewer, to_page),
+        get("/hosts/{host}/schedules", Viewer, to_page),
+        get("/hosts/{host}/repo-credentials", Viewer, to_page),
+        get("/hosts/{host}/admin-credentials", Viewer, to_page),
+        get("/hosts/{host}/maintenance", Viewer, to_page),
+        get("/operators", Admin, to_page),
+        get("/operators/{name}", Admin, to_page),
+        get("/tokens", Admin, to_page),
+        get("/viewers", Admin, to_page),
+        own(Method::GET, "/account/password", to_page),
+    ]
 }
 
 fn door() -> Vec<Route> {

@@ -91,21 +91,15 @@ pub(crate) fn job_title(what: &JobWhat) -> String {
     }
 }
 
-/// Who caused it, as (kind, name).
+/// Who caused it, as (name, kind). Of the server and the agent there is only one: the name says all.
 pub(crate) fn actor(actor: &Actor) -> (String, &'static str) {
-    let kind = match actor {
-        Actor::Operator(_) => "operator",
-        Actor::Token(_) => "API token",
-        Actor::Schedule(_) => "schedule",
-        Actor::System => "server",
-        Actor::Agent => "agent",
-    };
-    let name = match actor {
-        Actor::System => "the server".to_owned(),
-        Actor::Agent => "the agent".to_owned(),
-        named => named.name().to_owned(),
-    };
-    (name, kind)
+    match actor {
+        Actor::Operator(name) => (name.clone(), "operator"),
+        Actor::Token(name) => (name.clone(), "API token"),
+        Actor::Schedule(name) => (name.clone(), "schedule"),
+        Actor::System => ("the server".to_owned(), ""),
+        Actor::Agent => ("the agent".to_owned(), ""),
+    }
 }
 
 /// What an audited action is called; a word that is not known here is shown as it is.
@@ -240,5 +234,23 @@ pub(crate) const fn slot_path(slot: Slot) -> &'static str {
     match slot {
         Slot::Repo => "repo-credentials",
         Slot::Admin => "admin-credentials",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_caused_it_is_told_once() {
+        for (who, told) in [
+            (Actor::Operator("ada".to_owned()), ("ada", "operator")),
+            (Actor::Token("ci".to_owned()), ("ci", "API token")),
+            (Actor::System, ("the server", "")),
+            (Actor::Agent, ("the agent", "")),
+        ] {
+            let (name, kind) = actor(&who);
+            assert_eq!((name.as_str(), kind), told);
+        }
     }
 }

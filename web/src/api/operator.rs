@@ -83,7 +83,8 @@ pub(crate) async fn create_viewer(
     Input(body): Input<ViewerIn>,
 ) -> Result<impl IntoResponse, Problem> {
     let (viewer, secret) = ctx.app.fleet.create_viewer(&body.name, body.debug, ctx.by()).await?;
-    let command = account::view_command(&ctx.app, &viewer.name, secret.expose());
+    let commands = account::view_commands(&ctx.app, &viewer.name, secret.expose());
+    let command = commands.into_iter().next().map(|(_, command)| command).unwrap_or_default();
     let created = ViewerCreated { name: viewer.name, password: secret.expose().to_owned(), command };
     Ok((StatusCode::CREATED, Json(created)))
 }

@@ -1,4 +1,4 @@
-//! Adding a host: name it, run one line, see it appear, give it something to do.
+//! Adding a host: name it, run two lines, see it appear, give it something to do.
 
 use super::head::{WireView, facts_line};
 use super::{ProblemView, Run};
@@ -46,7 +46,7 @@ pub(crate) struct EnrolView {
     /// Whether the host has come.
     pub(crate) here: bool,
     pub(crate) used: Option<UsedView>,
-    /// The line to run; only on the page that answers its making.
+    /// The line to run; only the first time that the page is shown after its making.
     pub(crate) command: Option<String>,
     pub(crate) expires: Option<When>,
     pub(crate) mqtt: Vec<String>,
@@ -75,11 +75,18 @@ pub(crate) async fn new(ctx: Ctx) -> Result<Response<Body>, Problem> {
     ctx.page(&NewHostView { name: String::new(), labels: String::new(), problem: None })
 }
 
-/// `POST /hosts`: answers with the page that shows the line, once.
+/// On to the page that shows the line, once. That one can be loaded again without making another line.
+fn go_with(ctx: &Ctx, host: HostId, token: NewEnrollToken) -> Response<Body> {
+    let page = format!("/hosts/{host}/enrol");
+    ctx.app.enrolments().leave(ctx.now(), &ctx.by().actor, &page, token);
+    ctx.go(&page)
+}
+
+/// `POST /hosts`.
 pub(crate) async fn create(ctx: Ctx, form: Form) -> Result<Response<Body>, Problem> {
     let (name, labels) = (form.text("name"), form.words("labels"));
     match ctx.app.fleet.create_host(&name, labels, ctx.by()).await.map_err(Problem::from) {
-        Ok((host, token)) => ctx.page_with(StatusCode::CREATED, &read(&ctx, host.id, Some(&token))?),
+        Ok((host, token)) => Ok(go_with(&ctx, host.id, token)),
         Err(problem) if problem.is_about_input() => {
             let view = NewHostView { name, labels: form.text("labels"), problem: Some((&problem).into()) };
             ctx.page_with(problem.status, &view)
@@ -92,15 +99,22 @@ pub(crate) async fn create(ctx: Ctx, form: Form) -> Result<Response<Body>, Probl
 pub(crate) async fn new_token(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
     let host = ctx.host(&ctx.read()?, &host)?;
     let token = ctx.app.fleet.new_enroll_token(host.id, ctx.by()).await?;
-    ctx.page_with(StatusCode::CREATED, &read(&ctx, host.id, Some(&token))?)
+    Ok(go_with(&ctx, host.id, token))
 }
 
 /// `GET /hosts/{host}/enrol`.
 pub(crate) async fn show(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
     let host = ctx.host(&ctx.read()?, &host)?;
-    let view = read(&ctx, host.id, None)?;
-    // The line above stays as it is while the host is awaited; when it has come, all steps are replaced.
-    if ctx.part.as_deref() == Some("enrol-wait") && view.here {
+    let new = match ctx.part {
+        None => {
+            let page = format!("/hosts/{}/enrol", host.id);
+            ctx.app.enrolments().take(ctx.now(), &ctx.by().actor, &page)
+        }
+        Some(_) => None,
+    };
+    let view = read(&ctx, host.id, new.as_ref())?;
+    // The line above stays as it is until it has been used; then all steps are replaced.
+    if ctx.part.as_deref() == Some("enrol-wait") && (view.here || view.used.is_some()) {
         let mut response = ctx.fragment(StatusCode::OK, "enrol", &view)?;
         response.headers_mut().insert("hx-retarget", HeaderValue::from_static("#enrol"));
         response.headers_mut().insert("hx-reswap", HeaderValue::from_static("outerMorph"));
@@ -148,8 +162,8 @@ fn read(ctx: &Ctx, id: HostId, new: Option<&NewEnrollToken>) -> Result<EnrolView
         used: used.map(|used| UsedView { when: When::ago(now, used.0), peer: used.1.clone() }),
         command: new.map(enroll_command),
         expires: match new {
-            Some(new) => Some(When::clock(new.token.expires_at)),
-            None => token.filter(|_| waiting).map(|token| When::clock(token.expires_at)),
+            Some(new) => Some(When::until(new.token.expires_at)),
+            None => token.filter(|_| waiting).map(|token| When::until(token.expires_at)),
         },
         mqtt: ctx.app.settings.server.mqtt.iter().take(1).map(|listener| listener.address.clone()).collect(),
         wire: WireView::new(now, &row.presence),

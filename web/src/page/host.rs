@@ -141,7 +141,7 @@ fn next_step(row: &HostRow, href: &str) -> Option<NextStep> {
     } else if row.host.enrolled_at.is_none() {
         Some(step(
             "No agent is enrolled for this host yet",
-            "Run one line on it, and it appears here by itself.",
+            "Run two lines on it, and it appears here by itself.",
             "Enrol it",
             "/enrol",
         ))
@@ -240,9 +240,7 @@ fn facts(now: Timestamp, row: &HostRow) -> Vec<Fact> {
         facts.push(Fact::new("System", format!("{}, {}", said.os, said.arch)));
         facts.push(Fact::new("Own name", &said.hostname));
         if connected {
-            facts.push(
-                Fact::new("Last hello", ago(now, said.at)).note(format!("epoch {}", row.presence.epoch)),
-            );
+            facts.push(Fact::new("Last hello", ago(now, said.at)));
         }
         if said.state_free_bytes > 0 {
             facts.push(Fact::new("Agent disk", format!("{} free", bytes(said.state_free_bytes))));

@@ -29,6 +29,8 @@ use crate::template::View;
 use crate::words::{Badge, job_badge, job_result, job_title};
 use ::fleet::record::Job;
 use ::fleet::{JobRequest, Refused, Snapshot};
+use axum::body::Body;
+use axum::http::Response;
 use schema::{HostId, Timestamp};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -56,6 +58,21 @@ pub(crate) const TEMPLATES_USED: &[&str] = &[
     ConfirmView::TEMPLATE,
     crate::present::ErrorView::TEMPLATE,
 ];
+
+/// `GET` of an address that only takes forms: on to the page of the form.
+pub(crate) async fn to_page_of_form(ctx: Ctx) -> Response<Body> {
+    let path = ctx.target.split('?').next().unwrap_or_default();
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    ctx.go(&match parts.as_slice() {
+        ["hosts", host, "enroll-token"] => format!("/hosts/{host}/enrol"),
+        ["hosts", host, list @ ("groups" | "schedules")] => format!("/hosts/{host}#{list}"),
+        ["hosts", host, "repo-credentials"] => format!("/hosts/{host}/repo#connection"),
+        ["hosts", host, form] => format!("/hosts/{host}/repo#{form}"),
+        [list @ ("operators" | "tokens" | "viewers"), ..] => format!("/settings#{list}"),
+        ["account", ..] => "/account".to_owned(),
+        _ => "/".to_owned(),
+    })
+}
 
 /// A problem beside the field that it is about.
 #[derive(Clone, Debug, Serialize)]

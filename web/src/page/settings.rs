@@ -9,7 +9,7 @@ use crate::problem::Problem;
 use crate::template::View;
 use axum::body::Body;
 use axum::extract::Path;
-use axum::http::{Response, StatusCode, header};
+use axum::http::{Response, header};
 use axum::response::IntoResponse;
 use fleet::record::{ApiToken, Operator, Role, Secret, Viewer};
 use schema::Timestamp;
@@ -70,11 +70,13 @@ impl AccountForm {
     }
 }
 
-/// A secret that was just made: shown on the page that answers, and never again.
+/// A secret that was just made: shown the first time that the page is loaded, and never again.
 #[derive(Clone, Serialize)]
 pub(crate) struct Minted {
     pub(crate) title: String,
     pub(crate) text: &'static str,
+    /// One of the lines works with this server's certificate only.
+    pub(crate) needs_ca: bool,
     /// (what it is, the text to copy).
     pub(crate) lines: Vec<(&'static str, String)>,
 }
@@ -172,9 +174,18 @@ fn facts(ctx: &Ctx, now: Timestamp, storage_bytes: u64) -> Vec<Fact> {
     facts
 }
 
+const PAGE: &str = "/settings";
+
 /// `GET /settings`.
 pub(crate) async fn show(ctx: Ctx) -> Result<Response<Body>, Problem> {
-    ctx.page(&read(&ctx)?)
+    let minted = ctx.app.minted().take(ctx.now(), &ctx.by().actor, PAGE);
+    ctx.page(&SettingsView { minted, ..read(&ctx)? })
+}
+
+/// Back to the settings, which show what was minted, once.
+fn go_with(ctx: &Ctx, minted: Minted) -> Response<Body> {
+    ctx.app.minted().leave(ctx.now(), &ctx.by().actor, PAGE, minted);
+    ctx.go(&format!("{PAGE}#minted"))
 }
 
 /// `GET /ca.pem`.
@@ -233,7 +244,7 @@ fn answer_change(ctx: &Ctx, name: &str, result: Result<(), Problem>) -> Result<R
     }
 }
 
-/// `POST /tokens`: answers with the page that shows the secret, once.
+/// `POST /tokens`.
 pub(crate) async fn create_token(ctx: Ctx, form: Form) -> Result<Response<Body>, Problem> {
     let made = async {
         let role = account::role(form.raw("role"))?;
@@ -244,9 +255,10 @@ pub(crate) async fn create_token(ctx: Ctx, form: Form) -> Result<Response<Body>,
             let minted = Minted {
                 title: format!("API token {}", token.name),
                 text: "Copy it now: it is not shown again.",
+                needs_ca: false,
                 lines: vec![("The token", secret.expose().to_owned())],
             };
-            ctx.page_with(StatusCode::CREATED, &SettingsView { minted: Some(minted), ..read(&ctx)? })
+            Ok(go_with(&ctx, minted))
         }
         Err(problem) if problem.is_about_input() => {
             let view = SettingsView { token: AccountForm::typed(&form, &problem), ..read(&ctx)? };
@@ -262,7 +274,7 @@ pub(crate) async fn delete_token(ctx: Ctx, Path(id): Path<String>) -> Result<Res
     Ok(ctx.go("/settings#tokens"))
 }
 
-/// `POST /viewers`: answers with the page that shows the password, once.
+/// `POST /viewers`.
 pub(crate) async fn create_viewer(ctx: Ctx, form: Form) -> Result<Response<Body>, Problem> {
     match ctx
         .app
@@ -274,13 +286,14 @@ pub(crate) async fn create_viewer(ctx: Ctx, form: Form) -> Result<Response<Body>
         Ok((viewer, secret)) => {
             let minted = Minted {
                 title: format!("MQTT viewer {}", viewer.name),
-                text: "Copy it now: it is not shown again. With TLS, download the certificate of this server as well.",
-                lines: vec![
-                    ("The password", secret.expose().to_owned()),
-                    ("Watch everything", account::view_command(&ctx.app, &viewer.name, secret.expose())),
-                ],
+                text: "Copy it now: it is not shown again.",
+                needs_ca: ctx.app.settings.server.mqtt.iter().any(|listener| listener.tls),
+                lines: [("The password", secret.expose().to_owned())]
+                    .into_iter()
+                    .chain(account::view_commands(&ctx.app, &viewer.name, secret.expose()))
+                    .collect(),
             };
-            ctx.page_with(StatusCode::CREATED, &SettingsView { minted: Some(minted), ..read(&ctx)? })
+            Ok(go_with(&ctx, minted))
         }
         Err(problem) if problem.is_about_input() => {
             let view = SettingsView { viewer: AccountForm::typed(&form, &problem), ..read(&ctx)? };

@@ -637,7 +637,12 @@ fn settings_view(s: &Sample) -> settings::SettingsView {
         token: form(),
         viewer: form(),
         changing: s.some(),
-        minted: Some(settings::Minted { title: s.text(), text: "Copy.", lines: vec![("It", s.text())] }),
+        minted: Some(settings::Minted {
+            title: s.text(),
+            text: "Copy.",
+            needs_ca: true,
+            lines: vec![("It", s.text())],
+        }),
         facts: s.facts(),
         has_ca: true,
         problem: Some(ProblemView { field: None, message: s.text() }),

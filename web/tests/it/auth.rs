@@ -152,7 +152,7 @@ async fn a_write_with_a_cookie_needs_the_token_of_its_session() {
         assert_eq!(client.post("/api/hosts", &json!({"name": "evil"})).await.expect(403).code(), "csrf");
     }
     client.csrf = right;
-    client.post_form("/hosts", "name=good").await.expect(201);
+    client.post_form("/hosts", "name=good").await.expect(303);
 }
 
 #[tokio::test]

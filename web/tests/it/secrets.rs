@@ -3,6 +3,7 @@
 use crate::agent::{TestAgent, boat};
 use crate::world::{PASSWORD, World};
 use axum::http::Method;
+use fleet::record::Role;
 use serde_json::json;
 
 const PLANTED: [&str; 4] = ["rest-secret", "restic-secret", "env-secret", PASSWORD];
@@ -56,14 +57,27 @@ async fn a_form_that_is_wrong_keeps_what_was_typed_but_no_secret() {
 async fn what_is_minted_is_shown_once_and_kept_nowhere() {
     let world = World::new();
     let mut client = world.admin().await;
-    let answer = client.post_form("/tokens", "name=prometheus&role=viewer").await.expect(201);
+    // A form is answered with a redirect, and the page behind it shows the secret once: loading it again is harmless.
+    let answer = client.post_form("/tokens", "name=prometheus&role=viewer").await.expect(303);
+    assert_eq!(answer.header("location"), "/settings#minted");
+    let other = world.account(&client, "otto", Role::Admin).await;
+    assert!(!other.get("/settings").await.expect(200).text.contains("hft_"), "it is for who made it");
+    let answer = client.get("/settings").await.expect(200);
     assert_eq!(answer.header("cache-control"), "no-store");
     let token = answer.text.split("hft_").nth(1).unwrap().split('<').next().unwrap().to_owned();
-    let answer = client.post_form("/viewers", "name=desk").await.expect(201);
+    client.post_form("/viewers", "name=desk").await.expect(303);
+    let answer = client.get("/settings").await.expect(200);
+    assert!(answer.text.contains("mosquitto_sub -h 127.0.0.1 -p 1883 -u desk -P "), "{}", answer.text);
+    assert!(answer.text.contains("needs this server&#39;s certificate, /ca.pem"), "{}", answer.text);
     assert!(answer.text.contains("mosquitto_sub -h fleet.lan -p 8883 --cafile holdfast-ca.pem -u desk -P "));
     let password = answer.text.split("-P ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
     assert!(world.fleet.login_viewer("desk", &password).is_some());
-    let answer = client.post_form("/hosts", "name=barn").await.expect(201);
+    let answer = client.post_form("/hosts", "name=barn").await.expect(303);
+    let page = answer.header("location").to_owned();
+    assert!(!client.get(&format!("{page}?part=enrol-wait")).await.expect(200).text.contains("hf1."));
+    let answer = client.get(&page).await.expect(200);
+    assert!(answer.text.contains(">Tue 24 Nov 06:31 UTC</time>"), "{}", answer.text);
+    assert!(answer.text.contains("holdfast-agent run"), "{}", answer.text);
     let line =
         answer.text.split("holdfast-agent enroll hf1.").nth(1).unwrap().split('<').next().unwrap().to_owned();
     let id = client.get("/api/hosts").await.json()["items"][0]["id"].as_str().unwrap().to_owned();

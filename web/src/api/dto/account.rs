@@ -147,6 +147,8 @@ pub(crate) struct ViewerIn {
 pub(crate) struct ViewerCreated {
     pub(crate) name: String,
     pub(crate) password: String,
+    /// Watches everything, by the listener without TLS where there is one (for the server's own machine, as a rule).
+    /// With TLS it needs the server's certificate, which is at `/ca.pem`, as `holdfast-ca.pem`.
     pub(crate) command: String,
 }
 
