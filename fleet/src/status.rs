@@ -3,7 +3,7 @@
 use crate::record::{Host, JobState, Presence};
 use crate::summary::{DAY_MS, GroupSummary, MISSED_AFTER_MS, Summary};
 use crate::view::{HostRow, Status};
-use schema::{Class, JobKind, Timestamp};
+use schema::{Class, Timestamp};
 
 /// A good backup older than this is a warning, where no schedule says better.
 pub(crate) const OLD_AFTER_MS: u64 = 2 * DAY_MS;
@@ -26,7 +26,7 @@ pub(crate) fn judge(host: &Host, presence: &Presence, summary: &Summary, now: Ti
     let mut worst = (backups, why);
     let running = summary.running.as_ref();
     if let Some(job) = running.filter(|job| job.state >= JobState::Accepted && !job.state.is_ended()) {
-        let kind = kind_words(job.what.kind());
+        let kind = job.what.kind_words();
         if presence.online {
             consider(&mut worst, Status::Running, format!("{kind} runs"));
         } else if worst.0 == Status::Ok {
@@ -63,23 +63,6 @@ pub(crate) fn judge(host: &Host, presence: &Presence, summary: &Summary, now: Ti
 fn consider(worst: &mut (Status, String), status: Status, reason: String) {
     if status < worst.0 {
         *worst = (status, reason);
-    }
-}
-
-/// What a kind of job is called where it is told of a host.
-const fn kind_words(kind: JobKind) -> &'static str {
-    match kind {
-        JobKind::Probe => "Credentials test",
-        JobKind::Init => "Making the repository",
-        JobKind::Backup => "Backup",
-        JobKind::Forget => "Forget",
-        JobKind::Prune => "Prune",
-        JobKind::Check => "Check",
-        JobKind::Unlock => "Unlock",
-        JobKind::Stats => "Measuring the repository",
-        JobKind::Snapshots => "Listing the snapshots",
-        JobKind::Ls => "Listing files",
-        JobKind::Restore => "Restore",
     }
 }
 

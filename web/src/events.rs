@@ -14,6 +14,7 @@ use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use fleet::{Change, Changed};
 use futures_util::stream::unfold;
+use schema::{HostId, JobId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::time::Duration;
@@ -56,6 +57,23 @@ fn topics(what: &Changed) -> Vec<String> {
         Changed::Audit => vec!["audit".to_owned()],
         Changed::Accounts => vec!["accounts".to_owned()],
     }
+}
+
+/// A topic as it is told, from what a client asked for; `None` = there is no such topic.
+fn topic_of(text: &str) -> Option<String> {
+    if matches!(text, "fleet" | "jobs" | "pending" | "audit" | "accounts") {
+        return Some(text.to_owned());
+    }
+    let (kind, rest) = text.split_once('/')?;
+    let (id, more) = rest.split_once('/').map_or((rest, None), |(id, more)| (id, Some(more)));
+    let id = match (kind, more) {
+        ("host", None | Some("live")) | ("repo" | "groups" | "schedules" | "credentials", None) => {
+            id.parse::<HostId>().ok()?.to_string()
+        }
+        ("job", None | Some("live" | "log")) => id.parse::<JobId>().ok()?.to_string(),
+        _ => return None,
+    };
+    Some(more.map_or_else(|| format!("{kind}/{id}"), |more| format!("{kind}/{id}/{more}")))
 }
 
 fn pause(topic: &str) -> Duration {
@@ -212,7 +230,12 @@ pub(crate) async fn stream(
         .filter(|(key, _)| key == "topics")
         .flat_map(|(_, value)| value.split(',').map(str::to_owned).collect::<Vec<_>>())
         .filter(|topic| !topic.is_empty())
-        .collect();
+        .map(|topic| {
+            topic_of(&topic).ok_or_else(|| {
+                Problem::invalid("topics", format!("There is no topic {}.", crate::format::cut(&topic, 80)))
+            })
+        })
+        .collect::<Result<_, _>>()?;
     let watch = Watch {
         changes: ctx.app.fleet.changes(),
         app: ctx.app,
@@ -233,7 +256,6 @@ pub(crate) async fn stream(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schema::{HostId, JobId};
 
     fn change(seq: u64, what: Changed) -> Change {
         Change { seq, what }
@@ -266,6 +288,31 @@ mod tests {
         due.changed(&change(2, Changed::Audit));
         assert_eq!(due.next(now()).as_deref(), Some("audit"));
         assert_eq!(due.seq, 2);
+    }
+
+    #[test]
+    fn each_topic_that_is_told_may_be_asked_for_and_no_other() {
+        let (host, job) = (HOST, JOB);
+        for what in [
+            Changed::Host(host),
+            Changed::Job { host, job },
+            Changed::JobLive { host, job },
+            Changed::JobLog { host, job },
+            Changed::Repo(host),
+            Changed::Groups(host),
+            Changed::Schedules(host),
+            Changed::Pending(host),
+            Changed::Credentials(host),
+            Changed::Audit,
+            Changed::Accounts,
+        ] {
+            for topic in topics(&what) {
+                assert_eq!(topic_of(&topic), Some(topic));
+            }
+        }
+        for text in ["all", "host", "host/", "host/attic", "hosts", &format!("repo/{HOST}/live")] {
+            assert_eq!(topic_of(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Who may do what: finds out who asks, and stands before every route with the access that the route table says.
 
+use crate::api::Query;
 use crate::app::{App, BrowserSession, Caller, Ctx, Face, Identity};
 use crate::problem::Problem;
 use crate::route::Access;
@@ -8,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
 use axum::middleware::Next;
 use fleet::record::{Actor, Secret};
+use std::sync::Arc;
 use std::time::Duration;
 use subtle::ConstantTimeEq;
 
@@ -91,9 +93,18 @@ pub(crate) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
         .map(|(_, value)| value.to_owned())
 }
 
+/// What stands before one route.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    pub(crate) app: App,
+    pub(crate) access: Access,
+    /// The parameters that the query may have; `None` = it is a page's, which takes what is left of old links.
+    pub(crate) parameters: Option<Arc<[&'static str]>>,
+}
+
 /// Stands before one route.
 pub(crate) async fn require(
-    State((app, access)): State<(App, Access)>,
+    State(Gate { app, access, parameters }): State<Gate>,
     request: Request,
     next: Next,
 ) -> Response<Body> {
@@ -101,6 +112,15 @@ pub(crate) async fn require(
     let ctx = Ctx::from_request(&app, &parts);
     if let Some(refusal) = refusal(&ctx, access) {
         return refusal;
+    }
+    if let Some(known) = &parameters
+        && let Some(name) = Query::parse(parts.uri.query()).unknown(known)
+    {
+        let known = match known.as_ref() {
+            [] => "there are none".to_owned(),
+            known => format!("there are: {}", known.join(", ")),
+        };
+        return Problem::invalid(name, format!("There is no parameter {name} here; {known}.")).into();
     }
     if parts.method.is_safe() {
         return next.run(Request::from_parts(parts, body)).await;

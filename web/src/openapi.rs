@@ -88,6 +88,11 @@ impl Doc {
         self
     }
 
+    /// The parameters of the query.
+    pub(crate) fn parameters(&self) -> Vec<&'static str> {
+        self.query.iter().map(|(name, _)| *name).collect()
+    }
+
     fn shapes(&self) -> impl Iterator<Item = Shape> {
         let answer = match self.answer {
             Answer::One(_, shape) | Answer::List(shape) => Some(shape),

@@ -2,6 +2,7 @@
 //! OpenAPI document is written from it, and the tests walk through it.
 
 use crate::app::App;
+use crate::guard::Gate;
 use crate::openapi::Doc;
 use crate::{api, asset, events, guard, health, metrics, openapi, page, run};
 use axum::Router;
@@ -394,7 +395,9 @@ fn api_jobs() -> Vec<Route> {
 /// Builds the router: each route behind its own guard.
 pub(crate) fn router(app: &App) -> Router<App> {
     table().into_iter().fold(Router::new(), |router, route| {
-        let guard = from_fn_with_state((app.clone(), route.access), guard::require);
+        let parameters = route.doc.as_ref().map(|doc| doc.parameters().into());
+        let gate = Gate { app: app.clone(), access: route.access, parameters };
+        let guard = from_fn_with_state(gate, guard::require);
         router.route(route.path, route.handler.route_layer(guard))
     })
 }

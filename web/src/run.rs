@@ -66,7 +66,11 @@ fn repo_request(kind: &str, query: &str) -> Result<JobRequest, Problem> {
             JobRequest::Unlock { all: Some(mark) }
         }
         "unlock" => JobRequest::Unlock { all: None },
-        _ => return Err(Problem::not_found("There is no such run-now.")),
+        _ => {
+            return Err(Problem::not_found(
+                "A repository has no such job; there are: init, forget, prune, check, unlock, stats.",
+            ));
+        }
     })
 }
 

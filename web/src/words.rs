@@ -79,15 +79,8 @@ pub(crate) fn job_badge(job: &Job) -> Badge {
 /// What a job is, as a title: `Backup of media`.
 pub(crate) fn job_title(what: &JobWhat) -> String {
     match what {
-        JobWhat::Probe => "Credentials test".to_owned(),
-        JobWhat::Init => "Making the repository".to_owned(),
-        JobWhat::Backup { group } => format!("Backup of {group}"),
-        JobWhat::Forget { .. } => "Forget".to_owned(),
-        JobWhat::Prune => "Prune".to_owned(),
-        JobWhat::Check { .. } => "Check".to_owned(),
-        JobWhat::Unlock { .. } => "Unlock".to_owned(),
-        JobWhat::Stats => "Measuring the repository".to_owned(),
-        JobWhat::Snapshots => "Listing of the snapshots".to_owned(),
+        JobWhat::Backup { group } => format!("{} of {group}", what.kind_words()),
+        what => what.kind_words().to_owned(),
     }
 }
 

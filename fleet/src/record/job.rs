@@ -131,6 +131,22 @@ impl JobWhat {
             Self::Snapshots => JobKind::Snapshots,
         }
     }
+
+    /// What a person calls its kind.
+    #[must_use]
+    pub const fn kind_words(&self) -> &'static str {
+        match self {
+            Self::Probe => "Credentials test",
+            Self::Init => "Making the repository",
+            Self::Backup { .. } => "Backup",
+            Self::Forget { .. } => "Forget",
+            Self::Prune => "Prune",
+            Self::Check { .. } => "Check",
+            Self::Unlock { .. } => "Unlock",
+            Self::Stats => "Measuring the repository",
+            Self::Snapshots => "Listing the snapshots",
+        }
+    }
 }
 
 /// How far a job is. Moves only by what the agent reports, `Queued → Sent` apart.

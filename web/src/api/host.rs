@@ -1,7 +1,7 @@
 //! Hosts and their enrolment.
 
 use super::dto::{HostCreated, HostIn, HostOut, HostPatch};
-use super::{List, Query};
+use super::{List, Query, one_of};
 use crate::app::Ctx;
 use crate::form::Input;
 use crate::problem::Problem;
@@ -17,7 +17,7 @@ pub(crate) fn filter(query: &Query) -> Result<HostFilter, Problem> {
     Ok(HostFilter {
         q: query.get("q").map(str::to_owned),
         label: query.get("label").map(str::to_owned),
-        state: query.word("state", Status::from_word)?,
+        state: query.word("state", &one_of(Status::ALL.map(Status::as_str)), Status::from_word)?,
     })
 }
 

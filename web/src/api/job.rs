@@ -1,7 +1,7 @@
 //! Jobs and their logs.
 
 use super::dto::{JobOut, LogLineOut, LogOut};
-use super::{List, Query};
+use super::{List, Query, one_of};
 use crate::app::Ctx;
 use crate::joblog::JobLog;
 use crate::problem::Problem;
@@ -20,9 +20,9 @@ pub(crate) fn filter(ctx: &Ctx, snapshot: &Snapshot, query: &Query) -> Result<Jo
     let state = |word: &str| JobState::ALL.into_iter().find(|state| state.as_str() == word);
     Ok(JobFilter {
         host: host.map(|host| host.id),
-        kind: query.word("kind", JobKind::from_word)?,
-        state: query.word("state", state)?,
-        since: query.word("since", crate::format::from_rfc3339)?,
+        kind: query.word("kind", &one_of(JobKind::ALL.map(JobKind::as_str)), JobKind::from_word)?,
+        state: query.word("state", &one_of(JobState::ALL.map(JobState::as_str)), state)?,
+        since: query.word("since", "an RFC 3339 time: 2026-11-23T06:41:12Z", crate::format::from_rfc3339)?,
     })
 }
 
@@ -54,7 +54,7 @@ pub(crate) async fn log(
 ) -> Result<Response<Body>, Problem> {
     let snapshot = ctx.read()?;
     let job = find(&snapshot, &job)?;
-    let after = query.word("after", |text| text.parse().ok())?.unwrap_or(0);
+    let after = query.word("after", "the number of a line", |text| text.parse().ok())?.unwrap_or(0);
     let log = JobLog::read(&ctx.app.fleet, &snapshot, &job)?;
     let plain =
         headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/plain"));

@@ -52,16 +52,22 @@ impl Query {
         self.0.iter().find(|(key, _)| key == name).map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
     }
 
-    /// A parameter that names something: an unknown word is the caller's error.
+    /// A parameter of certain words: another one is the caller's error, who is told what it may be.
     pub(crate) fn word<T>(
         &self,
         name: &'static str,
+        may_be: &str,
         from_word: impl Fn(&str) -> Option<T>,
     ) -> Result<Option<T>, Problem> {
         let Some(text) = self.get(name) else { return Ok(None) };
         from_word(text)
             .map(Some)
-            .ok_or_else(|| Problem::invalid(name, format!("There is no {name} of this word.")))
+            .ok_or_else(|| Problem::invalid(name, format!("The value of {name} is {may_be}.")))
+    }
+
+    /// The first parameter that is none of these.
+    pub(crate) fn unknown(&self, known: &[&str]) -> Option<&str> {
+        self.0.iter().map(|(name, _)| name.as_str()).find(|name| !known.contains(name))
     }
 
     /// `limit` and `cursor`.
@@ -87,6 +93,11 @@ impl Query {
             _ => Ok(page),
         }
     }
+}
+
+/// `one of: a, b`.
+pub(crate) fn one_of(words: impl IntoIterator<Item = &'static str>) -> String {
+    format!("one of: {}", words.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Query {

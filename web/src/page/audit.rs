@@ -52,7 +52,7 @@ impl View for AuditView {
 
 /// `GET /audit`.
 pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Problem> {
-    let (filter, page, now) = (filter(&query), query.page()?, ctx.now());
+    let (filter, page, now) = (filter(&query), query.page_of::<u64>()?, ctx.now());
     let snapshot = ctx.read()?;
     let found = snapshot.audit(&filter, &page)?;
     let address = |actor: Option<&str>, more: &[(&str, &str)]| {

@@ -35,8 +35,26 @@ pub(crate) struct Attention {
     /// How many more hosts; 0 = none.
     pub(crate) more: usize,
     pub(crate) text: String,
-    /// (words, address).
-    pub(crate) action: (String, String),
+    pub(crate) action: Action,
+}
+
+/// The one safe step.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Action {
+    pub(crate) words: String,
+    pub(crate) href: String,
+    /// It sets something: not for viewers.
+    pub(crate) sets: bool,
+}
+
+impl Action {
+    fn look(words: &str, href: String) -> Self {
+        Self { words: words.to_owned(), href, sets: false }
+    }
+
+    fn set(words: &str, href: String) -> Self {
+        Self { words: words.to_owned(), href, sets: true }
+    }
 }
 
 /// A host's row.
@@ -221,7 +239,7 @@ fn attention(now: Timestamp, all: &[HostRow]) -> Vec<Attention> {
         let name = (row.host.name.clone(), format!("/hosts/{}", row.host.id));
         if let Some(seen) = causes.iter_mut().find(|seen| seen.cause == cause && seen.state == state) {
             // With several hosts the one action of one of them would be wrong for the others.
-            seen.action = ("Show them".to_owned(), format!("/?state={}", row.status.as_str()));
+            seen.action = Action::look("Show them", format!("/?state={}", row.status.as_str()));
             seen.text = "the same on each of them.".to_owned();
             if seen.hosts.len() < MOST_NAMES {
                 seen.hosts.push(name);
@@ -240,12 +258,13 @@ fn attention(now: Timestamp, all: &[HostRow]) -> Vec<Attention> {
     causes
 }
 
-/// The cause of a host that needs a person, and the one safe action.
-fn cause_of(row: &HostRow) -> (String, (String, String)) {
+/// The cause of a host that needs a person, and the one safe step.
+fn cause_of(row: &HostRow) -> (String, Action) {
     let href = format!("/hosts/{}", row.host.id);
-    let to = |words: &str, path: &str| (words.to_owned(), format!("{href}{path}"));
+    let look = |words: &str| Action::look(words, href.clone());
+    let set = |words: &str, path: &str| Action::set(words, format!("{href}{path}"));
     if row.presence.wire_problem.is_some() {
-        return ("The agent speaks another protocol version".to_owned(), to("What to do", ""));
+        return ("The agent speaks another protocol version".to_owned(), look("What to do"));
     }
     let reason = |fallback: &str| match row.reason.as_str() {
         "" => fallback.to_owned(),
@@ -253,29 +272,29 @@ fn cause_of(row: &HostRow) -> (String, (String, String)) {
     };
     match row.status {
         Status::New if row.host.enrolled_at.is_none() => {
-            ("No agent enrolled yet".to_owned(), to("Enrol it", "/enrol"))
+            ("No agent enrolled yet".to_owned(), set("Enrol it", "/enrol"))
         }
         Status::New if !row.has_repo_credentials => {
-            ("Has no repository credentials".to_owned(), to("Set credentials", "/repo#connection"))
+            ("Has no repository credentials".to_owned(), set("Set credentials", "/repo#connection"))
         }
         Status::New if row.groups == 0 => {
-            ("Has nothing to back up".to_owned(), to("Add group", "/new-group"))
+            ("Has nothing to back up".to_owned(), set("Add group", "/new-group"))
         }
-        Status::New => ("Never backed up".to_owned(), to("Look at it", "")),
+        Status::New => ("Never backed up".to_owned(), look("Look at it")),
         Status::Failed | Status::Warning => {
             let job = row.last_backup.as_ref();
             match job.and_then(|job| Some((job, Cause::of(job)?))) {
                 Some((_, cause)) if cause.step == Step::RepoCredentials => {
-                    (cause.title.to_owned(), to(cause.step_words, "/repo#connection"))
+                    (cause.title.to_owned(), set(cause.step_words, "/repo#connection"))
                 }
                 Some((job, cause)) => {
-                    (cause.title.to_owned(), ("See why".to_owned(), format!("/jobs/{}", job.id)))
+                    (cause.title.to_owned(), Action::look("See why", format!("/jobs/{}", job.id)))
                 }
-                None => (reason("Needs a look"), to("Look at it", "")),
+                None => (reason("Needs a look"), look("Look at it")),
             }
         }
-        Status::Missed => ("A due backup waits".to_owned(), ("See why".to_owned(), "/pending".to_owned())),
-        Status::Offline => (reason("Not heard from"), to("What to check", "")),
-        _ => (reason("A due backup did not happen"), to("Look at it", "")),
+        Status::Missed => ("A due backup waits".to_owned(), Action::look("See why", "/pending".to_owned())),
+        Status::Offline => (reason("Not heard from"), look("What to check")),
+        _ => (reason("A due backup did not happen"), look("Look at it")),
     }
 }

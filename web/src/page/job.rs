@@ -21,7 +21,7 @@ use schema::Timestamp;
 pub(crate) async fn show(ctx: Ctx, Path(job): Path<String>, query: Query) -> Result<Response<Body>, Problem> {
     let snapshot = ctx.read()?;
     let job = find(&snapshot, &job)?;
-    let after = query.word("after", |text| text.parse().ok())?.unwrap_or(0);
+    let after = query.word("after", "the number of a line", |text| text.parse().ok())?.unwrap_or(0);
     ctx.page(&read(&ctx, &snapshot, &job, after)?)
 }
 

@@ -14,7 +14,7 @@ use axum::extract::Path;
 use axum::http::Response;
 use fleet::record::{Job, JobState};
 use fleet::{JobFilter, Snapshot};
-use schema::{HostId, JobKind, Timestamp};
+use schema::{HostId, JobId, JobKind, Timestamp};
 use serde::Serialize;
 
 /// A job's row.
@@ -110,7 +110,7 @@ fn read(
 ) -> Result<JobList, Problem> {
     let mut filter = filter(ctx, snapshot, query)?;
     filter.host = host.or(filter.host);
-    let page = query.page()?;
+    let page = query.page_of::<JobId>()?;
     let jobs = snapshot.jobs(&filter, &page)?;
     let address = |state: Option<JobState>, kind: Option<JobKind>, more: &[(&str, &str)]| {
         let mut text = form_urlencoded::Serializer::new(String::new());

@@ -423,7 +423,7 @@ fn fleet_view(s: &Sample) -> fleet::FleetView {
             hosts: vec![(s.text(), "/hosts/01".to_owned())],
             more: 2,
             text: s.text(),
-            action: (s.text(), "/hosts/01".to_owned()),
+            action: fleet::Action { words: s.text(), href: "/hosts/01".to_owned(), sets: true },
         }],
         q: s.text(),
         state: Some("ok"),

@@ -97,6 +97,36 @@ async fn bad_input_is_named_by_its_field_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_query_that_is_not_understood_is_named_and_not_passed_over() {
+    let world = World::new();
+    let client = world.admin().await;
+    let agent = boat(&world, &client).await;
+    let host = format!("/api/hosts/{}", agent.host);
+    for (path, field, words) in [
+        ("/api/jobs?colour=red", "colour", "There is no parameter colour here; there are: host, kind,"),
+        ("/api/operators?limit=7", "limit", "there are none"),
+        ("/api/jobs?since=yesterday", "since", "an RFC 3339 time"),
+        ("/api/jobs?kind=dance", "kind", "one of: probe, init, backup"),
+        ("/api/jobs?state=happy", "state", "one of: queued, sent"),
+        ("/api/jobs?cursor=zzz", "cursor", "no cursor"),
+        ("/api/hosts?state=happy", "state", "one of: "),
+        (&format!("{host}?q=x"), "q", "there are none"),
+        ("/api/events?topics=fleet,weather", "topics", "There is no topic weather."),
+    ] {
+        let answer = client.get(path).await.expect(422);
+        let error = &answer.json()["error"];
+        assert_eq!((error["code"].as_str(), error["field"].as_str()), (Some("invalid_input"), Some(field)));
+        assert!(error["message"].as_str().unwrap().contains(words), "{path}: {error}");
+    }
+    client.send(Method::POST, &format!("{host}/repo/check?percent=7"), None).await.expect(422);
+    client.send(Method::POST, &format!("{host}/repo/dance"), None).await.expect(404);
+    for path in ["/jobs?cursor=zzz", "/audit?cursor=zzz"] {
+        assert!(client.get(path).await.expect(422).text.contains("This is no cursor"), "{path}");
+    }
+    world.stranger().get("/api/jobs?colour=red").await.expect(401);
+}
+
+#[tokio::test]
 async fn hosts_are_added_listed_in_parts_changed_and_deleted() {
     let world = World::new();
     let client = world.program(Role::Operator).await;

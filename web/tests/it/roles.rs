@@ -96,6 +96,10 @@ async fn a_viewer_sees_every_page_of_the_fleet_without_a_way_to_act() {
     let agent = boat(&world, &admin).await;
     let viewer = world.account(&admin, "viola", Role::Viewer).await;
     let host = format!("/hosts/{}", agent.host);
+    admin.post("/api/hosts", &serde_json::json!({"name": "studio"})).await.expect(201);
+    let attention = viewer.get("/?part=fleet-attention").await.expect(200).text;
+    assert!(attention.contains("No agent enrolled yet") && !attention.contains("Enrol it"), "{attention}");
+    assert!(admin.get("/?part=fleet-attention").await.expect(200).text.contains("Enrol it"));
     let hourly = serde_json::json!({"name": "hourly", "cron": "@hourly", "groups": ["logbook"]});
     admin.post(&format!("/api{host}/schedules"), &hourly).await.expect(201);
     for path in [
