@@ -10,6 +10,7 @@ use holdfast_server::{
 use std::{io::IsTerminal, path::Path, process::ExitCode};
 
 fn main() -> ExitCode {
+    panics_are_logged();
     match run(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
@@ -41,12 +42,15 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             runtime()?.block_on(admin(command))
         }
         Command::Check(settings) => {
+            // What is wrong is said in one sentence, at the end.
+            log_to_stderr(LogFormat::Text, "off");
             let config = config(&settings)?;
             println!("configuration: ok");
-            if runtime()?.block_on(serve::check(&config))? {
-                println!("data file: ok");
-            } else {
-                println!("data file: none yet in {}; serve makes it", config.data_dir.value.display());
+            match serve::check(&config)? {
+                Some(rows) => println!("data file: ok ({rows} rows)"),
+                None => {
+                    println!("data file: none yet in {}; serve makes it", config.data_dir.value.display());
+                }
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -108,6 +112,19 @@ fn raise_file_limit() {
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
+}
+
+/// A panic stays in its task, or becomes an error that is told; beside that it is one line of the log.
+fn panics_are_logged() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !tracing::dispatcher::has_been_set() {
+            return usual(panic);
+        }
+        let at = panic.location().map(ToString::to_string).unwrap_or_default();
+        let why = panic.payload_as_str().unwrap_or_default();
+        tracing::error!(at, why, "a part of the server failed unexpectedly");
+    }));
 }
 
 fn log_to_stderr(format: LogFormat, default: &str) {

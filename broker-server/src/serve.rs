@@ -130,16 +130,16 @@ impl Server {
     }
 }
 
-/// Opens and checks without serving. `false` = there is no data yet, and none was made.
-pub async fn check(config: &Config) -> anyhow::Result<bool> {
-    if !has_data(&config.data_dir.value) {
-        return Ok(false);
+/// Looks through everything without serving; returns how many rows the data file has. `None` = there is no data yet,
+/// and none was made.
+pub fn check(config: &Config) -> anyhow::Result<Option<u64>> {
+    let data_dir = &config.data_dir.value;
+    if !has_data(data_dir) {
+        return Ok(None);
     }
-    let tls = open_tls(config)?;
-    let fleet = open_fleet(&config.data_dir.value, config.mqtt_public.value.clone(), tls.ca_fingerprint())?;
-    fleet.read()?.fleet_counts()?;
-    fleet.shutdown().await;
-    Ok(true)
+    let rows = Fleet::check(data_dir)?;
+    open_tls(config)?;
+    Ok(Some(rows))
 }
 
 /// Whether a server has been there: looking must not make the data of a new one.
@@ -303,13 +303,13 @@ mod tests {
     use super::*;
     use crate::config::{Layer, Layers};
 
-    #[tokio::test]
-    async fn a_look_at_a_folder_without_data_makes_none() {
+    #[test]
+    fn a_look_at_a_folder_without_data_makes_none() {
         let folder = tempfile::tempdir().unwrap();
         let data_dir = folder.path().join("mistyped");
         let flags = Layer { data_dir: Some(data_dir.clone()), ..Layer::default() };
         let config = Layers { flags, ..Layers::default() }.resolve().unwrap();
-        assert!(!check(&config).await.unwrap());
+        assert_eq!(check(&config).unwrap(), None);
         assert!(open_for_admin(&data_dir).is_err());
         assert!(!data_dir.exists());
     }

@@ -7,7 +7,7 @@ use crate::schedule;
 use crate::seal::{Binding, MasterKey};
 use crate::snapshot::Snapshot;
 use crate::store::format::{META_KEY_CHECK, Meta};
-use crate::store::{Committed, JOBS, META, ReadView, Reads, Span, Store, Tx, WriterCounts};
+use crate::store::{Committed, JOBS, META, ReadView, Reads, Span, Store, Tx, WriterCounts, check};
 use schema::{HostId, JobId, Timestamp};
 use std::path::Path;
 use std::sync::Arc;
@@ -80,6 +80,17 @@ impl Fleet {
         let context = Arc::new(Context::new(driver, settings, master));
         let store = Store::open(file, committed(&context), |tx| start(&context, tx))?;
         Ok(Self { context, store: Arc::new(store) })
+    }
+
+    /// Looks through the whole data file: every page that is in use is what was written, every row can be read, the
+    /// master key fits. Changes nothing; returns how many rows there are. Reads all of the file, and blocks.
+    pub fn check(data_dir: &Path) -> Result<u64, OpenError> {
+        let key_file = data_dir.join(KEY_FILE);
+        if !key_file.exists() {
+            return Err(OpenError::KeyMissing { path: key_file });
+        }
+        let master = MasterKey::read(&key_file, false)?;
+        check(&data_dir.join(DATA_FILE), |tx| key_fits(&master, tx).map(|_| ()))
     }
 
     /// A fleet that is gone with the process.
@@ -157,16 +168,9 @@ impl Fleet {
 
 /// Looks whether the key fits the file, and puts right what only a running server knows.
 fn start(context: &Context, tx: &mut Tx<'_>) -> Result<(), OpenError> {
-    let key = META_KEY_CHECK.to_owned();
-    match tx.get(&META, &key)? {
-        Some(Meta::KeyCheck(sealed)) => {
-            context.master.open(Binding::Check, &sealed).map_err(|_| OpenError::KeyWrong)?;
-        }
-        Some(_) => return Err(StoreError::Row { table: META.name(), why: "it is of another sort" }.into()),
-        None => {
-            let check = context.master.seal(Binding::Check, context.random(), b"holdfast");
-            tx.put(&META, &key, &Meta::KeyCheck(check))?;
-        }
+    if !key_fits(&context.master, tx)? {
+        let check = context.master.seal(Binding::Check, context.random(), b"holdfast");
+        tx.put(&META, &META_KEY_CHECK.to_owned(), &Meta::KeyCheck(check))?;
     }
     if let Some((newest, _)) = tx.last(&JOBS, &Span::ALL)? {
         context.job_ids_begin_after(newest);
@@ -174,6 +178,18 @@ fn start(context: &Context, tx: &mut Tx<'_>) -> Result<(), OpenError> {
     hello::nobody_is_connected(tx, context.now())?;
     schedule::begin_anew(tx, context.now())?;
     Ok(())
+}
+
+/// `false`: the file has not seen a key yet.
+fn key_fits(master: &MasterKey, tx: &Tx<'_>) -> Result<bool, OpenError> {
+    match tx.get(&META, &META_KEY_CHECK.to_owned())? {
+        Some(Meta::KeyCheck(sealed)) => match master.open(Binding::Check, &sealed) {
+            Ok(_) => Ok(true),
+            Err(_) => Err(OpenError::KeyWrong),
+        },
+        Some(_) => Err(StoreError::Row { table: META.name(), why: "it is of another sort" }.into()),
+        None => Ok(false),
+    }
 }
 
 fn committed(context: &Arc<Context>) -> Committed {

@@ -1,7 +1,10 @@
 //! Why something is not done, in words that a person can act on.
 
 use schema::{JobId, JobKind};
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Why a request is not carried out. Its text is one sentence that says what to do.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -153,6 +156,12 @@ pub enum StoreError {
     /// The database said no.
     #[error("data file")]
     Database(#[source] Arc<redb::Error>),
+    /// What is on disk is not what was written there.
+    #[error("the data file is damaged: restore it from your backup of the data folder ({why})")]
+    Damaged {
+        /// How that shows.
+        why: String,
+    },
     /// A row is not what its table says.
     #[error("a row of table {table} can't be read: {why}")]
     Row {
@@ -179,7 +188,10 @@ macro_rules! from_redb {
     ($($error:ty),*) => {$(
         impl From<$error> for StoreError {
             fn from(error: $error) -> Self {
-                Self::Database(Arc::new(error.into()))
+                match error.into() {
+                    redb::Error::Corrupted(why) => Self::Damaged { why },
+                    other => Self::Database(Arc::new(other)),
+                }
             }
         }
     )*};
@@ -266,7 +278,30 @@ pub enum OpenError {
     /// The key does not fit the data file.
     #[error("the master key does not belong to this data file: restore both from the same backup")]
     KeyWrong,
+    /// What is on disk is not what was written there.
+    #[error(
+        "the data file {path} is damaged: restore it, and the {key} that belongs to it, from your backup of the data folder ({why})",
+        key = crate::KEY_FILE
+    )]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// How that shows.
+        why: String,
+    },
     /// The data file failed.
     #[error("the data file can't be opened")]
     Store(#[from] StoreError),
+}
+
+impl OpenError {
+    /// The same; when it is damage, with the file in which it is.
+    pub(crate) fn at(self, file: &Path) -> Self {
+        let why = match self {
+            Self::Store(StoreError::Damaged { why }) => why,
+            Self::Store(error @ StoreError::Row { .. }) => error.to_string(),
+            other => return other,
+        };
+        Self::Damaged { path: file.to_owned(), why }
+    }
 }

@@ -3,6 +3,7 @@
 //! redb refuses everything after an input or output error (a full disk, say) until the file is opened again. What was
 //! committed is whole; what was being written is not there, or is, when only its last sync failed.
 
+use super::guard;
 use crate::refused::{OpenError, StoreError};
 use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
 use std::sync::{PoisonError, RwLock};
@@ -22,12 +23,12 @@ impl Base {
     }
 
     pub(super) fn begin_read(&self) -> Result<ReadTransaction, StoreError> {
-        self.with(|database| Ok(database.begin_read()?))
+        self.with(|database| Ok(guard::redb(|| database.begin_read())??))
     }
 
     /// Only the writer writes, one transaction at a time.
     pub(super) fn begin_write(&self) -> Result<WriteTransaction, StoreError> {
-        self.with(|database| Ok(database.begin_write()?))
+        self.with(|database| Ok(guard::redb(|| database.begin_write())??))
     }
 
     fn with<T>(&self, then: impl Fn(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -38,6 +39,7 @@ impl Base {
         if open.is_none() {
             *open = Some((self.reopen)().map_err(|error| match error {
                 OpenError::Store(error) => error,
+                OpenError::Damaged { why, .. } => StoreError::Damaged { why },
                 other => {
                     tracing::error!(error = %other, "the data file could not be opened again");
                     StoreError::Closed
@@ -50,6 +52,9 @@ impl Base {
 
     /// Closes the database; whoever needs it next opens it again.
     pub(super) fn storage_failed(&self) {
-        drop(self.open.write().unwrap_or_else(PoisonError::into_inner).take());
+        let failed = self.open.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Err(error) = guard::redb(|| drop(failed)) {
+            tracing::error!(%error, "the data file could not be closed cleanly");
+        }
     }
 }

@@ -5,7 +5,9 @@
 //! [`format`]) beside the format byte of each row.
 
 mod base;
+mod check;
 pub(crate) mod format;
+mod guard;
 mod key;
 mod read_view;
 mod reads;
@@ -16,6 +18,7 @@ mod tests;
 mod tx;
 mod writer;
 
+pub(crate) use check::check;
 pub(crate) use key::{Key, Span};
 pub(crate) use read_view::ReadView;
 pub(crate) use reads::{Order, Reads, Visited};
@@ -49,7 +52,12 @@ impl Store {
             let file = file.to_owned();
             move || open_file(&file)
         };
-        Self::start(open_file(file)?, Box::new(reopen), Some(file.to_owned()), committed, at_start)
+        let database = open_file(file)?;
+        // Also what is not a call of its own, such as the end of a transaction.
+        let started = guard::redb(|| {
+            Self::start(database, Box::new(reopen), Some(file.to_owned()), committed, at_start)
+        });
+        started.map_err(OpenError::from).and_then(|started| started).map_err(|error| error.at(file))
     }
 
     /// The same in memory.
@@ -129,12 +137,24 @@ fn builder() -> redb::Builder {
 
 fn open_file(file: &Path) -> Result<Database, OpenError> {
     let opened = private_file(file).map_err(|why| OpenError::Folder { path: file.to_owned(), why })?;
-    let in_use_or = |error| match error {
+    let backend = redb::backends::FileBackend::new(opened).map_err(|error| in_use_or(file, error))?;
+    guard::redb(|| builder().create_with_backend(backend))
+        .map_err(|error| OpenError::from(error).at(file))?
+        .map_err(|error| in_use_or(file, error))
+}
+
+/// Why redb does not open a file.
+fn in_use_or(file: &Path, error: DatabaseError) -> OpenError {
+    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+    match error {
         DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path: file.to_owned() },
-        other => OpenError::Store(other.into()),
-    };
-    let backend = redb::backends::FileBackend::new(opened).map_err(in_use_or)?;
-    builder().create_with_backend(backend).map_err(in_use_or)
+        DatabaseError::Storage(redb::StorageError::Io(why))
+            if matches!(why.kind(), InvalidData | UnexpectedEof) =>
+        {
+            OpenError::Damaged { path: file.to_owned(), why: why.to_string() }
+        }
+        other => OpenError::Store(other.into()).at(file),
+    }
 }
 
 /// Sealed or not, the file is nobody else's business.
@@ -153,15 +173,16 @@ fn walk_table(
         return Ok(());
     }
     let bounds = (span.from.as_ref().map(Vec::as_slice), span.to.as_ref().map(Vec::as_slice));
-    let mut range = table.range::<&[u8]>(bounds)?;
+    let mut range = guard::redb(|| table.range::<&[u8]>(bounds))??;
     loop {
-        let next = match order {
+        let next = guard::redb(|| match order {
             Order::Ascending => range.next(),
             Order::Descending => range.next_back(),
-        };
+        })?;
         let Some(entry) = next else { return Ok(()) };
         let (key, value) = entry?;
-        if visit(key.value(), value.value())?.is_break() {
+        let (key, value) = guard::redb(|| (key.value(), value.value()))?;
+        if visit(key, value)?.is_break() {
             return Ok(());
         }
     }

@@ -1,6 +1,6 @@
 //! One read transaction: a consistent state, however long it is kept.
 
-use super::{DEFINITIONS, Key, Order, Reads, Row, Span, TABLES, Table, TableId, Visited};
+use super::{DEFINITIONS, Key, Order, Reads, Row, Span, TABLES, Table, TableId, Visited, guard};
 use crate::refused::StoreError;
 use redb::{ReadTransaction, ReadableTable};
 use std::sync::OnceLock;
@@ -20,7 +20,7 @@ impl ReadView {
     fn table(&self, table: TableId) -> Result<&Open, StoreError> {
         let cell = &self.open[table];
         if cell.get().is_none() {
-            let _ = cell.set(self.txn.open_table(DEFINITIONS[table])?);
+            let _ = cell.set(guard::redb(|| self.txn.open_table(DEFINITIONS[table]))??);
         }
         cell.get().ok_or(StoreError::Closed)
     }
@@ -39,7 +39,8 @@ impl ReadView {
         &self,
         table: &Table<K, V>,
     ) -> Result<Beside<K, V>, StoreError> {
-        let rows = self.table(table.id())?.range::<&[u8]>(..)?;
+        let open = self.table(table.id())?;
+        let rows = guard::redb(|| open.range::<&[u8]>(..))??;
         Ok(Beside { rows, next: None, table: table.name() })
     }
 }
@@ -55,13 +56,14 @@ impl<K: Key + Ord, V: Row> Beside<K, V> {
                 }
                 _ => {}
             }
-            let Some(entry) = self.rows.next() else { return Ok(None) };
+            let Some(entry) = guard::redb(|| self.rows.next())? else { return Ok(None) };
             let (found, value) = entry?;
+            let (mut found, value) = guard::redb(|| (found.value(), value.value()))?;
             let damaged = |why| StoreError::Row { table: self.table, why };
-            let found = K::read(&mut found.value()).ok_or_else(|| damaged("its key is damaged"))?;
+            let found = K::read(&mut found).ok_or_else(|| damaged("its key is damaged"))?;
             // Rows that nobody asks for are not decoded.
             if found >= *key {
-                self.next = Some((found, V::from_bytes(value.value()).map_err(damaged)));
+                self.next = Some((found, V::from_bytes(value).map_err(damaged)));
             }
         }
     }
@@ -74,7 +76,9 @@ impl Reads for ReadView {
         key: &[u8],
         read: impl FnOnce(&[u8]) -> T,
     ) -> Result<Option<T>, StoreError> {
-        Ok(ReadableTable::get(self.table(table)?, key)?.map(|row| read(row.value())))
+        let open = self.table(table)?;
+        let Some(row) = guard::redb(|| ReadableTable::get(open, key))?? else { return Ok(None) };
+        Ok(Some(read(guard::redb(|| row.value())?)))
     }
 
     fn walk_raw(

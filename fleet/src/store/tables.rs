@@ -10,12 +10,14 @@ use crate::record::{
     ApiToken, AuditEntry, GivenUp, Group, Host, Job, LogChunk, Maintenance, Operator, PendingRun, Presence,
     RepoPoint, RepoState, Session, Viewer,
 };
+use crate::refused::StoreError;
 use crate::schedule::ScheduleRow;
-use crate::store::first_form;
+use crate::store::{Order, Reads, Span, first_form};
 use crate::summary::Summary;
 use redb::TableDefinition;
 use schema::{HostId, JobId, PendingId, RepoId, TokenId};
 use std::marker::PhantomData;
+use std::ops::ControlFlow;
 
 /// A table's place in [`DEFINITIONS`].
 pub(crate) type TableId = usize;
@@ -35,6 +37,12 @@ impl<K, V> Table<K, V> {
     pub(crate) const fn name(&self) -> &'static str {
         self.name
     }
+
+    /// The same table as one of other rows, to put in what does not belong there.
+    #[cfg(test)]
+    pub(super) const fn of_rows<W>(&self) -> Table<K, W> {
+        Table { id: self.id, name: self.name, types: PhantomData }
+    }
 }
 
 macro_rules! tables {
@@ -50,6 +58,16 @@ macro_rules! tables {
         )*
         pub(super) const DEFINITIONS: [TableDefinition<'static, &'static [u8], &'static [u8]>; TABLES] =
             [$(TableDefinition::new($name),)*];
+
+        /// Decodes every row of every table; returns how many there are.
+        pub(super) fn read_every_row(reads: &impl Reads) -> Result<u64, StoreError> {
+            let mut rows = 0;
+            $(reads.walk(&$table, &Span::ALL, Order::Ascending, |_, _| {
+                rows += 1;
+                Ok(ControlFlow::Continue(()))
+            })?;)*
+            Ok(rows)
+        }
     };
 }
 

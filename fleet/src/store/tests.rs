@@ -501,3 +501,110 @@ proptest! {
         outcome?;
     }
 }
+
+/// A closed file with rows in several tables, enough for trees of some depth.
+fn filled() -> (tempfile::TempDir, PathBuf) {
+    let bench = on_disk();
+    runtime().block_on(async {
+        let written = bench.store.write(|tx| {
+            for n in 0..2_000u32 {
+                tx.put(&LOGS, &(job((n % 7) as u8), n), &chunk(n))?;
+                tx.put(&OPEN_JOBS, &(HostId([(n % 5) as u8; 16]), JobId(u128::from(n).to_be_bytes())), &())?;
+            }
+            Ok(())
+        });
+        written.await.unwrap();
+    });
+    let folder = bench.folder.unwrap();
+    drop(bench.store);
+    let file = folder.path().join("data.redb");
+    (folder, file)
+}
+
+#[test]
+fn a_check_reads_every_row_and_leaves_the_file_as_it_is() {
+    let (_folder, file) = filled();
+    let before = std::fs::read(&file).unwrap();
+    // And the format.
+    assert_eq!(check(&file, |_| Ok(())).unwrap(), 4_001);
+    assert!(std::fs::read(&file).unwrap() == before);
+    let refused = check(&file, |_| Err(OpenError::KeyWrong));
+    assert!(matches!(refused, Err(OpenError::KeyWrong)), "{refused:?}");
+    let open = Store::open(&file, listener().1, |_| Ok(())).unwrap();
+    assert!(matches!(check(&file, |_| Ok(())), Err(OpenError::InUse { .. })), "not while a server has it");
+    drop(open);
+}
+
+#[test]
+fn a_check_finds_a_row_that_can_not_be_read() {
+    let (_folder, file) = filled();
+    let store = Store::open(&file, listener().1, |_| Ok(())).unwrap();
+    let raw: Table<(JobId, u32), NotAChunk> = LOGS.of_rows();
+    runtime().block_on(store.write(move |tx| Ok(tx.put(&raw, &(job(1), 8), &NotAChunk)?))).unwrap();
+    drop(store);
+    let Err(OpenError::Damaged { why, .. }) = check(&file, |_| Ok(())) else { panic!("not found") };
+    assert!(why.contains("logs"), "{why}");
+}
+
+struct NotAChunk;
+
+impl Row for NotAChunk {
+    const VERSION: u8 = 1;
+    fn encode(&self) -> Vec<u8> {
+        vec![1, 255, 255, 255]
+    }
+    fn decode(_: u8, _: &[u8]) -> Option<Self> {
+        None
+    }
+}
+
+#[test]
+fn damage_is_found_by_a_check_and_is_an_error_to_whoever_meets_it() {
+    let (folder, file) = filled();
+    let whole = std::fs::read(&file).unwrap();
+    let rows = {
+        let store = Store::open(&file, listener().1, |_| Ok(())).unwrap();
+        store.read().unwrap().rows(&LOGS, &Span::ALL).unwrap()
+    };
+    let copy = folder.path().join("copy.redb");
+    let (mut found, mut met) = (0, 0);
+    for at in (0..whole.len()).step_by(4096) {
+        let mut damaged = whole.clone();
+        let end = (at + 3000).min(damaged.len());
+        damaged[at..end].iter_mut().for_each(|byte| *byte ^= 0xa5);
+        std::fs::write(&copy, &damaged).unwrap();
+        let checked = check(&copy, |_| Ok(()));
+        assert!(std::fs::read(&copy).unwrap() == damaged, "a check changes nothing");
+        let store = match Store::open(&copy, listener().1, |_| Ok(())) {
+            Ok(store) => store,
+            Err(error) => {
+                assert!(matches!(error, OpenError::Damaged { .. }), "page {at}: {error:?}");
+                assert!(checked.is_err(), "page {at}: {error}");
+                (found, met) = (found + 1, met + 1);
+                continue;
+            }
+        };
+        let read = store.read().and_then(|view| view.rows(&LOGS, &Span::ALL));
+        let mut answers = Vec::new();
+        runtime().block_on(async {
+            for n in 0..4 {
+                answers.push(put(&store, job(n), u32::from(n) * 500).await);
+            }
+        });
+        // Nobody waits for ever, and the writer is there for the next one.
+        let closed = answers.iter().any(|answer| matches!(answer, Err(Refused::Store(StoreError::Closed))));
+        assert!(!closed, "page {at}: {answers:?}");
+        match checked {
+            Ok(count) => {
+                assert_eq!(count, 4_001, "page {at}");
+                assert!(read.is_ok_and(|read| read == rows), "page {at}");
+            }
+            Err(error) => {
+                assert!(matches!(error, OpenError::Damaged { .. }), "page {at}: {error:?}");
+                found += 1;
+                met += u32::from(read.is_err() || answers.iter().any(Result::is_err));
+            }
+        }
+    }
+    assert!(found > 20 && met > 10, "{found} found, {met} met");
+}

@@ -1,6 +1,6 @@
 //! One write transaction, shared by the operations of a batch.
 
-use super::{DEFINITIONS, Key, Order, Reads, Row, Span, TABLES, Table, TableId, Visited};
+use super::{DEFINITIONS, Key, Order, Reads, Row, Span, TABLES, Table, TableId, Visited, guard};
 use crate::change::Effects;
 use crate::refused::StoreError;
 use redb::{ReadableTable, WriteTransaction};
@@ -41,7 +41,7 @@ impl<'t> Tx<'t> {
     fn table(&self, table: TableId) -> Result<&Open<'t>, StoreError> {
         let cell = &self.open[table];
         if cell.get().is_none() {
-            let _ = cell.set(self.txn.open_table(DEFINITIONS[table])?);
+            let _ = cell.set(guard::redb(|| self.txn.open_table(DEFINITIONS[table]))??);
         }
         cell.get().ok_or(StoreError::Closed)
     }
@@ -60,7 +60,8 @@ impl<'t> Tx<'t> {
         row: &V,
     ) -> Result<(), StoreError> {
         let bytes = row.encode();
-        self.table_mut(table.id())?.insert(key.bytes().as_slice(), bytes.as_slice())?;
+        let open = self.table_mut(table.id())?;
+        guard::redb(|| open.insert(key.bytes().as_slice(), bytes.as_slice()).map(|_| ()))??;
         Ok(())
     }
 
@@ -70,7 +71,8 @@ impl<'t> Tx<'t> {
         table: &Table<K, V>,
         key: &K,
     ) -> Result<bool, StoreError> {
-        Ok(self.table_mut(table.id())?.remove(key.bytes().as_slice())?.is_some())
+        let open = self.table_mut(table.id())?;
+        Ok(guard::redb(|| open.remove(key.bytes().as_slice()).map(|old| old.is_some()))??)
     }
 
     /// Removes all rows of a span; returns how many.
@@ -89,7 +91,7 @@ impl<'t> Tx<'t> {
         }
         let open = self.table_mut(table.id())?;
         for key in &keys {
-            open.remove(key.as_slice())?;
+            guard::redb(|| open.remove(key.as_slice()).map(|_| ()))??;
         }
         Ok(keys.len())
     }
@@ -102,7 +104,9 @@ impl Reads for Tx<'_> {
         key: &[u8],
         read: impl FnOnce(&[u8]) -> T,
     ) -> Result<Option<T>, StoreError> {
-        Ok(self.table(table)?.get(key)?.map(|row| read(row.value())))
+        let open = self.table(table)?;
+        let Some(row) = guard::redb(|| open.get(key))?? else { return Ok(None) };
+        Ok(Some(read(guard::redb(|| row.value())?)))
     }
 
     fn walk_raw(

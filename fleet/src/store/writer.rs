@@ -7,8 +7,8 @@
 //! write (or panics) would leave half of itself behind: the transaction is dropped and the batch runs again without
 //! it. So operations are run more than once, and must draw everything they need anew each time.
 
-use super::Tx;
 use super::base::Base;
+use super::{Tx, guard};
 use crate::change::Effects;
 use crate::refused::{Refused, StoreError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -147,7 +147,9 @@ fn write_until_closed(
     let mut batch = Vec::with_capacity(MAX_BATCH);
     while operations.blocking_recv_many(&mut batch, MAX_BATCH) > 0 {
         counters.operations.fetch_add(batch.len() as u64, Ordering::Relaxed);
-        let verdict = match write_batch(base, &mut batch) {
+        // Guarded as a whole too: a transaction that is dropped also works on the file.
+        let written = guard::redb(|| write_batch(base, &mut batch)).and_then(|written| written);
+        let verdict = match written {
             Ok(Some(effects)) => {
                 counters.commits.fetch_add(1, Ordering::Relaxed);
                 committed(effects);

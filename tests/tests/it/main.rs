@@ -5,6 +5,7 @@ mod agent_killed;
 mod append_only;
 mod away;
 mod broken_restic;
+mod damaged;
 mod demo;
 mod failures;
 mod full_life;
