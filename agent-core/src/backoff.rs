@@ -1,5 +1,6 @@
 /// How long to wait before the next connect: doubles from a second to a minute, each time between half and one and
-/// a half of that, so that many agents don't come back in the same second.
+/// a half of that, so that many agents don't come back in the same second. After a refused login, which somebody has to
+/// mend, from half a minute to a quarter of an hour.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     attempt: u32,
@@ -8,6 +9,8 @@ pub struct Backoff {
 
 const FIRST_MS: u64 = 1_000;
 const LONGEST_MS: u64 = 60_000;
+const FIRST_REFUSED_MS: u64 = 30_000;
+const LONGEST_REFUSED_MS: u64 = 900_000;
 
 impl Backoff {
     /// Delays that differ with `seed`.
@@ -19,9 +22,18 @@ impl Backoff {
 
     /// The next delay, in milliseconds.
     pub fn next_ms(&mut self) -> u64 {
-        let base = FIRST_MS.saturating_mul(1 << self.attempt.min(10)).min(LONGEST_MS);
+        self.next_between(FIRST_MS, LONGEST_MS)
+    }
+
+    /// The next delay after a refused login, in milliseconds.
+    pub fn next_refused_ms(&mut self) -> u64 {
+        self.next_between(FIRST_REFUSED_MS, LONGEST_REFUSED_MS)
+    }
+
+    fn next_between(&mut self, first_ms: u64, longest_ms: u64) -> u64 {
+        let base = first_ms.saturating_mul(1 << self.attempt.min(10)).min(longest_ms);
         self.attempt = self.attempt.saturating_add(1);
-        (base / 2 + self.draw() % base).min(LONGEST_MS)
+        (base / 2 + self.draw() % base).min(longest_ms)
     }
 
     /// Begins again with the shortest delay.
@@ -53,6 +65,19 @@ mod tests {
             assert!(backoff.next_ms() >= 30_000);
             backoff.reset();
             assert!(backoff.next_ms() <= 1_500);
+        }
+    }
+
+    #[test]
+    fn delays_after_a_refused_login_grow_to_a_quarter_of_an_hour() {
+        for seed in 0..200 {
+            let mut backoff = Backoff::new(seed);
+            assert!((15_000..=45_000).contains(&backoff.next_refused_ms()));
+            for _ in 0..50 {
+                assert!(backoff.next_refused_ms() <= 900_000);
+            }
+            assert!(backoff.next_refused_ms() >= 450_000);
+            assert!(backoff.next_ms() <= 60_000);
         }
     }
 

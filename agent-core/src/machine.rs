@@ -261,6 +261,14 @@ impl Core {
         self.link = Link::Down { retry_at: now.mono.plus_ms(self.backoff.next_ms()) };
     }
 
+    /// The server refused the login: nothing but a person mends that, so the next try comes later.
+    pub fn handle_refused(&mut self, now: Now) {
+        self.now = now;
+        if let Link::Up { .. } | Link::Connecting = self.link {
+            self.link = Link::Down { retry_at: now.mono.plus_ms(self.backoff.next_refused_ms()) };
+        }
+    }
+
     /// A message on `cmd`. It may be acknowledged to the broker when [`Core::poll_effect`] has been drained and
     /// [`Saved::taken`] has reached its number.
     pub fn handle_message(&mut self, message: &ToAgent<'_>, now: Now) -> Result<(), Busy> {

@@ -4,7 +4,7 @@
 use crate::identity::Identity;
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions, NetworkOptions,
-    Packet, Publish, QoS, TlsConfiguration, Transport,
+    Packet, Publish, QoS, StateError, TlsConfiguration, Transport,
 };
 use rustls::{CertificateError, ClientConfig};
 use schema::{
@@ -65,7 +65,9 @@ pub enum LinkError {
         clock_ms: u64,
     },
     /// The login was refused.
-    #[error("{0} refuses the login")]
+    #[error(
+        "{0} refuses the login: the server does not know this host any more, or it was enrolled again elsewhere. To enrol this machine again: stop the agent, make a new token in the server's pages, and run holdfast-agent enroll --force TOKEN"
+    )]
     Login(String),
     /// Anything else.
     #[error("the connection to {address} ended: {reason}")]
@@ -253,6 +255,9 @@ fn explain(address: &str, error: &ConnectionError) -> LinkError {
         }
         ConnectionError::Io(error) => LinkError::Unreachable { address, reason: error.to_string() },
         ConnectionError::Tls(rumqttc::TlsError::Io(error)) => explain_tls(address, error),
+        ConnectionError::MqttState(StateError::ConnectionAborted) => {
+            LinkError::Other { address, reason: "the server closed it".to_owned() }
+        }
         other => LinkError::Other { address, reason: other.to_string() },
     }
 }
@@ -281,6 +286,17 @@ fn explain_tls(address: String, error: &io::Error) -> LinkError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refused_login_and_a_closed_connection_say_what_they_are() {
+        let refused = ConnectionError::ConnectionRefused(ConnectReturnCode::BadUserNamePassword);
+        let said = explain("nas:8883", &refused).to_string();
+        assert!(said.contains("does not know this host any more"), "{said}");
+        assert!(said.contains("holdfast-agent enroll --force TOKEN"), "{said}");
+        let closed = ConnectionError::MqttState(StateError::ConnectionAborted);
+        let said = explain("nas:8883", &closed).to_string();
+        assert_eq!(said, "the connection to nas:8883 ended: the server closed it");
+    }
 
     #[test]
     fn addresses_are_split_and_junk_is_refused() {

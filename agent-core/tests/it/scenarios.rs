@@ -366,6 +366,22 @@ fn a_stop_while_disconnected_exits_at_once() {
 }
 
 #[test]
+fn after_a_refused_login_the_next_try_comes_later() {
+    let mut world = connected();
+    let mut shortest = u64::MAX;
+    for _ in 0..8 {
+        world.connected = false;
+        world.core.handle_refused(world.now);
+        let wake = world.core.next_wake().expect("it tries again");
+        assert_eq!(wake.reason, Reason::Reconnect);
+        shortest = shortest.min(wake.at.ms_since(world.now.mono));
+        world.wake();
+        assert!(world.connected);
+    }
+    assert!(shortest >= 15_000, "{shortest}");
+}
+
+#[test]
 fn after_a_reconnect_everything_without_an_ack_is_sent_again_at_once() {
     let mut world = connected();
     world.order_run(0, false);

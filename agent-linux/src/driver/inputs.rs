@@ -1,7 +1,12 @@
 //! What comes in from the server and from time.
 
 use super::{AtHand, Driver};
-use crate::{clock, link::LinkEvent, logger, restic::Credentials};
+use crate::{
+    clock,
+    link::{LinkError, LinkEvent},
+    logger,
+    restic::Credentials,
+};
 use rumqttc::Publish;
 use schema::{CommandBody, HostTopic, OpenError, Sealed, Timestamp, ToAgent, Topic, envelope};
 use zeroize::Zeroizing;
@@ -34,6 +39,11 @@ impl Driver {
                 self.core.handle_connected(now);
             }
             LinkEvent::Message(message) => self.handle_message(&message),
+            LinkEvent::Closed(error @ LinkError::Login(_)) => {
+                self.fail(error.to_string());
+                self.drop_link();
+                self.core.handle_refused(now);
+            }
             LinkEvent::Closed(error) => {
                 self.fail(error.to_string());
                 self.lose_link();

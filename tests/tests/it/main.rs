@@ -8,6 +8,7 @@ mod broken_restic;
 mod damaged;
 mod demo;
 mod failures;
+mod forgotten_host;
 mod full_life;
 mod moved_secrets;
 mod network_cut;
