@@ -247,8 +247,7 @@ fn run_enroll(state_dir: &std::path::Path, token: &str, force: bool) -> Result<E
         text.clear();
         std::io::stdin().lock().take(MAX_TOKEN_INPUT_BYTES).read_to_string(&mut text)?;
     }
-    let state = StateFolder::open_or_make(state_dir)?;
-    let identity = block_on(enroll::enroll(&state, &text, force))?;
+    let identity = block_on(enroll::enroll_at(state_dir, &text, force))?;
     println!("This machine is enrolled as {} at {}.", identity.host_name, identity.address);
     let option = if state_dir == std::path::Path::new(DEFAULT_FOLDER) {
         String::new()

@@ -7,7 +7,7 @@ use crate::{
     link::{Link, LinkError, LinkEvent, Login},
     machine::{Machine, VERSION},
     slots,
-    state::{StateError, StateFolder},
+    state::{self, StateError, StateFolder},
     tls::{self, TlsError},
 };
 use data_encoding::BASE32_NOPAD;
@@ -17,6 +17,7 @@ use schema::{
     envelope::{self, Key, NONCE_BYTES},
 };
 use std::{
+    path::Path,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -75,9 +76,46 @@ pub enum EnrollError {
     /// Silence.
     #[error("{0} took the login but did not answer within 30 s")]
     NoAnswer(String),
+    /// The connection broke before the answer.
+    #[error("{link}. The server may have taken the token: run the same command again")]
+    Unanswered {
+        /// What happened.
+        link: LinkError,
+    },
     /// The request could not be made.
     #[error("the request could not be sealed")]
     Seal,
+}
+
+impl EnrollError {
+    /// Whether the server has surely not taken the token for this machine.
+    const fn is_refused(&self) -> bool {
+        matches!(
+            self,
+            Self::NotAToken(_)
+                | Self::Link(_)
+                | Self::ExpiredHere { .. }
+                | Self::LoginRefused(_)
+                | Self::Refused(_)
+                | Self::Version(_)
+        )
+    }
+}
+
+/// Enrols this machine with a state folder that may not be there yet. One that was made for a token that is then
+/// refused goes again; it stays when the token may have been taken, for it holds what makes a second try the same.
+pub async fn enroll_at(path: &Path, token_text: &str, force: bool) -> Result<Identity, EnrollError> {
+    let made: Vec<_> = path.ancestors().take_while(|folder| !folder.exists()).collect();
+    let state = StateFolder::open_or_make(path)?;
+    let result = enroll(&state, token_text, force).await;
+    if !made.is_empty() && result.as_ref().is_err_and(EnrollError::is_refused) {
+        for file in [state::LOCK_FILE, identity::INSTALLATION_FILE] {
+            state.remove(file)?;
+        }
+        // What somebody else has put there meanwhile stays, and the folders above it.
+        let _ = made.into_iter().try_for_each(std::fs::remove_dir);
+    }
+    result
 }
 
 /// Enrols this machine, and says as whom.
@@ -141,10 +179,13 @@ async fn exchange(
     installation: InstallationId,
 ) -> Result<Identity, EnrollError> {
     let stuck = |_| EnrollError::Seal;
+    let mut asked = false;
     loop {
         match link.event().await {
+            LinkEvent::Closed(link) if asked => return Err(EnrollError::Unanswered { link }),
             LinkEvent::Closed(error) => return Err(error.into()),
             LinkEvent::Connected => {
+                asked = true;
                 link.subscribe(Topic::EnrollResponse(token.id)).map_err(stuck)?;
                 link.publish(Topic::EnrollRequest(token.id), request(token, installation)?).map_err(stuck)?;
             }

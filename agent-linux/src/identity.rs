@@ -7,7 +7,7 @@ use std::fmt;
 use zeroize::{Zeroize, Zeroizing};
 
 const IDENTITY_FILE: &str = "identity";
-const INSTALLATION_FILE: &str = "installation";
+pub(crate) const INSTALLATION_FILE: &str = "installation";
 const CA_FILE: &str = "ca.pem";
 const MAGIC: &[u8] = b"HFID1\n";
 

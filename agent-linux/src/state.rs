@@ -11,6 +11,8 @@ use std::{
 /// Where the state is kept when nothing else is said.
 pub const DEFAULT_FOLDER: &str = "/var/lib/holdfast-agent";
 
+pub(crate) const LOCK_FILE: &str = "lock";
+
 /// Why a state folder can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -84,7 +86,7 @@ impl StateFolder {
 
     /// Keeps other agents off the folder until the lock is dropped.
     pub fn lock(&self) -> Result<StateLock, StateError> {
-        let path = self.file("lock");
+        let path = self.file(LOCK_FILE);
         let file = OpenOptions::new()
             .create(true)
             .write(true)

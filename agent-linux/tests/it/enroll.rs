@@ -3,6 +3,7 @@ use agent_linux::{identity::Identity, state::StateFolder};
 use schema::{EnrollRefusal, EnrollResponse, Timestamp};
 use std::{
     net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Stdio},
 };
@@ -67,6 +68,7 @@ fn text_that_is_no_token_is_refused() {
     for junk in ["hello", "hf1.", "hf1.AAAA", "hf1.!!!!", &"hf1.".repeat(400)] {
         let said = refused(&folder.path().join("state"), &[junk]);
         assert!(said.contains("not an enrolment token"), "{junk:?}: {said}");
+        assert!(!folder.path().join("state").exists(), "{junk:?}");
     }
 }
 
@@ -92,8 +94,7 @@ fn another_authority_or_another_name_is_refused() {
     let elsewhere = format!("127.0.0.2:{}", broker.port);
     let said = refused(&state, &[&token(&elsewhere, broker.authority.fingerprint, NEVER)]);
     assert!(said.contains("can't be reached") || said.contains("does not name"), "{said}");
-    let state = StateFolder::open(&state).expect("made");
-    assert!(!Identity::exists(&state));
+    assert!(!state.exists());
 }
 
 #[test]
@@ -101,7 +102,7 @@ fn a_server_that_says_no_is_understood() {
     let broker = Broker::start();
     let mut server = Server::connect(&broker);
     let folder = TempDir::new().expect("a folder");
-    let state = folder.path().join("state");
+    let state = folder.path().join("new").join("state");
     let text = token(&broker.address(), broker.authority.fingerprint, NEVER);
     for (reason, word) in [
         (EnrollRefusal::Used, "used by another machine"),
@@ -114,5 +115,11 @@ fn a_server_that_says_no_is_understood() {
             run.join().expect("ended")
         });
         assert!(said.contains(word), "{said}");
+        assert!(!folder.path().join("new").exists(), "neither it nor the folder around it");
     }
+    // One that was there stays as it was.
+    std::fs::create_dir_all(&state).expect("made");
+    std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o700)).expect("changed");
+    refused(&state, &["hf1.AAAA"]);
+    assert!(state.is_dir());
 }
