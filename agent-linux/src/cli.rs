@@ -10,7 +10,13 @@ use crate::{
     state::{DEFAULT_FOLDER, StateFolder},
     status,
 };
-use std::{ffi::OsString, io::Read as _, path::PathBuf, process::ExitCode};
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use std::{
+    ffi::OsString,
+    io::Read as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 const HELP: &str = "\
 holdfast-agent: runs restic backups for a Holdfast server
@@ -48,6 +54,7 @@ Options:
   --no-admin-slot     refuse credentials that may delete [HOLDFAST_AGENT_NO_ADMIN_SLOT=1]: then no prune, and no forget
                       on an append-only storage, can be run from this machine
   --log-level LEVEL   error, warn, info or debug [HOLDFAST_AGENT_LOG_LEVEL; info]
+  --end-with PID      end, as at SIGTERM, when the process PID ends, which has started this one
 
 Exit status: 0 ended by a signal, 1 can't run, 2 wrong usage.
 ";
@@ -95,6 +102,8 @@ pub enum Request {
         policy: Policy,
         /// What is logged.
         level: Level,
+        /// The parent that it ends with.
+        end_with: Option<u32>,
     },
     /// `status`.
     Status {
@@ -176,7 +185,7 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
             return Err(UsageError(format!("HOLDFAST_AGENT_NO_ADMIN_SLOT is 1 or 0, not {other}")));
         }
     };
-    let (mut force, mut json, mut token) = (false, false, None);
+    let (mut force, mut json, mut token, mut end_with) = (false, false, None, None);
     let mut rest = rest.iter().map(String::as_str);
     while let Some(arg) = rest.next() {
         let (name, attached) = match arg.split_once('=') {
@@ -193,6 +202,12 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
             ("enroll" | "enrol" | "run" | "status", "--state-dir") => state_dir = value()?,
             ("run", "--restic") => restic = value()?,
             ("run", "--log-level") => level = value()?,
+            ("run", "--end-with") => {
+                let pid = value()?;
+                let pid: u32 =
+                    pid.parse().map_err(|_| UsageError(format!("{pid} is not the number of a process")))?;
+                end_with = Some(pid);
+            }
             ("run", "--no-admin-slot") if attached.is_none() => no_admin_slot = true,
             ("enroll" | "enrol", "--force") if attached.is_none() => force = true,
             ("status", "--json") if attached.is_none() => json = true,
@@ -209,7 +224,7 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
                 UsageError(format!("no such log level: {level} (error, warn, info, debug)"))
             })?;
             let policy = Policy { allows_admin_slot: !no_admin_slot };
-            Request::Run { state_dir, restic: restic.into(), policy, level }
+            Request::Run { state_dir, restic: restic.into(), policy, level, end_with }
         }
         "status" => Request::Status { state_dir, json },
         "enroll" | "enrol" => {
@@ -227,9 +242,9 @@ fn carry_out(request: Request) -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Request::Enroll { state_dir, token, force } => run_enroll(&state_dir, &token, force),
-        Request::Run { state_dir, restic, policy, level } => {
+        Request::Run { state_dir, restic, policy, level, end_with } => {
             logger::set_max(level);
-            block_on(driver::run(&state_dir, &restic, policy)).map(|()| ExitCode::SUCCESS)
+            run_agent(&state_dir, &restic, policy, end_with)
         }
         Request::Status { state_dir, json } => run_status(&state_dir, json),
     };
@@ -241,7 +256,7 @@ fn carry_out(request: Request) -> ExitCode {
 
 type AnyError = Box<dyn std::error::Error>;
 
-fn run_enroll(state_dir: &std::path::Path, token: &str, force: bool) -> Result<ExitCode, AnyError> {
+fn run_enroll(state_dir: &Path, token: &str, force: bool) -> Result<ExitCode, AnyError> {
     let mut text = zeroize::Zeroizing::new(token.to_owned());
     if token == "-" {
         text.clear();
@@ -249,7 +264,7 @@ fn run_enroll(state_dir: &std::path::Path, token: &str, force: bool) -> Result<E
     }
     let identity = block_on(enroll::enroll_at(state_dir, &text, force))?;
     println!("This machine is enrolled as {} at {}.", identity.host_name, identity.address);
-    let option = if state_dir == std::path::Path::new(DEFAULT_FOLDER) {
+    let option = if state_dir == Path::new(DEFAULT_FOLDER) {
         String::new()
     } else {
         format!(" --state-dir {}", state_dir.display())
@@ -258,7 +273,23 @@ fn run_enroll(state_dir: &std::path::Path, token: &str, force: bool) -> Result<E
     Ok(ExitCode::SUCCESS)
 }
 
-fn run_status(state_dir: &std::path::Path, json: bool) -> Result<ExitCode, AnyError> {
+fn run_agent(
+    state_dir: &Path,
+    restic: &Path,
+    policy: Policy,
+    end_with: Option<u32>,
+) -> Result<ExitCode, AnyError> {
+    if let Some(parent) = end_with {
+        set_parent_process_death_signal(Some(Signal::TERM))?;
+        // It may have ended before the signal was set.
+        if getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs()) != Some(parent) {
+            return Err(format!("the process {parent} has not started this one, or has ended").into());
+        }
+    }
+    block_on(driver::run(state_dir, restic, policy)).map(|()| ExitCode::SUCCESS)
+}
+
+fn run_status(state_dir: &Path, json: bool) -> Result<ExitCode, AnyError> {
     let status = if state_dir.exists() {
         status::ask(&StateFolder::open(state_dir)?)
     } else {
@@ -302,6 +333,7 @@ mod tests {
             restic: "/r".into(),
             policy,
             level: Level::Debug,
+            end_with: None,
         };
         assert_eq!(read("run --state-dir /s --restic=/r --log-level debug"), Ok(run(policy)));
         let policy = Policy { allows_admin_slot: false };

@@ -60,6 +60,7 @@ async fn show(
 ) -> anyhow::Result<bool> {
     let programs = steps::Programs::find(options)?;
     let fleet = &server.fleet;
+    steps::no_other_agent(folder).await?;
     let host = steps::host(fleet, folder, &programs).await?;
     let running = agent.insert(steps::start_agent(folder, &programs)?);
     steps::online(fleet, host, running, folder).await?;

@@ -9,7 +9,7 @@ use fleet::{
 };
 use schema::{Class, HostId, JobId, JobKind, Slot};
 use std::{
-    fs::File,
+    fs::{File, TryLockError},
     io::{IsTerminal, Write},
     path::PathBuf,
     process::Stdio,
@@ -88,11 +88,32 @@ pub(super) async fn host(fleet: &Fleet, folder: &Folder, programs: &Programs) ->
     Ok(host)
 }
 
+/// Waits until an agent that an earlier run has left, killed, has ended.
+pub(super) async fn no_other_agent(folder: &Folder) -> anyhow::Result<()> {
+    let path = folder.agent().join("lock");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let mut said = false;
+    while let Ok(lock) = File::open(&path)
+        && let Err(TryLockError::WouldBlock) = lock.try_lock()
+    {
+        if !core::mem::replace(&mut said, true) {
+            say("An agent of an earlier run is about to end: waiting for it");
+        }
+        if Instant::now() >= deadline {
+            bail!("another agent runs on {}: end it first", folder.agent().display());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
 /// The agent, running; its log goes to a file.
 pub(super) fn start_agent(folder: &Folder, programs: &Programs) -> anyhow::Result<Child> {
     let log = File::create(folder.agent_log())?;
     let mut agent = Command::new(&programs.agent);
     agent.args(["run", "--state-dir"]).arg(folder.agent());
+    // However this process ends: nobody would look for what it has left. The system ties it to this thread, the main one.
+    agent.arg(format!("--end-with={}", std::process::id()));
     if let Some(restic) = &programs.restic {
         agent.arg("--restic").arg(restic);
     }
@@ -126,13 +147,20 @@ pub(super) async fn online(
         tokio::select! {
             _ = changes.recv() => {}
             status = agent.wait() => {
-                bail!("the agent ended ({}); its log is {}", status?, folder.agent_log().display());
+                bail!("the agent ended ({}): {}", status?, last_words(folder));
             }
             () = tokio::time::sleep_until(deadline) => {
                 bail!("the agent did not say hello within 30 s; its log is {}", folder.agent_log().display());
             }
         }
     }
+}
+
+/// The last line of the agent's log, and where the rest is.
+fn last_words(folder: &Folder) -> String {
+    let log = std::fs::read_to_string(folder.agent_log()).unwrap_or_default();
+    let last = log.lines().last().unwrap_or("it said nothing");
+    format!("{last}; its log is {}", folder.agent_log().display())
 }
 
 /// Repository credentials: a folder, and a password that nobody has to know.

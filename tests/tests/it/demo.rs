@@ -132,6 +132,17 @@ fn ctrl_c_in_the_middle_stops_it_too() {
 }
 
 #[test]
+fn its_agent_dies_with_it_and_the_next_one_goes_on() {
+    let Some(demo) = Demo::new() else { return };
+    let mut running = Process::start("demo", demo.command());
+    running.line("that it is up", LONG, |line| line.contains("Up. Ctrl-C stops it.").then_some(()));
+    running.kill_9();
+    let said = demo.once().expect_success("the next one, at once");
+    assert!(said.contains("Done: 2 snapshots"), "{said}");
+    assert_eq!(someone_is_at_work_on(demo.scratch.path()), None);
+}
+
+#[test]
 fn a_second_demo_over_the_same_data_is_refused_in_plain_words() {
     let Some(mut demo) = Demo::new() else { return };
     let mut running = Process::start("demo", demo.command());
