@@ -77,7 +77,7 @@ fn topic_of(text: &str) -> Option<String> {
 }
 
 fn pause(topic: &str) -> Duration {
-    if matches!(topic, "fleet" | "jobs") { EVERY_OF_ALL } else { EVERY }
+    if matches!(topic, "fleet" | "jobs" | "pending") { EVERY_OF_ALL } else { EVERY }
 }
 
 /// What one client is still to be told: pure, driven with the time.

@@ -208,6 +208,7 @@ fn runs() -> Vec<Route> {
         post("/hosts/{host}/snapshots/refresh", Operator, run::snapshots),
         post("/api/hosts/{host}/snapshots/refresh", Operator, run::snapshots)
             .doc(job("Asks the agent for a new listing of the snapshots")),
+        get("/hosts/{host}/repo/{kind}", Operator, page::repo::confirm_run),
         post("/hosts/{host}/repo/{kind}", Operator, run::repo),
         post("/api/hosts/{host}/repo/{kind}", Operator, run::repo).doc(
             job("Runs one of: init, forget, prune, check, unlock, stats")

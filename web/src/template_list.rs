@@ -49,6 +49,7 @@ templates! {
     "part/job-stages.html",
     "part/job-verdict.html",
     "part/maintenance-form.html",
+    "part/nav-pending.html",
     "part/pending-head.html",
     "part/pending-rows.html",
     "part/repo-actions.html",

@@ -51,6 +51,7 @@ pub(crate) const TEMPLATES_USED: &[&str] = &[
     jobs::HostJobsView::TEMPLATE,
     jobs::JobsView::TEMPLATE,
     pending::PendingView::TEMPLATE,
+    pending::COUNT,
     repo::RepoPageView::TEMPLATE,
     schedule::ScheduleFormView::TEMPLATE,
     settings::SettingsView::TEMPLATE,

@@ -20,6 +20,8 @@ use serde::Serialize;
 const ROWS: usize = 100;
 /// So many of those that were given up.
 const GIVEN_UP: usize = 20;
+/// The count's template.
+pub(crate) const COUNT: &str = "part/nav-pending.html";
 /// What tells that the host is away.
 const AWAY: [&str; 3] = ["host_offline", "host_not_enrolled", "wire_unsupported"];
 
@@ -68,8 +70,21 @@ impl View for PendingView {
     const PARTS: &'static [&'static str] = &["pending-head", "pending-rows"];
 }
 
+/// How many wait, beside the link that every page has: alone, without the rows.
+#[derive(Serialize)]
+struct CountView;
+
+impl View for CountView {
+    const TEMPLATE: &'static str = COUNT;
+    const NAV: &'static str = "pending";
+    const PARTS: &'static [&'static str] = &["nav-pending"];
+}
+
 /// `GET /pending`.
 pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Problem> {
+    if ctx.part.as_deref() == Some("nav-pending") {
+        return ctx.page(&CountView);
+    }
     let (snapshot, now) = (ctx.read()?, ctx.now());
     let cursor = query.get("cursor").map(str::to_owned);
     let rows_href = match &cursor {

@@ -6,7 +6,7 @@ use super::repo_view::RepoView;
 use super::{ConfirmView, ProblemView, Run, why_not};
 use crate::app::Ctx;
 use crate::form::Form;
-use crate::format::{When, ago};
+use crate::format::{When, ago, bytes};
 use crate::problem::Problem;
 use crate::template::View;
 use crate::words::{Badge, figures, slot_path};
@@ -27,6 +27,8 @@ pub(crate) struct Action {
     pub(crate) what: String,
     pub(crate) action: String,
     pub(crate) run: Run,
+    /// Where it is asked first whether it is meant.
+    pub(crate) asks: Option<String>,
 }
 
 /// A credential form. What was typed is kept, secrets excepted.
@@ -72,6 +74,8 @@ pub(crate) struct RepoPageView {
     pub(crate) probe_why: Option<String>,
     pub(crate) test: TestView,
     pub(crate) maintenance: MaintenanceForm,
+    /// The question before a prune.
+    pub(crate) prune: ConfirmView,
 }
 
 impl View for RepoPageView {
@@ -107,7 +111,8 @@ pub(super) fn read(ctx: &Ctx, host: &str) -> Result<RepoPageView, Problem> {
         repo: RepoView::new(now, &state, &snapshot.repo_history(id)?, facts.is_some(), &settings),
         stats_why: why_not(&snapshot, id, &JobRequest::Stats)?,
         unlock_why: why_not(&snapshot, id, &JobRequest::Unlock { all: None })?,
-        actions: actions(&snapshot, id, &head.href, &state, settings.check_subset_pct)?,
+        actions: actions(&snapshot, now, id, &head.href, &state, settings.check_subset_pct)?,
+        prune: prune_question(&head.name, &head.href, &state),
         maintenance: MaintenanceForm::read(&snapshot, id, state.size.as_ref().map(|size| size.bytes))?,
         probe_why: why_not(&snapshot, id, &JobRequest::Probe)?,
         test: test(&snapshot, id, now, &state, facts.as_ref())?,
@@ -117,8 +122,59 @@ pub(super) fn read(ctx: &Ctx, host: &str) -> Result<RepoPageView, Problem> {
     })
 }
 
+/// That there is no lock is believed for so long.
+const LOOKED_MS: u64 = 86_400_000;
+
+/// Why there is nothing to unlock.
+fn no_lock(now: Timestamp, state: &RepoState) -> Option<String> {
+    let looked = state.lock.as_ref().filter(|seen| seen.holder.is_none())?;
+    let is_fresh = now.ms_since(looked.at) < LOOKED_MS;
+    is_fresh.then(|| format!("There is no lock, as of {}.", ago(now, looked.at)))
+}
+
+/// The question before a prune: what it does, and to what.
+fn prune_question(host: &str, href: &str, state: &RepoState) -> ConfirmView {
+    let snapshots = state.snapshots.as_ref().map_or_else(
+        || "All snapshots stay.".to_owned(),
+        |seen| match seen.count {
+            1 => "Its one snapshot stays.".to_owned(),
+            count => format!("All {} snapshots stay.", crate::format::count(u64::from(count))),
+        },
+    );
+    let size = match &state.size {
+        Some(size) => format!(" The repository holds {}.", bytes(size.bytes)),
+        None => String::new(),
+    };
+    ConfirmView {
+        title: format!("Prune the repository of {host}?"),
+        body: vec![
+            format!("This deletes data that no snapshot uses any more.{size} {snapshots}"),
+            format!(
+                "Backups of {host} wait until it ends. The admin credentials go to {host} for this job only."
+            ),
+        ],
+        action: format!("{href}/repo/prune"),
+        button: format!("Prune {host}"),
+        keep: "Keep as it is".to_owned(),
+        back: format!("{href}/repo"),
+    }
+}
+
+/// `GET …/repo/{kind}`: asks before a prune; nothing else is asked for.
+pub(crate) async fn confirm_run(
+    ctx: Ctx,
+    Path((host, kind)): Path<(String, String)>,
+) -> Result<Response<Body>, Problem> {
+    let view = read(&ctx, &host)?;
+    match kind.as_str() {
+        "prune" => ctx.page(&view.prune),
+        _ => Ok(ctx.go(&format!("{}/repo", view.head.href))),
+    }
+}
+
 fn actions(
     snapshot: &Snapshot,
+    now: Timestamp,
     id: HostId,
     href: &str,
     state: &RepoState,
@@ -150,7 +206,7 @@ fn actions(
             "Prune",
             "Frees the space of forgotten snapshots. Holds other jobs back while it runs.",
             JobRequest::Prune,
-            "Prune now",
+            "Prune now…",
         ),
         (
             "unlock",
@@ -163,8 +219,13 @@ fn actions(
     all.into_iter()
         .filter(|(key, ..)| *key != "init" || !known)
         .map(|(key, title, what, request, label)| {
-            let run = Run::new(snapshot, id, &request, label)?;
-            Ok(Action { key, title, what: what.to_owned(), action: format!("{href}/repo/{key}"), run })
+            let mut run = Run::new(snapshot, id, &request, label)?;
+            if key == "unlock" {
+                run.why = run.why.or_else(|| no_lock(now, state));
+            }
+            let action = format!("{href}/repo/{key}");
+            let asks = (key == "prune").then(|| action.clone());
+            Ok(Action { key, title, what: what.to_owned(), action, run, asks })
         })
         .collect()
 }

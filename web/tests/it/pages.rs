@@ -31,6 +31,7 @@ async fn every_page_opens_for_an_admin() {
             .replace("{host}", &agent.host.to_string())
             .replace("{group}", "logbook")
             .replace("{name}", "mira")
+            .replace("{kind}", "prune")
             .replace("{schedule}", "hourly")
             .replace("{run}", &run)
             .replace("{job}", &job.to_string());
@@ -174,6 +175,33 @@ async fn a_locked_repository_says_who_holds_it() {
     assert!(page.contains("the lock looks stale") && page.contains("root@barn, pid 4127"), "{page}");
     assert!(page.contains("1.84 <small>TiB</small>"));
     assert!(page.contains("Set the admin credentials of this host first"), "prune says why it is off");
+}
+
+#[tokio::test]
+async fn a_prune_is_asked_for_twice_and_there_is_nothing_to_unlock_without_a_lock() {
+    let world = World::new();
+    let client = world.admin().await;
+    let agent = boat(&world, &client).await;
+    let repo = format!("/hosts/{}/repo", agent.host);
+    let part = client.get(&format!("{repo}?part=repo-actions")).await.expect(200).text;
+    assert!(part.contains("There is no lock, as of now.") && part.contains("disabled"), "{part}");
+    assert!(!part.contains("data-dialog"), "a prune that is off asks nothing: {part}");
+    let admin = json!({"url": "rest:http://vault.lan:8001/boat-pi/", "repo_password": "p"});
+    let path = format!("/api{}/admin-credentials", repo.trim_end_matches("/repo"));
+    client.send(Method::PUT, &path, Some(&admin)).await.expect(200);
+    let page = client.get(&repo).await.expect(200).text;
+    let link = format!("<a class=\"button\" href=\"{repo}/prune\" data-dialog=\"confirm-prune\">");
+    assert!(page.contains(&link) && page.contains("<dialog"), "{page}");
+    let question = client.get(&format!("{repo}/prune")).await.expect(200).text;
+    for words in
+        ["Prune the repository of boat-pi?", "All 412 snapshots stay", "Keep as it is", "Prune boat-pi"]
+    {
+        assert!(page.contains(words) && question.contains(words), "{words}: {question}");
+    }
+    client.get(&format!("{repo}/check")).await.expect(303);
+    world.pass(2 * 86_400_000);
+    let part = client.get(&format!("{repo}?part=repo-actions")).await.expect(200).text;
+    assert!(!part.contains("There is no lock"), "what was seen two days ago holds no more: {part}");
 }
 
 #[tokio::test]

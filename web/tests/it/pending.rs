@@ -198,12 +198,15 @@ async fn the_pending_page_says_what_waits_and_why() {
         "3 occurrences missed, they count as one",
         "0 of 13",
         "at its hello",
-        "<span class=\"nav-count\">1</span>",
         &format!("/pending/{id}/delete"),
     ] {
         assert!(page.contains(words), "{words}: {page}");
     }
     assert!(!page.contains("Try all now"), "nothing waits for a time");
+    // The count beside the link follows live, on every page.
+    let count = client.get("/pending?part=nav-pending").await.expect(200).text;
+    assert!(count.contains("data-topics=\"pending\"") && count.contains(">1</span>"), "{count}");
+    assert!(client.get("/audit").await.expect(200).text.contains(count.trim()));
     let part = client.get("/pending?part=pending-rows").await.expect(200).text;
     assert!(page.contains(part.trim()), "{part}");
     let viewer = world.account(&client, "viola", Role::Viewer).await;
