@@ -13,7 +13,8 @@ use crate::{
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use std::{
     ffi::OsString,
-    io::Read as _,
+    fmt,
+    io::{self, ErrorKind, Read as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -153,7 +154,7 @@ pub fn main() -> ExitCode {
     match request {
         Ok(request) => carry_out(request.at_absolute_paths()),
         Err(error) => {
-            eprintln!("holdfast-agent: {error}");
+            let _ = writeln!(io::stderr(), "holdfast-agent: {error}");
             ExitCode::from(2)
         }
     }
@@ -237,10 +238,7 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
 
 fn carry_out(request: Request) -> ExitCode {
     let result = match request {
-        Request::Print(text) => {
-            print!("{text}");
-            Ok(ExitCode::SUCCESS)
-        }
+        Request::Print(text) => print(text).map(|()| ExitCode::SUCCESS).map_err(AnyError::from),
         Request::Enroll { state_dir, token, force } => run_enroll(&state_dir, &token, force),
         Request::Run { state_dir, restic, policy, level, end_with } => {
             logger::set_max(level);
@@ -254,22 +252,34 @@ fn carry_out(request: Request) -> ExitCode {
     })
 }
 
+/// Prints a text as it is. Who reads may go when they have seen enough, such as `head`: that is no error.
+fn print(text: impl fmt::Display) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
+}
+
 type AnyError = Box<dyn std::error::Error>;
 
 fn run_enroll(state_dir: &Path, token: &str, force: bool) -> Result<ExitCode, AnyError> {
     let mut text = zeroize::Zeroizing::new(token.to_owned());
     if token == "-" {
         text.clear();
-        std::io::stdin().lock().take(MAX_TOKEN_INPUT_BYTES).read_to_string(&mut text)?;
+        io::stdin().lock().take(MAX_TOKEN_INPUT_BYTES).read_to_string(&mut text)?;
     }
     let identity = block_on(enroll::enroll_at(state_dir, &text, force))?;
-    println!("This machine is enrolled as {} at {}.", identity.host_name, identity.address);
     let option = if state_dir == Path::new(DEFAULT_FOLDER) {
         String::new()
     } else {
         format!(" --state-dir {}", state_dir.display())
     };
-    println!("Next: start the agent with `holdfast-agent run{option}`, or let your service manager do it.");
+    let (name, address) = (&identity.host_name, &identity.address);
+    print(format_args!(
+        "This machine is enrolled as {name} at {address}.\n\
+         Next: start the agent with `holdfast-agent run{option}`, or let your service manager do it.\n"
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -296,9 +306,9 @@ fn run_status(state_dir: &Path, json: bool) -> Result<ExitCode, AnyError> {
         status::Status::of_nobody()
     };
     if json {
-        println!("{}", serde_json::to_string_pretty(&status)?);
+        print(format_args!("{}\n", serde_json::to_string_pretty(&status)?))?;
     } else {
-        print!("{}", status.to_text(clock::wall().0));
+        print(status.to_text(clock::wall().0))?;
     }
     let is_enrolled = status.host.is_some() || status.last_error.is_some();
     Ok(ExitCode::from(match (status.is_running, status.connected_since) {
@@ -361,6 +371,7 @@ mod tests {
             restic,
             policy,
             level: Level::Info,
+            end_with: None,
         };
         for (line, request) in [
             ("run --state-dir s", run(here.join("s"), "restic".into())),

@@ -8,7 +8,7 @@ mod steps;
 use crate::{
     cli::Demo,
     config::{Config, Layer, Layers},
-    control,
+    control, out,
     serve::{self, Server},
 };
 use anyhow::{Context, bail};
@@ -76,27 +76,30 @@ async fn show(
         ));
         return Ok(listed > 0);
     }
-    println!();
-    println!("  Pages      {public_url}");
+    out::line(format_args!("\n  Pages      {public_url}"))?;
     match fleet.setup_code().await? {
-        Some(code) => {
-            println!("  Sign in    {public_url}/setup/{}   (makes the first account)", code.expose());
-        }
-        None => println!("  Sign in    {public_url}/login"),
+        Some(code) => out::line(format_args!(
+            "  Sign in    {public_url}/setup/{}   (makes the first account)",
+            code.expose()
+        ))?,
+        None => out::line(format_args!("  Sign in    {public_url}/login"))?,
     }
     if let Some(plain) = plain {
-        println!("  MQTT       {plain}: make a viewer account under Settings, then");
-        println!("             mosquitto_sub -p {} -u NAME -P PASSWORD -t 'hf/1/view/#' -v", plain.port());
+        out::line(format_args!("  MQTT       {plain}: make a viewer account under Settings, then"))?;
+        let port = plain.port();
+        out::line(format_args!(
+            "             mosquitto_sub -p {port} -u NAME -P PASSWORD -t 'hf/1/view/#' -v"
+        ))?;
     }
-    println!("  Data       {}", folder.root.display());
-    println!();
+    out::line(format_args!("  Data       {}\n", folder.root.display()))?;
     say("Up. Ctrl-C stops it.");
     let status = running.wait().await?;
     bail!("the agent ended by itself ({status}); its log is {}", folder.agent_log().display());
 }
 
 fn say(line: &str) {
-    println!("demo: {line}");
+    // The demo goes on when nobody reads along.
+    let _ = out::line(format_args!("demo: {line}"));
 }
 
 /// Where the demo keeps everything.

@@ -5,19 +5,31 @@ use holdfast_server::{
     cli::{Admin, Cli, Command, Settings},
     config::{Config, ConfigError, Layer, Layers, LogFormat},
     control::{self, Answer, Ask},
-    demo, serve,
+    demo, out, serve,
 };
-use std::{io::IsTerminal, path::Path, process::ExitCode};
+use std::{
+    io::{IsTerminal, Write},
+    path::Path,
+    process::ExitCode,
+};
 
 fn main() -> ExitCode {
     panics_are_logged();
     match run(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("holdfast-server: {error:#}");
-            ExitCode::FAILURE
+            complain(&error);
+            // As wrong options, which clap finds: nothing was tried.
+            let is_usage =
+                matches!(error.downcast_ref(), Some(ConfigError::NoDataDir | ConfigError::Invalid { .. }));
+            if is_usage { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// Says what went wrong; when nobody can hear it, the exit code tells.
+fn complain(error: &anyhow::Error) {
+    let _ = writeln!(std::io::stderr(), "holdfast-server: {error:#}");
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
@@ -25,7 +37,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(options) => {
             let config = config(&options.settings)?;
             if options.print_config {
-                print!("{config}");
+                out::print(config)?;
                 return Ok(ExitCode::SUCCESS);
             }
             log_to_stderr(config.log.value, "info,rumqttd=warn");
@@ -45,17 +57,18 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             // What is wrong is said in one sentence, at the end.
             log_to_stderr(LogFormat::Text, "off");
             let config = config(&settings)?;
-            println!("configuration: ok");
+            out::line("configuration: ok")?;
             match serve::check(&config)? {
-                Some(rows) => println!("data file: ok ({rows} rows)"),
+                Some(rows) => out::line(format_args!("data file: ok ({rows} rows)"))?,
                 None => {
-                    println!("data file: none yet in {}; serve makes it", config.data_dir.value.display());
+                    let data_dir = config.data_dir.value.display();
+                    out::line(format_args!("data file: none yet in {data_dir}; serve makes it"))?;
                 }
             }
             Ok(ExitCode::SUCCESS)
         }
         Command::Version => {
-            println!("holdfast-server {}", env!("CARGO_PKG_VERSION"));
+            out::line(concat!("holdfast-server ", env!("CARGO_PKG_VERSION")))?;
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -80,11 +93,11 @@ async fn admin(command: Admin) -> anyhow::Result<ExitCode> {
     };
     Ok(match answer(&data_dir, ask).await? {
         Answer::Secret(secret) => {
-            println!("{secret}");
+            out::line(secret)?;
             ExitCode::SUCCESS
         }
         Answer::Refused(why) => {
-            eprintln!("holdfast-server: {why}");
+            complain(&anyhow::Error::msg(why));
             ExitCode::FAILURE
         }
     })
@@ -132,6 +145,8 @@ fn log_to_stderr(format: LogFormat, default: &str) {
     let filter = EnvFilter::try_from_env("HOLDFAST_LOG_FILTER").unwrap_or_else(|_| EnvFilter::new(default));
     let is_terminal = std::io::stderr().is_terminal();
     let builder = fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(std::io::stderr);
+    // Who reads the log may be gone; saying so where nobody reads would be a panic.
+    let builder = builder.log_internal_errors(false);
     match format {
         LogFormat::Text => builder.with_target(false).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),

@@ -6,19 +6,13 @@ use crate::{
     control,
     directory::FleetDirectory,
     doorkeeper,
-    gate::{self, Gate, GateHandle, Limits, Listen},
-    http, ingest, publisher,
+    gate::{self, Gate, GateHandle, Limits, Listen, Socket},
+    http, ingest, out, publisher,
     tls::{OperatorFiles, Options, Tls},
 };
 use anyhow::Context;
 use fleet::{Change, Changed, Driver, Fleet};
-use std::{
-    io::{self, Write},
-    net::SocketAddr,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
     signal::unix::SignalKind,
@@ -60,9 +54,7 @@ pub async fn until_signal(config: Config) -> anyhow::Result<()> {
     let public_url = config.public_url.value.clone();
     let mut server = start(config).await?;
     if let Some(code) = server.fleet.setup_code().await? {
-        let mut out = io::stdout();
-        writeln!(out, "setup: {public_url}/setup/{}", code.expose())?;
-        out.flush()?;
+        out::line(format_args!("setup: {public_url}/setup/{}", code.expose()))?;
     }
     notify_systemd("READY=1");
     let ended = tokio::select! {
@@ -76,17 +68,21 @@ pub async fn until_signal(config: Config) -> anyhow::Result<()> {
     ended
 }
 
-/// Opens the data folder, binds all listeners, and runs. What can fail does so before anything is served.
+/// Binds all listeners, opens the data folder, and runs. What can fail does so before anything is served, and a port
+/// that is in use before anything is made.
 pub async fn start(config: Config) -> anyhow::Result<Server> {
     let data_dir = &config.data_dir.value;
-    let tls = Arc::new(open_tls(&config)?);
-    let fleet = open_fleet(data_dir, config.mqtt_public.value.clone(), tls.ca_fingerprint())?;
     let asked = config.http.value;
     let listener = TcpListener::bind(asked).await.map_err(|error| busy("pages", "--http", asked, error))?;
     let address = listener.local_addr()?;
 
-    let mut listen = vec![Listen::Tls { address: config.mqtt.value, tls: Arc::clone(&tls) }];
-    listen.extend(config.mqtt_plain.value.map(|address| Listen::Plain { address, anywhere: false }));
+    let mqtt = Socket::tls(config.mqtt.value)?;
+    let plain = config.mqtt_plain.value.map(|address| Socket::plain(address, false)).transpose()?;
+
+    let tls = Arc::new(open_tls(&config)?);
+    let fleet = open_fleet(data_dir, config.mqtt_public.value.clone(), tls.ca_fingerprint())?;
+    let mut listen = vec![Listen::Tls(mqtt, Arc::clone(&tls))];
+    listen.extend(plain.map(Listen::Plain));
     let limits = Limits { max_connections: config.max_connections.value, ..Limits::default() };
     let directory = Arc::new(FleetDirectory::new(fleet.clone()));
     let (gate, incoming) = Gate::start(gate::Config { listen, limits }, directory).await?;
@@ -302,6 +298,27 @@ fn notify_systemd(state: &str) {
 mod tests {
     use super::*;
     use crate::config::{Layer, Layers};
+
+    #[tokio::test]
+    async fn a_port_in_use_is_found_before_anything_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = folder.path().join("data");
+        let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let (busy, any) = (busy.local_addr().unwrap(), SocketAddr::from(([127, 0, 0, 1], 0)));
+        for (http, mqtt, plain) in [(busy, any, any), (any, busy, any), (any, any, busy)] {
+            let flags = Layer {
+                data_dir: Some(data_dir.clone()),
+                http: Some(http),
+                mqtt: Some(mqtt),
+                mqtt_plain: Some(plain.to_string()),
+                ..Layer::default()
+            };
+            let config = Layers { flags, ..Layers::default() }.resolve().unwrap();
+            let refused = start(config).await.err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(refused.contains(&busy.to_string()), "{refused}");
+            assert!(!data_dir.exists());
+        }
+    }
 
     #[test]
     fn a_look_at_a_folder_without_data_makes_none() {

@@ -63,37 +63,25 @@ fn why(source: &io::Error) -> String {
 pub struct Gate;
 
 impl Gate {
-    /// Opens the listeners and starts everything behind them. What peers say comes out of the receiver; when that is
-    /// dropped, hosts are turned away.
+    /// Starts everything behind the listeners. What peers say comes out of the receiver; when that is dropped, hosts
+    /// are turned away.
     pub async fn start(
         config: Config,
         directory: Arc<dyn Directory>,
     ) -> Result<(GateHandle, mpsc::Receiver<Incoming>), StartError> {
         let Config { listen, limits } = config;
-        let mut listeners = Vec::new();
-        for listen in listen {
-            let (address, tls) = match &listen {
-                Listen::Tls { address, .. } => (*address, true),
-                Listen::Plain { address, anywhere } => {
-                    if !anywhere && !address.ip().is_loopback() {
-                        return Err(StartError::PlainAnywhere(*address));
-                    }
-                    (*address, false)
-                }
-            };
-            let bind = |source| StartError::Bind { address, tls, source };
-            let listener = listener::open(address).map_err(bind)?;
-            let address = listener.local_addr().map_err(bind)?;
-            listeners.push((listener, listen, address, tls));
-        }
         let fanout = Fanout::start(limits.max_viewers).map_err(StartError::Router)?;
         let (ingest, incoming) = mpsc::channel(limits.ingest_queue.max(1));
         let shared = Arc::new(Shared::new(directory, limits, fanout, ingest));
         let mut addresses = Vec::new();
-        for (listener, listen, address, tls) in listeners {
+        for listen in listen {
+            let (address, tls) = match &listen {
+                Listen::Tls(socket, _) => (socket.address, true),
+                Listen::Plain(socket) => (socket.address, false),
+            };
             addresses.push((address, tls));
             tracing::info!(%address, tls, "listening for MQTT");
-            tokio::spawn(listener::accept(Arc::clone(&shared), listener, listen));
+            tokio::spawn(listener::accept(Arc::clone(&shared), listen));
         }
         tokio::spawn(sweep::run(Arc::clone(&shared)));
         Ok((GateHandle { shared, addresses: addresses.into() }, incoming))

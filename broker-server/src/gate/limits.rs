@@ -1,10 +1,11 @@
 //! Where the gate listens, and how much it lets anyone take.
 
+use super::listener::Socket;
 use crate::tls::Tls;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 /// How the gate is started.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Config {
     /// The listeners.
     pub listen: Vec<Listen>,
@@ -13,22 +14,11 @@ pub struct Config {
 }
 
 /// One listener.
-#[derive(Clone)]
 pub enum Listen {
-    /// With TLS.
-    Tls {
-        /// Address and port.
-        address: SocketAddr,
-        /// The certificate.
-        tls: Arc<Tls>,
-    },
-    /// Without: passwords pass in clear, so loopback only, unless somebody says they know.
-    Plain {
-        /// Address and port.
-        address: SocketAddr,
-        /// Whether an address that others can reach is accepted.
-        anywhere: bool,
-    },
+    /// With TLS, and this certificate.
+    Tls(Socket, Arc<Tls>),
+    /// Without.
+    Plain(Socket),
 }
 
 /// Bounds of everything a peer can make grow.

@@ -1,6 +1,7 @@
 //! The listeners, and the connections that are not admitted yet.
 
 use super::{
+    StartError,
     limits::Listen,
     shared::{Clock, Shared},
     welcome,
@@ -22,17 +23,43 @@ const BACKLOG: u32 = 4096;
 /// How long to wait when the system gives no more sockets.
 const NO_SOCKETS: Duration = Duration::from_millis(100);
 
-/// Opens a listener.
-pub(super) fn open(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
+/// An address that is ours. Who connects waits until the gate starts.
+pub struct Socket {
+    pub(super) listener: TcpListener,
+    pub(super) address: SocketAddr,
+}
+
+impl Socket {
+    /// For MQTT with TLS.
+    pub fn tls(address: SocketAddr) -> Result<Self, StartError> {
+        Self::open(address).map_err(|source| StartError::Bind { address, tls: true, source })
+    }
+
+    /// For MQTT without TLS: passwords pass in clear, so loopback only, unless somebody says they know (`anywhere`).
+    pub fn plain(address: SocketAddr, anywhere: bool) -> Result<Self, StartError> {
+        if !anywhere && !address.ip().is_loopback() {
+            return Err(StartError::PlainAnywhere(address));
+        }
+        Self::open(address).map_err(|source| StartError::Bind { address, tls: false, source })
+    }
+
+    fn open(address: SocketAddr) -> io::Result<Self> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address })
+    }
 }
 
 /// Accepts until the gate stops. Nothing that a peer does or does not do holds it up: handshakes run apart, and who
 /// is slow there gives way to others.
-pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, listen: Listen) {
+pub(super) async fn accept(shared: Arc<Shared>, listen: Listen) {
+    let (listener, tls) = match listen {
+        Listen::Tls(socket, tls) => (socket.listener, Some(tls)),
+        Listen::Plain(socket) => (socket.listener, None),
+    };
     let mut stopping = shared.stopping.subscribe();
     loop {
         let accepted = tokio::select! {
@@ -58,10 +85,7 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, listen: L
             shared.counters.pending_dropped.one();
         }
         let shared = Arc::clone(&shared);
-        let tls = match &listen {
-            Listen::Tls { tls, .. } => Some(tls.acceptor()),
-            Listen::Plain { .. } => None,
-        };
+        let tls = tls.as_ref().map(|tls| tls.acceptor());
         let mut stopping = shared.stopping.subscribe();
         tokio::spawn(async move {
             let _place = Place { shared: Arc::clone(&shared), id };

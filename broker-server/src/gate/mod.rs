@@ -77,5 +77,6 @@ pub use directory::{Audit, Directory, Login, LoginRefusal, Principal, QueuedComm
 pub use handle::{Connected, Gate, GateHandle, StartError};
 pub use incoming::{Done, Incoming, Reply};
 pub use limits::{Config, Limits, Listen};
+pub use listener::Socket;
 pub use retained::ViewRefused;
 pub use stats::Stats;

@@ -4,7 +4,9 @@ use crate::support::{
     Book, Client, Got, Heard, Hello, Ingest, World, host, packet, small, text, topic, until, will,
 };
 use bytes::Bytes;
-use holdfast_server::gate::{CloseReason, Config, Gate, Limits, Listen, Principal, Refused, StartError};
+use holdfast_server::gate::{
+    CloseReason, Config, Gate, Limits, Listen, Principal, Refused, Socket, StartError,
+};
 use schema::{HostTopic, TokenId};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -534,7 +536,7 @@ async fn when_the_server_stops_no_will_is_published_and_everybody_is_let_go() {
 async fn a_busy_port_and_an_open_plain_one_are_refused_in_words() {
     let world = World::start().await;
     let start = |address: SocketAddr, anywhere| async move {
-        let listen = vec![Listen::Plain { address, anywhere }];
+        let listen = vec![Listen::Plain(Socket::plain(address, anywhere)?)];
         Gate::start(Config { listen, limits: small() }, Arc::new(Book::default())).await
     };
     let error = start(world.plain, false).await.err().unwrap();

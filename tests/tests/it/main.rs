@@ -5,6 +5,7 @@ mod agent_killed;
 mod append_only;
 mod away;
 mod broken_restic;
+mod commands;
 mod damaged;
 mod demo;
 mod failures;

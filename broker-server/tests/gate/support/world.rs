@@ -3,7 +3,7 @@
 use super::{Book, Client, Hello, until};
 use bytes::Bytes;
 use holdfast_server::{
-    gate::{CloseReason, Config, Done, Gate, GateHandle, Incoming, Limits, Listen},
+    gate::{CloseReason, Config, Done, Gate, GateHandle, Incoming, Limits, Listen, Socket},
     tls::{Options, Tls},
 };
 use schema::{HostId, HostTopic, Timestamp, TokenId};
@@ -85,8 +85,8 @@ impl World {
         let certificates = Arc::new(Tls::open(options, now()).unwrap());
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let listen = vec![
-            Listen::Plain { address, anywhere: false },
-            Listen::Tls { address, tls: Arc::clone(&certificates) },
+            Listen::Plain(Socket::plain(address, false).unwrap()),
+            Listen::Tls(Socket::tls(address).unwrap(), Arc::clone(&certificates)),
         ];
         let directory = Arc::<Book>::clone(&book);
         let (gate, incoming) = Gate::start(Config { listen, limits }, directory).await.unwrap();
