@@ -178,7 +178,7 @@ impl Fleet {
                 id: TokenId::new(now, context.random()).to_string(),
                 name: name.clone(),
                 role,
-                created_by: by.actor.name().to_owned(),
+                created_by: by.actor.clone(),
                 created_at: now,
                 used_at: None,
             };
@@ -234,7 +234,7 @@ impl Fleet {
                 name: name.clone(),
                 password_sha256: sha256(password.expose()),
                 debug,
-                created_by: by.actor.name().to_owned(),
+                created_by: by.actor.clone(),
                 created_at: now,
             };
             tx.put(&VIEWERS, &name, &viewer)?;

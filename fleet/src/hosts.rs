@@ -39,7 +39,7 @@ impl Fleet {
                 name: name.clone(),
                 labels,
                 created_at: now,
-                created_by: by.actor.name().to_owned(),
+                created_by: by.actor.clone(),
                 enrolled_at: None,
                 facts: None,
             };

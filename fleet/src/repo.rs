@@ -5,16 +5,17 @@
 //! a size that can't be leaves what is known, so that one absurd message does not spoil the history.
 
 use crate::change::Changed;
+use crate::credentials;
 use crate::hosts;
 use crate::record::{
     CheckSeen, Job, JobFigures, JobState, JobWhat, LockHolder, LockView, PruneSeen, RepoPoint, RepoState,
-    SizeSeen, SnapshotsSeen,
+    SizeSeen, SnapshotsSeen, Tested,
 };
 use crate::refused::StoreError;
 use crate::store::{HISTORY, REPO_HOSTS, REPOS, Reads, Span, Tx};
 use crate::summary::DAY_MS;
 use schema::stats::SizeSource;
-use schema::{HostId, RepoId, RepoStats, Timestamp};
+use schema::{HostId, RepoId, RepoStats, Slot, Timestamp};
 
 const HOUR_MS: u64 = 3_600_000;
 /// No repository is larger than this (1 EiB): who says so is not believed.
@@ -87,7 +88,7 @@ fn is_newer(known: Option<Timestamp>, seen: Timestamp) -> bool {
 /// Another repository: the figures of the old one say nothing of it.
 fn set_repo(state: &mut RepoState, repo: RepoId) {
     if state.repo.is_some_and(|known| known != repo) {
-        *state = RepoState { newest: state.newest, tested: state.tested, ..RepoState::default() };
+        *state = RepoState { newest: state.newest, tested: state.tested.take(), ..RepoState::default() };
     }
     state.repo = Some(repo);
 }
@@ -106,13 +107,19 @@ pub(crate) fn take_stats(
         return Ok(false);
     }
     save(tx, host, &before, &after)?;
-    let figures = |state: &RepoState| (state.size.clone(), state.snapshots.clone());
-    if let Some(size) = after.size.as_ref().filter(|_| figures(&after) != figures(&before)) {
-        let snapshots = after.snapshots.as_ref().map_or(0, |snapshots| snapshots.count);
-        let seen_at = after.snapshots.as_ref().map_or(size.at, |snapshots| snapshots.at.max(size.at));
-        add_point(tx, host, &RepoPoint { at: seen_at, bytes: size.bytes, snapshots }, now)?;
+    if let Some(point) = point(&before, &after) {
+        add_point(tx, host, &point, now)?;
     }
     Ok(true)
+}
+
+/// The point of history that a message makes: one for each new size, at its time. A count of snapshots alone makes
+/// none, for what they take was not looked at.
+fn point(before: &RepoState, after: &RepoState) -> Option<RepoPoint> {
+    let size = after.size.as_ref().filter(|_| after.size != before.size)?;
+    let came_with_it = after.snapshots != before.snapshots;
+    let counted = after.snapshots.as_ref().filter(|counted| came_with_it || counted.at <= size.at);
+    Some(RepoPoint { at: size.at, bytes: size.bytes, snapshots: counted.map(|counted| counted.count) })
 }
 
 /// Takes what a job that has ended tells of the repository.
@@ -120,8 +127,9 @@ pub(crate) fn take_job(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(),
     let before = tx.get(&REPOS, &job.host)?.unwrap_or_default();
     let mut after = before.clone();
     let at = job.finished_at.unwrap_or(now).min(now);
-    if job.what == JobWhat::Probe && job.state != JobState::Cancelled {
-        after.tested = Some((job.id, at, job.state == JobState::Succeeded));
+    if job.what == JobWhat::Probe && job.state != JobState::Cancelled && !is_outdated(tx, job)? {
+        let well = job.state == JobState::Succeeded;
+        after.tested = Some(Tested { job: job.id, at, well, class: job.class });
     }
     match &job.figures {
         JobFigures::Probe(probe) => {
@@ -136,6 +144,12 @@ pub(crate) fn take_job(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(),
         _ => {}
     }
     if after == before { Ok(()) } else { save(tx, job.host, &before, &after) }
+}
+
+/// Whether the credentials have changed since this job was made: it says nothing of those that stand now.
+fn is_outdated(tx: &Tx<'_>, job: &Job) -> Result<bool, StoreError> {
+    let row = credentials::row_of(tx, job.host, Slot::Repo)?;
+    Ok(row.and_then(|row| row.facts).is_none_or(|facts| job.created_at < facts.updated_at))
 }
 
 fn save(tx: &mut Tx<'_>, host: HostId, before: &RepoState, after: &RepoState) -> Result<(), StoreError> {
@@ -262,6 +276,29 @@ mod tests {
         (second.repo, second.size) = (Some(RepoId([2; 32])), None);
         assert!(merge(&mut state, &second, Some(1), NOW));
         assert_eq!((state.size, state.repo), (None, Some(RepoId([2; 32]))));
+    }
+
+    #[test]
+    fn a_point_of_history_has_the_time_of_its_size_and_a_count_that_is_not_younger() {
+        let counted = |at, count| Some(SnapshotCount { at: Timestamp(at), count, newest_at: None });
+        let mut state = RepoState::default();
+        let mut take = |stats: &RepoStats<'_>| {
+            let before = state.clone();
+            merge(&mut state, stats, Some(1), NOW);
+            point(&before, &state).map(|point| (point.at.0, point.bytes, point.snapshots))
+        };
+        assert_eq!(take(&stats(1, 1, 100, 50)), Some((100, 50, None)));
+        let with = |revision, size: Option<(u64, u64)>, snapshots| {
+            let (at, bytes) = size.unwrap_or_default();
+            let stats = stats(1, revision, at, bytes);
+            RepoStats { size: stats.size.filter(|_| size.is_some()), snapshots, ..stats }
+        };
+        assert_eq!(take(&with(2, None, counted(150, 7))), None, "an old size is given no new time");
+        assert_eq!(take(&with(3, Some((200, 60)), None)), Some((200, 60, Some(7))), "counted before");
+        assert_eq!(take(&with(4, Some((300, 70)), counted(310, 8))), Some((300, 70, Some(8))), "with it");
+        assert_eq!(take(&with(5, None, counted(500, 9))), None);
+        assert_eq!(take(&with(6, Some((400, 80)), None)), Some((400, 80, None)), "counted later");
+        assert_eq!(take(&with(7, Some((400, 80)), None)), None);
     }
 
     proptest! {

@@ -24,6 +24,12 @@ pub(crate) fn judge(host: &Host, presence: &Presence, summary: &Summary, now: Ti
     let (backups, why) = judge_backups(host, summary, now);
     let protected = backups == Status::Ok && !summary.damaged;
     let mut worst = (backups, why);
+    let newer = |at: &Timestamp| summary.last_good_at().is_none_or(|good| *at > good);
+    if let Some((_, class)) = summary.test_failed.filter(|(at, _)| worst.0 == Status::Ok && newer(at)) {
+        // The next backup will tell; until then what was saved is safe.
+        let why = class.map_or("see its job", |class| words(Some(class)));
+        worst.1 = format!("The last credentials test failed: {why}");
+    }
     let running = summary.running.as_ref();
     if let Some(job) = running.filter(|job| job.state >= JobState::Accepted && !job.state.is_ended()) {
         let kind = job.what.kind_words();
@@ -192,7 +198,7 @@ mod tests {
             restic_host: "attic".into(),
             labels: Vec::new(),
             created_at: Timestamp(0),
-            created_by: "ada".into(),
+            created_by: Actor::Operator("ada".into()),
             enrolled_at: Some(Timestamp(0)),
             facts: None,
         }
@@ -355,6 +361,23 @@ mod tests {
         let expected =
             Standing { status: Status::Failed, reason: "Repository has errors".to_owned(), protected: false };
         assert_eq!(judge(&host(), &online(), &summary, NOW), expected);
+    }
+
+    #[test]
+    fn a_failed_credentials_test_after_the_last_good_backup_is_told_and_the_host_stays_ok() {
+        let judged = |hours, class| {
+            let good = group("etc", JobState::Succeeded, None, 5, Some(5));
+            let test_failed = Some((ago(hours), class));
+            let summary = Summary { groups: vec![good], test_failed, ..Summary::default() };
+            let standing = judge(&host(), &online(), &summary, NOW);
+            assert!(standing.protected);
+            (standing.status, standing.reason)
+        };
+        let told = "The last credentials test failed: Wrong password".to_owned();
+        assert_eq!(judged(1, Some(Class::Auth)), (Status::Ok, told));
+        let unknown = "The last credentials test failed: see its job".to_owned();
+        assert_eq!(judged(1, None), (Status::Ok, unknown));
+        assert_eq!(judged(6, Some(Class::Auth)), (Status::Ok, String::new()), "a good backup came after it");
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub(crate) struct Summary {
     pub(crate) snapshots: Option<u32>,
     /// The last check of it found errors.
     pub(crate) damaged: bool,
+    /// The everyday credentials failed their last test: when, and why.
+    pub(crate) test_failed: Option<(Timestamp, Option<Class>)>,
     /// When a schedule is to run next.
     pub(crate) next_run_at: Option<Timestamp>,
     /// The first due time of a backup that still waits.
@@ -134,6 +136,8 @@ impl Summary {
     pub(crate) fn take_repo(&mut self, repo: &RepoState) {
         self.size = repo.size.as_ref().map(|size| (size.bytes, size.at));
         self.snapshots = repo.snapshots.as_ref().map(|snapshots| snapshots.count);
+        let failed = repo.tested.as_ref().filter(|tested| !tested.well);
+        self.test_failed = failed.map(|tested| (tested.at, tested.class));
         self.damaged = repo.check.as_ref().is_some_and(|check| check.errors > 0);
     }
 

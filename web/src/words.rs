@@ -95,6 +95,14 @@ pub(crate) fn actor(actor: &Actor) -> (String, &'static str) {
     }
 }
 
+/// Who it was, in a sentence.
+pub(crate) fn by(who: &Actor) -> String {
+    match who {
+        Actor::Token(name) => format!("API token {name}"),
+        other => actor(other).0,
+    }
+}
+
 /// What an audited action is called; a word that is not known here is shown as it is.
 pub(crate) fn action(action: &str, target: &AuditTarget) -> String {
     let on_host = matches!(target, AuditTarget::Host(..));

@@ -86,6 +86,9 @@ impl Fleet {
             let emptied =
                 CredentialsRow { facts: None, sealed: Vec::new(), revision: row.revision + 1, ..row };
             tx.put(&CREDENTIALS, &key, &emptied)?;
+            if slot == Slot::Repo {
+                forget_tests(tx, host, false)?;
+            }
             after_change(&context, tx, host, slot, now)?;
             let target = hosts::target(tx, host)?;
             audit::note(tx, now, &by, "credentials.deleted", target, slot.as_str())?;
@@ -181,7 +184,7 @@ fn put(
         env_names: secrets.env.keys().cloned().collect(),
         revision: before.revision + 1,
         updated_at: now,
-        updated_by: by.actor.name().to_owned(),
+        updated_by: by.actor.clone(),
         held_revision: before.held_revision,
         refused: None,
         unreadable: false,
@@ -201,8 +204,8 @@ fn put(
         spec::fits_command(CommandBody::ConfigUpdate(update))
     })??;
     tx.put(&CREDENTIALS, &key, &row)?;
-    if slot == Slot::Repo && moved {
-        forget_tests(tx, host)?;
+    if slot == Slot::Repo {
+        forget_tests(tx, host, moved)?;
     }
     after_change(context, tx, host, slot, now)?;
     let target = hosts::target(tx, host)?;
@@ -261,11 +264,16 @@ fn all_given(input: &CredentialsInput, location: &Location, old: &CredentialsFac
     Ok(())
 }
 
-/// What was seen at the old address says nothing of the new one.
-fn forget_tests(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
+/// A test of the old credentials says nothing of the new ones, and what was seen at the old address nothing of the new
+/// one.
+fn forget_tests(tx: &mut Tx<'_>, host: HostId, moved: bool) -> Result<(), StoreError> {
     let Some(mut repo) = tx.get(&REPOS, &host)? else { return Ok(()) };
-    (repo.tested, repo.append_only, repo.lock) = (None, None, None);
+    repo.tested = None;
+    if moved {
+        (repo.append_only, repo.lock) = (None, None);
+    }
     tx.put(&REPOS, &host, &repo)?;
+    hosts::change_summary(tx, host, |summary| summary.take_repo(&repo))?;
     tx.effects.changed(Changed::Repo(host));
     Ok(())
 }

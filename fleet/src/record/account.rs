@@ -1,3 +1,4 @@
+use super::Actor;
 use schema::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -73,7 +74,7 @@ pub struct ApiToken {
     /// What it may do.
     pub role: Role,
     /// Who made it.
-    pub created_by: String,
+    pub created_by: Actor,
     /// When.
     pub created_at: Timestamp,
     /// Used last (written at most once a minute).
@@ -90,7 +91,7 @@ pub struct Viewer {
     /// May also see the sealed presence and stats topics.
     pub debug: bool,
     /// Who made it.
-    pub created_by: String,
+    pub created_by: Actor,
     /// When.
     pub created_at: Timestamp,
 }

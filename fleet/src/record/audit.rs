@@ -2,7 +2,7 @@ use schema::{HostId, JobId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Who caused something.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Actor {
     /// A person, by account name.
     Operator(String),
@@ -11,17 +11,19 @@ pub enum Actor {
     /// A schedule, by name.
     Schedule(String),
     /// The server itself (maintenance, start, command line).
+    #[default]
     System,
     /// An agent, by itself or by its messages.
     Agent,
 }
 
 impl Actor {
-    /// Its kind's word, `actor_kind` in the API.
+    /// Its kind's word, `actor_kind` (and `created_by_kind`, `updated_by_kind`) in the API.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
-            Self::Operator(_) | Self::Token(_) => "operator",
+            Self::Operator(_) => "operator",
+            Self::Token(_) => "token",
             Self::Schedule(_) => "schedule",
             Self::System => "system",
             Self::Agent => "agent",

@@ -1,3 +1,4 @@
+use super::Actor;
 use schema::{Refusal, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -58,7 +59,7 @@ pub struct CredentialsFacts {
     /// When it changed.
     pub updated_at: Timestamp,
     /// Who changed it.
-    pub updated_by: String,
+    pub updated_by: Actor,
     /// The revision the agent says it holds; of the admin slot, which it holds for a job only, would hold.
     pub held_revision: u64,
     /// Why the agent does not take this revision.

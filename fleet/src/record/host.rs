@@ -1,3 +1,4 @@
+use super::Actor;
 use schema::{HostId, InstallationId, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ pub struct Host {
     /// When it was added.
     pub created_at: Timestamp,
     /// Who added it.
-    pub created_by: String,
+    pub created_by: Actor,
     /// When its agent was enrolled last; `None` = never.
     pub enrolled_at: Option<Timestamp>,
     /// What its agent said of itself.

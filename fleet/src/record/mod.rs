@@ -24,5 +24,6 @@ pub use maintenance::{Every, Maintenance, MaintenanceInput, Rule, RuleInput, Win
 pub use pending::{GivenUp, PendingRun, TryError};
 pub use repo::{
     CheckSeen, LockHolder, LockView, PruneSeen, RepoPoint, RepoState, SizeSeen, SnapshotRow, SnapshotsSeen,
+    Tested,
 };
 pub use schedule::Schedule;

@@ -1,4 +1,4 @@
-use schema::{JobId, RepoId, Timestamp};
+use schema::{Class, JobId, RepoId, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -21,8 +21,21 @@ pub struct RepoState {
     pub lock: Option<LockView>,
     /// Whether the storage refused to delete on the everyday slot, and when that was seen.
     pub append_only: Option<(bool, Timestamp)>,
-    /// The last credentials test: job, when, whether it was well.
-    pub tested: Option<(JobId, Timestamp, bool)>,
+    /// The last test of the everyday credentials as they stand now.
+    pub tested: Option<Tested>,
+}
+
+/// A test of credentials.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tested {
+    /// The job.
+    pub job: JobId,
+    /// When it ended.
+    pub at: Timestamp,
+    /// Whether it succeeded.
+    pub well: bool,
+    /// Why not, where that is known.
+    pub class: Option<Class>,
 }
 
 /// Size in the storage.
@@ -104,15 +117,15 @@ impl LockHolder {
     }
 }
 
-/// A point of a repository's history.
+/// A point of a repository's history: its size at one time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepoPoint {
-    /// When.
+    /// When the size was known.
     pub at: Timestamp,
     /// Size.
     pub bytes: u64,
-    /// Snapshots.
-    pub snapshots: u32,
+    /// Snapshots, as counted with the size or last before it; `None` = they had not been counted by then.
+    pub snapshots: Option<u32>,
 }
 
 /// A snapshot of the last listing.

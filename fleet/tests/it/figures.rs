@@ -1,5 +1,5 @@
 use crate::support::{Agent, DAY_MS, HOUR_MS, START, backup, by, in_memory};
-use fleet::record::{JobFigures, JobState};
+use fleet::record::{JobFigures, JobState, Tested};
 use fleet::{Changed, JobRequest};
 use schema::job::ProbeSummary;
 use schema::report::Snapshot;
@@ -72,13 +72,42 @@ async fn a_probe_tells_the_repository_and_whether_it_lets_delete() {
     agent.finish(job.id, Outcome::Succeeded, Summary::Probe(probe)).await;
     let repo = fleet.read().unwrap().repo(agent.host).unwrap();
     assert_eq!((repo.repo, repo.append_only.unwrap().0), (Some(RepoId([6; 32])), true));
-    assert_eq!(repo.tested, Some((job.id, world.now(), true)));
+    assert_eq!(repo.tested, Some(Tested { job: job.id, at: world.now(), well: true, class: None }));
     assert!(matches!(agent.job(job.id).figures, JobFigures::Probe(_)));
     // Credentials that point elsewhere make the test worthless.
     let mut input = crate::support::credentials();
     input.url = "/srv/other".into();
     fleet.put_credentials(agent.host, schema::Slot::Repo, input, by()).await.unwrap();
     assert_eq!(fleet.read().unwrap().repo(agent.host).unwrap().tested, None);
+}
+
+#[tokio::test]
+async fn a_test_counts_for_the_credentials_that_it_tested() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let host = agent.host;
+    let tested = || fleet.read().unwrap().repo(host).unwrap().tested.map(|tested| tested.well);
+    let change = || fleet.put_credentials(host, schema::Slot::Repo, crate::support::credentials(), by());
+    let early = fleet.dispatch(host, JobRequest::Probe, by()).await.unwrap();
+    agent.take_all();
+    world.pass(1_000);
+    change().await.unwrap();
+    agent.take_all();
+    agent.finish(early.id, Outcome::Failed, Summary::None).await;
+    assert_eq!(tested(), None, "it ran with the old ones");
+    let late = fleet.dispatch(host, JobRequest::Probe, by()).await.unwrap();
+    agent.take_all();
+    agent.finish(late.id, Outcome::Succeeded, Summary::None).await;
+    assert_eq!(tested(), Some(true));
+    world.pass(1_000);
+    change().await.unwrap();
+    assert_eq!(tested(), None, "also when the address stays");
+    let last = fleet.dispatch(host, JobRequest::Probe, by()).await.unwrap();
+    agent.take_all();
+    agent.finish(last.id, Outcome::Failed, Summary::None).await;
+    assert_eq!(tested(), Some(false));
+    fleet.delete_credentials(host, schema::Slot::Repo, by()).await.unwrap();
+    assert_eq!(tested(), None);
 }
 
 fn snapshot(id: &'static str, time: u64) -> Snapshot<'static> {

@@ -174,9 +174,13 @@ fn read(ctx: &Ctx, id: HostId, new: Option<&NewEnrollToken>) -> Result<EnrolView
         },
         here_facts: here_facts(&row),
         has_credentials: row.has_repo_credentials,
-        test: repo.tested.map(|(_, at, well)| {
-            let ago = crate::format::ago(now, at);
-            if well { format!("Tested {ago}, all well.") } else { format!("The test {ago} did not succeed.") }
+        test: repo.tested.as_ref().map(|tested| {
+            let ago = crate::format::ago(now, tested.at);
+            if tested.well {
+                format!("Tested {ago}, all well.")
+            } else {
+                format!("The test {ago} did not succeed.")
+            }
         }),
         has_group: !groups.is_empty(),
         group_text: groups.first().map(|group| format!("{}: {}", group.name, group.includes.join(", "))),

@@ -9,7 +9,7 @@ use crate::draw::{LargeDay, counted, large};
 use crate::format::{When, ago, bytes, day, duration, span};
 use crate::problem::Problem;
 use crate::template::View;
-use crate::words::{Badge, job_title};
+use crate::words::{Badge, by, job_title};
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
@@ -250,13 +250,12 @@ fn facts(now: Timestamp, row: &HostRow) -> Vec<Fact> {
         facts.push(Fact::new("Enrolled", ago(now, at)));
     }
     facts.push(
-        Fact::new("Added", format!("{} by {}", ago(now, row.host.created_at), row.host.created_by)).note(
-            if row.host.restic_host == row.host.name {
+        Fact::new("Added", format!("{} by {}", ago(now, row.host.created_at), by(&row.host.created_by)))
+            .note(if row.host.restic_host == row.host.name {
                 String::new()
             } else {
                 format!("snapshots say {}", row.host.restic_host)
-            },
-        ),
+            }),
     );
     if let (false, Some(at)) = (row.presence.online, row.presence.last_seen_at) {
         facts.push(Fact::new("Silent for", span(now.ms_since(at))));

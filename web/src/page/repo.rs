@@ -13,7 +13,7 @@ use crate::words::{Badge, figures, slot_path};
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
-use fleet::record::{CredentialsFacts, CredentialsInput, RepoState, Secret};
+use fleet::record::{CredentialsFacts, CredentialsInput, RepoState, Secret, Tested};
 use fleet::{JobRequest, Snapshot};
 use schema::{Class, HostId, JobKind, Refusal, Slot, Timestamp};
 use serde::Serialize;
@@ -238,14 +238,14 @@ fn test(
     facts: Option<&CredentialsFacts>,
 ) -> Result<TestView, Problem> {
     let view = |badge: Badge, text: String, href: Option<String>| TestView { badge, text, href };
-    let Some(facts) = facts else {
+    if facts.is_none() {
         return Ok(view(Badge::new("unset", "Not set"), "nothing to test yet".to_owned(), None));
-    };
+    }
     if let Some(job) = snapshot.latest_job(id, JobKind::Probe)?.filter(|job| !job.state.is_ended()) {
         let href = Some(format!("/jobs/{}", job.id));
         return Ok(view(Badge::new("running", "Testing"), crate::words::job_result(&job, None), href));
     }
-    let Some((job, at, well)) = state.tested.filter(|tested| tested.1 >= facts.updated_at) else {
+    let Some(&Tested { job, at, well, .. }) = state.tested.as_ref() else {
         let why = why_not(snapshot, id, &JobRequest::Probe)?;
         let text = why.unwrap_or_else(|| "since the change".to_owned());
         return Ok(view(Badge::new("unset", "Not tested"), text, None));
@@ -296,7 +296,7 @@ fn form(now: Timestamp, slot: Slot, facts: Option<&CredentialsFacts>) -> Credent
         unreadable: facts.unreadable,
         env_names: facts.env_names.join(", "),
         changed: set.then(|| When::ago(now, facts.updated_at)),
-        changed_by: facts.updated_by,
+        changed_by: crate::words::by(&facts.updated_by),
         held,
         trouble,
         problem: None,

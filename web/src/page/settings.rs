@@ -137,7 +137,7 @@ fn token_row(now: Timestamp, token: ApiToken) -> TokenRow {
         name: token.name,
         role: token.role.as_str(),
         created: When::ago(now, token.created_at),
-        by: token.created_by,
+        by: crate::words::by(&token.created_by),
         used: token.used_at.map(|at| When::ago(now, at)),
     }
 }
@@ -147,7 +147,7 @@ fn viewer_row(now: Timestamp, viewer: Viewer) -> ViewerRow {
         name: viewer.name,
         sees: if viewer.debug { "the view tree and the sealed topics" } else { "the view tree" },
         created: When::ago(now, viewer.created_at),
-        by: viewer.created_by,
+        by: crate::words::by(&viewer.created_by),
     }
 }
 

@@ -256,7 +256,7 @@ async fn a_backup_is_asked_for_watched_and_read() {
     agent.progress(&world, job, 420_000_000, "/srv/logbook/2026.db");
     let running = client.get(&path).await.expect(200).json();
     assert_eq!((&running["state"], &running["progress"]["percent"]), (&json!("running"), &json!(42.0)));
-    assert_eq!((&running["actor_kind"], &running["actor"]), (&json!("operator"), &json!("script-operator")));
+    assert_eq!((&running["actor_kind"], &running["actor"]), (&json!("token"), &json!("script-operator")));
     agent
         .log(
             &world,

@@ -79,6 +79,8 @@ pub(crate) struct TokenOut {
     name: String,
     role: &'static str,
     created_by: String,
+    /// `operator`, `token` or `system`.
+    created_by_kind: &'static str,
     created_at: String,
     used_at: Option<String>,
 }
@@ -89,7 +91,8 @@ impl From<ApiToken> for TokenOut {
             id: token.id,
             name: token.name,
             role: token.role.as_str(),
-            created_by: token.created_by,
+            created_by: token.created_by.name().to_owned(),
+            created_by_kind: token.created_by.kind(),
             created_at: rfc3339(token.created_at),
             used_at: time(token.used_at),
         }
@@ -119,6 +122,8 @@ pub(crate) struct ViewerOut {
     name: String,
     debug: bool,
     created_by: String,
+    /// `operator`, `token` or `system`.
+    created_by_kind: &'static str,
     created_at: String,
 }
 
@@ -127,7 +132,8 @@ impl From<Viewer> for ViewerOut {
         Self {
             name: viewer.name,
             debug: viewer.debug,
-            created_by: viewer.created_by,
+            created_by: viewer.created_by.name().to_owned(),
+            created_by_kind: viewer.created_by.kind(),
             created_at: rfc3339(viewer.created_at),
         }
     }
@@ -156,6 +162,7 @@ pub(crate) struct ViewerCreated {
 #[schema(as = AuditEntry)]
 pub(crate) struct AuditOut {
     at: String,
+    /// `operator`, `token`, `schedule`, `system` or `agent`.
     actor_kind: &'static str,
     actor: String,
     action: String,

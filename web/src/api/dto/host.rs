@@ -142,6 +142,8 @@ pub(crate) struct CredentialsOut {
     env_names: Vec<String>,
     updated_at: Option<String>,
     updated_by: Option<String>,
+    /// `operator`, `token` or `system`.
+    updated_by_kind: Option<&'static str>,
     /// Whether the agent says that it holds these; of the admin credentials, that it would take them for a job.
     held: bool,
     /// Why the agent does not take these: `policy` when its owner does not allow it.
@@ -165,7 +167,8 @@ impl From<Option<CredentialsFacts>> for CredentialsOut {
             has_repo_password: facts.has_repo_password,
             env_names: facts.env_names,
             updated_at: set.then(|| rfc3339(facts.updated_at)),
-            updated_by: set.then_some(facts.updated_by),
+            updated_by: set.then(|| facts.updated_by.name().to_owned()),
+            updated_by_kind: set.then(|| facts.updated_by.kind()),
         }
     }
 }

@@ -34,6 +34,7 @@ pub(crate) struct JobOut {
     class: Option<&'static str>,
     /// Why the agent refused it.
     refusal: Option<&'static str>,
+    /// `operator`, `token`, `schedule`, `system` or `agent`.
     actor_kind: &'static str,
     actor: String,
     created_at: String,

@@ -24,9 +24,11 @@ pub(crate) struct LockOut {
 #[derive(Serialize, ToSchema)]
 #[schema(as = RepoPoint)]
 pub(crate) struct RepoPointOut {
+    /// When the size was known.
     at: String,
     bytes: u64,
-    snapshots: u32,
+    /// As counted with the size or last before it; null = not counted by then.
+    snapshots: Option<u32>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -48,6 +50,7 @@ pub(crate) struct RepoOut {
     last_prune_at: Option<String>,
     last_prune_freed_bytes: Option<u64>,
     append_only: Option<bool>,
+    /// The last test of the everyday credentials as they stand now; null = not tested since they changed.
     tested_at: Option<String>,
     test_ok: Option<bool>,
     lock: Option<LockOut>,
@@ -72,8 +75,8 @@ impl RepoOut {
             last_prune_at: time(state.prune.as_ref().map(|prune| prune.at)),
             last_prune_freed_bytes: state.prune.as_ref().map(|prune| prune.freed_bytes),
             append_only: state.append_only.map(|seen| seen.0),
-            tested_at: time(state.tested.map(|tested| tested.1)),
-            test_ok: state.tested.map(|tested| tested.2),
+            tested_at: time(state.tested.as_ref().map(|tested| tested.at)),
+            test_ok: state.tested.as_ref().map(|tested| tested.well),
             lock: lock.and_then(|seen| {
                 seen.holder.as_ref().map(|holder| LockOut {
                     since: rfc3339(holder.since),
