@@ -18,7 +18,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use rumqttd::{
     Router, RouterConfig,
     local::{LinkBuilder, LinkError, LinkRx, LinkTx},
-    protocol::{Disconnect, DisconnectReasonCode, Packet, Publish},
+    protocol::{
+        Disconnect, DisconnectReasonCode, Filter, Packet, Publish, QoS, RetainForwardRule, Subscribe,
+    },
 };
 use std::{
     collections::BTreeSet,
@@ -221,7 +223,7 @@ impl Feeder {
                 link = self.build();
             }
         }
-        end_link(&mut link.0, &mut link.1);
+        // Nothing more is said on the link, and the router has nothing to say on it: it subscribes to nothing.
     }
 
     fn build(&mut self) -> (LinkTx, LinkRx) {
@@ -305,12 +307,9 @@ impl Pump<'_> {
     async fn link(&self, alive: Alive) -> Option<(LinkTx, LinkRx)> {
         let (name, debug) = (self.name.clone(), self.debug);
         let linked = tokio::task::spawn_blocking(move || {
-            let (mut tx, rx) = (alive.connect)(&name)?;
-            for channel in Channel::ALL {
-                if debug || channel == Channel::View {
-                    tx.subscribe(channel.name()).map_err(Box::new)?;
-                }
-            }
+            let (mut tx, mut rx) = (alive.connect)(&name)?;
+            let channels = Channel::ALL.into_iter().filter(|channel| debug || *channel == Channel::View);
+            subscribe(&mut tx, &mut rx, channels)?;
             Ok::<_, Box<LinkError>>((tx, rx))
         });
         match linked.await {
@@ -384,6 +383,31 @@ fn send(link: &mut LinkTx, packet: Packet) -> Result<(), Box<LinkError>> {
     }
 }
 
+/// Subscribes a new link, and waits for the answer. The router takes everything that a link has sent at the first word
+/// of it, and calls it an error when a DISCONNECT was among that: so the next may be sent only when this was taken.
+fn subscribe(
+    tx: &mut LinkTx,
+    rx: &mut LinkRx,
+    channels: impl Iterator<Item = Channel>,
+) -> Result<(), Box<LinkError>> {
+    let filter = |channel: Channel| Filter {
+        path: channel.name().to_owned(),
+        qos: QoS::AtMostOnce,
+        nolocal: false,
+        preserve_retain: false,
+        retain_forward_rule: RetainForwardRule::Never,
+    };
+    let subscribe = Subscribe { pkid: 0, filters: channels.map(filter).collect() };
+    send(tx, Packet::Subscribe(subscribe, None))?;
+    // Nothing comes before the answer: until then the link has no subscription.
+    loop {
+        let answer = rx.recv().map_err(Box::new)?;
+        if matches!(answer.map(Option::<Packet>::from), Some(Some(Packet::SubAck(..)))) {
+            return Ok(());
+        }
+    }
+}
+
 /// Ends a link the one way that leaves the router alive.
 fn end_link(tx: &mut LinkTx, rx: &mut LinkRx) {
     let goodbye = Disconnect { reason_code: DisconnectReasonCode::NormalDisconnection };
@@ -421,6 +445,46 @@ mod tests {
             topics.extend(changes.iter().map(|change| String::from_utf8_lossy(&change.topic).into_owned()));
         }
         topics
+    }
+
+    /// What is logged as an error, by whoever.
+    fn errors() -> &'static Mutex<Vec<u8>> {
+        static SAID: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+        struct Said;
+        impl std::io::Write for Said {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                SAID.lock().unwrap().extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let errors = tracing_subscriber::fmt().with_max_level(tracing::Level::ERROR);
+        let _ = errors.with_ansi(false).with_writer(|| Said).try_init();
+        &SAID
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn viewers_that_leave_as_soon_as_they_came_are_no_error_of_the_router() {
+        let errors = errors();
+        let fanout = Fanout::start(64).unwrap();
+        let names = || fanout.names.lock().unwrap().len();
+        let all = names();
+        for id in 0..400 {
+            let conn = viewer(id);
+            let attachment = fanout.attach(conn.clone(), true, 1 << 20);
+            if id % 2 == 0 {
+                attached(&conn).await;
+            }
+            drop(attachment);
+        }
+        // A name comes back when its link has ended.
+        while names() < all {
+            tokio::task::yield_now().await;
+        }
+        let said = String::from_utf8_lossy(&errors.lock().unwrap()).into_owned();
+        assert!(!said.contains("already gone"), "{said}");
     }
 
     #[tokio::test]
