@@ -67,6 +67,25 @@ fn someone_is_at_work_on(folder: &Path) -> Option<String> {
 }
 
 #[test]
+fn the_script_gives_its_help_without_a_build_in_the_programs_words() {
+    let words = |mut command: Command| {
+        // Without a PATH to cargo nothing can be built. An output that is no terminal is wrapped at 100 columns.
+        let output = command.env("PATH", "/usr/bin:/bin").output().expect("a command that starts");
+        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let mut program = Command::new(tools::program("holdfast-server"));
+    program.args(["demo", "--help"]).env_remove("COLUMNS");
+    let wanted = words(program).replace("Usage: holdfast-server demo", "Usage: ./demo");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo");
+    for flag in ["--help", "-h"] {
+        let mut command = Command::new(&script);
+        command.arg(flag).env_remove("COLUMNS");
+        assert_eq!(words(command), wanted, "{flag}");
+    }
+}
+
+#[test]
 fn once_and_once_more_each_makes_a_snapshot_and_leaves_nothing_running() {
     let Some(demo) = Demo::new() else { return };
     for round in 1..=2 {
