@@ -14,8 +14,8 @@ use crate::record::{
 use crate::refused::StoreError;
 use crate::store::{HISTORY, REPO_HOSTS, REPOS, Reads, Span, Tx};
 use crate::summary::DAY_MS;
-use schema::stats::SizeSource;
-use schema::{HostId, RepoId, RepoStats, Slot, Timestamp};
+use schema::stats::{CheckResult, SizeSource};
+use schema::{Class, HostId, RepoId, RepoStats, Slot, Timestamp};
 
 const HOUR_MS: u64 = 3_600_000;
 /// No repository is larger than this (1 EiB): who says so is not believed.
@@ -58,7 +58,8 @@ pub(crate) fn merge(
         state.snapshots =
             Some(SnapshotsSeen { at: at(seen.at), count: seen.count, newest_at: seen.newest_at.map(at) });
     }
-    if let Some(seen) = stats.check.filter(|c| is_newer(state.check.as_ref().map(|c| c.at), at(c.at))) {
+    let newer_check = stats.check.filter(|c| is_newer(state.check.as_ref().map(|c| c.at), at(c.at)));
+    if let Some(seen) = newer_check.filter(|seen| counts(state.check.as_ref(), seen)) {
         state.check = Some(CheckSeen { at: at(seen.at), errors: seen.errors, subset_pct: seen.subset_pct });
     }
     if let Some(seen) = stats.prune.filter(|p| is_newer(state.prune.as_ref().map(|p| p.at), at(p.at))) {
@@ -79,6 +80,12 @@ pub(crate) fn merge(
         state.newest = Some((stats.stream, stats.revision, at(stats.at)));
     }
     *state != before
+}
+
+/// Whether a check says how the repository stands: errors do; that there are none does not while errors are known
+/// that were found by reading more of the data.
+fn counts(known: Option<&CheckSeen>, seen: &CheckResult) -> bool {
+    seen.errors > 0 || known.is_none_or(|known| known.errors == 0 || seen.subset_pct >= known.subset_pct)
 }
 
 fn is_newer(known: Option<Timestamp>, seen: Timestamp) -> bool {
@@ -142,6 +149,10 @@ pub(crate) fn take_job(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(),
         }
         JobFigures::Init { repo } => set_repo(&mut after, *repo),
         _ => {}
+    }
+    // Without others it was the everyday credentials that may not delete.
+    if job.class == Some(Class::AppendOnly) && !credentials::is_set(tx, job.host, Slot::Admin)? {
+        after.append_only = Some((true, at));
     }
     if after == before { Ok(()) } else { save(tx, job.host, &before, &after) }
 }
@@ -264,6 +275,20 @@ mod tests {
         assert_eq!(state.size.as_ref().unwrap().bytes, 50);
         merge(&mut state, &stats(1, 4, 400, MOST_BYTES), Some(1), NOW);
         assert_eq!(state.size.unwrap().bytes, MOST_BYTES);
+    }
+
+    #[test]
+    fn damage_stays_known_until_a_check_that_reads_as_much_finds_none() {
+        let mut state = RepoState::default();
+        let found = [(100, 1), (0, 0), (5, 0), (5, 2), (5, 0), (100, 0)];
+        let stands = [(100, 1), (100, 1), (100, 1), (5, 2), (5, 0), (100, 0)];
+        for (revision, ((subset_pct, errors), stands)) in (1..).zip(found.into_iter().zip(stands)) {
+            let mut message = stats(1, revision, revision * 100, 50);
+            message.check = Some(CheckResult { at: Timestamp(revision * 100), errors, subset_pct });
+            merge(&mut state, &message, Some(1), NOW);
+            let check = state.check.as_ref().unwrap();
+            assert_eq!((check.subset_pct, check.errors), stands, "after message {revision}");
+        }
     }
 
     #[test]

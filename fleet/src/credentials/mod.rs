@@ -105,6 +105,11 @@ const fn slot_key(slot: Slot) -> u8 {
     }
 }
 
+/// Whether a slot holds anything.
+pub(crate) fn is_set(reads: &impl Reads, host: HostId, slot: Slot) -> Result<bool, StoreError> {
+    Ok(row_of(reads, host, slot)?.is_some_and(|row| row.facts.is_some()))
+}
+
 pub(crate) fn row_of(
     reads: &impl Reads,
     host: HostId,

@@ -1,8 +1,8 @@
-use crate::support::{Agent, backup, by, finished, in_memory, saved};
+use crate::support::{Agent, backup, by, credentials, finished, in_memory, saved};
 use fleet::record::{JobFigures, JobState};
 use fleet::{AuditFilter, JobRequest, Page};
 use schema::report::Finished;
-use schema::{Class, HostTopic, Outcome, Refusal, ReportBody, Summary, Timestamp};
+use schema::{Class, HostTopic, Outcome, Refusal, ReportBody, Slot, Summary, Timestamp};
 
 #[tokio::test]
 async fn a_report_of_another_host_or_topic_does_not_open_and_is_audited_once_a_minute() {
@@ -154,4 +154,26 @@ async fn absurd_sizes_are_bounded() {
     agent.finish(job.id, Outcome::Succeeded, Summary::Stats { total_bytes: u64::MAX, blobs: 1 }).await;
     let JobFigures::Stats { total_bytes, .. } = agent.job(job.id).figures else { panic!("no figures") };
     assert_eq!(total_bytes, 1 << 60);
+}
+
+#[tokio::test]
+async fn a_storage_that_refused_to_delete_is_known_as_append_only() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let append_only = |fleet: &fleet::Fleet, host| fleet.read().unwrap().repo(host).unwrap().append_only;
+    for (slots, known) in [("everyday", true), ("both", false)] {
+        if slots == "both" {
+            // Another storage: what was known is forgotten, and it is the admin slot that may not delete.
+            let mut input = credentials();
+            input.url = "rest:http://elsewhere.lan:8000/attic/".to_owned();
+            fleet.put_credentials(agent.host, Slot::Repo, input, by()).await.unwrap();
+            fleet.put_credentials(agent.host, Slot::Admin, credentials(), by()).await.unwrap();
+        }
+        let job = fleet.dispatch(agent.host, JobRequest::Check { subset_pct: None }, by()).await.unwrap();
+        agent.take_all();
+        let refused = finished(job.id, Outcome::Failed, world.now(), Summary::None);
+        let refused = Finished { class: Some(Class::AppendOnly), ..refused };
+        agent.report(ReportBody::Finished(refused)).await;
+        assert_eq!(append_only(&fleet, agent.host).is_some_and(|(seen, _)| seen), known, "{slots}");
+    }
 }
