@@ -31,8 +31,8 @@ fn an_output_that_nobody_reads_is_no_error() {
         ("holdfast-server", &["--help"], 0),
         ("holdfast-agent", &["version"], 0),
         ("holdfast-agent", &["run", "--help"], 0),
-        ("holdfast-agent", &["status", "--state-dir", "state"], 4),
-        ("holdfast-agent", &["status", "--json", "--state-dir", "state"], 4),
+        ("holdfast-agent", &["status", "--state-dir", "state"], 5),
+        ("holdfast-agent", &["status", "--json", "--state-dir", "state"], 5),
     ] {
         let output = unread(program, line, scratch.path());
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
