@@ -141,6 +141,17 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::QueueFull,
+        Self::Expired,
+        Self::AlreadyStarted,
+        Self::Policy,
+        Self::Unsupported,
+        Self::NoCredentials,
+        Self::StateFolder,
+    ];
+
     /// Its word in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

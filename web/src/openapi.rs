@@ -36,27 +36,94 @@ impl Shape {
 #[derive(Clone, Copy)]
 enum Answer {
     Empty,
-    Other,
+    /// Of this content type, without a schema.
+    Other(&'static str),
     One(u16, Shape),
     List(Shape),
+}
+
+/// What a parameter may be.
+#[derive(Clone, Copy)]
+enum MayBe {
+    Text,
+    Time,
+    Boolean,
+    /// A whole number from here to there.
+    Number(u32, u32),
+    Word(Shape),
+}
+
+/// A parameter of the query.
+struct Parameter {
+    name: &'static str,
+    what: &'static str,
+    may_be: MayBe,
 }
 
 /// What the document says of one route.
 pub(crate) struct Doc {
     tag: &'static str,
     summary: &'static str,
-    query: Vec<(&'static str, &'static str)>,
+    /// Words that a part of the address may be.
+    path: Option<(&'static str, Shape)>,
+    query: Vec<Parameter>,
     body: Option<Shape>,
     answer: Answer,
+    /// The answer can also be had as plain text.
+    plain: bool,
 }
 
 impl Doc {
     pub(crate) fn new(tag: &'static str, summary: &'static str) -> Self {
-        Self { tag, summary, query: Vec::new(), body: None, answer: Answer::Other }
+        let answer = Answer::Other("application/json");
+        Self { tag, summary, path: None, query: Vec::new(), body: None, answer, plain: false }
     }
 
-    pub(crate) fn query(mut self, name: &'static str, what: &'static str) -> Self {
-        self.query.push((name, what));
+    fn parameter(mut self, name: &'static str, what: &'static str, may_be: MayBe) -> Self {
+        self.query.push(Parameter { name, what, may_be });
+        self
+    }
+
+    /// A parameter that is any text.
+    pub(crate) fn query(self, name: &'static str, what: &'static str) -> Self {
+        self.parameter(name, what, MayBe::Text)
+    }
+
+    /// One that is a time.
+    pub(crate) fn query_time(self, name: &'static str, what: &'static str) -> Self {
+        self.parameter(name, what, MayBe::Time)
+    }
+
+    /// One that is true or false.
+    pub(crate) fn query_boolean(self, name: &'static str, what: &'static str) -> Self {
+        self.parameter(name, what, MayBe::Boolean)
+    }
+
+    /// One that is a whole number in these bounds.
+    pub(crate) fn query_number(self, name: &'static str, what: &'static str, from: u32, to: u32) -> Self {
+        self.parameter(name, what, MayBe::Number(from, to))
+    }
+
+    /// One of certain words.
+    pub(crate) fn query_word<T: ToSchema>(self, name: &'static str, what: &'static str) -> Self {
+        self.parameter(name, what, MayBe::Word(Shape::of::<T>()))
+    }
+
+    /// A part of the address is one of certain words.
+    pub(crate) fn path_word<T: ToSchema>(mut self, name: &'static str) -> Self {
+        self.path = Some((name, Shape::of::<T>()));
+        self
+    }
+
+    /// An answer of another content type.
+    pub(crate) fn answers_as(mut self, content_type: &'static str) -> Self {
+        self.answer = Answer::Other(content_type);
+        self
+    }
+
+    /// The answer can also be had as plain text.
+    pub(crate) fn or_plain(mut self) -> Self {
+        self.plain = true;
         self
     }
 
@@ -78,7 +145,7 @@ impl Doc {
 
     /// A list in parts.
     pub(crate) fn paged<T: ToSchema>(self) -> Self {
-        self.query("limit", "at most so many items, 1 to 500")
+        self.query_number("limit", "at most so many items; 50 without it", 1, 500)
             .query("cursor", "`next` of the part before")
             .lists::<T>()
     }
@@ -90,22 +157,27 @@ impl Doc {
 
     /// The parameters of the query.
     pub(crate) fn parameters(&self) -> Vec<&'static str> {
-        self.query.iter().map(|(name, _)| *name).collect()
+        self.query.iter().map(|parameter| parameter.name).collect()
     }
 
     fn shapes(&self) -> impl Iterator<Item = Shape> {
         let answer = match self.answer {
             Answer::One(_, shape) | Answer::List(shape) => Some(shape),
-            Answer::Empty | Answer::Other => None,
+            Answer::Empty | Answer::Other(_) => None,
         };
-        self.body.into_iter().chain(answer)
+        let words = self.query.iter().filter_map(|parameter| match parameter.may_be {
+            MayBe::Word(shape) => Some(shape),
+            _ => None,
+        });
+        let path = self.path.map(|(_, shape)| shape);
+        self.body.into_iter().chain(answer).chain(words).chain(path)
     }
 
     fn responses(&self) -> Value {
         let content = |schema: &Value| json!({"application/json": {"schema": schema}});
-        let (status, answer) = match self.answer {
+        let (status, mut answer) = match self.answer {
             Answer::Empty => ("204".to_owned(), json!({"description": "Done"})),
-            Answer::Other => ("200".to_owned(), json!({"description": "Ok"})),
+            Answer::Other(kind) => ("200".to_owned(), json!({"description": "Ok", "content": {(kind): {}}})),
             Answer::One(status, shape) => {
                 (status.to_string(), json!({"description": "Ok", "content": content(&shape.reference())}))
             }
@@ -121,6 +193,9 @@ impl Doc {
                 ("200".to_owned(), json!({"description": "Ok", "content": content(&list)}))
             }
         };
+        if self.plain {
+            answer["content"]["text/plain"] = json!({"schema": {"type": "string"}});
+        }
         let error = json!({
             "description": "Refused",
             "content": content(&json!({"$ref": "#/components/schemas/Error"})),
@@ -129,14 +204,28 @@ impl Doc {
     }
 }
 
+impl MayBe {
+    fn schema(self) -> Value {
+        match self {
+            Self::Text => json!({"type": "string"}),
+            Self::Time => json!({"type": "string", "format": "date-time"}),
+            Self::Boolean => json!({"type": "boolean"}),
+            Self::Number(from, to) => json!({"type": "integer", "minimum": from, "maximum": to}),
+            Self::Word(shape) => shape.reference(),
+        }
+    }
+}
+
 fn parameters(route: &Route, doc: &Doc) -> Vec<Value> {
-    let path = route
-        .path
-        .split('/')
-        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}));
-    let query = doc.query.iter().map(|(name, what)| {
-        json!({"name": name, "in": "query", "description": what, "schema": {"type": "string"}})
+    let path = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let path = path.map(|name| {
+        let words = doc.path.filter(|(part, _)| *part == name);
+        let schema = words.map_or_else(|| MayBe::Text.schema(), |(_, shape)| shape.reference());
+        json!({"name": name, "in": "path", "required": true, "schema": schema})
+    });
+    let query = doc.query.iter().map(|parameter| {
+        let Parameter { name, what, may_be } = parameter;
+        json!({"name": name, "in": "query", "description": what, "schema": may_be.schema()})
     });
     path.chain(query).collect()
 }

@@ -196,7 +196,7 @@ fn pages() -> Vec<Route> {
 
 /// Run-now: each has two faces and one handler.
 fn runs() -> Vec<Route> {
-    use api::dto::JobOut;
+    use api::dto::{JobOut, words};
     let job = |summary| Doc::new("jobs", summary).answers::<JobOut>(202);
     vec![
         post("/hosts/{host}/repo-credentials/test", Operator, run::probe),
@@ -212,11 +212,14 @@ fn runs() -> Vec<Route> {
         post("/hosts/{host}/repo/{kind}", Operator, run::repo),
         post("/api/hosts/{host}/repo/{kind}", Operator, run::repo).doc(
             job("Runs one of: init, forget, prune, check, unlock, stats")
-                .query(
+                .path_word::<words::RepoJob>("kind")
+                .query_number(
                     "subset",
-                    "check: percent of the data to read, 0 to 100; else as the maintenance settings say",
+                    "check: percent of the data to read; else as the maintenance settings say",
+                    0,
+                    100,
                 )
-                .query("all", "unlock: true removes live locks too")
+                .query_boolean("all", "unlock: true removes live locks too")
                 .query("lock", "unlock with all: the `mark` of the lock that was shown"),
         ),
         post("/pending/{run}/run", Operator, api::pending::run),
@@ -289,7 +292,7 @@ fn api_hosts() -> Vec<Route> {
             doc("Hosts, worst first")
                 .query("q", "part of the name")
                 .query("label", "has this label")
-                .query("state", "has this status")
+                .query_word::<words::HostStatus>("state", "has this status")
                 .paged::<HostOut>(),
         ),
         post("/api/hosts", Operator, host::create).doc(
@@ -357,7 +360,10 @@ fn api_hosts() -> Vec<Route> {
         get("/api/hosts/{host}/snapshots", Viewer, repo::snapshots).doc(
             repository("Snapshots of the last listing, newest first")
                 .query("group", "only of this source group")
-                .query("refresh", "true asks the agent for a new listing: the job's id is in `refresh_job`")
+                .query_boolean(
+                    "refresh",
+                    "true asks the agent for a new listing: the job's id is in `refresh_job`",
+                )
                 .answers::<SnapshotsOut>(200),
         ),
     ]
@@ -375,20 +381,22 @@ fn api_jobs() -> Vec<Route> {
         get("/api/jobs", Viewer, job::list).doc(
             doc("Jobs, newest first")
                 .query("host", "of this host")
-                .query("kind", "of this kind")
-                .query("state", "in this state")
-                .query("since", "made at or after this RFC 3339 time")
+                .query_word::<words::JobKind>("kind", "of this kind")
+                .query_word::<words::JobState>("state", "in this state")
+                .query_time("since", "made at or after this RFC 3339 time")
                 .paged::<JobOut>(),
         ),
         get("/api/jobs/{job}", Viewer, job::one).doc(doc("One job").answers::<JobOut>(200)),
         get("/api/jobs/{job}/log", Viewer, job::log).doc(
             doc("Its log; plain text with `Accept: text/plain`")
-                .query("after", "only lines with this number or a higher one")
-                .answers::<LogOut>(200),
+                .query_number("after", "only lines with this number or a higher one", 0, u32::MAX)
+                .answers::<LogOut>(200)
+                .or_plain(),
         ),
         get("/api/events", Viewer, events::stream).doc(
             doc("Server-sent events: each names a topic that changed")
-                .query("topics", "only these, apart by commas"),
+                .query("topics", "only these, apart by commas")
+                .answers_as("text/event-stream"),
         ),
     ]
 }

@@ -1,6 +1,7 @@
 //! Run-now: one handler for both faces. JSON gets a 202 with the job, htmx a redirect header, a plain form a 303.
 
 use crate::api::dto::JobOut;
+use crate::api::dto::words::REPO_JOBS;
 use crate::app::{Ctx, Face};
 use crate::problem::Problem;
 use axum::Json;
@@ -67,9 +68,10 @@ fn repo_request(kind: &str, query: &str) -> Result<JobRequest, Problem> {
         }
         "unlock" => JobRequest::Unlock { all: None },
         _ => {
-            return Err(Problem::not_found(
-                "A repository has no such job; there are: init, forget, prune, check, unlock, stats.",
-            ));
+            return Err(Problem::not_found(&format!(
+                "A repository has no such job; there are: {}.",
+                REPO_JOBS.join(", ")
+            )));
         }
     })
 }
@@ -121,6 +123,9 @@ mod tests {
         }
         for query in ["all=true", "all=true&lock="] {
             assert_eq!(repo_request("unlock", query).unwrap_err().field.as_deref(), Some("lock"));
+        }
+        for kind in REPO_JOBS {
+            repo_request(kind, "").unwrap();
         }
         assert_eq!(repo_request("explode", "").unwrap_err().code, "not_found");
     }

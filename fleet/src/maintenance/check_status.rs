@@ -22,6 +22,9 @@ pub enum CheckStatus {
 }
 
 impl CheckStatus {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Ok, Self::Errors, Self::Overdue, Self::Never];
+
     /// Its word in the API and the view tree.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

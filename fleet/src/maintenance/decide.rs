@@ -108,6 +108,9 @@ pub enum Action {
 }
 
 impl Action {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Run, Self::Wait, Self::Skip, Self::Hold];
+
     /// Its word in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

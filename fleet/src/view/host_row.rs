@@ -107,6 +107,10 @@ pub enum Day {
 }
 
 impl Day {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::None, Self::Ok, Self::Running, Self::Warning, Self::Missed, Self::Failed];
+
     /// Its word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -5,6 +5,7 @@
 mod agent;
 mod api;
 mod auth;
+mod document;
 mod live;
 mod maintenance;
 mod pages;

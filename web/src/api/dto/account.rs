@@ -1,6 +1,6 @@
 //! Who signs in, and the accounts of all sorts.
 
-use super::time;
+use super::{time, words};
 use crate::format::rfc3339;
 use fleet::record::{ApiToken, AuditEntry, AuditTarget, Operator, Secret, Viewer};
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 #[schema(as = Me)]
 pub(crate) struct MeOut {
     pub(crate) name: String,
+    #[schema(value_type = words::Role)]
     pub(crate) role: &'static str,
     /// For the header `X-CSRF-Token`; only in a browser session.
     pub(crate) csrf: Option<String>,
@@ -38,6 +39,7 @@ pub(crate) struct LoginIn {
 #[schema(as = Operator)]
 pub(crate) struct OperatorOut {
     name: String,
+    #[schema(value_type = words::Role)]
     role: &'static str,
     created_at: String,
     signed_in_at: Option<String>,
@@ -59,6 +61,7 @@ impl From<Operator> for OperatorOut {
 #[schema(as = NewOperator)]
 pub(crate) struct OperatorIn {
     pub(crate) name: String,
+    #[schema(value_type = words::Role)]
     pub(crate) role: String,
     #[schema(value_type = String)]
     pub(crate) password: Secret,
@@ -67,6 +70,7 @@ pub(crate) struct OperatorIn {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OperatorPatch {
+    #[schema(value_type = Option<words::Role>)]
     pub(crate) role: Option<String>,
     #[schema(value_type = Option<String>)]
     pub(crate) password: Option<Secret>,
@@ -77,9 +81,11 @@ pub(crate) struct OperatorPatch {
 pub(crate) struct TokenOut {
     id: String,
     name: String,
+    #[schema(value_type = words::Role)]
     role: &'static str,
     created_by: String,
     /// `operator`, `token` or `system`.
+    #[schema(value_type = words::ActorKind)]
     created_by_kind: &'static str,
     created_at: String,
     used_at: Option<String>,
@@ -104,6 +110,7 @@ impl From<ApiToken> for TokenOut {
 #[schema(as = NewToken)]
 pub(crate) struct TokenIn {
     pub(crate) name: String,
+    #[schema(value_type = words::Role)]
     pub(crate) role: String,
 }
 
@@ -112,6 +119,7 @@ pub(crate) struct TokenIn {
 pub(crate) struct TokenCreated {
     pub(crate) id: String,
     pub(crate) name: String,
+    #[schema(value_type = words::Role)]
     pub(crate) role: &'static str,
     pub(crate) token: String,
 }
@@ -123,6 +131,7 @@ pub(crate) struct ViewerOut {
     debug: bool,
     created_by: String,
     /// `operator`, `token` or `system`.
+    #[schema(value_type = words::ActorKind)]
     created_by_kind: &'static str,
     created_at: String,
 }
@@ -163,9 +172,11 @@ pub(crate) struct ViewerCreated {
 pub(crate) struct AuditOut {
     at: String,
     /// `operator`, `token`, `schedule`, `system` or `agent`.
+    #[schema(value_type = words::ActorKind)]
     actor_kind: &'static str,
     actor: String,
     action: String,
+    #[schema(value_type = words::TargetKind)]
     target_kind: &'static str,
     target: String,
     target_id: Option<String>,

@@ -1,6 +1,6 @@
 //! Hosts, their credentials and their enrolment.
 
-use super::time;
+use super::{time, words};
 use crate::format::rfc3339;
 use fleet::record::{CredentialsFacts, CredentialsInput, Host, Secret};
 use fleet::{HostRow, NewEnrollToken};
@@ -23,6 +23,7 @@ pub(crate) struct HostOut {
     name: String,
     labels: Vec<String>,
     /// `ok`, `running`, `warning`, `failed`, `missed`, `offline` or `new`.
+    #[schema(value_type = words::HostStatus)]
     status: &'static str,
     /// Why, in short words.
     reason: String,
@@ -49,6 +50,7 @@ pub(crate) struct HostOut {
     open_jobs: u32,
     has_repo_credentials: bool,
     /// A word for each of the last 30 days, oldest first.
+    #[schema(value_type = Vec<words::DayWord>)]
     days: Vec<&'static str>,
 }
 
@@ -143,10 +145,12 @@ pub(crate) struct CredentialsOut {
     updated_at: Option<String>,
     updated_by: Option<String>,
     /// `operator`, `token` or `system`.
+    #[schema(value_type = Option<words::ActorKind>)]
     updated_by_kind: Option<&'static str>,
     /// Whether the agent says that it holds these; of the admin credentials, that it would take them for a job.
     held: bool,
     /// Why the agent does not take these: `policy` when its owner does not allow it.
+    #[schema(value_type = Option<words::Refusal>)]
     refused: Option<&'static str>,
     /// What is stored can't be opened: it must be set again.
     unreadable: bool,

@@ -1,10 +1,10 @@
 //! Jobs and their logs.
 
-use super::time;
+use super::SummaryOut;
+use super::{time, words};
 use crate::format::rfc3339;
-use fleet::record::{Job, JobFigures, JobProgress, JobState, JobWhat};
+use fleet::record::{Job, JobProgress, JobState, JobWhat};
 use serde::Serialize;
-use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 #[derive(Serialize, ToSchema)]
@@ -27,14 +27,19 @@ pub(crate) struct ProgressOut {
 pub(crate) struct JobOut {
     id: String,
     host: String,
+    #[schema(value_type = words::JobKind)]
     kind: &'static str,
     /// The source groups that it works on.
     groups: Vec<String>,
+    #[schema(value_type = words::JobState)]
     state: &'static str,
+    #[schema(value_type = Option<words::Class>)]
     class: Option<&'static str>,
     /// Why the agent refused it.
+    #[schema(value_type = Option<words::Refusal>)]
     refusal: Option<&'static str>,
     /// `operator`, `token`, `schedule`, `system` or `agent`.
+    #[schema(value_type = words::ActorKind)]
     actor_kind: &'static str,
     actor: String,
     created_at: String,
@@ -43,7 +48,7 @@ pub(crate) struct JobOut {
     cancel_asked_at: Option<String>,
     progress: Option<ProgressOut>,
     /// The figures of its kind.
-    summary: Value,
+    summary: Option<SummaryOut>,
     exit_code: Option<i32>,
     log_lines: u32,
     /// What restic or the agent said, when it did not plainly succeed.
@@ -82,48 +87,10 @@ impl JobOut {
                 bytes_per_second: p.rate_bytes,
                 left_secs: p.left_secs,
             }),
-            summary: summary(&job.figures),
+            summary: SummaryOut::of(&job.figures),
             exit_code: job.exit_code,
             log_lines: job.log_lines,
             error: Some(job.message.clone()).filter(|m| !m.is_empty() && job.state != JobState::Succeeded),
-        }
-    }
-}
-
-fn summary(figures: &JobFigures) -> Value {
-    match figures {
-        JobFigures::None => Value::Null,
-        JobFigures::Probe(p) => json!({
-            "repo": p.repo.map(|id| id.to_string()), "repo_version": p.repo_version,
-            "append_only": p.append_only, "answered_ms": p.answered_ms,
-        }),
-        JobFigures::Init { repo } => json!({"repo": repo.to_string()}),
-        JobFigures::Backup(b) => json!({
-            "snapshot": b.snapshot, "files_new": b.files_new, "files_changed": b.files_changed,
-            "files_unmodified": b.files_unmodified, "total_files": b.total_files, "total_bytes": b.total_bytes,
-            "added_bytes": b.added_bytes, "added_packed_bytes": b.added_packed_bytes, "errors": b.errors,
-        }),
-        JobFigures::Forget(groups) => Value::Array(
-            groups
-                .iter()
-                .map(|g| {
-                    json!({
-                        "group": g.group, "kept": g.kept, "removed": g.removed,
-                        "class": g.class.map(schema::Class::as_str),
-                    })
-                })
-                .collect(),
-        ),
-        JobFigures::Prune { freed_bytes, repacked_packs, repacked_bytes, remaining_bytes } => json!({
-            "freed_bytes": freed_bytes, "repacked_packs": repacked_packs, "repacked_bytes": repacked_bytes,
-            "remaining_bytes": remaining_bytes,
-        }),
-        JobFigures::Check { errors, subset_pct } => json!({"errors": errors, "subset_pct": subset_pct}),
-        JobFigures::Unlock { removed } => json!({"removed": removed}),
-        JobFigures::Stats { total_bytes, blobs } => json!({"total_bytes": total_bytes, "blobs": blobs}),
-        JobFigures::Snapshots { count } => json!({"count": count}),
-        JobFigures::Restore { files, bytes, skipped } => {
-            json!({"files": files, "bytes": bytes, "skipped": skipped})
         }
     }
 }
@@ -134,6 +101,7 @@ pub(crate) struct LogLineOut {
     /// Milliseconds after the start.
     pub(crate) after_ms: u32,
     /// `agent`, `out` or `err`.
+    #[schema(value_type = words::LogStream)]
     pub(crate) stream: &'static str,
     pub(crate) text: String,
 }

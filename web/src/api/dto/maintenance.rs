@@ -1,6 +1,6 @@
 //! Maintenance settings and decisions.
 
-use super::time;
+use super::{time, words};
 use fleet::maintenance::Decision;
 use fleet::record::{Maintenance, MaintenanceInput, Rule, RuleInput, Window};
 use schema::Timestamp;
@@ -96,10 +96,12 @@ pub(crate) struct CheckRuleOut {
 #[schema(as = Decision)]
 pub(crate) struct DecisionOut {
     /// `forget`, `prune` or `check`.
+    #[schema(value_type = words::MaintenanceKind)]
     kind: &'static str,
     /// When it is due, or was.
     due_at: Option<String>,
     /// `run`, `wait`, `skip` or `hold`.
+    #[schema(value_type = words::MaintenanceAction)]
     action: &'static str,
     reason: String,
 }

@@ -8,6 +8,8 @@ mod maintenance;
 mod pending;
 mod repo;
 mod schedule;
+mod summary;
+pub(crate) mod words;
 
 pub(crate) use account::*;
 pub(crate) use group::*;
@@ -17,6 +19,7 @@ pub(crate) use maintenance::*;
 pub(crate) use pending::*;
 pub(crate) use repo::*;
 pub(crate) use schedule::*;
+pub(crate) use summary::*;
 
 use crate::format::rfc3339;
 use schema::Timestamp;

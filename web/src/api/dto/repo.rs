@@ -1,6 +1,6 @@
 //! Repositories and snapshots.
 
-use super::time;
+use super::{time, words};
 use crate::format::rfc3339;
 use fleet::maintenance::CheckStatus;
 use fleet::record::{RepoPoint, RepoState, SnapshotRow};
@@ -43,6 +43,7 @@ pub(crate) struct RepoOut {
     snapshots_at: Option<String>,
     newest_snapshot_at: Option<String>,
     /// `ok`, `errors`, `overdue` or `never`.
+    #[schema(value_type = words::CheckWord)]
     last_check_status: &'static str,
     last_check_at: Option<String>,
     last_check_errors: Option<u32>,

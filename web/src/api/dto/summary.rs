@@ -1,0 +1,167 @@
+//! What came of a job, by its kind.
+
+use super::words;
+use fleet::record::JobFigures;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// One shape a kind. No field is allowed beyond those named, so that no answer fits two shapes.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = Summary)]
+pub(crate) enum SummaryOut {
+    Probe(ProbeSummary),
+    Init(InitSummary),
+    Backup(BackupSummary),
+    Forget(Vec<ForgetSummary>),
+    Prune(PruneSummary),
+    Check(CheckSummary),
+    Unlock(UnlockSummary),
+    Stats(StatsSummary),
+    Snapshots(SnapshotsSummary),
+    Restore(RestoreSummary),
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProbeSummary {
+    repo: Option<String>,
+    repo_version: Option<u8>,
+    /// Null: it can't be told.
+    append_only: Option<bool>,
+    answered_ms: u32,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct InitSummary {
+    repo: String,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BackupSummary {
+    /// Empty: none was made.
+    snapshot: String,
+    files_new: u64,
+    files_changed: u64,
+    files_unmodified: u64,
+    total_files: u64,
+    total_bytes: u64,
+    added_bytes: u64,
+    added_packed_bytes: Option<u64>,
+    /// Files that could not be read.
+    errors: u32,
+}
+
+/// What became of one source group.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ForgetSummary {
+    group: String,
+    kept: u32,
+    removed: u32,
+    #[schema(value_type = Option<words::Class>)]
+    class: Option<&'static str>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PruneSummary {
+    freed_bytes: u64,
+    repacked_packs: Option<u32>,
+    repacked_bytes: u64,
+    remaining_bytes: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CheckSummary {
+    errors: u32,
+    subset_pct: u8,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UnlockSummary {
+    /// Locks.
+    removed: u32,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StatsSummary {
+    total_bytes: u64,
+    blobs: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SnapshotsSummary {
+    count: u32,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RestoreSummary {
+    files: u64,
+    bytes: u64,
+    skipped: u64,
+}
+
+impl SummaryOut {
+    /// The shape of these figures; `None` = there are none.
+    pub(crate) fn of(figures: &JobFigures) -> Option<Self> {
+        Some(match figures {
+            JobFigures::None => return None,
+            JobFigures::Probe(probe) => Self::Probe(ProbeSummary {
+                repo: probe.repo.map(|id| id.to_string()),
+                repo_version: probe.repo_version,
+                append_only: probe.append_only,
+                answered_ms: probe.answered_ms,
+            }),
+            JobFigures::Init { repo } => Self::Init(InitSummary { repo: repo.to_string() }),
+            JobFigures::Backup(backup) => Self::Backup(BackupSummary {
+                snapshot: backup.snapshot.clone(),
+                files_new: backup.files_new,
+                files_changed: backup.files_changed,
+                files_unmodified: backup.files_unmodified,
+                total_files: backup.total_files,
+                total_bytes: backup.total_bytes,
+                added_bytes: backup.added_bytes,
+                added_packed_bytes: backup.added_packed_bytes,
+                errors: backup.errors,
+            }),
+            JobFigures::Forget(groups) => Self::Forget(
+                groups
+                    .iter()
+                    .map(|group| ForgetSummary {
+                        group: group.group.clone(),
+                        kept: group.kept,
+                        removed: group.removed,
+                        class: group.class.map(schema::Class::as_str),
+                    })
+                    .collect(),
+            ),
+            JobFigures::Prune { freed_bytes, repacked_packs, repacked_bytes, remaining_bytes } => {
+                Self::Prune(PruneSummary {
+                    freed_bytes: *freed_bytes,
+                    repacked_packs: *repacked_packs,
+                    repacked_bytes: *repacked_bytes,
+                    remaining_bytes: *remaining_bytes,
+                })
+            }
+            JobFigures::Check { errors, subset_pct } => {
+                Self::Check(CheckSummary { errors: *errors, subset_pct: *subset_pct })
+            }
+            JobFigures::Unlock { removed } => Self::Unlock(UnlockSummary { removed: *removed }),
+            JobFigures::Stats { total_bytes, blobs } => {
+                Self::Stats(StatsSummary { total_bytes: *total_bytes, blobs: *blobs })
+            }
+            JobFigures::Snapshots { count } => Self::Snapshots(SnapshotsSummary { count: *count }),
+            JobFigures::Restore { files, bytes, skipped } => {
+                Self::Restore(RestoreSummary { files: *files, bytes: *bytes, skipped: *skipped })
+            }
+        })
+    }
+}

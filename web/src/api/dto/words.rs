@@ -1,0 +1,69 @@
+//! The words that a field may have, for the document: each list is made from the words themselves.
+
+use fleet::maintenance::{Action, CheckStatus, KINDS};
+use fleet::record::{self, Actor};
+use fleet::{Day, Status};
+use std::borrow::Cow;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
+
+/// What a repository can be asked for; [`crate::run`] takes these and no other.
+pub(crate) const REPO_JOBS: [&str; 6] = ["init", "forget", "prune", "check", "unlock", "stats"];
+
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident: $words:expr;)+) => {$(
+        $(#[$doc])*
+        pub(crate) struct $name;
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let words = ObjectBuilder::new().schema_type(Type::String).enum_values(Some($words));
+                RefOr::T(Schema::Object(words.build()))
+            }
+        }
+
+        impl ToSchema for $name {
+            fn name() -> Cow<'static, str> {
+                Cow::Borrowed(stringify!($name))
+            }
+        }
+    )+};
+}
+
+fn actor_kinds() -> [&'static str; 5] {
+    let name = String::new;
+    [Actor::Operator(name()), Actor::Token(name()), Actor::Schedule(name()), Actor::System, Actor::Agent]
+        .map(|actor| actor.kind())
+}
+
+words! {
+    /// Kinds of jobs.
+    JobKind: schema::JobKind::ALL.map(schema::JobKind::as_str);
+    /// States of a job.
+    JobState: record::JobState::ALL.map(record::JobState::as_str);
+    /// Why a job failed or warns.
+    Class: schema::Class::ALL.map(schema::Class::as_str);
+    /// Why an agent refuses a job or credentials.
+    Refusal: schema::Refusal::ALL.map(schema::Refusal::as_str);
+    /// Who caused something.
+    ActorKind: actor_kinds();
+    /// What something was done to.
+    TargetKind: ["server", "host", "job", "account"];
+    /// What an account may do.
+    Role: record::Role::ALL.map(record::Role::as_str);
+    /// How a host stands.
+    HostStatus: Status::ALL.map(Status::as_str);
+    /// What a day was like.
+    DayWord: Day::ALL.map(Day::as_str);
+    /// How the last check stands.
+    CheckWord: CheckStatus::ALL.map(CheckStatus::as_str);
+    /// Kinds of maintenance.
+    MaintenanceKind: KINDS.map(schema::JobKind::as_str);
+    /// What is decided of maintenance.
+    MaintenanceAction: Action::ALL.map(Action::as_str);
+    /// Who said a line of a log.
+    LogStream: ["agent", "out", "err"];
+    /// What a repository can be asked for.
+    RepoJob: REPO_JOBS;
+}

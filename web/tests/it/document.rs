@@ -1,0 +1,164 @@
+//! The OpenAPI document against real answers: each has what the document says, and nothing that it does not say.
+
+use crate::agent::{boat, run};
+use crate::world::World;
+use axum::http::Method;
+use schema::job::ProbeSummary;
+use schema::{Class, LogStream, Outcome, Summary};
+use serde_json::{Value, json};
+
+/// What in a value is not as its schema says.
+fn faults(document: &Value, schema: &Value, value: &Value, place: &str) -> Vec<String> {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let name = reference.trim_start_matches('#');
+        let schema = document.pointer(name).unwrap_or_else(|| panic!("{reference} leads nowhere"));
+        return faults(document, schema, value, place);
+    }
+    if let Some(choices) = schema["oneOf"].as_array() {
+        let tries = choices.iter().map(|choice| faults(document, choice, value, place));
+        return match tries.filter(Vec::is_empty).count() {
+            1 => Vec::new(),
+            fit => vec![format!("{place}: {value} fits {fit} of {} shapes", choices.len())],
+        };
+    }
+    let types: Vec<&str> = match &schema["type"] {
+        Value::Array(types) => types.iter().filter_map(Value::as_str).collect(),
+        one => one.as_str().into_iter().collect(),
+    };
+    let is = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let fits = types.contains(&is) || (is == "integer" && types.contains(&"number"));
+    if !fits {
+        return vec![format!("{place}: {value} is no {types:?}")];
+    }
+    let mut found = Vec::new();
+    if let Some(words) = schema["enum"].as_array().filter(|words| !words.contains(value)) {
+        found.push(format!("{place}: {value} is none of {words:?}"));
+    }
+    match value {
+        Value::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                found.extend(faults(document, &schema["items"], item, &format!("{place}[{at}]")));
+            }
+        }
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let place = format!("{place}.{name}");
+                match &schema["properties"][name] {
+                    Value::Null => found.push(format!("{place} is not in the document")),
+                    schema => found.extend(faults(document, schema, value, &place)),
+                }
+            }
+            let needed = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            found.extend(
+                needed.filter(|name| !fields.contains_key(*name)).map(|name| format!("{place}: no {name}")),
+            );
+        }
+        _ => {}
+    }
+    found
+}
+
+#[tokio::test]
+async fn each_answer_is_as_the_document_says() {
+    let world = World::new();
+    let client = world.admin().await;
+    let mut agent = boat(&world, &client).await;
+    let host = format!("/api/hosts/{}", agent.host);
+    let credentials = json!({"url": "rest:http://vault.lan:8001/boat-pi/", "repo_password": "p"});
+    client.send(Method::PUT, &format!("{host}/admin-credentials"), Some(&credentials)).await.expect(200);
+    client.post("/api/viewers", &json!({"name": "desk"})).await.expect(201);
+    client.post("/api/tokens", &json!({"name": "ci", "role": "viewer"})).await.expect(201);
+    client.post("/api/hosts", &json!({"name": "studio"})).await.expect(201);
+    let hourly = json!({"name": "hourly", "cron": "@hourly", "groups": ["logbook"]});
+    client.post(&format!("{host}/schedules"), &hourly).await.expect(201);
+    // A job of each sort of end, and one that runs.
+    let probe = run(&client, &format!("{host}/repo-credentials/test")).await;
+    agent.start(&world, probe).await;
+    let found = ProbeSummary { repo: None, repo_version: None, append_only: None, answered_ms: 40 };
+    agent
+        .finish(&world, probe, Outcome::Failed, Some(Class::Auth), "wrong password", Summary::Probe(found))
+        .await;
+    let endings = [
+        ("check", Summary::Check { errors: 0, subset_pct: 5 }),
+        ("unlock", Summary::Unlock { removed: 1 }),
+        ("stats", Summary::Stats { total_bytes: 9, blobs: 3 }),
+        ("forget", Summary::None),
+    ];
+    for (kind, summary) in endings {
+        let job = run(&client, &format!("{host}/repo/{kind}")).await;
+        agent.start(&world, job).await;
+        agent.finish(&world, job, Outcome::Succeeded, None, "", summary).await;
+    }
+    let listing = run(&client, &format!("{host}/snapshots/refresh")).await;
+    agent.list(&world, listing, "logbook", "/srv/logbook").await;
+    let job = run(&client, &format!("{host}/groups/logbook/backup")).await;
+    agent.start(&world, job).await;
+    agent.log(&world, job, 0, &[(LogStream::Out, "open"), (LogStream::Err, "denied")]).await;
+    agent.progress(&world, job, 420_000_000, "/srv/logbook/2026.db");
+    crate::pending::waiting(&world, &client).await;
+
+    let document = client.get("/api/openapi.json").await.expect(200).json();
+    let mut compared = 0;
+    for (method, path, _) in web::routes() {
+        let answer = &document["paths"][path]["get"]["responses"]["200"];
+        if method != "GET" || answer.is_null() || path == "/api/openapi.json" {
+            continue;
+        }
+        let content = answer["content"].as_object().unwrap_or_else(|| panic!("{path} has no content"));
+        let address = path
+            .replace("{host}", &agent.host.to_string())
+            .replace("{group}", "logbook")
+            .replace("{schedule}", "hourly")
+            .replace("{name}", "mira")
+            .replace("{job}", &job.to_string());
+        for (kind, content) in content {
+            let request = client.request(Method::GET, &address).header("accept", kind);
+            let request = request.body(axum::body::Body::empty()).unwrap();
+            // A stream has no end to wait for.
+            let response = tower::ServiceExt::oneshot(world.router.clone(), request).await.unwrap();
+            assert_eq!(response.status(), 200, "{path} {kind}");
+            let said = response.headers()["content-type"].to_str().unwrap().to_owned();
+            assert_eq!(said.split(';').next(), Some(kind.as_str()), "{path}");
+            if kind != "application/json" {
+                continue;
+            }
+            let body = axum::body::to_bytes(response.into_body(), 8 << 20).await.unwrap();
+            let value: Value = serde_json::from_slice(&body).unwrap();
+            if let Some(items) = value["items"].as_array() {
+                assert!(!items.is_empty(), "{path}: nothing to compare");
+            }
+            let found = faults(&document, &content["schema"], &value, path);
+            assert!(found.is_empty(), "{found:#?}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 20, "{compared}");
+}
+
+#[test]
+fn an_answer_that_is_not_as_its_schema_says_is_found() {
+    let schema = json!({"type": "object", "required": ["state"], "properties": {
+        "state": {"type": "string", "enum": ["ok", "failed"]},
+        "size": {"oneOf": [{"type": "null"}, {"type": "integer"}]},
+    }});
+    for (value, fault) in [
+        (json!({"state": "ok", "size": null}), ""),
+        (json!({"state": "happy"}), "none of"),
+        (json!({"state": 7}), "is no"),
+        (json!({"state": "ok", "size": "7"}), "fits 0 of 2"),
+        (json!({"size": 7}), "no state"),
+        (json!({"state": "ok", "colour": "red"}), "not in the document"),
+    ] {
+        let found = faults(&Value::Null, &schema, &value, "x");
+        assert_eq!(found.is_empty(), fault.is_empty(), "{value}: {found:?}");
+        assert!(found.iter().all(|text| text.contains(fault)), "{value}: {found:?}");
+    }
+}
