@@ -10,6 +10,9 @@ pub(crate) const OLD_AFTER_MS: u64 = 2 * DAY_MS;
 /// A host that is away for longer than this is offline; before, its presence says so and its status stays.
 pub(crate) const OFFLINE_AFTER_MS: u64 = DAY_MS;
 
+/// Two agents with one identity meet again within seconds; for so long after they last did it is told.
+pub(crate) const TWIN_SHOWS_MS: u64 = 3_600_000;
+
 /// A status and why, in short words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
@@ -59,6 +62,9 @@ pub(crate) fn judge(host: &Host, presence: &Presence, summary: &Summary, now: Ti
             Status::Failed,
             format!("The agent speaks protocol version {}", problem.version),
         );
+    }
+    if presence.twin_at.is_some_and(|at| now.ms_since(at) < TWIN_SHOWS_MS) {
+        consider(&mut worst, Status::Warning, "Two machines use this host's identity".to_owned());
     }
     if summary.damaged {
         consider(&mut worst, Status::Failed, "Repository has errors".to_owned());
@@ -328,6 +334,23 @@ mod tests {
             ..Summary::default()
         };
         assert_eq!(judge(&host(), &presence, &summary, NOW).status, Status::Failed);
+    }
+
+    #[test]
+    fn two_machines_with_one_identity_are_a_warning_for_an_hour() {
+        let judged = |minutes: u64| {
+            let twin_at = Some(Timestamp(NOW.0 - minutes * 60_000));
+            let summary = Summary {
+                groups: vec![group("etc", JobState::Succeeded, None, 1, Some(1))],
+                ..Summary::default()
+            };
+            judge(&host(), &Presence { twin_at, ..online() }, &summary, NOW)
+        };
+        let standing = judged(59);
+        assert_eq!(standing.status, Status::Warning);
+        assert_eq!(standing.reason, "Two machines use this host's identity");
+        assert!(standing.protected);
+        assert_eq!(judged(60).status, Status::Ok);
     }
 
     #[test]

@@ -2,14 +2,17 @@
 
 use super::report::answer_skipped;
 use super::{LinkState, Sent, outbox};
+use crate::audit;
 use crate::change::Changed;
 use crate::context::Context;
 use crate::credentials;
 use crate::enroll::clip;
+use crate::hosts;
 use crate::job::{self, step};
 use crate::pending;
-use crate::record::{HostFacts, Job, JobState, Presence};
+use crate::record::{Actor, HostFacts, Job, JobState, Machine, Presence};
 use crate::refused::{Refused, StoreError};
+use crate::request::By;
 use crate::store::{HOSTS, JOBS, LINK_STATES, OUTBOX, PRESENCES, Reads, Span, Tx};
 use schema::{CommandBody, HeldJob, Hello, HostId, JobId, Slot, Timestamp};
 
@@ -118,7 +121,7 @@ pub(crate) fn take_hello(
     if !begins(&presence, &state, (hello.stream, hello.epoch), first.is_some()) {
         return Ok(None);
     }
-    mark_online(tx, host, presence, hello, peer, now)?;
+    mark_online(context, tx, host, presence, hello, peer, now)?;
     let counts = Counts {
         stream: hello.stream,
         taken: hello.taken,
@@ -192,7 +195,44 @@ pub(crate) fn take_gone(
     Ok(true)
 }
 
+/// Who said hello last before the machine that says it now, and whether that tells of two machines: pure.
+///
+/// A boot has one id, and what was displaced by another boot or installation never comes back by itself. When it does,
+/// two agents with one identity take the connection from each other.
+fn displaced(now: Machine, last: Option<Machine>, former: Option<Machine>) -> (Option<Machine>, bool) {
+    match last.filter(|last| *last != now) {
+        None => (former, false),
+        Some(last) => (Some(last), former == Some(now)),
+    }
+}
+
+/// Tells of two agents with one identity, at most once a minute for each host.
+fn note_twin(
+    context: &Context,
+    tx: &mut Tx<'_>,
+    host: HostId,
+    hello: &Hello<'_>,
+    (other, peer): (&str, &str),
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if !context.may_note(host, now) {
+        return Ok(());
+    }
+    let (this, other) = (clip(hello.hostname), clip(other));
+    tracing::warn!(%host, peer, %this, %other, "two agents use the identity of one host");
+    let by = By { actor: Actor::Agent, peer: peer.to_owned() };
+    let machines =
+        if this == other { format!("two machines called {this}") } else { format!("{this} and {other}") };
+    let words = format!(
+        "{machines} use this host's identity and take the connection from each other: a disk or an agent's state \
+         folder was copied. Stop the agent on the copy, delete its state folder, and enrol it as a host of its own"
+    );
+    let target = hosts::target(tx, host)?;
+    audit::note(tx, now, &by, "agent.twin", target, words)
+}
+
 fn mark_online(
+    context: &Context,
     tx: &mut Tx<'_>,
     host: HostId,
     before: Presence,
@@ -200,7 +240,18 @@ fn mark_online(
     peer: &str,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    let mut record = tx.get(&HOSTS, &host)?;
+    let last = record.as_ref().and_then(|record| record.facts.as_ref());
+    let machine = Machine { installation: hello.installation, boot_id: hello.boot_id };
+    let of = |facts: &HostFacts| Machine { installation: facts.installation, boot_id: facts.boot_id };
+    let (former, has_twin) = displaced(machine, last.map(of), before.former);
+    if has_twin {
+        let other = last.map(|facts| facts.hostname.clone()).unwrap_or_default();
+        note_twin(context, tx, host, hello, (&other, peer), now)?;
+    }
     let presence = Presence {
+        former,
+        twin_at: if has_twin { Some(now) } else { before.twin_at },
         online: true,
         epoch: hello.epoch,
         changed_at: if before.online { before.changed_at.or(Some(now)) } else { Some(now) },
@@ -209,7 +260,7 @@ fn mark_online(
         wire_problem: None,
     };
     tx.put(&PRESENCES, &host, &presence)?;
-    if let Some(mut record) = tx.get(&HOSTS, &host)? {
+    if let Some(record) = &mut record {
         record.facts = Some(HostFacts {
             at: now,
             agent_version: clip(hello.agent_version),
@@ -221,7 +272,7 @@ fn mark_online(
             boot_id: hello.boot_id,
             state_free_bytes: hello.state_free_bytes,
         });
-        tx.put(&HOSTS, &host, &record)?;
+        tx.put(&HOSTS, &host, record)?;
     }
     tx.effects.changed(Changed::Host(host));
     Ok(())

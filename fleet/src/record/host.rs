@@ -61,6 +61,19 @@ pub struct Presence {
     pub peer: Option<String>,
     /// It speaks a wire version that is not understood; cleared by a hello that is.
     pub wire_problem: Option<WireProblem>,
+    /// Who said hello before it was another installation, or another boot: which.
+    pub former: Option<Machine>,
+    /// When two machines were last seen to take the connection from each other.
+    pub twin_at: Option<Timestamp>,
+}
+
+/// A machine between two boots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Made with the agent's state folder.
+    pub installation: InstallationId,
+    /// Never comes again after the next boot.
+    pub boot_id: [u8; 16],
 }
 
 /// A message of a wire version that is not understood.

@@ -101,6 +101,7 @@ async fn everything_is_there_after_a_restart_and_files_are_closed_to_others() {
         key_id,
         password,
         installation,
+        boot_id: [3; 16],
         epoch,
         stream: 77,
         reports,

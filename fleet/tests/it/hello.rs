@@ -1,6 +1,6 @@
 use crate::support::{Agent, Got, backup, by, credentials, in_memory};
-use fleet::JobRequest;
 use fleet::record::JobState;
+use fleet::{AuditFilter, JobRequest, Page};
 use schema::{HeldJob, HeldPhase, Outcome, ReportBody, Slot, Summary};
 
 #[tokio::test]
@@ -196,4 +196,42 @@ async fn what_this_very_connection_acknowledged_before_its_hello_was_stored_is_n
     // The next connection comes from an agent that has not taken it after all.
     fleet.connection_began(agent.host);
     assert!(agent.hello(&[]).await.rewound);
+}
+
+#[tokio::test]
+async fn two_machines_with_one_identity_are_told_of_and_a_machine_that_boots_is_not() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let host = agent.host;
+    let filter = AuditFilter { action: Some("agent.twin".into()), ..AuditFilter::default() };
+    let told = || fleet.read().unwrap().audit(&filter, &Page::default()).unwrap().items;
+    // Each boot has an id of its own, and a connection may come again.
+    for boot in 4..7 {
+        agent.boot_id = [boot; 16];
+        agent.hello(&[]).await;
+        agent.hello(&[]).await;
+    }
+    // The agent moved to another machine.
+    agent.installation = schema::InstallationId([9; 16]);
+    agent.hello(&[]).await;
+    assert_eq!(told(), []);
+    assert_eq!(fleet.read().unwrap().presence(host).unwrap().twin_at, None);
+    // The machine that it was copied from comes back, and so on.
+    let copies = [schema::InstallationId([8; 16]), schema::InstallationId([9; 16])];
+    for turn in 0..10 {
+        agent.installation = copies[turn % 2];
+        agent.hello(&[]).await;
+        world.pass(1_000);
+    }
+    let entries = told();
+    assert_eq!(entries.len(), 1, "at most once a minute");
+    assert!(entries[0].detail.contains("Stop the agent on the copy"), "{}", entries[0].detail);
+    let row = fleet.read().unwrap().host_row(host).unwrap().unwrap();
+    assert_eq!(row.reason, "Two machines use this host's identity");
+    world.pass(60_000);
+    agent.installation = copies[0];
+    agent.hello(&[]).await;
+    assert_eq!(told().len(), 2);
+    world.pass(3_600_000);
+    assert_ne!(fleet.read().unwrap().host_row(host).unwrap().unwrap().reason, row.reason);
 }

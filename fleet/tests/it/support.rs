@@ -58,7 +58,11 @@ impl World {
 }
 
 pub(crate) fn settings() -> Settings {
-    Settings { mqtt_address: "backup.example:8883".to_owned(), ca_fingerprint: [7; 32] }
+    Settings {
+        mqtt_address: "backup.example:8883".to_owned(),
+        ca_fingerprint: [7; 32],
+        timezone: "UTC".to_owned(),
+    }
 }
 
 pub(crate) fn by() -> By {
@@ -129,6 +133,7 @@ pub(crate) struct Agent {
     pub(crate) key_id: u8,
     pub(crate) password: String,
     pub(crate) installation: InstallationId,
+    pub(crate) boot_id: [u8; 16],
     pub(crate) epoch: u64,
     pub(crate) stream: u64,
     pub(crate) reports: u64,
@@ -211,6 +216,7 @@ impl Agent {
             key_id,
             password,
             installation,
+            boot_id: [3; 16],
             epoch: 0,
             stream: 77,
             reports: 0,
@@ -261,7 +267,7 @@ impl Agent {
         let hello = Hello {
             epoch: self.epoch,
             stream: self.stream,
-            boot_id: [3; 16],
+            boot_id: self.boot_id,
             installation: self.installation,
             agent_version: "0.1.0",
             restic_version: "0.18.0",
