@@ -21,3 +21,10 @@ pub fn now() -> Timestamp {
 pub fn random(buffer: &mut [u8]) {
     getrandom::fill(buffer).expect("the system has no random source");
 }
+
+/// The IANA name of this machine's time zone; empty when it can't be told.
+#[must_use]
+pub fn zone() -> String {
+    let system = jiff::tz::TimeZone::try_system().ok();
+    system.and_then(|zone| zone.iana_name().map(str::to_owned)).unwrap_or_default()
+}

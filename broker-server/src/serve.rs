@@ -161,7 +161,7 @@ pub fn hostname() -> String {
 
 fn open_fleet(data_dir: &Path, mqtt_address: String, ca_fingerprint: [u8; 32]) -> anyhow::Result<Fleet> {
     let driver = Driver { now: Arc::new(clock::now), random: Arc::new(clock::random) };
-    let settings = fleet::Settings { mqtt_address, ca_fingerprint };
+    let settings = fleet::Settings { mqtt_address, ca_fingerprint, timezone: clock::zone() };
     Fleet::open(data_dir, settings, driver).with_context(|| format!("data folder {}", data_dir.display()))
 }
 

@@ -161,7 +161,11 @@ mod tests {
     fn fleet() -> Fleet {
         let driver =
             Driver { now: Arc::new(|| Timestamp(1_000_000)), random: Arc::new(crate::clock::random) };
-        let settings = Settings { mqtt_address: "127.0.0.1:8883".to_owned(), ca_fingerprint: [7; 32] };
+        let settings = Settings {
+            mqtt_address: "127.0.0.1:8883".to_owned(),
+            ca_fingerprint: [7; 32],
+            timezone: "UTC".to_owned(),
+        };
         Fleet::in_memory(settings, driver).unwrap()
     }
 

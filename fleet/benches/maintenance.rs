@@ -8,9 +8,9 @@
 mod support;
 
 use fleet::JobRequest;
-use fleet::maintenance::{Fired, HostState, Latest, Reach, decide};
+use fleet::maintenance::{Fired, HostState, Latest, Means, Reach, decide};
 use fleet::record::{Every, Group, Maintenance, Retention};
-use schema::{Outcome, Slot, Timestamp};
+use schema::{HostId, Outcome, Slot, Timestamp};
 use std::hint::black_box;
 
 const HOSTS: u64 = 10_000;
@@ -32,13 +32,16 @@ fn cpu_ms() -> f64 {
 
 fn host() -> HostState {
     HostState {
-        created_at: Timestamp(NOW.0 - 9_000 * HOUR_MS),
+        id: HostId([7; 16]),
+        since: Timestamp(NOW.0 - 9_000 * HOUR_MS),
         reach: Reach::Online,
-        has_repo_credentials: true,
-        has_admin_credentials: true,
-        is_append_only: true,
-        has_keep_rule: true,
-        has_snapshot: true,
+        means: Means {
+            has_repo_credentials: true,
+            has_admin_credentials: true,
+            is_append_only: true,
+            has_keep_rule: true,
+            has_snapshot: true,
+        },
         lock: None,
         open: None,
         neighbour: None,
@@ -79,7 +82,8 @@ fn measure(what: &str, settings: &[Maintenance]) -> f64 {
 /// Hosts either have had all their maintenance, or lack what forget and prune need, so that these are due for ever.
 async fn measure_tick(what: &str, equipped: bool) {
     let (world, fleet) = support::in_memory();
-    world.pass(4 * HOUR_MS);
+    // Past the first hour of the window: every host has begun.
+    world.pass(5 * HOUR_MS);
     for number in 0..HOSTS {
         let mut agent = support::Agent::ready(&world, &fleet, &format!("host-{number}")).await;
         let mut requests = vec![JobRequest::Check { subset_pct: None }];

@@ -28,13 +28,16 @@ pub struct Driver {
     pub random: Random,
 }
 
-/// What tokens and codes need to know of the server.
+/// What has to be known of the server.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// `host:port` that agents dial.
     pub mqtt_address: String,
     /// SHA-256 of the certificate of the server's own authority.
     pub ca_fingerprint: [u8; 32],
+    /// IANA name of the server's own time zone: what maintenance goes by where nobody has said otherwise. UTC when
+    /// there is no such zone.
+    pub timezone: String,
 }
 
 pub(crate) struct Context {

@@ -10,9 +10,9 @@ use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::schedule;
 use crate::store::{
-    CREDENTIALS, GROUPS, HISTORY, HOST_JOBS, HOST_NAMES, HOST_TOKENS, HOSTS, JOBS, KIND_JOBS, LINK_STATES,
-    LINKS, LISTED, LISTINGS, LOG_STATES, LOGS, MAINTENANCE, OPEN_JOBS, OUTBOX, PRESENCES, REPO_HOSTS, REPOS,
-    Reads, SUMMARIES, Span, TOKENS, Tx,
+    CREDENTIALS, FIRED, GROUPS, HISTORY, HOST_JOBS, HOST_NAMES, HOST_TOKENS, HOSTS, JOBS, KIND_JOBS,
+    LINK_STATES, LINKS, LISTED, LISTINGS, LOG_STATES, LOGS, MAINTENANCE, OPEN_JOBS, OUTBOX, PRESENCES,
+    REPO_HOSTS, REPOS, Reads, SUMMARIES, Span, TOKENS, Tx,
 };
 use schema::{HostId, Timestamp, name};
 
@@ -29,7 +29,7 @@ impl Fleet {
         let (context, name) = (self.context(), name.to_owned());
         self.write(move |tx| {
             let now = context.now();
-            check_name(&name)?;
+            check_host_name(&name)?;
             let labels = check_labels(&labels)?;
             let id = HostId::new(now, context.random());
             take_name(tx, &name, id)?;
@@ -66,7 +66,7 @@ impl Fleet {
             let before = find(tx, host)?;
             let mut after = before.clone();
             if let Some(name) = &name {
-                check_name(name)?;
+                check_host_name(name)?;
                 after.name.clone_from(name);
             }
             if let Some(labels) = &labels {
@@ -141,6 +141,18 @@ pub(crate) fn check_name(text: &str) -> Result<(), Refused> {
     ))
 }
 
+/// A host's name also stands in addresses, beside its id and what is no host.
+fn check_host_name(text: &str) -> Result<(), Refused> {
+    check_name(text)?;
+    if text.eq_ignore_ascii_case("new") {
+        return Err(Refused::invalid("name", "the page to add a host is at this name; choose another"));
+    }
+    if text.to_ascii_uppercase().parse::<HostId>().is_ok() {
+        return Err(Refused::invalid("name", "this could be the id of a host; choose another name"));
+    }
+    Ok(())
+}
+
 fn check_labels(labels: &[String]) -> Result<Vec<String>, Refused> {
     let mut labels: Vec<String> = labels.iter().map(|label| label.trim().to_owned()).collect();
     labels.sort();
@@ -178,6 +190,7 @@ fn delete(tx: &mut Tx<'_>, host: &Host) -> Result<(), StoreError> {
         tx.remove(&REPO_HOSTS, &(repo, id))?;
     }
     tx.remove(&MAINTENANCE, &id)?;
+    tx.remove(&FIRED, &id)?;
     tx.remove(&REPOS, &id)?;
     tx.remove_all(&HISTORY, &own)?;
     tx.remove(&LISTINGS, &id)?;

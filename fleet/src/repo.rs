@@ -7,6 +7,7 @@
 use crate::change::Changed;
 use crate::credentials;
 use crate::hosts;
+use crate::maintenance::fired;
 use crate::record::{
     CheckSeen, Job, JobFigures, JobState, JobWhat, LockHolder, LockView, PruneSeen, RepoPoint, RepoState,
     SizeSeen, SnapshotsSeen, Tested,
@@ -113,7 +114,7 @@ pub(crate) fn take_stats(
     if !merge(&mut after, stats, stream, now) {
         return Ok(false);
     }
-    save(tx, host, &before, &after)?;
+    save(tx, host, &before, &after, now)?;
     if let Some(point) = point(&before, &after) {
         add_point(tx, host, &point, now)?;
     }
@@ -154,7 +155,7 @@ pub(crate) fn take_job(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(),
     if job.class == Some(Class::AppendOnly) && !credentials::is_set(tx, job.host, Slot::Admin)? {
         after.append_only = Some((true, at));
     }
-    if after == before { Ok(()) } else { save(tx, job.host, &before, &after) }
+    if after == before { Ok(()) } else { save(tx, job.host, &before, &after, now) }
 }
 
 /// Whether the credentials have changed since this job was made: it says nothing of those that stand now.
@@ -163,12 +164,19 @@ fn is_outdated(tx: &Tx<'_>, job: &Job) -> Result<bool, StoreError> {
     Ok(row.and_then(|row| row.facts).is_none_or(|facts| job.created_at < facts.updated_at))
 }
 
-fn save(tx: &mut Tx<'_>, host: HostId, before: &RepoState, after: &RepoState) -> Result<(), StoreError> {
+fn save(
+    tx: &mut Tx<'_>,
+    host: HostId,
+    before: &RepoState,
+    after: &RepoState,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     tx.put(&REPOS, &host, after)?;
     if before.repo != after.repo {
         if let Some(old) = before.repo {
             tx.remove(&REPO_HOSTS, &(old, host))?;
             tx.remove_all(&HISTORY, &Span::under(&host))?;
+            fired::repository_changed(tx, host, now)?;
         }
         if let Some(new) = after.repo {
             tx.put(&REPO_HOSTS, &(new, host), &())?;

@@ -190,7 +190,7 @@ impl Snapshot {
 
     /// What the server does by itself to a host's repository.
     pub fn maintenance(&self, host: HostId) -> Result<Maintenance, StoreError> {
-        maintenance::settings_of(&self.view, host)
+        maintenance::settings_of(&self.context, &self.view, host)
     }
 
     /// The maintenance of a host and what is decided of it now; `None` = there is no such host.

@@ -89,7 +89,7 @@ fn check(context: &Context, reads: &impl Reads, id: HostId, request: &JobRequest
             None => {}
         }
     }
-    let (what, group) = what_of(reads, id, request)?;
+    let (what, group) = what_of(context, reads, id, request)?;
     check_like(reads, id, &what)?;
     if let JobRequest::Unlock { all: Some(mark) } = request {
         check_lock(reads, id, mark)?;
@@ -103,6 +103,7 @@ fn check(context: &Context, reads: &impl Reads, id: HostId, request: &JobRequest
 }
 
 fn what_of(
+    context: &Context,
     reads: &impl Reads,
     host: HostId,
     request: &JobRequest,
@@ -128,7 +129,7 @@ fn what_of(
         }
         JobRequest::Prune => (JobWhat::Prune, None),
         JobRequest::Check { subset_pct } => {
-            let settings = maintenance::settings_of(reads, host)?;
+            let settings = maintenance::settings_of(context, reads, host)?;
             (JobWhat::Check { subset_pct: subset_pct.unwrap_or(settings.check_subset_pct).min(100) }, None)
         }
         JobRequest::Unlock { all } => (JobWhat::Unlock { all: all.is_some() }, None),

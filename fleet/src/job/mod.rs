@@ -7,6 +7,7 @@ pub(crate) mod step;
 
 use crate::change::Changed;
 use crate::listing;
+use crate::maintenance::fired;
 use crate::pending;
 use crate::record::{Job, JobState, JobWhat};
 use crate::refused::StoreError;
@@ -54,6 +55,9 @@ pub(crate) fn save(
         && before.is_some_and(|old| old.state != job.state)
     {
         listing::job_ended(tx, job, now)?;
+    }
+    if before.is_none_or(|before| before.state != job.state) {
+        fired::job_changed(tx, job)?;
     }
     let mut summary = tx.get(&SUMMARIES, &job.host)?.unwrap_or_default();
     summary.count_open(before.is_some() && !was_ended, !job.state.is_ended());

@@ -1,5 +1,6 @@
 //! When a rule fires: days, windows and cron expressions by the wall clock of a zone.
 
+use super::spread::spread_ms;
 use crate::record::{Every, Rule, Window};
 use crate::summary::DAY_MS;
 use cron::Cron;
@@ -11,6 +12,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+pub(super) const MINUTE_MS: u64 = 60_000;
 const HOUR_MS: u64 = 3_600_000;
 /// How many days are looked through for an open window: one may fall into the hour that daylight saving leaves out.
 const LOOK_DAYS: i32 = 4;
@@ -77,14 +79,17 @@ impl<'a> Calendar<'a> {
     }
 
     /// When a rule fires next after it fired at `last`, before its window is looked at; always later than `last`.
-    /// With days and a window it is nights that are counted, so that runs don't creep through the window.
-    pub(crate) fn next(&self, rule: &Rule, last: Timestamp) -> Option<Timestamp> {
+    /// With days and a window it is nights that are counted, so that runs don't creep through the window; it is due
+    /// `spread` minutes after the window opens.
+    pub(crate) fn next(&self, rule: &Rule, spread: u16, last: Timestamp) -> Option<Timestamp> {
         let next = match &rule.every {
             Every::Hours(hours) => last.plus_ms(u64::from(*hours) * HOUR_MS),
             Every::Days(days) => {
                 let days = i32::from(*days).days();
                 match rule.window {
-                    Some(window) => self.opening(window, self.night_of(window, last).saturating_add(days)),
+                    Some(window) => self
+                        .opening(window, self.night_of(window, last).saturating_add(days))
+                        .plus_ms(spread_ms(spread)),
                     None => self.instant(self.local(last).saturating_add(days)),
                 }
             }
@@ -157,7 +162,7 @@ pub(crate) mod tests {
             ("UTC", rule(Every::Hours(12), night), "2026-01-01T03:00:00Z", "2026-01-01T15:00:00Z"),
             ("Europe/Berlin", rule(weekly(), None), "2026-03-22T03:00:00Z", "2026-03-29T02:00:00Z"),
         ] {
-            assert_eq!(Calendar::of(zone).next(&rule, at(last)), Some(at(due)), "{zone} {rule:?} {last}");
+            assert_eq!(Calendar::of(zone).next(&rule, 0, at(last)), Some(at(due)), "{zone} {rule:?} {last}");
         }
     }
 

@@ -48,7 +48,7 @@ pub fn check_status(check: Option<&CheckSeen>, settings: &Maintenance, now: Time
     let calendar = Calendar::of(&settings.timezone);
     let overdue_at = if rule.enabled {
         // The whole window of the second belongs to it.
-        let next = |at| calendar.next(rule, at).map(|next| calendar.open_from(rule.window, next));
+        let next = |at| calendar.next(rule, 0, at).map(|next| calendar.open_from(rule.window, next));
         next(check.at).and_then(next).map(|second| second.plus_ms(DAY_MS))
     } else {
         Some(check.at.plus_ms(OVERDUE_WHEN_OFF_MS))

@@ -1,9 +1,11 @@
 //! What is to be done to a repository, and why; and why not. Pure.
 
 use super::calendar::Calendar;
-use crate::record::{Maintenance, Rule};
+use super::spread::spread;
+use crate::record::{Maintenance, Rule, Window};
 use crate::summary::DAY_MS;
-use schema::{JobKind, Timestamp};
+use schema::{HostId, JobKind, Timestamp};
+use serde::{Deserialize, Serialize};
 
 /// The kinds that are decided, in the order in which they run when several are due.
 pub const KINDS: [JobKind; 3] = [JobKind::Forget, JobKind::Prune, JobKind::Check];
@@ -21,10 +23,25 @@ const STALE_LOCK_HOLDS_MS: u64 = DAY_MS;
 /// What is known of a host when its maintenance is decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostState {
-    /// When it was added: what has never run is counted from here.
-    pub created_at: Timestamp,
+    /// Which: says when in their windows its jobs begin.
+    pub id: HostId,
+    /// When it was added, or was seen to use another repository: what has never run since is counted from here.
+    pub since: Timestamp,
     /// Whether a job can be given to it.
     pub reach: Reach,
+    /// What it has of what jobs need.
+    pub means: Means,
+    /// The lock of the last look.
+    pub lock: Option<Lock>,
+    /// A job of its own that has not ended and uses the repository.
+    pub open: Option<JobKind>,
+    /// Another host on the same repository, and what it does there.
+    pub neighbour: Option<(String, JobKind)>,
+}
+
+/// What a host has of what jobs need, whoever asks for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Means {
     /// The everyday slot is set.
     pub has_repo_credentials: bool,
     /// The admin slot is set.
@@ -35,12 +52,6 @@ pub struct HostState {
     pub has_keep_rule: bool,
     /// There is a snapshot.
     pub has_snapshot: bool,
-    /// The lock of the last look.
-    pub lock: Option<Lock>,
-    /// A job of its own that has not ended and uses the repository.
-    pub open: Option<JobKind>,
-    /// Another host on the same repository, and what it does there.
-    pub neighbour: Option<(String, JobKind)>,
 }
 
 /// Whether a job can be given to a host.
@@ -68,7 +79,7 @@ pub struct Lock {
 }
 
 /// The latest job of a kind, whoever asked for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fired {
     /// When it was made.
     pub at: Timestamp,
@@ -218,27 +229,43 @@ pub fn decide(now: Timestamp, settings: &Maintenance, latest: &Latest, host: &Ho
     decisions
 }
 
-/// Whether any kind may run at this time of day at all: what a tick asks first.
-pub(crate) fn is_any_open(now: Timestamp, settings: &Maintenance) -> bool {
+/// The kinds that may run at this time of day: what a tick asks first.
+pub(crate) fn open_kinds(now: Timestamp, settings: &Maintenance, host: HostId) -> [bool; 3] {
     let calendar = Calendar::of(&settings.timezone);
-    [&settings.forget, &settings.prune, &settings.check]
-        .into_iter()
-        .any(|rule| rule.enabled && calendar.open_from(rule.window, now) == now)
+    KINDS.map(|kind| {
+        let rule = settings.rule(kind).filter(|rule| rule.enabled);
+        rule.is_some_and(|rule| calendar.open_from(Opening::of(rule, host).window, now) == now)
+    })
 }
 
-/// Whether any kind is due, all else left aside: what it asks next.
-pub(crate) fn is_any_due(
+/// Whether a kind is due, all else left aside: what it asks next.
+pub(crate) fn is_due(
     now: Timestamp,
     settings: &Maintenance,
-    latest: &Latest,
-    created_at: Timestamp,
+    kind: JobKind,
+    fired: Option<Fired>,
+    (host, since): (HostId, Timestamp),
 ) -> bool {
+    let Some(rule) = settings.rule(kind) else { return false };
     let calendar = Calendar::of(&settings.timezone);
-    [&settings.forget, &settings.prune, &settings.check].into_iter().zip(latest).any(|(rule, fired)| {
-        rule.enabled
-            && fired.is_none_or(|fired| !fired.open)
-            && due(now, &calendar, rule, *fired, created_at).is_some_and(|due| due.at <= now)
-    })
+    let opening = Opening::of(rule, host);
+    fired.is_none_or(|fired| !fired.open)
+        && due(now, &calendar, rule, opening, fired, since).is_some_and(|due| due.at <= now)
+}
+
+/// When the window of a rule opens for one host.
+#[derive(Clone, Copy)]
+struct Opening {
+    window: Option<Window>,
+    /// So many minutes after it opens for the first.
+    spread: u16,
+}
+
+impl Opening {
+    fn of(rule: &Rule, host: HostId) -> Self {
+        let spread = rule.window.map_or(0, |window| spread(host, window));
+        Self { window: rule.window.map(|window| window.later_by(spread)), spread }
+    }
 }
 
 fn decide_kind(
@@ -255,13 +282,14 @@ fn decide_kind(
     if let Some(fired) = fired.filter(|fired| fired.open) {
         return (Action::Wait, None, Why::InProgress(fired.at));
     }
-    if let Some(why) = missing(kind, host) {
+    if let Some(why) = missing(kind, &host.means) {
         return (Action::Skip, None, why);
     }
-    let Some(due) = due(now, calendar, rule, fired, host.created_at) else {
+    let opening = Opening::of(rule, host.id);
+    let Some(due) = due(now, calendar, rule, opening, fired, host.since) else {
         return (Action::Skip, None, Why::Never);
     };
-    let opens_at = calendar.open_from(rule.window, due.at.max(now));
+    let opens_at = calendar.open_from(opening.window, due.at.max(now));
     if opens_at > now {
         let why = if due.at <= now { Why::OutsideWindow } else { due.why };
         return (Action::Wait, Some(opens_at), why);
@@ -279,7 +307,7 @@ fn decide_kind(
 }
 
 /// What a kind needs and the host does not have.
-fn missing(kind: JobKind, host: &HostState) -> Option<Why> {
+pub(crate) fn missing(kind: JobKind, host: &Means) -> Option<Why> {
     if !host.has_repo_credentials {
         return Some(Why::NoRepository);
     }
@@ -297,14 +325,15 @@ fn due(
     now: Timestamp,
     calendar: &Calendar<'_>,
     rule: &Rule,
+    opening: Opening,
     fired: Option<Fired>,
-    created_at: Timestamp,
+    since: Timestamp,
 ) -> Option<Due> {
-    let last = fired.map_or(created_at, |fired| fired.at);
+    let last = fired.map_or(since, |fired| fired.at);
     if last > now.plus_ms(TOLERATED_AHEAD_MS) {
         return Some(Due { at: now, why: Why::Due });
     }
-    let next = calendar.next(rule, last)?;
+    let next = calendar.next(rule, opening.spread, last)?;
     let failures = fired.map_or(0, |fired| fired.failures);
     let retry_at = last.plus_ms(RETRY_AFTER_MS);
     Some(match failures {

@@ -3,7 +3,8 @@
 //! [`decide`] is pure: settings, latest jobs and the state of a host go in; what to do with each kind and why comes
 //! out. The tick ([`Fleet::maintain`]) and whoever shows decisions ([`Snapshot::decisions`]) ask the same function of
 //! the same rows. When a kind fired last is read from its latest job, whoever asked for it: there is no other clock,
-//! and what was missed does not pile up. A host that is away is skipped and nothing is queued for it.
+//! and what was missed does not pile up. What was done to another repository than the one that the host uses now does
+//! not count. A host that is away is skipped and nothing is queued for it.
 //!
 //! A job that failed or was lost is tried again an hour after it was started, [`MAX_TRIES`] times in a row; after
 //! that each due time gets one try, until one succeeds.
@@ -13,14 +14,17 @@
 mod calendar;
 mod check_status;
 mod decide;
+pub(crate) mod fired;
 mod input;
+mod spread;
 #[cfg(test)]
 mod tests;
 mod words;
 
 pub use check_status::{CheckStatus, check_status};
 pub use decide::{
-    Action, Decision, Fired, HostState, KINDS, Latest, Lock, MAX_TRIES, RETRY_AFTER_MS, Reach, Why, decide,
+    Action, Decision, Fired, HostState, KINDS, Latest, Lock, MAX_TRIES, Means, RETRY_AFTER_MS, Reach, Why,
+    decide,
 };
 pub use words::Words;
 
@@ -32,13 +36,14 @@ use crate::dispatch::{self, spec};
 use crate::fleet::Fleet;
 use crate::hosts;
 use crate::job;
-use crate::record::{Host, JobState, Maintenance, MaintenanceInput};
+use crate::record::{Host, Maintenance, MaintenanceInput};
 use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
 use crate::store::{
-    GROUPS, HOSTS, JOBS, KIND_JOBS, LINKS, MAINTENANCE, Order, PRESENCES, REPOS, ReadView, Reads, SUMMARIES,
-    Span, Tx,
+    FIRED, GROUPS, HOSTS, LINKS, MAINTENANCE, Order, PRESENCES, REPOS, ReadView, Reads, SUMMARIES, Span, Tx,
 };
+use calendar::Calendar;
+use fired::Kept;
 use schema::{HostId, JobKind, Slot, Timestamp};
 use std::ops::ControlFlow;
 use tokio::task::JoinSet;
@@ -60,7 +65,7 @@ impl Fleet {
         self.write(move |tx| {
             let now = context.now();
             let record = hosts::find(tx, host)?;
-            let before = settings_of(tx, host)?;
+            let before = settings_of(&context, tx, host)?;
             let after = input::read(&input, &before)?;
             if after == before {
                 return Ok(after);
@@ -130,22 +135,30 @@ fn request_of(decision: &Decision) -> Option<JobRequest> {
     }
 }
 
-/// The hosts for which something is to be run. Most are passed after a look at their latest jobs.
+/// The hosts for which something is to be run. Most are passed after a look at when each kind fired last.
 pub(crate) fn due_hosts(context: &Context, view: &ReadView) -> Result<Vec<HostId>, StoreError> {
     let now = context.now();
     let mut presences = view.beside(&PRESENCES)?;
-    let mut settings = view.beside(&MAINTENANCE)?;
+    let (mut settings, mut fired) = (view.beside(&MAINTENANCE)?, view.beside(&FIRED)?);
     let mut due = Vec::new();
     view.walk(&HOSTS, &Span::ALL, Order::Ascending, |id, host| {
-        let settings = settings.at(&id)?.unwrap_or_default();
+        let settings = settings.at(&id)?.unwrap_or_else(|| usual(context));
         let is_online = presences.at(&id)?.is_some_and(|presence| presence.online);
-        if is_online && decide::is_any_open(now, &settings) {
-            let latest = latest_of(view, id)?;
-            if decide::is_any_due(now, &settings, &latest, host.created_at)
-                && decisions_of(context, view, &host, now)?
-                    .1
-                    .iter()
-                    .any(|decision| decision.action == Action::Run)
+        let mut kinds = if is_online { decide::open_kinds(now, &settings, id) } else { [false; 3] };
+        if kinds.contains(&true) {
+            let Kept { switched_at, latest } = fired.at(&id)?.unwrap_or_default();
+            let since = switched_at.map_or(host.created_at, |at| at.max(host.created_at));
+            for ((kind, fired), is_due) in KINDS.into_iter().zip(latest).zip(&mut kinds) {
+                *is_due = *is_due && decide::is_due(now, &settings, kind, fired, (id, since));
+            }
+        }
+        // What a host lacks, it mostly lacks for ever: that is found before the rest is read.
+        if kinds.contains(&true) {
+            let means = means_of(view, id)?;
+            let mut of_due = KINDS.into_iter().zip(kinds).filter(|(_, is_due)| *is_due);
+            let runs = |decision: &Decision| decision.action == Action::Run;
+            if of_due.any(|(kind, _)| decide::missing(kind, &means).is_none())
+                && decisions_of(context, view, &host, now)?.1.iter().any(runs)
             {
                 due.push(id);
             }
@@ -156,8 +169,19 @@ pub(crate) fn due_hosts(context: &Context, view: &ReadView) -> Result<Vec<HostId
 }
 
 /// The settings of a host; those of a new one when none are stored.
-pub(crate) fn settings_of(reads: &impl Reads, host: HostId) -> Result<Maintenance, StoreError> {
-    Ok(reads.get(&MAINTENANCE, &host)?.unwrap_or_default())
+pub(crate) fn settings_of(
+    context: &Context,
+    reads: &impl Reads,
+    host: HostId,
+) -> Result<Maintenance, StoreError> {
+    Ok(reads.get(&MAINTENANCE, &host)?.unwrap_or_else(|| usual(context)))
+}
+
+/// The settings of a host whose settings nobody has changed: by the server's own clock.
+fn usual(context: &Context) -> Maintenance {
+    let timezone = &context.settings.timezone;
+    let timezone = if Calendar::knows(timezone) { timezone.clone() } else { "UTC".to_owned() };
+    Maintenance { timezone, ..Maintenance::default() }
 }
 
 /// The settings of a host, and what is decided now.
@@ -167,8 +191,9 @@ pub(crate) fn decisions_of(
     host: &Host,
     now: Timestamp,
 ) -> Result<(Maintenance, [Decision; 3]), StoreError> {
-    let settings = settings_of(reads, host.id)?;
-    let mut decisions = decide(now, &settings, &latest_of(reads, host.id)?, &state_of(context, reads, host)?);
+    let settings = settings_of(context, reads, host.id)?;
+    let kept = fired::of(reads, host.id)?;
+    let mut decisions = decide(now, &settings, &kept.latest, &state_of(reads, host, &kept)?);
     for decision in &mut decisions {
         // What dispatch would refuse for reasons of its own (a full outbox) must not be promised.
         if let Some(request) = request_of(decision)
@@ -181,30 +206,10 @@ pub(crate) fn decisions_of(
     Ok((settings, decisions))
 }
 
-fn latest_of(reads: &impl Reads, host: HostId) -> Result<Latest, StoreError> {
-    let mut latest = [None; 3];
-    for (fired, kind) in latest.iter_mut().zip(KINDS) {
-        let span = Span::under(&(host, job::kind_key(kind)));
-        let mut failures = 0;
-        reads.walk(&KIND_JOBS, &span, Order::Descending, |(_, _, id), ()| {
-            let Some(job) = reads.get(&JOBS, &id)? else { return Ok(ControlFlow::Continue(())) };
-            let failed = matches!(job.state, JobState::Failed | JobState::Lost);
-            failures += u8::from(failed);
-            let newest =
-                fired.get_or_insert(Fired { at: job.created_at, open: !job.state.is_ended(), failures: 0 });
-            newest.failures = failures;
-            let goes_on = failed && failures < MAX_TRIES;
-            Ok(if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
-        })?;
-    }
-    Ok(latest)
-}
-
-fn state_of(context: &Context, reads: &impl Reads, host: &Host) -> Result<HostState, StoreError> {
+fn state_of(reads: &impl Reads, host: &Host, kept: &Kept) -> Result<HostState, StoreError> {
     let id = host.id;
     let presence = reads.get(&PRESENCES, &id)?.unwrap_or_default();
     let repo = reads.get(&REPOS, &id)?.unwrap_or_default();
-    let has = |slot| Ok::<_, StoreError>(credentials::facts_of(context, reads, id, slot)?.is_some());
     let reach = if presence.wire_problem.is_some() {
         Reach::WireUnsupported
     } else if presence.online {
@@ -214,25 +219,36 @@ fn state_of(context: &Context, reads: &impl Reads, host: &Host) -> Result<HostSt
     } else {
         Reach::NotEnrolled
     };
-    let groups = reads.rows(&GROUPS, &Span::under(&id))?;
-    let has_snapshot = match &repo.snapshots {
-        Some(seen) => seen.count > 0,
-        None => reads.get(&SUMMARIES, &id)?.is_some_and(|summary| summary.last_good_at().is_some()),
-    };
     let lock = repo.lock.as_ref().and_then(|seen| Some((seen.at, seen.holder.as_ref()?)));
     Ok(HostState {
-        created_at: host.created_at,
+        id,
+        since: kept.switched_at.map_or(host.created_at, |at| at.max(host.created_at)),
         reach,
-        has_repo_credentials: has(Slot::Repo)?,
-        has_admin_credentials: has(Slot::Admin)?,
-        is_append_only: repo.append_only.is_some_and(|(append_only, _)| append_only),
-        has_keep_rule: groups.iter().any(|(_, group)| !spec::keep_of(&group.keep).is_empty()),
-        has_snapshot,
+        means: means_of(reads, id)?,
         lock: lock.map(|(seen_at, holder)| Lock { since: holder.since, seen_at, stale: holder.stale }),
         open: job::open_jobs(reads, id, LOOK_AT)?
             .iter()
             .map(|job| job.what.kind())
             .find(|kind| !matches!(kind, JobKind::Probe | JobKind::Unlock)),
         neighbour: dispatch::neighbour(reads, id, JobKind::Prune)?.map(|(host, job)| (host, job.what.kind())),
+    })
+}
+
+fn means_of(reads: &impl Reads, id: HostId) -> Result<Means, StoreError> {
+    let repo = reads.get(&REPOS, &id)?.unwrap_or_default();
+    let has = |slot| -> Result<bool, StoreError> {
+        Ok(credentials::row_of(reads, id, slot)?.is_some_and(|row| row.facts.is_some()))
+    };
+    let groups = reads.rows(&GROUPS, &Span::under(&id))?;
+    let has_snapshot = match &repo.snapshots {
+        Some(seen) => seen.count > 0,
+        None => reads.get(&SUMMARIES, &id)?.is_some_and(|summary| summary.last_good_at().is_some()),
+    };
+    Ok(Means {
+        has_repo_credentials: has(Slot::Repo)?,
+        has_admin_credentials: has(Slot::Admin)?,
+        is_append_only: repo.append_only.is_some_and(|(append_only, _)| append_only),
+        has_keep_rule: groups.iter().any(|(_, group)| !spec::keep_of(&group.keep).is_empty()),
+        has_snapshot,
     })
 }

@@ -4,20 +4,26 @@ use super::calendar::tests::at;
 use super::decide::{Action as A, *};
 use crate::record::{Every, Maintenance, Rule, Window};
 use proptest::prelude::*;
-use schema::{JobKind, Timestamp};
+use schema::{HostId, JobKind, Timestamp};
 
 const MINUTE_MS: u64 = 60_000;
 const DAY_MS: u64 = 86_400_000;
 
+/// A host whose jobs all begin as soon as their windows open.
+const EARLIEST: HostId = HostId(155_u128.to_be_bytes());
+
 fn host() -> HostState {
     HostState {
-        created_at: at("2026-11-01T12:00:00Z"),
+        id: EARLIEST,
+        since: at("2026-11-01T12:00:00Z"),
         reach: Reach::Online,
-        has_repo_credentials: true,
-        has_admin_credentials: true,
-        is_append_only: true,
-        has_keep_rule: true,
-        has_snapshot: true,
+        means: Means {
+            has_repo_credentials: true,
+            has_admin_credentials: true,
+            is_append_only: true,
+            has_keep_rule: true,
+            has_snapshot: true,
+        },
         lock: None,
         open: None,
         neighbour: None,
@@ -60,17 +66,32 @@ fn each_reason_has_its_words() {
             A::Skip,
             "skipped: the agent can't be spoken with",
         ),
-        (|h| h.has_repo_credentials = false, JobKind::Check, A::Skip, "skipped: no repository credentials"),
-        (|h| h.has_admin_credentials = false, JobKind::Prune, A::Skip, "skipped: no admin credentials"),
         (
-            |h| h.has_admin_credentials = false,
+            |h| h.means.has_repo_credentials = false,
+            JobKind::Check,
+            A::Skip,
+            "skipped: no repository credentials",
+        ),
+        (|h| h.means.has_admin_credentials = false, JobKind::Prune, A::Skip, "skipped: no admin credentials"),
+        (
+            |h| h.means.has_admin_credentials = false,
             JobKind::Forget,
             A::Skip,
             "skipped: the storage is append-only, and there are no admin credentials",
         ),
-        (|h| h.has_keep_rule = false, JobKind::Forget, A::Skip, "skipped: no source group has a keep rule"),
-        (|h| h.has_keep_rule = false, JobKind::Prune, A::Run, "due now: it runs within a minute"),
-        (|h| h.has_snapshot = false, JobKind::Check, A::Skip, "skipped: nothing has been backed up yet"),
+        (
+            |h| h.means.has_keep_rule = false,
+            JobKind::Forget,
+            A::Skip,
+            "skipped: no source group has a keep rule",
+        ),
+        (|h| h.means.has_keep_rule = false, JobKind::Prune, A::Run, "due now: it runs within a minute"),
+        (
+            |h| h.means.has_snapshot = false,
+            JobKind::Check,
+            A::Skip,
+            "skipped: nothing has been backed up yet",
+        ),
         (
             |h| h.open = Some(JobKind::Backup),
             JobKind::Forget,
@@ -157,7 +178,7 @@ fn what_is_not_due_says_when_it_is() {
 #[test]
 fn what_has_never_run_is_counted_from_when_the_host_was_added() {
     let settings = Maintenance::default();
-    let young = HostState { created_at: at("2026-11-22T12:00:00Z"), ..host() };
+    let young = HostState { since: at("2026-11-22T12:00:00Z"), ..host() };
     let said = said("2026-11-23T03:00:00Z", &settings, &[None; 3], &young);
     assert_eq!(said[0].0, A::Run);
     assert_eq!(said[1].1, "due in 6 days: Sun 29 Nov, between 02:00 and 06:00");
@@ -195,7 +216,7 @@ fn a_failure_is_tried_again_each_hour_three_times_and_then_when_it_is_due() {
         ),
     ] {
         let mut host = host();
-        host.has_keep_rule = false;
+        host.means.has_keep_rule = false;
         let said = said(now, &settings, &latest, &host).remove(1);
         assert_eq!(said, (action, words.to_owned()), "{now}");
     }
@@ -405,7 +426,7 @@ proptest! {
         let mut sim = Sim {
             settings: first,
             latest: [None; 3],
-            host: HostState { created_at: at("2024-01-01T00:00:00Z"), ..host() },
+            host: HostState { since: at("2024-01-01T00:00:00Z"), ..host() },
             minute: 0,
             skew: 0,
             away_until: 0,
@@ -466,4 +487,29 @@ fn a_host_that_was_away_for_weeks_catches_up_once() {
     assert_eq!(of(JobKind::Forget), [16, 17, 18, 19, 20, 21]);
     assert_eq!(of(JobKind::Prune), [16]);
     assert_eq!(of(JobKind::Check), [16]);
+}
+
+#[test]
+fn a_host_begins_at_its_own_time_in_the_window_which_its_decision_shows() {
+    let settings = Maintenance::default();
+    let night = at("2026-11-29T02:00:00Z");
+    let mut begins = std::collections::BTreeSet::new();
+    for n in 0..200u8 {
+        let host = HostState { id: HostId([n; 16]), ..host() };
+        let before = decide(Timestamp(night.0 - MINUTE_MS), &settings, &done(), &host);
+        for (place, before) in before.iter().enumerate() {
+            let due_at = before.due_at.unwrap();
+            let later = (due_at.0 - night.0) / MINUTE_MS;
+            assert!(later <= 60, "{later}");
+            let action = |at| decide(Timestamp(at), &settings, &done(), &host)[place].action;
+            assert!(matches!(action(due_at.0), A::Run | A::Hold));
+            assert!(later == 0 || action(due_at.0 - 1) == A::Wait);
+            begins.insert(later);
+        }
+        // Who has had it in the night, also before that time, is not due again in this night.
+        let mut latest = done();
+        latest[0] = Some(fired("2026-11-29T02:00:01Z"));
+        assert_eq!(decide(at("2026-11-29T05:00:00Z"), &settings, &latest, &host)[0].action, A::Wait);
+    }
+    assert!(begins.len() > 50, "{begins:?}");
 }

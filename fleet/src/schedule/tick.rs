@@ -199,7 +199,11 @@ mod tests {
                 }
             }),
         };
-        let settings = Settings { mqtt_address: "backup.example:8883".into(), ca_fingerprint: [7; 32] };
+        let settings = Settings {
+            mqtt_address: "backup.example:8883".into(),
+            ca_fingerprint: [7; 32],
+            timezone: "UTC".to_owned(),
+        };
         let fleet = Fleet::in_memory(settings, driver).unwrap();
         let broken = host(&fleet, "broken").await;
         let other = host(&fleet, "other").await;

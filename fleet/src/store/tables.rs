@@ -6,6 +6,7 @@ use crate::enroll::TokenRow;
 use crate::job::log::LogState;
 use crate::link::{Link, LinkState, Outgoing};
 use crate::listing::{Listing, SnapshotPage};
+use crate::maintenance::fired::Kept;
 use crate::record::{
     ApiToken, AuditEntry, GivenUp, Group, Host, Job, LogChunk, Maintenance, Operator, PendingRun, Presence,
     RepoPoint, RepoState, Session, Viewer,
@@ -90,6 +91,8 @@ tables! {
     CREDENTIALS: (HostId, u8) => CredentialsRow, "credentials";
     /// Only of hosts whose settings were changed.
     MAINTENANCE: HostId => Maintenance, "maintenance";
+    /// When each kind of maintenance fired last.
+    FIRED: HostId => Kept, "maintenance_fired";
     GROUPS: (HostId, String) => Group, "groups";
     SCHEDULES: (HostId, String) => ScheduleRow, "schedules";
     /// Those that are on, by the instant at which they are to run next.

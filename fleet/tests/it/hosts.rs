@@ -289,3 +289,17 @@ async fn a_group_is_created_renamed_and_deleted() {
     assert!(matches!(fleet.delete_group(host, "config", by()).await, Err(Refused::GroupNotFound)));
     assert_eq!(names(&fleet), ["home"]);
 }
+
+#[tokio::test]
+async fn a_host_can_not_be_called_like_an_address_or_an_id() {
+    let (_, fleet) = in_memory();
+    let (host, _) = fleet.create_host("attic", vec![], by()).await.unwrap();
+    let id = host.id.to_string();
+    for name in ["new", "New", "01KB0000000000000000000000", &id, &id.to_lowercase()] {
+        let refused = fleet.create_host(name, vec![], by()).await.unwrap_err();
+        assert_eq!(refused.field(), Some("name"), "{name}");
+        let refused = fleet.update_host(host.id, Some(name.to_owned()), None, by()).await.unwrap_err();
+        assert!(refused.to_string().contains("choose another"), "{refused}");
+    }
+    fleet.create_host("new-attic", vec![], by()).await.unwrap();
+}

@@ -58,7 +58,10 @@ async fn in_the_night_what_is_due_runs_one_after_the_other_and_once() {
     fleet.maintain().await;
     assert_eq!(open(&fleet, agent.host), []);
     let said = reasons(&fleet, agent.host);
-    assert_eq!(said[0], "done today: due again tomorrow, between 02:00 and 06:00");
+    let words = said[0].strip_prefix("done today: due again tomorrow, between ");
+    // At its own time in the first hour.
+    let begins = words.and_then(|words| words.strip_suffix(" and 06:00")).unwrap_or_default();
+    assert!(("02:00"..="03:00").contains(&begins), "{}", said[0]);
     let read = fleet.read().unwrap();
     let check = read.latest_job(agent.host, JobKind::Check).unwrap().unwrap();
     assert_eq!((check.what, check.actor), (JobWhat::Check { subset_pct: 5 }, Actor::System));
@@ -275,4 +278,50 @@ async fn live_locks_are_not_taken_from_a_job_of_another_host_that_is_known_to_ru
     let all = fleet.dispatch(two.host, JobRequest::Unlock { all: Some(mark) }, by()).await.unwrap_err();
     assert_eq!(all.code(), "repo_busy");
     fleet.dispatch(two.host, JobRequest::Unlock { all: None }, by()).await.unwrap();
+}
+
+/// The agent says which repository it works on: the first, the second.
+fn on_repository(world: &World, number: u8) -> RepoStats<'static> {
+    let stats = locked(world.now(), number.into(), 1);
+    RepoStats { repo: Some(RepoId([number; 32])), lock: None, ..stats }
+}
+
+#[tokio::test]
+async fn what_was_done_to_the_old_repository_does_not_count_for_the_new_one() {
+    let (world, fleet) = in_memory();
+    let mut agent = kept(&world, &fleet, "attic").await;
+    agent.stats(on_repository(&world, 1)).await;
+    let mut input = daily();
+    (input.prune.enabled, input.check.enabled) = (false, false);
+    fleet.put_maintenance(agent.host, input, by()).await.unwrap();
+    world.pass(25 * HOUR_MS);
+    fleet.maintain().await;
+    assert_eq!(end(&mut agent, Outcome::Failed).await, JobKind::Forget);
+    world.pass(HOUR_MS / 2);
+    let due = |fleet: &Fleet| {
+        let (_, decisions) = fleet.read().unwrap().decisions(agent.host).unwrap().unwrap();
+        (decisions[0].action, decisions[0].due_at, decisions[0].why.clone())
+    };
+    assert_eq!(due(&fleet).2, fleet::maintenance::Why::Retry(1));
+    agent.stats(on_repository(&world, 2)).await;
+    let switched_at = world.now();
+    let never = fleet::maintenance::Why::NotDue { done_at: None };
+    let next = Timestamp(switched_at.0 + 24 * HOUR_MS);
+    assert_eq!(due(&fleet), (Action::Wait, Some(next), never), "as on a host that was added now");
+    world.pass(24 * HOUR_MS);
+    fleet.maintain().await;
+    assert_eq!(open(&fleet, agent.host), [JobKind::Forget]);
+}
+
+#[tokio::test]
+async fn maintenance_goes_by_the_servers_own_zone_until_somebody_says_otherwise() {
+    for (zone, expected) in [("Asia/Tokyo", "Asia/Tokyo"), ("Nowhere/Land", "UTC"), ("", "UTC")] {
+        let world = World::new();
+        let settings = fleet::Settings { timezone: zone.to_owned(), ..crate::support::settings() };
+        let fleet = Fleet::in_memory(settings, world.driver()).unwrap();
+        let (host, _) = fleet.create_host("attic", vec![], by()).await.unwrap();
+        assert_eq!(fleet.read().unwrap().maintenance(host.id).unwrap().timezone, expected);
+        let kept = fleet.put_maintenance(host.id, daily(), by()).await.unwrap();
+        assert_eq!(kept.timezone, expected);
+    }
 }

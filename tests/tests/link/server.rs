@@ -136,7 +136,11 @@ impl Server {
         if self.up.is_some() {
             return;
         }
-        let settings = Settings { mqtt_address: "backup.example:8883".to_owned(), ca_fingerprint: [7; 32] };
+        let settings = Settings {
+            mqtt_address: "backup.example:8883".to_owned(),
+            ca_fingerprint: [7; 32],
+            timezone: "UTC".to_owned(),
+        };
         let fleet = Fleet::open(self.folder.path(), settings, self.clock.driver()).expect("the store opens");
         self.up = Some(Up {
             wakes: fleet.wakes(),

@@ -34,7 +34,11 @@ impl World {
             now: Arc::new(move || Timestamp(now.load(Ordering::Relaxed))),
             random: Arc::new(random),
         };
-        let settings = Settings { mqtt_address: "fleet.lan:8883".to_owned(), ca_fingerprint: [7; 32] };
+        let settings = Settings {
+            mqtt_address: "fleet.lan:8883".to_owned(),
+            ca_fingerprint: [7; 32],
+            timezone: "UTC".to_owned(),
+        };
         let fleet = Fleet::in_memory(settings, driver).unwrap();
         let settings = WebSettings {
             public_url: "http://fleet.lan".to_owned(),

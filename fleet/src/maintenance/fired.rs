@@ -1,0 +1,69 @@
+//! When each kind fired last, in one row of each host, so that a tick reads no job. It is read from the jobs, in the
+//! transaction that changes one; there is no other clock.
+
+use super::decide::{Fired, KINDS, Latest, MAX_TRIES};
+use crate::job;
+use crate::record::{Job, JobState};
+use crate::refused::StoreError;
+use crate::store::{FIRED, JOBS, KIND_JOBS, Order, Reads, Span, Tx, first_form};
+use schema::{HostId, JobKind, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::ops::ControlFlow;
+
+/// What is kept of a host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    /// When it was seen to use another repository than before: what was done earlier was done to the old one.
+    pub(crate) switched_at: Option<Timestamp>,
+    /// The latest job of each kind.
+    pub(crate) latest: Latest,
+}
+first_form!(Kept);
+
+/// What is kept of a host.
+pub(crate) fn of(reads: &impl Reads, host: HostId) -> Result<Kept, StoreError> {
+    Ok(reads.get(&FIRED, &host)?.unwrap_or_default())
+}
+
+/// A job was made, or its state has changed.
+pub(crate) fn job_changed(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {
+    let Some(place) = KINDS.iter().position(|kind| *kind == job.what.kind()) else { return Ok(()) };
+    let before = of(tx, job.host)?;
+    let mut after = before;
+    after.latest[place] = read(tx, job.host, KINDS[place], before.switched_at)?;
+    if after == before { Ok(()) } else { tx.put(&FIRED, &job.host, &after) }
+}
+
+/// The host uses another repository than before.
+pub(crate) fn repository_changed(tx: &mut Tx<'_>, host: HostId, now: Timestamp) -> Result<(), StoreError> {
+    let mut kept = Kept { switched_at: Some(now), ..Kept::default() };
+    for (fired, kind) in kept.latest.iter_mut().zip(KINDS) {
+        *fired = read(tx, host, kind, kept.switched_at)?;
+    }
+    tx.put(&FIRED, &host, &kept)
+}
+
+/// Reads the latest job of a kind. One that is open counts wherever it began.
+fn read(
+    reads: &impl Reads,
+    host: HostId,
+    kind: JobKind,
+    switched_at: Option<Timestamp>,
+) -> Result<Option<Fired>, StoreError> {
+    let span = Span::under(&(host, job::kind_key(kind)));
+    let (mut fired, mut failures) = (None, 0);
+    reads.walk(&KIND_JOBS, &span, Order::Descending, |(_, _, id), ()| {
+        let Some(job) = reads.get(&JOBS, &id)? else { return Ok(ControlFlow::Continue(())) };
+        if job.state.is_ended() && switched_at.is_some_and(|at| job.created_at < at) {
+            return Ok(ControlFlow::Break(()));
+        }
+        let failed = matches!(job.state, JobState::Failed | JobState::Lost);
+        failures += u8::from(failed);
+        let newest =
+            fired.get_or_insert(Fired { at: job.created_at, open: !job.state.is_ended(), failures: 0 });
+        newest.failures = failures;
+        let goes_on = failed && failures < MAX_TRIES;
+        Ok(if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    Ok(fired)
+}
