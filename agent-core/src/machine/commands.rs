@@ -1,0 +1,203 @@
+//! What the server sends: acks, and commands, each of which is answered.
+
+use super::{Busy, Core, Store, Storing};
+use crate::{Body, Cause, Change, Now, Safety, Ticket};
+use schema::{Command, CommandBody, ConfigUpdate, JobId, JobSpec, Refusal, Run, Slot, Timestamp, ToAgent};
+
+/// Numbers that seem to be missing behind those taken.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Gap {
+    taken: u64,
+    /// On how many connections in a row the first command came behind this gap.
+    seen: u8,
+}
+
+/// A gap is believed when the server has begun behind it on so many connections in a row.
+const BELIEVE_GAP_AFTER: u8 = 3;
+
+impl Core {
+    /// A message on `cmd`. It may be acknowledged to the broker when [`Core::poll_effect`] has been drained and
+    /// [`Saved::taken`] has reached its number.
+    pub fn handle_message(&mut self, message: &ToAgent<'_>, now: Now) -> Result<(), Busy> {
+        self.now = now;
+        match message {
+            ToAgent::Ack { stream, through } => {
+                self.handle_ack(*stream, *through);
+                Ok(())
+            }
+            ToAgent::Command(command) => self.handle_command(command),
+        }
+    }
+
+    /// A command of this number could not be decoded.
+    pub fn handle_not_understood(&mut self, seq: u64, now: Now) -> Result<(), Busy> {
+        self.now = now;
+        self.check_idle()?;
+        if seq > self.saved.taken {
+            self.propose(seq, Change::None, Some(Body::NotUnderstood { seq }), Safety::Kept);
+        }
+        Ok(())
+    }
+
+    fn handle_ack(&mut self, stream: u64, through: u64) {
+        let through = through.min(self.saved.last_report);
+        if stream == self.saved.stream && through < self.saved.acked {
+            // It counts from further back than it has acked, and waits for what is not here any more: a new hello
+            // says how far we are.
+            self.ask_again = true;
+        }
+        if stream == self.saved.stream && through > self.saved.acked {
+            self.saved.acked = through;
+            self.sent = self.sent.max(through);
+            self.quiet_since = self.now.mono;
+            if through == self.saved.last_report {
+                self.taken_safely = self.saved.taken;
+            }
+        }
+    }
+
+    fn handle_command(&mut self, command: &Command<'_>) -> Result<(), Busy> {
+        self.check_idle()?;
+        let Command { seq, expires_at, body } = *command;
+        let is_new = seq > self.saved.taken;
+        if self.stopping {
+            return Ok(());
+        }
+        if matches!(self.store, Store::Fails { full: true, .. }) || (is_new && self.is_behind_gap(seq)) {
+            self.ask_again = true;
+            return Ok(());
+        }
+        match body {
+            CommandBody::Run(run) => {
+                self.handle_run(seq, is_new, expires_at < self.now.wall, expires_at, &run);
+            }
+            CommandBody::Cancel { job } => self.handle_cancel(seq, is_new, job),
+            CommandBody::ConfigUpdate(update) => self.handle_config(seq, is_new, &update),
+        }
+        Ok(())
+    }
+
+    /// Whether a command before this one may still be on its way. Commands are taken in order; a missing one is asked
+    /// for with a new hello, and given up only when the server itself begins behind it time and again.
+    fn is_behind_gap(&mut self, seq: u64) -> bool {
+        let is_first = !core::mem::replace(&mut self.seen_command, true);
+        if seq <= self.saved.taken + 1 {
+            return false;
+        }
+        if self.gap.taken != self.saved.taken {
+            self.gap = Gap { taken: self.saved.taken, seen: 0 };
+        }
+        if is_first {
+            self.gap.seen = self.gap.seen.saturating_add(1);
+        }
+        !(is_first && self.gap.seen >= BELIEVE_GAP_AFTER)
+    }
+
+    fn handle_run(&mut self, seq: u64, is_new: bool, is_expired: bool, expires_at: Timestamp, run: &Run<'_>) {
+        let job = run.job;
+        let refusal = if self.saved.known(job).is_some() {
+            if !is_new {
+                // Its answer is in the journal, or has arrived.
+                return;
+            }
+            // Known, and under a new number: say so, and leave its own answer as it is.
+            let body = Body::Refused { job, reason: Refusal::AlreadyStarted };
+            self.propose(seq, Change::None, Some(body), Safety::Kept);
+            return;
+        } else if !self.saved.can_answer() {
+            // Not taken; it comes again when the server has acked some answers.
+            self.ask_again = true;
+            return;
+        } else if !is_new || is_expired {
+            // Overtaken by a later command, or too old.
+            Some(Refusal::Expired)
+        } else if self.saved.held.is_full() {
+            Some(Refusal::QueueFull)
+        } else if !self.saved.slot(Slot::Repo).filled && !self.held_slots.contains(&(job, Slot::Repo)) {
+            Some(Refusal::NoCredentials)
+        } else if self.store_fails() {
+            Some(Refusal::StateFolder)
+        } else {
+            None
+        };
+        match refusal {
+            Some(reason) => self.refuse(seq, job, reason),
+            None => {
+                let ticket = Ticket {
+                    job,
+                    kind: run.spec.kind(),
+                    urgent: matches!(run.spec, JobSpec::Unlock { all: false }),
+                    expires_at,
+                    deadline_secs: run.deadline_secs,
+                };
+                let behind = self.jobs_before(&ticket);
+                let body = Body::Accepted { job, behind };
+                self.propose(seq, Change::Queued(ticket), Some(body), Safety::OnDisk);
+            }
+        }
+    }
+
+    /// Cancelling is bound to one job id and does the same whether it comes once or twice, early or late.
+    fn handle_cancel(&mut self, seq: u64, is_new: bool, job: JobId) {
+        let entry = self.saved.held.iter().find(|entry| entry.ticket.job == job);
+        match entry.map(|entry| entry.started_at.is_some()) {
+            Some(true) => {
+                if is_new {
+                    self.propose(seq, Change::None, None, Safety::Kept);
+                }
+                self.stop_running_job(job);
+            }
+            Some(false) => {
+                let body = Body::Finished { job, cause: Cause::CancelledInQueue };
+                self.propose(seq, Change::Ended(job), Some(body), Safety::Kept);
+            }
+            None if is_new => {
+                self.propose(seq, Change::None, Some(Body::CancelMissed { job }), Safety::Kept);
+            }
+            None => {}
+        }
+    }
+
+    fn handle_config(&mut self, seq: u64, is_new: bool, update: &ConfigUpdate<'_>) {
+        let ConfigUpdate { slot, revision, for_job, credentials } = *update;
+        let current = self.saved.slot(slot).revision;
+        let refused = match for_job {
+            None if slot == Slot::Repo && revision <= current => {
+                if is_new {
+                    let body = Body::ConfigApplied { slot, revision: current, refused: None };
+                    self.propose(seq, Change::None, Some(body), Safety::Kept);
+                }
+                return;
+            }
+            // Held for a job that has ended meanwhile, or a question that was answered.
+            Some(_) if !is_new => return,
+            None if slot == Slot::Admin && !is_new => return,
+            Some(job) if self.held_slots.is_full() && !self.held_slots.contains(&(job, slot)) => {
+                Some(Refusal::QueueFull)
+            }
+            None if slot == Slot::Repo && self.store_fails() => Some(Refusal::StateFolder),
+            _ => None,
+        };
+        if refused.is_some() {
+            let body = Body::ConfigApplied { slot, revision, refused };
+            self.propose(seq, Change::None, Some(body), Safety::Kept);
+            return;
+        }
+        let filled = credentials.is_some();
+        self.storing = Some(Storing { seq, slot, revision, filled, for_job, handed_out: false });
+    }
+
+    pub(super) fn refuse(&mut self, seq: u64, job: JobId, reason: Refusal) {
+        self.propose(seq, Change::Refused(job), Some(Body::Refused { job, reason }), Safety::Kept);
+    }
+
+    fn jobs_before(&self, ticket: &Ticket) -> u8 {
+        let count = self
+            .saved
+            .held
+            .iter()
+            .filter(|e| e.started_at.is_some() || e.ticket.urgent || !ticket.urgent)
+            .count();
+        u8::try_from(count).unwrap_or(u8::MAX)
+    }
+}
