@@ -367,13 +367,15 @@ pub enum Summary<'a> {
         #[serde(borrow)]
         groups: Items<'a, ForgetResult<'a>>,
     },
-    /// Of a prune, in bytes, by an agent that does not count packs.
+    /// Of a prune.
     Prune {
-        /// Given back to the storage.
+        /// Given back to the storage, in bytes.
         freed_bytes: u64,
-        /// Written anew to get rid of unused parts.
+        /// Packs that were written anew to get rid of unused parts.
+        repacked_packs: u32,
+        /// Their parts that are in use, in bytes.
         repacked_bytes: u64,
-        /// Left in the repository.
+        /// Left in the repository, in bytes.
         remaining_bytes: u64,
     },
     /// Of a check.
@@ -408,17 +410,6 @@ pub enum Summary<'a> {
         bytes: u64,
         /// Files left as they were.
         skipped: u64,
-    },
-    /// Of a prune.
-    Pruned {
-        /// Given back to the storage, in bytes.
-        freed_bytes: u64,
-        /// Packs that were written anew to get rid of unused parts.
-        repacked_packs: u32,
-        /// Their parts that are in use, in bytes.
-        repacked_bytes: u64,
-        /// Left in the repository, in bytes.
-        remaining_bytes: u64,
     },
 }
 

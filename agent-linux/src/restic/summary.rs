@@ -136,7 +136,7 @@ impl JobSummary {
                 };
                 Summary::Forget { groups: fitting(groups.iter().map(wire), buffer) }
             }
-            Self::Prune(done) => Summary::Pruned {
+            Self::Prune(done) => Summary::Prune {
                 freed_bytes: done.freed_bytes,
                 repacked_packs: done.repacked_packs,
                 repacked_bytes: done.repacked_bytes,

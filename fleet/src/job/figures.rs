@@ -36,16 +36,10 @@ pub(super) fn of(summary: &Summary<'_>) -> JobFigures {
                 })
                 .collect(),
         ),
-        Summary::Prune { freed_bytes, repacked_bytes, remaining_bytes } => JobFigures::Prune {
-            freed_bytes: bounded(freed_bytes),
-            repacked_packs: None,
-            repacked_bytes: bounded(repacked_bytes),
-            remaining_bytes: bounded(remaining_bytes),
-        },
-        Summary::Pruned { freed_bytes, repacked_packs, repacked_bytes, remaining_bytes } => {
+        Summary::Prune { freed_bytes, repacked_packs, repacked_bytes, remaining_bytes } => {
             JobFigures::Prune {
                 freed_bytes: bounded(freed_bytes),
-                repacked_packs: Some(repacked_packs),
+                repacked_packs,
                 repacked_bytes: bounded(repacked_bytes),
                 remaining_bytes: bounded(remaining_bytes),
             }

@@ -241,8 +241,8 @@ pub enum JobFigures {
     Prune {
         /// Given back.
         freed_bytes: u64,
-        /// Packs that were written anew, where the agent counts them.
-        repacked_packs: Option<u32>,
+        /// Packs that were written anew.
+        repacked_packs: u32,
         /// What of them was kept.
         repacked_bytes: u64,
         /// Left.

@@ -225,9 +225,8 @@ draw!(
 );
 draw!(enum Summary<'static> {
     None, Probe { 0 }, Init { repo }, Backup { 0 }, Forget { groups },
-    Prune { freed_bytes, repacked_bytes, remaining_bytes }, Check { errors, subset_pct }, Unlock { removed },
+    Prune { freed_bytes, repacked_packs, repacked_bytes, remaining_bytes }, Check { errors, subset_pct }, Unlock { removed },
     Stats { total_bytes, blobs }, Snapshots { count }, Restore { files, bytes, skipped },
-    Pruned { freed_bytes, repacked_packs, repacked_bytes, remaining_bytes },
 });
 draw!(struct ProbeSummary { repo, repo_version, append_only, answered_ms });
 draw!(struct BackupSummary<'static> {

@@ -249,18 +249,17 @@ fn jobs(samples: &mut Vec<Sample>) {
         Summary::Init { repo: REPO },
         Summary::Backup(backup_summary()),
         Summary::Forget { groups: results },
-        Summary::Prune { freed_bytes: 1 << 40, repacked_bytes: 1 << 20, remaining_bytes: u64::MAX },
+        Summary::Prune {
+            freed_bytes: 1 << 40,
+            repacked_packs: 15,
+            repacked_bytes: 1 << 20,
+            remaining_bytes: u64::MAX,
+        },
         Summary::Check { errors: 1, subset_pct: 5 },
         Summary::Unlock { removed: 2 },
         Summary::Stats { total_bytes: 123_456_789, blobs: 4_242 },
         Summary::Snapshots { count: 365 },
         Summary::Restore { files: 10, bytes: 20_000, skipped: 1 },
-        Summary::Pruned {
-            freed_bytes: 1 << 40,
-            repacked_packs: 15,
-            repacked_bytes: 1 << 20,
-            remaining_bytes: 7,
-        },
     ] {
         add!(samples, enum Summary "", summary);
     }

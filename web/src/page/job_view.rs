@@ -221,14 +221,11 @@ pub(crate) fn figures(job: &Job) -> Vec<Figure> {
         JobFigures::Backup(figures) => backup_figures(figures),
         JobFigures::Prune { freed_bytes, repacked_packs, repacked_bytes, remaining_bytes } => vec![
             Figure::bytes("Freed", *freed_bytes, ""),
-            match repacked_packs {
-                Some(packs) => Figure::new(
-                    "Packs repacked",
-                    count(u64::from(*packs)),
-                    format!("{} of them kept", bytes(*repacked_bytes)),
-                ),
-                None => Figure::bytes("Repacked", *repacked_bytes, ""),
-            },
+            Figure::new(
+                "Packs repacked",
+                count(u64::from(*repacked_packs)),
+                format!("{} of them kept", bytes(*repacked_bytes)),
+            ),
             Figure::bytes("Remaining", *remaining_bytes, ""),
         ],
         JobFigures::Forget(groups) => groups.iter().map(forget_figure).collect(),

@@ -69,7 +69,7 @@ pub(crate) struct ForgetSummary {
 #[serde(deny_unknown_fields)]
 pub(crate) struct PruneSummary {
     freed_bytes: u64,
-    repacked_packs: Option<u32>,
+    repacked_packs: u32,
     repacked_bytes: u64,
     remaining_bytes: u64,
 }
