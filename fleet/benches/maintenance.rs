@@ -9,7 +9,7 @@ mod support;
 
 use fleet::JobRequest;
 use fleet::maintenance::{Fired, HostState, Latest, Means, Reach, decide};
-use fleet::record::{Every, Group, Maintenance, Retention};
+use fleet::record::{Every, Group, Maintenance, Retention, SlotState};
 use schema::{HostId, Outcome, Slot, Timestamp};
 use std::hint::black_box;
 
@@ -37,7 +37,7 @@ fn host() -> HostState {
         reach: Reach::Online,
         means: Means {
             has_repo_credentials: true,
-            has_admin_credentials: true,
+            admin: SlotState::Usable,
             is_append_only: true,
             has_keep_rule: true,
             has_snapshot: true,
@@ -45,6 +45,7 @@ fn host() -> HostState {
         lock: None,
         open: None,
         neighbour: None,
+        elsewhere: [None; 3],
     }
 }
 

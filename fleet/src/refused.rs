@@ -57,6 +57,9 @@ pub enum Refused {
     /// The admin slot is filled, and does not open.
     #[error("the stored admin credentials of this host can't be opened; set them again")]
     AdminCredsUnreadable,
+    /// The admin slot is filled, and the agent's own policy forbids it.
+    #[error("the agent on this host refuses admin credentials; only its owner can allow them, on the host")]
+    AdminCredsForbidden,
     /// The same job is open already.
     #[error("the same job is queued or runs already; wait for it or cancel it")]
     JobInProgress {
@@ -121,6 +124,7 @@ impl Refused {
             Self::HostNotEnrolled => "host_not_enrolled",
             Self::RepoCredsRequired => "repo_creds_required",
             Self::AdminCredsRequired | Self::AdminCredsUnreadable => "admin_creds_required",
+            Self::AdminCredsForbidden => "admin_creds_forbidden",
             Self::JobInProgress { .. } => "job_in_progress",
             Self::RepoBusy { .. } => "repo_busy",
             Self::LockChanged { .. } => "lock_changed",

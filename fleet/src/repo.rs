@@ -4,6 +4,8 @@
 //! of its own besides. A time from the future counts as now, so that a clock that ran ahead does not freeze a figure;
 //! a size that can't be leaves what is known, so that one absurd message does not spoil the history.
 
+mod shared;
+
 use crate::change::Changed;
 use crate::credentials;
 use crate::hosts;
@@ -15,7 +17,7 @@ use crate::record::{
 use crate::refused::StoreError;
 use crate::store::{HISTORY, REPO_HOSTS, REPOS, Reads, Span, Tx};
 use crate::summary::DAY_MS;
-use schema::stats::{CheckResult, SizeSource};
+use schema::stats::SizeSource;
 use schema::{Class, HostId, RepoId, RepoStats, Slot, Timestamp};
 
 const HOUR_MS: u64 = 3_600_000;
@@ -60,11 +62,14 @@ pub(crate) fn merge(
             Some(SnapshotsSeen { at: at(seen.at), count: seen.count, newest_at: seen.newest_at.map(at) });
     }
     let newer_check = stats.check.filter(|c| is_newer(state.check.as_ref().map(|c| c.at), at(c.at)));
-    if let Some(seen) = newer_check.filter(|seen| counts(state.check.as_ref(), seen)) {
-        state.check = Some(CheckSeen { at: at(seen.at), errors: seen.errors, subset_pct: seen.subset_pct });
+    if let Some(seen) = newer_check.filter(|seen| counts(state.check.as_ref(), seen.errors, seen.subset_pct))
+    {
+        state.check =
+            Some(CheckSeen { at: at(seen.at), errors: seen.errors, subset_pct: seen.subset_pct, by: None });
     }
     if let Some(seen) = stats.prune.filter(|p| is_newer(state.prune.as_ref().map(|p| p.at), at(p.at))) {
-        state.prune = Some(PruneSeen { at: at(seen.at), freed_bytes: seen.freed_bytes.min(MOST_BYTES) });
+        state.prune =
+            Some(PruneSeen { at: at(seen.at), freed_bytes: seen.freed_bytes.min(MOST_BYTES), by: None });
     }
     if let Some(seen) = stats.lock.filter(|l| is_newer(state.lock.as_ref().map(|l| l.at), at(l.at))) {
         let holder = seen.lock.map(|lock| LockHolder {
@@ -85,8 +90,8 @@ pub(crate) fn merge(
 
 /// Whether a check says how the repository stands: errors do; that there are none does not while errors are known
 /// that were found by reading more of the data.
-fn counts(known: Option<&CheckSeen>, seen: &CheckResult) -> bool {
-    seen.errors > 0 || known.is_none_or(|known| known.errors == 0 || seen.subset_pct >= known.subset_pct)
+fn counts(known: Option<&CheckSeen>, errors: u32, subset_pct: u8) -> bool {
+    errors > 0 || known.is_none_or(|known| known.errors == 0 || subset_pct >= known.subset_pct)
 }
 
 fn is_newer(known: Option<Timestamp>, seen: Timestamp) -> bool {
@@ -114,10 +119,7 @@ pub(crate) fn take_stats(
     if !merge(&mut after, stats, stream, now) {
         return Ok(false);
     }
-    save(tx, host, &before, &after, now)?;
-    if let Some(point) = point(&before, &after) {
-        add_point(tx, host, &point, now)?;
-    }
+    save(tx, host, &before, after, now)?;
     Ok(true)
 }
 
@@ -155,7 +157,7 @@ pub(crate) fn take_job(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(),
     if job.class == Some(Class::AppendOnly) && !credentials::is_set(tx, job.host, Slot::Admin)? {
         after.append_only = Some((true, at));
     }
-    if after == before { Ok(()) } else { save(tx, job.host, &before, &after, now) }
+    if after == before { Ok(()) } else { save(tx, job.host, &before, after, now) }
 }
 
 /// Whether the credentials have changed since this job was made: it says nothing of those that stand now.
@@ -168,10 +170,9 @@ fn save(
     tx: &mut Tx<'_>,
     host: HostId,
     before: &RepoState,
-    after: &RepoState,
+    mut after: RepoState,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    tx.put(&REPOS, &host, after)?;
     if before.repo != after.repo {
         if let Some(old) = before.repo {
             tx.remove(&REPO_HOSTS, &(old, host))?;
@@ -179,10 +180,20 @@ fn save(
             fired::repository_changed(tx, host, now)?;
         }
         if let Some(new) = after.repo {
+            shared::learn(tx, host, &mut after)?;
             tx.put(&REPO_HOSTS, &(new, host), &())?;
         }
     }
-    hosts::change_summary(tx, host, |summary| summary.take_repo(after))?;
+    write(tx, host, &after)?;
+    if let Some(point) = point(before, &after) {
+        add_point(tx, host, &point, now)?;
+    }
+    shared::tell(tx, host, &after, now)
+}
+
+fn write(tx: &mut Tx<'_>, host: HostId, state: &RepoState) -> Result<(), StoreError> {
+    tx.put(&REPOS, &host, state)?;
+    hosts::change_summary(tx, host, |summary| summary.take_repo(state))?;
     tx.effects.changed(Changed::Repo(host));
     Ok(())
 }
@@ -217,7 +228,7 @@ pub(crate) fn surplus(times: &[u64], now: Timestamp) -> Vec<u64> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use schema::stats::{Size, SnapshotCount};
+    use schema::stats::{CheckResult, Size, SnapshotCount};
 
     const NOW: Timestamp = Timestamp(1_000 * DAY_MS);
 

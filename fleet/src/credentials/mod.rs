@@ -9,7 +9,7 @@ use crate::dispatch::spec;
 use crate::fleet::Fleet;
 use crate::hosts;
 use crate::link::{LinkState, outbox};
-use crate::record::{CredentialsFacts, CredentialsInput, Secret};
+use crate::record::{CredentialsFacts, CredentialsInput, Secret, SlotState};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::seal::Binding;
@@ -129,6 +129,16 @@ pub(crate) fn facts_of(
     let unreadable = row.facts.is_some() && !opens(context, host, slot, &row)?;
     let (revision, held_revision, refused) = (row.revision, row.held_revision, row.why_refused());
     Ok(row.facts.map(|facts| CredentialsFacts { revision, held_revision, refused, unreadable, ..facts }))
+}
+
+/// What a slot is good for.
+pub(crate) fn state_of(
+    context: &Context,
+    reads: &impl Reads,
+    host: HostId,
+    slot: Slot,
+) -> Result<SlotState, StoreError> {
+    Ok(facts_of(context, reads, host, slot)?.map_or(SlotState::Empty, |facts| facts.state()))
 }
 
 fn put(

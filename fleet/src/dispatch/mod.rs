@@ -10,7 +10,7 @@ use crate::hosts;
 use crate::job::{self, step};
 use crate::link::{LinkState, Sent, outbox};
 use crate::maintenance;
-use crate::record::{AuditTarget, Group, Host, Job, JobState, JobWhat};
+use crate::record::{AuditTarget, Group, Host, Job, JobState, JobWhat, SlotState};
 use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
 use crate::store::{
@@ -82,11 +82,13 @@ fn check(context: &Context, reads: &impl Reads, id: HostId, request: &JobRequest
     }
     let mut has_admin = false;
     if matches!(kind, JobKind::Prune | JobKind::Forget) {
-        match credentials::facts_of(context, reads, id, Slot::Admin)? {
-            Some(facts) if facts.unreadable => return Err(Refused::AdminCredsUnreadable),
-            Some(_) => has_admin = true,
-            None if kind == JobKind::Prune => return Err(Refused::AdminCredsRequired),
-            None => {}
+        match credentials::state_of(context, reads, id, Slot::Admin)? {
+            SlotState::Usable => has_admin = true,
+            SlotState::Unreadable => return Err(Refused::AdminCredsUnreadable),
+            SlotState::Forbidden if kind == JobKind::Prune => return Err(Refused::AdminCredsForbidden),
+            SlotState::Empty if kind == JobKind::Prune => return Err(Refused::AdminCredsRequired),
+            // The everyday credentials may be allowed to delete.
+            SlotState::Forbidden | SlotState::Empty => {}
         }
     }
     let (what, group) = what_of(context, reads, id, request)?;

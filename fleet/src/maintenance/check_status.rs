@@ -77,7 +77,7 @@ mod tests {
             ("off, a month old", 0, &off, "2026-01-31T00:00:00Z", S::Ok),
             ("off, and old", 0, &off, "2026-02-06T00:00:00Z", S::Overdue),
         ] {
-            let check = CheckSeen { at: checked, errors, subset_pct: 5 };
+            let check = CheckSeen { at: checked, errors, subset_pct: 5, by: None };
             assert_eq!(check_status(Some(&check), settings, at(now)), status, "{what}");
         }
         assert_eq!(check_status(None, &settings, checked), S::Never);

@@ -2,7 +2,7 @@
 
 use super::calendar::Calendar;
 use super::spread::spread;
-use crate::record::{Maintenance, Rule, Window};
+use crate::record::{Maintenance, Rule, SlotState, Window};
 use crate::summary::DAY_MS;
 use schema::{HostId, JobKind, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,8 @@ pub struct HostState {
     pub open: Option<JobKind>,
     /// Another host on the same repository, and what it does there.
     pub neighbour: Option<(String, JobKind)>,
+    /// When another host did last what counts for the repository of both, in the order of [`KINDS`].
+    pub elsewhere: [Option<Timestamp>; 3],
 }
 
 /// What a host has of what jobs need, whoever asks for them.
@@ -44,8 +46,8 @@ pub struct HostState {
 pub struct Means {
     /// The everyday slot is set.
     pub has_repo_credentials: bool,
-    /// The admin slot is set.
-    pub has_admin_credentials: bool,
+    /// What the admin slot is good for.
+    pub admin: SlotState,
     /// The storage refuses to delete on the everyday slot.
     pub is_append_only: bool,
     /// A source group has a keep rule.
@@ -145,6 +147,10 @@ pub enum Why {
     NoSnapshot,
     /// No admin credentials.
     NoAdminCredentials,
+    /// The admin credentials don't open.
+    AdminUnreadable,
+    /// The agent's own policy forbids admin credentials.
+    AdminForbidden,
     /// The everyday credentials may not delete, and there are no others.
     AppendOnly,
     /// No source group says what to keep.
@@ -213,7 +219,8 @@ pub fn decide(now: Timestamp, settings: &Maintenance, latest: &Latest, host: &Ho
     let rules = [&settings.forget, &settings.prune, &settings.check];
     let mut place = 0;
     let mut decisions = [(); 3].map(|()| {
-        let (kind, rule, fired) = (KINDS[place], rules[place], latest[place]);
+        let (kind, rule) = (KINDS[place], rules[place]);
+        let fired = later(latest[place], host.elsewhere[place]);
         place += 1;
         let (action, due_at, why) = decide_kind(now, &calendar, kind, rule, fired, host);
         Decision { kind, action, due_at, why }
@@ -227,6 +234,13 @@ pub fn decide(now: Timestamp, settings: &Maintenance, latest: &Latest, host: &Ho
         }
     }
     decisions
+}
+
+/// What another host did to the same repository since the latest job counts as done.
+fn later(fired: Option<Fired>, elsewhere: Option<Timestamp>) -> Option<Fired> {
+    let is_later = |at: &Timestamp| fired.is_none_or(|fired| !fired.open && fired.at < *at);
+    let done = elsewhere.filter(is_later).map(|at| Fired { at, open: false, failures: 0 });
+    done.or(fired)
 }
 
 /// The kinds that may run at this time of day: what a tick asks first.
@@ -311,13 +325,18 @@ pub(crate) fn missing(kind: JobKind, host: &Means) -> Option<Why> {
     if !host.has_repo_credentials {
         return Some(Why::NoRepository);
     }
-    match kind {
-        JobKind::Forget if !host.has_keep_rule => Some(Why::NoKeepRule),
-        JobKind::Forget if host.is_append_only && !host.has_admin_credentials => Some(Why::AppendOnly),
-        JobKind::Prune if !host.has_admin_credentials => Some(Why::NoAdminCredentials),
-        _ if !host.has_snapshot => Some(Why::NoSnapshot),
-        _ => None,
+    if kind == JobKind::Forget && !host.has_keep_rule {
+        return Some(Why::NoKeepRule);
     }
+    let needs_admin = kind == JobKind::Prune || (kind == JobKind::Forget && host.is_append_only);
+    let lacks = match host.admin {
+        SlotState::Empty if kind == JobKind::Forget => Why::AppendOnly,
+        SlotState::Empty => Why::NoAdminCredentials,
+        SlotState::Unreadable => Why::AdminUnreadable,
+        SlotState::Forbidden => Why::AdminForbidden,
+        SlotState::Usable => return (!host.has_snapshot).then_some(Why::NoSnapshot),
+    };
+    if needs_admin { Some(lacks) } else { (!host.has_snapshot).then_some(Why::NoSnapshot) }
 }
 
 /// When a kind is due by its rule and its latest job.

@@ -36,7 +36,7 @@ use crate::dispatch::{self, spec};
 use crate::fleet::Fleet;
 use crate::hosts;
 use crate::job;
-use crate::record::{Host, Maintenance, MaintenanceInput};
+use crate::record::{Host, Maintenance, MaintenanceInput, RepoState};
 use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
 use crate::store::{
@@ -154,7 +154,7 @@ pub(crate) fn due_hosts(context: &Context, view: &ReadView) -> Result<Vec<HostId
         }
         // What a host lacks, it mostly lacks for ever: that is found before the rest is read.
         if kinds.contains(&true) {
-            let means = means_of(view, id)?;
+            let means = means_of(context, view, id)?;
             let mut of_due = KINDS.into_iter().zip(kinds).filter(|(_, is_due)| *is_due);
             let runs = |decision: &Decision| decision.action == Action::Run;
             if of_due.any(|(kind, _)| decide::missing(kind, &means).is_none())
@@ -193,7 +193,8 @@ pub(crate) fn decisions_of(
 ) -> Result<(Maintenance, [Decision; 3]), StoreError> {
     let settings = settings_of(context, reads, host.id)?;
     let kept = fired::of(reads, host.id)?;
-    let mut decisions = decide(now, &settings, &kept.latest, &state_of(reads, host, &kept)?);
+    let mut decisions =
+        decide(now, &settings, &kept.latest, &state_of(context, reads, host, &kept, &settings)?);
     for decision in &mut decisions {
         // What dispatch would refuse for reasons of its own (a full outbox) must not be promised.
         if let Some(request) = request_of(decision)
@@ -206,7 +207,13 @@ pub(crate) fn decisions_of(
     Ok((settings, decisions))
 }
 
-fn state_of(reads: &impl Reads, host: &Host, kept: &Kept) -> Result<HostState, StoreError> {
+fn state_of(
+    context: &Context,
+    reads: &impl Reads,
+    host: &Host,
+    kept: &Kept,
+    settings: &Maintenance,
+) -> Result<HostState, StoreError> {
     let id = host.id;
     let presence = reads.get(&PRESENCES, &id)?.unwrap_or_default();
     let repo = reads.get(&REPOS, &id)?.unwrap_or_default();
@@ -224,29 +231,36 @@ fn state_of(reads: &impl Reads, host: &Host, kept: &Kept) -> Result<HostState, S
         id,
         since: kept.switched_at.map_or(host.created_at, |at| at.max(host.created_at)),
         reach,
-        means: means_of(reads, id)?,
+        means: means_of(context, reads, id)?,
         lock: lock.map(|(seen_at, holder)| Lock { since: holder.since, seen_at, stale: holder.stale }),
         open: job::open_jobs(reads, id, LOOK_AT)?
             .iter()
             .map(|job| job.what.kind())
             .find(|kind| !matches!(kind, JobKind::Probe | JobKind::Unlock)),
         neighbour: dispatch::neighbour(reads, id, JobKind::Prune)?.map(|(host, job)| (host, job.what.kind())),
+        elsewhere: elsewhere(&repo, settings),
     })
 }
 
-fn means_of(reads: &impl Reads, id: HostId) -> Result<Means, StoreError> {
+/// When other hosts on the same repository did what this one need not do again. A forget is of a host's own groups; a
+/// check counts when it read as much.
+fn elsewhere(repo: &RepoState, settings: &Maintenance) -> [Option<Timestamp>; 3] {
+    let prune = repo.prune.as_ref().filter(|prune| prune.by.is_some());
+    let check = repo.check.as_ref().filter(|check| check.by.is_some());
+    let check = check.filter(|check| check.subset_pct >= settings.check_subset_pct);
+    [None, prune.map(|prune| prune.at), check.map(|check| check.at)]
+}
+
+fn means_of(context: &Context, reads: &impl Reads, id: HostId) -> Result<Means, StoreError> {
     let repo = reads.get(&REPOS, &id)?.unwrap_or_default();
-    let has = |slot| -> Result<bool, StoreError> {
-        Ok(credentials::row_of(reads, id, slot)?.is_some_and(|row| row.facts.is_some()))
-    };
     let groups = reads.rows(&GROUPS, &Span::under(&id))?;
     let has_snapshot = match &repo.snapshots {
         Some(seen) => seen.count > 0,
         None => reads.get(&SUMMARIES, &id)?.is_some_and(|summary| summary.last_good_at().is_some()),
     };
     Ok(Means {
-        has_repo_credentials: has(Slot::Repo)?,
-        has_admin_credentials: has(Slot::Admin)?,
+        has_repo_credentials: credentials::is_set(reads, id, Slot::Repo)?,
+        admin: credentials::state_of(context, reads, id, Slot::Admin)?,
         is_append_only: repo.append_only.is_some_and(|(append_only, _)| append_only),
         has_keep_rule: groups.iter().any(|(_, group)| !spec::keep_of(&group.keep).is_empty()),
         has_snapshot,

@@ -2,7 +2,7 @@
 
 use super::calendar::tests::at;
 use super::decide::{Action as A, *};
-use crate::record::{Every, Maintenance, Rule, Window};
+use crate::record::{Every, Maintenance, Rule, SlotState, Window};
 use proptest::prelude::*;
 use schema::{HostId, JobKind, Timestamp};
 
@@ -19,7 +19,7 @@ fn host() -> HostState {
         reach: Reach::Online,
         means: Means {
             has_repo_credentials: true,
-            has_admin_credentials: true,
+            admin: SlotState::Usable,
             is_append_only: true,
             has_keep_rule: true,
             has_snapshot: true,
@@ -27,6 +27,7 @@ fn host() -> HostState {
         lock: None,
         open: None,
         neighbour: None,
+        elsewhere: [None; 3],
     }
 }
 
@@ -72,9 +73,45 @@ fn each_reason_has_its_words() {
             A::Skip,
             "skipped: no repository credentials",
         ),
-        (|h| h.means.has_admin_credentials = false, JobKind::Prune, A::Skip, "skipped: no admin credentials"),
+        (|h| h.means.admin = SlotState::Empty, JobKind::Prune, A::Skip, "skipped: no admin credentials"),
         (
-            |h| h.means.has_admin_credentials = false,
+            |h| h.means.admin = SlotState::Unreadable,
+            JobKind::Prune,
+            A::Skip,
+            "skipped: the admin credentials can't be opened: set them again",
+        ),
+        (
+            |h| h.means.admin = SlotState::Forbidden,
+            JobKind::Prune,
+            A::Skip,
+            "skipped: the agent on this host refuses admin credentials",
+        ),
+        (
+            |h| h.means.admin = SlotState::Forbidden,
+            JobKind::Forget,
+            A::Skip,
+            "skipped: the agent on this host refuses admin credentials",
+        ),
+        (
+            |h| (h.means.admin, h.means.is_append_only) = (SlotState::Forbidden, false),
+            JobKind::Forget,
+            A::Run,
+            "due now: it runs within a minute",
+        ),
+        (
+            |h| h.elsewhere[1] = Some(at("2026-11-29T02:10:00Z")),
+            JobKind::Prune,
+            A::Wait,
+            "done today: due again Sun 6 Dec, between 02:00 and 06:00",
+        ),
+        (
+            |h| h.elsewhere[1] = Some(at("2026-11-21T02:10:00Z")),
+            JobKind::Prune,
+            A::Hold,
+            "held back: forget comes first",
+        ),
+        (
+            |h| h.means.admin = SlotState::Empty,
             JobKind::Forget,
             A::Skip,
             "skipped: the storage is append-only, and there are no admin credentials",

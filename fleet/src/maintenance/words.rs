@@ -35,6 +35,8 @@ impl Decision {
             Why::NoRepository => "no repository credentials".to_owned(),
             Why::NoSnapshot => "nothing has been backed up yet".to_owned(),
             Why::NoAdminCredentials => "no admin credentials".to_owned(),
+            Why::AdminUnreadable => "the admin credentials can't be opened: set them again".to_owned(),
+            Why::AdminForbidden => "the agent on this host refuses admin credentials".to_owned(),
             Why::AppendOnly => "the storage is append-only, and there are no admin credentials".to_owned(),
             Why::NoKeepRule => "no source group has a keep rule".to_owned(),
             Why::InProgress(since) => format!("since {}", moment(&calendar, *since)),

@@ -68,6 +68,33 @@ pub struct CredentialsFacts {
     pub unreadable: bool,
 }
 
+/// What a slot is good for when a job needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotState {
+    /// It holds nothing.
+    Empty,
+    /// What it holds does not open.
+    Unreadable,
+    /// The agent's own policy forbids it.
+    Forbidden,
+    /// It can be used.
+    Usable,
+}
+
+impl CredentialsFacts {
+    /// What the slot of these facts is good for. Other refusals of the agent pass by themselves.
+    #[must_use]
+    pub fn state(&self) -> SlotState {
+        if self.unreadable {
+            SlotState::Unreadable
+        } else if self.refused == Some(Refusal::Policy) {
+            SlotState::Forbidden
+        } else {
+            SlotState::Usable
+        }
+    }
+}
+
 /// A change of a credential slot. An absent secret keeps the stored one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CredentialsInput {

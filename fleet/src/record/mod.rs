@@ -13,7 +13,7 @@ mod schedule;
 
 pub use account::{ApiToken, Operator, Role, Session, Viewer};
 pub use audit::{Actor, AuditEntry, AuditTarget};
-pub use credentials::{CredentialsFacts, CredentialsInput, Secret};
+pub use credentials::{CredentialsFacts, CredentialsInput, Secret, SlotState};
 pub use group::{Group, Retention};
 pub use host::{EnrollToken, Host, HostFacts, Machine, Presence, WireProblem};
 pub use job::{

@@ -1,4 +1,4 @@
-use schema::{Class, JobId, RepoId, Timestamp};
+use schema::{Class, HostId, JobId, RepoId, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -69,6 +69,8 @@ pub struct CheckSeen {
     pub errors: u32,
     /// Percent of the data read.
     pub subset_pct: u8,
+    /// The other host on the same repository that did it; `None` = this one.
+    pub by: Option<HostId>,
 }
 
 /// A prune.
@@ -78,6 +80,8 @@ pub struct PruneSeen {
     pub at: Timestamp,
     /// Given back.
     pub freed_bytes: u64,
+    /// The other host on the same repository that did it; `None` = this one.
+    pub by: Option<HostId>,
 }
 
 /// What the last look at the locks saw.

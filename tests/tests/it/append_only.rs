@@ -164,8 +164,9 @@ fn a_machine_whose_owner_allows_no_admin_slot_says_so_before_the_first_prune() {
     browser.open(&format!("{}/hosts/{}/repo", scene.server.base(), scene.host()));
     browser.wait_text("refuses admin credentials: its own policy forbids them", SOON);
 
-    let prune = scene.api().do_ask(scene.host(), "prune");
-    assert_eq!((&prune["state"], &prune["class"]), (&json!("failed"), &json!("policy")), "{prune}");
+    browser.wait_text("only its owner can allow them, on the host", SOON);
+    let prune = scene.api().post(&format!("/api/hosts/{}/repo/prune", scene.host()), None);
+    assert_eq!((prune.status, prune.code()), (409, "admin_creds_forbidden"), "{}", prune.text);
     let forget = scene.api().do_ask(scene.host(), "forget");
     assert_eq!((&forget["state"], &forget["class"]), (&json!("failed"), &json!("append_only")), "{forget}");
     assert_eq!(scene.repository().snapshots().len(), 2);

@@ -180,6 +180,7 @@ pub(crate) fn why_short(
         Refused::HostNotEnrolled => "no agent is enrolled yet".to_owned(),
         Refused::RepoCredsRequired => "set repository credentials first".to_owned(),
         Refused::AdminCredsUnreadable => "the admin credentials must be set again".to_owned(),
+        Refused::AdminCredsForbidden => "the agent refuses admin credentials".to_owned(),
         Refused::JobInProgress { .. } => "it runs or waits already".to_owned(),
         Refused::RepoBusy { host, .. } => format!("{host} uses the repository"),
         Refused::WireUnsupported => "the agent can't be spoken with".to_owned(),

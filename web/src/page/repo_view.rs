@@ -5,7 +5,7 @@ use crate::format::{When, ago, bytes, bytes_parts, count, day, many};
 use crate::words::{Badge, short_id};
 use fleet::maintenance::{CheckStatus, check_status};
 use fleet::record::{Maintenance, RepoPoint, RepoState};
-use schema::Timestamp;
+use schema::{HostId, Timestamp};
 use serde::Serialize;
 
 const DAY_MS: u64 = 86_400_000;
@@ -78,11 +78,14 @@ impl RepoView {
             newest: state.snapshots.as_ref().and_then(|seen| seen.newest_at).map(|at| When::ago(now, at)),
             check: check(now, state, settings),
             check_note: state.check.as_ref().map(|check| match check.errors {
-                0 => format!("read {} % of the data, found no errors", check.subset_pct),
-                errors => format!("found {}", many(u64::from(errors), "error")),
+                0 => format!("read {} % of the data, found no errors{}", check.subset_pct, other(check.by)),
+                errors => format!("found {}{}", many(u64::from(errors), "error"), other(check.by)),
             }),
             prune: state.prune.as_ref().map_or_else(|| "never".to_owned(), |prune| ago(now, prune.at)),
-            prune_note: state.prune.as_ref().map(|prune| format!("freed {}", bytes(prune.freed_bytes))),
+            prune_note: state
+                .prune
+                .as_ref()
+                .map(|prune| format!("freed {}{}", bytes(prune.freed_bytes), other(prune.by))),
             append_only: match state.append_only {
                 Some((true, _)) => "append-only for this host".to_owned(),
                 Some((false, _)) => "lets this host delete".to_owned(),
@@ -117,6 +120,11 @@ impl RepoView {
             },
         }
     }
+}
+
+/// Said behind what another host did to the same repository.
+const fn other(by: Option<HostId>) -> &'static str {
+    if by.is_some() { ", by another host on this repository" } else { "" }
 }
 
 fn size_note(now: Timestamp, state: &RepoState, history: &[RepoPoint]) -> String {

@@ -48,8 +48,12 @@ pub(crate) struct RepoOut {
     last_check_at: Option<String>,
     last_check_errors: Option<u32>,
     last_check_subset_pct: Option<u8>,
+    /// Id of the other host on the same repository that did it; null = this one.
+    last_check_by: Option<String>,
     last_prune_at: Option<String>,
     last_prune_freed_bytes: Option<u64>,
+    /// Id of the other host on the same repository that did it; null = this one.
+    last_prune_by: Option<String>,
     append_only: Option<bool>,
     /// The last test of the everyday credentials as they stand now; null = not tested since they changed.
     tested_at: Option<String>,
@@ -61,6 +65,7 @@ pub(crate) struct RepoOut {
 impl RepoOut {
     pub(crate) fn new(state: &RepoState, history: &[RepoPoint], status: CheckStatus) -> Self {
         let lock = state.lock.as_ref();
+        let by = |host: Option<schema::HostId>| host.map(|host| host.to_string());
         Self {
             repo_id: state.repo.map(|id| id.to_string()),
             size_bytes: state.size.as_ref().map(|size| size.bytes),
@@ -73,8 +78,10 @@ impl RepoOut {
             last_check_at: time(state.check.as_ref().map(|check| check.at)),
             last_check_errors: state.check.as_ref().map(|check| check.errors),
             last_check_subset_pct: state.check.as_ref().map(|check| check.subset_pct),
+            last_check_by: by(state.check.as_ref().and_then(|check| check.by)),
             last_prune_at: time(state.prune.as_ref().map(|prune| prune.at)),
             last_prune_freed_bytes: state.prune.as_ref().map(|prune| prune.freed_bytes),
+            last_prune_by: by(state.prune.as_ref().and_then(|prune| prune.by)),
             append_only: state.append_only.map(|seen| seen.0),
             tested_at: time(state.tested.as_ref().map(|tested| tested.at)),
             test_ok: state.tested.as_ref().map(|tested| tested.well),
