@@ -174,7 +174,7 @@ fn check_texts(field: &'static str, texts: &[String]) -> Result<(), Refused> {
     Ok(())
 }
 
-fn check_retention(keep: &Retention) -> Result<(), Refused> {
+pub(crate) fn check_retention(keep: &Retention) -> Result<(), Refused> {
     if is_duration(&keep.within) {
         return Ok(());
     }

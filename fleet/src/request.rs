@@ -1,6 +1,6 @@
 //! What people and the server's own ticks ask of the fleet.
 
-use crate::record::{Actor, Role};
+use crate::record::{Actor, Retention, Role};
 use schema::{JobKind, Timestamp};
 
 /// Who asks, and from where.
@@ -34,6 +34,13 @@ pub enum JobRequest {
     },
     /// Apply retention to all groups that have a keep rule.
     Forget,
+    /// Say what retention would drop of one group.
+    ForgetDryRun {
+        /// Its name.
+        group: String,
+        /// The rules to try; `None` = those of the group.
+        keep: Option<Retention>,
+    },
     /// Free space.
     Prune,
     /// Verify.
@@ -61,7 +68,7 @@ impl JobRequest {
             Self::Probe => JobKind::Probe,
             Self::Init => JobKind::Init,
             Self::Backup { .. } => JobKind::Backup,
-            Self::Forget => JobKind::Forget,
+            Self::Forget | Self::ForgetDryRun { .. } => JobKind::Forget,
             Self::Prune => JobKind::Prune,
             Self::Check { .. } => JobKind::Check,
             Self::Unlock { .. } => JobKind::Unlock,

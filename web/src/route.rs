@@ -196,7 +196,7 @@ fn pages() -> Vec<Route> {
 
 /// Run-now: each has two faces and one handler.
 fn runs() -> Vec<Route> {
-    use api::dto::{JobOut, words};
+    use api::dto::{ForgetDryRunBody, JobOut, words};
     let job = |summary| Doc::new("jobs", summary).answers::<JobOut>(202);
     vec![
         post("/hosts/{host}/repo-credentials/test", Operator, run::probe),
@@ -205,6 +205,10 @@ fn runs() -> Vec<Route> {
         post("/hosts/{host}/groups/{group}/backup", Operator, run::backup),
         post("/api/hosts/{host}/groups/{group}/backup", Operator, run::backup)
             .doc(job("Backs up one source group")),
+        post("/api/hosts/{host}/groups/{group}/forget-dry-run", Operator, run::forget_dry_run).doc(
+            job("Says what a forget would drop of a source group, by rules that need not be stored")
+                .takes::<ForgetDryRunBody>(),
+        ),
         post("/hosts/{host}/snapshots/refresh", Operator, run::snapshots),
         post("/api/hosts/{host}/snapshots/refresh", Operator, run::snapshots)
             .doc(job("Asks the agent for a new listing of the snapshots")),

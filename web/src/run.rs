@@ -1,8 +1,9 @@
 //! Run-now: one handler for both faces. JSON gets a 202 with the job, htmx a redirect header, a plain form a 303.
 
-use crate::api::dto::JobOut;
 use crate::api::dto::words::REPO_JOBS;
+use crate::api::dto::{ForgetDryRunBody, JobOut};
 use crate::app::{Ctx, Face};
+use crate::form::Input;
 use crate::problem::Problem;
 use axum::Json;
 use axum::body::Body;
@@ -24,6 +25,15 @@ pub(crate) async fn backup(
     Path((host, group)): Path<(String, String)>,
 ) -> Result<Response<Body>, Problem> {
     dispatch(&ctx, &host, JobRequest::Backup { group }).await
+}
+
+/// `…/groups/{group}/forget-dry-run`.
+pub(crate) async fn forget_dry_run(
+    ctx: Ctx,
+    Path((host, group)): Path<(String, String)>,
+    Input(body): Input<ForgetDryRunBody>,
+) -> Result<Response<Body>, Problem> {
+    dispatch(&ctx, &host, JobRequest::ForgetDryRun { group, keep: body.keep.map(Into::into) }).await
 }
 
 /// `…/snapshots/refresh`.

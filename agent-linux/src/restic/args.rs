@@ -230,7 +230,12 @@ fn plan_backup(backup: &BackupSpec<'_>, setting: &Setting<'_>) -> Result<Step, A
 }
 
 fn plan_forget(group: &ForgetGroup<'_>, dry_run: bool, setting: &Setting<'_>) -> Result<Step, ArgsError> {
-    let mut step = Step::locking(StepKind::Forget, &["forget", "--json"], setting);
+    // A dry run only reads: it goes beside everything else and where nothing may be deleted.
+    let mut step = if dry_run {
+        Step::new(StepKind::Forget, &["forget", "--json", "--dry-run", "--no-lock"])
+    } else {
+        Step::locking(StepKind::Forget, &["forget", "--json"], setting)
+    };
     step.group = group_name(group.group)?;
     step.args.push(format!("--host={}", setting.restic_host));
     step.args.push(format!("--tag={}", step.group));
@@ -252,7 +257,6 @@ fn plan_forget(group: &ForgetGroup<'_>, dry_run: bool, setting: &Setting<'_>) ->
     if !within.is_empty() {
         step.args.push(format!("--keep-within={}", checked_duration(within)?));
     }
-    step.flag(dry_run, "--dry-run");
     Ok(step)
 }
 

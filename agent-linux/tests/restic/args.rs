@@ -68,13 +68,15 @@ fn a_forget_is_one_run_for_each_group_that_has_a_rule() {
     let mut buffer = [0; 200];
     let groups = Items::write(groups, &mut buffer).unwrap();
     assert_eq!(
-        lines(&JobSpec::Forget { groups, dry_run: true }, &setting(17)),
+        lines(&JobSpec::Forget { groups, dry_run: false }, &setting(17)),
         [
             "forget --json --retry-lock=5m --host=nas --tag=home --group-by= --keep-last=3 --keep-weekly=2 \
-             --keep-within=1y5m7d2h --dry-run",
-            "forget --json --retry-lock=5m --host=nas --tag=etc --group-by= --keep-daily=7 --dry-run",
+             --keep-within=1y5m7d2h",
+            "forget --json --retry-lock=5m --host=nas --tag=etc --group-by= --keep-daily=7",
         ]
     );
+    let dry = &lines(&JobSpec::Forget { groups, dry_run: true }, &setting(17))[1];
+    assert_eq!(dry, "forget --json --dry-run --no-lock --host=nas --tag=etc --group-by= --keep-daily=7");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::audit;
 use crate::context::Context;
 use crate::credentials;
 use crate::fleet::Fleet;
+use crate::groups;
 use crate::hosts;
 use crate::job::{self, step};
 use crate::link::{LinkState, Sent, outbox};
@@ -81,7 +82,7 @@ fn check(context: &Context, reads: &impl Reads, id: HostId, request: &JobRequest
         return Err(Refused::RepoCredsRequired);
     }
     let mut has_admin = false;
-    if matches!(kind, JobKind::Prune | JobKind::Forget) {
+    if matches!(request, JobRequest::Prune | JobRequest::Forget) {
         match credentials::state_of(context, reads, id, Slot::Admin)? {
             SlotState::Usable => has_admin = true,
             SlotState::Unreadable => return Err(Refused::AdminCredsUnreadable),
@@ -129,6 +130,15 @@ fn what_of(
             }
             (JobWhat::Forget { groups }, None)
         }
+        JobRequest::ForgetDryRun { group, keep } => {
+            let record = reads.get(&GROUPS, &(host, group.clone()))?.ok_or(Refused::GroupNotFound)?;
+            let keep = keep.clone().unwrap_or(record.keep);
+            groups::check_retention(&keep)?;
+            if spec::keep_of(&keep).is_empty() {
+                return Err(Refused::invalid("keep", "without a keep rule no snapshot is dropped; give one"));
+            }
+            (JobWhat::ForgetDryRun { group: group.clone(), keep }, None)
+        }
         JobRequest::Prune => (JobWhat::Prune, None),
         JobRequest::Check { subset_pct } => {
             let settings = maintenance::settings_of(context, reads, host)?;
@@ -149,6 +159,7 @@ fn check_like(reads: &impl Reads, host: HostId, what: &JobWhat) -> Result<(), Re
     for job in job::open_jobs(reads, host, LOOK_AT)? {
         let is_like = match (what, &job.what) {
             (JobWhat::Backup { group }, JobWhat::Backup { group: other }) => group == other,
+            (JobWhat::ForgetDryRun { .. }, _) | (_, JobWhat::ForgetDryRun { .. }) => *what == job.what,
             _ => kind == job.what.kind(),
         };
         if is_like {
@@ -164,24 +175,24 @@ fn check_like(reads: &impl Reads, host: HostId, what: &JobWhat) -> Result<(), Re
 /// It goes by restic's repository id. A host of which that is not known yet (nothing has been tested, made or backed
 /// up) is not seen to share one; there restic's own lock is what is left.
 fn check_repo(reads: &impl Reads, host: HostId, what: &JobWhat) -> Result<(), Refused> {
-    let kind = match what {
-        // A probe reads without a lock, and an unlock is for when locks are in the way.
-        JobWhat::Probe | JobWhat::Unlock { all: false } => return Ok(()),
+    let is_exclusive = match what {
+        // What reads without a lock, and an unlock is for when locks are in the way.
+        JobWhat::Probe | JobWhat::ForgetDryRun { .. } | JobWhat::Unlock { all: false } => return Ok(()),
         // But it must not take away the lock of a job that is known to be at work.
-        JobWhat::Unlock { all: true } => JobKind::Prune,
-        what => what.kind(),
+        JobWhat::Unlock { all: true } => true,
+        what => what.is_exclusive(),
     };
-    match neighbour(reads, host, kind)? {
+    match neighbour(reads, host, is_exclusive)? {
         None => Ok(()),
         Some((host, job)) => Err(Refused::RepoBusy { host, kind: job.what.kind(), job: job.id }),
     }
 }
 
-/// The open job of another host on the same repository that a job of this kind has to wait for, and that host's name.
+/// The open job of another host on the same repository that a job has to wait for, and that host's name.
 pub(crate) fn neighbour(
     reads: &impl Reads,
     host: HostId,
-    kind: JobKind,
+    is_exclusive: bool,
 ) -> Result<Option<(String, Job)>, StoreError> {
     let Some(repo) = reads.get(&REPOS, &host)?.and_then(|state| state.repo) else { return Ok(None) };
     for (_, other) in reads.keys(&REPO_HOSTS, &Span::under(&repo), usize::MAX)? {
@@ -189,15 +200,18 @@ pub(crate) fn neighbour(
             continue;
         }
         for job in job::open_jobs(reads, other, LOOK_AT)? {
-            let its = job.what.kind();
-            let uses_it = !matches!(its, JobKind::Probe | JobKind::Unlock);
-            if uses_it && (kind.is_exclusive() || its.is_exclusive()) {
+            if uses_repository(&job.what) && (is_exclusive || job.what.is_exclusive()) {
                 let name = reads.get(&HOSTS, &other)?.map_or_else(|| other.to_string(), |host| host.name);
                 return Ok(Some((name, job)));
             }
         }
     }
     Ok(None)
+}
+
+/// Whether a job would be disturbed by one that needs the repository alone.
+pub(crate) const fn uses_repository(what: &JobWhat) -> bool {
+    !matches!(what, JobWhat::Probe | JobWhat::Unlock { .. } | JobWhat::ForgetDryRun { .. })
 }
 
 /// Live locks are removed only when the one that is held is the one that was shown.
@@ -246,6 +260,7 @@ pub(crate) fn dispatch(
 fn detail(job: &Job) -> String {
     match &job.what {
         JobWhat::Backup { group } => group.clone(),
+        JobWhat::ForgetDryRun { group, .. } => format!("{group}, a dry run"),
         JobWhat::Check { subset_pct } => format!("{subset_pct} % of the data"),
         JobWhat::Unlock { all: true } => "all locks".to_owned(),
         _ => String::new(),

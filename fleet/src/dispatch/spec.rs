@@ -65,7 +65,10 @@ pub(crate) fn with<R>(
         JobWhat::Probe => JobSpec::Probe,
         JobWhat::Init => JobSpec::Init,
         JobWhat::Backup { .. } => return with_backup(group.ok_or(Refused::GroupNotFound)?, then),
-        JobWhat::Forget { groups } => return with_forget(groups, then),
+        JobWhat::Forget { groups } => return with_forget(groups, false, then),
+        JobWhat::ForgetDryRun { group, keep } => {
+            return with_forget(&[(group.clone(), keep.clone())], true, then);
+        }
         JobWhat::Prune => JobSpec::Prune { dry_run: false },
         JobWhat::Check { subset_pct } => JobSpec::Check { subset_pct: *subset_pct },
         JobWhat::Unlock { all } => JobSpec::Unlock { all: *all },
@@ -75,12 +78,16 @@ pub(crate) fn with<R>(
     Ok(then(spec))
 }
 
-fn with_forget<R>(groups: &[(String, Retention)], then: impl FnOnce(JobSpec<'_>) -> R) -> Result<R, Refused> {
+fn with_forget<R>(
+    groups: &[(String, Retention)],
+    dry_run: bool,
+    then: impl FnOnce(JobSpec<'_>) -> R,
+) -> Result<R, Refused> {
     let bytes = groups.iter().map(|(name, keep)| name.len() + keep.within.len() + 40).sum();
     let mut buffer = vec![0; bytes];
     let items = groups.iter().map(|(name, keep)| ForgetGroup { group: name, keep: keep_of(keep) });
     let groups = Items::write(items, &mut buffer).map_err(|_| too_long())?;
-    Ok(then(JobSpec::Forget { groups, dry_run: false }))
+    Ok(then(JobSpec::Forget { groups, dry_run }))
 }
 
 /// The wire's form of a retention.

@@ -24,7 +24,9 @@ pub(crate) fn kind_key(kind: JobKind) -> u8 {
 /// Writes a job that is new.
 pub(crate) fn create(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(), StoreError> {
     tx.put(&HOST_JOBS, &(job.host, job.id), &())?;
-    tx.put(&KIND_JOBS, &(job.host, kind_key(job.what.kind()), job.id), &())?;
+    if !job.what.is_dry_run() {
+        tx.put(&KIND_JOBS, &(job.host, kind_key(job.what.kind()), job.id), &())?;
+    }
     if !job.state.is_ended() {
         tx.put(&OPEN_JOBS, &(job.host, job.id), &())?;
     }

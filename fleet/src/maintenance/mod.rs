@@ -235,9 +235,9 @@ fn state_of(
         lock: lock.map(|(seen_at, holder)| Lock { since: holder.since, seen_at, stale: holder.stale }),
         open: job::open_jobs(reads, id, LOOK_AT)?
             .iter()
-            .map(|job| job.what.kind())
-            .find(|kind| !matches!(kind, JobKind::Probe | JobKind::Unlock)),
-        neighbour: dispatch::neighbour(reads, id, JobKind::Prune)?.map(|(host, job)| (host, job.what.kind())),
+            .find(|job| dispatch::uses_repository(&job.what))
+            .map(|job| job.what.kind()),
+        neighbour: dispatch::neighbour(reads, id, true)?.map(|(host, job)| (host, job.what.kind())),
         elsewhere: elsewhere(&repo, settings),
     })
 }

@@ -97,6 +97,13 @@ pub enum JobWhat {
         /// The groups and their rules at the time.
         groups: Vec<(String, Retention)>,
     },
+    /// Say what retention would drop of one group, by rules that need not be stored.
+    ForgetDryRun {
+        /// Its name.
+        group: String,
+        /// The rules.
+        keep: Retention,
+    },
     /// Free space.
     Prune,
     /// Verify.
@@ -123,13 +130,25 @@ impl JobWhat {
             Self::Probe => JobKind::Probe,
             Self::Init => JobKind::Init,
             Self::Backup { .. } => JobKind::Backup,
-            Self::Forget { .. } => JobKind::Forget,
+            Self::Forget { .. } | Self::ForgetDryRun { .. } => JobKind::Forget,
             Self::Prune => JobKind::Prune,
             Self::Check { .. } => JobKind::Check,
             Self::Unlock { .. } => JobKind::Unlock,
             Self::Stats => JobKind::Stats,
             Self::Snapshots => JobKind::Snapshots,
         }
+    }
+
+    /// Whether it only says what it would do: then it counts as no job of its kind.
+    #[must_use]
+    pub const fn is_dry_run(&self) -> bool {
+        matches!(self, Self::ForgetDryRun { .. })
+    }
+
+    /// Whether it needs the repository alone.
+    #[must_use]
+    pub const fn is_exclusive(&self) -> bool {
+        self.kind().is_exclusive() && !self.is_dry_run()
     }
 
     /// What a person calls its kind.
@@ -140,6 +159,7 @@ impl JobWhat {
             Self::Init => "Making the repository",
             Self::Backup { .. } => "Backup",
             Self::Forget { .. } => "Forget",
+            Self::ForgetDryRun { .. } => "Preview of a forget",
             Self::Prune => "Prune",
             Self::Check { .. } => "Check",
             Self::Unlock { .. } => "Unlock",

@@ -302,3 +302,30 @@ async fn a_running_job_of_a_host_that_is_away_is_given_up_after_a_week_and_corre
     assert_eq!(agent.job(job.id).state, JobState::Succeeded);
     assert!(fleet.read().unwrap().open_jobs(agent.host).unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_dry_run_of_a_forget_takes_no_admin_credentials_keeps_nobody_waiting_and_counts_for_nothing() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let host = agent.host;
+    let keep = Retention { daily: 7, ..Retention::default() };
+    let dry =
+        |keep: Option<&Retention>| JobRequest::ForgetDryRun { group: "etc".into(), keep: keep.cloned() };
+    assert_eq!(refusal(&fleet, host, dry(None)).await, Some("invalid_input"), "the group has no rule");
+    let nonsense = Retention { within: "1 week".into(), ..Retention::default() };
+    assert_eq!(refusal(&fleet, host, dry(Some(&nonsense))).await, Some("invalid_input"));
+    let none = JobRequest::ForgetDryRun { group: "none".into(), keep: Some(keep.clone()) };
+    assert_eq!(refusal(&fleet, host, none).await, Some("group_not_found"));
+    fleet.put_credentials(host, Slot::Admin, credentials(), by()).await.unwrap();
+    agent.take_all();
+    let job = fleet.dispatch(host, dry(Some(&keep)), by()).await.unwrap();
+    assert!(matches!(&agent.take_all()[..], [Got::Run { job: run, .. }] if *run == job.id), "no admin slot");
+    assert_eq!(refusal(&fleet, host, dry(Some(&keep))).await, Some("job_in_progress"), "a double click");
+    let other = Retention { daily: 8, ..Retention::default() };
+    assert_eq!(refusal(&fleet, host, dry(Some(&other))).await, None);
+    fleet.put_group(host, Some("etc"), Group { keep, ..group("etc") }, by()).await.unwrap();
+    assert_eq!(refusal(&fleet, host, JobRequest::Forget).await, None);
+    let latest = fleet.read().unwrap().latest_job(host, JobKind::Forget).unwrap().unwrap();
+    assert!(!latest.what.is_dry_run());
+    assert_eq!(fleet.read().unwrap().group(host, "etc").unwrap().unwrap().keep.daily, 7, "nothing is stored");
+}

@@ -131,8 +131,12 @@ fn thin(scene: &Scene, restic: &Path) {
             let _ = copy.restic(&arguments).expect_success("a forget by hand");
         }
     }
-    let forget = succeed(scene, "forget");
+    let promised = dry_run(scene, "home", &json!({}));
+    let harder = dry_run(scene, "home", &json!({ "keep": { "last": 1 } }));
     let repository = by_hand(scene, restic);
+    assert_eq!(harder, (1, TIMES.len()));
+    assert_eq!(repository.tagged("home").len(), TIMES.len() + 1, "a dry run drops nothing");
+    let forget = succeed(scene, "forget");
     let mut told = forget["summary"].as_array().expect("one for each group").iter();
     for Rules { group, by_hand, .. } in rules() {
         let (kept, wanted) = (repository.tagged(group), copy.tagged(group));
@@ -146,8 +150,19 @@ fn thin(scene: &Scene, restic: &Path) {
         let removed = TIMES.len() + 1 - kept.len();
         assert_eq!((&told["kept"], &told["removed"]), (&json!(kept.len()), &json!(removed)), "{forget}");
         assert!(removed > 0 && kept.len() > 1, "{forget}");
+        assert!(group != "home" || promised == (kept.len(), removed), "{promised:?}, then {forget}");
     }
     assert!(told.next().is_none(), "{forget}");
+}
+
+/// What a forget of a group says that it would keep and remove.
+fn dry_run(scene: &Scene, group: &str, rules: &Value) -> (usize, usize) {
+    let path = format!("/api/hosts/{}/groups/{group}/forget-dry-run", scene.host());
+    let job = text(&scene.api().post(&path, Some(rules)).expect(202)["id"]);
+    let job = scene.api().wait_job(&job, &["succeeded"], tests::wait::LONG);
+    assert_eq!((&job["kind"], &job["dry_run"]), (&json!("forget"), &json!(true)), "{job}");
+    let figure = |name: &str| job["summary"][0][name].as_u64().and_then(|n| usize::try_from(n).ok());
+    (figure("kept").expect("a number"), figure("removed").expect("a number"))
 }
 
 /// A prune frees what nothing names any more, and says how much.

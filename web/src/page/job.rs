@@ -105,6 +105,9 @@ fn request_of(what: &JobWhat) -> JobRequest {
         JobWhat::Init => JobRequest::Init,
         JobWhat::Backup { group } => JobRequest::Backup { group: group.clone() },
         JobWhat::Forget { .. } => JobRequest::Forget,
+        JobWhat::ForgetDryRun { group, keep } => {
+            JobRequest::ForgetDryRun { group: group.clone(), keep: Some(keep.clone()) }
+        }
         JobWhat::Prune => JobRequest::Prune,
         JobWhat::Check { subset_pct } => JobRequest::Check { subset_pct: Some(*subset_pct) },
         JobWhat::Unlock { .. } => JobRequest::Unlock { all: None },

@@ -228,7 +228,9 @@ pub(crate) fn figures(job: &Job) -> Vec<Figure> {
             ),
             Figure::bytes("Remaining", *remaining_bytes, ""),
         ],
-        JobFigures::Forget(groups) => groups.iter().map(forget_figure).collect(),
+        JobFigures::Forget(groups) => {
+            groups.iter().map(|group| forget_figure(group, job.what.is_dry_run())).collect()
+        }
         JobFigures::Stats { total_bytes, blobs } => {
             vec![Figure::bytes("In the storage", *total_bytes, ""), Figure::new("Blobs", count(*blobs), "")]
         }
@@ -273,8 +275,12 @@ pub(crate) fn figures(job: &Job) -> Vec<Figure> {
 }
 
 /// What became of one group.
-fn forget_figure(group: &ForgetFigures) -> Figure {
+fn forget_figure(group: &ForgetFigures, dry_run: bool) -> Figure {
     let (value, note) = match group.class {
+        None if dry_run => (
+            format!("would remove {}", count(u64::from(group.removed))),
+            format!("and keep {}", count(u64::from(group.kept))),
+        ),
         None => (
             format!("{} removed", count(u64::from(group.removed))),
             format!("{} kept", count(u64::from(group.kept))),
@@ -334,7 +340,9 @@ pub(crate) fn facts(now: Timestamp, job: &Job, last_good: Option<&Job>, restic: 
     let (by, by_kind) = actor(&job.actor);
     let mut facts = vec![Fact::new("Started by", by).note(by_kind)];
     match &job.what {
-        JobWhat::Backup { group } => facts.push(Fact::new("Group", group)),
+        JobWhat::Backup { group } | JobWhat::ForgetDryRun { group, .. } => {
+            facts.push(Fact::new("Group", group));
+        }
         JobWhat::Forget { groups } => {
             let names: Vec<&str> = groups.iter().map(|(name, _)| name.as_str()).collect();
             facts.push(Fact::new("Groups", names.join(", ")));

@@ -64,9 +64,32 @@ fn hooks<'de, D: Deserializer<'de>>(body: D) -> Result<HooksBody, D::Error> {
     })
 }
 
+/// A dry run of a forget: absent rules are those of the group.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ForgetDryRun)]
+pub(crate) struct ForgetDryRunBody {
+    #[serde(default)]
+    #[schema(nullable = false)]
+    pub(crate) keep: Option<KeepBody>,
+}
+
+impl From<KeepBody> for Retention {
+    fn from(keep: KeepBody) -> Self {
+        Self {
+            last: keep.last,
+            hourly: keep.hourly,
+            daily: keep.daily,
+            weekly: keep.weekly,
+            monthly: keep.monthly,
+            yearly: keep.yearly,
+            within: keep.within,
+        }
+    }
+}
+
 impl From<GroupBody> for Group {
     fn from(body: GroupBody) -> Self {
-        let keep = body.keep;
         Self {
             name: body.name,
             includes: body.includes,
@@ -76,15 +99,7 @@ impl From<GroupBody> for Group {
             required_mounts: body.required_mounts,
             hooks_before: body.hooks.before,
             hooks_after: body.hooks.after,
-            keep: Retention {
-                last: keep.last,
-                hourly: keep.hourly,
-                daily: keep.daily,
-                weekly: keep.weekly,
-                monthly: keep.monthly,
-                yearly: keep.yearly,
-                within: keep.within,
-            },
+            keep: body.keep.into(),
             retry_max: body.retry_max,
         }
     }

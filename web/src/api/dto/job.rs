@@ -38,6 +38,8 @@ pub(crate) struct JobOut {
     /// Why the agent refused it.
     #[schema(value_type = Option<words::Refusal>)]
     refusal: Option<&'static str>,
+    /// Whether it only says what it would do.
+    dry_run: bool,
     /// `operator`, `token`, `schedule`, `system` or `agent`.
     #[schema(value_type = words::ActorKind)]
     actor_kind: &'static str,
@@ -58,7 +60,7 @@ pub(crate) struct JobOut {
 impl JobOut {
     pub(crate) fn new(job: &Job, progress: Option<JobProgress>) -> Self {
         let groups = match &job.what {
-            JobWhat::Backup { group } => vec![group.clone()],
+            JobWhat::Backup { group } | JobWhat::ForgetDryRun { group, .. } => vec![group.clone()],
             JobWhat::Forget { groups } => groups.iter().map(|(name, _)| name.clone()).collect(),
             _ => Vec::new(),
         };
@@ -69,6 +71,7 @@ impl JobOut {
             groups,
             state: job.state.as_str(),
             class: job.class.map(schema::Class::as_str),
+            dry_run: job.what.is_dry_run(),
             refusal: job.refusal.map(schema::Refusal::as_str),
             actor_kind: job.actor.kind(),
             actor: job.actor.name().to_owned(),
