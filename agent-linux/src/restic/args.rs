@@ -187,6 +187,15 @@ pub fn snapshots() -> Step {
     Step::new(StepKind::Snapshots, &["snapshots", "--json", "--no-lock"])
 }
 
+/// `snapshots` of one group.
+#[must_use]
+pub fn snapshots_of(group: &str, restic_host: &str) -> Step {
+    let mut step = snapshots();
+    step.args.push(format!("--host={restic_host}"));
+    step.args.push(format!("--tag={group}"));
+    step
+}
+
 /// `list locks`.
 #[must_use]
 pub fn list_locks() -> Step {

@@ -60,6 +60,8 @@ pub struct Findings {
     pub newest_at: Option<Timestamp>,
     /// Whether a listing came whole.
     pub listing_is_whole: bool,
+    /// Of a prune: it said what remains.
+    pub says_remaining: bool,
     /// Of `list locks`.
     pub locks: Vec<String>,
     /// Of `cat lock`.

@@ -175,7 +175,10 @@ impl<'m> Reader<'m> {
                 }
                 return;
             }
-            StepKind::Prune => text::prune_line(&text, self.found.prune.get_or_insert_default()),
+            StepKind::Prune => {
+                text::prune_line(&text, self.found.prune.get_or_insert_default());
+                self.found.says_remaining |= text.starts_with("remaining:");
+            }
             StepKind::Unlock => self.found.unlocked = self.found.unlocked.or(text::unlocked(&text)),
             StepKind::Check if text == "no errors were found" => self.found.check_errors = Some(0),
             _ => {}

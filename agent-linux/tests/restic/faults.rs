@@ -207,6 +207,72 @@ async fn a_backup_that_ends_well_and_names_no_snapshot_is_not_believed() {
 }
 
 #[tokio::test]
+async fn no_job_of_a_restic_that_ends_well_and_says_nothing_is_believed() {
+    let Some(program) = Version::V018.program() else { return };
+    let mut rig = Rig::initialised(program.clone()).await;
+    let source = rig.source();
+    rig.backup(&[&source]).await.succeeded();
+    let size = rig.run(JobSpec::Stats).await.succeeded().end.known.figures.size.unwrap();
+    let mut buffer = [0; 200];
+    let keep = Keep { last: 1, ..Keep::default() };
+    let groups = Items::write([ForgetGroup { group: "g1", keep }], &mut buffer).unwrap();
+    let forget = JobSpec::Forget { groups, dry_run: false };
+    // The restic says its version, and nothing else; or it is silent in this one kind of job only.
+    for talks in ["version", "version cat list snapshots"] {
+        let (prune, check) = (JobSpec::Prune { dry_run: false }, JobSpec::Check { subset_pct: 100 });
+        for spec in [forget, prune, check, JobSpec::Unlock { all: false }, JobSpec::Stats] {
+            // Without a lock an unlock has nothing to say.
+            if talks.contains("cat") && matches!(spec, JobSpec::Unlock { .. }) {
+                continue;
+            }
+            rig.places.restic = program.clone();
+            rig.wrap_restic(&format!("case \" {talks} \" in *\" $1 \"*) exec $RESTIC \"$@\" ;; esac"));
+            let ran = rig.run(spec).await.failed(Class::Other);
+            assert!(ran.end.summary == JobSummary::None || matches!(spec, JobSpec::Forget { .. }), "{ran:?}");
+            let figures = &rig.known.figures;
+            assert_eq!((figures.size, figures.check, figures.prune), (Some(size), None, None), "{spec:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_repository_at_the_same_address_is_noticed_by_the_next_job_of_each_kind() {
+    let Some(program) = Version::V018.program() else { return };
+    let mut buffer = [0; 200];
+    let keep = Keep { last: 1, ..Keep::default() };
+    let groups = Items::write([ForgetGroup { group: "g1", keep }], &mut buffer).unwrap();
+    for spec in [
+        None,
+        Some(JobSpec::Forget { groups, dry_run: false }),
+        Some(JobSpec::Prune { dry_run: false }),
+        Some(JobSpec::Check { subset_pct: 0 }),
+        Some(JobSpec::Unlock { all: false }),
+        Some(JobSpec::Stats),
+    ] {
+        let mut rig = Rig::initialised(program.clone()).await;
+        let source = rig.source();
+        rig.backup(&[&source]).await.succeeded();
+        let before = rig.known.clone();
+        rig.backup(&[&source]).await.succeeded();
+        assert_eq!(rig.known.figures.repo, before.figures.repo);
+        fs::rename(rig.path("repo"), rig.path("repo-of-before")).unwrap();
+        rig.run(JobSpec::Init).await.succeeded();
+        let repo = rig.known.figures.repo;
+        assert_ne!(repo, before.figures.repo);
+        // As if somebody else had made it.
+        rig.known = before;
+        match spec {
+            None => rig.backup(&[&source]).await,
+            Some(spec) => rig.run(spec).await,
+        }
+        .succeeded();
+        assert_eq!(rig.known.figures.repo, repo, "{spec:?}");
+        let count = rig.known.figures.snapshots.map(|snapshots| snapshots.count);
+        assert!(count.is_none_or(|count| count < 2), "figures of the old one: {spec:?} {count:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_restic_that_vanishes_or_changes_is_noticed() {
     let Some(program) = Version::V018.program() else { return };
     let mut rig = Rig::initialised(program.clone()).await;

@@ -56,11 +56,11 @@ impl Job<'_> {
     }
 
     /// After a backup: what is not known yet, or too old. Each run costs 0.3 to 0.4 seconds of processor time.
-    pub(super) async fn cheap_figures(&mut self) {
-        if self.known.figures.repo.is_none()
-            && let Some(repo) = self.side_step(&args::config()).await.and_then(|found| found.repo)
-        {
-            self.known.figures.identify(repo);
+    ///
+    /// A backup that found nothing of an earlier one may have gone into another repository at the same address.
+    pub(super) async fn cheap_figures(&mut self, is_all_new: bool) {
+        if self.known.figures.repo.is_none() || is_all_new {
+            self.identify().await;
         }
         if self.known.figures.needs_count(wall_clock()) {
             self.count_snapshots().await;
@@ -76,6 +76,15 @@ impl Job<'_> {
         if self.known.figures.lock.as_ref().is_some_and(|look| look.lock.is_some()) {
             self.look_at_locks().await;
         }
+    }
+
+    /// Asks the repository who it is; `false` = it does not say.
+    pub(super) async fn identify(&mut self) -> bool {
+        let repo = self.side_step(&args::config()).await.and_then(|found| found.repo);
+        if let Some(repo) = repo {
+            self.known.figures.identify(repo);
+        }
+        repo.is_some()
     }
 
     pub(super) async fn count_snapshots(&mut self) {

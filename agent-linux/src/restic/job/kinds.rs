@@ -26,7 +26,11 @@ use tokio::time::Instant;
 const LOOK_LIMIT: Duration = Duration::from_secs(60);
 
 /// What is said of a backup that ended well and shows nothing for it.
-const UNPROVEN: &str = "restic ended well, but named no snapshot: nothing proves that a backup was made. Look \
+const NO_SNAPSHOT: &str = "restic ended well, but named no snapshot: nothing proves that a backup was made. Look \
+    whether the program that the agent starts is restic itself.";
+
+/// What is said of any other job that ended well and shows nothing for it.
+const UNPROVEN: &str = "restic ended well, but said nothing of what it did: nothing proves that it was done. Look \
     whether the program that the agent starts is restic itself.";
 
 /// What is said of a backup of nothing.
@@ -112,13 +116,15 @@ impl Job<'_> {
         let names_snapshot =
             done.found.backup.as_ref().is_some_and(|backup| is_snapshot_id(&backup.snapshot));
         if done.is_ok() && !dry_run && !names_snapshot {
-            done.verdict = Verdict::failed(Class::Other, UNPROVEN);
+            done.verdict = Verdict::failed(Class::Other, NO_SNAPSHOT);
         }
         let is_empty = done.found.backup.as_ref().is_some_and(|backup| backup.total_files == 0);
         if done.verdict.outcome == Outcome::Succeeded && !dry_run && is_empty {
             done.verdict = Verdict::warning(Class::SourceEmpty, EMPTY);
         }
+        let mut is_all_new = false;
         if let Some(backup) = done.found.backup {
+            is_all_new = backup.files_unmodified == 0 && backup.files_changed == 0;
             if done.verdict.outcome != Outcome::Cancelled && !backup.snapshot.is_empty() {
                 let (added, packed) = (backup.added_bytes, backup.added_packed_bytes);
                 self.known.figures.add_snapshot(added, packed, wall_clock());
@@ -131,7 +137,7 @@ impl Job<'_> {
                 self.look_at_locks().await;
             }
             _ if matches!(done.verdict.outcome, Outcome::Succeeded | Outcome::Warning) => {
-                self.cheap_figures().await;
+                self.cheap_figures(is_all_new).await;
             }
             _ => {}
         }
@@ -148,7 +154,10 @@ impl Job<'_> {
                 counts.push(ForgetCount { group, kept: 0, removed: 0, class: Some(Class::NotTried) });
                 continue;
             }
-            let done = self.main_step(step).await;
+            let mut done = self.main_step(step).await;
+            if done.is_ok() && !done.found.listing_is_whole && !self.has_no_snapshots(&step.group).await {
+                done.verdict = Verdict::failed(Class::Other, UNPROVEN);
+            }
             let class = done.verdict.class.filter(|_| !done.is_ok());
             let removed = if class.is_none() { done.found.removed } else { 0 };
             counts.push(ForgetCount { group: step.group.clone(), kept: done.found.kept, removed, class });
@@ -176,8 +185,21 @@ impl Job<'_> {
         worst
     }
 
+    /// Where a group has no snapshots restic's forget says nothing at all.
+    async fn has_no_snapshots(&mut self, group: &str) -> bool {
+        let step = args::snapshots_of(group, self.restic_host);
+        let is_none = self.side_step(&step).await.is_some_and(|found| found.snapshots == 0);
+        is_none && self.identify().await
+    }
+
     pub(super) async fn prune(&mut self, steps: &[Step], dry_run: bool) -> Verdict {
         let done = self.first(steps).await;
+        if done.is_ok() {
+            if !done.found.says_remaining {
+                return Verdict::failed(Class::Other, UNPROVEN);
+            }
+            self.identify().await;
+        }
         if let Some(prune) = done.found.prune.filter(|_| done.is_ok()) {
             if !dry_run {
                 let at = wall_clock();
@@ -193,7 +215,13 @@ impl Job<'_> {
     }
 
     pub(super) async fn check(&mut self, steps: &[Step], subset_pct: u8) -> Verdict {
-        let done = self.first(steps).await;
+        let mut done = self.first(steps).await;
+        if done.is_ok() && done.found.check_errors.is_none() {
+            done.verdict = Verdict::failed(Class::Other, UNPROVEN);
+        }
+        if matches!(done.verdict.class, None | Some(Class::Damaged)) {
+            self.identify().await;
+        }
         let errors = match done.verdict.class {
             None => Some(0),
             Some(Class::Damaged) => Some(done.found.check_errors.unwrap_or(1).max(1)),
@@ -217,6 +245,10 @@ impl Job<'_> {
         let done = self.first(steps).await;
         if !done.is_ok() {
             return done.verdict;
+        }
+        // It may have said nothing because there was no lock.
+        if !self.identify().await {
+            return Verdict::failed(Class::Other, UNPROVEN);
         }
         self.known.unclean = false;
         let mut left = self.look_at_locks().await;
@@ -246,6 +278,7 @@ impl Job<'_> {
                     let Some(stats) = found.stats else {
                         return Verdict::failed(Class::Other, "restic's answer holds no figures.");
                     };
+                    self.identify().await;
                     self.known.figures.measured(stats.total_bytes, now);
                     self.summary = JobSummary::Stats(stats);
                     // Asked for by somebody who wants to know how the repository is: a lock is part of that.
