@@ -37,6 +37,7 @@ fn host() -> HostState {
         reach: Reach::Online,
         means: Means {
             has_repo_credentials: true,
+            is_replaced: false,
             admin: SlotState::Usable,
             is_append_only: true,
             has_keep_rule: true,

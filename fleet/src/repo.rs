@@ -3,19 +3,24 @@
 //! An older message never overwrites a newer one: within a journal the revision decides, and each figure has a time
 //! of its own besides. A time from the future counts as now, so that a clock that ran ahead does not freeze a figure;
 //! a size that can't be leaves what is known, so that one absurd message does not spoil the history.
+//!
+//! Which repository a host uses changes by what people do: new credentials, a test of them, an init. Another one that
+//! is found in its place is not taken for it: what is known stays, and the host has failed until somebody looks.
 
 mod shared;
 
+use crate::audit;
 use crate::change::Changed;
 use crate::credentials;
 use crate::hosts;
 use crate::maintenance::fired;
 use crate::record::{
-    CheckSeen, Job, JobFigures, JobState, JobWhat, LockHolder, LockView, PruneSeen, RepoPoint, RepoState,
-    SizeSeen, SnapshotsSeen, Tested,
+    Actor, CheckSeen, Job, JobFigures, JobState, JobWhat, LockHolder, LockView, PruneSeen, Replaced,
+    RepoPoint, RepoState, SizeSeen, SnapshotsSeen, Tested,
 };
 use crate::refused::StoreError;
-use crate::store::{HISTORY, REPO_HOSTS, REPOS, Reads, Span, Tx};
+use crate::request::By;
+use crate::store::{HISTORY, JOBS, REPO_HOSTS, REPOS, Reads, Span, Tx};
 use crate::summary::DAY_MS;
 use schema::stats::SizeSource;
 use schema::{Class, HostId, RepoId, RepoStats, Slot, Timestamp};
@@ -35,6 +40,7 @@ pub(crate) fn merge(
     state: &mut RepoState,
     stats: &RepoStats<'_>,
     stream: Option<u64>,
+    about: About,
     now: Timestamp,
 ) -> bool {
     let before = state.clone();
@@ -45,12 +51,18 @@ pub(crate) fn merge(
     {
         return false;
     }
+    let at = |at: Timestamp| at.min(now);
     if let Some(repo) = stats.repo
         && (is_current || state.repo.is_none())
     {
-        set_repo(state, repo);
+        if state.repo.is_some_and(|known| known != repo) && !about.may_differ(state.repo_at) {
+            let known = state.replaced.filter(|known| known.by == repo);
+            state.replaced = known.or(Some(Replaced { by: repo, at: now }));
+            state.newest = Some((stats.stream, stats.revision, at(stats.at)));
+            return *state != before;
+        }
+        set_repo(state, repo, about.job_made_at);
     }
-    let at = |at: Timestamp| at.min(now);
     let size = stats.size.filter(|size| size.bytes <= MOST_BYTES);
     if let Some(size) = size.filter(|size| is_newer(state.size.as_ref().map(|s| s.at), at(size.at))) {
         let measured = matches!(size.source, SizeSource::Measured);
@@ -98,12 +110,30 @@ fn is_newer(known: Option<Timestamp>, seen: Timestamp) -> bool {
     known.is_none_or(|known| known <= seen)
 }
 
+/// What is known around a message.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct About {
+    /// When the everyday credentials changed last.
+    pub(crate) credentials_at: Option<Timestamp>,
+    /// When the job was made that it tells of.
+    pub(crate) job_made_at: Option<Timestamp>,
+}
+
+impl About {
+    /// Whether the credentials changed since the repository was found last: then another one is no surprise.
+    fn may_differ(self, found_at: Option<Timestamp>) -> bool {
+        found_at.is_none() || self.credentials_at > found_at
+    }
+}
+
 /// Another repository: the figures of the old one say nothing of it.
-fn set_repo(state: &mut RepoState, repo: RepoId) {
+fn set_repo(state: &mut RepoState, repo: RepoId, job_made_at: Option<Timestamp>) {
+    state.replaced = None;
     if state.repo.is_some_and(|known| known != repo) {
         *state = RepoState { newest: state.newest, tested: state.tested.take(), ..RepoState::default() };
     }
     state.repo = Some(repo);
+    state.repo_at = state.repo_at.max(job_made_at);
 }
 
 /// Takes a stats message.
@@ -116,8 +146,24 @@ pub(crate) fn take_stats(
 ) -> Result<bool, StoreError> {
     let before = tx.get(&REPOS, &host)?.unwrap_or_default();
     let mut after = before.clone();
-    if !merge(&mut after, stats, stream, now) {
+    let job = stats.job.map(|job| tx.get(&JOBS, &job)).transpose()?.flatten();
+    let credentials = credentials::row_of(tx, host, Slot::Repo)?.and_then(|row| row.facts);
+    let about = About {
+        credentials_at: credentials.map(|facts| facts.updated_at),
+        job_made_at: job.map(|job| job.created_at),
+    };
+    if !merge(&mut after, stats, stream, about, now) {
         return Ok(false);
+    }
+    if let (None, Some(replaced)) = (before.replaced, after.replaced) {
+        let by = By { actor: Actor::Agent, peer: String::new() };
+        let words = format!(
+            "{} instead of {}",
+            replaced.by,
+            before.repo.map_or_else(String::new, |id| id.to_string())
+        );
+        let target = hosts::target(tx, host)?;
+        audit::note(tx, now, &by, "repo.replaced", target, words)?;
     }
     save(tx, host, &before, after, now)?;
     Ok(true)
@@ -144,13 +190,13 @@ pub(crate) fn take_job(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(),
     match &job.figures {
         JobFigures::Probe(probe) => {
             if let Some(repo) = probe.repo {
-                set_repo(&mut after, repo);
+                set_repo(&mut after, repo, Some(job.created_at));
             }
             if let Some(append_only) = probe.append_only {
                 after.append_only = Some((append_only, at));
             }
         }
-        JobFigures::Init { repo } => set_repo(&mut after, *repo),
+        JobFigures::Init { repo } => set_repo(&mut after, *repo, Some(job.created_at)),
         _ => {}
     }
     // Without others it was the everyday credentials that may not delete.
@@ -177,7 +223,10 @@ fn save(
         if let Some(old) = before.repo {
             tx.remove(&REPO_HOSTS, &(old, host))?;
             tx.remove_all(&HISTORY, &Span::under(&host))?;
-            fired::repository_changed(tx, host, now)?;
+            // What was saved since another one was found in its place went there.
+            let since = before.replaced.map_or(now, |replaced| replaced.at);
+            fired::repository_changed(tx, host, since)?;
+            hosts::change_summary(tx, host, |summary| summary.repository_changed(since))?;
         }
         if let Some(new) = after.repo {
             shared::learn(tx, host, &mut after)?;
@@ -250,20 +299,20 @@ mod tests {
     #[test]
     fn an_older_revision_changes_nothing() {
         let mut state = RepoState::default();
-        assert!(merge(&mut state, &stats(1, 5, 100, 50), Some(1), NOW));
+        assert!(merge(&mut state, &stats(1, 5, 100, 50), Some(1), About::default(), NOW));
         let before = state.clone();
-        assert!(!merge(&mut state, &stats(1, 4, 200, 60), Some(1), NOW));
-        assert!(!merge(&mut state, &stats(1, 5, 200, 60), Some(1), NOW));
+        assert!(!merge(&mut state, &stats(1, 4, 200, 60), Some(1), About::default(), NOW));
+        assert!(!merge(&mut state, &stats(1, 5, 200, 60), Some(1), About::default(), NOW));
         assert_eq!(state, before);
     }
 
     #[test]
     fn a_newer_message_with_an_older_figure_keeps_the_newer_figure() {
         let mut state = RepoState::default();
-        merge(&mut state, &stats(1, 1, 100, 50), Some(1), NOW);
+        merge(&mut state, &stats(1, 1, 100, 50), Some(1), About::default(), NOW);
         let mut late = stats(1, 2, 90, 40);
         late.snapshots = Some(SnapshotCount { at: Timestamp(120), count: 3, newest_at: None });
-        assert!(merge(&mut state, &late, Some(1), NOW));
+        assert!(merge(&mut state, &late, Some(1), About::default(), NOW));
         assert_eq!(state.size.as_ref().unwrap().bytes, 50);
         assert_eq!(state.snapshots.as_ref().unwrap().count, 3);
     }
@@ -271,28 +320,28 @@ mod tests {
     #[test]
     fn a_message_of_a_lost_journal_does_not_overwrite_what_the_new_one_said() {
         let mut state = RepoState::default();
-        merge(&mut state, &stats(1, 900, 100, 50), Some(1), NOW);
-        assert!(merge(&mut state, &stats(2, 1, 200, 60), Some(2), NOW));
-        assert!(!merge(&mut state, &stats(1, 901, 150, 55), Some(2), NOW));
+        merge(&mut state, &stats(1, 900, 100, 50), Some(1), About::default(), NOW);
+        assert!(merge(&mut state, &stats(2, 1, 200, 60), Some(2), About::default(), NOW));
+        assert!(!merge(&mut state, &stats(1, 901, 150, 55), Some(2), About::default(), NOW));
         assert_eq!((state.size.unwrap().bytes, state.newest.unwrap().0), (60, 2));
     }
 
     #[test]
     fn a_time_from_the_future_counts_as_now() {
         let mut state = RepoState::default();
-        merge(&mut state, &stats(1, 1, u64::MAX, 50), Some(1), NOW);
-        assert!(merge(&mut state, &stats(1, 2, NOW.0 + 5, 60), Some(1), NOW));
+        merge(&mut state, &stats(1, 1, u64::MAX, 50), Some(1), About::default(), NOW);
+        assert!(merge(&mut state, &stats(1, 2, NOW.0 + 5, 60), Some(1), About::default(), NOW));
         assert_eq!(state.size.unwrap().bytes, 60);
     }
 
     #[test]
     fn a_size_that_can_not_be_leaves_what_is_known() {
         let mut state = RepoState::default();
-        merge(&mut state, &stats(1, 1, 100, 50), Some(1), NOW);
-        merge(&mut state, &stats(1, 2, 200, u64::MAX), Some(1), NOW);
-        merge(&mut state, &stats(1, 3, 300, MOST_BYTES + 1), Some(1), NOW);
+        merge(&mut state, &stats(1, 1, 100, 50), Some(1), About::default(), NOW);
+        merge(&mut state, &stats(1, 2, 200, u64::MAX), Some(1), About::default(), NOW);
+        merge(&mut state, &stats(1, 3, 300, MOST_BYTES + 1), Some(1), About::default(), NOW);
         assert_eq!(state.size.as_ref().unwrap().bytes, 50);
-        merge(&mut state, &stats(1, 4, 400, MOST_BYTES), Some(1), NOW);
+        merge(&mut state, &stats(1, 4, 400, MOST_BYTES), Some(1), About::default(), NOW);
         assert_eq!(state.size.unwrap().bytes, MOST_BYTES);
     }
 
@@ -304,7 +353,7 @@ mod tests {
         for (revision, ((subset_pct, errors), stands)) in (1..).zip(found.into_iter().zip(stands)) {
             let mut message = stats(1, revision, revision * 100, 50);
             message.check = Some(CheckResult { at: Timestamp(revision * 100), errors, subset_pct });
-            merge(&mut state, &message, Some(1), NOW);
+            merge(&mut state, &message, Some(1), About::default(), NOW);
             let check = state.check.as_ref().unwrap();
             assert_eq!((check.subset_pct, check.errors), stands, "after message {revision}");
         }
@@ -315,10 +364,10 @@ mod tests {
         let mut state = RepoState::default();
         let mut first = stats(1, 1, 100, 50);
         first.repo = Some(RepoId([1; 32]));
-        merge(&mut state, &first, Some(1), NOW);
+        merge(&mut state, &first, Some(1), About::default(), NOW);
         let mut second = stats(1, 2, 200, 60);
         (second.repo, second.size) = (Some(RepoId([2; 32])), None);
-        assert!(merge(&mut state, &second, Some(1), NOW));
+        assert!(merge(&mut state, &second, Some(1), About::default(), NOW));
         assert_eq!((state.size, state.repo), (None, Some(RepoId([2; 32]))));
     }
 
@@ -328,7 +377,7 @@ mod tests {
         let mut state = RepoState::default();
         let mut take = |stats: &RepoStats<'_>| {
             let before = state.clone();
-            merge(&mut state, stats, Some(1), NOW);
+            merge(&mut state, stats, Some(1), About::default(), NOW);
             point(&before, &state).map(|point| (point.at.0, point.bytes, point.snapshots))
         };
         assert_eq!(take(&stats(1, 1, 100, 50)), Some((100, 50, None)));
@@ -354,7 +403,7 @@ mod tests {
             let mut state = RepoState::default();
             let doubled = doubled.into_iter().map(|place| order[place]);
             for n in order.iter().copied().chain(doubled) {
-                merge(&mut state, &stats(1, n + 1, 1000 + n, n), Some(1), NOW);
+                merge(&mut state, &stats(1, n + 1, 1000 + n, n), Some(1), About::default(), NOW);
             }
             prop_assert_eq!(state.size.unwrap().bytes, 11);
         }

@@ -25,7 +25,7 @@ pub(crate) struct Standing {
 /// Judges a host.
 pub(crate) fn judge(host: &Host, presence: &Presence, summary: &Summary, now: Timestamp) -> Standing {
     let (backups, why) = judge_backups(host, summary, now);
-    let protected = backups == Status::Ok && !summary.damaged;
+    let protected = backups == Status::Ok && !summary.damaged && !summary.replaced;
     let mut worst = (backups, why);
     let newer = |at: &Timestamp| summary.last_good_at().is_none_or(|good| *at > good);
     if let Some((_, class)) = summary.test_failed.filter(|(at, _)| worst.0 == Status::Ok && newer(at)) {
@@ -65,6 +65,12 @@ pub(crate) fn judge(host: &Host, presence: &Presence, summary: &Summary, now: Ti
     }
     if presence.twin_at.is_some_and(|at| now.ms_since(at) < TWIN_SHOWS_MS) {
         consider(&mut worst, Status::Warning, "Two machines use this host's identity".to_owned());
+    }
+    if !summary.has_repo_credentials && backups != Status::New {
+        consider(&mut worst, Status::Warning, "Its repository credentials were removed".to_owned());
+    }
+    if summary.replaced {
+        consider(&mut worst, Status::Failed, "Another repository is at its address".to_owned());
     }
     if summary.damaged {
         consider(&mut worst, Status::Failed, "Repository has errors".to_owned());
@@ -229,6 +235,10 @@ mod tests {
         }
     }
 
+    fn known() -> Summary {
+        Summary { has_repo_credentials: true, ..Summary::default() }
+    }
+
     fn never(name: &str) -> GroupSummary {
         GroupSummary { name: name.into(), ..GroupSummary::default() }
     }
@@ -319,7 +329,7 @@ mod tests {
             ),
         ];
         for (name, presence, groups, status, reason, protected) in table {
-            let summary = Summary { groups, has_repo_credentials: true, ..Summary::default() };
+            let summary = Summary { groups, ..known() };
             let standing = judge(&host(), &presence, &summary, NOW);
             assert_eq!(standing, Standing { status, reason: reason.to_owned(), protected }, "{name}");
         }
@@ -329,10 +339,8 @@ mod tests {
     fn a_host_that_speaks_another_protocol_has_failed_whatever_else() {
         let mut presence = online();
         presence.wire_problem = Some(WireProblem { version: 9, at: NOW });
-        let summary = Summary {
-            groups: vec![group("etc", JobState::Succeeded, None, 1, Some(1))],
-            ..Summary::default()
-        };
+        let summary =
+            Summary { groups: vec![group("etc", JobState::Succeeded, None, 1, Some(1))], ..known() };
         assert_eq!(judge(&host(), &presence, &summary, NOW).status, Status::Failed);
     }
 
@@ -340,10 +348,8 @@ mod tests {
     fn two_machines_with_one_identity_are_a_warning_for_an_hour() {
         let judged = |minutes: u64| {
             let twin_at = Some(Timestamp(NOW.0 - minutes * 60_000));
-            let summary = Summary {
-                groups: vec![group("etc", JobState::Succeeded, None, 1, Some(1))],
-                ..Summary::default()
-            };
+            let summary =
+                Summary { groups: vec![group("etc", JobState::Succeeded, None, 1, Some(1))], ..known() };
             judge(&host(), &Presence { twin_at, ..online() }, &summary, NOW)
         };
         let standing = judged(59);
@@ -358,7 +364,7 @@ mod tests {
         let aged = |hours, old_after_hours: u64| {
             let good = group("etc", JobState::Succeeded, None, hours, Some(hours));
             let group = GroupSummary { old_after_ms: Some(old_after_hours * 3_600_000), ..good };
-            let summary = Summary { groups: vec![group], ..Summary::default() };
+            let summary = Summary { groups: vec![group], ..known() };
             judge(&host(), &online(), &summary, NOW).status
         };
         assert_eq!(aged(6 * 24, 8 * 24), Status::Ok, "weekly");
@@ -369,7 +375,7 @@ mod tests {
     fn a_due_backup_that_waits_for_more_than_an_hour_is_missed() {
         let waits = |hours| {
             let groups = vec![group("etc", JobState::Succeeded, None, 20, Some(20))];
-            let summary = Summary { groups, waits_since: Some(ago(hours)), ..Summary::default() };
+            let summary = Summary { groups, waits_since: Some(ago(hours)), ..known() };
             judge(&host(), &away(hours), &summary, NOW)
         };
         assert_eq!(waits(1).status, Status::Ok);
@@ -380,10 +386,28 @@ mod tests {
     #[test]
     fn a_repository_with_errors_is_a_failure_however_good_the_backups() {
         let good = group("etc", JobState::Succeeded, None, 1, Some(1));
-        let summary = Summary { groups: vec![good], damaged: true, ..Summary::default() };
+        let summary = Summary { groups: vec![good], damaged: true, ..known() };
         let expected =
             Standing { status: Status::Failed, reason: "Repository has errors".to_owned(), protected: false };
         assert_eq!(judge(&host(), &online(), &summary, NOW), expected);
+    }
+
+    #[test]
+    fn another_repository_in_the_place_of_the_known_one_is_a_failure_however_good_the_backups() {
+        let good = group("etc", JobState::Succeeded, None, 1, Some(1));
+        let summary = Summary { groups: vec![good], replaced: true, ..known() };
+        let standing = judge(&host(), &online(), &summary, NOW);
+        assert_eq!((standing.status, standing.protected), (Status::Failed, false));
+        assert_eq!(standing.reason, "Another repository is at its address");
+    }
+
+    #[test]
+    fn without_credentials_nothing_can_be_backed_up_any_more_and_what_was_saved_is_safe() {
+        let good = group("etc", JobState::Succeeded, None, 1, Some(1));
+        let summary = Summary { groups: vec![good], has_repo_credentials: false, ..known() };
+        let standing = judge(&host(), &online(), &summary, NOW);
+        assert_eq!((standing.status, standing.protected), (Status::Warning, true));
+        assert_eq!(standing.reason, "Its repository credentials were removed");
     }
 
     #[test]
@@ -391,7 +415,7 @@ mod tests {
         let judged = |hours, class| {
             let good = group("etc", JobState::Succeeded, None, 5, Some(5));
             let test_failed = Some((ago(hours), class));
-            let summary = Summary { groups: vec![good], test_failed, ..Summary::default() };
+            let summary = Summary { groups: vec![good], test_failed, ..known() };
             let standing = judge(&host(), &online(), &summary, NOW);
             assert!(standing.protected);
             (standing.status, standing.reason)
@@ -408,7 +432,7 @@ mod tests {
         let job = Job::new(JobId([2; 16]), host().id, JobWhat::Prune, Actor::System, ago(2), 1);
         let job = Job { state: JobState::Running, ..job };
         let good = group("etc", JobState::Succeeded, None, 1, Some(1));
-        let summary = Summary { groups: vec![good], running: Some(job), ..Summary::default() };
+        let summary = Summary { groups: vec![good], running: Some(job), ..known() };
         let here = judge(&host(), &online(), &summary, NOW);
         assert_eq!((here.status, here.reason.as_str()), (Status::Running, "Prune runs"));
         let gone = judge(&host(), &away(1), &summary, NOW);

@@ -31,6 +31,8 @@ pub(crate) struct Summary {
     pub(crate) snapshots: Option<u32>,
     /// The last check of it found errors.
     pub(crate) damaged: bool,
+    /// Another repository was found in the place of the one that is known.
+    pub(crate) replaced: bool,
     /// The everyday credentials failed their last test: when, and why.
     pub(crate) test_failed: Option<(Timestamp, Option<Class>)>,
     /// When a schedule is to run next.
@@ -139,6 +141,15 @@ impl Summary {
         let failed = repo.tested.as_ref().filter(|tested| !tested.well);
         self.test_failed = failed.map(|tested| (tested.at, tested.class));
         self.damaged = repo.check.as_ref().is_some_and(|check| check.errors > 0);
+        self.replaced = repo.replaced.is_some();
+    }
+
+    /// The host uses another repository since then: what was saved before is not in it.
+    pub(crate) fn repository_changed(&mut self, since: Timestamp) {
+        for group in &mut self.groups {
+            group.last_good = group.last_good.filter(|(_, at)| *at >= since);
+            group.last = group.last.take().filter(|last| last.at >= since);
+        }
     }
 
     pub(crate) fn last_good_at(&self) -> Option<Timestamp> {

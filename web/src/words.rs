@@ -140,6 +140,7 @@ pub(crate) fn action(action: &str, target: &AuditTarget) -> String {
         "pending.hurried" => "tried all that waits",
         "job.cancelled" => "cancelled a job",
         "agent.forged" => "sent a message that does not open",
+        "repo.replaced" => "found another repository in the place of that of",
         "agent.twin" => "was seen on two machines",
         "agent.odd" => "sent a message that is not understood",
         "agent.log" => "sent a log that does not fit",

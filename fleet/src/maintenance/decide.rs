@@ -46,6 +46,8 @@ pub struct HostState {
 pub struct Means {
     /// The everyday slot is set.
     pub has_repo_credentials: bool,
+    /// Another repository was found in the place of the one that is known.
+    pub is_replaced: bool,
     /// What the admin slot is good for.
     pub admin: SlotState,
     /// The storage refuses to delete on the everyday slot.
@@ -143,6 +145,8 @@ pub enum Why {
     Off,
     /// No everyday credentials.
     NoRepository,
+    /// Another repository was found in the place of the one that is known.
+    Replaced,
     /// Nothing has been backed up: there is nothing to do.
     NoSnapshot,
     /// No admin credentials.
@@ -324,6 +328,9 @@ fn decide_kind(
 pub(crate) fn missing(kind: JobKind, host: &Means) -> Option<Why> {
     if !host.has_repo_credentials {
         return Some(Why::NoRepository);
+    }
+    if host.is_replaced {
+        return Some(Why::Replaced);
     }
     if kind == JobKind::Forget && !host.has_keep_rule {
         return Some(Why::NoKeepRule);

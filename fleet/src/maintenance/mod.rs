@@ -260,6 +260,7 @@ fn means_of(context: &Context, reads: &impl Reads, id: HostId) -> Result<Means, 
     };
     Ok(Means {
         has_repo_credentials: credentials::is_set(reads, id, Slot::Repo)?,
+        is_replaced: repo.replaced.is_some(),
         admin: credentials::state_of(context, reads, id, Slot::Admin)?,
         is_append_only: repo.append_only.is_some_and(|(append_only, _)| append_only),
         has_keep_rule: groups.iter().any(|(_, group)| !spec::keep_of(&group.keep).is_empty()),

@@ -19,6 +19,7 @@ fn host() -> HostState {
         reach: Reach::Online,
         means: Means {
             has_repo_credentials: true,
+            is_replaced: false,
             admin: SlotState::Usable,
             is_append_only: true,
             has_keep_rule: true,
@@ -72,6 +73,12 @@ fn each_reason_has_its_words() {
             JobKind::Check,
             A::Skip,
             "skipped: no repository credentials",
+        ),
+        (
+            |h| h.means.is_replaced = true,
+            JobKind::Forget,
+            A::Skip,
+            "skipped: another repository is at its address: look at it first",
         ),
         (|h| h.means.admin = SlotState::Empty, JobKind::Prune, A::Skip, "skipped: no admin credentials"),
         (

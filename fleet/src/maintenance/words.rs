@@ -33,6 +33,7 @@ impl Decision {
         let rest = match &self.why {
             Why::Off => "nothing is done here by itself".to_owned(),
             Why::NoRepository => "no repository credentials".to_owned(),
+            Why::Replaced => "another repository is at its address: look at it first".to_owned(),
             Why::NoSnapshot => "nothing has been backed up yet".to_owned(),
             Why::NoAdminCredentials => "no admin credentials".to_owned(),
             Why::AdminUnreadable => "the admin credentials can't be opened: set them again".to_owned(),

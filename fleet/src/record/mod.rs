@@ -23,7 +23,7 @@ pub use job::{
 pub use maintenance::{Every, Maintenance, MaintenanceInput, Rule, RuleInput, Window};
 pub use pending::{GivenUp, PendingRun, TryError};
 pub use repo::{
-    CheckSeen, LockHolder, LockView, PruneSeen, RepoPoint, RepoState, SizeSeen, SnapshotRow, SnapshotsSeen,
-    Tested,
+    CheckSeen, LockHolder, LockView, PruneSeen, Replaced, RepoPoint, RepoState, SizeSeen, SnapshotRow,
+    SnapshotsSeen, Tested,
 };
 pub use schedule::Schedule;

@@ -7,6 +7,10 @@ use sha2::{Digest, Sha256};
 pub struct RepoState {
     /// restic's repository id.
     pub repo: Option<RepoId>,
+    /// When the job was made that last found this one there.
+    pub repo_at: Option<Timestamp>,
+    /// Another one was found at the same address since, with the same credentials.
+    pub replaced: Option<Replaced>,
     /// The stream and revision of the newest message taken, and its time.
     pub newest: Option<(u64, u64, Timestamp)>,
     /// Size.
@@ -23,6 +27,15 @@ pub struct RepoState {
     pub append_only: Option<(bool, Timestamp)>,
     /// The last test of the everyday credentials as they stand now.
     pub tested: Option<Tested>,
+}
+
+/// A repository in the place of the one that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaced {
+    /// The other one.
+    pub by: RepoId,
+    /// When it was found first.
+    pub at: Timestamp,
 }
 
 /// A test of credentials.

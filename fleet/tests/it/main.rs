@@ -15,6 +15,7 @@ mod maintenance;
 mod model;
 mod overview;
 mod pending;
+mod replaced;
 mod reports;
 mod schedules;
 mod support;

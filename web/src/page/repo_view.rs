@@ -46,6 +46,7 @@ pub(crate) struct RepoView {
     pub(crate) prune_note: Option<String>,
     pub(crate) append_only: String,
     pub(crate) id: String,
+    pub(crate) replaced: Option<String>,
     pub(crate) lock: Option<LockBanner>,
     pub(crate) lock_word: &'static str,
 }
@@ -94,6 +95,16 @@ impl RepoView {
                 None => "not tested yet".to_owned(),
             },
             id: state.repo.map_or_else(|| "not known yet".to_owned(), |id| short_id(&id.to_string())),
+            replaced: state.replaced.map(|replaced| {
+                format!(
+                    "Found {}: repository {} instead of {}. Backups since then are in the other one, and the figures \
+                     here are of the one before. If it is the right one, test the credentials: then it is taken as \
+                     this host's own. If not, set the right address.",
+                    ago(now, replaced.at),
+                    short_id(&replaced.by.to_string()),
+                    state.repo.map_or_else(|| "none".to_owned(), |id| short_id(&id.to_string())),
+                )
+            }),
             lock: lock.zip(holder).map(|(lock, holder)| LockBanner {
                 title: if holder.stale {
                     "Locked, and the lock looks stale"

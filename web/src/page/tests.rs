@@ -123,6 +123,7 @@ impl Sample {
             prune_note: self.some(),
             append_only: self.text(),
             id: self.text(),
+            replaced: Some(self.text()),
             lock: Some(repo_view::LockBanner { title: "Locked", text: self.text(), stale: true }),
             lock_word: "held",
         }

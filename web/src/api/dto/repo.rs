@@ -35,6 +35,10 @@ pub(crate) struct RepoPointOut {
 #[schema(as = Repo)]
 pub(crate) struct RepoOut {
     repo_id: Option<String>,
+    /// Id of another repository that was found at the same address since; the figures are of the one before. A test of
+    /// the credentials takes it as the host's own.
+    replaced_by: Option<String>,
+    replaced_at: Option<String>,
     size_bytes: Option<u64>,
     size_at: Option<String>,
     /// Measured, or summed up from what backups added.
@@ -68,6 +72,8 @@ impl RepoOut {
         let by = |host: Option<schema::HostId>| host.map(|host| host.to_string());
         Self {
             repo_id: state.repo.map(|id| id.to_string()),
+            replaced_by: state.replaced.map(|replaced| replaced.by.to_string()),
+            replaced_at: time(state.replaced.map(|replaced| replaced.at)),
             size_bytes: state.size.as_ref().map(|size| size.bytes),
             size_at: time(state.size.as_ref().map(|size| size.at)),
             size_measured: state.size.as_ref().map(|size| size.measured),
