@@ -23,7 +23,7 @@ use crate::request::By;
 use crate::store::{HISTORY, JOBS, REPO_HOSTS, REPOS, Reads, Span, Tx};
 use crate::summary::DAY_MS;
 use schema::stats::SizeSource;
-use schema::{Class, HostId, RepoId, RepoStats, Slot, Timestamp};
+use schema::{Class, HostId, JobId, RepoId, RepoStats, Slot, Timestamp};
 
 const HOUR_MS: u64 = 3_600_000;
 /// No repository is larger than this (1 EiB): who says so is not believed.
@@ -57,7 +57,7 @@ pub(crate) fn merge(
     {
         if state.repo.is_some_and(|known| known != repo) && !about.may_differ(state.repo_at) {
             let known = state.replaced.filter(|known| known.by == repo);
-            state.replaced = known.or(Some(Replaced { by: repo, at: now }));
+            state.replaced = known.or(Some(Replaced { by: repo, at: now, job: stats.job }));
             state.newest = Some((stats.stream, stats.revision, at(stats.at)));
             return *state != before;
         }
@@ -165,7 +165,7 @@ pub(crate) fn take_stats(
         let target = hosts::target(tx, host)?;
         audit::note(tx, now, &by, "repo.replaced", target, words)?;
     }
-    save(tx, host, &before, after, now)?;
+    save(tx, host, &before, after, stats.job, now)?;
     Ok(true)
 }
 
@@ -203,7 +203,7 @@ pub(crate) fn take_job(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(),
     if job.class == Some(Class::AppendOnly) && !credentials::is_set(tx, job.host, Slot::Admin)? {
         after.append_only = Some((true, at));
     }
-    if after == before { Ok(()) } else { save(tx, job.host, &before, after, now) }
+    if after == before { Ok(()) } else { save(tx, job.host, &before, after, Some(job.id), now) }
 }
 
 /// Whether the credentials have changed since this job was made: it says nothing of those that stand now.
@@ -217,6 +217,7 @@ fn save(
     host: HostId,
     before: &RepoState,
     mut after: RepoState,
+    job: Option<JobId>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     if before.repo != after.repo {
@@ -224,9 +225,9 @@ fn save(
             tx.remove(&REPO_HOSTS, &(old, host))?;
             tx.remove_all(&HISTORY, &Span::under(&host))?;
             // What was saved since another one was found in its place went there.
-            let since = before.replaced.map_or(now, |replaced| replaced.at);
+            let (since, first) = before.replaced.map_or((now, job), |replaced| (replaced.at, replaced.job));
             fired::repository_changed(tx, host, since)?;
-            hosts::change_summary(tx, host, |summary| summary.repository_changed(since))?;
+            hosts::change_summary(tx, host, |summary| summary.repository_changed(first))?;
         }
         if let Some(new) = after.repo {
             shared::learn(tx, host, &mut after)?;

@@ -144,11 +144,12 @@ impl Summary {
         self.replaced = repo.replaced.is_some();
     }
 
-    /// The host uses another repository since then: what was saved before is not in it.
-    pub(crate) fn repository_changed(&mut self, since: Timestamp) {
+    /// The host uses another repository since that job: what was saved before is not in it.
+    pub(crate) fn repository_changed(&mut self, first: Option<JobId>) {
+        let is_in_it = |job: JobId| first.is_some_and(|first| first <= job);
         for group in &mut self.groups {
-            group.last_good = group.last_good.filter(|(_, at)| *at >= since);
-            group.last = group.last.take().filter(|last| last.at >= since);
+            group.last_good = group.last_good.filter(|(job, _)| is_in_it(*job));
+            group.last = group.last.take().filter(|last| is_in_it(last.job));
         }
     }
 

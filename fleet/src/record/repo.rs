@@ -36,6 +36,8 @@ pub struct Replaced {
     pub by: RepoId,
     /// When it was found first.
     pub at: Timestamp,
+    /// By which job.
+    pub job: Option<JobId>,
 }
 
 /// A test of credentials.
