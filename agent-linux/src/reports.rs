@@ -122,7 +122,8 @@ fn finished<'a>(
         Cause::Restarted => (
             Outcome::Failed,
             Some(Class::AgentRestarted),
-            "the agent was ended while this job ran, or just before its start; it is not run again by itself",
+            "the agent was ended while this job ran, or just before its start; a backup that was due is tried again by \
+             itself, any other job is not",
         ),
     };
     Finished {

@@ -139,14 +139,14 @@ impl Fleet {
         log_failure(touched.await);
     }
 
-    /// Ends a session.
-    pub async fn close_session(&self, cookie: &str) {
+    /// Ends a session, asked from that address.
+    pub async fn close_session(&self, cookie: &str, peer: String) {
         let (context, key) = (self.context(), sha256(cookie));
         let closed = self.write(move |tx| {
             let now = context.now();
             let Some(session) = tx.get(&SESSIONS, &key)? else { return Ok(()) };
             tx.remove(&SESSIONS, &key)?;
-            let by = By { actor: Actor::Operator(session.operator.clone()), peer: String::new() };
+            let by = By { actor: Actor::Operator(session.operator.clone()), peer: peer.clone() };
             Ok(account_changed(tx, now, &by, "session.closed", &session.operator, "")?)
         });
         log_failure(closed.await);

@@ -17,6 +17,49 @@ const MAX_DETAIL_BYTES: usize = 1024;
 /// The most entries looked at for one page.
 const MAX_LOOKED_AT: usize = 5_000;
 
+/// All actions there are; those of jobs are `job.` with the kind besides.
+pub const ACTIONS: [&str; 39] = [
+    "agent.forged",
+    "agent.log",
+    "agent.odd",
+    "agent.trouble",
+    "agent.twin",
+    "credentials.deleted",
+    "credentials.refused",
+    "credentials.set",
+    "enroll.refused",
+    "group.changed",
+    "group.created",
+    "group.deleted",
+    "host.created",
+    "host.deleted",
+    "host.enrolled",
+    "host.labelled",
+    "host.renamed",
+    "job.cancelled",
+    "maintenance.changed",
+    "mqtt.refused",
+    "operator.created",
+    "operator.deleted",
+    "operator.password",
+    "operator.role",
+    "operator.sign_in_refused",
+    "pending.abandoned",
+    "pending.dropped",
+    "pending.hurried",
+    "repo.replaced",
+    "schedule.changed",
+    "schedule.created",
+    "schedule.deleted",
+    "session.closed",
+    "session.opened",
+    "setup.done",
+    "token.created",
+    "token.deleted",
+    "viewer.created",
+    "viewer.deleted",
+];
+
 /// Writes an entry.
 pub(crate) fn note(
     tx: &mut Tx<'_>,
@@ -31,6 +74,8 @@ pub(crate) fn note(
 }
 
 pub(crate) fn write(tx: &mut Tx<'_>, entry: &AuditEntry) -> Result<(), StoreError> {
+    let action = entry.action.as_str();
+    debug_assert!(ACTIONS.contains(&action) || action.starts_with("job."), "{action} is not in the list");
     let key = META_NEXT_AUDIT.to_owned();
     let number = match tx.get(&META, &key)? {
         Some(Meta::NextAudit(number)) => number,

@@ -175,6 +175,13 @@ fn check_texts(field: &'static str, texts: &[String]) -> Result<(), Refused> {
 }
 
 pub(crate) fn check_retention(keep: &Retention) -> Result<(), Refused> {
+    if !keep.within.is_empty()
+        && keep.within.bytes().all(|b| !(b'1'..=b'9').contains(&b))
+        && is_duration(&keep.within)
+    {
+        let why = "this keeps nothing: give a length of time such as 1y5m7d2h, or leave it empty";
+        return Err(Refused::invalid("keep.within", why));
+    }
     if is_duration(&keep.within) {
         return Ok(());
     }
@@ -213,7 +220,7 @@ mod tests {
         let good = Group { name: "etc".into(), includes: vec!["/etc".into()], ..Group::default() };
         assert!(check(&good).is_ok());
         type Spoil = fn(&mut Group);
-        let cases: [(&str, Spoil); 13] = [
+        let cases: [(&str, Spoil); 14] = [
             ("name", |group| group.name = "--all".into()),
             ("includes", |group| group.includes.clear()),
             ("includes", |group| group.includes.push("etc".into())),
@@ -230,6 +237,7 @@ mod tests {
             ("required_mounts", |group| group.required_mounts.push("mnt".into())),
             ("hooks_before", |group| group.hooks_before.push("rm -rf /".into())),
             ("keep.within", |group| group.keep.within = "1 week".into()),
+            ("keep.within", |group| group.keep.within = "0d00h".into()),
         ];
         for (field, spoil) in cases {
             let mut group = good.clone();

@@ -56,6 +56,7 @@ mod summary;
 mod sweep;
 pub mod view;
 
+pub use audit::ACTIONS as AUDIT_ACTIONS;
 pub use change::{Change, Changed};
 pub use context::{Driver, Random, Settings};
 pub use fleet::{DATA_FILE, Fleet, Handled, KEY_FILE, NewEnrollToken};

@@ -37,7 +37,8 @@ pub(crate) fn judge(host: &Host, presence: &Presence, summary: &Summary, now: Ti
     if let Some(job) = running.filter(|job| job.state >= JobState::Accepted && !job.state.is_ended()) {
         let kind = job.what.kind_words();
         if presence.online {
-            consider(&mut worst, Status::Running, format!("{kind} runs"));
+            let does = if job.state == JobState::Accepted { "waits its turn at the agent" } else { "runs" };
+            consider(&mut worst, Status::Running, format!("{kind} {does}"));
         } else if worst.0 == Status::Ok {
             // Whether it still runs, nobody can say.
             worst.1 = format!("{kind} ran when the host went away");
@@ -435,6 +436,9 @@ mod tests {
         let summary = Summary { groups: vec![good], running: Some(job), ..known() };
         let here = judge(&host(), &online(), &summary, NOW);
         assert_eq!((here.status, here.reason.as_str()), (Status::Running, "Prune runs"));
+        let mut waiting = summary.clone();
+        waiting.running.as_mut().unwrap().state = JobState::Accepted;
+        assert_eq!(judge(&host(), &online(), &waiting, NOW).reason, "Prune waits its turn at the agent");
         let gone = judge(&host(), &away(1), &summary, NOW);
         assert_eq!((gone.status, gone.reason.as_str()), (Status::Ok, "Prune ran when the host went away"));
     }

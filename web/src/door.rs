@@ -132,7 +132,7 @@ async fn open(ctx: &Ctx, operator: Operator) -> Result<Opened, Problem> {
 /// Ends the session of the caller.
 pub(crate) async fn sign_out(ctx: &Ctx) {
     if let Some(session) = ctx.caller.as_ref().and_then(|caller| caller.session.as_ref()) {
-        ctx.app.fleet.close_session(session.cookie.expose()).await;
+        ctx.app.fleet.close_session(session.cookie.expose(), ctx.by().peer).await;
     }
 }
 

@@ -135,6 +135,7 @@ pub(crate) fn action(action: &str, target: &AuditTarget) -> String {
         "schedule.created" => "added a schedule",
         "schedule.changed" => "changed a schedule",
         "schedule.deleted" => "deleted a schedule",
+        "maintenance.changed" => "changed the maintenance of",
         "pending.abandoned" => "gave up a due backup",
         "pending.dropped" => "dropped a backup that waited",
         "pending.hurried" => "tried all that waits",
@@ -243,6 +244,13 @@ pub(crate) const fn slot_path(slot: Slot) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_audited_action_has_words() {
+        for known in fleet::AUDIT_ACTIONS {
+            assert_ne!(action(known, &AuditTarget::Server), known);
+        }
+    }
 
     #[test]
     fn who_caused_it_is_told_once() {

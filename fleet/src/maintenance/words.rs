@@ -96,8 +96,8 @@ fn not_due(
     let hours = hours(calendar, due_at, window);
     let rest = match days_until(calendar, now, due_at) {
         0 | 1 => hours,
-        _ if window.is_some() => format!("{}, {hours}", day(calendar, due_at)),
-        _ => format!("{} {hours}", day(calendar, due_at)),
+        _ if window.is_some() => format!("{}, {hours}", day(calendar, now, due_at)),
+        _ => format!("{} {hours}", day(calendar, now, due_at)),
     };
     Words { lead, rest }
 }
@@ -114,7 +114,7 @@ fn when(calendar: &Calendar<'_>, now: Timestamp, at: Timestamp, window: Option<W
         0 if window.is_none() => return hours,
         0 => "today".to_owned(),
         1 => "tomorrow".to_owned(),
-        _ => day(calendar, at),
+        _ => day(calendar, now, at),
     };
     if window.is_some() { format!("{day}, {hours}") } else { format!("{day} {hours}") }
 }
@@ -128,8 +128,10 @@ fn hours(calendar: &Calendar<'_>, at: Timestamp, window: Option<Window>) -> Stri
     )
 }
 
-fn day(calendar: &Calendar<'_>, at: Timestamp) -> String {
-    calendar.local(at).strftime("%a %-d %b").to_string()
+/// With the year where it could be taken for a nearer one.
+fn day(calendar: &Calendar<'_>, now: Timestamp, at: Timestamp) -> String {
+    let form = if days_until(calendar, now, at) > 300 { "%a %-d %b %Y" } else { "%a %-d %b" };
+    calendar.local(at).strftime(form).to_string()
 }
 
 fn moment(calendar: &Calendar<'_>, at: Timestamp) -> String {

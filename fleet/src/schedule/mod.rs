@@ -157,7 +157,7 @@ fn check(reads: &impl Reads, host: HostId, schedule: &Schedule) -> Result<Cron, 
             return Err(Refused::invalid("groups", message));
         }
         if schedule.groups[..place].contains(group) {
-            return Err(Refused::invalid("groups", format!("{group} is named twice")));
+            return Err(Refused::invalid("groups", format!("the source group {group} is named twice")));
         }
     }
     if schedule.retry_max > MAX_RETRIES {

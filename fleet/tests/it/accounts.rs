@@ -91,7 +91,9 @@ async fn a_session_ends_with_time_with_its_account_and_with_a_new_password() {
     fleet.delete_operator("bob", by()).await.unwrap();
     assert!(!lives(bob.expose()));
     let (ada, _) = fleet.open_session("ada", "").await.unwrap();
-    fleet.close_session(ada.expose()).await;
+    fleet.close_session(ada.expose(), "192.0.2.7".to_owned()).await;
+    let closed = crate::support::audited(&fleet, "session.closed").remove(0);
+    assert_eq!(closed.peer, "192.0.2.7");
     assert!(!lives(ada.expose()));
     fleet.sweep().await;
 }

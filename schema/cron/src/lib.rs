@@ -162,9 +162,23 @@ impl Cron {
 /// The names of all time zones that are known here, sorted.
 #[must_use]
 pub fn timezones() -> Vec<String> {
-    let mut names: Vec<String> = jiff::tz::db().available().map(|name| name.as_str().to_owned()).collect();
+    let names = jiff::tz::db().available().map(|name| name.as_str().to_owned());
+    let mut names: Vec<String> = names.filter(|name| is_zone(name)).collect();
     names.sort();
     names
+}
+
+/// Whether there is a time zone of that name.
+#[must_use]
+pub fn is_timezone(name: &str) -> bool {
+    zone(name).is_ok()
+}
+
+/// Whether a name of the system's database means the same on every machine: some files there are no zones, or are
+/// this machine's own.
+fn is_zone(name: &str) -> bool {
+    !["localtime", "posixrules", "Factory", "local"].contains(&name)
+        && !["posix/", "right/"].iter().any(|folder| name.starts_with(folder))
 }
 
 fn instant(at: Timestamp) -> Option<jiff::Timestamp> {
@@ -177,8 +191,8 @@ fn zone(name: &str) -> Result<TimeZone, CronError> {
         return refused("name the time zone, such as Europe/Berlin or UTC".to_owned());
     }
     match TimeZone::get(name) {
-        Ok(zone) => Ok(zone),
-        Err(_) => refused(format!(
+        Ok(zone) if is_zone(name) => Ok(zone),
+        _ => refused(format!(
             "{name:?} is no time zone that is known here: use a name such as Europe/Berlin or UTC"
         )),
     }
@@ -228,6 +242,12 @@ fn pattern(fields: &[String; 5]) -> Result<Pattern, CronError> {
         let mut alone = ["*"; 5];
         alone[place] = &fields[place];
         if parser.parse(&alone.join(" ")).is_err() {
+            if let Some(list) = words::unrolled(&fields[place]) {
+                return Err(CronError::Cron(format!(
+                    "the {name} {:?} goes over the end of the week: write {list}",
+                    fields[place]
+                )));
+            }
             return Err(CronError::Cron(format!(
                 "the {name} {:?} can't be read: use {rule}, with * , - or /",
                 fields[place]

@@ -201,3 +201,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn files_of_the_system_that_are_no_zones_are_none() {
+    for name in ["localtime", "posixrules", "Factory", "posix/Europe/Berlin", "right/Europe/Berlin"] {
+        assert!(!is_timezone(name), "{name}");
+        assert!(!timezones().iter().any(|known| known == name), "{name}");
+    }
+    assert!(is_timezone("UTC") && is_timezone("Europe/Berlin") && is_timezone("CET"));
+}
+
+#[test]
+fn a_week_that_goes_over_its_end_is_written_as_a_list_by_the_error() {
+    let why = Cron::parse("0 3 * * fri-mon", "UTC").unwrap_err().to_string();
+    assert!(why.ends_with("goes over the end of the week: write FRI,SAT,SUN,MON"), "{why}");
+    assert!(Cron::parse("0 3 * * FRI,SAT,SUN,MON", "UTC").is_ok());
+    assert!(Cron::parse("0 3 * * mon-fri", "UTC").is_ok());
+}
+
+#[test]
+fn many_times_of_a_day_are_counted() {
+    let words = |text| cron(text, "UTC").in_words();
+    assert_eq!(words("15 22,0,2,4,6,8 * * *"), "Every day 6 times, from 00:15 to 22:15");
+    assert_eq!(words("15 22,0,2,4 * * *"), "Every day at 00:15, 02:15, 04:15 and 22:15");
+    assert_eq!(words("0 1,2,3,4,5 * * mon"), "Every Monday 5 times, from 01:00 to 05:00");
+}

@@ -1,6 +1,8 @@
 //! The usual expressions in the words that people use for them.
 
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+/// More times of a day than these are counted instead of listed.
+const MOST_TIMES: usize = 4;
 const SHORT: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
 /// `None` = it is not one of the usual ones.
@@ -11,14 +13,14 @@ pub(crate) fn of([minute, hour, day, month, weekday]: &[String; 5]) -> Option<St
     let times = times(minute, hour);
     match (day.as_str(), weekday.as_str()) {
         ("*", "*") => match times {
-            Some(times) => Some(format!("Every day at {times}")),
+            Some(times) => Some(format!("Every day {times}")),
             None => often(minute, hour),
         },
-        ("*", weekday) => Some(format!("{} at {}", weekdays(weekday)?, times?)),
+        ("*", weekday) => Some(format!("{} {}", weekdays(weekday)?, times?)),
         (day, "*") => {
             let days: Option<Vec<String>> =
                 day.split(',').map(|day| Some(ordinal(number(day, 31)?))).collect();
-            Some(format!("On the {} of the month at {}", list(&days?), times?))
+            Some(format!("On the {} of the month {}", list(&days?), times?))
         }
         _ => None,
     }
@@ -47,9 +49,24 @@ fn past(minute: u8) -> String {
 /// One minute of one or some hours.
 fn times(minute: &str, hour: &str) -> Option<String> {
     let minute = number(minute, 59)?;
-    let times: Option<Vec<String>> =
-        hour.split(',').map(|hour| Some(format!("{:02}:{minute:02}", number(hour, 23)?))).collect();
-    Some(list(&times?))
+    let mut hours: Vec<u8> = hour.split(',').map(|hour| number(hour, 23)).collect::<Option<_>>()?;
+    hours.sort_unstable();
+    let times: Vec<String> = hours.iter().map(|hour| format!("{hour:02}:{minute:02}")).collect();
+    match times.as_slice() {
+        [first, .., last] if times.len() > MOST_TIMES => {
+            Some(format!("{} times, from {first} to {last}", times.len()))
+        }
+        times => Some(format!("at {}", list(times))),
+    }
+}
+
+/// `FRI-MON`, which no expression may say, as a list of its days.
+pub(crate) fn unrolled(field: &str) -> Option<String> {
+    let (from, to) = field.split_once('-')?;
+    let place = |text: &str| SHORT.iter().position(|day| *day == text);
+    let (from, to) = (place(from)?, place(to)?);
+    let days = (0..=(to + 7 - from) % 7).map(|step| SHORT[(from + step) % 7]);
+    Some(days.collect::<Vec<_>>().join(","))
 }
 
 fn weekdays(text: &str) -> Option<String> {

@@ -100,7 +100,7 @@ fn read(ctx: &Ctx, host: &str) -> Result<HostView, Problem> {
     Ok(HostView {
         next_step: next_step(&row, &head.href),
         days: days(now, &row.days),
-        days_title: format!("{good} of the last {DAYS} days backed up"),
+        days_title: format!("All was backed up on {good} of the last {DAYS} days"),
         days_note: counted(
             &row.days.iter().copied().filter(|d| !matches!(d, Day::Ok | Day::None)).collect::<Vec<_>>(),
         ),

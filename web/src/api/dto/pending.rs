@@ -30,7 +30,9 @@ pub(crate) struct PendingOut {
     missed: u32,
     /// Tries that came to nothing. That the host is away is no try.
     attempt: u16,
-    /// Null: when the host says hello.
+    /// Its schedule is off: nothing is tried until it is on again.
+    asleep: bool,
+    /// Null: when the host says hello, or its schedule is on again.
     next_attempt_at: Option<String>,
     last_error: Option<TryErrorOut>,
 }
@@ -45,7 +47,8 @@ impl From<PendingRun> for PendingOut {
             due_at: rfc3339(run.due_at),
             missed: run.missed,
             attempt: run.attempt,
-            next_attempt_at: time(run.next_attempt_at),
+            asleep: run.asleep,
+            next_attempt_at: time(run.next_attempt_at.filter(|_| !run.asleep)),
             last_error: run.last_error.map(|error| TryErrorOut {
                 at: rfc3339(error.at),
                 code: error.code,
