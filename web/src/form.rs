@@ -112,13 +112,20 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Input<T> {
                 "JSON is needed here: Content-Type application/json.",
             ));
         }
-        serde_json::from_slice(&body).map(Self).map_err(|error| not_understood(&error))
+        read_json(&body).map(Self)
     }
 }
 
-/// Names the field where the parser does. The parser's own words may quote a value, and a value may be a secret:
-/// only its kind is told.
-fn not_understood(error: &serde_json::Error) -> Problem {
+fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let read = serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| not_understood(error.inner(), &error.path().to_string()))?;
+    json.end().map_err(|error| not_understood(&error, ""))?;
+    Ok(read)
+}
+
+/// Names the field. The parser's own words may quote a value, and a value may be a secret: only its kind is told.
+fn not_understood(error: &serde_json::Error, path: &str) -> Problem {
     use serde_json::error::Category;
     if matches!(error.classify(), Category::Syntax | Category::Eof | Category::Io) {
         let place = format!("This is no JSON (line {}, column {}).", error.line(), error.column());
@@ -130,15 +137,11 @@ fn not_understood(error: &serde_json::Error) -> Problem {
         Problem::invalid(&quoted, format!("There is no field {quoted} here."))
     } else if text.starts_with("missing field") {
         Problem::invalid(&quoted, format!("The field {quoted} is missing."))
-    } else if text.starts_with("wrong type of") {
-        Problem::invalid(&quoted, format!("The value of {quoted} has the wrong type; see /api/openapi.json."))
-    } else {
-        let place = format!(
-            "A value has the wrong type (line {}, column {}); see /api/openapi.json.",
-            error.line(),
-            error.column()
-        );
+    } else if matches!(path, "" | ".") {
+        let place = "The body has the wrong type; see /api/openapi.json.";
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_input", place)
+    } else {
+        Problem::invalid(path, format!("The value of {path} has the wrong type; see /api/openapi.json."))
     }
 }
 
@@ -172,8 +175,8 @@ mod tests {
             #[allow(dead_code, reason = "only its type matters")]
             password: u8,
         }
-        let error = serde_json::from_str::<Body>(r#"{"password": "hunter2"}"#).unwrap_err();
-        assert!(error.to_string().contains("hunter2"), "the parser quotes it");
-        assert!(!not_understood(&error).message.contains("hunter2"));
+        let wrong = read_json::<Body>(br#"{"password": "hunter2"}"#).err().unwrap();
+        assert!(!wrong.message.contains("hunter2"), "{}", wrong.message);
+        assert_eq!(wrong.field.as_deref(), Some("password"));
     }
 }

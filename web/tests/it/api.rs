@@ -64,7 +64,9 @@ async fn bad_input_is_named_by_its_field_and_changes_nothing() {
         (json!({"labels": ["x"]}), 422, "name"),
         (json!({"name": "a", "labels": ["b c"]}), 422, "labels"),
         (json!({"name": "a", "colour": "red"}), 422, "colour"),
-        (json!({"name": ["a"]}), 422, ""),
+        (json!({"name": ["a"]}), 422, "name"),
+        (json!({"name": "a", "labels": [7]}), 422, "labels[0]"),
+        (json!("name"), 422, ""),
     ] {
         let answer = client.post("/api/hosts", &body).await;
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (status, "invalid_input"), "{body}");
@@ -221,8 +223,8 @@ async fn groups_are_made_changed_renamed_and_deleted() {
         (json!({"name": "g", "includes": ["/etc"], "keep": {"within": "soon"}}), "keep.within"),
         (json!({"name": "g", "includes": ["/etc"], "keep": {"always": 1}}), "always"),
         (json!({"name": "g", "includes": ["/tmp/../etc"]}), "includes"),
-        (json!({"name": "g", "includes": ["/etc"], "hooks": ["dump"]}), "hooks"),
-        (json!({"name": "g", "includes": ["/etc"], "hooks": {"before": "dump"}}), "hooks"),
+        (json!({"name": "g", "includes": ["/etc"], "hooks": ["dump"]}), "hooks[0]"),
+        (json!({"name": "g", "includes": ["/etc"], "hooks": {"before": "dump"}}), "hooks.before"),
         (json!({"name": "g", "includes": ["/etc"], "hooks": {"between": []}}), "between"),
     ] {
         let answer = client.post(groups, &body).await.expect(422);

@@ -1,8 +1,7 @@
 //! Source groups: one body for both ways.
 
 use fleet::record::{Group, Retention};
-use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 #[derive(Serialize, Deserialize, Default, ToSchema)]
@@ -42,7 +41,7 @@ pub(crate) struct GroupBody {
     one_file_system: bool,
     #[serde(default)]
     required_mounts: Vec<String>,
-    #[serde(default, deserialize_with = "hooks")]
+    #[serde(default)]
     hooks: HooksBody,
     #[serde(default)]
     keep: KeepBody,
@@ -54,14 +53,6 @@ pub(crate) struct GroupBody {
 /// Tries of a group or a schedule that says nothing of them.
 pub(crate) const fn retry_max() -> u16 {
     12
-}
-
-/// The parser tells a wrong type by its place only; a list of commands in the place of `hooks` is the usual one.
-fn hooks<'de, D: Deserializer<'de>>(body: D) -> Result<HooksBody, D::Error> {
-    HooksBody::deserialize(body).map_err(|error| match error.to_string() {
-        text if text.starts_with("unknown field") => D::Error::custom(text),
-        _ => D::Error::custom("wrong type of `hooks`"),
-    })
 }
 
 /// A dry run of a forget: absent rules are those of the group.
