@@ -57,9 +57,10 @@ impl Job<'_> {
 
     /// After a backup: what is not known yet, or too old. Each run costs 0.3 to 0.4 seconds of processor time.
     ///
-    /// A backup that found nothing of an earlier one may have gone into another repository at the same address.
-    pub(super) async fn cheap_figures(&mut self, is_all_new: bool) {
-        if self.known.figures.repo.is_none() || is_all_new {
+    /// `is_lost`: the backup found nothing of an earlier one, so it may have gone into another repository at the same
+    /// address.
+    pub(super) async fn cheap_figures(&mut self, is_lost: bool) {
+        if self.known.figures.repo.is_none() || is_lost {
             self.identify().await;
         }
         if self.known.figures.needs_count(wall_clock()) {

@@ -122,9 +122,10 @@ impl Job<'_> {
         if done.verdict.outcome == Outcome::Succeeded && !dry_run && is_empty {
             done.verdict = Verdict::warning(Class::SourceEmpty, EMPTY);
         }
-        let mut is_all_new = false;
+        let mut is_lost = false;
         if let Some(backup) = done.found.backup {
-            is_all_new = backup.files_unmodified == 0 && backup.files_changed == 0;
+            let is_empty = self.known.figures.snapshots.is_some_and(|snapshots| snapshots.count == 0);
+            is_lost = !is_empty && backup.files_unmodified == 0 && backup.files_changed == 0;
             if done.verdict.outcome != Outcome::Cancelled && !backup.snapshot.is_empty() {
                 let (added, packed) = (backup.added_bytes, backup.added_packed_bytes);
                 self.known.figures.add_snapshot(added, packed, wall_clock());
@@ -137,7 +138,7 @@ impl Job<'_> {
                 self.look_at_locks().await;
             }
             _ if matches!(done.verdict.outcome, Outcome::Succeeded | Outcome::Warning) => {
-                self.cheap_figures(is_all_new).await;
+                self.cheap_figures(is_lost).await;
             }
             _ => {}
         }
