@@ -26,5 +26,7 @@ pub fn random(buffer: &mut [u8]) {
 #[must_use]
 pub fn zone() -> String {
     let system = jiff::tz::TimeZone::try_system().ok();
-    system.and_then(|zone| zone.iana_name().map(str::to_owned)).unwrap_or_default()
+    let name = system.as_ref().and_then(|zone| zone.iana_name()).unwrap_or_default();
+    // The same zone; people know it by its short name.
+    if name == "Etc/UTC" { "UTC".to_owned() } else { name.to_owned() }
 }

@@ -67,8 +67,9 @@ pub(crate) fn judge(host: &Host, presence: &Presence, summary: &Summary, now: Ti
     if presence.twin_at.is_some_and(|at| now.ms_since(at) < TWIN_SHOWS_MS) {
         consider(&mut worst, Status::Warning, "Two machines use this host's identity".to_owned());
     }
-    if !summary.has_repo_credentials && backups != Status::New {
-        consider(&mut worst, Status::Warning, "Its repository credentials were removed".to_owned());
+    // Why the next backup can't happen comes before what was wrong with the last one.
+    if !summary.has_repo_credentials && backups != Status::New && worst.0 >= Status::Warning {
+        worst = (Status::Warning, "Its repository credentials were removed".to_owned());
     }
     if summary.replaced {
         consider(&mut worst, Status::Failed, "Another repository is at its address".to_owned());

@@ -137,8 +137,8 @@ fn door() -> Vec<Route> {
 
 fn pages() -> Vec<Route> {
     use page::{
-        audit, enrol, fleet, group, host, host_settings, job, jobs, maintenance, pending, repo, schedule,
-        settings, snapshots,
+        audit, enrol, fleet, group, host, host_settings, job, jobs, maintenance, pending, preview, repo,
+        schedule, settings, snapshots,
     };
     vec![
         get("/", Viewer, fleet::show),
@@ -164,6 +164,8 @@ fn pages() -> Vec<Route> {
         post("/hosts/{host}/groups", Operator, group::create),
         get("/hosts/{host}/groups/{group}", Viewer, group::edit),
         post("/hosts/{host}/groups/{group}", Operator, group::update),
+        post("/hosts/{host}/groups/{group}/preview", Operator, preview::ask),
+        get("/hosts/{host}/groups/{group}/preview/{job}", Viewer, preview::show),
         get("/hosts/{host}/groups/{group}/delete", Operator, group::confirm_delete),
         post("/hosts/{host}/groups/{group}/delete", Operator, group::delete),
         get("/hosts/{host}/new-schedule", Operator, schedule::new),

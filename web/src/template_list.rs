@@ -37,6 +37,7 @@ templates! {
     "part/fleet-attention.html",
     "part/fleet-hosts.html",
     "part/fleet-sentence.html",
+    "part/group-preview.html",
     "part/host-groups.html",
     "part/host-jobs.html",
     "part/host-presence.html",

@@ -13,6 +13,7 @@ mod forgotten_host;
 mod full_life;
 mod moved_secrets;
 mod network_cut;
+mod preview;
 mod replaced;
 mod same_story;
 mod schedules;

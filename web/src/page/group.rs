@@ -8,8 +8,8 @@ use crate::template::View;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
-use fleet::Refused;
 use fleet::record::{Group, Host, Retention};
+use fleet::{JobRequest, Refused};
 use serde::Serialize;
 
 /// What is offered to a new group: things that come back by themselves, and what must not be in a backup of `/`.
@@ -54,6 +54,8 @@ pub(crate) struct GroupView {
     pub(crate) keep: Vec<KeepField>,
     pub(crate) keep_within: String,
     pub(crate) retry_max: String,
+    /// Why what the rules would drop can't be asked right now.
+    pub(crate) preview_why: Option<String>,
     pub(crate) delete: Option<ConfirmView>,
     pub(crate) problem: Option<ProblemView>,
 }
@@ -93,6 +95,7 @@ fn view(host: &Host, group: &Group, old_name: Option<&str>) -> GroupView {
             .collect(),
         keep_within: keep.within.clone(),
         retry_max: group.retry_max.to_string(),
+        preview_why: None,
         delete: old_name.map(|name| confirm(host, name)),
         problem: None,
     }
@@ -143,6 +146,19 @@ fn field_of(field: &str) -> String {
     }
 }
 
+/// The rules for what to keep.
+pub(super) fn read_keep(form: &Form) -> Result<Retention, Problem> {
+    Ok(Retention {
+        last: form.number("keep_last")?,
+        hourly: form.number("keep_hourly")?,
+        daily: form.number("keep_daily")?,
+        weekly: form.number("keep_weekly")?,
+        monthly: form.number("keep_monthly")?,
+        yearly: form.number("keep_yearly")?,
+        within: form.text("keep_within"),
+    })
+}
+
 fn read_form(form: &Form) -> Result<Group, Problem> {
     Ok(Group {
         name: form.text("name"),
@@ -153,15 +169,7 @@ fn read_form(form: &Form) -> Result<Group, Problem> {
         required_mounts: form.lines("required_mounts"),
         hooks_before: form.words("hooks_before"),
         hooks_after: form.words("hooks_after"),
-        keep: Retention {
-            last: form.number("keep_last")?,
-            hourly: form.number("keep_hourly")?,
-            daily: form.number("keep_daily")?,
-            weekly: form.number("keep_weekly")?,
-            monthly: form.number("keep_monthly")?,
-            yearly: form.number("keep_yearly")?,
-            within: form.text("keep_within"),
-        },
+        keep: read_keep(form)?,
         retry_max: form.number("retry_max")?,
     })
 }
@@ -204,7 +212,10 @@ pub(crate) async fn edit(
     let snapshot = ctx.read()?;
     let host = ctx.host(&snapshot, &host)?;
     let group = snapshot.group(host.id, &group)?.ok_or(Refused::GroupNotFound)?;
-    ctx.page(&view(&host, &group, Some(&group.name)))
+    let keep = Some(Retention { last: 1, ..Retention::default() });
+    let request = JobRequest::ForgetDryRun { group: group.name.clone(), keep };
+    let preview_why = super::why_short(&snapshot, host.id, &request)?;
+    ctx.page(&GroupView { preview_why, ..view(&host, &group, Some(&group.name)) })
 }
 
 /// `POST /hosts/{host}/groups/{group}`.

@@ -14,6 +14,7 @@ pub(crate) mod job_view;
 pub(crate) mod jobs;
 pub(crate) mod maintenance;
 pub(crate) mod pending;
+pub(crate) mod preview;
 pub(crate) mod repo;
 pub(crate) mod repo_view;
 pub(crate) mod schedule;
@@ -52,6 +53,7 @@ pub(crate) const TEMPLATES_USED: &[&str] = &[
     jobs::JobsView::TEMPLATE,
     pending::PendingView::TEMPLATE,
     pending::COUNT,
+    preview::PreviewView::TEMPLATE,
     repo::RepoPageView::TEMPLATE,
     schedule::ScheduleFormView::TEMPLATE,
     settings::SettingsView::TEMPLATE,

@@ -285,7 +285,8 @@ fn render<V: View>(templates: &Templates, view: &V) -> String {
         let shell = Shell { operator: acts, admin: acts, ..shell(V::NAV) };
         let page =
             templates.render(V::TEMPLATE, &shell, view).unwrap_or_else(|e| panic!("{}: {e:#}", V::TEMPLATE));
-        assert!(page.contains("</html>") && page.contains("<title>"), "{}", V::TEMPLATE);
+        let is_fragment = V::TEMPLATE.starts_with("part/");
+        assert_eq!(page.contains("</html>") && page.contains("<title>"), !is_fragment, "{}", V::TEMPLATE);
         for part in V::PARTS {
             let name = format!("part/{part}.html");
             let fragment =
@@ -380,6 +381,7 @@ fn render_all(templates: &Templates, sample: &Sample) -> String {
     add(render(templates, &group_view(s)));
     add(render(templates, &schedule_view(s)));
     add(render(templates, &pending_view(s)));
+    add(render(templates, &preview_view(s)));
     add(render(templates, &snapshots_view(s)));
     add(render(templates, &jobs::JobsView { list: s.job_list() }));
     add(render(templates, &jobs::HostJobsView { head: s.head(), list: s.job_list() }));
@@ -539,6 +541,7 @@ fn group_view(s: &Sample) -> group::GroupView {
         keep: vec![group::KeepField { field: "keep_daily", label: "Daily", value: s.text() }],
         keep_within: s.text(),
         retry_max: s.text(),
+        preview_why: s.some(),
         delete: Some(s.confirm()),
         problem: s.problem("keep_daily"),
     }
@@ -562,6 +565,17 @@ fn schedule_view(s: &Sample) -> schedule::ScheduleFormView {
         times: vec![schedule::NextTime { local: s.text(), when: s.when() }],
         delete: Some(s.confirm()),
         problem: s.problem("cron"),
+    }
+}
+
+fn preview_view(s: &Sample) -> preview::PreviewView {
+    preview::PreviewView {
+        open: s.some(),
+        here: "/hosts/01/groups/etc/preview/02".to_owned(),
+        failed: true,
+        title: s.text(),
+        text: s.text(),
+        job_href: Some("/jobs/02".to_owned()),
     }
 }
 
