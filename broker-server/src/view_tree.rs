@@ -51,7 +51,7 @@ struct Standing {
 impl ViewTree {
     /// All that has to be said of one host: after a change of the host, its repository, or at the start.
     pub fn host(&mut self, read: &Snapshot, host: HostId) -> Result<Vec<Leaf>, StoreError> {
-        let Some(row) = read.host_row(host)? else { return Ok(self.forget(host)) };
+        let Some(row) = read.host_row(host) else { return Ok(self.forget(host)) };
         let name = row.host.name.clone();
         let renamed = self.standing.get(&host).is_some_and(|standing| standing.name != name);
         let mut gone = if renamed { self.forget(host) } else { Vec::new() };

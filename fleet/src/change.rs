@@ -1,6 +1,7 @@
 //! What follows from a commit: who is told, which outbox is looked at, what memory lets go of.
 
 use schema::{HostId, JobId};
+use std::collections::BTreeSet;
 
 /// Something was committed (or, for `JobLive` and live lines, heard).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +65,8 @@ pub(crate) struct Effects {
     pub(crate) ended: Vec<JobId>,
     /// (job, line): lines before it are durable now.
     pub(crate) durable_lines: Vec<(JobId, u32)>,
+    /// Hosts of which a list may show something else now.
+    pub(crate) listed: BTreeSet<HostId>,
 }
 
 /// How long the lists were, to cut them back.

@@ -4,7 +4,9 @@ use crate::change::{Change, Changed, Effects};
 use crate::job::live::Board;
 use crate::link::LinkKeys;
 use crate::record::Secret;
+use crate::roster::Roster;
 use crate::seal::MasterKey;
+use crate::store::Reader;
 use data_encoding::BASE32_NOPAD;
 use schema::{HostId, JobId, Timestamp};
 use sha2::{Digest, Sha256};
@@ -47,6 +49,7 @@ pub(crate) struct Context {
     pub(crate) links: LinkKeys,
     pub(crate) changes: broadcast::Sender<Change>,
     pub(crate) wakes: broadcast::Sender<HostId>,
+    pub(crate) roster: Roster,
     board: Mutex<Board>,
     change_seq: AtomicU64,
     last_job: Mutex<JobId>,
@@ -66,6 +69,7 @@ impl Context {
             links: LinkKeys::default(),
             changes: broadcast::Sender::new(CHANGES_KEPT),
             wakes: broadcast::Sender::new(CHANGES_KEPT),
+            roster: Roster::default(),
             board: Mutex::default(),
             change_seq: AtomicU64::new(0),
             last_job: Mutex::new(JobId([0; 16])),
@@ -149,7 +153,15 @@ impl Context {
     }
 
     /// What the writer calls after each commit.
-    pub(crate) fn committed(&self, effects: Effects) {
+    pub(crate) fn committed(&self, effects: Effects, read: &Reader<'_>) {
+        if !effects.listed.is_empty()
+            && let Err(error) = read().and_then(|view| self.roster.refresh(&view, &effects.listed))
+        {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the list of hosts could not be brought up to date"
+            );
+        }
         for host in &effects.relinked {
             self.links.forget(*host);
         }

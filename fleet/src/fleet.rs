@@ -3,12 +3,14 @@ use crate::context::{Context, Driver, Settings};
 use crate::link::hello;
 use crate::record::{EnrollToken, JobProgress, LogChunk, Secret};
 use crate::refused::{OpenError, Refused, StoreError};
+use crate::roster;
 use crate::schedule;
 use crate::seal::{Binding, MasterKey};
 use crate::snapshot::Snapshot;
 use crate::store::format::{META_KEY_CHECK, Meta};
 use crate::store::{Committed, JOBS, META, ReadView, Reads, Span, Store, Tx, WriterCounts, check};
 use schema::{HostId, JobId, Timestamp};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::broadcast;
@@ -79,7 +81,7 @@ impl Fleet {
     ) -> Result<Self, OpenError> {
         let context = Arc::new(Context::new(driver, settings, master));
         let store = Store::open(file, committed(&context), |tx| start(&context, tx))?;
-        Ok(Self { context, store: Arc::new(store) })
+        Self::begin(context, store)
     }
 
     /// Looks through the whole data file: every page that is in use is what was written, every row can be read, the
@@ -98,6 +100,11 @@ impl Fleet {
         let master = MasterKey::new(random(&driver));
         let context = Arc::new(Context::new(driver, settings, master));
         let store = Store::in_memory(committed(&context), |tx| start(&context, tx))?;
+        Self::begin(context, store)
+    }
+
+    fn begin(context: Arc<Context>, store: Store) -> Result<Self, OpenError> {
+        context.roster.refresh(&store.read()?, &BTreeSet::new())?;
         Ok(Self { context, store: Arc::new(store) })
     }
 
@@ -109,7 +116,9 @@ impl Fleet {
 
     /// One consistent snapshot. Cheap; but what it sees is not freed while it lives, so let it go soon.
     pub fn read(&self) -> Result<Snapshot, StoreError> {
-        Ok(Snapshot::new(self.view()?, self.context(), self.store.bytes()))
+        let view = self.view()?;
+        let entries = self.context.roster.entries().map_or_else(|| roster::read_all(&view), Ok)?;
+        Ok(Snapshot::new(view, entries, self.context(), self.store.bytes()))
     }
 
     /// What changes from now on. Who lags (`RecvError::Lagged`) reads anew what it shows.
@@ -194,7 +203,7 @@ fn key_fits(master: &MasterKey, tx: &Tx<'_>) -> Result<bool, OpenError> {
 
 fn committed(context: &Arc<Context>) -> Committed {
     let context = context.clone();
-    Box::new(move |effects| context.committed(effects))
+    Box::new(move |effects, read| context.committed(effects, read))
 }
 
 fn random<const N: usize>(driver: &Driver) -> [u8; N] {

@@ -47,6 +47,7 @@ pub mod record;
 mod refused;
 mod repo;
 mod request;
+mod roster;
 mod schedule;
 mod seal;
 mod snapshot;

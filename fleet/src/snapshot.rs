@@ -6,6 +6,7 @@ use crate::record::{
 };
 use crate::refused::{Refused, StoreError};
 use crate::request::JobRequest;
+use crate::roster::Entries;
 use crate::store::{
     API_TOKENS, GIVEN_UP, GROUPS, HISTORY, HOST_JOBS, HOST_NAMES, HOSTS, JOBS, KIND_JOBS, OPERATORS, Order,
     PENDING, PENDING_WAITING, PRESENCES, REPOS, ReadView, Reads, SCHEDULES, SUMMARIES, Span, VIEWERS,
@@ -23,63 +24,28 @@ const MAX_LOOKED_AT: usize = 5_000;
 /// One consistent state of the fleet: everything is read from the same commit.
 pub struct Snapshot {
     view: ReadView,
+    entries: Entries,
     now: Timestamp,
     storage_bytes: u64,
     context: Arc<Context>,
 }
 
 impl Snapshot {
-    pub(crate) fn new(view: ReadView, context: Arc<Context>, storage_bytes: u64) -> Self {
-        Self { view, now: context.now(), storage_bytes, context }
+    pub(crate) fn new(view: ReadView, entries: Entries, context: Arc<Context>, storage_bytes: u64) -> Self {
+        Self { view, entries, now: context.now(), storage_bytes, context }
     }
 
     /// Hosts, worst first, then by name.
-    pub fn fleet(&self, filter: &HostFilter) -> Result<Vec<HostRow>, StoreError> {
-        let q = filter.q.as_ref().map(|q| q.trim().to_lowercase()).filter(|q| !q.is_empty());
-        let mut rows = Vec::new();
-        self.each_row(
-            |host| {
-                filter.label.as_ref().is_none_or(|label| host.labels.contains(label))
-                    && q.as_ref().is_none_or(|q| names(host).any(|name| name.to_lowercase().contains(q)))
-            },
-            |row| {
-                if filter.state.is_none_or(|state| row.status == state) {
-                    rows.push(row);
-                }
-            },
-        )?;
-        Ok(worst_first(rows))
+    pub fn fleet(&self, filter: &HostFilter) -> Vec<HostRow> {
+        let wanted = filter.wanted();
+        worst_first(self.entries.iter().map(|entry| status::row(entry, self.now)).filter(wanted).collect())
     }
 
     /// How many hosts stand how.
-    pub fn fleet_counts(&self) -> Result<FleetCounts, StoreError> {
+    pub fn fleet_counts(&self) -> FleetCounts {
         let mut counts = FleetCounts::default();
-        self.each_row(|_| true, |row| counts.count(&row))?;
-        Ok(counts)
-    }
-
-    /// Three tables in the order of the same key, walked side by side.
-    fn each_row(
-        &self,
-        wanted: impl Fn(&Host) -> bool,
-        mut take: impl FnMut(HostRow),
-    ) -> Result<(), StoreError> {
-        let mut presences = self.view.beside(&PRESENCES)?;
-        let mut summaries = self.view.beside(&SUMMARIES)?;
-        self.view.walk(&HOSTS, &Span::ALL, Order::Ascending, |id, host| {
-            if wanted(&host) {
-                let presence = presences.at(&id)?.unwrap_or_default();
-                let summary = summaries.at(&id)?.unwrap_or_default();
-                take(status::row(host, presence, summary, self.now));
-            }
-            Ok(ControlFlow::Continue(()))
-        })
-    }
-
-    fn row(&self, id: HostId, host: Host) -> Result<HostRow, StoreError> {
-        let presence = self.view.get(&PRESENCES, &id)?.unwrap_or_default();
-        let summary = self.view.get(&SUMMARIES, &id)?.unwrap_or_default();
-        Ok(status::row(host, presence, summary, self.now))
+        self.entries.iter().for_each(|entry| counts.count(&status::row(entry, self.now)));
+        counts
     }
 
     /// A host.
@@ -104,8 +70,10 @@ impl Snapshot {
     }
 
     /// A host as the fleet page shows it.
-    pub fn host_row(&self, id: HostId) -> Result<Option<HostRow>, StoreError> {
-        self.host(id)?.map(|host| self.row(id, host)).transpose()
+    #[must_use]
+    pub fn host_row(&self, id: HostId) -> Option<HostRow> {
+        let place = self.entries.binary_search_by_key(&id, |entry| entry.host.id).ok()?;
+        Some(status::row(&self.entries[place], self.now))
     }
 
     /// Whether a host is connected.
@@ -372,20 +340,9 @@ impl Snapshot {
     }
 }
 
-/// Sorted by place, for rows are large and moved once only.
-fn worst_first(rows: Vec<HostRow>) -> Vec<HostRow> {
-    let mut order: Vec<usize> = (0..rows.len()).collect();
-    order.sort_unstable_by(|a, b| {
-        let (a, b) = (&rows[*a], &rows[*b]);
-        a.status.cmp(&b.status).then_with(|| a.host.name.cmp(&b.host.name))
-    });
-    let mut rows: Vec<Option<HostRow>> = rows.into_iter().map(Some).collect();
-    order.into_iter().filter_map(|place| rows[place].take()).collect()
-}
-
-fn names(host: &Host) -> impl Iterator<Item = &str> {
-    let own = host.facts.as_ref().map(|facts| facts.hostname.as_str());
-    std::iter::once(host.name.as_str()).chain(host.labels.iter().map(String::as_str)).chain(own)
+fn worst_first(mut rows: Vec<HostRow>) -> Vec<HostRow> {
+    rows.sort_unstable_by(|a, b| a.status.cmp(&b.status).then_with(|| a.host.name.cmp(&b.host.name)));
+    rows
 }
 
 fn limited<K: crate::store::Key>(

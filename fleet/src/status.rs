@@ -1,6 +1,7 @@
 //! How a host stands: one pure function. `Ok` only on proof.
 
 use crate::record::{Host, JobState, Presence};
+use crate::roster::Entry;
 use crate::summary::{DAY_MS, GroupSummary, MISSED_AFTER_MS, Summary};
 use crate::view::{HostRow, Status};
 use schema::{Class, Timestamp};
@@ -173,10 +174,10 @@ fn days(ms: u64) -> String {
 }
 
 /// Puts the row of a host together.
-pub(crate) fn row(host: Host, presence: Presence, summary: Summary, now: Timestamp) -> HostRow {
+pub(crate) fn row(entry: &Entry, now: Timestamp) -> HostRow {
+    let Entry { host, presence, summary } = entry.clone();
     let Standing { status, reason, protected } = judge(&host, &presence, &summary, now);
     HostRow {
-        days: summary.strip(now),
         last_good_at: summary.last_good_at(),
         groups: u32::try_from(summary.groups.len()).unwrap_or(u32::MAX),
         size_bytes: summary.size.map(|(bytes, _)| bytes),
@@ -186,8 +187,8 @@ pub(crate) fn row(host: Host, presence: Presence, summary: Summary, now: Timesta
         next_run_at: summary.next_run_at,
         waits_since: summary.waits_since,
         has_repo_credentials: summary.has_repo_credentials,
-        running: summary.running,
-        last_backup: summary.last_backup,
+        summary,
+        now,
         host,
         presence,
         status,

@@ -13,7 +13,7 @@ type Family<'a> = (&'a str, &'a str, &'a str, Vec<(String, f64)>);
 /// Answers with all metrics.
 pub(crate) async fn metrics(ctx: Ctx) -> Result<impl IntoResponse, Problem> {
     let snapshot = ctx.read()?;
-    let rows = snapshot.fleet(&HostFilter::default())?;
+    let rows = snapshot.fleet(&HostFilter::default());
     let broker = (ctx.app.settings.broker)();
     let server = &ctx.app.settings.server;
     let mut families = of_hosts(&rows);

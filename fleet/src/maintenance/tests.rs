@@ -462,7 +462,8 @@ proptest! {
     fn in_a_virtual_year_nothing_runs_twice_piles_up_or_freezes(
         first in settings(),
         events in proptest::collection::vec((0..366u64 * 1440, event()), 0..12),
-        step in 11..90u64,
+        // No window is shorter than an hour: ticks further apart could miss it day after day.
+        step in 11..60u64,
     ) {
         let mut events = events;
         events.sort_by_key(|(minute, _)| *minute);

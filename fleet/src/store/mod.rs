@@ -25,8 +25,8 @@ pub(crate) use reads::{Order, Reads, Visited};
 pub(crate) use row::{Row, first_form, from_postcard, to_postcard};
 pub(crate) use tables::*;
 pub(crate) use tx::Tx;
-pub(crate) use writer::Committed;
 pub use writer::WriterCounts;
+pub(crate) use writer::{Committed, Reader};
 
 use crate::refused::{OpenError, Refused, StoreError};
 use base::{Base, Reopen};

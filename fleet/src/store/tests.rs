@@ -22,7 +22,7 @@ struct Bench {
 fn listener() -> (Told, Committed) {
     let told = Told::default();
     let keep = told.clone();
-    (told, Box::new(move |effects: Effects| keep.lock().unwrap().extend(effects.changes)))
+    (told, Box::new(move |effects: Effects, _: &Reader<'_>| keep.lock().unwrap().extend(effects.changes)))
 }
 
 fn in_memory() -> Bench {

@@ -1,9 +1,13 @@
 //! One write transaction, shared by the operations of a batch.
 
-use super::{DEFINITIONS, Key, Order, Reads, Row, Span, TABLES, Table, TableId, Visited, guard};
+use super::{
+    DEFINITIONS, HOSTS, Key, Order, PRESENCES, Reads, Row, SUMMARIES, Span, TABLES, Table, TableId, Visited,
+    guard,
+};
 use crate::change::Effects;
 use crate::refused::StoreError;
 use redb::{ReadableTable, WriteTransaction};
+use schema::HostId;
 use std::cell::OnceCell;
 use std::ops::ControlFlow;
 
@@ -52,6 +56,15 @@ impl<'t> Tx<'t> {
         self.open[table].get_mut().ok_or(StoreError::Closed)
     }
 
+    /// Notes the host of a row that lists are made of; see [`crate::roster`].
+    fn note_listed(&mut self, table: TableId, key: &[u8]) {
+        if [HOSTS.id(), PRESENCES.id(), SUMMARIES.id()].contains(&table)
+            && let Ok(id) = key.try_into()
+        {
+            self.effects.listed.insert(HostId(id));
+        }
+    }
+
     /// Writes a row, whether or not there was one.
     pub(crate) fn put<K: Key, V: Row>(
         &mut self,
@@ -60,8 +73,10 @@ impl<'t> Tx<'t> {
         row: &V,
     ) -> Result<(), StoreError> {
         let bytes = row.encode();
+        let key = key.bytes();
+        self.note_listed(table.id(), &key);
         let open = self.table_mut(table.id())?;
-        guard::redb(|| open.insert(key.bytes().as_slice(), bytes.as_slice()).map(|_| ()))??;
+        guard::redb(|| open.insert(key.as_slice(), bytes.as_slice()).map(|_| ()))??;
         Ok(())
     }
 
@@ -71,8 +86,10 @@ impl<'t> Tx<'t> {
         table: &Table<K, V>,
         key: &K,
     ) -> Result<bool, StoreError> {
+        let key = key.bytes();
+        self.note_listed(table.id(), &key);
         let open = self.table_mut(table.id())?;
-        Ok(guard::redb(|| open.remove(key.bytes().as_slice()).map(|old| old.is_some()))??)
+        Ok(guard::redb(|| open.remove(key.as_slice()).map(|old| old.is_some()))??)
     }
 
     /// Removes all rows of a span; returns how many.
@@ -88,6 +105,9 @@ impl<'t> Tx<'t> {
         })?;
         if keys.is_empty() {
             return Ok(0);
+        }
+        for key in &keys {
+            self.note_listed(table.id(), key);
         }
         let open = self.table_mut(table.id())?;
         for key in &keys {

@@ -8,7 +8,7 @@
 //! it. So operations are run more than once, and must draw everything they need anew each time.
 
 use super::base::Base;
-use super::{Tx, guard};
+use super::{ReadView, Tx, guard};
 use crate::change::Effects;
 use crate::refused::{Refused, StoreError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -46,7 +46,9 @@ impl Counters {
 }
 
 /// Called after each commit, before anybody is answered.
-pub(crate) type Committed = Box<dyn Fn(Effects) + Send>;
+pub(crate) type Committed = Box<dyn Fn(Effects, &Reader<'_>) + Send>;
+/// Opens a view of what was committed.
+pub(crate) type Reader<'r> = dyn Fn() -> Result<ReadView, StoreError> + 'r;
 
 pub(super) enum Verdict {
     /// What it said itself is true: it is committed, or it changed nothing.
@@ -152,7 +154,7 @@ fn write_until_closed(
         let verdict = match written {
             Ok(Some(effects)) => {
                 counters.commits.fetch_add(1, Ordering::Relaxed);
-                committed(effects);
+                committed(effects, &|| Ok(ReadView::new(base.begin_read()?)));
                 None
             }
             Ok(None) => None,

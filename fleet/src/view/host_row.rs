@@ -1,5 +1,7 @@
 use crate::record::{Host, Job, Presence};
+use crate::summary::Summary;
 use schema::Timestamp;
+use std::sync::Arc;
 
 /// Days in the strip of a host.
 pub const DAYS: usize = 30;
@@ -8,19 +10,17 @@ pub const DAYS: usize = 30;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostRow {
     /// The host.
-    pub host: Host,
+    pub host: Arc<Host>,
     /// Whether it is connected.
-    pub presence: Presence,
+    pub presence: Arc<Presence>,
+    pub(crate) summary: Arc<Summary>,
+    pub(crate) now: Timestamp,
     /// How it stands.
     pub status: Status,
     /// Why, in short words ("Wrong password"); empty when all is well.
     pub reason: String,
     /// A good backup of every group is recent, whatever happens right now.
     pub protected: bool,
-    /// The job that runs, or is next.
-    pub running: Option<Job>,
-    /// The backup that ended last, good or not.
-    pub last_backup: Option<Job>,
     /// When a backup last made a snapshot.
     pub last_good_at: Option<Timestamp>,
     /// Size of its repository.
@@ -29,8 +29,6 @@ pub struct HostRow {
     pub size_at: Option<Timestamp>,
     /// Snapshots in its repository.
     pub snapshots: Option<u32>,
-    /// A cell a day (UTC), oldest first; the last one is today.
-    pub days: [Day; DAYS],
     /// Jobs that have not ended.
     pub open_jobs: u32,
     /// Whether the everyday slot is set.
@@ -41,6 +39,26 @@ pub struct HostRow {
     pub next_run_at: Option<Timestamp>,
     /// The first due time of a backup that still waits.
     pub waits_since: Option<Timestamp>,
+}
+
+impl HostRow {
+    /// The job that runs, or is next.
+    #[must_use]
+    pub fn running(&self) -> Option<&Job> {
+        self.summary.running.as_ref()
+    }
+
+    /// The backup that ended last, good or not.
+    #[must_use]
+    pub fn last_backup(&self) -> Option<&Job> {
+        self.summary.last_backup.as_ref()
+    }
+
+    /// A cell a day (UTC), oldest first; the last one is today.
+    #[must_use]
+    pub fn days(&self) -> [Day; DAYS] {
+        self.summary.strip(self.now)
+    }
 }
 
 /// How a host stands, worst first. `Ok` only on proof.
@@ -154,7 +172,8 @@ impl FleetCounts {
             + self.of(Status::Warning)
     }
 
-    pub(crate) fn count(&mut self, row: &HostRow) {
+    /// Counts one more.
+    pub fn count(&mut self, row: &HostRow) {
         self.by_status[row.status as usize] += 1;
         self.protected += u32::from(row.protected);
         self.online += u32::from(row.presence.online);
@@ -171,4 +190,22 @@ pub struct HostFilter {
     pub label: Option<String>,
     /// Stands like this.
     pub state: Option<Status>,
+}
+
+impl HostFilter {
+    /// Whether a row fits.
+    pub fn wanted(&self) -> impl Fn(&HostRow) -> bool {
+        let q = self.q.as_ref().map(|q| q.trim().to_lowercase()).filter(|q| !q.is_empty());
+        move |row| {
+            let host = &row.host;
+            self.state.is_none_or(|state| row.status == state)
+                && self.label.as_ref().is_none_or(|label| host.labels.contains(label))
+                && q.as_ref().is_none_or(|q| names(host).any(|name| name.to_lowercase().contains(q)))
+        }
+    }
+}
+
+fn names(host: &Host) -> impl Iterator<Item = &str> {
+    let own = host.facts.as_ref().map(|facts| facts.hostname.as_str());
+    std::iter::once(host.name.as_str()).chain(host.labels.iter().map(String::as_str)).chain(own)
 }

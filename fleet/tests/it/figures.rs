@@ -32,7 +32,7 @@ async fn figures_reach_the_page_the_fleet_and_the_chart() {
     let read = fleet.read().unwrap();
     let repo = read.repo(agent.host).unwrap();
     assert_eq!((repo.size.unwrap().bytes, repo.repo), (1_000, Some(RepoId([5; 32]))));
-    let row = read.host_row(agent.host).unwrap().unwrap();
+    let row = read.host_row(agent.host).unwrap();
     assert_eq!((row.size_bytes, row.snapshots), (Some(1_000), Some(3)));
     assert_eq!(read.repo_history(agent.host).unwrap().len(), 1);
     // The same again, and an older one: nothing changes.

@@ -357,7 +357,7 @@ async fn hosts_on_one_repository_know_what_either_saw_and_do_not_do_it_twice() {
     first.stats(done(3, 5)).await;
     assert_eq!(actions(), [Action::Skip, Action::Wait, Action::Wait]);
     for host in [first.host, second.host] {
-        let row = fleet.read().unwrap().host_row(host).unwrap().unwrap();
+        let row = fleet.read().unwrap().host_row(host).unwrap();
         assert!(row.reason.contains("errors"), "damage is told of both: {}", row.reason);
     }
     // A host that comes to the repository later learns it, and one that leaves does not keep it.

@@ -250,7 +250,7 @@ proptest! {
             sim.settle().await;
             let read = fleet.read().unwrap();
             prop_assert!(read.open_jobs(sim.agent.host).unwrap().is_empty(), "no job is stuck");
-            prop_assert_eq!(read.host_row(sim.agent.host).unwrap().unwrap().open_jobs, 0);
+            prop_assert_eq!(read.host_row(sim.agent.host).unwrap().open_jobs, 0);
             prop_assert_eq!(sim.agent.waiting(), 0, "no command is left");
             for (job, fate) in &sim.fates {
                 let record = read.job(*job).unwrap().unwrap();

@@ -13,8 +13,8 @@ async fn the_fleet_stands_worst_first_and_is_counted() {
     bad.back_up("etc", Outcome::Failed).await;
     let read = fleet.read().unwrap();
     let names = |filter: HostFilter| -> Vec<(String, Status)> {
-        let rows = read.fleet(&filter).unwrap();
-        rows.into_iter().map(|row| (row.host.name, row.status)).collect()
+        let rows = read.fleet(&filter);
+        rows.into_iter().map(|row| (row.host.name.clone(), row.status)).collect()
     };
     let all = names(HostFilter::default());
     let expected =
@@ -24,11 +24,11 @@ async fn the_fleet_stands_worst_first_and_is_counted() {
     assert_eq!(names(HostFilter { q: Some("attic.exa".into()), ..HostFilter::default() }).len(), 3);
     assert_eq!(names(HostFilter { label: Some("spare".into()), ..HostFilter::default() }).len(), 1);
     assert_eq!(names(HostFilter { state: Some(Status::Ok), ..HostFilter::default() }).len(), 1);
-    let counts = read.fleet_counts().unwrap();
+    let counts = read.fleet_counts();
     assert_eq!((counts.total, counts.online, counts.protected, counts.need_you()), (4, 3, 1, 1));
-    let row = read.host_row(bad.host).unwrap().unwrap();
-    assert_eq!((row.reason.as_str(), row.days[29]), ("Repository can't be reached", Day::Failed));
-    assert!(row.last_good_at.is_none() && row.last_backup.is_some());
+    let row = read.host_row(bad.host).unwrap();
+    assert_eq!((row.reason.as_str(), row.days()[29]), ("Repository can't be reached", Day::Failed));
+    assert!(row.last_good_at.is_none() && row.last_backup().is_some());
 }
 
 #[tokio::test]
@@ -44,22 +44,22 @@ async fn a_day_shows_the_last_result_of_each_group_and_the_worst_of_the_groups()
     agent.back_up("etc", Outcome::Succeeded).await;
     agent.back_up("home", Outcome::Succeeded).await;
     world.pass(DAY_MS);
-    let row = fleet.read().unwrap().host_row(agent.host).unwrap().unwrap();
-    assert_eq!(row.days[26..], [Day::None, Day::Warning, Day::Ok, Day::None]);
+    let row = fleet.read().unwrap().host_row(agent.host).unwrap();
+    assert_eq!(row.days()[26..], [Day::None, Day::Warning, Day::Ok, Day::None]);
     assert_eq!(row.status, Status::Ok);
     let job = fleet.dispatch(agent.host, backup("etc"), by()).await.unwrap();
     agent.take_all();
     agent.report(ReportBody::Accepted { job: job.id, behind: 0 }).await;
     agent.report(ReportBody::Started { job: job.id }).await;
-    let row = fleet.read().unwrap().host_row(agent.host).unwrap().unwrap();
-    assert_eq!((row.days[29], row.status, row.protected), (Day::Running, Status::Running, true));
-    assert_eq!(row.running.unwrap().id, job.id);
+    let row = fleet.read().unwrap().host_row(agent.host).unwrap();
+    assert_eq!((row.days()[29], row.status, row.protected), (Day::Running, Status::Running, true));
+    assert_eq!(row.running().unwrap().id, job.id);
     agent.finish(job.id, Outcome::Cancelled, schema::Summary::None).await;
-    let row = fleet.read().unwrap().host_row(agent.host).unwrap().unwrap();
-    assert_eq!((row.running, row.status, row.open_jobs), (None, Status::Ok, 0));
+    let row = fleet.read().unwrap().host_row(agent.host).unwrap();
+    assert_eq!((row.running(), row.status, row.open_jobs), (None, Status::Ok, 0));
     world.pass(3 * DAY_MS);
-    let row = fleet.read().unwrap().host_row(agent.host).unwrap().unwrap();
-    assert_eq!((row.status, row.protected, row.days[26]), (Status::Warning, false, Day::None));
+    let row = fleet.read().unwrap().host_row(agent.host).unwrap();
+    assert_eq!((row.status, row.protected, row.days()[26]), (Status::Warning, false, Day::None));
 }
 
 #[tokio::test]
@@ -157,7 +157,7 @@ async fn a_backup_that_names_no_snapshot_proves_nothing() {
     agent.report(ReportBody::Accepted { job: job.id, behind: 0 }).await;
     agent.report(ReportBody::Started { job: job.id }).await;
     agent.finish(job.id, Outcome::Succeeded, schema::Summary::None).await;
-    let row = fleet.read().unwrap().host_row(agent.host).unwrap().unwrap();
+    let row = fleet.read().unwrap().host_row(agent.host).unwrap();
     assert_eq!((row.last_good_at, row.protected), (None, false));
     assert_ne!(row.status, Status::Ok);
 }

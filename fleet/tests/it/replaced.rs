@@ -44,7 +44,7 @@ async fn test(agent: &mut Agent, repo: u8) {
 }
 
 fn stands(fleet: &Fleet, agent: &Agent) -> (Status, bool, String) {
-    let row = fleet.read().unwrap().host_row(agent.host).unwrap().unwrap();
+    let row = fleet.read().unwrap().host_row(agent.host).unwrap();
     (row.status, row.protected, row.reason)
 }
 

@@ -125,9 +125,8 @@ async fn a_run_that_was_overtaken_without_an_answer_goes_out_again() {
 async fn what_a_clock_that_is_wrong_by_years_says_of_a_job_is_placed_between_its_making_and_its_report() {
     let (world, fleet) = in_memory();
     let mut agent = Agent::ready(&world, &fleet, "attic").await;
-    let last_good_at = |fleet: &fleet::Fleet, host| {
-        fleet.read().unwrap().host_row(host).unwrap().unwrap().last_good_at.unwrap()
-    };
+    let last_good_at =
+        |fleet: &fleet::Fleet, host| fleet.read().unwrap().host_row(host).unwrap().last_good_at.unwrap();
     for clock in [Timestamp(5), Timestamp(u64::MAX - 10_000_000)] {
         let job = fleet.dispatch(agent.host, backup("etc"), by()).await.unwrap();
         agent.take_all();

@@ -52,7 +52,7 @@ async fn a_due_backup_runs_once_at_its_time_and_says_who_caused_it() {
     let due = fleet.read().unwrap().schedule(agent.host, "nightly").unwrap().unwrap().next_due_at.unwrap();
     assert_eq!(due.0 % HOUR_MS, 0);
     assert_eq!(fleet.next_tick_at().unwrap(), Some(due));
-    assert_eq!(fleet.read().unwrap().host_row(agent.host).unwrap().unwrap().next_run_at, Some(due));
+    assert_eq!(fleet.read().unwrap().host_row(agent.host).unwrap().next_run_at, Some(due));
 
     world.set(Timestamp(due.0 - 1));
     fleet.tick().await;
@@ -211,7 +211,7 @@ async fn hosts_with_jitter_are_spread_and_each_keeps_its_place() {
         let agent = Agent::ready(&world, &fleet, &format!("box{n}")).await;
         let spread = Schedule { jitter_secs: 1_200, ..hourly("nightly") };
         fleet.put_schedule(agent.host, None, spread, by()).await.unwrap();
-        let row = fleet.read().unwrap().host_row(agent.host).unwrap().unwrap();
+        let row = fleet.read().unwrap().host_row(agent.host).unwrap();
         let delay = row.next_run_at.unwrap().0 % HOUR_MS;
         assert!(delay < 1_200_000);
         turns.push(delay);
@@ -241,7 +241,7 @@ async fn many_hosts_that_are_due_at_once_all_run_in_parts() {
     assert!((HOSTS / 25..HOSTS).contains(&parts), "others get their turn between {parts} parts");
     assert_eq!(
         fleet.next_tick_at().unwrap(),
-        fleet.read().unwrap().host_row(agents[0].host).unwrap().unwrap().next_run_at
+        fleet.read().unwrap().host_row(agents[0].host).unwrap().next_run_at
     );
 }
 
@@ -251,7 +251,7 @@ async fn a_host_whose_due_backup_waits_has_missed_it() {
     let mut agent = Agent::ready(&world, &fleet, "attic").await;
     fleet.put_schedule(agent.host, None, hourly("nightly"), by()).await.unwrap();
     agent.back_up("etc", Outcome::Succeeded).await;
-    let status = || fleet.read().unwrap().host_row(agent.host).unwrap().unwrap().status;
+    let status = || fleet.read().unwrap().host_row(agent.host).unwrap().status;
     assert_eq!(status(), Status::Ok);
     agent.gone(agent.epoch).await;
     for _ in 0..3 {
@@ -259,7 +259,7 @@ async fn a_host_whose_due_backup_waits_has_missed_it() {
         fleet.tick().await;
     }
     assert_eq!(status(), Status::Missed);
-    let strip = || fleet.read().unwrap().host_row(agent.host).unwrap().unwrap().days;
+    let strip = || fleet.read().unwrap().host_row(agent.host).unwrap().days();
     assert_eq!(strip()[fleet::DAYS - 2..], [fleet::Day::Ok, fleet::Day::Missed], "it is past midnight");
     world.pass(3 * DAY_MS);
     fleet.tick().await;

@@ -40,7 +40,7 @@ fn part(rows: Vec<HostRow>, page: &Page) -> Result<Paged<HostRow>, Problem> {
 
 /// `GET /api/hosts`.
 pub(crate) async fn list(ctx: Ctx, query: Query) -> Result<Json<List<HostOut>>, Problem> {
-    let rows = ctx.read()?.fleet(&filter(&query)?)?;
+    let rows = ctx.read()?.fleet(&filter(&query)?);
     Ok(List::part(part(rows, &query.page()?)?, HostOut::from))
 }
 
@@ -51,7 +51,7 @@ pub(crate) async fn one(ctx: Ctx, Path(host): Path<String>) -> Result<Json<HostO
 }
 
 fn answer(ctx: &Ctx, host: &Host) -> Result<Json<HostOut>, Problem> {
-    let row = ctx.read()?.host_row(host.id)?.ok_or(Refused::HostNotFound)?;
+    let row = ctx.read()?.host_row(host.id).ok_or(Refused::HostNotFound)?;
     Ok(Json(row.into()))
 }
 

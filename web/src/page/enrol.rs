@@ -125,7 +125,7 @@ pub(crate) async fn show(ctx: Ctx, Path(host): Path<String>) -> Result<Response<
 
 fn read(ctx: &Ctx, id: HostId, new: Option<&NewEnrollToken>) -> Result<EnrolView, Problem> {
     let snapshot = ctx.read()?;
-    let row = snapshot.host_row(id)?.ok_or(Refused::HostNotFound)?;
+    let row = snapshot.host_row(id).ok_or(Refused::HostNotFound)?;
     let now = ctx.now();
     let token = snapshot.enroll_token(id)?;
     let waiting = token.as_ref().is_some_and(|token| token.used.is_none() && token.expires_at > now);
@@ -187,7 +187,7 @@ fn read(ctx: &Ctx, id: HostId, new: Option<&NewEnrollToken>) -> Result<EnrolView
         first,
         first_action,
         done: row.last_good_at.map(|at| {
-            let files = row.last_backup.as_ref().and_then(|job| match &job.figures {
+            let files = row.last_backup().and_then(|job| match &job.figures {
                 fleet::record::JobFigures::Backup(figures) => Some(many(figures.total_files, "file")),
                 _ => None,
             });

@@ -16,8 +16,8 @@ use axum::http::Response;
 use schema::Timestamp;
 use serde::Serialize;
 
-/// So many rows are shown at first; the worst come first, so the rest are well.
-const FIRST_ROWS: usize = 100;
+/// So many rows are on a page; the worst come first.
+const PAGE_ROWS: usize = 50;
 /// So many causes need a person at once.
 const MOST_CAUSES: usize = 8;
 /// So many hosts are named beside one cause.
@@ -92,7 +92,8 @@ pub(crate) struct FleetView {
     pub(crate) rows: Vec<Row>,
     pub(crate) rows_href: String,
     pub(crate) shown: String,
-    pub(crate) all_href: Option<String>,
+    pub(crate) before_href: Option<String>,
+    pub(crate) next_href: Option<String>,
 }
 
 impl View for FleetView {
@@ -105,22 +106,33 @@ impl View for FleetView {
 pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Problem> {
     let snapshot = ctx.read()?;
     let filter = filter(&query)?;
-    let all = snapshot.fleet(&HostFilter::default())?;
-    let rows = if filter == HostFilter::default() { all.clone() } else { snapshot.fleet(&filter)? };
-    ctx.page(&view(ctx.now(), snapshot.fleet_counts()?, &all, &rows, &filter, query.get("all").is_some()))
+    let all = snapshot.fleet(&HostFilter::default());
+    ctx.page(&view(ctx.now(), &all, &filter, page_of(&query)?))
 }
 
-fn view(
-    now: Timestamp,
-    counts: FleetCounts,
-    all: &[HostRow],
-    rows: &[HostRow],
-    filter: &HostFilter,
-    show_all: bool,
-) -> FleetView {
+/// Which page, counted from 1.
+fn page_of(query: &Query) -> Result<usize, Problem> {
+    match query.get("page") {
+        None => Ok(1),
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|page| (1..=1_000_000).contains(page))
+            .ok_or_else(|| Problem::invalid("page", "Pages are counted from 1.")),
+    }
+}
+
+fn view(now: Timestamp, all: &[HostRow], filter: &HostFilter, page: usize) -> FleetView {
+    let mut counts = FleetCounts::default();
+    all.iter().for_each(|row| counts.count(row));
+    let wanted = filter.wanted();
+    let rows: Vec<&HostRow> = all.iter().filter(|row| wanted(row)).collect();
     let need = all.iter().filter(|row| needs_you(row)).count();
-    let shown = if show_all { rows.len() } else { rows.len().min(FIRST_ROWS) };
-    let href = |part: bool, state: Option<Status>, show_all: bool| {
+    // Hosts may have gone since the page was shown: then the last one there is.
+    let page = page.min(rows.len().div_ceil(PAGE_ROWS).max(1));
+    let first = (page - 1) * PAGE_ROWS;
+    let last = (first + PAGE_ROWS).min(rows.len());
+    let href = |part: bool, state: Option<Status>, page: usize| {
         let mut query = form_urlencoded::Serializer::new(String::new());
         if part {
             query.append_pair("part", "fleet-hosts");
@@ -134,8 +146,8 @@ fn view(
         if let Some(state) = state {
             query.append_pair("state", state.as_str());
         }
-        if show_all {
-            query.append_pair("all", "1");
+        if page > 1 {
+            query.append_pair("page", &page.to_string());
         }
         match query.finish() {
             query if query.is_empty() => "/".to_owned(),
@@ -148,7 +160,7 @@ fn view(
     };
     let mut filters = vec![FilterLink {
         label: "All".to_owned(),
-        href: href(false, None, false),
+        href: href(false, None, 1),
         count: crate::format::count(u64::from(counts.total)),
         current: filter.state.is_none(),
     }];
@@ -158,7 +170,7 @@ fn view(
             .filter(|status| counts.of(*status) > 0 || *status == Status::Ok || filter.state == Some(*status))
             .map(|status| FilterLink {
                 label: state_words(status),
-                href: href(false, Some(status), false),
+                href: href(false, Some(status), 1),
                 count: crate::format::count(u64::from(counts.of(status))),
                 current: filter.state == Some(status),
             }),
@@ -174,14 +186,15 @@ fn view(
         state: filter.state.map(Status::as_str),
         state_query: filter.state.map(|state| format!("&state={}", state.as_str())).unwrap_or_default(),
         filters,
-        rows: rows.iter().take(shown).map(|r| row(now, r)).collect(),
-        rows_href: href(true, filter.state, show_all),
-        shown: if shown == rows.len() {
-            many(shown as u64, "host")
+        rows: rows[first..last].iter().map(|r| row(now, r)).collect(),
+        rows_href: href(true, filter.state, page),
+        shown: if rows.len() <= PAGE_ROWS {
+            many(rows.len() as u64, "host")
         } else {
-            format!("{shown} of {}, worst first.", many(rows.len() as u64, "host"))
+            format!("{} to {last} of {}, worst first", first + 1, many(rows.len() as u64, "host"))
         },
-        all_href: (shown < rows.len()).then(|| href(false, filter.state, true)),
+        before_href: (page > 1).then(|| href(false, filter.state, page - 1)),
+        next_href: (last < rows.len()).then(|| href(false, filter.state, page + 1)),
     }
 }
 
@@ -191,7 +204,7 @@ fn needs_you(row: &HostRow) -> bool {
 
 /// What went on and what runs, in a sentence or two.
 fn note(now: Timestamp, all: &[HostRow]) -> String {
-    let running = all.iter().filter(|row| row.running.is_some()).count();
+    let running = all.iter().filter(|row| row.running().is_some()).count();
     let newest = all.iter().filter_map(|row| row.last_good_at).max();
     let mut parts = Vec::new();
     if let Some(at) = newest {
@@ -215,7 +228,7 @@ fn row(now: Timestamp, row: &HostRow) -> Row {
         os: facts.map_or_else(|| "not enrolled yet".to_owned(), |facts| facts.os.clone()),
         badge: host_badge(row),
         unprotected: !row.protected,
-        strip: draw::strip(&row.days),
+        strip: draw::strip(&row.days()),
         stale: stale || row.status == Status::Offline,
         good: row.last_good_at.map(|at| When::ago(now, at)),
         size: row.size_bytes.map(bytes),
@@ -249,7 +262,7 @@ fn attention(now: Timestamp, all: &[HostRow]) -> Vec<Attention> {
         } else if causes.len() < MOST_CAUSES {
             let text = match row.last_good_at {
                 Some(at) => format!("last good backup {}.", ago(now, at)),
-                None if row.last_backup.is_some() => "no good backup so far.".to_owned(),
+                None if row.last_backup().is_some() => "no good backup so far.".to_owned(),
                 None => format!("added {}, never backed up.", ago(now, row.host.created_at)),
             };
             causes.push(Attention { state, cause, hosts: vec![name], more: 0, text, action });
@@ -282,7 +295,7 @@ fn cause_of(row: &HostRow) -> (String, Action) {
         }
         Status::New => ("Never backed up".to_owned(), look("Look at it")),
         Status::Failed | Status::Warning => {
-            let job = row.last_backup.as_ref();
+            let job = row.last_backup();
             match job.and_then(|job| Some((job, Cause::of(job)?))) {
                 Some((_, cause)) if cause.step == Step::RepoCredentials => {
                     (cause.title.to_owned(), set(cause.step_words, "/repo#connection"))

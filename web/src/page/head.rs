@@ -107,7 +107,7 @@ impl HostHead {
         tab: &'static str,
     ) -> Result<(Self, HostRow), Problem> {
         let id = ctx.host(snapshot, host)?.id;
-        let row = snapshot.host_row(id)?.ok_or(Refused::HostNotFound)?;
+        let row = snapshot.host_row(id).ok_or(Refused::HostNotFound)?;
         let now = ctx.now();
         let href = format!("/hosts/{id}");
         let badge = match row.protected && row.status == fleet::Status::Ok {

@@ -96,13 +96,13 @@ fn read(ctx: &Ctx, host: &str) -> Result<HostView, Problem> {
         row.has_repo_credentials,
         &snapshot.maintenance(id)?,
     );
-    let good = row.days.iter().filter(|day| matches!(day, Day::Ok | Day::Warning)).count();
+    let good = row.days().iter().filter(|day| matches!(day, Day::Ok | Day::Warning)).count();
     Ok(HostView {
         next_step: next_step(&row, &head.href),
-        days: days(now, &row.days),
+        days: days(now, &row.days()),
         days_title: format!("All was backed up on {good} of the last {DAYS} days"),
         days_note: counted(
-            &row.days.iter().copied().filter(|d| !matches!(d, Day::Ok | Day::None)).collect::<Vec<_>>(),
+            &row.days().iter().copied().filter(|d| !matches!(d, Day::Ok | Day::None)).collect::<Vec<_>>(),
         ),
         scale: [29, 22, 15, 8]
             .map(|back| day(days_before(now, back)))

@@ -452,7 +452,8 @@ fn fleet_view(s: &Sample) -> fleet::FleetView {
         }],
         rows_href: "/?part=fleet-hosts".to_owned(),
         shown: s.text(),
-        all_href: Some("/?all=1".to_owned()),
+        before_href: Some("/?page=1".to_owned()),
+        next_href: Some("/?page=3".to_owned()),
     }
 }
 

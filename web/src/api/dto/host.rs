@@ -60,7 +60,7 @@ impl From<HostRow> for HostOut {
         Self {
             id: row.host.id.to_string(),
             status: row.status.as_str(),
-            reason: row.reason,
+            reason: row.reason.clone(),
             protected: row.protected,
             online: row.presence.online,
             online_changed_at: time(row.presence.changed_at),
@@ -68,6 +68,7 @@ impl From<HostRow> for HostOut {
             wire_problem: row
                 .presence
                 .wire_problem
+                .as_ref()
                 .map(|problem| WireProblemOut { version: problem.version, at: rfc3339(problem.at) }),
             agent_version: facts.map(|facts| facts.agent_version.clone()),
             restic_version: facts.map(|facts| facts.restic_version.clone()).filter(|v| !v.is_empty()),
@@ -75,7 +76,7 @@ impl From<HostRow> for HostOut {
             arch: facts.map(|facts| facts.arch.clone()),
             created_at: rfc3339(row.host.created_at),
             enrolled_at: time(row.host.enrolled_at),
-            last_backup_at: time(row.last_backup.and_then(|job| job.finished_at)),
+            last_backup_at: time(row.last_backup().and_then(|job| job.finished_at)),
             last_good_at: time(row.last_good_at),
             next_run_at: time(row.next_run_at),
             repo_size_bytes: row.size_bytes,
@@ -83,9 +84,9 @@ impl From<HostRow> for HostOut {
             groups: row.groups,
             open_jobs: row.open_jobs,
             has_repo_credentials: row.has_repo_credentials,
-            days: row.days.iter().map(|day| day.as_str()).collect(),
-            name: row.host.name,
-            labels: row.host.labels,
+            days: row.days().iter().map(|day| day.as_str()).collect(),
+            name: row.host.name.clone(),
+            labels: row.host.labels.clone(),
         }
     }
 }

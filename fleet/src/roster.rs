@@ -1,0 +1,191 @@
+//! What lists of hosts are made of, decoded and kept in memory as it was last committed: a list of ten thousand hosts
+//! reads no row. The writer brings it up to date after each commit, before anybody is answered.
+
+use crate::record::{Host, Presence};
+use crate::refused::StoreError;
+use crate::store::{HOSTS, Order, PRESENCES, Reads, SUMMARIES, Span};
+use crate::summary::Summary;
+use schema::HostId;
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// A host with all that a list shows of it; how it stands also depends on the time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) host: Arc<Host>,
+    pub(crate) presence: Arc<Presence>,
+    pub(crate) summary: Arc<Summary>,
+}
+
+impl Entry {
+    /// Reads one host; `None` = it is not there.
+    pub(crate) fn read(reads: &impl Reads, id: HostId) -> Result<Option<Self>, StoreError> {
+        let Some(host) = reads.get(&HOSTS, &id)? else { return Ok(None) };
+        let presence = reads.get(&PRESENCES, &id)?.unwrap_or_default();
+        let summary = reads.get(&SUMMARIES, &id)?.unwrap_or_default();
+        Ok(Some(Self::new(host, presence, summary)))
+    }
+
+    pub(crate) fn new(host: Host, presence: Presence, summary: Summary) -> Self {
+        Self { host: Arc::new(host), presence: Arc::new(presence), summary: Arc::new(summary) }
+    }
+}
+
+/// All hosts, oldest first. Readers share it; a commit that finds it in use works on a copy.
+pub(crate) type Entries = Arc<Vec<Entry>>;
+
+/// Reads all hosts.
+pub(crate) fn read_all(reads: &impl Reads) -> Result<Entries, StoreError> {
+    let mut entries = Vec::new();
+    reads.walk(&HOSTS, &Span::ALL, Order::Ascending, |id, _| {
+        entries.extend(Entry::read(reads, id)?);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(Arc::new(entries))
+}
+
+/// The hosts as last committed; `None` = they have not been read yet, or could not be.
+#[derive(Default)]
+pub(crate) struct Roster(RwLock<Option<Entries>>);
+
+impl Roster {
+    /// As it is now.
+    pub(crate) fn entries(&self) -> Option<Entries> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Brings it up to date after a commit that touched these hosts.
+    pub(crate) fn refresh(&self, reads: &impl Reads, hosts: &BTreeSet<HostId>) -> Result<(), StoreError> {
+        let read = || hosts.iter().map(|id| Ok((*id, Entry::read(reads, *id)?))).collect();
+        let read: Result<Vec<(HostId, Option<Entry>)>, StoreError> = read();
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        // What can't be read is not kept as it was.
+        let Some(mut entries) = known.take() else {
+            *known = Some(read_all(reads)?);
+            return Ok(());
+        };
+        let changed = Arc::make_mut(&mut entries);
+        for (id, entry) in read? {
+            match (changed.binary_search_by_key(&id, |entry| entry.host.id), entry) {
+                (Ok(place), Some(entry)) => changed[place] = entry,
+                (Ok(place), None) => drop(changed.remove(place)),
+                (Err(place), Some(entry)) => changed.insert(place, entry),
+                (Err(_), None) => {}
+            }
+        }
+        *known = Some(entries);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::{Driver, Settings};
+    use crate::{By, Fleet, Refused};
+    use proptest::prelude::*;
+    use schema::Timestamp;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Create,
+        Rename(usize, u8),
+        Delete(usize),
+        Online(usize, bool),
+        Summed(usize, u32),
+        /// Written, and then given up.
+        Refused(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            2 => Just(Step::Create),
+            1 => (0..9usize, any::<u8>()).prop_map(|(host, name)| Step::Rename(host, name)),
+            1 => (0..9usize).prop_map(Step::Delete),
+            2 => (0..9usize, any::<bool>()).prop_map(|(host, online)| Step::Online(host, online)),
+            2 => (0..9usize, any::<u32>()).prop_map(|(host, jobs)| Step::Summed(host, jobs)),
+            1 => (0..9usize).prop_map(Step::Refused),
+        ]
+    }
+
+    fn fleet() -> Fleet {
+        let dice = AtomicU64::new(1);
+        let driver = Driver {
+            now: Arc::new(|| Timestamp(1_700_000_000_000)),
+            random: Arc::new(move |bytes| {
+                for byte in bytes {
+                    *byte = (dice.fetch_add(0x9E37_79B9, Ordering::SeqCst) >> 16) as u8;
+                }
+            }),
+        };
+        let settings = Settings {
+            mqtt_address: "backup.example:8883".into(),
+            ca_fingerprint: [7; 32],
+            timezone: "UTC".to_owned(),
+        };
+        Fleet::in_memory(settings, driver).unwrap()
+    }
+
+    async fn take(fleet: &Fleet, hosts: &mut Vec<HostId>, step: Step, number: usize) {
+        let of = |at: usize| hosts.get(at % hosts.len().max(1)).copied();
+        match step {
+            Step::Create => {
+                let (host, _) =
+                    fleet.create_host(&format!("host-{number}"), vec![], By::system()).await.unwrap();
+                hosts.push(host.id);
+            }
+            Step::Rename(at, name) => {
+                if let Some(host) = of(at) {
+                    let _ = fleet.update_host(host, Some(format!("box-{name}")), None, By::system()).await;
+                }
+            }
+            Step::Delete(at) => {
+                if let Some(host) = of(at) {
+                    fleet.delete_host(host, By::system()).await.unwrap();
+                    hosts.retain(|known| *known != host);
+                }
+            }
+            Step::Online(at, online) => {
+                if let Some(host) = of(at) {
+                    let presence = Presence { online, ..Presence::default() };
+                    fleet.write(move |tx| Ok(tx.put(&PRESENCES, &host, &presence)?)).await.unwrap();
+                }
+            }
+            Step::Summed(at, open_jobs) => {
+                if let Some(host) = of(at) {
+                    let summary = Summary { open_jobs, ..Summary::default() };
+                    fleet.write(move |tx| Ok(tx.put(&SUMMARIES, &host, &summary)?)).await.unwrap();
+                }
+            }
+            Step::Refused(at) => {
+                if let Some(host) = of(at) {
+                    let refused = fleet.write(move |tx| {
+                        tx.remove(&HOSTS, &host)?;
+                        Err::<(), _>(Refused::QueueFull)
+                    });
+                    refused.await.unwrap_err();
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        /// Whatever is committed, the list in memory is what is in the file, as soon as the writer has answered.
+        #[test]
+        fn the_list_is_always_what_was_committed(steps in proptest::collection::vec(step(), 1..30)) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                let (fleet, mut hosts) = (fleet(), Vec::new());
+                for (number, step) in steps.into_iter().enumerate() {
+                    take(&fleet, &mut hosts, step, number).await;
+                    let stored = read_all(&fleet.view().unwrap()).unwrap();
+                    assert_eq!(fleet.context().roster.entries(), Some(stored));
+                }
+            });
+        }
+    }
+}
