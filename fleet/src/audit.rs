@@ -18,7 +18,7 @@ const MAX_DETAIL_BYTES: usize = 1024;
 const MAX_LOOKED_AT: usize = 5_000;
 
 /// All actions there are; those of jobs are `job.` with the kind besides.
-pub const ACTIONS: [&str; 39] = [
+pub const ACTIONS: [&str; 41] = [
     "agent.forged",
     "agent.log",
     "agent.odd",
@@ -31,11 +31,13 @@ pub const ACTIONS: [&str; 39] = [
     "group.changed",
     "group.created",
     "group.deleted",
+    "host.acknowledged",
     "host.created",
     "host.deleted",
     "host.enrolled",
     "host.labelled",
     "host.renamed",
+    "host.unacknowledged",
     "job.cancelled",
     "maintenance.changed",
     "mqtt.refused",

@@ -5,10 +5,12 @@ use crate::change::Changed;
 use crate::enroll;
 use crate::fleet::{Fleet, NewEnrollToken};
 use crate::pending;
-use crate::record::{AuditTarget, Host};
+use crate::record::{Acked, AuditTarget, Host};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
+use crate::roster::Entry;
 use crate::schedule;
+use crate::status;
 use crate::store::{
     CREDENTIALS, FIRED, GROUPS, HISTORY, HOST_JOBS, HOST_NAMES, HOST_TOKENS, HOSTS, JOBS, KIND_JOBS,
     LINK_STATES, LINKS, LISTED, LISTINGS, LOG_STATES, LOGS, MAINTENANCE, OPEN_JOBS, OUTBOX, PRESENCES,
@@ -48,6 +50,31 @@ impl Fleet {
             let token = enroll::new_token(&context, tx, &host, &by, now)?;
             tx.effects.changed(Changed::Host(id));
             Ok((host, token))
+        })
+        .await
+    }
+
+    /// Acknowledges how a host stands, or takes that back: until it changes, it needs no attention. `mark` is the state
+    /// that was shown; another one is refused.
+    pub async fn acknowledge(&self, host: HostId, mark: Option<String>, by: By) -> Result<(), Refused> {
+        let context = self.context();
+        self.write(move |tx| {
+            let now = context.now();
+            let entry = Entry::read(tx, host)?.ok_or(Refused::HostNotFound)?;
+            let row = status::row(&entry, now);
+            let (acked, action) = match &mark {
+                None if row.acked.is_none() => return Ok(()),
+                None => (None, "host.unacknowledged"),
+                Some(mark) if *mark != row.mark => return Err(Refused::StateChanged),
+                Some(_) if !row.needs_attention() => return Ok(()),
+                Some(mark) => {
+                    let acked = Acked { mark: mark.clone(), by: by.actor.clone(), at: now };
+                    (Some(acked), "host.acknowledged")
+                }
+            };
+            change_summary(tx, host, |summary| summary.acked = acked)?;
+            tx.effects.changed(Changed::Host(host));
+            Ok(audit::note(tx, now, &by, action, target(tx, host)?, row.reason)?)
         })
         .await
     }

@@ -82,6 +82,9 @@ pub enum Refused {
         /// What is held now, and what to do.
         message: String,
     },
+    /// What was to be acknowledged is not how the host stands.
+    #[error("the host stands differently now; look at it again")]
+    StateChanged,
     /// The host's outbox is full.
     #[error("too many commands wait for this host; try again when it has taken some")]
     QueueFull,
@@ -128,6 +131,7 @@ impl Refused {
             Self::JobInProgress { .. } => "job_in_progress",
             Self::RepoBusy { .. } => "repo_busy",
             Self::LockChanged { .. } => "lock_changed",
+            Self::StateChanged => "state_changed",
             Self::QueueFull => "queue_full",
             Self::LastAdmin => "last_admin",
             Self::SetupClosed => "setup_closed",

@@ -21,108 +21,129 @@ pub(crate) struct Standing {
     pub(crate) reason: String,
     /// Every group has a good and recent backup, whatever happens right now.
     pub(crate) protected: bool,
+    /// Tells this state from others, and from the same one at another time.
+    pub(crate) mark: String,
+}
+
+/// What a state comes from: its kind, and since when that is so; a good backup ends every state of backups.
+#[derive(Clone, Copy)]
+struct Cause(&'static str, Timestamp);
+
+/// The worst that was found so far.
+struct Worst {
+    status: Status,
+    reason: String,
+    cause: Cause,
+}
+
+impl Worst {
+    fn consider(&mut self, status: Status, cause: Cause, reason: impl Into<String>) {
+        if status < self.status {
+            *self = Self { status, reason: reason.into(), cause };
+        }
+    }
 }
 
 /// Judges a host.
 pub(crate) fn judge(host: &Host, presence: &Presence, summary: &Summary, now: Timestamp) -> Standing {
-    let (backups, why) = judge_backups(host, summary, now);
-    let protected = backups == Status::Ok && !summary.damaged && !summary.replaced;
-    let mut worst = (backups, why);
+    let good_at = summary.last_good_at().unwrap_or_default();
+    let (backups, why, of_backups) = judge_backups(host, summary, now);
+    let protected = backups == Status::Ok && summary.damaged_at.is_none() && summary.replaced.is_none();
+    let mut worst = Worst { status: backups, reason: why, cause: Cause(of_backups, good_at) };
     let newer = |at: &Timestamp| summary.last_good_at().is_none_or(|good| *at > good);
-    if let Some((_, class)) = summary.test_failed.filter(|(at, _)| worst.0 == Status::Ok && newer(at)) {
+    if let Some((_, class)) = summary.test_failed.filter(|(at, _)| worst.status == Status::Ok && newer(at)) {
         // The next backup will tell; until then what was saved is safe.
         let why = class.map_or("see its job", |class| words(Some(class)));
-        worst.1 = format!("The last credentials test failed: {why}");
+        worst.reason = format!("The last credentials test failed: {why}");
     }
     let running = summary.running.as_ref();
     if let Some(job) = running.filter(|job| job.state >= JobState::Accepted && !job.state.is_ended()) {
         let kind = job.what.kind_words();
         if presence.online {
             let does = if job.state == JobState::Accepted { "waits its turn at the agent" } else { "runs" };
-            consider(&mut worst, Status::Running, format!("{kind} {does}"));
-        } else if worst.0 == Status::Ok {
+            worst.consider(Status::Running, Cause("running", job.created_at), format!("{kind} {does}"));
+        } else if worst.status == Status::Ok {
             // Whether it still runs, nobody can say.
-            worst.1 = format!("{kind} ran when the host went away");
+            worst.reason = format!("{kind} ran when the host went away");
         }
     }
     if let Some(since) = summary.waits_since {
         let overdue = now.ms_since(since);
         if overdue > MISSED_AFTER_MS {
-            consider(&mut worst, Status::Missed, format!("A backup is {} overdue", days(overdue)));
+            let reason = format!("A backup is {} overdue", days(overdue));
+            worst.consider(Status::Missed, Cause("missed", since), reason);
         }
     }
     if host.enrolled_at.is_some() && !presence.online {
         let since = presence.changed_at.or(host.enrolled_at).unwrap_or_default();
         let away = now.ms_since(since);
         if away > OFFLINE_AFTER_MS {
-            consider(&mut worst, Status::Offline, format!("Offline for {}", days(away)));
+            worst.consider(Status::Offline, Cause("offline", since), format!("Offline for {}", days(away)));
         }
     }
     if let Some(problem) = &presence.wire_problem {
-        consider(
-            &mut worst,
-            Status::Failed,
-            format!("The agent speaks protocol version {}", problem.version),
-        );
+        let reason = format!("The agent speaks protocol version {}", problem.version);
+        worst.consider(Status::Failed, Cause("wire", problem.at), reason);
     }
-    if presence.twin_at.is_some_and(|at| now.ms_since(at) < TWIN_SHOWS_MS) {
-        consider(&mut worst, Status::Warning, "Two machines use this host's identity".to_owned());
+    if let Some(at) = presence.twin_at.filter(|at| now.ms_since(*at) < TWIN_SHOWS_MS) {
+        worst.consider(Status::Warning, Cause("twin", at), "Two machines use this host's identity");
     }
     // Why the next backup can't happen comes before what was wrong with the last one.
-    if !summary.has_repo_credentials && backups != Status::New && worst.0 >= Status::Warning {
-        worst = (Status::Warning, "Its repository credentials were removed".to_owned());
+    if !summary.has_repo_credentials && backups != Status::New && worst.status >= Status::Warning {
+        let cause = Cause("no_credentials", good_at);
+        worst = Worst {
+            status: Status::Warning,
+            reason: "Its repository credentials were removed".into(),
+            cause,
+        };
     }
-    if summary.replaced {
-        consider(&mut worst, Status::Failed, "Another repository is at its address".to_owned());
+    if let Some(since) = summary.replaced {
+        worst.consider(Status::Failed, Cause("replaced", since), "Another repository is at its address");
     }
-    if summary.damaged {
-        consider(&mut worst, Status::Failed, "Repository has errors".to_owned());
+    if let Some(since) = summary.damaged_at {
+        worst.consider(Status::Failed, Cause("damaged", since), "Repository has errors");
     }
-    Standing { status: worst.0, reason: worst.1, protected }
+    let Worst { status, reason, cause } = worst;
+    Standing { status, reason, protected, mark: format!("{}.{}.{}", status.as_str(), cause.0, cause.1.0) }
 }
 
-fn consider(worst: &mut (Status, String), status: Status, reason: String) {
-    if status < worst.0 {
-        *worst = (status, reason);
-    }
-}
-
-fn judge_backups(host: &Host, summary: &Summary, now: Timestamp) -> (Status, String) {
+fn judge_backups(host: &Host, summary: &Summary, now: Timestamp) -> (Status, String, &'static str) {
     let groups = &summary.groups;
     let tried = groups.iter().any(|group| group.last.is_some());
     if !tried {
-        let why = if host.enrolled_at.is_none() {
-            "No agent yet"
+        let (why, cause) = if host.enrolled_at.is_none() {
+            ("No agent yet", "not_enrolled")
         } else if !summary.has_repo_credentials {
-            "No repository yet"
+            ("No repository yet", "no_repository")
         } else if groups.is_empty() {
-            "No source group yet"
+            ("No source group yet", "no_group")
         } else {
-            "Not backed up yet"
+            ("Not backed up yet", "never")
         };
-        return (Status::New, why.to_owned());
+        return (Status::New, why.to_owned(), cause);
     }
     let several = groups.len() > 1;
     let judged = groups.iter().map(|group| {
-        let (status, why) = judge_group(group, now);
+        let (status, why, cause) = judge_group(group, now);
         let why = if several && !why.is_empty() { format!("{}: {why}", group.name) } else { why };
-        (status, why)
+        (status, why, cause)
     });
-    judged.min_by_key(|(status, _)| *status).unwrap_or((Status::New, String::new()))
+    judged.min_by_key(|(status, ..)| *status).unwrap_or((Status::New, String::new(), "never"))
 }
 
-fn judge_group(group: &GroupSummary, now: Timestamp) -> (Status, String) {
+fn judge_group(group: &GroupSummary, now: Timestamp) -> (Status, String, &'static str) {
     let Some(last) = &group.last else {
-        return (Status::Warning, "Not backed up yet".to_owned());
+        return (Status::Warning, "Not backed up yet".to_owned(), "never");
     };
+    let cause = last.class.map_or("other", Class::as_str);
     match last.state {
-        JobState::Lost => return (Status::Failed, "Backup was interrupted".to_owned()),
-        JobState::Failed => return (Status::Failed, words(last.class).to_owned()),
+        JobState::Lost => return (Status::Failed, "Backup was interrupted".to_owned(), "lost"),
+        JobState::Failed => return (Status::Failed, words(last.class).to_owned(), cause),
         _ => {}
     }
     let age = group.last_good.map(|(_, at)| now.ms_since(at));
     if let Some(age) = age.filter(|age| *age > group.old_after_ms.unwrap_or(OLD_AFTER_MS)) {
-        return (Status::Warning, format!("Last good backup {} ago", days(age)));
+        return (Status::Warning, format!("Last good backup {} ago", days(age)), "old");
     }
     if last.state == JobState::Warning {
         let why = if last.class == Some(Class::SourceUnreadable) || last.class.is_none() {
@@ -130,12 +151,12 @@ fn judge_group(group: &GroupSummary, now: Timestamp) -> (Status, String) {
         } else {
             words(last.class)
         };
-        return (Status::Warning, why.to_owned());
+        return (Status::Warning, why.to_owned(), cause);
     }
     if age.is_none() {
-        return (Status::Warning, "No backup has made a snapshot yet".to_owned());
+        return (Status::Warning, "No backup has made a snapshot yet".to_owned(), "no_snapshot");
     }
-    (Status::Ok, String::new())
+    (Status::Ok, String::new(), "ok")
 }
 
 /// A class in a few plain words.
@@ -176,13 +197,15 @@ fn days(ms: u64) -> String {
 /// Puts the row of a host together.
 pub(crate) fn row(entry: &Entry, now: Timestamp) -> HostRow {
     let Entry { host, presence, summary } = entry.clone();
-    let Standing { status, reason, protected } = judge(&host, &presence, &summary, now);
+    let Standing { status, reason, protected, mark } = judge(&host, &presence, &summary, now);
     HostRow {
         last_good_at: summary.last_good_at(),
         groups: u32::try_from(summary.groups.len()).unwrap_or(u32::MAX),
         size_bytes: summary.size.map(|(bytes, _)| bytes),
         size_at: summary.size.map(|(_, at)| at),
         snapshots: summary.snapshots,
+        acked: summary.acked.clone().filter(|acked| acked.mark == mark),
+        mark,
         open_jobs: summary.open_jobs,
         next_run_at: summary.next_run_at,
         waits_since: summary.waits_since,
@@ -334,7 +357,8 @@ mod tests {
         for (name, presence, groups, status, reason, protected) in table {
             let summary = Summary { groups, ..known() };
             let standing = judge(&host(), &presence, &summary, NOW);
-            assert_eq!(standing, Standing { status, reason: reason.to_owned(), protected }, "{name}");
+            let told = (standing.status, standing.reason.as_str(), standing.protected);
+            assert_eq!(told, (status, reason, protected), "{name}");
         }
     }
 
@@ -389,16 +413,16 @@ mod tests {
     #[test]
     fn a_repository_with_errors_is_a_failure_however_good_the_backups() {
         let good = group("etc", JobState::Succeeded, None, 1, Some(1));
-        let summary = Summary { groups: vec![good], damaged: true, ..known() };
-        let expected =
-            Standing { status: Status::Failed, reason: "Repository has errors".to_owned(), protected: false };
-        assert_eq!(judge(&host(), &online(), &summary, NOW), expected);
+        let summary = Summary { groups: vec![good], damaged_at: Some(NOW), ..known() };
+        let standing = judge(&host(), &online(), &summary, NOW);
+        assert_eq!((standing.status, standing.protected), (Status::Failed, false));
+        assert_eq!(standing.reason, "Repository has errors");
     }
 
     #[test]
     fn another_repository_in_the_place_of_the_known_one_is_a_failure_however_good_the_backups() {
         let good = group("etc", JobState::Succeeded, None, 1, Some(1));
-        let summary = Summary { groups: vec![good], replaced: true, ..known() };
+        let summary = Summary { groups: vec![good], replaced: Some(NOW), ..known() };
         let standing = judge(&host(), &online(), &summary, NOW);
         assert_eq!((standing.status, standing.protected), (Status::Failed, false));
         assert_eq!(standing.reason, "Another repository is at its address");
@@ -411,6 +435,25 @@ mod tests {
         let standing = judge(&host(), &online(), &summary, NOW);
         assert_eq!((standing.status, standing.protected), (Status::Warning, true));
         assert_eq!(standing.reason, "Its repository credentials were removed");
+    }
+
+    #[test]
+    fn a_state_has_a_mark_that_time_leaves_and_whatever_ends_it_changes() {
+        let mark = |summary: &Summary, presence: &Presence, now| judge(&host(), presence, summary, now).mark;
+        let of = |class, good_hours| {
+            let failed = group("etc", JobState::Failed, Some(class), 1, Some(good_hours));
+            mark(&Summary { groups: vec![failed], ..known() }, &online(), NOW)
+        };
+        assert_eq!(of(Class::Auth, 30), of(Class::Auth, 30), "the next one that fails alike");
+        assert_ne!(of(Class::Auth, 30), of(Class::Network, 30));
+        assert_ne!(of(Class::Auth, 30), of(Class::Auth, 20), "a good one lay between");
+        let good = Summary { groups: vec![group("etc", JobState::Succeeded, None, 1, Some(1))], ..known() };
+        let away = |since: u64, now| {
+            let presence = Presence { changed_at: Some(Timestamp(since)), ..Presence::default() };
+            mark(&good, &presence, Timestamp(now))
+        };
+        assert_eq!(away(0, 2 * DAY_MS), away(0, 9 * DAY_MS), "however long it lasts");
+        assert_ne!(away(0, 9 * DAY_MS), away(DAY_MS, 9 * DAY_MS), "it was here between");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What the fleet page needs of a host in one row: kept up to date in the transaction that changes a job, a group
 //! or the repository, so that ten thousand hosts are listed without reading a job.
 
-use crate::record::{Group, Job, JobFigures, JobState, JobWhat, RepoState};
+use crate::record::{Acked, Group, Job, JobFigures, JobState, JobWhat, RepoState};
 use crate::store::first_form;
 use crate::view::{DAYS, Day};
 use schema::{Class, JobId, Timestamp};
@@ -29,10 +29,12 @@ pub(crate) struct Summary {
     pub(crate) size: Option<(u64, Timestamp)>,
     /// Snapshots in it.
     pub(crate) snapshots: Option<u32>,
-    /// The last check of it found errors.
-    pub(crate) damaged: bool,
-    /// Another repository was found in the place of the one that is known.
-    pub(crate) replaced: bool,
+    /// When its last check ended, where that found errors.
+    pub(crate) damaged_at: Option<Timestamp>,
+    /// Since when another repository is in the place of the one that is known.
+    pub(crate) replaced: Option<Timestamp>,
+    /// The state that somebody has acknowledged.
+    pub(crate) acked: Option<Acked>,
     /// The everyday credentials failed their last test: when, and why.
     pub(crate) test_failed: Option<(Timestamp, Option<Class>)>,
     /// When a schedule is to run next.
@@ -140,8 +142,8 @@ impl Summary {
         self.snapshots = repo.snapshots.as_ref().map(|snapshots| snapshots.count);
         let failed = repo.tested.as_ref().filter(|tested| !tested.well);
         self.test_failed = failed.map(|tested| (tested.at, tested.class));
-        self.damaged = repo.check.as_ref().is_some_and(|check| check.errors > 0);
-        self.replaced = repo.replaced.is_some();
+        self.damaged_at = repo.check.as_ref().filter(|check| check.errors > 0).map(|check| check.at);
+        self.replaced = repo.replaced.map(|replaced| replaced.at);
     }
 
     /// The host uses another repository since that job: what was saved before is not in it.

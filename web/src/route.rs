@@ -149,6 +149,7 @@ fn pages() -> Vec<Route> {
         post("/hosts/{host}/enroll-token", Operator, enrol::new_token),
         get("/hosts/{host}/settings", Viewer, host_settings::show),
         post("/hosts/{host}", Operator, host_settings::update),
+        post("/hosts/{host}/acknowledge", Operator, host::acknowledge),
         get("/hosts/{host}/delete", Operator, host_settings::confirm_delete),
         post("/hosts/{host}/delete", Operator, host_settings::delete),
         get("/hosts/{host}/repo", Viewer, repo::show),
@@ -311,6 +312,13 @@ fn api_hosts() -> Vec<Route> {
             .doc(doc("Renames or labels a host").takes::<HostPatch>().answers::<HostOut>(200)),
         delete("/api/hosts/{host}", Operator, host::delete)
             .doc(doc("Deletes a host and what is known of it").empty()),
+        put("/api/hosts/{host}/acknowledgement", Operator, host::acknowledge).doc(
+            doc("Acknowledges how a host stands: until that changes, it needs no attention")
+                .takes::<AckIn>()
+                .answers::<HostOut>(200),
+        ),
+        delete("/api/hosts/{host}/acknowledgement", Operator, host::unacknowledge)
+            .doc(doc("Takes the acknowledgement back").empty()),
         post("/api/hosts/{host}/enroll-token", Operator, host::new_token)
             .doc(doc("A new enrolment token; the old key ends when it is used").answers::<HostCreated>(201)),
         get("/api/hosts/{host}/repo-credentials", Viewer, credentials::get_repo)

@@ -124,6 +124,8 @@ pub(crate) fn action(action: &str, target: &AuditTarget) -> String {
         "host.deleted" => "deleted a host",
         "host.enrolled" => "enrolled",
         "host.labelled" => "changed labels",
+        "host.acknowledged" => "acknowledged how it stands:",
+        "host.unacknowledged" => "took an acknowledgement back of",
         "host.renamed" => "renamed a host",
         "enroll.refused" => "was refused enrolment",
         "credentials.set" => "set credentials",

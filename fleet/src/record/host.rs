@@ -67,6 +67,17 @@ pub struct Presence {
     pub twin_at: Option<Timestamp>,
 }
 
+/// A state of a host that somebody has seen and lets rest until it changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acked {
+    /// Which state, see [`HostRow::mark`](crate::HostRow::mark).
+    pub mark: String,
+    /// Who.
+    pub by: Actor,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// A machine between two boots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {

@@ -15,7 +15,7 @@ pub use account::{ApiToken, Operator, Role, Session, Viewer};
 pub use audit::{Actor, AuditEntry, AuditTarget};
 pub use credentials::{CredentialsFacts, CredentialsInput, Secret, SlotState};
 pub use group::{Group, Retention};
-pub use host::{EnrollToken, Host, HostFacts, Machine, Presence, WireProblem};
+pub use host::{Acked, EnrollToken, Host, HostFacts, Machine, Presence, WireProblem};
 pub use job::{
     BackupFigures, ForgetFigures, Job, JobFigures, JobProgress, JobState, JobWhat, LogChunk, LogText,
     ProbeFigures,

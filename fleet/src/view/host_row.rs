@@ -1,4 +1,4 @@
-use crate::record::{Host, Job, Presence};
+use crate::record::{Acked, Host, Job, Presence};
 use crate::summary::Summary;
 use schema::Timestamp;
 use std::sync::Arc;
@@ -19,6 +19,10 @@ pub struct HostRow {
     pub status: Status,
     /// Why, in short words ("Wrong password"); empty when all is well.
     pub reason: String,
+    /// Tells this state from others, and from the same one at another time.
+    pub mark: String,
+    /// Who has acknowledged this state, and when.
+    pub acked: Option<Acked>,
     /// A good backup of every group is recent, whatever happens right now.
     pub protected: bool,
     /// When a backup last made a snapshot.
@@ -42,6 +46,13 @@ pub struct HostRow {
 }
 
 impl HostRow {
+    /// Whether a person should look at it. What somebody has acknowledged rests until it changes.
+    #[must_use]
+    pub fn needs_attention(&self) -> bool {
+        let is_well = matches!(self.status, Status::Ok | Status::Running);
+        !is_well && self.acked.is_none()
+    }
+
     /// The job that runs, or is next.
     #[must_use]
     pub fn running(&self) -> Option<&Job> {
@@ -161,15 +172,6 @@ impl FleetCounts {
     #[must_use]
     pub const fn of(&self, status: Status) -> u32 {
         self.by_status[status as usize]
-    }
-
-    /// Hosts that want a person: failed, offline, missed or warning.
-    #[must_use]
-    pub const fn need_you(&self) -> u32 {
-        self.of(Status::Failed)
-            + self.of(Status::Offline)
-            + self.of(Status::Missed)
-            + self.of(Status::Warning)
     }
 
     /// Counts one more.

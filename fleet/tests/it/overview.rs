@@ -25,7 +25,7 @@ async fn the_fleet_stands_worst_first_and_is_counted() {
     assert_eq!(names(HostFilter { label: Some("spare".into()), ..HostFilter::default() }).len(), 1);
     assert_eq!(names(HostFilter { state: Some(Status::Ok), ..HostFilter::default() }).len(), 1);
     let counts = read.fleet_counts();
-    assert_eq!((counts.total, counts.online, counts.protected, counts.need_you()), (4, 3, 1, 1));
+    assert_eq!((counts.total, counts.online, counts.protected), (4, 3, 1));
     let row = read.host_row(bad.host).unwrap();
     assert_eq!((row.reason.as_str(), row.days()[29]), ("Repository can't be reached", Day::Failed));
     assert!(row.last_good_at.is_none() && row.last_backup().is_some());
@@ -160,4 +160,42 @@ async fn a_backup_that_names_no_snapshot_proves_nothing() {
     let row = fleet.read().unwrap().host_row(agent.host).unwrap();
     assert_eq!((row.last_good_at, row.protected), (None, false));
     assert_ne!(row.status, Status::Ok);
+}
+
+#[tokio::test]
+async fn what_somebody_has_acknowledged_rests_until_it_changes() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let host = agent.host;
+    let row = || fleet.read().unwrap().host_row(host).unwrap();
+    agent.back_up("etc", Outcome::Succeeded).await;
+    assert!(!row().needs_attention());
+    world.pass(HOUR_MS);
+    agent.back_up("etc", Outcome::Failed).await;
+    assert!(row().needs_attention());
+    let mark = Some(row().mark);
+
+    let other = fleet.acknowledge(host, Some("failed.auth.0".into()), by()).await.unwrap_err();
+    assert_eq!(other.code(), "state_changed");
+    fleet.acknowledge(host, mark.clone(), by()).await.unwrap();
+    assert!(!row().needs_attention());
+    assert_eq!((row().status, row().acked.unwrap().at), (Status::Failed, world.now()));
+    world.pass(HOUR_MS);
+    agent.back_up("etc", Outcome::Failed).await;
+    assert!(!row().needs_attention(), "it fails as before");
+
+    fleet.acknowledge(host, None, by()).await.unwrap();
+    assert!(row().needs_attention(), "taken back");
+    fleet.acknowledge(host, mark, by()).await.unwrap();
+    fleet.acknowledge(host, Some(row().mark), by()).await.unwrap();
+    assert_eq!(
+        crate::support::audited(&fleet, "host.acknowledged").len(),
+        2,
+        "once for each time that it changed"
+    );
+
+    agent.back_up("etc", Outcome::Succeeded).await;
+    world.pass(HOUR_MS);
+    agent.back_up("etc", Outcome::Failed).await;
+    assert!(row().needs_attention(), "it had been well between");
 }

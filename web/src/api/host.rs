@@ -1,6 +1,6 @@
 //! Hosts and their enrolment.
 
-use super::dto::{HostCreated, HostIn, HostOut, HostPatch};
+use super::dto::{AckIn, HostCreated, HostIn, HostOut, HostPatch};
 use super::{List, Query, one_of};
 use crate::app::Ctx;
 use crate::form::Input;
@@ -66,6 +66,24 @@ pub(crate) async fn new_token(ctx: Ctx, Path(host): Path<String>) -> Result<impl
     let host = ctx.host(&ctx.read()?, &host)?;
     let token = ctx.app.fleet.new_enroll_token(host.id, ctx.by()).await?;
     Ok((StatusCode::CREATED, Json(HostCreated::new(&host, &token))))
+}
+
+/// `PUT /api/hosts/{host}/acknowledgement`.
+pub(crate) async fn acknowledge(
+    ctx: Ctx,
+    Path(host): Path<String>,
+    Input(body): Input<AckIn>,
+) -> Result<Json<HostOut>, Problem> {
+    let host = ctx.host(&ctx.read()?, &host)?;
+    ctx.app.fleet.acknowledge(host.id, Some(body.mark), ctx.by()).await?;
+    answer(&ctx, &host)
+}
+
+/// `DELETE /api/hosts/{host}/acknowledgement`.
+pub(crate) async fn unacknowledge(ctx: Ctx, Path(host): Path<String>) -> Result<StatusCode, Problem> {
+    let host = ctx.host(&ctx.read()?, &host)?;
+    ctx.app.fleet.acknowledge(host.id, None, ctx.by()).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// `PATCH /api/hosts/{host}`.

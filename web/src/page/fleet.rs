@@ -36,6 +36,8 @@ pub(crate) struct Attention {
     pub(crate) more: usize,
     pub(crate) text: String,
     pub(crate) action: Action,
+    /// Of a single host: where its state is acknowledged, and its mark.
+    pub(crate) ack: Option<(String, String)>,
 }
 
 /// The one safe step.
@@ -127,7 +129,7 @@ fn view(now: Timestamp, all: &[HostRow], filter: &HostFilter, page: usize) -> Fl
     all.iter().for_each(|row| counts.count(row));
     let wanted = filter.wanted();
     let rows: Vec<&HostRow> = all.iter().filter(|row| wanted(row)).collect();
-    let need = all.iter().filter(|row| needs_you(row)).count();
+    let need = all.iter().filter(|row| row.needs_attention()).count();
     // Hosts may have gone since the page was shown: then the last one there is.
     let page = page.min(rows.len().div_ceil(PAGE_ROWS).max(1));
     let first = (page - 1) * PAGE_ROWS;
@@ -198,10 +200,6 @@ fn view(now: Timestamp, all: &[HostRow], filter: &HostFilter, page: usize) -> Fl
     }
 }
 
-fn needs_you(row: &HostRow) -> bool {
-    matches!(row.status, Status::Failed | Status::Offline | Status::Missed | Status::Warning | Status::New)
-}
-
 /// What went on and what runs, in a sentence or two.
 fn note(now: Timestamp, all: &[HostRow]) -> String {
     let running = all.iter().filter(|row| row.running().is_some()).count();
@@ -212,6 +210,10 @@ fn note(now: Timestamp, all: &[HostRow]) -> String {
     }
     if running > 0 {
         parts.push(format!("{} at work right now.", many(running as u64, "host")));
+    }
+    let acked = all.iter().filter(|row| row.acked.is_some()).count();
+    if acked > 0 {
+        parts.push(format!("{} acknowledged.", many(acked as u64, "host")));
     }
     let online = all.iter().filter(|row| row.presence.online).count();
     parts.push(format!("{online} online."));
@@ -246,7 +248,7 @@ fn row(now: Timestamp, row: &HostRow) -> Row {
 /// The causes that need a person, worst first, hosts with the same cause together.
 fn attention(now: Timestamp, all: &[HostRow]) -> Vec<Attention> {
     let mut causes: Vec<Attention> = Vec::new();
-    for row in all.iter().filter(|row| needs_you(row)) {
+    for row in all.iter().filter(|row| row.needs_attention()) {
         let (cause, action) = cause_of(row);
         let state = status_state(row.status);
         let name = (row.host.name.clone(), format!("/hosts/{}", row.host.id));
@@ -254,6 +256,7 @@ fn attention(now: Timestamp, all: &[HostRow]) -> Vec<Attention> {
             // With several hosts the one action of one of them would be wrong for the others.
             seen.action = Action::look("Show them", format!("/?state={}", row.status.as_str()));
             seen.text = "the same on each of them.".to_owned();
+            seen.ack = None;
             if seen.hosts.len() < MOST_NAMES {
                 seen.hosts.push(name);
             } else {
@@ -265,7 +268,8 @@ fn attention(now: Timestamp, all: &[HostRow]) -> Vec<Attention> {
                 None if row.last_backup().is_some() => "no good backup so far.".to_owned(),
                 None => format!("added {}, never backed up.", ago(now, row.host.created_at)),
             };
-            causes.push(Attention { state, cause, hosts: vec![name], more: 0, text, action });
+            let ack = Some((format!("/hosts/{}/acknowledge", row.host.id), row.mark.clone()));
+            causes.push(Attention { state, cause, hosts: vec![name], more: 0, text, action, ack });
         }
     }
     causes

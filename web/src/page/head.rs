@@ -2,7 +2,7 @@
 
 use super::Run;
 use crate::app::Ctx;
-use crate::format::{ago, exact};
+use crate::format::{When, ago, exact};
 use crate::problem::Problem;
 use crate::words::{Badge, host_badge};
 use fleet::record::{HostFacts, Presence};
@@ -83,6 +83,10 @@ pub(crate) struct HostHead {
     pub(crate) here: String,
     pub(crate) tab: &'static str,
     pub(crate) badge: Badge,
+    /// The state that can be acknowledged.
+    pub(crate) mark: Option<String>,
+    /// Who has acknowledged it.
+    pub(crate) acked: Option<(String, When)>,
     pub(crate) labels: Vec<String>,
     pub(crate) presence: PresenceView,
     pub(crate) facts: String,
@@ -145,6 +149,8 @@ impl HostHead {
             href,
             tab,
             badge,
+            mark: row.needs_attention().then(|| row.mark.clone()),
+            acked: row.acked.as_ref().map(|acked| (crate::words::by(&acked.by), When::ago(now, acked.at))),
             labels: row.host.labels.clone(),
             presence: PresenceView::new(now, &row.presence),
             facts: facts_line(row.host.facts.as_ref(), row.presence.peer.as_deref()),

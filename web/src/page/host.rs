@@ -6,6 +6,7 @@ use super::schedule::ScheduleLine;
 use super::{Fact, JobLine, Run};
 use crate::app::Ctx;
 use crate::draw::{LargeDay, counted, large};
+use crate::form::Form;
 use crate::format::{When, ago, bytes, day, duration, span};
 use crate::problem::Problem;
 use crate::template::View;
@@ -118,6 +119,18 @@ fn read(ctx: &Ctx, host: &str) -> Result<HostView, Problem> {
         facts: facts(now, &row),
         head,
     })
+}
+
+/// `POST /hosts/{host}/acknowledge`: with the mark of the state that was shown; without one it is taken back.
+pub(crate) async fn acknowledge(
+    ctx: Ctx,
+    Path(host): Path<String>,
+    form: Form,
+) -> Result<Response<Body>, Problem> {
+    let host = ctx.host(&ctx.read()?, &host)?;
+    let mark = Some(form.text("mark")).filter(|mark| !mark.is_empty());
+    ctx.app.fleet.acknowledge(host.id, mark, ctx.by()).await?;
+    Ok(ctx.go(&if form.has("fleet") { "/".to_owned() } else { format!("/hosts/{}", host.id) }))
 }
 
 fn days_before(now: Timestamp, days: u64) -> Timestamp {

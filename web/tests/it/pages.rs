@@ -425,3 +425,31 @@ async fn pages_travel_packed_to_who_can_unpack_them() {
         assert_eq!(header.map_or("", |value| value.to_str().unwrap()), packed, "{path}");
     }
 }
+
+#[tokio::test]
+async fn an_acknowledged_failure_leaves_the_list_of_what_needs_somebody() {
+    let world = World::new();
+    let client = world.admin().await;
+    let mut agent = boat(&world, &client).await;
+    let job = run(&client, &format!("/api/hosts/{}/groups/logbook/backup", agent.host)).await;
+    agent.start(&world, job).await;
+    agent.finish(&world, job, Outcome::Failed, Some(Class::Network), "no route", Summary::None).await;
+    let api = format!("/api/hosts/{}", agent.host);
+    let mark = client.get(&api).await.expect(200).json()["mark"].as_str().unwrap().to_owned();
+    let list = client.get("/?part=fleet-attention").await.expect(200).text;
+    assert!(list.contains(&mark) && list.contains("Acknowledge"), "{list}");
+    let path = format!("{api}/acknowledgement");
+    let put = async |body| client.send(Method::PUT, &path, Some(&body)).await;
+    let stale = put(json!({"mark": "failed.auth.1"})).await;
+    assert_eq!((stale.status.as_u16(), stale.code().as_str()), (409, "state_changed"));
+    let told = put(json!({ "mark": mark })).await.expect(200).json();
+    assert_eq!((&told["status"], &told["acknowledged_by"]), (&json!("failed"), &json!("mira")), "{told}");
+    let list = client.get("/?part=fleet-attention").await.expect(200).text;
+    assert!(!list.contains("Acknowledge"), "{list}");
+    let head = client.get(&format!("/hosts/{}", agent.host)).await.expect(200).text;
+    assert!(head.contains("Acknowledged by mira"), "{head}");
+    let sentence = client.get("/?part=fleet-sentence").await.expect(200).text;
+    assert!(sentence.contains("1 host acknowledged") && !sentence.contains("need"), "{sentence}");
+    assert_eq!(client.send(Method::DELETE, &path, None).await.status, 204);
+    assert!(client.get("/?part=fleet-attention").await.expect(200).text.contains("Acknowledge"));
+}

@@ -29,6 +29,11 @@ pub(crate) struct HostOut {
     reason: String,
     /// Whether every source group has a good and recent backup.
     protected: bool,
+    /// Tells this state from others, and from the same one at another time: what an acknowledgement names.
+    mark: String,
+    /// Who has acknowledged this state, and when; null = nobody.
+    acknowledged_by: Option<String>,
+    acknowledged_at: Option<String>,
     online: bool,
     /// Since when it is online, or is not.
     online_changed_at: Option<String>,
@@ -62,6 +67,9 @@ impl From<HostRow> for HostOut {
             status: row.status.as_str(),
             reason: row.reason.clone(),
             protected: row.protected,
+            mark: row.mark.clone(),
+            acknowledged_by: row.acked.as_ref().map(|acked| acked.by.name().to_owned()),
+            acknowledged_at: time(row.acked.as_ref().map(|acked| acked.at)),
             online: row.presence.online,
             online_changed_at: time(row.presence.changed_at),
             last_seen_at: time(row.presence.last_seen_at),
@@ -204,4 +212,12 @@ impl From<CredentialsIn> for CredentialsInput {
             env: body.env,
         }
     }
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Acknowledgement)]
+pub(crate) struct AckIn {
+    /// The `mark` of the host as it was shown.
+    pub(crate) mark: String,
 }
