@@ -65,6 +65,7 @@ pub use refused::{OpenError, Refused, StoreError};
 pub use request::{By, JobRequest, OperatorChange};
 pub use snapshot::Snapshot;
 pub use store::WriterCounts;
+pub use summary::Ended;
 pub use view::{
     AuditFilter, DAYS, Day, FleetCounts, HostFilter, HostRow, JobFilter, Page, Paged, ScheduleView, Status,
 };

@@ -2,7 +2,7 @@
 
 use crate::record::{Host, JobState, Presence};
 use crate::roster::Entry;
-use crate::summary::{DAY_MS, GroupSummary, MISSED_AFTER_MS, Summary};
+use crate::summary::{DAY_MS, Ended, GroupSummary, MISSED_AFTER_MS, Summary};
 use crate::view::{HostRow, Status};
 use schema::{Class, Timestamp};
 
@@ -23,6 +23,8 @@ pub(crate) struct Standing {
     pub(crate) protected: bool,
     /// Tells this state from others, and from the same one at another time.
     pub(crate) mark: String,
+    /// The backup that it comes from, where one did not end well.
+    pub(crate) from: Option<Ended>,
 }
 
 /// What a state comes from: its kind, and since when that is so; a good backup ends every state of backups.
@@ -34,12 +36,13 @@ struct Worst {
     status: Status,
     reason: String,
     cause: Cause,
+    from: Option<Ended>,
 }
 
 impl Worst {
     fn consider(&mut self, status: Status, cause: Cause, reason: impl Into<String>) {
         if status < self.status {
-            *self = Self { status, reason: reason.into(), cause };
+            *self = Self { status, reason: reason.into(), cause, from: None };
         }
     }
 }
@@ -47,9 +50,9 @@ impl Worst {
 /// Judges a host.
 pub(crate) fn judge(host: &Host, presence: &Presence, summary: &Summary, now: Timestamp) -> Standing {
     let good_at = summary.last_good_at().unwrap_or_default();
-    let (backups, why, of_backups) = judge_backups(host, summary, now);
+    let Backups { status: backups, reason, cause, from } = judge_backups(host, summary, now);
     let protected = backups == Status::Ok && summary.damaged_at.is_none() && summary.replaced.is_none();
-    let mut worst = Worst { status: backups, reason: why, cause: Cause(of_backups, good_at) };
+    let mut worst = Worst { status: backups, reason, cause: Cause(cause, good_at), from };
     let newer = |at: &Timestamp| summary.last_good_at().is_none_or(|good| *at > good);
     if let Some((_, class)) = summary.test_failed.filter(|(at, _)| worst.status == Status::Ok && newer(at)) {
         // The next backup will tell; until then what was saved is safe.
@@ -91,11 +94,8 @@ pub(crate) fn judge(host: &Host, presence: &Presence, summary: &Summary, now: Ti
     // Why the next backup can't happen comes before what was wrong with the last one.
     if !summary.has_repo_credentials && backups != Status::New && worst.status >= Status::Warning {
         let cause = Cause("no_credentials", good_at);
-        worst = Worst {
-            status: Status::Warning,
-            reason: "Its repository credentials were removed".into(),
-            cause,
-        };
+        let reason = "Its repository credentials were removed".to_owned();
+        worst = Worst { status: Status::Warning, reason, cause, from: None };
     }
     if let Some(since) = summary.replaced {
         worst.consider(Status::Failed, Cause("replaced", since), "Another repository is at its address");
@@ -103,11 +103,26 @@ pub(crate) fn judge(host: &Host, presence: &Presence, summary: &Summary, now: Ti
     if let Some(since) = summary.damaged_at {
         worst.consider(Status::Failed, Cause("damaged", since), "Repository has errors");
     }
-    let Worst { status, reason, cause } = worst;
-    Standing { status, reason, protected, mark: format!("{}.{}.{}", status.as_str(), cause.0, cause.1.0) }
+    let Worst { status, reason, cause, from } = worst;
+    let mark = format!("{}.{}.{}", status.as_str(), cause.0, cause.1.0);
+    Standing { status, reason, protected, mark, from }
 }
 
-fn judge_backups(host: &Host, summary: &Summary, now: Timestamp) -> (Status, String, &'static str) {
+/// How the backups of a host or of one of its groups stand.
+struct Backups {
+    status: Status,
+    reason: String,
+    cause: &'static str,
+    from: Option<Ended>,
+}
+
+impl Backups {
+    fn new(status: Status, reason: impl Into<String>, cause: &'static str) -> Self {
+        Self { status, reason: reason.into(), cause, from: None }
+    }
+}
+
+fn judge_backups(host: &Host, summary: &Summary, now: Timestamp) -> Backups {
     let groups = &summary.groups;
     let tried = groups.iter().any(|group| group.last.is_some());
     if !tried {
@@ -120,30 +135,33 @@ fn judge_backups(host: &Host, summary: &Summary, now: Timestamp) -> (Status, Str
         } else {
             ("Not backed up yet", "never")
         };
-        return (Status::New, why.to_owned(), cause);
+        return Backups::new(Status::New, why, cause);
     }
     let several = groups.len() > 1;
     let judged = groups.iter().map(|group| {
-        let (status, why, cause) = judge_group(group, now);
-        let why = if several && !why.is_empty() { format!("{}: {why}", group.name) } else { why };
-        (status, why, cause)
+        let mut judged = judge_group(group, now);
+        if several && !judged.reason.is_empty() {
+            judged.reason = format!("{}: {}", group.name, judged.reason);
+        }
+        judged
     });
-    judged.min_by_key(|(status, ..)| *status).unwrap_or((Status::New, String::new(), "never"))
+    judged.min_by_key(|judged| judged.status).unwrap_or_else(|| Backups::new(Status::New, "", "never"))
 }
 
-fn judge_group(group: &GroupSummary, now: Timestamp) -> (Status, String, &'static str) {
+fn judge_group(group: &GroupSummary, now: Timestamp) -> Backups {
     let Some(last) = &group.last else {
-        return (Status::Warning, "Not backed up yet".to_owned(), "never");
+        return Backups::new(Status::Warning, "Not backed up yet", "never");
     };
     let cause = last.class.map_or("other", Class::as_str);
+    let from_last = |status, why, cause| Backups { from: Some(*last), ..Backups::new(status, why, cause) };
     match last.state {
-        JobState::Lost => return (Status::Failed, "Backup was interrupted".to_owned(), "lost"),
-        JobState::Failed => return (Status::Failed, words(last.class).to_owned(), cause),
+        JobState::Lost => return from_last(Status::Failed, "Backup was interrupted", "lost"),
+        JobState::Failed => return from_last(Status::Failed, words(last.class), cause),
         _ => {}
     }
     let age = group.last_good.map(|(_, at)| now.ms_since(at));
     if let Some(age) = age.filter(|age| *age > group.old_after_ms.unwrap_or(OLD_AFTER_MS)) {
-        return (Status::Warning, format!("Last good backup {} ago", days(age)), "old");
+        return Backups::new(Status::Warning, format!("Last good backup {} ago", days(age)), "old");
     }
     if last.state == JobState::Warning {
         let why = if last.class == Some(Class::SourceUnreadable) || last.class.is_none() {
@@ -151,12 +169,12 @@ fn judge_group(group: &GroupSummary, now: Timestamp) -> (Status, String, &'stati
         } else {
             words(last.class)
         };
-        return (Status::Warning, why.to_owned(), cause);
+        return from_last(Status::Warning, why, cause);
     }
     if age.is_none() {
-        return (Status::Warning, "No backup has made a snapshot yet".to_owned(), "no_snapshot");
+        return Backups::new(Status::Warning, "No backup has made a snapshot yet", "no_snapshot");
     }
-    (Status::Ok, String::new(), "ok")
+    Backups::new(Status::Ok, "", "ok")
 }
 
 /// A class in a few plain words.
@@ -197,7 +215,7 @@ fn days(ms: u64) -> String {
 /// Puts the row of a host together.
 pub(crate) fn row(entry: &Entry, now: Timestamp) -> HostRow {
     let Entry { host, presence, summary } = entry.clone();
-    let Standing { status, reason, protected, mark } = judge(&host, &presence, &summary, now);
+    let Standing { status, reason, protected, mark, from } = judge(&host, &presence, &summary, now);
     HostRow {
         last_good_at: summary.last_good_at(),
         groups: u32::try_from(summary.groups.len()).unwrap_or(u32::MAX),
@@ -206,6 +224,7 @@ pub(crate) fn row(entry: &Entry, now: Timestamp) -> HostRow {
         snapshots: summary.snapshots,
         acked: summary.acked.clone().filter(|acked| acked.mark == mark),
         mark,
+        from,
         open_jobs: summary.open_jobs,
         next_run_at: summary.next_run_at,
         waits_since: summary.waits_since,
@@ -224,7 +243,6 @@ pub(crate) fn row(entry: &Entry, now: Timestamp) -> HostRow {
 mod tests {
     use super::*;
     use crate::record::{Actor, Job, JobWhat, WireProblem};
-    use crate::summary::Ended;
     use schema::{HostId, JobId};
 
     const NOW: Timestamp = Timestamp(1_000 * DAY_MS);
@@ -255,7 +273,7 @@ mod tests {
     ) -> GroupSummary {
         GroupSummary {
             name: name.into(),
-            last: Some(Ended { job: JobId([1; 16]), state, class, at: ago(hours) }),
+            last: Some(Ended { job: JobId([1; 16]), state, class, refusal: None, at: ago(hours) }),
             last_good: good_hours.map(|hours| (JobId([1; 16]), ago(hours))),
             ..GroupSummary::default()
         }

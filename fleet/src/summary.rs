@@ -4,7 +4,7 @@
 use crate::record::{Acked, Group, Job, JobFigures, JobState, JobWhat, RepoState};
 use crate::store::first_form;
 use crate::view::{DAYS, Day};
-use schema::{Class, JobId, Timestamp};
+use schema::{Class, JobId, Refusal, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A due backup that waits for longer than this is missed.
@@ -59,12 +59,18 @@ pub(crate) struct GroupSummary {
 }
 
 /// A backup that has ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Ended {
-    pub(crate) job: JobId,
-    pub(crate) state: JobState,
-    pub(crate) class: Option<Class>,
-    pub(crate) at: Timestamp,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// Which.
+    pub job: JobId,
+    /// How.
+    pub state: JobState,
+    /// Why not well.
+    pub class: Option<Class>,
+    /// Why the agent refused it.
+    pub refusal: Option<Refusal>,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// Whether a backup is proven: it ended well, names the snapshot that it made, with something in it, and left out no
@@ -116,7 +122,8 @@ impl Summary {
         }
         let Some(group) = self.groups.iter_mut().find(|known| known.name == *group) else { return };
         if group.last.as_ref().is_none_or(|last| last.job == job.id || last.at <= at) {
-            group.last = Some(Ended { job: job.id, state: job.state, class: job.class, at });
+            group.last =
+                Some(Ended { job: job.id, state: job.state, class: job.class, refusal: job.refusal, at });
         }
         if is_good(job) && group.last_good.is_none_or(|(_, last)| last <= at) {
             group.last_good = Some((job.id, at));

@@ -48,15 +48,23 @@ const fn cause(
 impl Cause {
     /// The cause of a job that failed, was lost, or warns; `None` when there is nothing to explain.
     pub(crate) fn of(job: &Job) -> Option<Self> {
-        match job.state {
+        Self::of_end(job.what.kind(), job.state, job.refusal, job.class)
+    }
+
+    /// The same of what is known of the end of a job.
+    pub(crate) fn of_end(
+        kind: JobKind,
+        state: JobState,
+        refusal: Option<Refusal>,
+        class: Option<Class>,
+    ) -> Option<Self> {
+        match state {
             JobState::Lost => Some(LOST),
-            JobState::Failed | JobState::Warning => match (job.refusal, job.class) {
+            JobState::Failed | JobState::Warning => match (refusal, class) {
                 (Some(refusal), _) => Some(of_refusal(refusal)),
-                (None, Some(Class::SourceMissing)) if job.state == JobState::Warning => Some(PARTLY_MISSING),
-                (None, Some(class)) => Some(of_class(class, job.what.kind())),
-                (None, None) if job.state == JobState::Failed => {
-                    Some(of_class(Class::Other, job.what.kind()))
-                }
+                (None, Some(Class::SourceMissing)) if state == JobState::Warning => Some(PARTLY_MISSING),
+                (None, Some(class)) => Some(of_class(class, kind)),
+                (None, None) if state == JobState::Failed => Some(of_class(Class::Other, kind)),
                 (None, None) => None,
             },
             _ => None,

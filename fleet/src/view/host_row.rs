@@ -1,5 +1,5 @@
 use crate::record::{Acked, Host, Job, Presence};
-use crate::summary::Summary;
+use crate::summary::{Ended, Summary};
 use schema::Timestamp;
 use std::sync::Arc;
 
@@ -19,6 +19,8 @@ pub struct HostRow {
     pub status: Status,
     /// Why, in short words ("Wrong password"); empty when all is well.
     pub reason: String,
+    /// The backup that this state comes from, where one did not end well.
+    pub from: Option<Ended>,
     /// Tells this state from others, and from the same one at another time.
     pub mark: String,
     /// Who has acknowledged this state, and when.

@@ -199,3 +199,19 @@ async fn what_somebody_has_acknowledged_rests_until_it_changes() {
     agent.back_up("etc", Outcome::Failed).await;
     assert!(row().needs_attention(), "it had been well between");
 }
+
+#[tokio::test]
+async fn a_state_names_the_backup_that_it_comes_from_and_not_the_last_one() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    fleet.put_group(agent.host, None, group("home"), by()).await.unwrap();
+    let failed = agent.back_up("etc", Outcome::Failed).await;
+    world.pass(HOUR_MS);
+    let last = agent.back_up("home", Outcome::Warning).await;
+    let row = fleet.read().unwrap().host_row(agent.host).unwrap();
+    assert_eq!((row.status, row.from.unwrap().job), (Status::Failed, failed.id));
+    assert_eq!(row.last_backup().unwrap().id, last.id);
+    agent.back_up("etc", Outcome::Succeeded).await;
+    let row = fleet.read().unwrap().host_row(agent.host).unwrap();
+    assert_eq!((row.status, row.from.unwrap().job), (Status::Warning, last.id));
+}

@@ -10,10 +10,10 @@ use crate::format::{When, ago, bytes, many};
 use crate::problem::Problem;
 use crate::template::View;
 use crate::words::{Badge, host_badge, status_state};
-use ::fleet::{FleetCounts, HostFilter, HostRow, Status};
+use ::fleet::{Ended, FleetCounts, HostFilter, HostRow, Status};
 use axum::body::Body;
 use axum::http::Response;
-use schema::Timestamp;
+use schema::{JobKind, Timestamp};
 use serde::Serialize;
 
 /// So many rows are on a page; the worst come first.
@@ -299,13 +299,13 @@ fn cause_of(row: &HostRow) -> (String, Action) {
         }
         Status::New => ("Never backed up".to_owned(), look("Look at it")),
         Status::Failed | Status::Warning => {
-            let job = row.last_backup();
-            match job.and_then(|job| Some((job, Cause::of(job)?))) {
+            let cause = |from: Ended| Cause::of_end(JobKind::Backup, from.state, from.refusal, from.class);
+            match row.from.and_then(|from| Some((from.job, cause(from)?))) {
                 Some((_, cause)) if cause.step == Step::RepoCredentials => {
                     (cause.title.to_owned(), set(cause.step_words, "/repo#connection"))
                 }
                 Some((job, cause)) => {
-                    (cause.title.to_owned(), Action::look("See why", format!("/jobs/{}", job.id)))
+                    (cause.title.to_owned(), Action::look("See why", format!("/jobs/{job}")))
                 }
                 None => (reason("Needs a look"), look("Look at it")),
             }
