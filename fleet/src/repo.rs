@@ -117,12 +117,14 @@ pub(crate) struct About {
     pub(crate) credentials_at: Option<Timestamp>,
     /// When the job was made that it tells of.
     pub(crate) job_made_at: Option<Timestamp>,
+    /// That job is a test or an init: it finds out which repository the host uses.
+    pub(crate) identifies: bool,
 }
 
 impl About {
-    /// Whether the credentials changed since the repository was found last: then another one is no surprise.
+    /// Whether another repository than the one that was found last is no surprise.
     fn may_differ(self, found_at: Option<Timestamp>) -> bool {
-        found_at.is_none() || self.credentials_at > found_at
+        self.identifies || found_at.is_none() || self.credentials_at > found_at
     }
 }
 
@@ -150,6 +152,7 @@ pub(crate) fn take_stats(
     let credentials = credentials::row_of(tx, host, Slot::Repo)?.and_then(|row| row.facts);
     let about = About {
         credentials_at: credentials.map(|facts| facts.updated_at),
+        identifies: job.as_ref().is_some_and(|job| matches!(job.what, JobWhat::Probe | JobWhat::Init)),
         job_made_at: job.map(|job| job.created_at),
     };
     if !merge(&mut after, stats, stream, about, now) {

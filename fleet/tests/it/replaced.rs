@@ -35,9 +35,11 @@ async fn back_up_into(agent: &mut Agent, world: &World, revision: u64, repo: u8,
     agent.finish(job.id, Outcome::Succeeded, saved()).await;
 }
 
-async fn test(agent: &mut Agent, repo: u8) {
+async fn test(agent: &mut Agent, world: &World, revision: u64, repo: u8) {
     let job = agent.fleet.dispatch(agent.host, JobRequest::Probe, by()).await.unwrap();
     agent.take_all();
+    // The figures come first.
+    tell(agent, world, revision, &job, repo, 1).await;
     let repo = Some(RepoId([repo; 32]));
     let found = ProbeSummary { repo, repo_version: Some(2), append_only: None, answered_ms: 1 };
     agent.finish(job.id, Outcome::Succeeded, Summary::Probe(found)).await;
@@ -66,10 +68,10 @@ async fn it_is_told_loudly_and_what_was_known_stays_until_a_person_takes_it() {
     assert_eq!(stands(&fleet, &agent), failed);
     assert_eq!(audited(&fleet, "repo.replaced").len(), 1);
 
-    test(&mut agent, 2).await;
+    test(&mut agent, &world, 5, 2).await;
     let repo = fleet.read().unwrap().repo(agent.host).unwrap();
     assert_eq!((repo.repo, repo.replaced), (Some(RepoId([2; 32])), None));
-    assert_eq!(repo.snapshots, None, "the figures of the old one say nothing");
+    assert_eq!(repo.snapshots.unwrap().count, 1, "the figures of the old one say nothing");
     assert_eq!(stands(&fleet, &agent).0, Status::Ok, "what was saved since is in it");
 }
 
@@ -105,4 +107,15 @@ async fn with_new_credentials_it_is_taken_and_what_is_in_the_old_one_counts_no_m
     assert_eq!((repo.repo, repo.replaced), (Some(RepoId([2; 32])), None));
     assert_eq!(audited(&fleet, "repo.replaced"), []);
     assert_eq!(stands(&fleet, &agent), (Status::New, false, "Not backed up yet".to_owned()));
+}
+
+#[tokio::test]
+async fn a_test_takes_it_without_a_word_of_alarm() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    back_up_into(&mut agent, &world, 1, 1, 10).await;
+    test(&mut agent, &world, 2, 2).await;
+    assert_eq!(fleet.read().unwrap().repo(agent.host).unwrap().repo, Some(RepoId([2; 32])));
+    assert_eq!(audited(&fleet, "repo.replaced"), []);
+    assert_eq!(stands(&fleet, &agent).0, Status::New, "nothing is in it yet");
 }
