@@ -4,7 +4,7 @@
 //! The gate asks at each login only; a change behind its back is told to it here.
 
 use crate::gate::GateHandle;
-use fleet::{Changed, Fleet, StoreError};
+use fleet::{Change, Changed, Fleet, StoreError};
 use schema::{HostId, Timestamp};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,20 +26,25 @@ pub async fn run(fleet: Fleet, gate: GateHandle) {
         }
     };
     loop {
-        let look = match changes.recv().await {
-            Ok(change) => matches!(change.what, Changed::Host(_) | Changed::Accounts),
-            Err(RecvError::Lagged(_)) => true,
+        let mut touched = BTreeSet::new();
+        match changes.recv().await {
+            Ok(Change { what: Changed::Host(host), .. }) => drop(touched.insert(host)),
+            Ok(Change { what: Changed::Accounts, .. }) | Err(RecvError::Lagged(_)) => {}
+            Ok(_) => continue,
             Err(RecvError::Closed) => return,
-        };
-        if !look {
-            continue;
         }
         // Ten thousand hosts may change within one second; one look covers all of them.
         tokio::time::sleep(LOOK_AT_MOST_EVERY).await;
-        while !matches!(changes.try_recv(), Err(TryRecvError::Empty | TryRecvError::Closed)) {}
+        loop {
+            match changes.try_recv() {
+                Ok(Change { what: Changed::Host(host), .. }) => drop(touched.insert(host)),
+                Ok(_) | Err(TryRecvError::Lagged(_)) => {}
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            }
+        }
         match Known::read(&fleet) {
             Ok(now) => {
-                for verdict in verdicts(&known, &now) {
+                for verdict in verdicts(&known, &now, &touched) {
                     carry_out(verdict, &gate, fleet.now());
                 }
                 known = now;
@@ -76,7 +81,11 @@ enum Verdict {
     EndViewer(String),
 }
 
-fn verdicts(before: &Known, now: &Known) -> Vec<Verdict> {
+/// `touched`: hosts that have changed between; one that came and went is in neither.
+fn verdicts(before: &Known, now: &Known, touched: &BTreeSet<HostId>) -> Vec<Verdict> {
+    let passed =
+        touched.iter().filter(|host| !before.hosts.contains_key(host) && !now.hosts.contains_key(host));
+    let passed = passed.map(|host| Verdict::ForgetHost(*host));
     let hosts = before.hosts.iter().filter_map(|(host, enrolled)| match now.hosts.get(host) {
         None => Some(Verdict::ForgetHost(*host)),
         Some(again) if again != enrolled => {
@@ -84,7 +93,10 @@ fn verdicts(before: &Known, now: &Known) -> Vec<Verdict> {
         }
         Some(_) => None,
     });
-    hosts.chain(before.viewers.difference(&now.viewers).cloned().map(Verdict::EndViewer)).collect()
+    hosts
+        .chain(passed)
+        .chain(before.viewers.difference(&now.viewers).cloned().map(Verdict::EndViewer))
+        .collect()
 }
 
 fn carry_out(verdict: Verdict, gate: &GateHandle, now: Timestamp) {
@@ -114,10 +126,12 @@ mod tests {
         let before = known(&[(1, Some(5)), (2, Some(5)), (3, None)], &["ha", "nodered"]);
         let now = known(&[(1, Some(5)), (2, Some(9)), (4, None)], &["ha", "new"]);
         assert_eq!(
-            verdicts(&before, &now),
+            verdicts(&before, &now, &[1, 3, 4, 5].map(host).into()),
             [
                 Verdict::EndHost { host: host(2), enrolled_at: Timestamp(9) },
                 Verdict::ForgetHost(host(3)),
+                // It came and went between the two looks.
+                Verdict::ForgetHost(host(5)),
                 Verdict::EndViewer("nodered".to_owned())
             ]
         );
