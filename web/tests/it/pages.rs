@@ -453,3 +453,35 @@ async fn an_acknowledged_failure_leaves_the_list_of_what_needs_somebody() {
     assert_eq!(client.send(Method::DELETE, &path, None).await.status, 204);
     assert!(client.get("/?part=fleet-attention").await.expect(200).text.contains("Acknowledge"));
 }
+
+#[tokio::test]
+async fn the_fleet_has_pages_of_fifty_and_a_search_begins_at_the_first() {
+    let world = World::new();
+    let client = world.admin().await;
+    for number in 0..120 {
+        let host = json!({ "name": format!("box-{number:03}") });
+        client.send(Method::POST, "/api/hosts", Some(&host)).await.expect(201);
+    }
+    let page = async |query: &str| client.get(&format!("/{query}")).await.expect(200).text;
+    let rows = |text: &str| text.matches("<tr id=\"host-").count();
+    let first = page("").await;
+    assert_eq!(rows(&first), 50);
+    assert!(first.contains("1 to 50 of 120 hosts, worst first") && first.contains("href=\"/?page=2\""));
+    assert!(first.contains("box-000") && !first.contains("box-050"), "by name");
+    let last = page("?page=3").await;
+    assert_eq!(rows(&last), 20);
+    assert!(last.contains("101 to 120 of 120 hosts") && !last.contains("rel=\"next\""), "{last}");
+    assert_eq!(
+        page("?page=9&part=fleet-hosts").await.matches("<tr id=").count(),
+        20,
+        "the last one there is"
+    );
+    let found = page("?q=box-1&part=fleet-hosts").await;
+    assert_eq!(rows(&found), 20);
+    assert!(found.contains("20 hosts") && !found.contains("rel="), "{found}");
+    let second = page("?q=box&state=new&page=2&part=fleet-hosts").await;
+    assert!(second.contains("page=2") && second.contains("href=\"/?q=box&amp;state=new\""), "{second}");
+    for nonsense in ["0", "-1", "two", "99999999999999999999"] {
+        client.get(&format!("/?page={nonsense}")).await.expect(422);
+    }
+}
