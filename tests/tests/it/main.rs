@@ -1,6 +1,7 @@
 //! The main job, end to end, and what disturbs it. Each module is one promise; see the library for what they stand
 //! on.
 
+mod acknowledged;
 mod agent_killed;
 mod append_only;
 mod away;
