@@ -2,6 +2,9 @@
 //!
 //! Size, snapshots, check, prune and lock are the repository's, whoever looked. What credentials may do, and their
 //! tests, are each host's own. A size that was only summed up is not told, for it lacks what the others added.
+//!
+//! A host that says it uses a repository is believed: the id stands inside restic's encryption, so who knows it has
+//! opened the repository and could do worse to it than tell wrong figures.
 
 use super::{add_point, counts, point, write};
 use crate::record::{CheckSeen, PruneSeen, RepoState};
