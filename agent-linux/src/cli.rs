@@ -1,11 +1,10 @@
 //! The command line.
 
 use crate::{
-    clock,
-    driver::{self, Policy},
-    enroll,
+    clock, driver, enroll,
     logger::{self, Level},
     machine::VERSION,
+    policy::Policy,
     restic,
     state::{DEFAULT_FOLDER, StateFolder},
     status,
@@ -54,6 +53,8 @@ Options:
   --restic PATH       the restic to use [HOLDFAST_AGENT_RESTIC; restic, from PATH]
   --no-admin-slot     refuse credentials that may delete [HOLDFAST_AGENT_NO_ADMIN_SLOT=1]: then no prune, and no forget
                       on an append-only storage, can be run from this machine
+  --source-root DIR   back up and show only what is in DIR; may stand several times
+                      [HOLDFAST_AGENT_SOURCE_ROOTS, apart by colons; all]
   --log-level LEVEL   error, warn, info or debug [HOLDFAST_AGENT_LOG_LEVEL; info]
   --end-with PID      end, as at SIGTERM, when the process PID ends, which has started this one
 
@@ -186,6 +187,12 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
             return Err(UsageError(format!("HOLDFAST_AGENT_NO_ADMIN_SLOT is 1 or 0, not {other}")));
         }
     };
+    let mut source_roots: Vec<PathBuf> = env("HOLDFAST_AGENT_SOURCE_ROOTS")
+        .iter()
+        .flat_map(|roots| roots.split(':'))
+        .filter(|root| !root.is_empty())
+        .map(PathBuf::from)
+        .collect();
     let (mut force, mut json, mut token, mut end_with) = (false, false, None, None);
     let mut rest = rest.iter().map(String::as_str);
     while let Some(arg) = rest.next() {
@@ -203,6 +210,7 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
             ("enroll" | "enrol" | "run" | "status", "--state-dir") => state_dir = value()?,
             ("run", "--restic") => restic = value()?,
             ("run", "--log-level") => level = value()?,
+            ("run", "--source-root") => source_roots.push(value()?.into()),
             ("run", "--end-with") => {
                 let pid = value()?;
                 let pid: u32 =
@@ -224,7 +232,10 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
             let level = Level::from_word(&level).ok_or_else(|| {
                 UsageError(format!("no such log level: {level} (error, warn, info, debug)"))
             })?;
-            let policy = Policy { allows_admin_slot: !no_admin_slot };
+            if let Some(root) = source_roots.iter().find(|root| !root.is_absolute()) {
+                return Err(UsageError(format!("the source root {} is not absolute", root.display())));
+            }
+            let policy = Policy { allows_admin_slot: !no_admin_slot, source_roots };
             Request::Run { state_dir, restic: restic.into(), policy, level, end_with }
         }
         "status" => Request::Status { state_dir, json },
@@ -337,7 +348,7 @@ mod tests {
 
     #[test]
     fn options_come_with_a_space_or_an_equals_sign() {
-        let policy = Policy { allows_admin_slot: true };
+        let policy = Policy { allows_admin_slot: true, source_roots: Vec::new() };
         let run = |policy| Request::Run {
             state_dir: "/s".into(),
             restic: "/r".into(),
@@ -346,8 +357,8 @@ mod tests {
             end_with: None,
         };
         assert_eq!(read("run --state-dir /s --restic=/r --log-level debug"), Ok(run(policy)));
-        let policy = Policy { allows_admin_slot: false };
-        let line = "run --no-admin-slot --state-dir /s --restic=/r --log-level debug";
+        let policy = Policy { allows_admin_slot: false, source_roots: vec!["/a".into(), "/b".into()] };
+        let line = "run --no-admin-slot --source-root /a --source-root=/b --state-dir /s --restic=/r --log-level debug";
         assert_eq!(read(line), Ok(run(policy)));
         let enroll = Request::Enroll { state_dir: "/s".into(), token: "-".into(), force: true };
         assert_eq!(read("enrol - --force --state-dir=/s"), Ok(enroll));
@@ -365,11 +376,11 @@ mod tests {
     #[test]
     fn paths_are_made_absolute_and_a_bare_program_name_is_left_for_the_search_path() {
         let here = std::env::current_dir().unwrap();
-        let policy = Policy { allows_admin_slot: true };
+        let policy = Policy { allows_admin_slot: true, source_roots: Vec::new() };
         let run = |dir: PathBuf, restic: PathBuf| Request::Run {
             state_dir: dir,
             restic,
-            policy,
+            policy: policy.clone(),
             level: Level::Info,
             end_with: None,
         };
@@ -390,6 +401,7 @@ mod tests {
             ("dance", "dance"),
             ("run --log-level loud", "loud"),
             ("run --force", "--force"),
+            ("run --source-root photos", "not absolute"),
             ("enroll", "token"),
             ("enroll a b", "does not know b"),
             ("status --state-dir", "needs a value"),

@@ -12,6 +12,7 @@ use crate::{
     link::{Link, LinkEvent},
     logger,
     machine::{Machine, VERSION},
+    policy::Policy,
     reports::{Chunk, Details},
     restic::{Credentials, Restic},
     rfc3339::Instant,
@@ -78,13 +79,6 @@ struct AtHand {
     /// The encoded [`schema::Run`].
     run: Vec<u8>,
     credentials: Option<Credentials>,
-}
-
-/// What the owner of this machine allows; the server can't widen it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
-    /// Whether credentials that may delete are taken at all, for a job.
-    pub allows_admin_slot: bool,
 }
 
 struct Driver {

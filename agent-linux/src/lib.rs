@@ -35,9 +35,11 @@
 //!
 //! # What it does not do
 //!
-//! It opens no port. It runs nothing but restic: commands name operations, not programs. It has no plan of its own
+//! It opens no port. It runs nothing but restic: commands name operations, not programs. Outside its state folder it
+//! only lists folders, for whoever picks paths to keep ([`browse`]). It has no plan of its own
 //! yet for the time when the server is away; what it was told before goes on, and its results wait in the journal.
 
+pub mod browse;
 pub mod cli;
 pub mod clock;
 pub mod driver;
@@ -47,6 +49,7 @@ pub mod journal;
 pub mod link;
 pub mod logger;
 pub mod machine;
+pub mod policy;
 pub mod reports;
 pub mod restic;
 pub mod rfc3339;

@@ -1,6 +1,6 @@
 //! The core's reports in the words of the wire.
 
-use crate::restic::{JobSummary, SnapshotSeen};
+use crate::restic::{EntrySeen, JobSummary, SnapshotSeen};
 use agent_core::{Body, Cause, Record};
 use schema::{
     Class, Items, JobId, LogLine, LogStream, Outcome, Report, ReportBody, Summary, Timestamp,
@@ -36,6 +36,13 @@ pub enum Chunk {
         first: u32,
         /// The snapshots.
         snapshots: Vec<SnapshotSeen>,
+    },
+    /// Entries of a folder.
+    Entries {
+        /// The number of the first one.
+        first: u32,
+        /// The entries.
+        entries: Vec<EntrySeen>,
     },
 }
 
@@ -154,6 +161,10 @@ fn chunk_body(
             let snapshots = Items::write(snapshots.iter().map(WireSnapshot), &mut list).ok()?;
             frame(ReportBody::Snapshots { job, first: *first, snapshots })
         }
+        Chunk::Entries { first, entries } => {
+            let entries = Items::write(entries.iter().map(EntrySeen::to_wire), &mut list).ok()?;
+            frame(ReportBody::Entries { job, first: *first, entries })
+        }
     }
 }
 
@@ -181,10 +192,20 @@ impl Serialize for WireSnapshot<'_> {
 /// How many of the snapshots, from the first on, fit into one report; at least 1.
 #[must_use]
 pub fn snapshots_that_fit(snapshots: &[SnapshotSeen]) -> usize {
+    that_fit(snapshots.iter().map(WireSnapshot))
+}
+
+/// How many of the entries, from the first on, fit into one report; at least 1.
+#[must_use]
+pub fn entries_that_fit(entries: &[EntrySeen]) -> usize {
+    that_fit(entries.iter().map(EntrySeen::to_wire))
+}
+
+fn that_fit(pieces: impl Iterator<Item = impl Serialize>) -> usize {
     let mut buffer = vec![0; MAX_MESSAGE_BYTES];
     let mut left = MAX_MESSAGE_BYTES - 256;
-    let fits = snapshots.iter().take_while(|seen| {
-        let bytes = schema::encode(&WireSnapshot(seen), &mut buffer).map_or(usize::MAX, |used| used.len());
+    let fits = pieces.take_while(|piece| {
+        let bytes = schema::encode(piece, &mut buffer).map_or(usize::MAX, |used| used.len());
         let is_room = bytes <= left;
         left = left.saturating_sub(bytes);
         is_room

@@ -127,6 +127,11 @@ impl Context {
         lock(&self.board)
     }
 
+    /// The number of the newest change.
+    pub(crate) fn change_seq(&self) -> u64 {
+        self.change_seq.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn tell(&self, what: Changed) {
         let seq = self.change_seq.fetch_add(1, Ordering::Relaxed) + 1;
         // Nobody listens: nothing to do.

@@ -121,6 +121,12 @@ impl Fleet {
         Ok(Snapshot::new(view, entries, self.context(), self.store.bytes()))
     }
 
+    /// The number of the newest change: what is read after this was asked knows of it.
+    #[must_use]
+    pub fn change_seq(&self) -> u64 {
+        self.context().change_seq()
+    }
+
     /// What changes from now on. Who lags (`RecvError::Lagged`) reads anew what it shows.
     #[must_use]
     pub fn changes(&self) -> broadcast::Receiver<Change> {

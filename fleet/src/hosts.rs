@@ -12,9 +12,9 @@ use crate::roster::Entry;
 use crate::schedule;
 use crate::status;
 use crate::store::{
-    CREDENTIALS, FIRED, GROUPS, HISTORY, HOST_JOBS, HOST_NAMES, HOST_TOKENS, HOSTS, JOBS, KIND_JOBS,
-    LINK_STATES, LINKS, LISTED, LISTINGS, LOG_STATES, LOGS, MAINTENANCE, OPEN_JOBS, OUTBOX, PRESENCES,
-    REPO_HOSTS, REPOS, Reads, SUMMARIES, Span, TOKENS, Tx,
+    CREDENTIALS, ENTRIES, FIRED, FOLDERS, GROUPS, HISTORY, HOST_JOBS, HOST_NAMES, HOST_TOKENS, HOSTS, JOBS,
+    KIND_JOBS, LINK_STATES, LINKS, LISTED, LISTINGS, LOG_STATES, LOGS, MAINTENANCE, OPEN_JOBS, OUTBOX,
+    PRESENCES, REPO_HOSTS, REPOS, Reads, SUMMARIES, Span, TOKENS, Tx,
 };
 use schema::{HostId, Timestamp, name};
 
@@ -204,6 +204,7 @@ fn delete(tx: &mut Tx<'_>, host: &Host) -> Result<(), StoreError> {
         tx.remove_all(&LOGS, &Span::under(&job))?;
         tx.remove(&LOG_STATES, &job)?;
         tx.remove_all(&LISTED, &Span::under(&job))?;
+        tx.remove_all(&ENTRIES, &Span::under(&job))?;
         tx.effects.ended.push(job);
     }
     tx.remove_all(&HOST_JOBS, &own)?;
@@ -221,6 +222,7 @@ fn delete(tx: &mut Tx<'_>, host: &Host) -> Result<(), StoreError> {
     tx.remove(&REPOS, &id)?;
     tx.remove_all(&HISTORY, &own)?;
     tx.remove(&LISTINGS, &id)?;
+    tx.remove_all(&FOLDERS, &own)?;
     tx.remove_all(&OUTBOX, &own)?;
     tx.remove_all(&CREDENTIALS, &own)?;
     tx.remove_all(&GROUPS, &own)?;

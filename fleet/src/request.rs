@@ -58,6 +58,18 @@ pub enum JobRequest {
     Stats,
     /// List snapshots.
     Snapshots,
+    /// List a folder of a snapshot.
+    Ls {
+        /// restic's id of the snapshot.
+        snapshot: String,
+        /// The folder, absolute.
+        path: String,
+    },
+    /// List a folder of the host itself; needs no credentials.
+    Browse {
+        /// The folder, absolute.
+        path: String,
+    },
 }
 
 impl JobRequest {
@@ -74,6 +86,8 @@ impl JobRequest {
             Self::Unlock { .. } => JobKind::Unlock,
             Self::Stats => JobKind::Stats,
             Self::Snapshots => JobKind::Snapshots,
+            Self::Ls { .. } => JobKind::Ls,
+            Self::Browse { .. } => JobKind::Browse,
         }
     }
 }

@@ -1,8 +1,9 @@
 use crate::context::{Context, sha256};
 use crate::maintenance::{self, Decision};
 use crate::record::{
-    ApiToken, AuditEntry, CredentialsFacts, EnrollToken, GivenUp, Group, Host, Job, JobWhat, LogText,
-    Maintenance, Operator, PendingRun, Presence, RepoPoint, RepoState, Session, SnapshotRow, Viewer,
+    ApiToken, AuditEntry, CredentialsFacts, EnrollToken, Folder, FolderPlace, GivenUp, Group, Host, Job,
+    JobWhat, LogText, Maintenance, Operator, PendingRun, Presence, RepoPoint, RepoState, Session,
+    SnapshotRow, Viewer,
 };
 use crate::refused::{Refused, StoreError};
 use crate::request::JobRequest;
@@ -13,7 +14,9 @@ use crate::store::{
 };
 use crate::summary::is_good;
 use crate::view::{AuditFilter, FleetCounts, HostFilter, HostRow, JobFilter, Page, Paged, ScheduleView};
-use crate::{accounts, audit, credentials, dispatch, enroll, job, listing, pending, schedule, status};
+use crate::{
+    accounts, audit, credentials, dispatch, enroll, folder, job, listing, pending, schedule, status,
+};
 use schema::{HostId, JobId, JobKind, PendingId, Slot, Timestamp};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -180,6 +183,33 @@ impl Snapshot {
     /// The newest whole listing of snapshots, and when it was made.
     pub fn snapshots(&self, host: HostId) -> Result<Option<(Timestamp, Vec<SnapshotRow>)>, StoreError> {
         listing::read(&self.view, host)
+    }
+
+    /// A folder of a snapshot or of the host itself, as it was listed last.
+    pub fn folder(
+        &self,
+        host: HostId,
+        place: FolderPlace<'_>,
+        path: &str,
+    ) -> Result<Option<Folder>, StoreError> {
+        folder::read(&self.view, host, place, path)
+    }
+
+    /// The open job that lists this folder.
+    pub fn folder_job(
+        &self,
+        host: HostId,
+        place: FolderPlace<'_>,
+        path: &str,
+    ) -> Result<Option<Job>, StoreError> {
+        let lists_it = |job: &Job| match (&job.what, place) {
+            (JobWhat::Browse { path: other }, FolderPlace::Host) => other == path,
+            (JobWhat::Ls { snapshot, path: other }, FolderPlace::Snapshot(id)) => {
+                snapshot == id && other == path
+            }
+            _ => false,
+        };
+        Ok(self.open_jobs(host)?.into_iter().find(lists_it))
     }
 
     /// A job.

@@ -28,11 +28,13 @@ pub enum JobKind {
     Ls,
     /// Restore files.
     Restore,
+    /// List a folder of the host itself.
+    Browse,
 }
 
 impl JobKind {
     /// All kinds in wire order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Probe,
         Self::Init,
         Self::Backup,
@@ -44,6 +46,7 @@ impl JobKind {
         Self::Snapshots,
         Self::Ls,
         Self::Restore,
+        Self::Browse,
     ];
 
     /// Its word in topics, addresses and pages.
@@ -61,6 +64,7 @@ impl JobKind {
             Self::Snapshots => "snapshots",
             Self::Ls => "ls",
             Self::Restore => "restore",
+            Self::Browse => "browse",
         }
     }
 
@@ -124,6 +128,11 @@ pub enum JobSpec<'a> {
     /// See [`JobKind::Restore`].
     #[serde(borrow)]
     Restore(RestoreSpec<'a>),
+    /// See [`JobKind::Browse`]. Needs no repository.
+    Browse {
+        /// The folder to list, absolute.
+        path: &'a str,
+    },
 }
 
 impl JobSpec<'_> {
@@ -142,6 +151,7 @@ impl JobSpec<'_> {
             Self::Snapshots => JobKind::Snapshots,
             Self::Ls { .. } => JobKind::Ls,
             Self::Restore(_) => JobKind::Restore,
+            Self::Browse { .. } => JobKind::Browse,
         }
     }
 }
@@ -410,6 +420,13 @@ pub enum Summary<'a> {
         bytes: u64,
         /// Files left as they were.
         skipped: u64,
+    },
+    /// Of the listing of a folder; its entries came in their own reports.
+    Folder {
+        /// How many came.
+        entries: u32,
+        /// How many did not: too many, or of a name that is no UTF-8.
+        left_out: u32,
     },
 }
 

@@ -14,7 +14,11 @@ pub const MAX_LOG_CHUNK_BYTES: usize = 16 * 1024;
 pub const MAX_LOG_LINE_BYTES: usize = 2 * 1024;
 /// The longest host, source group or account name, in characters.
 pub const MAX_NAME_CHARS: usize = 63;
+/// The longest name of a file, in bytes.
+pub const MAX_NAME_BYTES: usize = 1024;
 /// The longest path, URL or other single value, in bytes.
 pub const MAX_VALUE_BYTES: usize = 4 * 1024;
+/// The most entries of one folder's listing.
+pub const MAX_ENTRIES: u32 = 10_000;
 /// The most jobs an agent holds, the running one included.
 pub const MAX_HELD_JOBS: usize = 16;

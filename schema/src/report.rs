@@ -95,6 +95,16 @@ pub enum ReportBody<'a> {
         /// More, in words.
         detail: &'a str,
     },
+    /// A piece of the listing of a folder.
+    Entries {
+        /// The listing job.
+        job: JobId,
+        /// The number of its first entry, from 0.
+        first: u32,
+        /// The entries, in the order in which they were found.
+        #[serde(borrow)]
+        entries: Items<'a, Entry<'a>>,
+    },
 }
 
 /// A job has ended.
@@ -206,4 +216,46 @@ pub struct SnapshotSize {
     pub bytes: u64,
     /// What it added to the repository, as stored.
     pub added_packed_bytes: u64,
+}
+
+/// One entry of a folder, of a snapshot or of the host itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry<'a> {
+    /// Its name, without the folder.
+    pub name: &'a str,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Its size; 0 of what is no file.
+    pub bytes: u64,
+    /// When it was changed last.
+    pub modified_at: Option<Timestamp>,
+}
+
+/// What an entry of a folder is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum EntryKind {
+    /// A folder.
+    Folder,
+    /// A plain file.
+    File,
+    /// A symbolic link.
+    Symlink,
+    /// A device, a socket and the like.
+    Other,
+}
+
+impl EntryKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Folder, Self::File, Self::Symlink, Self::Other];
+
+    /// Its word in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Folder => "folder",
+            Self::File => "file",
+            Self::Symlink => "symlink",
+            Self::Other => "other",
+        }
+    }
 }

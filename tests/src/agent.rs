@@ -23,6 +23,8 @@ pub struct Agent {
     pub host: String,
     /// The restic it runs.
     pub restic: PathBuf,
+    /// What stands behind `run` besides: a policy.
+    pub options: Vec<OsString>,
     /// What is put before its command line: a wrapper that sets its surroundings and becomes it.
     pub wrapper: Vec<OsString>,
     process: Option<Process>,
@@ -51,6 +53,7 @@ impl Agent {
             state_dir: state_dir.to_owned(),
             host: host.to_owned(),
             restic: Tool::Restic018.path(),
+            options: Vec::new(),
             wrapper: Vec::new(),
             process: None,
             past_logs: Vec::new(),
@@ -69,6 +72,7 @@ impl Agent {
             None => Command::new(program),
         };
         command.arg("run").arg("--state-dir").arg(&self.state_dir).arg("--restic").arg(&self.restic);
+        command.args(&self.options);
         command.env("HOLDFAST_AGENT_LOG_LEVEL", "debug");
         self.process = Some(Process::start("holdfast-agent", command));
     }

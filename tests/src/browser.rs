@@ -159,6 +159,15 @@ impl Browser {
         ids.map(|id| Element(id.to_owned())).collect()
     }
 
+    /// Waits until a script says that something is so.
+    #[track_caller]
+    pub fn wait_true(&self, script: &str, limit: Duration) {
+        wait::until(script, limit, || match self.run(script) {
+            Value::Bool(true) => Ok(()),
+            other => Err(format!("{other}; the page:\n{}", self.text())),
+        });
+    }
+
     /// Waits for the first element of a CSS selector.
     #[track_caller]
     #[must_use]

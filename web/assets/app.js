@@ -43,6 +43,8 @@
     for (const element of document.querySelectorAll(".pulse")) element.hidden = lost;
   };
 
+  // The newest change that this page knows of: the server tells at once when there was one since.
+  let seq = document.body.dataset.seq;
   let asked = "";
   let retry = 0;
   const close = () => {
@@ -56,7 +58,7 @@
     if (!wanted || document.hidden || wanted === asked) return;
     close();
     asked = wanted;
-    source = new EventSource("/api/events?topics=" + encodeURIComponent(wanted));
+    source = new EventSource("/api/events?since=" + seq + "&topics=" + encodeURIComponent(wanted));
     let first = true;
     source.addEventListener("open", () => {
       // What changed while nobody listened is not known: look at everything again.
@@ -64,7 +66,10 @@
       first = false;
       show(false);
     });
-    source.addEventListener("message", (event) => refetch(JSON.parse(event.data).topic));
+    source.addEventListener("message", (event) => {
+      seq = event.lastEventId;
+      refetch(JSON.parse(event.data).topic);
+    });
     source.addEventListener("bye", () => location.reload());
     source.addEventListener("error", () => {
       show(true);
@@ -137,6 +142,17 @@
       return;
     }
     navigator.clipboard.writeText(code.textContent).then(() => copied(button), select);
+  });
+
+  // A path that was picked becomes a line of a text area.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-add-line]");
+    const area = button && document.getElementById(button.dataset.addLine);
+    if (!area) return;
+    const lines = area.value.split("\n").filter((line) => line.trim());
+    if (!lines.includes(button.dataset.line)) lines.push(button.dataset.line);
+    area.value = lines.join("\n");
+    button.querySelector("[data-add-word]").textContent = "Kept";
   });
 
   // Buttons that open a dialog lead to a confirm page; where the browser can show the dialog, it does.

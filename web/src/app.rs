@@ -181,6 +181,8 @@ pub(crate) struct Ctx {
     pub(crate) method: Method,
     /// Path and query.
     pub(crate) target: String,
+    /// The newest change that whatever is read from here on knows of.
+    pub(crate) seq: u64,
 }
 
 impl Ctx {
@@ -200,6 +202,7 @@ impl Ctx {
             htmx: parts.headers.get("hx-request").is_some_and(|value| value == "true"),
             method: parts.method.clone(),
             target,
+            seq: app.fleet.change_seq(),
         }
     }
 
@@ -295,6 +298,7 @@ impl Ctx {
             hosts_connected: crate::format::many(u64::from(broker.hosts), "host"),
             broker_ok: broker.serving,
             pending: self.pending_count(),
+            seq: self.seq,
         }
     }
 }
@@ -314,6 +318,8 @@ pub(crate) struct Shell {
     pub(crate) broker_ok: bool,
     /// Backups that wait; `None` = none.
     pub(crate) pending: Option<String>,
+    /// The newest change that the page knows of.
+    pub(crate) seq: u64,
 }
 
 fn html(status: StatusCode, text: String) -> Response<Body> {

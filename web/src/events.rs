@@ -213,6 +213,12 @@ impl Watch {
     }
 }
 
+/// The newest change that the client knows of: `since`.
+fn since(query: &str) -> Option<u64> {
+    let (_, value) = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "since")?;
+    value.parse().ok()
+}
+
 /// The stream.
 pub(crate) async fn stream(
     ctx: Ctx,
@@ -226,7 +232,7 @@ pub(crate) async fn stream(
             "Too many watch already; try again later.",
         )
     })?;
-    let wanted = form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+    let wanted = form_urlencoded::parse(query.as_deref().unwrap_or_default().as_bytes())
         .filter(|(key, _)| key == "topics")
         .flat_map(|(_, value)| value.split(',').map(str::to_owned).collect::<Vec<_>>())
         .filter(|topic| !topic.is_empty())
@@ -236,11 +242,16 @@ pub(crate) async fn stream(
             })
         })
         .collect::<Result<_, _>>()?;
+    let changes = ctx.app.fleet.changes();
+    // Between what the page knows and this stream something may have changed that nobody told it.
+    let since = query.as_deref().and_then(since);
+    let behind = headers.contains_key("last-event-id")
+        || since.is_some_and(|since| since != ctx.app.fleet.change_seq());
     let watch = Watch {
-        changes: ctx.app.fleet.changes(),
+        changes,
         app: ctx.app,
         caller: ctx.caller,
-        due: Due::new(wanted, headers.contains_key("last-event-id")),
+        due: Due::new(wanted, behind),
         look_at: now() + LOOK_EVERY,
         ended: false,
         _place: place,

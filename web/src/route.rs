@@ -137,8 +137,8 @@ fn door() -> Vec<Route> {
 
 fn pages() -> Vec<Route> {
     use page::{
-        audit, enrol, fleet, group, host, host_settings, job, jobs, maintenance, pending, preview, repo,
-        schedule, settings, snapshots,
+        audit, enrol, fleet, folder, group, host, host_settings, job, jobs, maintenance, pending, preview,
+        repo, schedule, settings, snapshots,
     };
     vec![
         get("/", Viewer, fleet::show),
@@ -161,6 +161,10 @@ fn pages() -> Vec<Route> {
         post("/hosts/{host}/admin-credentials/delete", Operator, repo::delete_admin_credentials),
         post("/hosts/{host}/maintenance", Operator, maintenance::save),
         get("/hosts/{host}/remove-locks", Operator, maintenance::confirm_unlock),
+        get("/hosts/{host}/folders", Viewer, folder::show_own),
+        post("/hosts/{host}/folders", Operator, folder::ask_own),
+        get("/hosts/{host}/snapshots/{snapshot}", Viewer, folder::show_snapshot),
+        post("/hosts/{host}/snapshots/{snapshot}", Operator, folder::ask_snapshot),
         get("/hosts/{host}/new-group", Operator, group::new),
         post("/hosts/{host}/groups", Operator, group::create),
         get("/hosts/{host}/groups/{group}", Viewer, group::edit),
@@ -199,7 +203,7 @@ fn pages() -> Vec<Route> {
 
 /// Run-now: each has two faces and one handler.
 fn runs() -> Vec<Route> {
-    use api::dto::{ForgetDryRunBody, JobOut, words};
+    use api::dto::{FolderBody, ForgetDryRunBody, JobOut, words};
     let job = |summary| Doc::new("jobs", summary).answers::<JobOut>(202);
     vec![
         post("/hosts/{host}/repo-credentials/test", Operator, run::probe),
@@ -215,6 +219,10 @@ fn runs() -> Vec<Route> {
         post("/hosts/{host}/snapshots/refresh", Operator, run::snapshots),
         post("/api/hosts/{host}/snapshots/refresh", Operator, run::snapshots)
             .doc(job("Asks the agent for a new listing of the snapshots")),
+        post("/api/hosts/{host}/snapshots/{snapshot}/files", Operator, run::ls)
+            .doc(job("Asks the agent to list a folder of a snapshot").takes::<FolderBody>()),
+        post("/api/hosts/{host}/folders", Operator, run::browse)
+            .doc(job("Asks the agent to list a folder of the host itself").takes::<FolderBody>()),
         get("/hosts/{host}/repo/{kind}", Operator, page::repo::confirm_run),
         post("/hosts/{host}/repo/{kind}", Operator, run::repo),
         post("/api/hosts/{host}/repo/{kind}", Operator, run::repo).doc(
@@ -291,7 +299,7 @@ fn api_accounts() -> Vec<Route> {
 
 fn api_hosts() -> Vec<Route> {
     use api::dto::*;
-    use api::{credentials, group, host, maintenance, repo, schedule};
+    use api::{credentials, folder, group, host, maintenance, repo, schedule};
     let doc = |summary| Doc::new("hosts", summary);
     let repository = |summary| Doc::new("repository", summary);
     vec![
@@ -371,6 +379,16 @@ fn api_hosts() -> Vec<Route> {
                 .takes::<MaintenanceIn>()
                 .answers::<MaintenanceOut>(200),
         ),
+        get("/api/hosts/{host}/snapshots/{snapshot}/files", Viewer, folder::of_snapshot).doc(
+            repository("A folder of a snapshot, as it was listed last")
+                .query("path", "the folder, absolute; / when absent")
+                .answers::<FolderOut>(200),
+        ),
+        get("/api/hosts/{host}/folders", Viewer, folder::of_host).doc(
+            Doc::new("hosts", "A folder of the host itself, as it was listed last")
+                .query("path", "the folder, absolute; / when absent")
+                .answers::<FolderOut>(200),
+        ),
         get("/api/hosts/{host}/snapshots", Viewer, repo::snapshots).doc(
             repository("Snapshots of the last listing, newest first")
                 .query("group", "only of this source group")
@@ -410,6 +428,7 @@ fn api_jobs() -> Vec<Route> {
         get("/api/events", Viewer, events::stream).doc(
             doc("Server-sent events: each names a topic that changed")
                 .query("topics", "only these, apart by commas")
+                .query("since", "the id of the newest event known: when there is a newer one, the topic `all` comes first")
                 .answers_as("text/event-stream"),
         ),
     ]

@@ -1,7 +1,7 @@
 //! Run-now: one handler for both faces. JSON gets a 202 with the job, htmx a redirect header, a plain form a 303.
 
 use crate::api::dto::words::REPO_JOBS;
-use crate::api::dto::{ForgetDryRunBody, JobOut};
+use crate::api::dto::{FolderBody, ForgetDryRunBody, JobOut};
 use crate::app::{Ctx, Face};
 use crate::form::Input;
 use crate::problem::Problem;
@@ -39,6 +39,24 @@ pub(crate) async fn forget_dry_run(
 /// `…/snapshots/refresh`.
 pub(crate) async fn snapshots(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
     dispatch(&ctx, &host, JobRequest::Snapshots).await
+}
+
+/// `…/snapshots/{snapshot}/files`.
+pub(crate) async fn ls(
+    ctx: Ctx,
+    Path((host, snapshot)): Path<(String, String)>,
+    Input(body): Input<FolderBody>,
+) -> Result<Response<Body>, Problem> {
+    dispatch(&ctx, &host, JobRequest::Ls { snapshot, path: body.path }).await
+}
+
+/// `…/folders`.
+pub(crate) async fn browse(
+    ctx: Ctx,
+    Path(host): Path<String>,
+    Input(body): Input<FolderBody>,
+) -> Result<Response<Body>, Problem> {
+    dispatch(&ctx, &host, JobRequest::Browse { path: body.path }).await
 }
 
 /// `…/repo/{init,forget,prune,check,unlock,stats}`.

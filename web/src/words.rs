@@ -80,6 +80,14 @@ pub(crate) fn job_badge(job: &Job) -> Badge {
 pub(crate) fn job_title(what: &JobWhat) -> String {
     match what {
         JobWhat::Backup { group } => format!("{} of {group}", what.kind_words()),
+        JobWhat::Browse { path } => format!("{} {}", what.kind_words(), crate::format::cut(path, 80)),
+        JobWhat::Ls { snapshot, path } => {
+            format!(
+                "Look into {} of snapshot {}",
+                crate::format::cut(path, 80),
+                crate::format::cut(snapshot, 8)
+            )
+        }
         what => what.kind_words().to_owned(),
     }
 }
@@ -227,7 +235,13 @@ pub(crate) fn figures(figures: &JobFigures) -> String {
         JobFigures::Restore { files, bytes: size, .. } => {
             format!("restored {}, {}", many(*files, "file"), bytes(*size))
         }
+        JobFigures::Folder { entries, .. } => many_entries(u64::from(*entries)),
     }
+}
+
+/// How many entries of a folder.
+pub(crate) fn many_entries(number: u64) -> String {
+    if number == 1 { "1 entry".to_owned() } else { format!("{} entries", count(number)) }
 }
 
 /// The first ten characters of an id.

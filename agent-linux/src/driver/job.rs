@@ -1,16 +1,20 @@
 //! The running job: starting it, what it says, and its end.
 
 use super::{
-    Driver, Policy,
+    Driver,
     log::{Log, Piece},
 };
 use crate::{
-    clock, logger,
+    browse, clock, logger,
+    policy::Policy,
     reports::{self, Chunk, Details, Line},
-    restic::{self, Control, Credentials, JobEnd, JobEvent, JobOrder, JobProgress, Places, SnapshotSeen},
+    restic::{
+        self, Control, Credentials, EntrySeen, JobEnd, JobEvent, JobOrder, JobProgress, Places, SnapshotSeen,
+    },
 };
 use schema::{
-    Class, HostTopic, JobId, JobKind, Live, LogStream, Outcome, Progress, Run, Slot, limits::MAX_VALUE_BYTES,
+    Class, HostTopic, JobId, JobKind, JobSpec, Live, LogStream, Outcome, Progress, Run, Slot,
+    limits::MAX_VALUE_BYTES,
 };
 use std::path::PathBuf;
 use tokio::{
@@ -33,8 +37,47 @@ pub(super) struct RunningJob {
     task: JoinHandle<JobEnd>,
     progress: JobProgress,
     progress_at: schema::Timestamp,
-    snapshots: Vec<SnapshotSeen>,
-    snapshots_sent: u32,
+    snapshots: Listed<SnapshotSeen>,
+    entries: Listed<EntrySeen>,
+}
+
+/// What a job has listed and what of it has been sent.
+#[derive(Debug)]
+struct Listed<T> {
+    waits: Vec<T>,
+    /// It is worth looking whether a report is full when so many wait.
+    look_at: usize,
+    sent: u32,
+}
+
+impl<T> Default for Listed<T> {
+    fn default() -> Self {
+        Self { waits: Vec::new(), look_at: 1, sent: 0 }
+    }
+}
+
+impl<T> Listed<T> {
+    fn push(&mut self, item: T) {
+        self.waits.push(item);
+    }
+
+    /// The next report's worth and the number of its first: when there is more than one takes, or with `all`.
+    fn take(&mut self, that_fit: impl Fn(&[T]) -> usize, all: bool) -> Option<(u32, Vec<T>)> {
+        let count = self.waits.len();
+        if count == 0 || (count < self.look_at && !all) {
+            return None;
+        }
+        let fits = that_fit(&self.waits);
+        if fits == count && !all {
+            // Measuring goes through all that waits: the longer it is, the rarer.
+            self.look_at = count + count / 4 + 1;
+            return None;
+        }
+        self.look_at = 1;
+        let first = self.sent;
+        self.sent = first.saturating_add(u32::try_from(fits).unwrap_or(u32::MAX));
+        Some((first, self.waits.drain(..fits).collect()))
+    }
 }
 
 /// What a running job brings.
@@ -113,6 +156,15 @@ impl Work {
         if credentials.is_none() && run.spec.kind() == JobKind::Prune && !policy.allows_admin_slot {
             return not_run(known, Class::Policy, NO_ADMIN_SLOT);
         }
+        match &run.spec {
+            JobSpec::Browse { path } => return browse(path, &policy, known, &events).await,
+            JobSpec::Backup(backup) => {
+                if let Some(message) = policy.refuses_sources(backup.includes.iter()) {
+                    return not_run(known, Class::Policy, &message);
+                }
+            }
+            _ => {}
+        }
         let order = JobOrder {
             spec: run.spec,
             restic_host: run.restic_host,
@@ -125,6 +177,45 @@ impl Work {
             known,
         };
         restic::run_job(order, &events, &mut control).await
+    }
+}
+
+/// Lists a folder of this machine.
+async fn browse(
+    path: &str,
+    policy: &Policy,
+    known: restic::Known,
+    events: &mpsc::Sender<JobEvent>,
+) -> JobEnd {
+    let started_at = clock::wall();
+    match browse::list(path, policy.source_roots.clone()).await {
+        Ok(found) => {
+            let entries = u32::try_from(found.entries.len()).unwrap_or(u32::MAX);
+            for entry in found.entries {
+                if events.send(JobEvent::Entry(entry)).await.is_err() {
+                    break;
+                }
+            }
+            JobEnd {
+                outcome: Outcome::Succeeded,
+                class: None,
+                message: String::new(),
+                exit_code: None,
+                started_at: Some(started_at),
+                finished_at: clock::wall(),
+                summary: restic::JobSummary::Folder { entries, left_out: found.left_out },
+                known,
+                figures_changed: false,
+            }
+        }
+        Err(error) => {
+            let class = match &error {
+                browse::BrowseError::Policy { .. } => Class::Policy,
+                browse::BrowseError::Missing(_) => Class::SourceMissing,
+                browse::BrowseError::Unreadable { .. } => Class::SourceUnreadable,
+            };
+            not_run(known, class, &error.to_string())
+        }
     }
 }
 
@@ -159,7 +250,7 @@ impl Driver {
             run: self.journal.spec(job).unwrap_or_default(),
             credentials,
             everyday,
-            policy: self.policy,
+            policy: self.policy.clone(),
             places: self.places(),
             known: restic::Known {
                 restic: self.restic.clone(),
@@ -178,8 +269,8 @@ impl Driver {
             task,
             progress: JobProgress::default(),
             progress_at: clock::wall(),
-            snapshots: Vec::new(),
-            snapshots_sent: 0,
+            snapshots: Listed::default(),
+            entries: Listed::default(),
         });
     }
 
@@ -231,9 +322,11 @@ impl Driver {
             }
             JobEvent::Snapshot(seen) => {
                 running.snapshots.push(seen);
-                if reports::snapshots_that_fit(&running.snapshots) < running.snapshots.len() {
-                    self.flush_snapshots(false);
-                }
+                self.flush_listed(false);
+            }
+            JobEvent::Entry(seen) => {
+                running.entries.push(seen);
+                self.flush_listed(false);
             }
         }
     }
@@ -254,7 +347,7 @@ impl Driver {
             }
         }
         self.flush_log(true);
-        self.flush_snapshots(true);
+        self.flush_listed(true);
         let log_lines = self.job.as_ref().map_or(0, |running| running.log.count());
         if known.restic.is_some() {
             self.restic = known.restic;
@@ -298,18 +391,19 @@ impl Driver {
         }
     }
 
-    fn flush_snapshots(&mut self, all: bool) {
+    /// Sends what fills a report of what was listed; all of it with `all`.
+    fn flush_listed(&mut self, all: bool) {
         while let Some(running) = &mut self.job
-            && !running.snapshots.is_empty()
+            && let Some((first, snapshots)) = running.snapshots.take(reports::snapshots_that_fit, all)
         {
-            let fits = reports::snapshots_that_fit(&running.snapshots);
-            if fits == running.snapshots.len() && !all {
-                return;
-            }
-            let snapshots: Vec<_> = running.snapshots.drain(..fits).collect();
-            let (job, first) = (running.job, running.snapshots_sent);
-            running.snapshots_sent = first.saturating_add(u32::try_from(fits).unwrap_or(u32::MAX));
+            let job = running.job;
             self.write_chunk(job, Chunk::Snapshots { first, snapshots }, false);
+        }
+        while let Some(running) = &mut self.job
+            && let Some((first, entries)) = running.entries.take(reports::entries_that_fit, all)
+        {
+            let job = running.job;
+            self.write_chunk(job, Chunk::Entries { first, entries }, false);
         }
     }
 

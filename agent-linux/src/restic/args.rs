@@ -152,6 +152,8 @@ pub fn plan_steps(spec: &JobSpec<'_>, setting: &Setting<'_>) -> Result<Vec<Step>
             vec![step]
         }
         JobSpec::Restore(restore) => vec![plan_restore(restore, setting)?],
+        // Not restic's.
+        JobSpec::Browse { .. } => Vec::new(),
     })
 }
 

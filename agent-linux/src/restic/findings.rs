@@ -56,6 +56,10 @@ pub struct Findings {
     pub removed: u32,
     /// Of a listing.
     pub snapshots: u32,
+    /// Of a listing of files.
+    pub entries: u32,
+    /// Of a listing of files: too many, or of too long a name.
+    pub left_out: u32,
     /// The newest snapshot's time.
     pub newest_at: Option<Timestamp>,
     /// Whether a listing came whole.

@@ -13,7 +13,7 @@ use super::{
     parse::JobProgress,
     pump::Wires,
     secrets::Credentials,
-    summary::{JobSummary, SnapshotSeen},
+    summary::{EntrySeen, JobSummary, SnapshotSeen},
     version::Restic,
 };
 use core::time::Duration;
@@ -92,6 +92,8 @@ pub enum JobEvent {
     Progress(JobProgress),
     /// A snapshot of a listing, oldest first.
     Snapshot(SnapshotSeen),
+    /// An entry of a folder.
+    Entry(EntrySeen),
 }
 
 /// What may be asked of a running job.
@@ -175,6 +177,9 @@ fn wall_clock() -> Timestamp {
     Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// The agent does it by itself, see [`crate::browse`].
+const NO_RESTIC_JOB: &str = "A folder of the machine is not listed by restic.";
+
 struct Job<'j> {
     places: &'j Places,
     restic_host: &'j str,
@@ -208,6 +213,7 @@ impl Job<'_> {
             JobSpec::Stats | JobSpec::Snapshots | JobSpec::Ls { .. } | JobSpec::Restore(_) => {
                 self.plain(&steps).await
             }
+            JobSpec::Browse { .. } => Verdict::failed(Class::Other, NO_RESTIC_JOB),
         }
     }
 }

@@ -49,5 +49,5 @@ pub use figures::Figures;
 pub use job::{Control, JobEnd, JobEvent, JobOrder, Known, Places, run_job};
 pub use parse::JobProgress;
 pub use secrets::Credentials;
-pub use summary::{ForgetCount, JobSummary, SnapshotSeen};
+pub use summary::{EntrySeen, ForgetCount, JobSummary, SnapshotSeen};
 pub use version::Restic;

@@ -11,10 +11,14 @@ use super::{
     lines::{self, Lines, log_line},
     mask::Mask,
     signs::Signs,
-    summary::{BackupDone, RestoreDone, SnapshotSeen, StatsDone},
+    summary::{BackupDone, EntrySeen, RestoreDone, SnapshotSeen, StatsDone},
     text,
 };
-use schema::{LogStream, report::SnapshotSize};
+use schema::{
+    LogStream,
+    limits::{MAX_ENTRIES, MAX_NAME_BYTES},
+    report::{EntryKind, SnapshotSize},
+};
 use serde_json::Value;
 use std::collections::VecDeque;
 
@@ -62,6 +66,8 @@ pub enum Said {
     Progress(JobProgress),
     /// A snapshot of a listing.
     Snapshot(SnapshotSeen),
+    /// An entry of a folder.
+    Entry(EntrySeen),
 }
 
 /// Reads one run of restic.
@@ -73,6 +79,8 @@ pub struct Reader<'m> {
     err: Lines,
     shape: Shape,
     errors_so_far: u32,
+    /// Of `ls`: the folder that is asked for, which restic names among what is in it.
+    folder: String,
     found: Findings,
 }
 
@@ -95,7 +103,13 @@ impl<'m> Reader<'m> {
             _ => Shape::Lines,
         };
         let (out, err) = (Lines::default(), Lines::default());
-        Self { kind, mask, out, err, shape, errors_so_far: 0, found: Findings::default() }
+        let folder = String::new();
+        Self { kind, mask, out, err, shape, errors_so_far: 0, folder, found: Findings::default() }
+    }
+
+    /// Of `ls`: which folder is listed.
+    pub fn in_folder(&mut self, path: &str) {
+        path.trim_end_matches('/').clone_into(&mut self.folder);
     }
 
     /// Takes the next piece of standard output.
@@ -278,11 +292,19 @@ impl<'m> Reader<'m> {
                 }
             }
             ("error", _) => self.file_error(value, said),
-            ("snapshot", StepKind::Ls) => {}
+            ("snapshot", StepKind::Ls) => self.found.listing_is_whole = true,
             ("node", StepKind::Ls) => {
-                let kind = string(value, "permissions");
-                let line = format!("{kind} {:>12} {}", number(value, "size"), string(value, "path"));
-                said.push_back(Said::Log(LogStream::Out, self.show(&line)));
+                let name = string(value, "name");
+                let folder = string(value, "path").rsplit_once('/').map(|(folder, _)| folder);
+                if name.is_empty() || folder != Some(self.folder.as_str()) {
+                    return;
+                }
+                if self.found.entries >= MAX_ENTRIES || name.len() > MAX_NAME_BYTES {
+                    self.found.left_out = self.found.left_out.saturating_add(1);
+                    return;
+                }
+                self.found.entries += 1;
+                said.push_back(Said::Entry(entry(name, value)));
             }
             ("", StepKind::Stats) if value.get("total_size").is_some() => {
                 let blobs = number(value, "total_blob_count");
@@ -392,6 +414,21 @@ fn number_u32(value: &Value, key: &str) -> u32 {
 /// An id as restic writes it; anything else is none.
 fn hex(id: &str) -> String {
     if id.len() <= 64 && id.bytes().all(|b| b.is_ascii_hexdigit()) { id.to_owned() } else { String::new() }
+}
+
+fn entry(name: &str, value: &Value) -> EntrySeen {
+    let kind = match string(value, "type") {
+        "dir" => EntryKind::Folder,
+        "file" => EntryKind::File,
+        "symlink" => EntryKind::Symlink,
+        _ => EntryKind::Other,
+    };
+    EntrySeen {
+        name: name.to_owned(),
+        kind,
+        bytes: number(value, "size"),
+        modified_at: instant::parse(string(value, "mtime")),
+    }
 }
 
 fn snapshot(value: &Value, mask: &Mask) -> Option<SnapshotSeen> {

@@ -98,6 +98,7 @@ impl Wires<'_> {
             Said::Log(stream, text) => JobEvent::Log { after_ms, stream, text },
             Said::Progress(progress) => JobEvent::Progress(progress),
             Said::Snapshot(snapshot) => JobEvent::Snapshot(snapshot),
+            Said::Entry(entry) => JobEvent::Entry(entry),
         }
     }
 
@@ -124,6 +125,9 @@ pub(crate) async fn run_step(
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let (mut out_buffer, mut err_buffer) = (vec![0; BUFFER_BYTES], vec![0; BUFFER_BYTES]);
     let mut reader = Reader::new(step.kind, launch.mask);
+    if let (StepKind::Ls, Some(folder)) = (step.kind, step.args.last()) {
+        reader.in_folder(folder);
+    }
     let (mut said, mut waiting) = (VecDeque::new(), VecDeque::new());
     let mut stopping = Stopping { reason: None, kill_at: None, killed: false };
     let mut status = None;

@@ -3,7 +3,7 @@
 use schema::{
     Class, Items, ItemsFull, RepoId, Summary, Timestamp,
     job::{BackupSummary, ForgetResult, ProbeSummary},
-    report::{Snapshot, SnapshotSize},
+    report::{Entry, EntryKind, Snapshot, SnapshotSize},
 };
 
 /// What came of a job, in figures.
@@ -37,6 +37,13 @@ pub enum JobSummary {
     Snapshots(u32),
     /// Of a restore.
     Restore(RestoreDone),
+    /// Of the listing of a folder.
+    Folder {
+        /// How many entries came.
+        entries: u32,
+        /// How many did not.
+        left_out: u32,
+    },
 }
 
 /// restic's backup summary.
@@ -149,6 +156,7 @@ impl JobSummary {
             Self::Restore(done) => {
                 Summary::Restore { files: done.files, bytes: done.bytes, skipped: done.skipped }
             }
+            Self::Folder { entries, left_out } => Summary::Folder { entries: *entries, left_out: *left_out },
         }
     }
 }
@@ -198,6 +206,27 @@ impl SnapshotSeen {
             paths: Items::write(self.paths.iter().map(String::as_str), paths)?,
             size: self.size,
         })
+    }
+}
+
+/// One entry of a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntrySeen {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Its size; 0 of what is no file.
+    pub bytes: u64,
+    /// When it was changed last.
+    pub modified_at: Option<Timestamp>,
+}
+
+impl EntrySeen {
+    /// The entry for the wire.
+    #[must_use]
+    pub fn to_wire(&self) -> Entry<'_> {
+        Entry { name: &self.name, kind: self.kind, bytes: self.bytes, modified_at: self.modified_at }
     }
 }
 

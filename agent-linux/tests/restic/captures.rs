@@ -15,6 +15,7 @@ use schema::{
     },
     Outcome::{self, Failed, Succeeded, Warning},
     limits::MAX_LOG_LINE_BYTES,
+    report::EntryKind,
 };
 use std::{collections::VecDeque, path::Path};
 
@@ -187,12 +188,32 @@ fn every_capture_has_its_outcome_and_class() {
                         );
                     }
                     Said::Progress(progress) => assert!(progress.permille <= 1000, "{progress:?}"),
-                    Said::Snapshot(_) => {}
+                    Said::Snapshot(_) | Said::Entry(_) => {}
                 }
             }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn a_folder_of_a_snapshot_is_listed_without_itself() {
+    for version in VERSIONS {
+        let capture = capture(version, "ls_json_dir");
+        let mask = Mask::new([]);
+        let (mut reader, mut said) = (Reader::new(Ls, &mask), VecDeque::new());
+        reader.in_folder(&format!("/srv/lab/src/s-{version}/d000/s0/"));
+        capture.stdout.chunks(100).for_each(|piece| reader.stdout(piece, &mut said));
+        let found = reader.finish(&mut said);
+        let entries: Vec<_> = said
+            .into_iter()
+            .filter_map(|said| if let Said::Entry(entry) = said { Some(entry) } else { None })
+            .collect();
+        assert_eq!((entries.len(), found.left_out), (found.entries as usize, 0));
+        assert!(!entries.is_empty() && entries.iter().all(|entry| entry.name != "s0"), "{entries:#?}");
+        let first = entries.iter().find(|entry| entry.name == "f00000.dat").expect("the file");
+        assert_eq!((first.kind, first.bytes > 0, first.modified_at.is_some()), (EntryKind::File, true, true));
+    }
 }
 
 #[test]

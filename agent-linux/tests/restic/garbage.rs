@@ -61,6 +61,7 @@ proptest! {
                 }
                 Said::Progress(progress) => prop_assert!(progress.permille <= 1000),
                 Said::Snapshot(snapshot) => prop_assert!(snapshot.id.len() <= 64),
+                Said::Entry(entry) => prop_assert!(!entry.name.is_empty() && entry.name.len() <= 1024),
             }
         }
         for ended in [Ended::Code(code), Ended::Signal(9)] {

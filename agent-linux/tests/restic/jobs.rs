@@ -8,6 +8,7 @@ use agent_linux::restic::JobSummary;
 use schema::{
     Class, Items, JobSpec, Keep, Outcome,
     job::{ForgetGroup, RestoreSpec},
+    report::EntryKind,
     stats::SizeSource,
 };
 use std::fs;
@@ -70,7 +71,11 @@ async fn a_repository_is_made_filled_listed_measured_thinned_and_checked() {
 
         let id = listing.snapshots[2].id.clone();
         let ls = rig.run(JobSpec::Ls { snapshot: &id, path: &format!("{source}/inner") }).await.succeeded();
-        assert_eq!(ls.log.iter().filter(|line| line.contains("/inner/file-")).count(), 5, "{ls:#?}");
+        assert_eq!(ls.entries.iter().filter(|entry| entry.name.starts_with("file-")).count(), 5, "{ls:#?}");
+        assert_eq!(ls.end.summary, JobSummary::Folder { entries: ls.entries.len() as u32, left_out: 0 });
+        let above = rig.run(JobSpec::Ls { snapshot: &id, path: "/" }).await.succeeded();
+        assert_eq!(above.entries.len(), 1, "{above:#?}");
+        assert_eq!(above.entries[0].kind, EntryKind::Folder);
 
         let target = rig.path("restored");
         let restore = RestoreSpec {
@@ -228,6 +233,7 @@ async fn a_slow_consumer_gets_every_line_and_every_snapshot() {
     let ran = rig.run(JobSpec::Snapshots).await.succeeded();
     assert_eq!((ran.snapshots.len(), ran.log.len()), (4, 1));
     let id = ran.snapshots[0].id.clone();
-    let ls = rig.run(JobSpec::Ls { snapshot: &id, path: &source }).await.must_be(Outcome::Succeeded, None);
-    assert!(ls.log.len() >= 3, "{ls:#?}");
+    let inner = format!("{source}/inner");
+    let ls = rig.run(JobSpec::Ls { snapshot: &id, path: &inner }).await.must_be(Outcome::Succeeded, None);
+    assert!(ls.entries.len() >= 3, "{ls:#?}");
 }

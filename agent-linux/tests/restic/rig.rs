@@ -2,7 +2,8 @@
 
 use crate::tools::{self, Version};
 use agent_linux::restic::{
-    Control, Credentials, JobEnd, JobEvent, JobOrder, JobProgress, Known, Places, SnapshotSeen, run_job,
+    Control, Credentials, EntrySeen, JobEnd, JobEvent, JobOrder, JobProgress, Known, Places, SnapshotSeen,
+    run_job,
 };
 use core::time::Duration;
 use schema::{Class, Items, JobSpec, Outcome, job::BackupSpec};
@@ -43,6 +44,7 @@ pub(crate) struct Ran {
     pub(crate) log: Vec<String>,
     pub(crate) progress: Vec<JobProgress>,
     pub(crate) snapshots: Vec<SnapshotSeen>,
+    pub(crate) entries: Vec<EntrySeen>,
 }
 
 impl Ran {
@@ -180,20 +182,23 @@ impl Rig {
         };
         let job = async move { run_job(order, &events, &mut asked).await };
         let listen = async {
-            let (mut log, mut progress, mut snapshots) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut log, mut progress) = (Vec::new(), Vec::new());
+            let (mut snapshots, mut entries) = (Vec::new(), Vec::new());
             while let Some(event) = heard.recv().await {
                 match event {
                     JobEvent::Log { stream, text, .. } => log.push(format!("{stream:?}: {text}")),
                     JobEvent::Progress(it) => progress.push(it),
                     JobEvent::Snapshot(it) => snapshots.push(it),
+                    JobEvent::Entry(it) => entries.push(it),
                 }
             }
-            (log, progress, snapshots)
+            (log, progress, snapshots, entries)
         };
         let folder = self.folder.path().to_owned();
-        let (end, (log, progress, snapshots), ()) = tokio::join!(job, listen, script(control, &folder));
+        let (end, (log, progress, snapshots, entries), ()) =
+            tokio::join!(job, listen, script(control, &folder));
         self.known = end.known.clone();
-        Ran { end, log, progress, snapshots }
+        Ran { end, log, progress, snapshots, entries }
     }
 
     /// How many locks lie in the local repository.

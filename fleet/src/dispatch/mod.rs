@@ -6,6 +6,7 @@ use crate::audit;
 use crate::context::Context;
 use crate::credentials;
 use crate::fleet::Fleet;
+use crate::folder;
 use crate::groups;
 use crate::hosts;
 use crate::job::{self, step};
@@ -78,7 +79,7 @@ fn check(context: &Context, reads: &impl Reads, id: HostId, request: &JobRequest
     }
     let kind = request.kind();
     // What can't be opened here the agent has of its own, so its jobs go on.
-    if credentials::facts_of(context, reads, id, Slot::Repo)?.is_none() {
+    if kind != JobKind::Browse && credentials::facts_of(context, reads, id, Slot::Repo)?.is_none() {
         return Err(Refused::RepoCredsRequired);
     }
     let mut has_admin = false;
@@ -147,19 +148,26 @@ fn what_of(
         JobRequest::Unlock { all } => (JobWhat::Unlock { all: all.is_some() }, None),
         JobRequest::Stats => (JobWhat::Stats, None),
         JobRequest::Snapshots => (JobWhat::Snapshots, None),
+        JobRequest::Ls { snapshot, path } => {
+            folder::check_snapshot(snapshot)?;
+            (JobWhat::Ls { snapshot: snapshot.clone(), path: folder::clean_path(path)? }, None)
+        }
+        JobRequest::Browse { path } => (JobWhat::Browse { path: folder::clean_path(path)? }, None),
     })
 }
 
 /// A second job of these kinds would only do the same again. Others may queue up at the agent.
 fn check_like(reads: &impl Reads, host: HostId, what: &JobWhat) -> Result<(), Refused> {
     let kind = what.kind();
-    if !matches!(kind, JobKind::Backup | JobKind::Init | JobKind::Forget | JobKind::Prune | JobKind::Check) {
+    let is_once =
+        matches!(kind, JobKind::Backup | JobKind::Init | JobKind::Forget | JobKind::Prune | JobKind::Check);
+    if !is_once && !what.is_look() {
         return Ok(());
     }
     for job in job::open_jobs(reads, host, LOOK_AT)? {
         let is_like = match (what, &job.what) {
             (JobWhat::Backup { group }, JobWhat::Backup { group: other }) => group == other,
-            (JobWhat::ForgetDryRun { .. }, _) | (_, JobWhat::ForgetDryRun { .. }) => *what == job.what,
+            (what, other) if what.is_look() || other.is_look() => what == other,
             _ => kind == job.what.kind(),
         };
         if is_like {
@@ -177,7 +185,8 @@ fn check_like(reads: &impl Reads, host: HostId, what: &JobWhat) -> Result<(), Re
 fn check_repo(reads: &impl Reads, host: HostId, what: &JobWhat) -> Result<(), Refused> {
     let is_exclusive = match what {
         // What reads without a lock, and an unlock is for when locks are in the way.
-        JobWhat::Probe | JobWhat::ForgetDryRun { .. } | JobWhat::Unlock { all: false } => return Ok(()),
+        what if what.is_look() => return Ok(()),
+        JobWhat::Probe | JobWhat::Unlock { all: false } => return Ok(()),
         // But it must not take away the lock of a job that is known to be at work.
         JobWhat::Unlock { all: true } => true,
         what => what.is_exclusive(),
@@ -211,7 +220,7 @@ pub(crate) fn neighbour(
 
 /// Whether a job would be disturbed by one that needs the repository alone.
 pub(crate) const fn uses_repository(what: &JobWhat) -> bool {
-    !matches!(what, JobWhat::Probe | JobWhat::Unlock { .. } | JobWhat::ForgetDryRun { .. })
+    !what.is_look() && !matches!(what, JobWhat::Probe | JobWhat::Unlock { .. })
 }
 
 /// Live locks are removed only when the one that is held is the one that was shown.
@@ -263,6 +272,8 @@ fn detail(job: &Job) -> String {
         JobWhat::ForgetDryRun { group, .. } => format!("{group}, a dry run"),
         JobWhat::Check { subset_pct } => format!("{subset_pct} % of the data"),
         JobWhat::Unlock { all: true } => "all locks".to_owned(),
+        JobWhat::Ls { snapshot, path } => format!("{path} in {}", &snapshot[..8]),
+        JobWhat::Browse { path } => path.clone(),
         _ => String::new(),
     }
 }
@@ -272,6 +283,7 @@ const fn deadline_secs(kind: JobKind) -> u32 {
     match kind {
         JobKind::Probe => 120,
         JobKind::Init | JobKind::Unlock => 300,
+        JobKind::Browse => 60,
         JobKind::Snapshots | JobKind::Ls => 1_800,
         JobKind::Stats => 6 * 3_600,
         JobKind::Backup | JobKind::Forget | JobKind::Prune | JobKind::Check | JobKind::Restore => 0,

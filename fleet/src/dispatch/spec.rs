@@ -74,6 +74,8 @@ pub(crate) fn with<R>(
         JobWhat::Unlock { all } => JobSpec::Unlock { all: *all },
         JobWhat::Stats => JobSpec::Stats,
         JobWhat::Snapshots => JobSpec::Snapshots,
+        JobWhat::Ls { snapshot, path } => JobSpec::Ls { snapshot, path },
+        JobWhat::Browse { path } => JobSpec::Browse { path },
     };
     Ok(then(spec))
 }

@@ -53,6 +53,7 @@ pub(super) fn of(summary: &Summary<'_>) -> JobFigures {
         Summary::Restore { files, bytes, skipped } => {
             JobFigures::Restore { files, bytes: bounded(bytes), skipped }
         }
+        Summary::Folder { entries, left_out } => JobFigures::Folder { entries, left_out },
     }
 }
 

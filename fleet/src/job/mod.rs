@@ -6,6 +6,7 @@ pub(crate) mod log;
 pub(crate) mod step;
 
 use crate::change::Changed;
+use crate::folder;
 use crate::listing;
 use crate::maintenance::fired;
 use crate::pending;
@@ -57,6 +58,9 @@ pub(crate) fn save(
         && before.is_some_and(|old| old.state != job.state)
     {
         listing::job_ended(tx, job, now)?;
+    }
+    if job.state.is_ended() && before.is_some_and(|old| old.state != job.state) {
+        folder::job_ended(tx, job, now)?;
     }
     if before.is_none_or(|before| before.state != job.state) {
         fired::job_changed(tx, job)?;

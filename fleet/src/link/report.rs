@@ -7,6 +7,7 @@ use crate::change::Changed;
 use crate::context::Context;
 use crate::credentials;
 use crate::enroll::clip;
+use crate::folder;
 use crate::hosts;
 use crate::job::{self, log, step};
 use crate::listing;
@@ -179,6 +180,9 @@ fn take_body(
         }
         ReportBody::Snapshots { job, first, snapshots } => {
             listing::take_page(tx, host, job, first, &snapshots)?;
+        }
+        ReportBody::Entries { job, first, entries } => {
+            folder::take_page(tx, host, job, first, &entries)?;
         }
         ReportBody::NotUnderstood { seq } => {
             if let Some(job) = job_of_command(tx, host, seq)? {

@@ -120,6 +120,18 @@ pub enum JobWhat {
     Stats,
     /// List snapshots.
     Snapshots,
+    /// List a folder of a snapshot.
+    Ls {
+        /// restic's id.
+        snapshot: String,
+        /// The folder.
+        path: String,
+    },
+    /// List a folder of the host itself.
+    Browse {
+        /// The folder.
+        path: String,
+    },
 }
 
 impl JobWhat {
@@ -136,6 +148,8 @@ impl JobWhat {
             Self::Unlock { .. } => JobKind::Unlock,
             Self::Stats => JobKind::Stats,
             Self::Snapshots => JobKind::Snapshots,
+            Self::Ls { .. } => JobKind::Ls,
+            Self::Browse { .. } => JobKind::Browse,
         }
     }
 
@@ -143,6 +157,12 @@ impl JobWhat {
     #[must_use]
     pub const fn is_dry_run(&self) -> bool {
         matches!(self, Self::ForgetDryRun { .. })
+    }
+
+    /// Whether it only looks at something for whoever is at a page just now.
+    #[must_use]
+    pub const fn is_look(&self) -> bool {
+        matches!(self, Self::ForgetDryRun { .. } | Self::Ls { .. } | Self::Browse { .. })
     }
 
     /// Whether it needs the repository alone.
@@ -165,6 +185,8 @@ impl JobWhat {
             Self::Unlock { .. } => "Unlock",
             Self::Stats => "Measuring the repository",
             Self::Snapshots => "Listing the snapshots",
+            Self::Ls { .. } => "Look into a snapshot",
+            Self::Browse { .. } => "Look into a folder",
         }
     }
 }
@@ -300,6 +322,13 @@ pub enum JobFigures {
         bytes: u64,
         /// Files left as they were.
         skipped: u64,
+    },
+    /// Of the listing of a folder.
+    Folder {
+        /// Entries that came.
+        entries: u32,
+        /// Entries that did not.
+        left_out: u32,
     },
 }
 

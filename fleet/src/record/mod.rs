@@ -3,6 +3,7 @@
 mod account;
 mod audit;
 mod credentials;
+mod folder;
 mod group;
 mod host;
 mod job;
@@ -14,6 +15,7 @@ mod schedule;
 pub use account::{ApiToken, Operator, Role, Session, Viewer};
 pub use audit::{Actor, AuditEntry, AuditTarget};
 pub use credentials::{CredentialsFacts, CredentialsInput, Secret, SlotState};
+pub use folder::{EntryRow, Folder, FolderPlace};
 pub use group::{Group, Retention};
 pub use host::{Acked, EnrollToken, Host, HostFacts, Machine, Presence, WireProblem};
 pub use job::{

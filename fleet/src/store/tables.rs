@@ -3,6 +3,7 @@
 use super::format::Meta;
 use crate::credentials::CredentialsRow;
 use crate::enroll::TokenRow;
+use crate::folder::{EntryPage, FolderSeen};
 use crate::job::log::LogState;
 use crate::link::{Link, LinkState, Outgoing};
 use crate::listing::{Listing, SnapshotPage};
@@ -124,6 +125,10 @@ tables! {
     LISTINGS: HostId => Listing, "listings";
     /// Its pieces, by the number of the first snapshot.
     LISTED: (JobId, u32) => SnapshotPage, "listed";
+    /// The newest whole listing of each folder that was looked into: by snapshot (none of the host itself) and path.
+    FOLDERS: (HostId, String) => FolderSeen, "folders";
+    /// Their pieces, by the number of the first entry.
+    ENTRIES: (JobId, u32) => EntryPage, "entries";
     SUMMARIES: HostId => Summary, "summaries";
     /// By number, oldest first.
     AUDIT: u64 => AuditEntry, "audit";

@@ -7,6 +7,7 @@ mod at_rest;
 mod dispatch;
 mod enroll;
 mod figures;
+mod folders;
 mod hello;
 mod hosts;
 mod killed;

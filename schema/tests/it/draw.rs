@@ -8,7 +8,7 @@ use schema::{
     Summary, Timestamp, ToAgent, TokenId,
     job::{BackupSpec, BackupSummary, ForgetGroup, ForgetResult, ProbeSummary, RestoreSpec},
     plan::PlannedSchedule,
-    report::{Finished, Snapshot, SnapshotSize, Trouble},
+    report::{Entry, EntryKind, Finished, Snapshot, SnapshotSize, Trouble},
     stats::{CheckResult, Lock, LockSeen, PruneResult, Size, SizeSource, SnapshotCount},
 };
 use serde::Serialize;
@@ -177,11 +177,12 @@ draw!(
         Snapshots,
         Ls,
         Restore,
+        Browse,
     }
 );
 draw!(enum JobSpec<'static> {
     Probe, Init, Backup { 0 }, Forget { groups, dry_run }, Prune { dry_run }, Check { subset_pct },
-    Unlock { all }, Stats, Snapshots, Ls { snapshot, path }, Restore { 0 },
+    Unlock { all }, Stats, Snapshots, Ls { snapshot, path }, Restore { 0 }, Browse { path },
 });
 draw!(struct BackupSpec<'static> {
     group, includes, excludes, exclude_if_present, one_file_system, required_mounts, hooks_before, hooks_after,
@@ -227,6 +228,7 @@ draw!(enum Summary<'static> {
     None, Probe { 0 }, Init { repo }, Backup { 0 }, Forget { groups },
     Prune { freed_bytes, repacked_packs, repacked_bytes, remaining_bytes }, Check { errors, subset_pct }, Unlock { removed },
     Stats { total_bytes, blobs }, Snapshots { count }, Restore { files, bytes, skipped },
+    Folder { entries, left_out },
 });
 draw!(struct ProbeSummary { repo, repo_version, append_only, answered_ms });
 draw!(struct BackupSummary<'static> {
@@ -240,7 +242,7 @@ draw!(enum ReportBody<'static> {
     Accepted { job, behind }, Refused { job, reason, detail }, Started { job },
     Log { job, first_line, lines }, Finished { 0 }, ConfigApplied { slot, revision, refused },
     Snapshots { job, first, snapshots }, NotUnderstood { seq }, Dropped, CancelMissed { job },
-    Trouble { kind, detail },
+    Trouble { kind, detail }, Entries { job, first, entries },
 });
 draw!(struct Finished<'static> {
     job, outcome, class, exit_code, started_at, finished_at, message, log_lines, summary
@@ -264,6 +266,15 @@ draw!(
     }
 );
 draw!(struct Snapshot<'static> { id, time, hostname, tags, paths, size });
+draw!(struct Entry<'static> { name, kind, bytes, modified_at });
+draw!(
+    enum EntryKind {
+        Folder,
+        File,
+        Symlink,
+        Other,
+    }
+);
 draw!(struct SnapshotSize { files, bytes, added_packed_bytes });
 
 draw!(enum Live<'static> { Progress { 0 }, Log { job, first_line, lines } });

@@ -6,8 +6,10 @@
 use crate::{draw::Variants, envelope, samples, token};
 use schema::{
     CURRENT, Class, CommandBody, EnrollRefusal, EnrollResponse, HeldPhase, JobKind, JobSpec, Live, LogStream,
-    Outcome, Presence, Refusal, ReportBody, Slot, Summary, ToAgent, envelope::version_notice,
-    report::Trouble, stats::SizeSource,
+    Outcome, Presence, Refusal, ReportBody, Slot, Summary, ToAgent,
+    envelope::version_notice,
+    report::{EntryKind, Trouble},
+    stats::SizeSource,
 };
 use std::{collections::BTreeMap, fmt::Write, fs, path::PathBuf};
 
@@ -107,6 +109,7 @@ fn every_variant_of_every_enum_has_a_golden() {
     require::<Presence>(&goldens, &mut missing);
     require::<HeldPhase>(&goldens, &mut missing);
     require::<SizeSource>(&goldens, &mut missing);
+    require::<EntryKind>(&goldens, &mut missing);
     require::<EnrollResponse>(&goldens, &mut missing);
     require::<EnrollRefusal>(&goldens, &mut missing);
     assert!(missing.is_empty(), "no golden for {missing:?}");

@@ -8,7 +8,7 @@ use schema::{
     ReportBody, Run, Slot, Summary, Timestamp, ToAgent, decode, encode,
     job::{BackupSpec, BackupSummary, ForgetGroup, ForgetResult, ProbeSummary, RestoreSpec},
     plan::PlannedSchedule,
-    report::{Finished, Snapshot, SnapshotSize, Trouble},
+    report::{Entry, EntryKind, Finished, Snapshot, SnapshotSize, Trouble},
     stats::{CheckResult, Lock, LockSeen, PruneResult, Size, SizeSource, SnapshotCount},
 };
 use std::sync::LazyLock;
@@ -133,6 +133,9 @@ fn words(samples: &mut Vec<Sample>) {
     for phase in [HeldPhase::Queued, HeldPhase::Running, HeldPhase::Finished] {
         add!(samples, enum HeldPhase "", phase);
     }
+    for kind in EntryKind::ALL {
+        add!(samples, enum EntryKind "", kind);
+    }
     for source in [SizeSource::Measured, SizeSource::Summed] {
         add!(samples, enum SizeSource "", source);
     }
@@ -232,6 +235,7 @@ fn jobs(samples: &mut Vec<Sample>) {
         JobSpec::Snapshots,
         JobSpec::Ls { snapshot: SNAPSHOT, path: "/etc" },
         JobSpec::Restore(restore),
+        JobSpec::Browse { path: "/srv" },
     ] {
         add!(samples, enum JobSpec "", spec);
     }
@@ -260,6 +264,7 @@ fn jobs(samples: &mut Vec<Sample>) {
         Summary::Stats { total_bytes: 123_456_789, blobs: 4_242 },
         Summary::Snapshots { count: 365 },
         Summary::Restore { files: 10, bytes: 20_000, skipped: 1 },
+        Summary::Folder { entries: 3, left_out: 1 },
     ] {
         add!(samples, enum Summary "", summary);
     }
@@ -320,6 +325,8 @@ fn reports(samples: &mut Vec<Sample>) {
         size: Some(SnapshotSize { files: 303, bytes: 5_000_000_000, added_packed_bytes: 30_000 }),
     };
     let snapshots = list_of([snapshot, Snapshot { tags: Items::EMPTY, size: None, ..snapshot }]);
+    let file = Entry { name: "fstab", kind: EntryKind::File, bytes: 1_024, modified_at: Some(AT) };
+    let folder = Entry { name: "zoë", kind: EntryKind::Folder, bytes: 0, modified_at: None };
     let bodies = [
         ReportBody::Accepted { job: JOB, behind: 2 },
         ReportBody::Refused { job: JOB, reason: Refusal::QueueFull, detail: "16 jobs wait" },
@@ -332,6 +339,7 @@ fn reports(samples: &mut Vec<Sample>) {
         ReportBody::Dropped,
         ReportBody::CancelMissed { job: JOB },
         ReportBody::Trouble { kind: Trouble::StateFolder, detail: "No space left on device" },
+        ReportBody::Entries { job: JOB, first: 200, entries: list_of([file, folder]) },
     ];
     for body in bodies {
         add!(samples, enum ReportBody "", body);

@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod audit;
 pub(crate) mod credentials;
 pub(crate) mod dto;
+pub(crate) mod folder;
 pub(crate) mod group;
 pub(crate) mod host;
 pub(crate) mod job;
@@ -50,6 +51,15 @@ impl Query {
     /// A parameter; `None` when absent or empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
+    }
+
+    /// All values of a parameter.
+    pub(crate) fn all(&self, name: &str) -> Vec<String> {
+        self.0
+            .iter()
+            .filter(|(key, value)| key == name && !value.is_empty())
+            .map(|(_, v)| v.clone())
+            .collect()
     }
 
     /// A parameter of certain words: another one is the caller's error, who is told what it may be.

@@ -1,6 +1,7 @@
 //! The form of a source group.
 
 use super::{ConfirmView, ProblemView};
+use crate::api::Query;
 use crate::app::Ctx;
 use crate::form::Form;
 use crate::problem::Problem;
@@ -43,6 +44,8 @@ pub(crate) struct GroupView {
     /// The stored name; `None` = new.
     pub(crate) old_name: Option<String>,
     pub(crate) offered: bool,
+    /// Where the folders of the host are picked.
+    pub(crate) folders: String,
     pub(crate) name: String,
     pub(crate) includes: String,
     pub(crate) excludes: String,
@@ -77,6 +80,7 @@ fn view(host: &Host, group: &Group, old_name: Option<&str>) -> GroupView {
             Some(name) => format!("{href}/groups/{name}"),
             None => format!("{href}/groups"),
         },
+        folders: format!("{href}/folders?path=%2F&pick=1"),
         href,
         old_name: old_name.map(str::to_owned),
         offered: false,
@@ -174,13 +178,16 @@ fn read_form(form: &Form) -> Result<Group, Problem> {
     })
 }
 
-/// `GET /hosts/{host}/new-group`.
-pub(crate) async fn new(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
+/// `GET /hosts/{host}/new-group`, with `name` and `path`s that are known already.
+pub(crate) async fn new(ctx: Ctx, Path(host): Path<String>, query: Query) -> Result<Response<Body>, Problem> {
     let snapshot = ctx.read()?;
     let host = ctx.host(&snapshot, &host)?;
     let first = snapshot.groups(host.id)?.is_empty();
     let offered = Group {
-        name: if first { "system".to_owned() } else { String::new() },
+        name: query
+            .get("name")
+            .map_or_else(|| if first { "system".to_owned() } else { String::new() }, str::to_owned),
+        includes: query.all("path"),
         keep: Retention { daily: 14, weekly: 8, monthly: 12, ..Retention::default() },
         retry_max: 12,
         ..Group::default()

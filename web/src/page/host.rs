@@ -87,7 +87,10 @@ fn read(ctx: &Ctx, host: &str) -> Result<HostView, Problem> {
     let (head, row) = HostHead::read(ctx, &snapshot, host, "overview")?;
     let (id, now) = (row.host.id, ctx.now());
     let filter = JobFilter { host: Some(id), ..JobFilter::default() };
-    let recent = snapshot.jobs(&filter, &Page { limit: 8, cursor: None })?.items;
+    let mut recent = snapshot.jobs(&filter, &Page { limit: 30, cursor: None })?.items;
+    // What somebody only looked at would push out what happened.
+    recent.retain(|job| !job.what.is_look());
+    recent.truncate(8);
     let groups = snapshot.groups(id)?;
     let rows = groups.iter().map(|group| group_row(&snapshot, now, &row, group));
     let repo = RepoView::new(

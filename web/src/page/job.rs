@@ -113,6 +113,8 @@ fn request_of(what: &JobWhat) -> JobRequest {
         JobWhat::Unlock { .. } => JobRequest::Unlock { all: None },
         JobWhat::Stats => JobRequest::Stats,
         JobWhat::Snapshots => JobRequest::Snapshots,
+        JobWhat::Ls { snapshot, path } => JobRequest::Ls { snapshot: snapshot.clone(), path: path.clone() },
+        JobWhat::Browse { path } => JobRequest::Browse { path: path.clone() },
     }
 }
 
@@ -127,6 +129,8 @@ fn again(snapshot: &Snapshot, job: &Job) -> Result<Option<(String, Option<String
         JobWhat::Backup { group } => format!("{host}/groups/{group}/backup"),
         JobWhat::Snapshots => format!("{host}/snapshots/refresh"),
         JobWhat::Check { subset_pct } => format!("{host}/repo/check?subset={subset_pct}"),
+        JobWhat::Browse { path } => super::folder::again_href(job.host, None, path),
+        JobWhat::Ls { snapshot, path } => super::folder::again_href(job.host, Some(snapshot), path),
         // Which live lock is meant is said on the page that shows it.
         JobWhat::Unlock { all: true } => return Ok(None),
         what => format!("{host}/repo/{}", what.kind().as_str()),

@@ -270,6 +270,12 @@ pub(crate) fn figures(job: &Job) -> Vec<Figure> {
             Figure::bytes("Restored", *size, &format!(" in {}", many(*files, "file"))),
             Figure::new("Left as they were", count(*skipped), ""),
         ],
+        JobFigures::Folder { entries, left_out } => {
+            vec![
+                Figure::new("Entries", count(u64::from(*entries)), ""),
+                Figure::new("Left out", count(u64::from(*left_out)), ""),
+            ]
+        }
         JobFigures::None => Vec::new(),
     }
 }

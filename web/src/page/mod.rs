@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod door;
 pub(crate) mod enrol;
 pub(crate) mod fleet;
+pub(crate) mod folder;
 pub(crate) mod group;
 pub(crate) mod head;
 pub(crate) mod host;
@@ -45,6 +46,7 @@ pub(crate) const TEMPLATES_USED: &[&str] = &[
     enrol::EnrolView::TEMPLATE,
     enrol::NewHostView::TEMPLATE,
     fleet::FleetView::TEMPLATE,
+    folder::FolderView::TEMPLATE,
     group::GroupView::TEMPLATE,
     host::HostView::TEMPLATE,
     host_settings::HostSettingsView::TEMPLATE,

@@ -277,6 +277,7 @@ fn shell(nav: &'static str) -> Shell {
         hosts_connected: "41 hosts".to_owned(),
         broker_ok: true,
         pending: Some("4".to_owned()),
+        seq: 7,
     }
 }
 
@@ -380,6 +381,9 @@ fn render_all(templates: &Templates, sample: &Sample) -> String {
             maintenance: s.maintenance(),
         },
     ));
+    for (pick, may_ask) in [(true, true), (false, true), (false, false)] {
+        add(render(templates, &folder_view(s, pick, may_ask)));
+    }
     add(render(templates, &group_view(s)));
     add(render(templates, &schedule_view(s)));
     add(render(templates, &pending_view(s)));
@@ -534,6 +538,7 @@ fn group_view(s: &Sample) -> group::GroupView {
         action: "/x".to_owned(),
         old_name: s.some(),
         offered: true,
+        folders: "/hosts/01/folders?path=%2F&pick=1".to_owned(),
         name: s.text(),
         includes: s.text(),
         excludes: s.text(),
@@ -548,6 +553,39 @@ fn group_view(s: &Sample) -> group::GroupView {
         preview_why: s.some(),
         delete: Some(s.confirm()),
         problem: s.problem("keep_daily"),
+    }
+}
+
+fn folder_view(s: &Sample, pick: bool, may_ask: bool) -> folder::FolderView {
+    let entry = |href: Option<&str>| folder::EntryView {
+        name: s.text(),
+        icon: "folder",
+        kind: "folder",
+        href: href.map(str::to_owned),
+        path: s.text(),
+        size: s.some(),
+        changed: s.some(),
+    };
+    folder::FolderView {
+        head: s.head(),
+        pick,
+        own: pick,
+        title: s.text(),
+        path: s.text(),
+        crumbs: ["/", "srv"]
+            .map(|name| folder::Crumb { name: name.to_owned(), href: "/x".to_owned() })
+            .into(),
+        may_ask,
+        why: s.some(),
+        again: "/x?path=%2F&again=1".to_owned(),
+        here: "/x?path=%2F".to_owned(),
+        open: may_ask.then(|| "01".to_owned()),
+        waits: s.text(),
+        failed: Some((s.text(), "/jobs/01".to_owned())),
+        listed: Some(s.when()),
+        rows: vec![entry(Some("/x")), entry(None)],
+        shown: s.text(),
+        group_href: Some("/x".to_owned()),
     }
 }
 

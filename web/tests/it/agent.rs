@@ -3,7 +3,7 @@
 use crate::world::{Client, World, random};
 use schema::enroll::MAX_TOKEN_CHARS;
 use schema::envelope::{Key, NONCE_BYTES, seal};
-use schema::report::Finished;
+use schema::report::{Entry, EntryKind, Finished};
 use schema::stats::{Lock, LockSeen, Size, SizeSource, SnapshotCount};
 use schema::{
     EnrollRequest, EnrollResponse, Hello, HostId, HostTopic, InstallationId, Items, JobId, Live, LogLine,
@@ -218,6 +218,17 @@ impl TestAgent {
     }
 
     /// The snapshots of a listing.
+    /// Answers a look into a folder: with folders of these names.
+    pub(crate) async fn look(&mut self, world: &World, job: JobId, names: &[&str]) {
+        self.start(world, job).await;
+        let entry = |name| Entry { name, kind: EntryKind::Folder, bytes: 0, modified_at: Some(world.now()) };
+        let mut buffer = vec![0; 4096];
+        let entries = Items::write(names.iter().map(|name| entry(name)), &mut buffer).unwrap();
+        self.report(world, ReportBody::Entries { job, first: 0, entries }).await;
+        let summary = Summary::Folder { entries: names.len() as u32, left_out: 0 };
+        self.finish(world, job, Outcome::Succeeded, None, "", summary).await;
+    }
+
     pub(crate) async fn list(&mut self, world: &World, job: JobId, tag: &str, path: &str) {
         self.start(world, job).await;
         let mut buffers = vec![vec![0; 1024]; 4];

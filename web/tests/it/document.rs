@@ -99,6 +99,12 @@ async fn each_answer_is_as_the_document_says() {
     }
     let listing = run(&client, &format!("{host}/snapshots/refresh")).await;
     agent.list(&world, listing, "logbook", "/srv/logbook").await;
+    let snapshot = "4d02a9f1c0ffee004d02a9f1c0ffee004d02a9f1c0ffee004d02a9f1c0ffee00";
+    for folder in ["folders".to_owned(), format!("snapshots/{snapshot}/files")] {
+        let asked = client.post(&format!("{host}/{folder}"), &json!({"path": "/"})).await.expect(202);
+        let look = asked.json()["id"].as_str().unwrap().parse().unwrap();
+        agent.look(&world, look, &["srv"]).await;
+    }
     let job = run(&client, &format!("{host}/groups/logbook/backup")).await;
     agent.start(&world, job).await;
     agent.log(&world, job, 0, &[(LogStream::Out, "open"), (LogStream::Err, "denied")]).await;
@@ -115,6 +121,7 @@ async fn each_answer_is_as_the_document_says() {
         let content = answer["content"].as_object().unwrap_or_else(|| panic!("{path} has no content"));
         let address = path
             .replace("{host}", &agent.host.to_string())
+            .replace("{snapshot}", "4d02a9f1c0ffee004d02a9f1c0ffee004d02a9f1c0ffee004d02a9f1c0ffee00")
             .replace("{group}", "logbook")
             .replace("{schedule}", "hourly")
             .replace("{name}", "mira")

@@ -74,6 +74,25 @@ async fn who_comes_back_with_an_id_is_told_to_look_at_everything() {
 }
 
 #[tokio::test]
+async fn what_changed_between_the_page_and_its_stream_is_not_lost() {
+    let world = World::new();
+    let client = world.admin().await;
+    let page = client.get("/").await.expect(200).text;
+    let (_, rest) = page.split_once("data-seq=\"").expect("the page says what it knows");
+    let known = rest.split('"').next().unwrap();
+    client.post("/api/hosts", &json!({"name": "harbour-pi"})).await.expect(201);
+    let address = format!("/api/events?since={known}&topics=fleet");
+    let mut stream = Stream::open(&world, &client, &address, None).await;
+    stream.until("all").await;
+    let known = world.fleet.change_seq();
+    let address = format!("/api/events?since={known}&topics=audit");
+    let mut stream = Stream::open(&world, &client, &address, None).await;
+    client.post("/api/hosts", &json!({"name": "barn-nas"})).await.expect(201);
+    let first = stream.next().await.expect("an event");
+    assert!(first.contains("audit"), "nothing was missed, nothing is told: {first}");
+}
+
+#[tokio::test]
 async fn progress_of_a_job_reaches_its_watchers() {
     let world = World::new();
     let client = world.admin().await;

@@ -29,6 +29,7 @@ async fn every_page_opens_for_an_admin() {
         }
         let address = path
             .replace("{host}", &agent.host.to_string())
+            .replace("{snapshot}", "4d02a9f1c0ffee004d02a9f1c0ffee004d02a9f1c0ffee004d02a9f1c0ffee00")
             .replace("{group}", "logbook")
             .replace("{name}", "mira")
             .replace("{kind}", "prune")

@@ -289,6 +289,9 @@ impl Job<'_> {
                     self.known.figures.counted(found.snapshots, found.newest_at, now);
                     self.summary = JobSummary::Snapshots(found.snapshots);
                 }
+                Some(StepKind::Ls) => {
+                    self.summary = JobSummary::Folder { entries: found.entries, left_out: found.left_out };
+                }
                 _ => {}
             }
         }

@@ -1,6 +1,7 @@
 //! The bodies of the API, apart from the records they are made of.
 
 mod account;
+mod folder;
 mod group;
 mod host;
 mod job;
@@ -12,6 +13,7 @@ mod summary;
 pub(crate) mod words;
 
 pub(crate) use account::*;
+pub(crate) use folder::*;
 pub(crate) use group::*;
 pub(crate) use host::*;
 pub(crate) use job::*;

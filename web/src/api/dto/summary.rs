@@ -20,6 +20,7 @@ pub(crate) enum SummaryOut {
     Stats(StatsSummary),
     Snapshots(SnapshotsSummary),
     Restore(RestoreSummary),
+    Folder(FolderSummary),
 }
 
 #[derive(Serialize, ToSchema)]
@@ -109,6 +110,14 @@ pub(crate) struct RestoreSummary {
     skipped: u64,
 }
 
+/// Of the listing of a folder.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FolderSummary {
+    entries: u32,
+    left_out: u32,
+}
+
 impl SummaryOut {
     /// The shape of these figures; `None` = there are none.
     pub(crate) fn of(figures: &JobFigures) -> Option<Self> {
@@ -161,6 +170,9 @@ impl SummaryOut {
             JobFigures::Snapshots { count } => Self::Snapshots(SnapshotsSummary { count: *count }),
             JobFigures::Restore { files, bytes, skipped } => {
                 Self::Restore(RestoreSummary { files: *files, bytes: *bytes, skipped: *skipped })
+            }
+            JobFigures::Folder { entries, left_out } => {
+                Self::Folder(FolderSummary { entries: *entries, left_out: *left_out })
             }
         })
     }

@@ -62,6 +62,8 @@ words! {
     MaintenanceKind: KINDS.map(schema::JobKind::as_str);
     /// What is decided of maintenance.
     MaintenanceAction: Action::ALL.map(Action::as_str);
+    /// What an entry of a folder is.
+    EntryKind: schema::report::EntryKind::ALL.map(schema::report::EntryKind::as_str);
     /// Who said a line of a log.
     LogStream: ["agent", "out", "err"];
     /// What a repository can be asked for.

@@ -1,0 +1,172 @@
+//! Looks into a folder of this machine, so that whoever sets a backup up can pick paths instead of guessing them.
+
+use crate::{
+    policy::{in_words, is_within, real},
+    restic::EntrySeen,
+};
+use schema::{
+    Timestamp,
+    limits::{MAX_ENTRIES, MAX_NAME_BYTES, MAX_VALUE_BYTES},
+    report::EntryKind,
+};
+use std::{
+    fs::{DirEntry, FileType},
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
+
+/// What is in a folder.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// By name.
+    pub entries: Vec<EntrySeen>,
+    /// Too many, too long, or of a name that is no UTF-8.
+    pub left_out: u32,
+}
+
+/// Why a folder is not listed.
+#[derive(Debug, thiserror::Error)]
+pub enum BrowseError {
+    /// The machine's owner does not want it.
+    #[error("This machine's own policy does not let {path} be looked into; it allows {allowed}.")]
+    Policy {
+        /// What was asked for.
+        path: String,
+        /// The roots.
+        allowed: String,
+    },
+    /// There is no such folder.
+    #[error("There is no folder {0} on this machine.")]
+    Missing(String),
+    /// The system does not let it be read.
+    #[error("{path} can't be read: {source}.")]
+    Unreadable {
+        /// What was asked for.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Lists a folder. With roots, folders above them show the way to them and nothing else.
+pub async fn list(path: &str, roots: Vec<PathBuf>) -> Result<Found, BrowseError> {
+    let path = path.to_owned();
+    // A dead network mount must not hold up the agent.
+    tokio::task::spawn_blocking(move || list_now(&path, &roots)).await.unwrap_or_else(|error| {
+        Err(BrowseError::Unreadable { path: String::new(), source: io::Error::other(error) })
+    })
+}
+
+fn list_now(path: &str, roots: &[PathBuf]) -> Result<Found, BrowseError> {
+    let folder = Path::new(path);
+    if !folder.is_absolute() || path.len() > MAX_VALUE_BYTES {
+        return Err(BrowseError::Missing(path.to_owned()));
+    }
+    let way: Option<Vec<PathBuf>> = (!is_within(folder, roots)).then(|| {
+        let here = real(folder);
+        roots.iter().map(|root| real(root)).filter(|root| root.starts_with(&here)).collect()
+    });
+    if way.as_ref().is_some_and(Vec::is_empty) {
+        return Err(BrowseError::Policy { path: path.to_owned(), allowed: in_words(roots) });
+    }
+    let unreadable = |source: io::Error| match source.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => BrowseError::Missing(path.to_owned()),
+        _ => BrowseError::Unreadable { path: path.to_owned(), source },
+    };
+    let mut found = Found::default();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        if way.as_ref().is_some_and(|roots| !leads_to(&entry.path(), roots)) {
+            continue;
+        }
+        match (found.entries.len() < MAX_ENTRIES as usize).then(|| seen(&entry)).flatten() {
+            Some(entry) => found.entries.push(entry),
+            None => found.left_out = found.left_out.saturating_add(1),
+        }
+    }
+    found.entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+fn leads_to(path: &Path, roots: &[PathBuf]) -> bool {
+    let path = real(path);
+    roots.iter().any(|root| root.starts_with(&path))
+}
+
+fn seen(entry: &DirEntry) -> Option<EntrySeen> {
+    let name = entry.file_name().into_string().ok().filter(|name| name.len() <= MAX_NAME_BYTES)?;
+    // It may have gone since.
+    let metadata = entry.metadata().ok()?;
+    let modified = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    Some(EntrySeen {
+        name,
+        kind: kind_of(metadata.file_type()),
+        bytes: if metadata.is_file() { metadata.len() } else { 0 },
+        modified_at: modified.and_then(|since| u64::try_from(since.as_millis()).ok()).map(Timestamp),
+    })
+}
+
+fn kind_of(kind: FileType) -> EntryKind {
+    if kind.is_dir() {
+        EntryKind::Folder
+    } else if kind.is_file() {
+        EntryKind::File
+    } else if kind.is_symlink() {
+        EntryKind::Symlink
+    } else {
+        EntryKind::Other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt as _, os::unix::fs::symlink};
+
+    fn names(found: &Found) -> Vec<(&str, EntryKind)> {
+        found.entries.iter().map(|entry| (entry.name.as_str(), entry.kind)).collect()
+    }
+
+    #[test]
+    fn a_folder_is_listed_by_name_with_what_each_entry_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("photos")).unwrap();
+        fs::write(at("notes.txt"), "hello").unwrap();
+        symlink("/", at("link")).unwrap();
+        fs::write(folder.path().join(OsStr::from_bytes(b"not-\xff-text")), "").unwrap();
+        let found = list_now(folder.path().to_str().unwrap(), &[]).unwrap();
+        assert_eq!(
+            names(&found),
+            [("link", EntryKind::Symlink), ("notes.txt", EntryKind::File), ("photos", EntryKind::Folder)]
+        );
+        assert_eq!((found.entries[1].bytes, found.left_out), (5, 1));
+        assert!(found.entries[1].modified_at.is_some());
+    }
+
+    #[test]
+    fn above_the_roots_only_the_way_to_them_is_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir_all(at("a/b/wanted/inside")).unwrap();
+        fs::create_dir_all(at("a/b/other")).unwrap();
+        fs::create_dir_all(at("secret")).unwrap();
+        let roots = [at("a/b/wanted")];
+        let list = |name: &str| list_now(at(name).to_str().unwrap(), &roots);
+        assert_eq!(names(&list_now(folder.path().to_str().unwrap(), &roots).unwrap())[0].0, "a");
+        assert_eq!(names(&list("a").unwrap()), [("b", EntryKind::Folder)]);
+        assert_eq!(names(&list("a/b").unwrap()), [("wanted", EntryKind::Folder)]);
+        assert_eq!(names(&list("a/b/wanted").unwrap()), [("inside", EntryKind::Folder)]);
+        for name in ["secret", "a/b/other", "a/b/wanted/../other"] {
+            assert!(matches!(list(name), Err(BrowseError::Policy { .. })), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_folder_is_said_to_be_missing() {
+        for path in ["/nowhere/at/all", "/proc/self/status", "etc", ""] {
+            assert!(matches!(list_now(path, &[]), Err(BrowseError::Missing(_))), "{path}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What the owner of this machine allows; the server can't widen it.
+
+use std::path::{Path, PathBuf};
+
+/// The policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Whether credentials that may delete are taken at all, for a job.
+    pub allows_admin_slot: bool,
+    /// The folders that may be backed up and looked into; empty = all.
+    pub source_roots: Vec<PathBuf>,
+}
+
+impl Policy {
+    /// Why these paths may not be backed up.
+    pub fn refuses_sources<'p>(&self, mut paths: impl Iterator<Item = &'p str>) -> Option<String> {
+        let path = paths.find(|path| !is_within(Path::new(path), &self.source_roots))?;
+        Some(format!(
+            "This machine's own policy does not let {path} be backed up; it allows {}.",
+            in_words(&self.source_roots)
+        ))
+    }
+}
+
+/// Whether a path lies in one of the roots, links resolved; of no roots, always. What does not exist is judged by
+/// its nearest folder that does.
+#[must_use]
+pub fn is_within(path: &Path, roots: &[PathBuf]) -> bool {
+    if roots.is_empty() {
+        return true;
+    }
+    let path = real(path);
+    roots.iter().any(|root| path.starts_with(real(root)))
+}
+
+/// The path with its links resolved, as far as it exists; steps upwards in the rest make it the root folder, which no
+/// smaller root allows.
+#[must_use]
+pub fn real(path: &Path) -> PathBuf {
+    let mut behind = Vec::new();
+    for ancestor in path.ancestors() {
+        if let Ok(found) = ancestor.canonicalize() {
+            return behind.iter().rev().fold(found, |path: PathBuf, name| path.join(name));
+        }
+        match ancestor.file_name() {
+            Some(name) => behind.push(name.to_owned()),
+            None => break,
+        }
+    }
+    PathBuf::from("/")
+}
+
+/// The roots as a list for a sentence.
+#[must_use]
+pub fn in_words(roots: &[PathBuf]) -> String {
+    roots.iter().map(|root| root.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::symlink};
+
+    #[test]
+    fn a_path_is_judged_by_where_it_really_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir_all(at("photos/2026")).unwrap();
+        fs::create_dir_all(at("private")).unwrap();
+        symlink(at("private"), at("photos/door")).unwrap();
+        let roots = [at("photos")];
+        for (path, allowed) in [
+            ("photos", true),
+            ("photos/2026", true),
+            ("photos/not/there", true),
+            ("photos/door", false),
+            ("photos/door/key", false),
+            ("photos/../private", false),
+            ("photos/not/../../private", false),
+            ("photos2", false),
+            ("private", false),
+        ] {
+            assert_eq!(is_within(&at(path), &roots), allowed, "{path}");
+            assert!(is_within(&at(path), &[]), "{path}");
+        }
+        assert!(!is_within(Path::new("/"), &roots));
+    }
+
+    #[test]
+    fn a_refusal_names_the_path_and_what_is_allowed() {
+        let policy = Policy { allows_admin_slot: true, source_roots: vec!["/nowhere/photos".into()] };
+        let said = policy.refuses_sources(["/nowhere/photos/a", "/etc"].into_iter()).unwrap();
+        assert!(said.contains("/etc") && said.contains("/nowhere/photos"), "{said}");
+        assert_eq!(policy.refuses_sources(["/nowhere/photos"].into_iter()), None);
+    }
+}

@@ -1,0 +1,178 @@
+//! Listings of folders, of snapshots and of hosts themselves: collected while their job runs, shown when it has ended
+//! well, and kept so that they can be looked at while the host is away.
+
+use crate::change::Changed;
+use crate::record::{EntryRow, Folder, FolderPlace, Job, JobState, JobWhat};
+use crate::refused::{Refused, StoreError};
+use crate::store::{ENTRIES, FOLDERS, JOBS, Order, Reads, Span, Tx, first_form};
+use schema::limits::{MAX_ENTRIES, MAX_VALUE_BYTES};
+use schema::report::Entry;
+use schema::{HostId, Items, JobId, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::ops::ControlFlow;
+
+/// The most folders of a host that are kept; the oldest go.
+const MAX_FOLDERS: usize = 300;
+
+/// The newest whole listing of a folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FolderSeen {
+    job: JobId,
+    at: Timestamp,
+    left_out: u32,
+}
+
+/// A piece of a listing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EntryPage(Vec<EntryRow>);
+first_form!(FolderSeen, EntryPage);
+
+/// The folder that a job lists.
+fn listed_by(what: &JobWhat) -> Option<(FolderPlace<'_>, &str)> {
+    match what {
+        JobWhat::Ls { snapshot, path } => Some((FolderPlace::Snapshot(snapshot), path)),
+        JobWhat::Browse { path } => Some((FolderPlace::Host, path)),
+        _ => None,
+    }
+}
+
+fn key(host: HostId, place: FolderPlace<'_>, path: &str) -> (HostId, String) {
+    let snapshot = match place {
+        FolderPlace::Host => "",
+        FolderPlace::Snapshot(id) => id,
+    };
+    (host, format!("{snapshot}:{path}"))
+}
+
+/// A path as it is asked for and kept: absolute, without a step upwards or a slash at its end.
+pub fn clean_path(path: &str) -> Result<String, Refused> {
+    let refuse = |why: &str| Err(Refused::invalid("path", why.to_owned()));
+    if !path.starts_with('/') {
+        return refuse("a path begins with /");
+    }
+    if path.len() > MAX_VALUE_BYTES || path.contains('\0') {
+        return refuse("a path has at most 4096 bytes and no NUL");
+    }
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    if parts.contains(&"..") {
+        return refuse("a path has no step upwards (..)");
+    }
+    Ok(format!("/{}", parts.join("/")))
+}
+
+/// restic's id of a snapshot, whole or its beginning.
+pub fn check_snapshot(id: &str) -> Result<(), Refused> {
+    if (8..=64).contains(&id.len()) && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        return Ok(());
+    }
+    Err(Refused::invalid("snapshot", "a snapshot's id has 8 to 64 digits, 0 to 9 and a to f"))
+}
+
+/// Takes a piece of a listing that still runs.
+pub(crate) fn take_page<'a>(
+    tx: &mut Tx<'_>,
+    host: HostId,
+    job: JobId,
+    first: u32,
+    entries: &Items<'a, Entry<'a>>,
+) -> Result<(), StoreError> {
+    let Some(record) = tx.get(&JOBS, &job)? else { return Ok(()) };
+    let is_open = record.host == host && listed_by(&record.what).is_some() && !has_result(record.state);
+    if !is_open || first >= MAX_ENTRIES {
+        return Ok(());
+    }
+    let page = EntryPage(entries.iter().map(|entry| row(&entry)).collect());
+    tx.put(&ENTRIES, &(job, first), &page)
+}
+
+const fn has_result(state: JobState) -> bool {
+    matches!(state, JobState::Succeeded | JobState::Warning)
+}
+
+/// A job has ended. Where it listed a folder: well, and its pieces replace those of the one before; or not, and they go.
+pub(crate) fn job_ended(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(), StoreError> {
+    let Some((place, path)) = listed_by(&job.what) else { return Ok(()) };
+    if !has_result(job.state) {
+        // What is only presumed may still turn out well.
+        if !job.presumed {
+            tx.remove_all(&ENTRIES, &Span::under(&job.id))?;
+        }
+        return Ok(());
+    }
+    let at = job.finished_at.unwrap_or(now).min(now);
+    let left_out = match job.figures {
+        crate::record::JobFigures::Folder { left_out, .. } => left_out,
+        _ => 0,
+    };
+    let key = key(job.host, place, path);
+    if let Some(old) = tx.get(&FOLDERS, &key)?.filter(|old| old.job != job.id) {
+        tx.remove_all(&ENTRIES, &Span::under(&old.job))?;
+    }
+    tx.put(&FOLDERS, &key, &FolderSeen { job: job.id, at, left_out })?;
+    let mut kept = tx.rows(&FOLDERS, &Span::under(&job.host))?;
+    if kept.len() > MAX_FOLDERS {
+        kept.sort_by_key(|(_, seen)| (seen.at, seen.job));
+        let too_many = kept.len() - MAX_FOLDERS;
+        for (key, seen) in kept.into_iter().take(too_many) {
+            tx.remove(&FOLDERS, &key)?;
+            tx.remove_all(&ENTRIES, &Span::under(&seen.job))?;
+        }
+    }
+    tx.effects.changed(Changed::Repo(job.host));
+    Ok(())
+}
+
+/// The newest whole listing of a folder: folders first, then by name.
+pub(crate) fn read(
+    reads: &impl Reads,
+    host: HostId,
+    place: FolderPlace<'_>,
+    path: &str,
+) -> Result<Option<Folder>, StoreError> {
+    let Some(seen) = reads.get(&FOLDERS, &key(host, place, path))? else { return Ok(None) };
+    let mut entries = Vec::new();
+    reads.walk(&ENTRIES, &Span::under(&seen.job), Order::Ascending, |_, EntryPage(page)| {
+        entries.extend(page);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    entries.sort_by(|a, b| (a.is_file_like(), &a.name).cmp(&(b.is_file_like(), &b.name)));
+    Ok(Some(Folder { at: seen.at, entries, left_out: seen.left_out }))
+}
+
+fn row(entry: &Entry<'_>) -> EntryRow {
+    EntryRow {
+        name: entry.name.to_owned(),
+        kind: entry.kind,
+        bytes: entry.bytes,
+        modified_at: entry.modified_at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_folder_has_one_path() {
+        for (path, clean) in [
+            ("/", "/"),
+            ("//", "/"),
+            ("/srv/", "/srv"),
+            ("/srv//photos/./2026/", "/srv/photos/2026"),
+            ("/a..b/...", "/a..b/..."),
+        ] {
+            assert_eq!(clean_path(path).unwrap(), clean);
+        }
+        for path in ["", "srv", "/srv/../etc", "/..", "/a\0b", &format!("/{}", "x".repeat(4096))] {
+            assert!(clean_path(path).is_err(), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_is_named_by_its_id_alone() {
+        assert!(check_snapshot("0123abcd").is_ok());
+        for id in ["latest", "0123abc", "0123ABCD", "--help--", &"a".repeat(65)] {
+            assert!(check_snapshot(id).is_err(), "{id}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Folders of snapshots and of hosts.
+
+use super::{time, words};
+use crate::format::rfc3339;
+use fleet::record::Folder;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = FolderRequest)]
+pub(crate) struct FolderBody {
+    /// The folder, absolute.
+    pub(crate) path: String,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Entry)]
+pub(crate) struct EntryOut {
+    name: String,
+    #[schema(value_type = words::EntryKind)]
+    kind: &'static str,
+    /// 0 of what is no file.
+    bytes: u64,
+    modified_at: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Folder)]
+pub(crate) struct FolderOut {
+    path: String,
+    /// When it was listed; null = never, or too long ago to be kept.
+    listed_at: Option<String>,
+    /// Folders first, then by name.
+    items: Vec<EntryOut>,
+    next: Option<String>,
+    /// Entries that did not come: too many, or of a name that is no UTF-8.
+    left_out: u32,
+}
+
+impl FolderOut {
+    pub(crate) fn new(path: String, folder: Option<Folder>) -> Self {
+        let listed_at = folder.as_ref().map(|folder| rfc3339(folder.at));
+        let left_out = folder.as_ref().map_or(0, |folder| folder.left_out);
+        let entries = folder.map(|folder| folder.entries).unwrap_or_default();
+        let items = entries
+            .into_iter()
+            .map(|entry| EntryOut {
+                name: entry.name,
+                kind: entry.kind.as_str(),
+                bytes: entry.bytes,
+                modified_at: time(entry.modified_at),
+            })
+            .collect();
+        Self { path, listed_at, items, next: None, left_out }
+    }
+}

@@ -1,0 +1,36 @@
+//! Folders as they were listed last.
+
+use super::Query;
+use super::dto::FolderOut;
+use crate::app::Ctx;
+use crate::problem::Problem;
+use axum::Json;
+use axum::extract::Path;
+use fleet::record::FolderPlace;
+
+/// `GET …/folders`.
+pub(crate) async fn of_host(
+    ctx: Ctx,
+    Path(host): Path<String>,
+    query: Query,
+) -> Result<Json<FolderOut>, Problem> {
+    read(&ctx, &host, FolderPlace::Host, &query)
+}
+
+/// `GET …/snapshots/{snapshot}/files`.
+pub(crate) async fn of_snapshot(
+    ctx: Ctx,
+    Path((host, snapshot)): Path<(String, String)>,
+    query: Query,
+) -> Result<Json<FolderOut>, Problem> {
+    fleet::check_snapshot(&snapshot)?;
+    read(&ctx, &host, FolderPlace::Snapshot(&snapshot), &query)
+}
+
+fn read(ctx: &Ctx, host: &str, place: FolderPlace<'_>, query: &Query) -> Result<Json<FolderOut>, Problem> {
+    let path = fleet::clean_path(query.get("path").unwrap_or("/"))?;
+    let snapshot = ctx.read()?;
+    let host = ctx.host(&snapshot, host)?;
+    let folder = snapshot.folder(host.id, place, &path)?;
+    Ok(Json(FolderOut::new(path, folder)))
+}

@@ -1,0 +1,361 @@
+//! Looking into folders: of a snapshot, and of the host itself, where paths to keep are picked. What was listed once
+//! stays to be seen while the host is away; a folder that was not is asked for.
+
+use super::head::HostHead;
+use super::why_not;
+use crate::api::Query;
+use crate::app::Ctx;
+use crate::format::{When, bytes, count, exact};
+use crate::problem::Problem;
+use crate::template::View;
+use crate::words::{job_result, many_entries};
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::{Response, StatusCode};
+use fleet::record::{EntryRow, Folder, FolderPlace, Job, JobWhat, Role};
+use fleet::{JobRequest, Refused, Snapshot};
+use schema::report::EntryKind;
+use schema::{HostId, JobId, Timestamp};
+use serde::Serialize;
+
+/// A look at a host's own folder that is younger than this is not asked for again by walking about.
+const FRESH_MS: u64 = 60_000;
+/// So many entries are shown.
+const MOST_ROWS: usize = 2_000;
+
+/// A folder on the way to this one.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Crumb {
+    pub(crate) name: String,
+    pub(crate) href: String,
+}
+
+/// An entry's row.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct EntryView {
+    pub(crate) name: String,
+    pub(crate) icon: &'static str,
+    pub(crate) kind: &'static str,
+    /// Where it is looked into; of folders.
+    pub(crate) href: Option<String>,
+    pub(crate) path: String,
+    pub(crate) size: Option<String>,
+    pub(crate) changed: Option<String>,
+}
+
+/// The page, and the picker beside the form of a source group.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct FolderView {
+    pub(crate) head: HostHead,
+    /// Paths are picked here for a form.
+    pub(crate) pick: bool,
+    /// It is the host's own folder.
+    pub(crate) own: bool,
+    pub(crate) title: String,
+    pub(crate) path: String,
+    pub(crate) crumbs: Vec<Crumb>,
+    /// Folders are asked for by pressing them: not for those who may only look at what is here.
+    pub(crate) may_ask: bool,
+    pub(crate) why: Option<String>,
+    /// Where this folder is asked for again.
+    pub(crate) again: String,
+    pub(crate) here: String,
+    /// The job that lists it just now.
+    pub(crate) open: Option<String>,
+    pub(crate) waits: String,
+    /// Why the last look came to nothing, and where its job is.
+    pub(crate) failed: Option<(String, String)>,
+    pub(crate) listed: Option<When>,
+    pub(crate) rows: Vec<EntryView>,
+    pub(crate) shown: String,
+    /// Where a source group of this folder begins.
+    pub(crate) group_href: Option<String>,
+}
+
+impl View for FolderView {
+    const TEMPLATE: &'static str = "page/folder.html";
+    const NAV: &'static str = "fleet";
+    const PARTS: &'static [&'static str] = &["host-presence", "folder"];
+}
+
+/// Which folder is meant.
+struct Wanted {
+    /// `None` = of the host itself.
+    snapshot: Option<String>,
+    path: String,
+    pick: bool,
+    job: Option<JobId>,
+}
+
+impl Wanted {
+    fn of(snapshot: Option<String>, query: &Query) -> Result<Self, Problem> {
+        let path = fleet::clean_path(query.get("path").unwrap_or("/"))?;
+        if let Some(id) = &snapshot {
+            fleet::check_snapshot(id)?;
+        }
+        let job = query.get("job").and_then(|job| job.parse().ok());
+        Ok(Self { snapshot, path, pick: query.get("pick").is_some(), job })
+    }
+
+    fn place(&self) -> FolderPlace<'_> {
+        self.snapshot.as_deref().map_or(FolderPlace::Host, FolderPlace::Snapshot)
+    }
+
+    fn request(&self) -> JobRequest {
+        let path = self.path.clone();
+        match &self.snapshot {
+            None => JobRequest::Browse { path },
+            Some(snapshot) => JobRequest::Ls { snapshot: snapshot.clone(), path },
+        }
+    }
+
+    /// The address of a folder at the same place.
+    fn href(&self, host: HostId, path: &str, job: Option<JobId>) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("path", path);
+        if self.pick {
+            query.append_pair("pick", "1");
+        }
+        if let Some(job) = job {
+            query.append_pair("job", &job.to_string());
+        }
+        let query = query.finish();
+        match &self.snapshot {
+            None => format!("/hosts/{host}/folders?{query}"),
+            Some(id) => format!("/hosts/{host}/snapshots/{id}?{query}"),
+        }
+    }
+}
+
+/// Whether walking into a folder has to ask the host for it: pure. What a snapshot holds does not change.
+fn must_ask(listed: Option<&Folder>, place: FolderPlace<'_>, now: Timestamp) -> bool {
+    match (listed, place) {
+        (None, _) => true,
+        (Some(_), FolderPlace::Snapshot(_)) => false,
+        (Some(folder), FolderPlace::Host) => now.ms_since(folder.at) > FRESH_MS,
+    }
+}
+
+/// Where a folder is asked for once more.
+pub(super) fn again_href(host: HostId, snapshot: Option<&str>, path: &str) -> String {
+    let wanted =
+        Wanted { snapshot: snapshot.map(str::to_owned), path: path.to_owned(), pick: false, job: None };
+    format!("{}&again=1", wanted.href(host, path, None))
+}
+
+/// `GET /hosts/{host}/folders?path=`.
+pub(crate) async fn show_own(
+    ctx: Ctx,
+    Path(host): Path<String>,
+    query: Query,
+) -> Result<Response<Body>, Problem> {
+    show(&ctx, &host, &Wanted::of(None, &query)?)
+}
+
+/// `GET /hosts/{host}/snapshots/{snapshot}?path=`.
+pub(crate) async fn show_snapshot(
+    ctx: Ctx,
+    Path((host, snapshot)): Path<(String, String)>,
+    query: Query,
+) -> Result<Response<Body>, Problem> {
+    show(&ctx, &host, &Wanted::of(Some(snapshot), &query)?)
+}
+
+/// `POST /hosts/{host}/folders?path=`.
+pub(crate) async fn ask_own(
+    ctx: Ctx,
+    Path(host): Path<String>,
+    query: Query,
+) -> Result<Response<Body>, Problem> {
+    ask(&ctx, &host, Wanted::of(None, &query)?, query.get("again").is_some()).await
+}
+
+/// `POST /hosts/{host}/snapshots/{snapshot}?path=`.
+pub(crate) async fn ask_snapshot(
+    ctx: Ctx,
+    Path((host, snapshot)): Path<(String, String)>,
+    query: Query,
+) -> Result<Response<Body>, Problem> {
+    ask(&ctx, &host, Wanted::of(Some(snapshot), &query)?, query.get("again").is_some()).await
+}
+
+fn show(ctx: &Ctx, host: &str, wanted: &Wanted) -> Result<Response<Body>, Problem> {
+    answer(ctx, &read(ctx, host, wanted)?)
+}
+
+fn answer(ctx: &Ctx, view: &FolderView) -> Result<Response<Body>, Problem> {
+    if view.pick && ctx.htmx { ctx.fragment(StatusCode::OK, "folder", view) } else { ctx.page(view) }
+}
+
+async fn ask(ctx: &Ctx, host: &str, mut wanted: Wanted, again: bool) -> Result<Response<Body>, Problem> {
+    let (id, listed) = {
+        let snapshot = ctx.read()?;
+        let host = ctx.host(&snapshot, host)?;
+        (host.id, snapshot.folder(host.id, wanted.place(), &wanted.path)?)
+    };
+    if again || must_ask(listed.as_ref(), wanted.place(), ctx.now()) {
+        match ctx.app.fleet.dispatch(id, wanted.request(), ctx.by()).await {
+            Ok(job) => wanted.job = Some(job.id),
+            Err(Refused::JobInProgress { job }) => wanted.job = Some(job),
+            // What is here can be looked at all the same; why there is no newer one stands beside it.
+            Err(_) if listed.is_some() || wanted.pick => {}
+            Err(refused) => return Err(refused.into()),
+        }
+    }
+    if wanted.pick && ctx.htmx {
+        return answer(ctx, &read(ctx, host, &wanted)?);
+    }
+    Ok(ctx.go(&wanted.href(id, &wanted.path, wanted.job)))
+}
+
+fn read(ctx: &Ctx, host: &str, wanted: &Wanted) -> Result<FolderView, Problem> {
+    let snapshot = ctx.read()?;
+    let tab = if wanted.snapshot.is_some() { "snapshots" } else { "overview" };
+    let (head, row) = HostHead::read(ctx, &snapshot, host, tab)?;
+    let (id, now) = (row.host.id, ctx.now());
+    let listed = snapshot.folder(id, wanted.place(), &wanted.path)?;
+    let open = snapshot.folder_job(id, wanted.place(), &wanted.path)?;
+    let job = wanted.job.map_or(Ok(None), |job| snapshot.job(job))?.filter(|job| is_of(job, id, wanted));
+    let why = match &open {
+        Some(_) => None,
+        None => why_not(&snapshot, id, &wanted.request())?,
+    };
+    let failed =
+        job.filter(|job| job.state.is_ended() && listed.as_ref().is_none_or(|it| it.at < job.created_at));
+    let may_ask = ctx.may(Role::Operator) && why.is_none();
+    Ok(FolderView {
+        pick: wanted.pick,
+        own: wanted.snapshot.is_none(),
+        title: title(&snapshot, id, wanted)?,
+        path: wanted.path.clone(),
+        crumbs: crumbs(id, wanted),
+        may_ask,
+        why,
+        again: format!("{}&again=1", wanted.href(id, &wanted.path, None)),
+        here: wanted.href(id, &wanted.path, open.as_ref().map(|job| job.id).or(wanted.job)),
+        waits: open.as_ref().map(|job| waits(&snapshot, id, job)).transpose()?.unwrap_or_default(),
+        open: open.map(|job| job.id.to_string()),
+        failed: failed.map(|job| (job.message.clone(), format!("/jobs/{}", job.id))),
+        listed: listed.as_ref().map(|folder| When::ago(now, folder.at)),
+        rows: listed.iter().flat_map(|folder| rows(id, wanted, &folder.entries)).collect(),
+        shown: listed.as_ref().map(shown).unwrap_or_default(),
+        group_href: (wanted.snapshot.is_none() && !wanted.pick && wanted.path != "/").then(|| {
+            let query =
+                form_urlencoded::Serializer::new(String::new()).append_pair("path", &wanted.path).finish();
+            format!("/hosts/{id}/new-group?{query}")
+        }),
+        head,
+    })
+}
+
+fn is_of(job: &Job, host: HostId, wanted: &Wanted) -> bool {
+    job.host == host
+        && match (&job.what, &wanted.snapshot) {
+            (JobWhat::Browse { path }, None) => *path == wanted.path,
+            (JobWhat::Ls { snapshot, path }, Some(id)) => snapshot == id && *path == wanted.path,
+            _ => false,
+        }
+}
+
+fn title(snapshot: &Snapshot, host: HostId, wanted: &Wanted) -> Result<String, Problem> {
+    let Some(id) = &wanted.snapshot else { return Ok("Folders".to_owned()) };
+    let listed = snapshot.snapshots(host)?.map(|(_, rows)| rows).unwrap_or_default();
+    let short: String = id.chars().take(8).collect();
+    Ok(match listed.iter().find(|row| row.id.starts_with(id.as_str())) {
+        Some(row) => format!("Snapshot {short} of {}", exact(row.time)),
+        None => format!("Snapshot {short}"),
+    })
+}
+
+/// Why a look takes its time.
+fn waits(snapshot: &Snapshot, host: HostId, job: &Job) -> Result<String, Problem> {
+    let before = snapshot.open_jobs(host)?.into_iter().find(|other| other.id < job.id);
+    Ok(match before {
+        Some(other) => {
+            let title = crate::words::job_title(&other.what);
+            format!("{title} is before it on this host; it is looked up when that has ended.")
+        }
+        None => job_result(job, None),
+    })
+}
+
+fn crumbs(host: HostId, wanted: &Wanted) -> Vec<Crumb> {
+    let mut path = String::new();
+    let mut crumbs = vec![Crumb { name: "/".to_owned(), href: wanted.href(host, "/", None) }];
+    for name in wanted.path.split('/').filter(|name| !name.is_empty()) {
+        path = format!("{path}/{name}");
+        crumbs.push(Crumb { name: name.to_owned(), href: wanted.href(host, &path, None) });
+    }
+    crumbs
+}
+
+fn rows<'a>(
+    host: HostId,
+    wanted: &'a Wanted,
+    entries: &'a [EntryRow],
+) -> impl Iterator<Item = EntryView> + 'a {
+    entries.iter().take(MOST_ROWS).map(move |entry| {
+        let path = format!("{}/{}", wanted.path.trim_end_matches('/'), entry.name);
+        let (icon, kind) = match entry.kind {
+            EntryKind::Folder => ("folder", "folder"),
+            EntryKind::File => ("file", "file"),
+            EntryKind::Symlink => ("file", "symbolic link"),
+            EntryKind::Other => ("file", "device or socket"),
+        };
+        EntryView {
+            name: entry.name.clone(),
+            icon,
+            kind,
+            href: (entry.kind == EntryKind::Folder).then(|| wanted.href(host, &path, None)),
+            path,
+            size: (entry.kind == EntryKind::File).then(|| bytes(entry.bytes)),
+            changed: entry.modified_at.map(exact),
+        }
+    })
+}
+
+fn shown(folder: &Folder) -> String {
+    let all = folder.entries.len();
+    let mut text = if all > MOST_ROWS {
+        format!("The first {} of {} entries", count(MOST_ROWS as u64), count(all as u64))
+    } else {
+        many_entries(all as u64)
+    };
+    if folder.left_out > 0 {
+        text = format!(
+            "{text}; {} left out (too many, or of a name that is no text)",
+            count(folder.left_out.into())
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_is_asked_once_and_a_host_when_the_look_is_old() {
+        let now = Timestamp(10 * FRESH_MS);
+        let at = |ms| Some(Folder { at: Timestamp(ms), entries: Vec::new(), left_out: 0 });
+        let host = FolderPlace::Host;
+        for (listed, place, ask) in [
+            (None, host, true),
+            (None, FolderPlace::Snapshot("a"), true),
+            (at(0), FolderPlace::Snapshot("a"), false),
+            (at(0), host, true),
+            (at(9 * FRESH_MS), host, false),
+        ] {
+            assert_eq!(must_ask(listed.as_ref(), place, now), ask, "{listed:?} {place:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_a_row_of_steps_that_survive_odd_names() {
+        let wanted = Wanted { snapshot: None, path: "/a b/ü&x".to_owned(), pick: true, job: None };
+        let steps = crumbs(HostId([0; 16]), &wanted);
+        let names: Vec<_> = steps.iter().map(|step| step.name.as_str()).collect();
+        assert_eq!(names, ["/", "a b", "ü&x"]);
+        assert!(steps[2].href.ends_with("/folders?path=%2Fa+b%2F%C3%BC%26x&pick=1"), "{}", steps[2].href);
+    }
+}
