@@ -76,16 +76,17 @@ fn publish(fleet: &Fleet, gate: &GateHandle, tree: &mut ViewTree, due: Due) -> R
     let read = fleet.read()?;
     let hosts = if due.all { read.host_ids()?.into_iter().chain(tree.hosts()).collect() } else { due.hosts };
     for host in hosts {
-        say(gate, tree.host(&read, host)?);
+        say(fleet, gate, tree.host(&read, host)?);
     }
     for (job, host) in due.jobs {
-        say(gate, tree.job(&read, host, job, fleet.progress(job))?);
+        say(fleet, gate, tree.job(&read, host, job, fleet.progress(job))?);
     }
     Ok(())
 }
 
-fn say(gate: &GateHandle, leaves: Vec<Leaf>) {
+fn say(fleet: &Fleet, gate: &GateHandle, leaves: Vec<Leaf>) {
     for leaf in leaves {
+        fleet.saw_view(&leaf.topic, leaf.content.as_ref());
         let content = leaf.content.map(|content| Bytes::from(content.to_string()));
         if let Err(refused) = gate.publish_view(&leaf.topic, content) {
             tracing::warn!(topic = %leaf.topic, ?refused, "not in the view tree");

@@ -52,6 +52,8 @@ pub enum Changed {
     Audit,
     /// Operators, tokens, viewers.
     Accounts,
+    /// Messages passed while somebody watches them.
+    Traffic,
 }
 
 /// What follows from a batch once it is committed.

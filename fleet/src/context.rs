@@ -7,6 +7,7 @@ use crate::record::Secret;
 use crate::roster::Roster;
 use crate::seal::MasterKey;
 use crate::store::Reader;
+use crate::traffic::Traffic;
 use data_encoding::BASE32_NOPAD;
 use schema::{HostId, JobId, Timestamp};
 use sha2::{Digest, Sha256};
@@ -52,6 +53,7 @@ pub(crate) struct Context {
     pub(crate) roster: Roster,
     board: Mutex<Board>,
     change_seq: AtomicU64,
+    pub(crate) traffic: Traffic,
     last_job: Mutex<JobId>,
     last_tick: AtomicU64,
     noted: Mutex<HashMap<HostId, Timestamp>>,
@@ -72,6 +74,7 @@ impl Context {
             roster: Roster::default(),
             board: Mutex::default(),
             change_seq: AtomicU64::new(0),
+            traffic: Traffic::default(),
             last_job: Mutex::new(JobId([0; 16])),
             last_tick: AtomicU64::new(0),
             noted: Mutex::default(),

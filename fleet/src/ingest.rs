@@ -145,6 +145,7 @@ impl Fleet {
     pub fn handle_live(&self, host: HostId, payload: &[u8]) {
         let Ok(Some((_, key))) = self.link_key(host) else { return };
         let Ok(message) = link::open_envelope(&key, host, HostTopic::Live, payload) else { return };
+        self.context().saw_from_host(host, HostTopic::Live, payload.len(), &message);
         let Ok(live) = schema::decode::<Live<'_>>(&message) else { return };
         let (Live::Progress(schema::Progress { job, .. }) | Live::Log { job, .. }) = live;
         if !self.is_live(host, job) {
@@ -175,6 +176,14 @@ impl Fleet {
             let delivered = outbox::state_of(&view, host)?.delivered;
             outbox::after(&view, host, after_seq.max(delivered), max)
         });
+        if let (Ok(commands), true) = (&commands, self.context().traffic_is_watched()) {
+            let key = self.link_key(host).ok().flatten();
+            for ((_, payload), (_, key)) in commands.iter().zip(key.iter().cycle()) {
+                if let Ok(message) = link::open_envelope(key, host, HostTopic::Cmd, payload) {
+                    self.context().saw_command(host, payload.len(), &message);
+                }
+            }
+        }
         commands.unwrap_or_else(|error| {
             tracing::error!(%host, %error, "the outbox could not be read");
             Vec::new()
@@ -220,7 +229,9 @@ impl Fleet {
             schedules: Items::EMPTY,
         };
         let topic = Topic::Host(host, HostTopic::Plan);
-        link::seal_message(&self.context(), &key, topic, &plan).ok()
+        let sealed = link::seal_message(&self.context(), &key, topic, &plan).ok()?;
+        self.context().saw_plan(host, sealed.len(), &plan);
+        Some(sealed)
     }
 
     fn link_key(&self, host: HostId) -> Result<Option<(u8, Key)>, StoreError> {
@@ -241,7 +252,10 @@ impl Fleet {
 
     fn ack(&self, host: HostId, key: &(u8, Key), acked: report::Acked) -> Option<Vec<u8>> {
         let ack = ToAgent::Ack { stream: acked.stream, through: acked.through };
-        link::seal_message(&self.context(), key, Topic::Host(host, HostTopic::Cmd), &ack).ok()
+        let sealed =
+            link::seal_message(&self.context(), key, Topic::Host(host, HostTopic::Cmd), &ack).ok()?;
+        self.context().saw_ack(host, sealed.len(), &ack);
+        Some(sealed)
     }
 
     /// Opens a message of a host. What does not open is noted and dropped.
@@ -255,7 +269,10 @@ impl Fleet {
         let nothing = Opened::Answer(Handled::default());
         let Some(key) = self.link_key(host)? else { return Ok(nothing) };
         let why = match link::open_envelope(&key.1, host, topic, payload) {
-            Ok(message) => return Ok(Opened::Message(key, message)),
+            Ok(message) => {
+                self.context().saw_from_host(host, topic, payload.len(), &message);
+                return Ok(Opened::Message(key, message));
+            }
             Err(why) => why,
         };
         match why {

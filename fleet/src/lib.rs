@@ -56,6 +56,7 @@ mod status;
 mod store;
 mod summary;
 mod sweep;
+pub mod traffic;
 pub mod view;
 
 pub use audit::ACTIONS as AUDIT_ACTIONS;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Everything that travels on `cmd`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ToAgent<'a> {
     /// A numbered command.
     #[serde(borrow)]
@@ -33,6 +34,7 @@ pub struct Command<'a> {
 
 /// What a command asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CommandBody<'a> {
     /// Run a job.
     #[serde(borrow)]
@@ -63,6 +65,7 @@ pub struct Run<'a> {
 
 /// Which credentials: `repo` for every day, `admin` for what deletes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Slot {
     /// The everyday slot; normally may only append.
     Repo,

@@ -120,6 +120,7 @@ pub struct EnrollRequest<'a> {
 
 /// The answer.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EnrollResponse<'a> {
     /// Welcome.
     Welcome {
@@ -149,6 +150,7 @@ impl core::fmt::Debug for EnrollResponse<'_> {
 
 /// Why an enrolment is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EnrollRefusal {
     /// The token was used by another machine.
     Used,

@@ -91,9 +91,14 @@ impl<'a, T: Deserialize<'a> + fmt::Debug> fmt::Debug for Items<'a, T> {
     }
 }
 
-impl<T> Serialize for Items<'_, T> {
+/// On the wire its bytes; in a format for people its elements.
+impl<'a, T: Deserialize<'a> + Serialize> Serialize for Items<'a, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(self.bytes)
+        if serializer.is_human_readable() {
+            serializer.collect_seq(self.iter())
+        } else {
+            serializer.serialize_bytes(self.bytes)
+        }
     }
 }
 

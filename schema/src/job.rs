@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum JobKind {
     /// Look whether the repository is reachable, initialised, and opens.
     Probe,
@@ -83,6 +84,7 @@ impl JobKind {
 
 /// What a job is to do, in full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum JobSpec<'a> {
     /// See [`JobKind::Probe`].
     Probe,
@@ -243,6 +245,7 @@ pub struct RestoreSpec<'a> {
 
 /// How a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// All done.
     Succeeded,
@@ -256,6 +259,7 @@ pub enum Outcome {
 
 /// Why a job failed, or why it warns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Class {
     /// Another process holds a lock.
     RepoLocked,
@@ -358,6 +362,7 @@ impl Class {
 
 /// What came of a job, in figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Summary<'a> {
     /// Nothing to say beyond the outcome.
     None,

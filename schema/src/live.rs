@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Everything that travels on `live`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Live<'a> {
     /// How far a job is.
     #[serde(borrow)]
@@ -59,6 +60,7 @@ pub struct LogLine<'a> {
 
 /// Who wrote a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LogStream {
     /// The agent.
     Agent,

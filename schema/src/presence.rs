@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Retained on `presence`, and the last will.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Presence<'a> {
     /// Connected.
     #[serde(borrow)]
@@ -69,6 +70,7 @@ pub struct HeldJob {
 
 /// How far a held job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum HeldPhase {
     /// Waits for another.
     Queued,

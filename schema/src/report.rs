@@ -22,6 +22,7 @@ pub struct Report<'a> {
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ReportBody<'a> {
     /// A job was taken and will run.
     Accepted {
@@ -133,6 +134,7 @@ pub struct Finished<'a> {
 
 /// Why an agent does not do what it was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// It holds as many jobs as it can.
     QueueFull,
@@ -179,6 +181,7 @@ impl Refusal {
 
 /// What can be wrong with an agent itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Trouble {
     /// The journal was damaged and set aside.
     JournalSetAside,
@@ -233,6 +236,7 @@ pub struct Entry<'a> {
 
 /// What an entry of a folder is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum EntryKind {
     /// A folder.
     Folder,

@@ -42,6 +42,7 @@ pub struct Size {
 
 /// How a size is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SizeSource {
     /// `restic stats --mode raw-data`, or prune's own figure.
     Measured,

@@ -22,8 +22,8 @@
     for (const element of document.querySelectorAll(live)) {
       const wanted = topic === "all" || element.dataset.topics.split(" ").includes(topic);
       if (!wanted || !element.isConnected) continue;
-      // The end of a log is replaced by each answer: what comes while one is under way is asked for afterwards.
-      if (element.id === "job-log-tail") {
+      // The end of a list is replaced by each answer: what comes while one is under way is asked for afterwards.
+      if (element.matches("[data-tail]")) {
         if (element.dataset.busy) {
           missed = true;
           continue;
@@ -88,7 +88,10 @@
   document.addEventListener("htmx:after:swap", () => {
     open(false);
     if (broken) show(true);
-    const tail = document.getElementById("job-log-tail");
+    for (const list of document.querySelectorAll("[data-most]")) {
+      while (list.children.length > Number(list.dataset.most)) list.lastElementChild.remove();
+    }
+    const tail = document.querySelector("[data-tail]");
     if (missed && tail && !tail.dataset.busy) {
       missed = false;
       tail.dataset.busy = "1";
@@ -98,7 +101,7 @@
   // A request that failed leaves its fragment; the next change asks again.
   document.addEventListener("htmx:finally:request", (event) => {
     const element = event.detail.ctx.sourceElement;
-    if (element && element.id === "job-log-tail") delete element.dataset.busy;
+    if (element && element.matches("[data-tail]")) delete element.dataset.busy;
   });
   // A session that ended answers a fragment with the sign-in page: go there whole.
   document.addEventListener("htmx:before:response", (event) => {

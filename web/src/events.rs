@@ -56,12 +56,13 @@ fn topics(what: &Changed) -> Vec<String> {
         Changed::Credentials(host) => vec![format!("credentials/{host}"), format!("host/{host}")],
         Changed::Audit => vec!["audit".to_owned()],
         Changed::Accounts => vec!["accounts".to_owned()],
+        Changed::Traffic => vec!["traffic".to_owned()],
     }
 }
 
 /// A topic as it is told, from what a client asked for; `None` = there is no such topic.
 fn topic_of(text: &str) -> Option<String> {
-    if matches!(text, "fleet" | "jobs" | "pending" | "audit" | "accounts") {
+    if matches!(text, "fleet" | "jobs" | "pending" | "audit" | "accounts" | "traffic") {
         return Some(text.to_owned());
     }
     let (kind, rest) = text.split_once('/')?;
@@ -77,7 +78,7 @@ fn topic_of(text: &str) -> Option<String> {
 }
 
 fn pause(topic: &str) -> Duration {
-    if matches!(topic, "fleet" | "jobs" | "pending") { EVERY_OF_ALL } else { EVERY }
+    if matches!(topic, "fleet" | "jobs" | "pending" | "traffic") { EVERY_OF_ALL } else { EVERY }
 }
 
 /// What one client is still to be told: pure, driven with the time.
@@ -162,6 +163,13 @@ impl Watch {
         found.unwrap_or(true)
     }
 
+    /// Messages are decoded only for as long as somebody looks at them.
+    fn keep_watching(&self) {
+        if self.due.wanted.contains("traffic") {
+            self.app.fleet.watch_traffic();
+        }
+    }
+
     async fn next(&mut self) -> Option<Event> {
         loop {
             if self.ended {
@@ -179,6 +187,7 @@ impl Watch {
             }
             if now() >= self.look_at {
                 self.look_at = now() + LOOK_EVERY;
+                self.keep_watching();
                 if !self.stands() {
                     self.ended = true;
                     return Some(Event::default().event("bye").data("{}"));
@@ -256,6 +265,7 @@ pub(crate) async fn stream(
         ended: false,
         _place: place,
     };
+    watch.keep_watching();
     let events = unfold(watch, |mut watch| async move {
         let event = watch.next().await?;
         Some((Ok::<_, Infallible>(event), watch))
@@ -316,6 +326,7 @@ mod tests {
             Changed::Credentials(host),
             Changed::Audit,
             Changed::Accounts,
+            Changed::Traffic,
         ] {
             for topic in topics(&what) {
                 assert_eq!(topic_of(&topic), Some(topic));

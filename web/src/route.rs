@@ -138,7 +138,7 @@ fn door() -> Vec<Route> {
 fn pages() -> Vec<Route> {
     use page::{
         audit, enrol, fleet, folder, group, host, host_settings, job, jobs, maintenance, pending, preview,
-        repo, schedule, settings, snapshots,
+        repo, schedule, settings, snapshots, topics,
     };
     vec![
         get("/", Viewer, fleet::show),
@@ -189,6 +189,7 @@ fn pages() -> Vec<Route> {
         post("/pending/run", Operator, pending::run_all),
         get("/pending/{run}/delete", Operator, pending::confirm_delete),
         post("/pending/{run}/delete", Operator, pending::delete),
+        get("/topics", Viewer, topics::show),
         get("/audit", Viewer, audit::show),
         get("/settings", Admin, settings::show),
         post("/operators", Admin, settings::create_operator),

@@ -28,6 +28,7 @@ templates! {
     "page/settings.html",
     "page/setup.html",
     "page/snapshots.html",
+    "page/topics.html",
     "part/admin-credentials.html",
     "part/audit-rows.html",
     "part/decision-check.html",
@@ -60,4 +61,5 @@ templates! {
     "part/repo-health.html",
     "part/repo-test.html",
     "part/snapshot-list.html",
+    "part/topics-next.html",
 }

@@ -25,5 +25,6 @@ mod shared_repository;
 mod stats_order;
 mod steps_shown;
 mod stolen_login;
+mod topics;
 mod two_at_once;
 mod wire_version;

@@ -23,6 +23,7 @@ pub(crate) mod settings;
 pub(crate) mod snapshots;
 #[cfg(test)]
 mod tests;
+pub(crate) mod topics;
 
 use crate::app::Ctx;
 use crate::format::When;
@@ -60,6 +61,7 @@ pub(crate) const TEMPLATES_USED: &[&str] = &[
     schedule::ScheduleFormView::TEMPLATE,
     settings::SettingsView::TEMPLATE,
     snapshots::SnapshotsView::TEMPLATE,
+    topics::TopicsView::TEMPLATE,
     ConfirmView::TEMPLATE,
     crate::present::ErrorView::TEMPLATE,
 ];

@@ -417,6 +417,9 @@ fn render_all(templates: &Templates, sample: &Sample) -> String {
             part_href: Some("/audit?part=audit-rows".to_owned()),
         },
     ));
+    for paused in [true, false] {
+        add(render(templates, &topics_view(s, paused)));
+    }
     add(render(templates, &settings_view(s)));
     all
 }
@@ -586,6 +589,33 @@ fn folder_view(s: &Sample, pick: bool, may_ask: bool) -> folder::FolderView {
         rows: vec![entry(Some("/x")), entry(None)],
         shown: s.text(),
         group_href: Some("/x".to_owned()),
+    }
+}
+
+fn topics_view(s: &Sample, paused: bool) -> topics::TopicsView {
+    topics::TopicsView {
+        filter: s.text(),
+        problem: s.some(),
+        kind: Some("cmd"),
+        kinds: vec![s.filter()],
+        paused,
+        pause_href: "/topics?pause=1".to_owned(),
+        next_href: "/topics?part=topics-next&after=7".to_owned(),
+        rate: s.text(),
+        rows: vec![topics::MessageView {
+            time: "06:41:12".to_owned(),
+            iso: "2026-11-23T06:41:12Z".to_owned(),
+            exact: s.text(),
+            way: "from host",
+            before: s.text(),
+            name: s.text(),
+            behind: s.text(),
+            topic: s.text(),
+            retained: true,
+            says: s.text(),
+            meta: s.text(),
+            content: s.text(),
+        }],
     }
 }
 
