@@ -21,7 +21,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use web::{BrokerFacts, MqttListener, ServerFacts, TrustedProxies, WebSettings};
+use web::{BrokerFacts, Certificate, MqttListener, ServerFacts, TrustedProxies, WebSettings};
 
 /// How often what ages is looked at.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
@@ -185,7 +185,7 @@ fn open_tls(config: &Config) -> anyhow::Result<Tls> {
     Tls::open(options, clock::now()).context("certificate")
 }
 
-fn web_settings(config: &Config, tls: &Tls, gate: &GateHandle) -> WebSettings {
+fn web_settings(config: &Config, tls: &Arc<Tls>, gate: &GateHandle) -> WebSettings {
     let mut mqtt = vec![MqttListener { address: config.mqtt_public.value.clone(), tls: true }];
     let plain = config.mqtt_plain.value;
     mqtt.extend(plain.map(|address| MqttListener { address: address.to_string(), tls: false }));
@@ -201,12 +201,27 @@ fn web_settings(config: &Config, tls: &Tls, gate: &GateHandle) -> WebSettings {
             ca_pem: tls.ca_pem(),
             started_at: clock::now(),
         },
+        certificates: certificates(config, tls),
         broker: Arc::new(move || {
             let stats = gate.stats();
             let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
             BrokerFacts { serving: true, hosts: count(stats.hosts), viewers: count(stats.viewers) }
         }),
     }
+}
+
+/// What the settings show of the certificates.
+fn certificates(config: &Config, tls: &Arc<Tls>) -> Arc<dyn Fn() -> Vec<Certificate> + Send + Sync> {
+    let (tls, is_own) = (Arc::clone(tls), config.tls_certificate.value.is_none());
+    Arc::new(move || {
+        let renewed = if is_own { "renewed by itself" } else { "renewed by whoever brings the files" };
+        let mut all = vec![Certificate { of: "Certificate", ends_at: tls.expires_at(), renewed }];
+        if is_own {
+            let renewed = "enrolled agents trust it: a new one means enrolling again";
+            all.push(Certificate { of: "Authority", ends_at: tls.authority_expires_at(), renewed });
+        }
+        all
+    })
 }
 
 /// Hands each session what its outbox got.

@@ -31,6 +31,8 @@ pub struct WebSettings {
     pub proxies: TrustedProxies,
     /// Facts that pages show.
     pub server: ServerFacts,
+    /// The server's certificates as they stand: asked anew each time, for they are renewed while it runs.
+    pub certificates: Arc<dyn Fn() -> Vec<Certificate> + Send + Sync>,
     /// Facts of the broker, asked for at each page.
     pub broker: Arc<dyn Fn() -> BrokerFacts + Send + Sync>,
 }
@@ -46,6 +48,17 @@ pub struct ServerFacts {
     pub ca_pem: String,
     /// When it was started.
     pub started_at: Timestamp,
+}
+
+/// A certificate of the server.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    /// Whose it is: `authority`, `server`.
+    pub of: &'static str,
+    /// When it ends.
+    pub ends_at: Option<Timestamp>,
+    /// Who sees to a new one.
+    pub renewed: &'static str,
 }
 
 /// A listener of the broker.

@@ -32,6 +32,7 @@ mod cause;
 mod door;
 mod draw;
 mod events;
+mod export;
 mod form;
 mod format;
 mod guard;
@@ -52,7 +53,7 @@ mod template;
 mod words;
 
 pub use api::redacted;
-pub use app::{BrokerFacts, MqttListener, ServerFacts, WebSettings};
+pub use app::{BrokerFacts, Certificate, MqttListener, ServerFacts, WebSettings};
 pub use password::{HashFailed, hash_password};
 pub use proxy::TrustedProxies;
 pub use route::Access;

@@ -4,7 +4,7 @@
 use crate::app::App;
 use crate::guard::Gate;
 use crate::openapi::Doc;
-use crate::{api, asset, events, guard, health, metrics, openapi, page, run};
+use crate::{api, asset, events, export, guard, health, metrics, openapi, page, run};
 use axum::Router;
 use axum::handler::Handler;
 use axum::http::Method;
@@ -190,6 +190,7 @@ fn pages() -> Vec<Route> {
         get("/pending/{run}/delete", Operator, pending::confirm_delete),
         post("/pending/{run}/delete", Operator, pending::delete),
         get("/topics", Viewer, topics::show),
+        get("/audit.csv", Viewer, export::audit),
         get("/audit", Viewer, audit::show),
         get("/settings", Admin, settings::show),
         post("/operators", Admin, settings::create_operator),

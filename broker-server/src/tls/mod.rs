@@ -207,6 +207,12 @@ impl Tls {
         self.state().validity.map(|validity| validity.not_after)
     }
 
+    /// When the certificate that agents trust expires.
+    #[must_use]
+    pub fn authority_expires_at(&self) -> Option<Timestamp> {
+        validity::of(&self.state().pinned_der).map(|validity| validity.not_after)
+    }
+
     /// Uses what has changed on disk, and renews what is too old. Says whether anything is new. What can't be used
     /// is an error, and the previous certificate stays.
     pub fn refresh(&self, now: Timestamp) -> Result<bool, TlsError> {

@@ -42,6 +42,8 @@ pub(crate) struct AuditView {
     pub(crate) older: Option<String>,
     /// Where the newest part is fetched again; older parts stay as they are.
     pub(crate) part_href: Option<String>,
+    /// All that fits the filter, as a file.
+    pub(crate) export_href: String,
 }
 
 impl View for AuditView {
@@ -93,6 +95,7 @@ pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Probl
         shown: many(found.items.len() as u64, "entry").replace("entrys", "entries"),
         rows: found.items.into_iter().map(|e| view(&snapshot, now, e)).collect::<Result<_, _>>()?,
         older: found.next.map(|next| address(current, &[("cursor", &next)])),
+        export_href: address(current, &[]).replacen("/audit", "/audit.csv", 1),
         part_href: page.cursor.is_none().then(|| address(current, &[("part", "audit-rows")])),
         actor: filter.actor.clone().unwrap_or_default(),
         action: filter.action.clone().unwrap_or_default(),

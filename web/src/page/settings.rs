@@ -170,8 +170,18 @@ fn facts(ctx: &Ctx, now: Timestamp, storage_bytes: u64) -> Vec<Fact> {
         Fact::new("Connected", many(u64::from(broker.hosts), "host"))
             .note(many(u64::from(broker.viewers), "viewer")),
     );
+    for certificate in (settings.certificates)() {
+        let ends = certificate.ends_at.map_or_else(|| "end not known".to_owned(), |at| ends_in(now, at));
+        let exact = certificate.ends_at.map(crate::format::exact).unwrap_or_default();
+        facts.push(Fact::new(certificate.of, ends).note(format!("{exact}; {}", certificate.renewed)));
+    }
     facts.push(Fact::new("Data file", bytes(storage_bytes)));
     facts
+}
+
+/// When a certificate ends, in words.
+fn ends_in(now: Timestamp, at: Timestamp) -> String {
+    if at <= now { format!("ended {}", ago(now, at)) } else { format!("ends {}", ago(now, at)) }
 }
 
 const PAGE: &str = "/settings";

@@ -415,6 +415,7 @@ fn render_all(templates: &Templates, sample: &Sample) -> String {
             shown: s.text(),
             older: Some("/audit?cursor=1".to_owned()),
             part_href: Some("/audit?part=audit-rows".to_owned()),
+            export_href: "/audit.csv".to_owned(),
         },
     ));
     for paused in [true, false] {

@@ -486,3 +486,31 @@ async fn the_fleet_has_pages_of_fifty_and_a_search_begins_at_the_first() {
         client.get(&format!("/?page={nonsense}")).await.expect(422);
     }
 }
+
+#[tokio::test]
+async fn the_audit_is_exported_whole_as_its_filter_says() {
+    let world = World::new();
+    let client = world.admin().await;
+    for number in 0..600 {
+        let body = json!({"name": format!("host-{number}"), "labels": []});
+        client.post("/api/hosts", &body).await.expect(201);
+    }
+    let answer = client.get("/audit.csv?action=host.created").await.expect(200);
+    assert!(answer.header("content-type").starts_with("text/csv"), "{}", answer.header("content-type"));
+    assert!(answer.header("content-disposition").contains("holdfast-audit-"));
+    let lines: Vec<&str> = answer.text.lines().collect();
+    assert_eq!(lines.len(), 601, "a head and more than one part");
+    assert!(lines[0].starts_with("at,actor_kind,actor,action"), "{}", lines[0]);
+    assert!(lines[1].contains(",host.created,added a host,host,host-599,"), "{}", lines[1]);
+    let page = client.get("/audit?action=host.created&actor=operator").await.expect(200).text;
+    assert!(page.contains("href=\"/audit.csv?actor=operator&amp;action=host.created\""), "{page}");
+}
+
+#[tokio::test]
+async fn the_settings_tell_when_certificates_end() {
+    let world = World::new();
+    let client = world.admin().await;
+    let page = client.get("/settings").await.expect(200).text;
+    assert!(page.contains("ends in 90 d") || page.contains("ends in 89 d"), "{page}");
+    assert!(page.contains("renewed by itself"));
+}

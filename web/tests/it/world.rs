@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tower::ServiceExt;
-use web::{BrokerFacts, MqttListener, ServerFacts, TrustedProxies, WebSettings};
+use web::{BrokerFacts, Certificate, MqttListener, ServerFacts, TrustedProxies, WebSettings};
 
 pub(crate) const PASSWORD: &str = "a few words in a row";
 /// Mon 23 Nov 2026 06:31:12 UTC.
@@ -54,6 +54,10 @@ impl World {
                 started_at: Timestamp(START),
             },
             broker: Arc::new(|| BrokerFacts { serving: true, hosts: 1, viewers: 0 }),
+            certificates: Arc::new(|| {
+                let ends_at = Some(Timestamp(START + 90 * 86_400_000));
+                vec![Certificate { of: "Certificate", ends_at, renewed: "renewed by itself" }]
+            }),
         };
         Self { router: web::router(fleet.clone(), settings), fleet, clock }
     }
