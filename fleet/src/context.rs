@@ -163,7 +163,7 @@ impl Context {
     /// What the writer calls after each commit.
     pub(crate) fn committed(&self, effects: Effects, read: &Reader<'_>) {
         if !effects.listed.is_empty()
-            && let Err(error) = read().and_then(|view| self.roster.refresh(&view, &effects.listed))
+            && let Err(error) = read().and_then(|view| self.roster.refresh(self, &view, &effects.listed))
         {
             tracing::error!(
                 error = &error as &dyn std::error::Error,

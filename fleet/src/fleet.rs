@@ -104,7 +104,7 @@ impl Fleet {
     }
 
     fn begin(context: Arc<Context>, store: Store) -> Result<Self, OpenError> {
-        context.roster.refresh(&store.read()?, &BTreeSet::new())?;
+        context.roster.refresh(&context, &store.read()?, &BTreeSet::new())?;
         Ok(Self { context, store: Arc::new(store) })
     }
 
@@ -117,7 +117,8 @@ impl Fleet {
     /// One consistent snapshot. Cheap; but what it sees is not freed while it lives, so let it go soon.
     pub fn read(&self) -> Result<Snapshot, StoreError> {
         let view = self.view()?;
-        let entries = self.context.roster.entries().map_or_else(|| roster::read_all(&view), Ok)?;
+        let entries =
+            self.context.roster.entries().map_or_else(|| roster::read_all(&self.context, &view), Ok)?;
         Ok(Snapshot::new(view, entries, self.context(), self.store.bytes()))
     }
 

@@ -60,7 +60,7 @@ impl Fleet {
         let context = self.context();
         self.write(move |tx| {
             let now = context.now();
-            let entry = Entry::read(tx, host)?.ok_or(Refused::HostNotFound)?;
+            let entry = Entry::read(&context, tx, host)?.ok_or(Refused::HostNotFound)?;
             let row = status::row(&entry, now);
             let (acked, action) = match &mark {
                 None if row.acked.is_none() => return Ok(()),

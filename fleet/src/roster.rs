@@ -1,11 +1,13 @@
 //! What lists of hosts are made of, decoded and kept in memory as it was last committed: a list of ten thousand hosts
 //! reads no row. The writer brings it up to date after each commit, before anybody is answered.
 
+use crate::context::Context;
+use crate::maintenance::{self, overdue_at};
 use crate::record::{Host, Presence};
 use crate::refused::StoreError;
-use crate::store::{HOSTS, Order, PRESENCES, Reads, SUMMARIES, Span};
+use crate::store::{HOSTS, Order, PRESENCES, REPOS, Reads, SUMMARIES, Span};
 use crate::summary::Summary;
-use schema::HostId;
+use schema::{HostId, Timestamp};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -16,19 +18,28 @@ pub(crate) struct Entry {
     pub(crate) host: Arc<Host>,
     pub(crate) presence: Arc<Presence>,
     pub(crate) summary: Arc<Summary>,
+    /// When its repository will not have been checked for too long.
+    pub(crate) check_overdue_at: Option<Timestamp>,
 }
 
 impl Entry {
     /// Reads one host; `None` = it is not there.
-    pub(crate) fn read(reads: &impl Reads, id: HostId) -> Result<Option<Self>, StoreError> {
+    pub(crate) fn read(
+        context: &Context,
+        reads: &impl Reads,
+        id: HostId,
+    ) -> Result<Option<Self>, StoreError> {
         let Some(host) = reads.get(&HOSTS, &id)? else { return Ok(None) };
         let presence = reads.get(&PRESENCES, &id)?.unwrap_or_default();
         let summary = reads.get(&SUMMARIES, &id)?.unwrap_or_default();
-        Ok(Some(Self::new(host, presence, summary)))
-    }
-
-    pub(crate) fn new(host: Host, presence: Presence, summary: Summary) -> Self {
-        Self { host: Arc::new(host), presence: Arc::new(presence), summary: Arc::new(summary) }
+        let repo = reads.get(&REPOS, &id)?;
+        let since = repo.and_then(|repo| repo.check.map(|check| check.at).or(repo.repo_at));
+        let check_overdue_at = match since {
+            Some(since) => overdue_at(since, &maintenance::settings_of(context, reads, id)?),
+            None => None,
+        };
+        let (host, presence, summary) = (Arc::new(host), Arc::new(presence), Arc::new(summary));
+        Ok(Some(Self { host, presence, summary, check_overdue_at }))
     }
 }
 
@@ -36,10 +47,10 @@ impl Entry {
 pub(crate) type Entries = Arc<Vec<Entry>>;
 
 /// Reads all hosts.
-pub(crate) fn read_all(reads: &impl Reads) -> Result<Entries, StoreError> {
+pub(crate) fn read_all(context: &Context, reads: &impl Reads) -> Result<Entries, StoreError> {
     let mut entries = Vec::new();
     reads.walk(&HOSTS, &Span::ALL, Order::Ascending, |id, _| {
-        entries.extend(Entry::read(reads, id)?);
+        entries.extend(Entry::read(context, reads, id)?);
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(Arc::new(entries))
@@ -56,13 +67,18 @@ impl Roster {
     }
 
     /// Brings it up to date after a commit that touched these hosts.
-    pub(crate) fn refresh(&self, reads: &impl Reads, hosts: &BTreeSet<HostId>) -> Result<(), StoreError> {
-        let read = || hosts.iter().map(|id| Ok((*id, Entry::read(reads, *id)?))).collect();
+    pub(crate) fn refresh(
+        &self,
+        context: &Context,
+        reads: &impl Reads,
+        hosts: &BTreeSet<HostId>,
+    ) -> Result<(), StoreError> {
+        let read = || hosts.iter().map(|id| Ok((*id, Entry::read(context, reads, *id)?))).collect();
         let read: Result<Vec<(HostId, Option<Entry>)>, StoreError> = read();
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         // What can't be read is not kept as it was.
         let Some(mut entries) = known.take() else {
-            *known = Some(read_all(reads)?);
+            *known = Some(read_all(context, reads)?);
             return Ok(());
         };
         let changed = Arc::make_mut(&mut entries);
@@ -85,7 +101,6 @@ mod tests {
     use crate::context::{Driver, Settings};
     use crate::{By, Fleet, Refused};
     use proptest::prelude::*;
-    use schema::Timestamp;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     #[derive(Clone, Debug)]
@@ -182,7 +197,7 @@ mod tests {
                 let (fleet, mut hosts) = (fleet(), Vec::new());
                 for (number, step) in steps.into_iter().enumerate() {
                     take(&fleet, &mut hosts, step, number).await;
-                    let stored = read_all(&fleet.view().unwrap()).unwrap();
+                    let stored = read_all(&fleet.context(), &fleet.view().unwrap()).unwrap();
                     assert_eq!(fleet.context().roster.entries(), Some(stored));
                 }
             });

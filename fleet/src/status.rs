@@ -1,6 +1,6 @@
 //! How a host stands: one pure function. `Ok` only on proof.
 
-use crate::record::{Host, JobState, Presence};
+use crate::record::{Host, JobState};
 use crate::roster::Entry;
 use crate::summary::{DAY_MS, Ended, GroupSummary, MISSED_AFTER_MS, Summary};
 use crate::view::{HostRow, Status};
@@ -48,7 +48,8 @@ impl Worst {
 }
 
 /// Judges a host.
-pub(crate) fn judge(host: &Host, presence: &Presence, summary: &Summary, now: Timestamp) -> Standing {
+pub(crate) fn judge(entry: &Entry, now: Timestamp) -> Standing {
+    let Entry { host, presence, summary, check_overdue_at } = entry;
     let good_at = summary.last_good_at().unwrap_or_default();
     let Backups { status: backups, reason, cause, from } = judge_backups(host, summary, now);
     let protected = backups == Status::Ok && summary.damaged_at.is_none() && summary.replaced.is_none();
@@ -91,8 +92,12 @@ pub(crate) fn judge(host: &Host, presence: &Presence, summary: &Summary, now: Ti
     if let Some(at) = presence.twin_at.filter(|at| now.ms_since(*at) < TWIN_SHOWS_MS) {
         worst.consider(Status::Warning, Cause("twin", at), "Two machines use this host's identity");
     }
+    if let Some(at) = check_overdue_at.filter(|at| now > *at && backups != Status::New) {
+        let reason = format!("The check of its repository is {} overdue", days(now.ms_since(at)));
+        worst.consider(Status::CheckOverdue, Cause("check_overdue", at), reason);
+    }
     // Why the next backup can't happen comes before what was wrong with the last one.
-    if !summary.has_repo_credentials && backups != Status::New && worst.status >= Status::Warning {
+    if !summary.has_repo_credentials && backups != Status::New && worst.status >= Status::Stale {
         let cause = Cause("no_credentials", good_at);
         let reason = "Its repository credentials were removed".to_owned();
         worst = Worst { status: Status::Warning, reason, cause, from: None };
@@ -161,7 +166,7 @@ fn judge_group(group: &GroupSummary, now: Timestamp) -> Backups {
     }
     let age = group.last_good.map(|(_, at)| now.ms_since(at));
     if let Some(age) = age.filter(|age| *age > group.old_after_ms.unwrap_or(OLD_AFTER_MS)) {
-        return Backups::new(Status::Warning, format!("Last good backup {} ago", days(age)), "old");
+        return Backups::new(Status::Stale, format!("Last good backup {} ago", days(age)), "old");
     }
     if last.state == JobState::Warning {
         let why = if last.class == Some(Class::SourceUnreadable) || last.class.is_none() {
@@ -214,8 +219,8 @@ fn days(ms: u64) -> String {
 
 /// Puts the row of a host together.
 pub(crate) fn row(entry: &Entry, now: Timestamp) -> HostRow {
-    let Entry { host, presence, summary } = entry.clone();
-    let Standing { status, reason, protected, mark, from } = judge(&host, &presence, &summary, now);
+    let Standing { status, reason, protected, mark, from } = judge(entry, now);
+    let Entry { host, presence, summary, .. } = entry.clone();
     HostRow {
         last_good_at: summary.last_good_at(),
         groups: u32::try_from(summary.groups.len()).unwrap_or(u32::MAX),
@@ -242,7 +247,8 @@ pub(crate) fn row(entry: &Entry, now: Timestamp) -> HostRow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Actor, Job, JobWhat, WireProblem};
+    use crate::record::{Actor, Job, JobWhat, Presence, WireProblem};
+
     use schema::{HostId, JobId};
 
     const NOW: Timestamp = Timestamp(1_000 * DAY_MS);
@@ -257,6 +263,20 @@ mod tests {
             created_by: Actor::Operator("ada".into()),
             enrolled_at: Some(Timestamp(0)),
             facts: None,
+        }
+    }
+
+    /// Of a host whose check is not overdue.
+    fn judge(host: &Host, presence: &Presence, summary: &Summary, now: Timestamp) -> Standing {
+        super::judge(&entry(host, presence, summary, None), now)
+    }
+
+    fn entry(host: &Host, presence: &Presence, summary: &Summary, overdue_at: Option<Timestamp>) -> Entry {
+        Entry {
+            host: host.clone().into(),
+            presence: presence.clone().into(),
+            summary: summary.clone().into(),
+            check_overdue_at: overdue_at,
         }
     }
 
@@ -311,7 +331,7 @@ mod tests {
                 "two days old",
                 online(),
                 vec![group("etc", Succeeded, None, 49, Some(49))],
-                S::Warning,
+                S::Stale,
                 "Last good backup 2 days ago",
                 false,
             ),
@@ -413,7 +433,30 @@ mod tests {
             judge(&host(), &online(), &summary, NOW).status
         };
         assert_eq!(aged(6 * 24, 8 * 24), Status::Ok, "weekly");
-        assert_eq!(aged(30, 25), Status::Warning, "hourly");
+        assert_eq!(aged(30, 25), Status::Stale, "hourly");
+    }
+
+    #[test]
+    fn a_check_that_is_overdue_is_told_of_a_host_that_is_well_otherwise() {
+        let judged = |good: Option<u64>, state, overdue_at| {
+            let groups =
+                good.map(|hours| group("etc", state, None, hours, Some(hours))).into_iter().collect();
+            let entry = entry(&host(), &online(), &Summary { groups, ..known() }, overdue_at);
+            super::judge(&entry, NOW)
+        };
+        let well = JobState::Succeeded;
+        let standing = judged(Some(1), well, Some(ago(50)));
+        assert_eq!((standing.status, standing.protected), (Status::CheckOverdue, true));
+        assert_eq!(standing.reason, "The check of its repository is 2 days overdue");
+        assert_eq!(judged(Some(1), well, Some(ago(0))).status, Status::Ok, "just due");
+        assert_eq!(judged(Some(1), well, None).status, Status::Ok);
+        assert_eq!(
+            judged(Some(1), JobState::Failed, Some(ago(50))).status,
+            Status::Failed,
+            "the worst counts"
+        );
+        assert_eq!(judged(Some(60), well, Some(ago(50))).status, Status::Stale);
+        assert_eq!(judged(None, well, Some(ago(50))).status, Status::New);
     }
 
     #[test]

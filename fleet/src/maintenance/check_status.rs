@@ -44,16 +44,20 @@ pub fn check_status(check: Option<&CheckSeen>, settings: &Maintenance, now: Time
     if check.errors > 0 {
         return CheckStatus::Errors;
     }
-    let rule = &settings.check;
-    let calendar = Calendar::of(&settings.timezone);
-    let overdue_at = if rule.enabled {
-        // The whole window of the second belongs to it.
-        let next = |at| calendar.next(rule, 0, at).map(|next| calendar.open_from(rule.window, next));
-        next(check.at).and_then(next).map(|second| second.plus_ms(DAY_MS))
-    } else {
-        Some(check.at.plus_ms(OVERDUE_WHEN_OFF_MS))
-    };
+    let overdue_at = overdue_at(check.at, settings);
     if overdue_at.is_some_and(|overdue_at| now > overdue_at) { CheckStatus::Overdue } else { CheckStatus::Ok }
+}
+
+/// When it is too long ago that a repository was checked, or was found; `None` = its rule is never due.
+pub(crate) fn overdue_at(since: Timestamp, settings: &Maintenance) -> Option<Timestamp> {
+    let rule = &settings.check;
+    if !rule.enabled {
+        return Some(since.plus_ms(OVERDUE_WHEN_OFF_MS));
+    }
+    let calendar = Calendar::of(&settings.timezone);
+    // The whole window of the second belongs to it.
+    let next = |at| calendar.next(rule, 0, at).map(|next| calendar.open_from(rule.window, next));
+    next(since).and_then(next).map(|second| second.plus_ms(DAY_MS))
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod spread;
 mod tests;
 mod words;
 
+pub(crate) use check_status::overdue_at;
 pub use check_status::{CheckStatus, check_status};
 pub use decide::{
     Action, Decision, Fired, HostState, KINDS, Latest, Lock, MAX_TRIES, Means, RETRY_AFTER_MS, Reach, Why,

@@ -1,8 +1,8 @@
 //! One write transaction, shared by the operations of a batch.
 
 use super::{
-    DEFINITIONS, HOSTS, Key, Order, PRESENCES, Reads, Row, SUMMARIES, Span, TABLES, Table, TableId, Visited,
-    guard,
+    DEFINITIONS, HOSTS, Key, MAINTENANCE, Order, PRESENCES, REPOS, Reads, Row, SUMMARIES, Span, TABLES,
+    Table, TableId, Visited, guard,
 };
 use crate::change::Effects;
 use crate::refused::StoreError;
@@ -58,7 +58,7 @@ impl<'t> Tx<'t> {
 
     /// Notes the host of a row that lists are made of; see [`crate::roster`].
     fn note_listed(&mut self, table: TableId, key: &[u8]) {
-        if [HOSTS.id(), PRESENCES.id(), SUMMARIES.id()].contains(&table)
+        if [HOSTS.id(), PRESENCES.id(), SUMMARIES.id(), REPOS.id(), MAINTENANCE.id()].contains(&table)
             && let Ok(id) = key.try_into()
         {
             self.effects.listed.insert(HostId(id));

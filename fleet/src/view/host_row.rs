@@ -83,8 +83,12 @@ pub enum Status {
     Offline,
     /// A due backup did not happen.
     Missed,
-    /// The last backup left files out, or is too old.
+    /// The last good backup is too old.
+    Stale,
+    /// The last backup left files out, or something else wants a look.
     Warning,
+    /// The repository was not checked for too long.
+    CheckOverdue,
     /// A job runs.
     Running,
     /// Never backed up.
@@ -95,8 +99,17 @@ pub enum Status {
 
 impl Status {
     /// All of them, worst first.
-    pub const ALL: [Self; 7] =
-        [Self::Failed, Self::Offline, Self::Missed, Self::Warning, Self::Running, Self::New, Self::Ok];
+    pub const ALL: [Self; 9] = [
+        Self::Failed,
+        Self::Offline,
+        Self::Missed,
+        Self::Stale,
+        Self::Warning,
+        Self::CheckOverdue,
+        Self::Running,
+        Self::New,
+        Self::Ok,
+    ];
 
     /// Its word in the API.
     #[must_use]
@@ -105,7 +118,9 @@ impl Status {
             Self::Failed => "failed",
             Self::Offline => "offline",
             Self::Missed => "missed",
+            Self::Stale => "stale",
             Self::Warning => "warning",
+            Self::CheckOverdue => "check_overdue",
             Self::Running => "running",
             Self::New => "new",
             Self::Ok => "ok",
@@ -160,7 +175,7 @@ impl Day {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FleetCounts {
     /// By [`Status::ALL`]; see [`Self::of`].
-    pub by_status: [u32; 7],
+    pub by_status: [u32; Status::ALL.len()],
     /// With a good and recent backup of every group.
     pub protected: u32,
     /// Connected.

@@ -59,7 +59,7 @@ async fn a_day_shows_the_last_result_of_each_group_and_the_worst_of_the_groups()
     assert_eq!((row.running(), row.status, row.open_jobs), (None, Status::Ok, 0));
     world.pass(3 * DAY_MS);
     let row = fleet.read().unwrap().host_row(agent.host).unwrap();
-    assert_eq!((row.status, row.protected, row.days()[26]), (Status::Warning, false, Day::None));
+    assert_eq!((row.status, row.protected, row.days()[26]), (Status::Stale, false, Day::None));
 }
 
 #[tokio::test]

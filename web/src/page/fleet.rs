@@ -158,6 +158,7 @@ fn view(now: Timestamp, all: &[HostRow], filter: &HostFilter, page: usize) -> Fl
     };
     let state_words = |status: Status| match status {
         Status::New => "New".to_owned(),
+        Status::CheckOverdue => "Check overdue".to_owned(),
         status => crate::problem::sentence(status.as_str()).trim_end_matches('.').to_owned(),
     };
     let mut filters = vec![FilterLink {
@@ -312,6 +313,11 @@ fn cause_of(row: &HostRow) -> (String, Action) {
         }
         Status::Missed => ("A due backup waits".to_owned(), Action::look("See why", "/pending".to_owned())),
         Status::Offline => (reason("Not heard from"), look("What to check")),
+        Status::Stale => ("The last good backup is too old".to_owned(), look("Look at it")),
+        Status::CheckOverdue => (
+            "The check of the repository is overdue".to_owned(),
+            Action::look("See why", format!("{href}/repo#maintenance")),
+        ),
         _ => (reason("A due backup did not happen"), look("Look at it")),
     }
 }
