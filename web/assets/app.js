@@ -172,6 +172,25 @@
     if (button) button.closest("dialog").close();
   });
 
+  // Keys: / goes to the search, j and k go down and up through the rows.
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest("input, textarea, select, [contenteditable], dialog");
+    if (event.ctrlKey || event.metaKey || event.altKey || typing) return;
+    if (event.key === "/") {
+      const search = document.querySelector("main input[type=search]");
+      if (!search) return;
+      event.preventDefault();
+      search.focus();
+      search.select();
+    }
+    if (event.key === "j" || event.key === "k") {
+      const links = [...document.querySelectorAll("main .row-link")];
+      const here = links.indexOf(document.activeElement);
+      const next = links[here + (event.key === "j" ? 1 : -1)] || links[event.key === "j" ? 0 : links.length - 1];
+      if (next) next.focus();
+    }
+  });
+
   // Exact times also in the reader's own zone.
   document.addEventListener("mouseover", (event) => {
     const time = event.target.closest("time[datetime]");

@@ -27,6 +27,8 @@ use tokio::time::Instant;
 const EVERY: Duration = Duration::from_millis(250);
 /// The same for a topic that is about all hosts: whoever watches reads all of them again.
 const EVERY_OF_ALL: Duration = Duration::from_secs(1);
+/// And for the list of the hosts, whose rows are told one by one.
+const EVERY_OF_LIST: Duration = Duration::from_secs(10);
 /// The most streams at once, of all clients.
 pub(crate) const MOST_STREAMS: usize = 1_024;
 /// How often it is looked whether the session still stands.
@@ -38,8 +40,17 @@ const MOST_DUE: usize = 256;
 /// Everything may have changed.
 const ALL: &str = "all";
 
-/// The topics that a change hits.
+/// The topics that a change hits. `hosts` goes with `fleet`: it is about which hosts there are and in what order, and
+/// is told more rarely, for each host has a topic of its own.
 fn topics(what: &Changed) -> Vec<String> {
+    let mut topics = topics_of(what);
+    if topics.iter().any(|topic| topic == "fleet") {
+        topics.push("hosts".to_owned());
+    }
+    topics
+}
+
+fn topics_of(what: &Changed) -> Vec<String> {
     match what {
         Changed::Host(host) => vec![format!("host/{host}"), "fleet".to_owned()],
         Changed::Job { host, job } => {
@@ -62,7 +73,7 @@ fn topics(what: &Changed) -> Vec<String> {
 
 /// A topic as it is told, from what a client asked for; `None` = there is no such topic.
 fn topic_of(text: &str) -> Option<String> {
-    if matches!(text, "fleet" | "jobs" | "pending" | "audit" | "accounts" | "traffic") {
+    if matches!(text, "fleet" | "hosts" | "jobs" | "pending" | "audit" | "accounts" | "traffic") {
         return Some(text.to_owned());
     }
     let (kind, rest) = text.split_once('/')?;
@@ -78,7 +89,11 @@ fn topic_of(text: &str) -> Option<String> {
 }
 
 fn pause(topic: &str) -> Duration {
-    if matches!(topic, "fleet" | "jobs" | "pending" | "traffic") { EVERY_OF_ALL } else { EVERY }
+    match topic {
+        "hosts" => EVERY_OF_LIST,
+        "fleet" | "jobs" | "pending" | "traffic" => EVERY_OF_ALL,
+        _ => EVERY,
+    }
 }
 
 /// What one client is still to be told: pure, driven with the time.
@@ -332,7 +347,7 @@ mod tests {
                 assert_eq!(topic_of(&topic), Some(topic));
             }
         }
-        for text in ["all", "host", "host/", "host/attic", "hosts", &format!("repo/{HOST}/live")] {
+        for text in ["all", "host", "host/", "host/attic", "boxes", &format!("repo/{HOST}/live")] {
             assert_eq!(topic_of(text), None, "{text}");
         }
     }

@@ -145,6 +145,7 @@ fn pages() -> Vec<Route> {
         get("/hosts/new", Operator, enrol::new),
         post("/hosts", Operator, enrol::create),
         get("/hosts/{host}", Viewer, host::show),
+        get("/hosts/{host}/row", Viewer, fleet::row_alone),
         get("/hosts/{host}/enrol", Operator, enrol::show),
         post("/hosts/{host}/enroll-token", Operator, enrol::new_token),
         get("/hosts/{host}/settings", Viewer, host_settings::show),

@@ -13,6 +13,7 @@ mod failures;
 mod folders;
 mod forgotten_host;
 mod full_life;
+mod live_rows;
 mod moved_secrets;
 mod network_cut;
 mod preview;

@@ -10,8 +10,9 @@ use crate::format::{When, ago, bytes, many};
 use crate::problem::Problem;
 use crate::template::View;
 use crate::words::{Badge, host_badge, status_state};
-use ::fleet::{Ended, FleetCounts, HostFilter, HostRow, Status};
+use ::fleet::{Ended, FleetCounts, HostFilter, HostRow, Refused, Status};
 use axum::body::Body;
+use axum::extract::Path;
 use axum::http::Response;
 use schema::{JobKind, Timestamp};
 use serde::Serialize;
@@ -78,6 +79,103 @@ pub(crate) struct Row {
     pub(crate) seen: String,
 }
 
+/// A column's head; pressed, it sorts by it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Column {
+    pub(crate) label: &'static str,
+    pub(crate) href: Option<String>,
+    /// `ascending`, `descending`; `None` = by another one.
+    pub(crate) sorted: Option<&'static str>,
+    pub(crate) number: bool,
+    pub(crate) roomy: bool,
+}
+
+/// What the rows are sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sort {
+    Worst,
+    Name,
+    Good,
+    Size,
+    Next,
+    Seen,
+}
+
+impl Sort {
+    const ALL: [(Self, &'static str, &'static str); 6] = [
+        (Self::Worst, "worst", "worst first"),
+        (Self::Name, "name", "by name"),
+        (Self::Good, "good", "by the last good backup"),
+        (Self::Size, "size", "by size"),
+        (Self::Next, "next", "by the next run"),
+        (Self::Seen, "seen", "by when they were heard"),
+    ];
+
+    fn words(self) -> (&'static str, &'static str) {
+        Self::ALL.into_iter().find(|known| known.0 == self).map_or(("", ""), |known| (known.1, known.2))
+    }
+}
+
+/// The order of the rows: what by, and whether turned round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Order {
+    by: Sort,
+    down: bool,
+}
+
+impl Order {
+    const WORST: Self = Self { by: Sort::Worst, down: false };
+
+    /// `name`, or `-name` turned round.
+    fn of(query: &Query) -> Result<Self, Problem> {
+        let Some(text) = query.get("sort") else { return Ok(Self::WORST) };
+        let (word, down) = text.strip_prefix('-').map_or((text, false), |word| (word, true));
+        let found = Sort::ALL.into_iter().find(|known| known.1 == word);
+        let by = found.ok_or_else(|| {
+            let words = crate::api::one_of(Sort::ALL.map(|known| known.1));
+            Problem::invalid("sort", format!("The value of sort is {words}; with - before it turned round."))
+        })?;
+        Ok(Self { by: by.0, down })
+    }
+
+    fn text(self) -> String {
+        format!("{}{}", if self.down { "-" } else { "" }, self.by.words().0)
+    }
+
+    /// Sorts rows that come worst first; what is not known comes last either way.
+    fn sort(self, rows: &mut [&HostRow]) {
+        let key = |row: &HostRow| match self.by {
+            Sort::Worst | Sort::Name => None,
+            Sort::Good => row.last_good_at.map(|at| at.0),
+            Sort::Size => row.size_bytes,
+            Sort::Next => row.next_run_at.map(|at| at.0),
+            Sort::Seen if row.presence.online => Some(u64::MAX),
+            Sort::Seen => row.presence.last_seen_at.map(|at| at.0),
+        };
+        match self.by {
+            Sort::Worst => {}
+            Sort::Name => rows.sort_by_cached_key(|row| row.host.name.to_lowercase()),
+            _ if self.down => rows.sort_by_key(|row| (key(row).is_none(), std::cmp::Reverse(key(row)))),
+            _ => rows.sort_by_key(|row| (key(row).is_none(), key(row))),
+        }
+        if self.down && matches!(self.by, Sort::Worst | Sort::Name) {
+            rows.reverse();
+        }
+    }
+}
+
+/// One row, fetched alone.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct FleetRowView {
+    pub(crate) h: Row,
+}
+
+impl View for FleetRowView {
+    const TEMPLATE: &'static str = "part/fleet-row.html";
+    const NAV: &'static str = "fleet";
+    const PARTS: &'static [&'static str] = &[];
+}
+
 /// The fleet page.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct FleetView {
@@ -92,6 +190,11 @@ pub(crate) struct FleetView {
     pub(crate) state_query: String,
     pub(crate) filters: Vec<FilterLink>,
     pub(crate) rows: Vec<Row>,
+    pub(crate) columns: Vec<Column>,
+    /// How the rows are sorted, in words.
+    pub(crate) order: &'static str,
+    /// What stands behind the address of a search.
+    pub(crate) sort_query: String,
     pub(crate) rows_href: String,
     pub(crate) shown: String,
     pub(crate) before_href: Option<String>,
@@ -109,7 +212,18 @@ pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Probl
     let snapshot = ctx.read()?;
     let filter = filter(&query)?;
     let all = snapshot.fleet(&HostFilter::default());
-    ctx.page(&view(ctx.now(), &all, &filter, page_of(&query)?))
+    ctx.page(&view(ctx.now(), &all, &filter, Order::of(&query)?, page_of(&query)?))
+}
+
+/// `GET /hosts/{host}/row`: of the list, for a page that shows it.
+pub(crate) async fn row_alone(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
+    let snapshot = ctx.read()?;
+    let host = ctx.host(&snapshot, &host)?;
+    if !ctx.htmx {
+        return Ok(ctx.go(&format!("/hosts/{}", host.id)));
+    }
+    let found = snapshot.host_row(host.id).ok_or(Refused::HostNotFound)?;
+    ctx.page(&FleetRowView { h: row(ctx.now(), &found) })
 }
 
 /// Which page, counted from 1.
@@ -124,17 +238,18 @@ fn page_of(query: &Query) -> Result<usize, Problem> {
     }
 }
 
-fn view(now: Timestamp, all: &[HostRow], filter: &HostFilter, page: usize) -> FleetView {
+fn view(now: Timestamp, all: &[HostRow], filter: &HostFilter, order: Order, page: usize) -> FleetView {
     let mut counts = FleetCounts::default();
     all.iter().for_each(|row| counts.count(row));
     let wanted = filter.wanted();
-    let rows: Vec<&HostRow> = all.iter().filter(|row| wanted(row)).collect();
+    let mut rows: Vec<&HostRow> = all.iter().filter(|row| wanted(row)).collect();
+    order.sort(&mut rows);
     let need = all.iter().filter(|row| row.needs_attention()).count();
     // Hosts may have gone since the page was shown: then the last one there is.
     let page = page.min(rows.len().div_ceil(PAGE_ROWS).max(1));
     let first = (page - 1) * PAGE_ROWS;
     let last = (first + PAGE_ROWS).min(rows.len());
-    let href = |part: bool, state: Option<Status>, page: usize| {
+    let href = |part: bool, state: Option<Status>, order: Order, page: usize| {
         let mut query = form_urlencoded::Serializer::new(String::new());
         if part {
             query.append_pair("part", "fleet-hosts");
@@ -147,6 +262,9 @@ fn view(now: Timestamp, all: &[HostRow], filter: &HostFilter, page: usize) -> Fl
         }
         if let Some(state) = state {
             query.append_pair("state", state.as_str());
+        }
+        if order != Order::WORST {
+            query.append_pair("sort", &order.text());
         }
         if page > 1 {
             query.append_pair("page", &page.to_string());
@@ -163,7 +281,7 @@ fn view(now: Timestamp, all: &[HostRow], filter: &HostFilter, page: usize) -> Fl
     };
     let mut filters = vec![FilterLink {
         label: "All".to_owned(),
-        href: href(false, None, 1),
+        href: href(false, None, order, 1),
         count: crate::format::count(u64::from(counts.total)),
         current: filter.state.is_none(),
     }];
@@ -173,7 +291,7 @@ fn view(now: Timestamp, all: &[HostRow], filter: &HostFilter, page: usize) -> Fl
             .filter(|status| counts.of(*status) > 0 || *status == Status::Ok || filter.state == Some(*status))
             .map(|status| FilterLink {
                 label: state_words(status),
-                href: href(false, Some(status), 1),
+                href: href(false, Some(status), order, 1),
                 count: crate::format::count(u64::from(counts.of(status))),
                 current: filter.state == Some(status),
             }),
@@ -190,15 +308,44 @@ fn view(now: Timestamp, all: &[HostRow], filter: &HostFilter, page: usize) -> Fl
         state_query: filter.state.map(|state| format!("&state={}", state.as_str())).unwrap_or_default(),
         filters,
         rows: rows[first..last].iter().map(|r| row(now, r)).collect(),
-        rows_href: href(true, filter.state, page),
+        columns: columns(order, |order| href(false, filter.state, order, 1)),
+        order: order.by.words().1,
+        sort_query: if order == Order::WORST { String::new() } else { format!("&sort={}", order.text()) },
+        rows_href: href(true, filter.state, order, page),
         shown: if rows.len() <= PAGE_ROWS {
             many(rows.len() as u64, "host")
         } else {
-            format!("{} to {last} of {}, worst first", first + 1, many(rows.len() as u64, "host"))
+            format!("{} to {last} of {}, {}", first + 1, many(rows.len() as u64, "host"), order.by.words().1)
         },
-        before_href: (page > 1).then(|| href(false, filter.state, page - 1)),
-        next_href: (last < rows.len()).then(|| href(false, filter.state, page + 1)),
+        before_href: (page > 1).then(|| href(false, filter.state, order, page - 1)),
+        next_href: (last < rows.len()).then(|| href(false, filter.state, order, page + 1)),
     }
+}
+
+/// The heads of the columns.
+fn columns(order: Order, href: impl Fn(Order) -> String) -> Vec<Column> {
+    let column = |label, by: Option<Sort>| {
+        let is_current = by == Some(order.by);
+        // Times and sizes are asked for the newest and the largest first.
+        let first_down = matches!(by, Some(Sort::Good | Sort::Size | Sort::Seen));
+        let down = if is_current { !order.down } else { first_down };
+        Column {
+            label,
+            href: by.map(|by| href(Order { by, down })),
+            sorted: is_current.then_some(if order.down { "descending" } else { "ascending" }),
+            number: by == Some(Sort::Size),
+            roomy: matches!(by, Some(Sort::Next | Sort::Seen)),
+        }
+    };
+    vec![
+        column("Host", Some(Sort::Name)),
+        column("State", Some(Sort::Worst)),
+        column("Last 30 days", None),
+        column("Last good backup", Some(Sort::Good)),
+        column("Size", Some(Sort::Size)),
+        column("Next run", Some(Sort::Next)),
+        column("Seen", Some(Sort::Seen)),
+    ]
 }
 
 /// What went on and what runs, in a sentence or two.

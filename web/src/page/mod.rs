@@ -47,6 +47,7 @@ pub(crate) const TEMPLATES_USED: &[&str] = &[
     enrol::EnrolView::TEMPLATE,
     enrol::NewHostView::TEMPLATE,
     fleet::FleetView::TEMPLATE,
+    fleet::FleetRowView::TEMPLATE,
     folder::FolderView::TEMPLATE,
     group::GroupView::TEMPLATE,
     host::HostView::TEMPLATE,

@@ -342,6 +342,7 @@ fn render_all(templates: &Templates, sample: &Sample) -> String {
     for here in [true, false] {
         add(render(templates, &enrol_view(s, here)));
     }
+    add(render(templates, &fleet::FleetRowView { h: fleet_row(s) }));
     add(render(templates, &host_view(s)));
     add(render(
         templates,
@@ -425,6 +426,25 @@ fn render_all(templates: &Templates, sample: &Sample) -> String {
     all
 }
 
+fn fleet_row(s: &Sample) -> fleet::Row {
+    fleet::Row {
+        id: "01".to_owned(),
+        name: s.text(),
+        href: "/hosts/01".to_owned(),
+        os: s.text(),
+        badge: s.badge("never"),
+        unprotected: true,
+        strip: draw::strip(&[Day::Ok, Day::Failed, Day::None, Day::Missed, Day::Warning, Day::Running]),
+        stale: true,
+        good: Some(s.when()),
+        size: s.some(),
+        size_note: s.text(),
+        next: Some(s.when()),
+        online: true,
+        seen: s.text(),
+    }
+}
+
 fn fleet_view(s: &Sample) -> fleet::FleetView {
     fleet::FleetView {
         empty: false,
@@ -444,23 +464,20 @@ fn fleet_view(s: &Sample) -> fleet::FleetView {
         q: s.text(),
         state: Some("ok"),
         state_query: "&state=ok".to_owned(),
+        columns: vec![
+            fleet::Column {
+                label: "Host",
+                href: Some("/".to_owned()),
+                sorted: Some("ascending"),
+                number: true,
+                roomy: false,
+            },
+            fleet::Column { label: "Days", href: None, sorted: None, number: false, roomy: true },
+        ],
+        order: "by name",
+        sort_query: "&sort=name".to_owned(),
         filters: vec![s.filter()],
-        rows: vec![fleet::Row {
-            id: "01".to_owned(),
-            name: s.text(),
-            href: "/hosts/01".to_owned(),
-            os: s.text(),
-            badge: s.badge("never"),
-            unprotected: true,
-            strip: draw::strip(&[Day::Ok, Day::Failed, Day::None, Day::Missed, Day::Warning, Day::Running]),
-            stale: true,
-            good: Some(s.when()),
-            size: s.some(),
-            size_note: s.text(),
-            next: Some(s.when()),
-            online: true,
-            seen: s.text(),
-        }],
+        rows: vec![fleet_row(s)],
         rows_href: "/?part=fleet-hosts".to_owned(),
         shown: s.text(),
         before_href: Some("/?page=1".to_owned()),

@@ -514,3 +514,40 @@ async fn the_settings_tell_when_certificates_end() {
     assert!(page.contains("ends in 90 d") || page.contains("ends in 89 d"), "{page}");
     assert!(page.contains("renewed by itself"));
 }
+
+#[tokio::test]
+async fn the_fleet_is_sorted_by_its_heads_and_a_row_comes_alone() {
+    let world = World::new();
+    let client = world.admin().await;
+    let mut boat = boat(&world, &client).await;
+    for name in ["Attic", "cellar"] {
+        client.post("/api/hosts", &json!({"name": name})).await.expect(201);
+    }
+    let order = async |query: &str| {
+        let page = client.get(&format!("/?{query}")).await.expect(200).text;
+        let names = page.split("class=\"row-link\"").skip(1);
+        let name = |rest: &str| rest.split('>').nth(1).unwrap().split('<').next().unwrap().to_owned();
+        names.map(name).collect::<Vec<_>>()
+    };
+    assert_eq!(order("sort=name").await, ["Attic", "boat-pi", "cellar"]);
+    assert_eq!(order("sort=-name").await, ["cellar", "boat-pi", "Attic"]);
+    for known in ["sort=good", "sort=-good", "sort=seen", "sort=-seen"] {
+        assert_eq!(order(known).await[0], "boat-pi", "{known}: what is not known comes last either way");
+    }
+    let page = client.get("/?sort=-good&state=new").await.expect(200).text;
+    assert!(page.contains("aria-sort=\"descending\""), "{page}");
+    assert!(page.contains("href=\"/?state=new&amp;sort=good\""), "pressed again it is turned round: {page}");
+    let wrong = client.get("/?sort=colour").await;
+    assert_eq!(wrong.status, 422);
+
+    let address = format!("/hosts/{}/row", boat.host);
+    assert_eq!(client.get(&address).await.status, 303, "whoever opens it gets the host");
+    let row = client.get_htmx(&address).await.expect(200).text;
+    assert!(row.trim().starts_with("<tr id=\"host-") && row.trim().ends_with("</tr>"), "{row}");
+    let page = client.get("/").await.expect(200).text;
+    let without_space = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(without_space(&page).contains(&without_space(&row)), "the row is the same as on the page");
+    let job = run(&client, &format!("/api/hosts/{}/groups/logbook/backup", boat.host)).await;
+    boat.start(&world, job).await;
+    assert!(client.get_htmx(&address).await.text.contains("Backup runs"));
+}

@@ -163,6 +163,12 @@ impl Client {
     }
 
     /// A JSON request, with the CSRF token where there is a session.
+    /// As htmx asks.
+    pub(crate) async fn get_htmx(&self, path: &str) -> Answer {
+        let request = self.request(Method::GET, path).header("hx-request", "true");
+        self.raw(request.body(Body::empty()).unwrap()).await
+    }
+
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
         let mut request = self.request(method, path);
         if self.cookie.is_some() {
