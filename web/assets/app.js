@@ -108,7 +108,10 @@
     const response = event.detail.ctx.response;
     if (response.status === 401) {
       event.preventDefault();
-      location.reload();
+      // A form goes the plain way: the sign-in that answers it keeps what was typed.
+      const form = event.detail.ctx.sourceElement.closest("form[method=post]");
+      if (form && !event.detail.ctx.sourceElement.matches(live)) HTMLFormElement.prototype.submit.call(form);
+      else location.reload();
     }
     // A fragment that can't be had leaves what is there; the notice says that it is not live.
     if (response.status >= 500 && event.detail.ctx.sourceElement.matches(live)) {

@@ -124,6 +124,19 @@ pub(crate) fn area(points: &[(u64, u64)], width: f64, height: f64, from_zero: bo
     Some(Area { area: format!("{line}V{height}H0z"), line, end: (format!("{x:.1}"), format!("{y:.1}")) })
 }
 
+/// Draws a bar for each value, evenly spaced, as one path. What is not nothing is seen.
+pub(crate) fn bars(values: &[u64], width: f64, height: f64) -> String {
+    let top = values.iter().copied().max().unwrap_or(0).max(1) as f64;
+    let pitch = width / values.len().max(1) as f64;
+    let bar = (pitch * 0.7).clamp(1.0, 14.0);
+    let mut path = String::new();
+    for (at, value) in values.iter().enumerate().filter(|(_, value)| **value > 0) {
+        let tall = (*value as f64 / top * height).max(1.0);
+        let _ = write!(path, "M{:.1} {:.1}h{bar:.1}v{tall:.1}h-{bar:.1}z", at as f64 * pitch, height - tall);
+    }
+    path
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,6 +151,14 @@ mod tests {
         assert_eq!(strip.paths.len(), 3);
         assert_eq!(strip.paths[1], ("day-fail", "M21 0h5v7h-5zM21 11h5v7h-5z".to_owned()));
         assert_eq!(strip.paths[2], ("day-none", "M29.5 8h2v2h-2z".to_owned()));
+    }
+
+    #[test]
+    fn bars_are_as_tall_as_their_values_and_the_least_is_seen() {
+        assert_eq!(bars(&[0, 10, 5], 30.0, 20.0), "M10.0 0.0h7.0v20.0h-7.0zM20.0 10.0h7.0v10.0h-7.0z");
+        assert_eq!(bars(&[1, 1_000_000], 20.0, 10.0), "M0.0 9.0h7.0v1.0h-7.0zM10.0 0.0h7.0v10.0h-7.0z");
+        assert_eq!(bars(&[], 30.0, 20.0), "");
+        assert_eq!(bars(&[0, 0], 30.0, 20.0), "");
     }
 
     #[test]

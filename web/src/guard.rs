@@ -2,6 +2,8 @@
 
 use crate::api::Query;
 use crate::app::{App, BrowserSession, Caller, Ctx, Face, Identity};
+use crate::form::Form;
+use crate::page::door::sign_in_again;
 use crate::problem::Problem;
 use crate::route::Access;
 use axum::body::{Body, Bytes, to_bytes};
@@ -111,6 +113,13 @@ pub(crate) async fn require(
     let (parts, body) = request.into_parts();
     let ctx = Ctx::from_request(&app, &parts);
     if let Some(refusal) = refusal(&ctx, access) {
+        let is_typed = ctx.caller.is_none() && ctx.face == Face::Page && !parts.method.is_safe();
+        if is_typed && !ctx.htmx && is_form(&parts.headers) && is_same_site(&parts.headers) {
+            return match read_body(body).await {
+                Ok(body) => sign_in_again(&ctx, &Form::parse(&body)),
+                Err(problem) => problem.into(),
+            };
+        }
         return refusal;
     }
     if let Some(known) = &parameters
@@ -125,16 +134,9 @@ pub(crate) async fn require(
     if parts.method.is_safe() {
         return next.run(Request::from_parts(parts, body)).await;
     }
-    let body = match tokio::time::timeout(BODY_WITHIN, to_bytes(body, MAX_BODY_BYTES)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) => {
-            let message = format!("The request is too long: at most {} KiB.", MAX_BODY_BYTES / 1024);
-            return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_input", message).into();
-        }
-        Err(_) => {
-            let message = format!("The request did not come in within {} s.", BODY_WITHIN.as_secs());
-            return Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", message).into();
-        }
+    let body = match read_body(body).await {
+        Ok(body) => body,
+        Err(problem) => return problem.into(),
     };
     // A door's form was made without a session, even when there is one by now (another tab, say).
     let has_token = access == Access::Open || has_csrf_token(&ctx, &parts.headers, &body);
@@ -142,6 +144,20 @@ pub(crate) async fn require(
         return Problem::csrf().into();
     }
     next.run(Request::from_parts(parts, Body::from(body))).await
+}
+
+async fn read_body(body: Body) -> Result<Bytes, Problem> {
+    match tokio::time::timeout(BODY_WITHIN, to_bytes(body, MAX_BODY_BYTES)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(_)) => {
+            let message = format!("The request is too long: at most {} KiB.", MAX_BODY_BYTES / 1024);
+            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_input", message))
+        }
+        Err(_) => {
+            let message = format!("The request did not come in within {} s.", BODY_WITHIN.as_secs());
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", message))
+        }
+    }
 }
 
 /// The answer for one who may not; `None` = go on.

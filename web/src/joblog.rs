@@ -97,10 +97,12 @@ impl JobLog {
         clock(self.start.plus_ms(u64::from(line.after_ms)))
     }
 
-    /// The lines for a page, from this number on.
-    pub(crate) fn view(&self, after: u32) -> Vec<LineView> {
+    /// The lines for a page, from this number on; of a search those that hold it, in whatever letters.
+    pub(crate) fn view(&self, after: u32, find: Option<&str>) -> Vec<LineView> {
         let mut expected = after;
+        let find = find.map(str::to_lowercase);
         self.from(after)
+            .filter(|line| find.as_ref().is_none_or(|find| line.text.to_lowercase().contains(find)))
             .map(|line| {
                 let missing = line.number.saturating_sub(expected);
                 expected = line.number.saturating_add(1);
@@ -109,7 +111,7 @@ impl JobLog {
                     2 => "log-warn",
                     _ => "",
                 };
-                let cut = (missing > 0 && (after == 0 || missing < u32::MAX))
+                let cut = (missing > 0 && find.is_none() && (after == 0 || missing < u32::MAX))
                     .then(|| format!("{} left out here", many(u64::from(missing), "line")));
                 LineView { time: self.time(line), class, text: line.text.clone(), cut }
             })
@@ -147,10 +149,12 @@ mod tests {
         let texts: Vec<&str> = log.from(0).map(|line| line.text.as_str()).collect();
         assert_eq!(texts, ["a", "b", "c", "d", "live e"]);
         assert_eq!((log.total_lines, log.next_number()), (13, 13));
-        let view = log.view(0);
+        let view = log.view(0, None);
         assert_eq!(view[2].cut.as_deref(), Some("8 lines left out here"));
         assert!(view.iter().filter(|line| line.cut.is_some()).count() == 1);
         assert!(log.text(0).contains("--- 8 lines left out ---\n00:00:00 out   c\n"));
-        assert_eq!(log.view(11).len(), 2);
+        assert_eq!(log.view(11, None).len(), 2);
+        let found = log.view(0, Some("LIVE"));
+        assert_eq!((found.len(), found[0].text.as_str(), found[0].cut.is_none()), (1, "live e", true));
     }
 }

@@ -38,6 +38,7 @@ mod format;
 mod guard;
 mod health;
 mod joblog;
+mod kept;
 mod limiter;
 mod metrics;
 mod notes;

@@ -5,6 +5,7 @@ use crate::api::Query;
 use crate::app::Ctx;
 use crate::door as core;
 use crate::form::Form;
+use crate::kept::Kept;
 use crate::problem::Problem;
 use crate::template::View;
 use axum::body::Body;
@@ -22,6 +23,8 @@ pub(crate) struct LoginView {
     pub(crate) next: String,
     /// There is no account yet.
     pub(crate) set_up_first: bool,
+    /// What was typed when the session had ended.
+    pub(crate) kept: Option<Kept>,
     pub(crate) problem: Option<ProblemView>,
 }
 
@@ -29,6 +32,27 @@ impl View for LoginView {
     const TEMPLATE: &'static str = "page/login.html";
     const NAV: &'static str = "";
     const PARTS: &'static [&'static str] = &[];
+}
+
+/// What was typed, to be sent again by who has signed in again.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ResumeView {
+    pub(crate) kept: Kept,
+    pub(crate) csrf: String,
+}
+
+impl View for ResumeView {
+    const TEMPLATE: &'static str = "page/resume.html";
+    const NAV: &'static str = "";
+    const PARTS: &'static [&'static str] = &[];
+}
+
+/// The answer to a form whose session has ended: the sign-in, which keeps what was typed.
+pub(crate) fn sign_in_again(ctx: &Ctx, form: &Form) -> Response<Body> {
+    let kept = Some(Kept::of(form, &ctx.target));
+    let view =
+        LoginView { name: String::new(), next: "/".to_owned(), set_up_first: false, kept, problem: None };
+    ctx.page_with(StatusCode::UNAUTHORIZED, &view).unwrap_or_else(|_| ctx.go("/login"))
 }
 
 /// Make the first account.
@@ -62,21 +86,39 @@ pub(crate) async fn login(ctx: Ctx, query: Query) -> Result<Response<Body>, Prob
         return Ok(ctx.go(next));
     }
     let set_up_first = ctx.read()?.operators()?.is_empty();
-    ctx.page(&LoginView { name: String::new(), next: next.to_owned(), set_up_first, problem: None })
+    ctx.page(&LoginView {
+        name: String::new(),
+        next: next.to_owned(),
+        set_up_first,
+        kept: None,
+        problem: None,
+    })
 }
 
 /// `POST /login`.
 pub(crate) async fn sign_in(ctx: Ctx, form: Form) -> Result<Response<Body>, Problem> {
     let (name, next) = (form.text("name"), form.text("next"));
     let next = inside(&next);
+    let kept = Kept::back(&form).filter(|kept| inside(&kept.to) == kept.to);
     match core::sign_in(&ctx, &name, Secret::new(form.raw("password"))).await {
-        Ok(opened) => Ok(enter(&ctx, &opened, next)),
-        Err(problem) if problem.field.is_some() => ctx.page_with(
-            problem.status,
-            &LoginView { name, next: next.to_owned(), set_up_first: false, problem: Some((&problem).into()) },
-        ),
+        Ok(opened) => match kept {
+            Some(kept) => resume(&ctx, &opened, kept),
+            None => Ok(enter(&ctx, &opened, next)),
+        },
+        Err(problem) if problem.field.is_some() => {
+            let (next, problem_view) = (next.to_owned(), Some((&problem).into()));
+            let view = LoginView { name, next, set_up_first: false, kept, problem: problem_view };
+            ctx.page_with(problem.status, &view)
+        }
         Err(problem) => Err(problem),
     }
+}
+
+/// Signed in again: what was typed is shown with the button that sends it.
+fn resume(ctx: &Ctx, opened: &core::Opened, kept: Kept) -> Result<Response<Body>, Problem> {
+    let mut response = ctx.page(&ResumeView { kept, csrf: opened.session.csrf.clone() })?;
+    response.headers_mut().append(header::SET_COOKIE, opened.set_cookie());
+    Ok(response)
 }
 
 fn enter(ctx: &Ctx, opened: &core::Opened, to: &str) -> Response<Body> {

@@ -1,5 +1,6 @@
 //! One host: the strip of days, what runs, its groups, its last jobs.
 
+use super::backup_charts::{BarChart, LAST_BACKUPS, charts};
 use super::head::HostHead;
 use super::repo_view::RepoView;
 use super::schedule::ScheduleLine;
@@ -16,7 +17,7 @@ use axum::extract::Path;
 use axum::http::Response;
 use fleet::record::{Group, Job, JobFigures, JobState, Retention};
 use fleet::{DAYS, Day, HostRow, JobFilter, JobRequest, Page, Snapshot};
-use schema::Timestamp;
+use schema::{JobKind, Timestamp};
 use serde::Serialize;
 
 /// The one thing to do next on a host that is not in use yet.
@@ -66,6 +67,7 @@ pub(crate) struct HostView {
     /// Due backups that wait, in words.
     pub(crate) waits: Option<String>,
     pub(crate) jobs: Vec<JobLine>,
+    pub(crate) charts: Vec<BarChart>,
     pub(crate) repo: RepoView,
     pub(crate) facts: Vec<Fact>,
 }
@@ -91,6 +93,8 @@ fn read(ctx: &Ctx, host: &str) -> Result<HostView, Problem> {
     // What somebody only looked at would push out what happened.
     recent.retain(|job| !job.what.is_look());
     recent.truncate(8);
+    let backups = JobFilter { kind: Some(JobKind::Backup), ..filter };
+    let backups = snapshot.jobs(&backups, &Page { limit: LAST_BACKUPS, cursor: None })?.items;
     let groups = snapshot.groups(id)?;
     let rows = groups.iter().map(|group| group_row(&snapshot, now, &row, group));
     let repo = RepoView::new(
@@ -118,6 +122,7 @@ fn read(ctx: &Ctx, host: &str) -> Result<HostView, Problem> {
         schedules: snapshot.schedules(id)?.iter().map(|view| ScheduleLine::new(id, now, view)).collect(),
         waits: row.waits_since.map(|since| format!("A backup that was due {} waits", ago(now, since))),
         jobs: recent.iter().map(|job| JobLine::new(ctx, now, job)).collect(),
+        charts: charts(&backups),
         repo,
         facts: facts(now, &row),
         head,

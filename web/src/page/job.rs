@@ -5,7 +5,7 @@ use super::{Fact, JobLine, why_not};
 use crate::api::Query;
 use crate::api::job::find;
 use crate::app::Ctx;
-use crate::format::ago;
+use crate::format::{ago, many};
 use crate::joblog::JobLog;
 use crate::problem::Problem;
 use crate::words::{job_badge, job_result, job_title};
@@ -22,10 +22,16 @@ pub(crate) async fn show(ctx: Ctx, Path(job): Path<String>, query: Query) -> Res
     let snapshot = ctx.read()?;
     let job = find(&snapshot, &job)?;
     let after = query.word("after", "the number of a line", |text| text.parse().ok())?.unwrap_or(0);
-    ctx.page(&read(&ctx, &snapshot, &job, after)?)
+    ctx.page(&read(&ctx, &snapshot, &job, after, query.get("find"))?)
 }
 
-fn read(ctx: &Ctx, snapshot: &Snapshot, job: &Job, after: u32) -> Result<JobView, Problem> {
+fn read(
+    ctx: &Ctx,
+    snapshot: &Snapshot,
+    job: &Job,
+    after: u32,
+    find: Option<&str>,
+) -> Result<JobView, Problem> {
     let now = ctx.now();
     let ended = job.state.is_ended();
     let href = format!("/jobs/{}", job.id);
@@ -40,7 +46,7 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, job: &Job, after: u32) -> Result<JobView
     };
     let verdict = job_view::verdict(job, again(snapshot, job)?);
     let log = JobLog::read(&ctx.app.fleet, snapshot, job)?;
-    let lines = log.view(after);
+    let lines = log.view(after, find);
     Ok(JobView {
         badge: job_badge(job),
         title: job_title(&job.what),
@@ -56,9 +62,14 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, job: &Job, after: u32) -> Result<JobView
         mended,
         figures: if ended { job_view::figures(job) } else { Vec::new() },
         log: LogView {
-            none: (lines.is_empty() && after == 0 && ended).then_some("There is no log of this job."),
+            none: (lines.is_empty() && after == 0 && ended).then_some(match find {
+                Some(_) => "No line of the log holds this.",
+                None => "There is no log of this job.",
+            }),
+            find: find.unwrap_or_default().to_owned(),
+            found: find.map(|_| many(lines.len() as u64, "line")),
             lines,
-            tail: (!ended).then(|| format!("{href}?part=job-log&after={}", log.next_number().max(after))),
+            tail: (!ended).then(|| tail(&href, log.next_number().max(after), find)),
         },
         before: if verdict.is_some() { before(ctx, snapshot, now, job)? } else { Vec::new() },
         facts: job_view::facts(
@@ -72,6 +83,16 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, job: &Job, after: u32) -> Result<JobView
         href,
         host_name,
     })
+}
+
+/// Where the lines after these are.
+fn tail(href: &str, after: u32, find: Option<&str>) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("part", "job-log").append_pair("after", &after.to_string());
+    if let Some(find) = find {
+        query.append_pair("find", find);
+    }
+    format!("{href}?{}", query.finish())
 }
 
 /// What a job that shows no progress waits for.

@@ -51,6 +51,10 @@ pub(crate) struct LogView {
     pub(crate) tail: Option<String>,
     /// What to say when there is nothing and will be nothing.
     pub(crate) none: Option<&'static str>,
+    /// What is searched for; empty = nothing.
+    pub(crate) find: String,
+    /// How many lines hold it.
+    pub(crate) found: Option<String>,
 }
 
 /// The answer of a job that did not succeed.

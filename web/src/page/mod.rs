@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod audit;
+pub(crate) mod backup_charts;
 pub(crate) mod door;
 pub(crate) mod enrol;
 pub(crate) mod fleet;
@@ -43,6 +44,7 @@ pub(crate) const TEMPLATES_USED: &[&str] = &[
     account::AccountView::TEMPLATE,
     audit::AuditView::TEMPLATE,
     door::LoginView::TEMPLATE,
+    door::ResumeView::TEMPLATE,
     door::SetupView::TEMPLATE,
     enrol::EnrolView::TEMPLATE,
     enrol::NewHostView::TEMPLATE,

@@ -72,6 +72,11 @@ impl Sample {
         FilterLink { label: self.text(), href: "/".to_owned(), count: "7".to_owned(), current: true }
     }
 
+    fn kept(&self) -> crate::kept::Kept {
+        let fields = vec![(self.text(), self.text())];
+        crate::kept::Kept { to: "/x".to_owned(), fields, left_out: vec![self.text()] }
+    }
+
     fn facts(&self) -> Vec<Fact> {
         vec![Fact::new("Plain", self.text()), Fact::new("Noted", self.text()).note(self.text()).code()]
     }
@@ -234,6 +239,8 @@ impl Sample {
             log: job_view::LogView {
                 lines: vec![line("log-bad"), line("")],
                 tail: (!state.is_ended()).then(|| "/jobs/01?part=job-log&after=2".to_owned()),
+                find: self.text(),
+                found: self.some(),
                 none: None,
             },
             before: vec![self.line("failed"), self.line("ok")],
@@ -313,6 +320,7 @@ fn render_all(templates: &Templates, sample: &Sample) -> String {
             name: s.text(),
             next: s.text(),
             set_up_first: false,
+            kept: Some(s.kept()),
             problem: s.problem("password"),
         },
     ));
@@ -339,6 +347,7 @@ fn render_all(templates: &Templates, sample: &Sample) -> String {
         templates,
         &enrol::NewHostView { name: s.text(), labels: s.text(), problem: s.problem("labels") },
     ));
+    add(render(templates, &door::ResumeView { kept: s.kept(), csrf: "token".to_owned() }));
     for here in [true, false] {
         add(render(templates, &enrol_view(s, here)));
     }
@@ -547,6 +556,14 @@ fn host_view(s: &Sample) -> host::HostView {
         }],
         waits: s.some(),
         jobs: vec![s.line("warning"), s.line("running"), s.line("cancelled"), s.line("queued")],
+        charts: vec![backup_charts::BarChart {
+            title: "Added by each backup",
+            last: s.text(),
+            path: "M0 0h1v1h-1z".to_owned(),
+            label: s.text(),
+            from: s.text(),
+            to: s.text(),
+        }],
         repo: s.repo(),
         facts: s.facts(),
     }

@@ -207,3 +207,40 @@ async fn every_answer_has_the_headers_that_protect_it() {
         assert_eq!(answer.header("cache-control"), "no-store", "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_session_that_ends_loses_nothing_that_was_typed_but_secrets() {
+    let world = World::new();
+    let admin = world.admin().await;
+    let host = admin.post("/api/hosts", &json!({"name": "barn"})).await.expect(201).json();
+    let address = format!("/hosts/{}/groups", host["id"].as_str().unwrap());
+    let mut client = world.stranger();
+    let typed = "name=home&includes=%2Fhome%0A%2Fsrv+%26+more&retry_max=3&password=geheim";
+    let password = PASSWORD.replace(' ', "+");
+    let page = client.post_form(&address, typed).await.expect(401).text;
+    assert!(page.contains("What you typed is kept") && !page.contains("geheim"), "{page}");
+    let again = format!(
+        "name=mira&password={password}&kept_to={address}&kept_left_out=password&kept.name=home&\
+         kept.includes=%2Fhome%0A%2Fsrv+%26+more&kept.retry_max=3"
+    );
+    let page = client.post_form("/login", &again).await.expect(200).text;
+    assert!(
+        page.contains("action=\"") && page.contains(&address.replace('/', "&#x2f;"))
+            || page.contains(&address)
+    );
+    assert!(
+        page.contains("Send it") && page.contains("srv &amp; more") && page.contains("Type it again"),
+        "{page}"
+    );
+    client.take_csrf().await;
+    client.post_form(&address, "name=home&includes=%2Fhome&retry_max=3").await.expect(303);
+
+    // Another site can't put words into a page of this one, nor lead elsewhere.
+    let cross = world.stranger();
+    let request = cross.request(Method::POST, &address).header("sec-fetch-site", "cross-site");
+    let request = request.header("content-type", "application/x-www-form-urlencoded");
+    assert_eq!(cross.raw(request.body(Body::from(typed)).unwrap()).await.status, 303);
+    let elsewhere = format!("name=mira&password={password}&kept_to=//evil.example&kept.a=b");
+    let answer = world.stranger().post_form("/login", &elsewhere).await;
+    assert_eq!((answer.status.as_u16(), answer.header("location")), (303, "/"));
+}
