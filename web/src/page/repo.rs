@@ -59,6 +59,8 @@ pub(crate) struct TestView {
     pub(crate) badge: Badge,
     pub(crate) text: String,
     pub(crate) href: Option<String>,
+    /// Where the snapshots of a repository are read that was there before this host came to it.
+    pub(crate) adopt: Option<String>,
 }
 
 /// The page.
@@ -237,7 +239,7 @@ fn test(
     state: &RepoState,
     facts: Option<&CredentialsFacts>,
 ) -> Result<TestView, Problem> {
-    let view = |badge: Badge, text: String, href: Option<String>| TestView { badge, text, href };
+    let view = |badge: Badge, text: String, href: Option<String>| TestView { badge, text, href, adopt: None };
     if facts.is_none() {
         return Ok(view(Badge::new("unset", "Not set"), "nothing to test yet".to_owned(), None));
     }
@@ -255,7 +257,9 @@ fn test(
     let ago = ago(now, at);
     if well {
         let text = job.map(|job| figures(&job.figures)).unwrap_or_default();
-        return Ok(view(Badge::new("ok", format!("Tested {ago}")), text, href));
+        let is_unread = snapshot.snapshots(id)?.is_none();
+        let adopt = is_unread.then(|| format!("/hosts/{id}/snapshots"));
+        return Ok(TestView { adopt, ..view(Badge::new("ok", format!("Tested {ago}")), text, href) });
     }
     let Some(job) = job else {
         return Ok(view(

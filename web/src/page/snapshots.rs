@@ -18,6 +18,10 @@ use std::collections::BTreeMap;
 
 /// So many are shown at first.
 const FIRST_ROWS: usize = 100;
+/// So many sorts of snapshots without a group are shown.
+const MOST_ADOPTED: usize = 10;
+/// So many paths go into the form of a new group.
+const MOST_PATHS: usize = 50;
 
 /// A snapshot's row.
 #[derive(Clone, Debug, Serialize)]
@@ -32,6 +36,15 @@ pub(crate) struct SnapshotView {
     pub(crate) added: String,
 }
 
+/// Snapshots that belong to no source group, and where one begins that goes on with them.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Adopted {
+    /// Their tag; `None` = they have none.
+    pub(crate) tag: Option<String>,
+    pub(crate) text: String,
+    pub(crate) href: String,
+}
+
 /// The page.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct SnapshotsView {
@@ -41,6 +54,8 @@ pub(crate) struct SnapshotsView {
     pub(crate) listed: Option<When>,
     pub(crate) refresh_why: Option<String>,
     pub(crate) groups: Vec<FilterLink>,
+    /// What was backed up into this repository by something else than a source group of this host.
+    pub(crate) adopt: Vec<Adopted>,
     pub(crate) group: Option<String>,
     pub(crate) rows: Vec<SnapshotView>,
     pub(crate) shown: String,
@@ -86,6 +101,8 @@ pub(crate) async fn show(
         }
     };
     let groups = groups(&all, group.as_deref(), |group| address(false, group, false));
+    let names: Vec<String> = snapshot.groups(id)?.into_iter().map(|group| group.name).collect();
+    let adopt = adopted(&all, &names, &row.host.restic_host, &head.href);
     let wanted: Vec<&SnapshotRow> =
         all.iter().filter(|row| group.as_ref().is_none_or(|group| row.tags.contains(group))).collect();
     let most = if show_all { wanted.len() } else { FIRST_ROWS };
@@ -104,6 +121,7 @@ pub(crate) async fn show(
         listed: at.map(|at| When::ago(now, at)),
         refresh_why: why_not(&snapshot, id, &JobRequest::Snapshots)?,
         groups,
+        adopt,
         rows: wanted.iter().take(most).map(|row| view(now, row)).collect(),
         shown: if wanted.len() > most {
             format!("The newest {} of {}.", count(most as u64), count(wanted.len() as u64))
@@ -144,6 +162,41 @@ fn groups(
     std::iter::once(everything).chain(each).collect()
 }
 
+/// What a person may want to go on with: one entry for each tag that is no group's, with the paths of the newest of its
+/// snapshots. `all` comes newest first.
+fn adopted(all: &[SnapshotRow], groups: &[String], restic_host: &str, host_href: &str) -> Vec<Adopted> {
+    let mut found: Vec<(Option<&str>, &SnapshotRow, u64)> = Vec::new();
+    for row in all {
+        let tag = row.tags.first().map(String::as_str);
+        if row.tags.iter().any(|tag| groups.contains(tag)) {
+            continue;
+        }
+        match found.iter().position(|known| known.0 == tag) {
+            Some(place) => found[place].2 += 1,
+            None if found.len() < MOST_ADOPTED => found.push((tag, row, 1)),
+            None => {}
+        }
+    }
+    let entry = |(tag, row, number): (Option<&str>, &SnapshotRow, u64)| {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("name", tag.filter(|tag| schema::name::is_valid(tag)).unwrap_or_default());
+        for path in row.paths.iter().take(MOST_PATHS) {
+            query.append_pair("path", path);
+        }
+        let whose = if row.hostname == restic_host {
+            String::new()
+        } else {
+            format!(", of the host {}", cut(&row.hostname, 63))
+        };
+        Adopted {
+            tag: tag.map(|tag| cut(tag, 63)),
+            text: format!("{} of {}{whose}", many(number, "snapshot"), cut(&row.paths.join(", "), 120)),
+            href: format!("{host_href}/new-group?{}", query.finish()),
+        }
+    };
+    found.into_iter().map(entry).collect()
+}
+
 fn view(now: Timestamp, row: &SnapshotRow) -> SnapshotView {
     let known = |size: Option<u64>| size.map_or_else(|| "not known".to_owned(), bytes);
     SnapshotView {
@@ -157,5 +210,47 @@ fn view(now: Timestamp, row: &SnapshotRow) -> SnapshotView {
         added: row
             .added_packed_bytes
             .map_or_else(|| "not known".to_owned(), |size| format!("+{}", bytes(size))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(tags: &[&str], paths: &[&str], hostname: &str) -> SnapshotRow {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        SnapshotRow {
+            id: "01".to_owned(),
+            time: Timestamp(1),
+            hostname: hostname.to_owned(),
+            tags: owned(tags),
+            paths: owned(paths),
+            files: None,
+            bytes: None,
+            added_packed_bytes: None,
+        }
+    }
+
+    #[test]
+    fn what_no_group_made_can_be_gone_on_with() {
+        let all = [
+            row(&["home"], &["/home"], "barn"),
+            row(&["old way", "x"], &["/srv", "/a b"], "barn"),
+            row(&["photos"], &["/photos/2026"], "nas"),
+            row(&["photos"], &["/photos"], "nas"),
+            row(&[], &["/etc"], "barn"),
+        ];
+        let found = adopted(&all, &["home".to_owned()], "barn", "/hosts/01");
+        let told: Vec<_> = found.iter().map(|entry| (entry.tag.as_deref(), entry.text.as_str())).collect();
+        assert_eq!(
+            told,
+            [
+                (Some("old way"), "1 snapshot of /srv, /a b"),
+                (Some("photos"), "2 snapshots of /photos/2026, of the host nas"),
+                (None, "1 snapshot of /etc"),
+            ]
+        );
+        assert_eq!(found[0].href, "/hosts/01/new-group?name=&path=%2Fsrv&path=%2Fa+b");
+        assert_eq!(found[1].href, "/hosts/01/new-group?name=photos&path=%2Fphotos%2F2026");
     }
 }

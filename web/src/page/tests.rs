@@ -387,6 +387,7 @@ fn render_all(templates: &Templates, sample: &Sample) -> String {
                 badge: s.badge("failed"),
                 text: s.text(),
                 href: Some("/jobs/01".to_owned()),
+                adopt: Some("/hosts/01/snapshots".to_owned()),
             },
             maintenance: s.maintenance(),
         },
@@ -724,6 +725,7 @@ fn snapshots_view(s: &Sample) -> snapshots::SnapshotsView {
         note: s.text(),
         listed: Some(s.when()),
         refresh_why: s.some(),
+        adopt: vec![snapshots::Adopted { tag: s.some(), text: s.text(), href: "/x".to_owned() }],
         groups: vec![s.filter()],
         group: s.some(),
         rows: vec![snapshots::SnapshotView {
