@@ -90,6 +90,7 @@ impl Browser {
             format!("--user-data-dir={}", profile.path().display()),
         ];
         let wanted = json!({ "capabilities": { "alwaysMatch": {
+            "goog:loggingPrefs": { "browser": "ALL" },
             "goog:chromeOptions": { "binary": Tool::Chromium.path(), "args": arguments },
         }}});
         let answer = request(&http, &format!("{base}/session"), Some(&wanted)).expect("a browser session");
@@ -244,6 +245,22 @@ impl Browser {
     #[must_use]
     pub fn run(&self, script: &str) -> Value {
         self.ask("execute/sync", &json!({ "script": script, "args": [] }))
+    }
+
+    /// Runs a script that hands its result to the function that is its last argument.
+    #[track_caller]
+    #[must_use]
+    pub fn run_async(&self, script: &str) -> Value {
+        self.ask("execute/async", &json!({ "script": script, "args": [] }))
+    }
+
+    /// What was written to the console since this was asked last: level and text.
+    #[track_caller]
+    #[must_use]
+    pub fn console(&self) -> Vec<(String, String)> {
+        let entries = self.ask("se/log", &json!({ "type": "browser" }));
+        let text = |entry: &Value, field: &str| entry[field].as_str().unwrap_or_default().to_owned();
+        entries.as_array().into_iter().flatten().map(|e| (text(e, "level"), text(e, "message"))).collect()
     }
 
     /// Whether the page is wider than its window.

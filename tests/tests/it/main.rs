@@ -23,6 +23,7 @@ mod schedules;
 mod secrets_kept;
 mod server_killed;
 mod shared_repository;
+mod sound_pages;
 mod stats_order;
 mod steps_shown;
 mod stolen_login;
