@@ -16,6 +16,7 @@ mod full_life;
 mod live_rows;
 mod moved_secrets;
 mod network_cut;
+mod open_pages;
 mod preview;
 mod replaced;
 mod same_story;
