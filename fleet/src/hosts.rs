@@ -65,7 +65,7 @@ impl Fleet {
             let (acked, action) = match &mark {
                 None if row.acked.is_none() => return Ok(()),
                 None => (None, "host.unacknowledged"),
-                Some(mark) if *mark != row.mark => return Err(Refused::StateChanged),
+                Some(mark) if *mark != row.mark() => return Err(Refused::StateChanged),
                 Some(_) if !row.needs_attention() => return Ok(()),
                 Some(mark) => {
                     let acked = Acked { mark: mark.clone(), by: by.actor.clone(), at: now };

@@ -51,6 +51,8 @@ mod request;
 mod roster;
 mod schedule;
 mod seal;
+#[cfg(feature = "seed")]
+pub mod seed;
 mod snapshot;
 mod status;
 mod store;

@@ -21,15 +21,21 @@ pub(crate) struct Standing {
     pub(crate) reason: String,
     /// Every group has a good and recent backup, whatever happens right now.
     pub(crate) protected: bool,
-    /// Tells this state from others, and from the same one at another time.
-    pub(crate) mark: String,
+    pub(crate) cause: Cause,
     /// The backup that it comes from, where one did not end well.
     pub(crate) from: Option<Ended>,
 }
 
 /// What a state comes from: its kind, and since when that is so; a good backup ends every state of backups.
-#[derive(Clone, Copy)]
-struct Cause(&'static str, Timestamp);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cause(&'static str, Timestamp);
+
+impl Cause {
+    /// Tells a state from others, and from the same one at another time.
+    pub(crate) fn mark(self, status: Status) -> String {
+        format!("{}.{}.{}", status.as_str(), self.0, self.1.0)
+    }
+}
 
 /// The worst that was found so far.
 struct Worst {
@@ -109,8 +115,7 @@ pub(crate) fn judge(entry: &Entry, now: Timestamp) -> Standing {
         worst.consider(Status::Failed, Cause("damaged", since), "Repository has errors");
     }
     let Worst { status, reason, cause, from } = worst;
-    let mark = format!("{}.{}.{}", status.as_str(), cause.0, cause.1.0);
-    Standing { status, reason, protected, mark, from }
+    Standing { status, reason, protected, cause, from }
 }
 
 /// How the backups of a host or of one of its groups stand.
@@ -219,7 +224,7 @@ fn days(ms: u64) -> String {
 
 /// Puts the row of a host together.
 pub(crate) fn row(entry: &Entry, now: Timestamp) -> HostRow {
-    let Standing { status, reason, protected, mark, from } = judge(entry, now);
+    let Standing { status, reason, protected, cause, from } = judge(entry, now);
     let Entry { host, presence, summary, .. } = entry.clone();
     HostRow {
         last_good_at: summary.last_good_at(),
@@ -227,8 +232,9 @@ pub(crate) fn row(entry: &Entry, now: Timestamp) -> HostRow {
         size_bytes: summary.size.map(|(bytes, _)| bytes),
         size_at: summary.size.map(|(_, at)| at),
         snapshots: summary.snapshots,
-        acked: summary.acked.clone().filter(|acked| acked.mark == mark),
-        mark,
+        // Most hosts have none: then no mark is written.
+        acked: summary.acked.clone().filter(|acked| acked.mark == cause.mark(status)),
+        cause,
         from,
         open_jobs: summary.open_jobs,
         next_run_at: summary.next_run_at,
@@ -500,7 +506,10 @@ mod tests {
 
     #[test]
     fn a_state_has_a_mark_that_time_leaves_and_whatever_ends_it_changes() {
-        let mark = |summary: &Summary, presence: &Presence, now| judge(&host(), presence, summary, now).mark;
+        let mark = |summary: &Summary, presence: &Presence, now| {
+            let standing = judge(&host(), presence, summary, now);
+            standing.cause.mark(standing.status)
+        };
         let of = |class, good_hours| {
             let failed = group("etc", JobState::Failed, Some(class), 1, Some(good_hours));
             mark(&Summary { groups: vec![failed], ..known() }, &online(), NOW)

@@ -35,6 +35,7 @@ pub mod repository;
 pub mod scene;
 pub mod scratch;
 pub mod secrets;
+pub mod seeded;
 pub mod server;
 pub mod sources;
 pub mod storage;

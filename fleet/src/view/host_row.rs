@@ -1,4 +1,5 @@
 use crate::record::{Acked, Host, Job, Presence};
+use crate::status::Cause;
 use crate::summary::{Ended, Summary};
 use schema::Timestamp;
 use std::sync::Arc;
@@ -21,8 +22,7 @@ pub struct HostRow {
     pub reason: String,
     /// The backup that this state comes from, where one did not end well.
     pub from: Option<Ended>,
-    /// Tells this state from others, and from the same one at another time.
-    pub mark: String,
+    pub(crate) cause: Cause,
     /// Who has acknowledged this state, and when.
     pub acked: Option<Acked>,
     /// A good backup of every group is recent, whatever happens right now.
@@ -53,6 +53,12 @@ impl HostRow {
     pub fn needs_attention(&self) -> bool {
         let is_well = matches!(self.status, Status::Ok | Status::Running);
         !is_well && self.acked.is_none()
+    }
+
+    /// Tells this state from others, and from the same one at another time.
+    #[must_use]
+    pub fn mark(&self) -> String {
+        self.cause.mark(self.status)
     }
 
     /// The job that runs, or is next.

@@ -173,7 +173,7 @@ async fn what_somebody_has_acknowledged_rests_until_it_changes() {
     world.pass(HOUR_MS);
     agent.back_up("etc", Outcome::Failed).await;
     assert!(row().needs_attention());
-    let mark = Some(row().mark);
+    let mark = Some(row().mark());
 
     let other = fleet.acknowledge(host, Some("failed.auth.0".into()), by()).await.unwrap_err();
     assert_eq!(other.code(), "state_changed");
@@ -187,7 +187,7 @@ async fn what_somebody_has_acknowledged_rests_until_it_changes() {
     fleet.acknowledge(host, None, by()).await.unwrap();
     assert!(row().needs_attention(), "taken back");
     fleet.acknowledge(host, mark, by()).await.unwrap();
-    fleet.acknowledge(host, Some(row().mark), by()).await.unwrap();
+    fleet.acknowledge(host, Some(row().mark()), by()).await.unwrap();
     assert_eq!(
         crate::support::audited(&fleet, "host.acknowledged").len(),
         2,

@@ -10,6 +10,7 @@ mod commands;
 mod damaged;
 mod demo;
 mod failures;
+mod first_minutes;
 mod folders;
 mod forgotten_host;
 mod full_life;

@@ -14,8 +14,9 @@ use ::fleet::{Ended, FleetCounts, HostFilter, HostRow, Refused, Status};
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
-use schema::{JobKind, Timestamp};
+use schema::{JobId, JobKind, Timestamp};
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// So many rows are on a page; the worst come first.
 const PAGE_ROWS: usize = 50;
@@ -393,20 +394,21 @@ fn row(now: Timestamp, row: &HostRow) -> Row {
     }
 }
 
-/// The causes that need a person, worst first, hosts with the same cause together.
+/// The causes that need a person, worst first, hosts with the same cause together. Thousands may have one cause: of
+/// most of them nothing is written but the count.
 fn attention(now: Timestamp, all: &[HostRow]) -> Vec<Attention> {
     let mut causes: Vec<Attention> = Vec::new();
     for row in all.iter().filter(|row| row.needs_attention()) {
-        let (cause, action) = cause_of(row);
+        let cause = cause_of(row);
         let state = status_state(row.status);
-        let name = (row.host.name.clone(), format!("/hosts/{}", row.host.id));
-        if let Some(seen) = causes.iter_mut().find(|seen| seen.cause == cause && seen.state == state) {
-            // With several hosts the one action of one of them would be wrong for the others.
-            seen.action = Action::look("Show them", format!("/?state={}", row.status.as_str()));
-            seen.text = "the same on each of them.".to_owned();
-            seen.ack = None;
+        let name = || (row.host.name.clone(), format!("/hosts/{}", row.host.id));
+        if let Some(seen) = causes.iter_mut().find(|seen| seen.cause == cause.0 && seen.state == state) {
             if seen.hosts.len() < MOST_NAMES {
-                seen.hosts.push(name);
+                // With several hosts the one action of one of them would be wrong for the others.
+                seen.action = Action::look("Show them", format!("/?state={}", row.status.as_str()));
+                "the same on each of them.".clone_into(&mut seen.text);
+                seen.ack = None;
+                seen.hosts.push(name());
             } else {
                 seen.more += 1;
             }
@@ -416,55 +418,85 @@ fn attention(now: Timestamp, all: &[HostRow]) -> Vec<Attention> {
                 None if row.last_backup().is_some() => "no good backup so far.".to_owned(),
                 None => format!("added {}, never backed up.", ago(now, row.host.created_at)),
             };
-            let ack = Some((format!("/hosts/{}/acknowledge", row.host.id), row.mark.clone()));
-            causes.push(Attention { state, cause, hosts: vec![name], more: 0, text, action, ack });
+            let ack = Some((format!("/hosts/{}/acknowledge", row.host.id), row.mark()));
+            let (cause, next) = cause;
+            let action = next.action(&row.host.id.to_string());
+            causes.push(Attention {
+                state,
+                cause: cause.into_owned(),
+                hosts: vec![name()],
+                more: 0,
+                text,
+                action,
+                ack,
+            });
         }
     }
     causes
 }
 
-/// The cause of a host that needs a person, and the one safe step.
-fn cause_of(row: &HostRow) -> (String, Action) {
-    let href = format!("/hosts/{}", row.host.id);
-    let look = |words: &str| Action::look(words, href.clone());
-    let set = |words: &str, path: &str| Action::set(words, format!("{href}{path}"));
-    if row.presence.wire_problem.is_some() {
-        return ("The agent speaks another protocol version".to_owned(), look("What to do"));
+/// The one safe step, before it is put into words and an address.
+enum Next {
+    /// Look at a page of the host.
+    Look(&'static str, &'static str),
+    /// Set something there.
+    Set(&'static str, &'static str),
+    /// See why a job did not succeed.
+    Job(JobId),
+    /// See what waits.
+    Pending,
+    /// Credentials are the cause.
+    Credentials(&'static str),
+}
+
+impl Next {
+    fn action(self, host: &str) -> Action {
+        match self {
+            Self::Look(words, path) => Action::look(words, format!("/hosts/{host}{path}")),
+            Self::Set(words, path) => Action::set(words, format!("/hosts/{host}{path}")),
+            Self::Job(job) => Action::look("See why", format!("/jobs/{job}")),
+            Self::Pending => Action::look("See why", "/pending".to_owned()),
+            Self::Credentials(words) => Action::set(words, format!("/hosts/{host}/repo#connection")),
+        }
     }
-    let reason = |fallback: &str| match row.reason.as_str() {
-        "" => fallback.to_owned(),
-        reason => reason.to_owned(),
+}
+
+/// The cause of a host that needs a person, and the one safe step.
+fn cause_of(row: &HostRow) -> (Cow<'_, str>, Next) {
+    let look = |words| Next::Look(words, "");
+    if row.presence.wire_problem.is_some() {
+        return ("The agent speaks another protocol version".into(), look("What to do"));
+    }
+    let reason = |fallback: &'static str| -> Cow<'_, str> {
+        if row.reason.is_empty() { fallback.into() } else { row.reason.as_str().into() }
     };
     match row.status {
         Status::New if row.host.enrolled_at.is_none() => {
-            ("No agent enrolled yet".to_owned(), set("Enrol it", "/enrol"))
+            ("No agent enrolled yet".into(), Next::Set("Enrol it", "/enrol"))
         }
         Status::New if !row.has_repo_credentials => {
-            ("Has no repository credentials".to_owned(), set("Set credentials", "/repo#connection"))
+            ("Has no repository credentials".into(), Next::Set("Set credentials", "/repo#connection"))
         }
         Status::New if row.groups == 0 => {
-            ("Has nothing to back up".to_owned(), set("Add group", "/new-group"))
+            ("Has nothing to back up".into(), Next::Set("Add group", "/new-group"))
         }
-        Status::New => ("Never backed up".to_owned(), look("Look at it")),
+        Status::New => ("Never backed up".into(), look("Look at it")),
         Status::Failed | Status::Warning => {
             let cause = |from: Ended| Cause::of_end(JobKind::Backup, from.state, from.refusal, from.class);
             match row.from.and_then(|from| Some((from.job, cause(from)?))) {
                 Some((_, cause)) if cause.step == Step::RepoCredentials => {
-                    (cause.title.to_owned(), set(cause.step_words, "/repo#connection"))
+                    (cause.title.into(), Next::Credentials(cause.step_words))
                 }
-                Some((job, cause)) => {
-                    (cause.title.to_owned(), Action::look("See why", format!("/jobs/{job}")))
-                }
+                Some((job, cause)) => (cause.title.into(), Next::Job(job)),
                 None => (reason("Needs a look"), look("Look at it")),
             }
         }
-        Status::Missed => ("A due backup waits".to_owned(), Action::look("See why", "/pending".to_owned())),
+        Status::Missed => ("A due backup waits".into(), Next::Pending),
         Status::Offline => (reason("Not heard from"), look("What to check")),
-        Status::Stale => ("The last good backup is too old".to_owned(), look("Look at it")),
-        Status::CheckOverdue => (
-            "The check of the repository is overdue".to_owned(),
-            Action::look("See why", format!("{href}/repo#maintenance")),
-        ),
+        Status::Stale => ("The last good backup is too old".into(), look("Look at it")),
+        Status::CheckOverdue => {
+            ("The check of the repository is overdue".into(), Next::Look("See why", "/repo#maintenance"))
+        }
         _ => (reason("A due backup did not happen"), look("Look at it")),
     }
 }

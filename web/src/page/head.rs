@@ -149,7 +149,7 @@ impl HostHead {
             href,
             tab,
             badge,
-            mark: row.needs_attention().then(|| row.mark.clone()),
+            mark: row.needs_attention().then(|| row.mark()),
             acked: row.acked.as_ref().map(|acked| (crate::words::by(&acked.by), When::ago(now, acked.at))),
             labels: row.host.labels.clone(),
             presence: PresenceView::new(now, &row.presence),

@@ -67,7 +67,7 @@ impl From<HostRow> for HostOut {
             status: row.status.as_str(),
             reason: row.reason.clone(),
             protected: row.protected,
-            mark: row.mark.clone(),
+            mark: row.mark(),
             acknowledged_by: row.acked.as_ref().map(|acked| acked.by.name().to_owned()),
             acknowledged_at: time(row.acked.as_ref().map(|acked| acked.at)),
             online: row.presence.online,

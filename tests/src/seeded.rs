@@ -1,0 +1,46 @@
+//! A data folder of a large fleet with a long past.
+
+use fleet::{Driver, Fleet, Settings};
+use schema::Timestamp;
+use std::{
+    io::{self, Write as _},
+    path::Path,
+    sync::Arc,
+};
+
+pub use fleet::seed::Seed;
+
+/// Makes it, and says how far it is.
+pub fn make(folder: &Path, seed: Seed) -> Result<(), Box<dyn std::error::Error>> {
+    let driver = Driver {
+        now: Arc::new(now),
+        random: Arc::new(|buffer| {
+            if let Err(error) = getrandom::fill(buffer) {
+                panic!("no random bytes: {error}");
+            }
+        }),
+    };
+    let settings = Settings {
+        mqtt_address: "127.0.0.1:8883".to_owned(),
+        ca_fingerprint: [0; 32],
+        timezone: "UTC".to_owned(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let fleet = Fleet::open(folder, settings, driver)?;
+        fleet
+            .seed(seed, |jobs| {
+                let _ = write!(io::stderr(), "\r{jobs} of {} jobs", seed.jobs);
+            })
+            .await?;
+        let _ = writeln!(io::stderr());
+        fleet.shutdown().await;
+        Ok(())
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "the driver reads the clock here, and only here")]
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
