@@ -17,7 +17,7 @@ const HOST: &str = "attic";
 
 /// The text of the first element of a selector.
 fn said(browser: &Browser, css: &str) -> String {
-    let script = format!("return document.querySelector({:?})?.innerText ?? ''", css);
+    let script = format!("return document.querySelector({css:?})?.innerText ?? ''");
     browser.run(&script).as_str().unwrap_or_default().to_owned()
 }
 
