@@ -24,6 +24,7 @@ use tests::{
 const SEED: Seed = Seed { hosts: 10_000, jobs: 1_000_000 };
 const ROUNDS: usize = 200;
 
+#[expect(clippy::disallowed_methods, reason = "a bench measures time")]
 fn main() {
     // `cargo test --benches` only wants to know whether it starts.
     if !env::args().any(|argument| argument == "--bench") {
@@ -70,6 +71,7 @@ fn main() {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a bench measures time")]
 fn measure(http: SocketAddr, token: &str, path: &str) {
     let stream = TcpStream::connect(http).expect("a connection");
     stream.set_nodelay(true).expect("no delay");
