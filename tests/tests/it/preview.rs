@@ -4,7 +4,7 @@ use tests::{
     browser::Browser,
     scene::{GROUP, Scene},
     tools::{self, Tool},
-    wait::LONG,
+    wait::{self, LONG, SOON},
 };
 
 #[test]
@@ -35,5 +35,8 @@ fn what_rules_would_drop_is_told_in_their_form_before_they_are_saved() {
     browser.open(&format!("{}/hosts/{}/groups/{GROUP}", scene.server.base(), scene.host()));
     browser.write(&browser.find("#keep_last"), "1");
     ask();
-    assert!(browser.address().contains("/jobs/"), "{}", browser.address());
+    wait::until("the job's page", SOON, || {
+        let address = browser.address();
+        if address.contains("/jobs/") { Ok(()) } else { Err(address) }
+    });
 }
