@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::config::Layer;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// The Holdfast server: MQTT broker, pages and API of a fleet of restic backups.
@@ -94,9 +94,9 @@ pub enum Admin {
         /// What it is for
         #[arg(long)]
         name: String,
-        /// What it may do
-        #[arg(long, value_enum, default_value_t = RoleWord::Operator)]
-        role: RoleWord,
+        /// What it may do: any of metrics, read, run, write, admin, apart by commas
+        #[arg(long, value_name = "SCOPE", value_delimiter = ',', default_value = "read,run,write")]
+        scopes: Vec<String>,
     },
     /// Give an account a new random password and print it; its browsers are signed out
     ResetPassword {
@@ -106,27 +106,4 @@ pub enum Admin {
         /// Which account
         name: String,
     },
-}
-
-/// A role on the command line.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum RoleWord {
-    /// Everything, accounts too
-    Admin,
-    /// Look, and act on hosts
-    Operator,
-    /// Look
-    Viewer,
-}
-
-impl RoleWord {
-    /// The word.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Admin => "admin",
-            Self::Operator => "operator",
-            Self::Viewer => "viewer",
-        }
-    }
 }

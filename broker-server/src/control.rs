@@ -5,7 +5,7 @@
 
 use fleet::{
     By, Fleet, OperatorChange,
-    record::{Actor, Role, Secret},
+    record::{Actor, Scope, Secret},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -30,8 +30,8 @@ pub enum Ask {
     Token {
         /// What it is for.
         name: String,
-        /// What it may do, as a word.
-        role: String,
+        /// What it may do, in words.
+        scopes: Vec<String>,
     },
     /// A new password for an account.
     ResetPassword {
@@ -137,9 +137,9 @@ pub async fn ask(data_dir: &Path, ask: &Ask) -> io::Result<Option<Answer>> {
 pub async fn carry_out(fleet: &Fleet, ask: Ask) -> Answer {
     let by = By { actor: Actor::System, peer: String::new() };
     let done = match ask {
-        Ask::Token { name, role } => match Role::from_word(&role) {
-            None => return Answer::Refused(format!("no role {role:?}: it is admin, operator or viewer")),
-            Some(role) => match fleet.create_api_token(&name, role, by).await {
+        Ask::Token { name, scopes } => match scopes.iter().map(|word| scope(word)).collect() {
+            Err(why) => Err(why),
+            Ok(scopes) => match fleet.create_api_token(&name, scopes, by).await {
                 Ok((_, secret)) => Ok(secret),
                 Err(refused) => Err(refused.to_string()),
             },
@@ -154,6 +154,11 @@ pub async fn carry_out(fleet: &Fleet, ask: Ask) -> Answer {
         Ok(secret) => Answer::Secret(secret.expose().to_owned()),
         Err(why) => Answer::Refused(why),
     }
+}
+
+fn scope(word: &str) -> Result<Scope, String> {
+    let all = || Scope::ALL.map(Scope::as_str).join(", ");
+    Scope::from_word(word).ok_or_else(|| format!("no scope {word:?}; there are: {}", all()))
 }
 
 async fn reset_password(fleet: &Fleet, name: &str, by: By) -> Result<Secret, String> {

@@ -86,9 +86,7 @@ fn config(settings: &Settings) -> Result<Config, ConfigError> {
 
 async fn admin(command: Admin) -> anyhow::Result<ExitCode> {
     let (data_dir, ask) = match command {
-        Admin::Token { data_dir, name, role } => {
-            (data_dir, Ask::Token { name, role: role.as_str().to_owned() })
-        }
+        Admin::Token { data_dir, name, scopes } => (data_dir, Ask::Token { name, scopes }),
         Admin::ResetPassword { data_dir, name } => (data_dir, Ask::ResetPassword { name }),
     };
     Ok(match answer(&data_dir, ask).await? {

@@ -6,7 +6,9 @@ use crate::change::Changed;
 use crate::context::sha256;
 use crate::fleet::Fleet;
 use crate::hosts::check_name;
-use crate::record::{Actor, ApiToken, AuditEntry, AuditTarget, Operator, Role, Secret, Session, Viewer};
+use crate::record::{
+    Actor, ApiToken, AuditEntry, AuditTarget, Operator, Role, Scopes, Secret, Session, Viewer,
+};
 use crate::refused::{Refused, StoreError};
 use crate::request::{By, OperatorChange};
 use crate::store::{API_TOKENS, OPERATORS, Reads, SESSIONS, Span, Tx, VIEWERS};
@@ -156,13 +158,16 @@ impl Fleet {
     pub async fn create_api_token(
         &self,
         name: &str,
-        role: Role,
+        scopes: Scopes,
         by: By,
     ) -> Result<(ApiToken, Secret), Refused> {
         let (context, name) = (self.context(), name.to_owned());
         self.write(move |tx| {
             let now = context.now();
             check_name(&name)?;
+            if scopes.is_empty() {
+                return Err(Refused::invalid("scopes", "a token needs one scope at least"));
+            }
             let known = tx.rows(&API_TOKENS, &Span::ALL)?;
             if known.iter().any(|(_, token)| token.name == name) {
                 return Err(Refused::NameTaken { name: name.clone() });
@@ -177,13 +182,13 @@ impl Fleet {
             let token = ApiToken {
                 id: TokenId::new(now, context.random()).to_string(),
                 name: name.clone(),
-                role,
+                scopes,
                 created_by: by.actor.clone(),
                 created_at: now,
                 used_at: None,
             };
             tx.put(&API_TOKENS, &sha256(secret.expose()), &token)?;
-            account_changed(tx, now, &by, "token.created", &name, role.as_str())?;
+            account_changed(tx, now, &by, "token.created", &name, &scopes.to_string())?;
             Ok((token, secret))
         })
         .await

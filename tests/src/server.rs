@@ -70,7 +70,7 @@ impl Server {
         });
         server.process = Some(process);
         server.wait_ready();
-        server.api = Api::new(&server.base(), &server.token("end-to-end", "admin"));
+        server.api = Api::new(&server.base(), &server.token("end-to-end", "read,run,write,admin,metrics"));
         server
     }
 
@@ -95,9 +95,9 @@ impl Server {
 
     /// Makes an API token from the command line, as an operator would.
     #[must_use]
-    pub fn token(&self, name: &str, role: &str) -> String {
+    pub fn token(&self, name: &str, scopes: &str) -> String {
         let mut command = Command::new(tools::program("holdfast-server"));
-        command.args(["admin", "token", "--name", name, "--role", role]);
+        command.args(["admin", "token", "--name", name, "--scopes", scopes]);
         command.arg("--data-dir").arg(&self.data_dir);
         let output = run("holdfast-server admin token", command, SOON).expect_success("an API token");
         // The token stands alone, on the last line or behind a word.

@@ -5,12 +5,23 @@ use crate::door::check_name;
 use crate::password::objection;
 use crate::problem::Problem;
 use fleet::OperatorChange;
-use fleet::record::{Operator, Role, Secret};
+use fleet::record::{Operator, Role, Scope, Scopes, Secret};
 use std::net::IpAddr;
 
 /// The role of a word.
 pub(crate) fn role(word: &str) -> Result<Role, Problem> {
     Role::from_word(word).ok_or_else(|| Problem::invalid("role", "The role is viewer, operator or admin."))
+}
+
+/// The scopes of these words.
+pub(crate) fn scopes(words: &[String]) -> Result<Scopes, Problem> {
+    let scope = |word: &String| {
+        Scope::from_word(word).ok_or_else(|| {
+            let all = Scope::ALL.map(Scope::as_str).join(", ");
+            Problem::invalid("scopes", format!("There is no scope {word:?}; there are: {all}."))
+        })
+    };
+    words.iter().map(scope).collect()
 }
 
 /// A password that may be taken, hashed.

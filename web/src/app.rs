@@ -12,7 +12,7 @@ use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Response, StatusCode, header};
 use axum::response::IntoResponse;
-use fleet::record::{Actor, Host, Role, Secret};
+use fleet::record::{Actor, Host, Role, Scope, Scopes, Secret};
 use fleet::{By, Fleet, NewEnrollToken, Snapshot};
 use schema::{HostId, Timestamp};
 use serde::Serialize;
@@ -144,7 +144,9 @@ impl App {
 #[derive(Clone)]
 pub(crate) struct Caller {
     pub(crate) actor: Actor,
-    pub(crate) role: Role,
+    /// A person's; a token has scopes alone.
+    pub(crate) role: Option<Role>,
+    pub(crate) scopes: Scopes,
     /// Present when a browser asks.
     pub(crate) session: Option<BrowserSession>,
     /// Present when a program asks.
@@ -225,9 +227,9 @@ impl Ctx {
         By { actor, peer: self.peer.clone() }
     }
 
-    /// Whether the caller may do what this role may.
-    pub(crate) fn may(&self, role: Role) -> bool {
-        self.caller.as_ref().is_some_and(|caller| caller.role >= role)
+    /// Whether the caller may do what this scope is for.
+    pub(crate) fn may(&self, scope: Scope) -> bool {
+        self.caller.as_ref().is_some_and(|caller| caller.scopes.has(scope))
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -305,8 +307,8 @@ impl Ctx {
             theme_choice: session.map_or_else(|| "system".to_owned(), |s| s.theme.clone()),
             csrf: session.map(|s| s.csrf.clone()).unwrap_or_default(),
             user: self.caller.as_ref().map(|caller| caller.actor.name().to_owned()),
-            operator: self.may(Role::Operator),
-            admin: self.may(Role::Admin),
+            operator: self.may(Scope::Write),
+            admin: self.may(Scope::Admin),
             version: settings.server.version.clone(),
             hosts_connected: crate::format::many(u64::from(broker.hosts), "host"),
             broker_ok: broker.serving,

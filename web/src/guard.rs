@@ -10,7 +10,7 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
 use axum::middleware::Next;
-use fleet::record::{Actor, Secret};
+use fleet::record::{Actor, Scope, Scopes, Secret};
 use std::sync::Arc;
 use std::time::Duration;
 use subtle::ConstantTimeEq;
@@ -62,7 +62,8 @@ fn of_token(app: &App, secret: &str) -> Result<Option<Caller>, Problem> {
     }
     Ok(Some(Caller {
         actor: Actor::Token(token.name),
-        role: token.role,
+        role: None,
+        scopes: token.scopes,
         session: None,
         token: Some(Secret::new(secret)),
     }))
@@ -77,7 +78,8 @@ fn of_session(app: &App, value: &str) -> Result<Option<Caller>, Problem> {
     let session = BrowserSession { cookie: Secret::new(value), csrf: session.csrf, theme: operator.theme };
     Ok(Some(Caller {
         actor: Actor::Operator(operator.name),
-        role: operator.role,
+        role: Some(operator.role),
+        scopes: Scopes::of_role(operator.role),
         session: Some(session),
         token: None,
     }))
@@ -169,10 +171,19 @@ fn refusal(ctx: &Ctx, access: Access) -> Option<Response<Body>> {
         Access::Open => None,
         Access::SignedIn if caller.session.is_some() => None,
         Access::SignedIn => Some(Problem::forbidden("Only a person who is signed in can do this.").into()),
-        Access::Role(role) if caller.role >= role => None,
-        Access::Role(role) => {
-            let (needed, has) = (role.as_str(), caller.role.as_str());
-            Some(Problem::forbidden(format!("This needs the role {needed}, and you are {has}.")).into())
+        Access::Scope(scope) if caller.scopes.has(scope) => None,
+        Access::Scope(scope) => Some(Problem::forbidden(what_lacks(caller, scope)).into()),
+    }
+}
+
+fn what_lacks(caller: &Caller, scope: Scope) -> String {
+    match caller.role {
+        Some(role) => {
+            format!("This needs the role {}, and you are {}.", scope.role().as_str(), role.as_str())
+        }
+        None => {
+            let has = caller.scopes.to_string();
+            format!("This needs the scope {}, and this token has: {has}.", scope.as_str())
         }
     }
 }

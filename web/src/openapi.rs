@@ -231,15 +231,17 @@ fn parameters(route: &Route, doc: &Doc) -> Vec<Value> {
 }
 
 fn operation(route: &Route, doc: &Doc) -> Value {
-    let role = match route.access {
-        Access::Open => "everybody",
-        Access::SignedIn => "a browser session",
-        Access::Role(role) => role.as_str(),
+    let whom = match route.access {
+        Access::Open => "everybody".to_owned(),
+        Access::SignedIn => "a browser session".to_owned(),
+        Access::Scope(scope) => {
+            format!("the role {}, or a token with the scope {}", scope.role().as_str(), scope.as_str())
+        }
     };
     let mut operation = json!({
         "tags": [doc.tag],
         "summary": doc.summary,
-        "description": format!("For: {role}."),
+        "description": format!("For {whom}."),
         "parameters": parameters(route, doc),
         "responses": doc.responses(),
     });

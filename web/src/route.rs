@@ -1,4 +1,4 @@
-//! The route table: every address with its method and the role that it needs. The router is built from it, the
+//! The route table: every address with its method and the scope that it needs. The router is built from it, the
 //! OpenAPI document is written from it, and the tests walk through it.
 
 use crate::app::App;
@@ -10,8 +10,8 @@ use axum::handler::Handler;
 use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, on};
-use fleet::record::Role;
-use fleet::record::Role::{Admin, Operator, Viewer};
+use fleet::record::Scope;
+use fleet::record::Scope::{Admin, Metrics, Read, Run, Write};
 
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +20,8 @@ pub enum Access {
     Open,
     /// A person who is signed in, whatever the role: what concerns the own account.
     SignedIn,
-    /// This role or a higher one.
-    Role(Role),
+    /// Who has this scope: an API token by itself, a person by the role.
+    Scope(Scope),
 }
 
 /// One route.
@@ -56,24 +56,24 @@ where
     Route { method, path, access, doc: None, handler: on(filter, handler) }
 }
 
-fn get<H: Handler<T, App>, T: 'static>(path: &'static str, role: Role, handler: H) -> Route {
-    route(Method::GET, path, Access::Role(role), handler)
+fn get<H: Handler<T, App>, T: 'static>(path: &'static str, scope: Scope, handler: H) -> Route {
+    route(Method::GET, path, Access::Scope(scope), handler)
 }
 
-fn post<H: Handler<T, App>, T: 'static>(path: &'static str, role: Role, handler: H) -> Route {
-    route(Method::POST, path, Access::Role(role), handler)
+fn post<H: Handler<T, App>, T: 'static>(path: &'static str, scope: Scope, handler: H) -> Route {
+    route(Method::POST, path, Access::Scope(scope), handler)
 }
 
-fn put<H: Handler<T, App>, T: 'static>(path: &'static str, role: Role, handler: H) -> Route {
-    route(Method::PUT, path, Access::Role(role), handler)
+fn put<H: Handler<T, App>, T: 'static>(path: &'static str, scope: Scope, handler: H) -> Route {
+    route(Method::PUT, path, Access::Scope(scope), handler)
 }
 
-fn patch<H: Handler<T, App>, T: 'static>(path: &'static str, role: Role, handler: H) -> Route {
-    route(Method::PATCH, path, Access::Role(role), handler)
+fn patch<H: Handler<T, App>, T: 'static>(path: &'static str, scope: Scope, handler: H) -> Route {
+    route(Method::PATCH, path, Access::Scope(scope), handler)
 }
 
-fn delete<H: Handler<T, App>, T: 'static>(path: &'static str, role: Role, handler: H) -> Route {
-    route(Method::DELETE, path, Access::Role(role), handler)
+fn delete<H: Handler<T, App>, T: 'static>(path: &'static str, scope: Scope, handler: H) -> Route {
+    route(Method::DELETE, path, Access::Scope(scope), handler)
 }
 
 fn open<H: Handler<T, App>, T: 'static>(method: Method, path: &'static str, handler: H) -> Route {
@@ -101,13 +101,13 @@ pub(crate) fn table() -> Vec<Route> {
 fn form_addresses() -> Vec<Route> {
     use page::to_page_of_form as to_page;
     vec![
-        get("/hosts", Viewer, to_page),
-        get("/hosts/{host}/enroll-token", Operator, to_page),
-        get("/hosts/{host}/groups", Viewer, to_page),
-        get("/hosts/{host}/schedules", Viewer, to_page),
-        get("/hosts/{host}/repo-credentials", Viewer, to_page),
-        get("/hosts/{host}/admin-credentials", Viewer, to_page),
-        get("/hosts/{host}/maintenance", Viewer, to_page),
+        get("/hosts", Read, to_page),
+        get("/hosts/{host}/enroll-token", Write, to_page),
+        get("/hosts/{host}/groups", Read, to_page),
+        get("/hosts/{host}/schedules", Read, to_page),
+        get("/hosts/{host}/repo-credentials", Read, to_page),
+        get("/hosts/{host}/admin-credentials", Read, to_page),
+        get("/hosts/{host}/maintenance", Read, to_page),
         get("/operators", Admin, to_page),
         get("/operators/{name}", Admin, to_page),
         get("/tokens", Admin, to_page),
@@ -130,8 +130,8 @@ fn door() -> Vec<Route> {
         own(Method::GET, "/account", account::show),
         own(Method::POST, "/account/password", account::change_password),
         own(Method::POST, "/account/theme", account::change_theme),
-        get("/metrics", Viewer, metrics::metrics),
-        get("/ca.pem", Viewer, page::settings::ca),
+        get("/metrics", Metrics, metrics::metrics),
+        get("/ca.pem", Read, page::settings::ca),
     ]
 }
 
@@ -141,58 +141,58 @@ fn pages() -> Vec<Route> {
         repo, schedule, settings, snapshots, topics,
     };
     vec![
-        get("/", Viewer, fleet::show),
-        get("/hosts/new", Operator, enrol::new),
-        post("/hosts", Operator, enrol::create),
-        get("/hosts/{host}", Viewer, host::show),
-        get("/hosts/{host}/row", Viewer, fleet::row_alone),
-        get("/hosts/{host}/enrol", Operator, enrol::show),
-        post("/hosts/{host}/enroll-token", Operator, enrol::new_token),
-        get("/hosts/{host}/settings", Viewer, host_settings::show),
-        post("/hosts/{host}", Operator, host_settings::update),
-        post("/hosts/{host}/acknowledge", Operator, host::acknowledge),
-        get("/hosts/{host}/delete", Operator, host_settings::confirm_delete),
-        post("/hosts/{host}/delete", Operator, host_settings::delete),
-        get("/hosts/{host}/repo", Viewer, repo::show),
-        post("/hosts/{host}/repo-credentials", Operator, repo::save_repo_credentials),
-        post("/hosts/{host}/admin-credentials", Operator, repo::save_admin_credentials),
-        get("/hosts/{host}/repo-credentials/delete", Operator, repo::confirm_delete_repo),
-        get("/hosts/{host}/admin-credentials/delete", Operator, repo::confirm_delete_admin),
-        post("/hosts/{host}/repo-credentials/delete", Operator, repo::delete_repo_credentials),
-        post("/hosts/{host}/admin-credentials/delete", Operator, repo::delete_admin_credentials),
-        post("/hosts/{host}/maintenance", Operator, maintenance::save),
-        get("/hosts/{host}/remove-locks", Operator, maintenance::confirm_unlock),
-        get("/hosts/{host}/folders", Viewer, folder::show_own),
-        post("/hosts/{host}/folders", Operator, folder::ask_own),
-        get("/hosts/{host}/snapshots/{snapshot}", Viewer, folder::show_snapshot),
-        post("/hosts/{host}/snapshots/{snapshot}", Operator, folder::ask_snapshot),
-        get("/hosts/{host}/new-group", Operator, group::new),
-        post("/hosts/{host}/groups", Operator, group::create),
-        get("/hosts/{host}/groups/{group}", Viewer, group::edit),
-        post("/hosts/{host}/groups/{group}", Operator, group::update),
-        post("/hosts/{host}/groups/{group}/preview", Operator, preview::ask),
-        get("/hosts/{host}/groups/{group}/preview/{job}", Viewer, preview::show),
-        get("/hosts/{host}/groups/{group}/delete", Operator, group::confirm_delete),
-        post("/hosts/{host}/groups/{group}/delete", Operator, group::delete),
-        get("/hosts/{host}/new-schedule", Operator, schedule::new),
-        post("/hosts/{host}/schedules", Operator, schedule::create),
-        get("/hosts/{host}/schedules/{schedule}", Viewer, schedule::edit),
-        post("/hosts/{host}/schedules/{schedule}", Operator, schedule::update),
-        get("/hosts/{host}/schedules/{schedule}/delete", Operator, schedule::confirm_delete),
-        post("/hosts/{host}/schedules/{schedule}/delete", Operator, schedule::delete),
-        get("/hosts/{host}/snapshots", Viewer, snapshots::show),
-        get("/hosts/{host}/jobs", Viewer, jobs::of_host),
-        get("/jobs", Viewer, jobs::all),
-        get("/jobs/{job}", Viewer, job::show),
-        get("/jobs/{job}/cancel", Operator, job::confirm_cancel),
-        get("/jobs/{job}/log", Viewer, job::log_text),
-        get("/pending", Viewer, pending::show),
-        post("/pending/run", Operator, pending::run_all),
-        get("/pending/{run}/delete", Operator, pending::confirm_delete),
-        post("/pending/{run}/delete", Operator, pending::delete),
-        get("/topics", Viewer, topics::show),
-        get("/audit.csv", Viewer, export::audit),
-        get("/audit", Viewer, audit::show),
+        get("/", Read, fleet::show),
+        get("/hosts/new", Write, enrol::new),
+        post("/hosts", Write, enrol::create),
+        get("/hosts/{host}", Read, host::show),
+        get("/hosts/{host}/row", Read, fleet::row_alone),
+        get("/hosts/{host}/enrol", Write, enrol::show),
+        post("/hosts/{host}/enroll-token", Write, enrol::new_token),
+        get("/hosts/{host}/settings", Read, host_settings::show),
+        post("/hosts/{host}", Write, host_settings::update),
+        post("/hosts/{host}/acknowledge", Write, host::acknowledge),
+        get("/hosts/{host}/delete", Write, host_settings::confirm_delete),
+        post("/hosts/{host}/delete", Write, host_settings::delete),
+        get("/hosts/{host}/repo", Read, repo::show),
+        post("/hosts/{host}/repo-credentials", Write, repo::save_repo_credentials),
+        post("/hosts/{host}/admin-credentials", Write, repo::save_admin_credentials),
+        get("/hosts/{host}/repo-credentials/delete", Write, repo::confirm_delete_repo),
+        get("/hosts/{host}/admin-credentials/delete", Write, repo::confirm_delete_admin),
+        post("/hosts/{host}/repo-credentials/delete", Write, repo::delete_repo_credentials),
+        post("/hosts/{host}/admin-credentials/delete", Write, repo::delete_admin_credentials),
+        post("/hosts/{host}/maintenance", Write, maintenance::save),
+        get("/hosts/{host}/remove-locks", Run, maintenance::confirm_unlock),
+        get("/hosts/{host}/folders", Read, folder::show_own),
+        post("/hosts/{host}/folders", Run, folder::ask_own),
+        get("/hosts/{host}/snapshots/{snapshot}", Read, folder::show_snapshot),
+        post("/hosts/{host}/snapshots/{snapshot}", Run, folder::ask_snapshot),
+        get("/hosts/{host}/new-group", Write, group::new),
+        post("/hosts/{host}/groups", Write, group::create),
+        get("/hosts/{host}/groups/{group}", Read, group::edit),
+        post("/hosts/{host}/groups/{group}", Write, group::update),
+        post("/hosts/{host}/groups/{group}/preview", Run, preview::ask),
+        get("/hosts/{host}/groups/{group}/preview/{job}", Read, preview::show),
+        get("/hosts/{host}/groups/{group}/delete", Write, group::confirm_delete),
+        post("/hosts/{host}/groups/{group}/delete", Write, group::delete),
+        get("/hosts/{host}/new-schedule", Write, schedule::new),
+        post("/hosts/{host}/schedules", Write, schedule::create),
+        get("/hosts/{host}/schedules/{schedule}", Read, schedule::edit),
+        post("/hosts/{host}/schedules/{schedule}", Write, schedule::update),
+        get("/hosts/{host}/schedules/{schedule}/delete", Write, schedule::confirm_delete),
+        post("/hosts/{host}/schedules/{schedule}/delete", Write, schedule::delete),
+        get("/hosts/{host}/snapshots", Read, snapshots::show),
+        get("/hosts/{host}/jobs", Read, jobs::of_host),
+        get("/jobs", Read, jobs::all),
+        get("/jobs/{job}", Read, job::show),
+        get("/jobs/{job}/cancel", Run, job::confirm_cancel),
+        get("/jobs/{job}/log", Read, job::log_text),
+        get("/pending", Read, pending::show),
+        post("/pending/run", Run, pending::run_all),
+        get("/pending/{run}/delete", Run, pending::confirm_delete),
+        post("/pending/{run}/delete", Run, pending::delete),
+        get("/topics", Read, topics::show),
+        get("/audit.csv", Read, export::audit),
+        get("/audit", Read, audit::show),
         get("/settings", Admin, settings::show),
         post("/operators", Admin, settings::create_operator),
         post("/operators/{name}", Admin, settings::update_operator),
@@ -209,26 +209,26 @@ fn runs() -> Vec<Route> {
     use api::dto::{FolderBody, ForgetDryRunBody, JobOut, words};
     let job = |summary| Doc::new("jobs", summary).answers::<JobOut>(202);
     vec![
-        post("/hosts/{host}/repo-credentials/test", Operator, run::probe),
-        post("/api/hosts/{host}/repo-credentials/test", Operator, run::probe)
+        post("/hosts/{host}/repo-credentials/test", Run, run::probe),
+        post("/api/hosts/{host}/repo-credentials/test", Run, run::probe)
             .doc(job("Tests the repository credentials: reachable, initialised, append-only")),
-        post("/hosts/{host}/groups/{group}/backup", Operator, run::backup),
-        post("/api/hosts/{host}/groups/{group}/backup", Operator, run::backup)
+        post("/hosts/{host}/groups/{group}/backup", Run, run::backup),
+        post("/api/hosts/{host}/groups/{group}/backup", Run, run::backup)
             .doc(job("Backs up one source group")),
-        post("/api/hosts/{host}/groups/{group}/forget-dry-run", Operator, run::forget_dry_run).doc(
+        post("/api/hosts/{host}/groups/{group}/forget-dry-run", Run, run::forget_dry_run).doc(
             job("Says what a forget would drop of a source group, by rules that need not be stored")
                 .takes::<ForgetDryRunBody>(),
         ),
-        post("/hosts/{host}/snapshots/refresh", Operator, run::snapshots),
-        post("/api/hosts/{host}/snapshots/refresh", Operator, run::snapshots)
+        post("/hosts/{host}/snapshots/refresh", Run, run::snapshots),
+        post("/api/hosts/{host}/snapshots/refresh", Run, run::snapshots)
             .doc(job("Asks the agent for a new listing of the snapshots")),
-        post("/api/hosts/{host}/snapshots/{snapshot}/files", Operator, run::ls)
+        post("/api/hosts/{host}/snapshots/{snapshot}/files", Run, run::ls)
             .doc(job("Asks the agent to list a folder of a snapshot").takes::<FolderBody>()),
-        post("/api/hosts/{host}/folders", Operator, run::browse)
+        post("/api/hosts/{host}/folders", Run, run::browse)
             .doc(job("Asks the agent to list a folder of the host itself").takes::<FolderBody>()),
-        get("/hosts/{host}/repo/{kind}", Operator, page::repo::confirm_run),
-        post("/hosts/{host}/repo/{kind}", Operator, run::repo),
-        post("/api/hosts/{host}/repo/{kind}", Operator, run::repo).doc(
+        get("/hosts/{host}/repo/{kind}", Run, page::repo::confirm_run),
+        post("/hosts/{host}/repo/{kind}", Run, run::repo),
+        post("/api/hosts/{host}/repo/{kind}", Run, run::repo).doc(
             job("Runs one of: init, forget, prune, check, unlock, stats")
                 .path_word::<words::RepoJob>("kind")
                 .query_number(
@@ -240,11 +240,10 @@ fn runs() -> Vec<Route> {
                 .query_boolean("all", "unlock: true removes live locks too")
                 .query("lock", "unlock with all: the `mark` of the lock that was shown"),
         ),
-        post("/pending/{run}/run", Operator, api::pending::run),
-        post("/api/pending/{run}/run", Operator, api::pending::run)
-            .doc(job("Tries a backup that waits at once")),
-        post("/jobs/{job}/cancel", Operator, run::cancel),
-        post("/api/jobs/{job}/cancel", Operator, run::cancel).doc(job("Cancels a job")),
+        post("/pending/{run}/run", Run, api::pending::run),
+        post("/api/pending/{run}/run", Run, api::pending::run).doc(job("Tries a backup that waits at once")),
+        post("/jobs/{job}/cancel", Run, run::cancel),
+        post("/api/jobs/{job}/cancel", Run, run::cancel).doc(job("Cancels a job")),
     ]
 }
 
@@ -265,7 +264,7 @@ fn api_accounts() -> Vec<Route> {
                 .answers::<MeOut>(200),
         ),
         own(Method::POST, "/api/logout", account::sign_out).doc(doc("Signs out").empty()),
-        get("/api/me", Viewer, account::me).doc(doc("Who asks").answers::<MeOut>(200)),
+        get("/api/me", Read, account::me).doc(doc("Who asks").answers::<MeOut>(200)),
         get("/api/operators", Admin, operator::list).doc(doc("Operators").lists::<OperatorOut>()),
         post("/api/operators", Admin, operator::create)
             .doc(doc("Makes an operator").takes::<OperatorIn>().answers::<OperatorOut>(201)),
@@ -290,7 +289,7 @@ fn api_accounts() -> Vec<Route> {
         ),
         delete("/api/viewers/{name}", Admin, operator::delete_viewer)
             .doc(doc("Deletes an MQTT view account").empty()),
-        get("/api/audit", Viewer, api::audit::list).doc(
+        get("/api/audit", Read, api::audit::list).doc(
             Doc::new("audit", "What happened, newest first")
                 .query("actor", "part of the actor's name or kind")
                 .query("action", "part of the action")
@@ -306,93 +305,92 @@ fn api_hosts() -> Vec<Route> {
     let doc = |summary| Doc::new("hosts", summary);
     let repository = |summary| Doc::new("repository", summary);
     vec![
-        get("/api/hosts", Viewer, host::list).doc(
+        get("/api/hosts", Read, host::list).doc(
             doc("Hosts, worst first")
                 .query("q", "part of the name")
                 .query("label", "has this label")
                 .query_word::<words::HostStatus>("state", "has this status")
                 .paged::<HostOut>(),
         ),
-        post("/api/hosts", Operator, host::create).doc(
+        post("/api/hosts", Write, host::create).doc(
             doc("Adds a host; the enrolment token is in this answer only")
                 .takes::<HostIn>()
                 .answers::<HostCreated>(201),
         ),
-        get("/api/hosts/{host}", Viewer, host::one).doc(doc("One host").answers::<HostOut>(200)),
-        patch("/api/hosts/{host}", Operator, host::update)
+        get("/api/hosts/{host}", Read, host::one).doc(doc("One host").answers::<HostOut>(200)),
+        patch("/api/hosts/{host}", Write, host::update)
             .doc(doc("Renames or labels a host").takes::<HostPatch>().answers::<HostOut>(200)),
-        delete("/api/hosts/{host}", Operator, host::delete)
+        delete("/api/hosts/{host}", Write, host::delete)
             .doc(doc("Deletes a host and what is known of it").empty()),
-        put("/api/hosts/{host}/acknowledgement", Operator, host::acknowledge).doc(
+        put("/api/hosts/{host}/acknowledgement", Write, host::acknowledge).doc(
             doc("Acknowledges how a host stands: until that changes, it needs no attention")
                 .takes::<AckIn>()
                 .answers::<HostOut>(200),
         ),
-        delete("/api/hosts/{host}/acknowledgement", Operator, host::unacknowledge)
+        delete("/api/hosts/{host}/acknowledgement", Write, host::unacknowledge)
             .doc(doc("Takes the acknowledgement back").empty()),
-        post("/api/hosts/{host}/enroll-token", Operator, host::new_token)
+        post("/api/hosts/{host}/enroll-token", Write, host::new_token)
             .doc(doc("A new enrolment token; the old key ends when it is used").answers::<HostCreated>(201)),
-        get("/api/hosts/{host}/repo-credentials", Viewer, credentials::get_repo)
+        get("/api/hosts/{host}/repo-credentials", Read, credentials::get_repo)
             .doc(repository("Everyday credentials, never their secrets").answers::<CredentialsOut>(200)),
-        put("/api/hosts/{host}/repo-credentials", Operator, credentials::put_repo).doc(
+        put("/api/hosts/{host}/repo-credentials", Write, credentials::put_repo).doc(
             repository(
                 "Sets them; an absent secret keeps the stored one while scheme, machine and port stay",
             )
             .takes::<CredentialsIn>()
             .answers::<CredentialsOut>(200),
         ),
-        delete("/api/hosts/{host}/repo-credentials", Operator, credentials::delete_repo)
+        delete("/api/hosts/{host}/repo-credentials", Write, credentials::delete_repo)
             .doc(repository("Removes them").empty()),
-        get("/api/hosts/{host}/admin-credentials", Viewer, credentials::get_admin)
+        get("/api/hosts/{host}/admin-credentials", Read, credentials::get_admin)
             .doc(repository("Admin credentials, never their secrets").answers::<CredentialsOut>(200)),
-        put("/api/hosts/{host}/admin-credentials", Operator, credentials::put_admin).doc(
+        put("/api/hosts/{host}/admin-credentials", Write, credentials::put_admin).doc(
             repository(
                 "Sets them; an absent secret keeps the stored one while scheme, machine and port stay",
             )
             .takes::<CredentialsIn>()
             .answers::<CredentialsOut>(200),
         ),
-        delete("/api/hosts/{host}/admin-credentials", Operator, credentials::delete_admin)
+        delete("/api/hosts/{host}/admin-credentials", Write, credentials::delete_admin)
             .doc(repository("Removes them").empty()),
-        get("/api/hosts/{host}/groups", Viewer, group::list).doc(doc("Source groups").lists::<GroupBody>()),
-        post("/api/hosts/{host}/groups", Operator, group::create)
+        get("/api/hosts/{host}/groups", Read, group::list).doc(doc("Source groups").lists::<GroupBody>()),
+        post("/api/hosts/{host}/groups", Write, group::create)
             .doc(doc("Makes a source group").takes::<GroupBody>().answers::<GroupBody>(201)),
-        get("/api/hosts/{host}/groups/{group}", Viewer, group::one)
+        get("/api/hosts/{host}/groups/{group}", Read, group::one)
             .doc(doc("One source group").answers::<GroupBody>(200)),
-        put("/api/hosts/{host}/groups/{group}", Operator, group::update)
+        put("/api/hosts/{host}/groups/{group}", Write, group::update)
             .doc(doc("Changes a source group, or makes it").takes::<GroupBody>().answers::<GroupBody>(200)),
-        delete("/api/hosts/{host}/groups/{group}", Operator, group::delete)
+        delete("/api/hosts/{host}/groups/{group}", Write, group::delete)
             .doc(doc("Deletes a source group").empty()),
-        get("/api/hosts/{host}/schedules", Viewer, schedule::list)
-            .doc(doc("Schedules").lists::<ScheduleOut>()),
-        post("/api/hosts/{host}/schedules", Operator, schedule::create)
+        get("/api/hosts/{host}/schedules", Read, schedule::list).doc(doc("Schedules").lists::<ScheduleOut>()),
+        post("/api/hosts/{host}/schedules", Write, schedule::create)
             .doc(doc("Makes a schedule").takes::<ScheduleIn>().answers::<ScheduleOut>(201)),
-        get("/api/hosts/{host}/schedules/{schedule}", Viewer, schedule::one)
+        get("/api/hosts/{host}/schedules/{schedule}", Read, schedule::one)
             .doc(doc("One schedule").answers::<ScheduleOut>(200)),
-        put("/api/hosts/{host}/schedules/{schedule}", Operator, schedule::update)
+        put("/api/hosts/{host}/schedules/{schedule}", Write, schedule::update)
             .doc(doc("Changes a schedule, or makes it").takes::<ScheduleIn>().answers::<ScheduleOut>(200)),
-        delete("/api/hosts/{host}/schedules/{schedule}", Operator, schedule::delete)
+        delete("/api/hosts/{host}/schedules/{schedule}", Write, schedule::delete)
             .doc(doc("Deletes a schedule; what waits because of it is given up").empty()),
-        get("/api/hosts/{host}/repo", Viewer, repo::one)
+        get("/api/hosts/{host}/repo", Read, repo::one)
             .doc(repository("What is known of the repository").answers::<RepoOut>(200)),
-        get("/api/hosts/{host}/maintenance", Viewer, maintenance::one)
+        get("/api/hosts/{host}/maintenance", Read, maintenance::one)
             .doc(repository("Maintenance settings, and what is decided now").answers::<MaintenanceOut>(200)),
-        put("/api/hosts/{host}/maintenance", Operator, maintenance::update).doc(
+        put("/api/hosts/{host}/maintenance", Write, maintenance::update).doc(
             repository("Changes the maintenance settings")
                 .takes::<MaintenanceIn>()
                 .answers::<MaintenanceOut>(200),
         ),
-        get("/api/hosts/{host}/snapshots/{snapshot}/files", Viewer, folder::of_snapshot).doc(
+        get("/api/hosts/{host}/snapshots/{snapshot}/files", Read, folder::of_snapshot).doc(
             repository("A folder of a snapshot, as it was listed last")
                 .query("path", "the folder, absolute; / when absent")
                 .answers::<FolderOut>(200),
         ),
-        get("/api/hosts/{host}/folders", Viewer, folder::of_host).doc(
+        get("/api/hosts/{host}/folders", Read, folder::of_host).doc(
             Doc::new("hosts", "A folder of the host itself, as it was listed last")
                 .query("path", "the folder, absolute; / when absent")
                 .answers::<FolderOut>(200),
         ),
-        get("/api/hosts/{host}/snapshots", Viewer, repo::snapshots).doc(
+        get("/api/hosts/{host}/snapshots", Read, repo::snapshots).doc(
             repository("Snapshots of the last listing, newest first")
                 .query("group", "only of this source group")
                 .query_boolean(
@@ -409,11 +407,11 @@ fn api_jobs() -> Vec<Route> {
     use api::{job, pending};
     let doc = |summary| Doc::new("jobs", summary);
     vec![
-        get("/api/pending", Viewer, pending::list)
+        get("/api/pending", Read, pending::list)
             .doc(doc("Due backups that wait, oldest first").paged::<PendingOut>()),
-        delete("/api/pending/{run}", Operator, pending::delete)
+        delete("/api/pending/{run}", Run, pending::delete)
             .doc(doc("Lets a backup that waits go").empty()),
-        get("/api/jobs", Viewer, job::list).doc(
+        get("/api/jobs", Read, job::list).doc(
             doc("Jobs, newest first")
                 .query("host", "of this host")
                 .query_word::<words::JobKind>("kind", "of this kind")
@@ -421,14 +419,14 @@ fn api_jobs() -> Vec<Route> {
                 .query_time("since", "made at or after this RFC 3339 time")
                 .paged::<JobOut>(),
         ),
-        get("/api/jobs/{job}", Viewer, job::one).doc(doc("One job").answers::<JobOut>(200)),
-        get("/api/jobs/{job}/log", Viewer, job::log).doc(
+        get("/api/jobs/{job}", Read, job::one).doc(doc("One job").answers::<JobOut>(200)),
+        get("/api/jobs/{job}/log", Read, job::log).doc(
             doc("Its log; plain text with `Accept: text/plain`")
                 .query_number("after", "only lines with this number or a higher one", 0, u32::MAX)
                 .answers::<LogOut>(200)
                 .or_plain(),
         ),
-        get("/api/events", Viewer, events::stream).doc(
+        get("/api/events", Read, events::stream).doc(
             doc("Server-sent events: each names a topic that changed")
                 .query("topics", "only these, apart by commas")
                 .query("since", "the id of the newest event known: when there is a newer one, the topic `all` comes first")

@@ -1,6 +1,7 @@
 use super::Actor;
 use schema::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// What an account may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -31,6 +32,103 @@ impl Role {
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.as_str() == word)
+    }
+}
+
+/// What a caller may do. Each stands for itself; none includes another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Read the figures for Prometheus.
+    Metrics,
+    /// Read everything but accounts.
+    Read,
+    /// Start and cancel jobs.
+    Run,
+    /// Change hosts, credentials, source groups and schedules.
+    Write,
+    /// Accounts and tokens, and so everything.
+    Admin,
+}
+
+impl Scope {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Metrics, Self::Read, Self::Run, Self::Write, Self::Admin];
+
+    /// Its word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Metrics => "metrics",
+            Self::Read => "read",
+            Self::Run => "run",
+            Self::Write => "write",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The scope of this word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == word)
+    }
+
+    /// The least role of a person that has it.
+    #[must_use]
+    pub const fn role(self) -> Role {
+        match self {
+            Self::Metrics | Self::Read => Role::Viewer,
+            Self::Run | Self::Write => Role::Operator,
+            Self::Admin => Role::Admin,
+        }
+    }
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// A set of scopes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scopes(u8);
+
+impl Scopes {
+    /// All that a role has.
+    #[must_use]
+    pub fn of_role(role: Role) -> Self {
+        Scope::ALL.into_iter().filter(|scope| scope.role() <= role).collect()
+    }
+
+    /// Whether this one is in it.
+    #[must_use]
+    pub const fn has(self, scope: Scope) -> bool {
+        self.0 & scope.bit() != 0
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The words, in order.
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        Scope::ALL.into_iter().filter(move |scope| self.has(*scope)).map(Scope::as_str)
+    }
+}
+
+impl FromIterator<Scope> for Scopes {
+    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
+        Self(scopes.into_iter().fold(0, |all, scope| all | scope.bit()))
+    }
+}
+
+/// As a list of words.
+impl fmt::Display for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, word) in self.words().enumerate() {
+            write!(f, "{}{word}", if place == 0 { "" } else { ", " })?;
+        }
+        Ok(())
     }
 }
 
@@ -72,7 +170,7 @@ pub struct ApiToken {
     /// What it is for.
     pub name: String,
     /// What it may do.
-    pub role: Role,
+    pub scopes: Scopes,
     /// Who made it.
     pub created_by: Actor,
     /// When.

@@ -12,7 +12,7 @@ mod pending;
 mod repo;
 mod schedule;
 
-pub use account::{ApiToken, Operator, Role, Session, Viewer};
+pub use account::{ApiToken, Operator, Role, Scope, Scopes, Session, Viewer};
 pub use audit::{Actor, AuditEntry, AuditTarget};
 pub use credentials::{CredentialsFacts, CredentialsInput, Secret, SlotState};
 pub use folder::{EntryRow, Folder, FolderPlace};

@@ -1,5 +1,5 @@
 use crate::support::{DAY_MS, HOUR_MS, by, in_memory};
-use fleet::record::Role;
+use fleet::record::{Role, Scopes};
 use fleet::{Fleet, OperatorChange, Refused};
 
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA";
@@ -103,7 +103,7 @@ async fn use_is_written_down_at_most_once_a_minute() {
     let (world, fleet) = in_memory();
     set_up(&fleet).await;
     let (cookie, _) = fleet.open_session("ada", "").await.unwrap();
-    let (_, token) = fleet.create_api_token("ci", Role::Viewer, by()).await.unwrap();
+    let (_, token) = fleet.create_api_token("ci", Scopes::of_role(Role::Viewer), by()).await.unwrap();
     world.pass(HOUR_MS);
     let before = fleet.writer_counts().commits;
     for _ in 0..50 {
@@ -117,9 +117,12 @@ async fn use_is_written_down_at_most_once_a_minute() {
 #[tokio::test]
 async fn api_tokens_and_viewers_are_known_by_their_secret_alone() {
     let (_, fleet) = in_memory();
-    let (token, secret) = fleet.create_api_token("ci", Role::Operator, by()).await.unwrap();
+    let (token, secret) = fleet.create_api_token("ci", Scopes::of_role(Role::Operator), by()).await.unwrap();
     assert!(secret.expose().starts_with("hft_") && secret.expose().len() >= 36);
-    assert!(matches!(fleet.create_api_token("ci", Role::Viewer, by()).await, Err(Refused::NameTaken { .. })));
+    assert!(matches!(
+        fleet.create_api_token("ci", Scopes::of_role(Role::Viewer), by()).await,
+        Err(Refused::NameTaken { .. })
+    ));
     let read = fleet.read().unwrap();
     assert_eq!(read.api_token(secret.expose()).unwrap().unwrap().id, token.id);
     assert_eq!(read.api_token("hft_").unwrap(), None);

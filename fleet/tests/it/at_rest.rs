@@ -1,7 +1,7 @@
 //! What a thief of the disk finds, and what a wrong start does.
 
 use crate::support::{Agent, World, backup, by, credentials, settings};
-use fleet::record::{CredentialsInput, Role, Secret};
+use fleet::record::{CredentialsInput, Role, Scopes, Secret};
 use fleet::{DATA_FILE, Fleet, KEY_FILE, OpenError};
 use schema::{Outcome, Slot};
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ async fn no_secret_stands_in_the_data_file() {
     let hash = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA";
     fleet.set_up(code.expose(), "ada", hash.into(), by()).await.unwrap();
     let (cookie, _) = fleet.open_session("ada", "").await.unwrap();
-    let (_, api) = fleet.create_api_token("ci", Role::Admin, by()).await.unwrap();
+    let (_, api) = fleet.create_api_token("ci", Scopes::of_role(Role::Admin), by()).await.unwrap();
     let (_, viewer) = fleet.create_viewer("home", false, by()).await.unwrap();
     agent.take_all();
     // Waiting in the outbox: a config.update with the admin slot.

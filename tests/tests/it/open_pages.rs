@@ -95,7 +95,7 @@ fn all_open_pages_come_back_after_a_restart_and_none_shows_old_state_as_live() {
     }
     let scratch = Scratch::new();
     let mut server = Server::start(&scratch.folder("server"));
-    let token = server.token("watcher", "viewer");
+    let token = server.token("watcher", "read");
     let _ = server.api.add_host("attic");
     let browser = Browser::start();
     server.sign_in(&browser);

@@ -8,6 +8,7 @@ use crate::problem::Problem;
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse};
+use fleet::record::{Role, Scopes};
 
 /// `POST /api/setup`.
 pub(crate) async fn set_up(ctx: Ctx, Input(body): Input<SetupIn>) -> Result<impl IntoResponse, Problem> {
@@ -28,7 +29,8 @@ pub(crate) async fn sign_in(ctx: Ctx, Input(body): Input<LoginIn>) -> Result<imp
 fn me_of(opened: &door::Opened) -> MeOut {
     MeOut {
         name: opened.operator.name.clone(),
-        role: opened.operator.role.as_str(),
+        role: Some(opened.operator.role.as_str()),
+        scopes: Scopes::of_role(opened.operator.role).words().collect(),
         csrf: Some(opened.session.csrf.clone()),
     }
 }
@@ -44,7 +46,8 @@ pub(crate) async fn me(ctx: Ctx) -> Result<Json<MeOut>, Problem> {
     let caller = ctx.caller.ok_or_else(Problem::unauthorised)?;
     Ok(Json(MeOut {
         name: caller.actor.name().to_owned(),
-        role: caller.role.as_str(),
+        role: caller.role.map(Role::as_str),
+        scopes: caller.scopes.words().collect(),
         csrf: caller.session.map(|session| session.csrf),
     }))
 }

@@ -55,12 +55,12 @@ pub(crate) async fn create_token(
     ctx: Ctx,
     Input(body): Input<TokenIn>,
 ) -> Result<impl IntoResponse, Problem> {
-    let role = account::role(&body.role)?;
-    let (token, secret) = ctx.app.fleet.create_api_token(&body.name, role, ctx.by()).await?;
+    let scopes = account::scopes(&body.scopes)?;
+    let (token, secret) = ctx.app.fleet.create_api_token(&body.name, scopes, ctx.by()).await?;
     let created = TokenCreated {
         id: token.id,
         name: token.name,
-        role: token.role.as_str(),
+        scopes: token.scopes.words().collect(),
         token: secret.expose().to_owned(),
     };
     Ok((StatusCode::CREATED, Json(created)))

@@ -11,7 +11,7 @@ use axum::extract::Path;
 use axum::http::HeaderMap;
 use fleet::JobRequest;
 use fleet::maintenance::check_status;
-use fleet::record::Role;
+use fleet::record::Scope;
 
 /// `GET …/repo`.
 pub(crate) async fn one(ctx: Ctx, Path(host): Path<String>) -> Result<Json<RepoOut>, Problem> {
@@ -22,7 +22,7 @@ pub(crate) async fn one(ctx: Ctx, Path(host): Path<String>) -> Result<Json<RepoO
     Ok(Json(RepoOut::new(&state, &snapshot.repo_history(host.id)?, status)))
 }
 
-/// `GET …/snapshots`; with `refresh=true` it also asks the agent, which takes the role of an operator.
+/// `GET …/snapshots`; with `refresh=true` it also asks the agent, which takes the scope `run`.
 pub(crate) async fn snapshots(
     ctx: Ctx,
     Path(host): Path<String>,
@@ -32,8 +32,10 @@ pub(crate) async fn snapshots(
     let host = ctx.host(&ctx.read()?, &host)?;
     let mut refresh_job = None;
     if query.get("refresh") == Some("true") {
-        if !ctx.may(Role::Operator) {
-            return Err(Problem::forbidden("To ask the agent needs the role operator."));
+        if !ctx.may(Scope::Run) {
+            return Err(Problem::forbidden(
+                "To ask the agent needs the role operator, or a token with the scope run.",
+            ));
         }
         // A link on another site must not make hosts work.
         if !is_same_site(&headers) {

@@ -8,7 +8,7 @@ use crate::template::View;
 use axum::body::Body;
 use axum::http::{HeaderMap, Response, StatusCode};
 use fleet::OperatorChange;
-use fleet::record::Secret;
+use fleet::record::{Role, Secret};
 use serde::Serialize;
 
 /// The account page.
@@ -29,7 +29,7 @@ fn view(ctx: &Ctx, problem: Option<&Problem>) -> Result<AccountView, Problem> {
     let caller = ctx.caller.as_ref().ok_or_else(Problem::unauthorised)?;
     Ok(AccountView {
         name: caller.actor.name().to_owned(),
-        role: caller.role.as_str(),
+        role: caller.role.map_or("", Role::as_str),
         problem: problem.map(ProblemView::from),
     })
 }

@@ -12,7 +12,7 @@ use crate::words::{job_result, many_entries};
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{Response, StatusCode};
-use fleet::record::{EntryRow, Folder, FolderPlace, Job, JobWhat, Role};
+use fleet::record::{EntryRow, Folder, FolderPlace, Job, JobWhat, Scope};
 use fleet::{JobRequest, Refused, Snapshot};
 use schema::report::EntryKind;
 use schema::{HostId, JobId, Timestamp};
@@ -222,7 +222,7 @@ fn read(ctx: &Ctx, host: &str, wanted: &Wanted) -> Result<FolderView, Problem> {
     };
     let failed =
         job.filter(|job| job.state.is_ended() && listed.as_ref().is_none_or(|it| it.at < job.created_at));
-    let may_ask = ctx.may(Role::Operator) && why.is_none();
+    let may_ask = ctx.may(Scope::Run) && why.is_none();
     Ok(FolderView {
         pick: wanted.pick,
         own: wanted.snapshot.is_none(),

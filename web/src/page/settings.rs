@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{Response, header};
 use axum::response::IntoResponse;
-use fleet::record::{ApiToken, Operator, Role, Secret, Viewer};
+use fleet::record::{ApiToken, Operator, Role, Scope, Secret, Viewer};
 use schema::Timestamp;
 use serde::Serialize;
 
@@ -28,7 +28,7 @@ pub(crate) struct OperatorRow {
 pub(crate) struct TokenRow {
     pub(crate) id: String,
     pub(crate) name: String,
-    pub(crate) role: &'static str,
+    pub(crate) scopes: String,
     pub(crate) created: When,
     pub(crate) by: String,
     pub(crate) used: Option<When>,
@@ -70,6 +70,35 @@ impl AccountForm {
     }
 }
 
+/// A scope of the form for a new token.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ScopeChoice {
+    pub(crate) word: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) chosen: bool,
+}
+
+impl ScopeChoice {
+    fn all(chosen: impl Fn(&str) -> bool) -> Vec<Self> {
+        let choice = |scope: Scope| Self {
+            word: scope.as_str(),
+            what: what_for(scope),
+            chosen: chosen(scope.as_str()),
+        };
+        Scope::ALL.map(choice).into()
+    }
+}
+
+const fn what_for(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Metrics => "Figures for Prometheus.",
+        Scope::Read => "Everything that a viewer sees.",
+        Scope::Run => "Starts and cancels jobs.",
+        Scope::Write => "Changes hosts, credentials, source groups and schedules.",
+        Scope::Admin => "Accounts and tokens, and so everything.",
+    }
+}
+
 /// A secret that was just made: shown the first time that the page is loaded, and never again.
 #[derive(Clone, Serialize)]
 pub(crate) struct Minted {
@@ -90,6 +119,7 @@ pub(crate) struct SettingsView {
     pub(crate) viewers: Vec<ViewerRow>,
     pub(crate) operator: AccountForm,
     pub(crate) token: AccountForm,
+    pub(crate) scopes: Vec<ScopeChoice>,
     pub(crate) viewer: AccountForm,
     /// What is wrong with a change of an operator.
     pub(crate) changing: Option<String>,
@@ -114,6 +144,7 @@ fn read(ctx: &Ctx) -> Result<SettingsView, Problem> {
         viewers: snapshot.viewers()?.into_iter().map(|viewer| viewer_row(now, viewer)).collect(),
         operator: AccountForm::blank(Role::Operator),
         token: AccountForm::blank(Role::Viewer),
+        scopes: ScopeChoice::all(|word| word == Scope::Metrics.as_str()),
         viewer: AccountForm::blank(Role::Viewer),
         changing: None,
         minted: None,
@@ -135,7 +166,7 @@ fn token_row(now: Timestamp, token: ApiToken) -> TokenRow {
     TokenRow {
         id: token.id,
         name: token.name,
-        role: token.role.as_str(),
+        scopes: token.scopes.to_string(),
         created: When::ago(now, token.created_at),
         by: crate::words::by(&token.created_by),
         used: token.used_at.map(|at| When::ago(now, at)),
@@ -257,8 +288,8 @@ fn answer_change(ctx: &Ctx, name: &str, result: Result<(), Problem>) -> Result<R
 /// `POST /tokens`.
 pub(crate) async fn create_token(ctx: Ctx, form: Form) -> Result<Response<Body>, Problem> {
     let made = async {
-        let role = account::role(form.raw("role"))?;
-        Ok::<_, Problem>(ctx.app.fleet.create_api_token(&form.text("name"), role, ctx.by()).await?)
+        let scopes = account::scopes(&form.all("scopes"))?;
+        Ok::<_, Problem>(ctx.app.fleet.create_api_token(&form.text("name"), scopes, ctx.by()).await?)
     };
     match made.await {
         Ok((token, secret)) => {
@@ -271,7 +302,12 @@ pub(crate) async fn create_token(ctx: Ctx, form: Form) -> Result<Response<Body>,
             Ok(go_with(&ctx, minted))
         }
         Err(problem) if problem.is_about_input() => {
-            let view = SettingsView { token: AccountForm::typed(&form, &problem), ..read(&ctx)? };
+            let typed = form.all("scopes");
+            let view = SettingsView {
+                token: AccountForm::typed(&form, &problem),
+                scopes: ScopeChoice::all(|word| typed.iter().any(|typed| typed == word)),
+                ..read(&ctx)?
+            };
             ctx.page_with(problem.status, &view)
         }
         Err(problem) => Err(problem),

@@ -753,7 +753,7 @@ fn settings_view(s: &Sample) -> settings::SettingsView {
         tokens: vec![settings::TokenRow {
             id: "01".to_owned(),
             name: s.text(),
-            role: "viewer",
+            scopes: s.text(),
             created: s.when(),
             by: s.text(),
             used: None,
@@ -761,6 +761,7 @@ fn settings_view(s: &Sample) -> settings::SettingsView {
         viewers: vec![settings::ViewerRow { name: s.text(), sees: "all", created: s.when(), by: s.text() }],
         operator: form(),
         token: form(),
+        scopes: vec![settings::ScopeChoice { word: "read", what: "Looks.", chosen: true }],
         viewer: form(),
         changing: s.some(),
         minted: Some(settings::Minted {

@@ -362,7 +362,8 @@ async fn accounts_tokens_and_viewers_are_managed_by_admins() {
         client.send(Method::DELETE, "/api/operators/janne", None).await.expect(409).code(),
         "last_admin"
     );
-    let token = client.post("/api/tokens", &json!({"name": "x", "role": "viewer"})).await.expect(201).json();
+    let token =
+        client.post("/api/tokens", &json!({"name": "x", "scopes": ["read"]})).await.expect(201).json();
     assert!(token["token"].as_str().unwrap().starts_with("hft_"));
     client
         .send(Method::DELETE, &format!("/api/tokens/{}", token["id"].as_str().unwrap()), None)

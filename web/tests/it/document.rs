@@ -75,7 +75,7 @@ async fn each_answer_is_as_the_document_says() {
     let credentials = json!({"url": "rest:http://vault.lan:8001/boat-pi/", "repo_password": "p"});
     client.send(Method::PUT, &format!("{host}/admin-credentials"), Some(&credentials)).await.expect(200);
     client.post("/api/viewers", &json!({"name": "desk"})).await.expect(201);
-    client.post("/api/tokens", &json!({"name": "ci", "role": "viewer"})).await.expect(201);
+    client.post("/api/tokens", &json!({"name": "ci", "scopes": ["read"]})).await.expect(201);
     client.post("/api/hosts", &json!({"name": "studio"})).await.expect(201);
     let hourly = json!({"name": "hourly", "cron": "@hourly", "groups": ["logbook"]});
     client.post(&format!("{host}/schedules"), &hourly).await.expect(201);

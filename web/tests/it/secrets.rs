@@ -58,7 +58,7 @@ async fn what_is_minted_is_shown_once_and_kept_nowhere() {
     let world = World::new();
     let mut client = world.admin().await;
     // A form is answered with a redirect, and the page behind it shows the secret once: loading it again is harmless.
-    let answer = client.post_form("/tokens", "name=prometheus&role=viewer").await.expect(303);
+    let answer = client.post_form("/tokens", "name=prometheus&scopes=metrics").await.expect(303);
     assert_eq!(answer.header("location"), "/settings#minted");
     let other = world.account(&client, "otto", Role::Admin).await;
     assert!(!other.get("/settings").await.expect(200).text.contains("hft_"), "it is for who made it");

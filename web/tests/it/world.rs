@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
-use fleet::record::{Actor, Role};
+use fleet::record::{Actor, Role, Scopes};
 use fleet::{By, Driver, Fleet, Settings};
 use schema::Timestamp;
 use serde_json::Value;
@@ -98,9 +98,13 @@ impl World {
 
     /// A program with an API token.
     pub(crate) async fn program(&self, role: Role) -> Client {
+        self.token(&format!("script-{}", role.as_str()), Scopes::of_role(role)).await
+    }
+
+    /// A program with an API token of these scopes.
+    pub(crate) async fn token(&self, name: &str, scopes: Scopes) -> Client {
         let by = By { actor: Actor::System, peer: String::new() };
-        let name = format!("script-{}", role.as_str());
-        let (_, secret) = self.fleet.create_api_token(&name, role, by).await.unwrap();
+        let (_, secret) = self.fleet.create_api_token(name, scopes, by).await.unwrap();
         Client { bearer: Some(secret.expose().to_owned()), ..self.stranger() }
     }
 }

@@ -10,8 +10,11 @@ use utoipa::ToSchema;
 #[schema(as = Me)]
 pub(crate) struct MeOut {
     pub(crate) name: String,
-    #[schema(value_type = words::Role)]
-    pub(crate) role: &'static str,
+    /// A person's; a token has none.
+    #[schema(value_type = Option<words::Role>)]
+    pub(crate) role: Option<&'static str>,
+    #[schema(value_type = Vec<words::Scope>)]
+    pub(crate) scopes: Vec<&'static str>,
     /// For the header `X-CSRF-Token`; only in a browser session.
     pub(crate) csrf: Option<String>,
 }
@@ -81,8 +84,8 @@ pub(crate) struct OperatorPatch {
 pub(crate) struct TokenOut {
     id: String,
     name: String,
-    #[schema(value_type = words::Role)]
-    role: &'static str,
+    #[schema(value_type = Vec<words::Scope>)]
+    scopes: Vec<&'static str>,
     created_by: String,
     /// `operator`, `token` or `system`.
     #[schema(value_type = words::ActorKind)]
@@ -96,7 +99,7 @@ impl From<ApiToken> for TokenOut {
         Self {
             id: token.id,
             name: token.name,
-            role: token.role.as_str(),
+            scopes: token.scopes.words().collect(),
             created_by: token.created_by.name().to_owned(),
             created_by_kind: token.created_by.kind(),
             created_at: rfc3339(token.created_at),
@@ -110,8 +113,8 @@ impl From<ApiToken> for TokenOut {
 #[schema(as = NewToken)]
 pub(crate) struct TokenIn {
     pub(crate) name: String,
-    #[schema(value_type = words::Role)]
-    pub(crate) role: String,
+    #[schema(value_type = Vec<words::Scope>)]
+    pub(crate) scopes: Vec<String>,
 }
 
 /// The secret is shown here and never again.
@@ -119,8 +122,8 @@ pub(crate) struct TokenIn {
 pub(crate) struct TokenCreated {
     pub(crate) id: String,
     pub(crate) name: String,
-    #[schema(value_type = words::Role)]
-    pub(crate) role: &'static str,
+    #[schema(value_type = Vec<words::Scope>)]
+    pub(crate) scopes: Vec<&'static str>,
     pub(crate) token: String,
 }
 

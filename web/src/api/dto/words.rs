@@ -52,6 +52,8 @@ words! {
     TargetKind: ["server", "host", "job", "account"];
     /// What an account may do.
     Role: record::Role::ALL.map(record::Role::as_str);
+    /// What a token may do; each scope stands for itself.
+    Scope: record::Scope::ALL.map(record::Scope::as_str);
     /// How a host stands.
     HostStatus: Status::ALL.map(Status::as_str);
     /// What a day was like.
