@@ -195,7 +195,7 @@ pub(crate) const fn words(class: Option<Class>) -> &'static str {
         Some(Class::RepoMissing) => "No repository at the address",
         Some(Class::AppendOnly) => "Storage is append-only",
         Some(Class::Network) => "Repository can't be reached",
-        Some(Class::SourceMissing) => "A path to save is missing",
+        Some(Class::SourceMissing) => "A path to back up is not there",
         Some(Class::SourceUnreadable) => "Some files could not be read",
         Some(Class::SourceEmpty) => "Not a single file was saved",
         Some(Class::DiskFull) => "No space left",

@@ -153,6 +153,23 @@ async fn a_listing_is_shown_whole_or_not_at_all() {
 }
 
 #[tokio::test]
+async fn what_a_listing_does_not_tell_is_known_from_the_backup_that_made_it() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let made = agent.back_up("etc", Outcome::Succeeded).await;
+    let JobFigures::Backup(figures) = agent.job(made.id).figures else { panic!("a backup") };
+    assert!(!figures.snapshot.is_empty() && figures.total_bytes > 0, "{figures:?}");
+    // A listing has long ids where a backup has short ones, or the other way round.
+    let long: &'static str = format!("{:0<64}", figures.snapshot).leak();
+    for _ in 0..2 {
+        list(&mut agent, &["ffffffff", long], Outcome::Succeeded).await;
+        let (_, rows) = fleet.read().unwrap().snapshots(agent.host).unwrap().unwrap();
+        let sizes: Vec<_> = rows.iter().map(|row| (row.files, row.bytes)).collect();
+        assert_eq!(sizes, [(None, None), (Some(figures.total_files), Some(figures.total_bytes))]);
+    }
+}
+
+#[tokio::test]
 async fn a_result_counts_once() {
     let (world, fleet) = in_memory();
     let mut agent = Agent::ready(&world, &fleet, "attic").await;

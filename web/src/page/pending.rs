@@ -235,7 +235,7 @@ mod tests {
     fn states_begin_with_a_small_letter_and_names_stay() {
         for (text, expected) in [
             ("Repository is locked", "repository is locked"),
-            ("A path to save is missing", "a path to save is missing"),
+            ("A path to back up is not there", "a path to back up is not there"),
             ("SFTP is off", "SFTP is off"),
             ("", ""),
         ] {
