@@ -4,7 +4,7 @@ use crate::{
     clock, driver, enroll,
     logger::{self, Level},
     machine::VERSION,
-    policy::Policy,
+    policy::{self, PolicyAt},
     restic,
     state::{DEFAULT_FOLDER, StateFolder},
     status,
@@ -27,6 +27,7 @@ Commands:
   enroll TOKEN   make this machine a host of the server that made the token
   run            connect to the server and do what it asks for
   status         how the agent is
+  policy check   what the owner of this machine allows the server, and whether it can work
   version        print the version
 
 holdfast-agent COMMAND --help says more.
@@ -51,10 +52,11 @@ Connects to the server and does what it asks for, until SIGTERM or SIGINT.
 Options:
   --state-dir DIR     where the agent keeps its state [HOLDFAST_AGENT_STATE_DIR; /var/lib/holdfast-agent]
   --restic PATH       the restic to use [HOLDFAST_AGENT_RESTIC; restic, from PATH]
+  --policy FILE       what the server may ask for [HOLDFAST_AGENT_POLICY; /etc/holdfast/policy.toml, where there is one]
   --no-admin-slot     refuse credentials that may delete [HOLDFAST_AGENT_NO_ADMIN_SLOT=1]: then no prune, and no forget
                       on an append-only storage, can be run from this machine
-  --source-root DIR   back up and show only what is in DIR; may stand several times
-                      [HOLDFAST_AGENT_SOURCE_ROOTS, apart by colons; all]
+  --source-root DIR   back up and show only what is in DIR, whatever the policy file says; may stand several times
+                      [HOLDFAST_AGENT_SOURCE_ROOTS, apart by colons]
   --log-level LEVEL   error, warn, info or debug [HOLDFAST_AGENT_LOG_LEVEL; info]
   --end-with PID      end, as at SIGTERM, when the process PID ends, which has started this one
 
@@ -71,6 +73,29 @@ Options:
 
 Exit status: 0 running and connected, 3 running and not connected, 4 not running, 5 not enrolled, 1 no answer,
 2 wrong usage.
+";
+const POLICY_HELP: &str = "\
+Usage: holdfast-agent policy check [OPTIONS]
+
+Says what the policy file lets the server do on this machine, and what in it can't work. The agent reads it before each
+job. It must belong to root, or to the user who runs the agent, and nobody else may write it.
+
+Options:
+  --policy FILE   the file [HOLDFAST_AGENT_POLICY; /etc/holdfast/policy.toml]
+  --json          as JSON
+
+Keys, all optional:
+  source_roots, restore_targets   lists of folders
+  admin_slot                      true or false: take credentials that may delete, for one job
+  limit_upload, limit_download    KiB a second
+  nice, io_idle, spare_memory     0 to 19; true or false
+  quiet_hours                     [\"08:00-18:00\"]: no backup, forget, prune, check begins then
+  interfaces                      [\"eth0\", \"wlan*\"]: where the default route has to go
+  [hooks.NAME]                    command = [\"/program\", \"argument\"], timeout_secs = 600
+  [commands.NAME]                 command = [...], file_name = \"dump.sql\"; a source group saves its output by the
+                                  path command:NAME (restic 0.16 or newer)
+
+Exit status: 0 nothing is wrong, 1 something is, 2 wrong usage.
 ";
 const VERSION_HELP: &str = "Usage: holdfast-agent version\n";
 const MAX_TOKEN_INPUT_BYTES: u64 = 4096;
@@ -101,11 +126,18 @@ pub enum Request {
         /// The restic to use.
         restic: PathBuf,
         /// What the machine's owner allows.
-        policy: Policy,
+        policy: PolicyAt,
         /// What is logged.
         level: Level,
         /// The parent that it ends with.
         end_with: Option<u32>,
+    },
+    /// `policy check`.
+    PolicyCheck {
+        /// Where the policy is.
+        policy: PolicyAt,
+        /// As JSON.
+        json: bool,
     },
     /// `status`.
     Status {
@@ -128,9 +160,11 @@ impl Request {
         };
         match &mut self {
             Self::Print(_) => {}
+            Self::PolicyCheck { policy, .. } => policy.file.iter_mut().for_each(absolute),
             Self::Enroll { state_dir, .. } | Self::Status { state_dir, .. } => absolute(state_dir),
-            Self::Run { state_dir, restic, .. } => {
+            Self::Run { state_dir, restic, policy, .. } => {
                 absolute(state_dir);
+                policy.file.iter_mut().for_each(absolute);
                 if restic.components().nth(1).is_some() || restic.starts_with(".") {
                     absolute(restic);
                 }
@@ -144,8 +178,8 @@ impl Request {
 #[must_use]
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
-    if args.get(1).is_some_and(|first| first == restic::child::SUBCOMMAND) {
-        return restic::child::child_main();
+    if let Some(code) = args.get(1).and_then(|first| restic::child::child_main(first)) {
+        return code;
     }
     let args: Result<Vec<String>, OsString> = args.into_iter().skip(1).map(OsString::into_string).collect();
     let request = match args {
@@ -170,6 +204,7 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
         "enroll" | "enrol" => ENROLL_HELP,
         "run" => RUN_HELP,
         "status" => STATUS_HELP,
+        "policy" => POLICY_HELP,
         "version" | "--version" | "-V" => VERSION_HELP,
         "help" | "--help" | "-h" => return Ok(Request::Print(HELP.to_owned())),
         other => return Err(UsageError(format!("no such command: {other}"))),
@@ -178,6 +213,7 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
         return Ok(Request::Print(help.to_owned()));
     }
     let mut state_dir = env("HOLDFAST_AGENT_STATE_DIR").unwrap_or_else(|| DEFAULT_FOLDER.to_owned());
+    let mut policy_file = env("HOLDFAST_AGENT_POLICY").filter(|file| !file.is_empty()).map(PathBuf::from);
     let mut restic = env("HOLDFAST_AGENT_RESTIC").unwrap_or_else(|| "restic".to_owned());
     let mut level = env("HOLDFAST_AGENT_LOG_LEVEL").unwrap_or_else(|| "info".to_owned());
     let mut no_admin_slot = match env("HOLDFAST_AGENT_NO_ADMIN_SLOT").as_deref() {
@@ -193,7 +229,7 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
         .filter(|root| !root.is_empty())
         .map(PathBuf::from)
         .collect();
-    let (mut force, mut json, mut token, mut end_with) = (false, false, None, None);
+    let (mut force, mut json, mut check, mut token, mut end_with) = (false, false, false, None, None);
     let mut rest = rest.iter().map(String::as_str);
     while let Some(arg) = rest.next() {
         let (name, attached) = match arg.split_once('=') {
@@ -208,6 +244,7 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
         };
         match (command.as_str(), name) {
             ("enroll" | "enrol" | "run" | "status", "--state-dir") => state_dir = value()?,
+            ("run" | "policy", "--policy") => policy_file = Some(value()?.into()),
             ("run", "--restic") => restic = value()?,
             ("run", "--log-level") => level = value()?,
             ("run", "--source-root") => source_roots.push(value()?.into()),
@@ -219,7 +256,8 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
             }
             ("run", "--no-admin-slot") if attached.is_none() => no_admin_slot = true,
             ("enroll" | "enrol", "--force") if attached.is_none() => force = true,
-            ("status", "--json") if attached.is_none() => json = true,
+            ("status" | "policy", "--json") if attached.is_none() => json = true,
+            ("policy", "check") => check = true,
             ("enroll" | "enrol", text) if token.is_none() && (text == "-" || !text.starts_with('-')) => {
                 token = Some(arg.to_owned());
             }
@@ -235,10 +273,15 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
             if let Some(root) = source_roots.iter().find(|root| !root.is_absolute()) {
                 return Err(UsageError(format!("the source root {} is not absolute", root.display())));
             }
-            let policy = Policy { allows_admin_slot: !no_admin_slot, source_roots };
+            let policy = PolicyAt { file: policy_file, no_admin_slot, source_roots };
             Request::Run { state_dir, restic: restic.into(), policy, level, end_with }
         }
         "status" => Request::Status { state_dir, json },
+        "policy" if check => {
+            let policy = PolicyAt { file: policy_file, no_admin_slot: false, source_roots: Vec::new() };
+            Request::PolicyCheck { policy, json }
+        }
+        "policy" => return Err(UsageError("policy what? There is: policy check".to_owned())),
         "enroll" | "enrol" => {
             let token = token.ok_or_else(|| UsageError("enroll needs a token".to_owned()))?;
             Request::Enroll { state_dir, token, force }
@@ -256,6 +299,7 @@ fn carry_out(request: Request) -> ExitCode {
             run_agent(&state_dir, &restic, policy, end_with)
         }
         Request::Status { state_dir, json } => run_status(&state_dir, json),
+        Request::PolicyCheck { policy, json } => check_policy(&policy, json),
     };
     result.unwrap_or_else(|error| {
         logger::error(format_args!("{error}"));
@@ -297,7 +341,7 @@ fn run_enroll(state_dir: &Path, token: &str, force: bool) -> Result<ExitCode, An
 fn run_agent(
     state_dir: &Path,
     restic: &Path,
-    policy: Policy,
+    policy: PolicyAt,
     end_with: Option<u32>,
 ) -> Result<ExitCode, AnyError> {
     if let Some(parent) = end_with {
@@ -330,6 +374,16 @@ fn run_status(state_dir: &Path, json: bool) -> Result<ExitCode, AnyError> {
     }))
 }
 
+fn check_policy(at: &PolicyAt, json: bool) -> Result<ExitCode, AnyError> {
+    let told = policy::told(at);
+    if json {
+        print(format_args!("{}\n", serde_json::to_string_pretty(&told)?))?;
+    } else {
+        print(told.to_text())?;
+    }
+    Ok(if told.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 fn block_on<T, E: std::error::Error + 'static>(
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, AnyError> {
@@ -348,7 +402,7 @@ mod tests {
 
     #[test]
     fn options_come_with_a_space_or_an_equals_sign() {
-        let policy = Policy { allows_admin_slot: true, source_roots: Vec::new() };
+        let policy = PolicyAt { file: None, no_admin_slot: false, source_roots: Vec::new() };
         let run = |policy| Request::Run {
             state_dir: "/s".into(),
             restic: "/r".into(),
@@ -357,8 +411,12 @@ mod tests {
             end_with: None,
         };
         assert_eq!(read("run --state-dir /s --restic=/r --log-level debug"), Ok(run(policy)));
-        let policy = Policy { allows_admin_slot: false, source_roots: vec!["/a".into(), "/b".into()] };
-        let line = "run --no-admin-slot --source-root /a --source-root=/b --state-dir /s --restic=/r --log-level debug";
+        let policy = PolicyAt {
+            file: Some("/p".into()),
+            no_admin_slot: true,
+            source_roots: vec!["/a".into(), "/b".into()],
+        };
+        let line = "run --no-admin-slot --policy /p --source-root /a --source-root=/b --state-dir /s --restic=/r --log-level debug";
         assert_eq!(read(line), Ok(run(policy)));
         let enroll = Request::Enroll { state_dir: "/s".into(), token: "-".into(), force: true };
         assert_eq!(read("enrol - --force --state-dir=/s"), Ok(enroll));
@@ -376,7 +434,7 @@ mod tests {
     #[test]
     fn paths_are_made_absolute_and_a_bare_program_name_is_left_for_the_search_path() {
         let here = std::env::current_dir().unwrap();
-        let policy = Policy { allows_admin_slot: true, source_roots: Vec::new() };
+        let policy = PolicyAt { file: None, no_admin_slot: false, source_roots: Vec::new() };
         let run = |dir: PathBuf, restic: PathBuf| Request::Run {
             state_dir: dir,
             restic,

@@ -12,7 +12,7 @@ use crate::{
     link::{Link, LinkEvent},
     logger,
     machine::{Machine, VERSION},
-    policy::Policy,
+    policy::PolicyAt,
     reports::{Chunk, Details},
     restic::{Credentials, Restic},
     rfc3339::Instant,
@@ -102,7 +102,7 @@ struct Driver {
     /// The agent ended in the middle of a job: its lock may be left in the repository.
     died_in_job: bool,
     known: Known,
-    policy: Policy,
+    policy: PolicyAt,
     restic_program: PathBuf,
     restic: Option<Restic>,
     connected_since: Option<schema::Timestamp>,
@@ -113,7 +113,7 @@ struct Driver {
 }
 
 /// Runs the agent on a state folder until a signal ends it.
-pub async fn run(state_dir: &Path, restic: &Path, policy: Policy) -> Result<(), RunError> {
+pub async fn run(state_dir: &Path, restic: &Path, policy: PolicyAt) -> Result<(), RunError> {
     let state = StateFolder::open(state_dir)?;
     let _lock = state.lock()?;
     let mut driver = Driver::new(state, restic, policy)?;
@@ -186,7 +186,7 @@ async fn next_asker(listener: Option<&UnixListener>) -> Option<UnixStream> {
 }
 
 impl Driver {
-    fn new(state: StateFolder, restic: &Path, policy: Policy) -> Result<Self, RunError> {
+    fn new(state: StateFolder, restic: &Path, policy: PolicyAt) -> Result<Self, RunError> {
         let identity = Identity::load(&state)?;
         let installation = identity::installation(&state)?;
         let tls = tls::pinned(&identity.ca_pem)?;

@@ -35,8 +35,9 @@
 //!
 //! # What it does not do
 //!
-//! It opens no port. It runs nothing but restic: commands name operations, not programs. Outside its state folder it
-//! only lists folders, for whoever picks paths to keep ([`browse`]). It has no plan of its own
+//! It opens no port. It runs restic and what the policy file of this machine names ([`policy`], [`hook`]): commands name
+//! operations, not programs. Outside its state folder it only lists folders, for whoever picks paths to keep
+//! ([`browse`]). It has no plan of its own
 //! yet for the time when the server is away; what it was told before goes on, and its results wait in the journal.
 
 pub mod browse;
@@ -44,6 +45,7 @@ pub mod cli;
 pub mod clock;
 pub mod driver;
 pub mod enroll;
+pub mod hook;
 pub mod identity;
 pub mod journal;
 pub mod link;

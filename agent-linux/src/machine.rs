@@ -16,6 +16,9 @@ pub struct Machine {
     pub boot_id: [u8; 16],
 }
 
+/// Machines with less memory are small; what the kernel keeps for itself does not count.
+const SMALL_KIB: u64 = 1_000_000;
+
 /// This agent's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -30,6 +33,17 @@ impl Machine {
         let boot_id = boot_id(&read("/proc/sys/kernel/random/boot_id")).unwrap_or_default();
         Self { hostname, os, arch: std::env::consts::ARCH, boot_id }
     }
+}
+
+/// Whether there is so little memory that restic has to spare it.
+#[must_use]
+pub fn is_small() -> bool {
+    memory_kib(&fs::read_to_string("/proc/meminfo").unwrap_or_default()).is_some_and(|kib| kib < SMALL_KIB)
+}
+
+fn memory_kib(meminfo: &str) -> Option<u64> {
+    let value = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    value.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
 fn os_name(os_release: &str) -> Option<String> {
@@ -54,5 +68,7 @@ mod tests {
         let id = boot_id("0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0\n").unwrap();
         assert_eq!((id[0], id[15]), (0x0f, 0xf0));
         assert_eq!(boot_id("nonsense"), None);
+        assert_eq!(memory_kib("MemTotal:         508904 kB\nMemFree: 1 kB\n"), Some(508_904));
+        assert_eq!(memory_kib(""), None);
     }
 }

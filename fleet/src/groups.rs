@@ -11,7 +11,7 @@ use crate::refused::Refused;
 use crate::request::By;
 use crate::schedule;
 use crate::store::{GROUPS, LINK_STATES, LINKS, Reads, Span, Tx};
-use schema::{HostId, limits::MAX_VALUE_BYTES, name};
+use schema::{HostId, job::COMMAND_SOURCE, limits::MAX_VALUE_BYTES, name};
 
 /// The most source groups of one host.
 const MAX_GROUPS: usize = 64;
@@ -103,7 +103,7 @@ fn check(group: &Group) -> Result<(), Refused> {
     if group.includes.is_empty() {
         return Err(Refused::invalid("includes", "name at least one path to save"));
     }
-    check_paths("includes", &group.includes)?;
+    check_sources(&group.includes)?;
     check_paths("required_mounts", &group.required_mounts)?;
     check_texts("excludes", &group.excludes)?;
     check_something_is_left(group)?;
@@ -124,6 +124,25 @@ fn check(group: &Group) -> Result<(), Refused> {
     }
     check_retention(&group.keep)?;
     spec::with_backup(group, spec::fits)?
+}
+
+/// Paths, or the name of one command in the policy file of the host.
+fn check_sources(includes: &[String]) -> Result<(), Refused> {
+    let Some(command) = includes.iter().find_map(|include| include.strip_prefix(COMMAND_SOURCE)) else {
+        return check_paths("includes", includes);
+    };
+    let refuse = |why: String| Err(Refused::invalid("includes", why));
+    if !name::is_valid(command) {
+        return refuse(format!(
+            "{command:?} can't be a command: give its name from the policy file on the host"
+        ));
+    }
+    if includes.len() > 1 {
+        return refuse(format!(
+            "the output of {command} is saved alone: give other paths a group of their own"
+        ));
+    }
+    Ok(())
 }
 
 fn check_paths(field: &'static str, paths: &[String]) -> Result<(), Refused> {
@@ -219,8 +238,11 @@ mod tests {
     fn a_group_that_restic_could_misread_is_refused_with_its_field() {
         let good = Group { name: "etc".into(), includes: vec!["/etc".into()], ..Group::default() };
         assert!(check(&good).is_ok());
+        assert!(check(&Group { includes: vec!["command:dump".into()], ..good.clone() }).is_ok());
         type Spoil = fn(&mut Group);
-        let cases: [(&str, Spoil); 14] = [
+        let cases: [(&str, Spoil); 16] = [
+            ("includes", |group| group.includes = vec!["command:rm -rf /".into()]),
+            ("includes", |group| group.includes.push("command:dump".into())),
             ("name", |group| group.name = "--all".into()),
             ("includes", |group| group.includes.clear()),
             ("includes", |group| group.includes.push("etc".into())),

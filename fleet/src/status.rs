@@ -210,6 +210,7 @@ pub(crate) const fn words(class: Option<Class>) -> &'static str {
         Some(Class::AgentRestarted) => "Agent was restarted",
         Some(Class::NotTried) => "Not tried",
         Some(Class::OtherRepo) => "Admin credentials open another repository",
+        Some(Class::NotNow) => "Put off by the host's policy",
         Some(Class::Other) | None => "Backup failed",
     }
 }

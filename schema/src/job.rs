@@ -163,7 +163,8 @@ impl JobSpec<'_> {
 pub struct BackupSpec<'a> {
     /// The group's name, and restic's tag.
     pub group: &'a str,
-    /// Absolute paths to keep.
+    /// Absolute paths to keep; or `command:` and the name of one command from the agent's local policy, whose output
+    /// is saved in their place.
     #[serde(borrow)]
     pub includes: Items<'a, &'a str>,
     /// restic exclude patterns.
@@ -243,6 +244,9 @@ pub struct RestoreSpec<'a> {
     pub dry_run: bool,
 }
 
+/// What an include begins with that is not a path but names a command of the agent's local policy.
+pub const COMMAND_SOURCE: &str = "command:";
+
 /// How a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -303,11 +307,13 @@ pub enum Class {
     NotTried,
     /// The admin credentials open another repository than the everyday ones.
     OtherRepo,
+    /// The agent's own local policy wants it at another time, or on another network.
+    NotNow,
 }
 
 impl Class {
     /// All classes in wire order.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::RepoLocked,
         Self::Auth,
         Self::RepoMissing,
@@ -329,6 +335,7 @@ impl Class {
         Self::SourceEmpty,
         Self::NotTried,
         Self::OtherRepo,
+        Self::NotNow,
     ];
 
     /// Its word in the API, the view tree and metrics.
@@ -356,6 +363,7 @@ impl Class {
             Self::SourceEmpty => "source_empty",
             Self::NotTried => "not_tried",
             Self::OtherRepo => "other_repo",
+            Self::NotNow => "not_now",
         }
     }
 }

@@ -24,6 +24,12 @@ impl Seen {
         Path::new(&path).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
+    /// All its arguments, apart by blanks.
+    #[must_use]
+    pub fn command(&self) -> String {
+        String::from_utf8_lossy(&self.arguments).replace('\0', " ")
+    }
+
     fn read(pid: u32) -> Option<Self> {
         // The name in it may hold blanks and brackets: what follows the last bracket is regular.
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

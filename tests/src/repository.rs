@@ -71,6 +71,12 @@ impl Repository {
         let _ = self.restic(&["init", "--quiet"]).expect_success("init by hand");
     }
 
+    /// A file of a snapshot.
+    #[must_use]
+    pub fn dump(&self, snapshot: &str, path: &str) -> String {
+        self.restic(&["dump", "--no-lock", snapshot, path]).expect_success("dump by hand")
+    }
+
     /// Its snapshots, oldest first.
     #[must_use]
     pub fn snapshots(&self) -> Vec<Value> {

@@ -218,6 +218,14 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Look at the host",
             "Safe: it only shows the host.",
         ),
+        Class::NotNow => cause(
+            "The host puts it off",
+            "The policy file on the host has quiet hours, or wants another network, so restic was not started. A backup \
+             of a schedule waits and is tried again by itself.",
+            Step::Again,
+            "Run it again",
+            "Safe: it does nothing as long as the policy says so.",
+        ),
         Class::NoCredentials if matches!(kind, JobKind::Prune | JobKind::Forget) => cause(
             "The agent had no admin credentials",
             "This job deletes, and the agent got no credentials that may. Set the admin credentials, then run it again.",

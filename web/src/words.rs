@@ -3,7 +3,7 @@
 use crate::format::{bytes, count, duration, many};
 use fleet::record::*;
 use fleet::{HostRow, Status};
-use schema::Slot;
+use schema::{Class, Slot};
 use serde::Serialize;
 
 /// A state with its word; the template knows the shape and the colour of the state.
@@ -188,6 +188,7 @@ pub(crate) fn job_result(job: &Job, progress: Option<&JobProgress>) -> String {
         JobState::Failed | JobState::Lost => {
             crate::cause::Cause::of(job).map_or_else(|| job.message.clone(), |cause| cause.title.to_owned())
         }
+        JobState::Cancelled if job.class == Some(Class::NotNow) => "put off by the host's policy".to_owned(),
         JobState::Cancelled => "ended on request".to_owned(),
         JobState::Succeeded | JobState::Warning => {
             let mut text = figures(&job.figures);

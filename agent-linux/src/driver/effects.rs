@@ -118,7 +118,7 @@ impl Driver {
     fn store_slot(&mut self, slot: Slot, revision: u64, for_job: Option<JobId>) {
         let credentials = self.at_hand.credentials.take();
         let (word, result) = match (slot, for_job) {
-            (Slot::Admin, _) if !self.policy.allows_admin_slot => ("refused", Err(Refusal::Policy)),
+            (Slot::Admin, _) if !self.takes_admin_slot() => ("refused", Err(Refusal::Policy)),
             (_, Some(job)) => {
                 self.slots.hold(job, slot, credentials);
                 ("held for one job", Ok(()))
@@ -135,6 +135,16 @@ impl Driver {
         };
         logger::info(format_args!("{} credentials, revision {revision}: {word}", slot.as_str()));
         self.core.handle_slot_stored(result, clock::now());
+    }
+
+    fn takes_admin_slot(&mut self) -> bool {
+        match self.policy.load() {
+            Ok(policy) => policy.allows_admin_slot,
+            Err(error) => {
+                self.fail(error.to_string());
+                false
+            }
+        }
     }
 
     fn say_hello(&mut self) {

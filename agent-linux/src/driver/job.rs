@@ -5,15 +5,17 @@ use super::{
     log::{Log, Piece},
 };
 use crate::{
-    browse, clock, logger,
-    policy::Policy,
+    browse, clock, hook, logger, machine,
+    policy::{Policy, PolicyAt, find_ionice, here},
     reports::{self, Chunk, Details, Line},
     restic::{
-        self, Control, Credentials, EntrySeen, JobEnd, JobEvent, JobOrder, JobProgress, Places, SnapshotSeen,
+        self, CommandSource, Control, Credentials, EntrySeen, JobEnd, JobEvent, JobOrder, JobProgress,
+        Places, SnapshotSeen,
     },
 };
 use schema::{
     Class, HostTopic, JobId, JobKind, JobSpec, Live, LogStream, Outcome, Progress, Run, Slot,
+    job::{BackupSpec, COMMAND_SOURCE},
     limits::MAX_VALUE_BYTES,
 };
 use std::path::PathBuf;
@@ -138,7 +140,7 @@ struct Work {
     run: Vec<u8>,
     credentials: Option<Credentials>,
     everyday: Option<Credentials>,
-    policy: Policy,
+    policy: PolicyAt,
     places: Places,
     known: restic::Known,
 }
@@ -153,20 +155,31 @@ impl Work {
                 "the job's specification can't be read back from the journal",
             );
         };
-        if credentials.is_none() && run.spec.kind() == JobKind::Prune && !policy.allows_admin_slot {
+        let kind = run.spec.kind();
+        let policy = match policy.load() {
+            Ok(policy) => policy,
+            Err(error) => return not_run(known, Class::Policy, &format!("Not done: {error}.")),
+        };
+        if credentials.is_none() && kind == JobKind::Prune && !policy.allows_admin_slot {
             return not_run(known, Class::Policy, NO_ADMIN_SLOT);
         }
-        match &run.spec {
-            JobSpec::Browse { path } => return browse(path, &policy, known, &events).await,
-            JobSpec::Backup(backup) => {
-                if let Some(message) = policy.refuses_sources(backup.includes.iter()) {
-                    return not_run(known, Class::Policy, &message);
-                }
-            }
-            _ => {}
+        if let Some(message) = policy.refuses(&run.spec) {
+            return not_run(known, Class::Policy, &message);
         }
+        if let Some(message) = policy.not_now(kind, &here(clock::wall())) {
+            return JobEnd { outcome: Outcome::Cancelled, ..not_run(known, Class::NotNow, &message) };
+        }
+        if let JobSpec::Browse { path } = &run.spec {
+            return browse(path, &policy, known, &events).await;
+        }
+        let places = within_limits(places, &policy);
+        let command = match &run.spec {
+            JobSpec::Backup(backup) => command_of(backup, &policy),
+            _ => None,
+        };
         let order = JobOrder {
             spec: run.spec,
+            command,
             restic_host: run.restic_host,
             // The core keeps the deadline.
             deadline_secs: 0,
@@ -176,8 +189,99 @@ impl Work {
             places: &places,
             known,
         };
-        restic::run_job(order, &events, &mut control).await
+        match run.spec {
+            JobSpec::Backup(backup) => {
+                run_between_hooks(order, &backup, &policy, &events, &mut control).await
+            }
+            _ => restic::run_job(order, &events, &mut control).await,
+        }
     }
+}
+
+/// The places with what the policy says of them.
+fn within_limits(places: Places, policy: &Policy) -> Places {
+    let limits = &policy.limits;
+    Places {
+        small: limits.spare_memory.unwrap_or_else(machine::is_small),
+        nice: limits.nice,
+        ionice: if limits.io_idle { find_ionice() } else { None },
+        upload_kib: limits.upload_kib,
+        download_kib: limits.download_kib,
+        ..places
+    }
+}
+
+/// The command whose output a source group names in place of paths.
+fn command_of<'p>(backup: &BackupSpec<'_>, policy: &'p Policy) -> Option<CommandSource<'p>> {
+    let name = backup.includes.iter().find_map(|source| source.strip_prefix(COMMAND_SOURCE))?;
+    let source = policy.commands.get(name)?;
+    Some(CommandSource { command: &source.command, file_name: &source.file_name })
+}
+
+/// Runs a backup between the hooks that its source group names. Those after it run whatever came of it, also of a hook
+/// before it: what one has stopped, another starts again.
+async fn run_between_hooks(
+    order: JobOrder<'_>,
+    backup: &BackupSpec<'_>,
+    policy: &Policy,
+    events: &mpsc::Sender<JobEvent>,
+    control: &mut mpsc::Receiver<Control>,
+) -> JobEnd {
+    let begun = tokio::time::Instant::now();
+    let mut occasion = hook::Occasion {
+        when: "before",
+        group: backup.group,
+        outcome: "",
+        program: order.places.program.clone(),
+    };
+    let mut before = hook::HookEnd::Done;
+    for name in backup.hooks_before.iter() {
+        let Some(found) = policy.hooks.get(name) else { continue };
+        let mut wires = hook::Wires { events, control, begun };
+        before = hook::run(name, found, &occasion, &mut wires).await;
+        if before != hook::HookEnd::Done {
+            break;
+        }
+    }
+    let mut end = match before {
+        hook::HookEnd::Done => restic::run_job(order, events, control).await,
+        hook::HookEnd::Failed(why) => {
+            not_run(order.known, Class::Hook, &format!("{why} Nothing was backed up."))
+        }
+        hook::HookEnd::Stopped => JobEnd {
+            outcome: Outcome::Cancelled,
+            ..not_run(order.known, Class::Cancelled, "Cancelled before restic was started.")
+        },
+    };
+    occasion.when = "after";
+    occasion.outcome = match end.outcome {
+        Outcome::Succeeded => "succeeded",
+        Outcome::Warning => "warning",
+        Outcome::Failed => "failed",
+        Outcome::Cancelled => "cancelled",
+    };
+    for name in backup.hooks_after.iter() {
+        let Some(found) = policy.hooks.get(name) else { continue };
+        let mut wires = hook::Wires { events, control, begun };
+        match hook::run(name, found, &occasion, &mut wires).await {
+            hook::HookEnd::Done => {}
+            hook::HookEnd::Failed(why) => end = with_failed_hook(end, &why),
+            hook::HookEnd::Stopped => {
+                end = with_failed_hook(end, &format!("The hook {name} was cancelled."));
+            }
+        }
+    }
+    end
+}
+
+/// A backup whose hook after it failed: there is a snapshot, and something to look at.
+fn with_failed_hook(end: JobEnd, why: &str) -> JobEnd {
+    let (outcome, class) = match end.outcome {
+        Outcome::Succeeded => (Outcome::Warning, Some(Class::Hook)),
+        outcome => (outcome, end.class),
+    };
+    let message = if end.message.is_empty() { why.to_owned() } else { format!("{}\n{why}", end.message) };
+    JobEnd { outcome, class, message, ..end }
 }
 
 /// Lists a folder of this machine.
@@ -427,6 +531,9 @@ impl Driver {
             path: std::env::var_os("PATH").unwrap_or_default(),
             small: false,
             nice: 0,
+            ionice: None,
+            upload_kib: 0,
+            download_kib: 0,
         }
     }
 }

@@ -1,26 +1,6 @@
-//! What the owner of this machine allows; the server can't widen it.
+//! Folders that something is kept within, by where paths really lead.
 
 use std::path::{Path, PathBuf};
-
-/// The policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Policy {
-    /// Whether credentials that may delete are taken at all, for a job.
-    pub allows_admin_slot: bool,
-    /// The folders that may be backed up and looked into; empty = all.
-    pub source_roots: Vec<PathBuf>,
-}
-
-impl Policy {
-    /// Why these paths may not be backed up.
-    pub fn refuses_sources<'p>(&self, mut paths: impl Iterator<Item = &'p str>) -> Option<String> {
-        let path = paths.find(|path| !is_within(Path::new(path), &self.source_roots))?;
-        Some(format!(
-            "This machine's own policy does not let {path} be backed up; it allows {}.",
-            in_words(&self.source_roots)
-        ))
-    }
-}
 
 /// Whether a path lies in one of the roots, links resolved; of no roots, always. What does not exist is judged by
 /// its nearest folder that does.
@@ -84,13 +64,5 @@ mod tests {
             assert!(is_within(&at(path), &[]), "{path}");
         }
         assert!(!is_within(Path::new("/"), &roots));
-    }
-
-    #[test]
-    fn a_refusal_names_the_path_and_what_is_allowed() {
-        let policy = Policy { allows_admin_slot: true, source_roots: vec!["/nowhere/photos".into()] };
-        let said = policy.refuses_sources(["/nowhere/photos/a", "/etc"].into_iter()).unwrap();
-        assert!(said.contains("/etc") && said.contains("/nowhere/photos"), "{said}");
-        assert_eq!(policy.refuses_sources(["/nowhere/photos"].into_iter()), None);
     }
 }

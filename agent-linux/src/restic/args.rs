@@ -9,6 +9,7 @@ use schema::{
     name,
 };
 
+const FROM_COMMAND: &str = "--stdin-from-command";
 /// How long restic waits for a lock by itself.
 const RETRY_LOCK: &str = "--retry-lock=5m";
 
@@ -87,6 +88,21 @@ pub struct Setting<'a> {
     pub small: bool,
     /// restic's cache folder, left out of backups.
     pub cache: &'a str,
+    /// To the storage, in KiB a second; 0 = no limit.
+    pub upload_kib: u32,
+    /// From it.
+    pub download_kib: u32,
+    /// What a backup saves instead of files.
+    pub command: Option<CommandSource<'a>>,
+}
+
+/// A program whose output is saved. Who allows it is not asked here.
+#[derive(Clone, Copy, Debug)]
+pub struct CommandSource<'a> {
+    /// Program and arguments.
+    pub command: &'a [String],
+    /// The file's name in the snapshot.
+    pub file_name: &'a str,
 }
 
 /// Why a job can't be put into arguments.
@@ -130,7 +146,7 @@ pub fn plan_steps(spec: &JobSpec<'_>, setting: &Setting<'_>) -> Result<Vec<Step>
     if host.is_empty() || host.len() > 255 || host.starts_with('-') || host.chars().any(char::is_control) {
         return Err(ArgsError::Name(host.to_owned()));
     }
-    Ok(match spec {
+    let mut steps = match spec {
         JobSpec::Probe | JobSpec::Init => vec![config()],
         JobSpec::Backup(backup) => vec![plan_backup(backup, setting)?],
         JobSpec::Forget { groups, dry_run } => {
@@ -154,7 +170,13 @@ pub fn plan_steps(spec: &JobSpec<'_>, setting: &Setting<'_>) -> Result<Vec<Step>
         JobSpec::Restore(restore) => vec![plan_restore(restore, setting)?],
         // Not restic's.
         JobSpec::Browse { .. } => Vec::new(),
-    })
+    };
+    for (rate, flag) in [(setting.upload_kib, "--limit-upload"), (setting.download_kib, "--limit-download")] {
+        if rate > 0 {
+            steps.iter_mut().for_each(|step| step.args.insert(1, format!("{flag}={rate}")));
+        }
+    }
+    Ok(steps)
 }
 
 /// `cat config`.
@@ -235,6 +257,16 @@ fn plan_backup(backup: &BackupSpec<'_>, setting: &Setting<'_>) -> Result<Step, A
     for name in backup.exclude_if_present.iter() {
         step.args.push(format!("--exclude-if-present={}", checked_pattern(name)?));
     }
+    if let Some(source) = setting.command {
+        let (have, needs) = (setting.version, Version::new(0, 16));
+        if !have.has_stdin_from_command() {
+            return Err(ArgsError::TooOld { what: "a backup of a command's output", have, needs });
+        }
+        step.args.extend([FROM_COMMAND.to_owned(), format!("--stdin-filename={}", source.file_name)]);
+        step.args.push("--".to_owned());
+        step.args.extend(source.command.iter().cloned());
+        return Ok(step);
+    }
     step.args.push("--".to_owned());
     step.extend_with_paths(backup.includes)?;
     Ok(step)
@@ -308,6 +340,16 @@ impl Step {
         let mut step = Self::new(kind, args);
         step.flag(setting.version.has_retry_lock(), RETRY_LOCK);
         step
+    }
+
+    /// The arguments for the log. A program of the policy is left out: what it is given is its owner's alone.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let shown = match self.args.iter().position(|arg| arg == "--") {
+            Some(end) if self.args[..end].iter().any(|arg| arg == FROM_COMMAND) => &self.args[..end],
+            _ => &self.args[..],
+        };
+        shown.join(" ")
     }
 
     fn flag(&mut self, wanted: bool, flag: &str) {

@@ -1,4 +1,5 @@
-//! The hidden subcommand that becomes restic: `holdfast-agent __restic RESTIC ARGUMENTS…`.
+//! The hidden subcommands that become another program: `holdfast-agent __restic RESTIC ARGUMENTS…`, and
+//! `holdfast-agent __run PARENT PROGRAM ARGUMENTS…` for a hook, which gets nothing of the following.
 //!
 //! It reads the secrets from its standard input, puts the two that restic takes from files into pipes, the rest into
 //! restic's environment, and then is restic: same process, same pipes to the agent.
@@ -14,7 +15,7 @@ use rustix::{
     process::{Signal, getppid, nice, set_parent_process_death_signal},
 };
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs,
     io::{self, Read, Write},
     os::{
@@ -32,19 +33,46 @@ pub(crate) const EXIT_NO_WAY: u8 = 125;
 /// Exit code when restic itself can't be started.
 pub(crate) const EXIT_NO_RESTIC: u8 = 127;
 
-/// Becomes restic; returns only when that fails.
+/// The first argument that calls for a hook.
+pub const RUN_SUBCOMMAND: &str = "__run";
+
+/// Becomes the other program when the first argument asks for it; returns only when that fails.
 #[must_use]
-pub fn child_main() -> ExitCode {
+pub fn child_main(subcommand: &OsStr) -> Option<ExitCode> {
+    let is_hook = subcommand == RUN_SUBCOMMAND;
+    if !is_hook && subcommand != SUBCOMMAND {
+        return None;
+    }
     // Before anything else: from here on the agent's death is ours.
     let died = set_parent_process_death_signal(Some(Signal::KILL));
     let mut args = std::env::args_os().skip(2);
     let failure = match (died, args.next()) {
         (Err(error), _) => Failure::way("set the parent-death signal", &error.into()),
         (Ok(()), None) => Failure { code: EXIT_NO_WAY, what: "name a program".to_owned() },
+        (Ok(()), Some(parent)) if is_hook => become_hook(&parent, args),
         (Ok(()), Some(restic)) => become_restic(&restic, args.collect()),
     };
     eprintln!("holdfast-agent: could not {}", failure.what);
-    ExitCode::from(failure.code)
+    Some(ExitCode::from(failure.code))
+}
+
+fn become_hook(parent: &OsStr, mut args: impl Iterator<Item = OsString>) -> Failure {
+    let parent = parent.to_str().and_then(|parent| parent.parse().ok());
+    if parent.is_none() || parent != own_parent() {
+        return Failure { code: EXIT_NO_WAY, what: "find the agent that started this".to_owned() };
+    }
+    let Some(program) = args.next() else {
+        return Failure { code: EXIT_NO_WAY, what: "name a program".to_owned() };
+    };
+    if let Err(error) = restore_interrupt() {
+        return Failure::way("make the hook listen to interrupts", &error);
+    }
+    let error = Command::new(&program).args(args).exec();
+    Failure { code: EXIT_NO_RESTIC, what: format!("start {}: {error}", program.display()) }
+}
+
+fn own_parent() -> Option<u32> {
+    getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs())
 }
 
 struct Failure {
@@ -68,7 +96,7 @@ fn become_restic(restic: &OsString, args: Vec<OsString>) -> Failure {
         return Failure { code: EXIT_NO_WAY, what: "understand the credentials".to_owned() };
     };
     // The agent may have died before the signal was set.
-    if getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs()) != Some(frame.parent) {
+    if own_parent() != Some(frame.parent) {
         return Failure { code: EXIT_NO_WAY, what: "find the agent that started this".to_owned() };
     }
     if let Err(error) = restore_interrupt() {
@@ -83,7 +111,15 @@ fn become_restic(restic: &OsString, args: Vec<OsString>) -> Failure {
         Ok(pipes) => pipes,
         Err(error) => return Failure::way("hand the credentials to restic", &error),
     };
-    let error = Command::new(restic)
+    let mut command = match frame.ionice {
+        "" => Command::new(restic),
+        ionice => {
+            let mut command = Command::new(ionice);
+            command.args(["-c", "3"]).arg(restic);
+            command
+        }
+    };
+    let error = command
         .args(args)
         .env_clear()
         .envs(frame.env.iter())

@@ -7,6 +7,7 @@ mod steps;
 mod two_doors;
 
 use super::{
+    args::CommandSource,
     figures::Figures,
     mask::Mask,
     outcome::Verdict,
@@ -41,6 +42,12 @@ pub struct Places {
     pub small: bool,
     /// Added to restic's niceness.
     pub nice: u8,
+    /// The program that lets restic use disks only when nobody else does; `None` = it uses them like everybody.
+    pub ionice: Option<PathBuf>,
+    /// To the storage, in KiB a second; 0 = no limit.
+    pub upload_kib: u32,
+    /// From it.
+    pub download_kib: u32,
 }
 
 /// What is known from before. Goes into a job and comes out of it.
@@ -59,6 +66,8 @@ pub struct Known {
 pub struct JobOrder<'a> {
     /// What to run.
     pub spec: JobSpec<'a>,
+    /// What a backup saves in place of its paths.
+    pub command: Option<CommandSource<'a>>,
     /// The host name that restic writes into snapshots.
     pub restic_host: &'a str,
     /// When it must have ended, in seconds after its start; 0 = no deadline.
@@ -137,13 +146,23 @@ pub async fn run_job(
     events: &mpsc::Sender<JobEvent>,
     control: &mut mpsc::Receiver<Control>,
 ) -> JobEnd {
-    let JobOrder { spec, restic_host, deadline_secs, silence_secs, credentials, everyday, places, known } =
-        order;
+    let JobOrder {
+        spec,
+        command,
+        restic_host,
+        deadline_secs,
+        silence_secs,
+        credentials,
+        everyday,
+        places,
+        known,
+    } = order;
     let begun = Instant::now();
     let deadline = (deadline_secs > 0).then(|| begun + Duration::from_secs(deadline_secs.into()));
     let silence = (silence_secs > 0).then(|| Duration::from_secs(silence_secs.into()));
     let mut job = Job {
         places,
+        command,
         restic_host,
         credentials,
         everyday,
@@ -182,6 +201,7 @@ const NO_RESTIC_JOB: &str = "A folder of the machine is not listed by restic.";
 
 struct Job<'j> {
     places: &'j Places,
+    command: Option<CommandSource<'j>>,
     restic_host: &'j str,
     credentials: Option<&'j Credentials>,
     everyday: Option<&'j Credentials>,

@@ -45,9 +45,11 @@ mod summary;
 mod text;
 pub mod version;
 
+pub use args::CommandSource;
 pub use figures::Figures;
 pub use job::{Control, JobEnd, JobEvent, JobOrder, Known, Places, run_job};
+pub(crate) use lines::{Lines, log_line};
 pub use parse::JobProgress;
 pub use secrets::Credentials;
 pub use summary::{EntrySeen, ForgetCount, JobSummary, SnapshotSeen};
-pub use version::Restic;
+pub use version::{Restic, find_program};

@@ -152,6 +152,7 @@ fn class_of(kind: StepKind, found: &Findings, signs: &Signs) -> Option<Class> {
         (Sign::Exists, Class::RepoExists),
         (Sign::Damaged, Class::Damaged),
         (Sign::NoSource, Class::SourceMissing),
+        (Sign::CommandFailed, Class::Hook),
         (Sign::NoRepo, Class::RepoMissing),
     ];
     let class = order.iter().find(|(sign, _)| signs.has(*sign)).map(|&(_, class)| class);

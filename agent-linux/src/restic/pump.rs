@@ -318,7 +318,8 @@ fn frame(launch: &Launch<'_>) -> Result<Zeroizing<Vec<u8>>, FrameTooLong> {
         env.extend([("GOMAXPROCS", "1"), ("GOGC", "20")]);
     }
     env.extend(launch.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    Frame::write(std::process::id(), places.nice, launch.repository, launch.password, &env)
+    let ionice = places.ionice.as_ref().map(|path| path.to_string_lossy()).unwrap_or_default();
+    Frame::write(std::process::id(), (places.nice, &ionice), launch.repository, launch.password, &env)
 }
 
 impl StepKind {

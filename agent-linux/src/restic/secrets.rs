@@ -47,6 +47,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) parent: u32,
     /// What is added to the niceness.
     pub(crate) nice: u8,
+    /// `ionice`; empty = without it.
+    pub(crate) ionice: &'a str,
     /// The whole repository location, with user and password.
     pub(crate) repository: &'a str,
     pub(crate) password: &'a str,
@@ -64,7 +66,7 @@ impl Frame<'_> {
     /// The bytes for the pipe, wiped when they go.
     pub(crate) fn write(
         parent: u32,
-        nice: u8,
+        (nice, ionice): (u8, &str),
         repository: &str,
         password: &str,
         env: &[(&str, &str)],
@@ -72,7 +74,7 @@ impl Frame<'_> {
         let mut items = Zeroizing::new(vec![0; MAX_FRAME_BYTES]);
         let env = Items::write(env.iter().copied(), &mut items).map_err(|_| FrameTooLong)?;
         let mut buffer = Zeroizing::new(vec![0; MAX_FRAME_BYTES]);
-        let used = schema::encode(&Frame { parent, nice, repository, password, env }, &mut buffer)
+        let used = schema::encode(&Frame { parent, nice, ionice, repository, password, env }, &mut buffer)
             .map_err(|_| FrameTooLong)?
             .len();
         buffer.truncate(used);
@@ -98,11 +100,13 @@ mod tests {
 
     #[test]
     fn a_frame_comes_back_whole_and_an_overlong_one_is_refused() {
-        let bytes = Frame::write(7, 10, "rest:x", "pw", &[("A", "1"), ("B", "")]).unwrap();
+        let bytes =
+            Frame::write(7, (10, "/usr/bin/ionice"), "rest:x", "pw", &[("A", "1"), ("B", "")]).unwrap();
         let frame: Frame<'_> = schema::decode(&bytes).unwrap();
         assert_eq!((frame.parent, frame.nice, frame.repository, frame.password), (7, 10, "rest:x", "pw"));
+        assert_eq!(frame.ionice, "/usr/bin/ionice");
         assert_eq!(frame.env.iter().collect::<Vec<_>>(), [("A", "1"), ("B", "")]);
         let long = "x".repeat(MAX_FRAME_BYTES);
-        assert!(Frame::write(7, 0, "rest:x", &long, &[]).is_err());
+        assert!(Frame::write(7, (0, ""), "rest:x", &long, &[]).is_err());
     }
 }

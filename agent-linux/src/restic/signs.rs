@@ -16,6 +16,8 @@ pub(crate) enum Sign {
     NoRepo,
     Exists,
     NoSource,
+    /// The command whose output is saved.
+    CommandFailed,
     /// The storage said no, not the repository.
     StatusRefused,
 }
@@ -82,6 +84,7 @@ const SIGNS: &[(Sign, &[&str])] = &[
             "Permission denied (publickey",
         ],
     ),
+    (Sign::CommandFailed, &["command failed: ", "failed to start command: "]),
     (Sign::Forbidden, &["(403)", "403 Forbidden"]),
     (Sign::NotRemoved, &["unable to remove", "blob not removed", "Remove(<", "failed to remove"]),
     (Sign::Ignored, &["Ignoring \""]),

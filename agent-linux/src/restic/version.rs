@@ -76,6 +76,12 @@ impl Version {
         self >= Self::new(0, 15)
     }
 
+    /// `backup --stdin-from-command`.
+    #[must_use]
+    pub fn has_stdin_from_command(self) -> bool {
+        self >= Self::new(0, 16)
+    }
+
     /// `backup --read-concurrency`.
     #[must_use]
     pub fn has_read_concurrency(self) -> bool {
@@ -161,8 +167,8 @@ pub enum ResticError {
 impl Restic {
     /// Finds `program` (a path, or a name in `search`) and asks it for its version.
     pub async fn probe(program: &Path, search: &OsStr) -> Result<Self, ResticError> {
-        let path =
-            find(program, search).ok_or_else(|| ResticError::NotFound(program.display().to_string()))?;
+        let path = find_program(program, search)
+            .ok_or_else(|| ResticError::NotFound(program.display().to_string()))?;
         let shown = path.display().to_string();
         let not_runnable = |reason: &dyn fmt::Display| ResticError::NotRunnable {
             path: shown.clone(),
@@ -223,7 +229,8 @@ impl Stamp {
 }
 
 /// The file of this program: as it is when it holds a slash, else the first of that name in `search`.
-fn find(program: &Path, search: &OsStr) -> Option<PathBuf> {
+#[must_use]
+pub fn find_program(program: &Path, search: &OsStr) -> Option<PathBuf> {
     let is_program =
         |path: &PathBuf| std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.mode() & 0o111 != 0);
     if program.as_os_str().as_encoded_bytes().contains(&b'/') {

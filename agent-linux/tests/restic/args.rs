@@ -11,7 +11,15 @@ use schema::{
 };
 
 fn setting(minor: u16) -> Setting<'static> {
-    Setting { version: Version::new(0, minor), restic_host: "nas", small: false, cache: "/var/cache/hf" }
+    Setting {
+        version: Version::new(0, minor),
+        restic_host: "nas",
+        small: false,
+        cache: "/var/cache/hf",
+        upload_kib: 0,
+        download_kib: 0,
+        command: None,
+    }
 }
 
 fn backup<'a>(includes: Items<'a, &'a str>, excludes: Items<'a, &'a str>) -> BackupSpec<'a> {

@@ -325,6 +325,7 @@ async fn no_credentials_and_refused_ones_are_told() {
     let (_control, mut asked) = tokio::sync::mpsc::channel(1);
     let order = JobOrder {
         spec: JobSpec::Stats,
+        command: None,
         restic_host: "rig",
         deadline_secs: 0,
         silence_secs: 0,

@@ -80,6 +80,9 @@ impl Rig {
             path: "/usr/sbin:/usr/bin:/sbin:/bin".into(),
             small: false,
             nice: 0,
+            ionice: None,
+            upload_kib: 0,
+            download_kib: 0,
         };
         let credentials = Credentials {
             url: at("repo").to_str().unwrap().to_owned(),
@@ -172,6 +175,7 @@ impl Rig {
         let (control, mut asked) = mpsc::channel(4);
         let order = JobOrder {
             spec,
+            command: None,
             restic_host: "rig",
             deadline_secs: self.deadline_secs,
             silence_secs: self.silence_secs,

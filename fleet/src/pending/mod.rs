@@ -190,6 +190,10 @@ pub(crate) fn job_ended(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<()
         Verdict::Again(why) => {
             runs.iter().filter(|run| is_own(run)).try_for_each(|run| again(tx, run, job.id, &why, now))
         }
+        Verdict::Later(why) => runs.iter().filter(|run| is_own(run)).try_for_each(|run| {
+            let until = Some(now.plus_ms(retry::LONGEST_MS / 2));
+            put(tx, Some(run), &run.waiting(until, run.attempt, why.clone(), Some(job.id), now))
+        }),
         Verdict::GiveUp(Why { message, .. }) => {
             let reason = format!("{message}, which another try would not mend");
             runs.iter().filter(|run| is_own(run)).try_for_each(|run| abandon(tx, run, &reason, now))

@@ -32,6 +32,8 @@ pub(crate) enum Verdict {
     Dropped,
     /// It may go better next time.
     Again(Why),
+    /// The host itself puts it off. That is no try: it is looked again and again, until it fits.
+    Later(Why),
     /// It goes the same way until a person does something. Trying on would only hide that, and hammer a storage
     /// with wrong passwords: the run is given up, which shows, and the next occurrence tries again.
     GiveUp(Why),
@@ -51,6 +53,9 @@ pub(crate) fn judge(job: &Job) -> Verdict {
     }
     let why = |code: &str, message: &str| Why { code: code.to_owned(), message: message.to_owned() };
     match (job.state, job.refusal, job.class) {
+        (JobState::Cancelled, _, Some(Class::NotNow)) => {
+            Verdict::Later(why(Class::NotNow.as_str(), status::words(Some(Class::NotNow))))
+        }
         (JobState::Cancelled, ..) => Verdict::Dropped,
         (JobState::Lost, ..) => Verdict::Again(why("lost", "Backup was interrupted")),
         (_, Some(refusal), class) if class.is_none() => {
@@ -79,6 +84,7 @@ const fn may_mend_itself(class: Class) -> bool {
         | Class::DiskFull
         | Class::Hook
         | Class::NoCredentials
+        | Class::NotNow
         | Class::SourceUnreadable
         | Class::Other => true,
         Class::Auth

@@ -222,6 +222,7 @@ draw!(
         SourceEmpty,
         NotTried,
         OtherRepo,
+        NotNow,
     }
 );
 draw!(enum Summary<'static> {

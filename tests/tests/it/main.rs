@@ -18,6 +18,7 @@ mod live_rows;
 mod moved_secrets;
 mod network_cut;
 mod open_pages;
+mod policy;
 mod preview;
 mod replaced;
 mod same_story;

@@ -33,8 +33,15 @@ impl Job<'_> {
         }
         let version = self.find_restic().await?;
         let cache = self.places.cache.to_string_lossy();
-        let setting =
-            Setting { version, restic_host: self.restic_host, small: self.places.small, cache: &cache };
+        let setting = Setting {
+            version,
+            restic_host: self.restic_host,
+            small: self.places.small,
+            cache: &cache,
+            upload_kib: self.places.upload_kib,
+            download_kib: self.places.download_kib,
+            command: self.command,
+        };
         let steps = args::plan_steps(spec, &setting).map_err(|error| refused_args(&error))?;
         for folder in [&self.places.cache, &self.places.temp] {
             if let Err(error) = tokio::fs::create_dir_all(folder).await {
@@ -110,6 +117,9 @@ impl Job<'_> {
                 "Nothing is mounted on {absent}, so nothing was backed up. Mount it, then run the backup again."
             );
             return Err(Verdict::failed(Class::SourceMissing, &message));
+        }
+        if self.command.is_some() {
+            return Ok(());
         }
         let missing = self.unless_stopped(preflight::missing(backup.includes)).await?;
         if missing.is_empty() {

@@ -60,7 +60,7 @@ impl Job<'_> {
         if let Some(stop) = self.wires.poll_stop() {
             return Done { verdict: stopped(stop), found: Findings::default() };
         }
-        self.say(&format!("restic {}", step.args.join(" "))).await;
+        self.say(&format!("restic {}", step.shown())).await;
         self.started_at.get_or_insert_with(wall_clock);
         let end = self.step(step, false).await;
         let done = self.judged(step, end);

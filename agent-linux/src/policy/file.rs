@@ -1,0 +1,286 @@
+//! The policy file: TOML, every key optional.
+//!
+//! ```toml
+//! source_roots = ["/srv", "/home"]        # only what is in these is backed up and shown
+//! restore_targets = ["/srv/restored"]     # and only into these something is restored
+//! admin_slot = false                      # no credentials that may delete: no prune from here
+//! limit_upload = 2000                     # KiB a second
+//! limit_download = 0                      # 0 = no limit
+//! nice = 10                               # 0 to 19
+//! io_idle = true                          # needs ionice
+//! spare_memory = true                     # else: on machines with less than 1 GiB
+//! quiet_hours = ["08:00-18:00"]           # by the machine's own time zone
+//! interfaces = ["eth0", "wlan*"]          # where the way out has to go
+//!
+//! [hooks.stop-database]                   # a source group names it: stop-database
+//! command = ["/usr/local/bin/stop-database", "--now"]
+//! timeout_secs = 600
+//!
+//! [commands.orders]                       # a source group names it as its path: command:orders
+//! command = ["/usr/bin/pg_dump", "orders"]
+//! file_name = "orders.sql"
+//! ```
+
+use super::{Hook, Limits, Policy, Quiet, SourceCommand};
+use rustix::process::geteuid;
+use schema::name;
+use serde::Deserialize;
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, ErrorKind, Read as _},
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+/// Where the policy is when nothing else is said.
+const DEFAULT_FILE: &str = "/etc/holdfast/policy.toml";
+const MAX_BYTES: u64 = 64 * 1024;
+const DEFAULT_TIMEOUT_SECS: u32 = 600;
+const LONGEST_TIMEOUT_SECS: u32 = 24 * 3_600;
+
+/// Why the policy can't be read; nothing is allowed then.
+#[derive(Debug, thiserror::Error)]
+#[error("the policy file {file}: {why}")]
+pub struct PolicyError {
+    file: String,
+    why: String,
+}
+
+/// Where the policy comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyAt {
+    /// The file; `None` = the default one, which need not be there.
+    pub file: Option<PathBuf>,
+    /// Said on the command line: no admin slot, whatever the file says.
+    pub no_admin_slot: bool,
+    /// Said on the command line, instead of those in the file.
+    pub source_roots: Vec<PathBuf>,
+}
+
+impl PolicyAt {
+    /// Reads it.
+    pub fn load(&self) -> Result<Policy, PolicyError> {
+        let mut policy = match (&self.file, Path::new(DEFAULT_FILE)) {
+            (None, default) if !default.exists() => Policy::default(),
+            (file, default) => read(file.as_deref().unwrap_or(default))?,
+        };
+        policy.allows_admin_slot &= !self.no_admin_slot;
+        if !self.source_roots.is_empty() {
+            policy.source_roots.clone_from(&self.source_roots);
+        }
+        Ok(policy)
+    }
+
+    /// The file, for people.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE))
+    }
+}
+
+fn read(file: &Path) -> Result<Policy, PolicyError> {
+    let failed = |why: String| PolicyError { file: file.display().to_string(), why };
+    let text = text_of(file).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => failed("it is not there".to_owned()),
+        _ => failed(error.to_string()),
+    })?;
+    parse(&text).map_err(failed)
+}
+
+/// The text of a file that nobody else may write.
+fn text_of(file: &Path) -> io::Result<String> {
+    let opened = File::open(file)?;
+    let metadata = opened.metadata()?;
+    if let Some(why) = who_else_writes(metadata.uid(), metadata.mode(), geteuid().as_raw()) {
+        return Err(io::Error::other(why));
+    }
+    let mut text = String::new();
+    if opened.take(MAX_BYTES + 1).read_to_string(&mut text)? as u64 > MAX_BYTES {
+        return Err(io::Error::other(format!("it is longer than {MAX_BYTES} bytes")));
+    }
+    Ok(text)
+}
+
+/// Who may write a file, so that it is not to be trusted.
+pub(super) fn who_else_writes(owner: u32, mode: u32, own: u32) -> Option<String> {
+    if owner != 0 && owner != own {
+        return Some(format!("it belongs to the user {owner}; give it to root"));
+    }
+    (mode & 0o022 != 0).then(|| "others may write it; chmod go-w".to_owned())
+}
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Text {
+    source_roots: Vec<PathBuf>,
+    restore_targets: Vec<PathBuf>,
+    admin_slot: bool,
+    limit_upload: u32,
+    limit_download: u32,
+    nice: u8,
+    io_idle: bool,
+    spare_memory: Option<bool>,
+    quiet_hours: Vec<String>,
+    interfaces: Vec<String>,
+    hooks: BTreeMap<String, HookText>,
+    commands: BTreeMap<String, CommandText>,
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self {
+            source_roots: Vec::new(),
+            restore_targets: Vec::new(),
+            admin_slot: true,
+            limit_upload: 0,
+            limit_download: 0,
+            nice: 0,
+            io_idle: false,
+            spare_memory: None,
+            quiet_hours: Vec::new(),
+            interfaces: Vec::new(),
+            hooks: BTreeMap::new(),
+            commands: BTreeMap::new(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HookText {
+    command: Vec<String>,
+    timeout_secs: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CommandText {
+    command: Vec<String>,
+    file_name: String,
+}
+
+/// Reads a policy's text: the whole of it, or why not.
+pub(super) fn parse(text: &str) -> Result<Policy, String> {
+    let text: Text = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+    let mut policy = Policy {
+        allows_admin_slot: text.admin_slot,
+        source_roots: absolute("source_roots", text.source_roots)?,
+        restore_targets: absolute("restore_targets", text.restore_targets)?,
+        limits: Limits {
+            upload_kib: text.limit_upload,
+            download_kib: text.limit_download,
+            nice: text.nice,
+            io_idle: text.io_idle,
+            spare_memory: text.spare_memory,
+        },
+        ..Policy::default()
+    };
+    if text.nice > 19 {
+        return Err(format!("nice is 0 to 19, not {}", text.nice));
+    }
+    for span in text.quiet_hours {
+        let quiet = Quiet::parse(&span);
+        policy.quiet.push(quiet.ok_or_else(|| format!("quiet_hours: {span:?} is not like 08:00-18:00"))?);
+    }
+    for name in text.interfaces {
+        let start = name.strip_suffix('*').unwrap_or(&name);
+        if name.is_empty() || start.contains(|c: char| c.is_whitespace() || c == '/' || c == '*') {
+            return Err(format!(
+                "interfaces: {name:?} is not the name of an interface, nor its start with a *"
+            ));
+        }
+        policy.interfaces.push(name);
+    }
+    for (name, HookText { command, timeout_secs }) in text.hooks {
+        let timeout_secs = timeout_secs.unwrap_or(DEFAULT_TIMEOUT_SECS);
+        if !(1..=LONGEST_TIMEOUT_SECS).contains(&timeout_secs) {
+            return Err(format!("hooks.{name}: timeout_secs is 1 to {LONGEST_TIMEOUT_SECS}"));
+        }
+        check_command("hooks", &name, &command)?;
+        policy.hooks.insert(name, Hook { command, timeout_secs });
+    }
+    for (name, CommandText { command, file_name }) in text.commands {
+        check_command("commands", &name, &command)?;
+        if file_name.is_empty() || file_name.contains(|c: char| c == '/' || c.is_control()) {
+            return Err(format!("commands.{name}: file_name is the name of a file, without a folder"));
+        }
+        policy.commands.insert(name, SourceCommand { command, file_name });
+    }
+    Ok(policy)
+}
+
+fn absolute(key: &str, paths: Vec<PathBuf>) -> Result<Vec<PathBuf>, String> {
+    match paths.iter().find(|path| !path.is_absolute()) {
+        Some(path) => Err(format!("{key}: {} is not absolute", path.display())),
+        None => Ok(paths),
+    }
+}
+
+fn check_command(table: &str, name: &str, command: &[String]) -> Result<(), String> {
+    if !name::is_valid(name) {
+        return Err(format!("{table}.{name}: a name has letters, digits, dots, dashes and underscores"));
+    }
+    match command.first() {
+        Some(program) if program.starts_with('/') => {}
+        _ => return Err(format!("{table}.{name}: command begins with the program's absolute path")),
+    }
+    match command.iter().find(|word| word.contains('\0')) {
+        Some(_) => Err(format!("{table}.{name}: command has a NUL")),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    #[test]
+    fn an_empty_file_is_no_restriction() {
+        assert_eq!(parse("").unwrap(), Policy::default());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_its_place() {
+        for (text, said) in [
+            ("source_roots = ['photos']", "source_roots: photos is not absolute"),
+            ("source_root = ['/a']", "unknown field `source_root`"),
+            ("nice = 20", "nice is 0 to 19"),
+            ("nice = 'much'", "invalid type"),
+            ("quiet_hours = ['8-18']", "\"8-18\" is not like 08:00-18:00"),
+            ("interfaces = ['eth 0']", "not the name of an interface"),
+            ("[hooks.a]\ncommand = []", "hooks.a: command begins with"),
+            ("[hooks.a]\ncommand = ['sh']", "absolute path"),
+            ("[hooks.'a b']\ncommand = ['/bin/sh']", "hooks.a b: a name has"),
+            ("[hooks.a]\ncommand = ['/bin/sh']\ntimeout_secs = 0", "timeout_secs is 1 to 86400"),
+            ("[hooks.a]\ncommand = ['/bin/sh']\nshell = true", "unknown field `shell`"),
+            ("[commands.a]\ncommand = ['/bin/sh']", "missing field `file_name`"),
+            ("[commands.a]\ncommand = ['/bin/sh']\nfile_name = '../a'", "without a folder"),
+            ("source_roots = [", "TOML parse error at line 1"),
+        ] {
+            let why = parse(text).unwrap_err();
+            assert!(why.contains(said), "{text}: {why}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_others_may_write_allows_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("policy.toml");
+        let at = PolicyAt { file: Some(file.clone()), no_admin_slot: false, source_roots: Vec::new() };
+        assert!(at.load().unwrap_err().to_string().contains("it is not there"));
+        fs::write(&file, "admin_slot = true\nsource_roots = ['/a']").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o664)).unwrap();
+        assert!(at.load().unwrap_err().to_string().contains("others may write it"));
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(at.load().unwrap().source_roots, [Path::new("/a")]);
+        let flags = PolicyAt { no_admin_slot: true, source_roots: vec!["/b".into()], ..at.clone() };
+        let policy = flags.load().unwrap();
+        assert_eq!((policy.allows_admin_slot, policy.source_roots), (false, vec!["/b".into()]));
+        fs::write(&file, vec![b'#'; 70_000]).unwrap();
+        assert!(at.load().unwrap_err().to_string().contains("longer than"));
+        assert!(who_else_writes(1000, 0o644, 0).is_some());
+        assert_eq!(who_else_writes(1000, 0o644, 1000), None);
+    }
+}

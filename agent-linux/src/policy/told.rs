@@ -1,0 +1,161 @@
+//! The policy in words, and what about it can't work: `holdfast-agent policy check`.
+
+use super::{Policy, PolicyAt, file::who_else_writes, in_words};
+use crate::restic::find_program;
+use rustix::process::geteuid;
+use serde::Serialize;
+use std::{
+    fmt::Write as _,
+    fs, io,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+/// What a policy allows, and what is wrong.
+#[derive(Debug, Serialize)]
+pub struct Told {
+    /// The file.
+    pub file: String,
+    /// One sentence each.
+    pub allows: Vec<String>,
+    /// What can't work as it stands; empty = nothing.
+    pub problems: Vec<String>,
+}
+
+impl Told {
+    /// As lines.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = format!("Policy: {}\n", self.file);
+        for line in &self.allows {
+            let _ = writeln!(text, "  {line}");
+        }
+        for problem in &self.problems {
+            let _ = writeln!(text, "PROBLEM: {problem}");
+        }
+        if self.problems.is_empty() {
+            text.push_str("Nothing is wrong with it.\n");
+        }
+        text
+    }
+}
+
+/// Tells a policy.
+#[must_use]
+pub fn told(at: &PolicyAt) -> Told {
+    let file = if at.file.is_none() && !at.path().exists() {
+        format!("none ({} is not there)", at.path().display())
+    } else {
+        at.path().display().to_string()
+    };
+    match at.load() {
+        Ok(policy) => Told { file, allows: allows(&policy), problems: problems(&policy) },
+        Err(error) => Told {
+            file,
+            allows: Vec::new(),
+            problems: vec![format!("{error}. As long as that is so, the agent runs no job.")],
+        },
+    }
+}
+
+fn allows(policy: &Policy) -> Vec<String> {
+    let within = |roots: &[_]| if roots.is_empty() { "everywhere".to_owned() } else { in_words(roots) };
+    let rate = |kib: u32| if kib == 0 { "no limit".to_owned() } else { format!("{kib} KiB/s") };
+    let limits = &policy.limits;
+    let mut lines = vec![
+        format!("Backs up and shows: {}", within(&policy.source_roots)),
+        format!("Restores into: {}", within(&policy.restore_targets)),
+        format!(
+            "Credentials that may delete: {}",
+            if policy.allows_admin_slot { "taken, for one job at a time" } else { "refused" }
+        ),
+        format!("To the storage: {}; from it: {}", rate(limits.upload_kib), rate(limits.download_kib)),
+        format!("Niceness: {}{}", limits.nice, if limits.io_idle { ", disks only when idle" } else { "" }),
+    ];
+    lines.extend(policy.quiet.iter().map(|quiet| format!("Quiet from {quiet}")));
+    if !policy.interfaces.is_empty() {
+        lines.push(format!("Only over: {}", policy.interfaces.join(", ")));
+    }
+    for (name, hook) in &policy.hooks {
+        lines.push(format!("Hook {name}: {} (at most {} s)", hook.command.join(" "), hook.timeout_secs));
+    }
+    for (name, source) in &policy.commands {
+        lines.push(format!("Path command:{name}: {} as {}", source.command.join(" "), source.file_name));
+    }
+    lines
+}
+
+fn problems(policy: &Policy) -> Vec<String> {
+    let folders = policy.source_roots.iter().chain(&policy.restore_targets);
+    let missing = folders.filter(|folder| !folder.is_dir());
+    let mut problems: Vec<String> =
+        missing.map(|folder| format!("{} is not there, or no folder", folder.display())).collect();
+    let commands = policy.hooks.iter().map(|(name, hook)| (format!("hook {name}"), &hook.command));
+    let sources = policy.commands.iter().map(|(name, source)| (format!("command {name}"), &source.command));
+    for (name, command) in commands.chain(sources) {
+        let Some(program) = command.first() else { continue };
+        if let Err(why) = is_program(Path::new(program)) {
+            problems.push(format!("{name}: {program}: {why}"));
+        }
+    }
+    if policy.limits.io_idle && find_ionice().is_none() {
+        problems.push("io_idle: there is no program ionice here".to_owned());
+    }
+    problems
+}
+
+/// The program that makes others use disks only when nobody else does.
+#[must_use]
+pub fn find_ionice() -> Option<PathBuf> {
+    find_program(Path::new("ionice"), &std::env::var_os("PATH").unwrap_or_default())
+}
+
+/// Whether it can be run, and by nobody else be made another one.
+fn is_program(program: &Path) -> Result<(), String> {
+    let metadata = fs::metadata(program).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => "it is not there".to_owned(),
+        _ => error.to_string(),
+    })?;
+    if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 {
+        return Err("it can't be run".to_owned());
+    }
+    who_else_writes(metadata.uid(), metadata.mode(), geteuid().as_raw()).map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cant_work_is_told_beside_what_is_allowed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("policy.toml");
+        let script = folder.path().join("script");
+        fs::write(&script, "#!/bin/sh\n").unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        let text = format!(
+            "source_roots = ['/', '/no/such/folder']\nadmin_slot = false\nlimit_upload = 500\nquiet_hours = ['22:00-06:00']\n\
+             [hooks.good]\ncommand = ['{0}']\n[hooks.gone]\ncommand = ['/no/such/program']\n\
+             [commands.db]\ncommand = ['/etc/passwd']\nfile_name = 'db'\n",
+            script.display()
+        );
+        fs::write(&file, text).unwrap();
+        let at = PolicyAt { file: Some(file.clone()), no_admin_slot: false, source_roots: Vec::new() };
+        let told = told(&at);
+        let text = told.to_text();
+        for line in ["/, /no/such/folder", "refused", "500 KiB/s", "Quiet from 22:00 to 06:00", "Hook good"] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+        assert_eq!(
+            told.problems,
+            [
+                "/no/such/folder is not there, or no folder",
+                "hook gone: /no/such/program: it is not there",
+                "command db: /etc/passwd: it can't be run",
+            ]
+        );
+        fs::write(&file, "nice = 99").unwrap();
+        let told = super::told(&at);
+        assert!(told.problems[0].contains("nice is 0 to 19") && told.problems[0].contains("runs no job"));
+    }
+}
