@@ -17,6 +17,35 @@ pub struct Ticket {
     pub expires_at: Timestamp,
     /// When it must have ended, in seconds after its start; 0 = no deadline.
     pub deadline_secs: u32,
+    /// The source group that it saves; `None` = it is no backup.
+    pub group: Option<GroupKey>,
+    /// Whether the agent has made it by itself.
+    pub own: bool,
+}
+
+/// Stands for the name of a source group, which is too long to keep here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupKey(u64);
+
+impl GroupKey {
+    /// Of a group's name: FNV-1a. That two names of one host share a key does not happen by itself.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        let mix = |key: u64, byte: u8| (key ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        Self(name.bytes().fold(0xcbf2_9ce4_8422_2325, mix))
+    }
+}
+
+/// How many source groups are remembered by when a backup of theirs was taken last.
+pub const MAX_TAKEN_GROUPS: usize = 64;
+
+/// When a backup of a source group was taken last, whoever asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenGroup {
+    /// Which group.
+    pub group: GroupKey,
+    /// When, by the agent's clock.
+    pub at: Timestamp,
 }
 
 /// A job that was answered.

@@ -8,12 +8,12 @@ mod stored;
 pub use stored::Stored;
 
 use crate::{
-    Backoff, Body, Change, Effect, KILL_AFTER_MS, KILL_AT_STOP_AFTER_MS, MAX_HELD_SLOTS, Monotonic, Now,
-    Record, STEADY_AFTER_MS, STORE_RETRY_AFTER_MS, Safety, Saved, StopCause, verdict,
+    Backoff, Body, Change, Effect, GroupKey, KILL_AFTER_MS, KILL_AT_STOP_AFTER_MS, MAX_HELD_SLOTS, Monotonic,
+    Now, Record, STEADY_AFTER_MS, STORE_RETRY_AFTER_MS, Safety, Saved, StopCause, Ticket, verdict,
 };
 use commands::Gap;
 use heapless::{Deque, Vec};
-use schema::{Class, JobId, Outcome, Slot, report::Trouble};
+use schema::{Class, JobId, JobKind, Outcome, Slot, Timestamp, report::Trouble};
 
 /// A record waits for its answer: drain [`Core::poll_effect`] first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -269,6 +269,31 @@ impl Core {
             self.propose(self.saved.taken, Change::None, Some(Body::Chunk { job, expendable }), safety);
         }
         Ok(())
+    }
+
+    /// A backup of the plan is due and the server is away: take it. `false`: it can't be taken now.
+    pub fn handle_own(&mut self, job: JobId, group: GroupKey, now: Now) -> Result<bool, Busy> {
+        self.now = now;
+        self.check_idle()?;
+        let can_be_taken = !self.is_connected()
+            && !self.stopping
+            && !self.store_fails()
+            && !self.saved.held.is_full()
+            && self.saved.slot(Slot::Repo).filled;
+        if can_be_taken {
+            let ticket = Ticket {
+                job,
+                kind: JobKind::Backup,
+                urgent: false,
+                expires_at: Timestamp(u64::MAX),
+                deadline_secs: 0,
+                group: Some(group),
+                own: true,
+            };
+            let taken = self.saved.taken;
+            self.propose(taken, Change::Queued(ticket), Some(Body::Own { job }), Safety::OnDisk);
+        }
+        Ok(can_be_taken)
     }
 
     /// The running job has come further.

@@ -55,6 +55,11 @@ pub enum Body {
         /// How many jobs run before it.
         behind: u8,
     },
+    /// See [`schema::ReportBody::Own`]; the driver adds the occurrence.
+    Own {
+        /// Which.
+        job: JobId,
+    },
     /// See [`schema::ReportBody::Refused`].
     Refused {
         /// Which.

@@ -1,4 +1,4 @@
-use crate::{Body, Change, Known, MAX_KNOWN_JOBS, Record, Ticket};
+use crate::{Body, Change, GroupKey, Known, MAX_KNOWN_JOBS, MAX_TAKEN_GROUPS, Record, TakenGroup, Ticket};
 use heapless::Vec;
 use schema::{HeldJob, HeldPhase, JobId, Slot, Timestamp, limits::MAX_HELD_JOBS};
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,8 @@ pub struct Saved {
     pub held: Vec<HeldEntry, MAX_HELD_JOBS>,
     /// The jobs answered, oldest first.
     pub known: Vec<Known, MAX_KNOWN_JOBS>,
+    /// When a backup of each source group was taken last; the oldest makes room.
+    pub groups: Vec<TakenGroup, MAX_TAKEN_GROUPS>,
     /// The slots, in the order of [`Slot::ALL`].
     pub slots: [SlotState; 2],
 }
@@ -57,6 +59,7 @@ impl Saved {
             last_report: 0,
             held: Vec::new(),
             known: Vec::new(),
+            groups: Vec::new(),
             slots: [SlotState { revision: 0, filled: false }; 2],
         }
     }
@@ -71,7 +74,7 @@ impl Saved {
             Change::None => {}
             Change::Epoch(epoch) => self.epoch = self.epoch.max(epoch),
             Change::Acked(through) => self.acked = self.acked.max(through.min(self.last_report)),
-            Change::Queued(ticket) => self.queue(ticket),
+            Change::Queued(ticket) => self.queue(ticket, record.at),
             Change::Refused(job) => self.remember(job, record.report),
             Change::Started(job) => {
                 if let Some(entry) = self.held.iter_mut().find(|entry| entry.ticket.job == job) {
@@ -79,8 +82,12 @@ impl Saved {
                 }
             }
             Change::Ended(job) => {
+                let is_own = self.held.iter().any(|entry| entry.ticket.job == job && entry.ticket.own);
                 self.held.retain(|entry| entry.ticket.job != job);
-                self.remember(job, record.report);
+                // No command can come again for what nobody sent.
+                if !is_own {
+                    self.remember(job, record.report);
+                }
             }
             Change::Slot { slot, revision, filled } => {
                 self.slots[slot as usize] = SlotState { revision, filled };
@@ -120,11 +127,34 @@ impl Saved {
         held.chain(ended)
     }
 
-    fn queue(&mut self, ticket: Ticket) {
+    /// When a backup of this group was taken last.
+    #[must_use]
+    pub fn group_taken_at(&self, group: GroupKey) -> Option<Timestamp> {
+        self.groups.iter().find(|taken| taken.group == group).map(|taken| taken.at)
+    }
+
+    fn take_group(&mut self, group: GroupKey, at: Timestamp) {
+        self.groups.retain(|taken| taken.group != group);
+        if self.groups.is_full() {
+            let oldest = self.groups.iter().enumerate().min_by_key(|(_, taken)| taken.at);
+            if let Some(place) = oldest.map(|(place, _)| place) {
+                self.groups.remove(place);
+            }
+        }
+        // There is room now.
+        let _ = self.groups.push(TakenGroup { group, at });
+    }
+
+    fn queue(&mut self, ticket: Ticket, at: Timestamp) {
         let waiting = self.held.iter().position(|entry| entry.started_at.is_none() && !entry.ticket.urgent);
-        let at = if ticket.urgent { waiting } else { None }.unwrap_or(self.held.len());
-        if self.held.insert(at, HeldEntry { ticket, started_at: None }).is_ok() {
-            self.remember(ticket.job, None);
+        let place = if ticket.urgent { waiting } else { None }.unwrap_or(self.held.len());
+        if self.held.insert(place, HeldEntry { ticket, started_at: None }).is_ok() {
+            if !ticket.own {
+                self.remember(ticket.job, None);
+            }
+            if let Some(group) = ticket.group {
+                self.take_group(group, at);
+            }
         }
     }
 

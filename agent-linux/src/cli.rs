@@ -1,7 +1,9 @@
 //! The command line.
 
 use crate::{
-    clock, driver, enroll,
+    alone, clock,
+    driver::{self, Options},
+    enroll,
     logger::{self, Level},
     machine::VERSION,
     policy::{self, PolicyAt},
@@ -57,6 +59,8 @@ Options:
                       on an append-only storage, can be run from this machine
   --source-root DIR   back up and show only what is in DIR, whatever the policy file says; may stand several times
                       [HOLDFAST_AGENT_SOURCE_ROOTS, apart by colons]
+  --alone-after SECS  how long the server may be away before due backups are run without it
+                      [HOLDFAST_AGENT_ALONE_AFTER; 120]
   --log-level LEVEL   error, warn, info or debug [HOLDFAST_AGENT_LOG_LEVEL; info]
   --end-with PID      end, as at SIGTERM, when the process PID ends, which has started this one
 
@@ -123,10 +127,8 @@ pub enum Request {
     Run {
         /// The state folder.
         state_dir: PathBuf,
-        /// The restic to use.
-        restic: PathBuf,
-        /// What the machine's owner allows.
-        policy: PolicyAt,
+        /// How.
+        options: Options,
         /// What is logged.
         level: Level,
         /// The parent that it ends with.
@@ -162,7 +164,7 @@ impl Request {
             Self::Print(_) => {}
             Self::PolicyCheck { policy, .. } => policy.file.iter_mut().for_each(absolute),
             Self::Enroll { state_dir, .. } | Self::Status { state_dir, .. } => absolute(state_dir),
-            Self::Run { state_dir, restic, policy, .. } => {
+            Self::Run { state_dir, options: Options { restic, policy, .. }, .. } => {
                 absolute(state_dir);
                 policy.file.iter_mut().for_each(absolute);
                 if restic.components().nth(1).is_some() || restic.starts_with(".") {
@@ -229,6 +231,7 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
         .filter(|root| !root.is_empty())
         .map(PathBuf::from)
         .collect();
+    let mut alone_after = env("HOLDFAST_AGENT_ALONE_AFTER");
     let (mut force, mut json, mut check, mut token, mut end_with) = (false, false, false, None, None);
     let mut rest = rest.iter().map(String::as_str);
     while let Some(arg) = rest.next() {
@@ -246,6 +249,7 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
             ("enroll" | "enrol" | "run" | "status", "--state-dir") => state_dir = value()?,
             ("run" | "policy", "--policy") => policy_file = Some(value()?.into()),
             ("run", "--restic") => restic = value()?,
+            ("run", "--alone-after") => alone_after = Some(value()?),
             ("run", "--log-level") => level = value()?,
             ("run", "--source-root") => source_roots.push(value()?.into()),
             ("run", "--end-with") => {
@@ -274,7 +278,14 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
                 return Err(UsageError(format!("the source root {} is not absolute", root.display())));
             }
             let policy = PolicyAt { file: policy_file, no_admin_slot, source_roots };
-            Request::Run { state_dir, restic: restic.into(), policy, level, end_with }
+            let alone_after_secs = match alone_after.as_deref() {
+                None => alone::GRACE_SECS,
+                Some(text) => text
+                    .parse()
+                    .map_err(|_| UsageError(format!("--alone-after {text} is no number of seconds")))?,
+            };
+            let options = Options { restic: restic.into(), policy, alone_after_secs };
+            Request::Run { state_dir, options, level, end_with }
         }
         "status" => Request::Status { state_dir, json },
         "policy" if check => {
@@ -294,9 +305,9 @@ fn carry_out(request: Request) -> ExitCode {
     let result = match request {
         Request::Print(text) => print(text).map(|()| ExitCode::SUCCESS).map_err(AnyError::from),
         Request::Enroll { state_dir, token, force } => run_enroll(&state_dir, &token, force),
-        Request::Run { state_dir, restic, policy, level, end_with } => {
+        Request::Run { state_dir, options, level, end_with } => {
             logger::set_max(level);
-            run_agent(&state_dir, &restic, policy, end_with)
+            run_agent(&state_dir, options, end_with)
         }
         Request::Status { state_dir, json } => run_status(&state_dir, json),
         Request::PolicyCheck { policy, json } => check_policy(&policy, json),
@@ -338,12 +349,7 @@ fn run_enroll(state_dir: &Path, token: &str, force: bool) -> Result<ExitCode, An
     Ok(ExitCode::SUCCESS)
 }
 
-fn run_agent(
-    state_dir: &Path,
-    restic: &Path,
-    policy: PolicyAt,
-    end_with: Option<u32>,
-) -> Result<ExitCode, AnyError> {
+fn run_agent(state_dir: &Path, options: Options, end_with: Option<u32>) -> Result<ExitCode, AnyError> {
     if let Some(parent) = end_with {
         set_parent_process_death_signal(Some(Signal::TERM))?;
         // It may have ended before the signal was set.
@@ -351,7 +357,7 @@ fn run_agent(
             return Err(format!("the process {parent} has not started this one, or has ended").into());
         }
     }
-    block_on(driver::run(state_dir, restic, policy)).map(|()| ExitCode::SUCCESS)
+    block_on(driver::run(state_dir, options)).map(|()| ExitCode::SUCCESS)
 }
 
 fn run_status(state_dir: &Path, json: bool) -> Result<ExitCode, AnyError> {
@@ -405,8 +411,7 @@ mod tests {
         let policy = PolicyAt { file: None, no_admin_slot: false, source_roots: Vec::new() };
         let run = |policy| Request::Run {
             state_dir: "/s".into(),
-            restic: "/r".into(),
-            policy,
+            options: Options { restic: "/r".into(), policy, alone_after_secs: 120 },
             level: Level::Debug,
             end_with: None,
         };
@@ -437,8 +442,7 @@ mod tests {
         let policy = PolicyAt { file: None, no_admin_slot: false, source_roots: Vec::new() };
         let run = |dir: PathBuf, restic: PathBuf| Request::Run {
             state_dir: dir,
-            restic,
-            policy: policy.clone(),
+            options: Options { restic, policy: policy.clone(), alone_after_secs: 120 },
             level: Level::Info,
             end_with: None,
         };
@@ -458,6 +462,7 @@ mod tests {
             ("", "no command"),
             ("dance", "dance"),
             ("run --log-level loud", "loud"),
+            ("run --alone-after soon", "number of seconds"),
             ("run --force", "--force"),
             ("run --source-root photos", "not absolute"),
             ("enroll", "token"),

@@ -1,17 +1,20 @@
 //! The one loop of the agent: gives the core its inputs and carries out its effects.
 
+mod alone;
 mod effects;
 mod inputs;
 mod job;
 mod log;
 
 use crate::{
+    alone::Due,
     clock,
     identity::{self, Identity, IdentityError},
     journal::{Journal, Opened, replay::Condition, replay::Fresh},
     link::{Link, LinkEvent},
     logger,
     machine::{Machine, VERSION},
+    plan::KeptPlan,
     policy::PolicyAt,
     reports::{Chunk, Details},
     restic::{Credentials, Restic},
@@ -21,7 +24,7 @@ use crate::{
     status::{self, ErrorStatus, JobStatus, Status},
     tls::{self, TlsError},
 };
-use agent_core::{Core, Start};
+use agent_core::{Core, Monotonic, Start};
 use job::{JobStep, RunningJob};
 use rumqttc::Publish;
 use rustls::ClientConfig;
@@ -64,6 +67,17 @@ pub enum RunError {
     },
 }
 
+/// How the agent is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The restic to use: a path, or a name to look for in `PATH`.
+    pub restic: PathBuf,
+    /// What the machine's owner allows.
+    pub policy: PolicyAt,
+    /// How long the server may be away before due backups are run without it, in seconds.
+    pub alone_after_secs: u32,
+}
+
 /// What is known of the repository, and the newest stats message.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Known {
@@ -79,6 +93,8 @@ struct AtHand {
     /// The encoded [`schema::Run`].
     run: Vec<u8>,
     credentials: Option<Credentials>,
+    /// Of a backup that the agent begins by itself.
+    due: Option<Due>,
 }
 
 struct Driver {
@@ -102,8 +118,12 @@ struct Driver {
     /// The agent ended in the middle of a job: its lock may be left in the repository.
     died_in_job: bool,
     known: Known,
-    policy: PolicyAt,
-    restic_program: PathBuf,
+    options: Options,
+    plan: KeptPlan,
+    /// Since when there is no connection.
+    away_since: Option<Monotonic>,
+    /// When to look for what is due.
+    look_at: Monotonic,
     restic: Option<Restic>,
     connected_since: Option<schema::Timestamp>,
     last_hello_at: Option<schema::Timestamp>,
@@ -113,10 +133,10 @@ struct Driver {
 }
 
 /// Runs the agent on a state folder until a signal ends it.
-pub async fn run(state_dir: &Path, restic: &Path, policy: PolicyAt) -> Result<(), RunError> {
+pub async fn run(state_dir: &Path, options: Options) -> Result<(), RunError> {
     let state = StateFolder::open(state_dir)?;
     let _lock = state.lock()?;
-    let mut driver = Driver::new(state, restic, policy)?;
+    let mut driver = Driver::new(state, options)?;
     let system = |what| move |source| RunError::System { what, source };
     let listener = status::listen(&driver.state)
         .inspect_err(|error| logger::warn(format_args!("no status socket: {error}")))
@@ -186,7 +206,7 @@ async fn next_asker(listener: Option<&UnixListener>) -> Option<UnixStream> {
 }
 
 impl Driver {
-    fn new(state: StateFolder, restic: &Path, policy: PolicyAt) -> Result<Self, RunError> {
+    fn new(state: StateFolder, options: Options) -> Result<Self, RunError> {
         let identity = Identity::load(&state)?;
         let installation = identity::installation(&state)?;
         let tls = tls::pinned(&identity.ca_pem)?;
@@ -203,6 +223,7 @@ impl Driver {
         };
         let known = schema::decode(journal.figures()).unwrap_or_default();
         let start = Start { saved, seed: getrandom::u64().map_err(random)?, trouble };
+        let plan = KeptPlan::load(&state);
         Ok(Self {
             state,
             identity,
@@ -222,8 +243,10 @@ impl Driver {
             job: None,
             died_in_job,
             known,
-            policy,
-            restic_program: restic.to_owned(),
+            options,
+            plan,
+            away_since: Some(clock::mono()),
+            look_at: clock::mono(),
             restic: None,
             connected_since: None,
             last_hello_at: None,
@@ -239,7 +262,7 @@ impl Driver {
             return;
         }
         let search = std::env::var_os("PATH").unwrap_or_default();
-        match Restic::probe(&self.restic_program, &search).await {
+        match Restic::probe(&self.options.restic, &search).await {
             Ok(found) => {
                 logger::info(format_args!("restic {} at {}", found.version(), found.path().display()));
                 self.restic = Some(found);
@@ -262,7 +285,8 @@ impl Driver {
         const LONGEST_MS: u64 = 3_600_000;
         let core = self.core.next_wake().map(|wake| wake.at);
         let log = self.job.as_ref().and_then(|job| job.log.due_at());
-        let at = core.into_iter().chain(log).min();
+        let look = self.away_since.map(|_| self.look_at);
+        let at = core.into_iter().chain(log).chain(look).min();
         Duration::from_millis(at.map_or(LONGEST_MS, |at| at.ms_since(clock::mono()).min(LONGEST_MS)))
     }
 

@@ -23,6 +23,7 @@
 //! | `local.key` | the key that seals the slots |
 //! | `slot-repo`, `slot-admin` | one sealed record each |
 //! | `journal` | see [`journal`] |
+//! | `plan` | what to do while the server is away, see [`plan`] |
 //! | `reserve` | 32 KB that are given free when the disk is full, so that a last result can be written |
 //! | `status.sock` | what `holdfast-agent status` talks to |
 //! | `cache`, `tmp` | restic's |
@@ -37,9 +38,10 @@
 //!
 //! It opens no port. It runs restic and what the policy file of this machine names ([`policy`], [`hook`]): commands name
 //! operations, not programs. Outside its state folder it only lists folders, for whoever picks paths to keep
-//! ([`browse`]). It has no plan of its own
-//! yet for the time when the server is away; what it was told before goes on, and its results wait in the journal.
+//! ([`browse`]). While
+//! the server is away, the last plan that it was given goes on ([`plan`], [`alone`]), and results wait in the journal.
 
+pub mod alone;
 pub mod browse;
 pub mod cli;
 pub mod clock;
@@ -51,6 +53,7 @@ pub mod journal;
 pub mod link;
 pub mod logger;
 pub mod machine;
+pub mod plan;
 pub mod policy;
 pub mod reports;
 pub mod restic;

@@ -92,6 +92,7 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
     tokio::spawn(publisher::run(fleet.clone(), gate.clone()));
     tokio::spawn(doorkeeper::run(fleet.clone(), gate.clone()));
     tokio::spawn(wake_sessions(fleet.clone(), gate.clone()));
+    tokio::spawn(send_plans(fleet.clone(), gate.clone()));
     tokio::spawn(sweep(fleet.clone()));
     tokio::spawn(maintain(fleet.clone()));
     tokio::spawn(tick(fleet.clone()));
@@ -233,6 +234,22 @@ async fn wake_sessions(fleet: Fleet, gate: GateHandle) {
             Err(RecvError::Lagged(_)) => match fleet.read().and_then(|read| read.host_ids()) {
                 Ok(hosts) => hosts.into_iter().for_each(|host| gate.wake(host)),
                 Err(error) => tracing::error!(%error, "sessions could not be woken"),
+            },
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Sends each host that is here its plan when it has changed.
+async fn send_plans(fleet: Fleet, gate: GateHandle) {
+    let mut changes = fleet.changes();
+    loop {
+        match changes.recv().await {
+            Ok(Change { what: Changed::Plan(host), .. }) => gate.plan_changed(host),
+            Ok(_) => {}
+            Err(RecvError::Lagged(_)) => match fleet.read().and_then(|read| read.host_ids()) {
+                Ok(hosts) => hosts.into_iter().for_each(|host| gate.plan_changed(host)),
+                Err(error) => tracing::error!(%error, "plans could not be sent"),
             },
             Err(RecvError::Closed) => return,
         }

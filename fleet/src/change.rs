@@ -52,6 +52,8 @@ pub enum Changed {
     Audit,
     /// Operators, tokens, viewers.
     Accounts,
+    /// What an agent does alone.
+    Plan(HostId),
     /// Messages passed while somebody watches them.
     Traffic,
 }

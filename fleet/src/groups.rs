@@ -5,12 +5,12 @@ use crate::change::Changed;
 use crate::dispatch::spec;
 use crate::fleet::Fleet;
 use crate::hosts;
-use crate::link::outbox::state_of;
+use crate::link::plan;
 use crate::record::{Group, Retention};
 use crate::refused::Refused;
 use crate::request::By;
 use crate::schedule;
-use crate::store::{GROUPS, LINK_STATES, LINKS, Reads, Span, Tx};
+use crate::store::{GROUPS, Reads, Span};
 use schema::{HostId, job::COMMAND_SOURCE, limits::MAX_VALUE_BYTES, name};
 
 /// The most source groups of one host.
@@ -58,7 +58,7 @@ impl Fleet {
             if let Some(old) = old_name.as_ref().filter(|old| **old != group.name) {
                 schedule::group_renamed(tx, host, old, &group.name)?;
             }
-            plan_changed(tx, host)?;
+            plan::changed(tx, host)?;
             let action = if before.is_some() { "group.changed" } else { "group.created" };
             let target = hosts::target(tx, record.id)?;
             audit::note(tx, now, &by, action, target, group.name.clone())?;
@@ -79,7 +79,7 @@ impl Fleet {
             }
             tx.remove(&GROUPS, &(host, name.clone()))?;
             hosts::change_summary(tx, host, |summary| summary.drop_group(&name))?;
-            plan_changed(tx, host)?;
+            plan::changed(tx, host)?;
             let target = hosts::target(tx, host)?;
             audit::note(tx, now, &by, "group.deleted", target, name.clone())?;
             tx.effects.changed(Changed::Groups(host));
@@ -87,15 +87,6 @@ impl Fleet {
         })
         .await
     }
-}
-
-fn plan_changed(tx: &mut Tx<'_>, host: HostId) -> Result<(), Refused> {
-    if tx.has(&LINKS, &host)? {
-        let mut state = state_of(tx, host)?;
-        state.plan_revision += 1;
-        tx.put(&LINK_STATES, &host, &state)?;
-    }
-    Ok(())
 }
 
 fn check(group: &Group) -> Result<(), Refused> {

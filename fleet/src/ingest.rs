@@ -16,7 +16,7 @@ use crate::refused::{Refused, StoreError};
 use crate::repo;
 use crate::store::{HOSTS, JOBS, LINK_STATES, LINKS, PRESENCES, Reads, Tx, VIEWERS};
 use schema::envelope::{Key, OpenError, version_notice};
-use schema::{HostId, HostTopic, Items, JobId, Live, Plan, Presence, RepoStats, Timestamp, ToAgent, Topic};
+use schema::{HostId, HostTopic, JobId, Live, Presence, RepoStats, Timestamp, ToAgent, Topic};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -173,7 +173,11 @@ impl Fleet {
     #[must_use]
     pub fn commands_after(&self, host: HostId, after_seq: u64, max: usize) -> Vec<(u64, Vec<u8>)> {
         let commands = self.view().and_then(|view| {
-            let delivered = outbox::state_of(&view, host)?.delivered;
+            let state = outbox::state_of(&view, host)?;
+            if state.is_catching_up() {
+                return Ok(Vec::new());
+            }
+            let delivered = state.delivered;
             outbox::after(&view, host, after_seq.max(delivered), max)
         });
         if let (Ok(commands), true) = (&commands, self.context().traffic_is_watched()) {
@@ -221,17 +225,13 @@ impl Fleet {
         let record = view.get(&HOSTS, &host).ok()??;
         let revision = outbox::state_of(&view, host).ok()?.plan_revision;
         let key = self.link_key(host).ok()??;
-        // Groups are listed for the schedules that name them; agents don't run schedules alone, so none are told.
-        let plan = Plan {
-            revision,
-            restic_host: &record.restic_host,
-            groups: Items::EMPTY,
-            schedules: Items::EMPTY,
-        };
         let topic = Topic::Host(host, HostTopic::Plan);
-        let sealed = link::seal_message(&self.context(), &key, topic, &plan).ok()?;
-        self.context().saw_plan(host, sealed.len(), &plan);
-        Some(sealed)
+        link::plan::with(&view, &record, revision, |plan| {
+            let sealed = link::seal_message(&self.context(), &key, topic, plan).ok()?;
+            self.context().saw_plan(host, sealed.len(), plan);
+            Some(sealed)
+        })
+        .ok()?
     }
 
     fn link_key(&self, host: HostId) -> Result<Option<(u8, Key)>, StoreError> {

@@ -106,6 +106,18 @@ pub enum ReportBody<'a> {
         #[serde(borrow)]
         entries: Items<'a, Entry<'a>>,
     },
+    /// While the server was away, a backup of the plan came due: the agent has taken it by itself. Comes before
+    /// everything else of that job.
+    Own {
+        /// The job; the agent has made its id.
+        job: JobId,
+        /// The schedule.
+        schedule: &'a str,
+        /// The source group.
+        group: &'a str,
+        /// When it was due: with the schedule it names the occurrence. Earlier ones that nobody ran are in it.
+        due_at: Timestamp,
+    },
 }
 
 /// A job has ended.

@@ -67,6 +67,7 @@ fn topics_of(what: &Changed) -> Vec<String> {
         Changed::Credentials(host) => vec![format!("credentials/{host}"), format!("host/{host}")],
         Changed::Audit => vec!["audit".to_owned()],
         Changed::Accounts => vec!["accounts".to_owned()],
+        Changed::Plan(_) => Vec::new(),
         Changed::Traffic => vec!["traffic".to_owned()],
     }
 }

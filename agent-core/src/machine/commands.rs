@@ -1,7 +1,7 @@
 //! What the server sends: acks, and commands, each of which is answered.
 
 use super::{Busy, Core, Store, Storing};
-use crate::{Body, Cause, Change, Now, Safety, Ticket};
+use crate::{Body, Cause, Change, GroupKey, Now, Safety, Ticket};
 use schema::{Command, CommandBody, ConfigUpdate, JobId, JobSpec, Refusal, Run, Slot, Timestamp, ToAgent};
 
 /// Numbers that seem to be missing behind those taken.
@@ -129,6 +129,11 @@ impl Core {
                     urgent: matches!(run.spec, JobSpec::Unlock { all: false }),
                     expires_at,
                     deadline_secs: run.deadline_secs,
+                    group: match run.spec {
+                        JobSpec::Backup(backup) => Some(GroupKey::of(backup.group)),
+                        _ => None,
+                    },
+                    own: false,
                 };
                 let behind = self.jobs_before(&ticket);
                 let body = Body::Accepted { job, behind };

@@ -103,6 +103,8 @@ impl Core {
     /// A record could not be written: say no, or try again later.
     fn take_back(&mut self, record: &Record) {
         match (record.change, record.report) {
+            // Still due: it is looked at again.
+            (Change::Queued(ticket), _) if ticket.own => self.store_failed(false),
             (Change::Queued(ticket), _) => {
                 self.store_failed(false);
                 self.refuse(record.taken, ticket.job, Refusal::StateFolder);

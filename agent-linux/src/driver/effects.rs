@@ -96,6 +96,7 @@ impl Driver {
                 .map(|(_, details)| details)
                 .or(started.as_ref()),
             detail,
+            due: self.at_hand.due.as_ref(),
         };
         let stream = self.core.saved().stream;
         let report = reports::encode(stream, record, &content);
@@ -138,7 +139,7 @@ impl Driver {
     }
 
     fn takes_admin_slot(&mut self) -> bool {
-        match self.policy.load() {
+        match self.options.policy.load() {
             Ok(policy) => policy.allows_admin_slot,
             Err(error) => {
                 self.fail(error.to_string());
@@ -149,7 +150,8 @@ impl Driver {
 
     fn say_hello(&mut self) {
         let Some(link) = &self.link else { return };
-        if link.subscribe(Topic::Host(self.identity.host, HostTopic::Cmd)).is_err() {
+        let topics = [HostTopic::Cmd, HostTopic::Plan].map(|topic| Topic::Host(self.identity.host, topic));
+        if topics.into_iter().any(|topic| link.subscribe(topic).is_err()) {
             return self.lose_link();
         }
         let saved = self.core.saved();
@@ -171,7 +173,7 @@ impl Driver {
             taken: self.core.taken_safely(),
             first_unacked: saved.acked + 1,
             last_report: saved.last_report,
-            plan_revision: 0,
+            plan_revision: self.plan.revision(),
             repo_revision: saved.slot(Slot::Repo).revision,
             state_free_bytes: self.state.free_bytes(),
             at,

@@ -27,6 +27,7 @@ impl Driver {
     pub(super) fn handle_time(&mut self) {
         self.core.handle_tick(clock::now());
         self.flush_log(false);
+        self.look_at_plan();
     }
 
     pub(super) fn handle_link(&mut self, event: LinkEvent) {
@@ -35,6 +36,7 @@ impl Driver {
             LinkEvent::Connected => {
                 logger::info(format_args!("connected to {}", self.identity.address));
                 self.connected_since = Some(now.wall);
+                self.away_since = None;
                 self.answered_version = false;
                 self.core.handle_connected(now);
             }
@@ -60,13 +62,17 @@ impl Driver {
     /// Forgets the connection and what came over it; the server sends it again.
     pub(super) fn drop_link(&mut self) {
         self.link = None;
+        if self.away_since.is_none() {
+            self.away_since = Some(clock::mono());
+            self.look_at = clock::mono();
+        }
         self.connected_since = None;
         self.put_off.clear();
     }
 
     fn handle_message(&mut self, message: &Publish) {
         if Topic::parse(&message.topic) == Some(Topic::Host(self.identity.host, HostTopic::Plan)) {
-            // Nothing is done alone yet.
+            self.take_plan(message);
             return self.acknowledge(message);
         }
         let opened = self.open(message);
@@ -140,11 +146,11 @@ impl Driver {
         seq
     }
 
-    fn open(&mut self, message: &Publish) -> Result<Zeroizing<Vec<u8>>, String> {
-        let topic = Topic::Host(self.identity.host, HostTopic::Cmd);
-        if Topic::parse(&message.topic) != Some(topic) {
+    pub(super) fn open(&mut self, message: &Publish) -> Result<Zeroizing<Vec<u8>>, String> {
+        let topics = [HostTopic::Cmd, HostTopic::Plan].map(|topic| Topic::Host(self.identity.host, topic));
+        let Some(topic) = Topic::parse(&message.topic).filter(|topic| topics.contains(topic)) else {
             return Err(format!("a message came on {:?}, which was not asked for", message.topic));
-        }
+        };
         let sealed = Sealed::parse(&message.payload).map_err(|error| self.note_version(error))?;
         if sealed.key_id != self.identity.key_id {
             return Err(OpenError::Key(sealed.key_id).to_string());

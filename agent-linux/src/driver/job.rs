@@ -354,7 +354,7 @@ impl Driver {
             run: self.journal.spec(job).unwrap_or_default(),
             credentials,
             everyday,
-            policy: self.policy.clone(),
+            policy: self.options.policy.clone(),
             places: self.places(),
             known: restic::Known {
                 restic: self.restic.clone(),
@@ -524,7 +524,7 @@ impl Driver {
     fn places(&self) -> Places {
         Places {
             program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe")),
-            restic: self.restic_program.clone(),
+            restic: self.options.restic.clone(),
             cache: self.state.subfolder("cache"),
             temp: self.state.subfolder("tmp"),
             home: self.state.path().to_owned(),

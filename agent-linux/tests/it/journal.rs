@@ -98,7 +98,15 @@ fn job(number: u8) -> JobId {
 
 fn ticket(number: u8) -> Ticket {
     let expires_at = Timestamp(99);
-    Ticket { job: job(number), kind: JobKind::Backup, urgent: false, expires_at, deadline_secs: 0 }
+    Ticket {
+        job: job(number),
+        kind: JobKind::Backup,
+        urgent: false,
+        expires_at,
+        deadline_secs: 0,
+        group: None,
+        own: false,
+    }
 }
 
 fn body_of(bytes: &[u8]) -> String {

@@ -300,11 +300,7 @@ fn cancel(context: &Context, tx: &mut Tx<'_>, id: JobId, by: &By) -> Result<Job,
     let mut job = before.clone();
     let is_online = tx.get(&PRESENCES, &host)?.is_some_and(|presence| presence.online);
     if !is_online && job.state == JobState::Queued {
-        // Never handed to anybody: its command becomes a cancel, so that the numbers keep no hole and a session
-        // that is just reading the outbox still does the right thing.
-        let expires_at = now.plus_ms(CANCEL_EXPIRES_MS);
-        let body = CommandBody::Cancel { job: id };
-        outbox::put(context, tx, host, Command { seq: job.command_seq, expires_at, body })?;
+        replace_command(context, tx, &job, now)?;
         step::presume(&mut job, JobState::Cancelled, now, "cancelled before the host was told of it");
     } else if job.cancel_asked_at.is_none() || !waits(tx, host, id)? {
         send_cancel(context, tx, host, id, now)?;
@@ -315,6 +311,30 @@ fn cancel(context: &Context, tx: &mut Tx<'_>, id: JobId, by: &By) -> Result<Job,
         audit::note(tx, now, by, "job.cancelled", AuditTarget::Job(host, id), "")?;
     }
     Ok(job)
+}
+
+/// Its command becomes a cancel, so that the numbers keep no hole and a session that is just reading the outbox still
+/// does the right thing.
+fn replace_command(context: &Context, tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(), Refused> {
+    let expires_at = now.plus_ms(CANCEL_EXPIRES_MS);
+    let body = CommandBody::Cancel { job: job.id };
+    outbox::put(context, tx, job.host, Command { seq: job.command_seq, expires_at, body })
+}
+
+/// Takes a job back that no agent has: its command becomes a cancel.
+pub(crate) fn withdraw(
+    context: &Context,
+    tx: &mut Tx<'_>,
+    before: &Job,
+    why: &str,
+    now: Timestamp,
+) -> Result<(), Refused> {
+    if tx.has(&OUTBOX, &(before.host, before.command_seq))? {
+        replace_command(context, tx, before, now)?;
+    }
+    let mut job = before.clone();
+    step::presume(&mut job, JobState::Cancelled, now, why);
+    Ok(job::save(tx, Some(before), &job, now)?)
 }
 
 /// Whether a cancel of this job waits in the outbox.

@@ -3,6 +3,7 @@
 mod figures;
 pub(crate) mod live;
 pub(crate) mod log;
+pub(crate) mod own;
 pub(crate) mod step;
 
 use crate::change::Changed;

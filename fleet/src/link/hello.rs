@@ -133,6 +133,7 @@ pub(crate) fn take_hello(
     let delivered = state.delivered;
     state.write_to(hello.stream);
     state.reports = resumed.reports;
+    state.owed_until = if counts.has_unacked() { hello.last_report.min(MAX_NUMBER) } else { 0 };
     match resumed.renumber_from {
         Some(first) => outbox::renumber(context, tx, host, &mut state, first)?,
         // The reports on their way say which commands were answered; until then they stay, but don't go out again.

@@ -5,6 +5,7 @@
 //! | commands: numbers, expiry, what was taken | [`outbox`] |
 //! | durable reports: what is new, what is acked | [`report`] |
 //! | hello and gone, reconciliation | [`hello`] |
+//! | what the agent does alone | [`plan`] |
 //!
 //! Decisions are pure functions over [`LinkState`] and plain values; what they decide is written in the same
 //! transaction.
@@ -16,6 +17,7 @@
 pub(crate) mod hello;
 mod keys;
 pub(crate) mod outbox;
+pub(crate) mod plan;
 pub(crate) mod report;
 mod state;
 

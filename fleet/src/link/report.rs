@@ -9,8 +9,9 @@ use crate::credentials;
 use crate::enroll::clip;
 use crate::folder;
 use crate::hosts;
-use crate::job::{self, log, step};
+use crate::job::{self, log, own, step};
 use crate::listing;
+use crate::pending;
 use crate::record::{Actor, JobState};
 use crate::refused::{Refused, StoreError};
 use crate::repo;
@@ -101,7 +102,15 @@ pub(crate) fn take(
             if !state.suspects.is_empty() && state.reports >= state.suspects_until {
                 settle_suspects(context, tx, host, &mut state, now)?;
             }
+            let has_caught_up = state.owed_until > 0 && !state.is_catching_up();
+            if has_caught_up {
+                state.owed_until = 0;
+            }
             tx.put(&LINK_STATES, &host, &state)?;
+            if has_caught_up {
+                pending::drain::host(context, tx, host, now)?;
+                tx.effects.wake(host);
+            }
         }
     }
     Ok(Some(Acked { stream: head.stream, through: state.reports }))
@@ -189,6 +198,19 @@ fn take_body(
                 job::change(tx, host, job, now, |job| step::refused(job, Refusal::Unsupported, "", at, now))?;
             }
             odd(context, tx, host, peer, now, "the agent did not understand a command; update it")?;
+        }
+        ReportBody::Own { job, schedule, group, due_at } => {
+            let own = own::Own { job, schedule, group, due_at };
+            if !own::take(context, tx, host, &own, (at, now), peer)? {
+                odd(
+                    context,
+                    tx,
+                    host,
+                    peer,
+                    now,
+                    "a backup of the agent's own with an impossible name was dropped",
+                )?;
+            }
         }
         ReportBody::Dropped => {}
         ReportBody::CancelMissed { job } => {

@@ -44,12 +44,20 @@ pub(crate) struct LinkState {
     pub(crate) suspects_until: u64,
     /// What the agent said at that hello that it had taken.
     pub(crate) suspects_taken: u64,
-    /// Grows with each change of the groups.
+    /// Reports up to this one were owed at the last hello: until they are here nothing is asked of the agent, for it may
+    /// have done it by itself. 0 = none.
+    pub(crate) owed_until: u64,
+    /// Grows with each change of groups and schedules.
     pub(crate) plan_revision: u64,
 }
 first_form!(Link, LinkState);
 
 impl LinkState {
+    /// Whether reports of before the last hello are still on their way.
+    pub(crate) const fn is_catching_up(&self) -> bool {
+        self.reports < self.owed_until
+    }
+
     /// Whether a journal was never heard of.
     pub(crate) fn is_unheard_of(&self, stream: u64) -> bool {
         self.stream != Some(stream) && !self.past_streams.contains(&stream)

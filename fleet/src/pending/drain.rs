@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::dispatch;
 use crate::fleet::Fleet;
 use crate::job;
+use crate::link::outbox;
 use crate::record::{Actor, Job, PendingRun};
 use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
@@ -61,7 +62,8 @@ fn due_hosts(reads: &impl Reads, now: Timestamp) -> Result<BTreeSet<HostId>, Sto
 pub(crate) fn host(context: &Context, tx: &mut Tx<'_>, host: HostId, now: Timestamp) -> Result<(), Refused> {
     let runs: BTreeMap<PendingId, PendingRun> =
         of_host(tx, host)?.into_iter().filter(|run| run.job.is_none()).map(|run| (run.id, run)).collect();
-    if runs.is_empty() {
+    // Until the agent has told what it did, it may have done this.
+    if runs.is_empty() || outbox::state_of(tx, host)?.is_catching_up() {
         return Ok(());
     }
     let in_order: Vec<PendingRun> = runs.values().cloned().collect();

@@ -13,9 +13,11 @@ pub(crate) mod retry;
 
 use crate::audit;
 use crate::change::Changed;
+use crate::context::Context;
+use crate::dispatch;
 use crate::fleet::Fleet;
 use crate::hosts;
-use crate::record::{Actor, AuditTarget, GivenUp, Job, JobWhat, PendingRun};
+use crate::record::{Actor, AuditTarget, GivenUp, Job, JobState, JobWhat, PendingRun};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::store::{GIVEN_UP, HOST_PENDING, JOBS, PENDING, PENDING_DUE, PENDING_WAITING, Reads, Span, Tx};
@@ -28,6 +30,8 @@ use schema::{HostId, JobId, PendingId, Timestamp};
 pub(crate) const GIVEN_UP_KEPT_MS: u64 = 7 * DAY_MS;
 /// The most of them that are kept.
 const MAX_GIVEN_UP: usize = 1_000;
+/// What a backup says that was dispatched for nothing.
+const BY_ITSELF: &str = "not needed: the agent did this backup by itself while it could not reach the server";
 /// Runs that are hurried in one operation.
 const AT_ONCE: usize = 50;
 
@@ -184,7 +188,11 @@ pub(crate) fn job_ended(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<()
     let runs = of_host(tx, job.host)?;
     match retry::judge(job) {
         Verdict::Done => {
-            runs.iter().filter(|run| is_own(run) || run.group == *group).try_for_each(|run| remove(tx, run))
+            // What an agent did alone may be of long ago: what came due since is not done by it.
+            let is_in_time =
+                |run: &PendingRun| job.actor != Actor::Agent || run.last_due_at <= job.created_at;
+            let is_done = |run: &&PendingRun| is_own(run) || (run.group == *group && is_in_time(run));
+            runs.iter().filter(is_done).try_for_each(|run| remove(tx, run))
         }
         Verdict::Dropped => runs.iter().filter(|run| is_own(run)).try_for_each(|run| remove(tx, run)),
         Verdict::Again(why) => {
@@ -212,6 +220,32 @@ fn again(tx: &mut Tx<'_>, run: &PendingRun, job: JobId, why: &Why, now: Timestam
         Action::Abandon { reason, .. } => abandon(tx, run, &reason, now),
         Action::Dispatch { .. } | Action::Follow { .. } => Ok(()),
     }
+}
+
+/// The agent did by itself what waits, or what was dispatched and never got there. A run that also stands for later
+/// occurrences waits on.
+pub(crate) fn taken_over(
+    context: &Context,
+    tx: &mut Tx<'_>,
+    (host, schedule, group): (HostId, &str, &str),
+    due_at: Timestamp,
+    job: JobId,
+    now: Timestamp,
+) -> Result<(), Refused> {
+    let is_it =
+        |run: &PendingRun| run.schedule == schedule && run.group == group && run.last_due_at <= due_at;
+    for run in of_host(tx, host)?.into_iter().filter(is_it) {
+        let dispatched = run.job.map_or(Ok(None), |job| tx.get(&JOBS, &job))?;
+        if dispatched.as_ref().is_some_and(|job| job.state > JobState::Sent) {
+            // The agent has that one, too.
+            continue;
+        }
+        put(tx, Some(&run), &run.handed_over(job))?;
+        if let Some(dispatched) = dispatched {
+            dispatch::withdraw(context, tx, &dispatched, BY_ITSELF, now)?;
+        }
+    }
+    Ok(())
 }
 
 /// A schedule or a source group has another name, or is on or off now.

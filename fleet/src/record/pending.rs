@@ -15,7 +15,9 @@ pub struct PendingRun {
     pub group: String,
     /// The first due time that it stands for.
     pub due_at: Timestamp,
-    /// How many due times it stands for, that one included.
+    /// The last of them.
+    pub last_due_at: Timestamp,
+    /// How many they are.
     pub missed: u32,
     /// Tries that came to nothing. That the host is away is no try.
     pub attempt: u16,

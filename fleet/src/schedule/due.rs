@@ -5,8 +5,7 @@
 //! wrong before: the mark means nothing then, and the schedule begins anew ([`is_from_the_future`]).
 
 use cron::Cron;
-use schema::{HostId, Timestamp};
-use sha2::{Digest, Sha256};
+use schema::Timestamp;
 
 /// The most occurrences that are counted one by one: a schedule of every minute, on a server that was off for years.
 pub(crate) const MAX_COUNTED: u32 = 1_000;
@@ -18,6 +17,8 @@ const DAY_MS: u64 = 86_400_000;
 pub(crate) struct Occurred {
     /// The first of them.
     pub(crate) first: Timestamp,
+    /// The last of them, or a little later.
+    pub(crate) last: Timestamp,
     /// How many, at most [`MAX_COUNTED`].
     pub(crate) count: u32,
 }
@@ -40,16 +41,16 @@ pub(crate) fn due(cron: &Cron, handled_at: Timestamp, delay_ms: u64, now: Timest
     let Some(first) = first.filter(|first| *first <= until) else {
         return Look { occurred: None, handled_at, next_due_at: first };
     };
-    let (mut count, mut next) = (1, cron.next_after(first));
+    let (mut count, mut last, mut next) = (1, first, cron.next_after(first));
     while let Some(at) = next.filter(|at| *at <= until) {
         if count == MAX_COUNTED {
-            next = cron.next_after(until);
+            (last, next) = (until, cron.next_after(until));
             break;
         }
         count += 1;
-        next = cron.next_after(at);
+        (last, next) = (at, cron.next_after(at));
     }
-    Look { occurred: Some(Occurred { first, count }), handled_at: until, next_due_at: next }
+    Look { occurred: Some(Occurred { first, last, count }), handled_at: until, next_due_at: next }
 }
 
 /// The longest time between two of the next occurrences.
@@ -63,16 +64,6 @@ pub(crate) fn longest_ms(cron: &Cron, now: Timestamp) -> u64 {
 /// Whether a mark was set by a clock that was ahead.
 pub(crate) fn is_from_the_future(handled_at: Timestamp, now: Timestamp) -> bool {
     handled_at.0 > now.0 + DAY_MS
-}
-
-/// How long after the due time a host's turn comes: always the same for a host and a schedule.
-pub(crate) fn delay_ms(host: HostId, schedule: &str, jitter_secs: u32) -> u64 {
-    if jitter_secs == 0 {
-        return 0;
-    }
-    let digest = Sha256::new().chain_update(host.0).chain_update(schedule).finalize();
-    let dice = digest.iter().take(8).fold(0u64, |dice, byte| dice << 8 | u64::from(*byte));
-    dice % (u64::from(jitter_secs) * 1_000)
 }
 
 #[cfg(test)]
@@ -118,17 +109,6 @@ mod tests {
         let (occurred, next) = look(&each, 0, now);
         assert_eq!(occurred, Some((MINUTE, MAX_COUNTED)));
         assert_eq!(next, Some(5 * 365 * 24 * HOUR + MINUTE));
-    }
-
-    #[test]
-    fn a_host_keeps_its_delay() {
-        let host = HostId([7; 16]);
-        assert_eq!(delay_ms(host, "nightly", 0), 0);
-        let delay = delay_ms(host, "nightly", 600);
-        assert!(delay < 600_000 && delay == delay_ms(host, "nightly", 600));
-        let all: std::collections::BTreeSet<u64> =
-            (0..50).map(|n| delay_ms(HostId([n; 16]), "nightly", 600)).collect();
-        assert!(all.len() > 45, "hosts are spread");
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! Schedules: what is backed up when, by itself; and the tick that sees that they are due.
 
 pub(crate) mod due;
-mod tick;
+pub(crate) mod tick;
 
 pub(crate) use tick::begin_anew;
 
@@ -10,6 +10,7 @@ use crate::change::Changed;
 use crate::context::Context;
 use crate::fleet::Fleet;
 use crate::hosts;
+use crate::link::plan;
 use crate::pending;
 use crate::record::Schedule;
 use crate::refused::{Refused, StoreError};
@@ -43,7 +44,7 @@ first_form!(ScheduleRow);
 
 impl ScheduleRow {
     fn delay_ms(&self, host: HostId) -> u64 {
-        due::delay_ms(host, &self.schedule.name, self.schedule.jitter_secs)
+        cron::delay_ms(host, &self.schedule.name, self.schedule.jitter_secs)
     }
 
     /// When it is to run next.
@@ -100,6 +101,7 @@ impl Fleet {
             let longest_ms = due::longest_ms(&cron, now);
             let row = ScheduleRow { schedule: schedule.clone(), handled_at, next_due_at, longest_ms };
             put(tx, host, before.as_ref(), &row)?;
+            plan::changed(tx, host)?;
             if let Some(before) = &before {
                 let (old, new) = (&before.schedule.name, &schedule.name);
                 pending::change_all(tx, host, |run| {
@@ -127,6 +129,7 @@ impl Fleet {
             hosts::find(tx, host)?;
             let before = tx.get(&SCHEDULES, &(host, name.clone()))?.ok_or(Refused::ScheduleNotFound)?;
             remove(tx, host, &before)?;
+            plan::changed(tx, host)?;
             let target = hosts::target(tx, host)?;
             audit::note(tx, now, &by, "schedule.deleted", target, name.clone())?;
             pending::drain::host(&context, tx, host, now)

@@ -101,6 +101,22 @@ fn look(host: HostId, row: &ScheduleRow, now: Timestamp) -> Look {
     }
 }
 
+/// What of one schedule is due becomes pending runs, without waiting for the tick.
+pub(crate) fn note_due(
+    context: &Context,
+    tx: &mut Tx<'_>,
+    host: HostId,
+    name: &str,
+    now: Timestamp,
+) -> Result<(), Refused> {
+    let Some(row) = tx.get(&SCHEDULES, &(host, name.to_owned()))? else { return Ok(()) };
+    if !row.schedule.enabled {
+        return Ok(());
+    }
+    let look = look(host, &row, now);
+    run(context, tx, &DueSchedule { host, row, look }, now)
+}
+
 /// Moves the mark, writes the runs, hands over what can be: together or not at all.
 fn run(context: &Context, tx: &mut Tx<'_>, due: &DueSchedule, now: Timestamp) -> Result<(), Refused> {
     let DueSchedule { host, row, look } = due;
@@ -116,13 +132,18 @@ fn run(context: &Context, tx: &mut Tx<'_>, due: &DueSchedule, now: Timestamp) ->
     for group in &row.schedule.groups {
         let before = known.iter().find(|run| run.schedule == row.schedule.name && run.group == *group);
         let run = match before {
-            Some(run) => PendingRun { missed: run.missed.saturating_add(occurred.count), ..run.clone() },
+            Some(run) => PendingRun {
+                last_due_at: run.last_due_at.max(occurred.last),
+                missed: run.missed.saturating_add(occurred.count),
+                ..run.clone()
+            },
             None => PendingRun {
                 id: PendingId::new(now, context.random()),
                 host,
                 schedule: row.schedule.name.clone(),
                 group: group.clone(),
                 due_at: occurred.first,
+                last_due_at: occurred.last,
                 missed: occurred.count,
                 attempt: 0,
                 next_attempt_at: Some(now),

@@ -2,7 +2,7 @@
 //!
 //! Five fields (minute, hour, day of month, month, day of week) or one of `@hourly`, `@daily`, `@weekly`, `@monthly`,
 //! `@yearly`; read by the crate `croner`. Time zones by their IANA name, from the system's database, else from the one
-//! that is built in.
+//! that is built in (feature `bundled-zones`).
 //!
 //! # Daylight saving
 //!
@@ -23,7 +23,7 @@ use croner::Cron as Pattern;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
-use schema::Timestamp;
+use schema::{HostId, Timestamp};
 use wall::Wall;
 
 /// The longest expression, in bytes.
@@ -40,6 +40,22 @@ pub enum CronError {
     /// The time zone.
     #[error("{0}")]
     TimeZone(String),
+}
+
+/// How long after the due time a host's turn comes, in milliseconds: always the same for a host and a schedule, and
+/// spread evenly over hosts.
+#[must_use]
+pub fn delay_ms(host: HostId, schedule: &str, jitter_secs: u32) -> u64 {
+    if jitter_secs == 0 {
+        return 0;
+    }
+    // FNV-1a, then the last mix of splitmix64, for the names differ in few bits.
+    let bytes = host.0.iter().copied().chain(schedule.bytes());
+    let key = bytes
+        .fold(0xcbf2_9ce4_8422_2325_u64, |key, byte| (key ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let key = (key ^ (key >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let key = (key ^ (key >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (key ^ (key >> 31)) % (u64::from(jitter_secs) * 1_000)
 }
 
 /// An expression in a time zone.

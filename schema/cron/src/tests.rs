@@ -24,6 +24,19 @@ fn next(text: &str, zone: &str, after: &str, count: usize) -> Vec<String> {
 }
 
 #[test]
+fn a_host_keeps_its_delay() {
+    let host = HostId([7; 16]);
+    assert_eq!(delay_ms(host, "nightly", 0), 0);
+    let delay = delay_ms(host, "nightly", 600);
+    assert!(delay < 600_000 && delay == delay_ms(host, "nightly", 600));
+    let all: std::collections::BTreeSet<u64> =
+        (0..50).map(|n| delay_ms(HostId([n; 16]), "nightly", 600)).collect();
+    assert!(all.len() > 45, "hosts are spread");
+    let halves = (0..200).filter(|n| delay_ms(HostId([*n; 16]), "nightly", 600) < 300_000).count();
+    assert!((70..130).contains(&halves), "evenly: {halves}");
+}
+
+#[test]
 fn a_skipped_time_runs_once_right_after_the_gap() {
     // Berlin, 29 March 2026: 02:00 CET becomes 03:00 CEST at 01:00 UTC.
     let table: [(&str, &[&str]); 5] = [

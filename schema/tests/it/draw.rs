@@ -243,7 +243,7 @@ draw!(enum ReportBody<'static> {
     Accepted { job, behind }, Refused { job, reason, detail }, Started { job },
     Log { job, first_line, lines }, Finished { 0 }, ConfigApplied { slot, revision, refused },
     Snapshots { job, first, snapshots }, NotUnderstood { seq }, Dropped, CancelMissed { job },
-    Trouble { kind, detail }, Entries { job, first, entries },
+    Trouble { kind, detail }, Entries { job, first, entries }, Own { job, schedule, group, due_at },
 });
 draw!(struct Finished<'static> {
     job, outcome, class, exit_code, started_at, finished_at, message, log_lines, summary

@@ -340,6 +340,7 @@ fn reports(samples: &mut Vec<Sample>) {
         ReportBody::CancelMissed { job: JOB },
         ReportBody::Trouble { kind: Trouble::StateFolder, detail: "No space left on device" },
         ReportBody::Entries { job: JOB, first: 200, entries: list_of([file, folder]) },
+        ReportBody::Own { job: JOB, schedule: "nightly", group: "etc", due_at: Timestamp(1_795_399_200_000) },
     ];
     for body in bodies {
         add!(samples, enum ReportBody "", body);

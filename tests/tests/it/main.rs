@@ -33,3 +33,4 @@ mod stolen_login;
 mod topics;
 mod two_at_once;
 mod wire_version;
+mod working_alone;

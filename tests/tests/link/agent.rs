@@ -3,13 +3,20 @@
 use crate::journal::{Journal, is_expendable};
 use crate::server::Login;
 use crate::wire::Up;
-use agent_core::{Body, Cause, Change, Core, Effect, Monotonic, Now, Record, SlotState, Start, Stored};
+use agent_core::{
+    Body, Cause, Change, Core, Effect, GroupKey, Monotonic, Now, Record, SlotState, Start, Stored,
+};
+use agent_linux::{
+    alone::{self, Due},
+    plan::KeptPlan,
+};
 use schema::envelope::{self, Sealed};
+use schema::job::BackupSummary;
 use schema::limits::MAX_MESSAGE_BYTES;
 use schema::report::Finished;
 use schema::{
-    Class, CommandBody, Hello, HostTopic, InstallationId, Items, JobId, Live, LogLine, LogStream, Outcome,
-    Presence, Progress, Refusal, Report, ReportBody, Slot, Summary, Timestamp, ToAgent, Topic,
+    Class, CommandBody, Hello, HostTopic, InstallationId, Items, JobId, JobKind, Live, LogLine, LogStream,
+    Outcome, Presence, Progress, Refusal, Report, ReportBody, Slot, Summary, Timestamp, ToAgent, Topic,
 };
 use std::collections::BTreeMap;
 
@@ -31,6 +38,19 @@ impl Default for Script {
         Self { runs_ms: 30_000, line_every_ms: 4_000, outcome: Outcome::Succeeded, is_stubborn: false }
     }
 }
+
+/// What a backup says when it ended well.
+const SAVED: BackupSummary<'_> = BackupSummary {
+    snapshot: "5140bcb5",
+    files_new: 1,
+    files_changed: 0,
+    files_unmodified: 9,
+    total_files: 10,
+    total_bytes: 1_000,
+    added_bytes: 100,
+    added_packed_bytes: None,
+    errors: 0,
+};
 
 /// What truly became of a job at the agent.
 #[derive(Clone, Debug, Default)]
@@ -110,6 +130,13 @@ pub(crate) struct Agent {
     /// Crashes at the n-th thing that is written down from now on.
     pub(crate) crash_at: Option<(u32, Crash)>,
     is_stopping: bool,
+    plan: KeptPlan,
+    due_at_hand: Option<Due>,
+    /// Since when there is no connection, and when to look for what is due.
+    away_since: Option<u64>,
+    look_at: u64,
+    /// The backups that it began by itself, with their occurrences.
+    pub(crate) own: Vec<(JobId, Due)>,
 }
 
 impl Agent {
@@ -127,6 +154,11 @@ impl Agent {
             fates: BTreeMap::new(),
             crash_at: None,
             is_stopping: false,
+            plan: KeptPlan::default(),
+            due_at_hand: None,
+            away_since: Some(now.mono.0),
+            look_at: now.mono.0,
+            own: Vec::new(),
         };
         agent.start();
         agent
@@ -161,6 +193,7 @@ impl Agent {
     }
 
     pub(crate) fn crash(&mut self) {
+        self.note_away();
         self.process = None;
         self.crash_at = None;
         self.out.retain(|out| !matches!(out, Out::Connect { .. }));
@@ -207,11 +240,13 @@ impl Agent {
 
     pub(crate) fn connected(&mut self) {
         let now = self.now;
+        self.away_since = None;
         self.input(|core| core.handle_connected(now));
     }
 
     pub(crate) fn disconnected(&mut self) {
         let now = self.now;
+        self.note_away();
         self.input(|core| core.handle_disconnected(now));
     }
 
@@ -220,12 +255,80 @@ impl Agent {
         let process = self.process.as_ref()?;
         let core = process.core.next_wake().map(|wake| wake.at.0);
         let job = process.job.as_ref().map(Running::wakes_at);
-        core.into_iter().chain(job).min()
+        let look = self.away_since.and(self.plan.get()).map(|_| self.look_at);
+        core.into_iter().chain(job).chain(look).min()
+    }
+
+    fn note_away(&mut self) {
+        if self.away_since.is_none() {
+            self.away_since = Some(self.now.mono.0);
+            self.look_at = self.now.mono.0;
+        }
+    }
+
+    /// The plan that the server sends when it is subscribed to.
+    pub(crate) fn take_plan(&mut self, sealed: &[u8]) {
+        let topic = Topic::Host(self.login.host, HostTopic::Plan);
+        let mut room = vec![0; sealed.len()];
+        let opened = Sealed::parse(sealed)
+            .ok()
+            .and_then(|sealed| sealed.open(&self.login.key, topic, &mut room).ok())
+            .map(<[u8]>::to_vec);
+        if let Some(plain) = opened {
+            self.plan.keep(&plain, self.now.wall);
+        }
+    }
+
+    /// What the agent program does with its plan while the server is away.
+    fn look_at_plan(&mut self) {
+        let (Some(process), Some(away_since)) = (&self.process, self.away_since) else { return };
+        if self.look_at > self.now.mono.0 || process.core.is_connected() {
+            return;
+        }
+        self.look_at = self.now.mono.0 + alone::AGAIN_MS;
+        let plan = self.plan.clone();
+        let Some(plan_now) = plan.get() else { return };
+        let outlook = alone::look(
+            &plan_now,
+            (self.login.host, plan.since),
+            (Some(self.now.mono.0 - away_since), u64::from(alone::GRACE_SECS) * 1_000),
+            |group| process.core.saved().group_taken_at(GroupKey::of(group)),
+            self.now.wall,
+        );
+        if outlook.due.is_empty() {
+            if let Some(at) = outlook.look_at {
+                let wait_ms = at.ms_since(self.now.wall).clamp(1_000, 3_600_000);
+                self.look_at = self.now.mono.0 + wait_ms;
+            }
+            return;
+        }
+        for due in outlook.due {
+            self.nonces += 1;
+            let mut dice = [0; 10];
+            dice[..8].copy_from_slice(&self.nonces.to_be_bytes());
+            let job = JobId::new(self.now.wall, dice);
+            let key = GroupKey::of(&due.group);
+            let now = self.now;
+            self.due_at_hand = Some(due.clone());
+            let taken = self
+                .process
+                .as_mut()
+                .is_some_and(|process| process.core.handle_own(job, key, now).expect("the core was drained"));
+            if taken {
+                self.drain();
+                // A crash may have come before it was written down.
+                if self.journal.holds(job) {
+                    self.own.push((job, due));
+                }
+            }
+            self.due_at_hand = None;
+        }
     }
 
     pub(crate) fn tick(&mut self, now: Now) {
         self.now = now;
         self.input(|core| core.handle_tick(now));
+        self.look_at_plan();
         self.drive_job();
     }
 
@@ -280,7 +383,10 @@ impl Agent {
                 let will = self.seal(HostTopic::Presence, &Presence::Gone { epoch, clean: false });
                 self.out.push(Out::Connect { will });
             }
-            Effect::Disconnect => self.out.push(Out::Drop),
+            Effect::Disconnect => {
+                self.note_away();
+                self.out.push(Out::Drop);
+            }
             Effect::Hello => self.say_hello(),
             Effect::Report { seq } => self.send_report(seq),
             Effect::Progress { job } => {
@@ -487,6 +593,10 @@ impl Agent {
         let mut list = vec![0; MAX_MESSAGE_BYTES];
         let body = match body {
             Body::Accepted { job, behind } => ReportBody::Accepted { job, behind },
+            Body::Own { job } => {
+                let Due { schedule, group, due_at } = self.due_at_hand.as_ref()?;
+                ReportBody::Own { job, schedule, group, due_at: *due_at }
+            }
             Body::Refused { job, reason } => ReportBody::Refused { job, reason, detail: "" },
             Body::Started { job } => ReportBody::Started { job },
             Body::ConfigApplied { slot, revision, refused } => {
@@ -505,6 +615,9 @@ impl Agent {
             }
             Body::Finished { job, cause } => {
                 let (outcome, class, message) = words(cause);
+                let mut held = process.core.saved().held.iter();
+                let is_backup =
+                    held.any(|entry| entry.ticket.job == job && entry.ticket.kind == JobKind::Backup);
                 let details = process.details.filter(|(ended, ..)| *ended == job);
                 ReportBody::Finished(Finished {
                     job,
@@ -515,7 +628,10 @@ impl Agent {
                     finished_at: record.at,
                     message,
                     log_lines: details.map_or(0, |(_, lines, _)| lines),
-                    summary: Summary::None,
+                    summary: match outcome {
+                        Outcome::Succeeded | Outcome::Warning if is_backup => Summary::Backup(SAVED),
+                        _ => Summary::None,
+                    },
                 })
             }
         };

@@ -119,6 +119,11 @@ impl Journal {
         kept.lines
     }
 
+    /// Whether a job is written down as held.
+    pub(crate) fn holds(&self, job: JobId) -> bool {
+        self.saved.held.iter().any(|entry| entry.ticket.job == job)
+    }
+
     /// Jobs whose end would be unknown if this journal were lost: those held, and those whose end is not acked.
     pub(crate) fn would_forget(&self) -> Vec<JobId> {
         let acked = self.saved.acked;

@@ -6,6 +6,7 @@
 //! restic, the agent's disk, the driver between core and wire, the broker's session for a host, the network.
 
 mod agent;
+mod alone;
 mod check;
 mod gate;
 mod histories;

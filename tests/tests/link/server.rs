@@ -2,7 +2,7 @@
 
 use crate::gate::{Kept, Notes, Session};
 use crate::wire::Down;
-use fleet::record::{Actor, CredentialsInput, Group, Secret};
+use fleet::record::{Actor, CredentialsInput, Group, Schedule, Secret};
 use fleet::{By, Driver, Fleet, Handled, Settings, Snapshot};
 use schema::enroll::MAX_TOKEN_CHARS;
 use schema::envelope::{self, Key, Sealed};
@@ -123,8 +123,12 @@ impl Server {
             server.runtime.block_on(fleet.create_host("attic", vec![], by())).expect("a new host");
         server.host = host.id;
         for name in GROUPS {
-            let group =
-                Group { name: name.to_owned(), includes: vec!["/etc".to_owned()], ..Group::default() };
+            let group = Group {
+                name: name.to_owned(),
+                includes: vec!["/etc".to_owned()],
+                retry_max: 12,
+                ..Group::default()
+            };
             server.runtime.block_on(fleet.put_group(host.id, None, group, by())).expect("a group");
         }
         let login = server.enroll_with(token.text.expose());
@@ -180,6 +184,21 @@ impl Server {
         if self.run(async |fleet| fleet.put_credentials(host, Slot::Repo, input, by()).await).is_ok() {
             self.password = Some(password);
         }
+    }
+
+    /// Backs source groups up by themselves.
+    pub(crate) fn put_schedule(&mut self, name: &str, cron: &str, groups: &[&str]) {
+        let schedule = Schedule {
+            name: name.to_owned(),
+            cron: cron.to_owned(),
+            timezone: "UTC".to_owned(),
+            groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+            enabled: true,
+            retry_max: 12,
+            ..Schedule::default()
+        };
+        let host = self.host;
+        self.run(async |fleet| fleet.put_schedule(host, None, schedule, by()).await).expect("a schedule");
     }
 
     pub(crate) fn delete_credentials(&mut self) {

@@ -397,6 +397,9 @@ impl World {
         self.server.admit(id);
         self.fill();
         self.agent.connected();
+        if let Some(plan) = self.server.fleet().plan(self.server.host) {
+            self.agent.take_plan(&plan);
+        }
         self.after_agent();
     }
 
@@ -527,6 +530,23 @@ impl World {
                 assert!(presence.online, "it is connected and has said hello: {presence:?}");
             }
             Some(_) => {}
+        }
+    }
+
+    /// Time passes on both sides, and all that can move does.
+    pub(crate) fn live(&mut self, ms: u64) {
+        const EACH_MS: u64 = 30_000;
+        for _ in 0..ms.div_ceil(EACH_MS) {
+            self.pass(EACH_MS);
+            if self.server.up.is_some() {
+                self.server.run(async |fleet| fleet.tick().await);
+                self.fill();
+            }
+            for _ in 0..2_000 {
+                if !self.move_once() {
+                    break;
+                }
+            }
         }
     }
 

@@ -17,6 +17,7 @@ fn run(id: u8) -> PendingRun {
         schedule: "nightly".to_owned(),
         group: "etc".to_owned(),
         due_at: NOW,
+        last_due_at: NOW,
         missed: 1,
         attempt: 0,
         next_attempt_at: Some(NOW),
@@ -290,6 +291,7 @@ impl Sim {
                             schedule,
                             group,
                             due_at,
+                            last_due_at: due_at,
                             next_attempt_at,
                             ..run(self.ids)
                         });

@@ -1,0 +1,94 @@
+//! The plan, and what is done of it while the server is away.
+
+use super::{AtHand, Driver};
+use crate::{
+    alone::{self, Due},
+    clock, logger,
+    policy::here,
+};
+use agent_core::GroupKey;
+use rumqttc::Publish;
+use schema::{JobId, JobKind, JobSpec, Run, limits::MAX_MESSAGE_BYTES};
+
+/// When the machine's own policy puts backups off, it is looked at again.
+const NOT_NOW_MS: u64 = 15 * 60_000;
+
+impl Driver {
+    pub(super) fn take_plan(&mut self, message: &Publish) {
+        let plain = match self.open(message) {
+            Ok(plain) => plain,
+            Err(reason) => return self.fail(reason),
+        };
+        if let Err(error) = schema::decode::<schema::Plan<'_>>(&plain) {
+            return self.fail(format!("the plan can't be read: {error}"));
+        }
+        if !self.plan.keep(&plain, clock::wall()) {
+            return;
+        }
+        logger::info(format_args!("plan {} for when the server is away", self.plan.revision()));
+        if let Err(error) = self.plan.store(&self.state) {
+            // It counts all the same, until the agent ends.
+            self.fail(format!("the plan can't be kept: {error}"));
+        }
+    }
+
+    /// Takes what is due while the server is away, and plans the next look.
+    pub(super) fn look_at_plan(&mut self) {
+        let now = clock::now();
+        let Some(away_since) = self.away_since.filter(|_| self.look_at <= now.mono) else { return };
+        // Whatever comes of it: not at once again.
+        self.look_at = now.mono.plus_ms(alone::AGAIN_MS);
+        let plan = self.plan.clone();
+        let Some(plan_now) = plan.get() else { return };
+        let outlook = alone::look(
+            &plan_now,
+            (self.identity.host, plan.since),
+            (Some(now.mono.ms_since(away_since)), u64::from(self.options.alone_after_secs) * 1_000),
+            |group| self.core.saved().group_taken_at(GroupKey::of(group)),
+            now.wall,
+        );
+        if outlook.due.is_empty() {
+            if let Some(at) = outlook.look_at {
+                // Not later than in an hour: the clock may be set meanwhile.
+                let wait_ms = at.ms_since(now.wall).clamp(1_000, 3_600_000);
+                self.look_at = now.mono.plus_ms(wait_ms);
+            }
+            return;
+        }
+        if let Ok(policy) = self.options.policy.load()
+            && let Some(why) = policy.not_now(JobKind::Backup, &here(now.wall))
+        {
+            logger::info(format_args!("{} backups are due and put off: {why}", outlook.due.len()));
+            self.look_at = now.mono.plus_ms(NOT_NOW_MS);
+            return;
+        }
+        for due in outlook.due {
+            self.take_own(&plan_now, due);
+        }
+    }
+
+    fn take_own(&mut self, plan: &schema::Plan<'_>, due: Due) {
+        let Some(group) = plan.groups.iter().find(|group| group.group == due.group) else { return };
+        let mut bytes = [0; 10];
+        if getrandom::fill(&mut bytes).is_err() {
+            return;
+        }
+        let job = JobId::new(clock::wall(), bytes);
+        let run = Run { job, restic_host: plan.restic_host, deadline_secs: 0, spec: JobSpec::Backup(group) };
+        let mut buffer = vec![0; MAX_MESSAGE_BYTES];
+        let Ok(used) = schema::encode(&run, &mut buffer) else { return };
+        logger::info(format_args!(
+            "the server is away: backup of {}, due by {}, as job {job}",
+            due.group, due.schedule
+        ));
+        let key = GroupKey::of(&due.group);
+        self.carry_out();
+        self.at_hand = AtHand { run: used.to_vec(), due: Some(due), ..AtHand::default() };
+        match self.core.handle_own(job, key, clock::now()) {
+            Ok(true) => self.carry_out(),
+            Ok(false) => logger::info(format_args!("it can't be taken now, and is due still")),
+            Err(busy) => logger::error(format_args!("a backup was put off: {busy}")),
+        }
+        self.at_hand = AtHand::default();
+    }
+}

@@ -1,0 +1,57 @@
+//! The plan that the server has sent last: what this machine does alone while the server is away.
+//!
+//! It lies in the state folder as it came, without its envelope: it holds no secret, and the folder is its owner's alone.
+
+use crate::state::{StateError, StateFolder};
+use schema::{Plan, Timestamp};
+
+/// The file's name in the state folder.
+pub const FILE: &str = "plan";
+const TIME_BYTES: usize = 8;
+
+/// A plan, and since when it is known here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptPlan {
+    /// What came due before is none of this plan's.
+    pub since: Timestamp,
+    encoded: Vec<u8>,
+}
+
+impl KeptPlan {
+    /// The plan in the state folder. What can't be read is no plan: the server sends it at every connect.
+    #[must_use]
+    pub fn load(state: &StateFolder) -> Self {
+        let bytes = state.read(FILE).unwrap_or_default().unwrap_or_default();
+        let Some((since, encoded)) = bytes.split_first_chunk::<TIME_BYTES>() else { return Self::default() };
+        let kept = Self { since: Timestamp(u64::from_le_bytes(*since)), encoded: encoded.to_vec() };
+        if kept.get().is_some() { kept } else { Self::default() }
+    }
+
+    /// The plan itself.
+    #[must_use]
+    pub fn get(&self) -> Option<Plan<'_>> {
+        schema::decode(&self.encoded).ok()
+    }
+
+    /// The number of the plan; 0 = there is none.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.get().map_or(0, |plan| plan.revision)
+    }
+
+    /// Takes a plan that came. `false`: it is the one that is here.
+    pub fn keep(&mut self, encoded: &[u8], now: Timestamp) -> bool {
+        let is_new = self.encoded != encoded;
+        if is_new {
+            *self = Self { since: now, encoded: encoded.to_vec() };
+        }
+        is_new
+    }
+
+    /// Writes it into the state folder.
+    pub fn store(&self, state: &StateFolder) -> Result<(), StateError> {
+        let mut bytes = self.since.0.to_le_bytes().to_vec();
+        bytes.extend_from_slice(&self.encoded);
+        state.write(FILE, &bytes)
+    }
+}
