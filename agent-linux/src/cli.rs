@@ -2,6 +2,7 @@
 
 use crate::{
     alone, clock,
+    doctor::{self, Where},
     driver::{self, Options},
     enroll,
     logger::{self, Level},
@@ -29,6 +30,7 @@ Commands:
   enroll TOKEN   make this machine a host of the server that made the token
   run            connect to the server and do what it asks for
   status         how the agent is
+  doctor         look for what keeps backups from running here
   policy check   what the owner of this machine allows the server, and whether it can work
   version        print the version
 
@@ -62,6 +64,8 @@ Options:
   --alone-after SECS  how long the server may be away before due backups are run without it
                       [HOLDFAST_AGENT_ALONE_AFTER; 120]
   --log-level LEVEL   error, warn, info or debug [HOLDFAST_AGENT_LOG_LEVEL; info]
+  --program PATH      how the agent starts itself again, where its own file can't be started: under an emulator
+                      [HOLDFAST_AGENT_PROGRAM]
   --end-with PID      end, as at SIGTERM, when the process PID ends, which has started this one
 
 Exit status: 0 ended by a signal, 1 can't run, 2 wrong usage.
@@ -77,6 +81,20 @@ Options:
 
 Exit status: 0 running and connected, 3 running and not connected, 4 not running, 5 not enrolled, 1 no answer,
 2 wrong usage.
+";
+const DOCTOR_HELP: &str = "\
+Usage: holdfast-agent doctor [OPTIONS]
+
+Looks at the clock, the policy file, restic, the state folder and its space, the server (name, connection, certificate),
+whether the agent runs, and whether restic opens the repository. Changes nothing.
+
+Options:
+  --state-dir DIR   where the agent keeps its state [HOLDFAST_AGENT_STATE_DIR; /var/lib/holdfast-agent]
+  --restic PATH     the restic to use [HOLDFAST_AGENT_RESTIC; restic, from PATH]
+  --policy FILE     the policy file [HOLDFAST_AGENT_POLICY; /etc/holdfast/policy.toml]
+  --json            as JSON
+
+Exit status: 0 nothing keeps backups from running, 1 something does, 2 wrong usage.
 ";
 const POLICY_HELP: &str = "\
 Usage: holdfast-agent policy check [OPTIONS]
@@ -134,6 +152,13 @@ pub enum Request {
         /// The parent that it ends with.
         end_with: Option<u32>,
     },
+    /// `doctor`.
+    Doctor {
+        /// Where to look.
+        at: Where,
+        /// As JSON.
+        json: bool,
+    },
     /// `policy check`.
     PolicyCheck {
         /// Where the policy is.
@@ -162,10 +187,18 @@ impl Request {
         };
         match &mut self {
             Self::Print(_) => {}
+            Self::Doctor { at: Where { state_dir, restic, policy }, .. } => {
+                absolute(state_dir);
+                policy.file.iter_mut().for_each(absolute);
+                if restic.components().nth(1).is_some() || restic.starts_with(".") {
+                    absolute(restic);
+                }
+            }
             Self::PolicyCheck { policy, .. } => policy.file.iter_mut().for_each(absolute),
             Self::Enroll { state_dir, .. } | Self::Status { state_dir, .. } => absolute(state_dir),
-            Self::Run { state_dir, options: Options { restic, policy, .. }, .. } => {
+            Self::Run { state_dir, options: Options { restic, policy, program, .. }, .. } => {
                 absolute(state_dir);
+                program.iter_mut().for_each(absolute);
                 policy.file.iter_mut().for_each(absolute);
                 if restic.components().nth(1).is_some() || restic.starts_with(".") {
                     absolute(restic);
@@ -207,6 +240,7 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
         "run" => RUN_HELP,
         "status" => STATUS_HELP,
         "policy" => POLICY_HELP,
+        "doctor" => DOCTOR_HELP,
         "version" | "--version" | "-V" => VERSION_HELP,
         "help" | "--help" | "-h" => return Ok(Request::Print(HELP.to_owned())),
         other => return Err(UsageError(format!("no such command: {other}"))),
@@ -231,6 +265,7 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
         .filter(|root| !root.is_empty())
         .map(PathBuf::from)
         .collect();
+    let mut program = env("HOLDFAST_AGENT_PROGRAM").filter(|file| !file.is_empty()).map(PathBuf::from);
     let mut alone_after = env("HOLDFAST_AGENT_ALONE_AFTER");
     let (mut force, mut json, mut check, mut token, mut end_with) = (false, false, false, None, None);
     let mut rest = rest.iter().map(String::as_str);
@@ -246,9 +281,10 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
                 .ok_or_else(|| UsageError(format!("{name} needs a value")))
         };
         match (command.as_str(), name) {
-            ("enroll" | "enrol" | "run" | "status", "--state-dir") => state_dir = value()?,
-            ("run" | "policy", "--policy") => policy_file = Some(value()?.into()),
-            ("run", "--restic") => restic = value()?,
+            ("enroll" | "enrol" | "run" | "status" | "doctor", "--state-dir") => state_dir = value()?,
+            ("run" | "policy" | "doctor", "--policy") => policy_file = Some(value()?.into()),
+            ("run" | "doctor", "--restic") => restic = value()?,
+            ("run", "--program") => program = Some(value()?.into()),
             ("run", "--alone-after") => alone_after = Some(value()?),
             ("run", "--log-level") => level = value()?,
             ("run", "--source-root") => source_roots.push(value()?.into()),
@@ -260,7 +296,7 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
             }
             ("run", "--no-admin-slot") if attached.is_none() => no_admin_slot = true,
             ("enroll" | "enrol", "--force") if attached.is_none() => force = true,
-            ("status" | "policy", "--json") if attached.is_none() => json = true,
+            ("status" | "policy" | "doctor", "--json") if attached.is_none() => json = true,
             ("policy", "check") => check = true,
             ("enroll" | "enrol", text) if token.is_none() && (text == "-" || !text.starts_with('-')) => {
                 token = Some(arg.to_owned());
@@ -284,10 +320,14 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
                     .parse()
                     .map_err(|_| UsageError(format!("--alone-after {text} is no number of seconds")))?,
             };
-            let options = Options { restic: restic.into(), policy, alone_after_secs };
+            let options = Options { restic: restic.into(), policy, program, alone_after_secs };
             Request::Run { state_dir, options, level, end_with }
         }
         "status" => Request::Status { state_dir, json },
+        "doctor" => {
+            let policy = PolicyAt { file: policy_file, no_admin_slot: false, source_roots: Vec::new() };
+            Request::Doctor { at: Where { state_dir, restic: restic.into(), policy }, json }
+        }
         "policy" if check => {
             let policy = PolicyAt { file: policy_file, no_admin_slot: false, source_roots: Vec::new() };
             Request::PolicyCheck { policy, json }
@@ -310,6 +350,7 @@ fn carry_out(request: Request) -> ExitCode {
             run_agent(&state_dir, options, end_with)
         }
         Request::Status { state_dir, json } => run_status(&state_dir, json),
+        Request::Doctor { at, json } => examine(&at, json),
         Request::PolicyCheck { policy, json } => check_policy(&policy, json),
     };
     result.unwrap_or_else(|error| {
@@ -380,6 +421,17 @@ fn run_status(state_dir: &Path, json: bool) -> Result<ExitCode, AnyError> {
     }))
 }
 
+fn examine(at: &Where, json: bool) -> Result<ExitCode, AnyError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let report = runtime.block_on(doctor::examine(at));
+    if json {
+        print(format_args!("{}\n", serde_json::to_string_pretty(&report)?))?;
+    } else {
+        print(report.to_text())?;
+    }
+    Ok(if report.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 fn check_policy(at: &PolicyAt, json: bool) -> Result<ExitCode, AnyError> {
     let told = policy::told(at);
     if json {
@@ -411,7 +463,7 @@ mod tests {
         let policy = PolicyAt { file: None, no_admin_slot: false, source_roots: Vec::new() };
         let run = |policy| Request::Run {
             state_dir: "/s".into(),
-            options: Options { restic: "/r".into(), policy, alone_after_secs: 120 },
+            options: Options { restic: "/r".into(), policy, program: None, alone_after_secs: 120 },
             level: Level::Debug,
             end_with: None,
         };
@@ -442,7 +494,7 @@ mod tests {
         let policy = PolicyAt { file: None, no_admin_slot: false, source_roots: Vec::new() };
         let run = |dir: PathBuf, restic: PathBuf| Request::Run {
             state_dir: dir,
-            options: Options { restic, policy: policy.clone(), alone_after_secs: 120 },
+            options: Options { restic, policy: policy.clone(), program: None, alone_after_secs: 120 },
             level: Level::Info,
             end_with: None,
         };

@@ -74,6 +74,8 @@ pub struct Options {
     pub restic: PathBuf,
     /// What the machine's owner allows.
     pub policy: PolicyAt,
+    /// How the agent starts itself again, to become restic or a hook; `None` = by its own file.
+    pub program: Option<PathBuf>,
     /// How long the server may be away before due backups are run without it, in seconds.
     pub alone_after_secs: u32,
 }

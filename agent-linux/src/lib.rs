@@ -45,6 +45,7 @@ pub mod alone;
 pub mod browse;
 pub mod cli;
 pub mod clock;
+pub mod doctor;
 pub mod driver;
 pub mod enroll;
 pub mod hook;

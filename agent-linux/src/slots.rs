@@ -213,6 +213,19 @@ fn unseal(key: &Key, slot: Slot, bytes: &[u8]) -> Option<(u64, Option<Credential
     Some((revision, credentials))
 }
 
+/// The everyday credentials as they lie here, without touching anything; `None` = there are none.
+pub fn look(state: &StateFolder) -> Result<Option<Credentials>, String> {
+    let read = |name: &str| state.read(name).map_err(|error| error.to_string());
+    let Some(sealed) = read(&file_name(Slot::Repo))? else { return Ok(None) };
+    let key =
+        read(KEY_FILE)?.map(Zeroizing::new).and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok());
+    let key = key.ok_or_else(|| "the key of the stored credentials is gone".to_owned())?;
+    match unseal(&Key::new(key), Slot::Repo, &sealed) {
+        Some((_, credentials)) => Ok(credentials),
+        None => Err("the stored credentials can't be opened".to_owned()),
+    }
+}
+
 /// Whether an agent that starts on this folder finds everyday credentials. Changes nothing in it.
 pub fn has_stored(state: &StateFolder) -> Result<bool, StateError> {
     let key = state.read(KEY_FILE)?.map(Zeroizing::new);

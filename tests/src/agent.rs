@@ -21,6 +21,8 @@ pub struct Agent {
     pub state_dir: PathBuf,
     /// The host that it is.
     pub host: String,
+    /// The program itself, or what passes for it.
+    pub program: PathBuf,
     /// The restic it runs.
     pub restic: PathBuf,
     /// What stands behind `run` besides: a policy.
@@ -45,13 +47,20 @@ impl Agent {
     /// Enrols a host, and does not start it.
     #[must_use]
     pub fn with_token(state_dir: &Path, host: &str, token: &str) -> Self {
-        let mut command = Command::new(tools::program("holdfast-agent"));
+        Self::with_program(&tools::program("holdfast-agent"), state_dir, host, token)
+    }
+
+    /// The same with another program.
+    #[must_use]
+    pub fn with_program(program: &Path, state_dir: &Path, host: &str, token: &str) -> Self {
+        let mut command = Command::new(program);
         command.arg("enroll").arg("--state-dir").arg(state_dir).arg("-");
         // By its input: arguments can be seen by everybody.
         let _ = run_reading("holdfast-agent enroll", command, token, SOON).expect_success("the enrolment");
         Self {
             state_dir: state_dir.to_owned(),
             host: host.to_owned(),
+            program: program.to_owned(),
             restic: Tool::Restic018.path(),
             options: Vec::new(),
             wrapper: Vec::new(),
@@ -62,7 +71,7 @@ impl Agent {
 
     /// Starts it.
     pub fn start(&mut self) {
-        let program = tools::program("holdfast-agent");
+        let program = &self.program;
         let mut command = match self.wrapper.split_first() {
             Some((wrapper, arguments)) => {
                 let mut command = Command::new(wrapper);
@@ -135,7 +144,7 @@ impl Agent {
     /// What `holdfast-agent status` says.
     #[must_use]
     pub fn status(&self) -> String {
-        let mut command = Command::new(tools::program("holdfast-agent"));
+        let mut command = Command::new(&self.program);
         command.arg("status").arg("--state-dir").arg(&self.state_dir);
         run("holdfast-agent status", command, SOON).output
     }

@@ -100,8 +100,14 @@ pub fn needs(tools: &[Tool]) -> bool {
     else {
         return true;
     };
+    skip(&format!("{} is not to be had right now", tool.word()));
+    false
+}
+
+/// Notes that a test is skipped, for the count; it has to return.
+pub fn skip(why: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    let line = format!("{test}: {} is not to be had right now\n", tool.word());
+    let line = format!("{test}: {why}\n");
     eprint!("skipped, {line}");
     if let Some(path) = env::var_os("HOLDFAST_SKIPS")
         && let Ok(mut file) = fs::OpenOptions::new().append(true).create(true).open(path)
@@ -109,7 +115,6 @@ pub fn needs(tools: &[Tool]) -> bool {
         // Lines of tests that run at the same time stay whole: one write, appended.
         let _ = file.write_all(line.as_bytes());
     }
-    false
 }
 
 /// One of Holdfast's own programs, from the folder where this test was built.

@@ -523,7 +523,9 @@ impl Driver {
 
     fn places(&self) -> Places {
         Places {
-            program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe")),
+            program: self.options.program.clone().unwrap_or_else(|| {
+                std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe"))
+            }),
             restic: self.options.restic.clone(),
             cache: self.state.subfolder("cache"),
             temp: self.state.subfolder("tmp"),
