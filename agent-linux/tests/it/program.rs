@@ -18,17 +18,17 @@ use std::{
 };
 use tempfile::TempDir;
 
-struct Scene {
+pub(crate) struct Scene {
     broker: Broker,
     server: Server,
-    folder: TempDir,
+    pub(crate) folder: TempDir,
     identity: Identity,
     next_command: u64,
     committed: u64,
     stream: u64,
 }
 
-struct Agent(Child);
+pub(crate) struct Agent(Child);
 
 impl Drop for Agent {
     fn drop(&mut self) {
@@ -38,7 +38,7 @@ impl Drop for Agent {
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let broker = Broker::start();
         let mut server = Server::connect(&broker);
         let folder = TempDir::new().expect("a folder");
@@ -54,8 +54,13 @@ impl Scene {
 
     /// Started as by hand, with a relative path: restic runs in another folder and must not mind.
     fn start(&self) -> Agent {
+        self.start_with(&[])
+    }
+
+    pub(crate) fn start_with(&self, options: &[&str]) -> Agent {
         let child = Command::new(AGENT)
             .args(["run", "--log-level", "debug", "--state-dir", "state"])
+            .args(options)
             .current_dir(self.folder.path())
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
@@ -65,7 +70,7 @@ impl Scene {
     }
 
     /// Waits for a hello; returns its epoch and held jobs.
-    fn hello(&mut self) -> (u64, Vec<(JobId, HeldPhase)>) {
+    pub(crate) fn hello(&mut self) -> (u64, Vec<(JobId, HeldPhase)>) {
         let (stream, epoch, jobs) =
             self.server.wait_host(&self.identity, HostTopic::Presence, |plain| match schema::decode(plain) {
                 Ok(Presence::Hello(hello)) => {
@@ -79,7 +84,7 @@ impl Scene {
         (epoch, jobs)
     }
 
-    fn send(&mut self, body: CommandBody<'_>) -> u64 {
+    pub(crate) fn send(&mut self, body: CommandBody<'_>) -> u64 {
         let seq = self.next_command;
         self.next_command += 1;
         self.send_as(seq, body);
@@ -93,19 +98,17 @@ impl Scene {
 
     fn send_credentials(&mut self, revision: u64) {
         let url = self.folder.path().join("repo").display().to_string();
-        let credentials = Credentials {
-            url: &url,
-            username: "",
-            password: "",
-            repo_password: "pw-planted",
-            env: Items::EMPTY,
-        };
+        self.send_credentials_of(revision, &url, Items::EMPTY);
+    }
+
+    pub(crate) fn send_credentials_of(&mut self, revision: u64, url: &str, env: Items<'_, (&str, &str)>) {
+        let credentials = Credentials { url, username: "", password: "", repo_password: "pw-planted", env };
         let update =
             ConfigUpdate { slot: Slot::Repo, revision, for_job: None, credentials: Some(credentials) };
         self.send(CommandBody::ConfigUpdate(update));
     }
 
-    fn run(&mut self, number: u8, spec: JobSpec<'_>) -> JobId {
+    pub(crate) fn run(&mut self, number: u8, spec: JobSpec<'_>) -> JobId {
         let job = JobId([number; 16]);
         self.send(CommandBody::Run(Run { job, restic_host: "attic", deadline_secs: 120, spec }));
         job
@@ -147,7 +150,7 @@ impl Scene {
     }
 
     /// Waits for the end of a job.
-    fn finished(&mut self, job: JobId) -> (Outcome, Option<Class>, String) {
+    pub(crate) fn finished(&mut self, job: JobId) -> (Outcome, Option<Class>, String) {
         self.report(|report| match report.body {
             ReportBody::Finished(end) if end.job == job => {
                 Some((end.outcome, end.class, end.message.to_owned()))
@@ -178,7 +181,7 @@ impl Scene {
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
     }
 
-    fn files(&self, name: &str, count: usize, bytes: usize) -> PathBuf {
+    pub(crate) fn files(&self, name: &str, count: usize, bytes: usize) -> PathBuf {
         let source = self.folder.path().join(name);
         fs::create_dir(&source).expect("made");
         let mut content = vec![0; bytes];
