@@ -42,14 +42,13 @@ fn due_backups_run_while_the_server_is_away_and_are_told_afterwards() {
     scene.server.start_again();
     scene.api().wait_online(scene.host(), true, LONG);
     let _ = scene.api().delete(&format!("/api/hosts/{}/schedules/often", scene.host())).expect(204);
-    wait::until("nothing to be open any more", LONG, || {
-        let open: Vec<Value> =
-            backups(&scene).into_iter().filter(|job| job["finished_at"].is_null()).collect();
-        if open.is_empty() { Ok(()) } else { Err(format!("{open:?}")) }
+    let is_own = |job: &&Value| job["actor_kind"] == "agent";
+    let all = wait::until("both to be told of, and nothing to be open", LONG, || {
+        let all = backups(&scene);
+        let is_open = all.iter().any(|job| job["finished_at"].is_null());
+        if !is_open && all.iter().filter(is_own).count() >= 2 { Ok(all) } else { Err(format!("{all:?}")) }
     });
-    let all = backups(&scene);
-    let own: Vec<&Value> = all.iter().filter(|job| job["actor_kind"] == "agent").collect();
-    assert!(own.len() >= 2, "{all:?}");
+    let own: Vec<&Value> = all.iter().filter(is_own).collect();
     // Every snapshot is known, with the log of its job, and each is of one job.
     let mut told: Vec<String> = all
         .iter()
