@@ -86,7 +86,7 @@ const DOCTOR_HELP: &str = "\
 Usage: holdfast-agent doctor [OPTIONS]
 
 Looks at the clock, the policy file, restic, the state folder and its space, the server (name, connection, certificate),
-whether the agent runs, and whether restic opens the repository. Changes nothing.
+whether the agent runs, and whether restic opens the repository. Changes nothing but restic's cache.
 
 Options:
   --state-dir DIR   where the agent keeps its state [HOLDFAST_AGENT_STATE_DIR; /var/lib/holdfast-agent]

@@ -1,5 +1,5 @@
-//! `holdfast-agent doctor`: looks at everything that has to be right for backups to run here, changes nothing, and says
-//! in plain words what is not.
+//! `holdfast-agent doctor`: looks at everything that has to be right for backups to run here, changes nothing but
+//! restic's cache, and says in plain words what is not.
 
 use crate::{
     clock,

@@ -175,6 +175,19 @@
     if (button) button.closest("dialog").close();
   });
 
+  // A form that is on its way is not sent once more by a second press. What comes back is a page of its own.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (event.defaultPrevented || form.method !== "post") return;
+    if (form.dataset.sent) event.preventDefault();
+    form.dataset.sent = "1";
+    setTimeout(() => delete form.dataset.sent, 10000);
+  });
+  // A page that comes back from history is as new.
+  addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+  });
+
   // Keys: / goes to the search, j and k go down and up through the rows.
   document.addEventListener("keydown", (event) => {
     const typing = event.target.closest("input, textarea, select, [contenteditable], dialog");

@@ -551,3 +551,45 @@ async fn the_fleet_is_sorted_by_its_heads_and_a_row_comes_alone() {
     boat.start(&world, job).await;
     assert!(client.get_htmx(&address).await.text.contains("Backup runs"));
 }
+
+#[tokio::test]
+async fn a_form_that_is_sent_twice_does_its_work_once() {
+    let world = World::new();
+    let mut client = world.admin().await;
+    let agent = boat(&world, &client).await;
+    let host = format!("/hosts/{}", agent.host);
+    let group = "name=photos&includes=%2Fsrv%2Fphotos";
+    let schedule = "name=nightly&cron=30+2+*+*+*&timezone=UTC&groups=logbook&enabled=on";
+    for (path, form, list) in [
+        ("/hosts".to_owned(), "name=attic", "/api/hosts".to_owned()),
+        (format!("{host}/groups"), group, format!("/api{host}/groups")),
+        (format!("{host}/schedules"), schedule, format!("/api{host}/schedules")),
+        ("/tokens".to_owned(), "name=ci&scopes=read", "/api/tokens".to_owned()),
+        ("/viewers".to_owned(), "name=dashboard", "/api/viewers".to_owned()),
+        (
+            "/operators".to_owned(),
+            "name=janne&role=viewer&password=a+few+words+in+a+row",
+            "/api/operators".to_owned(),
+        ),
+    ] {
+        client.post_form(&path, form).await.expect(303);
+        let count = client.get(&list).await.expect(200).json()["items"].as_array().map(Vec::len);
+        let again = client.post_form(&path, form).await;
+        assert!([409, 422].contains(&again.status.as_u16()), "{path}: {} {}", again.status, again.text);
+        assert_eq!(
+            client.get(&list).await.expect(200).json()["items"].as_array().map(Vec::len),
+            count,
+            "{path}"
+        );
+    }
+    // A backup that is asked for twice: the second press leads to the one that is under way.
+    let backup = format!("{host}/groups/logbook/backup");
+    client.post_form(&backup, "").await.expect(303);
+    let _ = client.post_form(&backup, "").await;
+    let jobs = client
+        .get(&format!("/api/jobs?host={}&kind=backup&state=queued", agent.host))
+        .await
+        .expect(200)
+        .json();
+    assert_eq!(jobs["items"].as_array().map(Vec::len), Some(1), "{jobs}");
+}
