@@ -30,14 +30,14 @@ use schema::JobId;
 use std::{
     collections::VecDeque,
     fs::{File, OpenOptions},
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
 };
 
 /// The file's name in the state folder.
 pub const FILE: &str = "journal";
 const RESERVE_FILE: &str = "reserve";
-const RESERVE_BYTES: usize = 32 * 1024;
+const RESERVE_BYTES: u64 = 32 * 1024;
 /// The most unacked content, in bytes.
 pub const MAX_LIVE_BYTES: u64 = 4 * 1024 * 1024;
 /// The part of it that only ends of jobs may use, in bytes.
@@ -445,7 +445,11 @@ impl Journal {
             .write(true)
             .mode(0o600)
             .open(&path)
-            .and_then(|mut file| file.write_all(&[0x48; RESERVE_BYTES]).and_then(|()| file.sync_all()));
+            // Real bytes: a hole would keep no room.
+            .and_then(|mut file| {
+                io::copy(&mut io::repeat(0x48).take(RESERVE_BYTES), &mut file)?;
+                file.sync_all()
+            });
         if made.is_err() {
             let _ = std::fs::remove_file(&path);
         }

@@ -162,7 +162,7 @@ struct CommandText {
 
 /// Reads a policy's text: the whole of it, or why not.
 pub(super) fn parse(text: &str) -> Result<Policy, String> {
-    let text: Text = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+    let text: Text = basic_toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
     let mut policy = Policy {
         allows_admin_slot: text.admin_slot,
         source_roots: absolute("source_roots", text.source_roots)?,
@@ -257,7 +257,8 @@ mod tests {
             ("[hooks.a]\ncommand = ['/bin/sh']\nshell = true", "unknown field `shell`"),
             ("[commands.a]\ncommand = ['/bin/sh']", "missing field `file_name`"),
             ("[commands.a]\ncommand = ['/bin/sh']\nfile_name = '../a'", "without a folder"),
-            ("source_roots = [", "TOML parse error at line 1"),
+            ("source_roots = [", "at line 1 column 17"),
+            ("nice = 1\nnice = 2", "duplicate key: `nice`"),
         ] {
             let why = parse(text).unwrap_err();
             assert!(why.contains(said), "{text}: {why}");
