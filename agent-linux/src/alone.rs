@@ -6,7 +6,7 @@
 //! the machine was off, count as one.
 
 use cron::Cron;
-use schema::{HostId, Plan, Timestamp};
+use schema::{HostId, Plan, Timestamp, plan::PlannedSchedule};
 
 /// How long the server may be away, and an occurrence be due, before the agent does it by itself, in seconds.
 pub const GRACE_SECS: u32 = 120;
@@ -73,6 +73,19 @@ pub fn look(
     outlook
 }
 
+/// When the next backup of a plan is due, whoever sees to it.
+#[must_use]
+pub fn next_due(plan: &Plan<'_>, host: HostId, now: Timestamp) -> Option<Timestamp> {
+    let next = |schedule: PlannedSchedule<'_>| {
+        let cron = Cron::parse(schedule.cron, schedule.timezone).ok()?;
+        let delay_ms = cron::delay_ms(host, schedule.name, schedule.jitter_secs);
+        // One that is held back by the jitter still comes.
+        let at = cron.next_after(Timestamp(now.0.saturating_sub(delay_ms)))?;
+        Some(at.plus_ms(delay_ms))
+    };
+    plan.schedules.iter().filter_map(next).min()
+}
+
 impl Outlook {
     fn add(&mut self, schedule: &str, group: &str, due_at: Timestamp) {
         match self.due.iter_mut().find(|due| due.group == group) {
@@ -127,7 +140,7 @@ fn latest(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schema::{Items, plan::PlannedSchedule};
+    use schema::Items;
 
     const HOST: HostId = HostId([7; 16]);
     const MINUTE: u64 = 60_000;

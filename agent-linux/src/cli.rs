@@ -3,7 +3,7 @@
 use crate::{
     alone, clock,
     doctor::{self, Where},
-    driver::{self, Options},
+    driver::{self, Ended, Options},
     enroll,
     logger::{self, Level},
     machine::VERSION,
@@ -11,14 +11,19 @@ use crate::{
     restic,
     state::{DEFAULT_FOLDER, StateFolder},
     status,
+    update::{
+        self,
+        trial::{self, Trial},
+    },
 };
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use std::{
     ffi::OsString,
     fmt,
     io::{self, ErrorKind, Read as _, Write as _},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::ExitCode,
+    process::{Command, ExitCode},
 };
 
 const HELP: &str = "\
@@ -31,6 +36,7 @@ Commands:
   run            connect to the server and do what it asks for
   status         how the agent is
   doctor         look for what keeps backups from running here
+  update FILE    put another version of the agent in the place of the one that runs
   policy check   what the owner of this machine allows the server, and whether it can work
   version        print the version
 
@@ -96,6 +102,31 @@ Options:
 
 Exit status: 0 nothing keeps backups from running, 1 something does, 2 wrong usage.
 ";
+const UPDATE_HELP: &str = "\
+Usage: holdfast-agent update [OPTIONS] FILE
+
+Puts FILE, another version of this program, in the place of the agent that runs. Its signature has to be right by the
+update_key in the policy file. The new program is tried first: only when it has said hello to the server it takes the
+place of the old one, by one rename. Else nothing is replaced, and the old one goes on. The agent's process keeps its
+number, so no service manager has to know. Nothing is ever fetched.
+
+Where a package manager has put the agent, let it bring the next version too.
+
+Options:
+  --signature FILE   the signature: 64 bytes, or their Base64 [FILE.sig]
+  --state-dir DIR    where the agent keeps its state [HOLDFAST_AGENT_STATE_DIR; /var/lib/holdfast-agent]
+  --policy FILE      the policy file [HOLDFAST_AGENT_POLICY; /etc/holdfast/policy.toml]
+  --wait SECS        how long the new program has for its hello [120]
+  --allow-older      also to a version before the one that runs
+  --json             say the result as JSON
+
+To make keys and signatures:
+  openssl genpkey -algorithm ed25519 -out update-key.pem
+  openssl pkey -in update-key.pem -pubout        # the line between the dashes is the update_key
+  openssl pkeyutl -sign -rawin -inkey update-key.pem -in FILE -out FILE.sig
+
+Exit status: 0 the new version runs and has said hello, 1 the old one does, 2 wrong usage.
+";
 const POLICY_HELP: &str = "\
 Usage: holdfast-agent policy check [OPTIONS]
 
@@ -113,6 +144,7 @@ Keys, all optional:
   nice, io_idle, spare_memory     0 to 19; true or false
   quiet_hours                     [\"08:00-18:00\"]: no backup, forget, prune, check begins then
   interfaces                      [\"eth0\", \"wlan*\"]: where the default route has to go
+  update_key                      \"MCowBQ...\": whose programs holdfast-agent update takes (see its --help)
   [hooks.NAME]                    command = [\"/program\", \"argument\"], timeout_secs = 600
   [commands.NAME]                 command = [...], file_name = \"dump.sql\"; a source group saves its output by the
                                   path command:NAME (restic 0.16 or newer)
@@ -159,6 +191,13 @@ pub enum Request {
         /// As JSON.
         json: bool,
     },
+    /// `update`.
+    Update {
+        /// To what.
+        from: update::From,
+        /// As JSON.
+        json: bool,
+    },
     /// `policy check`.
     PolicyCheck {
         /// Where the policy is.
@@ -193,6 +232,11 @@ impl Request {
                 if restic.components().nth(1).is_some() || restic.starts_with(".") {
                     absolute(restic);
                 }
+            }
+            Self::Update { from: update::From { file, signature, policy, state_dir, .. }, .. } => {
+                signature.iter_mut().chain(&mut policy.file).for_each(absolute);
+                absolute(file);
+                absolute(state_dir);
             }
             Self::PolicyCheck { policy, .. } => policy.file.iter_mut().for_each(absolute),
             Self::Enroll { state_dir, .. } | Self::Status { state_dir, .. } => absolute(state_dir),
@@ -241,6 +285,7 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
         "status" => STATUS_HELP,
         "policy" => POLICY_HELP,
         "doctor" => DOCTOR_HELP,
+        "update" => UPDATE_HELP,
         "version" | "--version" | "-V" => VERSION_HELP,
         "help" | "--help" | "-h" => return Ok(Request::Print(HELP.to_owned())),
         other => return Err(UsageError(format!("no such command: {other}"))),
@@ -267,7 +312,9 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
         .collect();
     let mut program = env("HOLDFAST_AGENT_PROGRAM").filter(|file| !file.is_empty()).map(PathBuf::from);
     let mut alone_after = env("HOLDFAST_AGENT_ALONE_AFTER");
-    let (mut force, mut json, mut check, mut token, mut end_with) = (false, false, false, None, None);
+    let (mut force, mut json, mut check, mut allows_older) = (false, false, false, false);
+    let (mut token, mut end_with, mut file, mut signature) = (None, None, None, None);
+    let mut wait_secs = update::WAIT_SECS;
     let mut rest = rest.iter().map(String::as_str);
     while let Some(arg) = rest.next() {
         let (name, attached) = match arg.split_once('=') {
@@ -281,8 +328,18 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
                 .ok_or_else(|| UsageError(format!("{name} needs a value")))
         };
         match (command.as_str(), name) {
-            ("enroll" | "enrol" | "run" | "status" | "doctor", "--state-dir") => state_dir = value()?,
-            ("run" | "policy" | "doctor", "--policy") => policy_file = Some(value()?.into()),
+            ("enroll" | "enrol" | "run" | "status" | "doctor" | "update", "--state-dir") => {
+                state_dir = value()?
+            }
+            ("update", "--signature") => signature = Some(PathBuf::from(value()?)),
+            ("update", "--wait") => {
+                let text = value()?;
+                let secs = text.parse().ok().filter(|secs| (1..=3_600).contains(secs));
+                wait_secs =
+                    secs.ok_or_else(|| UsageError(format!("--wait is 1 to 3600 seconds, not {text}")))?;
+            }
+            ("update", "--allow-older") if attached.is_none() => allows_older = true,
+            ("run" | "policy" | "doctor" | "update", "--policy") => policy_file = Some(value()?.into()),
             ("run" | "doctor", "--restic") => restic = value()?,
             ("run", "--program") => program = Some(value()?.into()),
             ("run", "--alone-after") => alone_after = Some(value()?),
@@ -296,11 +353,12 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
             }
             ("run", "--no-admin-slot") if attached.is_none() => no_admin_slot = true,
             ("enroll" | "enrol", "--force") if attached.is_none() => force = true,
-            ("status" | "policy" | "doctor", "--json") if attached.is_none() => json = true,
+            ("status" | "policy" | "doctor" | "update", "--json") if attached.is_none() => json = true,
             ("policy", "check") => check = true,
             ("enroll" | "enrol", text) if token.is_none() && (text == "-" || !text.starts_with('-')) => {
                 token = Some(arg.to_owned());
             }
+            ("update", text) if file.is_none() && !text.starts_with('-') => file = Some(PathBuf::from(arg)),
             _ => return Err(UsageError(format!("{command} does not know {arg}"))),
         }
     }
@@ -328,6 +386,13 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
             let policy = PolicyAt { file: policy_file, no_admin_slot: false, source_roots: Vec::new() };
             Request::Doctor { at: Where { state_dir, restic: restic.into(), policy }, json }
         }
+        "update" => {
+            let file =
+                file.ok_or_else(|| UsageError("update needs the file of the new program".to_owned()))?;
+            let policy = PolicyAt { file: policy_file, no_admin_slot: false, source_roots: Vec::new() };
+            let from = update::From { file, signature, policy, state_dir, wait_secs, allows_older };
+            Request::Update { from, json }
+        }
         "policy" if check => {
             let policy = PolicyAt { file: policy_file, no_admin_slot: false, source_roots: Vec::new() };
             Request::PolicyCheck { policy, json }
@@ -351,6 +416,7 @@ fn carry_out(request: Request) -> ExitCode {
         }
         Request::Status { state_dir, json } => run_status(&state_dir, json),
         Request::Doctor { at, json } => examine(&at, json),
+        Request::Update { from, json } => run_update(&from, json),
         Request::PolicyCheck { policy, json } => check_policy(&policy, json),
     };
     result.unwrap_or_else(|error| {
@@ -398,7 +464,45 @@ fn run_agent(state_dir: &Path, options: Options, end_with: Option<u32>) -> Resul
             return Err(format!("the process {parent} has not started this one, or has ended").into());
         }
     }
-    block_on(driver::run(state_dir, options)).map(|()| ExitCode::SUCCESS)
+    // Before another one may take its place.
+    let program = std::env::current_exe()?;
+    match block_on(driver::run(state_dir, options))? {
+        Ended::Told => Ok(ExitCode::SUCCESS),
+        Ended::ToStartAgain => start_again(state_dir, &program),
+    }
+}
+
+/// Goes on in the same process as the program that is in place; before that, tries a new one when `update` has asked.
+fn start_again(state_dir: &Path, program: &Path) -> Result<ExitCode, AnyError> {
+    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let state = StateFolder::open(state_dir)?;
+    if let Some(trial) = Trial::asked(&state, clock::wall()) {
+        match block_on(trial.run(&state, &args)) {
+            Ok(trial::End::Told) => return Ok(ExitCode::SUCCESS),
+            Ok(trial::End::GoOn) => {}
+            Err(error) => {
+                logger::error(format_args!("the new program can't be tried: {error}"));
+                state.remove(trial::FILE)?;
+            }
+        }
+    }
+    // Returns only when it fails.
+    Err(Command::new(program).args(args).exec().into())
+}
+
+fn run_update(from: &update::From, json: bool) -> Result<ExitCode, AnyError> {
+    let said = update::update(from, |step| {
+        if !json {
+            let _ = print(format_args!("{step}\n"));
+        }
+    });
+    if json {
+        let (version, error) = (said.as_ref().ok(), said.as_ref().err().map(ToString::to_string));
+        print(format_args!("{}\n", serde_json::json!({ "version": version, "error": error })))?;
+        return Ok(if said.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    print(format_args!("version {} runs now\n", said?))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn run_status(state_dir: &Path, json: bool) -> Result<ExitCode, AnyError> {
@@ -518,6 +622,8 @@ mod tests {
             ("run --force", "--force"),
             ("run --source-root photos", "not absolute"),
             ("enroll", "token"),
+            ("update", "needs the file"),
+            ("update new --wait 0", "1 to 3600"),
             ("enroll a b", "does not know b"),
             ("status --state-dir", "needs a value"),
         ] {
@@ -528,7 +634,7 @@ mod tests {
 
     #[test]
     fn every_command_has_a_help() {
-        for command in ["enroll", "run", "status", "version"] {
+        for command in ["enroll", "run", "status", "doctor", "update", "policy", "version"] {
             let Ok(Request::Print(text)) = read(&format!("{command} --help")) else { panic!("{command}") };
             assert!(text.contains(command));
         }

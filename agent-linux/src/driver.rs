@@ -67,6 +67,15 @@ pub enum RunError {
     },
 }
 
+/// Why the agent has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to, by SIGTERM or SIGINT.
+    Told,
+    /// It was told to start again, by SIGHUP.
+    ToStartAgain,
+}
+
 /// How the agent is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -132,10 +141,14 @@ struct Driver {
     last_error: Option<ErrorStatus>,
     version_notice: Option<String>,
     answered_version: bool,
+    /// Own file, from before another one may take its place.
+    program: Option<PathBuf>,
+    /// The occurrence that could not be taken alone and was told of.
+    told_due: Option<Due>,
 }
 
 /// Runs the agent on a state folder until a signal ends it.
-pub async fn run(state_dir: &Path, options: Options) -> Result<(), RunError> {
+pub async fn run(state_dir: &Path, options: Options) -> Result<Ended, RunError> {
     let state = StateFolder::open(state_dir)?;
     let _lock = state.lock()?;
     let mut driver = Driver::new(state, options)?;
@@ -145,6 +158,8 @@ pub async fn run(state_dir: &Path, options: Options) -> Result<(), RunError> {
         .ok();
     let mut term = signal(SignalKind::terminate()).map_err(system("SIGTERM can't be caught"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("SIGINT can't be caught"))?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(system("SIGHUP can't be caught"))?;
+    let mut ended = Ended::Told;
     driver.probe_restic().await;
     logger::info(format_args!(
         "holdfast-agent {VERSION} runs as {} ({}) for {}",
@@ -164,8 +179,18 @@ pub async fn run(state_dir: &Path, options: Options) -> Result<(), RunError> {
         let wait = driver.next_wait();
         tokio::select! {
             biased;
-            _ = term.recv() => driver.shut_down("SIGTERM"),
-            _ = interrupt.recv() => driver.shut_down("SIGINT"),
+            _ = term.recv() => {
+                ended = Ended::Told;
+                driver.shut_down("SIGTERM");
+            }
+            _ = interrupt.recv() => {
+                ended = Ended::Told;
+                driver.shut_down("SIGINT");
+            }
+            _ = hang_up.recv() => {
+                ended = Ended::ToStartAgain;
+                driver.shut_down("SIGHUP");
+            }
             event = next_link_event(&mut driver.link) => driver.handle_link(event),
             step = next_job_step(&mut driver.job) => driver.handle_job(step).await,
             stream = next_asker(listener.as_ref()) => driver.answer_status(stream),
@@ -177,7 +202,7 @@ pub async fn run(state_dir: &Path, options: Options) -> Result<(), RunError> {
     // Only a socket of this very process: the lock is still held.
     let _ = state.remove("status.sock");
     logger::info(format_args!("ended"));
-    Ok(())
+    Ok(ended)
 }
 
 async fn next_link_event(link: &mut Option<Link>) -> LinkEvent {
@@ -255,6 +280,8 @@ impl Driver {
             last_error: None,
             version_notice: None,
             answered_version: false,
+            program: std::env::current_exe().ok(),
+            told_due: None,
         })
     }
 
@@ -310,6 +337,8 @@ impl Driver {
         let mut status = Status {
             version: VERSION.to_owned(),
             is_running: true,
+            pid: Some(std::process::id()),
+            program: self.program.as_ref().map(|path| path.display().to_string()),
             connected_since: self.connected_since.map(Instant),
             last_hello_at: self.last_hello_at.map(Instant),
             running,
@@ -323,6 +352,7 @@ impl Driver {
             ..Status::default()
         };
         status.name(&self.identity);
+        status.tell_plan(&self.plan, self.identity.host);
         status
     }
 }

@@ -24,6 +24,7 @@
 //! | `slot-repo`, `slot-admin` | one sealed record each |
 //! | `journal` | see [`journal`] |
 //! | `plan` | what to do while the server is away, see [`plan`] |
+//! | `update` | a new version that is being tried, see [`update`] |
 //! | `reserve` | 32 KB that are given free when the disk is full, so that a last result can be written |
 //! | `status.sock` | what `holdfast-agent status` talks to |
 //! | `cache`, `tmp` | restic's |
@@ -32,7 +33,8 @@
 //!
 //! `enroll` makes an identity of a one-time token. `run` locks the folder, replays the journal, and connects; it ends
 //! at SIGTERM or SIGINT: the running job is interrupted, its end written down, the server told. After a kill, what ran is
-//! reported as ended by the restart, and what waited goes on.
+//! reported as ended by the restart, and what waited goes on. At SIGHUP it ends in the same order and starts again in the same process, after a trial of a new
+//! version when there is one ([`update`]).
 //!
 //! # What it does not do
 //!
@@ -63,3 +65,4 @@ pub mod slots;
 pub mod state;
 pub mod status;
 pub mod tls;
+pub mod update;

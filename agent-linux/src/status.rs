@@ -1,15 +1,17 @@
 //! What `holdfast-agent status` shows, and the small socket it asks.
 
 use crate::{
-    clock,
+    alone, clock,
     identity::{Identity, IdentityError},
     journal::{Journal, frame::Sort},
     machine::VERSION,
+    plan::KeptPlan,
     rfc3339::Instant,
     slots,
     state::StateFolder,
 };
 use agent_core::HeldEntry;
+use schema::HostId;
 use serde::{Deserialize, Serialize};
 use std::{
     fmt::Write as _,
@@ -31,6 +33,10 @@ pub struct Status {
     pub version: String,
     /// Whether an agent runs on the state folder.
     pub is_running: bool,
+    /// The agent's process.
+    pub pid: Option<u32>,
+    /// The agent's own file.
+    pub program: Option<String>,
     /// Who this is; `None` = not enrolled.
     pub host: Option<String>,
     /// What people call it.
@@ -49,6 +55,10 @@ pub struct Status {
     pub queue: Option<Vec<JobStatus>>,
     /// Reports that the server has not acked.
     pub unacked_reports: Option<u64>,
+    /// The number of the plan for when the server is away; `None` = it has sent none.
+    pub plan_revision: Option<u64>,
+    /// When the next backup of the plan is due.
+    pub next_due_at: Option<Instant>,
     /// The last thing that went wrong.
     pub last_error: Option<ErrorStatus>,
     /// What the server said about the versions of the wire.
@@ -95,6 +105,7 @@ pub fn ask(state: &StateFolder) -> Status {
         match Identity::load(state) {
             Ok(identity) => {
                 status.name(&identity);
+                status.tell_plan(&KeptPlan::load(state), identity.host);
                 status.read(state);
             }
             Err(IdentityError::NotEnrolled) => {}
@@ -172,6 +183,13 @@ impl Status {
         self.server = Some(identity.address.clone());
     }
 
+    /// Adds what the agent does when it is alone.
+    pub fn tell_plan(&mut self, plan: &KeptPlan, host: HostId) {
+        let Some(plan) = plan.get() else { return };
+        self.plan_revision = Some(plan.revision);
+        self.next_due_at = alone::next_due(&plan, host, clock::wall()).map(Instant);
+    }
+
     /// For people.
     #[must_use]
     pub fn to_text(&self, now_ms: u64) -> String {
@@ -212,6 +230,10 @@ impl Status {
         }
         for waiting in self.queue.iter().flatten() {
             line("waiting", &job(waiting));
+        }
+        if self.plan_revision.is_some() {
+            let at = self.next_due_at.map(|at| format!("in {}", duration(at.0.0.saturating_sub(now_ms))));
+            line("next backup", at.as_deref().unwrap_or("none is scheduled"));
         }
         if let Some(unacked) = self.unacked_reports {
             line("unacked", &format!("{unacked} reports"));

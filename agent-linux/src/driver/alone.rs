@@ -77,16 +77,24 @@ impl Driver {
         let run = Run { job, restic_host: plan.restic_host, deadline_secs: 0, spec: JobSpec::Backup(group) };
         let mut buffer = vec![0; MAX_MESSAGE_BYTES];
         let Ok(used) = schema::encode(&run, &mut buffer) else { return };
-        logger::info(format_args!(
-            "the server is away: backup of {}, due by {}, as job {job}",
-            due.group, due.schedule
-        ));
+        // Said once for an occurrence, not at each look.
+        let is_told = self.told_due.as_ref() == Some(&due);
+        if !is_told {
+            logger::info(format_args!(
+                "the server is away: backup of {}, due by {}, as job {job}",
+                due.group, due.schedule
+            ));
+        }
         let key = GroupKey::of(&due.group);
         self.carry_out();
-        self.at_hand = AtHand { run: used.to_vec(), due: Some(due), ..AtHand::default() };
+        self.at_hand = AtHand { run: used.to_vec(), due: Some(due.clone()), ..AtHand::default() };
         match self.core.handle_own(job, key, clock::now()) {
             Ok(true) => self.carry_out(),
-            Ok(false) => logger::info(format_args!("it can't be taken now, and is due still")),
+            Ok(false) if is_told => {}
+            Ok(false) => {
+                logger::info(format_args!("it can't be taken now, and stays due"));
+                self.told_due = Some(due);
+            }
             Err(busy) => logger::error(format_args!("a backup was put off: {busy}")),
         }
         self.at_hand = AtHand::default();

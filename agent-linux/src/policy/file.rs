@@ -11,6 +11,7 @@
 //! spare_memory = true                     # else: on machines with less than 1 GiB
 //! quiet_hours = ["08:00-18:00"]           # by the machine's own time zone
 //! interfaces = ["eth0", "wlan*"]          # where the way out has to go
+//! update_key = "MCowBQYDK2VwAyEA…"        # whose programs `holdfast-agent update` takes
 //!
 //! [hooks.stop-database]                   # a source group names it: stop-database
 //! command = ["/usr/local/bin/stop-database", "--now"]
@@ -22,6 +23,7 @@
 //! ```
 
 use super::{Hook, Limits, Policy, Quiet, SourceCommand};
+use crate::update::signature::UpdateKey;
 use rustix::process::geteuid;
 use schema::name;
 use serde::Deserialize;
@@ -123,6 +125,7 @@ struct Text {
     spare_memory: Option<bool>,
     quiet_hours: Vec<String>,
     interfaces: Vec<String>,
+    update_key: Option<String>,
     hooks: BTreeMap<String, HookText>,
     commands: BTreeMap<String, CommandText>,
 }
@@ -140,6 +143,7 @@ impl Default for Text {
             spare_memory: None,
             quiet_hours: Vec::new(),
             interfaces: Vec::new(),
+            update_key: None,
             hooks: BTreeMap::new(),
             commands: BTreeMap::new(),
         }
@@ -191,6 +195,12 @@ pub(super) fn parse(text: &str) -> Result<Policy, String> {
             ));
         }
         policy.interfaces.push(name);
+    }
+    if let Some(text) = text.update_key {
+        let key = UpdateKey::parse(&text);
+        policy.update_key = Some(key.ok_or_else(|| {
+            format!("update_key: {text:?} is no ed25519 public key in Base64 (the line in its PEM file)")
+        })?);
     }
     for (name, HookText { command, timeout_secs }) in text.hooks {
         let timeout_secs = timeout_secs.unwrap_or(DEFAULT_TIMEOUT_SECS);
@@ -258,6 +268,7 @@ mod tests {
             ("[commands.a]\ncommand = ['/bin/sh']", "missing field `file_name`"),
             ("[commands.a]\ncommand = ['/bin/sh']\nfile_name = '../a'", "without a folder"),
             ("source_roots = [", "at line 1 column 17"),
+            ("update_key = 'AAAA'", "update_key: \"AAAA\" is no ed25519 public key"),
             ("nice = 1\nnice = 2", "duplicate key: `nice`"),
         ] {
             let why = parse(text).unwrap_err();

@@ -13,6 +13,7 @@ pub use roots::{in_words, is_within, real};
 pub use told::{find_ionice, told};
 pub use when::{Quiet, here};
 
+use crate::update::signature::UpdateKey;
 use schema::{JobKind, JobSpec, job::COMMAND_SOURCE};
 use std::{
     collections::BTreeMap,
@@ -38,6 +39,8 @@ pub struct Policy {
     pub hooks: BTreeMap<String, Hook>,
     /// What a source group may name to have its output saved.
     pub commands: BTreeMap<String, SourceCommand>,
+    /// Whose programs may take the place of this one; `None` = nobody's.
+    pub update_key: Option<UpdateKey>,
 }
 
 /// What restic may take of the machine.
@@ -85,6 +88,7 @@ impl Default for Policy {
             interfaces: Vec::new(),
             hooks: BTreeMap::new(),
             commands: BTreeMap::new(),
+            update_key: None,
         }
     }
 }

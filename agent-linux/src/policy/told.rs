@@ -76,6 +76,10 @@ fn allows(policy: &Policy) -> Vec<String> {
     if !policy.interfaces.is_empty() {
         lines.push(format!("Only over: {}", policy.interfaces.join(", ")));
     }
+    lines.push(match policy.update_key {
+        Some(key) => format!("Updates: programs signed by {key}"),
+        None => "Updates: none (no update_key)".to_owned(),
+    });
     for (name, hook) in &policy.hooks {
         lines.push(format!("Hook {name}: {} (at most {} s)", hook.command.join(" "), hook.timeout_secs));
     }

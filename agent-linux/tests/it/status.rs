@@ -12,6 +12,8 @@ fn running() -> Status {
     Status {
         version: "0.1.0".into(),
         is_running: true,
+        pid: Some(7),
+        program: Some("/usr/bin/holdfast-agent".into()),
         host: Some("01ARZ3NDEKTSV4RRFFQ69G5FAV".into()),
         host_name: Some("attic".into()),
         server: Some("backup.example:8883".into()),
@@ -21,6 +23,8 @@ fn running() -> Status {
         interrupted: None,
         queue: Some(vec![job("J2", "snapshots")]),
         unacked_reports: Some(3),
+        plan_revision: Some(4),
+        next_due_at: Some(Instant(Timestamp(1_000_000 + 3_725_000 + 7_200_000))),
         last_error: Some(ErrorStatus {
             at: Instant(Timestamp(900_000)),
             text: "the connection ended".into(),
@@ -44,6 +48,7 @@ restic        0.18.0
 credentials   set
 running       backup J1
 waiting       snapshots J2
+next backup   in 2 h 0 min
 unacked       3 reports
 last error    the connection ended (1 h 3 min ago)
 ";

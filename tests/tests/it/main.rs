@@ -34,5 +34,6 @@ mod steps_shown;
 mod stolen_login;
 mod topics;
 mod two_at_once;
+mod update;
 mod wire_version;
 mod working_alone;

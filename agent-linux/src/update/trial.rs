@@ -1,0 +1,153 @@
+//! The trial of a new program, by the agent's process between its two lives: as the old program and as the new one.
+//!
+//! A small record in the state folder says what is tried. `update` removes it when it has put the new program in place, or
+//! has given up; the trial removes it when the new program ends or its time is over. Either way the process then goes on
+//! as the program that is in place.
+
+use crate::{
+    clock, logger,
+    state::{StateError, StateFolder},
+};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::{Deserialize, Serialize};
+use std::{
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::{
+    process::{Child, Command},
+    signal::unix::{SignalKind, signal},
+    time::{sleep, timeout},
+};
+
+/// The file's name in the state folder.
+pub const FILE: &str = "update";
+/// A record that is older than this is left from an update that was broken off.
+const FRESH_MS: u64 = 60_000;
+const LOOK_EACH: Duration = Duration::from_millis(250);
+/// How long the new program has to end its work in order.
+const END_WITHIN: Duration = Duration::from_secs(30);
+
+/// What is tried.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    program: PathBuf,
+    wait_secs: u32,
+    asked_at: schema::Timestamp,
+}
+
+/// How a trial ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Go on as the program that is in place.
+    GoOn,
+    /// The agent was told to end.
+    Told,
+}
+
+impl Trial {
+    /// Of a program that has this long to say hello.
+    #[must_use]
+    pub fn new(program: &Path, wait_secs: u32) -> Self {
+        Self { program: program.to_owned(), wait_secs, asked_at: clock::wall() }
+    }
+
+    /// Asks for it.
+    pub fn store(&self, state: &StateFolder) -> Result<(), StateError> {
+        let bytes = serde_json::to_vec(self).unwrap_or_default();
+        state.write(FILE, &bytes)
+    }
+
+    /// What was just asked for.
+    #[must_use]
+    pub fn asked(state: &StateFolder, now: schema::Timestamp) -> Option<Self> {
+        let bytes = state.read(FILE).ok().flatten()?;
+        let trial: Self = serde_json::from_slice(&bytes).ok()?;
+        (trial.asked_at.0.abs_diff(now.0) <= FRESH_MS).then_some(trial)
+    }
+
+    /// Runs the new program in the place of this one, with the same arguments, until it is known what comes next.
+    pub async fn run(self, state: &StateFolder, args: &[OsString]) -> io::Result<End> {
+        let mut term = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        logger::info(format_args!("trying {} for {} s", self.program.display(), self.wait_secs));
+        let with = OsString::from(format!("--end-with={}", std::process::id()));
+        let mut child = Command::new(&self.program).args(args).arg(with).spawn()?;
+        let until = clock::mono().plus_ms(u64::from(self.wait_secs) * 1_000);
+        let (end, why) = loop {
+            tokio::select! {
+                _ = term.recv() => break (End::Told, "SIGTERM".to_owned()),
+                _ = interrupt.recv() => break (End::Told, "SIGINT".to_owned()),
+                ended = child.wait() => break (End::GoOn, match ended {
+                    Ok(status) => format!("the new program ended: {status}"),
+                    Err(error) => format!("the new program: {error}"),
+                }),
+                () = sleep(LOOK_EACH) => {
+                    if !state.file(FILE).exists() {
+                        break (End::GoOn, "the update is over".to_owned());
+                    }
+                    if clock::mono() >= until {
+                        break (End::GoOn, "the new program did not say hello in time".to_owned());
+                    }
+                }
+            }
+        };
+        logger::info(format_args!("{why}"));
+        let _ = state.remove(FILE);
+        end_child(&mut child).await;
+        Ok(end)
+    }
+}
+
+async fn end_child(child: &mut Child) {
+    // `None`: it has ended.
+    let Some(pid) = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) else { return };
+    let _ = kill_process(pid, Signal::TERM);
+    if timeout(END_WITHIN, child.wait()).await.is_err() {
+        let _ = child.kill().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    fn state() -> (tempfile::TempDir, StateFolder) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let state = StateFolder::open(folder.path()).unwrap();
+        (folder, state)
+    }
+
+    #[test]
+    fn only_what_was_just_asked_for_is_tried() {
+        let (_folder, state) = state();
+        let now = clock::wall();
+        assert_eq!(Trial::asked(&state, now), None);
+        let trial = Trial::new(Path::new("/x"), 5);
+        trial.store(&state).unwrap();
+        assert_eq!(Trial::asked(&state, trial.asked_at.plus_ms(FRESH_MS)), Some(trial));
+        assert_eq!(Trial::asked(&state, clock::wall().plus_ms(2 * FRESH_MS)), None);
+        state.write(FILE, b"{").unwrap();
+        assert_eq!(Trial::asked(&state, now), None);
+    }
+
+    #[tokio::test]
+    async fn a_program_that_ends_or_says_nothing_is_given_up() {
+        let (_folder, state) = state();
+        for (script, wait_secs) in [("exit 3", 60), ("exec sleep 60", 1)] {
+            let trial = Trial::new(Path::new("/bin/sh"), wait_secs);
+            trial.store(&state).unwrap();
+            assert_eq!(
+                trial.run(&state, &["-c".into(), script.into()]).await.unwrap(),
+                End::GoOn,
+                "{script}"
+            );
+            assert!(!state.file(FILE).exists());
+        }
+        assert!(Trial::new(Path::new("/no/such/program"), 1).run(&state, &[]).await.is_err());
+    }
+}
