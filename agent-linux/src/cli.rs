@@ -329,7 +329,7 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
         };
         match (command.as_str(), name) {
             ("enroll" | "enrol" | "run" | "status" | "doctor" | "update", "--state-dir") => {
-                state_dir = value()?
+                state_dir = value()?;
             }
             ("update", "--signature") => signature = Some(PathBuf::from(value()?)),
             ("update", "--wait") => {

@@ -69,6 +69,11 @@ pub enum LinkError {
         "{0} refuses the login: the server does not know this host any more, or it was enrolled again elsewhere. To enrol this machine again: stop the agent, make a new token in the server's pages, and run holdfast-agent enroll --force TOKEN"
     )]
     Login(String),
+    /// Two machines have the same identity.
+    #[error(
+        "{0} does not let this host in: two machines have its identity, as a disk or an agent's state folder was copied. The host's page on the server says what to do"
+    )]
+    KeptOut(String),
     /// Anything else.
     #[error("the connection to {address} ended: {reason}")]
     Other {
@@ -246,10 +251,9 @@ fn explain(address: &str, error: &ConnectionError) -> LinkError {
     let address = address.to_owned();
     match error {
         ConnectionError::ConnectionRefused(
-            ConnectReturnCode::BadUserNamePassword
-            | ConnectReturnCode::NotAuthorized
-            | ConnectReturnCode::BadClientId,
+            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::BadClientId,
         ) => LinkError::Login(address),
+        ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized) => LinkError::KeptOut(address),
         ConnectionError::NetworkTimeout => {
             LinkError::Unreachable { address, reason: format!("no answer in {CONNECT_SECS} s") }
         }
@@ -293,6 +297,8 @@ mod tests {
         let said = explain("nas:8883", &refused).to_string();
         assert!(said.contains("does not know this host any more"), "{said}");
         assert!(said.contains("holdfast-agent enroll --force TOKEN"), "{said}");
+        let refused = ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized);
+        assert!(explain("nas:8883", &refused).to_string().contains("two machines have its identity"));
         let closed = ConnectionError::MqttState(StateError::ConnectionAborted);
         let said = explain("nas:8883", &closed).to_string();
         assert_eq!(said, "the connection to nas:8883 ended: the server closed it");

@@ -90,7 +90,11 @@ impl Directory for FleetDirectory {
         }
         if let Ok(host) = login.username.parse::<HostId>() {
             let is_itself = login.client_id == login.username && self.fleet.login_host(host, password);
-            return if is_itself { Ok(Principal::Host(host)) } else { refused };
+            return match is_itself {
+                true if self.fleet.is_quarantined(host) => Err(LoginRefusal::NotAllowed),
+                true => Ok(Principal::Host(host)),
+                false => refused,
+            };
         }
         match self.fleet.login_viewer(login.username, password) {
             Some(viewer) => Ok(Principal::Viewer { name: viewer.name, debug: viewer.debug }),

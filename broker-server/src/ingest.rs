@@ -83,7 +83,9 @@ fn answer(host: HostId, handled: Handled, gate: &GateHandle) {
     if let Some(reply) = handled.reply {
         gate.send(host, Bytes::from(reply));
     }
-    if handled.rewound {
+    if handled.kept_out {
+        gate.kick(host, "two machines have its identity");
+    } else if handled.rewound {
         gate.kick(host, "commands have to be sent again");
     } else if handled.wake {
         gate.wake(host);

@@ -18,12 +18,11 @@ const MAX_DETAIL_BYTES: usize = 1024;
 const MAX_LOOKED_AT: usize = 5_000;
 
 /// All actions there are; those of jobs are `job.` with the kind besides.
-pub const ACTIONS: [&str; 41] = [
+pub const ACTIONS: [&str; 42] = [
     "agent.forged",
     "agent.log",
     "agent.odd",
     "agent.trouble",
-    "agent.twin",
     "credentials.deleted",
     "credentials.refused",
     "credentials.set",
@@ -36,6 +35,8 @@ pub const ACTIONS: [&str; 41] = [
     "host.deleted",
     "host.enrolled",
     "host.labelled",
+    "host.quarantined",
+    "host.released",
     "host.renamed",
     "host.unacknowledged",
     "job.cancelled",

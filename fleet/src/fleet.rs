@@ -34,6 +34,8 @@ pub struct Handled {
     /// Commands that were acknowledged before are to be sent again (the agent lost what it had): end the session, so
     /// that the next one reads the outbox from the start.
     pub rewound: bool,
+    /// The host is in quarantine: end the session.
+    pub kept_out: bool,
 }
 
 /// The one door. Cheap to clone.

@@ -77,10 +77,11 @@ impl Fleet {
         let first = context.began().get(&host).copied();
         let taken = self.write(move |tx| take_presence(&context, tx, host, &message, &peer, first)).await;
         match taken {
-            Ok(Some(Greeted { acked, wake, rewound })) => {
+            Ok(Some(Greeted::In { acked, wake, rewound })) => {
                 self.context().began().remove(&host);
-                Ok(Handled { reply: self.ack(host, &key, acked), wake, rewound })
+                Ok(Handled { reply: self.ack(host, &key, acked), wake, rewound, kept_out: false })
             }
+            Ok(Some(Greeted::KeptOut)) => Ok(Handled { kept_out: true, ..Handled::default() }),
             Ok(None) => Ok(Handled::default()),
             Err(error) => not_handled(host, "presence", error),
         }
@@ -346,10 +347,14 @@ enum Opened {
 }
 
 /// What follows a hello that changed something.
-struct Greeted {
-    acked: report::Acked,
-    wake: bool,
-    rewound: bool,
+enum Greeted {
+    In {
+        acked: report::Acked,
+        wake: bool,
+        rewound: bool,
+    },
+    /// It is in quarantine.
+    KeptOut,
 }
 
 fn take_presence(
@@ -366,14 +371,14 @@ fn take_presence(
     }
     match schema::decode::<Presence<'_>>(message) {
         Ok(Presence::Hello(hello)) => {
-            let Some(hello::Taken { rewound }) =
-                hello::take_hello(context, tx, host, &hello, (peer, first), now)?
-            else {
-                return Ok(None);
+            let rewound = match hello::take_hello(context, tx, host, &hello, (peer, first), now)? {
+                None => return Ok(None),
+                Some(hello::Taken::KeptOut) => return Ok(Some(Greeted::KeptOut)),
+                Some(hello::Taken::In { rewound }) => rewound,
             };
             let state = outbox::state_of(tx, host)?;
             let acked = report::Acked { stream: hello.stream, through: state.reports };
-            Ok(Some(Greeted { acked, wake: state.last_command > state.taken, rewound }))
+            Ok(Some(Greeted::In { acked, wake: state.last_command > state.taken, rewound }))
         }
         Ok(Presence::Gone { epoch, .. }) => {
             hello::take_gone(tx, host, epoch, now)?;

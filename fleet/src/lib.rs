@@ -44,6 +44,7 @@ mod link;
 mod listing;
 pub mod maintenance;
 mod pending;
+mod quarantine;
 pub mod record;
 mod refused;
 mod repo;

@@ -11,9 +11,6 @@ pub(crate) const OLD_AFTER_MS: u64 = 2 * DAY_MS;
 /// A host that is away for longer than this is offline; before, its presence says so and its status stays.
 pub(crate) const OFFLINE_AFTER_MS: u64 = DAY_MS;
 
-/// Two agents with one identity meet again within seconds; for so long after they last did it is told.
-pub(crate) const TWIN_SHOWS_MS: u64 = 3_600_000;
-
 /// A status and why, in short words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
@@ -95,8 +92,9 @@ pub(crate) fn judge(entry: &Entry, now: Timestamp) -> Standing {
         let reason = format!("The agent speaks protocol version {}", problem.version);
         worst.consider(Status::Failed, Cause("wire", problem.at), reason);
     }
-    if let Some(at) = presence.twin_at.filter(|at| now.ms_since(*at) < TWIN_SHOWS_MS) {
-        worst.consider(Status::Warning, Cause("twin", at), "Two machines use this host's identity");
+    if let Some(quarantine) = &presence.quarantine {
+        let cause = Cause("quarantine", quarantine.since);
+        worst.consider(Status::Failed, cause, "Two machines have its identity; neither is let in");
     }
     if let Some(at) = check_overdue_at.filter(|at| now > *at && backups != Status::New) {
         let reason = format!("The check of its repository is {} overdue", days(now.ms_since(at)));
@@ -255,6 +253,7 @@ pub(crate) fn row(entry: &Entry, now: Timestamp) -> HostRow {
 mod tests {
     use super::*;
     use crate::record::{Actor, Job, JobWhat, Presence, WireProblem};
+    use crate::record::{Machine, Quarantine, Twin};
 
     use schema::{HostId, JobId};
 
@@ -417,18 +416,17 @@ mod tests {
     }
 
     #[test]
-    fn two_machines_with_one_identity_are_a_warning_for_an_hour() {
-        let judged = |minutes: u64| {
-            let twin_at = Some(Timestamp(NOW.0 - minutes * 60_000));
-            let summary =
-                Summary { groups: vec![group("etc", JobState::Succeeded, None, 1, Some(1))], ..known() };
-            judge(&host(), &Presence { twin_at, ..online() }, &summary, NOW)
-        };
-        let standing = judged(59);
-        assert_eq!(standing.status, Status::Warning);
-        assert_eq!(standing.reason, "Two machines use this host's identity");
+    fn a_host_in_quarantine_has_failed_and_what_was_saved_is_safe() {
+        let machine = Machine { installation: schema::InstallationId([1; 16]), boot_id: [2; 16] };
+        let twin =
+            Twin { hostname: "nas".into(), os: "Linux".into(), machine, peer: String::new(), seen_at: NOW };
+        let quarantine = Some(Quarantine { since: NOW, twins: [twin.clone(), twin] });
+        let summary =
+            Summary { groups: vec![group("etc", JobState::Succeeded, None, 1, Some(1))], ..known() };
+        let standing = judge(&host(), &Presence { quarantine, ..online() }, &summary, NOW);
+        assert_eq!(standing.status, Status::Failed);
+        assert_eq!(standing.reason, "Two machines have its identity; neither is let in");
         assert!(standing.protected);
-        assert_eq!(judged(60).status, Status::Ok);
     }
 
     #[test]

@@ -63,6 +63,7 @@ pub mod presence;
 pub mod report;
 pub mod stats;
 pub mod topic;
+pub mod version;
 
 pub use command::{Command, CommandBody, ConfigUpdate, Credentials, Run, Slot, ToAgent};
 pub use enroll::{EnrollRefusal, EnrollRequest, EnrollResponse, Token};

@@ -69,6 +69,24 @@ impl Agent {
         }
     }
 
+    /// The same agent over a copy of its state folder, as a copied disk has it.
+    #[must_use]
+    pub fn copy(&self, state_dir: &Path) -> Self {
+        let mut copy = Command::new("cp");
+        copy.arg("-a").arg(&self.state_dir).arg(state_dir);
+        let _ = run("cp", copy, SOON).expect_success("the copy");
+        Self {
+            state_dir: state_dir.to_owned(),
+            host: self.host.clone(),
+            program: self.program.clone(),
+            restic: self.restic.clone(),
+            options: self.options.clone(),
+            wrapper: self.wrapper.clone(),
+            process: None,
+            past_logs: Vec::new(),
+        }
+    }
+
     /// Starts it.
     pub fn start(&mut self) {
         let program = &self.program;
@@ -161,6 +179,23 @@ pub fn redirected(token: &str, address: SocketAddr) -> String {
     let token = Token::parse(token, &mut read).expect("a token of the server");
     let address = address.to_string();
     Token { address: &address, ..token }.write(&mut written).expect("an address is short").to_owned()
+}
+
+/// A wrapper that shows the agent another boot's id than this machine's, by way of `file`.
+///
+/// # Panics
+/// When the file can't be written.
+#[must_use]
+pub fn other_boot(file: &Path, boot_id: &str) -> Vec<OsString> {
+    std::fs::write(file, format!("{boot_id}\n"))
+        .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let unshare = if rustix::process::geteuid().is_root() { "--mount" } else { "-rm" };
+    let script = r#"mount --bind "$1" /proc/sys/kernel/random/boot_id && shift && exec "$@""#;
+    ["unshare", unshare, "sh", "-ec", script, "sh"]
+        .map(OsString::from)
+        .into_iter()
+        .chain([file.as_os_str().to_owned()])
+        .collect()
 }
 
 /// A wrapper that gives the agent a disk of `bytes` at `mount_point`, which nobody else sees.

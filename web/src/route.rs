@@ -138,7 +138,7 @@ fn door() -> Vec<Route> {
 fn pages() -> Vec<Route> {
     use page::{
         audit, enrol, fleet, folder, group, host, host_settings, job, jobs, maintenance, pending, preview,
-        repo, schedule, settings, snapshots, topics,
+        quarantine, repo, schedule, settings, snapshots, topics,
     };
     vec![
         get("/", Read, fleet::show),
@@ -151,6 +151,8 @@ fn pages() -> Vec<Route> {
         get("/hosts/{host}/settings", Read, host_settings::show),
         post("/hosts/{host}", Write, host_settings::update),
         post("/hosts/{host}/acknowledge", Write, host::acknowledge),
+        get("/hosts/{host}/quarantine", Read, quarantine::show),
+        post("/hosts/{host}/quarantine", Write, quarantine::lift),
         get("/hosts/{host}/delete", Write, host_settings::confirm_delete),
         post("/hosts/{host}/delete", Write, host_settings::delete),
         get("/hosts/{host}/repo", Read, repo::show),
@@ -310,6 +312,7 @@ fn api_hosts() -> Vec<Route> {
                 .query("q", "part of the name")
                 .query("label", "has this label")
                 .query_word::<words::HostStatus>("state", "has this status")
+                .query("agent", "old: has an agent that is older than this server")
                 .paged::<HostOut>(),
         ),
         post("/api/hosts", Write, host::create).doc(
@@ -329,6 +332,10 @@ fn api_hosts() -> Vec<Route> {
         ),
         delete("/api/hosts/{host}/acknowledgement", Write, host::unacknowledge)
             .doc(doc("Takes the acknowledgement back").empty()),
+        delete("/api/hosts/{host}/quarantine", Write, host::lift_quarantine).doc(
+            doc("Lets a host in again, of which there is one machine now; without a quarantine, nothing")
+                .empty(),
+        ),
         post("/api/hosts/{host}/enroll-token", Write, host::new_token)
             .doc(doc("A new enrolment token; the old key ends when it is used").answers::<HostCreated>(201)),
         get("/api/hosts/{host}/repo-credentials", Read, credentials::get_repo)

@@ -24,6 +24,7 @@ templates! {
     "page/jobs.html",
     "page/login.html",
     "page/pending.html",
+    "page/quarantine.html",
     "page/repo.html",
     "page/resume.html",
     "page/schedule.html",

@@ -41,7 +41,7 @@ impl Driver {
                 self.core.handle_connected(now);
             }
             LinkEvent::Message(message) => self.handle_message(&message),
-            LinkEvent::Closed(error @ LinkError::Login(_)) => {
+            LinkEvent::Closed(error @ (LinkError::Login(_) | LinkError::KeptOut(_))) => {
                 self.fail(error.to_string());
                 self.drop_link();
                 self.core.handle_refused(now);

@@ -20,6 +20,7 @@ use crate::{
 };
 use agent_core::Monotonic;
 use rustix::process::{Pid, Signal, kill_process};
+use schema::version;
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
@@ -117,14 +118,14 @@ pub fn update(from: &From, mut say: impl FnMut(&str)) -> Result<String, UpdateEr
     let old = status::ask(&state);
     let (pid, path) = ready(&old).map_err(UpdateError::NotNow)?;
     let staged = Staged::write(&program, &path)?;
-    let version = version_of(&staged.0)?;
-    if !from.allows_older && is_older(&version, &old.version) {
+    let next = version_of(&staged.0)?;
+    if !from.allows_older && version::is_older(&next, &old.version) {
         return Err(UpdateError::NotNow(format!(
-            "{version} is older than {}, which runs (--allow-older takes it)",
+            "{next} is older than {}, which runs (--allow-older takes it)",
             old.version
         )));
     }
-    say(&format!("the signature is right: version {version} in place of {}", old.version));
+    say(&format!("the signature is right: version {next} in place of {}", old.version));
     Trial::new(&staged.0, from.wait_secs).store(&state)?;
     say("the agent ends its work and starts the new program");
     if let Err(error) = kill_process(pid, Signal::HUP) {
@@ -141,8 +142,8 @@ pub fn update(from: &From, mut say: impl FnMut(&str)) -> Result<String, UpdateEr
     say("it has said hello: it takes the old program's place");
     staged.replace(&path)?;
     state.remove(trial::FILE)?;
-    let is_back = |now: &Status| now.pid == old.pid && now.version == version;
-    if wait_until(&state, RESTART_WITHIN, is_back) { Ok(version) } else { Err(UpdateError::NotBack(version)) }
+    let is_back = |now: &Status| now.pid == old.pid && now.version == next;
+    if wait_until(&state, RESTART_WITHIN, is_back) { Ok(next) } else { Err(UpdateError::NotBack(next)) }
 }
 
 /// The bytes of the program, whose signature is right.
@@ -283,32 +284,10 @@ fn wait_until(state: &StateFolder, within: Duration, is_so: impl Fn(&Status) -> 
     false
 }
 
-/// Whether a version comes before another one: by their numbers; what is no number counts as 0.
-fn is_older(version: &str, than: &str) -> bool {
-    let numbers = |text: &str| -> Vec<u64> {
-        let release = text.split(['-', '+']).next().unwrap_or_default();
-        release.split('.').map(|part| part.parse().unwrap_or(0)).collect()
-    };
-    numbers(version) < numbers(than)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::status::JobStatus;
-
-    #[test]
-    fn versions_are_compared_by_their_numbers() {
-        for (version, than, older) in [
-            ("0.9.0", "0.10.0", true),
-            ("0.10.0", "0.9.0", false),
-            ("0.1.0", "0.1.0", false),
-            ("0.1.0-rc.1", "0.1.0", false),
-            ("1", "1.0.1", true),
-        ] {
-            assert_eq!(is_older(version, than), older, "{version} {than}");
-        }
-    }
 
     #[test]
     fn an_agent_is_updated_only_when_it_can_say_hello_and_nothing_runs() {

@@ -2,17 +2,15 @@
 
 use super::report::answer_skipped;
 use super::{LinkState, Sent, outbox};
-use crate::audit;
 use crate::change::Changed;
 use crate::context::Context;
 use crate::credentials;
 use crate::enroll::clip;
-use crate::hosts;
 use crate::job::{self, step};
 use crate::pending;
-use crate::record::{Actor, HostFacts, Job, JobState, Machine, Presence};
+use crate::quarantine;
+use crate::record::{HostFacts, Job, JobState, Machine, Presence};
 use crate::refused::{Refused, StoreError};
-use crate::request::By;
 use crate::store::{HOSTS, JOBS, LINK_STATES, OUTBOX, PRESENCES, Reads, Span, Tx};
 use schema::{CommandBody, HeldJob, Hello, HostId, JobId, Slot, Timestamp};
 
@@ -102,9 +100,14 @@ pub(crate) fn resume(state: &LinkState, hello: Counts) -> Resumed {
 }
 
 /// A hello that was taken.
-pub(crate) struct Taken {
-    /// Commands that a connection has acknowledged go out again.
-    pub(crate) rewound: bool,
+pub(crate) enum Taken {
+    /// The host is online.
+    In {
+        /// Commands that a connection has acknowledged go out again.
+        rewound: bool,
+    },
+    /// Two machines have its identity: see [`quarantine`].
+    KeptOut,
 }
 
 /// A hello, in its order: online; sequences; jobs; credentials; backups that waited for it. `None` = it changes nothing.
@@ -121,7 +124,9 @@ pub(crate) fn take_hello(
     if !begins(&presence, &state, (hello.stream, hello.epoch), first.is_some()) {
         return Ok(None);
     }
-    mark_online(context, tx, host, presence, hello, peer, now)?;
+    if presence.quarantine.is_some() || !mark_online(tx, host, presence, hello, peer, now)? {
+        return Ok(Some(Taken::KeptOut));
+    }
     let counts = Counts {
         stream: hello.stream,
         taken: hello.taken,
@@ -172,7 +177,7 @@ pub(crate) fn take_hello(
     if state.last_command > state.taken {
         tx.effects.wake(host);
     }
-    Ok(Some(Taken { rewound }))
+    Ok(Some(Taken::In { rewound }))
 }
 
 /// The connection of an epoch has ended. `false` = it changes nothing.
@@ -196,63 +201,27 @@ pub(crate) fn take_gone(
     Ok(true)
 }
 
-/// Who said hello last before the machine that says it now, and whether that tells of two machines: pure.
-///
-/// A boot has one id, and what was displaced by another boot or installation never comes back by itself. When it does,
-/// two agents with one identity take the connection from each other.
-fn displaced(now: Machine, last: Option<Machine>, former: Option<Machine>) -> (Option<Machine>, bool) {
-    match last.filter(|last| *last != now) {
-        None => (former, false),
-        Some(last) => (Some(last), former == Some(now)),
-    }
-}
-
-/// Tells of two agents with one identity, at most once a minute for each host.
-fn note_twin(
-    context: &Context,
-    tx: &mut Tx<'_>,
-    host: HostId,
-    hello: &Hello<'_>,
-    (other, peer): (&str, &str),
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    if !context.may_note(host, now) {
-        return Ok(());
-    }
-    let (this, other) = (clip(hello.hostname), clip(other));
-    tracing::warn!(%host, peer, %this, %other, "two agents use the identity of one host");
-    let by = By { actor: Actor::Agent, peer: peer.to_owned() };
-    let machines =
-        if this == other { format!("two machines called {this}") } else { format!("{this} and {other}") };
-    let words = format!(
-        "{machines} use this host's identity and take the connection from each other: a disk or an agent's state \
-         folder was copied. Stop the agent on the copy, delete its state folder, and enrol it as a host of its own"
-    );
-    let target = hosts::target(tx, host)?;
-    audit::note(tx, now, &by, "agent.twin", target, words)
-}
-
+/// `false`: two machines have its identity, and it is kept out.
 fn mark_online(
-    context: &Context,
     tx: &mut Tx<'_>,
     host: HostId,
     before: Presence,
     hello: &Hello<'_>,
     peer: &str,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let mut record = tx.get(&HOSTS, &host)?;
     let last = record.as_ref().and_then(|record| record.facts.as_ref());
     let machine = Machine { installation: hello.installation, boot_id: hello.boot_id };
     let of = |facts: &HostFacts| Machine { installation: facts.installation, boot_id: facts.boot_id };
-    let (former, has_twin) = displaced(machine, last.map(of), before.former);
-    if has_twin {
-        let other = last.map(|facts| facts.hostname.clone()).unwrap_or_default();
-        note_twin(context, tx, host, hello, (&other, peer), now)?;
+    let (former, has_twin) = quarantine::displaced(machine, last.map(of), before.former);
+    if has_twin && let Some(facts) = last {
+        quarantine::begin(tx, host, before, (facts, hello), peer, now)?;
+        return Ok(false);
     }
     let presence = Presence {
         former,
-        twin_at: if has_twin { Some(now) } else { before.twin_at },
+        quarantine: None,
         online: true,
         epoch: hello.epoch,
         changed_at: if before.online { before.changed_at.or(Some(now)) } else { Some(now) },
@@ -276,7 +245,7 @@ fn mark_online(
         tx.put(&HOSTS, &host, record)?;
     }
     tx.effects.changed(Changed::Host(host));
-    Ok(())
+    Ok(true)
 }
 
 /// Jobs that the agent holds although they were presumed to have ended: they live on, or are cancelled again.

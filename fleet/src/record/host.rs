@@ -63,8 +63,32 @@ pub struct Presence {
     pub wire_problem: Option<WireProblem>,
     /// Who said hello before it was another installation, or another boot: which.
     pub former: Option<Machine>,
-    /// When two machines were last seen to take the connection from each other.
-    pub twin_at: Option<Timestamp>,
+    /// Two machines have its identity, and neither is let in.
+    pub quarantine: Option<Quarantine>,
+}
+
+/// Why a host is not let in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantine {
+    /// Since when.
+    pub since: Timestamp,
+    /// The two machines; the one that came last is the second.
+    pub twins: [Twin; 2],
+}
+
+/// One of two machines with one identity, as it said hello last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Twin {
+    /// What it calls itself.
+    pub hostname: String,
+    /// The system.
+    pub os: String,
+    /// What tells it from the other one.
+    pub machine: Machine,
+    /// Where it connected from; empty = not known.
+    pub peer: String,
+    /// When.
+    pub seen_at: Timestamp,
 }
 
 /// A state of a host that somebody has seen and lets rest until it changes.

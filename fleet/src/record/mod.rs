@@ -17,7 +17,7 @@ pub use audit::{Actor, AuditEntry, AuditTarget};
 pub use credentials::{CredentialsFacts, CredentialsInput, Secret, SlotState};
 pub use folder::{EntryRow, Folder, FolderPlace};
 pub use group::{Group, Retention};
-pub use host::{Acked, EnrollToken, Host, HostFacts, Machine, Presence, WireProblem};
+pub use host::{Acked, EnrollToken, Host, HostFacts, Machine, Presence, Quarantine, Twin, WireProblem};
 pub use job::{
     BackupFigures, ForgetFigures, Job, JobFigures, JobProgress, JobState, JobWhat, LogChunk, LogText,
     ProbeFigures,

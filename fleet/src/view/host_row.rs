@@ -1,7 +1,7 @@
 use crate::record::{Acked, Host, Job, Presence};
 use crate::status::Cause;
 use crate::summary::{Ended, Summary};
-use schema::Timestamp;
+use schema::{Timestamp, version};
 use std::sync::Arc;
 
 /// Days in the strip of a host.
@@ -53,6 +53,13 @@ impl HostRow {
     pub fn needs_attention(&self) -> bool {
         let is_well = matches!(self.status, Status::Ok | Status::Running);
         !is_well && self.acked.is_none()
+    }
+
+    /// Whether its agent is older than this server.
+    #[must_use]
+    pub fn has_old_agent(&self) -> bool {
+        let facts = self.host.facts.as_ref();
+        facts.is_some_and(|facts| version::is_older(&facts.agent_version, env!("CARGO_PKG_VERSION")))
     }
 
     /// Tells this state from others, and from the same one at another time.
@@ -215,6 +222,8 @@ pub struct HostFilter {
     pub label: Option<String>,
     /// Stands like this.
     pub state: Option<Status>,
+    /// Has an agent that is older than this server.
+    pub old_agent: bool,
 }
 
 impl HostFilter {
@@ -224,6 +233,7 @@ impl HostFilter {
         move |row| {
             let host = &row.host;
             self.state.is_none_or(|state| row.status == state)
+                && (!self.old_agent || row.has_old_agent())
                 && self.label.as_ref().is_none_or(|label| host.labels.contains(label))
                 && q.as_ref().is_none_or(|q| names(host).any(|name| name.to_lowercase().contains(q)))
         }

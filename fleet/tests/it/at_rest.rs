@@ -102,6 +102,7 @@ async fn everything_is_there_after_a_restart_and_files_are_closed_to_others() {
         password,
         installation,
         boot_id: [3; 16],
+        version: env!("CARGO_PKG_VERSION"),
         epoch,
         stream: 77,
         reports,

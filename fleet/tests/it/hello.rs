@@ -199,11 +199,11 @@ async fn what_this_very_connection_acknowledged_before_its_hello_was_stored_is_n
 }
 
 #[tokio::test]
-async fn two_machines_with_one_identity_are_told_of_and_a_machine_that_boots_is_not() {
+async fn two_machines_with_one_identity_are_kept_out_and_a_machine_that_boots_is_not() {
     let (world, fleet) = in_memory();
     let mut agent = Agent::ready(&world, &fleet, "attic").await;
     let host = agent.host;
-    let filter = AuditFilter { action: Some("agent.twin".into()), ..AuditFilter::default() };
+    let filter = AuditFilter { action: Some("host.quarantined".into()), ..AuditFilter::default() };
     let told = || fleet.read().unwrap().audit(&filter, &Page::default()).unwrap().items;
     // Each boot has an id of its own, and a connection may come again.
     for boot in 4..7 {
@@ -215,23 +215,43 @@ async fn two_machines_with_one_identity_are_told_of_and_a_machine_that_boots_is_
     agent.installation = schema::InstallationId([9; 16]);
     agent.hello(&[]).await;
     assert_eq!(told(), []);
-    assert_eq!(fleet.read().unwrap().presence(host).unwrap().twin_at, None);
-    // The machine that it was copied from comes back, and so on.
+    assert!(!fleet.is_quarantined(host));
+    // The machine that it was copied from comes back.
     let copies = [schema::InstallationId([8; 16]), schema::InstallationId([9; 16])];
-    for turn in 0..10 {
-        agent.installation = copies[turn % 2];
-        agent.hello(&[]).await;
-        world.pass(1_000);
-    }
-    let entries = told();
-    assert_eq!(entries.len(), 1, "at most once a minute");
-    assert!(entries[0].detail.contains("Stop the agent on the copy"), "{}", entries[0].detail);
+    let mut meet = async |turns: usize| {
+        let mut kept_out = false;
+        for turn in 0..turns {
+            agent.installation = copies[turn % 2];
+            fleet.connection_began(host);
+            kept_out = agent.hello(&[]).await.kept_out;
+            world.pass(1_000);
+        }
+        kept_out
+    };
+    assert!(!meet(1).await, "it may have been moved again");
+    assert!(meet(3).await);
+    let presence = || fleet.read().unwrap().presence(host).unwrap();
+    let quarantine = presence().quarantine.unwrap();
+    assert_eq!(quarantine.twins.clone().map(|twin| twin.machine.installation), [copies[0], copies[1]]);
+    assert!(fleet.is_quarantined(host) && !presence().online);
     let row = fleet.read().unwrap().host_row(host).unwrap();
-    assert_eq!(row.reason, "Two machines use this host's identity");
-    world.pass(60_000);
-    agent.installation = copies[0];
-    agent.hello(&[]).await;
+    assert_eq!(row.reason, "Two machines have its identity; neither is let in");
+    // Whoever comes changes nothing, and it is said once.
+    assert!(meet(10).await);
+    assert_eq!(presence().quarantine.unwrap(), quarantine);
+    let entries = told();
+    assert_eq!(entries.len(), 1);
+    assert!(
+        entries[0].detail.contains("a disk or an agent's state folder was copied"),
+        "{}",
+        entries[0].detail
+    );
+
+    // Lifted, while the copy is still there; then it is gone.
+    fleet.lift_quarantine(host, by()).await.unwrap();
+    assert!(meet(3).await && fleet.is_quarantined(host));
+    fleet.lift_quarantine(host, by()).await.unwrap();
+    fleet.lift_quarantine(host, by()).await.unwrap();
+    assert!(!meet(1).await && !meet(1).await && presence().online);
     assert_eq!(told().len(), 2);
-    world.pass(3_600_000);
-    assert_ne!(fleet.read().unwrap().host_row(host).unwrap().reason, row.reason);
 }

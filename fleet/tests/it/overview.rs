@@ -11,6 +11,8 @@ async fn the_fleet_stands_worst_first_and_is_counted() {
     fleet.create_host("nobody", vec!["spare".into()], by()).await.unwrap();
     good.back_up("etc", Outcome::Succeeded).await;
     bad.back_up("etc", Outcome::Failed).await;
+    good.version = "0.0.9";
+    good.hello(&[]).await;
     let read = fleet.read().unwrap();
     let names = |filter: HostFilter| -> Vec<(String, Status)> {
         let rows = read.fleet(&filter);
@@ -24,6 +26,9 @@ async fn the_fleet_stands_worst_first_and_is_counted() {
     assert_eq!(names(HostFilter { q: Some("attic.exa".into()), ..HostFilter::default() }).len(), 3);
     assert_eq!(names(HostFilter { label: Some("spare".into()), ..HostFilter::default() }).len(), 1);
     assert_eq!(names(HostFilter { state: Some(Status::Ok), ..HostFilter::default() }).len(), 1);
+    let old = names(HostFilter { old_agent: true, ..HostFilter::default() });
+    assert_eq!(old, [("good".to_owned(), Status::Ok)]);
+    assert!(!read.host_row(bad.host).unwrap().has_old_agent());
     let counts = read.fleet_counts();
     assert_eq!((counts.total, counts.online, counts.protected), (4, 3, 1));
     let row = read.host_row(bad.host).unwrap();

@@ -6,6 +6,7 @@ mod agent_killed;
 mod append_only;
 mod away;
 mod broken_restic;
+mod clones;
 mod commands;
 mod damaged;
 mod demo;

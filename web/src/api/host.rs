@@ -14,7 +14,9 @@ use fleet::{HostFilter, HostRow, Page, Paged, Refused, Status};
 
 /// The filter in a query.
 pub(crate) fn filter(query: &Query) -> Result<HostFilter, Problem> {
+    let old_agent = query.word("agent", "old", |word| (word == "old").then_some(true))?;
     Ok(HostFilter {
+        old_agent: old_agent.unwrap_or(false),
         q: query.get("q").map(str::to_owned),
         label: query.get("label").map(str::to_owned),
         state: query.word("state", &one_of(Status::ALL.map(Status::as_str)), Status::from_word)?,
@@ -83,6 +85,13 @@ pub(crate) async fn acknowledge(
 pub(crate) async fn unacknowledge(ctx: Ctx, Path(host): Path<String>) -> Result<StatusCode, Problem> {
     let host = ctx.host(&ctx.read()?, &host)?;
     ctx.app.fleet.acknowledge(host.id, None, ctx.by()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `DELETE /api/hosts/{host}/quarantine`.
+pub(crate) async fn lift_quarantine(ctx: Ctx, Path(host): Path<String>) -> Result<StatusCode, Problem> {
+    let host = ctx.host(&ctx.read()?, &host)?;
+    ctx.app.fleet.lift_quarantine(host.id, ctx.by()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

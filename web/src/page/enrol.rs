@@ -1,6 +1,6 @@
 //! Adding a host: name it, run two lines, see it appear, give it something to do.
 
-use super::head::{WireView, facts_line};
+use super::head::{BarView, facts_line};
 use super::{ProblemView, Run};
 use crate::api::dto::enroll_command;
 use crate::app::Ctx;
@@ -50,7 +50,7 @@ pub(crate) struct EnrolView {
     pub(crate) command: Option<String>,
     pub(crate) expires: Option<When>,
     pub(crate) mqtt: Vec<String>,
-    pub(crate) wire: Option<WireView>,
+    pub(crate) bar: Option<BarView>,
     pub(crate) here_title: String,
     pub(crate) here_facts: String,
     pub(crate) has_credentials: bool,
@@ -166,7 +166,7 @@ fn read(ctx: &Ctx, id: HostId, new: Option<&NewEnrollToken>) -> Result<EnrolView
             None => token.filter(|_| waiting).map(|token| When::until(token.expires_at)),
         },
         mqtt: ctx.app.settings.server.mqtt.iter().take(1).map(|listener| listener.address.clone()).collect(),
-        wire: WireView::new(now, &row.presence),
+        bar: BarView::new(now, &row.presence),
         here_title: match (after, row.presence.online) {
             (Some(after), _) => format!("Connected {after} after the line was run"),
             (None, true) => "Connected".to_owned(),

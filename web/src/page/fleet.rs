@@ -264,6 +264,9 @@ fn view(now: Timestamp, all: &[HostRow], filter: &HostFilter, order: Order, page
         if let Some(state) = state {
             query.append_pair("state", state.as_str());
         }
+        if filter.old_agent {
+            query.append_pair("agent", "old");
+        }
         if order != Order::WORST {
             query.append_pair("sort", &order.text());
         }
@@ -284,7 +287,7 @@ fn view(now: Timestamp, all: &[HostRow], filter: &HostFilter, order: Order, page
         label: "All".to_owned(),
         href: href(false, None, order, 1),
         count: crate::format::count(u64::from(counts.total)),
-        current: filter.state.is_none(),
+        current: filter.state.is_none() && !filter.old_agent,
     }];
     filters.extend(
         Status::ALL
@@ -297,6 +300,15 @@ fn view(now: Timestamp, all: &[HostRow], filter: &HostFilter, order: Order, page
                 current: filter.state == Some(status),
             }),
     );
+    let old = all.iter().filter(|row| row.has_old_agent()).count();
+    if old > 0 || filter.old_agent {
+        filters.push(FilterLink {
+            label: "Old agent".to_owned(),
+            href: if filter.old_agent { "/".to_owned() } else { "/?agent=old".to_owned() },
+            count: crate::format::count(old as u64),
+            current: filter.old_agent,
+        });
+    }
     FleetView {
         empty: all.is_empty(),
         protected: counts.protected,
@@ -376,7 +388,11 @@ fn row(now: Timestamp, row: &HostRow) -> Row {
         id: row.host.id.to_string(),
         name: row.host.name.clone(),
         href: format!("/hosts/{}", row.host.id),
-        os: facts.map_or_else(|| "not enrolled yet".to_owned(), |facts| facts.os.clone()),
+        os: match facts {
+            None => "not enrolled yet".to_owned(),
+            Some(facts) if row.has_old_agent() => format!("{}, old agent {}", facts.os, facts.agent_version),
+            Some(facts) => facts.os.clone(),
+        },
         badge: host_badge(row),
         unprotected: !row.protected,
         strip: draw::strip(&row.days()),
@@ -466,6 +482,9 @@ fn cause_of(row: &HostRow) -> (Cow<'_, str>, Next) {
     let look = |words| Next::Look(words, "");
     if row.presence.wire_problem.is_some() {
         return ("The agent speaks another protocol version".into(), look("What to do"));
+    }
+    if row.presence.quarantine.is_some() {
+        return ("Two machines have its identity".into(), Next::Look("What to do", "/quarantine"));
     }
     let reason = |fallback: &'static str| -> Cow<'_, str> {
         if row.reason.is_empty() { fallback.into() } else { row.reason.as_str().into() }

@@ -37,15 +37,33 @@ impl PresenceView {
     }
 }
 
-/// An agent that can't be spoken with.
+/// Why an agent can't be spoken with.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct WireView {
+pub(crate) struct BarView {
     pub(crate) title: String,
     pub(crate) text: String,
+    /// Where to read more: the address behind that of the host, and its words.
+    pub(crate) more: Option<(&'static str, &'static str)>,
 }
 
-impl WireView {
+impl BarView {
     pub(crate) fn new(now: Timestamp, presence: &Presence) -> Option<Self> {
+        Self::of_quarantine(now, presence).or_else(|| Self::of_wire(now, presence))
+    }
+
+    fn of_quarantine(now: Timestamp, presence: &Presence) -> Option<Self> {
+        let found = presence.quarantine.as_ref()?;
+        Some(Self {
+            title: "Two machines have this host's identity".to_owned(),
+            text: format!(
+                "Noticed {}. Neither is let in, so nothing can be run here.",
+                ago(now, found.since)
+            ),
+            more: Some(("/quarantine", "See both, and what to do")),
+        })
+    }
+
+    fn of_wire(now: Timestamp, presence: &Presence) -> Option<Self> {
         let problem = presence.wire_problem.as_ref()?;
         let (version, newest) = (problem.version, schema::CURRENT);
         let spoken = match (schema::MIN, newest) {
@@ -60,6 +78,7 @@ impl WireView {
                  the {who} is updated. Its backups so far are untouched.",
                 ago(now, problem.at),
             ),
+            more: None,
         })
     }
 }
@@ -90,7 +109,7 @@ pub(crate) struct HostHead {
     pub(crate) labels: Vec<String>,
     pub(crate) presence: PresenceView,
     pub(crate) facts: String,
-    pub(crate) wire: Option<WireView>,
+    pub(crate) bar: Option<BarView>,
     pub(crate) backup: Option<BackupButton>,
 }
 
@@ -154,7 +173,7 @@ impl HostHead {
             labels: row.host.labels.clone(),
             presence: PresenceView::new(now, &row.presence),
             facts: facts_line(row.host.facts.as_ref(), row.presence.peer.as_deref()),
-            wire: WireView::new(now, &row.presence),
+            bar: BarView::new(now, &row.presence),
             backup,
         };
         Ok((head, row))

@@ -253,7 +253,8 @@ fn facts(now: Timestamp, row: &HostRow) -> Vec<Fact> {
     let mut facts = vec![Fact::new("Host id", row.host.id.to_string()).code()];
     if let Some(said) = &row.host.facts {
         let connected = row.presence.epoch > 0;
-        facts.push(Fact::new("Agent", &said.agent_version));
+        let old = if row.has_old_agent() { "older than this server: holdfast-agent update" } else { "" };
+        facts.push(Fact::new("Agent", &said.agent_version).note(old));
         if connected {
             let restic = if said.restic_version.is_empty() { "not found" } else { &said.restic_version };
             facts.push(Fact::new("restic", restic));

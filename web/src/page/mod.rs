@@ -17,6 +17,7 @@ pub(crate) mod jobs;
 pub(crate) mod maintenance;
 pub(crate) mod pending;
 pub(crate) mod preview;
+pub(crate) mod quarantine;
 pub(crate) mod repo;
 pub(crate) mod repo_view;
 pub(crate) mod schedule;

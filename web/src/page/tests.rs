@@ -1,7 +1,7 @@
 //! Views rendered strictly, with samples: plain ones, and ones full of what people and peers may send.
 
 use super::enrol::UsedView;
-use super::head::{BackupButton, HostHead, PresenceView, WireView};
+use super::head::{BackupButton, BarView, HostHead, PresenceView};
 use super::*;
 use crate::app::Shell;
 use crate::draw;
@@ -94,7 +94,7 @@ impl Sample {
             labels: vec![self.text()],
             presence: PresenceView { online: false, text: self.text(), exact: self.some() },
             facts: self.text(),
-            wire: Some(WireView { title: self.text(), text: self.text() }),
+            bar: Some(BarView { title: self.text(), text: self.text(), more: Some(("/x", "More")) }),
             backup: Some(BackupButton { href: None, action: "/x".to_owned(), run: self.run(true) }),
         }
     }
@@ -364,6 +364,19 @@ fn render_all(templates: &Templates, sample: &Sample) -> String {
             problem: s.problem("name"),
         },
     ));
+    let twin = || quarantine::TwinView {
+        hostname: s.text(),
+        os: s.text(),
+        peer: s.text(),
+        seen: s.when(),
+        boot: s.text(),
+    };
+    for twins in [vec![twin(), twin()], Vec::new()] {
+        add(render(
+            templates,
+            &quarantine::QuarantineView { head: s.head(), since: Some(s.when()), twins, same_state: true },
+        ));
+    }
     add(render(
         templates,
         &repo::RepoPageView {
@@ -506,7 +519,7 @@ fn enrol_view(s: &Sample, here: bool) -> enrol::EnrolView {
         command: s.some(),
         expires: Some(s.when()),
         mqtt: vec![s.text()],
-        wire: None,
+        bar: None,
         here_title: s.text(),
         here_facts: s.text(),
         has_credentials: false,

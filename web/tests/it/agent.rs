@@ -69,12 +69,17 @@ impl TestAgent {
     }
 
     pub(crate) async fn hello(&self, world: &World, epoch: u64) {
+        self.hello_of(world, epoch, [3; 16], "0.1.0").await;
+    }
+
+    /// As another boot, or with another version.
+    pub(crate) async fn hello_of(&self, world: &World, epoch: u64, boot_id: [u8; 16], agent_version: &str) {
         let hello = Hello {
             epoch,
             stream: 9,
-            boot_id: [3; 16],
+            boot_id,
             installation: InstallationId([4; 16]),
-            agent_version: "0.1.0",
+            agent_version,
             restic_version: "0.18.0",
             os: "Debian 13",
             arch: "aarch64",

@@ -104,6 +104,61 @@ async fn a_failed_job_says_why_and_what_to_do() {
 }
 
 #[tokio::test]
+async fn an_old_agent_is_marked_and_found() {
+    let world = World::new();
+    let client = world.admin().await;
+    let agent = boat(&world, &client).await;
+    let href = format!("/hosts/{}", agent.host);
+    assert!(!client.get("/").await.expect(200).text.contains("Old agent"));
+    agent.hello_of(&world, 2, [3; 16], "0.0.9").await;
+    let page = client.get("/").await.expect(200).text;
+    assert!(page.contains("Old agent <b>1</b>") && page.contains("Debian 13, old agent 0.0.9"), "{page}");
+    assert!(client.get("/?agent=old").await.expect(200).text.contains(&href));
+    assert!(client.get(&href).await.expect(200).text.contains("older than this server"));
+    client.get("/?agent=new").await.expect(422);
+    let listed = client.get("/api/hosts?agent=old").await.json();
+    assert_eq!(
+        (listed["items"].as_array().unwrap().len(), &listed["items"][0]["agent_is_old"]),
+        (1, &json!(true))
+    );
+    agent.hello_of(&world, 3, [3; 16], "0.1.0").await;
+    assert!(client.get("/api/hosts?agent=old").await.json()["items"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn two_machines_with_one_identity_have_a_page_that_lets_the_host_in_again() {
+    let world = World::new();
+    let mut client = world.admin().await;
+    let agent = boat(&world, &client).await;
+    let href = format!("/hosts/{}", agent.host);
+    let page = format!("{href}/quarantine");
+    assert!(client.get(&page).await.expect(200).text.contains("Not in quarantine"));
+    for (epoch, boot) in [(2, 0xaa), (3, 0x03), (4, 0xaa)] {
+        agent.hello_of(&world, epoch, [boot; 16], "0.1.0").await;
+    }
+    let shown = client.get(&page).await.expect(200).text;
+    for words in
+        ["Two machines say that they are", "aaaaaaaa", "03030303", "let it in again", "enrolment line"]
+    {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    assert!(client.get("/").await.expect(200).text.contains(&page));
+    assert!(client.get(&href).await.expect(200).text.contains("See both, and what to do"));
+    let found = client.get(&format!("/api{href}")).await.json();
+    assert_eq!((&found["status"], &found["online"]), (&json!("failed"), &json!(false)), "{found}");
+    assert_eq!(found["quarantine"]["machines"][1]["boot_id"], "03".repeat(16), "{found}");
+
+    let answer = client.post_form(&page, "").await.expect(303);
+    assert_eq!(answer.header("location"), href);
+    agent.hello_of(&world, 5, [0xaa; 16], "0.1.0").await;
+    let found = client.get(&format!("/api{href}")).await.json();
+    assert!(found["quarantine"].is_null() && found["online"] == json!(true), "{found}");
+    client.send(Method::DELETE, &format!("/api{href}/quarantine"), None).await.expect(204);
+    let told = client.get("/audit").await.expect(200).text;
+    assert!(told.contains("lifted the quarantine of") && told.contains("was kept out:"), "{told}");
+}
+
+#[tokio::test]
 async fn a_failure_that_was_mended_says_so_and_tells_how_it_stood_then() {
     let world = World::new();
     let client = world.admin().await;

@@ -2,7 +2,8 @@
 
 use super::{time, words};
 use crate::format::rfc3339;
-use fleet::record::{CredentialsFacts, CredentialsInput, Host, Secret};
+use data_encoding::HEXLOWER;
+use fleet::record::{CredentialsFacts, CredentialsInput, Host, Quarantine, Secret, Twin};
 use fleet::{HostRow, NewEnrollToken};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -40,7 +41,11 @@ pub(crate) struct HostOut {
     last_seen_at: Option<String>,
     /// Present when the agent speaks a wire version that is not understood here.
     wire_problem: Option<WireProblemOut>,
+    /// Present while two machines have its identity and neither is let in.
+    quarantine: Option<QuarantineOut>,
     agent_version: Option<String>,
+    /// Whether the agent is older than this server.
+    agent_is_old: bool,
     restic_version: Option<String>,
     os: Option<String>,
     arch: Option<String>,
@@ -57,6 +62,43 @@ pub(crate) struct HostOut {
     /// A word for each of the last 30 days, oldest first.
     #[schema(value_type = Vec<words::DayWord>)]
     days: Vec<&'static str>,
+}
+
+/// Two machines with one identity.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Quarantine)]
+struct QuarantineOut {
+    since: String,
+    machines: Vec<TwinOut>,
+}
+
+/// One of them, as it said hello last.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Twin)]
+struct TwinOut {
+    hostname: String,
+    os: String,
+    /// Where it connected from; empty = not known.
+    peer: String,
+    seen_at: String,
+    /// In hex; made with the agent's state folder.
+    installation: String,
+    /// In hex; another one after each boot.
+    boot_id: String,
+}
+
+impl From<&Quarantine> for QuarantineOut {
+    fn from(found: &Quarantine) -> Self {
+        let machine = |twin: &Twin| TwinOut {
+            hostname: twin.hostname.clone(),
+            os: twin.os.clone(),
+            peer: twin.peer.clone(),
+            seen_at: rfc3339(twin.seen_at),
+            installation: HEXLOWER.encode(&twin.machine.installation.0),
+            boot_id: HEXLOWER.encode(&twin.machine.boot_id),
+        };
+        Self { since: rfc3339(found.since), machines: found.twins.iter().map(machine).collect() }
+    }
 }
 
 impl From<HostRow> for HostOut {
@@ -78,6 +120,8 @@ impl From<HostRow> for HostOut {
                 .wire_problem
                 .as_ref()
                 .map(|problem| WireProblemOut { version: problem.version, at: rfc3339(problem.at) }),
+            quarantine: row.presence.quarantine.as_ref().map(QuarantineOut::from),
+            agent_is_old: row.has_old_agent(),
             agent_version: facts.map(|facts| facts.agent_version.clone()),
             restic_version: facts.map(|facts| facts.restic_version.clone()).filter(|v| !v.is_empty()),
             os: facts.map(|facts| facts.os.clone()),

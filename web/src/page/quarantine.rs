@@ -1,0 +1,79 @@
+//! Two machines with the identity of one host: what is known of them, and the ways out.
+
+use super::head::HostHead;
+use crate::app::Ctx;
+use crate::format::When;
+use crate::problem::Problem;
+use crate::template::View;
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::Response;
+use fleet::record::Twin;
+use schema::Timestamp;
+use serde::Serialize;
+
+/// How many signs of an id tell two machines apart.
+const ID_SIGNS: usize = 8;
+
+/// One of the two machines.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct TwinView {
+    pub(crate) hostname: String,
+    pub(crate) os: String,
+    pub(crate) peer: String,
+    pub(crate) seen: When,
+    pub(crate) boot: String,
+}
+
+/// The page.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct QuarantineView {
+    pub(crate) head: HostHead,
+    pub(crate) since: Option<When>,
+    pub(crate) twins: Vec<TwinView>,
+    /// Whether the agent's state folder is the same on both: a copied disk or folder, not a folder moved and enrolled anew.
+    pub(crate) same_state: bool,
+}
+
+impl View for QuarantineView {
+    const TEMPLATE: &'static str = "page/quarantine.html";
+    const NAV: &'static str = "fleet";
+    const PARTS: &'static [&'static str] = &["host-presence"];
+}
+
+fn twin(now: Timestamp, twin: &Twin) -> TwinView {
+    let short = |bytes: &[u8]| {
+        let mut text = data_encoding::HEXLOWER.encode(bytes);
+        text.truncate(ID_SIGNS);
+        text
+    };
+    TwinView {
+        hostname: twin.hostname.clone(),
+        os: twin.os.clone(),
+        peer: twin.peer.clone(),
+        seen: When::ago(now, twin.seen_at),
+        boot: short(&twin.machine.boot_id),
+    }
+}
+
+/// `GET /hosts/{host}/quarantine`.
+pub(crate) async fn show(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
+    let snapshot = ctx.read()?;
+    let (head, row) = HostHead::read(&ctx, &snapshot, &host, "quarantine")?;
+    let now = ctx.now();
+    let found = row.presence.quarantine.as_ref();
+    let installation = |twin: &Twin| twin.machine.installation;
+    ctx.page(&QuarantineView {
+        head,
+        since: found.map(|found| When::ago(now, found.since)),
+        same_state: found.is_some_and(|found| installation(&found.twins[0]) == installation(&found.twins[1])),
+        twins: found.iter().flat_map(|found| &found.twins).map(|seen| twin(now, seen)).collect(),
+    })
+}
+
+/// `POST /hosts/{host}/quarantine`: lifts it.
+pub(crate) async fn lift(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
+    let host = ctx.host(&ctx.read()?, &host)?;
+    ctx.app.fleet.lift_quarantine(host.id, ctx.by()).await?;
+    Ok(ctx.go(&format!("/hosts/{}", host.id)))
+}
