@@ -4,26 +4,19 @@
 //! cargo build --release && cargo bench -p tests --bench main_job
 //! ```
 //!
-//! Sizes of the programs, memory when idle over TLS, the time from a click (the HTTP request) until restic runs, and a
-//! first backup through Holdfast beside the same restic command by hand, in turn. Machines are noisy: what counts is
-//! the ratio of the medians of one run.
+//! The time from a click (the HTTP request) until restic runs, and a first backup through Holdfast beside the same restic
+//! command by hand, in turn. Machines are noisy: what counts is the ratio of the medians of one run.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path, process::Command, time::Instant};
 use tests::{
     agent::Agent,
     api::{Api, Credentials},
-    process::{Process, run},
+    process::run,
     scratch::Scratch,
     server::Server,
     sources::write_tree,
-    tools::{Tool, needs, program},
-    wait::{LONG, until},
+    tools::{Tool, needs},
+    wait::LONG,
 };
 
 const CLICKS: usize = 31;
@@ -40,19 +33,7 @@ fn main() {
     let server = Server::start(&scratch.folder("server"));
     let agent = Agent::enroll(&server.api, &scratch.folder("agent"), "bench");
 
-    println!("\nprograms");
-    for name in ["holdfast-agent", "holdfast-server"] {
-        let bytes = fs::metadata(program(name)).map_or(0, |file| file.len());
-        println!("  {name:<16} {:>8.2} MB", megabytes(bytes));
-    }
-
-    sleep(Duration::from_secs(5));
-    println!("\nmemory, idle, one host over TLS");
-    print_memory("holdfast-agent", agent.pid());
-    print_memory("holdfast-server", server.pid());
-    print_mosquitto_sub(&server, &scratch);
-
-    println!("\nfrom the click until restic runs, {CLICKS} times");
+    println!("from the click until restic runs, {CLICKS} times");
     let small = scratch.folder("small");
     write_tree(&small, 1, 3, 3000);
     let repository = scratch.folder("clicks");
@@ -161,34 +142,6 @@ fn cpu_seconds(pid: u32) -> f64 {
     fields.skip(11).take(4).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
-fn print_memory(name: &str, pid: u32) {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let kilobytes = |field: &str| {
-        let line = status.lines().find(|line| line.starts_with(field)).unwrap_or_default();
-        line.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok()).unwrap_or_default()
-    };
-    println!(
-        "  {name:<16} {:>8.2} MB, {:.2} of it its own",
-        megabytes(kilobytes("VmRSS:") * 1024),
-        megabytes(kilobytes("RssAnon:") * 1024),
-    );
-}
-
-/// The same task for a well-known MQTT client: one TLS connection, one subscription.
-fn print_mosquitto_sub(server: &Server, scratch: &Scratch) {
-    let (name, password) = server.add_viewer("bench");
-    let authority = scratch.path().join("ca.pem");
-    fs::copy(server.data_dir.join("tls/ca.pem"), &authority).expect("the server's authority");
-    let mut command = Command::new("mosquitto_sub");
-    command.args(["-h", "127.0.0.1", "-t", "hf/1/view/#", "-u", &name, "-P", &password, "-p"]);
-    command.arg(server.mqtt.port().to_string()).arg("--cafile").arg(&authority).stdin(Stdio::null());
-    let client = Process::start("mosquitto_sub", command);
-    until("mosquitto_sub to see the host", LONG, || {
-        if client.log().text().is_empty() { Err("nothing yet".to_owned()) } else { Ok(()) }
-    });
-    print_memory("mosquitto_sub", client.pid());
-}
-
 fn print_times(what: &str, mut seconds: Vec<f64>) {
     seconds.sort_by(f64::total_cmp);
     let (first, last) = (seconds[0], seconds[seconds.len() - 1]);
@@ -211,8 +164,4 @@ fn cpu(spent: &[Spent]) -> Vec<f64> {
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
-}
-
-fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e6
 }

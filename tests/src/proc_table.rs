@@ -54,15 +54,44 @@ pub fn runs(pid: u32) -> bool {
     Seen::read(pid).is_some_and(|seen| seen.state != 'Z')
 }
 
-/// The most memory that a process has had so far, in bytes.
+/// What a process has of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// In use now, in bytes.
+    pub resident: u64,
+    /// Of that its own: no file of which the system can give the pages back.
+    pub anonymous: u64,
+    /// The most that it ever used.
+    pub peak: u64,
+}
+
+/// What a process has of memory.
 ///
 /// # Panics
 /// When there is no such process.
 #[must_use]
-pub fn peak_memory_bytes(pid: u32) -> u64 {
+pub fn memory(pid: u32) -> Memory {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process that runs");
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
-    peak.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    let bytes = |field: &str| {
+        let value = status.lines().find_map(|line| line.strip_prefix(field)).expect("a field of its status");
+        value.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    };
+    Memory { resident: bytes("VmRSS:"), anonymous: bytes("RssAnon:"), peak: bytes("VmHWM:") }
+}
+
+/// How often all threads of a process have gone to sleep by themselves so far: each time something woke them before.
+///
+/// # Panics
+/// When there is no such process.
+#[must_use]
+pub fn sleeps(pid: u32) -> u64 {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("a process that runs").flatten();
+    let count = |thread: fs::DirEntry| {
+        let status = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+        let value = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        value.and_then(|value| value.trim().parse::<u64>().ok()).unwrap_or_default()
+    };
+    threads.map(count).sum()
 }
 
 /// The children of a process and theirs, nearest first.

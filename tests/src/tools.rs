@@ -131,6 +131,18 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
+/// The static agent that `cross/build` has made for a machine. `None`: it was not made; the skip is noted.
+#[must_use]
+pub fn static_agent(machine: &str) -> Option<PathBuf> {
+    let beside = || program("holdfast-agent").ancestors().nth(2).unwrap_or(Path::new("/")).join("cross");
+    let folder = env::var_os("HOLDFAST_CROSS_OUT").map_or_else(beside, PathBuf::from);
+    let found = Some(folder.join(format!("holdfast-agent-{machine}"))).filter(|path| path.is_file());
+    if found.is_none() {
+        skip(&format!("there is no static agent for {machine}: cross/build makes it"));
+    }
+    found
+}
+
 fn folder() -> PathBuf {
     let home = || env::var_os("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
     env::var_os("HOLDFAST_TOOLS").map_or_else(|| home().join(".cache/holdfast-tools"), PathBuf::from)

@@ -18,8 +18,13 @@ use tests::{
 const MAX_AGENT_BYTES: u64 = 48 << 20;
 const MAX_SERVER_BYTES: u64 = 96 << 20;
 
+/// 100 MB of words, and an error.
+pub(crate) const FLOOD: &str = r#"line=$(head -c 1000 /dev/zero | tr '\0' x)
+    yes "$line" | head -c 50000000; yes "warn: $line" | head -c 50000000 >&2
+    printf '\nFatal: the end of it\n' >&2; exit 1"#;
+
 /// A program that says that it is restic, and does this for anything else that it is asked.
-fn passing_for_restic(scene: &Scene, name: &str, script: &str) -> PathBuf {
+pub(crate) fn passing_for_restic(scene: &Scene, name: &str, script: &str) -> PathBuf {
     let program = scene.scratch.folder("broken").join(name);
     let text = format!(
         "#!/bin/bash\ncase $1 in version) echo 'restic 0.18.0 compiled with go1.24 on linux/amd64'; exit;; esac\n{script}\n"
@@ -31,8 +36,8 @@ fn passing_for_restic(scene: &Scene, name: &str, script: &str) -> PathBuf {
 
 /// Agent and server are well: they have not grown, the agent works with a real restic, the pages answer.
 fn assert_well(scene: &mut Scene) {
-    let agent = proc_table::peak_memory_bytes(scene.agent.pid());
-    let server = proc_table::peak_memory_bytes(scene.server.pid());
+    let agent = proc_table::memory(scene.agent.pid()).peak;
+    let server = proc_table::memory(scene.server.pid()).peak;
     assert!(agent < MAX_AGENT_BYTES, "the agent had {agent} bytes");
     assert!(server < MAX_SERVER_BYTES, "the server had {server} bytes");
     scene.run_with(&Tool::Restic018.path());
@@ -45,10 +50,7 @@ fn a_flood_of_output_is_cut_and_the_page_stays_usable() {
         return;
     }
     let Some(mut scene) = Scene::start() else { return };
-    let flood = r#"line=$(head -c 1000 /dev/zero | tr '\0' x)
-        yes "$line" | head -c 50000000; yes "warn: $line" | head -c 50000000 >&2
-        printf '\nFatal: the end of it\n' >&2; exit 1"#;
-    scene.run_with(&passing_for_restic(&scene, "flood", flood));
+    scene.run_with(&passing_for_restic(&scene, "flood", FLOOD));
     let job = scene.api().ask(scene.host(), "check");
     let ended = scene.api().wait_end(&job, 3 * LONG);
     assert_eq!((&ended["state"], &ended["exit_code"]), (&json!("failed"), &json!(1)), "{ended}");

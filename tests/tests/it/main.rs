@@ -14,6 +14,7 @@ mod doctor;
 mod failures;
 mod first_minutes;
 mod folders;
+mod footprint;
 mod forgotten_host;
 mod full_life;
 mod live_rows;

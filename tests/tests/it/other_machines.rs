@@ -2,7 +2,7 @@
 //! survives a kill, and says how it is.
 
 use std::{
-    env, fs,
+    fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
@@ -65,27 +65,12 @@ fn smoke(machine: &str, program: &Path, emulator: Option<&str>) {
     });
 }
 
-/// Where the programs are, when there are any.
-fn programs() -> PathBuf {
-    env::var_os("HOLDFAST_CROSS_OUT").map_or_else(
-        || {
-            tools::program("holdfast-agent")
-                .parent()
-                .and_then(Path::parent)
-                .map(|target| target.join("cross"))
-                .unwrap_or_default()
-        },
-        PathBuf::from,
-    )
-}
-
 fn smoke_if_made(machine: &str, emulator: Option<&str>) {
-    let program = programs().join(format!("holdfast-agent-{machine}"));
-    let has_emulator = emulator.is_none_or(|name| Path::new("/usr/bin").join(name).exists());
-    if program.exists() && has_emulator {
+    let Some(program) = tools::static_agent(machine) else { return };
+    if emulator.is_none_or(|name| Path::new("/usr/bin").join(name).exists()) {
         smoke(machine, &program, emulator);
     } else {
-        tools::skip(&format!("the agent for {machine}, which cross/build makes and qemu-user-static runs"));
+        tools::skip("qemu-user-static is missing");
     }
 }
 
