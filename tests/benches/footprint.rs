@@ -17,7 +17,7 @@ use std::{
 use tests::{
     agent::Agent,
     api::Credentials,
-    proc_table,
+    proc_table::{self, Sleeps},
     process::Process,
     scratch::Scratch,
     server::Server,
@@ -76,10 +76,10 @@ fn main() {
     print_memory("holdfast-agent", agent.pid());
 
     println!("\nwoken in {} s without work", WATCHED.as_secs());
-    let before = all.map(|(_, pid)| proc_table::sleeps(pid));
+    let before = all.map(|(_, pid)| Sleeps::of(pid));
     sleep(WATCHED);
     for ((name, pid), before) in all.into_iter().zip(before) {
-        println!("  {name:<18} {:>6} times", proc_table::sleeps(pid) - before);
+        println!("  {name:<18} {:>6} times", Sleeps::of(pid).since(&before));
     }
 }
 

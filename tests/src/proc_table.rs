@@ -1,6 +1,6 @@
 //! What `/proc` knows about processes.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 /// One process at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,19 +79,35 @@ pub fn memory(pid: u32) -> Memory {
     Memory { resident: bytes("VmRSS:"), anonymous: bytes("RssAnon:"), peak: bytes("VmHWM:") }
 }
 
-/// How often all threads of a process have gone to sleep by themselves so far: each time something woke them before.
-///
-/// # Panics
-/// When there is no such process.
-#[must_use]
-pub fn sleeps(pid: u32) -> u64 {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("a process that runs").flatten();
-    let count = |thread: fs::DirEntry| {
-        let status = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
-        let value = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-        value.and_then(|value| value.trim().parse::<u64>().ok()).unwrap_or_default()
-    };
-    threads.map(count).sum()
+/// How often each thread of a process has gone to sleep by itself so far: each time something had woken it before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sleeps(BTreeMap<String, u64>);
+
+impl Sleeps {
+    /// As of now.
+    ///
+    /// # Panics
+    /// When there is no such process.
+    #[must_use]
+    pub fn of(pid: u32) -> Self {
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("a process that runs").flatten();
+        let count = |thread: fs::DirEntry| {
+            let status = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+            let value = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            let count = value.and_then(|value| value.trim().parse::<u64>().ok())?;
+            Some((thread.file_name().to_string_lossy().into_owned(), count))
+        };
+        Self(threads.filter_map(count).collect())
+    }
+
+    /// How many more than before; a thread that has ended since was woken for that.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> u64 {
+        let known = |thread: &String| before.0.get(thread).copied().unwrap_or_default();
+        let more: u64 = self.0.iter().map(|(thread, count)| count.saturating_sub(known(thread))).sum();
+        let ended = before.0.keys().filter(|thread| !self.0.contains_key(*thread)).count();
+        more + ended as u64
+    }
 }
 
 /// The children of a process and theirs, nearest first.

@@ -3,14 +3,19 @@
 
 use crate::broken_restic::{FLOOD, passing_for_restic};
 use std::{thread::sleep, time::Duration};
-use tests::{proc_table, scene::Scene, tools, wait::LONG};
+use tests::{
+    proc_table::{self, Sleeps},
+    scene::Scene,
+    tools,
+    wait::LONG,
+};
 
 const IDLE_BYTES: u64 = 2_500_000;
 const PEAK_BYTES: u64 = 4_000_000;
 /// A keep-alive is sent each 60 s: this long holds one of them, or two.
 const WATCHED: Duration = Duration::from_secs(65);
-/// To send a keep-alive, and to read the answer; twice.
-const SLEEPS: u64 = 4;
+/// To send a keep-alive, to see that it went, and to read the answer; twice.
+const SLEEPS: u64 = 6;
 
 #[test]
 fn the_static_agent_keeps_to_its_budget() {
@@ -21,11 +26,11 @@ fn the_static_agent_keeps_to_its_budget() {
     scene.run_with(&restic);
     let _ = scene.back_up();
     // What follows a job, such as the figures of its repository, is over.
-    sleep(Duration::from_secs(5));
+    sleep(Duration::from_secs(15));
 
-    let before = proc_table::sleeps(scene.agent.pid());
+    let before = Sleeps::of(scene.agent.pid());
     sleep(WATCHED);
-    let woken = proc_table::sleeps(scene.agent.pid()) - before;
+    let woken = Sleeps::of(scene.agent.pid()).since(&before);
     assert!(woken <= SLEEPS, "woken {woken} times in {WATCHED:?}:\n{}", scene.agent.log());
     let memory = proc_table::memory(scene.agent.pid());
     assert!(memory.resident <= IDLE_BYTES && memory.peak <= PEAK_BYTES, "idle: {memory:?}");

@@ -1,0 +1,133 @@
+//! The Debian packages: installed, used, updated and removed by dpkg, in a root of its own that lies over this machine's.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+use tests::{process::run, scratch::Scratch, tools, wait::LONG};
+
+/// This machine's files with others over them: what is written there changes nothing here.
+struct Root {
+    at: PathBuf,
+    _layers: Scratch,
+}
+
+impl Root {
+    fn new() -> Option<Self> {
+        let layers = Scratch::new();
+        let (base, at) = (layers.folder("layers"), layers.folder("root"));
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "tmpfs"]).arg(&base);
+        if !mount.output().is_ok_and(|done| done.status.success()) {
+            tools::skip("packages need a root of their own, and nothing can be mounted here");
+            return None;
+        }
+        for name in ["upper", "work"] {
+            fs::create_dir(base.join(name)).expect("a layer");
+        }
+        let layer = |name: &str| base.join(name).display().to_string();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "overlay", "overlay", "-o"]);
+        mount.arg(format!("lowerdir=/,upperdir={},workdir={}", layer("upper"), layer("work"))).arg(&at);
+        let root = Self { at, _layers: layers };
+        if !mount.output().is_ok_and(|done| done.status.success()) {
+            tools::skip("packages need a root of their own, and no overlay can be mounted here");
+            return None;
+        }
+        Some(root)
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let mut command = Command::new("chroot");
+        command.arg(&self.at).arg(program).args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+        run(program, command, LONG).expect_success(program)
+    }
+
+    fn has(&self, path: &str) -> bool {
+        self.at.join(path.trim_start_matches('/')).exists()
+    }
+
+    fn place(&self, file: &Path) -> String {
+        let name = file.file_name().expect("a file").to_string_lossy().into_owned();
+        fs::copy(file, self.at.join("tmp").join(&name)).expect("a copy");
+        format!("/tmp/{name}")
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        for mounted in [self.at.clone(), self.at.with_file_name("layers")] {
+            let _ = Command::new("umount").arg("--lazy").arg(mounted).status();
+        }
+    }
+}
+
+/// The packages of this build's programs, for the machine that they are for.
+fn packages(folder: &Path) -> Vec<PathBuf> {
+    let (from, out) = (folder.join("programs"), folder.join("deb"));
+    fs::create_dir_all(&from).expect("a folder");
+    for name in ["holdfast-agent", "holdfast-server"] {
+        fs::copy(tools::program(name), from.join(format!("{name}-x86_64"))).expect("a copy");
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("packaging").join("deb");
+    let mut command = Command::new(script);
+    command.arg("--from").arg(&from).arg("--out").arg(&out).arg("amd64");
+    let said = run("packaging/deb", command, LONG).expect_success("the packages");
+    said.lines().map(PathBuf::from).collect()
+}
+
+#[test]
+fn a_package_is_installed_used_and_leaves_only_its_state() {
+    if !cfg!(target_arch = "x86_64") {
+        return tools::skip("the packages of this test are for amd64");
+    }
+    let scratch = Scratch::new();
+    let Some(root) = Root::new() else { return };
+    let made = packages(scratch.path());
+    assert_eq!(made.len(), 2, "{made:?}");
+    let [agent, server] = [0, 1].map(|at| root.place(&made[at]));
+
+    let said = root.run("dpkg", &["--install", &agent]);
+    assert!(said.contains("holdfast-agent enroll TOKEN"), "{said}");
+    let files = root.run("dpkg", &["--listfiles", "holdfast-agent"]);
+    for file in [
+        "/usr/bin/holdfast-agent",
+        "/lib/systemd/system/holdfast-agent.service",
+        "/usr/share/doc/holdfast-agent/policy.toml",
+    ] {
+        assert!(files.lines().any(|line| line == file) && root.has(file), "{file}: {files}");
+    }
+    assert!(root.run("holdfast-agent", &["version"]).starts_with("holdfast-agent "));
+    assert_eq!(
+        root.run("dpkg", &["--verify", "holdfast-agent"]),
+        "",
+        "what was installed is what was packed"
+    );
+    let told = root
+        .run("holdfast-agent", &["policy", "check", "--policy", "/usr/share/doc/holdfast-agent/policy.toml"]);
+    assert!(told.contains("Nothing is wrong with it"), "{told}");
+    // Over itself, as an update does; what it keeps stays.
+    let state = root.at.join("var/lib/holdfast-agent");
+    fs::create_dir_all(&state).expect("a state folder");
+    fs::write(state.join("identity"), "kept").expect("an identity");
+    let _ = root.run("dpkg", &["--install", &agent]);
+    let _ = root.run("dpkg", &["--remove", "holdfast-agent"]);
+    assert!(root.has("/var/lib/holdfast-agent/identity"));
+    for file in files.lines().filter(|file| file.contains("holdfast")) {
+        assert!(!root.has(file), "{file} stays");
+    }
+    let _ = root.run("dpkg", &["--purge", "holdfast-agent"]);
+    assert!(!root.has("/var/lib/holdfast-agent"));
+
+    let _ = root.run("dpkg", &["--install", &server]);
+    assert!(root.run("getent", &["passwd", "holdfast"]).contains("/var/lib/holdfast-server"));
+    assert!(root.run("holdfast-server", &["version"]).starts_with("holdfast-server "));
+    let unit =
+        fs::read_to_string(root.at.join("lib/systemd/system/holdfast-server.service")).expect("its unit");
+    assert!(unit.contains("ExecStart=/usr/bin/holdfast-server serve"), "{unit}");
+    fs::create_dir_all(root.at.join("var/lib/holdfast-server")).expect("its data");
+    let said = root.run("dpkg", &["--purge", "holdfast-server"]);
+    assert!(root.has("/var/lib/holdfast-server") && said.contains("stay"), "{said}");
+    assert!(!root.has("/usr/bin/holdfast-server"));
+}
