@@ -57,7 +57,8 @@ Exit status: 0 enrolled, 1 not enrolled, 2 wrong usage.
 const RUN_HELP: &str = "\
 Usage: holdfast-agent run [OPTIONS]
 
-Connects to the server and does what it asks for, until SIGTERM or SIGINT.
+Connects to the server and does what it asks for, until SIGTERM or SIGINT. At SIGUSR2 it ends its work in order and starts
+again in its own process.
 
 Options:
   --state-dir DIR     where the agent keeps its state [HOLDFAST_AGENT_STATE_DIR; /var/lib/holdfast-agent]

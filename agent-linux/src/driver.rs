@@ -72,7 +72,7 @@ pub enum RunError {
 pub enum Ended {
     /// It was told to, by SIGTERM or SIGINT.
     Told,
-    /// It was told to start again, by SIGHUP.
+    /// It was told to start again, by SIGUSR2.
     ToStartAgain,
 }
 
@@ -158,7 +158,7 @@ pub async fn run(state_dir: &Path, options: Options) -> Result<Ended, RunError> 
         .ok();
     let mut term = signal(SignalKind::terminate()).map_err(system("SIGTERM can't be caught"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("SIGINT can't be caught"))?;
-    let mut hang_up = signal(SignalKind::hangup()).map_err(system("SIGHUP can't be caught"))?;
+    let mut renewal = signal(SignalKind::user_defined2()).map_err(system("SIGUSR2 can't be caught"))?;
     let mut ended = Ended::Told;
     driver.probe_restic().await;
     logger::info(format_args!(
@@ -187,9 +187,9 @@ pub async fn run(state_dir: &Path, options: Options) -> Result<Ended, RunError> 
                 ended = Ended::Told;
                 driver.shut_down("SIGINT");
             }
-            _ = hang_up.recv() => {
+            _ = renewal.recv() => {
                 ended = Ended::ToStartAgain;
-                driver.shut_down("SIGHUP");
+                driver.shut_down("SIGUSR2");
             }
             event = next_link_event(&mut driver.link) => driver.handle_link(event),
             step = next_job_step(&mut driver.job) => driver.handle_job(step).await,

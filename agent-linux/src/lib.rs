@@ -33,8 +33,8 @@
 //!
 //! `enroll` makes an identity of a one-time token. `run` locks the folder, replays the journal, and connects; it ends
 //! at SIGTERM or SIGINT: the running job is interrupted, its end written down, the server told. After a kill, what ran is
-//! reported as ended by the restart, and what waited goes on. At SIGHUP it ends in the same order and starts again in the same process, after a trial of a new
-//! version when there is one ([`update`]).
+//! reported as ended by the restart, and what waited goes on. At SIGUSR2 it ends in the same order and starts again in the
+//! same process, after a trial of a new version when there is one ([`update`]).
 //!
 //! # What it does not do
 //!

@@ -2,7 +2,7 @@
 //!
 //! 1. The file's signature is checked with the key in the policy file ([`signature`]), and what was checked is written
 //!    beside the program, where it has to start.
-//! 2. The running agent gets SIGHUP. It ends its work in order, and starts the new program as its child ([`trial`]).
+//! 2. The running agent gets SIGUSR2. It ends its work in order, and starts the new program as its child ([`trial`]).
 //! 3. The new one says hello to the server; only then it takes the place of the old program, by one rename, and the
 //!    agent's process goes on as the new program. It keeps its number: no service manager has to take part.
 //!
@@ -128,7 +128,7 @@ pub fn update(from: &From, mut say: impl FnMut(&str)) -> Result<String, UpdateEr
     say(&format!("the signature is right: version {next} in place of {}", old.version));
     Trial::new(&staged.0, from.wait_secs).store(&state)?;
     say("the agent ends its work and starts the new program");
-    if let Err(error) = kill_process(pid, Signal::HUP) {
+    if let Err(error) = kill_process(pid, Signal::USR2) {
         state.remove(trial::FILE)?;
         return Err(UpdateError::NotNow(format!("the agent can't be told ({error}): run this as its user")));
     }

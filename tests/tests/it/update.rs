@@ -95,7 +95,7 @@ fn a_signed_program_takes_over_once_it_has_said_hello_and_no_other_one_does() {
         let (output, done) = updated(update(&scene, policy, file, &[]));
         assert!(!done && output.contains(said), "{}: {output}", file.display());
     }
-    assert!(!scene.agent.log().contains("SIGHUP"), "{}", scene.agent.log());
+    assert!(!scene.agent.log().contains("SIGUSR2"), "{}", scene.agent.log());
 
     // Tried, and taken back: it ends at once; it never says hello; `update` itself is killed.
     let script = |end: &str| {
