@@ -24,7 +24,7 @@
 //! | `slot-repo`, `slot-admin` | one sealed record each |
 //! | `journal` | see [`journal`] |
 //! | `plan` | what to do while the server is away, see [`plan`] |
-//! | `update` | a new version that is being tried, see [`update`] |
+//! | `update`, `update-lock` | a new version that is being tried, see [`update`] |
 //! | `reserve` | 32 KB that are given free when the disk is full, so that a last result can be written |
 //! | `status.sock` | what `holdfast-agent status` talks to |
 //! | `cache`, `tmp` | restic's |

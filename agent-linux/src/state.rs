@@ -86,7 +86,12 @@ impl StateFolder {
 
     /// Keeps other agents off the folder until the lock is dropped.
     pub fn lock(&self) -> Result<StateLock, StateError> {
-        let path = self.file(LOCK_FILE);
+        self.lock_file(LOCK_FILE)
+    }
+
+    /// Keeps others off what a file of this name stands for.
+    pub fn lock_file(&self, name: &str) -> Result<StateLock, StateError> {
+        let path = self.file(name);
         let file = OpenOptions::new()
             .create(true)
             .write(true)

@@ -27,7 +27,7 @@ use std::{
     io::{self, Read as _, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     thread,
     time::Duration,
 };
@@ -35,8 +35,13 @@ use trial::Trial;
 
 /// How long the new program has for its hello when nothing else is said, in seconds.
 pub const WAIT_SECS: u32 = 120;
+/// Locked while an update goes on.
+const LOCK_FILE: &str = "update-lock";
+/// How long a program may take to tell its version.
+const VERSION_WITHIN: Duration = Duration::from_secs(10);
 const MAX_PROGRAM_BYTES: u64 = 64 * 1024 * 1024;
 const MAX_SIGNATURE_BYTES: u64 = 1024;
+const MAX_VERSION_BYTES: u64 = 256;
 const LOOK_EACH: Duration = Duration::from_millis(250);
 /// A connection that breaks this soon says that the server does not want the new program.
 const STANDS_FOR: Duration = Duration::from_secs(3);
@@ -115,6 +120,15 @@ pub enum UpdateError {
 pub fn update(from: &From, mut say: impl FnMut(&str)) -> Result<String, UpdateError> {
     let program = checked_program(from)?;
     let state = StateFolder::open(&from.state_dir)?;
+    let under_way = || UpdateError::NotNow("another update is under way".to_owned());
+    let _lock = match state.lock_file(LOCK_FILE) {
+        Err(StateError::InUse { .. }) => return Err(under_way()),
+        locked => locked?,
+    };
+    // One whose command was killed is tried to its end.
+    if Trial::is_under_way(&state, clock::wall()) {
+        return Err(under_way());
+    }
     let old = status::ask(&state);
     let (pid, path) = ready(&old).map_err(UpdateError::NotNow)?;
     let staged = Staged::write(&program, &path)?;
@@ -235,12 +249,37 @@ impl Drop for Staged {
 
 /// Starts the program, to be told its version.
 fn version_of(path: &Path) -> Result<String, UpdateError> {
-    let said = Command::new(path).arg("version").output();
-    let said = said.map_err(|error| UpdateError::DoesNotStart(error.to_string()))?;
-    let text = String::from_utf8_lossy(&said.stdout);
+    let failed = |why: String| UpdateError::DoesNotStart(why);
+    let mut child = Command::new(path)
+        .arg("version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| failed(error.to_string()))?;
+    let started = clock::mono();
+    let status = loop {
+        match child.try_wait().map_err(|error| failed(error.to_string()))? {
+            Some(status) => break status,
+            None if is_over(started, VERSION_WITHIN) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(failed(format!(
+                    "it does not tell its version in {} s",
+                    VERSION_WITHIN.as_secs()
+                )));
+            }
+            None => thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    let mut text = String::new();
+    if let Some(output) = child.stdout.take() {
+        // What is longer is none; so is what is no text.
+        let _ = output.take(MAX_VERSION_BYTES).read_to_string(&mut text);
+    }
     match text.trim().strip_prefix("holdfast-agent ") {
-        Some(version) if said.status.success() => Ok(version.to_owned()),
-        _ => Err(UpdateError::DoesNotStart(format!("it is no holdfast-agent; {}", said.status))),
+        Some(version) if status.success() && !version.contains(char::is_whitespace) => Ok(version.to_owned()),
+        _ => Err(failed(format!("it is no holdfast-agent; {status}"))),
     }
 }
 

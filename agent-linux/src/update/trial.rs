@@ -68,6 +68,17 @@ impl Trial {
         (trial.asked_at.0.abs_diff(now.0) <= FRESH_MS).then_some(trial)
     }
 
+    /// Whether one was asked for and may still go on.
+    #[must_use]
+    pub fn is_under_way(state: &StateFolder, now: schema::Timestamp) -> bool {
+        let bytes = state.read(FILE).ok().flatten().unwrap_or_default();
+        let trial: Option<Self> = serde_json::from_slice(&bytes).ok();
+        trial.is_some_and(|trial| {
+            let longest_ms = u64::from(trial.wait_secs) * 1_000 + FRESH_MS;
+            trial.asked_at.0.abs_diff(now.0) <= longest_ms
+        })
+    }
+
     /// Runs the new program in the place of this one, with the same arguments, until it is known what comes next.
     pub async fn run(self, state: &StateFolder, args: &[OsString]) -> io::Result<End> {
         let mut term = signal(SignalKind::terminate())?;
@@ -95,8 +106,10 @@ impl Trial {
             }
         };
         logger::info(format_args!("{why}"));
-        let _ = state.remove(FILE);
         end_child(&mut child).await;
+        // What `update` has not put in place, and may not be there to take away.
+        let _ = std::fs::remove_file(&self.program);
+        let _ = state.remove(FILE);
         Ok(end)
     }
 }
@@ -138,15 +151,16 @@ mod tests {
     #[tokio::test]
     async fn a_program_that_ends_or_says_nothing_is_given_up() {
         let (_folder, state) = state();
+        let program = state.file("program.new");
         for (script, wait_secs) in [("exit 3", 60), ("exec sleep 60", 1)] {
-            let trial = Trial::new(Path::new("/bin/sh"), wait_secs);
+            fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+            let trial = Trial::new(&program, wait_secs);
             trial.store(&state).unwrap();
-            assert_eq!(
-                trial.run(&state, &["-c".into(), script.into()]).await.unwrap(),
-                End::GoOn,
-                "{script}"
-            );
-            assert!(!state.file(FILE).exists());
+            assert!(Trial::is_under_way(&state, clock::wall()));
+            assert_eq!(trial.run(&state, &[]).await.unwrap(), End::GoOn, "{script}");
+            assert!(!state.file(FILE).exists() && !program.exists());
+            assert!(!Trial::is_under_way(&state, clock::wall()));
         }
         assert!(Trial::new(Path::new("/no/such/program"), 1).run(&state, &[]).await.is_err());
     }

@@ -82,12 +82,14 @@ fn a_signed_program_takes_over_once_it_has_said_hello_and_no_other_one_does() {
     fs::write(&changed, [old.as_slice(), b"!"].concat()).expect("a changed program");
     let text = maker.program("text", b"Hello.\n", "owner");
     let older = maker.program("older", b"#!/bin/sh\necho holdfast-agent 0.0.1\n", "owner");
+    let slow = maker.program("slow", b"#!/bin/sh\nexec sleep 600\n", "owner");
     let bare = folder.join("bare.toml");
     fs::write(&bare, "").expect("a policy");
     for (file, policy, said) in [
         (&strange, &policy, "is no signature of"),
         (&changed, &policy, "is no signature of"),
         (&text, &policy, "can't be started on this machine"),
+        (&slow, &policy, "does not tell its version in 10 s"),
         (&older, &policy, "0.0.1 is older than"),
         (&good, &bare, "has no update_key"),
         (&folder.join("absent"), &policy, "absent: No such file"),
@@ -116,11 +118,14 @@ fn a_signed_program_takes_over_once_it_has_said_hello_and_no_other_one_does() {
         if tried == 3 { Ok(()) } else { Err(format!("{tried} so far")) }
     });
     killed.kill_9();
+    let (output, done) = updated(update(&scene, &policy, &good, &[]));
+    assert!(!done && output.contains("another update is under way"), "{output}");
     wait::until("the old program", LONG, || {
         let status = scene.agent.status();
         if status.contains("connection    since") { Ok(()) } else { Err(status) }
     });
     assert_eq!(fs::read(&place).expect("the program"), old);
+    assert!(!folder.join("holdfast-agent.new").exists());
 
     // Taken over.
     fs::set_permissions(&place, fs::Permissions::from_mode(0o751)).expect("a mode");
