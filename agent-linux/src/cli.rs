@@ -132,7 +132,7 @@ const POLICY_HELP: &str = "\
 Usage: holdfast-agent policy check [OPTIONS]
 
 Says what the policy file lets the server do on this machine, and what in it can't work. The agent reads it before each
-job. It must belong to root, or to the user who runs the agent, and nobody else may write it.
+job. It and its folder must belong to root, or to the user who runs the agent, and nobody else may write them.
 
 Options:
   --policy FILE   the file [HOLDFAST_AGENT_POLICY; /etc/holdfast/policy.toml]

@@ -162,6 +162,10 @@ fn answer(
         (Some(host), Some(_)) if tx.get(&LINKS, &host.id)?.is_none_or(|link| link.token != id) => {
             Some(EnrollRefusal::Used)
         }
+        // The answer has arrived: whoever asks now is a copy of that machine.
+        (Some(host), Some(_)) if tx.get(&PRESENCES, &host.id)?.is_some_and(|seen| seen.epoch > 0) => {
+            Some(EnrollRefusal::Used)
+        }
         _ => None,
     };
     let (Some(host), None) = (host, refused) else {

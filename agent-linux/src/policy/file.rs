@@ -29,7 +29,7 @@ use schema::name;
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
-    fs::File,
+    fs::{self, File},
     io::{self, ErrorKind, Read as _},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -92,10 +92,19 @@ fn read(file: &Path) -> Result<Policy, PolicyError> {
 
 /// The text of a file that nobody else may write.
 fn text_of(file: &Path) -> io::Result<String> {
+    let own = geteuid().as_raw();
     let opened = File::open(file)?;
     let metadata = opened.metadata()?;
-    if let Some(why) = who_else_writes(metadata.uid(), metadata.mode(), geteuid().as_raw()) {
+    if let Some(why) = who_else_writes(metadata.uid(), metadata.mode(), own) {
         return Err(io::Error::other(why));
+    }
+    // Who may write its folder can put another file in its place.
+    for path in [file.to_owned(), file.canonicalize()?] {
+        let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { continue };
+        let metadata = fs::metadata(folder)?;
+        if let Some(why) = who_else_writes(metadata.uid(), metadata.mode(), own) {
+            return Err(io::Error::other(format!("its folder {}: {why}", folder.display())));
+        }
     }
     let mut text = String::new();
     if opened.take(MAX_BYTES + 1).read_to_string(&mut text)? as u64 > MAX_BYTES {
@@ -244,7 +253,7 @@ fn check_command(table: &str, name: &str, command: &[String]) -> Result<(), Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, os::unix::fs::PermissionsExt as _};
+    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn an_empty_file_is_no_restriction() {
@@ -290,6 +299,16 @@ mod tests {
         let flags = PolicyAt { no_admin_slot: true, source_roots: vec!["/b".into()], ..at.clone() };
         let policy = flags.load().unwrap();
         assert_eq!((policy.allows_admin_slot, policy.source_roots), (false, vec!["/b".into()]));
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(at.load().unwrap_err().to_string().contains("its folder"));
+        // Nor is one that only a link leads to from a good folder.
+        let good = tempfile::tempdir().unwrap();
+        let link = good.path().join("policy.toml");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let linked = PolicyAt { file: Some(link), ..at.clone() };
+        assert!(linked.load().unwrap_err().to_string().contains("its folder"));
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(linked.load().is_ok());
         fs::write(&file, vec![b'#'; 70_000]).unwrap();
         assert!(at.load().unwrap_err().to_string().contains("longer than"));
         assert!(who_else_writes(1000, 0o644, 0).is_some());

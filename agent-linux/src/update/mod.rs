@@ -111,6 +111,14 @@ pub enum UpdateError {
         /// What runs again.
         version: String,
     },
+    /// The new one did not work out, and the agent does not run.
+    #[error(
+        "{reason}. Nothing was replaced, but the agent did not come back: start it again; its log says more"
+    )]
+    Gone {
+        /// Why.
+        reason: String,
+    },
     /// The old program is replaced, and the agent does not run.
     #[error("version {0} has said hello and is in place, but the agent did not come back: start it again")]
     NotBack(String),
@@ -149,9 +157,13 @@ pub fn update(from: &From, mut say: impl FnMut(&str)) -> Result<String, UpdateEr
     let wait = Duration::from_secs(from.wait_secs.into());
     let reason = wait_for_hello(&state, &old, wait + RESTART_WITHIN);
     if let Some(reason) = reason {
-        drop(staged);
         state.remove(trial::FILE)?;
-        return Err(UpdateError::TakenBack { reason, version: old.version });
+        let is_back = |now: &Status| now.is_running && now.pid == old.pid;
+        return Err(if wait_until(&state, RESTART_WITHIN, is_back) {
+            UpdateError::TakenBack { reason, version: old.version }
+        } else {
+            UpdateError::Gone { reason }
+        });
     }
     say("it has said hello: it takes the old program's place");
     staged.replace(&path)?;
@@ -181,6 +193,10 @@ fn with_end(path: &Path, end: &str) -> PathBuf {
 
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, UpdateError> {
     let failed = |source| UpdateError::File { path: path.to_owned(), source };
+    // A pipe would be waited for.
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(failed(io::Error::other("it is no file")));
+    }
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes)).map_err(failed)?;
     if bytes.len() as u64 > limit {
@@ -278,9 +294,15 @@ fn version_of(path: &Path) -> Result<String, UpdateError> {
         let _ = output.take(MAX_VERSION_BYTES).read_to_string(&mut text);
     }
     match text.trim().strip_prefix("holdfast-agent ") {
-        Some(version) if status.success() && !version.contains(char::is_whitespace) => Ok(version.to_owned()),
+        Some(version) if status.success() && is_version(version) => Ok(version.to_owned()),
         _ => Err(failed(format!("it is no holdfast-agent; {status}"))),
     }
+}
+
+/// Whether it reads like one: it is shown, and compared.
+fn is_version(text: &str) -> bool {
+    let is_sign = |sign: char| sign.is_ascii_alphanumeric() || matches!(sign, '.' | '-' | '+');
+    text.starts_with(|first: char| first.is_ascii_digit()) && text.chars().all(is_sign)
 }
 
 /// Waits until the new program has said hello; else why it has not.
@@ -327,6 +349,20 @@ fn wait_until(state: &StateFolder, within: Duration, is_so: impl Fn(&Status) -> 
 mod tests {
     use super::*;
     use crate::status::JobStatus;
+
+    #[test]
+    fn only_what_reads_like_a_version_is_one() {
+        for (text, is_one) in [
+            ("0.1.0", true),
+            ("10.2.3-rc.1+b7", true),
+            ("", false),
+            ("new", false),
+            ("1\u{1b}[31m", false),
+            ("1 2", false),
+        ] {
+            assert_eq!(is_version(text), is_one, "{text:?}");
+        }
+    }
 
     #[test]
     fn an_agent_is_updated_only_when_it_can_say_hello_and_nothing_runs() {

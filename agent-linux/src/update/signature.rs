@@ -41,7 +41,8 @@ impl UpdateKey {
 
 impl std::fmt::Display for UpdateKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&BASE64.encode(&self.0))
+        // As in its PEM, and so mostly as in the policy file.
+        f.write_str(&BASE64.encode(&[&PEM_HEAD[..], &self.0].concat()))
     }
 }
 

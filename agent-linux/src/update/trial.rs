@@ -8,7 +8,7 @@ use crate::{
     clock, logger,
     state::{StateError, StateFolder},
 };
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde::{Deserialize, Serialize};
 use std::{
     ffi::OsString,
@@ -85,7 +85,9 @@ impl Trial {
         let mut interrupt = signal(SignalKind::interrupt())?;
         logger::info(format_args!("trying {} for {} s", self.program.display(), self.wait_secs));
         let with = OsString::from(format!("--end-with={}", std::process::id()));
-        let mut child = Command::new(&self.program).args(args).arg(with).spawn()?;
+        // In a group of its own, so that nothing it has started stays.
+        let mut child = Command::new(&self.program).args(args).arg(with).process_group(0).spawn()?;
+        let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let until = clock::mono().plus_ms(u64::from(self.wait_secs) * 1_000);
         let (end, why) = loop {
             tokio::select! {
@@ -106,7 +108,7 @@ impl Trial {
             }
         };
         logger::info(format_args!("{why}"));
-        end_child(&mut child).await;
+        end_child(&mut child, group).await;
         // What `update` has not put in place, and may not be there to take away.
         let _ = std::fs::remove_file(&self.program);
         let _ = state.remove(FILE);
@@ -114,13 +116,15 @@ impl Trial {
     }
 }
 
-async fn end_child(child: &mut Child) {
-    // `None`: it has ended.
-    let Some(pid) = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) else { return };
-    let _ = kill_process(pid, Signal::TERM);
-    if timeout(END_WITHIN, child.wait()).await.is_err() {
-        let _ = child.kill().await;
+async fn end_child(child: &mut Child, group: Option<Pid>) {
+    let Some(group) = group else { return };
+    if child.id().is_some() {
+        let _ = kill_process(group, Signal::TERM);
+        if timeout(END_WITHIN, child.wait()).await.is_err() {
+            let _ = child.kill().await;
+        }
     }
+    let _ = kill_process_group(group, Signal::KILL);
 }
 
 #[cfg(test)]
@@ -152,7 +156,7 @@ mod tests {
     async fn a_program_that_ends_or_says_nothing_is_given_up() {
         let (_folder, state) = state();
         let program = state.file("program.new");
-        for (script, wait_secs) in [("exit 3", 60), ("exec sleep 60", 1)] {
+        for (script, wait_secs) in [("exit 3", 60), ("sleep 1234567", 1)] {
             fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
             fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
             let trial = Trial::new(&program, wait_secs);
@@ -162,6 +166,11 @@ mod tests {
             assert!(!state.file(FILE).exists() && !program.exists());
             assert!(!Trial::is_under_way(&state, clock::wall()));
         }
+        // Nor does what the program has started stay.
+        let is_left = fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+            fs::read(entry.path().join("cmdline")).is_ok_and(|line| line == b"sleep\x001234567\0")
+        });
+        assert!(!is_left);
         assert!(Trial::new(Path::new("/no/such/program"), 1).run(&state, &[]).await.is_err());
     }
 }

@@ -48,6 +48,17 @@ async fn the_same_machine_gets_the_same_answer_again_and_another_one_none() {
 }
 
 #[tokio::test]
+async fn a_token_is_worth_nothing_once_its_machine_has_said_hello_not_even_to_a_copy_of_it() {
+    let (world, fleet) = in_memory();
+    let old = Agent::ready(&world, &fleet, "attic").await;
+    let token = fleet.new_enroll_token(old.host, by()).await.unwrap();
+    let mut new = Agent::with_token(&world, &fleet, token.text.expose(), FIRST).await;
+    assert!(enroll(&fleet, token.text.expose(), FIRST).await.is_ok(), "the answer may have been lost");
+    new.hello(&[]).await;
+    assert_eq!(enroll(&fleet, token.text.expose(), FIRST).await.err().unwrap(), "Used");
+}
+
+#[tokio::test]
 async fn a_token_that_is_too_old_or_of_a_deleted_host_is_refused() {
     let (world, fleet) = in_memory();
     let (host, old) = fleet.create_host("attic", vec![], by()).await.unwrap();

@@ -105,6 +105,13 @@ fn a_copied_machine_is_kept_out_with_its_original_until_one_is_gone() {
         let status = copy.status();
         if status.contains("does not know this host any more") { Ok(()) } else { Err(status) }
     });
+    // Nor does the token that the right machine has used open the door to it.
+    copy.kill_9();
+    let mut enroll = Command::new(&copy.program);
+    enroll.args(["enroll", "--force", "--state-dir"]).arg(&copy.state_dir);
+    enroll.arg(text(&token["enroll_token"]));
+    let refused = run("holdfast-agent enroll", enroll, SOON);
+    assert!(!refused.status.success() && refused.output.contains("used"), "{}", refused.output);
     assert!(scene.api().host(scene.host())["quarantine"].is_null());
     let _ = scene.back_up();
 }

@@ -78,6 +78,33 @@ fn packages(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
+fn only_programs_for_the_machine_are_packed() {
+    let scratch = Scratch::new();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("packaging").join("deb");
+    let from = scratch.folder("programs");
+    fs::create_dir_all(&from).expect("a folder");
+    fs::write(from.join("holdfast-agent-x86_64"), "no program").expect("a file");
+    let folder = from.display().to_string();
+    for (arguments, code, said) in [
+        (&["--from", &folder, "amd64"][..], 1, "is no program for amd64"),
+        (&["--from", &folder, "arm64"], 1, "no program of"),
+        (&["--from", "/no/such/folder"], 2, "there is no folder /no/such/folder"),
+        (&["--from"], 2, "--from needs a folder"),
+        (&["sparc"], 2, "no such architecture"),
+    ] {
+        let mut command = Command::new(&script);
+        command.args(arguments).arg("--out").arg(scratch.path().join("deb"));
+        if arguments.len() == 1 && arguments[0] == "--from" {
+            command = Command::new(&script);
+            command.args(arguments);
+        }
+        let done = run("packaging/deb", command, LONG);
+        assert_eq!(done.status.code(), Some(code), "{arguments:?}: {}", done.output);
+        assert!(done.output.contains(said), "{arguments:?}: {}", done.output);
+    }
+}
+
+#[test]
 fn a_package_is_installed_used_and_leaves_only_its_state() {
     if !cfg!(target_arch = "x86_64") {
         return tools::skip("the packages of this test are for amd64");
@@ -118,7 +145,7 @@ fn a_package_is_installed_used_and_leaves_only_its_state() {
         assert!(!root.has(file), "{file} stays");
     }
     let _ = root.run("dpkg", &["--purge", "holdfast-agent"]);
-    assert!(!root.has("/var/lib/holdfast-agent"));
+    assert!(!root.has("/var/lib/holdfast-agent") && !root.has("/run/holdfast-agent.new"));
 
     let _ = root.run("dpkg", &["--install", &server]);
     assert!(root.run("getent", &["passwd", "holdfast"]).contains("/var/lib/holdfast-server"));
