@@ -120,7 +120,7 @@ fn a_package_is_installed_used_and_leaves_only_its_state() {
     let files = root.run("dpkg", &["--listfiles", "holdfast-agent"]);
     for file in [
         "/usr/bin/holdfast-agent",
-        "/lib/systemd/system/holdfast-agent.service",
+        "/usr/lib/systemd/system/holdfast-agent.service",
         "/usr/share/doc/holdfast-agent/policy.toml",
     ] {
         assert!(files.lines().any(|line| line == file) && root.has(file), "{file}: {files}");
@@ -151,7 +151,7 @@ fn a_package_is_installed_used_and_leaves_only_its_state() {
     assert!(root.run("getent", &["passwd", "holdfast"]).contains("/var/lib/holdfast-server"));
     assert!(root.run("holdfast-server", &["version"]).starts_with("holdfast-server "));
     let unit =
-        fs::read_to_string(root.at.join("lib/systemd/system/holdfast-server.service")).expect("its unit");
+        fs::read_to_string(root.at.join("usr/lib/systemd/system/holdfast-server.service")).expect("its unit");
     assert!(unit.contains("ExecStart=/usr/bin/holdfast-server serve"), "{unit}");
     fs::create_dir_all(root.at.join("var/lib/holdfast-server")).expect("its data");
     let said = root.run("dpkg", &["--purge", "holdfast-server"]);
