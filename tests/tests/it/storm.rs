@@ -99,8 +99,9 @@ impl Drop for Disk {
 }
 
 struct Storm {
-    scene: Scene,
+    // It goes first, so that the folder below can be removed.
     disk: Option<Disk>,
+    scene: Scene,
     numbers: Numbers,
     /// Asked for by hand, and taken by the server.
     asked: Vec<String>,
@@ -195,6 +196,11 @@ impl Storm {
         }
         let host = self.scene.host();
         self.scene.api().wait_online(host, true, 2 * LONG);
+        // It looks by itself whether there is space again.
+        wait::until("the agent to write its state folder", LONG, || {
+            let status = self.scene.agent.status();
+            if status.contains("can't be written") { Err(status) } else { Ok(()) }
+        });
         for group in DUE {
             let path = format!("/api/hosts/{host}/schedules/{}", schedule(group));
             let _ = self.scene.api().delete(&path).expect(204);
@@ -245,7 +251,7 @@ fn whatever_is_killed_cut_or_full_nothing_is_lost_doubled_orphaned_or_stuck() {
     }
 
     let numbers = Numbers::new(seed);
-    let mut storm = Storm { scene, disk, numbers, asked: Vec::new(), blows: BTreeMap::new() };
+    let mut storm = Storm { disk, scene, numbers, asked: Vec::new(), blows: BTreeMap::new() };
     for round in 0..rounds {
         storm.strike(round);
     }
