@@ -266,4 +266,27 @@ mod tests {
         let outlook = look(&plan, (HOST, at(0, 0)), (Some(9 * HOUR), 2 * MINUTE), |_| None, at(9, 0));
         assert_eq!(outlook, Outlook::default());
     }
+
+    #[test]
+    fn the_next_backup_is_the_first_of_all_schedules_also_one_that_is_held_back() {
+        let groups = Items::EMPTY;
+        let schedule =
+            |name, cron, jitter_secs| PlannedSchedule { name, cron, timezone: "UTC", jitter_secs, groups };
+        let mut room = [0; 512];
+        let mut due = |schedules: &[PlannedSchedule<'_>], now| {
+            let schedules = Items::write(schedules.iter().copied(), &mut room).unwrap();
+            next_due(&Plan { revision: 1, restic_host: "attic", groups: Items::EMPTY, schedules }, HOST, now)
+        };
+        let (daily, hourly) = (schedule("daily", "0 3 * * *", 0), schedule("hourly", "30 * * * *", 0));
+        assert_eq!(due(&[], at(1, 0)), None);
+        assert_eq!(due(&[schedule("odd", "never", 0)], at(1, 0)), None);
+        assert_eq!(due(&[daily, hourly], at(1, 0)), Some(at(1, 30)));
+        assert_eq!(due(&[daily, hourly], at(2, 30)), Some(at(3, 0)));
+        // Its time has passed, and its delay has not.
+        let late = schedule("late", "0 3 * * *", 3_600);
+        let delay_ms = cron::delay_ms(HOST, "late", 3_600);
+        assert!(delay_ms > 2, "a host without a delay shows nothing");
+        let at_last = at(3, 0).plus_ms(delay_ms);
+        assert_eq!(due(&[late], at(3, 0).plus_ms(delay_ms - 1)), Some(at_last));
+    }
 }

@@ -364,6 +364,8 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
         }
     }
     let state_dir = PathBuf::from(state_dir);
+    // As the file says it; only `run` has options beside it.
+    let policy = PolicyAt { file: policy_file, no_admin_slot: false, source_roots: Vec::new() };
     Ok(match command.as_str() {
         "run" => {
             let level = Level::from_word(&level).ok_or_else(|| {
@@ -372,7 +374,7 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
             if let Some(root) = source_roots.iter().find(|root| !root.is_absolute()) {
                 return Err(UsageError(format!("the source root {} is not absolute", root.display())));
             }
-            let policy = PolicyAt { file: policy_file, no_admin_slot, source_roots };
+            let policy = PolicyAt { no_admin_slot, source_roots, ..policy };
             let alone_after_secs = match alone_after.as_deref() {
                 None => alone::GRACE_SECS,
                 Some(text) => text
@@ -383,21 +385,14 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
             Request::Run { state_dir, options, level, end_with }
         }
         "status" => Request::Status { state_dir, json },
-        "doctor" => {
-            let policy = PolicyAt { file: policy_file, no_admin_slot: false, source_roots: Vec::new() };
-            Request::Doctor { at: Where { state_dir, restic: restic.into(), policy }, json }
-        }
+        "doctor" => Request::Doctor { at: Where { state_dir, restic: restic.into(), policy }, json },
         "update" => {
             let file =
                 file.ok_or_else(|| UsageError("update needs the file of the new program".to_owned()))?;
-            let policy = PolicyAt { file: policy_file, no_admin_slot: false, source_roots: Vec::new() };
             let from = update::From { file, signature, policy, state_dir, wait_secs, allows_older };
             Request::Update { from, json }
         }
-        "policy" if check => {
-            let policy = PolicyAt { file: policy_file, no_admin_slot: false, source_roots: Vec::new() };
-            Request::PolicyCheck { policy, json }
-        }
+        "policy" if check => Request::PolicyCheck { policy, json },
         "policy" => return Err(UsageError("policy what? There is: policy check".to_owned())),
         "enroll" | "enrol" => {
             let token = token.ok_or_else(|| UsageError("enroll needs a token".to_owned()))?;

@@ -38,10 +38,10 @@
 //!
 //! # What it does not do
 //!
-//! It opens no port. It runs restic and what the policy file of this machine names ([`policy`], [`hook`]): commands name
-//! operations, not programs. Outside its state folder it only lists folders, for whoever picks paths to keep
-//! ([`browse`]). While
-//! the server is away, the last plan that it was given goes on ([`plan`], [`alone`]), and results wait in the journal.
+//! It opens no port. It runs restic, what the policy file of this machine names ([`policy`], [`hook`]), and a version of
+//! itself that the policy's key has signed: commands name operations, not programs. Outside its state folder it only lists
+//! folders, for whoever picks paths to keep ([`browse`]), and takes a version away that did not work. While the server is
+//! away, the last plan that it was given goes on ([`plan`], [`alone`]), and results wait in the journal.
 
 pub mod alone;
 pub mod browse;

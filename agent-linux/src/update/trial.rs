@@ -60,20 +60,21 @@ impl Trial {
         state.write(FILE, &bytes)
     }
 
+    fn load(state: &StateFolder) -> Option<Self> {
+        let bytes = state.read(FILE).ok().flatten()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
     /// What was just asked for.
     #[must_use]
     pub fn asked(state: &StateFolder, now: schema::Timestamp) -> Option<Self> {
-        let bytes = state.read(FILE).ok().flatten()?;
-        let trial: Self = serde_json::from_slice(&bytes).ok()?;
-        (trial.asked_at.0.abs_diff(now.0) <= FRESH_MS).then_some(trial)
+        Self::load(state).filter(|trial| trial.asked_at.0.abs_diff(now.0) <= FRESH_MS)
     }
 
     /// Whether one was asked for and may still go on.
     #[must_use]
     pub fn is_under_way(state: &StateFolder, now: schema::Timestamp) -> bool {
-        let bytes = state.read(FILE).ok().flatten().unwrap_or_default();
-        let trial: Option<Self> = serde_json::from_slice(&bytes).ok();
-        trial.is_some_and(|trial| {
+        Self::load(state).is_some_and(|trial| {
             let longest_ms = u64::from(trial.wait_secs) * 1_000 + FRESH_MS;
             trial.asked_at.0.abs_diff(now.0) <= longest_ms
         })

@@ -78,6 +78,14 @@ fn packages(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
+fn the_add_on_has_the_version_of_the_programs() {
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("packaging").join("home-assistant/config.yaml");
+    let text = fs::read_to_string(file).expect("the add-on");
+    assert!(text.lines().any(|line| line == concat!("version: ", env!("CARGO_PKG_VERSION"))), "{text}");
+}
+
+#[test]
 fn only_programs_for_the_machine_are_packed() {
     let scratch = Scratch::new();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("packaging").join("deb");
