@@ -244,6 +244,16 @@ pub enum OpenError {
         /// What is understood.
         understood: u32,
     },
+    /// The data file is of a program so old that its rows are not read any more.
+    #[error(
+        "the data file has format {found}, this program reads {oldest} and newer: start with an empty data folder, or use the program that wrote it"
+    )]
+    OlderFormat {
+        /// What it has.
+        found: u32,
+        /// The oldest that is read.
+        oldest: u32,
+    },
     /// The master key file can't be read or written.
     #[error("the master key file {path} can't be used")]
     KeyFile {

@@ -39,7 +39,8 @@
 //! version, enum variants are only ever appended; a struct never changes; golden bytes in `tests/golden` stay as
 //! they are ("fix the code, not the test"). A new field means a new variant, or a new version. A message of a
 //! version that is not understood is answered with [`envelope::version_notice`], a frame that never changes; a
-//! variant that is not understood is answered with [`ReportBody::NotUnderstood`].
+//! variant that is not understood is answered with [`ReportBody::NotUnderstood`]. Version 1 was never released, and is
+//! not understood any more.
 //!
 //! # What this crate does not do
 //!
@@ -79,9 +80,9 @@ pub use stats::RepoStats;
 pub use topic::{HostTopic, Topic};
 
 /// The oldest wire version that is understood.
-pub const MIN: u8 = 1;
+pub const MIN: u8 = 2;
 /// The wire version that is spoken.
-pub const CURRENT: u8 = 1;
+pub const CURRENT: u8 = 2;
 
 /// Milliseconds since 1970-01-01 UTC, from the wall clock of whoever wrote it.
 #[derive(

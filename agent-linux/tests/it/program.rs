@@ -368,7 +368,9 @@ fn a_command_that_is_not_understood_is_answered_and_a_version_too() {
     assert_eq!(seq, 1);
     scene.server.send(topic, vec![9; 80]);
     let evt = schema::Topic::Host(scene.identity.host, HostTopic::Evt).to_string();
-    scene.server.wait("a version notice", |on, payload| (on == evt && payload == [0, 1, 1]).then_some(()));
+    scene.server.wait("a version notice", |on, payload| {
+        (on == evt && payload == [0, schema::MIN, schema::CURRENT]).then_some(())
+    });
     scene.server.send(topic, schema::envelope::version_notice().to_vec());
     scene.server.send(topic, vec![1; 80]);
     scene.server.send(topic, Vec::new());

@@ -8,10 +8,11 @@ use crate::refused::{OpenError, StoreError};
 use redb::Database;
 use serde::{Deserialize, Serialize};
 
-/// The format that this program writes.
-pub(crate) const FORMAT: u32 = 1;
+/// The format that this program writes. Format 1 was never released; nothing reads it any more.
+pub(crate) const FORMAT: u32 = 2;
 
-/// A step from format `n` to `n + 1`; the first of the list begins at format 1.
+/// A step from format `n` to `n + 1`; the last of the list leads to the format that is written, and what is older than
+/// the first one's beginning is refused.
 pub(crate) type Migration = fn(&mut Tx<'_>) -> Result<(), StoreError>;
 
 pub(crate) const MIGRATIONS: &[Migration] = &[];
@@ -33,6 +34,7 @@ pub(crate) const META_NEXT_AUDIT: &str = "next_audit";
 
 /// Makes the tables of a new file, or brings an older one up to date; all in one transaction.
 pub(crate) fn prepare(database: &Database, format: u32, migrations: &[Migration]) -> Result<(), OpenError> {
+    let oldest = format.saturating_sub(u32::try_from(migrations.len()).unwrap_or(u32::MAX));
     let mut txn = database.begin_write().map_err(StoreError::from)?;
     txn.set_quick_repair(true);
     let mut tx = Tx::new(&txn);
@@ -42,11 +44,14 @@ pub(crate) fn prepare(database: &Database, format: u32, migrations: &[Migration]
         Some(Meta::Format(found)) if found > format => {
             return Err(OpenError::NewerFormat { found, understood: format });
         }
+        Some(Meta::Format(found)) if found < oldest => {
+            return Err(OpenError::OlderFormat { found, oldest });
+        }
         Some(Meta::Format(found)) => found,
         Some(_) => return Err(StoreError::Row { table: META.name(), why: "it is of another sort" }.into()),
     };
     tx.create_tables()?;
-    for step in migrations.iter().skip(found.saturating_sub(1) as usize) {
+    for step in migrations.iter().skip(found.saturating_sub(oldest) as usize) {
         step(&mut tx)?;
     }
     tx.put(&META, &key, &Meta::Format(format))?;
@@ -85,6 +90,15 @@ mod tests {
         let refused = prepare(&database, 2, &[]);
         assert!(matches!(refused, Err(OpenError::NewerFormat { found: 3, understood: 2 })));
         assert_eq!(read_format(&database), Some(Meta::Format(3)));
+    }
+
+    #[test]
+    fn a_file_that_no_step_leads_on_from_is_refused_and_left_alone() {
+        let database = database();
+        prepare(&database, 1, &[]).unwrap();
+        let refused = prepare(&database, 3, &[third]);
+        assert!(matches!(refused, Err(OpenError::OlderFormat { found: 1, oldest: 2 })));
+        assert_eq!(read_format(&database), Some(Meta::Format(1)));
     }
 
     #[test]
