@@ -46,6 +46,7 @@ fn host() -> HostState {
         lock: None,
         open: None,
         neighbour: None,
+        held: [None, None, None],
         elsewhere: [None; 3],
     }
 }

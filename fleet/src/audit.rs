@@ -18,7 +18,7 @@ const MAX_DETAIL_BYTES: usize = 1024;
 const MAX_LOOKED_AT: usize = 5_000;
 
 /// All actions there are; those of jobs are `job.` with the kind besides.
-pub const ACTIONS: [&str; 42] = [
+pub const ACTIONS: [&str; 43] = [
     "agent.forged",
     "agent.log",
     "agent.odd",
@@ -27,6 +27,7 @@ pub const ACTIONS: [&str; 42] = [
     "credentials.refused",
     "credentials.set",
     "enroll.refused",
+    "group.accepted",
     "group.changed",
     "group.created",
     "group.deleted",

@@ -14,7 +14,7 @@ use crate::status;
 use crate::store::{
     CREDENTIALS, ENTRIES, FIRED, FOLDERS, GROUPS, HISTORY, HOST_JOBS, HOST_NAMES, HOST_TOKENS, HOSTS, JOBS,
     KIND_JOBS, LINK_STATES, LINKS, LISTED, LISTINGS, LOG_STATES, LOGS, MAINTENANCE, OPEN_JOBS, OUTBOX,
-    PRESENCES, REPO_HOSTS, REPOS, Reads, SUMMARIES, Span, TOKENS, Tx,
+    PRESENCES, REPO_HOSTS, REPOS, Reads, SOUNDNESS, SUMMARIES, Span, TOKENS, Tx,
 };
 use schema::{HostId, Timestamp, name};
 
@@ -226,6 +226,7 @@ fn delete(tx: &mut Tx<'_>, host: &Host) -> Result<(), StoreError> {
     tx.remove_all(&OUTBOX, &own)?;
     tx.remove_all(&CREDENTIALS, &own)?;
     tx.remove_all(&GROUPS, &own)?;
+    tx.remove_all(&SOUNDNESS, &own)?;
     schedule::host_deleted(tx, id)?;
     pending::host_deleted(tx, id)?;
     tx.remove(&LINKS, &id)?;

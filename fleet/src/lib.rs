@@ -55,6 +55,7 @@ mod seal;
 #[cfg(feature = "seed")]
 pub mod seed;
 mod snapshot;
+mod soundness;
 mod status;
 mod store;
 mod summary;
@@ -70,6 +71,8 @@ pub use folder::{check_snapshot, clean_path};
 pub use refused::{OpenError, Refused, StoreError};
 pub use request::{By, JobRequest, OperatorChange};
 pub use snapshot::Snapshot;
+pub use soundness::Hold;
+pub use status::class_words;
 pub use store::WriterCounts;
 pub use summary::Ended;
 pub use view::{

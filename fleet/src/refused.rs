@@ -1,10 +1,20 @@
 //! Why something is not done, in words that a person can act on.
 
+use crate::soundness::Hold;
 use schema::{JobId, JobKind};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+
+/// Why nothing of a group is forgotten, and what to do.
+pub(crate) fn held_words(group: &str, why: Hold) -> String {
+    let found = match why {
+        Hold::Loss => format!("more than half of what {group} usually holds is gone"),
+        Hold::TooManyLacking => format!("more snapshots of {group} lack something than are kept in mind"),
+    };
+    format!("{found}: look at its last backup, and say on the host's page whether that is right")
+}
 
 /// Why a request is not carried out. Its text is one sentence that says what to do.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -76,6 +86,14 @@ pub enum Refused {
         /// Its job.
         job: JobId,
     },
+    /// Nothing of a source group may go until somebody has looked at it.
+    #[error("{}", held_words(group, *why))]
+    Held {
+        /// Which.
+        group: String,
+        /// Why.
+        why: Hold,
+    },
     /// The lock that was to be removed is not the one that is held.
     #[error("{message}")]
     LockChanged {
@@ -130,6 +148,7 @@ impl Refused {
             Self::AdminCredsForbidden => "admin_creds_forbidden",
             Self::JobInProgress { .. } => "job_in_progress",
             Self::RepoBusy { .. } => "repo_busy",
+            Self::Held { .. } => "held",
             Self::LockChanged { .. } => "lock_changed",
             Self::StateChanged => "state_changed",
             Self::QueueFull => "queue_full",

@@ -3,7 +3,7 @@ use crate::maintenance::{self, Decision};
 use crate::record::{
     ApiToken, AuditEntry, CredentialsFacts, EnrollToken, Folder, FolderPlace, GivenUp, Group, Host, Job,
     JobWhat, LogText, Maintenance, Operator, PendingRun, Presence, RepoPoint, RepoState, Session,
-    SnapshotRow, Viewer,
+    SnapshotRow, Soundness, Viewer,
 };
 use crate::refused::{Refused, StoreError};
 use crate::request::JobRequest;
@@ -15,7 +15,8 @@ use crate::store::{
 use crate::summary::is_good;
 use crate::view::{AuditFilter, FleetCounts, HostFilter, HostRow, JobFilter, Page, Paged, ScheduleView};
 use crate::{
-    accounts, audit, credentials, dispatch, enroll, folder, job, listing, pending, schedule, status,
+    accounts, audit, credentials, dispatch, enroll, folder, job, listing, pending, schedule, soundness,
+    status,
 };
 use schema::{HostId, JobId, JobKind, PendingId, Slot, Timestamp};
 use std::ops::ControlFlow;
@@ -92,6 +93,11 @@ impl Snapshot {
     /// A source group.
     pub fn group(&self, host: HostId, name: &str) -> Result<Option<Group>, StoreError> {
         self.view.get(&GROUPS, &(host, name.to_owned()))
+    }
+
+    /// How whole the snapshots of a source group are.
+    pub fn soundness(&self, host: HostId, group: &str) -> Result<Soundness, StoreError> {
+        soundness::of(&self.view, host, group)
     }
 
     /// A host's schedules, by name.

@@ -54,9 +54,9 @@ impl Worst {
 pub(crate) fn judge(entry: &Entry, now: Timestamp) -> Standing {
     let Entry { host, presence, summary, check_overdue_at } = entry;
     let good_at = summary.last_good_at().unwrap_or_default();
-    let Backups { status: backups, reason, cause, from } = judge_backups(host, summary, now);
+    let Backups { status: backups, reason, cause, since, from } = judge_backups(host, summary, now);
     let protected = backups == Status::Ok && summary.damaged_at.is_none() && summary.replaced.is_none();
-    let mut worst = Worst { status: backups, reason, cause: Cause(cause, good_at), from };
+    let mut worst = Worst { status: backups, reason, cause: Cause(cause, since.unwrap_or(good_at)), from };
     let newer = |at: &Timestamp| summary.last_good_at().is_none_or(|good| *at > good);
     if let Some((_, class)) = summary.test_failed.filter(|(at, _)| worst.status == Status::Ok && newer(at)) {
         // The next backup will tell; until then what was saved is safe.
@@ -121,12 +121,14 @@ struct Backups {
     status: Status,
     reason: String,
     cause: &'static str,
+    /// Since when, where that is not since the last good backup.
+    since: Option<Timestamp>,
     from: Option<Ended>,
 }
 
 impl Backups {
     fn new(status: Status, reason: impl Into<String>, cause: &'static str) -> Self {
-        Self { status, reason: reason.into(), cause, from: None }
+        Self { status, reason: reason.into(), cause, since: None, from: None }
     }
 }
 
@@ -167,11 +169,15 @@ fn judge_group(group: &GroupSummary, now: Timestamp) -> Backups {
         JobState::Failed => return from_last(Status::Failed, words(last.class), cause),
         _ => {}
     }
+    if let Some(since) = group.loss_since {
+        let why = "More than half of what is usual is gone: look at it; until then nothing is forgotten";
+        return Backups { since: Some(since), ..Backups::new(Status::Warning, why, "loss") };
+    }
     let age = group.last_good.map(|(_, at)| now.ms_since(at));
     if let Some(age) = age.filter(|age| *age > group.old_after_ms.unwrap_or(OLD_AFTER_MS)) {
         return Backups::new(Status::Stale, format!("Last good backup {} ago", days(age)), "old");
     }
-    if last.state == JobState::Warning {
+    if last.state == JobState::Warning && !group.is_accepted {
         let why = if last.class == Some(Class::SourceUnreadable) || last.class.is_none() {
             "Some files could not be read"
         } else {
@@ -186,6 +192,12 @@ fn judge_group(group: &GroupSummary, now: Timestamp) -> Backups {
 }
 
 /// A class in a few plain words.
+#[must_use]
+pub const fn class_words(class: Class) -> &'static str {
+    words(Some(class))
+}
+
+/// The same of a backup that may have said none.
 pub(crate) const fn words(class: Option<Class>) -> &'static str {
     match class {
         Some(Class::RepoLocked) => "Repository is locked",

@@ -1,7 +1,7 @@
 //! What the fleet page needs of a host in one row: kept up to date in the transaction that changes a job, a group
 //! or the repository, so that ten thousand hosts are listed without reading a job.
 
-use crate::record::{Acked, Group, Job, JobFigures, JobState, JobWhat, RepoState};
+use crate::record::{Acked, Group, Job, JobFigures, JobState, JobWhat, RepoState, Soundness};
 use crate::store::first_form;
 use crate::view::{DAYS, Day};
 use schema::{Class, JobId, Refusal, Timestamp};
@@ -54,6 +54,10 @@ pub(crate) struct GroupSummary {
     pub(crate) last_good: Option<(JobId, Timestamp)>,
     /// Its schedules want a good backup at least this often, with room to spare; `None` = it has none.
     pub(crate) old_after_ms: Option<u64>,
+    /// What the last one lacks is right, a person has said.
+    pub(crate) is_accepted: bool,
+    /// Since when more than half of what is usual is gone, and nobody has looked.
+    pub(crate) loss_since: Option<Timestamp>,
     /// The last result of each day (number since 1970, UTC), oldest first.
     pub(crate) days: Vec<(u32, JobState)>,
 }
@@ -98,18 +102,25 @@ impl Summary {
     }
 
     /// Takes a job as it stands now. `next` is the open job to show when this one was shown and has ended.
-    pub(crate) fn take_job(&mut self, job: &Job, next: Option<Job>, now: Timestamp) {
+    /// Of a backup that has ended `sound` is what is known of its group.
+    pub(crate) fn take_job(
+        &mut self,
+        job: &Job,
+        next: Option<Job>,
+        sound: Option<&Soundness>,
+        now: Timestamp,
+    ) {
         if job.state.is_ended() {
             if self.runs(job.id) {
                 self.running = next;
             }
-            self.take_ended(job, now);
+            self.take_ended(job, sound, now);
         } else if self.runs(job.id) || self.running.is_none() || job.state == JobState::Running {
             self.running = Some(job.clone());
         }
     }
 
-    fn take_ended(&mut self, job: &Job, now: Timestamp) {
+    fn take_ended(&mut self, job: &Job, sound: Option<&Soundness>, now: Timestamp) {
         let JobWhat::Backup { group } = &job.what else { return };
         // The agent's clock may be wrong; what is not yet can't have been.
         let at = job.finished_at.unwrap_or(now).min(now);
@@ -125,7 +136,12 @@ impl Summary {
             group.last =
                 Some(Ended { job: job.id, state: job.state, class: job.class, refusal: job.refusal, at });
         }
-        if is_good(job) && group.last_good.is_none_or(|(_, last)| last <= at) {
+        let is_accepted = sound.is_some_and(|sound| sound.is_right(job));
+        if group.last.as_ref().is_some_and(|last| last.job == job.id) {
+            group.is_accepted = is_accepted;
+        }
+        group.loss_since = sound.and_then(|sound| sound.loss.as_ref()).map(|loss| loss.since);
+        if (is_good(job) || is_accepted) && group.last_good.is_none_or(|(_, last)| last <= at) {
             group.last_good = Some((job.id, at));
         }
         group.take_day((at.0 / DAY_MS) as u32, job.state, (now.0 / DAY_MS) as u32);
@@ -137,6 +153,18 @@ impl Summary {
         match self.groups.iter_mut().find(|known| known.name == old_name) {
             Some(known) => known.name.clone_from(&group.name),
             None => self.groups.push(GroupSummary { name: group.name.clone(), ..GroupSummary::default() }),
+        }
+    }
+
+    /// A person has said that a group is right as this backup found it.
+    pub(crate) fn accept(&mut self, group: &str, job: Option<&Job>, sound: &Soundness, now: Timestamp) {
+        let Some(known) = self.groups.iter_mut().find(|known| known.name == group) else { return };
+        known.loss_since = None;
+        let Some(job) = job.filter(|job| sound.is_right(job)) else { return };
+        let at = ended_at(job, now);
+        known.is_accepted = known.last.is_some_and(|last| last.job == job.id);
+        if known.last_good.is_none_or(|(_, last)| last <= at) {
+            known.last_good = Some((job.id, at));
         }
     }
 

@@ -186,15 +186,43 @@ pub struct BackupSpec<'a> {
     pub hooks_after: Items<'a, &'a str>,
     /// Only say what would be saved.
     pub dry_run: bool,
+    /// What else belongs to the group: the first backup after a rename goes on from the newest of these.
+    #[serde(borrow)]
+    pub origins: Items<'a, Origin<'a>>,
 }
 
-/// One run of `restic forget`.
+/// Snapshots that belong to a source group though they have another tag or host name: it was renamed, or goes on with
+/// what somebody else made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin<'a> {
+    /// The host name in them.
+    pub hostname: &'a str,
+    /// Their tag; empty = they have none.
+    pub tag: &'a str,
+}
+
+/// The retention of one group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForgetGroup<'a> {
     /// The group's name, and restic's tag.
     pub group: &'a str,
     /// What stays.
     pub keep: Keep<'a>,
+    /// What else belongs to the group.
+    #[serde(borrow)]
+    pub origins: Items<'a, Origin<'a>>,
+    /// The snapshots that lack something of what the group names, by the first 8 to 16 letters of their ids: they push
+    /// no whole one out.
+    #[serde(borrow)]
+    pub lacking: Items<'a, &'a str>,
+}
+
+impl<'a> ForgetGroup<'a> {
+    /// A group that was never called otherwise, all of its snapshots whole.
+    #[must_use]
+    pub const fn new(group: &'a str, keep: Keep<'a>) -> Self {
+        Self { group, keep, origins: Items::EMPTY, lacking: Items::EMPTY }
+    }
 }
 
 /// Retention: how many snapshots to keep of each sort; 0 = no rule. restic's `--keep-*`.
@@ -479,7 +507,7 @@ pub struct BackupSummary<'a> {
     pub errors: u32,
 }
 
-/// What one run of `restic forget` did.
+/// What the retention of one group did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForgetResult<'a> {
     /// The group's name.
@@ -490,4 +518,9 @@ pub struct ForgetResult<'a> {
     pub removed: u32,
     /// Why it failed, if it did.
     pub class: Option<Class>,
+    /// Of those kept: whole ones that the rules would have dropped, were it not for newer ones that lack something.
+    pub spared: u32,
+    /// Of [`ForgetGroup::lacking`] those that the repository still has; `None` = it was not looked.
+    #[serde(borrow)]
+    pub lacking: Option<Items<'a, &'a str>>,
 }

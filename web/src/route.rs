@@ -138,7 +138,7 @@ fn door() -> Vec<Route> {
 fn pages() -> Vec<Route> {
     use page::{
         audit, enrol, fleet, folder, group, host, host_settings, job, jobs, maintenance, pending, preview,
-        quarantine, repo, schedule, settings, snapshots, topics,
+        quarantine, repo, schedule, settings, snapshots, soundness, topics,
     };
     vec![
         get("/", Read, fleet::show),
@@ -174,6 +174,8 @@ fn pages() -> Vec<Route> {
         post("/hosts/{host}/groups/{group}", Write, group::update),
         post("/hosts/{host}/groups/{group}/preview", Run, preview::ask),
         get("/hosts/{host}/groups/{group}/preview/{job}", Read, preview::show),
+        get("/hosts/{host}/groups/{group}/accept", Write, soundness::confirm_accept),
+        post("/hosts/{host}/groups/{group}/accept", Write, soundness::accept),
         get("/hosts/{host}/groups/{group}/delete", Write, group::confirm_delete),
         post("/hosts/{host}/groups/{group}/delete", Write, group::delete),
         get("/hosts/{host}/new-schedule", Write, schedule::new),
@@ -369,6 +371,15 @@ fn api_hosts() -> Vec<Route> {
             .doc(doc("Changes a source group, or makes it").takes::<GroupBody>().answers::<GroupBody>(200)),
         delete("/api/hosts/{host}/groups/{group}", Write, group::delete)
             .doc(doc("Deletes a source group").empty()),
+        get("/api/hosts/{host}/groups/{group}/soundness", Read, group::soundness)
+            .doc(doc("How whole the snapshots of a source group are").answers::<SoundnessOut>(200)),
+        put("/api/hosts/{host}/groups/{group}/acceptance", Write, group::accept).doc(
+            doc(
+                "Says that a source group is right as its last backup found it: its snapshots count as whole",
+            )
+            .takes::<AcceptIn>()
+            .answers::<SoundnessOut>(200),
+        ),
         get("/api/hosts/{host}/schedules", Read, schedule::list).doc(doc("Schedules").lists::<ScheduleOut>()),
         post("/api/hosts/{host}/schedules", Write, schedule::create)
             .doc(doc("Makes a schedule").takes::<ScheduleIn>().answers::<ScheduleOut>(201)),

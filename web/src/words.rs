@@ -140,6 +140,7 @@ pub(crate) fn action(action: &str, target: &AuditTarget) -> String {
         "enroll.refused" => "was refused enrolment",
         "credentials.set" => "set credentials",
         "credentials.deleted" => "removed credentials",
+        "group.accepted" => "said that a group is right as it is",
         "credentials.refused" => "refused credentials",
         "group.created" => "added a source group",
         "group.changed" => "changed a source group",

@@ -194,6 +194,7 @@ mod tests {
             hooks_before: Items::EMPTY,
             hooks_after: Items::write(hooks.iter().copied(), second).unwrap(),
             dry_run: false,
+            origins: Items::EMPTY,
         })
     }
 

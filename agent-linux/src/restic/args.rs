@@ -5,7 +5,7 @@
 use super::version::Version;
 use schema::{
     Items, JobSpec, Keep,
-    job::{BackupSpec, ForgetGroup, RestoreSpec},
+    job::{BackupSpec, ForgetGroup, Origin, RestoreSpec},
     name,
 };
 
@@ -22,6 +22,9 @@ pub struct Step {
     pub args: Vec<String>,
     /// The source group it is about; empty when it is about none.
     pub group: String,
+    /// Whose snapshots it is about, by host name and tag (empty = none): what restic shows of others is passed over.
+    /// The group's own pair comes first; empty = it is not looked.
+    pub members: Vec<(String, String)>,
 }
 
 /// What a step is.
@@ -151,7 +154,8 @@ pub fn plan_steps(spec: &JobSpec<'_>, setting: &Setting<'_>) -> Result<Vec<Step>
         JobSpec::Backup(backup) => vec![plan_backup(backup, setting)?],
         JobSpec::Forget { groups, dry_run } => {
             let groups = groups.iter().filter(|group| !group.keep.is_empty());
-            groups.map(|group| plan_forget(&group, *dry_run, setting)).collect::<Result<_, _>>()?
+            let plan = |group| plan_forget(&group, *dry_run || is_chosen_here(&group), setting);
+            groups.map(plan).collect::<Result<_, _>>()?
         }
         JobSpec::Prune { dry_run } => {
             let mut step = Step::locking(StepKind::Prune, &["prune"], setting);
@@ -211,13 +215,50 @@ pub fn snapshots() -> Step {
     Step::new(StepKind::Snapshots, &["snapshots", "--json", "--no-lock"])
 }
 
-/// `snapshots` of one group.
+/// `snapshots` of a group: those of these host names and tags.
 #[must_use]
-pub fn snapshots_of(group: &str, restic_host: &str) -> Step {
+pub fn snapshots_of(members: &[(String, String)]) -> Step {
     let mut step = snapshots();
-    step.args.push(format!("--host={restic_host}"));
-    step.args.push(format!("--tag={group}"));
+    step.about(members.to_vec());
     step
+}
+
+/// Whether what goes of a group is chosen here, by [`super::retention`], and not by restic's rules alone.
+#[must_use]
+pub fn is_chosen_here(group: &ForgetGroup<'_>) -> bool {
+    !group.lacking.is_empty() || !group.origins.is_empty()
+}
+
+/// `forget` of the snapshots that were chosen.
+#[must_use]
+pub fn forget_these(ids: &[String], version: Version) -> Step {
+    let mut step = Step::new(StepKind::Forget, &["forget"]);
+    step.flag(version.has_retry_lock(), RETRY_LOCK);
+    step.args.push("--".to_owned());
+    step.args.extend(ids.iter().cloned());
+    step
+}
+
+/// Whose snapshots a group's are: its own pair of host name and tag, then the others.
+pub fn members_of(
+    group: &str,
+    restic_host: &str,
+    origins: Items<'_, Origin<'_>>,
+) -> Result<Vec<(String, String)>, ArgsError> {
+    let mut members = vec![(restic_host.to_owned(), group_name(group)?)];
+    for Origin { hostname, tag } in origins.iter() {
+        // restic takes a comma for the end of a tag.
+        let is_odd =
+            |text: &str| text.len() > 255 || text.contains(',') || text.chars().any(char::is_control);
+        if hostname.is_empty() || is_odd(hostname) {
+            return Err(ArgsError::Name(hostname.to_owned()));
+        }
+        if is_odd(tag) {
+            return Err(ArgsError::Name(tag.to_owned()));
+        }
+        members.push((hostname.to_owned(), tag.to_owned()));
+    }
+    Ok(members)
 }
 
 /// `list locks`.
@@ -280,8 +321,7 @@ fn plan_forget(group: &ForgetGroup<'_>, dry_run: bool, setting: &Setting<'_>) ->
         Step::locking(StepKind::Forget, &["forget", "--json"], setting)
     };
     step.group = group_name(group.group)?;
-    step.args.push(format!("--host={}", setting.restic_host));
-    step.args.push(format!("--tag={}", step.group));
+    step.about(members_of(group.group, setting.restic_host, group.origins)?);
     // Grouping by paths, the default, leaves old snapshots behind when the paths of a group change.
     step.args.push("--group-by=".to_owned());
     let Keep { last, hourly, daily, weekly, monthly, yearly, within } = group.keep;
@@ -332,7 +372,31 @@ fn plan_restore(restore: &RestoreSpec<'_>, setting: &Setting<'_>) -> Result<Step
 
 impl Step {
     fn new(kind: StepKind, args: &[&str]) -> Self {
-        Self { kind, args: args.iter().map(|&arg| arg.to_owned()).collect(), group: String::new() }
+        let args = args.iter().map(|&arg| arg.to_owned()).collect();
+        Self { kind, args, group: String::new(), members: Vec::new() }
+    }
+
+    /// A backup that goes on from this snapshot.
+    #[must_use]
+    pub fn with_parent(&self, id: &str) -> Self {
+        let mut step = self.clone();
+        step.args.insert(1, format!("--parent={id}"));
+        step
+    }
+
+    /// Narrows it down to the snapshots of these host names and tags.
+    fn about(&mut self, members: Vec<(String, String)>) {
+        for (place, (hostname, _)) in members.iter().enumerate() {
+            if !members[..place].iter().any(|(other, _)| other == hostname) {
+                self.args.push(format!("--host={hostname}"));
+            }
+        }
+        for (place, (_, tag)) in members.iter().enumerate() {
+            if !members[..place].iter().any(|(_, other)| other == tag) {
+                self.args.push(format!("--tag={tag}"));
+            }
+        }
+        self.members = members;
     }
 
     /// A step that takes a lock, and waits for it where restic can.

@@ -1,6 +1,7 @@
 //! What one run of restic said, gathered for judging and for the summary.
 
 use super::{
+    retention::{ByRules, Member},
     signs::Signs,
     summary::{BackupDone, PruneDone, RestoreDone, StatsDone},
 };
@@ -54,8 +55,12 @@ pub struct Findings {
     pub kept: u32,
     /// Of a forget.
     pub removed: u32,
+    /// Of a forget: the snapshots of the group one by one.
+    pub by_rules: ByRules,
     /// Of a listing.
     pub snapshots: u32,
+    /// Of a listing of a group: its newest snapshot, and whether that has the group's own host name and tag.
+    pub newest: Option<(Member, bool)>,
     /// Of a listing of files.
     pub entries: u32,
     /// Of a listing of files: too many, or of too long a name.

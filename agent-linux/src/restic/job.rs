@@ -1,6 +1,7 @@
 //! Runs one job from preflight to figures. The driver: it reads the clock and starts processes.
 
 mod around;
+mod forget;
 mod kinds;
 mod prepare;
 mod steps;
@@ -225,8 +226,8 @@ impl Job<'_> {
         match spec {
             JobSpec::Probe => self.probe().await,
             JobSpec::Init => self.init().await,
-            JobSpec::Backup(backup) => self.backup(&steps, backup.dry_run).await,
-            JobSpec::Forget { dry_run, .. } => self.forget(&steps, *dry_run).await,
+            JobSpec::Backup(backup) => self.backup(&steps, backup).await,
+            JobSpec::Forget { groups, dry_run } => self.forget(groups, &steps, *dry_run).await,
             JobSpec::Prune { dry_run } => self.prune(&steps, *dry_run).await,
             JobSpec::Check { subset_pct } => self.check(&steps, (*subset_pct).min(100)).await,
             JobSpec::Unlock { .. } => self.unlock(&steps).await,

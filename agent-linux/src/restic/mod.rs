@@ -39,6 +39,7 @@ pub mod parse;
 mod preflight;
 mod pump;
 mod rest;
+pub mod retention;
 pub mod secrets;
 mod signs;
 mod summary;

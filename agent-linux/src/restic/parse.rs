@@ -10,6 +10,7 @@ use super::{
     instant,
     lines::{self, Lines, log_line},
     mask::Mask,
+    retention::{ByRules, MOST_SNAPSHOTS, Member},
     signs::Signs,
     summary::{BackupDone, EntrySeen, RestoreDone, SnapshotSeen, StatsDone},
     text,
@@ -81,6 +82,8 @@ pub struct Reader<'m> {
     errors_so_far: u32,
     /// Of `ls`: the folder that is asked for, which restic names among what is in it.
     folder: String,
+    /// Whose snapshots are asked for, see [`Step::members`](super::args::Step::members).
+    members: &'m [(String, String)],
     found: Findings,
 }
 
@@ -103,8 +106,13 @@ impl<'m> Reader<'m> {
             _ => Shape::Lines,
         };
         let (out, err) = (Lines::default(), Lines::default());
-        let folder = String::new();
-        Self { kind, mask, out, err, shape, errors_so_far: 0, folder, found: Findings::default() }
+        let (folder, members) = (String::new(), &[][..]);
+        Self { kind, mask, out, err, shape, errors_so_far: 0, folder, members, found: Findings::default() }
+    }
+
+    /// Of a listing or a forget: whose snapshots it is about.
+    pub fn about(&mut self, members: &'m [(String, String)]) {
+        self.members = members;
     }
 
     /// Of `ls`: which folder is listed.
@@ -121,18 +129,33 @@ impl<'m> Reader<'m> {
                 document.extend_from_slice(&bytes[..bytes.len().min(room)]);
             }
             Shape::Array(elements) => {
-                let (kind, mask, found) = (self.kind, self.mask, &mut self.found);
+                let (kind, mask, members, found) = (self.kind, self.mask, self.members, &mut self.found);
                 elements.push(bytes, |element| match (kind, element.key) {
                     (StepKind::Snapshots, _) => {
                         found.snapshots = found.snapshots.saturating_add(1);
                         let value = element.json.and_then(|json| serde_json::from_slice(json).ok());
+                        if let Some((member, place)) = value.as_ref().and_then(|value| member(value, members))
+                            && found.newest.as_ref().is_none_or(|(newest, _)| *newest < member)
+                        {
+                            found.newest = Some((member, place == 0));
+                        }
                         if let Some(snapshot) = value.as_ref().and_then(|value| snapshot(value, mask)) {
                             found.newest_at = found.newest_at.max(Some(snapshot.time));
                             said.push_back(Said::Snapshot(snapshot));
                         }
                     }
-                    (_, "keep") => found.kept = found.kept.saturating_add(1),
-                    (_, "remove") => found.removed = found.removed.saturating_add(1),
+                    (_, "keep") => {
+                        found.kept = found.kept.saturating_add(1);
+                        take_member(element.json, members, &mut found.by_rules, |by_rules| {
+                            &mut by_rules.keep
+                        });
+                    }
+                    (_, "remove") => {
+                        found.removed = found.removed.saturating_add(1);
+                        take_member(element.json, members, &mut found.by_rules, |by_rules| {
+                            &mut by_rules.remove
+                        });
+                    }
                     _ => {}
                 });
                 if !elements.is_array() {
@@ -428,6 +451,38 @@ fn entry(name: &str, value: &Value) -> EntrySeen {
         kind,
         bytes: number(value, "size"),
         modified_at: instant::parse(string(value, "mtime")),
+    }
+}
+
+/// A snapshot that is among those that are asked for, and the place of its host name and tag among theirs.
+fn member(value: &Value, members: &[(String, String)]) -> Option<(Member, usize)> {
+    let tags = value.get("tags").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let has = |tag: &str| {
+        if tag.is_empty() { tags.is_empty() } else { tags.iter().any(|has| has.as_str() == Some(tag)) }
+    };
+    let hostname = string(value, "hostname");
+    let place = members.iter().position(|(host, tag)| host == hostname && has(tag))?;
+    let id = hex(string(value, "id"));
+    let time = instant::parse(string(value, "time"))?;
+    (id.len() == 64).then_some((Member { time, id }, place))
+}
+
+fn take_member(
+    json: Option<&[u8]>,
+    members: &[(String, String)],
+    by_rules: &mut ByRules,
+    list: fn(&mut ByRules) -> &mut Vec<Member>,
+) {
+    if members.is_empty() {
+        return;
+    }
+    let value = json.and_then(|json| serde_json::from_slice::<Value>(json).ok());
+    let has_room = by_rules.keep.len() + by_rules.remove.len() < MOST_SNAPSHOTS;
+    match value.as_ref().map(|value| member(value, members)) {
+        Some(Some((member, _))) if has_room => list(by_rules).push(member),
+        // Somebody else's.
+        Some(None) => {}
+        _ => by_rules.left_out = by_rules.left_out.saturating_add(1),
     }
 }
 

@@ -128,6 +128,7 @@ pub(crate) async fn run_step(
     if let (StepKind::Ls, Some(folder)) = (step.kind, step.args.last()) {
         reader.in_folder(folder);
     }
+    reader.about(&step.members);
     let (mut said, mut waiting) = (VecDeque::new(), VecDeque::new());
     let mut stopping = Stopping { reason: None, kill_at: None, killed: false };
     let mut status = None;

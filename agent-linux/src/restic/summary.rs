@@ -5,6 +5,7 @@ use schema::{
     job::{BackupSummary, ForgetResult, ProbeSummary},
     report::{Entry, EntryKind, Snapshot, SnapshotSize},
 };
+use serde::{Serialize, Serializer};
 
 /// What came of a job, in figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,6 +114,18 @@ pub struct ForgetCount {
     pub removed: u32,
     /// Why it failed, or was not tried; `None` = it was done.
     pub class: Option<Class>,
+    /// Of those kept: whole ones that the rules would have dropped.
+    pub spared: u32,
+    /// Of the lacking ones that were named, those that are still there; `None` = it was not looked.
+    pub lacking: Option<Vec<String>>,
+}
+
+impl ForgetCount {
+    /// Of a group to which nothing was done yet.
+    #[must_use]
+    pub fn of(group: &str) -> Self {
+        Self { group: group.to_owned(), kept: 0, removed: 0, class: None, spared: 0, lacking: None }
+    }
 }
 
 impl JobSummary {
@@ -135,13 +148,7 @@ impl JobSummary {
                 errors: done.errors,
             }),
             Self::Forget(groups) => {
-                let wire = |count: &'b ForgetCount| ForgetResult {
-                    group: &count.group,
-                    kept: count.kept,
-                    removed: count.removed,
-                    class: count.class,
-                };
-                Summary::Forget { groups: fitting(groups.iter().map(wire), buffer) }
+                Summary::Forget { groups: fitting(groups.iter().map(WireForget), buffer) }
             }
             Self::Prune(done) => Summary::Prune {
                 freed_bytes: done.freed_bytes,
@@ -161,9 +168,31 @@ impl JobSummary {
     }
 }
 
+/// Writes what a forget did to a group in the form of the wire.
+struct WireForget<'a>(&'a ForgetCount);
+
+impl Serialize for WireForget<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let count = self.0;
+        let ids = count.lacking.as_deref();
+        let mut list = vec![0; ids.map_or(0, |ids| ids.iter().map(|id| id.len() + 1).sum())];
+        let lacking = ids.map(|ids| Items::write(ids.iter().map(String::as_str), &mut list));
+        let result = ForgetResult {
+            group: &count.group,
+            kept: count.kept,
+            removed: count.removed,
+            class: count.class,
+            spared: count.spared,
+            // Without room nothing is said of them.
+            lacking: lacking.and_then(Result::ok),
+        };
+        result.serialize(serializer)
+    }
+}
+
 /// As many of the items, from the first on, as the buffer takes.
-fn fitting<'b, T: serde::Serialize>(
-    items: impl Iterator<Item = T> + Clone,
+fn fitting<'b, T, S: Serialize>(
+    items: impl Iterator<Item = S> + Clone,
     buffer: &'b mut [u8],
 ) -> Items<'b, T> {
     let mut rest = &mut buffer[..];
@@ -236,9 +265,16 @@ mod tests {
 
     #[test]
     fn a_forget_of_many_groups_is_cut_to_the_buffer_and_not_dropped() {
-        let count = |n: usize| ForgetCount { group: format!("group-{n}"), kept: 1, removed: 2, class: None };
+        let count = |n: usize| ForgetCount {
+            group: format!("group-{n}"),
+            kept: 1,
+            removed: 2,
+            class: None,
+            spared: 0,
+            lacking: Some(vec!["0badcafe".to_owned()]),
+        };
         let summary = JobSummary::Forget((0..100).map(count).collect());
-        let mut buffer = [0; 200];
+        let mut buffer = [0; 350];
         let Summary::Forget { groups } = summary.to_wire(&mut buffer) else { panic!("not a forget") };
         let names: Vec<_> = groups.iter().map(|group| group.group.to_owned()).collect();
         assert!(names.len() > 10 && names.len() < 20, "{}", names.len());

@@ -18,6 +18,7 @@ const PLAIN: BackupSpec<'_> = BackupSpec {
     hooks_before: Items::EMPTY,
     hooks_after: Items::EMPTY,
     dry_run: false,
+    origins: Items::EMPTY,
 };
 
 struct Attack {
@@ -121,11 +122,11 @@ fn valid_commands_do_no_more_than_the_policy_lets_them() {
     let _ = attack.fails(JobSpec::Backup(BackupSpec { group: &option, includes, ..PLAIN }));
     let mut room = [0; 512];
     let keep = Keep { last: 1, ..Keep::default() };
-    let groups = Items::write([ForgetGroup { group: &option, keep }], &mut room).expect("fits");
+    let groups = Items::write([ForgetGroup::new(&option, keep)], &mut room).expect("fits");
     let _ = attack.fails(JobSpec::Forget { groups, dry_run: false });
     let mut room = [0; 512];
     let keep = Keep { within: "1d --prune", ..Keep::default() };
-    let groups = Items::write([ForgetGroup { group: "docs", keep }], &mut room).expect("fits");
+    let groups = Items::write([ForgetGroup::new("docs", keep)], &mut room).expect("fits");
     let _ = attack.fails(JobSpec::Forget { groups, dry_run: false });
     for (snapshot, path) in
         [(option.as_str(), "/"), ("latest", "/"), ("0123abcd", option.as_str()), ("0123abcd; sh", "/")]

@@ -128,6 +128,7 @@ impl Scene {
             hooks_before: Items::EMPTY,
             hooks_after: Items::EMPTY,
             dry_run: false,
+            origins: Items::EMPTY,
         };
         self.run(number, JobSpec::Backup(spec))
     }

@@ -33,6 +33,7 @@ fn backup<'a>(includes: Items<'a, &'a str>, excludes: Items<'a, &'a str>) -> Bac
         hooks_before: Items::EMPTY,
         hooks_after: Items::EMPTY,
         dry_run: false,
+        origins: Items::EMPTY,
     }
 }
 
@@ -69,9 +70,9 @@ fn a_backup_is_one_run_with_flags_by_version() {
 fn a_forget_is_one_run_for_each_group_that_has_a_rule() {
     let keep = Keep { last: 3, weekly: 2, within: "1y5m7d2h", ..Keep::default() };
     let groups = [
-        ForgetGroup { group: "home", keep },
-        ForgetGroup { group: "never", keep: Keep::default() },
-        ForgetGroup { group: "etc", keep: Keep { daily: 7, ..Keep::default() } },
+        ForgetGroup::new("home", keep),
+        ForgetGroup::new("never", Keep::default()),
+        ForgetGroup::new("etc", Keep { daily: 7, ..Keep::default() }),
     ];
     let mut buffer = [0; 200];
     let groups = Items::write(groups, &mut buffer).unwrap();
@@ -136,7 +137,7 @@ fn what_could_be_taken_for_something_else_is_refused() {
     for within in ["1", "d", "1d ", "1d--x", "1w", "99999999d", "-1d"] {
         let mut buffer = [0; 99];
         let keep = Keep { within, ..Keep::default() };
-        let groups = Items::write([ForgetGroup { group: "home", keep }], &mut buffer).unwrap();
+        let groups = Items::write([ForgetGroup::new("home", keep)], &mut buffer).unwrap();
         assert_eq!(refused(&JobSpec::Forget { groups, dry_run: false }), ArgsError::Duration(within.into()));
     }
     let dry = RestoreSpec { snapshot: ID, includes: Items::EMPTY, target: "/x", dry_run: true };

@@ -215,7 +215,7 @@ async fn no_job_of_a_restic_that_ends_well_and_says_nothing_is_believed() {
     let size = rig.run(JobSpec::Stats).await.succeeded().end.known.figures.size.unwrap();
     let mut buffer = [0; 200];
     let keep = Keep { last: 1, ..Keep::default() };
-    let groups = Items::write([ForgetGroup { group: "g1", keep }], &mut buffer).unwrap();
+    let groups = Items::write([ForgetGroup::new("g1", keep)], &mut buffer).unwrap();
     let forget = JobSpec::Forget { groups, dry_run: false };
     // The restic says its version, and nothing else; or it is silent in this one kind of job only.
     for talks in ["version", "version cat list snapshots"] {
@@ -240,7 +240,7 @@ async fn another_repository_at_the_same_address_is_noticed_by_the_next_job_of_ea
     let Some(program) = Version::V018.program() else { return };
     let mut buffer = [0; 200];
     let keep = Keep { last: 1, ..Keep::default() };
-    let groups = Items::write([ForgetGroup { group: "g1", keep }], &mut buffer).unwrap();
+    let groups = Items::write([ForgetGroup::new("g1", keep)], &mut buffer).unwrap();
     for spec in [
         None,
         Some(JobSpec::Forget { groups, dry_run: false }),
@@ -491,7 +491,7 @@ async fn kill_9_of_the_parent_leaves_no_restic_and_the_next_job_removes_the_lock
         rig.known.unclean = version != Version::V014;
         let mut buffer = [0; 99];
         let keep = Keep { last: 1, ..Keep::default() };
-        let groups = Items::write([ForgetGroup { group: "g1", keep }], &mut buffer).unwrap();
+        let groups = Items::write([ForgetGroup::new("g1", keep)], &mut buffer).unwrap();
         let ran = rig.run(JobSpec::Forget { groups, dry_run: false }).await.succeeded();
         assert!(
             ran.log
@@ -671,7 +671,7 @@ async fn a_group_that_cannot_be_forgotten_hides_no_other_and_what_meets_all_ends
     );
     let keep = Keep { last: 1, ..Keep::default() };
     let mut buffer = [0; 199];
-    let groups = ["odd", "g1", "away", "late"].map(|group| ForgetGroup { group, keep });
+    let groups = ["odd", "g1", "away", "late"].map(|group| ForgetGroup::new(group, keep));
     let groups = Items::write(groups, &mut buffer).unwrap();
     // The one that ended it all gives the job its class.
     let ran = rig.run(JobSpec::Forget { groups, dry_run: false }).await.failed(Class::Network);
@@ -732,7 +732,7 @@ async fn nothing_is_deleted_where_the_admin_credentials_open_another_repository(
         let (admin, files) = (rig.credentials.clone(), files_below(&rig.path("another/snapshots")));
         let mut buffer = [0; 99];
         let keep = Keep { last: 1, ..Keep::default() };
-        let groups = Items::write([ForgetGroup { group: "g1", keep }], &mut buffer).unwrap();
+        let groups = Items::write([ForgetGroup::new("g1", keep)], &mut buffer).unwrap();
         let forget = JobSpec::Forget { groups, dry_run: false };
 
         // Seen before (the figures are of the other one), and after the everyday jobs went on.

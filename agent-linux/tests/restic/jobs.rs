@@ -95,9 +95,9 @@ async fn a_repository_is_made_filled_listed_measured_thinned_and_checked() {
 
         let mut buffer = [0; 99];
         let groups = [
-            ForgetGroup { group: "g1", keep: Keep { last: 1, ..Keep::default() } },
-            ForgetGroup { group: "other", keep: Keep { daily: 2, ..Keep::default() } },
-            ForgetGroup { group: "never", keep: Keep::default() },
+            ForgetGroup::new("g1", Keep { last: 1, ..Keep::default() }),
+            ForgetGroup::new("other", Keep { daily: 2, ..Keep::default() }),
+            ForgetGroup::new("never", Keep::default()),
         ];
         let groups = Items::write(groups, &mut buffer).unwrap();
         let dry = rig.run(JobSpec::Forget { groups, dry_run: true }).await.succeeded();
@@ -208,7 +208,7 @@ async fn an_append_only_server_is_recognised_and_keeps_its_snapshots() {
         }
         let mut buffer = [0; 99];
         let keep = Keep { last: 1, ..Keep::default() };
-        let groups = Items::write([ForgetGroup { group: "g1", keep }], &mut buffer).unwrap();
+        let groups = Items::write([ForgetGroup::new("g1", keep)], &mut buffer).unwrap();
         let ran = rig.run(JobSpec::Forget { groups, dry_run: false }).await.failed(Class::AppendOnly);
         assert!(ran.end.message.contains("admin credentials"), "{}", ran.end.message);
         let JobSummary::Forget(counts) = &ran.end.summary else { panic!("{ran:#?}") };

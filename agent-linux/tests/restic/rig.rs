@@ -230,6 +230,7 @@ pub(crate) fn backup_of<'b>(paths: &[&str], buffer: &'b mut Vec<u8>) -> JobSpec<
         hooks_before: Items::EMPTY,
         hooks_after: Items::EMPTY,
         dry_run: false,
+        origins: Items::EMPTY,
     })
 }
 

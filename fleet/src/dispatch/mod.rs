@@ -15,10 +15,12 @@ use crate::maintenance;
 use crate::record::{AuditTarget, Group, Host, Job, JobState, JobWhat, SlotState};
 use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
+use crate::soundness;
 use crate::store::{
     GROUPS, HOSTS, JOBS, LINK_STATES, LINKS, OUTBOX, PRESENCES, REPO_HOSTS, REPOS, Reads, Span, Tx,
 };
 use schema::{Command, CommandBody, HostId, JobId, JobKind, Run, Slot, Timestamp};
+use spec::Source;
 
 /// How long a command can wait for its agent.
 pub(crate) const EXPIRES_AFTER_MS: u64 = 12 * 3_600_000;
@@ -46,7 +48,7 @@ impl Fleet {
 struct Passed {
     host: Host,
     what: JobWhat,
-    group: Option<Group>,
+    sources: Vec<Source>,
     state: LinkState,
     with_admin: bool,
 }
@@ -93,7 +95,8 @@ fn check(context: &Context, reads: &impl Reads, id: HostId, request: &JobRequest
             SlotState::Forbidden | SlotState::Empty => {}
         }
     }
-    let (what, group) = what_of(context, reads, id, request)?;
+    let (what, groups) = what_of(context, reads, id, request)?;
+    let sources = sources_of(reads, id, groups)?;
     check_like(reads, id, &what)?;
     if let JobRequest::Unlock { all: Some(mark) } = request {
         check_lock(reads, id, mark)?;
@@ -103,7 +106,7 @@ fn check(context: &Context, reads: &impl Reads, id: HostId, request: &JobRequest
     if !outbox::has_room(&state, 1 + u64::from(has_admin)) {
         return Err(Refused::QueueFull);
     }
-    Ok(Passed { host, what, group, state, with_admin: has_admin })
+    Ok(Passed { host, what, sources, state, with_admin: has_admin })
 }
 
 fn what_of(
@@ -111,49 +114,82 @@ fn what_of(
     reads: &impl Reads,
     host: HostId,
     request: &JobRequest,
-) -> Result<(JobWhat, Option<Group>), Refused> {
+) -> Result<(JobWhat, Vec<Group>), Refused> {
     Ok(match request {
-        JobRequest::Probe => (JobWhat::Probe, None),
-        JobRequest::Init => (JobWhat::Init, None),
+        JobRequest::Probe => (JobWhat::Probe, Vec::new()),
+        JobRequest::Init => (JobWhat::Init, Vec::new()),
         JobRequest::Backup { group } => {
             let record = reads.get(&GROUPS, &(host, group.clone()))?.ok_or(Refused::GroupNotFound)?;
-            (JobWhat::Backup { group: group.clone() }, Some(record))
+            (JobWhat::Backup { group: group.clone() }, vec![record])
         }
         JobRequest::Forget => {
-            let groups: Vec<_> = reads
-                .rows(&GROUPS, &Span::under(&host))?
-                .into_iter()
-                .map(|(_, group)| (group.name, group.keep))
-                .filter(|(_, keep)| !spec::keep_of(keep).is_empty())
-                .collect();
-            if groups.is_empty() {
-                return Err(Refused::invalid("keep", "no source group of this host has a keep rule"));
-            }
-            (JobWhat::Forget { groups }, None)
+            let groups = may_forget(reads, host)?;
+            let rules = groups.iter().map(|group| (group.name.clone(), group.keep.clone())).collect();
+            (JobWhat::Forget { groups: rules }, groups)
         }
         JobRequest::ForgetDryRun { group, keep } => {
             let record = reads.get(&GROUPS, &(host, group.clone()))?.ok_or(Refused::GroupNotFound)?;
-            let keep = keep.clone().unwrap_or(record.keep);
+            let keep = keep.clone().unwrap_or_else(|| record.keep.clone());
             groups::check_retention(&keep)?;
             if spec::keep_of(&keep).is_empty() {
                 return Err(Refused::invalid("keep", "without a keep rule no snapshot is dropped; give one"));
             }
-            (JobWhat::ForgetDryRun { group: group.clone(), keep }, None)
+            (JobWhat::ForgetDryRun { group: group.clone(), keep }, vec![record])
         }
-        JobRequest::Prune => (JobWhat::Prune, None),
+        JobRequest::Prune => {
+            if let Some((group, why)) = soundness::held_group(reads, host)? {
+                return Err(Refused::Held { group, why });
+            }
+            (JobWhat::Prune, Vec::new())
+        }
         JobRequest::Check { subset_pct } => {
             let settings = maintenance::settings_of(context, reads, host)?;
-            (JobWhat::Check { subset_pct: subset_pct.unwrap_or(settings.check_subset_pct).min(100) }, None)
+            (
+                JobWhat::Check { subset_pct: subset_pct.unwrap_or(settings.check_subset_pct).min(100) },
+                Vec::new(),
+            )
         }
-        JobRequest::Unlock { all } => (JobWhat::Unlock { all: all.is_some() }, None),
-        JobRequest::Stats => (JobWhat::Stats, None),
-        JobRequest::Snapshots => (JobWhat::Snapshots, None),
+        JobRequest::Unlock { all } => (JobWhat::Unlock { all: all.is_some() }, Vec::new()),
+        JobRequest::Stats => (JobWhat::Stats, Vec::new()),
+        JobRequest::Snapshots => (JobWhat::Snapshots, Vec::new()),
         JobRequest::Ls { snapshot, path } => {
             folder::check_snapshot(snapshot)?;
-            (JobWhat::Ls { snapshot: snapshot.clone(), path: folder::clean_path(path)? }, None)
+            (JobWhat::Ls { snapshot: snapshot.clone(), path: folder::clean_path(path)? }, Vec::new())
         }
-        JobRequest::Browse { path } => (JobWhat::Browse { path: folder::clean_path(path)? }, None),
+        JobRequest::Browse { path } => (JobWhat::Browse { path: folder::clean_path(path)? }, Vec::new()),
     })
+}
+
+/// The groups to which retention is applied: those with a keep rule, less those of which nothing may go.
+fn may_forget(reads: &impl Reads, host: HostId) -> Result<Vec<Group>, Refused> {
+    let (mut groups, mut held) = (Vec::new(), None);
+    for (_, group) in reads.rows(&GROUPS, &Span::under(&host))? {
+        if spec::keep_of(&group.keep).is_empty() {
+            continue;
+        }
+        match soundness::of(reads, host, &group.name)?.hold() {
+            None => groups.push(group),
+            Some(why) => held = held.or(Some(Refused::Held { group: group.name, why })),
+        }
+    }
+    match held {
+        Some(held) if groups.is_empty() => Err(held),
+        None if groups.is_empty() => {
+            Err(Refused::invalid("keep", "no source group of this host has a keep rule"))
+        }
+        _ => Ok(groups),
+    }
+}
+
+/// What an agent has to know of the groups of a job.
+fn sources_of(reads: &impl Reads, host: HostId, groups: Vec<Group>) -> Result<Vec<Source>, StoreError> {
+    let source = |group: Group| {
+        let known = soundness::of(reads, host, &group.name)?;
+        let lacking =
+            known.lacking.iter().map(|flawed| soundness::named_by(&flawed.snapshot).to_owned()).collect();
+        Ok(Source { group, lacking })
+    };
+    groups.into_iter().map(source).collect()
 }
 
 /// A second job of these kinds would only do the same again. Others may queue up at the agent.
@@ -246,13 +282,13 @@ pub(crate) fn dispatch(
     by: &By,
 ) -> Result<Job, Refused> {
     let now = context.now();
-    let Passed { host, what, group, mut state, with_admin } = check(context, tx, host, request)?;
+    let Passed { host, what, sources, mut state, with_admin } = check(context, tx, host, request)?;
     let id = context.job_id(now);
     let expires_at = now.plus_ms(EXPIRES_AFTER_MS);
     if with_admin {
         credentials::push(context, tx, host.id, &mut state, Slot::Admin, Some(id), expires_at)?;
     }
-    let command_seq = spec::with(&what, group.as_ref(), |spec| {
+    let command_seq = spec::with(&what, &sources, |spec| {
         spec::fits(spec)?;
         let run =
             Run { job: id, restic_host: &host.restic_host, deadline_secs: deadline_secs(spec.kind()), spec };

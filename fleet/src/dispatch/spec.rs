@@ -2,7 +2,7 @@
 
 use crate::record::{Group, JobWhat, Retention};
 use crate::refused::Refused;
-use schema::job::{BackupSpec, ForgetGroup};
+use schema::job::{BackupSpec, ForgetGroup, Origin};
 use schema::limits::{MAX_MESSAGE_BYTES, MAX_SPEC_BYTES};
 use schema::{Command, CommandBody, Items, JobSpec, Keep, Timestamp, ToAgent};
 
@@ -42,6 +42,7 @@ pub(crate) fn with_backup<R>(group: &Group, then: impl FnOnce(JobSpec<'_>) -> R)
         (room(&group.includes), room(&group.excludes), room(&group.exclude_if_present));
     let (mut mounts, mut before, mut after) =
         (room(&group.required_mounts), room(&group.hooks_before), room(&group.hooks_after));
+    let mut origins = origins_room(group);
     Ok(then(JobSpec::Backup(BackupSpec {
         group: &group.name,
         includes: texts(&group.includes, &mut includes)?,
@@ -52,22 +53,33 @@ pub(crate) fn with_backup<R>(group: &Group, then: impl FnOnce(JobSpec<'_>) -> R)
         hooks_before: texts(&group.hooks_before, &mut before)?,
         hooks_after: texts(&group.hooks_after, &mut after)?,
         dry_run: false,
+        origins: origins_of(group, &mut origins)?,
     })))
 }
 
-/// The specification of any job. `group` is the one that a backup saves.
+/// A source group as a job needs it.
+pub(crate) struct Source {
+    pub(crate) group: Group,
+    /// The snapshots of it that lack something, as an agent is told of them.
+    pub(crate) lacking: Vec<String>,
+}
+
+/// The specification of any job. `sources` are the groups that it is about, in the order of the job.
 pub(crate) fn with<R>(
     what: &JobWhat,
-    group: Option<&Group>,
+    sources: &[Source],
     then: impl FnOnce(JobSpec<'_>) -> R,
 ) -> Result<R, Refused> {
     let spec = match what {
         JobWhat::Probe => JobSpec::Probe,
         JobWhat::Init => JobSpec::Init,
-        JobWhat::Backup { .. } => return with_backup(group.ok_or(Refused::GroupNotFound)?, then),
-        JobWhat::Forget { groups } => return with_forget(groups, false, then),
+        JobWhat::Backup { .. } => {
+            let source = sources.first().ok_or(Refused::GroupNotFound)?;
+            return with_backup(&source.group, then);
+        }
+        JobWhat::Forget { groups } => return with_forget(groups, sources, false, then),
         JobWhat::ForgetDryRun { group, keep } => {
-            return with_forget(&[(group.clone(), keep.clone())], true, then);
+            return with_forget(&[(group.clone(), keep.clone())], sources, true, then);
         }
         JobWhat::Prune => JobSpec::Prune { dry_run: false },
         JobWhat::Check { subset_pct } => JobSpec::Check { subset_pct: *subset_pct },
@@ -82,14 +94,33 @@ pub(crate) fn with<R>(
 
 fn with_forget<R>(
     groups: &[(String, Retention)],
+    sources: &[Source],
     dry_run: bool,
     then: impl FnOnce(JobSpec<'_>) -> R,
 ) -> Result<R, Refused> {
-    let bytes = groups.iter().map(|(name, keep)| name.len() + keep.within.len() + 40).sum();
-    let mut buffer = vec![0; bytes];
-    let items = groups.iter().map(|(name, keep)| ForgetGroup { group: name, keep: keep_of(keep) });
-    let groups = Items::write(items, &mut buffer).map_err(|_| too_long())?;
+    let mut rooms: Vec<_> =
+        sources.iter().map(|source| (room(&source.lacking), origins_room(&source.group))).collect();
+    let mut items = Vec::new();
+    for (((name, keep), source), (lacking, origins)) in groups.iter().zip(sources).zip(&mut rooms) {
+        items.push(ForgetGroup {
+            group: name,
+            keep: keep_of(keep),
+            origins: origins_of(&source.group, origins)?,
+            lacking: texts(&source.lacking, lacking)?,
+        });
+    }
+    let mut buffer = vec![0; MAX_SPEC_BYTES];
+    let groups = Items::write(&items, &mut buffer).map_err(|_| too_long())?;
     Ok(then(JobSpec::Forget { groups, dry_run }))
+}
+
+fn origins_room(group: &Group) -> Vec<u8> {
+    vec![0; group.origins.iter().map(|origin| origin.hostname.len() + origin.tag.len() + 20).sum()]
+}
+
+fn origins_of<'b>(group: &Group, buffer: &'b mut [u8]) -> Result<Items<'b, Origin<'b>>, Refused> {
+    let wire = group.origins.iter().map(|origin| Origin { hostname: &origin.hostname, tag: &origin.tag });
+    Items::write(wire, buffer).map_err(|_| too_long())
 }
 
 /// The wire's form of a retention.

@@ -33,6 +33,7 @@ pub(super) fn of(summary: &Summary<'_>) -> JobFigures {
                     kept: group.kept,
                     removed: group.removed,
                     class: group.class,
+                    spared: group.spared,
                 })
                 .collect(),
         ),

@@ -13,6 +13,7 @@ use crate::maintenance::fired;
 use crate::pending;
 use crate::record::{Job, JobState, JobWhat};
 use crate::refused::StoreError;
+use crate::soundness;
 use crate::store::{HOST_JOBS, JOBS, KIND_JOBS, OPEN_JOBS, Order, Reads, SUMMARIES, Span, Tx};
 use schema::{HostId, JobId, JobKind, Timestamp};
 use std::ops::ControlFlow;
@@ -66,10 +67,14 @@ pub(crate) fn save(
     if before.is_none_or(|before| before.state != job.state) {
         fired::job_changed(tx, job)?;
     }
+    let sound = match soundness::group_of(job).filter(|_| job.state.is_ended()) {
+        Some(group) => Some(soundness::backup_ended(tx, job, group, now)?),
+        None => None,
+    };
     let mut summary = tx.get(&SUMMARIES, &job.host)?.unwrap_or_default();
     summary.count_open(before.is_some() && !was_ended, !job.state.is_ended());
     let next = if job.state.is_ended() && summary.runs(job.id) { next_open(tx, job.host)? } else { None };
-    summary.take_job(job, next, now);
+    summary.take_job(job, next, sound.as_ref(), now);
     tx.put(&SUMMARIES, &job.host, &summary)?;
     tx.effects.changed(Changed::Job { host: job.host, job: job.id });
     if job.state.is_ended() && before.is_none_or(|before| before.state != job.state) {

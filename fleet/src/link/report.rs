@@ -16,9 +16,10 @@ use crate::record::{Actor, JobState};
 use crate::refused::{Refused, StoreError};
 use crate::repo;
 use crate::request::By;
+use crate::soundness;
 use crate::store::{LINK_STATES, Tx};
 use schema::report::Finished;
-use schema::{HostId, Refusal, Report, ReportBody, Timestamp};
+use schema::{HostId, Refusal, Report, ReportBody, Summary, Timestamp};
 use serde::Deserialize;
 
 /// The longest last words of a job that are kept, in bytes.
@@ -237,10 +238,11 @@ fn take_finished(
         is_news = step::finished(job, &finished, now);
         is_news
     })?;
-    match job {
-        Some(job) if is_news => repo::take_job(tx, &job, now),
-        _ => Ok(()),
+    let Some(job) = job.filter(|_| is_news) else { return Ok(()) };
+    if let (Summary::Forget { groups }, false) = (&finished.summary, job.what.is_dry_run()) {
+        soundness::forgotten(tx, &job, groups)?;
     }
+    repo::take_job(tx, &job, now)
 }
 
 /// A job that was cancelled before it was sent is taken nevertheless: a session was faster. It is cancelled again.

@@ -3,6 +3,7 @@
 use super::calendar::Calendar;
 use super::spread::spread;
 use crate::record::{Maintenance, Rule, SlotState, Window};
+use crate::soundness::Hold;
 use crate::summary::DAY_MS;
 use schema::{HostId, JobKind, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,8 @@ pub struct HostState {
     pub open: Option<JobKind>,
     /// Another host on the same repository, and what it does there.
     pub neighbour: Option<(String, JobKind)>,
+    /// The source group of which nothing may go until somebody has looked, and why; in the order of [`KINDS`].
+    pub held: [Option<(String, Hold)>; 3],
     /// When another host did last what counts for the repository of both, in the order of [`KINDS`].
     pub elsewhere: [Option<Timestamp>; 3],
 }
@@ -189,6 +192,13 @@ pub enum Why {
         /// What it does.
         kind: JobKind,
     },
+    /// Nothing of a source group may go until somebody has looked.
+    Held {
+        /// Which.
+        group: String,
+        /// Why.
+        why: Hold,
+    },
     /// This one comes first.
     After(JobKind),
     /// A job would be refused: in these words.
@@ -307,6 +317,11 @@ fn decide_kind(
     let Some(due) = due(now, calendar, rule, opening, fired, host.since) else {
         return (Action::Skip, None, Why::Never);
     };
+    // Told before it is due: that is the time to look.
+    let place = KINDS.iter().position(|known| *known == kind);
+    if let Some((group, why)) = place.and_then(|place| host.held[place].clone()) {
+        return (Action::Hold, Some(due.at), Why::Held { group, why });
+    }
     let opens_at = calendar.open_from(opening.window, due.at.max(now));
     if opens_at > now {
         let why = if due.at <= now { Why::OutsideWindow } else { due.why };

@@ -40,6 +40,7 @@ use crate::job;
 use crate::record::{Host, Maintenance, MaintenanceInput, RepoState};
 use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
+use crate::soundness::{self, Hold};
 use crate::store::{
     FIRED, GROUPS, HOSTS, LINKS, MAINTENANCE, Order, PRESENCES, REPOS, ReadView, Reads, SUMMARIES, Span, Tx,
 };
@@ -239,8 +240,21 @@ fn state_of(
             .find(|job| dispatch::uses_repository(&job.what))
             .map(|job| job.what.kind()),
         neighbour: dispatch::neighbour(reads, id, true)?.map(|(host, job)| (host, job.what.kind())),
+        held: held(reads, id)?,
         elsewhere: elsewhere(&repo, settings),
     })
+}
+
+/// What may not go until somebody has looked: a forget goes on with the other groups while there are any, a prune is of
+/// all.
+fn held(reads: &impl Reads, id: HostId) -> Result<[Option<(String, Hold)>; 3], StoreError> {
+    let Some(first) = soundness::held_group(reads, id)? else { return Ok([None, None, None]) };
+    let mut is_one_free = false;
+    for (_, group) in reads.rows(&GROUPS, &Span::under(&id))? {
+        is_one_free |=
+            !spec::keep_of(&group.keep).is_empty() && soundness::of(reads, id, &group.name)?.hold().is_none();
+    }
+    Ok([Some(first.clone()).filter(|_| !is_one_free), Some(first), None])
 }
 
 /// When other hosts on the same repository did what this one need not do again. A forget is of a host's own groups; a

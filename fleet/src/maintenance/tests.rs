@@ -28,6 +28,7 @@ fn host() -> HostState {
         lock: None,
         open: None,
         neighbour: None,
+        held: [None, None, None],
         elsewhere: [None; 3],
     }
 }

@@ -3,6 +3,7 @@
 use super::calendar::Calendar;
 use super::decide::{Action, Decision, MAX_TRIES, Reach, Why};
 use crate::record::{Maintenance, Window};
+use crate::refused::held_words;
 use schema::Timestamp;
 
 /// A decision in words: what it is, and the rest.
@@ -60,6 +61,7 @@ impl Decision {
             Why::Neighbour { host, kind } => {
                 format!("the {} of {host} uses the same repository", kind.as_str())
             }
+            Why::Held { group, why } => held_words(group, *why),
             Why::After(kind) => format!("{} comes first", kind.as_str()),
             Why::Refused(words) => words.clone(),
         };

@@ -23,6 +23,17 @@ pub struct Group {
     pub keep: Retention,
     /// How often a scheduled backup is tried again; 0 = not.
     pub retry_max: u16,
+    /// Snapshots of other tags or host names that belong to it too: of its former names, or adopted.
+    pub origins: Vec<Origin>,
+}
+
+/// Whose snapshots belong to a group beside its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Origin {
+    /// The host name in them.
+    pub hostname: String,
+    /// Their tag; empty = they have none.
+    pub tag: String,
 }
 
 /// restic's `--keep-*`; 0 or empty = no rule.

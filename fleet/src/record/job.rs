@@ -379,6 +379,8 @@ pub struct ForgetFigures {
     pub removed: u32,
     /// Why it failed.
     pub class: Option<Class>,
+    /// Of those kept: whole ones that the rules would have dropped, were it not for newer ones that lack something.
+    pub spared: u32,
 }
 
 /// How far a running job is. Lives in memory only.

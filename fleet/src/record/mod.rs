@@ -11,12 +11,13 @@ mod maintenance;
 mod pending;
 mod repo;
 mod schedule;
+mod soundness;
 
 pub use account::{ApiToken, Operator, Role, Scope, Scopes, Session, Viewer};
 pub use audit::{Actor, AuditEntry, AuditTarget};
 pub use credentials::{CredentialsFacts, CredentialsInput, Secret, SlotState};
 pub use folder::{EntryRow, Folder, FolderPlace};
-pub use group::{Group, Retention};
+pub use group::{Group, Origin, Retention};
 pub use host::{Acked, EnrollToken, Host, HostFacts, Machine, Presence, Quarantine, Twin, WireProblem};
 pub use job::{
     BackupFigures, ForgetFigures, Job, JobFigures, JobProgress, JobState, JobWhat, LogChunk, LogText,
@@ -29,3 +30,4 @@ pub use repo::{
     SnapshotsSeen, Tested,
 };
 pub use schedule::Schedule;
+pub use soundness::{Accepted, Extent, Flawed, Lack, Loss, Soundness};

@@ -10,7 +10,7 @@ use crate::listing::{Listing, SnapshotPage};
 use crate::maintenance::fired::Kept;
 use crate::record::{
     ApiToken, AuditEntry, GivenUp, Group, Host, Job, LogChunk, Maintenance, Operator, PendingRun, Presence,
-    RepoPoint, RepoState, Session, Viewer,
+    RepoPoint, RepoState, Session, Soundness, Viewer,
 };
 use crate::refused::StoreError;
 use crate::schedule::ScheduleRow;
@@ -95,6 +95,8 @@ tables! {
     /// When each kind of maintenance fired last.
     FIRED: HostId => Kept, "maintenance_fired";
     GROUPS: (HostId, String) => Group, "groups";
+    /// How whole the snapshots of a source group are.
+    SOUNDNESS: (HostId, String) => Soundness, "soundness";
     SCHEDULES: (HostId, String) => ScheduleRow, "schedules";
     /// Those that are on, by the instant at which they are to run next.
     SCHEDULES_DUE: (u64, HostId, String) => (), "schedules_due";
@@ -146,6 +148,7 @@ first_form!(
     Presence,
     Maintenance,
     Group,
+    Soundness,
     Job,
     LogChunk,
     RepoState,

@@ -248,7 +248,7 @@ async fn a_host_with_a_wire_problem_refuses_until_a_hello_is_understood() {
     let mut strange = agent.hello_bytes(&[]);
     strange[0] = 9;
     let handled = fleet.handle_presence(agent.host, &strange, "").await.unwrap();
-    assert_eq!(handled.reply.as_deref(), Some(&[0, 1, 1][..]));
+    assert_eq!(handled.reply.as_deref(), Some(&[0, schema::MIN, schema::CURRENT][..]));
     assert_eq!(refusal(&fleet, agent.host, backup("etc")).await, Some("wire_unsupported"));
     let row = fleet.read().unwrap().host_row(agent.host).unwrap();
     assert_eq!((row.status, row.presence.wire_problem.as_ref().unwrap().version), (fleet::Status::Failed, 9));

@@ -75,10 +75,14 @@ async fn what_is_not_sealed_with_the_tokens_key_gets_no_answer() {
     let (_, fleet) = in_memory();
     let (_, one) = fleet.create_host("one", vec![], by()).await.unwrap();
     let (_, two) = fleet.create_host("two", vec![], by()).await.unwrap();
-    for payload in [&b""[..], &[1; 5], &[1; 100]] {
+    for payload in [&b""[..], &[schema::CURRENT; 5], &[schema::CURRENT; 100]] {
         assert!(fleet.enroll(one.token.id, payload, "").await.is_empty());
     }
-    assert_eq!(fleet.enroll(one.token.id, &[200; 100], "").await, [0, 1, 1], "another wire version");
+    assert_eq!(
+        fleet.enroll(one.token.id, &[200; 100], "").await,
+        [0, schema::MIN, schema::CURRENT],
+        "another wire version"
+    );
     // A request sealed for one token, shown to the other.
     let mut buffer = [0; MAX_TOKEN_CHARS];
     let wire = Token::parse(two.text.expose(), &mut buffer).unwrap();

@@ -19,7 +19,7 @@ async fn a_report_of_another_host_or_topic_does_not_open_and_is_audited_once_a_m
     let moved =
         one.seal(HostTopic::Live, &schema::Report { stream: 77, seq: 2, taken: 2, at: world.now(), body });
     assert_eq!(fleet.handle_report(one.host, &moved, "").await.unwrap().reply, None);
-    for garbage in [&b""[..], &[1], &[1; 30], &[1; 500]] {
+    for garbage in [&b""[..], &[schema::CURRENT], &[schema::CURRENT; 30], &[schema::CURRENT; 500]] {
         assert_eq!(fleet.handle_report(one.host, garbage, "").await.unwrap().reply, None);
         assert_eq!(fleet.handle_presence(one.host, garbage, "").await.unwrap().reply, None);
         assert_eq!(fleet.handle_stats(one.host, garbage).await.unwrap().reply, None);

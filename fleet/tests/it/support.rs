@@ -143,6 +143,9 @@ pub(crate) struct Agent {
     pub(crate) repo_revision: u64,
 }
 
+/// A group of a forget: its name, the snapshots that lack something, and with whose else belong to it.
+pub(crate) type Told = (String, Vec<String>, Vec<(String, String)>);
+
 /// A command as it came, without its borrows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Got {
@@ -150,6 +153,8 @@ pub(crate) enum Got {
         seq: u64,
         job: JobId,
         kind: schema::JobKind,
+        /// Of a forget.
+        groups: Vec<Told>,
     },
     Cancel {
         seq: u64,
@@ -425,10 +430,21 @@ pub(crate) fn finished(job: JobId, outcome: Outcome, at: Timestamp, summary: Sum
     }
 }
 
+fn told(group: &schema::job::ForgetGroup<'_>) -> Told {
+    let origins = group.origins.iter().map(|origin| (origin.hostname.to_owned(), origin.tag.to_owned()));
+    (group.group.to_owned(), group.lacking.iter().map(str::to_owned).collect(), origins.collect())
+}
+
 fn got(command: &Command<'_>) -> Got {
     let seq = command.seq;
     match command.body {
-        CommandBody::Run(run) => Got::Run { seq, job: run.job, kind: run.spec.kind() },
+        CommandBody::Run(run) => {
+            let groups = match run.spec {
+                schema::JobSpec::Forget { groups, .. } => groups.iter().map(|group| told(&group)).collect(),
+                _ => Vec::new(),
+            };
+            Got::Run { seq, job: run.job, kind: run.spec.kind(), groups }
+        }
         CommandBody::Cancel { job } => Got::Cancel { seq, job },
         CommandBody::ConfigUpdate(update) => Got::Config {
             seq,

@@ -6,7 +6,7 @@ use schema::{
     HeldJob, HeldPhase, Hello, HostId, InstallationId, Items, JobId, JobKind, JobSpec, Keep, Live, LogLine,
     LogStream, Outcome, Plan, Presence, Progress, Refusal, RepoId, RepoStats, Report, ReportBody, Run, Slot,
     Summary, Timestamp, ToAgent, TokenId,
-    job::{BackupSpec, BackupSummary, ForgetGroup, ForgetResult, ProbeSummary, RestoreSpec},
+    job::{BackupSpec, BackupSummary, ForgetGroup, ForgetResult, Origin, ProbeSummary, RestoreSpec},
     plan::PlannedSchedule,
     report::{Entry, EntryKind, Finished, Snapshot, SnapshotSize, Trouble},
     stats::{CheckResult, Lock, LockSeen, PruneResult, Size, SizeSource, SnapshotCount},
@@ -186,9 +186,10 @@ draw!(enum JobSpec<'static> {
 });
 draw!(struct BackupSpec<'static> {
     group, includes, excludes, exclude_if_present, one_file_system, required_mounts, hooks_before, hooks_after,
-    dry_run
+    dry_run, origins
 });
-draw!(struct ForgetGroup<'static> { group, keep });
+draw!(struct Origin<'static> { hostname, tag });
+draw!(struct ForgetGroup<'static> { group, keep, origins, lacking });
 draw!(struct Keep<'static> { last, hourly, daily, weekly, monthly, yearly, within });
 draw!(struct RestoreSpec<'static> { snapshot, includes, target, dry_run });
 draw!(
@@ -236,7 +237,7 @@ draw!(struct BackupSummary<'static> {
     snapshot, files_new, files_changed, files_unmodified, total_files, total_bytes, added_bytes,
     added_packed_bytes, errors
 });
-draw!(struct ForgetResult<'static> { group, kept, removed, class });
+draw!(struct ForgetResult<'static> { group, kept, removed, class, spared, lacking });
 
 draw!(struct Report<'static> { stream, seq, taken, at, body });
 draw!(enum ReportBody<'static> {

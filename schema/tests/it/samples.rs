@@ -6,7 +6,7 @@ use schema::{
     EnrollResponse, HeldJob, HeldPhase, Hello, HostId, InstallationId, Items, JobId, JobKind, JobSpec, Keep,
     Live, LogLine, LogStream, Outcome, Plan, Presence, Progress, Refusal, RepoId, RepoStats, Report,
     ReportBody, Run, Slot, Summary, Timestamp, ToAgent, decode, encode,
-    job::{BackupSpec, BackupSummary, ForgetGroup, ForgetResult, ProbeSummary, RestoreSpec},
+    job::{BackupSpec, BackupSummary, ForgetGroup, ForgetResult, Origin, ProbeSummary, RestoreSpec},
     plan::PlannedSchedule,
     report::{Entry, EntryKind, Finished, Snapshot, SnapshotSize, Trouble},
     stats::{CheckResult, Lock, LockSeen, PruneResult, Size, SizeSource, SnapshotCount},
@@ -207,15 +207,24 @@ fn backup_spec() -> BackupSpec<'static> {
         hooks_before: list_of(["dump-database"]),
         hooks_after: list_of(["tell-monitoring"]),
         dry_run: false,
+        origins: origins(),
     }
+}
+
+fn origins() -> Items<'static, Origin<'static>> {
+    list_of([Origin { hostname: "attic", tag: "etc" }, Origin { hostname: "old.example", tag: "" }])
 }
 
 fn jobs(samples: &mut Vec<Sample>) {
     let keep =
         Keep { last: 1, hourly: 24, daily: 7, weekly: 5, monthly: 12, yearly: u16::MAX, within: "1y5m7d2h" };
     let groups = list_of([
-        ForgetGroup { group: "system", keep },
-        ForgetGroup { group: "home", keep: Keep::default() },
+        ForgetGroup {
+            origins: origins(),
+            lacking: list_of(["5b1e2f00c0ffee00", "0badcafe"]),
+            ..ForgetGroup::new("system", keep)
+        },
+        ForgetGroup::new("home", Keep::default()),
     ]);
     let restore = RestoreSpec {
         snapshot: SNAPSHOT,
@@ -244,8 +253,22 @@ fn jobs(samples: &mut Vec<Sample>) {
         ProbeSummary { repo: Some(REPO), repo_version: Some(2), append_only: Some(true), answered_ms: 130 };
     let nothing = ProbeSummary { repo: None, repo_version: None, append_only: None, answered_ms: 0 };
     let results = list_of([
-        ForgetResult { group: "system", kept: 12, removed: 3, class: None },
-        ForgetResult { group: "home", kept: 0, removed: 0, class: Some(Class::AppendOnly) },
+        ForgetResult {
+            group: "system",
+            kept: 12,
+            removed: 3,
+            class: None,
+            spared: 2,
+            lacking: Some(list_of(["0badcafe"])),
+        },
+        ForgetResult {
+            group: "home",
+            kept: 0,
+            removed: 0,
+            class: Some(Class::AppendOnly),
+            spared: 0,
+            lacking: None,
+        },
     ]);
     for summary in [
         Summary::None,

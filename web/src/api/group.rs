@@ -1,7 +1,7 @@
 //! Source groups.
 
 use super::List;
-use super::dto::GroupBody;
+use super::dto::{AcceptIn, GroupBody, SoundnessOut};
 use crate::app::Ctx;
 use crate::form::Input;
 use crate::problem::Problem;
@@ -47,8 +47,12 @@ pub(crate) async fn update(
 ) -> Result<impl IntoResponse, Problem> {
     let snapshot = ctx.read()?;
     let host = ctx.host(&snapshot, &host)?;
-    let old = snapshot.group(host.id, &group)?.map(|old| old.name);
+    let old = snapshot.group(host.id, &group)?;
     drop(snapshot);
+    if let Some(old) = &old {
+        body.keep_origins(old);
+    }
+    let old = old.map(|old| old.name);
     if body.name.is_empty() {
         body.name.clone_from(&group);
     } else if old.is_none() && body.name != group {
@@ -57,6 +61,31 @@ pub(crate) async fn update(
     let saved = ctx.app.fleet.put_group(host.id, old.as_deref(), body.into(), ctx.by()).await?;
     let status = if old.is_some() { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Json(GroupBody::from(saved))))
+}
+
+/// `GET …/groups/{group}/soundness`.
+pub(crate) async fn soundness(
+    ctx: Ctx,
+    Path((host, group)): Path<(String, String)>,
+) -> Result<Json<SoundnessOut>, Problem> {
+    let snapshot = ctx.read()?;
+    let host = ctx.host(&snapshot, &host)?;
+    let group = snapshot.group(host.id, &group)?.ok_or(fleet::Refused::GroupNotFound)?;
+    Ok(Json(snapshot.soundness(host.id, &group.name)?.into()))
+}
+
+/// `PUT …/groups/{group}/acceptance`.
+pub(crate) async fn accept(
+    ctx: Ctx,
+    Path((host, group)): Path<(String, String)>,
+    Input(body): Input<AcceptIn>,
+) -> Result<Json<SoundnessOut>, Problem> {
+    let host = ctx.host(&ctx.read()?, &host)?;
+    let mark = body
+        .mark
+        .parse()
+        .map_err(|_| Problem::invalid("mark", "This is no mark: give the one that GET …/soundness shows."))?;
+    Ok(Json(ctx.app.fleet.accept_backup(host.id, &group, mark, ctx.by()).await?.into()))
 }
 
 /// `DELETE …/groups/{group}`.

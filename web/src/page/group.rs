@@ -9,7 +9,7 @@ use crate::template::View;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
-use fleet::record::{Group, Host, Retention};
+use fleet::record::{Group, Host, Origin, Retention};
 use fleet::{JobRequest, Refused};
 use serde::Serialize;
 
@@ -57,6 +57,8 @@ pub(crate) struct GroupView {
     pub(crate) keep: Vec<KeepField>,
     pub(crate) keep_within: String,
     pub(crate) retry_max: String,
+    /// `tag@host`, one a line.
+    pub(crate) origins: String,
     /// Why what the rules would drop can't be asked right now.
     pub(crate) preview_why: Option<String>,
     pub(crate) delete: Option<ConfirmView>,
@@ -99,6 +101,7 @@ fn view(host: &Host, group: &Group, old_name: Option<&str>) -> GroupView {
             .collect(),
         keep_within: keep.within.clone(),
         retry_max: group.retry_max.to_string(),
+        origins: group.origins.iter().map(origin_text).collect::<Vec<_>>().join("\n"),
         preview_why: None,
         delete: old_name.map(|name| confirm(host, name)),
         problem: None,
@@ -134,6 +137,7 @@ fn typed(form: &Form, view: GroupView, problem: &Problem) -> GroupView {
             .collect(),
         keep_within: form.text("keep_within"),
         retry_max: form.text("retry_max"),
+        origins: form.raw("origins").to_owned(),
         problem: Some(ProblemView {
             field: problem.field.as_deref().map(field_of),
             message: problem.message.clone(),
@@ -175,7 +179,23 @@ fn read_form(form: &Form) -> Result<Group, Problem> {
         hooks_after: form.words("hooks_after"),
         keep: read_keep(form)?,
         retry_max: form.number("retry_max")?,
+        origins: form.lines("origins").iter().map(|line| read_origin(line)).collect::<Result<_, _>>()?,
     })
+}
+
+/// Whose snapshots belong to a group, as the form has it.
+pub(super) fn origin_text(origin: &Origin) -> String {
+    format!("{}@{}", origin.tag, origin.hostname)
+}
+
+fn read_origin(line: &str) -> Result<Origin, Problem> {
+    // A host name holds no @, a tag may.
+    let (tag, hostname) = line.rsplit_once('@').ok_or_else(|| {
+        let why =
+            format!("{line:?} is not understood: write tag@host, or @host for snapshots without a tag.");
+        Problem::invalid("origins", why)
+    })?;
+    Ok(Origin { hostname: hostname.to_owned(), tag: tag.to_owned() })
 }
 
 /// `GET /hosts/{host}/new-group`, with `name` and `path`s that are known already.
@@ -192,10 +212,12 @@ pub(crate) async fn new(ctx: Ctx, Path(host): Path<String>, query: Query) -> Res
         retry_max: 12,
         ..Group::default()
     };
+    let origins = query.all("origin").join("\n");
     let view = GroupView {
         offered: true,
         excludes: OFFERED_EXCLUDES.to_owned(),
         exclude_if_present: OFFERED_PRESENT.to_owned(),
+        origins,
         ..view(&host, &offered, None)
     };
     ctx.page(&view)

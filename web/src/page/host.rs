@@ -4,6 +4,7 @@ use super::backup_charts::{BarChart, LAST_BACKUPS, charts};
 use super::head::HostHead;
 use super::repo_view::RepoView;
 use super::schedule::ScheduleLine;
+use super::soundness::LookView;
 use super::{Fact, JobLine, Run};
 use crate::app::Ctx;
 use crate::draw::{LargeDay, counted, large};
@@ -50,6 +51,8 @@ pub(crate) struct GroupRow {
     pub(crate) keeps: String,
     pub(crate) action: String,
     pub(crate) run: Run,
+    /// What somebody has to look at.
+    pub(crate) look: Option<LookView>,
 }
 
 /// The page.
@@ -211,6 +214,7 @@ fn group_row(snapshot: &Snapshot, now: Timestamp, row: &HostRow, group: &Group) 
         paths = format!("{paths}, without {}", group.excludes.join(", "));
     }
     Ok(GroupRow {
+        look: LookView::new(&row.host, &group.name, &snapshot.soundness(id, &group.name)?),
         name: group.name.clone(),
         action: format!("{href}/backup"),
         href,

@@ -284,16 +284,26 @@ pub(crate) fn figures(job: &Job) -> Vec<Figure> {
     }
 }
 
+/// What was kept beside the rules.
+fn spared(group: &ForgetFigures) -> String {
+    match group.spared {
+        0 => String::new(),
+        number => {
+            format!(", {} of them beside the rules: newer ones lack something", count(u64::from(number)))
+        }
+    }
+}
+
 /// What became of one group.
 fn forget_figure(group: &ForgetFigures, dry_run: bool) -> Figure {
     let (value, note) = match group.class {
         None if dry_run => (
             format!("would remove {}", count(u64::from(group.removed))),
-            format!("and keep {}", count(u64::from(group.kept))),
+            format!("and keep {}{}", count(u64::from(group.kept)), spared(group)),
         ),
         None => (
             format!("{} removed", count(u64::from(group.removed))),
-            format!("{} kept", count(u64::from(group.kept))),
+            format!("{} kept{}", count(u64::from(group.kept)), spared(group)),
         ),
         Some(Class::NotTried) => ("Not tried".to_owned(), "what failed would have met it too".to_owned()),
         Some(class) => ("Failed".to_owned(), class.as_str().replace('_', " ")),

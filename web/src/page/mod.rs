@@ -23,6 +23,7 @@ pub(crate) mod repo_view;
 pub(crate) mod schedule;
 pub(crate) mod settings;
 pub(crate) mod snapshots;
+pub(crate) mod soundness;
 #[cfg(test)]
 mod tests;
 pub(crate) mod topics;
@@ -193,6 +194,7 @@ pub(crate) fn why_short(
         Refused::AdminCredsForbidden => "the agent refuses admin credentials".to_owned(),
         Refused::JobInProgress { .. } => "it runs or waits already".to_owned(),
         Refused::RepoBusy { host, .. } => format!("{host} uses the repository"),
+        Refused::Held { group, .. } => format!("{group} waits until somebody has looked at it"),
         Refused::WireUnsupported => "the agent can't be spoken with".to_owned(),
         other => sentence(&other.to_string()),
     }))

@@ -43,7 +43,14 @@ impl PreviewView {
                     many(kept.into(), "snapshot"),
                     count(removed.into())
                 );
-                (false, title, "A dry run: nothing was removed, and no rule was saved.".to_owned())
+                let mut text = "A dry run: nothing was removed, and no rule was saved.".to_owned();
+                if let Some(spared) = groups.first().map(|group| group.spared).filter(|spared| *spared > 0) {
+                    text = format!(
+                        "{} of them stay beside the rules, for newer ones lack something. {text}",
+                        many(spared.into(), "snapshot")
+                    );
+                }
+                (false, title, text)
             }
             (_, state) if state.is_ended() => {
                 (true, "The preview came to nothing".to_owned(), job.message.clone())

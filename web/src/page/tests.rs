@@ -557,6 +557,13 @@ fn host_view(s: &Sample) -> host::HostView {
             keeps: s.text(),
             action: "/x".to_owned(),
             run: s.run(true),
+            look: Some(soundness::LookView {
+                is_held: true,
+                title: s.text(),
+                text: s.text(),
+                job: "/jobs/01".to_owned(),
+                accept: "/x?mark=01".to_owned(),
+            }),
         }],
         schedules: vec![schedule::ScheduleLine {
             href: "/x".to_owned(),
@@ -602,6 +609,7 @@ fn group_view(s: &Sample) -> group::GroupView {
         keep: vec![group::KeepField { field: "keep_daily", label: "Daily", value: s.text() }],
         keep_within: s.text(),
         retry_max: s.text(),
+        origins: s.text(),
         preview_why: s.some(),
         delete: Some(s.confirm()),
         problem: s.problem("keep_daily"),
@@ -827,8 +835,13 @@ fn every_template_file_is_in_the_list_and_every_one_in_the_list_is_a_file() {
 
 #[test]
 fn a_forget_shows_what_became_of_each_group() {
-    let group =
-        |group: &str, removed, class| ForgetFigures { group: group.to_owned(), kept: 7, removed, class };
+    let group = |group: &str, removed, class| ForgetFigures {
+        group: group.to_owned(),
+        kept: 7,
+        removed,
+        class,
+        spared: 2,
+    };
     let mut job = Sample("s".to_owned()).job(JobState::Failed);
     job.figures = JobFigures::Forget(vec![
         group("etc", 1, None),
@@ -842,7 +855,7 @@ fn a_forget_shows_what_became_of_each_group() {
     assert_eq!(
         shown,
         [
-            "etc: 1 removed, 7 kept",
+            "etc: 1 removed, 7 kept, 2 of them beside the rules: newer ones lack something",
             "home: Failed, append only",
             "mail: Not tried, what failed would have met it too",
         ]

@@ -5,9 +5,9 @@ use super::{
         args::{self, Step, StepKind},
         findings::Findings,
         location::Location,
-        outcome::{MAX_MESSAGE_BYTES, Verdict},
+        outcome::Verdict,
         rest,
-        summary::{BackupDone, ForgetCount, JobSummary},
+        summary::{BackupDone, JobSummary},
     },
     Job,
     around::LocksLeft,
@@ -17,7 +17,7 @@ use super::{
 use core::time::Duration;
 use schema::{
     Class, Outcome,
-    job::ProbeSummary,
+    job::{BackupSpec, ProbeSummary},
     stats::{CheckResult, PruneResult},
 };
 use tokio::time::Instant;
@@ -30,7 +30,7 @@ const NO_SNAPSHOT: &str = "restic ended well, but named no snapshot: nothing pro
     whether the program that the agent starts is restic itself.";
 
 /// What is said of any other job that ended well and shows nothing for it.
-const UNPROVEN: &str = "restic ended well, but said nothing of what it did: nothing proves that it was done. Look \
+pub(super) const UNPROVEN: &str = "restic ended well, but said nothing of what it did: nothing proves that it was done. Look \
     whether the program that the agent starts is restic itself.";
 
 /// What is said of a backup of nothing.
@@ -111,8 +111,12 @@ impl Job<'_> {
         done.verdict
     }
 
-    pub(super) async fn backup(&mut self, steps: &[Step], dry_run: bool) -> Verdict {
-        let mut done = self.first(steps).await;
+    pub(super) async fn backup(&mut self, steps: &[Step], backup: &BackupSpec<'_>) -> Verdict {
+        let dry_run = backup.dry_run;
+        let mut done = match (steps.first(), self.parent_elsewhere(backup).await) {
+            (Some(step), Some(parent)) => self.main_step(&step.with_parent(&parent)).await,
+            _ => self.first(steps).await,
+        };
         let names_snapshot =
             done.found.backup.as_ref().is_some_and(|backup| is_snapshot_id(&backup.snapshot));
         if done.is_ok() && !dry_run && !names_snapshot {
@@ -145,52 +149,15 @@ impl Job<'_> {
         done.verdict
     }
 
-    /// Each group has its own result, and one that fails does not hide the others.
-    pub(super) async fn forget(&mut self, steps: &[Step], dry_run: bool) -> Verdict {
-        let (mut counts, mut worst) = (Vec::<ForgetCount>::new(), Verdict::succeeded());
-        let mut is_over = false;
-        for step in steps {
-            if is_over {
-                let group = step.group.clone();
-                counts.push(ForgetCount { group, kept: 0, removed: 0, class: Some(Class::NotTried) });
-                continue;
-            }
-            let mut done = self.main_step(step).await;
-            if done.is_ok() && !done.found.listing_is_whole && !self.has_no_snapshots(&step.group).await {
-                done.verdict = Verdict::failed(Class::Other, UNPROVEN);
-            }
-            let class = done.verdict.class.filter(|_| !done.is_ok());
-            let removed = if class.is_none() { done.found.removed } else { 0 };
-            counts.push(ForgetCount { group: step.group.clone(), kept: done.found.kept, removed, class });
-            if let Some(class) = class {
-                is_over = meets_every_group(class);
-                if is_over || worst.class.is_none() {
-                    worst = done.verdict;
-                }
-            }
+    /// The newest snapshot of the group, when it has another tag or host name: restic would not find it by itself, and
+    /// read everything anew.
+    async fn parent_elsewhere(&mut self, backup: &BackupSpec<'_>) -> Option<String> {
+        if backup.origins.is_empty() || self.command.is_some() {
+            return None;
         }
-        let removed_any = counts.iter().any(|count| count.removed > 0);
-        if worst.class.is_some() && steps.len() > 1 {
-            worst.message = with_groups(&counts, &worst.message);
-        }
-        self.summary = JobSummary::Forget(counts);
-        if removed_any && !dry_run {
-            self.count_snapshots().await;
-        }
-        if worst.class == Some(Class::RepoLocked) {
-            self.look_at_locks().await;
-        }
-        if steps.is_empty() {
-            worst.message = "No source group has a keep rule, so nothing is forgotten.".to_owned();
-        }
-        worst
-    }
-
-    /// Where a group has no snapshots restic's forget says nothing at all.
-    async fn has_no_snapshots(&mut self, group: &str) -> bool {
-        let step = args::snapshots_of(group, self.restic_host);
-        let is_none = self.side_step(&step).await.is_some_and(|found| found.snapshots == 0);
-        is_none && self.identify().await
+        let members = args::members_of(backup.group, self.restic_host, backup.origins).ok()?;
+        let (newest, is_own) = self.side_step(&args::snapshots_of(&members)).await?.newest?;
+        (!is_own).then_some(newest.id)
     }
 
     pub(super) async fn prune(&mut self, steps: &[Step], dry_run: bool) -> Verdict {
@@ -255,12 +222,12 @@ impl Job<'_> {
         let mut left = self.look_at_locks().await;
         let mut removed = done.found.unlocked.unwrap_or(0);
         if let (None, Some(before), Some(left)) = (done.found.unlocked, before, &left) {
-            removed = count(before.locks.len().saturating_sub(left.count));
+            removed = many(before.locks.len().saturating_sub(left.count));
         }
         if let Some(first) = left.take().filter(LocksLeft::has_own_dead) {
             self.remove_dead_locks().await;
             let second = self.look_at_locks().await.map_or(first.count, |left| left.count);
-            removed = removed.saturating_add(count(first.count.saturating_sub(second)));
+            removed = removed.saturating_add(many(first.count.saturating_sub(second)));
         }
         self.summary = JobSummary::Unlock(removed);
         done.verdict
@@ -306,51 +273,8 @@ impl Job<'_> {
     }
 }
 
-/// Whether the next group of a forget would fail in the same way. An append-only storage is not among them: it stops
-/// only groups that have something to remove.
-const fn meets_every_group(class: Class) -> bool {
-    matches!(
-        class,
-        Class::RepoLocked
-            | Class::Auth
-            | Class::RepoMissing
-            | Class::Network
-            | Class::DiskFull
-            | Class::ResticMissing
-            | Class::Timeout
-            | Class::Cancelled
-    )
-}
-
-/// The message of a forget that failed in part: which groups, then what the worst of them said.
-fn with_groups(counts: &[ForgetCount], message: &str) -> String {
-    let names = |wanted: fn(&ForgetCount) -> bool| {
-        counts
-            .iter()
-            .filter(|count| wanted(count))
-            .map(|count| count.group.as_str())
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    let mut text = String::new();
-    for (words, names) in [
-        ("Done: ", names(|count| count.class.is_none())),
-        ("Failed: ", names(|count| count.class.is_some_and(|class| class != Class::NotTried))),
-        ("Not tried: ", names(|count| count.class == Some(Class::NotTried))),
-    ] {
-        if !names.is_empty() {
-            text.push_str(words);
-            text.push_str(&names);
-            text.push_str(". ");
-        }
-    }
-    text.push_str(message);
-    text.truncate(text.floor_char_boundary(MAX_MESSAGE_BYTES));
-    text
-}
-
-fn count(many: usize) -> u32 {
-    u32::try_from(many).unwrap_or(u32::MAX)
+pub(super) fn many(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// The last line in the log of a backup that made a snapshot: restic says it in JSON only.

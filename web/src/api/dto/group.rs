@@ -1,6 +1,9 @@
 //! Source groups: one body for both ways.
 
-use fleet::record::{Group, Retention};
+use super::{time, words};
+use crate::format::rfc3339;
+use fleet::Hold;
+use fleet::record::{Extent, Group, Origin, Retention, Soundness};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -23,6 +26,15 @@ pub(crate) struct KeepBody {
     monthly: u16,
     yearly: u16,
     within: String,
+}
+
+impl GroupBody {
+    /// What a PUT leaves out stays: the snapshots that belong to the group.
+    pub(crate) fn keep_origins(&mut self, old: &Group) {
+        if self.origins.is_none() {
+            self.origins = Some(old.origins.iter().cloned().map(OriginBody::from).collect());
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -48,6 +60,22 @@ pub(crate) struct GroupBody {
     /// How often a scheduled backup is tried again; its schedule may allow less.
     #[serde(default = "retry_max")]
     retry_max: u16,
+    /// Snapshots of other tags or host names that belong to it too: of its former names, or adopted. Left out of a PUT,
+    /// they stay.
+    #[schema(nullable = false)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    origins: Option<Vec<OriginBody>>,
+}
+
+/// Whose snapshots belong to a group beside its own.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Origin)]
+pub(crate) struct OriginBody {
+    /// The host name in them.
+    hostname: String,
+    /// Their tag; empty: they have none.
+    tag: String,
 }
 
 /// Tries of a group or a schedule that says nothing of them.
@@ -92,8 +120,115 @@ impl From<GroupBody> for Group {
             hooks_after: body.hooks.after,
             keep: body.keep.into(),
             retry_max: body.retry_max,
+            origins: body.origins.unwrap_or_default().into_iter().map(Origin::from).collect(),
         }
     }
+}
+
+impl From<OriginBody> for Origin {
+    fn from(body: OriginBody) -> Self {
+        Self { hostname: body.hostname, tag: body.tag }
+    }
+}
+
+impl From<Origin> for OriginBody {
+    fn from(origin: Origin) -> Self {
+        Self { hostname: origin.hostname, tag: origin.tag }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Extent)]
+pub(crate) struct ExtentOut {
+    files: u64,
+    bytes: u64,
+}
+
+impl From<Extent> for ExtentOut {
+    fn from(extent: Extent) -> Self {
+        Self { files: extent.files, bytes: extent.bytes }
+    }
+}
+
+/// More than half of the usual files or bytes was gone in a backup, and nobody has looked yet.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Loss)]
+pub(crate) struct LossOut {
+    /// The first such backup.
+    job: String,
+    since: String,
+    usual: ExtentOut,
+    /// What the last such backup held.
+    now: ExtentOut,
+    /// A later backup held as much as usual again.
+    is_back: bool,
+}
+
+/// Snapshots that lack something of what the group names.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Lacking)]
+pub(crate) struct LackingOut {
+    snapshot: String,
+    job: String,
+    heard_at: String,
+    /// Why; null: it lacks nothing by its own word, but more than half of what is usual is gone.
+    #[schema(value_type = Option<words::Class>)]
+    class: Option<&'static str>,
+    paths: Vec<String>,
+}
+
+/// How whole the snapshots of a source group are.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Soundness)]
+pub(crate) struct SoundnessOut {
+    /// Why nothing of the group is forgotten: `loss` or `too_many_lacking`; null: it is.
+    #[schema(value_type = Option<words::Hold>)]
+    held: Option<&'static str>,
+    /// What is to be said right by `PUT …/acceptance`: the backup to look at; null: nothing.
+    mark: Option<String>,
+    loss: Option<LossOut>,
+    /// Oldest first; they push no whole snapshot out.
+    lacking: Vec<LackingOut>,
+    /// Who has last said that the group is right as its backup found it.
+    accepted_by: Option<String>,
+    accepted_at: Option<String>,
+}
+
+impl From<Soundness> for SoundnessOut {
+    fn from(known: Soundness) -> Self {
+        Self {
+            held: known.hold().map(Hold::as_str),
+            mark: known.mark().map(|job| job.to_string()),
+            loss: known.loss.map(|loss| LossOut {
+                job: loss.job.to_string(),
+                since: rfc3339(loss.since),
+                usual: loss.usual.into(),
+                now: loss.now.into(),
+                is_back: loss.is_back,
+            }),
+            lacking: known
+                .lacking
+                .into_iter()
+                .map(|flawed| LackingOut {
+                    snapshot: flawed.snapshot,
+                    job: flawed.job.to_string(),
+                    heard_at: rfc3339(flawed.heard_at),
+                    class: flawed.lack.as_ref().map(|lack| lack.class.as_str()),
+                    paths: flawed.lack.map(|lack| lack.paths).unwrap_or_default(),
+                })
+                .collect(),
+            accepted_by: known.accepted.as_ref().map(|accepted| crate::words::by(&accepted.by)),
+            accepted_at: time(known.accepted.map(|accepted| accepted.at)),
+        }
+    }
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Acceptance)]
+pub(crate) struct AcceptIn {
+    /// The `mark` that was shown.
+    pub(crate) mark: String,
 }
 
 impl From<Group> for GroupBody {
@@ -117,6 +252,7 @@ impl From<Group> for GroupBody {
                 within: keep.within,
             },
             retry_max: group.retry_max,
+            origins: Some(group.origins.into_iter().map(OriginBody::from).collect()),
         }
     }
 }

@@ -64,6 +64,8 @@ pub(crate) struct ForgetSummary {
     removed: u32,
     #[schema(value_type = Option<words::Class>)]
     class: Option<&'static str>,
+    /// Of those kept: whole ones that the rules would have dropped, were it not for newer ones that lack something.
+    spared: u32,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -149,6 +151,7 @@ impl SummaryOut {
                         kept: group.kept,
                         removed: group.removed,
                         class: group.class.map(schema::Class::as_str),
+                        spared: group.spared,
                     })
                     .collect(),
             ),

@@ -44,6 +44,8 @@ words! {
     JobState: record::JobState::ALL.map(record::JobState::as_str);
     /// Why a job failed or warns.
     Class: schema::Class::ALL.map(schema::Class::as_str);
+    /// Why nothing of a source group is forgotten.
+    Hold: fleet::Hold::ALL.map(fleet::Hold::as_str);
     /// Why an agent refuses a job or credentials.
     Refusal: schema::Refusal::ALL.map(schema::Refusal::as_str);
     /// Who caused something.

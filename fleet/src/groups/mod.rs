@@ -1,5 +1,7 @@
 //! Source groups: what of a host is saved, and how long it is kept.
 
+mod origins;
+
 use crate::audit;
 use crate::change::Changed;
 use crate::dispatch::spec;
@@ -10,7 +12,8 @@ use crate::record::{Group, Retention};
 use crate::refused::Refused;
 use crate::request::By;
 use crate::schedule;
-use crate::store::{GROUPS, Reads, Span};
+use crate::soundness;
+use crate::store::{GROUPS, Reads, SOUNDNESS, Span};
 use schema::{HostId, job::COMMAND_SOURCE, limits::MAX_VALUE_BYTES, name};
 
 /// The most source groups of one host.
@@ -30,14 +33,18 @@ impl Fleet {
         }
         let (context, old_name) = (self.context(), old_name.map(str::to_owned));
         self.write(move |tx| {
+            let mut group = group.clone();
             let now = context.now();
             let record = hosts::find(tx, host)?;
-            check(&group)?;
-            let key = (host, group.name.clone());
             let before = match &old_name {
                 None => None,
                 Some(old) => Some(tx.get(&GROUPS, &(host, old.clone()))?.ok_or(Refused::GroupNotFound)?),
             };
+            if let Some(before) = &before {
+                origins::keep_history(&mut group, before, &record.restic_host);
+            }
+            check(&group)?;
+            let key = (host, group.name.clone());
             if before.as_ref().is_none_or(|before| before.name != group.name) && tx.has(&GROUPS, &key)? {
                 return Err(Refused::NameTaken { name: group.name.clone() });
             }
@@ -50,6 +57,7 @@ impl Fleet {
             if before.as_ref() == Some(&group) {
                 return Ok(group.clone());
             }
+            origins::check_free(tx, &record, old_name.as_deref(), &group)?;
             if let Some(old) = old_name.as_ref().filter(|old| **old != group.name) {
                 tx.remove(&GROUPS, &(host, old.clone()))?;
             }
@@ -57,6 +65,7 @@ impl Fleet {
             hosts::change_summary(tx, host, |summary| summary.take_group(old_name.as_deref(), &group))?;
             if let Some(old) = old_name.as_ref().filter(|old| **old != group.name) {
                 schedule::group_renamed(tx, host, old, &group.name)?;
+                soundness::group_renamed(tx, host, old, &group.name)?;
             }
             plan::changed(tx, host)?;
             let action = if before.is_some() { "group.changed" } else { "group.created" };
@@ -78,6 +87,7 @@ impl Fleet {
                 return Err(Refused::GroupNotFound);
             }
             tx.remove(&GROUPS, &(host, name.clone()))?;
+            tx.remove(&SOUNDNESS, &(host, name.clone()))?;
             hosts::change_summary(tx, host, |summary| summary.drop_group(&name))?;
             plan::changed(tx, host)?;
             let target = hosts::target(tx, host)?;
@@ -114,6 +124,7 @@ fn check(group: &Group) -> Result<(), Refused> {
         }
     }
     check_retention(&group.keep)?;
+    origins::check(&group.origins)?;
     spec::with_backup(group, spec::fits)?
 }
 

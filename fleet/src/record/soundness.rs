@@ -1,0 +1,75 @@
+use super::Actor;
+use schema::{Class, JobId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// What is known of how whole the snapshots of a source group are: what its backups said of themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Soundness {
+    /// What the last whole backups held, oldest first.
+    pub usual: Vec<Extent>,
+    /// The snapshots that lack something of what the group names, oldest first.
+    pub lacking: Vec<Flawed>,
+    /// More of them than are kept: nothing of the group is forgotten until somebody has looked.
+    pub is_cut: bool,
+    /// More than half of what is usual was gone in a backup, and nobody has looked yet.
+    pub loss: Option<Loss>,
+    /// What a person has said is right.
+    pub accepted: Option<Accepted>,
+}
+
+/// How much a backup held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extent {
+    /// Files.
+    pub files: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+}
+
+/// A snapshot that is not whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flawed {
+    /// restic's id, or its first 8 letters.
+    pub snapshot: String,
+    /// The backup that made it.
+    pub job: JobId,
+    /// When the server heard of it.
+    pub heard_at: Timestamp,
+    /// What it lacks by its own word; `None` = nothing, but more than half of what is usual is gone.
+    pub lack: Option<Lack>,
+}
+
+/// What a backup lacks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lack {
+    /// Why.
+    pub class: Class,
+    /// Which paths, where it says; sorted.
+    pub paths: Vec<String>,
+}
+
+/// A backup in which more than half of the usual files or bytes was gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// The first such backup.
+    pub job: JobId,
+    /// When the server heard of it.
+    pub since: Timestamp,
+    /// What was usual before.
+    pub usual: Extent,
+    /// What the last such backup held.
+    pub now: Extent,
+    /// A later backup held as much as usual again.
+    pub is_back: bool,
+}
+
+/// A person's word that a group is right as its last backup found it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// Who.
+    pub by: Actor,
+    /// When.
+    pub at: Timestamp,
+    /// What may be lacking from then on, until a backup lacks nothing.
+    pub lack: Option<Lack>,
+}

@@ -1,0 +1,155 @@
+use super::*;
+use proptest::prelude::*;
+
+const NOW: Timestamp = Timestamp(1_000 * 86_400_000);
+
+fn job(n: u8) -> JobId {
+    JobId([n; 16])
+}
+
+fn backup(n: u8, files: u64, bytes: u64, lack: Option<Class>) -> Made<'static> {
+    let lack = lack.map(|class| Lack { class, paths: Vec::new() });
+    let snapshot = format!("{n:08x}").leak();
+    Made { job: job(n), snapshot, extent: Extent { files, bytes }, lack }
+}
+
+fn whole(n: u8) -> Made<'static> {
+    backup(n, 100, 1_000, None)
+}
+
+fn after(backups: impl IntoIterator<Item = Made<'static>>) -> Soundness {
+    let mut known = Soundness::default();
+    backups.into_iter().for_each(|made| take(&mut known, made, NOW));
+    known
+}
+
+fn lacking(known: &Soundness) -> Vec<&str> {
+    known.lacking.iter().map(|flawed| flawed.snapshot.as_str()).collect()
+}
+
+#[test]
+fn an_emptied_source_is_lacking_and_a_loss_until_a_person_says_that_it_is_right() {
+    let empty = |n| backup(n, 0, 0, Some(Class::SourceEmpty));
+    let mut known = after([whole(1), whole(2), empty(3), empty(4)]);
+    assert_eq!(known.hold(), Some(Hold::Loss));
+    assert_eq!(lacking(&known), ["00000003", "00000004"]);
+    assert_eq!(known.mark(), Some(job(4)), "the newest is looked at");
+
+    accept(&mut known, &Actor::Operator("ada".into()), NOW);
+    assert_eq!((known.hold(), known.mark(), lacking(&known)), (None, None, vec![]));
+    take(&mut known, empty(5), NOW);
+    assert_eq!((known.hold(), known.mark()), (None, None), "it is meant to be empty");
+    // And what was said ends with it.
+    take(&mut known, whole(6), NOW);
+    take(&mut known, empty(7), NOW);
+    assert_eq!(lacking(&known), ["00000007"]);
+}
+
+#[test]
+fn a_missing_path_is_lacking_however_little_it_held() {
+    let known = after([whole(1), backup(2, 99, 990, Some(Class::SourceMissing))]);
+    assert_eq!((known.hold(), lacking(&known)), (None, vec!["00000002"]));
+}
+
+#[test]
+fn more_than_half_must_be_gone_for_a_loss() {
+    for (files, bytes, is_loss) in [
+        (50, 500, false),
+        (49, 1_000, true),
+        (100, 499, true),
+        (100_000, 499, true),
+        (u64::MAX, u64::MAX, false),
+        (0, 0, true),
+    ] {
+        let known = after([whole(1), backup(2, files, bytes, None)]);
+        assert_eq!(known.loss.is_some(), is_loss, "{files} files, {bytes} bytes");
+    }
+    assert_eq!(after([backup(1, 0, 0, None)]).loss, None, "the first backup has no usual to fall short of");
+}
+
+#[test]
+fn what_is_usual_does_not_follow_a_loss() {
+    let small = |n| backup(n, 10, 100, None);
+    let mut known = after([whole(1), small(2), small(3), small(4)]);
+    assert_eq!(lacking(&known), ["00000002", "00000003", "00000004"]);
+    let loss = known.loss.clone().unwrap();
+    assert_eq!((loss.job, loss.usual.files, loss.now.files, loss.is_back), (job(2), 100, 10, false));
+    // It stays until somebody has looked, though the source is back.
+    take(&mut known, whole(5), NOW);
+    assert_eq!(known.loss.as_ref().map(|loss| loss.is_back), Some(true));
+    accept(&mut known, &Actor::System, NOW);
+    assert_eq!((known.hold(), lacking(&known)), (None, vec![]));
+    take(&mut known, small(6), NOW);
+    assert_eq!(known.hold(), Some(Hold::Loss), "usual is what it was");
+}
+
+#[test]
+fn a_smaller_group_is_usual_once_a_person_has_said_so() {
+    let mut known = after([whole(1), backup(2, 10, 100, None)]);
+    accept(&mut known, &Actor::System, NOW);
+    take(&mut known, backup(3, 10, 100, None), NOW);
+    assert_eq!((known.hold(), known.mark()), (None, None));
+}
+
+#[test]
+fn a_word_for_one_lack_is_none_for_another() {
+    let unreadable = |n| backup(n, 100, 1_000, Some(Class::SourceUnreadable));
+    let missing = |n| backup(n, 100, 1_000, Some(Class::SourceMissing));
+    let mut known = after([whole(1), missing(2), unreadable(3)]);
+    accept(&mut known, &Actor::System, NOW);
+    assert_eq!(lacking(&known), ["00000002"], "the last backup was looked at, not that one");
+    take(&mut known, unreadable(4), NOW);
+    take(&mut known, missing(5), NOW);
+    assert_eq!(lacking(&known), ["00000002", "00000005"]);
+}
+
+#[test]
+fn files_that_can_not_be_read_still_say_what_is_usual() {
+    let known = after([
+        backup(1, 100, 1_000, Some(Class::SourceUnreadable)),
+        backup(2, 10, 100, Some(Class::SourceUnreadable)),
+    ]);
+    assert_eq!(known.hold(), Some(Hold::Loss));
+}
+
+#[test]
+fn more_lacking_ones_than_are_kept_hold_everything() {
+    let mut known = after([whole(1)]);
+    for n in 0..=MOST_LACKING as u64 {
+        let snapshot: &'static str = format!("{n:08x}").leak();
+        let lack = Some(Lack { class: Class::SourceMissing, paths: Vec::new() });
+        let id = JobId::new(Timestamp(n), [0; 10]);
+        let extent = Extent { files: 100, bytes: 1_000 };
+        take(&mut known, Made { job: id, snapshot, extent, lack }, NOW);
+    }
+    assert_eq!((known.lacking.len(), known.hold()), (MOST_LACKING, Some(Hold::TooManyLacking)));
+}
+
+proptest! {
+    /// Whatever backups bring: none that lacks something unaccepted, or lost more than half, counts as whole; a report
+    /// that comes twice changes nothing; and only a person ends a hold.
+    #[test]
+    fn what_is_not_whole_is_known(backups in prop::collection::vec((0..200u64, 0..3u8, any::<bool>()), 1..40)) {
+        let mut known = Soundness::default();
+        for (n, (files, lack, looks)) in (1..).zip(backups) {
+            let class = [None, Some(Class::SourceMissing), Some(Class::SourceEmpty)][usize::from(lack)];
+            let before = known.clone();
+            take(&mut known, backup(n, files, files * 10, class), NOW);
+            let usual = usual_of(&before.usual);
+            let is_lost = usual.is_some_and(|usual| files * 2 < usual.files);
+            let accepted = before.accepted.as_ref().and_then(|accepted| accepted.lack.as_ref());
+            let is_right = class.is_none() || accepted.map(|lack| lack.class) == class;
+            prop_assert_eq!(known.lacking.iter().any(|flawed| flawed.job == job(n)), is_lost || !is_right);
+            prop_assert!(before.hold().is_none() || known.hold().is_some());
+            let once = known.clone();
+            take(&mut known, backup(n, files, files * 10, class), NOW);
+            prop_assert_eq!(&known.lacking, &once.lacking);
+            prop_assert_eq!(known.hold(), once.hold());
+            known = once;
+            if looks && known.mark().is_some() {
+                accept(&mut known, &Actor::System, NOW);
+                prop_assert_eq!(known.hold(), None);
+            }
+        }
+    }
+}

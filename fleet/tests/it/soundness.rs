@@ -1,0 +1,199 @@
+//! Snapshots that lack something of what their group names: they push no whole one out, and a sudden loss waits for a
+//! person.
+
+use crate::support::{Agent, Got, HOUR_MS, World, audited, backup, by, credentials, group, in_memory};
+use fleet::maintenance::Why;
+use fleet::record::{Group, Job, JobState, MaintenanceInput, Origin, Retention, RuleInput};
+use fleet::{Fleet, Hold, HostFilter, JobRequest, Refused, Status};
+use schema::job::{BackupSummary, ForgetResult};
+use schema::report::Finished;
+use schema::{Class, Items, JobKind, Outcome, ReportBody, Slot, Summary};
+
+/// A host whose group `etc` keeps the last three, with three whole backups, and whose maintenance runs each day.
+async fn kept(world: &World, fleet: &Fleet) -> Agent {
+    let mut agent = Agent::ready(world, fleet, "attic").await;
+    fleet.put_credentials(agent.host, Slot::Admin, credentials(), by()).await.unwrap();
+    let keep = Retention { last: 3, ..Retention::default() };
+    fleet.put_group(agent.host, Some("etc"), Group { keep, ..group("etc") }, by()).await.unwrap();
+    let rule = RuleInput { enabled: true, every: "1 day".into(), from: String::new(), until: String::new() };
+    let check = RuleInput { enabled: false, ..rule.clone() };
+    let daily = MaintenanceInput { forget: rule.clone(), prune: rule, check, ..MaintenanceInput::default() };
+    fleet.put_maintenance(agent.host, daily, by()).await.unwrap();
+    for n in 1..=3 {
+        save(&mut agent, "etc", n, 100, None).await;
+    }
+    agent
+}
+
+/// A backup that makes the snapshot of this number.
+async fn save(agent: &mut Agent, group: &str, n: u32, files: u64, class: Option<Class>) -> Job {
+    let job = agent.fleet.dispatch(agent.host, backup(group), by()).await.unwrap();
+    agent.take_all();
+    agent.report(ReportBody::Accepted { job: job.id, behind: 0 }).await;
+    agent.report(ReportBody::Started { job: job.id }).await;
+    let snapshot = format!("{n:08x}{n:056x}");
+    let summary = Summary::Backup(BackupSummary {
+        snapshot: &snapshot,
+        files_new: 0,
+        files_changed: 0,
+        files_unmodified: files,
+        total_files: files,
+        total_bytes: files * 10,
+        added_bytes: 0,
+        added_packed_bytes: None,
+        errors: 0,
+    });
+    let outcome = if class.is_some() { Outcome::Warning } else { Outcome::Succeeded };
+    let at = agent.world.now();
+    let finished = crate::support::finished(job.id, outcome, at, summary);
+    agent.report(ReportBody::Finished(Finished { class, ..finished })).await;
+    agent.world.pass(60_000);
+    agent.job(job.id)
+}
+
+/// The forget that is on its way to the agent: its groups.
+fn forget(agent: &mut Agent) -> Option<(schema::JobId, Vec<(String, Vec<String>)>)> {
+    agent.take_all().into_iter().find_map(|got| match got {
+        Got::Run { kind: JobKind::Forget, job, groups, .. } => {
+            Some((job, groups.into_iter().map(|(group, lacking, _)| (group, lacking)).collect()))
+        }
+        _ => None,
+    })
+}
+
+async fn forgot(agent: &mut Agent, job: schema::JobId, there: &[&str]) {
+    let (mut ids, mut room) = ([0; 200], [0; 300]);
+    let lacking = Some(Items::write(there, &mut ids).unwrap());
+    let result = ForgetResult { group: "etc", kept: 6, removed: 0, class: None, spared: 3, lacking };
+    let groups = Items::write([result], &mut room).unwrap();
+    agent.finish(job, Outcome::Succeeded, Summary::Forget { groups }).await;
+}
+
+fn why(fleet: &Fleet, agent: &Agent) -> [Why; 2] {
+    let read = fleet.read().unwrap();
+    let (_, [forget, prune, _]) = read.decisions(agent.host).unwrap().unwrap();
+    [forget.why, prune.why]
+}
+
+fn short(n: u32) -> String {
+    format!("{n:08x}{:08x}", 0)
+}
+
+#[tokio::test]
+async fn an_emptied_source_holds_forget_and_prune_until_a_person_says_that_it_is_right() {
+    let (world, fleet) = in_memory();
+    let mut agent = kept(&world, &fleet).await;
+    for n in 4..=6 {
+        save(&mut agent, "etc", n, 0, Some(Class::SourceEmpty)).await;
+    }
+    world.pass(36 * HOUR_MS);
+    fleet.maintain().await;
+    assert_eq!(forget(&mut agent), None);
+    let held = || Why::Held { group: "etc".to_owned(), why: Hold::Loss };
+    assert_eq!(why(&fleet, &agent), [held(), held()]);
+    for request in [JobRequest::Forget, JobRequest::Prune] {
+        let refused = fleet.dispatch(agent.host, request, by()).await.unwrap_err();
+        assert!(matches!(&refused, Refused::Held { group, .. } if group == "etc"), "{refused}");
+    }
+    let row = fleet.read().unwrap().fleet(&HostFilter::default()).remove(0);
+    assert_eq!((row.status, row.protected), (Status::Warning, false), "{}", row.reason);
+    assert!(row.reason.contains("More than half"), "{}", row.reason);
+
+    let mark = fleet.read().unwrap().soundness(agent.host, "etc").unwrap().mark().unwrap();
+    let other = schema::JobId([9; 16]);
+    let refused = fleet.accept_backup(agent.host, "etc", other, by()).await.unwrap_err();
+    assert!(matches!(refused, Refused::StateChanged), "another one was shown: {refused}");
+    fleet.accept_backup(agent.host, "etc", mark, by()).await.unwrap();
+    assert_eq!(audited(&fleet, "group.accepted").len(), 1);
+    let row = fleet.read().unwrap().fleet(&HostFilter::default()).remove(0);
+    assert_eq!(row.status, Status::Ok, "{}", row.reason);
+    fleet.maintain().await;
+    assert_eq!(forget(&mut agent).map(|(_, groups)| groups), Some(vec![("etc".to_owned(), vec![])]));
+}
+
+#[tokio::test]
+async fn a_missing_path_goes_with_each_forget_until_its_snapshots_are_gone() {
+    let (world, fleet) = in_memory();
+    let mut agent = kept(&world, &fleet).await;
+    for n in 4..=6 {
+        save(&mut agent, "etc", n, 90, Some(Class::SourceMissing)).await;
+    }
+    world.pass(36 * HOUR_MS);
+    fleet.maintain().await;
+    let (job, groups) = forget(&mut agent).expect("it runs");
+    assert_eq!(groups, [("etc".to_owned(), vec![short(4), short(5), short(6)])]);
+    // The preview tells the same.
+    let dry = JobRequest::ForgetDryRun { group: "etc".to_owned(), keep: None };
+    let dry = fleet.dispatch(agent.host, dry, by()).await.unwrap();
+    let told = forget(&mut agent).unwrap();
+    assert_eq!((told.0, told.1[0].1.len()), (dry.id, 3));
+    forgot(&mut agent, dry.id, &[]).await;
+    // A backup that ends while the forget runs was not in its question.
+    save(&mut agent, "etc", 7, 90, Some(Class::SourceUnreadable)).await;
+    forgot(&mut agent, job, &[&short(6)]).await;
+    let known = fleet.read().unwrap().soundness(agent.host, "etc").unwrap();
+    let left: Vec<&str> = known.lacking.iter().map(|flawed| &flawed.snapshot[..8]).collect();
+    assert_eq!(left, ["00000006", "00000007"], "a dry run removes nothing");
+    assert_eq!(agent.job(job).state, JobState::Succeeded);
+}
+
+#[tokio::test]
+async fn groups_that_are_whole_are_forgotten_while_another_waits() {
+    let (world, fleet) = in_memory();
+    let mut agent = kept(&world, &fleet).await;
+    let keep = Retention { last: 3, ..Retention::default() };
+    fleet.put_group(agent.host, None, Group { keep, ..group("home") }, by()).await.unwrap();
+    save(&mut agent, "home", 7, 100, None).await;
+    save(&mut agent, "etc", 8, 10, None).await;
+    world.pass(36 * HOUR_MS);
+    fleet.maintain().await;
+    assert_eq!(forget(&mut agent).map(|(_, groups)| groups), Some(vec![("home".to_owned(), vec![])]));
+    assert!(matches!(why(&fleet, &agent)[1], Why::Held { .. }), "a prune is of all");
+}
+
+#[tokio::test]
+async fn a_renamed_group_keeps_its_snapshots_and_what_is_known_of_them() {
+    let (world, fleet) = in_memory();
+    let mut agent = kept(&world, &fleet).await;
+    save(&mut agent, "etc", 4, 90, Some(Class::SourceMissing)).await;
+    let before = fleet.read().unwrap().group(agent.host, "etc").unwrap().unwrap();
+    let renamed = Group { name: "system".to_owned(), ..before };
+    let renamed = fleet.put_group(agent.host, Some("etc"), renamed, by()).await.unwrap();
+    let former = Origin { hostname: "attic".to_owned(), tag: "etc".to_owned() };
+    assert_eq!(renamed.origins, [former.clone()]);
+    fleet.dispatch(agent.host, JobRequest::Forget, by()).await.unwrap();
+    let got = agent.take_all();
+    let Some(Got::Run { groups, job, .. }) = got.last() else { panic!("{got:?}") };
+    let origins = vec![("attic".to_owned(), "etc".to_owned())];
+    assert_eq!(groups, &[("system".to_owned(), vec![short(4)], origins)]);
+    let job = *job;
+    forgot(&mut agent, job, &[]).await;
+
+    let taken = fleet.put_group(agent.host, None, group("etc"), by()).await.unwrap_err();
+    assert_eq!(taken.field(), Some("name"), "its snapshots are another group's: {taken}");
+    let theirs = Group { origins: vec![former], ..group("home") };
+    let taken = fleet.put_group(agent.host, None, theirs, by()).await.unwrap_err();
+    assert_eq!(taken.field(), Some("origins"), "{taken}");
+    // Back to its old name: what is its own is not named beside it.
+    let back = Group { name: "etc".to_owned(), ..renamed };
+    let back = fleet.put_group(agent.host, Some("system"), back, by()).await.unwrap();
+    assert_eq!(back.origins, [Origin { hostname: "attic".to_owned(), tag: "system".to_owned() }]);
+}
+
+#[tokio::test]
+async fn snapshots_of_a_living_group_of_another_host_are_not_adopted() {
+    let (world, fleet) = in_memory();
+    let agent = kept(&world, &fleet).await;
+    let other = Agent::ready(&world, &fleet, "barn").await;
+    let adopts = |hostname: &str, tag: &str| Group {
+        origins: vec![Origin { hostname: hostname.to_owned(), tag: tag.to_owned() }],
+        ..group("all")
+    };
+    let refused = fleet.put_group(other.host, None, adopts("attic", "etc"), by()).await.unwrap_err();
+    assert_eq!(refused.field(), Some("origins"), "{refused}");
+    fleet.put_group(other.host, None, adopts("attic", "older"), by()).await.unwrap();
+    for (hostname, tag) in [("", "x"), ("a,b", "x"), ("a", "x,y"), ("a", "x\n"), ("-a", "x"), (" a", "x")] {
+        let refused = fleet.put_group(agent.host, None, adopts(hostname, tag), by()).await.unwrap_err();
+        assert_eq!(refused.field(), Some("origins"), "{hostname:?} {tag:?}");
+    }
+}

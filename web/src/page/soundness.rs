@@ -1,0 +1,127 @@
+//! What somebody has to look at in a source group: snapshots that lack something, or a sudden loss; and the word that it
+//! is right as it is.
+
+use super::ConfirmView;
+use crate::api::Query;
+use crate::app::Ctx;
+use crate::format::{bytes, count, day, many};
+use crate::problem::Problem;
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::Response;
+use fleet::record::{Extent, Host, Soundness};
+use fleet::{Hold, Refused};
+use schema::JobId;
+use serde::Serialize;
+
+/// What is said of a group on its host's page.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct LookView {
+    /// Something waits until somebody has looked.
+    pub(crate) is_held: bool,
+    pub(crate) title: String,
+    pub(crate) text: String,
+    /// The backup to look at.
+    pub(crate) job: String,
+    /// Where the word is given.
+    pub(crate) accept: String,
+}
+
+impl LookView {
+    /// `None` = there is nothing to look at.
+    pub(crate) fn new(host: &Host, group: &str, known: &Soundness) -> Option<Self> {
+        let mark = known.mark()?;
+        let lacking = known.lacking.len() as u64;
+        let (title, text) = match (known.hold(), &known.loss) {
+            (_, Some(loss)) => {
+                let back = if loss.is_back { " A later backup held as much as before again." } else { "" };
+                (
+                    format!("More than half of {group} is gone"),
+                    format!(
+                        "Since {} a backup held {}, where {} are usual.{back} Until somebody has looked, nothing of it is \
+                         forgotten and nothing is pruned.",
+                        day(loss.since),
+                        extent(loss.now),
+                        extent(loss.usual)
+                    ),
+                )
+            }
+            (Some(Hold::TooManyLacking), None) => (
+                format!("Too many snapshots of {group} lack something"),
+                format!(
+                    "More than the {} that are kept in mind. Until somebody has looked, nothing of it is forgotten and \
+                     nothing is pruned.",
+                    count(lacking)
+                ),
+            ),
+            (_, None) => (
+                format!("{} of {group} lack something", many(lacking, "snapshot")),
+                format!(
+                    "{}. As many whole ones are kept beside them, whatever the rules say.",
+                    reason(known)
+                ),
+            ),
+        };
+        Some(Self {
+            is_held: known.hold().is_some(),
+            title,
+            text,
+            job: format!("/jobs/{mark}"),
+            accept: format!("/hosts/{}/groups/{group}/accept?mark={mark}", host.id),
+        })
+    }
+}
+
+fn extent(extent: Extent) -> String {
+    format!("{}, {}", many(extent.files, "file"), bytes(extent.bytes))
+}
+
+/// What the newest of them lacks.
+fn reason(known: &Soundness) -> String {
+    let lack = known.lacking.last().and_then(|flawed| flawed.lack.as_ref());
+    let Some(lack) = lack else { return "More than half of what was usual was gone".to_owned() };
+    let words = fleet::class_words(lack.class);
+    if lack.paths.is_empty() { words.to_owned() } else { format!("{words}: {}", lack.paths.join(", ")) }
+}
+
+fn confirm(host: &Host, group: &str, look: &LookView) -> ConfirmView {
+    ConfirmView {
+        title: format!("Is {group} of {} right as its last backup found it?", host.name),
+        body: vec![
+            format!("{}. {}", look.title, look.text),
+            "When you say so, its snapshots count as whole: the rules alone say then which go, and older ones that hold \
+             more may be among them. What lacks something else later is told again."
+                .to_owned(),
+        ],
+        action: look.accept.clone(),
+        button: "This is right now".to_owned(),
+        keep: "Leave it".to_owned(),
+        back: format!("/hosts/{}#groups", host.id),
+    }
+}
+
+/// `GET /hosts/{host}/groups/{group}/accept`.
+pub(crate) async fn confirm_accept(
+    ctx: Ctx,
+    Path((host, group)): Path<(String, String)>,
+) -> Result<Response<Body>, Problem> {
+    let snapshot = ctx.read()?;
+    let host = ctx.host(&snapshot, &host)?;
+    let group = snapshot.group(host.id, &group)?.ok_or(Refused::GroupNotFound)?;
+    match LookView::new(&host, &group.name, &snapshot.soundness(host.id, &group.name)?) {
+        Some(look) => ctx.page(&confirm(&host, &group.name, &look)),
+        None => Ok(ctx.go(&format!("/hosts/{}#groups", host.id))),
+    }
+}
+
+/// `POST /hosts/{host}/groups/{group}/accept?mark=JOB`.
+pub(crate) async fn accept(
+    ctx: Ctx,
+    Path((host, group)): Path<(String, String)>,
+    query: Query,
+) -> Result<Response<Body>, Problem> {
+    let host = ctx.host(&ctx.read()?, &host)?;
+    let mark: JobId = query.get("mark").and_then(|mark| mark.parse().ok()).ok_or(Refused::StateChanged)?;
+    ctx.app.fleet.accept_backup(host.id, &group, mark, ctx.by()).await?;
+    Ok(ctx.go(&format!("/hosts/{}#groups", host.id)))
+}
