@@ -51,8 +51,11 @@ async fn save(agent: &mut Agent, group: &str, n: u32, files: u64, class: Option<
     agent.job(job.id)
 }
 
+/// Groups with their snapshots that lack something.
+type Lacking = Vec<(String, Vec<String>)>;
+
 /// The forget that is on its way to the agent: its groups.
-fn forget(agent: &mut Agent) -> Option<(schema::JobId, Vec<(String, Vec<String>)>)> {
+fn forget(agent: &mut Agent) -> Option<(schema::JobId, Lacking)> {
     agent.take_all().into_iter().find_map(|got| match got {
         Got::Run { kind: JobKind::Forget, job, groups, .. } => {
             Some((job, groups.into_iter().map(|(group, lacking, _)| (group, lacking)).collect()))
@@ -160,7 +163,7 @@ async fn a_renamed_group_keeps_its_snapshots_and_what_is_known_of_them() {
     let renamed = Group { name: "system".to_owned(), ..before };
     let renamed = fleet.put_group(agent.host, Some("etc"), renamed, by()).await.unwrap();
     let former = Origin { hostname: "attic".to_owned(), tag: "etc".to_owned() };
-    assert_eq!(renamed.origins, [former.clone()]);
+    assert_eq!(renamed.origins, std::slice::from_ref(&former));
     fleet.dispatch(agent.host, JobRequest::Forget, by()).await.unwrap();
     let got = agent.take_all();
     let Some(Got::Run { groups, job, .. }) = got.last() else { panic!("{got:?}") };
