@@ -5,7 +5,7 @@
 
 use super::{
     args::StepKind,
-    elements::Elements,
+    elements::{Element, Elements},
     findings::{Findings, LockFound, Words},
     instant,
     lines::{self, Lines, log_line},
@@ -16,7 +16,7 @@ use super::{
 };
 use schema::{
     LogStream,
-    limits::{MAX_ENTRIES, MAX_NAME_BYTES},
+    limits::{MAX_ENTRIES, MAX_NAME_BYTES, MAX_VALUE_BYTES},
     report::{EntryKind, SnapshotSize},
 };
 use serde_json::Value;
@@ -30,6 +30,25 @@ const MAX_WORD_BYTES: usize = 400;
 const MAX_MISSING: usize = 16;
 /// How long a snapshot's list of paths or tags may be, in bytes.
 const MAX_LIST_BYTES: usize = 8 * 1024;
+/// What is read of a snapshot; of the lists among it, [`SNAPSHOT_TAGS`] and [`SNAPSHOT_PATHS`] say where.
+const SNAPSHOT_MEMBERS: &[&str] = &["id", "time", "hostname", "tags", "paths", "summary"];
+const SNAPSHOT_TAGS: usize = 3;
+const SNAPSHOT_PATHS: usize = 4;
+/// What is read of the lines of `ls`: its first one is a whole snapshot, with all that made that large.
+const NODE_MEMBERS: &[&str] = &[
+    "message_type",
+    "struct_type",
+    "name",
+    "type",
+    "path",
+    "size",
+    "mtime",
+    "message",
+    "error",
+    "item",
+    "during",
+    "code",
+];
 const MAX_CURRENT_BYTES: usize = 512;
 /// Longer than this is restic's way to say that it doesn't know.
 const MAX_LEFT_SECS: u64 = 10 * 365 * 86_400;
@@ -81,6 +100,8 @@ pub struct Reader<'m> {
     errors_so_far: u32,
     /// Of `ls`: the folder that is asked for, which restic names among what is in it.
     folder: String,
+    /// The last byte ended a line, or nothing came yet.
+    at_line_start: bool,
     found: Findings,
 }
 
@@ -90,6 +111,8 @@ enum Shape {
     Lines,
     Document(Vec<u8>),
     Array(Elements),
+    /// Lines, those with an object in them of any length; and whether the line of now is one.
+    Objects(Elements, bool),
 }
 
 impl<'m> Reader<'m> {
@@ -98,13 +121,15 @@ impl<'m> Reader<'m> {
     pub fn new(kind: StepKind, mask: &'m Mask) -> Self {
         let shape = match kind {
             StepKind::Config | StepKind::CatLock => Shape::Document(Vec::new()),
-            StepKind::Snapshots => Shape::Array(Elements::new(2)),
-            StepKind::Forget => Shape::Array(Elements::new(4)),
+            StepKind::Snapshots => Shape::Array(Elements::new(2, SNAPSHOT_MEMBERS)),
+            StepKind::Forget => Shape::Array(Elements::new(4, &[])),
+            StepKind::Ls => Shape::Objects(Elements::new(1, NODE_MEMBERS), false),
             _ => Shape::Lines,
         };
         let (out, err) = (Lines::default(), Lines::default());
         let folder = String::new();
-        Self { kind, mask, out, err, shape, errors_so_far: 0, folder, found: Findings::default() }
+        let found = Findings::default();
+        Self { kind, mask, out, err, shape, errors_so_far: 0, folder, at_line_start: true, found }
     }
 
     /// Of `ls`: which folder is listed.
@@ -125,10 +150,12 @@ impl<'m> Reader<'m> {
                 elements.push(bytes, |element| match (kind, element.key) {
                     (StepKind::Snapshots, _) => {
                         found.snapshots = found.snapshots.saturating_add(1);
-                        let value = element.json.and_then(|json| serde_json::from_slice(json).ok());
-                        if let Some(snapshot) = value.as_ref().and_then(|value| snapshot(value, mask)) {
-                            found.newest_at = found.newest_at.max(Some(snapshot.time));
-                            said.push_back(Said::Snapshot(snapshot));
+                        match snapshot(&element, mask) {
+                            Some(snapshot) => {
+                                found.newest_at = found.newest_at.max(Some(snapshot.time));
+                                said.push_back(Said::Snapshot(snapshot));
+                            }
+                            None => found.left_out = found.left_out.saturating_add(1),
                         }
                     }
                     (_, "keep") => found.kept = found.kept.saturating_add(1),
@@ -139,6 +166,7 @@ impl<'m> Reader<'m> {
                     self.out_lines(bytes, said);
                 }
             }
+            Shape::Objects(..) => self.out_objects(bytes, said),
         }
     }
 
@@ -158,7 +186,7 @@ impl<'m> Reader<'m> {
         match core::mem::replace(&mut self.shape, Shape::Lines) {
             Shape::Document(document) => self.document(&document),
             Shape::Array(elements) => self.found.listing_is_whole = elements.is_whole(),
-            Shape::Lines => {}
+            Shape::Lines | Shape::Objects(..) => {}
         }
         self.found
     }
@@ -167,6 +195,29 @@ impl<'m> Reader<'m> {
         let mut lines = core::mem::take(&mut self.out);
         lines.push(bytes, |line| self.out_line(line, said));
         self.out = lines;
+    }
+
+    fn out_objects(&mut self, bytes: &[u8], said: &mut VecDeque<Said>) {
+        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
+            let begins = core::mem::replace(&mut self.at_line_start, piece.ends_with(b"\n"));
+            let Shape::Objects(elements, is_object) = &mut self.shape else { return };
+            if begins {
+                *is_object = piece.first() == Some(&b'{');
+            }
+            if !*is_object {
+                self.out_lines(piece, said);
+                continue;
+            }
+            let mut message = None;
+            elements.push(piece, |element| message = serde_json::from_slice::<Value>(element.json).ok());
+            if self.at_line_start && !elements.is_between() {
+                // A line that is no JSON must not swallow the next one.
+                *elements = Elements::new(1, NODE_MEMBERS);
+            }
+            if let Some(message) = message {
+                self.message(&message, LogStream::Out, said);
+            }
+        }
     }
 
     fn out_line(&mut self, line: &[u8], said: &mut VecDeque<Said>) {
@@ -431,8 +482,9 @@ fn entry(name: &str, value: &Value) -> EntrySeen {
     }
 }
 
-fn snapshot(value: &Value, mask: &Mask) -> Option<SnapshotSeen> {
-    let id = hex(string(value, "id"));
+fn snapshot(element: &Element<'_>, mask: &Mask) -> Option<SnapshotSeen> {
+    let value: Value = serde_json::from_slice(element.json).ok()?;
+    let id = hex(string(&value, "id"));
     if id.is_empty() {
         return None;
     }
@@ -441,27 +493,34 @@ fn snapshot(value: &Value, mask: &Mask) -> Option<SnapshotSeen> {
         bytes: number(summary, "total_bytes_processed"),
         added_packed_bytes: number(summary, "data_added_packed"),
     });
+    let (tags, tags_left_out) = list(&value, "tags", mask);
+    let (paths, paths_left_out) = list(&value, "paths", mask);
+    let no_room = |place: usize| element.left_out.get(place).copied().unwrap_or_default();
     Some(SnapshotSeen {
         id,
-        time: instant::parse(string(value, "time"))?,
-        hostname: lines::clean(string(value, "hostname"), 255),
-        tags: list(value, "tags", mask),
-        paths: list(value, "paths", mask),
+        // A clock that stood before 1970 when it was taken is no reason to hide it.
+        time: instant::parse(string(&value, "time")).unwrap_or_default(),
+        hostname: lines::clean(string(&value, "hostname"), 255),
+        tags,
+        paths,
         size,
+        tags_left_out: tags_left_out.saturating_add(no_room(SNAPSHOT_TAGS)),
+        paths_left_out: paths_left_out.saturating_add(no_room(SNAPSHOT_PATHS)),
     })
 }
 
-fn list(value: &Value, key: &str, mask: &Mask) -> Vec<String> {
+/// The items that there is room for, and how many there is none for.
+fn list(value: &Value, key: &str, mask: &Mask) -> (Vec<String>, u32) {
     let items = value.get(key).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let (mut shown, mut used) = (Vec::new(), 0);
-    for (at, item) in items.iter().filter_map(Value::as_str).enumerate() {
-        let item = lines::clean(&mask.hide(item), schema::limits::MAX_LOG_LINE_BYTES);
-        used += item.len();
-        if used > MAX_LIST_BYTES {
-            shown.push(format!("… and {} more", items.len() - at));
-            break;
+    let (mut shown, mut used, mut left_out) = (Vec::new(), 0, 0_u32);
+    for item in items.iter().filter_map(Value::as_str) {
+        let item = lines::clean(&mask.hide(item), MAX_VALUE_BYTES);
+        if used + item.len() > MAX_LIST_BYTES {
+            left_out = left_out.saturating_add(1);
+            continue;
         }
+        used += item.len();
         shown.push(item);
     }
-    shown
+    (shown, left_out)
 }

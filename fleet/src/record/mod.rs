@@ -15,7 +15,7 @@ mod schedule;
 pub use account::{ApiToken, Operator, Role, Scope, Scopes, Session, Viewer};
 pub use audit::{Actor, AuditEntry, AuditTarget};
 pub use credentials::{CredentialsFacts, CredentialsInput, Secret, SlotState};
-pub use folder::{EntryRow, Folder, FolderPlace};
+pub use folder::{EntryCursor, EntryRow, Folder, FolderPlace};
 pub use group::{Group, Retention};
 pub use host::{Acked, EnrollToken, Host, HostFacts, Machine, Presence, Quarantine, Twin, WireProblem};
 pub use job::{
@@ -25,7 +25,7 @@ pub use job::{
 pub use maintenance::{Every, Maintenance, MaintenanceInput, Rule, RuleInput, Window};
 pub use pending::{GivenUp, PendingRun, TryError};
 pub use repo::{
-    CheckSeen, LockHolder, LockView, PruneSeen, Replaced, RepoPoint, RepoState, SizeSeen, SnapshotRow,
-    SnapshotsSeen, Tested,
+    CheckSeen, Listed, LockHolder, LockView, PruneSeen, Replaced, RepoPoint, RepoState, SizeSeen,
+    SnapshotRow, SnapshotsSeen, Tested,
 };
 pub use schedule::Schedule;
