@@ -13,7 +13,7 @@ pub struct Ticket {
     pub kind: JobKind,
     /// Whether it goes before the jobs that wait.
     pub urgent: bool,
-    /// When its command expires.
+    /// When its command expires, by the server's clock.
     pub expires_at: Timestamp,
     /// When it must have ended, in seconds after its start; 0 = no deadline.
     pub deadline_secs: u32,
@@ -21,6 +21,8 @@ pub struct Ticket {
     pub group: Option<GroupKey>,
     /// Whether the agent has made it by itself.
     pub own: bool,
+    /// When it was taken: by the server's clock, or by the machine's own where that was not known.
+    pub taken_at: Timestamp,
 }
 
 /// Stands for the name of a source group, which is too long to keep here.
@@ -44,7 +46,7 @@ pub const MAX_TAKEN_GROUPS: usize = 64;
 pub struct TakenGroup {
     /// Which group.
     pub group: GroupKey,
-    /// When, by the agent's clock.
+    /// When, see [`Ticket::taken_at`].
     pub at: Timestamp,
 }
 

@@ -1,6 +1,7 @@
 //! The state machine: what it is made of, and what happens to it. What the server says is in `commands`, what is
 //! written down in `stored`, what goes out in `effects`.
 
+mod clock;
 mod commands;
 mod effects;
 mod stored;
@@ -63,6 +64,7 @@ pub struct Core {
     /// Whether a new command came on this connection.
     seen_command: bool,
     gap: Gap,
+    clock: clock::Known,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,6 +155,7 @@ impl Core {
             ask_again: false,
             seen_command: false,
             gap: Gap::default(),
+            clock: clock::Known::default(),
             saved,
         }
     }
@@ -176,6 +179,12 @@ impl Core {
         self.running.map(|running| running.job)
     }
 
+    /// Whether the job that runs has been told to end.
+    #[must_use]
+    pub fn is_stopping_job(&self) -> bool {
+        self.running.is_some_and(|running| running.stop.is_some())
+    }
+
     /// Whether the connection stands.
     #[must_use]
     pub const fn is_connected(&self) -> bool {
@@ -190,7 +199,7 @@ impl Core {
 
     /// Time has passed.
     pub fn handle_tick(&mut self, now: Now) {
-        self.now = now;
+        self.pass_to(now);
         if let Some(running) = &mut self.running
             && running.ended.is_none()
         {
@@ -220,7 +229,7 @@ impl Core {
 
     /// The connection of the epoch that [`Effect::Connect`] named stands.
     pub fn handle_connected(&mut self, now: Now) {
-        self.now = now;
+        self.pass_to(now);
         if self.stopping {
             return;
         }
@@ -233,7 +242,7 @@ impl Core {
 
     /// The connection is gone, or did not come about.
     pub fn handle_disconnected(&mut self, now: Now) {
-        self.now = now;
+        self.pass_to(now);
         match self.link {
             Link::Up { since, .. } if now.mono.ms_since(since) >= STEADY_AFTER_MS => self.backoff.reset(),
             Link::Up { .. } | Link::Connecting => {}
@@ -244,7 +253,7 @@ impl Core {
 
     /// The server refused the login: nothing but a person mends that, so the next try comes later.
     pub fn handle_refused(&mut self, now: Now) {
-        self.now = now;
+        self.pass_to(now);
         if let Link::Up { .. } | Link::Connecting = self.link {
             self.link = Link::Down { retry_at: now.mono.plus_ms(self.backoff.next_refused_ms()) };
         }
@@ -252,7 +261,7 @@ impl Core {
 
     /// The state folder was found to be unwritable in between.
     pub fn handle_trouble(&mut self, trouble: Trouble, now: Now) {
-        self.now = now;
+        self.pass_to(now);
         if !self.troubles.contains(&trouble) {
             // One place for each kind.
             let _ = self.troubles.push(trouble);
@@ -262,7 +271,7 @@ impl Core {
     /// A piece of log or listing of the running job is at hand; the next record carries it. `expendable`: it may be
     /// given up when space runs out.
     pub fn handle_chunk(&mut self, job: JobId, expendable: bool, now: Now) -> Result<(), Busy> {
-        self.now = now;
+        self.pass_to(now);
         self.check_idle()?;
         if self.running() == Some(job) {
             let safety = if expendable { Safety::OnDisk } else { Safety::Kept };
@@ -273,7 +282,7 @@ impl Core {
 
     /// A backup of the plan is due and the server is away: take it. `false`: it can't be taken now.
     pub fn handle_own(&mut self, job: JobId, group: GroupKey, now: Now) -> Result<bool, Busy> {
-        self.now = now;
+        self.pass_to(now);
         self.check_idle()?;
         let can_be_taken = !self.is_connected()
             && !self.stopping
@@ -289,6 +298,7 @@ impl Core {
                 deadline_secs: 0,
                 group: Some(group),
                 own: true,
+                taken_at: self.best_time(),
             };
             let taken = self.saved.taken;
             self.propose(taken, Change::Queued(ticket), Some(Body::Own { job }), Safety::OnDisk);
@@ -298,7 +308,7 @@ impl Core {
 
     /// The running job has come further.
     pub fn handle_progress(&mut self, job: JobId, now: Now) {
-        self.now = now;
+        self.pass_to(now);
         if let Some(running) = &mut self.running
             && running.job == job
         {
@@ -308,7 +318,7 @@ impl Core {
 
     /// The running job has ended, and all its chunks are handed over.
     pub fn handle_ended(&mut self, job: JobId, outcome: Outcome, class: Option<Class>, now: Now) {
-        self.now = now;
+        self.pass_to(now);
         if let Some(running) = &mut self.running
             && running.job == job
             && running.ended.is_none()
@@ -321,7 +331,7 @@ impl Core {
     /// The agent is to end: the running job is interrupted and its result written down, then comes
     /// [`Effect::Exit`].
     pub fn handle_shutdown(&mut self, now: Now) {
-        self.now = now;
+        self.pass_to(now);
         if self.stopping {
             return;
         }
@@ -358,6 +368,16 @@ impl Core {
         let entry = self.saved.held.iter().find(|entry| entry.ticket.job == job)?;
         let secs = entry.ticket.deadline_secs;
         (secs > 0).then(|| self.now.mono.plus_ms(u64::from(secs) * 1_000))
+    }
+
+    /// The present is now; whether the machine's clock was set in between is looked at.
+    fn pass_to(&mut self, now: Now) {
+        self.now = now;
+        if self.clock.was_set(now) {
+            // What is known of the server's clock may be wrong as well: the machine may have slept.
+            self.clock = clock::Known::default();
+            self.ask_again |= self.is_connected();
+        }
     }
 
     const fn check_idle(&self) -> Result<(), Busy> {

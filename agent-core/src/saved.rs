@@ -74,7 +74,7 @@ impl Saved {
             Change::None => {}
             Change::Epoch(epoch) => self.epoch = self.epoch.max(epoch),
             Change::Acked(through) => self.acked = self.acked.max(through.min(self.last_report)),
-            Change::Queued(ticket) => self.queue(ticket, record.at),
+            Change::Queued(ticket) => self.queue(ticket),
             Change::Refused(job) => self.remember(job, record.report),
             Change::Started(job) => {
                 if let Some(entry) = self.held.iter_mut().find(|entry| entry.ticket.job == job) {
@@ -145,7 +145,7 @@ impl Saved {
         let _ = self.groups.push(TakenGroup { group, at });
     }
 
-    fn queue(&mut self, ticket: Ticket, at: Timestamp) {
+    fn queue(&mut self, ticket: Ticket) {
         let waiting = self.held.iter().position(|entry| entry.started_at.is_none() && !entry.ticket.urgent);
         let place = if ticket.urgent { waiting } else { None }.unwrap_or(self.held.len());
         if self.held.insert(place, HeldEntry { ticket, started_at: None }).is_ok() {
@@ -153,7 +153,7 @@ impl Saved {
                 self.remember(ticket.job, None);
             }
             if let Some(group) = ticket.group {
-                self.take_group(group, at);
+                self.take_group(group, ticket.taken_at);
             }
         }
     }

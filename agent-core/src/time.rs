@@ -23,6 +23,6 @@ impl Monotonic {
 pub struct Now {
     /// For waiting and measuring.
     pub mono: Monotonic,
-    /// For what people and the server read; may jump.
+    /// The machine's clock, for what people read; may be wrong, and may jump.
     pub wall: Timestamp,
 }

@@ -177,6 +177,7 @@ pub async fn run(state_dir: &Path, options: Options) -> Result<Ended, RunError> 
             break;
         }
         let wait = driver.next_wait();
+        let hears_job = driver.hears_job();
         tokio::select! {
             biased;
             _ = term.recv() => {
@@ -192,7 +193,7 @@ pub async fn run(state_dir: &Path, options: Options) -> Result<Ended, RunError> 
                 driver.shut_down("SIGUSR2");
             }
             event = next_link_event(&mut driver.link) => driver.handle_link(event),
-            step = next_job_step(&mut driver.job) => driver.handle_job(step).await,
+            step = next_job_step(&mut driver.job), if hears_job => driver.handle_job(step).await,
             stream = next_asker(listener.as_ref()) => driver.answer_status(stream),
             () = tokio::time::sleep(wait) => driver.handle_time(),
         }

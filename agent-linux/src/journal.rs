@@ -42,6 +42,8 @@ const RESERVE_BYTES: u64 = 32 * 1024;
 pub const MAX_LIVE_BYTES: u64 = 4 * 1024 * 1024;
 /// The part of it that only ends of jobs may use, in bytes.
 pub const KEPT_FOR_RESULTS_BYTES: u64 = 256 * 1024;
+/// The longest frame of a piece of a listing, in bytes.
+const MAX_PIECE_BYTES: u64 = schema::limits::MAX_MESSAGE_BYTES as u64 + 1024;
 const COMPACT_ABOVE_BYTES: u64 = 128 * 1024;
 
 /// The journal of a state folder.
@@ -211,6 +213,24 @@ impl Journal {
     /// Writes the whole journal anew, when something of it is not on disk; false when that fails.
     pub fn retry(&mut self, saved: &Saved) -> bool {
         self.is_on_disk() || self.rewrite(saved).is_ok()
+    }
+
+    /// Whether another piece of a listing leaves enough room for results.
+    #[must_use]
+    pub fn has_room_for_listing(&self) -> bool {
+        self.kept_bytes() + MAX_PIECE_BYTES + KEPT_FOR_RESULTS_BYTES <= self.max_live_bytes
+    }
+
+    /// Whether half of the space is in use by what can't be given up.
+    #[must_use]
+    pub fn is_half_full(&self) -> bool {
+        self.kept_bytes() > self.max_live_bytes / 2
+    }
+
+    /// Unacked content that can't be given up, in bytes.
+    fn kept_bytes(&self) -> u64 {
+        let expendable = self.reports.iter().filter(|kept| kept.sort == Sort::Expendable);
+        self.live_bytes.saturating_sub(expendable.map(|kept| kept.place.bytes()).sum())
     }
 
     /// An unacked report, encoded; `None` when it was given up.

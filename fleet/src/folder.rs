@@ -100,8 +100,16 @@ pub(crate) fn job_ended(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<()
         return Ok(());
     }
     let at = job.finished_at.unwrap_or(now).min(now);
+    let mut kept = 0_u32;
+    tx.walk(&ENTRIES, &Span::under(&job.id), Order::Ascending, |_, EntryPage(page)| {
+        kept = kept.saturating_add(u32::try_from(page.len()).unwrap_or(u32::MAX));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    // Wherever they were lost: on the host, on the way, for want of room.
     let left_out = match job.figures {
-        crate::record::JobFigures::Folder { left_out, .. } => left_out,
+        crate::record::JobFigures::Folder { entries, left_out } => {
+            left_out.saturating_add(entries.saturating_sub(kept))
+        }
         _ => 0,
     };
     let key = key(job.host, place, path);

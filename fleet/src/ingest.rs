@@ -16,7 +16,7 @@ use crate::refused::{Refused, StoreError};
 use crate::repo;
 use crate::store::{HOSTS, JOBS, LINK_STATES, LINKS, PRESENCES, Reads, Tx, VIEWERS};
 use schema::envelope::{Key, OpenError, version_notice};
-use schema::{HostId, HostTopic, JobId, Live, Presence, RepoStats, Timestamp, ToAgent, Topic};
+use schema::{HostId, HostTopic, JobId, Live, Presence, RepoStats, ServerClock, Timestamp, ToAgent, Topic};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -56,7 +56,7 @@ impl Fleet {
             })
             .await;
         match taken {
-            Ok(Some(acked)) => Ok(Handled { reply: self.ack(host, &key, acked), ..Handled::default() }),
+            Ok(Some(acked)) => Ok(Handled { reply: self.ack(host, &key, acked, None), ..Handled::default() }),
             Ok(None) => Ok(Handled::default()),
             Err(error) => not_handled(host, "report", error),
         }
@@ -77,9 +77,14 @@ impl Fleet {
         let first = context.began().get(&host).copied();
         let taken = self.write(move |tx| take_presence(&context, tx, host, &message, &peer, first)).await;
         match taken {
-            Ok(Some(Greeted::In { acked, wake, rewound })) => {
+            Ok(Some(Greeted::In { acked, clock, wake, rewound })) => {
                 self.context().began().remove(&host);
-                Ok(Handled { reply: self.ack(host, &key, acked), wake, rewound, kept_out: false })
+                Ok(Handled {
+                    reply: self.ack(host, &key, acked, Some(clock)),
+                    wake,
+                    rewound,
+                    kept_out: false,
+                })
             }
             Ok(Some(Greeted::KeptOut)) => Ok(Handled { kept_out: true, ..Handled::default() }),
             Ok(None) => Ok(Handled::default()),
@@ -251,8 +256,14 @@ impl Fleet {
         }
     }
 
-    fn ack(&self, host: HostId, key: &(u8, Key), acked: report::Acked) -> Option<Vec<u8>> {
-        let ack = ToAgent::Ack { stream: acked.stream, through: acked.through };
+    fn ack(
+        &self,
+        host: HostId,
+        key: &(u8, Key),
+        acked: report::Acked,
+        clock: Option<ServerClock>,
+    ) -> Option<Vec<u8>> {
+        let ack = ToAgent::Ack { stream: acked.stream, through: acked.through, clock };
         let sealed =
             link::seal_message(&self.context(), key, Topic::Host(host, HostTopic::Cmd), &ack).ok()?;
         self.context().saw_ack(host, sealed.len(), &ack);
@@ -350,6 +361,7 @@ enum Opened {
 enum Greeted {
     In {
         acked: report::Acked,
+        clock: ServerClock,
         wake: bool,
         rewound: bool,
     },
@@ -378,7 +390,8 @@ fn take_presence(
             };
             let state = outbox::state_of(tx, host)?;
             let acked = report::Acked { stream: hello.stream, through: state.reports };
-            Ok(Some(Greeted::In { acked, wake: state.last_command > state.taken, rewound }))
+            let clock = ServerClock { epoch: hello.epoch, at: now };
+            Ok(Some(Greeted::In { acked, clock, wake: state.last_command > state.taken, rewound }))
         }
         Ok(Presence::Gone { epoch, .. }) => {
             hello::take_gone(tx, host, epoch, now)?;

@@ -68,6 +68,7 @@ pub use change::{Change, Changed};
 pub use context::{Driver, Random, Settings};
 pub use fleet::{DATA_FILE, Fleet, Handled, KEY_FILE, NewEnrollToken};
 pub use folder::{check_snapshot, clean_path};
+pub use listing::SnapshotCursor;
 pub use refused::{OpenError, Refused, StoreError};
 pub use request::{By, JobRequest, OperatorChange};
 pub use snapshot::Snapshot;

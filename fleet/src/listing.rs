@@ -1,16 +1,20 @@
 //! Snapshot listings: collected while a listing job runs, shown when it has ended well.
 
 use crate::job::kind_key;
-use crate::record::{Job, JobFigures, JobState, JobWhat, SnapshotRow};
+use crate::record::{Job, JobFigures, JobState, JobWhat, Listed, SnapshotRow};
 use crate::refused::StoreError;
 use crate::store::{JOBS, KIND_JOBS, LISTED, LISTINGS, Order, Reads, Span, Tx, first_form};
+use crate::view::{Page, Paged};
 use schema::report::Snapshot;
 use schema::{HostId, Items, JobId, JobKind, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::ops::ControlFlow;
+use std::str::FromStr;
 
-/// The most snapshots of a listing that are kept.
+/// The most snapshots of a listing that are kept: the newest, and the rest of the page that they begin in.
 const MAX_SNAPSHOTS: u32 = 200_000;
 /// The most backups whose sizes are looked for.
 const MAX_BACKUPS: usize = 4_000;
@@ -22,6 +26,8 @@ const SHORT_ID: usize = 8;
 pub(crate) struct Listing {
     job: JobId,
     at: Timestamp,
+    kept: u32,
+    left_out: u32,
 }
 
 /// A piece of a listing.
@@ -40,11 +46,32 @@ pub(crate) fn take_page<'a>(
     let Some(record) = tx.get(&JOBS, &job)? else { return Ok(()) };
     let is_open_listing =
         record.host == host && record.what == JobWhat::Snapshots && !has_result(record.state);
-    if !is_open_listing || first >= MAX_SNAPSHOTS {
+    if !is_open_listing {
         return Ok(());
     }
     let page = SnapshotPage(snapshots.iter().map(|snapshot| row(&snapshot)).collect());
-    tx.put(&LISTED, &(job, first), &page)
+    let end = first.saturating_add(page.len());
+    tx.put(&LISTED, &(job, first), &page)?;
+    // They come oldest first: what there is no room for are the oldest.
+    let Some(beyond) = end.checked_sub(MAX_SNAPSHOTS) else { return Ok(()) };
+    let mut too_old = Vec::new();
+    tx.walk(&LISTED, &Span::under(&job), Order::Ascending, |(job, first), page| {
+        if first.saturating_add(page.len()) > beyond {
+            return Ok(ControlFlow::Break(()));
+        }
+        too_old.push((job, first));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    for key in too_old {
+        tx.remove(&LISTED, &key)?;
+    }
+    Ok(())
+}
+
+impl SnapshotPage {
+    fn len(&self) -> u32 {
+        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
+    }
 }
 
 const fn has_result(state: JobState) -> bool {
@@ -55,9 +82,10 @@ const fn has_result(state: JobState) -> bool {
 pub(crate) fn job_ended(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(), StoreError> {
     let old = if has_result(job.state) {
         let at = job.finished_at.unwrap_or(now).min(now);
-        fill_sizes(tx, job)?;
+        let kept = fill_sizes(tx, job)?;
+        let left_out = left_out(&job.figures, kept);
         let old = tx.get(&LISTINGS, &job.host)?;
-        tx.put(&LISTINGS, &job.host, &Listing { job: job.id, at })?;
+        tx.put(&LISTINGS, &job.host, &Listing { job: job.id, at, kept, left_out })?;
         tx.effects.changed(crate::change::Changed::Repo(job.host));
         old.map(|listing| listing.job).filter(|old| *old != job.id)
     } else {
@@ -70,13 +98,22 @@ pub(crate) fn job_ended(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<()
     Ok(())
 }
 
+/// How many snapshots of a listing are not here, wherever they were lost: on the host, on the way, for want of room.
+fn left_out(figures: &JobFigures, kept: u32) -> u32 {
+    match figures {
+        JobFigures::Snapshots { count, left_out } => count.saturating_sub(kept).max(*left_out),
+        _ => 0,
+    }
+}
+
 /// restic before 0.17 does not tell how large a snapshot is. The backup that made it did, and so may the last listing,
-/// which knew the job while it was kept.
-fn fill_sizes(tx: &mut Tx<'_>, listing: &Job) -> Result<(), StoreError> {
+/// which knew the job while it was kept. Returns how many snapshots there are.
+fn fill_sizes(tx: &mut Tx<'_>, listing: &Job) -> Result<u32, StoreError> {
     let pages = tx.rows(&LISTED, &Span::under(&listing.id))?;
+    let kept = pages.iter().fold(0_u32, |sum, (_, page)| sum.saturating_add(page.len()));
     let lacks = |row: &SnapshotRow| row.bytes.is_none();
     if !pages.iter().any(|(_, SnapshotPage(rows))| rows.iter().any(lacks)) {
-        return Ok(());
+        return Ok(kept);
     }
     let mut known = HashMap::new();
     for row in read(tx, listing.host)?.map(|(_, rows)| rows).unwrap_or_default() {
@@ -110,7 +147,7 @@ fn fill_sizes(tx: &mut Tx<'_>, listing: &Job) -> Result<(), StoreError> {
             tx.put(&LISTED, &key, &SnapshotPage(rows))?;
         }
     }
-    Ok(())
+    Ok(kept)
 }
 
 /// The short form of a snapshot's id: a backup tells no more of it with some versions of restic.
@@ -132,6 +169,80 @@ pub(crate) fn read(
     Ok(Some((listing.at, rows)))
 }
 
+/// Where a part of the list of snapshots ended: the time and the id of its last one. Holds when the list is made anew.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SnapshotCursor(Reverse<Timestamp>, String);
+
+impl SnapshotCursor {
+    fn of(row: &SnapshotRow) -> Self {
+        Self(Reverse(row.time), row.id.clone())
+    }
+}
+
+impl fmt::Display for SnapshotCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.0.0.0, self.1)
+    }
+}
+
+impl FromStr for SnapshotCursor {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (time, id) = text.split_once('-').ok_or(())?;
+        let is_id = id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let time = time.parse().map_err(drop)?;
+        is_id.then(|| Self(Reverse(Timestamp(time)), id.to_owned())).ok_or(())
+    }
+}
+
+/// What the newest whole listing says of itself.
+pub(crate) fn listed(reads: &impl Reads, host: HostId) -> Result<Option<Listed>, StoreError> {
+    let listing = reads.get(&LISTINGS, &host)?;
+    Ok(listing.map(|Listing { at, kept, left_out, .. }| Listed { at, kept, left_out }))
+}
+
+/// A part of the newest whole listing, newest snapshot first; of one group, or of all. Keeps no more in memory than
+/// that part.
+pub(crate) fn part(
+    reads: &impl Reads,
+    host: HostId,
+    group: Option<&str>,
+    page: &Page,
+) -> Result<Paged<SnapshotRow>, StoreError> {
+    let none = Paged { items: Vec::new(), next: None };
+    let Some(listing) = reads.get(&LISTINGS, &host)? else { return Ok(none) };
+    let after = match page.cursor.as_deref().map(str::parse::<SnapshotCursor>) {
+        Some(Err(())) => return Ok(none),
+        Some(Ok(after)) => Some(after),
+        None => None,
+    };
+    let limit = page.limit.clamp(1, 500);
+    let mut found: BTreeMap<(SnapshotCursor, u32), SnapshotRow> = BTreeMap::new();
+    // Of the same time and id, as a repository never has and a host may say.
+    let mut number = 0;
+    reads.walk(&LISTED, &Span::under(&listing.job), Order::Ascending, |_, SnapshotPage(rows)| {
+        for row in rows {
+            let place = SnapshotCursor::of(&row);
+            let is_wanted = after.as_ref().is_none_or(|after| place > *after)
+                && group.is_none_or(|group| row.tags.iter().any(|tag| tag == group));
+            if is_wanted {
+                number += 1;
+                found.insert((place, number), row);
+                if found.len() > limit + 1 {
+                    found.pop_last();
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    let mut items: Vec<SnapshotRow> = found.into_values().collect();
+    let has_more = items.len() > limit;
+    items.truncate(limit);
+    let next = items.last().filter(|_| has_more).map(|row| SnapshotCursor::of(row).to_string());
+    Ok(Paged { items, next })
+}
+
 fn row(snapshot: &Snapshot<'_>) -> SnapshotRow {
     SnapshotRow {
         id: snapshot.id.to_owned(),
@@ -142,5 +253,7 @@ fn row(snapshot: &Snapshot<'_>) -> SnapshotRow {
         files: snapshot.size.map(|size| size.files),
         bytes: snapshot.size.map(|size| size.bytes),
         added_packed_bytes: snapshot.size.map(|size| size.added_packed_bytes),
+        tags_left_out: snapshot.tags_left_out,
+        paths_left_out: snapshot.paths_left_out,
     }
 }

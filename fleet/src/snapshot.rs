@@ -2,7 +2,7 @@ use crate::context::{Context, sha256};
 use crate::maintenance::{self, Decision};
 use crate::record::{
     ApiToken, AuditEntry, CredentialsFacts, EnrollToken, Folder, FolderPlace, GivenUp, Group, Host, Job,
-    JobWhat, LogText, Maintenance, Operator, PendingRun, Presence, RepoPoint, RepoState, Session,
+    JobWhat, Listed, LogText, Maintenance, Operator, PendingRun, Presence, RepoPoint, RepoState, Session,
     SnapshotRow, Soundness, Viewer,
 };
 use crate::refused::{Refused, StoreError};
@@ -189,6 +189,21 @@ impl Snapshot {
     /// The newest whole listing of snapshots, and when it was made.
     pub fn snapshots(&self, host: HostId) -> Result<Option<(Timestamp, Vec<SnapshotRow>)>, StoreError> {
         listing::read(&self.view, host)
+    }
+
+    /// What is known of that listing itself.
+    pub fn listed(&self, host: HostId) -> Result<Option<Listed>, StoreError> {
+        listing::listed(&self.view, host)
+    }
+
+    /// A part of that listing, newest snapshot first: of one group, or of all.
+    pub fn snapshots_part(
+        &self,
+        host: HostId,
+        group: Option<&str>,
+        page: &Page,
+    ) -> Result<Paged<SnapshotRow>, StoreError> {
+        listing::part(&self.view, host, group, page)
     }
 
     /// A folder of a snapshot or of the host itself, as it was listed last.

@@ -17,7 +17,22 @@ pub enum ToAgent<'a> {
         stream: u64,
         /// The highest committed report number without a hole before it.
         through: u64,
+        /// In the answer to a hello: what time it is.
+        clock: Option<ServerClock>,
     },
+}
+
+/// The server's clock when it took a hello.
+///
+/// It is bound to that hello, so that whoever carries messages can't pass an old one off as the present: the agent
+/// counts on from when it said hello, which is never later than this. Whether a command has expired is judged by this
+/// clock, however wrong the machine's own one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerClock {
+    /// The epoch of the hello.
+    pub epoch: u64,
+    /// The time.
+    pub at: Timestamp,
 }
 
 /// A numbered command.
@@ -25,7 +40,7 @@ pub enum ToAgent<'a> {
 pub struct Command<'a> {
     /// Its place in the host's command sequence, from 1.
     pub seq: u64,
-    /// After this instant the agent refuses it ([`crate::Refusal::Expired`]).
+    /// After this instant, by the server's clock, the agent refuses it ([`crate::Refusal::Expired`]).
     pub expires_at: Timestamp,
     /// What to do.
     #[serde(borrow)]

@@ -450,8 +450,10 @@ pub enum Summary<'a> {
     },
     /// Of a listing; the snapshots themselves came in their own reports.
     Snapshots {
-        /// How many.
+        /// How many there are.
         count: u32,
+        /// How many of them did not come: no room for them on the agent, or not to be read.
+        left_out: u32,
     },
     /// Of a restore.
     Restore {

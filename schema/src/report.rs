@@ -220,6 +220,10 @@ pub struct Snapshot<'a> {
     pub paths: Items<'a, &'a str>,
     /// Files and bytes in it, where restic says (0.17 on).
     pub size: Option<SnapshotSize>,
+    /// How many more tags it has: what makes a snapshot too large for a report is left out of it, never the snapshot.
+    pub tags_left_out: u32,
+    /// How many more paths it has.
+    pub paths_left_out: u32,
 }
 
 /// How large a snapshot is.

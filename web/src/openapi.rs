@@ -145,9 +145,13 @@ impl Doc {
 
     /// A list in parts.
     pub(crate) fn paged<T: ToSchema>(self) -> Self {
+        self.in_parts().lists::<T>()
+    }
+
+    /// What is answered is one part of a list, and says more beside it.
+    pub(crate) fn in_parts(self) -> Self {
         self.query_number("limit", "at most so many items; 50 without it", 1, 500)
             .query("cursor", "`next` of the part before")
-            .lists::<T>()
     }
 
     pub(crate) fn empty(mut self) -> Self {

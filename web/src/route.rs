@@ -401,11 +401,13 @@ fn api_hosts() -> Vec<Route> {
         get("/api/hosts/{host}/snapshots/{snapshot}/files", Read, folder::of_snapshot).doc(
             repository("A folder of a snapshot, as it was listed last")
                 .query("path", "the folder, absolute; / when absent")
+                .in_parts()
                 .answers::<FolderOut>(200),
         ),
         get("/api/hosts/{host}/folders", Read, folder::of_host).doc(
             Doc::new("hosts", "A folder of the host itself, as it was listed last")
                 .query("path", "the folder, absolute; / when absent")
+                .in_parts()
                 .answers::<FolderOut>(200),
         ),
         get("/api/hosts/{host}/snapshots", Read, repo::snapshots).doc(
@@ -415,6 +417,7 @@ fn api_hosts() -> Vec<Route> {
                     "refresh",
                     "true asks the agent for a new listing: the job's id is in `refresh_job`",
                 )
+                .in_parts()
                 .answers::<SnapshotsOut>(200),
         ),
     ]

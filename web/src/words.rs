@@ -236,7 +236,14 @@ pub(crate) fn figures(figures: &JobFigures) -> String {
         JobFigures::Unlock { removed: 0 } => "there was no lock to remove".to_owned(),
         JobFigures::Unlock { removed } => format!("removed {}", many(u64::from(*removed), "lock")),
         JobFigures::Stats { total_bytes, .. } => format!("{} in the storage", bytes(*total_bytes)),
-        JobFigures::Snapshots { count } => many(u64::from(*count), "snapshot"),
+        JobFigures::Snapshots { count, left_out: 0 } => many(u64::from(*count), "snapshot"),
+        JobFigures::Snapshots { count: all, left_out } => {
+            format!(
+                "{}, {} of them not shown",
+                many(u64::from(*all), "snapshot"),
+                count(u64::from(*left_out))
+            )
+        }
         JobFigures::Restore { files, bytes: size, .. } => {
             format!("restored {}, {}", many(*files, "file"), bytes(*size))
         }

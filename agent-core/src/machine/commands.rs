@@ -19,10 +19,13 @@ impl Core {
     /// A message on `cmd`. It may be acknowledged to the broker when [`Core::poll_effect`] has been drained and
     /// [`Saved::taken`] has reached its number.
     pub fn handle_message(&mut self, message: &ToAgent<'_>, now: Now) -> Result<(), Busy> {
-        self.now = now;
+        self.pass_to(now);
         match message {
-            ToAgent::Ack { stream, through } => {
+            ToAgent::Ack { stream, through, clock } => {
                 self.handle_ack(*stream, *through);
+                if let Some(clock) = clock {
+                    self.take_clock(*clock);
+                }
                 Ok(())
             }
             ToAgent::Command(command) => self.handle_command(command),
@@ -31,7 +34,7 @@ impl Core {
 
     /// A command of this number could not be decoded.
     pub fn handle_not_understood(&mut self, seq: u64, now: Now) -> Result<(), Busy> {
-        self.now = now;
+        self.pass_to(now);
         self.check_idle()?;
         if seq > self.saved.taken {
             self.propose(seq, Change::None, Some(Body::NotUnderstood { seq }), Safety::Kept);
@@ -63,13 +66,23 @@ impl Core {
         if self.stopping {
             return Ok(());
         }
+        let Some(server_time) = self.server_time(self.now) else {
+            // Whether it came in time can't be judged yet.
+            self.clock.owes_commands = true;
+            return Ok(());
+        };
         if matches!(self.store, Store::Fails { full: true, .. }) || (is_new && self.is_behind_gap(seq)) {
             self.ask_again = true;
             return Ok(());
         }
         match body {
             CommandBody::Run(run) => {
-                self.handle_run(seq, is_new, expires_at < self.now.wall, expires_at, &run);
+                let is_expired = expires_at < server_time;
+                if is_new && is_expired && !self.clock.is_fresh(self.now.mono) {
+                    self.ask_again = true;
+                    return Ok(());
+                }
+                self.handle_run(seq, is_new, is_expired, expires_at, &run);
             }
             CommandBody::Cancel { job } => self.handle_cancel(seq, is_new, job),
             CommandBody::ConfigUpdate(update) => self.handle_config(seq, is_new, &update),
@@ -134,6 +147,7 @@ impl Core {
                         _ => None,
                     },
                     own: false,
+                    taken_at: self.best_time(),
                 };
                 let behind = self.jobs_before(&ticket);
                 let body = Body::Accepted { job, behind };

@@ -1,7 +1,7 @@
 use super::{Core, Link, Pending, Store};
 use crate::{
     Body, Cause, Change, Effect, Monotonic, PROGRESS_EVERY_MS, RESEND_AFTER_MS, Reason, SEND_WINDOW, Safety,
-    Wake,
+    Ticket, Wake,
 };
 use schema::Refusal;
 
@@ -24,6 +24,7 @@ impl Core {
         }
         if let Link::Up { hello_owed: hello_owed @ true, .. } = &mut self.link {
             *hello_owed = false;
+            self.clock.said_hello(self.saved.epoch, self.now);
             return Some(Effect::Hello);
         }
         if self.plan_record() {
@@ -136,8 +137,14 @@ impl Core {
             return Some((Change::Ended(job), Body::Finished { job, cause: Cause::Restarted }));
         }
         if self.look_for_expired {
-            let now = self.now.wall;
-            if let Some(entry) = self.saved.held.iter().find(|entry| entry.ticket.expires_at < now) {
+            // What was taken in time and could not be started until now. While the server's clock is not known, this
+            // machine's may be wrong by years: that must not stop a backup.
+            let (server_time, wall) = (self.server_time(self.now), self.now.wall);
+            let is_expired = |ticket: &Ticket| match server_time {
+                Some(now) => ticket.expires_at < now,
+                None => ticket.group.is_none() && ticket.expires_at < wall,
+            };
+            if let Some(entry) = self.saved.held.iter().find(|entry| is_expired(&entry.ticket)) {
                 let job = entry.ticket.job;
                 return Some((Change::Ended(job), Body::Refused { job, reason: Refusal::Expired }));
             }

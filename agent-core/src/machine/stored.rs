@@ -18,7 +18,7 @@ pub enum Stored {
 impl Core {
     /// Answers [`Effect::StoreSlot`].
     pub fn handle_slot_stored(&mut self, result: Result<(), Refusal>, now: Now) {
-        self.now = now;
+        self.pass_to(now);
         let Some(Storing { seq, slot, revision, filled, for_job, .. }) = self.storing.take() else { return };
         let refused = result.err();
         let body = Body::ConfigApplied { slot, revision, refused };
@@ -40,7 +40,7 @@ impl Core {
 
     /// Answers [`Effect::Persist`].
     pub fn handle_stored(&mut self, stored: Stored, now: Now) {
-        self.now = now;
+        self.pass_to(now);
         let Some(Pending { record, .. }) = self.pending.take() else { return };
         match stored {
             Stored::OnDisk => {
@@ -57,7 +57,7 @@ impl Core {
 
     /// The state folder can be written again, and everything kept in memory is on disk.
     pub fn handle_store_works(&mut self, now: Now) {
-        self.now = now;
+        self.pass_to(now);
         self.store = Store::Works;
         self.taken_safely = self.saved.taken;
     }

@@ -1,6 +1,8 @@
 use crate::world::{Said, Sent, World};
 use agent_core::{Body, Cause, Reason, StopCause};
-use schema::{Class, HeldPhase, Outcome, Refusal, Slot, ToAgent, limits::MAX_HELD_JOBS};
+use schema::{
+    Class, HeldPhase, Outcome, Refusal, ServerClock, Slot, Timestamp, ToAgent, limits::MAX_HELD_JOBS,
+};
 
 fn connected() -> World {
     let mut world = World::new();
@@ -147,6 +149,9 @@ fn an_expired_command_is_refused() {
     let mut world = connected();
     let job = world.order_run(0, false);
     world.pass(25 * 3_600_000);
+    deliver_all(&mut world);
+    assert!(!world.connected, "what time it is, is asked once more before it is refused");
+    world.wake();
     deliver_all(&mut world);
     assert_eq!(world.endings(job), [Body::Refused { job, reason: Refusal::Expired }]);
 }
@@ -422,9 +427,123 @@ fn an_ack_of_another_stream_or_beyond_what_was_written_does_no_harm() {
     world.deliver(0, false);
     let now = world.now;
     for (stream, through) in [(1, 2), (77, 9_999)] {
-        world.core.handle_message(&ToAgent::Ack { stream, through }, now).expect("drained");
+        world.core.handle_message(&ToAgent::Ack { stream, through, clock: None }, now).expect("drained");
         world.drain();
         let saved = world.core.saved();
         assert_eq!((saved.acked, saved.last_report), (if stream == 77 { 2 } else { 0 }, 2));
     }
+}
+
+const HOUR_MS: i64 = 3_600_000;
+const YEAR_MS: i64 = 365 * 24 * HOUR_MS;
+
+/// A connected world whose machine's clock is off: ahead, or behind. The server's is right.
+fn with_clock_off(ms: i64) -> World {
+    let mut world = World::new();
+    world.clock_off_ms = ms;
+    world.now.wall = Timestamp((1_795_392_000_000 + ms).unsigned_abs());
+    world.restart();
+    world.wake();
+    assert!(world.connected);
+    world
+}
+
+#[test]
+fn a_machine_whose_clock_is_years_off_runs_what_it_is_told() {
+    for off in [0, 13 * HOUR_MS, 10 * YEAR_MS, -13 * HOUR_MS, -10 * YEAR_MS] {
+        let mut world = with_clock_off(off);
+        let job = world.order_run(0, false);
+        deliver_all(&mut world);
+        assert_eq!(world.executing, Some(job), "a clock that is {off} ms ahead");
+    }
+}
+
+#[test]
+fn a_command_that_was_held_back_is_refused_whatever_the_machines_clock_says() {
+    for off in [0, 13 * HOUR_MS, -13 * HOUR_MS, -10 * YEAR_MS] {
+        let mut world = with_clock_off(off);
+        let job = world.order_run(0, false);
+        world.pass(25 * 3_600_000);
+        // Before it is refused the time is asked for once more, on another connection.
+        world.deliver(0, false);
+        assert!(!world.connected && world.executing.is_none());
+        world.wake();
+        deliver_all(&mut world);
+        let bodies: Vec<Body> = world.server.bodies().collect();
+        assert_eq!(
+            bodies,
+            [Body::Refused { job, reason: Refusal::Expired }],
+            "a clock that is {off} ms ahead"
+        );
+    }
+}
+
+#[test]
+fn nothing_is_taken_before_the_server_has_told_its_time_and_all_of_it_then() {
+    let mut world = World::new();
+    world.tells_time = false;
+    world.restart();
+    world.wake();
+    let jobs = [world.order_run(0, false), world.order_run(0, false)];
+    world.deliver(0, true);
+    world.deliver(1, true);
+    assert_eq!((world.core.saved().taken, world.executing, world.connected), (0, None, true));
+    world.tells_time = true;
+    world.tell_time();
+    assert!(!world.connected, "they are to come again");
+    world.wake();
+    deliver_all(&mut world);
+    assert_eq!((world.core.saved().taken, world.executing), (2, Some(jobs[0])));
+}
+
+#[test]
+fn a_clock_that_is_set_is_told_to_the_server_and_stops_nothing() {
+    for step in [13 * HOUR_MS, -13 * HOUR_MS, 10 * YEAR_MS, -10 * YEAR_MS, 60_000, -60_000] {
+        let mut world = with_clock_off(0);
+        world.clock_off_ms = step;
+        world.now.wall = Timestamp(world.now.wall.0.saturating_add_signed(step));
+        world.core.handle_tick(world.now);
+        world.drain();
+        assert!(!world.connected, "another hello is due: {step}");
+        world.wake();
+        let job = world.order_run(0, false);
+        deliver_all(&mut world);
+        assert_eq!(world.executing, Some(job), "a clock that was set by {step} ms");
+    }
+    // A clock that is kept by NTP moves a little all the time.
+    let mut world = with_clock_off(0);
+    world.now.wall = Timestamp(world.now.wall.0 + 900);
+    world.core.handle_tick(world.now);
+    world.drain();
+    assert!(world.connected);
+}
+
+#[test]
+fn an_answer_to_another_hello_tells_no_time() {
+    let mut world = World::new();
+    world.tells_time = false;
+    world.restart();
+    world.wake();
+    let epoch = world.core.saved().epoch;
+    for other in [epoch - 1, epoch + 1] {
+        let clock = Some(ServerClock { epoch: other, at: Timestamp(5) });
+        let ack = ToAgent::Ack { stream: 77, through: 0, clock };
+        world.core.handle_message(&ack, world.now).expect("an ack never waits");
+        assert_eq!(world.core.server_time(world.now), None);
+    }
+}
+
+#[test]
+fn what_waited_when_the_agent_was_ended_is_judged_by_the_servers_clock_where_it_is_known() {
+    let mut world = with_clock_off(0);
+    let (running, waiting) = (world.order_run(0, false), world.order_run(0, false));
+    deliver_all(&mut world);
+    assert_eq!(world.executing, Some(running));
+    // A day later, and by the machine's clock too: a job that is no backup does not begin so late.
+    world.pass(25 * 3_600_000);
+    world.restart();
+    world.wake();
+    deliver_all(&mut world);
+    let refused = Body::Refused { job: waiting, reason: Refusal::Expired };
+    assert!(world.server.bodies().any(|body| body == refused));
 }

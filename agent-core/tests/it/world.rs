@@ -3,7 +3,7 @@
 use agent_core::{Body, Cause, Core, Effect, Monotonic, Now, Record, Safety, Saved, Start, Stored};
 use schema::{
     Class, Command, CommandBody, ConfigUpdate, Credentials, Items, JobId, JobSpec, Outcome, Refusal, Run,
-    Slot, Timestamp, ToAgent,
+    ServerClock, Slot, Timestamp, ToAgent,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -78,6 +78,10 @@ pub(crate) struct World {
     pub(crate) persists: u64,
     pub(crate) crash_at: Option<(u64, Crash)>,
     pub(crate) disk_fails: bool,
+    /// Whether the server's answer to a hello tells the time.
+    pub(crate) tells_time: bool,
+    /// How far the machine's clock is ahead of the server's.
+    pub(crate) clock_off_ms: i64,
     /// The disk takes nothing from this record on.
     pub(crate) disk_fails_at: Option<u64>,
     disk_failed: bool,
@@ -107,6 +111,8 @@ impl World {
             persists: 0,
             crash_at: None,
             disk_fails: false,
+            tells_time: true,
+            clock_off_ms: 0,
             disk_fails_at: None,
             disk_failed: false,
             disk: Vec::new(),
@@ -184,7 +190,7 @@ impl World {
 
     pub(crate) fn order_run(&mut self, deadline_secs: u32, unlock: bool) -> JobId {
         let job = job_id(self.server.runs.len());
-        let expires_at = self.now.wall.plus_ms(24 * 3_600_000);
+        let expires_at = self.server_now().plus_ms(24 * 3_600_000);
         self.command(|seq| Sent::Run { seq, job, expires_at, deadline_secs, unlock });
         job
     }
@@ -223,7 +229,7 @@ impl World {
                 let update = ConfigUpdate { slot, revision, for_job, credentials };
                 command(seq, Timestamp(u64::MAX), CommandBody::ConfigUpdate(update))
             }
-            Sent::Ack { through } => ToAgent::Ack { stream: STREAM, through },
+            Sent::Ack { through } => ToAgent::Ack { stream: STREAM, through, clock: None },
         };
         self.core.handle_message(&message, self.now).expect("the world drains the core after each input");
         self.drain();
@@ -295,6 +301,19 @@ impl World {
         }
     }
 
+    /// The server's time comes at once after a hello, with an ack that says nothing else.
+    pub(crate) fn tell_time(&mut self) {
+        let clock = ServerClock { epoch: self.core.saved().epoch, at: self.server_now() };
+        let clock = self.tells_time.then_some(clock);
+        let ack = ToAgent::Ack { stream: STREAM + 1, through: 0, clock };
+        self.core.handle_message(&ack, self.now).expect("an ack never waits");
+        self.drain();
+    }
+
+    fn server_now(&self) -> Timestamp {
+        Timestamp(self.now.wall.0.saturating_add_signed(-self.clock_off_ms))
+    }
+
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Persist(record) => self.persist(record),
@@ -315,7 +334,10 @@ impl World {
                 self.to_agent.clear();
                 self.to_server.clear();
             }
-            Effect::Hello => self.to_server.push_back(Said::Hello { taken: self.core.taken_safely() }),
+            Effect::Hello => {
+                self.to_server.push_back(Said::Hello { taken: self.core.taken_safely() });
+                self.tell_time();
+            }
             Effect::Report { seq } => {
                 let record = self
                     .disk

@@ -8,7 +8,7 @@ use crate::{
 };
 use agent_core::GroupKey;
 use rumqttc::Publish;
-use schema::{JobId, JobKind, JobSpec, Run, limits::MAX_MESSAGE_BYTES};
+use schema::{JobId, JobKind, JobSpec, Run, Timestamp, limits::MAX_MESSAGE_BYTES};
 
 /// When the machine's own policy puts backups off, it is looked at again.
 const NOT_NOW_MS: u64 = 15 * 60_000;
@@ -22,7 +22,7 @@ impl Driver {
         if let Err(error) = schema::decode::<schema::Plan<'_>>(&plain) {
             return self.fail(format!("the plan can't be read: {error}"));
         }
-        if !self.plan.keep(&plain, clock::wall()) {
+        if !self.plan.keep(&plain, self.best_time()) {
             return;
         }
         logger::info(format_args!("plan {} for when the server is away", self.plan.revision()));
@@ -30,6 +30,12 @@ impl Driver {
             // It counts all the same, until the agent ends.
             self.fail(format!("the plan can't be kept: {error}"));
         }
+    }
+
+    /// The time by the server's clock as far as it is known, else by the machine's own.
+    pub(super) fn best_time(&self) -> Timestamp {
+        let now = clock::now();
+        self.core.server_time(now).unwrap_or(now.wall)
     }
 
     /// Takes what is due while the server is away, and plans the next look.
@@ -40,17 +46,18 @@ impl Driver {
         self.look_at = now.mono.plus_ms(alone::AGAIN_MS);
         let plan = self.plan.clone();
         let Some(plan_now) = plan.get() else { return };
+        let best = self.best_time();
         let outlook = alone::look(
             &plan_now,
             (self.identity.host, plan.since),
             (Some(now.mono.ms_since(away_since)), u64::from(self.options.alone_after_secs) * 1_000),
             |group| self.core.saved().group_taken_at(GroupKey::of(group)),
-            now.wall,
+            best,
         );
         if outlook.due.is_empty() {
             if let Some(at) = outlook.look_at {
                 // Not later than in an hour: the clock may be set meanwhile.
-                let wait_ms = at.ms_since(now.wall).clamp(1_000, 3_600_000);
+                let wait_ms = at.ms_since(best).clamp(1_000, 3_600_000);
                 self.look_at = now.mono.plus_ms(wait_ms);
             }
             return;
@@ -73,7 +80,7 @@ impl Driver {
         if getrandom::fill(&mut bytes).is_err() {
             return;
         }
-        let job = JobId::new(clock::wall(), bytes);
+        let job = JobId::new(self.best_time(), bytes);
         let run = Run { job, restic_host: plan.restic_host, deadline_secs: 0, spec: JobSpec::Backup(group) };
         let mut buffer = vec![0; MAX_MESSAGE_BYTES];
         let Ok(used) = schema::encode(&run, &mut buffer) else { return };

@@ -250,7 +250,7 @@ impl Driver {
 const fn refusal_detail(reason: Refusal) -> &'static str {
     match reason {
         Refusal::QueueFull => "the agent holds as many jobs as it can",
-        Refusal::Expired => "it came too late, by the agent's clock, or after a later command",
+        Refusal::Expired => "it came too late, by the server's clock, or after a later command",
         Refusal::AlreadyStarted => "this job came before",
         Refusal::Policy => "the local policy forbids it",
         Refusal::Unsupported => "this agent can't do it",

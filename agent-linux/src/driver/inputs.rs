@@ -76,7 +76,7 @@ impl Driver {
             return self.acknowledge(message);
         }
         let opened = self.open(message);
-        let has_to_wait = !self.put_off.is_empty() || !self.core.saved().can_answer();
+        let has_to_wait = !self.put_off.is_empty() || !self.can_take_commands();
         if has_to_wait
             && self.put_off.len() < MAX_PUT_OFF
             && opened.as_ref().is_ok_and(|plain| !is_ack(plain))
@@ -86,10 +86,15 @@ impl Driver {
         self.take_message(message, opened);
     }
 
-    /// Takes the commands that waited until the server had acked answers to earlier ones, in their order. As they are
+    /// Whether a command can be answered, and be judged by the server's clock.
+    fn can_take_commands(&self) -> bool {
+        self.core.saved().can_answer() && self.core.server_time(clock::now()).is_some()
+    }
+
+    /// Takes the commands that waited until the server had acked answers to earlier ones or told its time, in their order. As they are
     /// not acknowledged meanwhile, the server sends no more than its window.
     pub(super) fn take_put_off(&mut self) {
-        while self.core.saved().can_answer()
+        while self.can_take_commands()
             && let Some(message) = self.put_off.pop_front()
         {
             let opened = self.open(&message);

@@ -41,6 +41,8 @@ pub(super) struct RunningJob {
     progress_at: schema::Timestamp,
     snapshots: Listed<SnapshotSeen>,
     entries: Listed<EntrySeen>,
+    /// How many snapshots and entries there was no room for in the journal.
+    given_up: u32,
 }
 
 /// What a job has listed and what of it has been sent.
@@ -96,6 +98,11 @@ impl RunningJob {
             Some(event) => JobStep::Event(event),
             None => JobStep::Ended(Box::new((&mut self.task).await)),
         }
+    }
+
+    /// Whether pieces of a listing have been sent.
+    const fn lists(&self) -> bool {
+        self.snapshots.sent > 0 || self.entries.sent > 0
     }
 
     /// The newest progress.
@@ -375,6 +382,7 @@ impl Driver {
             progress_at: clock::wall(),
             snapshots: Listed::default(),
             entries: Listed::default(),
+            given_up: 0,
         });
     }
 
@@ -452,6 +460,7 @@ impl Driver {
         }
         self.flush_log(true);
         self.flush_listed(true);
+        let summary = summary.without(self.job.as_ref().map_or(0, |running| running.given_up));
         let log_lines = self.job.as_ref().map_or(0, |running| running.log.count());
         if known.restic.is_some() {
             self.restic = known.restic;
@@ -500,15 +509,41 @@ impl Driver {
         while let Some(running) = &mut self.job
             && let Some((first, snapshots)) = running.snapshots.take(reports::snapshots_that_fit, all)
         {
-            let job = running.job;
-            self.write_chunk(job, Chunk::Snapshots { first, snapshots }, false);
+            let (job, count) = (running.job, snapshots.len());
+            self.write_listed(job, Chunk::Snapshots { first, snapshots }, count);
         }
         while let Some(running) = &mut self.job
             && let Some((first, entries)) = running.entries.take(reports::entries_that_fit, all)
         {
-            let job = running.job;
-            self.write_chunk(job, Chunk::Entries { first, entries }, false);
+            let (job, count) = (running.job, entries.len());
+            self.write_listed(job, Chunk::Entries { first, entries }, count);
         }
+    }
+
+    /// Writes a piece of a listing down, or counts what is in it as left out: a long listing while the server is away
+    /// has to leave room for results.
+    fn write_listed(&mut self, job: JobId, chunk: Chunk, count: usize) {
+        let written_before = self.core.saved().last_report;
+        if self.journal.has_room_for_listing() {
+            self.write_chunk(job, chunk, false);
+        }
+        if self.core.saved().last_report == written_before
+            && let Some(running) = &mut self.job
+        {
+            running.given_up = running.given_up.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// Whether the running job may say more. A long listing waits, and restic with it, until the server has taken what
+    /// it was sent; not when there is nobody to wait for.
+    pub(super) fn hears_job(&self) -> bool {
+        let waits = |job: &RunningJob| {
+            job.lists()
+                && self.core.is_connected()
+                && !self.core.is_stopping_job()
+                && self.journal.is_half_full()
+        };
+        !self.job.as_ref().is_some_and(waits)
     }
 
     fn write_chunk(&mut self, job: JobId, chunk: Chunk, expendable: bool) {

@@ -63,7 +63,7 @@ pub struct Findings {
     pub newest: Option<(Member, bool)>,
     /// Of a listing of files.
     pub entries: u32,
-    /// Of a listing of files: too many, or of too long a name.
+    /// Of a listing: entries that are too many or of too long a name, snapshots that can't be read.
     pub left_out: u32,
     /// The newest snapshot's time.
     pub newest_at: Option<Timestamp>,

@@ -5,7 +5,7 @@
 
 use super::{
     args::StepKind,
-    elements::Elements,
+    elements::{Element, Elements},
     findings::{Findings, LockFound, Words},
     instant,
     lines::{self, Lines, log_line},
@@ -17,7 +17,7 @@ use super::{
 };
 use schema::{
     LogStream,
-    limits::{MAX_ENTRIES, MAX_NAME_BYTES},
+    limits::{MAX_ENTRIES, MAX_NAME_BYTES, MAX_VALUE_BYTES},
     report::{EntryKind, SnapshotSize},
 };
 use serde_json::Value;
@@ -31,6 +31,25 @@ const MAX_WORD_BYTES: usize = 400;
 const MAX_MISSING: usize = 16;
 /// How long a snapshot's list of paths or tags may be, in bytes.
 const MAX_LIST_BYTES: usize = 8 * 1024;
+/// What is read of a snapshot; of the lists among it, [`SNAPSHOT_TAGS`] and [`SNAPSHOT_PATHS`] say where.
+const SNAPSHOT_MEMBERS: &[&str] = &["id", "time", "hostname", "tags", "paths", "summary"];
+const SNAPSHOT_TAGS: usize = 3;
+const SNAPSHOT_PATHS: usize = 4;
+/// What is read of the lines of `ls`: its first one is a whole snapshot, with all that made that large.
+const NODE_MEMBERS: &[&str] = &[
+    "message_type",
+    "struct_type",
+    "name",
+    "type",
+    "path",
+    "size",
+    "mtime",
+    "message",
+    "error",
+    "item",
+    "during",
+    "code",
+];
 const MAX_CURRENT_BYTES: usize = 512;
 /// Longer than this is restic's way to say that it doesn't know.
 const MAX_LEFT_SECS: u64 = 10 * 365 * 86_400;
@@ -84,6 +103,8 @@ pub struct Reader<'m> {
     folder: String,
     /// Whose snapshots are asked for, see [`Step::members`](super::args::Step::members).
     members: &'m [(String, String)],
+    /// The last byte ended a line, or nothing came yet.
+    at_line_start: bool,
     found: Findings,
 }
 
@@ -93,6 +114,8 @@ enum Shape {
     Lines,
     Document(Vec<u8>),
     Array(Elements),
+    /// Lines, those with an object in them of any length; and whether the line of now is one.
+    Objects(Elements, bool),
 }
 
 impl<'m> Reader<'m> {
@@ -101,13 +124,15 @@ impl<'m> Reader<'m> {
     pub fn new(kind: StepKind, mask: &'m Mask) -> Self {
         let shape = match kind {
             StepKind::Config | StepKind::CatLock => Shape::Document(Vec::new()),
-            StepKind::Snapshots => Shape::Array(Elements::new(2)),
-            StepKind::Forget => Shape::Array(Elements::new(4)),
+            StepKind::Snapshots => Shape::Array(Elements::new(2, SNAPSHOT_MEMBERS)),
+            StepKind::Forget => Shape::Array(Elements::new(4, &[])),
+            StepKind::Ls => Shape::Objects(Elements::new(1, NODE_MEMBERS), false),
             _ => Shape::Lines,
         };
         let (out, err) = (Lines::default(), Lines::default());
         let (folder, members) = (String::new(), &[][..]);
-        Self { kind, mask, out, err, shape, errors_so_far: 0, folder, members, found: Findings::default() }
+        let found = Findings::default();
+        Self { kind, mask, out, err, shape, errors_so_far: 0, folder, members, at_line_start: true, found }
     }
 
     /// Of a listing or a forget: whose snapshots it is about.
@@ -133,15 +158,17 @@ impl<'m> Reader<'m> {
                 elements.push(bytes, |element| match (kind, element.key) {
                     (StepKind::Snapshots, _) => {
                         found.snapshots = found.snapshots.saturating_add(1);
-                        let value = element.json.and_then(|json| serde_json::from_slice(json).ok());
-                        if let Some((member, place)) = value.as_ref().and_then(|value| member(value, members))
+                        if let Some((member, place)) = member(element.json, members)
                             && found.newest.as_ref().is_none_or(|(newest, _)| *newest < member)
                         {
                             found.newest = Some((member, place == 0));
                         }
-                        if let Some(snapshot) = value.as_ref().and_then(|value| snapshot(value, mask)) {
-                            found.newest_at = found.newest_at.max(Some(snapshot.time));
-                            said.push_back(Said::Snapshot(snapshot));
+                        match snapshot(&element, mask) {
+                            Some(snapshot) => {
+                                found.newest_at = found.newest_at.max(Some(snapshot.time));
+                                said.push_back(Said::Snapshot(snapshot));
+                            }
+                            None => found.left_out = found.left_out.saturating_add(1),
                         }
                     }
                     (_, "keep") => {
@@ -162,6 +189,7 @@ impl<'m> Reader<'m> {
                     self.out_lines(bytes, said);
                 }
             }
+            Shape::Objects(..) => self.out_objects(bytes, said),
         }
     }
 
@@ -181,7 +209,7 @@ impl<'m> Reader<'m> {
         match core::mem::replace(&mut self.shape, Shape::Lines) {
             Shape::Document(document) => self.document(&document),
             Shape::Array(elements) => self.found.listing_is_whole = elements.is_whole(),
-            Shape::Lines => {}
+            Shape::Lines | Shape::Objects(..) => {}
         }
         self.found
     }
@@ -190,6 +218,29 @@ impl<'m> Reader<'m> {
         let mut lines = core::mem::take(&mut self.out);
         lines.push(bytes, |line| self.out_line(line, said));
         self.out = lines;
+    }
+
+    fn out_objects(&mut self, bytes: &[u8], said: &mut VecDeque<Said>) {
+        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
+            let begins = core::mem::replace(&mut self.at_line_start, piece.ends_with(b"\n"));
+            let Shape::Objects(elements, is_object) = &mut self.shape else { return };
+            if begins {
+                *is_object = piece.first() == Some(&b'{');
+            }
+            if !*is_object {
+                self.out_lines(piece, said);
+                continue;
+            }
+            let mut message = None;
+            elements.push(piece, |element| message = serde_json::from_slice::<Value>(element.json).ok());
+            if self.at_line_start && !elements.is_between() {
+                // A line that is no JSON must not swallow the next one.
+                *elements = Elements::new(1, NODE_MEMBERS);
+            }
+            if let Some(message) = message {
+                self.message(&message, LogStream::Out, said);
+            }
+        }
     }
 
     fn out_line(&mut self, line: &[u8], said: &mut VecDeque<Said>) {
@@ -455,39 +506,40 @@ fn entry(name: &str, value: &Value) -> EntrySeen {
 }
 
 /// A snapshot that is among those that are asked for, and the place of its host name and tag among theirs.
-fn member(value: &Value, members: &[(String, String)]) -> Option<(Member, usize)> {
+fn member(json: &[u8], members: &[(String, String)]) -> Option<(Member, usize)> {
+    if members.is_empty() {
+        return None;
+    }
+    let value: Value = serde_json::from_slice(json).ok()?;
     let tags = value.get("tags").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let has = |tag: &str| {
         if tag.is_empty() { tags.is_empty() } else { tags.iter().any(|has| has.as_str() == Some(tag)) }
     };
-    let hostname = string(value, "hostname");
+    let hostname = string(&value, "hostname");
     let place = members.iter().position(|(host, tag)| host == hostname && has(tag))?;
-    let id = hex(string(value, "id"));
-    let time = instant::parse(string(value, "time"))?;
+    let id = hex(string(&value, "id"));
+    let time = instant::parse(string(&value, "time"))?;
     (id.len() == 64).then_some((Member { time, id }, place))
 }
 
 fn take_member(
-    json: Option<&[u8]>,
+    json: &[u8],
     members: &[(String, String)],
     by_rules: &mut ByRules,
     list: fn(&mut ByRules) -> &mut Vec<Member>,
 ) {
-    if members.is_empty() {
-        return;
-    }
-    let value = json.and_then(|json| serde_json::from_slice::<Value>(json).ok());
-    let has_room = by_rules.keep.len() + by_rules.remove.len() < MOST_SNAPSHOTS;
-    match value.as_ref().map(|value| member(value, members)) {
-        Some(Some((member, _))) if has_room => list(by_rules).push(member),
-        // Somebody else's.
-        Some(None) => {}
-        _ => by_rules.left_out = by_rules.left_out.saturating_add(1),
+    // What is somebody else's is passed over.
+    let Some((member, _)) = member(json, members) else { return };
+    if by_rules.keep.len() + by_rules.remove.len() < MOST_SNAPSHOTS {
+        list(by_rules).push(member);
+    } else {
+        by_rules.left_out = by_rules.left_out.saturating_add(1);
     }
 }
 
-fn snapshot(value: &Value, mask: &Mask) -> Option<SnapshotSeen> {
-    let id = hex(string(value, "id"));
+fn snapshot(element: &Element<'_>, mask: &Mask) -> Option<SnapshotSeen> {
+    let value: Value = serde_json::from_slice(element.json).ok()?;
+    let id = hex(string(&value, "id"));
     if id.is_empty() {
         return None;
     }
@@ -496,27 +548,34 @@ fn snapshot(value: &Value, mask: &Mask) -> Option<SnapshotSeen> {
         bytes: number(summary, "total_bytes_processed"),
         added_packed_bytes: number(summary, "data_added_packed"),
     });
+    let (tags, tags_left_out) = list(&value, "tags", mask);
+    let (paths, paths_left_out) = list(&value, "paths", mask);
+    let no_room = |place: usize| element.left_out.get(place).copied().unwrap_or_default();
     Some(SnapshotSeen {
         id,
-        time: instant::parse(string(value, "time"))?,
-        hostname: lines::clean(string(value, "hostname"), 255),
-        tags: list(value, "tags", mask),
-        paths: list(value, "paths", mask),
+        // A clock that stood before 1970 when it was taken is no reason to hide it.
+        time: instant::parse(string(&value, "time")).unwrap_or_default(),
+        hostname: lines::clean(string(&value, "hostname"), 255),
+        tags,
+        paths,
         size,
+        tags_left_out: tags_left_out.saturating_add(no_room(SNAPSHOT_TAGS)),
+        paths_left_out: paths_left_out.saturating_add(no_room(SNAPSHOT_PATHS)),
     })
 }
 
-fn list(value: &Value, key: &str, mask: &Mask) -> Vec<String> {
+/// The items that there is room for, and how many there is none for.
+fn list(value: &Value, key: &str, mask: &Mask) -> (Vec<String>, u32) {
     let items = value.get(key).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let (mut shown, mut used) = (Vec::new(), 0);
-    for (at, item) in items.iter().filter_map(Value::as_str).enumerate() {
-        let item = lines::clean(&mask.hide(item), schema::limits::MAX_LOG_LINE_BYTES);
-        used += item.len();
-        if used > MAX_LIST_BYTES {
-            shown.push(format!("… and {} more", items.len() - at));
-            break;
+    let (mut shown, mut used, mut left_out) = (Vec::new(), 0, 0_u32);
+    for item in items.iter().filter_map(Value::as_str) {
+        let item = lines::clean(&mask.hide(item), MAX_VALUE_BYTES);
+        if used + item.len() > MAX_LIST_BYTES {
+            left_out = left_out.saturating_add(1);
+            continue;
         }
+        used += item.len();
         shown.push(item);
     }
-    shown
+    (shown, left_out)
 }

@@ -34,8 +34,13 @@ pub enum JobSummary {
     Unlock(u32),
     /// Of a stats.
     Stats(StatsDone),
-    /// Of a listing: how many snapshots.
-    Snapshots(u32),
+    /// Of a listing.
+    Snapshots {
+        /// How many snapshots there are.
+        count: u32,
+        /// How many of them did not come.
+        left_out: u32,
+    },
     /// Of a restore.
     Restore(RestoreDone),
     /// Of the listing of a folder.
@@ -129,6 +134,21 @@ impl ForgetCount {
 }
 
 impl JobSummary {
+    /// The summary of a listing of which `given_up` more did not come; any other stays as it is.
+    #[must_use]
+    pub fn without(self, given_up: u32) -> Self {
+        match self {
+            Self::Snapshots { count, left_out } => {
+                Self::Snapshots { count, left_out: left_out.saturating_add(given_up) }
+            }
+            Self::Folder { entries, left_out } => Self::Folder {
+                entries: entries.saturating_sub(given_up),
+                left_out: left_out.saturating_add(given_up),
+            },
+            other => other,
+        }
+    }
+
     /// The summary for the wire; `buffer` holds what it lists. Groups that don't fit are left out.
     #[must_use]
     pub fn to_wire<'b>(&'b self, buffer: &'b mut [u8]) -> Summary<'b> {
@@ -159,7 +179,7 @@ impl JobSummary {
             Self::Check { errors, subset_pct } => Summary::Check { errors: *errors, subset_pct: *subset_pct },
             Self::Unlock(removed) => Summary::Unlock { removed: *removed },
             Self::Stats(done) => Summary::Stats { total_bytes: done.total_bytes, blobs: done.blobs },
-            Self::Snapshots(count) => Summary::Snapshots { count: *count },
+            Self::Snapshots { count, left_out } => Summary::Snapshots { count: *count, left_out: *left_out },
             Self::Restore(done) => {
                 Summary::Restore { files: done.files, bytes: done.bytes, skipped: done.skipped }
             }
@@ -218,10 +238,14 @@ pub struct SnapshotSeen {
     pub hostname: String,
     /// Its tags.
     pub tags: Vec<String>,
-    /// Its paths; a list that is too long ends with how many more there are.
+    /// Its paths.
     pub paths: Vec<String>,
     /// Files and bytes in it, where restic says.
     pub size: Option<SnapshotSize>,
+    /// How many tags there was no room for.
+    pub tags_left_out: u32,
+    /// How many paths there was no room for.
+    pub paths_left_out: u32,
 }
 
 impl SnapshotSeen {
@@ -234,6 +258,8 @@ impl SnapshotSeen {
             tags: Items::write(self.tags.iter().map(String::as_str), tags)?,
             paths: Items::write(self.paths.iter().map(String::as_str), paths)?,
             size: self.size,
+            tags_left_out: self.tags_left_out,
+            paths_left_out: self.paths_left_out,
         })
     }
 }

@@ -106,6 +106,7 @@ fn ticket(number: u8) -> Ticket {
         deadline_secs: 0,
         group: None,
         own: false,
+        taken_at: Timestamp(5),
     }
 }
 

@@ -8,8 +8,8 @@ use agent_linux::{
 };
 use schema::{
     Class, Command as ServerCommand, CommandBody, ConfigUpdate, Credentials, HeldPhase, HostTopic, Items,
-    JobId, JobSpec, Live, Outcome, Presence, Report, ReportBody, Run, Slot, Summary, Timestamp, ToAgent,
-    job::BackupSpec,
+    JobId, JobSpec, Live, Outcome, Presence, Report, ReportBody, Run, ServerClock, Slot, Summary, Timestamp,
+    ToAgent, job::BackupSpec,
 };
 use std::{
     fs,
@@ -81,6 +81,8 @@ impl Scene {
                 _ => None,
             });
         self.stream = stream;
+        let clock = Some(ServerClock { epoch, at: Timestamp(1_795_392_000_000) });
+        self.server.command(&self.identity, &ToAgent::Ack { stream, through: self.committed, clock });
         (epoch, jobs)
     }
 
@@ -142,7 +144,7 @@ impl Scene {
                 (report.seq == next).then(|| take(&report))
             });
             self.committed = next;
-            let ack = ToAgent::Ack { stream: self.stream, through: next };
+            let ack = ToAgent::Ack { stream: self.stream, through: next, clock: None };
             self.server.command(&self.identity, &ack);
             if let Some(found) = found {
                 return found;

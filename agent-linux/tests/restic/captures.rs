@@ -341,6 +341,46 @@ fn snapshots_are_read_one_by_one() {
 }
 
 #[test]
+fn a_quarter_of_a_million_snapshots_are_read_and_the_large_ones_among_them_keep_their_place() {
+    let mask = Mask::new([]);
+    let (mut reader, mut said) = (Reader::new(Snapshots, &mask), VecDeque::new());
+    let excludes = format!("\"/srv/cache/{}\",", "x".repeat(60)).repeat(10_000);
+    let (mut count, mut cut) = (0_u32, 0_u32);
+    reader.stdout(b"[", &mut said);
+    for number in 0..250_000_u32 {
+        let comma = if number == 0 { "" } else { "," };
+        let time = format!("\"time\":\"2026-11-{:02}T08:57:09.318945141Z\"", number % 28 + 1);
+        // Now and then one of more than half a megabyte, as a list of excludes or of paths makes it.
+        let (paths, excludes) = match number % 10_000 {
+            0 => ("\"/srv\"", excludes.as_str()),
+            1 => (excludes.as_str(), ""),
+            _ => ("\"/srv\"", ""),
+        };
+        let json = format!(
+            "{comma}{{{time},\"tree\":\"{number:064x}\",\"paths\":[{}],\"hostname\":\"nas\",\"tags\":[\"g1\"],\
+             \"excludes\":[{}],\"id\":\"{number:064x}\",\"short_id\":\"{number:08x}\"}}",
+            paths.trim_end_matches(','),
+            excludes.trim_end_matches(','),
+        );
+        reader.stdout(json.as_bytes(), &mut said);
+        for seen in said.drain(..) {
+            let Said::Snapshot(seen) = seen else { panic!("{seen:?}") };
+            assert_eq!((seen.id, seen.tags.len()), (format!("{count:064x}"), 1));
+            assert_eq!(seen.hostname, "nas");
+            assert!(!seen.paths.is_empty());
+            let all = if seen.paths_left_out > 0 { 10_000 } else { 1 };
+            assert_eq!(u32::try_from(seen.paths.len()).unwrap() + seen.paths_left_out, all);
+            cut += u32::from(seen.paths_left_out > 0);
+            count += 1;
+        }
+    }
+    reader.stdout(b"]\n", &mut said);
+    let found = reader.finish(&mut said);
+    assert!(found.listing_is_whole);
+    assert_eq!((found.snapshots, found.left_out, count, cut), (250_000, 0, 250_000, 25));
+}
+
+#[test]
 fn counts_of_a_forget_are_read() {
     for (version, removed) in [("0.14.0", 6), ("0.18.0", 7), ("0.19.1", 7)] {
         let found = findings(version, "forget_json", Forget);

@@ -50,7 +50,7 @@ pub(super) fn of(summary: &Summary<'_>) -> JobFigures {
         Summary::Stats { total_bytes, blobs } => {
             JobFigures::Stats { total_bytes: bounded(total_bytes), blobs }
         }
-        Summary::Snapshots { count } => JobFigures::Snapshots { count },
+        Summary::Snapshots { count, left_out } => JobFigures::Snapshots { count, left_out },
         Summary::Restore { files, bytes, skipped } => {
             JobFigures::Restore { files, bytes: bounded(bytes), skipped }
         }

@@ -1,5 +1,7 @@
 use schema::{Timestamp, report::EntryKind};
 use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
 
 /// Whose folder it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +21,46 @@ pub struct Folder {
     pub entries: Vec<EntryRow>,
     /// How many entries did not come: too many, or of a name that is no UTF-8.
     pub left_out: u32,
+}
+
+/// Where a part of a folder's entries ended.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EntryCursor(bool, String);
+
+impl EntryCursor {
+    fn of(entry: &EntryRow) -> Self {
+        Self(entry.is_file_like(), entry.name.clone())
+    }
+}
+
+impl fmt::Display for EntryCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", if self.0 { "file" } else { "folder" }, self.1)
+    }
+}
+
+impl FromStr for EntryCursor {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.split_once('/') {
+            Some(("file", name)) => Ok(Self(true, name.to_owned())),
+            Some(("folder", name)) => Ok(Self(false, name.to_owned())),
+            _ => Err(()),
+        }
+    }
+}
+
+impl Folder {
+    /// A part of its entries, and where to go on; `None` = this was the last part.
+    #[must_use]
+    pub fn part(&self, limit: usize, cursor: Option<&EntryCursor>) -> (&[EntryRow], Option<EntryCursor>) {
+        let begin =
+            cursor.map_or(0, |after| self.entries.partition_point(|entry| EntryCursor::of(entry) <= *after));
+        let end = begin.saturating_add(limit.max(1)).min(self.entries.len());
+        let part = &self.entries[begin..end];
+        (part, part.last().filter(|_| end < self.entries.len()).map(EntryCursor::of))
+    }
 }
 
 /// An entry of a folder.

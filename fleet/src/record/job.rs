@@ -311,8 +311,10 @@ pub enum JobFigures {
     },
     /// Of a listing.
     Snapshots {
-        /// How many.
+        /// How many there are.
         count: u32,
+        /// How many of them did not come.
+        left_out: u32,
     },
     /// Of a restore.
     Restore {

@@ -16,7 +16,7 @@ mod soundness;
 pub use account::{ApiToken, Operator, Role, Scope, Scopes, Session, Viewer};
 pub use audit::{Actor, AuditEntry, AuditTarget};
 pub use credentials::{CredentialsFacts, CredentialsInput, Secret, SlotState};
-pub use folder::{EntryRow, Folder, FolderPlace};
+pub use folder::{EntryCursor, EntryRow, Folder, FolderPlace};
 pub use group::{Group, Origin, Retention};
 pub use host::{Acked, EnrollToken, Host, HostFacts, Machine, Presence, Quarantine, Twin, WireProblem};
 pub use job::{
@@ -26,8 +26,8 @@ pub use job::{
 pub use maintenance::{Every, Maintenance, MaintenanceInput, Rule, RuleInput, Window};
 pub use pending::{GivenUp, PendingRun, TryError};
 pub use repo::{
-    CheckSeen, LockHolder, LockView, PruneSeen, Replaced, RepoPoint, RepoState, SizeSeen, SnapshotRow,
-    SnapshotsSeen, Tested,
+    CheckSeen, Listed, LockHolder, LockView, PruneSeen, Replaced, RepoPoint, RepoState, SizeSeen,
+    SnapshotRow, SnapshotsSeen, Tested,
 };
 pub use schedule::Schedule;
 pub use soundness::{Accepted, Extent, Flawed, Lack, Loss, Soundness};

@@ -166,4 +166,19 @@ pub struct SnapshotRow {
     pub bytes: Option<u64>,
     /// What it added, where known.
     pub added_packed_bytes: Option<u64>,
+    /// How many more tags it has than stand here.
+    pub tags_left_out: u32,
+    /// How many more paths it has.
+    pub paths_left_out: u32,
+}
+
+/// What is known of the newest whole listing of a host's snapshots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// When it was made.
+    pub at: Timestamp,
+    /// How many snapshots of it are kept here.
+    pub kept: u32,
+    /// How many there are beside these: no room for them, or not to be read.
+    pub left_out: u32,
 }

@@ -118,6 +118,8 @@ fn snapshot(id: &'static str, time: u64) -> Snapshot<'static> {
         tags: Items::EMPTY,
         paths: Items::EMPTY,
         size: None,
+        tags_left_out: 0,
+        paths_left_out: 0,
     }
 }
 
@@ -130,7 +132,7 @@ async fn list(agent: &mut Agent, ids: &[&'static str], outcome: Outcome) -> sche
         let snapshots = Items::write([snapshot(id, place as u64)], &mut room).unwrap();
         agent.report(ReportBody::Snapshots { job, first: place as u32, snapshots }).await;
     }
-    agent.finish(job, outcome, Summary::Snapshots { count: ids.len() as u32 }).await;
+    agent.finish(job, outcome, Summary::Snapshots { count: ids.len() as u32, left_out: 0 }).await;
     job
 }
 
@@ -177,4 +179,85 @@ async fn a_result_counts_once() {
     agent.finish(job.id, Outcome::Failed, Summary::None).await;
     assert_eq!(agent.job(job.id).state, JobState::Succeeded);
     assert!(fleet.dispatch(agent.host, backup("etc"), by()).await.is_ok());
+}
+
+/// A listing of so many snapshots that the host says it has, in pages of which some may get lost.
+async fn long_list(agent: &mut Agent, count: u32, lost: impl Fn(u32) -> bool) {
+    const PAGE: u32 = 2_500;
+    let job = agent.fleet.dispatch(agent.host, JobRequest::Snapshots, by()).await.unwrap().id;
+    agent.take_all();
+    agent.report(ReportBody::Accepted { job, behind: 0 }).await;
+    let mut room = vec![0; schema::limits::MAX_MESSAGE_BYTES];
+    for first in (0..count).step_by(PAGE as usize).filter(|first| !lost(*first)) {
+        let ids: Vec<String> =
+            (first..count.min(first + PAGE)).map(|number| format!("{number:08x}")).collect();
+        let snapshots = ids.iter().zip(u64::from(first)..).map(|(id, time)| Snapshot {
+            id,
+            time: Timestamp(time),
+            hostname: "attic",
+            tags: Items::EMPTY,
+            paths: Items::EMPTY,
+            size: None,
+            tags_left_out: 0,
+            paths_left_out: 7,
+        });
+        let snapshots = Items::write(snapshots, &mut room).unwrap();
+        agent.report(ReportBody::Snapshots { job, first, snapshots }).await;
+    }
+    agent.finish(job, Outcome::Succeeded, Summary::Snapshots { count, left_out: 0 }).await;
+}
+
+#[tokio::test]
+async fn a_listing_says_how_many_snapshots_it_lacks_wherever_they_were_lost() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    long_list(&mut agent, 10_000, |first| first == 2_500).await;
+    let read = fleet.read().unwrap();
+    let listed = read.listed(agent.host).unwrap().unwrap();
+    assert_eq!((listed.kept, listed.left_out), (7_500, 2_500));
+    long_list(&mut agent, 10, |_| true).await;
+    let listed = fleet.read().unwrap().listed(agent.host).unwrap().unwrap();
+    assert_eq!((listed.kept, listed.left_out), (0, 10), "an empty list that is no empty repository");
+    long_list(&mut agent, 300, |_| false).await;
+    let listed = fleet.read().unwrap().listed(agent.host).unwrap().unwrap();
+    assert_eq!((listed.kept, listed.left_out), (300, 0));
+    assert_eq!(fleet.read().unwrap().snapshots(agent.host).unwrap().unwrap().1[0].paths_left_out, 7);
+}
+
+#[tokio::test]
+async fn of_a_quarter_of_a_million_snapshots_the_newest_are_kept_and_the_others_counted() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    long_list(&mut agent, 250_000, |_| false).await;
+    let read = fleet.read().unwrap();
+    let listed = read.listed(agent.host).unwrap().unwrap();
+    assert_eq!(listed.kept + listed.left_out, 250_000);
+    assert!(listed.left_out > 0 && listed.kept <= 202_500, "{listed:?}");
+    let newest = read.snapshots_part(agent.host, None, &fleet::Page::default()).unwrap();
+    assert_eq!(newest.items[0].time, Timestamp(249_999));
+    assert_eq!(newest.items.len(), 50);
+    let next = fleet::Page { cursor: newest.next, limit: 500 };
+    let next = read.snapshots_part(agent.host, None, &next).unwrap();
+    assert_eq!((next.items[0].time, next.items.len()), (Timestamp(249_949), 500));
+}
+
+#[tokio::test]
+async fn parts_of_a_listing_bring_each_snapshot_once_also_when_it_is_made_anew_in_between() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    for limit in [1, 2, 3, 5, 11, 500] {
+        let (mut cursor, mut seen) = (None, Vec::new());
+        long_list(&mut agent, 11, |_| false).await;
+        loop {
+            let page = fleet::Page { limit, cursor };
+            let part = fleet.read().unwrap().snapshots_part(agent.host, None, &page).unwrap();
+            seen.extend(part.items.into_iter().map(|row| row.time.0));
+            cursor = part.next;
+            if cursor.is_none() {
+                break;
+            }
+            long_list(&mut agent, 12, |_| false).await;
+        }
+        assert_eq!(seen, (0..11).rev().collect::<Vec<_>>(), "in parts of {limit}");
+    }
 }

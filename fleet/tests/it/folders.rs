@@ -26,6 +26,38 @@ async fn answer(agent: &mut Agent, job: JobId, names: &[&str], outcome: Outcome)
     agent.finish(job, outcome, summary).await;
 }
 
+#[tokio::test]
+async fn entries_that_got_lost_on_the_way_are_counted_and_parts_bring_each_once() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let job = fleet.dispatch(agent.host, browse("/srv"), by()).await.unwrap().id;
+    // The last name comes in the place of the first one: four of five are kept.
+    agent.take_all();
+    agent.report(ReportBody::Accepted { job, behind: 0 }).await;
+    for (first, name) in [(1, "b"), (2, "a"), (3, "a/"), (4, "c")] {
+        let kind = if name.ends_with('/') { EntryKind::Folder } else { EntryKind::File };
+        let entry = Entry { name: name.trim_end_matches('/'), kind, bytes: 7, modified_at: None };
+        let mut room = [0; 256];
+        let entries = Items::write([entry], &mut room).unwrap();
+        agent.report(ReportBody::Entries { job, first, entries }).await;
+    }
+    agent.finish(job, Outcome::Succeeded, Summary::Folder { entries: 5, left_out: 2 }).await;
+    let seen = folder(&agent, FolderPlace::Host, "/srv").unwrap();
+    assert_eq!((seen.left_out, seen.entries.len()), (3, 4));
+    for limit in 1..6 {
+        let (mut cursor, mut names) = (None, Vec::new());
+        loop {
+            let (part, next) = seen.part(limit, cursor.as_ref());
+            names.extend(part.iter().map(|entry| (entry.is_file_like(), entry.name.as_str())));
+            cursor = next.map(|next| next.to_string().parse().unwrap());
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(names, [(false, "a"), (true, "a"), (true, "b"), (true, "c")], "in parts of {limit}");
+    }
+}
+
 fn folder(agent: &Agent, place: FolderPlace<'_>, path: &str) -> Option<Folder> {
     agent.fleet.read().unwrap().folder(agent.host, place, path).unwrap()
 }

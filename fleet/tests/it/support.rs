@@ -302,7 +302,7 @@ impl Agent {
     pub(crate) fn take_ack(&mut self, handled: &Handled) {
         let Some(reply) = &handled.reply else { return };
         let plain = self.open(reply);
-        let Ok(ToAgent::Ack { stream, through }) = schema::decode(&plain) else { panic!("not an ack") };
+        let Ok(ToAgent::Ack { stream, through, .. }) = schema::decode(&plain) else { panic!("not an ack") };
         if stream == self.stream {
             self.acked = self.acked.max(through);
         }

@@ -4,8 +4,8 @@
 use schema::{
     Class, Command, CommandBody, ConfigUpdate, Credentials, EnrollRefusal, EnrollRequest, EnrollResponse,
     HeldJob, HeldPhase, Hello, HostId, InstallationId, Items, JobId, JobKind, JobSpec, Keep, Live, LogLine,
-    LogStream, Outcome, Plan, Presence, Progress, Refusal, RepoId, RepoStats, Report, ReportBody, Run, Slot,
-    Summary, Timestamp, ToAgent, TokenId,
+    LogStream, Outcome, Plan, Presence, Progress, Refusal, RepoId, RepoStats, Report, ReportBody, Run,
+    ServerClock, Slot, Summary, Timestamp, ToAgent, TokenId,
     job::{BackupSpec, BackupSummary, ForgetGroup, ForgetResult, Origin, ProbeSummary, RestoreSpec},
     plan::PlannedSchedule,
     report::{Entry, EntryKind, Finished, Snapshot, SnapshotSize, Trouble},
@@ -151,7 +151,8 @@ draw!(struct TokenId { 0 });
 draw!(struct RepoId { 0 });
 draw!(struct InstallationId { 0 });
 
-draw!(enum ToAgent<'static> { Command { 0 }, Ack { stream, through } });
+draw!(enum ToAgent<'static> { Command { 0 }, Ack { stream, through, clock } });
+draw!(struct ServerClock { epoch, at });
 draw!(struct Command<'static> { seq, expires_at, body });
 draw!(enum CommandBody<'static> { Run { 0 }, Cancel { job }, ConfigUpdate { 0 } });
 draw!(struct Run<'static> { job, restic_host, deadline_secs, spec });
@@ -229,7 +230,7 @@ draw!(
 draw!(enum Summary<'static> {
     None, Probe { 0 }, Init { repo }, Backup { 0 }, Forget { groups },
     Prune { freed_bytes, repacked_packs, repacked_bytes, remaining_bytes }, Check { errors, subset_pct }, Unlock { removed },
-    Stats { total_bytes, blobs }, Snapshots { count }, Restore { files, bytes, skipped },
+    Stats { total_bytes, blobs }, Snapshots { count, left_out }, Restore { files, bytes, skipped },
     Folder { entries, left_out },
 });
 draw!(struct ProbeSummary { repo, repo_version, append_only, answered_ms });
@@ -267,7 +268,7 @@ draw!(
         CredentialsSetAside,
     }
 );
-draw!(struct Snapshot<'static> { id, time, hostname, tags, paths, size });
+draw!(struct Snapshot<'static> { id, time, hostname, tags, paths, size, tags_left_out, paths_left_out });
 draw!(struct Entry<'static> { name, kind, bytes, modified_at });
 draw!(
     enum EntryKind {

@@ -5,7 +5,7 @@ use schema::{
     Class, Command, CommandBody, ConfigUpdate, Credentials, DecodeError, EnrollRefusal, EnrollRequest,
     EnrollResponse, HeldJob, HeldPhase, Hello, HostId, InstallationId, Items, JobId, JobKind, JobSpec, Keep,
     Live, LogLine, LogStream, Outcome, Plan, Presence, Progress, Refusal, RepoId, RepoStats, Report,
-    ReportBody, Run, Slot, Summary, Timestamp, ToAgent, decode, encode,
+    ReportBody, Run, ServerClock, Slot, Summary, Timestamp, ToAgent, decode, encode,
     job::{BackupSpec, BackupSummary, ForgetGroup, ForgetResult, Origin, ProbeSummary, RestoreSpec},
     plan::PlannedSchedule,
     report::{Entry, EntryKind, Finished, Snapshot, SnapshotSize, Trouble},
@@ -172,8 +172,10 @@ fn to_agent(samples: &mut Vec<Sample>) {
         let name = format!("{} {which}", message.name());
         add!(samples, ToAgent, name, message);
     }
-    add!(samples, enum ToAgent "", ToAgent::Ack { stream: 0x1122_3344_5566_7788, through: 300 });
-    add!(samples, enum ToAgent "of nothing", ToAgent::Ack { stream: u64::MAX, through: 0 });
+    add!(samples, enum ToAgent "", ToAgent::Ack { stream: 0x1122_3344_5566_7788, through: 300, clock: None });
+    add!(samples, enum ToAgent "of nothing", ToAgent::Ack { stream: u64::MAX, through: 0, clock: None });
+    let clock = Some(ServerClock { epoch: 7, at: AT });
+    add!(samples, enum ToAgent "of a hello", ToAgent::Ack { stream: 1, through: 0, clock });
 
     let schedule = PlannedSchedule {
         name: "nightly",
@@ -285,7 +287,7 @@ fn jobs(samples: &mut Vec<Sample>) {
         Summary::Check { errors: 1, subset_pct: 5 },
         Summary::Unlock { removed: 2 },
         Summary::Stats { total_bytes: 123_456_789, blobs: 4_242 },
-        Summary::Snapshots { count: 365 },
+        Summary::Snapshots { count: 365, left_out: 3 },
         Summary::Restore { files: 10, bytes: 20_000, skipped: 1 },
         Summary::Folder { entries: 3, left_out: 1 },
     ] {
@@ -346,6 +348,8 @@ fn reports(samples: &mut Vec<Sample>) {
         tags: list_of(["system"]),
         paths: list_of(["/etc", "/home"]),
         size: Some(SnapshotSize { files: 303, bytes: 5_000_000_000, added_packed_bytes: 30_000 }),
+        tags_left_out: 0,
+        paths_left_out: 4_000,
     };
     let snapshots = list_of([snapshot, Snapshot { tags: Items::EMPTY, size: None, ..snapshot }]);
     let file = Entry { name: "fstab", kind: EntryKind::File, bytes: 1_024, modified_at: Some(AT) };

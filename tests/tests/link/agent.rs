@@ -117,6 +117,8 @@ struct Process {
 }
 
 pub(crate) struct Agent {
+    /// Commands that wait for the server's time.
+    put_off: Vec<(Vec<u8>, u16)>,
     login: Login,
     nonces: u64,
     streams: u64,
@@ -142,6 +144,7 @@ pub(crate) struct Agent {
 impl Agent {
     pub(crate) fn new(login: Login, now: Now) -> Self {
         let mut agent = Self {
+            put_off: Vec::new(),
             login,
             nonces: 0,
             streams: 100,
@@ -241,6 +244,7 @@ impl Agent {
     pub(crate) fn connected(&mut self) {
         let now = self.now;
         self.away_since = None;
+        self.put_off.clear();
         self.input(|core| core.handle_connected(now));
     }
 
@@ -275,7 +279,13 @@ impl Agent {
             .and_then(|sealed| sealed.open(&self.login.key, topic, &mut room).ok())
             .map(<[u8]>::to_vec);
         if let Some(plain) = opened {
-            self.plan.keep(&plain, self.now.wall);
+            self.plan.keep(
+                &plain,
+                self.process
+                    .as_ref()
+                    .and_then(|process| process.core.server_time(self.now))
+                    .unwrap_or(self.now.wall),
+            );
         }
     }
 
@@ -288,16 +298,17 @@ impl Agent {
         self.look_at = self.now.mono.0 + alone::AGAIN_MS;
         let plan = self.plan.clone();
         let Some(plan_now) = plan.get() else { return };
+        let best = process.core.server_time(self.now).unwrap_or(self.now.wall);
         let outlook = alone::look(
             &plan_now,
             (self.login.host, plan.since),
             (Some(self.now.mono.0 - away_since), u64::from(alone::GRACE_SECS) * 1_000),
             |group| process.core.saved().group_taken_at(GroupKey::of(group)),
-            self.now.wall,
+            best,
         );
         if outlook.due.is_empty() {
             if let Some(at) = outlook.look_at {
-                let wait_ms = at.ms_since(self.now.wall).clamp(1_000, 3_600_000);
+                let wait_ms = at.ms_since(best).clamp(1_000, 3_600_000);
                 self.look_at = self.now.mono.0 + wait_ms;
             }
             return;
@@ -334,6 +345,20 @@ impl Agent {
 
     /// A message on `cmd`; it is acknowledged to the broker when it is taken.
     pub(crate) fn message(&mut self, payload: &[u8], packet_id: u16) {
+        self.take_message(payload, packet_id, false);
+        while self.knows_time() && !self.put_off.is_empty() {
+            let (payload, packet_id) = self.put_off.remove(0);
+            self.take_message(&payload, packet_id, true);
+        }
+    }
+
+    fn knows_time(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.core.server_time(self.now).is_some())
+    }
+
+    /// Commands wait until the server has told its time, as they do in the driver.
+    fn take_message(&mut self, payload: &[u8], packet_id: u16, is_put_off: bool) {
+        let has_to_wait = !is_put_off && (!self.knows_time() || !self.put_off.is_empty());
         let Some(process) = &mut self.process else { return };
         let topic = Topic::Host(self.login.host, HostTopic::Cmd);
         let mut room = vec![0; payload.len()];
@@ -345,6 +370,9 @@ impl Agent {
         if let Some(plain) = opened {
             let message = schema::decode::<ToAgent<'_>>(plain).expect("the server's messages can be read");
             if let ToAgent::Command(command) = &message {
+                if has_to_wait {
+                    return self.put_off.push((payload.to_vec(), packet_id));
+                }
                 seq = command.seq;
                 if let CommandBody::ConfigUpdate(update) = &command.body {
                     process.password_at_hand =

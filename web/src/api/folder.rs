@@ -6,7 +6,7 @@ use crate::app::Ctx;
 use crate::problem::Problem;
 use axum::Json;
 use axum::extract::Path;
-use fleet::record::FolderPlace;
+use fleet::record::{EntryCursor, FolderPlace};
 
 /// `GET …/folders`.
 pub(crate) async fn of_host(
@@ -29,8 +29,9 @@ pub(crate) async fn of_snapshot(
 
 fn read(ctx: &Ctx, host: &str, place: FolderPlace<'_>, query: &Query) -> Result<Json<FolderOut>, Problem> {
     let path = fleet::clean_path(query.get("path").unwrap_or("/"))?;
+    let page = query.page_of::<EntryCursor>()?;
     let snapshot = ctx.read()?;
     let host = ctx.host(&snapshot, host)?;
     let folder = snapshot.folder(host.id, place, &path)?;
-    Ok(Json(FolderOut::new(path, folder)))
+    Ok(Json(FolderOut::new(path, folder.as_ref(), &page)))
 }

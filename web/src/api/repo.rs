@@ -9,9 +9,9 @@ use crate::problem::Problem;
 use axum::Json;
 use axum::extract::Path;
 use axum::http::HeaderMap;
-use fleet::JobRequest;
 use fleet::maintenance::check_status;
 use fleet::record::Scope;
+use fleet::{JobRequest, SnapshotCursor};
 
 /// `GET …/repo`.
 pub(crate) async fn one(ctx: Ctx, Path(host): Path<String>) -> Result<Json<RepoOut>, Problem> {
@@ -30,6 +30,7 @@ pub(crate) async fn snapshots(
     headers: HeaderMap,
 ) -> Result<Json<SnapshotsOut>, Problem> {
     let host = ctx.host(&ctx.read()?, &host)?;
+    let page = query.page_of::<SnapshotCursor>()?;
     let mut refresh_job = None;
     if query.get("refresh") == Some("true") {
         if !ctx.may(Scope::Run) {
@@ -44,12 +45,15 @@ pub(crate) async fn snapshots(
         let job = ctx.app.fleet.dispatch(host.id, JobRequest::Snapshots, ctx.by()).await?;
         refresh_job = Some(job.id.to_string());
     }
-    let listed = ctx.read()?.snapshots(host.id)?;
-    let listed_at = listed.as_ref().map(|(at, _)| rfc3339(*at));
-    let group = query.get("group");
-    let mut rows = listed.map(|(_, rows)| rows).unwrap_or_default();
-    rows.retain(|row| group.is_none_or(|group| row.tags.iter().any(|tag| tag == group)));
-    rows.sort_by_key(|row| std::cmp::Reverse(row.time));
-    let items = rows.into_iter().map(SnapshotOut::from).collect();
-    Ok(Json(SnapshotsOut { items, next: None, listed_at, refresh_job }))
+    let snapshot = ctx.read()?;
+    let listed = snapshot.listed(host.id)?;
+    let part = snapshot.snapshots_part(host.id, query.get("group"), &page)?;
+    Ok(Json(SnapshotsOut {
+        items: part.items.into_iter().map(SnapshotOut::from).collect(),
+        next: part.next,
+        listed_at: listed.map(|listed| rfc3339(listed.at)),
+        refresh_job,
+        total: listed.map_or(0, |listed| listed.kept),
+        left_out: listed.map_or(0, |listed| listed.left_out),
+    }))
 }

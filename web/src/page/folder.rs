@@ -12,7 +12,7 @@ use crate::words::{job_result, many_entries};
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{Response, StatusCode};
-use fleet::record::{EntryRow, Folder, FolderPlace, Job, JobWhat, Scope};
+use fleet::record::{EntryCursor, EntryRow, Folder, FolderPlace, Job, JobWhat, Scope};
 use fleet::{JobRequest, Refused, Snapshot};
 use schema::report::EntryKind;
 use schema::{HostId, JobId, Timestamp};
@@ -20,8 +20,8 @@ use serde::Serialize;
 
 /// A look at a host's own folder that is younger than this is not asked for again by walking about.
 const FRESH_MS: u64 = 60_000;
-/// So many entries are shown.
-const MOST_ROWS: usize = 2_000;
+/// So many entries are shown at once.
+const PART_ROWS: usize = 1_000;
 
 /// A folder on the way to this one.
 #[derive(Clone, Debug, Serialize)]
@@ -68,6 +68,8 @@ pub(crate) struct FolderView {
     pub(crate) listed: Option<When>,
     pub(crate) rows: Vec<EntryView>,
     pub(crate) shown: String,
+    pub(crate) first_href: Option<String>,
+    pub(crate) next_href: Option<String>,
     /// Where a source group of this folder begins.
     pub(crate) group_href: Option<String>,
 }
@@ -85,6 +87,7 @@ struct Wanted {
     path: String,
     pick: bool,
     job: Option<JobId>,
+    cursor: Option<EntryCursor>,
 }
 
 impl Wanted {
@@ -94,7 +97,8 @@ impl Wanted {
             fleet::check_snapshot(id)?;
         }
         let job = query.get("job").and_then(|job| job.parse().ok());
-        Ok(Self { snapshot, path, pick: query.get("pick").is_some(), job })
+        let cursor = query.get("cursor").and_then(|cursor| cursor.parse().ok());
+        Ok(Self { snapshot, path, pick: query.get("pick").is_some(), job, cursor })
     }
 
     fn place(&self) -> FolderPlace<'_> {
@@ -138,8 +142,13 @@ fn must_ask(listed: Option<&Folder>, place: FolderPlace<'_>, now: Timestamp) -> 
 
 /// Where a folder is asked for once more.
 pub(super) fn again_href(host: HostId, snapshot: Option<&str>, path: &str) -> String {
-    let wanted =
-        Wanted { snapshot: snapshot.map(str::to_owned), path: path.to_owned(), pick: false, job: None };
+    let wanted = Wanted {
+        snapshot: snapshot.map(str::to_owned),
+        path: path.to_owned(),
+        pick: false,
+        job: None,
+        cursor: None,
+    };
     format!("{}&again=1", wanted.href(host, path, None))
 }
 
@@ -214,6 +223,9 @@ fn read(ctx: &Ctx, host: &str, wanted: &Wanted) -> Result<FolderView, Problem> {
     let (head, row) = HostHead::read(ctx, &snapshot, host, tab)?;
     let (id, now) = (row.host.id, ctx.now());
     let listed = snapshot.folder(id, wanted.place(), &wanted.path)?;
+    let (entries, next) =
+        listed.as_ref().map_or((&[][..], None), |it| it.part(PART_ROWS, wanted.cursor.as_ref()));
+    let here = wanted.href(id, &wanted.path, None);
     let open = snapshot.folder_job(id, wanted.place(), &wanted.path)?;
     let job = wanted.job.map_or(Ok(None), |job| snapshot.job(job))?.filter(|job| is_of(job, id, wanted));
     let why = match &open {
@@ -237,8 +249,15 @@ fn read(ctx: &Ctx, host: &str, wanted: &Wanted) -> Result<FolderView, Problem> {
         open: open.map(|job| job.id.to_string()),
         failed: failed.map(|job| (job.message.clone(), format!("/jobs/{}", job.id))),
         listed: listed.as_ref().map(|folder| When::ago(now, folder.at)),
-        rows: listed.iter().flat_map(|folder| rows(id, wanted, &folder.entries)).collect(),
-        shown: listed.as_ref().map(shown).unwrap_or_default(),
+        rows: rows(id, wanted, entries).collect(),
+        shown: listed.as_ref().map(|folder| shown(folder, entries.len())).unwrap_or_default(),
+        first_href: wanted.cursor.as_ref().map(|_| here.clone()),
+        next_href: next.map(|next| {
+            let query = form_urlencoded::Serializer::new(String::new())
+                .append_pair("cursor", &next.to_string())
+                .finish();
+            format!("{here}&{query}")
+        }),
         group_href: (wanted.snapshot.is_none() && !wanted.pick && wanted.path != "/").then(|| {
             let query =
                 form_urlencoded::Serializer::new(String::new()).append_pair("path", &wanted.path).finish();
@@ -294,7 +313,7 @@ fn rows<'a>(
     wanted: &'a Wanted,
     entries: &'a [EntryRow],
 ) -> impl Iterator<Item = EntryView> + 'a {
-    entries.iter().take(MOST_ROWS).map(move |entry| {
+    entries.iter().map(move |entry| {
         let path = format!("{}/{}", wanted.path.trim_end_matches('/'), entry.name);
         let (icon, kind) = match entry.kind {
             EntryKind::Folder => ("folder", "folder"),
@@ -314,10 +333,10 @@ fn rows<'a>(
     })
 }
 
-fn shown(folder: &Folder) -> String {
+fn shown(folder: &Folder, shown: usize) -> String {
     let all = folder.entries.len();
-    let mut text = if all > MOST_ROWS {
-        format!("The first {} of {} entries", count(MOST_ROWS as u64), count(all as u64))
+    let mut text = if all > shown {
+        format!("{} of {} entries", count(shown as u64), count(all as u64))
     } else {
         many_entries(all as u64)
     };
@@ -352,7 +371,8 @@ mod tests {
 
     #[test]
     fn a_path_is_a_row_of_steps_that_survive_odd_names() {
-        let wanted = Wanted { snapshot: None, path: "/a b/ü&x".to_owned(), pick: true, job: None };
+        let wanted =
+            Wanted { snapshot: None, path: "/a b/ü&x".to_owned(), pick: true, job: None, cursor: None };
         let steps = crumbs(HostId([0; 16]), &wanted);
         let names: Vec<_> = steps.iter().map(|step| step.name.as_str()).collect();
         assert_eq!(names, ["/", "a b", "ü&x"]);

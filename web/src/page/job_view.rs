@@ -238,8 +238,12 @@ pub(crate) fn figures(job: &Job) -> Vec<Figure> {
         JobFigures::Stats { total_bytes, blobs } => {
             vec![Figure::bytes("In the storage", *total_bytes, ""), Figure::new("Blobs", count(*blobs), "")]
         }
-        JobFigures::Snapshots { count: number } => {
-            vec![Figure::new("Snapshots", count(u64::from(*number)), "")]
+        JobFigures::Snapshots { count: number, left_out } => {
+            let mut figures = vec![Figure::new("Snapshots", count(u64::from(*number)), "")];
+            if *left_out > 0 {
+                figures.push(Figure::new("Left out", count(u64::from(*left_out)), ""));
+            }
+            figures
         }
         JobFigures::Probe(probe) => vec![
             Figure::new("Answered in", count(u64::from(probe.answered_ms)), "ms"),

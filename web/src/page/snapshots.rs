@@ -10,14 +10,14 @@ use crate::template::View;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
-use fleet::JobRequest;
 use fleet::record::SnapshotRow;
+use fleet::{JobRequest, Page, SnapshotCursor};
 use schema::{JobKind, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// So many are shown at first.
-const FIRST_ROWS: usize = 100;
+/// So many are shown at once.
+const PART_ROWS: usize = 100;
 /// So many sorts of snapshots without a group are shown.
 const MOST_ADOPTED: usize = 10;
 /// So many paths go into the form of a new group.
@@ -31,7 +31,11 @@ pub(crate) struct SnapshotView {
     pub(crate) when: When,
     pub(crate) age: String,
     pub(crate) tags: Vec<String>,
+    /// How many tags more than these it has.
+    pub(crate) more_tags: Option<String>,
     pub(crate) paths: String,
+    /// How many paths more than are known here.
+    pub(crate) more_paths: Option<String>,
     pub(crate) size: String,
     pub(crate) added: String,
 }
@@ -59,7 +63,10 @@ pub(crate) struct SnapshotsView {
     pub(crate) group: Option<String>,
     pub(crate) rows: Vec<SnapshotView>,
     pub(crate) shown: String,
-    pub(crate) all_href: Option<String>,
+    /// What the list lacks.
+    pub(crate) cut: Option<String>,
+    pub(crate) newest_href: Option<String>,
+    pub(crate) older_href: Option<String>,
     pub(crate) part_href: String,
 }
 
@@ -78,13 +85,13 @@ pub(crate) async fn show(
     let snapshot = ctx.read()?;
     let (head, row) = HostHead::read(&ctx, &snapshot, &host, "snapshots")?;
     let (id, now) = (row.host.id, ctx.now());
-    let listed = snapshot.snapshots(id)?;
-    let at = listed.as_ref().map(|(at, _)| *at);
-    let mut all = listed.map(|(_, rows)| rows).unwrap_or_default();
+    let listed = snapshot.listed(id)?;
+    let at = listed.map(|listed| listed.at);
+    let mut all = snapshot.snapshots(id)?.map(|(_, rows)| rows).unwrap_or_default();
     all.sort_by_key(|row| std::cmp::Reverse(row.time));
     let group = query.get("group").map(str::to_owned);
-    let show_all = query.get("all").is_some();
-    let address = |part: bool, group: Option<&str>, all: bool| {
+    let page = Page { limit: PART_ROWS, ..query.page_of::<SnapshotCursor>()? };
+    let address = |part: bool, group: Option<&str>, cursor: Option<&str>| {
         let mut text = form_urlencoded::Serializer::new(String::new());
         if part {
             text.append_pair("part", "snapshot-list");
@@ -92,20 +99,19 @@ pub(crate) async fn show(
         if let Some(group) = group {
             text.append_pair("group", group);
         }
-        if all {
-            text.append_pair("all", "1");
+        if let Some(cursor) = cursor {
+            text.append_pair("cursor", cursor);
         }
         match text.finish() {
             query if query.is_empty() => format!("{}/snapshots", head.href),
             query => format!("{}/snapshots?{query}", head.href),
         }
     };
-    let groups = groups(&all, group.as_deref(), |group| address(false, group, false));
+    let groups = groups(&all, group.as_deref(), |group| address(false, group, None));
     let names: Vec<String> = snapshot.groups(id)?.into_iter().map(|group| group.name).collect();
     let adopt = adopted(&all, &names, &row.host.restic_host, &head.href);
-    let wanted: Vec<&SnapshotRow> =
-        all.iter().filter(|row| group.as_ref().is_none_or(|group| row.tags.contains(group))).collect();
-    let most = if show_all { wanted.len() } else { FIRST_ROWS };
+    let wanted = all.iter().filter(|row| group.as_ref().is_none_or(|group| row.tags.contains(group))).count();
+    let part = snapshot.snapshots_part(id, group.as_deref(), &page)?;
     let listing = snapshot.latest_job(id, JobKind::Snapshots)?.filter(|job| !job.state.is_ended());
     let (note_title, note) = match (at, &listing) {
         (_, Some(job)) => ("The repository is being read".to_owned(), crate::words::job_result(job, None)),
@@ -122,14 +128,24 @@ pub(crate) async fn show(
         refresh_why: why_not(&snapshot, id, &JobRequest::Snapshots)?,
         groups,
         adopt,
-        rows: wanted.iter().take(most).map(|row| view(now, row)).collect(),
-        shown: if wanted.len() > most {
-            format!("The newest {} of {}.", count(most as u64), count(wanted.len() as u64))
-        } else {
-            many(wanted.len() as u64, "snapshot")
+        rows: part.items.iter().map(|row| view(now, row)).collect(),
+        shown: match part.items.len() {
+            shown if shown == wanted => many(wanted as u64, "snapshot"),
+            shown if page.cursor.is_none() => {
+                format!("The newest {} of {}.", count(shown as u64), count(wanted as u64))
+            }
+            shown => format!("{} of {}.", count(shown as u64), count(wanted as u64)),
         },
-        all_href: (wanted.len() > most).then(|| address(false, group.as_deref(), true)),
-        part_href: address(true, group.as_deref(), show_all),
+        cut: listed.filter(|listed| listed.left_out > 0).map(|listed| {
+            let left_out = many(listed.left_out.into(), "snapshot");
+            format!(
+                "Cut: {left_out} more in the repository {}",
+                "left out of this list, as it is too long or they can't be read."
+            )
+        }),
+        newest_href: page.cursor.as_ref().map(|_| address(false, group.as_deref(), None)),
+        older_href: part.next.as_deref().map(|next| address(false, group.as_deref(), Some(next))),
+        part_href: address(true, group.as_deref(), page.cursor.as_deref()),
         group,
         head,
     })
@@ -205,12 +221,18 @@ fn view(now: Timestamp, row: &SnapshotRow) -> SnapshotView {
         when: When::short(row.time),
         age: ago(now, row.time),
         tags: row.tags.clone(),
+        more_tags: more(row.tags_left_out),
         paths: cut(&row.paths.join(", "), 120),
+        more_paths: more(row.paths_left_out),
         size: known(row.bytes),
         added: row
             .added_packed_bytes
             .map_or_else(|| "not known".to_owned(), |size| format!("+{}", bytes(size))),
     }
+}
+
+fn more(left_out: u32) -> Option<String> {
+    (left_out > 0).then(|| format!("and {} more", count(left_out.into())))
 }
 
 #[cfg(test)]
@@ -228,6 +250,8 @@ mod tests {
             files: None,
             bytes: None,
             added_packed_bytes: None,
+            tags_left_out: 0,
+            paths_left_out: 0,
         }
     }
 

@@ -645,6 +645,8 @@ fn folder_view(s: &Sample, pick: bool, may_ask: bool) -> folder::FolderView {
         listed: Some(s.when()),
         rows: vec![entry(Some("/x")), entry(None)],
         shown: s.text(),
+        first_href: Some("/x".to_owned()),
+        next_href: Some("/x".to_owned()),
         group_href: Some("/x".to_owned()),
     }
 }
@@ -755,12 +757,16 @@ fn snapshots_view(s: &Sample) -> snapshots::SnapshotsView {
             when: s.when(),
             age: s.text(),
             tags: vec![s.text()],
+            more_tags: s.some(),
             paths: s.text(),
+            more_paths: s.some(),
             size: s.text(),
             added: s.text(),
         }],
         shown: s.text(),
-        all_href: Some("/x".to_owned()),
+        cut: s.some(),
+        newest_href: Some("/x".to_owned()),
+        older_href: Some("/x".to_owned()),
         part_href: "/x?part=snapshot-list".to_owned(),
     }
 }

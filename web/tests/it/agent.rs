@@ -245,11 +245,14 @@ impl TestAgent {
             tags: Items::write([tag], &mut tags[0]).unwrap(),
             paths: Items::write([path], &mut rest[0]).unwrap(),
             size: None,
+            tags_left_out: 0,
+            paths_left_out: 0,
         };
         let mut buffer = vec![0; 4096];
         let snapshots = Items::write([snapshot], &mut buffer).unwrap();
         self.report(world, ReportBody::Snapshots { job, first: 0, snapshots }).await;
-        self.finish(world, job, Outcome::Succeeded, None, "", Summary::Snapshots { count: 1 }).await;
+        self.finish(world, job, Outcome::Succeeded, None, "", Summary::Snapshots { count: 1, left_out: 0 })
+            .await;
     }
 }
 

@@ -254,7 +254,7 @@ impl Job<'_> {
                 }
                 Some(StepKind::Snapshots) => {
                     self.known.figures.counted(found.snapshots, found.newest_at, now);
-                    self.summary = JobSummary::Snapshots(found.snapshots);
+                    self.summary = JobSummary::Snapshots { count: found.snapshots, left_out: found.left_out };
                 }
                 Some(StepKind::Ls) => {
                     self.summary = JobSummary::Folder { entries: found.entries, left_out: found.left_out };

@@ -2,7 +2,8 @@
 
 use super::{time, words};
 use crate::format::rfc3339;
-use fleet::record::Folder;
+use fleet::Page;
+use fleet::record::{EntryCursor, Folder};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -36,22 +37,27 @@ pub(crate) struct FolderOut {
     next: Option<String>,
     /// Entries that did not come: too many, or of a name that is no UTF-8.
     left_out: u32,
+    /// How many entries are kept, on all pages.
+    total: usize,
 }
 
 impl FolderOut {
-    pub(crate) fn new(path: String, folder: Option<Folder>) -> Self {
-        let listed_at = folder.as_ref().map(|folder| rfc3339(folder.at));
-        let left_out = folder.as_ref().map_or(0, |folder| folder.left_out);
-        let entries = folder.map(|folder| folder.entries).unwrap_or_default();
+    /// The part of a folder that a request asks for.
+    pub(crate) fn new(path: String, folder: Option<&Folder>, page: &Page) -> Self {
+        let listed_at = folder.map(|folder| rfc3339(folder.at));
+        let left_out = folder.map_or(0, |folder| folder.left_out);
+        let total = folder.map_or(0, |folder| folder.entries.len());
+        let cursor = page.cursor.as_deref().and_then(|cursor| cursor.parse::<EntryCursor>().ok());
+        let (entries, next) = folder.map_or((&[][..], None), |it| it.part(page.limit, cursor.as_ref()));
         let items = entries
-            .into_iter()
+            .iter()
             .map(|entry| EntryOut {
-                name: entry.name,
+                name: entry.name.clone(),
                 kind: entry.kind.as_str(),
                 bytes: entry.bytes,
                 modified_at: time(entry.modified_at),
             })
             .collect();
-        Self { path, listed_at, items, next: None, left_out }
+        Self { path, listed_at, items, next: next.map(|next| next.to_string()), left_out, total }
     }
 }

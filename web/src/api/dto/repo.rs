@@ -122,6 +122,10 @@ pub(crate) struct SnapshotOut {
     files: Option<u64>,
     bytes: Option<u64>,
     added_packed_bytes: Option<u64>,
+    /// How many more tags it has.
+    tags_left_out: u32,
+    /// How many more paths it has.
+    paths_left_out: u32,
 }
 
 impl From<SnapshotRow> for SnapshotOut {
@@ -135,6 +139,8 @@ impl From<SnapshotRow> for SnapshotOut {
             files: row.files,
             bytes: row.bytes,
             added_packed_bytes: row.added_packed_bytes,
+            tags_left_out: row.tags_left_out,
+            paths_left_out: row.paths_left_out,
         }
     }
 }
@@ -148,4 +154,8 @@ pub(crate) struct SnapshotsOut {
     pub(crate) listed_at: Option<String>,
     /// The listing that was asked for.
     pub(crate) refresh_job: Option<String>,
+    /// How many were listed and are kept, of all groups.
+    pub(crate) total: u32,
+    /// How many there are beside these: the oldest of a very long list, or what can't be read.
+    pub(crate) left_out: u32,
 }

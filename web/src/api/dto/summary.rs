@@ -102,6 +102,8 @@ pub(crate) struct StatsSummary {
 #[serde(deny_unknown_fields)]
 pub(crate) struct SnapshotsSummary {
     count: u32,
+    /// How many of them did not come.
+    left_out: u32,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -170,7 +172,9 @@ impl SummaryOut {
             JobFigures::Stats { total_bytes, blobs } => {
                 Self::Stats(StatsSummary { total_bytes: *total_bytes, blobs: *blobs })
             }
-            JobFigures::Snapshots { count } => Self::Snapshots(SnapshotsSummary { count: *count }),
+            JobFigures::Snapshots { count, left_out } => {
+                Self::Snapshots(SnapshotsSummary { count: *count, left_out: *left_out })
+            }
             JobFigures::Restore { files, bytes, skipped } => {
                 Self::Restore(RestoreSummary { files: *files, bytes: *bytes, skipped: *skipped })
             }

@@ -1,0 +1,75 @@
+//! What time it is by the server's clock.
+//!
+//! The server tells its time in its answer to a hello. It was read after the hello was said, so counting on from there
+//! gives a time that is never behind the server's: what has expired is never taken for fresh, whoever carried the
+//! answer and however long. The machine's own clock has no say in it. When that clock is set, or the machine has slept,
+//! the two clocks of the machine drift apart, and the server is asked again.
+
+use super::Core;
+use crate::{Monotonic, Now};
+use schema::{ServerClock, Timestamp};
+
+/// A jump of the machine's clock that is noticed, in milliseconds.
+const JUMP_MS: u64 = 30_000;
+/// Before a command is refused as too old, the time must have been told in the last so many milliseconds: the server's
+/// clock may have been set.
+const FRESH_MS: u64 = 60_000;
+
+/// What is known of the server's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Known {
+    /// The epoch and the time of the last hello.
+    hello: Option<(u64, Now)>,
+    /// What the server said, and when the hello was said that it answered.
+    told: Option<(Timestamp, Now)>,
+    /// A command came before the time was known.
+    pub(super) owes_commands: bool,
+}
+
+impl Known {
+    /// A hello is said.
+    pub(super) fn said_hello(&mut self, epoch: u64, now: Now) {
+        self.hello = Some((epoch, now));
+    }
+
+    /// Whether the machine's clock has jumped since what is known was learnt.
+    pub(super) fn was_set(&self, now: Now) -> bool {
+        let since = self.told.map(|(_, since)| since).or(self.hello.map(|(_, since)| since));
+        since.is_some_and(|since| {
+            let expected = since.wall.plus_ms(now.mono.ms_since(since.mono));
+            expected.0.abs_diff(now.wall.0) > JUMP_MS
+        })
+    }
+
+    fn at(&self, mono: Monotonic) -> Option<Timestamp> {
+        self.told.map(|(at, since)| at.plus_ms(mono.ms_since(since.mono)))
+    }
+
+    pub(super) fn is_fresh(&self, mono: Monotonic) -> bool {
+        self.told.is_some_and(|(_, since)| mono.ms_since(since.mono) < FRESH_MS)
+    }
+}
+
+impl Core {
+    /// The server's clock now; `None` = it has not been told since the start, or since the machine's clock was set.
+    #[must_use]
+    pub fn server_time(&self, now: Now) -> Option<Timestamp> {
+        self.clock.at(now.mono).filter(|_| !self.clock.was_set(now))
+    }
+
+    /// The server's clock, or the machine's own where that is not known.
+    pub(super) fn best_time(&self) -> Timestamp {
+        self.server_time(self.now).unwrap_or(self.now.wall)
+    }
+
+    /// The server has told its time.
+    pub(super) fn take_clock(&mut self, clock: ServerClock) {
+        let Some((epoch, since)) = self.clock.hello else { return };
+        if epoch != clock.epoch {
+            return;
+        }
+        self.clock.told = Some((clock.at, since));
+        // They were not taken, and come again on the next connection.
+        self.ask_again |= core::mem::take(&mut self.clock.owes_commands);
+    }
+}
