@@ -15,6 +15,12 @@ pub struct Config {
     pub data_dir: Setting<PathBuf>,
     /// Where pages and API are served.
     pub http: Setting<SocketAddr>,
+    /// Whether they are served with TLS.
+    pub http_tls: Setting<bool>,
+    /// A certificate chain (PEM) for the pages, with its key, instead of the one that agents get.
+    pub http_tls_certificate: Setting<Option<PathBuf>>,
+    /// The key of that.
+    pub http_tls_key: Setting<Option<PathBuf>>,
     /// Where agents connect, with TLS.
     pub mqtt: Setting<SocketAddr>,
     /// Where MQTT tools connect without TLS; loopback. `None` = nowhere.
@@ -87,9 +93,18 @@ pub struct Layer {
     /// Folder of the data file, the master key and the certificates
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Address of pages and API [default: 127.0.0.1:8080]
+    /// Address of pages and API; without --http-tls loopback, or where a --trusted-proxy asks [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR:PORT")]
     pub http: Option<SocketAddr>,
+    /// Serve pages and API with TLS: with the certificate that agents get, or one of --http-tls-certificate
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub http_tls: Option<bool>,
+    /// Certificate chain (PEM) for pages and API; read again when it changes, and at SIGHUP
+    #[arg(long, value_name = "FILE", requires = "http_tls_key")]
+    pub http_tls_certificate: Option<PathBuf>,
+    /// Private key (PEM) of that certificate
+    #[arg(long, value_name = "FILE", requires = "http_tls_certificate")]
+    pub http_tls_key: Option<PathBuf>,
     /// Address for agents, MQTT over TLS [default: 0.0.0.0:8883]
     #[arg(long, value_name = "ADDR:PORT")]
     pub mqtt: Option<SocketAddr>,
@@ -99,7 +114,7 @@ pub struct Layer {
     /// What agents dial: host:port [default: this machine's name and the port of --mqtt]
     #[arg(long, value_name = "HOST:PORT")]
     pub mqtt_public: Option<String>,
-    /// What browsers open [default: http:// and the address of --http]
+    /// What browsers open [default: http:// or https:// and the address of --http, or this machine's name]
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
     /// Reverse proxy whose X-Forwarded-For is believed: address or network; may be given more than once
@@ -200,6 +215,9 @@ impl Layer {
         Ok(Self {
             data_dir: get("HOLDFAST_DATA_DIR").map(PathBuf::from),
             http: parsed("HOLDFAST_HTTP", get("HOLDFAST_HTTP"), ADDRESS)?,
+            http_tls: parsed("HOLDFAST_HTTP_TLS", get("HOLDFAST_HTTP_TLS"), "must be true or false")?,
+            http_tls_certificate: get("HOLDFAST_HTTP_TLS_CERTIFICATE").map(PathBuf::from),
+            http_tls_key: get("HOLDFAST_HTTP_TLS_KEY").map(PathBuf::from),
             mqtt: parsed("HOLDFAST_MQTT", get("HOLDFAST_MQTT"), ADDRESS)?,
             mqtt_plain: get("HOLDFAST_MQTT_PLAIN"),
             mqtt_public: get("HOLDFAST_MQTT_PUBLIC"),
@@ -242,6 +260,10 @@ impl Layers {
         } else {
             mqtt.value.to_string()
         };
+        let http_tls_certificate = self.pick_optional(|layer| layer.http_tls_certificate.clone());
+        // Who brings a certificate wants it used.
+        let http_tls = self.pick(|layer| layer.http_tls, || http_tls_certificate.value.is_some());
+        let scheme = if http_tls.value { "https" } else { "http" };
         let proxies = self.pick(|layer| layer.trusted_proxies.clone(), Vec::new);
         let data_dir = self.pick_optional(|layer| layer.data_dir.clone());
         let config = Config {
@@ -253,7 +275,7 @@ impl Layers {
             mqtt_public: self.pick(|layer| layer.mqtt_public.clone(), || dialled),
             public_url: self.pick(
                 |layer| layer.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
-                || format!("http://{}", reachable(http.value)),
+                || format!("{scheme}://{}", self.opened(http.value)),
             ),
             trusted_proxies: Setting { value: networks(&proxies)?, source: proxies.source },
             tls_names: self.pick(|layer| layer.tls_names.clone(), Vec::new),
@@ -262,10 +284,22 @@ impl Layers {
             max_connections: self.pick(|layer| layer.max_connections, || 12_000),
             log: self.pick(|layer| layer.log, || LogFormat::Text),
             http,
+            http_tls,
+            http_tls_certificate,
+            http_tls_key: self.pick_optional(|layer| layer.http_tls_key.clone()),
             mqtt,
         };
         config.check()?;
         Ok(config)
+    }
+
+    /// Where browsers on other machines find a listener on `bound`: at all addresses, by this machine's name.
+    fn opened(&self, bound: SocketAddr) -> String {
+        if bound.ip().is_unspecified() && !self.hostname.is_empty() {
+            format!("{}:{}", self.hostname, bound.port())
+        } else {
+            reachable(bound).to_string()
+        }
     }
 
     fn pick_optional<T>(&self, of: impl Fn(&Layer) -> Option<T>) -> Setting<Option<T>> {
@@ -302,6 +336,7 @@ impl Config {
         if !(url.value.starts_with("http://") || url.value.starts_with("https://")) {
             return invalid("public-url", &url.value, &url.source, "must begin with http:// or https://");
         }
+        self.check_http()?;
         if self.tls_certificate.value.is_some() != self.tls_key.value.is_some() {
             return invalid(
                 "tls-certificate",
@@ -317,14 +352,71 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Passwords and tokens must not pass in clear where others listen.
+    fn check_http(&self) -> Result<(), ConfigError> {
+        let invalid = |name, value: String, from: &Source, problem| {
+            Err(ConfigError::Invalid { name, value, from: from.clone(), problem })
+        };
+        let (http, tls) = (&self.http, &self.http_tls);
+        let is_here = http.value.ip().to_canonical().is_loopback();
+        if !is_here && !tls.value && self.trusted_proxies.value.is_empty() {
+            return invalid(
+                "http",
+                http.value.to_string(),
+                &http.source,
+                "goes without encryption, and passwords would pass in clear: add --http-tls, or name the reverse proxy \
+                 that asks there with --trusted-proxy, or choose a loopback address such as 127.0.0.1:8080",
+            );
+        }
+        let (certificate, key) = (&self.http_tls_certificate, &self.http_tls_key);
+        let path =
+            |path: &Option<PathBuf>| path.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
+        if certificate.value.is_some() != key.value.is_some() {
+            let (name, other) = match certificate.value {
+                Some(_) => ("http-tls-certificate", "goes together with http-tls-key"),
+                None => ("http-tls-key", "goes together with http-tls-certificate"),
+            };
+            let source = if certificate.value.is_some() { &certificate.source } else { &key.source };
+            let value = path(if certificate.value.is_some() { &certificate.value } else { &key.value });
+            return invalid(name, value, source, other);
+        }
+        if certificate.value.is_some() && !tls.value {
+            return invalid(
+                "http-tls",
+                "false".to_owned(),
+                &tls.source,
+                "contradicts http-tls-certificate: leave one of the two away",
+            );
+        }
+        let url = &self.public_url;
+        if tls.value && !url.value.starts_with("https://") {
+            return invalid(
+                "public-url",
+                url.value.clone(),
+                &url.source,
+                "must begin with https://, for the pages are served with TLS",
+            );
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line =
-            |name: &str, value: String, source: &Source| writeln!(f, "{name:<16} {value:<32} {source}");
+            |name: &str, value: String, source: &Source| writeln!(f, "{name:<20} {value:<32} {source}");
         let path =
             |path: &Option<PathBuf>| path.as_ref().map_or("none".to_owned(), |p| p.display().to_string());
         line("data-dir", self.data_dir.value.display().to_string(), &self.data_dir.source)?;
         line("http", self.http.value.to_string(), &self.http.source)?;
+        line("http-tls", self.http_tls.value.to_string(), &self.http_tls.source)?;
+        line(
+            "http-tls-certificate",
+            path(&self.http_tls_certificate.value),
+            &self.http_tls_certificate.source,
+        )?;
+        line("http-tls-key", path(&self.http_tls_key.value), &self.http_tls_key.source)?;
         line("mqtt", self.mqtt.value.to_string(), &self.mqtt.source)?;
         let plain = self.mqtt_plain.value.map_or("off".to_owned(), |address| address.to_string());
         line("mqtt-plain", plain, &self.mqtt_plain.source)?;
@@ -429,6 +521,55 @@ mod tests {
         assert_eq!(
             layers("data_dir = '/d'\nmqtt_plain = 'off'", "", "").resolve().unwrap().mqtt_plain.value,
             None
+        );
+    }
+
+    #[test]
+    fn pages_without_tls_stay_on_loopback_or_behind_a_named_proxy() {
+        let resolve = |flags: &str| layers(&format!("data_dir = '/d'\n{flags}"), "", "").resolve();
+        for http in
+            ["0.0.0.0:8080", "[::]:8080", "192.0.2.1:8080", "[2001:db8::1]:8080", "[::ffff:192.0.2.1]:1"]
+        {
+            let refused = resolve(&format!("http = '{http}'")).unwrap_err().to_string();
+            for word in ["--http-tls", "--trusted-proxy", "loopback", "flag"] {
+                assert!(refused.contains(word), "{http}: {refused}");
+            }
+            assert!(resolve(&format!("http = '{http}'\nhttp_tls = true")).is_ok(), "{http}");
+            assert!(resolve(&format!("http = '{http}'\ntrusted_proxies = ['10.0.0.5']")).is_ok(), "{http}");
+        }
+        for http in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            assert!(resolve(&format!("http = '{http}'")).is_ok(), "{http}");
+        }
+        let url = |flags: &str| resolve(flags).unwrap().public_url.value;
+        assert_eq!(url("http = '0.0.0.0:8443'\nhttp_tls = true"), "https://vault:8443");
+        assert_eq!(url("http = '192.0.2.1:8443'\nhttp_tls = true"), "https://192.0.2.1:8443");
+        assert_eq!(url("http = '0.0.0.0:80'\ntrusted_proxies = ['10.0.0.5']"), "http://vault:80");
+    }
+
+    #[test]
+    fn a_certificate_for_the_pages_turns_tls_on_and_needs_its_key() {
+        let resolve = |flags: &str| layers(&format!("data_dir = '/d'\n{flags}"), "", "").resolve();
+        let both = "http_tls_certificate = '/c'\nhttp_tls_key = '/k'";
+        let config = resolve(both).unwrap();
+        assert!(config.http_tls.value && config.public_url.value.starts_with("https://"));
+        let shown = config.to_string();
+        assert!(
+            shown.contains("http-tls-certificate /c") && shown.contains("http-tls-key         /k"),
+            "{shown}"
+        );
+        for (flags, name) in [
+            ("http_tls_certificate = '/c'".to_owned(), "http-tls-key"),
+            ("http_tls_key = '/k'".to_owned(), "http-tls-certificate"),
+            (format!("{both}\nhttp_tls = false"), "http-tls"),
+            ("http_tls = true\npublic_url = 'http://fleet.lan'".to_owned(), "https://"),
+        ] {
+            let refused = resolve(&flags).unwrap_err().to_string();
+            assert!(refused.contains(name), "{refused}");
+        }
+        let given = Layer::from_environment(|name| (name == "HOLDFAST_HTTP_TLS").then(|| "true".to_owned()));
+        assert_eq!(given.unwrap().http_tls, Some(true));
+        assert!(
+            Layer::from_environment(|name| (name == "HOLDFAST_HTTP_TLS").then(|| "on".to_owned())).is_err()
         );
     }
 

@@ -9,6 +9,8 @@
 //! | comes when all places are taken | answered with 503 and closed |
 //!
 //! A reverse proxy that is trusted has no share: it stands for many.
+//!
+//! With TLS, who speaks plain HTTP is told where to go instead; nothing else is served to it.
 
 use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -16,18 +18,21 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::{GracefulShutdown, Watcher},
 };
+use rustls::ServerConfig;
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr, SocketAddr},
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
 use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tower_service::Service as _;
 use web::TrustedProxies;
 
@@ -40,6 +45,18 @@ const REFUSE_WITHIN: Duration = Duration::from_secs(1);
 /// What is said to who finds no place.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 10\r\nconnection: close\r\n\
     content-type: text/plain; charset=utf-8\r\n\r\nAll places for connections are taken. Try again in a moment.\n";
+
+/// The first byte of a TLS connection.
+const TLS_BEGINS: u8 = 0x16;
+
+/// TLS for the pages.
+#[derive(Clone)]
+pub struct Secure {
+    /// The certificate, and how it is spoken.
+    pub config: Arc<ServerConfig>,
+    /// Where browsers find the pages, for who comes without TLS.
+    pub public_url: String,
+}
 
 /// What peers may take up.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +85,7 @@ impl Default for Limits {
 /// Serves until told to stop; then lets requests that are under way end.
 pub async fn serve(
     listener: TcpListener,
+    secure: Option<Secure>,
     router: Router,
     limits: Limits,
     proxies: TrustedProxies,
@@ -91,29 +109,92 @@ pub async fn serve(
         };
         match places.take(peer.ip()) {
             Ok(place) => {
-                tokio::spawn(connection(stream, peer, router.clone(), limits, graceful.watcher(), place));
+                let (secure, router, watcher) = (secure.clone(), router.clone(), graceful.watcher());
+                tokio::spawn(async move {
+                    match secure {
+                        None => connection(guarded(stream, limits), peer, router, limits, watcher).await,
+                        Some(secure) => {
+                            let begun =
+                                tokio::time::timeout(limits.head_within, handshake(stream, &secure, limits));
+                            match begun.await {
+                                Ok(Some(stream)) => connection(stream, peer, router, limits, watcher).await,
+                                Ok(None) => {}
+                                Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
+                            }
+                        }
+                    }
+                    drop(place);
+                });
             }
             Err(Refusal::Address) => tracing::debug!(%peer, "too many HTTP connections of one address"),
             Err(Refusal::Full) => {
                 tracing::warn!(%peer, "all places for HTTP connections are taken");
-                tokio::spawn(refuse(stream));
+                // To say it with TLS would cost more than the place.
+                if secure.is_none() {
+                    tokio::spawn(refuse(stream, FULL.to_vec()));
+                }
             }
         }
     }
     graceful.shutdown().await;
 }
 
-async fn connection(
+/// A stream on which nothing stands still for ever.
+fn guarded(stream: TcpStream, limits: Limits) -> Pin<Box<TimeoutStream<TcpStream>>> {
+    let _ = stream.set_nodelay(true);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(limits.write_within));
+    Box::pin(stream)
+}
+
+/// Begins TLS; `None` = it came to nothing, and the peer was told as far as that can be.
+async fn handshake(
     stream: TcpStream,
+    secure: &Secure,
+    limits: Limits,
+) -> Option<TlsStream<Pin<Box<TimeoutStream<TcpStream>>>>> {
+    let mut first = [0];
+    match stream.peek(&mut first).await {
+        Ok(1) if first[0] == TLS_BEGINS => {}
+        Ok(1) => {
+            refuse(stream, speak_tls(first[0], &secure.public_url)).await;
+            return None;
+        }
+        _ => return None,
+    }
+    let acceptor = TlsAcceptor::from(Arc::clone(&secure.config));
+    match acceptor.accept(guarded(stream, limits)).await {
+        Ok(stream) => Some(stream),
+        Err(error) => {
+            tracing::debug!(%error, "a TLS handshake for the pages failed");
+            None
+        }
+    }
+}
+
+/// The answer to plain HTTP where TLS is spoken. A browser that looks is led on; whoever sends something (a password,
+/// perhaps) is told.
+fn speak_tls(first: u8, public_url: &str) -> Vec<u8> {
+    let (status, location) = match first {
+        b'G' | b'H' => ("307 Temporary Redirect", format!("location: {public_url}/\r\n")),
+        _ => ("400 Bad Request", String::new()),
+    };
+    let text = format!("TLS is spoken here: open {public_url}\n");
+    format!(
+        "HTTP/1.1 {status}\r\n{location}connection: close\r\ncontent-type: text/plain; charset=utf-8\r\n\
+         content-length: {}\r\n\r\n{text}",
+        text.len()
+    )
+    .into_bytes()
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: SocketAddr,
     router: Router,
     limits: Limits,
     watcher: Watcher,
-    _place: Place,
 ) {
-    let _ = stream.set_nodelay(true);
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(limits.write_within));
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer));
@@ -123,17 +204,25 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_within)
         .max_header_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(Box::pin(stream)), service);
+        .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%peer, %error, "an HTTP connection ended early");
     }
 }
 
-/// Says that there is no place. Bounded in time; who floods hears nothing more than a closed connection.
-async fn refuse(mut stream: TcpStream) {
+/// Says why nothing is served. Bounded in time; who floods hears nothing more than a closed connection.
+async fn refuse(mut stream: TcpStream, why: Vec<u8>) {
     let said = async {
-        stream.write_all(FULL).await?;
-        stream.shutdown().await
+        stream.write_all(&why).await?;
+        stream.shutdown().await?;
+        // What was sent is read, for closing over it would take the answer away.
+        let mut rest = [0; 1_024];
+        for _ in 0..64 {
+            if stream.read(&mut rest).await? == 0 {
+                break;
+            }
+        }
+        Ok::<_, std::io::Error>(())
     };
     let _ = tokio::time::timeout(REFUSE_WITHIN, said).await;
 }
@@ -220,7 +309,7 @@ mod tests {
     use super::*;
     use axum::routing::get;
     use std::{convert::Infallible, future::pending, io};
-    use tokio::{io::AsyncReadExt, sync::Notify, task::JoinHandle};
+    use tokio::{sync::Notify, task::JoinHandle};
 
     /// Longer than anything here takes; whoever hangs fails.
     const SOON: Duration = Duration::from_secs(20);
@@ -252,7 +341,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
         let proxies = TrustedProxies::new(proxies.iter().map(|network| network.parse().unwrap()).collect());
-        let served = tokio::spawn(serve(listener, router, limits, proxies, stopped));
+        let served = tokio::spawn(serve(listener, None, router, limits, proxies, stopped));
         World { address, stop, served, release }
     }
 
@@ -337,6 +426,17 @@ mod tests {
         assert!(answer(waiting).await.starts_with("HTTP/1.1 200"));
         tokio::time::timeout(SOON, world.served).await.expect("it stops").unwrap();
         assert!(TcpStream::connect(world.address).await.is_err());
+    }
+
+    #[test]
+    fn who_comes_without_tls_is_led_on_or_told() {
+        let text = |first: u8| String::from_utf8(speak_tls(first, "https://fleet.lan:8443")).unwrap();
+        assert!(
+            text(b'G').starts_with("HTTP/1.1 307 ")
+                && text(b'G').contains("location: https://fleet.lan:8443/\r\n")
+        );
+        assert!(text(b'P').starts_with("HTTP/1.1 400 ") && !text(b'P').contains("location"));
+        assert!(text(b'P').ends_with("open https://fleet.lan:8443\n"));
     }
 
     #[test]

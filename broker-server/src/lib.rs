@@ -13,6 +13,7 @@ pub mod doorkeeper;
 pub mod gate;
 pub mod http;
 pub mod ingest;
+pub mod log;
 pub mod out;
 pub mod publisher;
 pub mod serve;

@@ -5,7 +5,9 @@ use holdfast_server::{
     cli::{Admin, Cli, Command, Settings},
     config::{Config, ConfigError, Layer, Layers, LogFormat},
     control::{self, Answer, Ask},
-    demo, out, serve,
+    demo,
+    log::VisibleStderr,
+    out, serve,
 };
 use std::{
     io::{IsTerminal, Write},
@@ -141,8 +143,8 @@ fn panics_are_logged() {
 fn log_to_stderr(format: LogFormat, default: &str) {
     use tracing_subscriber::{EnvFilter, fmt};
     let filter = EnvFilter::try_from_env("HOLDFAST_LOG_FILTER").unwrap_or_else(|_| EnvFilter::new(default));
-    let is_terminal = std::io::stderr().is_terminal();
-    let builder = fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal() && format == LogFormat::Text;
+    let builder = fmt().with_env_filter(filter).with_ansi(colours).with_writer(VisibleStderr { colours });
     // Who reads the log may be gone; saying so where nobody reads would be a panic.
     let builder = builder.log_internal_errors(false);
     match format {

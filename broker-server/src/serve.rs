@@ -21,7 +21,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use web::{BrokerFacts, Certificate, MqttListener, ServerFacts, TrustedProxies, WebSettings};
+use web::{BrokerFacts, Certificate, HeldLogin, MqttListener, ServerFacts, TrustedProxies, WebSettings};
 
 /// How often what ages is looked at.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
@@ -45,22 +45,27 @@ pub struct Server {
     ingest: JoinHandle<()>,
     http_task: JoinHandle<()>,
     control: JoinHandle<()>,
+    certificates: Vec<Arc<Tls>>,
     data_dir: std::path::PathBuf,
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT; at SIGHUP certificates are read again.
 pub async fn until_signal(config: Config) -> anyhow::Result<()> {
     let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
+    let mut hang_up = tokio::signal::unix::signal(SignalKind::hangup())?;
     let public_url = config.public_url.value.clone();
     let mut server = start(config).await?;
     if let Some(code) = server.fleet.setup_code().await? {
         out::line(format_args!("setup: {public_url}/setup/{}", code.expose()))?;
     }
     notify_systemd("READY=1");
-    let ended = tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = tokio::signal::ctrl_c() => Ok(()),
-        ended = server.http_ended() => ended.context("the HTTP listener ended"),
+    let ended = loop {
+        tokio::select! {
+            _ = terminate.recv() => break Ok(()),
+            _ = tokio::signal::ctrl_c() => break Ok(()),
+            _ = hang_up.recv() => server.read_certificates(),
+            ended = server.http_ended() => break ended.context("the HTTP listener ended"),
+        }
     };
     tracing::info!("stopping");
     notify_systemd("STOPPING=1");
@@ -79,7 +84,10 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
     let mqtt = Socket::tls(config.mqtt.value)?;
     let plain = config.mqtt_plain.value.map(|address| Socket::plain(address, false)).transpose()?;
 
+    fleet::make_data_folder(data_dir).with_context(|| format!("data folder {}", data_dir.display()))?;
     let tls = Arc::new(open_tls(&config)?);
+    let pages_tls = open_pages_tls(&config, &tls)?;
+    let secure = pages_tls.as_ref().map(|tls| secure(&config, tls)).transpose()?;
     let fleet = open_fleet(data_dir, config.mqtt_public.value.clone(), tls.ca_fingerprint())?;
     let mut listen = vec![Listen::Tls(mqtt, Arc::clone(&tls))];
     listen.extend(plain.map(Listen::Plain));
@@ -88,7 +96,11 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
     let (gate, incoming) = Gate::start(gate::Config { listen, limits }, directory).await?;
 
     let (stop, stopped) = watch::channel(false);
-    tls.watch(clock::now);
+    let certificates = match &pages_tls {
+        Some(pages) if !Arc::ptr_eq(pages, &tls) => vec![Arc::clone(&tls), Arc::clone(pages)],
+        _ => vec![Arc::clone(&tls)],
+    };
+    certificates.iter().for_each(|tls| drop(tls.watch(clock::now)));
     tokio::spawn(publisher::run(fleet.clone(), gate.clone()));
     tokio::spawn(doorkeeper::run(fleet.clone(), gate.clone()));
     tokio::spawn(wake_sessions(fleet.clone(), gate.clone()));
@@ -99,17 +111,29 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
     let ingest = tokio::spawn(ingest::run(incoming, fleet.clone(), gate.clone()));
     let control =
         tokio::spawn(control::serve(control::listen(data_dir).context("control socket")?, fleet.clone()));
-    let router = web::router(fleet.clone(), web_settings(&config, &tls, &gate));
+    let router = web::router(fleet.clone(), web_settings(&config, &tls, pages_tls.as_ref(), &gate));
     let proxies = TrustedProxies::new(config.trusted_proxies.value.clone());
-    let http_task = tokio::spawn(http::serve(listener, router, http::Limits::default(), proxies, stopped));
+    let http_task =
+        tokio::spawn(http::serve(listener, secure, router, http::Limits::default(), proxies, stopped));
     let plain = config.mqtt_plain.value.map_or_else(|| "off".to_owned(), |address| address.to_string());
-    tracing::info!(http = %address, mqtt = %config.mqtt.value, plain, "serving");
-    Ok(Server { fleet, http: address, stop, gate, ingest, http_task, control, data_dir: data_dir.clone() })
+    tracing::info!(http = %address, tls = config.http_tls.value, mqtt = %config.mqtt.value, plain, "serving");
+    let data_dir = data_dir.clone();
+    Ok(Server { fleet, http: address, stop, gate, ingest, http_task, control, certificates, data_dir })
 }
 
 impl Server {
     async fn http_ended(&mut self) -> anyhow::Result<()> {
         Ok((&mut self.http_task).await?)
+    }
+
+    /// Uses the certificates as they are on disk now; one that can't be used leaves the old one.
+    fn read_certificates(&self) {
+        for tls in &self.certificates {
+            match tls.read_again(clock::now()) {
+                Ok(()) => tracing::info!("the certificate was read again"),
+                Err(error) => tracing::error!(%error, "the certificate in use stays the old one"),
+            }
+        }
     }
 
     /// Ends everything in the order in which it depends on each other; what was committed stays, what was not acked
@@ -135,7 +159,8 @@ pub fn check(config: &Config) -> anyhow::Result<Option<u64>> {
         return Ok(None);
     }
     let rows = Fleet::check(data_dir)?;
-    open_tls(config)?;
+    let tls = Arc::new(open_tls(config)?);
+    open_pages_tls(config, &tls)?;
     Ok(Some(rows))
 }
 
@@ -171,10 +196,14 @@ fn open_tls(config: &Config) -> anyhow::Result<Tls> {
     let dialled = config.mqtt_public.value.rsplit_once(':').map_or("", |(host, _)| host);
     let mut names = vec![dialled.trim_matches(['[', ']']).to_owned(), hostname()];
     names.extend(config.tls_names.value.iter().cloned());
-    let mqtt = config.mqtt.value.ip();
-    if !mqtt.is_unspecified() {
-        names.push(mqtt.to_string());
+    let mut bound = vec![config.mqtt.value.ip()];
+    if config.http_tls.value {
+        names.push(host_of(&config.public_url.value).to_owned());
+        bound.push(config.http.value.ip());
     }
+    names.extend(
+        bound.into_iter().filter(|address| !address.is_unspecified()).map(|address| address.to_string()),
+    );
     names.retain(|name| !name.is_empty());
     let operator = match (&config.tls_certificate.value, &config.tls_key.value) {
         (Some(certificate), Some(key)) => {
@@ -182,19 +211,53 @@ fn open_tls(config: &Config) -> anyhow::Result<Tls> {
         }
         _ => None,
     };
-    let options = Options { folder: config.data_dir.value.join("tls"), names, operator };
+    let options =
+        Options { folder: config.data_dir.value.join("tls"), names, operator, any_authority: false };
     Tls::open(options, clock::now()).context("certificate")
 }
 
-fn web_settings(config: &Config, tls: &Arc<Tls>, gate: &GateHandle) -> WebSettings {
+/// The certificate of the pages: one of their own, or that of the agents; `None` = they go without TLS.
+fn open_pages_tls(config: &Config, agents: &Arc<Tls>) -> anyhow::Result<Option<Arc<Tls>>> {
+    let operator = match (&config.http_tls_certificate.value, &config.http_tls_key.value) {
+        (Some(certificate), Some(key)) => {
+            OperatorFiles { certificate: certificate.clone(), key: key.clone() }
+        }
+        _ => return Ok(config.http_tls.value.then(|| Arc::clone(agents))),
+    };
+    let options = Options { operator: Some(operator), any_authority: true, ..Options::default() };
+    Ok(Some(Arc::new(Tls::open(options, clock::now()).context("certificate of the pages")?)))
+}
+
+fn secure(config: &Config, tls: &Tls) -> anyhow::Result<http::Secure> {
+    let tls = tls.config_for(&[b"http/1.1"]).context("certificate of the pages")?;
+    Ok(http::Secure { config: tls, public_url: config.public_url.value.clone() })
+}
+
+/// The name or address in a URL.
+fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
+    }
+}
+
+fn web_settings(
+    config: &Config,
+    tls: &Arc<Tls>,
+    pages_tls: Option<&Arc<Tls>>,
+    gate: &GateHandle,
+) -> WebSettings {
     let mut mqtt = vec![MqttListener { address: config.mqtt_public.value.clone(), tls: true }];
     let plain = config.mqtt_plain.value;
     mqtt.extend(plain.map(|address| MqttListener { address: address.to_string(), tls: false }));
     let public_url = config.public_url.value.clone();
-    let gate = gate.clone();
+    let (gate, held) = (gate.clone(), gate.clone());
     WebSettings {
         secure_cookies: public_url.starts_with("https://"),
-        public_url,
+        public_url: public_url.clone(),
         proxies: TrustedProxies::new(config.trusted_proxies.value.clone()),
         server: ServerFacts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -202,25 +265,51 @@ fn web_settings(config: &Config, tls: &Arc<Tls>, gate: &GateHandle) -> WebSettin
             ca_pem: tls.ca_pem(),
             started_at: clock::now(),
         },
-        certificates: certificates(config, tls),
+        certificates: certificates(config, tls, pages_tls),
         broker: Arc::new(move || {
             let stats = gate.stats();
             let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-            BrokerFacts { serving: true, hosts: count(stats.hosts), viewers: count(stats.viewers) }
+            BrokerFacts {
+                serving: true,
+                hosts: count(stats.hosts),
+                viewers: count(stats.viewers),
+                logins_refused: stats.logins_refused,
+                logins_throttled: stats.logins_throttled,
+            }
         }),
+        held_logins: Arc::new(move || held.held().into_iter().map(held_login).collect()),
+        // Not with a certificate of our own authority: a browser that does not know it could not be told otherwise.
+        strict_transport: public_url.starts_with("https://")
+            && (!config.http_tls.value || config.http_tls_certificate.value.is_some()),
     }
 }
 
+fn held_login(held: gate::Held) -> HeldLogin {
+    HeldLogin { origin: held.origin, account: held.username, failures: held.refused, for_ms: held.for_ms }
+}
+
 /// What the settings show of the certificates.
-fn certificates(config: &Config, tls: &Arc<Tls>) -> Arc<dyn Fn() -> Vec<Certificate> + Send + Sync> {
+fn certificates(
+    config: &Config,
+    tls: &Arc<Tls>,
+    pages_tls: Option<&Arc<Tls>>,
+) -> Arc<dyn Fn() -> Vec<Certificate> + Send + Sync> {
+    const BROUGHT: &str = "renewed by whoever brings the files";
     let (tls, is_own) = (Arc::clone(tls), config.tls_certificate.value.is_none());
+    let pages = pages_tls.filter(|pages| !Arc::ptr_eq(pages, &tls)).cloned();
     Arc::new(move || {
-        let renewed = if is_own { "renewed by itself" } else { "renewed by whoever brings the files" };
+        let renewed = if is_own { "renewed by itself" } else { BROUGHT };
         let mut all = vec![Certificate { of: "Certificate", ends_at: tls.expires_at(), renewed }];
         if is_own {
             let renewed = "enrolled agents trust it: a new one means enrolling again";
             all.push(Certificate { of: "Authority", ends_at: tls.authority_expires_at(), renewed });
         }
+        let pages = pages.as_ref().map(|pages| pages.expires_at());
+        all.extend(pages.map(|ends_at| Certificate {
+            of: "Certificate of the pages",
+            ends_at,
+            renewed: BROUGHT,
+        }));
         all
     })
 }
@@ -349,6 +438,18 @@ mod tests {
             let refused = start(config).await.err().map(|error| error.to_string()).unwrap_or_default();
             assert!(refused.contains(&busy.to_string()), "{refused}");
             assert!(!data_dir.exists());
+        }
+    }
+
+    #[test]
+    fn the_machine_in_a_url_is_found() {
+        for (url, host) in [
+            ("https://fleet.lan", "fleet.lan"),
+            ("https://fleet.lan:8443/path", "fleet.lan"),
+            ("https://[2001:db8::1]:8443", "2001:db8::1"),
+            ("https://192.0.2.1?x=:1", "192.0.2.1"),
+        ] {
+            assert_eq!(host_of(url), host, "{url}");
         }
     }
 

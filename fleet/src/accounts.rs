@@ -269,7 +269,7 @@ impl Fleet {
     }
 }
 
-fn log_failure(result: Result<(), Refused>) {
+pub(crate) fn log_failure(result: Result<(), Refused>) {
     if let Err(error) = result {
         tracing::error!(%error, "an account's use could not be noted");
     }

@@ -282,6 +282,29 @@ pub enum OpenError {
         #[source]
         why: std::io::Error,
     },
+    /// Others may write where the data lies.
+    #[error(
+        "{path} can be written by others (mode {mode:03o}), who could put data and keys of their own in its place: \
+         chmod go-w it, or choose another data folder"
+    )]
+    Exposed {
+        /// The folder, or a file in it.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// The data is somebody else's.
+    #[error(
+        "{path} belongs to user {owner}, who could put data and keys of his own in its place; the server runs as {user}: chown it"
+    )]
+    Foreign {
+        /// The folder, or a file in it.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who we are.
+        user: u32,
+    },
     /// Others can read the master key.
     #[error("the master key file {path} can be read by others (mode {mode:03o}): chmod 600 it")]
     KeyExposed {

@@ -29,6 +29,8 @@ pub(crate) enum Binding {
     Enroll(TokenId),
     /// The value that tells whether the key fits the file.
     Check,
+    /// By what a browser is known again.
+    Device,
 }
 
 impl Binding {
@@ -38,6 +40,7 @@ impl Binding {
             Self::Link(host) => format!("host:{host}:link"),
             Self::Enroll(token) => format!("enroll:{token}"),
             Self::Check => "check".to_owned(),
+            Self::Device => "device".to_owned(),
         }
     }
 
@@ -47,6 +50,7 @@ impl Binding {
             Self::Link(_) => "a link key",
             Self::Enroll(_) => "an enrolment token",
             Self::Check => "the key check",
+            Self::Device => "a mark of a browser",
         }
     }
 }
@@ -166,7 +170,7 @@ fn create(path: &Path, bytes: &[u8; 32]) -> std::io::Result<()> {
 }
 
 /// The user this process acts as.
-fn own_user() -> std::io::Result<u32> {
+pub(crate) fn own_user() -> std::io::Result<u32> {
     Ok(fs::metadata("/proc/self")?.uid())
 }
 

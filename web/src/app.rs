@@ -1,7 +1,9 @@
 //! What every handler has at hand: the fleet, the settings, who asks and by which face.
 
+use crate::events::Streams;
 use crate::limiter::Limiter;
 use crate::notes::Notes;
+use crate::origin::Origins;
 use crate::page::settings::Minted;
 use crate::password::Passwords;
 use crate::problem::Problem;
@@ -18,7 +20,6 @@ use schema::{HostId, Timestamp};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Semaphore;
 
 /// What the program tells the pages about itself.
 #[derive(Clone)]
@@ -35,6 +36,23 @@ pub struct WebSettings {
     pub certificates: Arc<dyn Fn() -> Vec<Certificate> + Send + Sync>,
     /// Facts of the broker, asked for at each page.
     pub broker: Arc<dyn Fn() -> BrokerFacts + Send + Sync>,
+    /// Whose failing logins the broker holds back now.
+    pub held_logins: Arc<dyn Fn() -> Vec<HeldLogin> + Send + Sync>,
+    /// Whether browsers are told to use TLS for this machine from now on (HSTS).
+    pub strict_transport: bool,
+}
+
+/// Somebody whose failing logins the broker holds back.
+#[derive(Clone, Debug)]
+pub struct HeldLogin {
+    /// The address, or the /64 with IPv6.
+    pub origin: String,
+    /// The name that is tried; `None` = one after the other.
+    pub account: Option<String>,
+    /// Logins that were turned away since.
+    pub failures: u32,
+    /// For how long still, in milliseconds.
+    pub for_ms: u64,
 }
 
 /// Facts of the server.
@@ -79,6 +97,10 @@ pub struct BrokerFacts {
     pub hosts: u32,
     /// Viewers that are connected.
     pub viewers: u32,
+    /// Logins that were refused since the start.
+    pub logins_refused: u64,
+    /// Wrong logins that were turned away unsaid, because too many had failed before.
+    pub logins_throttled: u64,
 }
 
 pub(crate) struct Inner {
@@ -87,8 +109,11 @@ pub(crate) struct Inner {
     pub(crate) templates: Templates,
     pub(crate) passwords: Passwords,
     /// Places for streams of events.
-    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) streams: Arc<Streams>,
     limiter: Mutex<Limiter>,
+    /// Held while what the limiter counted is written, so that it is written in order.
+    keeping: tokio::sync::Mutex<()>,
+    origins: Mutex<Origins>,
     enrolments: Mutex<Notes<NewEnrollToken>>,
     minted: Mutex<Notes<Minted>>,
 }
@@ -107,13 +132,19 @@ impl std::ops::Deref for App {
 
 impl App {
     pub(crate) fn new(fleet: Fleet, settings: WebSettings) -> Self {
+        let tries = fleet.sign_in_tries().unwrap_or_else(|error| {
+            tracing::error!(%error, "what was counted of tries to sign in can't be read; it begins anew");
+            Vec::new()
+        });
         Self(Arc::new(Inner {
+            limiter: Mutex::new(Limiter::restored(tries)),
+            keeping: tokio::sync::Mutex::default(),
+            origins: Mutex::default(),
             fleet,
             settings,
             templates: Templates::load(),
-            passwords: Passwords::new(),
-            streams: Arc::new(Semaphore::new(crate::events::MOST_STREAMS)),
-            limiter: Mutex::default(),
+            passwords: Passwords::shared(),
+            streams: Arc::new(Streams::new()),
             enrolments: Mutex::default(),
             minted: Mutex::default(),
         }))
@@ -132,6 +163,23 @@ impl App {
     /// The table of sign-in tries. A panic while it was held leaves it as it was.
     pub(crate) fn limiter(&self) -> MutexGuard<'_, Limiter> {
         self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes down what was counted, so that it survives a restart.
+    pub(crate) async fn keep_tries(&self) {
+        let _in_order = self.keeping.lock().await;
+        let changes = self.limiter().take_changes();
+        self.fleet.keep_sign_in_tries(changes).await;
+    }
+
+    /// Where people come from.
+    pub(crate) fn origins(&self) -> MutexGuard<'_, Origins> {
+        self.origins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The name of the cookie by which a browser is known again.
+    pub(crate) fn device_cookie_name(&self) -> &'static str {
+        if self.settings.secure_cookies { "__Host-holdfast-device" } else { "holdfast-device" }
     }
 
     /// The session cookie's name: bound to this host and to TLS where that is possible.
@@ -189,6 +237,10 @@ pub(crate) struct Ctx {
     pub(crate) face: Face,
     /// The address that asks.
     pub(crate) peer: String,
+    /// Whether that address, which is no trusted proxy, names another one for which it asks.
+    pub(crate) forwarded: bool,
+    /// By what the browser is known again, see [`crate::door`].
+    pub(crate) device: Option<Secret>,
     /// The one fragment that is wanted, instead of the whole page.
     pub(crate) part: Option<String>,
     /// Whether htmx asks.
@@ -213,6 +265,8 @@ impl Ctx {
             caller: parts.extensions.get::<Identity>().and_then(|identity| identity.0.clone()),
             face: Face::of(parts.uri.path()),
             peer: peer(&app.settings.proxies, parts),
+            forwarded: is_forwarded(&app.settings.proxies, parts),
+            device: crate::guard::cookie(&parts.headers, app.device_cookie_name()).map(Secret::new),
             part,
             htmx: parts.headers.get("hx-request").is_some_and(|value| value == "true"),
             method: parts.method.clone(),
@@ -346,6 +400,14 @@ fn peer(proxies: &TrustedProxies, parts: &Parts) -> String {
         .extensions
         .get::<ConnectInfo<SocketAddr>>()
         .map_or_else(|| "unknown".to_owned(), |info| proxies.client(info.0.ip(), &parts.headers).to_string())
+}
+
+/// Whether a peer that is no trusted proxy writes what proxies write.
+fn is_forwarded(proxies: &TrustedProxies, parts: &Parts) -> bool {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let headers = ["x-forwarded-for", "forwarded", "x-real-ip"];
+    peer.is_some_and(|peer| !proxies.contains(peer))
+        && headers.iter().any(|header| parts.headers.contains_key(*header))
 }
 
 impl FromRequestParts<App> for Ctx {

@@ -1,37 +1,50 @@
 //! Set-up, sign-in and sign-out: the one core behind the pages and the API.
 
 use crate::app::{App, Ctx};
-use crate::limiter::Verdict;
-use crate::password::objection;
+use crate::limiter::{Verdict, Who};
+use crate::origin::origin;
+use crate::password::{Asker, objection};
 use crate::problem::Problem;
 use axum::http::{HeaderValue, StatusCode};
 use fleet::record::{Actor, AuditEntry, AuditTarget, Operator, Secret, Session};
-use fleet::{By, Refused};
+use fleet::{By, DEVICE_LIVES_MS, Refused};
+use schema::Timestamp;
 use subtle::ConstantTimeEq;
 
 /// How long a browser keeps the cookie; the server may end the session before, in seconds.
 const COOKIE_SECS: u64 = 30 * 86_400;
+/// One browser is known again for so many accounts, the newest ones.
+const MOST_MARKS: usize = 4;
+/// What parts the marks in the cookie of a browser; none holds it.
+const BETWEEN_MARKS: char = '.';
 
 /// A session that was just opened.
 pub(crate) struct Opened {
     pub(crate) operator: Operator,
     pub(crate) session: Session,
     cookie: Secret,
+    /// By what this browser is known again, for each account that signed in here.
+    marks: Secret,
     name: &'static str,
+    device: &'static str,
     secure: bool,
 }
 
 impl Opened {
-    /// The header that gives the browser its cookie.
+    /// The headers that give the browser its cookies: the session's, and the one by which it is known again.
     ///
     /// Lax, not Strict: a link in a mail must lead to its page, and every write carries a token of its own.
-    pub(crate) fn set_cookie(&self) -> HeaderValue {
+    pub(crate) fn set_cookies(&self) -> [HeaderValue; 2] {
+        [
+            self.cookie(self.name, &self.cookie, COOKIE_SECS),
+            self.cookie(self.device, &self.marks, DEVICE_LIVES_MS / 1_000),
+        ]
+    }
+
+    fn cookie(&self, name: &str, value: &Secret, secs: u64) -> HeaderValue {
         let secure = if self.secure { "; Secure" } else { "" };
-        let text = format!(
-            "{}={}; Path=/; HttpOnly; SameSite=Lax; Max-Age={COOKIE_SECS}{secure}",
-            self.name,
-            self.cookie.expose()
-        );
+        let text =
+            format!("{name}={}; Path=/; HttpOnly; SameSite=Lax; Max-Age={secs}{secure}", value.expose());
         let mut value = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
         value.set_sensitive(true);
         value
@@ -81,50 +94,95 @@ pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
 /// Signs in with name and password.
 pub(crate) async fn sign_in(ctx: &Ctx, name: &str, password: Secret) -> Result<Opened, Problem> {
     let now = ctx.now();
-    let verdict = ctx.app.limiter().try_once(now, &ctx.peer, name);
-    let left = match verdict {
-        Verdict::Go { left } => left,
-        Verdict::Wait { until } => {
-            let span = crate::format::span(until.ms_since(now));
-            return Err(Problem {
-                field: Some("password".to_owned()),
-                ..Problem::new(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "rate_limited",
-                    format!("Too many tries from this address. The next one counts in {span}."),
-                )
-            });
+    let operator = ctx.read()?.operator(name)?;
+    let known = operator.as_ref().and_then(|operator| device_of(ctx, operator));
+    let from = origin(&ctx.peer);
+    if let Some(sole) = ctx.app.origins().note(&from, name, ctx.forwarded) {
+        tracing::warn!("{}", sole.words());
+    }
+    let who = known.map_or(Who::Stranger { origin: &from, name }, |(id, _)| Who::Device(id));
+    let asker = if known.is_some() { Asker::Known } else { Asker::Stranger };
+    let begun = match ctx.app.limiter().begin(now, who) {
+        Verdict::Go(begun) => begun,
+        Verdict::Wait { until } => return Err(too_many(now, until)),
+    };
+    let (left, then_wait_ms) = (begun.left, begun.then_wait_ms);
+    let hash = operator.as_ref().map(|operator| operator.password_hash.clone());
+    let fits = match ctx.app.passwords.verify(asker, password, hash).await {
+        Ok(fits) => fits,
+        Err(error) => {
+            ctx.app.limiter().undo(begun);
+            return Err(error.into());
         }
     };
-    let operator = ctx.read()?.operator(name)?;
-    let hash = operator.as_ref().map(|operator| operator.password_hash.clone());
-    let fits = ctx.app.passwords.verify(password, hash).await?;
     let Some(operator) = operator.filter(|_| fits) else {
+        ctx.app.keep_tries().await;
         audit(ctx, name, "operator.sign_in_refused", "name and password do not match").await;
-        let tries = match left {
-            0 => "No try".to_owned(),
-            left => crate::format::many(u64::from(left), "try").replace("trys", "tries"),
-        };
         return Err(Problem {
             field: Some("password".to_owned()),
             ..Problem::new(
                 StatusCode::UNAUTHORIZED,
                 "unauthorised",
-                format!("Name and password do not match. {tries} left in this quarter of an hour."),
+                format!("Name and password do not match. {}", what_is_left(left, then_wait_ms)),
             )
         });
     };
-    ctx.app.limiter().signed_in(&ctx.peer, name);
+    ctx.app.limiter().succeeded(now, begun);
+    ctx.app.keep_tries().await;
     open(ctx, operator).await
+}
+
+/// The answer to a try that comes too soon.
+pub(crate) fn too_many(now: Timestamp, until: Timestamp) -> Problem {
+    let span = crate::format::span(until.ms_since(now).max(1_000));
+    Problem {
+        field: Some("password".to_owned()),
+        ..Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limited",
+            format!("Too many tries. The next one counts in {span}."),
+        )
+    }
+}
+
+/// What a wrong try leaves, in words.
+pub(crate) fn what_is_left(left: u32, then_wait_ms: u64) -> String {
+    match left {
+        0 => format!("The next try counts in {}.", crate::format::span(then_wait_ms)),
+        1 => "1 try left before one has to wait.".to_owned(),
+        left => format!("{left} tries left before one has to wait."),
+    }
+}
+
+/// Which browser this is, and its mark, when it has signed in to this account before.
+fn device_of<'a>(ctx: &'a Ctx, operator: &Operator) -> Option<([u8; 16], &'a str)> {
+    let marks = ctx.device.as_ref()?.expose().split(BETWEEN_MARKS).take(MOST_MARKS);
+    marks.filter_map(|mark| Some((ctx.app.fleet.known_device(mark, operator)?, mark))).next()
+}
+
+/// What the browser is given to be known again: its mark for this account first, then those of other accounts.
+fn marks(ctx: &Ctx, operator: &Operator) -> Secret {
+    let fleet = &ctx.app.fleet;
+    let own =
+        device_of(ctx, operator).map_or_else(|| fleet.mark_device(operator), |(_, mark)| Secret::new(mark));
+    let sent = ctx.device.as_ref().map(Secret::expose).unwrap_or_default();
+    let others = sent
+        .split(BETWEEN_MARKS)
+        .filter(|mark| !mark.is_empty() && mark.len() <= 512 && *mark != own.expose())
+        .filter(|mark| mark.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
+    let all: Vec<&str> = [own.expose()].into_iter().chain(others).take(MOST_MARKS).collect();
+    Secret::new(all.join("."))
 }
 
 async fn open(ctx: &Ctx, operator: Operator) -> Result<Opened, Problem> {
     let (cookie, session) = ctx.app.fleet.open_session(&operator.name, &ctx.peer).await?;
     Ok(Opened {
+        marks: marks(ctx, &operator),
         operator,
         session,
         cookie,
         name: ctx.app.cookie_name(),
+        device: ctx.app.device_cookie_name(),
         secure: ctx.app.settings.secure_cookies,
     })
 }

@@ -5,6 +5,7 @@ use crate::api::audit::filter;
 use crate::app::Ctx;
 use crate::format::rfc3339;
 use crate::problem::Problem;
+use crate::visible::{Breaks, visible};
 use crate::words::action;
 use axum::body::{Body, Bytes};
 use axum::http::{Response, header};
@@ -77,8 +78,9 @@ fn write(text: &mut String, entry: &AuditEntry) {
 
 /// A field as RFC 4180 has it. What a spreadsheet would take for a formula gets an apostrophe before it.
 fn field(text: &str) -> String {
+    let text = visible(text, Breaks::Kept);
     let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let text = if is_formula { format!("'{text}") } else { text.to_owned() };
+    let text = if is_formula { format!("'{text}") } else { text.into_owned() };
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
@@ -97,6 +99,8 @@ mod tests {
             ("-1", "'-1"),
             ("@SUM(A1)", "'@SUM(A1)"),
             ("two\nlines", "\"two\nlines\""),
+            ("\u{202e}gpj", "\\u202egpj"),
+            ("bell\u{7}", "bell\\u0007"),
         ] {
             assert_eq!(field(text), written);
         }

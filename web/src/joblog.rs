@@ -1,6 +1,7 @@
 //! A job's log: what is stored, and what came live and is not stored yet, as one run of numbered lines.
 
 use crate::format::{clock, many};
+use crate::visible::{Breaks, visible};
 use fleet::record::{Job, LogChunk};
 use fleet::{Fleet, Snapshot, StoreError};
 use schema::Timestamp;
@@ -34,6 +35,11 @@ pub(crate) struct LineView {
     pub(crate) text: String,
     /// Lines before it that were not kept, in words.
     pub(crate) cut: Option<String>,
+}
+
+/// A line is one line, whatever the host put into it.
+fn shown(line: &Line) -> String {
+    visible(&line.text, Breaks::Shown).into_owned()
 }
 
 /// The lines that there are.
@@ -113,7 +119,7 @@ impl JobLog {
                 };
                 let cut = (missing > 0 && find.is_none() && (after == 0 || missing < u32::MAX))
                     .then(|| format!("{} left out here", many(u64::from(missing), "line")));
-                LineView { time: self.time(line), class, text: line.text.clone(), cut }
+                LineView { time: self.time(line), class, text: shown(line), cut }
             })
             .collect()
     }
@@ -128,7 +134,7 @@ impl JobLog {
                 let _ = writeln!(out, "--- {} left out ---", many(u64::from(missing), "line"));
             }
             expected = line.number.saturating_add(1);
-            let _ = writeln!(out, "{} {:5} {}", self.time(line), line.stream_word(), line.text);
+            let _ = writeln!(out, "{} {:5} {}", self.time(line), line.stream_word(), shown(line));
         }
         out
     }
@@ -140,6 +146,15 @@ mod tests {
 
     fn chunk(first_line: u32, texts: &[&str]) -> LogChunk {
         LogChunk { first_line, lines: texts.iter().map(|text| (0, 1, (*text).to_owned())).collect() }
+    }
+
+    #[test]
+    fn a_line_stays_one_line_and_hides_nothing() {
+        let forged = "saved\r\n06:41:12 agent all is well \u{202e}\u{1b}[2J";
+        let log = JobLog::join([chunk(0, &[forged])], Timestamp(0), 1, 0);
+        let shown = "saved\\u000d\\u000a06:41:12 agent all is well \\u202e\\u001b[2J";
+        assert_eq!(log.text(0), format!("00:00:00 out   {shown}\n"));
+        assert_eq!(log.view(0, None)[0].text, shown);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::app::Ctx;
 use crate::problem::Problem;
+use crate::visible::{Breaks, visible};
 use axum::http::header;
 use axum::response::IntoResponse;
 use fleet::{HostFilter, HostRow, Status};
@@ -24,6 +25,24 @@ pub(crate) async fn metrics(ctx: Ctx) -> Result<impl IntoResponse, Problem> {
             "gauge",
             "Viewers with a session.",
             one(f64::from(broker.viewers)),
+        ),
+        (
+            "holdfast_broker_logins_refused_total",
+            "counter",
+            "MQTT logins that were refused since the start.",
+            one(broker.logins_refused as f64),
+        ),
+        (
+            "holdfast_broker_logins_throttled_total",
+            "counter",
+            "Wrong MQTT logins that were turned away unsaid, because too many had failed before.",
+            one(broker.logins_throttled as f64),
+        ),
+        (
+            "holdfast_sign_ins_held_up",
+            "gauge",
+            "Addresses and accounts that have to wait after wrong passwords, at the pages.",
+            one(ctx.app.limiter().held(ctx.now()).len() as f64),
         ),
         ("holdfast_pending_runs", "gauge", "Due backups that wait.", one(snapshot.pending_count()? as f64)),
         ("holdfast_storage_bytes", "gauge", "Size of the data file.", one(snapshot.storage_bytes() as f64)),
@@ -105,6 +124,7 @@ fn of_hosts(rows: &[HostRow]) -> Vec<Family<'static>> {
 }
 
 fn escaped(value: &str) -> String {
+    let value = visible(value, Breaks::Kept);
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 

@@ -145,6 +145,13 @@ impl From<StoreError> for Problem {
 
 impl From<crate::password::HashFailed> for Problem {
     fn from(error: crate::password::HashFailed) -> Self {
+        if error == crate::password::HashFailed::Busy {
+            return Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "queue_full",
+                "Too many passwords are being checked right now. Try again in a moment; this try did not count.",
+            );
+        }
         tracing::error!(%error, "no password could be hashed");
         Self::internal()
     }

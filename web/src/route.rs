@@ -293,6 +293,11 @@ fn api_accounts() -> Vec<Route> {
         ),
         delete("/api/viewers/{name}", Admin, operator::delete_viewer)
             .doc(doc("Deletes an MQTT view account").empty()),
+        get("/api/held-up", Admin, operator::held_up).doc(
+            doc("Who has to wait after wrong passwords: addresses and accounts, at the pages and at the broker; \
+                 the hundred longest waits")
+            .lists::<HeldUpOut>(),
+        ),
         get("/api/audit", Read, api::audit::list).doc(
             Doc::new("audit", "What happened, newest first")
                 .query("actor", "part of the actor's name or kind")

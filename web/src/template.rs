@@ -1,10 +1,12 @@
 //! The templates: embedded, loaded whole at the start, strict about what they are given.
 
 use crate::app::Shell;
+use crate::visible::{Breaks, is_hidden, show};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, Output, State, UndefinedBehavior, context, escape_formatter};
 use serde::Serialize;
+use std::fmt::Write;
 
 /// What one page shows. A page and its fragments are rendered from the same view.
 pub(crate) trait View: Serialize {
@@ -39,20 +41,46 @@ fn write_value(
     }
 }
 
+/// Escapes, and makes visible what is hidden: no page can forget it, for no text gets onto one any other way.
 fn write_escaped(out: &mut Output<'_>, text: &str) -> Result<(), minijinja::Error> {
+    Ok(write_html(out, text, |c| is_hidden(c, Breaks::Kept))?)
+}
+
+fn write_html(out: &mut impl Write, text: &str, is_hidden: impl Fn(char) -> bool) -> std::fmt::Result {
     let mut plain = 0;
-    for (at, special) in text.match_indices(['&', '<', '>', '"', '\'']) {
+    for (at, special) in text.match_indices(|c| entity(c).is_some() || is_hidden(c)) {
         out.write_str(&text[plain..at])?;
-        out.write_str(match special {
-            "&" => "&amp;",
-            "<" => "&lt;",
-            ">" => "&gt;",
-            "\"" => "&quot;",
-            _ => "&#39;",
-        })?;
+        for c in special.chars() {
+            match entity(c) {
+                Some(entity) => out.write_str(entity)?,
+                None => show(out, c)?,
+            }
+        }
         plain = at + special.len();
     }
-    Ok(out.write_str(&text[plain..])?)
+    out.write_str(&text[plain..])
+}
+
+const fn entity(c: char) -> Option<&'static str> {
+    match c {
+        '&' => Some("&amp;"),
+        '<' => Some("&lt;"),
+        '>' => Some("&gt;"),
+        '"' => Some("&quot;"),
+        '\'' => Some("&#39;"),
+        _ => None,
+    }
+}
+
+/// The filter for what stands in a field of a form: it comes back when the form is sent, and must then be what it was.
+fn typed(value: &Value) -> Value {
+    let Some(text) = value.as_str() else { return value.clone() };
+    let mut out = String::with_capacity(text.len());
+    // A carriage return alone would come back as another end of line; nothing else changes on the way.
+    match write_html(&mut out, text, |_| false) {
+        Ok(()) => Value::from_safe_string(out),
+        Err(_) => value.clone(),
+    }
 }
 
 /// The loaded templates.
@@ -80,6 +108,7 @@ impl Templates {
                 .expect("the delimiters are the usual ones"),
         );
         environment.set_formatter(write_value);
+        environment.add_filter("typed", |value: Value| typed(&value));
         environment.add_function("asset", |name: &str| {
             crate::asset::address(name).ok_or_else(|| {
                 minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, format!("no asset {name}"))

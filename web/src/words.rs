@@ -217,7 +217,7 @@ pub(crate) fn figures(figures: &JobFigures) -> String {
         JobFigures::Init { repo } => format!("made repository {}", short_id(&repo.to_string())),
         JobFigures::Backup(backup) => {
             let added = backup.added_packed_bytes.unwrap_or(backup.added_bytes);
-            let changed = backup.files_new + backup.files_changed;
+            let changed = backup.files_new.saturating_add(backup.files_changed);
             let unread = match backup.errors {
                 0 => String::new(),
                 errors => format!(", {} not read", many(u64::from(errors), "file")),
@@ -225,7 +225,7 @@ pub(crate) fn figures(figures: &JobFigures) -> String {
             format!("{} new in {}{unread}", bytes(added), many(changed, "file"))
         }
         JobFigures::Forget(groups) => {
-            let removed: u64 = groups.iter().map(|group| u64::from(group.removed)).sum();
+            let removed = groups.iter().fold(0_u64, |all, group| all.saturating_add(group.removed.into()));
             format!("forgot {}", many(removed, "snapshot"))
         }
         JobFigures::Prune { freed_bytes, .. } => format!("freed {}", bytes(*freed_bytes)),

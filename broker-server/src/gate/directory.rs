@@ -126,5 +126,6 @@ impl fmt::Display for Refused {
 
 /// A peer's text, fit for a log: at most 128 characters, printable.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().take(128).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    let text: String = text.chars().take(128).collect();
+    web::visible(&text, web::Breaks::Shown).into_owned()
 }

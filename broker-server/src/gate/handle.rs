@@ -11,6 +11,7 @@ use super::{
     shared::Shared,
     stats::Stats,
     sweep,
+    throttle::Held,
 };
 use bytes::Bytes;
 use schema::{HostId, HostTopic};
@@ -176,6 +177,13 @@ impl GateHandle {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.shared.stats()
+    }
+
+    /// Whose failing logins are held back now.
+    #[must_use]
+    pub fn held(&self) -> Vec<Held> {
+        let now_ms = self.shared.clock.now_ms();
+        self.shared.throttle(|throttle| throttle.held(now_ms))
     }
 
     /// Stops: nobody is let in any more, connections are closed, wills are not published (see the module's words).

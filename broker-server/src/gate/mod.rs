@@ -80,3 +80,4 @@ pub use limits::{Config, Limits, Listen};
 pub use listener::Socket;
 pub use retained::ViewRefused;
 pub use stats::Stats;
+pub use throttle::Held;

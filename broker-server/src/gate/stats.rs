@@ -25,7 +25,7 @@ pub struct Stats {
     pub pending_dropped: u64,
     /// Logins refused, total.
     pub logins_refused: u64,
-    /// Logins refused unseen, because too many had failed before, total.
+    /// Wrong logins turned away unsaid, because too many had failed before, total.
     pub logins_throttled: u64,
     /// Connections refused because there were too many, total.
     pub full: u64,

@@ -12,7 +12,7 @@ use super::{
     transport::Transport,
 };
 use bytes::Bytes;
-use schema::{HostId, HostTopic, TokenId, Topic};
+use schema::{HostTopic, Topic};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -208,13 +208,7 @@ fn log_in(
     let (Some(username), Some(password)) = (connect.username, connect.password) else {
         return Err(turned(connect, ConnAck::NotAllowed, "no name or no password"));
     };
-    let (name, is_id) =
-        (shared.hash(username), username.parse::<HostId>().is_ok() || username.parse::<TokenId>().is_ok());
-    let now_ms = shared.clock.now_ms();
-    if !shared.throttle(|throttle| throttle.allows(peer, name, is_id, now_ms)) {
-        shared.counters.logins_throttled.one();
-        return Err(Turned(Some(ConnAck::Unavailable), None));
-    }
+    let name = shared.hash(username);
     let login = Login { client_id, username, password, peer, tls };
     let principal = shared.directory.login(&login).map_err(|refusal| {
         let (answer, why) = match refusal {
@@ -222,13 +216,17 @@ fn log_in(
             LoginRefusal::NotAllowed => (ConnAck::NotAllowed, "not allowed"),
             LoginRefusal::Unavailable => return Turned(Some(ConnAck::Unavailable), None),
         };
-        shared.throttle(|throttle| throttle.failed(peer, name, is_id, now_ms));
+        let now_ms = shared.clock.now_ms();
+        if !shared.throttle(|throttle| throttle.failed(peer, name, &printable(username), now_ms)) {
+            shared.counters.logins_throttled.one();
+            return Turned(Some(ConnAck::Unavailable), None);
+        }
         turned(connect, answer, why)
     })?;
     if matches!(principal, Principal::Host(host) if host.to_string() != client_id) {
         return Err(turned(connect, ConnAck::ClientId, "the client id is not the host's own"));
     }
-    shared.throttle(|throttle| throttle.succeeded(peer, name, is_id));
+    shared.throttle(|throttle| throttle.succeeded(peer, name));
     Ok(principal)
 }
 

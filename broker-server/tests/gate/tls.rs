@@ -19,6 +19,7 @@ fn options(folder: &Path, names: &[&str]) -> Options {
         folder: folder.join("tls"),
         names: names.iter().map(ToString::to_string).collect(),
         operator: None,
+        any_authority: false,
     }
 }
 

@@ -175,7 +175,9 @@ fn rate(readings: &mut VecDeque<(Timestamp, u64)>, now: Timestamp, bytes: u64) -
     }
     let (since, from) = *readings.front()?;
     let ms = now.ms_since(since);
-    (ms > 0).then(|| (u128::from(bytes - from.min(bytes)) * 1000 / u128::from(ms)) as u64)
+    let rate =
+        || u64::try_from(u128::from(bytes - from.min(bytes)) * 1000 / u128::from(ms)).unwrap_or(u64::MAX);
+    (ms > 0).then(rate)
 }
 
 fn due(told: &mut Option<Timestamp>, now: Timestamp) -> bool {

@@ -53,9 +53,9 @@ pub(crate) fn place(state: &mut LogState, mut chunk: LogChunk) -> Placed {
     let lines = chunk.lines.len() as u32;
     let bytes: u64 = chunk.lines.iter().map(|(_, _, text)| text.len() as u64 + LINE_BYTES).sum();
     state.next_line = chunk.first_line.saturating_add(lines);
-    state.kept_lines += lines;
+    state.kept_lines = state.kept_lines.saturating_add(lines);
     let mut dropped = Vec::new();
-    if state.tail.is_empty() && state.head_bytes + bytes <= HEAD_BYTES {
+    if state.tail.is_empty() && state.head_bytes.saturating_add(bytes) <= HEAD_BYTES {
         state.head_bytes += bytes;
     } else {
         state.tail.push_back((chunk.first_line, lines, bytes));
@@ -63,7 +63,7 @@ pub(crate) fn place(state: &mut LogState, mut chunk: LogChunk) -> Placed {
         while state.tail_bytes > TAIL_BYTES && state.tail.len() > 1 {
             let Some((first, lines, bytes)) = state.tail.pop_front() else { break };
             state.tail_bytes -= bytes;
-            state.kept_lines -= lines;
+            state.kept_lines = state.kept_lines.saturating_sub(lines);
             state.cut_lines = state.cut_lines.saturating_add(lines);
             dropped.push(first);
         }

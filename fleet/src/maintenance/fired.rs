@@ -58,7 +58,7 @@ fn read(
             return Ok(ControlFlow::Break(()));
         }
         let failed = matches!(job.state, JobState::Failed | JobState::Lost);
-        failures += u8::from(failed);
+        failures = u8::saturating_add(failures, u8::from(failed));
         let newest =
             fired.get_or_insert(Fired { at: job.created_at, open: !job.state.is_ended(), failures: 0 });
         newest.failures = failures;

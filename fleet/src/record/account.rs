@@ -193,3 +193,14 @@ pub struct Viewer {
     /// When.
     pub created_at: Timestamp,
 }
+
+/// How often a password was tried in vain, of one key: an address, an account, or both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TryCount {
+    /// Tries that failed.
+    pub failures: u32,
+    /// The last of them.
+    pub last_at: Timestamp,
+    /// The next one counts from here on.
+    pub until: Timestamp,
+}

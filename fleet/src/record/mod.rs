@@ -13,7 +13,7 @@ mod repo;
 mod schedule;
 mod soundness;
 
-pub use account::{ApiToken, Operator, Role, Scope, Scopes, Session, Viewer};
+pub use account::{ApiToken, Operator, Role, Scope, Scopes, Session, TryCount, Viewer};
 pub use audit::{Actor, AuditEntry, AuditTarget};
 pub use credentials::{CredentialsFacts, CredentialsInput, Secret, SlotState};
 pub use folder::{EntryCursor, EntryRow, Folder, FolderPlace};

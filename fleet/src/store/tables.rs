@@ -10,7 +10,7 @@ use crate::listing::{Listing, SnapshotPage};
 use crate::maintenance::fired::Kept;
 use crate::record::{
     ApiToken, AuditEntry, GivenUp, Group, Host, Job, LogChunk, Maintenance, Operator, PendingRun, Presence,
-    RepoPoint, RepoState, Session, Soundness, Viewer,
+    RepoPoint, RepoState, Session, Soundness, TryCount, Viewer,
 };
 use crate::refused::StoreError;
 use crate::schedule::ScheduleRow;
@@ -140,6 +140,8 @@ tables! {
     /// By the hash of the token.
     API_TOKENS: [u8; 32] => ApiToken, "api_tokens";
     VIEWERS: String => Viewer, "viewers";
+    /// By what was counted; see `web`.
+    SIGN_IN_TRIES: String => TryCount, "sign_in_tries";
 }
 
 first_form!(
@@ -160,4 +162,5 @@ first_form!(
     Viewer,
     PendingRun,
     GivenUp,
+    TryCount,
 );

@@ -13,17 +13,17 @@ use fleet::record::{Role, Scopes};
 /// `POST /api/setup`.
 pub(crate) async fn set_up(ctx: Ctx, Input(body): Input<SetupIn>) -> Result<impl IntoResponse, Problem> {
     let opened = door::set_up(&ctx, &body.code, &body.name, body.password).await?;
-    Ok((
-        StatusCode::CREATED,
-        AppendHeaders([(header::SET_COOKIE, opened.set_cookie())]),
-        Json(me_of(&opened)),
-    ))
+    Ok((StatusCode::CREATED, cookies(&opened), Json(me_of(&opened))))
 }
 
 /// `POST /api/login`.
 pub(crate) async fn sign_in(ctx: Ctx, Input(body): Input<LoginIn>) -> Result<impl IntoResponse, Problem> {
     let opened = door::sign_in(&ctx, &body.name, body.password).await?;
-    Ok((AppendHeaders([(header::SET_COOKIE, opened.set_cookie())]), Json(me_of(&opened))))
+    Ok((cookies(&opened), Json(me_of(&opened))))
+}
+
+fn cookies(opened: &door::Opened) -> AppendHeaders<[(header::HeaderName, header::HeaderValue); 2]> {
+    AppendHeaders(opened.set_cookies().map(|cookie| (header::SET_COOKIE, cookie)))
 }
 
 fn me_of(opened: &door::Opened) -> MeOut {

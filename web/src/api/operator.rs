@@ -77,6 +77,12 @@ pub(crate) async fn viewers(ctx: Ctx) -> Result<Json<List<ViewerOut>>, Problem> 
     Ok(List::whole(ctx.read()?.viewers()?.into_iter().map(ViewerOut::from).collect()))
 }
 
+/// `GET /api/held-up`.
+pub(crate) async fn held_up(ctx: Ctx) -> Result<Json<List<HeldUpOut>>, Problem> {
+    let (held, _) = crate::held::held_up(&ctx)?;
+    Ok(List::whole(held.into_iter().map(HeldUpOut::from).collect()))
+}
+
 /// `POST /api/viewers`.
 pub(crate) async fn create_viewer(
     ctx: Ctx,

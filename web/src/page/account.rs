@@ -2,7 +2,10 @@
 
 use super::ProblemView;
 use crate::app::Ctx;
+use crate::door::{too_many, what_is_left};
 use crate::form::Form;
+use crate::limiter::{Verdict, Who};
+use crate::password::Asker;
 use crate::problem::Problem;
 use crate::template::View;
 use axum::body::Body;
@@ -52,18 +55,31 @@ pub(crate) async fn change_password(ctx: Ctx, form: Form) -> Result<Response<Bod
 
 async fn change(ctx: &Ctx, form: &Form) -> Result<(), Problem> {
     let name = ctx.by().actor.name().to_owned();
-    // Somebody at an unlocked screen must not try passwords either.
-    if let crate::limiter::Verdict::Wait { until } = ctx.app.limiter().try_once(ctx.now(), "password", &name)
-    {
-        let span = crate::format::span(until.ms_since(ctx.now()));
-        return Err(Problem::invalid("old", format!("Too many tries. The next one counts in {span}.")));
-    }
+    // Somebody at an unlocked screen must not try passwords either; others, with sessions of their own, go on.
+    let caller = ctx.caller.as_ref().and_then(|caller| caller.session.as_ref());
+    let session = caller.ok_or_else(Problem::unauthorised)?.cookie.clone();
+    let now = ctx.now();
+    let begun = match ctx.app.limiter().begin(now, Who::Session(session.expose())) {
+        Verdict::Go(begun) => begun,
+        Verdict::Wait { until } => {
+            return Err(Problem { field: Some("old".to_owned()), ..too_many(now, until) });
+        }
+    };
     let operator = ctx.read()?.operator(&name)?.ok_or(fleet::Refused::AccountNotFound)?;
     let old = Secret::new(form.raw("old"));
-    if !ctx.app.passwords.verify(old, Some(operator.password_hash)).await? {
-        return Err(Problem::invalid("old", "This is not your password."));
+    match ctx.app.passwords.verify(Asker::Known, old, Some(operator.password_hash)).await {
+        Ok(true) => ctx.app.limiter().succeeded(now, begun),
+        Ok(false) => {
+            let left = what_is_left(begun.left, begun.then_wait_ms);
+            ctx.app.keep_tries().await;
+            return Err(Problem::invalid("old", format!("This is not your password. {left}")));
+        }
+        Err(error) => {
+            ctx.app.limiter().undo(begun);
+            return Err(error.into());
+        }
     }
-    ctx.app.limiter().signed_in("password", &name);
+    ctx.app.keep_tries().await;
     crate::account::update_operator(ctx, &name, None, Some(Secret::new(form.raw("password")))).await?;
     Ok(())
 }

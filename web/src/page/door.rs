@@ -117,13 +117,17 @@ pub(crate) async fn sign_in(ctx: Ctx, form: Form) -> Result<Response<Body>, Prob
 /// Signed in again: what was typed is shown with the button that sends it.
 fn resume(ctx: &Ctx, opened: &core::Opened, kept: Kept) -> Result<Response<Body>, Problem> {
     let mut response = ctx.page(&ResumeView { kept, csrf: opened.session.csrf.clone() })?;
-    response.headers_mut().append(header::SET_COOKIE, opened.set_cookie());
+    for cookie in opened.set_cookies() {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
     Ok(response)
 }
 
 fn enter(ctx: &Ctx, opened: &core::Opened, to: &str) -> Response<Body> {
     let mut response = ctx.go(to);
-    response.headers_mut().append(header::SET_COOKIE, opened.set_cookie());
+    for cookie in opened.set_cookies() {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
     response
 }
 

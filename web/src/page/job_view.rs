@@ -318,7 +318,7 @@ fn forget_figure(group: &ForgetFigures, dry_run: bool) -> Figure {
 fn backup_figures(figures: &BackupFigures) -> Vec<Figure> {
     let packed =
         figures.added_packed_bytes.map(|size| format!(", {} packed", bytes(size))).unwrap_or_default();
-    let changed = figures.files_new + figures.files_changed;
+    let changed = figures.files_new.saturating_add(figures.files_changed);
     let (total, total_unit) = bytes_parts(figures.total_bytes);
     vec![
         Figure::bytes("New data", figures.added_bytes, &packed),

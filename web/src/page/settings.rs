@@ -5,6 +5,7 @@ use crate::account;
 use crate::app::Ctx;
 use crate::form::Form;
 use crate::format::{When, ago, bytes, many};
+use crate::held::{HeldUp, held_up};
 use crate::problem::Problem;
 use crate::template::View;
 use axum::body::Body;
@@ -41,6 +42,16 @@ pub(crate) struct ViewerRow {
     pub(crate) sees: &'static str,
     pub(crate) created: When,
     pub(crate) by: String,
+}
+
+/// Somebody who has to wait after wrong passwords.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct HeldRow {
+    pub(crate) from: String,
+    pub(crate) door: &'static str,
+    pub(crate) account: Option<String>,
+    pub(crate) failures: String,
+    pub(crate) until: When,
 }
 
 /// A form for a new account, as typed.
@@ -126,6 +137,11 @@ pub(crate) struct SettingsView {
     pub(crate) minted: Option<Minted>,
     pub(crate) facts: Vec<Fact>,
     pub(crate) has_ca: bool,
+    /// Everybody comes from one address, in words.
+    pub(crate) sole_origin: Option<String>,
+    pub(crate) held: Vec<HeldRow>,
+    /// More of them than are shown, in words.
+    pub(crate) held_more: Option<String>,
     pub(crate) problem: Option<ProblemView>,
 }
 
@@ -137,7 +153,11 @@ impl View for SettingsView {
 
 fn read(ctx: &Ctx) -> Result<SettingsView, Problem> {
     let (snapshot, now) = (ctx.read()?, ctx.now());
+    let (held, more) = held_up(ctx)?;
     Ok(SettingsView {
+        sole_origin: ctx.app.origins().sole().map(|sole| sole.words()),
+        held: held.into_iter().map(|held| held_row(now, held)).collect(),
+        held_more: (more > 0).then(|| format!("And {more} more.")),
         roles: Role::ALL.map(Role::as_str),
         operators: snapshot.operators()?.into_iter().map(|o| operator_row(now, o)).collect(),
         tokens: snapshot.api_tokens()?.into_iter().map(|token| token_row(now, token)).collect(),
@@ -179,6 +199,16 @@ fn viewer_row(now: Timestamp, viewer: Viewer) -> ViewerRow {
         sees: if viewer.debug { "the view tree and the sealed topics" } else { "the view tree" },
         created: When::ago(now, viewer.created_at),
         by: crate::words::by(&viewer.created_by),
+    }
+}
+
+fn held_row(now: Timestamp, held: HeldUp) -> HeldRow {
+    HeldRow {
+        from: held.origin.unwrap_or_else(|| "everywhere".to_owned()),
+        door: if held.door == "mqtt" { "MQTT" } else { "pages" },
+        account: held.account,
+        failures: many(u64::from(held.failures), "wrong password"),
+        until: When::ago(now, held.until),
     }
 }
 

@@ -799,6 +799,15 @@ fn settings_view(s: &Sample) -> settings::SettingsView {
         }),
         facts: s.facts(),
         has_ca: true,
+        sole_origin: s.some(),
+        held: vec![settings::HeldRow {
+            from: s.text(),
+            door: "MQTT",
+            account: s.some(),
+            failures: s.text(),
+            until: s.when(),
+        }],
+        held_more: s.some(),
         problem: Some(ProblemView { field: None, message: s.text() }),
     }
 }

@@ -205,6 +205,15 @@ impl TestAgent {
     }
 
     pub(crate) async fn stats(&mut self, world: &World, job: JobId, lock: Option<Lock<'_>>) {
+        self.figures(world, job, lock, 2_023_101_441_925, 412).await;
+    }
+
+    /// Figures of the repository: so many bytes and snapshots.
+    pub(crate) async fn stats_of(&mut self, world: &World, job: JobId, bytes: u64, count: u32) {
+        self.figures(world, job, None, bytes, count).await;
+    }
+
+    async fn figures(&mut self, world: &World, job: JobId, lock: Option<Lock<'_>>, bytes: u64, count: u32) {
         self.revision += 1;
         let stats = RepoStats {
             stream: 9,
@@ -212,8 +221,8 @@ impl TestAgent {
             at: world.now(),
             job: Some(job),
             repo: Some(RepoId([0x3f; 32])),
-            size: Some(Size { at: world.now(), bytes: 2_023_101_441_925, source: SizeSource::Measured }),
-            snapshots: Some(SnapshotCount { at: world.now(), count: 412, newest_at: Some(world.now()) }),
+            size: Some(Size { at: world.now(), bytes, source: SizeSource::Measured }),
+            snapshots: Some(SnapshotCount { at: world.now(), count, newest_at: Some(world.now()) }),
             check: None,
             prune: None,
             lock: Some(LockSeen { at: world.now(), lock }),

@@ -51,21 +51,183 @@ async fn a_deep_link_leads_through_the_sign_in_and_back() {
 }
 
 #[tokio::test]
-async fn the_sixth_wrong_password_in_a_quarter_of_an_hour_is_not_looked_at() {
+async fn after_five_wrong_passwords_each_try_waits_longer() {
     let world = World::new();
     world.admin().await;
     let mut client = world.stranger();
-    for left in ["4 tries", "3 tries", "2 tries", "1 try", "No try"] {
+    for left in ["4 tries left", "3 tries left", "2 tries left", "1 try left"] {
         let answer = client.sign_in("mira", "wrong").await.expect(401);
-        let words = format!("Name and password do not match. {left} left in this quarter of an hour.");
+        let words = format!("Name and password do not match. {left} before one has to wait.");
         assert!(answer.text.contains(&words), "{}", answer.text);
     }
+    let answer = client.sign_in("mira", "wrong").await.expect(401);
+    assert!(answer.text.contains("The next try counts in 30 s."), "{}", answer.text);
     let answer = client.sign_in("mira", PASSWORD).await.expect(429);
     assert!(answer.text.contains("Too many tries"), "not even the right one");
     let answer = client.post("/api/login", &json!({"name": "mira", "password": PASSWORD})).await;
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (429, "rate_limited"));
-    world.pass(15 * 60_000);
+    world.pass(30_000);
+    let answer = client.sign_in("mira", "wrong").await.expect(401);
+    assert!(answer.text.contains("The next try counts in 60 s."), "{}", answer.text);
+    world.pass(59_000);
+    client.sign_in("mira", PASSWORD).await.expect(429);
+    world.pass(1_000);
     client.sign_in("mira", PASSWORD).await.expect(303);
+    client.cookie = None;
+    client.sign_in("mira", "wrong").await.expect(401);
+}
+
+impl World {
+    /// Tries to sign in from an address; `device` is sent as the browser's cookie.
+    async fn try_from(
+        &self,
+        peer: &str,
+        name: &str,
+        password: &str,
+        device: Option<&str>,
+    ) -> crate::world::Answer {
+        let client = self.stranger();
+        let peer: SocketAddr = peer.parse().unwrap();
+        let mut request =
+            client.request(Method::POST, "/api/login").header("content-type", "application/json");
+        if let Some(device) = device {
+            request = request.header("cookie", device);
+        }
+        let body = json!({"name": name, "password": password}).to_string();
+        client.raw(request.extension(ConnectInfo(peer)).body(body.into()).unwrap()).await
+    }
+}
+
+/// The cookie by which a browser is known again, as it sends it.
+fn device(answer: &crate::world::Answer) -> String {
+    let cookies = answer.headers.get_all("set-cookie").iter().map(|cookie| cookie.to_str().unwrap());
+    let cookie = cookies.into_iter().find(|cookie| cookie.starts_with("holdfast-device=")).unwrap();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
+    cookie.split(';').next().unwrap().to_owned()
+}
+
+const ELSEWHERE: &str = "203.0.113.9:5000";
+
+#[tokio::test]
+async fn thirty_tries_of_one_lock_out_nobody_else_and_not_even_the_name_where_it_is_known() {
+    let world = World::new();
+    let admin = world.admin().await;
+    world.account(&admin, "janne", Role::Viewer).await;
+    let good = world.try_from(ELSEWHERE, "mira", PASSWORD, None).await.expect(200);
+    let known = device(&good);
+    for n in 0..30 {
+        world.try_from(ELSEWHERE, "mira", "wrong", None).await;
+        world.try_from(ELSEWHERE, &format!("nobody{n}"), "wrong", None).await;
+    }
+    world.try_from(ELSEWHERE, "mira", PASSWORD, None).await.expect(429);
+    world.try_from(ELSEWHERE, "janne", PASSWORD, None).await.expect(200);
+    let answer = world.try_from(ELSEWHERE, "mira", PASSWORD, Some(&known)).await.expect(200);
+    assert_eq!(device(&answer), known, "it stays the same browser");
+    // Somebody else's browser is not hers, and a made-up mark is none.
+    let other = world.try_from(ELSEWHERE, "janne", PASSWORD, None).await.expect(200);
+    for _ in 0..5 {
+        world.try_from(ELSEWHERE, "mira", "wrong", None).await;
+    }
+    world.try_from(ELSEWHERE, "mira", PASSWORD, Some(&device(&other))).await.expect(429);
+    world.try_from(ELSEWHERE, "mira", PASSWORD, Some("holdfast-device=AAAA.BBBB")).await.expect(429);
+    // A browser that two people use is known for both.
+    let both = world.try_from(ELSEWHERE, "janne", PASSWORD, Some(&known)).await.expect(200);
+    world.try_from(ELSEWHERE, "mira", PASSWORD, Some(&device(&both))).await.expect(200);
+    // It may not try for ever either.
+    for _ in 0..5 {
+        world.try_from(ELSEWHERE, "mira", "wrong", Some(&known)).await.expect(401);
+    }
+    world.try_from(ELSEWHERE, "mira", PASSWORD, Some(&known)).await.expect(429);
+}
+
+#[tokio::test]
+async fn a_whole_ipv6_network_is_one_and_a_mapped_address_is_the_plain_one() {
+    let world = World::new();
+    world.admin().await;
+    for n in 0..5 {
+        world.try_from(&format!("[2001:db8::{n}:1]:5000"), "mira", "wrong", None).await.expect(401);
+        let mapped = if n % 2 == 0 { "[::ffff:192.0.2.9]:5000" } else { "192.0.2.9:5000" };
+        world.try_from(mapped, "mira", "wrong", None).await.expect(401);
+    }
+    world.try_from("[2001:db8::ffff]:5000", "mira", PASSWORD, None).await.expect(429);
+    world.try_from("192.0.2.9:5000", "mira", PASSWORD, None).await.expect(429);
+    world.try_from("[2001:db8:0:1::1]:5000", "mira", PASSWORD, None).await.expect(200);
+}
+
+#[tokio::test]
+async fn wrong_tries_in_one_session_block_nobody_elses_change_of_password() {
+    let world = World::new();
+    let mut admin = world.admin().await;
+    let mut viewer = world.account(&admin, "janne", Role::Viewer).await;
+    let wrong = "old=wrong&password=another+few+words";
+    for left in ["4 tries left", "3 tries left", "2 tries left", "1 try left", "counts in 30 s"] {
+        let answer = viewer.post_form("/account/password", wrong).await.expect(422);
+        assert!(answer.text.contains(left), "{}", answer.text);
+    }
+    for _ in 0..40 {
+        let answer = viewer.post_form("/account/password", wrong).await.expect(422);
+        assert!(answer.text.contains("Too many tries"), "{}", answer.text);
+    }
+    let mut other = world.stranger();
+    other.sign_in("janne", PASSWORD).await.expect(303);
+    other.take_csrf().await;
+    let form = "old=a+few+words+in+a+row&password=another+few+words";
+    other.post_form("/account/password", form).await.expect(303);
+    admin.post_form("/account/password", form).await.expect(303);
+}
+
+#[tokio::test]
+async fn what_was_counted_and_which_browser_is_known_survive_a_restart() {
+    let mut world = World::new();
+    world.admin().await;
+    let known = device(&world.try_from(ELSEWHERE, "mira", PASSWORD, None).await.expect(200));
+    for _ in 0..5 {
+        world.try_from(ELSEWHERE, "mira", "wrong", None).await.expect(401);
+    }
+    world.restart();
+    world.try_from(ELSEWHERE, "mira", PASSWORD, None).await.expect(429);
+    world.try_from(ELSEWHERE, "mira", PASSWORD, Some(&known)).await.expect(200);
+    world.pass(30_000);
+    world.try_from(ELSEWHERE, "mira", PASSWORD, None).await.expect(200);
+}
+
+#[tokio::test]
+async fn who_has_to_wait_is_shown_to_admins() {
+    let world = World::new();
+    let admin = world.admin().await;
+    for _ in 0..5 {
+        world.try_from(ELSEWHERE, "mira", "wrong", None).await;
+        world.try_from(ELSEWHERE, "my-password-by-mistake", "mira", None).await;
+    }
+    let all = admin.get("/api/held-up").await.expect(200).json();
+    let at = |door: &str, account: serde_json::Value| {
+        let items = all["items"].as_array().unwrap().iter();
+        items.filter(|item| item["door"] == door && item["account"] == account).cloned().collect::<Vec<_>>()
+    };
+    let mira = at("pages", json!("mira"));
+    assert_eq!((mira.len(), &mira[0]["address"]), (1, &json!("203.0.113.9")), "{all}");
+    assert_eq!(mira[0]["failures"], 5);
+    assert_eq!(at("pages", json!(null)).len(), 1, "a name that is none is not written down: {all}");
+    assert_eq!(at("mqtt", json!("barn"))[0]["address"], "192.0.2.77");
+    let page = admin.get("/settings").await.expect(200).text;
+    assert!(page.contains("203.0.113.9") && page.contains("192.0.2.77"), "{page}");
+    assert!(!page.contains("my-password-by-mistake"));
+    let metrics = admin.get("/metrics").await.expect(200).text;
+    assert!(metrics.contains("holdfast_sign_ins_held_up 2\n"), "{metrics}");
+    assert!(metrics.contains("holdfast_broker_logins_throttled_total"), "{metrics}");
+}
+
+#[tokio::test]
+async fn the_settings_say_that_everybody_comes_from_one_address_that_is_no_trusted_proxy() {
+    let world = World::new();
+    let admin = world.admin().await;
+    let says = async || admin.get("/settings").await.expect(200).text.contains("--trusted-proxy 10.0.0.5");
+    world.try_from("10.0.0.5:5000", "mira", PASSWORD, None).await.expect(200);
+    assert!(!says().await, "one person at one machine");
+    world.try_from("10.0.0.5:5000", "janne", "wrong", None).await.expect(401);
+    assert!(says().await, "two, and nobody from elsewhere");
+    world.try_from("10.0.0.6:5000", "mira", PASSWORD, None).await.expect(200);
+    assert!(!says().await);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod agent;
 mod api;
 mod auth;
 mod document;
+mod hostile;
 mod live;
 mod maintenance;
 mod pages;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tower::ServiceExt;
-use web::{BrokerFacts, Certificate, MqttListener, ServerFacts, TrustedProxies, WebSettings};
+use web::{BrokerFacts, Certificate, HeldLogin, MqttListener, ServerFacts, TrustedProxies, WebSettings};
 
 pub(crate) const PASSWORD: &str = "a few words in a row";
 /// Mon 23 Nov 2026 06:31:12 UTC.
@@ -24,6 +24,33 @@ pub(crate) struct World {
 
 pub(crate) fn random(buffer: &mut [u8]) {
     getrandom::fill(buffer).unwrap();
+}
+
+fn web_settings() -> WebSettings {
+    WebSettings {
+        public_url: "http://fleet.lan".to_owned(),
+        secure_cookies: false,
+        proxies: TrustedProxies::new(vec!["198.51.100.7/32".parse().unwrap()]),
+        server: ServerFacts {
+            version: "0.1.0".to_owned(),
+            mqtt: vec![
+                MqttListener { address: "fleet.lan:8883".to_owned(), tls: true },
+                MqttListener { address: "127.0.0.1:1883".to_owned(), tls: false },
+            ],
+            ca_pem: "-----BEGIN CERTIFICATE-----\n".to_owned(),
+            started_at: Timestamp(START),
+        },
+        broker: Arc::new(|| BrokerFacts { serving: true, hosts: 1, ..BrokerFacts::default() }),
+        held_logins: Arc::new(|| {
+            let account = Some("barn".to_owned());
+            vec![HeldLogin { origin: "192.0.2.77".to_owned(), account, failures: 31, for_ms: 6_000 }]
+        }),
+        strict_transport: false,
+        certificates: Arc::new(|| {
+            let ends_at = Some(Timestamp(START + 90 * 86_400_000));
+            vec![Certificate { of: "Certificate", ends_at, renewed: "renewed by itself" }]
+        }),
+    }
 }
 
 impl World {
@@ -40,26 +67,12 @@ impl World {
             timezone: "UTC".to_owned(),
         };
         let fleet = Fleet::in_memory(settings, driver).unwrap();
-        let settings = WebSettings {
-            public_url: "http://fleet.lan".to_owned(),
-            secure_cookies: false,
-            proxies: TrustedProxies::new(vec!["198.51.100.7/32".parse().unwrap()]),
-            server: ServerFacts {
-                version: "0.1.0".to_owned(),
-                mqtt: vec![
-                    MqttListener { address: "fleet.lan:8883".to_owned(), tls: true },
-                    MqttListener { address: "127.0.0.1:1883".to_owned(), tls: false },
-                ],
-                ca_pem: "-----BEGIN CERTIFICATE-----\n".to_owned(),
-                started_at: Timestamp(START),
-            },
-            broker: Arc::new(|| BrokerFacts { serving: true, hosts: 1, viewers: 0 }),
-            certificates: Arc::new(|| {
-                let ends_at = Some(Timestamp(START + 90 * 86_400_000));
-                vec![Certificate { of: "Certificate", ends_at, renewed: "renewed by itself" }]
-            }),
-        };
-        Self { router: web::router(fleet.clone(), settings), fleet, clock }
+        Self { router: web::router(fleet.clone(), web_settings()), fleet, clock }
+    }
+
+    /// Another server over the same fleet: what was in the memory of the pages is gone.
+    pub(crate) fn restart(&mut self) {
+        self.router = web::router(self.fleet.clone(), web_settings());
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -2,6 +2,7 @@
 
 use super::{time, words};
 use crate::format::rfc3339;
+use crate::held::HeldUp;
 use fleet::record::{ApiToken, AuditEntry, AuditTarget, Operator, Secret, Viewer};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -147,6 +148,34 @@ impl From<Viewer> for ViewerOut {
             created_by: viewer.created_by.name().to_owned(),
             created_by_kind: viewer.created_by.kind(),
             created_at: rfc3339(viewer.created_at),
+        }
+    }
+}
+
+/// An address or an account that has to wait after wrong passwords.
+#[derive(Serialize, ToSchema)]
+#[schema(as = HeldUp)]
+pub(crate) struct HeldUpOut {
+    /// `pages` or `mqtt`.
+    door: &'static str,
+    /// The address, or the /64 with IPv6; null = from everywhere.
+    address: Option<String>,
+    /// The account or host that is tried; null = one after the other, or one that does not exist.
+    account: Option<String>,
+    /// Tries that failed; at the broker those that were turned away.
+    failures: u32,
+    /// When the next one counts.
+    until: String,
+}
+
+impl From<HeldUp> for HeldUpOut {
+    fn from(held: HeldUp) -> Self {
+        Self {
+            door: held.door,
+            address: held.origin,
+            account: held.account,
+            failures: held.failures,
+            until: rfc3339(held.until),
         }
     }
 }
