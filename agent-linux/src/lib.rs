@@ -50,6 +50,7 @@ pub mod clock;
 pub mod doctor;
 pub mod driver;
 pub mod enroll;
+pub mod folder;
 pub mod hook;
 pub mod identity;
 pub mod journal;

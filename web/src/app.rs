@@ -6,6 +6,7 @@ use crate::page::settings::Minted;
 use crate::password::Passwords;
 use crate::problem::Problem;
 use crate::proxy::TrustedProxies;
+use crate::rights::Rights;
 use crate::template::{Templates, View};
 use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts};
@@ -89,7 +90,7 @@ pub(crate) struct Inner {
     /// Places for streams of events.
     pub(crate) streams: Arc<Semaphore>,
     limiter: Mutex<Limiter>,
-    enrolments: Mutex<Notes<NewEnrollToken>>,
+    enrolments: Mutex<Notes<(NewEnrollToken, Rights)>>,
     minted: Mutex<Notes<Minted>>,
 }
 
@@ -120,7 +121,7 @@ impl App {
     }
 
     /// Enrolment lines on their way to the page of their host.
-    pub(crate) fn enrolments(&self) -> MutexGuard<'_, Notes<NewEnrollToken>> {
+    pub(crate) fn enrolments(&self) -> MutexGuard<'_, Notes<(NewEnrollToken, Rights)>> {
         self.enrolments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

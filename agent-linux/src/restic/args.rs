@@ -2,7 +2,7 @@
 //!
 //! What comes from outside stands behind `--flag=` or after `--`, so that no value can become an option.
 
-use super::version::Version;
+use super::{job::RestoreTo, version::Version};
 use schema::{
     Items, JobSpec, Keep,
     job::{BackupSpec, ForgetGroup, RestoreSpec},
@@ -10,6 +10,9 @@ use schema::{
 };
 
 const FROM_COMMAND: &str = "--stdin-from-command";
+/// Where restic finds the folder to restore into: it is started in it. A path could be swapped on the way; this can't.
+/// Without the dot restic takes the last name for a link to be replaced.
+pub const RESTORE_FOLDER: &str = "/proc/self/cwd/.";
 /// How long restic waits for a lock by itself.
 const RETRY_LOCK: &str = "--retry-lock=5m";
 
@@ -94,6 +97,8 @@ pub struct Setting<'a> {
     pub download_kib: u32,
     /// What a backup saves instead of files.
     pub command: Option<CommandSource<'a>>,
+    /// Where a restore goes. Who allows it is not asked here.
+    pub restore_to: Option<&'a RestoreTo>,
 }
 
 /// A program whose output is saved. Who allows it is not asked here.
@@ -126,6 +131,19 @@ pub enum ArgsError {
     /// A backup of nothing.
     #[error("the source group has no paths")]
     NoPaths,
+    /// Nobody has said where to restore to.
+    #[error("nothing says where to restore to")]
+    NoTarget,
+    /// This restic is not safe where links may be.
+    #[error(
+        "restic {have} follows symbolic links on its way to the original places, so that files could land elsewhere. restore_in_place needs restic {needs} or newer; into a new folder this one restores as well"
+    )]
+    FollowsLinks {
+        /// What there is.
+        have: Version,
+        /// What is needed.
+        needs: Version,
+    },
     /// This restic is too old for it.
     #[error("restic {have} can't do that: {what} needs restic {needs} or newer")]
     TooOld {
@@ -321,7 +339,18 @@ fn plan_restore(restore: &RestoreSpec<'_>, setting: &Setting<'_>) -> Result<Step
         return Err(ArgsError::TooOld { what: "a dry run of a restore", have, needs });
     }
     let mut step = Step::new(StepKind::Restore, &["restore", "--json", "--no-lock"]);
-    step.args.push(format!("--target={}", absolute(restore.target)?));
+    match setting.restore_to.ok_or(ArgsError::NoTarget)? {
+        RestoreTo::New { .. } => step.args.push(format!("--target={RESTORE_FOLDER}")),
+        RestoreTo::Original { .. } if have.follows_links() => {
+            return Err(ArgsError::FollowsLinks { have, needs: Version::RESTORES_BESIDE_LINKS });
+        }
+        RestoreTo::Original { without } => {
+            step.args.push("--target=/".to_owned());
+            for path in without {
+                step.args.push(format!("--exclude={}", literal(&path.to_string_lossy())));
+            }
+        }
+    }
     for path in restore.includes.iter() {
         step.args.push(format!("--include={}", literal(&absolute(path)?)));
     }
@@ -406,7 +435,7 @@ fn checked_pattern(text: &str) -> Result<&str, ArgsError> {
 }
 
 /// A pattern that matches this path only.
-fn literal(path: &str) -> String {
+pub(crate) fn literal(path: &str) -> String {
     let mut pattern = String::with_capacity(path.len());
     for c in path.chars() {
         if matches!(c, '*' | '?' | '[' | ']' | '\\') {

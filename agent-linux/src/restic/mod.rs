@@ -47,7 +47,7 @@ pub mod version;
 
 pub use args::CommandSource;
 pub use figures::Figures;
-pub use job::{Control, JobEnd, JobEvent, JobOrder, Known, Places, run_job};
+pub use job::{Control, JobEnd, JobEvent, JobOrder, Known, Places, RestoreTo, run_job};
 pub(crate) use lines::{Lines, log_line};
 pub use parse::JobProgress;
 pub use secrets::Credentials;
