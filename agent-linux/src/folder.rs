@@ -5,14 +5,14 @@
 //! found, whatever is renamed afterwards.
 
 use rustix::{
-    fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, mkdirat, openat, statat, unlinkat},
+    fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, mkdirat, openat, renameat, statat, unlinkat},
     io::Errno,
     process::geteuid,
 };
 use std::{
     ffi::{OsStr, OsString},
-    io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    fs, io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::{Component, Path, PathBuf},
 };
 
@@ -208,6 +208,25 @@ impl NewFolder {
         is_same && self.folder.is_own().unwrap_or(false)
     }
 
+    /// Makes a folder in it, closed to others as it is.
+    pub fn make_inner(&self, name: &str) -> Result<(), FolderError> {
+        self.folder.make(OsStr::new(name)).map(|_| ())
+    }
+
+    /// Moves what is in an inner folder up into this one, and takes the inner one away. What is in the way there stays.
+    pub fn lift(&self, name: &str) -> Result<(), FolderError> {
+        let inner = self.folder.step(OsStr::new(name))?;
+        let failed = |source| FolderError::System { path: inner.path.clone(), source };
+        let names: io::Result<Vec<OsString>> =
+            fs::read_dir(format!("/proc/self/fd/{}", inner.fd.as_raw_fd()))
+                .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.file_name())).collect());
+        for entry in names.map_err(failed)? {
+            renameat(&inner.fd, &entry, &self.folder.fd, &entry)
+                .map_err(|error| system(&inner.path, error))?;
+        }
+        unlinkat(&self.folder.fd, name, AtFlags::REMOVEDIR).map_err(|error| system(&inner.path, error))
+    }
+
     /// Takes it away again when there is nothing in it.
     pub fn remove_if_empty(&self) {
         // One with something in it stays, and that is meant.
@@ -241,10 +260,7 @@ fn plain_names(path: &Path) -> Result<Vec<&OsStr>, FolderError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{
-        fs,
-        os::unix::fs::{MetadataExt as _, symlink},
-    };
+    use std::os::unix::fs::{MetadataExt as _, symlink};
 
     fn folder() -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
@@ -317,6 +333,21 @@ mod tests {
         }
         assert!(NewFolder::make(&at.join("base"), Path::new("other"), "new", &own).is_ok());
         assert_eq!(fs::read_dir(at.join("base/state")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_in_an_inner_folder_is_lifted_out_of_it() {
+        let (_kept, at) = folder();
+        let new = make(&at, "new").unwrap();
+        new.make_inner("inner").unwrap();
+        fs::create_dir_all(at.join("new/inner/a/b")).unwrap();
+        fs::write(at.join("new/inner/file"), "text").unwrap();
+        symlink("/nowhere", at.join("new/inner/link")).unwrap();
+        new.lift("inner").unwrap();
+        assert!(at.join("new/a/b").is_dir() && at.join("new/link").is_symlink());
+        assert_eq!(fs::read_to_string(at.join("new/file")).unwrap(), "text");
+        assert!(!at.join("new/inner").exists());
+        assert!(new.lift("inner").is_err());
     }
 
     #[test]

@@ -10,9 +10,11 @@ use schema::{
 };
 
 const FROM_COMMAND: &str = "--stdin-from-command";
-/// Where restic finds the folder to restore into: it is started in it. A path could be swapped on the way; this can't.
-/// Without the dot restic takes the last name for a link to be replaced.
-pub const RESTORE_FOLDER: &str = "/proc/self/cwd/.";
+/// The folder in the new one that restic restores into.
+pub const INNER_FOLDER: &str = ".holdfast-restoring";
+/// How restic finds it: it is started in the new one. A path could be swapped on the way; this can't. Without the inner
+/// folder 0.18 and newer take `cwd` for a link to be replaced, as soon as a file is restored beside no folder.
+pub const RESTORE_FOLDER: &str = "/proc/self/cwd/.holdfast-restoring";
 /// How long restic waits for a lock by itself.
 const RETRY_LOCK: &str = "--retry-lock=5m";
 
@@ -50,6 +52,8 @@ pub enum StepKind {
     Snapshots,
     /// `ls`.
     Ls,
+    /// `ls` of a whole snapshot, before it is restored.
+    Walk,
     /// `restore`.
     Restore,
     /// `list locks`.
@@ -72,7 +76,7 @@ impl StepKind {
             Self::Unlock => "unlock",
             Self::Stats => "stats",
             Self::Snapshots => "snapshots",
-            Self::Ls => "ls",
+            Self::Ls | Self::Walk => "ls",
             Self::Restore => "restore",
             Self::ListLocks => "list locks",
             Self::CatLock => "cat lock",
@@ -236,6 +240,13 @@ pub fn snapshots_of(group: &str, restic_host: &str) -> Step {
     step.args.push(format!("--host={restic_host}"));
     step.args.push(format!("--tag={group}"));
     step
+}
+
+/// `ls` of all that is in a snapshot.
+pub fn walk(snapshot: &str) -> Result<Step, ArgsError> {
+    let mut step = Step::new(StepKind::Walk, &["ls", "--json", "--no-lock", "--"]);
+    step.args.push(snapshot_id(snapshot)?);
+    Ok(step)
 }
 
 /// `list locks`.

@@ -13,6 +13,7 @@ use super::{
     signs::Signs,
     summary::{BackupDone, EntrySeen, RestoreDone, SnapshotSeen, StatsDone},
     text,
+    tree::Tree,
 };
 use schema::{
     LogStream,
@@ -81,6 +82,8 @@ pub struct Reader<'m> {
     errors_so_far: u32,
     /// Of `ls`: the folder that is asked for, which restic names among what is in it.
     folder: String,
+    /// Of a walk.
+    tree: Tree,
     found: Findings,
 }
 
@@ -104,7 +107,8 @@ impl<'m> Reader<'m> {
         };
         let (out, err) = (Lines::default(), Lines::default());
         let folder = String::new();
-        Self { kind, mask, out, err, shape, errors_so_far: 0, folder, found: Findings::default() }
+        let (tree, found) = (Tree::default(), Findings::default());
+        Self { kind, mask, out, err, shape, errors_so_far: 0, folder, tree, found }
     }
 
     /// Of `ls`: which folder is listed.
@@ -158,6 +162,11 @@ impl<'m> Reader<'m> {
         match core::mem::replace(&mut self.shape, Shape::Lines) {
             Shape::Document(document) => self.document(&document),
             Shape::Array(elements) => self.found.listing_is_whole = elements.is_whole(),
+            Shape::Lines if self.kind == StepKind::Walk => {
+                self.found.listing_is_whole = self.tree.has_begun;
+                self.found.walked = core::mem::take(&mut self.tree.snapshot);
+                self.found.tree_fault = self.tree.fault.take().map(|path| self.show(&path));
+            }
             Shape::Lines => {}
         }
         self.found
@@ -170,6 +179,9 @@ impl<'m> Reader<'m> {
     }
 
     fn out_line(&mut self, line: &[u8], said: &mut VecDeque<Said>) {
+        if self.kind == StepKind::Walk && line.first() == Some(&b'{') && self.tree.line(line) {
+            return;
+        }
         if line.first() == Some(&b'{')
             && let Ok(value) = serde_json::from_slice::<Value>(line)
         {

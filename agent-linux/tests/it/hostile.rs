@@ -169,15 +169,14 @@ impl Attack {
     }
 
     /// With admin credentials for this one job.
-    fn run_as_admin(&mut self, spec: JobSpec<'_>) -> End {
-        let url = self.at("repo");
-        let credentials = Credentials {
-            url: &url,
-            username: "",
-            password: "",
-            repo_password: "pw-planted",
-            env: Items::EMPTY,
-        };
+    fn run_as_admin(&mut self, url: &str, spec: JobSpec<'_>) -> End {
+        self.give_admin(url);
+        self.run(spec)
+    }
+
+    fn give_admin(&mut self, url: &str) {
+        let credentials =
+            Credentials { url, username: "", password: "", repo_password: "pw-planted", env: Items::EMPTY };
         self.revision += 1;
         let update = ConfigUpdate {
             slot: Slot::Admin,
@@ -186,7 +185,6 @@ impl Attack {
             credentials: Some(credentials),
         };
         self.send(CommandBody::ConfigUpdate(update));
-        self.run(spec)
     }
 
     #[track_caller]
@@ -343,8 +341,11 @@ impl Attack {
         for kind in JobKind::ALL.into_iter().filter(|kind| *kind != JobKind::Browse) {
             let mut room = [0; 512];
             let includes = Items::write([inside.as_str()], &mut room).expect("fits");
-            // Without admin credentials it is not even known which repository that would be.
-            let says = if kind == JobKind::Prune { "its policy file" } else { says };
+            if kind == JobKind::Prune {
+                self.give_admin(url);
+            }
+            // Where admin credentials are refused, it is not even known which repository that would be.
+            let says = if kind == JobKind::Prune { "" } else { says };
             self.is_refused(plain_job(kind, includes), says);
         }
         let repo = self.at("repo");
@@ -464,7 +465,8 @@ fn without_a_policy_the_least_holds() {
         attack.repository_is_refused(&url, None, "own folders");
     }
     // With credentials that may delete, it deletes.
-    let (outcome, _, message) = attack.run_as_admin(JobSpec::Prune { dry_run: false });
+    let repo = attack.at("repo");
+    let (outcome, _, message) = attack.run_as_admin(&repo, JobSpec::Prune { dry_run: false });
     assert_eq!(outcome, Outcome::Succeeded, "{message}");
     attack.ends();
 }
@@ -526,7 +528,7 @@ fn with_a_policy_valid_commands_do_no_more_than_it_lets_them() {
     attack.repository_is_refused(&repo, Some(("HTTPS_PROXY", "http://127.0.0.1:9")), "HTTPS_PROXY");
     assert!(!Path::new(&attack.at("repo2")).exists());
     // Nothing is deleted.
-    let (outcome, class, message) = attack.run_as_admin(JobSpec::Prune { dry_run: false });
+    let (outcome, class, message) = attack.run_as_admin(&repo, JobSpec::Prune { dry_run: false });
     assert_eq!((outcome, class), (Outcome::Failed, Some(Class::Policy)), "{message}");
     attack.ends();
 }

@@ -114,7 +114,7 @@ fn the_other_kinds_have_their_arguments() {
     assert_eq!(
         lines(&JobSpec::Restore(restore), &Setting { restore_to: Some(&to), ..new }),
         [format!(
-            "restore --json --no-lock --target=/proc/self/cwd/. --include=/a/\\[b\\]\\* --include=/c --dry-run -- {ID}"
+            "restore --json --no-lock --target=/proc/self/cwd/.holdfast-restoring --include=/a/\\[b\\]\\* --include=/c --dry-run -- {ID}"
         )]
     );
     let everything = RestoreSpec { snapshot: ID, includes: Items::EMPTY, target: "/", dry_run: false };

@@ -52,7 +52,7 @@ async fn a_restore_lands_in_a_new_folder_of_the_agents_own() {
             assert_eq!(fs::metadata(&made).unwrap().mode() & 0o777, 0o700);
             assert_eq!(fs::read(made.join(&source[1..]).join("inner/file-1")).unwrap(), b"1".repeat(5000));
             let log = ran.log.join("\n");
-            assert!(log.contains("--target=/proc/self/cwd/."), "{log}");
+            assert!(log.contains("--target=/proc/self/cwd/.holdfast-restoring"), "{log}");
         }
         if version != Version::V014 {
             let before = count(&rig.path("base"));
@@ -64,6 +64,56 @@ async fn a_restore_lands_in_a_new_folder_of_the_agents_own() {
         let to = new_folder(&rig, "none");
         assert!(restore(&mut rig, to, "0123456789abcdef", &[], false).await.end.class.is_some());
         assert!(!rig.path("base/none").exists());
+    })
+    .await;
+}
+
+/// A repository that was written by hand: the root of its one snapshot has a link `a` and a folder `a` with a link in it.
+fn made_by_hand(rig: &mut Rig) -> String {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/restic/crafted");
+    let mut copy = std::process::Command::new("cp");
+    assert!(copy.arg("-r").arg(from).arg(rig.path("crafted")).status().unwrap().success());
+    rig.credentials.url = rig.path("crafted").display().to_string();
+    rig.credentials.repo_password = "x".to_owned();
+    let snapshots = fs::read_dir(rig.path("crafted/snapshots")).unwrap().flatten();
+    snapshots.map(|it| it.file_name().into_string().unwrap()).next().unwrap()
+}
+
+#[tokio::test]
+async fn a_snapshot_that_was_made_by_hand_is_not_restored() {
+    with_each_version(async |_, restic| {
+        let mut rig = Rig::new(restic);
+        let id = made_by_hand(&mut rig);
+        // Where its link leads: out of the new folder, beside it.
+        let outside = rig.path("base/outside");
+        fs::create_dir_all(&outside).unwrap();
+        let mode = fs::metadata(&outside).unwrap().mode();
+        for id in [&id[..], &id[..8]] {
+            let to = new_folder(&rig, "new");
+            let ran = restore(&mut rig, to, id, &[], false).await.failed(Class::Policy);
+            assert!(ran.end.message.contains("has /a twice"), "{}", ran.end.message);
+            assert_eq!((count(&outside), fs::metadata(&outside).unwrap().mode()), (0, mode));
+            assert!(!rig.path("base/new").exists());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_beside_no_folder_is_restored_too() {
+    with_each_version(async |_, restic| {
+        let mut rig = Rig::initialised(restic).await;
+        let mut save = std::process::Command::new(&rig.places.restic);
+        save.args(["backup", "--quiet", "--stdin", "--stdin-filename=orders.sql", "--no-cache", "--repo"]);
+        save.arg(rig.path("repo")).env("RESTIC_PASSWORD", &rig.credentials.repo_password);
+        save.stdin(fs::File::open("/etc/hostname").unwrap());
+        assert!(save.status().unwrap().success());
+        let listed = rig.run(JobSpec::Snapshots).await.succeeded();
+        let id = listed.snapshots[0].id.clone();
+        let to = new_folder(&rig, "new");
+        let _ = restore(&mut rig, to, &id, &[], false).await.succeeded();
+        assert_eq!(fs::read(rig.path("base/new/orders.sql")).unwrap(), fs::read("/etc/hostname").unwrap());
+        assert_eq!(count(&rig.path("base/new")), 1);
     })
     .await;
 }

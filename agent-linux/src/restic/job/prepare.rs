@@ -160,7 +160,7 @@ fn refused_location(error: LocationError) -> Verdict {
     Verdict::failed(class, &format!("Not done: {error}."))
 }
 
-fn refused_args(error: &ArgsError) -> Verdict {
+pub(super) fn refused_args(error: &ArgsError) -> Verdict {
     let class = if matches!(error, ArgsError::FollowsLinks { .. }) { Class::Policy } else { Class::Other };
     Verdict::failed(class, &format!("Not done: {error}."))
 }

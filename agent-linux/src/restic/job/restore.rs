@@ -1,8 +1,13 @@
 //! A restore: the folder that it goes into, and what is looked at afterwards.
 
 use super::{
-    super::{args::Step, outcome::Verdict},
-    Job, wall_clock,
+    super::{
+        args::{self, ArgsError, INNER_FOLDER, Step},
+        outcome::Verdict,
+    },
+    Job,
+    prepare::refused_args,
+    wall_clock,
 };
 use crate::{
     folder::{FolderError, FolderId, NewFolder},
@@ -11,6 +16,9 @@ use crate::{
 };
 use schema::{Class, Outcome, job::RestoreSpec};
 use std::path::{Path, PathBuf};
+
+/// Of a snapshot's id, in characters.
+const WHOLE_ID: usize = 64;
 
 /// Where a restore goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,40 +41,84 @@ pub enum RestoreTo {
 
 impl Job<'_> {
     pub(super) async fn restore(&mut self, steps: &[Step], restore: &RestoreSpec<'_>) -> Verdict {
-        let Some(RestoreTo::New { root, below, forbidden }) = self.restore_to.take() else {
-            return self.plain(steps).await;
-        };
+        let Some(to) = self.restore_to.take() else { return refused_args(&ArgsError::NoTarget) };
         if restore.dry_run {
-            return self.rehearse(steps).await;
+            return match to {
+                RestoreTo::New { .. } => self.rehearse(steps).await,
+                RestoreTo::Original { .. } => self.plain(steps).await,
+            };
         }
-        let name = folder_name(restore.snapshot, &Instant(wall_clock()).to_string());
-        let made = tokio::task::spawn_blocking(move || {
-            let forbidden: Vec<_> = forbidden.iter().filter_map(|own| FolderId::of(own)).collect();
-            NewFolder::make(&root, &below, &name, &forbidden)
-        });
-        let made = match self.unless_stopped(made).await {
-            Ok(Ok(Ok(made))) => made,
-            Ok(Ok(Err(error))) => return not_made(&error),
-            Ok(Err(error)) => return Verdict::failed(Class::Other, &error.to_string()),
+        let steps = match self.look_through(steps, restore.snapshot).await {
+            Ok(steps) => steps,
             Err(verdict) => return verdict,
         };
-        let path = made.path().to_owned();
-        self.say(&format!("Restoring into {}, a new folder that nobody else may look into.", path.display()))
-            .await;
+        match to {
+            RestoreTo::Original { .. } => self.plain(&steps).await,
+            RestoreTo::New { root, below, forbidden } => {
+                let name = folder_name(restore.snapshot, &Instant(wall_clock()).to_string());
+                let made = tokio::task::spawn_blocking(move || {
+                    let forbidden: Vec<_> = forbidden.iter().filter_map(|own| FolderId::of(own)).collect();
+                    let made = NewFolder::make(&root, &below, &name, &forbidden)?;
+                    made.make_inner(INNER_FOLDER).map(|()| made)
+                });
+                match self.unless_stopped(made).await {
+                    Ok(Ok(Ok(made))) => self.restore_into(made, &steps).await,
+                    Ok(Ok(Err(error))) => not_made(&error),
+                    Ok(Err(error)) => Verdict::failed(Class::Other, &error.to_string()),
+                    Err(verdict) => verdict,
+                }
+            }
+        }
+    }
+
+    /// Looks through the snapshot, for what restic must not restore. The steps with its whole id in them, so that no other
+    /// one is taken.
+    async fn look_through(&mut self, steps: &[Step], snapshot: &str) -> Result<Vec<Step>, Verdict> {
+        let walk = args::walk(snapshot).map_err(|error| refused_args(&error))?;
+        let walked = self.main_step(&walk).await;
+        if !walked.is_ok() {
+            return Err(walked.verdict);
+        }
+        if let Some(path) = walked.found.tree_fault {
+            let message = format!(
+                "Nothing was restored: the snapshot has {path} twice or out of its order, which restic never writes. Such a snapshot was made by hand, to write outside of its target (restore_base and restore_targets in the policy file of this machine)."
+            );
+            return Err(Verdict::failed(Class::Policy, &message));
+        }
+        let id = if walked.found.walked.is_empty() { snapshot } else { &walked.found.walked };
+        if id.len() < WHOLE_ID || !id.starts_with(snapshot) {
+            let message = "restic does not say which snapshot that is: name it by its whole id.";
+            return Err(Verdict::failed(Class::Other, message));
+        }
+        let mut steps = steps.to_vec();
+        for step in &mut steps {
+            if let Some(last) = step.args.last_mut() {
+                id.clone_into(last);
+            }
+        }
+        Ok(steps)
+    }
+
+    async fn restore_into(&mut self, made: NewFolder, steps: &[Step]) -> Verdict {
+        let path = made.path().display().to_string();
+        self.say(&format!("Restoring into {path}, a new folder that nobody else may look into.")).await;
         self.restore_folder = Some(made);
         let verdict = self.plain(steps).await;
         let Some(made) = self.restore_folder.take() else { return verdict };
+        let lifted = made.lift(INNER_FOLDER);
         if !made.is_in_place() {
-            let what = "was moved, replaced or opened to others while it was restored into";
             let message = format!(
-                "{} {what}: what is there now is not to be trusted. {}",
-                path.display(),
+                "{path} was moved, replaced or opened to others while it was restored into: what is there now is not to be trusted. {}",
                 verdict.message
             );
             return Verdict::failed(Class::Policy, &message);
         }
         if verdict.outcome != Outcome::Succeeded {
             made.remove_if_empty();
+        } else if let Err(error) = lifted {
+            let message =
+                format!("What was restored lies in {path}/{INNER_FOLDER} and can't be moved up: {error}.");
+            return Verdict::failed(Class::Other, &message);
         }
         verdict
     }
