@@ -1,7 +1,8 @@
 //! Looks into a folder of this machine, so that whoever sets a backup up can pick paths instead of guessing them.
 
 use crate::{
-    policy::{in_words, is_within, real},
+    folder::{Folder, FolderError},
+    policy::{Policy, in_words, real},
     restic::EntrySeen,
 };
 use schema::{
@@ -12,6 +13,7 @@ use schema::{
 use std::{
     fs::{DirEntry, FileType},
     io::{self, ErrorKind},
+    os::fd::{AsFd as _, AsRawFd as _},
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
 };
@@ -29,13 +31,21 @@ pub struct Found {
 #[derive(Debug, thiserror::Error)]
 pub enum BrowseError {
     /// The machine's owner does not want it.
-    #[error("This machine's own policy does not let {path} be looked into; it allows {allowed}.")]
+    #[error(
+        "This machine's own policy does not let {path} be looked into; it allows {allowed}. To change that: source_roots in its policy file."
+    )]
     Policy {
         /// What was asked for.
         path: String,
         /// The roots.
         allowed: String,
     },
+    /// It is the agent's own.
+    #[error("The agent's own state folder holds its keys: it is never shown, whatever the policy says.")]
+    OwnState,
+    /// It became another folder.
+    #[error("{0} was replaced while it was opened. Try again.")]
+    Replaced(String),
     /// There is no such folder.
     #[error("There is no folder {0} on this machine.")]
     Missing(String),
@@ -49,35 +59,45 @@ pub enum BrowseError {
     },
 }
 
-/// Lists a folder. With roots, folders above them show the way to them and nothing else.
-pub async fn list(path: &str, roots: Vec<PathBuf>) -> Result<Found, BrowseError> {
+/// Lists a folder. With source roots, folders above them show the way to them and nothing else.
+pub async fn list(path: &str, policy: Policy) -> Result<Found, BrowseError> {
     let path = path.to_owned();
     // A dead network mount must not hold up the agent.
-    tokio::task::spawn_blocking(move || list_now(&path, &roots)).await.unwrap_or_else(|error| {
+    tokio::task::spawn_blocking(move || list_now(&path, &policy)).await.unwrap_or_else(|error| {
         Err(BrowseError::Unreadable { path: String::new(), source: io::Error::other(error) })
     })
 }
 
-fn list_now(path: &str, roots: &[PathBuf]) -> Result<Found, BrowseError> {
+fn list_now(path: &str, policy: &Policy) -> Result<Found, BrowseError> {
     let folder = Path::new(path);
     if !folder.is_absolute() || path.len() > MAX_VALUE_BYTES {
         return Err(BrowseError::Missing(path.to_owned()));
     }
-    let way: Option<Vec<PathBuf>> = (!is_within(folder, roots)).then(|| {
-        let here = real(folder);
-        roots.iter().map(|root| real(root)).filter(|root| root.starts_with(&here)).collect()
-    });
+    // What is judged is where the path leads, and that is opened without following anything further.
+    let here = real(folder);
+    if policy.is_in_state(&here) {
+        return Err(BrowseError::OwnState);
+    }
+    let roots: Vec<PathBuf> = policy.source_roots.iter().map(|root| real(root)).collect();
+    let is_within = roots.is_empty() || roots.iter().any(|root| here.starts_with(root));
+    let way: Option<Vec<&PathBuf>> =
+        (!is_within).then(|| roots.iter().filter(|root| root.starts_with(&here)).collect());
     if way.as_ref().is_some_and(Vec::is_empty) {
-        return Err(BrowseError::Policy { path: path.to_owned(), allowed: in_words(roots) });
+        return Err(BrowseError::Policy { path: path.to_owned(), allowed: in_words(&policy.source_roots) });
     }
     let unreadable = |source: io::Error| match source.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => BrowseError::Missing(path.to_owned()),
         _ => BrowseError::Unreadable { path: path.to_owned(), source },
     };
+    let opened = Folder::open(&here).map_err(|error| match error {
+        FolderError::System { source, .. } => unreadable(source),
+        _ => BrowseError::Replaced(path.to_owned()),
+    })?;
+    let itself = format!("/proc/self/fd/{}", opened.as_fd().as_raw_fd());
     let mut found = Found::default();
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+    for entry in std::fs::read_dir(itself).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
-        if way.as_ref().is_some_and(|roots| !leads_to(&entry.path(), roots)) {
+        if way.as_ref().is_some_and(|roots| !leads_to(&here.join(entry.file_name()), roots)) {
             continue;
         }
         match (found.entries.len() < MAX_ENTRIES as usize).then(|| seen(&entry)).flatten() {
@@ -89,7 +109,7 @@ fn list_now(path: &str, roots: &[PathBuf]) -> Result<Found, BrowseError> {
     Ok(found)
 }
 
-fn leads_to(path: &Path, roots: &[PathBuf]) -> bool {
+fn leads_to(path: &Path, roots: &[&PathBuf]) -> bool {
     let path = real(path);
     roots.iter().any(|root| root.starts_with(&path))
 }
@@ -124,6 +144,10 @@ mod tests {
     use super::*;
     use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt as _, os::unix::fs::symlink};
 
+    fn policy(roots: &[PathBuf]) -> Policy {
+        Policy { source_roots: roots.to_vec(), ..Policy::default() }
+    }
+
     fn names(found: &Found) -> Vec<(&str, EntryKind)> {
         found.entries.iter().map(|entry| (entry.name.as_str(), entry.kind)).collect()
     }
@@ -136,7 +160,7 @@ mod tests {
         fs::write(at("notes.txt"), "hello").unwrap();
         symlink("/", at("link")).unwrap();
         fs::write(folder.path().join(OsStr::from_bytes(b"not-\xff-text")), "").unwrap();
-        let found = list_now(folder.path().to_str().unwrap(), &[]).unwrap();
+        let found = list_now(folder.path().to_str().unwrap(), &policy(&[])).unwrap();
         assert_eq!(
             names(&found),
             [("link", EntryKind::Symlink), ("notes.txt", EntryKind::File), ("photos", EntryKind::Folder)]
@@ -153,8 +177,8 @@ mod tests {
         fs::create_dir_all(at("a/b/other")).unwrap();
         fs::create_dir_all(at("secret")).unwrap();
         let roots = [at("a/b/wanted")];
-        let list = |name: &str| list_now(at(name).to_str().unwrap(), &roots);
-        assert_eq!(names(&list_now(folder.path().to_str().unwrap(), &roots).unwrap())[0].0, "a");
+        let list = |name: &str| list_now(at(name).to_str().unwrap(), &policy(&roots));
+        assert_eq!(names(&list_now(folder.path().to_str().unwrap(), &policy(&roots)).unwrap())[0].0, "a");
         assert_eq!(names(&list("a").unwrap()), [("b", EntryKind::Folder)]);
         assert_eq!(names(&list("a/b").unwrap()), [("wanted", EntryKind::Folder)]);
         assert_eq!(names(&list("a/b/wanted").unwrap()), [("inside", EntryKind::Folder)]);
@@ -164,9 +188,26 @@ mod tests {
     }
 
     #[test]
+    fn the_agents_own_state_is_not_shown_by_any_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().canonicalize().unwrap();
+        fs::create_dir_all(at.join("state/cache")).unwrap();
+        symlink(at.join("state"), at.join("door")).unwrap();
+        for roots in [vec![], vec![at.clone()], vec![at.join("state")]] {
+            let policy = Policy { source_roots: roots, state_dir: at.join("door"), ..Policy::default() };
+            for name in ["state", "state/cache", "door", "door/cache", "state/../door"] {
+                let path = format!("{}/{name}", at.display());
+                assert!(matches!(list_now(&path, &policy), Err(BrowseError::OwnState)), "{name}");
+                let path = format!("/proc/self/root{path}");
+                assert!(matches!(list_now(&path, &policy), Err(BrowseError::OwnState)), "{path}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_no_folder_is_said_to_be_missing() {
         for path in ["/nowhere/at/all", "/proc/self/status", "etc", ""] {
-            assert!(matches!(list_now(path, &[]), Err(BrowseError::Missing(_))), "{path}");
+            assert!(matches!(list_now(path, &policy(&[])), Err(BrowseError::Missing(_))), "{path}");
         }
     }
 }

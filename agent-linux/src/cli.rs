@@ -7,7 +7,7 @@ use crate::{
     enroll,
     logger::{self, Level},
     machine::VERSION,
-    policy::{self, PolicyAt},
+    policy::{self, PolicyAt, Rights, Written},
     restic,
     state::{DEFAULT_FOLDER, StateFolder},
     status,
@@ -51,6 +51,21 @@ with - it is read from standard input.
 Options:
   --state-dir DIR   where the agent keeps its state [HOLDFAST_AGENT_STATE_DIR; /var/lib/holdfast-agent]
   --force           also when this machine is enrolled already; the old identity is lost
+  --policy FILE     the policy file [HOLDFAST_AGENT_POLICY; /etc/holdfast/policy.toml, with another state folder
+                    policy.toml in that]
+
+The policy file says what the server may ask of this machine; see holdfast-agent policy --help. It is written with every
+key in it, commented out but for these rights. One that is there is never overwritten. Without any of them the server may
+back up everything but the agent's own state, to any repository, and restore into new folders of the agent's own only.
+
+  --allow-source-root DIR       back up and show only what is in DIR (source_roots); may stand several times
+  --allow-repository ADDRESS    back up only to ADDRESS, or with /* at its end to all below it (repositories); may stand
+                                several times
+  --restore-base DIR            make new folders for what is restored in DIR (restore_base) [/var/lib/holdfast/restored,
+                                with another state folder beside that]
+  --allow-restore-to DIR        make them in DIR too, when the server asks for it (restore_targets); may stand several times
+  --allow-restore-in-place      restore also to where it was, over what is there (restore_in_place)
+  --no-admin-slot               refuse credentials that may delete (admin_slot = false)
 
 Exit status: 0 enrolled, 1 not enrolled, 2 wrong usage.
 ";
@@ -63,7 +78,8 @@ again in its own process.
 Options:
   --state-dir DIR     where the agent keeps its state [HOLDFAST_AGENT_STATE_DIR; /var/lib/holdfast-agent]
   --restic PATH       the restic to use [HOLDFAST_AGENT_RESTIC; restic, from PATH]
-  --policy FILE       what the server may ask for [HOLDFAST_AGENT_POLICY; /etc/holdfast/policy.toml, where there is one]
+  --policy FILE       what the server may ask for [HOLDFAST_AGENT_POLICY; /etc/holdfast/policy.toml, where there is one,
+                      else policy.toml in the state folder]
   --no-admin-slot     refuse credentials that may delete [HOLDFAST_AGENT_NO_ADMIN_SLOT=1]: then no prune, and no forget
                       on an append-only storage, can be run from this machine
   --source-root DIR   back up and show only what is in DIR, whatever the policy file says; may stand several times
@@ -135,12 +151,21 @@ Says what the policy file lets the server do on this machine, and what in it can
 job. It and its folder must belong to root, or to the user who runs the agent, and nobody else may write them.
 
 Options:
-  --policy FILE   the file [HOLDFAST_AGENT_POLICY; /etc/holdfast/policy.toml]
-  --json          as JSON
+  --policy FILE     the file [HOLDFAST_AGENT_POLICY; /etc/holdfast/policy.toml, where there is one, else policy.toml in
+                    the state folder]
+  --state-dir DIR   where the agent keeps its state [HOLDFAST_AGENT_STATE_DIR; /var/lib/holdfast-agent]
+  --json            as JSON
 
 Keys, all optional:
-  source_roots, restore_targets   lists of folders
-  admin_slot                      true or false: take credentials that may delete, for one job
+  source_roots                    folders: only what is in these is backed up and shown; else all but the agent's state
+  repositories                    [\"rest:https://nas/*\", \"/mnt/usb/*\"]: backups go only there; else anywhere, but not
+                                  into folders of the system
+  restore_base                    the folder that new folders with what is restored are made in
+                                  [/var/lib/holdfast/restored, with another state folder beside that]
+  restore_targets                 folders: and in these
+  restore_in_place                true or false [false]: restore also to where it was, over what is there (restic 0.18 or
+                                  newer)
+  admin_slot                      true or false [true]: take credentials that may delete, for one job
   limit_upload, limit_download    KiB a second
   nice, io_idle, spare_memory     0 to 19; true or false
   quiet_hours                     [\"08:00-18:00\"]: no backup, forget, prune, check begins then
@@ -167,8 +192,10 @@ pub enum Request {
     Print(String),
     /// `enroll`.
     Enroll {
-        /// The state folder.
-        state_dir: PathBuf,
+        /// The state folder and the policy file.
+        policy: PolicyAt,
+        /// What the policy file is to say.
+        rights: Rights,
         /// The token, or `-`.
         token: String,
         /// Also over an existing identity.
@@ -225,26 +252,31 @@ impl Request {
                 *path = found;
             }
         };
+        let policy_paths = |policy: &mut PolicyAt| {
+            policy.file.iter_mut().for_each(absolute);
+            absolute(&mut policy.state_dir);
+        };
         match &mut self {
             Self::Print(_) => {}
             Self::Doctor { at: Where { state_dir, restic, policy }, .. } => {
                 absolute(state_dir);
-                policy.file.iter_mut().for_each(absolute);
+                policy_paths(policy);
                 if restic.components().nth(1).is_some() || restic.starts_with(".") {
                     absolute(restic);
                 }
             }
             Self::Update { from: update::From { file, signature, policy, state_dir, .. }, .. } => {
-                signature.iter_mut().chain(&mut policy.file).for_each(absolute);
+                signature.iter_mut().for_each(absolute);
+                policy_paths(policy);
                 absolute(file);
                 absolute(state_dir);
             }
-            Self::PolicyCheck { policy, .. } => policy.file.iter_mut().for_each(absolute),
-            Self::Enroll { state_dir, .. } | Self::Status { state_dir, .. } => absolute(state_dir),
+            Self::PolicyCheck { policy, .. } | Self::Enroll { policy, .. } => policy_paths(policy),
+            Self::Status { state_dir, .. } => absolute(state_dir),
             Self::Run { state_dir, options: Options { restic, policy, program, .. }, .. } => {
                 absolute(state_dir);
                 program.iter_mut().for_each(absolute);
-                policy.file.iter_mut().for_each(absolute);
+                policy_paths(policy);
                 if restic.components().nth(1).is_some() || restic.starts_with(".") {
                     absolute(restic);
                 }
@@ -316,6 +348,7 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
     let (mut force, mut json, mut check, mut allows_older) = (false, false, false, false);
     let (mut token, mut end_with, mut file, mut signature) = (None, None, None, None);
     let mut wait_secs = update::WAIT_SECS;
+    let mut rights = Rights::default();
     let mut rest = rest.iter().map(String::as_str);
     while let Some(arg) = rest.next() {
         let (name, attached) = match arg.split_once('=') {
@@ -329,7 +362,7 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
                 .ok_or_else(|| UsageError(format!("{name} needs a value")))
         };
         match (command.as_str(), name) {
-            ("enroll" | "enrol" | "run" | "status" | "doctor" | "update", "--state-dir") => {
+            ("enroll" | "enrol" | "run" | "status" | "doctor" | "update" | "policy", "--state-dir") => {
                 state_dir = value()?;
             }
             ("update", "--signature") => signature = Some(PathBuf::from(value()?)),
@@ -340,7 +373,17 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
                     secs.ok_or_else(|| UsageError(format!("--wait is 1 to 3600 seconds, not {text}")))?;
             }
             ("update", "--allow-older") if attached.is_none() => allows_older = true,
-            ("run" | "policy" | "doctor" | "update", "--policy") => policy_file = Some(value()?.into()),
+            ("enroll" | "enrol", "--allow-source-root") => rights.source_roots.push(value()?),
+            ("enroll" | "enrol", "--allow-repository") => rights.repositories.push(value()?),
+            ("enroll" | "enrol", "--restore-base") => rights.restore_base = Some(value()?),
+            ("enroll" | "enrol", "--allow-restore-to") => rights.restore_targets.push(value()?),
+            ("enroll" | "enrol", "--allow-restore-in-place") if attached.is_none() => {
+                rights.restore_in_place = true;
+            }
+            ("enroll" | "enrol", "--no-admin-slot") if attached.is_none() => rights.no_admin_slot = true,
+            ("enroll" | "enrol" | "run" | "policy" | "doctor" | "update", "--policy") => {
+                policy_file = Some(value()?.into());
+            }
             ("run" | "doctor", "--restic") => restic = value()?,
             ("run", "--program") => program = Some(value()?.into()),
             ("run", "--alone-after") => alone_after = Some(value()?),
@@ -365,7 +408,7 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
     }
     let state_dir = PathBuf::from(state_dir);
     // As the file says it; only `run` has options beside it.
-    let policy = PolicyAt { file: policy_file, no_admin_slot: false, source_roots: Vec::new() };
+    let policy = PolicyAt::new(policy_file, state_dir.clone());
     Ok(match command.as_str() {
         "run" => {
             let level = Level::from_word(&level).ok_or_else(|| {
@@ -396,7 +439,7 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
         "policy" => return Err(UsageError("policy what? There is: policy check".to_owned())),
         "enroll" | "enrol" => {
             let token = token.ok_or_else(|| UsageError("enroll needs a token".to_owned()))?;
-            Request::Enroll { state_dir, token, force }
+            Request::Enroll { policy, rights, token, force }
         }
         _ => Request::Print(format!("holdfast-agent {VERSION}\n")),
     })
@@ -405,7 +448,7 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
 fn carry_out(request: Request) -> ExitCode {
     let result = match request {
         Request::Print(text) => print(text).map(|()| ExitCode::SUCCESS).map_err(AnyError::from),
-        Request::Enroll { state_dir, token, force } => run_enroll(&state_dir, &token, force),
+        Request::Enroll { policy, rights, token, force } => run_enroll(&policy, &rights, &token, force),
         Request::Run { state_dir, options, level, end_with } => {
             logger::set_max(level);
             run_agent(&state_dir, options, end_with)
@@ -432,22 +475,31 @@ fn print(text: impl fmt::Display) -> io::Result<()> {
 
 type AnyError = Box<dyn std::error::Error>;
 
-fn run_enroll(state_dir: &Path, token: &str, force: bool) -> Result<ExitCode, AnyError> {
+fn run_enroll(at: &PolicyAt, rights: &Rights, token: &str, force: bool) -> Result<ExitCode, AnyError> {
     let mut text = zeroize::Zeroizing::new(token.to_owned());
     if token == "-" {
         text.clear();
         io::stdin().lock().take(MAX_TOKEN_INPUT_BYTES).read_to_string(&mut text)?;
     }
-    let identity = block_on(enroll::enroll_at(state_dir, &text, force))?;
-    let option = if state_dir == Path::new(DEFAULT_FOLDER) {
-        String::new()
-    } else {
-        format!(" --state-dir {}", state_dir.display())
-    };
+    let (identity, written) = block_on(enroll::enroll_at(at, rights, &text, force))?;
+    let mut option = String::new();
+    if at.state_dir != Path::new(DEFAULT_FOLDER) {
+        option = format!(" --state-dir {}", at.state_dir.display());
+    }
+    if let Some(file) = &at.file {
+        option = format!("{option} --policy {}", file.display());
+    }
     let (name, address) = (&identity.host_name, &identity.address);
     print(format_args!(
-        "This machine is enrolled as {name} at {address}.\n\
-         Next: start the agent with `holdfast-agent run{option}`, or let your service manager do it.\n"
+        "This machine is enrolled as {name} at {address}.\n{}\n\
+         Next: start the agent with `holdfast-agent run{option}`, or let your service manager do it.\n",
+        match written {
+            Written::New(file) => format!("What the server may ask of it stands in {}.", file.display()),
+            Written::Kept(file) =>
+                format!("What the server may ask of it stood in {} already.", file.display()),
+            Written::Not(why) =>
+                format!("No policy file was written ({why}): the server may ask for the least."),
+        }
     ))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -560,7 +612,7 @@ mod tests {
 
     #[test]
     fn options_come_with_a_space_or_an_equals_sign() {
-        let policy = PolicyAt { file: None, no_admin_slot: false, source_roots: Vec::new() };
+        let policy = PolicyAt::new(None, "/s".into());
         let run = |policy| Request::Run {
             state_dir: "/s".into(),
             options: Options { restic: "/r".into(), policy, program: None, alone_after_secs: 120 },
@@ -570,13 +622,30 @@ mod tests {
         assert_eq!(read("run --state-dir /s --restic=/r --log-level debug"), Ok(run(policy)));
         let policy = PolicyAt {
             file: Some("/p".into()),
+            state_dir: "/s".into(),
             no_admin_slot: true,
             source_roots: vec!["/a".into(), "/b".into()],
         };
         let line = "run --no-admin-slot --policy /p --source-root /a --source-root=/b --state-dir /s --restic=/r --log-level debug";
         assert_eq!(read(line), Ok(run(policy)));
-        let enroll = Request::Enroll { state_dir: "/s".into(), token: "-".into(), force: true };
-        assert_eq!(read("enrol - --force --state-dir=/s"), Ok(enroll));
+        let enroll = |rights| Request::Enroll {
+            policy: PolicyAt::new(None, "/s".into()),
+            rights,
+            token: "-".into(),
+            force: true,
+        };
+        assert_eq!(read("enrol - --force --state-dir=/s"), Ok(enroll(Rights::default())));
+        let rights = Rights {
+            source_roots: vec!["/a".into(), "/b".into()],
+            repositories: vec!["rest:https://nas/*".into()],
+            restore_base: Some("/r".into()),
+            restore_targets: vec!["/t".into()],
+            restore_in_place: true,
+            no_admin_slot: true,
+        };
+        let line = "enroll --allow-source-root /a --allow-source-root=/b --allow-repository rest:https://nas/* \
+            --restore-base=/r --allow-restore-to /t --allow-restore-in-place --no-admin-slot --state-dir /s --force -";
+        assert_eq!(read(line), Ok(enroll(rights)));
     }
 
     #[test]
@@ -591,10 +660,14 @@ mod tests {
     #[test]
     fn paths_are_made_absolute_and_a_bare_program_name_is_left_for_the_search_path() {
         let here = std::env::current_dir().unwrap();
-        let policy = PolicyAt { file: None, no_admin_slot: false, source_roots: Vec::new() };
         let run = |dir: PathBuf, restic: PathBuf| Request::Run {
-            state_dir: dir,
-            options: Options { restic, policy: policy.clone(), program: None, alone_after_secs: 120 },
+            state_dir: dir.clone(),
+            options: Options {
+                restic,
+                policy: PolicyAt::new(None, dir),
+                program: None,
+                alone_after_secs: 120,
+            },
             level: Level::Info,
             end_with: None,
         };

@@ -289,6 +289,7 @@ async fn look_at_repository(report: &mut Report, at: &Where, state: &StateFolder
     let order = JobOrder {
         spec: JobSpec::Probe,
         command: None,
+        restore_to: None,
         restic_host: "doctor",
         deadline_secs: STORAGE_LIMIT_SECS,
         silence_secs: 0,

@@ -6,6 +6,7 @@ use crate::{
     journal,
     link::{Link, LinkError, LinkEvent, Login},
     machine::{Machine, VERSION},
+    policy::{PolicyAt, Rights, WriteError, Written},
     slots,
     state::{self, StateError, StateFolder},
     tls::{self, TlsError},
@@ -17,7 +18,6 @@ use schema::{
     envelope::{self, Key, NONCE_BYTES},
 };
 use std::{
-    path::Path,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -44,6 +44,9 @@ pub enum EnrollError {
     /// The identity.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The rights of the command line; the token was not used.
+    #[error("{0}. The token was not used")]
+    Rights(#[from] WriteError),
     /// No TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -98,16 +101,24 @@ impl EnrollError {
                 | Self::LoginRefused(_)
                 | Self::Refused(_)
                 | Self::Version(_)
+                | Self::Rights(_)
         )
     }
 }
 
 /// Enrols this machine with a state folder that may not be there yet. One that was made for a token that is then
 /// refused goes again; it stays when the token may have been taken, for it holds what makes a second try the same.
-pub async fn enroll_at(path: &Path, token_text: &str, force: bool) -> Result<Identity, EnrollError> {
+pub async fn enroll_at(
+    policy: &PolicyAt,
+    rights: &Rights,
+    token_text: &str,
+    force: bool,
+) -> Result<(Identity, Written), EnrollError> {
+    let path = &policy.state_dir;
+    rights.check(policy)?;
     let made: Vec<_> = path.ancestors().take_while(|folder| !folder.exists()).collect();
     let state = StateFolder::open_or_make(path)?;
-    let result = enroll(&state, token_text, force).await;
+    let result = enroll(&state, (policy, rights), token_text, force).await;
     if !made.is_empty() && result.as_ref().is_err_and(EnrollError::is_refused) {
         for file in [state::LOCK_FILE, identity::INSTALLATION_FILE] {
             state.remove(file)?;
@@ -118,8 +129,14 @@ pub async fn enroll_at(path: &Path, token_text: &str, force: bool) -> Result<Ide
     result
 }
 
-/// Enrols this machine, and says as whom.
-pub async fn enroll(state: &StateFolder, token_text: &str, force: bool) -> Result<Identity, EnrollError> {
+/// Enrols this machine, and says as whom. The policy file is written first, so that no agent ever runs with more rights
+/// than the command line gave; when the token is refused it goes again.
+async fn enroll(
+    state: &StateFolder,
+    (policy, rights): (&PolicyAt, &Rights),
+    token_text: &str,
+    force: bool,
+) -> Result<(Identity, Written), EnrollError> {
     let mut buffer = [0; MAX_TOKEN_CHARS];
     let token = Token::parse(token_text, &mut buffer)?;
     let old = match Identity::load(state) {
@@ -135,14 +152,21 @@ pub async fn enroll(state: &StateFolder, token_text: &str, force: bool) -> Resul
     let _lock = state.lock()?;
     // Written first: asking again after a crash is asking again, not another machine.
     let installation = identity::installation(state)?;
-    let identity = ask(&token, installation).await?;
+    let written = rights.write(policy)?;
+    let identity = match ask(&token, installation).await {
+        Err(error) if error.is_refused() => {
+            written.undo(state);
+            return Err(error);
+        }
+        asked => asked?,
+    };
     if old != Some(identity.host) {
         // Reports and credentials of another host are of no use to this one.
         state.remove(journal::FILE)?;
         slots::remove_all(state)?;
     }
     identity.store(state)?;
-    Ok(identity)
+    Ok((identity, written))
 }
 
 async fn ask(token: &Token<'_>, installation: InstallationId) -> Result<Identity, EnrollError> {

@@ -24,6 +24,7 @@
 //! | `slot-repo`, `slot-admin` | one sealed record each |
 //! | `journal` | see [`journal`] |
 //! | `plan` | what to do while the server is away, see [`plan`] |
+//! | `policy.toml` | the [`policy`], where the state folder is not the usual one |
 //! | `update`, `update-lock` | a new version that is being tried, see [`update`] |
 //! | `reserve` | 32 KB that are given free when the disk is full, so that a last result can be written |
 //! | `status.sock` | what `holdfast-agent status` talks to |
@@ -40,7 +41,8 @@
 //!
 //! It opens no port. It runs restic, what the policy file of this machine names ([`policy`], [`hook`]), and a version of
 //! itself that the policy's key has signed: commands name operations, not programs. Outside its state folder it only lists
-//! folders, for whoever picks paths to keep ([`browse`]), and takes a version away that did not work. While the server is
+//! folders, for whoever picks paths to keep ([`browse`]), makes new ones to restore into ([`folder`]), and takes a version
+//! away that did not work. While the server is
 //! away, the last plan that it was given goes on ([`plan`], [`alone`]), and results wait in the journal.
 
 pub mod alone;
@@ -50,6 +52,7 @@ pub mod clock;
 pub mod doctor;
 pub mod driver;
 pub mod enroll;
+pub mod folder;
 pub mod hook;
 pub mod identity;
 pub mod journal;

@@ -10,7 +10,7 @@ if [ ! -e "$state/identity" ]; then
     echo "Make a token in the Holdfast server's pages, and put it into this add-on's configuration." >&2
     exit 1
   fi
-  printf '%s\n' "$token" | holdfast-agent enroll --state-dir "$state" -
+  printf '%s\n' "$token" | holdfast-agent enroll --state-dir "$state" --restore-base /share/holdfast-restored -
 fi
 if [ -e /share/holdfast/policy.toml ]; then
   exec holdfast-agent run --state-dir "$state" --policy /share/holdfast/policy.toml

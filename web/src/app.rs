@@ -8,6 +8,7 @@ use crate::page::settings::Minted;
 use crate::password::Passwords;
 use crate::problem::Problem;
 use crate::proxy::TrustedProxies;
+use crate::rights::Rights;
 use crate::template::{Templates, View};
 use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts};
@@ -114,7 +115,7 @@ pub(crate) struct Inner {
     /// Held while what the limiter counted is written, so that it is written in order.
     keeping: tokio::sync::Mutex<()>,
     origins: Mutex<Origins>,
-    enrolments: Mutex<Notes<NewEnrollToken>>,
+    enrolments: Mutex<Notes<(NewEnrollToken, Rights)>>,
     minted: Mutex<Notes<Minted>>,
 }
 
@@ -151,7 +152,7 @@ impl App {
     }
 
     /// Enrolment lines on their way to the page of their host.
-    pub(crate) fn enrolments(&self) -> MutexGuard<'_, Notes<NewEnrollToken>> {
+    pub(crate) fn enrolments(&self) -> MutexGuard<'_, Notes<(NewEnrollToken, Rights)>> {
         self.enrolments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

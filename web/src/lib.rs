@@ -50,6 +50,7 @@ mod password;
 mod present;
 mod problem;
 mod proxy;
+mod rights;
 mod route;
 mod run;
 mod template;

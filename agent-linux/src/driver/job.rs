@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     browse, clock, hook, logger, machine,
-    policy::{Policy, PolicyAt, find_ionice, here},
+    policy::{Policy, PolicyAt, Sources, find_ionice, here},
     reports::{self, Chunk, Details, Line},
     restic::{
         self, CommandSource, Control, Credentials, EntrySeen, JobEnd, JobEvent, JobOrder, JobProgress,
@@ -14,7 +14,8 @@ use crate::{
     },
 };
 use schema::{
-    Class, HostTopic, JobId, JobKind, JobSpec, Live, LogStream, Outcome, Progress, Run, Slot,
+    Class, HostTopic, Items, ItemsFull, JobId, JobKind, JobSpec, Live, LogStream, Outcome, Progress, Run,
+    Slot,
     job::{BackupSpec, COMMAND_SOURCE},
     limits::MAX_VALUE_BYTES,
 };
@@ -27,7 +28,7 @@ use tokio::{
 const EVENTS: usize = 64;
 const CONTROLS: usize = 4;
 /// Why a prune is not run on a machine whose owner wants none.
-const NO_ADMIN_SLOT: &str = "This machine's own policy refuses the admin credentials (--no-admin-slot), so nothing can be deleted from it.";
+const NO_ADMIN_SLOT: &str = "This machine's own policy refuses the admin credentials, so nothing can be deleted from it. To change that: admin_slot in its policy file, or --no-admin-slot on its command line.";
 
 /// A job that runs in its task.
 #[derive(Debug)]
@@ -173,6 +174,13 @@ impl Work {
         if let Some(message) = policy.refuses(&run.spec) {
             return not_run(known, Class::Policy, &message);
         }
+        let slots = [credentials.as_ref(), everyday.as_ref()];
+        let refused = slots.into_iter().flatten().find_map(|slot| {
+            policy.refuses_repository(&slot.url, slot.env.iter().map(|(name, _)| name.as_str()))
+        });
+        if let Some(message) = refused.filter(|_| kind != JobKind::Browse) {
+            return not_run(known, Class::Policy, &message);
+        }
         if let Some(message) = policy.not_now(kind, &here(clock::wall())) {
             return JobEnd { outcome: Outcome::Cancelled, ..not_run(known, Class::NotNow, &message) };
         }
@@ -184,9 +192,19 @@ impl Work {
             JobSpec::Backup(backup) => command_of(backup, &policy),
             _ => None,
         };
+        let restore_to = match &run.spec {
+            JobSpec::Restore(restore) => policy.restore_to(restore).ok(),
+            _ => None,
+        };
+        let mut room = [Vec::new(), Vec::new()];
+        let (spec, sources) = match with_sources(run.spec, &policy, &mut room) {
+            Ok(found) => found,
+            Err(message) => return not_run(known, Class::Policy, &message),
+        };
         let order = JobOrder {
-            spec: run.spec,
+            spec,
             command,
+            restore_to,
             restic_host: run.restic_host,
             // The core keeps the deadline.
             deadline_secs: 0,
@@ -196,13 +214,52 @@ impl Work {
             places: &places,
             known,
         };
-        match run.spec {
+        match spec {
             JobSpec::Backup(backup) => {
-                run_between_hooks(order, &backup, &policy, &events, &mut control).await
+                let end = run_between_hooks(order, &backup, &policy, &events, &mut control).await;
+                match sources.and_then(|sources| sources.moved(&policy)) {
+                    Some(message) => with_moved_sources(end, &message),
+                    None => end,
+                }
             }
             _ => restic::run_job(order, &events, &mut control).await,
         }
     }
+}
+
+/// The job with the paths that restic is given, which borrow from `room`; else why it is not run.
+fn with_sources<'s>(
+    spec: JobSpec<'s>,
+    policy: &Policy,
+    room: &'s mut [Vec<u8>; 2],
+) -> Result<(JobSpec<'s>, Option<Sources>), String> {
+    let JobSpec::Backup(backup) = spec else { return Ok((spec, None)) };
+    let sources = policy.sources(&backup)?;
+    let [first, second] = room;
+    let too_long = |_| "The paths of the source group are too long.".to_owned();
+    let backup = BackupSpec {
+        includes: listed(&sources.includes, first).map_err(too_long)?,
+        excludes: listed(&sources.excludes, second).map_err(too_long)?,
+        ..backup
+    };
+    Ok((JobSpec::Backup(backup), Some(sources)))
+}
+
+fn listed<'s>(texts: &[String], room: &'s mut Vec<u8>) -> Result<Items<'s, &'s str>, ItemsFull> {
+    // Each with its length before it.
+    room.resize(texts.iter().map(|text| text.len() + 5).sum(), 0);
+    Items::write(texts, room)
+}
+
+/// A backup that may have walked elsewhere than it was allowed: what was saved is there, and a person has to look.
+fn with_moved_sources(end: JobEnd, why: &str) -> JobEnd {
+    let (outcome, class) = match end.outcome {
+        Outcome::Succeeded | Outcome::Warning => (Outcome::Warning, Some(Class::Policy)),
+        outcome => (outcome, end.class),
+    };
+    let said = format!("{why} Look at what was saved, and forget it if it should not be there.");
+    let message = if end.message.is_empty() { said } else { format!("{said}\n{}", end.message) };
+    JobEnd { outcome, class, message, ..end }
 }
 
 /// The places with what the policy says of them.
@@ -299,7 +356,7 @@ async fn browse(
     events: &mpsc::Sender<JobEvent>,
 ) -> JobEnd {
     let started_at = clock::wall();
-    match browse::list(path, policy.source_roots.clone()).await {
+    match browse::list(path, policy.clone()).await {
         Ok(found) => {
             let entries = u32::try_from(found.entries.len()).unwrap_or(u32::MAX);
             for entry in found.entries {
@@ -321,7 +378,8 @@ async fn browse(
         }
         Err(error) => {
             let class = match &error {
-                browse::BrowseError::Policy { .. } => Class::Policy,
+                browse::BrowseError::Policy { .. } | browse::BrowseError::OwnState => Class::Policy,
+                browse::BrowseError::Replaced(_) => Class::Other,
                 browse::BrowseError::Missing(_) => Class::SourceMissing,
                 browse::BrowseError::Unreadable { .. } => Class::SourceUnreadable,
             };

@@ -2,7 +2,10 @@
 //!
 //! ```toml
 //! source_roots = ["/srv", "/home"]        # only what is in these is backed up and shown
-//! restore_targets = ["/srv/restored"]     # and only into these something is restored
+//! repositories = ["rest:https://nas/*"]   # only there backups go
+//! restore_base = "/var/lib/holdfast/restored"  # new folders with what is restored are made in it
+//! restore_targets = ["/srv/restored"]     # and in these
+//! restore_in_place = false                # never to where it was, over what is there
 //! admin_slot = false                      # no credentials that may delete: no prune from here
 //! limit_upload = 2000                     # KiB a second
 //! limit_download = 0                      # 0 = no limit
@@ -22,8 +25,8 @@
 //! file_name = "orders.sql"
 //! ```
 
-use super::{Hook, Limits, Policy, Quiet, SourceCommand};
-use crate::update::signature::UpdateKey;
+use super::{Hook, Limits, Pattern, Policy, Quiet, SourceCommand, has_steps_up};
+use crate::{state::DEFAULT_FOLDER, update::signature::UpdateKey};
 use rustix::process::geteuid;
 use schema::name;
 use serde::Deserialize;
@@ -36,7 +39,9 @@ use std::{
 };
 
 /// Where the policy is when nothing else is said.
-const DEFAULT_FILE: &str = "/etc/holdfast/policy.toml";
+pub const DEFAULT_FILE: &str = "/etc/holdfast/policy.toml";
+/// Its name in a state folder that is not the usual one.
+const NAME: &str = "policy.toml";
 const MAX_BYTES: u64 = 64 * 1024;
 const DEFAULT_TIMEOUT_SECS: u32 = 600;
 const LONGEST_TIMEOUT_SECS: u32 = 24 * 3_600;
@@ -52,8 +57,11 @@ pub struct PolicyError {
 /// Where the policy comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyAt {
-    /// The file; `None` = the default one, which need not be there.
+    /// The file; `None` = the default one, else the one in a state folder that is not the usual one; neither need be
+    /// there.
     pub file: Option<PathBuf>,
+    /// The state folder of the agent.
+    pub state_dir: PathBuf,
     /// Said on the command line: no admin slot, whatever the file says.
     pub no_admin_slot: bool,
     /// Said on the command line, instead of those in the file.
@@ -61,11 +69,19 @@ pub struct PolicyAt {
 }
 
 impl PolicyAt {
+    /// By the files alone.
+    #[must_use]
+    pub const fn new(file: Option<PathBuf>, state_dir: PathBuf) -> Self {
+        Self { file, state_dir, no_admin_slot: false, source_roots: Vec::new() }
+    }
+
     /// Reads it.
     pub fn load(&self) -> Result<Policy, PolicyError> {
-        let mut policy = match (&self.file, Path::new(DEFAULT_FILE)) {
-            (None, default) if !default.exists() => Policy::default(),
-            (file, default) => read(file.as_deref().unwrap_or(default))?,
+        let file = self.path();
+        let mut policy = if self.file.is_none() && !file.exists() {
+            Policy::least(&self.state_dir, &file)
+        } else {
+            read(&file, &self.state_dir)?
         };
         policy.allows_admin_slot &= !self.no_admin_slot;
         if !self.source_roots.is_empty() {
@@ -74,20 +90,25 @@ impl PolicyAt {
         Ok(policy)
     }
 
-    /// The file, for people.
+    /// The file that counts: the one that was named, or the default one where it is there.
     #[must_use]
-    pub fn path(&self) -> &Path {
-        self.file.as_deref().unwrap_or(Path::new(DEFAULT_FILE))
+    pub fn path(&self) -> PathBuf {
+        let default = Path::new(DEFAULT_FILE);
+        match &self.file {
+            Some(file) => file.clone(),
+            None if default.exists() || self.state_dir == Path::new(DEFAULT_FOLDER) => default.to_owned(),
+            None => self.state_dir.join(NAME),
+        }
     }
 }
 
-fn read(file: &Path) -> Result<Policy, PolicyError> {
+fn read(file: &Path, state_dir: &Path) -> Result<Policy, PolicyError> {
     let failed = |why: String| PolicyError { file: file.display().to_string(), why };
     let text = text_of(file).map_err(|error| match error.kind() {
         ErrorKind::NotFound => failed("it is not there".to_owned()),
         _ => failed(error.to_string()),
     })?;
-    parse(&text).map_err(failed)
+    parse(&text, state_dir, file).map_err(failed)
 }
 
 /// The text of a file that nobody else may write.
@@ -125,7 +146,10 @@ pub(super) fn who_else_writes(owner: u32, mode: u32, own: u32) -> Option<String>
 #[serde(default, deny_unknown_fields)]
 struct Text {
     source_roots: Vec<PathBuf>,
+    repositories: Vec<String>,
+    restore_base: Option<PathBuf>,
     restore_targets: Vec<PathBuf>,
+    restore_in_place: bool,
     admin_slot: bool,
     limit_upload: u32,
     limit_download: u32,
@@ -143,7 +167,10 @@ impl Default for Text {
     fn default() -> Self {
         Self {
             source_roots: Vec::new(),
+            repositories: Vec::new(),
+            restore_base: None,
             restore_targets: Vec::new(),
+            restore_in_place: false,
             admin_slot: true,
             limit_upload: 0,
             limit_download: 0,
@@ -174,12 +201,20 @@ struct CommandText {
 }
 
 /// Reads a policy's text: the whole of it, or why not.
-pub(super) fn parse(text: &str) -> Result<Policy, String> {
+pub(super) fn parse(text: &str, state_dir: &Path, file: &Path) -> Result<Policy, String> {
     let text: Text = basic_toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+    let least = Policy::least(state_dir, file);
+    let repositories = text.repositories.iter().map(|pattern| Pattern::parse(pattern));
     let mut policy = Policy {
         allows_admin_slot: text.admin_slot,
         source_roots: absolute("source_roots", text.source_roots)?,
-        restore_targets: absolute("restore_targets", text.restore_targets)?,
+        repositories: repositories.collect::<Result<_, _>>().map_err(|why| format!("repositories: {why}"))?,
+        restore_base: match text.restore_base {
+            Some(base) => plain("restore_base", vec![base])?.remove(0),
+            None => least.restore_base.clone(),
+        },
+        restore_targets: plain("restore_targets", text.restore_targets)?,
+        restore_in_place: text.restore_in_place,
         limits: Limits {
             upload_kib: text.limit_upload,
             download_kib: text.limit_download,
@@ -187,7 +222,7 @@ pub(super) fn parse(text: &str) -> Result<Policy, String> {
             io_idle: text.io_idle,
             spare_memory: text.spare_memory,
         },
-        ..Policy::default()
+        ..least
     };
     if text.nice > 19 {
         return Err(format!("nice is 0 to 19, not {}", text.nice));
@@ -236,6 +271,15 @@ fn absolute(key: &str, paths: Vec<PathBuf>) -> Result<Vec<PathBuf>, String> {
     }
 }
 
+/// Absolute, and without steps upwards: what is made new below is found by its name.
+fn plain(key: &str, paths: Vec<PathBuf>) -> Result<Vec<PathBuf>, String> {
+    let paths = absolute(key, paths)?;
+    match paths.iter().find(|path| has_steps_up(path)) {
+        Some(path) => Err(format!("{key}: {} has steps upwards", path.display())),
+        None => Ok(paths),
+    }
+}
+
 fn check_command(table: &str, name: &str, command: &[String]) -> Result<(), String> {
     if !name::is_valid(name) {
         return Err(format!("{table}.{name}: a name has letters, digits, dots, dashes and underscores"));
@@ -255,9 +299,25 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
 
+    fn parse(text: &str) -> Result<Policy, String> {
+        super::parse(text, Path::new(DEFAULT_FOLDER), Path::new(DEFAULT_FILE))
+    }
+
     #[test]
-    fn an_empty_file_is_no_restriction() {
+    fn an_empty_file_is_the_same_as_none() {
         assert_eq!(parse("").unwrap(), Policy::default());
+    }
+
+    #[test]
+    fn where_the_file_is_depends_on_the_state_folder() {
+        if Path::new(DEFAULT_FILE).exists() {
+            return;
+        }
+        let at =
+            |state: &str, file: Option<&str>| PolicyAt::new(file.map(PathBuf::from), state.into()).path();
+        assert_eq!(at(DEFAULT_FOLDER, None), Path::new(DEFAULT_FILE));
+        assert_eq!(at("/volume1/state", None), Path::new("/volume1/state/policy.toml"));
+        assert_eq!(at("/volume1/state", Some("/p")), Path::new("/p"));
     }
 
     #[test]
@@ -277,6 +337,9 @@ mod tests {
             ("[commands.a]\ncommand = ['/bin/sh']", "missing field `file_name`"),
             ("[commands.a]\ncommand = ['/bin/sh']\nfile_name = '../a'", "without a folder"),
             ("source_roots = [", "at line 1 column 17"),
+            ("restore_base = 'back'", "restore_base: back is not absolute"),
+            ("restore_targets = ['/a/../b']", "restore_targets: /a/../b has steps upwards"),
+            ("repositories = ['rest:https://nas*']", "repositories: \"rest:https://nas*\""),
             ("update_key = 'AAAA'", "update_key: \"AAAA\" is no ed25519 public key"),
             ("nice = 1\nnice = 2", "duplicate key: `nice`"),
         ] {
@@ -289,7 +352,7 @@ mod tests {
     fn a_file_that_others_may_write_allows_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("policy.toml");
-        let at = PolicyAt { file: Some(file.clone()), no_admin_slot: false, source_roots: Vec::new() };
+        let at = PolicyAt::new(Some(file.clone()), folder.path().to_owned());
         assert!(at.load().unwrap_err().to_string().contains("it is not there"));
         fs::write(&file, "admin_slot = true\nsource_roots = ['/a']").unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o664)).unwrap();

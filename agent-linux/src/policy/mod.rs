@@ -1,34 +1,55 @@
 //! What the owner of this machine allows; the server can't widen it.
 //!
 //! It stands in a file that only root (or whoever runs the agent) may write, see [`file`], and is read before each job:
-//! a change counts from the next one on. A file that can't be read allows nothing.
+//! a change counts from the next one on. A file that can't be read allows nothing; a file that is not there, or says
+//! nothing of something, allows the least of it that backups can be set up with. `docs/security.md` has the table.
 
 mod file;
+mod repositories;
+mod restore;
+mod rights;
 mod roots;
+mod sources;
 mod told;
 mod when;
 
-pub use file::{PolicyAt, PolicyError};
+pub use file::{DEFAULT_FILE, PolicyAt, PolicyError};
+pub use repositories::Pattern;
+pub use rights::{Rights, WriteError, Written};
 pub use roots::{in_words, is_within, real};
+pub use sources::Sources;
 pub use told::{find_ionice, told};
 pub use when::{Quiet, here};
 
-use crate::update::signature::UpdateKey;
+use crate::{state::DEFAULT_FOLDER, update::signature::UpdateKey};
 use schema::{JobKind, JobSpec, job::COMMAND_SOURCE};
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
+
+/// Why nothing is done with the state folder.
+const OWN_STATE: &str = "The agent's own state folder holds its keys: it is never backed up, shown or restored into, whatever the policy says.";
 
 /// The policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Whether credentials that may delete are taken at all, for a job.
     pub allows_admin_slot: bool,
-    /// The folders that may be backed up and looked into; empty = all.
+    /// The folders that may be backed up and looked into; empty = all but the agent's own.
     pub source_roots: Vec<PathBuf>,
-    /// The folders that may be restored into; empty = all.
+    /// The agent's own folder for what is restored: new folders are made in it.
+    pub restore_base: PathBuf,
+    /// The other folders that new folders with what is restored may be made in.
     pub restore_targets: Vec<PathBuf>,
+    /// Whether something may be restored to where it was, over what is there.
+    pub restore_in_place: bool,
+    /// Where backups may go; empty = anywhere but into folders of the system.
+    pub repositories: Vec<Pattern>,
+    /// The agent's state folder, which holds its keys: nothing is backed up, looked into or restored there.
+    pub state_dir: PathBuf,
+    /// The policy file itself, which nothing may be restored over.
+    pub file: PathBuf,
     /// What restic may take of the machine.
     pub limits: Limits,
     /// When what works long is not begun.
@@ -77,12 +98,24 @@ pub struct SourceCommand {
 }
 
 impl Default for Policy {
-    /// Of a machine without a policy file: everything that the agent can do, but no programs.
+    /// Of a machine without a policy file and with the state folder where it usually is.
     fn default() -> Self {
+        Self::least(Path::new(DEFAULT_FOLDER), Path::new(DEFAULT_FILE))
+    }
+}
+
+impl Policy {
+    /// What an empty policy file comes to: no program, no file that is there replaced.
+    fn least(state_dir: &Path, file: &Path) -> Self {
         Self {
             allows_admin_slot: true,
             source_roots: Vec::new(),
+            restore_base: restore::default_base(state_dir),
             restore_targets: Vec::new(),
+            restore_in_place: false,
+            repositories: Vec::new(),
+            state_dir: state_dir.to_owned(),
+            file: file.to_owned(),
             limits: Limits::default(),
             quiet: Vec::new(),
             interfaces: Vec::new(),
@@ -111,15 +144,26 @@ impl Policy {
                 let hooks = backup.hooks_before.iter().chain(backup.hooks_after.iter());
                 self.refuses_sources(backup.includes.iter()).or_else(|| self.lacks_hook(hooks))
             }
-            JobSpec::Restore(restore) if !is_within(Path::new(restore.target), &self.restore_targets) => {
-                Some(format!(
-                    "This machine's own policy does not let anything be restored into {}; it allows {}.",
-                    restore.target,
-                    in_words(&self.restore_targets)
-                ))
-            }
-            _ => None,
+            JobSpec::Restore(restore) => self.restore_to(restore).err(),
+            JobSpec::Ls { path, .. } if self.is_in_state(Path::new(path)) => Some(OWN_STATE.to_owned()),
+            // Folders of the machine are judged where they are opened, see [`crate::browse`].
+            JobSpec::Ls { .. } | JobSpec::Browse { .. } => None,
+            // They name nothing on this machine; their repository is judged apart.
+            JobSpec::Probe
+            | JobSpec::Init
+            | JobSpec::Forget { .. }
+            | JobSpec::Prune { .. }
+            | JobSpec::Check { .. }
+            | JobSpec::Unlock { .. }
+            | JobSpec::Stats
+            | JobSpec::Snapshots => None,
         }
+    }
+
+    /// Whether a path lies in the agent's state folder, or is it; by its name or by where it leads.
+    #[must_use]
+    pub fn is_in_state(&self, path: &Path) -> bool {
+        path.starts_with(&self.state_dir) || real(path).starts_with(real(&self.state_dir))
     }
 
     /// Why these paths may not be backed up.
@@ -127,12 +171,16 @@ impl Policy {
         sources.find_map(|source| match source.strip_prefix(COMMAND_SOURCE) {
             Some(name) if self.commands.contains_key(name) => None,
             Some(name) => Some(format!(
-                "This machine's own policy has no command {name}; {}.",
+                "This machine's own policy has no command {name}; {}. To change that: commands in its policy file.",
                 names("it has", self.commands.keys())
             )),
-            None if is_within(Path::new(source), &self.source_roots) => None,
+            None if self.is_in_state(Path::new(source)) => Some(OWN_STATE.to_owned()),
+            None if is_within(Path::new(source), &self.source_roots) => has_steps_up(Path::new(source)).then(|| {
+                // restic takes them away by the names, the system by where links lead.
+                format!("{source} has steps upwards, so that it can mean two folders: name it without.")
+            }),
             None => Some(format!(
-                "This machine's own policy does not let {source} be backed up; it allows {}.",
+                "This machine's own policy does not let {source} be backed up; it allows {}. To change that: source_roots in its policy file.",
                 in_words(&self.source_roots)
             )),
         })
@@ -140,7 +188,10 @@ impl Policy {
 
     fn lacks_hook<'p>(&self, mut hooks: impl Iterator<Item = &'p str>) -> Option<String> {
         let hook = hooks.find(|hook| !self.hooks.contains_key(*hook))?;
-        Some(format!("This machine's own policy has no hook {hook}; {}.", names("it has", self.hooks.keys())))
+        Some(format!(
+            "This machine's own policy has no hook {hook}; {}. To change that: hooks in its policy file.",
+            names("it has", self.hooks.keys())
+        ))
     }
 
     /// Why a job of this kind is not run here and now, but may be later.
@@ -165,6 +216,11 @@ impl Policy {
     }
 }
 
+/// Whether a path has a `..` in it.
+fn has_steps_up(path: &Path) -> bool {
+    path.components().any(|part| part == Component::ParentDir)
+}
+
 fn names<'n>(has: &str, names: impl Iterator<Item = &'n String>) -> String {
     let names: Vec<&str> = names.map(String::as_str).collect();
     if names.is_empty() { "it has none".to_owned() } else { format!("{has} {}", names.join(", ")) }
@@ -173,13 +229,10 @@ fn names<'n>(has: &str, names: impl Iterator<Item = &'n String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schema::{
-        Items,
-        job::{BackupSpec, RestoreSpec},
-    };
+    use schema::{Items, job::BackupSpec};
 
     fn policy(text: &str) -> Policy {
-        file::parse(text).unwrap()
+        file::parse(text, Path::new("/nowhere/state"), Path::new("/nowhere/policy.toml")).unwrap()
     }
 
     fn backup<'a>(includes: &[&'a str], hooks: &[&'a str], room: &'a mut [[u8; 256]; 2]) -> JobSpec<'a> {
@@ -201,7 +254,7 @@ mod tests {
     #[test]
     fn what_the_server_asks_for_is_held_to_the_policy() {
         let policy = policy(
-            "source_roots = ['/nowhere/photos']\nrestore_targets = ['/nowhere/back']\n\
+            "source_roots = ['/nowhere/photos', '/nowhere/state']\n\
              [hooks.dump]\ncommand = ['/bin/true']\n[commands.db]\ncommand = ['/bin/dump']\nfile_name = 'db.sql'\n",
         );
         let mut room = [[0; 256]; 2];
@@ -210,9 +263,10 @@ mod tests {
             (
                 &["/nowhere/photos", "/etc"],
                 &[],
-                Some("does not let /etc be backed up; it allows /nowhere/photos"),
+                Some("does not let /etc be backed up; it allows /nowhere/photos, "),
             ),
             (&["/nowhere/photos/../../etc"], &[], Some("does not let")),
+            (&["/nowhere/state/identity"], &[], Some("own state folder holds its keys")),
             (&["command:db"], &["dump"], None),
             (&["command:rm"], &[], Some("has no command rm; it has db")),
             (&["/nowhere/photos"], &["dump", "/bin/sh"], Some("has no hook /bin/sh; it has dump")),
@@ -221,10 +275,13 @@ mod tests {
             assert_eq!(refused.is_some(), said.is_some(), "{includes:?}: {refused:?}");
             assert!(refused.unwrap_or_default().contains(said.unwrap_or_default()));
         }
-        let restore = |target| RestoreSpec { snapshot: "0", includes: Items::EMPTY, target, dry_run: false };
-        assert_eq!(policy.refuses(&JobSpec::Restore(restore("/nowhere/back/today"))), None);
-        let refused = policy.refuses(&JobSpec::Restore(restore("/etc"))).unwrap();
-        assert!(refused.contains("restored into /etc; it allows /nowhere/back"), "{refused}");
+    }
+
+    #[test]
+    fn a_path_with_steps_upwards_is_refused_for_it_can_mean_two() {
+        let mut room = [[0; 256]; 2];
+        let refused = Policy::default().refuses(&backup(&["/usr", "/usr/../usr"], &[], &mut room));
+        assert!(refused.is_some_and(|said| said.contains("/usr/../usr has steps upwards")));
     }
 
     #[test]

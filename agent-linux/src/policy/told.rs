@@ -1,7 +1,10 @@
 //! The policy in words, and what about it can't work: `holdfast-agent policy check`.
 
 use super::{Policy, PolicyAt, file::who_else_writes, in_words};
-use crate::restic::find_program;
+use crate::{
+    folder::{Folder, FolderError},
+    restic::find_program,
+};
 use rustix::process::geteuid;
 use serde::Serialize;
 use std::{
@@ -59,12 +62,26 @@ pub fn told(at: &PolicyAt) -> Told {
 }
 
 fn allows(policy: &Policy) -> Vec<String> {
-    let within = |roots: &[_]| if roots.is_empty() { "everywhere".to_owned() } else { in_words(roots) };
     let rate = |kib: u32| if kib == 0 { "no limit".to_owned() } else { format!("{kib} KiB/s") };
     let limits = &policy.limits;
     let mut lines = vec![
-        format!("Backs up and shows: {}", within(&policy.source_roots)),
-        format!("Restores into: {}", within(&policy.restore_targets)),
+        format!(
+            "Backs up and shows: {}",
+            if policy.source_roots.is_empty() {
+                "everything but the agent's state folder".to_owned()
+            } else {
+                in_words(&policy.source_roots)
+            }
+        ),
+        match policy.repositories.as_slice() {
+            [] => "Backs up to: any repository, but not into folders of the system".to_owned(),
+            patterns => format!("Backs up to: {}", super::repositories::in_words(patterns)),
+        },
+        format!("Restores into: new folders below {}", in_words(&policy.restore_roots())),
+        format!(
+            "Restores to where it was: {}",
+            if policy.restore_in_place { "yes, over what is there" } else { "no" }
+        ),
         format!(
             "Credentials that may delete: {}",
             if policy.allows_admin_slot { "taken, for one job at a time" } else { "refused" }
@@ -91,9 +108,12 @@ fn allows(policy: &Policy) -> Vec<String> {
 
 fn problems(policy: &Policy) -> Vec<String> {
     let folders = policy.source_roots.iter().chain(&policy.restore_targets);
+    let mut links: Vec<String> =
+        policy.restore_roots().iter().filter_map(|root| is_behind_link(root)).collect();
     let missing = folders.filter(|folder| !folder.is_dir());
     let mut problems: Vec<String> =
         missing.map(|folder| format!("{} is not there, or no folder", folder.display())).collect();
+    problems.append(&mut links);
     let commands = policy.hooks.iter().map(|(name, hook)| (format!("hook {name}"), &hook.command));
     let sources = policy.commands.iter().map(|(name, source)| (format!("command {name}"), &source.command));
     for (name, command) in commands.chain(sources) {
@@ -106,6 +126,21 @@ fn problems(policy: &Policy) -> Vec<String> {
         problems.push("io_idle: there is no program ionice here".to_owned());
     }
     problems
+}
+
+/// What nothing can be restored into, for the agent follows no link there.
+fn is_behind_link(root: &Path) -> Option<String> {
+    match Folder::open(root) {
+        Err(FolderError::Link(link)) if link == root => {
+            Some(format!("{} is a symbolic link: name the folder that it leads to", root.display()))
+        }
+        Err(FolderError::Link(link)) => Some(format!(
+            "{} leads over the symbolic link {}: name where it really is",
+            root.display(),
+            link.display()
+        )),
+        _ => None,
+    }
 }
 
 /// The program that makes others use disks only when nobody else does.
@@ -144,7 +179,7 @@ mod tests {
             script.display()
         );
         fs::write(&file, text).unwrap();
-        let at = PolicyAt { file: Some(file.clone()), no_admin_slot: false, source_roots: Vec::new() };
+        let at = PolicyAt::new(Some(file.clone()), folder.path().join("state"));
         let told = told(&at);
         let text = told.to_text();
         for line in ["/, /no/such/folder", "refused", "500 KiB/s", "Quiet from 22:00 to 06:00", "Hook good"] {

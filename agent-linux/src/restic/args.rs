@@ -2,7 +2,7 @@
 //!
 //! What comes from outside stands behind `--flag=` or after `--`, so that no value can become an option.
 
-use super::version::Version;
+use super::{job::RestoreTo, version::Version};
 use schema::{
     Items, JobSpec, Keep,
     job::{BackupSpec, ForgetGroup, Origin, RestoreSpec},
@@ -10,6 +10,11 @@ use schema::{
 };
 
 const FROM_COMMAND: &str = "--stdin-from-command";
+/// The folder in the new one that restic restores into.
+pub const INNER_FOLDER: &str = ".holdfast-restoring";
+/// How restic finds it: it is started in the new one. A path could be swapped on the way; this can't. Without the inner
+/// folder 0.18 and newer take `cwd` for a link to be replaced, as soon as a file is restored beside no folder.
+pub const RESTORE_FOLDER: &str = "/proc/self/cwd/.holdfast-restoring";
 /// How long restic waits for a lock by itself.
 const RETRY_LOCK: &str = "--retry-lock=5m";
 
@@ -50,6 +55,8 @@ pub enum StepKind {
     Snapshots,
     /// `ls`.
     Ls,
+    /// `ls` of a whole snapshot, before it is restored.
+    Walk,
     /// `restore`.
     Restore,
     /// `list locks`.
@@ -72,7 +79,7 @@ impl StepKind {
             Self::Unlock => "unlock",
             Self::Stats => "stats",
             Self::Snapshots => "snapshots",
-            Self::Ls => "ls",
+            Self::Ls | Self::Walk => "ls",
             Self::Restore => "restore",
             Self::ListLocks => "list locks",
             Self::CatLock => "cat lock",
@@ -97,6 +104,8 @@ pub struct Setting<'a> {
     pub download_kib: u32,
     /// What a backup saves instead of files.
     pub command: Option<CommandSource<'a>>,
+    /// Where a restore goes. Who allows it is not asked here.
+    pub restore_to: Option<&'a RestoreTo>,
 }
 
 /// A program whose output is saved. Who allows it is not asked here.
@@ -129,6 +138,19 @@ pub enum ArgsError {
     /// A backup of nothing.
     #[error("the source group has no paths")]
     NoPaths,
+    /// Nobody has said where to restore to.
+    #[error("nothing says where to restore to")]
+    NoTarget,
+    /// This restic is not safe where links may be.
+    #[error(
+        "restic {have} follows symbolic links on its way to the original places, so that files could land elsewhere. restore_in_place needs restic {needs} or newer; into a new folder this one restores as well"
+    )]
+    FollowsLinks {
+        /// What there is.
+        have: Version,
+        /// What is needed.
+        needs: Version,
+    },
     /// This restic is too old for it.
     #[error("restic {have} can't do that: {what} needs restic {needs} or newer")]
     TooOld {
@@ -261,6 +283,13 @@ pub fn members_of(
     Ok(members)
 }
 
+/// `ls` of all that is in a snapshot.
+pub fn walk(snapshot: &str) -> Result<Step, ArgsError> {
+    let mut step = Step::new(StepKind::Walk, &["ls", "--json", "--no-lock", "--"]);
+    step.args.push(snapshot_id(snapshot)?);
+    Ok(step)
+}
+
 /// `list locks`.
 #[must_use]
 pub fn list_locks() -> Step {
@@ -361,7 +390,18 @@ fn plan_restore(restore: &RestoreSpec<'_>, setting: &Setting<'_>) -> Result<Step
         return Err(ArgsError::TooOld { what: "a dry run of a restore", have, needs });
     }
     let mut step = Step::new(StepKind::Restore, &["restore", "--json", "--no-lock"]);
-    step.args.push(format!("--target={}", absolute(restore.target)?));
+    match setting.restore_to.ok_or(ArgsError::NoTarget)? {
+        RestoreTo::New { .. } => step.args.push(format!("--target={RESTORE_FOLDER}")),
+        RestoreTo::Original { .. } if have.follows_links() => {
+            return Err(ArgsError::FollowsLinks { have, needs: Version::RESTORES_BESIDE_LINKS });
+        }
+        RestoreTo::Original { without } => {
+            step.args.push("--target=/".to_owned());
+            for path in without {
+                step.args.push(format!("--exclude={}", literal(&path.to_string_lossy())));
+            }
+        }
+    }
     for path in restore.includes.iter() {
         step.args.push(format!("--include={}", literal(&absolute(path)?)));
     }
@@ -470,7 +510,7 @@ fn checked_pattern(text: &str) -> Result<&str, ArgsError> {
 }
 
 /// A pattern that matches this path only.
-fn literal(path: &str) -> String {
+pub(crate) fn literal(path: &str) -> String {
     let mut pattern = String::with_capacity(path.len());
     for c in path.chars() {
         if matches!(c, '*' | '?' | '[' | ']' | '\\') {

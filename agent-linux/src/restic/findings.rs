@@ -69,6 +69,10 @@ pub struct Findings {
     pub newest_at: Option<Timestamp>,
     /// Whether a listing came whole.
     pub listing_is_whole: bool,
+    /// Of a walk through a snapshot: its whole id, where it could be read.
+    pub walked: String,
+    /// Of a walk: the first path that restic would not have made like this.
+    pub tree_fault: Option<String>,
     /// Of a prune: it said what remains.
     pub says_remaining: bool,
     /// Of `list locks`.

@@ -4,6 +4,7 @@ mod around;
 mod forget;
 mod kinds;
 mod prepare;
+mod restore;
 mod steps;
 mod two_doors;
 
@@ -18,11 +19,14 @@ use super::{
     summary::{EntrySeen, JobSummary, SnapshotSeen},
     version::Restic,
 };
+use crate::folder::NewFolder;
 use core::time::Duration;
 use schema::{Class, JobSpec, LogStream, Outcome, Timestamp};
 use std::{ffi::OsString, path::PathBuf};
 use tokio::{sync::mpsc, time::Instant};
 use zeroize::Zeroizing;
+
+pub use restore::RestoreTo;
 
 /// Where things are on this machine.
 #[derive(Clone, Debug)]
@@ -69,6 +73,8 @@ pub struct JobOrder<'a> {
     pub spec: JobSpec<'a>,
     /// What a backup saves in place of its paths.
     pub command: Option<CommandSource<'a>>,
+    /// Where a restore goes; `None` for all else.
+    pub restore_to: Option<RestoreTo>,
     /// The host name that restic writes into snapshots.
     pub restic_host: &'a str,
     /// When it must have ended, in seconds after its start; 0 = no deadline.
@@ -150,6 +156,7 @@ pub async fn run_job(
     let JobOrder {
         spec,
         command,
+        restore_to,
         restic_host,
         deadline_secs,
         silence_secs,
@@ -164,6 +171,8 @@ pub async fn run_job(
     let mut job = Job {
         places,
         command,
+        restore_to,
+        restore_folder: None,
         restic_host,
         credentials,
         everyday,
@@ -203,6 +212,9 @@ const NO_RESTIC_JOB: &str = "A folder of the machine is not listed by restic.";
 struct Job<'j> {
     places: &'j Places,
     command: Option<CommandSource<'j>>,
+    restore_to: Option<RestoreTo>,
+    /// The folder that is restored into.
+    restore_folder: Option<NewFolder>,
     restic_host: &'j str,
     credentials: Option<&'j Credentials>,
     everyday: Option<&'j Credentials>,
@@ -231,9 +243,8 @@ impl Job<'_> {
             JobSpec::Prune { dry_run } => self.prune(&steps, *dry_run).await,
             JobSpec::Check { subset_pct } => self.check(&steps, (*subset_pct).min(100)).await,
             JobSpec::Unlock { .. } => self.unlock(&steps).await,
-            JobSpec::Stats | JobSpec::Snapshots | JobSpec::Ls { .. } | JobSpec::Restore(_) => {
-                self.plain(&steps).await
-            }
+            JobSpec::Stats | JobSpec::Snapshots | JobSpec::Ls { .. } => self.plain(&steps).await,
+            JobSpec::Restore(restore) => self.restore(&steps, restore).await,
             JobSpec::Browse { .. } => Verdict::failed(Class::Other, NO_RESTIC_JOB),
         }
     }

@@ -12,6 +12,11 @@
 //! preflight (restic there, sources there, server answers) → unlock, if our last job died → the steps → if the
 //! repository is locked by a dead process of this machine: unlock and once more → the figures that cost little.
 //!
+//! # Restores
+//!
+//! A snapshot is looked through before it is restored, for restic follows links that a tree made by hand puts in its way.
+//! It is restored into a folder that is made for it, see [`crate::folder`].
+//!
 //! # Secrets
 //!
 //! restic is started through this very program (`holdfast-agent __restic …`, [`child`]), which gets the secrets on
@@ -44,11 +49,12 @@ pub mod secrets;
 mod signs;
 mod summary;
 mod text;
+mod tree;
 pub mod version;
 
 pub use args::CommandSource;
 pub use figures::Figures;
-pub use job::{Control, JobEnd, JobEvent, JobOrder, Known, Places, run_job};
+pub use job::{Control, JobEnd, JobEvent, JobOrder, Known, Places, RestoreTo, run_job};
 pub(crate) use lines::{Lines, log_line};
 pub use parse::JobProgress;
 pub use secrets::Credentials;

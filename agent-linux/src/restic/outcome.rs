@@ -110,10 +110,12 @@ fn sort(kind: StepKind, ended: Ended, stop: Option<Stop>, found: &Findings) -> (
                 failed(if found.signs.has(Sign::Forbidden) { Class::AppendOnly } else { Class::Other })
             }
             // 0.14 says that there is no such snapshot, and exits 0.
-            StepKind::Ls if found.signs.has(Sign::Ignored) => failed(Class::Other),
+            StepKind::Ls | StepKind::Walk if found.signs.has(Sign::Ignored) => failed(Class::Other),
             StepKind::Backup if !found.missing.is_empty() => warning(Class::SourceMissing),
             StepKind::Check if found.check_errors.is_some_and(|errors| errors > 0) => failed(Class::Damaged),
-            StepKind::Snapshots | StepKind::Ls if !found.listing_is_whole => failed(Class::Other),
+            StepKind::Snapshots | StepKind::Ls | StepKind::Walk if !found.listing_is_whole => {
+                failed(Class::Other)
+            }
             _ => (Outcome::Succeeded, None),
         },
         Ended::Code(3) if kind == StepKind::Backup => match () {

@@ -14,6 +14,7 @@ use super::{
     signs::Signs,
     summary::{BackupDone, EntrySeen, RestoreDone, SnapshotSeen, StatsDone},
     text,
+    tree::Tree,
 };
 use schema::{
     LogStream,
@@ -105,6 +106,8 @@ pub struct Reader<'m> {
     members: &'m [(String, String)],
     /// The last byte ended a line, or nothing came yet.
     at_line_start: bool,
+    /// Of a walk.
+    tree: Tree,
     found: Findings,
 }
 
@@ -131,8 +134,20 @@ impl<'m> Reader<'m> {
         };
         let (out, err) = (Lines::default(), Lines::default());
         let (folder, members) = (String::new(), &[][..]);
-        let found = Findings::default();
-        Self { kind, mask, out, err, shape, errors_so_far: 0, folder, members, at_line_start: true, found }
+        let (tree, found) = (Tree::default(), Findings::default());
+        Self {
+            kind,
+            mask,
+            out,
+            err,
+            shape,
+            errors_so_far: 0,
+            folder,
+            members,
+            at_line_start: true,
+            tree,
+            found,
+        }
     }
 
     /// Of a listing or a forget: whose snapshots it is about.
@@ -209,6 +224,11 @@ impl<'m> Reader<'m> {
         match core::mem::replace(&mut self.shape, Shape::Lines) {
             Shape::Document(document) => self.document(&document),
             Shape::Array(elements) => self.found.listing_is_whole = elements.is_whole(),
+            Shape::Lines if self.kind == StepKind::Walk => {
+                self.found.listing_is_whole = self.tree.has_begun;
+                self.found.walked = core::mem::take(&mut self.tree.snapshot);
+                self.found.tree_fault = self.tree.fault.take().map(|path| self.show(&path));
+            }
             Shape::Lines | Shape::Objects(..) => {}
         }
         self.found
@@ -244,6 +264,9 @@ impl<'m> Reader<'m> {
     }
 
     fn out_line(&mut self, line: &[u8], said: &mut VecDeque<Said>) {
+        if self.kind == StepKind::Walk && line.first() == Some(&b'{') && self.tree.line(line) {
+            return;
+        }
         if line.first() == Some(&b'{')
             && let Ok(value) = serde_json::from_slice::<Value>(line)
         {

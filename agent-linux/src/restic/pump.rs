@@ -17,7 +17,16 @@ use super::{
 use core::time::Duration;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use schema::LogStream;
-use std::{collections::VecDeque, io, os::unix::process::ExitStatusExt, path::Path, process::Stdio};
+use std::{
+    collections::VecDeque,
+    io,
+    os::{
+        fd::{AsRawFd, BorrowedFd},
+        unix::process::ExitStatusExt,
+    },
+    path::Path,
+    process::Stdio,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::{Child, Command},
@@ -54,6 +63,8 @@ pub(crate) struct Launch<'l> {
     pub(crate) password: &'l str,
     pub(crate) env: &'l [(String, String)],
     pub(crate) mask: &'l Mask,
+    /// The folder that it is started in; `None` = the root.
+    pub(crate) folder: Option<BorrowedFd<'l>>,
 }
 
 /// How a step ended.
@@ -283,12 +294,15 @@ async fn read(stream: &mut Option<impl AsyncReadExt + Unpin>, buffer: &mut [u8])
 
 async fn spawn(step: &Step, launch: &Launch<'_>) -> Result<Child, StartError> {
     let frame = frame(launch)?;
+    // Of the open folder itself, whatever its path leads to by now.
+    let folder =
+        launch.folder.map_or("/".to_owned(), |folder| format!("/proc/self/fd/{}", folder.as_raw_fd()));
     let mut child = Command::new(&launch.places.program)
         .arg(child::SUBCOMMAND)
         .arg(launch.restic)
         .args(&step.args)
         .env_clear()
-        .current_dir("/")
+        .current_dir(folder)
         .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

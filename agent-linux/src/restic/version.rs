@@ -27,6 +27,10 @@ impl Version {
     /// The oldest that is supported.
     pub const OLDEST: Self = Self::new(0, 14);
 
+    /// The oldest that is known to put a folder in the place of a symbolic link that it meets in the target. 0.14
+    /// restores through the link; those between were not tried.
+    pub const RESTORES_BESIDE_LINKS: Self = Self::new(0, 18);
+
     /// `major.minor.0`.
     #[must_use]
     pub const fn new(major: u16, minor: u16) -> Self {
@@ -98,6 +102,12 @@ impl Version {
     #[must_use]
     pub fn has_restore_dry_run(self) -> bool {
         self >= Self::new(0, 17)
+    }
+
+    /// `restore` follows symbolic links in the target.
+    #[must_use]
+    pub fn follows_links(self) -> bool {
+        self < Self::RESTORES_BESIDE_LINKS
     }
 
     /// `backup` says how many bytes it stored, and snapshots carry summaries.

@@ -62,6 +62,85 @@ fn a_token_becomes_an_identity_and_a_second_one_needs_force() {
     assert!(child.wait().expect("ends").success());
 }
 
+/// Enrols with these options; what the program said.
+fn enrol_with(broker: &Broker, server: &mut Server, state: &Path, options: &[&str]) -> String {
+    let text = token(&broker.address(), broker.authority.fingerprint, NEVER);
+    let child = Command::new(AGENT)
+        .args(["enroll", "--state-dir"])
+        .arg(state)
+        .args(options)
+        .arg(&text)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    server.welcome(&welcome());
+    let output = child.wait_with_output().expect("ends");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn the_rights_of_the_command_line_become_the_policy_file_and_one_that_is_there_stays() {
+    let broker = Broker::start();
+    let mut server = Server::connect(&broker);
+    let folder = TempDir::new().expect("a folder");
+    let (state, file) = (folder.path().join("state"), folder.path().join("etc/policy.toml"));
+    let policy = file.display().to_string();
+    let rights = [
+        "--policy",
+        &policy,
+        "--allow-source-root",
+        "/srv/photos",
+        "--allow-repository=rest:https://nas/*",
+        "--allow-restore-to",
+        "/srv/back",
+        "--allow-restore-in-place",
+        "--no-admin-slot",
+    ];
+    let said = enrol_with(&broker, &mut server, &state, &rights);
+    assert!(said.contains(&format!("stands in {policy}")) && said.contains("--policy"), "{said}");
+    let mut check = Command::new(AGENT);
+    check.args(["policy", "check", "--policy", &policy, "--state-dir"]).arg(&state);
+    let told = String::from_utf8(check.output().expect("starts").stdout).expect("text");
+    for line in [
+        "Backs up and shows: /srv/photos",
+        "Backs up to: rest:https://nas/*",
+        "state-restored, /srv/back",
+        "Restores to where it was: yes",
+        "Credentials that may delete: refused",
+    ] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+    // Other rights where there is a policy: nothing is enrolled, and nothing is changed.
+    let text = token(&broker.address(), broker.authority.fingerprint, NEVER);
+    let before = std::fs::read_to_string(&file).expect("written");
+    let other = folder.path().join("other");
+    let said = refused(&other, &["--policy", &policy, "--allow-restore-in-place", &text]);
+    assert!(said.contains("never overwritten") && said.contains("token was not used"), "{said}");
+    for rights in [["--allow-source-root", "photos"], ["--allow-repository", "*"], ["--restore-base", "back"]]
+    {
+        let said = refused(&other, &[&rights[..], &[&text]].concat());
+        assert!(said.contains("the rights make no policy"), "{said}");
+    }
+    assert!(!other.exists(), "what was made for it is gone");
+    // Without rights it is kept, and said.
+    let said = enrol_with(&broker, &mut server, &other, &["--policy", &policy]);
+    assert!(said.contains("stood in"), "{said}");
+    assert_eq!(std::fs::read_to_string(&file).expect("there"), before);
+    // Of a token that is refused, no policy stays.
+    let third = folder.path().join("third");
+    let child = Command::new(AGENT)
+        .args(["enroll", "--no-admin-slot", "--state-dir"])
+        .arg(&third)
+        .arg(&text)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    server.welcome(&EnrollResponse::Refused(EnrollRefusal::Used));
+    assert_eq!(child.wait_with_output().expect("ends").status.code(), Some(1));
+    assert!(!third.exists());
+}
+
 #[test]
 fn text_that_is_no_token_is_refused() {
     let folder = TempDir::new().expect("a folder");

@@ -1,12 +1,21 @@
-//! A server that was taken over: it holds the link key and sends valid commands. It can't run a program that the policy
-//! doesn't name, read outside the roots, restore outside the targets, or give restic an option.
+//! A server that was taken over: it holds the link key and sends valid commands of every kind. What it can reach then is
+//! told by the table in `docs/security.md`; each of its lines is tried here, without a policy file and with one.
+//!
+//! What there is to try is enumerated from `schema`: a new kind of job or of command does not compile here, or is missed
+//! at the end, until somebody has said what a hostile server could do with it.
 
-use crate::program::Scene;
+use crate::program::{Agent, Scene};
 use schema::{
-    Class, CommandBody, Items, JobId, JobSpec, Keep, Outcome, Run,
+    Class, CommandBody, ConfigUpdate, Credentials, Items, JobId, JobKind, JobSpec, Keep, Outcome, Run, Slot,
     job::{BackupSpec, ForgetGroup, RestoreSpec},
 };
-use std::{fs, os::unix::fs::symlink, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::{MetadataExt as _, symlink},
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 const PLAIN: BackupSpec<'_> = BackupSpec {
     group: "docs",
@@ -21,147 +30,534 @@ const PLAIN: BackupSpec<'_> = BackupSpec {
     origins: Items::EMPTY,
 };
 
+/// A name in the repository of something that is there; long enough, and nothing else.
+const SOME_SNAPSHOT: &str = "0123abcd";
+
+type End = (Outcome, Option<Class>, String);
+
+/// What of a machine a kind of job can be turned against.
+#[derive(Debug, PartialEq, Eq)]
+enum Reach {
+    /// Only the repository that it is given.
+    Repository,
+    /// Files of the machine are read.
+    Reads,
+    /// Files of the machine are written.
+    Writes,
+}
+
+/// Exhaustive on purpose.
+const fn reach(kind: JobKind) -> Reach {
+    match kind {
+        JobKind::Probe
+        | JobKind::Init
+        | JobKind::Forget
+        | JobKind::Prune
+        | JobKind::Check
+        | JobKind::Unlock
+        | JobKind::Stats
+        | JobKind::Snapshots
+        | JobKind::Ls => Reach::Repository,
+        JobKind::Backup | JobKind::Browse => Reach::Reads,
+        JobKind::Restore => Reach::Writes,
+    }
+}
+
+/// The word of a command. Exhaustive on purpose.
+const fn word(body: &CommandBody<'_>) -> &'static str {
+    match body {
+        CommandBody::Run(_) => "run",
+        CommandBody::Cancel { .. } => "cancel",
+        CommandBody::ConfigUpdate(ConfigUpdate { slot: Slot::Repo, .. }) => "config repo",
+        CommandBody::ConfigUpdate(ConfigUpdate { slot: Slot::Admin, .. }) => "config admin",
+    }
+}
+
+/// A job of each kind that asks for nothing that a policy would refuse, but for its repository.
+fn plain_job<'a>(kind: JobKind, includes: Items<'a, &'a str>) -> JobSpec<'a> {
+    match kind {
+        JobKind::Probe => JobSpec::Probe,
+        JobKind::Init => JobSpec::Init,
+        JobKind::Backup => JobSpec::Backup(BackupSpec { includes, ..PLAIN }),
+        JobKind::Forget => JobSpec::Forget { groups: Items::EMPTY, dry_run: false },
+        JobKind::Prune => JobSpec::Prune { dry_run: false },
+        JobKind::Check => JobSpec::Check { subset_pct: 0 },
+        JobKind::Unlock => JobSpec::Unlock { all: true },
+        JobKind::Stats => JobSpec::Stats,
+        JobKind::Snapshots => JobSpec::Snapshots,
+        JobKind::Ls => JobSpec::Ls { snapshot: SOME_SNAPSHOT, path: "/" },
+        JobKind::Restore => JobSpec::Restore(restore(SOME_SNAPSHOT, "")),
+        JobKind::Browse => JobSpec::Browse { path: "/" },
+    }
+}
+
+const fn restore<'a>(snapshot: &'a str, target: &'a str) -> RestoreSpec<'a> {
+    RestoreSpec { snapshot, includes: Items::EMPTY, target, dry_run: false }
+}
+
+/// The server, and the machine that it has in hand.
 struct Attack {
     scene: Scene,
+    _agent: Agent,
     number: u8,
+    revision: u64,
+    jobs: BTreeSet<JobKind>,
+    commands: BTreeSet<&'static str>,
+    photos: PathBuf,
+    private: PathBuf,
 }
 
 impl Attack {
+    /// A machine with two folders, and a policy file of this text in place of the one that its enrolment has written.
+    fn start(policy: Option<fn(&Path) -> String>) -> Self {
+        let scene = Scene::new();
+        let photos = scene.files("photos", 3, 100);
+        let private = scene.files("private", 3, 100);
+        symlink(&private, photos.join("door")).expect("a link");
+        fs::create_dir(scene.folder.path().join("back")).expect("made");
+        symlink(&private, scene.folder.path().join("back/door")).expect("a link");
+        let agent = match policy {
+            Some(policy) => {
+                let file = scene.folder.path().join("policy.toml");
+                fs::write(&file, policy(&real(scene.folder.path()))).expect("written");
+                scene.start_with(&["--policy", &text(&file)])
+            }
+            None => scene.start_with(&[]),
+        };
+        let (jobs, commands) = (BTreeSet::new(), BTreeSet::new());
+        let mut attack =
+            Self { scene, _agent: agent, number: 0, revision: 0, jobs, commands, photos, private };
+        let _ = attack.scene.hello();
+        attack.use_repository(&attack.at("repo"), None);
+        let (outcome, _, message) = attack.run(JobSpec::Init);
+        assert_eq!(outcome, Outcome::Succeeded, "{message}");
+        attack
+    }
+
+    fn at(&self, name: &str) -> String {
+        text(&real(self.scene.folder.path()).join(name))
+    }
+
+    fn send(&mut self, body: CommandBody<'_>) {
+        self.commands.insert(word(&body));
+        self.scene.send(body);
+    }
+
+    fn use_repository(&mut self, url: &str, env: Option<(&str, &str)>) {
+        self.revision += 1;
+        let mut room = [0; 1024];
+        let env = Items::write(env, &mut room).expect("fits");
+        let credentials = Credentials { url, username: "", password: "", repo_password: "pw-planted", env };
+        self.send(CommandBody::ConfigUpdate(ConfigUpdate {
+            slot: Slot::Repo,
+            revision: self.revision,
+            for_job: None,
+            credentials: Some(credentials),
+        }));
+    }
+
     /// Sends a job and waits for its end.
-    fn run(&mut self, spec: JobSpec<'_>) -> (Outcome, Option<Class>, String) {
+    fn run(&mut self, spec: JobSpec<'_>) -> End {
+        self.run_as("attic", spec)
+    }
+
+    fn run_as(&mut self, restic_host: &str, spec: JobSpec<'_>) -> End {
         self.number += 1;
-        let job = self.scene.run(self.number, spec);
+        let job = JobId([self.number; 16]);
+        self.jobs.insert(spec.kind());
+        self.send(CommandBody::Run(Run { job, restic_host, deadline_secs: 120, spec }));
         self.scene.finished(job)
     }
 
+    /// With admin credentials for this one job.
+    fn run_as_admin(&mut self, url: &str, spec: JobSpec<'_>) -> End {
+        self.give_admin(url);
+        self.run(spec)
+    }
+
+    fn give_admin(&mut self, url: &str) {
+        let credentials =
+            Credentials { url, username: "", password: "", repo_password: "pw-planted", env: Items::EMPTY };
+        self.revision += 1;
+        let update = ConfigUpdate {
+            slot: Slot::Admin,
+            revision: self.revision,
+            for_job: Some(JobId([self.number + 1; 16])),
+            credentials: Some(credentials),
+        };
+        self.send(CommandBody::ConfigUpdate(update));
+    }
+
     #[track_caller]
-    fn fails(&mut self, spec: JobSpec<'_>) -> Option<Class> {
+    fn fails(&mut self, spec: JobSpec<'_>) -> (Option<Class>, String) {
         let (outcome, class, message) = self.run(spec);
         assert_eq!(outcome, Outcome::Failed, "{spec:?}: {message}");
-        class
+        (class, message)
+    }
+
+    /// Refused by the policy, in words that name what to change.
+    #[track_caller]
+    fn is_refused(&mut self, spec: JobSpec<'_>, says: &str) {
+        let (class, message) = self.fails(spec);
+        assert_eq!(class, Some(Class::Policy), "{spec:?}: {message}");
+        assert!(message.contains(says), "{spec:?}: {message}");
     }
 
     /// A backup of these paths, with these excludes and hooks.
-    fn backup(
-        &mut self,
-        includes: &[&str],
-        excludes: &[&str],
-        hooks: &[&str],
-    ) -> (Outcome, Option<Class>, String) {
+    fn backup(&mut self, includes: &[&str], excludes: &[&str], hooks: &[&str]) -> End {
         let (mut first, mut second, mut third) = ([0; 2048], [0; 2048], [0; 2048]);
         let list = |texts: &[&str], room| Items::write(texts.iter().map(|text| (*text).to_owned()), room);
         let spec = BackupSpec {
             includes: list(includes, &mut first).expect("fits"),
             excludes: list(excludes, &mut second).expect("fits"),
             hooks_before: list(hooks, &mut third).expect("fits"),
-            hooks_after: Items::EMPTY,
             ..PLAIN
         };
         self.run(JobSpec::Backup(spec))
     }
+
+    #[track_caller]
+    fn backup_is_refused(&mut self, includes: &[&str], hooks: &[&str], says: &str) {
+        let (outcome, class, message) = self.backup(includes, &[], hooks);
+        assert_eq!(
+            (outcome, class),
+            (Outcome::Failed, Some(Class::Policy)),
+            "{includes:?} {hooks:?}: {message}"
+        );
+        assert!(message.contains(says), "{includes:?} {hooks:?}: {message}");
+    }
+
+    /// What the server finds in its own repository, by restic itself: the newest snapshot's id and its paths.
+    fn stolen(&self) -> (String, Vec<String>) {
+        let restic = |args: &[&str]| {
+            let mut command = Command::new("restic");
+            command.args(["--no-lock", "--no-cache", "--repo", &self.at("repo")]).args(args);
+            let output = command.env("RESTIC_PASSWORD", "pw-planted").output().expect("restic");
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).expect("text")
+        };
+        let listed: serde_json::Value =
+            serde_json::from_str(&restic(&["snapshots", "--json", "--latest=1"])).expect("JSON");
+        let newest = listed.as_array().expect("a list").iter().max_by_key(|it| it["time"].as_str());
+        let id = newest.expect("a snapshot")["id"].as_str().expect("an id").to_owned();
+        let paths = restic(&["ls", &id]).lines().map(str::to_owned).collect();
+        (id, paths)
+    }
+
+    /// Every path outside the agent's own folders and the repository, with what it holds.
+    fn machine(&self) -> BTreeSet<(PathBuf, Vec<u8>)> {
+        let own = ["state", "state-restored", "repo"].map(|name| PathBuf::from(self.at(name)));
+        let mut found = BTreeSet::new();
+        let mut folders = vec![real(self.scene.folder.path())];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).expect("a folder").flatten() {
+                let (path, kind) = (entry.path(), entry.file_type().expect("a kind"));
+                let content = if kind.is_file() { fs::read(&path).expect("read") } else { Vec::new() };
+                if kind.is_dir() && !own.contains(&path) {
+                    folders.push(path.clone());
+                }
+                if !own.contains(&path) {
+                    found.insert((path, content));
+                }
+            }
+        }
+        found
+    }
+
+    /// Options and programs: refused whatever the policy is.
+    fn try_programs(&mut self) {
+        let (inside, owned, repo) = (text(&self.photos), self.at("owned"), self.at("repo"));
+        for hook in ["/bin/sh", "sh", "../../bin/sh", ""] {
+            self.backup_is_refused(&[&inside], &[hook], "hooks in its policy file");
+        }
+        for command in ["command:sh", "command:", "command:/bin/sh"] {
+            self.backup_is_refused(&[command], &[], "commands in its policy file");
+        }
+        // Options: what comes from outside is never one.
+        let option = format!("--password-command=touch {owned}");
+        let (outcome, _, message) = self.backup(&[&inside], &[&option, "--help"], &[]);
+        assert_eq!(
+            outcome,
+            Outcome::Succeeded,
+            "an exclude that looks like an option is an exclude: {message}"
+        );
+        let mut room = [0; 512];
+        let includes = Items::write([inside.as_str()], &mut room).expect("fits");
+        let _ = self.fails(JobSpec::Backup(BackupSpec { group: &option, includes, ..PLAIN }));
+        for (group, within) in [(option.as_str(), ""), ("docs", "1d --prune")] {
+            let mut room = [0; 512];
+            let keep = Keep { last: 1, within, ..Keep::default() };
+            let groups = Items::write([ForgetGroup::new(group, keep)], &mut room).expect("fits");
+            let _ = self.fails(JobSpec::Forget { groups, dry_run: false });
+        }
+        for (snapshot, path) in
+            [(option.as_str(), "/"), ("latest", "/"), (SOME_SNAPSHOT, &option), ("0123abcd; sh", "/")]
+        {
+            let _ = self.fails(JobSpec::Ls { snapshot, path });
+            let _ = self.fails(JobSpec::Restore(restore(snapshot, if path == "/" { "" } else { path })));
+        }
+        assert_eq!(self.run_as(&option, JobSpec::Stats).0, Outcome::Failed);
+        // Credentials that start programs, or load some into restic.
+        for (url, env) in [
+            (format!("rclone:{owned}"), None),
+            (repo.clone(), Some(("LD_PRELOAD", "/tmp/x.so"))),
+            (repo.clone(), Some(("RESTIC_PASSWORD_COMMAND", option.as_str()))),
+            (repo.clone(), Some(("PATH", "/tmp"))),
+        ] {
+            self.use_repository(&url, env);
+            assert_eq!(self.fails(JobSpec::Stats).0, Some(Class::Policy), "{url}");
+        }
+        self.use_repository(&repo, None);
+        assert!(!Path::new(&owned).exists(), "a program was run");
+    }
+
+    /// The agent's own folder, by every name: never read, shown or written, whatever the policy is.
+    fn try_own_state(&mut self) {
+        symlink(self.at("state"), self.at("alias")).expect("a link");
+        let state = self.at("state");
+        for path in [
+            state.clone(),
+            format!("{state}/identity"),
+            format!("{state}/../state/local.key"),
+            self.at("alias"),
+            self.at("alias/identity"),
+            format!("/proc/self/root{state}"),
+        ] {
+            self.backup_is_refused(&[&path], &[], "own state folder");
+            self.is_refused(JobSpec::Restore(restore(SOME_SNAPSHOT, &path)), "");
+            self.is_refused(JobSpec::Ls { snapshot: SOME_SNAPSHOT, path: &path }, "own state folder");
+        }
+        for path in
+            [state.clone(), format!("{state}/cache"), self.at("alias"), format!("/proc/self/root{state}")]
+        {
+            self.is_refused(JobSpec::Browse { path: &path }, "own state folder");
+        }
+        fs::remove_file(self.at("alias")).expect("removed");
+    }
+
+    /// A repository that each kind of job is refused.
+    fn repository_is_refused(&mut self, url: &str, env: Option<(&str, &str)>, says: &str) {
+        self.use_repository(url, env);
+        let inside = text(&self.photos);
+        for kind in JobKind::ALL.into_iter().filter(|kind| *kind != JobKind::Browse) {
+            let mut room = [0; 512];
+            let includes = Items::write([inside.as_str()], &mut room).expect("fits");
+            if kind == JobKind::Prune {
+                self.give_admin(url);
+            }
+            // Where admin credentials are refused, it is not even known which repository that would be.
+            let says = if kind == JobKind::Prune { "" } else { says };
+            self.is_refused(plain_job(kind, includes), says);
+        }
+        let repo = self.at("repo");
+        self.use_repository(&repo, None);
+    }
+
+    /// Nothing is left out of what a server can say, and the agent still does its work.
+    fn ends(mut self) {
+        self.send(CommandBody::Cancel { job: JobId([250; 16]) });
+        assert_eq!(self.run(JobSpec::Stats).0, Outcome::Succeeded);
+        let missed: Vec<JobKind> =
+            JobKind::ALL.into_iter().filter(|kind| !self.jobs.contains(kind)).collect();
+        assert!(missed.is_empty(), "not tried: {missed:?}");
+        let writing: Vec<JobKind> =
+            JobKind::ALL.into_iter().filter(|kind| reach(*kind) == Reach::Writes).collect();
+        assert_eq!(writing, [JobKind::Restore], "each that writes has its own part in these tests");
+        let all = BTreeSet::from(["run", "cancel", "config repo", "config admin"]);
+        assert_eq!(self.commands, all);
+    }
 }
 
-fn restore(target: &str) -> RestoreSpec<'_> {
-    RestoreSpec { snapshot: "0123abcd", includes: Items::EMPTY, target, dry_run: false }
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().expect("there")
 }
 
 fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
+/// What was restored is in one new folder below `base`, closed to others; its path.
+#[track_caller]
+fn one_restored(base: &str) -> PathBuf {
+    let found: Vec<_> =
+        fs::read_dir(base).expect("a base").flatten().filter(|it| it.path().is_dir()).collect();
+    let found: Vec<_> = found.into_iter().filter(|it| !it.path().is_symlink()).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    let metadata = found[0].metadata().expect("there");
+    assert_eq!(metadata.mode() & 0o7777, 0o700);
+    found[0].path()
+}
+
 #[test]
-fn valid_commands_do_no_more_than_the_policy_lets_them() {
-    let mut scene = Scene::new();
-    let at = |scene: &Scene, name: &str| scene.folder.path().join(name);
-    let photos = scene.files("photos", 3, 100);
-    let private = scene.files("private", 3, 100);
-    symlink(&private, photos.join("door")).expect("a link");
-    let (back, owned, policy) = (at(&scene, "back"), at(&scene, "owned"), at(&scene, "policy.toml"));
-    fs::create_dir(&back).expect("made");
-    symlink(&private, back.join("door")).expect("a link");
-    fs::write(
-        &policy,
-        format!("source_roots = ['{}']\nrestore_targets = ['{}']\n", text(&photos), text(&back)),
-    )
-    .expect("written");
-    let _agent = scene.start_with(&["--policy", &text(&policy)]);
-    let _ = scene.hello();
-    let repo = text(&at(&scene, "repo"));
-    scene.send_credentials_of(1, &repo, Items::EMPTY);
-    let mut attack = Attack { scene, number: 0 };
-    let (outcome, _, message) = attack.run(JobSpec::Init);
+fn without_a_policy_the_least_holds() {
+    let mut attack = Attack::start(None);
+    assert!(
+        Path::new(&attack.at("state/policy.toml")).exists(),
+        "the enrolment wrote it, with nothing in it"
+    );
+    attack.try_programs();
+    attack.try_own_state();
+
+    // It reads what it wants, but for the agent's own state: of everything, and by names that no exclude knows.
+    let all = attack.at("");
+    let all = all.trim_end_matches('/').to_owned();
+    let outer = text(Path::new(&all).parent().expect("a parent"));
+    symlink(&outer, attack.at("outer")).expect("a link");
+    let by_link =
+        format!("{}/{}", attack.at("outer"), Path::new(&all).file_name().expect("a name").display());
+    for path in [all.clone(), format!("/proc/self/root{all}"), by_link] {
+        let (outcome, class, message) = attack.backup(&[&path], &[], &[]);
+        assert_eq!(outcome, Outcome::Succeeded, "{path}: {class:?} {message}");
+        let (_, paths) = attack.stolen();
+        assert!(paths.iter().any(|it| it.ends_with("private/0")), "{path}: {paths:?}");
+        for file in ["/identity", "/local.key", "/slot-repo", "/ca.pem", "/installation", "/journal"] {
+            assert!(
+                !paths.iter().any(|it| it.ends_with(&format!("/state{file}"))),
+                "{path}: {file} was stolen"
+            );
+        }
+    }
+    fs::remove_file(attack.at("outer")).expect("removed");
+    // restic and the system take a step up behind a link for different folders.
+    attack.backup_is_refused(&[&attack.at("photos/door/..")], &[], "steps upwards");
+    let (outcome, _, message) = attack.run(JobSpec::Browse { path: &text(&attack.private.clone()) });
     assert_eq!(outcome, Outcome::Succeeded, "{message}");
 
+    // It writes into new folders of the agent's own, and nowhere else.
+    let evil = attack.scene.folder.path().join("etc/cron.d");
+    fs::create_dir_all(&evil).expect("made");
+    fs::write(evil.join("evil"), "* * * * * root touch /owned\n").expect("written");
+    let (outcome, _, message) = attack.backup(&[&attack.at("etc"), &attack.at("private")], &[], &[]);
+    assert_eq!(outcome, Outcome::Succeeded, "{message}");
+    let (id, _) = attack.stolen();
+    fs::remove_dir_all(attack.at("etc")).expect("removed");
+    fs::write(attack.private.join("0"), "newer than the snapshot").expect("written");
+    let base = attack.at("state-restored");
+    fs::create_dir_all(&base).expect("made");
+    symlink(&attack.private, Path::new(&base).join("door")).expect("a link");
+    let before = attack.machine();
+    attack.is_refused(JobSpec::Restore(restore(&id, "/")), "restore_in_place");
+    for target in [
+        "/etc".to_owned(),
+        "/etc/cron.d/new".to_owned(),
+        text(&attack.private),
+        attack.at(""),
+        attack.at("photos/new"),
+        format!("{base}/../private"),
+        format!("{base}-2"),
+        format!("{base}/door"),
+        format!("{base}/door/x"),
+        "relative".to_owned(),
+    ] {
+        attack.is_refused(JobSpec::Restore(restore(&id, &target)), "restore_targets");
+    }
+    let (outcome, _, message) = attack.run(JobSpec::Restore(restore(&id, "")));
+    assert_eq!(outcome, Outcome::Succeeded, "{message}");
+    let made = one_restored(&base);
+    assert!(made.join(&attack.at("etc/cron.d/evil")[1..]).exists(), "in its own folder");
+    assert!(attack.machine() == before, "nothing else was written");
+
+    // Repositories: none in what belongs to the system or to the agent.
+    for url in ["/etc/cron.d/holdfast-hostile".to_owned(), "local:/usr/lib/holdfast-hostile".to_owned()] {
+        attack.repository_is_refused(&url, None, "repositories");
+        assert!(!Path::new(url.trim_start_matches("local:")).exists());
+    }
+    for url in [attack.at("state/repo"), base, attack.at("").trim_end_matches('/').to_owned()] {
+        attack.repository_is_refused(&url, None, "own folders");
+    }
+    // With credentials that may delete, it deletes.
+    let repo = attack.at("repo");
+    let (outcome, _, message) = attack.run_as_admin(&repo, JobSpec::Prune { dry_run: false });
+    assert_eq!(outcome, Outcome::Succeeded, "{message}");
+    attack.ends();
+}
+
+#[test]
+fn with_a_policy_valid_commands_do_no_more_than_it_lets_them() {
+    let mut attack = Attack::start(Some(|at| {
+        let at = at.display();
+        format!(
+            "source_roots = ['{at}/photos', '{at}/state']\nrestore_base = '{at}/base'\nrestore_targets = ['{at}/back']\n\
+             repositories = ['{at}/repo']\nadmin_slot = false\n"
+        )
+    }));
+    attack.try_programs();
+    attack.try_own_state();
+
     // Paths.
-    let (inside, door) = (text(&photos), text(&photos.join("door")));
+    let (inside, door) = (text(&attack.photos), text(&attack.photos.join("door")));
     let upwards = format!("{inside}/../private");
     for path in [
         "/etc/hostname",
         "/",
         &door,
         &upwards,
-        &text(&private),
+        &text(&attack.private),
         "--files-from=/etc/hostname",
-        "command:sh",
         "relative",
     ] {
-        let (outcome, class, message) = attack.backup(&[&inside, path], &[], &[]);
-        assert_eq!((outcome, class), (Outcome::Failed, Some(Class::Policy)), "{path}: {message}");
+        attack.backup_is_refused(&[&inside, path], &[], "source_roots");
     }
-    // Programs.
-    for hook in ["/bin/sh", "sh", "../../bin/sh", ""] {
-        let (outcome, class, message) = attack.backup(&[&inside], &[], &[hook]);
-        assert_eq!((outcome, class), (Outcome::Failed, Some(Class::Policy)), "{hook}: {message}");
-    }
-    // Options: what comes from outside is never one.
-    let option = format!("--password-command=touch {}", text(&owned));
-    let (outcome, _, message) = attack.backup(&[&inside], &[&option, "--help"], &[]);
-    assert_eq!(outcome, Outcome::Succeeded, "an exclude that looks like an option is an exclude: {message}");
-    let mut room = [0; 512];
-    let includes = Items::write([inside.as_str()], &mut room).expect("fits");
-    let _ = attack.fails(JobSpec::Backup(BackupSpec { group: &option, includes, ..PLAIN }));
-    let mut room = [0; 512];
-    let keep = Keep { last: 1, ..Keep::default() };
-    let groups = Items::write([ForgetGroup::new(&option, keep)], &mut room).expect("fits");
-    let _ = attack.fails(JobSpec::Forget { groups, dry_run: false });
-    let mut room = [0; 512];
-    let keep = Keep { within: "1d --prune", ..Keep::default() };
-    let groups = Items::write([ForgetGroup::new("docs", keep)], &mut room).expect("fits");
-    let _ = attack.fails(JobSpec::Forget { groups, dry_run: false });
-    for (snapshot, path) in
-        [(option.as_str(), "/"), ("latest", "/"), ("0123abcd", option.as_str()), ("0123abcd; sh", "/")]
-    {
-        let _ = attack.fails(JobSpec::Ls { snapshot, path });
-    }
-    attack.number += 1;
-    let job = JobId([attack.number; 16]);
-    let spec = JobSpec::Stats;
-    attack.scene.send(CommandBody::Run(Run { job, restic_host: &option, deadline_secs: 120, spec }));
-    assert_eq!(attack.scene.finished(job).0, Outcome::Failed);
-
-    // Looks and restores.
-    for path in [text(&private), door, "/etc".to_owned(), upwards] {
-        assert_eq!(attack.fails(JobSpec::Browse { path: &path }), Some(Class::Policy), "{path}");
-    }
-    for target in
-        [text(&private), text(&back.join("door")), format!("{}/../private", text(&back)), "/".to_owned()]
-    {
-        assert_eq!(attack.fails(JobSpec::Restore(restore(&target))), Some(Class::Policy), "{target}");
+    for path in [text(&attack.private), door, "/etc".to_owned(), upwards] {
+        attack.is_refused(JobSpec::Browse { path: &path }, "source_roots");
     }
 
-    // Credentials that start programs, or load some into restic.
-    for (revision, url, env) in [
-        (2, format!("rclone:{}", text(&owned)), None),
-        (3, repo.clone(), Some(("LD_PRELOAD", "/tmp/x.so"))),
-        (4, repo.clone(), Some(("RESTIC_PASSWORD_COMMAND", option.as_str()))),
-        (5, repo, Some(("PATH", "/tmp"))),
+    // Restores.
+    let (id, _) = attack.stolen();
+    let (back, base) = (attack.at("back"), attack.at("base"));
+    let before = attack.machine();
+    attack.is_refused(JobSpec::Restore(restore(&id, "/")), "restore_in_place");
+    for target in [
+        text(&attack.private),
+        format!("{back}/door"),
+        format!("{back}/../private"),
+        attack.at("state-restored"),
+    ] {
+        attack.is_refused(JobSpec::Restore(restore(&id, &target)), "restore_targets");
+    }
+    assert!(attack.machine() == before, "nothing was written");
+    for (target, root) in [(format!("{back}/today"), &back), (String::new(), &base)] {
+        let (outcome, _, message) = attack.run(JobSpec::Restore(restore(&id, &target)));
+        assert_eq!(outcome, Outcome::Succeeded, "{message}");
+        assert!(one_restored(root).join(&inside[1..]).join("0").exists());
+    }
+
+    // Repositories, and variables that lead elsewhere.
+    attack.repository_is_refused(&attack.at("repo2"), None, "repositories");
+    attack.repository_is_refused("rest:http://127.0.0.1:9/", None, "repositories");
+    let repo = attack.at("repo");
+    attack.repository_is_refused(&repo, Some(("HTTPS_PROXY", "http://127.0.0.1:9")), "HTTPS_PROXY");
+    assert!(!Path::new(&attack.at("repo2")).exists());
+    // Nothing is deleted.
+    let (outcome, class, message) = attack.run_as_admin(&repo, JobSpec::Prune { dry_run: false });
+    assert_eq!((outcome, class), (Outcome::Failed, Some(Class::Policy)), "{message}");
+    attack.ends();
+}
+
+#[test]
+fn to_where_it_was_only_within_the_source_roots_and_never_over_what_is_the_agents() {
+    let mut attack = Attack::start(Some(|at| {
+        let at = at.display();
+        format!("source_roots = ['{at}/photos', '{at}/state']\nrestore_in_place = true\n")
+    }));
+    let inside = text(&attack.photos);
+    let (outcome, _, message) = attack.backup(&[&inside], &[], &[]);
+    assert_eq!(outcome, Outcome::Succeeded, "{message}");
+    let (id, _) = attack.stolen();
+    let before = attack.machine();
+    let (private, state, policy) = (text(&attack.private), attack.at("state"), attack.at("policy.toml"));
+    for (includes, says) in [
+        (vec![], "source_roots"),
+        (vec![private.as_str()], "source_roots"),
+        (vec![&inside, "/etc/cron.d"], "source_roots"),
+        (vec![&policy], "source_roots"),
+        (vec![&state], "own state folder"),
+        // The restic of this machine is 0.14.
+        (vec![&inside], "restore_in_place needs restic 0.18"),
     ] {
         let mut room = [0; 1024];
-        let env = Items::write(env, &mut room).expect("fits");
-        attack.scene.send_credentials_of(revision, &url, env);
-        let class = attack.fails(JobSpec::Stats);
-        assert_eq!(class, Some(Class::Policy), "{url}");
+        let includes = Items::write(includes, &mut room).expect("fits");
+        attack.is_refused(JobSpec::Restore(RestoreSpec { includes, ..restore(&id, "/") }), says);
     }
-    assert!(!owned.exists(), "a program was run");
-    assert_eq!(fs::read_dir(&back).expect("there").count(), 1, "nothing was restored");
+    assert!(attack.machine() == before, "nothing was written");
 }

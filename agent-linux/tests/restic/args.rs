@@ -1,6 +1,7 @@
 //! Jobs as arguments.
 
 use agent_linux::restic::{
+    RestoreTo,
     args::{ArgsError, Setting, plan_steps},
     version::Version,
 };
@@ -19,6 +20,7 @@ fn setting(minor: u16) -> Setting<'static> {
         upload_kib: 0,
         download_kib: 0,
         command: None,
+        restore_to: None,
     }
 }
 
@@ -109,12 +111,23 @@ fn the_other_kinds_have_their_arguments() {
     let mut buffer = [0; 99];
     let includes = Items::write(["/a/[b]*", "/c"], &mut buffer).unwrap();
     let restore = RestoreSpec { snapshot: ID, includes, target: "/tmp/out", dry_run: true };
+    let to = RestoreTo::New { root: "/tmp".into(), below: "out".into(), forbidden: Vec::new() };
     assert_eq!(
-        lines(&JobSpec::Restore(restore), &new),
+        lines(&JobSpec::Restore(restore), &Setting { restore_to: Some(&to), ..new }),
         [format!(
-            "restore --json --no-lock --target=/tmp/out --include=/a/\\[b\\]\\* --include=/c --dry-run -- {ID}"
+            "restore --json --no-lock --target=/proc/self/cwd/.holdfast-restoring --include=/a/\\[b\\]\\* --include=/c --dry-run -- {ID}"
         )]
     );
+    let everything = RestoreSpec { snapshot: ID, includes: Items::EMPTY, target: "/", dry_run: false };
+    let to = RestoreTo::Original { without: vec!["/var/[own]".into()] };
+    let in_place = |minor| {
+        plan_steps(&JobSpec::Restore(everything), &Setting { restore_to: Some(&to), ..setting(minor) })
+    };
+    let line = in_place(18).unwrap()[0].args.join(" ");
+    assert_eq!(line, format!("restore --json --no-lock --target=/ --exclude=/var/\\[own\\] -- {ID}"));
+    for minor in [14, 16, 17] {
+        assert!(matches!(in_place(minor), Err(ArgsError::FollowsLinks { .. })), "{minor}");
+    }
 }
 
 #[test]
@@ -141,6 +154,8 @@ fn what_could_be_taken_for_something_else_is_refused() {
         assert_eq!(refused(&JobSpec::Forget { groups, dry_run: false }), ArgsError::Duration(within.into()));
     }
     let dry = RestoreSpec { snapshot: ID, includes: Items::EMPTY, target: "/x", dry_run: true };
+    let nowhere = RestoreSpec { dry_run: false, ..dry };
+    assert_eq!(refused(&JobSpec::Restore(nowhere)), ArgsError::NoTarget);
     assert!(matches!(refused(&JobSpec::Restore(dry)), ArgsError::TooOld { .. }));
     for host in ["", "-h", "a\nb"] {
         let odd = Setting { restic_host: host, ..setting(18) };

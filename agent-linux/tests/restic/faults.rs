@@ -326,6 +326,7 @@ async fn no_credentials_and_refused_ones_are_told() {
     let order = JobOrder {
         spec: JobSpec::Stats,
         command: None,
+        restore_to: None,
         restic_host: "rig",
         deadline_secs: 0,
         silence_secs: 0,

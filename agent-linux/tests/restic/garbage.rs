@@ -11,8 +11,10 @@ use proptest::{collection::vec, prelude::*};
 use schema::{Outcome, limits::MAX_LOG_LINE_BYTES};
 use std::collections::VecDeque;
 
-const KINDS: [StepKind; 13] =
-    [Config, Init, Backup, Forget, Prune, Check, Unlock, Stats, Snapshots, Ls, Restore, ListLocks, CatLock];
+const KINDS: [StepKind; 14] = [
+    Config, Init, Backup, Forget, Prune, Check, Unlock, Stats, Snapshots, Ls, Walk, Restore, ListLocks,
+    CatLock,
+];
 
 /// Pieces of real lines, so that garbage is near to what is understood.
 fn piece() -> impl Strategy<Value = Vec<u8>> {

@@ -4,7 +4,7 @@ use crate::{
     rig::{REPO_PASSWORD, REST_PASSWORD, REST_USER, RestServer, Rig, backup_of, with_each_version},
     tools::Version,
 };
-use agent_linux::restic::JobSummary;
+use agent_linux::restic::{JobSummary, RestoreTo};
 use schema::{
     Class, Items, JobSpec, Keep, Outcome,
     job::{ForgetGroup, RestoreSpec},
@@ -132,6 +132,8 @@ async fn a_repository_is_made_filled_listed_measured_thinned_and_checked() {
             target: target.to_str().unwrap(),
             dry_run: false,
         };
+        let root = rig.folder.path().canonicalize().unwrap();
+        rig.restore_to = Some(RestoreTo::New { root, below: "restored".into(), forbidden: Vec::new() });
         rig.run(JobSpec::Restore(restore)).await.succeeded();
         let restored = target.join(&source[1..]).join("inner/new");
         assert_eq!(fs::read(restored).unwrap(), b"new");

@@ -2,8 +2,8 @@
 
 use crate::tools::{self, Version};
 use agent_linux::restic::{
-    Control, Credentials, EntrySeen, JobEnd, JobEvent, JobOrder, JobProgress, Known, Places, SnapshotSeen,
-    run_job,
+    Control, Credentials, EntrySeen, JobEnd, JobEvent, JobOrder, JobProgress, Known, Places, RestoreTo,
+    SnapshotSeen, run_job,
 };
 use core::time::Duration;
 use schema::{Class, Items, JobSpec, Outcome, job::BackupSpec};
@@ -35,6 +35,8 @@ pub(crate) struct Rig {
     pub(crate) silence_secs: u32,
     /// How many events may wait.
     pub(crate) room: usize,
+    /// Where a restore goes.
+    pub(crate) restore_to: Option<RestoreTo>,
 }
 
 /// A job that ran.
@@ -100,6 +102,7 @@ impl Rig {
             deadline_secs: 0,
             silence_secs: 0,
             room: 64,
+            restore_to: None,
         }
     }
 
@@ -176,6 +179,7 @@ impl Rig {
         let order = JobOrder {
             spec,
             command: None,
+            restore_to: self.restore_to.clone(),
             restic_host: "rig",
             deadline_secs: self.deadline_secs,
             silence_secs: self.silence_secs,

@@ -142,6 +142,11 @@ fn a_package_is_installed_used_and_leaves_only_its_state() {
     let told = root
         .run("holdfast-agent", &["policy", "check", "--policy", "/usr/share/doc/holdfast-agent/policy.toml"]);
     assert!(told.contains("Nothing is wrong with it"), "{told}");
+    // No package brings the policy file: the enrolment writes it, with the rights of its command line.
+    assert!(!root.has("/etc/holdfast/policy.toml") && !files.contains("/etc/holdfast"));
+    let policy = root.at.join("etc/holdfast/policy.toml");
+    fs::create_dir_all(policy.parent().expect("a folder")).expect("a folder");
+    fs::write(&policy, "admin_slot = false\n").expect("a policy");
     // Over itself, as an update does; what it keeps stays.
     let state = root.at.join("var/lib/holdfast-agent");
     fs::create_dir_all(&state).expect("a state folder");
@@ -149,11 +154,15 @@ fn a_package_is_installed_used_and_leaves_only_its_state() {
     let _ = root.run("dpkg", &["--install", &agent]);
     let _ = root.run("dpkg", &["--remove", "holdfast-agent"]);
     assert!(root.has("/var/lib/holdfast-agent/identity"));
+    assert_eq!(fs::read_to_string(&policy).expect("the policy"), "admin_slot = false\n");
+    fs::create_dir_all(root.at.join("var/lib/holdfast/restored/today")).expect("something that was restored");
     for file in files.lines().filter(|file| file.contains("holdfast")) {
         assert!(!root.has(file), "{file} stays");
     }
     let _ = root.run("dpkg", &["--purge", "holdfast-agent"]);
     assert!(!root.has("/var/lib/holdfast-agent") && !root.has("/run/holdfast-agent.new"));
+    assert!(!root.has("/etc/holdfast"), "the policy goes with the agent");
+    assert!(root.has("/var/lib/holdfast/restored/today"), "what was restored is its owner's");
 
     let _ = root.run("dpkg", &["--install", &server]);
     assert!(root.run("getent", &["passwd", "holdfast"]).contains("/var/lib/holdfast-server"));

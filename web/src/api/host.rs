@@ -5,6 +5,7 @@ use super::{List, Query, one_of};
 use crate::app::Ctx;
 use crate::form::Input;
 use crate::problem::Problem;
+use crate::rights::Rights;
 use axum::Json;
 use axum::extract::Path;
 use axum::http::StatusCode;
@@ -59,15 +60,16 @@ fn answer(ctx: &Ctx, host: &Host) -> Result<Json<HostOut>, Problem> {
 
 /// `POST /api/hosts`.
 pub(crate) async fn create(ctx: Ctx, Input(body): Input<HostIn>) -> Result<impl IntoResponse, Problem> {
+    let rights = body.rights.checked()?;
     let (host, token) = ctx.app.fleet.create_host(&body.name, body.labels, ctx.by()).await?;
-    Ok((StatusCode::CREATED, Json(HostCreated::new(&host, &token))))
+    Ok((StatusCode::CREATED, Json(HostCreated::new(&host, &token, &rights))))
 }
 
 /// `POST /api/hosts/{host}/enroll-token`.
 pub(crate) async fn new_token(ctx: Ctx, Path(host): Path<String>) -> Result<impl IntoResponse, Problem> {
     let host = ctx.host(&ctx.read()?, &host)?;
     let token = ctx.app.fleet.new_enroll_token(host.id, ctx.by()).await?;
-    Ok((StatusCode::CREATED, Json(HostCreated::new(&host, &token))))
+    Ok((StatusCode::CREATED, Json(HostCreated::new(&host, &token, &Rights::default()))))
 }
 
 /// `PUT /api/hosts/{host}/acknowledgement`.

@@ -7,6 +7,7 @@ use crate::app::Ctx;
 use crate::form::Form;
 use crate::format::{When, duration, many};
 use crate::problem::Problem;
+use crate::rights::Rights;
 use crate::template::View;
 use axum::body::Body;
 use axum::extract::Path;
@@ -20,6 +21,9 @@ use serde::Serialize;
 pub(crate) struct NewHostView {
     pub(crate) name: String,
     pub(crate) labels: String,
+    pub(crate) rights: Rights,
+    /// Whether the rights are shown at once.
+    pub(crate) open: bool,
     pub(crate) problem: Option<ProblemView>,
 }
 
@@ -49,6 +53,12 @@ pub(crate) struct EnrolView {
     /// The line to run; only the first time that the page is shown after its making.
     pub(crate) command: Option<String>,
     pub(crate) expires: Option<When>,
+    /// What the line allows, for the next one.
+    pub(crate) rights: Rights,
+    /// Whether they are shown at once.
+    pub(crate) open: bool,
+    /// What was wrong with them.
+    pub(crate) problem: Option<ProblemView>,
     pub(crate) mqtt: Vec<String>,
     pub(crate) bar: Option<BarView>,
     pub(crate) here_title: String,
@@ -72,23 +82,31 @@ impl View for EnrolView {
 
 /// `GET /hosts/new`.
 pub(crate) async fn new(ctx: Ctx) -> Result<Response<Body>, Problem> {
-    ctx.page(&NewHostView { name: String::new(), labels: String::new(), problem: None })
+    let (rights, open) = (Rights::default(), false);
+    ctx.page(&NewHostView { name: String::new(), labels: String::new(), rights, open, problem: None })
 }
 
 /// On to the page that shows the line, once. That one can be loaded again without making another line.
-fn go_with(ctx: &Ctx, host: HostId, token: NewEnrollToken) -> Response<Body> {
+fn go_with(ctx: &Ctx, host: HostId, token: NewEnrollToken, rights: Rights) -> Response<Body> {
     let page = format!("/hosts/{host}/enrol");
-    ctx.app.enrolments().leave(ctx.now(), &ctx.by().actor, &page, token);
+    ctx.app.enrolments().leave(ctx.now(), &ctx.by().actor, &page, (token, rights));
     ctx.go(&page)
 }
 
 /// `POST /hosts`.
 pub(crate) async fn create(ctx: Ctx, form: Form) -> Result<Response<Body>, Problem> {
     let (name, labels) = (form.text("name"), form.words("labels"));
-    match ctx.app.fleet.create_host(&name, labels, ctx.by()).await.map_err(Problem::from) {
-        Ok((host, token)) => Ok(go_with(&ctx, host.id, token)),
+    let rights = Rights::of_form(&form);
+    let made = match rights.clone().checked() {
+        Ok(_) => ctx.app.fleet.create_host(&name, labels, ctx.by()).await.map_err(Problem::from),
+        Err(problem) => Err(problem),
+    };
+    match made {
+        Ok((host, token)) => Ok(go_with(&ctx, host.id, token, rights)),
         Err(problem) if problem.is_about_input() => {
-            let view = NewHostView { name, labels: form.text("labels"), problem: Some((&problem).into()) };
+            let open = !rights.are_default();
+            let problem_view = Some((&problem).into());
+            let view = NewHostView { name, labels: form.text("labels"), rights, open, problem: problem_view };
             ctx.page_with(problem.status, &view)
         }
         Err(problem) => Err(problem),
@@ -96,10 +114,20 @@ pub(crate) async fn create(ctx: Ctx, form: Form) -> Result<Response<Body>, Probl
 }
 
 /// `POST /hosts/{host}/enroll-token`: the same for a host that is there.
-pub(crate) async fn new_token(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
+pub(crate) async fn new_token(
+    ctx: Ctx,
+    Path(host): Path<String>,
+    form: Form,
+) -> Result<Response<Body>, Problem> {
     let host = ctx.host(&ctx.read()?, &host)?;
+    let rights = Rights::of_form(&form);
+    if let Err(problem) = rights.clone().checked() {
+        let view =
+            EnrolView { rights, open: true, problem: Some((&problem).into()), ..read(&ctx, host.id, None)? };
+        return ctx.page_with(problem.status, &view);
+    }
     let token = ctx.app.fleet.new_enroll_token(host.id, ctx.by()).await?;
-    Ok(go_with(&ctx, host.id, token))
+    Ok(go_with(&ctx, host.id, token, rights))
 }
 
 /// `GET /hosts/{host}/enrol`.
@@ -123,7 +151,8 @@ pub(crate) async fn show(ctx: Ctx, Path(host): Path<String>) -> Result<Response<
     ctx.page(&view)
 }
 
-fn read(ctx: &Ctx, id: HostId, new: Option<&NewEnrollToken>) -> Result<EnrolView, Problem> {
+fn read(ctx: &Ctx, id: HostId, made: Option<&(NewEnrollToken, Rights)>) -> Result<EnrolView, Problem> {
+    let new = made.map(|(token, _)| token);
     let snapshot = ctx.read()?;
     let row = snapshot.host_row(id).ok_or(Refused::HostNotFound)?;
     let now = ctx.now();
@@ -160,7 +189,10 @@ fn read(ctx: &Ctx, id: HostId, new: Option<&NewEnrollToken>) -> Result<EnrolView
         labels: row.host.labels.clone(),
         here,
         used: used.map(|used| UsedView { when: When::ago(now, used.0), peer: used.1.clone() }),
-        command: new.map(enroll_command),
+        command: made.map(|(token, rights)| enroll_command(token, rights)),
+        rights: made.map(|(_, rights)| rights.clone()).unwrap_or_default(),
+        open: made.is_some_and(|(_, rights)| !rights.are_default()),
+        problem: None,
         expires: match new {
             Some(new) => Some(When::until(new.token.expires_at)),
             None => token.filter(|_| waiting).map(|token| When::until(token.expires_at)),

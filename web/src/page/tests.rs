@@ -345,7 +345,13 @@ fn render_all(templates: &Templates, sample: &Sample) -> String {
     add(render(templates, &fleet_view(s)));
     add(render(
         templates,
-        &enrol::NewHostView { name: s.text(), labels: s.text(), problem: s.problem("labels") },
+        &enrol::NewHostView {
+            name: s.text(),
+            labels: s.text(),
+            rights: rights(s),
+            open: true,
+            problem: s.problem("labels"),
+        },
     ));
     add(render(templates, &door::ResumeView { kept: s.kept(), csrf: "token".to_owned() }));
     for here in [true, false] {
@@ -508,6 +514,17 @@ fn fleet_view(s: &Sample) -> fleet::FleetView {
     }
 }
 
+fn rights(s: &Sample) -> crate::rights::Rights {
+    crate::rights::Rights {
+        source_roots: vec![s.text()],
+        repositories: vec![s.text(), s.text()],
+        restore_base: s.text(),
+        restore_targets: vec![s.text()],
+        restore_in_place: true,
+        no_admin_slot: false,
+    }
+}
+
 fn enrol_view(s: &Sample, here: bool) -> enrol::EnrolView {
     enrol::EnrolView {
         id: "01".to_owned(),
@@ -518,6 +535,9 @@ fn enrol_view(s: &Sample, here: bool) -> enrol::EnrolView {
         used: Some(UsedView { when: s.when(), peer: s.text() }),
         command: s.some(),
         expires: Some(s.when()),
+        rights: rights(s),
+        open: false,
+        problem: s.problem("repositories"),
         mqtt: vec![s.text()],
         bar: None,
         here_title: s.text(),

@@ -274,6 +274,61 @@ async fn an_agent_of_an_unknown_version_is_told_on_the_page() {
 }
 
 #[tokio::test]
+async fn the_rights_that_are_ticked_become_options_of_the_enrolment_line() {
+    let world = World::new();
+    let mut client = world.admin().await;
+    let form = client.get("/hosts/new").await.expect(200).text;
+    for name in [
+        "source_roots",
+        "repositories",
+        "restore_base",
+        "restore_targets",
+        "restore_in_place",
+        "no_admin_slot",
+    ] {
+        assert!(form.contains(&format!("name=\"{name}\"")), "{name}: {form}");
+    }
+    let rights = "source_roots=%2Fsrv%0D%0A%2Fhome%2Fthe+photos&repositories=rest%3Ahttps%3A%2F%2Fnas%2F*&restore_base=&\
+        restore_targets=%2Fsrv%2Fback&restore_in_place=on&no_admin_slot=on";
+    let options = "holdfast-agent enroll --allow-source-root /srv --allow-source-root &#39;/home/the photos&#39; \
+        --allow-repository &#39;rest:https://nas/*&#39; --allow-restore-to /srv/back --allow-restore-in-place --no-admin-slot hf1.";
+    let made = client.post_form("/hosts", &format!("name=barn&{rights}")).await.expect(303);
+    let page = made.header("location").to_owned();
+    let shown = client.get(&page).await.expect(200).text;
+    assert!(shown.replace("&#x2f;", "/").contains(options), "{shown}");
+    assert!(
+        shown.contains("name=\"restore_in_place\" checked"),
+        "the next line begins with the same: {shown}"
+    );
+    // Another line with others, or with none.
+    let token = page.replace("/enrol", "/enroll-token");
+    client.post_form(&token, "no_admin_slot=on").await.expect(303);
+    let shown = client.get(&page).await.expect(200).text;
+    assert!(shown.contains("holdfast-agent enroll --no-admin-slot hf1."), "{shown}");
+    // What makes no sense is said beside its field, what was typed stays, and no line is made.
+    for path in ["/hosts", &token] {
+        let refused = client.post_form(path, "name=shed&source_roots=photos&no_admin_slot=on").await;
+        let refused = refused.expect(422).text;
+        assert!(
+            refused.contains("id=\"source_roots-error\"") && refused.contains(">photos</textarea>"),
+            "{refused}"
+        );
+        assert!(!refused.contains("hf1."), "{refused}");
+    }
+    let hosts = client.get("/api/hosts").await.expect(200).json();
+    assert_eq!(hosts["items"].as_array().unwrap().len(), 1, "{hosts}");
+    let body = json!({"name": "shed", "rights": {"source_roots": ["/srv"], "no_admin_slot": true}});
+    let made = client.post("/api/hosts", &body).await.expect(201).json();
+    let line = made["enroll_command"].as_str().unwrap();
+    assert!(
+        line.starts_with("holdfast-agent enroll --allow-source-root /srv --no-admin-slot hf1."),
+        "{line}"
+    );
+    let body = json!({"name": "cellar", "rights": {"restore_base": "back"}});
+    client.post("/api/hosts", &body).await.expect(422);
+}
+
+#[tokio::test]
 async fn the_enrolment_page_moves_on_when_the_host_comes() {
     let world = World::new();
     let client = world.admin().await;

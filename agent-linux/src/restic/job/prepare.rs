@@ -41,6 +41,7 @@ impl Job<'_> {
             upload_kib: self.places.upload_kib,
             download_kib: self.places.download_kib,
             command: self.command,
+            restore_to: self.restore_to.as_ref(),
         };
         let steps = args::plan_steps(spec, &setting).map_err(|error| refused_args(&error))?;
         for folder in [&self.places.cache, &self.places.temp] {
@@ -138,7 +139,7 @@ impl Job<'_> {
     }
 
     /// Waits for something before restic starts, and lets a stop end the wait.
-    async fn unless_stopped<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Verdict> {
+    pub(super) async fn unless_stopped<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Verdict> {
         let deadline = self.wires.deadline;
         let stop = tokio::select! {
             done = work => return Ok(done),
@@ -159,6 +160,7 @@ fn refused_location(error: LocationError) -> Verdict {
     Verdict::failed(class, &format!("Not done: {error}."))
 }
 
-fn refused_args(error: &ArgsError) -> Verdict {
-    Verdict::failed(Class::Other, &format!("Not done: {error}."))
+pub(super) fn refused_args(error: &ArgsError) -> Verdict {
+    let class = if matches!(error, ArgsError::FollowsLinks { .. }) { Class::Policy } else { Class::Other };
+    Verdict::failed(class, &format!("Not done: {error}."))
 }

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        args::Step,
+        args::{Step, StepKind},
         findings::Findings,
         locks,
         outcome::{self, Ended, Stop, Verdict},
@@ -13,7 +13,7 @@ use super::{
 };
 use core::time::Duration;
 use schema::{Class, Outcome};
-use std::path::Path;
+use std::{os::fd::AsFd, path::Path};
 use tokio::time::Instant;
 
 /// How long each of the small runs around a job may take.
@@ -94,6 +94,7 @@ impl Job<'_> {
             password: self.credentials.map_or("", |credentials| &credentials.repo_password),
             env: self.credentials.map_or(&[][..], |credentials| &credentials.env),
             mask: &self.mask,
+            folder: self.restore_folder.as_ref().filter(|_| step.kind == StepKind::Restore).map(AsFd::as_fd),
         };
         pump::run_step(step, &launch, &mut self.wires, quiet).await
     }

@@ -2,6 +2,7 @@
 
 use super::{time, words};
 use crate::format::rfc3339;
+use crate::rights::Rights;
 use data_encoding::HEXLOWER;
 use fleet::record::{CredentialsFacts, CredentialsInput, Host, Quarantine, Secret, Twin};
 use fleet::{HostRow, NewEnrollToken};
@@ -150,6 +151,9 @@ pub(crate) struct HostIn {
     pub(crate) name: String,
     #[serde(default)]
     pub(crate) labels: Vec<String>,
+    /// What the host is to allow the server: options of `enroll_command`, kept by nobody but the host.
+    #[serde(default)]
+    pub(crate) rights: Rights,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -170,20 +174,20 @@ pub(crate) struct HostCreated {
 }
 
 impl HostCreated {
-    pub(crate) fn new(host: &Host, new: &NewEnrollToken) -> Self {
+    pub(crate) fn new(host: &Host, new: &NewEnrollToken, rights: &Rights) -> Self {
         Self {
             id: host.id.to_string(),
             name: host.name.clone(),
             enroll_token: new.text.expose().to_owned(),
-            enroll_command: enroll_command(new),
+            enroll_command: enroll_command(new, rights),
             expires_at: rfc3339(new.token.expires_at),
         }
     }
 }
 
 /// The line to run on the host.
-pub(crate) fn enroll_command(new: &NewEnrollToken) -> String {
-    format!("holdfast-agent enroll {}", new.text.expose())
+pub(crate) fn enroll_command(new: &NewEnrollToken, rights: &Rights) -> String {
+    format!("holdfast-agent enroll{} {}", rights.options(), new.text.expose())
 }
 
 #[derive(Serialize, ToSchema)]
