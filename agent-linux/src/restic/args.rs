@@ -2,12 +2,13 @@
 //!
 //! What comes from outside stands behind `--flag=` or after `--`, so that no value can become an option.
 
-use super::version::Version;
+use super::{overlap::literal, version::Version};
 use schema::{
     Items, JobSpec, Keep,
     job::{BackupSpec, ForgetGroup, RestoreSpec},
     name,
 };
+use std::path::Path;
 
 const FROM_COMMAND: &str = "--stdin-from-command";
 /// How long restic waits for a lock by itself.
@@ -249,7 +250,7 @@ fn plan_backup(backup: &BackupSpec<'_>, setting: &Setting<'_>) -> Result<Step, A
         step.args.push("--option=local.connections=1".to_owned());
     }
     if setting.cache.starts_with('/') {
-        step.args.push(format!("--exclude={}", literal(setting.cache)));
+        step.args.push(format!("--exclude={}", literal(Path::new(setting.cache))));
     }
     for pattern in backup.excludes.iter() {
         step.args.push(format!("--exclude={}", checked_pattern(pattern)?));
@@ -323,7 +324,7 @@ fn plan_restore(restore: &RestoreSpec<'_>, setting: &Setting<'_>) -> Result<Step
     let mut step = Step::new(StepKind::Restore, &["restore", "--json", "--no-lock"]);
     step.args.push(format!("--target={}", absolute(restore.target)?));
     for path in restore.includes.iter() {
-        step.args.push(format!("--include={}", literal(&absolute(path)?)));
+        step.args.push(format!("--include={}", literal(Path::new(&absolute(path)?))));
     }
     step.flag(restore.dry_run, "--dry-run");
     step.args.extend(["--".to_owned(), snapshot_id(restore.snapshot)?]);
@@ -350,6 +351,13 @@ impl Step {
             _ => &self.args[..],
         };
         shown.join(" ")
+    }
+
+    /// Leaves out what these patterns match, of a backup. They stand behind those of the group: a pattern that begins
+    /// with `!` takes back only what was excluded before it.
+    pub(crate) fn leave_out(&mut self, patterns: &[String]) {
+        let end = self.args.iter().position(|arg| arg == "--").unwrap_or(self.args.len());
+        self.args.splice(end..end, patterns.iter().map(|pattern| format!("--exclude={pattern}")));
     }
 
     fn flag(&mut self, wanted: bool, flag: &str) {
@@ -403,16 +411,4 @@ fn checked_pattern(text: &str) -> Result<&str, ArgsError> {
         return Err(ArgsError::Pattern(text.to_owned()));
     }
     Ok(text)
-}
-
-/// A pattern that matches this path only.
-fn literal(path: &str) -> String {
-    let mut pattern = String::with_capacity(path.len());
-    for c in path.chars() {
-        if matches!(c, '*' | '?' | '[' | ']' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern
 }

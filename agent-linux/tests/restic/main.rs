@@ -7,5 +7,6 @@ mod captures;
 mod faults;
 mod garbage;
 mod jobs;
+mod paths;
 mod rig;
 mod tools;

@@ -44,6 +44,8 @@ words! {
     JobState: record::JobState::ALL.map(record::JobState::as_str);
     /// Why a job failed or warns.
     Class: schema::Class::ALL.map(schema::Class::as_str);
+    /// Why a path brings nothing to a snapshot, or is left out by the agent itself.
+    SourceReason: schema::SourceReason::ALL.map(schema::SourceReason::as_str);
     /// Why an agent refuses a job or credentials.
     Refusal: schema::Refusal::ALL.map(schema::Refusal::as_str);
     /// Who caused something.
