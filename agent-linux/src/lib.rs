@@ -28,6 +28,7 @@
 //! | `update`, `update-lock` | a new version that is being tried, see [`update`] |
 //! | `reserve` | 32 KB that are given free when the disk is full, so that a last result can be written |
 //! | `status.sock` | what `holdfast-agent status` talks to |
+//! | `restic-processes` | which restic may have left a lock, see [`restic`] |
 //! | `cache`, `tmp` | restic's |
 //!
 //! # Life cycle

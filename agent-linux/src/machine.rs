@@ -30,9 +30,14 @@ impl Machine {
         let hostname = read("/proc/sys/kernel/hostname").trim().to_owned();
         let hostname = if hostname.is_empty() { "unnamed".to_owned() } else { hostname };
         let os = os_name(&read("/etc/os-release")).unwrap_or_else(|| "Linux".to_owned());
-        let boot_id = boot_id(&read("/proc/sys/kernel/random/boot_id")).unwrap_or_default();
-        Self { hostname, os, arch: std::env::consts::ARCH, boot_id }
+        Self { hostname, os, arch: std::env::consts::ARCH, boot_id: boot() }
     }
+}
+
+/// Which boot this is; changes with each.
+#[must_use]
+pub fn boot() -> [u8; 16] {
+    boot_id(&fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default()).unwrap_or_default()
 }
 
 /// Whether there is so little memory that restic has to spare it.

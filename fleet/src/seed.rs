@@ -164,6 +164,8 @@ fn add_job(tx: &mut Tx<'_>, seed: &Seed, number: u64, now: Timestamp) -> Result<
             added_bytes: chance % (8 << 30),
             added_packed_bytes: Some(chance % (4 << 30)),
             errors: u32::from(state == JobState::Warning),
+            findings: Vec::new(),
+            findings_left_out: 0,
         }),
         JobWhat::Check { subset_pct } if state == JobState::Succeeded => {
             JobFigures::Check { errors: 0, subset_pct }

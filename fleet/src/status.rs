@@ -207,7 +207,7 @@ pub(crate) const fn words(class: Option<Class>) -> &'static str {
         Some(Class::Network) => "Repository can't be reached",
         Some(Class::SourceMissing) => "A path to back up is not there",
         Some(Class::SourceUnreadable) => "Some files could not be read",
-        Some(Class::SourceEmpty) => "Not a single file was saved",
+        Some(Class::SourceEmpty) => "A path to back up brought nothing",
         Some(Class::DiskFull) => "No space left",
         Some(Class::ResticMissing) => "restic is not installed",
         Some(Class::Timeout) => "Took too long",
@@ -390,7 +390,7 @@ mod tests {
                 online(),
                 vec![group("etc", Warning, Some(Class::SourceEmpty), 1, None)],
                 S::Warning,
-                "Not a single file was saved",
+                "A path to back up brought nothing",
                 false,
             ),
             (

@@ -1,6 +1,7 @@
 //! The words of a job: kinds, specifications, outcomes, summaries.
 
 use crate::{Items, RepoId};
+use core::fmt;
 use serde::{Deserialize, Serialize};
 
 /// What a job does.
@@ -329,7 +330,7 @@ pub enum Class {
     AgentRestarted,
     /// None of the above: read restic's last lines.
     Other,
-    /// A snapshot was made without a single file in it.
+    /// A snapshot was made without a single file in it, or in one of its paths.
     SourceEmpty,
     /// Of a part of a job: not tried, because what failed before would have met it too.
     NotTried,
@@ -487,7 +488,7 @@ pub struct ProbeSummary {
 }
 
 /// restic's backup summary. Sizes in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupSummary<'a> {
     /// The snapshot, hex; empty when none was made.
     pub snapshot: &'a str,
@@ -507,6 +508,139 @@ pub struct BackupSummary<'a> {
     pub added_packed_bytes: Option<u64>,
     /// Files that could not be read.
     pub errors: u32,
+    /// What is to be said of single paths of the source group; at most [`crate::limits::MAX_SOURCE_FINDINGS`].
+    #[serde(borrow)]
+    pub findings: Items<'a, SourceFinding<'a>>,
+    /// How many more there were.
+    pub findings_left_out: u32,
+}
+
+/// What is to be said of one path of a source group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceFinding<'a> {
+    /// The path.
+    pub path: &'a str,
+    /// What it is.
+    pub reason: SourceReason,
+    /// Of a link: where it leads; empty otherwise.
+    pub leads_to: &'a str,
+}
+
+/// Why a path brings nothing to a snapshot, or is left out of it by the agent itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceReason {
+    /// There is no such path.
+    Missing,
+    /// The machine's table of mounts names it, and nothing is mounted there.
+    NotMounted,
+    /// A link to something that is not there.
+    DeadLink,
+    /// A link: restic keeps the link alone.
+    Link,
+    /// A folder without a single file.
+    Empty,
+    /// All that is in it is excluded by the source group.
+    Excluded,
+    /// All that is in it lies on other file systems, and the source group stays on one.
+    OtherFileSystem,
+    /// A folder that holds nothing but links.
+    OnlyLinks,
+    /// A device, a pipe or a socket, or a folder of them: there is no content to keep.
+    Special,
+    /// It can't be read.
+    Unreadable,
+    /// Not saved: the repository itself lies there.
+    OwnRepository,
+    /// Not saved: the agent's own folder, which holds its keys.
+    OwnState,
+}
+
+impl SourceReason {
+    /// All reasons in wire order.
+    pub const ALL: [Self; 12] = [
+        Self::Missing,
+        Self::NotMounted,
+        Self::DeadLink,
+        Self::Link,
+        Self::Empty,
+        Self::Excluded,
+        Self::OtherFileSystem,
+        Self::OnlyLinks,
+        Self::Special,
+        Self::Unreadable,
+        Self::OwnRepository,
+        Self::OwnState,
+    ];
+
+    /// Its word in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::NotMounted => "not_mounted",
+            Self::DeadLink => "dead_link",
+            Self::Link => "link",
+            Self::Empty => "empty",
+            Self::Excluded => "excluded",
+            Self::OtherFileSystem => "other_file_system",
+            Self::OnlyLinks => "only_links",
+            Self::Special => "special",
+            Self::Unreadable => "unreadable",
+            Self::OwnRepository => "own_repository",
+            Self::OwnState => "own_state",
+        }
+    }
+
+    /// What a backup with such a path warns of; `None` = nothing is missing.
+    #[must_use]
+    pub const fn class(self) -> Option<Class> {
+        match self {
+            Self::Missing | Self::NotMounted | Self::DeadLink => Some(Class::SourceMissing),
+            Self::Link
+            | Self::Empty
+            | Self::Excluded
+            | Self::OtherFileSystem
+            | Self::OnlyLinks
+            | Self::Special => Some(Class::SourceEmpty),
+            Self::Unreadable => Some(Class::SourceUnreadable),
+            Self::OwnRepository | Self::OwnState => None,
+        }
+    }
+}
+
+impl fmt::Display for SourceFinding<'_> {
+    /// In words, as a log and a page say it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, reason, leads_to } = self;
+        match reason {
+            SourceReason::Missing => write!(f, "{path}: no such path"),
+            SourceReason::NotMounted => write!(f, "{path}: an empty folder, nothing is mounted on it"),
+            SourceReason::DeadLink => write!(f, "{path}: a link to {leads_to}, which is not there"),
+            SourceReason::Link => {
+                write!(
+                    f,
+                    "{path}: a link to {leads_to}; restic keeps only the link, so name {leads_to} instead"
+                )
+            }
+            SourceReason::Empty => write!(f, "{path}: not a single file is in it"),
+            SourceReason::Excluded => write!(f, "{path}: all of it is excluded by the source group"),
+            SourceReason::OtherFileSystem => {
+                write!(f, "{path}: all of it lies on other file systems, which the source group leaves out")
+            }
+            SourceReason::OnlyLinks => {
+                write!(f, "{path}: only links are in it, and restic keeps nothing of what they lead to")
+            }
+            SourceReason::Special => write!(f, "{path}: a device, pipe or socket, without content to keep"),
+            SourceReason::Unreadable => write!(f, "{path}: it can't be read"),
+            SourceReason::OwnRepository => {
+                write!(f, "{path}: left out, for the repository itself lies there")
+            }
+            SourceReason::OwnState => {
+                write!(f, "{path}: left out, for it is the agent's own folder and holds its keys")
+            }
+        }
+    }
 }
 
 /// What the retention of one group did.

@@ -71,7 +71,7 @@ pub use enroll::{EnrollRefusal, EnrollRequest, EnrollResponse, Token};
 pub use envelope::{Key, OpenError, Sealed};
 pub use id::{HostId, InstallationId, JobId, PendingId, RepoId, TokenId};
 pub use items::{Items, ItemsFull};
-pub use job::{Class, JobKind, JobSpec, Keep, Outcome, Summary};
+pub use job::{Class, JobKind, JobSpec, Keep, Outcome, SourceFinding, SourceReason, Summary};
 pub use live::{Live, LogLine, LogStream, Progress};
 pub use plan::Plan;
 pub use presence::{HeldJob, HeldPhase, Hello, Presence};

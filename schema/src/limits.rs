@@ -22,3 +22,5 @@ pub const MAX_VALUE_BYTES: usize = 4 * 1024;
 pub const MAX_ENTRIES: u32 = 10_000;
 /// The most jobs an agent holds, the running one included.
 pub const MAX_HELD_JOBS: usize = 16;
+/// The most findings about single paths in the summary of one backup.
+pub const MAX_SOURCE_FINDINGS: usize = 64;

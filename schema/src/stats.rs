@@ -104,6 +104,6 @@ pub struct Lock<'a> {
     pub username: &'a str,
     /// Who: process.
     pub pid: u32,
-    /// Whether its process is gone, or it is older than restic's own limit.
+    /// Whether the reporting agent started its process and knows it to be gone, or it is older than restic's own limit of half an hour.
     pub stale: bool,
 }

@@ -95,11 +95,11 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
     match class {
         Class::RepoLocked => cause(
             "The repository is locked",
-            "Another process holds a lock. If it still works, wait for it. If its machine went down, the lock is stale \
-             and can be removed.",
+            "Another process holds a lock. If it still works, wait for it. If it has ended and left its \
+             lock behind, the lock can be removed.",
             Step::RepoActions,
             "Look at the lock",
-            "Safe: unlock removes only locks of processes that are gone.",
+            "Safe: it only shows whose the lock is.",
         ),
         Class::Auth => cause(
             "The repository refuses the password",
@@ -151,8 +151,8 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
         ),
         Class::SourceEmpty => cause(
             "There was nothing to save",
-            "A snapshot exists, without a single file: the paths of the source group are empty, or all that is in them \
-             is excluded. Probably a disk is not mounted. It does not count as a good backup.",
+            "A snapshot exists, without a single file in it or in some of its paths: they are empty or mere links, or \
+             all that is in them is excluded. Maybe a disk is not mounted. It does not count as a good backup.",
             Step::Group,
             "Look at the source group",
             "Safe: it only shows the paths.",

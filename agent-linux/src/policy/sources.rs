@@ -4,7 +4,7 @@
 use super::{Policy, in_words, is_within, real};
 use crate::{
     folder::{Folder, FolderError},
-    restic::args::literal,
+    restic::overlap::literal,
 };
 use schema::job::{BackupSpec, COMMAND_SOURCE};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 pub struct Sources {
     /// In the order of the source group. Where the policy has source roots, without links on the way.
     pub includes: Vec<String>,
-    /// Those of the source group, and what the agent adds: its own state folder, by every name that the paths give it.
+    /// Those of the source group, also as the resolved paths have them.
     pub excludes: Vec<String>,
     /// The folders that the paths lie in, held open as they were judged.
     held: Vec<Folder>,
@@ -35,11 +35,6 @@ impl Policy {
             } else {
                 sources.hold(include, self)?
             };
-            if let Some(state) = below(&given, &self.state_dir)
-                && let Some(state) = state.to_str()
-            {
-                sources.excludes.push(literal(state));
-            }
             sources.includes.push(given.to_str().unwrap_or(include).to_owned());
         }
         Ok(sources)
@@ -68,7 +63,7 @@ impl Sources {
             // An exclude that names the path as it was written goes on to mean it.
             let of_parent = |pattern: &String| {
                 let rest = pattern.strip_prefix(from).filter(|rest| rest.starts_with('/'))?;
-                Some(format!("{}{rest}", literal(to)))
+                Some(format!("{}{rest}", literal(Path::new(to))))
             };
             let more: Vec<String> = self.excludes.iter().filter_map(of_parent).collect();
             self.excludes.extend(more.into_iter().filter(|pattern| !pattern.is_empty()));
@@ -95,12 +90,6 @@ fn moved(path: &Path, policy: &Policy) -> String {
         path.display(),
         in_words(&policy.source_roots)
     )
-}
-
-/// By which name `own` is found below `given`, links on the way to both resolved; `None` = it is not there.
-fn below(given: &Path, own: &Path) -> Option<PathBuf> {
-    let (found, own) = (real(given), real(own));
-    own.strip_prefix(found).ok().map(|rest| given.join(rest))
 }
 
 #[cfg(test)]
@@ -134,25 +123,6 @@ mod tests {
 
     fn text(path: impl AsRef<Path>) -> String {
         path.as_ref().to_str().unwrap().to_owned()
-    }
-
-    #[test]
-    fn the_state_folder_is_left_out_by_every_name_that_leads_to_it() {
-        let (_kept, at) = folder();
-        fs::create_dir_all(at.join("lib/state[1]")).unwrap();
-        symlink(&at, at.join("alias")).unwrap();
-        let policy = Policy { state_dir: at.join("alias/lib/state[1]"), ..Policy::default() };
-        let through_proc = format!("/proc/self/root{}", at.display());
-        for (include, below) in [
-            (text(at.clone()), "lib/state\\[1\\]"),
-            (text(at.join("lib")), "state\\[1\\]"),
-            (text(at.join("alias/lib")), "state\\[1\\]"),
-            (through_proc, "lib/state\\[1\\]"),
-        ] {
-            let found = sources(&policy, &[&include, "/nowhere/else"], &["*.tmp"]).unwrap();
-            assert_eq!(found.includes, [include.as_str(), "/nowhere/else"]);
-            assert_eq!(found.excludes, ["*.tmp".to_owned(), format!("{include}/{below}")]);
-        }
     }
 
     #[test]

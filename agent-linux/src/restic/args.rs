@@ -2,12 +2,13 @@
 //!
 //! What comes from outside stands behind `--flag=` or after `--`, so that no value can become an option.
 
-use super::{job::RestoreTo, version::Version};
+use super::{job::RestoreTo, overlap::literal, version::Version};
 use schema::{
     Items, JobSpec, Keep,
     job::{BackupSpec, ForgetGroup, Origin, RestoreSpec},
     name,
 };
+use std::path::Path;
 
 const FROM_COMMAND: &str = "--stdin-from-command";
 /// The folder in the new one that restic restores into.
@@ -319,7 +320,7 @@ fn plan_backup(backup: &BackupSpec<'_>, setting: &Setting<'_>) -> Result<Step, A
         step.args.push("--option=local.connections=1".to_owned());
     }
     if setting.cache.starts_with('/') {
-        step.args.push(format!("--exclude={}", literal(setting.cache)));
+        step.args.push(format!("--exclude={}", literal(Path::new(setting.cache))));
     }
     for pattern in backup.excludes.iter() {
         step.args.push(format!("--exclude={}", checked_pattern(pattern)?));
@@ -398,12 +399,12 @@ fn plan_restore(restore: &RestoreSpec<'_>, setting: &Setting<'_>) -> Result<Step
         RestoreTo::Original { without } => {
             step.args.push("--target=/".to_owned());
             for path in without {
-                step.args.push(format!("--exclude={}", literal(&path.to_string_lossy())));
+                step.args.push(format!("--exclude={}", literal(path)));
             }
         }
     }
     for path in restore.includes.iter() {
-        step.args.push(format!("--include={}", literal(&absolute(path)?)));
+        step.args.push(format!("--include={}", literal(Path::new(&absolute(path)?))));
     }
     step.flag(restore.dry_run, "--dry-run");
     step.args.extend(["--".to_owned(), snapshot_id(restore.snapshot)?]);
@@ -454,6 +455,13 @@ impl Step {
             _ => &self.args[..],
         };
         shown.join(" ")
+    }
+
+    /// Leaves out what these patterns match, of a backup. They stand behind those of the group: a pattern that begins
+    /// with `!` takes back only what was excluded before it.
+    pub(crate) fn leave_out(&mut self, patterns: &[String]) {
+        let end = self.args.iter().position(|arg| arg == "--").unwrap_or(self.args.len());
+        self.args.splice(end..end, patterns.iter().map(|pattern| format!("--exclude={pattern}")));
     }
 
     fn flag(&mut self, wanted: bool, flag: &str) {
@@ -507,16 +515,4 @@ fn checked_pattern(text: &str) -> Result<&str, ArgsError> {
         return Err(ArgsError::Pattern(text.to_owned()));
     }
     Ok(text)
-}
-
-/// A pattern that matches this path only.
-pub(crate) fn literal(path: &str) -> String {
-    let mut pattern = String::with_capacity(path.len());
-    for c in path.chars() {
-        if matches!(c, '*' | '?' | '[' | ']' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern
 }

@@ -61,7 +61,7 @@ pub struct OwnedLock {
     pub username: String,
     /// Who: process.
     pub pid: u32,
-    /// Whether its process is gone, or it is older than restic's own limit.
+    /// Whether a restic of this agent left it behind, or it is older than restic's own limit.
     pub stale: bool,
 }
 

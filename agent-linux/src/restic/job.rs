@@ -14,9 +14,10 @@ use super::{
     mask::Mask,
     outcome::Verdict,
     parse::JobProgress,
+    processes::Processes,
     pump::Wires,
     secrets::Credentials,
-    summary::{EntrySeen, JobSummary, SnapshotSeen},
+    summary::{EntrySeen, JobSummary, SnapshotSeen, SourceSeen},
     version::Restic,
 };
 use crate::folder::NewFolder;
@@ -39,7 +40,7 @@ pub struct Places {
     pub cache: PathBuf,
     /// For restic's temporary files; made when it is missing.
     pub temp: PathBuf,
-    /// restic's `HOME`.
+    /// The agent's state folder, and restic's `HOME`.
     pub home: PathBuf,
     /// restic's `PATH`.
     pub path: OsString,
@@ -181,6 +182,8 @@ pub async fn run_job(
         wires: Wires { events, control, begun, deadline, silence, stop: None },
         figures_before: known.figures.clone(),
         known,
+        processes: Processes::load(&places.home),
+        findings: Vec::new(),
         summary: JobSummary::None,
         exit_code: None,
         started_at: None,
@@ -224,6 +227,9 @@ struct Job<'j> {
     wires: Wires<'j>,
     figures_before: Figures,
     known: Known,
+    processes: Processes,
+    /// Of a backup: what there is to say of single paths.
+    findings: Vec<SourceSeen>,
     summary: JobSummary,
     exit_code: Option<i32>,
     started_at: Option<Timestamp>,

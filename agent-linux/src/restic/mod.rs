@@ -10,7 +10,14 @@
 //! # Life of a job
 //!
 //! preflight (restic there, sources there, server answers) → unlock, if our last job died → the steps → if the
-//! repository is locked by a dead process of this machine: unlock and once more → the figures that cost little.
+//! repository is locked by a process of this agent's that is gone: unlock and once more → the figures that cost little.
+//!
+//! # Locks
+//!
+//! restic itself takes a lock for dead when its host has our name and its process number is not there, which is also
+//! true of a live process in a container of the same host name. The agent unlocks by itself only what its own record
+//! ([`processes`]) proves to be left by a restic that it started, and only when nothing else would go with it. All
+//! other locks are shown, and stay until a person removes them.
 //!
 //! # Restores
 //!
@@ -23,9 +30,16 @@
 //! its standard input and hands them on in pipes. They never stand in an argument, in our own environment or on
 //! disk; [`mask`] takes them out of everything that restic says, should it ever repeat one.
 //!
+//! # What a backup leaves out, and what it lacks
+//!
+//! The agent's own folder (it holds keys), restic's cache and a repository on this machine are never saved, under whatever
+//! name they lie below a path of the group ([`overlap`]); their excludes stand behind the group's, so that no pattern
+//! takes them back. Each path of the group is looked at for whether it brings anything ([`sources`]); one that does not
+//! makes the backup a warning. What is said of single paths is data ([`SourceSeen`]).
+//!
 //! # What it does not do
 //!
-//! It keeps nothing: no queue, no journal, no stored credentials. It runs no hooks and knows no local policy. It
+//! It keeps nothing but that record: no queue, no journal, no stored credentials. It runs no hooks and knows no local policy. It
 //! does not retry, but for the one retry after a stale lock of our own.
 
 pub mod args;
@@ -40,13 +54,17 @@ pub mod location;
 mod locks;
 pub mod mask;
 pub mod outcome;
+pub(crate) mod overlap;
 pub mod parse;
+mod patterns;
 mod preflight;
+mod processes;
 mod pump;
 mod rest;
 pub mod retention;
 pub mod secrets;
 mod signs;
+mod sources;
 mod summary;
 mod text;
 mod tree;
@@ -58,5 +76,5 @@ pub use job::{Control, JobEnd, JobEvent, JobOrder, Known, Places, RestoreTo, run
 pub(crate) use lines::{Lines, log_line};
 pub use parse::JobProgress;
 pub use secrets::Credentials;
-pub use summary::{EntrySeen, ForgetCount, JobSummary, SnapshotSeen};
+pub use summary::{BackupDone, EntrySeen, ForgetCount, JobSummary, SnapshotSeen, SourceSeen};
 pub use version::{Restic, find_program};

@@ -472,6 +472,7 @@ impl<'m> Reader<'m> {
             added_bytes: number(value, "data_added"),
             added_packed_bytes: value.get("data_added_packed").and_then(Value::as_u64),
             errors: self.found.file_errors,
+            findings: Vec::new(),
         }
     }
 

@@ -3,7 +3,6 @@
 use core::time::Duration;
 use schema::Items;
 use std::{
-    io::ErrorKind,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
@@ -12,21 +11,7 @@ use tokio::{net::TcpStream, time::timeout};
 /// How long a storage server gets to take a connection. restic itself would try for 15 minutes.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// How long a look at one path may take: a dead network mount never answers.
-const LOOK_LIMIT: Duration = Duration::from_secs(30);
-
-/// The paths that are not there. One that can't be looked at counts as there: restic will say more.
-pub(crate) async fn missing(paths: Items<'_, &str>) -> Vec<String> {
-    let mut missing = Vec::new();
-    for path in paths.iter() {
-        let look = timeout(LOOK_LIMIT, tokio::fs::symlink_metadata(path.to_owned())).await;
-        if let Ok(Err(error)) = look
-            && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
-        {
-            missing.push(path.to_owned());
-        }
-    }
-    missing
-}
+pub(crate) const LOOK_LIMIT: Duration = Duration::from_secs(30);
 
 /// The paths on which nothing is mounted.
 pub(crate) async fn not_mounted(paths: Items<'_, &str>) -> Vec<String> {
@@ -50,7 +35,7 @@ pub(crate) async fn not_mounted(paths: Items<'_, &str>) -> Vec<String> {
 }
 
 /// Whether this text of `/proc/self/mountinfo` names the path as a mount point.
-fn is_mount_point(mountinfo: &[u8], path: &Path) -> bool {
+pub(crate) fn is_mount_point(mountinfo: &[u8], path: &Path) -> bool {
     mountinfo.split(|&b| b == b'\n').any(|line| {
         let field = line.split(|&b| b == b' ').nth(4).unwrap_or_default();
         unescaped(field) == path.as_os_str().as_bytes()
@@ -58,7 +43,7 @@ fn is_mount_point(mountinfo: &[u8], path: &Path) -> bool {
 }
 
 /// The kernel writes space, tab, line end and backslash as `\ooo`.
-fn unescaped(field: &[u8]) -> Vec<u8> {
+pub(crate) fn unescaped(field: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((&byte, behind)) = rest.split_first() {

@@ -67,6 +67,9 @@ pub(crate) struct Launch<'l> {
     pub(crate) folder: Option<BorrowedFd<'l>>,
 }
 
+/// Is told the process's number before restic itself begins.
+pub(crate) type OnSpawn<'s> = &'s mut (dyn FnMut(u32) + Send);
+
 /// How a step ended.
 #[derive(Debug)]
 pub(crate) struct StepEnd {
@@ -131,8 +134,9 @@ pub(crate) async fn run_step(
     launch: &Launch<'_>,
     wires: &mut Wires<'_>,
     quiet: bool,
+    on_spawn: OnSpawn<'_>,
 ) -> Result<StepEnd, StartError> {
-    let mut child = spawn(step, launch).await?;
+    let mut child = spawn(step, launch, on_spawn).await?;
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let (mut out_buffer, mut err_buffer) = (vec![0; BUFFER_BYTES], vec![0; BUFFER_BYTES]);
     let mut reader = Reader::new(step.kind, launch.mask);
@@ -292,7 +296,7 @@ async fn read(stream: &mut Option<impl AsyncReadExt + Unpin>, buffer: &mut [u8])
     }
 }
 
-async fn spawn(step: &Step, launch: &Launch<'_>) -> Result<Child, StartError> {
+async fn spawn(step: &Step, launch: &Launch<'_>, on_spawn: OnSpawn<'_>) -> Result<Child, StartError> {
     let frame = frame(launch)?;
     // Of the open folder itself, whatever its path leads to by now.
     let folder =
@@ -310,6 +314,10 @@ async fn spawn(step: &Step, launch: &Launch<'_>) -> Result<Child, StartError> {
         .kill_on_drop(true)
         .spawn()
         .map_err(StartError::Spawn)?;
+    if let Some(pid) = child.id() {
+        // It waits for its credentials, and becomes restic only then.
+        on_spawn(pid);
+    }
     if let Some(mut stdin) = child.stdin.take() {
         // When it does not read them it says why by itself, on its standard error.
         let _ = stdin.write_all(&frame).await;

@@ -1,8 +1,9 @@
 //! What came of a job, owned; and its way to the wire.
 
 use schema::{
-    Class, Items, ItemsFull, RepoId, Summary, Timestamp,
+    Class, Items, ItemsFull, RepoId, SourceFinding, SourceReason, Summary, Timestamp,
     job::{BackupSummary, ForgetResult, ProbeSummary},
+    limits::MAX_SOURCE_FINDINGS,
     report::{Entry, EntryKind, Snapshot, SnapshotSize},
 };
 use serde::{Serialize, Serializer};
@@ -73,6 +74,27 @@ pub struct BackupDone {
     pub added_packed_bytes: Option<u64>,
     /// Files that could not be read.
     pub errors: u32,
+    /// What the agent has to say of single paths of the source group.
+    pub findings: Vec<SourceSeen>,
+}
+
+/// What there is to say of one path of a source group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceSeen {
+    /// The path.
+    pub path: String,
+    /// What it is.
+    pub reason: SourceReason,
+    /// Of a link: where it leads; empty otherwise.
+    pub leads_to: String,
+}
+
+impl SourceSeen {
+    /// The finding for the wire.
+    #[must_use]
+    pub fn to_wire(&self) -> SourceFinding<'_> {
+        SourceFinding { path: &self.path, reason: self.reason, leads_to: &self.leads_to }
+    }
 }
 
 /// What restic says of a prune.
@@ -156,17 +178,26 @@ impl JobSummary {
             Self::None => Summary::None,
             Self::Probe(found) => Summary::Probe(*found),
             Self::Init(repo) => Summary::Init { repo: *repo },
-            Self::Backup(done) => Summary::Backup(BackupSummary {
-                snapshot: &done.snapshot,
-                files_new: done.files_new,
-                files_changed: done.files_changed,
-                files_unmodified: done.files_unmodified,
-                total_files: done.total_files,
-                total_bytes: done.total_bytes,
-                added_bytes: done.added_bytes,
-                added_packed_bytes: done.added_packed_bytes,
-                errors: done.errors,
-            }),
+            Self::Backup(done) => {
+                let findings = fitting(
+                    done.findings.iter().take(MAX_SOURCE_FINDINGS).map(SourceSeen::to_wire),
+                    &mut buffer[..],
+                );
+                Summary::Backup(BackupSummary {
+                    snapshot: &done.snapshot,
+                    files_new: done.files_new,
+                    files_changed: done.files_changed,
+                    files_unmodified: done.files_unmodified,
+                    total_files: done.total_files,
+                    total_bytes: done.total_bytes,
+                    added_bytes: done.added_bytes,
+                    added_packed_bytes: done.added_packed_bytes,
+                    errors: done.errors,
+                    findings,
+                    findings_left_out: u32::try_from(done.findings.len() - findings.count())
+                        .unwrap_or(u32::MAX),
+                })
+            }
             Self::Forget(groups) => {
                 Summary::Forget { groups: fitting(groups.iter().map(WireForget), buffer) }
             }

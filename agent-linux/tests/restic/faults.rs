@@ -14,7 +14,7 @@ use std::{
     io::Read as _,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 #[tokio::test]
@@ -436,6 +436,9 @@ fn a_parent_that_runs_a_slow_backup() {
     runtime.block_on(async {
         let mut rig = Rig::new(std::env::var_os("HOLDFAST_RIG_RESTIC").unwrap().into());
         rig.credentials.url = folder.join("repo").to_str().unwrap().to_owned();
+        if std::env::var_os("HOLDFAST_RIG_SAME_AGENT").is_some() {
+            rig.places.home = folder.join("home");
+        }
         rig.slow_down();
         let source = folder.join("source").to_str().unwrap().to_owned();
         let mut buffer = Vec::new();
@@ -475,10 +478,10 @@ fn processes_with(text: &str) -> Vec<(u32, String)> {
 
 #[tokio::test]
 async fn kill_9_of_the_parent_leaves_no_restic_and_the_next_job_removes_the_lock() {
-    with_each_version(async |version, program| {
+    with_each_version(async |_, program| {
         let mut rig = Rig::initialised(program.clone()).await;
         let source = rig.big_source(24);
-        let mut parent = parent(&rig, &program).spawn().unwrap();
+        let mut parent = parent(&rig, &program).env("HOLDFAST_RIG_SAME_AGENT", "1").spawn().unwrap();
         let is_restic = |line: &str| line.contains(" backup ") && line.contains(&source);
         let restics = || processes_with(&source).into_iter().filter(|(_, line)| is_restic(line)).count();
         until("the lock of the backup", || rig.locks() > 0 && restics() > 0).await;
@@ -487,22 +490,91 @@ async fn kill_9_of_the_parent_leaves_no_restic_and_the_next_job_removes_the_lock
         until("the end of restic", || restics() == 0).await;
         assert_eq!(rig.locks(), 1);
 
-        // What takes an exclusive lock would not come through. The newer ones would wait for it, so only the oldest
-        // finds out by itself here.
-        rig.known.unclean = version != Version::V014;
         let mut buffer = [0; 99];
         let keep = Keep { last: 1, ..Keep::default() };
         let groups = Items::write([ForgetGroup::new("g1", keep)], &mut buffer).unwrap();
         let ran = rig.run(JobSpec::Forget { groups, dry_run: false }).await.succeeded();
-        assert!(
-            ran.log
-                .iter()
-                .any(|line| line.contains("processes that are gone")
-                    || line.contains("process of this machine")),
-            "{ran:#?}"
-        );
+        let said = "Removed the lock of a restic of this agent that is gone";
+        assert!(ran.log.iter().any(|line| line.contains(said)), "{ran:#?}");
         assert_eq!((rig.locks(), rig.known.unclean), (0, false), "{ran:#?}");
         rig.backup(&[&source]).await.succeeded();
+    })
+    .await;
+}
+
+/// A restic that this agent did not start, in a process namespace of its own and under the same host name, slowly
+/// storing what `source` holds.
+fn elsewhere(rig: &Rig, restic: &Path, source: &str) -> Child {
+    let mut command = Command::new("unshare");
+    if !rustix::process::geteuid().is_root() {
+        command.arg("--map-root-user");
+    }
+    command
+        .args(["--pid", "--fork", "--mount-proc"])
+        .arg(restic)
+        .args(["backup", "--quiet", "--limit-upload=700", "--pack-size=4", source])
+        .env("RESTIC_REPOSITORY", &rig.credentials.url)
+        .env("RESTIC_PASSWORD", &rig.credentials.repo_password)
+        .env("RESTIC_CACHE_DIR", rig.path("cache-elsewhere"))
+        .spawn()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_live_lock_of_another_process_namespace_is_not_taken_for_a_dead_one() {
+    with_each_version(async |_, program| {
+        let mut rig = Rig::initialised(program.clone()).await;
+        let small = rig.path("small");
+        fs::create_dir_all(&small).unwrap();
+        fs::write(small.join("file"), "something").unwrap();
+        rig.backup(&[small.to_str().unwrap()]).await.succeeded();
+        let source = rig.big_source(24);
+        let mut other = elsewhere(&rig, &program, &source);
+        let packs = |rig: &Rig| fs::read_dir(rig.path("repo/data")).map_or(0, |folders| {
+            folders.flatten().filter_map(|folder| fs::read_dir(folder.path()).ok()).flatten().count()
+        });
+        let before = packs(&rig);
+        until("the other backup to store data", || rig.locks() > 0 && packs(&rig) > before + 1).await;
+
+        // The newer ones would wait for the lock.
+        rig.wrap_restic("for it; do shift; [ \"$it\" = --retry-lock=5m ] || set -- \"$@\" \"$it\"; done; exec $RESTIC \"$@\"");
+        let mut buffer = [0; 99];
+        let keep = Keep { last: 1, ..Keep::default() };
+        let groups = Items::write([ForgetGroup::new("g1", keep)], &mut buffer).unwrap();
+        let forget = JobSpec::Forget { groups, dry_run: false };
+        let prune = JobSpec::Prune { dry_run: false };
+        for (spec, unclean) in [(prune, false), (prune, true), (forget, true), (JobSpec::Check { subset_pct: 0 }, true)]
+        {
+            rig.known.unclean = unclean;
+            rig.run(spec).await.failed(Class::RepoLocked);
+            let lock = rig.known.figures.lock.clone().unwrap().lock.unwrap();
+            assert!(!lock.stale, "{lock:?}");
+            assert_eq!(rig.locks(), 1, "{spec:?} with unclean = {unclean}");
+        }
+        // A backup goes beside it. When it is killed its lock is ours, and the other one still is not: an unlock would
+        // take both.
+        rig.places.restic.clone_from(&program);
+        rig.slow_down();
+        let mut buffer = Vec::new();
+        let ran = rig
+            .run_with(backup_of(&[&source], &mut buffer), async |control, folder| {
+                until("the second lock", || count_locks(folder) > 1).await;
+                control.send(Control::Kill).await.unwrap();
+            })
+            .await
+            .must_be(Outcome::Cancelled, Some(Class::Cancelled));
+        assert_eq!((rig.locks(), rig.known.unclean), (2, true), "{ran:#?}");
+        assert!(ran.log.iter().any(|line| line.contains("holds one, too, and may be alive")), "{ran:#?}");
+
+        assert!(other.wait().unwrap().success(), "the other backup ends well");
+        rig.places.restic = program;
+        rig.known.restic = None;
+        // Now ours can go, by the record alone, and by itself.
+        let ran = rig.run(JobSpec::Prune { dry_run: false }).await.succeeded();
+        assert_eq!((rig.locks(), rig.known.unclean), (0, false), "{ran:#?}");
+        rig.run(JobSpec::Check { subset_pct: 100 }).await.succeeded();
+        rig.run(JobSpec::Snapshots).await.succeeded();
+        assert_eq!(rig.known.figures.snapshots.unwrap().count, 2);
     })
     .await;
 }

@@ -7,6 +7,7 @@ mod captures;
 mod faults;
 mod garbage;
 mod jobs;
+mod paths;
 mod restore;
 mod retention;
 mod rig;

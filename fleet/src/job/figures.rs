@@ -1,8 +1,11 @@
 //! From the wire's figures to the record's. Sizes are bounded, so that no sum of them is absurd because one host is.
 
-use crate::record::{BackupFigures, ForgetFigures, JobFigures, ProbeFigures};
+use crate::record::{BackupFigures, ForgetFigures, JobFigures, ProbeFigures, SourceFinding};
 use crate::repo::MOST_BYTES;
-use schema::Summary;
+use schema::{
+    Summary,
+    limits::{MAX_SOURCE_FINDINGS, MAX_VALUE_BYTES},
+};
 
 pub(super) fn of(summary: &Summary<'_>) -> JobFigures {
     match *summary {
@@ -24,6 +27,8 @@ pub(super) fn of(summary: &Summary<'_>) -> JobFigures {
             added_bytes: bounded(backup.added_bytes),
             added_packed_bytes: backup.added_packed_bytes.map(bounded),
             errors: backup.errors,
+            findings: backup.findings.iter().take(MAX_SOURCE_FINDINGS).map(|found| finding(&found)).collect(),
+            findings_left_out: backup.findings_left_out.saturating_add(surplus(backup.findings.count())),
         }),
         Summary::Forget { groups } => JobFigures::Forget(
             groups
@@ -56,6 +61,16 @@ pub(super) fn of(summary: &Summary<'_>) -> JobFigures {
         }
         Summary::Folder { entries, left_out } => JobFigures::Folder { entries, left_out },
     }
+}
+
+fn finding(found: &schema::SourceFinding<'_>) -> SourceFinding {
+    let cut = |text: &str| text[..text.floor_char_boundary(MAX_VALUE_BYTES)].to_owned();
+    SourceFinding { path: cut(found.path), reason: found.reason, leads_to: cut(found.leads_to) }
+}
+
+/// How many of a list are over what is kept.
+fn surplus(findings: usize) -> u32 {
+    u32::try_from(findings.saturating_sub(MAX_SOURCE_FINDINGS)).unwrap_or(u32::MAX)
 }
 
 fn bounded(bytes: u64) -> u64 {

@@ -1,6 +1,7 @@
 use super::{Actor, Retention};
-use schema::{Class, HostId, JobId, JobKind, Outcome, Refusal, RepoId, Timestamp};
+use schema::{Class, HostId, JobId, JobKind, Outcome, Refusal, RepoId, SourceReason, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// One run of one kind on one host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -368,6 +369,29 @@ pub struct BackupFigures {
     pub added_packed_bytes: Option<u64>,
     /// Files that could not be read.
     pub errors: u32,
+    /// What is to be said of single paths of the source group.
+    pub findings: Vec<SourceFinding>,
+    /// How many more there were.
+    pub findings_left_out: u32,
+}
+
+/// What is to be said of one path of a source group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceFinding {
+    /// The path.
+    pub path: String,
+    /// What it is.
+    pub reason: SourceReason,
+    /// Of a link: where it leads; empty otherwise.
+    pub leads_to: String,
+}
+
+impl fmt::Display for SourceFinding {
+    /// In the words of the wire's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, reason, leads_to } = self;
+        schema::SourceFinding { path, reason: *reason, leads_to }.fmt(f)
+    }
 }
 
 /// What forget did to one group.

@@ -21,7 +21,7 @@ pub use group::{Group, Origin, Retention};
 pub use host::{Acked, EnrollToken, Host, HostFacts, Machine, Presence, Quarantine, Twin, WireProblem};
 pub use job::{
     BackupFigures, ForgetFigures, Job, JobFigures, JobProgress, JobState, JobWhat, LogChunk, LogText,
-    ProbeFigures,
+    ProbeFigures, SourceFinding,
 };
 pub use maintenance::{Every, Maintenance, MaintenanceInput, Rule, RuleInput, Window};
 pub use pending::{GivenUp, PendingRun, TryError};

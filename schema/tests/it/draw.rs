@@ -5,8 +5,11 @@ use schema::{
     Class, Command, CommandBody, ConfigUpdate, Credentials, EnrollRefusal, EnrollRequest, EnrollResponse,
     HeldJob, HeldPhase, Hello, HostId, InstallationId, Items, JobId, JobKind, JobSpec, Keep, Live, LogLine,
     LogStream, Outcome, Plan, Presence, Progress, Refusal, RepoId, RepoStats, Report, ReportBody, Run,
-    ServerClock, Slot, Summary, Timestamp, ToAgent, TokenId,
-    job::{BackupSpec, BackupSummary, ForgetGroup, ForgetResult, Origin, ProbeSummary, RestoreSpec},
+    ServerClock, Slot, SourceReason, Summary, Timestamp, ToAgent, TokenId,
+    job::{
+        BackupSpec, BackupSummary, ForgetGroup, ForgetResult, Origin, ProbeSummary, RestoreSpec,
+        SourceFinding,
+    },
     plan::PlannedSchedule,
     report::{Entry, EntryKind, Finished, Snapshot, SnapshotSize, Trouble},
     stats::{CheckResult, Lock, LockSeen, PruneResult, Size, SizeSource, SnapshotCount},
@@ -236,8 +239,25 @@ draw!(enum Summary<'static> {
 draw!(struct ProbeSummary { repo, repo_version, append_only, answered_ms });
 draw!(struct BackupSummary<'static> {
     snapshot, files_new, files_changed, files_unmodified, total_files, total_bytes, added_bytes,
-    added_packed_bytes, errors
+    added_packed_bytes, errors, findings, findings_left_out
 });
+draw!(struct SourceFinding<'static> { path, reason, leads_to });
+draw!(
+    enum SourceReason {
+        Missing,
+        NotMounted,
+        DeadLink,
+        Link,
+        Empty,
+        Excluded,
+        OtherFileSystem,
+        OnlyLinks,
+        Special,
+        Unreadable,
+        OwnRepository,
+        OwnState,
+    }
+);
 draw!(struct ForgetResult<'static> { group, kept, removed, class, spared, lacking });
 
 draw!(struct Report<'static> { stream, seq, taken, at, body });

@@ -6,7 +6,7 @@
 use crate::{draw::Variants, envelope, samples, token};
 use schema::{
     CURRENT, Class, CommandBody, EnrollRefusal, EnrollResponse, HeldPhase, JobKind, JobSpec, Live, LogStream,
-    Outcome, Presence, Refusal, ReportBody, Slot, Summary, ToAgent,
+    Outcome, Presence, Refusal, ReportBody, Slot, SourceReason, Summary, ToAgent,
     envelope::version_notice,
     report::{EntryKind, Trouble},
     stats::SizeSource,
@@ -100,6 +100,7 @@ fn every_variant_of_every_enum_has_a_golden() {
     require::<JobSpec>(&goldens, &mut missing);
     require::<Outcome>(&goldens, &mut missing);
     require::<Class>(&goldens, &mut missing);
+    require::<SourceReason>(&goldens, &mut missing);
     require::<Summary>(&goldens, &mut missing);
     require::<ReportBody>(&goldens, &mut missing);
     require::<Refusal>(&goldens, &mut missing);

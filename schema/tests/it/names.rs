@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use schema::{
-    Class, HostId, JobKind, Refusal, RepoId, Slot, Timestamp, limits::MAX_NAME_CHARS, name::is_valid,
+    Class, HostId, JobKind, Refusal, RepoId, Slot, SourceReason, Timestamp, limits::MAX_NAME_CHARS,
+    name::is_valid,
 };
 
 #[test]
@@ -40,6 +41,7 @@ fn words_are_different_from_one_another() {
     }
     all_differ(&JobKind::ALL.map(JobKind::as_str));
     all_differ(&Class::ALL.map(Class::as_str));
+    all_differ(&SourceReason::ALL.map(SourceReason::as_str));
     all_differ(&Slot::ALL.map(Slot::as_str));
     all_differ(
         &[

@@ -5,8 +5,11 @@ use schema::{
     Class, Command, CommandBody, ConfigUpdate, Credentials, DecodeError, EnrollRefusal, EnrollRequest,
     EnrollResponse, HeldJob, HeldPhase, Hello, HostId, InstallationId, Items, JobId, JobKind, JobSpec, Keep,
     Live, LogLine, LogStream, Outcome, Plan, Presence, Progress, Refusal, RepoId, RepoStats, Report,
-    ReportBody, Run, ServerClock, Slot, Summary, Timestamp, ToAgent, decode, encode,
-    job::{BackupSpec, BackupSummary, ForgetGroup, ForgetResult, Origin, ProbeSummary, RestoreSpec},
+    ReportBody, Run, ServerClock, Slot, SourceReason, Summary, Timestamp, ToAgent, decode, encode,
+    job::{
+        BackupSpec, BackupSummary, ForgetGroup, ForgetResult, Origin, ProbeSummary, RestoreSpec,
+        SourceFinding,
+    },
     plan::PlannedSchedule,
     report::{Entry, EntryKind, Finished, Snapshot, SnapshotSize, Trouble},
     stats::{CheckResult, Lock, LockSeen, PruneResult, Size, SizeSource, SnapshotCount},
@@ -103,6 +106,9 @@ fn make() -> Vec<Sample> {
 fn words(samples: &mut Vec<Sample>) {
     for kind in JobKind::ALL {
         add!(samples, enum JobKind "", kind);
+    }
+    for reason in SourceReason::ALL {
+        add!(samples, enum SourceReason "", reason);
     }
     for class in Class::ALL {
         add!(samples, enum Class "", class);
@@ -294,7 +300,12 @@ fn jobs(samples: &mut Vec<Sample>) {
         add!(samples, enum Summary "", summary);
     }
     add!(samples, enum Summary "that found nothing", Summary::Probe(nothing));
-    let old = BackupSummary { added_packed_bytes: None, ..backup_summary() };
+    let old = BackupSummary {
+        added_packed_bytes: None,
+        findings: Items::EMPTY,
+        findings_left_out: 0,
+        ..backup_summary()
+    };
     add!(samples, enum Summary "of an old restic", Summary::Backup(old));
 }
 
@@ -309,6 +320,11 @@ fn backup_summary() -> BackupSummary<'static> {
         added_bytes: 70_000,
         added_packed_bytes: Some(30_000),
         errors: 1,
+        findings: list_of([
+            SourceFinding { path: "/share/photos", reason: SourceReason::Link, leads_to: "/volume1/photos" },
+            SourceFinding { path: "/mnt/usb", reason: SourceReason::NotMounted, leads_to: "" },
+        ]),
+        findings_left_out: 3,
     }
 }
 

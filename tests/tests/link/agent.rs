@@ -50,6 +50,8 @@ const SAVED: BackupSummary<'_> = BackupSummary {
     added_bytes: 100,
     added_packed_bytes: None,
     errors: 0,
+    findings: Items::EMPTY,
+    findings_left_out: 0,
 };
 
 /// What truly became of a job at the agent.

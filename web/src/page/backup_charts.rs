@@ -88,6 +88,8 @@ mod tests {
             added_bytes: 9 * added,
             added_packed_bytes: Some(added),
             errors: 0,
+            findings: Vec::new(),
+            findings_left_out: 0,
         };
         Job {
             state,

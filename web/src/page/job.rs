@@ -61,6 +61,7 @@ fn read(
         cards: cards(now, job, good.as_ref(), mended.is_some(), group_stands),
         mended,
         figures: if ended { job_view::figures(job) } else { Vec::new() },
+        findings: job_view::findings(job),
         log: LogView {
             none: (lines.is_empty() && after == 0 && ended).then_some(match find {
                 Some(_) => "No line of the log holds this.",

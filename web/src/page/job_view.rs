@@ -103,6 +103,8 @@ pub(crate) struct JobView {
     pub(crate) mended: Option<Mended>,
     pub(crate) cards: Vec<Fact>,
     pub(crate) figures: Vec<Figure>,
+    /// What there is to say of single paths of a source group, a sentence each.
+    pub(crate) findings: Vec<String>,
     pub(crate) log: LogView,
     pub(crate) before: Vec<JobLine>,
     pub(crate) facts: Vec<Fact>,
@@ -286,6 +288,14 @@ pub(crate) fn figures(job: &Job) -> Vec<Figure> {
         }
         JobFigures::None => Vec::new(),
     }
+}
+
+/// What there is to say of single paths of a source group.
+pub(crate) fn findings(job: &Job) -> Vec<String> {
+    let JobFigures::Backup(figures) = &job.figures else { return Vec::new() };
+    let more = (figures.findings_left_out > 0)
+        .then(|| format!("and {} more: the log names them", count(u64::from(figures.findings_left_out))));
+    figures.findings.iter().map(ToString::to_string).chain(more).collect()
 }
 
 /// What was kept beside the rules.

@@ -177,7 +177,7 @@ pub(crate) async fn confirm_unlock(ctx: Ctx, Path(host): Path<String>) -> Result
     let lock = snapshot.repo(host.id)?.lock;
     let (body, action) = match lock.and_then(|lock| Some((lock.at, lock.holder?))) {
         None => (
-            vec!["No lock is known to be held. Locks of processes that are gone are removed.".to_owned()],
+            vec!["No lock is known to be held. What restic takes for stale is removed: locks of this host's name whose process it does not find, and those that were not renewed for half an hour.".to_owned()],
             action,
         ),
         Some((seen_at, holder)) => {
@@ -188,7 +188,7 @@ pub(crate) async fn confirm_unlock(ctx: Ctx, Path(host): Path<String>) -> Result
                 holder.pid,
                 crate::format::exact(holder.since),
                 crate::format::ago(snapshot.now(), seen_at),
-                if holder.stale { "stale" } else { "alive" }
+                if holder.stale { "stale" } else { "as if it may be in use" }
             );
             let warning = "Make sure that this process has ended: if it still works on the repository, another job \
                            beside it can do damage. All other locks go too.";

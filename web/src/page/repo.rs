@@ -213,7 +213,7 @@ fn actions(
         (
             "unlock",
             "Unlock",
-            "Removes locks of processes that are gone. A live lock stays.",
+            "Removes what restic takes for stale: locks of this host's name whose process it does not find, and locks that were not renewed for half an hour.",
             JobRequest::Unlock { all: None },
             "Unlock now",
         ),

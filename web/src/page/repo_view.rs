@@ -109,7 +109,7 @@ impl RepoView {
                 title: if holder.stale {
                     "Locked, and the lock looks stale"
                 } else {
-                    "Locked by a process that looks alive"
+                    "Locked by a process that may be alive"
                 },
                 text: format!(
                     "{} lock of {}@{}, pid {}, since {}. Seen {}.{}",
@@ -119,7 +119,12 @@ impl RepoView {
                     holder.pid,
                     crate::format::exact(holder.since),
                     ago(now, lock.at),
-                    if holder.stale { " Its process is gone, or it is too old to be alive." } else { "" }
+                    if holder.stale {
+                        " The agent started its process and saw it end, or it was not renewed for half an hour."
+                    } else {
+                        " Whether its process still runs can't be told from here: it may run in a container, or on \
+                         another machine."
+                    }
                 ),
                 stale: holder.stale,
             }),

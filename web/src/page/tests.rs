@@ -236,6 +236,7 @@ impl Sample {
             }),
             cards: self.facts(),
             figures: job_view::figures(&job),
+            findings: vec![self.text()],
             log: job_view::LogView {
                 lines: vec![line("log-bad"), line("")],
                 tail: (!state.is_ended()).then(|| "/jobs/01?part=job-log&after=2".to_owned()),

@@ -199,6 +199,8 @@ impl TestAgent {
             added_bytes: 31 << 20,
             added_packed_bytes: Some(20 << 20),
             errors: 0,
+            findings: Items::EMPTY,
+            findings_left_out: 0,
         };
         self.finish(world, job, Outcome::Succeeded, None, "snapshot saved", Summary::Backup(summary)).await;
         self.stats(world, job, None).await;

@@ -190,6 +190,12 @@ async fn a_backup_without_one_of_its_paths_made_a_snapshot_and_is_no_good_one() 
     world.pass(3_600_000);
     let job = run(&client, &format!("/api/hosts/{}/groups/logbook/backup", agent.host)).await;
     agent.start(&world, job).await;
+    let link = schema::SourceFinding {
+        path: "/srv/new",
+        reason: schema::SourceReason::Link,
+        leads_to: "/mnt/<new>",
+    };
+    let mut buffer = [0; 99];
     let saved = schema::job::BackupSummary {
         snapshot: "4d02a9f1c0ffee004d02a9f1c0ffee004d02a9f1c0ffee004d02a9f1c0ffee00",
         files_new: 1,
@@ -200,12 +206,20 @@ async fn a_backup_without_one_of_its_paths_made_a_snapshot_and_is_no_good_one() 
         added_bytes: 1 << 10,
         added_packed_bytes: None,
         errors: 0,
+        findings: schema::Items::write([link], &mut buffer).unwrap(),
+        findings_left_out: 7,
     };
     let (class, said) = (Some(Class::SourceMissing), "not there: /srv/old");
     agent.finish(&world, job, Outcome::Warning, class, said, Summary::Backup(saved)).await;
     let page = client.get(&format!("/jobs/{job}")).await.expect(200).text;
-    for words in ["What is missing", "A snapshot exists, without the paths", "not there: /srv/old", "At risk"]
-    {
+    for words in [
+        "What is missing",
+        "A snapshot exists, without the paths",
+        "not there: /srv/old",
+        "At risk",
+        "/srv/new: a link to /mnt/&lt;new&gt;; restic keeps only the link",
+        "and 7 more",
+    ] {
         assert!(page.contains(words), "{words}: {page}");
     }
     assert!(!page.contains("Nothing was saved"), "{page}");

@@ -1,18 +1,15 @@
 //! What is looked at and cleaned up around a job: figures and locks.
 
 use super::{
-    super::{
-        args,
-        figures::{LockLook, OwnedLock},
-        locks,
-    },
+    super::{args, figures::LockLook, findings::LockFound, locks},
     Job, wall_clock,
 };
 use core::time::Duration;
+use schema::Timestamp;
 use tokio::time::{Instant, sleep};
 
-/// How many locks are looked at, at 0.3 to 0.9 seconds each.
-const LOCKS_LOOKED_AT: usize = 4;
+/// How many locks are looked at, at 0.3 to 0.9 seconds each. With more of them nobody knows what an unlock would remove.
+const LOCKS_LOOKED_AT: usize = 8;
 /// How long a dead process may wait for its parent to take notice, before its lock is left for later.
 const REAP_LIMIT: Duration = Duration::from_secs(10);
 const REAP_LOOK: Duration = Duration::from_millis(100);
@@ -20,39 +17,87 @@ const REAP_LOOK: Duration = Duration::from_millis(100);
 const UNLOCK_TRIES: usize = 3;
 
 /// The locks that a look saw.
-pub(super) struct LocksLeft {
+pub(super) struct LocksSeen {
     pub(super) count: usize,
-    /// The processes of this machine that hold them.
-    own_pids: Vec<u32>,
+    /// Those that were read, and whether each was left behind by a restic of this agent.
+    read: Vec<(LockFound, bool)>,
+    /// Whether each was read.
+    is_whole: bool,
 }
 
-impl LocksLeft {
-    /// Whether one belongs to a process of this machine that has ended.
-    pub(super) fn has_own_dead(&self) -> bool {
-        self.own_pids.iter().any(|&pid| locks::has_ended(pid))
+impl LocksSeen {
+    /// The processes of those locks that can be removed and nothing else with them; why not, otherwise.
+    fn removable(&self, own: &str, now: Timestamp) -> Result<Vec<u32>, String> {
+        let left: Vec<u32> = self.read.iter().filter(|(_, is_left)| *is_left).map(|(it, _)| it.pid).collect();
+        if left.is_empty() {
+            return Ok(left);
+        }
+        if !self.is_whole {
+            return Err("not all of them can be read".to_owned());
+        }
+        let others = self.read.iter().filter(|(_, is_left)| !is_left).map(|(lock, _)| lock);
+        match others.into_iter().find(|lock| locks::unlock_may_remove(lock, own, now)) {
+            Some(lock) => {
+                Err(format!("process {} on {} holds one, too, and may be alive", lock.pid, lock.hostname))
+            }
+            None => Ok(left),
+        }
+    }
+
+    /// Whether restic itself would take one for dead.
+    pub(super) fn has_dead(&self) -> bool {
+        let own = locks::own_hostname();
+        self.read.iter().any(|(lock, _)| lock.hostname == own && locks::has_ended(lock.pid))
+    }
+
+    fn pids(&self) -> impl Iterator<Item = u32> {
+        self.read.iter().map(|(lock, _)| lock.pid)
     }
 }
 
 impl Job<'_> {
-    /// Removes locks of processes that are gone. One that its new parent has not taken notice of is alive to restic,
-    /// so it is waited for.
-    pub(super) async fn remove_dead_locks(&mut self) {
+    /// Removes the locks that a restic of this agent left behind, when no other would go with them; whether it did.
+    pub(super) async fn remove_left_locks(&mut self) -> bool {
+        let (mut is_done, mut stays) = (false, None);
+        // Until a look says otherwise, the next job tries again.
+        self.known.unclean = true;
         for _ in 0..UNLOCK_TRIES {
-            let removed = self.side_step(&args::unlock(false)).await;
-            self.known.unclean = removed.is_none();
-            if removed.is_none() {
-                // It does not even unlock: the next job tries again.
-                return;
-            }
-            let Some(left) = self.look_at_locks().await else { return };
-            if !left.has_own_dead() {
-                return;
-            }
-            let until = Instant::now() + REAP_LIMIT;
-            while left.own_pids.iter().any(|&pid| locks::is_zombie(pid)) && Instant::now() < until {
-                sleep(REAP_LOOK).await;
+            let Some(seen) = self.look_at_locks().await else { return is_done };
+            match seen.removable(&locks::own_hostname(), wall_clock()) {
+                Ok(left) if left.is_empty() => {
+                    self.known.unclean = false;
+                    return is_done;
+                }
+                Ok(left) => {
+                    reaped(left.into_iter()).await;
+                    if self.side_step(&args::unlock(false)).await.is_none() {
+                        return is_done;
+                    }
+                    is_done = true;
+                }
+                // One may have gone between two looks.
+                Err(why) if !seen.is_whole => stays = Some(why),
+                Err(why) => {
+                    stays = Some(why);
+                    break;
+                }
             }
         }
+        if let Some(why) = stays {
+            self.say(&format!(
+                "A lock that a restic of this agent left behind stays: {why}. Remove the locks by hand when none of \
+                 them is in use."
+            ))
+            .await;
+        }
+        is_done
+    }
+
+    /// Removes what restic itself takes for stale, once more: a process that its new parent had not taken notice of was
+    /// alive to it.
+    pub(super) async fn unlock_once_more(&mut self, seen: &LocksSeen) {
+        reaped(seen.pids()).await;
+        self.side_step(&args::unlock(false)).await;
     }
 
     /// After a backup: what is not known yet, or too old. Each run costs 0.3 to 0.4 seconds of processor time.
@@ -95,25 +140,37 @@ impl Job<'_> {
     }
 
     /// Looks at the repository's locks.
-    pub(super) async fn look_at_locks(&mut self) -> Option<LocksLeft> {
+    pub(super) async fn look_at_locks(&mut self) -> Option<LocksSeen> {
         let ids = self.side_step(&args::list_locks()).await?.locks;
-        let own = locks::own_hostname();
-        let mut oldest: Option<OwnedLock> = None;
-        let mut own_pids = Vec::new();
+        let mut read = Vec::new();
+        let mut gone = 0;
         for id in ids.iter().take(LOCKS_LOOKED_AT) {
-            // A lock that is gone meanwhile is none.
-            let Some(found) = self.side_step(&args::cat_lock(id)).await.and_then(|found| found.lock) else {
-                continue;
-            };
-            let is_own = found.hostname == own;
-            own_pids.extend(is_own.then_some(found.pid));
-            let owner_is_dead = is_own && locks::has_ended(found.pid);
-            let lock = locks::figure(found, owner_is_dead, wall_clock());
-            if oldest.as_ref().is_none_or(|oldest| lock.since < oldest.since) {
-                oldest = Some(lock);
+            match self.side_step(&args::cat_lock(id)).await.and_then(|found| found.lock) {
+                Some(lock) => read.push(lock),
+                // It is gone meanwhile, or can't be read.
+                None => gone += 1,
             }
         }
-        self.known.figures.lock = Some(LockLook { at: wall_clock(), lock: oldest });
-        Some(LocksLeft { count: ids.len(), own_pids })
+        let now = wall_clock();
+        let left = self.processes.left_behind(&read, now);
+        let read: Vec<_> = read.into_iter().zip(left).collect();
+        let oldest = read.iter().min_by_key(|(lock, _)| lock.since);
+        let lock = oldest.map(|(lock, is_left)| locks::figure(lock.clone(), *is_left, now));
+        self.known.figures.lock = Some(LockLook { at: now, lock });
+        let is_whole = gone == 0 && ids.len() <= LOCKS_LOOKED_AT;
+        Some(LocksSeen { count: ids.len(), read, is_whole })
+    }
+}
+
+/// Waits until none of these waits for its parent to take notice.
+async fn reaped(pids: impl Iterator<Item = u32>) {
+    let mut waiting: Vec<u32> = pids.collect();
+    let until = Instant::now() + REAP_LIMIT;
+    loop {
+        waiting.retain(|&pid| locks::is_zombie(pid));
+        if waiting.is_empty() || Instant::now() >= until {
+            return;
+        }
+        sleep(REAP_LOOK).await;
     }
 }

@@ -5,18 +5,18 @@ use super::{
         args::{self, Step, StepKind},
         findings::Findings,
         location::Location,
-        outcome::Verdict,
+        outcome::{MAX_MESSAGE_BYTES, Verdict},
         rest,
-        summary::{BackupDone, JobSummary},
+        summary::{BackupDone, JobSummary, SourceSeen},
     },
     Job,
-    around::LocksLeft,
+    around::LocksSeen,
     steps::Done,
     wall_clock,
 };
 use core::time::Duration;
 use schema::{
-    Class, Outcome,
+    Class, Outcome, SourceReason,
     job::{BackupSpec, ProbeSummary},
     stats::{CheckResult, PruneResult},
 };
@@ -126,8 +126,11 @@ impl Job<'_> {
         if done.verdict.outcome == Outcome::Succeeded && !dry_run && is_empty {
             done.verdict = Verdict::warning(Class::SourceEmpty, EMPTY);
         }
+        if done.is_ok() && !dry_run {
+            done.verdict = with_findings(done.verdict, &self.findings);
+        }
         let mut is_lost = false;
-        if let Some(backup) = done.found.backup {
+        if let Some(mut backup) = done.found.backup {
             let is_empty = self.known.figures.snapshots.is_some_and(|snapshots| snapshots.count == 0);
             is_lost = !is_empty && backup.files_unmodified == 0 && backup.files_changed == 0;
             if done.verdict.outcome != Outcome::Cancelled && !backup.snapshot.is_empty() {
@@ -135,6 +138,7 @@ impl Job<'_> {
                 self.known.figures.add_snapshot(added, packed, wall_clock());
                 self.say(&saved_line(&backup)).await;
             }
+            backup.findings = core::mem::take(&mut self.findings);
             self.summary = JobSummary::Backup(backup);
         }
         match done.verdict.class {
@@ -224,8 +228,8 @@ impl Job<'_> {
         if let (None, Some(before), Some(left)) = (done.found.unlocked, before, &left) {
             removed = many(before.locks.len().saturating_sub(left.count));
         }
-        if let Some(first) = left.take().filter(LocksLeft::has_own_dead) {
-            self.remove_dead_locks().await;
+        if let Some(first) = left.take().filter(LocksSeen::has_dead) {
+            self.unlock_once_more(&first).await;
             let second = self.look_at_locks().await.map_or(first.count, |left| left.count);
             removed = removed.saturating_add(many(first.count.saturating_sub(second)));
         }
@@ -271,6 +275,47 @@ impl Job<'_> {
             None => Done { verdict: Verdict::succeeded(), found: Findings::default() },
         }
     }
+}
+
+/// How much a class of a backup that made a snapshot weighs: what is missing as a whole is worse than single files.
+const fn weight(class: Option<Class>) -> u8 {
+    match class {
+        Some(Class::Damaged) => 4,
+        Some(Class::SourceMissing) => 3,
+        Some(Class::SourceEmpty) => 2,
+        Some(_) => 1,
+        None => 0,
+    }
+}
+
+/// The judgement of a backup, with what some of its paths lack.
+fn with_findings(verdict: Verdict, findings: &[SourceSeen]) -> Verdict {
+    // What restic said of paths that are not there stands in its own words already.
+    let is_told = |seen: &SourceSeen| {
+        seen.reason == SourceReason::Missing && verdict.class == Some(Class::SourceMissing)
+    };
+    let lacking: Vec<&SourceSeen> =
+        findings.iter().filter(|seen| seen.reason.class().is_some() && !is_told(seen)).collect();
+    let worst = lacking.iter().map(|seen| seen.reason.class()).max_by_key(|class| weight(*class)).flatten();
+    let Some(worst) = worst else { return verdict };
+    let class = if weight(Some(worst)) > weight(verdict.class) { Some(worst) } else { verdict.class };
+    let mut message = String::new();
+    if verdict.message.is_empty() || class == Some(worst) {
+        message.push_str("A snapshot was made, but not with all that its source group names:");
+    }
+    for seen in lacking {
+        message.push('\n');
+        message.push_str(&seen.to_wire().to_string());
+    }
+    if !verdict.message.is_empty() {
+        message = if class == verdict.class {
+            format!("{}{message}", verdict.message)
+        } else {
+            format!("{message}\n{}", verdict.message)
+        };
+    }
+    message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+    Verdict { outcome: Outcome::Warning, class, message }
 }
 
 pub(super) fn many(count: usize) -> u32 {

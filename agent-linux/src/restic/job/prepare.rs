@@ -6,14 +6,15 @@ use super::{
         figures::Figures,
         location::{self, Location, LocationError},
         outcome::{Stop, Verdict},
-        preflight,
+        preflight, sources,
         version::{Restic, Version},
     },
     Job,
     steps::stopped,
+    wall_clock,
 };
-use schema::{Class, JobSpec, RepoId, job::BackupSpec};
-use std::io::ErrorKind;
+use schema::{Class, JobSpec, RepoId, SourceReason, job::BackupSpec};
+use std::{io::ErrorKind, path::PathBuf};
 use tokio::time::sleep_until;
 
 impl Job<'_> {
@@ -43,7 +44,7 @@ impl Job<'_> {
             command: self.command,
             restore_to: self.restore_to.as_ref(),
         };
-        let steps = args::plan_steps(spec, &setting).map_err(|error| refused_args(&error))?;
+        let mut steps = args::plan_steps(spec, &setting).map_err(|error| refused_args(&error))?;
         for folder in [&self.places.cache, &self.places.temp] {
             if let Err(error) = tokio::fs::create_dir_all(folder).await {
                 let message = format!("The agent can't make its folder {}: {error}.", folder.display());
@@ -52,7 +53,8 @@ impl Job<'_> {
             }
         }
         if let JobSpec::Backup(backup) = spec {
-            self.look_at_sources(backup).await?;
+            let left_out = self.look_at_sources(backup, &location).await?;
+            steps.iter_mut().for_each(|step| step.leave_out(&left_out));
         }
         let has_proxy = credentials.env.iter().any(|(name, _)| name.ends_with("_PROXY"));
         if let Some((host, port)) = location.server().filter(|_| !has_proxy)
@@ -70,10 +72,15 @@ impl Job<'_> {
         if !self.known.figures.is_at(&credentials.url) {
             self.settle_figures(&credentials.url, spec, repo).await;
         }
-        if self.known.unclean && steps.first().is_some_and(|step| step.kind.takes_lock()) {
-            self.say("The last job here did not end cleanly: removing locks of processes that are gone.")
-                .await;
-            self.remove_dead_locks().await;
+        if steps.first().is_some_and(|step| step.kind.takes_lock()) {
+            self.known.unclean |= self.processes.settle(wall_clock());
+            if self.known.unclean {
+                self.say("The last job here did not end cleanly: looking for a lock that it left behind.")
+                    .await;
+                if self.remove_left_locks().await {
+                    self.say("Removed the lock of a restic of this agent that is gone.").await;
+                }
+            }
         }
         match self.wires.poll_stop() {
             Some(stop) => Err(stopped(stop)),
@@ -110,7 +117,12 @@ impl Job<'_> {
         }
     }
 
-    async fn look_at_sources(&mut self, backup: &BackupSpec<'_>) -> Result<(), Verdict> {
+    /// What each path would bring; gives the patterns of what the agent leaves out by itself.
+    async fn look_at_sources(
+        &mut self,
+        backup: &BackupSpec<'_>,
+        location: &Location<'_>,
+    ) -> Result<Vec<String>, Verdict> {
         let absent = self.unless_stopped(preflight::not_mounted(backup.required_mounts)).await?;
         if !absent.is_empty() {
             let absent = absent.join(", ");
@@ -120,22 +132,36 @@ impl Job<'_> {
             return Err(Verdict::failed(Class::SourceMissing, &message));
         }
         if self.command.is_some() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        let missing = self.unless_stopped(preflight::missing(backup.includes)).await?;
-        if missing.is_empty() {
-            return Ok(());
-        }
-        if missing.len() == backup.includes.count() {
+        let repository = match location {
+            Location::Local(path) => Some(PathBuf::from(path)),
+            _ => None,
+        };
+        let own = sources::Own::at(self.places.home.clone(), self.places.cache.clone(), repository);
+        let look = sources::look(backup, own);
+        let found = self.unless_stopped(look).await?.map_err(|refusal| {
+            Verdict::failed(Class::Policy, &format!("Nothing was backed up. {refusal}"))
+        })?;
+        let missing: Vec<&str> = found
+            .seen
+            .iter()
+            .filter(|seen| seen.reason == SourceReason::Missing)
+            .map(|seen| seen.path.as_str())
+            .collect();
+        if !missing.is_empty() && missing.len() == backup.includes.count() {
             let missing = missing.join(", ");
             let message = format!(
                 "No such path: {missing}. Nothing was backed up. Check the paths of the source group."
             );
             return Err(Verdict::failed(Class::SourceMissing, &message));
         }
-        // The rest is worth a snapshot; restic's own words make it a warning.
-        self.say(&format!("No such path: {}", missing.join(", "))).await;
-        Ok(())
+        // What is missing is worth a warning, and the rest a snapshot.
+        for seen in &found.seen {
+            self.say(&seen.to_wire().to_string()).await;
+        }
+        self.findings = found.seen;
+        Ok(found.left_out)
     }
 
     /// Waits for something before restic starts, and lets a stop end the wait.

@@ -6,11 +6,13 @@ use super::{
         findings::Findings,
         locks,
         outcome::{self, Ended, Stop, Verdict},
+        processes::{Processes, Started},
         pump::{self, Launch, StartError, StepEnd},
         version::Restic,
     },
     Job, wall_clock,
 };
+use crate::logger;
 use core::time::Duration;
 use schema::{Class, Outcome};
 use std::{os::fd::AsFd, path::Path};
@@ -39,20 +41,18 @@ impl Job<'_> {
         self.wires.say(&self.mask.hide(text)).await;
     }
 
-    /// Runs a step of the job itself, and once more when only a lock of our own dead process was in its way.
+    /// Runs a step of the job itself, and once more when only a lock that this agent left behind was in its way.
     pub(super) async fn main_step(&mut self, step: &Step) -> Done {
         let done = self.main_step_once(step).await;
-        let own = locks::own_hostname();
-        let is_dead_own = |done: &Done| {
-            let holder = done.found.holder.as_ref();
-            holder.is_some_and(|holder| holder.hostname == own && locks::has_ended(holder.pid))
-        };
-        if done.verdict.class != Some(Class::RepoLocked) || self.wires.stop.is_some() || !is_dead_own(&done) {
+        let holder = done.found.holder.as_ref();
+        let may_be_left = holder.is_some_and(|holder| self.processes.knows(&holder.hostname, holder.pid));
+        if done.verdict.class != Some(Class::RepoLocked) || self.wires.stop.is_some() || !may_be_left {
             return done;
         }
-        self.say("The lock belongs to a process of this machine that is gone: removing it, then once more.")
-            .await;
-        self.remove_dead_locks().await;
+        if !self.remove_left_locks().await {
+            return done;
+        }
+        self.say("The lock was left behind by a restic of this agent: removed it, now once more.").await;
         self.main_step_once(step).await
     }
 
@@ -66,7 +66,7 @@ impl Job<'_> {
         let done = self.judged(step, end);
         if self.wires.stop.is_some() && step.kind.takes_lock() {
             // Even after an interrupt a lock may be left: restic forgets one that it has only just written.
-            self.remove_dead_locks().await;
+            self.remove_left_locks().await;
         }
         done
     }
@@ -96,7 +96,25 @@ impl Job<'_> {
             mask: &self.mask,
             folder: self.restore_folder.as_ref().filter(|_| step.kind == StepKind::Restore).map(AsFd::as_fd),
         };
-        pump::run_step(step, &launch, &mut self.wires, quiet).await
+        let mut running = None;
+        let (processes, folder) = (&mut self.processes, &self.places.home);
+        let mut on_spawn = |pid| {
+            if step.kind.takes_lock() {
+                running = Some(pid);
+                processes.begin(Started::look(locks::own_hostname(), pid, wall_clock()));
+                keep(processes, folder);
+            }
+        };
+        let end = pump::run_step(step, &launch, &mut self.wires, quiet, &mut on_spawn).await;
+        if let Some(pid) = running {
+            // 3: a backup with files that could not be read.
+            let is_clean = end.as_ref().is_ok_and(|end| {
+                end.stop.is_none() && !end.killed && matches!(end.ended, Ended::Code(0 | 3))
+            });
+            self.processes.end(pid, !is_clean, wall_clock());
+            keep(&self.processes, &self.places.home);
+        }
+        end
     }
 
     /// Runs a small step around the job; what it finds, if it did its work.
@@ -121,6 +139,13 @@ impl Job<'_> {
             }
             Err(error) => not_started(&error),
         }
+    }
+}
+
+/// Without it a lock that is left stays until somebody removes it: no reason not to run the job.
+fn keep(processes: &Processes, folder: &Path) {
+    if let Err(error) = processes.save(folder) {
+        logger::warn(format_args!("the record of restic's processes can't be kept: {error}"));
     }
 }
 

@@ -1,7 +1,7 @@
 //! What came of a job, by its kind.
 
 use super::words;
-use fleet::record::JobFigures;
+use fleet::record::{JobFigures, SourceFinding};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -53,6 +53,35 @@ pub(crate) struct BackupSummary {
     added_packed_bytes: Option<u64>,
     /// Files that could not be read.
     errors: u32,
+    /// What is to be said of single paths of the source group: what brought nothing to the snapshot, and why; what the
+    /// agent leaves out by itself.
+    findings: Vec<SourceFindingOut>,
+    /// How many more there were.
+    findings_left_out: u32,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = SourceFinding)]
+pub(crate) struct SourceFindingOut {
+    path: String,
+    #[schema(value_type = words::SourceReason)]
+    reason: &'static str,
+    /// Of a link: where it leads.
+    leads_to: Option<String>,
+    /// The same in a sentence.
+    text: String,
+}
+
+impl SourceFindingOut {
+    fn of(found: &SourceFinding) -> Self {
+        Self {
+            path: found.path.clone(),
+            reason: found.reason.as_str(),
+            leads_to: Some(found.leads_to.clone()).filter(|it| !it.is_empty()),
+            text: found.to_string(),
+        }
+    }
 }
 
 /// What became of one source group.
@@ -144,6 +173,8 @@ impl SummaryOut {
                 added_bytes: backup.added_bytes,
                 added_packed_bytes: backup.added_packed_bytes,
                 errors: backup.errors,
+                findings: backup.findings.iter().map(SourceFindingOut::of).collect(),
+                findings_left_out: backup.findings_left_out,
             }),
             JobFigures::Forget(groups) => Self::Forget(
                 groups

@@ -46,6 +46,8 @@ words! {
     Class: schema::Class::ALL.map(schema::Class::as_str);
     /// Why nothing of a source group is forgotten.
     Hold: fleet::Hold::ALL.map(fleet::Hold::as_str);
+    /// Why a path brings nothing to a snapshot, or is left out by the agent itself.
+    SourceReason: schema::SourceReason::ALL.map(schema::SourceReason::as_str);
     /// Why an agent refuses a job or credentials.
     Refusal: schema::Refusal::ALL.map(schema::Refusal::as_str);
     /// Who caused something.

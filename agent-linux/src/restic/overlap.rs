@@ -1,0 +1,225 @@
+//! Where a folder of the agent's own, or the repository, shows up below a path that is to be saved.
+//!
+//! The same folder may be reached by links, through a bind mount, or in the layer that an overlay writes to. So paths
+//! are not compared by their names but by what they lead to: device and inode of each folder above.
+
+use crate::policy::real;
+use std::{
+    ffi::OsString,
+    fs,
+    os::unix::{
+        ffi::{OsStrExt as _, OsStringExt as _},
+        fs::MetadataExt as _,
+    },
+    path::{Component, Path, PathBuf},
+};
+
+/// How a path lies to a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Overlap {
+    /// Neither lies in the other.
+    Apart,
+    /// The path is the folder, or leads into it.
+    Inside,
+    /// The folder lies below the path, under these names.
+    Above(Vec<PathBuf>),
+}
+
+/// A folder, with all names that it has here.
+#[derive(Clone, Debug)]
+pub(crate) struct Folder {
+    names: Vec<PathBuf>,
+}
+
+impl Folder {
+    /// The folder of this name; `mountinfo` is the text of `/proc/self/mountinfo`.
+    pub(crate) fn at(path: &Path, mountinfo: &[u8]) -> Self {
+        let path = real(&cleaned(path));
+        if path.parent().is_none() {
+            // A name that leads nowhere; nothing could be saved beside the root.
+            return Self { names: Vec::new() };
+        }
+        let mounts: Vec<Mount> = mountinfo.split(|&byte| byte == b'\n').filter_map(Mount::of_line).collect();
+        let mut names = seen_as(&path, &mounts);
+        if let Some(upper) = Mount::that_holds(&path, &mounts).and_then(|mount| mount.upper_of(&path)) {
+            names.extend(seen_as(&upper, &mounts));
+            names.push(upper);
+        }
+        names.retain(|name| *name != path && name.is_dir());
+        names.insert(0, path);
+        Self { names }
+    }
+
+    /// How a path lies to it, by where it leads; a link at its end is not followed, for restic doesn't.
+    pub(crate) fn overlap(&self, path: &Path) -> Overlap {
+        let path = cleaned(path);
+        if fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
+            return Overlap::Apart;
+        }
+        let own: Vec<_> = self.names.iter().filter_map(|name| identity(name)).collect();
+        let leads_into = |path: &Path| path.ancestors().filter_map(identity).any(|it| own.contains(&it));
+        if self.names.iter().any(|name| path.starts_with(name))
+            || leads_into(&path)
+            || leads_into(&real(&path))
+        {
+            return Overlap::Inside;
+        }
+        let Some(top) = identity(&path) else { return Overlap::Apart };
+        let below = |name: &PathBuf| {
+            let ancestor = name.ancestors().find(|ancestor| identity(ancestor) == Some(top))?;
+            Some(path.join(name.strip_prefix(ancestor).ok()?))
+        };
+        let mut found: Vec<PathBuf> = self.names.iter().filter_map(below).collect();
+        found.sort();
+        found.dedup();
+        if found.is_empty() { Overlap::Apart } else { Overlap::Above(found) }
+    }
+}
+
+/// What a path leads to.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
+
+/// The path as restic names it: without `.`, `..` and doubled slashes, by its letters alone.
+pub(crate) fn cleaned(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => {
+                clean.pop();
+            }
+            _ => {}
+        }
+    }
+    clean
+}
+
+/// The names of a real path through all mounts that show the same file system.
+fn seen_as(path: &Path, mounts: &[Mount]) -> Vec<PathBuf> {
+    let Some(own) = Mount::that_holds(path, mounts) else { return Vec::new() };
+    let Ok(rest) = path.strip_prefix(&own.point) else { return Vec::new() };
+    let in_system = own.root.join(rest);
+    let same = mounts.iter().filter(|mount| mount.device == own.device);
+    let names = same.filter_map(|mount| Some(mount.point.join(in_system.strip_prefix(&mount.root).ok()?)));
+    // What another mount covers is not the same folder any more.
+    let is_same = |name: &PathBuf| identity(name).is_some_and(|it| Some(it) == identity(path));
+    names.filter(is_same).collect()
+}
+
+/// A line of `/proc/self/mountinfo`.
+#[derive(Debug)]
+struct Mount {
+    device: Vec<u8>,
+    root: PathBuf,
+    point: PathBuf,
+    /// Of an overlay: where what is written goes.
+    upper: Option<PathBuf>,
+}
+
+impl Mount {
+    fn of_line(line: &[u8]) -> Option<Self> {
+        let mut fields = line.split(|&byte| byte == b' ').skip(2);
+        let device = fields.next()?.to_vec();
+        let (root, point) = (path_of(fields.next()?), path_of(fields.next()?));
+        let mut behind = fields.skip_while(|field| *field != b"-").skip(1);
+        let is_overlay = behind.next() == Some(b"overlay".as_slice());
+        let options = behind.nth(1).unwrap_or_default().split(|&byte| byte == b',');
+        let upper = options.filter_map(|option| option.strip_prefix(b"upperdir=")).next();
+        Some(Self { device, root, point, upper: upper.filter(|_| is_overlay).map(path_of) })
+    }
+
+    /// The last one of the longest mount points above a real path.
+    fn that_holds<'m>(path: &Path, mounts: &'m [Self]) -> Option<&'m Self> {
+        let above = mounts.iter().filter(|mount| path.starts_with(&mount.point));
+        above.max_by_key(|mount| mount.point.components().count())
+    }
+
+    fn upper_of(&self, path: &Path) -> Option<PathBuf> {
+        Some(
+            self.upper
+                .as_ref()?
+                .join(&self.root.strip_prefix("/").ok()?)
+                .join(path.strip_prefix(&self.point).ok()?),
+        )
+    }
+}
+
+fn path_of(field: &[u8]) -> PathBuf {
+    PathBuf::from(OsString::from_vec(super::preflight::unescaped(field)))
+}
+
+/// A pattern that matches this path only. What is no text is matched by any character.
+pub(crate) fn literal(path: &Path) -> String {
+    let mut pattern = String::new();
+    for chunk in path.as_os_str().as_bytes().utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if matches!(c, '*' | '?' | '[' | ']' | '\\') {
+                pattern.push('\\');
+            }
+            pattern.push(c);
+        }
+        pattern.extend(chunk.invalid().iter().map(|_| '?'));
+    }
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_folder_is_found_below_a_path_however_that_leads_there() {
+        let scratch = tempfile::tempdir().unwrap();
+        let at = |name: &str| scratch.path().join(name);
+        fs::create_dir_all(at("volume/backup/repo/data")).unwrap();
+        fs::create_dir_all(at("volume/photos")).unwrap();
+        symlink(at("volume"), at("share")).unwrap();
+        symlink(at("volume/backup/repo"), at("door")).unwrap();
+        let above = |paths: &[&str]| Overlap::Above(paths.iter().map(|path| at(path)).collect());
+        for name in ["volume/backup/repo", "share/backup/repo", "door", "volume/photos/../backup/repo"] {
+            let repo = Folder::at(&at(name), &fs::read("/proc/self/mountinfo").unwrap());
+            for (path, overlap) in [
+                ("volume", above(&["volume/backup/repo"])),
+                ("volume/", above(&["volume/backup/repo"])),
+                ("volume/photos/..", above(&["volume/backup/repo"])),
+                ("share/backup", above(&["share/backup/repo"])),
+                ("volume/backup/repo", Overlap::Inside),
+                ("share/backup/repo/data", Overlap::Inside),
+                ("volume/backup/repo/data/not/there", Overlap::Inside),
+                ("volume/photos", Overlap::Apart),
+                // restic saves links only.
+                ("share", Overlap::Apart),
+                ("door", Overlap::Apart),
+                ("not/there", Overlap::Apart),
+            ] {
+                assert_eq!(repo.overlap(&at(path)), overlap, "{path} and {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn mounts_are_read_with_their_roots_and_layers() {
+        let line = b"36 35 98:0 /sub /mnt/my\\040disk rw,noatime shared:1 master:2 - ext4 /dev/sda1 rw";
+        let mount = Mount::of_line(line).unwrap();
+        assert_eq!((mount.root, mount.point), (PathBuf::from("/sub"), PathBuf::from("/mnt/my disk")));
+        assert_eq!(mount.upper, None);
+        let line =
+            b"21 1 0:17 / / rw - overlay overlayfs:/overlay rw,lowerdir=/,upperdir=/overlay/upper,workdir=/w";
+        let mounts = [Mount::of_line(line).unwrap()];
+        let held = Mount::that_holds(Path::new("/etc/holdfast"), &mounts).unwrap();
+        assert_eq!(
+            held.upper_of(Path::new("/etc/holdfast")),
+            Some(PathBuf::from("/overlay/upper/etc/holdfast"))
+        );
+        assert!(Mount::of_line(b"").is_none());
+    }
+
+    #[test]
+    fn a_pattern_of_a_path_matches_that_path_only() {
+        let odd = PathBuf::from(OsString::from_vec(b"/a*[b]\\\xff?".to_vec()));
+        assert_eq!(literal(&odd), "/a\\*\\[b\\]\\\\?\\?");
+    }
+}

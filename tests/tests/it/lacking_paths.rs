@@ -1,0 +1,92 @@
+//! A path that brings nothing to a snapshot is told, on the page too; the repository and the agent's keys are never in
+//! one.
+
+use serde_json::{Value, json};
+use std::fs;
+use tests::{
+    agent::Agent,
+    api::text,
+    repository::Repository,
+    scene::{GROUP, Scene},
+    scratch::Scratch,
+    server::Server,
+    tools::{self, Tool},
+    wait::LONG,
+};
+
+fn findings(job: &Value) -> Vec<(String, String)> {
+    let list = job["summary"]["findings"].as_array().expect("findings");
+    list.iter().map(|it| (text(&it["path"]), text(&it["reason"]))).collect()
+}
+
+#[test]
+fn a_path_that_brings_nothing_beside_one_that_does_is_a_warning_with_its_reason() {
+    let Some(scene) = Scene::start() else { return };
+    let (api, host) = (scene.api(), scene.host());
+    let files = scene.sources.display().to_string();
+    let at = |name: &str| scene.scratch.path().join(name).display().to_string();
+    std::os::unix::fs::symlink(&scene.sources, at("link")).expect("a link");
+    fs::create_dir(at("empty")).expect("a folder");
+    for (path, reason, class) in [
+        (at("link"), "link", "source_empty"),
+        (at("empty"), "empty", "source_empty"),
+        (at("gone"), "missing", "source_missing"),
+    ] {
+        api.set_includes(host, GROUP, &[&path, &files]);
+        let job = api.wait_job(&api.back_up(host, GROUP), &["warning"], LONG);
+        assert_eq!(job["class"], class, "{job}");
+        assert_eq!(findings(&job), [(path.clone(), reason.to_owned())], "{job}");
+        let found = &job["summary"]["findings"][0];
+        assert!(text(&found["text"]).starts_with(&path), "{found}");
+        assert_eq!(found["leads_to"], if reason == "link" { json!(files) } else { Value::Null }, "{found}");
+        assert_ne!(api.host(host)["status"], "ok");
+    }
+    api.set_includes(host, GROUP, &[&files]);
+    let job = scene.back_up();
+    assert_eq!(findings(&job), []);
+    assert_eq!(api.host(host)["status"], "ok");
+}
+
+#[test]
+fn a_repository_below_its_source_does_not_grow_by_itself_and_keys_are_never_saved() {
+    if !tools::needs(&[Tool::Restic018]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let server = Server::start(&scratch.folder("server"));
+    let api = &server.api;
+    let machine = scratch.folder("machine");
+    let agent = Agent::enroll(api, &scratch.folder("machine/state"), "nas");
+    fs::write(machine.join("note"), "beside it").expect("a file");
+    std::os::unix::fs::symlink(&machine, scratch.path().join("door")).expect("a link");
+    let repository = machine.join("repository").display().to_string();
+    let credentials = json!({ "url": format!("local:{repository}"), "repo_password": "secret enough" });
+    let host = agent.host.as_str();
+    let _ = api.put(&format!("/api/hosts/{host}/repo-credentials"), &credentials).expect(200);
+    let _ = api.wait_job(&api.ask(host, "init"), &["succeeded"], LONG);
+    let machine = machine.display().to_string();
+    let state = agent.state_dir.display().to_string();
+    api.add_group(host, GROUP, &[&machine]);
+    let by_hand = Repository::at(&repository, "secret enough");
+    for _ in 0..2 {
+        let job = api.wait_job(&api.back_up(host, GROUP), &["succeeded"], LONG);
+        let mut seen = findings(&job);
+        seen.sort();
+        let expected = [(repository.clone(), "own_repository"), (state.clone(), "own_state")];
+        assert_eq!(seen, expected.map(|(path, reason)| (path, reason.to_owned())), "{job}");
+        let log = api.whole_log(&text(&job["id"]));
+        assert!(log.iter().any(|line| line.contains("holds its keys")), "{log:?}");
+        let listed = by_hand.restic(&["ls", "latest", "--no-lock", "--quiet"]).expect_success("ls by hand");
+        assert!(listed.contains("/machine/note"), "{listed}");
+        let is_own = |line: &&str| line.starts_with(&state) || line.starts_with(&repository);
+        assert_eq!(listed.lines().find(is_own), None);
+    }
+    let door = scratch.path().join("door/state/local.key").display().to_string();
+    for path in [&state, &format!("{state}/local.key"), &door, &repository] {
+        api.set_includes(host, GROUP, &[path, &machine]);
+        let job = api.wait_job(&api.back_up(host, GROUP), &["failed"], LONG);
+        assert_eq!(job["class"], "policy", "{job}");
+        assert!(text(&job["message"]).contains(path), "{job}");
+    }
+    assert_eq!(by_hand.snapshots().len(), 2);
+}
