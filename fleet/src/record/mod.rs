@@ -25,7 +25,7 @@ pub use job::{
 pub use maintenance::{Every, Maintenance, MaintenanceInput, Rule, RuleInput, Window};
 pub use pending::{GivenUp, PendingRun, TryError};
 pub use repo::{
-    CheckSeen, LockHolder, LockView, PruneSeen, Replaced, RepoPoint, RepoState, SizeSeen, SnapshotRow,
-    SnapshotsSeen, Tested,
+    CheckSeen, Confirmed, LockHolder, LockView, PruneSeen, Replaced, RepoPoint, RepoState, Sharer, SizeSeen,
+    SnapshotRow, SnapshotsSeen, Tested, Told, ToldLock, WhyShared,
 };
 pub use schedule::Schedule;

@@ -19,4 +19,5 @@ mod pending;
 mod replaced;
 mod reports;
 mod schedules;
+mod sharing;
 mod support;
