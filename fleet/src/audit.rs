@@ -18,7 +18,7 @@ const MAX_DETAIL_BYTES: usize = 1024;
 const MAX_LOOKED_AT: usize = 5_000;
 
 /// All actions there are; those of jobs are `job.` with the kind besides.
-pub const ACTIONS: [&str; 43] = [
+pub const ACTIONS: [&str; 46] = [
     "agent.forged",
     "agent.log",
     "agent.odd",
@@ -51,7 +51,10 @@ pub const ACTIONS: [&str; 43] = [
     "pending.abandoned",
     "pending.dropped",
     "pending.hurried",
+    "repo.claimed",
     "repo.replaced",
+    "repo.share_confirmed",
+    "repo.share_undone",
     "schedule.changed",
     "schedule.created",
     "schedule.deleted",

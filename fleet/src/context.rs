@@ -60,11 +60,14 @@ pub(crate) struct Context {
     /// Hosts whose connection has begun and whose hello on it has not been taken yet, and the last command that was
     /// acknowledged before it.
     began: Mutex<BTreeMap<HostId, u64>>,
+    /// Nobody was heard before.
+    pub(crate) started_at: Timestamp,
 }
 
 impl Context {
     pub(crate) fn new(driver: Driver, settings: Settings, master: MasterKey) -> Self {
         Self {
+            started_at: (driver.now)(),
             driver,
             settings,
             master,

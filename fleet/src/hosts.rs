@@ -7,14 +7,15 @@ use crate::fleet::{Fleet, NewEnrollToken};
 use crate::pending;
 use crate::record::{Acked, AuditTarget, Host};
 use crate::refused::{Refused, StoreError};
+use crate::repo;
 use crate::request::By;
 use crate::roster::Entry;
 use crate::schedule;
 use crate::status;
 use crate::store::{
-    CREDENTIALS, ENTRIES, FIRED, FOLDERS, GROUPS, HISTORY, HOST_JOBS, HOST_NAMES, HOST_TOKENS, HOSTS, JOBS,
-    KIND_JOBS, LINK_STATES, LINKS, LISTED, LISTINGS, LOG_STATES, LOGS, MAINTENANCE, OPEN_JOBS, OUTBOX,
-    PRESENCES, REPO_HOSTS, REPOS, Reads, SOUNDNESS, SUMMARIES, Span, TOKENS, Tx,
+    CREDENTIALS, ENTRIES, EXCLUSIVE_JOBS, FIRED, FOLDERS, GROUPS, HISTORY, HOST_JOBS, HOST_NAMES,
+    HOST_TOKENS, HOSTS, JOBS, KIND_JOBS, LINK_STATES, LINKS, LISTED, LISTINGS, LOG_STATES, LOGS, MAINTENANCE,
+    OPEN_JOBS, OUTBOX, PRESENCES, REPO_HOSTS, REPOS, Reads, SOUNDNESS, SUMMARIES, Span, TOKENS, Tx,
 };
 use schema::{HostId, Timestamp, name};
 
@@ -210,6 +211,7 @@ fn delete(tx: &mut Tx<'_>, host: &Host) -> Result<(), StoreError> {
     tx.remove_all(&HOST_JOBS, &own)?;
     tx.remove_all(&KIND_JOBS, &own)?;
     tx.remove_all(&OPEN_JOBS, &own)?;
+    tx.remove_all(&EXCLUSIVE_JOBS, &own)?;
     for (_, token) in tx.keys(&HOST_TOKENS, &own, usize::MAX)? {
         tx.remove(&TOKENS, &token)?;
     }
@@ -217,6 +219,7 @@ fn delete(tx: &mut Tx<'_>, host: &Host) -> Result<(), StoreError> {
     if let Some(repo) = tx.get(&REPOS, &id)?.and_then(|state| state.repo) {
         tx.remove(&REPO_HOSTS, &(repo, id))?;
     }
+    repo::sharing::leave(tx, id)?;
     tx.remove(&MAINTENANCE, &id)?;
     tx.remove(&FIRED, &id)?;
     tx.remove(&REPOS, &id)?;

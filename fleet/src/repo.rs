@@ -4,10 +4,15 @@
 //! of its own besides. A time from the future counts as now, so that a clock that ran ahead does not freeze a figure;
 //! a size that can't be leaves what is known, so that one absurd message does not spoil the history.
 //!
+//! What one host says of a repository that others share is kept apart in each of them ([`shared`]).
+//!
 //! Which repository a host uses changes by what people do: new credentials, a test of them, an init. Another one that
 //! is found in its place is not taken for it: what is known stays, and the host has failed until somebody looks.
 
 mod shared;
+pub(crate) mod sharing;
+
+pub(crate) use sharing::sent_to;
 
 use crate::audit;
 use crate::change::Changed;
@@ -132,7 +137,12 @@ impl About {
 fn set_repo(state: &mut RepoState, repo: RepoId, job_made_at: Option<Timestamp>) {
     state.replaced = None;
     if state.repo.is_some_and(|known| known != repo) {
-        *state = RepoState { newest: state.newest, tested: state.tested.take(), ..RepoState::default() };
+        *state = RepoState {
+            newest: state.newest,
+            tested: state.tested.take(),
+            claimed: std::mem::take(&mut state.claimed),
+            ..RepoState::default()
+        };
     }
     state.repo = Some(repo);
     state.repo_at = state.repo_at.max(job_made_at);
@@ -149,6 +159,8 @@ pub(crate) fn take_stats(
     let before = tx.get(&REPOS, &host)?.unwrap_or_default();
     let mut after = before.clone();
     let job = stats.job.map(|job| tx.get(&JOBS, &job)).transpose()?.flatten();
+    let job = job.filter(|job| job.host == host);
+    let stats = &RepoStats { job: job.as_ref().map(|job| job.id), ..*stats };
     let credentials = credentials::row_of(tx, host, Slot::Repo)?.and_then(|row| row.facts);
     let about = About {
         credentials_at: credentials.map(|facts| facts.updated_at),
@@ -160,11 +172,8 @@ pub(crate) fn take_stats(
     }
     if let (None, Some(replaced)) = (before.replaced, after.replaced) {
         let by = By { actor: Actor::Agent, peer: String::new() };
-        let words = format!(
-            "{} instead of {}",
-            replaced.by,
-            before.repo.map_or_else(String::new, |id| id.to_string())
-        );
+        let instead_of = before.repo.map_or_else(String::new, sharing::short);
+        let words = format!("{} instead of {instead_of}", sharing::short(replaced.by));
         let target = hosts::target(tx, host)?;
         audit::note(tx, now, &by, "repo.replaced", target, words)?;
     }
@@ -206,7 +215,10 @@ pub(crate) fn take_job(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(),
     if job.class == Some(Class::AppendOnly) && !credentials::is_set(tx, job.host, Slot::Admin)? {
         after.append_only = Some((true, at));
     }
-    if after == before { Ok(()) } else { save(tx, job.host, &before, after, Some(job.id), now) }
+    if after != before {
+        save(tx, job.host, &before, after, Some(job.id), now)?;
+    }
+    shared::tell_done(tx, job, now)
 }
 
 /// Whether the credentials have changed since this job was made: it says nothing of those that stand now.
@@ -233,10 +245,14 @@ fn save(
             hosts::change_summary(tx, host, |summary| summary.repository_changed(first))?;
         }
         if let Some(new) = after.repo {
-            shared::learn(tx, host, &mut after)?;
             tx.put(&REPO_HOSTS, &(new, host), &())?;
+            // From here on it is known by its new name.
+            tx.put(&REPOS, &host, &after)?;
+            after.told = shared::learn(tx, host)?;
+            sharing::note_claim(tx, host, &mut after, now)?;
         }
     }
+    after.own_check_counts();
     write(tx, host, &after)?;
     if let Some(point) = point(before, &after) {
         add_point(tx, host, &point, now)?;
@@ -246,7 +262,7 @@ fn save(
 
 fn write(tx: &mut Tx<'_>, host: HostId, state: &RepoState) -> Result<(), StoreError> {
     tx.put(&REPOS, &host, state)?;
-    hosts::change_summary(tx, host, |summary| summary.take_repo(state))?;
+    hosts::change_summary(tx, host, |summary| summary.take_repo(&state.as_shown()))?;
     tx.effects.changed(Changed::Repo(host));
     Ok(())
 }

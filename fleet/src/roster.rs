@@ -32,7 +32,7 @@ impl Entry {
         let Some(host) = reads.get(&HOSTS, &id)? else { return Ok(None) };
         let presence = reads.get(&PRESENCES, &id)?.unwrap_or_default();
         let summary = reads.get(&SUMMARIES, &id)?.unwrap_or_default();
-        let repo = reads.get(&REPOS, &id)?;
+        let repo = reads.get(&REPOS, &id)?.map(|repo| repo.as_shown());
         let since = repo.and_then(|repo| repo.check.map(|check| check.at).or(repo.repo_at));
         let check_overdue_at = match since {
             Some(since) => overdue_at(since, &maintenance::settings_of(context, reads, id)?),

@@ -3,7 +3,7 @@ use crate::maintenance::{self, Decision};
 use crate::record::{
     ApiToken, AuditEntry, CredentialsFacts, EnrollToken, Folder, FolderPlace, GivenUp, Group, Host, Job,
     JobWhat, Listed, LogText, Maintenance, Operator, PendingRun, Presence, RepoPoint, RepoState, Session,
-    SnapshotRow, Soundness, Viewer,
+    Sharer, SnapshotRow, Soundness, Viewer,
 };
 use crate::refused::{Refused, StoreError};
 use crate::request::JobRequest;
@@ -15,7 +15,7 @@ use crate::store::{
 use crate::summary::is_good;
 use crate::view::{AuditFilter, FleetCounts, HostFilter, HostRow, JobFilter, Page, Paged, ScheduleView};
 use crate::{
-    accounts, audit, credentials, dispatch, enroll, folder, job, listing, pending, schedule, soundness,
+    accounts, audit, credentials, dispatch, enroll, folder, job, listing, pending, repo, schedule, soundness,
     status,
 };
 use schema::{HostId, JobId, JobKind, PendingId, Slot, Timestamp};
@@ -176,9 +176,14 @@ impl Snapshot {
         maintenance::decisions_of(&self.context, &self.view, &host, self.now).map(Some)
     }
 
-    /// What is known of a host's repository.
+    /// What is known of a host's repository: what it saw itself, and what counts of what others on it say.
     pub fn repo(&self, host: HostId) -> Result<RepoState, StoreError> {
-        Ok(self.view.get(&REPOS, &host)?.unwrap_or_default())
+        Ok(self.view.get(&REPOS, &host)?.unwrap_or_default().as_shown())
+    }
+
+    /// The other hosts on the same repository, and those that only say so, by name.
+    pub fn sharers(&self, host: HostId) -> Result<Vec<Sharer>, StoreError> {
+        repo::sharing::sharers(&self.view, host)
     }
 
     /// Its size over time, oldest first: hourly for a week, daily for two years.

@@ -249,7 +249,8 @@ fn id_text(key: &str, bytes: &[u8]) -> String {
         return JobId(bytes).to_string();
     }
     match <[u8; 32]>::try_from(bytes) {
-        Ok(bytes) => RepoId(bytes).to_string(),
+        // Whoever may look at messages need not know which repository is whose.
+        Ok(bytes) => RepoId(bytes).to_string().chars().take(10).collect(),
         Err(_) => data_encoding::HEXLOWER.encode(bytes),
     }
 }

@@ -156,6 +156,8 @@ fn pages() -> Vec<Route> {
         get("/hosts/{host}/delete", Write, host_settings::confirm_delete),
         post("/hosts/{host}/delete", Write, host_settings::delete),
         get("/hosts/{host}/repo", Read, repo::show),
+        post("/hosts/{host}/shared-with/{other}", Write, repo::confirm_sharing),
+        post("/hosts/{host}/shared-with/{other}/undo", Write, repo::undo_sharing),
         post("/hosts/{host}/repo-credentials", Write, repo::save_repo_credentials),
         post("/hosts/{host}/admin-credentials", Write, repo::save_admin_credentials),
         get("/hosts/{host}/repo-credentials/delete", Write, repo::confirm_delete_repo),
@@ -396,6 +398,12 @@ fn api_hosts() -> Vec<Route> {
             .doc(doc("Deletes a schedule; what waits because of it is given up").empty()),
         get("/api/hosts/{host}/repo", Read, repo::one)
             .doc(repository("What is known of the repository").answers::<RepoOut>(200)),
+        put("/api/hosts/{host}/shared-with/{other}", Write, repo::confirm_sharing).doc(
+            repository("Says that two hosts use one repository, by whatever addresses; both must name it")
+                .empty(),
+        ),
+        delete("/api/hosts/{host}/shared-with/{other}", Write, repo::undo_sharing)
+            .doc(repository("Takes that back").empty()),
         get("/api/hosts/{host}/maintenance", Read, maintenance::one)
             .doc(repository("Maintenance settings, and what is decided now").answers::<MaintenanceOut>(200)),
         put("/api/hosts/{host}/maintenance", Write, maintenance::update).doc(

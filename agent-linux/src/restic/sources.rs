@@ -341,6 +341,7 @@ mod tests {
                     hooks_before: Items::EMPTY,
                     hooks_after: Items::EMPTY,
                     dry_run: false,
+                    origins: Items::EMPTY,
                 };
                 Rules::new(&spec, &[]).markers
             },

@@ -1,6 +1,7 @@
 //! Credential slots: facts in clear, secrets sealed to host and slot, changes pushed to the agent.
 
 mod location;
+pub(crate) mod place;
 
 use crate::audit;
 use crate::change::Changed;
@@ -11,6 +12,7 @@ use crate::hosts;
 use crate::link::{LinkState, outbox};
 use crate::record::{CredentialsFacts, CredentialsInput, Secret, SlotState};
 use crate::refused::{Refused, StoreError};
+use crate::repo;
 use crate::request::By;
 use crate::seal::Binding;
 use crate::store::{CREDENTIALS, LINK_STATES, LINKS, REPOS, Reads, Tx, first_form};
@@ -88,6 +90,7 @@ impl Fleet {
             tx.put(&CREDENTIALS, &key, &emptied)?;
             if slot == Slot::Repo {
                 forget_tests(tx, host, false)?;
+                repo::sent_to(tx, host, None)?;
             }
             after_change(&context, tx, host, slot, now)?;
             let target = hosts::target(tx, host)?;
@@ -221,6 +224,7 @@ fn put(
     tx.put(&CREDENTIALS, &key, &row)?;
     if slot == Slot::Repo {
         forget_tests(tx, host, moved)?;
+        repo::sent_to(tx, host, Some(&facts.url))?;
     }
     after_change(context, tx, host, slot, now)?;
     let target = hosts::target(tx, host)?;
@@ -288,7 +292,7 @@ fn forget_tests(tx: &mut Tx<'_>, host: HostId, moved: bool) -> Result<(), StoreE
         (repo.append_only, repo.lock) = (None, None);
     }
     tx.put(&REPOS, &host, &repo)?;
-    hosts::change_summary(tx, host, |summary| summary.take_repo(&repo))?;
+    hosts::change_summary(tx, host, |summary| summary.take_repo(&repo.as_shown()))?;
     tx.effects.changed(Changed::Repo(host));
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The one path of every job, whoever asks: checked, recorded, put into the outbox, in one transaction.
 
+pub(crate) mod lease;
 pub(crate) mod spec;
 
 use crate::audit;
@@ -16,9 +17,7 @@ use crate::record::{AuditTarget, Group, Host, Job, JobState, JobWhat, SlotState}
 use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
 use crate::soundness;
-use crate::store::{
-    GROUPS, HOSTS, JOBS, LINK_STATES, LINKS, OUTBOX, PRESENCES, REPO_HOSTS, REPOS, Reads, Span, Tx,
-};
+use crate::store::{GROUPS, JOBS, LINK_STATES, LINKS, OUTBOX, PRESENCES, REPOS, Reads, Span, Tx};
 use schema::{Command, CommandBody, HostId, JobId, JobKind, Run, Slot, Timestamp};
 use spec::Source;
 
@@ -101,7 +100,7 @@ fn check(context: &Context, reads: &impl Reads, id: HostId, request: &JobRequest
     if let JobRequest::Unlock { all: Some(mark) } = request {
         check_lock(reads, id, mark)?;
     }
-    check_repo(reads, id, &what)?;
+    check_repo(context, reads, id, &what)?;
     let state = outbox::state_of(reads, id)?;
     if !outbox::has_room(&state, 1 + u64::from(has_admin)) {
         return Err(Refused::QueueFull);
@@ -213,12 +212,8 @@ fn check_like(reads: &impl Reads, host: HostId, what: &JobWhat) -> Result<(), Re
     Ok(())
 }
 
-/// The lease on a repository: an exclusive job of one host and any other job of another exclude each other, from the
-/// moment a job is recorded until it has ended. On one host the agent runs one after the other.
-///
-/// It goes by restic's repository id. A host of which that is not known yet (nothing has been tested, made or backed
-/// up) is not seen to share one; there restic's own lock is what is left.
-fn check_repo(reads: &impl Reads, host: HostId, what: &JobWhat) -> Result<(), Refused> {
+/// See [`lease`].
+fn check_repo(context: &Context, reads: &impl Reads, host: HostId, what: &JobWhat) -> Result<(), Refused> {
     let is_exclusive = match what {
         // What reads without a lock, and an unlock is for when locks are in the way.
         what if what.is_look() => return Ok(()),
@@ -227,41 +222,15 @@ fn check_repo(reads: &impl Reads, host: HostId, what: &JobWhat) -> Result<(), Re
         JobWhat::Unlock { all: true } => true,
         what => what.is_exclusive(),
     };
-    match neighbour(reads, host, is_exclusive)? {
+    match lease::neighbour(context, reads, host, is_exclusive)? {
         None => Ok(()),
         Some((host, job)) => Err(Refused::RepoBusy { host, kind: job.what.kind(), job: job.id }),
     }
 }
 
-/// The open job of another host on the same repository that a job has to wait for, and that host's name.
-pub(crate) fn neighbour(
-    reads: &impl Reads,
-    host: HostId,
-    is_exclusive: bool,
-) -> Result<Option<(String, Job)>, StoreError> {
-    let Some(repo) = reads.get(&REPOS, &host)?.and_then(|state| state.repo) else { return Ok(None) };
-    for (_, other) in reads.keys(&REPO_HOSTS, &Span::under(&repo), usize::MAX)? {
-        if other == host {
-            continue;
-        }
-        for job in job::open_jobs(reads, other, LOOK_AT)? {
-            if uses_repository(&job.what) && (is_exclusive || job.what.is_exclusive()) {
-                let name = reads.get(&HOSTS, &other)?.map_or_else(|| other.to_string(), |host| host.name);
-                return Ok(Some((name, job)));
-            }
-        }
-    }
-    Ok(None)
-}
-
-/// Whether a job would be disturbed by one that needs the repository alone.
-pub(crate) const fn uses_repository(what: &JobWhat) -> bool {
-    !what.is_look() && !matches!(what, JobWhat::Probe | JobWhat::Unlock { .. })
-}
-
 /// Live locks are removed only when the one that is held is the one that was shown.
 fn check_lock(reads: &impl Reads, host: HostId, mark: &str) -> Result<(), Refused> {
-    let lock = reads.get(&REPOS, &host)?.and_then(|state| state.lock);
+    let lock = reads.get(&REPOS, &host)?.and_then(|state| state.as_shown().lock);
     let message = match lock.and_then(|lock| lock.holder) {
         Some(holder) if holder.mark() == mark => return Ok(()),
         Some(holder) => format!(
@@ -340,6 +309,11 @@ fn cancel(context: &Context, tx: &mut Tx<'_>, id: JobId, by: &By) -> Result<Job,
         step::presume(&mut job, JobState::Cancelled, now, "cancelled before the host was told of it");
     } else if job.cancel_asked_at.is_none() || !waits(tx, host, id)? {
         send_cancel(context, tx, host, id, now)?;
+    }
+    if !is_online && !job.state.is_ended() {
+        // Nobody waits for a machine that can't be asked. Should it come back with the job, it is told, and what it
+        // says of it is late.
+        step::presume(&mut job, JobState::Cancelled, now, "cancelled while the host was away");
     }
     job.cancel_asked_at.get_or_insert(now);
     if job != before {

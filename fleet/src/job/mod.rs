@@ -14,7 +14,9 @@ use crate::pending;
 use crate::record::{Job, JobState, JobWhat};
 use crate::refused::StoreError;
 use crate::soundness;
-use crate::store::{HOST_JOBS, JOBS, KIND_JOBS, OPEN_JOBS, Order, Reads, SUMMARIES, Span, Tx};
+use crate::store::{
+    EXCLUSIVE_JOBS, HOST_JOBS, JOBS, KIND_JOBS, OPEN_JOBS, Order, Reads, SUMMARIES, Span, Tx,
+};
 use schema::{HostId, JobId, JobKind, Timestamp};
 use std::ops::ControlFlow;
 
@@ -32,6 +34,9 @@ pub(crate) fn create(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(), S
     }
     if !job.state.is_ended() {
         tx.put(&OPEN_JOBS, &(job.host, job.id), &())?;
+        if job.what.is_exclusive() {
+            tx.put(&EXCLUSIVE_JOBS, &(job.host, job.id), &())?;
+        }
     }
     save(tx, None, job, now)
 }
@@ -49,9 +54,17 @@ pub(crate) fn save(
         match (before.state.is_ended(), job.state.is_ended()) {
             (false, true) => {
                 tx.remove(&OPEN_JOBS, &(job.host, job.id))?;
+                if job.what.is_exclusive() {
+                    tx.remove(&EXCLUSIVE_JOBS, &(job.host, job.id))?;
+                }
                 tx.effects.ended.push(job.id);
             }
-            (true, false) => tx.put(&OPEN_JOBS, &(job.host, job.id), &())?,
+            (true, false) => {
+                tx.put(&OPEN_JOBS, &(job.host, job.id), &())?;
+                if job.what.is_exclusive() {
+                    tx.put(&EXCLUSIVE_JOBS, &(job.host, job.id), &())?;
+                }
+            }
             _ => {}
         }
     }

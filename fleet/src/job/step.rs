@@ -75,6 +75,8 @@ pub(crate) fn finished(job: &mut Job, finished: &Finished<'_>, now: Timestamp) -
     if job.state.is_ended() && !job.presumed {
         return false;
     }
+    // It was taken to have ended: nobody has waited for this.
+    job.late |= job.state.is_ended();
     let finished_at = believed(job, finished.finished_at, now);
     // How long it took is told by one clock alone, right or wrong.
     let started_at = finished.started_at.map(|started_at| {
@@ -122,6 +124,7 @@ pub(crate) fn held(job: &mut Job, phase: HeldPhase) -> bool {
         HeldPhase::Finished => return false,
     };
     job.presumed = false;
+    job.late = true;
     job.finished_at = None;
     job.message.clear();
     true

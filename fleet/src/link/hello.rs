@@ -5,6 +5,7 @@ use super::{LinkState, Sent, outbox};
 use crate::change::Changed;
 use crate::context::Context;
 use crate::credentials;
+use crate::dispatch::lease;
 use crate::enroll::clip;
 use crate::job::{self, step};
 use crate::pending;
@@ -124,9 +125,11 @@ pub(crate) fn take_hello(
     if !begins(&presence, &state, (hello.stream, hello.epoch), first.is_some()) {
         return Ok(None);
     }
+    let before = presence.clone();
     if presence.quarantine.is_some() || !mark_online(tx, host, presence, hello, peer, now)? {
         return Ok(Some(Taken::KeptOut));
     }
+    lease::heard_again(context, tx, host, &before, now)?;
     let counts = Counts {
         stream: hello.stream,
         taken: hello.taken,

@@ -40,7 +40,8 @@ pub struct HostState {
     pub neighbour: Option<(String, JobKind)>,
     /// The source group of which nothing may go until somebody has looked, and why; in the order of [`KINDS`].
     pub held: [Option<(String, Hold)>; 3],
-    /// When another host did last what counts for the repository of both, in the order of [`KINDS`].
+    /// When another host did last what may put off what this one does to the repository of both, in the order of
+    /// [`KINDS`]: by one period at most, so that nobody relies on others for ever.
     pub elsewhere: [Option<Timestamp>; 3],
 }
 
@@ -234,9 +235,9 @@ pub fn decide(now: Timestamp, settings: &Maintenance, latest: &Latest, host: &Ho
     let mut place = 0;
     let mut decisions = [(); 3].map(|()| {
         let (kind, rule) = (KINDS[place], rules[place]);
-        let fired = later(latest[place], host.elsewhere[place]);
+        let (fired, elsewhere) = (latest[place], host.elsewhere[place]);
         place += 1;
-        let (action, due_at, why) = decide_kind(now, &calendar, kind, rule, fired, host);
+        let (action, due_at, why) = decide_kind(now, &calendar, kind, rule, (fired, elsewhere), host);
         Decision { kind, action, due_at, why }
     });
     let runs = decisions.iter().filter(|decision| decision.action == Action::Run);
@@ -248,13 +249,6 @@ pub fn decide(now: Timestamp, settings: &Maintenance, latest: &Latest, host: &Ho
         }
     }
     decisions
-}
-
-/// What another host did to the same repository since the latest job counts as done.
-fn later(fired: Option<Fired>, elsewhere: Option<Timestamp>) -> Option<Fired> {
-    let is_later = |at: &Timestamp| fired.is_none_or(|fired| !fired.open && fired.at < *at);
-    let done = elsewhere.filter(is_later).map(|at| Fired { at, open: false, failures: 0 });
-    done.or(fired)
 }
 
 /// The kinds that may run at this time of day: what a tick asks first.
@@ -301,7 +295,7 @@ fn decide_kind(
     calendar: &Calendar<'_>,
     kind: JobKind,
     rule: &Rule,
-    fired: Option<Fired>,
+    (fired, elsewhere): (Option<Fired>, Option<Timestamp>),
     host: &HostState,
 ) -> (Action, Option<Timestamp>, Why) {
     if !rule.enabled {
@@ -317,6 +311,8 @@ fn decide_kind(
     let Some(due) = due(now, calendar, rule, opening, fired, host.since) else {
         return (Action::Skip, None, Why::Never);
     };
+    let due =
+        put_off(due, now, calendar, rule, opening, (fired.map_or(host.since, |fired| fired.at), elsewhere));
     // Told before it is due: that is the time to look.
     let place = KINDS.iter().position(|known| *known == kind);
     if let Some((group, why)) = place.and_then(|place| host.held[place].clone()) {
@@ -383,6 +379,25 @@ fn due(
         n if n < MAX_TRIES => Due { at: next, why: Why::Retry(n) },
         n => Due { at: next, why: Why::GaveUp(n) },
     })
+}
+
+/// What another host has done since the own latest job puts the next one off: to when it would be due had that been
+/// the own one, and by one period at most.
+fn put_off(
+    due: Due,
+    now: Timestamp,
+    calendar: &Calendar<'_>,
+    rule: &Rule,
+    opening: Opening,
+    (last, elsewhere): (Timestamp, Option<Timestamp>),
+) -> Due {
+    let Some(done_at) = elsewhere.filter(|at| *at > last && *at <= now) else { return due };
+    let next = |after| calendar.next(rule, opening.spread, after);
+    let at = next(done_at).zip(next(last).and_then(next)).map(|(next, most)| next.min(most));
+    match at.filter(|at| *at > due.at) {
+        Some(at) => Due { at, why: Why::NotDue { done_at: Some(done_at) } },
+        None => due,
+    }
 }
 
 impl Lock {

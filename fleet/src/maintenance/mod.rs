@@ -228,7 +228,9 @@ fn state_of(
     } else {
         Reach::NotEnrolled
     };
-    let lock = repo.lock.as_ref().and_then(|seen| Some((seen.at, seen.holder.as_ref()?)));
+    let lock =
+        Some(repo.as_shown()).filter(|repo| !repo.lock_is_old_word(context.now())).and_then(|repo| repo.lock);
+    let lock = lock.as_ref().and_then(|seen| Some((seen.at, seen.holder.as_ref()?)));
     Ok(HostState {
         id,
         since: kept.switched_at.map_or(host.created_at, |at| at.max(host.created_at)),
@@ -237,9 +239,10 @@ fn state_of(
         lock: lock.map(|(seen_at, holder)| Lock { since: holder.since, seen_at, stale: holder.stale }),
         open: job::open_jobs(reads, id, LOOK_AT)?
             .iter()
-            .find(|job| dispatch::uses_repository(&job.what))
+            .find(|job| dispatch::lease::uses_repository(&job.what))
             .map(|job| job.what.kind()),
-        neighbour: dispatch::neighbour(reads, id, true)?.map(|(host, job)| (host, job.what.kind())),
+        neighbour: dispatch::lease::neighbour(context, reads, id, true)?
+            .map(|(host, job)| (host, job.what.kind())),
         held: held(reads, id)?,
         elsewhere: elsewhere(&repo, settings),
     })
@@ -257,13 +260,11 @@ fn held(reads: &impl Reads, id: HostId) -> Result<[Option<(String, Hold)>; 3], S
     Ok([Some(first.clone()).filter(|_| !is_one_free), Some(first), None])
 }
 
-/// When other hosts on the same repository did what this one need not do again. A forget is of a host's own groups; a
-/// check counts when it read as much.
+/// When other hosts on the same repository did, as the server asked them to, what this one may put off for it. A
+/// forget is of a host's own groups; a check counts when it read as much.
 fn elsewhere(repo: &RepoState, settings: &Maintenance) -> [Option<Timestamp>; 3] {
-    let prune = repo.prune.as_ref().filter(|prune| prune.by.is_some());
-    let check = repo.check.as_ref().filter(|check| check.by.is_some());
-    let check = check.filter(|check| check.subset_pct >= settings.check_subset_pct);
-    [None, prune.map(|prune| prune.at), check.map(|check| check.at)]
+    let check = repo.told.check.as_ref().filter(|check| check.subset_pct >= settings.check_subset_pct);
+    [None, repo.told.prune.as_ref().map(|prune| prune.at), check.map(|check| check.at)]
 }
 
 fn means_of(context: &Context, reads: &impl Reads, id: HostId) -> Result<Means, StoreError> {

@@ -44,6 +44,8 @@ pub struct Job {
     pub log_lines: u32,
     /// The figures.
     pub figures: JobFigures,
+    /// Others went on without it before its host said what became of it: it counts as done for none of them.
+    pub late: bool,
 }
 
 impl Job {
@@ -77,6 +79,7 @@ impl Job {
             message: String::new(),
             log_lines: 0,
             figures: JobFigures::None,
+            late: false,
         }
     }
 }

@@ -1,3 +1,4 @@
+use super::Actor;
 use schema::{Class, HostId, JobId, RepoId, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -27,6 +28,72 @@ pub struct RepoState {
     pub append_only: Option<(bool, Timestamp)>,
     /// The last test of the everyday credentials as they stand now.
     pub tested: Option<Tested>,
+    /// What other hosts on the same repository say of it.
+    pub told: Told,
+    /// Repositories that the host named although the server had not given it those: audited once each.
+    pub claimed: Vec<RepoId>,
+}
+
+/// What other hosts on the same repository say of it: kept apart from what the host itself has seen, so that it can
+/// be taken back and never replaces that.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Damage that a host has found and has not taken back, at most one entry for each.
+    pub damage: Vec<CheckSeen>,
+    /// The last check of another host that the server asked for and that found nothing.
+    pub check: Option<CheckSeen>,
+    /// The last prune of another host that the server asked for.
+    pub prune: Option<PruneSeen>,
+    /// The last size that one has measured.
+    pub size: Option<SizeSeen>,
+    /// The last count of snapshots.
+    pub snapshots: Option<SnapshotsSeen>,
+    /// A lock that one sees.
+    pub lock: Option<ToldLock>,
+}
+
+/// A lock that another host sees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldLock {
+    /// Who.
+    pub by: HostId,
+    /// Since when one has been told of without a break.
+    pub since: Timestamp,
+    /// What it saw, with a holder.
+    pub seen: LockView,
+}
+
+/// Two hosts of which a person said that they use one repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmed {
+    /// Which; it counts as long as both name this one.
+    pub repo: RepoId,
+    /// Who said so.
+    pub by: Actor,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Another host that uses, or says it uses, the same repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sharer {
+    /// Which.
+    pub host: HostId,
+    /// Its name.
+    pub name: String,
+    /// Why it counts as one; `None` = it only says so, and a person may confirm it.
+    pub why: Option<WhyShared>,
+}
+
+/// Why two hosts count as being on one repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WhyShared {
+    /// The server gave both the same address.
+    Address,
+    /// Somebody said so.
+    Confirmed(Confirmed),
+    /// Each of them shares it with a third.
+    Through,
 }
 
 /// A repository in the place of the one that is known.

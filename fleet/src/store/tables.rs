@@ -2,6 +2,7 @@
 
 use super::format::Meta;
 use crate::credentials::CredentialsRow;
+use crate::credentials::place::Place;
 use crate::enroll::TokenRow;
 use crate::folder::{EntryPage, FolderSeen};
 use crate::job::log::LogState;
@@ -9,8 +10,8 @@ use crate::link::{Link, LinkState, Outgoing};
 use crate::listing::{Listing, SnapshotPage};
 use crate::maintenance::fired::Kept;
 use crate::record::{
-    ApiToken, AuditEntry, GivenUp, Group, Host, Job, LogChunk, Maintenance, Operator, PendingRun, Presence,
-    RepoPoint, RepoState, Session, Soundness, TryCount, Viewer,
+    ApiToken, AuditEntry, Confirmed, GivenUp, Group, Host, Job, LogChunk, Maintenance, Operator, PendingRun,
+    Presence, RepoPoint, RepoState, Session, Soundness, TryCount, Viewer,
 };
 use crate::refused::StoreError;
 use crate::schedule::ScheduleRow;
@@ -115,12 +116,20 @@ tables! {
     KIND_JOBS: (HostId, u8, JobId) => (), "kind_jobs";
     /// Those that have not ended.
     OPEN_JOBS: (HostId, JobId) => (), "open_jobs";
+    /// Those of them that need their repository alone.
+    EXCLUSIVE_JOBS: (HostId, JobId) => (), "exclusive_jobs";
     /// By the number of the first line.
     LOGS: (JobId, u32) => LogChunk, "logs";
     LOG_STATES: JobId => LogState, "log_states";
     REPOS: HostId => RepoState, "repos";
-    /// Which hosts share a repository.
+    /// Which hosts name a repository as theirs: no more than what each says.
     REPO_HOSTS: (RepoId, HostId) => (), "repo_hosts";
+    /// Where the server has sent a host: the place of its everyday credentials.
+    PLACES: HostId => Place, "places";
+    /// The same by the fingerprint of the place.
+    PLACE_HOSTS: ([u8; 32], HostId) => (), "place_hosts";
+    /// Hosts that a person said are on one repository, in both directions.
+    CONFIRMED: (HostId, HostId) => Confirmed, "confirmed_shares";
     /// By time.
     HISTORY: (HostId, u64) => RepoPoint, "repo_history";
     /// The newest whole listing of a host.
@@ -153,6 +162,7 @@ first_form!(
     Soundness,
     Job,
     LogChunk,
+    Confirmed,
     RepoState,
     RepoPoint,
     AuditEntry,

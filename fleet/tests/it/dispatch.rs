@@ -121,6 +121,9 @@ async fn an_exclusive_job_and_any_job_of_another_host_on_the_same_repository_exc
     let mut one = Agent::ready(&world, &fleet, "one").await;
     let mut two = Agent::ready(&world, &fleet, "two").await;
     let other = Agent::ready(&world, &fleet, "other").await;
+    let elsewhere =
+        fleet::record::CredentialsInput { url: "rest:http://box.example/b".into(), ..credentials() };
+    fleet.put_credentials(other.host, Slot::Repo, elsewhere, by()).await.unwrap();
     let shared = schema::RepoId([5; 32]);
     for agent in [&mut one, &mut two] {
         let job = fleet.dispatch(agent.host, JobRequest::Init, by()).await.unwrap();
@@ -213,13 +216,16 @@ async fn a_job_that_was_sent_is_cancelled_when_the_agent_says_so() {
     fleet.command_sent(agent.host, job.command_seq).await;
     agent.gone(agent.epoch).await;
     let asked = fleet.cancel(job.id, by()).await.unwrap();
-    assert_eq!((asked.state, asked.cancel_asked_at), (JobState::Sent, Some(world.now())));
-    fleet.cancel(job.id, by()).await.unwrap();
+    // Nobody waits for a machine that can't be asked.
+    assert_eq!((asked.state, asked.cancel_asked_at), (JobState::Cancelled, Some(world.now())));
+    assert!(asked.presumed);
+    assert!(matches!(fleet.cancel(job.id, by()).await, Err(Refused::JobEnded)));
     agent.hello(&[]).await;
     let got = agent.take_all();
     assert!(matches!(&got[..], [Got::Run { .. }, Got::Cancel { .. }]), "asked twice, sent once: {got:?}");
     agent.finish(job.id, Outcome::Cancelled, schema::Summary::None).await;
-    assert_eq!(agent.job(job.id).state, JobState::Cancelled);
+    let ended = agent.job(job.id);
+    assert_eq!((ended.state, ended.presumed, ended.late), (JobState::Cancelled, false, true));
     assert!(matches!(fleet.cancel(schema::JobId([9; 16]), by()).await, Err(Refused::JobNotFound)));
 }
 

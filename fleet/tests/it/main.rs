@@ -19,5 +19,6 @@ mod pending;
 mod replaced;
 mod reports;
 mod schedules;
+mod sharing;
 mod soundness;
 mod support;

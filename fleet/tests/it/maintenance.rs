@@ -327,51 +327,6 @@ async fn maintenance_goes_by_the_servers_own_zone_until_somebody_says_otherwise(
 }
 
 #[tokio::test]
-async fn hosts_on_one_repository_know_what_either_saw_and_do_not_do_it_twice() {
-    let (world, fleet) = in_memory();
-    let first = kept(&world, &fleet, "attic").await;
-    let second = kept(&world, &fleet, "cellar").await;
-    first.stats(on_repository(&world, 1)).await;
-    second.stats(on_repository(&world, 1)).await;
-    let mut input = daily();
-    input.forget.enabled = false;
-    fleet.put_maintenance(second.host, input, by()).await.unwrap();
-    to_the_night(&world, 1);
-    let at = world.now();
-    let done = |errors, subset_pct| RepoStats {
-        revision: 2 + u64::from(errors),
-        check: Some(schema::stats::CheckResult { at: world.now(), errors, subset_pct }),
-        prune: Some(schema::stats::PruneResult { at, freed_bytes: 77 }),
-        ..on_repository(&world, 1)
-    };
-    first.stats(done(0, 4)).await;
-    let actions = || {
-        let (_, decisions) = fleet.read().unwrap().decisions(second.host).unwrap().unwrap();
-        decisions.map(|decision| decision.action)
-    };
-    assert_eq!(actions(), [Action::Skip, Action::Wait, Action::Run], "a check that read less does not count");
-    let seen = |host| fleet.read().unwrap().repo(host).unwrap();
-    let prune = seen(second.host).prune.unwrap();
-    assert_eq!((prune.at, prune.freed_bytes, prune.by), (at, 77, Some(first.host)));
-    world.pass(1_000);
-    first.stats(done(3, 5)).await;
-    assert_eq!(actions(), [Action::Skip, Action::Wait, Action::Wait]);
-    for host in [first.host, second.host] {
-        let row = fleet.read().unwrap().host_row(host).unwrap();
-        assert!(row.reason.contains("errors"), "damage is told of both: {}", row.reason);
-    }
-    // A host that comes to the repository later learns it, and one that leaves does not keep it.
-    let third = kept(&world, &fleet, "barn").await;
-    third.stats(on_repository(&world, 1)).await;
-    assert_eq!(seen(third.host).check.unwrap().errors, 3);
-    third.stats(RepoStats { revision: 9, ..on_repository(&world, 2) }).await;
-    assert_eq!(seen(third.host).check, None);
-    world.pass(1_000);
-    first.stats(RepoStats { revision: 9, ..done(0, 100) }).await;
-    assert_eq!((seen(second.host).check.unwrap().errors, seen(third.host).check), (0, None));
-}
-
-#[tokio::test]
 async fn admin_credentials_that_the_agent_refuses_are_not_tried_again() {
     let (world, fleet) = in_memory();
     let mut agent = kept(&world, &fleet, "attic").await;

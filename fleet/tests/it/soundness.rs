@@ -42,6 +42,8 @@ async fn save(agent: &mut Agent, group: &str, n: u32, files: u64, class: Option<
         added_bytes: 0,
         added_packed_bytes: None,
         errors: 0,
+        findings: Items::EMPTY,
+        findings_left_out: 0,
     });
     let outcome = if class.is_some() { Outcome::Warning } else { Outcome::Succeeded };
     let at = agent.world.now();

@@ -412,7 +412,7 @@ pub(crate) fn saved() -> Summary<'static> {
         added_bytes: 1,
         added_packed_bytes: None,
         errors: 0,
-        findings: schema::Items::EMPTY,
+        findings: Items::EMPTY,
         findings_left_out: 0,
     })
 }

@@ -23,6 +23,8 @@ const OF_HOST: [&str; 12] = [
     "restic_version",
     "wire_problem",
 ];
+/// Which repository it is, whoever names it: the id is what others could claim to use.
+const NOT_OF_REPO: [&str; 4] = ["history", "repo_id", "replaced_by", "shared_with"];
 /// restic's words name files; an account's name is nobody else's business.
 const NOT_OF_JOB: [&str; 2] = ["error", "actor"];
 
@@ -34,11 +36,11 @@ pub fn host(row: HostRow) -> Value {
     Value::Object(fields)
 }
 
-/// What is known of a repository, without its history.
+/// What is known of a repository, without its history and its id.
 #[must_use]
 pub fn repo(state: &RepoState, check: CheckStatus) -> Value {
-    let mut fields = fields(&RepoOut::new(state, &[], check));
-    fields.remove("history");
+    let mut fields = fields(&RepoOut::new(state, &[], check, (&[], false)));
+    fields.retain(|name, _| !NOT_OF_REPO.contains(&name.as_str()));
     Value::Object(fields)
 }
 

@@ -8,10 +8,11 @@ use crate::guard::is_same_site;
 use crate::problem::Problem;
 use axum::Json;
 use axum::extract::Path;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use fleet::maintenance::check_status;
 use fleet::record::Scope;
 use fleet::{JobRequest, SnapshotCursor};
+use schema::HostId;
 
 /// `GET …/repo`.
 pub(crate) async fn one(ctx: Ctx, Path(host): Path<String>) -> Result<Json<RepoOut>, Problem> {
@@ -19,7 +20,35 @@ pub(crate) async fn one(ctx: Ctx, Path(host): Path<String>) -> Result<Json<RepoO
     let host = ctx.host(&snapshot, &host)?;
     let state = snapshot.repo(host.id)?;
     let status = check_status(state.check.as_ref(), &snapshot.maintenance(host.id)?, snapshot.now());
-    Ok(Json(RepoOut::new(&state, &snapshot.repo_history(host.id)?, status)))
+    let sharers = snapshot.sharers(host.id)?;
+    let history = snapshot.repo_history(host.id)?;
+    Ok(Json(RepoOut::new(&state, &history, status, (&sharers, ctx.may(Scope::Write)))))
+}
+
+/// `PUT …/shared-with/{other}`: they use one repository.
+pub(crate) async fn confirm_sharing(
+    ctx: Ctx,
+    Path((host, other)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let (host, other) = both(&ctx, &host, &other)?;
+    ctx.app.fleet.confirm_sharing(host, other, ctx.by()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `DELETE …/shared-with/{other}`: takes that back.
+pub(crate) async fn undo_sharing(
+    ctx: Ctx,
+    Path((host, other)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let (host, other) = both(&ctx, &host, &other)?;
+    ctx.app.fleet.undo_sharing(host, other, ctx.by()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Two hosts of an address.
+pub(crate) fn both(ctx: &Ctx, host: &str, other: &str) -> Result<(HostId, HostId), Problem> {
+    let snapshot = ctx.read()?;
+    Ok((ctx.host(&snapshot, host)?.id, ctx.host(&snapshot, other)?.id))
 }
 
 /// `GET …/snapshots`; with `refresh=true` it also asks the agent, which takes the scope `run`.

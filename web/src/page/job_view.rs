@@ -397,6 +397,9 @@ pub(crate) fn facts(now: Timestamp, job: &Job, last_good: Option<&Job>, restic: 
     if let Some(at) = job.cancel_asked_at {
         facts.push(Fact::new("Cancel asked", ago(now, at)));
     }
+    if job.late {
+        facts.push(Fact::new("Came late", "yes").note("others on its repository went on without it"));
+    }
     if let Some(code) = job.exit_code {
         facts.push(Fact::new("Exit code", code.to_string()));
     }

@@ -13,7 +13,7 @@ use crate::words::{Badge, figures, slot_path};
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
-use fleet::record::{CredentialsFacts, CredentialsInput, RepoState, Secret, Tested};
+use fleet::record::{CredentialsFacts, CredentialsInput, RepoState, Secret, Sharer, Tested, WhyShared};
 use fleet::{JobRequest, Snapshot};
 use schema::{Class, HostId, JobKind, Refusal, Slot, Timestamp};
 use serde::Serialize;
@@ -63,10 +63,23 @@ pub(crate) struct TestView {
     pub(crate) adopt: Option<String>,
 }
 
+/// Another host on the same repository, or one that says so.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SharerLine {
+    pub(crate) name: String,
+    pub(crate) href: String,
+    pub(crate) text: String,
+    /// Where a person says that they share it.
+    pub(crate) confirm: Option<String>,
+    /// Where that is taken back.
+    pub(crate) undo: Option<String>,
+}
+
 /// The page.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct RepoPageView {
     pub(crate) head: HostHead,
+    pub(crate) sharers: Vec<SharerLine>,
     pub(crate) repo: RepoView,
     pub(crate) stats_why: Option<String>,
     pub(crate) unlock_why: Option<String>,
@@ -110,6 +123,7 @@ pub(super) fn read(ctx: &Ctx, host: &str) -> Result<RepoPageView, Problem> {
     let facts = snapshot.credentials(id, Slot::Repo)?;
     let settings = snapshot.maintenance(id)?;
     Ok(RepoPageView {
+        sharers: snapshot.sharers(id)?.iter().map(|other| sharer(now, &head.href, other)).collect(),
         repo: RepoView::new(now, &state, &snapshot.repo_history(id)?, facts.is_some(), &settings),
         stats_why: why_not(&snapshot, id, &JobRequest::Stats)?,
         unlock_why: why_not(&snapshot, id, &JobRequest::Unlock { all: None })?,
@@ -122,6 +136,45 @@ pub(super) fn read(ctx: &Ctx, host: &str) -> Result<RepoPageView, Problem> {
         admin_form: form(now, Slot::Admin, snapshot.credentials(id, Slot::Admin)?.as_ref()),
         head,
     })
+}
+
+fn sharer(now: Timestamp, href: &str, other: &Sharer) -> SharerLine {
+    let action = |end: &str| format!("{href}/shared-with/{}{end}", other.host);
+    let (text, confirm, undo) = match &other.why {
+        Some(WhyShared::Address) => ("was sent to the same address".to_owned(), None, None),
+        Some(WhyShared::Through) => ("shares it with one of them".to_owned(), None, None),
+        Some(WhyShared::Confirmed(confirmed)) => {
+            let by = crate::words::by(&confirmed.by);
+            let text = format!("shares it by another address, confirmed {} {by}", ago(now, confirmed.at));
+            (text, None, Some(action("/undo")))
+        }
+        None => {
+            let text = "says that it uses the same repository, and has another address. That counts for nothing until \
+                        somebody confirms it; confirm it only when you have set it up so";
+            (text.to_owned(), Some(action("")), None)
+        }
+    };
+    SharerLine { name: other.name.clone(), href: format!("/hosts/{}/repo", other.host), text, confirm, undo }
+}
+
+/// `POST …/shared-with/{other}`.
+pub(crate) async fn confirm_sharing(
+    ctx: Ctx,
+    Path((host, other)): Path<(String, String)>,
+) -> Result<Response<Body>, Problem> {
+    let (host, other) = crate::api::repo::both(&ctx, &host, &other)?;
+    ctx.app.fleet.confirm_sharing(host, other, ctx.by()).await?;
+    Ok(ctx.go(&format!("/hosts/{host}/repo#shared-with")))
+}
+
+/// `POST …/shared-with/{other}/undo`.
+pub(crate) async fn undo_sharing(
+    ctx: Ctx,
+    Path((host, other)): Path<(String, String)>,
+) -> Result<Response<Body>, Problem> {
+    let (host, other) = crate::api::repo::both(&ctx, &host, &other)?;
+    ctx.app.fleet.undo_sharing(host, other, ctx.by()).await?;
+    Ok(ctx.go(&format!("/hosts/{host}/repo#shared-with")))
 }
 
 /// That there is no lock is believed for so long.

@@ -194,6 +194,7 @@ impl Sample {
             presumed: false,
             exit_code: Some(1),
             message: self.text(),
+            late: false,
             log_lines: 2,
             figures: JobFigures::None,
         }
@@ -388,6 +389,15 @@ fn render_all(templates: &Templates, sample: &Sample) -> String {
         templates,
         &repo::RepoPageView {
             head: s.head(),
+            sharers: [(s.some(), None), (None, s.some())]
+                .map(|(confirm, undo)| repo::SharerLine {
+                    name: s.text(),
+                    href: "/x".to_owned(),
+                    text: s.text(),
+                    confirm: confirm.map(|_| "/x".to_owned()),
+                    undo: undo.map(|_| "/x".to_owned()),
+                })
+                .into(),
             repo: s.repo(),
             stats_why: s.some(),
             unlock_why: None,

@@ -131,6 +131,8 @@ async fn no_number_of_a_host_is_too_large_for_a_page() {
             added_bytes: u64::MAX,
             added_packed_bytes: Some(u64::MAX),
             errors: u32::MAX,
+            findings: schema::Items::EMPTY,
+            findings_left_out: 0,
         };
         agent.finish(&world, job, Outcome::Succeeded, None, "", Summary::Backup(summary)).await;
         agent.stats_of(&world, job, u64::MAX, u32::MAX).await;

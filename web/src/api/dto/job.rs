@@ -52,6 +52,8 @@ pub(crate) struct JobOut {
     /// The figures of its kind.
     summary: Option<SummaryOut>,
     exit_code: Option<i32>,
+    /// Others went on without it before its host said what became of it: it counts as done for none of them.
+    late: bool,
     log_lines: u32,
     /// What restic or the agent said, when it did not plainly succeed.
     error: Option<String>,
@@ -92,6 +94,7 @@ impl JobOut {
             }),
             summary: SummaryOut::of(&job.figures),
             exit_code: job.exit_code,
+            late: job.late,
             log_lines: job.log_lines,
             error: Some(job.message.clone()).filter(|m| !m.is_empty() && job.state != JobState::Succeeded),
         }

@@ -2,8 +2,10 @@
 
 use super::{time, words};
 use crate::format::rfc3339;
+use crate::words::short_id;
 use fleet::maintenance::CheckStatus;
-use fleet::record::{RepoPoint, RepoState, SnapshotRow};
+use fleet::record::{RepoPoint, RepoState, Sharer, SnapshotRow, WhyShared};
+use schema::RepoId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -34,9 +36,12 @@ pub(crate) struct RepoPointOut {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Repo)]
 pub(crate) struct RepoOut {
+    /// restic's id; null without the scope `write`.
     repo_id: Option<String>,
+    /// The other hosts that use the same repository, or say so.
+    shared_with: Vec<SharerOut>,
     /// Id of another repository that was found at the same address since; the figures are of the one before. A test of
-    /// the credentials takes it as the host's own.
+    /// the credentials takes it as the host's own. Its first letters only, without the scope `write`.
     replaced_by: Option<String>,
     replaced_at: Option<String>,
     size_bytes: Option<u64>,
@@ -66,13 +71,56 @@ pub(crate) struct RepoOut {
     history: Vec<RepoPointOut>,
 }
 
+/// Another host on the same repository.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Sharer)]
+pub(crate) struct SharerOut {
+    host: String,
+    name: String,
+    /// `address`: the server sent both to the same place; `confirmed`: somebody said so; `through`: each shares it with
+    /// a third; `claimed`: it only says so, which counts for nothing until somebody confirms it.
+    #[schema(value_type = words::WhyShared)]
+    why: &'static str,
+    confirmed_by: Option<String>,
+    confirmed_at: Option<String>,
+}
+
+impl From<&Sharer> for SharerOut {
+    fn from(sharer: &Sharer) -> Self {
+        let confirmed = match &sharer.why {
+            Some(WhyShared::Confirmed(confirmed)) => Some(confirmed),
+            _ => None,
+        };
+        Self {
+            host: sharer.host.to_string(),
+            name: sharer.name.clone(),
+            why: match sharer.why {
+                Some(WhyShared::Address) => "address",
+                Some(WhyShared::Confirmed(_)) => "confirmed",
+                Some(WhyShared::Through) => "through",
+                None => "claimed",
+            },
+            confirmed_by: confirmed.map(|confirmed| confirmed.by.name().to_owned()),
+            confirmed_at: time(confirmed.map(|confirmed| confirmed.at)),
+        }
+    }
+}
+
 impl RepoOut {
-    pub(crate) fn new(state: &RepoState, history: &[RepoPoint], status: CheckStatus) -> Self {
+    /// `whole`: for whom may know the ids of repositories.
+    pub(crate) fn new(
+        state: &RepoState,
+        history: &[RepoPoint],
+        status: CheckStatus,
+        (sharers, whole): (&[Sharer], bool),
+    ) -> Self {
+        let shown = |id: RepoId| if whole { id.to_string() } else { short_id(&id.to_string()) };
         let lock = state.lock.as_ref();
         let by = |host: Option<schema::HostId>| host.map(|host| host.to_string());
         Self {
-            repo_id: state.repo.map(|id| id.to_string()),
-            replaced_by: state.replaced.map(|replaced| replaced.by.to_string()),
+            repo_id: state.repo.filter(|_| whole).map(|id| id.to_string()),
+            shared_with: sharers.iter().map(SharerOut::from).collect(),
+            replaced_by: state.replaced.map(|replaced| shown(replaced.by)),
             replaced_at: time(state.replaced.map(|replaced| replaced.at)),
             size_bytes: state.size.as_ref().map(|size| size.bytes),
             size_at: time(state.size.as_ref().map(|size| size.at)),

@@ -1,6 +1,7 @@
 //! What came of a job, by its kind.
 
 use super::words;
+use crate::words::short_id;
 use fleet::record::{JobFigures, SourceFinding};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -157,12 +158,12 @@ impl SummaryOut {
         Some(match figures {
             JobFigures::None => return None,
             JobFigures::Probe(probe) => Self::Probe(ProbeSummary {
-                repo: probe.repo.map(|id| id.to_string()),
+                repo: probe.repo.map(|id| short_id(&id.to_string())),
                 repo_version: probe.repo_version,
                 append_only: probe.append_only,
                 answered_ms: probe.answered_ms,
             }),
-            JobFigures::Init { repo } => Self::Init(InitSummary { repo: repo.to_string() }),
+            JobFigures::Init { repo } => Self::Init(InitSummary { repo: short_id(&repo.to_string()) }),
             JobFigures::Backup(backup) => Self::Backup(BackupSummary {
                 snapshot: backup.snapshot.clone(),
                 files_new: backup.files_new,

@@ -72,6 +72,8 @@ words! {
     EntryKind: schema::report::EntryKind::ALL.map(schema::report::EntryKind::as_str);
     /// Who said a line of a log.
     LogStream: ["agent", "out", "err"];
+    /// Why two hosts count as being on one repository.
+    WhyShared: ["address", "confirmed", "through", "claimed"];
     /// What a repository can be asked for.
     RepoJob: REPO_JOBS;
 }
