@@ -92,8 +92,10 @@ pub struct Fired {
     pub at: Timestamp,
     /// It has not ended.
     pub open: bool,
-    /// So many of the newest failed or were lost, one after the other; counted up to [`MAX_TRIES`].
+    /// So many of the newest failed, were lost or broken off, one after the other; counted up to [`MAX_TRIES`].
     pub failures: u8,
+    /// It was no try: the host's policy put it off, or the server took it back.
+    pub put_off: bool,
 }
 
 /// The latest jobs, in the order of [`KINDS`].
@@ -175,6 +177,8 @@ pub enum Why {
     Retry(u8),
     /// It failed so often in a row that it waits until it is due next.
     GaveUp(u8),
+    /// The last one was put off, and is tried again.
+    PutOff,
     /// The cron expression never fires again.
     Never,
     /// It is due.
@@ -253,7 +257,7 @@ pub fn decide(now: Timestamp, settings: &Maintenance, latest: &Latest, host: &Ho
 /// What another host did to the same repository since the latest job counts as done.
 fn later(fired: Option<Fired>, elsewhere: Option<Timestamp>) -> Option<Fired> {
     let is_later = |at: &Timestamp| fired.is_none_or(|fired| !fired.open && fired.at < *at);
-    let done = elsewhere.filter(is_later).map(|at| Fired { at, open: false, failures: 0 });
+    let done = elsewhere.filter(is_later).map(|at| Fired { at, open: false, failures: 0, put_off: false });
     done.or(fired)
 }
 
@@ -377,6 +381,9 @@ fn due(
     let next = calendar.next(rule, opening.spread, last)?;
     let failures = fired.map_or(0, |fired| fired.failures);
     let retry_at = last.plus_ms(RETRY_AFTER_MS);
+    if fired.is_some_and(|fired| fired.put_off) {
+        return Some(Due { at: retry_at.min(next), why: Why::PutOff });
+    }
     Some(match failures {
         0 => Due { at: next, why: Why::NotDue { done_at: fired.map(|fired| fired.at) } },
         n if n < MAX_TRIES && retry_at < next => Due { at: retry_at, why: Why::Retry(n) },

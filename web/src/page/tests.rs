@@ -196,6 +196,7 @@ impl Sample {
             message: self.text(),
             log_lines: 2,
             figures: JobFigures::None,
+            cancel_asked_by: None,
         }
     }
 
