@@ -48,6 +48,10 @@ pub struct TakenGroup {
     pub group: GroupKey,
     /// When, see [`Ticket::taken_at`].
     pub at: Timestamp,
+    /// Which job that was.
+    pub job: JobId,
+    /// When one was taken before it: what counts again when that job was broken off.
+    pub before: Option<Timestamp>,
 }
 
 /// A job that was answered.

@@ -127,6 +127,20 @@ pub enum Cause {
     Restarted,
 }
 
+impl Cause {
+    /// Whether the agent's own end cut the job short.
+    #[must_use]
+    pub const fn is_broken_off(self) -> bool {
+        match self {
+            Self::Ran { outcome, stop, .. } => {
+                matches!((outcome, stop), (Outcome::Cancelled, Some(StopCause::Shutdown)))
+            }
+            Self::Restarted => true,
+            Self::CancelledInQueue => false,
+        }
+    }
+}
+
 /// What to do with a record that can't be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Safety {

@@ -84,6 +84,15 @@ impl Saved {
             Change::Ended(job) => {
                 let is_own = self.held.iter().any(|entry| entry.ticket.job == job && entry.ticket.own);
                 self.held.retain(|entry| entry.ticket.job != job);
+                // It was not done, and nobody decided that.
+                let is_due_still = match record.report {
+                    Some((_, Body::Finished { cause, .. })) => cause.is_broken_off(),
+                    Some((_, Body::Refused { .. })) => true,
+                    _ => false,
+                };
+                if is_due_still {
+                    self.give_group_back(job);
+                }
                 // No command can come again for what nobody sent.
                 if !is_own {
                     self.remember(job, record.report);
@@ -133,7 +142,8 @@ impl Saved {
         self.groups.iter().find(|taken| taken.group == group).map(|taken| taken.at)
     }
 
-    fn take_group(&mut self, group: GroupKey, at: Timestamp) {
+    fn take_group(&mut self, group: GroupKey, at: Timestamp, job: JobId) {
+        let before = self.group_taken_at(group);
         self.groups.retain(|taken| taken.group != group);
         if self.groups.is_full() {
             let oldest = self.groups.iter().enumerate().min_by_key(|(_, taken)| taken.at);
@@ -142,7 +152,18 @@ impl Saved {
             }
         }
         // There is room now.
-        let _ = self.groups.push(TakenGroup { group, at });
+        let _ = self.groups.push(TakenGroup { group, at, job, before });
+    }
+
+    /// The backup that was taken last was broken off: what it was taken for is due again.
+    fn give_group_back(&mut self, job: JobId) {
+        let Some(place) = self.groups.iter().position(|taken| taken.job == job) else { return };
+        match self.groups[place].before.take() {
+            Some(before) => self.groups[place].at = before,
+            None => {
+                self.groups.remove(place);
+            }
+        }
     }
 
     fn queue(&mut self, ticket: Ticket) {
@@ -153,7 +174,7 @@ impl Saved {
                 self.remember(ticket.job, None);
             }
             if let Some(group) = ticket.group {
-                self.take_group(group, ticket.taken_at);
+                self.take_group(group, ticket.taken_at, ticket.job);
             }
         }
     }

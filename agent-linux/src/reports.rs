@@ -2,7 +2,7 @@
 
 use crate::alone::Due;
 use crate::restic::{EntrySeen, JobSummary, SnapshotSeen};
-use agent_core::{Body, Cause, Record};
+use agent_core::{Body, Cause, Record, StopCause};
 use schema::{
     Class, Items, JobId, LogLine, LogStream, Outcome, Report, ReportBody, Summary, Timestamp,
     limits::{MAX_LOG_LINE_BYTES, MAX_MESSAGE_BYTES, MAX_VALUE_BYTES},
@@ -129,6 +129,12 @@ fn finished<'a>(
     lists: &'a mut [u8],
 ) -> Finished<'a> {
     let (outcome, class, message) = match cause {
+        Cause::Ran { outcome: Outcome::Cancelled, class, stop: Some(StopCause::Shutdown) } => (
+            Outcome::Cancelled,
+            class,
+            "the agent was told to end while this job ran: for an update, a restart, or because the machine went down; a \
+             backup that was due is tried again by itself, any other job is not",
+        ),
         Cause::Ran { outcome, class, stop: _ } => (outcome, class, details.message.as_str()),
         Cause::CancelledInQueue => {
             (Outcome::Cancelled, Some(Class::Cancelled), "cancelled before it was started")

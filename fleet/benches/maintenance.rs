@@ -54,7 +54,7 @@ fn host() -> HostState {
 fn latest(number: u64) -> Latest {
     let fired = |hours| {
         let at = Timestamp(NOW.0 - hours % 400 * HOUR_MS);
-        Some(Fired { at, open: false, failures: u8::from(number.is_multiple_of(17)) })
+        Some(Fired { at, open: false, failures: u8::from(number.is_multiple_of(17)), put_off: false })
     };
     [fired(number), fired(number * 7), fired(number * 13)]
 }

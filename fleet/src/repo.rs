@@ -195,7 +195,8 @@ pub(crate) fn take_job(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(),
     let before = tx.get(&REPOS, &job.host)?.unwrap_or_default();
     let mut after = before.clone();
     let at = job.finished_at.unwrap_or(now).min(now);
-    if job.what == JobWhat::Probe && job.state != JobState::Cancelled && !is_outdated(tx, job)? {
+    // A test that was broken off says nothing of the credentials.
+    if job.what == JobWhat::Probe && job.ended_by().is_none() && !is_outdated(tx, job)? {
         let well = job.state == JobState::Succeeded;
         after.tested = Some(Tested { job: job.id, at, well, class: job.class });
     }

@@ -167,6 +167,11 @@ fn judge_group(group: &GroupSummary, now: Timestamp) -> Backups {
     match last.state {
         JobState::Lost => return from_last(Status::Failed, "Backup was interrupted", "lost"),
         JobState::Failed => return from_last(Status::Failed, words(last.class), cause),
+        // Of those, only what was broken off is told here.
+        JobState::Cancelled if last.class == Some(Class::AgentRestarted) => {
+            return from_last(Status::Failed, words(last.class), cause);
+        }
+        JobState::Cancelled => return from_last(Status::Failed, INTERRUPTED, "interrupted"),
         _ => {}
     }
     if let Some(since) = group.loss_since {
@@ -190,6 +195,9 @@ fn judge_group(group: &GroupSummary, now: Timestamp) -> Backups {
     }
     Backups::new(Status::Ok, "", "ok")
 }
+
+/// What is said of a backup that something on its host ended.
+pub(crate) const INTERRUPTED: &str = "Backup was ended by something on its host";
 
 /// A class in a few plain words.
 #[must_use]

@@ -48,7 +48,7 @@ first_form!(Summary);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct GroupSummary {
     pub(crate) name: String,
-    /// The backup that ended last, cancelled ones left out.
+    /// The backup that ended last; what a person ended, and what was put off or taken back, is left out.
     pub(crate) last: Option<Ended>,
     /// The last good one, see [`is_good`].
     pub(crate) last_good: Option<(JobId, Timestamp)>,
@@ -128,7 +128,8 @@ impl Summary {
         if self.last_backup.as_ref().is_none_or(ends_last) {
             self.last_backup = Some(job.clone());
         }
-        if job.state == JobState::Cancelled {
+        // What a person ended, or what was put off or taken back, says nothing of how the backups go.
+        if job.ended_by().is_some_and(|by| !by.is_interruption()) {
             return;
         }
         let Some(group) = self.groups.iter_mut().find(|known| known.name == *group) else { return };
@@ -241,7 +242,8 @@ const fn day_of(state: JobState) -> Day {
     match state {
         JobState::Succeeded => Day::Ok,
         JobState::Warning => Day::Warning,
-        JobState::Failed | JobState::Lost => Day::Failed,
+        // Only what was broken off is counted of those.
+        JobState::Failed | JobState::Lost | JobState::Cancelled => Day::Failed,
         _ => Day::None,
     }
 }

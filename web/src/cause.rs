@@ -48,6 +48,9 @@ const fn cause(
 impl Cause {
     /// The cause of a job that failed, was lost, or warns; `None` when there is nothing to explain.
     pub(crate) fn of(job: &Job) -> Option<Self> {
+        if job.ended_by().is_some_and(|by| !by.is_interruption()) {
+            return None;
+        }
         Self::of_end(job.what.kind(), job.state, job.refusal, job.class)
     }
 
@@ -60,6 +63,11 @@ impl Cause {
     ) -> Option<Self> {
         match state {
             JobState::Lost => Some(LOST),
+            JobState::Cancelled if class == Some(Class::AgentRestarted) => {
+                Some(of_class(Class::AgentRestarted, kind))
+            }
+            // Whoever asks has seen that nobody wanted it ended.
+            JobState::Cancelled => Some(INTERRUPTED),
             JobState::Failed | JobState::Warning => match (refusal, class) {
                 (Some(refusal), _) => Some(of_refusal(refusal)),
                 (None, Some(Class::SourceMissing)) if state == JobState::Warning => Some(PARTLY_MISSING),
@@ -79,6 +87,15 @@ const LOST: Cause = cause(
     Step::Again,
     "Run it again",
     "Safe: the next run first removes a lock that was left behind.",
+);
+
+const INTERRUPTED: Cause = cause(
+    "Something on its host ended it",
+    "restic was ended by a signal that came neither from this server nor from the agent: by another program or person \
+     on that machine, or while it went down. What was sent already is used again by the next run.",
+    Step::Again,
+    "Run it again",
+    "Safe: it goes on from where it was.",
 );
 
 /// Some of the paths are not there: unlike with none of them, restic saved the rest.

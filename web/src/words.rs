@@ -3,7 +3,7 @@
 use crate::format::{bytes, count, duration, many};
 use fleet::record::*;
 use fleet::{HostRow, Status};
-use schema::{Class, Slot};
+use schema::Slot;
 use serde::Serialize;
 
 /// A state with its word; the template knows the shape and the colour of the state.
@@ -72,10 +72,26 @@ pub(crate) fn job_badge(job: &Job) -> Badge {
         JobState::Succeeded => "Succeeded",
         JobState::Warning => "Warning",
         JobState::Failed => "Failed",
-        JobState::Cancelled => "Cancelled",
+        JobState::Cancelled => cancelled(job),
         JobState::Lost => "Lost",
     };
-    Badge::new(job_state(job.state), text)
+    let state = if is_broken_off(job) { "failed" } else { job_state(job.state) };
+    Badge::new(state, text)
+}
+
+/// Whether it was cut short with nobody wanting that.
+pub(crate) fn is_broken_off(job: &Job) -> bool {
+    job.ended_by().is_some_and(EndedBy::is_interruption)
+}
+
+/// What a job that did not come to its end is called, by who ended it.
+pub(crate) fn cancelled(job: &Job) -> &'static str {
+    match job.ended_by() {
+        Some(EndedBy::Agent | EndedBy::Machine) => "Interrupted",
+        Some(EndedBy::Policy) => "Put off",
+        Some(EndedBy::Server) => "Taken back",
+        Some(EndedBy::Person) | None => "Cancelled",
+    }
 }
 
 /// What a job is, as a title: `Backup of media`.
@@ -187,11 +203,13 @@ pub(crate) fn job_result(job: &Job, progress: Option<&JobProgress>) -> String {
             Some(progress) if progress.permille > 0 => format!("{} %", progress.permille / 10),
             _ => "runs".to_owned(),
         },
-        JobState::Failed | JobState::Lost => {
-            crate::cause::Cause::of(job).map_or_else(|| job.message.clone(), |cause| cause.title.to_owned())
-        }
-        JobState::Cancelled if job.class == Some(Class::NotNow) => "put off by the host's policy".to_owned(),
-        JobState::Cancelled => "ended on request".to_owned(),
+        JobState::Failed | JobState::Lost | JobState::Cancelled => match job.ended_by() {
+            Some(EndedBy::Person) => "ended on request".to_owned(),
+            Some(EndedBy::Policy) => "put off by the host's policy".to_owned(),
+            Some(EndedBy::Server) => "taken back by the server".to_owned(),
+            Some(EndedBy::Agent | EndedBy::Machine) | None => crate::cause::Cause::of(job)
+                .map_or_else(|| job.message.clone(), |cause| cause.title.to_owned()),
+        },
         JobState::Succeeded | JobState::Warning => {
             let mut text = figures(&job.figures);
             if let Some(ran) = ran(job) {

@@ -13,7 +13,7 @@ use crate::hosts;
 use crate::job::{self, step};
 use crate::link::{LinkState, Sent, outbox};
 use crate::maintenance;
-use crate::record::{AuditTarget, Group, Host, Job, JobState, JobWhat, SlotState};
+use crate::record::{Actor, AuditTarget, Group, Host, Job, JobState, JobWhat, SlotState};
 use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
 use crate::soundness;
@@ -316,6 +316,7 @@ fn cancel(context: &Context, tx: &mut Tx<'_>, id: JobId, by: &By) -> Result<Job,
         step::presume(&mut job, JobState::Cancelled, now, "cancelled while the host was away");
     }
     job.cancel_asked_at.get_or_insert(now);
+    job.cancel_asked_by.get_or_insert_with(|| by.actor.clone());
     if job != before {
         job::save(tx, Some(&before), &job, now)?;
         audit::note(tx, now, by, "job.cancelled", AuditTarget::Job(host, id), "")?;
@@ -343,6 +344,8 @@ pub(crate) fn withdraw(
         replace_command(context, tx, before, now)?;
     }
     let mut job = before.clone();
+    job.cancel_asked_at.get_or_insert(now);
+    job.cancel_asked_by.get_or_insert(Actor::System);
     step::presume(&mut job, JobState::Cancelled, now, why);
     Ok(job::save(tx, Some(before), &job, now)?)
 }

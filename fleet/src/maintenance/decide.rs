@@ -93,8 +93,10 @@ pub struct Fired {
     pub at: Timestamp,
     /// It has not ended.
     pub open: bool,
-    /// So many of the newest failed or were lost, one after the other; counted up to [`MAX_TRIES`].
+    /// So many of the newest failed, were lost or broken off, one after the other; counted up to [`MAX_TRIES`].
     pub failures: u8,
+    /// It was no try: the host's policy put it off, or the server took it back.
+    pub put_off: bool,
 }
 
 /// The latest jobs, in the order of [`KINDS`].
@@ -176,6 +178,8 @@ pub enum Why {
     Retry(u8),
     /// It failed so often in a row that it waits until it is due next.
     GaveUp(u8),
+    /// The last one was put off, and is tried again.
+    PutOff,
     /// The cron expression never fires again.
     Never,
     /// It is due.
@@ -373,6 +377,9 @@ fn due(
     let next = calendar.next(rule, opening.spread, last)?;
     let failures = fired.map_or(0, |fired| fired.failures);
     let retry_at = last.plus_ms(RETRY_AFTER_MS);
+    if fired.is_some_and(|fired| fired.put_off) {
+        return Some(Due { at: retry_at.min(next), why: Why::PutOff });
+    }
     Some(match failures {
         0 => Due { at: next, why: Why::NotDue { done_at: fired.map(|fired| fired.at) } },
         n if n < MAX_TRIES && retry_at < next => Due { at: retry_at, why: Why::Retry(n) },

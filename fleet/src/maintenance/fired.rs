@@ -3,7 +3,7 @@
 
 use super::decide::{Fired, KINDS, Latest, MAX_TRIES};
 use crate::job;
-use crate::record::{Job, JobState};
+use crate::record::{EndedBy, Job, JobState};
 use crate::refused::StoreError;
 use crate::store::{FIRED, JOBS, KIND_JOBS, Order, Reads, Span, Tx, first_form};
 use schema::{HostId, JobKind, Timestamp};
@@ -57,10 +57,19 @@ fn read(
         if job.state.is_ended() && switched_at.is_some_and(|at| job.created_at < at) {
             return Ok(ControlFlow::Break(()));
         }
-        let failed = matches!(job.state, JobState::Failed | JobState::Lost);
+        let ended_by = job.ended_by();
+        // A person's cancel is a decision: that occurrence is dealt with.
+        let failed = match ended_by {
+            Some(by) => by.is_interruption(),
+            None => matches!(job.state, JobState::Failed | JobState::Lost),
+        };
         failures = u8::saturating_add(failures, u8::from(failed));
-        let newest =
-            fired.get_or_insert(Fired { at: job.created_at, open: !job.state.is_ended(), failures: 0 });
+        let newest = fired.get_or_insert(Fired {
+            at: job.created_at,
+            open: !job.state.is_ended(),
+            failures: 0,
+            put_off: matches!(ended_by, Some(EndedBy::Policy | EndedBy::Server)),
+        });
         newest.failures = failures;
         let goes_on = failed && failures < MAX_TRIES;
         Ok(if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })

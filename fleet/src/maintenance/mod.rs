@@ -6,8 +6,9 @@
 //! and what was missed does not pile up. What was done to another repository than the one that the host uses now does
 //! not count. A host that is away is skipped and nothing is queued for it.
 //!
-//! A job that failed or was lost is tried again an hour after it was started, [`MAX_TRIES`] times in a row; after
-//! that each due time gets one try, until one succeeds.
+//! A job that failed, was lost, or was broken off with nobody wanting that (the agent was stopped) is tried again an
+//! hour after it was started, [`MAX_TRIES`] times in a row; after that each due time gets one try, until one succeeds.
+//! One that the host's policy put off was no try: it is tried again an hour later, however often.
 //!
 //! [`Snapshot::decisions`]: crate::Snapshot::decisions
 

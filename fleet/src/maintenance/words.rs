@@ -49,6 +49,7 @@ impl Decision {
                 format!("{n} times in a row, tried again {}, at most {MAX_TRIES} times", due())
             }
             Why::GaveUp(n) => format!("{n} times in a row or more, tried again when it is due: {}", due()),
+            Why::PutOff => format!("the host put it off, tried again {}", due()),
             Why::Never => "the cron expression never fires again".to_owned(),
             Why::Unreachable(Reach::NotEnrolled) => "no agent is enrolled yet".to_owned(),
             Why::Unreachable(Reach::WireUnsupported) => "the agent can't be spoken with".to_owned(),

@@ -1,6 +1,6 @@
 //! What an ended backup means for the run that it was dispatched for, and when the next try comes: pure.
 
-use crate::record::{Job, JobState};
+use crate::record::{EndedBy, Job, JobState};
 use crate::status;
 use crate::summary::is_good;
 use schema::{Class, PendingId, Refusal};
@@ -52,12 +52,23 @@ pub(crate) fn judge(job: &Job) -> Verdict {
         return Verdict::Done;
     }
     let why = |code: &str, message: &str| Why { code: code.to_owned(), message: message.to_owned() };
-    match (job.state, job.refusal, job.class) {
-        (JobState::Cancelled, _, Some(Class::NotNow)) => {
-            Verdict::Later(why(Class::NotNow.as_str(), status::words(Some(Class::NotNow))))
+    let of_class = |class: Class| why(class.as_str(), status::words(Some(class)));
+    // Whatever its end was called: who wanted it ended does not want it again.
+    if job.is_cancelled_by_person() {
+        return Verdict::Dropped;
+    }
+    match job.ended_by() {
+        Some(EndedBy::Person) => return Verdict::Dropped,
+        Some(EndedBy::Policy) => return Verdict::Later(of_class(Class::NotNow)),
+        Some(EndedBy::Agent) if job.state == JobState::Lost => {
+            return Verdict::Again(why("lost", "Backup was interrupted"));
         }
-        (JobState::Cancelled, ..) => Verdict::Dropped,
-        (JobState::Lost, ..) => Verdict::Again(why("lost", "Backup was interrupted")),
+        Some(EndedBy::Agent) => return Verdict::Again(of_class(Class::AgentRestarted)),
+        Some(EndedBy::Machine) => return Verdict::Again(why("interrupted", status::INTERRUPTED)),
+        Some(EndedBy::Server) => return Verdict::Again(why("withdrawn", &job.message)),
+        None => {}
+    }
+    match (job.state, job.refusal, job.class) {
         (_, Some(refusal), class) if class.is_none() => {
             let why = why(refusal.as_str(), &job.message);
             if refusal == Refusal::Unsupported { Verdict::GiveUp(why) } else { Verdict::Again(why) }
@@ -65,7 +76,7 @@ pub(crate) fn judge(job: &Job) -> Verdict {
         (JobState::Failed, None, None) if job.presumed => Verdict::Again(why("no_answer", &job.message)),
         (JobState::Failed | JobState::Warning, _, class) => {
             let class = class.unwrap_or(Class::Other);
-            let why = why(class.as_str(), status::words(Some(class)));
+            let why = of_class(class);
             if may_mend_itself(class) { Verdict::Again(why) } else { Verdict::GiveUp(why) }
         }
         _ => Verdict::Again(why("no_snapshot", "Backup made no snapshot")),
@@ -81,6 +92,7 @@ const fn may_mend_itself(class: Class) -> bool {
         | Class::Network
         | Class::Timeout
         | Class::AgentRestarted
+        | Class::Cancelled
         | Class::DiskFull
         | Class::Hook
         | Class::NoCredentials
@@ -96,7 +108,6 @@ const fn may_mend_itself(class: Class) -> bool {
         | Class::ResticMissing
         | Class::Damaged
         | Class::Policy
-        | Class::Cancelled
         | Class::NotTried
         | Class::OtherRepo => false,
     }

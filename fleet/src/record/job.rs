@@ -46,6 +46,8 @@ pub struct Job {
     pub figures: JobFigures,
     /// Others went on without it before its host said what became of it: it counts as done for none of them.
     pub late: bool,
+    /// Who asked to end it, a person or the server; see [`Job::ended_by`].
+    pub cancel_asked_by: Option<Actor>,
 }
 
 impl Job {
@@ -80,7 +82,76 @@ impl Job {
             log_lines: 0,
             figures: JobFigures::None,
             late: false,
+            cancel_asked_by: None,
         }
+    }
+
+    /// Whether a person, or a token in a person's hands, asked to end it.
+    #[must_use]
+    pub const fn is_cancelled_by_person(&self) -> bool {
+        matches!(self.cancel_asked_by, Some(Actor::Operator(_) | Actor::Token(_)))
+    }
+
+    /// Who ended it before it was done; `None` = it has not ended, or came to an end of its own, good or bad.
+    ///
+    /// How it ended does not say this: an agent that is stopped in order says `cancelled`, as for a person's cancel,
+    /// and one that was killed says `failed`.
+    #[must_use]
+    pub const fn ended_by(&self) -> Option<EndedBy> {
+        let machine = match (self.state, self.class) {
+            (JobState::Cancelled, Some(Class::NotNow)) => EndedBy::Policy,
+            (JobState::Cancelled | JobState::Failed, Some(Class::AgentRestarted)) | (JobState::Lost, _) => {
+                EndedBy::Agent
+            }
+            (JobState::Cancelled, Some(_)) => EndedBy::Machine,
+            // No agent says so without a class.
+            (JobState::Cancelled, None) => EndedBy::Server,
+            _ => return None,
+        };
+        Some(match self.cancel_asked_by {
+            _ if self.is_cancelled_by_person() => EndedBy::Person,
+            Some(_) => EndedBy::Server,
+            None => machine,
+        })
+    }
+}
+
+/// Who ended a job before it was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndedBy {
+    /// A person, or a token in a person's hands. Only this is a decision.
+    Person,
+    /// The agent, which was stopped, updated or killed, or its machine went down.
+    Agent,
+    /// Something else on the host: a signal that neither this server nor the agent sent.
+    Machine,
+    /// The host's own policy, which puts it off.
+    Policy,
+    /// The server, which took it back.
+    Server,
+}
+
+impl EndedBy {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Person, Self::Agent, Self::Machine, Self::Policy, Self::Server];
+
+    /// Its word in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Agent => "agent",
+            Self::Machine => "machine",
+            Self::Policy => "policy",
+            Self::Server => "server",
+        }
+    }
+
+    /// Whether the job was broken off with nobody wanting that: it counts as a failure that may mend itself. What was
+    /// put off or taken back was no try.
+    #[must_use]
+    pub const fn is_interruption(self) -> bool {
+        matches!(self, Self::Agent | Self::Machine)
     }
 }
 
@@ -212,7 +283,7 @@ pub enum JobState {
     Warning,
     /// Not done (refused by the agent, too).
     Failed,
-    /// Ended on request.
+    /// Ended before it was done; who ended it says [`Job::ended_by`].
     Cancelled,
     /// The agent said hello again and knows nothing of it.
     Lost,

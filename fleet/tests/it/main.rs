@@ -10,6 +10,7 @@ mod figures;
 mod folders;
 mod hello;
 mod hosts;
+mod interrupted;
 mod killed;
 mod logs;
 mod maintenance;

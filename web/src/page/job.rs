@@ -8,7 +8,7 @@ use crate::app::Ctx;
 use crate::format::{ago, many};
 use crate::joblog::JobLog;
 use crate::problem::Problem;
-use crate::words::{job_badge, job_result, job_title};
+use crate::words::{is_broken_off, job_badge, job_result, job_title};
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{Response, header};
@@ -181,7 +181,8 @@ fn cards(now: Timestamp, job: &Job, good: Option<&Job>, is_mended: bool, group_s
 
 /// The job after this one that did well what this one did not.
 fn mended(snapshot: &Snapshot, now: Timestamp, job: &Job) -> Result<Option<Mended>, Problem> {
-    if !matches!(job.state, JobState::Failed | JobState::Lost | JobState::Warning) {
+    let failed = matches!(job.state, JobState::Failed | JobState::Lost | JobState::Warning);
+    if !failed && !is_broken_off(job) {
         return Ok(None);
     }
     let later = match &job.what {

@@ -6,8 +6,8 @@ use crate::draw::{Area, area};
 use crate::format::{When, ago, bytes, bytes_parts, clock, count, duration, many};
 use crate::joblog::LineView;
 use crate::template::View;
-use crate::words::{Badge, actor, job_title, ran};
-use fleet::record::{BackupFigures, ForgetFigures, Job, JobFigures, JobProgress, JobState, JobWhat};
+use crate::words::{Badge, actor, is_broken_off, job_title, ran};
+use fleet::record::{BackupFigures, EndedBy, ForgetFigures, Job, JobFigures, JobProgress, JobState, JobWhat};
 use schema::{Class, Timestamp};
 use serde::Serialize;
 
@@ -213,7 +213,12 @@ pub(crate) fn stages(job: &Job) -> Vec<Stage> {
         JobState::Succeeded => ("succeeded", "ok", "is-done is-ok"),
         JobState::Warning => ("warning", "warning", "is-warn"),
         JobState::Failed => ("failed", "failed", "is-fail"),
-        JobState::Cancelled => ("cancelled", "stop", "is-done"),
+        JobState::Cancelled if is_broken_off(job) => ("interrupted", "failed", "is-fail"),
+        JobState::Cancelled => match job.ended_by() {
+            Some(EndedBy::Policy) => ("put off", "stop", "is-done"),
+            Some(EndedBy::Server) => ("taken back", "stop", "is-done"),
+            _ => ("cancelled", "stop", "is-done"),
+        },
         JobState::Lost => ("lost", "failed", "is-fail"),
         _ => ("result", "never", ""),
     };

@@ -197,6 +197,7 @@ impl Sample {
             late: false,
             log_lines: 2,
             figures: JobFigures::None,
+            cancel_asked_by: None,
         }
     }
 

@@ -48,6 +48,9 @@ pub(crate) struct JobOut {
     started_at: Option<String>,
     finished_at: Option<String>,
     cancel_asked_at: Option<String>,
+    /// Who ended it before it was done: only what a person ended is not tried again.
+    #[schema(value_type = Option<words::EndedBy>)]
+    ended_by: Option<&'static str>,
     progress: Option<ProgressOut>,
     /// The figures of its kind.
     summary: Option<SummaryOut>,
@@ -81,6 +84,7 @@ impl JobOut {
             started_at: time(job.started_at),
             finished_at: time(job.finished_at),
             cancel_asked_at: time(job.cancel_asked_at),
+            ended_by: job.ended_by().map(fleet::record::EndedBy::as_str),
             progress: progress.filter(|_| !job.state.is_ended()).map(|p| ProgressOut {
                 at: rfc3339(p.at),
                 percent: f64::from(p.permille) / 10.0,

@@ -52,6 +52,8 @@ words! {
     Refusal: schema::Refusal::ALL.map(schema::Refusal::as_str);
     /// Who caused something.
     ActorKind: actor_kinds();
+    /// Who ended a job before it was done.
+    EndedBy: record::EndedBy::ALL.map(record::EndedBy::as_str);
     /// What something was done to.
     TargetKind: ["server", "host", "job", "account"];
     /// What an account may do.
