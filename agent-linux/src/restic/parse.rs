@@ -36,6 +36,8 @@ const MAX_LIST_BYTES: usize = 8 * 1024;
 const SNAPSHOT_MEMBERS: &[&str] = &["id", "time", "hostname", "tags", "paths", "summary"];
 const SNAPSHOT_TAGS: usize = 3;
 const SNAPSHOT_PATHS: usize = 4;
+/// What is read of the snapshots of a forget.
+const FORGET_MEMBERS: &[&str] = &["id", "time", "hostname", "tags"];
 /// What is read of the lines of `ls`: its first one is a whole snapshot, with all that made that large.
 const NODE_MEMBERS: &[&str] = &[
     "message_type",
@@ -128,7 +130,7 @@ impl<'m> Reader<'m> {
         let shape = match kind {
             StepKind::Config | StepKind::CatLock => Shape::Document(Vec::new()),
             StepKind::Snapshots => Shape::Array(Elements::new(2, SNAPSHOT_MEMBERS)),
-            StepKind::Forget => Shape::Array(Elements::new(4, &[])),
+            StepKind::Forget => Shape::Array(Elements::new(4, FORGET_MEMBERS)),
             StepKind::Ls => Shape::Objects(Elements::new(1, NODE_MEMBERS), false),
             _ => Shape::Lines,
         };

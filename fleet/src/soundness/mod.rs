@@ -71,7 +71,17 @@ fn lack_of(job: &Job) -> Option<Lack> {
     if job.state == JobState::Succeeded || job.class == Some(Class::Hook) {
         return None;
     }
-    Some(Lack { class: job.class.unwrap_or(Class::Other), paths: Vec::new() })
+    let findings = match &job.figures {
+        JobFigures::Backup(figures) => figures.findings.as_slice(),
+        _ => &[],
+    };
+    let mut paths: Vec<String> = findings
+        .iter()
+        .filter(|finding| finding.reason.class().is_some())
+        .map(|finding| finding.path.clone())
+        .collect();
+    paths.sort();
+    Some(Lack { class: job.class.unwrap_or(Class::Other), paths })
 }
 
 /// Takes a backup that has ended: pure.

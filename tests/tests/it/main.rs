@@ -29,6 +29,7 @@ mod pages_tls;
 mod policy;
 mod preview;
 mod replaced;
+mod retention;
 mod same_story;
 mod schedules;
 mod secrets_kept;

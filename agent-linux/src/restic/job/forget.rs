@@ -41,7 +41,14 @@ impl Job<'_> {
             } else if !done.found.listing_is_whole && !self.has_no_snapshots(step).await {
                 Verdict::failed(Class::Other, UNPROVEN)
             } else if args::is_chosen_here(&group) {
-                self.forget_chosen(&group, step, &done.found.by_rules, dry_run, &mut count).await
+                let mut by_rules = done.found.by_rules;
+                if group.origins.is_empty() {
+                    // All that restic tells of is the group's own: what was not understood is left alone.
+                    let told = done.found.kept.saturating_add(done.found.removed);
+                    by_rules.left_out =
+                        told.saturating_sub(many(by_rules.keep.len() + by_rules.remove.len()));
+                }
+                self.forget_chosen(&group, step, &by_rules, dry_run, &mut count).await
             } else {
                 (count.kept, count.removed) = (done.found.kept, done.found.removed);
                 Verdict::succeeded()
