@@ -94,7 +94,7 @@ impl Policy {
             // restic takes them away by the names, the system by where links lead.
             Ok(Location::Local(folder)) if has_steps_up(Path::new(folder)) => {
                 return Some(format!(
-                    "The repository {url} has steps upwards, so that it can mean two folders: name it without, also where repositories in the policy file name it."
+                    "The repository {url} has steps upwards, so that it can mean two folders: name it without, also in repositories of the policy file."
                 ));
             }
             Ok(Location::Local(folder)) => Some(real(Path::new(folder))),

@@ -12,7 +12,7 @@ use schema::{
 use std::{
     collections::BTreeSet,
     fs,
-    os::unix::fs::{MetadataExt as _, symlink},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -116,11 +116,20 @@ impl Attack {
         symlink(&private, photos.join("door")).expect("a link");
         fs::create_dir(scene.folder.path().join("back")).expect("made");
         symlink(&private, scene.folder.path().join("back/door")).expect("a link");
+        // Swaps a folder for a link, just before the restic of this machine saves it.
+        let swapping = format!(
+            "#!/bin/sh\ncase \" $* \" in *\" backup \"*) [ -e {0}/in ] && mv {0}/in {0}/was && ln -s {1} {0}/in;; esac\nexec restic \"$@\"\n",
+            photos.display(),
+            private.display()
+        );
+        let restic = scene.folder.path().join("restic");
+        fs::write(&restic, swapping).expect("written");
+        fs::set_permissions(&restic, fs::Permissions::from_mode(0o755)).expect("a script");
         let agent = match policy {
             Some(policy) => {
                 let file = scene.folder.path().join("policy.toml");
                 fs::write(&file, policy(&real(scene.folder.path()))).expect("written");
-                scene.start_with(&["--policy", &text(&file)])
+                scene.start_with(&["--policy", &text(&file), "--restic", &text(&restic)])
             }
             None => scene.start_with(&[]),
         };
@@ -532,6 +541,20 @@ fn with_a_policy_valid_commands_do_no_more_than_it_lets_them() {
     let (outcome, class, message) = attack.run_as_admin(&repo, JobSpec::Prune { dry_run: false });
     assert_eq!((outcome, class), (Outcome::Failed, Some(Class::Policy)), "{message}");
     attack.ends();
+}
+
+#[test]
+fn a_source_that_is_swapped_for_a_link_under_restic_is_told() {
+    let mut attack = Attack::start(Some(|at| format!("source_roots = ['{}/photos']\n", at.display())));
+    for folder in ["photos/in/deep", "private/deep"] {
+        fs::create_dir_all(attack.at(folder)).expect("made");
+        fs::write(attack.at(&format!("{folder}/file")), folder).expect("written");
+    }
+    let (outcome, class, message) = attack.backup(&[&attack.at("photos/in/deep")], &[], &[]);
+    assert_eq!((outcome, class), (Outcome::Warning, Some(Class::Policy)), "{message}");
+    assert!(message.contains("photos/in was replaced") && message.contains("source_roots"), "{message}");
+    // From now on it is refused before.
+    attack.backup_is_refused(&[&attack.at("photos/in/deep")], &[], "source_roots");
 }
 
 #[test]

@@ -191,7 +191,7 @@ fn read(ctx: &Ctx, id: HostId, made: Option<&(NewEnrollToken, Rights)>) -> Resul
         used: used.map(|used| UsedView { when: When::ago(now, used.0), peer: used.1.clone() }),
         command: made.map(|(token, rights)| enroll_command(token, rights)),
         rights: made.map(|(_, rights)| rights.clone()).unwrap_or_default(),
-        open: made.is_some_and(|(_, rights)| !rights.are_default()),
+        open: false,
         problem: None,
         expires: match new {
             Some(new) => Some(When::until(new.token.expires_at)),

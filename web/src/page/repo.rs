@@ -391,7 +391,7 @@ fn trouble(slot: Slot, facts: &CredentialsFacts) -> Option<&'static str> {
         (None, _) => return None,
         (Some(Refusal::Policy), Slot::Admin) => {
             "The agent on this host refuses admin credentials: its own policy forbids them. No prune can be run from \
-             this host. Only the host's owner can change that, on the host (--no-admin-slot)."
+             this host. Only the host's owner can change that, on the host (admin_slot in its policy file, or --no-admin-slot)."
         }
         (Some(Refusal::Policy), Slot::Repo) => {
             "The agent on this host refuses these credentials: its own policy forbids them."
