@@ -62,8 +62,8 @@ fn turn() -> impl Strategy<Value = Turn> {
         1 => (1..200_u64).prop_map(|minutes| Turn::AgentKilled { minutes }),
         2 => Just(Turn::Break),
         2 => Just(Turn::Again),
-        4 => (0..2_u8, 1..400_u64).prop_map(|(group, takes_minutes)| Turn::RunNow { group, takes_minutes }),
-        3 => (1..300_u64).prop_map(|minutes| Turn::Takes { minutes }),
+        4 => (0..2_u8, 1..200_u64).prop_map(|(group, takes_minutes)| Turn::RunNow { group, takes_minutes }),
+        3 => (1..150_u64).prop_map(|minutes| Turn::Takes { minutes }),
         1 => Just(Turn::Fails),
     ]
 }
@@ -212,6 +212,11 @@ impl History {
     /// All works again: in the end nothing waits, and the last due time of all was met.
     fn settle(&mut self) {
         self.world.agent.usual = Script::default();
+        self.world.step(&Step::Network { works: true });
+        self.world.step(&Step::StartServer);
+        self.world.step(&Step::StartAgent);
+        // What has been begun ends first, however long it takes.
+        self.live(16 * 60);
         self.world.heal();
         for _ in 0..6 {
             self.live(40);
