@@ -19,8 +19,8 @@ use crate::record::{Host, Job, Presence, RepoState, Soundness};
 use crate::refused::StoreError;
 use crate::schedule;
 use crate::store::{
-    API_TOKENS, CREDENTIALS, FIRED, GIVEN_UP, HOSTS, JOBS, Key, OPEN_JOBS, OPERATORS, Order, PENDING,
-    PRESENCES, REPOS, Reads, Row, SESSIONS, SOUNDNESS, SUMMARIES, Span, TOKENS, Table, Tx, VIEWERS,
+    API_TOKENS, CONFIRMED, CREDENTIALS, FIRED, GIVEN_UP, HOSTS, JOBS, Key, OPEN_JOBS, OPERATORS, Order,
+    PENDING, PRESENCES, REPOS, Reads, Row, SESSIONS, SOUNDNESS, SUMMARIES, Span, TOKENS, Table, Tx, VIEWERS,
 };
 use crate::summary::{DAY_MS, Summary};
 use schema::{JobId, Timestamp};
@@ -164,6 +164,25 @@ impl Dated for RepoState {
         if let Some(tested) = &mut self.tested {
             tested.at.cap(clock);
         }
+        let told = &mut self.told;
+        told.damage.iter_mut().chain(&mut told.check).for_each(|check| check.at.cap(clock));
+        if let Some(prune) = &mut told.prune {
+            prune.at.cap(clock);
+        }
+        if let Some(size) = &mut told.size {
+            size.at.cap(clock);
+        }
+        if let Some(snapshots) = &mut told.snapshots {
+            snapshots.at.cap(clock);
+            snapshots.newest_at.cap(clock);
+        }
+        if let Some(lock) = &mut told.lock {
+            lock.since.cap(clock);
+            lock.seen.at.cap(clock);
+            if let Some(holder) = &mut lock.seen.holder {
+                holder.since.cap(clock);
+            }
+        }
     }
 }
 
@@ -194,6 +213,7 @@ pub(crate) fn mend(tx: &mut Tx<'_>, clock: Clock) -> Result<usize, StoreError> {
         + each(tx, &SUMMARIES, |summary| summary.cap(clock))?
         + each(tx, &REPOS, |repo| repo.cap(clock))?
         + each(tx, &SOUNDNESS, |sound| sound.cap(clock))?
+        + each(tx, &CONFIRMED, |confirmed| confirmed.at.cap(clock))?
         + each(tx, &FIRED, |kept| kept.cap(clock))?
         + each(tx, &CREDENTIALS, |row| {
             if let Some(facts) = &mut row.facts {
