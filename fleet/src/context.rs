@@ -1,6 +1,7 @@
 //! What every operation needs and nothing stores: clock, dice, keys, who listens.
 
 use crate::change::{Change, Changed, Effects};
+use crate::clock::{Clock, SETTLES_MS};
 use crate::job::live::Board;
 use crate::link::LinkKeys;
 use crate::record::Secret;
@@ -56,6 +57,9 @@ pub(crate) struct Context {
     pub(crate) traffic: Traffic,
     last_job: Mutex<JobId>,
     last_tick: AtomicU64,
+    last_seen: AtomicU64,
+    /// Since when the clock was not set back; `None` = nothing lies ahead of it.
+    clock_since: Mutex<Option<Timestamp>>,
     noted: Mutex<HashMap<HostId, Timestamp>>,
     /// Hosts whose connection has begun and whose hello on it has not been taken yet, and the last command that was
     /// acknowledged before it.
@@ -80,6 +84,8 @@ impl Context {
             traffic: Traffic::default(),
             last_job: Mutex::new(JobId([0; 16])),
             last_tick: AtomicU64::new(0),
+            last_seen: AtomicU64::new(0),
+            clock_since: Mutex::default(),
             noted: Mutex::default(),
             began: Mutex::default(),
         }
@@ -91,7 +97,13 @@ impl Context {
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        (self.driver.now)()
+        /// Threads may ask in another order than they go on.
+        const TOLERATED_MS: u64 = 1_000;
+        let now = (self.driver.now)();
+        if self.last_seen.swap(now.0, Ordering::Relaxed) > now.0.saturating_add(TOLERATED_MS) {
+            self.clock_begins(now);
+        }
+        now
     }
 
     pub(crate) fn random<const N: usize>(&self) -> [u8; N] {
@@ -129,6 +141,26 @@ impl Context {
         self.last_tick.swap(now.0, Ordering::Relaxed) > now.0
     }
 
+    /// The clock counts from here on: this server has started, or it was set back.
+    pub(crate) fn clock_begins(&self, now: Timestamp) {
+        *lock(&self.clock_since) = Some(now);
+    }
+
+    /// The clock, when it is believed and what it was ahead of is not mended yet.
+    pub(crate) fn believed_clock(&self, now: Timestamp) -> Option<Clock> {
+        let since = (*lock(&self.clock_since))?;
+        (now.ms_since(since) >= SETTLES_MS).then_some(Clock { now, since })
+    }
+
+    /// All that lay ahead of this clock is mended.
+    pub(crate) fn clock_was_mended(&self, clock: Clock) {
+        let mut since = lock(&self.clock_since);
+        // It may have been set back meanwhile.
+        if *since == Some(clock.since) {
+            *since = None;
+        }
+    }
+
     pub(crate) fn board(&self) -> MutexGuard<'_, Board> {
         lock(&self.board)
     }
@@ -154,7 +186,7 @@ impl Context {
             noted.retain(|_, at| now.ms_since(*at) < EVERY_MS);
         }
         match noted.get(&host) {
-            Some(at) if now.ms_since(*at) < EVERY_MS => false,
+            Some(at) if now >= *at && now.ms_since(*at) < EVERY_MS => false,
             None if noted.len() >= HOSTS => false,
             _ => {
                 noted.insert(host, now);

@@ -1,16 +1,16 @@
 use crate::change::Change;
 use crate::context::{Context, Driver, Settings};
 use crate::link::hello;
-use crate::record::{EnrollToken, JobProgress, LogChunk, Secret};
+use crate::record::{Actor, EnrollToken, JobProgress, LogChunk, Secret};
 use crate::refused::{OpenError, Refused, StoreError};
 use crate::roster;
-use crate::schedule;
 use crate::seal::{Binding, MasterKey};
 use crate::snapshot::Snapshot;
 use crate::store::format::{META_KEY_CHECK, Meta};
-use crate::store::{Committed, JOBS, META, ReadView, Reads, Span, Store, Tx, WriterCounts, check};
+use crate::store::{Committed, JOBS, META, Order, ReadView, Reads, Span, Store, Tx, WriterCounts, check};
 use schema::{HostId, JobId, Timestamp};
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::broadcast;
@@ -191,11 +191,17 @@ fn start(context: &Context, tx: &mut Tx<'_>) -> Result<(), OpenError> {
         let check = context.master.seal(Binding::Check, context.random(), b"holdfast");
         tx.put(&META, &META_KEY_CHECK.to_owned(), &Meta::KeyCheck(check))?;
     }
-    if let Some((newest, _)) = tx.last(&JOBS, &Span::ALL)? {
+    // An id that an agent made has the time of that agent, which may be years ahead.
+    let mut newest = None;
+    tx.walk(&JOBS, &Span::ALL, Order::Descending, |id, job| {
+        newest = Some(id).filter(|_| job.actor != Actor::Agent);
+        Ok(if newest.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    if let Some(newest) = newest {
         context.job_ids_begin_after(newest);
     }
     hello::nobody_is_connected(tx, context.now())?;
-    schedule::begin_anew(tx, context.now())?;
+    context.clock_begins(context.now());
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! well, and kept so that they can be looked at while the host is away.
 
 use crate::change::Changed;
+use crate::clock::{self, Clock, Dated as _};
 use crate::record::{EntryRow, Folder, FolderPlace, Job, JobState, JobWhat};
 use crate::refused::{Refused, StoreError};
 use crate::store::{ENTRIES, FOLDERS, JOBS, Order, Reads, Span, Tx, first_form};
@@ -128,6 +129,11 @@ pub(crate) fn job_ended(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<()
     }
     tx.effects.changed(Changed::Repo(job.host));
     Ok(())
+}
+
+/// Listings that a clock which was ahead has dated.
+pub(crate) fn mend(tx: &mut Tx<'_>, clock: Clock) -> Result<usize, StoreError> {
+    clock::each(tx, &FOLDERS, |seen| seen.at.cap(clock))
 }
 
 /// The newest whole listing of a folder: folders first, then by name.

@@ -30,6 +30,7 @@
 mod accounts;
 mod audit;
 mod change;
+mod clock;
 mod context;
 mod credentials;
 mod dispatch;

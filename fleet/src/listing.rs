@@ -1,5 +1,6 @@
 //! Snapshot listings: collected while a listing job runs, shown when it has ended well.
 
+use crate::clock::{self, Clock, Dated as _};
 use crate::job::kind_key;
 use crate::record::{Job, JobFigures, JobState, JobWhat, Listed, SnapshotRow};
 use crate::refused::StoreError;
@@ -104,6 +105,11 @@ fn left_out(figures: &JobFigures, kept: u32) -> u32 {
         JobFigures::Snapshots { count, left_out } => count.saturating_sub(kept).max(*left_out),
         _ => 0,
     }
+}
+
+/// Listings that a clock which was ahead has dated.
+pub(crate) fn mend(tx: &mut Tx<'_>, clock: Clock) -> Result<usize, StoreError> {
+    clock::each(tx, &LISTINGS, |listing| listing.at.cap(clock))
 }
 
 /// restic before 0.17 does not tell how large a snapshot is. The backup that made it did, and so may the last listing,

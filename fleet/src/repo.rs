@@ -21,7 +21,7 @@ use crate::hosts;
 use crate::maintenance::fired;
 use crate::record::{
     Actor, CheckSeen, Job, JobFigures, JobState, JobWhat, LockHolder, LockView, PruneSeen, Replaced,
-    RepoPoint, RepoState, SizeSeen, SnapshotsSeen, Tested,
+    RepoPoint, RepoState, Said, SizeSeen, SnapshotsSeen, Tested,
 };
 use crate::refused::StoreError;
 use crate::request::By;
@@ -57,6 +57,7 @@ pub(crate) fn merge(
         return false;
     }
     let at = |at: Timestamp| at.min(now);
+    let said = state.said;
     if let Some(repo) = stats.repo
         && (is_current || state.repo.is_none())
     {
@@ -68,27 +69,41 @@ pub(crate) fn merge(
         }
         set_repo(state, repo, about.job_made_at);
     }
-    let size = stats.size.filter(|size| size.bytes <= MOST_BYTES);
+    let size = stats.size.filter(|size| size.bytes <= MOST_BYTES && said.size != Some(size.at));
     if let Some(size) = size.filter(|size| is_newer(state.size.as_ref().map(|s| s.at), at(size.at))) {
         let measured = matches!(size.source, SizeSource::Measured);
         state.size = Some(SizeSeen { at: at(size.at), bytes: size.bytes, measured });
     }
-    if let Some(seen) = stats.snapshots.filter(|s| is_newer(state.snapshots.as_ref().map(|s| s.at), at(s.at)))
+    if let Some(seen) = stats
+        .snapshots
+        .filter(|seen| said.snapshots != Some(seen.at))
+        .filter(|s| is_newer(state.snapshots.as_ref().map(|s| s.at), at(s.at)))
     {
         state.snapshots =
             Some(SnapshotsSeen { at: at(seen.at), count: seen.count, newest_at: seen.newest_at.map(at) });
     }
-    let newer_check = stats.check.filter(|c| is_newer(state.check.as_ref().map(|c| c.at), at(c.at)));
+    let newer_check = stats
+        .check
+        .filter(|seen| said.check != Some(seen.at))
+        .filter(|c| is_newer(state.check.as_ref().map(|c| c.at), at(c.at)));
     if let Some(seen) = newer_check.filter(|seen| counts(state.check.as_ref(), seen.errors, seen.subset_pct))
     {
         state.check =
             Some(CheckSeen { at: at(seen.at), errors: seen.errors, subset_pct: seen.subset_pct, by: None });
     }
-    if let Some(seen) = stats.prune.filter(|p| is_newer(state.prune.as_ref().map(|p| p.at), at(p.at))) {
+    if let Some(seen) = stats
+        .prune
+        .filter(|seen| said.prune != Some(seen.at))
+        .filter(|p| is_newer(state.prune.as_ref().map(|p| p.at), at(p.at)))
+    {
         state.prune =
             Some(PruneSeen { at: at(seen.at), freed_bytes: seen.freed_bytes.min(MOST_BYTES), by: None });
     }
-    if let Some(seen) = stats.lock.filter(|l| is_newer(state.lock.as_ref().map(|l| l.at), at(l.at))) {
+    if let Some(seen) = stats
+        .lock
+        .filter(|seen| said.lock != Some(seen.at))
+        .filter(|l| is_newer(state.lock.as_ref().map(|l| l.at), at(l.at)))
+    {
         let holder = seen.lock.map(|lock| LockHolder {
             since: at(lock.since),
             exclusive: lock.exclusive,
@@ -100,9 +115,21 @@ pub(crate) fn merge(
         state.lock = Some(LockView { at: at(seen.at), holder });
     }
     if is_current {
+        state.said.take(stats);
         state.newest = Some((stats.stream, stats.revision, at(stats.at)));
     }
     *state != before
+}
+
+impl Said {
+    /// Notes what a message says, believed or not.
+    fn take(&mut self, stats: &RepoStats<'_>) {
+        self.size = stats.size.map(|seen| seen.at).or(self.size);
+        self.snapshots = stats.snapshots.map(|seen| seen.at).or(self.snapshots);
+        self.check = stats.check.map(|seen| seen.at).or(self.check);
+        self.prune = stats.prune.map(|seen| seen.at).or(self.prune);
+        self.lock = stats.lock.map(|seen| seen.at).or(self.lock);
+    }
 }
 
 /// Whether a check says how the repository stands: errors do; that there are none does not while errors are known
@@ -141,6 +168,7 @@ fn set_repo(state: &mut RepoState, repo: RepoId, job_made_at: Option<Timestamp>)
             newest: state.newest,
             tested: state.tested.take(),
             claimed: std::mem::take(&mut state.claimed),
+            said: state.said,
             ..RepoState::default()
         };
     }
@@ -271,7 +299,8 @@ fn write(tx: &mut Tx<'_>, host: HostId, state: &RepoState) -> Result<(), StoreEr
 /// Adds a point of history: the last one of an hour counts. The rest is thinned when a day begins.
 fn add_point(tx: &mut Tx<'_>, host: HostId, point: &RepoPoint, now: Timestamp) -> Result<(), StoreError> {
     let own = Span::under(&host);
-    let last = tx.last(&HISTORY, &own)?.map(|(_, last)| last.at);
+    // What lies ahead was written by a clock that was wrong.
+    let last = tx.last(&HISTORY, &own.clone().through(&(host, now.0)))?.map(|(_, last)| last.at);
     let hour = point.at.0 / HOUR_MS * HOUR_MS;
     tx.remove_all(&HISTORY, &own.clone().from(&(host, hour)).before(&(host, hour + HOUR_MS)))?;
     tx.put(&HISTORY, &(host, point.at.0), point)?;

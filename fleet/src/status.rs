@@ -246,7 +246,7 @@ pub(crate) fn row(entry: &Entry, now: Timestamp) -> HostRow {
     let Standing { status, reason, protected, cause, from } = judge(entry, now);
     let Entry { host, presence, summary, .. } = entry.clone();
     HostRow {
-        last_good_at: summary.last_good_at(),
+        last_good_at: summary.last_good_at().map(|at| at.min(now)),
         groups: u32::try_from(summary.groups.len()).unwrap_or(u32::MAX),
         size_bytes: summary.size.map(|(bytes, _)| bytes),
         size_at: summary.size.map(|(_, at)| at),

@@ -225,6 +225,16 @@ impl Summary {
 }
 
 impl GroupSummary {
+    /// What was noted on a day that has not come is of the day on which the clock came back.
+    pub(crate) fn cap_days(&mut self, now: Timestamp, since: Timestamp) {
+        let [today, then] = [now, since].map(|at| (at.0 / DAY_MS) as u32);
+        let ahead = self.days.iter().rfind(|(day, _)| *day > today).map(|(_, state)| *state);
+        self.days.retain(|(day, _)| *day <= today);
+        if let Some(state) = ahead {
+            self.take_day(then, state, today);
+        }
+    }
+
     fn take_day(&mut self, day: u32, state: JobState, today: u32) {
         match self.days.binary_search_by_key(&day, |(day, _)| *day) {
             Ok(place) => self.days[place].1 = state,

@@ -54,7 +54,7 @@ impl Fleet {
     pub async fn sweep(&self) {
         let context = self.context();
         let now = context.now();
-        context.board().forget_silent(Timestamp(now.0.saturating_sub(SILENT_AFTER_MS)));
+        context.board().forget_silent(Timestamp(now.0.saturating_sub(SILENT_AFTER_MS)), now);
         let due = match self.view().and_then(|view| due_jobs(&view, now)) {
             Ok(due) => due,
             Err(error) => {
@@ -91,8 +91,8 @@ fn verdict(
 fn due_jobs(reads: &impl Reads, now: Timestamp) -> Result<Vec<JobId>, StoreError> {
     let mut due = Vec::new();
     for (_, id) in reads.keys(&OPEN_JOBS, &Span::ALL, usize::MAX)? {
-        // Ids hold their time: most are too young to be read.
-        if now.ms_since(id.made_at()) <= EXPIRES_AFTER_MS {
+        // Ids hold their time: most are too young to be read. One of the future was made by a wrong clock.
+        if (id.made_at()..=id.made_at().plus_ms(EXPIRES_AFTER_MS)).contains(&now) {
             continue;
         }
         if let Some(job) = reads.get(&JOBS, &id)?
@@ -118,13 +118,16 @@ fn end_due(tx: &mut Tx<'_>, jobs: &[JobId], now: Timestamp) -> Result<(), StoreE
 fn has_old(reads: &impl Reads, now: Timestamp) -> Result<bool, StoreError> {
     let sessions = reads.rows(&SESSIONS, &Span::ALL)?;
     let tokens = reads.keys(&TOKENS, &Span::ALL, 1)?;
+    let last_token = reads.last(&TOKENS, &Span::ALL)?;
     let oldest = reads.keys(&AUDIT, &Span::ALL, 1)?;
     let newest = reads.last(&AUDIT, &Span::ALL)?;
     let entries = newest.zip(oldest.first()).map_or(0, |((newest, _), oldest)| newest - oldest);
     // In steps, so that not every tick writes.
     let is_long = entries > audit::MAX_ENTRIES + audit::MAX_ENTRIES / 100;
     let is_over = sessions.iter().any(|(_, session)| !accounts::lives(session, now));
-    let is_stale = tokens.first().is_some_and(|id| now.ms_since(id.made_at()) > 2 * TOKENS_KEPT_MS);
+    // One that a clock made which was ahead is never old by its id.
+    let is_stale = tokens.first().is_some_and(|id| now.ms_since(id.made_at()) > 2 * TOKENS_KEPT_MS)
+        || last_token.is_some_and(|(_, row)| now.ms_since(row.token.expires_at) > TOKENS_KEPT_MS);
     Ok(is_long || is_over || is_stale || pending::has_old(reads, now)?)
 }
 

@@ -132,7 +132,9 @@ impl<'a> Seen<'a> {
 impl Context {
     pub(crate) fn traffic_is_watched(&self) -> bool {
         let until = self.traffic.watched_until.load(Ordering::Relaxed);
-        until > 0 && self.now().0 < until
+        // Further ahead it was set by a clock that was wrong.
+        let now = self.now().0;
+        until > 0 && now < until && until <= now.saturating_add(WATCHED_FOR_MS)
     }
 
     /// A message of a host that opened.

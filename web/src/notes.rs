@@ -43,7 +43,7 @@ impl<T> Notes<T> {
 
     /// Takes the note for a page, if there is one of this actor.
     pub(crate) fn take(&mut self, now: Timestamp, actor: &Actor, page: &str) -> Option<T> {
-        self.0.retain(|note| note.ends_at > now);
+        self.0.retain(|note| note.ends_at > now && note.ends_at <= now.plus_ms(LIVES_MS));
         let at = self.0.iter().position(|note| note.actor == *actor && note.page == page)?;
         Some(self.0.remove(at).held)
     }

@@ -135,8 +135,12 @@ impl Board {
     }
 
     /// Lets go of jobs that nothing was heard of since `before`.
-    pub(crate) fn forget_silent(&mut self, before: Timestamp) {
-        self.jobs.retain(|_, live| live.heard_at >= before);
+    pub(crate) fn forget_silent(&mut self, before: Timestamp, now: Timestamp) {
+        self.jobs.retain(|_, live| {
+            // Heard by a clock that was ahead.
+            live.heard_at = live.heard_at.min(now);
+            live.heard_at >= before
+        });
     }
 
     pub(crate) fn progress(&self, job: JobId) -> Option<JobProgress> {

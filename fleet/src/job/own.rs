@@ -4,7 +4,7 @@ use super::step;
 use crate::audit;
 use crate::context::Context;
 use crate::pending;
-use crate::record::{Actor, AuditTarget, Job, JobWhat};
+use crate::record::{Actor, AuditTarget, Job, JobWhat, Occurrence};
 use crate::refused::Refused;
 use crate::request::By;
 use crate::schedule;
@@ -40,6 +40,7 @@ pub(crate) fn take(
     schedule::tick::note_due(context, tx, host, own.schedule, now)?;
     let what = JobWhat::Backup { group: own.group.to_owned() };
     let mut job = Job::new(own.job, host, what, Actor::Agent, at.min(now), 0);
+    job.made_for = Some(Occurrence { schedule: own.schedule.to_owned(), due_at: own.due_at.min(now) });
     step::accepted(&mut job, at, now);
     super::create(tx, &job, now)?;
     let by = By { actor: Actor::Agent, peer: peer.to_owned() };

@@ -77,10 +77,14 @@ pub(crate) fn finished(job: &mut Job, finished: &Finished<'_>, now: Timestamp) -
     }
     // It was taken to have ended: nobody has waited for this.
     job.late |= job.state.is_ended();
-    let finished_at = believed(job, finished.finished_at, now);
+    let mut finished_at = believed(job, finished.finished_at, now);
     // How long it took is told by one clock alone, right or wrong.
     let started_at = finished.started_at.map(|started_at| {
         let took_ms = finished.finished_at.ms_since(started_at);
+        // It had begun when that was heard, whatever the time is there: what came due since was not served by it.
+        if let Some(known) = job.started_at.filter(|_| started_at <= finished.finished_at) {
+            finished_at = finished_at.min(known.plus_ms(took_ms));
+        }
         Timestamp(finished_at.0.saturating_sub(took_ms)).max(job.created_at)
     });
     job.state = JobState::from(finished.outcome);

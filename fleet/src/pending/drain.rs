@@ -163,12 +163,12 @@ fn apply(
                 }
             };
             for run in shared {
-                put(tx, Some(run), &run.handed_over(job.id))?;
+                put(tx, Some(run), &run.come_due(now).handed_over(job.id))?;
             }
         }
         Action::Follow { run, job } => {
             let run = &runs[&run];
-            put(tx, Some(run), &run.handed_over(job))?;
+            put(tx, Some(run), &run.come_due(now).handed_over(job))?;
         }
         Action::Wait { run, until, attempt, why } => {
             let run = &runs[&run];

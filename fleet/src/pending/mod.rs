@@ -5,6 +5,9 @@
 //! the backup came to nothing, and goes when there is a snapshot, whoever asked for it. So a server that is killed at
 //! any point neither doubles a backup nor forgets one: mark, run, job and command are on disk together or not at all.
 //!
+//! An occurrence is met by a backup that was made for it, or by one of its group that began at or after its due time,
+//! and by no other: a result that comes late, or that nobody waited for, swallows nothing that came due meanwhile.
+//!
 //! What is decided stands in [`plan`] and [`retry`]; this module keeps the rows and their indices.
 
 pub(crate) mod drain;
@@ -20,6 +23,7 @@ use crate::hosts;
 use crate::record::{Actor, AuditTarget, GivenUp, Job, JobState, JobWhat, PendingRun};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
+use crate::schedule;
 use crate::store::{GIVEN_UP, HOST_PENDING, JOBS, PENDING, PENDING_DUE, PENDING_WAITING, Reads, Span, Tx};
 use crate::summary::DAY_MS;
 use plan::Action;
@@ -47,7 +51,7 @@ impl Fleet {
                 Err(Refused::JobInProgress { job }) => tx.get(&JOBS, &job)?.ok_or(Refused::JobNotFound)?,
                 Err(refused) => return Err(refused),
             };
-            put(tx, Some(&before), &before.handed_over(job.id))?;
+            put(tx, Some(&before), &before.come_due(context.now()).handed_over(job.id))?;
             Ok(job)
         })
         .await
@@ -182,44 +186,93 @@ fn abandon(tx: &mut Tx<'_>, run: &PendingRun, reason: &str, now: Timestamp) -> R
 }
 
 /// A backup has ended, or its end was corrected.
+///
+/// An occurrence is met by a good backup that was made for it, or of its group and begun at or after its due time; what
+/// came due later waits on, however late this is heard of.
 pub(crate) fn job_ended(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(), StoreError> {
     let JobWhat::Backup { group } = &job.what else { return Ok(()) };
-    let is_own = |run: &PendingRun| run.job == Some(job.id);
-    let runs = of_host(tx, job.host)?;
-    match retry::judge(job) {
-        Verdict::Done => {
-            // What an agent did alone may be of long ago: what came due since is not done by it.
-            let is_in_time =
-                |run: &PendingRun| job.actor != Actor::Agent || run.last_due_at <= job.created_at;
-            let is_done = |run: &&PendingRun| is_own(run) || (run.group == *group && is_in_time(run));
-            runs.iter().filter(is_done).try_for_each(|run| remove(tx, run))
+    let verdict = retry::judge(job);
+    for run in of_host(tx, job.host)? {
+        let is_own = run.job == Some(job.id);
+        if verdict == Verdict::Done && (is_own || run.group == *group) {
+            let rest = due_after(tx, &run, served_until(job, &run))?;
+            settle(tx, &run, rest.map(|rest| if is_own { rest.anew(now) } else { rest }))?;
+        } else if is_own {
+            // One that never began stands for all that waited for it.
+            let until =
+                if job.started_at.is_some() { served_until(job, &run) } else { now.max(run.last_due_at) };
+            came_to_nothing(tx, &run, (job, &verdict), until, now)?;
         }
-        Verdict::Dropped => runs.iter().filter(|run| is_own(run)).try_for_each(|run| remove(tx, run)),
-        Verdict::Again(why) => {
-            runs.iter().filter(|run| is_own(run)).try_for_each(|run| again(tx, run, job.id, &why, now))
-        }
-        Verdict::Later(why) => runs.iter().filter(|run| is_own(run)).try_for_each(|run| {
-            let until = Some(now.plus_ms(retry::LONGEST_MS / 2));
-            put(tx, Some(run), &run.waiting(until, run.attempt, why.clone(), Some(job.id), now))
-        }),
-        Verdict::GiveUp(Why { message, .. }) => {
-            let reason = format!("{message}, which another try would not mend");
-            runs.iter().filter(|run| is_own(run)).try_for_each(|run| abandon(tx, run, &reason, now))
-        }
+    }
+    Ok(())
+}
+
+/// Occurrences of a run up to here are a job's.
+fn served_until(job: &Job, run: &PendingRun) -> Timestamp {
+    let made_for = job.made_for.as_ref().filter(|made_for| made_for.schedule == run.schedule);
+    made_for.map_or(job.began_at(), |made_for| made_for.due_at.max(job.began_at()))
+}
+
+/// What of a run came due after an instant; `None` = nothing.
+fn due_after(
+    reads: &impl Reads,
+    run: &PendingRun,
+    after: Timestamp,
+) -> Result<Option<PendingRun>, StoreError> {
+    if after < run.due_at {
+        return Ok(Some(run.clone()));
+    }
+    if after >= run.last_due_at {
+        return Ok(None);
+    }
+    let left = schedule::occurred(reads, (run.host, &run.schedule), after, run.last_due_at)?;
+    // Its times are other ones now: the last of them is still one.
+    let (due_at, missed) = left.map_or((run.last_due_at, 1), |left| (left.first, left.count.min(run.missed)));
+    Ok(Some(PendingRun { due_at, missed, ..run.clone() }))
+}
+
+/// What is left of a run; `None` = it is done.
+fn settle(tx: &mut Tx<'_>, run: &PendingRun, rest: Option<PendingRun>) -> Result<(), StoreError> {
+    match rest {
+        Some(rest) => put(tx, Some(run), &rest),
+        None => remove(tx, run),
     }
 }
 
-fn again(tx: &mut Tx<'_>, run: &PendingRun, job: JobId, why: &Why, now: Timestamp) -> Result<(), StoreError> {
-    let Some(rule) = drain::rule_of(tx, run)? else {
-        return abandon(tx, run, "the schedule or the source group is gone", now);
-    };
-    match plan::came_to_nothing(run, rule.retry_max, why.clone(), now) {
-        Action::Wait { until, attempt, why, .. } => {
-            put(tx, Some(run), &run.waiting(until, attempt, why, Some(job), now))
-        }
-        Action::Abandon { reason, .. } => abandon(tx, run, &reason, now),
-        Action::Dispatch { .. } | Action::Follow { .. } => Ok(()),
+/// The job of a run has ended, and there is no good backup.
+fn came_to_nothing(
+    tx: &mut Tx<'_>,
+    run: &PendingRun,
+    (job, verdict): (&Job, &Verdict),
+    until: Timestamp,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if until < run.due_at {
+        // It had begun before: this was no try of it.
+        let waits = PendingRun { attempt: run.attempt, last_error: run.last_error.clone(), ..run.anew(now) };
+        return put(tx, Some(run), &waits);
     }
+    let rest = due_after(tx, run, until)?.map(|rest| rest.anew(now));
+    let reason = match verdict {
+        Verdict::Done | Verdict::Dropped => return settle(tx, run, rest),
+        Verdict::Later(why) => {
+            let until = Some(now.plus_ms(retry::LONGEST_MS / 2));
+            return put(tx, Some(run), &run.waiting(until, run.attempt, why.clone(), Some(job.id), now));
+        }
+        Verdict::Again(why) => match drain::rule_of(tx, run)? {
+            None => "the schedule or the source group is gone".to_owned(),
+            Some(rule) => match plan::came_to_nothing(run, rule.retry_max, why.clone(), now) {
+                Action::Wait { until, attempt, why, .. } => {
+                    return put(tx, Some(run), &run.waiting(until, attempt, why, Some(job.id), now));
+                }
+                Action::Abandon { reason, .. } => reason,
+                Action::Dispatch { .. } | Action::Follow { .. } => return Ok(()),
+            },
+        },
+        Verdict::GiveUp(Why { message, .. }) => format!("{message}, which another try would not mend"),
+    };
+    abandon(tx, run, &reason, now)?;
+    rest.map_or(Ok(()), |rest| put(tx, None, &rest))
 }
 
 /// The agent did by itself what waits, or what was dispatched and never got there. A run that also stands for later
@@ -240,7 +293,7 @@ pub(crate) fn taken_over(
             // The agent has that one, too.
             continue;
         }
-        put(tx, Some(&run), &run.handed_over(job))?;
+        put(tx, Some(&run), &run.come_due(now).handed_over(job))?;
         if let Some(dispatched) = dispatched {
             dispatch::withdraw(context, tx, &dispatched, BY_ITSELF, now)?;
         }

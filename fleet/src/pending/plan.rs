@@ -147,9 +147,19 @@ impl PendingRun {
         }
     }
 
+    /// The run as if it had only just been born: it is tried at once.
+    pub(crate) fn anew(&self, now: Timestamp) -> Self {
+        Self { attempt: 0, next_attempt_at: Some(now), last_error: None, job: None, ..self.clone() }
+    }
+
     /// The run with a job that was dispatched for it.
     pub(crate) fn handed_over(&self, job: JobId) -> Self {
         Self { job: Some(job), next_attempt_at: None, ..self.clone() }
+    }
+
+    /// The run with due times that have come: one that lies ahead was written by a clock that was wrong.
+    pub(crate) fn come_due(&self, now: Timestamp) -> Self {
+        Self { due_at: self.due_at.min(now), last_due_at: self.last_due_at.min(now), ..self.clone() }
     }
 }
 

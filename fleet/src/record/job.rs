@@ -48,6 +48,17 @@ pub struct Job {
     pub late: bool,
     /// Who asked to end it, a person or the server; see [`Job::ended_by`].
     pub cancel_asked_by: Option<Actor>,
+    /// The occurrence that the agent began it for by itself.
+    pub made_for: Option<Occurrence>,
+}
+
+/// A due time of a schedule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Occurrence {
+    /// Whose.
+    pub schedule: String,
+    /// When.
+    pub due_at: Timestamp,
 }
 
 impl Job {
@@ -83,7 +94,15 @@ impl Job {
             figures: JobFigures::None,
             late: false,
             cancel_asked_by: None,
+            made_for: None,
         }
+    }
+
+    /// When restic was started, and never before the job was made: a job that was dispatched for a due backup has begun
+    /// after its time. One that was never started has begun, if at all, when it was made.
+    #[must_use]
+    pub fn began_at(&self) -> Timestamp {
+        self.started_at.map_or(self.created_at, |at| at.max(self.created_at))
     }
 
     /// Whether a person, or a token in a person's hands, asked to end it.

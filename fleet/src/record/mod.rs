@@ -21,13 +21,13 @@ pub use group::{Group, Origin, Retention};
 pub use host::{Acked, EnrollToken, Host, HostFacts, Machine, Presence, Quarantine, Twin, WireProblem};
 pub use job::{
     BackupFigures, EndedBy, ForgetFigures, Job, JobFigures, JobProgress, JobState, JobWhat, LogChunk,
-    LogText, ProbeFigures, SourceFinding,
+    LogText, Occurrence, ProbeFigures, SourceFinding,
 };
 pub use maintenance::{Every, Maintenance, MaintenanceInput, Rule, RuleInput, Window};
 pub use pending::{GivenUp, PendingRun, TryError};
 pub use repo::{
-    CheckSeen, Confirmed, Listed, LockHolder, LockView, PruneSeen, Replaced, RepoPoint, RepoState, Sharer,
-    SizeSeen, SnapshotRow, SnapshotsSeen, Tested, Told, ToldLock, WhyShared,
+    CheckSeen, Confirmed, Listed, LockHolder, LockView, PruneSeen, Replaced, RepoPoint, RepoState, Said,
+    Sharer, SizeSeen, SnapshotRow, SnapshotsSeen, Tested, Told, ToldLock, WhyShared,
 };
 pub use schedule::Schedule;
 pub use soundness::{Accepted, Extent, Flawed, Lack, Loss, Soundness};

@@ -32,6 +32,24 @@ pub struct RepoState {
     pub told: Told,
     /// Repositories that the host named although the server had not given it those: audited once each.
     pub claimed: Vec<RepoId>,
+    /// What the agent itself said last of when each was seen.
+    pub said: Said,
+}
+
+/// The instants of an agent's figures by its own clock, right or wrong. A figure is news when its instant is another
+/// one: what is only said again says nothing of today.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// Of the size.
+    pub size: Option<Timestamp>,
+    /// Of the snapshots.
+    pub snapshots: Option<Timestamp>,
+    /// Of the check.
+    pub check: Option<Timestamp>,
+    /// Of the prune.
+    pub prune: Option<Timestamp>,
+    /// Of the lock.
+    pub lock: Option<Timestamp>,
 }
 
 /// What other hosts on the same repository say of it: kept apart from what the host itself has seen, so that it can

@@ -177,6 +177,18 @@ fn cron_of(schedule: &Schedule) -> Result<Cron, CronError> {
     Cron::parse(&schedule.cron, &schedule.timezone)
 }
 
+/// The occurrences of a schedule after one instant and up to another; `None` = there are none, or it is gone.
+pub(crate) fn occurred(
+    reads: &impl Reads,
+    (host, name): (HostId, &str),
+    after: Timestamp,
+    until: Timestamp,
+) -> Result<Option<due::Occurred>, StoreError> {
+    let row = reads.get(&SCHEDULES, &(host, name.to_owned()))?;
+    let cron = row.and_then(|row| cron_of(&row.schedule).ok());
+    Ok(cron.and_then(|cron| due::due(&cron, after, 0, until).occurred))
+}
+
 /// Writes a row, its index, and what the host's summary says of it.
 fn put(
     tx: &mut Tx<'_>,

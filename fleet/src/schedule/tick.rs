@@ -2,6 +2,7 @@
 
 use super::due::{self, Look};
 use super::{ScheduleRow, cron_of, of_host, put};
+use crate::clock::{self, Clock};
 use crate::context::Context;
 use crate::fleet::Fleet;
 use crate::pending;
@@ -51,7 +52,11 @@ impl Fleet {
         let context = self.context();
         let now = context.now();
         if context.clock_was_set_back(now) {
-            self.write(move |tx| Ok(begin_anew(tx, now)?)).await?;
+            self.write(move |tx| Ok(begin_anew(tx, Clock { now, since: now })?)).await?;
+        }
+        if let Some(clock) = context.believed_clock(now) {
+            self.write(move |tx| Ok(clock::mend(tx, clock)?)).await?;
+            context.clock_was_mended(clock);
         }
         let view = self.view()?;
         let due = look_at_due(&view, now)?;
@@ -157,16 +162,16 @@ fn run(context: &Context, tx: &mut Tx<'_>, due: &DueSchedule, now: Timestamp) ->
     pending::drain::host(context, tx, host, now)
 }
 
-/// Marks that a wrong clock set are set to now, see [`due::is_from_the_future`].
-pub(crate) fn begin_anew(tx: &mut Tx<'_>, now: Timestamp) -> Result<(), StoreError> {
+/// Marks that a wrong clock set are set to when it came back, see [`due::is_from_the_future`].
+pub(crate) fn begin_anew(tx: &mut Tx<'_>, Clock { now, since }: Clock) -> Result<(), StoreError> {
     for host in tx.keys(&HOSTS, &Span::ALL, usize::MAX)? {
         for before in of_host(tx, host)? {
             if !due::is_from_the_future(before.handled_at, now) {
                 continue;
             }
             let cron = cron_of(&before.schedule).ok().filter(|_| before.schedule.enabled);
-            let next_due_at = cron.and_then(|cron| cron.next_after(now));
-            let row = ScheduleRow { handled_at: now, next_due_at, ..before.clone() };
+            let next_due_at = cron.and_then(|cron| cron.next_after(since));
+            let row = ScheduleRow { handled_at: since, next_due_at, ..before.clone() };
             put(tx, host, Some(&before), &row)?;
         }
     }

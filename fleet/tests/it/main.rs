@@ -4,6 +4,7 @@
 
 mod accounts;
 mod at_rest;
+mod clocks;
 mod dispatch;
 mod enroll;
 mod figures;

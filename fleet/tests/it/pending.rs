@@ -324,6 +324,123 @@ async fn more_groups_than_an_agent_holds_run_one_after_the_other() {
     assert_eq!((jobs(&fleet, agent.host).len(), waiting(&fleet).len()), (40, 0));
 }
 
+/// Reports a backup that began and ended at these times, as its agent tells it now.
+async fn late(agent: &mut Agent, job: JobId, (began, ended): (Timestamp, Timestamp)) {
+    let said = crate::support::finished(job, Outcome::Succeeded, ended, saved());
+    agent.report(ReportBody::Finished(Finished { started_at: Some(began), ..said })).await;
+}
+
+#[tokio::test]
+async fn what_came_due_after_a_backup_had_begun_is_not_met_by_it_however_late_it_is_told() {
+    let (world, fleet, mut agent) = scheduled().await;
+    let two_hourly = Schedule { cron: "30 */2 * * *".into(), ..hourly("other") };
+    fleet.put_schedule(agent.host, None, two_hourly, by()).await.unwrap();
+    let start = Timestamp(world.now().0 / (2 * HOUR_MS) * 2 * HOUR_MS + 4 * HOUR_MS);
+    let at = |hours: u64, minutes: u64| start.plus_ms(hours * HOUR_MS + minutes * 60_000);
+    world.set(at(0, 0));
+    fleet.tick().await;
+    while agent.run_what_waits(Outcome::Succeeded).await > 0 {
+        fleet.tick().await;
+    }
+    // A person's, in the middle between two due times; then everything is away.
+    world.set(at(0, 10));
+    let mine = fleet.dispatch(agent.host, backup("etc"), by()).await.unwrap();
+    agent.take_all();
+    agent.gone(agent.epoch).await;
+    for hour in 1..=5 {
+        world.set(at(hour, 1));
+        fleet.tick().await;
+    }
+    agent.reports += 1;
+    agent.hello(&[HeldJob { job: mine.id, phase: HeldPhase::Finished }]).await;
+    agent.reports -= 1;
+    late(&mut agent, mine.id, (at(3, 5), at(3, 20))).await;
+    // Due at 4 and 5 by the one, at 4:30 by the other: handed over at once, as one backup.
+    let ran = jobs(&fleet, agent.host);
+    assert_ne!(ran[0].id, mine.id, "the late result has swallowed what came due later");
+    fail(&mut agent, Class::Network).await;
+    let mut runs = waiting(&fleet);
+    runs.sort_by_key(|run| run.due_at);
+    let seen: Vec<_> =
+        runs.iter().map(|run| (run.schedule.as_str(), run.due_at, run.last_due_at, run.missed)).collect();
+    assert_eq!(seen, [("nightly", at(4, 0), at(5, 0), 2), ("other", at(4, 30), at(4, 30), 1)]);
+    world.pass(60_000);
+    fleet.tick().await;
+    assert_eq!(agent.run_what_waits(Outcome::Succeeded).await, 1);
+    assert_eq!(waiting(&fleet), vec![]);
+}
+
+#[tokio::test]
+async fn what_comes_due_while_its_own_backup_runs_is_run_when_that_has_ended() {
+    let (world, fleet, mut agent) = scheduled().await;
+    world.pass(HOUR_MS);
+    fleet.tick().await;
+    let job = jobs(&fleet, agent.host)[0].id;
+    agent.take_all();
+    agent.report(ReportBody::Started { job }).await;
+    let began = world.now();
+    for _ in 0..3 {
+        world.pass(HOUR_MS);
+        fleet.tick().await;
+    }
+    assert_eq!(jobs(&fleet, agent.host).len(), 1);
+    late(&mut agent, job, (began, world.now())).await;
+    let run = waiting(&fleet).remove(0);
+    assert_eq!((run.missed, run.attempt, run.last_error), (3, 0, None));
+    fleet.tick().await;
+    assert_eq!(agent.run_what_waits(Outcome::Succeeded).await, 1);
+    assert_eq!(waiting(&fleet), vec![]);
+    world.pass(60_000);
+    fleet.tick().await;
+    assert_eq!(jobs(&fleet, agent.host).len(), 2);
+}
+
+#[tokio::test]
+async fn a_backup_that_was_running_already_is_no_try_of_what_came_due() {
+    for cancelled in [false, true] {
+        let (world, fleet, mut agent) = scheduled().await;
+        let mine = fleet.dispatch(agent.host, backup("etc"), by()).await.unwrap();
+        agent.take_all();
+        agent.report(ReportBody::Started { job: mine.id }).await;
+        world.pass(HOUR_MS);
+        fleet.tick().await;
+        assert_eq!((jobs(&fleet, agent.host).len(), waiting(&fleet).len()), (1, 0), "it is waited for");
+        if cancelled {
+            fleet.cancel(mine.id, by()).await.unwrap();
+            agent.finish(mine.id, Outcome::Cancelled, Summary::None).await;
+        } else {
+            let said = crate::support::finished(mine.id, Outcome::Failed, world.now(), Summary::None);
+            let began = Timestamp(world.now().0 - HOUR_MS + 1);
+            agent.report(ReportBody::Finished(Finished { started_at: Some(began), ..said })).await;
+        }
+        let run = waiting(&fleet).remove(0);
+        assert_eq!((run.attempt, run.last_error, run.next_attempt_at), (0, None, Some(world.now())));
+        fleet.tick().await;
+        assert_eq!(agent.run_what_waits(Outcome::Succeeded).await, 1);
+        assert_eq!(waiting(&fleet), vec![]);
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ahead_makes_no_backup_begin_later_than_it_was_heard_to() {
+    let (world, fleet, mut agent) = scheduled().await;
+    let mine = fleet.dispatch(agent.host, backup("etc"), by()).await.unwrap();
+    agent.take_all();
+    agent.report(ReportBody::Started { job: mine.id }).await;
+    let began = world.now();
+    agent.gone(agent.epoch).await;
+    world.pass(3 * HOUR_MS);
+    fleet.tick().await;
+    agent.reports += 1;
+    agent.hello(&[HeldJob { job: mine.id, phase: HeldPhase::Finished }]).await;
+    agent.reports -= 1;
+    // It took ten minutes, by a clock that is two hours ahead.
+    late(&mut agent, mine.id, (began.plus_ms(2 * HOUR_MS), began.plus_ms(2 * HOUR_MS + 600_000))).await;
+    let record = agent.job(mine.id);
+    assert_eq!((record.started_at, record.finished_at), (Some(began), Some(began.plus_ms(600_000))));
+    assert_eq!(agent.run_what_waits(Outcome::Succeeded).await, 1, "three came due meanwhile");
+}
+
 /// What may happen in a life with restarts.
 #[derive(Clone, Debug)]
 enum Step {

@@ -125,3 +125,33 @@ fn what_comes_late_does_not_overwrite_what_a_real_backup_has_told() {
         if repo["snapshots"] == 2 { Ok(()) } else { Err(repo.to_string()) }
     });
 }
+
+#[test]
+fn a_figure_of_a_clock_that_is_years_ahead_counts_as_of_its_arrival_however_often_it_is_told() {
+    if !tools::needs(&[Tool::MosquittoPub]) {
+        return;
+    }
+    let Some(mut scene) = Scene::start_without_repository() else { return };
+    scene.agent.stop();
+    let login = HostLogin::stolen_from(&scene.agent);
+    let stream = HostLogin::stream_of(&scene.agent);
+    let topic = login.topic(HostTopic::RepoStats);
+    let ten_years = 10 * 365 * 24 * HOUR_MS;
+    let far = begun_ms() + ten_years;
+    let send = |revision: u64, check_ms: u64| {
+        let check = CheckResult { at: Timestamp(check_ms), errors: 0, subset_pct: 5 };
+        let stats =
+            RepoStats { revision: 1_000 + revision, check: Some(check), ..stats(stream, far, revision) };
+        let sent = login.publish(&Claim::honest(scene.host()), &topic, &login.sealed_stats(&stats));
+        let _ = sent.expect_success("a message on repo/stats");
+        let repo = scene.server.repo(scene.host());
+        let at: jiff::Timestamp = tests::api::text(&repo["last_check_at"]).parse().expect("an instant");
+        assert!(at <= jiff::Timestamp::now(), "{repo}");
+        at
+    };
+    let first = send(1, far);
+    // The API tells seconds.
+    wait::until_true("a second to pass", SOON, || jiff::Timestamp::now().as_second() > first.as_second() + 1);
+    assert_eq!(send(2, far), first, "the same check, told again with something else");
+    assert!(send(3, far + 1) > first, "another one");
+}

@@ -58,6 +58,8 @@ const SAVED: BackupSummary<'_> = BackupSummary {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fate {
     pub(crate) started: u32,
+    /// When it was started last, truly.
+    pub(crate) began_at: u64,
     /// Ends that were written down, in order.
     pub(crate) ends: Vec<(Outcome, Option<Class>)>,
     /// Refusals that were written down.
@@ -130,6 +132,8 @@ pub(crate) struct Agent {
     now: Now,
     pub(crate) out: Vec<Out>,
     pub(crate) scripts: BTreeMap<JobId, Script>,
+    /// What restic does with all other jobs.
+    pub(crate) usual: Script,
     pub(crate) fates: BTreeMap<JobId, Fate>,
     /// Crashes at the n-th thing that is written down from now on.
     pub(crate) crash_at: Option<(u32, Crash)>,
@@ -156,6 +160,7 @@ impl Agent {
             now,
             out: Vec::new(),
             scripts: BTreeMap::new(),
+            usual: Script::default(),
             fates: BTreeMap::new(),
             crash_at: None,
             is_stopping: false,
@@ -435,10 +440,12 @@ impl Agent {
                 self.publish(HostTopic::Live, &Live::Progress(progress));
             }
             Effect::Start { job } => {
-                let script = self.scripts.get(&job).copied().unwrap_or_default();
+                let script = self.scripts.get(&job).copied().unwrap_or(self.usual);
                 assert!(process.job.is_none(), "two jobs at a time");
                 process.job = Some(Running::new(job, script, now));
-                self.fates.entry(job).or_default().started += 1;
+                let fate = self.fates.entry(job).or_default();
+                fate.started += 1;
+                fate.began_at = now.mono.0;
             }
             Effect::Interrupt { job } | Effect::Kill { job } => {
                 let is_kill = matches!(effect, Effect::Kill { .. });

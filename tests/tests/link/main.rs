@@ -11,6 +11,7 @@ mod check;
 mod gate;
 mod histories;
 mod journal;
+mod occurrences;
 mod scenarios;
 mod server;
 mod wire;

@@ -136,7 +136,7 @@ fn must_ask(listed: Option<&Folder>, place: FolderPlace<'_>, now: Timestamp) -> 
     match (listed, place) {
         (None, _) => true,
         (Some(_), FolderPlace::Snapshot(_)) => false,
-        (Some(folder), FolderPlace::Host) => now.ms_since(folder.at) > FRESH_MS,
+        (Some(folder), FolderPlace::Host) => now < folder.at || now.ms_since(folder.at) > FRESH_MS,
     }
 }
 

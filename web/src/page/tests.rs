@@ -198,6 +198,7 @@ impl Sample {
             log_lines: 2,
             figures: JobFigures::None,
             cancel_asked_by: None,
+            made_for: None,
         }
     }
 
