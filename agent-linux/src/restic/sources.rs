@@ -21,7 +21,7 @@ use std::{
 use tokio::{task::spawn_blocking, time::timeout};
 
 /// How many entries are looked at for each path.
-const MAX_ENTRIES: usize = 20_000;
+const MAX_ENTRIES: usize = if cfg!(test) { 500 } else { 20_000 };
 
 /// What is never saved, or not into itself.
 #[derive(Clone, Debug)]

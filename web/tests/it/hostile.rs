@@ -3,7 +3,7 @@
 use crate::agent::{TestAgent, boat, run};
 use crate::world::{Client, World};
 use schema::job::BackupSummary;
-use schema::{Class, JobId, LogStream, Outcome, Summary};
+use schema::{Class, Items, JobId, LogStream, Outcome, SourceFinding, SourceReason, Summary};
 
 /// Steers a terminal, turns round, forges a line.
 const HIDDEN: &str = "\u{1b}[2J\u{9b}31m invoice\u{202e}fdp.exe\u{2066}\u{200f}\u{61c}\r\nforged";
@@ -121,6 +121,8 @@ async fn no_number_of_a_host_is_too_large_for_a_page() {
         agent.progress(&world, job, u64::MAX, "x");
         agent.log(&world, job, u32::MAX, &[(LogStream::Out, "the last line of all")]).await;
         agent.log(&world, job, u32::MAX, &[(LogStream::Out, "and one more"), (LogStream::Out, "x")]).await;
+        let finding = SourceFinding { path: HIDDEN, reason: SourceReason::Link, leads_to: HIDDEN };
+        let mut findings = [0; 999];
         let summary = BackupSummary {
             snapshot: "4d02a9f1c0ffee004d02a9f1c0ffee004d02a9f1c0ffee004d02a9f1c0ffee00",
             files_new: u64::MAX,
@@ -131,8 +133,8 @@ async fn no_number_of_a_host_is_too_large_for_a_page() {
             added_bytes: u64::MAX,
             added_packed_bytes: Some(u64::MAX),
             errors: u32::MAX,
-            findings: schema::Items::EMPTY,
-            findings_left_out: 0,
+            findings: Items::write([finding], &mut findings).unwrap(),
+            findings_left_out: u32::MAX,
         };
         agent.finish(&world, job, Outcome::Succeeded, None, "", Summary::Backup(summary)).await;
         agent.stats_of(&world, job, u64::MAX, u32::MAX).await;
@@ -141,6 +143,7 @@ async fn no_number_of_a_host_is_too_large_for_a_page() {
     for (agent, job) in agents.iter().zip(jobs) {
         for (path, text) in pages(&client, agent, job).await {
             assert!(!text.contains("Something went wrong"), "{path}");
+            assert!(is_clean(&text), "{path}: {}", text.escape_debug());
         }
         for path in ["", "/repo", "/snapshots", "/maintenance"] {
             client.get(&format!("/api/hosts/{}{path}", agent.host)).await.expect(200);
