@@ -97,7 +97,8 @@ pub(crate) async fn sign_in(ctx: &Ctx, name: &str, password: Secret) -> Result<O
     let operator = ctx.read()?.operator(name)?;
     let known = operator.as_ref().and_then(|operator| device_of(ctx, operator));
     let from = origin(&ctx.peer);
-    if let Some(sole) = ctx.app.origins().note(&from, name, ctx.forwarded) {
+    let account = operator.as_ref().map(|operator| operator.name.as_str());
+    if let Some(sole) = ctx.app.origins().note(&from, account, ctx.forwarded) {
         tracing::warn!("{}", sole.words());
     }
     let who = known.map_or(Who::Stranger { origin: &from, name }, |(id, _)| Who::Device(id));
