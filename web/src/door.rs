@@ -1,7 +1,7 @@
 //! Set-up, sign-in and sign-out: the one core behind the pages and the API.
 
 use crate::app::{App, Ctx};
-use crate::limiter::{Verdict, Who};
+use crate::limiter::{Left, Verdict, Who};
 use crate::origin::origin;
 use crate::password::{Asker, objection};
 use crate::problem::Problem;
@@ -97,7 +97,8 @@ pub(crate) async fn sign_in(ctx: &Ctx, name: &str, password: Secret) -> Result<O
     let operator = ctx.read()?.operator(name)?;
     let known = operator.as_ref().and_then(|operator| device_of(ctx, operator));
     let from = origin(&ctx.peer);
-    if let Some(sole) = ctx.app.origins().note(&from, name, ctx.forwarded) {
+    let account = operator.as_ref().map(|operator| operator.name.as_str());
+    if let Some(sole) = ctx.app.origins().note(&from, account, ctx.forwarded) {
         tracing::warn!("{}", sole.words());
     }
     let who = known.map_or(Who::Stranger { origin: &from, name }, |(id, _)| Who::Device(id));
@@ -106,7 +107,6 @@ pub(crate) async fn sign_in(ctx: &Ctx, name: &str, password: Secret) -> Result<O
         Verdict::Go(begun) => begun,
         Verdict::Wait { until } => return Err(too_many(now, until)),
     };
-    let (left, then_wait_ms) = (begun.left, begun.then_wait_ms);
     let hash = operator.as_ref().map(|operator| operator.password_hash.clone());
     let fits = match ctx.app.passwords.verify(asker, password, hash).await {
         Ok(fits) => fits,
@@ -116,6 +116,7 @@ pub(crate) async fn sign_in(ctx: &Ctx, name: &str, password: Secret) -> Result<O
         }
     };
     let Some(operator) = operator.filter(|_| fits) else {
+        let left = ctx.app.limiter().failed(ctx.now(), &begun);
         ctx.app.keep_tries().await;
         audit(ctx, name, "operator.sign_in_refused", "name and password do not match").await;
         return Err(Problem {
@@ -123,7 +124,7 @@ pub(crate) async fn sign_in(ctx: &Ctx, name: &str, password: Secret) -> Result<O
             ..Problem::new(
                 StatusCode::UNAUTHORIZED,
                 "unauthorised",
-                format!("Name and password do not match. {}", what_is_left(left, then_wait_ms)),
+                format!("Name and password do not match. {}", what_is_left(left)),
             )
         });
     };
@@ -146,11 +147,11 @@ pub(crate) fn too_many(now: Timestamp, until: Timestamp) -> Problem {
 }
 
 /// What a wrong try leaves, in words.
-pub(crate) fn what_is_left(left: u32, then_wait_ms: u64) -> String {
-    match left {
-        0 => format!("The next try counts in {}.", crate::format::span(then_wait_ms)),
+pub(crate) fn what_is_left(left: Left) -> String {
+    match left.tries {
+        0 => format!("The next try counts in {}.", crate::format::span(left.wait_ms)),
         1 => "1 try left before one has to wait.".to_owned(),
-        left => format!("{left} tries left before one has to wait."),
+        tries => format!("{tries} tries left before one has to wait."),
     }
 }
 

@@ -86,6 +86,8 @@ impl Kind {
 /// The key of an origin from which an account has signed in.
 const KNOWN: &str = "known";
 
+/// Nobody has had to wait because of this count yet.
+const NEVER: Timestamp = Timestamp(0);
 /// The end of the key that is shared by those for whom there is no room.
 const OTHERS: &str = " others";
 
@@ -117,13 +119,19 @@ pub(crate) enum Verdict {
     },
 }
 
-/// A try that is under way: it counts as failed until it is known to be good.
+/// What a wrong try leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Left {
+    /// So many more before one has to wait.
+    pub(crate) tries: u32,
+    /// When none is left, the next one waits so long.
+    pub(crate) wait_ms: u64,
+}
+
+/// A try that is under way. It counts already, so that many at once are no way around, but makes nobody wait for the
+/// first time before it has failed; how many are under way is bounded by those who hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Try {
-    /// If it fails, so many are left before one has to wait.
-    pub(crate) left: u32,
-    /// If it fails and none is left, the next one waits so long.
-    pub(crate) then_wait_ms: u64,
     /// The counts that it has raised.
     raised: Vec<String>,
     /// The key that goes when it was good, and that is remembered as known.
@@ -182,7 +190,7 @@ impl Limiter {
         changed.into_iter().map(row).collect()
     }
 
-    /// Begins a try. It counts at once, so that many at the same time are no way around.
+    /// Begins a try.
     pub(crate) fn begin(&mut self, now: Timestamp, who: Who<'_>) -> Verdict {
         let (own, known, others) = match who {
             Who::Device(id) => (format!("device {}", data_encoding::HEXLOWER.encode(&id)), None, Vec::new()),
@@ -211,15 +219,25 @@ impl Limiter {
         for key in &raised {
             self.raise(now, key);
         }
-        let failures = self.counts.get(&own).map_or(0, |count| count.failures);
-        let kind = Kind::of(&own).unwrap_or(Kind::Pair);
-        Verdict::Go(Try {
-            left: kind.rule().0.saturating_sub(failures),
-            then_wait_ms: kind.wait_ms(failures),
-            raised,
-            own,
-            known,
-        })
+        Verdict::Go(Try { raised, own, known })
+    }
+
+    /// The password was wrong.
+    pub(crate) fn failed(&mut self, now: Timestamp, wrong: &Try) -> Left {
+        for key in &wrong.raised {
+            if !self.counts.contains_key(key) {
+                // Another try at the same time was good.
+                self.raise(now, key);
+            }
+            if let (Some(kind), Some(count)) = (Kind::of(key), self.counts.get_mut(key)) {
+                count.last_at = now;
+                make_wait(count, now, kind);
+                self.changed.insert(key.clone());
+            }
+        }
+        let failures = self.counts.get(&wrong.own).map_or(0, |count| count.failures);
+        let kind = Kind::of(&wrong.own).unwrap_or(Kind::Pair);
+        Left { tries: kind.rule().0.saturating_sub(failures), wait_ms: kind.wait_ms(failures) }
     }
 
     /// The password was right.
@@ -281,7 +299,8 @@ impl Limiter {
         if count.last_at > now {
             // The clock went back: what was counted stays, its wait begins now.
             let wait_ms = count.until.ms_since(count.last_at);
-            *count = TryCount { last_at: now, until: now.plus_ms(wait_ms), ..*count };
+            let until = if count.until == NEVER { NEVER } else { now.plus_ms(wait_ms) };
+            *count = TryCount { last_at: now, until, ..*count };
         }
         if now.ms_since(count.last_at.max(count.until)) >= QUIET_MS {
             self.remove(key);
@@ -293,10 +312,13 @@ impl Limiter {
     fn raise(&mut self, now: Timestamp, key: &str) {
         let Some(kind) = Kind::of(key) else { return };
         let count =
-            self.counts.entry(key.to_owned()).or_insert(TryCount { failures: 0, last_at: now, until: now });
+            self.counts.entry(key.to_owned()).or_insert(TryCount { failures: 0, last_at: now, until: NEVER });
         count.failures = count.failures.saturating_add(1);
         count.last_at = now;
-        count.until = now.plus_ms(kind.wait_ms(count.failures));
+        // Who had to wait before tries once, not several times at once.
+        if count.until != NEVER {
+            make_wait(count, now, kind);
+        }
         self.changed.insert(key.to_owned());
     }
 
@@ -304,7 +326,7 @@ impl Limiter {
         let Some(kind) = Kind::of(key) else { return };
         let Some(count) = self.counts.get_mut(key) else { return };
         count.failures = count.failures.saturating_sub(by);
-        count.until = count.last_at.plus_ms(kind.wait_ms(count.failures));
+        count.until = count.until.min(count.last_at.plus_ms(kind.wait_ms(count.failures)));
         if count.failures == 0 {
             self.counts.remove(key);
         }
@@ -353,6 +375,14 @@ impl Limiter {
     }
 }
 
+/// Makes the next try wait as the rule says.
+fn make_wait(count: &mut TryCount, now: Timestamp, kind: Kind) {
+    match kind.wait_ms(count.failures) {
+        0 => {}
+        ms => count.until = count.until.max(now.plus_ms(ms)),
+    }
+}
+
 /// Until when a count holds its key up; `None` = it does not. A wait is never longer than its rule's longest, whatever
 /// the clock did.
 fn wait_of(now: Timestamp, kind: Kind, count: TryCount) -> Option<Timestamp> {
@@ -373,7 +403,7 @@ mod tests {
 
     fn fail(limiter: &mut Limiter, now: Timestamp, who: Who<'_>) -> Result<u32, Timestamp> {
         match limiter.begin(now, who) {
-            Verdict::Go(begun) => Ok(begun.left),
+            Verdict::Go(begun) => Ok(limiter.failed(now, &begun).tries),
             Verdict::Wait { until } => Err(until),
         }
     }
@@ -471,6 +501,36 @@ mod tests {
     }
 
     #[test]
+    fn tries_at_the_same_time_make_nobody_wait_until_they_fail_and_then_all_count() {
+        let mut limiter = Limiter::default();
+        let begin = |limiter: &mut Limiter| match limiter.begin(NOW, stranger("a", "mira")) {
+            Verdict::Go(begun) => begun,
+            Verdict::Wait { .. } => panic!("it waits"),
+        };
+        let good: Vec<Try> = (0..12).map(|_| begin(&mut limiter)).collect();
+        good.into_iter().for_each(|good| limiter.succeeded(NOW, good));
+        assert!(limiter.counts.is_empty(), "{:?}", limiter.counts);
+        let wrong: Vec<Try> = (0..12).map(|_| begin(&mut limiter)).collect();
+        let right = begin(&mut limiter);
+        let left: Vec<Left> = wrong.iter().map(|wrong| limiter.failed(NOW, wrong)).collect();
+        assert!(left.iter().all(|left| *left == Left { tries: 0, wait_ms: 15 * MIN }), "{left:?}");
+        assert!(fail(&mut limiter, NOW, stranger("a", "mira")).is_err());
+        limiter.succeeded(NOW, right);
+        assert_eq!(limiter.failed(NOW, &wrong[0]).tries, 4, "one that ends after a good one counts anew");
+    }
+
+    #[test]
+    fn who_had_to_wait_gets_one_try_and_not_several_at_once() {
+        let mut limiter = Limiter::default();
+        for _ in 0..5 {
+            let _ = fail(&mut limiter, NOW, stranger("a", "mira"));
+        }
+        let later = NOW.plus_ms(30_000);
+        let begun = (0..10).filter(|_| matches!(limiter.begin(later, stranger("a", "mira")), Verdict::Go(_)));
+        assert_eq!(begun.count(), 1);
+    }
+
+    #[test]
     fn a_try_that_was_not_looked_at_does_not_count() {
         let mut limiter = Limiter::default();
         for _ in 0..20 {
@@ -527,13 +587,7 @@ mod tests {
         assert!(fail(&mut restored, NOW, stranger("a", "mira")).is_err());
         restored.succeeded(
             NOW,
-            Try {
-                left: 0,
-                then_wait_ms: 0,
-                raised: Vec::new(),
-                own: format!("pair a {}", mark_of("mira")),
-                known: None,
-            },
+            Try { raised: Vec::new(), own: format!("pair a {}", mark_of("mira")), known: None },
         );
         assert_eq!(restored.take_changes(), [(format!("pair a {}", mark_of("mira")), None)]);
     }

@@ -36,9 +36,14 @@ pub(crate) struct SoleOrigin {
 }
 
 impl Origins {
-    /// Notes one who comes to sign in. `forwarded`: the peer itself, not a trusted proxy, named another client.
+    /// Notes one who comes to sign in; `account` when there is one of this name. `forwarded`: the peer itself, not a trusted proxy, named another client.
     /// `Some` = from now on it is so, and nobody was told yet.
-    pub(crate) fn note(&mut self, origin: &str, account: &str, forwarded: bool) -> Option<SoleOrigin> {
+    pub(crate) fn note(
+        &mut self,
+        origin: &str,
+        account: Option<&str>,
+        forwarded: bool,
+    ) -> Option<SoleOrigin> {
         match &self.first {
             None => {
                 self.first = Some(origin.to_owned());
@@ -47,8 +52,11 @@ impl Origins {
             Some(first) => self.is_sole &= first == origin,
         }
         self.forwarded |= forwarded;
-        if self.accounts.len() < 2 && self.accounts.iter().all(|known| known != account) {
-            self.accounts.push(crate::format::cut(account, 64));
+        if let Some(account) = account
+            && self.accounts.len() < 2
+            && self.accounts.iter().all(|known| known != account)
+        {
+            self.accounts.push(account.to_owned());
         }
         let sole = self.sole().filter(|_| !self.told)?;
         self.told = true;
@@ -97,19 +105,20 @@ mod tests {
     fn one_person_at_one_address_is_no_proxy_but_two_are_and_a_header_is() {
         let mut one = Origins::default();
         assert_eq!(
-            [one.note("127.0.0.1", "mira", false), one.note("127.0.0.1", "mira", false)],
+            [one.note("127.0.0.1", Some("mira"), false), one.note("127.0.0.1", Some("mira"), false)],
             [None, None]
         );
-        let sole = one.note("127.0.0.1", "janne", false).unwrap();
+        assert_eq!(one.note("127.0.0.1", None, false), None, "a name that is none");
+        let sole = one.note("127.0.0.1", Some("janne"), false).unwrap();
         assert!(sole.words().contains("--trusted-proxy 127.0.0.1"), "{}", sole.words());
-        assert_eq!(one.note("127.0.0.1", "janne", false), None, "it is told once");
+        assert_eq!(one.note("127.0.0.1", Some("janne"), false), None, "it is told once");
         assert_eq!(one.sole(), Some(sole));
         assert_eq!(
-            (one.note("192.0.2.1", "eve", false), one.sole()),
+            (one.note("192.0.2.1", Some("eve"), false), one.sole()),
             (None, None),
             "others come from elsewhere"
         );
-        let told = Origins::default().note("10.0.0.5", "mira", true).unwrap();
+        let told = Origins::default().note("10.0.0.5", Some("mira"), true).unwrap();
         assert!(told.words().contains("forwarding header"), "{}", told.words());
     }
 }

@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 use std::process::Command;
 use tests::{
-    mosquitto::Viewer,
     proc_table,
     process::run,
     scratch::Scratch,
@@ -141,10 +140,26 @@ fn one_who_always_has_the_wrong_mqtt_password_keeps_nobody_out_and_is_shown() {
     let shown = held["items"].as_array().expect("a list").iter().find(|held| held["door"] == "mqtt");
     let shown = shown.unwrap_or_else(|| panic!("{held}"));
     assert_eq!((&shown["address"], &shown["account"]), (&json!("127.0.0.1"), &json!("panel")), "{held}");
-    assert!(!Viewer::new(server.mqtt_plain, &name, &password).retained("hf/1/view/#").is_empty());
+    assert!(looks(&server, &name, &password).contains("CONNACK (0)"), "and again");
     let metrics = server.api.get("/metrics").text;
     let count = metrics.lines().find_map(|line| line.strip_prefix("holdfast_broker_logins_throttled_total "));
     assert!(count.and_then(|count| count.parse::<f64>().ok()).is_some_and(|count| count > 10.0), "{metrics}");
+}
+
+#[test]
+fn the_log_shows_what_a_stranger_hides_in_a_name() {
+    if !tools::needs(&[Tool::MosquittoSub]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let server = server(&scratch);
+    let _ = looks(&server, "pa\u{202e}nel\u{9b}2J", "wrong");
+    wait::until("the refusal in the log", SOON, || match server.log() {
+        log if log.contains("u202enel") => Ok(()),
+        log => Err(log),
+    });
+    let hidden = |c: char| matches!(c, '\u{202e}' | '\u{9b}');
+    assert!(!server.log().contains(hidden));
 }
 
 #[test]

@@ -70,7 +70,7 @@ async fn change(ctx: &Ctx, form: &Form) -> Result<(), Problem> {
     match ctx.app.passwords.verify(Asker::Known, old, Some(operator.password_hash)).await {
         Ok(true) => ctx.app.limiter().succeeded(now, begun),
         Ok(false) => {
-            let left = what_is_left(begun.left, begun.then_wait_ms);
+            let left = what_is_left(ctx.app.limiter().failed(ctx.now(), &begun));
             ctx.app.keep_tries().await;
             return Err(Problem::invalid("old", format!("This is not your password. {left}")));
         }

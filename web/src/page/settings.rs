@@ -204,7 +204,7 @@ fn viewer_row(now: Timestamp, viewer: Viewer) -> ViewerRow {
 
 fn held_row(now: Timestamp, held: HeldUp) -> HeldRow {
     HeldRow {
-        from: held.origin.unwrap_or_else(|| "everywhere".to_owned()),
+        from: held.origin.unwrap_or_else(|| "from everywhere".to_owned()),
         door: if held.door == "mqtt" { "MQTT" } else { "pages" },
         account: held.account,
         failures: many(u64::from(held.failures), "wrong password"),

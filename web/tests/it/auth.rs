@@ -224,6 +224,10 @@ async fn the_settings_say_that_everybody_comes_from_one_address_that_is_no_trust
     let says = async || admin.get("/settings").await.expect(200).text.contains("--trusted-proxy 10.0.0.5");
     world.try_from("10.0.0.5:5000", "mira", PASSWORD, None).await.expect(200);
     assert!(!says().await, "one person at one machine");
+    world.try_from("10.0.0.5:5000", "nobody", "wrong", None).await.expect(401);
+    assert!(!says().await, "who mistypes his name");
+    let body = json!({"name": "janne", "role": "viewer", "password": PASSWORD});
+    admin.post("/api/operators", &body).await.expect(201);
     world.try_from("10.0.0.5:5000", "janne", "wrong", None).await.expect(401);
     assert!(says().await, "two, and nobody from elsewhere");
     world.try_from("10.0.0.6:5000", "mira", PASSWORD, None).await.expect(200);
