@@ -37,6 +37,7 @@ mod enroll;
 mod fleet;
 mod folder;
 mod groups;
+pub mod host_clock;
 mod hosts;
 mod ingest;
 mod job;
@@ -62,6 +63,7 @@ mod store;
 mod summary;
 mod sweep;
 pub mod traffic;
+mod unplanned;
 pub mod view;
 
 pub use audit::ACTIONS as AUDIT_ACTIONS;
