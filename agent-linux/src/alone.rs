@@ -39,6 +39,8 @@ pub struct Outlook {
     pub due: Vec<Due>,
     /// When to look again; `None` = when the connection is lost, or another plan comes.
     pub look_at: Option<Timestamp>,
+    /// A schedule that can't be kept here, and why.
+    pub left: Option<String>,
 }
 
 /// Looks at a plan that is known since `since`, while the server is away for `away_ms` (`None` = it is here): by the
@@ -52,12 +54,18 @@ pub fn look(
 ) -> Outlook {
     let Some(away_ms) = away_ms else { return Outlook::default() };
     if away_ms < grace_ms {
-        return Outlook { due: Vec::new(), look_at: Some(now.plus_ms(grace_ms - away_ms)) };
+        return Outlook { look_at: Some(now.plus_ms(grace_ms - away_ms)), ..Outlook::default() };
     }
     let mut outlook = Outlook::default();
     for schedule in plan.schedules.iter() {
-        // A time zone that this machine does not know: the server runs it when it is back.
-        let Ok(cron) = Cron::parse(schedule.cron, schedule.timezone) else { continue };
+        let cron = match Cron::parse_with_rules(schedule.cron, schedule.timezone, schedule.zone_rules) {
+            Ok(cron) => cron,
+            // The server runs it when it is back.
+            Err(error) => {
+                outlook.left = Some(format!("the schedule {} is left to the server: {error}", schedule.name));
+                continue;
+            }
+        };
         let after_ms = cron::delay_ms(host, schedule.name, schedule.jitter_secs) + grace_ms;
         for group in schedule.groups.iter() {
             let floor = floor(&cron, since, taken_at(group), now)
@@ -77,7 +85,7 @@ pub fn look(
 #[must_use]
 pub fn next_due(plan: &Plan<'_>, host: HostId, now: Timestamp) -> Option<Timestamp> {
     let next = |schedule: PlannedSchedule<'_>| {
-        let cron = Cron::parse(schedule.cron, schedule.timezone).ok()?;
+        let cron = Cron::parse_with_rules(schedule.cron, schedule.timezone, schedule.zone_rules).ok()?;
         let delay_ms = cron::delay_ms(host, schedule.name, schedule.jitter_secs);
         // One that is held back by the jitter still comes.
         let at = cron.next_after(Timestamp(now.0.saturating_sub(delay_ms)))?;
@@ -170,6 +178,7 @@ mod tests {
                 timezone: "UTC",
                 groups: Items::write(names.iter().copied(), room).unwrap(),
                 jitter_secs: 0,
+                zone_rules: "",
             })
             .collect();
         let mut room = [0; 2_048];
@@ -247,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_zone_that_is_not_known_here_is_left_to_the_server() {
+    fn a_time_zone_that_is_not_known_here_goes_by_its_rules_or_is_left_to_the_server() {
         let mut room = [0; 256];
         let mut schedules = [0; 512];
         let planned = PlannedSchedule {
@@ -256,22 +265,32 @@ mod tests {
             timezone: "Moon/Tranquility",
             groups: Items::write(["etc"], &mut room).unwrap(),
             jitter_secs: 0,
+            zone_rules: "",
         };
+        let by_rules = PlannedSchedule { name: "ruled", zone_rules: "<-02>2", ..planned };
         let plan = Plan {
             revision: 1,
             restic_host: "attic",
             groups: Items::EMPTY,
-            schedules: Items::write([planned], &mut schedules).unwrap(),
+            schedules: Items::write([planned, by_rules], &mut schedules).unwrap(),
         };
         let outlook = look(&plan, (HOST, at(0, 0)), (Some(9 * HOUR), 2 * MINUTE), |_| None, at(9, 0));
-        assert_eq!(outlook, Outlook::default());
+        assert_eq!(due(&outlook), [("ruled", "etc", at(4, 0))], "two hours behind UTC");
+        let left = outlook.left.unwrap();
+        assert!(left.contains("nightly") && left.contains("Moon/Tranquility"), "{left}");
     }
 
     #[test]
     fn the_next_backup_is_the_first_of_all_schedules_also_one_that_is_held_back() {
         let groups = Items::EMPTY;
-        let schedule =
-            |name, cron, jitter_secs| PlannedSchedule { name, cron, timezone: "UTC", jitter_secs, groups };
+        let schedule = |name, cron, jitter_secs| PlannedSchedule {
+            name,
+            cron,
+            timezone: "UTC",
+            jitter_secs,
+            groups,
+            zone_rules: "",
+        };
         let mut room = [0; 512];
         let mut due = |schedules: &[PlannedSchedule<'_>], now| {
             let schedules = Items::write(schedules.iter().copied(), &mut room).unwrap();

@@ -259,6 +259,12 @@ fn handshake(identity: &Identity, host: &str, mut stream: TcpStream) -> Result<(
 
 fn look_at_agent(report: &mut Report, state: &StateFolder) {
     let status = status::ask(state);
+    if let Some(off) = status.clock_off() {
+        let says = format!(
+            "{off}. Backups run all the same; set it, and let NTP keep it, for snapshots bear its times."
+        );
+        report.add("clock", Verdict::Warn, says);
+    }
     match (status.is_running, status.connected_since.is_some()) {
         (true, true) => report.add("agent", Verdict::Ok, "runs and is connected"),
         (true, false) => {

@@ -145,6 +145,8 @@ struct Driver {
     program: Option<PathBuf>,
     /// The occurrence that could not be taken alone and was told of.
     told_due: Option<Due>,
+    /// What of the plan can't be done here, as it was told of.
+    told_left: Option<String>,
 }
 
 /// Runs the agent on a state folder until a signal ends it.
@@ -283,6 +285,7 @@ impl Driver {
             answered_version: false,
             program: std::env::current_exe().ok(),
             told_due: None,
+            told_left: None,
         })
     }
 
@@ -311,8 +314,8 @@ impl Driver {
     }
 
     fn next_wait(&self) -> Duration {
-        // An hour: nothing waits for it, and a sleep needs an end.
-        const LONGEST_MS: u64 = 3_600_000;
+        // Nothing waits for it; so often it is looked whether the machine's clock was set.
+        const LONGEST_MS: u64 = 600_000;
         let core = self.core.next_wake().map(|wake| wake.at);
         let log = self.job.as_ref().and_then(|job| job.log.due_at());
         let look = self.away_since.map(|_| self.look_at);
@@ -350,6 +353,7 @@ impl Driver {
             restic: self.restic.as_ref().map(|found| found.version().to_string()),
             state_folder_fails: Some(self.core.store_fails()),
             has_credentials: Some(saved.slot(Slot::Repo).filled),
+            clock_ahead_ms: self.clock_ahead_ms(),
             ..Status::default()
         };
         status.name(&self.identity);

@@ -23,6 +23,8 @@ use tokio::{io::AsyncWriteExt as _, net::UnixListener};
 
 const SOCKET: &str = "status.sock";
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// A clock that is off by so much is told of, in milliseconds.
+const CLOCK_OFF_MS: u64 = 60_000;
 const MAX_ANSWER_BYTES: u64 = 256 * 1024;
 
 /// How an agent is. What nobody can tell while no agent runs is `None`.
@@ -69,6 +71,8 @@ pub struct Status {
     pub state_folder_fails: Option<bool>,
     /// Whether there are everyday credentials.
     pub has_credentials: Option<bool>,
+    /// How far this machine's clock is ahead of the server's, in milliseconds; negative: behind.
+    pub clock_ahead_ms: Option<i64>,
 }
 
 /// A held job.
@@ -190,6 +194,14 @@ impl Status {
         self.next_due_at = alone::next_due(&plan, host, clock::wall()).map(Instant);
     }
 
+    /// How wrong this machine's clock is, in words; `None` = right to within a minute, or not known.
+    #[must_use]
+    pub fn clock_off(&self) -> Option<String> {
+        let ahead_ms = self.clock_ahead_ms.filter(|ahead| ahead.unsigned_abs() >= CLOCK_OFF_MS)?;
+        let way = if ahead_ms < 0 { "behind" } else { "ahead of" };
+        Some(format!("{} {way} the server's", duration(ahead_ms.unsigned_abs())))
+    }
+
     /// For people.
     #[must_use]
     pub fn to_text(&self, now_ms: u64) -> String {
@@ -214,6 +226,9 @@ impl Status {
             );
             if let Some(at) = self.last_hello_at {
                 line("last hello", &ago(at));
+            }
+            if let Some(off) = self.clock_off() {
+                line("clock", &off);
             }
             line("restic", self.restic.as_deref().unwrap_or("not found"));
         } else {

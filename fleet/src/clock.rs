@@ -164,6 +164,10 @@ impl Dated for RepoState {
         if let Some(tested) = &mut self.tested {
             tested.at.cap(clock);
         }
+        let stated = &mut self.stated;
+        let dates =
+            [&mut stated.size, &mut stated.snapshots, &mut stated.check, &mut stated.prune, &mut stated.lock];
+        dates.into_iter().flatten().for_each(|dated| dated.at.cap(clock));
         let told = &mut self.told;
         told.damage.iter_mut().chain(&mut told.check).for_each(|check| check.at.cap(clock));
         if let Some(prune) = &mut told.prune {

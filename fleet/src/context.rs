@@ -63,6 +63,8 @@ pub(crate) struct Context {
     noted: Mutex<HashMap<HostId, Timestamp>>,
     /// Hosts whose connection has begun and whose hello on it has not been taken yet, and the last command that was
     /// acknowledged before it.
+    /// When the plans of all hosts were looked through last, by the clock; 0 = not since the start.
+    plans_reviewed_at: AtomicU64,
     began: Mutex<BTreeMap<HostId, u64>>,
     /// Nobody was heard before.
     pub(crate) started_at: Timestamp,
@@ -87,11 +89,22 @@ impl Context {
             last_seen: AtomicU64::new(0),
             clock_since: Mutex::default(),
             noted: Mutex::default(),
+            plans_reviewed_at: AtomicU64::new(0),
             began: Mutex::default(),
         }
     }
 
     /// The hosts whose first hello of a connection is still to come, each with the last command acknowledged before.
+    /// Whether plans are to be looked through again; says so once.
+    pub(crate) fn plans_are_due(&self, now: Timestamp, every_ms: u64) -> bool {
+        let last = self.plans_reviewed_at.load(Ordering::Relaxed);
+        let is_due = last == 0 || now.0 < last || now.0 - last >= every_ms;
+        if is_due {
+            self.plans_reviewed_at.store(now.0.max(1), Ordering::Relaxed);
+        }
+        is_due
+    }
+
     pub(crate) fn began(&self) -> MutexGuard<'_, BTreeMap<HostId, u64>> {
         self.began.lock().unwrap_or_else(PoisonError::into_inner)
     }

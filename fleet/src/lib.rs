@@ -38,6 +38,7 @@ mod enroll;
 mod fleet;
 mod folder;
 mod groups;
+pub mod host_clock;
 mod hosts;
 mod ingest;
 mod job;
@@ -63,6 +64,7 @@ mod store;
 mod summary;
 mod sweep;
 pub mod traffic;
+mod unplanned;
 pub mod view;
 
 pub use audit::ACTIONS as AUDIT_ACTIONS;

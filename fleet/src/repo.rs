@@ -1,8 +1,8 @@
 //! The projection of a repository's figures, and its thinned history.
 //!
-//! An older message never overwrites a newer one: within a journal the revision decides, and each figure has a time
-//! of its own besides. A time from the future counts as now, so that a clock that ran ahead does not freeze a figure;
-//! a size that can't be leaves what is known, so that one absurd message does not spoil the history.
+//! An older message never overwrites a newer one: within a journal the revision decides, whatever the host's clock says,
+//! which may be set both ways between two. Against what another host on the same repository saw, times decide; they are
+//! corrected by what is known of each host's clock, and none lies in the future. A size that can't be leaves what is known, so that one absurd message does not spoil the history.
 //!
 //! What one host says of a repository that others share is kept apart in each of them ([`shared`]).
 //!
@@ -17,11 +17,12 @@ pub(crate) use sharing::sent_to;
 use crate::audit;
 use crate::change::Changed;
 use crate::credentials;
+use crate::host_clock::HostClock;
 use crate::hosts;
 use crate::maintenance::fired;
 use crate::record::{
-    Actor, CheckSeen, Job, JobFigures, JobState, JobWhat, LockHolder, LockView, PruneSeen, Replaced,
-    RepoPoint, RepoState, Said, SizeSeen, SnapshotsSeen, Tested,
+    Actor, CheckSeen, Dated, Job, JobFigures, JobState, JobWhat, LockHolder, LockView, PruneSeen, Replaced,
+    RepoPoint, RepoState, SizeSeen, SnapshotsSeen, Tested,
 };
 use crate::refused::StoreError;
 use crate::request::By;
@@ -56,8 +57,7 @@ pub(crate) fn merge(
     {
         return false;
     }
-    let at = |at: Timestamp| at.min(now);
-    let said = state.said;
+    let at = |at: Timestamp| about.clock.corrected(at).min(now);
     if let Some(repo) = stats.repo
         && (is_current || state.repo.is_none())
     {
@@ -69,77 +69,84 @@ pub(crate) fn merge(
         }
         set_repo(state, repo, about.job_made_at);
     }
-    let size = stats.size.filter(|size| size.bytes <= MOST_BYTES && said.size != Some(size.at));
-    if let Some(size) = size.filter(|size| is_newer(state.size.as_ref().map(|s| s.at), at(size.at))) {
+    // Each figure is repeated until there is another: news is what has another date, by whatever clock. Of this host's
+    // own words the later ones count; against what another one saw, the time does.
+    let news = |stated: Option<Dated>, known: Option<(Timestamp, bool)>, said: Timestamp| {
+        let seen = Dated { said, at: at(said) };
+        match (is_current, stated, known) {
+            // Of a journal that has ended: it fills gaps.
+            (false, ..) => known.is_none().then_some(seen),
+            (true, Some(stated), _) if stated.said == said => None,
+            (true, Some(_), Some((known, true))) => Some(Dated { at: seen.at.max(known), ..seen }),
+            (true, _, known) => known.is_none_or(|(known, _)| known <= seen.at).then_some(seen),
+        }
+    };
+    let own = |stated: Option<Dated>, at: Timestamp| (at, stated.is_some_and(|stated| stated.at == at));
+    let size = stats.size.filter(|size| size.bytes <= MOST_BYTES);
+    if let Some(size) = size
+        && let Some(dated) =
+            news(state.stated.size, state.size.as_ref().map(|it| own(state.stated.size, it.at)), size.at)
+    {
         let measured = matches!(size.source, SizeSource::Measured);
-        state.size = Some(SizeSeen { at: at(size.at), bytes: size.bytes, measured });
+        state.size = Some(SizeSeen { at: dated.at, bytes: size.bytes, measured });
+        state.stated.size = Some(dated);
     }
-    if let Some(seen) = stats
-        .snapshots
-        .filter(|seen| said.snapshots != Some(seen.at))
-        .filter(|s| is_newer(state.snapshots.as_ref().map(|s| s.at), at(s.at)))
+    if let Some(seen) = stats.snapshots
+        && let Some(dated) = {
+            let known = state.snapshots.as_ref().map(|it| own(state.stated.snapshots, it.at));
+            news(state.stated.snapshots, known, seen.at)
+        }
     {
-        state.snapshots =
-            Some(SnapshotsSeen { at: at(seen.at), count: seen.count, newest_at: seen.newest_at.map(at) });
+        let newest_at = seen.newest_at.map(|newest| newest.min(now));
+        state.snapshots = Some(SnapshotsSeen { at: dated.at, count: seen.count, newest_at });
+        state.stated.snapshots = Some(dated);
     }
-    let newer_check = stats
-        .check
-        .filter(|seen| said.check != Some(seen.at))
-        .filter(|c| is_newer(state.check.as_ref().map(|c| c.at), at(c.at)));
-    if let Some(seen) = newer_check.filter(|seen| counts(state.check.as_ref(), seen.errors, seen.subset_pct))
+    if let Some(seen) = stats.check
+        && let Some(dated) = {
+            // Damage counts whatever another host saw later.
+            let known = state.check.as_ref().map(|it| (it.at, it.by.is_none() || seen.errors > 0));
+            news(state.stated.check, known, seen.at)
+        }
     {
-        state.check =
-            Some(CheckSeen { at: at(seen.at), errors: seen.errors, subset_pct: seen.subset_pct, by: None });
+        state.stated.check = Some(dated);
+        if counts(state.check.as_ref(), seen.errors, seen.subset_pct) {
+            let (errors, subset_pct) = (seen.errors, seen.subset_pct);
+            state.check = Some(CheckSeen { at: dated.at, errors, subset_pct, by: None });
+        }
     }
-    if let Some(seen) = stats
-        .prune
-        .filter(|seen| said.prune != Some(seen.at))
-        .filter(|p| is_newer(state.prune.as_ref().map(|p| p.at), at(p.at)))
+    if let Some(seen) = stats.prune
+        && let Some(dated) =
+            news(state.stated.prune, state.prune.as_ref().map(|it| (it.at, it.by.is_none())), seen.at)
     {
-        state.prune =
-            Some(PruneSeen { at: at(seen.at), freed_bytes: seen.freed_bytes.min(MOST_BYTES), by: None });
+        let freed_bytes = seen.freed_bytes.min(MOST_BYTES);
+        state.prune = Some(PruneSeen { at: dated.at, freed_bytes, by: None });
+        state.stated.prune = Some(dated);
     }
-    if let Some(seen) = stats
-        .lock
-        .filter(|seen| said.lock != Some(seen.at))
-        .filter(|l| is_newer(state.lock.as_ref().map(|l| l.at), at(l.at)))
+    if let Some(seen) = stats.lock
+        && let Some(dated) =
+            news(state.stated.lock, state.lock.as_ref().map(|it| own(state.stated.lock, it.at)), seen.at)
     {
         let holder = seen.lock.map(|lock| LockHolder {
-            since: at(lock.since),
+            since: lock.since.min(now),
             exclusive: lock.exclusive,
             hostname: crate::enroll::clip(lock.hostname),
             username: crate::enroll::clip(lock.username),
             pid: lock.pid,
             stale: lock.stale,
         });
-        state.lock = Some(LockView { at: at(seen.at), holder });
+        state.lock = Some(LockView { at: dated.at, holder });
+        state.stated.lock = Some(dated);
     }
     if is_current {
-        state.said.take(stats);
         state.newest = Some((stats.stream, stats.revision, at(stats.at)));
     }
     *state != before
-}
-
-impl Said {
-    /// Notes what a message says, believed or not.
-    fn take(&mut self, stats: &RepoStats<'_>) {
-        self.size = stats.size.map(|seen| seen.at).or(self.size);
-        self.snapshots = stats.snapshots.map(|seen| seen.at).or(self.snapshots);
-        self.check = stats.check.map(|seen| seen.at).or(self.check);
-        self.prune = stats.prune.map(|seen| seen.at).or(self.prune);
-        self.lock = stats.lock.map(|seen| seen.at).or(self.lock);
-    }
 }
 
 /// Whether a check says how the repository stands: errors do; that there are none does not while errors are known
 /// that were found by reading more of the data.
 fn counts(known: Option<&CheckSeen>, errors: u32, subset_pct: u8) -> bool {
     errors > 0 || known.is_none_or(|known| known.errors == 0 || subset_pct >= known.subset_pct)
-}
-
-fn is_newer(known: Option<Timestamp>, seen: Timestamp) -> bool {
-    known.is_none_or(|known| known <= seen)
 }
 
 /// What is known around a message.
@@ -151,6 +158,8 @@ pub(crate) struct About {
     pub(crate) job_made_at: Option<Timestamp>,
     /// That job is a test or an init: it finds out which repository the host uses.
     pub(crate) identifies: bool,
+    /// The host's clock.
+    pub(crate) clock: HostClock,
 }
 
 impl About {
@@ -168,7 +177,7 @@ fn set_repo(state: &mut RepoState, repo: RepoId, job_made_at: Option<Timestamp>)
             newest: state.newest,
             tested: state.tested.take(),
             claimed: std::mem::take(&mut state.claimed),
-            said: state.said,
+            stated: state.stated,
             ..RepoState::default()
         };
     }
@@ -194,6 +203,7 @@ pub(crate) fn take_stats(
         credentials_at: credentials.map(|facts| facts.updated_at),
         identifies: job.as_ref().is_some_and(|job| matches!(job.what, JobWhat::Probe | JobWhat::Init)),
         job_made_at: job.map(|job| job.created_at),
+        clock: HostClock::of(tx, host)?,
     };
     if !merge(&mut after, stats, stream, about, now) {
         return Ok(false);
@@ -357,14 +367,42 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_message_with_an_older_figure_keeps_the_newer_figure() {
+    fn a_newer_message_has_the_newer_figure_whatever_the_hosts_clock_says() {
         let mut state = RepoState::default();
         merge(&mut state, &stats(1, 1, 100, 50), Some(1), About::default(), NOW);
         let mut late = stats(1, 2, 90, 40);
         late.snapshots = Some(SnapshotCount { at: Timestamp(120), count: 3, newest_at: None });
         assert!(merge(&mut state, &late, Some(1), About::default(), NOW));
-        assert_eq!(state.size.as_ref().unwrap().bytes, 50);
+        let size = state.size.as_ref().unwrap();
+        assert_eq!((size.bytes, size.at.0), (40, 100), "and none is older than the one before it");
         assert_eq!(state.snapshots.as_ref().unwrap().count, 3);
+    }
+
+    #[test]
+    fn what_a_host_repeats_is_no_news_beside_what_another_one_saw_later() {
+        let check = |at, errors| Some(CheckResult { at: Timestamp(at), errors, subset_pct: 100 });
+        let mut state = RepoState::default();
+        let mut message = stats(1, 1, 100, 50);
+        message.check = check(100, 0);
+        merge(&mut state, &message, Some(1), About::default(), NOW);
+        // A neighbour found damage since; the host tells of another size, and of its own check again.
+        let found = CheckSeen { at: Timestamp(150), errors: 3, subset_pct: 100, by: Some(HostId([2; 16])) };
+        state.check = Some(found.clone());
+        let mut again = stats(1, 2, 200, 60);
+        again.check = check(100, 0);
+        merge(&mut state, &again, Some(1), About::default(), NOW);
+        assert_eq!((state.check.clone(), state.size.as_ref().unwrap().bytes), (Some(found), 60));
+        // Its next check is news.
+        again.revision = 3;
+        again.check = check(300, 0);
+        merge(&mut state, &again, Some(1), About::default(), NOW);
+        assert_eq!(state.check.as_ref().map(|check| (check.errors, check.by)), Some((0, None)));
+        // And damage counts, however late the neighbour's look was.
+        state.check = Some(CheckSeen { at: NOW, errors: 0, subset_pct: 100, by: Some(HostId([2; 16])) });
+        again.revision = 4;
+        again.check = check(310, 1);
+        merge(&mut state, &again, Some(1), About::default(), NOW);
+        assert_eq!(state.check.map(|check| check.errors), Some(1));
     }
 
     #[test]
@@ -445,6 +483,32 @@ mod tests {
     }
 
     proptest! {
+        /// The clock of a host jumps as it will; what it says last of each figure stands, and nothing lies in the future.
+        #[test]
+        fn in_the_order_of_numbers_the_last_figure_stands_whatever_the_clock_did(
+            said in proptest::collection::vec((any::<u64>(), 0..4_u32), 1..12),
+            ahead_ms in any::<i64>(),
+        ) {
+            let mut state = RepoState::default();
+            let about = About { clock: HostClock::ahead_by(ahead_ms), ..About::default() };
+            let mut told: Vec<u64> = Vec::new();
+            for (revision, (at, errors)) in (1..).zip(&said) {
+                // Two figures never bear the same date.
+                let at = if told.contains(at) { at.wrapping_add(1_000_003 * revision) } else { *at };
+                told.push(at);
+                let mut message = stats(1, revision, at, revision);
+                message.check = Some(CheckResult { at: Timestamp(at), errors: *errors, subset_pct: 100 });
+                message.snapshots =
+                    Some(SnapshotCount { at: Timestamp(at), count: *errors, newest_at: Some(Timestamp(at)) });
+                merge(&mut state, &message, Some(1), about, NOW);
+                prop_assert_eq!(state.size.as_ref().unwrap().bytes, revision);
+                prop_assert_eq!(state.snapshots.as_ref().unwrap().count, *errors);
+                prop_assert_eq!(state.check.as_ref().unwrap().errors, *errors);
+                prop_assert!(state.check.as_ref().unwrap().at <= NOW);
+                prop_assert!(state.snapshots.as_ref().unwrap().newest_at.unwrap() <= NOW);
+            }
+        }
+
         #[test]
         fn in_whatever_order_messages_come_the_newest_figure_stands(
             order in Just((0..12u64).collect::<Vec<_>>()).prop_shuffle(),

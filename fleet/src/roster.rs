@@ -35,7 +35,12 @@ impl Entry {
         let repo = reads.get(&REPOS, &id)?.map(|repo| repo.as_shown());
         let since = repo.and_then(|repo| repo.check.map(|check| check.at).or(repo.repo_at));
         let check_overdue_at = match since {
-            Some(since) => overdue_at(since, &maintenance::settings_of(context, reads, id)?),
+            Some(since) => match maintenance::settings_of(context, reads, id) {
+                Ok(settings) => overdue_at(since, &settings),
+                // The host says that they can't be read.
+                Err(StoreError::Row { .. }) => None,
+                Err(error) => return Err(error),
+            },
             None => None,
         };
         let (host, presence, summary) = (Arc::new(host), Arc::new(presence), Arc::new(summary));

@@ -100,6 +100,12 @@ pub(crate) fn judge(entry: &Entry, now: Timestamp) -> Standing {
         let reason = format!("The check of its repository is {} overdue", days(now.ms_since(at)));
         worst.consider(Status::CheckOverdue, Cause("check_overdue", at), reason);
     }
+    if let Some((since, what)) = &summary.unplanned {
+        worst.consider(Status::Warning, Cause("unplanned", *since), what.to_string());
+    }
+    if let (Some(since), Some(ahead_ms)) = (presence.clock_off_since, presence.clock_ahead_ms) {
+        worst.consider(Status::Warning, Cause("clock", since), clock_words(ahead_ms));
+    }
     // Why the next backup can't happen comes before what was wrong with the last one.
     if !summary.has_repo_credentials && backups != Status::New && worst.status >= Status::Stale {
         let cause = Cause("no_credentials", good_at);
@@ -239,6 +245,11 @@ fn days(ms: u64) -> String {
         1 => "1 day".to_owned(),
         n => format!("{n} days"),
     }
+}
+
+fn clock_words(ahead_ms: i64) -> String {
+    let way = if ahead_ms < 0 { "behind" } else { "ahead" };
+    format!("Its clock is {} {way}", days(ahead_ms.unsigned_abs()))
 }
 
 /// Puts the row of a host together.

@@ -3,6 +3,7 @@
 
 use crate::record::{Acked, Group, Job, JobFigures, JobState, JobWhat, RepoState, Soundness};
 use crate::store::first_form;
+use crate::unplanned::Unplanned;
 use crate::view::{DAYS, Day};
 use schema::{Class, JobId, Refusal, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,8 @@ pub(crate) struct Summary {
     pub(crate) next_run_at: Option<Timestamp>,
     /// The first due time of a backup that still waits.
     pub(crate) waits_since: Option<Timestamp>,
+    /// What its plans need and no longer find, and since when.
+    pub(crate) unplanned: Option<(Timestamp, Unplanned)>,
 }
 first_form!(Summary);
 

@@ -33,6 +33,13 @@
 //! **Presence** carries an epoch, a counter that the agent keeps on disk and raises before each connect. A `gone`
 //! of an older epoch than the newest hello means nothing; a hello of the same epoch changes nothing.
 //!
+//! **Clocks** may be wrong on either side of a machine's boundary and order nothing. A hello says what time it is on the
+//! machine ([`Hello::at`]); the ack that answers it says what time it is on the server ([`ServerClock`]), bound to that
+//! hello by its epoch. An agent takes no command before it knows the server's time, counts on from its hello by a clock
+//! that never jumps, refuses by it what has expired, and asks anew (with another hello) before it refuses by a time that
+//! is older than a minute and whenever the machine's clock was set. Whoever carries messages can hold a command back, and
+//! then it has expired; an answer that was held back only makes the agent's idea of the time later.
+//!
 //! # Evolution
 //!
 //! The first byte of an envelope is the version of what is inside. [`MIN`] to [`CURRENT`] are understood. Within a

@@ -32,4 +32,7 @@ pub struct PlannedSchedule<'a> {
     pub groups: Items<'a, &'a str>,
     /// Spread over so many seconds after the due time.
     pub jitter_secs: u32,
+    /// The rules of the time zone as POSIX writes them, for a machine that does not know it by its name; empty = the
+    /// server does not know them.
+    pub zone_rules: &'a str,
 }

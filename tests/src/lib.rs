@@ -41,3 +41,4 @@ pub mod sources;
 pub mod storage;
 pub mod tools;
 pub mod wait;
+pub mod wrong_clock;

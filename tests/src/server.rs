@@ -10,6 +10,7 @@ use crate::{
 };
 use serde_json::{Value, json};
 use std::{
+    ffi::OsString,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
@@ -30,6 +31,8 @@ pub struct Server {
     pub api: Api,
     /// Makes the first account.
     pub setup_link: String,
+    /// What stands in its environment besides, from its next start on.
+    pub environment: Vec<(String, OsString)>,
     process: Option<Process>,
     /// What the runs before this one said.
     past_logs: Vec<String>,
@@ -61,6 +64,7 @@ impl Server {
             mqtt_plain,
             api: Api::new("", ""),
             setup_link: String::new(),
+            environment: Vec::new(),
             process: None,
             past_logs: Vec::new(),
         };
@@ -84,6 +88,7 @@ impl Server {
         ]);
         // Everything that could be said, so that the search for secrets sees it.
         command.env("HOLDFAST_LOG_FILTER", "debug");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Process::start("holdfast-server", command)
     }
 

@@ -115,6 +115,12 @@ fn of_hosts(rows: &[HostRow]) -> Vec<Family<'static>> {
             each(&|row| row.snapshots.map(f64::from)),
         ),
         (
+            "holdfast_host_clock_ahead_seconds",
+            "gauge",
+            "How far the host's clock was ahead of the server's at its last hello; negative: behind.",
+            each(&|row| row.presence.clock_ahead_ms.map(|ahead| ahead as f64 / 1_000.0)),
+        ),
+        (
             "holdfast_host_open_jobs",
             "gauge",
             "Jobs that have not ended.",

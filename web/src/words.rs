@@ -172,6 +172,7 @@ pub(crate) fn action(action: &str, target: &AuditTarget) -> String {
         "agent.forged" => "sent a message that does not open",
         "repo.replaced" => "found another repository in the place of that of",
         "host.quarantined" => "was kept out:",
+        "host.unplanned" => "can't keep a plan of",
         "host.released" => "lifted the quarantine of",
         "agent.odd" => "sent a message that is not understood",
         "agent.log" => "sent a log that does not fit",

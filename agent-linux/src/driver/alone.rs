@@ -38,6 +38,14 @@ impl Driver {
         self.core.server_time(now).unwrap_or(now.wall)
     }
 
+    /// How far this machine's clock is ahead of the server's; `None` = that is not known.
+    pub(super) fn clock_ahead_ms(&self) -> Option<i64> {
+        let now = clock::now();
+        let server = self.core.server_time(now)?;
+        let off = i64::try_from(now.wall.0.abs_diff(server.0)).unwrap_or(i64::MAX);
+        Some(if now.wall < server { -off } else { off })
+    }
+
     /// Takes what is due while the server is away, and plans the next look.
     pub(super) fn look_at_plan(&mut self) {
         let now = clock::now();
@@ -54,6 +62,12 @@ impl Driver {
             |group| self.core.saved().group_taken_at(GroupKey::of(group)),
             best,
         );
+        if let Some(left) = outlook.left
+            && self.told_left.as_ref() != Some(&left)
+        {
+            self.fail(left.clone());
+            self.told_left = Some(left);
+        }
         if outlook.due.is_empty() {
             if let Some(at) = outlook.look_at {
                 // Not later than in an hour: the clock may be set meanwhile.

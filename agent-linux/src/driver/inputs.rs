@@ -75,6 +75,8 @@ impl Driver {
             self.take_plan(message);
             return self.acknowledge(message);
         }
+        // Whether the machine's clock was set is seen before what came is judged by it.
+        self.core.handle_tick(clock::now());
         let opened = self.open(message);
         let has_to_wait = !self.put_off.is_empty() || !self.can_take_commands();
         if has_to_wait

@@ -33,6 +33,7 @@ fn running() -> Status {
         restic: Some("0.18.0".into()),
         state_folder_fails: Some(false),
         has_credentials: Some(true),
+        clock_ahead_ms: Some(-46_800_000),
     }
 }
 
@@ -44,6 +45,7 @@ host          attic (01ARZ3NDEKTSV4RRFFQ69G5FAV)
 server        backup.example:8883
 connection    since 1 h 2 min ago
 last hello    1 h 2 min ago
+clock         13 h 0 min behind the server's
 restic        0.18.0
 credentials   set
 running       backup J1

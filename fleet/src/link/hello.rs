@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::credentials;
 use crate::dispatch::lease;
 use crate::enroll::clip;
+use crate::host_clock;
 use crate::job::{self, step};
 use crate::pending;
 use crate::quarantine;
@@ -222,6 +223,8 @@ fn mark_online(
         quarantine::begin(tx, host, before, (facts, hello), peer, now)?;
         return Ok(false);
     }
+    let ahead_ms = host_clock::ahead_ms(hello.at, now);
+    let is_off = ahead_ms.unsigned_abs() >= host_clock::WARNED_FROM_MS;
     let presence = Presence {
         former,
         quarantine: None,
@@ -231,6 +234,8 @@ fn mark_online(
         last_seen_at: Some(now),
         peer: if peer.is_empty() { before.peer } else { Some(peer.to_owned()) },
         wire_problem: None,
+        clock_ahead_ms: Some(ahead_ms),
+        clock_off_since: is_off.then(|| before.clock_off_since.unwrap_or(now)),
     };
     tx.put(&PRESENCES, &host, &presence)?;
     if let Some(record) = &mut record {

@@ -49,6 +49,7 @@ pub(crate) fn with<R>(
             timezone: &schedule.timezone,
             groups,
             jitter_secs: schedule.jitter_secs,
+            zone_rules: cron::rules_of(&schedule.timezone).unwrap_or_default(),
         };
         add(&mut planned, &schedule, &mut left);
     }

@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::credentials;
 use crate::enroll::clip;
 use crate::folder;
+use crate::host_clock::HostClock;
 use crate::hosts;
 use crate::job::{self, log, own, step};
 use crate::listing;
@@ -156,7 +157,8 @@ fn take_body(
     peer: &str,
     now: Timestamp,
 ) -> Result<(), Refused> {
-    let at = report.at;
+    let clock = HostClock::of(tx, host)?;
+    let at = clock.corrected(report.at);
     match report.body {
         ReportBody::Accepted { job, .. } => {
             let job = job::change(tx, host, job, now, |job| step::accepted(job, at, now))?;
@@ -178,7 +180,7 @@ fn take_body(
                 tx.effects.changed(Changed::JobLog { host, job });
             }
         }
-        ReportBody::Finished(finished) => take_finished(tx, host, &finished, now)?,
+        ReportBody::Finished(finished) => take_finished(tx, host, &finished, clock, now)?,
         ReportBody::ConfigApplied { slot, revision, refused: None } => {
             credentials::held(tx, host, slot, revision)?;
         }
@@ -229,9 +231,12 @@ fn take_finished(
     tx: &mut Tx<'_>,
     host: HostId,
     finished: &Finished<'_>,
+    clock: HostClock,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let mut finished = *finished;
+    finished.started_at = finished.started_at.map(|at| clock.corrected(at));
+    finished.finished_at = clock.corrected(finished.finished_at);
     finished.message = &finished.message[..finished.message.floor_char_boundary(MAX_MESSAGE_BYTES)];
     let mut is_news = false;
     let job = job::change(tx, host, finished.job, now, |job| {

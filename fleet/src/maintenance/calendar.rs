@@ -24,9 +24,10 @@ pub(crate) struct Calendar<'a> {
 }
 
 impl<'a> Calendar<'a> {
-    /// The calendar of a zone; of UTC where there is no such zone (any more).
+    /// The calendar of a zone; of UTC where there is no such zone any more: good for telling times, and nothing is run
+    /// by it.
     pub(crate) fn of(name: &'a str) -> Self {
-        TimeZone::get(name).map_or(Self { name: "UTC", zone: TimeZone::UTC }, |zone| Self { name, zone })
+        cron::find_zone(name).map_or(Self { name: "UTC", zone: TimeZone::UTC }, |zone| Self { name, zone })
     }
 
     /// Whether there is such a zone.

@@ -182,6 +182,8 @@ pub enum Why {
     PutOff,
     /// The cron expression never fires again.
     Never,
+    /// Its times are told in a time zone that is not known any more.
+    NoTimeZone(String),
     /// It is due.
     Due,
     /// The host can't be given a job.
@@ -235,13 +237,18 @@ impl Maintenance {
 #[must_use]
 pub fn decide(now: Timestamp, settings: &Maintenance, latest: &Latest, host: &HostState) -> [Decision; 3] {
     let calendar = Calendar::of(&settings.timezone);
+    let knows_zone = Calendar::knows(&settings.timezone);
     let rules = [&settings.forget, &settings.prune, &settings.check];
     let mut place = 0;
     let mut decisions = [(); 3].map(|()| {
         let (kind, rule) = (KINDS[place], rules[place]);
         let (fired, elsewhere) = (latest[place], host.elsewhere[place]);
         place += 1;
-        let (action, due_at, why) = decide_kind(now, &calendar, kind, rule, (fired, elsewhere), host);
+        let (action, due_at, why) = if knows_zone || !rule.enabled {
+            decide_kind(now, &calendar, kind, rule, (fired, elsewhere), host)
+        } else {
+            (Action::Hold, None, Why::NoTimeZone(settings.timezone.clone()))
+        };
         Decision { kind, action, due_at, why }
     });
     let runs = decisions.iter().filter(|decision| decision.action == Action::Run);

@@ -45,6 +45,7 @@ use crate::soundness::{self, Hold};
 use crate::store::{
     FIRED, GROUPS, HOSTS, LINKS, MAINTENANCE, Order, PRESENCES, REPOS, ReadView, Reads, SUMMARIES, Span, Tx,
 };
+use crate::unplanned;
 use calendar::Calendar;
 use fired::Kept;
 use schema::{HostId, JobKind, Slot, Timestamp};
@@ -77,6 +78,7 @@ impl Fleet {
             let target = hosts::target(tx, record.id)?;
             audit::note(tx, now, &by, "maintenance.changed", target, input::changes(&before, &after))?;
             tx.effects.changed(Changed::Repo(host));
+            unplanned::plan_changed(tx, host)?;
             Ok(after)
         })
         .await
@@ -145,7 +147,15 @@ pub(crate) fn due_hosts(context: &Context, view: &ReadView) -> Result<Vec<HostId
     let (mut settings, mut fired) = (view.beside(&MAINTENANCE)?, view.beside(&FIRED)?);
     let mut due = Vec::new();
     view.walk(&HOSTS, &Span::ALL, Order::Ascending, |id, host| {
-        let settings = settings.at(&id)?.unwrap_or_else(|| usual(context));
+        let settings = match settings.at(&id) {
+            Ok(settings) => settings.unwrap_or_else(|| usual(context)),
+            // They keep no other host from its maintenance, and this one says so.
+            Err(error @ StoreError::Row { .. }) => {
+                tracing::error!(host = %id, %error, "maintenance settings can't be read");
+                return Ok(ControlFlow::Continue(()));
+            }
+            Err(error) => return Err(error),
+        };
         let is_online = presences.at(&id)?.is_some_and(|presence| presence.online);
         let mut kinds = if is_online { decide::open_kinds(now, &settings, id) } else { [false; 3] };
         if kinds.contains(&true) {

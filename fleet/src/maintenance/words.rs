@@ -51,6 +51,9 @@ impl Decision {
             Why::GaveUp(n) => format!("{n} times in a row or more, tried again when it is due: {}", due()),
             Why::PutOff => format!("the host put it off, tried again {}", due()),
             Why::Never => "the cron expression never fires again".to_owned(),
+            Why::NoTimeZone(name) => {
+                format!("the time zone {name} is not known any more: choose another one")
+            }
             Why::Unreachable(Reach::NotEnrolled) => "no agent is enrolled yet".to_owned(),
             Why::Unreachable(Reach::WireUnsupported) => "the agent can't be spoken with".to_owned(),
             Why::Unreachable(_) => "host is offline".to_owned(),

@@ -65,6 +65,10 @@ pub struct Presence {
     pub former: Option<Machine>,
     /// Two machines have its identity, and neither is let in.
     pub quarantine: Option<Quarantine>,
+    /// How far its clock was ahead of the server's at its last hello, in milliseconds; negative: behind.
+    pub clock_ahead_ms: Option<i64>,
+    /// Since when that clock has been wrong enough to be looked at.
+    pub clock_off_since: Option<Timestamp>,
 }
 
 /// Why a host is not let in.

@@ -26,8 +26,8 @@ pub use job::{
 pub use maintenance::{Every, Maintenance, MaintenanceInput, Rule, RuleInput, Window};
 pub use pending::{GivenUp, PendingRun, TryError};
 pub use repo::{
-    CheckSeen, Confirmed, Listed, LockHolder, LockView, PruneSeen, Replaced, RepoPoint, RepoState, Said,
-    Sharer, SizeSeen, SnapshotRow, SnapshotsSeen, Tested, Told, ToldLock, WhyShared,
+    CheckSeen, Confirmed, Dated, Listed, LockHolder, LockView, PruneSeen, Replaced, RepoPoint, RepoState,
+    Sharer, SizeSeen, SnapshotRow, SnapshotsSeen, Stated, Tested, Told, ToldLock, WhyShared,
 };
 pub use schedule::Schedule;
 pub use soundness::{Accepted, Extent, Flawed, Lack, Loss, Soundness};

@@ -32,24 +32,8 @@ pub struct RepoState {
     pub told: Told,
     /// Repositories that the host named although the server had not given it those: audited once each.
     pub claimed: Vec<RepoId>,
-    /// What the agent itself said last of when each was seen.
-    pub said: Said,
-}
-
-/// The instants of an agent's figures by its own clock, right or wrong. A figure is news when its instant is another
-/// one: what is only said again says nothing of today.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Said {
-    /// Of the size.
-    pub size: Option<Timestamp>,
-    /// Of the snapshots.
-    pub snapshots: Option<Timestamp>,
-    /// Of the check.
-    pub check: Option<Timestamp>,
-    /// Of the prune.
-    pub prune: Option<Timestamp>,
-    /// Of the lock.
-    pub lock: Option<Timestamp>,
+    /// What this host itself said last, and when by its own clock: tells news from what it repeats.
+    pub stated: Stated,
 }
 
 /// What other hosts on the same repository say of it: kept apart from what the host itself has seen, so that it can
@@ -112,6 +96,30 @@ pub enum WhyShared {
     Confirmed(Confirmed),
     /// Each of them shares it with a third.
     Through,
+}
+
+/// When a host dated each figure that it told last, and what was made of that date here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stated {
+    /// The size.
+    pub size: Option<Dated>,
+    /// Snapshots.
+    pub snapshots: Option<Dated>,
+    /// The check.
+    pub check: Option<Dated>,
+    /// The prune.
+    pub prune: Option<Dated>,
+    /// The lock.
+    pub lock: Option<Dated>,
+}
+
+/// A date by two clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dated {
+    /// By the host's.
+    pub said: Timestamp,
+    /// By the server's.
+    pub at: Timestamp,
 }
 
 /// A repository in the place of the one that is known.

@@ -16,6 +16,7 @@ use crate::record::Schedule;
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::store::{GROUPS, Reads, SCHEDULES, SCHEDULES_DUE, Span, Tx, first_form};
+use crate::unplanned;
 use cron::{Cron, CronError};
 use schema::{HostId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -230,7 +231,7 @@ fn told(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
         }
     })?;
     tx.effects.changed(Changed::Schedules(host));
-    Ok(())
+    unplanned::plan_changed(tx, host)
 }
 
 /// A host's schedules, by name.

@@ -9,6 +9,7 @@ use crate::pending;
 use crate::record::PendingRun;
 use crate::refused::{Refused, StoreError};
 use crate::store::{HOSTS, PENDING_DUE, Reads, SCHEDULES, SCHEDULES_DUE, Span, Tx};
+use crate::unplanned;
 use schema::{HostId, PendingId, Timestamp};
 
 /// Schedules that are dealt with in one operation, so that a thousand that are due in the same second don't keep
@@ -29,6 +30,9 @@ impl Fleet {
     /// `false` = something failed and is due still: try again later, not at once. One host that can't be written
     /// keeps no other from its backup.
     pub async fn tick(&self) -> bool {
+        if let Err(error) = self.review_plans().await {
+            tracing::error!(%error, "the plans of hosts could not be looked through");
+        }
         let ran = self.run_due().await.unwrap_or_else(|error| {
             tracing::error!(%error, "due backups could not be looked through");
             false
@@ -88,7 +92,16 @@ fn look_at_due(reads: &impl Reads, now: Timestamp) -> Result<Vec<DueSchedule>, S
     let span = Span::ALL.before(&(now.0 + 1));
     let mut found = Vec::new();
     for (_, host, name) in reads.keys(&SCHEDULES_DUE, &span, usize::MAX)? {
-        let Some(row) = reads.get(&SCHEDULES, &(host, name))? else { continue };
+        let row = match reads.get(&SCHEDULES, &(host, name)) {
+            Ok(Some(row)) => row,
+            Ok(None) => continue,
+            // It keeps no other from its backup, and its host says so.
+            Err(error @ StoreError::Row { .. }) => {
+                tracing::error!(%host, %error, "a schedule can't be read");
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let look = look(host, &row, now);
         found.push(DueSchedule { host, row, look });
     }
@@ -132,6 +145,9 @@ fn run(context: &Context, tx: &mut Tx<'_>, due: &DueSchedule, now: Timestamp) ->
     }
     let after = ScheduleRow { handled_at: look.handled_at, next_due_at: look.next_due_at, ..row.clone() };
     put(tx, host, Some(row), &after)?;
+    if look.next_due_at.is_none() {
+        unplanned::review(tx, host, now)?;
+    }
     let Some(occurred) = look.occurred else { return Ok(()) };
     let known = pending::of_host(tx, host)?;
     for group in &row.schedule.groups {
@@ -160,6 +176,36 @@ fn run(context: &Context, tx: &mut Tx<'_>, due: &DueSchedule, now: Timestamp) ->
         pending::put(tx, before, &run)?;
     }
     pending::drain::host(context, tx, host, now)
+}
+
+/// Whether a schedule that is on has no next time although there is one: what it lacked is there again.
+pub(crate) fn has_unlisted(reads: &impl Reads, host: HostId) -> Result<bool, StoreError> {
+    match of_host(reads, host) {
+        Ok(rows) => Ok(rows.iter().any(|row| relisted(row).is_some())),
+        Err(StoreError::Row { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives such schedules their next time. What came due meanwhile runs once.
+pub(crate) fn list_again(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
+    if !has_unlisted(tx, host)? {
+        return Ok(());
+    }
+    for before in of_host(tx, host)? {
+        if let Some(after) = relisted(&before) {
+            put(tx, host, Some(&before), &after)?;
+        }
+    }
+    Ok(())
+}
+
+fn relisted(row: &ScheduleRow) -> Option<ScheduleRow> {
+    if !row.schedule.enabled || row.next_due_at.is_some() {
+        return None;
+    }
+    let next_due_at = cron_of(&row.schedule).ok()?.next_after(row.handled_at)?;
+    Some(ScheduleRow { next_due_at: Some(next_due_at), ..row.clone() })
 }
 
 /// Marks that a wrong clock set are set to when it came back, see [`due::is_from_the_future`].

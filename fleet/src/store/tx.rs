@@ -80,6 +80,20 @@ impl<'t> Tx<'t> {
         Ok(())
     }
 
+    /// Writes what is no row.
+    #[cfg(test)]
+    pub(crate) fn put_damaged<K: Key, V: Row>(
+        &mut self,
+        table: &Table<K, V>,
+        key: &K,
+    ) -> Result<(), StoreError> {
+        let key = key.bytes();
+        self.note_listed(table.id(), &key);
+        let open = self.table_mut(table.id())?;
+        guard::redb(|| open.insert(key.as_slice(), &[0xff_u8][..]).map(|_| ()))??;
+        Ok(())
+    }
+
     /// Removes a row; `false` = there was none.
     pub(crate) fn remove<K: Key, V: Row>(
         &mut self,

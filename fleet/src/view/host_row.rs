@@ -55,6 +55,13 @@ impl HostRow {
         !is_well && self.acked.is_none()
     }
 
+    /// How far its clock was ahead of the server's when it said hello last, in milliseconds (negative: behind); `None` =
+    /// it is right to within a minute, or was never seen.
+    #[must_use]
+    pub fn clock_ahead_ms(&self) -> Option<i64> {
+        self.presence.clock_ahead_ms.filter(|ahead| ahead.unsigned_abs() >= crate::host_clock::SHOWN_FROM_MS)
+    }
+
     /// Whether its agent is older than this server.
     #[must_use]
     pub fn has_old_agent(&self) -> bool {

@@ -1,5 +1,6 @@
 use crate::record::Schedule;
 use crate::schedule::ScheduleRow;
+use cron::Cron;
 use schema::Timestamp;
 
 /// A schedule and when it is due.
@@ -9,10 +10,14 @@ pub struct ScheduleView {
     pub schedule: Schedule,
     /// The next due time; `None` = it is off.
     pub next_due_at: Option<Timestamp>,
+    /// Why it is never due although it is on, in words.
+    pub problem: Option<String>,
 }
 
 impl From<ScheduleRow> for ScheduleView {
     fn from(row: ScheduleRow) -> Self {
-        Self { schedule: row.schedule, next_due_at: row.next_due_at }
+        let is_read = Cron::parse(&row.schedule.cron, &row.schedule.timezone);
+        let problem = is_read.err().filter(|_| row.schedule.enabled).map(|error| error.to_string());
+        Self { schedule: row.schedule, next_due_at: row.next_due_at, problem }
     }
 }

@@ -109,6 +109,7 @@ async fn everything_is_there_after_a_restart_and_files_are_closed_to_others() {
         acked: reports,
         taken,
         repo_revision: 1,
+        ahead_ms: 0,
     };
     assert!(fleet.login_host(host, &agent.password));
     assert_eq!(agent.job(done.id), done);

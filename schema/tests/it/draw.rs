@@ -328,7 +328,7 @@ draw!(
 );
 
 draw!(struct Plan<'static> { revision, restic_host, groups, schedules });
-draw!(struct PlannedSchedule<'static> { name, cron, timezone, groups, jitter_secs });
+draw!(struct PlannedSchedule<'static> { name, cron, timezone, groups, jitter_secs, zone_rules });
 
 draw!(struct RepoStats<'static> { stream, revision, at, job, repo, size, snapshots, check, prune, lock });
 draw!(struct Size { at, bytes, source });

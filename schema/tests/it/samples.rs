@@ -189,6 +189,7 @@ fn to_agent(samples: &mut Vec<Sample>) {
         timezone: "Europe/Zurich",
         groups: list_of(["system", "home"]),
         jitter_secs: 900,
+        zone_rules: "CET-1CEST,M3.5.0,M10.5.0/3",
     };
     add!(samples, struct Plan "", Plan {
         revision: 7,

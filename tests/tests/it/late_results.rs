@@ -24,7 +24,8 @@ fn a_late_result_does_not_swallow_what_came_due_after_its_backup_had_begun() {
     let Some(mut scene) = Scene::start() else { return };
     let (job, restic) = scene.backup_in_the_middle();
     // Once, at the next full minute that is not too near.
-    let due = Timestamp::now().checked_add(100.seconds()).expect("a time").to_zoned(TimeZone::UTC);
+    let due = Timestamp::now().checked_add(100.seconds()).expect("a time");
+    let due = TimeZone::UTC.to_datetime(due);
     let cron = format!("{} {} * * *", due.minute(), due.hour());
     let path = format!("/api/hosts/{}/schedules/once", scene.host());
     let put = scene.api().put(&path, &json!({ "cron": cron, "timezone": "UTC", "groups": [GROUP] }));

@@ -268,6 +268,11 @@ fn facts(now: Timestamp, row: &HostRow) -> Vec<Fact> {
         if connected {
             facts.push(Fact::new("Last hello", ago(now, said.at)));
         }
+        if let Some(ahead_ms) = row.clock_ahead_ms() {
+            let way = if ahead_ms < 0 { "behind" } else { "ahead" };
+            let off = format!("{} {way}", span(ahead_ms.unsigned_abs()));
+            facts.push(Fact::new("Its clock", off).note("times that it states are corrected by this"));
+        }
         if said.state_free_bytes > 0 {
             facts.push(Fact::new("Agent disk", format!("{} free", bytes(said.state_free_bytes))));
         }

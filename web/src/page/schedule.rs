@@ -74,6 +74,8 @@ pub(crate) struct ScheduleLine {
     pub(crate) next: Option<When>,
     pub(crate) retries: String,
     pub(crate) badge: Badge,
+    /// Why it never runs although it is on.
+    pub(crate) problem: Option<String>,
 }
 
 impl ScheduleLine {
@@ -90,7 +92,12 @@ impl ScheduleLine {
                 0 => "none".to_owned(),
                 most => format!("up to {most}"),
             },
-            badge: if schedule.enabled { Badge::new("ok", "on") } else { Badge::new("unset", "off") },
+            badge: match (schedule.enabled, &view.problem) {
+                (true, Some(_)) => Badge::new("failed", "can't run"),
+                (true, None) => Badge::new("ok", "on"),
+                (false, _) => Badge::new("unset", "off"),
+            },
+            problem: view.problem.clone(),
         }
     }
 }

@@ -607,6 +607,7 @@ fn host_view(s: &Sample) -> host::HostView {
             next: Some(s.when()),
             retries: s.text(),
             badge: s.badge("unset"),
+            problem: s.some(),
         }],
         waits: s.some(),
         jobs: vec![s.line("warning"), s.line("running"), s.line("cancelled"), s.line("queued")],

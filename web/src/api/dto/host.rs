@@ -44,6 +44,9 @@ pub(crate) struct HostOut {
     wire_problem: Option<WireProblemOut>,
     /// Present while two machines have its identity and neither is let in.
     quarantine: Option<QuarantineOut>,
+    /// How far its clock was ahead of the server's at its last hello, in milliseconds, negative: behind; null = right to
+    /// within a minute, or never seen.
+    clock_ahead_ms: Option<i64>,
     agent_version: Option<String>,
     /// Whether the agent is older than this server.
     agent_is_old: bool,
@@ -122,6 +125,7 @@ impl From<HostRow> for HostOut {
                 .as_ref()
                 .map(|problem| WireProblemOut { version: problem.version, at: rfc3339(problem.at) }),
             quarantine: row.presence.quarantine.as_ref().map(QuarantineOut::from),
+            clock_ahead_ms: row.clock_ahead_ms(),
             agent_is_old: row.has_old_agent(),
             agent_version: facts.map(|facts| facts.agent_version.clone()),
             restic_version: facts.map(|facts| facts.restic_version.clone()).filter(|v| !v.is_empty()),

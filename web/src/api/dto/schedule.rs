@@ -58,14 +58,16 @@ pub(crate) struct ScheduleOut {
     next_due_at: Option<String>,
     /// When it runs, in words.
     in_words: String,
+    /// Why it never runs although it is on: its time zone or its expression is not known any more.
+    problem: Option<String>,
 }
 
 impl From<ScheduleView> for ScheduleOut {
     fn from(view: ScheduleView) -> Self {
         let in_words = in_words(&view.schedule);
         let Schedule { name, cron, timezone, groups, enabled, retry_max, jitter_secs } = view.schedule;
-        let next_due_at = time(view.next_due_at);
-        Self { name, cron, timezone, groups, enabled, retry_max, jitter_secs, next_due_at, in_words }
+        let (next_due_at, problem) = (time(view.next_due_at), view.problem);
+        Self { name, cron, timezone, groups, enabled, retry_max, jitter_secs, next_due_at, in_words, problem }
     }
 }
 

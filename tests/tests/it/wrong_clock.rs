@@ -1,0 +1,113 @@
+//! A machine whose clock is hours off, ahead or behind, and set while the agent runs: backups go on, nothing is counted
+//! wrongly, and everybody can see it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+use tests::{
+    api::text,
+    scene::{GROUP, HOST, Scene},
+    wait::{self, LONG, SOON},
+    wrong_clock::WrongClock,
+};
+
+const HOURS: i64 = 13;
+
+/// So many hours and a little more, ahead or behind, in seconds.
+const fn secs(hours: i64) -> i64 {
+    hours * 3_600 + hours.signum() * 600
+}
+
+/// A file of a repository that holds data.
+fn a_pack(repository: &Path) -> PathBuf {
+    let folders = fs::read_dir(repository.join("data")).expect("a repository");
+    let packs =
+        folders.flatten().flat_map(|folder| fs::read_dir(folder.path()).into_iter().flatten().flatten());
+    packs
+        .map(|pack| pack.path())
+        .max_by_key(|pack| fs::metadata(pack).map_or(0, |it| it.len()))
+        .expect("a pack")
+}
+
+#[test]
+fn a_machine_whose_clock_is_hours_off_backs_up_and_says_so() {
+    let Some(mut scene) = Scene::start() else { return };
+    let clock = WrongClock::new(&scene.scratch.folder("clock"));
+    let host = scene.host().to_owned();
+    scene.agent.stop();
+    scene.agent.wrapper = clock.wrapper();
+    clock.set_ahead(secs(HOURS));
+    scene.agent.start();
+    scene.api().wait_online(&host, true, SOON);
+    let mut saved = 0;
+    for hours in [HOURS, -HOURS, HOURS, 0] {
+        // Set while it runs.
+        clock.set_ahead(secs(hours));
+        scene.add_sources(&format!("more-{saved}"));
+        let job = scene.back_up();
+        saved += 1;
+        assert_eq!(text(&job["state"]), "succeeded");
+        // It took seconds, and ended now: by the server's clock.
+        let (created, finished) = (text(&job["created_at"]), text(&job["finished_at"]));
+        assert!(created <= finished && finished[..10] >= created[..10], "{created} to {finished}");
+        let seen = wait::until("the clock to be shown", LONG, || {
+            let seen = scene.api().host(&host);
+            let ahead = seen["clock_ahead_ms"].as_i64().unwrap_or_default();
+            let off = (ahead - secs(hours) * 1_000).abs();
+            if off < 60_000 { Ok(seen) } else { Err(format!("{ahead} ms ahead, not {hours} h")) }
+        });
+        let way = if hours < 0 { "behind" } else { "ahead" };
+        let warning = format!("Its clock is {} h {way}", hours.abs());
+        assert_eq!(text(&seen["reason"]) == warning, hours != 0, "{seen}");
+        assert_eq!(seen["status"], if hours == 0 { "ok" } else { "warning" }, "{seen}");
+        assert_eq!(seen["protected"], true, "{seen}");
+        // What it tells of the repository counts, whatever its clock said before.
+        wait::until("the snapshot to be counted", LONG, || {
+            let count = scene.server.repo(&host)["snapshots"].as_u64();
+            if count == Some(saved) { Ok(()) } else { Err(format!("{count:?} of {saved}")) }
+        });
+        let status = scene.agent.status();
+        assert_eq!(
+            status.contains(&format!("{way} of the server's").replace("behind of", "behind")),
+            hours != 0,
+            "{status}"
+        );
+        let metrics = scene.api().get("/metrics").text;
+        let measured = metrics
+            .lines()
+            .find_map(|line| {
+                line.strip_prefix(&format!("holdfast_host_clock_ahead_seconds{{host=\"{HOST}\"}} "))
+            })
+            .and_then(|value| value.parse::<f64>().ok())
+            .expect("the clock among the metrics");
+        assert!((measured - secs(hours) as f64).abs() < 60.0, "{measured}");
+    }
+
+    // Damage that is found while the clock is behind is not older than the good check before.
+    let check = |states: &[&str]| {
+        let job = scene.api().ask(&host, "check");
+        let _ = scene.api().wait_job(&job, states, LONG);
+    };
+    clock.set_ahead(secs(HOURS));
+    check(&["succeeded"]);
+    let pack = a_pack(&scene.storage.repository());
+    let good = fs::read(&pack).expect("a pack");
+    fs::remove_file(&pack).expect("removed");
+    clock.set_ahead(secs(-HOURS));
+    check(&["failed", "warning"]);
+    wait::until("the damage to be seen", LONG, || {
+        let seen = scene.api().host(&host);
+        if seen["reason"] == "Repository has errors" { Ok(()) } else { Err(seen.to_string()) }
+    });
+    fs::write(&pack, good).expect("a pack");
+    clock.set_ahead(secs(HOURS));
+    check(&["succeeded"]);
+    clock.set_ahead(0);
+    check(&["succeeded"]);
+    wait::until("all to be well", LONG, || {
+        let seen = scene.api().host(&host);
+        if seen["status"] == "ok" { Ok(()) } else { Err(seen.to_string()) }
+    });
+    let _ = scene.api().back_up(&host, GROUP);
+}
