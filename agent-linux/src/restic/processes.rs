@@ -118,6 +118,11 @@ impl Processes {
         any
     }
 
+    /// Whether one of them has not ended, as far as is known.
+    pub(crate) fn any_runs(&self) -> bool {
+        self.0.iter().any(|started| started.end.is_none())
+    }
+
     /// Whether one that has ended is called so.
     pub(crate) fn knows(&self, hostname: &str, pid: u32) -> bool {
         self.0.iter().any(|it| it.end.is_some() && it.pid == pid && it.hostname == hostname)

@@ -56,6 +56,19 @@ impl LocksSeen {
 }
 
 impl Job<'_> {
+    /// Finds out what became of the processes that an agent before this one had started. One that is just being killed
+    /// is waited for: no other job of this agent runs.
+    pub(super) async fn settle_processes(&mut self) {
+        let until = Instant::now() + REAP_LIMIT;
+        loop {
+            self.known.unclean |= self.processes.settle(wall_clock());
+            if !self.processes.any_runs() || Instant::now() >= until {
+                return;
+            }
+            sleep(REAP_LOOK).await;
+        }
+    }
+
     /// Removes the locks that a restic of this agent left behind, when no other would go with them; whether it did.
     pub(super) async fn remove_left_locks(&mut self) -> bool {
         let (mut is_done, mut stays) = (false, None);

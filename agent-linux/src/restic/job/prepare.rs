@@ -11,7 +11,6 @@ use super::{
     },
     Job,
     steps::stopped,
-    wall_clock,
 };
 use schema::{Class, JobSpec, RepoId, SourceReason, job::BackupSpec};
 use std::{io::ErrorKind, path::PathBuf};
@@ -73,7 +72,7 @@ impl Job<'_> {
             self.settle_figures(&credentials.url, spec, repo).await;
         }
         if steps.first().is_some_and(|step| step.kind.takes_lock()) {
-            self.known.unclean |= self.processes.settle(wall_clock());
+            self.settle_processes().await;
             if self.known.unclean {
                 self.say("The last job here did not end cleanly: looking for a lock that it left behind.")
                     .await;

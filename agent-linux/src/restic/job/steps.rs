@@ -44,6 +44,7 @@ impl Job<'_> {
     /// Runs a step of the job itself, and once more when only a lock that this agent left behind was in its way.
     pub(super) async fn main_step(&mut self, step: &Step) -> Done {
         let done = self.main_step_once(step).await;
+        self.known.unclean |= self.processes.settle(wall_clock());
         let holder = done.found.holder.as_ref();
         let may_be_left = holder.is_some_and(|holder| self.processes.knows(&holder.hostname, holder.pid));
         if done.verdict.class != Some(Class::RepoLocked) || self.wires.stop.is_some() || !may_be_left {
