@@ -1,5 +1,7 @@
 //! What every operation needs and nothing stores: clock, dice, keys, who listens.
 
+use crate::aging::Round;
+use crate::budget::Meters;
 use crate::change::{Change, Changed, Effects};
 use crate::clock::{Clock, SETTLES_MS};
 use crate::job::live::Board;
@@ -42,6 +44,23 @@ pub struct Settings {
     /// IANA name of the server's own time zone: what maintenance goes by where nobody has said otherwise. UTC when
     /// there is no such zone.
     pub timezone: String,
+    /// How long and how much of what ages is kept.
+    pub keep: Keep,
+}
+
+/// How long and how much of what ages is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Jobs and logs, in days after their end.
+    pub jobs_days: u32,
+    /// What the jobs and logs of one host may take of the data file, in bytes, about.
+    pub host_bytes: u64,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self { jobs_days: 400, host_bytes: 256 << 20 }
+    }
 }
 
 pub(crate) struct Context {
@@ -66,6 +85,8 @@ pub(crate) struct Context {
     began: Mutex<BTreeMap<HostId, u64>>,
     /// Nobody was heard before.
     pub(crate) started_at: Timestamp,
+    meters: Mutex<Meters>,
+    aging: Mutex<Round>,
 }
 
 impl Context {
@@ -88,6 +109,8 @@ impl Context {
             clock_since: Mutex::default(),
             noted: Mutex::default(),
             began: Mutex::default(),
+            meters: Mutex::default(),
+            aging: Mutex::default(),
         }
     }
 
@@ -141,6 +164,7 @@ impl Context {
         self.last_tick.swap(now.0, Ordering::Relaxed) > now.0
     }
 
+<<<<<<< HEAD
     /// The clock counts from here on: this server has started, or it was set back.
     pub(crate) fn clock_begins(&self, now: Timestamp) {
         *lock(&self.clock_since) = Some(now);
@@ -159,6 +183,14 @@ impl Context {
         if *since == Some(clock.since) {
             *since = None;
         }
+=======
+    pub(crate) fn meters(&self) -> MutexGuard<'_, Meters> {
+        lock(&self.meters)
+    }
+
+    pub(crate) fn aging(&self) -> MutexGuard<'_, Round> {
+        lock(&self.aging)
+>>>>>>> fbddca9 (Budgets for each host, jobs and logs age, and a hostile host tries every message)
     }
 
     pub(crate) fn board(&self) -> MutexGuard<'_, Board> {
@@ -206,6 +238,7 @@ impl Context {
             );
         }
         for host in &effects.relinked {
+            self.meters().forget(*host);
             self.links.forget(*host);
         }
         if !effects.ended.is_empty() || !effects.durable_lines.is_empty() {
