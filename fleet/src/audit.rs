@@ -25,7 +25,7 @@ const MAX_DETAIL_BYTES: usize = 1024;
 const MAX_LOOKED_AT: usize = 5_000;
 
 /// All actions there are; those of jobs are `job.` with the kind besides.
-pub const ACTIONS: [&str; 46] = [
+pub const ACTIONS: [&str; 47] = [
     "agent.forged",
     "agent.log",
     "agent.odd",

@@ -112,8 +112,16 @@ fn page<'a>(room: &'a mut [u8], count: usize, paths: &str) -> Items<'a, Snapshot
     let id = "a".repeat(64);
     let mut list = [0; 32 * 1024];
     let paths = Items::write(&[paths], &mut list).unwrap();
-    let snapshot =
-        Snapshot { id: &id, time: Timestamp(1), hostname: "h", tags: Items::EMPTY, paths, size: None };
+    let snapshot = Snapshot {
+        id: &id,
+        time: Timestamp(1),
+        hostname: "h",
+        tags: Items::EMPTY,
+        paths,
+        size: None,
+        tags_left_out: 0,
+        paths_left_out: 0,
+    };
     Items::write(&vec![snapshot; count], room).unwrap()
 }
 

@@ -131,6 +131,8 @@ fn snapshot(paths: Items<'static, &'static str>) -> Snapshot<'static> {
         tags: Items::EMPTY,
         paths,
         size: None,
+        tags_left_out: 0,
+        paths_left_out: 0,
     }
 }
 
