@@ -1,13 +1,13 @@
 //! Who did what: one entry for each change, in the same transaction. Never a secret.
 
-use crate::budget::Spent;
+use crate::budget::{self, Spent};
 use crate::change::Changed;
 use crate::context::Context;
 use crate::record::{Actor, AuditEntry, AuditTarget};
 use crate::refused::StoreError;
 use crate::request::By;
 use crate::store::format::{META_AUDIT_COUNTS, META_NEXT_AUDIT, Meta};
-use crate::store::{AUDIT, AUDIT_HOSTS, AUDIT_SHARES, META, Order, Reads, Span, Tx};
+use crate::store::{AUDIT, AUDIT_HOSTS, AUDIT_SHARES, HOSTS, META, Order, Reads, Span, Tx};
 use crate::view::{AuditFilter, Page, Paged};
 use schema::command::Over;
 use schema::{HostId, Timestamp};
@@ -16,7 +16,7 @@ use std::ops::ControlFlow;
 /// The most entries kept of each share, in the order of [`Share`]; older ones go.
 pub(crate) const MAX_ENTRIES: [u64; 3] = [200_000, 100_000, 100_000];
 /// The most entries kept that one host has caused by itself; older ones go.
-const MAX_OF_HOST: usize = 2_000;
+const MAX_OF_HOST: u64 = 2_000;
 /// The most entries removed at once.
 const TRIMMED_AT_ONCE: u64 = 10_000;
 /// The longest detail, in bytes.
@@ -154,10 +154,18 @@ pub(crate) fn write(tx: &mut Tx<'_>, entry: &AuditEntry) -> Result<(), StoreErro
     let share = Share::of(&entry);
     tx.put(&AUDIT_SHARES, &(share as u8, number), &())?;
     count(tx, share, |count| count + 1)?;
-    if let Some(host) = Share::host(&entry) {
+    if let Some(host) = Share::host(&entry)
+        && tx.has(&HOSTS, &host)?
+    {
         tx.put(&AUDIT_HOSTS, &(host, number), &())?;
-        let own = tx.keys(&AUDIT_HOSTS, &Span::under(&host), MAX_OF_HOST + 1)?;
-        if let Some((_, oldest)) = own.first().filter(|_| own.len() > MAX_OF_HOST) {
+        let mut lines = 0;
+        budget::change_usage(tx, host, |usage| {
+            usage.audit_lines += 1;
+            lines = usage.audit_lines;
+        })?;
+        if lines > MAX_OF_HOST
+            && let Some((_, oldest)) = tx.keys(&AUDIT_HOSTS, &Span::under(&host), 1)?.first()
+        {
             remove(tx, *oldest)?;
         }
     }
@@ -184,7 +192,10 @@ fn remove(tx: &mut Tx<'_>, number: u64) -> Result<(), StoreError> {
     tx.remove(&AUDIT, &number)?;
     tx.remove(&AUDIT_SHARES, &(share as u8, number))?;
     if let Some(host) = Share::host(&entry) {
-        tx.remove(&AUDIT_HOSTS, &(host, number))?;
+        // Those of a host that was deleted are not counted any more.
+        if tx.remove(&AUDIT_HOSTS, &(host, number))? {
+            budget::change_usage(tx, host, |usage| usage.audit_lines = usage.audit_lines.saturating_sub(1))?;
+        }
     }
     count(tx, share, |count| count.saturating_sub(1))
 }

@@ -106,6 +106,8 @@ pub struct Usage {
     pub jobs: u64,
     /// Bytes of them and of their logs, about.
     pub bytes: u64,
+    /// Lines of the audit that the host has caused by itself.
+    pub audit_lines: u64,
 }
 first_form!(Usage);
 
@@ -237,6 +239,8 @@ pub(crate) fn is_full(context: &Context, reads: &impl Reads, host: HostId) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::LogChunk;
+    use crate::store::LOGS;
     use proptest::prelude::*;
 
     proptest! {
@@ -259,6 +263,40 @@ mod tests {
             bucket.take(0, (most, a_minute), back);
             prop_assert!(bucket.take(most, (most, a_minute), back.plus_ms(60_000 * most)), "also when set back");
         }
+    }
+
+    #[tokio::test]
+    async fn pieces_of_a_listing_neither_overlap_nor_grow_without_end() {
+        let driver = crate::Driver {
+            now: std::sync::Arc::new(|| Timestamp(1)),
+            random: std::sync::Arc::new(|bytes| bytes.fill(7)),
+        };
+        let settings = crate::Settings {
+            mqtt_address: "backup.example:8883".into(),
+            ca_fingerprint: [7; 32],
+            timezone: "UTC".into(),
+            keep: crate::Keep::default(),
+        };
+        let fleet = Fleet::in_memory(settings, driver).unwrap();
+        let taken = fleet.write(|tx| {
+            let job = JobId([1; 16]);
+            let piece = |first_line| LogChunk { first_line, lines: vec![(1, 1, "x".repeat(1_000))] };
+            let mut taken = Vec::new();
+            for first in [0, 1, 1, 0, 5, 4, 6, 7, 8] {
+                if take_piece(tx, &LOGS, (job, first, 1), &piece(first), 5_100)?.is_ok() {
+                    taken.push(first);
+                }
+            }
+            assert_eq!(
+                take_piece(tx, &LOGS, (job, 9, 0), &piece(9), 1 << 20)?,
+                Err(Over::Listing),
+                "nothing in it"
+            );
+            remove_pieces(tx, &LOGS, job)?;
+            assert!(take_piece(tx, &LOGS, (job, 0, 1), &piece(0), 5_100)?.is_ok(), "a new one begins anew");
+            Ok(taken)
+        });
+        assert_eq!(taken.await.unwrap(), [0, 1, 5, 6, 7], "five fit");
     }
 
     #[test]

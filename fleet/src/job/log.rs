@@ -163,6 +163,18 @@ mod tests {
     }
 
     #[test]
+    fn many_small_chunks_are_bounded_too() {
+        let mut state = LogState::default();
+        let mut kept = std::collections::BTreeSet::new();
+        for n in 0..10_000 {
+            let placed = place(&mut state, chunk(n, 1, ""));
+            placed.dropped.iter().for_each(|first| assert!(kept.remove(first)));
+            kept.insert(n);
+        }
+        assert!(kept.len() < 4_000 && state.tail.len() < 3_000, "{} {}", kept.len(), state.tail.len());
+    }
+
+    #[test]
     fn a_hostile_line_number_does_not_overflow() {
         let mut state = LogState::default();
         let placed = place(&mut state, chunk(u32::MAX - 1, 10, "a"));

@@ -152,6 +152,8 @@ pub(crate) struct UsageOut {
     jobs: u64,
     /// What they and their logs take of the data file, about.
     bytes: u64,
+    /// Lines of the audit that it has caused by itself.
+    audit_lines: u64,
     /// What the host sent over its budgets since the server started.
     refused: Vec<RefusedOut>,
 }
@@ -176,7 +178,12 @@ impl UsageOut {
             count: *count,
             last_at: rfc3339(*at),
         });
-        Self { jobs: usage.jobs, bytes: usage.bytes, refused: refused.collect() }
+        Self {
+            jobs: usage.jobs,
+            bytes: usage.bytes,
+            audit_lines: usage.audit_lines,
+            refused: refused.collect(),
+        }
     }
 }
 
