@@ -164,7 +164,6 @@ impl Context {
         self.last_tick.swap(now.0, Ordering::Relaxed) > now.0
     }
 
-<<<<<<< HEAD
     /// The clock counts from here on: this server has started, or it was set back.
     pub(crate) fn clock_begins(&self, now: Timestamp) {
         *lock(&self.clock_since) = Some(now);
@@ -183,14 +182,14 @@ impl Context {
         if *since == Some(clock.since) {
             *since = None;
         }
-=======
+    }
+
     pub(crate) fn meters(&self) -> MutexGuard<'_, Meters> {
         lock(&self.meters)
     }
 
     pub(crate) fn aging(&self) -> MutexGuard<'_, Round> {
         lock(&self.aging)
->>>>>>> fbddca9 (Budgets for each host, jobs and logs age, and a hostile host tries every message)
     }
 
     pub(crate) fn board(&self) -> MutexGuard<'_, Board> {

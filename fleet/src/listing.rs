@@ -1,10 +1,7 @@
 //! Snapshot listings: collected while a listing job runs, shown when it has ended well.
 
-<<<<<<< HEAD
-use crate::clock::{self, Clock, Dated as _};
-=======
 use crate::budget;
->>>>>>> fbddca9 (Budgets for each host, jobs and logs age, and a hostile host tries every message)
+use crate::clock::{self, Clock, Dated as _};
 use crate::job::kind_key;
 use crate::record::{Job, JobFigures, JobState, JobWhat, Listed, SnapshotRow};
 use crate::refused::StoreError;

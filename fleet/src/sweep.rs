@@ -119,16 +119,8 @@ fn end_due(tx: &mut Tx<'_>, jobs: &[JobId], now: Timestamp) -> Result<(), StoreE
 fn has_old(reads: &impl Reads, now: Timestamp) -> Result<bool, StoreError> {
     let sessions = reads.rows(&SESSIONS, &Span::ALL)?;
     let tokens = reads.keys(&TOKENS, &Span::ALL, 1)?;
-<<<<<<< HEAD
     let last_token = reads.last(&TOKENS, &Span::ALL)?;
-    let oldest = reads.keys(&AUDIT, &Span::ALL, 1)?;
-    let newest = reads.last(&AUDIT, &Span::ALL)?;
-    let entries = newest.zip(oldest.first()).map_or(0, |((newest, _), oldest)| newest - oldest);
-    // In steps, so that not every tick writes.
-    let is_long = entries > audit::MAX_ENTRIES + audit::MAX_ENTRIES / 100;
-=======
     let is_long = audit::is_long(reads, audit::MAX_ENTRIES)?;
->>>>>>> fbddca9 (Budgets for each host, jobs and logs age, and a hostile host tries every message)
     let is_over = sessions.iter().any(|(_, session)| !accounts::lives(session, now));
     // One that a clock made which was ahead is never old by its id.
     let is_stale = tokens.first().is_some_and(|id| now.ms_since(id.made_at()) > 2 * TOKENS_KEPT_MS)

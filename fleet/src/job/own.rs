@@ -5,13 +5,8 @@ use crate::audit;
 use crate::budget::{MAX_AHEAD_MS, MAX_OPEN_OWN, Spent, is_full};
 use crate::context::Context;
 use crate::pending;
-<<<<<<< HEAD
 use crate::record::{Actor, AuditTarget, Job, JobWhat, Occurrence};
-use crate::refused::Refused;
-=======
-use crate::record::{Actor, AuditTarget, Job, JobWhat};
 use crate::refused::{Refused, StoreError};
->>>>>>> fbddca9 (Budgets for each host, jobs and logs age, and a hostile host tries every message)
 use crate::request::By;
 use crate::schedule;
 use crate::store::{JOBS, Reads, Tx};

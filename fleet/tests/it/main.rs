@@ -4,11 +4,8 @@
 
 mod accounts;
 mod at_rest;
-<<<<<<< HEAD
-mod clocks;
-=======
 mod budgets;
->>>>>>> fbddca9 (Budgets for each host, jobs and logs age, and a hostile host tries every message)
+mod clocks;
 mod dispatch;
 mod enroll;
 mod figures;

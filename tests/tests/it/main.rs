@@ -17,15 +17,11 @@ mod folders;
 mod footprint;
 mod forgotten_host;
 mod full_life;
-<<<<<<< HEAD
+mod hostile_host;
 mod interrupted;
 mod lacking_paths;
 mod late_results;
-=======
-mod hostile_host;
-mod lacking_paths;
 mod lease;
->>>>>>> fbddca9 (Budgets for each host, jobs and logs age, and a hostile host tries every message)
 mod live_rows;
 mod moved_secrets;
 mod network_cut;
