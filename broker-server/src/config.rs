@@ -39,6 +39,10 @@ pub struct Config {
     pub tls_key: Setting<Option<PathBuf>>,
     /// How many MQTT connections at once.
     pub max_connections: Setting<usize>,
+    /// How long jobs and logs are kept, in days.
+    pub keep_jobs_days: Setting<u32>,
+    /// What the jobs and logs of one host may take of the data file, in MiB.
+    pub host_share_mib: Setting<u64>,
     /// How logs look.
     pub log: Setting<LogFormat>,
 }
@@ -132,6 +136,12 @@ pub struct Layer {
     /// MQTT connections at once, at most [default: 12000]
     #[arg(long, value_name = "N")]
     pub max_connections: Option<usize>,
+    /// How long jobs and their logs are kept, in days after their end [default: 400]
+    #[arg(long, value_name = "DAYS")]
+    pub keep_jobs_days: Option<u32>,
+    /// What the jobs and logs of one host may take of the data file, in MiB; the oldest go [default: 256]
+    #[arg(long, value_name = "MIB")]
+    pub host_share_mib: Option<u64>,
     /// How logs look [default: text]
     #[arg(long, value_name = "FORMAT")]
     pub log: Option<LogFormat>,
@@ -197,6 +207,7 @@ impl Layer {
                 Err(_) => Err(ConfigError::Invalid { name, value, from: Source::Environment, problem }),
             }
         }
+        const NUMBER: &str = "must be a whole number";
         const ADDRESS: &str = "must be an address and a port, such as 127.0.0.1:8080";
         let log = match get("HOLDFAST_LOG") {
             None => None,
@@ -226,11 +237,9 @@ impl Layer {
             tls_names: get("HOLDFAST_TLS_NAMES").map(|text| list(&text)),
             tls_certificate: get("HOLDFAST_TLS_CERTIFICATE").map(PathBuf::from),
             tls_key: get("HOLDFAST_TLS_KEY").map(PathBuf::from),
-            max_connections: parsed(
-                "HOLDFAST_MAX_CONNECTIONS",
-                get("HOLDFAST_MAX_CONNECTIONS"),
-                "must be a whole number",
-            )?,
+            max_connections: parsed("HOLDFAST_MAX_CONNECTIONS", get("HOLDFAST_MAX_CONNECTIONS"), NUMBER)?,
+            keep_jobs_days: parsed("HOLDFAST_KEEP_JOBS_DAYS", get("HOLDFAST_KEEP_JOBS_DAYS"), NUMBER)?,
+            host_share_mib: parsed("HOLDFAST_HOST_SHARE_MIB", get("HOLDFAST_HOST_SHARE_MIB"), NUMBER)?,
             log,
         })
     }
@@ -282,6 +291,8 @@ impl Layers {
             tls_certificate: self.pick_optional(|layer| layer.tls_certificate.clone()),
             tls_key: self.pick_optional(|layer| layer.tls_key.clone()),
             max_connections: self.pick(|layer| layer.max_connections, || 12_000),
+            keep_jobs_days: self.pick(|layer| layer.keep_jobs_days, || 400),
+            host_share_mib: self.pick(|layer| layer.host_share_mib, || 256),
             log: self.pick(|layer| layer.log, || LogFormat::Text),
             http,
             http_tls,
@@ -347,6 +358,12 @@ impl Config {
         }
         if self.max_connections.value == 0 {
             return invalid("max-connections", "0", &self.max_connections.source, "must be at least 1");
+        }
+        if self.keep_jobs_days.value == 0 {
+            return invalid("keep-jobs-days", "0", &self.keep_jobs_days.source, "must be at least 1");
+        }
+        if self.host_share_mib.value == 0 {
+            return invalid("host-share-mib", "0", &self.host_share_mib.source, "must be at least 1");
         }
         Ok(())
     }
@@ -428,6 +445,8 @@ impl fmt::Display for Config {
         line("tls-certificate", path(&self.tls_certificate.value), &self.tls_certificate.source)?;
         line("tls-key", path(&self.tls_key.value), &self.tls_key.source)?;
         line("max-connections", self.max_connections.value.to_string(), &self.max_connections.source)?;
+        line("keep-jobs-days", self.keep_jobs_days.value.to_string(), &self.keep_jobs_days.source)?;
+        line("host-share-mib", self.host_share_mib.value.to_string(), &self.host_share_mib.source)?;
         line("log", format!("{:?}", self.log.value).to_lowercase(), &self.log.source)
     }
 }

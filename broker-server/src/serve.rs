@@ -11,7 +11,7 @@ use crate::{
     tls::{OperatorFiles, Options, Tls},
 };
 use anyhow::Context;
-use fleet::{Change, Changed, Driver, Fleet};
+use fleet::{Change, Changed, Driver, Fleet, Keep};
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
@@ -88,7 +88,11 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
     let tls = Arc::new(open_tls(&config)?);
     let pages_tls = open_pages_tls(&config, &tls)?;
     let secure = pages_tls.as_ref().map(|tls| secure(&config, tls)).transpose()?;
-    let fleet = open_fleet(data_dir, config.mqtt_public.value.clone(), tls.ca_fingerprint())?;
+    let keep = Keep {
+        jobs_days: config.keep_jobs_days.value,
+        host_bytes: config.host_share_mib.value.saturating_mul(1 << 20),
+    };
+    let fleet = open_fleet(data_dir, config.mqtt_public.value.clone(), tls.ca_fingerprint(), keep)?;
     let mut listen = vec![Listen::Tls(mqtt, Arc::clone(&tls))];
     listen.extend(plain.map(Listen::Plain));
     let limits = Limits { max_connections: config.max_connections.value, ..Limits::default() };
@@ -174,7 +178,7 @@ pub fn open_for_admin(data_dir: &Path) -> anyhow::Result<Fleet> {
     if !has_data(data_dir) {
         anyhow::bail!("{} holds no data of a Holdfast server", data_dir.display());
     }
-    open_fleet(data_dir, String::new(), [0; 32])
+    open_fleet(data_dir, String::new(), [0; 32], Keep::default())
 }
 
 /// This machine's name; empty when it can't be told.
@@ -185,9 +189,14 @@ pub fn hostname() -> String {
         .unwrap_or_default()
 }
 
-fn open_fleet(data_dir: &Path, mqtt_address: String, ca_fingerprint: [u8; 32]) -> anyhow::Result<Fleet> {
+fn open_fleet(
+    data_dir: &Path,
+    mqtt_address: String,
+    ca_fingerprint: [u8; 32],
+    keep: Keep,
+) -> anyhow::Result<Fleet> {
     let driver = Driver { now: Arc::new(clock::now), random: Arc::new(clock::random) };
-    let settings = fleet::Settings { mqtt_address, ca_fingerprint, timezone: clock::zone() };
+    let settings = fleet::Settings { mqtt_address, ca_fingerprint, timezone: clock::zone(), keep };
     Fleet::open(data_dir, settings, driver).with_context(|| format!("data folder {}", data_dir.display()))
 }
 

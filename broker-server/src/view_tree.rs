@@ -134,7 +134,7 @@ impl ViewTree {
 fn repo(read: &Snapshot, host: HostId) -> Result<Value, StoreError> {
     let state = read.repo(host)?;
     let check = check_status(state.check.as_ref(), &read.maintenance(host)?, read.now());
-    Ok(redacted::repo(&state, check))
+    Ok(redacted::repo(&state, &read.sharers(host)?, check))
 }
 
 fn hash(content: &Value) -> u64 {
@@ -165,6 +165,7 @@ mod tests {
             mqtt_address: "127.0.0.1:8883".to_owned(),
             ca_fingerprint: [7; 32],
             timezone: "UTC".to_owned(),
+            keep: Default::default(),
         };
         Fleet::in_memory(settings, driver).unwrap()
     }

@@ -1,24 +1,31 @@
 //! Who did what: one entry for each change, in the same transaction. Never a secret.
 
+use crate::budget::{self, Spent};
 use crate::change::Changed;
-use crate::record::{AuditEntry, AuditTarget};
+use crate::context::Context;
+use crate::record::{Actor, AuditEntry, AuditTarget};
 use crate::refused::StoreError;
 use crate::request::By;
-use crate::store::format::{META_NEXT_AUDIT, Meta};
-use crate::store::{AUDIT, META, Order, Reads, Span, Tx};
+use crate::store::format::{META_AUDIT_COUNTS, META_NEXT_AUDIT, Meta};
+use crate::store::{AUDIT, AUDIT_HOSTS, AUDIT_SHARES, HOSTS, META, Order, Reads, Span, Tx};
 use crate::view::{AuditFilter, Page, Paged};
-use schema::Timestamp;
+use schema::command::Over;
+use schema::{HostId, Timestamp};
 use std::ops::ControlFlow;
 
-/// The most entries kept; older ones go.
-pub(crate) const MAX_ENTRIES: u64 = 200_000;
+/// The most entries kept of each share, in the order of [`Share`]; older ones go.
+pub(crate) const MAX_ENTRIES: [u64; 3] = [200_000, 100_000, 100_000];
+/// The most entries kept that one host has caused by itself; older ones go.
+const MAX_OF_HOST: u64 = 2_000;
+/// The most entries removed at once.
+const TRIMMED_AT_ONCE: u64 = 10_000;
 /// The longest detail, in bytes.
 const MAX_DETAIL_BYTES: usize = 1024;
 /// The most entries looked at for one page.
 const MAX_LOOKED_AT: usize = 5_000;
 
 /// All actions there are; those of jobs are `job.` with the kind besides.
-pub const ACTIONS: [&str; 47] = [
+pub const ACTIONS: [&str; 48] = [
     "agent.forged",
     "agent.log",
     "agent.odd",
@@ -42,6 +49,7 @@ pub const ACTIONS: [&str; 47] = [
     "host.unacknowledged",
     "host.unplanned",
     "job.cancelled",
+    "jobs.removed",
     "maintenance.changed",
     "mqtt.refused",
     "operator.created",
@@ -68,6 +76,57 @@ pub const ACTIONS: [&str; 47] = [
     "viewer.deleted",
 ];
 
+/// Whose share of the audit an entry is of. Each is kept for itself, so that what machines cause pushes out nothing
+/// that people did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Share {
+    /// What people did.
+    People,
+    /// What programs did with a token.
+    Programs,
+    /// What happened by itself, or was caused from outside: hosts, schedules, the server, strangers at the doors.
+    Machines,
+}
+
+impl Share {
+    const ALL: [Self; 3] = [Self::People, Self::Programs, Self::Machines];
+
+    fn of(entry: &AuditEntry) -> Self {
+        match &entry.actor {
+            // Whoever was refused need not be the one whose name was given.
+            _ if entry.action.ends_with("refused") => Self::Machines,
+            Actor::Operator(_) => Self::People,
+            Actor::Token(_) => Self::Programs,
+            Actor::Schedule(_) | Actor::System | Actor::Agent => Self::Machines,
+        }
+    }
+
+    /// The host that caused an entry by itself.
+    fn host(entry: &AuditEntry) -> Option<HostId> {
+        match (&entry.actor, &entry.target) {
+            (Actor::Agent, AuditTarget::Host(host, _) | AuditTarget::Job(host, _)) => Some(*host),
+            _ => None,
+        }
+    }
+}
+
+/// Writes an entry that a host has caused, unless it has caused too many: then it is counted.
+pub(crate) fn note_of_host(
+    context: &Context,
+    tx: &mut Tx<'_>,
+    now: Timestamp,
+    (host, by): (HostId, &By),
+    action: &str,
+    target: AuditTarget,
+    detail: impl Into<String>,
+) -> Result<Option<Over>, StoreError> {
+    if let Err(over) = context.spend(host, Spent::AuditLine, 1, now) {
+        return Ok(Some(over));
+    }
+    note(tx, now, by, action, target, detail)?;
+    Ok(None)
+}
+
 /// Writes an entry.
 pub(crate) fn note(
     tx: &mut Tx<'_>,
@@ -93,14 +152,69 @@ pub(crate) fn write(tx: &mut Tx<'_>, entry: &AuditEntry) -> Result<(), StoreErro
     entry.detail.truncate(entry.detail.floor_char_boundary(MAX_DETAIL_BYTES));
     tx.put(&AUDIT, &number, &entry)?;
     tx.put(&META, &key, &Meta::NextAudit(number + 1))?;
+    let share = Share::of(&entry);
+    tx.put(&AUDIT_SHARES, &(share as u8, number), &())?;
+    count(tx, share, |count| count + 1)?;
+    if let Some(host) = Share::host(&entry)
+        && tx.has(&HOSTS, &host)?
+    {
+        tx.put(&AUDIT_HOSTS, &(host, number), &())?;
+        let mut lines = 0;
+        budget::change_usage(tx, host, |usage| {
+            usage.audit_lines += 1;
+            lines = usage.audit_lines;
+        })?;
+        if lines > MAX_OF_HOST
+            && let Some((_, oldest)) = tx.keys(&AUDIT_HOSTS, &Span::under(&host), 1)?.first()
+        {
+            remove(tx, *oldest)?;
+        }
+    }
     tx.effects.changed(Changed::Audit);
     Ok(())
 }
 
-/// Drops what is over [`MAX_ENTRIES`].
-pub(crate) fn trim(tx: &mut Tx<'_>, max: u64) -> Result<(), StoreError> {
-    let Some((newest, _)) = tx.last(&AUDIT, &Span::ALL)? else { return Ok(()) };
-    tx.remove_all(&AUDIT, &Span::ALL.through(&newest.saturating_sub(max)))?;
+fn counts(reads: &impl Reads) -> Result<[u64; 3], StoreError> {
+    Ok(match reads.get(&META, &META_AUDIT_COUNTS.to_owned())? {
+        Some(Meta::AuditCounts(counts)) => counts,
+        _ => [0; 3],
+    })
+}
+
+fn count(tx: &mut Tx<'_>, share: Share, change: impl FnOnce(u64) -> u64) -> Result<(), StoreError> {
+    let mut counts = counts(tx)?;
+    counts[share as usize] = change(counts[share as usize]);
+    tx.put(&META, &META_AUDIT_COUNTS.to_owned(), &Meta::AuditCounts(counts))
+}
+
+fn remove(tx: &mut Tx<'_>, number: u64) -> Result<(), StoreError> {
+    let Some(entry) = tx.get(&AUDIT, &number)? else { return Ok(()) };
+    let share = Share::of(&entry);
+    tx.remove(&AUDIT, &number)?;
+    tx.remove(&AUDIT_SHARES, &(share as u8, number))?;
+    if let Some(host) = Share::host(&entry) {
+        // Those of a host that was deleted are not counted any more.
+        if tx.remove(&AUDIT_HOSTS, &(host, number))? {
+            budget::change_usage(tx, host, |usage| usage.audit_lines = usage.audit_lines.saturating_sub(1))?;
+        }
+    }
+    count(tx, share, |count| count.saturating_sub(1))
+}
+
+/// Whether a share is over what is kept of it; in steps, so that not every tick writes.
+pub(crate) fn is_long(reads: &impl Reads, most: [u64; 3]) -> Result<bool, StoreError> {
+    Ok(counts(reads)?.into_iter().zip(most).any(|(count, most)| count > most + most / 100))
+}
+
+/// Drops what is over, oldest first: of each share for itself, and a bounded number at once.
+pub(crate) fn trim(tx: &mut Tx<'_>, most: [u64; 3]) -> Result<(), StoreError> {
+    for (share, most) in Share::ALL.into_iter().zip(most) {
+        let excess = counts(tx)?[share as usize].saturating_sub(most).min(TRIMMED_AT_ONCE);
+        let oldest = tx.keys(&AUDIT_SHARES, &Span::under(&(share as u8)), excess as usize)?;
+        for (_, number) in oldest {
+            remove(tx, number)?;
+        }
+    }
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! What every operation needs and nothing stores: clock, dice, keys, who listens.
 
+use crate::aging::Round;
+use crate::budget::Meters;
 use crate::change::{Change, Changed, Effects};
 use crate::clock::{Clock, SETTLES_MS};
 use crate::job::live::Board;
@@ -42,6 +44,23 @@ pub struct Settings {
     /// IANA name of the server's own time zone: what maintenance goes by where nobody has said otherwise. UTC when
     /// there is no such zone.
     pub timezone: String,
+    /// How long and how much of what ages is kept.
+    pub keep: Keep,
+}
+
+/// How long and how much of what ages is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Jobs and logs, in days after their end.
+    pub jobs_days: u32,
+    /// What the jobs and logs of one host may take of the data file, in bytes, about.
+    pub host_bytes: u64,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self { jobs_days: 400, host_bytes: 256 << 20 }
+    }
 }
 
 pub(crate) struct Context {
@@ -68,6 +87,8 @@ pub(crate) struct Context {
     began: Mutex<BTreeMap<HostId, u64>>,
     /// Nobody was heard before.
     pub(crate) started_at: Timestamp,
+    meters: Mutex<Meters>,
+    aging: Mutex<Round>,
 }
 
 impl Context {
@@ -91,6 +112,8 @@ impl Context {
             noted: Mutex::default(),
             plans_reviewed_at: AtomicU64::new(0),
             began: Mutex::default(),
+            meters: Mutex::default(),
+            aging: Mutex::default(),
         }
     }
 
@@ -174,6 +197,14 @@ impl Context {
         }
     }
 
+    pub(crate) fn meters(&self) -> MutexGuard<'_, Meters> {
+        lock(&self.meters)
+    }
+
+    pub(crate) fn aging(&self) -> MutexGuard<'_, Round> {
+        lock(&self.aging)
+    }
+
     pub(crate) fn board(&self) -> MutexGuard<'_, Board> {
         lock(&self.board)
     }
@@ -219,6 +250,7 @@ impl Context {
             );
         }
         for host in &effects.relinked {
+            self.meters().forget(*host);
             self.links.forget(*host);
         }
         if !effects.ended.is_empty() || !effects.durable_lines.is_empty() {

@@ -1,11 +1,13 @@
 //! Listings of folders, of snapshots and of hosts themselves: collected while their job runs, shown when it has ended
 //! well, and kept so that they can be looked at while the host is away.
 
+use crate::budget;
 use crate::change::Changed;
 use crate::clock::{self, Clock, Dated as _};
 use crate::record::{EntryRow, Folder, FolderPlace, Job, JobState, JobWhat};
 use crate::refused::{Refused, StoreError};
 use crate::store::{ENTRIES, FOLDERS, JOBS, Order, Reads, Span, Tx, first_form};
+use schema::command::Over;
 use schema::limits::{MAX_ENTRIES, MAX_VALUE_BYTES};
 use schema::report::Entry;
 use schema::{HostId, Items, JobId, Timestamp};
@@ -27,6 +29,12 @@ pub(crate) struct FolderSeen {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct EntryPage(Vec<EntryRow>);
 first_form!(FolderSeen, EntryPage);
+
+impl FolderSeen {
+    pub(crate) const fn job(&self) -> JobId {
+        self.job
+    }
+}
 
 /// The folder that a job lists.
 fn listed_by(what: &JobWhat) -> Option<(FolderPlace<'_>, &str)> {
@@ -76,14 +84,14 @@ pub(crate) fn take_page<'a>(
     job: JobId,
     first: u32,
     entries: &Items<'a, Entry<'a>>,
-) -> Result<(), StoreError> {
-    let Some(record) = tx.get(&JOBS, &job)? else { return Ok(()) };
+) -> Result<Result<(), Over>, StoreError> {
+    let Some(record) = tx.get(&JOBS, &job)? else { return Ok(Ok(())) };
     let is_open = record.host == host && listed_by(&record.what).is_some() && !has_result(record.state);
     if !is_open || first >= MAX_ENTRIES {
-        return Ok(());
+        return Ok(Ok(()));
     }
     let page = EntryPage(entries.iter().map(|entry| row(&entry)).collect());
-    tx.put(&ENTRIES, &(job, first), &page)
+    budget::take_piece(tx, &ENTRIES, (job, first, page.0.len()), &page, budget::MAX_FOLDER_BYTES)
 }
 
 const fn has_result(state: JobState) -> bool {
@@ -96,7 +104,7 @@ pub(crate) fn job_ended(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<()
     if !has_result(job.state) {
         // What is only presumed may still turn out well.
         if !job.presumed {
-            tx.remove_all(&ENTRIES, &Span::under(&job.id))?;
+            budget::remove_pieces(tx, &ENTRIES, job.id)?;
         }
         return Ok(());
     }
@@ -115,7 +123,7 @@ pub(crate) fn job_ended(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<()
     };
     let key = key(job.host, place, path);
     if let Some(old) = tx.get(&FOLDERS, &key)?.filter(|old| old.job != job.id) {
-        tx.remove_all(&ENTRIES, &Span::under(&old.job))?;
+        budget::remove_pieces(tx, &ENTRIES, old.job)?;
     }
     tx.put(&FOLDERS, &key, &FolderSeen { job: job.id, at, left_out })?;
     let mut kept = tx.rows(&FOLDERS, &Span::under(&job.host))?;
@@ -124,7 +132,7 @@ pub(crate) fn job_ended(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<()
         let too_many = kept.len() - MAX_FOLDERS;
         for (key, seen) in kept.into_iter().take(too_many) {
             tx.remove(&FOLDERS, &key)?;
-            tx.remove_all(&ENTRIES, &Span::under(&seen.job))?;
+            budget::remove_pieces(tx, &ENTRIES, seen.job)?;
         }
     }
     tx.effects.changed(Changed::Repo(job.host));

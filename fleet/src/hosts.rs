@@ -1,6 +1,7 @@
 //! Hosts: added, renamed, deleted.
 
 use crate::audit;
+use crate::budget;
 use crate::change::Changed;
 use crate::enroll;
 use crate::fleet::{Fleet, NewEnrollToken};
@@ -13,9 +14,10 @@ use crate::roster::Entry;
 use crate::schedule;
 use crate::status;
 use crate::store::{
-    CREDENTIALS, ENTRIES, EXCLUSIVE_JOBS, FIRED, FOLDERS, GROUPS, HISTORY, HOST_JOBS, HOST_NAMES,
-    HOST_TOKENS, HOSTS, JOBS, KIND_JOBS, LINK_STATES, LINKS, LISTED, LISTINGS, LOG_STATES, LOGS, MAINTENANCE,
-    OPEN_JOBS, OUTBOX, PRESENCES, REPO_HOSTS, REPOS, Reads, SOUNDNESS, SUMMARIES, Span, TOKENS, Tx,
+    AUDIT_HOSTS, CREDENTIALS, ENTRIES, EXCLUSIVE_JOBS, FIRED, FOLDERS, GROUPS, HISTORY, HOST_JOBS,
+    HOST_NAMES, HOST_TOKENS, HOSTS, JOBS, KIND_JOBS, LINK_STATES, LINKS, LISTED, LISTINGS, LOG_STATES, LOGS,
+    MAINTENANCE, OPEN_JOBS, OUTBOX, PRESENCES, REPO_HOSTS, REPOS, Reads, SOUNDNESS, SUMMARIES, Span, TOKENS,
+    Tx, USAGES,
 };
 use schema::{HostId, Timestamp, name};
 
@@ -204,8 +206,8 @@ fn delete(tx: &mut Tx<'_>, host: &Host) -> Result<(), StoreError> {
         tx.remove(&JOBS, &job)?;
         tx.remove_all(&LOGS, &Span::under(&job))?;
         tx.remove(&LOG_STATES, &job)?;
-        tx.remove_all(&LISTED, &Span::under(&job))?;
-        tx.remove_all(&ENTRIES, &Span::under(&job))?;
+        budget::remove_pieces(tx, &LISTED, job)?;
+        budget::remove_pieces(tx, &ENTRIES, job)?;
         tx.effects.ended.push(job);
     }
     tx.remove_all(&HOST_JOBS, &own)?;
@@ -220,6 +222,8 @@ fn delete(tx: &mut Tx<'_>, host: &Host) -> Result<(), StoreError> {
         tx.remove(&REPO_HOSTS, &(repo, id))?;
     }
     repo::sharing::leave(tx, id)?;
+    tx.remove(&USAGES, &id)?;
+    tx.remove_all(&AUDIT_HOSTS, &own)?;
     tx.remove(&MAINTENANCE, &id)?;
     tx.remove(&FIRED, &id)?;
     tx.remove(&REPOS, &id)?;

@@ -4,6 +4,7 @@
 //! messages must be handed over in the order in which they came; the order in which the futures are first polled is
 //! the order in which they are written. An error means that nothing was taken: the message has to come again.
 
+use crate::budget::Spent;
 use crate::change::Changed;
 use crate::context::{Context, sha256};
 use crate::dispatch;
@@ -73,6 +74,9 @@ impl Fleet {
             Opened::Message(key, message) => (key, message),
             Opened::Answer(handled) => return Ok(handled),
         };
+        if self.is_over(host, Spent::State) {
+            return Ok(Handled::default());
+        }
         let (context, peer) = (self.context(), peer.to_owned());
         let first = context.began().get(&host).copied();
         let taken = self.write(move |tx| take_presence(&context, tx, host, &message, &peer, first)).await;
@@ -117,6 +121,9 @@ impl Fleet {
             Opened::Message(_, message) => message,
             Opened::Answer(handled) => return Ok(handled),
         };
+        if self.is_over(host, Spent::State) {
+            return Ok(Handled::default());
+        }
         let context = self.context();
         let taken = self
             .write(move |tx| {
@@ -152,6 +159,9 @@ impl Fleet {
         let Ok(Some((_, key))) = self.link_key(host) else { return };
         let Ok(message) = link::open_envelope(&key, host, HostTopic::Live, payload) else { return };
         self.context().saw_from_host(host, HostTopic::Live, payload.len(), &message);
+        if self.is_over(host, Spent::Live) {
+            return;
+        }
         let Ok(live) = schema::decode::<Live<'_>>(&message) else { return };
         let (Live::Progress(schema::Progress { job, .. }) | Live::Log { job, .. }) = live;
         if !self.is_live(host, job) {
@@ -245,6 +255,17 @@ impl Fleet {
         context.links.of(&context, host, || self.view()?.get(&LINKS, &host))
     }
 
+    /// Whether a host says more than is listened to; then that is counted.
+    fn is_over(&self, host: HostId, what: Spent) -> bool {
+        let context = self.context();
+        let now = context.now();
+        let over = context.spend(host, what, 1, now).err();
+        if let Some(over) = over {
+            context.count_refused(host, over, now);
+        }
+        over.is_some()
+    }
+
     /// Whether live news of this job may be shown: it is this host's, and open.
     fn is_live(&self, host: HostId, job: JobId) -> bool {
         if let Some(is_own) = self.context().board().is_of(job, host) {
@@ -263,7 +284,8 @@ impl Fleet {
         acked: report::Acked,
         clock: Option<ServerClock>,
     ) -> Option<Vec<u8>> {
-        let ack = ToAgent::Ack { stream: acked.stream, through: acked.through, clock };
+        let ack =
+            ToAgent::Ack { stream: acked.stream, through: acked.through, clock, refused: acked.refused };
         let sealed =
             link::seal_message(&self.context(), key, Topic::Host(host, HostTopic::Cmd), &ack).ok()?;
         self.context().saw_ack(host, sealed.len(), &ack);
@@ -389,7 +411,7 @@ fn take_presence(
                 Some(hello::Taken::In { rewound }) => rewound,
             };
             let state = outbox::state_of(tx, host)?;
-            let acked = report::Acked { stream: hello.stream, through: state.reports };
+            let acked = report::Acked { stream: hello.stream, through: state.reports, refused: None };
             let clock = ServerClock { epoch: hello.epoch, at: now };
             Ok(Some(Greeted::In { acked, clock, wake: state.last_command > state.taken, rewound }))
         }

@@ -28,7 +28,9 @@
 //! ([`Refused::QueueFull`]); who listens to changes and lags is told so.
 
 mod accounts;
+mod aging;
 mod audit;
+mod budget;
 mod change;
 mod clock;
 mod context;
@@ -68,8 +70,9 @@ mod unplanned;
 pub mod view;
 
 pub use audit::ACTIONS as AUDIT_ACTIONS;
+pub use budget::{OverBudget, Usage};
 pub use change::{Change, Changed};
-pub use context::{Driver, Random, Settings};
+pub use context::{Driver, Keep, Random, Settings};
 pub use fleet::{DATA_FILE, Fleet, Handled, KEY_FILE, NewEnrollToken, make_data_folder};
 pub use folder::{check_snapshot, clean_path};
 pub use listing::SnapshotCursor;

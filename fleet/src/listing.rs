@@ -1,11 +1,13 @@
 //! Snapshot listings: collected while a listing job runs, shown when it has ended well.
 
+use crate::budget;
 use crate::clock::{self, Clock, Dated as _};
 use crate::job::kind_key;
 use crate::record::{Job, JobFigures, JobState, JobWhat, Listed, SnapshotRow};
 use crate::refused::StoreError;
 use crate::store::{JOBS, KIND_JOBS, LISTED, LISTINGS, Order, Reads, Span, Tx, first_form};
 use crate::view::{Page, Paged};
+use schema::command::Over;
 use schema::report::Snapshot;
 use schema::{HostId, Items, JobId, JobKind, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -36,6 +38,12 @@ pub(crate) struct Listing {
 pub(crate) struct SnapshotPage(Vec<SnapshotRow>);
 first_form!(Listing, SnapshotPage);
 
+impl Listing {
+    pub(crate) const fn job(&self) -> JobId {
+        self.job
+    }
+}
+
 /// Takes a piece of a listing that still runs.
 pub(crate) fn take_page<'a>(
     tx: &mut Tx<'_>,
@@ -43,18 +51,22 @@ pub(crate) fn take_page<'a>(
     job: JobId,
     first: u32,
     snapshots: &Items<'a, Snapshot<'a>>,
-) -> Result<(), StoreError> {
-    let Some(record) = tx.get(&JOBS, &job)? else { return Ok(()) };
+) -> Result<Result<(), Over>, StoreError> {
+    let Some(record) = tx.get(&JOBS, &job)? else { return Ok(Ok(())) };
     let is_open_listing =
         record.host == host && record.what == JobWhat::Snapshots && !has_result(record.state);
     if !is_open_listing {
-        return Ok(());
+        return Ok(Ok(()));
     }
     let page = SnapshotPage(snapshots.iter().map(|snapshot| row(&snapshot)).collect());
     let end = first.saturating_add(page.len());
-    tx.put(&LISTED, &(job, first), &page)?;
+    if let Err(over) =
+        budget::take_piece(tx, &LISTED, (job, first, page.0.len()), &page, budget::MAX_LISTING_BYTES)?
+    {
+        return Ok(Err(over));
+    }
     // They come oldest first: what there is no room for are the oldest.
-    let Some(beyond) = end.checked_sub(MAX_SNAPSHOTS) else { return Ok(()) };
+    let Some(beyond) = end.checked_sub(MAX_SNAPSHOTS) else { return Ok(Ok(())) };
     let mut too_old = Vec::new();
     tx.walk(&LISTED, &Span::under(&job), Order::Ascending, |(job, first), page| {
         if first.saturating_add(page.len()) > beyond {
@@ -66,7 +78,7 @@ pub(crate) fn take_page<'a>(
     for key in too_old {
         tx.remove(&LISTED, &key)?;
     }
-    Ok(())
+    Ok(Ok(()))
 }
 
 impl SnapshotPage {
@@ -94,7 +106,7 @@ pub(crate) fn job_ended(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<()
         Some(job.id).filter(|_| !job.presumed)
     };
     if let Some(old) = old {
-        tx.remove_all(&LISTED, &Span::under(&old))?;
+        budget::remove_pieces(tx, &LISTED, old)?;
     }
     Ok(())
 }

@@ -144,6 +144,7 @@ mod tests {
             mqtt_address: "backup.example:8883".into(),
             ca_fingerprint: [7; 32],
             timezone: "UTC".to_owned(),
+            keep: Default::default(),
         };
         Fleet::in_memory(settings, driver).unwrap()
     }

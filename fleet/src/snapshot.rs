@@ -1,3 +1,4 @@
+use crate::budget::Usage;
 use crate::context::{Context, sha256};
 use crate::maintenance::{self, Decision};
 use crate::record::{
@@ -10,7 +11,7 @@ use crate::request::JobRequest;
 use crate::roster::Entries;
 use crate::store::{
     API_TOKENS, GIVEN_UP, GROUPS, HISTORY, HOST_JOBS, HOST_NAMES, HOSTS, JOBS, KIND_JOBS, OPERATORS, Order,
-    PENDING, PENDING_WAITING, PRESENCES, REPOS, ReadView, Reads, SCHEDULES, SUMMARIES, Span, VIEWERS,
+    PENDING, PENDING_WAITING, PRESENCES, REPOS, ReadView, Reads, SCHEDULES, SUMMARIES, Span, USAGES, VIEWERS,
 };
 use crate::summary::is_good;
 use crate::view::{AuditFilter, FleetCounts, HostFilter, HostRow, JobFilter, Page, Paged, ScheduleView};
@@ -179,6 +180,11 @@ impl Snapshot {
     /// What is known of a host's repository: what it saw itself, and what counts of what others on it say.
     pub fn repo(&self, host: HostId) -> Result<RepoState, StoreError> {
         Ok(self.view.get(&REPOS, &host)?.unwrap_or_default().as_shown())
+    }
+
+    /// What the jobs and logs of a host take of the data file.
+    pub fn usage(&self, host: HostId) -> Result<Usage, StoreError> {
+        Ok(self.view.get(&USAGES, &host)?.unwrap_or_default())
     }
 
     /// The other hosts on the same repository, and those that only say so, by name.

@@ -8,7 +8,7 @@ use crate::link::outbox;
 use crate::pending;
 use crate::record::{Job, JobState, Presence};
 use crate::refused::{Refused, StoreError};
-use crate::store::{AUDIT, HOST_TOKENS, JOBS, OPEN_JOBS, PRESENCES, Reads, SESSIONS, Span, TOKENS, Tx};
+use crate::store::{HOST_TOKENS, JOBS, OPEN_JOBS, PRESENCES, Reads, SESSIONS, Span, TOKENS, Tx};
 use crate::summary::DAY_MS;
 use schema::{JobId, Timestamp};
 
@@ -69,6 +69,7 @@ impl Fleet {
         if self.view().is_ok_and(|view| has_old(&view, now).unwrap_or(false)) {
             log_failure(self.write(move |tx| Ok(remove_old(tx, now)?)).await);
         }
+        log_failure(self.age().await);
     }
 }
 
@@ -119,11 +120,7 @@ fn has_old(reads: &impl Reads, now: Timestamp) -> Result<bool, StoreError> {
     let sessions = reads.rows(&SESSIONS, &Span::ALL)?;
     let tokens = reads.keys(&TOKENS, &Span::ALL, 1)?;
     let last_token = reads.last(&TOKENS, &Span::ALL)?;
-    let oldest = reads.keys(&AUDIT, &Span::ALL, 1)?;
-    let newest = reads.last(&AUDIT, &Span::ALL)?;
-    let entries = newest.zip(oldest.first()).map_or(0, |((newest, _), oldest)| newest - oldest);
-    // In steps, so that not every tick writes.
-    let is_long = entries > audit::MAX_ENTRIES + audit::MAX_ENTRIES / 100;
+    let is_long = audit::is_long(reads, audit::MAX_ENTRIES)?;
     let is_over = sessions.iter().any(|(_, session)| !accounts::lives(session, now));
     // One that a clock made which was ahead is never old by its id.
     let is_stale = tokens.first().is_some_and(|id| now.ms_since(id.made_at()) > 2 * TOKENS_KEPT_MS)

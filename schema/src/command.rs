@@ -19,6 +19,8 @@ pub enum ToAgent<'a> {
         through: u64,
         /// In the answer to a hello: what time it is.
         clock: Option<ServerClock>,
+        /// What the last of them asked of the server was over a budget, and was not taken.
+        refused: Option<Over>,
     },
 }
 
@@ -33,6 +35,62 @@ pub struct ServerClock {
     pub epoch: u64,
     /// The time.
     pub at: Timestamp,
+}
+
+/// Which budget of a host is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Over {
+    /// Messages.
+    Messages,
+    /// Bytes of logs and listings.
+    Bytes,
+    /// Backups of the agent's own, a minute or open at once.
+    OwnJobs,
+    /// A backup of the agent's own is dated ahead of now, or too far back.
+    OwnDate,
+    /// A listing that goes back behind what has come, or is too large.
+    Listing,
+    /// Lines of the audit.
+    Audit,
+    /// The share of the data file.
+    Share,
+}
+
+impl Over {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Messages, Self::Bytes, Self::OwnJobs, Self::OwnDate, Self::Listing, Self::Audit, Self::Share];
+
+    /// Its word in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Messages => "messages",
+            Self::Bytes => "bytes",
+            Self::OwnJobs => "own_jobs",
+            Self::OwnDate => "own_date",
+            Self::Listing => "listing",
+            Self::Audit => "audit",
+            Self::Share => "share",
+        }
+    }
+
+    /// What is too much, in words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Messages => "more messages a minute than are taken from one host",
+            Self::Bytes => "more bytes of logs and listings a minute than are taken from one host",
+            Self::OwnJobs => "more backups of the agent's own than are taken from one host",
+            Self::OwnDate => {
+                "a backup of the agent's own with an impossible date; look at the clock of the host"
+            }
+            Self::Listing => "a listing that overlaps itself or is too large",
+            Self::Audit => "more lines of the audit than one host may cause",
+            Self::Share => "more jobs and logs than the share of the data file that one host may take",
+        }
+    }
 }
 
 /// A numbered command.

@@ -73,7 +73,7 @@ pub mod stats;
 pub mod topic;
 pub mod version;
 
-pub use command::{Command, CommandBody, ConfigUpdate, Credentials, Run, ServerClock, Slot, ToAgent};
+pub use command::{Command, CommandBody, ConfigUpdate, Credentials, Over, Run, ServerClock, Slot, ToAgent};
 pub use enroll::{EnrollRefusal, EnrollRequest, EnrollResponse, Token};
 pub use envelope::{Key, OpenError, Sealed};
 pub use id::{HostId, InstallationId, JobId, PendingId, RepoId, TokenId};

@@ -13,7 +13,7 @@ use agent_linux::{
     state::StateFolder,
 };
 use schema::{
-    HostId, HostTopic, InstallationId, Presence, RepoStats, Timestamp, Topic,
+    HostId, HostTopic, InstallationId, Live, Presence, RepoStats, Report, ReportBody, Timestamp, Topic,
     envelope::{self, NONCE_BYTES},
     limits::MAX_PAYLOAD_BYTES,
     presence::Hello,
@@ -123,6 +123,18 @@ impl HostLogin {
         self.sealed(HostTopic::RepoStats, stats)
     }
 
+    /// A durable report of the journal of this number.
+    #[must_use]
+    pub fn sealed_report(&self, stream: u64, seq: u64, at: Timestamp, body: ReportBody<'_>) -> Vec<u8> {
+        self.sealed(HostTopic::Evt, &Report { stream, seq, taken: 0, at, body })
+    }
+
+    /// Live news.
+    #[must_use]
+    pub fn sealed_live(&self, live: &Live<'_>) -> Vec<u8> {
+        self.sealed(HostTopic::Live, live)
+    }
+
     fn sealed(&self, topic: HostTopic, message: &impl serde::Serialize) -> Vec<u8> {
         let mut nonce = [0; NONCE_BYTES];
         getrandom::fill(&mut nonce).expect("random bytes");
@@ -146,9 +158,15 @@ impl HostLogin {
     /// A hello that no agent has said: of a far epoch and a new journal.
     #[must_use]
     pub fn sealed_hello(&self, epoch: u64) -> Vec<u8> {
+        self.sealed_hello_of(epoch, 0x0e2e)
+    }
+
+    /// The same with a journal of this number.
+    #[must_use]
+    pub fn sealed_hello_of(&self, epoch: u64, stream: u64) -> Vec<u8> {
         self.sealed_presence(&Presence::Hello(Hello {
             epoch,
-            stream: 0x0e2e,
+            stream,
             boot_id: [1; 16],
             installation: InstallationId([1; 16]),
             agent_version: "forged",

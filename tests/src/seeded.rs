@@ -24,6 +24,7 @@ pub fn make(folder: &Path, seed: Seed) -> Result<(), Box<dyn std::error::Error>>
         mqtt_address: "127.0.0.1:8883".to_owned(),
         ca_fingerprint: [0; 32],
         timezone: "UTC".to_owned(),
+        keep: Default::default(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

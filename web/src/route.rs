@@ -330,6 +330,10 @@ fn api_hosts() -> Vec<Route> {
                 .answers::<HostCreated>(201),
         ),
         get("/api/hosts/{host}", Read, host::one).doc(doc("One host").answers::<HostOut>(200)),
+        get("/api/hosts/{host}/usage", Read, host::usage).doc(
+            doc("What its jobs and logs take of the data file, and what it sent over its budgets")
+                .answers::<UsageOut>(200),
+        ),
         patch("/api/hosts/{host}", Write, host::update)
             .doc(doc("Renames or labels a host").takes::<HostPatch>().answers::<HostOut>(200)),
         delete("/api/hosts/{host}", Write, host::delete)

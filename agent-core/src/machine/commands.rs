@@ -21,7 +21,7 @@ impl Core {
     pub fn handle_message(&mut self, message: &ToAgent<'_>, now: Now) -> Result<(), Busy> {
         self.pass_to(now);
         match message {
-            ToAgent::Ack { stream, through, clock } => {
+            ToAgent::Ack { stream, through, clock, .. } => {
                 self.handle_ack(*stream, *through);
                 if let Some(clock) = clock {
                     self.take_clock(*clock);

@@ -427,7 +427,10 @@ fn an_ack_of_another_stream_or_beyond_what_was_written_does_no_harm() {
     world.deliver(0, false);
     let now = world.now;
     for (stream, through) in [(1, 2), (77, 9_999)] {
-        world.core.handle_message(&ToAgent::Ack { stream, through, clock: None }, now).expect("drained");
+        world
+            .core
+            .handle_message(&ToAgent::Ack { stream, through, clock: None, refused: None }, now)
+            .expect("drained");
         world.drain();
         let saved = world.core.saved();
         assert_eq!((saved.acked, saved.last_report), (if stream == 77 { 2 } else { 0 }, 2));
@@ -527,7 +530,7 @@ fn an_answer_to_another_hello_tells_no_time() {
     let epoch = world.core.saved().epoch;
     for other in [epoch - 1, epoch + 1] {
         let clock = Some(ServerClock { epoch: other, at: Timestamp(5) });
-        let ack = ToAgent::Ack { stream: 77, through: 0, clock };
+        let ack = ToAgent::Ack { stream: 77, through: 0, clock, refused: None };
         world.core.handle_message(&ack, world.now).expect("an ack never waits");
         assert_eq!(world.core.server_time(world.now), None);
     }

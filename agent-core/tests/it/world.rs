@@ -229,7 +229,7 @@ impl World {
                 let update = ConfigUpdate { slot, revision, for_job, credentials };
                 command(seq, Timestamp(u64::MAX), CommandBody::ConfigUpdate(update))
             }
-            Sent::Ack { through } => ToAgent::Ack { stream: STREAM, through, clock: None },
+            Sent::Ack { through } => ToAgent::Ack { stream: STREAM, through, clock: None, refused: None },
         };
         self.core.handle_message(&message, self.now).expect("the world drains the core after each input");
         self.drain();
@@ -305,7 +305,7 @@ impl World {
     pub(crate) fn tell_time(&mut self) {
         let clock = ServerClock { epoch: self.core.saved().epoch, at: self.server_now() };
         let clock = self.tells_time.then_some(clock);
-        let ack = ToAgent::Ack { stream: STREAM + 1, through: 0, clock };
+        let ack = ToAgent::Ack { stream: STREAM + 1, through: 0, clock, refused: None };
         self.core.handle_message(&ack, self.now).expect("an ack never waits");
         self.drain();
     }

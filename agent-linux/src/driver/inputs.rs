@@ -131,7 +131,12 @@ impl Driver {
                         self.at_hand = at_hand(&command.body);
                         Some(command.seq)
                     }
-                    ToAgent::Ack { .. } => None,
+                    ToAgent::Ack { refused, .. } => {
+                        if let Some(over) = refused {
+                            logger::warn(format_args!("the server has refused {}", over.words()));
+                        }
+                        None
+                    }
                 };
                 (seq, self.core.handle_message(&message, now))
             }

@@ -82,7 +82,8 @@ impl Scene {
             });
         self.stream = stream;
         let clock = Some(ServerClock { epoch, at: Timestamp(1_795_392_000_000) });
-        self.server.command(&self.identity, &ToAgent::Ack { stream, through: self.committed, clock });
+        self.server
+            .command(&self.identity, &ToAgent::Ack { stream, through: self.committed, clock, refused: None });
         (epoch, jobs)
     }
 
@@ -144,7 +145,7 @@ impl Scene {
                 (report.seq == next).then(|| take(&report))
             });
             self.committed = next;
-            let ack = ToAgent::Ack { stream: self.stream, through: next, clock: None };
+            let ack = ToAgent::Ack { stream: self.stream, through: next, clock: None, refused: None };
             self.server.command(&self.identity, &ack);
             if let Some(found) = found {
                 return found;

@@ -1,5 +1,6 @@
 //! From the wire's figures to the record's. Sizes are bounded, so that no sum of them is absurd because one host is.
 
+use crate::enroll::clip;
 use crate::record::{BackupFigures, ForgetFigures, JobFigures, ProbeFigures, SourceFinding};
 use crate::repo::MOST_BYTES;
 use schema::{
@@ -18,7 +19,7 @@ pub(super) fn of(summary: &Summary<'_>) -> JobFigures {
         }),
         Summary::Init { repo } => JobFigures::Init { repo },
         Summary::Backup(backup) => JobFigures::Backup(BackupFigures {
-            snapshot: backup.snapshot.to_owned(),
+            snapshot: clip(backup.snapshot),
             files_new: backup.files_new,
             files_changed: backup.files_changed,
             files_unmodified: backup.files_unmodified,
@@ -34,7 +35,7 @@ pub(super) fn of(summary: &Summary<'_>) -> JobFigures {
             groups
                 .iter()
                 .map(|group| ForgetFigures {
-                    group: group.group.to_owned(),
+                    group: clip(group.group),
                     kept: group.kept,
                     removed: group.removed,
                     class: group.class,

@@ -1,9 +1,10 @@
 //! A job's log in bounded size: the head and the tail are kept, the cut between them is counted.
 
+use crate::budget;
 use crate::record::{LogChunk, LogText};
 use crate::refused::StoreError;
 use crate::store::{LOG_STATES, LOGS, Order, Reads, Span, Tx, first_form};
-use schema::{Items, JobId, LogLine, LogStream};
+use schema::{HostId, Items, JobId, LogLine, LogStream};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -14,6 +15,8 @@ pub(crate) const HEAD_BYTES: u64 = 256 * 1024;
 pub(crate) const TAIL_BYTES: u64 = 768 * 1024;
 /// What a line costs beside its text.
 const LINE_BYTES: u64 = 12;
+/// What a chunk costs beside its lines, so that many small ones are bounded too.
+const CHUNK_BYTES: u64 = 256;
 
 /// What is kept of a job's log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +55,7 @@ pub(crate) fn place(state: &mut LogState, mut chunk: LogChunk) -> Placed {
     chunk.first_line = chunk.first_line.saturating_add(seen as u32);
     let lines = chunk.lines.len() as u32;
     let bytes: u64 = chunk.lines.iter().map(|(_, _, text)| text.len() as u64 + LINE_BYTES).sum();
+    let bytes = bytes + CHUNK_BYTES;
     state.next_line = chunk.first_line.saturating_add(lines);
     state.kept_lines = state.kept_lines.saturating_add(lines);
     let mut dropped = Vec::new();
@@ -72,10 +76,20 @@ pub(crate) fn place(state: &mut LogState, mut chunk: LogChunk) -> Placed {
 }
 
 /// Stores a chunk; `None` = all of it had come before.
-pub(crate) fn append(tx: &mut Tx<'_>, job: JobId, chunk: LogChunk) -> Result<Option<u32>, StoreError> {
+pub(crate) fn append(
+    tx: &mut Tx<'_>,
+    host: HostId,
+    job: JobId,
+    chunk: LogChunk,
+) -> Result<Option<u32>, StoreError> {
     let mut state = tx.get(&LOG_STATES, &job)?.unwrap_or_default();
+    let before = state.head_bytes + state.tail_bytes;
     let Placed { dropped, kept } = place(&mut state, chunk);
     let Some(chunk) = kept else { return Ok(None) };
+    let after = state.head_bytes + state.tail_bytes;
+    budget::change_usage(tx, host, |usage| {
+        usage.bytes = usage.bytes.saturating_add(after).saturating_sub(before);
+    })?;
     for first in dropped {
         tx.remove(&LOGS, &(job, first))?;
     }
@@ -146,6 +160,18 @@ mod tests {
         assert_eq!(state.kept_lines + state.cut_lines, 4000);
         assert!(state.cut_lines > 0);
         assert!(kept.contains_key(&0) && kept.contains_key(&3990), "the first and the last lines are kept");
+    }
+
+    #[test]
+    fn many_small_chunks_are_bounded_too() {
+        let mut state = LogState::default();
+        let mut kept = std::collections::BTreeSet::new();
+        for n in 0..10_000 {
+            let placed = place(&mut state, chunk(n, 1, ""));
+            placed.dropped.iter().for_each(|first| assert!(kept.remove(first)));
+            kept.insert(n);
+        }
+        assert!(kept.len() < 4_000 && state.tail.len() < 3_000, "{} {}", kept.len(), state.tail.len());
     }
 
     #[test]

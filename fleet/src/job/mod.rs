@@ -6,6 +6,7 @@ pub(crate) mod log;
 pub(crate) mod own;
 pub(crate) mod step;
 
+use crate::budget;
 use crate::change::Changed;
 use crate::folder;
 use crate::listing;
@@ -15,7 +16,8 @@ use crate::record::{Job, JobState, JobWhat};
 use crate::refused::StoreError;
 use crate::soundness;
 use crate::store::{
-    EXCLUSIVE_JOBS, HOST_JOBS, JOBS, KIND_JOBS, OPEN_JOBS, Order, Reads, SUMMARIES, Span, Tx,
+    ENTRIES, EXCLUSIVE_JOBS, HOST_JOBS, JOBS, KIND_JOBS, LISTED, LOG_STATES, LOGS, OPEN_JOBS, Order, Reads,
+    SUMMARIES, Span, Tx,
 };
 use schema::{HostId, JobId, JobKind, Timestamp};
 use std::ops::ControlFlow;
@@ -38,7 +40,35 @@ pub(crate) fn create(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(), S
             tx.put(&EXCLUSIVE_JOBS, &(job.host, job.id), &())?;
         }
     }
+    budget::change_usage(tx, job.host, |usage| {
+        usage.jobs += 1;
+        usage.bytes = usage.bytes.saturating_add(budget::JOB_BYTES);
+    })?;
     save(tx, None, job, now)
+}
+
+/// What a job takes of the data file, about.
+pub(crate) fn bytes_of(reads: &impl Reads, job: JobId) -> Result<u64, StoreError> {
+    let log = reads.get(&LOG_STATES, &job)?.unwrap_or_default();
+    Ok(budget::JOB_BYTES + log.head_bytes + log.tail_bytes)
+}
+
+/// Removes a job that has ended, with its log and what it listed.
+pub(crate) fn remove(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {
+    let bytes = bytes_of(tx, job.id)?;
+    tx.remove(&JOBS, &job.id)?;
+    tx.remove(&HOST_JOBS, &(job.host, job.id))?;
+    tx.remove(&KIND_JOBS, &(job.host, kind_key(job.what.kind()), job.id))?;
+    tx.remove(&LOG_STATES, &job.id)?;
+    tx.remove_all(&LOGS, &Span::under(&job.id))?;
+    budget::remove_pieces(tx, &LISTED, job.id)?;
+    budget::remove_pieces(tx, &ENTRIES, job.id)?;
+    tx.effects.ended.push(job.id);
+    tx.effects.changed(Changed::Job { host: job.host, job: job.id });
+    budget::change_usage(tx, job.host, |usage| {
+        usage.jobs = usage.jobs.saturating_sub(1);
+        usage.bytes = usage.bytes.saturating_sub(bytes);
+    })
 }
 
 /// Writes a job that was changed; what follows (indices, the host's summary, listeners) follows here.

@@ -2,13 +2,16 @@
 
 use super::step;
 use crate::audit;
+use crate::budget::{MAX_AHEAD_MS, MAX_OPEN_OWN, Spent, is_full};
 use crate::context::Context;
 use crate::pending;
 use crate::record::{Actor, AuditTarget, Job, JobWhat, Occurrence};
-use crate::refused::Refused;
+use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::schedule;
 use crate::store::{JOBS, Reads, Tx};
+use crate::summary::DAY_MS;
+use schema::command::Over;
 use schema::{HostId, JobId, Timestamp, name};
 
 /// The occurrence that the agent did.
@@ -20,7 +23,8 @@ pub(crate) struct Own<'a> {
 }
 
 /// Writes the job down, as accepted; what became of it comes in the reports behind this one. What waited for the same
-/// schedule and group is this job now. `false`: no honest agent reports this.
+/// schedule and group is this job now. What is over the host's budgets, or what no honest agent reports, is not
+/// taken.
 pub(crate) fn take(
     context: &Context,
     tx: &mut Tx<'_>,
@@ -28,13 +32,16 @@ pub(crate) fn take(
     own: &Own<'_>,
     (at, now): (Timestamp, Timestamp),
     peer: &str,
-) -> Result<bool, Refused> {
+) -> Result<Taken, Refused> {
     if !name::is_valid(own.schedule) || !name::is_valid(own.group) {
-        return Ok(false);
+        return Ok(Taken::Impossible);
     }
     if tx.has(&JOBS, &own.job)? {
         // This data file was set back, and has heard of it before.
-        return Ok(true);
+        return Ok(Taken::In);
+    }
+    if let Err(over) = fits(context, tx, host, own.job, now)? {
+        return Ok(Taken::Over(over));
     }
     // What came due while this server was off waits from here on, and not for this backup.
     schedule::tick::note_due(context, tx, host, own.schedule, now)?;
@@ -45,7 +52,46 @@ pub(crate) fn take(
     super::create(tx, &job, now)?;
     let by = By { actor: Actor::Agent, peer: peer.to_owned() };
     let detail = format!("{}, due by {}, while the server was away", own.group, own.schedule);
-    audit::note(tx, now, &by, "job.backup", AuditTarget::Job(host, own.job), detail)?;
+    let target = AuditTarget::Job(host, own.job);
+    let unsaid = audit::note_of_host(context, tx, now, (host, &by), "job.backup", target, detail)?;
+    if let Some(over) = unsaid {
+        // The job is in the list all the same.
+        context.count_refused(host, over, now);
+    }
     pending::taken_over(context, tx, (host, own.schedule, own.group), own.due_at, own.job, now)?;
-    Ok(true)
+    Ok(Taken::In)
+}
+
+/// What came of it.
+pub(crate) enum Taken {
+    /// It is written down.
+    In,
+    /// No honest agent reports this.
+    Impossible,
+    /// It is more than is taken of one host.
+    Over(Over),
+}
+
+/// Whether it is within the host's budgets. An id sorts by its date: one that is ahead would stand before all jobs for
+/// as long, and one from long ago be removed at once.
+fn fits(
+    context: &Context,
+    tx: &Tx<'_>,
+    host: HostId,
+    job: JobId,
+    now: Timestamp,
+) -> Result<Result<(), Over>, StoreError> {
+    let made_at = job.made_at();
+    let oldest = u64::from(context.settings.keep.jobs_days).saturating_mul(DAY_MS);
+    if made_at > now.plus_ms(MAX_AHEAD_MS) || now.ms_since(made_at) > oldest {
+        return Ok(Err(Over::OwnDate));
+    }
+    let open = super::open_jobs(tx, host, usize::MAX)?;
+    if open.iter().filter(|job| job.actor == Actor::Agent).count() >= MAX_OPEN_OWN {
+        return Ok(Err(Over::OwnJobs));
+    }
+    if is_full(context, tx, host)? {
+        return Ok(Err(Over::Share));
+    }
+    Ok(context.spend(host, Spent::OwnJob, 1, now))
 }

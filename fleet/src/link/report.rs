@@ -3,6 +3,7 @@
 use super::hello::{is_own_job, job_of_command, settle_suspects};
 use super::{LinkState, Sent, outbox};
 use crate::audit;
+use crate::budget;
 use crate::change::Changed;
 use crate::context::Context;
 use crate::credentials;
@@ -19,6 +20,7 @@ use crate::repo;
 use crate::request::By;
 use crate::soundness;
 use crate::store::{LINK_STATES, Tx};
+use schema::command::Over;
 use schema::report::Finished;
 use schema::{HostId, Refusal, Report, ReportBody, Summary, Timestamp};
 use serde::Deserialize;
@@ -65,6 +67,8 @@ pub(crate) fn place(state: &LinkState, stream: u64, seq: u64) -> Place {
 pub(crate) struct Acked {
     pub(crate) stream: u64,
     pub(crate) through: u64,
+    /// What was not taken of it.
+    pub(crate) refused: Option<Over>,
 }
 
 /// Takes an authentic report. `None` = nothing to acknowledge.
@@ -88,13 +92,23 @@ pub(crate) fn take(
         },
     };
     let mut state = outbox::state_of(tx, host)?;
+    let mut refused = None;
     hosts::seen(tx, host, peer, now)?;
     match place(&state, head.stream, head.seq) {
         Place::OtherStream => return Ok(None),
         Place::Seen | Place::Ahead => {}
         Place::Next => {
             match &report {
-                Ok(report) => take_body(context, tx, host, report, peer, now)?,
+                Ok(report) => {
+                    let within = budget::report(context, host, &report.body, message.len(), now);
+                    refused = match within {
+                        Ok(()) => take_body(context, tx, host, report, peer, now)?,
+                        Err(over) => Some(over),
+                    };
+                    if let Some(over) = refused {
+                        context.count_refused(host, over, now);
+                    }
+                }
                 Err(_) => odd(context, tx, host, peer, now, "a report of an unknown kind was passed over")?,
             }
             // The body may have written the state (a cancel that is sent again).
@@ -115,7 +129,7 @@ pub(crate) fn take(
             }
         }
     }
-    Ok(Some(Acked { stream: head.stream, through: state.reports }))
+    Ok(Some(Acked { stream: head.stream, through: state.reports, refused }))
 }
 
 /// Clears what the agent has taken. A run that is taken but was never answered (the agent had no room to answer and
@@ -156,7 +170,7 @@ fn take_body(
     report: &Report<'_>,
     peer: &str,
     now: Timestamp,
-) -> Result<(), Refused> {
+) -> Result<Option<Over>, Refused> {
     let clock = HostClock::of(tx, host)?;
     let at = clock.corrected(report.at);
     match report.body {
@@ -173,9 +187,13 @@ fn take_body(
             job::change(tx, host, job, now, |job| step::refused(job, reason, &detail, at, now))?;
         }
         ReportBody::Log { job, first_line, lines } => {
-            if is_own_job(tx, host, job)?
-                && let Some(next) = log::append(tx, job, log::chunk_of(first_line, &lines))?
-            {
+            if !is_own_job(tx, host, job)? {
+                return Ok(None);
+            }
+            if budget::is_full(context, tx, host)? {
+                return Ok(Some(Over::Share));
+            }
+            if let Some(next) = log::append(tx, host, job, log::chunk_of(first_line, &lines))? {
                 tx.effects.durable_lines.push((job, next));
                 tx.effects.changed(Changed::JobLog { host, job });
             }
@@ -187,14 +205,14 @@ fn take_body(
         ReportBody::ConfigApplied { slot, revision, refused: Some(reason) } => {
             if credentials::refused(tx, host, slot, revision, reason)? {
                 let text = format!("{} credentials were not taken: {}", slot.as_str(), reason.as_str());
-                note(tx, host, peer, now, "credentials.refused", &text)?;
+                return note(context, tx, host, peer, now, "credentials.refused", &text);
             }
         }
         ReportBody::Snapshots { job, first, snapshots } => {
-            listing::take_page(tx, host, job, first, &snapshots)?;
+            return Ok(listing::take_page(tx, host, job, first, &snapshots)?.err());
         }
         ReportBody::Entries { job, first, entries } => {
-            folder::take_page(tx, host, job, first, &entries)?;
+            return Ok(folder::take_page(tx, host, job, first, &entries)?.err());
         }
         ReportBody::NotUnderstood { seq } => {
             if let Some(job) = job_of_command(tx, host, seq)? {
@@ -204,15 +222,13 @@ fn take_body(
         }
         ReportBody::Own { job, schedule, group, due_at } => {
             let own = own::Own { job, schedule, group, due_at };
-            if !own::take(context, tx, host, &own, (at, now), peer)? {
-                odd(
-                    context,
-                    tx,
-                    host,
-                    peer,
-                    now,
-                    "a backup of the agent's own with an impossible name was dropped",
-                )?;
+            match own::take(context, tx, host, &own, (at, now), peer)? {
+                own::Taken::In => {}
+                own::Taken::Over(over) => return Ok(Some(over)),
+                own::Taken::Impossible => {
+                    let words = "a backup of the agent's own with an impossible name was dropped";
+                    odd(context, tx, host, peer, now, words)?;
+                }
             }
         }
         ReportBody::Dropped => {}
@@ -221,10 +237,11 @@ fn take_body(
             job::change(tx, host, job, now, |job| step::lost(job, now, words))?;
         }
         ReportBody::Trouble { kind, detail } => {
-            note(tx, host, peer, now, "agent.trouble", &format!("{kind:?} {}", clip(detail)))?;
+            let words = format!("{kind:?} {}", clip(detail));
+            return note(context, tx, host, peer, now, "agent.trouble", &words);
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 fn take_finished(
@@ -278,21 +295,27 @@ pub(crate) fn odd(
     peer: &str,
     now: Timestamp,
     what: &str,
-) -> Result<(), StoreError> {
-    if context.may_note(host, now) { note(tx, host, peer, now, "agent.odd", what) } else { Ok(()) }
+) -> Result<(), Refused> {
+    if context.may_note(host, now)
+        && let Some(over) = note(context, tx, host, peer, now, "agent.odd", what)?
+    {
+        context.count_refused(host, over, now);
+    }
+    Ok(())
 }
 
 fn note(
+    context: &Context,
     tx: &mut Tx<'_>,
     host: HostId,
     peer: &str,
     now: Timestamp,
     action: &str,
     detail: &str,
-) -> Result<(), StoreError> {
+) -> Result<Option<Over>, Refused> {
     let by = By { actor: Actor::Agent, peer: peer.to_owned() };
     let target = hosts::target(tx, host)?;
-    audit::note(tx, now, &by, action, target, detail)
+    Ok(audit::note_of_host(context, tx, now, (host, &by), action, target, detail)?)
 }
 
 #[cfg(test)]

@@ -275,6 +275,7 @@ mod tests {
             mqtt_address: "backup.example:8883".into(),
             ca_fingerprint: [7; 32],
             timezone: "UTC".to_owned(),
+            keep: Default::default(),
         };
         let fleet = Fleet::in_memory(settings, driver).unwrap();
         let broken = host(&fleet, "broken").await;

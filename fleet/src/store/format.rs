@@ -25,11 +25,14 @@ pub(crate) enum Meta {
     KeyCheck(Vec<u8>),
     /// The next number of the audit.
     NextAudit(u64),
+    /// How many entries of the audit each share holds.
+    AuditCounts([u64; 3]),
 }
 first_form!(Meta);
 
 pub(crate) const META_FORMAT: &str = "format";
 pub(crate) const META_KEY_CHECK: &str = "key_check";
+pub(crate) const META_AUDIT_COUNTS: &str = "audit_counts";
 pub(crate) const META_NEXT_AUDIT: &str = "next_audit";
 
 /// Makes the tables of a new file, or brings an older one up to date; all in one transaction.

@@ -1,6 +1,7 @@
 //! All tables. A name and the meaning of its key never change; a new meaning gets a new table and a migration.
 
 use super::format::Meta;
+use crate::budget::{ListingState, Usage};
 use crate::credentials::CredentialsRow;
 use crate::credentials::place::Place;
 use crate::enroll::TokenRow;
@@ -121,6 +122,10 @@ tables! {
     /// By the number of the first line.
     LOGS: (JobId, u32) => LogChunk, "logs";
     LOG_STATES: JobId => LogState, "log_states";
+    /// What the jobs and logs of a host take of this file.
+    USAGES: HostId => Usage, "usages";
+    /// How far the pieces of a listing are, of snapshots or of a folder.
+    LISTING_STATES: JobId => ListingState, "listing_states";
     REPOS: HostId => RepoState, "repos";
     /// Which hosts name a repository as theirs: no more than what each says.
     REPO_HOSTS: (RepoId, HostId) => (), "repo_hosts";
@@ -143,6 +148,10 @@ tables! {
     SUMMARIES: HostId => Summary, "summaries";
     /// By number, oldest first.
     AUDIT: u64 => AuditEntry, "audit";
+    /// The same by whose share an entry is of, see [`crate::audit`].
+    AUDIT_SHARES: (u8, u64) => (), "audit_shares";
+    /// Entries that a host has caused by itself.
+    AUDIT_HOSTS: (HostId, u64) => (), "audit_hosts";
     OPERATORS: String => Operator, "operators";
     /// By the hash of the cookie.
     SESSIONS: [u8; 32] => Session, "sessions";

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod at_rest;
+mod budgets;
 mod clocks;
 mod dispatch;
 mod enroll;

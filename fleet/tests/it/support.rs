@@ -62,6 +62,7 @@ pub(crate) fn settings() -> Settings {
         mqtt_address: "backup.example:8883".to_owned(),
         ca_fingerprint: [7; 32],
         timezone: "UTC".to_owned(),
+        keep: Default::default(),
     }
 }
 

@@ -4,7 +4,7 @@
 use schema::{
     Class, Command, CommandBody, ConfigUpdate, Credentials, EnrollRefusal, EnrollRequest, EnrollResponse,
     HeldJob, HeldPhase, Hello, HostId, InstallationId, Items, JobId, JobKind, JobSpec, Keep, Live, LogLine,
-    LogStream, Outcome, Plan, Presence, Progress, Refusal, RepoId, RepoStats, Report, ReportBody, Run,
+    LogStream, Outcome, Over, Plan, Presence, Progress, Refusal, RepoId, RepoStats, Report, ReportBody, Run,
     ServerClock, Slot, SourceReason, Summary, Timestamp, ToAgent, TokenId,
     job::{
         BackupSpec, BackupSummary, ForgetGroup, ForgetResult, Origin, ProbeSummary, RestoreSpec,
@@ -154,7 +154,7 @@ draw!(struct TokenId { 0 });
 draw!(struct RepoId { 0 });
 draw!(struct InstallationId { 0 });
 
-draw!(enum ToAgent<'static> { Command { 0 }, Ack { stream, through, clock } });
+draw!(enum ToAgent<'static> { Command { 0 }, Ack { stream, through, clock, refused } });
 draw!(struct ServerClock { epoch, at });
 draw!(struct Command<'static> { seq, expires_at, body });
 draw!(enum CommandBody<'static> { Run { 0 }, Cancel { job }, ConfigUpdate { 0 } });
@@ -270,6 +270,17 @@ draw!(enum ReportBody<'static> {
 draw!(struct Finished<'static> {
     job, outcome, class, exit_code, started_at, finished_at, message, log_lines, summary
 });
+draw!(
+    enum Over {
+        Messages,
+        Bytes,
+        OwnJobs,
+        OwnDate,
+        Listing,
+        Audit,
+        Share,
+    }
+);
 draw!(
     enum Refusal {
         QueueFull,

@@ -6,7 +6,7 @@
 use crate::{draw::Variants, envelope, samples, token};
 use schema::{
     CURRENT, Class, CommandBody, EnrollRefusal, EnrollResponse, HeldPhase, JobKind, JobSpec, Live, LogStream,
-    Outcome, Presence, Refusal, ReportBody, Slot, SourceReason, Summary, ToAgent,
+    Outcome, Over, Presence, Refusal, ReportBody, Slot, SourceReason, Summary, ToAgent,
     envelope::version_notice,
     report::{EntryKind, Trouble},
     stats::SizeSource,
@@ -110,6 +110,7 @@ fn every_variant_of_every_enum_has_a_golden() {
     require::<Presence>(&goldens, &mut missing);
     require::<HeldPhase>(&goldens, &mut missing);
     require::<SizeSource>(&goldens, &mut missing);
+    require::<Over>(&goldens, &mut missing);
     require::<EntryKind>(&goldens, &mut missing);
     require::<EnrollResponse>(&goldens, &mut missing);
     require::<EnrollRefusal>(&goldens, &mut missing);

@@ -4,7 +4,7 @@ use crate::draw::{Variants, list_of};
 use schema::{
     Class, Command, CommandBody, ConfigUpdate, Credentials, DecodeError, EnrollRefusal, EnrollRequest,
     EnrollResponse, HeldJob, HeldPhase, Hello, HostId, InstallationId, Items, JobId, JobKind, JobSpec, Keep,
-    Live, LogLine, LogStream, Outcome, Plan, Presence, Progress, Refusal, RepoId, RepoStats, Report,
+    Live, LogLine, LogStream, Outcome, Over, Plan, Presence, Progress, Refusal, RepoId, RepoStats, Report,
     ReportBody, Run, ServerClock, Slot, SourceReason, Summary, Timestamp, ToAgent, decode, encode,
     job::{
         BackupSpec, BackupSummary, ForgetGroup, ForgetResult, Origin, ProbeSummary, RestoreSpec,
@@ -139,6 +139,9 @@ fn words(samples: &mut Vec<Sample>) {
     for phase in [HeldPhase::Queued, HeldPhase::Running, HeldPhase::Finished] {
         add!(samples, enum HeldPhase "", phase);
     }
+    for over in Over::ALL {
+        add!(samples, enum Over "", over);
+    }
     for kind in EntryKind::ALL {
         add!(samples, enum EntryKind "", kind);
     }
@@ -178,10 +181,10 @@ fn to_agent(samples: &mut Vec<Sample>) {
         let name = format!("{} {which}", message.name());
         add!(samples, ToAgent, name, message);
     }
-    add!(samples, enum ToAgent "", ToAgent::Ack { stream: 0x1122_3344_5566_7788, through: 300, clock: None });
-    add!(samples, enum ToAgent "of nothing", ToAgent::Ack { stream: u64::MAX, through: 0, clock: None });
+    add!(samples, enum ToAgent "", ToAgent::Ack { stream: 0x1122_3344_5566_7788, through: 300, clock: None, refused: Some(Over::Share) });
+    add!(samples, enum ToAgent "of nothing", ToAgent::Ack { stream: u64::MAX, through: 0, clock: None, refused: None });
     let clock = Some(ServerClock { epoch: 7, at: AT });
-    add!(samples, enum ToAgent "of a hello", ToAgent::Ack { stream: 1, through: 0, clock });
+    add!(samples, enum ToAgent "of a hello", ToAgent::Ack { stream: 1, through: 0, clock, refused: None });
 
     let schedule = PlannedSchedule {
         name: "nightly",

@@ -50,7 +50,7 @@ fn a_backup_is_the_same_on_the_page_in_the_api_and_in_the_view_tree() {
     // The repository's figures.
     let repo = scene.server.repo(scene.host());
     let told = watch.wait_for(&topic("repo"), SOON, |seen| seen["snapshots"] == 1);
-    assert_told(&told, &repo, &["history"]);
+    assert_told(&told, &repo, &["history", "repo_id"]);
 
     // How the host stands.
     let host = scene.api().host(scene.host());

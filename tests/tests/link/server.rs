@@ -144,6 +144,7 @@ impl Server {
             mqtt_address: "backup.example:8883".to_owned(),
             ca_fingerprint: [7; 32],
             timezone: "UTC".to_owned(),
+            keep: Default::default(),
         };
         let fleet = Fleet::open(self.folder.path(), settings, self.clock.driver()).expect("the store opens");
         self.up = Some(Up {

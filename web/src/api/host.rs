@@ -1,6 +1,6 @@
 //! Hosts and their enrolment.
 
-use super::dto::{AckIn, HostCreated, HostIn, HostOut, HostPatch};
+use super::dto::{AckIn, HostCreated, HostIn, HostOut, HostPatch, UsageOut};
 use super::{List, Query, one_of};
 use crate::app::Ctx;
 use crate::form::Input;
@@ -56,6 +56,13 @@ pub(crate) async fn one(ctx: Ctx, Path(host): Path<String>) -> Result<Json<HostO
 fn answer(ctx: &Ctx, host: &Host) -> Result<Json<HostOut>, Problem> {
     let row = ctx.read()?.host_row(host.id).ok_or(Refused::HostNotFound)?;
     Ok(Json(row.into()))
+}
+
+/// `GET /api/hosts/{host}/usage`.
+pub(crate) async fn usage(ctx: Ctx, Path(host): Path<String>) -> Result<Json<UsageOut>, Problem> {
+    let snapshot = ctx.read()?;
+    let host = ctx.host(&snapshot, &host)?;
+    Ok(Json(UsageOut::new(snapshot.usage(host.id)?, &ctx.app.fleet.over_budget(host.id))))
 }
 
 /// `POST /api/hosts`.

@@ -4,7 +4,7 @@
 use super::dto::{HostOut, JobOut, RepoOut};
 use fleet::HostRow;
 use fleet::maintenance::CheckStatus;
-use fleet::record::{Job, JobProgress, RepoState};
+use fleet::record::{Job, JobProgress, RepoState, Sharer};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -24,7 +24,7 @@ const OF_HOST: [&str; 12] = [
     "wire_problem",
 ];
 /// Which repository it is, whoever names it: the id is what others could claim to use.
-const NOT_OF_REPO: [&str; 4] = ["history", "repo_id", "replaced_by", "shared_with"];
+const NOT_OF_REPO: [&str; 2] = ["history", "repo_id"];
 /// restic's words name files; an account's name is nobody else's business.
 const NOT_OF_JOB: [&str; 2] = ["error", "actor"];
 
@@ -38,8 +38,8 @@ pub fn host(row: HostRow) -> Value {
 
 /// What is known of a repository, without its history and its id.
 #[must_use]
-pub fn repo(state: &RepoState, check: CheckStatus) -> Value {
-    let mut fields = fields(&RepoOut::new(state, &[], check, (&[], false)));
+pub fn repo(state: &RepoState, sharers: &[Sharer], check: CheckStatus) -> Value {
+    let mut fields = fields(&RepoOut::new(state, &[], check, (sharers, false)));
     fields.retain(|name, _| !NOT_OF_REPO.contains(&name.as_str()));
     Value::Object(fields)
 }

@@ -9,7 +9,7 @@ use super::{Fact, JobLine, Run};
 use crate::app::Ctx;
 use crate::draw::{LargeDay, counted, large};
 use crate::form::Form;
-use crate::format::{When, ago, bytes, day, duration, span};
+use crate::format::{When, ago, bytes, count, day, duration, many, span};
 use crate::problem::Problem;
 use crate::template::View;
 use crate::words::{Badge, by, job_title};
@@ -17,7 +17,7 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
 use fleet::record::{Group, Job, JobFigures, JobState, Retention};
-use fleet::{DAYS, Day, HostRow, JobFilter, JobRequest, Page, Snapshot};
+use fleet::{DAYS, Day, HostRow, JobFilter, JobRequest, OverBudget, Page, Snapshot, Usage};
 use schema::{JobKind, Timestamp};
 use serde::Serialize;
 
@@ -127,7 +127,7 @@ fn read(ctx: &Ctx, host: &str) -> Result<HostView, Problem> {
         jobs: recent.iter().map(|job| JobLine::new(ctx, now, job)).collect(),
         charts: charts(&backups),
         repo,
-        facts: facts(now, &row),
+        facts: facts(now, &row, snapshot.usage(id)?, &ctx.app.fleet.over_budget(id)),
         head,
     })
 }
@@ -253,7 +253,7 @@ pub(crate) fn keeps(keep: &Retention) -> String {
     if words.is_empty() { "everything".to_owned() } else { words.join(", ") }
 }
 
-fn facts(now: Timestamp, row: &HostRow) -> Vec<Fact> {
+fn facts(now: Timestamp, row: &HostRow, usage: Usage, over: &OverBudget) -> Vec<Fact> {
     let mut facts = vec![Fact::new("Host id", row.host.id.to_string()).code()];
     if let Some(said) = &row.host.facts {
         let connected = row.presence.epoch > 0;
@@ -290,6 +290,14 @@ fn facts(now: Timestamp, row: &HostRow) -> Vec<Fact> {
     );
     if let (false, Some(at)) = (row.presence.online, row.presence.last_seen_at) {
         facts.push(Fact::new("Silent for", span(now.ms_since(at))));
+    }
+    facts.push(Fact::new("Kept here", format!("{}, {}", many(usage.jobs, "job"), bytes(usage.bytes))));
+    for (over, times, at) in &over.refused {
+        let times = if *times == 1 { "once".to_owned() } else { format!("{} times", count(*times)) };
+        facts.push(
+            Fact::new("Refused", format!("{times}: {}", over.words()))
+                .note(format!("last {}", ago(now, *at))),
+        );
     }
     facts
 }

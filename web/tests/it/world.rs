@@ -65,6 +65,7 @@ impl World {
             mqtt_address: "fleet.lan:8883".to_owned(),
             ca_fingerprint: [7; 32],
             timezone: "UTC".to_owned(),
+            keep: Default::default(),
         };
         let fleet = Fleet::in_memory(settings, driver).unwrap();
         Self { router: web::router(fleet.clone(), web_settings()), fleet, clock }

@@ -5,7 +5,7 @@ use crate::format::rfc3339;
 use crate::rights::Rights;
 use data_encoding::HEXLOWER;
 use fleet::record::{CredentialsFacts, CredentialsInput, Host, Quarantine, Secret, Twin};
-use fleet::{HostRow, NewEnrollToken};
+use fleet::{HostRow, NewEnrollToken, OverBudget, Usage};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -144,6 +144,49 @@ impl From<HostRow> for HostOut {
             days: row.days().iter().map(|day| day.as_str()).collect(),
             name: row.host.name.clone(),
             labels: row.host.labels.clone(),
+        }
+    }
+}
+
+/// What the jobs and logs of a host take, and what was not taken of it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Usage)]
+pub(crate) struct UsageOut {
+    /// Jobs kept.
+    jobs: u64,
+    /// What they and their logs take of the data file, about.
+    bytes: u64,
+    /// Lines of the audit that it has caused by itself.
+    audit_lines: u64,
+    /// What the host sent over its budgets since the server started.
+    refused: Vec<RefusedOut>,
+}
+
+/// What a host sent over one of its budgets.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OverBudget)]
+struct RefusedOut {
+    #[schema(value_type = words::OverBudgetWord)]
+    what: &'static str,
+    /// The same in words.
+    words: &'static str,
+    count: u64,
+    last_at: String,
+}
+
+impl UsageOut {
+    pub(crate) fn new(usage: Usage, over: &OverBudget) -> Self {
+        let refused = over.refused.iter().map(|(over, count, at)| RefusedOut {
+            what: over.as_str(),
+            words: over.words(),
+            count: *count,
+            last_at: rfc3339(*at),
+        });
+        Self {
+            jobs: usage.jobs,
+            bytes: usage.bytes,
+            audit_lines: usage.audit_lines,
+            refused: refused.collect(),
         }
     }
 }

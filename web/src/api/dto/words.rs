@@ -74,6 +74,8 @@ words! {
     EntryKind: schema::report::EntryKind::ALL.map(schema::report::EntryKind::as_str);
     /// Who said a line of a log.
     LogStream: ["agent", "out", "err"];
+    /// Budgets of a host.
+    OverBudgetWord: schema::Over::ALL.map(schema::Over::as_str);
     /// Why two hosts count as being on one repository.
     WhyShared: ["address", "confirmed", "through", "claimed"];
     /// What a repository can be asked for.

@@ -1,0 +1,310 @@
+//! What one host may make this server do and keep: budgets for each sender, not for each message.
+//!
+//! Each is a leaky bucket: so much at once, and so much a minute from then on. They are far above what an honest agent
+//! does, also when it comes back after weeks on its own. What is over is not taken: it is counted, shown on the host's
+//! page and in the API, and the agent is told in the acknowledgement of that report. Reports that are not taken are
+//! acknowledged all the same, so that the journal behind them is not held up.
+//!
+//! Bounds in all stand where things are kept: pieces of a listing in [`take_piece`], the audit's share of a host in
+//! [`audit`](crate::audit), jobs and logs in [`aging`](crate::aging).
+
+use crate::context::Context;
+use crate::fleet::Fleet;
+use crate::refused::StoreError;
+use crate::store::{LISTING_STATES, Reads, Row, Span, Table, Tx, USAGES, first_form};
+use schema::command::Over;
+use schema::{HostId, JobId, ReportBody, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// The most backups of an agent's own that are open at once: twice what an agent can hold.
+pub(crate) const MAX_OPEN_OWN: usize = 2 * schema::limits::MAX_HELD_JOBS;
+/// How far ahead of now the id of an agent's own job may be dated; what sorts by it would stand before all others.
+pub(crate) const MAX_AHEAD_MS: u64 = 5 * 60_000;
+/// The most bytes that the pieces of one listing of snapshots take; each piece is bounded by the wire.
+pub(crate) const MAX_LISTING_BYTES: u64 = 64 << 20;
+/// The same of a folder.
+pub(crate) const MAX_FOLDER_BYTES: u64 = 4 << 20;
+/// What a job costs beside its log, in bytes: its record and its places in the indices.
+pub(crate) const JOB_BYTES: u64 = 2 * 1024;
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spent {
+    /// A durable report.
+    Report,
+    /// Bytes of what reports carry: logs, listings.
+    Bytes,
+    /// A backup of the agent's own.
+    OwnJob,
+    /// A line of the audit.
+    AuditLine,
+    /// A hello or figures.
+    State,
+    /// Progress and live lines.
+    Live,
+}
+
+impl Spent {
+    const COUNT: usize = 6;
+
+    /// So much at once, and a minute.
+    const fn limit(self) -> (u64, u64) {
+        match self {
+            Self::Report => (100_000, 6_000),
+            Self::Bytes => (256 << 20, 8 << 20),
+            Self::OwnJob => (5_000, 10),
+            Self::AuditLine => (60, 2),
+            Self::State => (1_200, 120),
+            Self::Live => (12_000, 1_200),
+        }
+    }
+
+    const fn over(self) -> Over {
+        match self {
+            Self::Report | Self::State | Self::Live => Over::Messages,
+            Self::Bytes => Over::Bytes,
+            Self::OwnJob => Over::OwnJobs,
+            Self::AuditLine => Over::Audit,
+        }
+    }
+}
+
+/// A leaky bucket. The server's clock may be set back: then it leaks from there.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bucket {
+    level: u64,
+    at: Timestamp,
+}
+
+impl Bucket {
+    fn take(&mut self, amount: u64, (most, a_minute): (u64, u64), now: Timestamp) -> bool {
+        let leaked = now.ms_since(self.at).saturating_mul(a_minute) / 60_000;
+        if leaked > 0 || now < self.at {
+            self.level = self.level.saturating_sub(leaked);
+            self.at = now;
+        }
+        let fits = self.level.saturating_add(amount) <= most;
+        if fits {
+            self.level += amount;
+        }
+        fits
+    }
+}
+
+/// What was refused of a host since the server started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OverBudget {
+    /// What, how often, and when last; in the order of [`Over::ALL`], only what was.
+    pub refused: Vec<(Over, u64, Timestamp)>,
+}
+
+/// What the jobs and logs of a host take of the data file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Jobs kept.
+    pub jobs: u64,
+    /// Bytes of them and of their logs, about.
+    pub bytes: u64,
+    /// Lines of the audit that the host has caused by itself.
+    pub audit_lines: u64,
+}
+first_form!(Usage);
+
+/// How far the pieces of a listing are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ListingState {
+    /// The number of the item that comes next.
+    next: u32,
+    bytes: u64,
+}
+first_form!(ListingState);
+
+#[derive(Debug, Default)]
+struct Meter {
+    buckets: [Bucket; Spent::COUNT],
+    refused: [(u64, Timestamp); Over::ALL.len()],
+}
+
+/// All hosts'. In memory: a restart begins anew.
+#[derive(Debug, Default)]
+pub(crate) struct Meters(HashMap<HostId, Meter>);
+
+impl Meters {
+    pub(crate) fn forget(&mut self, host: HostId) {
+        self.0.remove(&host);
+    }
+}
+
+impl Context {
+    /// Takes from a budget of a host; what does not fit is counted.
+    pub(crate) fn spend(&self, host: HostId, what: Spent, amount: u64, now: Timestamp) -> Result<(), Over> {
+        let mut meters = self.meters();
+        let bucket = &mut meters.0.entry(host).or_default().buckets[what as usize];
+        if bucket.take(amount, what.limit(), now) { Ok(()) } else { Err(what.over()) }
+    }
+
+    /// Counts what was refused.
+    pub(crate) fn count_refused(&self, host: HostId, over: Over, now: Timestamp) {
+        let mut meters = self.meters();
+        let (count, last) = &mut meters.0.entry(host).or_default().refused[over as usize];
+        if *count == 0 {
+            tracing::warn!(%host, what = over.as_str(), "{}; what is over is not taken", over.words());
+        }
+        *count = count.saturating_add(1);
+        *last = now;
+    }
+}
+
+impl Fleet {
+    /// What was refused of a host since the server started.
+    #[must_use]
+    pub fn over_budget(&self, host: HostId) -> OverBudget {
+        let context = self.context();
+        let meters = context.meters();
+        let Some(meter) = meters.0.get(&host) else { return OverBudget::default() };
+        let counted = Over::ALL.into_iter().zip(meter.refused);
+        let refused =
+            counted.filter(|(_, (count, _))| *count > 0).map(|(over, (count, at))| (over, count, at));
+        OverBudget { refused: refused.collect() }
+    }
+}
+
+/// Takes a report from the budgets of its host.
+pub(crate) fn report(
+    context: &Context,
+    host: HostId,
+    body: &ReportBody<'_>,
+    bytes: usize,
+    now: Timestamp,
+) -> Result<(), Over> {
+    context.spend(host, Spent::Report, 1, now)?;
+    match body {
+        ReportBody::Log { .. } | ReportBody::Snapshots { .. } | ReportBody::Entries { .. } => {
+            context.spend(host, Spent::Bytes, bytes as u64, now)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Stores a piece of a listing, unless it goes back behind what has come, or makes the listing too large: then nothing
+/// changes. Pieces come in order; one that is left out leaves a gap.
+pub(crate) fn take_piece<V: Row>(
+    tx: &mut Tx<'_>,
+    table: &Table<(JobId, u32), V>,
+    (job, first, items): (JobId, u32, usize),
+    piece: &V,
+    most_bytes: u64,
+) -> Result<Result<(), Over>, StoreError> {
+    let mut state = tx.get(&LISTING_STATES, &job)?.unwrap_or_default();
+    let bytes = state.bytes.saturating_add(piece.encode().len() as u64);
+    if items == 0 || first < state.next || bytes > most_bytes {
+        return Ok(Err(Over::Listing));
+    }
+    state.next = first.saturating_add(u32::try_from(items).unwrap_or(u32::MAX));
+    state.bytes = bytes;
+    tx.put(&LISTING_STATES, &job, &state)?;
+    tx.put(table, &(job, first), piece)?;
+    Ok(Ok(()))
+}
+
+/// Removes the pieces of a listing.
+pub(crate) fn remove_pieces<V: Row>(
+    tx: &mut Tx<'_>,
+    table: &Table<(JobId, u32), V>,
+    job: JobId,
+) -> Result<(), StoreError> {
+    tx.remove(&LISTING_STATES, &job)?;
+    tx.remove_all(table, &Span::under(&job))?;
+    Ok(())
+}
+
+/// Counts what a host's jobs and logs take.
+pub(crate) fn change_usage(
+    tx: &mut Tx<'_>,
+    host: HostId,
+    change: impl FnOnce(&mut Usage),
+) -> Result<(), StoreError> {
+    let mut usage = tx.get(&USAGES, &host)?.unwrap_or_default();
+    change(&mut usage);
+    tx.put(&USAGES, &host, &usage)
+}
+
+/// Whether a host's jobs and logs take twice their share: then no more is taken until the sweep has made room.
+pub(crate) fn is_full(context: &Context, reads: &impl Reads, host: HostId) -> Result<bool, StoreError> {
+    let usage = reads.get(&USAGES, &host)?.unwrap_or_default();
+    Ok(usage.bytes > context.settings.keep.host_bytes.saturating_mul(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::LogChunk;
+    use crate::store::LOGS;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// In any stretch of time no more fits than so much at once and so much a minute, wherever the clock jumps.
+        #[test]
+        fn no_more_fits_than_at_once_and_a_minute(
+            steps in prop::collection::vec((0..200_000u64, 0..40u64), 1..200), most in 1..100u64, a_minute in 1..50u64,
+        ) {
+            let (mut bucket, mut now, mut taken) = (Bucket::default(), Timestamp(1 << 40), 0);
+            let begun = now;
+            for (ms, amount) in steps {
+                now = now.plus_ms(ms);
+                if bucket.take(amount, (most, a_minute), now) {
+                    taken += amount;
+                }
+                prop_assert!(taken <= most + now.ms_since(begun) * a_minute / 60_000 + 1);
+            }
+            prop_assert!(bucket.take(most, (most, a_minute), now.plus_ms(60_000 * most)), "it is empty again");
+            let back = Timestamp(0);
+            bucket.take(0, (most, a_minute), back);
+            prop_assert!(bucket.take(most, (most, a_minute), back.plus_ms(60_000 * most)), "also when set back");
+        }
+    }
+
+    #[tokio::test]
+    async fn pieces_of_a_listing_neither_overlap_nor_grow_without_end() {
+        let driver = crate::Driver {
+            now: std::sync::Arc::new(|| Timestamp(1)),
+            random: std::sync::Arc::new(|bytes| bytes.fill(7)),
+        };
+        let settings = crate::Settings {
+            mqtt_address: "backup.example:8883".into(),
+            ca_fingerprint: [7; 32],
+            timezone: "UTC".into(),
+            keep: crate::Keep::default(),
+        };
+        let fleet = Fleet::in_memory(settings, driver).unwrap();
+        let taken = fleet.write(|tx| {
+            let job = JobId([1; 16]);
+            let piece = |first_line| LogChunk { first_line, lines: vec![(1, 1, "x".repeat(1_000))] };
+            let mut taken = Vec::new();
+            for first in [0, 1, 1, 0, 5, 4, 6, 7, 8] {
+                if take_piece(tx, &LOGS, (job, first, 1), &piece(first), 5_100)?.is_ok() {
+                    taken.push(first);
+                }
+            }
+            assert_eq!(
+                take_piece(tx, &LOGS, (job, 9, 0), &piece(9), 1 << 20)?,
+                Err(Over::Listing),
+                "nothing in it"
+            );
+            remove_pieces(tx, &LOGS, job)?;
+            assert!(take_piece(tx, &LOGS, (job, 0, 1), &piece(0), 5_100)?.is_ok(), "a new one begins anew");
+            Ok(taken)
+        });
+        assert_eq!(taken.await.unwrap(), [0, 1, 5, 6, 7], "five fit");
+    }
+
+    #[test]
+    fn an_honest_agent_is_far_within_its_budgets() {
+        let (at_once, _) = Spent::OwnJob.limit();
+        assert!(at_once >= 24 * 7 * 20, "twenty groups each hour of a week alone");
+        assert!(Spent::Report.limit().0 >= 4 * at_once, "each with what becomes of it");
+        let (_, bytes) = Spent::Bytes.limit();
+        assert!(bytes >= crate::job::log::HEAD_BYTES + crate::job::log::TAIL_BYTES, "a whole log a minute");
+    }
+}
