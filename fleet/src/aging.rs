@@ -18,6 +18,7 @@ use crate::store::{
 };
 use crate::summary::DAY_MS;
 use schema::{HostId, JobId, JobKind, Timestamp};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
@@ -27,6 +28,8 @@ const REST_MS: u64 = 3_600_000;
 const REMOVED_AT_ONCE: usize = 500;
 /// …and looked at.
 const LOOKED_AT: usize = 5_000;
+/// A clock that goes further from one sweep to the next was set, or the server slept.
+const MOST_BETWEEN_MS: u64 = 2 * 3_600_000;
 /// A host that takes more than its share is brought back to so much of it, in percent.
 const BACK_TO_PCT: u64 = 90;
 
@@ -38,6 +41,27 @@ pub(crate) struct Round {
     rests_until: Timestamp,
     old: u64,
     over: BTreeMap<HostId, u64>,
+    watch: Watch,
+}
+
+/// How long the clock has gone on as a clock does. One that was set years ahead would make all jobs old at once: what is
+/// old by it goes only after a day in which somebody can notice.
+#[derive(Clone, Copy, Debug, Default)]
+struct Watch {
+    since: Timestamp,
+    last: Timestamp,
+}
+
+impl Watch {
+    /// Notes the time of a sweep: whether it can be relied on.
+    fn is_steady(&mut self, now: Timestamp) -> bool {
+        let step_ms = now.ms_since(self.last);
+        if now < self.last || step_ms > MOST_BETWEEN_MS {
+            self.since = now;
+        }
+        self.last = now;
+        now.ms_since(self.since) >= DAY_MS
+    }
 }
 
 /// What goes at one sweep.
@@ -56,14 +80,15 @@ impl Fleet {
     pub(crate) async fn age(&self) -> Result<(), crate::Refused> {
         let context = self.context();
         let now = context.now();
-        let after = {
-            let round = context.aging();
+        let (after, is_steady) = {
+            let mut round = context.aging();
+            let is_steady = round.watch.is_steady(now);
             if now < round.rests_until && now.plus_ms(2 * REST_MS) > round.rests_until {
                 return Ok(());
             }
-            round.after
+            (round.after, is_steady)
         };
-        let due = due(&context, &self.view()?, after, now)?;
+        let due = due(&context, &self.view()?, after, now, is_steady)?;
         let jobs: Vec<JobId> = due.old.iter().copied().chain(due.over.iter().map(|(_, job)| *job)).collect();
         if !jobs.is_empty() {
             self.write(move |tx| Ok(remove(tx, &jobs)?)).await?;
@@ -79,6 +104,7 @@ impl Fleet {
                 return Ok(());
             }
             let done = std::mem::take(&mut *round);
+            round.watch = done.watch;
             round.rests_until = if due.again { now } else { now.plus_ms(REST_MS) };
             done
         };
@@ -114,6 +140,7 @@ fn due(
     reads: &impl Reads,
     after: Option<JobId>,
     now: Timestamp,
+    is_steady: bool,
 ) -> Result<Due, StoreError> {
     let keep = &context.settings.keep;
     let mut due = Due::default();
@@ -121,7 +148,7 @@ fn due(
     let oldest = Timestamp(now.0.saturating_sub(u64::from(keep.jobs_days).saturating_mul(DAY_MS)));
     let span = after.map_or(Span::ALL, |after| Span::ALL.after(&after));
     for id in reads.keys(&JOBS, &span, LOOKED_AT)? {
-        if id.made_at() >= oldest || due.old.len() == REMOVED_AT_ONCE {
+        if !is_steady || id.made_at() >= oldest || due.old.len() == REMOVED_AT_ONCE {
             due.after = due.after.filter(|_| id.made_at() < oldest);
             break;
         }
@@ -195,11 +222,11 @@ struct Kept(BTreeMap<HostId, BTreeSet<JobId>>);
 
 impl Kept {
     fn has(&mut self, reads: &impl Reads, job: &Job) -> Result<bool, StoreError> {
-        if !self.0.contains_key(&job.host) {
-            let kept = Self::of(reads, job.host)?;
-            self.0.insert(job.host, kept);
-        }
-        Ok(self.0.get(&job.host).is_some_and(|kept| kept.contains(&job.id)))
+        let kept = match self.0.entry(job.host) {
+            Entry::Occupied(kept) => kept.into_mut(),
+            Entry::Vacant(place) => place.insert(Self::of(reads, job.host)?),
+        };
+        Ok(kept.contains(&job.id))
     }
 
     fn of(reads: &impl Reads, host: HostId) -> Result<BTreeSet<JobId>, StoreError> {

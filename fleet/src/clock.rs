@@ -91,6 +91,7 @@ impl Dated for Presence {
     fn cap(&mut self, clock: Clock) {
         self.changed_at.cap(clock);
         self.last_seen_at.cap(clock);
+        self.clock_off_since.cap(clock);
         if let Some(problem) = &mut self.wire_problem {
             problem.at.cap(clock);
         }
@@ -127,6 +128,9 @@ impl Dated for Summary {
             acked.at.cap(clock);
         }
         self.waits_since.cap(clock);
+        if let Some((since, _)) = &mut self.unplanned {
+            since.cap(clock);
+        }
     }
 }
 

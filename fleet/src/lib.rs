@@ -75,6 +75,7 @@ pub use change::{Change, Changed};
 pub use context::{Driver, Keep, Random, Settings};
 pub use fleet::{DATA_FILE, Fleet, Handled, KEY_FILE, NewEnrollToken, make_data_folder};
 pub use folder::{check_snapshot, clean_path};
+pub use groups::{Owner, Owners};
 pub use listing::SnapshotCursor;
 pub use refused::{OpenError, Refused, StoreError};
 pub use request::{By, JobRequest, OperatorChange};

@@ -220,12 +220,12 @@ pub(crate) fn listed(reads: &impl Reads, host: HostId) -> Result<Option<Listed>,
     Ok(listing.map(|Listing { at, kept, left_out, .. }| Listed { at, kept, left_out }))
 }
 
-/// A part of the newest whole listing, newest snapshot first; of one group, or of all. Keeps no more in memory than
+/// A part of the newest whole listing, newest snapshot first: of those that are wanted. Keeps no more in memory than
 /// that part.
 pub(crate) fn part(
     reads: &impl Reads,
     host: HostId,
-    group: Option<&str>,
+    wanted: impl Fn(&SnapshotRow) -> bool,
     page: &Page,
 ) -> Result<Paged<SnapshotRow>, StoreError> {
     let none = Paged { items: Vec::new(), next: None };
@@ -242,9 +242,7 @@ pub(crate) fn part(
     reads.walk(&LISTED, &Span::under(&listing.job), Order::Ascending, |_, SnapshotPage(rows)| {
         for row in rows {
             let place = SnapshotCursor::of(&row);
-            let is_wanted = after.as_ref().is_none_or(|after| place > *after)
-                && group.is_none_or(|group| row.tags.iter().any(|tag| tag == group));
-            if is_wanted {
+            if after.as_ref().is_none_or(|after| place > *after) && wanted(&row) {
                 number += 1;
                 found.insert((place, number), row);
                 if found.len() > limit + 1 {

@@ -71,12 +71,12 @@ pub(crate) fn merge(
     }
     // Each figure is repeated until there is another: news is what has another date, by whatever clock. Of this host's
     // own words the later ones count; against what another one saw, the time does.
-    let news = |stated: Option<Dated>, known: Option<(Timestamp, bool)>, said: Timestamp| {
+    let news = |stated: Option<Dated>, known: Option<(Timestamp, bool)>, said: Timestamp, is_same: bool| {
         let seen = Dated { said, at: at(said) };
         match (is_current, stated, known) {
             // Of a journal that has ended: it fills gaps.
             (false, ..) => known.is_none().then_some(seen),
-            (true, Some(stated), _) if stated.said == said => None,
+            (true, Some(stated), _) if stated.said == said && is_same => None,
             (true, Some(_), Some((known, true))) => Some(Dated { at: seen.at.max(known), ..seen }),
             (true, _, known) => known.is_none_or(|(known, _)| known <= seen.at).then_some(seen),
         }
@@ -84,8 +84,11 @@ pub(crate) fn merge(
     let own = |stated: Option<Dated>, at: Timestamp| (at, stated.is_some_and(|stated| stated.at == at));
     let size = stats.size.filter(|size| size.bytes <= MOST_BYTES);
     if let Some(size) = size
-        && let Some(dated) =
-            news(state.stated.size, state.size.as_ref().map(|it| own(state.stated.size, it.at)), size.at)
+        && let Some(dated) = {
+            let known = state.size.as_ref().map(|it| own(state.stated.size, it.at));
+            let is_same = state.size.as_ref().is_some_and(|it| it.bytes == size.bytes);
+            news(state.stated.size, known, size.at, is_same)
+        }
     {
         let measured = matches!(size.source, SizeSource::Measured);
         state.size = Some(SizeSeen { at: dated.at, bytes: size.bytes, measured });
@@ -94,7 +97,8 @@ pub(crate) fn merge(
     if let Some(seen) = stats.snapshots
         && let Some(dated) = {
             let known = state.snapshots.as_ref().map(|it| own(state.stated.snapshots, it.at));
-            news(state.stated.snapshots, known, seen.at)
+            let is_same = state.snapshots.as_ref().is_some_and(|it| it.count == seen.count);
+            news(state.stated.snapshots, known, seen.at, is_same)
         }
     {
         let newest_at = seen.newest_at.map(|newest| newest.min(now));
@@ -105,7 +109,8 @@ pub(crate) fn merge(
         && let Some(dated) = {
             // Damage counts whatever another host saw later.
             let known = state.check.as_ref().map(|it| (it.at, it.by.is_none() || seen.errors > 0));
-            news(state.stated.check, known, seen.at)
+            let is_same = state.check.as_ref().is_some_and(|it| it.errors >= seen.errors);
+            news(state.stated.check, known, seen.at, is_same)
         }
     {
         state.stated.check = Some(dated);
@@ -115,17 +120,18 @@ pub(crate) fn merge(
         }
     }
     if let Some(seen) = stats.prune
-        && let Some(dated) =
-            news(state.stated.prune, state.prune.as_ref().map(|it| (it.at, it.by.is_none())), seen.at)
+        && let Some(dated) = {
+            let known = state.prune.as_ref().map(|it| (it.at, it.by.is_none()));
+            let is_same =
+                state.prune.as_ref().is_some_and(|it| it.freed_bytes == seen.freed_bytes.min(MOST_BYTES));
+            news(state.stated.prune, known, seen.at, is_same)
+        }
     {
         let freed_bytes = seen.freed_bytes.min(MOST_BYTES);
         state.prune = Some(PruneSeen { at: dated.at, freed_bytes, by: None });
         state.stated.prune = Some(dated);
     }
-    if let Some(seen) = stats.lock
-        && let Some(dated) =
-            news(state.stated.lock, state.lock.as_ref().map(|it| own(state.stated.lock, it.at)), seen.at)
-    {
+    if let Some(seen) = stats.lock {
         let holder = seen.lock.map(|lock| LockHolder {
             since: lock.since.min(now),
             exclusive: lock.exclusive,
@@ -134,8 +140,13 @@ pub(crate) fn merge(
             pid: lock.pid,
             stale: lock.stale,
         });
-        state.lock = Some(LockView { at: dated.at, holder });
-        state.stated.lock = Some(dated);
+        let known = state.lock.as_ref().map(|it| own(state.stated.lock, it.at));
+        let mark = |holder: &Option<LockHolder>| holder.as_ref().map(LockHolder::mark);
+        let is_same = state.lock.as_ref().is_some_and(|it| mark(&it.holder) == mark(&holder));
+        if let Some(dated) = news(state.stated.lock, known, seen.at, is_same) {
+            state.lock = Some(LockView { at: dated.at, holder });
+            state.stated.lock = Some(dated);
+        }
     }
     if is_current {
         state.newest = Some((stats.stream, stats.revision, at(stats.at)));

@@ -1,5 +1,6 @@
 use crate::budget::Usage;
 use crate::context::{Context, sha256};
+use crate::groups::Owners;
 use crate::maintenance::{self, Decision};
 use crate::record::{
     ApiToken, AuditEntry, CredentialsFacts, EnrollToken, Folder, FolderPlace, GivenUp, Group, Host, Job,
@@ -209,14 +210,26 @@ impl Snapshot {
         listing::listed(&self.view, host)
     }
 
-    /// A part of that listing, newest snapshot first: of one group, or of all.
+    /// A part of that listing, newest snapshot first: of those that are wanted.
     pub fn snapshots_part(
         &self,
         host: HostId,
-        group: Option<&str>,
+        wanted: impl Fn(&SnapshotRow) -> bool,
         page: &Page,
     ) -> Result<Paged<SnapshotRow>, StoreError> {
-        listing::part(&self.view, host, group, page)
+        listing::part(&self.view, host, wanted, page)
+    }
+
+    /// Whose the snapshots of a host's repository are.
+    pub fn owners(&self, host: &Host) -> Result<Owners, StoreError> {
+        let mut owners = Owners::of_host(&host.restic_host, &self.groups(host.id)?);
+        // Who only says that it uses the repository hides nothing.
+        for sharer in self.sharers(host.id)?.into_iter().filter(|sharer| sharer.why.is_some()) {
+            if let Some(other) = self.host(sharer.host)?.filter(|other| other.id != host.id) {
+                owners.add_other(&other.restic_host, &self.groups(other.id)?);
+            }
+        }
+        Ok(owners)
     }
 
     /// A folder of a snapshot or of the host itself, as it was listed last.

@@ -140,7 +140,7 @@ impl Mount {
         Some(
             self.upper
                 .as_ref()?
-                .join(&self.root.strip_prefix("/").ok()?)
+                .join(self.root.strip_prefix("/").ok()?)
                 .join(path.strip_prefix(&self.point).ok()?),
         )
     }

@@ -311,7 +311,7 @@ fn should_be_mounted(path: &Path) -> bool {
 
 fn is_in_fstab(fstab: &[u8], paths: &[&Path]) -> bool {
     fstab.split(|&byte| byte == b'\n').any(|line| {
-        let mut fields = line.split(|byte| byte.is_ascii_whitespace()).filter(|field| !field.is_empty());
+        let mut fields = line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
         let is_comment = fields.next().is_none_or(|field| field.starts_with(b"#"));
         let point = fields.next().map(unescaped).unwrap_or_default();
         !is_comment && paths.iter().any(|path| path.as_os_str().as_bytes() == point)

@@ -70,7 +70,7 @@ impl Tree {
             // The first tells of the snapshot, and may be too long to be kept whole.
             Err(_) if is_first => {}
             Err(_) => {
-                self.fault = self.fault.take().or_else(|| Some(String::from_utf8_lossy(line).into_owned()))
+                self.fault = self.fault.take().or_else(|| Some(String::from_utf8_lossy(line).into_owned()));
             }
         }
         true

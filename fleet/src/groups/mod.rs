@@ -2,6 +2,8 @@
 
 mod origins;
 
+pub use origins::{Owner, Owners};
+
 use crate::audit;
 use crate::change::Changed;
 use crate::dispatch::spec;

@@ -1,7 +1,7 @@
 //! Which snapshots of other tags or host names belong to a source group: those of its former names, and those that it
 //! goes on with. Forget, the listing and the next backup go by all of them.
 
-use crate::record::{Group, Host, Origin};
+use crate::record::{Group, Host, Origin, SnapshotRow};
 use crate::refused::Refused;
 use crate::store::{GROUPS, HOSTS, Order, Reads, Span};
 use std::ops::ControlFlow;
@@ -50,6 +50,73 @@ pub(super) fn check(origins: &[Origin]) -> Result<(), Refused> {
         }
     }
     Ok(())
+}
+
+/// Whose snapshots are whose, by host name and tag.
+#[derive(Clone, Debug, Default)]
+pub struct Owners {
+    /// The groups of the host that asks.
+    own: Vec<(Origin, String)>,
+    /// What is of groups of other hosts.
+    others: Vec<Origin>,
+}
+
+/// Whose a snapshot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner<'a> {
+    /// A source group of the host.
+    Group(&'a str),
+    /// A source group of another host that uses the same repository.
+    OtherHost,
+    /// No group covers it: no forget ever drops it, no backup goes on from it.
+    Nobody,
+}
+
+impl Owners {
+    /// Those of a host alone.
+    #[must_use]
+    pub fn of_host(restic_host: &str, groups: &[Group]) -> Self {
+        let named = |group: &Group| {
+            let origins = origins_of(restic_host, group).into_iter();
+            origins.map(|origin| (origin, group.name.clone())).collect::<Vec<_>>()
+        };
+        Self { own: groups.iter().flat_map(named).collect(), others: Vec::new() }
+    }
+
+    /// Beside them those of another host on the same repository.
+    pub fn add_other(&mut self, restic_host: &str, groups: &[Group]) {
+        self.others.extend(groups.iter().flat_map(|group| origins_of(restic_host, group)));
+    }
+
+    /// Whether a snapshot is of a group of the host; of another name: whether it has that tag.
+    #[must_use]
+    pub fn is_of(&self, row: &SnapshotRow, group: &str) -> bool {
+        match self.of(row) {
+            Owner::Group(its) => its == group,
+            Owner::OtherHost | Owner::Nobody => row.tags.iter().any(|tag| tag == group),
+        }
+    }
+
+    /// Whose this one is: what the group of it would forget, and no more.
+    #[must_use]
+    pub fn of(&self, row: &SnapshotRow) -> Owner<'_> {
+        let is_of = |origin: &Origin| {
+            let has_no_tag = row.tags.is_empty() && row.tags_left_out == 0;
+            origin.hostname == row.hostname
+                && if origin.tag.is_empty() { has_no_tag } else { row.tags.contains(&origin.tag) }
+        };
+        match self.own.iter().find(|(origin, _)| is_of(origin)) {
+            Some((_, group)) => Owner::Group(group),
+            None if self.others.iter().any(is_of) => Owner::OtherHost,
+            None => Owner::Nobody,
+        }
+    }
+}
+
+/// Its own, and what else belongs to it.
+fn origins_of(restic_host: &str, group: &Group) -> Vec<Origin> {
+    let own = Origin { hostname: restic_host.to_owned(), tag: group.name.clone() };
+    std::iter::once(own).chain(group.origins.iter().cloned()).collect()
 }
 
 /// Whether the snapshots of a group are nobody else's: two groups that count the same ones would each forget for both.

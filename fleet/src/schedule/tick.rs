@@ -56,10 +56,12 @@ impl Fleet {
         let context = self.context();
         let now = context.now();
         if context.clock_was_set_back(now) {
-            self.write(move |tx| Ok(begin_anew(tx, Clock { now, since: now })?)).await?;
+            let begun = self.write(move |tx| Ok(begin_anew(tx, Clock { now, since: now })?)).await;
+            told(&begun);
         }
-        if let Some(clock) = context.believed_clock(now) {
-            self.write(move |tx| Ok(clock::mend(tx, clock)?)).await?;
+        if let Some(clock) = context.believed_clock(now)
+            && told(&self.write(move |tx| Ok(clock::mend(tx, clock)?)).await)
+        {
             context.clock_was_mended(clock);
         }
         let view = self.view()?;
@@ -85,6 +87,14 @@ impl Fleet {
         let (context, part) = (self.context(), part.to_vec());
         self.write(move |tx| part.iter().try_for_each(|due| run(&context, tx, due, now))).await
     }
+}
+
+/// What a wrong clock left and can't be mended keeps nobody from a backup: it is tried again at the next tick.
+fn told<T>(mended: &Result<T, Refused>) -> bool {
+    if let Err(error) = mended {
+        tracing::error!(%error, "what a wrong clock left could not be mended");
+    }
+    mended.is_ok()
 }
 
 /// What is due by the index. Looked at outside the writer: cron arithmetic is not for its thread.
@@ -211,7 +221,12 @@ fn relisted(row: &ScheduleRow) -> Option<ScheduleRow> {
 /// Marks that a wrong clock set are set to when it came back, see [`due::is_from_the_future`].
 pub(crate) fn begin_anew(tx: &mut Tx<'_>, Clock { now, since }: Clock) -> Result<(), StoreError> {
     for host in tx.keys(&HOSTS, &Span::ALL, usize::MAX)? {
-        for before in of_host(tx, host)? {
+        let rows = match of_host(tx, host) {
+            // Its host says that they can't be read.
+            Err(StoreError::Row { .. }) => continue,
+            rows => rows?,
+        };
+        for before in rows {
             if !due::is_from_the_future(before.handled_at, now) {
                 continue;
             }

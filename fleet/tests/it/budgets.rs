@@ -1,6 +1,6 @@
 //! What one host may make the server keep and do, and what ages.
 
-use crate::support::{Agent, DAY_MS, audited, backup, by, in_memory, jobs, settings};
+use crate::support::{Agent, DAY_MS, HOUR_MS, audited, backup, by, in_memory, jobs, settings};
 use fleet::record::JobState;
 use fleet::{AuditFilter, Fleet, JobRequest, Keep, Page};
 use schema::report::{Snapshot, Trouble};
@@ -149,6 +149,14 @@ fn line(text: &str) -> LogLine<'_> {
     LogLine { after_ms: 1, stream: LogStream::Out, text }
 }
 
+/// Hour by hour, as a server lives that nobody stops.
+async fn a_day(world: &crate::support::World, fleet: &Fleet) {
+    for _ in 0..26 {
+        world.pass(HOUR_MS);
+        fleet.sweep().await;
+    }
+}
+
 #[tokio::test]
 async fn jobs_age_by_days_and_by_the_share_of_their_host_and_what_is_referred_to_stays() {
     let world = crate::support::World::new();
@@ -173,13 +181,16 @@ async fn jobs_age_by_days_and_by_the_share_of_their_host_and_what_is_referred_to
     assert!((100_000..150_000).contains(&usage.bytes), "{usage:?}");
     fleet.sweep().await;
     assert_eq!(jobs(&fleet, agent.host).len(), 5, "none is old, none too much");
-    world.pass(8 * DAY_MS);
+    // A clock that jumped makes nothing old, before it has gone on for a day.
+    world.pass(6 * DAY_MS + 11 * HOUR_MS);
     fleet.sweep().await;
+    assert_eq!(jobs(&fleet, agent.host).len(), 5, "somebody can notice first");
+    a_day(&world, &fleet).await;
     let left: Vec<_> = jobs(&fleet, agent.host).iter().map(|job| job.id).collect();
     assert_eq!(left, [made[4], made[3]]);
     assert_eq!(audited(&fleet, "jobs.removed")[0].detail, "3 jobs and their logs, older than 10 days");
     world.pass(100 * DAY_MS);
-    fleet.sweep().await;
+    a_day(&world, &fleet).await;
     let left: Vec<_> = jobs(&fleet, agent.host).iter().map(|job| job.id).collect();
     assert_eq!(left, [made[4]], "the last good backup is what the host stands by");
     assert_eq!(fleet.read().unwrap().usage(agent.host).unwrap().jobs, 1);

@@ -30,7 +30,7 @@ async fn a_report_of_another_host_or_topic_does_not_open_and_is_audited_once_a_m
     let entries = fleet.read().unwrap().audit(&filter, &Page::default()).unwrap().items;
     assert_eq!(entries.len(), 2, "one for each host");
     world.pass(61_000);
-    fleet.handle_report(one.host, &[1], "").await.unwrap();
+    fleet.handle_report(one.host, &[schema::CURRENT], "").await.unwrap();
     assert_eq!(fleet.read().unwrap().audit(&filter, &Page::default()).unwrap().items.len(), 3);
 }
 

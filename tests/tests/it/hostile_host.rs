@@ -149,13 +149,13 @@ fn entries() -> Items<'static, Entry<'static>> {
         bytes: u64::MAX,
         modified_at: Some(Timestamp(u64::MAX)),
     };
-    Items::write(&[entry], room).expect("few")
+    Items::write([entry], room).expect("few")
 }
 
 fn lines() -> Items<'static, LogLine<'static>> {
     let room = Box::leak(vec![0; 4096].into_boxed_slice());
     let line = LogLine { after_ms: u32::MAX, stream: LogStream::Err, text: "forged line" };
-    Items::write(&[line], room).expect("few")
+    Items::write([line], room).expect("few")
 }
 
 /// What a liar makes of every durable report, about somebody else's job.

@@ -87,7 +87,7 @@ fn a_repository_below_its_source_does_not_grow_by_itself_and_keys_are_never_save
         let job = api.wait_job(&api.back_up(host, GROUP), &["failed"], LONG);
         assert_eq!(job["class"], "policy", "{job}");
         let words = if path == &repository { "the repository itself" } else { "holds its keys" };
-        assert!(text(&job["message"]).contains(words), "{job}");
+        assert!(text(&job["error"]).contains(words), "{job}");
     }
     assert_eq!(by_hand.snapshots().len(), 2);
 }

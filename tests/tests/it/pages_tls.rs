@@ -211,7 +211,7 @@ fn a_data_folder_that_others_may_write_is_refused_with_words() {
 
 fn serve_again(folder: &Path) -> String {
     let mut process = Process::start("holdfast-server", line(folder, &ports::free().to_string(), &[]));
-    let _ = process.line("its set-up link", SOON, |line| line.contains("setup: ").then_some(()));
+    process.line("its set-up link", SOON, |line| line.contains("setup: ").then_some(()));
     let _ = process.terminate();
     process.log().text()
 }

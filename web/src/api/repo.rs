@@ -10,7 +10,7 @@ use axum::Json;
 use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode};
 use fleet::maintenance::check_status;
-use fleet::record::Scope;
+use fleet::record::{Scope, SnapshotRow};
 use fleet::{JobRequest, SnapshotCursor};
 use schema::HostId;
 
@@ -76,9 +76,12 @@ pub(crate) async fn snapshots(
     }
     let snapshot = ctx.read()?;
     let listed = snapshot.listed(host.id)?;
-    let part = snapshot.snapshots_part(host.id, query.get("group"), &page)?;
+    let owners = snapshot.owners(&host)?;
+    let group = query.get("group");
+    let wanted = |row: &SnapshotRow| group.is_none_or(|group| owners.is_of(row, group));
+    let part = snapshot.snapshots_part(host.id, wanted, &page)?;
     Ok(Json(SnapshotsOut {
-        items: part.items.into_iter().map(SnapshotOut::from).collect(),
+        items: part.items.into_iter().map(|row| SnapshotOut::new(row, &owners)).collect(),
         next: part.next,
         listed_at: listed.map(|listed| rfc3339(listed.at)),
         refresh_job,

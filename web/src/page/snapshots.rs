@@ -11,10 +11,10 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
 use fleet::record::SnapshotRow;
-use fleet::{JobRequest, Page, SnapshotCursor};
+use fleet::{JobRequest, Owner, Owners, Page, SnapshotCursor};
 use schema::{JobKind, Timestamp};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// So many are shown at once.
 const PART_ROWS: usize = 100;
@@ -60,6 +60,8 @@ pub(crate) struct SnapshotsView {
     pub(crate) groups: Vec<FilterLink>,
     /// What was backed up into this repository by something else than a source group of this host.
     pub(crate) adopt: Vec<Adopted>,
+    /// How many sorts of them more than these there are.
+    pub(crate) more_adopt: Option<String>,
     pub(crate) group: Option<String>,
     pub(crate) rows: Vec<SnapshotView>,
     pub(crate) shown: String,
@@ -107,11 +109,12 @@ pub(crate) async fn show(
             query => format!("{}/snapshots?{query}", head.href),
         }
     };
-    let groups = groups(&all, group.as_deref(), |group| address(false, group, None));
-    let names: Vec<String> = snapshot.groups(id)?.into_iter().map(|group| group.name).collect();
-    let adopt = adopted(&all, &names, &row.host.restic_host, &head.href);
-    let wanted = all.iter().filter(|row| group.as_ref().is_none_or(|group| row.tags.contains(group))).count();
-    let part = snapshot.snapshots_part(id, group.as_deref(), &page)?;
+    let owners = snapshot.owners(&row.host)?;
+    let groups = groups(&all, &owners, group.as_deref(), |group| address(false, group, None));
+    let (adopt, more_adopt) = adopted(&all, &owners, &row.host.restic_host, &head.href);
+    let is_wanted = |row: &SnapshotRow| group.as_ref().is_none_or(|group| owners.is_of(row, group));
+    let wanted = all.iter().filter(|row| is_wanted(row)).count();
+    let part = snapshot.snapshots_part(id, is_wanted, &page)?;
     let listing = snapshot.latest_job(id, JobKind::Snapshots)?.filter(|job| !job.state.is_ended());
     let (note_title, note) = match (at, &listing) {
         (_, Some(job)) => ("The repository is being read".to_owned(), crate::words::job_result(job, None)),
@@ -128,6 +131,7 @@ pub(crate) async fn show(
         refresh_why: why_not(&snapshot, id, &JobRequest::Snapshots)?,
         groups,
         adopt,
+        more_adopt,
         rows: part.items.iter().map(|row| view(now, row)).collect(),
         shown: match part.items.len() {
             shown if shown == wanted => many(wanted as u64, "snapshot"),
@@ -153,12 +157,19 @@ pub(crate) async fn show(
 
 fn groups(
     all: &[SnapshotRow],
+    owners: &Owners,
     current: Option<&str>,
     address: impl Fn(Option<&str>) -> String,
 ) -> Vec<FilterLink> {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-    for tag in all.iter().filter_map(|row| row.tags.first()) {
-        *counts.entry(tag).or_default() += 1;
+    for row in all {
+        let label = match owners.of(row) {
+            Owner::Group(group) => Some(group),
+            Owner::OtherHost | Owner::Nobody => row.tags.first().map(String::as_str),
+        };
+        if let Some(label) = label {
+            *counts.entry(label).or_default() += 1;
+        }
     }
     if counts.is_empty() {
         return Vec::new();
@@ -178,39 +189,69 @@ fn groups(
     std::iter::once(everything).chain(each).collect()
 }
 
-/// What a person may want to go on with: one entry for each tag that is no group's, with the paths of the newest of its
-/// snapshots. `all` comes newest first.
-fn adopted(all: &[SnapshotRow], groups: &[String], restic_host: &str, host_href: &str) -> Vec<Adopted> {
-    let mut found: Vec<(Option<&str>, &SnapshotRow, u64)> = Vec::new();
-    for row in all {
+/// One sort of snapshots that no group covers.
+struct Orphans<'a> {
+    tag: Option<&'a str>,
+    newest: &'a SnapshotRow,
+    number: u64,
+    added_bytes: Option<u64>,
+}
+
+/// What no group covers: one entry for each host name and tag, with the paths of the newest of its snapshots; and how many
+/// sorts more there are. `all` comes newest first.
+fn adopted(
+    all: &[SnapshotRow],
+    owners: &Owners,
+    restic_host: &str,
+    host_href: &str,
+) -> (Vec<Adopted>, Option<String>) {
+    let mut found: Vec<Orphans<'_>> = Vec::new();
+    let mut left_out: BTreeSet<(&str, Option<&str>)> = BTreeSet::new();
+    for row in all.iter().filter(|row| owners.of(row) == Owner::Nobody) {
         let tag = row.tags.first().map(String::as_str);
-        if row.tags.iter().any(|tag| groups.contains(tag)) {
-            continue;
-        }
-        match found.iter().position(|known| known.0 == tag) {
-            Some(place) => found[place].2 += 1,
-            None if found.len() < MOST_ADOPTED => found.push((tag, row, 1)),
-            None => {}
+        let is_it = |known: &&mut Orphans<'_>| known.tag == tag && known.newest.hostname == row.hostname;
+        if let Some(known) = found.iter_mut().find(is_it) {
+            known.number += 1;
+            known.added_bytes =
+                known.added_bytes.zip(row.added_packed_bytes).map(|(a, b)| a.saturating_add(b));
+        } else if found.len() < MOST_ADOPTED {
+            found.push(Orphans { tag, newest: row, number: 1, added_bytes: row.added_packed_bytes });
+        } else {
+            left_out.insert((&row.hostname, tag));
         }
     }
-    let entry = |(tag, row, number): (Option<&str>, &SnapshotRow, u64)| {
+    let entry = |Orphans { tag, newest, number, added_bytes }: Orphans<'_>| {
         let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("name", tag.filter(|tag| schema::name::is_valid(tag)).unwrap_or_default());
-        for path in row.paths.iter().take(MOST_PATHS) {
+        let name = tag.filter(|tag| schema::name::is_valid(tag)).unwrap_or_default();
+        query.append_pair("name", name);
+        if newest.hostname != restic_host || name.is_empty() {
+            query.append_pair("origin", &format!("{}@{}", tag.unwrap_or_default(), newest.hostname));
+        }
+        for path in newest.paths.iter().take(MOST_PATHS) {
             query.append_pair("path", path);
         }
-        let whose = if row.hostname == restic_host {
+        let whose = if newest.hostname == restic_host {
             String::new()
         } else {
-            format!(", of the host {}", cut(&row.hostname, 63))
+            format!(", of the host {}", cut(&newest.hostname, 63))
         };
+        let holds =
+            newest.bytes.map_or_else(String::new, |size| format!("; the newest holds {}", bytes(size)));
+        let added =
+            added_bytes.map_or_else(String::new, |size| format!(", together they take {}", bytes(size)));
         Adopted {
             tag: tag.map(|tag| cut(tag, 63)),
-            text: format!("{} of {}{whose}", many(number, "snapshot"), cut(&row.paths.join(", "), 120)),
+            text: format!(
+                "{} of {}{whose}{holds}{added}",
+                many(number, "snapshot"),
+                cut(&newest.paths.join(", "), 120)
+            ),
             href: format!("{host_href}/new-group?{}", query.finish()),
         }
     };
-    found.into_iter().map(entry).collect()
+    let more =
+        (!left_out.is_empty()).then(|| format!("and {} more sorts of them", count(left_out.len() as u64)));
+    (found.into_iter().map(entry).collect(), more)
 }
 
 fn view(now: Timestamp, row: &SnapshotRow) -> SnapshotView {
@@ -238,6 +279,7 @@ fn more(left_out: u32) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fleet::record::{Group, Origin};
 
     fn row(tags: &[&str], paths: &[&str], hostname: &str) -> SnapshotRow {
         let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
@@ -263,8 +305,18 @@ mod tests {
             row(&["photos"], &["/photos/2026"], "nas"),
             row(&["photos"], &["/photos"], "nas"),
             row(&[], &["/etc"], "barn"),
+            // What forget goes by is the host name too.
+            row(&["home"], &["/home"], "nas"),
+            row(&["homes"], &["/home"], "barn"),
+            row(&[], &["/home"], "old"),
+            row(&["media"], &["/media"], "attic"),
         ];
-        let found = adopted(&all, &["home".to_owned()], "barn", "/hosts/01");
+        let of = |hostname: &str, tag: &str| Origin { hostname: hostname.to_owned(), tag: tag.to_owned() };
+        let group =
+            |name: &str, origins: Vec<Origin>| Group { name: name.to_owned(), origins, ..Group::default() };
+        let mut owners = Owners::of_host("barn", &[group("home", vec![of("barn", "homes"), of("old", "")])]);
+        owners.add_other("attic", &[group("media", Vec::new())]);
+        let (found, more) = adopted(&all, &owners, "barn", "/hosts/01");
         let told: Vec<_> = found.iter().map(|entry| (entry.tag.as_deref(), entry.text.as_str())).collect();
         assert_eq!(
             told,
@@ -272,9 +324,17 @@ mod tests {
                 (Some("old way"), "1 snapshot of /srv, /a b"),
                 (Some("photos"), "2 snapshots of /photos/2026, of the host nas"),
                 (None, "1 snapshot of /etc"),
+                (Some("home"), "1 snapshot of /home, of the host nas"),
             ]
         );
-        assert_eq!(found[0].href, "/hosts/01/new-group?name=&path=%2Fsrv&path=%2Fa+b");
-        assert_eq!(found[1].href, "/hosts/01/new-group?name=photos&path=%2Fphotos%2F2026");
+        assert_eq!(more, None);
+        let many: Vec<_> = (0..13).map(|n| row(&[&format!("t{n}")], &["/x"], "barn")).collect();
+        let (found_of_many, more) = adopted(&many, &owners, "barn", "/hosts/01");
+        assert_eq!((found_of_many.len(), more.as_deref()), (10, Some("and 3 more sorts of them")));
+        assert_eq!(found[0].href, "/hosts/01/new-group?name=&origin=old+way%40barn&path=%2Fsrv&path=%2Fa+b");
+        assert_eq!(
+            found[1].href,
+            "/hosts/01/new-group?name=photos&origin=photos%40nas&path=%2Fphotos%2F2026"
+        );
     }
 }

@@ -783,6 +783,7 @@ fn snapshots_view(s: &Sample) -> snapshots::SnapshotsView {
         listed: Some(s.when()),
         refresh_why: s.some(),
         adopt: vec![snapshots::Adopted { tag: s.some(), text: s.text(), href: "/x".to_owned() }],
+        more_adopt: s.some(),
         groups: vec![s.filter()],
         group: s.some(),
         rows: vec![snapshots::SnapshotView {

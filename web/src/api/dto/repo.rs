@@ -5,6 +5,7 @@ use crate::format::rfc3339;
 use crate::words::short_id;
 use fleet::maintenance::CheckStatus;
 use fleet::record::{RepoPoint, RepoState, Sharer, SnapshotRow, WhyShared};
+use fleet::{Owner, Owners};
 use schema::RepoId;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -170,15 +171,26 @@ pub(crate) struct SnapshotOut {
     files: Option<u64>,
     bytes: Option<u64>,
     added_packed_bytes: Option<u64>,
+    /// The source group that it belongs to; null: to none of this host.
+    group: Option<String>,
+    /// It belongs to a source group of another host on the same repository.
+    is_of_other_host: bool,
     /// How many more tags it has.
     tags_left_out: u32,
     /// How many more paths it has.
     paths_left_out: u32,
 }
 
-impl From<SnapshotRow> for SnapshotOut {
-    fn from(row: SnapshotRow) -> Self {
+impl SnapshotOut {
+    pub(crate) fn new(row: SnapshotRow, owners: &Owners) -> Self {
+        let (group, is_of_other_host) = match owners.of(&row) {
+            Owner::Group(group) => (Some(group.to_owned()), false),
+            Owner::OtherHost => (None, true),
+            Owner::Nobody => (None, false),
+        };
         Self {
+            group,
+            is_of_other_host,
             id: row.id,
             time: rfc3339(row.time),
             hostname: row.hostname,
