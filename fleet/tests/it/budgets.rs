@@ -111,7 +111,7 @@ async fn own_backups_are_bounded_in_number_and_in_time() {
 fn page<'a>(room: &'a mut [u8], count: usize, paths: &str) -> Items<'a, Snapshot<'a>> {
     let id = "a".repeat(64);
     let mut list = [0; 32 * 1024];
-    let paths = Items::write(&[paths], &mut list).unwrap();
+    let paths = Items::write([paths], &mut list).unwrap();
     let snapshot = Snapshot {
         id: &id,
         time: Timestamp(1),
@@ -122,7 +122,7 @@ fn page<'a>(room: &'a mut [u8], count: usize, paths: &str) -> Items<'a, Snapshot
         tags_left_out: 0,
         paths_left_out: 0,
     };
-    Items::write(&vec![snapshot; count], room).unwrap()
+    Items::write(vec![snapshot; count], room).unwrap()
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn jobs_age_by_days_and_by_the_share_of_their_host_and_what_is_referred_to
     for _ in 0..5 {
         let job = fleet.dispatch(agent.host, backup("etc"), by()).await.unwrap().id;
         agent.take_all();
-        let lines = Items::write(&[line(&text); 20], &mut room).unwrap();
+        let lines = Items::write([line(&text); 20], &mut room).unwrap();
         agent.report(ReportBody::Log { job, first_line: 0, lines }).await;
         agent.finish(job, Outcome::Succeeded, crate::support::saved()).await;
         made.push(job);
@@ -201,7 +201,7 @@ async fn jobs_age_by_days_and_by_the_share_of_their_host_and_what_is_referred_to
     for _ in 0..30 {
         let job = fleet.dispatch(agent.host, backup("etc"), by()).await.unwrap().id;
         agent.take_all();
-        let lines = Items::write(&[line(&text); 20], &mut room).unwrap();
+        let lines = Items::write([line(&text); 20], &mut room).unwrap();
         agent.report(ReportBody::Log { job, first_line: 0, lines }).await;
         agent.finish(job, Outcome::Succeeded, crate::support::saved()).await;
         world.pass(1_000);
@@ -209,13 +209,13 @@ async fn jobs_age_by_days_and_by_the_share_of_their_host_and_what_is_referred_to
     // Twice the share: no more is taken until there is room.
     let job = fleet.dispatch(agent.host, backup("etc"), by()).await.unwrap().id;
     agent.take_all();
-    let lines = Items::write(&[line(&text); 20], &mut room).unwrap();
+    let lines = Items::write([line(&text); 20], &mut room).unwrap();
     assert_eq!(answer(&mut agent, ReportBody::Log { job, first_line: 0, lines }).await, Some(Over::Share));
     world.pass(2 * 3_600_000);
     fleet.sweep().await;
     let usage = fleet.read().unwrap().usage(agent.host).unwrap();
     assert!(usage.bytes <= keep.host_bytes, "{usage:?}");
-    let lines = Items::write(&[line(&text); 20], &mut room).unwrap();
+    let lines = Items::write([line(&text); 20], &mut room).unwrap();
     assert_eq!(answer(&mut agent, ReportBody::Log { job, first_line: 0, lines }).await, None);
     assert_eq!(agent.job(job).state, JobState::Sent.min(agent.job(job).state), "what is open stays");
     assert!(fleet.read().unwrap().job(theirs).unwrap().is_some());

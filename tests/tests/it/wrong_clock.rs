@@ -40,13 +40,11 @@ fn a_machine_whose_clock_is_hours_off_backs_up_and_says_so() {
     clock.set_ahead(secs(HOURS));
     scene.agent.start();
     scene.api().wait_online(&host, true, SOON);
-    let mut saved = 0;
-    for hours in [HOURS, -HOURS, HOURS, 0] {
+    for (saved, hours) in (1_u64..).zip([HOURS, -HOURS, HOURS, 0]) {
         // Set while it runs.
         clock.set_ahead(secs(hours));
         scene.add_sources(&format!("more-{saved}"));
         let job = scene.back_up();
-        saved += 1;
         assert_eq!(text(&job["state"]), "succeeded");
         // It took seconds, and ended now: by the server's clock.
         let (created, finished) = (text(&job["created_at"]), text(&job["finished_at"]));
