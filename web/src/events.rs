@@ -33,7 +33,7 @@ const EVERY_OF_LIST: Duration = Duration::from_secs(10);
 /// The most streams at once, of all clients.
 const MOST_STREAMS: usize = 1_024;
 /// Of one account, all its browsers together.
-const MOST_OF_ACCOUNT: usize = 64;
+const MOST_OF_ACCOUNT: usize = 200;
 /// Of one API token.
 const MOST_OF_TOKEN: usize = 16;
 /// Of one address; a trusted proxy stands for those behind it.

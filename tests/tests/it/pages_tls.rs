@@ -67,7 +67,7 @@ fn the_servers_own_certificate_serves_the_pages_and_the_set_up_link_names_them()
     let ca = served.data_dir.join("tls/ca.pem");
     let ca = ca.to_str().expect("text");
     let page = curl(&["--cacert", ca, &served.setup]);
-    assert!(page.ends_with("status 200\n") && page.contains("Make the first account"), "{page}");
+    assert!(page.ends_with("status 200\n") && page.contains("action=\"/setup/"), "{page}");
     assert!(!page.to_lowercase().contains("strict-transport-security"), "nobody could get out of it again");
     assert!(curl(&[&served.setup]).contains("status 000"), "who does not know the authority");
 
