@@ -35,7 +35,7 @@ const MOST_STREAMS: usize = 1_024;
 /// Of one account, all its browsers together.
 const MOST_OF_ACCOUNT: usize = 200;
 /// Of one API token.
-const MOST_OF_TOKEN: usize = 16;
+const MOST_OF_TOKEN: usize = 128;
 /// Of one address; a trusted proxy stands for those behind it.
 const MOST_OF_ADDRESS: usize = 256;
 /// How often it is looked whether the session still stands.

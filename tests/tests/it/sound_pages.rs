@@ -141,7 +141,7 @@ impl<'b> Look<'b> {
 
 /// The addresses that show no page of their own: what only takes forms leads to the page that the form is on, and a
 /// question that is none any more to what it was about.
-const LEADS: [(&str, &str); 15] = [
+const LEADS: [(&str, &str); 16] = [
     ("/hosts", "/"),
     ("/hosts/{host}/enroll-token", "/hosts/{host}/enrol"),
     ("/hosts/{host}/groups", "/hosts/{host}"),
@@ -150,6 +150,7 @@ const LEADS: [(&str, &str); 15] = [
     ("/hosts/{host}/admin-credentials", "/hosts/{host}/repo"),
     ("/hosts/{host}/maintenance", "/hosts/{host}/repo"),
     ("/hosts/{host}/groups/{group}/preview/{job}", "/jobs/{job}"),
+    ("/hosts/{host}/groups/{group}/accept", "/hosts/{host}"),
     ("/jobs/{job}/cancel", "/jobs/{job}"),
     ("/operators", "/settings"),
     ("/operators/{name}", "/settings"),
