@@ -201,7 +201,8 @@ pub(crate) fn backup_ended(
 ) -> Result<Soundness, StoreError> {
     let mut known = of(tx, job.host, group)?;
     let key = (job.host, group.to_owned());
-    if let Some(made) = made(job).filter(|_| tx.has(&GROUPS, &key).unwrap_or(false)) {
+    let is_there = tx.has(&GROUPS, &key)?;
+    if let Some(made) = made(job).filter(|_| is_there) {
         let before = known.clone();
         take(&mut known, made, now);
         if known != before {
