@@ -84,6 +84,8 @@ pub enum Reason {
     Progress,
     /// Reports that were not acked.
     Resend,
+    /// A hello that was not answered.
+    AskAgain,
     /// A state folder that could not be written.
     RetryStore,
 }

@@ -221,6 +221,7 @@ impl Core {
             *retry_at = now.mono.plus_ms(STORE_RETRY_AFTER_MS);
             let _ = self.out.push_back(Effect::RetryStore);
         }
+        self.ask_again |= self.is_connected() && self.clock.asks_again_at().is_some_and(|at| at <= now.mono);
         if self.is_resend_due() {
             self.sent = self.saved.acked;
             self.quiet_since = now.mono;

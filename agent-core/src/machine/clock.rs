@@ -6,14 +6,14 @@
 //! the two clocks of the machine drift apart, and the server is asked again.
 
 use super::Core;
-use crate::{Monotonic, Now};
+use crate::{Monotonic, Now, RESEND_AFTER_MS};
 use schema::{ServerClock, Timestamp};
 
 /// A jump of the machine's clock that is noticed, in milliseconds.
 const JUMP_MS: u64 = 30_000;
 /// Before a command is refused as too old, the time must have been told in the last so many milliseconds: the server's
-/// clock may have been set.
-const FRESH_MS: u64 = 60_000;
+/// clock may have been set. Asking takes a reconnect, so this is several times the longest wait before one.
+const FRESH_MS: u64 = 300_000;
 
 /// What is known of the server's clock.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,14 +22,19 @@ pub(super) struct Known {
     hello: Option<(u64, Now)>,
     /// What the server said, and when the hello was said that it answered.
     told: Option<(Timestamp, Now)>,
-    /// A command came before the time was known.
-    pub(super) owes_commands: bool,
+    /// The last hello has no answer yet.
+    awaits_answer: bool,
+    /// A command came that could not be judged before the answer, and was not taken.
+    owes_commands: bool,
 }
 
 impl Known {
     /// A hello is said.
     pub(super) fn said_hello(&mut self, epoch: u64, now: Now) {
         self.hello = Some((epoch, now));
+        self.awaits_answer = true;
+        // All that was not taken comes again with it.
+        self.owes_commands = false;
     }
 
     /// Whether the machine's clock has jumped since what is known was learnt.
@@ -39,6 +44,11 @@ impl Known {
             let expected = since.wall.plus_ms(now.mono.ms_since(since.mono));
             expected.0.abs_diff(now.wall.0) > JUMP_MS
         })
+    }
+
+    /// When to say hello again, because the last one was not answered.
+    pub(super) fn asks_again_at(&self) -> Option<Monotonic> {
+        self.hello.filter(|_| self.awaits_answer).map(|(_, said)| said.mono.plus_ms(RESEND_AFTER_MS))
     }
 
     fn at(&self, mono: Monotonic) -> Option<Timestamp> {
@@ -57,9 +67,25 @@ impl Core {
         self.clock.at(now.mono).filter(|_| !self.clock.was_set(now))
     }
 
+    /// Whether it can be judged now if a command came in time: the server has told its time on this connection. What is
+    /// handed over before is not taken and has to come again, so it is better kept until then.
+    #[must_use]
+    pub fn can_judge_commands(&self, now: Now) -> bool {
+        !self.clock.awaits_answer && self.server_time(now).is_some()
+    }
+
     /// The server's clock, or the machine's own where that is not known.
     pub(super) fn best_time(&self) -> Timestamp {
         self.server_time(self.now).unwrap_or(self.now.wall)
+    }
+
+    /// A command can't be judged by what is known of the time: it has to come again, once the server has told it. The
+    /// broker sends again what was on its way before the server answers the hello, so that answer is waited for.
+    pub(super) fn wait_for_time(&mut self) {
+        match self.clock.awaits_answer {
+            true => self.clock.owes_commands = true,
+            false => self.ask_again = true,
+        }
     }
 
     /// The server has told its time.
@@ -69,6 +95,7 @@ impl Core {
             return;
         }
         self.clock.told = Some((clock.at, since));
+        self.clock.awaits_answer = false;
         // They were not taken, and come again on the next connection.
         self.ask_again |= core::mem::take(&mut self.clock.owes_commands);
     }

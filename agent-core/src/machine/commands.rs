@@ -67,8 +67,7 @@ impl Core {
             return Ok(());
         }
         let Some(server_time) = self.server_time(self.now) else {
-            // Whether it came in time can't be judged yet.
-            self.clock.owes_commands = true;
+            self.wait_for_time();
             return Ok(());
         };
         if matches!(self.store, Store::Fails { full: true, .. }) || (is_new && self.is_behind_gap(seq)) {
@@ -79,7 +78,7 @@ impl Core {
             CommandBody::Run(run) => {
                 let is_expired = expires_at < server_time;
                 if is_new && is_expired && !self.clock.is_fresh(self.now.mono) {
-                    self.ask_again = true;
+                    self.wait_for_time();
                     return Ok(());
                 }
                 self.handle_run(seq, is_new, is_expired, expires_at, &run);

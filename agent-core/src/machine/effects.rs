@@ -72,6 +72,11 @@ impl Core {
         if self.is_connected() && self.sent > self.saved.acked {
             at(self.quiet_since.plus_ms(RESEND_AFTER_MS), Reason::Resend);
         }
+        if self.is_connected()
+            && let Some(again_at) = self.clock.asks_again_at()
+        {
+            at(again_at, Reason::AskAgain);
+        }
         if let Store::Fails { retry_at, .. } = self.store {
             at(retry_at, Reason::RetryStore);
         }

@@ -486,7 +486,7 @@ fn nothing_is_taken_before_the_server_has_told_its_time_and_all_of_it_then() {
     let mut world = World::new();
     world.tells_time = false;
     world.restart();
-    world.wake();
+    assert!(world.connected);
     let jobs = [world.order_run(0, false), world.order_run(0, false)];
     world.deliver(0, true);
     world.deliver(1, true);
@@ -497,6 +497,51 @@ fn nothing_is_taken_before_the_server_has_told_its_time_and_all_of_it_then() {
     world.wake();
     deliver_all(&mut world);
     assert_eq!((world.core.saved().taken, world.executing), (2, Some(jobs[0])));
+}
+
+#[test]
+fn a_hello_that_is_not_answered_is_said_again_and_what_waited_for_the_answer_is_taken() {
+    let mut world = World::new();
+    world.tells_time = false;
+    world.restart();
+    assert!(world.connected);
+    let job = world.order_run(0, false);
+    world.deliver(0, true);
+    assert!(world.connected);
+    world.tells_time = true;
+    world.wake();
+    assert!(!world.connected, "the hello is said again");
+    world.wake();
+    deliver_all(&mut world);
+    assert_eq!(world.executing, Some(job));
+}
+
+#[test]
+fn an_expired_command_that_comes_before_the_answer_to_the_hello_is_refused_in_the_end() {
+    for reconnects in [0, 1, 6, 12] {
+        let mut world = with_clock_off(0);
+        // The wait before a connect grows to a minute.
+        for _ in 0..reconnects {
+            world.cut();
+            world.wake();
+        }
+        let job = world.order_run(0, false);
+        world.cut();
+        world.pass(25 * 3_600_000);
+        for _ in 0..6 {
+            // As a broker that keeps the session does: first what was on its way, then the answer to the hello.
+            world.tells_time = false;
+            world.wake();
+            world.deliver(0, true);
+            world.tells_time = true;
+            if world.connected {
+                world.tell_time();
+            }
+            deliver_all(&mut world);
+        }
+        let refused = Body::Refused { job, reason: Refusal::Expired };
+        assert!(world.server.bodies().any(|body| body == refused), "after {reconnects} reconnects");
+    }
 }
 
 #[test]
@@ -526,7 +571,7 @@ fn an_answer_to_another_hello_tells_no_time() {
     let mut world = World::new();
     world.tells_time = false;
     world.restart();
-    world.wake();
+    assert!(world.connected);
     let epoch = world.core.saved().epoch;
     for other in [epoch - 1, epoch + 1] {
         let clock = Some(ServerClock { epoch: other, at: Timestamp(5) });

@@ -90,11 +90,11 @@ impl Driver {
 
     /// Whether a command can be answered, and be judged by the server's clock.
     fn can_take_commands(&self) -> bool {
-        self.core.saved().can_answer() && self.core.server_time(clock::now()).is_some()
+        self.core.saved().can_answer() && self.core.can_judge_commands(clock::now())
     }
 
-    /// Takes the commands that waited until the server had acked answers to earlier ones or told its time, in their order. As they are
-    /// not acknowledged meanwhile, the server sends no more than its window.
+    /// Takes the commands that waited until the server had acked answers to earlier ones or told its time, in their
+    /// order. As they are not acknowledged meanwhile, the server sends no more than its window.
     pub(super) fn take_put_off(&mut self) {
         while self.can_take_commands()
             && let Some(message) = self.put_off.pop_front()

@@ -360,7 +360,7 @@ impl Agent {
     }
 
     fn knows_time(&self) -> bool {
-        self.process.as_ref().is_some_and(|process| process.core.server_time(self.now).is_some())
+        self.process.as_ref().is_some_and(|process| process.core.can_judge_commands(self.now))
     }
 
     /// Commands wait until the server has told its time, as they do in the driver.

@@ -111,8 +111,12 @@ fn play(nature: Nature, steps: &[Step]) {
 
 /// 50 histories of each sort, unless `PROPTEST_CASES` says otherwise.
 fn config() -> ProptestConfig {
-    let default =
-        ProptestConfig { max_shrink_iters: 3_000, failure_persistence: None, ..ProptestConfig::default() };
+    let default = ProptestConfig {
+        max_shrink_iters: 3_000,
+        max_shrink_time: 60_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
     if std::env::var_os("PROPTEST_CASES").is_some() {
         default
     } else {

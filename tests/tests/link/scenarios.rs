@@ -42,3 +42,20 @@ fn a_hello_that_is_overtaken_by_reports_does_not_leave_the_server_waiting_for_wh
     }
     world.settle_and_check();
 }
+
+#[test]
+fn an_answer_to_a_hello_that_is_lost_is_asked_for_again_when_commands_wait_for_it() {
+    let mut world = World::new(Nature { window: 1, ..Nature::default() });
+    world.heal();
+    for step in [
+        Step::StopAgent,
+        Step::StartAgent,
+        Step::Read { lane: 0, count: 2 },
+        Step::Ingest { count: 3 },
+        Step::LoseDown,
+        Step::PutCredentials,
+    ] {
+        world.step(&step);
+    }
+    world.settle_and_check();
+}
