@@ -136,7 +136,7 @@ fn what_of(
             (JobWhat::ForgetDryRun { group: group.clone(), keep }, vec![record])
         }
         JobRequest::Prune => {
-            if let Some((group, why)) = soundness::held_group(reads, host)? {
+            if let Some((group, why)) = soundness::held_on_repository(reads, host)? {
                 return Err(Refused::Held { group, why });
             }
             (JobWhat::Prune, Vec::new())

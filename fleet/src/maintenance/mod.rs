@@ -260,9 +260,11 @@ fn state_of(
 }
 
 /// What may not go until somebody has looked: a forget goes on with the other groups while there are any, a prune is of
-/// all.
+/// the whole repository, whoever else is on it.
 fn held(reads: &impl Reads, id: HostId) -> Result<[Option<(String, Hold)>; 3], StoreError> {
-    let Some(first) = soundness::held_group(reads, id)? else { return Ok([None, None, None]) };
+    let Some(first) = soundness::held_group(reads, id)? else {
+        return Ok([None, soundness::held_on_repository(reads, id)?, None]);
+    };
     let mut is_one_free = false;
     for (_, group) in reads.rows(&GROUPS, &Span::under(&id))? {
         is_one_free |=

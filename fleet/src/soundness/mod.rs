@@ -14,8 +14,9 @@ use crate::record::{
     Accepted, Actor, Extent, Flawed, Job, JobFigures, JobState, JobWhat, Lack, Loss, Soundness,
 };
 use crate::refused::{Refused, StoreError};
+use crate::repo::sharing;
 use crate::request::By;
-use crate::store::{GROUPS, JOBS, Reads, SOUNDNESS, Span, Tx};
+use crate::store::{GROUPS, HOSTS, JOBS, Reads, SOUNDNESS, Span, Tx};
 use schema::job::ForgetResult;
 use schema::{Class, HostId, Items, JobId, Timestamp};
 
@@ -255,6 +256,25 @@ pub(crate) fn group_renamed(tx: &mut Tx<'_>, host: HostId, old: &str, new: &str)
 pub(crate) fn held_group(reads: &impl Reads, host: HostId) -> Result<Option<(String, Hold)>, StoreError> {
     let known = reads.rows(&SOUNDNESS, &Span::under(&host))?;
     Ok(known.into_iter().find_map(|((_, group), known)| Some((group, known.hold()?))))
+}
+
+/// The first group for which nothing of this host's repository may be pruned: one of its own, or of a host that surely
+/// is on the same repository, which is named with its host.
+pub(crate) fn held_on_repository(
+    reads: &impl Reads,
+    host: HostId,
+) -> Result<Option<(String, Hold)>, StoreError> {
+    if let Some(own) = held_group(reads, host)? {
+        return Ok(Some(own));
+    }
+    for other in sharing::partners(reads, host)? {
+        if let Some((group, why)) = held_group(reads, other)?
+            && let Some(record) = reads.get(&HOSTS, &other)?
+        {
+            return Ok(Some((format!("{group} of {}", record.name), why)));
+        }
+    }
+    Ok(None)
 }
 
 impl Fleet {

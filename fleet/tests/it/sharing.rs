@@ -1,11 +1,14 @@
 //! Hosts on one repository: who counts as one, what each believes of the others, and how long they wait for each other.
 
-use crate::support::{Agent, DAY_MS, HOUR_MS, World, audited, backup, by, credentials, group, in_memory};
-use fleet::maintenance::Action;
+use crate::support::{
+    Agent, DAY_MS, Got, HOUR_MS, World, audited, backup, by, credentials, group, in_memory, saved,
+};
+use fleet::maintenance::{Action, Why};
 use fleet::record::{CredentialsInput, Group, JobState, MaintenanceInput, Retention, RuleInput, WhyShared};
 use fleet::{Fleet, JobRequest, Status};
+use schema::job::BackupSummary;
 use schema::stats::{CheckResult, LockSeen, PruneResult, Size, SizeSource, SnapshotCount};
-use schema::{HostId, Outcome, RepoId, RepoStats, Slot, Summary, Timestamp};
+use schema::{HostId, JobKind, Outcome, RepoId, RepoStats, Slot, Summary, Timestamp};
 
 const REPO: RepoId = RepoId([5; 32]);
 const LEASE_MS: u64 = 30 * 60_000;
@@ -203,6 +206,39 @@ async fn hosts_that_were_sent_to_one_place_share_and_what_one_says_never_mends_t
 }
 
 #[tokio::test]
+async fn a_sudden_loss_of_one_host_holds_the_prune_of_all_on_its_repository() {
+    let (world, fleet) = in_memory();
+    let (mut one, mut two) = (kept(&world, &fleet, "one").await, kept(&world, &fleet, "two").await);
+    let mut elsewhere = kept(&world, &fleet, "elsewhere").await;
+    let other_place = at("rest:https://far.example:8000/attic");
+    fleet.put_credentials(elsewhere.host, Slot::Repo, other_place, by()).await.unwrap();
+    for agent in [&one, &two, &elsewhere] {
+        says(&world, agent, figures(&world, REPO)).await;
+    }
+    let Summary::Backup(usual) = saved() else { panic!("a backup") };
+    let emptied = Summary::Backup(BackupSummary { files_new: 0, total_files: 0, total_bytes: 0, ..usual });
+    let lost = one.back_up_as("etc", Outcome::Succeeded, emptied).await;
+    let held = fleet.dispatch(two.host, JobRequest::Prune, by()).await.unwrap_err();
+    assert_eq!(held.code(), "held");
+    assert!(held.to_string().contains("etc of one"), "{held}");
+    world.pass(8 * DAY_MS + 5 * HOUR_MS);
+    fleet.put_maintenance(two.host, daily(), by()).await.unwrap();
+    let host = two.host;
+    let prune_is_held = || {
+        let (_, [_, prune, _]) = fleet.read().unwrap().decisions(host).unwrap().unwrap();
+        matches!(&prune.why, Why::Held { group, .. } if group == "etc of one")
+    };
+    assert!(prune_is_held());
+    fleet.maintain().await;
+    let is_prune = |got: &Got| matches!(got, Got::Run { kind: JobKind::Prune, .. });
+    assert!(!two.take_all().iter().any(is_prune));
+    run(&mut elsewhere, JobRequest::Prune).await;
+
+    fleet.accept_backup(one.host, "etc", lost.id, by()).await.unwrap();
+    assert!(!prune_is_held());
+}
+
+#[tokio::test]
 async fn what_another_was_asked_to_do_puts_the_own_off_by_one_period_and_what_it_says_by_itself_does_not() {
     let (world, fleet) = in_memory();
     let (mut one, mut two) = (kept(&world, &fleet, "one").await, kept(&world, &fleet, "two").await);
@@ -251,7 +287,7 @@ async fn two_real_hosts_on_one_repository_do_not_both_prune_it_each_time() {
             agent.take_all();
             let open = fleet.read().unwrap().open_jobs(agent.host).unwrap();
             for job in open {
-                let is_prune = job.what.kind() == schema::JobKind::Prune;
+                let is_prune = job.what.kind() == JobKind::Prune;
                 *prunes += u32::from(is_prune);
                 let request = if is_prune { JobRequest::Prune } else { check() };
                 agent.finish(job.id, Outcome::Succeeded, good(&request)).await;
@@ -363,9 +399,7 @@ async fn a_cancel_ends_the_lease_of_a_host_that_is_away_at_once_and_of_one_that_
     // It comes back, still at it, and is told.
     one.hello(&[schema::HeldJob { job, phase: schema::HeldPhase::Running }]).await;
     let got = one.take_all();
-    assert!(
-        got.iter().any(|got| matches!(got, crate::support::Got::Cancel { job: told, .. } if *told == job))
-    );
+    assert!(got.iter().any(|got| matches!(got, Got::Cancel { job: told, .. } if *told == job)));
     one.finish(job, Outcome::Succeeded, good(&check())).await;
     assert_eq!((one.job(job).state, one.job(job).late), (JobState::Succeeded, true));
     assert_eq!(fleet.read().unwrap().repo(two.host).unwrap().told.check, None);

@@ -382,11 +382,16 @@ impl Agent {
 
     /// Runs a backup to its end.
     pub(crate) async fn back_up(&mut self, group: &str, outcome: Outcome) -> Job {
+        let summary = if outcome == Outcome::Failed { Summary::None } else { saved() };
+        self.back_up_as(group, outcome, summary).await
+    }
+
+    /// A backup with these figures.
+    pub(crate) async fn back_up_as(&mut self, group: &str, outcome: Outcome, summary: Summary<'_>) -> Job {
         let job = self.fleet.dispatch(self.host, backup(group), by()).await.unwrap();
         self.take_all();
         self.report(ReportBody::Accepted { job: job.id, behind: 0 }).await;
         self.report(ReportBody::Started { job: job.id }).await;
-        let summary = if outcome == Outcome::Failed { Summary::None } else { saved() };
         self.finish(job.id, outcome, summary).await;
         self.job(job.id)
     }
