@@ -199,7 +199,10 @@ impl JobSummary {
                 })
             }
             Self::Forget(groups) => {
-                Summary::Forget { groups: fitting(groups.iter().map(WireForget), buffer) }
+                let with = |says_lacking| groups.iter().map(move |count| WireForget { count, says_lacking });
+                // What each group came to is said in any case: so short that it has room for all groups of a host.
+                let whole = fitting::<ForgetResult<'_>, _>(with(true), buffer).count() == groups.len();
+                Summary::Forget { groups: fitting(with(whole), buffer) }
             }
             Self::Prune(done) => Summary::Prune {
                 freed_bytes: done.freed_bytes,
@@ -220,12 +223,16 @@ impl JobSummary {
 }
 
 /// Writes what a forget did to a group in the form of the wire.
-struct WireForget<'a>(&'a ForgetCount);
+struct WireForget<'a> {
+    count: &'a ForgetCount,
+    /// Whether the snapshots that lack something are named.
+    says_lacking: bool,
+}
 
 impl Serialize for WireForget<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let count = self.0;
-        let ids = count.lacking.as_deref();
+        let count = self.count;
+        let ids = count.lacking.as_deref().filter(|_| self.says_lacking);
         let mut list = vec![0; ids.map_or(0, |ids| ids.iter().map(|id| id.len() + 1).sum())];
         let lacking = ids.map(|ids| Items::write(ids.iter().map(String::as_str), &mut list));
         let result = ForgetResult {
@@ -321,20 +328,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_forget_of_many_groups_is_cut_to_the_buffer_and_not_dropped() {
+    fn a_forget_tells_of_all_groups_and_where_room_is_short_not_which_snapshots_lack_something() {
         let count = |n: usize| ForgetCount {
-            group: format!("group-{n}"),
-            kept: 1,
-            removed: 2,
-            class: None,
-            spared: 0,
-            lacking: Some(vec!["0badcafe".to_owned()]),
+            group: format!("{n:063}"),
+            kept: u32::MAX,
+            removed: u32::MAX,
+            class: Some(Class::Other),
+            spared: u32::MAX,
+            lacking: Some(vec!["0badcafe0badcafe".to_owned(); 1_000]),
         };
-        let summary = JobSummary::Forget((0..100).map(count).collect());
-        let mut buffer = [0; 350];
-        let Summary::Forget { groups } = summary.to_wire(&mut buffer) else { panic!("not a forget") };
-        let names: Vec<_> = groups.iter().map(|group| group.group.to_owned()).collect();
-        assert!(names.len() > 10 && names.len() < 20, "{}", names.len());
-        assert_eq!(names[0], "group-0");
+        for (groups, told) in [(1, 1), (64, 0)] {
+            let summary = JobSummary::Forget((0..groups).map(count).collect());
+            let mut buffer = vec![0; schema::limits::MAX_MESSAGE_BYTES / 2];
+            let Summary::Forget { groups: results } = summary.to_wire(&mut buffer) else {
+                panic!("not a forget")
+            };
+            assert_eq!(results.iter().count(), groups);
+            assert_eq!(results.iter().filter(|result| result.lacking.is_some()).count(), told);
+        }
     }
 }
