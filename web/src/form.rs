@@ -1,7 +1,7 @@
 //! What a browser or an API client sends: plain forms and JSON bodies, read with words for what is wrong.
 
 use crate::problem::Problem;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use fleet::record::Secret;
@@ -118,6 +118,20 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Input<T> {
             ));
         }
         read_json(&body).map(Self)
+    }
+}
+
+/// A JSON body that may be left out.
+pub(crate) struct MaybeInput<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for MaybeInput<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request<Body>, state: &S) -> Result<Self, Problem> {
+        if request.body().is_end_stream() {
+            return Ok(Self(T::default()));
+        }
+        Input::from_request(request, state).await.map(|Input(body)| Self(body))
     }
 }
 

@@ -68,6 +68,7 @@ pub(crate) struct Doc {
     path: Option<(&'static str, Shape)>,
     query: Vec<Parameter>,
     body: Option<Shape>,
+    body_is_optional: bool,
     answer: Answer,
     /// The answer can also be had as plain text.
     plain: bool,
@@ -76,7 +77,16 @@ pub(crate) struct Doc {
 impl Doc {
     pub(crate) fn new(tag: &'static str, summary: &'static str) -> Self {
         let answer = Answer::Other("application/json");
-        Self { tag, summary, path: None, query: Vec::new(), body: None, answer, plain: false }
+        Self {
+            tag,
+            summary,
+            path: None,
+            query: Vec::new(),
+            body: None,
+            body_is_optional: false,
+            answer,
+            plain: false,
+        }
     }
 
     fn parameter(mut self, name: &'static str, what: &'static str, may_be: MayBe) -> Self {
@@ -130,6 +140,12 @@ impl Doc {
     pub(crate) fn takes<T: ToSchema>(mut self) -> Self {
         self.body = Some(Shape::of::<T>());
         self
+    }
+
+    /// A body that may be left out.
+    pub(crate) fn may_take<T: ToSchema>(mut self) -> Self {
+        self.body_is_optional = true;
+        self.takes::<T>()
     }
 
     pub(crate) fn answers<T: ToSchema>(mut self, status: u16) -> Self {
@@ -250,8 +266,7 @@ fn operation(route: &Route, doc: &Doc) -> Value {
         "responses": doc.responses(),
     });
     if let Some(body) = doc.body {
-        operation["requestBody"] =
-            json!({"required": true, "content": {"application/json": {"schema": body.reference()}}});
+        operation["requestBody"] = json!({"required": !doc.body_is_optional, "content": {"application/json": {"schema": body.reference()}}});
     }
     if route.access == Access::Open {
         operation["security"] = json!([]);

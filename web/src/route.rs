@@ -349,8 +349,11 @@ fn api_hosts() -> Vec<Route> {
             doc("Lets a host in again, of which there is one machine now; without a quarantine, nothing")
                 .empty(),
         ),
-        post("/api/hosts/{host}/enroll-token", Write, host::new_token)
-            .doc(doc("A new enrolment token; the old key ends when it is used").answers::<HostCreated>(201)),
+        post("/api/hosts/{host}/enroll-token", Write, host::new_token).doc(
+            doc("A new enrolment token; the old key ends when it is used")
+                .may_take::<EnrollTokenIn>()
+                .answers::<HostCreated>(201),
+        ),
         get("/api/hosts/{host}/repo-credentials", Read, credentials::get_repo)
             .doc(repository("Everyday credentials, never their secrets").answers::<CredentialsOut>(200)),
         put("/api/hosts/{host}/repo-credentials", Write, credentials::put_repo).doc(

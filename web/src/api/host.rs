@@ -1,11 +1,10 @@
 //! Hosts and their enrolment.
 
-use super::dto::{AckIn, HostCreated, HostIn, HostOut, HostPatch, UsageOut};
+use super::dto::{AckIn, EnrollTokenIn, HostCreated, HostIn, HostOut, HostPatch, UsageOut};
 use super::{List, Query, one_of};
 use crate::app::Ctx;
-use crate::form::Input;
+use crate::form::{Input, MaybeInput};
 use crate::problem::Problem;
-use crate::rights::Rights;
 use axum::Json;
 use axum::extract::Path;
 use axum::http::StatusCode;
@@ -73,10 +72,15 @@ pub(crate) async fn create(ctx: Ctx, Input(body): Input<HostIn>) -> Result<impl 
 }
 
 /// `POST /api/hosts/{host}/enroll-token`.
-pub(crate) async fn new_token(ctx: Ctx, Path(host): Path<String>) -> Result<impl IntoResponse, Problem> {
+pub(crate) async fn new_token(
+    ctx: Ctx,
+    Path(host): Path<String>,
+    MaybeInput(body): MaybeInput<EnrollTokenIn>,
+) -> Result<impl IntoResponse, Problem> {
     let host = ctx.host(&ctx.read()?, &host)?;
+    let rights = body.rights.checked()?;
     let token = ctx.app.fleet.new_enroll_token(host.id, ctx.by()).await?;
-    Ok((StatusCode::CREATED, Json(HostCreated::new(&host, &token, &Rights::default()))))
+    Ok((StatusCode::CREATED, Json(HostCreated::new(&host, &token, &rights))))
 }
 
 /// `PUT /api/hosts/{host}/acknowledgement`.

@@ -165,6 +165,14 @@ async fn hosts_are_added_listed_in_parts_changed_and_deleted() {
     assert_eq!((&changed["name"], &changed["labels"]), (&json!("renamed"), &json!(["attic"])));
     let token = client.send(Method::POST, &format!("{path}/enroll-token"), None).await.expect(201).json();
     assert!(token["enroll_command"].as_str().unwrap().starts_with("holdfast-agent enroll hf1."));
+    let narrow = json!({"rights": {"source_roots": ["/srv/my data"], "no_admin_slot": true}});
+    let token =
+        client.send(Method::POST, &format!("{path}/enroll-token"), Some(&narrow)).await.expect(201).json();
+    let command = token["enroll_command"].as_str().unwrap();
+    assert!(command.contains("--allow-source-root '/srv/my data'"), "{command}");
+    assert!(command.contains("--no-admin-slot"), "{command}");
+    let wrong = json!({"rights": {"source_roots": ["srv"]}});
+    client.send(Method::POST, &format!("{path}/enroll-token"), Some(&wrong)).await.expect(422);
     client.send(Method::DELETE, &path, None).await.expect(204);
     assert_eq!(client.get(&path).await.expect(404).code(), "host_not_found");
 }

@@ -203,6 +203,14 @@ pub(crate) struct HostIn {
     pub(crate) rights: Rights,
 }
 
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schema(as = NewEnrollToken)]
+pub(crate) struct EnrollTokenIn {
+    /// What the host is to allow the server, as for a new host.
+    pub(crate) rights: Rights,
+}
+
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HostPatch {
