@@ -307,6 +307,14 @@ fn every_page_is_accessible_fits_a_phone_and_loads_nothing_from_elsewhere() {
         look.at(&page);
     }
     scene.let_it_finish();
+
+    // A sudden loss, which waits for somebody's word.
+    let emptied = scene.scratch.folder("emptied").display().to_string();
+    scene.api().set_includes(&host, GROUP, &[&emptied]);
+    let _ = scene.api().wait_job(&scene.api().back_up(&host, GROUP), &["warning"], LONG);
+    for page in ["", "/repo", &format!("/groups/{GROUP}/accept")] {
+        look.at(&format!("/hosts/{host}{page}"));
+    }
     assert!(look.wrong.is_empty(), "{}", look.wrong);
     assert!(look.seen.len() > 35, "{:?}", look.seen);
 }
