@@ -300,7 +300,7 @@ fn with_findings(verdict: Verdict, findings: &[SourceSeen]) -> Verdict {
     let Some(worst) = worst else { return verdict };
     let class = if weight(Some(worst)) > weight(verdict.class) { Some(worst) } else { verdict.class };
     let mut message = String::new();
-    if verdict.message.is_empty() || class == Some(worst) {
+    if verdict.message.is_empty() || class != verdict.class {
         message.push_str("A snapshot was made, but not with all that its source group names:");
     }
     for seen in lacking {
