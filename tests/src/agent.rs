@@ -210,6 +210,24 @@ pub fn small_disk(mount_point: &Path, bytes: u64) -> Vec<OsString> {
         .collect()
 }
 
+/// A wrapper that gives the agent a disk with one file on `mount_point`, which nobody else sees, and in the system's table
+/// of mounts, by way of `fstab`, another one that is not there.
+///
+/// # Panics
+/// When the table can't be written.
+#[must_use]
+pub fn other_disks(fstab: &Path, mount_point: &Path, unmounted: &Path) -> Vec<OsString> {
+    std::fs::write(fstab, format!("# disks\nUUID=5d {} ext4 defaults 0 2\n", unmounted.display()))
+        .unwrap_or_else(|error| panic!("{}: {error}", fstab.display()));
+    let unshare = if rustix::process::geteuid().is_root() { "--mount" } else { "-rm" };
+    let script = r#"mount --bind "$1" /etc/fstab && mount -t tmpfs tmpfs "$2" && echo here > "$2/file" && shift 2 && exec "$@""#;
+    ["unshare", unshare, "sh", "-ec", script, "sh"]
+        .map(OsString::from)
+        .into_iter()
+        .chain([fstab, mount_point].map(|path| path.as_os_str().to_owned()))
+        .collect()
+}
+
 /// A wrapper that takes root's right to read every file from the agent; nothing for other users, who lack it.
 #[must_use]
 pub fn without_right_to_read_all() -> Vec<OsString> {

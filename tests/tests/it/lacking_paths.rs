@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use std::fs;
 use tests::{
-    agent::Agent,
+    agent::{Agent, other_disks},
     api::text,
     repository::Repository,
     scene::{GROUP, Scene},
@@ -45,6 +45,34 @@ fn a_path_that_brings_nothing_beside_one_that_does_is_a_warning_with_its_reason(
     let job = scene.back_up();
     assert_eq!(findings(&job), []);
     assert_eq!(api.host(host)["status"], "ok");
+}
+
+#[test]
+fn a_disk_that_is_not_mounted_and_a_folder_that_holds_only_other_disks_are_told_as_what_they_are() {
+    let Some(mut scene) = Scene::start() else { return };
+    let (unmounted, outer) = (scene.scratch.folder("usb"), scene.scratch.folder("disks"));
+    let inner = scene.scratch.folder("disks/one");
+    scene.agent.stop();
+    scene.agent.wrapper = other_disks(&scene.scratch.path().join("fstab"), &inner, &unmounted);
+    scene.agent.start();
+    let (api, host) = (scene.api(), scene.host());
+    api.wait_online(host, true, LONG);
+    let (files, outer) = (scene.sources.display().to_string(), outer.display().to_string());
+    let unmounted = unmounted.display().to_string();
+    for (path, one_file_system, expected) in [
+        (&unmounted, false, Some(("not_mounted", "source_missing"))),
+        (&outer, true, Some(("other_file_system", "source_empty"))),
+        (&outer, false, None),
+    ] {
+        let group = json!({ "includes": [path, files], "one_file_system": one_file_system });
+        let _ = api.put(&format!("/api/hosts/{host}/groups/{GROUP}"), &group).expect(200);
+        let state = if expected.is_some() { "warning" } else { "succeeded" };
+        let job = api.wait_job(&api.back_up(host, GROUP), &[state], LONG);
+        let (reasons, class) = expected.unzip();
+        assert_eq!(job["class"].as_str(), class, "{job}");
+        let reasons: Vec<_> = reasons.map(|reason| (path.clone(), reason.to_owned())).into_iter().collect();
+        assert_eq!(findings(&job), reasons, "{job}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// Of a host, what tells whether it is there and well. The rest follows from other topics, or changes with each job.
-const OF_HOST: [&str; 12] = [
+const OF_HOST: [&str; 13] = [
     "id",
     "name",
     "online",
@@ -22,6 +22,7 @@ const OF_HOST: [&str; 12] = [
     "agent_version",
     "restic_version",
     "wire_problem",
+    "clock_ahead_ms",
 ];
 /// Which repository it is, whoever names it: the id is what others could claim to use.
 const NOT_OF_REPO: [&str; 2] = ["history", "repo_id"];
