@@ -167,11 +167,19 @@ mod tests {
             assert!(!state.file(FILE).exists() && !program.exists());
             assert!(!Trial::is_under_way(&state, clock::wall()));
         }
-        // Nor does what the program has started stay.
-        let is_left = fs::read_dir("/proc").unwrap().flatten().any(|entry| {
-            fs::read(entry.path().join("cmdline")).is_ok_and(|line| line == b"sleep\x001234567\0")
-        });
-        assert!(!is_left);
+        // Nor does what the program has started stay, once the signal has come through.
+        let is_left = || {
+            fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+                fs::read(entry.path().join("cmdline")).is_ok_and(|line| line == b"sleep\x001234567\0")
+            })
+        };
+        timeout(Duration::from_secs(30), async {
+            while is_left() {
+                sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await
+        .expect("it is gone");
         assert!(Trial::new(Path::new("/no/such/program"), 1).run(&state, &[]).await.is_err());
     }
 }

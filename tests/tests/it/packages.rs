@@ -68,7 +68,10 @@ fn packages(folder: &Path) -> Vec<PathBuf> {
     let (from, out) = (folder.join("programs"), folder.join("deb"));
     fs::create_dir_all(&from).expect("a folder");
     for name in ["holdfast-agent", "holdfast-server"] {
-        fs::copy(tools::program(name), from.join(format!("{name}-x86_64"))).expect("a copy");
+        // As programs are shipped: what debuggers want is ten times the rest, and takes minutes to pack.
+        let mut strip = Command::new("strip");
+        strip.arg("-o").arg(from.join(format!("{name}-x86_64"))).arg(tools::program(name));
+        let _ = run("strip", strip, LONG).expect_success("a program without its debug data");
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("packaging").join("deb");
     let mut command = Command::new(script);
