@@ -15,7 +15,7 @@ use crate::refused::Refused;
 use crate::request::By;
 use crate::schedule;
 use crate::soundness;
-use crate::store::{GROUPS, Reads, SOUNDNESS, Span};
+use crate::store::{GROUPS, Reads, Span};
 use schema::{HostId, job::COMMAND_SOURCE, limits::MAX_VALUE_BYTES, name};
 
 /// The most source groups of one host.
@@ -69,6 +69,7 @@ impl Fleet {
                 schedule::group_renamed(tx, host, old, &group.name)?;
                 soundness::group_renamed(tx, host, old, &group.name)?;
             }
+            soundness::group_goes_on(tx, &record, &group)?;
             plan::changed(tx, host)?;
             let action = if before.is_some() { "group.changed" } else { "group.created" };
             let target = hosts::target(tx, record.id)?;
@@ -89,7 +90,7 @@ impl Fleet {
                 return Err(Refused::GroupNotFound);
             }
             tx.remove(&GROUPS, &(host, name.clone()))?;
-            tx.remove(&SOUNDNESS, &(host, name.clone()))?;
+            soundness::group_deleted(tx, host, &name)?;
             hosts::change_summary(tx, host, |summary| summary.drop_group(&name))?;
             plan::changed(tx, host)?;
             let target = hosts::target(tx, host)?;

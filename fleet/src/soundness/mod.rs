@@ -11,7 +11,8 @@ use crate::change::Changed;
 use crate::fleet::Fleet;
 use crate::hosts;
 use crate::record::{
-    Accepted, Actor, Extent, Flawed, Job, JobFigures, JobState, JobWhat, Lack, Loss, Soundness,
+    Accepted, Actor, Extent, Flawed, Group, Host, Job, JobFigures, JobState, JobWhat, Lack, Loss, Origin,
+    Soundness,
 };
 use crate::refused::{Refused, StoreError};
 use crate::repo::sharing;
@@ -155,6 +156,16 @@ impl Soundness {
         lacking.max(self.loss.as_ref().map(|loss| loss.job))
     }
 
+    /// Snapshots of a former group that lack something. What is beyond the bound is not known any more, and holds.
+    fn add_lacking(&mut self, former: Vec<Flawed>) {
+        self.lacking.extend(former);
+        self.lacking.sort_by_key(|flawed| flawed.job);
+        self.lacking.dedup_by_key(|flawed| flawed.job);
+        let surplus = self.lacking.len().saturating_sub(MOST_LACKING);
+        self.is_cut |= surplus > 0;
+        self.lacking.drain(..surplus);
+    }
+
     /// Whether a person has said that this lack is right.
     fn accepts(&self, lack: &Lack) -> bool {
         let accepted = self.accepted.as_ref().and_then(|accepted| accepted.lack.as_ref());
@@ -252,10 +263,45 @@ pub(crate) fn group_renamed(tx: &mut Tx<'_>, host: HostId, old: &str, new: &str)
     Ok(())
 }
 
+/// A group is deleted, and its snapshots stay: which of them lack something counts again for whoever goes on with them.
+pub(crate) fn group_deleted(tx: &mut Tx<'_>, host: HostId, group: &str) -> Result<(), StoreError> {
+    let key = (host, group.to_owned());
+    let Some(Soundness { lacking, is_cut, .. }) = tx.get(&SOUNDNESS, &key)? else { return Ok(()) };
+    if lacking.is_empty() && !is_cut {
+        return tx.remove(&SOUNDNESS, &key).map(|_| ());
+    }
+    tx.put(&SOUNDNESS, &key, &Soundness { lacking, is_cut, ..Soundness::default() })
+}
+
+/// A group goes on with the snapshots of groups of this host that are no more: what is known of those is known of it.
+pub(crate) fn group_goes_on(tx: &mut Tx<'_>, host: &Host, group: &Group) -> Result<(), StoreError> {
+    let is_own = |origin: &&Origin| origin.hostname == host.restic_host && origin.tag != group.name;
+    for origin in group.origins.iter().filter(is_own) {
+        let key = (host.id, origin.tag.clone());
+        if tx.has(&GROUPS, &key)? {
+            continue;
+        }
+        let Some(former) = tx.get(&SOUNDNESS, &key)? else { continue };
+        tx.remove(&SOUNDNESS, &key)?;
+        let key = (host.id, group.name.clone());
+        let mut known = tx.get(&SOUNDNESS, &key)?.unwrap_or_default();
+        known.add_lacking(former.lacking);
+        known.is_cut |= former.is_cut;
+        tx.put(&SOUNDNESS, &key, &known)?;
+    }
+    Ok(())
+}
+
 /// The first group of a host in which more than half is gone, or of which else nothing may go.
 pub(crate) fn held_group(reads: &impl Reads, host: HostId) -> Result<Option<(String, Hold)>, StoreError> {
-    let known = reads.rows(&SOUNDNESS, &Span::under(&host))?;
-    Ok(known.into_iter().find_map(|((_, group), known)| Some((group, known.hold()?))))
+    for (key, known) in reads.rows(&SOUNDNESS, &Span::under(&host))? {
+        if let Some(hold) = known.hold()
+            && reads.has(&GROUPS, &key)?
+        {
+            return Ok(Some((key.1, hold)));
+        }
+    }
+    Ok(None)
 }
 
 /// The first group for which nothing of this host's repository may be pruned: one of its own, or of a host that surely

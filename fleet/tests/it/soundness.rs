@@ -186,6 +186,37 @@ async fn a_renamed_group_keeps_its_snapshots_and_what_is_known_of_them() {
 }
 
 #[tokio::test]
+async fn what_lacks_something_is_known_again_when_a_deleted_group_comes_back_or_another_goes_on_with_it() {
+    let (world, fleet) = in_memory();
+    let mut agent = kept(&world, &fleet).await;
+    for n in 4..=6 {
+        save(&mut agent, "etc", n, 0, Some(Class::SourceEmpty)).await;
+    }
+    let first = fleet.read().unwrap().group(agent.host, "etc").unwrap().unwrap();
+    fleet.delete_group(agent.host, "etc", by()).await.unwrap();
+    fleet.dispatch(agent.host, JobRequest::Prune, by()).await.expect("a group that is gone holds nothing");
+    agent.take_all();
+    let lacking = vec![short(4), short(5), short(6)];
+    let origin = Origin { hostname: "attic".to_owned(), tag: "etc".to_owned() };
+    for (group, origins) in [
+        (first.clone(), vec![]),
+        (
+            Group { name: "system".to_owned(), origins: vec![origin], ..first.clone() },
+            vec![("attic".to_owned(), "etc".to_owned())],
+        ),
+    ] {
+        let name = group.name.clone();
+        fleet.put_group(agent.host, None, group, by()).await.unwrap();
+        let asked = fleet.dispatch(agent.host, JobRequest::Forget, by()).await.unwrap();
+        let got = agent.take_all();
+        let Some(Got::Run { groups, .. }) = got.last() else { panic!("{got:?}") };
+        assert_eq!(groups, &[(name.clone(), lacking.clone(), origins)]);
+        agent.finish(asked.id, Outcome::Cancelled, Summary::None).await;
+        fleet.delete_group(agent.host, &name, by()).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn snapshots_of_a_living_group_of_another_host_are_not_adopted() {
     let (world, fleet) = in_memory();
     let agent = kept(&world, &fleet).await;

@@ -15,6 +15,9 @@ const SCHEDULES: [(&str, &str, &[&str]); 2] =
     [("often", "15 */3 * * *", &["etc"]), ("nightly", "30 2 * * *", &["home", "srv"])];
 /// A backup that can be begun is begun this long after its time: the grace, others before it, a retry.
 const LATEST_MS: u64 = 30 * MINUTE;
+/// What was begun so shortly before its time may be that one by another clock: the agent leaves it to the server, where
+/// it waits.
+const SKEW_MS: u64 = 2 * MINUTE;
 
 #[derive(Clone, Debug)]
 enum Turn {
@@ -147,8 +150,9 @@ fn check(history: &History, begun: u64) {
             for at in due.iter().filter(|at| *at + LATEST_MS < now) {
                 let run = runs.iter().find(|(run, _)| run >= at);
                 let on_time = run.is_some_and(|(run, _)| *run <= at + LATEST_MS);
+                let just_before = runs.iter().any(|(run, _)| run < at && run + SKEW_MS >= *at);
                 assert!(
-                    on_time || history.was_off(*at, at + LATEST_MS),
+                    on_time || just_before || history.was_off(*at, at + LATEST_MS),
                     "{group}: due at {at}, runs {run:?}"
                 );
             }
@@ -220,7 +224,7 @@ fn what_was_done_alone_does_not_count_for_what_came_due_later() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, max_shrink_iters: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, max_shrink_iters: 40, max_shrink_time: 60_000, ..ProptestConfig::default() })]
 
     #[test]
     fn every_occurrence_runs_once_whoever_is_away(

@@ -271,7 +271,7 @@ fn a_late_result_serves_nothing_that_came_due_after_its_backup_had_begun() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, max_shrink_iters: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, max_shrink_iters: 40, max_shrink_time: 60_000, ..ProptestConfig::default() })]
 
     #[test]
     fn each_due_time_is_met_waits_or_is_given_up(turns in proptest::collection::vec(turn(), 8..40)) {
