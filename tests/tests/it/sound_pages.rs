@@ -307,6 +307,7 @@ fn every_page_is_accessible_fits_a_phone_and_loads_nothing_from_elsewhere() {
         look.at(&page);
     }
     scene.let_it_finish();
+    let _ = scene.api().wait_job(&running, &["succeeded"], LONG);
 
     // A sudden loss, which waits for somebody's word.
     let emptied = scene.scratch.folder("emptied").display().to_string();
