@@ -84,7 +84,7 @@ pub enum Reason {
     Progress,
     /// Reports that were not acked.
     Resend,
-    /// A hello that was not answered.
+    /// A hello that was not answered, while commands wait for that.
     AskAgain,
     /// A state folder that could not be written.
     RetryStore,

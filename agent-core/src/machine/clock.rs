@@ -26,6 +26,8 @@ pub(super) struct Known {
     awaits_answer: bool,
     /// A command came that could not be judged before the answer, and was not taken.
     owes_commands: bool,
+    /// One waits outside for the answer.
+    is_waited_for: bool,
 }
 
 impl Known {
@@ -35,6 +37,7 @@ impl Known {
         self.awaits_answer = true;
         // All that was not taken comes again with it.
         self.owes_commands = false;
+        self.is_waited_for = false;
     }
 
     /// Whether the machine's clock has jumped since what is known was learnt.
@@ -46,9 +49,11 @@ impl Known {
         })
     }
 
-    /// When to say hello again, because the last one was not answered.
+    /// When to say hello again, because commands wait for the answer to the last one.
     pub(super) fn asks_again_at(&self) -> Option<Monotonic> {
-        self.hello.filter(|_| self.awaits_answer).map(|(_, said)| said.mono.plus_ms(RESEND_AFTER_MS))
+        let (_, said) = self.hello?;
+        let is_needed = self.awaits_answer && (self.owes_commands || self.is_waited_for);
+        is_needed.then(|| said.mono.plus_ms(RESEND_AFTER_MS))
     }
 
     fn at(&self, mono: Monotonic) -> Option<Timestamp> {
@@ -68,10 +73,16 @@ impl Core {
     }
 
     /// Whether it can be judged now if a command came in time: the server has told its time on this connection. What is
-    /// handed over before is not taken and has to come again, so it is better kept until then.
+    /// handed over before is not taken and has to come again, so it is better kept until then, see
+    /// [`Core::keeps_command`].
     #[must_use]
     pub fn can_judge_commands(&self, now: Now) -> bool {
         !self.clock.awaits_answer && self.server_time(now).is_some()
+    }
+
+    /// A command is kept outside until it can be judged.
+    pub const fn keeps_command(&mut self) {
+        self.clock.is_waited_for = true;
     }
 
     /// The server's clock, or the machine's own where that is not known.

@@ -83,6 +83,7 @@ impl Driver {
             && self.put_off.len() < MAX_PUT_OFF
             && opened.as_ref().is_ok_and(|plain| !is_ack(plain))
         {
+            self.core.keeps_command();
             return self.put_off.push_back(message.clone());
         }
         self.take_message(message, opened);

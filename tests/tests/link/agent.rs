@@ -378,6 +378,7 @@ impl Agent {
             let message = schema::decode::<ToAgent<'_>>(plain).expect("the server's messages can be read");
             if let ToAgent::Command(command) = &message {
                 if has_to_wait {
+                    process.core.keeps_command();
                     return self.put_off.push((payload.to_vec(), packet_id));
                 }
                 seq = command.seq;
