@@ -87,14 +87,21 @@ impl WrongClock {
         fs::rename(&new, &self.file).expect("a name in the scratch folder");
     }
 
+    /// What a program that goes by it has in its environment.
+    #[must_use]
+    pub fn environment(&self) -> Vec<(String, OsString)> {
+        let set = |name: &str, value: &Path| (name.to_owned(), value.as_os_str().to_owned());
+        vec![set("LD_PRELOAD", &self.library), set("CLOCK_AHEAD_FILE", &self.file)]
+    }
+
     /// A wrapper that lets a program go by it.
     #[must_use]
     pub fn wrapper(&self) -> Vec<OsString> {
-        let set = |name: &str, value: &Path| {
-            let mut text = OsString::from(name);
+        let set = |(name, value): (String, OsString)| {
+            let mut text = OsString::from(name + "=");
             text.push(value);
             text
         };
-        vec!["env".into(), set("LD_PRELOAD=", &self.library), set("CLOCK_AHEAD_FILE=", &self.file)]
+        std::iter::once("env".into()).chain(self.environment().into_iter().map(set)).collect()
     }
 }

@@ -109,3 +109,44 @@ fn a_machine_whose_clock_is_hours_off_backs_up_and_says_so() {
     });
     let _ = scene.api().back_up(&host, GROUP);
 }
+
+/// Now, as the API writes it.
+fn now() -> String {
+    jiff::Timestamp::now().strftime("%FT%TZ").to_string()
+}
+
+#[test]
+fn a_good_backup_while_the_servers_clock_was_a_year_ahead_is_none_of_next_year() {
+    let Some(mut scene) = Scene::start() else { return };
+    let clock = WrongClock::new(&scene.scratch.folder("clock"));
+    let host = scene.host().to_owned();
+    let start_at = |scene: &mut Scene, secs| {
+        scene.server.stop();
+        clock.set_ahead(secs);
+        scene.server.start_again();
+        scene.api().wait_online(&host, true, LONG);
+    };
+    scene.server.environment.extend(clock.environment());
+    start_at(&mut scene, 0);
+    clock.set_ahead(365 * 86_400);
+    let ahead = scene.back_up();
+    assert!(text(&ahead["created_at"]) > now(), "{ahead}");
+    assert!(text(&scene.api().host(&host)["last_good_at"]) > now());
+
+    start_at(&mut scene, 0);
+    let back = now();
+    let seen = scene.api().host(&host);
+    assert!(text(&seen["last_good_at"]) <= now(), "{seen}");
+    // A clock that has gone on for ten minutes is believed, and what lay ahead of it is of when it came back, for good.
+    clock.set_ahead(11 * 60);
+    wait::until("what was dated ahead to be mended", LONG, || {
+        let seen = scene.api().host(&host);
+        let is_mended = ["last_good_at", "last_backup_at"].iter().all(|at| text(&seen[at]) <= back);
+        if is_mended { Ok(()) } else { Err(format!("back at {back}: {seen}")) }
+    });
+    let job = scene.back_up();
+    let jobs = scene.api().get("/api/jobs?limit=1").expect(200);
+    assert_eq!(jobs["items"][0]["id"], job["id"], "the newest is the one just made");
+    let seen = scene.api().host(&host);
+    assert_eq!((&seen["status"], &seen["protected"]), (&"ok".into(), &true.into()), "{seen}");
+}
