@@ -5,6 +5,7 @@ use crate::budget;
 use crate::change::Changed;
 use crate::enroll;
 use crate::fleet::{Fleet, NewEnrollToken};
+use crate::groups::origins;
 use crate::pending;
 use crate::record::{Acked, AuditTarget, Host};
 use crate::refused::{Refused, StoreError};
@@ -40,7 +41,7 @@ impl Fleet {
             take_name(tx, &name, id)?;
             let host = Host {
                 id,
-                restic_host: name.clone(),
+                restic_host: origins::free_restic_host(tx, &name)?,
                 name: name.clone(),
                 labels,
                 created_at: now,

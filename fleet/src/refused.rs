@@ -76,6 +76,16 @@ pub enum Refused {
         /// Which.
         job: JobId,
     },
+    /// A backup of the group is open, and what it will lack is not known yet.
+    #[error(
+        "a backup of {group} waits or runs, and what it will hold is not known yet; try again when job {job} has ended"
+    )]
+    BackupOpen {
+        /// The group.
+        group: String,
+        /// Which.
+        job: JobId,
+    },
     /// Another host uses the repository and one of the two jobs needs it alone.
     #[error("the {} of host {host} uses the same repository; try again when job {job} has ended", kind.as_str())]
     RepoBusy {
@@ -146,7 +156,7 @@ impl Refused {
             Self::RepoCredsRequired => "repo_creds_required",
             Self::AdminCredsRequired | Self::AdminCredsUnreadable => "admin_creds_required",
             Self::AdminCredsForbidden => "admin_creds_forbidden",
-            Self::JobInProgress { .. } => "job_in_progress",
+            Self::JobInProgress { .. } | Self::BackupOpen { .. } => "job_in_progress",
             Self::RepoBusy { .. } => "repo_busy",
             Self::Held { .. } => "held",
             Self::LockChanged { .. } => "lock_changed",

@@ -1,11 +1,11 @@
 //! What the fleet page needs of a host in one row: kept up to date in the transaction that changes a job, a group
 //! or the repository, so that ten thousand hosts are listed without reading a job.
 
-use crate::record::{Acked, Group, Job, JobFigures, JobState, JobWhat, RepoState, Soundness};
+use crate::record::{Acked, Group, Job, JobFigures, JobState, JobWhat, Loss, RepoState, Soundness};
 use crate::store::first_form;
 use crate::unplanned::Unplanned;
 use crate::view::{DAYS, Day};
-use schema::{Class, JobId, Refusal, Timestamp};
+use schema::{Class, JobId, JobKind, Refusal, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A due backup that waits for longer than this is missed.
@@ -105,12 +105,12 @@ impl Summary {
     }
 
     /// Takes a job as it stands now. `next` is the open job to show when this one was shown and has ended.
-    /// Of a backup that has ended `sound` is what is known of its group.
+    /// Of a backup that has ended `sound` is the group that its snapshot is of, and what is known of that.
     pub(crate) fn take_job(
         &mut self,
         job: &Job,
         next: Option<Job>,
-        sound: Option<&Soundness>,
+        sound: Option<&(String, Soundness)>,
         now: Timestamp,
     ) {
         if job.state.is_ended() {
@@ -123,8 +123,10 @@ impl Summary {
         }
     }
 
-    fn take_ended(&mut self, job: &Job, sound: Option<&Soundness>, now: Timestamp) {
-        let JobWhat::Backup { group } = &job.what else { return };
+    fn take_ended(&mut self, job: &Job, sound: Option<&(String, Soundness)>, now: Timestamp) {
+        if job.what.kind() != JobKind::Backup {
+            return;
+        }
         // The agent's clock may be wrong; what is not yet can't have been.
         let at = job.finished_at.unwrap_or(now).min(now);
         let ends_last = |last: &Job| last.id == job.id || ended_at(last, now) <= at;
@@ -135,16 +137,17 @@ impl Summary {
         if job.ended_by().is_some_and(|by| !by.is_interruption()) {
             return;
         }
-        let Some(group) = self.groups.iter_mut().find(|known| known.name == *group) else { return };
+        let Some((owner, sound)) = sound else { return };
+        let Some(group) = self.groups.iter_mut().find(|known| known.name == *owner) else { return };
         if group.last.as_ref().is_none_or(|last| last.job == job.id || last.at <= at) {
             group.last =
                 Some(Ended { job: job.id, state: job.state, class: job.class, refusal: job.refusal, at });
         }
-        let is_accepted = sound.is_some_and(|sound| sound.is_right(job));
+        let is_accepted = sound.is_right(job);
         if group.last.as_ref().is_some_and(|last| last.job == job.id) {
             group.is_accepted = is_accepted;
         }
-        group.loss_since = sound.and_then(|sound| sound.loss.as_ref()).map(|loss| loss.since);
+        group.loss_since = sound.loss.as_ref().map(|loss| loss.since);
         if (is_good(job) || is_accepted) && group.last_good.is_none_or(|(_, last)| last <= at) {
             group.last_good = Some((job.id, at));
         }
@@ -157,6 +160,13 @@ impl Summary {
         match self.groups.iter_mut().find(|known| known.name == old_name) {
             Some(known) => known.name.clone_from(&group.name),
             None => self.groups.push(GroupSummary { name: group.name.clone(), ..GroupSummary::default() }),
+        }
+    }
+
+    /// What a group has lost, by what is known of it now.
+    pub(crate) fn take_loss(&mut self, name: &str, loss: Option<&Loss>) {
+        if let Some(known) = self.groups.iter_mut().find(|known| known.name == name) {
+            known.loss_since = loss.map(|loss| loss.since);
         }
     }
 

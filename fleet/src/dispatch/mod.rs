@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::credentials;
 use crate::fleet::Fleet;
 use crate::folder;
-use crate::groups;
+use crate::groups::{self, origins};
 use crate::hosts;
 use crate::job::{self, step};
 use crate::link::{LinkState, Sent, outbox};
@@ -123,6 +123,7 @@ fn what_of(
         }
         JobRequest::Forget => {
             let groups = may_forget(reads, host)?;
+            check_backups(reads, host, &groups)?;
             let rules = groups.iter().map(|group| (group.name.clone(), group.keep.clone())).collect();
             (JobWhat::Forget { groups: rules }, groups)
         }
@@ -178,6 +179,18 @@ fn may_forget(reads: &impl Reads, host: HostId) -> Result<Vec<Group>, Refused> {
         }
         _ => Ok(groups),
     }
+}
+
+/// A forget goes by what is known of snapshots when it is asked for: not while one of these groups is backed up.
+fn check_backups(reads: &impl Reads, host: HostId, groups: &[Group]) -> Result<(), Refused> {
+    for job in job::open_jobs(reads, host, LOOK_AT)? {
+        let JobWhat::Backup { group: tag } = &job.what else { continue };
+        let owner = origins::owner_of(reads, host, tag)?;
+        if let Some(group) = owner.filter(|owner| groups.iter().any(|group| group.name == *owner)) {
+            return Err(Refused::BackupOpen { group, job: job.id });
+        }
+    }
+    Ok(())
 }
 
 /// What an agent has to know of the groups of a job.

@@ -1,6 +1,6 @@
 //! Source groups: what of a host is saved, and how long it is kept.
 
-mod origins;
+pub(crate) mod origins;
 
 pub use origins::{Owner, Owners};
 
@@ -59,7 +59,10 @@ impl Fleet {
             if before.as_ref() == Some(&group) {
                 return Ok(group.clone());
             }
-            origins::check_free(tx, &record, old_name.as_deref(), &group)?;
+            let is_same_set = |before: &Group| before.name == group.name && before.origins == group.origins;
+            if !before.as_ref().is_some_and(is_same_set) {
+                origins::check_free(tx, &record, old_name.as_deref(), &group)?;
+            }
             if let Some(old) = old_name.as_ref().filter(|old| **old != group.name) {
                 tx.remove(&GROUPS, &(host, old.clone()))?;
             }
@@ -69,7 +72,9 @@ impl Fleet {
                 schedule::group_renamed(tx, host, old, &group.name)?;
                 soundness::group_renamed(tx, host, old, &group.name)?;
             }
-            soundness::group_goes_on(tx, &record, &group)?;
+            soundness::groups_changed(tx, &record)?;
+            let loss = soundness::of(tx, host, &group.name)?.loss;
+            hosts::change_summary(tx, host, |summary| summary.take_loss(&group.name, loss.as_ref()))?;
             plan::changed(tx, host)?;
             let action = if before.is_some() { "group.changed" } else { "group.created" };
             let target = hosts::target(tx, record.id)?;
@@ -85,12 +90,13 @@ impl Fleet {
         let (context, name) = (self.context(), name.to_owned());
         self.write(move |tx| {
             let now = context.now();
-            hosts::find(tx, host)?;
+            let record = hosts::find(tx, host)?;
             if !tx.has(&GROUPS, &(host, name.clone()))? {
                 return Err(Refused::GroupNotFound);
             }
             tx.remove(&GROUPS, &(host, name.clone()))?;
             soundness::group_deleted(tx, host, &name)?;
+            soundness::groups_changed(tx, &record)?;
             hosts::change_summary(tx, host, |summary| summary.drop_group(&name))?;
             plan::changed(tx, host)?;
             let target = hosts::target(tx, host)?;

@@ -2,8 +2,10 @@
 //! goes on with. Forget, the listing and the next backup go by all of them.
 
 use crate::record::{Group, Host, Origin, SnapshotRow};
-use crate::refused::Refused;
+use crate::refused::{Refused, StoreError};
 use crate::store::{GROUPS, HOSTS, Order, Reads, Span};
+use schema::HostId;
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 /// The most of one group.
@@ -119,7 +121,27 @@ fn origins_of(restic_host: &str, group: &Group) -> Vec<Origin> {
     std::iter::once(own).chain(group.origins.iter().cloned()).collect()
 }
 
-/// Whether the snapshots of a group are nobody else's: two groups that count the same ones would each forget for both.
+/// The group of a host that the snapshots of a tag are of now, made under the host's own name.
+pub(crate) fn owner_of(reads: &impl Reads, host: HostId, tag: &str) -> Result<Option<String>, StoreError> {
+    if reads.has(&GROUPS, &(host, tag.to_owned()))? {
+        return Ok(Some(tag.to_owned()));
+    }
+    let Some(record) = reads.get(&HOSTS, &host)? else { return Ok(None) };
+    let groups: Vec<Group> =
+        reads.rows(&GROUPS, &Span::under(&host))?.into_iter().map(|(_, group)| group).collect();
+    Ok(owner_among(&groups, &record.restic_host, tag))
+}
+
+/// The same, among all groups of the host.
+pub(crate) fn owner_among(groups: &[Group], restic_host: &str, tag: &str) -> Option<String> {
+    let is_own = |origin: &Origin| origin.hostname == restic_host && origin.tag == tag;
+    let named = groups.iter().find(|group| group.name == tag);
+    let owner = named.or_else(|| groups.iter().find(|group| group.origins.iter().any(is_own)));
+    owner.map(|group| group.name.clone())
+}
+
+/// Whether the snapshots of a group are nobody else's, in any host's group: two groups that count the same ones would
+/// each forget for both.
 pub(super) fn check_free(
     reads: &impl Reads,
     host: &Host,
@@ -127,47 +149,50 @@ pub(super) fn check_free(
     group: &Group,
 ) -> Result<(), Refused> {
     let own = Origin { hostname: host.restic_host.clone(), tag: group.name.clone() };
-    for (_, other) in reads.rows(&GROUPS, &Span::under(&host.id))? {
-        if Some(other.name.as_str()) == old_name {
-            continue;
-        }
-        if other.origins.contains(&own) {
-            let why = format!(
-                "snapshots of this name belong to the group {}, which was called so or goes on with them: choose \
-                 another name, or take them out of that group first",
-                other.name
-            );
-            return Err(Refused::invalid("name", why));
-        }
-        let its = Origin { hostname: host.restic_host.clone(), tag: other.name.clone() };
-        let taken = group.origins.iter().find(|origin| **origin == its || other.origins.contains(origin));
-        if let Some(Origin { hostname, tag }) = taken {
-            let why = format!("{tag}@{hostname} belongs to the group {} already", other.name);
-            return Err(Refused::invalid("origins", why));
-        }
-    }
-    if group.origins.iter().all(|origin| origin.hostname == host.restic_host) {
-        return Ok(());
-    }
-    let mut found = None;
-    reads.walk(&HOSTS, &Span::ALL, Order::Ascending, |id, other| {
-        if id == host.id || !group.origins.iter().any(|origin| origin.hostname == other.restic_host) {
+    let mut refused = None;
+    reads.walk(&GROUPS, &Span::ALL, Order::Ascending, |(id, name), other| {
+        if id == host.id && Some(name.as_str()) == old_name {
             return Ok(ControlFlow::Continue(()));
         }
-        for (_, theirs) in reads.rows(&GROUPS, &Span::under(&id))? {
-            let its = Origin { hostname: other.restic_host.clone(), tag: theirs.name.clone() };
-            if group.origins.iter().any(|origin| *origin == its || theirs.origins.contains(origin)) {
-                found = Some((other.name.clone(), theirs.name));
-                return Ok(ControlFlow::Break(()));
-            }
+        // Host names of snapshots are each one host's alone: only who goes on with others' can meet somebody.
+        if other.origins.is_empty() && group.origins.is_empty() {
+            return Ok(ControlFlow::Continue(()));
         }
+        let Some(its_host) = reads.get(&HOSTS, &id)? else { return Ok(ControlFlow::Continue(())) };
+        let whose = if id == host.id { String::new() } else { format!(" of {}", its_host.name) };
+        let its = Origin { hostname: its_host.restic_host, tag: name.clone() };
+        if other.origins.contains(&own) {
+            refused = Some(Refused::invalid(
+                "name",
+                format!(
+                    "snapshots of this name belong to the group {name}{whose}, which was called so or goes on with \
+                     them: choose another name, or take them out of that group first"
+                ),
+            ));
+        } else if let Some(Origin { hostname, tag }) =
+            group.origins.iter().find(|origin| **origin == its || other.origins.contains(origin))
+        {
+            let why = format!("{tag}@{hostname} belongs to the group {name}{whose} already");
+            refused = Some(Refused::invalid("origins", why));
+        }
+        Ok(if refused.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    refused.map_or(Ok(()), Err)
+}
+
+/// A host name for the snapshots of a new host: its own, unless snapshots of that name are another host's: one that was
+/// called so when it was made, or one of whose groups goes on with them.
+pub(crate) fn free_restic_host(reads: &impl Reads, name: &str) -> Result<String, StoreError> {
+    let mut taken = BTreeSet::new();
+    reads.walk(&HOSTS, &Span::ALL, Order::Ascending, |_, other| {
+        taken.insert(other.restic_host);
         Ok(ControlFlow::Continue(()))
     })?;
-    match found {
-        None => Ok(()),
-        Some((other, theirs)) => Err(Refused::invalid(
-            "origins",
-            format!("these are the snapshots of the group {theirs} of {other}: delete it there first"),
-        )),
-    }
+    reads.walk(&GROUPS, &Span::ALL, Order::Ascending, |_, group| {
+        taken.extend(group.origins.into_iter().map(|origin| origin.hostname));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    let numbered = (2_u32..).map(|number| format!("{name}-{number}"));
+    let mut names = std::iter::once(name.to_owned()).chain(numbered);
+    Ok(names.find(|name| !taken.contains(name)).unwrap_or_else(|| name.to_owned()))
 }

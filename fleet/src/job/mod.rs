@@ -110,10 +110,7 @@ pub(crate) fn save(
     if before.is_none_or(|before| before.state != job.state) {
         fired::job_changed(tx, job)?;
     }
-    let sound = match soundness::group_of(job).filter(|_| job.state.is_ended()) {
-        Some(group) => Some(soundness::backup_ended(tx, job, group, now)?),
-        None => None,
-    };
+    let sound = if job.state.is_ended() { soundness::backup_ended(tx, job, now)? } else { None };
     let mut summary = tx.get(&SUMMARIES, &job.host)?.unwrap_or_default();
     summary.count_open(before.is_some() && !was_ended, !job.state.is_ended());
     let next = if job.state.is_ended() && summary.runs(job.id) { next_open(tx, job.host)? } else { None };

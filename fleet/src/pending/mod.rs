@@ -19,6 +19,7 @@ use crate::change::Changed;
 use crate::context::Context;
 use crate::dispatch;
 use crate::fleet::Fleet;
+use crate::groups::origins;
 use crate::hosts;
 use crate::record::{Actor, AuditTarget, GivenUp, Job, JobState, JobWhat, PendingRun};
 use crate::refused::{Refused, StoreError};
@@ -191,10 +192,12 @@ fn abandon(tx: &mut Tx<'_>, run: &PendingRun, reason: &str, now: Timestamp) -> R
 /// came due later waits on, however late this is heard of.
 pub(crate) fn job_ended(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(), StoreError> {
     let JobWhat::Backup { group } = &job.what else { return Ok(()) };
+    // It may have another name by now.
+    let group = origins::owner_of(tx, job.host, group)?.unwrap_or_else(|| group.clone());
     let verdict = retry::judge(job);
     for run in of_host(tx, job.host)? {
         let is_own = run.job == Some(job.id);
-        if verdict == Verdict::Done && (is_own || run.group == *group) {
+        if verdict == Verdict::Done && (is_own || run.group == group) {
             let rest = due_after(tx, &run, served_until(job, &run))?;
             settle(tx, &run, rest.map(|rest| if is_own { rest.anew(now) } else { rest }))?;
         } else if is_own {

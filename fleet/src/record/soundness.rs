@@ -15,6 +15,8 @@ pub struct Soundness {
     pub loss: Option<Loss>,
     /// What a person has said is right.
     pub accepted: Option<Accepted>,
+    /// The newest backup that made a snapshot, and whether that is whole.
+    pub newest: Option<(JobId, bool)>,
 }
 
 /// How much a backup held.
@@ -31,6 +33,8 @@ pub struct Extent {
 pub struct Flawed {
     /// restic's id, or its first 8 letters.
     pub snapshot: String,
+    /// Its tag: the name that the group had then.
+    pub tag: String,
     /// The backup that made it.
     pub job: JobId,
     /// When the server heard of it.
@@ -46,6 +50,10 @@ pub struct Lack {
     pub class: Class,
     /// Which paths, where it says; sorted.
     pub paths: Vec<String>,
+    /// How many more paths it says there are.
+    pub paths_left_out: u32,
+    /// How many files and folders could not be read.
+    pub errors: u64,
 }
 
 /// A backup in which more than half of the usual files or bytes was gone.

@@ -9,10 +9,10 @@
 use crate::audit;
 use crate::change::Changed;
 use crate::fleet::Fleet;
+use crate::groups::origins;
 use crate::hosts;
 use crate::record::{
-    Accepted, Actor, Extent, Flawed, Group, Host, Job, JobFigures, JobState, JobWhat, Lack, Loss, Origin,
-    Soundness,
+    Accepted, Actor, Extent, Flawed, Group, Host, Job, JobFigures, JobState, JobWhat, Lack, Loss, Soundness,
 };
 use crate::refused::{Refused, StoreError};
 use crate::repo::sharing;
@@ -20,9 +20,12 @@ use crate::request::By;
 use crate::store::{GROUPS, HOSTS, JOBS, Reads, SOUNDNESS, Span, Tx};
 use schema::job::ForgetResult;
 use schema::{Class, HostId, Items, JobId, Timestamp};
+use std::collections::BTreeMap;
 
 /// So many whole backups say what is usual.
 const USUAL: usize = 7;
+/// So many of them, where these hold more.
+const USUAL_OF_NEWEST: usize = 3;
 /// So many snapshots that lack something are known of one group.
 pub(crate) const MOST_LACKING: usize = 1_000;
 /// So many letters of a snapshot's id name it to an agent.
@@ -54,18 +57,21 @@ impl Hold {
 /// A backup that made a snapshot.
 struct Made<'a> {
     job: JobId,
+    tag: &'a str,
     snapshot: &'a str,
     extent: Extent,
     lack: Option<Lack>,
 }
 
 fn made(job: &Job) -> Option<Made<'_>> {
-    let JobFigures::Backup(figures) = &job.figures else { return None };
+    let (JobFigures::Backup(figures), JobWhat::Backup { group: tag }) = (&job.figures, &job.what) else {
+        return None;
+    };
     if figures.snapshot.is_empty() {
         return None;
     }
     let extent = Extent { files: figures.total_files, bytes: figures.total_bytes };
-    Some(Made { job: job.id, snapshot: &figures.snapshot, extent, lack: lack_of(job) })
+    Some(Made { job: job.id, tag, snapshot: &figures.snapshot, extent, lack: lack_of(job) })
 }
 
 /// What a backup lacks by its own word. A hook that failed says nothing of what was saved.
@@ -73,9 +79,11 @@ fn lack_of(job: &Job) -> Option<Lack> {
     if job.state == JobState::Succeeded || job.class == Some(Class::Hook) {
         return None;
     }
-    let findings = match &job.figures {
-        JobFigures::Backup(figures) => figures.findings.as_slice(),
-        _ => &[],
+    let (findings, paths_left_out, errors) = match &job.figures {
+        JobFigures::Backup(figures) => {
+            (figures.findings.as_slice(), figures.findings_left_out, figures.errors.into())
+        }
+        _ => (&[][..], 0, 0),
     };
     let mut paths: Vec<String> = findings
         .iter()
@@ -83,12 +91,12 @@ fn lack_of(job: &Job) -> Option<Lack> {
         .map(|finding| finding.path.clone())
         .collect();
     paths.sort();
-    Some(Lack { class: job.class.unwrap_or(Class::Other), paths })
+    Some(Lack { class: job.class.unwrap_or(Class::Other), paths, paths_left_out, errors })
 }
 
 /// Takes a backup that has ended: pure.
 fn take(known: &mut Soundness, made: Made<'_>, now: Timestamp) {
-    let Made { job, snapshot, extent, lack } = made;
+    let Made { job, tag, snapshot, extent, lack } = made;
     let usual = usual_of(&known.usual);
     let is_lost = usual.is_some_and(|usual| is_less_than_half(extent, usual));
     let is_accepted = lack.as_ref().is_none_or(|lack| known.accepts(lack));
@@ -110,12 +118,13 @@ fn take(known: &mut Soundness, made: Made<'_>, now: Timestamp) {
         let surplus = known.usual.len().saturating_sub(USUAL);
         known.usual.drain(..surplus);
     }
+    if known.newest.is_none_or(|(newest, _)| newest <= job) {
+        known.newest = Some((job, !is_lost && is_accepted));
+    }
     known.lacking.retain(|flawed| flawed.job != job);
     if is_lost || !is_accepted {
-        known.lacking.push(Flawed { snapshot: snapshot.to_owned(), job, heard_at: now, lack });
-        let surplus = known.lacking.len().saturating_sub(MOST_LACKING);
-        known.is_cut |= surplus > 0;
-        known.lacking.drain(..surplus);
+        let (snapshot, tag) = (snapshot.to_owned(), tag.to_owned());
+        known.add_lacking([Flawed { snapshot, tag, job, heard_at: now, lack }]);
     }
 }
 
@@ -124,13 +133,16 @@ const fn is_of_source(class: Class) -> bool {
     matches!(class, Class::SourceMissing | Class::SourceEmpty)
 }
 
-/// The middle of the last ones; of files and of bytes each by itself.
+/// The middle of the last ones, or of the newest few of them where that is more, for a group that has just grown; of
+/// files and of bytes each by itself.
 fn usual_of(last: &[Extent]) -> Option<Extent> {
-    let middle = |of: fn(&Extent) -> u64| {
+    let middle_of = |last: &[Extent], of: fn(&Extent) -> u64| {
         let mut values: Vec<u64> = last.iter().map(of).collect();
         values.sort_unstable();
         values.get(values.len() / 2).copied()
     };
+    let newest = &last[last.len().saturating_sub(USUAL_OF_NEWEST)..];
+    let middle = |of| middle_of(last, of).max(middle_of(newest, of));
     Some(Extent { files: middle(|extent| extent.files)?, bytes: middle(|extent| extent.bytes)? })
 }
 
@@ -152,13 +164,22 @@ impl Soundness {
     /// The backup that a person has to look at, and that names what is accepted; `None` = nothing is to be said.
     #[must_use]
     pub fn mark(&self) -> Option<JobId> {
+        if self.hold().is_none() && self.is_whole_again() {
+            return None;
+        }
         let lacking = self.lacking.last().map(|flawed| flawed.job);
         lacking.max(self.loss.as_ref().map(|loss| loss.job))
     }
 
-    /// Snapshots of a former group that lack something. What is beyond the bound is not known any more, and holds.
-    fn add_lacking(&mut self, former: Vec<Flawed>) {
-        self.lacking.extend(former);
+    /// Whether the newest backup is whole: whatever was before, nothing is lacking now.
+    #[must_use]
+    pub fn is_whole_again(&self) -> bool {
+        self.newest.is_some_and(|(_, is_whole)| is_whole)
+    }
+
+    /// What is beyond the bound is not known any more, and holds.
+    fn add_lacking(&mut self, more: impl IntoIterator<Item = Flawed>) {
+        self.lacking.extend(more);
         self.lacking.sort_by_key(|flawed| flawed.job);
         self.lacking.dedup_by_key(|flawed| flawed.job);
         let surplus = self.lacking.len().saturating_sub(MOST_LACKING);
@@ -178,24 +199,37 @@ impl Soundness {
     }
 }
 
+/// Whether a word for one lack goes for another: one of the same kind that is no larger, as far as that can be told.
 fn covers(accepted: &Lack, lack: &Lack) -> bool {
-    accepted.class == lack.class && lack.paths.iter().all(|path| accepted.paths.contains(path))
+    let can_be_told =
+        lack.paths_left_out == 0 && (!lack.paths.is_empty() || lack.errors > 0 || is_of_source(lack.class));
+    can_be_told
+        && accepted.class == lack.class
+        && lack.errors <= accepted.errors
+        && lack.paths.iter().all(|path| accepted.paths.contains(path))
 }
 
-/// A person has said that the group is right as its last backup found it: pure.
+/// A person has said that the group is right as its last backup found it: pure. When that one is whole, what came before
+/// it is not right because of that: only the hold ends.
 fn accept(known: &mut Soundness, by: &Actor, now: Timestamp) {
-    let last = known.lacking.last().cloned();
-    let lack = last.as_ref().and_then(|last| last.lack.clone());
-    if let Some(loss) = known.loss.take().filter(|loss| !loss.is_back) {
-        known.usual = vec![loss.now];
-    }
-    // What lacked something else is not right because of that.
-    known.lacking.retain(|flawed| match (&flawed.lack, &lack) {
-        (None, _) => false,
-        (Some(flawed), Some(lack)) => !covers(lack, flawed),
-        (Some(_), None) => true,
-    });
+    let lost = known.loss.take().filter(|loss| !loss.is_back);
     known.is_cut = false;
+    let lack = if known.is_whole_again() {
+        known.accepted.take().and_then(|accepted| accepted.lack)
+    } else {
+        let last = known.lacking.last().cloned();
+        let lack = last.as_ref().and_then(|last| last.lack.clone());
+        known.lacking.retain(|flawed| match (&flawed.lack, &lack) {
+            _ if last.as_ref().is_some_and(|last| last.job == flawed.job) => false,
+            (None, _) => lost.is_none(),
+            (Some(flawed), Some(lack)) => !covers(lack, flawed),
+            (Some(_), None) => true,
+        });
+        lack
+    };
+    if let Some(lost) = lost {
+        known.usual = vec![lost.now];
+    }
     known.accepted = Some(Accepted { by: by.clone(), at: now, lack });
 }
 
@@ -204,25 +238,26 @@ pub(crate) fn of(reads: &impl Reads, host: HostId, group: &str) -> Result<Soundn
     Ok(reads.get(&SOUNDNESS, &(host, group.to_owned()))?.unwrap_or_default())
 }
 
-/// A backup has ended: what is known of its group now.
+/// A backup has ended: which group its snapshot is of now, and what is known of that. The group may have another name by
+/// then; where it is no more, what is known waits under the old one for whoever goes on with its snapshots.
 pub(crate) fn backup_ended(
     tx: &mut Tx<'_>,
     job: &Job,
-    group: &str,
     now: Timestamp,
-) -> Result<Soundness, StoreError> {
-    let mut known = of(tx, job.host, group)?;
-    let key = (job.host, group.to_owned());
-    let is_there = tx.has(&GROUPS, &key)?;
-    if let Some(made) = made(job).filter(|_| is_there) {
+) -> Result<Option<(String, Soundness)>, StoreError> {
+    let Some(tag) = group_of(job) else { return Ok(None) };
+    let owner = origins::owner_of(tx, job.host, tag)?;
+    let group = owner.clone().unwrap_or_else(|| tag.to_owned());
+    let mut known = of(tx, job.host, &group)?;
+    if let Some(made) = made(job) {
         let before = known.clone();
         take(&mut known, made, now);
         if known != before {
-            tx.put(&SOUNDNESS, &key, &known)?;
+            tx.put(&SOUNDNESS, &(job.host, group), &known)?;
             tx.effects.changed(Changed::Groups(job.host));
         }
     }
-    Ok(known)
+    Ok(owner.map(|owner| (owner, known)))
 }
 
 /// A forget has ended: snapshots that are gone need not be known any more. What was heard of since the forget was asked
@@ -234,7 +269,8 @@ pub(crate) fn forgotten<'a>(
 ) -> Result<(), StoreError> {
     for result in results.iter() {
         let Some(there) = result.lacking else { continue };
-        let key = (job.host, result.group.to_owned());
+        let Some(group) = origins::owner_of(tx, job.host, result.group)? else { continue };
+        let key = (job.host, group);
         let Some(mut known) = tx.get(&SOUNDNESS, &key)? else { continue };
         let before = known.lacking.len();
         known.lacking.retain(|flawed| {
@@ -256,40 +292,72 @@ pub(crate) fn named_by(snapshot: &str) -> &str {
 /// A group has another name.
 pub(crate) fn group_renamed(tx: &mut Tx<'_>, host: HostId, old: &str, new: &str) -> Result<(), StoreError> {
     let key = (host, old.to_owned());
-    if let Some(known) = tx.get(&SOUNDNESS, &key)? {
+    if let Some(mut known) = tx.get(&SOUNDNESS, &key)? {
         tx.remove(&SOUNDNESS, &key)?;
+        // What a group that had the new name before has left.
+        let left = of(tx, host, new)?;
+        known.is_cut |= left.is_cut;
+        known.add_lacking(left.lacking);
         tx.put(&SOUNDNESS, &(host, new.to_owned()), &known)?;
     }
     Ok(())
 }
 
-/// A group is deleted, and its snapshots stay: which of them lack something counts again for whoever goes on with them.
+/// A group is no more, and its snapshots stay: all that is known of them waits for whoever goes on with them, but for a
+/// person's word.
 pub(crate) fn group_deleted(tx: &mut Tx<'_>, host: HostId, group: &str) -> Result<(), StoreError> {
     let key = (host, group.to_owned());
-    let Some(Soundness { lacking, is_cut, .. }) = tx.get(&SOUNDNESS, &key)? else { return Ok(()) };
-    if lacking.is_empty() && !is_cut {
-        return tx.remove(&SOUNDNESS, &key).map(|_| ());
+    match tx.get(&SOUNDNESS, &key)? {
+        Some(known) => tx.put(&SOUNDNESS, &key, &Soundness { accepted: None, ..known }),
+        None => Ok(()),
     }
-    tx.put(&SOUNDNESS, &key, &Soundness { lacking, is_cut, ..Soundness::default() })
 }
 
-/// A group goes on with the snapshots of groups of this host that are no more: what is known of those is known of it.
-pub(crate) fn group_goes_on(tx: &mut Tx<'_>, host: &Host, group: &Group) -> Result<(), StoreError> {
-    let is_own = |origin: &&Origin| origin.hostname == host.restic_host && origin.tag != group.name;
-    for origin in group.origins.iter().filter(is_own) {
-        let key = (host.id, origin.tag.clone());
-        if tx.has(&GROUPS, &key)? {
-            continue;
-        }
-        let Some(former) = tx.get(&SOUNDNESS, &key)? else { continue };
-        tx.remove(&SOUNDNESS, &key)?;
-        let key = (host.id, group.name.clone());
-        let mut known = tx.get(&SOUNDNESS, &key)?.unwrap_or_default();
-        known.add_lacking(former.lacking);
-        known.is_cut |= former.is_cut;
-        tx.put(&SOUNDNESS, &key, &known)?;
+/// Which snapshots are of which group has changed: what is known of each goes to where it is now.
+pub(crate) fn groups_changed(tx: &mut Tx<'_>, host: &Host) -> Result<(), StoreError> {
+    let groups: Vec<Group> =
+        tx.rows(&GROUPS, &Span::under(&host.id))?.into_iter().map(|(_, group)| group).collect();
+    let before: BTreeMap<String, Soundness> = tx
+        .rows(&SOUNDNESS, &Span::under(&host.id))?
+        .into_iter()
+        .map(|((_, name), known)| (name, known))
+        .collect();
+    let after = sorted(before.clone(), |tag| origins::owner_among(&groups, &host.restic_host, tag));
+    for name in before.keys().filter(|name| !after.contains_key(*name)) {
+        tx.remove(&SOUNDNESS, &(host.id, name.clone()))?;
+    }
+    for (name, known) in after.iter().filter(|(name, known)| before.get(*name) != Some(known)) {
+        tx.put(&SOUNDNESS, &(host.id, name.clone()), known)?;
     }
     Ok(())
+}
+
+/// What is known of groups, by their names, sorted anew by whose each tag is: pure.
+fn sorted(
+    before: BTreeMap<String, Soundness>,
+    owner_of: impl Fn(&str) -> Option<String>,
+) -> BTreeMap<String, Soundness> {
+    let place_of = |tag: String| owner_of(&tag).unwrap_or(tag);
+    let mut after: BTreeMap<String, Soundness> = BTreeMap::new();
+    let (there, gone): (Vec<_>, Vec<_>) =
+        before.into_iter().partition(|(name, _)| owner_of(name).as_ref() == Some(name));
+    for (name, mut known) in there.into_iter().chain(gone) {
+        let lacking = std::mem::take(&mut known.lacking);
+        let place = place_of(name.clone());
+        let entry = after.entry(place.clone()).or_default();
+        entry.is_cut |= known.is_cut;
+        // A group that knows nothing of its own yet goes by what was usual before.
+        if place == name || (entry.usual.is_empty() && entry.loss.is_none()) {
+            known.accepted = known.accepted.filter(|_| place == name);
+            let (lacking, is_cut) = (std::mem::take(&mut entry.lacking), entry.is_cut);
+            *entry = Soundness { lacking, is_cut, ..known };
+        }
+        for flawed in lacking {
+            after.entry(place_of(flawed.tag.clone())).or_default().add_lacking([flawed]);
+        }
+    }
+    after.retain(|_, known| *known != Soundness::default());
+    after
 }
 
 /// The first group of a host in which more than half is gone, or of which else nothing may go.

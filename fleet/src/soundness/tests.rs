@@ -8,9 +8,10 @@ fn job(n: u8) -> JobId {
 }
 
 fn backup(n: u8, files: u64, bytes: u64, lack: Option<Class>) -> Made<'static> {
-    let lack = lack.map(|class| Lack { class, paths: Vec::new() });
+    let errors = u64::from(lack == Some(Class::SourceUnreadable));
+    let lack = lack.map(|class| Lack { class, paths: Vec::new(), paths_left_out: 0, errors });
     let snapshot = format!("{n:08x}").leak();
-    Made { job: job(n), snapshot, extent: Extent { files, bytes }, lack }
+    Made { job: job(n), tag: "etc", snapshot, extent: Extent { files, bytes }, lack }
 }
 
 fn whole(n: u8) -> Made<'static> {
@@ -78,7 +79,9 @@ fn what_is_usual_does_not_follow_a_loss() {
     take(&mut known, whole(5), NOW);
     assert_eq!(known.loss.as_ref().map(|loss| loss.is_back), Some(true));
     accept(&mut known, &Actor::System, NOW);
-    assert_eq!((known.hold(), lacking(&known)), (None, vec![]));
+    assert_eq!(known.hold(), None);
+    assert_eq!(lacking(&known), ["00000002", "00000003", "00000004"], "the last one is right, not those");
+    assert_eq!(known.mark(), None, "nothing more is to be said");
     take(&mut known, small(6), NOW);
     assert_eq!(known.hold(), Some(Hold::Loss), "usual is what it was");
 }
@@ -104,6 +107,74 @@ fn a_word_for_one_lack_is_none_for_another() {
 }
 
 #[test]
+fn a_word_after_a_whole_backup_makes_nothing_right_that_lacks_something() {
+    let missing = |n| backup(n, 90, 900, Some(Class::SourceMissing));
+    let mut known = after([whole(1), whole(2), missing(3), whole(4)]);
+    assert_eq!(known.mark(), None, "there is nothing to say");
+    accept(&mut known, &Actor::System, NOW);
+    take(&mut known, missing(5), NOW);
+    assert_eq!(lacking(&known), ["00000003", "00000005"]);
+    assert_eq!(known.mark(), Some(job(5)));
+}
+
+#[test]
+fn a_word_for_a_few_is_none_for_more() {
+    let lack = |paths: &[&str], paths_left_out, errors| Lack {
+        class: Class::SourceUnreadable,
+        paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+        paths_left_out,
+        errors,
+    };
+    for (accepted, later, is_covered) in [
+        (lack(&[], 0, 1), lack(&[], 0, 1), true),
+        (lack(&[], 0, 1), lack(&[], 0, 9), false),
+        (lack(&[], 0, 9), lack(&[], 0, 1), true),
+        (lack(&["/a"], 0, 0), lack(&["/a"], 0, 0), true),
+        (lack(&["/a"], 0, 0), lack(&["/a", "/b"], 0, 0), false),
+        (lack(&["/a"], 6, 0), lack(&["/a"], 31, 0), false),
+        (lack(&["/a"], 6, 0), lack(&["/a"], 6, 0), false),
+        (lack(&[], 0, 0), lack(&[], 0, 0), false),
+    ] {
+        assert_eq!(covers(&accepted, &later), is_covered, "{accepted:?} {later:?}");
+        let made = |n, lack: &Lack| Made { lack: Some(lack.clone()), ..whole(n) };
+        let mut known = after([whole(1), made(2, &accepted)]);
+        accept(&mut known, &Actor::System, NOW);
+        assert_eq!(lacking(&known), Vec::<&str>::new(), "the one that was looked at");
+        take(&mut known, made(3, &later), NOW);
+        assert_eq!(known.lacking.is_empty(), is_covered, "{accepted:?} {later:?}");
+    }
+}
+
+#[test]
+fn a_group_that_has_just_grown_is_known_to_be_large() {
+    let sized = |n, files| backup(n, files, files * 10, None);
+    let mut known = after((1..=7).map(|n| sized(n, 10)).chain((8..=10).map(|n| sized(n, 410))));
+    take(&mut known, sized(11, 10), NOW);
+    assert_eq!(known.hold(), Some(Hold::Loss));
+    let once = after((1..=7).map(|n| sized(n, 10)).chain([sized(8, 410), sized(9, 10)]));
+    assert_eq!(once.hold(), None, "one that was large once");
+}
+
+#[test]
+fn what_is_known_of_snapshots_goes_where_their_tag_goes() {
+    let known =
+        after([whole(1), whole(2), backup(3, 90, 900, Some(Class::SourceMissing)), backup(4, 0, 0, None)]);
+    let held = BTreeMap::from([("etc".to_owned(), known.clone())]);
+    let owner = |owner: &'static str| move |tag: &str| (tag == "etc").then(|| owner.to_owned());
+    assert_eq!(sorted(held.clone(), owner("etc")), held, "nothing has changed");
+    assert_eq!(sorted(held.clone(), |_| None), held, "it waits for whoever goes on");
+    let gone_on = sorted(held.clone(), owner("system"));
+    assert_eq!(gone_on, BTreeMap::from([("system".to_owned(), known.clone())]));
+
+    // A group gives the tag up, and another one takes it.
+    let renamed = BTreeMap::from([("system".to_owned(), known.clone())]);
+    let both = |tag: &str| Some(tag.to_owned());
+    let parted = sorted(renamed, both);
+    assert_eq!(lacking(&parted["etc"]), lacking(&known));
+    assert_eq!((parted["system"].lacking.len(), parted["system"].hold()), (0, known.hold()));
+}
+
+#[test]
 fn files_that_can_not_be_read_still_say_what_is_usual() {
     let known = after([
         backup(1, 100, 1_000, Some(Class::SourceUnreadable)),
@@ -117,10 +188,11 @@ fn more_lacking_ones_than_are_kept_hold_everything() {
     let mut known = after([whole(1)]);
     for n in 0..=MOST_LACKING as u64 {
         let snapshot: &'static str = format!("{n:08x}").leak();
-        let lack = Some(Lack { class: Class::SourceMissing, paths: Vec::new() });
+        let lack =
+            Some(Lack { class: Class::SourceMissing, paths: Vec::new(), paths_left_out: 0, errors: 0 });
         let id = JobId::new(Timestamp(n), [0; 10]);
         let extent = Extent { files: 100, bytes: 1_000 };
-        take(&mut known, Made { job: id, snapshot, extent, lack }, NOW);
+        take(&mut known, Made { job: id, tag: "etc", snapshot, extent, lack }, NOW);
     }
     assert_eq!((known.lacking.len(), known.hold()), (MOST_LACKING, Some(Hold::TooManyLacking)));
 }

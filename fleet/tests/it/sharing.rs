@@ -4,7 +4,9 @@ use crate::support::{
     Agent, DAY_MS, Got, HOUR_MS, World, audited, backup, by, credentials, group, in_memory, saved,
 };
 use fleet::maintenance::{Action, Why};
-use fleet::record::{CredentialsInput, Group, JobState, MaintenanceInput, Retention, RuleInput, WhyShared};
+use fleet::record::{
+    CredentialsInput, Group, JobState, MaintenanceInput, Origin, Retention, RuleInput, WhyShared,
+};
 use fleet::{Fleet, JobRequest, Status};
 use schema::job::BackupSummary;
 use schema::stats::{CheckResult, LockSeen, PruneResult, Size, SizeSource, SnapshotCount};
@@ -203,6 +205,31 @@ async fn hosts_that_were_sent_to_one_place_share_and_what_one_says_never_mends_t
     world.pass(8 * DAY_MS + 5 * HOUR_MS);
     fleet.put_maintenance(two.host, daily(), by()).await.unwrap();
     assert_eq!(actions(&fleet, two.host)[1..], [Action::Run, Action::Hold], "there is something to do");
+}
+
+#[tokio::test]
+async fn the_snapshots_of_a_host_are_no_other_hosts_whatever_it_is_called() {
+    let (world, fleet) = in_memory();
+    let one = kept(&world, &fleet, "attic").await;
+    fleet.update_host(one.host, Some("loft".to_owned()), None, by()).await.unwrap();
+    // The name is free, the host name in its snapshots is not.
+    let mut two = kept(&world, &fleet, "attic").await;
+    assert_eq!((two.record().name.as_str(), two.record().restic_host.as_str()), ("attic", "attic-2"));
+    let goes_on = |hostname: &str, tag: &str| Origin { hostname: hostname.to_owned(), tag: tag.to_owned() };
+    let theirs = Group { origins: vec![goes_on("attic", "etc")], ..group("more") };
+    let refused = fleet.put_group(two.host, None, theirs, by()).await.unwrap_err();
+    assert_eq!(refused.field(), Some("origins"), "{refused}");
+
+    // One goes on with snapshots of a host that comes later, or of a group that comes later.
+    let adopted =
+        Group { origins: vec![goes_on("cellar", "docs"), goes_on("attic-2", "docs")], ..group("docs") };
+    fleet.put_group(one.host, None, adopted, by()).await.unwrap();
+    let three = kept(&world, &fleet, "cellar").await;
+    assert_eq!(three.record().restic_host, "cellar-2");
+    let refused = fleet.put_group(two.host, None, group("docs"), by()).await.unwrap_err();
+    assert_eq!(refused.field(), Some("name"), "{refused}");
+    assert!(refused.to_string().contains("docs of loft"), "{refused}");
+    two.back_up("etc", Outcome::Succeeded).await;
 }
 
 #[tokio::test]

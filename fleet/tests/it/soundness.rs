@@ -185,35 +185,97 @@ async fn a_renamed_group_keeps_its_snapshots_and_what_is_known_of_them() {
     assert_eq!(back.origins, [Origin { hostname: "attic".to_owned(), tag: "system".to_owned() }]);
 }
 
+/// What a forget would be told now: each group with its snapshots that lack something.
+async fn would_forget(agent: &mut Agent) -> Lacking {
+    let asked = agent.fleet.dispatch(agent.host, JobRequest::Forget, by()).await.unwrap();
+    let (_, groups) = forget(agent).expect("a forget");
+    agent.finish(asked.id, Outcome::Cancelled, Summary::None).await;
+    groups
+}
+
+/// The group of this name with the rules of `like`, going on with snapshots of these tags.
+fn named(name: &str, tags: &[&str], like: &Group) -> Group {
+    let origins = tags.iter().map(|tag| Origin { hostname: "attic".to_owned(), tag: (*tag).to_owned() });
+    Group { name: name.to_owned(), origins: origins.collect(), ..like.clone() }
+}
+
 #[tokio::test]
-async fn what_lacks_something_is_known_again_when_a_deleted_group_comes_back_or_another_goes_on_with_it() {
+async fn what_lacks_something_stays_known_whoever_has_its_snapshots() {
     let (world, fleet) = in_memory();
     let mut agent = kept(&world, &fleet).await;
+    let host = agent.host;
     for n in 4..=6 {
-        save(&mut agent, "etc", n, 0, Some(Class::SourceEmpty)).await;
+        save(&mut agent, "etc", n, 90, Some(Class::SourceMissing)).await;
     }
-    let first = fleet.read().unwrap().group(agent.host, "etc").unwrap().unwrap();
+    let etc = fleet.read().unwrap().group(host, "etc").unwrap().unwrap();
+    let lacking = |group: &str| vec![(group.to_owned(), vec![short(4), short(5), short(6)])];
+    let put = |old: Option<&'static str>, group: Group| fleet.put_group(host, old, group, by());
+    // Deleted and made again, or gone on with under another name.
+    fleet.delete_group(host, "etc", by()).await.unwrap();
+    put(None, etc.clone()).await.unwrap();
+    assert_eq!(would_forget(&mut agent).await, lacking("etc"));
+    fleet.delete_group(host, "etc", by()).await.unwrap();
+    put(None, named("system", &["etc"], &etc)).await.unwrap();
+    assert_eq!(would_forget(&mut agent).await, lacking("system"));
+    // Given up, and taken by a group of the old name.
+    put(Some("system"), named("system", &[], &etc)).await.unwrap();
+    put(None, etc.clone()).await.unwrap();
+    let mut expected = lacking("etc");
+    expected.push(("system".to_owned(), vec![]));
+    assert_eq!(would_forget(&mut agent).await, expected);
+    // Deleted, and another group gets its name.
+    fleet.delete_group(host, "etc", by()).await.unwrap();
+    put(Some("system"), etc).await.unwrap();
+    assert_eq!(would_forget(&mut agent).await, lacking("etc"));
+}
+
+#[tokio::test]
+async fn a_hold_does_not_end_with_a_group_that_is_deleted_and_made_again() {
+    let (world, fleet) = in_memory();
+    let mut agent = kept(&world, &fleet).await;
+    save(&mut agent, "etc", 4, 5, None).await;
+    let etc = fleet.read().unwrap().group(agent.host, "etc").unwrap().unwrap();
     fleet.delete_group(agent.host, "etc", by()).await.unwrap();
     fleet.dispatch(agent.host, JobRequest::Prune, by()).await.expect("a group that is gone holds nothing");
+    fleet.put_group(agent.host, None, etc, by()).await.unwrap();
+    let held = fleet.dispatch(agent.host, JobRequest::Forget, by()).await.unwrap_err();
+    assert_eq!(held.code(), "held");
+    save(&mut agent, "etc", 5, 5, None).await;
+    let row = fleet.read().unwrap().fleet(&HostFilter::default()).remove(0);
+    assert!(row.reason.contains("More than half"), "{}", row.reason);
+}
+
+#[tokio::test]
+async fn a_backup_that_ends_after_its_group_was_renamed_is_taken_up_by_it() {
+    let (world, fleet) = in_memory();
+    let mut agent = kept(&world, &fleet).await;
+    let etc = fleet.read().unwrap().group(agent.host, "etc").unwrap().unwrap();
+    let job = fleet.dispatch(agent.host, backup("etc"), by()).await.unwrap();
     agent.take_all();
-    let lacking = vec![short(4), short(5), short(6)];
-    let origin = Origin { hostname: "attic".to_owned(), tag: "etc".to_owned() };
-    for (group, origins) in [
-        (first.clone(), vec![]),
-        (
-            Group { name: "system".to_owned(), origins: vec![origin], ..first.clone() },
-            vec![("attic".to_owned(), "etc".to_owned())],
-        ),
-    ] {
-        let name = group.name.clone();
-        fleet.put_group(agent.host, None, group, by()).await.unwrap();
-        let asked = fleet.dispatch(agent.host, JobRequest::Forget, by()).await.unwrap();
-        let got = agent.take_all();
-        let Some(Got::Run { groups, .. }) = got.last() else { panic!("{got:?}") };
-        assert_eq!(groups, &[(name.clone(), lacking.clone(), origins)]);
-        agent.finish(asked.id, Outcome::Cancelled, Summary::None).await;
-        fleet.delete_group(agent.host, &name, by()).await.unwrap();
-    }
+    agent.report(ReportBody::Started { job: job.id }).await;
+    fleet.put_group(agent.host, Some("etc"), Group { name: "system".to_owned(), ..etc }, by()).await.unwrap();
+    let open = fleet.dispatch(agent.host, JobRequest::Forget, by()).await.unwrap_err();
+    assert!(matches!(&open, Refused::BackupOpen { group, .. } if group == "system"), "{open}");
+    let Summary::Backup(saved) = crate::support::saved() else { panic!("a backup") };
+    let snapshot = format!("{:08x}{:056x}", 4, 4);
+    let figures = BackupSummary { snapshot: &snapshot, total_files: 90, total_bytes: 900, ..saved };
+    let at = world.now();
+    let ended = crate::support::finished(job.id, Outcome::Warning, at, Summary::Backup(figures));
+    agent.report(ReportBody::Finished(Finished { class: Some(Class::SourceMissing), ..ended })).await;
+    assert_eq!(would_forget(&mut agent).await, [("system".to_owned(), vec![short(4)])]);
+    let row = fleet.read().unwrap().fleet(&HostFilter::default()).remove(0);
+    assert_eq!(row.status, Status::Warning, "its group stands as it ended: {}", row.reason);
+}
+
+#[tokio::test]
+async fn a_word_when_all_is_whole_again_ends_the_hold_and_nothing_else() {
+    let (world, fleet) = in_memory();
+    let mut agent = kept(&world, &fleet).await;
+    save(&mut agent, "etc", 4, 5, None).await;
+    save(&mut agent, "etc", 5, 100, None).await;
+    let mark = fleet.read().unwrap().soundness(agent.host, "etc").unwrap().mark().unwrap();
+    fleet.accept_backup(agent.host, "etc", mark, by()).await.unwrap();
+    assert_eq!(would_forget(&mut agent).await, [("etc".to_owned(), vec![short(4)])]);
 }
 
 #[tokio::test]

@@ -193,6 +193,7 @@ pub(crate) fn why_short(
         Refused::AdminCredsUnreadable => "the admin credentials must be set again".to_owned(),
         Refused::AdminCredsForbidden => "the agent refuses admin credentials".to_owned(),
         Refused::JobInProgress { .. } => "it runs or waits already".to_owned(),
+        Refused::BackupOpen { group, .. } => format!("a backup of {group} waits or runs"),
         Refused::RepoBusy { host, .. } => format!("{host} uses the repository"),
         Refused::Held { group, .. } => format!("{group} waits until somebody has looked at it"),
         Refused::WireUnsupported => "the agent can't be spoken with".to_owned(),

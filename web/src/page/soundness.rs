@@ -19,6 +19,8 @@ use serde::Serialize;
 pub(crate) struct LookView {
     /// Something waits until somebody has looked.
     pub(crate) is_held: bool,
+    /// The last backup is whole: only the hold ends.
+    pub(crate) is_whole_again: bool,
     pub(crate) title: String,
     pub(crate) text: String,
     /// The backup to look at.
@@ -64,6 +66,7 @@ impl LookView {
         };
         Some(Self {
             is_held: known.hold().is_some(),
+            is_whole_again: known.is_whole_again(),
             title,
             text,
             job: format!("/jobs/{mark}"),
@@ -85,14 +88,22 @@ fn reason(known: &Soundness) -> String {
 }
 
 fn confirm(host: &Host, group: &str, look: &LookView) -> ConfirmView {
-    ConfirmView {
-        title: format!("Is {group} of {} right as its last backup found it?", host.name),
-        body: vec![
-            format!("{}. {}", look.title, look.text),
+    let (title, then) = if look.is_whole_again {
+        (
+            format!("Is {group} of {} right again?", host.name),
+            "Its last backup is whole again. When you say so, retention goes on. Snapshots that lack something still \
+             push no whole one out.",
+        )
+    } else {
+        (
+            format!("Is {group} of {} right as its last backup found it?", host.name),
             "When you say so, its snapshots count as whole: the rules alone say then which go, and older ones that hold \
-             more may be among them. What lacks something else later is told again."
-                .to_owned(),
-        ],
+             more may be among them. What lacks something else later is told again.",
+        )
+    };
+    ConfirmView {
+        title,
+        body: vec![format!("{}. {}", look.title, look.text), then.to_owned()],
         action: look.accept.clone(),
         button: "This is right now".to_owned(),
         keep: "Leave it".to_owned(),

@@ -592,6 +592,7 @@ fn host_view(s: &Sample) -> host::HostView {
             run: s.run(true),
             look: Some(soundness::LookView {
                 is_held: true,
+                is_whole_again: false,
                 title: s.text(),
                 text: s.text(),
                 job: "/jobs/01".to_owned(),
