@@ -14,6 +14,9 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+/// So many parts of a folder are looked at: a repository has six, a state folder a few more.
+const MOST_PARTS: usize = 64;
+
 /// How a path lies to a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Overlap {
@@ -40,13 +43,13 @@ impl Folder {
             return Self { names: Vec::new() };
         }
         let mounts: Vec<Mount> = mountinfo.split(|&byte| byte == b'\n').filter_map(Mount::of_line).collect();
-        let mut names = seen_as(&path, &mounts);
-        if let Some(upper) = Mount::that_holds(&path, &mounts).and_then(|mount| mount.upper_of(&path)) {
-            names.extend(seen_as(&upper, &mounts));
-            names.push(upper);
-        }
-        names.retain(|name| *name != path && name.is_dir());
-        names.insert(0, path);
+        let mut names = names_of(&path, &mounts);
+        // A part of it may lie elsewhere, by a link, or be shown elsewhere by itself.
+        let parts = fs::read_dir(&path).into_iter().flatten().flatten().take(MOST_PARTS);
+        let of_parts: Vec<PathBuf> = parts.flat_map(|part| names_of(&real(&part.path()), &mounts)).collect();
+        let is_elsewhere = |part: &PathBuf| !names.iter().any(|name| part.starts_with(name));
+        let elsewhere: Vec<PathBuf> = of_parts.into_iter().filter(is_elsewhere).collect();
+        names.extend(elsewhere);
         Self { names }
     }
 
@@ -74,6 +77,18 @@ impl Folder {
         found.dedup();
         if found.is_empty() { Overlap::Apart } else { Overlap::Above(found) }
     }
+}
+
+/// A real path and all other names of what is there.
+fn names_of(path: &Path, mounts: &[Mount]) -> Vec<PathBuf> {
+    let mut names = seen_as(path, mounts);
+    if let Some(upper) = Mount::that_holds(path, mounts).and_then(|mount| mount.upper_of(path)) {
+        names.extend(seen_as(&upper, mounts));
+        names.push(upper);
+    }
+    names.retain(|name| *name != path && name.exists());
+    names.insert(0, path.to_owned());
+    names
 }
 
 /// What a path leads to.
@@ -197,6 +212,25 @@ mod tests {
             ] {
                 assert_eq!(repo.overlap(&at(path)), overlap, "{path} and {name}");
             }
+        }
+    }
+
+    #[test]
+    fn a_part_that_lies_elsewhere_belongs_to_it() {
+        let scratch = tempfile::tempdir().unwrap();
+        let at = |name: &str| scratch.path().join(name);
+        fs::create_dir_all(at("repo/index")).unwrap();
+        fs::create_dir_all(at("volume/packs/00")).unwrap();
+        symlink(at("volume/packs"), at("repo/data")).unwrap();
+        let repo = Folder::at(&at("repo"), &fs::read("/proc/self/mountinfo").unwrap());
+        for (path, overlap) in [
+            ("volume", Overlap::Above(vec![at("volume/packs")])),
+            ("volume/packs", Overlap::Inside),
+            ("volume/packs/00", Overlap::Inside),
+            ("repo", Overlap::Inside),
+            ("volume/photos", Overlap::Apart),
+        ] {
+            assert_eq!(repo.overlap(&at(path)), overlap, "{path}");
         }
     }
 
