@@ -9,15 +9,18 @@
 use crate::audit;
 use crate::change::Changed;
 use crate::fleet::Fleet;
-use crate::groups::origins;
+use crate::groups::{Owner, Owners, origins};
 use crate::hosts;
+use crate::listing;
 use crate::record::{
-    Accepted, Actor, Extent, Flawed, Group, Host, Job, JobFigures, JobState, JobWhat, Lack, Loss, Soundness,
+    Accepted, Actor, Extent, Flawed, Group, Host, Job, JobFigures, JobState, JobWhat, Lack, Loss,
+    SnapshotRow, Soundness,
 };
 use crate::refused::{Refused, StoreError};
 use crate::repo::sharing;
 use crate::request::By;
 use crate::store::{GROUPS, HOSTS, JOBS, Reads, SOUNDNESS, Span, Tx};
+use crate::view::Page;
 use schema::job::ForgetResult;
 use schema::{Class, HostId, Items, JobId, Timestamp};
 use std::collections::BTreeMap;
@@ -330,6 +333,25 @@ pub(crate) fn groups_changed(tx: &mut Tx<'_>, host: &Host) -> Result<(), StoreEr
         tx.put(&SOUNDNESS, &(host.id, name.clone()), known)?;
     }
     Ok(())
+}
+
+/// A group goes on with snapshots that were made elsewhere: how much is usual is what the list of snapshots says of the
+/// newest of them, where it was read and tells sizes.
+pub(crate) fn learn_usual(tx: &mut Tx<'_>, host: &Host, group: &Group) -> Result<(), StoreError> {
+    let key = (host.id, group.name.clone());
+    let mut known = tx.get(&SOUNDNESS, &key)?.unwrap_or_default();
+    if group.origins.is_empty() || !known.usual.is_empty() || known.loss.is_some() {
+        return Ok(());
+    }
+    let owners = Owners::of_host(&host.restic_host, std::slice::from_ref(group));
+    let is_lacking =
+        |row: &SnapshotRow| known.lacking.iter().any(|flawed| row.id.starts_with(named_by(&flawed.snapshot)));
+    let is_of =
+        |row: &SnapshotRow| row.files.is_some() && owners.of(row) != Owner::Nobody && !is_lacking(row);
+    let newest = listing::part(tx, host.id, is_of, &Page { limit: USUAL, cursor: None })?.items;
+    let extents = newest.iter().rev().filter_map(|row| Some(Extent { files: row.files?, bytes: row.bytes? }));
+    known.usual = extents.collect();
+    if known.usual.is_empty() { Ok(()) } else { tx.put(&SOUNDNESS, &key, &known) }
 }
 
 /// What is known of groups, by their names, sorted anew by whose each tag is: pure.

@@ -1,7 +1,7 @@
-use crate::support::{Agent, DAY_MS, HOUR_MS, START, backup, by, in_memory};
-use fleet::record::{JobFigures, JobState, Tested};
-use fleet::{Changed, JobRequest};
-use schema::job::ProbeSummary;
+use crate::support::{Agent, DAY_MS, HOUR_MS, START, backup, by, group, in_memory};
+use fleet::record::{Group, JobFigures, JobState, Origin, Tested};
+use fleet::{Changed, Hold, JobRequest};
+use schema::job::{BackupSummary, ProbeSummary};
 use schema::report::Snapshot;
 use schema::stats::{CheckResult, LockSeen, Size, SizeSource, SnapshotCount};
 use schema::{Items, Outcome, RepoId, RepoStats, ReportBody, Summary, Timestamp};
@@ -169,6 +169,29 @@ async fn what_a_listing_does_not_tell_is_known_from_the_backup_that_made_it() {
         let sizes: Vec<_> = rows.iter().map(|row| (row.files, row.bytes)).collect();
         assert_eq!(sizes, [(None, None), (Some(figures.total_files), Some(figures.total_bytes))]);
     }
+}
+
+#[tokio::test]
+async fn a_group_that_goes_on_with_large_snapshots_is_known_to_be_large() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    // Made under another tag, before: a backup tells their size.
+    for _ in 0..2 {
+        let Summary::Backup(saved) = crate::support::saved() else { panic!("a backup") };
+        let large = BackupSummary { total_files: 400, total_bytes: 4_000, ..saved };
+        agent.back_up_as("etc", Outcome::Succeeded, Summary::Backup(large)).await;
+    }
+    let id: &'static str = format!("{:0<64}", "5140bcb5").leak();
+    list(&mut agent, &[id], Outcome::Succeeded).await;
+    let (_, rows) = fleet.read().unwrap().snapshots(agent.host).unwrap().unwrap();
+    assert_eq!(rows[0].files, Some(400), "{rows:?}");
+    let origin =
+        Origin { hostname: rows[0].hostname.clone(), tag: rows[0].tags.first().cloned().unwrap_or_default() };
+    let new = Group { origins: vec![origin], ..group("new") };
+    fleet.put_group(agent.host, None, new, by()).await.unwrap();
+    agent.back_up("new", Outcome::Succeeded).await;
+    let known = fleet.read().unwrap().soundness(agent.host, "new").unwrap();
+    assert_eq!(known.hold(), Some(Hold::Loss), "{known:?}");
 }
 
 #[tokio::test]
