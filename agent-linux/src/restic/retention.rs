@@ -41,7 +41,8 @@ pub struct Choice {
     pub lacking: Vec<String>,
 }
 
-/// Chooses: beside what the rules keep, the newest whole snapshots stay, as many as the rules keep in all.
+/// Chooses: beside what the rules keep, the newest whole snapshots stay, as many as the rules keep in all; and for each
+/// lacking one that is kept, say for its day, the newest whole one since the one that is kept before it.
 #[must_use]
 pub fn choose(by_rules: &ByRules, lacking: &[&str]) -> Choice {
     let is_lacking = |member: &Member| lacking.iter().any(|named| names(named, &member.id));
@@ -49,6 +50,15 @@ pub fn choose(by_rules: &ByRules, lacking: &[&str]) -> Choice {
         by_rules.keep.iter().chain(&by_rules.remove).filter(|member| !is_lacking(member)).collect();
     whole.sort_unstable_by(|a, b| b.cmp(a));
     whole.truncate(by_rules.keep.len());
+    let mut kept: Vec<&Member> = by_rules.keep.iter().collect();
+    kept.sort_unstable();
+    for (place, lacking) in kept.iter().enumerate().filter(|(_, member)| is_lacking(member)) {
+        let before = place.checked_sub(1).and_then(|before| kept.get(before));
+        let stands_in = |member: &&Member| {
+            !is_lacking(member) && *member < *lacking && before.is_none_or(|before| *member > *before)
+        };
+        whole.extend(by_rules.remove.iter().filter(stands_in).max());
+    }
     let (spared, remove): (Vec<&Member>, Vec<&Member>) =
         by_rules.remove.iter().partition(|member| whole.contains(member));
     let is_there = |named: &&&str| by_rules.keep.iter().chain(&by_rules.remove).any(|m| names(named, &m.id));
@@ -98,6 +108,23 @@ mod tests {
         assert_eq!(choice.remove, [member(1).id]);
         assert_eq!((choice.kept, choice.spared), (6, 3));
         assert_eq!(choice.lacking, lacking[..3], "one that is gone is named no more");
+    }
+
+    /// One a day is kept, and the last of each day lacks something.
+    #[test]
+    fn a_day_whose_last_snapshot_lacks_something_keeps_its_last_whole_one() {
+        let all: Vec<u64> = (1..=6).flat_map(|day| (1..=5).map(move |hour| day * 100 + hour)).collect();
+        let is_kept = |time: &u64| time % 100 == 5 && time / 100 > 2;
+        let (keep, remove): (Vec<u64>, Vec<u64>) = all.into_iter().partition(is_kept);
+        let members = |times: Vec<u64>| times.into_iter().map(member).collect();
+        let by_rules = ByRules { keep: members(keep), remove: members(remove), left_out: 0 };
+        let lacking: Vec<String> = (1..=6).map(|day| short(day * 100 + 5)).collect();
+        let choice = choose(&by_rules, &lacking.iter().map(String::as_str).collect::<Vec<_>>());
+        for day in 4..=6 {
+            assert!(!choice.remove.contains(&member(day * 100 + 4).id), "day {day}");
+        }
+        assert!(!choice.remove.contains(&member(304).id), "the oldest day too");
+        assert!(choice.remove.contains(&member(403).id));
     }
 
     #[test]
