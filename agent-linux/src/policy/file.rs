@@ -145,8 +145,8 @@ pub(super) fn who_else_writes(owner: u32, mode: u32, own: u32) -> Option<String>
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Text {
-    source_roots: Vec<PathBuf>,
-    repositories: Vec<String>,
+    source_roots: Option<Vec<PathBuf>>,
+    repositories: Option<Vec<String>>,
     restore_base: Option<PathBuf>,
     restore_targets: Vec<PathBuf>,
     restore_in_place: bool,
@@ -166,8 +166,8 @@ struct Text {
 impl Default for Text {
     fn default() -> Self {
         Self {
-            source_roots: Vec::new(),
-            repositories: Vec::new(),
+            source_roots: None,
+            repositories: None,
             restore_base: None,
             restore_targets: Vec::new(),
             restore_in_place: false,
@@ -200,14 +200,25 @@ struct CommandText {
     file_name: String,
 }
 
+/// A list that limits something when it is there: without anything in it nobody could say what is meant.
+fn named<T>(key: &str, list: Option<Vec<T>>) -> Result<Vec<T>, String> {
+    match list {
+        Some(list) if list.is_empty() => {
+            Err(format!("{key} is empty: name something, or take the key out, which allows all"))
+        }
+        list => Ok(list.unwrap_or_default()),
+    }
+}
+
 /// Reads a policy's text: the whole of it, or why not.
 pub(super) fn parse(text: &str, state_dir: &Path, file: &Path) -> Result<Policy, String> {
     let text: Text = basic_toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
     let least = Policy::least(state_dir, file);
-    let repositories = text.repositories.iter().map(|pattern| Pattern::parse(pattern));
+    let repositories = named("repositories", text.repositories)?;
+    let repositories = repositories.iter().map(|pattern| Pattern::parse(pattern));
     let mut policy = Policy {
         allows_admin_slot: text.admin_slot,
-        source_roots: absolute("source_roots", text.source_roots)?,
+        source_roots: absolute("source_roots", named("source_roots", text.source_roots)?)?,
         repositories: repositories.collect::<Result<_, _>>().map_err(|why| format!("repositories: {why}"))?,
         restore_base: match text.restore_base {
             Some(base) => plain("restore_base", vec![base])?.remove(0),
@@ -324,6 +335,8 @@ mod tests {
     fn what_is_wrong_is_named_by_its_place() {
         for (text, said) in [
             ("source_roots = ['photos']", "source_roots: photos is not absolute"),
+            ("source_roots = []", "source_roots is empty"),
+            ("repositories = []", "repositories is empty"),
             ("source_root = ['/a']", "unknown field `source_root`"),
             ("nice = 20", "nice is 0 to 19"),
             ("nice = 'much'", "invalid type"),
