@@ -47,6 +47,7 @@ fn host() -> HostState {
         open: None,
         neighbour: None,
         held: [None, None, None],
+        left_out: None,
         elsewhere: [None; 3],
     }
 }

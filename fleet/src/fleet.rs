@@ -1,5 +1,6 @@
 use crate::change::Change;
 use crate::context::{Context, Driver, Settings};
+use crate::data_folder::{check_data_folder, make_data_folder};
 use crate::link::hello;
 use crate::record::{Actor, EnrollToken, JobProgress, LogChunk, Secret};
 use crate::refused::{OpenError, Refused, StoreError};
@@ -232,36 +233,4 @@ fn random<const N: usize>(driver: &Driver) -> [u8; N] {
 fn data_file(data_dir: &Path) -> Result<std::path::PathBuf, OpenError> {
     make_data_folder(data_dir)?;
     Ok(data_dir.join(DATA_FILE))
-}
-
-/// Makes the data folder, closed to others, when it is not there. One that others may write in is refused, and so is a
-/// data file or key in it: whoever writes there could put a data file, a key or a certificate of his own in their place.
-pub fn make_data_folder(data_dir: &Path) -> Result<(), OpenError> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(data_dir)
-        .map_err(|why| OpenError::Folder { path: data_dir.to_owned(), why })?;
-    check_data_folder(data_dir)
-}
-
-fn check_data_folder(data_dir: &Path) -> Result<(), OpenError> {
-    use std::os::unix::fs::MetadataExt;
-    let user = crate::seal::own_user().map_err(|why| OpenError::Folder { path: data_dir.to_owned(), why })?;
-    for path in [data_dir.to_owned(), data_dir.join(DATA_FILE), data_dir.join("tls")] {
-        let facts = match std::fs::metadata(&path) {
-            Ok(facts) => facts,
-            Err(why) if why.kind() == std::io::ErrorKind::NotFound && path != data_dir => continue,
-            Err(why) => return Err(OpenError::Folder { path, why }),
-        };
-        if facts.mode() & 0o022 != 0 {
-            return Err(OpenError::Exposed { path, mode: facts.mode() & 0o7777 });
-        }
-        // What belongs to root is safe from all but root.
-        if facts.uid() != user && facts.uid() != 0 {
-            return Err(OpenError::Foreign { path, owner: facts.uid(), user });
-        }
-    }
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Why something is not done, in words that a person can act on.
 
-use crate::soundness::Hold;
+use crate::record::Hold;
 use schema::{JobId, JobKind};
 use std::{
     path::{Path, PathBuf},
@@ -9,11 +9,10 @@ use std::{
 
 /// Why nothing of a group is forgotten, and what to do.
 pub(crate) fn held_words(group: &str, why: Hold) -> String {
-    let found = match why {
-        Hold::Loss => format!("more than half of what {group} usually holds is gone"),
-        Hold::TooManyLacking => format!("more snapshots of {group} lack something than are kept in mind"),
-    };
-    format!("{found}: look at its last backup, and say on the host's page whether that is right")
+    format!(
+        "{group}: {}: look at its last backup, and say on the host's page whether that is right",
+        why.in_words()
+    )
 }
 
 /// Why a request is not carried out. Its text is one sentence that says what to do.
@@ -302,6 +301,17 @@ pub enum OpenError {
         path: PathBuf,
         /// Its permissions.
         mode: u32,
+    },
+    /// Others may write above where the data lies.
+    #[error(
+        "{path}, which the data folder lies in, can be written by {who}, who could put another folder in its place: \
+         change that, or choose another data folder, such as /var/lib/holdfast"
+    )]
+    ExposedAbove {
+        /// The folder above it.
+        path: PathBuf,
+        /// By whom.
+        who: String,
     },
     /// The data is somebody else's.
     #[error(

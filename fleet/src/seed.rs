@@ -145,7 +145,7 @@ fn add_job(tx: &mut Tx<'_>, seed: &Seed, number: u64, now: Timestamp) -> Result<
     let chance = mixed(number);
     let what = match chance % 12 {
         0 => JobWhat::Check { subset_pct: 5 },
-        1 => JobWhat::Forget { groups: Vec::new() },
+        1 => JobWhat::Forget { groups: Vec::new(), held: Vec::new() },
         _ => JobWhat::Backup { group: GROUP.to_owned() },
     };
     let (state, class) = match chance / 12 % 100 {

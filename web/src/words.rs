@@ -217,6 +217,12 @@ pub(crate) fn job_result(job: &Job, progress: Option<&JobProgress>) -> String {
         },
         JobState::Succeeded | JobState::Warning => {
             let mut text = figures(&job.figures);
+            if let JobWhat::Forget { held, .. } = &job.what
+                && !held.is_empty()
+            {
+                let names: Vec<&str> = held.iter().map(|(name, _)| name.as_str()).collect();
+                text = format!("{text}, left out {}", names.join(", "));
+            }
             if let Some(ran) = ran(job) {
                 text = if text.is_empty() { format!("took {ran}") } else { format!("{text}, {ran}") };
             }

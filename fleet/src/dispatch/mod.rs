@@ -13,7 +13,7 @@ use crate::hosts;
 use crate::job::{self, step};
 use crate::link::{LinkState, Sent, outbox};
 use crate::maintenance;
-use crate::record::{Actor, AuditTarget, Group, Host, Job, JobState, JobWhat, SlotState};
+use crate::record::{Actor, AuditTarget, Group, Hold, Host, Job, JobState, JobWhat, SlotState};
 use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
 use crate::soundness;
@@ -122,10 +122,10 @@ fn what_of(
             (JobWhat::Backup { group: group.clone() }, vec![record])
         }
         JobRequest::Forget => {
-            let groups = may_forget(reads, host)?;
+            let (groups, held) = may_forget(reads, host)?;
             check_backups(reads, host, &groups)?;
             let rules = groups.iter().map(|group| (group.name.clone(), group.keep.clone())).collect();
-            (JobWhat::Forget { groups: rules }, groups)
+            (JobWhat::Forget { groups: rules, held }, groups)
         }
         JobRequest::ForgetDryRun { group, keep } => {
             let record = reads.get(&GROUPS, &(host, group.clone()))?.ok_or(Refused::GroupNotFound)?;
@@ -160,24 +160,25 @@ fn what_of(
     })
 }
 
-/// The groups to which retention is applied: those with a keep rule, less those of which nothing may go.
-fn may_forget(reads: &impl Reads, host: HostId) -> Result<Vec<Group>, Refused> {
-    let (mut groups, mut held) = (Vec::new(), None);
+/// Source groups of which nothing may go, and why.
+type LeftOut = Vec<(String, Hold)>;
+
+/// The groups with a keep rule: those to which it is applied, and those of which nothing may go.
+fn may_forget(reads: &impl Reads, host: HostId) -> Result<(Vec<Group>, LeftOut), Refused> {
+    let (mut groups, mut held) = (Vec::new(), Vec::new());
     for (_, group) in reads.rows(&GROUPS, &Span::under(&host))? {
         if spec::keep_of(&group.keep).is_empty() {
             continue;
         }
         match soundness::of(reads, host, &group.name)?.hold() {
             None => groups.push(group),
-            Some(why) => held = held.or(Some(Refused::Held { group: group.name, why })),
+            Some(why) => held.push((group.name, why)),
         }
     }
-    match held {
-        Some(held) if groups.is_empty() => Err(held),
-        None if groups.is_empty() => {
-            Err(Refused::invalid("keep", "no source group of this host has a keep rule"))
-        }
-        _ => Ok(groups),
+    match held.first() {
+        _ if !groups.is_empty() => Ok((groups, held)),
+        Some((group, why)) => Err(Refused::Held { group: group.clone(), why: *why }),
+        None => Err(Refused::invalid("keep", "no source group of this host has a keep rule")),
     }
 }
 
@@ -287,6 +288,10 @@ pub(crate) fn dispatch(
 fn detail(job: &Job) -> String {
     match &job.what {
         JobWhat::Backup { group } => group.clone(),
+        JobWhat::Forget { held, .. } if !held.is_empty() => {
+            let names: Vec<&str> = held.iter().map(|(name, _)| name.as_str()).collect();
+            format!("without {}", names.join(", "))
+        }
         JobWhat::ForgetDryRun { group, .. } => format!("{group}, a dry run"),
         JobWhat::Check { subset_pct } => format!("{subset_pct} % of the data"),
         JobWhat::Unlock { all: true } => "all locks".to_owned(),

@@ -77,7 +77,7 @@ pub(crate) fn with<R>(
             let source = sources.first().ok_or(Refused::GroupNotFound)?;
             return with_backup(&source.group, then);
         }
-        JobWhat::Forget { groups } => return with_forget(groups, sources, false, then),
+        JobWhat::Forget { groups, .. } => return with_forget(groups, sources, false, then),
         JobWhat::ForgetDryRun { group, keep } => {
             return with_forget(&[(group.clone(), keep.clone())], sources, true, then);
         }

@@ -2,8 +2,7 @@
 
 use super::calendar::Calendar;
 use super::spread::spread;
-use crate::record::{Maintenance, Rule, SlotState, Window};
-use crate::soundness::Hold;
+use crate::record::{Hold, Maintenance, Rule, SlotState, Window};
 use crate::summary::DAY_MS;
 use schema::{HostId, JobKind, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -40,6 +39,8 @@ pub struct HostState {
     pub neighbour: Option<(String, JobKind)>,
     /// The source group of which nothing may go until somebody has looked, and why; in the order of [`KINDS`].
     pub held: [Option<(String, Hold)>; 3],
+    /// The same of a forget that goes on with other groups.
+    pub left_out: Option<(String, Hold)>,
     /// When another host did last what may put off what this one does to the repository of both, in the order of
     /// [`KINDS`]: by one period at most, so that nobody relies on others for ever.
     pub elsewhere: [Option<Timestamp>; 3],
@@ -113,6 +114,8 @@ pub struct Decision {
     pub due_at: Option<Timestamp>,
     /// Why.
     pub why: Why,
+    /// A source group that it leaves out until somebody has looked, and why; the first of them.
+    pub left_out: Option<(String, Hold)>,
 }
 
 /// What is done.
@@ -249,7 +252,8 @@ pub fn decide(now: Timestamp, settings: &Maintenance, latest: &Latest, host: &Ho
         } else {
             (Action::Hold, None, Why::NoTimeZone(settings.timezone.clone()))
         };
-        Decision { kind, action, due_at, why }
+        let is_on = kind == JobKind::Forget && rule.enabled;
+        Decision { kind, action, due_at, why, left_out: host.left_out.clone().filter(|_| is_on) }
     });
     let runs = decisions.iter().filter(|decision| decision.action == Action::Run);
     if let Some(first) = runs.min_by_key(|decision| decision.due_at).map(|decision| decision.kind) {

@@ -38,10 +38,10 @@ use crate::dispatch::{self, spec};
 use crate::fleet::Fleet;
 use crate::hosts;
 use crate::job;
-use crate::record::{Host, Maintenance, MaintenanceInput, RepoState};
+use crate::record::{Hold, Host, Maintenance, MaintenanceInput, RepoState};
 use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
-use crate::soundness::{self, Hold};
+use crate::soundness;
 use crate::store::{
     FIRED, GROUPS, HOSTS, LINKS, MAINTENANCE, Order, PRESENCES, REPOS, ReadView, Reads, SUMMARIES, Span, Tx,
 };
@@ -54,6 +54,9 @@ use tokio::task::JoinSet;
 
 /// The most hosts whose jobs are dispatched at the same time.
 const AT_ONCE: usize = 256;
+/// A source group of which nothing may go, and why.
+type Held = Option<(String, Hold)>;
+
 /// The most open jobs of a host that are looked at.
 const LOOK_AT: usize = 100;
 
@@ -242,6 +245,7 @@ fn state_of(
     let lock =
         Some(repo.as_shown()).filter(|repo| !repo.lock_is_old_word(context.now())).and_then(|repo| repo.lock);
     let lock = lock.as_ref().and_then(|seen| Some((seen.at, seen.holder.as_ref()?)));
+    let (held, left_out) = held(reads, id)?;
     Ok(HostState {
         id,
         since: kept.switched_at.map_or(host.created_at, |at| at.max(host.created_at)),
@@ -254,23 +258,28 @@ fn state_of(
             .map(|job| job.what.kind()),
         neighbour: dispatch::lease::neighbour(context, reads, id, true)?
             .map(|(host, job)| (host, job.what.kind())),
-        held: held(reads, id)?,
+        held,
+        left_out,
         elsewhere: elsewhere(&repo, settings),
     })
 }
 
-/// What may not go until somebody has looked: a forget goes on with the other groups while there are any, a prune is of
-/// the whole repository, whoever else is on it.
-fn held(reads: &impl Reads, id: HostId) -> Result<[Option<(String, Hold)>; 3], StoreError> {
-    let Some(first) = soundness::held_group(reads, id)? else {
-        return Ok([None, soundness::held_on_repository(reads, id)?, None]);
-    };
-    let mut is_one_free = false;
+/// What may not go until somebody has looked: a forget goes on with the other groups while there are any, and leaves
+/// these out; a prune is of the whole repository, whoever else is on it.
+fn held(reads: &impl Reads, id: HostId) -> Result<([Held; 3], Held), StoreError> {
+    let prune = soundness::held_on_repository(reads, id)?;
+    let (mut first, mut is_one_free) = (None, false);
     for (_, group) in reads.rows(&GROUPS, &Span::under(&id))? {
-        is_one_free |=
-            !spec::keep_of(&group.keep).is_empty() && soundness::of(reads, id, &group.name)?.hold().is_none();
+        if spec::keep_of(&group.keep).is_empty() {
+            continue;
+        }
+        match soundness::of(reads, id, &group.name)?.hold() {
+            None => is_one_free = true,
+            Some(why) => first = first.or(Some((group.name, why))),
+        }
     }
-    Ok([Some(first.clone()).filter(|_| !is_one_free), Some(first), None])
+    let (forget, left_out) = if is_one_free { (None, first) } else { (first, None) };
+    Ok(([forget, prune, None], left_out))
 }
 
 /// When other hosts on the same repository did, as the server asked them to, what this one may put off for it. A

@@ -25,6 +25,14 @@ impl Decision {
     /// The words for it.
     #[must_use]
     pub fn words(&self, now: Timestamp, settings: &Maintenance) -> Words {
+        let mut words = self.words_of_all(now, settings);
+        if let Some((group, why)) = &self.left_out {
+            words.rest = format!("{}; without {}", words.rest, held_words(group, *why));
+        }
+        words
+    }
+
+    fn words_of_all(&self, now: Timestamp, settings: &Maintenance) -> Words {
         let calendar = Calendar::of(&settings.timezone);
         let window = settings.rule(self.kind).and_then(|rule| rule.window);
         if let (Why::NotDue { done_at }, Some(due_at)) = (&self.why, self.due_at) {

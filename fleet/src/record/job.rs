@@ -1,4 +1,4 @@
-use super::{Actor, Retention};
+use super::{Actor, Hold, Retention};
 use schema::{Class, HostId, JobId, JobKind, Outcome, Refusal, RepoId, SourceReason, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -190,6 +190,8 @@ pub enum JobWhat {
     Forget {
         /// The groups and their rules at the time.
         groups: Vec<(String, Retention)>,
+        /// The groups that were left out, and why nothing of them was to go.
+        held: Vec<(String, Hold)>,
     },
     /// Say what retention would drop of one group, by rules that need not be stored.
     ForgetDryRun {

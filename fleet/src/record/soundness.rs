@@ -81,3 +81,35 @@ pub struct Accepted {
     /// What may be lacking from then on, until a backup lacks nothing.
     pub lack: Option<Lack>,
 }
+
+/// Why nothing of a group is forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Hold {
+    /// More than half of what is usual is gone.
+    Loss,
+    /// More snapshots lack something than are kept in mind.
+    TooManyLacking,
+}
+
+impl Hold {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Loss, Self::TooManyLacking];
+
+    /// What is so of a group, as a part of a sentence.
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Loss => "more than half of what it usually holds is gone",
+            Self::TooManyLacking => "more of its snapshots lack something than are kept in mind",
+        }
+    }
+
+    /// Its word in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Loss => "loss",
+            Self::TooManyLacking => "too_many_lacking",
+        }
+    }
+}

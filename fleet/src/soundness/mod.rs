@@ -13,7 +13,7 @@ use crate::groups::{Owner, Owners, origins};
 use crate::hosts;
 use crate::listing;
 use crate::record::{
-    Accepted, Actor, Extent, Flawed, Group, Host, Job, JobFigures, JobState, JobWhat, Lack, Loss,
+    Accepted, Actor, Extent, Flawed, Group, Hold, Host, Job, JobFigures, JobState, JobWhat, Lack, Loss,
     SnapshotRow, Soundness,
 };
 use crate::refused::{Refused, StoreError};
@@ -33,29 +33,6 @@ const USUAL_OF_NEWEST: usize = 3;
 pub(crate) const MOST_LACKING: usize = 1_000;
 /// So many letters of a snapshot's id name it to an agent.
 pub(crate) const NAMED_BY: usize = 16;
-
-/// Why nothing of a group is forgotten.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hold {
-    /// More than half of what is usual is gone.
-    Loss,
-    /// More snapshots lack something than are kept in mind.
-    TooManyLacking,
-}
-
-impl Hold {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Loss, Self::TooManyLacking];
-
-    /// Its word in the API.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Loss => "loss",
-            Self::TooManyLacking => "too_many_lacking",
-        }
-    }
-}
 
 /// A backup that made a snapshot.
 struct Made<'a> {

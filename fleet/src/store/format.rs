@@ -8,8 +8,8 @@ use crate::refused::{OpenError, StoreError};
 use redb::Database;
 use serde::{Deserialize, Serialize};
 
-/// The format that this program writes. Format 1 was never released; nothing reads it any more.
-pub(crate) const FORMAT: u32 = 2;
+/// The format that this program writes. Formats 1 and 2 were never released; nothing reads them any more.
+pub(crate) const FORMAT: u32 = 3;
 
 /// A step from format `n` to `n + 1`; the last of the list leads to the format that is written, and what is older than
 /// the first one's beginning is refused.

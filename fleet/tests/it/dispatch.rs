@@ -111,7 +111,7 @@ async fn forget_names_only_groups_with_a_rule() {
     let keep = Retention { daily: 7, ..Retention::default() };
     fleet.put_group(agent.host, None, Group { keep, ..group("home") }, by()).await.unwrap();
     let job = fleet.dispatch(agent.host, JobRequest::Forget, by()).await.unwrap();
-    let JobWhat::Forget { groups } = job.what else { panic!() };
+    let JobWhat::Forget { groups, .. } = job.what else { panic!() };
     assert_eq!(groups.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["home"]);
 }
 

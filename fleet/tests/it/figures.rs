@@ -1,6 +1,6 @@
 use crate::support::{Agent, DAY_MS, HOUR_MS, START, backup, by, group, in_memory};
-use fleet::record::{Group, JobFigures, JobState, Origin, Tested};
-use fleet::{Changed, Hold, JobRequest};
+use fleet::record::{Group, Hold, JobFigures, JobState, Origin, Tested};
+use fleet::{Changed, JobRequest};
 use schema::job::{BackupSummary, ProbeSummary};
 use schema::report::Snapshot;
 use schema::stats::{CheckResult, LockSeen, Size, SizeSource, SnapshotCount};

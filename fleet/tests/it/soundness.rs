@@ -3,8 +3,8 @@
 
 use crate::support::{Agent, Got, HOUR_MS, World, audited, backup, by, credentials, group, in_memory};
 use fleet::maintenance::Why;
-use fleet::record::{Group, Job, JobState, MaintenanceInput, Origin, Retention, RuleInput};
-use fleet::{Fleet, Hold, HostFilter, JobRequest, Refused, Status};
+use fleet::record::{Group, Hold, Job, JobState, JobWhat, MaintenanceInput, Origin, Retention, RuleInput};
+use fleet::{Fleet, HostFilter, JobRequest, Refused, Status};
 use schema::job::{BackupSummary, ForgetResult};
 use schema::report::Finished;
 use schema::{Class, Items, JobKind, Outcome, ReportBody, Slot, Summary};
@@ -152,8 +152,28 @@ async fn groups_that_are_whole_are_forgotten_while_another_waits() {
     save(&mut agent, "etc", 8, 10, None).await;
     world.pass(36 * HOUR_MS);
     fleet.maintain().await;
-    assert_eq!(forget(&mut agent).map(|(_, groups)| groups), Some(vec![("home".to_owned(), vec![])]));
+    let (job, groups) = forget(&mut agent).expect("it runs");
+    assert_eq!(groups, [("home".to_owned(), vec![])]);
     assert!(matches!(why(&fleet, &agent)[1], Why::Held { .. }), "a prune is of all");
+    // It says what it leaves out: in its record, in the audit, in what is decided, while it runs and after it.
+    let left_out = ("etc".to_owned(), Hold::Loss);
+    let JobWhat::Forget { held, .. } = agent.job(job).what else { panic!() };
+    assert_eq!(held, std::slice::from_ref(&left_out));
+    assert!(audited(&fleet, "job.forget").iter().any(|entry| entry.detail == "without etc"));
+    for is_done in [false, true] {
+        if is_done {
+            forgot(&mut agent, job, &[]).await;
+        }
+        let read = fleet.read().unwrap();
+        let (settings, [forget, ..]) = read.decisions(agent.host).unwrap().unwrap();
+        assert_eq!(forget.left_out.as_ref(), Some(&left_out));
+        let words = forget.words(read.now(), &settings).to_string();
+        assert!(
+            words.contains("without etc: more than half") && words.contains("say on the host's page"),
+            "{words}"
+        );
+        assert_eq!(words.starts_with("done today"), is_done, "{words}");
+    }
 }
 
 #[tokio::test]

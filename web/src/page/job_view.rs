@@ -382,9 +382,12 @@ pub(crate) fn facts(now: Timestamp, job: &Job, last_good: Option<&Job>, restic: 
         JobWhat::Backup { group } | JobWhat::ForgetDryRun { group, .. } => {
             facts.push(Fact::new("Group", group));
         }
-        JobWhat::Forget { groups } => {
+        JobWhat::Forget { groups, held } => {
             let names: Vec<&str> = groups.iter().map(|(name, _)| name.as_str()).collect();
             facts.push(Fact::new("Groups", names.join(", ")));
+            for (name, why) in held {
+                facts.push(Fact::new("Left out", name).note(why.in_words()));
+            }
         }
         JobWhat::Check { subset_pct } => facts.push(Fact::new("Data to read", format!("{subset_pct} %"))),
         _ => {}

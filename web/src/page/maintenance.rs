@@ -52,6 +52,7 @@ pub(crate) struct MaintenanceForm {
 fn decision(now: Timestamp, settings: &Maintenance, decision: &Decision) -> DecisionView {
     let words = decision.words(now, settings);
     let icon = match (&decision.why, decision.action) {
+        _ if decision.left_out.is_some() => "warning",
         (Why::Locked(_), _) => "lock",
         (Why::InProgress(_), _) | (_, Action::Run) => "running",
         (Why::NotDue { done_at: Some(_) }, _) if words.lead == "done today" => "ok",

@@ -9,8 +9,9 @@ use crate::problem::Problem;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
+use fleet::Refused;
+use fleet::record::Hold;
 use fleet::record::{Extent, Host, Soundness};
-use fleet::{Hold, Refused};
 use schema::JobId;
 use serde::Serialize;
 

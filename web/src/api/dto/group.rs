@@ -2,7 +2,7 @@
 
 use super::{time, words};
 use crate::format::rfc3339;
-use fleet::Hold;
+use fleet::record::Hold;
 use fleet::record::{Extent, Group, Origin, Retention, Soundness};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -3,7 +3,7 @@
 use super::SummaryOut;
 use super::{time, words};
 use crate::format::rfc3339;
-use fleet::record::{Job, JobProgress, JobState, JobWhat};
+use fleet::record::{Hold, Job, JobProgress, JobState, JobWhat};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -31,6 +31,8 @@ pub(crate) struct JobOut {
     kind: &'static str,
     /// The source groups that it works on.
     groups: Vec<String>,
+    /// Of a forget: the groups with a keep rule of which nothing goes until somebody has looked.
+    left_out: Vec<HeldOut>,
     #[schema(value_type = words::JobState)]
     state: &'static str,
     #[schema(value_type = Option<words::Class>)]
@@ -62,11 +64,31 @@ pub(crate) struct JobOut {
     error: Option<String>,
 }
 
+/// A source group of which nothing goes until somebody has looked.
+#[derive(Serialize, ToSchema)]
+#[schema(as = HeldGroup)]
+pub(crate) struct HeldOut {
+    group: String,
+    /// `loss` or `too_many_lacking`.
+    #[schema(value_type = words::Hold)]
+    why: &'static str,
+}
+
+impl HeldOut {
+    pub(crate) fn new((group, why): &(String, Hold)) -> Self {
+        Self { group: group.clone(), why: why.as_str() }
+    }
+}
+
 impl JobOut {
     pub(crate) fn new(job: &Job, progress: Option<JobProgress>) -> Self {
         let groups = match &job.what {
             JobWhat::Backup { group } | JobWhat::ForgetDryRun { group, .. } => vec![group.clone()],
-            JobWhat::Forget { groups } => groups.iter().map(|(name, _)| name.clone()).collect(),
+            JobWhat::Forget { groups, .. } => groups.iter().map(|(name, _)| name.clone()).collect(),
+            _ => Vec::new(),
+        };
+        let left_out = match &job.what {
+            JobWhat::Forget { held, .. } => held.iter().map(HeldOut::new).collect(),
             _ => Vec::new(),
         };
         Self {
@@ -74,6 +96,7 @@ impl JobOut {
             host: job.host.to_string(),
             kind: job.what.kind().as_str(),
             groups,
+            left_out,
             state: job.state.as_str(),
             class: job.class.map(schema::Class::as_str),
             dry_run: job.what.is_dry_run(),

@@ -1,6 +1,6 @@
 //! Maintenance settings and decisions.
 
-use super::{time, words};
+use super::{job::HeldOut, time, words};
 use fleet::maintenance::Decision;
 use fleet::record::{Maintenance, MaintenanceInput, Rule, RuleInput, Window};
 use schema::Timestamp;
@@ -104,6 +104,8 @@ pub(crate) struct DecisionOut {
     #[schema(value_type = words::MaintenanceAction)]
     action: &'static str,
     reason: String,
+    /// Of a forget that goes on with other groups: the first one that it leaves out until somebody has looked.
+    left_out: Option<HeldOut>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -149,6 +151,7 @@ impl MaintenanceOut {
                     due_at: time(decision.due_at),
                     action: decision.action.as_str(),
                     reason: decision.words(now, settings).to_string(),
+                    left_out: decision.left_out.as_ref().map(HeldOut::new),
                 })
                 .collect(),
         }

@@ -45,7 +45,7 @@ words! {
     /// Why a job failed or warns.
     Class: schema::Class::ALL.map(schema::Class::as_str);
     /// Why nothing of a source group is forgotten.
-    Hold: fleet::Hold::ALL.map(fleet::Hold::as_str);
+    Hold: record::Hold::ALL.map(record::Hold::as_str);
     /// Why a path brings nothing to a snapshot, or is left out by the agent itself.
     SourceReason: schema::SourceReason::ALL.map(schema::SourceReason::as_str);
     /// Why an agent refuses a job or credentials.
