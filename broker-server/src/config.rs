@@ -466,17 +466,28 @@ fn list(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(str::to_owned).collect()
 }
 
+/// The fewest bits of a network of proxies: a larger one is as good as everybody.
+const FEWEST_BITS: u8 = 8;
+
 fn networks(setting: &Setting<Vec<String>>) -> Result<Vec<IpNet>, ConfigError> {
     let network = |text: &String| {
+        let invalid = |problem| ConfigError::Invalid {
+            name: "trusted-proxy",
+            value: text.clone(),
+            from: setting.source.clone(),
+            problem,
+        };
         let one = || text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
-        text.parse::<IpNet>().or_else(|_| one()).map(|network| network.trunc()).map_err(|_| {
-            ConfigError::Invalid {
-                name: "trusted-proxy",
-                value: text.clone(),
-                from: setting.source.clone(),
-                problem: "must be an address or a network, such as 127.0.0.1 or 10.0.0.0/8",
-            }
-        })
+        let network = text.parse::<IpNet>().or_else(|_| one()).map(|network| network.trunc());
+        let network = network
+            .map_err(|_| invalid("must be an address or a network, such as 127.0.0.1 or 10.0.0.0/8"))?;
+        if network.prefix_len() < FEWEST_BITS {
+            return Err(invalid(
+                "names nearly everybody, and whoever it names may say from where he comes: name the reverse proxy's own \
+                 address or network, such as 10.0.0.0/8",
+            ));
+        }
+        Ok(network)
     };
     setting.value.iter().map(network).collect()
 }
@@ -600,6 +611,9 @@ mod tests {
             ("max_connections = 0", "max-connections"),
             ("mqtt_plain = 'yes'", "mqtt-plain"),
             ("trusted_proxies = ['10.0.0.0/8', 'proxy.lan']", "trusted-proxy"),
+            ("trusted_proxies = ['10.0.0.5', '0.0.0.0/0']", "trusted-proxy"),
+            ("trusted_proxies = ['128.0.0.0/1']", "trusted-proxy"),
+            ("trusted_proxies = ['::/0']", "trusted-proxy"),
         ] {
             let flags = format!("data_dir = '/d'\n{flags}");
             let error = layers(&flags, "", "").resolve().unwrap_err().to_string();

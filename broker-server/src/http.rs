@@ -10,7 +10,8 @@
 //!
 //! A reverse proxy that is trusted has no share: it stands for many.
 //!
-//! With TLS, who speaks plain HTTP is told where to go instead; nothing else is served to it.
+//! With TLS, who speaks plain HTTP is told where to go instead; nothing else is served to it. Without TLS only this
+//! machine itself and trusted proxies are served: passwords of others would pass in clear.
 
 use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -49,12 +50,12 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 10\r\ncon
 /// The first byte of a TLS connection.
 const TLS_BEGINS: u8 = 0x16;
 
-/// TLS for the pages.
+/// How the pages are spoken.
 #[derive(Clone)]
-pub struct Secure {
-    /// The certificate, and how it is spoken.
-    pub config: Arc<ServerConfig>,
-    /// Where browsers find the pages, for who comes without TLS.
+pub struct Speech {
+    /// The certificate, and how it is spoken; `None` = without TLS, to this machine itself and to trusted proxies.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Where browsers find the pages, for who comes in another way.
     pub public_url: String,
 }
 
@@ -85,7 +86,7 @@ impl Default for Limits {
 /// Serves until told to stop; then lets requests that are under way end.
 pub async fn serve(
     listener: TcpListener,
-    secure: Option<Secure>,
+    speech: Speech,
     router: Router,
     limits: Limits,
     proxies: TrustedProxies,
@@ -109,14 +110,17 @@ pub async fn serve(
         };
         match places.take(peer.ip()) {
             Ok(place) => {
-                let (secure, router, watcher) = (secure.clone(), router.clone(), graceful.watcher());
+                let (speech, router, watcher) = (speech.clone(), router.clone(), graceful.watcher());
+                let is_near = peer.ip().to_canonical().is_loopback() || place.is_of_proxy();
                 tokio::spawn(async move {
-                    match secure {
-                        None => connection(guarded(stream, limits), peer, router, limits, watcher).await,
-                        Some(secure) => {
-                            let begun =
-                                tokio::time::timeout(limits.head_within, handshake(stream, &secure, limits));
-                            match begun.await {
+                    match speech.tls {
+                        None if is_near => {
+                            connection(guarded(stream, limits), peer, router, limits, watcher).await;
+                        }
+                        None => lead_on(stream, &speech.public_url, Why::OnlyProxies, limits).await,
+                        Some(tls) => {
+                            let begun = handshake(stream, tls, &speech.public_url, limits);
+                            match tokio::time::timeout(limits.head_within, begun).await {
                                 Ok(Some(stream)) => connection(stream, peer, router, limits, watcher).await,
                                 Ok(None) => {}
                                 Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
@@ -130,7 +134,7 @@ pub async fn serve(
             Err(Refusal::Full) => {
                 tracing::warn!(%peer, "all places for HTTP connections are taken");
                 // To say it with TLS would cost more than the place.
-                if secure.is_none() {
+                if speech.tls.is_none() {
                     tokio::spawn(refuse(stream, FULL.to_vec()));
                 }
             }
@@ -150,20 +154,20 @@ fn guarded(stream: TcpStream, limits: Limits) -> Pin<Box<TimeoutStream<TcpStream
 /// Begins TLS; `None` = it came to nothing, and the peer was told as far as that can be.
 async fn handshake(
     stream: TcpStream,
-    secure: &Secure,
+    tls: Arc<ServerConfig>,
+    public_url: &str,
     limits: Limits,
 ) -> Option<TlsStream<Pin<Box<TimeoutStream<TcpStream>>>>> {
     let mut first = [0];
     match stream.peek(&mut first).await {
         Ok(1) if first[0] == TLS_BEGINS => {}
         Ok(1) => {
-            refuse(stream, speak_tls(first[0], &secure.public_url)).await;
+            refuse(stream, elsewhere(first[0], public_url, Why::OnlyTls)).await;
             return None;
         }
         _ => return None,
     }
-    let acceptor = TlsAcceptor::from(Arc::clone(&secure.config));
-    match acceptor.accept(guarded(stream, limits)).await {
+    match TlsAcceptor::from(tls).accept(guarded(stream, limits)).await {
         Ok(stream) => Some(stream),
         Err(error) => {
             tracing::debug!(%error, "a TLS handshake for the pages failed");
@@ -172,14 +176,41 @@ async fn handshake(
     }
 }
 
-/// The answer to plain HTTP where TLS is spoken. A browser that looks is led on; whoever sends something (a password,
-/// perhaps) is told.
-fn speak_tls(first: u8, public_url: &str) -> Vec<u8> {
-    let (status, location) = match first {
-        b'G' | b'H' => ("307 Temporary Redirect", format!("location: {public_url}/\r\n")),
-        _ => ("400 Bad Request", String::new()),
+/// Says where the pages are to somebody who is served nothing here.
+async fn lead_on(stream: TcpStream, public_url: &str, why: Why, limits: Limits) {
+    let mut first = [0];
+    let looked = tokio::time::timeout(limits.head_within, stream.peek(&mut first)).await;
+    if matches!(looked, Ok(Ok(1))) && first[0] != TLS_BEGINS {
+        refuse(stream, elsewhere(first[0], public_url, why)).await;
+    }
+}
+
+/// Why nothing is served to somebody.
+#[derive(Clone, Copy)]
+enum Why {
+    /// TLS is spoken here.
+    OnlyTls,
+    /// Without TLS only trusted proxies are served.
+    OnlyProxies,
+}
+
+/// The answer to who is served nothing. A browser that looks is led on, where that is to TLS; whoever sends something (a
+/// password, perhaps) is told.
+fn elsewhere(first: u8, public_url: &str, why: Why) -> Vec<u8> {
+    let is_look = matches!(first, b'G' | b'H');
+    let (status, location) = match why {
+        _ if is_look && public_url.starts_with("https://") => {
+            ("307 Temporary Redirect", format!("location: {public_url}/\r\n"))
+        }
+        Why::OnlyTls => ("400 Bad Request", String::new()),
+        Why::OnlyProxies => ("403 Forbidden", String::new()),
     };
-    let text = format!("TLS is spoken here: open {public_url}\n");
+    let text = match why {
+        Why::OnlyTls => format!("TLS is spoken here: open {public_url}\n"),
+        Why::OnlyProxies => format!(
+            "Without TLS only the reverse proxies that --trusted-proxy names are served here: open {public_url}\n"
+        ),
+    };
     format!(
         "HTTP/1.1 {status}\r\n{location}connection: close\r\ncontent-type: text/plain; charset=utf-8\r\n\
          content-length: {}\r\n\r\n{text}",
@@ -287,8 +318,15 @@ fn share_of(address: IpAddr) -> IpAddr {
 /// A place that is taken; free again when it is dropped.
 struct Place {
     places: Arc<Places>,
+    /// Whose share it counts for; `None` = a trusted proxy has it.
     share: Option<IpAddr>,
     _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    const fn is_of_proxy(&self) -> bool {
+        self.share.is_none()
+    }
 }
 
 impl Drop for Place {
@@ -341,7 +379,8 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
         let proxies = TrustedProxies::new(proxies.iter().map(|network| network.parse().unwrap()).collect());
-        let served = tokio::spawn(serve(listener, None, router, limits, proxies, stopped));
+        let speech = Speech { tls: None, public_url: format!("http://{address}") };
+        let served = tokio::spawn(serve(listener, speech, router, limits, proxies, stopped));
         World { address, stop, served, release }
     }
 
@@ -429,14 +468,21 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_without_tls_is_led_on_or_told() {
-        let text = |first: u8| String::from_utf8(speak_tls(first, "https://fleet.lan:8443")).unwrap();
-        assert!(
-            text(b'G').starts_with("HTTP/1.1 307 ")
-                && text(b'G').contains("location: https://fleet.lan:8443/\r\n")
-        );
-        assert!(text(b'P').starts_with("HTTP/1.1 400 ") && !text(b'P').contains("location"));
-        assert!(text(b'P').ends_with("open https://fleet.lan:8443\n"));
+    fn who_comes_in_another_way_is_led_on_or_told() {
+        let text =
+            |first: u8, url: &str, why| String::from_utf8(elsewhere(first, url, why)).expect("it is text");
+        let secure = "https://fleet.lan:8443";
+        for why in [Why::OnlyTls, Why::OnlyProxies] {
+            let look = text(b'G', secure, why);
+            assert!(look.starts_with("HTTP/1.1 307 "), "{look}");
+            assert!(look.contains("location: https://fleet.lan:8443/\r\n"), "{look}");
+            let sent = text(b'P', secure, why);
+            assert!(!sent.contains("location") && sent.ends_with("open https://fleet.lan:8443\n"), "{sent}");
+        }
+        assert!(text(b'P', secure, Why::OnlyTls).starts_with("HTTP/1.1 400 "));
+        // To lead on to where somebody is already would never end.
+        let look = text(b'G', "http://vault:80", Why::OnlyProxies);
+        assert!(look.starts_with("HTTP/1.1 403 ") && look.contains("--trusted-proxy"), "{look}");
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
     fleet::make_data_folder(data_dir).with_context(|| format!("data folder {}", data_dir.display()))?;
     let tls = Arc::new(open_tls(&config)?);
     let pages_tls = open_pages_tls(&config, &tls)?;
-    let secure = pages_tls.as_ref().map(|tls| secure(&config, tls)).transpose()?;
+    let speech = speech(&config, pages_tls.as_deref())?;
     let keep = Keep {
         jobs_days: config.keep_jobs_days.value,
         host_bytes: config.host_share_mib.value.saturating_mul(1 << 20),
@@ -118,7 +118,7 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
     let router = web::router(fleet.clone(), web_settings(&config, &tls, pages_tls.as_ref(), &gate));
     let proxies = TrustedProxies::new(config.trusted_proxies.value.clone());
     let http_task =
-        tokio::spawn(http::serve(listener, secure, router, http::Limits::default(), proxies, stopped));
+        tokio::spawn(http::serve(listener, speech, router, http::Limits::default(), proxies, stopped));
     let plain = config.mqtt_plain.value.map_or_else(|| "off".to_owned(), |address| address.to_string());
     tracing::info!(http = %address, tls = config.http_tls.value, mqtt = %config.mqtt.value, plain, "serving");
     let data_dir = data_dir.clone();
@@ -237,9 +237,10 @@ fn open_pages_tls(config: &Config, agents: &Arc<Tls>) -> anyhow::Result<Option<A
     Ok(Some(Arc::new(Tls::open(options, clock::now()).context("certificate of the pages")?)))
 }
 
-fn secure(config: &Config, tls: &Tls) -> anyhow::Result<http::Secure> {
-    let tls = tls.config_for(&[b"http/1.1"]).context("certificate of the pages")?;
-    Ok(http::Secure { config: tls, public_url: config.public_url.value.clone() })
+fn speech(config: &Config, tls: Option<&Tls>) -> anyhow::Result<http::Speech> {
+    let tls =
+        tls.map(|tls| tls.config_for(&[b"http/1.1"])).transpose().context("certificate of the pages")?;
+    Ok(http::Speech { tls, public_url: config.public_url.value.clone() })
 }
 
 /// The name or address in a URL.

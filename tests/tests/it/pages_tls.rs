@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use std::{
     fs,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
@@ -177,6 +177,52 @@ fn pages_in_clear_for_everybody_are_refused_with_words() {
 }
 
 #[test]
+fn in_clear_only_this_machine_and_named_proxies_are_served() {
+    let Some(own) = own_address() else {
+        tools::skip("this machine has no address but loopback");
+        return;
+    };
+    let scratch = Scratch::new();
+    let ask = |name: &str, proxy: IpAddr, more: &[&str]| {
+        let port = ports::free().port();
+        let mut flags = vec![format!("--trusted-proxy={proxy}")];
+        flags.extend(more.iter().map(ToString::to_string));
+        let mut process = Process::start(
+            "holdfast-server",
+            line(&scratch.path().join(name), &format!("0.0.0.0:{port}"), &flags),
+        );
+        process.line("its set-up link", SOON, |line| line.contains("setup: ").then_some(()));
+        let from = |at: IpAddr, more: &[&str]| {
+            curl(&[&[format!("http://{at}:{port}/login").as_str()], more].concat())
+        };
+        let answers = [from(own, &[]), from(own, &["-d", "name=mira&password=x"]), from(LOOPBACK, &[])];
+        let _ = process.terminate();
+        answers
+    };
+    // Somebody else is the proxy.
+    let other: IpAddr = "198.51.100.7".parse().expect("an address");
+    let [looked, sent, local] = ask("strange", other, &[]);
+    assert!(looked.contains("status 403") && looked.contains("--trusted-proxy"), "{looked}");
+    assert!(sent.contains("status 403") && !sent.to_lowercase().contains("location:"), "{sent}");
+    assert!(local.contains("status 200"), "{local}");
+    let [looked, sent, _] = ask("known", other, &["--public-url=https://fleet.example"]);
+    assert!(looked.contains("status 307") && looked.contains("https://fleet.example/"), "{looked}");
+    assert!(sent.contains("status 403"), "{sent}");
+    let [looked, ..] = ask("proxy", own, &[]);
+    assert!(looked.contains("status 200"), "{looked}");
+}
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// An address of this machine under which others reach it; nothing is sent to find it.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback() && !address.is_unspecified()).then_some(address)
+}
+
+#[test]
 fn a_data_folder_that_others_may_write_is_refused_with_words() {
     let scratch = Scratch::new();
     let mut served = serve(&scratch, &[]);
@@ -202,6 +248,14 @@ fn a_data_folder_that_others_may_write_is_refused_with_words() {
         }
         mode(&path, closed);
     }
+    // Nor one that others could put another one in the place of.
+    let above = scratch.path().join("above");
+    fs::create_dir(&above).expect("a folder");
+    mode(&above, 0o777);
+    let refused = run("holdfast-server", line(&above.join("server"), "127.0.0.1:0", &[]), SOON);
+    assert_eq!(refused.status.code(), Some(1), "{}", refused.output);
+    let words = ["can be written by everybody", "another data folder", above.to_str().expect("text")];
+    assert!(words.iter().all(|word| refused.output.contains(word)), "{}", refused.output);
     // A new one is made closed.
     let made = fs::metadata(&folder).expect("the folder").permissions().mode() & 0o777;
     assert_eq!(made & 0o022, 0);
