@@ -162,7 +162,7 @@ Keys, all optional:
                                   into folders of the system
   restore_base                    the folder that new folders with what is restored are made in
                                   [/var/lib/holdfast/restored, with another state folder beside that]
-  restore_targets                 folders: and in these
+  restore_targets                 folders: and in these; both neither in nor above folders of the system
   restore_in_place                true or false [false]: restore also to where it was, over what is there (restic 0.18 or
                                   newer)
   admin_slot                      true or false [true]: take credentials that may delete, for one job

@@ -25,7 +25,10 @@
 //! file_name = "orders.sql"
 //! ```
 
-use super::{Hook, Limits, Pattern, Policy, Quiet, SourceCommand, has_steps_up};
+use super::{
+    Hook, Limits, Pattern, Policy, Quiet, SourceCommand, has_steps_up,
+    roots::{system_folder_above, system_folder_below},
+};
 use crate::{state::DEFAULT_FOLDER, update::signature::UpdateKey};
 use rustix::process::geteuid;
 use schema::name;
@@ -221,10 +224,10 @@ pub(super) fn parse(text: &str, state_dir: &Path, file: &Path) -> Result<Policy,
         source_roots: absolute("source_roots", named("source_roots", text.source_roots)?)?,
         repositories: repositories.collect::<Result<_, _>>().map_err(|why| format!("repositories: {why}"))?,
         restore_base: match text.restore_base {
-            Some(base) => plain("restore_base", vec![base])?.remove(0),
+            Some(base) => restore_roots("restore_base", vec![base], state_dir)?.remove(0),
             None => least.restore_base.clone(),
         },
-        restore_targets: plain("restore_targets", text.restore_targets)?,
+        restore_targets: restore_roots("restore_targets", text.restore_targets, state_dir)?,
         restore_in_place: text.restore_in_place,
         limits: Limits {
             upload_kib: text.limit_upload,
@@ -282,11 +285,27 @@ fn absolute(key: &str, paths: Vec<PathBuf>) -> Result<Vec<PathBuf>, String> {
     }
 }
 
-/// Absolute, and without steps upwards: what is made new below is found by its name.
-fn plain(key: &str, paths: Vec<PathBuf>) -> Result<Vec<PathBuf>, String> {
+/// Folders that new ones are made in: absolute, and without steps upwards, for what is made new below is found by its
+/// name; and none in which something that appears could be run, or be taken for the agent's own.
+fn restore_roots(key: &str, paths: Vec<PathBuf>, state_dir: &Path) -> Result<Vec<PathBuf>, String> {
     let paths = absolute(key, paths)?;
-    match paths.iter().find(|path| has_steps_up(path)) {
-        Some(path) => Err(format!("{key}: {} has steps upwards", path.display())),
+    let wrong = |path: &PathBuf| {
+        let named = path.display();
+        if has_steps_up(path) {
+            return Some(format!("{named} has steps upwards"));
+        }
+        if path.starts_with(state_dir) {
+            return Some(format!("{named} is in the agent's state folder, which holds its keys"));
+        }
+        let system = match (system_folder_above(path), system_folder_below(path)) {
+            (Some(above), _) => format!("{named} belongs to the system ({above})"),
+            (None, Some(below)) => format!("{named} holds {below}, which belongs to the system"),
+            (None, None) => return None,
+        };
+        Some(format!("{system}, and what is restored there could be run: name a folder of your own"))
+    };
+    match paths.iter().find_map(wrong) {
+        Some(why) => Err(format!("{key}: {why}")),
         None => Ok(paths),
     }
 }
@@ -352,6 +371,14 @@ mod tests {
             ("source_roots = [", "at line 1 column 17"),
             ("restore_base = 'back'", "restore_base: back is not absolute"),
             ("restore_targets = ['/a/../b']", "restore_targets: /a/../b has steps upwards"),
+            ("restore_base = '/'", "restore_base: / holds /bin, which belongs to the system"),
+            (
+                "restore_targets = ['/srv', '/etc/cron.d']",
+                "restore_targets: /etc/cron.d belongs to the system (/etc)",
+            ),
+            ("restore_targets = ['/var']", "/var holds /var/spool"),
+            ("restore_base = '/usr//lib/./systemd/'", "belongs to the system (/usr)"),
+            ("restore_base = '/var/lib/holdfast-agent/back'", "in the agent's state folder"),
             ("repositories = ['rest:https://nas*']", "repositories: \"rest:https://nas*\""),
             ("update_key = 'AAAA'", "update_key: \"AAAA\" is no ed25519 public key"),
             ("nice = 1\nnice = 2", "duplicate key: `nice`"),

@@ -1,24 +1,8 @@
 //! Which repositories this machine's backups may go to.
 
-use super::{Policy, has_steps_up, real};
+use super::{Policy, has_steps_up, real, roots::system_folder_above};
 use schema::location::{Location, names_machine};
 use std::path::Path;
-
-/// Where no repository is made or used unless the policy names it: what the system starts from and is set up by.
-const OF_THE_SYSTEM: [&str; 12] = [
-    "/bin",
-    "/boot",
-    "/dev",
-    "/etc",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/proc",
-    "/sbin",
-    "/sys",
-    "/usr",
-    "/var/spool",
-];
 
 /// An address, or the beginning of addresses: `rest:https://nas:8000/attic/*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,9 +92,7 @@ impl Policy {
             return Some("A repository can't lie in the agent's own folders, nor they in it.".to_owned());
         }
         if self.repositories.is_empty() {
-            let system = OF_THE_SYSTEM
-                .iter()
-                .find(|of| folder.as_ref().is_some_and(|folder| folder.starts_with(of)))?;
+            let system = folder.as_deref().and_then(system_folder_above)?;
             return Some(format!(
                 "The agent keeps no repository in {system}, which belongs to the system, unless the policy file of this machine names it in repositories."
             ));

@@ -39,7 +39,12 @@ impl Policy {
             Some(_) if self.is_in_state(target) => Err(OWN_STATE.to_owned()),
             Some(root) => {
                 let below = target.strip_prefix(&root).unwrap_or(Path::new("")).to_owned();
-                Ok(RestoreTo::New { root, below, forbidden })
+                match hidden_name(&below) {
+                    Some(name) => Err(format!(
+                        "Nothing is restored into {name}: programs read folders of such names by themselves (.ssh, .config). Name a folder whose name begins with another sign than a dot."
+                    )),
+                    None => Ok(RestoreTo::New { root, below, forbidden }),
+                }
             }
             None => Err(format!(
                 "This machine's own policy does not let anything be restored into {}; it allows new folders below {}. To change that: restore_targets in its policy file.",
@@ -97,6 +102,12 @@ impl Policy {
     }
 }
 
+/// The first name that begins with a dot.
+fn hidden_name(below: &Path) -> Option<String> {
+    let mut names = below.components().map(|name| name.as_os_str().to_string_lossy());
+    names.find(|name| name.starts_with('.')).map(std::borrow::Cow::into_owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +153,11 @@ mod tests {
                 (got, _) => panic!("{target}: {got:?}"),
             }
         }
+        for target in ["/nowhere/back/.ssh", "/nowhere/back/a/.config/autostart", "/nowhere/base/.x/y"] {
+            assert!(to(&policy, target, &[]).unwrap_err().contains("begins with another sign"), "{target}");
+        }
+        let hidden = Policy { restore_targets: vec!["/nowhere/.back".into()], ..policy.clone() };
+        assert!(to(&hidden, "/nowhere/.back/a", &[]).is_ok(), "the owner named it");
         let wide = Policy { restore_targets: vec!["/".into()], ..policy };
         assert!(to(&wide, "/etc/new", &[]).is_ok());
         assert!(to(&wide, "/nowhere/state/x", &[]).unwrap_err().contains("holds its keys"));

@@ -2,6 +2,33 @@
 
 use std::path::{Path, PathBuf};
 
+/// What the system starts from and is set up by: no repository is made there unless the policy names it, and nothing is
+/// restored there but to where it was.
+const OF_THE_SYSTEM: [&str; 12] = [
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/proc",
+    "/sbin",
+    "/sys",
+    "/usr",
+    "/var/spool",
+];
+
+/// The folder of the system that a path is, or lies in.
+pub(super) fn system_folder_above(path: &Path) -> Option<&'static str> {
+    OF_THE_SYSTEM.into_iter().find(|of| path.starts_with(of))
+}
+
+/// The first folder of the system that lies in a path.
+pub(super) fn system_folder_below(path: &Path) -> Option<&'static str> {
+    OF_THE_SYSTEM.into_iter().find(|of| Path::new(of).starts_with(path))
+}
+
 /// Whether a path lies in one of the roots, links resolved; of no roots, always. What does not exist is judged by
 /// its nearest folder that does.
 #[must_use]

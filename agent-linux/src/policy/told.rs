@@ -114,6 +114,10 @@ fn problems(policy: &Policy) -> Vec<String> {
     let mut problems: Vec<String> =
         missing.map(|folder| format!("{} is not there, or no folder", folder.display())).collect();
     problems.append(&mut links);
+    for folder in policy.restore_roots().iter().chain(policy.file.parent().map(Path::to_owned).as_ref()) {
+        problems.extend(who_may_replace(folder));
+    }
+    problems.dedup();
     let commands = policy.hooks.iter().map(|(name, hook)| (format!("hook {name}"), &hook.command));
     let sources = policy.commands.iter().map(|(name, source)| (format!("command {name}"), &source.command));
     for (name, command) in commands.chain(sources) {
@@ -141,6 +145,26 @@ fn is_behind_link(root: &Path) -> Option<String> {
         )),
         _ => None,
     }
+}
+
+/// Who else may put another folder in the place of this one, or of one that it lies in.
+fn who_may_replace(folder: &Path) -> Option<String> {
+    let own = geteuid().as_raw();
+    folder.ancestors().find_map(|above| {
+        let found = fs::metadata(above).ok()?;
+        // In a sticky folder nobody moves what is another's.
+        let mode = if found.mode() & 0o1000 != 0 { 0 } else { found.mode() };
+        let why = who_else_writes(found.uid(), mode, own)?;
+        let named = folder.display();
+        Some(if above == folder {
+            format!("{named}: {why}: somebody else may move what is in it")
+        } else {
+            format!(
+                "{named} lies in {}: {why}: somebody else may put another folder in its place",
+                above.display()
+            )
+        })
+    })
 }
 
 /// The program that makes others use disks only when nobody else does.

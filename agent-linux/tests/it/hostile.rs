@@ -524,6 +524,9 @@ fn with_a_policy_valid_commands_do_no_more_than_it_lets_them() {
     ] {
         attack.is_refused(JobSpec::Restore(restore(&id, &target)), "restore_targets");
     }
+    for target in [format!("{back}/.ssh"), format!("{base}/a/.config/autostart")] {
+        attack.is_refused(JobSpec::Restore(restore(&id, &target)), "begins with another sign");
+    }
     assert!(attack.machine() == before, "nothing was written");
     for (target, root) in [(format!("{back}/today"), &back), (String::new(), &base)] {
         let (outcome, _, message) = attack.run(JobSpec::Restore(restore(&id, &target)));
