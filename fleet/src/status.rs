@@ -226,7 +226,7 @@ pub(crate) const fn words(class: Option<Class>) -> &'static str {
         Some(Class::ResticMissing) => "restic is not installed",
         Some(Class::Timeout) => "Took too long",
         Some(Class::Cancelled) => "Cancelled",
-        Some(Class::Hook) => "A hook failed",
+        Some(Class::Hook) => "A hook or a command failed",
         Some(Class::Damaged) => "Repository has errors",
         Some(Class::RepoExists) => "There is a repository already",
         Some(Class::Policy) => "Forbidden by the host's policy",

@@ -168,8 +168,9 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
         ),
         Class::SourceEmpty => cause(
             "There was nothing to save",
-            "A snapshot exists, without a single file in it or in some of its paths: they are empty or mere links, or \
-             all that is in them is excluded. Maybe a disk is not mounted. It does not count as a good backup.",
+            "A snapshot exists, without a single file in it or in some of its paths: they are empty or mere links, all \
+             that is in them is excluded, or a command gave no output. Maybe a disk is not mounted. It does not count \
+             as a good backup.",
             Step::Group,
             "Look at the source group",
             "Safe: it only shows the paths.",
@@ -206,8 +207,9 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Safe: it goes on from where it was.",
         ),
         Class::Hook => cause(
-            "A hook failed",
-            "A hook of the source group, which runs before or after restic, did not succeed. The log shows what it said.",
+            "A hook or a command failed",
+            "A hook of the source group, which runs before or after restic, or the command whose output it saves did not \
+             succeed. The log shows what it said.",
             Step::Group,
             "Look at the source group",
             "Safe: it only shows the hooks.",

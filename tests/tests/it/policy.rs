@@ -39,7 +39,10 @@ impl Policed {
         );
         policed("fail", "echo it is broken >&2; exit 3");
         policed("hang", "sleep 600");
-        policed("dump", "[ \"$1\" = bad ] && exit 1; echo 'create table orders;'");
+        policed(
+            "dump",
+            "[ \"$1\" = bad ] && exit 1; [ \"$1\" = silent ] && exit 0; echo 'create table orders;'",
+        );
         fs::write(&file, "").expect("a policy");
         scene.agent.options = vec!["--policy".into(), file.clone().into()];
         scene.agent.stop();
@@ -181,7 +184,9 @@ fn the_output_of_a_command_is_saved_as_a_file() {
             policed.script("dump")
         )
     };
-    policed.write(&[command("orders", "secret-argument"), command("bad", "bad")].concat());
+    policed.write(
+        &[command("orders", "secret-argument"), command("bad", "bad"), command("silent", "silent")].concat(),
+    );
     let job = policed.back_up(&json!({"includes": ["command:orders"]}));
     assert_eq!(class(&job), ("succeeded", ""), "{job}");
     let log = policed.log_of(&job);
@@ -192,6 +197,9 @@ fn the_output_of_a_command_is_saved_as_a_file() {
 
     let job = policed.back_up(&json!({"includes": ["command:bad"]}));
     assert_eq!(class(&job), ("failed", "hook"), "{job}");
+    let job = policed.back_up(&json!({"includes": ["command:silent"]}));
+    assert_eq!(class(&job), ("warning", "source_empty"), "{job}");
+    assert!(job["error"].as_str().is_some_and(|said| said.contains("gave no output")), "{job}");
     let job = policed.back_up(&json!({"includes": ["command:sh"]}));
     assert_eq!(class(&job), ("failed", "policy"), "{job}");
 }

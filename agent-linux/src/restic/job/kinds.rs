@@ -36,6 +36,9 @@ pub(super) const UNPROVEN: &str = "restic ended well, but said nothing of what i
 /// What is said of a backup of nothing.
 const EMPTY: &str = "A snapshot was made without a single file in it. Check the paths and excludes of the source \
     group, and whether the disk below them is mounted.";
+/// The same where a command was to give the one file.
+const NO_OUTPUT: &str = "The command gave no output, so the snapshot that was made has no file in it. Run the command by \
+    hand on the machine, as the user of the agent, to see why.";
 
 /// Whether this can be restic's name for a snapshot: 64 characters of hex, or the first eight before 0.15.
 fn is_snapshot_id(text: &str) -> bool {
@@ -123,8 +126,17 @@ impl Job<'_> {
             done.verdict = Verdict::failed(Class::Other, NO_SNAPSHOT);
         }
         let is_empty = done.found.backup.as_ref().is_some_and(|backup| backup.total_files == 0);
-        if done.verdict.outcome == Outcome::Succeeded && !dry_run && is_empty {
-            done.verdict = Verdict::warning(Class::SourceEmpty, EMPTY);
+        if is_empty && !dry_run {
+            match done.verdict {
+                Verdict { outcome: Outcome::Succeeded, .. } => {
+                    done.verdict = Verdict::warning(Class::SourceEmpty, EMPTY);
+                }
+                // restic takes it for a file that it could not read.
+                Verdict { class: Some(Class::SourceUnreadable), .. } if self.command.is_some() => {
+                    done.verdict = Verdict::warning(Class::SourceEmpty, NO_OUTPUT);
+                }
+                _ => {}
+            }
         }
         if done.is_ok() && !dry_run {
             done.verdict = with_findings(done.verdict, &self.findings);
