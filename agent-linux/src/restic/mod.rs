@@ -55,6 +55,7 @@ mod locks;
 pub mod mask;
 pub mod outcome;
 pub(crate) mod overlap;
+mod own_words;
 pub mod parse;
 mod patterns;
 mod preflight;

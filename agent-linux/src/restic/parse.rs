@@ -10,6 +10,7 @@ use super::{
     instant,
     lines::{self, Lines, log_line},
     mask::Mask,
+    own_words::{Names, own_words},
     retention::{ByRules, MOST_SNAPSHOTS, Member},
     signs::Signs,
     summary::{BackupDone, EntrySeen, RestoreDone, SnapshotSeen, StatsDone},
@@ -104,6 +105,8 @@ pub struct Reader<'m> {
     errors_so_far: u32,
     /// Of `ls`: the folder that is asked for, which restic names among what is in it.
     folder: String,
+    /// Of the repository.
+    names: Names,
     /// Whose snapshots are asked for, see [`Step::members`](super::args::Step::members).
     members: &'m [(String, String)],
     /// The last byte ended a line, or nothing came yet.
@@ -135,7 +138,7 @@ impl<'m> Reader<'m> {
             _ => Shape::Lines,
         };
         let (out, err) = (Lines::default(), Lines::default());
-        let (folder, members) = (String::new(), &[][..]);
+        let (folder, names, members) = (String::new(), Names::default(), &[][..]);
         let (tree, found) = (Tree::default(), Findings::default());
         Self {
             kind,
@@ -145,6 +148,7 @@ impl<'m> Reader<'m> {
             shape,
             errors_so_far: 0,
             folder,
+            names,
             members,
             at_line_start: true,
             tree,
@@ -155,6 +159,11 @@ impl<'m> Reader<'m> {
     /// Of a listing or a forget: whose snapshots it is about.
     pub fn about(&mut self, members: &'m [(String, String)]) {
         self.members = members;
+    }
+
+    /// Which repository it is about: what that is called says nothing.
+    pub fn of_repository(&mut self, address: &str) {
+        self.names = Names::of_repository(address);
     }
 
     /// Of `ls`: which folder is listed.
@@ -312,22 +321,24 @@ impl<'m> Reader<'m> {
             self.message(&value, LogStream::Err, said);
             return;
         }
-        self.complaint(&String::from_utf8_lossy(line), said);
+        self.complaint(&String::from_utf8_lossy(line), "", said);
     }
 
-    /// A line of plain text on standard error, or one from inside a message there.
-    fn complaint(&mut self, line: &str, said: &mut VecDeque<Said>) {
+    /// A line of plain text on standard error, or one from inside a message there; `item` is the file that it is about,
+    /// where that is known.
+    fn complaint(&mut self, line: &str, item: &str, said: &mut VecDeque<Said>) {
         // What it says is read first; only what is shown of it goes through the mask.
         let text = log_line(line);
         if text.is_empty() {
             return;
         }
         let shown = self.show(line);
-        let signs = Signs::of(&text);
+        let own = own_words(line, &self.names, item);
+        let signs = Signs::of(&own);
         let found = &mut self.found;
         found.signs = found.signs.and(signs);
         if found.holder.is_none() {
-            found.holder = text::holder(&text);
+            found.holder = text::holder(&own);
         }
         if let Some(path) = text.strip_suffix(" does not exist, skipping")
             && found.missing.len() < MAX_MISSING
@@ -377,17 +388,17 @@ impl<'m> Reader<'m> {
             ("initialized", _) => self.found.repo = string(value, "id").parse().ok(),
             ("exit_error", _) => {
                 let message = string(value, "message");
-                self.found.exit_error = message
-                    .lines()
-                    .next()
-                    .map(|line| Words { text: self.show(line), signs: Signs::of(&log_line(line)) });
+                self.found.exit_error = message.lines().next().map(|line| {
+                    let signs = Signs::of(&own_words(line, &self.names, ""));
+                    Words { text: self.show(line), signs }
+                });
                 for line in message.lines() {
-                    self.complaint(line, said);
+                    self.complaint(line, "", said);
                 }
             }
             ("error", StepKind::Check) => {
                 for line in string(value, "message").lines() {
-                    self.complaint(line, said);
+                    self.complaint(line, "", said);
                 }
             }
             ("error", _) => self.file_error(value, said),
@@ -430,7 +441,7 @@ impl<'m> Reader<'m> {
         // The scan meets the same files once more.
         if string(value, "during") != "scan" {
             self.found.file_errors = self.found.file_errors.saturating_add(1);
-            self.complaint(&line, said);
+            self.complaint(&line, item, said);
         }
     }
 

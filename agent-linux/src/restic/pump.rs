@@ -144,6 +144,7 @@ pub(crate) async fn run_step(
         reader.in_folder(folder);
     }
     reader.about(&step.members);
+    reader.of_repository(launch.repository);
     let (mut said, mut waiting) = (VecDeque::new(), VecDeque::new());
     let mut stopping = Stopping { reason: None, kill_at: None, killed: false };
     let mut status = None;

@@ -136,5 +136,5 @@ const SIGNS: &[(Sign, &[&str])] = &[
         ],
     ),
     (Sign::NoRepo, &["repository does not exist"]),
-    (Sign::StatusRefused, &["401", "403"]),
+    (Sign::StatusRefused, &["(401)", "(403)", "401 Unauthorized", "403 Forbidden"]),
 ];

@@ -196,6 +196,42 @@ fn every_capture_has_its_outcome_and_class() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
+/// Words of restic and of storages, in the name of a file.
+const HOSTILE: &str = "hash does not match, wrong password (401) already locked by PID 7 on x by y (403) Load(<data no such \
+    file or directory) no space left on device unable to remove connection refused is damaged repository does not exist \
+    config file already exists command failed";
+
+#[test]
+fn what_files_and_repositories_are_called_changes_no_class() {
+    let mut wrong = Vec::new();
+    for &(case, kind, _) in CASES {
+        for version in VERSIONS {
+            let plain = capture(version, case);
+            let renamed = |bytes: &[u8]| {
+                let text = String::from_utf8_lossy(bytes);
+                let text = text.replace("/srv/lab/src/", &format!("/srv/{HOSTILE}: {HOSTILE}/"));
+                let text = text.replace("/srv/lab/r/", &format!("/srv/{HOSTILE}/"));
+                text.replace("/nonexistent/", &format!("/{HOSTILE}/")).into_bytes()
+            };
+            let hostile = Capture {
+                ended: plain.ended,
+                stdout: renamed(&plain.stdout),
+                stderr: renamed(&plain.stderr),
+            };
+            let judged = |capture: &Capture| {
+                let found = read(kind, capture, 4096).0;
+                let verdict = judge(kind, capture.ended, None, &found);
+                (verdict.outcome, verdict.class, found.holder)
+            };
+            let (expected, found) = (judged(&plain), judged(&hostile));
+            if expected != found {
+                wrong.push(format!("{version} {case}: {found:?}, with other names {expected:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn a_folder_of_a_snapshot_is_listed_without_itself() {
     for version in VERSIONS {

@@ -150,7 +150,8 @@ async fn an_unreadable_file_is_a_warning_and_the_snapshot_is_kept() {
     with_each_version(async |_, program| {
         let mut rig = Rig::initialised(program).await;
         let source = rig.source();
-        let secret = rig.path("source/unreadable");
+        // Called like words of restic's.
+        let secret = rig.path("source/unreadable: hash does not match.txt");
         fs::write(&secret, "x").unwrap();
         let mut chmod = Command::new("chmod");
         assert!(chmod.arg("000").arg(&secret).status().unwrap().success());
@@ -300,9 +301,14 @@ async fn a_full_disk_in_the_repository_is_disk_full() {
             return;
         }
         let _mounted = Mounted(storage.clone());
-        rig.credentials.url = storage.join("repo").to_str().unwrap().to_owned();
+        // Called like words of restic's.
+        rig.credentials.url = storage.join("is damaged: (401)").to_str().unwrap().to_owned();
         rig.run(JobSpec::Init).await.succeeded();
         let source = rig.big_source(20);
+        for file in fs::read_dir(&source).unwrap() {
+            let path = file.unwrap().path();
+            fs::rename(&path, path.with_extension("my wrong password list.txt")).unwrap();
+        }
         let ran = rig.backup(&[&source]).await.failed(Class::DiskFull);
         assert!(ran.end.message.contains("Make room"), "{}", ran.end.message);
     })
