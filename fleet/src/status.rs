@@ -235,6 +235,7 @@ pub(crate) const fn words(class: Option<Class>) -> &'static str {
         Some(Class::NotTried) => "Not tried",
         Some(Class::OtherRepo) => "Admin credentials open another repository",
         Some(Class::NotNow) => "Put off by the host's policy",
+        Some(Class::InvalidPattern) => "An exclude pattern can't be read",
         Some(Class::Other) | None => "Backup failed",
     }
 }

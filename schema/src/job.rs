@@ -316,7 +316,7 @@ pub enum Class {
     Timeout,
     /// Somebody ended it.
     Cancelled,
-    /// A hook failed.
+    /// A hook failed, or a command whose output is saved.
     Hook,
     /// The repository has errors.
     Damaged,
@@ -338,11 +338,13 @@ pub enum Class {
     OtherRepo,
     /// The agent's own local policy wants it at another time, or on another network.
     NotNow,
+    /// An exclude pattern of the source group can't be read.
+    InvalidPattern,
 }
 
 impl Class {
     /// All classes in wire order.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::RepoLocked,
         Self::Auth,
         Self::RepoMissing,
@@ -365,6 +367,7 @@ impl Class {
         Self::NotTried,
         Self::OtherRepo,
         Self::NotNow,
+        Self::InvalidPattern,
     ];
 
     /// Its word in the API, the view tree and metrics.
@@ -393,6 +396,7 @@ impl Class {
             Self::NotTried => "not_tried",
             Self::OtherRepo => "other_repo",
             Self::NotNow => "not_now",
+            Self::InvalidPattern => "invalid_pattern",
         }
     }
 }

@@ -66,6 +66,7 @@ pub mod limits;
 pub mod live;
 pub mod location;
 pub mod name;
+pub mod pattern;
 pub mod plan;
 pub mod presence;
 pub mod report;

@@ -237,6 +237,14 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Look at the host",
             "Safe: it only shows the host.",
         ),
+        Class::InvalidPattern => cause(
+            "An exclude pattern can't be read",
+            "restic can't read an exclude pattern of the source group, so nothing was saved: a [ is not closed, or nothing \
+             follows a \\. It is not tried again before the pattern is mended.",
+            Step::Group,
+            "Look at the source group",
+            "Safe: it only shows the patterns.",
+        ),
         Class::NotNow => cause(
             "The host puts it off",
             "The policy file on the host has quiet hours, or wants another network, so restic was not started. A backup \

@@ -133,8 +133,10 @@ pub enum ArgsError {
     /// Not a duration as restic writes them.
     #[error("{0:?} is not a duration like 1y5m7d2h")]
     Duration(String),
-    /// A pattern with control characters, or an empty one.
-    #[error("{0:?} is not a pattern")]
+    /// A pattern with control characters, an empty one, or one that restic can't read.
+    #[error(
+        "{0:?} is not a pattern that restic can read: close each [, and put another character behind a \\"
+    )]
     Pattern(String),
     /// A backup of nothing.
     #[error("the source group has no paths")]
@@ -323,6 +325,9 @@ fn plan_backup(backup: &BackupSpec<'_>, setting: &Setting<'_>) -> Result<Step, A
         step.args.push(format!("--exclude={}", literal(Path::new(setting.cache))));
     }
     for pattern in backup.excludes.iter() {
+        if !schema::pattern::is_readable(pattern) {
+            return Err(ArgsError::Pattern(pattern.to_owned()));
+        }
         step.args.push(format!("--exclude={}", checked_pattern(pattern)?));
     }
     for name in backup.exclude_if_present.iter() {

@@ -154,6 +154,7 @@ fn class_of(kind: StepKind, found: &Findings, signs: &Signs) -> Option<Class> {
         (Sign::Exists, Class::RepoExists),
         (Sign::Damaged, Class::Damaged),
         (Sign::NoSource, Class::SourceMissing),
+        (Sign::InvalidPattern, Class::InvalidPattern),
         (Sign::CommandFailed, Class::Hook),
         (Sign::NoRepo, Class::RepoMissing),
     ];
@@ -251,6 +252,9 @@ fn advice(kind: StepKind, class: Class, outcome: Outcome, ended: Ended, found: &
         }
         Class::Damaged => {
             "The repository has errors. Run a check to see them; restic's guide to repairs: https://restic.readthedocs.io/en/stable/077_troubleshooting.html"
+        }
+        Class::InvalidPattern => {
+            "restic can't read an exclude pattern of the source group (below); nothing was saved. Close each [, and put another character behind a \\."
         }
         Class::RepoExists => "There is a repository at this address already; nothing was changed.",
         Class::ResticMissing => "restic could not be started. Install it again, or name its path.",

@@ -16,6 +16,8 @@ pub(crate) enum Sign {
     NoRepo,
     Exists,
     NoSource,
+    /// An exclude pattern.
+    InvalidPattern,
     /// The command whose output is saved.
     CommandFailed,
     /// The storage said no, not the repository.
@@ -85,6 +87,7 @@ const SIGNS: &[(Sign, &[&str])] = &[
         ],
     ),
     (Sign::CommandFailed, &["command failed: ", "failed to start command: "]),
+    (Sign::InvalidPattern, &["invalid pattern(s) provided"]),
     (Sign::Forbidden, &["(403)", "403 Forbidden"]),
     (Sign::NotRemoved, &["unable to remove", "blob not removed", "Remove(<", "failed to remove"]),
     (Sign::Ignored, &["Ignoring \""]),

@@ -3,7 +3,7 @@
 use crate::rig::{Ran, Rig, backup_of, with_each_version};
 use agent_linux::restic::JobSummary;
 use schema::{Class, Items, JobSpec, Outcome, SourceReason};
-use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
+use std::{collections::BTreeSet, fs, os::unix::fs::symlink, path::Path, process::Command};
 
 /// What was said of single paths.
 fn findings(ran: &Ran) -> Vec<(String, SourceReason)> {
@@ -34,6 +34,50 @@ fn saved(rig: &Rig) -> Vec<String> {
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
+}
+
+#[tokio::test]
+async fn a_pattern_is_refused_before_where_restic_refuses_it() {
+    // All that can be written with up to four of these.
+    let mut patterns = vec![String::new()];
+    for at in 0.. {
+        let Some(pattern) = patterns.get(at).filter(|pattern| pattern.chars().count() < 4).cloned() else {
+            break;
+        };
+        patterns.extend("[]^-\\*a/é".chars().map(|sign| format!("{pattern}{sign}")));
+    }
+    patterns.remove(0);
+    with_each_version(async |_, program| {
+        let mut rig = Rig::initialised(program).await;
+        let output = Command::new(&rig.places.restic)
+            .args(["backup", "--dry-run", "/etc/hostname"])
+            .args(patterns.iter().map(|pattern| format!("--exclude={pattern}")))
+            .env("RESTIC_REPOSITORY", &rig.credentials.url)
+            .env("RESTIC_PASSWORD", &rig.credentials.repo_password)
+            .env("RESTIC_CACHE_DIR", rig.path("cache-by-hand"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let (_, refused) = said.split_once("invalid pattern(s) provided:\n").expect(&said);
+        let refused: BTreeSet<&str> = refused.lines().collect();
+        assert!((100..patterns.len() - 100).contains(&refused.len()), "{}", refused.len());
+        for pattern in &patterns {
+            let (is_refused, is_readable) =
+                (refused.contains(pattern.as_str()), schema::pattern::is_readable(pattern));
+            // What comes behind a star restic finds wrong only once a name has come so far.
+            let may_differ = pattern.contains('*') && !is_readable;
+            assert!(is_readable != is_refused || may_differ, "{pattern}");
+        }
+        let source = rig.source();
+        let ran = backup_without(&mut rig, &[&source], &["[abc"]).await.failed(Class::InvalidPattern);
+        assert!(ran.end.message.contains("[abc"), "{}", ran.end.message);
+        // One that only restic refuses.
+        rig.wrap_restic(
+            "[ $1 = backup ] && shift && set -- backup --exclude='[abc' \"$@\"; exec $RESTIC \"$@\"",
+        );
+        let _ = rig.backup(&[&source]).await.failed(Class::InvalidPattern);
+    })
+    .await;
 }
 
 #[tokio::test]

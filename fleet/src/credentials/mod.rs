@@ -473,6 +473,12 @@ fn check(username: &str, secrets: &Secrets) -> Result<(), Refused> {
     if secrets.repo_password.is_empty() {
         return Err(Refused::invalid("repo_password", "give the password of the repository itself"));
     }
+    if trimmed(secrets.repo_password.expose()) != secrets.repo_password.expose() {
+        let why = "the password begins or ends with white space or an invisible mark, which restic drops from a password \
+                   that it reads from a file, as the agent's: remove it. A repository whose password really has one there \
+                   needs another one first (restic key passwd)";
+        return Err(Refused::invalid("repo_password", why));
+    }
     let values = [
         ("username", username),
         ("password", secrets.password.expose()),
@@ -484,6 +490,11 @@ fn check(username: &str, secrets: &Secrets) -> Result<(), Refused> {
         }
     }
     Ok(())
+}
+
+/// What restic takes for the password in a file.
+fn trimmed(password: &str) -> &str {
+    password.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
 }
 
 fn merge_env(

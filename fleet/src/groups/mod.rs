@@ -16,7 +16,7 @@ use crate::request::By;
 use crate::schedule;
 use crate::soundness;
 use crate::store::{GROUPS, Reads, Span};
-use schema::{HostId, job::COMMAND_SOURCE, limits::MAX_VALUE_BYTES, name};
+use schema::{HostId, job::COMMAND_SOURCE, limits::MAX_VALUE_BYTES, name, pattern};
 
 /// The most source groups of one host.
 const MAX_GROUPS: usize = 64;
@@ -118,6 +118,13 @@ fn check(group: &Group) -> Result<(), Refused> {
     check_paths("required_mounts", &group.required_mounts)?;
     check_texts("excludes", &group.excludes)?;
     check_something_is_left(group)?;
+    if let Some(text) = group.excludes.iter().find(|text| !pattern::is_readable(text)) {
+        let why = format!(
+            "restic can't read the pattern {text:?}: close each [ with a ], after at least one character, and put another \
+             character behind a \\"
+        );
+        return Err(Refused::invalid("excludes", why));
+    }
     check_texts("exclude_if_present", &group.exclude_if_present)?;
     if let Some(text) = group.exclude_if_present.iter().find(|text| text.contains('/')) {
         return Err(Refused::invalid(
@@ -252,7 +259,7 @@ mod tests {
         assert!(check(&good).is_ok());
         assert!(check(&Group { includes: vec!["command:dump".into()], ..good.clone() }).is_ok());
         type Spoil = fn(&mut Group);
-        let cases: [(&str, Spoil); 16] = [
+        let cases: [(&str, Spoil); 18] = [
             ("includes", |group| group.includes = vec!["command:rm -rf /".into()]),
             ("includes", |group| group.includes.push("command:dump".into())),
             ("name", |group| group.name = "--all".into()),
@@ -263,6 +270,8 @@ mod tests {
             ("required_mounts", |group| group.required_mounts.push("/mnt/..".into())),
             ("excludes", |group| group.excludes.push("  ".into())),
             ("excludes", |group| group.excludes.push("/etc/".into())),
+            ("excludes", |group| group.excludes.push("[abc".into())),
+            ("excludes", |group| group.excludes.push("*.tmp\\".into())),
             ("excludes", |group| {
                 group.includes.push("/tmp/mine/all".into());
                 group.excludes.push("/tmp".into());

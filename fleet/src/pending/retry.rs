@@ -109,7 +109,8 @@ const fn may_mend_itself(class: Class) -> bool {
         | Class::Damaged
         | Class::Policy
         | Class::NotTried
-        | Class::OtherRepo => false,
+        | Class::OtherRepo
+        | Class::InvalidPattern => false,
     }
 }
 

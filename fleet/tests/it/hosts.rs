@@ -204,6 +204,29 @@ async fn credentials_without_a_repository_password_are_refused() {
 }
 
 #[tokio::test]
+async fn a_repository_password_that_restic_would_trim_is_refused_with_the_reason() {
+    let (_, fleet) = in_memory();
+    let (host, _) = fleet.create_host("attic", vec![], by()).await.unwrap();
+    let put = |slot, password: String| {
+        let input = CredentialsInput { repo_password: Some(Secret::new(password)), ..credentials() };
+        fleet.put_credentials(host.id, slot, input, by())
+    };
+    for mark in [' ', '\t', '\n', '\u{a0}', '\u{feff}', '\u{2003}', '\u{2028}', '\u{3000}', '\u{85}'] {
+        for password in [format!("{mark}hunter2"), format!("hunter2{mark}"), mark.to_string()] {
+            for slot in [Slot::Repo, Slot::Admin] {
+                let refused = put(slot, password.clone()).await.unwrap_err();
+                assert_eq!(refused.field(), Some("repo_password"), "{password:?}");
+                let words = refused.to_string();
+                assert!(words.contains("begins or ends with white space"), "{words}");
+                assert!(!words.contains("hunter2"), "{words}");
+            }
+        }
+    }
+    assert!(fleet.read().unwrap().credentials(host.id, Slot::Repo).unwrap().is_none());
+    put(Slot::Repo, "a b\u{a0}c".to_owned()).await.expect("inside it may stand");
+}
+
+#[tokio::test]
 async fn deleting_credentials_twice_is_one_change_and_the_agent_is_told() {
     let (world, fleet) = in_memory();
     let mut agent = Agent::ready(&world, &fleet, "attic").await;

@@ -228,6 +228,7 @@ draw!(
         NotTried,
         OtherRepo,
         NotNow,
+        InvalidPattern,
     }
 );
 draw!(enum Summary<'static> {

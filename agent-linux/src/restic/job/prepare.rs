@@ -186,6 +186,10 @@ fn refused_location(error: LocationError) -> Verdict {
 }
 
 pub(super) fn refused_args(error: &ArgsError) -> Verdict {
-    let class = if matches!(error, ArgsError::FollowsLinks { .. }) { Class::Policy } else { Class::Other };
+    let class = match error {
+        ArgsError::FollowsLinks { .. } => Class::Policy,
+        ArgsError::Pattern(_) => Class::InvalidPattern,
+        _ => Class::Other,
+    };
     Verdict::failed(class, &format!("Not done: {error}."))
 }
