@@ -28,8 +28,24 @@ pub enum LocationError {
     Empty,
     /// Control characters, spaces at an end, or white space where no path stands.
     Characters,
-    /// A path that depends on where the agent was started, or a storage that restic does not know.
+    /// A storage that restic does not know.
     Unknown,
+    /// A path that depends on where the agent was started.
+    Relative,
+    /// `http://…` without `rest:` before it.
+    BareHttp,
+    /// A path as Windows has them.
+    Windows,
+    /// A share that only the machine itself can mount: `smb://…`.
+    Share,
+    /// `ssh://…`.
+    Ssh,
+    /// `file://…`.
+    File,
+    /// A port that is none.
+    Port,
+    /// `sftp:user@machine:2222/x`, where a port can't stand.
+    SftpPort,
     /// No machine is named.
     NoServer,
     /// A query or a fragment, which no REST server reads and where a secret could stand.
@@ -53,6 +69,26 @@ impl fmt::Display for LocationError {
             }
             Self::Unknown => {
                 "the repository address is neither an absolute path nor one of rest:http…, sftp:, s3:, b2:, azure:, gs:, swift:, rclone:"
+            }
+            Self::Relative => {
+                "the repository address is a path that begins nowhere: write it from the root on, as /srv/restic"
+            }
+            Self::BareHttp => {
+                "restic speaks with REST servers by addresses that begin with rest: write rest: before the http"
+            }
+            Self::Windows => {
+                "this is a path of Windows, and agents run on Linux: write the folder as the machine knows it, such as /mnt/nas/restic"
+            }
+            Self::Share => {
+                "restic can't speak with network shares: mount it on the machine and write the folder, such as /mnt/nas/restic, or use rest:, sftp: or rclone:"
+            }
+            Self::Ssh => {
+                "write it with sftp: sftp://user@machine:22//srv/restic, or sftp:user@machine:/srv/restic"
+            }
+            Self::File => "write the folder alone, without file:// before it, as /srv/restic",
+            Self::Port => "the port in the repository address is none: it is a number from 1 to 65535",
+            Self::SftpPort => {
+                "in sftp:user@machine:path a path follows, and no port can stand: write sftp://user@machine:2222//srv/restic; a folder of such a name is written as ./2222"
             }
             Self::NoServer => {
                 "the repository address names no machine: write it as rest:https://machine:8000/path"
@@ -84,12 +120,16 @@ impl<'a> Location<'a> {
         if text.trim() != text || text.chars().any(char::is_control) {
             return Err(LocationError::Characters);
         }
-        if text.starts_with('/') {
+        if text.starts_with('/') && !text.starts_with("//") {
             return Ok(Self::Local(text));
         }
-        let (scheme, rest) = text.split_once(':').ok_or(LocationError::Unknown)?;
+        if let Some(mistaken) = mistaken(text) {
+            return Err(mistaken);
+        }
+        let (scheme, rest) = text.split_once(':').ok_or(LocationError::Relative)?;
         match scheme {
             "local" if rest.starts_with('/') => Ok(Self::Local(rest)),
+            "local" => Err(LocationError::Relative),
             "rest" => {
                 let authority = authority_of(behind_http(rest).ok_or(LocationError::Unknown)?);
                 if authority.contains('@') {
@@ -99,13 +139,16 @@ impl<'a> Location<'a> {
                     return Err(LocationError::HoldsQuery);
                 }
                 without_space(rest)?;
+                has_port(authority)?;
                 if authority.is_empty() { Err(LocationError::NoServer) } else { Ok(Self::Rest(rest)) }
             }
             "s3" => {
-                if authority_of(behind_http(rest).unwrap_or(rest)).contains('@') {
+                let authority = authority_of(behind_http(rest).unwrap_or(rest));
+                if authority.contains('@') {
                     return Err(LocationError::HoldsLogin);
                 }
                 without_space(rest)?;
+                has_port(authority)?;
                 Ok(Self::S3(rest))
             }
             "sftp" => sftp(rest).map(|()| Self::Sftp(rest)),
@@ -248,6 +291,51 @@ pub fn names_machine(name: &str) -> bool {
         || matches!(name, "OS_AUTH_URL" | "OS_STORAGE_URL" | "ST_AUTH" | "AZURE_ENDPOINT_SUFFIX")
 }
 
+/// What is known to be meant otherwise: forms that other programs have for addresses, which restic has not.
+#[must_use]
+pub fn mistaken(text: &str) -> Option<LocationError> {
+    let begins = |start: &str| text.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start));
+    let mut bytes = text.bytes();
+    let is_drive =
+        bytes.next().is_some_and(|letter| letter.is_ascii_alphabetic()) && bytes.next() == Some(b':');
+    if is_drive && matches!(bytes.next(), None | Some(b'\\' | b'/')) || text.starts_with("\\\\") {
+        return Some(LocationError::Windows);
+    }
+    if text.starts_with("//")
+        || ["smb:", "cifs:", "nfs:", "afp:", "ftp:", "ftps:", "dav:", "davs:", "webdav:", "webdavs:"]
+            .into_iter()
+            .any(begins)
+    {
+        return Some(LocationError::Share);
+    }
+    if begins("http://") || begins("https://") {
+        return Some(LocationError::BareHttp);
+    }
+    if begins("ssh:") || begins("scp:") {
+        return Some(LocationError::Ssh);
+    }
+    if begins("file:") {
+        return Some(LocationError::File);
+    }
+    let path = text.strip_prefix("sftp:").filter(|rest| !rest.starts_with("//"))?.split_once(':')?.1;
+    let digits = path.bytes().take_while(u8::is_ascii_digit).count();
+    let is_port = digits > 0 && matches!(path.as_bytes().get(digits), None | Some(b'/' | b':'));
+    is_port.then_some(LocationError::SftpPort)
+}
+
+/// A port is a number, where there is one.
+fn has_port(authority: &str) -> Result<(), LocationError> {
+    let behind = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((_, behind)) => behind,
+        None => authority.find(':').map_or("", |at| &authority[at..]),
+    };
+    match behind.strip_prefix(':') {
+        None | Some("") => Ok(()),
+        Some(port) if port.parse::<u16>().is_ok_and(|port| port > 0) => Ok(()),
+        Some(_) => Err(LocationError::Port),
+    }
+}
+
 fn behind_http(rest: &str) -> Option<&str> {
     rest.strip_prefix("http://").or_else(|| rest.strip_prefix("https://"))
 }
@@ -282,6 +370,9 @@ fn sftp(rest: &str) -> Result<(), LocationError> {
     }
     if login.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) {
         return Err(LocationError::HoldsLogin);
+    }
+    if rest.starts_with("//") {
+        has_port(sftp_machine(rest))?;
     }
     if sftp_machine(rest).is_empty() { Err(LocationError::NoServer) } else { Ok(()) }
 }
@@ -350,12 +441,34 @@ mod tests {
     fn odd_locations_are_refused() {
         for (text, error) in [
             ("", LocationError::Empty),
-            ("repo", LocationError::Unknown),
-            ("../repo", LocationError::Unknown),
-            ("local:repo", LocationError::Unknown),
+            ("repo", LocationError::Relative),
+            ("../repo", LocationError::Relative),
+            ("local:repo", LocationError::Relative),
+            ("smtp:x", LocationError::Unknown),
+            ("http://nas:8000/", LocationError::BareHttp),
+            ("HTTPS://nas/", LocationError::BareHttp),
+            ("C:\\backup", LocationError::Windows),
+            ("d:/backup", LocationError::Windows),
+            ("C:", LocationError::Windows),
+            ("\\\\nas\\backup", LocationError::Windows),
+            ("smb://nas/backup", LocationError::Share),
+            ("//nas/backup", LocationError::Share),
+            ("nfs:nas:/backup", LocationError::Share),
+            ("ftp://nas/x", LocationError::Share),
+            ("webdavs://nas/x", LocationError::Share),
+            ("ssh://me@nas/x", LocationError::Ssh),
+            ("sftp:me@nas:2222/x", LocationError::SftpPort),
+            ("sftp:me@nas:2222", LocationError::SftpPort),
+            ("sftp:nas:22:/x", LocationError::SftpPort),
+            ("sftp://me@nas:70000/x", LocationError::Port),
+            ("sftp://nas:ssh/x", LocationError::Port),
+            ("rest:http://nas:99999/", LocationError::Port),
+            ("rest:http://nas:0/", LocationError::Port),
+            ("rest:http://[::1]:65536/", LocationError::Port),
+            ("s3:minio:99999/bucket", LocationError::Port),
             ("S3:evil", LocationError::Unknown),
             ("rest:ftp://host/", LocationError::Unknown),
-            ("file:///repo", LocationError::Unknown),
+            ("file:///repo", LocationError::File),
             (" /repo", LocationError::Characters),
             ("/repo\nx", LocationError::Characters),
             ("rest:http://x/ -o y", LocationError::Characters),
@@ -371,7 +484,18 @@ mod tests {
         ] {
             assert_eq!(Location::parse(text), Err(error), "{text:?}");
         }
-        for text in ["/srv/my backup", "/srv/what?", "local:/srv/x", "rest:https://nas/me/", "azure:box:/x"] {
+        for text in [
+            "/srv/my backup",
+            "/srv/what?",
+            "local:/srv/x",
+            "rest:https://nas/me/",
+            "rest:http://nas:65535/",
+            "rest:http://nas:/",
+            "azure:box:/x",
+            "sftp:me@nas:./2222/x",
+            "sftp:me@nas:2222x",
+            "sftp://me@nas:2222//x",
+        ] {
             assert!(Location::parse(text).is_ok(), "{text}");
         }
     }
@@ -383,7 +507,6 @@ mod tests {
         assert_eq!(server("rest:https://nas.example/me/"), Some(("nas.example", 443)));
         assert_eq!(server("rest:http://[::1]:8000/"), Some(("::1", 8000)));
         assert_eq!(server("rest:http://[::1]/"), Some(("::1", 80)));
-        assert_eq!(server("rest:http://nas:99999/"), None);
         assert_eq!(server("s3:s3.amazonaws.com/bucket"), Some(("s3.amazonaws.com", 443)));
         assert_eq!(server("s3:http://minio:9000/bucket"), Some(("minio", 9000)));
         assert_eq!(server("b2:bucket:path"), Some(("api.backblazeb2.com", 443)));
@@ -410,7 +533,6 @@ mod tests {
             ("rest:https://nas:8000/", "rest:https://nas:8001/"),
             ("rest:https://nas:8000/", "rest:https://evil:8000/"),
             ("rest:https://nas:8000/", "s3:https://nas:8000/"),
-            ("rest:https://nas:99999/", "rest:https://nas:99998/"),
             ("sftp:me@nas:/a", "sftp:me@evil:/a"),
             ("sftp://nas:22/a", "sftp://nas:2222/a"),
             ("sftp://a@b@evil/a", "sftp://a@nas/a"),

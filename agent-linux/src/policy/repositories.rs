@@ -166,7 +166,7 @@ mod tests {
             ("rest:https://nas:8000/attic/%2e%2E/cellar", true),
             ("rest:https://nas:8000/attic/a%2F..", true),
             ("rest:http://nas:8000/attic/", true),
-            ("rest:https://nas:80001/attic/", true),
+            ("rest:https://nas:800/attic/", true),
             ("rest:https://evil/nas:8000/attic/", true),
             ("s3:s3.example.org/bucket", false),
             ("s3:s3.example.org/bucket/", false),

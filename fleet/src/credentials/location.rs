@@ -3,6 +3,7 @@
 use crate::record::Secret;
 use crate::refused::Refused;
 use schema::limits::MAX_VALUE_BYTES;
+use schema::location::{LocationError, mistaken};
 use zeroize::Zeroizing;
 
 /// Whether secrets kept for the old address would reach another machine, or another program on it, at the new one.
@@ -46,12 +47,22 @@ impl Location {
         if text.len() > MAX_VALUE_BYTES {
             return Err(Refused::invalid("url", format!("use at most {MAX_VALUE_BYTES} bytes")));
         }
+        if let Some(mistaken) = mistaken(text) {
+            return Err(Refused::invalid("url", mistaken.to_string()));
+        }
         let plain = Self { url: text.to_owned(), username: None, password: None };
         let Some((scheme, rest)) = network_part(text) else { return Ok(plain) };
         let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
         let (user, machine) =
             authority.rsplit_once('@').map_or((None, authority), |(user, machine)| (Some(user), machine));
         // A login that is not escaped ends the authority too early, and would be kept as if it were a path.
+        if machine
+            .rsplit_once(':')
+            .is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
+            && !has_plain_port(machine)
+        {
+            return Err(Refused::invalid("url", LocationError::Port.to_string()));
+        }
         if !has_plain_port(machine) {
             return Err(Refused::invalid(
                 "url",
@@ -184,6 +195,11 @@ mod tests {
             "--repo",
             "/a\nb",
             "relative",
+            "http://nas:8000/",
+            "C:\\backup",
+            "smb://nas/backup",
+            "rest:http://nas:70000/",
+            "sftp:me@nas:2222/x",
             "S3:evil",
             "rclone::sftp,ssh=x:",
             "rest:http://x/ -o y",
