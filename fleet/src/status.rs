@@ -236,6 +236,11 @@ pub(crate) const fn words(class: Option<Class>) -> &'static str {
         Some(Class::OtherRepo) => "Admin credentials open another repository",
         Some(Class::NotNow) => "Put off by the host's policy",
         Some(Class::InvalidPattern) => "An exclude pattern can't be read",
+        Some(Class::UnknownAuthority) => "The storage's certificate is of an unknown authority",
+        Some(Class::WrongName) => "The storage's certificate is for another name",
+        Some(Class::CertificateExpired) => "The storage's certificate is not valid now",
+        Some(Class::NoTls) => "The storage speaks no TLS",
+        Some(Class::NeedsTls) => "The storage seems to want TLS",
         Some(Class::Other) | None => "Backup failed",
     }
 }

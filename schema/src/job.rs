@@ -340,11 +340,21 @@ pub enum Class {
     NotNow,
     /// An exclude pattern of the source group can't be read.
     InvalidPattern,
+    /// The certificate of the storage is of an authority that the host does not know.
+    UnknownAuthority,
+    /// The certificate of the storage is for another name.
+    WrongName,
+    /// The certificate of the storage is not valid any more, or not yet.
+    CertificateExpired,
+    /// The storage speaks no TLS, and the address says `https`.
+    NoTls,
+    /// The storage seems to speak TLS only, and the address says `http`.
+    NeedsTls,
 }
 
 impl Class {
     /// All classes in wire order.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 28] = [
         Self::RepoLocked,
         Self::Auth,
         Self::RepoMissing,
@@ -368,6 +378,11 @@ impl Class {
         Self::OtherRepo,
         Self::NotNow,
         Self::InvalidPattern,
+        Self::UnknownAuthority,
+        Self::WrongName,
+        Self::CertificateExpired,
+        Self::NoTls,
+        Self::NeedsTls,
     ];
 
     /// Its word in the API, the view tree and metrics.
@@ -397,6 +412,11 @@ impl Class {
             Self::OtherRepo => "other_repo",
             Self::NotNow => "not_now",
             Self::InvalidPattern => "invalid_pattern",
+            Self::UnknownAuthority => "unknown_authority",
+            Self::WrongName => "wrong_name",
+            Self::CertificateExpired => "certificate_expired",
+            Self::NoTls => "no_tls",
+            Self::NeedsTls => "needs_tls",
         }
     }
 }

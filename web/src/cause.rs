@@ -237,6 +237,44 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Look at the host",
             "Safe: it only shows the host.",
         ),
+        Class::UnknownAuthority => cause(
+            "The storage's certificate is of an unknown authority",
+            "The storage speaks TLS with a certificate that the host can't check. If the authority is your own, give its \
+             certificate in the credentials; if not, somebody else may be answering.",
+            Step::RepoCredentials,
+            "Set credentials",
+            "Safe: saving only stores and tests them.",
+        ),
+        Class::WrongName => cause(
+            "The storage's certificate is for another name",
+            "The repository's address calls the storage by a name or an address that its certificate is not for. Use \
+             one that it is for, or give the storage another certificate.",
+            Step::RepoCredentials,
+            "Set credentials",
+            "Safe: saving only stores and tests them.",
+        ),
+        Class::CertificateExpired => cause(
+            "The storage's certificate is not valid now",
+            "It has expired, or begins later. Renew it at the storage, and look at the clocks of storage and host.",
+            Step::Again,
+            "Run it again",
+            "Safe: nothing is done before the storage can be trusted.",
+        ),
+        Class::NoTls => cause(
+            "The storage speaks no TLS",
+            "The repository's address says https, and the storage answers without TLS. Write http, or give the port at \
+             which it speaks TLS.",
+            Step::RepoCredentials,
+            "Set credentials",
+            "Safe: saving only stores and tests them.",
+        ),
+        Class::NeedsTls => cause(
+            "The storage seems to want TLS",
+            "The repository's address says http, and the storage can't make sense of that. Write https.",
+            Step::RepoCredentials,
+            "Set credentials",
+            "Safe: saving only stores and tests them.",
+        ),
         Class::InvalidPattern => cause(
             "An exclude pattern can't be read",
             "restic can't read an exclude pattern of the source group, so nothing was saved: a [ is not closed, or nothing \

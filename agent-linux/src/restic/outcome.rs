@@ -40,6 +40,8 @@ pub enum Stop {
     Timeout,
     /// It said nothing for longer than anything of it takes.
     Silent,
+    /// It would have tried again what can't succeed.
+    Hopeless,
 }
 
 /// The judgement.
@@ -101,6 +103,7 @@ fn sort(kind: StepKind, ended: Ended, stop: Option<Stop>, found: &Findings) -> (
             return failed(Class::Network);
         }
         (_, Some(Stop::Timeout | Stop::Silent)) => return failed(Class::Timeout),
+        (_, Some(Stop::Hopeless)) => return failed(classify(kind, found)),
         _ => {}
     }
     match ended {
@@ -149,6 +152,10 @@ fn class_of(kind: StepKind, found: &Findings, signs: &Signs) -> Option<Class> {
         (Sign::Locked, Class::RepoLocked),
         (Sign::WrongPassword, Class::Auth),
         (Sign::Forbidden, Class::AppendOnly),
+        (Sign::UnknownAuthority, Class::UnknownAuthority),
+        (Sign::WrongName, Class::WrongName),
+        (Sign::Expired, Class::CertificateExpired),
+        (Sign::NoTls, Class::NoTls),
         (Sign::Network, Class::Network),
         (Sign::DiskFull, Class::DiskFull),
         (Sign::Exists, Class::RepoExists),
@@ -160,6 +167,7 @@ fn class_of(kind: StepKind, found: &Findings, signs: &Signs) -> Option<Class> {
     ];
     let class = order.iter().find(|(sign, _)| signs.has(*sign)).map(|&(_, class)| class);
     match (class, kind) {
+        (None, StepKind::Config) if signs.has(Sign::BadRequest) => Some(Class::NeedsTls),
         // Reading or adding was forbidden, not removing: the login is not the right one.
         (Some(Class::AppendOnly), _) if !found.signs.has(Sign::NotRemoved) => Some(Class::Auth),
         (None, StepKind::Check) if found.check_errors.is_some_and(|errors| errors > 0) => {
@@ -252,6 +260,21 @@ fn advice(kind: StepKind, class: Class, outcome: Outcome, ended: Ended, found: &
         }
         Class::Damaged => {
             "The repository has errors. Run a check to see them; restic's guide to repairs: https://restic.readthedocs.io/en/stable/077_troubleshooting.html"
+        }
+        Class::UnknownAuthority => {
+            "The certificate of the storage is of an authority that this machine does not know. If it is your own, give the authority's certificate (PEM) in the credentials."
+        }
+        Class::WrongName => {
+            "The certificate of the storage is for another name or address than the one in the repository's address. Use a name that it is for, or give the storage a certificate for this one."
+        }
+        Class::CertificateExpired => {
+            "The certificate of the storage has expired, or is not valid yet. Renew it there, and look at the clocks of both machines."
+        }
+        Class::NoTls => {
+            "The storage speaks no TLS at this port. Write http:// in the address, or give the port at which it does."
+        }
+        Class::NeedsTls => {
+            "The storage makes no sense of the request, as one does that speaks TLS only. Write https:// in the address."
         }
         Class::InvalidPattern => {
             "restic can't read an exclude pattern of the source group (below); nothing was saved. Close each [, and put another character behind a \\."

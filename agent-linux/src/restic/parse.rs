@@ -166,6 +166,11 @@ impl<'m> Reader<'m> {
         self.names = Names::of_repository(address);
     }
 
+    /// Whether what it is told by now can't be mended by trying again.
+    pub(crate) fn is_hopeless(&self) -> bool {
+        self.found.signs.are_hopeless(self.kind)
+    }
+
     /// Of `ls`: which folder is listed.
     pub fn in_folder(&mut self, path: &str) {
         path.trim_end_matches('/').clone_into(&mut self.folder);

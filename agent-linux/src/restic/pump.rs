@@ -215,6 +215,9 @@ pub(crate) async fn run_step(
             () = sleep_until(linger_until), if is_lingering => (stdout, stderr) = (None, None),
         }
         pass_on(&mut said, &mut waiting, wires, quiet);
+        if status.is_none() && reader.is_hopeless() {
+            stopping.interrupt(Stop::Hopeless, &child);
+        }
     }
 
     let found = reader.finish(&mut said);

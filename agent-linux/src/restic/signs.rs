@@ -1,5 +1,7 @@
 //! Words of restic that tell why something failed.
 
+use super::args::StepKind;
+
 /// Something in restic's words that tells why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sign {
@@ -18,6 +20,16 @@ pub(crate) enum Sign {
     NoSource,
     /// An exclude pattern.
     InvalidPattern,
+    /// The storage's certificate is of nobody whom this machine knows.
+    UnknownAuthority,
+    /// It is for another name.
+    WrongName,
+    /// It is not valid now.
+    Expired,
+    /// The storage speaks no TLS.
+    NoTls,
+    /// The storage can't make sense of a request, as one does that gets no TLS.
+    BadRequest,
     /// The command whose output is saved.
     CommandFailed,
     /// The storage said no, not the repository.
@@ -26,7 +38,7 @@ pub(crate) enum Sign {
 
 /// The signs that were seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Signs(u16);
+pub(crate) struct Signs(u32);
 
 impl Signs {
     /// Those of one line.
@@ -43,6 +55,13 @@ impl Signs {
 
     pub(crate) fn has(self, sign: Sign) -> bool {
         self.0 & (1 << sign as u16) != 0
+    }
+
+    /// Whether trying again, as restic does for minutes, can change nothing.
+    pub(crate) fn are_hopeless(self, kind: StepKind) -> bool {
+        let of_server = [Sign::UnknownAuthority, Sign::WrongName, Sign::Expired, Sign::NoTls];
+        of_server.into_iter().any(|sign| self.has(sign))
+            || (kind == StepKind::Config && self.has(Sign::BadRequest))
     }
 
     /// Looks for signs in one line.
@@ -87,6 +106,22 @@ const SIGNS: &[(Sign, &[&str])] = &[
         ],
     ),
     (Sign::CommandFailed, &["command failed: ", "failed to start command: "]),
+    (Sign::UnknownAuthority, &["x509: certificate signed by unknown authority"]),
+    (
+        Sign::WrongName,
+        &[
+            "x509: certificate is valid for ",
+            "x509: certificate is not valid for any names",
+            "x509: cannot validate certificate for ",
+            "x509: certificate relies on legacy Common Name",
+        ],
+    ),
+    (Sign::Expired, &["x509: certificate has expired or is not yet valid"]),
+    (
+        Sign::NoTls,
+        &["server gave HTTP response to HTTPS client", "first record does not look like a TLS handshake"],
+    ),
+    (Sign::BadRequest, &["unexpected HTTP response (400)"]),
     (Sign::InvalidPattern, &["invalid pattern(s) provided"]),
     (Sign::Forbidden, &["(403)", "403 Forbidden"]),
     (Sign::NotRemoved, &["unable to remove", "blob not removed", "Remove(<", "failed to remove"]),
@@ -104,7 +139,6 @@ const SIGNS: &[(Sign, &[&str])] = &[
             "TLS handshake",
             "tls: ",
             "x509: ",
-            "server gave HTTP response to HTTPS client",
             "dial tcp",
             "(502)",
             "(503)",

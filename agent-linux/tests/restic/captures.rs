@@ -10,8 +10,8 @@ use agent_linux::restic::{
 };
 use schema::{
     Class::{
-        self, AppendOnly, Auth, Damaged, DiskFull, Network, Other, RepoExists, RepoLocked, RepoMissing,
-        ResticMissing, SourceMissing, SourceUnreadable, Timeout,
+        self, AppendOnly, Auth, Damaged, DiskFull, Network, NoTls, Other, RepoExists, RepoLocked,
+        RepoMissing, ResticMissing, SourceMissing, SourceUnreadable, Timeout,
     },
     Outcome::{self, Failed, Succeeded, Warning},
     limits::MAX_LOG_LINE_BYTES,
@@ -102,7 +102,7 @@ const CASES: &[(&str, StepKind, [Expected; 3])] = &[
     ("rest_refused_full", Config, [failed(Network); 3]),
     // The newer ones were ended by timeout(1): exit 124 is not theirs, but the words are.
     ("rest_dnsfail", Snapshots, [failed(Network); 3]),
-    ("rest_https_to_http", Snapshots, [failed(Network); 3]),
+    ("rest_https_to_http", Snapshots, [failed(NoTls); 3]),
     ("ao_forget_json", Forget, [failed(AppendOnly); 3]),
     ("rcl_ao_forget", Forget, [failed(AppendOnly); 3]),
     ("ao_prune_garbage", Prune, [failed(AppendOnly); 3]),

@@ -110,7 +110,12 @@ const fn may_mend_itself(class: Class) -> bool {
         | Class::Policy
         | Class::NotTried
         | Class::OtherRepo
-        | Class::InvalidPattern => false,
+        | Class::InvalidPattern
+        | Class::UnknownAuthority
+        | Class::WrongName
+        | Class::CertificateExpired
+        | Class::NoTls
+        | Class::NeedsTls => false,
     }
 }
 

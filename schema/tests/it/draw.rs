@@ -229,6 +229,11 @@ draw!(
         OtherRepo,
         NotNow,
         InvalidPattern,
+        UnknownAuthority,
+        WrongName,
+        CertificateExpired,
+        NoTls,
+        NeedsTls,
     }
 );
 draw!(enum Summary<'static> {

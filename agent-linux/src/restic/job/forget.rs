@@ -158,6 +158,11 @@ const fn meets_every_group(class: Class) -> bool {
             | Class::ResticMissing
             | Class::Timeout
             | Class::Cancelled
+            | Class::UnknownAuthority
+            | Class::WrongName
+            | Class::CertificateExpired
+            | Class::NoTls
+            | Class::NeedsTls
     )
 }
 

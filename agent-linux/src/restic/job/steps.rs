@@ -162,7 +162,7 @@ pub(super) fn stopped(stop: Stop) -> Verdict {
             class: Some(Class::Cancelled),
             message: "The job was ended before restic was started.".to_owned(),
         },
-        Stop::Timeout | Stop::Silent => {
+        Stop::Timeout | Stop::Silent | Stop::Hopeless => {
             Verdict::failed(Class::Timeout, "The job's deadline passed before restic was started.")
         }
     }
