@@ -79,8 +79,10 @@ pub struct Findings {
     pub locks: Vec<String>,
     /// Of `cat lock`.
     pub lock: Option<LockFound>,
-    /// Files that could not be read.
+    /// Files and folders that could not be read.
     pub file_errors: u32,
+    /// Which, as many as a summary may name.
+    pub unread: Vec<String>,
     /// Sources that restic did not find.
     pub missing: Vec<String>,
     /// Who holds the lock that stopped it.

@@ -19,7 +19,7 @@ use super::{
 };
 use schema::{
     LogStream,
-    limits::{MAX_ENTRIES, MAX_NAME_BYTES, MAX_VALUE_BYTES},
+    limits::{MAX_ENTRIES, MAX_NAME_BYTES, MAX_SOURCE_FINDINGS, MAX_VALUE_BYTES},
     report::{EntryKind, SnapshotSize},
 };
 use serde_json::Value;
@@ -446,6 +446,9 @@ impl<'m> Reader<'m> {
         // The scan meets the same files once more.
         if string(value, "during") != "scan" {
             self.found.file_errors = self.found.file_errors.saturating_add(1);
+            if self.found.unread.len() < MAX_SOURCE_FINDINGS && item.len() <= MAX_VALUE_BYTES {
+                self.found.unread.push(self.mask.hide(item).into_owned());
+            }
             self.complaint(&line, item, said);
         }
     }
@@ -491,6 +494,7 @@ impl<'m> Reader<'m> {
             added_packed_bytes: value.get("data_added_packed").and_then(Value::as_u64),
             errors: self.found.file_errors,
             findings: Vec::new(),
+            findings_left_out: 0,
         }
     }
 

@@ -74,8 +74,10 @@ pub struct BackupDone {
     pub added_packed_bytes: Option<u64>,
     /// Files that could not be read.
     pub errors: u32,
-    /// What the agent has to say of single paths of the source group.
+    /// What there is to say of single paths: of the source group, and those that could not be read.
     pub findings: Vec<SourceSeen>,
+    /// How many more there are.
+    pub findings_left_out: u32,
 }
 
 /// What there is to say of one path of a source group.
@@ -195,7 +197,8 @@ impl JobSummary {
                     errors: done.errors,
                     findings,
                     findings_left_out: u32::try_from(done.findings.len() - findings.count())
-                        .unwrap_or(u32::MAX),
+                        .unwrap_or(u32::MAX)
+                        .saturating_add(done.findings_left_out),
                 })
             }
             Self::Forget(groups) => {

@@ -8,7 +8,7 @@ use crate::{
     tools::{self, Version},
 };
 use agent_linux::restic::{Control, JobOrder, JobSummary, run_job};
-use schema::{Class, Items, JobSpec, Keep, Outcome, job::ForgetGroup};
+use schema::{Class, Items, JobSpec, Keep, Outcome, SourceReason, job::ForgetGroup};
 use std::{
     fs,
     io::Read as _,
@@ -173,6 +173,9 @@ async fn an_unreadable_file_is_a_warning_and_the_snapshot_is_kept() {
         assert_eq!(ran.end.exit_code, Some(3));
         let JobSummary::Backup(done) = &ran.end.summary else { panic!("{ran:#?}") };
         assert!(done.errors == 1 && done.files_new == 5 && !done.snapshot.is_empty(), "{done:?}");
+        let named: Vec<_> = done.findings.iter().map(|seen| (seen.path.as_str(), seen.reason)).collect();
+        assert_eq!(named, [(secret.to_str().unwrap(), SourceReason::Unreadable)]);
+        assert_eq!(done.findings_left_out, 0);
         assert_eq!(rig.known.figures.snapshots.unwrap().count, 1);
     })
     .await;

@@ -29,6 +29,8 @@ use std::collections::BTreeMap;
 const USUAL: usize = 7;
 /// So many of them, where these hold more.
 const USUAL_OF_NEWEST: usize = 3;
+/// This part of the last whole one is usual in any case.
+const SHARE_OF_LAST: u64 = 5;
 /// So many snapshots that lack something are known of one group.
 pub(crate) const MOST_LACKING: usize = 1_000;
 /// So many letters of a snapshot's id name it to an agent.
@@ -113,8 +115,8 @@ const fn is_of_source(class: Class) -> bool {
     matches!(class, Class::SourceMissing | Class::SourceEmpty)
 }
 
-/// The middle of the last ones, or of the newest few of them where that is more, for a group that has just grown; of
-/// files and of bytes each by itself.
+/// The middle of the last ones, or of the newest few of them where that is more, for a group that has just grown, or a
+/// share of the very last, so that nine tenths of that are not lost without a word; of files and of bytes each by itself.
 fn usual_of(last: &[Extent]) -> Option<Extent> {
     let middle_of = |last: &[Extent], of: fn(&Extent) -> u64| {
         let mut values: Vec<u64> = last.iter().map(of).collect();
@@ -122,8 +124,11 @@ fn usual_of(last: &[Extent]) -> Option<Extent> {
         values.get(values.len() / 2).copied()
     };
     let newest = &last[last.len().saturating_sub(USUAL_OF_NEWEST)..];
-    let middle = |of| middle_of(last, of).max(middle_of(newest, of));
-    Some(Extent { files: middle(|extent| extent.files)?, bytes: middle(|extent| extent.bytes)? })
+    let usual = |of: fn(&Extent) -> u64| {
+        let middle = middle_of(last, of).max(middle_of(newest, of))?;
+        Some(middle.max(of(last.last()?) / SHARE_OF_LAST))
+    };
+    Some(Extent { files: usual(|extent| extent.files)?, bytes: usual(|extent| extent.bytes)? })
 }
 
 const fn is_less_than_half(extent: Extent, usual: Extent) -> bool {
@@ -179,14 +184,11 @@ impl Soundness {
     }
 }
 
-/// Whether a word for one lack goes for another: one of the same kind that is no larger, as far as that can be told.
+/// Whether a word for one lack goes for another: one of the same kind, and of nothing else, as far as that can be told.
 fn covers(accepted: &Lack, lack: &Lack) -> bool {
-    let can_be_told =
-        lack.paths_left_out == 0 && (!lack.paths.is_empty() || lack.errors > 0 || is_of_source(lack.class));
-    can_be_told
-        && accepted.class == lack.class
-        && lack.errors <= accepted.errors
-        && lack.paths.iter().all(|path| accepted.paths.contains(path))
+    let are_named = lack.paths_left_out == 0 && lack.paths.len() as u64 >= lack.errors;
+    let can_be_told = are_named && (!lack.paths.is_empty() || is_of_source(lack.class));
+    can_be_told && accepted.class == lack.class && lack.paths.iter().all(|path| accepted.paths.contains(path))
 }
 
 /// A person has said that the group is right as its last backup found it: pure. When that one is whole, what came before

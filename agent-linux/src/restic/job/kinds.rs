@@ -151,6 +151,13 @@ impl Job<'_> {
                 self.say(&saved_line(&backup)).await;
             }
             backup.findings = core::mem::take(&mut self.findings);
+            // Whoever accepts that one of them can't be read has not accepted others.
+            backup.findings_left_out = done.found.file_errors.saturating_sub(many(done.found.unread.len()));
+            backup.findings.extend(done.found.unread.into_iter().map(|path| SourceSeen {
+                path,
+                reason: SourceReason::Unreadable,
+                leads_to: String::new(),
+            }));
             self.summary = JobSummary::Backup(backup);
         }
         match done.verdict.class {
