@@ -48,6 +48,8 @@ fn host() -> HostState {
         neighbour: None,
         held: [None, None, None],
         left_out: None,
+        unlisted: None,
+        listing: None,
         elsewhere: [None; 3],
     }
 }

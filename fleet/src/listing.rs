@@ -5,6 +5,7 @@ use crate::clock::{self, Clock, Dated as _};
 use crate::job::kind_key;
 use crate::record::{Job, JobFigures, JobState, JobWhat, Listed, SnapshotRow};
 use crate::refused::StoreError;
+use crate::soundness;
 use crate::store::{JOBS, KIND_JOBS, LISTED, LISTINGS, Order, Reads, Span, Tx, first_form};
 use crate::view::{Page, Paged};
 use schema::command::Over;
@@ -100,6 +101,7 @@ pub(crate) fn job_ended(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<()
         let old = tx.get(&LISTINGS, &job.host)?;
         tx.put(&LISTINGS, &job.host, &Listing { job: job.id, at, kept, left_out })?;
         tx.effects.changed(crate::change::Changed::Repo(job.host));
+        soundness::past::listed(tx, job.host, now)?;
         old.map(|listing| listing.job).filter(|old| *old != job.id)
     } else {
         // What is only presumed may still turn out well.

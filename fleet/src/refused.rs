@@ -9,10 +9,16 @@ use std::{
 
 /// Why nothing of a group is forgotten, and what to do.
 pub(crate) fn held_words(group: &str, why: Hold) -> String {
-    format!(
-        "{group}: {}: look at its last backup, and say on the host's page whether that is right",
-        why.in_words()
-    )
+    let then = match why {
+        Hold::Loss | Hold::TooManyLacking => {
+            "look at its last backup, and say on the host's page whether that is right"
+        }
+        Hold::Unlisted => "list the snapshots first; maintenance does so by itself when a forget is due",
+        Hold::Unsized => {
+            "look at them and at the last backup, and say on the host's page whether that is right"
+        }
+    };
+    format!("source group {group}: {}: {then}", why.in_words())
 }
 
 /// Why a request is not carried out. Its text is one sentence that says what to do.

@@ -26,6 +26,7 @@ use crate::record::{
 };
 use crate::refused::StoreError;
 use crate::request::By;
+use crate::soundness;
 use crate::store::{HISTORY, JOBS, REPO_HOSTS, REPOS, Reads, Span, Tx};
 use crate::summary::DAY_MS;
 use schema::stats::SizeSource;
@@ -258,15 +259,22 @@ pub(crate) fn take_job(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(),
                 after.append_only = Some((append_only, at));
             }
         }
-        JobFigures::Init { repo } => set_repo(&mut after, *repo, Some(job.created_at)),
+        JobFigures::Init { repo } => {
+            set_repo(&mut after, *repo, Some(job.created_at));
+            after.is_own = job.state == JobState::Succeeded && !is_outdated(tx, job)?;
+        }
         _ => {}
     }
     // Without others it was the everyday credentials that may not delete.
     if job.class == Some(Class::AppendOnly) && !credentials::is_set(tx, job.host, Slot::Admin)? {
         after.append_only = Some((true, at));
     }
+    let is_made = after.is_own && !before.is_own;
     if after != before {
         save(tx, job.host, &before, after, Some(job.id), now)?;
+    }
+    if is_made {
+        soundness::past::repository_made(tx, job.host)?;
     }
     shared::tell_done(tx, job, now)
 }
@@ -292,6 +300,9 @@ fn save(
             // What was saved since another one was found in its place went there.
             let (since, first) = before.replaced.map_or((now, job), |replaced| (replaced.at, replaced.job));
             fired::repository_changed(tx, host, since)?;
+            if !after.is_own {
+                soundness::past::repository_changed(tx, host)?;
+            }
             hosts::change_summary(tx, host, |summary| summary.repository_changed(first))?;
         }
         if let Some(new) = after.repo {

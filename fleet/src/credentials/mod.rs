@@ -15,6 +15,7 @@ use crate::refused::{Refused, StoreError};
 use crate::repo;
 use crate::request::By;
 use crate::seal::Binding;
+use crate::soundness;
 use crate::store::{CREDENTIALS, LINK_STATES, LINKS, REPOS, Reads, Tx, first_form};
 use location::{Location, is_elsewhere};
 use schema::location::{is_env_allowed, names_machine};
@@ -286,10 +287,13 @@ fn all_given(input: &CredentialsInput, location: &Location, old: &CredentialsFac
 /// A test of the old credentials says nothing of the new ones, and what was seen at the old address nothing of the new
 /// one.
 fn forget_tests(tx: &mut Tx<'_>, host: HostId, moved: bool) -> Result<(), StoreError> {
+    if moved {
+        soundness::past::repository_changed(tx, host)?;
+    }
     let Some(mut repo) = tx.get(&REPOS, &host)? else { return Ok(()) };
     repo.tested = None;
     if moved {
-        (repo.append_only, repo.lock) = (None, None);
+        (repo.append_only, repo.lock, repo.is_own) = (None, None, false);
     }
     tx.put(&REPOS, &host, &repo)?;
     hosts::change_summary(tx, host, |summary| summary.take_repo(&repo.as_shown()))?;

@@ -134,7 +134,8 @@ fn what_of(
             if spec::keep_of(&keep).is_empty() {
                 return Err(Refused::invalid("keep", "without a keep rule no snapshot is dropped; give one"));
             }
-            (JobWhat::ForgetDryRun { group: group.clone(), keep }, vec![record])
+            let held = soundness::of(reads, host, group)?.hold();
+            (JobWhat::ForgetDryRun { group: group.clone(), keep, held }, vec![record])
         }
         JobRequest::Prune => {
             if let Some((group, why)) = soundness::held_on_repository(reads, host)? {

@@ -78,7 +78,7 @@ pub(crate) fn with<R>(
             return with_backup(&source.group, then);
         }
         JobWhat::Forget { groups, .. } => return with_forget(groups, sources, false, then),
-        JobWhat::ForgetDryRun { group, keep } => {
+        JobWhat::ForgetDryRun { group, keep, .. } => {
             return with_forget(&[(group.clone(), keep.clone())], sources, true, then);
         }
         JobWhat::Prune => JobSpec::Prune { dry_run: false },

@@ -73,7 +73,7 @@ impl Fleet {
                 soundness::group_renamed(tx, host, old, &group.name)?;
             }
             soundness::groups_changed(tx, &record)?;
-            soundness::learn_usual(tx, &record, &group)?;
+            soundness::past::group_changed(tx, &record, before.as_ref(), &group)?;
             let loss = soundness::of(tx, host, &group.name)?.loss;
             hosts::change_summary(tx, host, |summary| summary.take_loss(&group.name, loss.as_ref()))?;
             plan::changed(tx, host)?;

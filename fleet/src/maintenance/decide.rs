@@ -41,6 +41,10 @@ pub struct HostState {
     pub held: [Option<(String, Hold)>; 3],
     /// The same of a forget that goes on with other groups.
     pub left_out: Option<(String, Hold)>,
+    /// A source group with a keep rule whose snapshots from before it was made are to be listed first.
+    pub unlisted: Option<String>,
+    /// When the snapshots were last asked for.
+    pub listing: Option<Timestamp>,
     /// When another host did last what may put off what this one does to the repository of both, in the order of
     /// [`KINDS`]: by one period at most, so that nobody relies on others for ever.
     pub elsewhere: [Option<Timestamp>; 3],
@@ -209,6 +213,8 @@ pub enum Why {
         /// Why.
         why: Hold,
     },
+    /// The snapshots are listed first, for what those of this source group hold that were there before.
+    ListFirst(String),
     /// This one comes first.
     After(JobKind),
     /// A job would be refused: in these words.
@@ -330,7 +336,11 @@ fn decide_kind(
         put_off(due, now, calendar, rule, opening, (fired.map_or(host.since, |fired| fired.at), elsewhere));
     // Told before it is due: that is the time to look.
     let place = KINDS.iter().position(|known| *known == kind);
-    if let Some((group, why)) = place.and_then(|place| host.held[place].clone()) {
+    let tried = host.listing.filter(|at| at.plus_ms(RETRY_AFTER_MS) > now);
+    let list_first = host.unlisted.clone().filter(|_| kind == JobKind::Forget && tried.is_none());
+    if list_first.is_none()
+        && let Some((group, why)) = place.and_then(|place| host.held[place].clone())
+    {
         return (Action::Hold, Some(due.at), Why::Held { group, why });
     }
     let opens_at = calendar.open_from(opening.window, due.at.max(now));
@@ -347,7 +357,8 @@ fn decide_kind(
         (None, Some((host, kind))) => Some(Why::Neighbour { host: host.clone(), kind: *kind }),
         (None, None) => host.lock.filter(|lock| lock.holds(now)).map(Why::Locked),
     };
-    held.map_or((Action::Run, due_at, Why::Due), |why| (Action::Hold, due_at, why))
+    let runs = list_first.map_or(Why::Due, Why::ListFirst);
+    held.map_or((Action::Run, due_at, runs), |why| (Action::Hold, due_at, why))
 }
 
 /// What a kind needs and the host does not have.

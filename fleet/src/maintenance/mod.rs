@@ -43,7 +43,8 @@ use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
 use crate::soundness;
 use crate::store::{
-    FIRED, GROUPS, HOSTS, LINKS, MAINTENANCE, Order, PRESENCES, REPOS, ReadView, Reads, SUMMARIES, Span, Tx,
+    FIRED, GROUPS, HOSTS, JOBS, KIND_JOBS, LINKS, MAINTENANCE, Order, PRESENCES, REPOS, ReadView, Reads,
+    SUMMARIES, Span, Tx,
 };
 use crate::unplanned;
 use calendar::Calendar;
@@ -136,6 +137,7 @@ fn run_in(context: &Context, tx: &mut Tx<'_>, host: HostId) -> Result<(), Refuse
 /// The job that a decision asks for.
 fn request_of(decision: &Decision) -> Option<JobRequest> {
     match (decision.action, decision.kind) {
+        (Action::Run, _) if matches!(decision.why, Why::ListFirst(_)) => Some(JobRequest::Snapshots),
         (Action::Run, JobKind::Forget) => Some(JobRequest::Forget),
         (Action::Run, JobKind::Prune) => Some(JobRequest::Prune),
         (Action::Run, JobKind::Check) => Some(JobRequest::Check { subset_pct: None }),
@@ -260,8 +262,22 @@ fn state_of(
             .map(|(host, job)| (host, job.what.kind())),
         held,
         left_out,
+        unlisted: soundness::past::unlisted_group(reads, id)?,
+        listing: listed_at(reads, id)?,
         elsewhere: elsewhere(&repo, settings),
     })
+}
+
+/// When the snapshots of a host were last asked for.
+fn listed_at(reads: &impl Reads, id: HostId) -> Result<Option<Timestamp>, StoreError> {
+    let mut newest = None;
+    let span = Span::under(&(id, job::kind_key(JobKind::Snapshots)));
+    reads.walk(&KIND_JOBS, &span, Order::Descending, |(_, _, job), ()| {
+        newest = Some(job);
+        Ok(ControlFlow::Break(()))
+    })?;
+    let Some(newest) = newest else { return Ok(None) };
+    Ok(reads.get(&JOBS, &newest)?.map(|job| job.created_at))
 }
 
 /// What may not go until somebody has looked: a forget goes on with the other groups while there are any, and leaves

@@ -74,6 +74,9 @@ impl Decision {
                 format!("the {} of {host} uses the same repository", kind.as_str())
             }
             Why::Held { group, why } => held_words(group, *why),
+            Why::ListFirst(group) => {
+                format!("the snapshots are listed first, for those of {group} from before it was set up here")
+            }
             Why::After(kind) => format!("{} comes first", kind.as_str()),
             Why::Refused(words) => words.clone(),
         };

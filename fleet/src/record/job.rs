@@ -199,6 +199,8 @@ pub enum JobWhat {
         group: String,
         /// The rules.
         keep: Retention,
+        /// Why nothing of it is to go, whatever they say.
+        held: Option<Hold>,
     },
     /// Free space.
     Prune,

@@ -10,6 +10,8 @@ pub struct RepoState {
     pub repo: Option<RepoId>,
     /// When the job was made that last found this one there.
     pub repo_at: Option<Timestamp>,
+    /// The host has made it itself, with these credentials: it was empty.
+    pub is_own: bool,
     /// Another one was found at the same address since, with the same credentials.
     pub replaced: Option<Replaced>,
     /// The stream and revision of the newest message taken, and its time.

@@ -17,6 +17,20 @@ pub struct Soundness {
     pub accepted: Option<Accepted>,
     /// The newest backup that made a snapshot, and whether that is whole.
     pub newest: Option<(JobId, bool)>,
+    /// What is known of the snapshots that were there before.
+    pub past: Past,
+}
+
+/// What is known of the snapshots of a group that no backup here has made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Past {
+    /// Nothing yet: the snapshots were not listed since the group was made, or since it goes on with these.
+    #[default]
+    Unlisted,
+    /// What there is to know.
+    Known,
+    /// There are so many, and restic does not tell how much they hold.
+    Unsized(u32),
 }
 
 /// How much a backup held.
@@ -35,8 +49,8 @@ pub struct Flawed {
     pub snapshot: String,
     /// Its tag: the name that the group had then.
     pub tag: String,
-    /// The backup that made it.
-    pub job: JobId,
+    /// The backup that made it; `None` = none that this server knows.
+    pub job: Option<JobId>,
     /// When the server heard of it.
     pub heard_at: Timestamp,
     /// What it lacks by its own word; `None` = nothing, but more than half of what is usual is gone.
@@ -89,11 +103,21 @@ pub enum Hold {
     Loss,
     /// More snapshots lack something than are kept in mind.
     TooManyLacking,
+    /// What was there before the group began here is not listed yet.
+    Unlisted,
+    /// Nobody can tell how much the snapshots hold that were there before.
+    Unsized,
 }
 
 impl Hold {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Loss, Self::TooManyLacking];
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Loss, Self::TooManyLacking, Self::Unlisted, Self::Unsized];
+
+    /// Whether a person has to look, so that nothing of the repository is pruned before.
+    #[must_use]
+    pub const fn is_found(self) -> bool {
+        matches!(self, Self::Loss | Self::TooManyLacking)
+    }
 
     /// What is so of a group, as a part of a sentence.
     #[must_use]
@@ -101,6 +125,8 @@ impl Hold {
         match self {
             Self::Loss => "more than half of what it usually holds is gone",
             Self::TooManyLacking => "more of its snapshots lack something than are kept in mind",
+            Self::Unlisted => "its snapshots from before it was set up here are not listed yet",
+            Self::Unsized => "its snapshots from before it was set up here do not tell how much they hold",
         }
     }
 
@@ -110,6 +136,8 @@ impl Hold {
         match self {
             Self::Loss => "loss",
             Self::TooManyLacking => "too_many_lacking",
+            Self::Unlisted => "unlisted",
+            Self::Unsized => "unsized",
         }
     }
 }

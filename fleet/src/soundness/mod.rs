@@ -9,21 +9,21 @@
 use crate::audit;
 use crate::change::Changed;
 use crate::fleet::Fleet;
-use crate::groups::{Owner, Owners, origins};
+use crate::groups::origins;
 use crate::hosts;
-use crate::listing;
 use crate::record::{
-    Accepted, Actor, Extent, Flawed, Group, Hold, Host, Job, JobFigures, JobState, JobWhat, Lack, Loss,
-    SnapshotRow, Soundness,
+    Accepted, Actor, Extent, Flawed, Group, Hold, Host, Job, JobFigures, JobState, JobWhat, Lack, Loss, Past,
+    Soundness,
 };
 use crate::refused::{Refused, StoreError};
 use crate::repo::sharing;
 use crate::request::By;
 use crate::store::{GROUPS, HOSTS, JOBS, Reads, SOUNDNESS, Span, Tx};
-use crate::view::Page;
 use schema::job::ForgetResult;
 use schema::{Class, HostId, Items, JobId, Timestamp};
 use std::collections::BTreeMap;
+
+pub(crate) mod past;
 
 /// So many whole backups say what is usual.
 const USUAL: usize = 7;
@@ -103,10 +103,10 @@ fn take(known: &mut Soundness, made: Made<'_>, now: Timestamp) {
     if known.newest.is_none_or(|(newest, _)| newest <= job) {
         known.newest = Some((job, !is_lost && is_accepted));
     }
-    known.lacking.retain(|flawed| flawed.job != job);
+    known.lacking.retain(|flawed| flawed.job != Some(job));
     if is_lost || !is_accepted {
         let (snapshot, tag) = (snapshot.to_owned(), tag.to_owned());
-        known.add_lacking([Flawed { snapshot, tag, job, heard_at: now, lack }]);
+        known.add_lacking([Flawed { snapshot, tag, job: Some(job), heard_at: now, lack }]);
     }
 }
 
@@ -142,6 +142,8 @@ impl Soundness {
         match self {
             Self { loss: Some(_), .. } => Some(Hold::Loss),
             Self { is_cut: true, .. } => Some(Hold::TooManyLacking),
+            Self { past: Past::Unlisted, .. } => Some(Hold::Unlisted),
+            Self { past: Past::Unsized(_), .. } => Some(Hold::Unsized),
             _ => None,
         }
     }
@@ -149,11 +151,13 @@ impl Soundness {
     /// The backup that a person has to look at, and that names what is accepted; `None` = nothing is to be said.
     #[must_use]
     pub fn mark(&self) -> Option<JobId> {
-        if self.hold().is_none() && self.is_whole_again() {
+        let is_held = self.hold().is_some_and(|hold| hold != Hold::Unlisted);
+        if !is_held && self.is_whole_again() {
             return None;
         }
-        let lacking = self.lacking.last().map(|flawed| flawed.job);
-        lacking.max(self.loss.as_ref().map(|loss| loss.job))
+        let lacking = self.lacking.last().and_then(|flawed| flawed.job);
+        let found = lacking.max(self.loss.as_ref().map(|loss| loss.job));
+        found.or(self.newest.map(|(newest, _)| newest).filter(|_| is_held))
     }
 
     /// Whether the newest backup is whole: whatever was before, nothing is lacking now.
@@ -165,8 +169,8 @@ impl Soundness {
     /// What is beyond the bound is not known any more, and holds.
     fn add_lacking(&mut self, more: impl IntoIterator<Item = Flawed>) {
         self.lacking.extend(more);
-        self.lacking.sort_by_key(|flawed| flawed.job);
-        self.lacking.dedup_by_key(|flawed| flawed.job);
+        self.lacking.sort_by(|a, b| (a.job, &a.snapshot).cmp(&(b.job, &b.snapshot)));
+        self.lacking.dedup_by(|a, b| a.job == b.job && (a.job.is_some() || a.snapshot == b.snapshot));
         let surplus = self.lacking.len().saturating_sub(MOST_LACKING);
         self.is_cut |= surplus > 0;
         self.lacking.drain(..surplus);
@@ -196,6 +200,9 @@ fn covers(accepted: &Lack, lack: &Lack) -> bool {
 fn accept(known: &mut Soundness, by: &Actor, now: Timestamp) {
     let lost = known.loss.take().filter(|loss| !loss.is_back);
     known.is_cut = false;
+    if matches!(known.past, Past::Unsized(_)) {
+        known.past = Past::Known;
+    }
     let lack = if known.is_whole_again() {
         known.accepted.take().and_then(|accepted| accepted.lack)
     } else {
@@ -314,25 +321,6 @@ pub(crate) fn groups_changed(tx: &mut Tx<'_>, host: &Host) -> Result<(), StoreEr
     Ok(())
 }
 
-/// A group goes on with snapshots that were made elsewhere: how much is usual is what the list of snapshots says of the
-/// newest of them, where it was read and tells sizes.
-pub(crate) fn learn_usual(tx: &mut Tx<'_>, host: &Host, group: &Group) -> Result<(), StoreError> {
-    let key = (host.id, group.name.clone());
-    let mut known = tx.get(&SOUNDNESS, &key)?.unwrap_or_default();
-    if group.origins.is_empty() || !known.usual.is_empty() || known.loss.is_some() {
-        return Ok(());
-    }
-    let owners = Owners::of_host(&host.restic_host, std::slice::from_ref(group));
-    let is_lacking =
-        |row: &SnapshotRow| known.lacking.iter().any(|flawed| row.id.starts_with(named_by(&flawed.snapshot)));
-    let is_of =
-        |row: &SnapshotRow| row.files.is_some() && owners.of(row) != Owner::Nobody && !is_lacking(row);
-    let newest = listing::part(tx, host.id, is_of, &Page { limit: USUAL, cursor: None })?.items;
-    let extents = newest.iter().rev().filter_map(|row| Some(Extent { files: row.files?, bytes: row.bytes? }));
-    known.usual = extents.collect();
-    if known.usual.is_empty() { Ok(()) } else { tx.put(&SOUNDNESS, &key, &known) }
-}
-
 /// What is known of groups, by their names, sorted anew by whose each tag is: pure.
 fn sorted(
     before: BTreeMap<String, Soundness>,
@@ -364,7 +352,7 @@ fn sorted(
 /// The first group of a host in which more than half is gone, or of which else nothing may go.
 pub(crate) fn held_group(reads: &impl Reads, host: HostId) -> Result<Option<(String, Hold)>, StoreError> {
     for (key, known) in reads.rows(&SOUNDNESS, &Span::under(&host))? {
-        if let Some(hold) = known.hold()
+        if let Some(hold) = known.hold().filter(|hold| hold.is_found())
             && reads.has(&GROUPS, &key)?
         {
             return Ok(Some((key.1, hold)));

@@ -107,9 +107,10 @@ async fn a_prune_brings_the_admin_slot_for_itself_alone() {
 #[tokio::test]
 async fn forget_names_only_groups_with_a_rule() {
     let (world, fleet) = in_memory();
-    let agent = Agent::ready(&world, &fleet, "attic").await;
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
     let keep = Retention { daily: 7, ..Retention::default() };
     fleet.put_group(agent.host, None, Group { keep, ..group("home") }, by()).await.unwrap();
+    agent.lists_nothing().await;
     let job = fleet.dispatch(agent.host, JobRequest::Forget, by()).await.unwrap();
     let JobWhat::Forget { groups, .. } = job.what else { panic!() };
     assert_eq!(groups.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["home"]);
@@ -330,6 +331,12 @@ async fn a_dry_run_of_a_forget_takes_no_admin_credentials_keeps_nobody_waiting_a
     let other = Retention { daily: 8, ..Retention::default() };
     assert_eq!(refusal(&fleet, host, dry(Some(&other))).await, None);
     fleet.put_group(host, Some("etc"), Group { keep, ..group("etc") }, by()).await.unwrap();
+    assert_eq!(
+        refusal(&fleet, host, JobRequest::Forget).await,
+        Some("held"),
+        "what is there is not listed yet"
+    );
+    agent.lists_nothing().await;
     assert_eq!(refusal(&fleet, host, JobRequest::Forget).await, None);
     let latest = fleet.read().unwrap().latest_job(host, JobKind::Forget).unwrap().unwrap();
     assert!(!latest.what.is_dry_run());

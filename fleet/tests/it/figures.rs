@@ -189,9 +189,14 @@ async fn a_group_that_goes_on_with_large_snapshots_is_known_to_be_large() {
         Origin { hostname: rows[0].hostname.clone(), tag: rows[0].tags.first().cloned().unwrap_or_default() };
     let new = Group { origins: vec![origin], ..group("new") };
     fleet.put_group(agent.host, None, new, by()).await.unwrap();
-    agent.back_up("new", Outcome::Succeeded).await;
-    let known = fleet.read().unwrap().soundness(agent.host, "new").unwrap();
-    assert_eq!(known.hold(), Some(Hold::Loss), "{known:?}");
+    let Summary::Backup(saved) = crate::support::saved() else { panic!("a backup") };
+    let small = Summary::Backup(BackupSummary { snapshot: "77777777", ..saved });
+    agent.back_up_as("new", Outcome::Succeeded, small).await;
+    let hold = || fleet.read().unwrap().soundness(agent.host, "new").unwrap().hold();
+    assert_eq!(hold(), Some(Hold::Unlisted), "a list from before the group was made says nothing");
+    list(&mut agent, &[id], Outcome::Succeeded).await;
+    let hold = fleet.read().unwrap().soundness(agent.host, "new").unwrap().hold();
+    assert_eq!(hold, Some(Hold::Loss));
 }
 
 #[tokio::test]

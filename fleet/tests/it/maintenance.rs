@@ -11,6 +11,7 @@ async fn kept(world: &World, fleet: &Fleet, name: &str) -> Agent {
     fleet.put_credentials(agent.host, Slot::Admin, credentials(), by()).await.unwrap();
     let keep = Retention { daily: 7, ..Retention::default() };
     fleet.put_group(agent.host, Some("etc"), Group { keep, ..group("etc") }, by()).await.unwrap();
+    agent.lists_nothing().await;
     agent.back_up("etc", Outcome::Succeeded).await;
     agent
 }
@@ -309,6 +310,12 @@ async fn what_was_done_to_the_old_repository_does_not_count_for_the_new_one() {
     let next = Timestamp(switched_at.0 + 24 * HOUR_MS);
     assert_eq!(due(&fleet), (Action::Wait, Some(next), never), "as on a host that was added now");
     world.pass(24 * HOUR_MS);
+    fleet.maintain().await;
+    assert_eq!(open(&fleet, agent.host), [JobKind::Snapshots], "nobody knows what is in it");
+    let listing = fleet.read().unwrap().open_jobs(agent.host).unwrap().remove(0);
+    agent.take_all();
+    let none = schema::Summary::Snapshots { count: 0, left_out: 0 };
+    agent.finish(listing.id, Outcome::Succeeded, none).await;
     fleet.maintain().await;
     assert_eq!(open(&fleet, agent.host), [JobKind::Forget]);
 }

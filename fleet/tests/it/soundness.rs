@@ -6,8 +6,8 @@ use fleet::maintenance::Why;
 use fleet::record::{Group, Hold, Job, JobState, JobWhat, MaintenanceInput, Origin, Retention, RuleInput};
 use fleet::{Fleet, HostFilter, JobRequest, Refused, Status};
 use schema::job::{BackupSummary, ForgetResult};
-use schema::report::Finished;
-use schema::{Class, Items, JobKind, Outcome, ReportBody, Slot, Summary};
+use schema::report::{Finished, Snapshot, SnapshotSize};
+use schema::{Class, Items, JobKind, Outcome, ReportBody, Slot, Summary, Timestamp};
 
 /// A host whose group `etc` keeps the last three, with three whole backups, and whose maintenance runs each day.
 async fn kept(world: &World, fleet: &Fleet) -> Agent {
@@ -19,6 +19,7 @@ async fn kept(world: &World, fleet: &Fleet) -> Agent {
     let check = RuleInput { enabled: false, ..rule.clone() };
     let daily = MaintenanceInput { forget: rule.clone(), prune: rule, check, ..MaintenanceInput::default() };
     fleet.put_maintenance(agent.host, daily, by()).await.unwrap();
+    agent.lists_nothing().await;
     for n in 1..=3 {
         save(&mut agent, "etc", n, 100, None).await;
     }
@@ -51,6 +52,40 @@ async fn save(agent: &mut Agent, group: &str, n: u32, files: u64, class: Option<
     agent.report(ReportBody::Finished(Finished { class, ..finished })).await;
     agent.world.pass(60_000);
     agent.job(job.id)
+}
+
+/// The list of snapshots comes: number, tag, and how many files restic says are in it.
+async fn list(agent: &mut Agent, hostname: &str, rows: &[(u32, &str, Option<u64>)]) {
+    let job = agent.fleet.dispatch(agent.host, JobRequest::Snapshots, by()).await.unwrap().id;
+    agent.take_all();
+    answer_listing(agent, job, hostname, rows).await;
+}
+
+async fn answer_listing(
+    agent: &mut Agent,
+    job: schema::JobId,
+    hostname: &str,
+    rows: &[(u32, &str, Option<u64>)],
+) {
+    for (first, (n, tag, files)) in (0..).zip(rows) {
+        let (mut tags, mut room) = ([0; 64], [0; 512]);
+        let id = format!("{n:08x}{n:056x}");
+        let size = |files: u64| SnapshotSize { files, bytes: files * 10, added_packed_bytes: files };
+        let snapshot = Snapshot {
+            id: &id,
+            time: Timestamp(u64::from(*n)),
+            hostname,
+            tags: Items::write([*tag], &mut tags).unwrap(),
+            paths: Items::EMPTY,
+            size: files.map(size),
+            tags_left_out: 0,
+            paths_left_out: 0,
+        };
+        let snapshots = Items::write([snapshot], &mut room).unwrap();
+        agent.report(ReportBody::Snapshots { job, first, snapshots }).await;
+    }
+    let count = rows.len() as u32;
+    agent.finish(job, Outcome::Succeeded, Summary::Snapshots { count, left_out: 0 }).await;
 }
 
 /// Groups with their snapshots that lack something.
@@ -148,6 +183,7 @@ async fn groups_that_are_whole_are_forgotten_while_another_waits() {
     let mut agent = kept(&world, &fleet).await;
     let keep = Retention { last: 3, ..Retention::default() };
     fleet.put_group(agent.host, None, Group { keep, ..group("home") }, by()).await.unwrap();
+    agent.lists_nothing().await;
     save(&mut agent, "home", 7, 100, None).await;
     save(&mut agent, "etc", 8, 10, None).await;
     world.pass(36 * HOUR_MS);
@@ -169,7 +205,8 @@ async fn groups_that_are_whole_are_forgotten_while_another_waits() {
         assert_eq!(forget.left_out.as_ref(), Some(&left_out));
         let words = forget.words(read.now(), &settings).to_string();
         assert!(
-            words.contains("without etc: more than half") && words.contains("say on the host's page"),
+            words.contains("without source group etc: more than half")
+                && words.contains("say on the host's page"),
             "{words}"
         );
         assert_eq!(words.starts_with("done today"), is_done, "{words}");
@@ -207,6 +244,7 @@ async fn a_renamed_group_keeps_its_snapshots_and_what_is_known_of_them() {
 
 /// What a forget would be told now: each group with its snapshots that lack something.
 async fn would_forget(agent: &mut Agent) -> Lacking {
+    agent.lists_nothing().await;
     let asked = agent.fleet.dispatch(agent.host, JobRequest::Forget, by()).await.unwrap();
     let (_, groups) = forget(agent).expect("a forget");
     agent.finish(asked.id, Outcome::Cancelled, Summary::None).await;
@@ -314,4 +352,116 @@ async fn snapshots_of_a_living_group_of_another_host_are_not_adopted() {
         let refused = fleet.put_group(agent.host, None, adopts(hostname, tag), by()).await.unwrap_err();
         assert_eq!(refused.field(), Some("origins"), "{hostname:?} {tag:?}");
     }
+}
+
+/// A host that was added again: its repository holds snapshots of its name that no backup here has made.
+async fn added_again(world: &World, fleet: &Fleet) -> Agent {
+    let mut agent = Agent::ready(world, fleet, "attic").await;
+    let keep = Retention { last: 1, ..Retention::default() };
+    fleet.put_group(agent.host, Some("etc"), Group { keep, ..group("etc") }, by()).await.unwrap();
+    let rule = RuleInput { enabled: true, every: "1 day".into(), from: String::new(), until: String::new() };
+    let off = RuleInput { enabled: false, ..rule.clone() };
+    let daily =
+        MaintenanceInput { forget: rule, prune: off.clone(), check: off, ..MaintenanceInput::default() };
+    fleet.put_maintenance(agent.host, daily, by()).await.unwrap();
+    for n in 10..13 {
+        save(&mut agent, "etc", n, 2, None).await;
+    }
+    agent
+}
+
+fn held(fleet: &Fleet, agent: &Agent) -> Option<Hold> {
+    fleet.read().unwrap().soundness(agent.host, "etc").unwrap().hold()
+}
+
+#[tokio::test]
+async fn what_was_there_before_a_host_was_added_again_is_listed_before_anything_goes() {
+    let (world, fleet) = in_memory();
+    let mut agent = added_again(&world, &fleet).await;
+    let refused = fleet.dispatch(agent.host, JobRequest::Forget, by()).await.unwrap_err();
+    assert!(matches!(refused, Refused::Held { why: Hold::Unlisted, .. }), "{refused}");
+    world.pass(36 * HOUR_MS);
+    // Maintenance lists by itself, once an hour at most.
+    fleet.maintain().await;
+    fleet.maintain().await;
+    let listing = fleet.read().unwrap().open_jobs(agent.host).unwrap();
+    assert_eq!(listing.iter().map(|job| job.what.kind()).collect::<Vec<_>>(), [JobKind::Snapshots]);
+    agent.take_all();
+    agent.finish(listing[0].id, Outcome::Failed, Summary::None).await;
+    fleet.maintain().await;
+    assert!(fleet.read().unwrap().open_jobs(agent.host).unwrap().is_empty());
+    assert!(matches!(&why(&fleet, &agent)[0], Why::Held { why: Hold::Unlisted, .. }));
+    world.pass(HOUR_MS);
+    fleet.maintain().await;
+    let listing = fleet.read().unwrap().open_jobs(agent.host).unwrap().remove(0);
+    agent.take_all();
+    // Three of 40 files, and two that lacked nearly all already then.
+    let own = (10..13).map(|n| (n, "etc", Some(2)));
+    let rows: Vec<_> = [(1, 40), (2, 40), (3, 40), (4, 0), (5, 1)]
+        .into_iter()
+        .map(|(n, files)| (n, "etc", Some(files)))
+        .chain(own)
+        .collect();
+    answer_listing(&mut agent, listing.id, "attic", &rows).await;
+    assert_eq!(held(&fleet, &agent), Some(Hold::Loss));
+    let row = fleet.read().unwrap().fleet(&HostFilter::default()).remove(0);
+    assert!(!row.protected && row.reason.contains("More than half"), "{}", row.reason);
+    fleet.maintain().await;
+    assert_eq!(forget(&mut agent), None);
+    let known = fleet.read().unwrap().soundness(agent.host, "etc").unwrap();
+    let lacking: Vec<_> = known.lacking.iter().map(|flawed| &flawed.snapshot[..8]).collect();
+    assert_eq!(lacking, ["00000004", "00000005", "0000000a", "0000000b", "0000000c"]);
+    // Whole again: what lacks something pushes nothing out. Meant to be so: the rules alone count.
+    save(&mut agent, "etc", 13, 40, None).await;
+    let mark = known.mark().expect("the last backup");
+    let refused = fleet.accept_backup(agent.host, "etc", schema::JobId([9; 16]), by()).await.unwrap_err();
+    assert!(matches!(refused, Refused::StateChanged), "{refused}");
+    fleet.accept_backup(agent.host, "etc", mark, by()).await.unwrap();
+    let (_, groups) = {
+        fleet.dispatch(agent.host, JobRequest::Forget, by()).await.unwrap();
+        forget(&mut agent).expect("it runs")
+    };
+    assert_eq!(groups[0].1, [4, 5, 10, 11, 12].map(short));
+}
+
+#[tokio::test]
+async fn without_sizes_a_person_looks_at_what_was_there_before() {
+    let (world, fleet) = in_memory();
+    let mut agent = added_again(&world, &fleet).await;
+    let own = (10..13).map(|n| (n, "etc", None));
+    let rows: Vec<_> = (1..4).map(|n| (n, "etc", None)).chain(own).collect();
+    list(&mut agent, "attic", &rows).await;
+    assert_eq!(held(&fleet, &agent), Some(Hold::Unsized));
+    let refused = fleet.dispatch(agent.host, JobRequest::Forget, by()).await.unwrap_err();
+    assert!(refused.to_string().contains("do not tell how much they hold"), "{refused}");
+    let mark = fleet.read().unwrap().soundness(agent.host, "etc").unwrap().mark().expect("the last backup");
+    fleet.accept_backup(agent.host, "etc", mark, by()).await.unwrap();
+    assert_eq!(held(&fleet, &agent), None);
+    fleet.dispatch(agent.host, JobRequest::Forget, by()).await.unwrap();
+}
+
+#[tokio::test]
+async fn where_a_host_has_made_the_repository_itself_nothing_is_to_be_listed() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let init = fleet.dispatch(agent.host, JobRequest::Init, by()).await.unwrap();
+    agent.take_all();
+    let repo = schema::RepoId([5; 32]);
+    agent.finish(init.id, Outcome::Succeeded, Summary::Init { repo }).await;
+    assert_eq!(held(&fleet, &agent), None, "a group from before it");
+    fleet.put_group(agent.host, None, group("home"), by()).await.unwrap();
+    let known = |group: &str| fleet.read().unwrap().soundness(agent.host, group).unwrap().hold();
+    assert_eq!(known("home"), None, "and one from after it");
+    let origin = Origin { hostname: "older".to_owned(), tag: "etc".to_owned() };
+    let adopts = Group { origins: vec![origin], ..group("home") };
+    fleet.put_group(agent.host, Some("home"), adopts, by()).await.unwrap();
+    assert_eq!(
+        (known("home"), known("etc")),
+        (Some(Hold::Unlisted), None),
+        "what is adopted is to be listed"
+    );
+    // At another address there is another repository, for all that is known.
+    let elsewhere = fleet::record::CredentialsInput { url: "rest:http://other/".into(), ..credentials() };
+    fleet.put_credentials(agent.host, Slot::Repo, elsewhere, by()).await.unwrap();
+    assert_eq!(known("etc"), Some(Hold::Unlisted));
 }

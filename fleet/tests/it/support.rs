@@ -250,6 +250,13 @@ impl Agent {
         agent
     }
 
+    /// Lists the snapshots of its repository: there are none from before.
+    pub(crate) async fn lists_nothing(&mut self) {
+        let job = self.fleet.dispatch(self.host, JobRequest::Snapshots, by()).await.unwrap();
+        self.take_all();
+        self.finish(job.id, Outcome::Succeeded, Summary::Snapshots { count: 0, left_out: 0 }).await;
+    }
+
     pub(crate) fn seal<T: serde::Serialize>(&self, topic: HostTopic, message: &T) -> Vec<u8> {
         let mut room = vec![0; 64 * 1024];
         let mut nonce = [0; 24];

@@ -119,3 +119,70 @@ fn a_repository_below_its_source_does_not_grow_by_itself_and_keys_are_never_save
     }
     assert_eq!(by_hand.snapshots().len(), 2);
 }
+
+#[test]
+fn a_host_that_was_added_again_loses_nothing_of_what_was_there_before() {
+    for restic in [Tool::Restic014, Tool::Restic018] {
+        if !tools::needs(&[restic]) {
+            continue;
+        }
+        let scratch = Scratch::new();
+        let server = Server::start(&scratch.folder("server"));
+        let api = &server.api;
+        let (files, repository) = (scratch.folder("files"), scratch.path().join("repository"));
+        for n in 0..40 {
+            fs::write(files.join(format!("file-{n}")), format!("{n}").repeat(400)).expect("a file");
+        }
+        let at = repository.display().to_string();
+        let credentials = json!({ "url": at, "repo_password": "secret enough" });
+        let group = json!({ "name": GROUP, "includes": [files], "keep": { "last": 1 } });
+        let set_up = |state: &str| {
+            let added = api.add_host("nas");
+            let mut agent = Agent::with_token(&scratch.folder(state), &added.id, &added.enroll_token);
+            agent.restic = restic.path();
+            agent.start();
+            let host = agent.host.clone();
+            api.wait_online(&host, true, LONG);
+            let _ = api.put(&format!("/api/hosts/{host}/repo-credentials"), &credentials).expect(200);
+            let _ = api.post(&format!("/api/hosts/{host}/groups"), Some(&group)).expect(201);
+            agent
+        };
+        let back_up = |host: &str| api.wait_job(&api.back_up(host, GROUP), &["succeeded"], LONG);
+
+        let mut first = set_up("first");
+        let _ = api.wait_job(&api.ask(&first.host, "init"), &["succeeded"], LONG);
+        for _ in 0..3 {
+            let _ = back_up(&first.host);
+        }
+        first.stop();
+        assert_eq!(api.delete(&format!("/api/hosts/{}", first.host)).status, 204);
+
+        // Its disk is new, and nearly nothing is on it yet.
+        for n in 2..40 {
+            fs::remove_file(files.join(format!("file-{n}"))).expect("it was there");
+        }
+        let second = set_up("second");
+        let host = second.host.as_str();
+        for _ in 0..2 {
+            let _ = back_up(host);
+        }
+        let by_hand = Repository::at(&at, "secret enough");
+        let held = |why: &str| {
+            let refused = api.post(&format!("/api/hosts/{host}/repo/forget"), None);
+            assert_eq!((refused.status, refused.code()), (409, "held"), "{}", refused.text);
+            let soundness = api.get(&format!("/api/hosts/{host}/groups/{GROUP}/soundness")).expect(200);
+            assert_eq!(soundness["held"], why, "{soundness}");
+            assert_eq!(by_hand.snapshots().len(), 5);
+            soundness
+        };
+        let _ = held("unlisted");
+        let listing = api.post(&format!("/api/hosts/{host}/snapshots/refresh"), None).expect(202);
+        let _ = api.wait_job(&text(&listing["id"]), &["succeeded"], LONG);
+        // The older restic does not say how much is in a snapshot.
+        let found = held(if restic == Tool::Restic014 { "unsized" } else { "loss" });
+        let accepted = json!({ "mark": found["mark"] });
+        let _ = api.put(&format!("/api/hosts/{host}/groups/{GROUP}/acceptance"), &accepted).expect(200);
+        let _ = api.wait_job(&api.ask(host, "forget"), &["succeeded"], LONG);
+        assert_eq!(by_hand.snapshots().len(), 1, "it is meant to be so");
+    }
+}

@@ -127,7 +127,7 @@ fn request_of(what: &JobWhat) -> JobRequest {
         JobWhat::Init => JobRequest::Init,
         JobWhat::Backup { group } => JobRequest::Backup { group: group.clone() },
         JobWhat::Forget { .. } => JobRequest::Forget,
-        JobWhat::ForgetDryRun { group, keep } => {
+        JobWhat::ForgetDryRun { group, keep, .. } => {
             JobRequest::ForgetDryRun { group: group.clone(), keep: Some(keep.clone()) }
         }
         JobWhat::Prune => JobRequest::Prune,

@@ -379,8 +379,12 @@ pub(crate) fn facts(now: Timestamp, job: &Job, last_good: Option<&Job>, restic: 
     let (by, by_kind) = actor(&job.actor);
     let mut facts = vec![Fact::new("Started by", by).note(by_kind)];
     match &job.what {
-        JobWhat::Backup { group } | JobWhat::ForgetDryRun { group, .. } => {
+        JobWhat::Backup { group } => facts.push(Fact::new("Group", group)),
+        JobWhat::ForgetDryRun { group, held, .. } => {
             facts.push(Fact::new("Group", group));
+            if let Some(why) = held {
+                facts.push(Fact::new("Held back", "nothing of it goes yet").note(why.in_words()));
+            }
         }
         JobWhat::Forget { groups, held } => {
             let names: Vec<&str> = groups.iter().map(|(name, _)| name.as_str()).collect();

@@ -50,6 +50,9 @@ impl PreviewView {
                         many(spared.into(), "snapshot")
                     );
                 }
+                if let JobWhat::ForgetDryRun { held: Some(why), .. } = &job.what {
+                    text = format!("But nothing of it goes yet, for {}. {text}", why.in_words());
+                }
                 (false, title, text)
             }
             (_, state) if state.is_ended() => {

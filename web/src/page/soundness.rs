@@ -11,7 +11,7 @@ use axum::extract::Path;
 use axum::http::Response;
 use fleet::Refused;
 use fleet::record::Hold;
-use fleet::record::{Extent, Host, Soundness};
+use fleet::record::{Extent, Host, Past, Soundness};
 use schema::JobId;
 use serde::Serialize;
 
@@ -55,6 +55,17 @@ impl LookView {
                     "More than the {} that are kept in mind. Until somebody has looked, nothing of it is forgotten and \
                      nothing is pruned.",
                     count(lacking)
+                ),
+            ),
+            (Some(Hold::Unsized), None) => (
+                format!("Nobody has looked at what was there of {group} before"),
+                format!(
+                    "The repository holds {} of it that no backup here has made, and its restic does not tell how much is in \
+                     them. Compare them with the last backup. Until somebody has looked, nothing of it is forgotten.",
+                    match known.past {
+                        Past::Unsized(number) => many(number.into(), "snapshot"),
+                        Past::Unlisted | Past::Known => "snapshots".to_owned(),
+                    }
                 ),
             ),
             (_, None) => (

@@ -92,13 +92,13 @@ async fn each_answer_is_as_the_document_says() {
         ("stats", Summary::Stats { total_bytes: 9, blobs: 3 }),
         ("forget", Summary::None),
     ];
+    let listing = run(&client, &format!("{host}/snapshots/refresh")).await;
+    agent.list(&world, listing, "logbook", "/srv/logbook").await;
     for (kind, summary) in endings {
         let job = run(&client, &format!("{host}/repo/{kind}")).await;
         agent.start(&world, job).await;
         agent.finish(&world, job, Outcome::Succeeded, None, "", summary).await;
     }
-    let listing = run(&client, &format!("{host}/snapshots/refresh")).await;
-    agent.list(&world, listing, "logbook", "/srv/logbook").await;
     let snapshot = "4d02a9f1c0ffee004d02a9f1c0ffee004d02a9f1c0ffee004d02a9f1c0ffee00";
     for folder in ["folders".to_owned(), format!("snapshots/{snapshot}/files")] {
         let asked = client.post(&format!("{host}/{folder}"), &json!({"path": "/"})).await.expect(202);

@@ -169,7 +169,8 @@ pub(crate) struct LossOut {
 #[schema(as = Lacking)]
 pub(crate) struct LackingOut {
     snapshot: String,
-    job: String,
+    /// The backup that made it; null: none that is known here.
+    job: Option<String>,
     heard_at: String,
     /// Why; null: it lacks nothing by its own word, but more than half of what is usual is gone.
     #[schema(value_type = Option<words::Class>)]
@@ -181,7 +182,8 @@ pub(crate) struct LackingOut {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Soundness)]
 pub(crate) struct SoundnessOut {
-    /// Why nothing of the group is forgotten: `loss` or `too_many_lacking`; null: it is.
+    /// Why nothing of the group is forgotten: `loss` and `too_many_lacking` wait until somebody has looked, `unlisted` until
+    /// the snapshots were listed, `unsized` until somebody has looked at those from before; null: it is.
     #[schema(value_type = Option<words::Hold>)]
     held: Option<&'static str>,
     /// What is to be said right by `PUT …/acceptance`: the backup to look at; null: nothing.
@@ -211,7 +213,7 @@ impl From<Soundness> for SoundnessOut {
                 .into_iter()
                 .map(|flawed| LackingOut {
                     snapshot: flawed.snapshot,
-                    job: flawed.job.to_string(),
+                    job: flawed.job.map(|job| job.to_string()),
                     heard_at: rfc3339(flawed.heard_at),
                     class: flawed.lack.as_ref().map(|lack| lack.class.as_str()),
                     paths: flawed.lack.map(|lack| lack.paths).unwrap_or_default(),

@@ -31,7 +31,8 @@ pub(crate) struct JobOut {
     kind: &'static str,
     /// The source groups that it works on.
     groups: Vec<String>,
-    /// Of a forget: the groups with a keep rule of which nothing goes until somebody has looked.
+    /// Of a forget: the groups with a keep rule of which nothing goes until somebody has looked; of its dry run: its group,
+    /// when a forget would leave it out.
     left_out: Vec<HeldOut>,
     #[schema(value_type = words::JobState)]
     state: &'static str,
@@ -69,7 +70,7 @@ pub(crate) struct JobOut {
 #[schema(as = HeldGroup)]
 pub(crate) struct HeldOut {
     group: String,
-    /// `loss` or `too_many_lacking`.
+    /// Why: as `held` of a group's soundness.
     #[schema(value_type = words::Hold)]
     why: &'static str,
 }
@@ -89,6 +90,9 @@ impl JobOut {
         };
         let left_out = match &job.what {
             JobWhat::Forget { held, .. } => held.iter().map(HeldOut::new).collect(),
+            JobWhat::ForgetDryRun { group, held: Some(why), .. } => {
+                vec![HeldOut::new(&(group.clone(), *why))]
+            }
             _ => Vec::new(),
         };
         Self {
