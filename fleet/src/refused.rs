@@ -116,7 +116,7 @@ pub enum Refused {
         message: String,
     },
     /// What was to be acknowledged is not how the host stands.
-    #[error("the host stands differently now; look at it again")]
+    #[error("it stands differently now; look at it again")]
     StateChanged,
     /// The host's outbox is full.
     #[error("too many commands wait for this host; try again when it has taken some")]

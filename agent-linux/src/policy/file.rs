@@ -30,14 +30,14 @@ use super::{
     roots::{system_folder_above, system_folder_below},
 };
 use crate::{state::DEFAULT_FOLDER, update::signature::UpdateKey};
-use rustix::process::geteuid;
+use rustix::{fs::OFlags, process::geteuid};
 use schema::name;
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs::{self, OpenOptions},
     io::{self, ErrorKind, Read as _},
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -117,8 +117,13 @@ fn read(file: &Path, state_dir: &Path) -> Result<Policy, PolicyError> {
 /// The text of a file that nobody else may write.
 fn text_of(file: &Path) -> io::Result<String> {
     let own = geteuid().as_raw();
-    let opened = File::open(file)?;
+    // One that is no file could keep whoever opens it waiting for ever.
+    let opened =
+        OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(file)?;
     let metadata = opened.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is no plain file"));
+    }
     if let Some(why) = who_else_writes(metadata.uid(), metadata.mode(), own) {
         return Err(io::Error::other(why));
     }
@@ -160,7 +165,7 @@ struct Text {
     io_idle: bool,
     spare_memory: Option<bool>,
     quiet_hours: Vec<String>,
-    interfaces: Vec<String>,
+    interfaces: Option<Vec<String>>,
     update_key: Option<String>,
     hooks: BTreeMap<String, HookText>,
     commands: BTreeMap<String, CommandText>,
@@ -181,7 +186,7 @@ impl Default for Text {
             io_idle: false,
             spare_memory: None,
             quiet_hours: Vec::new(),
-            interfaces: Vec::new(),
+            interfaces: None,
             update_key: None,
             hooks: BTreeMap::new(),
             commands: BTreeMap::new(),
@@ -245,7 +250,7 @@ pub(super) fn parse(text: &str, state_dir: &Path, file: &Path) -> Result<Policy,
         let quiet = Quiet::parse(&span);
         policy.quiet.push(quiet.ok_or_else(|| format!("quiet_hours: {span:?} is not like 08:00-18:00"))?);
     }
-    for name in text.interfaces {
+    for name in named("interfaces", text.interfaces)? {
         let start = name.strip_suffix('*').unwrap_or(&name);
         if name.is_empty() || start.contains(|c: char| c.is_whitespace() || c == '/' || c == '*') {
             return Err(format!(
@@ -280,7 +285,7 @@ pub(super) fn parse(text: &str, state_dir: &Path, file: &Path) -> Result<Policy,
 
 fn absolute(key: &str, paths: Vec<PathBuf>) -> Result<Vec<PathBuf>, String> {
     match paths.iter().find(|path| !path.is_absolute()) {
-        Some(path) => Err(format!("{key}: {} is not absolute", path.display())),
+        Some(path) => Err(format!("{key}: {path:?} is not absolute: begin it with /")),
         None => Ok(paths),
     }
 }
@@ -353,7 +358,9 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_by_its_place() {
         for (text, said) in [
-            ("source_roots = ['photos']", "source_roots: photos is not absolute"),
+            ("source_roots = ['photos']", "source_roots: \"photos\" is not absolute"),
+            ("source_roots = ['']", "source_roots: \"\" is not absolute"),
+            ("interfaces = []", "interfaces is empty"),
             ("source_roots = []", "source_roots is empty"),
             ("repositories = []", "repositories is empty"),
             ("source_root = ['/a']", "unknown field `source_root`"),
@@ -369,7 +376,7 @@ mod tests {
             ("[commands.a]\ncommand = ['/bin/sh']", "missing field `file_name`"),
             ("[commands.a]\ncommand = ['/bin/sh']\nfile_name = '../a'", "without a folder"),
             ("source_roots = [", "at line 1 column 17"),
-            ("restore_base = 'back'", "restore_base: back is not absolute"),
+            ("restore_base = 'back'", "restore_base: \"back\" is not absolute"),
             ("restore_targets = ['/a/../b']", "restore_targets: /a/../b has steps upwards"),
             ("restore_base = '/'", "restore_base: / holds /bin, which belongs to the system"),
             (

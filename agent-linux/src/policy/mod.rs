@@ -21,7 +21,7 @@ pub use sources::Sources;
 pub use told::{find_ionice, told};
 pub use when::{Quiet, here};
 
-use crate::{state::DEFAULT_FOLDER, update::signature::UpdateKey};
+use crate::{restic::overlap, state::DEFAULT_FOLDER, update::signature::UpdateKey};
 use schema::{JobKind, JobSpec, job::COMMAND_SOURCE};
 use std::{
     collections::BTreeMap,
@@ -160,10 +160,16 @@ impl Policy {
         }
     }
 
-    /// Whether a path lies in the agent's state folder, or is it; by its name or by where it leads.
+    /// Whether a path lies in the agent's state folder, or is it: by its name, by where it leads, or in another place where
+    /// a mount shows it.
     #[must_use]
     pub fn is_in_state(&self, path: &Path) -> bool {
-        path.starts_with(&self.state_dir) || real(path).starts_with(real(&self.state_dir))
+        let (here, state) = (real(path), real(&self.state_dir));
+        if path.starts_with(&self.state_dir) || here.starts_with(&state) {
+            return true;
+        }
+        let mounts = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+        overlap::Folder::at(&state, &mounts).overlap(&here) == overlap::Overlap::Inside
     }
 
     /// Why these paths may not be backed up.

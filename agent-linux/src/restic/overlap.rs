@@ -86,6 +86,10 @@ fn names_of(path: &Path, mounts: &[Mount]) -> Vec<PathBuf> {
         names.extend(seen_as(&upper, mounts));
         names.push(upper);
     }
+    names.push(path.to_owned());
+    let over: Vec<PathBuf> =
+        mounts.iter().flat_map(|mount| names.iter().flat_map(|name| mount.shown_over(name))).collect();
+    names.extend(over);
     names.retain(|name| *name != path && name.exists());
     names.insert(0, path.to_owned());
     names
@@ -129,8 +133,10 @@ struct Mount {
     device: Vec<u8>,
     root: PathBuf,
     point: PathBuf,
-    /// Of an overlay: where what is written goes.
+    /// Of an overlay: where what is written goes,
     upper: Option<PathBuf>,
+    /// and what shows through where nothing was written.
+    lowers: Vec<PathBuf>,
 }
 
 impl Mount {
@@ -140,9 +146,21 @@ impl Mount {
         let (root, point) = (path_of(fields.next()?), path_of(fields.next()?));
         let mut behind = fields.skip_while(|field| *field != b"-").skip(1);
         let is_overlay = behind.next() == Some(b"overlay".as_slice());
-        let options = behind.nth(1).unwrap_or_default().split(|&byte| byte == b',');
-        let upper = options.filter_map(|option| option.strip_prefix(b"upperdir=")).next();
-        Some(Self { device, root, point, upper: upper.filter(|_| is_overlay).map(path_of) })
+        let options = behind.nth(1).filter(|_| is_overlay).unwrap_or_default();
+        let option =
+            |name: &[u8]| options.split(|&byte| byte == b',').find_map(|option| option.strip_prefix(name));
+        let upper = option(b"upperdir=").map(path_of);
+        let lowers = option(b"lowerdir=").into_iter().flat_map(|all| all.split(|&byte| byte == b':'));
+        let lowers = lowers.filter(|lower| !lower.is_empty()).map(path_of).collect();
+        Some(Self { device, root, point, upper, lowers })
+    }
+
+    /// The names under which an overlay shows a path of its layers.
+    fn shown_over(&self, path: &Path) -> Vec<PathBuf> {
+        let Ok(inner) = self.root.strip_prefix("/") else { return Vec::new() };
+        let layers = self.lowers.iter().chain(&self.upper);
+        let behind = layers.filter_map(|layer| path.strip_prefix(real(layer).join(inner)).ok());
+        behind.map(|behind| self.point.join(behind)).collect()
     }
 
     /// The last one of the longest mount points above a real path.
@@ -248,6 +266,13 @@ mod tests {
             held.upper_of(Path::new("/etc/holdfast")),
             Some(PathBuf::from("/overlay/upper/etc/holdfast"))
         );
+        let line = b"50 1 0:44 / /srv/all rw - overlay overlay rw,lowerdir=/nowhere/a:/nowhere/b,upperdir=/nowhere/u";
+        let mount = Mount::of_line(line).unwrap();
+        for layer in ["a", "b", "u"] {
+            let state = PathBuf::from(format!("/nowhere/{layer}/deep/state"));
+            assert_eq!(mount.shown_over(&state), [PathBuf::from("/srv/all/deep/state")], "{layer}");
+        }
+        assert_eq!(mount.shown_over(Path::new("/nowhere/c/state")), Vec::<PathBuf>::new());
         assert!(Mount::of_line(b"").is_none());
     }
 

@@ -1,7 +1,7 @@
 //! What single paths of a source group bring to a snapshot, and what is never in one, with the real restic.
 
 use crate::rig::{Ran, Rig, backup_of, with_each_version};
-use agent_linux::restic::JobSummary;
+use agent_linux::{browse, policy::Policy, restic::JobSummary};
 use schema::{Class, Items, JobSpec, Outcome, SourceReason};
 use std::{collections::BTreeSet, fs, os::unix::fs::symlink, path::Path, process::Command};
 
@@ -224,7 +224,43 @@ async fn a_backup_of_a_bind_mount() {
     for path in ["data/seen/backup/repo", "data/seen/agent", "data/seen/agent/local.key"] {
         rig.backup(&[text(&rig.path(path))]).await.failed(Class::Policy);
     }
+    let policy = || Policy { state_dir: rig.path("disk/agent"), ..Policy::default() };
+    let is_shown = async |path: &Path| browse::list(text(path), policy()).await.map(drop);
+    assert!(is_shown(&rig.path("data/seen")).await.is_ok());
+    for path in ["data/seen/agent", "data/seen/agent/cache"] {
+        let refused = is_shown(&rig.path(path)).await;
+        assert!(matches!(refused, Err(browse::BrowseError::OwnState)), "{path}: {refused:?}");
+    }
     println!("the bind mounts held");
+
+    // An overlay shows it as another folder.
+    let layer = rig.path("layer");
+    fs::create_dir_all(&layer).unwrap();
+    let mut tmpfs = Command::new("mount");
+    assert!(tmpfs.args(["-t", "tmpfs", "tmpfs"]).arg(&layer).status().unwrap().success());
+    let merged = rig.path("merged");
+    for folder in [layer.join("up"), layer.join("work"), merged.clone()] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        text(&rig.path("disk")),
+        text(&layer.join("up")),
+        text(&layer.join("work"))
+    );
+    let mut overlay = Command::new("mount");
+    overlay.args(["-t", "overlay", "overlay", "-o", &options]).arg(&merged);
+    if !crate::tools::is_permitted("an overlay can't be mounted here", &mut overlay) {
+        return;
+    }
+    rig.backup(&[text(&merged)]).await.succeeded();
+    let saved = saved(&rig);
+    assert!(saved.iter().any(|it| it.ends_with("/file")), "{saved:?}");
+    assert!(saved.iter().all(|it| !it.contains("/repo") && !it.contains("/agent")), "{saved:?}");
+    rig.backup(&[text(&merged.join("agent"))]).await.failed(Class::Policy);
+    let policy = || Policy { state_dir: rig.path("disk/agent"), ..Policy::default() };
+    let refused = browse::list(text(&merged.join("agent")), policy()).await;
+    assert!(matches!(refused, Err(browse::BrowseError::OwnState)), "{refused:?}");
 }
 
 #[test]

@@ -61,6 +61,9 @@ fn hosts_that_share_a_repository_take_turns_and_no_job_meets_a_lock() {
         let job = ask(api, &path(place, kind)).expect("a job");
         let _ = api.wait_job(&job, &["succeeded"], LONG);
     }
+    // Which of its snapshots the other host has made.
+    let listing = format!("/api/hosts/{}/snapshots/refresh", agents[1].0.host);
+    let _ = api.wait_job(&ask(api, &listing).expect("a job"), &["succeeded"], LONG);
 
     let mut refused = 0;
     for round in 0..ROUNDS {

@@ -69,7 +69,10 @@ impl LookView {
                 ),
             ),
             (_, None) => (
-                format!("{} of {group} lack something", many(lacking, "snapshot")),
+                match lacking {
+                    1 => format!("A snapshot of {group} lacks something"),
+                    _ => format!("{} of {group} lack something", many(lacking, "snapshot")),
+                },
                 format!(
                     "{}. As many whole ones are kept beside them, whatever the rules say.",
                     reason(known)
