@@ -1,6 +1,6 @@
 //! Credential slots: one sealed record each, and those held in memory for a single job.
 //!
-//! A record is `1 | nonce 24 | XChaCha20-Poly1305(postcard)`, sealed with the state folder's `local.key`; the slot's
+//! A record is `2 | nonce 24 | XChaCha20-Poly1305(postcard)`, sealed with the state folder's `local.key`; the slot's
 //! name is additional data, so that a record moved to the other slot does not open. The legacy flat form (JSON with
 //! url, username, password, `repo_password`, no slots) is read as the `repo` slot and written anew.
 
@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 const KEY_FILE: &str = "local.key";
 const LEGACY_FILE: &str = "credentials";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
 
@@ -44,6 +44,7 @@ struct StoredCredentials {
     username: String,
     password: String,
     repo_password: String,
+    ca: String,
     env: Vec<(String, String)>,
 }
 
@@ -163,7 +164,8 @@ impl Slots {
         };
         if self.stored[Slot::Repo as usize].0 == 0 {
             let LegacyCredentials { url, username, password, repo_password } = flat;
-            let credentials = Credentials { url, username, password, repo_password, env: Vec::new() };
+            let credentials =
+                Credentials { url, username, password, repo_password, ca: String::new(), env: Vec::new() };
             // Below every revision of the server, whose next push replaces it.
             self.store(Slot::Repo, 0, Some(credentials))?;
         }
@@ -176,6 +178,7 @@ impl Slots {
             username: found.username.clone(),
             password: found.password.clone(),
             repo_password: found.repo_password.clone(),
+            ca: found.ca.clone(),
             env: found.env.clone(),
         });
         let record = SealedSlot { revision, credentials };
@@ -207,8 +210,8 @@ fn unseal(key: &Key, slot: Slot, bytes: &[u8]) -> Option<(u64, Option<Credential
         .ok()?;
     let SealedSlot { revision, credentials } = schema::decode(&plain).ok()?;
     let credentials = credentials.map(|found| {
-        let StoredCredentials { url, username, password, repo_password, env } = found;
-        Credentials { url, username, password, repo_password, env }
+        let StoredCredentials { url, username, password, repo_password, ca, env } = found;
+        Credentials { url, username, password, repo_password, ca, env }
     });
     Some((revision, credentials))
 }
@@ -241,8 +244,8 @@ pub fn has_stored(state: &StateFolder) -> Result<bool, StateError> {
 }
 
 fn wipe(credentials: Option<StoredCredentials>) {
-    if let Some(StoredCredentials { url, username, password, repo_password, env }) = credentials {
-        drop(Credentials { url, username, password, repo_password, env });
+    if let Some(StoredCredentials { url, username, password, repo_password, ca, env }) = credentials {
+        drop(Credentials { url, username, password, repo_password, ca, env });
     }
 }
 

@@ -297,6 +297,7 @@ mod tests {
             username: "attic",
             password: "geheim-1",
             repo_password: "geheim-2",
+            ca: "",
             env: Items::write([("AWS_SECRET_ACCESS_KEY", "geheim-3")], &mut room).unwrap(),
         };
         let update =

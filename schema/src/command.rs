@@ -188,6 +188,8 @@ pub struct Credentials<'a> {
     pub password: &'a str,
     /// The password of the repository itself.
     pub repo_password: &'a str,
+    /// Certificates (PEM) of the authorities that the storage's own may be of; empty: of those that the machine knows.
+    pub ca: &'a str,
     /// Further environment for restic alone (S3 keys and the like): name and value.
     #[serde(borrow)]
     pub env: Items<'a, (&'a str, &'a str)>,

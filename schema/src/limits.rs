@@ -18,6 +18,8 @@ pub const MAX_NAME_CHARS: usize = 63;
 pub const MAX_NAME_BYTES: usize = 1024;
 /// The longest path, URL or other single value, in bytes.
 pub const MAX_VALUE_BYTES: usize = 4 * 1024;
+/// The longest text of certificates of authorities.
+pub const MAX_CA_BYTES: usize = 16 * 1024;
 /// The most entries of one folder's listing.
 pub const MAX_ENTRIES: u32 = 10_000;
 /// The most jobs an agent holds, the running one included.

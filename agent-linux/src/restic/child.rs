@@ -111,6 +111,13 @@ fn become_restic(restic: &OsString, args: Vec<OsString>) -> Failure {
         Ok(pipes) => pipes,
         Err(error) => return Failure::way("hand the credentials to restic", &error),
     };
+    let authorities = match frame.ca {
+        "" => None,
+        ca => match secret_pipe(ca) {
+            Ok(pipe) => Some(pipe),
+            Err(error) => return Failure::way("hand the certificates to restic", &error),
+        },
+    };
     let mut command = match frame.ionice {
         "" => Command::new(restic),
         ionice => {
@@ -119,6 +126,10 @@ fn become_restic(restic: &OsString, args: Vec<OsString>) -> Failure {
             command
         }
     };
+    if let Some(pipe) = &authorities {
+        // Before 0.17 restic knows no variable for it.
+        command.arg(format!("--cacert=/dev/fd/{}", pipe.as_raw_fd()));
+    }
     let error = command
         .args(args)
         .env_clear()

@@ -5,7 +5,7 @@ use super::{
     signs::Signs,
     summary::{BackupDone, PruneDone, RestoreDone, StatsDone},
 };
-use schema::{RepoId, Timestamp};
+use schema::{RepoId, Timestamp, report::EntryKind};
 use std::collections::VecDeque;
 
 /// Who holds a lock, as restic's refusal names it.
@@ -61,6 +61,8 @@ pub struct Findings {
     pub snapshots: u32,
     /// Of a listing of a group: its newest snapshot, and whether that has the group's own host name and tag.
     pub newest: Option<(Member, bool)>,
+    /// Of a listing of files: what the folder is that was asked for; `None` = it is not there.
+    pub folder: Option<EntryKind>,
     /// Of a listing of files.
     pub entries: u32,
     /// Of a listing: entries that are too many or of too long a name, snapshots that can't be read.

@@ -43,6 +43,7 @@ mod tests {
             username: username.into(),
             password: password.into(),
             repo_password: String::new(),
+            ca: String::new(),
             env: Vec::new(),
         }
     }

@@ -166,6 +166,7 @@ mod tests {
             username: "me".into(),
             password: password.into(),
             repo_password: repo_password.into(),
+            ca: String::new(),
             env: vec![("AWS_SECRET_ACCESS_KEY".into(), "key+/with=".into())],
         }
     }

@@ -410,6 +410,9 @@ impl<'m> Reader<'m> {
             ("snapshot", StepKind::Ls) => self.found.listing_is_whole = true,
             ("node", StepKind::Ls) => {
                 let name = string(value, "name");
+                if string(value, "path") == self.folder {
+                    self.found.folder = Some(kind_of(value));
+                }
                 let folder = string(value, "path").rsplit_once('/').map(|(folder, _)| folder);
                 if name.is_empty() || folder != Some(self.folder.as_str()) {
                     return;
@@ -536,16 +539,19 @@ fn hex(id: &str) -> String {
     if id.len() <= 64 && id.bytes().all(|b| b.is_ascii_hexdigit()) { id.to_owned() } else { String::new() }
 }
 
-fn entry(name: &str, value: &Value) -> EntrySeen {
-    let kind = match string(value, "type") {
+fn kind_of(value: &Value) -> EntryKind {
+    match string(value, "type") {
         "dir" => EntryKind::Folder,
         "file" => EntryKind::File,
         "symlink" => EntryKind::Symlink,
         _ => EntryKind::Other,
-    };
+    }
+}
+
+fn entry(name: &str, value: &Value) -> EntrySeen {
     EntrySeen {
         name: name.to_owned(),
-        kind,
+        kind: kind_of(value),
         bytes: number(value, "size"),
         modified_at: instant::parse(string(value, "mtime")),
     }

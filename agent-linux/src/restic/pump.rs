@@ -61,6 +61,7 @@ pub(crate) struct Launch<'l> {
     pub(crate) restic: &'l Path,
     pub(crate) repository: &'l str,
     pub(crate) password: &'l str,
+    pub(crate) ca: &'l str,
     pub(crate) env: &'l [(String, String)],
     pub(crate) mask: &'l Mask,
     /// The folder that it is started in; `None` = the root.
@@ -346,7 +347,8 @@ fn frame(launch: &Launch<'_>) -> Result<Zeroizing<Vec<u8>>, FrameTooLong> {
     }
     env.extend(launch.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let ionice = places.ionice.as_ref().map(|path| path.to_string_lossy()).unwrap_or_default();
-    Frame::write(std::process::id(), (places.nice, &ionice), launch.repository, launch.password, &env)
+    let given = (launch.repository, launch.password, launch.ca);
+    Frame::write(std::process::id(), (places.nice, &ionice), given, &env)
 }
 
 impl StepKind {

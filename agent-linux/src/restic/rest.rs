@@ -83,6 +83,7 @@ mod tests {
             username: "me".into(),
             password: "pw".into(),
             repo_password: String::new(),
+            ca: String::new(),
             env: Vec::new(),
         };
         let text = request("nas:8000/me/repo/", &credentials);

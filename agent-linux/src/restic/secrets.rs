@@ -15,6 +15,8 @@ pub struct Credentials {
     pub password: String,
     /// The password of the repository itself.
     pub repo_password: String,
+    /// Certificates (PEM) of the authorities that the storage's may be of; empty: of those that the machine knows.
+    pub ca: String,
     /// Further environment for restic alone: name and value.
     pub env: Vec<(String, String)>,
 }
@@ -32,6 +34,7 @@ impl From<&schema::Credentials<'_>> for Credentials {
             username: wire.username.to_owned(),
             password: wire.password.to_owned(),
             repo_password: wire.repo_password.to_owned(),
+            ca: wire.ca.to_owned(),
             env: wire.env.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         }
     }
@@ -52,6 +55,8 @@ pub(crate) struct Frame<'a> {
     /// The whole repository location, with user and password.
     pub(crate) repository: &'a str,
     pub(crate) password: &'a str,
+    /// Certificates of authorities; empty = none.
+    pub(crate) ca: &'a str,
     /// All of restic's environment, but for the two pipes.
     #[serde(borrow)]
     pub(crate) env: Items<'a, (&'a str, &'a str)>,
@@ -67,16 +72,16 @@ impl Frame<'_> {
     pub(crate) fn write(
         parent: u32,
         (nice, ionice): (u8, &str),
-        repository: &str,
-        password: &str,
+        (repository, password, ca): (&str, &str, &str),
         env: &[(&str, &str)],
     ) -> Result<Zeroizing<Vec<u8>>, FrameTooLong> {
         let mut items = Zeroizing::new(vec![0; MAX_FRAME_BYTES]);
         let env = Items::write(env.iter().copied(), &mut items).map_err(|_| FrameTooLong)?;
         let mut buffer = Zeroizing::new(vec![0; MAX_FRAME_BYTES]);
-        let used = schema::encode(&Frame { parent, nice, ionice, repository, password, env }, &mut buffer)
-            .map_err(|_| FrameTooLong)?
-            .len();
+        let used =
+            schema::encode(&Frame { parent, nice, ionice, repository, password, ca, env }, &mut buffer)
+                .map_err(|_| FrameTooLong)?
+                .len();
         buffer.truncate(used);
         Ok(buffer)
     }
@@ -93,6 +98,7 @@ mod tests {
             username: "user-x".into(),
             password: "pass-x".into(),
             repo_password: "repo-x".into(),
+            ca: String::new(),
             env: vec![("AWS_SECRET_ACCESS_KEY".into(), "key-x".into())],
         };
         assert_eq!(format!("{credentials:?}"), "Credentials(…)");
@@ -101,12 +107,13 @@ mod tests {
     #[test]
     fn a_frame_comes_back_whole_and_an_overlong_one_is_refused() {
         let bytes =
-            Frame::write(7, (10, "/usr/bin/ionice"), "rest:x", "pw", &[("A", "1"), ("B", "")]).unwrap();
+            Frame::write(7, (10, "/usr/bin/ionice"), ("rest:x", "pw", "pem"), &[("A", "1"), ("B", "")])
+                .unwrap();
         let frame: Frame<'_> = schema::decode(&bytes).unwrap();
         assert_eq!((frame.parent, frame.nice, frame.repository, frame.password), (7, 10, "rest:x", "pw"));
-        assert_eq!(frame.ionice, "/usr/bin/ionice");
+        assert_eq!((frame.ionice, frame.ca), ("/usr/bin/ionice", "pem"));
         assert_eq!(frame.env.iter().collect::<Vec<_>>(), [("A", "1"), ("B", "")]);
         let long = "x".repeat(MAX_FRAME_BYTES);
-        assert!(Frame::write(7, (0, ""), "rest:x", &long, &[]).is_err());
+        assert!(Frame::write(7, (0, ""), ("rest:x", &long, ""), &[]).is_err());
     }
 }

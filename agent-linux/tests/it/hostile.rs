@@ -156,7 +156,8 @@ impl Attack {
         self.revision += 1;
         let mut room = [0; 1024];
         let env = Items::write(env, &mut room).expect("fits");
-        let credentials = Credentials { url, username: "", password: "", repo_password: "pw-planted", env };
+        let credentials =
+            Credentials { url, username: "", password: "", repo_password: "pw-planted", ca: "", env };
         self.send(CommandBody::ConfigUpdate(ConfigUpdate {
             slot: Slot::Repo,
             revision: self.revision,
@@ -185,8 +186,14 @@ impl Attack {
     }
 
     fn give_admin(&mut self, url: &str) {
-        let credentials =
-            Credentials { url, username: "", password: "", repo_password: "pw-planted", env: Items::EMPTY };
+        let credentials = Credentials {
+            url,
+            username: "",
+            password: "",
+            repo_password: "pw-planted",
+            ca: "",
+            env: Items::EMPTY,
+        };
         self.revision += 1;
         let update = ConfigUpdate {
             slot: Slot::Admin,

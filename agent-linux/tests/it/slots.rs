@@ -15,6 +15,7 @@ fn credentials(mark: &str) -> Credentials {
         username: format!("user-{mark}"),
         password: format!("password-{mark}"),
         repo_password: format!("repo-password-{mark}"),
+        ca: format!("authority-{mark}"),
         env: vec![("AWS_SECRET_ACCESS_KEY".into(), format!("env-{mark}"))],
     }
 }

@@ -121,6 +121,11 @@ async fn a_repository_is_made_filled_listed_measured_thinned_and_checked() {
         let ls = rig.run(JobSpec::Ls { snapshot: &id, path: &format!("{source}/inner") }).await.succeeded();
         assert_eq!(ls.entries.iter().filter(|entry| entry.name.starts_with("file-")).count(), 5, "{ls:#?}");
         assert_eq!(ls.end.summary, JobSummary::Folder { entries: ls.entries.len() as u32, left_out: 0 });
+        for (path, says) in [("gone", "There is no "), ("inner/file-0", "is a file in this snapshot")] {
+            let path = format!("{source}/{path}");
+            let ls = rig.run(JobSpec::Ls { snapshot: &id, path: &path }).await.failed(Class::Other);
+            assert!(ls.end.message.contains(says) && ls.end.message.contains(&path), "{ls:#?}");
+        }
         let above = rig.run(JobSpec::Ls { snapshot: &id, path: "/" }).await.succeeded();
         assert_eq!(above.entries.len(), 1, "{above:#?}");
         assert_eq!(above.entries[0].kind, EntryKind::Folder);

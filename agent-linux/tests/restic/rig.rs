@@ -91,6 +91,7 @@ impl Rig {
             username: String::new(),
             password: String::new(),
             repo_password: REPO_PASSWORD.to_owned(),
+            ca: String::new(),
             env: Vec::new(),
         };
         Self {
@@ -277,6 +278,31 @@ impl RestServer {
         if append_only {
             command.arg("--append-only");
         }
+        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let server = Self { process, port };
+        until("rest-server", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()).await;
+        Some(server)
+    }
+
+    /// The same with TLS, for whoever knows the authority of this folder's `ca.pem`: its certificate is for 127.0.0.1.
+    pub(crate) async fn start_tls(folder: &Path) -> Option<Self> {
+        let program = tools::rest_server()?;
+        let port = free_port();
+        fs::create_dir_all(folder).unwrap();
+        let openssl = |line: &str| {
+            let output = Command::new("openssl").args(line.split(' ')).current_dir(folder).output().unwrap();
+            assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+        openssl(&format!("req -x509 {key} -days 30 -subj /CN=authority -keyout ca.key -out ca.pem"));
+        openssl(&format!("req {key} -subj /CN=storage -keyout storage.key -out storage.csr"));
+        fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1\n").unwrap();
+        openssl(
+            "x509 -req -in storage.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 9 -extfile names -out storage.pem",
+        );
+        let mut command = Command::new(program);
+        command.args(["--no-auth", "--tls", "--tls-cert", "storage.pem", "--tls-key", "storage.key"]);
+        command.args(["--listen", &format!("127.0.0.1:{port}"), "--path", "data"]).current_dir(folder);
         let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let server = Self { process, port };
         until("rest-server", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()).await;

@@ -1,5 +1,6 @@
 //! Credential slots: facts in clear, secrets sealed to host and slot, changes pushed to the agent.
 
+pub(crate) mod authority;
 mod location;
 pub(crate) mod place;
 
@@ -167,8 +168,17 @@ fn put(
         }
         Some(_) => open(context, host, slot, &before)?,
     };
+    let ca = match &input.ca {
+        Some(ca) => authority::read(ca, &location.url)?,
+        None => {
+            let kept = old_facts.map(|facts| facts.ca.clone()).filter(|_| authority::is_used(&location.url));
+            kept.unwrap_or_default()
+        }
+    };
     if let Some(old) = old_facts
-        && (is_elsewhere(&old.url, &location.url) || is_turned_aside(input, &secrets))
+        && (is_elsewhere(&old.url, &location.url)
+            || is_turned_aside(input, &secrets)
+            || (!ca.is_empty() && ca != old.ca))
     {
         given_again(input, &location, &secrets)?;
         // A login that the new address has no place for is not kept.
@@ -200,6 +210,7 @@ fn put(
         username,
         has_password: !secrets.password.is_empty(),
         has_repo_password: true,
+        ca,
         env_names: secrets.env.keys().cloned().collect(),
         revision: before.revision + 1,
         updated_at: now,
@@ -229,7 +240,11 @@ fn put(
     }
     after_change(context, tx, host, slot, now)?;
     let target = hosts::target(tx, host)?;
-    audit::note(tx, now, by, "credentials.set", target, format!("{} {}", slot.as_str(), facts.url))?;
+    let mut detail = format!("{} {}", slot.as_str(), facts.url);
+    for fingerprint in authority::fingerprints(&facts.ca) {
+        detail.push_str(&format!(", authority {}", &fingerprint[..16]));
+    }
+    audit::note(tx, now, by, "credentials.set", target, detail)?;
     Ok(facts)
 }
 
@@ -245,7 +260,10 @@ fn given_again(input: &CredentialsInput, location: &Location, stored: &Secrets) 
     let again = |field, what: &str| {
         let why = "a stored one is never sent to another place than it was given for. Or remove these credentials \
                    first";
-        Err(Refused::invalid(field, format!("give {what} again: the address leads elsewhere now, and {why}")))
+        Err(Refused::invalid(
+            field,
+            format!("give {what} again: the address or the authority is another one now, and {why}"),
+        ))
     };
     let has_password = input.password.is_some() || location.password.is_some();
     if location.takes_login() && !stored.password.is_empty() && !has_password {
@@ -469,6 +487,7 @@ fn with_wire<R>(
         username: &facts.username,
         password: secrets.password.expose(),
         repo_password: secrets.repo_password.expose(),
+        ca: &facts.ca,
         env,
     }))
 }

@@ -86,6 +86,7 @@ pub(crate) fn judge(job: &Job) -> Verdict {
 /// Whether a failure of this class can be gone at the next try with nobody doing anything.
 const fn may_mend_itself(class: Class) -> bool {
     match class {
+        // A certificate is renewed, and what answered in the storage's place, as the portal of a network does, goes away.
         // Others finish, links come back, space is freed by a prune, a hook's database is up again. The agent has
         // no credentials while they are on their way to it.
         Class::RepoLocked
@@ -98,6 +99,10 @@ const fn may_mend_itself(class: Class) -> bool {
         | Class::NoCredentials
         | Class::NotNow
         | Class::SourceUnreadable
+        | Class::UnknownAuthority
+        | Class::WrongName
+        | Class::CertificateExpired
+        | Class::NoTls
         | Class::Other => true,
         Class::Auth
         | Class::RepoMissing
@@ -111,10 +116,6 @@ const fn may_mend_itself(class: Class) -> bool {
         | Class::NotTried
         | Class::OtherRepo
         | Class::InvalidPattern
-        | Class::UnknownAuthority
-        | Class::WrongName
-        | Class::CertificateExpired
-        | Class::NoTls
         | Class::NeedsTls => false,
     }
 }

@@ -52,6 +52,8 @@ pub struct CredentialsFacts {
     pub has_password: bool,
     /// Whether there is a repository password.
     pub has_repo_password: bool,
+    /// Certificates (PEM) of the authorities that the storage's own may be of; empty: of those that the host knows.
+    pub ca: String,
     /// Names of the extra environment.
     pub env_names: Vec<String>,
     /// Grows with each change.
@@ -106,6 +108,8 @@ pub struct CredentialsInput {
     pub password: Option<Secret>,
     /// `None` keeps.
     pub repo_password: Option<Secret>,
+    /// Certificates of authorities. `None` keeps, `Some("")` clears.
+    pub ca: Option<String>,
     /// `None` keeps all, `Some` replaces all; a value of `None` keeps the stored one of that name.
     pub env: Option<BTreeMap<String, Option<Secret>>>,
 }

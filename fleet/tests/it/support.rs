@@ -82,6 +82,7 @@ pub(crate) fn credentials() -> CredentialsInput {
         username: Some("attic".to_owned()),
         password: Some(Secret::new("rest-password")),
         repo_password: Some(Secret::new("repo-password")),
+        ca: None,
         env: None,
     }
 }

@@ -166,7 +166,7 @@ draw!(
     }
 );
 draw!(struct ConfigUpdate<'static> { slot, revision, for_job, credentials });
-draw!(struct Credentials<'static> { url, username, password, repo_password, env });
+draw!(struct Credentials<'static> { url, username, password, repo_password, ca, env });
 
 draw!(
     enum JobKind {

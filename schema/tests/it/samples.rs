@@ -159,6 +159,7 @@ fn credentials() -> Credentials<'static> {
         username: "web-1",
         password: "not-a-real-password",
         repo_password: "pâsswörd of the repository",
+        ca: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
         env: list_of([("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "key")]),
     }
 }

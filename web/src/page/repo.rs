@@ -42,6 +42,7 @@ pub(crate) struct CredentialsForm {
     /// A stored one is kept when the field is left empty.
     pub(crate) has_password: bool,
     pub(crate) has_repo_password: bool,
+    pub(crate) ca: String,
     pub(crate) env_names: String,
     /// Nothing that is stored can be kept.
     pub(crate) unreadable: bool,
@@ -351,6 +352,7 @@ fn form(now: Timestamp, slot: Slot, facts: Option<&CredentialsFacts>) -> Credent
         has_password: facts.has_password && !facts.unreadable,
         has_repo_password: facts.has_repo_password && !facts.unreadable,
         unreadable: facts.unreadable,
+        ca: facts.ca,
         env_names: facts.env_names.join(", "),
         changed: set.then(|| When::ago(now, facts.updated_at)),
         changed_by: crate::words::by(&facts.updated_by),
@@ -440,6 +442,7 @@ async fn save(ctx: Ctx, host: &str, slot: Slot, form: Form) -> Result<Response<B
             username: Some(form.text("username")),
             password: form.secret("password"),
             repo_password: form.secret("repo_password"),
+            ca: Some(form.raw("ca").to_owned()),
             env: environment(&form)?,
         };
         Ok::<_, Problem>(ctx.app.fleet.put_credentials(found.id, slot, input, ctx.by()).await?)
@@ -462,6 +465,9 @@ async fn save(ctx: Ctx, host: &str, slot: Slot, form: Form) -> Result<Response<B
             let form_view = if slot == Slot::Repo { &mut view.repo_form } else { &mut view.admin_form };
             form_view.url = form.text("url");
             form_view.username = form.text("username");
+            // Who pasted a private key by mistake is not shown it again.
+            form_view.ca =
+                Some(form.raw("ca")).filter(|ca| !ca.contains("PRIVATE KEY")).unwrap_or_default().to_owned();
             form_view.problem = Some((&problem).into());
             if ctx.htmx {
                 ctx.fragment(problem.status, part, &view)

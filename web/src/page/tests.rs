@@ -145,6 +145,7 @@ impl Sample {
             username: self.text(),
             has_password: true,
             has_repo_password: true,
+            ca: self.text(),
             env_names: self.text(),
             unreadable: false,
             changed: Some(self.when()),

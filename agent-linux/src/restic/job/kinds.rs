@@ -18,6 +18,7 @@ use core::time::Duration;
 use schema::{
     Class, Outcome, SourceReason,
     job::{BackupSpec, ProbeSummary},
+    report::EntryKind,
     stats::{CheckResult, PruneResult},
 };
 use tokio::time::Instant;
@@ -280,6 +281,11 @@ impl Job<'_> {
                     self.summary = JobSummary::Snapshots { count: found.snapshots, left_out: found.left_out };
                 }
                 Some(StepKind::Ls) => {
+                    let path =
+                        steps.first().and_then(|step| step.args.last()).map_or("/", |path| path.as_str());
+                    if let Some(why) = no_folder(path, found.folder) {
+                        return Verdict::failed(Class::Other, &why);
+                    }
                     self.summary = JobSummary::Folder { entries: found.entries, left_out: found.left_out };
                 }
                 _ => {}
@@ -293,6 +299,20 @@ impl Job<'_> {
             Some(step) => self.main_step(step).await,
             None => Done { verdict: Verdict::succeeded(), found: Findings::default() },
         }
+    }
+}
+
+/// Why a folder of a snapshot can't be listed: restic says the same of one that is empty, that is not there, and of a file.
+fn no_folder(path: &str, found: Option<EntryKind>) -> Option<String> {
+    match found {
+        _ if path == "/" => None,
+        Some(EntryKind::Folder) => None,
+        None => Some(format!("There is no {path} in this snapshot. Look at the folder above it.")),
+        Some(EntryKind::File) => Some(format!("{path} is a file in this snapshot, no folder.")),
+        Some(EntryKind::Symlink) => {
+            Some(format!("{path} is a link in this snapshot, no folder: look where it leads."))
+        }
+        Some(EntryKind::Other) => Some(format!("{path} is no folder in this snapshot.")),
     }
 }
 

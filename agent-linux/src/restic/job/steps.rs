@@ -93,6 +93,7 @@ impl Job<'_> {
             restic,
             repository: &self.repository,
             password: self.credentials.map_or("", |credentials| &credentials.repo_password),
+            ca: self.credentials.map_or("", |credentials| &credentials.ca),
             env: self.credentials.map_or(&[][..], |credentials| &credentials.env),
             mask: &self.mask,
             folder: self.restore_folder.as_ref().filter(|_| step.kind == StepKind::Restore).map(AsFd::as_fd),

@@ -253,6 +253,8 @@ pub(crate) struct CredentialsOut {
     username: String,
     has_password: bool,
     has_repo_password: bool,
+    /// Certificates (PEM) of the authorities that the storage's own may be of; empty: of those that the host knows.
+    ca: String,
     env_names: Vec<String>,
     updated_at: Option<String>,
     updated_by: Option<String>,
@@ -281,6 +283,7 @@ impl From<Option<CredentialsFacts>> for CredentialsOut {
             username: facts.username,
             has_password: facts.has_password,
             has_repo_password: facts.has_repo_password,
+            ca: facts.ca,
             env_names: facts.env_names,
             updated_at: set.then(|| rfc3339(facts.updated_at)),
             updated_by: set.then(|| facts.updated_by.name().to_owned()),
@@ -300,6 +303,8 @@ pub(crate) struct CredentialsIn {
     password: Option<Secret>,
     #[schema(value_type = Option<String>)]
     repo_password: Option<Secret>,
+    /// Certificates (PEM) of the authorities of an https storage. Absent: stays as it is; empty: those that the host knows.
+    ca: Option<String>,
     /// Replaces all; a null keeps the stored value of that name.
     #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
     env: Option<BTreeMap<String, Option<Secret>>>,
@@ -312,6 +317,7 @@ impl From<CredentialsIn> for CredentialsInput {
             username: body.username,
             password: body.password,
             repo_password: body.repo_password,
+            ca: body.ca,
             env: body.env,
         }
     }
