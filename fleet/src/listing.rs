@@ -2,11 +2,11 @@
 
 use crate::budget;
 use crate::clock::{self, Clock, Dated as _};
-use crate::job::kind_key;
+use crate::job;
 use crate::record::{Job, JobFigures, JobState, JobWhat, Listed, SnapshotRow};
 use crate::refused::StoreError;
 use crate::soundness;
-use crate::store::{JOBS, KIND_JOBS, LISTED, LISTINGS, Order, Reads, Span, Tx, first_form};
+use crate::store::{JOBS, LISTED, LISTINGS, Order, Reads, Span, Tx, first_form};
 use crate::view::{Page, Paged};
 use schema::command::Over;
 use schema::report::Snapshot;
@@ -21,7 +21,7 @@ use std::str::FromStr;
 /// The most snapshots of a listing that are kept: the newest, and the rest of the page that they begin in.
 const MAX_SNAPSHOTS: u32 = 200_000;
 /// The most backups whose sizes are looked for.
-const MAX_BACKUPS: usize = 4_000;
+pub(crate) const MAX_BACKUPS: usize = 4_000;
 /// Letters of a short snapshot id.
 const SHORT_ID: usize = 8;
 
@@ -141,13 +141,7 @@ fn fill_sizes(tx: &mut Tx<'_>, listing: &Job) -> Result<u32, StoreError> {
             known.insert(short(&row.id).to_owned(), (row.files, row.bytes, row.added_packed_bytes));
         }
     }
-    let mut backups = Vec::new();
-    let span = Span::under(&(listing.host, kind_key(JobKind::Backup)));
-    tx.walk(&KIND_JOBS, &span, Order::Descending, |(_, _, id), ()| {
-        backups.push(id);
-        Ok(if backups.len() < MAX_BACKUPS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
-    })?;
-    for id in backups {
+    for id in job::newest(tx, listing.host, JobKind::Backup, MAX_BACKUPS)? {
         if let Some(Job { figures: JobFigures::Backup(made), .. }) = tx.get(&JOBS, &id)?
             && !made.snapshot.is_empty()
         {
@@ -171,7 +165,7 @@ fn fill_sizes(tx: &mut Tx<'_>, listing: &Job) -> Result<u32, StoreError> {
 }
 
 /// The short form of a snapshot's id: a backup tells no more of it with some versions of restic.
-fn short(id: &str) -> &str {
+pub(crate) fn short(id: &str) -> &str {
     id.get(..SHORT_ID).unwrap_or(id)
 }
 

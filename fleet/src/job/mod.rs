@@ -164,11 +164,21 @@ pub(crate) fn open_jobs(reads: &impl Reads, host: HostId, max: usize) -> Result<
 
 /// The newest job of a kind.
 pub(crate) fn latest(reads: &impl Reads, host: HostId, kind: JobKind) -> Result<Option<Job>, StoreError> {
-    let span = Span::under(&(host, kind_key(kind)));
-    let mut found = None;
-    reads.walk(&KIND_JOBS, &span, Order::Descending, |(_, _, id), ()| {
-        found = Some(id);
-        Ok(ControlFlow::Break(()))
+    let newest = newest(reads, host, kind, 1)?;
+    newest.first().map_or(Ok(None), |id| reads.get(&JOBS, id))
+}
+
+/// The newest jobs of a kind, so many at most, newest first.
+pub(crate) fn newest(
+    reads: &impl Reads,
+    host: HostId,
+    kind: JobKind,
+    limit: usize,
+) -> Result<Vec<JobId>, StoreError> {
+    let mut ids = Vec::new();
+    reads.walk(&KIND_JOBS, &Span::under(&(host, kind_key(kind))), Order::Descending, |(_, _, id), ()| {
+        ids.push(id);
+        Ok(if ids.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     })?;
-    found.map_or(Ok(None), |id| reads.get(&JOBS, &id))
+    Ok(ids)
 }

@@ -43,8 +43,7 @@ use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
 use crate::soundness;
 use crate::store::{
-    FIRED, GROUPS, HOSTS, JOBS, KIND_JOBS, LINKS, MAINTENANCE, Order, PRESENCES, REPOS, ReadView, Reads,
-    SUMMARIES, Span, Tx,
+    FIRED, GROUPS, HOSTS, LINKS, MAINTENANCE, Order, PRESENCES, REPOS, ReadView, Reads, SUMMARIES, Span, Tx,
 };
 use crate::unplanned;
 use calendar::Calendar;
@@ -263,21 +262,9 @@ fn state_of(
         held,
         left_out,
         unlisted: soundness::past::unlisted_group(reads, id)?,
-        listing: listed_at(reads, id)?,
+        listing: job::latest(reads, id, JobKind::Snapshots)?.map(|job| job.created_at),
         elsewhere: elsewhere(&repo, settings),
     })
-}
-
-/// When the snapshots of a host were last asked for.
-fn listed_at(reads: &impl Reads, id: HostId) -> Result<Option<Timestamp>, StoreError> {
-    let mut newest = None;
-    let span = Span::under(&(id, job::kind_key(JobKind::Snapshots)));
-    reads.walk(&KIND_JOBS, &span, Order::Descending, |(_, _, job), ()| {
-        newest = Some(job);
-        Ok(ControlFlow::Break(()))
-    })?;
-    let Some(newest) = newest else { return Ok(None) };
-    Ok(reads.get(&JOBS, &newest)?.map(|job| job.created_at))
 }
 
 /// What may not go until somebody has looked: a forget goes on with the other groups while there are any, and leaves

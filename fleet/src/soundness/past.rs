@@ -5,19 +5,13 @@
 use super::{Made, take};
 use crate::groups::{Owner, Owners, origins};
 use crate::hosts;
-use crate::job::kind_key;
-use crate::listing;
+use crate::job;
+use crate::listing::{self, short};
 use crate::record::{Extent, Flawed, Group, Host, Job, Origin, Past, SnapshotRow, Soundness};
 use crate::refused::StoreError;
-use crate::store::{GROUPS, HOSTS, JOBS, KIND_JOBS, Order, REPOS, Reads, SOUNDNESS, Span, Tx};
+use crate::store::{GROUPS, HOSTS, JOBS, REPOS, Reads, SOUNDNESS, Span, Tx};
 use schema::{HostId, JobKind, Timestamp};
 use std::collections::HashSet;
-use std::ops::ControlFlow;
-
-/// The most backups of a host that are looked for.
-const MAX_BACKUPS: usize = 4_000;
-/// Letters by which a snapshot is known to all versions of restic.
-const SHORT_ID: usize = 8;
 
 /// A group is new, or goes on with snapshots that it did not have: what they hold is to be read first, unless the host has
 /// made its repository itself and they can only be its own.
@@ -126,14 +120,8 @@ pub(crate) fn listed(tx: &mut Tx<'_>, host: HostId, now: Timestamp) -> Result<()
 
 /// The backups of a host that made a snapshot, oldest first.
 fn backups_of(tx: &Tx<'_>, host: HostId) -> Result<Vec<Job>, StoreError> {
-    let mut ids = Vec::new();
-    let span = Span::under(&(host, kind_key(JobKind::Backup)));
-    tx.walk(&KIND_JOBS, &span, Order::Descending, |(_, _, id), ()| {
-        ids.push(id);
-        Ok(if ids.len() < MAX_BACKUPS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
-    })?;
     let mut jobs = Vec::new();
-    for id in ids.into_iter().rev() {
+    for id in job::newest(tx, host, JobKind::Backup, listing::MAX_BACKUPS)?.into_iter().rev() {
         jobs.extend(tx.get(&JOBS, &id)?.filter(|job| super::made(job).is_some()));
     }
     Ok(jobs)
@@ -173,8 +161,4 @@ pub(super) fn learn(
     }));
     made.into_iter().for_each(|made| take(&mut after, made, now));
     after
-}
-
-fn short(id: &str) -> &str {
-    id.get(..SHORT_ID).unwrap_or(id)
 }
