@@ -16,8 +16,10 @@ pub const INNER_FOLDER: &str = ".holdfast-restoring";
 /// How restic finds it: it is started in the new one. A path could be swapped on the way; this can't. Without the inner
 /// folder 0.18 and newer take `cwd` for a link to be replaced, as soon as a file is restored beside no folder.
 pub const RESTORE_FOLDER: &str = "/proc/self/cwd/.holdfast-restoring";
-/// How long restic waits for a lock by itself.
-const RETRY_LOCK: &str = "--retry-lock=5m";
+/// How long restic waits for a lock by itself, at first: it says nothing meanwhile.
+const RETRY_LOCK: &str = "--retry-lock=20s";
+/// And how long when it has been said who is waited for.
+const RETRY_LOCK_LONG: &str = "--retry-lock=5m";
 
 /// One run of restic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -450,6 +452,14 @@ impl Step {
         let mut step = Self::new(kind, args);
         step.flag(setting.version.has_retry_lock(), RETRY_LOCK);
         step
+    }
+
+    /// The same, with a long wait for the lock; `None` = this restic does not wait.
+    pub(super) fn waiting_long(&self) -> Option<Self> {
+        let place = self.args.iter().position(|arg| arg == RETRY_LOCK)?;
+        let mut step = self.clone();
+        RETRY_LOCK_LONG.clone_into(&mut step.args[place]);
+        Some(step)
     }
 
     /// The arguments for the log. A program of the policy is left out: what it is given is its owner's alone.

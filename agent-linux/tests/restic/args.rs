@@ -53,7 +53,7 @@ fn a_backup_is_one_run_with_flags_by_version() {
     let spec = JobSpec::Backup(backup(includes, excludes));
     assert_eq!(
         lines(&spec, &setting(18)),
-        ["backup --json --retry-lock=5m --host=nas --tag=home --group-by=host,tags --one-file-system \
+        ["backup --json --retry-lock=20s --host=nas --tag=home --group-by=host,tags --one-file-system \
           --exclude=/var/cache/hf --exclude=*.tmp --exclude=--option=x -- /home /-x"]
     );
     assert_eq!(
@@ -81,9 +81,9 @@ fn a_forget_is_one_run_for_each_group_that_has_a_rule() {
     assert_eq!(
         lines(&JobSpec::Forget { groups, dry_run: false }, &setting(17)),
         [
-            "forget --json --retry-lock=5m --host=nas --tag=home --group-by= --keep-last=3 --keep-weekly=2 \
+            "forget --json --retry-lock=20s --host=nas --tag=home --group-by= --keep-last=3 --keep-weekly=2 \
              --keep-within=1y5m7d2h",
-            "forget --json --retry-lock=5m --host=nas --tag=etc --group-by= --keep-daily=7",
+            "forget --json --retry-lock=20s --host=nas --tag=etc --group-by= --keep-daily=7",
         ]
     );
     let dry = &lines(&JobSpec::Forget { groups, dry_run: true }, &setting(17))[1];
@@ -95,11 +95,11 @@ fn the_other_kinds_have_their_arguments() {
     let new = setting(19);
     assert_eq!(lines(&JobSpec::Probe, &new), ["cat config --json --no-lock"]);
     assert_eq!(lines(&JobSpec::Init, &new), ["cat config --json --no-lock"], "first of all, look");
-    assert_eq!(lines(&JobSpec::Prune { dry_run: false }, &new), ["prune --retry-lock=5m"]);
-    assert_eq!(lines(&JobSpec::Check { subset_pct: 0 }, &new), ["check --retry-lock=5m"]);
+    assert_eq!(lines(&JobSpec::Prune { dry_run: false }, &new), ["prune --retry-lock=20s"]);
+    assert_eq!(lines(&JobSpec::Check { subset_pct: 0 }, &new), ["check --retry-lock=20s"]);
     assert_eq!(
         lines(&JobSpec::Check { subset_pct: 5 }, &setting(16)),
-        ["check --retry-lock=5m --read-data-subset=5%"]
+        ["check --retry-lock=20s --read-data-subset=5%"]
     );
     assert_eq!(lines(&JobSpec::Check { subset_pct: 200 }, &setting(14)), ["check --read-data"]);
     assert_eq!(lines(&JobSpec::Unlock { all: false }, &new), ["unlock"]);

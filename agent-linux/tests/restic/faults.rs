@@ -546,7 +546,7 @@ async fn a_live_lock_of_another_process_namespace_is_not_taken_for_a_dead_one() 
         until("the other backup to store data", || rig.locks() > 0 && packs(&rig) > before + 1).await;
 
         // The newer ones would wait for the lock.
-        rig.wrap_restic("for it; do shift; [ \"$it\" = --retry-lock=5m ] || set -- \"$@\" \"$it\"; done; exec $RESTIC \"$@\"");
+        rig.wrap_restic("for it; do shift; case $it in --retry-lock=*) ;; *) set -- \"$@\" \"$it\";; esac; done; exec $RESTIC \"$@\"");
         let mut buffer = [0; 99];
         let keep = Keep { last: 1, ..Keep::default() };
         let groups = Items::write([ForgetGroup::new("g1", keep)], &mut buffer).unwrap();
@@ -734,6 +734,21 @@ async fn a_lock_of_somebody_else_is_shown_and_stays() {
     let ran = rig.run(JobSpec::Unlock { all: false }).await.succeeded();
     assert_eq!(ran.end.summary, JobSummary::Unlock(1));
     assert!(rig.known.figures.lock.as_ref().unwrap().lock.is_none());
+}
+
+#[tokio::test]
+async fn a_job_that_waits_for_a_lock_says_whose_it_is() {
+    let Some(program) = Version::V018.program() else { return };
+    let mut rig = Rig::initialised(program.clone()).await;
+    let source = rig.big_source(24);
+    let mut other = elsewhere(&rig, &program, &source);
+    until("the lock of the other backup", || rig.locks() > 0).await;
+    let ran = rig.run(JobSpec::Prune { dry_run: false }).await.succeeded();
+    let said = ran.log.iter().filter(|line| line.contains("keeps this job waiting, up to five minutes"));
+    let said: Vec<_> = said.collect();
+    assert!(said.len() == 1 && said[0].contains("The lock that process "), "{ran:#?}");
+    assert!(other.wait().unwrap().success(), "the other backup ends well");
+    assert_eq!(rig.locks(), 0);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use super::{
     super::{
         args::{Step, StepKind},
-        findings::Findings,
+        findings::{Findings, Holder},
         locks,
         outcome::{self, Ended, Stop, Verdict},
         processes::{Processes, Started},
@@ -12,7 +12,7 @@ use super::{
     },
     Job, wall_clock,
 };
-use crate::logger;
+use crate::{logger, rfc3339};
 use core::time::Duration;
 use schema::{Class, Outcome};
 use std::{os::fd::AsFd, path::Path};
@@ -41,20 +41,41 @@ impl Job<'_> {
         self.wires.say(&self.mask.hide(text)).await;
     }
 
-    /// Runs a step of the job itself, and once more when only a lock that this agent left behind was in its way.
+    /// Runs a step of the job itself, and once more when a lock was in its way that this agent left behind, or that may
+    /// go within minutes.
     pub(super) async fn main_step(&mut self, step: &Step) -> Done {
         let done = self.main_step_once(step).await;
         self.known.unclean |= self.processes.settle(wall_clock());
+        if done.verdict.class != Some(Class::RepoLocked) || self.wires.stop.is_some() {
+            return done;
+        }
         let holder = done.found.holder.as_ref();
-        let may_be_left = holder.is_some_and(|holder| self.processes.knows(&holder.hostname, holder.pid));
-        if done.verdict.class != Some(Class::RepoLocked) || self.wires.stop.is_some() || !may_be_left {
-            return done;
+        if holder.is_some_and(|holder| self.processes.knows(&holder.hostname, holder.pid))
+            && self.remove_left_locks().await
+        {
+            self.say("The lock was left behind by a restic of this agent: removed it, now once more.").await;
+            return self.main_step_once(step).await;
         }
-        if !self.remove_left_locks().await {
-            return done;
+        let Some(step) = step.waiting_long() else { return done };
+        let holder = self.who_locks(done.found.holder).await;
+        self.say(&format!("{holder} keeps this job waiting, up to five minutes.")).await;
+        self.main_step_once(&step).await
+    }
+
+    /// Who holds the oldest lock, in words.
+    async fn who_locks(&mut self, named: Option<Holder>) -> String {
+        self.look_at_locks().await;
+        match (self.known.figures.lock.as_ref().and_then(|look| look.lock.as_ref()), named) {
+            (Some(lock), _) => format!(
+                "The lock that process {} of {} on {} has held since {}",
+                lock.pid,
+                lock.username,
+                lock.hostname,
+                rfc3339::Instant(lock.since)
+            ),
+            (None, Some(named)) => format!("The lock of process {} on {}", named.pid, named.hostname),
+            (None, None) => "A lock".to_owned(),
         }
-        self.say("The lock was left behind by a restic of this agent: removed it, now once more.").await;
-        self.main_step_once(step).await
     }
 
     async fn main_step_once(&mut self, step: &Step) -> Done {
