@@ -53,7 +53,7 @@ pub(crate) struct GroupSummary {
     pub(crate) name: String,
     /// The backup that ended last; what a person ended, and what was put off or taken back, is left out.
     pub(crate) last: Option<Ended>,
-    /// The last good one, see [`is_good`].
+    /// The last good one, see [`is_good`], that lost no more than half of what is usual, or that a person said is right.
     pub(crate) last_good: Option<(JobId, Timestamp)>,
     /// Its schedules want a good backup at least this often, with room to spare; `None` = it has none.
     pub(crate) old_after_ms: Option<u64>,
@@ -143,12 +143,14 @@ impl Summary {
             group.last =
                 Some(Ended { job: job.id, state: job.state, class: job.class, refusal: job.refusal, at });
         }
-        let is_accepted = sound.is_right(job);
+        let is_accepted = sound.is_right(job) && !sound.is_lost();
         if group.last.as_ref().is_some_and(|last| last.job == job.id) {
             group.is_accepted = is_accepted;
         }
         group.loss_since = sound.loss.as_ref().map(|loss| loss.since);
-        if (is_good(job) || is_accepted) && group.last_good.is_none_or(|(_, last)| last <= at) {
+        // More than half of what is usual is gone, and nobody has looked: that is no backup to count on.
+        let is_whole = is_good(job) && !sound.is_lost();
+        if (is_whole || is_accepted) && group.last_good.is_none_or(|(_, last)| last <= at) {
             group.last_good = Some((job.id, at));
         }
         group.take_day((at.0 / DAY_MS) as u32, job.state, (now.0 / DAY_MS) as u32);
@@ -174,9 +176,9 @@ impl Summary {
     pub(crate) fn accept(&mut self, group: &str, job: Option<&Job>, sound: &Soundness, now: Timestamp) {
         let Some(known) = self.groups.iter_mut().find(|known| known.name == group) else { return };
         known.loss_since = None;
-        let Some(job) = job.filter(|job| sound.is_right(job)) else { return };
+        let Some(job) = job.filter(|job| sound.is_right(job) || is_good(job)) else { return };
         let at = ended_at(job, now);
-        known.is_accepted = known.last.is_some_and(|last| last.job == job.id);
+        known.is_accepted = sound.is_right(job) && known.last.is_some_and(|last| last.job == job.id);
         if known.last_good.is_none_or(|(_, last)| last <= at) {
             known.last_good = Some((job.id, at));
         }

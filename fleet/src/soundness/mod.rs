@@ -160,6 +160,11 @@ impl Soundness {
         found.or(self.newest.map(|(newest, _)| newest).filter(|_| is_held))
     }
 
+    /// Whether more than half of what is usual was gone in the backup that was taken last, and nobody has looked.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.loss.as_ref().is_some_and(|loss| !loss.is_back)
+    }
+
     /// Whether the newest backup is whole: whatever was before, nothing is lacking now.
     #[must_use]
     pub fn is_whole_again(&self) -> bool {

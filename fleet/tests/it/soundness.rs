@@ -152,6 +152,23 @@ async fn an_emptied_source_holds_forget_and_prune_until_a_person_says_that_it_is
 }
 
 #[tokio::test]
+async fn a_backup_that_lost_more_than_half_is_no_good_one_until_a_person_says_that_it_is_right() {
+    for class in [None, Some(Class::SourceUnreadable)] {
+        let (world, fleet) = in_memory();
+        let mut agent = kept(&world, &fleet).await;
+        let good = || fleet.read().unwrap().last_good_backup(agent.host, Some("etc")).unwrap().unwrap().id;
+        let before = good();
+        world.pass(HOUR_MS);
+        let lost = save(&mut agent, "etc", 4, 1, class).await;
+        let good = || fleet.read().unwrap().last_good_backup(agent.host, Some("etc")).unwrap().unwrap().id;
+        assert_eq!(good(), before, "{class:?}");
+        let mark = fleet.read().unwrap().soundness(agent.host, "etc").unwrap().mark().unwrap();
+        fleet.accept_backup(agent.host, "etc", mark, by()).await.unwrap();
+        assert_eq!((good(), mark), (lost.id, lost.id), "{class:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_missing_path_goes_with_each_forget_until_its_snapshots_are_gone() {
     let (world, fleet) = in_memory();
     let mut agent = kept(&world, &fleet).await;

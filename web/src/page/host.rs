@@ -214,7 +214,7 @@ fn group_row(snapshot: &Snapshot, now: Timestamp, row: &HostRow, group: &Group) 
         paths = format!("{paths}, without {}", group.excludes.join(", "));
     }
     Ok(GroupRow {
-        look: LookView::new(&row.host, &group.name, &snapshot.soundness(id, &group.name)?),
+        look: LookView::new(&row.host, group, &snapshot.soundness(id, &group.name)?),
         name: group.name.clone(),
         action: format!("{href}/backup"),
         href,

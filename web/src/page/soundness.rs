@@ -11,7 +11,7 @@ use axum::extract::Path;
 use axum::http::Response;
 use fleet::Refused;
 use fleet::record::Hold;
-use fleet::record::{Extent, Host, Past, Soundness};
+use fleet::record::{Extent, Group, Host, Past, Retention, Soundness};
 use schema::JobId;
 use serde::Serialize;
 
@@ -24,16 +24,26 @@ pub(crate) struct LookView {
     pub(crate) is_whole_again: bool,
     pub(crate) title: String,
     pub(crate) text: String,
-    /// The backup to look at.
-    pub(crate) job: String,
-    /// Where the word is given.
-    pub(crate) accept: String,
+    /// Where to look: the backup, or the snapshots.
+    pub(crate) at: LookAt,
+    /// Where the word is given; `None` = there is none to give.
+    pub(crate) accept: Option<String>,
+}
+
+/// A link to what is to be looked at.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct LookAt {
+    pub(crate) label: &'static str,
+    pub(crate) href: String,
 }
 
 impl LookView {
     /// `None` = there is nothing to look at.
-    pub(crate) fn new(host: &Host, group: &str, known: &Soundness) -> Option<Self> {
-        let mark = known.mark()?;
+    pub(crate) fn new(host: &Host, group: &Group, known: &Soundness) -> Option<Self> {
+        let (has_rule, group) = (group.keep != Retention::default(), group.name.as_str());
+        let Some(mark) = known.mark() else {
+            return (known.hold() == Some(Hold::Unlisted) && has_rule).then(|| Self::unlisted(host, group));
+        };
         let lacking = known.lacking.len() as u64;
         let (title, text) = match (known.hold(), &known.loss) {
             (_, Some(loss)) => {
@@ -68,14 +78,20 @@ impl LookView {
                     }
                 ),
             ),
-            (_, None) => (
+            (hold, None) => (
                 match lacking {
                     1 => format!("A snapshot of {group} lacks something"),
                     _ => format!("{} of {group} lack something", many(lacking, "snapshot")),
                 },
                 format!(
-                    "{}. As many whole ones are kept beside them, whatever the rules say.",
-                    reason(known)
+                    "{}. As many whole ones are kept beside them, whatever the rules say.{}",
+                    reason(known),
+                    match hold {
+                        Some(Hold::Unlisted) if has_rule =>
+                            " What the repository held of it before is not listed yet: until it is, nothing of it is \
+                             forgotten.",
+                        _ => "",
+                    }
                 ),
             ),
         };
@@ -84,9 +100,23 @@ impl LookView {
             is_whole_again: known.is_whole_again(),
             title,
             text,
-            job: format!("/jobs/{mark}"),
-            accept: format!("/hosts/{}/groups/{group}/accept?mark={mark}", host.id),
+            at: LookAt { label: "Look at the backup", href: format!("/jobs/{mark}") },
+            accept: Some(format!("/hosts/{}/groups/{group}/accept?mark={mark}", host.id)),
         })
+    }
+
+    /// Nobody has to look, and nothing is forgotten yet.
+    fn unlisted(host: &Host, group: &str) -> Self {
+        Self {
+            is_held: false,
+            is_whole_again: false,
+            title: format!("What the repository held of {group} before is not listed yet"),
+            text: "Until it is, nothing of it is forgotten. Maintenance lists the snapshots by itself when a forget is due; \
+                   on the page of the snapshots it can be done now."
+                .to_owned(),
+            at: LookAt { label: "Snapshots", href: format!("/hosts/{}/snapshots", host.id) },
+            accept: None,
+        }
     }
 }
 
@@ -102,7 +132,7 @@ fn reason(known: &Soundness) -> String {
     if lack.paths.is_empty() { words.to_owned() } else { format!("{words}: {}", lack.paths.join(", ")) }
 }
 
-fn confirm(host: &Host, group: &str, look: &LookView) -> ConfirmView {
+fn confirm(host: &Host, group: &str, look: &LookView, accept: &str) -> ConfirmView {
     let (title, then) = if look.is_whole_again {
         (
             format!("Is {group} of {} right again?", host.name),
@@ -119,7 +149,7 @@ fn confirm(host: &Host, group: &str, look: &LookView) -> ConfirmView {
     ConfirmView {
         title,
         body: vec![format!("{}. {}", look.title, look.text), then.to_owned()],
-        action: look.accept.clone(),
+        action: accept.to_owned(),
         button: "This is right now".to_owned(),
         keep: "Leave it".to_owned(),
         back: format!("/hosts/{}#groups", host.id),
@@ -134,8 +164,9 @@ pub(crate) async fn confirm_accept(
     let snapshot = ctx.read()?;
     let host = ctx.host(&snapshot, &host)?;
     let group = snapshot.group(host.id, &group)?.ok_or(Refused::GroupNotFound)?;
-    match LookView::new(&host, &group.name, &snapshot.soundness(host.id, &group.name)?) {
-        Some(look) => ctx.page(&confirm(&host, &group.name, &look)),
+    let look = LookView::new(&host, &group, &snapshot.soundness(host.id, &group.name)?);
+    match look.as_ref().and_then(|look| Some((look, look.accept.as_deref()?))) {
+        Some((look, accept)) => ctx.page(&confirm(&host, &group.name, look, accept)),
         None => Ok(ctx.go(&format!("/hosts/{}#groups", host.id))),
     }
 }

@@ -596,8 +596,8 @@ fn host_view(s: &Sample) -> host::HostView {
                 is_whole_again: false,
                 title: s.text(),
                 text: s.text(),
-                job: "/jobs/01".to_owned(),
-                accept: "/x?mark=01".to_owned(),
+                at: soundness::LookAt { label: "Look at the backup", href: "/jobs/01".to_owned() },
+                accept: Some("/x?mark=01".to_owned()),
             }),
         }],
         schedules: vec![schedule::ScheduleLine {

@@ -227,6 +227,27 @@ async fn a_backup_without_one_of_its_paths_made_a_snapshot_and_is_no_good_one() 
 }
 
 #[tokio::test]
+async fn a_group_whose_snapshots_from_before_are_not_listed_says_so_until_they_are() {
+    let world = World::new();
+    let client = world.admin().await;
+    let mut agent = boat(&world, &client).await;
+    let host = format!("/hosts/{}", agent.host);
+    let says = async || {
+        let page = client.get(&host).await.expect(200).text;
+        page.contains("What the repository held of logbook before is not listed yet").then_some(page)
+    };
+    let page = says().await.unwrap();
+    assert!(page.contains(&format!("href=\"{host}/snapshots\">Snapshots</a>")), "{page}");
+    assert!(!page.contains("This is right…"), "{page}");
+    let job = run(&client, &format!("/api{host}/snapshots/refresh")).await;
+    agent.start(&world, job).await;
+    agent
+        .finish(&world, job, Outcome::Succeeded, None, "", Summary::Snapshots { count: 0, left_out: 0 })
+        .await;
+    assert_eq!(says().await, None);
+}
+
+#[tokio::test]
 async fn a_locked_repository_says_who_holds_it() {
     let world = World::new();
     let client = world.admin().await;
