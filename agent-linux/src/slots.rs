@@ -45,6 +45,7 @@ struct StoredCredentials {
     password: String,
     repo_password: String,
     ca: String,
+    host_keys: String,
     env: Vec<(String, String)>,
 }
 
@@ -164,8 +165,15 @@ impl Slots {
         };
         if self.stored[Slot::Repo as usize].0 == 0 {
             let LegacyCredentials { url, username, password, repo_password } = flat;
-            let credentials =
-                Credentials { url, username, password, repo_password, ca: String::new(), env: Vec::new() };
+            let credentials = Credentials {
+                url,
+                username,
+                password,
+                repo_password,
+                ca: String::new(),
+                host_keys: String::new(),
+                env: Vec::new(),
+            };
             // Below every revision of the server, whose next push replaces it.
             self.store(Slot::Repo, 0, Some(credentials))?;
         }
@@ -179,6 +187,7 @@ impl Slots {
             password: found.password.clone(),
             repo_password: found.repo_password.clone(),
             ca: found.ca.clone(),
+            host_keys: found.host_keys.clone(),
             env: found.env.clone(),
         });
         let record = SealedSlot { revision, credentials };
@@ -210,8 +219,8 @@ fn unseal(key: &Key, slot: Slot, bytes: &[u8]) -> Option<(u64, Option<Credential
         .ok()?;
     let SealedSlot { revision, credentials } = schema::decode(&plain).ok()?;
     let credentials = credentials.map(|found| {
-        let StoredCredentials { url, username, password, repo_password, ca, env } = found;
-        Credentials { url, username, password, repo_password, ca, env }
+        let StoredCredentials { url, username, password, repo_password, ca, host_keys, env } = found;
+        Credentials { url, username, password, repo_password, ca, host_keys, env }
     });
     Some((revision, credentials))
 }
@@ -244,8 +253,10 @@ pub fn has_stored(state: &StateFolder) -> Result<bool, StateError> {
 }
 
 fn wipe(credentials: Option<StoredCredentials>) {
-    if let Some(StoredCredentials { url, username, password, repo_password, ca, env }) = credentials {
-        drop(Credentials { url, username, password, repo_password, ca, env });
+    if let Some(StoredCredentials { url, username, password, repo_password, ca, host_keys, env }) =
+        credentials
+    {
+        drop(Credentials { url, username, password, repo_password, ca, host_keys, env });
     }
 }
 

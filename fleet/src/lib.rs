@@ -74,6 +74,7 @@ pub use audit::ACTIONS as AUDIT_ACTIONS;
 pub use budget::{OverBudget, Usage};
 pub use change::{Change, Changed};
 pub use context::{Driver, Keep, Random, Settings};
+pub use credentials::host_key::fingerprint as host_key_fingerprint;
 pub use data_folder::make_data_folder;
 pub use fleet::{DATA_FILE, Fleet, Handled, KEY_FILE, NewEnrollToken};
 pub use folder::{check_snapshot, clean_path};

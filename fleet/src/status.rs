@@ -241,6 +241,8 @@ pub(crate) const fn words(class: Option<Class>) -> &'static str {
         Some(Class::CertificateExpired) => "The storage's certificate is not valid now",
         Some(Class::NoTls) => "The storage speaks no TLS",
         Some(Class::NeedsTls) => "The storage seems to want TLS",
+        Some(Class::UnknownHostKey) => "The storage's ssh host key is not known",
+        Some(Class::HostKeyChanged) => "The storage's ssh host key has changed",
         Some(Class::Other) | None => "Backup failed",
     }
 }

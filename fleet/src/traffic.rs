@@ -298,6 +298,7 @@ mod tests {
             password: "geheim-1",
             repo_password: "geheim-2",
             ca: "",
+            host_keys: "",
             env: Items::write([("AWS_SECRET_ACCESS_KEY", "geheim-3")], &mut room).unwrap(),
         };
         let update =

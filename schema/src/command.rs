@@ -190,6 +190,9 @@ pub struct Credentials<'a> {
     pub repo_password: &'a str,
     /// Certificates (PEM) of the authorities that the storage's own may be of; empty: of those that the machine knows.
     pub ca: &'a str,
+    /// The host keys that a storage reached by ssh may show, each its kind and its base64, one a line; empty: those that
+    /// the machine knows.
+    pub host_keys: &'a str,
     /// Further environment for restic alone (S3 keys and the like): name and value.
     #[serde(borrow)]
     pub env: Items<'a, (&'a str, &'a str)>,

@@ -1,6 +1,6 @@
 //! The words of a job: kinds, specifications, outcomes, summaries.
 
-use crate::{Items, RepoId};
+use crate::{Items, RepoId, Slot};
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
@@ -350,11 +350,15 @@ pub enum Class {
     NoTls,
     /// The storage seems to speak TLS only, and the address says `http`.
     NeedsTls,
+    /// The storage's ssh host key is none that the host knows.
+    UnknownHostKey,
+    /// The storage's ssh host key is another one than it was.
+    HostKeyChanged,
 }
 
 impl Class {
     /// All classes in wire order.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::RepoLocked,
         Self::Auth,
         Self::RepoMissing,
@@ -383,6 +387,8 @@ impl Class {
         Self::CertificateExpired,
         Self::NoTls,
         Self::NeedsTls,
+        Self::UnknownHostKey,
+        Self::HostKeyChanged,
     ];
 
     /// Its word in the API, the view tree and metrics.
@@ -417,6 +423,8 @@ impl Class {
             Self::CertificateExpired => "certificate_expired",
             Self::NoTls => "no_tls",
             Self::NeedsTls => "needs_tls",
+            Self::UnknownHostKey => "unknown_host_key",
+            Self::HostKeyChanged => "host_key_changed",
         }
     }
 }
@@ -495,6 +503,13 @@ pub enum Summary<'a> {
         entries: u32,
         /// How many did not: too many, or of a name that is no UTF-8.
         left_out: u32,
+    },
+    /// Of a job that ended because the storage's ssh host key is not known, or another one.
+    HostKey {
+        /// The slot whose storage it is.
+        slot: Slot,
+        /// The key that the storage shows: its kind and its base64, as in `known_hosts`.
+        key: &'a str,
     },
 }
 

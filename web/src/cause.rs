@@ -16,6 +16,8 @@ pub(crate) enum Step {
     Group,
     /// To the host.
     Host,
+    /// To the host key that was shown.
+    HostKey,
     /// The same again.
     Again,
 }
@@ -274,6 +276,22 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             Step::RepoCredentials,
             "Set credentials",
             "Safe: saving only stores and tests them.",
+        ),
+        Class::UnknownHostKey => cause(
+            "The storage's host key is not known",
+            "The storage answers by ssh with a key that the host has never seen. Compare its fingerprint with the one at \
+             the storage, and accept it; then it may show no other.",
+            Step::HostKey,
+            "Look at the key…",
+            "Safe: it is shown, and taken only when you say so.",
+        ),
+        Class::HostKeyChanged => cause(
+            "The storage's host key has changed",
+            "The storage answers by ssh with another key than before, so nothing was sent to it. Either it was set up anew, \
+             or somebody else is answering in its place. Compare the fingerprint with the one at the storage.",
+            Step::HostKey,
+            "Look at the key…",
+            "Safe: it is shown, and taken only when you say so.",
         ),
         Class::InvalidPattern => cause(
             "An exclude pattern can't be read",

@@ -11,7 +11,7 @@ const TO: &str = "kept_to";
 /// The most fields that are kept.
 const MOST_FIELDS: usize = 200;
 /// Fields that hold secrets, or may.
-const SECRET: [&str; 4] = ["password", "repo_password", "env", "ca"];
+const SECRET: [&str; 5] = ["password", "repo_password", "env", "ca", "host_keys"];
 
 /// A form that is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -191,6 +191,8 @@ fn pages() -> Vec<Route> {
         get("/jobs", Read, jobs::all),
         get("/jobs/{job}", Read, job::show),
         get("/jobs/{job}/cancel", Run, job::confirm_cancel),
+        get("/jobs/{job}/host-key", Write, job::confirm_host_key),
+        post("/jobs/{job}/host-key", Write, job::accept_host_key),
         get("/jobs/{job}/log", Read, job::log_text),
         get("/pending", Read, pending::show),
         post("/pending/run", Run, pending::run_all),
@@ -445,7 +447,7 @@ fn api_hosts() -> Vec<Route> {
 
 fn api_jobs() -> Vec<Route> {
     use api::dto::*;
-    use api::{job, pending};
+    use api::{credentials, job, pending};
     let doc = |summary| Doc::new("jobs", summary);
     vec![
         get("/api/pending", Read, pending::list)
@@ -461,6 +463,11 @@ fn api_jobs() -> Vec<Route> {
                 .paged::<JobOut>(),
         ),
         get("/api/jobs/{job}", Read, job::one).doc(doc("One job").answers::<JobOut>(200)),
+        put("/api/jobs/{job}/host-key", Write, credentials::accept_host_key).doc(
+            doc("Says that the ssh host key which the job was shown is the storage's: it may show no other from then on")
+                .takes::<HostKeyIn>()
+                .answers::<CredentialsOut>(200),
+        ),
         get("/api/jobs/{job}/log", Read, job::log).doc(
             doc("Its log; plain text with `Accept: text/plain`")
                 .query_number("after", "only lines with this number or a higher one", 0, u32::MAX)

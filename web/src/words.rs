@@ -155,6 +155,7 @@ pub(crate) fn action(action: &str, target: &AuditTarget) -> String {
         "host.renamed" => "renamed a host",
         "enroll.refused" => "was refused enrolment",
         "credentials.set" => "set credentials",
+        "credentials.host_key_accepted" => "accepted a storage's host key",
         "credentials.deleted" => "removed credentials",
         "group.accepted" => "said that a group is right as it is",
         "credentials.refused" => "refused credentials",
@@ -277,7 +278,13 @@ pub(crate) fn figures(figures: &JobFigures) -> String {
             format!("restored {}, {}", many(*files, "file"), bytes(*size))
         }
         JobFigures::Folder { entries, .. } => many_entries(u64::from(*entries)),
+        JobFigures::HostKey { key, .. } => format!("was shown {}", host_key(key)),
     }
+}
+
+/// A host key in words: its fingerprint.
+pub(crate) fn host_key(key: &str) -> String {
+    fleet::host_key_fingerprint(key).unwrap_or_else(|| "a host key that can't be read".to_owned())
 }
 
 /// How many entries of a folder.

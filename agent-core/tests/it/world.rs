@@ -215,8 +215,15 @@ impl World {
     }
 
     fn hand(&mut self, sent: &Sent) {
-        let empty =
-            Credentials { url: "", username: "", password: "", repo_password: "", ca: "", env: Items::EMPTY };
+        let empty = Credentials {
+            url: "",
+            username: "",
+            password: "",
+            repo_password: "",
+            ca: "",
+            host_keys: "",
+            env: Items::EMPTY,
+        };
         let command = |seq, expires_at, body| ToAgent::Command(Command { seq, expires_at, body });
         let message = match sent.clone() {
             Sent::Run { seq, job, expires_at, deadline_secs, unlock } => {

@@ -2,7 +2,7 @@
 
 use super::{
     retention::{ByRules, Member},
-    signs::Signs,
+    signs::{Sign, Signs},
     summary::{BackupDone, PruneDone, RestoreDone, StatsDone},
 };
 use schema::{RepoId, Timestamp, report::EntryKind};
@@ -95,6 +95,26 @@ pub struct Findings {
     pub(crate) signs: Signs,
     /// The last lines of standard error.
     pub last_words: VecDeque<Words>,
+}
+
+impl Findings {
+    /// Whether ssh gave no session and restic did not say why: it may end before it has passed on what ssh said.
+    pub(crate) fn ssh_was_silent(&self) -> bool {
+        let told = [Sign::HostKey, Sign::HostKeyChanged, Sign::NoLogin];
+        self.signs.has(Sign::NoSession) && !told.into_iter().any(|sign| self.signs.has(sign))
+    }
+
+    /// Takes what ssh says when it is asked by itself.
+    pub(crate) fn ssh_says(&mut self, line: String) {
+        let signs = Signs::of(&line);
+        self.signs = self.signs.and(signs);
+        self.last_words.push_back(Words { text: line, signs });
+    }
+
+    /// Whether the storage's host key is not known, or another one.
+    pub(crate) fn is_untrusted(&self) -> bool {
+        self.signs.has(Sign::HostKey) || self.signs.has(Sign::HostKeyChanged)
+    }
 }
 
 /// A line of restic's: fit to be shown, and what it said before anything was taken out of it.

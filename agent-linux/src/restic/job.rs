@@ -17,12 +17,13 @@ use super::{
     processes::Processes,
     pump::Wires,
     secrets::Credentials,
+    ssh::{self, Held, Target},
     summary::{EntrySeen, JobSummary, SnapshotSeen, SourceSeen},
     version::Restic,
 };
 use crate::folder::NewFolder;
 use core::time::Duration;
-use schema::{Class, JobSpec, LogStream, Outcome, Timestamp};
+use schema::{Class, JobSpec, LogStream, Outcome, Slot, Timestamp};
 use std::{ffi::OsString, path::PathBuf};
 use tokio::{sync::mpsc, time::Instant};
 use zeroize::Zeroizing;
@@ -178,6 +179,8 @@ pub async fn run_job(
         credentials,
         everyday,
         repository: Zeroizing::default(),
+        way: Way::default(),
+        untrusted: None,
         mask: Mask::new(credentials.into_iter().chain(everyday)),
         wires: Wires { events, control, begun, deadline, silence, stop: None },
         figures_before: known.figures.clone(),
@@ -189,6 +192,7 @@ pub async fn run_job(
         started_at: None,
     };
     let verdict = job.run(&spec).await;
+    job.ask_for_host_key(&verdict).await;
     let figures_changed = job.known.figures != job.figures_before;
     JobEnd {
         outcome: verdict.outcome,
@@ -221,8 +225,11 @@ struct Job<'j> {
     restic_host: &'j str,
     credentials: Option<&'j Credentials>,
     everyday: Option<&'j Credentials>,
-    /// The whole location, with login.
+    /// The whole location, with login, and how it is reached.
     repository: Zeroizing<String>,
+    way: Way,
+    /// The storage whose host key could not be trusted.
+    untrusted: Option<(Slot, Target)>,
     mask: Mask,
     wires: Wires<'j>,
     figures_before: Figures,
@@ -235,7 +242,26 @@ struct Job<'j> {
     started_at: Option<Timestamp>,
 }
 
+/// How a repository's storage is reached, beyond its address.
+#[derive(Clone, Debug, Default)]
+struct Way {
+    /// By ssh; and which slot's it is.
+    ssh: Option<(Slot, Target)>,
+    /// ssh held to certain keys.
+    held: Option<Held>,
+}
+
 impl Job<'_> {
+    /// When the storage's host key could not be trusted, this tells which one it shows.
+    async fn ask_for_host_key(&mut self, verdict: &Verdict) {
+        let Some((slot, target)) = self.untrusted.take() else { return };
+        if matches!(verdict.class, Some(Class::UnknownHostKey | Class::HostKeyChanged))
+            && let Some(key) = ssh::shown_key(&target, &self.places.temp, &self.places.path).await
+        {
+            self.summary = JobSummary::HostKey { slot, key };
+        }
+    }
+
     async fn run(&mut self, spec: &JobSpec<'_>) -> Verdict {
         let steps = match self.prepare(spec).await {
             Ok(steps) => steps,

@@ -33,6 +33,27 @@ pub(crate) fn percent_encoded(text: &str) -> String {
     out
 }
 
+/// `text` with each `%XX` as its byte; what is none of these, or gives no UTF-8, stays as it is.
+#[must_use]
+pub(crate) fn percent_decoded(text: &str) -> String {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, behind @ ..] = rest {
+        let digits = behind.get(..2).filter(|_| *first == b'%').and_then(|two| str::from_utf8(two).ok());
+        match digits.filter(|two| two.bytes().all(|b| b.is_ascii_hexdigit())) {
+            Some(digits) => {
+                plain.extend(u8::from_str_radix(digits, 16));
+                rest = &behind[2..];
+            }
+            None => {
+                plain.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    String::from_utf8(plain).unwrap_or_else(|_| text.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,7 +65,18 @@ mod tests {
             password: password.into(),
             repo_password: String::new(),
             ca: String::new(),
+            host_keys: String::new(),
             env: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_was_encoded_is_decoded() {
+        for text in ["me", "m@x", "p/w:ü&\"", "100%", "%4"] {
+            assert_eq!(percent_decoded(&percent_encoded(text)), text);
+        }
+        for text in ["100%", "%4", "%zz", "%ff", "%+1"] {
+            assert_eq!(percent_decoded(text), text);
         }
     }
 

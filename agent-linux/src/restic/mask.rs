@@ -167,6 +167,7 @@ mod tests {
             password: password.into(),
             repo_password: repo_password.into(),
             ca: String::new(),
+            host_keys: String::new(),
             env: vec![("AWS_SECRET_ACCESS_KEY".into(), "key+/with=".into())],
         }
     }

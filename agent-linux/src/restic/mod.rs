@@ -66,6 +66,7 @@ pub mod retention;
 pub mod secrets;
 mod signs;
 mod sources;
+mod ssh;
 mod summary;
 mod text;
 mod tree;

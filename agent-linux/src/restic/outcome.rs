@@ -144,7 +144,24 @@ fn classify(kind: StepKind, found: &Findings) -> Class {
         Some(words) => words.signs,
         None => found.last_words.iter().fold(Signs::default(), |signs, words| signs.and(words.signs)),
     };
+    if let Some(class) = class_of_ssh(found.signs) {
+        return class;
+    }
     [last, found.signs].iter().find_map(|signs| class_of(kind, found, signs)).unwrap_or(Class::Other)
+}
+
+/// What ssh said stands before restic's own words, which are of a connection that was closed.
+fn class_of_ssh(signs: Signs) -> Option<Class> {
+    // Those of a command whose output is saved may be the words of an ssh, too.
+    if signs.has(Sign::CommandFailed) {
+        return None;
+    }
+    let order = [
+        (Sign::HostKeyChanged, Class::HostKeyChanged),
+        (Sign::HostKey, Class::UnknownHostKey),
+        (Sign::NoLogin, Class::Auth),
+    ];
+    order.iter().find(|(sign, _)| signs.has(*sign)).map(|&(_, class)| class)
 }
 
 fn class_of(kind: StepKind, found: &Findings, signs: &Signs) -> Option<Class> {
@@ -210,6 +227,9 @@ fn advice(kind: StepKind, class: Class, outcome: Outcome, ended: Ended, found: &
                 None => "Another process works on the repository. Wait for it, or unlock the repository when it is gone.".to_owned(),
             };
         }
+        Class::Auth if found.signs.has(Sign::NoLogin) => {
+            "The storage's ssh lets nobody in: this machine's key is not one that it knows. Make one for the user that the agent runs as (ssh-keygen), and put its public part into ~/.ssh/authorized_keys at the storage."
+        }
         Class::Auth
             if ended == Ended::Code(12) || found.signs.has(Sign::WrongPassword) && !says_401(found) =>
         {
@@ -272,6 +292,12 @@ fn advice(kind: StepKind, class: Class, outcome: Outcome, ended: Ended, found: &
         }
         Class::NoTls => {
             "The storage speaks no TLS at this port. Write http:// in the address, or give the port at which it does."
+        }
+        Class::UnknownHostKey => {
+            "The host key of the storage is none that is known here. Compare its fingerprint, which the page of this job shows, with the one at the storage (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), and accept it there."
+        }
+        Class::HostKeyChanged => {
+            "The host key of the storage is another one than the one that is known. Either the storage was set up anew, or somebody else is answering. Compare its fingerprint, which the page of this job shows, with the one at the storage (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub) before you accept it."
         }
         Class::NeedsTls => {
             "The storage makes no sense of the request, as one does that speaks TLS only. Write https:// in the address."

@@ -17,6 +17,8 @@ const SHORTEST: usize = 3;
 pub(crate) struct Names {
     /// Longest first.
     repository: Vec<String>,
+    /// Its storage is reached by ssh, whose words restic passes on.
+    is_by_ssh: bool,
 }
 
 impl Names {
@@ -44,16 +46,18 @@ impl Names {
         }
         repository.retain(|name| name.len() >= SHORTEST);
         repository.sort_by_key(|name| core::cmp::Reverse(name.len()));
-        Self { repository }
+        Self { repository, is_by_ssh: address.starts_with("sftp:") }
     }
 }
 
 /// The line without the names in it. `item` is the file that it is about; empty = none is known.
 pub(crate) fn own_words(line: &str, names: &Names, item: &str) -> String {
-    // The output of a command whose output is saved; what of it goes wrong restic says by itself.
-    if line.starts_with("subprocess ") {
-        return String::new();
-    }
+    let line = match line.strip_prefix("subprocess ") {
+        None => line,
+        Some(said) if names.is_by_ssh && said.starts_with("ssh: ") => said,
+        // The output of a command whose output is saved; what of it goes wrong restic says by itself.
+        Some(_) => return String::new(),
+    };
     let base = item.rsplit('/').next().unwrap_or_default();
     let item = if item.len() >= SHORTEST { item } else { "" };
     let mut own = String::with_capacity(line.len());

@@ -62,6 +62,8 @@ pub(crate) struct Launch<'l> {
     pub(crate) repository: &'l str,
     pub(crate) password: &'l str,
     pub(crate) ca: &'l str,
+    /// An option of restic's that every command takes.
+    pub(crate) option: Option<&'l str>,
     pub(crate) env: &'l [(String, String)],
     pub(crate) mask: &'l Mask,
     /// The folder that it is started in; `None` = the root.
@@ -309,6 +311,7 @@ async fn spawn(step: &Step, launch: &Launch<'_>, on_spawn: OnSpawn<'_>) -> Resul
     let mut child = Command::new(&launch.places.program)
         .arg(child::SUBCOMMAND)
         .arg(launch.restic)
+        .args(launch.option)
         .args(&step.args)
         .env_clear()
         .current_dir(folder)

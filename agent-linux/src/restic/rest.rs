@@ -84,6 +84,7 @@ mod tests {
             password: "pw".into(),
             repo_password: String::new(),
             ca: String::new(),
+            host_keys: String::new(),
             env: Vec::new(),
         };
         let text = request("nas:8000/me/repo/", &credentials);

@@ -17,6 +17,8 @@ pub struct Credentials {
     pub repo_password: String,
     /// Certificates (PEM) of the authorities that the storage's may be of; empty: of those that the machine knows.
     pub ca: String,
+    /// The host keys that a storage reached by ssh may show; empty: those that the machine knows.
+    pub host_keys: String,
     /// Further environment for restic alone: name and value.
     pub env: Vec<(String, String)>,
 }
@@ -35,6 +37,7 @@ impl From<&schema::Credentials<'_>> for Credentials {
             password: wire.password.to_owned(),
             repo_password: wire.repo_password.to_owned(),
             ca: wire.ca.to_owned(),
+            host_keys: wire.host_keys.to_owned(),
             env: wire.env.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         }
     }
@@ -99,6 +102,7 @@ mod tests {
             password: "pass-x".into(),
             repo_password: "repo-x".into(),
             ca: String::new(),
+            host_keys: String::new(),
             env: vec![("AWS_SECRET_ACCESS_KEY".into(), "key-x".into())],
         };
         assert_eq!(format!("{credentials:?}"), "Credentials(…)");

@@ -30,6 +30,14 @@ pub(crate) enum Sign {
     NoTls,
     /// The storage can't make sense of a request, as one does that gets no TLS.
     BadRequest,
+    /// The host key of the storage is none that this machine knows.
+    HostKey,
+    /// It is another one than it was.
+    HostKeyChanged,
+    /// ssh gave no session; what it said may have been lost.
+    NoSession,
+    /// ssh lets nobody in.
+    NoLogin,
     /// The command whose output is saved.
     CommandFailed,
     /// The storage said no, not the repository.
@@ -102,8 +110,17 @@ const SIGNS: &[(Sign, &[&str])] = &[
             "Access Denied",
             "InvalidAccessKeyId",
             "SignatureDoesNotMatch",
-            "Permission denied (publickey",
         ],
+    ),
+    (
+        Sign::NoLogin,
+        &["Permission denied (publickey", "Permission denied (password", "Permission denied (keyboard-"],
+    ),
+    (Sign::HostKey, &["Host key verification failed"]),
+    (Sign::NoSession, &["unable to start the sftp session"]),
+    (
+        Sign::HostKeyChanged,
+        &["REMOTE HOST IDENTIFICATION HAS CHANGED", " has changed and you have requested strict checking"],
     ),
     (Sign::CommandFailed, &["command failed: ", "failed to start command: "]),
     (Sign::UnknownAuthority, &["x509: certificate signed by unknown authority"]),
@@ -146,6 +163,15 @@ const SIGNS: &[(Sign, &[&str])] = &[
             "broken pipe",
             "unexpected EOF",
             "server misbehaving",
+            // ssh's.
+            "Connection refused",
+            "Connection timed out",
+            "Connection reset by",
+            "Connection closed by",
+            "No route to host",
+            "Network is unreachable",
+            "Could not resolve hostname",
+            "kex_exchange_identification",
         ],
     ),
     (Sign::DiskFull, &["no space left on device", "disk quota exceeded", "(507)", "Insufficient Storage"]),

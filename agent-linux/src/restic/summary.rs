@@ -1,7 +1,7 @@
 //! What came of a job, owned; and its way to the wire.
 
 use schema::{
-    Class, Items, ItemsFull, RepoId, SourceFinding, SourceReason, Summary, Timestamp,
+    Class, Items, ItemsFull, RepoId, Slot, SourceFinding, SourceReason, Summary, Timestamp,
     job::{BackupSummary, ForgetResult, ProbeSummary},
     limits::MAX_SOURCE_FINDINGS,
     report::{Entry, EntryKind, Snapshot, SnapshotSize},
@@ -50,6 +50,13 @@ pub enum JobSummary {
         entries: u32,
         /// How many did not.
         left_out: u32,
+    },
+    /// Of any job that ended because the storage's host key is not known, or another one.
+    HostKey {
+        /// The slot whose storage it is.
+        slot: Slot,
+        /// Its kind and its base64.
+        key: String,
     },
 }
 
@@ -221,6 +228,7 @@ impl JobSummary {
                 Summary::Restore { files: done.files, bytes: done.bytes, skipped: done.skipped }
             }
             Self::Folder { entries, left_out } => Summary::Folder { entries: *entries, left_out: *left_out },
+            Self::HostKey { slot, key } => Summary::HostKey { slot: *slot, key },
         }
     }
 }

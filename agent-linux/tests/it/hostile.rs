@@ -156,8 +156,15 @@ impl Attack {
         self.revision += 1;
         let mut room = [0; 1024];
         let env = Items::write(env, &mut room).expect("fits");
-        let credentials =
-            Credentials { url, username: "", password: "", repo_password: "pw-planted", ca: "", env };
+        let credentials = Credentials {
+            url,
+            username: "",
+            password: "",
+            repo_password: "pw-planted",
+            ca: "",
+            host_keys: "",
+            env,
+        };
         self.send(CommandBody::ConfigUpdate(ConfigUpdate {
             slot: Slot::Repo,
             revision: self.revision,
@@ -192,6 +199,7 @@ impl Attack {
             password: "",
             repo_password: "pw-planted",
             ca: "",
+            host_keys: "",
             env: Items::EMPTY,
         };
         self.revision += 1;

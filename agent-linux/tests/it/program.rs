@@ -105,8 +105,15 @@ impl Scene {
     }
 
     pub(crate) fn send_credentials_of(&mut self, revision: u64, url: &str, env: Items<'_, (&str, &str)>) {
-        let credentials =
-            Credentials { url, username: "", password: "", repo_password: "pw-planted", ca: "", env };
+        let credentials = Credentials {
+            url,
+            username: "",
+            password: "",
+            repo_password: "pw-planted",
+            ca: "",
+            host_keys: "",
+            env,
+        };
         let update =
             ConfigUpdate { slot: Slot::Repo, revision, for_job: None, credentials: Some(credentials) };
         self.send(CommandBody::ConfigUpdate(update));

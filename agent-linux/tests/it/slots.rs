@@ -16,6 +16,7 @@ fn credentials(mark: &str) -> Credentials {
         password: format!("password-{mark}"),
         repo_password: format!("repo-password-{mark}"),
         ca: format!("authority-{mark}"),
+        host_keys: format!("ssh-ed25519 {mark}\n"),
         env: vec![("AWS_SECRET_ACCESS_KEY".into(), format!("env-{mark}"))],
     }
 }

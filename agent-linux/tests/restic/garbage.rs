@@ -86,7 +86,7 @@ proptest! {
         prop_assume!(secret.trim().len() >= 6 && !is_common(secret.trim()));
         let credentials = Credentials {
             url: "rest:http://nas/".into(), username: "me".into(), password: String::new(),
-            repo_password: secret.clone(), ca: String::new(), env: Vec::new(),
+            repo_password: secret.clone(), ca: String::new(), host_keys: String::new(), env: Vec::new(),
         };
         let mask = Mask::new([&credentials]);
         let json = serde_json::to_string(&secret).unwrap();

@@ -11,4 +11,5 @@ mod paths;
 mod restore;
 mod retention;
 mod rig;
+mod sftp;
 mod tools;

@@ -92,6 +92,7 @@ impl Rig {
             password: String::new(),
             repo_password: REPO_PASSWORD.to_owned(),
             ca: String::new(),
+            host_keys: String::new(),
             env: Vec::new(),
         };
         Self {

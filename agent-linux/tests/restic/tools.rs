@@ -42,6 +42,11 @@ pub(crate) fn rest_server() -> Option<PathBuf> {
     found(Some(place), "rest-server", "HOLDFAST_REST_SERVER")
 }
 
+/// sshd, with which the tests are a storage that ssh reaches.
+pub(crate) fn sshd() -> Option<PathBuf> {
+    found(Some(PathBuf::from("/usr/sbin/sshd")), "sshd", "PATH")
+}
+
 /// Whether a command that only prepares the test works here; says so when not.
 pub(crate) fn is_permitted(what: &str, command: &mut Command) -> bool {
     let permitted = command.output().is_ok_and(|output| output.status.success());

@@ -1,6 +1,7 @@
 //! Credential slots: facts in clear, secrets sealed to host and slot, changes pushed to the agent.
 
 pub(crate) mod authority;
+pub(crate) mod host_key;
 mod location;
 pub(crate) mod place;
 
@@ -175,6 +176,14 @@ fn put(
             kept.unwrap_or_default()
         }
     };
+    let host_keys = match &input.host_keys {
+        Some(keys) => host_key::read(keys, &location.url)?,
+        // Of another storage they say nothing.
+        None => {
+            let same = |old: &&CredentialsFacts| !is_elsewhere(&old.url, &location.url);
+            old_facts.filter(same).map(|facts| facts.host_keys.clone()).unwrap_or_default()
+        }
+    };
     if let Some(old) = old_facts
         && (is_elsewhere(&old.url, &location.url)
             || is_turned_aside(input, &secrets)
@@ -211,6 +220,7 @@ fn put(
         has_password: !secrets.password.is_empty(),
         has_repo_password: true,
         ca,
+        host_keys,
         env_names: secrets.env.keys().cloned().collect(),
         revision: before.revision + 1,
         updated_at: now,
@@ -242,7 +252,10 @@ fn put(
     let target = hosts::target(tx, host)?;
     let mut detail = format!("{} {}", slot.as_str(), facts.url);
     for fingerprint in authority::fingerprints(&facts.ca) {
-        detail.push_str(&format!(", authority {}", &fingerprint[..16]));
+        detail.push_str(&format!(", authority {fingerprint}"));
+    }
+    for fingerprint in host_key::fingerprints(&facts.host_keys) {
+        detail.push_str(&format!(", host key {fingerprint}"));
     }
     audit::note(tx, now, by, "credentials.set", target, detail)?;
     Ok(facts)
@@ -488,6 +501,7 @@ fn with_wire<R>(
         password: secrets.password.expose(),
         repo_password: secrets.repo_password.expose(),
         ca: &facts.ca,
+        host_keys: &facts.host_keys,
         env,
     }))
 }

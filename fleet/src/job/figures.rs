@@ -61,6 +61,10 @@ pub(super) fn of(summary: &Summary<'_>) -> JobFigures {
             JobFigures::Restore { files, bytes: bounded(bytes), skipped }
         }
         Summary::Folder { entries, left_out } => JobFigures::Folder { entries, left_out },
+        Summary::HostKey { slot, key } => {
+            let key = key[..key.floor_char_boundary(MAX_VALUE_BYTES)].to_owned();
+            JobFigures::HostKey { slot, key }
+        }
     }
 }
 

@@ -103,6 +103,8 @@ const fn may_mend_itself(class: Class) -> bool {
         | Class::WrongName
         | Class::CertificateExpired
         | Class::NoTls
+        | Class::UnknownHostKey
+        | Class::HostKeyChanged
         | Class::Other => true,
         Class::Auth
         | Class::RepoMissing

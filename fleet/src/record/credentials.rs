@@ -54,6 +54,8 @@ pub struct CredentialsFacts {
     pub has_repo_password: bool,
     /// Certificates (PEM) of the authorities that the storage's own may be of; empty: of those that the host knows.
     pub ca: String,
+    /// The host keys that a storage reached by ssh may show, one a line; empty: those that the host knows.
+    pub host_keys: String,
     /// Names of the extra environment.
     pub env_names: Vec<String>,
     /// Grows with each change.
@@ -110,6 +112,8 @@ pub struct CredentialsInput {
     pub repo_password: Option<Secret>,
     /// Certificates of authorities. `None` keeps, `Some("")` clears.
     pub ca: Option<String>,
+    /// Host keys of a storage reached by ssh. `None` keeps while the storage is the same, `Some("")` clears.
+    pub host_keys: Option<String>,
     /// `None` keeps all, `Some` replaces all; a value of `None` keeps the stored one of that name.
     pub env: Option<BTreeMap<String, Option<Secret>>>,
 }

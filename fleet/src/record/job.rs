@@ -1,5 +1,5 @@
 use super::{Actor, Hold, Retention};
-use schema::{Class, HostId, JobId, JobKind, Outcome, Refusal, RepoId, SourceReason, Timestamp};
+use schema::{Class, HostId, JobId, JobKind, Outcome, Refusal, RepoId, Slot, SourceReason, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -429,6 +429,13 @@ pub enum JobFigures {
         entries: u32,
         /// Entries that did not.
         left_out: u32,
+    },
+    /// Of any job that ended because the storage's ssh host key is not known, or another one.
+    HostKey {
+        /// The slot whose storage it is.
+        slot: Slot,
+        /// The key that it shows, as the agent says.
+        key: String,
     },
 }
 

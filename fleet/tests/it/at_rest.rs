@@ -28,6 +28,7 @@ async fn no_secret_stands_in_the_data_file() {
             password: None,
             repo_password: Some(Secret::new(format!("planted-repo-{word}"))),
             ca: None,
+            host_keys: None,
             env: Some(env.clone()),
         };
         fleet.put_credentials(agent.host, slot, input, by()).await.unwrap();

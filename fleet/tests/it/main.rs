@@ -11,6 +11,7 @@ mod enroll;
 mod figures;
 mod folders;
 mod hello;
+mod host_keys;
 mod hosts;
 mod interrupted;
 mod killed;

@@ -83,6 +83,7 @@ pub(crate) fn credentials() -> CredentialsInput {
         password: Some(Secret::new("rest-password")),
         repo_password: Some(Secret::new("repo-password")),
         ca: None,
+        host_keys: None,
         env: None,
     }
 }
@@ -170,6 +171,7 @@ pub(crate) enum Got {
         revision: u64,
         for_job: Option<JobId>,
         repo_password: Option<String>,
+        host_keys: String,
     },
 }
 
@@ -476,6 +478,7 @@ fn got(command: &Command<'_>) -> Got {
             revision: update.revision,
             for_job: update.for_job,
             repo_password: update.credentials.map(|credentials| credentials.repo_password.to_owned()),
+            host_keys: update.credentials.map_or_else(String::new, |it| it.host_keys.to_owned()),
         },
     }
 }

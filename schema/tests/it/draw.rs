@@ -166,7 +166,7 @@ draw!(
     }
 );
 draw!(struct ConfigUpdate<'static> { slot, revision, for_job, credentials });
-draw!(struct Credentials<'static> { url, username, password, repo_password, ca, env });
+draw!(struct Credentials<'static> { url, username, password, repo_password, ca, host_keys, env });
 
 draw!(
     enum JobKind {
@@ -234,6 +234,8 @@ draw!(
         CertificateExpired,
         NoTls,
         NeedsTls,
+        UnknownHostKey,
+        HostKeyChanged,
     }
 );
 draw!(enum Summary<'static> {
@@ -241,6 +243,7 @@ draw!(enum Summary<'static> {
     Prune { freed_bytes, repacked_packs, repacked_bytes, remaining_bytes }, Check { errors, subset_pct }, Unlock { removed },
     Stats { total_bytes, blobs }, Snapshots { count, left_out }, Restore { files, bytes, skipped },
     Folder { entries, left_out },
+    HostKey { slot, key },
 });
 draw!(struct ProbeSummary { repo, repo_version, append_only, answered_ms });
 draw!(struct BackupSummary<'static> {

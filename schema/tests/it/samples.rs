@@ -160,6 +160,7 @@ fn credentials() -> Credentials<'static> {
         password: "not-a-real-password",
         repo_password: "pâsswörd of the repository",
         ca: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        host_keys: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICFtrxhWjDF951LzoCci9l1s2HWVOkTsqsV930PsUvmt\n",
         env: list_of([("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "key")]),
     }
 }
@@ -301,6 +302,10 @@ fn jobs(samples: &mut Vec<Sample>) {
         Summary::Snapshots { count: 365, left_out: 3 },
         Summary::Restore { files: 10, bytes: 20_000, skipped: 1 },
         Summary::Folder { entries: 3, left_out: 1 },
+        Summary::HostKey {
+            slot: Slot::Repo,
+            key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICFtrxhWjDF951LzoCci9l1s2HWVOkTsqsV930PsUvmt",
+        },
     ] {
         add!(samples, enum Summary "", summary);
     }

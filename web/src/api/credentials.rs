@@ -1,6 +1,6 @@
 //! The two credential slots of a host. No secret ever comes out.
 
-use super::dto::{CredentialsIn, CredentialsOut};
+use super::dto::{CredentialsIn, CredentialsOut, HostKeyIn};
 use crate::app::Ctx;
 use crate::form::Input;
 use crate::problem::Problem;
@@ -53,6 +53,17 @@ pub(crate) async fn put_admin(
     Input(body): Input<CredentialsIn>,
 ) -> Result<Json<CredentialsOut>, Problem> {
     put(ctx, &host, Slot::Admin, body).await
+}
+
+/// `PUT /api/jobs/{job}/host-key`.
+pub(crate) async fn accept_host_key(
+    ctx: Ctx,
+    Path(job): Path<String>,
+    Input(body): Input<HostKeyIn>,
+) -> Result<Json<CredentialsOut>, Problem> {
+    let job = job.parse().map_err(|_| Problem::from(fleet::Refused::JobNotFound))?;
+    let facts = ctx.app.fleet.accept_host_key(job, &body.fingerprint, ctx.by()).await?;
+    Ok(Json(Some(facts).into()))
 }
 
 /// `DELETE …/repo-credentials`.

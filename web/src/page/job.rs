@@ -13,7 +13,7 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{Response, header};
 use axum::response::IntoResponse;
-use fleet::record::{Job, JobState, JobWhat};
+use fleet::record::{Job, JobFigures, JobState, JobWhat};
 use fleet::{JobFilter, JobRequest, Page, Snapshot};
 use schema::Timestamp;
 
@@ -214,6 +214,30 @@ pub(crate) async fn confirm_cancel(ctx: Ctx, Path(job): Path<String>) -> Result<
     }
     let name = snapshot.host(job.host)?.map_or_else(|| "a deleted host".to_owned(), |host| host.name);
     ctx.page(&job_view::cancel(&job, &name))
+}
+
+/// `GET /jobs/{job}/host-key`.
+pub(crate) async fn confirm_host_key(ctx: Ctx, Path(job): Path<String>) -> Result<Response<Body>, Problem> {
+    let snapshot = ctx.read()?;
+    let job = find(&snapshot, &job)?;
+    let (JobFigures::HostKey { key, .. }, Some(host)) = (&job.figures, snapshot.host(job.host)?) else {
+        return Ok(ctx.go(&format!("/jobs/{}", job.id)));
+    };
+    ctx.page(&job_view::accept_host_key(&job, key, &host.name))
+}
+
+/// `POST /jobs/{job}/host-key?fingerprint=…`: and a test of the credentials.
+pub(crate) async fn accept_host_key(
+    ctx: Ctx,
+    Path(job): Path<String>,
+    query: Query,
+) -> Result<Response<Body>, Problem> {
+    let job = find(&ctx.read()?, &job)?;
+    let fingerprint = query.get("fingerprint").unwrap_or_default();
+    ctx.app.fleet.accept_host_key(job.id, fingerprint, ctx.by()).await?;
+    // A host that is away is no failure of the acceptance.
+    let _ = ctx.app.fleet.dispatch(job.host, JobRequest::Probe, ctx.by()).await;
+    Ok(ctx.go(&format!("/hosts/{}/repo#connection", job.host)))
 }
 
 /// `GET /jobs/{job}/log`: the whole of it, to keep.

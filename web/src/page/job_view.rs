@@ -291,7 +291,33 @@ pub(crate) fn figures(job: &Job) -> Vec<Figure> {
                 Figure::new("Left out", count(u64::from(*left_out)), ""),
             ]
         }
+        JobFigures::HostKey { key, .. } => {
+            vec![Figure::new("Host key", crate::words::host_key(key), "")]
+        }
         JobFigures::None => Vec::new(),
+    }
+}
+
+/// Before a host key is accepted.
+pub(crate) fn accept_host_key(job: &Job, key: &str, host_name: &str) -> ConfirmView {
+    let fingerprint = crate::words::host_key(key);
+    let changed = (job.class == Some(Class::HostKeyChanged)).then(|| {
+        "It is another one than before: either the storage was set up anew, or somebody else is answering in its place."
+            .to_owned()
+    });
+    let compare = "Compare it with the one at the storage: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub there shows \
+                   it (of another kind: ssh_host_ecdsa_key.pub, ssh_host_rsa_key.pub). From then on the storage may show \
+                   no other.";
+    let body = [format!("{host_name} was shown {fingerprint}.")].into_iter().chain(changed);
+    let query =
+        form_urlencoded::Serializer::new(String::new()).append_pair("fingerprint", &fingerprint).finish();
+    ConfirmView {
+        title: "Is this the storage's host key?".to_owned(),
+        body: body.chain([compare.to_owned()]).collect(),
+        action: format!("/jobs/{}/host-key?{query}", job.id),
+        button: "Accept this key".to_owned(),
+        keep: "Leave it".to_owned(),
+        back: format!("/jobs/{}", job.id),
     }
 }
 
@@ -358,6 +384,10 @@ pub(crate) fn verdict(job: &Job, again: Option<(String, Option<String>)>) -> Opt
             _ => host,
         },
         Step::Host => host,
+        Step::HostKey if matches!(job.figures, JobFigures::HostKey { .. }) => {
+            format!("/jobs/{}/host-key", job.id)
+        }
+        Step::HostKey => format!("{host}/repo#connection"),
         Step::Again => again_href,
     };
     let again = cause.step == Step::Again;

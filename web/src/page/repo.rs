@@ -43,6 +43,7 @@ pub(crate) struct CredentialsForm {
     pub(crate) has_password: bool,
     pub(crate) has_repo_password: bool,
     pub(crate) ca: String,
+    pub(crate) host_keys: String,
     pub(crate) env_names: String,
     /// Nothing that is stored can be kept.
     pub(crate) unreadable: bool,
@@ -353,6 +354,7 @@ fn form(now: Timestamp, slot: Slot, facts: Option<&CredentialsFacts>) -> Credent
         has_repo_password: facts.has_repo_password && !facts.unreadable,
         unreadable: facts.unreadable,
         ca: facts.ca,
+        host_keys: facts.host_keys,
         env_names: facts.env_names.join(", "),
         changed: set.then(|| When::ago(now, facts.updated_at)),
         changed_by: crate::words::by(&facts.updated_by),
@@ -443,6 +445,7 @@ async fn save(ctx: Ctx, host: &str, slot: Slot, form: Form) -> Result<Response<B
             password: form.secret("password"),
             repo_password: form.secret("repo_password"),
             ca: Some(form.raw("ca").to_owned()),
+            host_keys: Some(form.raw("host_keys").to_owned()),
             env: environment(&form)?,
         };
         Ok::<_, Problem>(ctx.app.fleet.put_credentials(found.id, slot, input, ctx.by()).await?)
@@ -466,8 +469,11 @@ async fn save(ctx: Ctx, host: &str, slot: Slot, form: Form) -> Result<Response<B
             form_view.url = form.text("url");
             form_view.username = form.text("username");
             // Who pasted a private key by mistake is not shown it again.
-            form_view.ca =
-                Some(form.raw("ca")).filter(|ca| !ca.contains("PRIVATE KEY")).unwrap_or_default().to_owned();
+            let public = |field| {
+                Some(form.raw(field)).filter(|text| !text.contains("PRIVATE KEY")).unwrap_or_default()
+            };
+            form_view.ca = public("ca").to_owned();
+            form_view.host_keys = public("host_keys").to_owned();
             form_view.problem = Some((&problem).into());
             if ctx.htmx {
                 ctx.fragment(problem.status, part, &view)

@@ -146,6 +146,7 @@ impl Sample {
             has_password: true,
             has_repo_password: true,
             ca: self.text(),
+            host_keys: self.text(),
             env_names: self.text(),
             unreadable: false,
             changed: Some(self.when()),

@@ -163,6 +163,8 @@ const fn meets_every_group(class: Class) -> bool {
             | Class::CertificateExpired
             | Class::NoTls
             | Class::NeedsTls
+            | Class::UnknownHostKey
+            | Class::HostKeyChanged
     )
 }
 

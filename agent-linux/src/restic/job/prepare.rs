@@ -6,13 +6,16 @@ use super::{
         figures::Figures,
         location::{self, Location, LocationError},
         outcome::{Stop, Verdict},
-        preflight, sources,
+        preflight,
+        secrets::Credentials,
+        sources,
+        ssh::{self, Held, Target},
         version::{Restic, Version},
     },
-    Job,
+    Job, Way,
     steps::stopped,
 };
-use schema::{Class, JobSpec, RepoId, SourceReason, job::BackupSpec};
+use schema::{Class, JobSpec, RepoId, Slot, SourceReason, job::BackupSpec};
 use std::{io::ErrorKind, path::PathBuf};
 use tokio::time::sleep_until;
 
@@ -30,6 +33,11 @@ impl Job<'_> {
                 "The agent does not pass the variable {name} to restic. Remove it from the credentials."
             );
             return Err(Verdict::failed(Class::Policy, &message));
+        }
+        let is_ssh_there = || ssh::is_there(&self.places.path);
+        if matches!(location, Location::Sftp(_)) && !is_ssh_there() {
+            let message = "ssh is not installed on this machine, and restic needs it for sftp addresses.";
+            return Err(Verdict::failed(Class::Other, message));
         }
         let version = self.find_restic().await?;
         let cache = self.places.cache.to_string_lossy();
@@ -51,6 +59,8 @@ impl Job<'_> {
                 return Err(Verdict::failed(if is_full { Class::DiskFull } else { Class::Other }, &message));
             }
         }
+        let slot = if self.everyday.is_some() { Slot::Admin } else { Slot::Repo };
+        self.way = self.way_to(credentials, &location, slot)?;
         if let JobSpec::Backup(backup) = spec {
             let left_out = self.look_at_sources(backup, &location).await?;
             steps.iter_mut().for_each(|step| step.leave_out(&left_out));
@@ -84,6 +94,22 @@ impl Job<'_> {
         match self.wires.poll_stop() {
             Some(stop) => Err(stopped(stop)),
             None => Ok(steps),
+        }
+    }
+
+    /// How a storage is reached: by ssh it may show no other keys than those that are kept, where some are.
+    pub(super) fn way_to(
+        &self,
+        credentials: &Credentials,
+        location: &Location<'_>,
+        slot: Slot,
+    ) -> Result<Way, Verdict> {
+        let ssh = Target::of(location);
+        let held = ssh.as_ref().filter(|_| !credentials.host_keys.is_empty());
+        let held = held.map(|target| Held::to(target, (slot, &credentials.host_keys), &self.places.temp));
+        match held.transpose() {
+            Ok(held) => Ok(Way { ssh: ssh.map(|target| (slot, target)), held }),
+            Err(error) => Err(Verdict::failed(Class::Other, &format!("Not done: {error}."))),
         }
     }
 
@@ -176,7 +202,7 @@ impl Job<'_> {
     }
 }
 
-fn refused_location(error: LocationError) -> Verdict {
+pub(super) fn refused_location(error: LocationError) -> Verdict {
     let class = match error {
         LocationError::Empty => Class::NoCredentials,
         LocationError::StartsPrograms => Class::Policy,

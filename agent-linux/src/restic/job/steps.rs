@@ -8,6 +8,7 @@ use super::{
         outcome::{self, Ended, Stop, Verdict},
         processes::{Processes, Started},
         pump::{self, Launch, StartError, StepEnd},
+        ssh::{self, Held},
         version::Restic,
     },
     Job, wall_clock,
@@ -115,6 +116,7 @@ impl Job<'_> {
             repository: &self.repository,
             password: self.credentials.map_or("", |credentials| &credentials.repo_password),
             ca: self.credentials.map_or("", |credentials| &credentials.ca),
+            option: self.way.held.as_ref().map(Held::option),
             env: self.credentials.map_or(&[][..], |credentials| &credentials.env),
             mask: &self.mask,
             folder: self.restore_folder.as_ref().filter(|_| step.kind == StepKind::Restore).map(AsFd::as_fd),
@@ -128,7 +130,20 @@ impl Job<'_> {
                 keep(processes, folder);
             }
         };
-        let end = pump::run_step(step, &launch, &mut self.wires, quiet, &mut on_spawn).await;
+        let mut end = pump::run_step(step, &launch, &mut self.wires, quiet, &mut on_spawn).await;
+        if let (Ok(end), Some((_, target))) = (&mut end, &self.way.ssh)
+            && end.found.ssh_was_silent()
+        {
+            for line in ssh::said(target, self.way.held.as_ref(), &self.places.path).await {
+                if !quiet {
+                    self.wires.say(&format!("ssh: {line}")).await;
+                }
+                end.found.ssh_says(line);
+            }
+        }
+        if end.as_ref().is_ok_and(|end| end.found.is_untrusted()) {
+            self.untrusted.clone_from(&self.way.ssh);
+        }
         if let Some(pid) = running {
             // 3: a backup with files that could not be read.
             let is_clean = end.as_ref().is_ok_and(|end| {

@@ -5,28 +5,31 @@
 
 use super::{
     super::{
-        args, location,
+        args,
+        location::{self, Location},
         outcome::{MAX_MESSAGE_BYTES, Verdict},
         secrets::Credentials,
     },
-    Job,
+    Job, Way,
+    prepare::refused_location,
     steps::Done,
 };
-use schema::{Class, Outcome, RepoId};
+use schema::{Class, Outcome, RepoId, Slot};
+use zeroize::Zeroizing;
 
 impl<'j> Job<'j> {
     /// The repository that both open; the reason when there is no such one.
     pub(super) async fn same_repo(&mut self, everyday: &'j Credentials) -> Result<RepoId, Verdict> {
         let admin_repo = repo_of(self.side_run(&args::config()).await)?;
-        let everyday_repo = match location::compose(everyday) {
-            Ok(repository) => {
-                let admin = (self.credentials.replace(everyday), self.repository.clone());
-                self.repository = repository;
+        let everyday_repo = match self.door(everyday) {
+            Ok((repository, way)) => {
+                let admin = (self.credentials.replace(everyday), self.repository.clone(), self.way.clone());
+                (self.repository, self.way) = (repository, way);
                 let done = self.side_run(&args::config()).await;
-                (self.credentials, self.repository) = admin;
+                (self.credentials, self.repository, self.way) = admin;
                 repo_of(done)
             }
-            Err(error) => Err(Verdict::failed(Class::Other, &format!("Not done: {error}."))),
+            Err(verdict) => Err(verdict),
         };
         match everyday_repo {
             Ok(repo) if repo == admin_repo => Ok(repo),
@@ -34,6 +37,13 @@ impl<'j> Job<'j> {
             Err(verdict) if verdict.outcome == Outcome::Cancelled => Err(verdict),
             Err(verdict) => Err(unknown(verdict)),
         }
+    }
+
+    /// The address with its login, and the way to it.
+    fn door(&self, everyday: &Credentials) -> Result<(Zeroizing<String>, Way), Verdict> {
+        let location = Location::parse(&everyday.url).map_err(refused_location)?;
+        let repository = location::compose(everyday).map_err(refused_location)?;
+        Ok((repository, self.way_to(everyday, &location, Slot::Repo)?))
     }
 }
 

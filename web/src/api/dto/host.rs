@@ -255,6 +255,8 @@ pub(crate) struct CredentialsOut {
     has_repo_password: bool,
     /// Certificates (PEM) of the authorities that the storage's own may be of; empty: of those that the host knows.
     ca: String,
+    /// The host keys that a storage reached by ssh may show, one a line; empty: those that the host knows.
+    host_keys: String,
     env_names: Vec<String>,
     updated_at: Option<String>,
     updated_by: Option<String>,
@@ -284,6 +286,7 @@ impl From<Option<CredentialsFacts>> for CredentialsOut {
             has_password: facts.has_password,
             has_repo_password: facts.has_repo_password,
             ca: facts.ca,
+            host_keys: facts.host_keys,
             env_names: facts.env_names,
             updated_at: set.then(|| rfc3339(facts.updated_at)),
             updated_by: set.then(|| facts.updated_by.name().to_owned()),
@@ -305,9 +308,21 @@ pub(crate) struct CredentialsIn {
     repo_password: Option<Secret>,
     /// Certificates (PEM) of the authorities of an https storage. Absent: stays as it is; empty: those that the host knows.
     ca: Option<String>,
+    /// Host keys of an sftp storage, one a line, as ssh-keyscan or its `ssh_host_…_key.pub` show them. Absent: stays as it
+    /// is while the storage is the same; empty: those that the host knows.
+    host_keys: Option<String>,
     /// Replaces all; a null keeps the stored value of that name.
     #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
     env: Option<BTreeMap<String, Option<Secret>>>,
+}
+
+/// A host key that was compared.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = HostKeyAcceptance)]
+pub(crate) struct HostKeyIn {
+    /// Its fingerprint as the job shows it: `SHA256:…`, with or without the kind behind it.
+    pub(crate) fingerprint: String,
 }
 
 impl From<CredentialsIn> for CredentialsInput {
@@ -318,6 +333,7 @@ impl From<CredentialsIn> for CredentialsInput {
             password: body.password,
             repo_password: body.repo_password,
             ca: body.ca,
+            host_keys: body.host_keys,
             env: body.env,
         }
     }

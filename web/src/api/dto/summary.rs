@@ -22,6 +22,7 @@ pub(crate) enum SummaryOut {
     Snapshots(SnapshotsSummary),
     Restore(RestoreSummary),
     Folder(FolderSummary),
+    HostKey(HostKeySummary),
 }
 
 #[derive(Serialize, ToSchema)]
@@ -152,6 +153,19 @@ pub(crate) struct FolderSummary {
     left_out: u32,
 }
 
+/// Of any job that ended because the storage's ssh host key is not known, or another one.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HostKeySummary {
+    /// The credentials whose storage it is.
+    #[schema(value_type = words::Slot)]
+    slot: &'static str,
+    /// The key that it shows.
+    host_key: String,
+    /// Its fingerprint, as ssh shows it; null: it is no key.
+    fingerprint: Option<String>,
+}
+
 impl SummaryOut {
     /// The shape of these figures; `None` = there are none.
     pub(crate) fn of(figures: &JobFigures) -> Option<Self> {
@@ -213,6 +227,11 @@ impl SummaryOut {
             JobFigures::Folder { entries, left_out } => {
                 Self::Folder(FolderSummary { entries: *entries, left_out: *left_out })
             }
+            JobFigures::HostKey { slot, key } => Self::HostKey(HostKeySummary {
+                slot: slot.as_str(),
+                host_key: key.clone(),
+                fingerprint: fleet::host_key_fingerprint(key),
+            }),
         })
     }
 }

@@ -44,6 +44,8 @@ words! {
     JobState: record::JobState::ALL.map(record::JobState::as_str);
     /// Why a job failed or warns.
     Class: schema::Class::ALL.map(schema::Class::as_str);
+    /// Credentials of a host: the everyday ones, or those that may delete.
+    Slot: schema::Slot::ALL.map(schema::Slot::as_str);
     /// Why nothing of a source group is forgotten.
     Hold: record::Hold::ALL.map(record::Hold::as_str);
     /// Why a path brings nothing to a snapshot, or is left out by the agent itself.
