@@ -197,6 +197,13 @@ impl Dated for RepoState {
 impl Dated for Soundness {
     fn cap(&mut self, clock: Clock) {
         self.lacking.iter_mut().for_each(|flawed| flawed.heard_at.cap(clock));
+        self.whole.iter_mut().for_each(|whole| whole.heard_at.cap(clock));
+        for backup in self.newest.iter_mut().chain(&mut self.right) {
+            backup.at.cap(clock);
+        }
+        if let Some(began_at) = &mut self.began_at {
+            began_at.cap(clock);
+        }
         if let Some(loss) = &mut self.loss {
             loss.since.cap(clock);
         }

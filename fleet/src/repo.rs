@@ -280,7 +280,7 @@ pub(crate) fn take_job(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(),
 }
 
 /// Whether the credentials have changed since this job was made: it says nothing of those that stand now.
-fn is_outdated(tx: &Tx<'_>, job: &Job) -> Result<bool, StoreError> {
+pub(crate) fn is_outdated(tx: &Tx<'_>, job: &Job) -> Result<bool, StoreError> {
     let row = credentials::row_of(tx, job.host, Slot::Repo)?;
     Ok(row.and_then(|row| row.facts).is_none_or(|facts| job.created_at < facts.updated_at))
 }

@@ -1,6 +1,6 @@
 //! The words of a job: kinds, specifications, outcomes, summaries.
 
-use crate::{Items, RepoId, Slot};
+use crate::{Items, RepoId, Slot, Timestamp};
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +99,9 @@ pub enum JobSpec<'a> {
         /// Each is one run of `restic forget`.
         #[serde(borrow)]
         groups: Items<'a, ForgetGroup<'a>>,
+        /// Whose snapshots are of other groups of the host: one that is theirs as well stays.
+        #[serde(borrow)]
+        others: Items<'a, Origin<'a>>,
         /// Only say what would be dropped.
         dry_run: bool,
     },
@@ -216,13 +219,44 @@ pub struct ForgetGroup<'a> {
     /// no whole one out.
     #[serde(borrow)]
     pub lacking: Items<'a, &'a str>,
+    /// The newest ones that are known to be whole, named in the same way, newest first by the order in which they were
+    /// made: only these push each other out.
+    #[serde(borrow)]
+    pub whole: Items<'a, &'a str>,
+    /// What a person has said is right.
+    #[serde(borrow)]
+    pub right: Option<Right<'a>>,
+    /// When the first backup of the group was made here; `None` = there was none.
+    pub began_at: Option<Timestamp>,
+}
+
+/// A person's word that a group is right as a backup found it: of what older snapshots hold beyond that, nothing is
+/// missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Right<'a> {
+    /// The snapshot of that backup.
+    pub snapshot: &'a str,
+    /// When that was made: it counts for what is older, should the snapshot be gone.
+    pub at: Timestamp,
+    /// How many files it holds.
+    pub files: u64,
+    /// Their size.
+    pub bytes: u64,
 }
 
 impl<'a> ForgetGroup<'a> {
-    /// A group that was never called otherwise, all of its snapshots whole.
+    /// A group that was never called otherwise, and of whose snapshots nothing is known.
     #[must_use]
     pub const fn new(group: &'a str, keep: Keep<'a>) -> Self {
-        Self { group, keep, origins: Items::EMPTY, lacking: Items::EMPTY }
+        Self {
+            group,
+            keep,
+            origins: Items::EMPTY,
+            lacking: Items::EMPTY,
+            whole: Items::EMPTY,
+            right: None,
+            began_at: None,
+        }
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Step {
     /// Whose snapshots it is about, by host name and tag (empty = none): what restic shows of others is passed over.
     /// The group's own pair comes first; empty = it is not looked.
     pub members: Vec<(String, String)>,
+    /// Of a forget: whose else, of the other groups of the host.
+    pub others: Vec<(String, String)>,
 }
 
 /// What a step is.
@@ -179,11 +181,7 @@ pub fn plan_steps(spec: &JobSpec<'_>, setting: &Setting<'_>) -> Result<Vec<Step>
     let mut steps = match spec {
         JobSpec::Probe | JobSpec::Init => vec![config()],
         JobSpec::Backup(backup) => vec![plan_backup(backup, setting)?],
-        JobSpec::Forget { groups, dry_run } => {
-            let groups = groups.iter().filter(|group| !group.keep.is_empty());
-            let plan = |group| plan_forget(&group, *dry_run || is_chosen_here(&group), setting);
-            groups.map(plan).collect::<Result<_, _>>()?
-        }
+        JobSpec::Forget { groups, others, .. } => plan_forgets(groups, *others, setting)?,
         JobSpec::Prune { dry_run } => {
             let mut step = Step::locking(StepKind::Prune, &["prune"], setting);
             step.flag(*dry_run, "--dry-run");
@@ -248,12 +246,6 @@ pub fn snapshots_of(members: &[(String, String)]) -> Step {
     let mut step = snapshots();
     step.about(members.to_vec());
     step
-}
-
-/// Whether what goes of a group is chosen here, by [`super::retention`], and not by restic's rules alone.
-#[must_use]
-pub fn is_chosen_here(group: &ForgetGroup<'_>) -> bool {
-    !group.lacking.is_empty() || !group.origins.is_empty()
 }
 
 /// `forget` of the snapshots that were chosen.
@@ -350,15 +342,30 @@ fn plan_backup(backup: &BackupSpec<'_>, setting: &Setting<'_>) -> Result<Step, A
     Ok(step)
 }
 
-fn plan_forget(group: &ForgetGroup<'_>, dry_run: bool, setting: &Setting<'_>) -> Result<Step, ArgsError> {
-    // A dry run only reads: it goes beside everything else and where nothing may be deleted.
-    let mut step = if dry_run {
-        Step::new(StepKind::Forget, &["forget", "--json", "--dry-run", "--no-lock"])
-    } else {
-        Step::locking(StepKind::Forget, &["forget", "--json"], setting)
+/// What restic's rules come to for each group; what goes of it is chosen by [`super::retention`].
+fn plan_forgets(
+    groups: &Items<'_, ForgetGroup<'_>>,
+    others: Items<'_, Origin<'_>>,
+    setting: &Setting<'_>,
+) -> Result<Vec<Step>, ArgsError> {
+    let of = |group: ForgetGroup<'_>| members_of(group.group, setting.restic_host, group.origins);
+    let members = groups.iter().map(of).collect::<Result<Vec<_>, _>>()?;
+    let no_group: Vec<(String, String)> =
+        others.iter().map(|Origin { hostname, tag }| (hostname.to_owned(), tag.to_owned())).collect();
+    let plan = |(place, group): (usize, ForgetGroup<'_>)| {
+        let mut step = plan_forget(&group, members[place].clone())?;
+        let elsewhere = members.iter().enumerate().filter(|(other, _)| *other != place);
+        step.others = no_group.iter().chain(elsewhere.flat_map(|(_, members)| members)).cloned().collect();
+        Ok(step)
     };
+    groups.iter().enumerate().filter(|(_, group)| !group.keep.is_empty()).map(plan).collect()
+}
+
+fn plan_forget(group: &ForgetGroup<'_>, members: Vec<(String, String)>) -> Result<Step, ArgsError> {
+    // A dry run only reads: it goes beside everything else and where nothing may be deleted.
+    let mut step = Step::new(StepKind::Forget, &["forget", "--json", "--dry-run", "--no-lock"]);
     step.group = group_name(group.group)?;
-    step.about(members_of(group.group, setting.restic_host, group.origins)?);
+    step.about(members);
     // Grouping by paths, the default, leaves old snapshots behind when the paths of a group change.
     step.args.push("--group-by=".to_owned());
     let Keep { last, hourly, daily, weekly, monthly, yearly, within } = group.keep;
@@ -421,7 +428,7 @@ fn plan_restore(restore: &RestoreSpec<'_>, setting: &Setting<'_>) -> Result<Step
 impl Step {
     fn new(kind: StepKind, args: &[&str]) -> Self {
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
-        Self { kind, args, group: String::new(), members: Vec::new() }
+        Self { kind, args, group: String::new(), members: Vec::new(), others: Vec::new() }
     }
 
     /// A backup that goes on from this snapshot.

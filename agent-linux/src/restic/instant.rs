@@ -2,8 +2,35 @@
 
 use schema::Timestamp;
 
+/// A time, and what clock and calendar showed where it was taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// When.
+    pub at: Timestamp,
+    /// The year there.
+    pub year: i64,
+    /// The month, from 1.
+    pub month: i64,
+    /// The day of the month, from 1.
+    pub day: i64,
+    /// The hour.
+    pub hour: i64,
+}
+
+impl Moment {
+    /// Days since 1970-01-01 there.
+    pub(crate) fn days(&self) -> i64 {
+        days_from_civil(self.year, self.month, self.day)
+    }
+}
+
 /// Reads `2026-11-23T08:57:09.318945141Z` or one with an offset; `None` for anything else, and before 1970.
 pub(crate) fn parse(text: &str) -> Option<Timestamp> {
+    moment(text).map(|moment| moment.at)
+}
+
+/// The same, with what the clock there showed.
+pub(crate) fn moment(text: &str) -> Option<Moment> {
     let bytes = text.as_bytes();
     if !text.is_ascii() || bytes.len() < 20 {
         return None;
@@ -39,11 +66,12 @@ pub(crate) fn parse(text: &str) -> Option<Timestamp> {
         _ => return None,
     };
     let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
-    u64::try_from((seconds - offset_minutes * 60) * 1000 + ms).ok().map(Timestamp)
+    let at = u64::try_from((seconds - offset_minutes * 60) * 1000 + ms).ok().map(Timestamp)?;
+    Some(Moment { at, year, month, day, hour })
 }
 
 /// Days since 1970-01-01 in the Gregorian calendar (Howard Hinnant's algorithm).
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+pub(crate) fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);

@@ -271,7 +271,7 @@ impl Job<'_> {
             JobSpec::Probe => self.probe().await,
             JobSpec::Init => self.init().await,
             JobSpec::Backup(backup) => self.backup(&steps, backup).await,
-            JobSpec::Forget { groups, dry_run } => self.forget(groups, &steps, *dry_run).await,
+            JobSpec::Forget { groups, dry_run, .. } => self.forget(groups, &steps, *dry_run).await,
             JobSpec::Prune { dry_run } => self.prune(&steps, *dry_run).await,
             JobSpec::Check { subset_pct } => self.check(&steps, (*subset_pct).min(100)).await,
             JobSpec::Unlock { .. } => self.unlock(&steps).await,

@@ -116,6 +116,9 @@ fn sort(kind: StepKind, ended: Ended, stop: Option<Stop>, found: &Findings) -> (
             StepKind::Ls | StepKind::Walk if found.signs.has(Sign::Ignored) => failed(Class::Other),
             StepKind::Backup if !found.missing.is_empty() => warning(Class::SourceMissing),
             StepKind::Check if found.check_errors.is_some_and(|errors| errors > 0) => failed(Class::Damaged),
+            StepKind::Snapshots if found.listing_is_whole && found.signs.has(Sign::Ignored) => {
+                warning(Class::Damaged)
+            }
             StepKind::Snapshots | StepKind::Ls | StepKind::Walk if !found.listing_is_whole => {
                 failed(Class::Other)
             }
@@ -271,6 +274,9 @@ fn advice(kind: StepKind, class: Class, outcome: Outcome, ended: Ended, found: &
         }
         Class::DiskFull => {
             "No space is left, in the storage or in the agent's own folder for restic's cache (the path below says which). Make room, then run the job again."
+        }
+        Class::Damaged if kind == StepKind::Snapshots => {
+            "Some snapshots can't be read, so they are not in the list (the log names them): perhaps a copy or a synchronisation was not finished. Run a check."
         }
         Class::Damaged if outcome == Outcome::Warning => {
             "A snapshot was made, but older data in the repository could not be read: it may be damaged. Run a check."

@@ -11,8 +11,8 @@ use super::{
     lines::{self, Lines, log_line},
     mask::Mask,
     own_words::{Names, own_words},
-    retention::{ByRules, MOST_SNAPSHOTS, Member},
-    signs::Signs,
+    retention::{ByRules, Extent, MOST_SNAPSHOTS, Member},
+    signs::{Sign, Signs},
     summary::{BackupDone, EntrySeen, RestoreDone, SnapshotSeen, StatsDone},
     text,
     tree::Tree,
@@ -38,7 +38,7 @@ const SNAPSHOT_MEMBERS: &[&str] = &["id", "time", "hostname", "tags", "paths", "
 const SNAPSHOT_TAGS: usize = 3;
 const SNAPSHOT_PATHS: usize = 4;
 /// What is read of the snapshots of a forget.
-const FORGET_MEMBERS: &[&str] = &["id", "time", "hostname", "tags"];
+const FORGET_MEMBERS: &[&str] = &["id", "time", "hostname", "tags", "paths", "original", "summary"];
 /// What is read of the lines of `ls`: its first one is a whole snapshot, with all that made that large.
 const NODE_MEMBERS: &[&str] = &[
     "message_type",
@@ -109,6 +109,8 @@ pub struct Reader<'m> {
     names: Names,
     /// Whose snapshots are asked for, see [`Step::members`](super::args::Step::members).
     members: &'m [(String, String)],
+    /// And whose else, see [`Step::others`](super::args::Step::others).
+    others: &'m [(String, String)],
     /// The last byte ended a line, or nothing came yet.
     at_line_start: bool,
     /// Of a walk.
@@ -138,7 +140,7 @@ impl<'m> Reader<'m> {
             _ => Shape::Lines,
         };
         let (out, err) = (Lines::default(), Lines::default());
-        let (folder, names, members) = (String::new(), Names::default(), &[][..]);
+        let (folder, names, members, others) = (String::new(), Names::default(), &[][..], &[][..]);
         let (tree, found) = (Tree::default(), Findings::default());
         Self {
             kind,
@@ -150,6 +152,7 @@ impl<'m> Reader<'m> {
             folder,
             names,
             members,
+            others,
             at_line_start: true,
             tree,
             found,
@@ -157,8 +160,8 @@ impl<'m> Reader<'m> {
     }
 
     /// Of a listing or a forget: whose snapshots it is about.
-    pub fn about(&mut self, members: &'m [(String, String)]) {
-        self.members = members;
+    pub fn about(&mut self, members: &'m [(String, String)], others: &'m [(String, String)]) {
+        (self.members, self.others) = (members, others);
     }
 
     /// Which repository it is about: what that is called says nothing.
@@ -185,12 +188,13 @@ impl<'m> Reader<'m> {
                 document.extend_from_slice(&bytes[..bytes.len().min(room)]);
             }
             Shape::Array(elements) => {
-                let (kind, mask, members, found) = (self.kind, self.mask, self.members, &mut self.found);
+                let (kind, mask, found) = (self.kind, self.mask, &mut self.found);
+                let (members, others) = (self.members, self.others);
                 elements.push(bytes, |element| match (kind, element.key) {
                     (StepKind::Snapshots, _) => {
                         found.snapshots = found.snapshots.saturating_add(1);
-                        if let Some((member, place)) = member(element.json, members)
-                            && found.newest.as_ref().is_none_or(|(newest, _)| *newest < member)
+                        if let Some((member, place)) = member(element.json, members, &[])
+                            && found.newest.as_ref().is_none_or(|(newest, _)| newest.is_before(&member))
                         {
                             found.newest = Some((member, place == 0));
                         }
@@ -204,13 +208,13 @@ impl<'m> Reader<'m> {
                     }
                     (_, "keep") => {
                         found.kept = found.kept.saturating_add(1);
-                        take_member(element.json, members, &mut found.by_rules, |by_rules| {
+                        take_member(element.json, (members, others), &mut found.by_rules, |by_rules| {
                             &mut by_rules.keep
                         });
                     }
                     (_, "remove") => {
                         found.removed = found.removed.saturating_add(1);
-                        take_member(element.json, members, &mut found.by_rules, |by_rules| {
+                        take_member(element.json, (members, others), &mut found.by_rules, |by_rules| {
                             &mut by_rules.remove
                         });
                     }
@@ -344,6 +348,9 @@ impl<'m> Reader<'m> {
         found.signs = found.signs.and(signs);
         if found.holder.is_none() {
             found.holder = text::holder(&own);
+        }
+        if self.kind == StepKind::Snapshots && signs.has(Sign::Ignored) {
+            found.left_out = found.left_out.saturating_add(1);
         }
         if let Some(path) = text.strip_suffix(" does not exist, skipping")
             && found.missing.len() < MAX_MISSING
@@ -558,7 +565,7 @@ fn entry(name: &str, value: &Value) -> EntrySeen {
 }
 
 /// A snapshot that is among those that are asked for, and the place of its host name and tag among theirs.
-fn member(json: &[u8], members: &[(String, String)]) -> Option<(Member, usize)> {
+fn member(json: &[u8], members: &[(String, String)], others: &[(String, String)]) -> Option<(Member, usize)> {
     if members.is_empty() {
         return None;
     }
@@ -570,19 +577,35 @@ fn member(json: &[u8], members: &[(String, String)]) -> Option<(Member, usize)> 
     let hostname = string(&value, "hostname");
     let place = members.iter().position(|(host, tag)| host == hostname && has(tag))?;
     let id = hex(string(&value, "id"));
-    let time = instant::parse(string(&value, "time"))?;
-    (id.len() == 64).then_some((Member { time, id }, place))
+    let taken = instant::moment(string(&value, "time"))?;
+    let original = hex(string(&value, "original"));
+    let extent = value.get("summary").filter(|summary| summary.is_object()).map(|summary| Extent {
+        files: number(summary, "total_files_processed"),
+        bytes: number(summary, "total_bytes_processed"),
+    });
+    let has_place = |(host, tag): &(String, String)| host == hostname && has(tag);
+    let is_shared = others.iter().any(has_place);
+    let member = Member { taken, id, original, extent, is_shared, ..Member::default() };
+    (member.id.len() == 64).then_some((member, place))
+}
+
+/// The paths of a snapshot, as they are.
+fn paths_of(json: &[u8]) -> Vec<String> {
+    let value: Option<Value> = serde_json::from_slice(json).ok();
+    let paths = value.as_ref().and_then(|value| value.get("paths")).and_then(Value::as_array);
+    paths.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 fn take_member(
     json: &[u8],
-    members: &[(String, String)],
+    (members, others): (&[(String, String)], &[(String, String)]),
     by_rules: &mut ByRules,
     list: fn(&mut ByRules) -> &mut Vec<Member>,
 ) {
     // What is somebody else's is passed over.
-    let Some((member, _)) = member(json, members) else { return };
+    let Some((mut member, _)) = member(json, members, others) else { return };
     if by_rules.keep.len() + by_rules.remove.len() < MOST_SNAPSHOTS {
+        member.paths = by_rules.place_of(paths_of(json));
         list(by_rules).push(member);
     } else {
         by_rules.left_out = by_rules.left_out.saturating_add(1);

@@ -146,7 +146,7 @@ pub(crate) async fn run_step(
     if let (StepKind::Ls, Some(folder)) = (step.kind, step.args.last()) {
         reader.in_folder(folder);
     }
-    reader.about(&step.members);
+    reader.about(&step.members, &step.others);
     reader.of_repository(launch.repository);
     let (mut said, mut waiting) = (VecDeque::new(), VecDeque::new());
     let mut stopping = Stopping { reason: None, kill_at: None, killed: false };

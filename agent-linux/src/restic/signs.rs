@@ -142,7 +142,7 @@ const SIGNS: &[(Sign, &[&str])] = &[
     (Sign::InvalidPattern, &["invalid pattern(s) provided"]),
     (Sign::Forbidden, &["(403)", "403 Forbidden"]),
     (Sign::NotRemoved, &["unable to remove", "blob not removed", "Remove(<", "failed to remove"]),
-    (Sign::Ignored, &["Ignoring \""]),
+    (Sign::Ignored, &["Ignoring \"", "could not load snapshot "]),
     (
         Sign::Network,
         &[

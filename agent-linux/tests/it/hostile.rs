@@ -79,7 +79,7 @@ fn plain_job<'a>(kind: JobKind, includes: Items<'a, &'a str>) -> JobSpec<'a> {
         JobKind::Probe => JobSpec::Probe,
         JobKind::Init => JobSpec::Init,
         JobKind::Backup => JobSpec::Backup(BackupSpec { includes, ..PLAIN }),
-        JobKind::Forget => JobSpec::Forget { groups: Items::EMPTY, dry_run: false },
+        JobKind::Forget => JobSpec::Forget { groups: Items::EMPTY, others: Items::EMPTY, dry_run: false },
         JobKind::Prune => JobSpec::Prune { dry_run: false },
         JobKind::Check => JobSpec::Check { subset_pct: 0 },
         JobKind::Unlock => JobSpec::Unlock { all: true },
@@ -312,7 +312,7 @@ impl Attack {
             let mut room = [0; 512];
             let keep = Keep { last: 1, within, ..Keep::default() };
             let groups = Items::write([ForgetGroup::new(group, keep)], &mut room).expect("fits");
-            let _ = self.fails(JobSpec::Forget { groups, dry_run: false });
+            let _ = self.fails(JobSpec::Forget { groups, others: Items::EMPTY, dry_run: false });
         }
         for (snapshot, path) in
             [(option.as_str(), "/"), ("latest", "/"), (SOME_SNAPSHOT, &option), ("0123abcd; sh", "/")]

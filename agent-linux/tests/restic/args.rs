@@ -79,14 +79,14 @@ fn a_forget_is_one_run_for_each_group_that_has_a_rule() {
     let mut buffer = [0; 200];
     let groups = Items::write(groups, &mut buffer).unwrap();
     assert_eq!(
-        lines(&JobSpec::Forget { groups, dry_run: false }, &setting(17)),
+        lines(&JobSpec::Forget { groups, others: Items::EMPTY, dry_run: false }, &setting(17)),
         [
-            "forget --json --retry-lock=20s --host=nas --tag=home --group-by= --keep-last=3 --keep-weekly=2 \
+            "forget --json --dry-run --no-lock --host=nas --tag=home --group-by= --keep-last=3 --keep-weekly=2 \
              --keep-within=1y5m7d2h",
-            "forget --json --retry-lock=20s --host=nas --tag=etc --group-by= --keep-daily=7",
+            "forget --json --dry-run --no-lock --host=nas --tag=etc --group-by= --keep-daily=7",
         ]
     );
-    let dry = &lines(&JobSpec::Forget { groups, dry_run: true }, &setting(17))[1];
+    let dry = &lines(&JobSpec::Forget { groups, others: Items::EMPTY, dry_run: true }, &setting(17))[1];
     assert_eq!(dry, "forget --json --dry-run --no-lock --host=nas --tag=etc --group-by= --keep-daily=7");
 }
 
@@ -151,7 +151,10 @@ fn what_could_be_taken_for_something_else_is_refused() {
         let mut buffer = [0; 99];
         let keep = Keep { within, ..Keep::default() };
         let groups = Items::write([ForgetGroup::new("home", keep)], &mut buffer).unwrap();
-        assert_eq!(refused(&JobSpec::Forget { groups, dry_run: false }), ArgsError::Duration(within.into()));
+        assert_eq!(
+            refused(&JobSpec::Forget { groups, others: Items::EMPTY, dry_run: false }),
+            ArgsError::Duration(within.into())
+        );
     }
     let dry = RestoreSpec { snapshot: ID, includes: Items::EMPTY, target: "/x", dry_run: true };
     let nowhere = RestoreSpec { dry_run: false, ..dry };

@@ -220,7 +220,7 @@ async fn no_job_of_a_restic_that_ends_well_and_says_nothing_is_believed() {
     let mut buffer = [0; 200];
     let keep = Keep { last: 1, ..Keep::default() };
     let groups = Items::write([ForgetGroup::new("g1", keep)], &mut buffer).unwrap();
-    let forget = JobSpec::Forget { groups, dry_run: false };
+    let forget = JobSpec::Forget { groups, others: Items::EMPTY, dry_run: false };
     // The restic says its version, and nothing else; or it is silent in this one kind of job only.
     for talks in ["version", "version cat list snapshots"] {
         let (prune, check) = (JobSpec::Prune { dry_run: false }, JobSpec::Check { subset_pct: 100 });
@@ -247,7 +247,7 @@ async fn another_repository_at_the_same_address_is_noticed_by_the_next_job_of_ea
     let groups = Items::write([ForgetGroup::new("g1", keep)], &mut buffer).unwrap();
     for spec in [
         None,
-        Some(JobSpec::Forget { groups, dry_run: false }),
+        Some(JobSpec::Forget { groups, others: Items::EMPTY, dry_run: false }),
         Some(JobSpec::Prune { dry_run: false }),
         Some(JobSpec::Check { subset_pct: 0 }),
         Some(JobSpec::Unlock { all: false }),
@@ -502,7 +502,7 @@ async fn kill_9_of_the_parent_leaves_no_restic_and_the_next_job_removes_the_lock
         let mut buffer = [0; 99];
         let keep = Keep { last: 1, ..Keep::default() };
         let groups = Items::write([ForgetGroup::new("g1", keep)], &mut buffer).unwrap();
-        let ran = rig.run(JobSpec::Forget { groups, dry_run: false }).await.succeeded();
+        let ran = rig.run(JobSpec::Forget { groups, others: Items::EMPTY, dry_run: false }).await.succeeded();
         let said = "Removed the lock of a restic of this agent that is gone";
         assert!(ran.log.iter().any(|line| line.contains(said)), "{ran:#?}");
         assert_eq!((rig.locks(), rig.known.unclean), (0, false), "{ran:#?}");
@@ -550,7 +550,7 @@ async fn a_live_lock_of_another_process_namespace_is_not_taken_for_a_dead_one() 
         let mut buffer = [0; 99];
         let keep = Keep { last: 1, ..Keep::default() };
         let groups = Items::write([ForgetGroup::new("g1", keep)], &mut buffer).unwrap();
-        let forget = JobSpec::Forget { groups, dry_run: false };
+        let forget = JobSpec::Forget { groups, others: Items::EMPTY, dry_run: false };
         let prune = JobSpec::Prune { dry_run: false };
         for (spec, unclean) in [(prune, false), (prune, true), (forget, true), (JobSpec::Check { subset_pct: 0 }, true)]
         {
@@ -771,7 +771,10 @@ async fn a_group_that_cannot_be_forgotten_hides_no_other_and_what_meets_all_ends
     let groups = ["odd", "g1", "away", "late"].map(|group| ForgetGroup::new(group, keep));
     let groups = Items::write(groups, &mut buffer).unwrap();
     // The one that ended it all gives the job its class.
-    let ran = rig.run(JobSpec::Forget { groups, dry_run: false }).await.failed(Class::Network);
+    let ran = rig
+        .run(JobSpec::Forget { groups, others: Items::EMPTY, dry_run: false })
+        .await
+        .failed(Class::Network);
     let JobSummary::Forget(counts) = &ran.end.summary else { panic!("{ran:#?}") };
     let told: Vec<_> = counts.iter().map(|it| (it.group.as_str(), it.removed, it.class)).collect();
     assert_eq!(
@@ -830,7 +833,7 @@ async fn nothing_is_deleted_where_the_admin_credentials_open_another_repository(
         let mut buffer = [0; 99];
         let keep = Keep { last: 1, ..Keep::default() };
         let groups = Items::write([ForgetGroup::new("g1", keep)], &mut buffer).unwrap();
-        let forget = JobSpec::Forget { groups, dry_run: false };
+        let forget = JobSpec::Forget { groups, others: Items::EMPTY, dry_run: false };
 
         // Seen before (the figures are of the other one), and after the everyday jobs went on.
         for goes_on in [false, true] {

@@ -155,11 +155,12 @@ async fn a_repository_is_made_filled_listed_measured_thinned_and_checked() {
             ForgetGroup::new("never", Keep::default()),
         ];
         let groups = Items::write(groups, &mut buffer).unwrap();
-        let dry = rig.run(JobSpec::Forget { groups, dry_run: true }).await.succeeded();
+        let dry = rig.run(JobSpec::Forget { groups, others: Items::EMPTY, dry_run: true }).await.succeeded();
         let JobSummary::Forget(counts) = &dry.end.summary else { panic!("{dry:#?}") };
         assert_eq!((counts[0].kept, counts[0].removed), (1, 2));
         assert_eq!(rig.known.figures.snapshots.unwrap().count, 3, "a dry run drops nothing");
-        let forget = rig.run(JobSpec::Forget { groups, dry_run: false }).await.succeeded();
+        let forget =
+            rig.run(JobSpec::Forget { groups, others: Items::EMPTY, dry_run: false }).await.succeeded();
         let JobSummary::Forget(counts) = &forget.end.summary else { panic!("{forget:#?}") };
         let counts: Vec<_> = counts.iter().map(|it| (it.group.as_str(), it.kept, it.removed)).collect();
         assert_eq!(counts, [("g1", 1, 2), ("other", 0, 0)]);
@@ -265,7 +266,10 @@ async fn an_append_only_server_is_recognised_and_keeps_its_snapshots() {
         let mut buffer = [0; 99];
         let keep = Keep { last: 1, ..Keep::default() };
         let groups = Items::write([ForgetGroup::new("g1", keep)], &mut buffer).unwrap();
-        let ran = rig.run(JobSpec::Forget { groups, dry_run: false }).await.failed(Class::AppendOnly);
+        let ran = rig
+            .run(JobSpec::Forget { groups, others: Items::EMPTY, dry_run: false })
+            .await
+            .failed(Class::AppendOnly);
         assert!(ran.end.message.contains("admin credentials"), "{}", ran.end.message);
         let JobSummary::Forget(counts) = &ran.end.summary else { panic!("{ran:#?}") };
         assert_eq!((counts[0].removed, counts[0].class), (0, Some(Class::AppendOnly)));

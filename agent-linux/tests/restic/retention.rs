@@ -54,7 +54,7 @@ async fn whole_snapshots_outlive_newer_ones_that_lack_something() {
         let groups = Items::write([group], &mut room).unwrap();
         // Once more after it was done: nothing is left to do.
         for (dry_run, removed) in [(true, 2), (false, 2), (false, 0)] {
-            let ran = rig.run(JobSpec::Forget { groups, dry_run }).await.succeeded();
+            let ran = rig.run(JobSpec::Forget { groups, others: Items::EMPTY, dry_run }).await.succeeded();
             let JobSummary::Forget(counts) = &ran.end.summary else { panic!("{ran:#?}") };
             assert_eq!((counts[0].kept, counts[0].spared, counts[0].removed), (4, 2, removed), "{ran:#?}");
             if !dry_run {
@@ -100,7 +100,7 @@ async fn a_group_goes_on_with_the_snapshots_of_its_former_names() {
         let mut list = [0; 200];
         let groups =
             Items::write([ForgetGroup { origins, ..ForgetGroup::new("g1", keep) }], &mut list).unwrap();
-        let ran = rig.run(JobSpec::Forget { groups, dry_run: false }).await.succeeded();
+        let ran = rig.run(JobSpec::Forget { groups, others: Items::EMPTY, dry_run: false }).await.succeeded();
         let JobSummary::Forget(counts) = &ran.end.summary else { panic!("{ran:#?}") };
         assert_eq!(counts[0].removed, 2, "{ran:#?}");
         let listing = rig.run(JobSpec::Snapshots).await.succeeded();
@@ -110,4 +110,102 @@ async fn a_group_goes_on_with_the_snapshots_of_its_former_names() {
         assert_eq!(left, wanted.map(|(host, tag)| (host, tag.to_owned())), "what is of nobody here stays");
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_change_of_tags_makes_no_lacking_snapshot_whole() {
+    with_each_version(async |_, program| {
+        let mut rig = Rig::initialised(program).await;
+        let source = rig.path("mount");
+        fs::create_dir(&source).unwrap();
+        let path = source.to_str().unwrap().to_owned();
+        fs::write(source.join("a"), "text").unwrap();
+        for _ in 0..2 {
+            rig.backup(&[&path]).await.succeeded();
+        }
+        fs::remove_file(source.join("a")).unwrap();
+        let mut lacking = Vec::new();
+        for _ in 0..2 {
+            lacking.push(made_by(&rig.backup(&[&path]).await)[..8].to_owned());
+        }
+        with_restic(&rig, &["tag", "--add", "archived"]);
+        let (mut ids, mut room) = ([0; 200], [0; 400]);
+        let lacking_ids = Items::write(lacking.iter().map(String::as_str), &mut ids).unwrap();
+        let keep = Keep { last: 2, ..Keep::default() };
+        let group = ForgetGroup { lacking: lacking_ids, ..ForgetGroup::new("g1", keep) };
+        let groups = Items::write([group], &mut room).unwrap();
+        let spec = JobSpec::Forget { groups, others: Items::EMPTY, dry_run: false };
+        let ran = rig.run(spec).await.succeeded();
+        let JobSummary::Forget(counts) = &ran.end.summary else { panic!("{ran:#?}") };
+        assert_eq!((counts[0].kept, counts[0].spared, counts[0].removed), (4, 2, 0), "{ran:#?}");
+        assert_eq!(
+            counts[0].lacking.as_deref().unwrap(),
+            lacking,
+            "they are still known by their former names"
+        );
+    })
+    .await;
+}
+
+/// Made by hand, by another server, or by an agent that was killed before it could say so.
+#[tokio::test]
+async fn what_nobody_here_knows_pushes_nothing_out_that_holds_more() {
+    with_each_version(async |version, program| {
+        let mut rig = Rig::initialised(program).await;
+        let (a, b) = (rig.path("a"), rig.path("b"));
+        for (folder, files) in [(&a, 2), (&b, 20)] {
+            fs::create_dir(folder).unwrap();
+            for n in 0..files {
+                fs::write(folder.join(format!("file-{n}")), "some text").unwrap();
+            }
+        }
+        let (a, b) = (a.to_str().unwrap().to_owned(), b.to_str().unwrap().to_owned());
+        let by_hand = ["backup", "--host=rig", "--tag=g1"];
+        for paths in [&[a.as_str(), b.as_str()][..], &[&a], &[&a]] {
+            with_restic(&rig, &[&by_hand[..], paths].concat());
+        }
+        let keep = Keep { last: 2, ..Keep::default() };
+        let mut room = [0; 400];
+        let groups = Items::write([ForgetGroup::new("g1", keep)], &mut room).unwrap();
+        let forget = JobSpec::Forget { groups, others: Items::EMPTY, dry_run: false };
+        // The one with both paths stays, whether restic tells sizes or not.
+        let ran = rig.run(forget).await.succeeded();
+        let JobSummary::Forget(counts) = &ran.end.summary else { panic!("{ran:#?}") };
+        assert_eq!((counts[0].spared, counts[0].removed), (1, 0), "{version:?}: {ran:#?}");
+        assert!(
+            ran.log.iter().any(|line| line.contains("g1: 1 snapshot stays beside the rules")),
+            "{ran:#?}"
+        );
+
+        // Known to be whole, and then one that nobody has heard of.
+        let known = made_by(&rig.backup(&[&a, &b]).await.succeeded())[..8].to_owned();
+        with_restic(&rig, &[&by_hand[..], &[&a, &b]].concat());
+        let keep = Keep { last: 1, ..Keep::default() };
+        let (mut ids, mut room) = ([0; 100], [0; 400]);
+        let whole = Items::write([known.as_str()], &mut ids).unwrap();
+        let group = ForgetGroup { whole, ..ForgetGroup::new("g1", keep) };
+        let groups = Items::write([group], &mut room).unwrap();
+        rig.run(JobSpec::Forget { groups, others: Items::EMPTY, dry_run: false }).await.succeeded();
+        let left = rig.run(JobSpec::Snapshots).await.succeeded().snapshots;
+        assert!(left.len() == 2 && left[0].id.starts_with(&known), "{version:?}: {left:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_snapshot_of_two_groups_stays() {
+    let Some(program) = crate::tools::Version::V018.program() else { return };
+    let mut rig = Rig::initialised(program).await;
+    let source = rig.source();
+    for tags in ["--tag=g1,keepme", "--tag=g1", "--tag=g1"] {
+        with_restic(&rig, &["backup", "--host=rig", tags, &source]);
+    }
+    let keep = Keep { last: 1, ..Keep::default() };
+    let (mut list, mut room) = ([0; 100], [0; 400]);
+    let groups = Items::write([ForgetGroup::new("g1", keep)], &mut room).unwrap();
+    let others = Items::write([Origin { hostname: "rig", tag: "keepme" }], &mut list).unwrap();
+    let ran = rig.run(JobSpec::Forget { groups, others, dry_run: false }).await.succeeded();
+    let JobSummary::Forget(counts) = &ran.end.summary else { panic!("{ran:#?}") };
+    assert_eq!((counts[0].spared, counts[0].removed), (1, 1), "{ran:#?}");
+    assert!(ran.log.iter().any(|line| line.contains("of another source group, too")), "{ran:#?}");
 }

@@ -13,13 +13,13 @@ use crate::hosts;
 use crate::job::{self, step};
 use crate::link::{LinkState, Sent, outbox};
 use crate::maintenance;
-use crate::record::{Actor, AuditTarget, Group, Hold, Host, Job, JobState, JobWhat, SlotState};
+use crate::record::{Actor, AuditTarget, Group, Hold, Host, Job, JobState, JobWhat, Origin, SlotState};
 use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
 use crate::soundness;
 use crate::store::{GROUPS, JOBS, LINK_STATES, LINKS, OUTBOX, PRESENCES, REPOS, Reads, Span, Tx};
 use schema::{Command, CommandBody, HostId, JobId, JobKind, Run, Slot, Timestamp};
-use spec::Source;
+use spec::{Source, Sources};
 
 /// How long a command can wait for its agent.
 pub(crate) const EXPIRES_AFTER_MS: u64 = 12 * 3_600_000;
@@ -47,7 +47,7 @@ impl Fleet {
 struct Passed {
     host: Host,
     what: JobWhat,
-    sources: Vec<Source>,
+    sources: Sources,
     state: LinkState,
     with_admin: bool,
 }
@@ -95,7 +95,7 @@ fn check(context: &Context, reads: &impl Reads, id: HostId, request: &JobRequest
         }
     }
     let (what, groups) = what_of(context, reads, id, request)?;
-    let sources = sources_of(reads, id, groups)?;
+    let sources = sources_of(reads, &host, groups)?;
     check_like(reads, id, &what)?;
     if let JobRequest::Unlock { all: Some(mark) } = request {
         check_lock(reads, id, mark)?;
@@ -195,15 +195,30 @@ fn check_backups(reads: &impl Reads, host: HostId, groups: &[Group]) -> Result<(
     Ok(())
 }
 
-/// What an agent has to know of the groups of a job.
-fn sources_of(reads: &impl Reads, host: HostId, groups: Vec<Group>) -> Result<Vec<Source>, StoreError> {
-    let source = |group: Group| {
-        let known = soundness::of(reads, host, &group.name)?;
-        let lacking =
-            known.lacking.iter().map(|flawed| soundness::named_by(&flawed.snapshot).to_owned()).collect();
-        Ok(Source { group, lacking })
-    };
-    groups.into_iter().map(source).collect()
+/// What an agent has to know of the groups of a job, and whose snapshots are of others.
+fn sources_of(reads: &impl Reads, host: &Host, groups: Vec<Group>) -> Result<Sources, StoreError> {
+    let mut sources = Sources::default();
+    if groups.is_empty() {
+        return Ok(sources);
+    }
+    for (_, other) in reads.rows(&GROUPS, &Span::under(&host.id))? {
+        if !groups.iter().any(|group| group.name == other.name) {
+            sources.others.push(Origin { hostname: host.restic_host.clone(), tag: other.name });
+            sources.others.extend(other.origins);
+        }
+    }
+    let short = |snapshot: &str| soundness::named_by(snapshot).to_owned();
+    for group in groups {
+        let known = soundness::of(reads, host.id, &group.name)?;
+        sources.groups.push(Source {
+            lacking: known.lacking.iter().map(|flawed| short(&flawed.snapshot)).collect(),
+            whole: known.whole.iter().rev().map(|whole| short(&whole.snapshot)).collect(),
+            right: known.right,
+            began_at: known.began_at,
+            group,
+        });
+    }
+    Ok(sources)
 }
 
 /// A second job of these kinds would only do the same again. Others may queue up at the agent.

@@ -1,8 +1,9 @@
 //! From records to the wire's specifications, built in buffers that are as large as needed.
 
-use crate::record::{Group, JobWhat, Retention};
+use crate::record::{Group, JobWhat, Newest, Origin, Retention};
 use crate::refused::Refused;
-use schema::job::{BackupSpec, ForgetGroup, Origin};
+use crate::soundness;
+use schema::job::{self, BackupSpec, ForgetGroup, Right};
 use schema::limits::{MAX_MESSAGE_BYTES, MAX_SPEC_BYTES};
 use schema::{Command, CommandBody, Items, JobSpec, Keep, Timestamp, ToAgent};
 
@@ -42,7 +43,7 @@ pub(crate) fn with_backup<R>(group: &Group, then: impl FnOnce(JobSpec<'_>) -> R)
         (room(&group.includes), room(&group.excludes), room(&group.exclude_if_present));
     let (mut mounts, mut before, mut after) =
         (room(&group.required_mounts), room(&group.hooks_before), room(&group.hooks_after));
-    let mut origins = origins_room(group);
+    let mut origins = origins_room(&group.origins);
     Ok(then(JobSpec::Backup(BackupSpec {
         group: &group.name,
         includes: texts(&group.includes, &mut includes)?,
@@ -53,7 +54,7 @@ pub(crate) fn with_backup<R>(group: &Group, then: impl FnOnce(JobSpec<'_>) -> R)
         hooks_before: texts(&group.hooks_before, &mut before)?,
         hooks_after: texts(&group.hooks_after, &mut after)?,
         dry_run: false,
-        origins: origins_of(group, &mut origins)?,
+        origins: origins_of(&group.origins, &mut origins)?,
     })))
 }
 
@@ -62,19 +63,37 @@ pub(crate) struct Source {
     pub(crate) group: Group,
     /// The snapshots of it that lack something, as an agent is told of them.
     pub(crate) lacking: Vec<String>,
+    /// Those that are known to be whole, newest first, named in the same way.
+    pub(crate) whole: Vec<String>,
+    /// As which backup found it the group is right.
+    pub(crate) right: Option<Newest>,
+    pub(crate) began_at: Option<Timestamp>,
 }
 
-/// The specification of any job. `sources` are the groups that it is about, in the order of the job.
+/// The source groups that a job is about, in the order of the job.
+#[derive(Default)]
+pub(crate) struct Sources {
+    pub(crate) groups: Vec<Source>,
+    /// Whose snapshots are of other groups of the host.
+    pub(crate) others: Vec<Origin>,
+}
+
+/// So many bytes of a forget name snapshots that are known to be whole.
+const MOST_WHOLE_BYTES: usize = 24 * 1024;
+/// So many letters name one.
+const WHOLE_BY: usize = 8;
+
+/// The specification of any job.
 pub(crate) fn with<R>(
     what: &JobWhat,
-    sources: &[Source],
+    sources: &Sources,
     then: impl FnOnce(JobSpec<'_>) -> R,
 ) -> Result<R, Refused> {
     let spec = match what {
         JobWhat::Probe => JobSpec::Probe,
         JobWhat::Init => JobSpec::Init,
         JobWhat::Backup { .. } => {
-            let source = sources.first().ok_or(Refused::GroupNotFound)?;
+            let source = sources.groups.first().ok_or(Refused::GroupNotFound)?;
             return with_backup(&source.group, then);
         }
         JobWhat::Forget { groups, .. } => return with_forget(groups, sources, false, then),
@@ -94,32 +113,46 @@ pub(crate) fn with<R>(
 
 fn with_forget<R>(
     groups: &[(String, Retention)],
-    sources: &[Source],
+    sources: &Sources,
     dry_run: bool,
     then: impl FnOnce(JobSpec<'_>) -> R,
 ) -> Result<R, Refused> {
-    let mut rooms: Vec<_> =
-        sources.iter().map(|source| (room(&source.lacking), origins_room(&source.group))).collect();
+    let Sources { groups: sources, others } = sources;
+    let mut rooms: Vec<_> = sources
+        .iter()
+        .map(|source| (room(&source.lacking), room(&source.whole), origins_room(&source.group.origins)))
+        .collect();
+    // Each group has the same share of the room; the newest come first.
+    let most_whole = MOST_WHOLE_BYTES / (WHOLE_BY + 1) / sources.len().max(1);
     let mut items = Vec::new();
-    for (((name, keep), source), (lacking, origins)) in groups.iter().zip(sources).zip(&mut rooms) {
+    for (((name, keep), source), (lacking, whole, origins)) in groups.iter().zip(sources).zip(&mut rooms) {
+        let named = source.whole.iter().take(most_whole).map(|id| id.get(..WHOLE_BY).unwrap_or(id));
         items.push(ForgetGroup {
             group: name,
             keep: keep_of(keep),
-            origins: origins_of(&source.group, origins)?,
+            origins: origins_of(&source.group.origins, origins)?,
             lacking: texts(&source.lacking, lacking)?,
+            whole: Items::write(named, whole).map_err(|_| too_long())?,
+            right: source.right.as_ref().map(|right| Right {
+                snapshot: soundness::named_by(&right.snapshot),
+                at: right.at,
+                files: right.extent.files,
+                bytes: right.extent.bytes,
+            }),
+            began_at: source.began_at,
         });
     }
-    let mut buffer = vec![0; MAX_SPEC_BYTES];
+    let (mut buffer, mut room) = (vec![0; MAX_SPEC_BYTES], origins_room(others));
     let groups = Items::write(&items, &mut buffer).map_err(|_| too_long())?;
-    Ok(then(JobSpec::Forget { groups, dry_run }))
+    Ok(then(JobSpec::Forget { groups, others: origins_of(others, &mut room)?, dry_run }))
 }
 
-fn origins_room(group: &Group) -> Vec<u8> {
-    vec![0; group.origins.iter().map(|origin| origin.hostname.len() + origin.tag.len() + 20).sum()]
+fn origins_room(origins: &[Origin]) -> Vec<u8> {
+    vec![0; origins.iter().map(|origin| origin.hostname.len() + origin.tag.len() + 20).sum()]
 }
 
-fn origins_of<'b>(group: &Group, buffer: &'b mut [u8]) -> Result<Items<'b, Origin<'b>>, Refused> {
-    let wire = group.origins.iter().map(|origin| Origin { hostname: &origin.hostname, tag: &origin.tag });
+fn origins_of<'b>(origins: &[Origin], buffer: &'b mut [u8]) -> Result<Items<'b, job::Origin<'b>>, Refused> {
+    let wire = origins.iter().map(|origin| job::Origin { hostname: &origin.hostname, tag: &origin.tag });
     Items::write(wire, buffer).map_err(|_| too_long())
 }
 

@@ -30,4 +30,4 @@ pub use repo::{
     Sharer, SizeSeen, SnapshotRow, SnapshotsSeen, Stated, Tested, Told, ToldLock, WhyShared,
 };
 pub use schedule::Schedule;
-pub use soundness::{Accepted, Extent, Flawed, Hold, Lack, Loss, Past, Soundness};
+pub use soundness::{Accepted, Extent, Flawed, Hold, Lack, Loss, Newest, Past, Soundness, Whole};

@@ -15,8 +15,16 @@ pub struct Soundness {
     pub loss: Option<Loss>,
     /// What a person has said is right.
     pub accepted: Option<Accepted>,
-    /// The newest backup that made a snapshot, and whether that is whole.
-    pub newest: Option<(JobId, bool)>,
+    /// The newest backup that made a snapshot.
+    pub newest: Option<Newest>,
+    /// The snapshots that are known to be whole, in the order in which they were heard of; the newest of them.
+    pub whole: Vec<Whole>,
+    /// As which backup found it a person has said that the group is right.
+    pub right: Option<Newest>,
+    /// When the first backup of the group was asked for.
+    pub began_at: Option<Timestamp>,
+    /// How many snapshots the last forget left beside the rules.
+    pub spared: u32,
     /// What is known of the snapshots that were there before.
     pub past: Past,
 }
@@ -31,6 +39,30 @@ pub enum Past {
     Known,
     /// There are so many, and restic does not tell how much they hold.
     Unsized(u32),
+}
+
+/// A backup that made a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Newest {
+    /// Which.
+    pub job: JobId,
+    /// It is whole.
+    pub is_whole: bool,
+    /// Its snapshot.
+    pub snapshot: String,
+    /// How much that holds.
+    pub extent: Extent,
+    /// When it ended.
+    pub at: Timestamp,
+}
+
+/// A snapshot that is known to be whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Whole {
+    /// The first letters of its id.
+    pub snapshot: String,
+    /// When the server heard of it.
+    pub heard_at: Timestamp,
 }
 
 /// How much a backup held.

@@ -2,7 +2,8 @@
 //!
 //! Retention counts snapshots, and one that is known to lack what its group names must not push a whole one out. What a
 //! backup says of itself (a path was not there, was empty, could not be read) is kept as long as its snapshot is, and
-//! goes to the agent with each forget: beside what the rules keep, as many of the newest whole ones stay. When more than
+//! goes to the agent with each forget, beside the newest that are known to be whole: what goes is judged there, in the
+//! repository itself, and as many of the newest whole ones stay as the rules would keep. When more than
 //! half of the usual files or bytes are gone, nothing of the group is forgotten and nothing is pruned until a person has
 //! looked. A person's word that it is right as it is ends both.
 
@@ -12,8 +13,8 @@ use crate::fleet::Fleet;
 use crate::groups::origins;
 use crate::hosts;
 use crate::record::{
-    Accepted, Actor, Extent, Flawed, Group, Hold, Host, Job, JobFigures, JobState, JobWhat, Lack, Loss, Past,
-    Soundness,
+    Accepted, Actor, Extent, Flawed, Group, Hold, Host, Job, JobFigures, JobState, JobWhat, Lack, Loss,
+    Newest, Past, Soundness, Whole,
 };
 use crate::refused::{Refused, StoreError};
 use crate::repo::sharing;
@@ -33,6 +34,10 @@ const USUAL_OF_NEWEST: usize = 3;
 const SHARE_OF_LAST: u64 = 5;
 /// So many snapshots that lack something are known of one group.
 pub(crate) const MOST_LACKING: usize = 1_000;
+/// So many snapshots that are whole are known of one group.
+const MOST_WHOLE: usize = 128;
+/// The clock of a host may be behind by so much without a word.
+const CLOCK_MS: u64 = 60_000;
 /// So many letters of a snapshot's id name it to an agent.
 pub(crate) const NAMED_BY: usize = 16;
 
@@ -43,6 +48,9 @@ struct Made<'a> {
     snapshot: &'a str,
     extent: Extent,
     lack: Option<Lack>,
+    /// When it was asked for, and when it ended.
+    asked_at: Timestamp,
+    ended_at: Timestamp,
 }
 
 fn made(job: &Job) -> Option<Made<'_>> {
@@ -53,7 +61,15 @@ fn made(job: &Job) -> Option<Made<'_>> {
         return None;
     }
     let extent = Extent { files: figures.total_files, bytes: figures.total_bytes };
-    Some(Made { job: job.id, tag, snapshot: &figures.snapshot, extent, lack: lack_of(job) })
+    Some(Made {
+        job: job.id,
+        tag,
+        snapshot: &figures.snapshot,
+        extent,
+        lack: lack_of(job),
+        asked_at: job.created_at,
+        ended_at: job.finished_at.unwrap_or(job.created_at),
+    })
 }
 
 /// What a backup lacks by its own word. A hook that failed says nothing of what was saved.
@@ -78,7 +94,9 @@ fn lack_of(job: &Job) -> Option<Lack> {
 
 /// Takes a backup that has ended: pure.
 fn take(known: &mut Soundness, made: Made<'_>, now: Timestamp) {
-    let Made { job, tag, snapshot, extent, lack } = made;
+    let Made { job, tag, snapshot, extent, lack, asked_at, ended_at } = made;
+    let began_at = Timestamp(asked_at.0.saturating_sub(CLOCK_MS));
+    known.began_at = Some(known.began_at.map_or(began_at, |known| known.min(began_at)));
     let usual = usual_of(&known.usual);
     let is_lost = usual.is_some_and(|usual| is_less_than_half(extent, usual));
     let is_accepted = lack.as_ref().is_none_or(|lack| known.accepts(lack));
@@ -100,11 +118,16 @@ fn take(known: &mut Soundness, made: Made<'_>, now: Timestamp) {
         let surplus = known.usual.len().saturating_sub(USUAL);
         known.usual.drain(..surplus);
     }
-    if known.newest.is_none_or(|(newest, _)| newest <= job) {
-        known.newest = Some((job, !is_lost && is_accepted));
+    let is_whole = !is_lost && is_accepted;
+    if known.newest.as_ref().is_none_or(|newest| newest.job <= job) {
+        let snapshot = snapshot.to_owned();
+        known.newest = Some(Newest { job, is_whole, snapshot, extent, at: ended_at });
     }
     known.lacking.retain(|flawed| flawed.job != Some(job));
-    if is_lost || !is_accepted {
+    known.whole.retain(|whole| whole.snapshot != named_by(snapshot));
+    if is_whole {
+        known.add_whole(snapshot, now);
+    } else {
         let (snapshot, tag) = (snapshot.to_owned(), tag.to_owned());
         known.add_lacking([Flawed { snapshot, tag, job: Some(job), heard_at: now, lack }]);
     }
@@ -152,12 +175,13 @@ impl Soundness {
     #[must_use]
     pub fn mark(&self) -> Option<JobId> {
         let is_held = self.hold().is_some_and(|hold| hold != Hold::Unlisted);
-        if !is_held && self.is_whole_again() {
+        if !is_held && self.spared == 0 && self.is_whole_again() {
             return None;
         }
         let lacking = self.lacking.last().and_then(|flawed| flawed.job);
         let found = lacking.max(self.loss.as_ref().map(|loss| loss.job));
-        found.or(self.newest.map(|(newest, _)| newest).filter(|_| is_held))
+        let is_asked = is_held || self.spared > 0;
+        found.or(self.newest.as_ref().map(|newest| newest.job).filter(|_| is_asked))
     }
 
     /// Whether more than half of what is usual was gone in the backup that was taken last, and nobody has looked.
@@ -168,7 +192,15 @@ impl Soundness {
     /// Whether the newest backup is whole: whatever was before, nothing is lacking now.
     #[must_use]
     pub fn is_whole_again(&self) -> bool {
-        self.newest.is_some_and(|(_, is_whole)| is_whole)
+        self.newest.as_ref().is_some_and(|newest| newest.is_whole)
+    }
+
+    /// The newest of them are kept, in the order in which they were heard of.
+    fn add_whole(&mut self, snapshot: &str, heard_at: Timestamp) {
+        let place = self.whole.partition_point(|whole| whole.heard_at <= heard_at);
+        self.whole.insert(place, Whole { snapshot: named_by(snapshot).to_owned(), heard_at });
+        let surplus = self.whole.len().saturating_sub(MOST_WHOLE);
+        self.whole.drain(..surplus);
     }
 
     /// What is beyond the bound is not known any more, and holds.
@@ -205,6 +237,8 @@ fn covers(accepted: &Lack, lack: &Lack) -> bool {
 fn accept(known: &mut Soundness, by: &Actor, now: Timestamp) {
     let lost = known.loss.take().filter(|loss| !loss.is_back);
     known.is_cut = false;
+    known.spared = 0;
+    known.right = known.newest.clone();
     if matches!(known.past, Past::Unsized(_)) {
         known.past = Past::Known;
     }
@@ -213,12 +247,18 @@ fn accept(known: &mut Soundness, by: &Actor, now: Timestamp) {
     } else {
         let last = known.lacking.last().cloned();
         let lack = last.as_ref().and_then(|last| last.lack.clone());
-        known.lacking.retain(|flawed| match (&flawed.lack, &lack) {
-            _ if last.as_ref().is_some_and(|last| last.job == flawed.job) => false,
-            (None, _) => lost.is_none(),
-            (Some(flawed), Some(lack)) => !covers(lack, flawed),
-            (Some(_), None) => true,
-        });
+        let is_right = |flawed: &Flawed| match (&flawed.lack, &lack) {
+            _ if last.as_ref().is_some_and(|last| last.job == flawed.job) => true,
+            (None, _) => lost.is_some(),
+            (Some(flawed), Some(lack)) => covers(lack, flawed),
+            (Some(_), None) => false,
+        };
+        let (right, lacking) = std::mem::take(&mut known.lacking).into_iter().partition(is_right);
+        known.lacking = lacking;
+        for flawed in right {
+            let flawed: Flawed = flawed;
+            known.add_whole(&flawed.snapshot, flawed.heard_at);
+        }
         lack
     };
     if let Some(lost) = lost {
@@ -266,11 +306,12 @@ pub(crate) fn forgotten<'a>(
         let Some(group) = origins::owner_of(tx, job.host, result.group)? else { continue };
         let key = (job.host, group);
         let Some(mut known) = tx.get(&SOUNDNESS, &key)? else { continue };
-        let before = known.lacking.len();
+        let before = (known.lacking.len(), known.spared);
         known.lacking.retain(|flawed| {
             flawed.heard_at >= job.created_at || there.iter().any(|id| id == named_by(&flawed.snapshot))
         });
-        if known.lacking.len() != before {
+        known.spared = result.spared;
+        if (known.lacking.len(), known.spared) != before {
             tx.put(&SOUNDNESS, &key, &known)?;
             tx.effects.changed(Changed::Groups(job.host));
         }
@@ -302,7 +343,7 @@ pub(crate) fn group_renamed(tx: &mut Tx<'_>, host: HostId, old: &str, new: &str)
 pub(crate) fn group_deleted(tx: &mut Tx<'_>, host: HostId, group: &str) -> Result<(), StoreError> {
     let key = (host, group.to_owned());
     match tx.get(&SOUNDNESS, &key)? {
-        Some(known) => tx.put(&SOUNDNESS, &key, &Soundness { accepted: None, ..known }),
+        Some(known) => tx.put(&SOUNDNESS, &key, &Soundness { accepted: None, right: None, ..known }),
         None => Ok(()),
     }
 }

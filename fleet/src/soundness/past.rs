@@ -7,8 +7,9 @@ use crate::groups::{Owner, Owners, origins};
 use crate::hosts;
 use crate::job;
 use crate::listing::{self, short};
-use crate::record::{Extent, Flawed, Group, Host, Job, Origin, Past, SnapshotRow, Soundness};
+use crate::record::{Extent, Flawed, Group, Host, Job, Origin, Past, SnapshotRow, Soundness, Whole};
 use crate::refused::StoreError;
+use crate::repo;
 use crate::store::{GROUPS, HOSTS, JOBS, REPOS, Reads, SOUNDNESS, Span, Tx};
 use schema::{HostId, JobKind, Timestamp};
 use std::collections::HashSet;
@@ -23,11 +24,13 @@ pub(crate) fn group_changed(
 ) -> Result<(), StoreError> {
     let key = (host.id, group.name.clone());
     let mut known = tx.get(&SOUNDNESS, &key)?.unwrap_or_default();
-    let is_known = |origin: &&Origin| {
+    let is_known = |origin: &Origin| {
         let is_former = |before: &Group| origin.hostname == host.restic_host && origin.tag == before.name;
         before.is_some_and(|before| before.origins.contains(origin) || is_former(before))
     };
-    let has_more = !group.origins.iter().all(|origin| is_known(&origin));
+    // A group that gets another name goes on with what the repository has of that.
+    let own = Origin { hostname: host.restic_host.clone(), tag: group.name.clone() };
+    let has_more = !group.origins.iter().all(is_known) || (before.is_some() && !is_known(&own));
     let past = match known.past {
         _ if has_more => Past::Unlisted,
         Past::Unlisted if group.origins.is_empty() && is_own(tx, host.id)? => Past::Known,
@@ -47,23 +50,30 @@ fn is_own(reads: &impl Reads, host: HostId) -> Result<bool, StoreError> {
 
 /// A host has made its repository: it was empty.
 pub(crate) fn repository_made(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
-    each(tx, host, |group, past| match past {
-        Past::Unlisted if group.origins.is_empty() => Past::Known,
-        past => past,
+    each(tx, host, |group, known| {
+        if known.past == Past::Unlisted && group.origins.is_empty() {
+            known.past = Past::Known;
+        }
     })
 }
 
 /// A host uses another repository, or the same one by another address: nobody knows what is in it.
 pub(crate) fn repository_changed(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
-    each(tx, host, |_, _| Past::Unlisted)
+    each(tx, host, |_, known| {
+        (known.past, known.began_at) = (Past::Unlisted, None);
+        // A word for what is older than a snapshot goes for where that is.
+        if let Some(right) = &mut known.right {
+            right.at = Timestamp(0);
+        }
+    })
 }
 
-fn each(tx: &mut Tx<'_>, host: HostId, past: impl Fn(&Group, Past) -> Past) -> Result<(), StoreError> {
+fn each(tx: &mut Tx<'_>, host: HostId, change: impl Fn(&Group, &mut Soundness)) -> Result<(), StoreError> {
     for (key, group) in tx.rows(&GROUPS, &Span::under(&host))? {
-        let mut known = tx.get(&SOUNDNESS, &key)?.unwrap_or_default();
-        let after = past(&group, known.past);
-        if after != known.past {
-            known.past = after;
+        let before = tx.get(&SOUNDNESS, &key)?.unwrap_or_default();
+        let mut known = before.clone();
+        change(&group, &mut known);
+        if known != before {
             tx.put(&SOUNDNESS, &key, &known)?;
         }
     }
@@ -81,8 +91,12 @@ pub(crate) fn unlisted_group(reads: &impl Reads, host: HostId) -> Result<Option<
     Ok(None)
 }
 
-/// The snapshots were listed: what those from before hold is known now.
-pub(crate) fn listed(tx: &mut Tx<'_>, host: HostId, now: Timestamp) -> Result<(), StoreError> {
+/// The snapshots were listed, all of them, and with the credentials that stand now: what those from before hold is known.
+pub(crate) fn listed(tx: &mut Tx<'_>, listing: &Job, now: Timestamp) -> Result<(), StoreError> {
+    let host = listing.host;
+    if repo::is_outdated(tx, listing)? {
+        return Ok(());
+    }
     let Some(record) = tx.get(&HOSTS, &host)? else { return Ok(()) };
     let groups: Vec<Group> =
         tx.rows(&GROUPS, &Span::under(&host))?.into_iter().map(|(_, group)| group).collect();
@@ -128,37 +142,48 @@ fn backups_of(tx: &Tx<'_>, host: HostId) -> Result<Vec<Job>, StoreError> {
 }
 
 /// What is known of a group once it is known what was there before, and what its backups here have said of themselves:
-/// pure. The most that any held before is usual; what holds less than half of that lacks something.
+/// pure. The most that any held before is usual; what holds less than half of that lacks something, but for what a person
+/// has said is right.
 pub(super) fn learn(
     known: Soundness,
     before: &[&SnapshotRow],
     made: Vec<Made<'_>>,
     now: Timestamp,
 ) -> Soundness {
-    if before.is_empty() {
-        return Soundness { past: Past::Known, ..known };
-    }
-    let sized =
-        || before.iter().filter_map(|row| Some((*row, Extent { files: row.files?, bytes: row.bytes? })));
-    let most = sized().map(|(_, extent)| extent).reduce(|most, extent| Extent {
+    let sized: Vec<(&SnapshotRow, Extent)> = before
+        .iter()
+        .filter_map(|row| Some((*row, Extent { files: row.files?, bytes: row.bytes? })))
+        .collect();
+    let unsized_ones = u32::try_from(before.len() - sized.len()).unwrap_or(u32::MAX);
+    let past = if unsized_ones > 0 { Past::Unsized(unsized_ones) } else { Past::Known };
+    let most = sized.iter().map(|(_, extent)| *extent).reduce(|most, extent| Extent {
         files: most.files.max(extent.files),
         bytes: most.bytes.max(extent.bytes),
     });
-    let Some(most) = most else {
-        return Soundness { past: Past::Unsized(u32::try_from(before.len()).unwrap_or(u32::MAX)), ..known };
-    };
+    let Some(most) = most else { return Soundness { past, ..known } };
+    // A person has looked at what was there by then.
+    let looked_at = known.right.as_ref().map(|right| right.job);
+    let made: Vec<Made<'_>> =
+        made.into_iter().filter(|made| looked_at.is_none_or(|looked_at| made.job > looked_at)).collect();
     let is_made = |flawed: &Flawed| made.iter().any(|made| flawed.job == Some(made.job));
-    let mut after =
-        Soundness { past: Past::Known, usual: vec![most], is_cut: known.is_cut, ..Soundness::default() };
+    let is_again = |whole: &Whole| made.iter().any(|made| whole.snapshot == super::named_by(made.snapshot));
+    let (loss, usual) = match looked_at {
+        Some(_) => (known.loss, known.usual),
+        None => (None, vec![most]),
+    };
+    let mut after = Soundness { past, loss, usual, lacking: Vec::new(), whole: Vec::new(), ..known };
     after.add_lacking(known.lacking.into_iter().filter(|flawed| !is_made(flawed)));
-    let poor = sized().filter(|(_, extent)| super::is_less_than_half(*extent, most));
-    after.add_lacking(poor.map(|(row, _)| Flawed {
-        snapshot: row.id.clone(),
-        tag: row.tags.first().cloned().unwrap_or_default(),
-        job: None,
-        heard_at: now,
-        lack: None,
-    }));
+    after.whole = known.whole.into_iter().filter(|whole| !is_again(whole)).collect();
+    if looked_at.is_none() {
+        let poor = sized.iter().filter(|(_, extent)| super::is_less_than_half(*extent, most));
+        after.add_lacking(poor.map(|(row, _)| Flawed {
+            snapshot: row.id.clone(),
+            tag: row.tags.first().cloned().unwrap_or_default(),
+            job: None,
+            heard_at: now,
+            lack: None,
+        }));
+    }
     made.into_iter().for_each(|made| take(&mut after, made, now));
     after
 }

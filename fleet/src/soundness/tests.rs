@@ -13,7 +13,15 @@ fn backup(n: u8, files: u64, bytes: u64, lack: Option<Class>) -> Made<'static> {
     let errors = unread.len() as u64;
     let lack = lack.map(|class| Lack { class, paths: unread, paths_left_out: 0, errors });
     let snapshot = format!("{n:08x}").leak();
-    Made { job: job(n), tag: "etc", snapshot, extent: Extent { files, bytes }, lack }
+    Made {
+        job: job(n),
+        tag: "etc",
+        snapshot,
+        extent: Extent { files, bytes },
+        lack,
+        asked_at: NOW,
+        ended_at: NOW,
+    }
 }
 
 fn whole(n: u8) -> Made<'static> {
@@ -201,7 +209,11 @@ fn more_lacking_ones_than_are_kept_hold_everything() {
             Some(Lack { class: Class::SourceMissing, paths: Vec::new(), paths_left_out: 0, errors: 0 });
         let id = JobId::new(Timestamp(n), [0; 10]);
         let extent = Extent { files: 100, bytes: 1_000 };
-        take(&mut known, Made { job: id, tag: "etc", snapshot, extent, lack }, NOW);
+        take(
+            &mut known,
+            Made { job: id, tag: "etc", snapshot, extent, lack, asked_at: NOW, ended_at: NOW },
+            NOW,
+        );
     }
     assert_eq!((known.lacking.len(), known.hold()), (MOST_LACKING, Some(Hold::TooManyLacking)));
 }

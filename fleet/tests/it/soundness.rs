@@ -3,7 +3,9 @@
 
 use crate::support::{Agent, Got, HOUR_MS, World, audited, backup, by, credentials, group, in_memory};
 use fleet::maintenance::Why;
-use fleet::record::{Group, Hold, Job, JobState, JobWhat, MaintenanceInput, Origin, Retention, RuleInput};
+use fleet::record::{
+    Group, Hold, Job, JobState, JobWhat, MaintenanceInput, Origin, Past, Retention, RuleInput,
+};
 use fleet::{Fleet, HostFilter, JobRequest, Refused, Status};
 use schema::job::{BackupSummary, ForgetResult};
 use schema::report::{Finished, Snapshot, SnapshotSize};
@@ -240,6 +242,9 @@ async fn a_renamed_group_keeps_its_snapshots_and_what_is_known_of_them() {
     let renamed = fleet.put_group(agent.host, Some("etc"), renamed, by()).await.unwrap();
     let former = Origin { hostname: "attic".to_owned(), tag: "etc".to_owned() };
     assert_eq!(renamed.origins, std::slice::from_ref(&former));
+    // What the repository has of its new name is not known.
+    assert_eq!(fleet.read().unwrap().soundness(agent.host, "system").unwrap().hold(), Some(Hold::Unlisted));
+    agent.lists_nothing().await;
     fleet.dispatch(agent.host, JobRequest::Forget, by()).await.unwrap();
     let got = agent.take_all();
     let Some(Got::Run { groups, job, .. }) = got.last() else { panic!("{got:?}") };
@@ -329,6 +334,7 @@ async fn a_backup_that_ends_after_its_group_was_renamed_is_taken_up_by_it() {
     agent.take_all();
     agent.report(ReportBody::Started { job: job.id }).await;
     fleet.put_group(agent.host, Some("etc"), Group { name: "system".to_owned(), ..etc }, by()).await.unwrap();
+    agent.lists_nothing().await;
     let open = fleet.dispatch(agent.host, JobRequest::Forget, by()).await.unwrap_err();
     assert!(matches!(&open, Refused::BackupOpen { group, .. } if group == "system"), "{open}");
     let Summary::Backup(saved) = crate::support::saved() else { panic!("a backup") };
@@ -481,4 +487,89 @@ async fn where_a_host_has_made_the_repository_itself_nothing_is_to_be_listed() {
     let elsewhere = fleet::record::CredentialsInput { url: "rest:http://other/".into(), ..credentials() };
     fleet.put_credentials(agent.host, Slot::Repo, elsewhere, by()).await.unwrap();
     assert_eq!(known("etc"), Some(Hold::Unlisted));
+}
+
+#[tokio::test]
+async fn one_that_tells_no_size_among_others_is_looked_at_too() {
+    let (world, fleet) = in_memory();
+    let mut agent = added_again(&world, &fleet).await;
+    let own = (10..13).map(|n| (n, "etc", Some(2)));
+    let rows: Vec<_> =
+        [(1, None), (2, Some(3))].into_iter().map(|(n, files)| (n, "etc", files)).chain(own).collect();
+    list(&mut agent, "attic", &rows).await;
+    let known = fleet.read().unwrap().soundness(agent.host, "etc").unwrap();
+    assert_eq!((known.past, known.hold()), (Past::Unsized(1), Some(Hold::Unsized)));
+}
+
+#[tokio::test]
+async fn a_list_that_is_not_whole_or_of_other_credentials_tells_nothing_of_what_was_there() {
+    let (world, fleet) = in_memory();
+    let mut agent = added_again(&world, &fleet).await;
+    let job = fleet.dispatch(agent.host, JobRequest::Snapshots, by()).await.unwrap().id;
+    agent.take_all();
+    let summary = Summary::Snapshots { count: 0, left_out: 3 };
+    let ended = crate::support::finished(job, Outcome::Warning, world.now(), summary);
+    agent.report(ReportBody::Finished(Finished { class: Some(Class::Damaged), ..ended })).await;
+    assert_eq!(held(&fleet, &agent), Some(Hold::Unlisted));
+    // Under way while the repository moves.
+    let job = fleet.dispatch(agent.host, JobRequest::Snapshots, by()).await.unwrap().id;
+    agent.take_all();
+    world.pass(1_000);
+    let elsewhere = fleet::record::CredentialsInput { url: "rest:http://other/".into(), ..credentials() };
+    fleet.put_credentials(agent.host, Slot::Repo, elsewhere, by()).await.unwrap();
+    answer_listing(&mut agent, job, "attic", &[]).await;
+    assert_eq!(held(&fleet, &agent), Some(Hold::Unlisted));
+    world.pass(1_000);
+    agent.lists_nothing().await;
+    assert_eq!(held(&fleet, &agent), None);
+}
+
+#[tokio::test]
+async fn a_list_takes_no_word_of_a_person_back() {
+    let (world, fleet) = in_memory();
+    let mut agent = added_again(&world, &fleet).await;
+    save(&mut agent, "etc", 13, 2, Some(Class::SourceMissing)).await;
+    let known = || fleet.read().unwrap().soundness(agent.host, "etc").unwrap();
+    let mark = known().mark().expect("something is lacking");
+    fleet.accept_backup(agent.host, "etc", mark, by()).await.unwrap();
+    let before = known();
+    let rows: Vec<_> = (1..3).map(|n| (n, "etc", Some(3))).collect();
+    list(&mut agent, "attic", &rows).await;
+    let known = fleet.read().unwrap().soundness(agent.host, "etc").unwrap();
+    assert_eq!((&known.lacking, &known.accepted, known.hold()), (&Vec::new(), &before.accepted, None));
+}
+
+/// What an agent is told of the group of its next forget: lacking ones, whole ones, as which snapshot it is right.
+async fn told(agent: &mut Agent) -> (Vec<String>, Vec<String>, Option<String>) {
+    agent.fleet.dispatch(agent.host, JobRequest::Forget, by()).await.unwrap();
+    let told = agent.take_all().into_iter().find_map(|got| match got {
+        Got::Run { job, told: Some(told), .. } => Some((job, told)),
+        _ => None,
+    });
+    let (job, told) = told.expect("a forget");
+    forgot(agent, job, &[]).await;
+    told
+}
+
+#[tokio::test]
+async fn an_agent_is_told_what_is_whole_and_what_a_person_said_is_right() {
+    let (world, fleet) = in_memory();
+    let mut agent = kept(&world, &fleet).await;
+    save(&mut agent, "etc", 4, 90, Some(Class::SourceMissing)).await;
+    let letters = |n: u32| format!("{n:08x}");
+    let whole = |all: &[u32]| all.iter().map(|n| letters(*n)).collect::<Vec<_>>();
+    assert_eq!(told(&mut agent).await, (vec![short(4)], whole(&[3, 2, 1]), None));
+    // What was left beside the rules waits for a word.
+    let known = fleet.read().unwrap().soundness(agent.host, "etc").unwrap();
+    assert_eq!(known.spared, 3);
+    save(&mut agent, "etc", 5, 100, None).await;
+    let known = fleet.read().unwrap().soundness(agent.host, "etc").unwrap();
+    fleet.accept_backup(agent.host, "etc", known.mark().unwrap(), by()).await.unwrap();
+    assert_eq!(told(&mut agent).await, (vec![], whole(&[5, 3, 2, 1]), Some(short(5))));
+    // Nobody has said it of another repository.
+    world.pass(1_000);
+    let elsewhere = fleet::record::CredentialsInput { url: "rest:http://other/".into(), ..credentials() };
+    fleet.put_credentials(agent.host, Slot::Repo, elsewhere, by()).await.unwrap();
+    let known = fleet.read().unwrap().soundness(agent.host, "etc").unwrap();
+    assert_eq!((known.right.unwrap().at, known.began_at), (Timestamp(0), None));
 }

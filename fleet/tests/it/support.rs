@@ -160,6 +160,8 @@ pub(crate) enum Got {
         kind: schema::JobKind,
         /// Of a forget.
         groups: Vec<Told>,
+        /// Of a forget's first group: lacking ones, whole ones, as which snapshot it is right.
+        told: Option<(Vec<String>, Vec<String>, Option<String>)>,
     },
     Cancel {
         seq: u64,
@@ -469,7 +471,15 @@ fn got(command: &Command<'_>) -> Got {
                 schema::JobSpec::Forget { groups, .. } => groups.iter().map(|group| told(&group)).collect(),
                 _ => Vec::new(),
             };
-            Got::Run { seq, job: run.job, kind: run.spec.kind(), groups }
+            let first = match &run.spec {
+                schema::JobSpec::Forget { groups, .. } => groups.iter().next(),
+                _ => None,
+            };
+            let list = |items: Items<'_, &str>| items.iter().map(str::to_owned).collect();
+            let told = first.map(|group| {
+                (list(group.lacking), list(group.whole), group.right.map(|right| right.snapshot.to_owned()))
+            });
+            Got::Run { seq, job: run.job, kind: run.spec.kind(), groups, told }
         }
         CommandBody::Cancel { job } => Got::Cancel { seq, job },
         CommandBody::ConfigUpdate(update) => Got::Config {

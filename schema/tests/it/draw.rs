@@ -7,7 +7,7 @@ use schema::{
     LogStream, Outcome, Over, Plan, Presence, Progress, Refusal, RepoId, RepoStats, Report, ReportBody, Run,
     ServerClock, Slot, SourceReason, Summary, Timestamp, ToAgent, TokenId,
     job::{
-        BackupSpec, BackupSummary, ForgetGroup, ForgetResult, Origin, ProbeSummary, RestoreSpec,
+        BackupSpec, BackupSummary, ForgetGroup, ForgetResult, Origin, ProbeSummary, RestoreSpec, Right,
         SourceFinding,
     },
     plan::PlannedSchedule,
@@ -185,7 +185,7 @@ draw!(
     }
 );
 draw!(enum JobSpec<'static> {
-    Probe, Init, Backup { 0 }, Forget { groups, dry_run }, Prune { dry_run }, Check { subset_pct },
+    Probe, Init, Backup { 0 }, Forget { groups, others, dry_run }, Prune { dry_run }, Check { subset_pct },
     Unlock { all }, Stats, Snapshots, Ls { snapshot, path }, Restore { 0 }, Browse { path },
 });
 draw!(struct BackupSpec<'static> {
@@ -193,7 +193,8 @@ draw!(struct BackupSpec<'static> {
     dry_run, origins
 });
 draw!(struct Origin<'static> { hostname, tag });
-draw!(struct ForgetGroup<'static> { group, keep, origins, lacking });
+draw!(struct ForgetGroup<'static> { group, keep, origins, lacking, whole, right, began_at });
+draw!(struct Right<'static> { snapshot, at, files, bytes });
 draw!(struct Keep<'static> { last, hourly, daily, weekly, monthly, yearly, within });
 draw!(struct RestoreSpec<'static> { snapshot, includes, target, dry_run });
 draw!(

@@ -7,7 +7,7 @@ use schema::{
     Live, LogLine, LogStream, Outcome, Over, Plan, Presence, Progress, Refusal, RepoId, RepoStats, Report,
     ReportBody, Run, ServerClock, Slot, SourceReason, Summary, Timestamp, ToAgent, decode, encode,
     job::{
-        BackupSpec, BackupSummary, ForgetGroup, ForgetResult, Origin, ProbeSummary, RestoreSpec,
+        BackupSpec, BackupSummary, ForgetGroup, ForgetResult, Origin, ProbeSummary, RestoreSpec, Right,
         SourceFinding,
     },
     plan::PlannedSchedule,
@@ -236,6 +236,9 @@ fn jobs(samples: &mut Vec<Sample>) {
         ForgetGroup {
             origins: origins(),
             lacking: list_of(["5b1e2f00c0ffee00", "0badcafe"]),
+            whole: list_of(["c0ffee00", "c0ffee01"]),
+            right: Some(Right { snapshot: "c0ffee00", at: AT, files: 12, bytes: 3_456 }),
+            began_at: Some(AT),
             ..ForgetGroup::new("system", keep)
         },
         ForgetGroup::new("home", Keep::default()),
@@ -250,7 +253,7 @@ fn jobs(samples: &mut Vec<Sample>) {
         JobSpec::Probe,
         JobSpec::Init,
         JobSpec::Backup(backup_spec()),
-        JobSpec::Forget { groups, dry_run: true },
+        JobSpec::Forget { groups, others: origins(), dry_run: true },
         JobSpec::Prune { dry_run: false },
         JobSpec::Check { subset_pct: 100 },
         JobSpec::Unlock { all: true },

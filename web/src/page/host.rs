@@ -16,9 +16,9 @@ use crate::words::{Badge, by, job_title};
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
-use fleet::record::{Group, Job, JobFigures, JobState, Retention};
+use fleet::record::{Group, Hold, Job, JobFigures, JobState, Retention};
 use fleet::{DAYS, Day, HostRow, JobFilter, JobRequest, OverBudget, Page, Snapshot, Usage};
-use schema::{JobKind, Timestamp};
+use schema::{HostId, JobId, JobKind, Timestamp};
 use serde::Serialize;
 
 /// The one thing to do next on a host that is not in use yet.
@@ -204,6 +204,13 @@ fn running(ctx: &Ctx, job: &Job) -> RunningView {
     }
 }
 
+/// The last listing of the snapshots, when it did not bring all of them.
+fn failed_listing(snapshot: &Snapshot, host: HostId) -> Result<Option<JobId>, Problem> {
+    let filter = JobFilter { host: Some(host), kind: Some(JobKind::Snapshots), ..JobFilter::default() };
+    let last = snapshot.jobs(&filter, &Page { limit: 1, cursor: None })?.items.into_iter().next();
+    Ok(last.filter(|job| job.state.is_ended() && job.state != JobState::Succeeded).map(|job| job.id))
+}
+
 fn group_row(snapshot: &Snapshot, now: Timestamp, row: &HostRow, group: &Group) -> Result<GroupRow, Problem> {
     let (id, href) = (row.host.id, format!("/hosts/{}/groups/{}", row.host.id, group.name));
     let good = snapshot.last_good_backup(id, Some(&group.name))?;
@@ -213,8 +220,13 @@ fn group_row(snapshot: &Snapshot, now: Timestamp, row: &HostRow, group: &Group) 
     if !group.excludes.is_empty() {
         paths = format!("{paths}, without {}", group.excludes.join(", "));
     }
+    let known = snapshot.soundness(id, &group.name)?;
+    let failed = match known.hold() {
+        Some(Hold::Unlisted) => failed_listing(snapshot, id)?,
+        _ => None,
+    };
     Ok(GroupRow {
-        look: LookView::new(&row.host, group, &snapshot.soundness(id, &group.name)?),
+        look: LookView::new(&row.host, group, &known, failed),
         name: group.name.clone(),
         action: format!("{href}/backup"),
         href,

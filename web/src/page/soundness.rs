@@ -38,86 +38,118 @@ pub(crate) struct LookAt {
 }
 
 impl LookView {
-    /// `None` = there is nothing to look at.
-    pub(crate) fn new(host: &Host, group: &Group, known: &Soundness) -> Option<Self> {
+    /// `None` = there is nothing to look at. `failed`: the last listing of the snapshots, when it did not bring all.
+    pub(crate) fn new(host: &Host, group: &Group, known: &Soundness, failed: Option<JobId>) -> Option<Self> {
         let (has_rule, group) = (group.keep != Retention::default(), group.name.as_str());
         let Some(mark) = known.mark() else {
-            return (known.hold() == Some(Hold::Unlisted) && has_rule).then(|| Self::unlisted(host, group));
+            return known.hold().filter(|_| has_rule).map(|hold| Self::waits(host, group, hold, failed));
         };
-        let lacking = known.lacking.len() as u64;
-        let (title, text) = match (known.hold(), &known.loss) {
-            (_, Some(loss)) => {
-                let back = if loss.is_back { " A later backup held as much as before again." } else { "" };
-                (
-                    format!("More than half of {group} is gone"),
-                    format!(
-                        "Since {} a backup held {}, where {} are usual.{back} Until somebody has looked, nothing of it is \
-                         forgotten and nothing is pruned.",
-                        day(loss.since),
-                        extent(loss.now),
-                        extent(loss.usual)
-                    ),
-                )
-            }
-            (Some(Hold::TooManyLacking), None) => (
-                format!("Too many snapshots of {group} lack something"),
-                format!(
-                    "More than the {} that are kept in mind. Until somebody has looked, nothing of it is forgotten and \
-                     nothing is pruned.",
-                    count(lacking)
-                ),
-            ),
-            (Some(Hold::Unsized), None) => (
-                format!("Nobody has looked at what was there of {group} before"),
-                format!(
-                    "The repository holds {} of it that no backup here has made, and its restic does not tell how much is in \
-                     them. Compare them with the last backup. Until somebody has looked, nothing of it is forgotten.",
-                    match known.past {
-                        Past::Unsized(number) => many(number.into(), "snapshot"),
-                        Past::Unlisted | Past::Known => "snapshots".to_owned(),
-                    }
-                ),
-            ),
-            (hold, None) => (
-                match lacking {
-                    1 => format!("A snapshot of {group} lacks something"),
-                    _ => format!("{} of {group} lack something", many(lacking, "snapshot")),
-                },
-                format!(
-                    "{}. As many whole ones are kept beside them, whatever the rules say.{}",
-                    reason(known),
-                    match hold {
-                        Some(Hold::Unlisted) if has_rule =>
-                            " What the repository held of it before is not listed yet: until it is, nothing of it is \
-                             forgotten.",
-                        _ => "",
-                    }
-                ),
-            ),
-        };
+        let said = said(group, known, has_rule);
+        let (title, _) = said.first()?.clone();
+        let texts: Vec<String> = said.into_iter().map(|(_, text)| text).collect();
         Some(Self {
             is_held: known.hold().is_some(),
-            is_whole_again: known.is_whole_again(),
+            is_whole_again: known.is_whole_again() && known.spared == 0,
             title,
-            text,
+            text: texts.join(" "),
             at: LookAt { label: "Look at the backup", href: format!("/jobs/{mark}") },
             accept: Some(format!("/hosts/{}/groups/{group}/accept?mark={mark}", host.id)),
         })
     }
 
-    /// Nobody has to look, and nothing is forgotten yet.
-    fn unlisted(host: &Host, group: &str) -> Self {
-        Self {
-            is_held: false,
-            is_whole_again: false,
-            title: format!("What the repository held of {group} before is not listed yet"),
-            text: "Until it is, nothing of it is forgotten. Maintenance lists the snapshots by itself when a forget is due; \
-                   on the page of the snapshots it can be done now."
-                .to_owned(),
-            at: LookAt { label: "Snapshots", href: format!("/hosts/{}/snapshots", host.id) },
-            accept: None,
-        }
+    /// There is nothing yet that could be said to be right.
+    fn waits(host: &Host, group: &str, hold: Hold, failed: Option<JobId>) -> Self {
+        let snapshots = LookAt { label: "Snapshots", href: format!("/hosts/{}/snapshots", host.id) };
+        let (text, at) = match (hold, failed) {
+            (Hold::Unlisted, Some(job)) => (
+                "The last listing did not bring all of its snapshots. Until one does, nothing of it is forgotten; \
+                 maintenance tries again by itself when a forget is due.",
+                LookAt { label: "Look at the listing", href: format!("/jobs/{job}") },
+            ),
+            (Hold::Unlisted, None) => (
+                "Until it is, nothing of it is forgotten. Maintenance lists the snapshots by itself when a forget is due; \
+                 on the page of the snapshots it can be done now.",
+                snapshots,
+            ),
+            (_, _) => (
+                "Its restic does not tell how much is in them. Make a first backup here, and compare it with them: then \
+                 it is said on this page whether that is right. Until then nothing of it is forgotten.",
+                snapshots,
+            ),
+        };
+        let title = match hold {
+            Hold::Unlisted => format!("What the repository held of {group} before is not listed yet"),
+            _ => format!("Nobody has looked at what was there of {group} before"),
+        };
+        Self { is_held: false, is_whole_again: false, title, text: text.to_owned(), at, accept: None }
     }
+}
+
+/// All that there is to say of a group, the worst first: a title and a text each. Who says that it is right has read it.
+fn said(group: &str, known: &Soundness, has_rule: bool) -> Vec<(String, String)> {
+    let mut said = Vec::new();
+    if let Some(loss) = &known.loss {
+        let back = if loss.is_back { " A later backup held as much as before again." } else { "" };
+        said.push((
+            format!("More than half of {group} is gone"),
+            format!(
+                "Since {} a backup held {}, where {} are usual.{back} Until somebody has looked, nothing of it is forgotten \
+                 and nothing is pruned.",
+                day(loss.since),
+                extent(loss.now),
+                extent(loss.usual)
+            ),
+        ));
+    }
+    let lacking = known.lacking.len() as u64;
+    if known.is_cut {
+        said.push((
+            format!("Too many snapshots of {group} lack something"),
+            format!(
+                "More than the {} that are kept in mind. Until somebody has looked, nothing of it is forgotten and nothing is \
+                 pruned.",
+                count(lacking)
+            ),
+        ));
+    }
+    if let Past::Unsized(number) = known.past {
+        said.push((
+            format!("Nobody has looked at what was there of {group} before"),
+            format!(
+                "The repository holds {} of it that no backup here has made, and its restic does not tell how much is in \
+                 them. Compare them with the last backup. Until somebody has looked, nothing of it is forgotten.",
+                many(number.into(), "snapshot")
+            ),
+        ));
+    }
+    let has_lack = known.lacking.iter().any(|flawed| flawed.lack.is_some());
+    if lacking > 0 && (has_lack || said.is_empty()) {
+        said.push((
+            match lacking {
+                1 => format!("A snapshot of {group} lacks something"),
+                _ => format!("{} of {group} lack something", many(lacking, "snapshot")),
+            },
+            format!("{}. As many whole ones are kept beside them, whatever the rules say.", reason(known)),
+        ));
+    }
+    if known.spared > 0 && said.is_empty() {
+        let is = |one: &'static str, more: &'static str| if known.spared == 1 { one } else { more };
+        said.push((
+            format!("{} of {group} {} beside the rules", many(known.spared.into(), "snapshot"), is("stays", "stay")),
+            format!(
+                "{} more than twice as much as newer ones, or paths that these lack, or the newer ones are of somebody else. \
+                 When nothing of that is missed in the last backup, say so: then the rules alone decide.",
+                is("It holds", "They hold")
+            ),
+        ));
+    }
+    if known.past == Past::Unlisted && has_rule {
+        said.push((
+            format!("What the repository held of {group} before is not listed yet"),
+            format!("What the repository held of {group} before is not listed yet: until it is, nothing of it is forgotten."),
+        ));
+    }
+    said
 }
 
 fn extent(extent: Extent) -> String {
@@ -142,8 +174,8 @@ fn confirm(host: &Host, group: &str, look: &LookView, accept: &str) -> ConfirmVi
     } else {
         (
             format!("Is {group} of {} right as its last backup found it?", host.name),
-            "When you say so, its snapshots count as whole: the rules alone say then which go, and older ones that hold \
-             more may be among them. What lacks something else later is told again.",
+            "When you say so, that backup counts as whole: the rules alone say then which older snapshots go, and such as \
+             hold more may be among them. What lacks something else later is told again.",
         )
     };
     ConfirmView {
@@ -164,7 +196,7 @@ pub(crate) async fn confirm_accept(
     let snapshot = ctx.read()?;
     let host = ctx.host(&snapshot, &host)?;
     let group = snapshot.group(host.id, &group)?.ok_or(Refused::GroupNotFound)?;
-    let look = LookView::new(&host, &group, &snapshot.soundness(host.id, &group.name)?);
+    let look = LookView::new(&host, &group, &snapshot.soundness(host.id, &group.name)?, None);
     match look.as_ref().and_then(|look| Some((look, look.accept.as_deref()?))) {
         Some((look, accept)) => ctx.page(&confirm(&host, &group.name, look, accept)),
         None => Ok(ctx.go(&format!("/hosts/{}#groups", host.id))),

@@ -4,12 +4,13 @@ use super::{
     super::{
         args::{self, Step},
         outcome::{MAX_MESSAGE_BYTES, Verdict},
-        retention::{self, ByRules, MOST_SNAPSHOTS},
+        retention::{self, ByRules, Choice, MOST_SNAPSHOTS},
         summary::{ForgetCount, JobSummary},
         version::Restic,
     },
     Job,
     kinds::{UNPROVEN, many},
+    wall_clock,
 };
 use schema::{Class, Items, Outcome, job::ForgetGroup};
 
@@ -40,7 +41,7 @@ impl Job<'_> {
                 done.verdict
             } else if !done.found.listing_is_whole && !self.has_no_snapshots(step).await {
                 Verdict::failed(Class::Other, UNPROVEN)
-            } else if args::is_chosen_here(&group) {
+            } else {
                 let mut by_rules = done.found.by_rules;
                 if group.origins.is_empty() {
                     // All that restic tells of is the group's own: what was not understood is left alone.
@@ -49,9 +50,6 @@ impl Job<'_> {
                         told.saturating_sub(many(by_rules.keep.len() + by_rules.remove.len()));
                 }
                 self.forget_chosen(&group, step, &by_rules, dry_run, &mut count).await
-            } else {
-                (count.kept, count.removed) = (done.found.kept, done.found.removed);
-                Verdict::succeeded()
             };
             let is_done = matches!(verdict.outcome, Outcome::Succeeded | Outcome::Warning);
             if let Some(class) = verdict.class.filter(|_| !is_done) {
@@ -99,24 +97,20 @@ impl Job<'_> {
     ) -> Verdict {
         if by_rules.left_out > 0 {
             let message = format!(
-                "The group {} has more than {MOST_SNAPSHOTS} snapshots, or some that can't be read, and some of it lack \
-                 something: nothing of it is removed. Say on the host's page that its newest backup is right as it is.",
+                "The group {} has more than {MOST_SNAPSHOTS} snapshots, or some that can't be read: nothing of it is \
+                 removed.",
                 group.group
             );
             return Verdict::failed(Class::Other, &message);
         }
-        let lacking: Vec<&str> = group.lacking.iter().collect();
-        let choice = retention::choose(by_rules, &lacking);
+        let choice = retention::choose(by_rules, group, wall_clock());
         (count.kept, count.spared) = (choice.kept, choice.spared);
-        if choice.spared > 0 {
-            let text = format!(
-                "{}: {} whole snapshots stay beside the rules, for newer ones lack something of what the group names.",
-                group.group, choice.spared
-            );
+        for text in words_of(group.group, &choice) {
             self.say(&text).await;
         }
-        if dry_run {
+        if dry_run || choice.remove.is_empty() {
             count.removed = many(choice.remove.len());
+            count.lacking = Some(choice.lacking).filter(|_| !dry_run);
             return Verdict::succeeded();
         }
         let version = self.known.restic.as_ref().map(Restic::version);
@@ -134,7 +128,7 @@ impl Job<'_> {
         let left = choice.remove.iter().filter(|id| is_left(id)).count();
         count.removed = many(choice.remove.len() - left);
         count.kept = choice.kept.saturating_add(many(left));
-        count.lacking = Some(retention::choose(&after, &lacking).lacking);
+        count.lacking = Some(retention::choose(&after, group, wall_clock()).lacking);
         if left > 0 {
             return Verdict::failed(
                 Class::Other,
@@ -143,6 +137,23 @@ impl Job<'_> {
         }
         Verdict::succeeded()
     }
+}
+
+/// Why some stay that the rules would drop.
+fn words_of(group: &str, choice: &Choice) -> Vec<String> {
+    let poorer = choice.spared - choice.shared - choice.uncompared;
+    [
+        (poorer, "the newer ones lack paths that they have, hold less than half as much, or are not known to be whole"),
+        (choice.shared, "they are of another source group, too"),
+        (choice.uncompared, "there are too many to compare them all at once: the next forget goes on"),
+    ]
+    .into_iter()
+    .filter(|(number, _)| *number > 0)
+    .map(|(number, why)| {
+        let (snapshots, stay) = if number == 1 { ("snapshot", "stays") } else { ("snapshots", "stay") };
+        format!("{group}: {number} {snapshots} {stay} beside the rules: {why}.")
+    })
+    .collect()
 }
 
 /// Whether the next group of a forget would fail in the same way. An append-only storage is not among them: it stops

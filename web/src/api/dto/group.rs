@@ -191,6 +191,8 @@ pub(crate) struct SoundnessOut {
     loss: Option<LossOut>,
     /// Oldest first; they push no whole snapshot out.
     lacking: Vec<LackingOut>,
+    /// How many snapshots the last forget left beside the rules: newer ones do not stand in for them.
+    spared: u32,
     /// Who has last said that the group is right as its backup found it.
     accepted_by: Option<String>,
     accepted_at: Option<String>,
@@ -219,6 +221,7 @@ impl From<Soundness> for SoundnessOut {
                     paths: flawed.lack.map(|lack| lack.paths).unwrap_or_default(),
                 })
                 .collect(),
+            spared: known.spared,
             accepted_by: known.accepted.as_ref().map(|accepted| crate::words::by(&accepted.by)),
             accepted_at: time(known.accepted.map(|accepted| accepted.at)),
         }
