@@ -67,7 +67,7 @@ pub enum Refused {
     #[error("set the repository credentials of this host first")]
     RepoCredsRequired,
     /// The admin slot is empty.
-    #[error("set the admin credentials of this host first: the everyday ones may not delete")]
+    #[error("set the admin credentials of this host first: a prune runs with these alone")]
     AdminCredsRequired,
     /// The admin slot is filled, and does not open.
     #[error("the stored admin credentials of this host can't be opened; set them again")]
