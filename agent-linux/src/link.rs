@@ -51,7 +51,7 @@ pub enum LinkError {
     WrongAuthority(String),
     /// The certificate does not name the address.
     #[error(
-        "{0} shows a certificate that does not name this address: give the server its address (see its --name option)"
+        "{0} shows a certificate that does not name this address: give the server its address (see its --tls-name option)"
     )]
     WrongName(String),
     /// By this machine's clock the certificate is not valid.

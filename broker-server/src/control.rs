@@ -3,6 +3,7 @@
 //! The data file belongs to one process at a time; `holdfast-server admin …` asks the running server when there is
 //! one, and opens the file itself when there is none. One JSON object a line each way.
 
+use crate::tasks::Beat;
 use fleet::{
     By, Fleet, OperatorChange,
     record::{Actor, Scope, Secret},
@@ -12,6 +13,7 @@ use std::{
     io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
@@ -77,9 +79,9 @@ pub fn listen(data_dir: &Path) -> io::Result<UnixListener> {
 }
 
 /// Answers on the socket, for ever.
-pub async fn serve(listener: UnixListener, fleet: Fleet) {
+pub async fn serve(listener: Arc<UnixListener>, fleet: Fleet, beat: Beat) {
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, _)) = beat.waits(listener.accept()).await else {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };

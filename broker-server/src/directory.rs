@@ -1,6 +1,7 @@
 //! The fleet, as the gate sees it.
 
 use crate::gate::{Audit, Directory, Login, LoginRefusal, Principal, QueuedCommand};
+use crate::tasks::{self, Beat, Tasks};
 use bytes::Bytes;
 use fleet::{
     Fleet,
@@ -40,9 +41,12 @@ struct Waiting {
 impl FleetDirectory {
     /// The directory of this fleet.
     #[must_use]
-    pub fn new(fleet: Fleet) -> Self {
+    pub fn new(fleet: Fleet, tasks: &Tasks) -> Self {
         let notes = Arc::new(Notes::default());
-        tokio::spawn(write_notes(fleet.clone(), Arc::clone(&notes)));
+        let kept = (fleet.clone(), Arc::clone(&notes));
+        tasks.spawn("deliveries", tasks::IDLE, move |beat| {
+            write_notes(kept.0.clone(), Arc::clone(&kept.1), beat)
+        });
         Self { fleet, notes }
     }
 
@@ -52,9 +56,9 @@ impl FleetDirectory {
     }
 }
 
-async fn write_notes(fleet: Fleet, notes: Arc<Notes>) {
+async fn write_notes(fleet: Fleet, notes: Arc<Notes>, beat: Beat) {
     loop {
-        notes.more.notified().await;
+        beat.waits(notes.more.notified()).await;
         let waiting = std::mem::take(&mut *notes.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         for (host, through) in waiting.sent {
             fleet.command_sent(host, through).await;

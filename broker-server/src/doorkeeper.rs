@@ -3,7 +3,7 @@
 //!
 //! The gate asks at each login only; a change behind its back is told to it here.
 
-use crate::gate::GateHandle;
+use crate::{gate::GateHandle, tasks::Beat};
 use fleet::{Change, Changed, Fleet, StoreError};
 use schema::{HostId, Timestamp};
 use std::{
@@ -16,7 +16,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(500);
 
 /// Follows the fleet's changes for ever.
-pub async fn run(fleet: Fleet, gate: GateHandle) {
+pub async fn run(fleet: Fleet, gate: GateHandle, beat: Beat) {
     let mut changes = fleet.changes();
     let mut known = match Known::read(&fleet) {
         Ok(known) => known,
@@ -27,7 +27,7 @@ pub async fn run(fleet: Fleet, gate: GateHandle) {
     };
     loop {
         let mut touched = BTreeSet::new();
-        match changes.recv().await {
+        match beat.waits(changes.recv()).await {
             Ok(Change { what: Changed::Host(host), .. }) => drop(touched.insert(host)),
             Ok(Change { what: Changed::Accounts, .. }) | Err(RecvError::Lagged(_)) => {}
             Ok(_) => continue,

@@ -4,27 +4,30 @@
 //! commit takes a whole group. A message's sender is acked only behind that commit.
 
 use crate::gate::{GateHandle, Incoming};
+use crate::tasks::Beat;
 use bytes::Bytes;
 use fleet::{Fleet, Handled};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use schema::{HostId, HostTopic};
-use std::{future::Future, pin::Pin};
-use tokio::sync::mpsc;
+use std::{future::Future, pin::Pin, sync::Arc};
+use tokio::sync::{Mutex, mpsc};
 
 /// How many messages may wait for their commit at once; beyond that the gate is not read.
 const MAX_UNDER_WAY: usize = 1024;
 
 type UnderWay = FuturesUnordered<Pin<Box<dyn Future<Output = ()> + Send>>>;
 
-/// Takes in messages until the gate closes the channel, and finishes what is under way.
-pub async fn run(mut incoming: mpsc::Receiver<Incoming>, fleet: Fleet, gate: GateHandle) {
+/// Takes in messages until the gate closes the channel, and finishes what is under way. Whoever was on its way when this
+/// panicked was not acked, and says it again.
+pub async fn run(incoming: Arc<Mutex<mpsc::Receiver<Incoming>>>, fleet: Fleet, gate: GateHandle, beat: Beat) {
+    let mut incoming = incoming.lock().await;
     // Futures are polled first in the order in which they were pushed: that is the order in the writer's queue.
     let mut under_way: UnderWay = FuturesUnordered::new();
     loop {
         tokio::select! {
             biased;
             Some(()) = under_way.next(), if !under_way.is_empty() => {}
-            next = incoming.recv(), if under_way.len() < MAX_UNDER_WAY => match next {
+            next = beat.waits(incoming.recv()), if under_way.len() < MAX_UNDER_WAY => match next {
                 Some(next) => take(next, &fleet, &gate, &under_way),
                 None => break,
             },

@@ -17,5 +17,6 @@ pub mod log;
 pub mod out;
 pub mod publisher;
 pub mod serve;
+pub mod tasks;
 pub mod tls;
 pub mod view_tree;

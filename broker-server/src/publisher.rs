@@ -2,6 +2,7 @@
 
 use crate::{
     gate::GateHandle,
+    tasks::Beat,
     view_tree::{Leaf, ViewTree},
 };
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 const ALL_EVERY: Duration = Duration::from_secs(15 * 60);
 
 /// Follows the fleet's changes for ever. What changed several times meanwhile is said once.
-pub async fn run(fleet: Fleet, gate: GateHandle) {
+pub async fn run(fleet: Fleet, gate: GateHandle, beat: Beat) {
     let mut changes = fleet.changes();
     let mut tree = ViewTree::default();
     let mut due = Due { all: true, ..Due::default() };
@@ -27,7 +28,7 @@ pub async fn run(fleet: Fleet, gate: GateHandle) {
             tracing::error!(%error, "the view tree could not be brought up to date");
         }
         tokio::select! {
-            change = changes.recv() => match change {
+            change = beat.waits(changes.recv()) => match change {
                 Ok(change) => due.note(&change.what),
                 Err(RecvError::Lagged(_)) => due.all = true,
                 Err(RecvError::Closed) => return,

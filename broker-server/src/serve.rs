@@ -8,20 +8,27 @@ use crate::{
     doorkeeper,
     gate::{self, Gate, GateHandle, Limits, Listen, Socket},
     http, ingest, out, publisher,
+    tasks::{self, Beat, Tasks},
     tls::{OperatorFiles, Options, Tls},
 };
 use anyhow::Context;
 use fleet::{Change, Changed, Driver, Fleet, Keep};
-use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use schema::HostId;
+use std::{io, net::SocketAddr, path::Path, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
     signal::unix::SignalKind,
-    sync::broadcast::{self, error::RecvError},
-    sync::watch,
+    sync::{
+        Mutex,
+        broadcast::{self, error::RecvError},
+        watch,
+    },
     task::JoinHandle,
 };
 
-use web::{BrokerFacts, Certificate, HeldLogin, MqttListener, ServerFacts, TrustedProxies, WebSettings};
+use web::{
+    BrokerFacts, Certificate, HeldLogin, MqttListener, ServerFacts, TaskFacts, TrustedProxies, WebSettings,
+};
 
 /// How often what ages is looked at.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
@@ -96,26 +103,43 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
     let mut listen = vec![Listen::Tls(mqtt, Arc::clone(&tls))];
     listen.extend(plain.map(Listen::Plain));
     let limits = Limits { max_connections: config.max_connections.value, ..Limits::default() };
-    let directory = Arc::new(FleetDirectory::new(fleet.clone()));
-    let (gate, incoming) = Gate::start(gate::Config { listen, limits }, directory).await?;
+    let tasks = Tasks::default();
+    let directory = Arc::new(FleetDirectory::new(fleet.clone(), &tasks));
+    let (gate, incoming) =
+        Gate::start(gate::Config { listen, limits, tasks: tasks.clone() }, directory).await?;
 
     let (stop, stopped) = watch::channel(false);
     let certificates = match &pages_tls {
         Some(pages) if !Arc::ptr_eq(pages, &tls) => vec![Arc::clone(&tls), Arc::clone(pages)],
         _ => vec![Arc::clone(&tls)],
     };
-    certificates.iter().for_each(|tls| drop(tls.watch(clock::now)));
-    tokio::spawn(publisher::run(fleet.clone(), gate.clone()));
-    tokio::spawn(doorkeeper::run(fleet.clone(), gate.clone()));
-    tokio::spawn(wake_sessions(fleet.clone(), gate.clone()));
-    tokio::spawn(send_plans(fleet.clone(), gate.clone()));
-    tokio::spawn(sweep(fleet.clone()));
-    tokio::spawn(maintain(fleet.clone()));
-    tokio::spawn(tick(fleet.clone()));
-    let ingest = tokio::spawn(ingest::run(incoming, fleet.clone(), gate.clone()));
-    let control =
-        tokio::spawn(control::serve(control::listen(data_dir).context("control socket")?, fleet.clone()));
-    let router = web::router(fleet.clone(), web_settings(&config, &tls, pages_tls.as_ref(), &gate));
+    for (name, tls) in ["certificate", "certificate_of_pages"].into_iter().zip(certificates.clone()) {
+        tasks.spawn(name, tasks::IDLE, move |beat| Arc::clone(&tls).watch(clock::now, beat));
+    }
+    let of_both = |name, run: fn(Fleet, GateHandle, Beat) -> Running| {
+        let (fleet, gate) = (fleet.clone(), gate.clone());
+        tasks.spawn(name, tasks::IDLE, move |beat| run(fleet.clone(), gate.clone(), beat));
+    };
+    of_both("publisher", |fleet, gate, beat| Box::pin(publisher::run(fleet, gate, beat)));
+    of_both("doorkeeper", |fleet, gate, beat| Box::pin(doorkeeper::run(fleet, gate, beat)));
+    of_both("wakes", |fleet, gate, beat| Box::pin(wake_sessions(fleet, gate, beat)));
+    of_both("plans", |fleet, gate, beat| Box::pin(send_plans(fleet, gate, beat)));
+    let of_fleet = |name, every, run: fn(Fleet, Beat) -> Running| {
+        let fleet = fleet.clone();
+        tasks.spawn(name, every, move |beat| run(fleet.clone(), beat));
+    };
+    of_fleet("sweep", SWEEP_EVERY, |fleet, beat| Box::pin(sweep(fleet, beat)));
+    of_fleet("maintenance", MAINTAIN_EVERY, |fleet, beat| Box::pin(maintain(fleet, beat)));
+    of_fleet("schedules", TICK_EVERY, |fleet, beat| Box::pin(tick(fleet, beat)));
+    let (incoming, kept) = (Arc::new(Mutex::new(incoming)), (fleet.clone(), gate.clone()));
+    let ingest = tasks.spawn("ingest", tasks::IDLE, move |beat| {
+        ingest::run(Arc::clone(&incoming), kept.0.clone(), kept.1.clone(), beat)
+    });
+    let (socket, kept) = (Arc::new(control::listen(data_dir).context("control socket")?), fleet.clone());
+    let control = tasks
+        .spawn("control", tasks::IDLE, move |beat| control::serve(Arc::clone(&socket), kept.clone(), beat));
+    let settings = web_settings(&config, &tls, pages_tls.as_ref(), &gate, &tasks);
+    let router = web::router(fleet.clone(), settings);
     let proxies = TrustedProxies::new(config.trusted_proxies.value.clone());
     let http_task =
         tokio::spawn(http::serve(listener, speech, router, http::Limits::default(), proxies, stopped));
@@ -259,12 +283,13 @@ fn web_settings(
     tls: &Arc<Tls>,
     pages_tls: Option<&Arc<Tls>>,
     gate: &GateHandle,
+    tasks: &Tasks,
 ) -> WebSettings {
     let mut mqtt = vec![MqttListener { address: config.mqtt_public.value.clone(), tls: true }];
     let plain = config.mqtt_plain.value;
     mqtt.extend(plain.map(|address| MqttListener { address: address.to_string(), tls: false }));
     let public_url = config.public_url.value.clone();
-    let (gate, held) = (gate.clone(), gate.clone());
+    let (gate, held, tasks) = (gate.clone(), gate.clone(), tasks.clone());
     WebSettings {
         secure_cookies: public_url.starts_with("https://"),
         public_url: public_url.clone(),
@@ -276,21 +301,48 @@ fn web_settings(
             started_at: clock::now(),
         },
         certificates: certificates(config, tls, pages_tls),
-        broker: Arc::new(move || {
-            let stats = gate.stats();
-            let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-            BrokerFacts {
-                serving: true,
-                hosts: count(stats.hosts),
-                viewers: count(stats.viewers),
-                logins_refused: stats.logins_refused,
-                logins_throttled: stats.logins_throttled,
-            }
-        }),
+        broker: Arc::new(move || broker_facts(&gate.stats())),
+        tasks: Arc::new(move || tasks.health().into_iter().map(task_facts).collect()),
         held_logins: Arc::new(move || held.held().into_iter().map(held_login).collect()),
         // Not with a certificate of our own authority: a browser that does not know it could not be told otherwise.
         strict_transport: public_url.starts_with("https://")
             && (!config.http_tls.value || config.http_tls_certificate.value.is_some()),
+    }
+}
+
+fn broker_facts(stats: &gate::Stats) -> BrokerFacts {
+    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    BrokerFacts {
+        hosts: count(stats.hosts),
+        viewers: count(stats.viewers),
+        enrollments: count(stats.enrollments),
+        pending: count(stats.pending),
+        in_flight: stats.in_flight,
+        accepted: stats.accepted,
+        admitted: stats.admitted,
+        handshakes_failed: stats.handshakes_failed,
+        pending_dropped: stats.pending_dropped,
+        logins_refused: stats.logins_refused,
+        logins_throttled: stats.logins_throttled,
+        full: stats.full,
+        refused: stats.refused,
+        malformed: stats.malformed,
+        messages_in: stats.messages_in,
+        bytes_in: stats.bytes_in,
+        bytes_out: stats.bytes_out,
+        retained: count(stats.retained),
+        retained_bytes: stats.retained_bytes as u64,
+        router_built: stats.router_built,
+        view_overflowed: stats.view_overflowed,
+    }
+}
+
+fn task_facts(health: tasks::Health) -> TaskFacts {
+    TaskFacts {
+        name: health.name,
+        period: health.period,
+        since_beat: health.since_beat,
+        restarts: health.restarts,
     }
 }
 
@@ -324,59 +376,67 @@ fn certificates(
     })
 }
 
+/// A task that runs.
+type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// For each host: when this begins, begins again, or has missed what was said.
+fn for_all(fleet: &Fleet, what: impl Fn(HostId)) {
+    match fleet.read().and_then(|read| read.host_ids()) {
+        Ok(hosts) => hosts.into_iter().for_each(what),
+        Err(error) => tracing::error!(%error, "the hosts could not be read"),
+    }
+}
+
 /// Hands each session what its outbox got.
-async fn wake_sessions(fleet: Fleet, gate: GateHandle) {
+async fn wake_sessions(fleet: Fleet, gate: GateHandle, beat: Beat) {
     let mut wakes = fleet.wakes();
+    for_all(&fleet, |host| gate.wake(host));
     loop {
-        match wakes.recv().await {
+        match beat.waits(wakes.recv()).await {
             Ok(host) => gate.wake(host),
-            Err(RecvError::Lagged(_)) => match fleet.read().and_then(|read| read.host_ids()) {
-                Ok(hosts) => hosts.into_iter().for_each(|host| gate.wake(host)),
-                Err(error) => tracing::error!(%error, "sessions could not be woken"),
-            },
+            Err(RecvError::Lagged(_)) => for_all(&fleet, |host| gate.wake(host)),
             Err(RecvError::Closed) => return,
         }
     }
 }
 
 /// Sends each host that is here its plan when it has changed.
-async fn send_plans(fleet: Fleet, gate: GateHandle) {
+async fn send_plans(fleet: Fleet, gate: GateHandle, beat: Beat) {
     let mut changes = fleet.changes();
+    for_all(&fleet, |host| gate.plan_changed(host));
     loop {
-        match changes.recv().await {
+        match beat.waits(changes.recv()).await {
             Ok(Change { what: Changed::Plan(host), .. }) => gate.plan_changed(host),
             Ok(_) => {}
-            Err(RecvError::Lagged(_)) => match fleet.read().and_then(|read| read.host_ids()) {
-                Ok(hosts) => hosts.into_iter().for_each(|host| gate.plan_changed(host)),
-                Err(error) => tracing::error!(%error, "plans could not be sent"),
-            },
+            Err(RecvError::Lagged(_)) => for_all(&fleet, |host| gate.plan_changed(host)),
             Err(RecvError::Closed) => return,
         }
     }
 }
 
-async fn sweep(fleet: Fleet) {
+async fn sweep(fleet: Fleet, beat: Beat) {
     let mut tick = tokio::time::interval(SWEEP_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tick.tick().await;
+        beat.waits(tick.tick()).await;
         fleet.sweep().await;
     }
 }
 
-async fn maintain(fleet: Fleet) {
+async fn maintain(fleet: Fleet, beat: Beat) {
     let mut tick = tokio::time::interval(MAINTAIN_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tick.tick().await;
+        beat.waits(tick.tick()).await;
         fleet.maintain().await;
     }
 }
 
 /// Runs schedules and what waits: at its time, and each half a minute.
-async fn tick(fleet: Fleet) {
+async fn tick(fleet: Fleet, beat: Beat) {
     let mut changes = fleet.changes();
     loop {
+        beat.beat();
         let is_well = fleet.tick().await;
         let next = fleet.next_tick_at().unwrap_or_else(|error| {
             tracing::error!(%error, "it can't be told when the next backup is due");

@@ -1,5 +1,6 @@
 //! What follows from a commit: who is told, which outbox is looked at, what memory lets go of.
 
+use schema::command::Over;
 use schema::{HostId, JobId};
 use std::collections::BTreeSet;
 
@@ -71,11 +72,15 @@ pub(crate) struct Effects {
     pub(crate) durable_lines: Vec<(JobId, u32)>,
     /// Hosts of which a list may show something else now.
     pub(crate) listed: BTreeSet<HostId>,
+    /// Hosts of which something odd was audited.
+    pub(crate) noted: Vec<HostId>,
+    /// What was refused to hosts that are over a budget.
+    pub(crate) refused: Vec<(HostId, Over)>,
 }
 
 /// How long the lists were, to cut them back.
 #[derive(Clone, Copy)]
-pub(crate) struct Mark(usize, usize, usize, usize, usize);
+pub(crate) struct Mark(usize, usize, usize, usize, usize, usize, usize);
 
 impl Effects {
     pub(crate) fn changed(&mut self, what: Changed) {
@@ -93,6 +98,8 @@ impl Effects {
             self.relinked.len(),
             self.ended.len(),
             self.durable_lines.len(),
+            self.noted.len(),
+            self.refused.len(),
         )
     }
 
@@ -102,5 +109,7 @@ impl Effects {
         self.relinked.truncate(mark.2);
         self.ended.truncate(mark.3);
         self.durable_lines.truncate(mark.4);
+        self.noted.truncate(mark.5);
+        self.refused.truncate(mark.6);
     }
 }

@@ -21,6 +21,10 @@ use tokio::sync::broadcast;
 
 /// Changes that a slow listener may be behind before it is told that it lags.
 const CHANGES_KEPT: usize = 4096;
+/// How often something odd of a host is audited, at most.
+const NOTED_EVERY_MS: u64 = 60_000;
+/// Of so many hosts it is known when that was.
+const MOST_NOTED: usize = 20_000;
 
 /// Fills a buffer with random bytes.
 pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
@@ -221,22 +225,33 @@ impl Context {
     }
 
     /// Whether something odd about this host may be audited: at most once a minute, so that a broken agent can't
-    /// fill the audit.
-    pub(crate) fn may_note(&self, host: HostId, now: Timestamp) -> bool {
-        const EVERY_MS: u64 = 60_000;
-        const HOSTS: usize = 20_000;
+    /// fill the audit. It counts as audited with the commit.
+    pub(crate) fn may_note(&self, effects: &mut Effects, host: HostId, now: Timestamp) -> bool {
+        let noted = lock(&self.noted);
+        let is_recent = |at: &Timestamp| now >= *at && now.ms_since(*at) < NOTED_EVERY_MS;
+        let has_room = noted.len() < MOST_NOTED || noted.values().any(|at| !is_recent(at));
+        let may = match noted.get(&host) {
+            Some(at) => !is_recent(at),
+            None => has_room,
+        };
+        let may = may && !effects.noted.contains(&host);
+        if may {
+            effects.noted.push(host);
+        }
+        may
+    }
+
+    /// Whether something odd of this host has just been audited.
+    pub(crate) fn is_noted(&self, host: HostId, now: Timestamp) -> bool {
+        lock(&self.noted).get(&host).is_some_and(|at| now >= *at && now.ms_since(*at) < NOTED_EVERY_MS)
+    }
+
+    fn has_noted(&self, hosts: &[HostId], now: Timestamp) {
         let mut noted = lock(&self.noted);
-        if noted.len() >= HOSTS {
-            noted.retain(|_, at| now.ms_since(*at) < EVERY_MS);
+        if noted.len() + hosts.len() > MOST_NOTED {
+            noted.retain(|_, at| now >= *at && now.ms_since(*at) < NOTED_EVERY_MS);
         }
-        match noted.get(&host) {
-            Some(at) if now >= *at && now.ms_since(*at) < EVERY_MS => false,
-            None if noted.len() >= HOSTS => false,
-            _ => {
-                noted.insert(host, now);
-                true
-            }
-        }
+        noted.extend(hosts.iter().map(|host| (*host, now)));
     }
 
     /// What the writer calls after each commit.
@@ -252,6 +267,12 @@ impl Context {
         for host in &effects.relinked {
             self.meters().forget(*host);
             self.links.forget(*host);
+        }
+        if !effects.noted.is_empty() {
+            self.has_noted(&effects.noted, self.now());
+        }
+        for (host, over) in &effects.refused {
+            self.count_refused(*host, *over, self.now());
         }
         if !effects.ended.is_empty() || !effects.durable_lines.is_empty() {
             let mut board = self.board();

@@ -172,7 +172,7 @@ fn answer(
         let reason = refused.unwrap_or(EnrollRefusal::HostGone);
         let by = By { actor: Actor::Agent, peer: peer.to_owned() };
         let target = hosts::target(tx, row.token.host)?;
-        if context.may_note(row.token.host, now) {
+        if context.may_note(&mut tx.effects, row.token.host, now) {
             audit::note(tx, now, &by, "enroll.refused", target, format!("{reason:?}"))?;
         }
         return Ok(seal_answer(context, &key, id, &EnrollResponse::Refused(reason)));

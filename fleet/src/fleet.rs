@@ -162,6 +162,18 @@ impl Fleet {
         self.store.counts()
     }
 
+    /// Whether the data file can be written: writes a row as it stands, on disk when this answers.
+    pub async fn prove_writable(&self) -> Result<(), Refused> {
+        self.write(|tx| {
+            let key = META_KEY_CHECK.to_owned();
+            if let Some(check) = tx.get(&META, &key)? {
+                tx.put(&META, &key, &check)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Ends the writer when all that was asked before is committed. What is asked later is refused.
     pub async fn shutdown(&self) {
         let store = self.store.clone();

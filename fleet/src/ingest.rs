@@ -356,13 +356,16 @@ impl Fleet {
     async fn note_forged(&self, host: HostId, topic: HostTopic, peer: &str) -> Result<(), StoreError> {
         let context = self.context();
         let now = context.now();
-        if !context.may_note(host, now) {
+        if context.is_noted(host, now) {
             return Ok(());
         }
-        tracing::warn!(%host, topic = topic.suffix(), peer, "a message that does not open was dropped");
         let peer = peer.to_owned();
         let noted = self
             .write(move |tx| {
+                if !context.may_note(&mut tx.effects, host, now) {
+                    return Ok(());
+                }
+                tracing::warn!(%host, topic = topic.suffix(), peer, "a message that does not open was dropped");
                 let by = crate::request::By { actor: crate::record::Actor::Agent, peer: peer.clone() };
                 let target = hosts::target(tx, host)?;
                 let detail = format!("a message on {} does not open with the host's key", topic.suffix());

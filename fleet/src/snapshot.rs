@@ -27,7 +27,8 @@ use std::sync::Arc;
 /// The most jobs looked at for one page.
 const MAX_LOOKED_AT: usize = 5_000;
 
-/// One consistent state of the fleet: everything is read from the same commit.
+/// A state of the fleet. All that is read by key is of one commit; rows of hosts come from memory, which each commit
+/// brings up to date before anybody is answered: they may be of a commit that ended while this was opened.
 pub struct Snapshot {
     view: ReadView,
     entries: Entries,

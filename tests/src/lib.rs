@@ -10,7 +10,7 @@
 //! | [`process`], [`proc_table`] | starts, captures, kills and reaps processes |
 //! | [`scratch`], [`ports`], [`wait`] | folders, ports, conditions with deadlines |
 //! | [`server`], [`agent`], [`api`] | the two programs, and the HTTP interface |
-//! | [`storage`], [`repository`] | rest-server, and restic by hand |
+//! | [`storage`], [`sshd`], [`repository`] | rest-server, sshd, and restic by hand |
 //! | [`foreign_lock`] | a lock that somebody left long ago |
 //! | [`proxy`] | a network that can be cut, held and slowed |
 //! | [`mosquitto`], [`browser`] | what people look with |
@@ -38,6 +38,7 @@ pub mod secrets;
 pub mod seeded;
 pub mod server;
 pub mod sources;
+pub mod sshd;
 pub mod storage;
 pub mod tools;
 pub mod wait;

@@ -1,6 +1,7 @@
 //! What every handler has at hand: the fleet, the settings, who asks and by which face.
 
 use crate::events::Streams;
+use crate::health::{Proven, in_trouble};
 use crate::limiter::Limiter;
 use crate::notes::Notes;
 use crate::origin::Origins;
@@ -21,6 +22,7 @@ use schema::{HostId, Timestamp};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// What the program tells the pages about itself.
 #[derive(Clone)]
@@ -37,6 +39,8 @@ pub struct WebSettings {
     pub certificates: Arc<dyn Fn() -> Vec<Certificate> + Send + Sync>,
     /// Facts of the broker, asked for at each page.
     pub broker: Arc<dyn Fn() -> BrokerFacts + Send + Sync>,
+    /// What runs beside the pages, asked for at each page.
+    pub tasks: Arc<dyn Fn() -> Vec<TaskFacts> + Send + Sync>,
     /// Whose failing logins the broker holds back now.
     pub held_logins: Arc<dyn Fn() -> Vec<HeldLogin> + Send + Sync>,
     /// Whether browsers are told to use TLS for this machine from now on (HSTS).
@@ -89,19 +93,73 @@ pub struct MqttListener {
     pub tls: bool,
 }
 
-/// How the broker is.
+/// A task of the server that never ends.
+#[derive(Clone, Copy, Debug)]
+pub struct TaskFacts {
+    /// What it is called.
+    pub name: &'static str,
+    /// It says that it is well at least this often.
+    pub period: Duration,
+    /// When it last said so.
+    pub since_beat: Duration,
+    /// How often it began again after a fault of the program.
+    pub restarts: u64,
+}
+
+impl TaskFacts {
+    /// So many times it may keep silent.
+    const BEATS: u32 = 3;
+
+    pub(crate) fn is_well(&self) -> bool {
+        self.since_beat <= self.period * Self::BEATS
+    }
+}
+
+/// What the broker has seen. Totals are since the start.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BrokerFacts {
-    /// Whether it takes connections.
-    pub serving: bool,
     /// Hosts that are connected.
     pub hosts: u32,
     /// Viewers that are connected.
     pub viewers: u32,
-    /// Logins that were refused since the start.
+    /// Enrolments under way.
+    pub enrollments: u32,
+    /// Connections that are not admitted yet.
+    pub pending: u32,
+    /// Commands that are sent and not acknowledged.
+    pub in_flight: u64,
+    /// Connections accepted, total.
+    pub accepted: u64,
+    /// Connections admitted, total.
+    pub admitted: u64,
+    /// TLS handshakes that failed, total.
+    pub handshakes_failed: u64,
+    /// Connections that gave way or timed out before they were admitted, total.
+    pub pending_dropped: u64,
+    /// Logins that were refused, total.
     pub logins_refused: u64,
-    /// Wrong logins that were turned away unsaid, because too many had failed before.
+    /// Wrong logins that were turned away unsaid, because too many had failed before, total.
     pub logins_throttled: u64,
+    /// Connections refused because there were too many, total.
+    pub full: u64,
+    /// Publishes and subscriptions refused, total.
+    pub refused: u64,
+    /// Connections ended for what they sent, total.
+    pub malformed: u64,
+    /// Messages from hosts and enrolments, total.
+    pub messages_in: u64,
+    /// Bytes read, total.
+    pub bytes_in: u64,
+    /// Bytes written, total.
+    pub bytes_out: u64,
+    /// Retained topics.
+    pub retained: u32,
+    /// Their bytes.
+    pub retained_bytes: u64,
+    /// How often the router to viewers was built; more than 1 means that it has died.
+    pub router_built: u64,
+    /// Changes that viewers were given later, with the retained set, because the router was busy, total.
+    pub view_overflowed: u64,
 }
 
 pub(crate) struct Inner {
@@ -117,6 +175,8 @@ pub(crate) struct Inner {
     origins: Mutex<Origins>,
     enrolments: Mutex<Notes<(NewEnrollToken, Rights)>>,
     minted: Mutex<Notes<Minted>>,
+    /// Whether the data file could be written.
+    pub(crate) proven: tokio::sync::Mutex<Proven>,
 }
 
 /// Shared by all requests.
@@ -148,6 +208,7 @@ impl App {
             streams: Arc::new(Streams::new()),
             enrolments: Mutex::default(),
             minted: Mutex::default(),
+            proven: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -366,7 +427,7 @@ impl Ctx {
             admin: self.may(Scope::Admin),
             version: settings.server.version.clone(),
             hosts_connected: crate::format::many(u64::from(broker.hosts), "host"),
-            broker_ok: broker.serving,
+            is_well: in_trouble((settings.tasks)()).is_none(),
             pending: self.pending_count(),
             seq: self.seq,
         }
@@ -385,7 +446,7 @@ pub(crate) struct Shell {
     pub(crate) admin: bool,
     pub(crate) version: String,
     pub(crate) hosts_connected: String,
-    pub(crate) broker_ok: bool,
+    pub(crate) is_well: bool,
     /// Backups that wait; `None` = none.
     pub(crate) pending: Option<String>,
     /// The newest change that the page knows of.

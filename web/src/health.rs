@@ -1,23 +1,65 @@
 //! Whether the server lives and can serve.
 
-use crate::app::Ctx;
+use crate::app::{Ctx, TaskFacts};
 use crate::problem::Problem;
 use axum::Json;
 use axum::http::StatusCode;
+use schema::Timestamp;
 use serde_json::{Value, json};
+use std::time::Duration;
+
+/// What was found of the data file's being written counts for so long, so that who asks often writes no more.
+const PROVEN_FOR_MS: u64 = 10_000;
+/// How long a write may take.
+const WRITE_LIMIT: Duration = Duration::from_secs(10);
+
+/// When it was last tried to write, and what came of it.
+pub(crate) type Proven = Option<(Timestamp, bool)>;
 
 /// `GET /healthz`: the process answers.
 pub(crate) async fn alive() -> Json<Value> {
     Json(json!({"status": "ok"}))
 }
 
-/// `GET /readyz`: the store can be read and the broker takes connections.
+/// `GET /readyz`: the data file can be read and written, and all that runs beside the pages is well.
 pub(crate) async fn ready(ctx: Ctx) -> Result<Json<Value>, Problem> {
     let away = |what: &str| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", what);
     let snapshot = ctx.app.fleet.read().map_err(|_| away("The data file can't be read."))?;
     snapshot.operators().map_err(|_| away("The data file can't be read."))?;
-    if !(ctx.app.settings.broker)().serving {
-        return Err(away("The broker takes no connections."));
+    if !is_writable(&ctx).await {
+        return Err(away(
+            "The data file can't be written: look at the space on its disk, and at the server's log.",
+        ));
     }
-    Ok(Json(json!({"status": "ok"})))
+    match in_trouble((ctx.app.settings.tasks)()) {
+        None => Ok(Json(json!({"status": "ok"}))),
+        Some(what) => Err(away(&what)),
+    }
+}
+
+/// Who asks while another one tries waits for that.
+async fn is_writable(ctx: &Ctx) -> bool {
+    let mut proven = ctx.app.proven.lock().await;
+    let now = ctx.now();
+    if let Some((at, is_writable)) = *proven
+        && at <= now
+        && now.ms_since(at) < PROVEN_FOR_MS
+    {
+        return is_writable;
+    }
+    let write = tokio::time::timeout(WRITE_LIMIT, ctx.app.fleet.prove_writable()).await;
+    let is_writable = matches!(write, Ok(Ok(())));
+    *proven = Some((now, is_writable));
+    is_writable
+}
+
+/// Which tasks are not well, in words; `None` = all are.
+pub(crate) fn in_trouble(tasks: Vec<TaskFacts>) -> Option<String> {
+    let silent: Vec<String> = tasks
+        .into_iter()
+        .filter(|task| !task.is_well())
+        .map(|task| format!("{} has not been heard of for {} s", task.name, task.since_beat.as_secs()))
+        .collect();
+    (!silent.is_empty())
+        .then(|| format!("Not well: {}. Restart the server, and look at its log.", silent.join("; ")))
 }

@@ -13,6 +13,7 @@ use super::{
     sweep,
     throttle::Held,
 };
+use crate::tasks;
 use bytes::Bytes;
 use schema::{HostId, HostTopic};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -70,7 +71,7 @@ impl Gate {
         config: Config,
         directory: Arc<dyn Directory>,
     ) -> Result<(GateHandle, mpsc::Receiver<Incoming>), StartError> {
-        let Config { listen, limits } = config;
+        let Config { listen, limits, tasks } = config;
         let fanout = Fanout::start(limits.max_viewers).map_err(StartError::Router)?;
         let (ingest, incoming) = mpsc::channel(limits.ingest_queue.max(1));
         let shared = Arc::new(Shared::new(directory, limits, fanout, ingest));
@@ -82,9 +83,14 @@ impl Gate {
             };
             addresses.push((address, tls));
             tracing::info!(%address, tls, "listening for MQTT");
-            tokio::spawn(listener::accept(Arc::clone(&shared), listen));
+            let (gate, listen) = (Arc::clone(&shared), Arc::new(listen));
+            let name = if tls { "mqtt_listener" } else { "mqtt_plain_listener" };
+            tasks.spawn(name, tasks::IDLE, move |beat| {
+                listener::accept(Arc::clone(&gate), Arc::clone(&listen), beat)
+            });
         }
-        tokio::spawn(sweep::run(Arc::clone(&shared)));
+        let gate = Arc::clone(&shared);
+        tasks.spawn("mqtt_keep_alive", tasks::IDLE, move |beat| sweep::run(Arc::clone(&gate), beat));
         Ok((GateHandle { shared, addresses: addresses.into() }, incoming))
     }
 }

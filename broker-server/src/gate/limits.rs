@@ -1,6 +1,7 @@
 //! Where the gate listens, and how much it lets anyone take.
 
 use super::listener::Socket;
+use crate::tasks::Tasks;
 use crate::tls::Tls;
 use std::{sync::Arc, time::Duration};
 
@@ -11,6 +12,8 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// The bounds.
     pub limits: Limits,
+    /// Where its tasks run.
+    pub tasks: Tasks,
 }
 
 /// One listener.

@@ -6,6 +6,7 @@ use super::{
     shared::{Clock, Shared},
     welcome,
 };
+use crate::tasks::Beat;
 use std::{
     collections::BTreeMap,
     io,
@@ -55,16 +56,16 @@ impl Socket {
 
 /// Accepts until the gate stops. Nothing that a peer does or does not do holds it up: handshakes run apart, and who
 /// is slow there gives way to others.
-pub(super) async fn accept(shared: Arc<Shared>, listen: Listen) {
-    let (listener, tls) = match listen {
-        Listen::Tls(socket, tls) => (socket.listener, Some(tls)),
-        Listen::Plain(socket) => (socket.listener, None),
+pub(super) async fn accept(shared: Arc<Shared>, listen: Arc<Listen>, beat: Beat) {
+    let (listener, tls) = match &*listen {
+        Listen::Tls(socket, tls) => (&socket.listener, Some(tls)),
+        Listen::Plain(socket) => (&socket.listener, None),
     };
     let mut stopping = shared.stopping.subscribe();
     loop {
         let accepted = tokio::select! {
             _ = stopping.wait_for(|stopping| *stopping) => return,
-            accepted = listener.accept() => accepted,
+            accepted = beat.waits(listener.accept()) => accepted,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -85,7 +86,7 @@ pub(super) async fn accept(shared: Arc<Shared>, listen: Listen) {
             shared.counters.pending_dropped.one();
         }
         let shared = Arc::clone(&shared);
-        let tls = tls.as_ref().map(|tls| tls.acceptor());
+        let tls = tls.map(|tls| tls.acceptor());
         let mut stopping = shared.stopping.subscribe();
         tokio::spawn(async move {
             let _place = Place { shared: Arc::clone(&shared), id };

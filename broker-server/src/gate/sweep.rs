@@ -1,6 +1,7 @@
 //! Keep-alive without a timer for each connection: one heap of when to look at whom.
 
 use super::{conn::Conn, shared::Shared};
+use crate::tasks::Beat;
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
@@ -64,10 +65,11 @@ impl Deadlines {
 }
 
 /// Sweeps until the gate stops.
-pub(super) async fn run(shared: Arc<Shared>) {
+pub(super) async fn run(shared: Arc<Shared>, beat: Beat) {
     let stall_ms = u64::try_from(shared.limits.stall_timeout.as_millis()).unwrap_or(u64::MAX);
     let mut stopping = shared.stopping.subscribe();
     loop {
+        beat.beat();
         tokio::select! {
             _ = stopping.wait_for(|stopping| *stopping) => return,
             () = tokio::time::sleep(TICK) => shared.deadlines.sweep(shared.clock.now_ms(), stall_ms),

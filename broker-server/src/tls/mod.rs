@@ -24,6 +24,7 @@ mod authority;
 mod files;
 mod validity;
 
+use crate::tasks::Beat;
 use authority::Authority;
 use rustls::{
     ServerConfig,
@@ -255,23 +256,16 @@ impl Tls {
         Ok(())
     }
 
-    /// Refreshes again and again, for as long as somebody holds it.
-    pub fn watch(
-        self: &Arc<Self>,
-        now: impl Fn() -> Timestamp + Send + 'static,
-    ) -> tokio::task::JoinHandle<()> {
-        let tls = Arc::downgrade(self);
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(WATCH_EVERY).await;
-                let Some(tls) = tls.upgrade() else { return };
-                match tls.refresh(now()) {
-                    Ok(false) => {}
-                    Ok(true) => tracing::info!("a new certificate is in use"),
-                    Err(error) => tracing::error!(%error, "the certificate in use stays the old one"),
-                }
+    /// Refreshes again and again.
+    pub async fn watch(self: Arc<Self>, now: fn() -> Timestamp, beat: Beat) {
+        loop {
+            beat.waits(tokio::time::sleep(WATCH_EVERY)).await;
+            match self.refresh(now()) {
+                Ok(false) => {}
+                Ok(true) => tracing::info!("a new certificate is in use"),
+                Err(error) => tracing::error!(%error, "the certificate in use stays the old one"),
             }
-        })
+        }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {

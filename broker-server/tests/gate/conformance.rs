@@ -544,7 +544,7 @@ async fn a_busy_port_and_an_open_plain_one_are_refused_in_words() {
     let world = World::start().await;
     let start = |address: SocketAddr, anywhere| async move {
         let listen = vec![Listen::Plain(Socket::plain(address, anywhere)?)];
-        Gate::start(Config { listen, limits: small() }, Arc::new(Book::default())).await
+        Gate::start(Config { listen, limits: small(), ..Config::default() }, Arc::new(Book::default())).await
     };
     let error = start(world.plain, false).await.err().unwrap();
     assert!(matches!(error, StartError::Bind { .. }));

@@ -56,7 +56,7 @@ pub(crate) fn take(
     let unsaid = audit::note_of_host(context, tx, now, (host, &by), "job.backup", target, detail)?;
     if let Some(over) = unsaid {
         // The job is in the list all the same.
-        context.count_refused(host, over, now);
+        tx.effects.refused.push((host, over));
     }
     pending::taken_over(context, tx, (host, own.schedule, own.group), own.due_at, own.job, now)?;
     Ok(Taken::In)

@@ -106,7 +106,7 @@ pub(crate) fn take(
                         Err(over) => Some(over),
                     };
                     if let Some(over) = refused {
-                        context.count_refused(host, over, now);
+                        tx.effects.refused.push((host, over));
                     }
                 }
                 Err(_) => odd(context, tx, host, peer, now, "a report of an unknown kind was passed over")?,
@@ -296,10 +296,10 @@ pub(crate) fn odd(
     now: Timestamp,
     what: &str,
 ) -> Result<(), Refused> {
-    if context.may_note(host, now)
+    if context.may_note(&mut tx.effects, host, now)
         && let Some(over) = note(context, tx, host, peer, now, "agent.odd", what)?
     {
-        context.count_refused(host, over, now);
+        tx.effects.refused.push((host, over));
     }
     Ok(())
 }

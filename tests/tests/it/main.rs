@@ -17,6 +17,7 @@ mod folders;
 mod footprint;
 mod forgotten_host;
 mod full_life;
+mod host_keys;
 mod hostile_host;
 mod interrupted;
 mod lacking_paths;

@@ -8,6 +8,7 @@ use tests::{
     browser::{Browser, Theme},
     scene::{GROUP, Scene},
     server::Server,
+    sshd::Sshd,
     tools::{self, Tool},
     wait::{self, LONG, SOON},
 };
@@ -141,7 +142,7 @@ impl<'b> Look<'b> {
 
 /// The addresses that show no page of their own: what only takes forms leads to the page that the form is on, and a
 /// question that is none any more to what it was about.
-const LEADS: [(&str, &str); 16] = [
+const LEADS: [(&str, &str); 17] = [
     ("/hosts", "/"),
     ("/hosts/{host}/enroll-token", "/hosts/{host}/enrol"),
     ("/hosts/{host}/groups", "/hosts/{host}"),
@@ -152,6 +153,7 @@ const LEADS: [(&str, &str); 16] = [
     ("/hosts/{host}/groups/{group}/preview/{job}", "/jobs/{job}"),
     ("/hosts/{host}/groups/{group}/accept", "/hosts/{host}"),
     ("/jobs/{job}/cancel", "/jobs/{job}"),
+    ("/jobs/{job}/host-key", "/jobs/{job}"),
     ("/operators", "/settings"),
     ("/operators/{name}", "/settings"),
     ("/tokens", "/settings"),
@@ -315,6 +317,17 @@ fn every_page_is_accessible_fits_a_phone_and_loads_nothing_from_elsewhere() {
     let _ = scene.api().wait_job(&scene.api().back_up(&host, GROUP), &["warning"], LONG);
     for page in ["", "/repo", &format!("/groups/{GROUP}/accept")] {
         look.at(&format!("/hosts/{host}{page}"));
+    }
+
+    // A storage by ssh whose host key nobody has seen yet.
+    let sshd = Sshd::start(&scene.scratch, "storage", Sshd::free_address());
+    let input = json!({"url": sshd.url(), "repo_password": "of the repository", "env": {}});
+    let _ = scene.api().put(&format!("/api/hosts/{host}/repo-credentials"), &input).expect(200);
+    let asked = scene.api().post(&format!("/api/hosts/{host}/repo-credentials/test"), None).expect(202);
+    let job = asked["id"].as_str().expect("an id");
+    let _ = scene.api().wait_job(job, &["failed"], LONG);
+    for page in ["", "/host-key"] {
+        look.at(&format!("/jobs/{job}{page}"));
     }
     assert!(look.wrong.is_empty(), "{}", look.wrong);
     assert!(look.seen.len() > 35, "{:?}", look.seen);

@@ -2,9 +2,10 @@
 
 use super::{Fact, ProblemView};
 use crate::account;
-use crate::app::Ctx;
+use crate::app::{Ctx, TaskFacts};
 use crate::form::Form;
-use crate::format::{When, ago, bytes, many};
+use crate::format::{When, ago, bytes, count, many};
+use crate::health::in_trouble;
 use crate::held::{HeldUp, held_up};
 use crate::problem::Problem;
 use crate::template::View;
@@ -225,8 +226,7 @@ fn facts(ctx: &Ctx, now: Timestamp, storage_bytes: u64) -> Vec<Fact> {
         let how = if listener.tls { "TLS" } else { "plain, for this machine" };
         facts.push(Fact::new("MQTT", &listener.address).note(how));
     }
-    facts
-        .push(Fact::new("Broker", if broker.serving { "takes connections" } else { "takes no connections" }));
+    facts.push(tasks((settings.tasks)()));
     facts.push(
         Fact::new("Connected", many(u64::from(broker.hosts), "host"))
             .note(many(u64::from(broker.viewers), "viewer")),
@@ -238,6 +238,20 @@ fn facts(ctx: &Ctx, now: Timestamp, storage_bytes: u64) -> Vec<Fact> {
     }
     facts.push(Fact::new("Data file", bytes(storage_bytes)));
     facts
+}
+
+/// How what runs beside the pages is.
+fn tasks(tasks: Vec<TaskFacts>) -> Fact {
+    let restarts: u64 = tasks.iter().map(|task| task.restarts).sum();
+    let number = tasks.len() as u64;
+    let fact = match in_trouble(tasks) {
+        Some(trouble) => Fact::new("Tasks", trouble),
+        None => Fact::new("Tasks", format!("all {} are well", count(number))),
+    };
+    match restarts {
+        0 => fact,
+        _ => fact.note(format!("begun again {} after a fault: see the server's log", many(restarts, "time"))),
+    }
 }
 
 /// When a certificate ends, in words.

@@ -288,7 +288,7 @@ fn shell(nav: &'static str) -> Shell {
         admin: true,
         version: "0.1.0".to_owned(),
         hosts_connected: "41 hosts".to_owned(),
-        broker_ok: true,
+        is_well: true,
         pending: Some("4".to_owned()),
         seq: 7,
     }

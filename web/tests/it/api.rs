@@ -7,6 +7,8 @@ use axum::http::Method;
 use fleet::record::Role;
 use schema::{Class, LogStream, Outcome, Summary};
 use serde_json::{Value, json};
+use std::time::Duration;
+use web::TaskFacts;
 
 #[tokio::test]
 async fn the_document_lists_every_route_of_the_api() {
@@ -385,6 +387,58 @@ async fn accounts_tokens_and_viewers_are_managed_by_admins() {
     let audit = client.get("/api/audit?action=viewer").await.expect(200).json();
     assert_eq!(audit["items"].as_array().unwrap().len(), 2, "{audit}");
     assert_eq!(audit["items"][0]["target"], "desk");
+}
+
+#[tokio::test]
+async fn a_task_that_keeps_silent_is_told_by_readyz_metrics_and_settings() {
+    let world = World::new();
+    let admin = world.admin().await;
+    let task = |name, since: u64, restarts| TaskFacts {
+        name,
+        period: Duration::from_secs(30),
+        since_beat: Duration::from_secs(since),
+        restarts,
+    };
+    *world.tasks.lock().unwrap() = vec![task("schedules", 90, 0), task("ingest", 3, 2)];
+    world.stranger().get("/readyz").await.expect(200);
+    let settings = admin.get("/settings").await.expect(200).text;
+    assert!(settings.contains("all 2 are well") && settings.contains("begun again 2 times"), "{settings}");
+    world.tasks.lock().unwrap()[0] = task("schedules", 91, 0);
+    let answer = world.stranger().get("/readyz").await.expect(503).json();
+    assert_eq!(answer["error"]["code"], "not_ready");
+    assert!(
+        answer["error"]["message"].as_str().unwrap().contains("schedules has not been heard of for 91 s"),
+        "{answer}"
+    );
+    assert!(admin.get("/settings").await.expect(200).text.contains("Not well: schedules"));
+    let metrics = world.program(Role::Viewer).await.get("/metrics").await.expect(200).text;
+    for line in [
+        "holdfast_task_well{task=\"schedules\"} 0",
+        "holdfast_task_well{task=\"ingest\"} 1",
+        "holdfast_task_silent_seconds{task=\"schedules\"} 91",
+        "holdfast_task_restarts_total{task=\"ingest\"} 2",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+}
+
+#[tokio::test]
+async fn readyz_writes_to_the_data_file_and_not_more_often_than_it_says() {
+    let world = World::new();
+    let commits = || world.fleet.writer_counts().commits;
+    let before = commits();
+    for _ in 0..5 {
+        world.stranger().get("/readyz").await.expect(200);
+    }
+    assert_eq!(commits(), before + 1);
+    world.pass(10_000);
+    world.stranger().get("/readyz").await.expect(200);
+    assert_eq!(commits(), before + 2);
+    world.fleet.shutdown().await;
+    world.pass(10_000);
+    let answer = world.stranger().get("/readyz").await.expect(503).json();
+    assert!(answer["error"]["message"].as_str().unwrap().contains("can't be written"), "{answer}");
+    world.stranger().get("/healthz").await.expect(200);
 }
 
 #[tokio::test]

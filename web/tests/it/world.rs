@@ -7,10 +7,12 @@ use fleet::record::{Actor, Role, Scopes};
 use fleet::{By, Driver, Fleet, Settings};
 use schema::Timestamp;
 use serde_json::Value;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use tower::ServiceExt;
-use web::{BrokerFacts, Certificate, HeldLogin, MqttListener, ServerFacts, TrustedProxies, WebSettings};
+use web::{
+    BrokerFacts, Certificate, HeldLogin, MqttListener, ServerFacts, TaskFacts, TrustedProxies, WebSettings,
+};
 
 pub(crate) const PASSWORD: &str = "a few words in a row";
 /// Mon 23 Nov 2026 06:31:12 UTC.
@@ -20,13 +22,15 @@ pub(crate) struct World {
     pub(crate) fleet: Fleet,
     pub(crate) router: Router,
     clock: Arc<AtomicU64>,
+    /// What runs beside the pages, as the program tells them.
+    pub(crate) tasks: Arc<Mutex<Vec<TaskFacts>>>,
 }
 
 pub(crate) fn random(buffer: &mut [u8]) {
     getrandom::fill(buffer).unwrap();
 }
 
-fn web_settings() -> WebSettings {
+fn web_settings(tasks: Arc<Mutex<Vec<TaskFacts>>>) -> WebSettings {
     WebSettings {
         public_url: "http://fleet.lan".to_owned(),
         secure_cookies: false,
@@ -40,7 +44,8 @@ fn web_settings() -> WebSettings {
             ca_pem: "-----BEGIN CERTIFICATE-----\n".to_owned(),
             started_at: Timestamp(START),
         },
-        broker: Arc::new(|| BrokerFacts { serving: true, hosts: 1, ..BrokerFacts::default() }),
+        broker: Arc::new(|| BrokerFacts { hosts: 1, ..BrokerFacts::default() }),
+        tasks: Arc::new(move || tasks.lock().unwrap().clone()),
         held_logins: Arc::new(|| {
             let account = Some("barn".to_owned());
             vec![HeldLogin { origin: "192.0.2.77".to_owned(), account, failures: 31, for_ms: 6_000 }]
@@ -68,12 +73,14 @@ impl World {
             keep: Default::default(),
         };
         let fleet = Fleet::in_memory(settings, driver).unwrap();
-        Self { router: web::router(fleet.clone(), web_settings()), fleet, clock }
+        let tasks = Arc::new(Mutex::new(Vec::new()));
+        let router = web::router(fleet.clone(), web_settings(Arc::clone(&tasks)));
+        Self { router, fleet, clock, tasks }
     }
 
     /// Another server over the same fleet: what was in the memory of the pages is gone.
     pub(crate) fn restart(&mut self) {
-        self.router = web::router(self.fleet.clone(), web_settings());
+        self.router = web::router(self.fleet.clone(), web_settings(Arc::clone(&self.tasks)));
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -89,7 +89,8 @@ impl World {
             Listen::Tls(Socket::tls(address).unwrap(), Arc::clone(&certificates)),
         ];
         let directory = Arc::<Book>::clone(&book);
-        let (gate, incoming) = Gate::start(Config { listen, limits }, directory).await.unwrap();
+        let (gate, incoming) =
+            Gate::start(Config { listen, limits, ..Config::default() }, directory).await.unwrap();
         let addresses = gate.addresses();
         let (plain, tls) = (addresses[0].0, addresses[1].0);
         let (heard, held) = (Arc::default(), Arc::default());

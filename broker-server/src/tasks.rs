@@ -1,0 +1,174 @@
+//! What runs for as long as the server does, each task under its name.
+//!
+//! A task says regularly that it is well: it *beats*. One that panics begins again, after a pause that grows while it
+//! does so again and again. One that hangs, or has ended by itself, beats no more, and `/readyz` says so.
+
+use futures_util::FutureExt as _;
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::{task::JoinHandle, time::Instant};
+
+/// The pause before a task begins again, at first.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// And at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How often a task beats that waits for something to happen.
+pub const IDLE: Duration = Duration::from_secs(10);
+
+/// The tasks of a server.
+#[derive(Clone, Default)]
+pub struct Tasks(Arc<Mutex<Vec<Beat>>>);
+
+/// Where a task says that it is well.
+#[derive(Clone)]
+pub struct Beat(Arc<Row>);
+
+struct Row {
+    name: &'static str,
+    period: Duration,
+    begun: Instant,
+    /// When it beat last, in milliseconds after `begun`.
+    beat_ms: AtomicU64,
+    restarts: AtomicU64,
+}
+
+/// How a task is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// What it is called.
+    pub name: &'static str,
+    /// It beats at least this often while it is well.
+    pub period: Duration,
+    /// When it beat last.
+    pub since_beat: Duration,
+    /// How often it began again after a panic.
+    pub restarts: u64,
+}
+
+impl Tasks {
+    /// Runs what `make` gives until that ends by itself; after a panic, what it gives then. It beats at least once a
+    /// `period` while it is well.
+    pub fn spawn<F>(
+        &self,
+        name: &'static str,
+        period: Duration,
+        mut make: impl FnMut(Beat) -> F + Send + 'static,
+    ) -> JoinHandle<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (beat_ms, restarts) = (AtomicU64::new(0), AtomicU64::new(0));
+        let beat = Beat(Arc::new(Row { name, period, begun: Instant::now(), beat_ms, restarts }));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(beat.clone());
+        tokio::spawn(async move {
+            let mut pause = FIRST_PAUSE;
+            loop {
+                let begun = Instant::now();
+                let run = AssertUnwindSafe(async { make(beat.clone()).await }).catch_unwind().await;
+                if run.is_ok() {
+                    return;
+                }
+                // One that ran well for a while has not failed again and again.
+                if begun.elapsed() > LONGEST_PAUSE {
+                    pause = FIRST_PAUSE;
+                }
+                beat.0.restarts.fetch_add(1, Relaxed);
+                tracing::error!(task = name, "ended by a fault of the program; begins again in {pause:?}");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        })
+    }
+
+    /// How each is, in the order in which they began.
+    #[must_use]
+    pub fn health(&self) -> Vec<Health> {
+        let tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.iter().map(|beat| beat.0.health()).collect()
+    }
+}
+
+impl Row {
+    fn health(&self) -> Health {
+        let since_beat =
+            self.begun.elapsed().saturating_sub(Duration::from_millis(self.beat_ms.load(Relaxed)));
+        Health { name: self.name, period: self.period, since_beat, restarts: self.restarts.load(Relaxed) }
+    }
+}
+
+impl Beat {
+    /// It is well.
+    pub fn beat(&self) {
+        let after = self.0.begun.elapsed().as_millis();
+        self.0.beat_ms.store(u64::try_from(after).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Waits for something, and beats as long as it does.
+    pub async fn waits<T>(&self, something: impl Future<Output = T>) -> T {
+        let mut something = std::pin::pin!(something);
+        loop {
+            self.beat();
+            tokio::select! {
+                biased;
+                done = &mut something => return done,
+                () = tokio::time::sleep(self.0.period) => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn only(tasks: &Tasks) -> Health {
+        let [health] = tasks.health()[..] else { panic!("one task") };
+        health
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_panics_begins_again_and_one_that_hangs_beats_no_more() {
+        let tasks = Tasks::default();
+        let mut runs = 0;
+        let _task = tasks.spawn("odd", IDLE, move |beat| {
+            runs += 1;
+            let run = runs;
+            async move {
+                assert!(run > 3, "on purpose");
+                beat.waits(tokio::time::sleep(Duration::from_secs(300))).await;
+                std::future::pending::<()>().await;
+            }
+        });
+        // Pauses of one, two and four seconds.
+        tokio::time::sleep(Duration::from_millis(6_900)).await;
+        assert_eq!(only(&tasks).restarts, 3);
+        tokio::time::sleep(Duration::from_secs(200)).await;
+        let health = only(&tasks);
+        assert!((health.name, health.restarts) == ("odd", 3) && health.since_beat <= IDLE, "{health:?}");
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        assert!(only(&tasks).since_beat > 3 * IDLE, "{:?}", only(&tasks));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_ends_by_itself_is_over_and_beats_no_more() {
+        let tasks = Tasks::default();
+        tasks.spawn("short", IDLE, |beat| async move { beat.beat() }).await.unwrap();
+        tokio::time::sleep(4 * IDLE).await;
+        assert_eq!((only(&tasks).restarts, only(&tasks).since_beat), (0, 4 * IDLE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_pause_grows_while_it_panics_again_and_again() {
+        let tasks = Tasks::default();
+        let _task = tasks.spawn("bad", IDLE, |_| async { panic!("on purpose") });
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        let restarts = only(&tasks).restarts;
+        assert!((60..=70).contains(&restarts), "{restarts}");
+    }
+}
