@@ -564,6 +564,9 @@ fn entry(name: &str, value: &Value) -> EntrySeen {
     }
 }
 
+/// Host names with tags.
+type Pairs = [(String, String)];
+
 /// A snapshot that is among those that are asked for, and the place of its host name and tag among theirs.
 fn member(json: &[u8], members: &[(String, String)], others: &[(String, String)]) -> Option<(Member, usize)> {
     if members.is_empty() {
@@ -598,7 +601,7 @@ fn paths_of(json: &[u8]) -> Vec<String> {
 
 fn take_member(
     json: &[u8],
-    (members, others): (&[(String, String)], &[(String, String)]),
+    (members, others): (&Pairs, &Pairs),
     by_rules: &mut ByRules,
     list: fn(&mut ByRules) -> &mut Vec<Member>,
 ) {

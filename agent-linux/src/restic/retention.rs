@@ -510,7 +510,7 @@ mod tests {
         assert_eq!(removed(&chosen(last(2), &by_rules, &told)), [1, 4, 5]);
         let seventh = id(7);
         let right = Some(Right { snapshot: &seventh, at: Timestamp(0), files: 1, bytes: 1 });
-        let told = Told { whole, began_at, right, ..Told::default() };
+        let told = Told { whole, right, began_at, ..Told::default() };
         assert_eq!(removed(&chosen(last(2), &by_rules, &told)), [1, 2, 3, 4, 5]);
     }
 

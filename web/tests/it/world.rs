@@ -75,7 +75,7 @@ impl World {
         let fleet = Fleet::in_memory(settings, driver).unwrap();
         let tasks = Arc::new(Mutex::new(Vec::new()));
         let router = web::router(fleet.clone(), web_settings(Arc::clone(&tasks)));
-        Self { router, fleet, clock, tasks }
+        Self { fleet, router, clock, tasks }
     }
 
     /// Another server over the same fleet: what was in the memory of the pages is gone.
