@@ -229,7 +229,14 @@ impl Judged<'_> {
             (Some(_), None) => self.rank.is_some(),
             (None, _) => !old.is_unknown || self.is_unknown,
         };
-        !self.is_lacking && is_known && has_paths && is_large && (!self.is_future || old.is_future)
+        // What was made from another snapshot has its dates and figures, whatever it holds.
+        let is_first_hand = self.member.original.is_empty() || !old.member.original.is_empty();
+        !self.is_lacking
+            && is_known
+            && is_first_hand
+            && has_paths
+            && is_large
+            && (!self.is_future || old.is_future)
     }
 }
 
@@ -310,19 +317,22 @@ impl<'a> Named<'a> {
         Self { by_start }
     }
 
-    /// Whether it lacks something, and its rank among the whole ones.
+    /// Whether it lacks something, and its rank among the whole ones. What was made from a lacking one lacks it, too; what
+    /// was made from a whole one, by a repair or a rewrite, may lack anything.
     fn find(&self, member: &Member) -> (bool, Option<usize>) {
-        let (mut is_lacking, mut rank) = (false, None);
-        for id in [&member.id, &member.original] {
+        let named = |id: &'_ str| {
             let found = id.get(..SHORTEST_ID).and_then(|start| self.by_start.get(start));
-            for (_, its) in found.into_iter().flatten().filter(|(named, _)| names(named, id)) {
-                match its {
-                    None => is_lacking = true,
-                    Some(its) => rank = rank.or(Some(*its)),
-                }
-            }
-        }
-        (is_lacking, rank.filter(|_| !is_lacking))
+            let its: Vec<Option<usize>> = found
+                .into_iter()
+                .flatten()
+                .filter(|(named, _)| names(named, id))
+                .map(|(_, rank)| *rank)
+                .collect();
+            its
+        };
+        let (own, former) = (named(&member.id), named(&member.original));
+        let is_lacking = own.iter().chain(&former).any(Option::is_none);
+        (is_lacking, own.into_iter().flatten().min().filter(|_| !is_lacking))
     }
 }
 
@@ -421,6 +431,24 @@ mod tests {
         let told = Told { lacking: [4, 5, 6].map(short).to_vec(), ..Told::default() };
         let choice = chosen(last(3), &by_rules, &told);
         assert_eq!((removed(&choice), choice.lacking.len()), (vec![], 3));
+    }
+
+    #[test]
+    fn what_was_made_from_a_whole_one_pushes_none_out() {
+        // A repair or a rewrite of each: with the dates, the figures and the tags of what it was made from.
+        let made_from = |n: u64| Member { original: id(n), id: id(n + 100), ..member(n, Some(10)) };
+        let all = || (1..=3).flat_map(|n| [member(n, Some(10)), made_from(n)]);
+        for whole in [vec![short(3), short(2), short(1)], vec![]] {
+            let told = Told { whole, ..Told::default() };
+            for number in 1..4 {
+                let gone = removed(&chosen(last(number), &by_rules(&last(number), all()), &told));
+                let newest = u64::from(number);
+                assert!((4 - newest..=3).all(|n| !gone.contains(&n)), "keep last {number}: {gone:?}");
+            }
+        }
+        // Where all were tagged anew they push each other out as before.
+        let by_rules = by_rules(&last(2), (1..=4).map(made_from));
+        assert_eq!(removed(&chosen(last(2), &by_rules, &Told::default())), [101, 102]);
     }
 
     #[test]

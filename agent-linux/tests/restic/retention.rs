@@ -209,3 +209,25 @@ async fn a_snapshot_of_two_groups_stays() {
     assert_eq!((counts[0].spared, counts[0].removed), (1, 1), "{ran:#?}");
     assert!(ran.log.iter().any(|line| line.contains("of another source group, too")), "{ran:#?}");
 }
+
+#[tokio::test]
+async fn a_rewritten_snapshot_pushes_the_one_that_it_was_made_from_out_never() {
+    let Some(program) = crate::tools::Version::V018.program() else { return };
+    let mut rig = Rig::initialised(program).await;
+    let source = rig.source();
+    let whole = made_by(&rig.backup(&[&source]).await.succeeded())[..8].to_owned();
+    // Their ids are chance: often enough for either order.
+    for file in 0..4 {
+        with_restic(&rig, &["rewrite", &format!("--exclude=file-{file}"), &whole]);
+    }
+    let keep = Keep { last: 1, ..Keep::default() };
+    let (mut ids, mut room) = ([0; 100], [0; 400]);
+    let known = Items::write([whole.as_str()], &mut ids).unwrap();
+    for known in [known, Items::EMPTY] {
+        let group = ForgetGroup { whole: known, ..ForgetGroup::new("g1", keep) };
+        let groups = Items::write([group], &mut room).unwrap();
+        rig.run(JobSpec::Forget { groups, others: Items::EMPTY, dry_run: false }).await.succeeded();
+        let left = rig.run(JobSpec::Snapshots).await.succeeded().snapshots;
+        assert!(left.iter().any(|it| it.id.starts_with(&whole)), "{whole} is gone of {left:?}");
+    }
+}
