@@ -40,6 +40,8 @@ mod dispatch;
 mod enroll;
 mod fleet;
 mod folder;
+#[cfg(test)]
+mod golden;
 mod groups;
 pub mod host_clock;
 mod hosts;

@@ -1,0 +1,237 @@
+//! Literal bytes of every stored enum: postcard writes a variant by its place, so that one moved, or put before others,
+//! would be read as another one. When this fails: fix the code, or bring the data file's format forward, with a
+//! migration; then write `golden.txt` anew with `HOLDFAST_WRITE_GOLDENS=1`.
+
+use crate::link::Sent;
+use crate::record::{
+    Actor, AuditTarget, BackupFigures, Every, Extent, Flawed, ForgetFigures, Group, Hold, JobFigures,
+    JobState, JobWhat, Lack, Loss, Newest, Origin, Past, ProbeFigures, Retention, Role, Soundness,
+    SourceFinding, Whole,
+};
+use crate::store::format::Meta;
+use crate::unplanned::Unplanned;
+use schema::{Class, HostId, JobId, RepoId, Slot, SourceReason, Timestamp};
+use serde::{Serialize, de::DeserializeOwned};
+use std::fmt::{Debug, Write as _};
+
+const GOLDEN: &str = include_str!("golden.txt");
+const AT: Timestamp = Timestamp(1_750_000_000_123);
+const HOST: HostId = HostId([0x0b; 16]);
+const JOB: JobId = JobId([0x0a; 16]);
+const REPO: RepoId = RepoId([0x0c; 32]);
+
+/// What is written, one name to a line.
+struct Written(Vec<(String, String)>);
+
+impl Written {
+    fn add<T: Serialize + DeserializeOwned + PartialEq + Debug>(&mut self, name: &str, value: &T) {
+        let bytes = postcard::to_allocvec(value).unwrap();
+        assert_eq!(&postcard::from_bytes::<T>(&bytes).unwrap(), value, "{name} is read as it was written");
+        let mut hex = String::new();
+        bytes.iter().for_each(|byte| drop(write!(hex, "{byte:02x}")));
+        self.0.push((name.to_owned(), hex));
+    }
+}
+
+/// Adds a value of each variant; one that is left out does not compile.
+macro_rules! each {
+    ($written:ident, $type:ident { $($variant:pat => $value:expr,)+ }) => {{
+        let is_one = |value: &$type| match value { $($variant => {})+ };
+        $({
+            let value: $type = $value;
+            is_one(&value);
+            assert!(matches!(value, $variant), "{value:?}");
+            let name = stringify!($variant).split([' ', '(', '{']).next().unwrap_or_default();
+            $written.add(name, &value);
+        })+
+    }};
+}
+
+fn keep() -> Retention {
+    Retention { last: 1, hourly: 2, daily: 3, weekly: 4, monthly: 5, yearly: 6, within: "7d".to_owned() }
+}
+
+fn text(text: &str) -> String {
+    text.to_owned()
+}
+
+fn enums(written: &mut Written) {
+    each!(written, Actor {
+        Actor::Operator(_) => Actor::Operator(text("ada")),
+        Actor::Token(_) => Actor::Token(text("backup")),
+        Actor::Schedule(_) => Actor::Schedule(text("hourly")),
+        Actor::System => Actor::System,
+        Actor::Agent => Actor::Agent,
+    });
+    each!(written, AuditTarget {
+        AuditTarget::Server => AuditTarget::Server,
+        AuditTarget::Host(..) => AuditTarget::Host(HOST, text("attic")),
+        AuditTarget::Job(..) => AuditTarget::Job(HOST, JOB),
+        AuditTarget::Account(_) => AuditTarget::Account(text("ada")),
+    });
+    each!(written, Role {
+        Role::Viewer => Role::Viewer,
+        Role::Operator => Role::Operator,
+        Role::Admin => Role::Admin,
+    });
+    each!(written, Every {
+        Every::Hours(_) => Every::Hours(6),
+        Every::Days(_) => Every::Days(7),
+        Every::Cron(_) => Every::Cron(text("@daily")),
+    });
+    each!(written, Hold {
+        Hold::Loss => Hold::Loss,
+        Hold::TooManyLacking => Hold::TooManyLacking,
+        Hold::Unlisted => Hold::Unlisted,
+        Hold::Unsized => Hold::Unsized,
+    });
+    each!(written, Past {
+        Past::Unlisted => Past::Unlisted,
+        Past::Known => Past::Known,
+        Past::Unsized(_) => Past::Unsized(3),
+    });
+    each!(written, JobState {
+        JobState::Queued => JobState::Queued,
+        JobState::Sent => JobState::Sent,
+        JobState::Accepted => JobState::Accepted,
+        JobState::Running => JobState::Running,
+        JobState::Succeeded => JobState::Succeeded,
+        JobState::Warning => JobState::Warning,
+        JobState::Failed => JobState::Failed,
+        JobState::Cancelled => JobState::Cancelled,
+        JobState::Lost => JobState::Lost,
+    });
+    each!(written, JobWhat {
+        JobWhat::Probe => JobWhat::Probe,
+        JobWhat::Init => JobWhat::Init,
+        JobWhat::Backup { .. } => JobWhat::Backup { group: text("etc") },
+        JobWhat::Forget { .. } => JobWhat::Forget {
+            groups: vec![(text("etc"), keep())],
+            held: vec![(text("home"), Hold::Loss)],
+        },
+        JobWhat::ForgetDryRun { .. } =>
+            JobWhat::ForgetDryRun { group: text("etc"), keep: keep(), held: Some(Hold::Unsized) },
+        JobWhat::Prune => JobWhat::Prune,
+        JobWhat::Check { .. } => JobWhat::Check { subset_pct: 5 },
+        JobWhat::Unlock { .. } => JobWhat::Unlock { all: true },
+        JobWhat::Stats => JobWhat::Stats,
+        JobWhat::Snapshots => JobWhat::Snapshots,
+        JobWhat::Ls { .. } => JobWhat::Ls { snapshot: text("0badcafe"), path: text("/etc") },
+        JobWhat::Browse { .. } => JobWhat::Browse { path: text("/srv") },
+    });
+    each!(written, JobFigures {
+        JobFigures::None => JobFigures::None,
+        JobFigures::Probe(_) => JobFigures::Probe(ProbeFigures {
+            repo: Some(REPO),
+            repo_version: Some(2),
+            append_only: Some(true),
+            answered_ms: 12,
+        }),
+        JobFigures::Init { .. } => JobFigures::Init { repo: REPO },
+        JobFigures::Backup(_) => JobFigures::Backup(BackupFigures {
+            snapshot: text("0badcafe"),
+            files_new: 1,
+            files_changed: 2,
+            files_unmodified: 3,
+            total_files: 6,
+            total_bytes: 7,
+            added_bytes: 8,
+            added_packed_bytes: Some(9),
+            errors: 10,
+            findings: vec![SourceFinding {
+                path: text("/srv"),
+                reason: SourceReason::Link,
+                leads_to: text("/mnt"),
+            }],
+            findings_left_out: 11,
+        }),
+        JobFigures::Forget(_) => JobFigures::Forget(vec![ForgetFigures {
+            group: text("etc"),
+            kept: 1,
+            removed: 2,
+            class: Some(Class::AppendOnly),
+            spared: 3,
+        }]),
+        JobFigures::Prune { .. } => JobFigures::Prune {
+            freed_bytes: 1,
+            repacked_packs: 2,
+            repacked_bytes: 3,
+            remaining_bytes: 4,
+        },
+        JobFigures::Check { .. } => JobFigures::Check { errors: 1, subset_pct: 2 },
+        JobFigures::Unlock { .. } => JobFigures::Unlock { removed: 1 },
+        JobFigures::Stats { .. } => JobFigures::Stats { total_bytes: 1, blobs: 2 },
+        JobFigures::Snapshots { .. } => JobFigures::Snapshots { count: 1, left_out: 2 },
+        JobFigures::Restore { .. } => JobFigures::Restore { files: 1, bytes: 2, skipped: 3 },
+        JobFigures::Folder { .. } => JobFigures::Folder { entries: 1, left_out: 2 },
+        JobFigures::HostKey { .. } => JobFigures::HostKey { slot: Slot::Admin, key: text("ssh-ed25519 AAAA") },
+    });
+    each!(written, Sent {
+        Sent::Run(_) => Sent::Run(JOB),
+        Sent::Cancel(_) => Sent::Cancel(JOB),
+        Sent::Config { .. } => Sent::Config { slot: Slot::Admin, revision: 3, for_job: Some(JOB) },
+    });
+    each!(written, Meta {
+        Meta::Format(_) => Meta::Format(3),
+        Meta::KeyCheck(_) => Meta::KeyCheck(vec![1, 2]),
+        Meta::NextAudit(_) => Meta::NextAudit(4),
+        Meta::AuditCounts(_) => Meta::AuditCounts([1, 2, 3]),
+    });
+    each!(written, Unplanned {
+        Unplanned::TimeZone { .. } =>
+            Unplanned::TimeZone { schedule: text("hourly"), timezone: text("US/Eastern") },
+        Unplanned::Cron { .. } => Unplanned::Cron { schedule: text("hourly") },
+        Unplanned::Group { .. } => Unplanned::Group { schedule: text("hourly"), group: text("etc") },
+        Unplanned::Unreadable { .. } => Unplanned::Unreadable { what: text("schedules") },
+        Unplanned::MaintenanceTimeZone { .. } => Unplanned::MaintenanceTimeZone { timezone: text("US/Eastern") },
+        Unplanned::MaintenanceCron { .. } => Unplanned::MaintenanceCron { text: text("x") },
+    });
+}
+
+/// The rows that a wrong order of fields would harm most: what retention goes by.
+fn rows(written: &mut Written) {
+    let extent = Extent { files: 1, bytes: 2 };
+    let newest = Newest { job: JOB, is_whole: true, snapshot: text("0badcafe"), extent, at: AT };
+    let lack = Lack { class: Class::SourceMissing, paths: vec![text("/b")], paths_left_out: 1, errors: 2 };
+    written.add(
+        "Soundness",
+        &Soundness {
+            usual: vec![extent],
+            lacking: vec![Flawed {
+                snapshot: text("0badcafe"),
+                tag: text("etc"),
+                job: Some(JOB),
+                heard_at: AT,
+                lack: Some(lack),
+            }],
+            is_cut: true,
+            loss: Some(Loss { job: JOB, since: AT, usual: extent, now: extent, is_back: true }),
+            accepted: None,
+            newest: Some(newest.clone()),
+            whole: vec![Whole { snapshot: text("c0ffee00"), heard_at: AT }],
+            right: Some(newest),
+            began_at: Some(AT),
+            spared: 3,
+            past: Past::Unsized(4),
+        },
+    );
+    let origins = vec![Origin { hostname: text("old"), tag: text("etc") }];
+    written.add("Group", &Group { name: text("etc"), keep: keep(), origins, ..Group::default() });
+}
+
+#[test]
+fn what_is_stored_is_written_as_its_golden_bytes() {
+    let mut written = Written(Vec::new());
+    enums(&mut written);
+    rows(&mut written);
+    let lines: String = written.0.iter().map(|(name, hex)| format!("{name} = {hex}\n")).collect();
+    if std::env::var_os("HOLDFAST_WRITE_GOLDENS").is_some() {
+        let path = [env!("CARGO_MANIFEST_DIR"), "src", "golden.txt"].iter().collect::<std::path::PathBuf>();
+        std::fs::write(path, &lines).unwrap();
+        return;
+    }
+    for (now, golden) in lines.lines().zip(GOLDEN.lines()) {
+        assert_eq!(now, golden, "it is stored differently now");
+    }
+    assert_eq!(lines.lines().count(), GOLDEN.lines().count(), "a variant is new, or gone");
+}
