@@ -28,7 +28,9 @@ impl Written {
         let bytes = postcard::to_allocvec(value).unwrap();
         assert_eq!(&postcard::from_bytes::<T>(&bytes).unwrap(), value, "{name} is read as it was written");
         let mut hex = String::new();
-        bytes.iter().for_each(|byte| drop(write!(hex, "{byte:02x}")));
+        for byte in bytes {
+            let _ = write!(hex, "{byte:02x}");
+        }
         self.0.push((name.to_owned(), hex));
     }
 }

@@ -144,6 +144,10 @@ fn a_missing_path_pushes_no_whole_snapshot_out_and_a_new_name_loses_none() {
     assert_eq!(job["summary"]["files_unmodified"], 20, "it goes on from the last one: {job}");
     let whole_again = snapshot_of(&job);
     let second = snapshot_of(&back_up(&scene, "both", "succeeded"));
+    // What the repository has of its new name is to be listed first.
+    let path = format!("/api/hosts/{}/snapshots/refresh", scene.host());
+    let listing = scene.api().post(&path, None).expect(202);
+    let _ = scene.api().wait_job(&text(&listing["id"]), &["succeeded"], LONG);
     let forget = scene.api().wait_job(&scene.api().ask(scene.host(), "forget"), &["succeeded"], LONG);
     assert_eq!(forget["summary"][0]["removed"], 4, "{forget}");
     assert!(there(&scene, "two").is_empty());
