@@ -10,6 +10,7 @@ pub mod control;
 pub mod demo;
 pub mod directory;
 pub mod doorkeeper;
+pub mod figures;
 pub mod gate;
 pub mod http;
 pub mod ingest;

@@ -5,7 +5,7 @@ use crate::{
     config::Config,
     control,
     directory::FleetDirectory,
-    doorkeeper,
+    doorkeeper, figures,
     gate::{self, Gate, GateHandle, Limits, Listen, Socket},
     http, ingest, out, publisher,
     tasks::{self, Beat, Tasks},
@@ -26,9 +26,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use web::{
-    BrokerFacts, Certificate, HeldLogin, MqttListener, ServerFacts, TaskFacts, TrustedProxies, WebSettings,
-};
+use web::{Certificate, HeldLogin, MqttListener, ServerFacts, TrustedProxies, WebSettings};
 
 /// How often what ages is looked at.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
@@ -301,48 +299,12 @@ fn web_settings(
             started_at: clock::now(),
         },
         certificates: certificates(config, tls, pages_tls),
-        broker: Arc::new(move || broker_facts(&gate.stats())),
-        tasks: Arc::new(move || tasks.health().into_iter().map(task_facts).collect()),
+        broker: Arc::new(move || figures::of_broker(&gate.stats())),
+        tasks: Arc::new(move || tasks.health()),
         held_logins: Arc::new(move || held.held().into_iter().map(held_login).collect()),
         // Not with a certificate of our own authority: a browser that does not know it could not be told otherwise.
         strict_transport: public_url.starts_with("https://")
             && (!config.http_tls.value || config.http_tls_certificate.value.is_some()),
-    }
-}
-
-fn broker_facts(stats: &gate::Stats) -> BrokerFacts {
-    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-    BrokerFacts {
-        hosts: count(stats.hosts),
-        viewers: count(stats.viewers),
-        enrollments: count(stats.enrollments),
-        pending: count(stats.pending),
-        in_flight: stats.in_flight,
-        accepted: stats.accepted,
-        admitted: stats.admitted,
-        handshakes_failed: stats.handshakes_failed,
-        pending_dropped: stats.pending_dropped,
-        logins_refused: stats.logins_refused,
-        logins_throttled: stats.logins_throttled,
-        full: stats.full,
-        refused: stats.refused,
-        malformed: stats.malformed,
-        messages_in: stats.messages_in,
-        bytes_in: stats.bytes_in,
-        bytes_out: stats.bytes_out,
-        retained: count(stats.retained),
-        retained_bytes: stats.retained_bytes as u64,
-        router_built: stats.router_built,
-        view_overflowed: stats.view_overflowed,
-    }
-}
-
-fn task_facts(health: tasks::Health) -> TaskFacts {
-    TaskFacts {
-        name: health.name,
-        period: health.period,
-        since_beat: health.since_beat,
-        restarts: health.restarts,
     }
 }
 

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 use tokio::{task::JoinHandle, time::Instant};
+use web::TaskFacts;
 
 /// The pause before a task begins again, at first.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -36,19 +37,6 @@ struct Row {
     /// When it beat last, in milliseconds after `begun`.
     beat_ms: AtomicU64,
     restarts: AtomicU64,
-}
-
-/// How a task is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Health {
-    /// What it is called.
-    pub name: &'static str,
-    /// It beats at least this often while it is well.
-    pub period: Duration,
-    /// When it beat last.
-    pub since_beat: Duration,
-    /// How often it began again after a panic.
-    pub restarts: u64,
 }
 
 impl Tasks {
@@ -88,17 +76,17 @@ impl Tasks {
 
     /// How each is, in the order in which they began.
     #[must_use]
-    pub fn health(&self) -> Vec<Health> {
+    pub fn health(&self) -> Vec<TaskFacts> {
         let tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.iter().map(|beat| beat.0.health()).collect()
     }
 }
 
 impl Row {
-    fn health(&self) -> Health {
+    fn health(&self) -> TaskFacts {
         let since_beat =
             self.begun.elapsed().saturating_sub(Duration::from_millis(self.beat_ms.load(Relaxed)));
-        Health { name: self.name, period: self.period, since_beat, restarts: self.restarts.load(Relaxed) }
+        TaskFacts { name: self.name, period: self.period, since_beat, restarts: self.restarts.load(Relaxed) }
     }
 }
 
@@ -127,7 +115,7 @@ impl Beat {
 mod tests {
     use super::*;
 
-    fn only(tasks: &Tasks) -> Health {
+    fn only(tasks: &Tasks) -> TaskFacts {
         let [health] = tasks.health()[..] else { panic!("one task") };
         health
     }

@@ -297,3 +297,66 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What is behind these locks is whole after every statement; a panic elsewhere does not spoil it.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::fleet::Fleet;
+    use crate::store::HOST_NAMES;
+    use schema::command::Over;
+    use schema::{HostId, Timestamp};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    const NOW: Timestamp = Timestamp(1_750_000_000_000);
+    const HOST: HostId = HostId([3; 16]);
+
+    fn fleet() -> Fleet {
+        let driver = crate::Driver { now: Arc::new(|| NOW), random: Arc::new(|bytes| bytes.fill(7)) };
+        let settings = crate::Settings {
+            mqtt_address: "backup.example:8883".into(),
+            ca_fingerprint: [7; 32],
+            timezone: "UTC".into(),
+            keep: crate::Keep::default(),
+        };
+        Fleet::in_memory(settings, driver).unwrap()
+    }
+
+    /// One that panics spoils the batch: the others run once more, and what they did outside of it would be done twice,
+    /// or, as with what is audited once a minute, not at all.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_runs_twice_is_noted_and_counted_once() {
+        let fleet = fleet();
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        let (mut held, mut begun) = (Some(held), Some(begun));
+        let blocked = fleet.write(move |_| {
+            if let (Some(held), Some(begun)) = (held.take(), begun.take()) {
+                let _ = begun.send(());
+                let _ = held.recv();
+            }
+            Ok(())
+        });
+        let (context, runs) = (fleet.context(), Arc::new(AtomicU32::new(0)));
+        let counted = Arc::clone(&runs);
+        let noted = fleet.write(move |tx| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            tx.effects.refused.push((HOST, Over::Audit));
+            tx.put(&HOST_NAMES, &"noted".to_owned(), &HOST)?;
+            Ok(context.may_note(&mut tx.effects, HOST, NOW))
+        });
+        let spoiled = fleet.write::<()>(|_| panic!("on purpose"));
+        let both = async {
+            // The writer holds the first one alone; these two wait for it in one batch.
+            begins.await.unwrap();
+            tokio::join!(noted, spoiled, async { release.send(()).unwrap() })
+        };
+        let (blocked, (noted, spoiled, ())) = tokio::join!(blocked, both);
+        assert!(blocked.is_ok() && spoiled.is_err());
+        assert_eq!((noted.unwrap(), runs.load(Ordering::Relaxed)), (true, 2), "the second time as well");
+        let context = fleet.context();
+        assert!(context.is_noted(HOST, NOW), "with the commit");
+        let again = fleet.write(move |tx| Ok(context.may_note(&mut tx.effects, HOST, NOW)));
+        assert!(!again.await.unwrap(), "once a minute");
+        assert_eq!(fleet.over_budget(HOST).refused, [(Over::Audit, 1, NOW)]);
+    }
+}

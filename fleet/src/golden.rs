@@ -4,9 +4,9 @@
 
 use crate::link::Sent;
 use crate::record::{
-    Actor, AuditTarget, BackupFigures, Every, Extent, Flawed, ForgetFigures, Group, Hold, JobFigures,
-    JobState, JobWhat, Lack, Loss, Newest, Origin, Past, ProbeFigures, Retention, Role, Soundness,
-    SourceFinding, Whole,
+    Accepted, Actor, AuditTarget, BackupFigures, Every, Extent, Flawed, ForgetFigures, Group, Hold,
+    JobFigures, JobState, JobWhat, Lack, Loss, Newest, Origin, Past, ProbeFigures, Retention, Role,
+    Soundness, SourceFinding, Whole,
 };
 use crate::store::format::Meta;
 use crate::unplanned::Unplanned;
@@ -208,7 +208,7 @@ fn rows(written: &mut Written) {
             }],
             is_cut: true,
             loss: Some(Loss { job: JOB, since: AT, usual: extent, now: extent, is_back: true }),
-            accepted: None,
+            accepted: Some(Accepted { by: Actor::System, at: AT, lack: None }),
             newest: Some(newest.clone()),
             whole: vec![Whole { snapshot: text("c0ffee00"), heard_at: AT }],
             right: Some(newest),

@@ -115,51 +115,28 @@ impl TaskFacts {
     }
 }
 
-/// What the broker has seen. Totals are since the start.
-#[derive(Clone, Copy, Debug, Default)]
+/// How the broker is.
+#[derive(Clone, Debug, Default)]
 pub struct BrokerFacts {
     /// Hosts that are connected.
     pub hosts: u32,
     /// Viewers that are connected.
     pub viewers: u32,
-    /// Enrolments under way.
-    pub enrollments: u32,
-    /// Connections that are not admitted yet.
-    pub pending: u32,
-    /// Commands that are sent and not acknowledged.
-    pub in_flight: u64,
-    /// Connections accepted, total.
-    pub accepted: u64,
-    /// Connections admitted, total.
-    pub admitted: u64,
-    /// TLS handshakes that failed, total.
-    pub handshakes_failed: u64,
-    /// Connections that gave way or timed out before they were admitted, total.
-    pub pending_dropped: u64,
-    /// Logins that were refused, total.
-    pub logins_refused: u64,
-    /// Wrong logins that were turned away unsaid, because too many had failed before, total.
-    pub logins_throttled: u64,
-    /// Connections refused because there were too many, total.
-    pub full: u64,
-    /// Publishes and subscriptions refused, total.
-    pub refused: u64,
-    /// Connections ended for what they sent, total.
-    pub malformed: u64,
-    /// Messages from hosts and enrolments, total.
-    pub messages_in: u64,
-    /// Bytes read, total.
-    pub bytes_in: u64,
-    /// Bytes written, total.
-    pub bytes_out: u64,
-    /// Retained topics.
-    pub retained: u32,
-    /// Their bytes.
-    pub retained_bytes: u64,
-    /// How often the router to viewers was built; more than 1 means that it has died.
-    pub router_built: u64,
-    /// Changes that viewers were given later, with the retained set, because the router was busy, total.
-    pub view_overflowed: u64,
+    /// What it counts, for the metrics alone.
+    pub figures: Vec<Figure>,
+}
+
+/// A figure of the broker.
+#[derive(Clone, Copy, Debug)]
+pub struct Figure {
+    /// Its name in the metrics.
+    pub name: &'static str,
+    /// What it is.
+    pub help: &'static str,
+    /// How much.
+    pub value: f64,
+    /// It only grows, from the start of the server on.
+    pub is_total: bool,
 }
 
 pub(crate) struct Inner {

@@ -58,7 +58,9 @@ mod visible;
 mod words;
 
 pub use api::redacted;
-pub use app::{BrokerFacts, Certificate, HeldLogin, MqttListener, ServerFacts, TaskFacts, WebSettings};
+pub use app::{
+    BrokerFacts, Certificate, Figure, HeldLogin, MqttListener, ServerFacts, TaskFacts, WebSettings,
+};
 pub use password::{HashFailed, hash_password};
 pub use proxy::TrustedProxies;
 pub use route::Access;

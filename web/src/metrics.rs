@@ -1,6 +1,6 @@
 //! `GET /metrics`: the fleet in the text format of Prometheus.
 
-use crate::app::{BrokerFacts, Ctx, TaskFacts};
+use crate::app::{Ctx, Figure, TaskFacts};
 use crate::problem::Problem;
 use crate::visible::{Breaks, visible};
 use axum::http::header;
@@ -18,7 +18,7 @@ pub(crate) async fn metrics(ctx: Ctx) -> Result<impl IntoResponse, Problem> {
     let broker = (ctx.app.settings.broker)();
     let server = &ctx.app.settings.server;
     let mut families = of_hosts(&rows);
-    families.extend(of_broker(&broker));
+    families.extend(of_broker(&broker.figures));
     families.extend(of_tasks(&(ctx.app.settings.tasks)()));
     families.extend([
         (
@@ -45,68 +45,9 @@ pub(crate) async fn metrics(ctx: Ctx) -> Result<impl IntoResponse, Problem> {
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text(&families)))
 }
 
-fn of_broker(broker: &BrokerFacts) -> Vec<Family<'static>> {
-    let gauge = |name, help, value: f64| (name, "gauge", help, one(value));
-    let total = |name, help, value: u64| (name, "counter", help, one(value as f64));
-    vec![
-        gauge("holdfast_broker_hosts_connected", "Hosts with a session.", f64::from(broker.hosts)),
-        gauge("holdfast_broker_viewers_connected", "Viewers with a session.", f64::from(broker.viewers)),
-        gauge("holdfast_broker_enrolments", "Enrolments under way.", f64::from(broker.enrollments)),
-        gauge(
-            "holdfast_broker_connections_pending",
-            "Connections before their login.",
-            f64::from(broker.pending),
-        ),
-        gauge(
-            "holdfast_broker_commands_in_flight",
-            "Commands not acknowledged yet.",
-            broker.in_flight as f64,
-        ),
-        gauge("holdfast_broker_retained_topics", "Retained topics.", f64::from(broker.retained)),
-        gauge("holdfast_broker_retained_bytes", "Bytes of retained messages.", broker.retained_bytes as f64),
-        total("holdfast_broker_connections_total", "Connections accepted.", broker.accepted),
-        total("holdfast_broker_connections_admitted_total", "Connections that logged in.", broker.admitted),
-        total(
-            "holdfast_broker_handshakes_failed_total",
-            "TLS handshakes that failed.",
-            broker.handshakes_failed,
-        ),
-        total(
-            "holdfast_broker_connections_pending_dropped_total",
-            "Connections that timed out or gave way before their login.",
-            broker.pending_dropped,
-        ),
-        total(
-            "holdfast_broker_connections_full_total",
-            "Connections refused because there were too many.",
-            broker.full,
-        ),
-        total(
-            "holdfast_broker_logins_refused_total",
-            "MQTT logins that were refused since the start.",
-            broker.logins_refused,
-        ),
-        total(
-            "holdfast_broker_logins_throttled_total",
-            "Wrong MQTT logins that were turned away unsaid, because too many had failed before.",
-            broker.logins_throttled,
-        ),
-        total("holdfast_broker_refused_total", "Publishes and subscriptions refused.", broker.refused),
-        total("holdfast_broker_malformed_total", "Connections ended for what they sent.", broker.malformed),
-        total("holdfast_broker_messages_total", "Messages from hosts and enrolments.", broker.messages_in),
-        total("holdfast_broker_read_bytes_total", "Bytes read from MQTT clients.", broker.bytes_in),
-        total("holdfast_broker_written_bytes_total", "Bytes written to MQTT clients.", broker.bytes_out),
-        total(
-            "holdfast_broker_routers_built_total",
-            "How often the router to viewers was built; more than 1 means that it has died.",
-            broker.router_built,
-        ),
-        total(
-            "holdfast_broker_view_overflowed_total",
-            "Changes that viewers were given later, because the router was busy.",
-            broker.view_overflowed,
-        ),
-    ]
+fn of_broker(figures: &[Figure]) -> Vec<Family<'static>> {
+    let kind = |figure: &Figure| if figure.is_total { "counter" } else { "gauge" };
+    figures.iter().map(|figure| (figure.name, kind(figure), figure.help, one(figure.value))).collect()
 }
 
 fn of_tasks(tasks: &[TaskFacts]) -> Vec<Family<'static>> {

@@ -100,7 +100,7 @@ pub struct Findings {
 impl Findings {
     /// Whether ssh gave no session and restic did not say why: it may end before it has passed on what ssh said.
     pub(crate) fn ssh_was_silent(&self) -> bool {
-        let told = [Sign::HostKey, Sign::HostKeyChanged, Sign::NoLogin];
+        let told = [Sign::HostKey, Sign::HostKeyChanged, Sign::NoLogin, Sign::NoWay];
         self.signs.has(Sign::NoSession) && !told.into_iter().any(|sign| self.signs.has(sign))
     }
 

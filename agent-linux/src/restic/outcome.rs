@@ -163,6 +163,7 @@ fn class_of_ssh(signs: Signs) -> Option<Class> {
         (Sign::HostKeyChanged, Class::HostKeyChanged),
         (Sign::HostKey, Class::UnknownHostKey),
         (Sign::NoLogin, Class::Auth),
+        (Sign::NoWay, Class::Network),
     ];
     order.iter().find(|(sign, _)| signs.has(*sign)).map(|&(_, class)| class)
 }

@@ -607,11 +607,13 @@ fn take_member(
 ) {
     // What is somebody else's is passed over.
     let Some((mut member, _)) = member(json, members, others) else { return };
-    if by_rules.keep.len() + by_rules.remove.len() < MOST_SNAPSHOTS {
-        member.paths = by_rules.place_of(paths_of(json));
-        list(by_rules).push(member);
-    } else {
-        by_rules.left_out = by_rules.left_out.saturating_add(1);
+    let has_room = by_rules.left_out == 0 && by_rules.keep.len() + by_rules.remove.len() < MOST_SNAPSHOTS;
+    match has_room.then(|| by_rules.place_of(paths_of(json))).flatten() {
+        Some(place) => {
+            member.paths = place;
+            list(by_rules).push(member);
+        }
+        None => by_rules.left_out = by_rules.left_out.saturating_add(1),
     }
 }
 

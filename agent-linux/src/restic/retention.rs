@@ -21,6 +21,8 @@ const MOST_PAIRS: usize = 100_000_000;
 const SHORTEST_ID: usize = 8;
 /// So many lists of paths are compared with a new one.
 const SAME_AS_LAST: usize = 64;
+/// So many bytes of lists of paths are kept; a group whose snapshots have more is left alone.
+const MOST_PATH_BYTES: usize = 4 * 1024 * 1024;
 /// So many paths of a group are looked for.
 const MOST_PATHS: usize = 1_024;
 /// A clock may be off by so much before a snapshot counts as one of the future.
@@ -82,8 +84,10 @@ pub struct ByRules {
     pub keep: Vec<Member>,
     /// What they would drop.
     pub remove: Vec<Member>,
-    /// The lists of paths that they have, each once.
+    /// The lists of paths that they have.
     pub paths: Vec<Vec<String>>,
+    /// What these take.
+    pub path_bytes: usize,
     /// Members that were not taken up: too many, or no id or time was to be read.
     pub left_out: u32,
 }
@@ -93,16 +97,17 @@ impl ByRules {
         self.keep.iter().chain(&self.remove)
     }
 
-    /// The place of these paths, in any order.
-    pub fn place_of(&mut self, mut paths: Vec<String>) -> usize {
+    /// The place of these paths, in any order; `None` = there is no room for them.
+    pub fn place_of(&mut self, mut paths: Vec<String>) -> Option<usize> {
         paths.sort_unstable();
         // Those of one of the last few, as a rule; one that stands there twice does no harm.
         let first = self.paths.len().saturating_sub(SAME_AS_LAST);
         if let Some(place) = self.paths[first..].iter().rposition(|known| *known == paths) {
-            return first + place;
+            return Some(first + place);
         }
+        self.path_bytes += paths.iter().map(|path| path.len() + size_of::<String>()).sum::<usize>();
         self.paths.push(paths);
-        self.paths.len() - 1
+        (self.path_bytes <= MOST_PATH_BYTES).then(|| self.paths.len() - 1)
     }
 }
 
@@ -379,7 +384,7 @@ mod tests {
         all.sort_by(|a, b| b.order().cmp(&a.order()));
         let mut walk = Walk::by(keep);
         let (keep, remove) = all.into_iter().partition(|member| walk.keeps(&member.taken));
-        ByRules { keep, remove, paths: vec![vec!["/a".to_owned(), "/b".to_owned()]], left_out: 0 }
+        ByRules { keep, remove, paths: vec![vec!["/a".to_owned(), "/b".to_owned()]], ..ByRules::default() }
     }
 
     /// What the server knows.
@@ -547,6 +552,16 @@ mod tests {
         let shared = |n: u64| Member { is_shared: n < 3, ..member(n, Some(10)) };
         let choice = chosen(last(1), &by_rules(&last(1), (1..=4).map(shared)), &Told::default());
         assert_eq!((removed(&choice), choice.shared, choice.spared), (vec![3], 2, 2));
+    }
+
+    #[test]
+    fn lists_of_paths_have_a_bound() {
+        let mut by_rules = ByRules::default();
+        let list = |n: usize| vec![format!("/{n}/{}", "x".repeat(30_000))];
+        let kept = (0..1_000).map_while(|n| by_rules.place_of(list(n))).count();
+        assert!((100..200).contains(&kept) && by_rules.paths.len() == kept + 1, "{kept}");
+        let mut same = ByRules::default();
+        assert!((0..1_000).all(|_| same.place_of(list(1)) == Some(0)));
     }
 
     #[test]

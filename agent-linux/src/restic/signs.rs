@@ -38,6 +38,8 @@ pub(crate) enum Sign {
     NoSession,
     /// ssh lets nobody in.
     NoLogin,
+    /// ssh does not reach the storage.
+    NoWay,
     /// The command whose output is saved.
     CommandFailed,
     /// The storage said no, not the repository.
@@ -116,6 +118,19 @@ const SIGNS: &[(Sign, &[&str])] = &[
         Sign::NoLogin,
         &["Permission denied (publickey", "Permission denied (password", "Permission denied (keyboard-"],
     ),
+    (
+        Sign::NoWay,
+        &[
+            "Connection refused",
+            "Connection timed out",
+            "Connection reset by",
+            "Connection closed by",
+            "No route to host",
+            "Network is unreachable",
+            "Could not resolve hostname",
+            "kex_exchange_identification",
+        ],
+    ),
     (Sign::HostKey, &["Host key verification failed"]),
     (Sign::NoSession, &["unable to start the sftp session"]),
     (
@@ -163,15 +178,6 @@ const SIGNS: &[(Sign, &[&str])] = &[
             "broken pipe",
             "unexpected EOF",
             "server misbehaving",
-            // ssh's.
-            "Connection refused",
-            "Connection timed out",
-            "Connection reset by",
-            "Connection closed by",
-            "No route to host",
-            "Network is unreachable",
-            "Could not resolve hostname",
-            "kex_exchange_identification",
         ],
     ),
     (Sign::DiskFull, &["no space left on device", "disk quota exceeded", "(507)", "Insufficient Storage"]),

@@ -9,7 +9,7 @@ use super::{
     location::{Location, percent_decoded},
 };
 use core::time::Duration;
-use schema::Slot;
+use schema::{Slot, limits::MAX_VALUE_BYTES};
 use std::{
     ffi::OsStr,
     fs, io,
@@ -216,7 +216,7 @@ fn key_in(text: &str) -> Option<String> {
     text.lines().find_map(|line| {
         let mut words = line.strip_prefix(ALIAS)?.strip_prefix(' ')?.split(' ');
         let (kind, key) = (words.next()?, words.next()?);
-        Some(format!("{kind} {key}"))
+        Some(format!("{kind} {key}")).filter(|key| key.len() <= MAX_VALUE_BYTES)
     })
 }
 
@@ -271,6 +271,7 @@ mod tests {
     #[test]
     fn the_shown_key_is_read_without_its_name() {
         assert_eq!(key_in("# x\nstorage ssh-ed25519 AAAA me\n").unwrap(), "ssh-ed25519 AAAA");
+        assert_eq!(key_in(&format!("storage ssh-rsa {}", "A".repeat(5_000))), None);
         assert_eq!(key_in("other ssh-ed25519 AAAA\nstoragex a b\n"), None);
     }
 }

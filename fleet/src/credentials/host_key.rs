@@ -2,7 +2,7 @@
 //! that it is the right one.
 
 use super::location::is_elsewhere;
-use super::{put, row_of};
+use super::{facts_of, put};
 use crate::audit;
 use crate::fleet::Fleet;
 use crate::hosts;
@@ -116,8 +116,8 @@ impl Fleet {
             if compared.split(' ').next() != seen.split(' ').next() {
                 return Err(Refused::invalid("fingerprint", format!("the job was shown {seen}")));
             }
-            let row = row_of(tx, job.host, slot)?.and_then(|row| row.facts);
-            let facts = row.filter(|facts| is_used(&facts.url) && facts.updated_at <= job.created_at);
+            let facts = facts_of(&context, tx, job.host, slot)?;
+            let facts = facts.filter(|facts| is_used(&facts.url) && facts.updated_at <= job.created_at);
             let Some(facts) = facts else { return Err(Refused::StateChanged) };
             let keys = |facts: &CredentialsFacts| CredentialsInput {
                 url: facts.url.clone(),
@@ -126,7 +126,8 @@ impl Fleet {
             };
             // The other slot leads to the same machine as a rule.
             let other = if slot == Slot::Repo { Slot::Admin } else { Slot::Repo };
-            if let Some(other_facts) = row_of(tx, job.host, other)?.and_then(|row| row.facts)
+            if let Some(other_facts) = facts_of(&context, tx, job.host, other)?
+                && !other_facts.unreadable
                 && !is_elsewhere(&other_facts.url, &facts.url)
                 && other_facts.host_keys == facts.host_keys
             {

@@ -255,8 +255,9 @@ fn accept(known: &mut Soundness, by: &Actor, now: Timestamp) {
         };
         let (right, lacking) = std::mem::take(&mut known.lacking).into_iter().partition(is_right);
         known.lacking = lacking;
-        for flawed in right {
-            let flawed: Flawed = flawed;
+        let right: Vec<Flawed> = right;
+        // Of those that no backup here has made, the order is not known.
+        for flawed in right.iter().filter(|flawed| flawed.job.is_some()) {
             known.add_whole(&flawed.snapshot, flawed.heard_at);
         }
         lack

@@ -142,6 +142,27 @@ fn one_who_always_has_the_wrong_mqtt_password_keeps_nobody_out_and_is_shown() {
     assert_eq!((&shown["address"], &shown["account"]), (&json!("127.0.0.1"), &json!("panel")), "{held}");
     assert!(looks(&server, &name, &password).contains("CONNACK (0)"), "and again");
     let metrics = server.api.get("/metrics").text;
+    // All that runs beside the pages is told, and well.
+    let well = |task: &str| metrics.contains(&format!("holdfast_task_well{{task=\"{task}\"}} 1\n"));
+    for task in [
+        "certificate",
+        "control",
+        "deliveries",
+        "doorkeeper",
+        "ingest",
+        "maintenance",
+        "mqtt_keep_alive",
+        "mqtt_listener",
+        "mqtt_plain_listener",
+        "plans",
+        "publisher",
+        "schedules",
+        "sweep",
+        "wakes",
+    ] {
+        assert!(well(task), "{task}: {metrics}");
+    }
+    let _ = server.api.get("/readyz").expect(200);
     let count = metrics.lines().find_map(|line| line.strip_prefix("holdfast_broker_logins_throttled_total "));
     assert!(count.and_then(|count| count.parse::<f64>().ok()).is_some_and(|count| count > 10.0), "{metrics}");
 }

@@ -132,7 +132,7 @@ fn said(group: &str, known: &Soundness, has_rule: bool) -> Vec<(String, String)>
             format!("{}. As many whole ones are kept beside them, whatever the rules say.", reason(known)),
         ));
     }
-    if known.spared > 0 && said.is_empty() {
+    if known.spared > 0 && has_rule && said.is_empty() {
         let is = |one: &'static str, more: &'static str| if known.spared == 1 { one } else { more };
         said.push((
             format!("{} of {group} {} beside the rules", many(known.spared.into(), "snapshot"), is("stays", "stay")),

@@ -214,7 +214,7 @@ async fn who_has_to_wait_is_shown_to_admins() {
     assert!(!page.contains("my-password-by-mistake"));
     let metrics = admin.get("/metrics").await.expect(200).text;
     assert!(metrics.contains("holdfast_sign_ins_held_up 2\n"), "{metrics}");
-    assert!(metrics.contains("holdfast_broker_logins_throttled_total"), "{metrics}");
+    assert!(metrics.contains("# TYPE holdfast_broker_logins_throttled_total counter\nholdfast_broker_logins_throttled_total 7\n"), "{metrics}");
 }
 
 #[tokio::test]

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tower::ServiceExt;
 use web::{
-    BrokerFacts, Certificate, HeldLogin, MqttListener, ServerFacts, TaskFacts, TrustedProxies, WebSettings,
+    BrokerFacts, Certificate, Figure, HeldLogin, MqttListener, ServerFacts, TaskFacts, TrustedProxies,
+    WebSettings,
 };
 
 pub(crate) const PASSWORD: &str = "a few words in a row";
@@ -44,7 +45,11 @@ fn web_settings(tasks: Arc<Mutex<Vec<TaskFacts>>>) -> WebSettings {
             ca_pem: "-----BEGIN CERTIFICATE-----\n".to_owned(),
             started_at: Timestamp(START),
         },
-        broker: Arc::new(|| BrokerFacts { hosts: 1, ..BrokerFacts::default() }),
+        broker: Arc::new(|| {
+            let name = "holdfast_broker_logins_throttled_total";
+            let figure = Figure { name, help: "Turned away unsaid.", value: 7.0, is_total: true };
+            BrokerFacts { hosts: 1, viewers: 0, figures: vec![figure] }
+        }),
         tasks: Arc::new(move || tasks.lock().unwrap().clone()),
         held_logins: Arc::new(|| {
             let account = Some("barn".to_owned());

@@ -97,8 +97,8 @@ impl Job<'_> {
     ) -> Verdict {
         if by_rules.left_out > 0 {
             let message = format!(
-                "The group {} has more than {MOST_SNAPSHOTS} snapshots, or some that can't be read: nothing of it is \
-                 removed.",
+                "The group {} has more than {MOST_SNAPSHOTS} snapshots, too many lists of paths, or some that can't be \
+                 read: nothing of it is removed.",
                 group.group
             );
             return Verdict::failed(Class::Other, &message);
