@@ -11,7 +11,7 @@ use schema::{
     Timestamp,
     job::{ForgetGroup, Right},
 };
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 /// The most snapshots of one group that are looked through; a group that has more is left alone.
 pub const MOST_SNAPSHOTS: usize = 100_000;
@@ -304,40 +304,33 @@ fn missing_of(by_rules: &ByRules, all: &[Judged<'_>]) -> Vec<Vec<u64>> {
     by_rules.paths.iter().map(bits).collect()
 }
 
-/// The snapshots that the server knows, by the first letters of their ids.
-struct Named<'a> {
-    by_start: HashMap<&'a str, Vec<(&'a str, Option<usize>)>>,
-}
+/// The snapshots that the server knows, in the order of their names; of the whole ones with their rank.
+struct Named<'a>(Vec<(&'a str, Option<usize>)>);
 
 impl<'a> Named<'a> {
     fn of(group: &ForgetGroup<'a>) -> Self {
-        let mut by_start: HashMap<&str, Vec<(&str, Option<usize>)>> = HashMap::new();
         let lacking = group.lacking.iter().map(|named| (named, None));
         let whole = group.whole.iter().enumerate().map(|(rank, named)| (named, Some(rank)));
-        for (named, rank) in lacking.chain(whole) {
-            if let Some(start) = named.get(..SHORTEST_ID) {
-                by_start.entry(start).or_default().push((named, rank));
-            }
-        }
-        Self { by_start }
+        let mut all: Vec<_> =
+            lacking.chain(whole).filter(|(named, _)| named.get(..SHORTEST_ID).is_some()).collect();
+        all.sort_unstable();
+        Self(all)
+    }
+
+    /// What is known under any beginning of this id.
+    fn under(&self, id: &str) -> impl Iterator<Item = Option<usize>> {
+        let start = id.get(..SHORTEST_ID).unwrap_or("~");
+        let first = self.0.partition_point(|(named, _)| *named < start);
+        let near = self.0[first..].iter().take_while(move |(named, _)| named.starts_with(start));
+        near.filter(move |(named, _)| names(named, id)).map(|(_, rank)| *rank)
     }
 
     /// Whether it lacks something, and its rank among the whole ones. What was made from a lacking one lacks it, too; what
     /// was made from a whole one, by a repair or a rewrite, may lack anything.
     fn find(&self, member: &Member) -> (bool, Option<usize>) {
-        let named = |id: &'_ str| {
-            let found = id.get(..SHORTEST_ID).and_then(|start| self.by_start.get(start));
-            let its: Vec<Option<usize>> = found
-                .into_iter()
-                .flatten()
-                .filter(|(named, _)| names(named, id))
-                .map(|(_, rank)| *rank)
-                .collect();
-            its
-        };
-        let (own, former) = (named(&member.id), named(&member.original));
-        let is_lacking = own.iter().chain(&former).any(Option::is_none);
-        (is_lacking, own.into_iter().flatten().min().filter(|_| !is_lacking))
+        let is_lacking =
+            self.under(&member.id).chain(self.under(&member.original)).any(|rank| rank.is_none());
+        (is_lacking, self.under(&member.id).flatten().min().filter(|_| !is_lacking))
     }
 }
 
