@@ -536,7 +536,10 @@ async fn a_live_lock_of_another_process_namespace_is_not_taken_for_a_dead_one() 
         let small = rig.path("small");
         fs::create_dir_all(&small).unwrap();
         fs::write(small.join("file"), "something").unwrap();
-        rig.backup(&[small.to_str().unwrap()]).await.succeeded();
+        // Two of one content, so that the forget has something to remove and needs its lock.
+        for _ in 0..2 {
+            rig.backup(&[small.to_str().unwrap()]).await.succeeded();
+        }
         let source = rig.big_source(24);
         let mut other = elsewhere(&rig, &program, &source);
         let packs = |rig: &Rig| fs::read_dir(rig.path("repo/data")).map_or(0, |folders| {
@@ -583,7 +586,7 @@ async fn a_live_lock_of_another_process_namespace_is_not_taken_for_a_dead_one() 
         assert_eq!((rig.locks(), rig.known.unclean), (0, false), "{ran:#?}");
         rig.run(JobSpec::Check { subset_pct: 100 }).await.succeeded();
         rig.run(JobSpec::Snapshots).await.succeeded();
-        assert_eq!(rig.known.figures.snapshots.unwrap().count, 2);
+        assert_eq!(rig.known.figures.snapshots.unwrap().count, 3);
     })
     .await;
 }
