@@ -114,6 +114,9 @@ impl Dated for Summary {
                 at.cap(clock);
             }
             group.loss_since.cap(clock);
+            if let Some((_, since)) = &mut group.hold {
+                since.cap(clock);
+            }
             group.cap_days(clock.now, clock.since);
         }
         if let Some((_, at)) = &mut self.size {

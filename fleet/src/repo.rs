@@ -274,7 +274,7 @@ pub(crate) fn take_job(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(),
         save(tx, job.host, &before, after, Some(job.id), now)?;
     }
     if is_made {
-        soundness::past::repository_made(tx, job.host)?;
+        soundness::past::repository_made(tx, job.host, now)?;
     }
     shared::tell_done(tx, job, now)
 }
@@ -301,7 +301,7 @@ fn save(
             let (since, first) = before.replaced.map_or((now, job), |replaced| (replaced.at, replaced.job));
             fired::repository_changed(tx, host, since)?;
             if !after.is_own {
-                soundness::past::repository_changed(tx, host)?;
+                soundness::past::repository_changed(tx, host, now)?;
             }
             hosts::change_summary(tx, host, |summary| summary.repository_changed(first))?;
         }

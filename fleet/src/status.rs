@@ -1,6 +1,6 @@
 //! How a host stands: one pure function. `Ok` only on proof.
 
-use crate::record::{Host, JobState};
+use crate::record::{Hold, Host, JobState};
 use crate::roster::Entry;
 use crate::summary::{DAY_MS, Ended, GroupSummary, MISSED_AFTER_MS, Summary};
 use crate::view::{HostRow, Status};
@@ -102,6 +102,14 @@ pub(crate) fn judge(entry: &Entry, now: Timestamp) -> Standing {
     }
     if let Some((since, what)) = &summary.unplanned {
         worst.consider(Status::Warning, Cause("unplanned", *since), what.to_string());
+    }
+    for group in summary.groups.iter().filter(|group| group.has_rule) {
+        // What is not listed yet is listed by maintenance itself; a loss is told with the backups.
+        if let Some((hold @ (Hold::Unsized | Hold::TooManyLacking), since)) = group.hold {
+            let name = &group.name;
+            let reason = format!("Nothing of {name} is forgotten until somebody has looked at its snapshots");
+            worst.consider(Status::Warning, Cause(hold.as_str(), since), reason);
+        }
     }
     if let (Some(since), Some(ahead_ms)) = (presence.clock_off_since, presence.clock_ahead_ms) {
         worst.consider(Status::Warning, Cause("clock", since), clock_words(ahead_ms));
@@ -466,6 +474,21 @@ mod tests {
         assert_eq!(standing.status, Status::Failed);
         assert_eq!(standing.reason, "Two machines have its identity; neither is let in");
         assert!(standing.protected);
+    }
+
+    #[test]
+    fn a_hold_that_only_a_person_ends_is_told() {
+        for hold in Hold::ALL {
+            for has_rule in [true, false] {
+                let good = group("etc", JobState::Succeeded, None, 1, Some(1));
+                let group = GroupSummary { hold: Some((hold, ago(9))), has_rule, ..good };
+                let summary = Summary { groups: vec![group], ..known() };
+                let standing = judge(&host(), &online(), &summary, NOW);
+                let is_told = has_rule && matches!(hold, Hold::Unsized | Hold::TooManyLacking);
+                let expected = if is_told { Status::Warning } else { Status::Ok };
+                assert_eq!((standing.status, standing.protected), (expected, true), "{hold:?} {has_rule}");
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! What the fleet page needs of a host in one row: kept up to date in the transaction that changes a job, a group
 //! or the repository, so that ten thousand hosts are listed without reading a job.
 
-use crate::record::{Acked, Group, Job, JobFigures, JobState, JobWhat, Loss, RepoState, Soundness};
+use crate::record::{
+    Acked, Group, Hold, Job, JobFigures, JobState, JobWhat, RepoState, Retention, Soundness,
+};
 use crate::store::first_form;
 use crate::unplanned::Unplanned;
 use crate::view::{DAYS, Day};
@@ -61,6 +63,10 @@ pub(crate) struct GroupSummary {
     pub(crate) is_accepted: bool,
     /// Since when more than half of what is usual is gone, and nobody has looked.
     pub(crate) loss_since: Option<Timestamp>,
+    /// Why nothing of it is forgotten, and since when.
+    pub(crate) hold: Option<(Hold, Timestamp)>,
+    /// There is a rule by which something would be.
+    pub(crate) has_rule: bool,
     /// The last result of each day (number since 1970, UTC), oldest first.
     pub(crate) days: Vec<(u32, JobState)>,
 }
@@ -147,7 +153,7 @@ impl Summary {
         if group.last.as_ref().is_some_and(|last| last.job == job.id) {
             group.is_accepted = is_accepted;
         }
-        group.loss_since = sound.loss.as_ref().map(|loss| loss.since);
+        group.take_sound(sound, now);
         // More than half of what is usual is gone, and nobody has looked: that is no backup to count on.
         let is_whole = is_good(job) && !sound.is_lost();
         if (is_whole || is_accepted) && group.last_good.is_none_or(|(_, last)| last <= at) {
@@ -159,23 +165,24 @@ impl Summary {
     /// A group is there now, perhaps under a new name.
     pub(crate) fn take_group(&mut self, old_name: Option<&str>, group: &Group) {
         let old_name = old_name.unwrap_or(&group.name);
+        let (name, has_rule) = (group.name.clone(), group.keep != Retention::default());
         match self.groups.iter_mut().find(|known| known.name == old_name) {
-            Some(known) => known.name.clone_from(&group.name),
-            None => self.groups.push(GroupSummary { name: group.name.clone(), ..GroupSummary::default() }),
+            Some(known) => (known.name, known.has_rule) = (name, has_rule),
+            None => self.groups.push(GroupSummary { name, has_rule, ..GroupSummary::default() }),
         }
     }
 
-    /// What a group has lost, by what is known of it now.
-    pub(crate) fn take_loss(&mut self, name: &str, loss: Option<&Loss>) {
+    /// How whole the snapshots of a group are, by what is known of it now.
+    pub(crate) fn take_sound(&mut self, name: &str, sound: &Soundness, now: Timestamp) {
         if let Some(known) = self.groups.iter_mut().find(|known| known.name == name) {
-            known.loss_since = loss.map(|loss| loss.since);
+            known.take_sound(sound, now);
         }
     }
 
     /// A person has said that a group is right as this backup found it.
     pub(crate) fn accept(&mut self, group: &str, job: Option<&Job>, sound: &Soundness, now: Timestamp) {
         let Some(known) = self.groups.iter_mut().find(|known| known.name == group) else { return };
-        known.loss_since = None;
+        known.take_sound(sound, now);
         let Some(job) = job.filter(|job| sound.is_right(job) || is_good(job)) else { return };
         let at = ended_at(job, now);
         known.is_accepted = sound.is_right(job) && known.last.is_some_and(|last| last.job == job.id);
@@ -240,6 +247,13 @@ impl Summary {
 }
 
 impl GroupSummary {
+    fn take_sound(&mut self, sound: &Soundness, now: Timestamp) {
+        self.loss_since = sound.loss.as_ref().map(|loss| loss.since);
+        let held = self.hold;
+        self.hold =
+            sound.hold().map(|hold| held.filter(|(before, _)| *before == hold).unwrap_or((hold, now)));
+    }
+
     /// What was noted on a day that has not come is of the day on which the clock came back.
     pub(crate) fn cap_days(&mut self, now: Timestamp, since: Timestamp) {
         let [today, then] = [now, since].map(|at| (at.0 / DAY_MS) as u32);

@@ -92,7 +92,7 @@ impl Fleet {
                 CredentialsRow { facts: None, sealed: Vec::new(), revision: row.revision + 1, ..row };
             tx.put(&CREDENTIALS, &key, &emptied)?;
             if slot == Slot::Repo {
-                forget_tests(tx, host, false)?;
+                forget_tests(tx, host, false, now)?;
                 repo::sent_to(tx, host, None)?;
             }
             after_change(&context, tx, host, slot, now)?;
@@ -245,7 +245,7 @@ fn put(
     })??;
     tx.put(&CREDENTIALS, &key, &row)?;
     if slot == Slot::Repo {
-        forget_tests(tx, host, moved)?;
+        forget_tests(tx, host, moved, now)?;
         repo::sent_to(tx, host, Some(&facts.url))?;
     }
     after_change(context, tx, host, slot, now)?;
@@ -317,9 +317,9 @@ fn all_given(input: &CredentialsInput, location: &Location, old: &CredentialsFac
 
 /// A test of the old credentials says nothing of the new ones, and what was seen at the old address nothing of the new
 /// one.
-fn forget_tests(tx: &mut Tx<'_>, host: HostId, moved: bool) -> Result<(), StoreError> {
+fn forget_tests(tx: &mut Tx<'_>, host: HostId, moved: bool, now: Timestamp) -> Result<(), StoreError> {
     if moved {
-        soundness::past::repository_changed(tx, host)?;
+        soundness::past::repository_changed(tx, host, now)?;
     }
     let Some(mut repo) = tx.get(&REPOS, &host)? else { return Ok(()) };
     repo.tested = None;

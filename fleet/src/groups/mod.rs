@@ -74,8 +74,8 @@ impl Fleet {
             }
             soundness::groups_changed(tx, &record)?;
             soundness::past::group_changed(tx, &record, before.as_ref(), &group)?;
-            let loss = soundness::of(tx, host, &group.name)?.loss;
-            hosts::change_summary(tx, host, |summary| summary.take_loss(&group.name, loss.as_ref()))?;
+            let known = soundness::of(tx, host, &group.name)?;
+            hosts::change_summary(tx, host, |summary| summary.take_sound(&group.name, &known, now))?;
             plan::changed(tx, host)?;
             let action = if before.is_some() { "group.changed" } else { "group.created" };
             let target = hosts::target(tx, record.id)?;

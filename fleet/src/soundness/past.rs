@@ -49,8 +49,8 @@ fn is_own(reads: &impl Reads, host: HostId) -> Result<bool, StoreError> {
 }
 
 /// A host has made its repository: it was empty.
-pub(crate) fn repository_made(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
-    each(tx, host, |group, known| {
+pub(crate) fn repository_made(tx: &mut Tx<'_>, host: HostId, now: Timestamp) -> Result<(), StoreError> {
+    each(tx, host, now, |group, known| {
         if known.past == Past::Unlisted && group.origins.is_empty() {
             known.past = Past::Known;
         }
@@ -58,8 +58,8 @@ pub(crate) fn repository_made(tx: &mut Tx<'_>, host: HostId) -> Result<(), Store
 }
 
 /// A host uses another repository, or the same one by another address: nobody knows what is in it.
-pub(crate) fn repository_changed(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
-    each(tx, host, |_, known| {
+pub(crate) fn repository_changed(tx: &mut Tx<'_>, host: HostId, now: Timestamp) -> Result<(), StoreError> {
+    each(tx, host, now, |_, known| {
         (known.past, known.began_at) = (Past::Unlisted, None);
         // A word for what is older than a snapshot goes for where that is.
         if let Some(right) = &mut known.right {
@@ -68,13 +68,19 @@ pub(crate) fn repository_changed(tx: &mut Tx<'_>, host: HostId) -> Result<(), St
     })
 }
 
-fn each(tx: &mut Tx<'_>, host: HostId, change: impl Fn(&Group, &mut Soundness)) -> Result<(), StoreError> {
+fn each(
+    tx: &mut Tx<'_>,
+    host: HostId,
+    now: Timestamp,
+    change: impl Fn(&Group, &mut Soundness),
+) -> Result<(), StoreError> {
     for (key, group) in tx.rows(&GROUPS, &Span::under(&host))? {
         let before = tx.get(&SOUNDNESS, &key)?.unwrap_or_default();
         let mut known = before.clone();
         change(&group, &mut known);
         if known != before {
             tx.put(&SOUNDNESS, &key, &known)?;
+            hosts::change_summary(tx, host, |summary| summary.take_sound(&group.name, &known, now))?;
         }
     }
     Ok(())
@@ -125,7 +131,7 @@ pub(crate) fn listed(tx: &mut Tx<'_>, listing: &Job, now: Timestamp) -> Result<(
         let before: Vec<&SnapshotRow> = before.collect();
         let after = learn(known, &before, made, now);
         tx.put(&SOUNDNESS, &(host, group.name.clone()), &after)?;
-        hosts::change_summary(tx, host, |summary| summary.take_loss(&group.name, after.loss.as_ref()))?;
+        hosts::change_summary(tx, host, |summary| summary.take_sound(&group.name, &after, now))?;
     }
     tx.effects.changed(crate::change::Changed::Groups(host));
     tx.effects.changed(crate::change::Changed::Host(host));

@@ -10,8 +10,7 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
 use fleet::Refused;
-use fleet::record::Hold;
-use fleet::record::{Extent, Group, Host, Past, Retention, Soundness};
+use fleet::record::{Extent, Group, Hold, Host, Past, Retention, Soundness};
 use schema::JobId;
 use serde::Serialize;
 
@@ -49,7 +48,9 @@ impl LookView {
         let texts: Vec<String> = said.into_iter().map(|(_, text)| text).collect();
         Some(Self {
             is_held: known.hold().is_some(),
-            is_whole_again: known.is_whole_again() && known.spared == 0,
+            is_whole_again: known.is_whole_again()
+                && known.spared == 0
+                && known.hold() != Some(Hold::Unsized),
             title,
             text: texts.join(" "),
             at: LookAt { label: "Look at the backup", href: format!("/jobs/{mark}") },
@@ -93,7 +94,7 @@ fn said(group: &str, known: &Soundness, has_rule: bool) -> Vec<(String, String)>
         said.push((
             format!("More than half of {group} is gone"),
             format!(
-                "Since {} a backup held {}, where {} are usual.{back} Until somebody has looked, nothing of it is forgotten \
+                "Seen since {}: a backup held {}, where it had {} before.{back} Until somebody has looked, nothing of it is forgotten \
                  and nothing is pruned.",
                 day(loss.since),
                 extent(loss.now),
