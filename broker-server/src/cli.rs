@@ -91,6 +91,9 @@ pub enum Admin {
         /// The server's data folder
         #[arg(long, value_name = "DIR", env = "HOLDFAST_DATA_DIR")]
         data_dir: PathBuf,
+        /// The server's master key, when it is not in the data folder
+        #[arg(long, value_name = "FILE", env = "HOLDFAST_MASTER_KEY_FILE")]
+        master_key_file: Option<PathBuf>,
         /// What it is for
         #[arg(long)]
         name: String,
@@ -103,7 +106,17 @@ pub enum Admin {
         /// The server's data folder
         #[arg(long, value_name = "DIR", env = "HOLDFAST_DATA_DIR")]
         data_dir: PathBuf,
+        /// The server's master key, when it is not in the data folder
+        #[arg(long, value_name = "FILE", env = "HOLDFAST_MASTER_KEY_FILE")]
+        master_key_file: Option<PathBuf>,
         /// Which account
         name: String,
+    },
+    /// Let the next start come with another authority than the one that enrolled agents trust, or make a new one where
+    /// it is lost; then every host has to be enrolled again
+    AcceptAuthority {
+        /// The server's data folder
+        #[arg(long, value_name = "DIR", env = "HOLDFAST_DATA_DIR")]
+        data_dir: PathBuf,
     },
 }

@@ -13,6 +13,8 @@ use std::{
 pub struct Config {
     /// Where the data file, the master key and the certificates live.
     pub data_dir: Setting<PathBuf>,
+    /// The master key, when it is not in the data folder.
+    pub master_key_file: Setting<Option<PathBuf>>,
     /// Where pages and API are served.
     pub http: Setting<SocketAddr>,
     /// Whether they are served with TLS.
@@ -97,6 +99,9 @@ pub struct Layer {
     /// Folder of the data file, the master key and the certificates
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Master key, when it is not in the data folder: 64 hexadecimal digits, as a service manager hands over a secret
+    #[arg(long, value_name = "FILE")]
+    pub master_key_file: Option<PathBuf>,
     /// Address of pages and API; without --http-tls loopback, or where a --trusted-proxy asks [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR:PORT")]
     pub http: Option<SocketAddr>,
@@ -225,6 +230,7 @@ impl Layer {
         };
         Ok(Self {
             data_dir: get("HOLDFAST_DATA_DIR").map(PathBuf::from),
+            master_key_file: get("HOLDFAST_MASTER_KEY_FILE").map(PathBuf::from),
             http: parsed("HOLDFAST_HTTP", get("HOLDFAST_HTTP"), ADDRESS)?,
             http_tls: parsed("HOLDFAST_HTTP_TLS", get("HOLDFAST_HTTP_TLS"), "must be true or false")?,
             http_tls_certificate: get("HOLDFAST_HTTP_TLS_CERTIFICATE").map(PathBuf::from),
@@ -280,6 +286,7 @@ impl Layers {
                 value: data_dir.value.ok_or(ConfigError::NoDataDir)?,
                 source: data_dir.source,
             },
+            master_key_file: self.pick_optional(|layer| layer.master_key_file.clone()),
             mqtt_plain: Setting { value: plain_address(&plain)?, source: plain.source },
             mqtt_public: self.pick(|layer| layer.mqtt_public.clone(), || dialled),
             public_url: self.pick(
@@ -426,6 +433,7 @@ impl fmt::Display for Config {
         let path =
             |path: &Option<PathBuf>| path.as_ref().map_or("none".to_owned(), |p| p.display().to_string());
         line("data-dir", self.data_dir.value.display().to_string(), &self.data_dir.source)?;
+        line("master-key-file", path(&self.master_key_file.value), &self.master_key_file.source)?;
         line("http", self.http.value.to_string(), &self.http.source)?;
         line("http-tls", self.http_tls.value.to_string(), &self.http_tls.source)?;
         line(

@@ -7,11 +7,12 @@ use holdfast_server::{
     control::{self, Answer, Ask},
     demo,
     log::VisibleStderr,
-    out, serve,
+    out,
+    serve::{self, Checked},
 };
 use std::{
     io::{IsTerminal, Write},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -61,8 +62,17 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let config = config(&settings)?;
             out::line("configuration: ok")?;
             match serve::check(&config)? {
-                Some(rows) => out::line(format_args!("data file: ok ({rows} rows)"))?,
-                None => {
+                Checked::Well(rows) => {
+                    out::line("authority: ok, the one that enrolled agents trust")?;
+                    out::line(format_args!("data file: ok ({rows} rows)"))?;
+                }
+                Checked::Begun => {
+                    let data_dir = config.data_dir.value.display();
+                    out::line(format_args!(
+                        "data file: a first start in {data_dir} did not end; serve goes on"
+                    ))?;
+                }
+                Checked::New => {
                     let data_dir = config.data_dir.value.display();
                     out::line(format_args!("data file: none yet in {data_dir}; serve makes it"))?;
                 }
@@ -87,11 +97,22 @@ fn config(settings: &Settings) -> Result<Config, ConfigError> {
 }
 
 async fn admin(command: Admin) -> anyhow::Result<ExitCode> {
-    let (data_dir, ask) = match command {
-        Admin::Token { data_dir, name, scopes } => (data_dir, Ask::Token { name, scopes }),
-        Admin::ResetPassword { data_dir, name } => (data_dir, Ask::ResetPassword { name }),
+    let (data_dir, key_file, ask) = match command {
+        Admin::Token { data_dir, master_key_file, name, scopes } => {
+            (data_dir, master_key_file, Ask::Token { name, scopes })
+        }
+        Admin::ResetPassword { data_dir, master_key_file, name } => {
+            (data_dir, master_key_file, Ask::ResetPassword { name })
+        }
+        Admin::AcceptAuthority { data_dir } => {
+            serve::accept_authority(&data_dir)?;
+            out::line(
+                "the next start takes the authority that it finds, or makes one; then enrol every host again",
+            )?;
+            return Ok(ExitCode::SUCCESS);
+        }
     };
-    Ok(match answer(&data_dir, ask).await? {
+    Ok(match answer(&data_dir, key_file, ask).await? {
         Answer::Secret(secret) => {
             out::line(secret)?;
             ExitCode::SUCCESS
@@ -104,11 +125,11 @@ async fn admin(command: Admin) -> anyhow::Result<ExitCode> {
 }
 
 /// Asks the running server; opens the data file itself when none runs.
-async fn answer(data_dir: &Path, ask: Ask) -> anyhow::Result<Answer> {
+async fn answer(data_dir: &Path, key_file: Option<PathBuf>, ask: Ask) -> anyhow::Result<Answer> {
     if let Some(answer) = control::ask(data_dir, &ask).await? {
         return Ok(answer);
     }
-    let fleet = serve::open_for_admin(data_dir)?;
+    let fleet = serve::open_for_admin(data_dir, key_file)?;
     let answer = control::carry_out(&fleet, ask).await;
     fleet.shutdown().await;
     Ok(answer)

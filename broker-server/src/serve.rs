@@ -12,9 +12,16 @@ use crate::{
     tls::{OperatorFiles, Options, Tls},
 };
 use anyhow::Context;
-use fleet::{Change, Changed, Driver, Fleet, Keep};
+use fleet::{Authority, Change, Changed, Driver, Fleet, Keep, Pieces, Stand};
 use schema::HostId;
-use std::{io, net::SocketAddr, path::Path, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     net::TcpListener,
     signal::unix::SignalKind,
@@ -51,7 +58,7 @@ pub struct Server {
     http_task: JoinHandle<()>,
     control: JoinHandle<()>,
     certificates: Vec<Arc<Tls>>,
-    data_dir: std::path::PathBuf,
+    data_dir: PathBuf,
 }
 
 /// Runs until SIGTERM or SIGINT; at SIGHUP certificates are read again.
@@ -89,15 +96,21 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
     let mqtt = Socket::tls(config.mqtt.value)?;
     let plain = config.mqtt_plain.value.map(|address| Socket::plain(address, false)).transpose()?;
 
-    fleet::make_data_folder(data_dir).with_context(|| format!("data folder {}", data_dir.display()))?;
-    let tls = Arc::new(open_tls(&config)?);
+    let pieces = pieces(&config);
+    let stand = pieces.begin().context("data folder")?;
+    let tls = Arc::new(Tls::open(tls_options(&config, stand), clock::now()).context("certificate")?);
     let pages_tls = open_pages_tls(&config, &tls)?;
     let speech = speech(&config, pages_tls.as_deref())?;
     let keep = Keep {
         jobs_days: config.keep_jobs_days.value,
         host_bytes: config.host_share_mib.value.saturating_mul(1 << 20),
     };
-    let fleet = open_fleet(data_dir, config.mqtt_public.value.clone(), tls.ca_fingerprint(), keep)?;
+    let accepts_authority = pieces.accepts_authority()?;
+    let fleet = open_fleet(pieces.clone(), config.mqtt_public.value.clone(), tls.ca_fingerprint(), keep)?;
+    if accepts_authority {
+        pieces.authority_accepted()?;
+        tracing::warn!("another authority was accepted: every host has to be enrolled again");
+    }
     let mut listen = vec![Listen::Tls(mqtt, Arc::clone(&tls))];
     listen.extend(plain.map(Listen::Plain));
     let limits = Limits { max_connections: config.max_connections.value, ..Limits::default() };
@@ -177,30 +190,59 @@ impl Server {
     }
 }
 
-/// Looks through everything without serving; returns how many rows the data file has. `None` = there is no data yet,
-/// and none was made.
-pub fn check(config: &Config) -> anyhow::Result<Option<u64>> {
-    let data_dir = &config.data_dir.value;
-    if !has_data(data_dir) {
-        return Ok(None);
-    }
-    let rows = Fleet::check(data_dir)?;
-    let tls = Arc::new(open_tls(config)?);
-    open_pages_tls(config, &tls)?;
-    Ok(Some(rows))
+/// What a look through everything has found.
+#[derive(Clone, Copy, Debug)]
+pub enum Checked {
+    /// There is no data yet; the first start makes it.
+    New,
+    /// A first start has begun and did not end; the next one goes on with it.
+    Begun,
+    /// All is well, and the data file has this many rows.
+    Well(u64),
 }
 
-/// Whether a server has been there: looking must not make the data of a new one.
-fn has_data(data_dir: &Path) -> bool {
-    data_dir.join("holdfast.redb").exists()
+/// Looks through everything without serving, and changes nothing.
+pub fn check(config: &Config) -> anyhow::Result<Checked> {
+    let pieces = pieces(config);
+    let stand = pieces.look().context("data folder")?;
+    let fingerprint = Tls::check(&tls_options(config, stand)).context("certificate")?;
+    if let Some(pages) = pages_tls_options(config) {
+        Tls::check(&pages).context("certificate of the pages")?;
+    }
+    if stand == Stand::New {
+        return Ok(if pieces.has_begun()? { Checked::Begun } else { Checked::New });
+    }
+    Ok(Checked::Well(Fleet::check(&pieces, fingerprint.as_ref())?))
 }
 
 /// Opens the data of a server that does not run.
-pub fn open_for_admin(data_dir: &Path) -> anyhow::Result<Fleet> {
-    if !has_data(data_dir) {
-        anyhow::bail!("{} holds no data of a Holdfast server", data_dir.display());
+pub fn open_for_admin(data_dir: &Path, key_file: Option<PathBuf>) -> anyhow::Result<Fleet> {
+    let pieces = Pieces { key_file, ..Pieces::from(data_dir) };
+    has_data(&pieces)?;
+    open_fleet(pieces, String::new(), [0; 32], Keep::default())
+}
+
+/// Takes a person's word that the next start may come with another authority.
+pub fn accept_authority(data_dir: &Path) -> anyhow::Result<()> {
+    let pieces = Pieces::from(data_dir);
+    has_data(&pieces)?;
+    Ok(pieces.accept_authority()?)
+}
+
+fn has_data(pieces: &Pieces) -> anyhow::Result<()> {
+    if pieces.data_file().exists() {
+        return Ok(());
     }
-    open_fleet(data_dir, String::new(), [0; 32], Keep::default())
+    anyhow::bail!("{} holds no data of a Holdfast server", pieces.data_dir.display())
+}
+
+/// The pieces that belong to a server with these settings.
+fn pieces(config: &Config) -> Pieces {
+    Pieces {
+        data_dir: config.data_dir.value.clone(),
+        key_file: config.master_key_file.value.clone(),
+        authority: if config.tls_certificate.value.is_some() { Authority::Brought } else { Authority::Own },
+    }
 }
 
 /// This machine's name; empty when it can't be told.
@@ -212,18 +254,19 @@ pub fn hostname() -> String {
 }
 
 fn open_fleet(
-    data_dir: &Path,
+    pieces: Pieces,
     mqtt_address: String,
     ca_fingerprint: [u8; 32],
     keep: Keep,
 ) -> anyhow::Result<Fleet> {
     let driver = Driver { now: Arc::new(clock::now), random: Arc::new(clock::random) };
     let settings = fleet::Settings { mqtt_address, ca_fingerprint, timezone: clock::zone(), keep };
-    Fleet::open(data_dir, settings, driver).with_context(|| format!("data folder {}", data_dir.display()))
+    let data_dir = pieces.data_dir.clone();
+    Fleet::open(pieces, settings, driver).with_context(|| format!("data folder {}", data_dir.display()))
 }
 
 /// The server's own certificate names what agents dial, this machine, and what the settings add.
-fn open_tls(config: &Config) -> anyhow::Result<Tls> {
+fn tls_options(config: &Config, stand: Stand) -> Options {
     let dialled = config.mqtt_public.value.rsplit_once(':').map_or("", |(host, _)| host);
     let mut names = vec![dialled.trim_matches(['[', ']']).to_owned(), hostname()];
     names.extend(config.tls_names.value.iter().cloned());
@@ -242,21 +285,29 @@ fn open_tls(config: &Config) -> anyhow::Result<Tls> {
         }
         _ => None,
     };
-    let options =
-        Options { folder: config.data_dir.value.join("tls"), names, operator, any_authority: false };
-    Tls::open(options, clock::now()).context("certificate")
+    Options {
+        folder: config.data_dir.value.join(fleet::AUTHORITY_FOLDER),
+        is_new: stand != Stand::Whole,
+        names,
+        operator,
+        any_authority: false,
+    }
 }
 
 /// The certificate of the pages: one of their own, or that of the agents; `None` = they go without TLS.
 fn open_pages_tls(config: &Config, agents: &Arc<Tls>) -> anyhow::Result<Option<Arc<Tls>>> {
-    let operator = match (&config.http_tls_certificate.value, &config.http_tls_key.value) {
-        (Some(certificate), Some(key)) => {
-            OperatorFiles { certificate: certificate.clone(), key: key.clone() }
+    match pages_tls_options(config) {
+        Some(options) => {
+            Ok(Some(Arc::new(Tls::open(options, clock::now()).context("certificate of the pages")?)))
         }
-        _ => return Ok(config.http_tls.value.then(|| Arc::clone(agents))),
-    };
-    let options = Options { operator: Some(operator), any_authority: true, ..Options::default() };
-    Ok(Some(Arc::new(Tls::open(options, clock::now()).context("certificate of the pages")?)))
+        None => Ok(config.http_tls.value.then(|| Arc::clone(agents))),
+    }
+}
+
+fn pages_tls_options(config: &Config) -> Option<Options> {
+    let certificate = config.http_tls_certificate.value.clone()?;
+    let operator = OperatorFiles { certificate, key: config.http_tls_key.value.clone()? };
+    Some(Options { operator: Some(operator), any_authority: true, ..Options::default() })
 }
 
 fn speech(config: &Config, tls: Option<&Tls>) -> anyhow::Result<http::Speech> {
@@ -491,8 +542,8 @@ mod tests {
         let data_dir = folder.path().join("mistyped");
         let flags = Layer { data_dir: Some(data_dir.clone()), ..Layer::default() };
         let config = Layers { flags, ..Layers::default() }.resolve().unwrap();
-        assert_eq!(check(&config).unwrap(), None);
-        assert!(open_for_admin(&data_dir).is_err());
+        assert!(matches!(check(&config).unwrap(), Checked::New));
+        assert!(open_for_admin(&data_dir, None).is_err());
         assert!(!data_dir.exists());
     }
 }

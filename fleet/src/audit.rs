@@ -25,11 +25,12 @@ const MAX_DETAIL_BYTES: usize = 1024;
 const MAX_LOOKED_AT: usize = 5_000;
 
 /// All actions there are; those of jobs are `job.` with the kind besides.
-pub const ACTIONS: [&str; 49] = [
+pub const ACTIONS: [&str; 50] = [
     "agent.forged",
     "agent.log",
     "agent.odd",
     "agent.trouble",
+    "authority.accepted",
     "credentials.deleted",
     "credentials.host_key_accepted",
     "credentials.refused",

@@ -3,7 +3,7 @@
 //! Whoever writes in it could put a data file, a key or a certificate of his own in their place, and whoever writes in
 //! a folder above it could put another folder there. Both are refused.
 
-use crate::fleet::DATA_FILE;
+use crate::pieces::{AUTHORITY_FOLDER, DATA_FILE};
 use crate::refused::OpenError;
 use std::fs::{DirBuilder, Metadata};
 use std::io::{self, ErrorKind};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// Makes the data folder, closed to others, when it is not there. One that others may write in is refused, and so is one
 /// that they could replace.
-pub fn make_data_folder(data_dir: &Path) -> Result<(), OpenError> {
+pub(crate) fn make_data_folder(data_dir: &Path) -> Result<(), OpenError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(data_dir);
     made.map_err(|why| failed(data_dir, why))?;
     check_data_folder(data_dir)
@@ -24,7 +24,7 @@ fn failed(path: &Path, why: io::Error) -> OpenError {
 
 pub(crate) fn check_data_folder(data_dir: &Path) -> Result<(), OpenError> {
     let own = Own::read().map_err(|why| failed(data_dir, why))?;
-    for path in [data_dir.to_owned(), data_dir.join(DATA_FILE), data_dir.join("tls")] {
+    for path in [data_dir.to_owned(), data_dir.join(DATA_FILE), data_dir.join(AUTHORITY_FOLDER)] {
         match std::fs::metadata(&path) {
             Ok(facts) => own.judge(Place::Inside, &path, Facts::of(&facts))?,
             Err(why) if why.kind() == ErrorKind::NotFound && path != data_dir => {}

@@ -1,18 +1,21 @@
+use crate::authority;
 use crate::change::Change;
 use crate::context::{Context, Driver, Settings};
-use crate::data_folder::{check_data_folder, make_data_folder};
+use crate::data_folder::check_data_folder;
 use crate::link::hello;
+use crate::pieces::{Authority, Pieces, Stand};
 use crate::record::{Actor, EnrollToken, JobProgress, LogChunk, Secret};
 use crate::refused::{OpenError, Refused, StoreError};
 use crate::roster;
 use crate::seal::{Binding, MasterKey};
 use crate::snapshot::Snapshot;
 use crate::store::format::{META_KEY_CHECK, Meta};
-use crate::store::{Committed, JOBS, META, Order, ReadView, Reads, Span, Store, Tx, WriterCounts, check};
+use crate::store::{
+    Begins, Committed, JOBS, META, Order, ReadView, Reads, Span, Store, Tx, WriterCounts, check,
+};
 use schema::{HostId, JobId, Timestamp};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::broadcast;
 
@@ -47,56 +50,40 @@ pub struct Fleet {
     store: Arc<Store>,
 }
 
-/// The name of the data file in its folder.
-pub const DATA_FILE: &str = "holdfast.redb";
-/// The name of the master key's file in the data folder.
-pub const KEY_FILE: &str = "master.key";
-
 impl Fleet {
-    /// Opens the data folder; makes it, the data file and the master key when they are not there.
-    pub fn open(data_dir: &Path, settings: Settings, driver: Driver) -> Result<Self, OpenError> {
-        let file = data_file(data_dir)?;
-        let key_file = data_dir.join(KEY_FILE);
-        if file.exists() && !key_file.exists() {
-            return Err(OpenError::KeyMissing { path: key_file });
-        }
-        let master = MasterKey::read_or_create(&key_file, random(&driver))?;
-        Self::open_file(&file, master, settings, driver)
-    }
-
-    /// The same with the master key in a file that the service manager hands over (`HOLDFAST_MASTER_KEY_FILE`, a
-    /// systemd credential): it must be there, and may belong to root and be readable by our group.
-    pub fn open_with_key(
-        data_dir: &Path,
-        key_file: &Path,
-        settings: Settings,
-        driver: Driver,
-    ) -> Result<Self, OpenError> {
-        let master = MasterKey::read(key_file, true)?;
-        Self::open_file(&data_file(data_dir)?, master, settings, driver)
-    }
-
-    fn open_file(
-        file: &Path,
-        master: MasterKey,
-        settings: Settings,
-        driver: Driver,
-    ) -> Result<Self, OpenError> {
+    /// Opens the pieces of a server; makes them, and their folder, when there is none of them.
+    pub fn open(pieces: impl Into<Pieces>, settings: Settings, driver: Driver) -> Result<Self, OpenError> {
+        let pieces = pieces.into();
+        let is_new = pieces.begin()? == Stand::New;
+        let master = match &pieces.key_file {
+            None if is_new => MasterKey::read_or_create(&pieces.key_path(), random(&driver))?,
+            None => MasterKey::read(&pieces.key_path(), false)?,
+            Some(handed_over) => MasterKey::read(handed_over, true)?,
+        };
         let context = Arc::new(Context::new(driver, settings, master));
-        let store = Store::open(file, committed(&context), |tx| start(&context, tx))?;
+        let begins = if is_new { Begins::New } else { Begins::Kept };
+        let store = Store::open(&pieces.data_file(), begins, committed(&context), |tx| {
+            start(&context, tx)?;
+            if pieces.authority == Authority::NotAsked {
+                return Ok(());
+            }
+            authority::bind(&context, tx, &context.settings.ca_fingerprint, pieces.accepts_authority()?)
+        })?;
+        pieces.made()?;
         Self::begin(context, store)
     }
 
     /// Looks through the whole data file: every page that is in use is what was written, every row can be read, the
-    /// master key fits. Changes nothing; returns how many rows there are. Reads all of the file, and blocks.
-    pub fn check(data_dir: &Path) -> Result<u64, OpenError> {
-        check_data_folder(data_dir)?;
-        let key_file = data_dir.join(KEY_FILE);
-        if !key_file.exists() {
-            return Err(OpenError::KeyMissing { path: key_file });
-        }
-        let master = MasterKey::read(&key_file, false)?;
-        check(&data_dir.join(DATA_FILE), |tx| key_fits(&master, tx).map(|_| ()))
+    /// master key fits, and so does the authority, when there is one. Changes nothing; returns how many rows there are. Reads all of the
+    /// file, and blocks.
+    pub fn check(pieces: &Pieces, ca_fingerprint: Option<&[u8; 32]>) -> Result<u64, OpenError> {
+        check_data_folder(&pieces.data_dir)?;
+        let master = MasterKey::read(&pieces.key_path(), pieces.key_file.is_some())?;
+        let is_accepted = pieces.accepts_authority()?;
+        check(&pieces.data_file(), |tx| {
+            key_fits(&master, tx)?;
+            ca_fingerprint.map_or(Ok(()), |found| authority::check(tx, found, is_accepted))
+        })
     }
 
     /// A fleet that is gone with the process.
@@ -239,10 +226,4 @@ fn random<const N: usize>(driver: &Driver) -> [u8; N] {
     let mut bytes = [0; N];
     (driver.random)(&mut bytes);
     bytes
-}
-
-/// The data file's path; makes its folder, closed to others.
-fn data_file(data_dir: &Path) -> Result<std::path::PathBuf, OpenError> {
-    make_data_folder(data_dir)?;
-    Ok(data_dir.join(DATA_FILE))
 }

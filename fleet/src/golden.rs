@@ -178,6 +178,7 @@ fn enums(written: &mut Written) {
         Meta::KeyCheck(_) => Meta::KeyCheck(vec![1, 2]),
         Meta::NextAudit(_) => Meta::NextAudit(4),
         Meta::AuditCounts(_) => Meta::AuditCounts([1, 2, 3]),
+        Meta::Authority(_) => Meta::Authority([7; 32]),
     });
     each!(written, Unplanned {
         Unplanned::TimeZone { .. } =>

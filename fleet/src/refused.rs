@@ -355,9 +355,47 @@ pub enum OpenError {
         /// Which.
         path: PathBuf,
     },
-    /// There is a data file, but its key is gone.
-    #[error("{path} is missing, and without it the data file can't be opened: restore it from your backup")]
-    KeyMissing {
+    /// A piece of the server is gone, and others are there.
+    #[error(
+        "{missing} is missing, but {found} is there, and neither is worth anything without the other: restore it from \
+         your backup of the data folder; or, to begin a new server, move away what is in the folder"
+    )]
+    Missing {
+        /// What is not there.
+        missing: PathBuf,
+        /// What is.
+        found: PathBuf,
+    },
+    /// The authority is gone, and the rest is there.
+    #[error(
+        "{missing} is missing, which enrolled agents trust, but {found} is there: restore the folder tls from your \
+         backup of the data folder; if it is lost for good, holdfast-server admin accept-authority lets the next start \
+         make a new one, and then every host has to be enrolled again"
+    )]
+    NoAuthority {
+        /// What is not there.
+        missing: PathBuf,
+        /// What is.
+        found: PathBuf,
+    },
+    /// It is another authority than the one that enrolled agents trust.
+    #[error(
+        "the server's authority is {found}, but its enrolled agents trust {bound} (SHA-256), and would all be locked out: \
+         restore the one that belongs to this data file; or, to go on with this one, run holdfast-server admin \
+         accept-authority and start again, and then enrol every host again"
+    )]
+    OtherAuthority {
+        /// What agents trust, in hexadecimal.
+        bound: String,
+        /// What the server has.
+        found: String,
+    },
+    /// The data file holds nothing.
+    #[error(
+        "{path} is empty, so it has been cut: restore it from your backup of the data folder; or, to begin a new \
+         server, move away what is in the folder"
+    )]
+    Empty {
         /// Which.
         path: PathBuf,
     },

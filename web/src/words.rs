@@ -157,6 +157,7 @@ pub(crate) fn action(action: &str, target: &AuditTarget) -> String {
         "credentials.set" => "set credentials",
         "credentials.host_key_accepted" => "accepted a storage's host key",
         "credentials.deleted" => "removed credentials",
+        "authority.accepted" => "took another authority",
         "group.accepted" => "said that a group is right as it is",
         "credentials.refused" => "refused credentials",
         "group.created" => "added a source group",

@@ -39,32 +39,37 @@ pub(super) struct Authority {
 }
 
 impl Authority {
-    /// Reads it, or makes it when nothing of it is there.
-    pub(super) fn open(folder: &Path, now: Timestamp) -> Result<Self, TlsError> {
+    /// Makes what is missing of it; a part that is there stays. For a server that has none yet.
+    pub(super) fn make(folder: &Path, now: Timestamp) -> Result<(), TlsError> {
         files::make_folder(folder)?;
         let (key_path, certificate_path) = (folder.join("ca.key"), folder.join("ca.pem"));
+        if certificate_path.exists() {
+            return Ok(());
+        }
+        // A crash between the two files leaves the key alone: its certificate was never used.
         let key = match files::read_if_any(&key_path)? {
-            Some(bytes) => {
-                if files::is_exposed(&key_path)? {
-                    return Err(TlsError::Exposed(key_path));
-                }
-                let pem = || TlsError::Pem { path: key_path.clone(), what: "private key" };
-                KeyPair::from_pem(std::str::from_utf8(&bytes).map_err(|_| pem())?).map_err(|_| pem())?
-            }
-            None if certificate_path.exists() => {
-                return Err(TlsError::Half { missing: key_path, found: certificate_path });
-            }
+            Some(bytes) => read_key(&key_path, &bytes)?,
             None => {
                 let key = KeyPair::generate()?;
                 files::write(&key_path, key.serialize_pem().as_bytes())?;
                 key
             }
         };
-        // A crash between the two files leaves the key alone: its certificate was never used.
+        let certificate = authority_params(&key, now)?.self_signed(&key)?;
+        files::write(&certificate_path, files::pem("CERTIFICATE", certificate.der()).as_bytes())
+    }
+
+    /// Reads it. Changes nothing.
+    pub(super) fn read(folder: &Path) -> Result<Self, TlsError> {
+        let (key_path, certificate_path) = (folder.join("ca.key"), folder.join("ca.pem"));
+        let Some(bytes) = files::read_if_any(&key_path)? else { return Err(TlsError::Missing(key_path)) };
         if !certificate_path.exists() {
-            let certificate = authority_params(&key, now)?.self_signed(&key)?;
-            files::write(&certificate_path, files::pem("CERTIFICATE", certificate.der()).as_bytes())?;
+            return Err(TlsError::Missing(certificate_path));
         }
+        if files::is_exposed(&key_path)? {
+            return Err(TlsError::Exposed(key_path));
+        }
+        let key = read_key(&key_path, &bytes)?;
         let certificate = read_certificates(&certificate_path)?.swap_remove(0);
         let authority = Self { folder: folder.to_owned(), key, certificate };
         let signing = rustls::crypto::ring::sign::any_supported_type(&private_key(&authority.key))?;
@@ -82,6 +87,7 @@ impl Authority {
         now: Timestamp,
     ) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), TlsError> {
         let names = all_names(names);
+        check_names(&names)?;
         let wanted = self.describe(&names);
         if let Some(found) = self.read_server_certificate(&wanted, now)? {
             return Ok(found);
@@ -130,6 +136,11 @@ impl Authority {
     }
 }
 
+fn read_key(path: &Path, bytes: &[u8]) -> Result<KeyPair, TlsError> {
+    let pem = || TlsError::Pem { path: path.to_owned(), what: "private key" };
+    KeyPair::from_pem(std::str::from_utf8(bytes).map_err(|_| pem())?).map_err(|_| pem())
+}
+
 fn private_key(key: &KeyPair) -> PrivateKeyDer<'static> {
     PrivateKeyDer::Pkcs8(key.serialize_der().into())
 }
@@ -157,13 +168,15 @@ fn authority_params(key: &KeyPair, now: Timestamp) -> Result<CertificateParams, 
     Ok(params)
 }
 
+/// Whether all of these can stand in a certificate.
+pub(super) fn check_names(names: &[String]) -> Result<(), TlsError> {
+    let is_fit = |name: &String| {
+        CertificateParams::new(vec![name.clone()]).is_ok() && name.bytes().all(|b| b.is_ascii_graphic())
+    };
+    names.iter().find(|name| !is_fit(name)).map_or(Ok(()), |name| Err(TlsError::Name(name.clone())))
+}
+
 fn server_params(names: &[String], now: Timestamp) -> Result<CertificateParams, TlsError> {
-    for name in names {
-        if CertificateParams::new(vec![name.clone()]).is_err() || !name.bytes().all(|b| b.is_ascii_graphic())
-        {
-            return Err(TlsError::Name(name.clone()));
-        }
-    }
     let mut params = CertificateParams::new(names.to_vec())?;
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, "Holdfast server");

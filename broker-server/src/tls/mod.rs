@@ -2,7 +2,7 @@
 //!
 //! # Words and files
 //!
-//! At the first start an **authority** is made in the folder (`ca.pem`, `ca.key`), good for twenty years. It signs the
+//! At the first start, and only then, an **authority** is made in the folder (`ca.pem`, `ca.key`), good for twenty years. It signs the
 //! **server certificate** (`server.pem`, `server.key`), good for one year, made anew when less than thirty days are
 //! left or when the names it has to carry have changed (`server.names` says which they are). Agents are given the
 //! SHA-256 of the authority in their enrolment token and trust nothing else; so the chain that is sent ends with the
@@ -49,8 +49,10 @@ const WATCH_EVERY: Duration = Duration::from_secs(10);
 /// Where certificates come from.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The folder of the server's own authority; made when it is not there.
+    /// The folder of the server's own authority.
     pub folder: PathBuf,
+    /// There may be no authority yet: what is missing of it is made when certificates are opened, and never later.
+    pub is_new: bool,
     /// Names and addresses that the server certificate must carry, beside `localhost` and the loopback addresses.
     pub names: Vec<String>,
     /// The operator's own files instead.
@@ -100,17 +102,9 @@ pub enum TlsError {
     /// Others can read the authority's key.
     #[error("{} can be read by others, who could then pretend to be this server: chmod 600 it", .0.display())]
     Exposed(PathBuf),
-    /// Half of the authority is there.
-    #[error(
-        "{} is missing, but {} is there: restore it from a backup; or delete both to begin with a new authority, then \
-         every host has to be enrolled again", missing.display(), found.display()
-    )]
-    Half {
-        /// What is missing.
-        missing: PathBuf,
-        /// What is there.
-        found: PathBuf,
-    },
+    /// A part of the authority is not there.
+    #[error("{} is missing, which enrolled agents trust: restore it from a backup", .0.display())]
+    Missing(PathBuf),
     /// The operator's new chain ends in another certificate, which enrolled agents don't know.
     #[error(
         "{} now ends with another authority, which enrolled agents do not trust; it is not used until the next start",
@@ -167,6 +161,9 @@ struct Loaded {
 impl Tls {
     /// Reads the certificates, and makes what is missing or too old.
     pub fn open(options: Options, now: Timestamp) -> Result<Self, TlsError> {
+        if options.is_new && options.operator.is_none() {
+            Authority::make(&options.folder, now)?;
+        }
         // Taken before reading: what changes in between is read again.
         let seen = options.seen();
         let loaded = options.load(now)?;
@@ -179,6 +176,22 @@ impl Tls {
         let current = Arc::new(Current(RwLock::new(Arc::new(loaded.key))));
         let config = Arc::new(server_config(&current, &[])?);
         Ok(Self { options, current, config, state: Mutex::new(state) })
+    }
+
+    /// Whether certificates can be opened with these options, and the SHA-256 of the one that agents trust; `None` =
+    /// there is no authority yet, and one may be made. Changes nothing.
+    pub fn check(options: &Options) -> Result<Option<[u8; 32]>, TlsError> {
+        let pinned = match &options.operator {
+            Some(files) => files.load()?.pinned_der,
+            None => {
+                authority::check_names(&options.names)?;
+                match Authority::read(&options.folder) {
+                    Err(TlsError::Missing(_)) if options.is_new => return Ok(None),
+                    read => read?.certificate,
+                }
+            }
+        };
+        Ok(Some(Sha256::digest(&pinned).into()))
     }
 
     /// Takes TLS connections, 1.2 and 1.3, without a protocol name.
@@ -278,7 +291,7 @@ impl Options {
         match &self.operator {
             Some(files) => files.load(),
             None => {
-                let authority = Authority::open(&self.folder, now)?;
+                let authority = Authority::read(&self.folder)?;
                 let (leaf, key) = authority.server_certificate(&self.names, now)?;
                 let pinned_der = authority.certificate.clone();
                 let key = rustls::crypto::ring::sign::any_supported_type(&key)?;

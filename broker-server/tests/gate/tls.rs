@@ -17,6 +17,7 @@ const DAY_MS: u64 = 24 * 3600 * 1000;
 fn options(folder: &Path, names: &[&str]) -> Options {
     Options {
         folder: folder.join("tls"),
+        is_new: true,
         names: names.iter().map(ToString::to_string).collect(),
         operator: None,
         any_authority: false,
@@ -115,7 +116,11 @@ fn the_certificate_is_made_anew_for_other_names_and_when_it_gets_old() {
 fn a_torn_start_is_made_whole_and_a_lost_authority_is_not_silently_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let tls = |name: &str| folder.path().join("tls").join(name);
+    Tls::open(options(folder.path(), &[]), now()).unwrap();
+    // A first start that was torn between the two.
+    fs::remove_file(tls("ca.pem")).unwrap();
     let ca = Tls::open(options(folder.path(), &[]), now()).unwrap().ca_fingerprint();
+    let options = |folder: &Path, names: &[&str]| Options { is_new: false, ..options(folder, names) };
     // Whatever of the server certificate is missing or does not fit is made anew.
     for broken in ["server.key", "server.pem", "server.names"] {
         fs::write(tls(broken), "nonsense").unwrap();
@@ -133,11 +138,18 @@ fn a_torn_start_is_made_whole_and_a_lost_authority_is_not_silently_replaced() {
     fs::remove_file(tls("ca.key")).unwrap();
     let error = Tls::open(options(folder.path(), &[]), now()).err().unwrap();
     assert!(error.to_string().contains("restore it from a backup"), "{error}");
+    assert!(!tls("ca.key").exists());
     fs::write(tls("ca.key"), key).unwrap();
     fs::set_permissions(tls("ca.key"), Permissions::from_mode(0o600)).unwrap();
     assert_eq!(Tls::open(options(folder.path(), &[]), now()).unwrap().ca_fingerprint(), ca);
     let error = Tls::open(options(folder.path(), &["not a name"]), now()).err().unwrap();
     assert!(matches!(error, TlsError::Name(_)), "{error}");
+    // Nor while the server runs.
+    let running = Tls::open(options(folder.path(), &[]), now()).unwrap();
+    fs::remove_dir_all(folder.path().join("tls")).unwrap();
+    assert!(matches!(running.refresh(now()), Err(TlsError::Missing(_))));
+    assert!(!folder.path().join("tls").exists());
+    assert_eq!(running.ca_fingerprint(), ca);
 }
 
 /// An authority of the operator's, and certificates of it.

@@ -3,7 +3,7 @@
 //! redb can verify every page only while it repairs, and repairing writes. So it gets the file through
 //! [`Untouched`], which keeps what is written in memory; what it finds is true, what it mends is forgotten.
 
-use super::{ReadView, Tx, builder, format, guard, in_use_or, read_every_row};
+use super::{Begins, ReadView, Tx, builder, format, guard, in_use_or, read_every_row};
 use crate::refused::{OpenError, StoreError};
 use redb::{BackendError, ReadableDatabase, StorageBackend, backends::FileBackend};
 use std::collections::BTreeMap;
@@ -27,10 +27,13 @@ fn check_unguarded(
     look: impl FnOnce(&mut Tx<'_>) -> Result<(), OpenError>,
 ) -> Result<u64, OpenError> {
     let backend = Untouched::open(file).map_err(|why| OpenError::Folder { path: file.to_owned(), why })?;
+    if backend.over().bytes == 0 {
+        return Err(OpenError::Empty { path: file.to_owned() });
+    }
     let mut builder = builder();
     builder.set_check_integrity_on_open(true);
     let database = builder.create_with_backend(backend).map_err(|error| in_use_or(file, error))?;
-    format::prepare(&database, format::FORMAT, format::MIGRATIONS)?;
+    format::prepare(&database, Begins::Kept, format::FORMAT, format::MIGRATIONS)?;
     let txn = database.begin_write().map_err(StoreError::from)?;
     let mut tx = Tx::new(&txn);
     look(&mut tx)?;

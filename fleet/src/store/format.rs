@@ -3,7 +3,7 @@
 //! Rows have formats of their own and are upgraded as they are read. A step here is for what a row can't say by
 //! itself: a table that is split, an index that is new.
 
-use super::{META, Reads, Tx, first_form};
+use super::{Begins, META, Reads, Tx, first_form};
 use crate::refused::{OpenError, StoreError};
 use redb::Database;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,8 @@ pub(crate) enum Meta {
     NextAudit(u64),
     /// How many entries of the audit each share holds.
     AuditCounts([u64; 3]),
+    /// SHA-256 of the authority that enrolled agents trust.
+    Authority([u8; 32]),
 }
 first_form!(Meta);
 
@@ -34,16 +36,24 @@ pub(crate) const META_FORMAT: &str = "format";
 pub(crate) const META_KEY_CHECK: &str = "key_check";
 pub(crate) const META_AUDIT_COUNTS: &str = "audit_counts";
 pub(crate) const META_NEXT_AUDIT: &str = "next_audit";
+pub(crate) const META_AUTHORITY: &str = "authority";
 
-/// Makes the tables of a new file, or brings an older one up to date; all in one transaction.
-pub(crate) fn prepare(database: &Database, format: u32, migrations: &[Migration]) -> Result<(), OpenError> {
+/// Makes the tables of a new file, or brings an older one up to date; all in one transaction. A file that was to hold
+/// something and says no format is no data file.
+pub(crate) fn prepare(
+    database: &Database,
+    begins: Begins,
+    format: u32,
+    migrations: &[Migration],
+) -> Result<(), OpenError> {
     let oldest = format.saturating_sub(u32::try_from(migrations.len()).unwrap_or(u32::MAX));
     let mut txn = database.begin_write().map_err(StoreError::from)?;
     txn.set_quick_repair(true);
     let mut tx = Tx::new(&txn);
     let key = META_FORMAT.to_owned();
     let found = match tx.get(&META, &key)? {
-        None => format,
+        None if begins == Begins::New => format,
+        None => return Err(StoreError::Damaged { why: "it holds no data of a server".to_owned() }.into()),
         Some(Meta::Format(found)) if found > format => {
             return Err(OpenError::NewerFormat { found, understood: format });
         }
@@ -89,8 +99,8 @@ mod tests {
     #[test]
     fn a_file_of_a_newer_program_is_refused_and_left_alone() {
         let database = database();
-        prepare(&database, 3, &[]).unwrap();
-        let refused = prepare(&database, 2, &[]);
+        prepare(&database, Begins::New, 3, &[]).unwrap();
+        let refused = prepare(&database, Begins::New, 2, &[]);
         assert!(matches!(refused, Err(OpenError::NewerFormat { found: 3, understood: 2 })));
         assert_eq!(read_format(&database), Some(Meta::Format(3)));
     }
@@ -98,8 +108,8 @@ mod tests {
     #[test]
     fn a_file_that_no_step_leads_on_from_is_refused_and_left_alone() {
         let database = database();
-        prepare(&database, 1, &[]).unwrap();
-        let refused = prepare(&database, 3, &[third]);
+        prepare(&database, Begins::New, 1, &[]).unwrap();
+        let refused = prepare(&database, Begins::New, 3, &[third]);
         assert!(matches!(refused, Err(OpenError::OlderFormat { found: 1, oldest: 2 })));
         assert_eq!(read_format(&database), Some(Meta::Format(1)));
     }
@@ -107,27 +117,28 @@ mod tests {
     #[test]
     fn an_older_file_takes_each_missing_step_once_and_in_order() {
         let database = database();
-        prepare(&database, 1, &[]).unwrap();
-        prepare(&database, 3, &[second, third]).unwrap();
+        prepare(&database, Begins::New, 1, &[]).unwrap();
+        prepare(&database, Begins::New, 3, &[second, third]).unwrap();
         assert_eq!(read_format(&database), Some(Meta::Format(3)));
-        prepare(&database, 3, &[|_| panic!("taken already"), |_| panic!("taken already")]).unwrap();
+        prepare(&database, Begins::New, 3, &[|_| panic!("taken already"), |_| panic!("taken already")])
+            .unwrap();
     }
 
     #[test]
     fn a_new_file_takes_no_step() {
         let database = database();
-        prepare(&database, 3, &[|_| panic!("nothing to bring up to date"), second]).unwrap();
+        prepare(&database, Begins::New, 3, &[|_| panic!("nothing to bring up to date"), second]).unwrap();
     }
 
     #[test]
     fn a_step_that_fails_leaves_the_old_format() {
         let database = database();
-        prepare(&database, 1, &[]).unwrap();
+        prepare(&database, Begins::New, 1, &[]).unwrap();
         let failed: Migration = |tx| {
             second(tx)?;
             Err(StoreError::Closed)
         };
-        assert!(prepare(&database, 2, &[failed]).is_err());
+        assert!(prepare(&database, Begins::New, 2, &[failed]).is_err());
         assert_eq!(read_format(&database), Some(Meta::Format(1)));
     }
 }

@@ -45,17 +45,22 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens or makes the file; its folder must be there. `at_start` runs in a transaction of its own before anybody
+    /// Opens the file, or makes it; its folder must be there. `at_start` runs in a transaction of its own before anybody
     /// else reads or writes; when it fails, nothing of it is kept.
-    pub(crate) fn open(file: &Path, committed: Committed, at_start: impl AtStart) -> Result<Self, OpenError> {
+    pub(crate) fn open(
+        file: &Path,
+        begins: Begins,
+        committed: Committed,
+        at_start: impl AtStart,
+    ) -> Result<Self, OpenError> {
         let reopen = {
             let file = file.to_owned();
-            move || open_file(&file)
+            move || open_file(&file, Begins::Kept)
         };
-        let database = open_file(file)?;
+        let database = open_file(file, begins)?;
         // Also what is not a call of its own, such as the end of a transaction.
         let started = guard::redb(|| {
-            Self::start(database, Box::new(reopen), Some(file.to_owned()), committed, at_start)
+            Self::start(database, begins, Box::new(reopen), Some(file.to_owned()), committed, at_start)
         });
         started.map_err(OpenError::from).and_then(|started| started).map_err(|error| error.at(file))
     }
@@ -65,17 +70,18 @@ impl Store {
         let backend = redb::backends::InMemoryBackend::new();
         let database = builder().create_with_backend(backend).map_err(StoreError::from)?;
         let reopen = || Err(StoreError::Closed.into());
-        Self::start(database, Box::new(reopen), None, committed, at_start)
+        Self::start(database, Begins::New, Box::new(reopen), None, committed, at_start)
     }
 
     fn start(
         database: Database,
+        begins: Begins,
         reopen: Reopen,
         file: Option<PathBuf>,
         committed: Committed,
         at_start: impl AtStart,
     ) -> Result<Self, OpenError> {
-        format::prepare(&database, format::FORMAT, format::MIGRATIONS)?;
+        format::prepare(&database, begins, format::FORMAT, format::MIGRATIONS)?;
         run_at_start(&database, at_start)?;
         let base = Arc::new(Base::new(database, reopen));
         let writer = writer::Writer::start(base.clone(), committed)
@@ -110,6 +116,15 @@ impl Store {
     }
 }
 
+/// Whether a file is to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begins {
+    /// It is, unless it is there already.
+    New,
+    /// It must be there, and hold something.
+    Kept,
+}
+
 /// What is done with a file before anybody else has it.
 pub(crate) trait AtStart: FnOnce(&mut Tx<'_>) -> Result<(), OpenError> {}
 impl<F: FnOnce(&mut Tx<'_>) -> Result<(), OpenError>> AtStart for F {}
@@ -135,8 +150,12 @@ fn builder() -> redb::Builder {
     builder
 }
 
-fn open_file(file: &Path) -> Result<Database, OpenError> {
-    let opened = private_file(file).map_err(|why| OpenError::Folder { path: file.to_owned(), why })?;
+fn open_file(file: &Path, begins: Begins) -> Result<Database, OpenError> {
+    let failed = |why| OpenError::Folder { path: file.to_owned(), why };
+    let opened = private_file(file, begins == Begins::New).map_err(failed)?;
+    if begins == Begins::Kept && opened.metadata().map_err(failed)?.len() == 0 {
+        return Err(OpenError::Empty { path: file.to_owned() });
+    }
     let backend = redb::backends::FileBackend::new(opened).map_err(|error| in_use_or(file, error))?;
     guard::redb(|| builder().create_with_backend(backend))
         .map_err(|error| OpenError::from(error).at(file))?
@@ -158,9 +177,10 @@ fn in_use_or(file: &Path, error: DatabaseError) -> OpenError {
 }
 
 /// Sealed or not, the file is nobody else's business.
-fn private_file(file: &Path) -> std::io::Result<std::fs::File> {
+fn private_file(file: &Path, create: bool) -> std::io::Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt;
-    std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(file)
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).write(true).create(create).truncate(false).mode(0o600).open(file)
 }
 
 fn walk_table(

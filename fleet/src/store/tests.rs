@@ -33,7 +33,7 @@ fn in_memory() -> Bench {
 fn on_disk() -> Bench {
     let folder = tempfile::tempdir().unwrap();
     let (told, committed) = listener();
-    let store = Store::open(&folder.path().join("data.redb"), committed, |_| Ok(())).unwrap();
+    let store = Store::open(&folder.path().join("data.redb"), Begins::New, committed, |_| Ok(())).unwrap();
     Bench { store: Arc::new(store), told, folder: Some(folder) }
 }
 
@@ -349,7 +349,7 @@ fn a_file_that_was_closed_opens_with_all_that_was_answered() {
     runtime().block_on(put(&bench.store, job(1), 1)).unwrap();
     let folder = bench.folder.unwrap();
     drop(bench.store);
-    let store = Store::open(&folder.path().join("data.redb"), listener().1, |_| Ok(())).unwrap();
+    let store = Store::open(&folder.path().join("data.redb"), Begins::New, listener().1, |_| Ok(())).unwrap();
     assert!(store.read().unwrap().get(&LOGS, &(job(1), 1)).unwrap().is_some());
     assert!(store.bytes() > 0);
 }
@@ -358,7 +358,7 @@ fn a_file_that_was_closed_opens_with_all_that_was_answered() {
 fn a_file_that_is_open_is_not_opened_twice() {
     let bench = on_disk();
     let file = bench.folder.as_ref().unwrap().path().join("data.redb");
-    let again = Store::open(&file, listener().1, |_| Ok(()));
+    let again = Store::open(&file, Begins::New, listener().1, |_| Ok(()));
     assert!(matches!(again, Err(OpenError::InUse { .. })));
 }
 
@@ -367,7 +367,7 @@ fn a_file_that_is_none_of_ours_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("data.redb");
     std::fs::write(&file, "a letter to my mother".repeat(500)).unwrap();
-    assert!(Store::open(&file, listener().1, |_| Ok(())).is_err());
+    assert!(Store::open(&file, Begins::New, listener().1, |_| Ok(())).is_err());
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "a letter to my mother".repeat(500));
 }
 
@@ -381,7 +381,7 @@ fn a_copy_taken_while_it_is_written_opens_with_a_whole_commit() {
         runtime.block_on(put(&bench.store, job(1), n)).unwrap();
         let copy = folder.join(format!("copy{n}.redb"));
         std::fs::copy(folder.join("data.redb"), &copy).unwrap();
-        let store = Store::open(&copy, listener().1, |_| Ok(())).unwrap();
+        let store = Store::open(&copy, Begins::Kept, listener().1, |_| Ok(())).unwrap();
         let rows = store.read().unwrap().keys(&LOGS, &Span::under(&job(1)), usize::MAX).unwrap();
         assert_eq!(rows.len(), n as usize + 1);
     }
@@ -434,14 +434,15 @@ fn a_full_disk_is_an_error_for_who_asked_and_all_goes_on_when_there_is_room() {
     let open = {
         let is_full = is_full.clone();
         move || {
-            let file =
-                redb::backends::FileBackend::new(private_file(&path).unwrap()).map_err(StoreError::from)?;
+            let file = redb::backends::FileBackend::new(private_file(&path, true).unwrap())
+                .map_err(StoreError::from)?;
             let disk = Disk { file, is_full: is_full.clone() };
             Ok(builder().create_with_backend(disk).map_err(StoreError::from)?)
         }
     };
     let (told, committed) = listener();
-    let store = Store::start(open().unwrap(), Box::new(open), None, committed, |_| Ok(())).unwrap();
+    let store =
+        Store::start(open().unwrap(), Begins::New, Box::new(open), None, committed, |_| Ok(())).unwrap();
     runtime().block_on(async {
         put(&store, job(1), 1).await.unwrap();
         let before = store.read().unwrap();
@@ -530,7 +531,7 @@ fn a_check_reads_every_row_and_leaves_the_file_as_it_is() {
     assert!(std::fs::read(&file).unwrap() == before);
     let refused = check(&file, |_| Err(OpenError::KeyWrong));
     assert!(matches!(refused, Err(OpenError::KeyWrong)), "{refused:?}");
-    let open = Store::open(&file, listener().1, |_| Ok(())).unwrap();
+    let open = Store::open(&file, Begins::New, listener().1, |_| Ok(())).unwrap();
     assert!(matches!(check(&file, |_| Ok(())), Err(OpenError::InUse { .. })), "not while a server has it");
     drop(open);
 }
@@ -538,7 +539,7 @@ fn a_check_reads_every_row_and_leaves_the_file_as_it_is() {
 #[test]
 fn a_check_finds_a_row_that_can_not_be_read() {
     let (_folder, file) = filled();
-    let store = Store::open(&file, listener().1, |_| Ok(())).unwrap();
+    let store = Store::open(&file, Begins::New, listener().1, |_| Ok(())).unwrap();
     let raw: Table<(JobId, u32), NotAChunk> = LOGS.of_rows();
     runtime().block_on(store.write(move |tx| Ok(tx.put(&raw, &(job(1), 8), &NotAChunk)?))).unwrap();
     drop(store);
@@ -563,7 +564,7 @@ fn damage_is_found_by_a_check_and_is_an_error_to_whoever_meets_it() {
     let (folder, file) = filled();
     let whole = std::fs::read(&file).unwrap();
     let rows = {
-        let store = Store::open(&file, listener().1, |_| Ok(())).unwrap();
+        let store = Store::open(&file, Begins::New, listener().1, |_| Ok(())).unwrap();
         store.read().unwrap().rows(&LOGS, &Span::ALL).unwrap()
     };
     let copy = folder.path().join("copy.redb");
@@ -575,7 +576,7 @@ fn damage_is_found_by_a_check_and_is_an_error_to_whoever_meets_it() {
         std::fs::write(&copy, &damaged).unwrap();
         let checked = check(&copy, |_| Ok(()));
         assert!(std::fs::read(&copy).unwrap() == damaged, "a check changes nothing");
-        let store = match Store::open(&copy, listener().1, |_| Ok(())) {
+        let store = match Store::open(&copy, Begins::Kept, listener().1, |_| Ok(())) {
             Ok(store) => store,
             Err(error) => {
                 assert!(matches!(error, OpenError::Damaged { .. }), "page {at}: {error:?}");

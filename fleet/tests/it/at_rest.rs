@@ -2,7 +2,7 @@
 
 use crate::support::{Agent, World, backup, by, credentials, settings};
 use fleet::record::{CredentialsInput, Role, Scopes, Secret};
-use fleet::{DATA_FILE, Fleet, KEY_FILE, OpenError};
+use fleet::{DATA_FILE, Fleet, KEY_FILE, OpenError, Pieces};
 use schema::{Outcome, Slot};
 use std::collections::BTreeMap;
 use std::fs;
@@ -136,7 +136,7 @@ async fn a_start_with_the_wrong_key_or_none_is_refused_and_harms_nothing() {
     fs::write(&key_file, "0".repeat(64)).unwrap();
     assert!(matches!(open(folder.path(), &world), Err(OpenError::KeyWrong)));
     fs::remove_file(&key_file).unwrap();
-    assert!(matches!(open(folder.path(), &world), Err(OpenError::KeyMissing { .. })));
+    assert!(matches!(open(folder.path(), &world), Err(OpenError::Missing { .. })));
     assert!(!key_file.exists(), "no new key is made beside sealed data");
     fs::write(&key_file, &key).unwrap();
     fs::set_permissions(&key_file, fs::Permissions::from_mode(0o644)).unwrap();
@@ -147,6 +147,7 @@ async fn a_start_with_the_wrong_key_or_none_is_refused_and_harms_nothing() {
     let elsewhere = folder.path().join("credential");
     fs::rename(&key_file, &elsewhere).unwrap();
     fs::set_permissions(&elsewhere, fs::Permissions::from_mode(0o440)).unwrap();
-    let fleet = Fleet::open_with_key(folder.path(), &elsewhere, settings(), world.driver()).unwrap();
+    let pieces = Pieces { key_file: Some(elsewhere), ..Pieces::from(folder.path()) };
+    let fleet = Fleet::open(pieces, settings(), world.driver()).unwrap();
     assert!(fleet.read().unwrap().credentials(host.id, Slot::Repo).unwrap().is_some());
 }

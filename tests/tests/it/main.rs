@@ -25,6 +25,7 @@ mod late_results;
 mod lease;
 mod live_rows;
 mod long_listings;
+mod lost_pieces;
 mod moved_secrets;
 mod network_cut;
 mod open_pages;

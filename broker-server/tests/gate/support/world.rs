@@ -81,7 +81,7 @@ impl World {
 
     pub(crate) async fn start_with(limits: Limits, book: Arc<Book>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let options = Options { folder: folder.path().join("tls"), ..Options::default() };
+        let options = Options { folder: folder.path().join("tls"), is_new: true, ..Options::default() };
         let certificates = Arc::new(Tls::open(options, now()).unwrap());
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let listen = vec![

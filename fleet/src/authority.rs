@@ -1,0 +1,71 @@
+//! Which authority enrolled agents trust: its fingerprint stands in the data file.
+//!
+//! An agent trusts what its enrolment token named, and nothing else. A server that comes with another authority locks
+//! all of them out, and nothing on its pages would say so; so it does not start.
+
+use crate::audit;
+use crate::context::Context;
+use crate::record::AuditTarget;
+use crate::refused::{OpenError, StoreError};
+use crate::request::By;
+use crate::store::format::{META_AUTHORITY, Meta};
+use crate::store::{LINKS, META, Reads, Span, Tx};
+use data_encoding::HEXLOWER;
+
+/// SHA-256 of a certificate, as people compare it.
+pub(crate) fn in_words(fingerprint: &[u8; 32]) -> String {
+    HEXLOWER.encode(fingerprint)
+}
+
+enum Fits {
+    Same,
+    /// None is written down.
+    Unbound,
+    /// Another one is, and nobody has been enrolled with it.
+    Unused,
+    Other([u8; 32]),
+}
+
+fn judge(reads: &impl Reads, found: &[u8; 32]) -> Result<Fits, StoreError> {
+    match reads.get(&META, &META_AUTHORITY.to_owned())? {
+        None => Ok(Fits::Unbound),
+        Some(Meta::Authority(bound)) if bound == *found => Ok(Fits::Same),
+        Some(Meta::Authority(_)) if reads.keys(&LINKS, &Span::ALL, 1)?.is_empty() => Ok(Fits::Unused),
+        Some(Meta::Authority(bound)) => Ok(Fits::Other(bound)),
+        Some(_) => Err(StoreError::Row { table: META.name(), why: "it is of another sort" }),
+    }
+}
+
+/// Refuses an authority that enrolled agents don't trust, unless a person has accepted it.
+pub(crate) fn check(reads: &impl Reads, found: &[u8; 32], is_accepted: bool) -> Result<(), OpenError> {
+    match judge(reads, found)? {
+        Fits::Other(bound) if !is_accepted => {
+            Err(OpenError::OtherAuthority { bound: in_words(&bound), found: in_words(found) })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The same, and writes down the one that is used from now on.
+pub(crate) fn bind(
+    context: &Context,
+    tx: &mut Tx<'_>,
+    found: &[u8; 32],
+    is_accepted: bool,
+) -> Result<(), OpenError> {
+    check(tx, found, is_accepted)?;
+    let detail = match judge(tx, found)? {
+        Fits::Same => return Ok(()),
+        Fits::Unbound | Fits::Unused => None,
+        Fits::Other(bound) => Some(format!(
+            "{} instead of {}: every host has to be enrolled again",
+            in_words(found),
+            in_words(&bound)
+        )),
+    };
+    tx.put(&META, &META_AUTHORITY.to_owned(), &Meta::Authority(*found))?;
+    if let Some(detail) = detail {
+        audit::note(tx, context.now(), &By::system(), "authority.accepted", AuditTarget::Server, detail)?;
+    }
+    Ok(())
+}

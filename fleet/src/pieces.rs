@@ -1,0 +1,288 @@
+//! The pieces of a server that belong together: the data file, the master key, the authority that agents trust.
+//!
+//! Each is worth nothing without the others, and a new one in the place of one that is lost makes things worse without a
+//! word: an empty fleet, secrets that open no more, agents that trust nobody. So pieces are made only where there is
+//! none at all. A first start leaves [`BEGUN_FILE`] until all of them are on disk, so that one that was torn is ended by
+//! the next; an authority may be missing, or another one, when a person has said so by [`ACCEPT_FILE`].
+
+use crate::data_folder::{check_data_folder, make_data_folder};
+use crate::refused::OpenError;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// The name of the data file in its folder.
+pub const DATA_FILE: &str = "holdfast.redb";
+/// The name of the master key's file in the data folder.
+pub const KEY_FILE: &str = "master.key";
+/// The folder of the server's own authority, in the data folder.
+pub const AUTHORITY_FOLDER: &str = "tls";
+/// The authority's certificate and its key.
+const AUTHORITY_FILES: [&str; 2] = ["tls/ca.pem", "tls/ca.key"];
+/// There while a first start makes the pieces.
+const BEGUN_FILE: &str = "first-start";
+/// There from a person's word that another authority is right until the next start.
+const ACCEPT_FILE: &str = "accept-authority";
+
+/// Where the pieces of a server are.
+#[derive(Clone, Debug)]
+pub struct Pieces {
+    /// The data folder.
+    pub data_dir: PathBuf,
+    /// The master key, when it is not in the data folder: a file that the service manager hands over.
+    pub key_file: Option<PathBuf>,
+    /// Whose authority it is that agents trust.
+    pub authority: Authority,
+}
+
+/// Whose authority it is that agents trust.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authority {
+    /// The server's own, in [`AUTHORITY_FOLDER`].
+    Own,
+    /// That of the certificate which the operator brings.
+    Brought,
+    /// Nobody serves: who opens the pieces does not ask.
+    NotAsked,
+}
+
+impl From<&Path> for Pieces {
+    /// The data file and the master key, both in the folder.
+    fn from(data_dir: &Path) -> Self {
+        Self { data_dir: data_dir.to_owned(), key_file: None, authority: Authority::NotAsked }
+    }
+}
+
+/// How much of a server is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stand {
+    /// Nothing, or what a first start has made before it was ended: what is missing may be made.
+    New,
+    /// All of it.
+    Whole,
+    /// All but an authority, perhaps, and a person has said that another one is right.
+    OtherAuthority,
+}
+
+/// Which pieces there are.
+#[derive(Clone, Debug, Default)]
+struct Found {
+    begun: bool,
+    accepts_authority: bool,
+    /// What belongs to this server, in the order in which it is named, and whether it is there.
+    pieces: Vec<(PathBuf, bool)>,
+    /// The last ones of them that are the authority's.
+    of_authority: usize,
+    /// The data file holds nothing.
+    is_empty: bool,
+}
+
+impl Found {
+    fn judge(&self) -> Result<Stand, OpenError> {
+        let there = |pieces: &[(PathBuf, bool)], is| pieces.iter().find(|piece| piece.1 == is).cloned();
+        let Some((found, _)) = there(&self.pieces, true) else { return Ok(Stand::New) };
+        if self.begun {
+            return Ok(Stand::New);
+        }
+        let (others, authority) = self.pieces.split_at(self.pieces.len() - self.of_authority);
+        if let Some((missing, _)) = there(others, false) {
+            return Err(OpenError::Missing { missing, found });
+        }
+        if self.is_empty {
+            return Err(OpenError::Empty { path: found });
+        }
+        if self.accepts_authority {
+            return Ok(Stand::OtherAuthority);
+        }
+        match there(authority, false) {
+            Some((missing, _)) => Err(OpenError::NoAuthority { missing, found }),
+            None => Ok(Stand::Whole),
+        }
+    }
+}
+
+impl Pieces {
+    /// The data file.
+    #[must_use]
+    pub fn data_file(&self) -> PathBuf {
+        self.data_dir.join(DATA_FILE)
+    }
+
+    pub(crate) fn key_path(&self) -> PathBuf {
+        self.key_file.clone().unwrap_or_else(|| self.data_dir.join(KEY_FILE))
+    }
+
+    /// How much is there; what may neither be used nor be made anew is an error that says what to do. Changes nothing.
+    pub fn look(&self) -> Result<Stand, OpenError> {
+        match fs::metadata(&self.data_dir) {
+            Err(why) if why.kind() == ErrorKind::NotFound => return Ok(Stand::New),
+            Err(why) => return Err(failed(&self.data_dir, why)),
+            Ok(_) => check_data_folder(&self.data_dir)?,
+        }
+        let data_bytes = length(&self.data_file())?;
+        let mut pieces = vec![(self.data_file(), data_bytes.is_some())];
+        // A key from elsewhere is there before the first start.
+        if self.key_file.is_none() {
+            pieces.push((self.key_path(), length(&self.key_path())?.is_some()));
+        }
+        let mut of_authority = 0;
+        if self.authority == Authority::Own {
+            for path in AUTHORITY_FILES.map(|name| self.data_dir.join(name)) {
+                let is_there = length(&path)?.is_some();
+                pieces.push((path, is_there));
+                of_authority += 1;
+            }
+        }
+        let found = Found {
+            begun: self.has_begun()?,
+            accepts_authority: self.accepts_authority()?,
+            pieces,
+            of_authority,
+            is_empty: data_bytes == Some(0),
+        };
+        found.judge()
+    }
+
+    /// The same for who is to make what is missing: makes the folder, and writes down that a first start has begun.
+    pub fn begin(&self) -> Result<Stand, OpenError> {
+        make_data_folder(&self.data_dir)?;
+        let stand = self.look()?;
+        if stand == Stand::New {
+            leave(
+                &self.data_dir.join(BEGUN_FILE),
+                "The first start of this server makes its files, and removes this one when they are all there.\n",
+            )?;
+        }
+        Ok(stand)
+    }
+
+    /// Whether a first start has begun and has not ended.
+    pub fn has_begun(&self) -> Result<bool, OpenError> {
+        Ok(length(&self.data_dir.join(BEGUN_FILE))?.is_some())
+    }
+
+    /// All pieces are on disk.
+    pub(crate) fn made(&self) -> Result<(), OpenError> {
+        remove(&self.data_dir.join(BEGUN_FILE))
+    }
+
+    /// Whether a person has said that another authority is right.
+    pub fn accepts_authority(&self) -> Result<bool, OpenError> {
+        Ok(length(&self.data_dir.join(ACCEPT_FILE))?.is_some())
+    }
+
+    /// A person says so: the next start takes the authority that it finds, or makes one.
+    pub fn accept_authority(&self) -> Result<(), OpenError> {
+        leave(
+            &self.data_dir.join(ACCEPT_FILE),
+            "The next start of this server takes the authority that it finds, or makes one, and removes this file.\n",
+        )
+    }
+
+    /// It has been taken.
+    pub fn authority_accepted(&self) -> Result<(), OpenError> {
+        remove(&self.data_dir.join(ACCEPT_FILE))
+    }
+}
+
+fn failed(path: &Path, why: io::Error) -> OpenError {
+    OpenError::Folder { path: path.to_owned(), why }
+}
+
+/// How long a file is; `None` = it is not there.
+fn length(path: &Path) -> Result<Option<u64>, OpenError> {
+    match fs::metadata(path) {
+        Ok(facts) => Ok(Some(facts.len())),
+        Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
+        Err(why) => Err(failed(path, why)),
+    }
+}
+
+/// Puts a mark there, on disk when this returns.
+fn leave(path: &Path, words: &str) -> Result<(), OpenError> {
+    let written = || {
+        let mut file =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        io::Write::write_all(&mut file, words.as_bytes())?;
+        file.sync_all()?;
+        sync_folder_of(path)
+    };
+    written().map_err(|why| failed(path, why))
+}
+
+fn remove(path: &Path) -> Result<(), OpenError> {
+    match fs::remove_file(path) {
+        Ok(()) => sync_folder_of(path).map_err(|why| failed(path, why)),
+        Err(why) if why.kind() == ErrorKind::NotFound => Ok(()),
+        Err(why) => Err(failed(path, why)),
+    }
+}
+
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every set of pieces that can be there, with every mark.
+    #[test]
+    fn pieces_are_made_only_where_there_is_none_and_what_is_missing_is_named() {
+        let names = ["holdfast.redb", "master.key", "tls/ca.pem", "tls/ca.key"];
+        for bits in 0..128u32 {
+            let is = |bit: usize| bits >> bit & 1 == 1;
+            let found = Found {
+                pieces: (0..4).map(|i| (PathBuf::from(names[i]), is(i))).collect(),
+                of_authority: 2,
+                begun: is(4),
+                accepts_authority: is(5),
+                is_empty: is(0) && is(6),
+            };
+            let missing: Vec<&str> = (0..4).filter(|i| !is(*i)).map(|i| names[i]).collect();
+            let judged = found.judge();
+            if missing.len() == 4 || found.begun {
+                assert_eq!(judged.unwrap(), Stand::New, "{found:?}");
+            } else if missing.contains(&"holdfast.redb") || missing.contains(&"master.key") {
+                let refused = judged.unwrap_err();
+                let OpenError::Missing { missing: named, found: other } = &refused else {
+                    panic!("{refused}")
+                };
+                assert_eq!((named.to_str().unwrap(), other.exists()), (missing[0], false), "{found:?}");
+                assert!(!missing.contains(&other.to_str().unwrap()), "{found:?}");
+            } else if found.is_empty {
+                assert!(matches!(judged, Err(OpenError::Empty { .. })), "{found:?}");
+            } else if found.accepts_authority {
+                assert_eq!(judged.unwrap(), Stand::OtherAuthority, "{found:?}");
+            } else if let Some(first) = missing.first() {
+                let refused = judged.unwrap_err();
+                let OpenError::NoAuthority { missing, .. } = &refused else { panic!("{refused}") };
+                assert_eq!(missing.to_str(), Some(*first), "{found:?}");
+            } else {
+                assert_eq!(judged.unwrap(), Stand::Whole, "{found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_first_start_that_was_torn_is_gone_on_with_and_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let pieces = Pieces { authority: Authority::Own, ..Pieces::from(folder.path()) };
+        assert_eq!(pieces.begin().unwrap(), Stand::New);
+        fs::write(folder.path().join(KEY_FILE), "key").unwrap();
+        assert_eq!(pieces.begin().unwrap(), Stand::New);
+        pieces.made().unwrap();
+        pieces.made().unwrap();
+        let refused = pieces.begin().unwrap_err().to_string();
+        assert!(refused.contains(DATA_FILE) && refused.contains(KEY_FILE), "{refused}");
+    }
+
+    #[test]
+    fn looking_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let pieces = Pieces::from(folder.path().join("data").as_path());
+        assert_eq!(pieces.look().unwrap(), Stand::New);
+        assert!(!pieces.data_dir.exists());
+    }
+}

@@ -1,0 +1,181 @@
+//! What belongs together of a server's files is used together or not at all: a piece that is missing, empty or another
+//! server's is named, with the way back, and nothing is made in its place.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+use tests::{
+    agent::Agent,
+    ports,
+    process::{Finished, run},
+    scratch::Scratch,
+    server::Server,
+    tools,
+    wait::{LONG, SOON},
+};
+
+fn holdfast(words: &[&str], data_dir: &Path) -> Finished {
+    let mut line = Command::new(tools::program("holdfast-server"));
+    line.args(words).arg("--data-dir").arg(data_dir);
+    if words == ["serve"] {
+        line.args(["--http", "--mqtt", "--mqtt-plain"].map(|flag| format!("{flag}={}", ports::free())));
+    }
+    run(&words.join(" "), line, SOON)
+}
+
+/// Every file below, with its bytes, mode and time.
+fn tree(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u32, i64, i64)> {
+    let mut all = BTreeMap::new();
+    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+        let (path, facts) = (entry.path(), entry.metadata().expect("its facts"));
+        let bytes = if facts.is_file() { fs::read(&path).expect("a file") } else { Vec::new() };
+        if facts.is_dir() {
+            all.extend(tree(&path));
+        }
+        let _ = all.insert(path, (bytes, facts.mode(), facts.mtime(), facts.mtime_nsec()));
+    }
+    all
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    let mut line = Command::new("cp");
+    line.arg("-a").arg(from).arg(to);
+    let _ = run("cp", line, SOON).expect_success("a copy");
+}
+
+/// A server that an agent was enrolled with, stopped.
+fn with_agent(scratch: &Scratch, name: &str) -> (Server, Agent) {
+    let server = Server::start(&scratch.folder(name));
+    let mut agent = Agent::enroll(&server.api, &scratch.path().join(format!("agent-of-{name}")), "box");
+    server.api.wait_online(&agent.host, true, LONG);
+    agent.stop();
+    (server, agent)
+}
+
+/// Both programs end with a sentence in which these stand, and neither makes or changes anything.
+#[track_caller]
+fn refused(data_dir: &Path, words: &[&str]) {
+    refused_by(&["check", "serve"], data_dir, words);
+}
+
+#[track_caller]
+fn refused_by(commands: &[&str], data_dir: &Path, words: &[&str]) {
+    let before = tree(data_dir);
+    for command in commands {
+        let ended = holdfast(&[command], data_dir);
+        assert_eq!(ended.status.code(), Some(1), "{command}: {}", ended.output);
+        for word in words {
+            assert!(ended.output.contains(word), "{command}: no {word:?} in {}", ended.output);
+        }
+        assert!(before == tree(data_dir), "{command} changed the data folder");
+    }
+}
+
+#[test]
+fn a_lost_piece_is_named_and_nothing_is_made_in_its_place() {
+    let scratch = Scratch::new();
+    let (mut server, mut agent) = with_agent(&scratch, "server");
+    server.stop();
+    let (data, kept) = (scratch.path().join("server"), scratch.path().join("kept"));
+    assert!(!data.join("first-start").exists(), "the first start has ended");
+    copy_all(&data, &kept);
+    let back = || {
+        fs::remove_dir_all(&data).expect("the data folder goes");
+        copy_all(&kept, &data);
+    };
+    let restore = "restore it from your backup of the data folder";
+    for (lost, words) in [
+        ("holdfast.redb", [restore, "holdfast.redb is missing, but", "master.key is there"]),
+        ("master.key", [restore, "master.key is missing, but", "holdfast.redb is there"]),
+        ("tls/ca.pem", ["restore the folder tls", "ca.pem is missing", "admin accept-authority"]),
+        ("tls/ca.key", ["restore the folder tls", "ca.key is missing", "admin accept-authority"]),
+    ] {
+        fs::remove_file(data.join(lost)).expect("a piece");
+        refused(&data, &words);
+        back();
+    }
+    fs::remove_dir_all(data.join("tls")).expect("the authority");
+    refused(&data, &["restore the folder tls", "enrolled again"]);
+    fs::remove_file(data.join("master.key")).expect("the key");
+    fs::remove_file(data.join("holdfast.redb")).expect("the data");
+    back();
+    // Cut to nothing, and a whole file that holds nothing.
+    fs::write(data.join("holdfast.redb"), "").expect("an empty file");
+    refused(&data, &["holdfast.redb is empty", restore]);
+    drop(redb::Database::create(data.join("holdfast.redb")).expect("another database"));
+    refused_by(&["check"], &data, &["is damaged: restore it", "it holds no data of a server"]);
+    // Only the authority is left.
+    fs::remove_file(data.join("master.key")).expect("the key");
+    fs::remove_file(data.join("holdfast.redb")).expect("the data");
+    refused(&data, &["holdfast.redb is missing", "ca.pem is there"]);
+    back();
+
+    let said = holdfast(&["check"], &data).expect_success("a check of the whole folder");
+    assert!(said.contains("authority: ok"), "{said}");
+    server.start_again();
+    agent.start();
+    server.api.wait_online(&agent.host, true, LONG);
+}
+
+#[test]
+fn another_authority_is_refused_until_a_person_accepts_it() {
+    let scratch = Scratch::new();
+    let (mut server, _) = with_agent(&scratch, "server");
+    server.stop();
+    let mut other = Server::start(&scratch.folder("other"));
+    other.stop();
+    let (data, others) = (scratch.path().join("server"), scratch.path().join("other"));
+    let own = scratch.path().join("own-tls");
+    fs::rename(data.join("tls"), &own).expect("the authority moves");
+    copy_all(&others.join("tls"), &data);
+    let words = ["enrolled agents trust", "accept-authority", "would all be locked out"];
+    refused_by(&["check"], &data, &words);
+    let ended = holdfast(&["serve"], &data);
+    assert!(words.iter().all(|word| ended.output.contains(word)), "{}", ended.output);
+
+    // Nobody was enrolled with the other server: there it harms nobody.
+    fs::remove_dir_all(others.join("tls")).expect("the other's authority");
+    copy_all(&own, &others.join("tls"));
+    let _ = holdfast(&["check"], &others).expect_success("an authority that nobody trusts yet");
+    other.start_again();
+    other.stop();
+
+    // Lost for good: a person says so, and the next start makes one.
+    fs::remove_dir_all(data.join("tls")).expect("the authority");
+    let said = holdfast(&["admin", "accept-authority"], &data).expect_success("a person's word");
+    assert!(said.contains("enrol every host again"), "{said}");
+    let _ = holdfast(&["check"], &data).expect_success("a check");
+    assert!(!data.join("tls").exists(), "check makes nothing");
+    server.start_again();
+    assert!(data.join("tls/ca.pem").exists() && !data.join("accept-authority").exists());
+    let audit = server.api.get("/api/audit?action=authority.accepted").expect(200);
+    let detail = audit["items"][0]["detail"].as_str().expect("an entry").to_owned();
+    assert!(detail.contains("every host has to be enrolled again"), "{audit}");
+    // That was for once.
+    server.stop();
+    fs::remove_dir_all(data.join("tls")).expect("the authority");
+    refused(&data, &["ca.pem is missing"]);
+}
+
+#[test]
+fn the_master_key_may_lie_elsewhere_as_a_service_manager_hands_it_over() {
+    let scratch = Scratch::new();
+    let (mut server, _) = with_agent(&scratch, "server");
+    server.stop();
+    let (data, key) = (scratch.path().join("server"), scratch.path().join("credential"));
+    fs::rename(data.join("master.key"), &key).expect("the key moves");
+    refused(&data, &["master.key is missing"]);
+    server.environment.push(("HOLDFAST_MASTER_KEY_FILE".to_owned(), key.clone().into()));
+    server.start_again();
+    assert!(!data.join("master.key").exists());
+    server.stop();
+    for words in [&["check"][..], &["admin", "token", "--name=again"]] {
+        let mut line = Command::new(tools::program("holdfast-server"));
+        line.args(words).arg("--data-dir").arg(&data).arg("--master-key-file").arg(&key);
+        let _ = run("with the key", line, SOON).expect_success("a key from elsewhere");
+    }
+}
