@@ -26,7 +26,7 @@ pub enum Command {
         #[command(subcommand)]
         command: Admin,
     },
-    /// Check the configuration and the data file; the server must not run
+    /// Check the configuration and look through the data file, also while the server runs; changes nothing
     Check(Settings),
     /// Print the version
     Version,

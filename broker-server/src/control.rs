@@ -5,7 +5,7 @@
 
 use crate::tasks::Beat;
 use fleet::{
-    By, Fleet, OperatorChange,
+    By, Fleet, Found, OperatorChange,
     record::{Actor, Scope, Secret},
 };
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,9 @@ use tokio::{
 
 /// The longest line that is read, in bytes.
 const MAX_LINE_BYTES: u64 = 4096;
+
+/// How long a question and an answer may take to pass.
+const ASKED_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the command line can ask for.
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,6 +45,8 @@ pub enum Ask {
     },
     /// The link for the first account.
     SetupCode,
+    /// A look through the data file that the server has open.
+    Check,
 }
 
 /// The answer.
@@ -50,6 +55,8 @@ pub enum Ask {
 pub enum Answer {
     /// What was asked for: a token, a password, a code; empty = there is none.
     Secret(String),
+    /// The data file is whole: so many rows.
+    Whole(u64),
     /// No, and why.
     Refused(String),
 }
@@ -87,8 +94,7 @@ pub async fn serve(listener: Arc<UnixListener>, fleet: Fleet, beat: Beat) {
         };
         let fleet = fleet.clone();
         tokio::spawn(async move {
-            let talk = talk(stream, &fleet);
-            if let Err(error) = tokio::time::timeout(Duration::from_secs(10), talk).await.unwrap_or(Ok(())) {
+            if let Err(error) = talk(stream, &fleet).await {
                 tracing::debug!(%error, "control connection ended");
             }
         });
@@ -98,14 +104,14 @@ pub async fn serve(listener: Arc<UnixListener>, fleet: Fleet, beat: Beat) {
 async fn talk(stream: UnixStream, fleet: &Fleet) -> io::Result<()> {
     let mut stream = BufReader::new(stream.take_line_limit());
     let mut line = String::new();
-    stream.read_line(&mut line).await?;
+    tokio::time::timeout(ASKED_WITHIN, stream.read_line(&mut line)).await??;
     let answer = match serde_json::from_str(&line) {
         Ok(ask) => carry_out(fleet, ask).await,
         Err(error) => Answer::Refused(format!("not understood: {error}")),
     };
     let mut bytes = serde_json::to_vec(&answer)?;
     bytes.push(b'\n');
-    stream.get_mut().get_mut().write_all(&bytes).await
+    tokio::time::timeout(ASKED_WITHIN, stream.get_mut().get_mut().write_all(&bytes)).await?
 }
 
 trait TakeLineLimit: Sized {
@@ -151,10 +157,27 @@ pub async fn carry_out(fleet: &Fleet, ask: Ask) -> Answer {
             Ok(code) => Ok(code.unwrap_or_default()),
             Err(error) => Err(error.to_string()),
         },
+        Ask::Check => return check(fleet).await,
     };
     match done {
         Ok(secret) => Answer::Secret(secret.expose().to_owned()),
         Err(why) => Answer::Refused(why),
+    }
+}
+
+async fn check(fleet: &Fleet) -> Answer {
+    match fleet.scrub().await.map(|scrub| scrub.map(|scrub| scrub.found)) {
+        Ok(Some(Found::Well(rows))) => Answer::Whole(rows),
+        Ok(Some(Found::Damage(why))) => Answer::Refused(format!(
+            "the data file is damaged: stop the server, and restore the data folder from your backup of it ({why})"
+        )),
+        Ok(Some(Found::Failed(why))) => {
+            Answer::Refused(format!("the data file could not be looked through: {why}"))
+        }
+        Ok(None) => {
+            Answer::Refused("the data file is being looked through already; ask again in a minute".to_owned())
+        }
+        Err(refused) => Answer::Refused(refused.to_string()),
     }
 }
 

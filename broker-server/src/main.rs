@@ -61,6 +61,17 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             log_to_stderr(LogFormat::Text, "off");
             let config = config(&settings)?;
             out::line("configuration: ok")?;
+            // A server that runs has the data file to itself, and looks through it when it is asked.
+            let asked = control::ask(&config.data_dir.value, &Ask::Check);
+            match runtime()?.block_on(asked)? {
+                Some(Answer::Whole(rows)) => {
+                    out::line(format_args!("data file: ok ({rows} rows), in use by the server that runs"))?;
+                    return Ok(ExitCode::SUCCESS);
+                }
+                Some(Answer::Refused(why)) => anyhow::bail!(why),
+                Some(Answer::Secret(_)) => anyhow::bail!("the server that runs is of another version"),
+                None => {}
+            }
             match serve::check(&config)? {
                 Checked::Well(rows) => {
                     out::line("authority: ok, the one that enrolled agents trust")?;
@@ -115,6 +126,10 @@ async fn admin(command: Admin) -> anyhow::Result<ExitCode> {
     Ok(match answer(&data_dir, key_file, ask).await? {
         Answer::Secret(secret) => {
             out::line(secret)?;
+            ExitCode::SUCCESS
+        }
+        Answer::Whole(rows) => {
+            out::line(rows)?;
             ExitCode::SUCCESS
         }
         Answer::Refused(why) => {

@@ -12,8 +12,8 @@ use crate::{
     tls::{OperatorFiles, Options, Tls},
 };
 use anyhow::Context;
-use fleet::{Authority, Change, Changed, Driver, Fleet, Keep, Pieces, Stand};
-use schema::HostId;
+use fleet::{Authority, Change, Changed, Driver, Fleet, Found, Keep, Pieces, Scrub, Stand};
+use schema::{HostId, Timestamp};
 use std::{
     io,
     net::SocketAddr,
@@ -41,6 +41,16 @@ const SWEEP_EVERY: Duration = Duration::from_secs(30);
 const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
 /// How often what waits is looked at, at least: clocks jump.
 const TICK_EVERY: Duration = Duration::from_secs(30);
+/// How often the data file is looked through.
+const SCRUB_EVERY_MS: u64 = 24 * 3600 * 1000;
+/// And when it could not be.
+const SCRUB_AGAIN_MS: u64 = 3600 * 1000;
+/// How often it is asked whether that is due.
+const SCRUB_LOOK_EVERY: Duration = Duration::from_secs(60);
+/// So many operations between two looks are a quiet time…
+const QUIET_OPERATIONS: u64 = 300;
+/// …which is waited for no longer than this.
+const QUIET_WAIT_MS: u64 = 6 * 3600 * 1000;
 /// How long a tick rests, however much is due.
 const TICK_PAUSE: Duration = Duration::from_millis(100);
 /// How long open pages and downloads may take to end when the server stops.
@@ -141,6 +151,7 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
     };
     of_fleet("sweep", SWEEP_EVERY, |fleet, beat| Box::pin(sweep(fleet, beat)));
     of_fleet("maintenance", MAINTAIN_EVERY, |fleet, beat| Box::pin(maintain(fleet, beat)));
+    of_fleet("scrub", tasks::IDLE, |fleet, beat| Box::pin(scrub(fleet, beat)));
     of_fleet("schedules", TICK_EVERY, |fleet, beat| Box::pin(tick(fleet, beat)));
     let (incoming, kept) = (Arc::new(Mutex::new(incoming)), (fleet.clone(), gate.clone()));
     let ingest = tasks.spawn("ingest", tasks::IDLE, move |beat| {
@@ -339,6 +350,7 @@ fn web_settings(
     mqtt.extend(plain.map(|address| MqttListener { address: address.to_string(), tls: false }));
     let public_url = config.public_url.value.clone();
     let (gate, held, tasks) = (gate.clone(), gate.clone(), tasks.clone());
+    let data_dir = config.data_dir.value.clone();
     WebSettings {
         secure_cookies: public_url.starts_with("https://"),
         public_url: public_url.clone(),
@@ -352,11 +364,18 @@ fn web_settings(
         certificates: certificates(config, tls, pages_tls),
         broker: Arc::new(move || figures::of_broker(&gate.stats())),
         tasks: Arc::new(move || tasks.health()),
+        space_left: Arc::new(move || space_left(&data_dir)),
         held_logins: Arc::new(move || held.held().into_iter().map(held_login).collect()),
         // Not with a certificate of our own authority: a browser that does not know it could not be told otherwise.
         strict_transport: public_url.starts_with("https://")
             && (!config.http_tls.value || config.http_tls_certificate.value.is_some()),
     }
+}
+
+/// What is left for those who are not root, as df tells.
+fn space_left(folder: &Path) -> Option<u64> {
+    let facts = rustix::fs::statvfs(folder).ok()?;
+    Some(facts.f_bavail.saturating_mul(facts.f_frsize))
 }
 
 fn held_login(held: gate::Held) -> HeldLogin {
@@ -387,6 +406,30 @@ fn certificates(
         }));
         all
     })
+}
+
+/// Looks through the data file at quiet times.
+async fn scrub(fleet: Fleet, beat: Beat) {
+    let mut operations = fleet.writer_counts().operations;
+    loop {
+        beat.waits(tokio::time::sleep(SCRUB_LOOK_EVERY)).await;
+        let before = std::mem::replace(&mut operations, fleet.writer_counts().operations);
+        let quiet = operations.saturating_sub(before) <= QUIET_OPERATIONS;
+        if !is_scrub_due(fleet.last_scrub().as_ref(), quiet, fleet.now()) {
+            continue;
+        }
+        if let Err(refused) = beat.waits(fleet.scrub()).await {
+            tracing::warn!(%refused, "the data file could not be looked through");
+        }
+    }
+}
+
+fn is_scrub_due(last: Option<&Scrub>, is_quiet: bool, now: Timestamp) -> bool {
+    let Some(last) = last else { return true };
+    let every = if matches!(last.found, Found::Failed(_)) { SCRUB_AGAIN_MS } else { SCRUB_EVERY_MS };
+    // A clock that was ahead says nothing of when it was.
+    let age = if last.at <= now { now.ms_since(last.at) } else { every };
+    age >= every && (is_quiet || age >= every + QUIET_WAIT_MS)
 }
 
 /// A task that runs.
@@ -522,6 +565,23 @@ mod tests {
             assert!(refused.contains(&busy.to_string()), "{refused}");
             assert!(!data_dir.exists());
         }
+    }
+
+    #[test]
+    fn the_data_file_is_looked_through_once_a_day_when_it_is_quiet() {
+        const HOUR: u64 = 3_600_000;
+        let now = Timestamp(1_000 * HOUR);
+        let due = |ago_hours: i64, found: Found, is_quiet| {
+            let at = Timestamp(now.0.saturating_add_signed(-ago_hours * HOUR as i64));
+            is_scrub_due(Some(&Scrub { at, took_ms: 1, found }), is_quiet, now)
+        };
+        let well = || Found::Well(1);
+        let failed = || Found::Failed(String::new());
+        assert!(is_scrub_due(None, false, now), "a file too large for the start");
+        assert!(!due(23, well(), true) && due(24, well(), true));
+        assert!(!due(29, well(), false) && due(30, well(), false));
+        assert!(!due(0, failed(), true) && due(1, failed(), true) && !due(1, failed(), false));
+        assert!(due(-5, well(), true), "the clock was set back");
     }
 
     #[test]

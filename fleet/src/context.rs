@@ -8,6 +8,7 @@ use crate::job::live::Board;
 use crate::link::LinkKeys;
 use crate::record::Secret;
 use crate::roster::Roster;
+use crate::scrub::Scrub;
 use crate::seal::MasterKey;
 use crate::store::Reader;
 use crate::traffic::Traffic;
@@ -93,6 +94,8 @@ pub(crate) struct Context {
     pub(crate) started_at: Timestamp,
     meters: Mutex<Meters>,
     aging: Mutex<Round>,
+    /// The last look through the data file.
+    scrub: Mutex<Option<Scrub>>,
 }
 
 impl Context {
@@ -118,6 +121,7 @@ impl Context {
             began: Mutex::default(),
             meters: Mutex::default(),
             aging: Mutex::default(),
+            scrub: Mutex::default(),
         }
     }
 
@@ -207,6 +211,10 @@ impl Context {
 
     pub(crate) fn aging(&self) -> MutexGuard<'_, Round> {
         lock(&self.aging)
+    }
+
+    pub(crate) fn scrub(&self) -> MutexGuard<'_, Option<Scrub>> {
+        lock(&self.scrub)
     }
 
     pub(crate) fn board(&self) -> MutexGuard<'_, Board> {

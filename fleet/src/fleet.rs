@@ -7,11 +7,12 @@ use crate::pieces::{Authority, Pieces, Stand};
 use crate::record::{Actor, EnrollToken, JobProgress, LogChunk, Secret};
 use crate::refused::{OpenError, Refused, StoreError};
 use crate::roster;
+use crate::scrub::{self, Found, Scrub};
 use crate::seal::{Binding, MasterKey};
 use crate::snapshot::Snapshot;
 use crate::store::format::{META_KEY_CHECK, Meta};
 use crate::store::{
-    Begins, Committed, JOBS, META, Order, ReadView, Reads, Span, Store, Tx, WriterCounts, check,
+    Begins, Committed, JOBS, META, Moment, Order, ReadView, Reads, Span, Store, Tx, WriterCounts, check,
 };
 use schema::{HostId, JobId, Timestamp};
 use std::collections::BTreeSet;
@@ -61,6 +62,12 @@ impl Fleet {
             Some(handed_over) => MasterKey::read(handed_over, true)?,
         };
         let context = Arc::new(Context::new(driver, settings, master));
+        let looked = if is_new { None } else { scrub::at_start(&pieces)? };
+        if let Some(rows) = looked {
+            let (now, begun) = (context.now(), context.started_at);
+            *context.scrub() =
+                Some(Scrub { at: now, took_ms: now.ms_since(begun), found: Found::Well(rows) });
+        }
         let begins = if is_new { Begins::New } else { Begins::Kept };
         let store = Store::open(&pieces.data_file(), begins, committed(&context), |tx| {
             start(&context, tx)?;
@@ -175,6 +182,10 @@ impl Fleet {
 
     pub(crate) fn view(&self) -> Result<ReadView, StoreError> {
         self.store.read()
+    }
+
+    pub(crate) async fn moment(&self) -> Result<Option<Moment>, Refused> {
+        self.store.moment().await
     }
 
     pub(crate) async fn write<T: Send + 'static>(

@@ -60,6 +60,7 @@ mod repo;
 mod request;
 mod roster;
 mod schedule;
+mod scrub;
 mod seal;
 #[cfg(feature = "seed")]
 pub mod seed;
@@ -86,6 +87,7 @@ pub use listing::SnapshotCursor;
 pub use pieces::{AUTHORITY_FOLDER, Authority, DATA_FILE, KEY_FILE, Pieces, Stand};
 pub use refused::{OpenError, Refused, StoreError};
 pub use request::{By, JobRequest, OperatorChange};
+pub use scrub::{Found, Scrub};
 pub use sign_in::DEVICE_LIVES_MS;
 pub use snapshot::Snapshot;
 pub use status::class_words;

@@ -226,6 +226,16 @@ pub enum StoreError {
     Closed,
 }
 
+impl StoreError {
+    /// Whether it failed for want of space.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        let Self::Database(error) = self else { return false };
+        matches!(&**error, redb::Error::Io(why) if matches!(why.kind(), StorageFull | QuotaExceeded))
+    }
+}
+
 macro_rules! from_redb {
     ($($error:ty),*) => {$(
         impl From<$error> for StoreError {

@@ -190,6 +190,17 @@ impl Server {
         self.past_logs.iter().cloned().chain(now).collect::<Vec<_>>().join("\n")
     }
 
+    /// A figure of its metrics that has no labels.
+    ///
+    /// # Panics
+    /// When there is none of this name.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self.api.get("/metrics").text;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_else(|| panic!("no {name} in\n{text}"))
+    }
+
     /// A host's repository figures.
     #[must_use]
     pub fn repo(&self, host: &str) -> Value {

@@ -1,7 +1,7 @@
 //! What every handler has at hand: the fleet, the settings, who asks and by which face.
 
 use crate::events::Streams;
-use crate::health::{Proven, in_trouble};
+use crate::health::{self, Proven, Trouble};
 use crate::limiter::Limiter;
 use crate::notes::Notes;
 use crate::origin::Origins;
@@ -41,6 +41,8 @@ pub struct WebSettings {
     pub broker: Arc<dyn Fn() -> BrokerFacts + Send + Sync>,
     /// What runs beside the pages, asked for at each page.
     pub tasks: Arc<dyn Fn() -> Vec<TaskFacts> + Send + Sync>,
+    /// How much space is left where the data file is, in bytes; `None` = it can't be told.
+    pub space_left: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
     /// Whose failing logins the broker holds back now.
     pub held_logins: Arc<dyn Fn() -> Vec<HeldLogin> + Send + Sync>,
     /// Whether browsers are told to use TLS for this machine from now on (HSTS).
@@ -393,6 +395,7 @@ impl Ctx {
     fn shell(&self, nav: &'static str) -> Shell {
         let settings = &self.app.settings;
         let broker = (settings.broker)();
+        let troubles = health::troubles(self);
         let session = self.caller.as_ref().and_then(|caller| caller.session.as_ref());
         Shell {
             nav,
@@ -404,7 +407,8 @@ impl Ctx {
             admin: self.may(Scope::Admin),
             version: settings.server.version.clone(),
             hosts_connected: crate::format::many(u64::from(broker.hosts), "host"),
-            is_well: in_trouble((settings.tasks)()).is_none(),
+            is_well: troubles.iter().all(|trouble| !trouble.is_failure),
+            troubles,
             pending: self.pending_count(),
             seq: self.seq,
         }
@@ -424,6 +428,8 @@ pub(crate) struct Shell {
     pub(crate) version: String,
     pub(crate) hosts_connected: String,
     pub(crate) is_well: bool,
+    /// What is wrong with the server, for a banner on each page.
+    pub(crate) troubles: Vec<Trouble>,
     /// Backups that wait; `None` = none.
     pub(crate) pending: Option<String>,
     /// The newest change that the page knows of.

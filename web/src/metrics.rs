@@ -5,7 +5,7 @@ use crate::problem::Problem;
 use crate::visible::{Breaks, visible};
 use axum::http::header;
 use axum::response::IntoResponse;
-use fleet::{HostFilter, HostRow, Status};
+use fleet::{Found, HostFilter, HostRow, Scrub, Status};
 use std::fmt::Write as _;
 
 /// A metric's name, type, help, and its samples: (labels, value).
@@ -20,6 +20,8 @@ pub(crate) async fn metrics(ctx: Ctx) -> Result<impl IntoResponse, Problem> {
     let mut families = of_hosts(&rows);
     families.extend(of_broker(&broker.figures));
     families.extend(of_tasks(&(ctx.app.settings.tasks)()));
+    families.extend(of_data_file(ctx.app.fleet.last_scrub(), (ctx.app.settings.space_left)()));
+    let writer = ctx.app.fleet.writer_counts();
     families.extend([
         (
             "holdfast_sign_ins_held_up",
@@ -29,6 +31,18 @@ pub(crate) async fn metrics(ctx: Ctx) -> Result<impl IntoResponse, Problem> {
         ),
         ("holdfast_pending_runs", "gauge", "Due backups that wait.", one(snapshot.pending_count()? as f64)),
         ("holdfast_storage_bytes", "gauge", "Size of the data file.", one(snapshot.storage_bytes() as f64)),
+        (
+            "holdfast_commits_total",
+            "counter",
+            "Transactions written to the data file.",
+            one(writer.commits as f64),
+        ),
+        (
+            "holdfast_commits_failed_total",
+            "counter",
+            "Transactions that could not be written to the data file.",
+            one(writer.failed as f64),
+        ),
         (
             "holdfast_start_time_seconds",
             "gauge",
@@ -43,6 +57,50 @@ pub(crate) async fn metrics(ctx: Ctx) -> Result<impl IntoResponse, Problem> {
         ),
     ]);
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text(&families)))
+}
+
+/// The last look through the data file, and the space that is left.
+fn of_data_file(scrub: Option<Scrub>, space_left: Option<u64>) -> Vec<Family<'static>> {
+    let mut families = Vec::new();
+    if let Some(left) = space_left {
+        families.push((
+            "holdfast_storage_free_bytes",
+            "gauge",
+            "Space that is left where the data file is.",
+            one(left as f64),
+        ));
+    }
+    if let Some(scrub) = scrub {
+        let damaged = f64::from(u8::from(matches!(scrub.found, Found::Damage(_))));
+        let failed = f64::from(u8::from(matches!(scrub.found, Found::Failed(_))));
+        families.extend([
+            (
+                "holdfast_storage_scrub_time_seconds",
+                "gauge",
+                "When the data file was last looked through.",
+                one(scrub.at.0 as f64 / 1_000.0),
+            ),
+            (
+                "holdfast_storage_scrub_duration_seconds",
+                "gauge",
+                "How long that took.",
+                one(scrub.took_ms as f64 / 1_000.0),
+            ),
+            (
+                "holdfast_storage_damaged",
+                "gauge",
+                "Whether it was found not to be what was written.",
+                one(damaged),
+            ),
+            (
+                "holdfast_storage_scrub_failed",
+                "gauge",
+                "Whether it could not be looked through.",
+                one(failed),
+            ),
+        ]);
+    }
+    families
 }
 
 fn of_broker(figures: &[Figure]) -> Vec<Family<'static>> {

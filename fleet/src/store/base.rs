@@ -6,6 +6,7 @@
 use super::guard;
 use crate::refused::{OpenError, StoreError};
 use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 /// Opens the database again.
@@ -15,11 +16,13 @@ pub(super) struct Base {
     /// `None` after a failure, until somebody needs it.
     open: RwLock<Option<Database>>,
     reopen: Reopen,
+    /// How often that failed in a row.
+    failing: AtomicU64,
 }
 
 impl Base {
     pub(super) fn new(database: Database, reopen: Reopen) -> Self {
-        Self { open: RwLock::new(Some(database)), reopen }
+        Self { open: RwLock::new(Some(database)), reopen, failing: AtomicU64::new(0) }
     }
 
     pub(super) fn begin_read(&self) -> Result<ReadTransaction, StoreError> {
@@ -41,11 +44,15 @@ impl Base {
                 OpenError::Store(error) => error,
                 OpenError::Damaged { why, .. } => StoreError::Damaged { why },
                 other => {
-                    tracing::error!(error = %other, "the data file could not be opened again");
+                    let failing = self.failing.fetch_add(1, Ordering::Relaxed) + 1;
+                    if failing.is_power_of_two() {
+                        tracing::error!(error = %other, failing, "the data file could not be opened again");
+                    }
                     StoreError::Closed
                 }
             })?);
-            tracing::info!("the data file was opened again after a failure");
+            self.failing.store(0, Ordering::Relaxed);
+            tracing::debug!("the data file was opened again after a failure");
         }
         open.as_ref().map_or(Err(StoreError::Closed), then)
     }

@@ -2,15 +2,26 @@
 //!
 //! redb can verify every page only while it repairs, and repairing writes. So it gets the file through
 //! [`Untouched`], which keeps what is written in memory; what it finds is true, what it mends is forgotten.
+//!
+//! A file that is in use is looked through as it stood at one [`Moment`].
 
-use super::{Begins, ReadView, Tx, builder, format, guard, in_use_or, read_every_row};
+use super::shadow::{Look, PAGE_BYTES, Page};
+use super::{Begins, ReadView, Tx, format, guard, in_use_or, read_every_row};
 use crate::refused::{OpenError, StoreError};
-use redb::{BackendError, ReadableDatabase, StorageBackend, backends::FileBackend};
+use redb::{BackendError, Database, ReadableDatabase, StorageBackend, backends::FileBackend};
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound;
-use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Memory that redb may use for pages while it looks, in bytes.
+const CACHE_BYTES: usize = 8 << 20;
+/// A file in use is looked through in pieces of this many bytes…
+const PIECE_BYTES: u64 = 1 << 20;
+/// …with a pause after each, so that it never reads more than some 20 MB a second.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Verifies every page that is in use and decodes every row; returns how many rows there are. `look` is asked in
 /// between, with the file as a program of this version opens it.
@@ -18,19 +29,29 @@ pub(crate) fn check(
     file: &Path,
     look: impl FnOnce(&mut Tx<'_>) -> Result<(), OpenError>,
 ) -> Result<u64, OpenError> {
-    let checked = guard::redb(|| check_unguarded(file, look)).map_err(OpenError::from);
+    let backend = Untouched::open(file).map_err(|why| OpenError::Folder { path: file.to_owned(), why })?;
+    guarded(file, backend, look)
+}
+
+fn guarded(
+    file: &Path,
+    backend: Untouched,
+    look: impl FnOnce(&mut Tx<'_>) -> Result<(), OpenError>,
+) -> Result<u64, OpenError> {
+    let checked = guard::redb(|| check_unguarded(file, backend, look)).map_err(OpenError::from);
     checked.and_then(|checked| checked).map_err(|error| error.at(file))
 }
 
 fn check_unguarded(
     file: &Path,
+    backend: Untouched,
     look: impl FnOnce(&mut Tx<'_>) -> Result<(), OpenError>,
 ) -> Result<u64, OpenError> {
-    let backend = Untouched::open(file).map_err(|why| OpenError::Folder { path: file.to_owned(), why })?;
     if backend.over().bytes == 0 {
         return Err(OpenError::Empty { path: file.to_owned() });
     }
-    let mut builder = builder();
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
     builder.set_check_integrity_on_open(true);
     let database = builder.create_with_backend(backend).map_err(|error| in_use_or(file, error))?;
     format::prepare(&database, Begins::Kept, format::FORMAT, format::MIGRATIONS)?;
@@ -43,13 +64,40 @@ fn check_unguarded(
     Ok(read_every_row(&view)?)
 }
 
-const PAGE_BYTES: u64 = 4096;
+/// How a file in use stood at a moment.
+pub(crate) struct Moment {
+    file: PathBuf,
+    look: Look,
+}
+
+impl Moment {
+    pub(super) const fn new(file: PathBuf, look: Look) -> Self {
+        Self { file, look }
+    }
+
+    /// Verifies every page and decodes every row; returns how many rows there are. `None` = too much was written
+    /// meanwhile. Slow on purpose, and blocks.
+    pub(crate) fn check(self) -> Result<Option<u64>, OpenError> {
+        let look = Arc::new(self.look);
+        let bytes = look.bytes;
+        let backend = Untouched { below: Below::InUse(look.clone()), over: Mutex::new(Over::of(bytes)) };
+        let checked = guarded(&self.file, backend, |_| Ok(()));
+        if look.is_true() { checked.map(Some) } else { Ok(None) }
+    }
+}
 
 /// A file as a backend that never changes it.
 #[derive(Debug)]
 struct Untouched {
-    file: FileBackend,
+    below: Below,
     over: Mutex<Over>,
+}
+
+#[derive(Debug)]
+enum Below {
+    /// Nobody else has it open.
+    AtRest(FileBackend),
+    InUse(Arc<Look>),
 }
 
 /// What was written over the file.
@@ -58,7 +106,15 @@ struct Over {
     bytes: u64,
     /// How much of the file still shows.
     file_bytes: u64,
-    pages: BTreeMap<u64, Box<[u8; PAGE_BYTES as usize]>>,
+    /// So many bytes are read before the next pause, where there are any.
+    to_pause: u64,
+    pages: BTreeMap<u64, Page>,
+}
+
+impl Over {
+    const fn of(bytes: u64) -> Self {
+        Self { bytes, file_bytes: bytes, to_pause: PIECE_BYTES, pages: BTreeMap::new() }
+    }
 }
 
 impl Untouched {
@@ -67,20 +123,50 @@ impl Untouched {
         let opened = std::fs::OpenOptions::new().read(true).write(true).open(file)?;
         let bytes = opened.metadata()?.len();
         let file = FileBackend::new(opened).map_err(io::Error::other)?;
-        let over = Over { bytes, file_bytes: bytes, pages: BTreeMap::new() };
-        Ok(Self { file, over: Mutex::new(over) })
+        Ok(Self { below: Below::AtRest(file), over: Mutex::new(Over::of(bytes)) })
     }
 
     fn over(&self) -> MutexGuard<'_, Over> {
         self.over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the file shows from `offset` on; behind its end are zeros.
-    fn read_file(&self, over: &Over, offset: u64, out: &mut [u8]) -> io::Result<()> {
+    /// What the file shows of a page from `begin` on; behind its end are zeros.
+    fn read_file(&self, over: &Over, page: u64, begin: usize, out: &mut [u8]) -> io::Result<()> {
+        let offset = page * PAGE_BYTES + begin as u64;
         let shown = over.file_bytes.saturating_sub(offset).min(out.len() as u64) as usize;
         let (shown, behind) = out.split_at_mut(shown);
         behind.fill(0);
-        if shown.is_empty() { Ok(()) } else { self.file.read(offset, shown) }
+        match &self.below {
+            _ if shown.is_empty() => Ok(()),
+            Below::AtRest(file) => file.read(offset, shown),
+            Below::InUse(look) => look.read(page, begin, shown),
+        }
+    }
+
+    /// Whoever has the file may be busy with it.
+    fn be_slow(&self, read: usize) {
+        if let Below::AtRest(_) = self.below {
+            return;
+        }
+        let mut over = self.over();
+        over.to_pause = over.to_pause.saturating_sub(read as u64);
+        if over.to_pause == 0 {
+            over.to_pause = PIECE_BYTES;
+            drop(over);
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// What a lock says; nobody else has a file that is in use here.
+    fn locked<T>(
+        &self,
+        free: T,
+        ask: impl FnOnce(&FileBackend) -> Result<T, BackendError>,
+    ) -> Result<T, BackendError> {
+        match &self.below {
+            Below::AtRest(file) => ask(file),
+            Below::InUse(_) => Ok(free),
+        }
     }
 }
 
@@ -101,6 +187,7 @@ impl StorageBackend for Untouched {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.be_slow(out.len());
         let over = self.over();
         if offset.saturating_add(out.len() as u64) > over.bytes {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -111,7 +198,7 @@ impl StorageBackend for Untouched {
             rest = behind;
             match over.pages.get(&page) {
                 Some(written) => piece.copy_from_slice(&written[begin..begin + len]),
-                None => self.read_file(&over, page * PAGE_BYTES + begin as u64, piece)?,
+                None => self.read_file(&over, page, begin, piece)?,
             }
         }
         Ok(())
@@ -141,7 +228,7 @@ impl StorageBackend for Untouched {
             rest = behind;
             if !over.pages.contains_key(&page) {
                 let mut fresh = Box::new([0; PAGE_BYTES as usize]);
-                self.read_file(&over, page * PAGE_BYTES, fresh.as_mut_slice())?;
+                self.read_file(&over, page, 0, fresh.as_mut_slice())?;
                 over.pages.insert(page, fresh);
             }
             if let Some(written) = over.pages.get_mut(&page) {
@@ -153,30 +240,33 @@ impl StorageBackend for Untouched {
     }
 
     fn close(&self) -> io::Result<()> {
-        self.file.close()
+        match &self.below {
+            Below::AtRest(file) => file.close(),
+            Below::InUse(_) => Ok(()),
+        }
     }
 
     fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.try_lock_range(start, end)
+        self.locked(true, |file| file.try_lock_range(start, end))
     }
 
     fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.try_lock_shared_range(start, end)
+        self.locked(true, |file| file.try_lock_shared_range(start, end))
     }
 
     fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.lock_range(start, end)
+        self.locked((), |file| file.lock_range(start, end))
     }
 
     fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.lock_shared_range(start, end)
+        self.locked((), |file| file.lock_shared_range(start, end))
     }
 
     fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.unlock_range(start, end)
+        self.locked((), |file| file.unlock_range(start, end))
     }
 
     fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.query_lock_range(start, end)
+        self.locked(false, |file| file.query_lock_range(start, end))
     }
 }

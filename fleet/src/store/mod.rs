@@ -12,13 +12,14 @@ mod key;
 mod read_view;
 mod reads;
 mod row;
+mod shadow;
 mod tables;
 #[cfg(test)]
 mod tests;
 mod tx;
 mod writer;
 
-pub(crate) use check::check;
+pub(crate) use check::{Moment, check};
 pub(crate) use key::{Key, Span};
 pub(crate) use read_view::ReadView;
 pub(crate) use reads::{Order, Reads, Visited};
@@ -31,6 +32,7 @@ pub(crate) use writer::{Committed, Reader};
 use crate::refused::{OpenError, Refused, StoreError};
 use base::{Base, Reopen};
 use redb::{Database, DatabaseError, ReadableTable};
+use shadow::{Live, Shadow};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -42,6 +44,7 @@ pub(crate) struct Store {
     writer: writer::Writer,
     base: Arc<Base>,
     file: Option<PathBuf>,
+    shadow: Arc<Shadow>,
 }
 
 impl Store {
@@ -53,16 +56,18 @@ impl Store {
         committed: Committed,
         at_start: impl AtStart,
     ) -> Result<Self, OpenError> {
+        let shadow = Arc::new(Shadow::default());
         let reopen = {
-            let file = file.to_owned();
-            move || open_file(&file, Begins::Kept)
+            let (file, shadow) = (file.to_owned(), shadow.clone());
+            move || open_file(&file, Begins::Kept, &shadow)
         };
-        let database = open_file(file, begins)?;
+        let database = open_file(file, begins, &shadow)?;
         // Also what is not a call of its own, such as the end of a transaction.
         let started = guard::redb(|| {
             Self::start(database, begins, Box::new(reopen), Some(file.to_owned()), committed, at_start)
         });
-        started.map_err(OpenError::from).and_then(|started| started).map_err(|error| error.at(file))
+        let started = started.map_err(OpenError::from).and_then(|started| started);
+        started.map(|store| Self { shadow, ..store }).map_err(|error| error.at(file))
     }
 
     /// The same in memory.
@@ -86,7 +91,7 @@ impl Store {
         let base = Arc::new(Base::new(database, reopen));
         let writer = writer::Writer::start(base.clone(), committed)
             .map_err(|why| OpenError::Folder { path: file.clone().unwrap_or_default(), why })?;
-        Ok(Self { writer, base, file })
+        Ok(Self { writer, base, file, shadow: Arc::default() })
     }
 
     pub(crate) fn read(&self) -> Result<ReadView, StoreError> {
@@ -99,6 +104,19 @@ impl Store {
         write: impl FnMut(&mut Tx<'_>) -> Result<T, Refused> + Send + 'static,
     ) -> Result<T, Refused> {
         self.writer.write(write).await
+    }
+
+    /// How the file stands, to look it through; `None` in memory, and while somebody looks.
+    pub(crate) async fn moment(&self) -> Result<Option<Moment>, Refused> {
+        let Some(file) = self.file.clone() else { return Ok(None) };
+        let shadow = self.shadow.clone();
+        // In the writer, so that no commit runs meanwhile.
+        let look = self.write(move |_| {
+            let look = std::fs::File::open(&file).and_then(|opened| shadow.begin(opened));
+            let look = look.map_err(|why| StoreError::from(redb::Error::Io(why)))?;
+            Ok(look.map(|look| Moment::new(file.clone(), look)))
+        });
+        look.await
     }
 
     pub(crate) fn counts(&self) -> WriterCounts {
@@ -150,13 +168,14 @@ fn builder() -> redb::Builder {
     builder
 }
 
-fn open_file(file: &Path, begins: Begins) -> Result<Database, OpenError> {
+fn open_file(file: &Path, begins: Begins, shadow: &Arc<Shadow>) -> Result<Database, OpenError> {
     let failed = |why| OpenError::Folder { path: file.to_owned(), why };
     let opened = private_file(file, begins == Begins::New).map_err(failed)?;
     if begins == Begins::Kept && opened.metadata().map_err(failed)?.len() == 0 {
         return Err(OpenError::Empty { path: file.to_owned() });
     }
     let backend = redb::backends::FileBackend::new(opened).map_err(|error| in_use_or(file, error))?;
+    let backend = Live::new(backend, shadow.clone());
     guard::redb(|| builder().create_with_backend(backend))
         .map_err(|error| OpenError::from(error).at(file))?
         .map_err(|error| in_use_or(file, error))

@@ -466,6 +466,68 @@ fn a_full_disk_is_an_error_for_who_asked_and_all_goes_on_when_there_is_room() {
     });
 }
 
+#[test]
+fn a_file_in_use_is_looked_through_while_it_is_written_without_a_false_alarm() {
+    let bench = on_disk();
+    let (store, ends) = (bench.store.clone(), Arc::new(AtomicBool::new(false)));
+    let runtime = runtime();
+    let writer = runtime.spawn({
+        let ends = ends.clone();
+        async move {
+            let mut round = 0u32;
+            while !ends.load(Ordering::SeqCst) {
+                // Rows come, change and go, so that pages are freed and used again all the time.
+                let written = store.write(move |tx| {
+                    for n in 0..40 {
+                        let lines = vec![(0, 1, "x".repeat(((round + n) % 90) as usize * 40))];
+                        tx.put(
+                            &LOGS,
+                            &(job((n % 5) as u8), (round * 7 + n) % 900),
+                            &LogChunk { first_line: n, lines },
+                        )?;
+                        tx.remove(&LOGS, &(job((n % 5) as u8), (round * 3 + n) % 900))?;
+                    }
+                    Ok(())
+                });
+                written.await.unwrap();
+                round += 1;
+            }
+            round
+        }
+    });
+    for _ in 0..6 {
+        let moment = runtime.block_on(bench.store.moment()).unwrap().unwrap();
+        // What the file gets meanwhile is not of this moment.
+        assert!(runtime.block_on(bench.store.moment()).unwrap().is_none(), "one at a time");
+        assert!(moment.check().unwrap().is_some());
+    }
+    ends.store(true, Ordering::SeqCst);
+    assert!(runtime.block_on(writer).unwrap() > 20, "it was written meanwhile");
+}
+
+#[test]
+fn a_changed_bit_is_found_in_a_file_in_use_as_in_one_at_rest() {
+    use std::os::unix::fs::FileExt;
+    let (folder, file) = filled();
+    let store = Store::open(&file, Begins::Kept, listener().1, |_| Ok(())).unwrap();
+    let whole = std::fs::read(&file).unwrap();
+    let handle = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+    let copy = folder.path().join("copy.redb");
+    let (runtime, mut found) = (runtime(), 0);
+    for at in (4096 + 77..whole.len()).step_by(4096) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 4;
+        std::fs::write(&copy, &damaged).unwrap();
+        handle.write_all_at(&damaged[at..=at], at as u64).unwrap();
+        let moment = runtime.block_on(store.moment()).unwrap().unwrap();
+        let (in_use, at_rest) = (moment.check(), check(&copy, |_| Ok(())));
+        assert_eq!(in_use.is_ok(), at_rest.is_ok(), "byte {at}: {in_use:?}, {at_rest:?}");
+        found += u32::from(in_use.is_err());
+        handle.write_all_at(&whole[at..=at], at as u64).unwrap();
+    }
+    assert!(found > 20, "{found}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]

@@ -12,7 +12,7 @@ use super::{ReadView, Tx, guard};
 use crate::change::Effects;
 use crate::refused::{Refused, StoreError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
@@ -28,12 +28,21 @@ pub struct WriterCounts {
     pub commits: u64,
     /// Operations answered.
     pub operations: u64,
+    /// Transactions that could not be committed.
+    pub failed: u64,
+    /// Those of them since the last that could: the file can't be written right now.
+    pub failing: u64,
+    /// The last one failed for want of space.
+    pub is_full: bool,
 }
 
 #[derive(Default)]
 pub(super) struct Counters {
     commits: AtomicU64,
     operations: AtomicU64,
+    failed: AtomicU64,
+    failing: AtomicU64,
+    is_full: AtomicBool,
 }
 
 impl Counters {
@@ -41,6 +50,28 @@ impl Counters {
         WriterCounts {
             commits: self.commits.load(Ordering::Relaxed),
             operations: self.operations.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            failing: self.failing.load(Ordering::Relaxed),
+            is_full: self.is_full.load(Ordering::Relaxed),
+        }
+    }
+
+    fn committed(&self) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        let failing = self.failing.swap(0, Ordering::Relaxed);
+        self.is_full.store(false, Ordering::Relaxed);
+        if failing > 0 {
+            tracing::info!(failing, "the data file can be written again");
+        }
+    }
+
+    fn failed(&self, error: &StoreError) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        self.is_full.store(error.is_full(), Ordering::Relaxed);
+        let failing = self.failing.fetch_add(1, Ordering::Relaxed) + 1;
+        // Ever more seldom: what fails is tried again and again, and the log is often on the same disk.
+        if failing.is_power_of_two() {
+            tracing::error!(%error, cause = ?error, failing, "a commit failed; the data file is opened anew");
         }
     }
 }
@@ -153,13 +184,13 @@ fn write_until_closed(
         let written = guard::redb(|| write_batch(base, &mut batch)).and_then(|written| written);
         let verdict = match written {
             Ok(Some(effects)) => {
-                counters.commits.fetch_add(1, Ordering::Relaxed);
+                counters.committed();
                 committed(effects, &|| Ok(ReadView::new(base.begin_read()?)));
                 None
             }
             Ok(None) => None,
             Err(error) => {
-                tracing::error!(%error, cause = ?error, "a commit failed; the data file is opened anew");
+                counters.failed(&error);
                 base.storage_failed();
                 Some(error)
             }

@@ -40,6 +40,7 @@ mod retention;
 mod same_story;
 mod schedules;
 mod secrets_kept;
+mod server_disk;
 mod server_killed;
 mod shared_repository;
 mod sign_in;

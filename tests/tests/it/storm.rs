@@ -7,15 +7,13 @@ use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
-    path::{Path, PathBuf},
-    process::Command,
     thread::sleep,
     time::Duration,
 };
 use tests::{
     api::{has_ended, text},
+    disk::Disk,
     proc_table,
-    process::run,
     scene::{GROUP, Scene},
     sources::{Numbers, write_tree},
     tools,
@@ -51,50 +49,6 @@ fn blow(numbers: &mut Numbers) -> Blow {
         13 => Blow::Hold,
         14..=15 => Blow::FillDisk,
         _ => Blow::Nothing,
-    }
-}
-
-/// A small disk for the agent's state; `None` where nothing can be mounted.
-struct Disk {
-    at: PathBuf,
-    filler: PathBuf,
-}
-
-impl Disk {
-    /// Moves a folder onto a disk of its own.
-    fn under(folder: &Path) -> Option<Self> {
-        let aside = folder.with_extension("aside");
-        fs::rename(folder, &aside).expect("a folder to move");
-        fs::create_dir(folder).expect("a folder to mount on");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &format!("size={DISK_BYTES},mode=700"), "tmpfs"]).arg(folder);
-        let is_permitted = mount.output().is_ok_and(|done| done.status.success());
-        let mut copy = Command::new("cp");
-        copy.arg("-a").arg(format!("{}/.", aside.display())).arg(folder);
-        let _ = run("cp", copy, SOON).expect_success("a copy of the state");
-        if !is_permitted {
-            // The rest of the storm does not need it.
-            eprintln!("nothing can be mounted here: the disk is never full");
-            return None;
-        }
-        Some(Self { at: folder.to_owned(), filler: folder.join("cache/filler") })
-    }
-
-    fn fill(&self) {
-        let _ = fs::create_dir_all(self.at.join("cache"));
-        let room = vec![0; usize::try_from(DISK_BYTES).expect("small")];
-        // As much of it as there is space for.
-        let _ = fs::write(&self.filler, room);
-    }
-
-    fn empty(&self) {
-        let _ = fs::remove_file(&self.filler);
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.at).status();
     }
 }
 
@@ -238,7 +192,7 @@ fn whatever_is_killed_cut_or_full_nothing_is_lost_doubled_orphaned_or_stuck() {
     let Some(mut scene) = Scene::start() else { return };
     scene.agent.options = vec!["--alone-after".into(), "2".into()];
     scene.agent.stop();
-    let disk = Disk::under(&scene.agent.state_dir);
+    let disk = Disk::under(DISK_BYTES, &scene.agent.state_dir);
     scene.agent.start();
     scene.api().wait_online(scene.host(), true, LONG);
     let host = scene.host().to_owned();

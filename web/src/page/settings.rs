@@ -14,6 +14,7 @@ use axum::extract::Path;
 use axum::http::{Response, header};
 use axum::response::IntoResponse;
 use fleet::record::{ApiToken, Operator, Role, Scope, Secret, Viewer};
+use fleet::{Found, Scrub};
 use schema::Timestamp;
 use serde::Serialize;
 
@@ -236,8 +237,25 @@ fn facts(ctx: &Ctx, now: Timestamp, storage_bytes: u64) -> Vec<Fact> {
         let exact = certificate.ends_at.map(crate::format::exact).unwrap_or_default();
         facts.push(Fact::new(certificate.of, ends).note(format!("{exact}; {}", certificate.renewed)));
     }
-    facts.push(Fact::new("Data file", bytes(storage_bytes)));
+    let file = Fact::new("Data file", bytes(storage_bytes));
+    facts.push(match (settings.space_left)() {
+        Some(left) => file.note(format!("{} left on its disk", bytes(left))),
+        None => file,
+    });
+    facts.push(scrubbed(now, ctx.app.fleet.last_scrub()));
     facts
+}
+
+/// What the last look through the data file has found.
+fn scrubbed(now: Timestamp, scrub: Option<Scrub>) -> Fact {
+    let of = "Data file looked through";
+    let Some(scrub) = scrub else { return Fact::new(of, "not since the start; it is done by itself") };
+    let fact = Fact::new(of, ago(now, scrub.at));
+    match scrub.found {
+        Found::Well(rows) => fact.note(format!("whole, {}", many(rows, "row"))),
+        Found::Damage(why) => fact.note(format!("damaged: {why}")),
+        Found::Failed(why) => fact.note(format!("could not be: {why}")),
+    }
 }
 
 /// How what runs beside the pages is.

@@ -289,6 +289,7 @@ fn shell(nav: &'static str) -> Shell {
         version: "0.1.0".to_owned(),
         hosts_connected: "41 hosts".to_owned(),
         is_well: true,
+        troubles: Vec::new(),
         pending: Some("4".to_owned()),
         seq: 7,
     }

@@ -51,6 +51,7 @@ fn web_settings(tasks: Arc<Mutex<Vec<TaskFacts>>>) -> WebSettings {
             BrokerFacts { hosts: 1, viewers: 0, figures: vec![figure] }
         }),
         tasks: Arc::new(move || tasks.lock().unwrap().clone()),
+        space_left: Arc::new(|| None),
         held_logins: Arc::new(|| {
             let account = Some("barn".to_owned());
             vec![HeldLogin { origin: "192.0.2.77".to_owned(), account, failures: 31, for_ms: 6_000 }]

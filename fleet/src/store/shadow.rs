@@ -1,0 +1,176 @@
+//! A data file in use, as it stood at one moment.
+//!
+//! [`Live`] is what redb writes to. While somebody looks through the file, it keeps what a page held before it is written
+//! over; who looks reads that, and so sees the file at rest.
+
+use redb::{BackendError, StorageBackend, backends::FileBackend};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::ops::Bound;
+use std::os::unix::fs::FileExt as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub(super) const PAGE_BYTES: u64 = 4096;
+/// So many pages that are written over meanwhile are kept, 64 MiB.
+const MOST_PAGES: usize = 16_384;
+
+pub(super) type Page = Box<[u8; PAGE_BYTES as usize]>;
+
+/// What the file held at the moment, where it holds something else now.
+#[derive(Debug)]
+struct Kept {
+    bytes: u64,
+    pages: BTreeMap<u64, Page>,
+    /// More was written over than is kept: what is seen is of no moment.
+    is_lost: bool,
+}
+
+/// Whether somebody looks through the file, and what is kept for that.
+#[derive(Debug, Default)]
+pub(super) struct Shadow(Mutex<Option<Kept>>);
+
+impl Shadow {
+    fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The moment is now; `None` = somebody looks already.
+    pub(super) fn begin(self: &Arc<Self>, file: File) -> io::Result<Option<Look>> {
+        let mut kept = self.kept();
+        if kept.is_some() {
+            return Ok(None);
+        }
+        let bytes = file.metadata()?.len();
+        *kept = Some(Kept { bytes, pages: BTreeMap::new(), is_lost: false });
+        drop(kept);
+        Ok(Some(Look { file, bytes, shadow: self.clone() }))
+    }
+}
+
+/// The file as it stood; nothing is kept any more when this is gone.
+#[derive(Debug)]
+pub(super) struct Look {
+    file: File,
+    pub(super) bytes: u64,
+    shadow: Arc<Shadow>,
+}
+
+impl Look {
+    /// What a page, or a part of one, held.
+    pub(super) fn read(&self, page: u64, begin: usize, out: &mut [u8]) -> io::Result<()> {
+        // Nothing is written in between.
+        let kept = self.shadow.kept();
+        match kept.as_ref().and_then(|kept| kept.pages.get(&page)) {
+            Some(before) => {
+                out.copy_from_slice(&before[begin..begin + out.len()]);
+                Ok(())
+            }
+            None => self.file.read_exact_at(out, page * PAGE_BYTES + begin as u64),
+        }
+    }
+
+    /// Whether all that was seen is of the moment.
+    pub(super) fn is_true(&self) -> bool {
+        self.shadow.kept().as_ref().is_some_and(|kept| !kept.is_lost)
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        *self.shadow.kept() = None;
+    }
+}
+
+/// A file as redb has it.
+#[derive(Debug)]
+pub(super) struct Live {
+    file: FileBackend,
+    shadow: Arc<Shadow>,
+}
+
+impl Live {
+    pub(super) const fn new(file: FileBackend, shadow: Arc<Shadow>) -> Self {
+        Self { file, shadow }
+    }
+
+    fn keep(&self, kept: &mut Kept, offset: u64, len: usize) -> io::Result<()> {
+        let end = offset.saturating_add(len as u64).min(kept.bytes);
+        for page in offset / PAGE_BYTES..end.div_ceil(PAGE_BYTES) {
+            if kept.is_lost || kept.pages.contains_key(&page) {
+                continue;
+            }
+            if kept.pages.len() == MOST_PAGES {
+                kept.is_lost = true;
+                kept.pages.clear();
+                continue;
+            }
+            let mut before = Box::new([0; PAGE_BYTES as usize]);
+            let shown = (kept.bytes - page * PAGE_BYTES).min(PAGE_BYTES) as usize;
+            self.file.read(page * PAGE_BYTES, &mut before[..shown])?;
+            kept.pages.insert(page, before);
+        }
+        Ok(())
+    }
+}
+
+impl StorageBackend for Live {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut kept = self.shadow.kept();
+        if let Some(kept) = kept.as_mut().filter(|kept| len < kept.bytes) {
+            kept.is_lost = true;
+        }
+        self.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut kept = self.shadow.kept();
+        if let Some(kept) = kept.as_mut() {
+            // What can't be read can't be kept; that must not hold up who writes.
+            if self.keep(kept, offset, data.len()).is_err() {
+                kept.is_lost = true;
+            }
+        }
+        self.file.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.file.close()
+    }
+
+    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.file.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.file.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.file.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.file.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
+        self.file.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
+        self.file.query_lock_range(start, end)
+    }
+}
