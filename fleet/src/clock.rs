@@ -92,6 +92,7 @@ impl Dated for Presence {
         self.changed_at.cap(clock);
         self.last_seen_at.cap(clock);
         self.clock_off_since.cap(clock);
+        self.state_folder_since.cap(clock);
         if let Some(problem) = &mut self.wire_problem {
             problem.at.cap(clock);
         }

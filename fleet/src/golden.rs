@@ -216,6 +216,7 @@ fn rows(written: &mut Written) {
             began_at: Some(AT),
             spared: 3,
             past: Past::Unsized(4),
+            little: Some((extent, 6)),
         },
     );
     let origins = vec![Origin { hostname: text("old"), tag: text("etc") }];

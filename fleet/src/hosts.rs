@@ -258,6 +258,22 @@ pub(crate) fn change_summary(
     if after == before { Ok(()) } else { tx.put(&SUMMARIES, &host, &after) }
 }
 
+/// The agent can't write its state folder, or has just done so.
+pub(crate) fn state_folder(
+    tx: &mut Tx<'_>,
+    host: HostId,
+    fails_at: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    let Some(mut presence) = tx.get(&PRESENCES, &host)? else { return Ok(()) };
+    if presence.state_folder_since.is_some() == fails_at.is_some() {
+        return Ok(());
+    }
+    presence.state_folder_since = fails_at;
+    tx.put(&PRESENCES, &host, &presence)?;
+    tx.effects.changed(Changed::Host(host));
+    Ok(())
+}
+
 /// Notes that something was heard of a host; written at most once a minute.
 pub(crate) fn seen(tx: &mut Tx<'_>, host: HostId, peer: &str, now: Timestamp) -> Result<(), StoreError> {
     const EVERY_MS: u64 = 60_000;

@@ -48,6 +48,8 @@ pub mod host_clock;
 mod hosts;
 mod ingest;
 mod job;
+#[cfg(test)]
+mod kept;
 mod link;
 mod listing;
 pub mod maintenance;

@@ -88,6 +88,10 @@ pub(crate) fn judge(entry: &Entry, now: Timestamp) -> Standing {
             worst.consider(Status::Offline, Cause("offline", since), format!("Offline for {}", days(away)));
         }
     }
+    if let Some(since) = presence.state_folder_since {
+        let reason = "Its agent can't write its state folder: look at the space on its disk";
+        worst.consider(Status::Failed, Cause("state_folder", since), reason);
+    }
     if let Some(problem) = &presence.wire_problem {
         let reason = format!("The agent speaks protocol version {}", problem.version);
         worst.consider(Status::Failed, Cause("wire", problem.at), reason);
@@ -474,6 +478,18 @@ mod tests {
         assert_eq!(standing.status, Status::Failed);
         assert_eq!(standing.reason, "Two machines have its identity; neither is let in");
         assert!(standing.protected);
+    }
+
+    #[test]
+    fn a_full_disk_of_the_agent_is_told_though_a_job_seems_to_run() {
+        let job = Job::new(JobId([2; 16]), host().id, JobWhat::Prune, Actor::System, ago(2), 1);
+        let running = Some(Job { state: JobState::Running, ..job });
+        let summary =
+            Summary { running, groups: vec![group("etc", JobState::Succeeded, None, 1, Some(1))], ..known() };
+        let presence = Presence { state_folder_since: Some(ago(1)), ..online() };
+        let standing = judge(&host(), &presence, &summary, NOW);
+        assert_eq!((standing.status, standing.protected), (Status::Failed, true));
+        assert!(standing.reason.contains("state folder"), "{}", standing.reason);
     }
 
     #[test]

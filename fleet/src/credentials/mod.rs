@@ -229,7 +229,8 @@ fn put(
         refused: None,
         unreadable: false,
     };
-    let moved = old_facts.is_some_and(|old| old.url != facts.url);
+    // What differs in spelling only is the same place.
+    let moved = old_facts.is_some_and(|old| old.url != facts.url && leads_elsewhere(&old.url, &facts.url));
     let plain = Zeroizing::new(postcard::to_allocvec(&secrets).unwrap_or_default());
     let row = CredentialsRow {
         facts: Some(facts.clone()),
@@ -313,6 +314,11 @@ fn all_given(input: &CredentialsInput, location: &Location, old: &CredentialsFac
         return again("env", "the variables");
     }
     Ok(())
+}
+
+/// Whether two addresses lead to different places.
+fn leads_elsewhere(before: &str, now: &str) -> bool {
+    place::Place::of(before).is_none_or(|before| place::Place::of(now) != Some(before))
 }
 
 /// A test of the old credentials says nothing of the new ones, and what was seen at the old address nothing of the new

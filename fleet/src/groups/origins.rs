@@ -172,7 +172,7 @@ pub(super) fn check_free(
         } else if let Some(Origin { hostname, tag }) =
             group.origins.iter().find(|origin| **origin == its || other.origins.contains(origin))
         {
-            let why = format!("{tag}@{hostname} belongs to the group {name}{whose} already");
+            let why = format!("the snapshots of {tag}@{hostname} belong to the group {name}{whose} already");
             refused = Some(Refused::invalid("origins", why));
         }
         Ok(if refused.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })

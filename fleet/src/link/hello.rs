@@ -236,6 +236,8 @@ fn mark_online(
         wire_problem: None,
         clock_ahead_ms: Some(ahead_ms),
         clock_off_since: is_off.then(|| before.clock_off_since.unwrap_or(now)),
+        // A connection says nothing of the agent's disk.
+        state_folder_since: before.state_folder_since,
     };
     tx.put(&PRESENCES, &host, &presence)?;
     if let Some(record) = &mut record {

@@ -21,7 +21,7 @@ use crate::request::By;
 use crate::soundness;
 use crate::store::{LINK_STATES, Tx};
 use schema::command::Over;
-use schema::report::Finished;
+use schema::report::{Finished, Trouble};
 use schema::{HostId, Refusal, Report, ReportBody, Summary, Timestamp};
 use serde::Deserialize;
 
@@ -175,14 +175,20 @@ fn take_body(
     let at = clock.corrected(report.at);
     match report.body {
         ReportBody::Accepted { job, .. } => {
+            // A job is accepted when it is on the agent's disk.
+            hosts::state_folder(tx, host, None)?;
             let job = job::change(tx, host, job, now, |job| step::accepted(job, at, now))?;
             cancel_again(context, tx, host, job, now)?;
         }
         ReportBody::Started { job } => {
+            hosts::state_folder(tx, host, None)?;
             let job = job::change(tx, host, job, now, |job| step::started(job, at, now))?;
             cancel_again(context, tx, host, job, now)?;
         }
         ReportBody::Refused { job, reason, detail } => {
+            if reason == Refusal::StateFolder {
+                hosts::state_folder(tx, host, Some(at.min(now)))?;
+            }
             let detail = clip(detail);
             job::change(tx, host, job, now, |job| step::refused(job, reason, &detail, at, now))?;
         }
@@ -237,6 +243,9 @@ fn take_body(
             job::change(tx, host, job, now, |job| step::lost(job, now, words))?;
         }
         ReportBody::Trouble { kind, detail } => {
+            if kind == Trouble::StateFolder {
+                hosts::state_folder(tx, host, Some(at.min(now)))?;
+            }
             let words = format!("{kind:?} {}", clip(detail));
             return note(context, tx, host, peer, now, "agent.trouble", &words);
         }

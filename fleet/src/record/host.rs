@@ -69,6 +69,8 @@ pub struct Presence {
     pub clock_ahead_ms: Option<i64>,
     /// Since when that clock has been wrong enough to be looked at.
     pub clock_off_since: Option<Timestamp>,
+    /// Since when its agent can't write its state folder; until it takes something again, or begins anew.
+    pub state_folder_since: Option<Timestamp>,
 }
 
 /// Why a host is not let in.

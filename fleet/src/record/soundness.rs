@@ -27,6 +27,8 @@ pub struct Soundness {
     pub spared: u32,
     /// What is known of the snapshots that were there before.
     pub past: Past,
+    /// How little a person has said is right, and for how many more whole backups that holds.
+    pub little: Option<(Extent, u8)>,
 }
 
 /// What is known of the snapshots of a group that no backup here has made.

@@ -98,7 +98,8 @@ fn take(known: &mut Soundness, made: Made<'_>, now: Timestamp) {
     let began_at = Timestamp(asked_at.0.saturating_sub(CLOCK_MS));
     known.began_at = Some(known.began_at.map_or(began_at, |known| known.min(began_at)));
     let usual = usual_of(&known.usual);
-    let is_lost = usual.is_some_and(|usual| is_less_than_half(extent, usual));
+    let swings = lack.is_none() && known.takes_little(extent);
+    let is_lost = !swings && usual.is_some_and(|usual| is_less_than_half(extent, usual));
     let is_accepted = lack.as_ref().is_none_or(|lack| known.accepts(lack));
     if lack.is_none() {
         // The word was given for what was lacking then.
@@ -213,6 +214,19 @@ impl Soundness {
         self.lacking.drain(..surplus);
     }
 
+    /// Whether a person has said of a backup that held about as little that it is right, not long ago: a source that
+    /// swings is asked about once.
+    fn takes_little(&mut self, extent: Extent) -> bool {
+        let Some((little, left)) = self.little else { return false };
+        let is_as_much = |now: u64, then: u64| now >= then - then / 10;
+        let is_taken = is_as_much(extent.files, little.files)
+            && is_as_much(extent.bytes, little.bytes)
+            && !is_less_than_half(little, extent);
+        let left = if is_taken { Some(USUAL as u8) } else { left.checked_sub(1) };
+        self.little = left.map(|left| (little, left));
+        is_taken
+    }
+
     /// Whether a person has said that this lack is right.
     fn accepts(&self, lack: &Lack) -> bool {
         let accepted = self.accepted.as_ref().and_then(|accepted| accepted.lack.as_ref());
@@ -264,6 +278,8 @@ fn accept(known: &mut Soundness, by: &Actor, now: Timestamp) {
     };
     if let Some(lost) = lost {
         known.usual = vec![lost.now];
+        // What is empty again is a mount that is gone again.
+        known.little = (lost.now.files > 0).then_some((lost.now, USUAL as u8));
     }
     known.accepted = Some(Accepted { by: by.clone(), at: now, lack });
 }

@@ -105,6 +105,38 @@ fn a_smaller_group_is_usual_once_a_person_has_said_so() {
 }
 
 #[test]
+fn a_source_that_swings_is_asked_about_once() {
+    let ada = Actor::Operator("ada".into());
+    let mut known = after([backup(1, 401, 4_010, None), backup(2, 121, 1_210, None)]);
+    assert_eq!(known.hold(), Some(Hold::Loss));
+    accept(&mut known, &ada, NOW);
+    for n in (3..200).step_by(2) {
+        take(&mut known, backup(n, 401, 4_010, None), NOW);
+        take(&mut known, backup(n + 1, 115 + u64::from(n) % 9, 1_200, None), NOW);
+        assert_eq!((known.hold(), lacking(&known)), (None, vec![]), "{n}");
+    }
+    // Less than that is another loss.
+    let mut fallen = known.clone();
+    take(&mut fallen, backup(201, 401, 4_010, None), NOW);
+    take(&mut fallen, backup(202, 60, 600, None), NOW);
+    assert_eq!(fallen.hold(), Some(Hold::Loss));
+    // And so is the same, when it has held much for long.
+    for n in 201..210 {
+        take(&mut known, backup(n, 401, 4_010, None), NOW);
+    }
+    take(&mut known, backup(211, 121, 1_210, None), NOW);
+    assert_eq!(known.hold(), Some(Hold::Loss));
+    // A mount that is gone again is told again.
+    let mut known = after([whole(1), backup(2, 0, 0, None)]);
+    accept(&mut known, &ada, NOW);
+    for n in 3..6 {
+        take(&mut known, whole(n), NOW);
+    }
+    take(&mut known, backup(7, 0, 0, None), NOW);
+    assert_eq!(known.hold(), Some(Hold::Loss));
+}
+
+#[test]
 fn a_word_for_one_lack_is_none_for_another() {
     let unreadable = |n| backup(n, 100, 1_000, Some(Class::SourceUnreadable));
     let missing = |n| backup(n, 100, 1_000, Some(Class::SourceMissing));
@@ -229,7 +261,9 @@ proptest! {
             let before = known.clone();
             take(&mut known, backup(n, files, files * 10, class), NOW);
             let usual = usual_of(&before.usual);
-            let is_lost = usual.is_some_and(|usual| files * 2 < usual.files);
+            let extent = Extent { files, bytes: files * 10 };
+            let swings = class.is_none() && before.clone().takes_little(extent);
+            let is_lost = !swings && usual.is_some_and(|usual| files * 2 < usual.files);
             let accepted = before.accepted.as_ref().and_then(|accepted| accepted.lack.as_ref());
             let is_right = class.is_none() || accepted.map(|lack| lack.class) == class;
             prop_assert_eq!(known.lacking.iter().any(|flawed| flawed.job == Some(job(n))), is_lost || !is_right);

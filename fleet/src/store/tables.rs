@@ -72,6 +72,21 @@ macro_rules! tables {
             })?;)*
             Ok(rows)
         }
+
+        /// Every row of every table, in words: the table, the key, what stands there.
+        #[cfg(test)]
+        pub(crate) fn rows_in_words(reads: &impl Reads) -> Result<Vec<(&'static str, String)>, StoreError> {
+            let mut rows = Vec::new();
+            $(reads.walk(&$table, &Span::ALL, Order::Ascending, |key, row| {
+                rows.push(($name, format!("{key:?} {row:?}")));
+                Ok(ControlFlow::Continue(()))
+            })?;)*
+            Ok(rows)
+        }
+
+        /// The names of all tables.
+        #[cfg(test)]
+        pub(crate) const NAMES: [&str; TABLES] = [$($name,)*];
     };
 }
 

@@ -1,7 +1,8 @@
-use crate::support::{Agent, Got, by, credentials, group, in_memory};
+use crate::support::{Agent, Got, backup, by, credentials, group, in_memory};
 use fleet::record::{CredentialsInput, Group, Secret};
-use fleet::{AuditFilter, HostFilter, Page, Refused};
-use schema::{HostId, Slot};
+use fleet::{AuditFilter, Fleet, HostFilter, JobRequest, Page, Refused, Status};
+use schema::report::Trouble;
+use schema::{HostId, Outcome, Refusal, ReportBody, Slot, Summary};
 use std::collections::BTreeMap;
 
 #[tokio::test]
@@ -37,7 +38,7 @@ async fn what_can_not_be_a_name_or_label_is_refused_with_its_field() {
 async fn a_deleted_host_leaves_nothing_but_its_audit() {
     let (world, fleet) = in_memory();
     let mut agent = Agent::ready(&world, &fleet, "attic").await;
-    let job = agent.back_up("etc", schema::Outcome::Succeeded).await;
+    let job = agent.back_up("etc", Outcome::Succeeded).await;
     fleet.delete_host(agent.host, by()).await.unwrap();
     let read = fleet.read().unwrap();
     assert!(read.host(agent.host).unwrap().is_none());
@@ -254,8 +255,7 @@ async fn when_the_admin_slot_is_set_the_agent_is_asked_for_it_and_gets_no_secret
     else {
         panic!("{got:?}")
     };
-    let facts =
-        |fleet: &fleet::Fleet| fleet.read().unwrap().credentials(agent.host, Slot::Admin).unwrap().unwrap();
+    let facts = |fleet: &Fleet| fleet.read().unwrap().credentials(agent.host, Slot::Admin).unwrap().unwrap();
     assert_eq!((facts(&fleet).held_revision, facts(&fleet).refused), (0, None));
 }
 
@@ -270,8 +270,8 @@ async fn an_agent_that_refuses_the_admin_slot_is_told_of_and_asked_again_at_each
         audit.items.iter().filter(|entry| entry.action == "credentials.refused").count()
     };
     agent.repo_revision = 1;
-    let refused = Some(schema::Refusal::Policy);
-    let answer = |refused| schema::ReportBody::ConfigApplied { slot: Slot::Admin, revision: 1, refused };
+    let refused = Some(Refusal::Policy);
+    let answer = |refused| ReportBody::ConfigApplied { slot: Slot::Admin, revision: 1, refused };
     for _ in 0..3 {
         assert!(matches!(agent.take_all()[..], [Got::Config { slot: Slot::Admin, .. }]));
         agent.report(answer(refused)).await;
@@ -303,7 +303,7 @@ async fn a_group_is_created_renamed_and_deleted() {
         Err(Refused::NameTaken { .. })
     ));
     fleet.put_group(host, Some("etc"), group("config"), by()).await.unwrap();
-    let names = |fleet: &fleet::Fleet| -> Vec<String> {
+    let names = |fleet: &Fleet| -> Vec<String> {
         fleet.read().unwrap().groups(host).unwrap().into_iter().map(|group| group.name).collect()
     };
     assert_eq!(names(&fleet), ["config", "home"]);
@@ -325,4 +325,35 @@ async fn a_host_can_not_be_called_like_an_address_or_an_id() {
         assert!(refused.to_string().contains("choose another"), "{refused}");
     }
     fleet.create_host("new-attic", vec![], by()).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_agent_that_cant_write_its_state_folder_needs_somebody_until_it_takes_a_job_again() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    agent.back_up("etc", Outcome::Succeeded).await;
+    let told = |fleet: &Fleet, host| {
+        let row = fleet.read().unwrap().host_row(host).unwrap();
+        row.status == Status::Failed && row.reason.contains("state folder")
+    };
+    let running = fleet.dispatch(agent.host, backup("etc"), by()).await.unwrap();
+    agent.take_all();
+    agent.report(ReportBody::Accepted { job: running.id, behind: 0 }).await;
+    agent.report(ReportBody::Started { job: running.id }).await;
+    assert!(!told(&fleet, agent.host));
+    // Its end can't be written down, so that it seems to run.
+    agent.report(ReportBody::Trouble { kind: Trouble::StateFolder, detail: "full" }).await;
+    assert!(told(&fleet, agent.host));
+    agent.hello(&[]).await;
+    let presence = fleet.read().unwrap().presence(agent.host).unwrap();
+    assert!(presence.state_folder_since.is_some(), "a connection says nothing of its disk");
+    agent.finish(running.id, Outcome::Succeeded, Summary::None).await;
+    let refused = fleet.dispatch(agent.host, JobRequest::Probe, by()).await.unwrap();
+    agent.take_all();
+    agent.report(ReportBody::Refused { job: refused.id, reason: Refusal::StateFolder, detail: "full" }).await;
+    assert!(told(&fleet, agent.host));
+    let taken = fleet.dispatch(agent.host, JobRequest::Probe, by()).await.unwrap();
+    agent.take_all();
+    agent.report(ReportBody::Accepted { job: taken.id, behind: 0 }).await;
+    assert!(!told(&fleet, agent.host));
 }

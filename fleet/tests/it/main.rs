@@ -14,6 +14,7 @@ mod hello;
 mod host_keys;
 mod hosts;
 mod interrupted;
+mod kept_file;
 mod killed;
 mod logs;
 mod maintenance;

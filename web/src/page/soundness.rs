@@ -72,6 +72,12 @@ impl LookView {
                  on the page of the snapshots it can be done now.",
                 snapshots,
             ),
+            (Hold::TooManyLacking, _) => (
+                "So many of them hold less than half of the largest that they can't all be kept in mind. Make a first \
+                 backup here: then it is said on this page whether that is right. Until then nothing of it is forgotten \
+                 and nothing is pruned.",
+                snapshots,
+            ),
             (_, _) => (
                 "Its restic does not tell how much is in them. Make a first backup here, and compare it with them: then \
                  it is said on this page whether that is right. Until then nothing of it is forgotten.",
@@ -80,6 +86,9 @@ impl LookView {
         };
         let title = match hold {
             Hold::Unlisted => format!("What the repository held of {group} before is not listed yet"),
+            Hold::TooManyLacking => {
+                format!("Many snapshots of {group} from before hold much less than others")
+            }
             _ => format!("Nobody has looked at what was there of {group} before"),
         };
         Self { is_held: false, is_whole_again: false, title, text: text.to_owned(), at, accept: None }

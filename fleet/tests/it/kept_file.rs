@@ -1,0 +1,200 @@
+//! Makes a data file in which each table has something, for `fleet/src/kept.rs`, which reads what was kept of an earlier
+//! one. `HOLDFAST_WRITE_GOLDENS=1` keeps this one, as `fleet/tests/files/format-N.rows`: table, key and row, in hex.
+
+use crate::support::{Agent, HOUR_MS, World, backup, by, credentials, group, hourly, settings};
+use data_encoding::HEXLOWER;
+use fleet::record::{CredentialsInput, MaintenanceInput, Retention, Role, RuleInput, Scope, TryCount};
+use fleet::{DATA_FILE, Fleet, JobRequest};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
+use schema::report::{Entry, EntryKind, Finished, Snapshot, Trouble};
+use schema::stats::{CheckResult, LockSeen, Size, SizeSource, SnapshotCount};
+use schema::{
+    Class, Items, LogLine, LogStream, Outcome, RepoId, RepoStats, ReportBody, Slot, Summary, Timestamp,
+};
+use std::fmt::Write as _;
+use std::path::Path;
+
+async fn live(folder: &Path) {
+    let world = World::new();
+    let fleet = Fleet::open(folder, settings(), world.driver()).unwrap();
+    accounts(&fleet, &world).await;
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let keep = Retention { last: 3, daily: 7, ..Retention::default() };
+    fleet
+        .put_group(agent.host, Some("etc"), fleet::record::Group { keep, ..group("etc") }, by())
+        .await
+        .unwrap();
+    fleet.put_credentials(agent.host, Slot::Admin, credentials(), by()).await.unwrap();
+    list(&mut agent).await;
+    look(&mut agent).await;
+    agent.back_up("etc", Outcome::Succeeded).await;
+    figures(&agent).await;
+    let rule = RuleInput { enabled: true, every: "1d".to_owned(), ..RuleInput::default() };
+    let rules = MaintenanceInput {
+        forget: rule.clone(),
+        prune: rule.clone(),
+        check: rule,
+        ..MaintenanceInput::default()
+    };
+    fleet.put_maintenance(agent.host, rules, by()).await.unwrap();
+    agent.report(ReportBody::Trouble { kind: Trouble::StateFolder, detail: "full" }).await;
+    schedules(&fleet, &world, &mut agent).await;
+    // Others on the same place, and on one that a person has said is the same.
+    let other = Agent::ready(&world, &fleet, "barn").await;
+    let (third, _) = fleet.create_host("cellar", vec!["nas".to_owned()], by()).await.unwrap();
+    fleet.new_enroll_token(third.id, by()).await.unwrap();
+    fleet.dispatch(other.host, backup("etc"), by()).await.unwrap();
+    let alone = Agent::ready(&world, &fleet, "shed").await;
+    let elsewhere =
+        CredentialsInput { url: "rest:https://box.example:8000/shed".to_owned(), ..credentials() };
+    fleet.put_credentials(alone.host, Slot::Repo, elsewhere, by()).await.unwrap();
+    fleet.dispatch(alone.host, JobRequest::Check { subset_pct: None }, by()).await.unwrap();
+    figures(&alone).await;
+    fleet.confirm_sharing(agent.host, alone.host, by()).await.unwrap();
+    fleet.shutdown().await;
+}
+
+async fn accounts(fleet: &Fleet, world: &World) {
+    fleet
+        .create_operator("ada", Role::Admin, "$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA".to_owned(), by())
+        .await
+        .unwrap();
+    fleet.open_session("ada", "192.0.2.1").await.unwrap();
+    fleet.create_api_token("ci", [Scope::Read, Scope::Run].into_iter().collect(), by()).await.unwrap();
+    fleet.create_viewer("wall", true, by()).await.unwrap();
+    let tries = TryCount { failures: 2, last_at: world.now(), until: world.now().plus_ms(HOUR_MS) };
+    fleet.keep_sign_in_tries(vec![("account:ada".to_owned(), Some(tries))]).await;
+}
+
+async fn list(agent: &mut Agent) {
+    let job = agent.fleet.dispatch(agent.host, JobRequest::Snapshots, by()).await.unwrap().id;
+    agent.take_all();
+    agent.report(ReportBody::Accepted { job, behind: 0 }).await;
+    let (mut tags, mut paths, mut room) = ([0; 32], [0; 32], [0; 512]);
+    let snapshot = Snapshot {
+        id: "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        time: Timestamp(1_600_000_000_000),
+        hostname: "attic",
+        tags: Items::write(["etc"], &mut tags).unwrap(),
+        paths: Items::write(["/etc"], &mut paths).unwrap(),
+        size: None,
+        tags_left_out: 1,
+        paths_left_out: 2,
+    };
+    let snapshots = Items::write([snapshot], &mut room).unwrap();
+    agent.report(ReportBody::Snapshots { job, first: 0, snapshots }).await;
+    agent.finish(job, Outcome::Succeeded, Summary::Snapshots { count: 1, left_out: 0 }).await;
+}
+
+async fn look(agent: &mut Agent) {
+    let job = agent
+        .fleet
+        .dispatch(agent.host, JobRequest::Browse { path: "/srv".to_owned() }, by())
+        .await
+        .unwrap()
+        .id;
+    agent.take_all();
+    agent.report(ReportBody::Accepted { job, behind: 0 }).await;
+    let mut room = [0; 256];
+    let lines =
+        Items::write([LogLine { after_ms: 5, stream: LogStream::Err, text: "a line" }], &mut room).unwrap();
+    agent.report(ReportBody::Log { job, first_line: 0, lines }).await;
+    let entry = Entry { name: "photos", kind: EntryKind::Folder, bytes: 7, modified_at: Some(Timestamp(1)) };
+    let mut room = [0; 256];
+    let entries = Items::write([entry], &mut room).unwrap();
+    agent.report(ReportBody::Entries { job, first: 0, entries }).await;
+    agent.finish(job, Outcome::Succeeded, Summary::Folder { entries: 1, left_out: 2 }).await;
+    // One that has not ended.
+    let job = agent
+        .fleet
+        .dispatch(agent.host, JobRequest::Browse { path: "/home".to_owned() }, by())
+        .await
+        .unwrap()
+        .id;
+    agent.take_all();
+    agent.report(ReportBody::Accepted { job, behind: 0 }).await;
+    let mut room = [0; 256];
+    let entries = Items::write([entry], &mut room).unwrap();
+    agent.report(ReportBody::Entries { job, first: 0, entries }).await;
+}
+
+async fn figures(agent: &Agent) {
+    let at = agent.world.now();
+    let stats = RepoStats {
+        stream: agent.stream,
+        revision: 1,
+        at,
+        job: None,
+        repo: Some(RepoId([5; 32])),
+        size: Some(Size { at, bytes: 1_000, source: SizeSource::Measured }),
+        snapshots: Some(SnapshotCount { at, count: 1, newest_at: Some(at) }),
+        check: Some(CheckResult { at, errors: 0, subset_pct: 5 }),
+        prune: None,
+        lock: Some(LockSeen { at, lock: None }),
+    };
+    agent.stats(stats).await;
+}
+
+async fn schedules(fleet: &Fleet, world: &World, agent: &mut Agent) {
+    fleet.put_schedule(agent.host, None, hourly("hourly"), by()).await.unwrap();
+    fleet.put_schedule(agent.host, None, hourly("gone"), by()).await.unwrap();
+    agent.gone(agent.epoch).await;
+    world.pass(HOUR_MS);
+    fleet.tick().await;
+    fleet.delete_schedule(agent.host, "gone", by()).await.unwrap();
+    world.pass(HOUR_MS);
+    fleet.tick().await;
+    agent.hello(&[]).await;
+    agent.take_all();
+    // One fails for a while and has an instant at which it is tried again.
+    for job in crate::support::jobs(fleet, agent.host).into_iter().filter(|job| job.finished_at.is_none()) {
+        let at = world.now();
+        let finished = Finished {
+            class: Some(Class::Network),
+            ..crate::support::finished(job.id, Outcome::Failed, at, Summary::None)
+        };
+        agent.report(ReportBody::Finished(finished)).await;
+    }
+}
+
+/// All that stands in a data file: table, key and row.
+fn rows(file: &Path) -> Vec<(String, String, String)> {
+    let database = Database::open(file).unwrap();
+    let txn = database.begin_read().unwrap();
+    let mut rows = Vec::new();
+    for table in txn.list_tables().unwrap() {
+        let name = table.name().to_owned();
+        let definition: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new(&name);
+        for row in txn.open_table(definition).unwrap().iter().unwrap() {
+            let (key, value) = row.unwrap();
+            rows.push((name.clone(), HEXLOWER.encode(key.value()), HEXLOWER.encode(value.value())));
+        }
+    }
+    rows.sort();
+    rows
+}
+
+#[tokio::test]
+async fn each_table_has_something_in_the_file_that_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    live(folder.path()).await;
+    let file = folder.path().join(DATA_FILE);
+    let rows = rows(&file);
+    let database = Database::open(&file).unwrap();
+    let txn = database.begin_read().unwrap();
+    let empty: Vec<String> = txn
+        .list_tables()
+        .unwrap()
+        .map(|table| table.name().to_owned())
+        .filter(|name| !rows.iter().any(|(table, ..)| table == name))
+        .collect();
+    assert!(empty.is_empty(), "nothing stands in {empty:?}");
+    if std::env::var_os("HOLDFAST_WRITE_GOLDENS").is_some() {
+        let mut text = String::new();
+        for (table, key, row) in rows {
+            writeln!(text, "{table} {key} {row}").unwrap();
+        }
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files/format-3.rows");
+        std::fs::write(path, text).unwrap();
+    }
+}
