@@ -4,7 +4,7 @@ use crate::{
     alone, clock,
     doctor::{self, Where},
     driver::{self, Ended, Options},
-    enroll,
+    enroll, keep_alive,
     logger::{self, Level},
     machine::VERSION,
     policy::{self, PolicyAt, Rights, Written},
@@ -86,6 +86,8 @@ Options:
                       [HOLDFAST_AGENT_SOURCE_ROOTS, apart by colons]
   --alone-after SECS  how long the server may be away before due backups are run without it
                       [HOLDFAST_AGENT_ALONE_AFTER; 120]
+  --keep-alive SECS   how often a silent connection says that it is there, 5 to 1200; when the network cuts it sooner,
+                      oftener by itself [HOLDFAST_AGENT_KEEP_ALIVE; 60]
   --log-level LEVEL   error, warn, info or debug [HOLDFAST_AGENT_LOG_LEVEL; info]
   --program PATH      how the agent starts itself again, where its own file can't be started: under an emulator
                       [HOLDFAST_AGENT_PROGRAM]
@@ -345,6 +347,7 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
         .collect();
     let mut program = env("HOLDFAST_AGENT_PROGRAM").filter(|file| !file.is_empty()).map(PathBuf::from);
     let mut alone_after = env("HOLDFAST_AGENT_ALONE_AFTER");
+    let mut keep_alive = env("HOLDFAST_AGENT_KEEP_ALIVE");
     let (mut force, mut json, mut check, mut allows_older) = (false, false, false, false);
     let (mut token, mut end_with, mut file, mut signature) = (None, None, None, None);
     let mut wait_secs = update::WAIT_SECS;
@@ -387,6 +390,7 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
             ("run" | "doctor", "--restic") => restic = value()?,
             ("run", "--program") => program = Some(value()?.into()),
             ("run", "--alone-after") => alone_after = Some(value()?),
+            ("run", "--keep-alive") => keep_alive = Some(value()?),
             ("run", "--log-level") => level = value()?,
             ("run", "--source-root") => source_roots.push(value()?.into()),
             ("run", "--end-with") => {
@@ -424,7 +428,16 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
                     .parse()
                     .map_err(|_| UsageError(format!("--alone-after {text} is no number of seconds")))?,
             };
-            let options = Options { restic: restic.into(), policy, program, alone_after_secs };
+            let keep_alive_secs = match keep_alive.as_deref() {
+                None => keep_alive::USUAL_SECS,
+                Some(text) => text
+                    .parse()
+                    .ok()
+                    .filter(|secs| keep_alive::SECS.contains(secs))
+                    .ok_or_else(|| UsageError(format!("--keep-alive is 5 to 1200 seconds, not {text}")))?,
+            };
+            let options =
+                Options { restic: restic.into(), policy, program, alone_after_secs, keep_alive_secs };
             Request::Run { state_dir, options, level, end_with }
         }
         "status" => Request::Status { state_dir, json },
@@ -615,7 +628,13 @@ mod tests {
         let policy = PolicyAt::new(None, "/s".into());
         let run = |policy| Request::Run {
             state_dir: "/s".into(),
-            options: Options { restic: "/r".into(), policy, program: None, alone_after_secs: 120 },
+            options: Options {
+                restic: "/r".into(),
+                policy,
+                program: None,
+                alone_after_secs: 120,
+                keep_alive_secs: 60,
+            },
             level: Level::Debug,
             end_with: None,
         };
@@ -667,6 +686,7 @@ mod tests {
                 policy: PolicyAt::new(None, dir),
                 program: None,
                 alone_after_secs: 120,
+                keep_alive_secs: 60,
             },
             level: Level::Info,
             end_with: None,

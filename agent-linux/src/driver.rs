@@ -11,6 +11,7 @@ use crate::{
     clock,
     identity::{self, Identity, IdentityError},
     journal::{Journal, Opened, replay::Condition, replay::Fresh},
+    keep_alive::KeepAlive,
     link::{Link, LinkEvent},
     logger,
     machine::{Machine, VERSION},
@@ -87,6 +88,8 @@ pub struct Options {
     pub program: Option<PathBuf>,
     /// How long the server may be away before due backups are run without it, in seconds.
     pub alone_after_secs: u32,
+    /// How often a silent connection says that it is there, in seconds.
+    pub keep_alive_secs: u16,
 }
 
 /// What is known of the repository, and the newest stats message.
@@ -118,6 +121,7 @@ struct Driver {
     journal: Journal,
     slots: Slots,
     link: Option<Link>,
+    keep_alive: KeepAlive,
     parting: Option<Link>,
     /// Commands that came when no more could be answered, not acknowledged yet.
     put_off: VecDeque<Publish>,
@@ -264,6 +268,7 @@ impl Driver {
             journal,
             slots,
             link: None,
+            keep_alive: KeepAlive::new(options.keep_alive_secs),
             parting: None,
             put_off: VecDeque::new(),
             is_ending: false,

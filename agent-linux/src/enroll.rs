@@ -4,6 +4,7 @@ use crate::{
     clock,
     identity::{self, Identity, IdentityError},
     journal,
+    keep_alive::{self, KeepAlive},
     link::{Link, LinkError, LinkEvent, Login},
     machine::{Machine, VERSION},
     policy::{PolicyAt, Rights, WriteError, Written},
@@ -180,6 +181,7 @@ async fn ask(token: &Token<'_>, installation: InstallationId) -> Result<Identity
         password: BASE32_NOPAD.encode(&token.secret),
         will: None,
         clean_session: true,
+        keep_alive: KeepAlive::new(keep_alive::USUAL_SECS).period(),
     };
     let link = Link::connect(login, &tls).ok_or(NotAToken)?;
     let exchange = tokio::time::timeout(ANSWER_WITHIN, exchange(link, token, installation));
@@ -206,8 +208,8 @@ async fn exchange(
     let mut asked = false;
     loop {
         match link.event().await {
-            LinkEvent::Closed(link) if asked => return Err(EnrollError::Unanswered { link }),
-            LinkEvent::Closed(error) => return Err(error.into()),
+            LinkEvent::Closed { error: link, .. } if asked => return Err(EnrollError::Unanswered { link }),
+            LinkEvent::Closed { error, .. } => return Err(error.into()),
             LinkEvent::Connected => {
                 asked = true;
                 link.subscribe(Topic::EnrollResponse(token.id)).map_err(stuck)?;

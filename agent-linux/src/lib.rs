@@ -57,6 +57,7 @@ pub mod folder;
 pub mod hook;
 pub mod identity;
 pub mod journal;
+pub mod keep_alive;
 pub mod link;
 pub mod logger;
 pub mod machine;

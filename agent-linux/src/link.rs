@@ -13,9 +13,8 @@ use schema::{
     limits,
 };
 use std::{error::Error as _, io, sync::Arc, time::Duration};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 
-const KEEP_ALIVE: Duration = Duration::from_secs(60);
 const CONNECT_SECS: u64 = 20;
 /// More than the core's window and a session's first messages together: acks are never held up by reports.
 const IN_FLIGHT: u16 = 64;
@@ -30,7 +29,12 @@ pub enum LinkEvent {
     /// A message came; to be acknowledged with [`Link::acknowledge`].
     Message(Publish),
     /// It ended, or did not come about. The last event.
-    Closed(LinkError),
+    Closed {
+        /// Why.
+        error: LinkError,
+        /// How long after anything came over it; `None` = it did not come about.
+        idle: Option<Duration>,
+    },
 }
 
 /// Why a connection ended, in words that say what to do.
@@ -98,6 +102,8 @@ pub struct Login {
     pub will: Option<(Topic, Vec<u8>)>,
     /// Whether the broker forgets the session at its end.
     pub clean_session: bool,
+    /// How often a silent connection says that it is there.
+    pub keep_alive: Duration,
 }
 
 impl std::fmt::Debug for Login {
@@ -121,7 +127,12 @@ pub struct Stuck;
 
 impl Link {
     /// Begins to connect as the host of `identity`, with a will of this epoch.
-    pub fn connect_host(identity: &Identity, tls: &Arc<ClientConfig>, epoch: u64) -> Option<Self> {
+    pub fn connect_host(
+        identity: &Identity,
+        tls: &Arc<ClientConfig>,
+        epoch: u64,
+        keep_alive: Duration,
+    ) -> Option<Self> {
         let topic = Topic::Host(identity.host, HostTopic::Presence);
         let will = seal(identity, topic, &Presence::Gone { epoch, clean: false })?;
         let login = Login {
@@ -131,19 +142,20 @@ impl Link {
             password: identity.password.clone(),
             will: Some((topic, will)),
             clean_session: false,
+            keep_alive,
         };
         Self::connect(login, tls)
     }
 
     /// Begins to connect; `None` when the address is none.
     pub fn connect(login: Login, tls: &Arc<ClientConfig>) -> Option<Self> {
-        let Login { address, client_id, username, password, will, clean_session } = login;
+        let Login { address, client_id, username, password, will, clean_session, keep_alive } = login;
         let (host, port) = split_address(&address)?;
         let mut options = MqttOptions::new(client_id, host, port);
         options
             .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::clone(tls))))
             .set_credentials(username, password)
-            .set_keep_alive(KEEP_ALIVE)
+            .set_keep_alive(keep_alive)
             .set_clean_session(clean_session)
             .set_manual_acks(true)
             .set_inflight(IN_FLIGHT)
@@ -163,10 +175,11 @@ impl Link {
 
     /// What happens next.
     pub async fn event(&mut self) -> LinkEvent {
-        self.events.recv().await.unwrap_or(LinkEvent::Closed(LinkError::Other {
-            address: String::new(),
-            reason: "its task ended".to_owned(),
-        }))
+        let ended = || {
+            let error = LinkError::Other { address: String::new(), reason: "its task ended".to_owned() };
+            LinkEvent::Closed { error, idle: None }
+        };
+        self.events.recv().await.unwrap_or_else(ended)
     }
 
     /// Asks for the messages of a topic.
@@ -193,7 +206,7 @@ impl Link {
     /// long.
     pub async fn disconnect(mut self) {
         if self.client.try_disconnect().is_ok() {
-            let drained = async { while !matches!(self.event().await, LinkEvent::Closed(_)) {} };
+            let drained = async { while !matches!(self.event().await, LinkEvent::Closed { .. }) {} };
             let _ = tokio::time::timeout(Duration::from_secs(3), drained).await;
         }
     }
@@ -233,14 +246,22 @@ pub fn split_address(address: &str) -> Option<(&str, u16)> {
 }
 
 async fn turn(mut event_loop: EventLoop, events: mpsc::Sender<LinkEvent>, address: String) {
+    let mut heard_at: Option<Instant> = None;
     loop {
-        let event = match event_loop.poll().await {
+        let polled = event_loop.poll().await;
+        if let Ok(Event::Incoming(_)) = polled {
+            heard_at = Some(Instant::now());
+        }
+        let event = match polled {
             Ok(Event::Incoming(Packet::ConnAck(_))) => LinkEvent::Connected,
             Ok(Event::Incoming(Packet::Publish(message))) => LinkEvent::Message(message),
             Ok(_) => continue,
-            Err(error) => LinkEvent::Closed(explain(&address, &error)),
+            Err(error) => {
+                let idle = heard_at.map(|at| at.elapsed());
+                LinkEvent::Closed { error: explain(&address, &error), idle }
+            }
         };
-        let is_last = matches!(event, LinkEvent::Closed(_));
+        let is_last = matches!(event, LinkEvent::Closed { .. });
         if events.send(event).await.is_err() || is_last {
             return;
         }

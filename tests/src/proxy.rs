@@ -44,6 +44,8 @@ struct Network {
     /// 0: as fast as it goes.
     bytes_per_second: AtomicU64,
     passed_up: AtomicU64,
+    /// 0: never.
+    silent_ms: AtomicU64,
 }
 
 impl Proxy {
@@ -62,6 +64,7 @@ impl Proxy {
             connections: Mutex::new(Vec::new()),
             bytes_per_second: AtomicU64::new(0),
             passed_up: AtomicU64::new(0),
+            silent_ms: AtomicU64::new(0),
         });
         let accepting = Arc::clone(&network);
         thread::spawn(move || {
@@ -95,6 +98,12 @@ impl Proxy {
     /// From now on so many bytes a second pass in each direction of each connection; `None` = all.
     pub fn slow(&self, bytes_per_second: Option<u64>) {
         self.network.bytes_per_second.store(bytes_per_second.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// From now on a connection over which nothing comes for so long is broken, as routers do.
+    pub fn cut_when_silent(&self, limit: Duration) {
+        let ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        self.network.silent_ms.store(ms, Ordering::Relaxed);
     }
 
     /// How many bytes have passed to upstream.
@@ -159,6 +168,8 @@ impl Network {
 
     fn carry(&self, mut from: TcpStream, mut to: TcpStream, count: Option<&AtomicU64>) {
         let mut piece = [0; PIECE_BYTES];
+        let silent = self.silent_ms.load(Ordering::Relaxed);
+        let _ = from.set_read_timeout((silent > 0).then(|| Duration::from_millis(silent)));
         loop {
             let read = match from.read(&mut piece) {
                 Ok(0) | Err(_) => break,

@@ -21,7 +21,8 @@ impl Driver {
                 Effect::StoreSlot { slot, revision, for_job } => self.store_slot(slot, revision, for_job),
                 Effect::Connect { epoch } => {
                     logger::debug(format_args!("connecting, epoch {epoch}"));
-                    self.link = Link::connect_host(&self.identity, &self.tls, epoch);
+                    self.link =
+                        Link::connect_host(&self.identity, &self.tls, epoch, self.keep_alive.period());
                     if self.link.is_none() {
                         self.fail(format!("{:?} is no address to connect to", self.identity.address));
                         self.lose_link();

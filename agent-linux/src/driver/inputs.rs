@@ -41,13 +41,19 @@ impl Driver {
                 self.core.handle_connected(now);
             }
             LinkEvent::Message(message) => self.handle_message(&message),
-            LinkEvent::Closed(error @ (LinkError::Login(_) | LinkError::KeptOut(_))) => {
+            LinkEvent::Closed { error: error @ (LinkError::Login(_) | LinkError::KeptOut(_)), .. } => {
                 self.fail(error.to_string());
                 self.drop_link();
                 self.core.handle_refused(now);
             }
-            LinkEvent::Closed(error) => {
+            LinkEvent::Closed { error, idle } => {
                 self.fail(error.to_string());
+                if idle.is_some_and(|idle| self.keep_alive.cut(idle)) {
+                    let secs = self.keep_alive.period().as_secs();
+                    logger::info(format_args!(
+                        "the network cuts a silent connection: it is kept alive every {secs} s from now on"
+                    ));
+                }
                 self.lose_link();
             }
         }

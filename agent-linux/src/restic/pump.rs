@@ -345,6 +345,11 @@ fn frame(launch: &Launch<'_>) -> Result<Zeroizing<Vec<u8>>, FrameTooLong> {
         ("RESTIC_CACHE_DIR", &*cache),
         ("RESTIC_PROGRESS_FPS", "1"),
     ];
+    // By it restic knows where a day begins.
+    let zone = std::env::var("TZ").unwrap_or_default();
+    if !zone.is_empty() {
+        env.push(("TZ", &zone));
+    }
     if places.small {
         env.extend([("GOMAXPROCS", "1"), ("GOGC", "20")]);
     }

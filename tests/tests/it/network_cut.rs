@@ -10,7 +10,7 @@ use tests::{
 };
 
 /// Keep-alive, half of it again, and some time to notice.
-const SILENCE: Duration = Duration::from_secs(200);
+const SILENCE: Duration = Duration::from_secs(100);
 
 fn assert_nothing_lost_nothing_doubled(scene: &Scene, job: &str) {
     let ended = scene.api().wait_job(job, &["succeeded"], LONG);
@@ -52,8 +52,34 @@ fn a_cut_network_loses_nothing_and_the_fleet_page_shows_the_host_offline_and_bac
 }
 
 #[test]
+fn a_connection_that_is_cut_for_being_silent_is_kept_alive_oftener() {
+    let Some(mut scene) = Scene::start() else { return };
+    scene.link.cut_when_silent(Duration::from_secs(9));
+    scene.agent.stop();
+    scene.agent.options.push("--keep-alive=20".into());
+    scene.agent.start();
+    wait::until("the agent to learn", LONG, || {
+        let log = scene.agent.log();
+        if log.contains("the network cuts a silent connection: it is kept alive every 6 s") {
+            Ok(())
+        } else {
+            Err(log)
+        }
+    });
+    scene.api().wait_online(scene.host(), true, LONG);
+    let connects = scene.server.log().matches("host connected").count();
+    wait::never("another cut", Duration::from_secs(25), || {
+        (scene.server.log().matches("host connected").count() > connects).then(|| scene.agent.log())
+    });
+}
+
+#[test]
 fn a_network_that_falls_silent_is_noticed_on_both_sides() {
-    let Some(scene) = Scene::start() else { return };
+    let Some(mut scene) = Scene::start() else { return };
+    scene.agent.stop();
+    scene.agent.options.push("--keep-alive=15".into());
+    scene.agent.start();
+    scene.api().wait_online(scene.host(), true, LONG);
     let (job, _) = scene.backup_in_the_middle();
     scene.link.hold();
     scene.api().wait_online(scene.host(), false, SILENCE);
