@@ -115,12 +115,7 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
         jobs_days: config.keep_jobs_days.value,
         host_bytes: config.host_share_mib.value.saturating_mul(1 << 20),
     };
-    let accepts_authority = pieces.accepts_authority()?;
-    let fleet = open_fleet(pieces.clone(), config.mqtt_public.value.clone(), tls.ca_fingerprint(), keep)?;
-    if accepts_authority {
-        pieces.authority_accepted()?;
-        tracing::warn!("another authority was accepted: every host has to be enrolled again");
-    }
+    let fleet = open_fleet(pieces, config.mqtt_public.value.clone(), tls.ca_fingerprint(), keep)?;
     let mut listen = vec![Listen::Tls(mqtt, Arc::clone(&tls))];
     listen.extend(plain.map(Listen::Plain));
     let limits = Limits { max_connections: config.max_connections.value, ..Limits::default() };
@@ -475,6 +470,10 @@ async fn sweep(fleet: Fleet, beat: Beat) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         beat.waits(tick.tick()).await;
+        // Where nothing else is written, nobody would find out that it can be again.
+        if fleet.writer_counts().failing > 0 {
+            let _ = beat.waits(fleet.prove_writable()).await;
+        }
         fleet.sweep().await;
     }
 }

@@ -13,22 +13,21 @@ use crate::store::{LINKS, META, Reads, Span, Tx};
 use data_encoding::HEXLOWER;
 
 /// SHA-256 of a certificate, as people compare it.
-pub(crate) fn in_words(fingerprint: &[u8; 32]) -> String {
+fn in_words(fingerprint: &[u8; 32]) -> String {
     HEXLOWER.encode(fingerprint)
 }
 
-enum Fits {
+/// How an authority fits what is written down.
+pub(crate) enum Fits {
     Same,
-    /// None is written down.
-    Unbound,
-    /// Another one is, and nobody has been enrolled with it.
+    /// None is, or another one with which nobody has been enrolled.
     Unused,
     Other([u8; 32]),
 }
 
 fn judge(reads: &impl Reads, found: &[u8; 32]) -> Result<Fits, StoreError> {
     match reads.get(&META, &META_AUTHORITY.to_owned())? {
-        None => Ok(Fits::Unbound),
+        None => Ok(Fits::Unused),
         Some(Meta::Authority(bound)) if bound == *found => Ok(Fits::Same),
         Some(Meta::Authority(_)) if reads.keys(&LINKS, &Span::ALL, 1)?.is_empty() => Ok(Fits::Unused),
         Some(Meta::Authority(bound)) => Ok(Fits::Other(bound)),
@@ -37,12 +36,12 @@ fn judge(reads: &impl Reads, found: &[u8; 32]) -> Result<Fits, StoreError> {
 }
 
 /// Refuses an authority that enrolled agents don't trust, unless a person has accepted it.
-pub(crate) fn check(reads: &impl Reads, found: &[u8; 32], is_accepted: bool) -> Result<(), OpenError> {
+pub(crate) fn check(reads: &impl Reads, found: &[u8; 32], is_accepted: bool) -> Result<Fits, OpenError> {
     match judge(reads, found)? {
         Fits::Other(bound) if !is_accepted => {
             Err(OpenError::OtherAuthority { bound: in_words(&bound), found: in_words(found) })
         }
-        _ => Ok(()),
+        fits => Ok(fits),
     }
 }
 
@@ -53,18 +52,15 @@ pub(crate) fn bind(
     found: &[u8; 32],
     is_accepted: bool,
 ) -> Result<(), OpenError> {
-    check(tx, found, is_accepted)?;
-    let detail = match judge(tx, found)? {
-        Fits::Same => return Ok(()),
-        Fits::Unbound | Fits::Unused => None,
-        Fits::Other(bound) => Some(format!(
-            "{} instead of {}: every host has to be enrolled again",
-            in_words(found),
-            in_words(&bound)
-        )),
-    };
+    let fits = check(tx, found, is_accepted)?;
+    if let Fits::Same = fits {
+        return Ok(());
+    }
     tx.put(&META, &META_AUTHORITY.to_owned(), &Meta::Authority(*found))?;
-    if let Some(detail) = detail {
+    if let Fits::Other(bound) = fits {
+        let (found, bound) = (in_words(found), in_words(&bound));
+        let detail = format!("{found} instead of {bound}: every host has to be enrolled again");
+        tracing::warn!(detail, "another authority was accepted");
         audit::note(tx, context.now(), &By::system(), "authority.accepted", AuditTarget::Server, detail)?;
     }
     Ok(())

@@ -77,19 +77,23 @@ impl Fleet {
             authority::bind(&context, tx, &context.settings.ca_fingerprint, pieces.accepts_authority()?)
         })?;
         pieces.made()?;
+        if pieces.authority != Authority::NotAsked {
+            pieces.authority_accepted()?;
+        }
         Self::begin(context, store)
     }
 
     /// Looks through the whole data file: every page that is in use is what was written, every row can be read, the
-    /// master key fits, and so does the authority, when there is one. Changes nothing; returns how many rows there are. Reads all of the
-    /// file, and blocks.
+    /// master key fits, and so does the authority, when there is one. Changes nothing; returns how many rows there are.
+    /// Reads all of the file, and blocks.
     pub fn check(pieces: &Pieces, ca_fingerprint: Option<&[u8; 32]>) -> Result<u64, OpenError> {
         check_data_folder(&pieces.data_dir)?;
         let master = MasterKey::read(&pieces.key_path(), pieces.key_file.is_some())?;
         let is_accepted = pieces.accepts_authority()?;
         check(&pieces.data_file(), |tx| {
             key_fits(&master, tx)?;
-            ca_fingerprint.map_or(Ok(()), |found| authority::check(tx, found, is_accepted))
+            let fits = ca_fingerprint.map(|found| authority::check(tx, found, is_accepted));
+            fits.transpose().map(drop)
         })
     }
 

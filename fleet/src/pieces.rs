@@ -70,33 +70,33 @@ pub enum Stand {
 struct Found {
     begun: bool,
     accepts_authority: bool,
-    /// What belongs to this server, in the order in which it is named, and whether it is there.
-    pieces: Vec<(PathBuf, bool)>,
+    /// What belongs to this server, in the order in which it is named, and how long it is; `None` = it is not there.
+    pieces: Vec<(PathBuf, Option<u64>)>,
     /// The last ones of them that are the authority's.
     of_authority: usize,
-    /// The data file holds nothing.
-    is_empty: bool,
 }
 
 impl Found {
     fn judge(&self) -> Result<Stand, OpenError> {
-        let there = |pieces: &[(PathBuf, bool)], is| pieces.iter().find(|piece| piece.1 == is).cloned();
-        let Some((found, _)) = there(&self.pieces, true) else { return Ok(Stand::New) };
+        let first = |pieces: &[(PathBuf, Option<u64>)], is: fn(Option<u64>) -> bool| {
+            pieces.iter().find(|(_, bytes)| is(*bytes)).map(|(path, _)| path.clone())
+        };
+        let Some(found) = first(&self.pieces, |bytes| bytes.is_some()) else { return Ok(Stand::New) };
         if self.begun {
             return Ok(Stand::New);
         }
         let (others, authority) = self.pieces.split_at(self.pieces.len() - self.of_authority);
-        if let Some((missing, _)) = there(others, false) {
+        if let Some(missing) = first(others, |bytes| bytes.is_none()) {
             return Err(OpenError::Missing { missing, found });
         }
-        if self.is_empty {
-            return Err(OpenError::Empty { path: found });
+        if let Some(path) = first(&self.pieces, |bytes| bytes == Some(0)) {
+            return Err(OpenError::Empty { path });
         }
         if self.accepts_authority {
             return Ok(Stand::OtherAuthority);
         }
-        match there(authority, false) {
-            Some((missing, _)) => Err(OpenError::NoAuthority { missing, found }),
+        match first(authority, |bytes| bytes.is_none()) {
+            Some(missing) => Err(OpenError::NoAuthority { missing, found }),
             None => Ok(Stand::Whole),
         }
     }
@@ -120,26 +120,22 @@ impl Pieces {
             Err(why) => return Err(failed(&self.data_dir, why)),
             Ok(_) => check_data_folder(&self.data_dir)?,
         }
-        let data_bytes = length(&self.data_file())?;
-        let mut pieces = vec![(self.data_file(), data_bytes.is_some())];
+        let mut paths = vec![self.data_file()];
         // A key from elsewhere is there before the first start.
         if self.key_file.is_none() {
-            pieces.push((self.key_path(), length(&self.key_path())?.is_some()));
+            paths.push(self.key_path());
         }
         let mut of_authority = 0;
         if self.authority == Authority::Own {
-            for path in AUTHORITY_FILES.map(|name| self.data_dir.join(name)) {
-                let is_there = length(&path)?.is_some();
-                pieces.push((path, is_there));
-                of_authority += 1;
-            }
+            paths.extend(AUTHORITY_FILES.map(|name| self.data_dir.join(name)));
+            of_authority = AUTHORITY_FILES.len();
         }
+        let pieces = paths.into_iter().map(|path| length(&path).map(|bytes| (path, bytes)));
         let found = Found {
             begun: self.has_begun()?,
             accepts_authority: self.accepts_authority()?,
-            pieces,
+            pieces: pieces.collect::<Result<_, _>>()?,
             of_authority,
-            is_empty: data_bytes == Some(0),
         };
         found.judge()
     }
@@ -181,7 +177,7 @@ impl Pieces {
     }
 
     /// It has been taken.
-    pub fn authority_accepted(&self) -> Result<(), OpenError> {
+    pub(crate) fn authority_accepted(&self) -> Result<(), OpenError> {
         remove(&self.data_dir.join(ACCEPT_FILE))
     }
 }
@@ -231,15 +227,17 @@ mod tests {
     #[test]
     fn pieces_are_made_only_where_there_is_none_and_what_is_missing_is_named() {
         let names = ["holdfast.redb", "master.key", "tls/ca.pem", "tls/ca.key"];
-        for bits in 0..128u32 {
-            let is = |bit: usize| bits >> bit & 1 == 1;
+        for bits in 0..4u32.pow(4) * 4 {
+            // Of each piece: not there, empty, or whole, in two of four ways.
+            let bytes = |place: u32| [None, Some(0), Some(7), Some(9)][(bits >> (2 * place) & 3) as usize];
+            let is = |place: usize| bytes(place as u32).is_some();
             let found = Found {
-                pieces: (0..4).map(|i| (PathBuf::from(names[i]), is(i))).collect(),
+                pieces: (0..4).map(|i| (PathBuf::from(names[i]), bytes(i as u32))).collect(),
                 of_authority: 2,
-                begun: is(4),
-                accepts_authority: is(5),
-                is_empty: is(0) && is(6),
+                begun: bits >> 8 & 1 == 1,
+                accepts_authority: bits >> 9 & 1 == 1,
             };
+            let empty = (0..4).find(|i| bytes(*i as u32) == Some(0)).map(|i| names[i]);
             let missing: Vec<&str> = (0..4).filter(|i| !is(*i)).map(|i| names[i]).collect();
             let judged = found.judge();
             if missing.len() == 4 || found.begun {
@@ -251,8 +249,10 @@ mod tests {
                 };
                 assert_eq!((named.to_str().unwrap(), other.exists()), (missing[0], false), "{found:?}");
                 assert!(!missing.contains(&other.to_str().unwrap()), "{found:?}");
-            } else if found.is_empty {
-                assert!(matches!(judged, Err(OpenError::Empty { .. })), "{found:?}");
+            } else if let Some(empty) = empty {
+                let refused = judged.unwrap_err();
+                let OpenError::Empty { path } = &refused else { panic!("{refused}") };
+                assert_eq!(path.to_str(), Some(empty), "{found:?}");
             } else if found.accepts_authority {
                 assert_eq!(judged.unwrap(), Stand::OtherAuthority, "{found:?}");
             } else if let Some(first) = missing.first() {

@@ -138,7 +138,7 @@ impl From<Refused> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        // Those two are told once, by whoever found them.
+        // The writer tells that, ever more seldom.
         if error.is_full() {
             return Self::new(
                 StatusCode::INSUFFICIENT_STORAGE,
@@ -146,6 +146,7 @@ impl From<StoreError> for Problem {
                 "The server's disk is full. Nothing was changed: make room on the disk of its data folder, and try again.",
             );
         }
+        tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
         if let StoreError::Damaged { .. } = error {
             return Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -153,7 +154,6 @@ impl From<StoreError> for Problem {
                 "The server's data file is damaged: stop the server, and restore the data folder from your backup of it.",
             );
         }
-        tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
         Self::internal()
     }
 }

@@ -130,6 +130,7 @@ impl Store {
 
     /// Ends the writer after what it has been asked. Blocks.
     pub(crate) fn close(&self) {
+        self.shadow.give_up();
         self.writer.close();
     }
 }

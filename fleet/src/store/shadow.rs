@@ -35,6 +35,13 @@ impl Shadow {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whoever looks ends soon: nobody may have to wait for that.
+    pub(super) fn give_up(&self) {
+        if let Some(kept) = self.kept().as_mut() {
+            kept.is_lost = true;
+        }
+    }
+
     /// The moment is now; `None` = somebody looks already.
     pub(super) fn begin(self: &Arc<Self>, file: File) -> io::Result<Option<Look>> {
         let mut kept = self.kept();
@@ -61,7 +68,10 @@ impl Look {
     pub(super) fn read(&self, page: u64, begin: usize, out: &mut [u8]) -> io::Result<()> {
         // Nothing is written in between.
         let kept = self.shadow.kept();
-        match kept.as_ref().and_then(|kept| kept.pages.get(&page)) {
+        let Some(kept) = kept.as_ref().filter(|kept| !kept.is_lost) else {
+            return Err(io::Error::other("the look was given up"));
+        };
+        match kept.pages.get(&page) {
             Some(before) => {
                 out.copy_from_slice(&before[begin..begin + out.len()]);
                 Ok(())

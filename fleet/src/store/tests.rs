@@ -507,6 +507,16 @@ fn a_file_in_use_is_looked_through_while_it_is_written_without_a_false_alarm() {
 }
 
 #[test]
+fn a_store_that_is_closed_does_not_wait_for_who_looks_through_it() {
+    let bench = on_disk();
+    let runtime = runtime();
+    runtime.block_on(put(&bench.store, job(1), 1)).unwrap();
+    let moment = runtime.block_on(bench.store.moment()).unwrap().unwrap();
+    bench.store.close();
+    assert!(moment.check().unwrap().is_none(), "given up, and no damage");
+}
+
+#[test]
 fn a_changed_bit_is_found_in_a_file_in_use_as_in_one_at_rest() {
     use std::os::unix::fs::FileExt;
     let (folder, file) = filled();

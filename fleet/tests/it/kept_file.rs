@@ -9,7 +9,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHand
 use schema::report::{Entry, EntryKind, Finished, Snapshot, Trouble};
 use schema::stats::{CheckResult, LockSeen, Size, SizeSource, SnapshotCount};
 use schema::{
-    Class, Items, LogLine, LogStream, Outcome, RepoId, RepoStats, ReportBody, Slot, Summary, Timestamp,
+    Class, Items, JobId, LogLine, LogStream, Outcome, RepoId, RepoStats, ReportBody, Slot, Summary, Timestamp,
 };
 use std::fmt::Write as _;
 use std::path::Path;
@@ -86,36 +86,27 @@ async fn list(agent: &mut Agent) {
     agent.finish(job, Outcome::Succeeded, Summary::Snapshots { count: 1, left_out: 0 }).await;
 }
 
-async fn look(agent: &mut Agent) {
-    let job = agent
-        .fleet
-        .dispatch(agent.host, JobRequest::Browse { path: "/srv".to_owned() }, by())
-        .await
-        .unwrap()
-        .id;
+/// A look into a folder that brought one entry, and has not ended.
+async fn look_begun(agent: &mut Agent, path: &str) -> JobId {
+    let request = JobRequest::Browse { path: path.to_owned() };
+    let job = agent.fleet.dispatch(agent.host, request, by()).await.unwrap().id;
     agent.take_all();
     agent.report(ReportBody::Accepted { job, behind: 0 }).await;
     let mut room = [0; 256];
-    let lines =
-        Items::write([LogLine { after_ms: 5, stream: LogStream::Err, text: "a line" }], &mut room).unwrap();
+    let line = LogLine { after_ms: 5, stream: LogStream::Err, text: "a line" };
+    let lines = Items::write([line], &mut room).unwrap();
     agent.report(ReportBody::Log { job, first_line: 0, lines }).await;
     let entry = Entry { name: "photos", kind: EntryKind::Folder, bytes: 7, modified_at: Some(Timestamp(1)) };
     let mut room = [0; 256];
     let entries = Items::write([entry], &mut room).unwrap();
     agent.report(ReportBody::Entries { job, first: 0, entries }).await;
+    job
+}
+
+async fn look(agent: &mut Agent) {
+    let job = look_begun(agent, "/srv").await;
     agent.finish(job, Outcome::Succeeded, Summary::Folder { entries: 1, left_out: 2 }).await;
-    // One that has not ended.
-    let job = agent
-        .fleet
-        .dispatch(agent.host, JobRequest::Browse { path: "/home".to_owned() }, by())
-        .await
-        .unwrap()
-        .id;
-    agent.take_all();
-    agent.report(ReportBody::Accepted { job, behind: 0 }).await;
-    let mut room = [0; 256];
-    let entries = Items::write([entry], &mut room).unwrap();
-    agent.report(ReportBody::Entries { job, first: 0, entries }).await;
+    look_begun(agent, "/home").await;
 }
 
 async fn figures(agent: &Agent) {
@@ -190,11 +181,16 @@ async fn each_table_has_something_in_the_file_that_is_kept() {
         .collect();
     assert!(empty.is_empty(), "nothing stands in {empty:?}");
     if std::env::var_os("HOLDFAST_WRITE_GOLDENS").is_some() {
+        let (_, _, format) = rows
+            .iter()
+            .find(|(table, key, _)| table == "meta" && *key == HEXLOWER.encode(b"format"))
+            .expect("the format of the file");
+        let format = u8::from_str_radix(&format[format.len() - 2..], 16).unwrap();
         let mut text = String::new();
-        for (table, key, row) in rows {
+        for (table, key, row) in &rows {
             writeln!(text, "{table} {key} {row}").unwrap();
         }
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files/format-3.rows");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/files/format-{format}.rows"));
         std::fs::write(path, text).unwrap();
     }
 }

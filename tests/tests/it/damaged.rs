@@ -16,14 +16,20 @@ fn holdfast(scratch: &Scratch, command: &str, more: &[String]) -> Finished {
     run(command, line, SOON)
 }
 
-#[test]
-fn a_damaged_data_file_ends_check_and_serve_with_a_sentence() {
-    let scratch = Scratch::new();
-    let mut server = Server::start(&scratch.folder("server"));
-    for n in 0..200 {
+/// A server that has written so many hosts.
+fn with_hosts(scratch: &Scratch, number: u32) -> Server {
+    let server = Server::start(&scratch.folder("server"));
+    for n in 0..number {
         let host = serde_json::json!({ "name": format!("box-{n}") });
         let _ = server.api.post("/api/hosts", Some(&host)).expect(201);
     }
+    server
+}
+
+#[test]
+fn a_damaged_data_file_ends_check_and_serve_with_a_sentence() {
+    let scratch = Scratch::new();
+    let mut server = with_hosts(&scratch, 200);
     server.stop();
     let said = holdfast(&scratch, "check", &[]).expect_success("a check of the whole file");
     assert!(said.contains("data file: ok ("), "{said}");
@@ -52,11 +58,7 @@ fn pages(bytes: &[u8]) -> Vec<usize> {
 #[test]
 fn a_single_bit_that_has_changed_is_found_before_anything_is_served() {
     let scratch = Scratch::new();
-    let mut server = Server::start(&scratch.folder("server"));
-    for n in 0..50 {
-        let host = serde_json::json!({ "name": format!("box-{n}") });
-        let _ = server.api.post("/api/hosts", Some(&host)).expect(201);
-    }
+    let mut server = with_hosts(&scratch, 50);
     server.stop();
     let file = scratch.path().join("server/holdfast.redb");
     let whole = fs::read(&file).expect("the data file");
@@ -87,11 +89,7 @@ fn a_single_bit_that_has_changed_is_found_before_anything_is_served() {
 fn damage_that_comes_while_the_server_runs_is_found_and_told() {
     use std::os::unix::fs::FileExt;
     let scratch = Scratch::new();
-    let server = Server::start(&scratch.folder("server"));
-    for n in 0..50 {
-        let host = serde_json::json!({ "name": format!("box-{n}") });
-        let _ = server.api.post("/api/hosts", Some(&host)).expect(201);
-    }
+    let server = with_hosts(&scratch, 50);
     let said = holdfast(&scratch, "check", &[]).expect_success("a check of a file in use");
     assert!(said.contains("in use by the server that runs"), "{said}");
     assert_eq!(server.metric("holdfast_storage_damaged"), 0.0);

@@ -6,6 +6,7 @@ use tests::{
     disk::Disk,
     scratch::Scratch,
     server::Server,
+    tools::{self, Tool},
     wait::{self, SOON},
 };
 
@@ -13,6 +14,9 @@ const DISK_BYTES: u64 = 24 << 20;
 
 #[test]
 fn a_full_disk_of_the_server_is_told_everywhere_and_mends_itself() {
+    if !tools::needs(&[Tool::Chromium, Tool::Chromedriver]) {
+        return;
+    }
     let scratch = Scratch::new();
     let data = scratch.folder("server");
     let Some(disk) = Disk::under(DISK_BYTES, &data) else { return };
