@@ -573,3 +573,21 @@ async fn an_agent_is_told_what_is_whole_and_what_a_person_said_is_right() {
     let known = fleet.read().unwrap().soundness(agent.host, "etc").unwrap();
     assert_eq!((known.right.unwrap().at, known.began_at), (Timestamp(0), None));
 }
+
+#[tokio::test]
+async fn an_address_that_differs_in_spelling_only_is_the_same_repository() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    agent.lists_nothing().await;
+    let past = || fleet.read().unwrap().soundness(agent.host, "etc").unwrap().past;
+    assert_eq!(past(), Past::Known);
+    for (url, expected) in [
+        ("rest:https://BOX.example:8000//attic/", Past::Known),
+        ("rest:https://box.example:8000/attic", Past::Known),
+        ("rest:https://box.example:8000/cellar", Past::Unlisted),
+    ] {
+        let input = fleet::record::CredentialsInput { url: url.to_owned(), ..credentials() };
+        fleet.put_credentials(agent.host, Slot::Repo, input, by()).await.unwrap();
+        assert_eq!(past(), expected, "{url}");
+    }
+}

@@ -90,3 +90,16 @@ fn a_zone_that_the_system_gave_up_is_still_known_and_one_that_nobody_knows_is_to
         if is_well && !lab["next_due_at"].is_null() { Ok(()) } else { Err(format!("{seen} {lab}")) }
     });
 }
+
+#[test]
+fn restic_cuts_days_by_the_zone_that_the_agent_was_started_with() {
+    let Some(mut scene) = Scene::start() else { return };
+    scene.agent.stop();
+    scene.agent.wrapper = vec!["env".into(), "TZ=Asia/Tokyo".into()];
+    scene.agent.start();
+    scene.api().wait_online(scene.host(), true, LONG);
+    let _ = scene.back_up();
+    let snapshots = scene.repository().snapshots();
+    let time = text(&snapshots[0]["time"]);
+    assert!(time.ends_with("+09:00"), "{time}");
+}
