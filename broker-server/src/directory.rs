@@ -4,7 +4,7 @@ use crate::gate::{Audit, Directory, Login, LoginRefusal, Principal, QueuedComman
 use crate::tasks::{self, Beat, Tasks};
 use bytes::Bytes;
 use fleet::{
-    Fleet,
+    Fleet, NoLogin,
     record::{Actor, AuditEntry, AuditTarget},
 };
 use schema::{HostId, TokenId};
@@ -13,6 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 use tokio::sync::Notify;
+use web::NotLetIn;
 
 /// How many refusals may wait for the store; beyond that they are logged only.
 const MAX_REFUSALS: usize = 256;
@@ -79,31 +80,41 @@ fn raise(cursors: &mut BTreeMap<HostId, u64>, host: HostId, through: u64) {
 
 impl Directory for FleetDirectory {
     fn login(&self, login: &Login<'_>) -> Result<Principal, LoginRefusal> {
-        let password = std::str::from_utf8(login.password).map_err(|_| LoginRefusal::Credentials)?;
-        let refused = Err(LoginRefusal::Credentials);
+        let refused = |of: fn(NoLogin) -> NotLetIn| {
+            move |why| match why {
+                NoLogin::Unreadable => LoginRefusal::Unavailable,
+                why => LoginRefusal::NotLetIn(of(why)),
+            }
+        };
+        // None of the passwords that this server gives is anything but text.
+        let password = std::str::from_utf8(login.password).unwrap_or_default();
         // A host and an enrolment token have ids of the same form; the client id tells which is meant.
         if let Some(token) = login.client_id.strip_prefix("enroll-") {
-            return match token.parse::<TokenId>() {
-                Ok(token)
-                    if login.username == token.to_string() && self.fleet.login_enroll(token, password) =>
-                {
-                    Ok(Principal::Enroll(token))
-                }
-                _ => refused,
-            };
+            let token = token.parse::<TokenId>().ok().filter(|token| login.username == token.to_string());
+            let token = token.ok_or(LoginRefusal::NotLetIn(NotLetIn::UnknownToken))?;
+            self.fleet.login_enroll(token, password).map_err(refused(|why| match why {
+                NoLogin::Expired => NotLetIn::TokenExpired,
+                NoLogin::Password => NotLetIn::TokenPassword,
+                _ => NotLetIn::UnknownToken,
+            }))?;
+            return Ok(Principal::Enroll(token));
         }
         if let Ok(host) = login.username.parse::<HostId>() {
-            let is_itself = login.client_id == login.username && self.fleet.login_host(host, password);
-            return match is_itself {
-                true if self.fleet.is_quarantined(host) => Err(LoginRefusal::NotAllowed),
-                true => Ok(Principal::Host(host)),
-                false => refused,
-            };
+            self.fleet.login_host(host, password).map_err(refused(|why| match why {
+                NoLogin::Password => NotLetIn::HostPassword,
+                _ => NotLetIn::UnknownHost,
+            }))?;
+            if login.client_id != login.username {
+                return Err(LoginRefusal::NotLetIn(NotLetIn::OthersClientId));
+            }
+            if self.fleet.is_quarantined(host) {
+                return Err(LoginRefusal::NotLetIn(NotLetIn::Quarantined));
+            }
+            return Ok(Principal::Host(host));
         }
-        match self.fleet.login_viewer(login.username, password) {
-            Some(viewer) => Ok(Principal::Viewer { name: viewer.name, debug: viewer.debug }),
-            None => refused,
-        }
+        let viewer = self.fleet.login_viewer(login.username, password);
+        let viewer = viewer.map_err(refused(|_| NotLetIn::ViewAccount))?;
+        Ok(Principal::Viewer { name: viewer.name, debug: viewer.debug })
     }
 
     fn commands_after(&self, host: HostId, after: u64, max: usize) -> Vec<QueuedCommand> {
@@ -131,6 +142,7 @@ impl Directory for FleetDirectory {
             Some(Principal::Viewer { name, .. }) => {
                 (Actor::Operator(name.clone()), AuditTarget::Account(name.clone()))
             }
+            // Anybody may name a host: what strangers do is not counted as its own.
             Some(Principal::Enroll(_)) | None => (Actor::Agent, AuditTarget::Server),
         };
         let mut detail = audit.refused.to_string();

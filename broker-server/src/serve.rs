@@ -344,7 +344,7 @@ fn web_settings(
     let plain = config.mqtt_plain.value;
     mqtt.extend(plain.map(|address| MqttListener { address: address.to_string(), tls: false }));
     let public_url = config.public_url.value.clone();
-    let (gate, held, tasks) = (gate.clone(), gate.clone(), tasks.clone());
+    let (gate, held, refused, tasks) = (gate.clone(), gate.clone(), gate.clone(), tasks.clone());
     let data_dir = config.data_dir.value.clone();
     WebSettings {
         secure_cookies: public_url.starts_with("https://"),
@@ -361,6 +361,7 @@ fn web_settings(
         tasks: Arc::new(move || tasks.health()),
         space_left: Arc::new(move || space_left(&data_dir)),
         held_logins: Arc::new(move || held.held().into_iter().map(held_login).collect()),
+        refused_connections: Arc::new(move || refused.refused_connections()),
         // Not with a certificate of our own authority: a browser that does not know it could not be told otherwise.
         strict_transport: public_url.starts_with("https://")
             && (!config.http_tls.value || config.http_tls_certificate.value.is_some()),

@@ -19,7 +19,6 @@ use schema::enroll::{MAX_TOKEN_CHARS, Token};
 use schema::envelope::{self, Key, OpenError, Sealed, version_notice};
 use schema::{EnrollRefusal, EnrollRequest, EnrollResponse, HostId, Timestamp, TokenId, Topic};
 use serde::{Deserialize, Serialize};
-use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// How long a token can be used.
@@ -32,7 +31,7 @@ const TOKENS_KEPT: usize = 20;
 pub(crate) struct TokenRow {
     pub(crate) token: EnrollToken,
     /// SHA-256 of the MQTT password, in both spellings that agents may use.
-    password_sha256: [[u8; 32]; 2],
+    pub(crate) password_sha256: [[u8; 32]; 2],
     /// The token's key, bound to `enroll:<id>`.
     sealed_key: Vec<u8>,
     /// What the machine got that used it, for when it asks again; bound to `enroll:<id>`.
@@ -58,15 +57,6 @@ impl Fleet {
             new_token(&context, tx, &host, &by, now)
         })
         .await
-    }
-
-    /// Whether this is the MQTT password of a token that lives.
-    #[must_use]
-    pub fn login_enroll(&self, token: TokenId, password: &str) -> bool {
-        let Ok(Some(row)) = self.view().and_then(|view| view.get(&TOKENS, &token)) else { return false };
-        let hash = sha256(password);
-        let fits = row.password_sha256[0].ct_eq(&hash) | row.password_sha256[1].ct_eq(&hash);
-        bool::from(fits) && row.token.expires_at > self.now()
     }
 
     /// Answers a machine that asks to be enrolled. Empty = no answer: it does not hold the token's key.

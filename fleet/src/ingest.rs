@@ -6,38 +6,21 @@
 
 use crate::budget::Spent;
 use crate::change::Changed;
-use crate::context::{Context, sha256};
+use crate::context::Context;
 use crate::dispatch;
 use crate::fleet::{Fleet, Handled};
 use crate::hosts;
 use crate::job::log;
 use crate::link::{self, hello, outbox, report};
-use crate::record::{Viewer, WireProblem};
+use crate::record::WireProblem;
 use crate::refused::{Refused, StoreError};
 use crate::repo;
-use crate::store::{HOSTS, JOBS, LINK_STATES, LINKS, PRESENCES, Reads, Tx, VIEWERS};
+use crate::store::{HOSTS, JOBS, LINK_STATES, LINKS, PRESENCES, Reads, Tx};
 use schema::envelope::{Key, OpenError, version_notice};
 use schema::{HostId, HostTopic, JobId, Live, Presence, RepoStats, ServerClock, Timestamp, ToAgent, Topic};
-use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 impl Fleet {
-    /// Whether this is a host's MQTT password.
-    #[must_use]
-    pub fn login_host(&self, id: HostId, password: &str) -> bool {
-        match self.view().and_then(|view| view.get(&LINKS, &id)) {
-            Ok(Some(link)) => link.password_sha256.ct_eq(&sha256(password)).into(),
-            _ => false,
-        }
-    }
-
-    /// The viewer account of this name and password.
-    #[must_use]
-    pub fn login_viewer(&self, name: &str, password: &str) -> Option<Viewer> {
-        let viewer = self.view().and_then(|view| view.get(&VIEWERS, &name.to_owned())).ok()??;
-        bool::from(viewer.password_sha256.ct_eq(&sha256(password))).then_some(viewer)
-    }
-
     /// A message on `evt`. Resolves when what it says is on disk; the reply is the ack.
     pub async fn handle_report(
         &self,

@@ -9,6 +9,7 @@ use crate::page::settings::Minted;
 use crate::password::Passwords;
 use crate::problem::Problem;
 use crate::proxy::TrustedProxies;
+use crate::refused_connection::RefusedConnections;
 use crate::rights::Rights;
 use crate::template::{Templates, View};
 use axum::body::Body;
@@ -45,6 +46,8 @@ pub struct WebSettings {
     pub space_left: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
     /// Whose failing logins the broker holds back now.
     pub held_logins: Arc<dyn Fn() -> Vec<HeldLogin> + Send + Sync>,
+    /// Whom the broker did not let in during the last day.
+    pub refused_connections: Arc<dyn Fn() -> RefusedConnections + Send + Sync>,
     /// Whether browsers are told to use TLS for this machine from now on (HSTS).
     pub strict_transport: bool,
 }

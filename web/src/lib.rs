@@ -50,6 +50,7 @@ mod password;
 mod present;
 mod problem;
 mod proxy;
+mod refused_connection;
 mod rights;
 mod route;
 mod run;
@@ -63,6 +64,7 @@ pub use app::{
 };
 pub use password::{HashFailed, hash_password};
 pub use proxy::TrustedProxies;
+pub use refused_connection::{NotLetIn, RefusedConnection, RefusedConnections};
 pub use route::Access;
 pub use visible::{Breaks, visible};
 

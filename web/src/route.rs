@@ -138,7 +138,7 @@ fn door() -> Vec<Route> {
 fn pages() -> Vec<Route> {
     use page::{
         audit, enrol, fleet, folder, group, host, host_settings, job, jobs, maintenance, pending, preview,
-        quarantine, repo, schedule, settings, snapshots, soundness, topics,
+        quarantine, refused, repo, schedule, settings, snapshots, soundness, topics,
     };
     vec![
         get("/", Read, fleet::show),
@@ -199,6 +199,7 @@ fn pages() -> Vec<Route> {
         get("/pending/{run}/delete", Run, pending::confirm_delete),
         post("/pending/{run}/delete", Run, pending::delete),
         get("/topics", Read, topics::show),
+        get("/refused-connections", Read, refused::show),
         get("/audit.csv", Read, export::audit),
         get("/audit", Read, audit::show),
         get("/settings", Admin, settings::show),
@@ -301,6 +302,11 @@ fn api_accounts() -> Vec<Route> {
             doc("Who has to wait after wrong passwords: addresses and accounts, at the pages and at the broker; \
                  the hundred longest waits")
             .lists::<HeldUpOut>(),
+        ),
+        get("/api/refused-connections", Read, api::refused::list).doc(
+            Doc::new("audit", "Who was not let in at the broker during the last day, the last first, with why; in memory: \
+                 it begins anew with each start of the server")
+            .lists::<RefusedConnectionOut>(),
         ),
         get("/api/audit", Read, api::audit::list).doc(
             Doc::new("audit", "What happened, newest first")

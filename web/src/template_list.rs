@@ -25,6 +25,7 @@ templates! {
     "page/login.html",
     "page/pending.html",
     "page/quarantine.html",
+    "page/refused.html",
     "page/repo.html",
     "page/resume.html",
     "page/schedule.html",

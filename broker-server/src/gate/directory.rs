@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use schema::{HostId, TokenId};
 use std::{fmt, net::SocketAddr};
+use web::NotLetIn;
 
 /// What the gate asks the server. All of it is called from the tasks of connections: it must be fast and must not
 /// wait for the network or for a commit.
@@ -73,10 +74,8 @@ pub enum Principal {
 /// Why a login is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginRefusal {
-    /// Wrong name or password.
-    Credentials,
-    /// Known, but not welcome: disabled, expired, quarantined.
-    NotAllowed,
+    /// For this reason. A peer is told no more than that its name or password is wrong, or that it is not welcome.
+    NotLetIn(NotLetIn),
     /// The server can't say now.
     Unavailable,
 }
@@ -104,8 +103,10 @@ pub enum Refused {
         /// The client id it gave.
         client_id: String,
         /// Why.
-        why: &'static str,
+        why: NotLetIn,
     },
+    /// To begin to talk.
+    Connection(NotLetIn),
     /// To publish there.
     Publish(String),
     /// To subscribe to that.
@@ -116,8 +117,9 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Login { username, client_id, why } => {
-                write!(f, "login as {username:?} (client id {client_id:?}): {why}")
+                write!(f, "login as {username:?} (client id {client_id:?}): {}", why.words())
             }
+            Self::Connection(why) => write!(f, "connection: {}", why.words()),
             Self::Publish(topic) => write!(f, "publish on {topic:?}"),
             Self::Subscribe(filter) => write!(f, "subscribe to {filter:?}"),
         }

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use schema::{HostId, HostTopic};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
+use web::RefusedConnections;
 
 /// How long connections may take to end when the gate stops.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -190,6 +191,13 @@ impl GateHandle {
     pub fn held(&self) -> Vec<Held> {
         let now_ms = self.shared.clock.now_ms();
         self.shared.throttle(|throttle| throttle.held(now_ms))
+    }
+
+    /// Who was not let in during the last day.
+    #[must_use]
+    pub fn refused_connections(&self) -> RefusedConnections {
+        let now_ms = self.shared.clock.now_ms();
+        self.shared.refusals(|refusals| refusals.list(now_ms))
     }
 
     /// Stops: nobody is let in any more, connections are closed, wills are not published (see the module's words).

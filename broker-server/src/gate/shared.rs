@@ -2,11 +2,12 @@
 
 use super::{
     conn::{CloseReason, Conn},
-    directory::{Audit, Directory, Principal, Refused},
+    directory::{Audit, Directory, Principal, Refused, printable},
     fanout::{Channel, Fanout},
     incoming::Incoming,
     limits::Limits,
     listener::Pending,
+    refusals::Refusals,
     registry::Registry,
     retained::{Retained, ViewRefused},
     stats::{Counters, Stats},
@@ -25,6 +26,7 @@ use std::{
     time::Instant,
 };
 use tokio::sync::{mpsc, watch};
+use web::NotLetIn;
 
 pub(super) struct Shared {
     pub(super) directory: Arc<dyn Directory>,
@@ -40,6 +42,7 @@ pub(super) struct Shared {
     /// Each session has its own; gone when the gate has stopped.
     ingest: Mutex<Option<mpsc::Sender<Incoming>>>,
     throttle: Mutex<LoginThrottle>,
+    refusals: Mutex<Refusals>,
     audit: Mutex<Buckets<Origin>>,
     hasher: RandomState,
     next_id: AtomicU64,
@@ -64,6 +67,7 @@ impl Shared {
             ingest: Mutex::new(Some(ingest)),
             stopping: watch::Sender::new(false),
             throttle: Mutex::new(LoginThrottle::new()),
+            refusals: Mutex::default(),
             audit: Mutex::new(Buckets::new(20, 3_000, 4_096)),
             hasher: RandomState::new(),
             next_id: AtomicU64::new(1),
@@ -93,10 +97,27 @@ impl Shared {
         with(&mut self.throttle.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    pub(super) fn refusals<R>(&self, with: impl FnOnce(&mut Refusals) -> R) -> R {
+        with(&mut self.refusals.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Counts somebody who is not let in, and tells of the first time that it did not get as far as a login.
+    pub(super) fn not_let_in(&self, peer: SocketAddr, name: Option<&str>, why: NotLetIn) {
+        let name = name.map(|name| (self.hash(name), printable(name)));
+        let name = name.as_ref().map(|(hash, name)| (*hash, name.as_str()));
+        let is_first =
+            self.refusals(|refusals| refusals.note(Origin::from(peer), name, why, self.clock.now_ms()));
+        if is_first && name.is_none() {
+            self.refused(peer, None, Refused::Connection(why));
+        }
+    }
+
     /// Tells the directory and the log, unless that origin has been told of too often.
     pub(super) fn refused(&self, peer: SocketAddr, principal: Option<&Principal>, refused: Refused) {
         match refused {
             Refused::Login { .. } => self.counters.logins_refused.one(),
+            // Counted where it was found.
+            Refused::Connection(_) => {}
             Refused::Publish(_) | Refused::Subscribe(_) => self.counters.refused.one(),
         }
         if let Some(suppressed) = self.may_tell(peer) {

@@ -9,25 +9,54 @@ use super::{
     registry::{Admission, Key, Registry, Seat},
     roles,
     shared::Shared,
+    throttle::Origin,
     transport::Transport,
 };
 use bytes::Bytes;
 use schema::{HostTopic, Topic};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::oneshot,
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, rustls};
+use web::NotLetIn;
 
 /// How long the previous connection of the same client may take to end.
 const TAKEOVER: Duration = Duration::from_secs(5);
 /// What a keep-alive of 0 counts as.
 const NO_KEEP_ALIVE: Duration = Duration::from_secs(3600);
 
-/// Why a connection is not admitted; what it is answered, and what is told of it.
-struct Turned(Option<ConnAck>, Option<Refused>);
+/// Why a connection is not admitted.
+struct Turned {
+    /// What it is answered.
+    answer: Option<ConnAck>,
+    /// Why; `None` = for nothing that is its own fault.
+    why: Option<NotLetIn>,
+    /// The name that it gave.
+    name: Option<String>,
+    /// What the log and the audit are told.
+    told: Option<Refused>,
+}
+
+impl Turned {
+    fn unavailable() -> Self {
+        Self { answer: Some(ConnAck::Unavailable), why: None, name: None, told: None }
+    }
+
+    /// Before it gave a name.
+    fn early(answer: Option<ConnAck>, why: NotLetIn) -> Self {
+        Self { answer, why: Some(why), name: None, told: None }
+    }
+
+    fn login(connect: &Connect<'_>, answer: ConnAck, why: NotLetIn) -> Self {
+        let name = connect.username.unwrap_or_default();
+        let (username, client_id) = (printable(name), printable(connect.client_id));
+        let told = Some(Refused::Login { username, client_id, why });
+        Self { answer: Some(answer), why: Some(why), name: Some(name.to_owned()), told }
+    }
+}
 
 /// A connection that may come in.
 struct Admitted {
@@ -56,6 +85,9 @@ pub(super) async fn welcome(
             Err(error) => {
                 shared.counters.handshakes_failed.one();
                 tracing::debug!(%peer, %error, "TLS handshake failed");
+                if let Some(why) = why_no_handshake(&error) {
+                    shared.not_let_in(peer, None, why);
+                }
                 return;
             }
         },
@@ -66,6 +98,7 @@ pub(super) async fn welcome(
         Err(malformed) => {
             shared.counters.malformed.one();
             tracing::debug!(%peer, %malformed, "no CONNECT");
+            shared.not_let_in(peer, None, NotLetIn::NotMqtt);
             return;
         }
     };
@@ -75,11 +108,14 @@ pub(super) async fn welcome(
             packet::conn_ack(&mut out, ConnAck::Welcome { session_present: admitted.session_present });
             start(shared, admitted, transport, rest, out);
         }
-        Err(Turned(answer, refused)) => {
-            if let Some(refused) = refused {
+        Err(turned) => {
+            if let Some(why) = turned.why {
+                shared.not_let_in(peer, turned.name.as_deref(), why);
+            }
+            if let Some(refused) = turned.told {
                 shared.refused(peer, None, refused);
             }
-            match (answer, packet.version()) {
+            match (turned.answer, packet.version()) {
                 (Some(ConnAck::Version), Some(5)) => packet::conn_ack_v5_unsupported(&mut out),
                 (Some(answer), _) => packet::conn_ack(&mut out, answer),
                 (None, _) => shared.counters.malformed.one(),
@@ -140,11 +176,11 @@ async fn admit(
         Ok(connect) => connect,
         Err(ConnectError::Version(version)) => {
             tracing::debug!(%peer, version, "a client of another MQTT version");
-            return Err(Turned(Some(ConnAck::Version), None));
+            return Err(Turned::early(Some(ConnAck::Version), NotLetIn::Version));
         }
         Err(ConnectError::Malformed(malformed)) => {
             tracing::debug!(%peer, %malformed, "malformed CONNECT");
-            return Err(Turned(None, None));
+            return Err(Turned::early(None, NotLetIn::NotMqtt));
         }
     };
     let made_up;
@@ -157,7 +193,8 @@ async fn admit(
         client_id => client_id,
     };
     let principal = log_in(shared, peer, tls, &connect, client_id)?;
-    let will = host_will(&principal, &connect).map_err(|why| turned(&connect, ConnAck::NotAllowed, why))?;
+    let will =
+        host_will(&principal, &connect).map_err(|why| Turned::login(&connect, ConnAck::NotAllowed, why))?;
     let key = match &principal {
         Principal::Host(host) => Key::Host(*host),
         Principal::Enroll(token) => Key::Enroll(*token),
@@ -172,7 +209,7 @@ async fn admit(
             None
         }
     };
-    let Some(kept) = kept else { return Err(Turned(Some(ConnAck::Unavailable), None)) };
+    let Some(kept) = kept else { return Err(Turned::unavailable()) };
     let seat = Seat::new(Arc::clone(&shared.registry), key, id);
     let kept = kept.filter(|_| !connect.clean_session);
     Ok(Admitted {
@@ -186,9 +223,23 @@ async fn admit(
     })
 }
 
-fn turned(connect: &Connect<'_>, answer: ConnAck, why: &'static str) -> Turned {
-    let username = printable(connect.username.unwrap_or_default());
-    Turned(Some(answer), Some(Refused::Login { username, client_id: printable(connect.client_id), why }))
+/// What a failed handshake says; `None` = the peer went away, as port checks do.
+fn why_no_handshake(error: &io::Error) -> Option<NotLetIn> {
+    use rustls::{AlertDescription as Alert, Error};
+    let error = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>())?;
+    let is_distrust = matches!(
+        error,
+        Error::AlertReceived(
+            Alert::UnknownCA
+                | Alert::BadCertificate
+                | Alert::CertificateUnknown
+                | Alert::CertificateExpired
+                | Alert::CertificateRevoked
+                | Alert::UnsupportedCertificate
+                | Alert::DecryptError
+        )
+    );
+    Some(if is_distrust { NotLetIn::Untrusted } else { NotLetIn::NoTls })
 }
 
 fn log_in(
@@ -199,45 +250,41 @@ fn log_in(
     client_id: &str,
 ) -> Result<Principal, Turned> {
     if !acl::is_client_id(client_id) {
-        return Err(turned(
-            connect,
-            ConnAck::ClientId,
-            "a client id that is empty, too long or has odd characters",
-        ));
+        return Err(Turned::login(connect, ConnAck::ClientId, NotLetIn::ClientId));
     }
     let (Some(username), Some(password)) = (connect.username, connect.password) else {
-        return Err(turned(connect, ConnAck::NotAllowed, "no name or no password"));
+        return Err(Turned::login(connect, ConnAck::NotAllowed, NotLetIn::NoLogin));
     };
     let name = shared.hash(username);
     let login = Login { client_id, username, password, peer, tls };
     let principal = shared.directory.login(&login).map_err(|refusal| {
-        let (answer, why) = match refusal {
-            LoginRefusal::Credentials => (ConnAck::Credentials, "wrong name or password"),
-            LoginRefusal::NotAllowed => (ConnAck::NotAllowed, "not allowed"),
-            LoginRefusal::Unavailable => return Turned(Some(ConnAck::Unavailable), None),
+        let LoginRefusal::NotLetIn(why) = refusal else { return Turned::unavailable() };
+        let answer = match why {
+            NotLetIn::Quarantined => ConnAck::NotAllowed,
+            _ => ConnAck::Credentials,
         };
+        let turned = Turned::login(connect, answer, why);
         let now_ms = shared.clock.now_ms();
         if !shared.throttle(|throttle| throttle.failed(peer, name, &printable(username), now_ms)) {
             shared.counters.logins_throttled.one();
-            return Turned(Some(ConnAck::Unavailable), None);
+            return Turned { answer: Some(ConnAck::Unavailable), told: None, ..turned };
         }
-        turned(connect, answer, why)
+        turned
     })?;
     if matches!(principal, Principal::Host(host) if host.to_string() != client_id) {
-        return Err(turned(connect, ConnAck::ClientId, "the client id is not the host's own"));
+        return Err(Turned::login(connect, ConnAck::ClientId, NotLetIn::OthersClientId));
     }
     shared.throttle(|throttle| throttle.succeeded(peer, name));
+    shared.refusals(|refusals| refusals.let_in(Origin::from(peer), name));
     Ok(principal)
 }
 
 /// The will of a host, which must be on its presence. Nobody else's counts.
-fn host_will(principal: &Principal, connect: &Connect<'_>) -> Result<Option<Bytes>, &'static str> {
+fn host_will(principal: &Principal, connect: &Connect<'_>) -> Result<Option<Bytes>, NotLetIn> {
     let (Principal::Host(host), Some(will)) = (principal, connect.will) else { return Ok(None) };
-    if Topic::parse(will.topic) != Some(Topic::Host(*host, HostTopic::Presence)) {
-        return Err("a will that is not on the host's own presence");
-    }
-    if will.qos > 1 {
-        return Err("a will of quality 2");
+    let is_own = Topic::parse(will.topic) == Some(Topic::Host(*host, HostTopic::Presence));
+    if !is_own || will.qos > 1 {
+        return Err(NotLetIn::Will);
     }
     Ok(Some(Bytes::copy_from_slice(will.payload)))
 }

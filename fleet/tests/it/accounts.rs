@@ -1,6 +1,6 @@
 use crate::support::{DAY_MS, HOUR_MS, by, in_memory};
 use fleet::record::{Role, Scopes};
-use fleet::{Fleet, OperatorChange, Refused};
+use fleet::{Fleet, NoLogin, OperatorChange, Refused};
 
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA";
 
@@ -131,9 +131,9 @@ async fn api_tokens_and_viewers_are_known_by_their_secret_alone() {
     assert!(matches!(fleet.delete_api_token(&token.id, by()).await, Err(Refused::AccountNotFound)));
 
     let (viewer, password) = fleet.create_viewer("home", true, by()).await.unwrap();
-    assert_eq!(fleet.login_viewer("home", password.expose()), Some(viewer));
-    assert_eq!(fleet.login_viewer("home", "wrong"), None);
-    assert_eq!(fleet.login_viewer("nobody", password.expose()), None);
+    assert_eq!(fleet.login_viewer("home", password.expose()), Ok(viewer));
+    assert_eq!(fleet.login_viewer("home", "wrong"), Err(NoLogin::Password));
+    assert_eq!(fleet.login_viewer("nobody", password.expose()), Err(NoLogin::Unknown));
     fleet.delete_viewer("home", by()).await.unwrap();
-    assert_eq!(fleet.login_viewer("home", password.expose()), None);
+    assert_eq!(fleet.login_viewer("home", password.expose()), Err(NoLogin::Unknown));
 }

@@ -1,7 +1,7 @@
 use crate::support::{Agent, DAY_MS, by, enroll, in_memory};
-use fleet::Refused;
+use fleet::{NoLogin, Refused};
 use schema::enroll::MAX_TOKEN_CHARS;
-use schema::{InstallationId, Token};
+use schema::{InstallationId, Timestamp, Token, TokenId};
 
 const FIRST: InstallationId = InstallationId([1; 16]);
 const SECOND: InstallationId = InstallationId([2; 16]);
@@ -12,9 +12,9 @@ async fn a_machine_with_the_token_becomes_the_host_and_can_log_in() {
     let (host, token) = fleet.create_host("attic", vec!["home".into()], by()).await.unwrap();
     let (id, password, _, key_id) = enroll(&fleet, token.text.expose(), FIRST).await.unwrap();
     assert_eq!((id, key_id), (host.id, 1));
-    assert!(fleet.login_host(host.id, &password));
-    assert!(!fleet.login_host(host.id, "wrong"));
-    assert!(!fleet.login_host(host.id, ""));
+    assert!(fleet.login_host(host.id, &password).is_ok());
+    assert_eq!(fleet.login_host(host.id, "wrong"), Err(NoLogin::Password));
+    assert!(fleet.login_host(host.id, "").is_err());
     let read = fleet.read().unwrap();
     let record = read.host(host.id).unwrap().unwrap();
     assert!(record.enrolled_at.is_some());
@@ -30,11 +30,12 @@ async fn the_tokens_password_logs_in_in_both_spellings_until_it_expires() {
     let mut buffer = [0; MAX_TOKEN_CHARS];
     let wire = Token::parse(token.text.expose(), &mut buffer).unwrap();
     let hex: String = wire.secret.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert!(fleet.login_enroll(token.token.id, &hex));
-    assert!(!fleet.login_enroll(token.token.id, &hex[1..]));
-    assert!(!fleet.login_enroll(token.token.id, ""));
+    assert!(fleet.login_enroll(token.token.id, &hex).is_ok());
+    assert_eq!(fleet.login_enroll(token.token.id, &hex[1..]), Err(NoLogin::Password));
+    assert_eq!(fleet.login_enroll(token.token.id, ""), Err(NoLogin::Password));
+    assert_eq!(fleet.login_enroll(TokenId::new(Timestamp(1), [7; 10]), &hex), Err(NoLogin::Unknown));
     world.pass(2 * DAY_MS);
-    assert!(!fleet.login_enroll(token.token.id, &hex));
+    assert_eq!(fleet.login_enroll(token.token.id, &hex), Err(NoLogin::Expired));
 }
 
 #[tokio::test]
@@ -101,9 +102,9 @@ async fn enrolling_anew_ends_the_old_key_and_what_waited_with_it() {
     let mut old = Agent::ready(&world, &fleet, "attic").await;
     let job = fleet.dispatch(old.host, crate::support::backup("etc"), by()).await.unwrap();
     let token = fleet.new_enroll_token(old.host, by()).await.unwrap();
-    assert!(fleet.login_host(old.host, &old.password), "the old key lives until the token is used");
+    assert!(fleet.login_host(old.host, &old.password).is_ok(), "the old key lives until the token is used");
     let mut new = Agent::with_token(&world, &fleet, token.text.expose(), SECOND).await;
-    assert!(!fleet.login_host(old.host, &old.password));
+    assert_eq!(fleet.login_host(old.host, &old.password), Err(NoLogin::Password));
     assert_eq!((new.host, new.key_id), (old.host, 2));
     assert_eq!(new.job(job.id).state, fleet::record::JobState::Lost);
     assert_eq!(new.waiting(), 0);

@@ -1,6 +1,6 @@
 use crate::support::{Agent, Got, backup, by, credentials, group, in_memory};
 use fleet::record::{CredentialsInput, Group, Secret};
-use fleet::{AuditFilter, Fleet, HostFilter, JobRequest, Page, Refused, Status};
+use fleet::{AuditFilter, Fleet, HostFilter, JobRequest, NoLogin, Page, Refused, Status};
 use schema::report::Trouble;
 use schema::{HostId, Outcome, Refusal, ReportBody, Slot, Summary};
 use std::collections::BTreeMap;
@@ -47,7 +47,7 @@ async fn a_deleted_host_leaves_nothing_but_its_audit() {
     assert!(read.credentials(agent.host, Slot::Repo).unwrap().is_none());
     assert!(read.groups(agent.host).unwrap().is_empty());
     assert!(read.fleet(&HostFilter::default()).is_empty());
-    assert!(!fleet.login_host(agent.host, &agent.password));
+    assert_eq!(fleet.login_host(agent.host, &agent.password), Err(NoLogin::Unknown));
     let filter = AuditFilter { target: Some("ATTIC".into()), ..AuditFilter::default() };
     let entries = read.audit(&filter, &Page::default()).unwrap().items;
     assert_eq!(entries.first().unwrap().action, "host.deleted");

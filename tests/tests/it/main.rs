@@ -35,6 +35,7 @@ mod packages;
 mod pages_tls;
 mod policy;
 mod preview;
+mod refused_connections;
 mod replaced;
 mod retention;
 mod same_story;

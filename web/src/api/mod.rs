@@ -12,6 +12,7 @@ pub(crate) mod maintenance;
 pub(crate) mod operator;
 pub(crate) mod pending;
 pub mod redacted;
+pub(crate) mod refused;
 pub(crate) mod repo;
 pub(crate) mod schedule;
 

@@ -198,7 +198,7 @@ fn read(ctx: &Ctx, id: HostId, made: Option<&(NewEnrollToken, Rights)>) -> Resul
             None => token.filter(|_| waiting).map(|token| When::until(token.expires_at)),
         },
         mqtt: ctx.app.settings.server.mqtt.iter().take(1).map(|listener| listener.address.clone()).collect(),
-        bar: BarView::new(now, &row.presence),
+        bar: BarView::new(now, &row, &(ctx.app.settings.refused_connections)().rows),
         here_title: match (after, row.presence.online) {
             (Some(after), _) => format!("Connected {after} after the line was run"),
             (None, true) => "Connected".to_owned(),

@@ -52,11 +52,11 @@ pub(crate) struct Action {
 }
 
 impl Action {
-    fn look(words: &str, href: String) -> Self {
+    pub(crate) fn look(words: &str, href: String) -> Self {
         Self { words: words.to_owned(), href, sets: false }
     }
 
-    fn set(words: &str, href: String) -> Self {
+    pub(crate) fn set(words: &str, href: String) -> Self {
         Self { words: words.to_owned(), href, sets: true }
     }
 }
@@ -213,7 +213,10 @@ pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Probl
     let snapshot = ctx.read()?;
     let filter = filter(&query)?;
     let all = snapshot.fleet(&HostFilter::default());
-    ctx.page(&view(ctx.now(), &all, &filter, Order::of(&query)?, page_of(&query)?))
+    let now = ctx.now();
+    let mut view = view(now, &all, &filter, Order::of(&query)?, page_of(&query)?);
+    view.attention.extend(super::refused::attention(now, &(ctx.app.settings.refused_connections)().rows));
+    ctx.page(&view)
 }
 
 /// `GET /hosts/{host}/row`: of the list, for a page that shows it.

@@ -4,6 +4,7 @@ use super::Run;
 use crate::app::Ctx;
 use crate::format::{When, ago, exact};
 use crate::problem::Problem;
+use crate::refused_connection::RefusedConnection;
 use crate::words::{Badge, host_badge};
 use fleet::record::{HostFacts, Presence};
 use fleet::{HostRow, JobRequest, Refused, Snapshot};
@@ -42,24 +43,26 @@ impl PresenceView {
 pub(crate) struct BarView {
     pub(crate) title: String,
     pub(crate) text: String,
-    /// Where to read more: the address behind that of the host, and its words.
-    pub(crate) more: Option<(&'static str, &'static str)>,
+    /// Where to read more, and its words.
+    pub(crate) more: Option<(String, &'static str)>,
 }
 
 impl BarView {
-    pub(crate) fn new(now: Timestamp, presence: &Presence) -> Option<Self> {
-        Self::of_quarantine(now, presence).or_else(|| Self::of_wire(now, presence))
+    pub(crate) fn new(now: Timestamp, row: &HostRow, refused: &[RefusedConnection]) -> Option<Self> {
+        Self::of_quarantine(now, row)
+            .or_else(|| Self::of_wire(now, &row.presence))
+            .or_else(|| super::refused::bar_of(now, row, refused))
     }
 
-    fn of_quarantine(now: Timestamp, presence: &Presence) -> Option<Self> {
-        let found = presence.quarantine.as_ref()?;
+    fn of_quarantine(now: Timestamp, row: &HostRow) -> Option<Self> {
+        let found = row.presence.quarantine.as_ref()?;
         Some(Self {
             title: "Two machines have this host's identity".to_owned(),
             text: format!(
                 "Noticed {}. Neither is let in, so nothing can be run here.",
                 ago(now, found.since)
             ),
-            more: Some(("/quarantine", "See both, and what to do")),
+            more: Some((format!("/hosts/{}/quarantine", row.host.id), "See both, and what to do")),
         })
     }
 
@@ -173,7 +176,7 @@ impl HostHead {
             labels: row.host.labels.clone(),
             presence: PresenceView::new(now, &row.presence),
             facts: facts_line(row.host.facts.as_ref(), row.presence.peer.as_deref()),
-            bar: BarView::new(now, &row.presence),
+            bar: BarView::new(now, &row, &(ctx.app.settings.refused_connections)().rows),
             backup,
         };
         Ok((head, row))

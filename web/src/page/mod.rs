@@ -18,6 +18,7 @@ pub(crate) mod maintenance;
 pub(crate) mod pending;
 pub(crate) mod preview;
 pub(crate) mod quarantine;
+pub(crate) mod refused;
 pub(crate) mod repo;
 pub(crate) mod repo_view;
 pub(crate) mod schedule;
@@ -62,6 +63,7 @@ pub(crate) const TEMPLATES_USED: &[&str] = &[
     pending::PendingView::TEMPLATE,
     pending::COUNT,
     preview::PreviewView::TEMPLATE,
+    refused::RefusedView::TEMPLATE,
     repo::RepoPageView::TEMPLATE,
     schedule::ScheduleFormView::TEMPLATE,
     settings::SettingsView::TEMPLATE,

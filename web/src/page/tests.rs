@@ -94,7 +94,11 @@ impl Sample {
             labels: vec![self.text()],
             presence: PresenceView { online: false, text: self.text(), exact: self.some() },
             facts: self.text(),
-            bar: Some(BarView { title: self.text(), text: self.text(), more: Some(("/x", "More")) }),
+            bar: Some(BarView {
+                title: self.text(),
+                text: self.text(),
+                more: Some(("/x".to_owned(), "More")),
+            }),
             backup: Some(BackupButton { href: None, action: "/x".to_owned(), run: self.run(true) }),
         }
     }
@@ -389,6 +393,22 @@ fn render_all(templates: &Templates, sample: &Sample) -> String {
             templates,
             &quarantine::QuarantineView { head: s.head(), since: Some(s.when()), twins, same_state: true },
         ));
+    }
+    let refused = |action| refused::RefusedRow {
+        from: s.text(),
+        host: Some((s.text(), "/x".to_owned())),
+        name: s.some(),
+        reason: s.text(),
+        code: "no_tls",
+        advice: "Advice.",
+        action,
+        tries: s.text(),
+        first: s.when(),
+        last: s.when(),
+    };
+    let action = fleet::Action::look("Look", "/x".to_owned());
+    for rows in [vec![refused(Some(action)), refused(None)], Vec::new()] {
+        add(render(templates, &refused::RefusedView { rows, left_out: s.some() }));
     }
     add(render(
         templates,

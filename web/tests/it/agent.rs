@@ -36,7 +36,7 @@ impl TestAgent {
         let text = made["enroll_token"].as_str().unwrap();
         let mut buffer = [0; MAX_TOKEN_CHARS];
         let token = Token::parse(text, &mut buffer).unwrap();
-        assert!(world.fleet.login_enroll(token.id, &data_encoding::HEXLOWER.encode(&token.secret)));
+        assert!(world.fleet.login_enroll(token.id, &data_encoding::HEXLOWER.encode(&token.secret)).is_ok());
         let mut installation = [0; 16];
         random(&mut installation);
         let request = EnrollRequest {

@@ -381,7 +381,7 @@ async fn accounts_tokens_and_viewers_are_managed_by_admins() {
         .expect(204);
     let viewer =
         client.post("/api/viewers", &json!({"name": "desk", "debug": true})).await.expect(201).json();
-    assert!(world.fleet.login_viewer("desk", viewer["password"].as_str().unwrap()).is_some());
+    assert!(world.fleet.login_viewer("desk", viewer["password"].as_str().unwrap()).is_ok());
     client.send(Method::DELETE, "/api/viewers/desk", None).await.expect(204);
     client.send(Method::DELETE, "/api/viewers/desk", None).await.expect(404);
     let audit = client.get("/api/audit?action=viewer").await.expect(200).json();

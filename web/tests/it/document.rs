@@ -110,6 +110,14 @@ async fn each_answer_is_as_the_document_says() {
     agent.log(&world, job, 0, &[(LogStream::Out, "open"), (LogStream::Err, "denied")]).await;
     agent.progress(&world, job, 420_000_000, "/srv/logbook/2026.db");
     crate::pending::waiting(&world, &client).await;
+    world.refused.lock().unwrap().rows = vec![web::RefusedConnection {
+        origin: "192.0.2.7".to_owned(),
+        name: Some("desk".to_owned()),
+        reason: web::NotLetIn::ViewAccount,
+        tries: 2,
+        first_ms_ago: 9_000,
+        last_ms_ago: 1_000,
+    }];
 
     let document = client.get("/api/openapi.json").await.expect(200).json();
     let mut compared = 0;

@@ -738,3 +738,51 @@ async fn a_form_that_is_sent_twice_does_its_work_once() {
         .json();
     assert_eq!(jobs["items"].as_array().map(Vec::len), Some(1), "{jobs}");
 }
+
+#[tokio::test]
+async fn what_is_refused_at_the_broker_is_shown_where_it_helps() {
+    let world = World::new();
+    let admin = world.admin().await;
+    assert!(admin.get("/refused-connections").await.expect(200).text.contains("Nobody was refused"));
+    let host = admin.post("/api/hosts", &json!({"name": "barn"})).await.expect(201).json();
+    let row = |name: Option<String>, reason, tries| web::RefusedConnection {
+        origin: "192.0.2.7".to_owned(),
+        name,
+        reason,
+        tries,
+        first_ms_ago: 7_200_000,
+        last_ms_ago: 60_000,
+    };
+    let of_host = host["id"].as_str().unwrap().to_owned();
+    world.refused.lock().unwrap().rows = vec![
+        row(Some("01ARZ3NDEKTSV4RRFFQ69G5FAV".to_owned()), web::NotLetIn::UnknownHost, 2),
+        row(Some(of_host.clone()), web::NotLetIn::HostPassword, 1),
+        row(None, web::NotLetIn::NoTls, 900),
+    ];
+    let page = admin.get("/refused-connections").await.expect(200).text;
+    for words in
+        ["01ARZ3NDEKTSV4RRFFQ69G5FAV", "barn", "A host&#39;s login that was replaced.", "Add host", "900"]
+    {
+        assert!(page.contains(words), "no {words:?} in {page}");
+    }
+    let fleet = admin.get("/").await.expect(200).text;
+    assert!(!fleet.contains("What looks like an agent is refused"), "two tries are no agent");
+    let head = admin.get(&format!("/hosts/{of_host}")).await.expect(200).text;
+    assert!(head.contains("A machine asks to be let in as this host, and is refused"), "{head}");
+    assert!(head.contains("href=\"/refused-connections\""));
+    world.refused.lock().unwrap().rows[0].tries = 3;
+    let fleet = admin.get("/").await.expect(200).text;
+    assert!(fleet.contains("What looks like an agent is refused") && fleet.contains("192.0.2.7"), "{fleet}");
+    let list = admin.get("/api/refused-connections").await.expect(200).json();
+    let first = &list["items"][0];
+    assert_eq!(
+        (&first["reason"], &first["last_at"]),
+        (&json!("unknown_host"), &json!("2026-11-23T06:30:12Z")),
+        "{first}"
+    );
+    world.refused.lock().unwrap().rows[0].last_ms_ago = 3_600_001;
+    assert!(
+        !admin.get("/").await.expect(200).text.contains("What looks like an agent is refused"),
+        "an hour ago"
+    );
+}

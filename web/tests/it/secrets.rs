@@ -71,7 +71,7 @@ async fn what_is_minted_is_shown_once_and_kept_nowhere() {
     assert!(answer.text.contains("needs this server&#39;s certificate, /ca.pem"), "{}", answer.text);
     assert!(answer.text.contains("mosquitto_sub -h fleet.lan -p 8883 --cafile holdfast-ca.pem -u desk -P "));
     let password = answer.text.split("-P ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
-    assert!(world.fleet.login_viewer("desk", &password).is_some());
+    assert!(world.fleet.login_viewer("desk", &password).is_ok());
     let answer = client.post_form("/hosts", "name=barn").await.expect(303);
     let page = answer.header("location").to_owned();
     assert!(!client.get(&format!("{page}?part=enrol-wait")).await.expect(200).text.contains("hf1."));

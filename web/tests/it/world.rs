@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tower::ServiceExt;
 use web::{
-    BrokerFacts, Certificate, Figure, HeldLogin, MqttListener, ServerFacts, TaskFacts, TrustedProxies,
-    WebSettings,
+    BrokerFacts, Certificate, Figure, HeldLogin, MqttListener, RefusedConnections, ServerFacts, TaskFacts,
+    TrustedProxies, WebSettings,
 };
 
 pub(crate) const PASSWORD: &str = "a few words in a row";
@@ -25,13 +25,15 @@ pub(crate) struct World {
     clock: Arc<AtomicU64>,
     /// What runs beside the pages, as the program tells them.
     pub(crate) tasks: Arc<Mutex<Vec<TaskFacts>>>,
+    /// Whom the broker did not let in.
+    pub(crate) refused: Arc<Mutex<RefusedConnections>>,
 }
 
 pub(crate) fn random(buffer: &mut [u8]) {
     getrandom::fill(buffer).unwrap();
 }
 
-fn web_settings(tasks: Arc<Mutex<Vec<TaskFacts>>>) -> WebSettings {
+fn web_settings(tasks: Arc<Mutex<Vec<TaskFacts>>>, refused: Arc<Mutex<RefusedConnections>>) -> WebSettings {
     WebSettings {
         public_url: "http://fleet.lan".to_owned(),
         secure_cookies: false,
@@ -56,6 +58,7 @@ fn web_settings(tasks: Arc<Mutex<Vec<TaskFacts>>>) -> WebSettings {
             let account = Some("barn".to_owned());
             vec![HeldLogin { origin: "192.0.2.77".to_owned(), account, failures: 31, for_ms: 6_000 }]
         }),
+        refused_connections: Arc::new(move || refused.lock().unwrap().clone()),
         strict_transport: false,
         certificates: Arc::new(|| {
             let ends_at = Some(Timestamp(START + 90 * 86_400_000));
@@ -80,13 +83,15 @@ impl World {
         };
         let fleet = Fleet::in_memory(settings, driver).unwrap();
         let tasks = Arc::new(Mutex::new(Vec::new()));
-        let router = web::router(fleet.clone(), web_settings(Arc::clone(&tasks)));
-        Self { fleet, router, clock, tasks }
+        let refused = Arc::default();
+        let router = web::router(fleet.clone(), web_settings(Arc::clone(&tasks), Arc::clone(&refused)));
+        Self { fleet, router, clock, tasks, refused }
     }
 
     /// Another server over the same fleet: what was in the memory of the pages is gone.
     pub(crate) fn restart(&mut self) {
-        self.router = web::router(self.fleet.clone(), web_settings(Arc::clone(&self.tasks)));
+        self.router =
+            web::router(self.fleet.clone(), web_settings(Arc::clone(&self.tasks), Arc::clone(&self.refused)));
     }
 
     pub(crate) fn now(&self) -> Timestamp {

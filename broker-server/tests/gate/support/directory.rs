@@ -7,6 +7,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard},
 };
+use web::NotLetIn;
 
 /// Everybody's password.
 pub(crate) const PASSWORD: &str = "open sesame";
@@ -63,10 +64,13 @@ impl Book {
 impl Directory for Book {
     fn login(&self, login: &Login<'_>) -> Result<Principal, LoginRefusal> {
         if login.password != PASSWORD.as_bytes() {
-            return Err(LoginRefusal::Credentials);
+            return Err(LoginRefusal::NotLetIn(NotLetIn::HostPassword));
         }
         if let Some(token) = login.username.strip_prefix("token-") {
-            return token.parse::<TokenId>().map(Principal::Enroll).map_err(|_| LoginRefusal::Credentials);
+            return token
+                .parse::<TokenId>()
+                .map(Principal::Enroll)
+                .map_err(|_| LoginRefusal::NotLetIn(NotLetIn::UnknownToken));
         }
         if let Ok(host) = login.username.parse::<HostId>() {
             return Ok(Principal::Host(host));
@@ -75,8 +79,8 @@ impl Directory for Book {
             "eve" | "debug" => {
                 Ok(Principal::Viewer { name: login.username.into(), debug: login.username == "debug" })
             }
-            "nobody" => Err(LoginRefusal::NotAllowed),
-            _ => Err(LoginRefusal::Credentials),
+            "nobody" => Err(LoginRefusal::NotLetIn(NotLetIn::Quarantined)),
+            _ => Err(LoginRefusal::NotLetIn(NotLetIn::ViewAccount)),
         }
     }
 

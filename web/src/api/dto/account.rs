@@ -3,7 +3,9 @@
 use super::{time, words};
 use crate::format::rfc3339;
 use crate::held::HeldUp;
+use crate::refused_connection::RefusedConnection;
 use fleet::record::{ApiToken, AuditEntry, AuditTarget, Operator, Secret, Viewer};
+use schema::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -176,6 +178,39 @@ impl From<HeldUp> for HeldUpOut {
             account: held.account,
             failures: held.failures,
             until: rfc3339(held.until),
+        }
+    }
+}
+
+/// A connection that the broker did not let in, with those like it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RefusedConnection)]
+pub(crate) struct RefusedConnectionOut {
+    /// The address, or the /64 with IPv6.
+    address: String,
+    /// The name that it gave: a host's id, a token's id, a view account; null = it got not so far.
+    name: Option<String>,
+    /// `unknown_host`, `host_password`, `quarantined`, `unknown_token`, `token_password`, `token_expired`, `view_account`,
+    /// `no_login`, `client_id`, `others_client_id`, `will`, `version`, `not_mqtt`, `untrusted` or `no_tls`.
+    reason: &'static str,
+    /// The same in words.
+    reason_text: &'static str,
+    tries: u64,
+    first_at: String,
+    last_at: String,
+}
+
+impl RefusedConnectionOut {
+    pub(crate) fn new(now: Timestamp, refused: RefusedConnection) -> Self {
+        let ago = |ms| rfc3339(Timestamp(now.0.saturating_sub(ms)));
+        Self {
+            address: refused.origin,
+            name: refused.name,
+            reason: refused.reason.code(),
+            reason_text: refused.reason.words(),
+            tries: refused.tries,
+            first_at: ago(refused.first_ms_ago),
+            last_at: ago(refused.last_ms_ago),
         }
     }
 }

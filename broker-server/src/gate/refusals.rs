@@ -1,0 +1,154 @@
+//! Who was not let in during the last day, for people to see. Bounded, no clock.
+
+use super::throttle::Origin;
+use std::collections::HashMap;
+use web::{NotLetIn, RefusedConnection, RefusedConnections};
+
+/// The most rows.
+const MAX: usize = 512;
+/// The most rows of one origin, so that nobody fills the table from one place.
+const MAX_OF_ORIGIN: usize = 32;
+/// How long a row stays after its last try.
+const STAYS_MS: u64 = 24 * 3_600_000;
+
+/// Whose tries a row counts.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Key {
+    origin: Origin,
+    name: u64,
+    reason: NotLetIn,
+}
+
+struct Row {
+    name: Option<String>,
+    tries: u64,
+    first_ms: u64,
+    last_ms: u64,
+}
+
+#[derive(Default)]
+pub(super) struct Refusals {
+    rows: HashMap<Key, Row>,
+    left_out: u64,
+}
+
+impl Refusals {
+    /// Counts one; whether it is the first of its kind. `name` is its hash, and the text, fit for a page.
+    pub(super) fn note(
+        &mut self,
+        origin: Origin,
+        name: Option<(u64, &str)>,
+        reason: NotLetIn,
+        now_ms: u64,
+    ) -> bool {
+        let key = Key { origin, name: name.map_or(0, |(hash, _)| hash), reason };
+        if let Some(row) = self.rows.get_mut(&key) {
+            row.tries = row.tries.saturating_add(1);
+            row.last_ms = now_ms;
+            return false;
+        }
+        self.make_room(origin, now_ms);
+        let name = name.map(|(_, name)| name.to_owned());
+        self.rows.insert(key, Row { name, tries: 1, first_ms: now_ms, last_ms: now_ms });
+        true
+    }
+
+    /// Somebody of that name has come in from there.
+    pub(super) fn let_in(&mut self, origin: Origin, name: u64) {
+        self.rows.retain(|key, _| (key.origin, key.name) != (origin, name));
+    }
+
+    fn make_room(&mut self, origin: Origin, now_ms: u64) {
+        let of_origin = self.rows.keys().filter(|key| key.origin == origin).count();
+        if of_origin < MAX_OF_ORIGIN && self.rows.len() < MAX {
+            return;
+        }
+        self.forget(now_ms);
+        if self.rows.keys().filter(|key| key.origin == origin).count() >= MAX_OF_ORIGIN {
+            self.give_way(|key| key.origin == origin);
+        } else if self.rows.len() >= MAX {
+            self.give_way(|_| true);
+        }
+    }
+
+    /// The one of these that was tried the longest ago goes.
+    fn give_way(&mut self, of: impl Fn(&Key) -> bool) {
+        let oldest = self.rows.iter().filter(|(key, _)| of(key)).min_by_key(|(_, row)| row.last_ms);
+        if let Some(key) = oldest.map(|(key, _)| *key) {
+            self.rows.remove(&key);
+            self.left_out += 1;
+        }
+    }
+
+    fn forget(&mut self, now_ms: u64) {
+        self.rows.retain(|_, row| now_ms.saturating_sub(row.last_ms) <= STAYS_MS);
+    }
+
+    /// Those of the last day, the last first.
+    pub(super) fn list(&mut self, now_ms: u64) -> RefusedConnections {
+        self.forget(now_ms);
+        let mut rows: Vec<RefusedConnection> = self
+            .rows
+            .iter()
+            .map(|(key, row)| RefusedConnection {
+                origin: key.origin.to_string(),
+                name: row.name.clone(),
+                reason: key.reason,
+                tries: row.tries,
+                first_ms_ago: now_ms.saturating_sub(row.first_ms),
+                last_ms_ago: now_ms.saturating_sub(row.last_ms),
+            })
+            .collect();
+        rows.sort_by(|a, b| {
+            (a.last_ms_ago, &a.origin, &a.name, a.reason).cmp(&(b.last_ms_ago, &b.origin, &b.name, b.reason))
+        });
+        RefusedConnections { rows, left_out: self.left_out }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    fn origin(n: u32) -> Origin {
+        Origin::from(SocketAddr::from((Ipv4Addr::from(n), 1)))
+    }
+
+    #[test]
+    fn tries_of_one_kind_are_one_row_and_end_when_it_is_let_in() {
+        let mut refusals = Refusals::default();
+        assert!(refusals.note(origin(1), Some((7, "a")), NotLetIn::UnknownHost, 1_000));
+        assert!(!refusals.note(origin(1), Some((7, "a")), NotLetIn::UnknownHost, 3_000));
+        assert!(refusals.note(origin(2), Some((7, "a")), NotLetIn::UnknownHost, 4_000));
+        assert!(refusals.note(origin(1), None, NotLetIn::NoTls, 5_000));
+        let list = refusals.list(6_000);
+        assert_eq!(list.rows.len(), 3);
+        let first = &list.rows[2];
+        assert_eq!((first.tries, first.first_ms_ago, first.last_ms_ago), (2, 5_000, 3_000));
+        refusals.let_in(origin(1), 7);
+        let left: Vec<_> =
+            refusals.list(6_000).rows.into_iter().map(|row| (row.origin, row.reason)).collect();
+        assert_eq!(
+            left,
+            [("0.0.0.1".to_owned(), NotLetIn::NoTls), ("0.0.0.2".to_owned(), NotLetIn::UnknownHost)]
+        );
+        assert!(refusals.list(6_000 + STAYS_MS).rows.is_empty(), "a day later they are gone");
+    }
+
+    #[test]
+    fn one_origin_pushes_out_its_own_only_and_the_table_does_not_grow() {
+        let mut refusals = Refusals::default();
+        refusals.note(origin(1), Some((1, "nas")), NotLetIn::UnknownHost, 0);
+        for n in 0..1_000 {
+            refusals.note(origin(2), Some((n, "x")), NotLetIn::ViewAccount, n);
+        }
+        let list = refusals.list(1_000);
+        assert_eq!((list.rows.len(), list.left_out), (1 + MAX_OF_ORIGIN, 1_000 - MAX_OF_ORIGIN as u64));
+        assert_eq!(list.rows.last().unwrap().name.as_deref(), Some("nas"));
+        for n in 0..5_000 {
+            refusals.note(origin(n), None, NotLetIn::NotMqtt, 2_000);
+        }
+        assert_eq!(refusals.list(2_000).rows.len(), MAX);
+    }
+}

@@ -1,0 +1,167 @@
+//! Whom the broker did not let in during the last day, with why and what to do.
+
+use super::fleet::{Action, Attention};
+use super::head::BarView;
+use crate::app::Ctx;
+use crate::format::{When, ago, count, many};
+use crate::problem::Problem;
+use crate::refused_connection::{NotLetIn, RefusedConnection};
+use crate::template::View;
+use axum::body::Body;
+use axum::http::Response;
+use fleet::{HostFilter, HostRow};
+use schema::{HostId, Timestamp};
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// Where the page is.
+const HREF: &str = "/refused-connections";
+
+/// Tries of one machine for one reason.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RefusedRow {
+    pub(crate) from: String,
+    /// The host that was last heard from there, or that it says it is.
+    pub(crate) host: Option<(String, String)>,
+    /// The name that it gave, when that is no host's.
+    pub(crate) name: Option<String>,
+    pub(crate) reason: String,
+    pub(crate) code: &'static str,
+    pub(crate) advice: &'static str,
+    pub(crate) action: Option<Action>,
+    pub(crate) tries: String,
+    pub(crate) first: When,
+    pub(crate) last: When,
+}
+
+/// The page.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RefusedView {
+    pub(crate) rows: Vec<RefusedRow>,
+    /// Rows that gave way to others, in words.
+    pub(crate) left_out: Option<String>,
+}
+
+impl View for RefusedView {
+    const TEMPLATE: &'static str = "page/refused.html";
+    const NAV: &'static str = "fleet";
+    const PARTS: &'static [&'static str] = &[];
+}
+
+/// `GET /refused-connections`.
+pub(crate) async fn show(ctx: Ctx) -> Result<Response<Body>, Problem> {
+    let (hosts, now) = (ctx.read()?.fleet(&HostFilter::default()), ctx.now());
+    let found = (ctx.app.settings.refused_connections)();
+    ctx.page(&RefusedView {
+        rows: found.rows.iter().map(|refused| row(&hosts, now, refused)).collect(),
+        left_out: (found.left_out > 0).then(|| {
+            let rows = many(found.left_out, "row");
+            format!("{rows} gave way to newer ones since the server started.")
+        }),
+    })
+}
+
+fn row(hosts: &[HostRow], now: Timestamp, refused: &RefusedConnection) -> RefusedRow {
+    let host = host_of(hosts, refused);
+    let sentence = refused.reason.words();
+    let link = host.as_ref().map(|row| format!("/hosts/{}", row.host.id));
+    RefusedRow {
+        from: refused.origin.clone(),
+        name: match (&refused.name, &host) {
+            (Some(name), Some(row)) if *name == row.host.id.to_string() => None,
+            (name, _) => name.clone().filter(|name| !name.is_empty()),
+        },
+        reason: crate::problem::sentence(sentence),
+        code: refused.reason.code(),
+        advice: refused.reason.advice(),
+        action: action(refused.reason, link.as_deref()),
+        tries: count(refused.tries),
+        first: When::ago(now, before(now, refused.first_ms_ago)),
+        last: When::ago(now, before(now, refused.last_ms_ago)),
+        host: host.map(|row| row.host.name.clone()).zip(link),
+    }
+}
+
+/// The one safe step.
+fn action(reason: NotLetIn, host: Option<&str>) -> Option<Action> {
+    match (reason, host) {
+        (NotLetIn::Quarantined, Some(host)) => {
+            Some(Action::look("Tell them apart", format!("{host}/quarantine")))
+        }
+        (NotLetIn::HostPassword | NotLetIn::Untrusted, Some(host)) => {
+            Some(Action::set("Enrol it again", format!("{host}/settings")))
+        }
+        (NotLetIn::UnknownHost, _) => Some(Action::set("Add host", "/hosts/new".to_owned())),
+        _ => None,
+    }
+}
+
+fn before(now: Timestamp, ms: u64) -> Timestamp {
+    Timestamp(now.0.saturating_sub(ms))
+}
+
+/// The host that it says it is, else the one host that was last heard from that address, when it looks like an agent.
+fn host_of<'a>(hosts: &'a [HostRow], refused: &RefusedConnection) -> Option<&'a HostRow> {
+    let named = refused.name.as_deref().and_then(|name| name.parse::<HostId>().ok());
+    if let Some(row) = named.and_then(|id| hosts.iter().find(|row| row.host.id == id)) {
+        return Some(row);
+    }
+    if refused.reason != NotLetIn::Untrusted {
+        return None;
+    }
+    let mut from_there = hosts.iter().filter(|row| is_from(row, refused));
+    let first = from_there.next()?;
+    from_there.next().is_none().then_some(first)
+}
+
+/// Whether this host was last heard from there, and is not connected.
+fn is_from(row: &HostRow, refused: &RefusedConnection) -> bool {
+    !row.presence.online && row.presence.peer.as_deref() == Some(refused.origin.as_str())
+}
+
+/// What looks like agents that try again and again, for the list of what needs a person: an agent tries at least each
+/// quarter of an hour.
+pub(crate) fn attention(now: Timestamp, found: &[RefusedConnection]) -> Option<Attention> {
+    const RECENT_MS: u64 = 3_600_000;
+    const TRIES: u64 = 3;
+    let again = |refused: &&RefusedConnection| {
+        refused.reason.is_agent() && refused.last_ms_ago <= RECENT_MS && refused.tries >= TRIES
+    };
+    let last = found.iter().filter(again).map(|refused| refused.last_ms_ago).min()?;
+    let origins: BTreeSet<&str> = found.iter().filter(again).map(|refused| refused.origin.as_str()).collect();
+    let first = origins.first()?;
+    let more = origins.len() - 1;
+    Some(Attention {
+        state: "warning",
+        cause: "What looks like an agent is refused".to_owned(),
+        hosts: vec![((*first).to_owned(), HREF.to_owned())],
+        more,
+        text: format!("it asked to be let in {}.", ago(now, before(now, last))),
+        action: Action::look("See why", HREF.to_owned()),
+        ack: None,
+    })
+}
+
+/// Why a host that is away is not let in, if its machine asks to be.
+pub(crate) fn bar_of(now: Timestamp, row: &HostRow, found: &[RefusedConnection]) -> Option<BarView> {
+    if row.presence.online {
+        return None;
+    }
+    let id = row.host.id.to_string();
+    let is_its = |refused: &&RefusedConnection| match refused.reason {
+        NotLetIn::HostPassword => refused.name.as_deref() == Some(id.as_str()),
+        NotLetIn::Untrusted => is_from(row, refused),
+        _ => false,
+    };
+    let refused = found.iter().find(is_its)?;
+    Some(BarView {
+        title: "A machine asks to be let in as this host, and is refused".to_owned(),
+        text: format!(
+            "From {}, last {}: {}",
+            refused.origin,
+            ago(now, before(now, refused.last_ms_ago)),
+            crate::problem::sentence(refused.reason.words()),
+        ),
+        more: Some((HREF.to_owned(), "See what to do")),
+    })
+}
