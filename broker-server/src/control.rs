@@ -85,27 +85,37 @@ pub fn listen(data_dir: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// Whether what lies beside the data file is what the server runs with.
+pub trait CheckPieces: Send + Sync {
+    /// Why not, in words.
+    fn check(&self) -> Result<(), String>;
+}
+
 /// Answers on the socket, for ever.
-pub async fn serve(listener: Arc<UnixListener>, fleet: Fleet, beat: Beat) {
+pub async fn serve(listener: Arc<UnixListener>, fleet: Fleet, pieces: Arc<dyn CheckPieces>, beat: Beat) {
     loop {
         let Ok((stream, _)) = beat.waits(listener.accept()).await else {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let fleet = fleet.clone();
+        let (fleet, pieces) = (fleet.clone(), Arc::clone(&pieces));
         tokio::spawn(async move {
-            if let Err(error) = talk(stream, &fleet).await {
+            if let Err(error) = talk(stream, &fleet, &*pieces).await {
                 tracing::debug!(%error, "control connection ended");
             }
         });
     }
 }
 
-async fn talk(stream: UnixStream, fleet: &Fleet) -> io::Result<()> {
+async fn talk(stream: UnixStream, fleet: &Fleet, pieces: &dyn CheckPieces) -> io::Result<()> {
     let mut stream = BufReader::new(stream.take_line_limit());
     let mut line = String::new();
     tokio::time::timeout(ASKED_WITHIN, stream.read_line(&mut line)).await??;
     let answer = match serde_json::from_str(&line) {
+        Ok(Ask::Check) => match (check(fleet).await, pieces.check()) {
+            (Answer::Whole(_), Err(why)) => Answer::Refused(why),
+            (found, _) => found,
+        },
         Ok(ask) => carry_out(fleet, ask).await,
         Err(error) => Answer::Refused(format!("not understood: {error}")),
     };

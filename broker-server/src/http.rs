@@ -94,6 +94,7 @@ pub async fn serve(
 ) {
     let places = Arc::new(Places::new(limits, proxies));
     let graceful = GracefulShutdown::new();
+    let mut failing = 0;
     loop {
         let accepted = tokio::select! {
             _ = stopped.wait_for(|stop| *stop) => break,
@@ -103,11 +104,15 @@ pub async fn serve(
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, or the peer is gone already: neither is a reason to stop.
-                tracing::warn!(%error, "an HTTP connection can't be accepted");
+                failing += 1;
+                if u64::is_power_of_two(failing) {
+                    tracing::warn!(%error, failing, "an HTTP connection can't be accepted");
+                }
                 tokio::time::sleep(NO_SOCKETS).await;
                 continue;
             }
         };
+        failing = 0;
         match places.take(peer.ip()) {
             Ok(place) => {
                 let (speech, router, watcher) = (speech.clone(), router.clone(), graceful.watcher());

@@ -65,6 +65,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let asked = control::ask(&config.data_dir.value, &Ask::Check);
             match runtime()?.block_on(asked)? {
                 Some(Answer::Whole(rows)) => {
+                    out::line("authority: ok, the one that enrolled agents trust")?;
                     out::line(format_args!("data file: ok ({rows} rows), in use by the server that runs"))?;
                     return Ok(ExitCode::SUCCESS);
                 }
@@ -73,9 +74,16 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 None => {}
             }
             match serve::check(&config)? {
-                Checked::Well(rows) => {
-                    out::line("authority: ok, the one that enrolled agents trust")?;
-                    out::line(format_args!("data file: ok ({rows} rows)"))?;
+                Checked::Well(found) => {
+                    let authority = match found.locked_out {
+                        0 => "ok, the one that enrolled agents trust".to_owned(),
+                        hosts => format!(
+                            "another one was accepted: the next start locks out all hosts that are enrolled ({hosts}), \
+                             until each is enrolled again"
+                        ),
+                    };
+                    out::line(format_args!("authority: {authority}"))?;
+                    out::line(format_args!("data file: ok ({} rows)", found.rows))?;
                 }
                 Checked::Begun => {
                     let data_dir = config.data_dir.value.display();

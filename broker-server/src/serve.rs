@@ -13,13 +13,14 @@ use crate::{
 };
 use anyhow::Context;
 use fleet::{Authority, Change, Changed, Driver, Fleet, Found, Keep, Pieces, Scrub, Stand};
+use rustix::process::Signal;
 use schema::{HostId, Timestamp};
 use std::{
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, PoisonError},
     time::Duration,
 };
 use tokio::{
@@ -75,10 +76,15 @@ pub struct Server {
 pub async fn until_signal(config: Config) -> anyhow::Result<()> {
     let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
     let mut hang_up = tokio::signal::unix::signal(SignalKind::hangup())?;
+    // A limit on the size of files is an error of the write that meets it, not the end of the program.
+    let _too_large = tokio::signal::unix::signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
     let public_url = config.public_url.value.clone();
     let mut server = start(config).await?;
     if let Some(code) = server.fleet.setup_code().await? {
-        out::line(format_args!("setup: {public_url}/setup/{}", code.expose()))?;
+        let told = out::line(format_args!("setup: {public_url}/setup/{}", code.expose()));
+        if let Err(error) = told {
+            tracing::error!(%error, "the link for the first account can't be printed; start again to see it");
+        }
     }
     notify_systemd("READY=1");
     let ended = loop {
@@ -108,14 +114,22 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
 
     let pieces = pieces(&config);
     let stand = pieces.begin().context("data folder")?;
-    let tls = Arc::new(Tls::open(tls_options(&config, stand), clock::now()).context("certificate")?);
+    let options = tls_options(&config, stand);
+    if options.is_new {
+        let mut before = |path: &Path, bytes: &[u8]| pieces.will_make(path, bytes).map_err(io::Error::other);
+        options.make_authority(clock::now(), &mut before).context("certificate")?;
+    }
+    let tls = Arc::new(Tls::open(options.clone(), clock::now()).context("certificate")?);
     let pages_tls = open_pages_tls(&config, &tls)?;
     let speech = speech(&config, pages_tls.as_deref())?;
     let keep = Keep {
         jobs_days: config.keep_jobs_days.value,
         host_bytes: config.host_share_mib.value.saturating_mul(1 << 20),
     };
-    let fleet = open_fleet(pieces, config.mqtt_public.value.clone(), tls.ca_fingerprint(), keep)?;
+    let fleet = open_fleet(pieces.clone(), config.mqtt_public.value.clone(), tls.ca_fingerprint(), keep)?;
+    let options = Options { is_new: false, is_accepted: false, ..options };
+    let own_pieces =
+        Arc::new(OwnPieces { fleet: fleet.clone(), pieces, options, found: std::sync::Mutex::default() });
     let mut listen = vec![Listen::Tls(mqtt, Arc::clone(&tls))];
     listen.extend(plain.map(Listen::Plain));
     let limits = Limits { max_connections: config.max_connections.value, ..Limits::default() };
@@ -146,16 +160,19 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
     };
     of_fleet("sweep", SWEEP_EVERY, |fleet, beat| Box::pin(sweep(fleet, beat)));
     of_fleet("maintenance", MAINTAIN_EVERY, |fleet, beat| Box::pin(maintain(fleet, beat)));
-    of_fleet("scrub", tasks::IDLE, |fleet, beat| Box::pin(scrub(fleet, beat)));
+    let kept = (fleet.clone(), Arc::clone(&own_pieces));
+    tasks.spawn("scrub", tasks::IDLE, move |beat| scrub(kept.0.clone(), Arc::clone(&kept.1), beat));
     of_fleet("schedules", TICK_EVERY, |fleet, beat| Box::pin(tick(fleet, beat)));
     let (incoming, kept) = (Arc::new(Mutex::new(incoming)), (fleet.clone(), gate.clone()));
     let ingest = tasks.spawn("ingest", tasks::IDLE, move |beat| {
         ingest::run(Arc::clone(&incoming), kept.0.clone(), kept.1.clone(), beat)
     });
     let (socket, kept) = (Arc::new(control::listen(data_dir).context("control socket")?), fleet.clone());
-    let control = tasks
-        .spawn("control", tasks::IDLE, move |beat| control::serve(Arc::clone(&socket), kept.clone(), beat));
-    let settings = web_settings(&config, &tls, pages_tls.as_ref(), &gate, &tasks);
+    let answered: Arc<dyn control::CheckPieces> = own_pieces.clone();
+    let control = tasks.spawn("control", tasks::IDLE, move |beat| {
+        control::serve(Arc::clone(&socket), kept.clone(), Arc::clone(&answered), beat)
+    });
+    let settings = web_settings(&config, &tls, pages_tls.as_ref(), &gate, &tasks, &own_pieces);
     let router = web::router(fleet.clone(), settings);
     let proxies = TrustedProxies::new(config.trusted_proxies.value.clone());
     let http_task =
@@ -196,6 +213,41 @@ impl Server {
     }
 }
 
+/// What lies beside the data file, as it is on disk now: a server that runs has it all in memory, and would be the last to
+/// notice that it is gone.
+struct OwnPieces {
+    fleet: Fleet,
+    pieces: Pieces,
+    options: Options,
+    /// What was wrong when that was last looked at.
+    found: std::sync::Mutex<Option<String>>,
+}
+
+impl OwnPieces {
+    fn look(&self) {
+        let found = control::CheckPieces::check(self).err();
+        let mut before = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(why) = found.as_ref().filter(|_| *before != found) {
+            tracing::error!(why, "the next start of this server would fail");
+        }
+        *before = found;
+    }
+
+    fn found(&self) -> Option<String> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl control::CheckPieces for OwnPieces {
+    fn check(&self) -> Result<(), String> {
+        let check = || -> anyhow::Result<()> {
+            let fingerprint = Tls::check(&self.options)?;
+            Ok(self.fleet.check_pieces(&self.pieces, fingerprint.as_ref())?)
+        };
+        check().map_err(|error| format!("{error:#}"))
+    }
+}
+
 /// What a look through everything has found.
 #[derive(Clone, Copy, Debug)]
 pub enum Checked {
@@ -203,8 +255,8 @@ pub enum Checked {
     New,
     /// A first start has begun and did not end; the next one goes on with it.
     Begun,
-    /// All is well, and the data file has this many rows.
-    Well(u64),
+    /// All is well.
+    Well(fleet::Checked),
 }
 
 /// Looks through everything without serving, and changes nothing.
@@ -214,6 +266,9 @@ pub fn check(config: &Config) -> anyhow::Result<Checked> {
     let fingerprint = Tls::check(&tls_options(config, stand)).context("certificate")?;
     if let Some(pages) = pages_tls_options(config) {
         Tls::check(&pages).context("certificate of the pages")?;
+    }
+    if let Some(handed_over) = &pieces.key_file {
+        fleet::check_key_file(handed_over)?;
     }
     if stand == Stand::New {
         return Ok(if pieces.has_begun()? { Checked::Begun } else { Checked::New });
@@ -230,9 +285,7 @@ pub fn open_for_admin(data_dir: &Path, key_file: Option<PathBuf>) -> anyhow::Res
 
 /// Takes a person's word that the next start may come with another authority.
 pub fn accept_authority(data_dir: &Path) -> anyhow::Result<()> {
-    let pieces = Pieces::from(data_dir);
-    has_data(&pieces)?;
-    Ok(pieces.accept_authority()?)
+    Ok(Pieces::from(data_dir).accept_authority()?)
 }
 
 fn has_data(pieces: &Pieces) -> anyhow::Result<()> {
@@ -294,6 +347,7 @@ fn tls_options(config: &Config, stand: Stand) -> Options {
     Options {
         folder: config.data_dir.value.join(fleet::AUTHORITY_FOLDER),
         is_new: stand != Stand::Whole,
+        is_accepted: stand == Stand::OtherAuthority,
         names,
         operator,
         any_authority: false,
@@ -339,7 +393,9 @@ fn web_settings(
     pages_tls: Option<&Arc<Tls>>,
     gate: &GateHandle,
     tasks: &Tasks,
+    own_pieces: &Arc<OwnPieces>,
 ) -> WebSettings {
+    let own_pieces = Arc::clone(own_pieces);
     let mut mqtt = vec![MqttListener { address: config.mqtt_public.value.clone(), tls: true }];
     let plain = config.mqtt_plain.value;
     mqtt.extend(plain.map(|address| MqttListener { address: address.to_string(), tls: false }));
@@ -362,6 +418,7 @@ fn web_settings(
         space_left: Arc::new(move || space_left(&data_dir)),
         held_logins: Arc::new(move || held.held().into_iter().map(held_login).collect()),
         refused_connections: Arc::new(move || refused.refused_connections()),
+        lost_piece: Arc::new(move || own_pieces.found()),
         // Not with a certificate of our own authority: a browser that does not know it could not be told otherwise.
         strict_transport: public_url.starts_with("https://")
             && (!config.http_tls.value || config.http_tls_certificate.value.is_some()),
@@ -405,10 +462,11 @@ fn certificates(
 }
 
 /// Looks through the data file at quiet times.
-async fn scrub(fleet: Fleet, beat: Beat) {
+async fn scrub(fleet: Fleet, pieces: Arc<OwnPieces>, beat: Beat) {
     let mut operations = fleet.writer_counts().operations;
     loop {
         beat.waits(tokio::time::sleep(SCRUB_LOOK_EVERY)).await;
+        pieces.look();
         let before = std::mem::replace(&mut operations, fleet.writer_counts().operations);
         let quiet = operations.saturating_sub(before) <= QUIET_OPERATIONS;
         if !is_scrub_due(fleet.last_scrub().as_ref(), quiet, fleet.now()) {

@@ -1,4 +1,4 @@
-use crate::authority;
+use crate::authority::{self, Fits};
 use crate::change::Change;
 use crate::context::{Context, Driver, Settings};
 use crate::data_folder::check_data_folder;
@@ -12,11 +12,13 @@ use crate::seal::{Binding, MasterKey};
 use crate::snapshot::Snapshot;
 use crate::store::format::{META_KEY_CHECK, Meta};
 use crate::store::{
-    Begins, Committed, JOBS, META, Moment, Order, ReadView, Reads, Span, Store, Tx, WriterCounts, check,
+    Begins, Committed, JOBS, LINKS, META, Moment, Order, ReadView, Reads, Span, Store, Tx, WriterCounts,
+    check,
 };
 use schema::{HostId, JobId, Timestamp};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::broadcast;
 
@@ -27,6 +29,15 @@ pub struct NewEnrollToken {
     pub token: EnrollToken,
     /// `hf1.…`
     pub text: Secret,
+}
+
+/// What a look through the pieces of a server at rest has found: all fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// Rows of the data file.
+    pub rows: u64,
+    /// Hosts that have to be enrolled again, for another authority was accepted.
+    pub locked_out: usize,
 }
 
 /// What ingest does after a message.
@@ -57,7 +68,7 @@ impl Fleet {
         let pieces = pieces.into();
         let is_new = pieces.begin()? == Stand::New;
         let master = match &pieces.key_file {
-            None if is_new => MasterKey::read_or_create(&pieces.key_path(), random(&driver))?,
+            None if is_new => MasterKey::read_or_create(&pieces, random(&driver))?,
             None => MasterKey::read(&pieces.key_path(), false)?,
             Some(handed_over) => MasterKey::read(handed_over, true)?,
         };
@@ -86,15 +97,37 @@ impl Fleet {
     /// Looks through the whole data file: every page that is in use is what was written, every row can be read, the
     /// master key fits, and so does the authority, when there is one. Changes nothing; returns how many rows there are.
     /// Reads all of the file, and blocks.
-    pub fn check(pieces: &Pieces, ca_fingerprint: Option<&[u8; 32]>) -> Result<u64, OpenError> {
+    pub fn check(pieces: &Pieces, ca_fingerprint: Option<&[u8; 32]>) -> Result<Checked, OpenError> {
         check_data_folder(&pieces.data_dir)?;
         let master = MasterKey::read(&pieces.key_path(), pieces.key_file.is_some())?;
         let is_accepted = pieces.accepts_authority()?;
-        check(&pieces.data_file(), |tx| {
+        let mut locked_out = 0;
+        let rows = check(&pieces.data_file(), |tx| {
             key_fits(&master, tx)?;
-            let fits = ca_fingerprint.map(|found| authority::check(tx, found, is_accepted));
-            fits.transpose().map(drop)
-        })
+            let keeps = match ca_fingerprint {
+                // The next start makes one.
+                None => false,
+                Some(found) => !matches!(authority::check(tx, found, is_accepted)?, Fits::Other(_)),
+            };
+            if !keeps {
+                locked_out = tx.keys(&LINKS, &Span::ALL, usize::MAX)?.len();
+            }
+            Ok(())
+        })?;
+        Ok(Checked { rows, locked_out })
+    }
+
+    /// Whether what is on disk of the key and of the authority is what this server runs with: what the next start finds.
+    /// `ca_fingerprint` is that of the authority on disk.
+    pub fn check_pieces(&self, pieces: &Pieces, ca_fingerprint: Option<&[u8; 32]>) -> Result<(), OpenError> {
+        pieces.look()?;
+        let master = MasterKey::read(&pieces.key_path(), pieces.key_file.is_some())?;
+        let view = self.view()?;
+        key_fits(&master, &view)?;
+        if let Some(found) = ca_fingerprint {
+            authority::check(&view, found, pieces.accepts_authority()?)?;
+        }
+        Ok(())
     }
 
     /// A fleet that is gone with the process.
@@ -200,6 +233,11 @@ impl Fleet {
     }
 }
 
+/// Whether a master key can be read from a file that is handed over.
+pub fn check_key_file(handed_over: &Path) -> Result<(), OpenError> {
+    MasterKey::read(handed_over, true).map(drop)
+}
+
 /// Looks whether the key fits the file, and puts right what only a running server knows.
 fn start(context: &Context, tx: &mut Tx<'_>) -> Result<(), OpenError> {
     if !key_fits(&context.master, tx)? {
@@ -221,8 +259,8 @@ fn start(context: &Context, tx: &mut Tx<'_>) -> Result<(), OpenError> {
 }
 
 /// `false`: the file has not seen a key yet.
-fn key_fits(master: &MasterKey, tx: &Tx<'_>) -> Result<bool, OpenError> {
-    match tx.get(&META, &META_KEY_CHECK.to_owned())? {
+fn key_fits(master: &MasterKey, reads: &impl Reads) -> Result<bool, OpenError> {
+    match reads.get(&META, &META_KEY_CHECK.to_owned())? {
         Some(Meta::KeyCheck(sealed)) => match master.open(Binding::Check, &sealed) {
             Ok(_) => Ok(true),
             Err(_) => Err(OpenError::KeyWrong),

@@ -3,14 +3,20 @@
 //! Each is worth nothing without the others, and a new one in the place of one that is lost makes things worse without a
 //! word: an empty fleet, secrets that open no more, agents that trust nobody. So pieces are made only where there is
 //! none at all. A first start leaves [`BEGUN_FILE`] until all of them are on disk, so that one that was torn is ended by
-//! the next; an authority may be missing, or another one, when a person has said so by [`ACCEPT_FILE`].
+//! the next. It says which files that start makes, so that it is no licence for others: those of a backup that was
+//! restored over a torn start. An authority may be missing, or another one, when a person has said so by
+//! [`ACCEPT_FILE`].
 
 use crate::data_folder::{check_data_folder, make_data_folder};
 use crate::refused::OpenError;
+use crate::seal::MasterKey;
+use data_encoding::HEXLOWER;
+use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 /// The name of the data file in its folder.
 pub const DATA_FILE: &str = "holdfast.redb";
@@ -68,6 +74,7 @@ pub enum Stand {
 /// Which pieces there are.
 #[derive(Clone, Debug, Default)]
 struct Found {
+    /// A first start has begun, and what there is of a key and an authority is what it makes.
     begun: bool,
     accepts_authority: bool,
     /// What belongs to this server, in the order in which it is named, and how long it is; `None` = it is not there.
@@ -89,13 +96,13 @@ impl Found {
         if let Some(missing) = first(others, |bytes| bytes.is_none()) {
             return Err(OpenError::Missing { missing, found });
         }
-        if let Some(path) = first(&self.pieces, |bytes| bytes == Some(0)) {
+        if let Some(path) = first(others, |bytes| bytes == Some(0)) {
             return Err(OpenError::Empty { path });
         }
         if self.accepts_authority {
             return Ok(Stand::OtherAuthority);
         }
-        match first(authority, |bytes| bytes.is_none()) {
+        match first(authority, |bytes| bytes.unwrap_or(0) == 0) {
             Some(missing) => Err(OpenError::NoAuthority { missing, found }),
             None => Ok(Stand::Whole),
         }
@@ -121,6 +128,7 @@ impl Pieces {
             Ok(_) => check_data_folder(&self.data_dir)?,
         }
         let mut paths = vec![self.data_file()];
+        let begun = self.has_begun()?;
         // A key from elsewhere is there before the first start.
         if self.key_file.is_none() {
             paths.push(self.key_path());
@@ -130,9 +138,10 @@ impl Pieces {
             paths.extend(AUTHORITY_FILES.map(|name| self.data_dir.join(name)));
             of_authority = AUTHORITY_FILES.len();
         }
+        let begun = begun && self.are_made_here(&paths[1..])?;
         let pieces = paths.into_iter().map(|path| length(&path).map(|bytes| (path, bytes)));
         let found = Found {
-            begun: self.has_begun()?,
+            begun,
             accepts_authority: self.accepts_authority()?,
             pieces: pieces.collect::<Result<_, _>>()?,
             of_authority,
@@ -142,15 +151,47 @@ impl Pieces {
 
     /// The same for who is to make what is missing: makes the folder, and writes down that a first start has begun.
     pub fn begin(&self) -> Result<Stand, OpenError> {
+        // One that can't be used leaves no trace.
+        if let Some(handed_over) = &self.key_file {
+            MasterKey::read(handed_over, true)?;
+        }
         make_data_folder(&self.data_dir)?;
         let stand = self.look()?;
-        if stand == Stand::New {
+        if stand == Stand::New && !self.has_begun()? {
             leave(
                 &self.data_dir.join(BEGUN_FILE),
                 "The first start of this server makes its files, and removes this one when they are all there.\n",
             )?;
         }
         Ok(stand)
+    }
+
+    /// A first start is about to put a file with these bytes there.
+    pub fn will_make(&self, path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
+        if !self.has_begun()? {
+            return Ok(());
+        }
+        let begun = self.data_dir.join(BEGUN_FILE);
+        let mut words = fs::read_to_string(&begun).map_err(|why| failed(&begun, why))?;
+        words.push_str(&format!("{}\n", mark_of(path, bytes)));
+        leave(&begun, &words)
+    }
+
+    /// Whether all that there is of these is what the first start that has begun makes.
+    fn are_made_here(&self, paths: &[PathBuf]) -> Result<bool, OpenError> {
+        let begun = self.data_dir.join(BEGUN_FILE);
+        let words = fs::read_to_string(&begun).map_err(|why| failed(&begun, why))?;
+        for path in paths {
+            if length(path)?.is_none() {
+                continue;
+            }
+            let bytes = Zeroizing::new(fs::read(path).map_err(|why| failed(path, why))?);
+            let mark = mark_of(path, &bytes);
+            if !words.lines().any(|line| line == mark) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether a first start has begun and has not ended.
@@ -168,8 +209,15 @@ impl Pieces {
         Ok(length(&self.data_dir.join(ACCEPT_FILE))?.is_some())
     }
 
-    /// A person says so: the next start takes the authority that it finds, or makes one.
+    /// A person says so: the next start takes the authority that it finds, or makes one. There must be data.
     pub fn accept_authority(&self) -> Result<(), OpenError> {
+        check_data_folder(&self.data_dir)?;
+        let path = self.data_file();
+        match length(&path)? {
+            None => return Err(OpenError::NoData { path }),
+            Some(0) => return Err(OpenError::Empty { path }),
+            Some(_) => {}
+        }
         leave(
             &self.data_dir.join(ACCEPT_FILE),
             "The next start of this server takes the authority that it finds, or makes one, and removes this file.\n",
@@ -189,22 +237,34 @@ fn failed(path: &Path, why: io::Error) -> OpenError {
 /// How long a file is; `None` = it is not there.
 fn length(path: &Path) -> Result<Option<u64>, OpenError> {
     match fs::metadata(path) {
-        Ok(facts) => Ok(Some(facts.len())),
+        Ok(facts) if facts.is_file() => Ok(Some(facts.len())),
+        Ok(_) => Err(OpenError::NotAFile { path: path.to_owned() }),
         Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
         Err(why) => Err(failed(path, why)),
     }
 }
 
-/// Puts a mark there, on disk when this returns.
+/// A file's name and what it holds, in a line. The hash of a key tells nothing of it.
+fn mark_of(path: &Path, bytes: &[u8]) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    format!("{} {name}", HEXLOWER.encode(&Sha256::digest(bytes)))
+}
+
+/// Puts a mark there, whole and on disk when this returns, or not at all.
 fn leave(path: &Path, words: &str) -> Result<(), OpenError> {
+    let draft = path.with_extension("new");
     let written = || {
         let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
         io::Write::write_all(&mut file, words.as_bytes())?;
         file.sync_all()?;
+        fs::rename(&draft, path)?;
         sync_folder_of(path)
     };
-    written().map_err(|why| failed(path, why))
+    written().map_err(|why| {
+        let _ = fs::remove_file(&draft);
+        failed(path, why)
+    })
 }
 
 fn remove(path: &Path) -> Result<(), OpenError> {
@@ -237,7 +297,8 @@ mod tests {
                 begun: bits >> 8 & 1 == 1,
                 accepts_authority: bits >> 9 & 1 == 1,
             };
-            let empty = (0..4).find(|i| bytes(*i as u32) == Some(0)).map(|i| names[i]);
+            let empty = (0..2).find(|i| bytes(*i as u32) == Some(0)).map(|i| names[i]);
+            let no_authority = (2..4).find(|i| bytes(*i as u32).unwrap_or(0) == 0).map(|i| names[i]);
             let missing: Vec<&str> = (0..4).filter(|i| !is(*i)).map(|i| names[i]).collect();
             let judged = found.judge();
             if missing.len() == 4 || found.begun {
@@ -255,10 +316,10 @@ mod tests {
                 assert_eq!(path.to_str(), Some(empty), "{found:?}");
             } else if found.accepts_authority {
                 assert_eq!(judged.unwrap(), Stand::OtherAuthority, "{found:?}");
-            } else if let Some(first) = missing.first() {
+            } else if let Some(first) = no_authority {
                 let refused = judged.unwrap_err();
                 let OpenError::NoAuthority { missing, .. } = &refused else { panic!("{refused}") };
-                assert_eq!(missing.to_str(), Some(*first), "{found:?}");
+                assert_eq!(missing.to_str(), Some(first), "{found:?}");
             } else {
                 assert_eq!(judged.unwrap(), Stand::Whole, "{found:?}");
             }
@@ -270,8 +331,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let pieces = Pieces { authority: Authority::Own, ..Pieces::from(folder.path()) };
         assert_eq!(pieces.begin().unwrap(), Stand::New);
+        pieces.will_make(&folder.path().join(KEY_FILE), b"key").unwrap();
+        assert_eq!(pieces.begin().unwrap(), Stand::New);
         fs::write(folder.path().join(KEY_FILE), "key").unwrap();
         assert_eq!(pieces.begin().unwrap(), Stand::New);
+        // A key from a backup that was restored over it is none that it makes.
+        fs::write(folder.path().join(KEY_FILE), "yek").unwrap();
+        let refused = pieces.begin().unwrap_err().to_string();
+        assert!(refused.contains(DATA_FILE) && refused.contains(KEY_FILE), "{refused}");
+        fs::write(folder.path().join(KEY_FILE), "key").unwrap();
         pieces.made().unwrap();
         pieces.made().unwrap();
         let refused = pieces.begin().unwrap_err().to_string();

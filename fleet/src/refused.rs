@@ -21,6 +21,22 @@ pub(crate) fn held_words(group: &str, why: Hold) -> String {
     format!("source group {group}: {}: {then}", why.in_words())
 }
 
+/// Why the store does not do it, as far as a person can do something about it.
+fn store_words(error: &StoreError) -> String {
+    match error.write_fault() {
+        WriteFault::Full => "the disk of the data folder is full: make room on it".to_owned(),
+        WriteFault::Limit => "the data file has reached a limit on the size of files: raise it".to_owned(),
+        WriteFault::ReadOnly => "the file system of the data folder is mounted read-only".to_owned(),
+        WriteFault::Replaced => format!(
+            "{error}: stop the server, put the data folder to go on with into its place, and start it again"
+        ),
+        WriteFault::Other => match error {
+            StoreError::Damaged { .. } => error.to_string(),
+            _ => "the data file could not be read or written; see the server's log".to_owned(),
+        },
+    }
+}
+
 /// Why a request is not carried out. Its text is one sentence that says what to do.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -139,7 +155,7 @@ pub enum Refused {
     )]
     WireUnsupported,
     /// The store failed.
-    #[error("the data file could not be read or written; see the server's log")]
+    #[error("{}", store_words(.0))]
     Store(#[from] StoreError),
 }
 
@@ -221,18 +237,54 @@ pub enum StoreError {
     /// An operation panicked; nothing of it was written.
     #[error("an operation failed unexpectedly and was rolled back")]
     Panicked,
+    /// Another file lies in the place of the one that is open, or none.
+    #[error("{} is another file than the one that this server has open, or is gone", .0.display())]
+    Replaced(PathBuf),
     /// The store was shut down.
     #[error("the store is closed")]
     Closed,
 }
 
+/// Why the data file can't be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteFault {
+    /// Its disk is full, or a quota is used up.
+    Full,
+    /// It has reached a limit on the size of files.
+    Limit,
+    /// Its file system is mounted read-only.
+    ReadOnly,
+    /// It was moved or replaced while it was open.
+    Replaced,
+    /// Something else.
+    Other,
+}
+
 impl StoreError {
-    /// Whether it failed for want of space.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    /// Whether the file itself could not be read or written: then nothing else that was asked at once was, either.
+    pub(crate) fn is_of_file(&self) -> bool {
         let Self::Database(error) = self else { return false };
-        matches!(&**error, redb::Error::Io(why) if matches!(why.kind(), StorageFull | QuotaExceeded))
+        matches!(**error, redb::Error::Io(_) | redb::Error::PreviousIo)
+    }
+
+    /// Why the file can't be written, as far as that is why.
+    #[must_use]
+    pub fn write_fault(&self) -> WriteFault {
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        let io = match self {
+            Self::Replaced(_) => return WriteFault::Replaced,
+            Self::Database(error) => match &**error {
+                redb::Error::Io(why) => why.kind(),
+                _ => return WriteFault::Other,
+            },
+            _ => return WriteFault::Other,
+        };
+        match io {
+            StorageFull | QuotaExceeded => WriteFault::Full,
+            FileTooLarge => WriteFault::Limit,
+            ReadOnlyFilesystem => WriteFault::ReadOnly,
+            _ => WriteFault::Other,
+        }
     }
 }
 
@@ -331,7 +383,8 @@ pub enum OpenError {
     },
     /// The data is somebody else's.
     #[error(
-        "{path} belongs to user {owner}, who could put data and keys of his own in its place; the server runs as {user}: chown it"
+        "{path} belongs to user {owner}, who could put data and keys of his own in its place, and this program runs as user \
+         {user}: run it as user {owner}, as the server does; or chown it, if the server is to run as {user}"
     )]
     Foreign {
         /// The folder, or a file in it.
@@ -378,7 +431,7 @@ pub enum OpenError {
     },
     /// The authority is gone, and the rest is there.
     #[error(
-        "{missing} is missing, which enrolled agents trust, but {found} is there: restore the folder tls from your \
+        "{missing} is missing or empty, which enrolled agents trust, but {found} is there: restore the folder tls from your \
          backup of the data folder; if it is lost for good, holdfast-server admin accept-authority lets the next start \
          make a new one, and then every host has to be enrolled again"
     )]
@@ -406,6 +459,18 @@ pub enum OpenError {
          server, move away what is in the folder"
     )]
     Empty {
+        /// Which.
+        path: PathBuf,
+    },
+    /// There is no data file.
+    #[error("{path} is missing: this is not the data folder of a Holdfast server")]
+    NoData {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// A folder, say, lies in the place of a file.
+    #[error("{path} is no file: restore the file of that name from your backup of the data folder")]
+    NotAFile {
         /// Which.
         path: PathBuf,
     },

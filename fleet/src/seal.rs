@@ -3,6 +3,7 @@
 //! A sealed value is `format | nonce 24 | XChaCha20-Poly1305(plain)`. What it is of (`host:<id>:repo` and the like)
 //! is additional data: moved to another host or slot it does not open.
 
+use crate::pieces::Pieces;
 use crate::refused::{OpenError, StoreError};
 use chacha20poly1305::{KeyInit, Tag, XChaCha20Poly1305, XNonce, aead::AeadInOut};
 use data_encoding::{BASE32_NOPAD, HEXLOWER_PERMISSIVE};
@@ -115,6 +116,10 @@ impl MasterKey {
     /// (`is_handed_over`) may belong to root and be readable by our group.
     pub(crate) fn read(path: &Path, is_handed_over: bool) -> Result<Self, OpenError> {
         let unusable = |why| OpenError::KeyFile { path: path.to_owned(), why };
+        // One that is no file, such as a pipe, may be opened for ever.
+        if !fs::metadata(path).map_err(unusable)?.is_file() {
+            return Err(OpenError::NotAFile { path: path.to_owned() });
+        }
         let mut file = fs::File::open(path).map_err(unusable)?;
         let facts = file.metadata().map_err(unusable)?;
         let mode = facts.permissions().mode() & 0o777;
@@ -139,28 +144,29 @@ impl MasterKey {
     }
 
     /// Reads the key file, or makes it with these bytes when there is none.
-    pub(crate) fn read_or_create(path: &Path, bytes: [u8; 32]) -> Result<Self, OpenError> {
+    pub(crate) fn read_or_create(pieces: &Pieces, bytes: [u8; 32]) -> Result<Self, OpenError> {
+        let path = &pieces.key_path();
         match Self::read(path, false) {
             Err(OpenError::KeyFile { why, .. }) if why.kind() == ErrorKind::NotFound => {}
             read => return read,
         }
-        create(path, &Zeroizing::new(bytes))
-            .map_err(|why| OpenError::KeyFile { path: path.to_owned(), why })?;
+        let mut text = Zeroizing::new(data_encoding::HEXLOWER.encode(&bytes));
+        text.push('\n');
+        pieces.will_make(path, text.as_bytes())?;
+        create(path, text.as_bytes()).map_err(|why| OpenError::KeyFile { path: path.to_owned(), why })?;
         Self::read(path, false)
     }
 }
 
 /// Whole and on disk, or not there.
-fn create(path: &Path, bytes: &[u8; 32]) -> std::io::Result<()> {
+fn create(path: &Path, text: &[u8]) -> std::io::Result<()> {
     let draft = path.with_extension("new");
     match fs::remove_file(&draft) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let text = Zeroizing::new(data_encoding::HEXLOWER.encode(bytes));
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-    file.write_all(text.as_bytes())?;
-    file.write_all(b"\n")?;
+    file.write_all(text)?;
     file.sync_all()?;
     fs::rename(&draft, path)?;
     match path.parent() {
@@ -214,9 +220,9 @@ mod tests {
     fn the_key_file_is_made_once_and_closed_to_others() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("master.key");
-        let first = MasterKey::read_or_create(&path, [5; 32]).unwrap();
+        let first = MasterKey::read_or_create(&Pieces::from(folder.path()), [5; 32]).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let again = MasterKey::read_or_create(&path, [6; 32]).unwrap();
+        let again = MasterKey::read_or_create(&Pieces::from(folder.path()), [6; 32]).unwrap();
         assert_eq!(first.0.expose(), again.0.expose());
     }
 
@@ -224,7 +230,7 @@ mod tests {
     fn a_key_file_that_others_can_read_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("master.key");
-        MasterKey::read_or_create(&path, [5; 32]).unwrap();
+        MasterKey::read_or_create(&Pieces::from(folder.path()), [5; 32]).unwrap();
         for (mode, plain, handed_over) in [
             (0o600, true, true),
             (0o400, true, true),
@@ -243,7 +249,7 @@ mod tests {
     fn a_key_file_of_somebody_else_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("master.key");
-        MasterKey::read_or_create(&path, [5; 32]).unwrap();
+        MasterKey::read_or_create(&Pieces::from(folder.path()), [5; 32]).unwrap();
         if std::os::unix::fs::chown(&path, Some(12345), None).is_err() {
             // Only root can give a file away; the rule is the same for everybody.
             return;
@@ -255,7 +261,7 @@ mod tests {
     fn a_key_file_with_something_else_in_it_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("master.key");
-        MasterKey::read_or_create(&path, [5; 32]).unwrap();
+        MasterKey::read_or_create(&Pieces::from(folder.path()), [5; 32]).unwrap();
         for text in ["", "abc", &"g".repeat(64), &"a".repeat(65), &"a".repeat(63)] {
             fs::write(&path, text).unwrap();
             assert!(matches!(MasterKey::read(&path, false), Err(OpenError::KeyMalformed { .. })), "{text}");

@@ -1,7 +1,7 @@
 //! What every handler has at hand: the fleet, the settings, who asks and by which face.
 
 use crate::events::Streams;
-use crate::health::{self, Proven, Trouble};
+use crate::health::{self, Failures, Proven, Trouble};
 use crate::limiter::Limiter;
 use crate::notes::Notes;
 use crate::origin::Origins;
@@ -44,6 +44,8 @@ pub struct WebSettings {
     pub tasks: Arc<dyn Fn() -> Vec<TaskFacts> + Send + Sync>,
     /// How much space is left where the data file is, in bytes; `None` = it can't be told.
     pub space_left: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
+    /// What is missing beside the data file, or is another one's, so that the next start would fail; in words.
+    pub lost_piece: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// Whose failing logins the broker holds back now.
     pub held_logins: Arc<dyn Fn() -> Vec<HeldLogin> + Send + Sync>,
     /// Whom the broker did not let in during the last day.
@@ -159,6 +161,7 @@ pub(crate) struct Inner {
     minted: Mutex<Notes<Minted>>,
     /// Whether the data file could be written.
     pub(crate) proven: tokio::sync::Mutex<Proven>,
+    failures: Mutex<Failures>,
 }
 
 /// Shared by all requests.
@@ -191,6 +194,7 @@ impl App {
             enrolments: Mutex::default(),
             minted: Mutex::default(),
             proven: tokio::sync::Mutex::default(),
+            failures: Mutex::default(),
         }))
     }
 
@@ -202,6 +206,11 @@ impl App {
     /// Secrets of accounts on their way to the settings.
     pub(crate) fn minted(&self) -> MutexGuard<'_, Notes<Minted>> {
         self.minted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Commits that failed, as they were last seen.
+    pub(crate) fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The table of sign-in tries. A panic while it was held leaves it as it was.

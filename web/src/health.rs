@@ -5,7 +5,7 @@ use crate::format::{ago, bytes};
 use crate::problem::Problem;
 use axum::Json;
 use axum::http::StatusCode;
-use fleet::{Found, WriterCounts};
+use fleet::{Found, WriteFault, WriterCounts};
 use schema::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -15,6 +15,8 @@ use std::time::Duration;
 const PROVEN_FOR_MS: u64 = 10_000;
 /// With less than this left a disk is nearly full, in bytes.
 const LITTLE_SPACE: u64 = 256 << 20;
+/// A disk that could not be written is well again when this long nothing failed.
+const FAILED_FOR_MS: u64 = 30_000;
 /// How long a write may take.
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
 
@@ -44,6 +46,20 @@ pub(crate) async fn ready(ctx: Ctx) -> Result<Json<Value>, Problem> {
     Ok(Json(json!({"status": "ok"})))
 }
 
+/// How many commits had failed when that was last looked at, and when one more had.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Failures(Option<(u64, Timestamp)>);
+
+impl Failures {
+    fn is_recent(&mut self, failed: u64, now: Timestamp) -> bool {
+        let (seen, at) = *self.0.get_or_insert((0, now));
+        if failed != seen {
+            self.0 = Some((failed, now));
+        }
+        failed != seen || (failed > 0 && now >= at && now.ms_since(at) < FAILED_FOR_MS)
+    }
+}
+
 /// Something that is wrong with the server, or soon will be.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Trouble {
@@ -62,12 +78,15 @@ pub(crate) fn troubles(ctx: &Ctx) -> Vec<Trouble> {
         Found::Damage(why) => Some((ago(now, scrub.at), why)),
         Found::Well(_) | Found::Failed(_) => None,
     });
-    judge(damage, ctx.app.fleet.writer_counts(), (settings.space_left)(), (settings.tasks)())
+    let writer = ctx.app.fleet.writer_counts();
+    let failed_recently = ctx.app.failures().is_recent(writer.failed, now);
+    let lost_piece = (settings.lost_piece)();
+    judge((damage, lost_piece), (writer, failed_recently), (settings.space_left)(), (settings.tasks)())
 }
 
 fn judge(
-    damage: Option<(String, String)>,
-    writer: WriterCounts,
+    (damage, lost_piece): (Option<(String, String)>, Option<String>),
+    (writer, failed_recently): (WriterCounts, bool),
     space_left: Option<u64>,
     tasks: Vec<TaskFacts>,
 ) -> Vec<Trouble> {
@@ -84,18 +103,36 @@ fn judge(
             ),
         );
     }
-    if writer.failing > 0 && writer.is_full {
+    // One small write that succeeds does not mean that the next one does.
+    let fault = writer.fault.filter(|_| writer.failing > 0 || failed_recently);
+    if let Some(WriteFault::Full) = fault {
         fails(
             "The server's disk is full",
             "Nothing can be changed here, and what hosts report waits with them. Make room on the disk of its data \
              folder; then it goes on by itself."
                 .to_owned(),
         );
-    } else if writer.failing > 0 {
+    } else if let Some(WriteFault::Replaced) = fault {
+        fails(
+            "The server's data file was moved or replaced",
+            "Another file lies in its place than the one that this server has open, or none. Nothing can be changed here, \
+             for it would be lost, and what hosts report waits with them. Stop the server, put the data folder to go on \
+             with into its place, and start it again."
+                .to_owned(),
+        );
+    } else if let Some(fault) = fault {
+        let why = match fault {
+            WriteFault::Limit => {
+                "It has reached a limit on the size of files: raise that (LimitFSIZE of its unit, ulimit -f) and start the server again."
+            }
+            WriteFault::ReadOnly => {
+                "Its file system is mounted read-only: look at the system's log for a disk that fails."
+            }
+            _ => "The server's log says why.",
+        };
         fails(
             "The server's data file can't be written",
-            "Nothing can be changed here, and what hosts report waits with them. The server's log says why."
-                .to_owned(),
+            format!("Nothing can be changed here, and what hosts report waits with them. {why}"),
         );
     } else if let Some(left) = space_left.filter(|left| *left < LITTLE_SPACE) {
         troubles.push(Trouble {
@@ -104,6 +141,16 @@ fn judge(
             text: format!(
                 "{} are left where its data file is. Make room before it can't be written.",
                 bytes(left)
+            ),
+        });
+    }
+    if let Some(why) = lost_piece {
+        troubles.push(Trouble {
+            is_failure: false,
+            title: "The next start of the server would fail".to_owned(),
+            text: format!(
+                "It runs on with what it has read at its start. {}",
+                crate::problem::sentence(&why)
             ),
         });
     }
@@ -149,6 +196,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_commit_that_failed_counts_for_half_a_minute() {
+        let mut failures = Failures::default();
+        let at = |secs: u64| Timestamp(1_000_000 + secs * 1_000);
+        assert!(!failures.is_recent(0, at(0)));
+        assert!(failures.is_recent(1, at(5)));
+        assert!(failures.is_recent(1, at(34)));
+        assert!(failures.is_recent(2, at(34)));
+        assert!(failures.is_recent(2, at(63)));
+        assert!(!failures.is_recent(2, at(64)));
+        assert!(!failures.is_recent(2, at(0)), "the clock was put back");
+    }
+
+    #[test]
     fn what_is_wrong_is_told_the_worst_first() {
         let well = TaskFacts {
             name: "schedules",
@@ -157,18 +217,25 @@ mod tests {
             restarts: 0,
         };
         let silent = TaskFacts { since_beat: Duration::from_secs(91), ..well };
-        let counts = |failing, is_full| WriterCounts { failing, is_full, ..WriterCounts::default() };
+        let counts = |failing, fault: Option<WriteFault>| {
+            (WriterCounts { failing, fault, ..WriterCounts::default() }, false)
+        };
         let damage = || Some(("1 h ago".to_owned(), "a page".to_owned()));
         let table = [
-            (None, counts(0, false), Some(LITTLE_SPACE), well, vec![]),
-            (None, counts(0, false), None, well, vec![]),
-            (None, counts(0, false), Some(LITTLE_SPACE - 1), well, vec![("nearly full", false)]),
-            (None, counts(1, true), Some(0), well, vec![("is full", true)]),
-            (None, counts(9, false), Some(0), well, vec![("can't be written", true)]),
-            (damage(), counts(0, false), None, silent, vec![("damaged", true), ("not well", true)]),
+            (None, counts(0, None), Some(LITTLE_SPACE), well, vec![]),
+            (None, counts(0, None), None, well, vec![]),
+            (None, counts(0, None), Some(LITTLE_SPACE - 1), well, vec![("nearly full", false)]),
+            (None, counts(1, Some(WriteFault::Full)), Some(0), well, vec![("is full", true)]),
+            (None, (counts(0, Some(WriteFault::Full)).0, true), Some(0), well, vec![("is full", true)]),
+            (None, counts(0, Some(WriteFault::Full)), None, well, vec![]),
+            (None, counts(9, Some(WriteFault::ReadOnly)), Some(0), well, vec![("can't be written", true)]),
+            (None, counts(9, Some(WriteFault::Limit)), Some(0), well, vec![("can't be written", true)]),
+            (None, counts(9, Some(WriteFault::Replaced)), Some(0), well, vec![("moved or replaced", true)]),
+            (None, counts(9, Some(WriteFault::Other)), Some(0), well, vec![("can't be written", true)]),
+            (damage(), counts(0, None), None, silent, vec![("damaged", true), ("not well", true)]),
         ];
         for (damage, counts, left, task, expected) in table {
-            let found = judge(damage, counts, left, vec![task]);
+            let found = judge((damage, None), counts, left, vec![task]);
             let found: Vec<_> =
                 found.iter().map(|trouble| (trouble.title.as_str(), trouble.is_failure)).collect();
             assert_eq!(found.len(), expected.len(), "{found:?}");

@@ -62,6 +62,7 @@ pub(super) async fn accept(shared: Arc<Shared>, listen: Arc<Listen>, beat: Beat)
         Listen::Plain(socket) => (&socket.listener, None),
     };
     let mut stopping = shared.stopping.subscribe();
+    let mut failing = 0;
     loop {
         let accepted = tokio::select! {
             _ = stopping.wait_for(|stopping| *stopping) => return,
@@ -71,11 +72,16 @@ pub(super) async fn accept(shared: Arc<Shared>, listen: Arc<Listen>, beat: Beat)
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, or the peer is gone already: neither is a reason to stop.
-                tracing::warn!(%error, "a connection can't be accepted");
+                failing += 1;
+                // Ever more seldom: it may go on for long.
+                if u64::is_power_of_two(failing) {
+                    tracing::warn!(%error, failing, "a connection can't be accepted");
+                }
                 tokio::time::sleep(NO_SOCKETS).await;
                 continue;
             }
         };
+        failing = 0;
         shared.counters.accepted.one();
         let id = shared.next_id();
         let gone = tokio::select! {

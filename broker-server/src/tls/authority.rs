@@ -1,7 +1,7 @@
 //! The server's own authority, and the certificate it signs.
 
 use super::{
-    TlsError, files, fits, read_certificates,
+    Before, TlsError, files, fits, read_certificates,
     validity::{self, Validity},
 };
 use data_encoding::HEXLOWER;
@@ -40,7 +40,15 @@ pub(super) struct Authority {
 
 impl Authority {
     /// Makes what is missing of it; a part that is there stays. For a server that has none yet.
-    pub(super) fn make(folder: &Path, now: Timestamp) -> Result<(), TlsError> {
+    pub(super) fn make(folder: &Path, now: Timestamp, before: Before<'_>) -> Result<(), TlsError> {
+        let mut write = |path: &Path, text: &str| {
+            before(path, text.as_bytes()).map_err(|source| TlsError::File {
+                doing: "can't make",
+                path: path.to_owned(),
+                source,
+            })?;
+            files::write(path, text.as_bytes())
+        };
         files::make_folder(folder)?;
         let (key_path, certificate_path) = (folder.join("ca.key"), folder.join("ca.pem"));
         if certificate_path.exists() {
@@ -51,16 +59,23 @@ impl Authority {
             Some(bytes) => read_key(&key_path, &bytes)?,
             None => {
                 let key = KeyPair::generate()?;
-                files::write(&key_path, key.serialize_pem().as_bytes())?;
+                write(&key_path, &key.serialize_pem())?;
                 key
             }
         };
         let certificate = authority_params(&key, now)?.self_signed(&key)?;
-        files::write(&certificate_path, files::pem("CERTIFICATE", certificate.der()).as_bytes())
+        write(&certificate_path, &files::pem("CERTIFICATE", certificate.der()))
     }
 
     /// Reads it. Changes nothing.
     pub(super) fn read(folder: &Path) -> Result<Self, TlsError> {
+        Self::read_parts(folder).map_err(|error| match error {
+            TlsError::Pem { .. } | TlsError::Mismatch { .. } => TlsError::Authority(Box::new(error)),
+            other => other,
+        })
+    }
+
+    fn read_parts(folder: &Path) -> Result<Self, TlsError> {
         let (key_path, certificate_path) = (folder.join("ca.key"), folder.join("ca.pem"));
         let Some(bytes) = files::read_if_any(&key_path)? else { return Err(TlsError::Missing(key_path)) };
         if !certificate_path.exists() {
@@ -133,6 +148,19 @@ impl Authority {
             && rustls::crypto::ring::sign::any_supported_type(&key)
                 .is_ok_and(|signing| fits(&CertifiedKey::new(vec![certificate.clone()], signing)));
         Ok(serves.then_some((certificate, key)))
+    }
+}
+
+/// Puts an authority that can't be used out of the way of a new one; it stays to be looked at.
+pub(super) fn put_aside(folder: &Path, now: Timestamp) -> Result<(), TlsError> {
+    let aside = folder.with_extension(format!("old-{}", now.0));
+    match std::fs::rename(folder, &aside) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(TlsError::File { doing: "can't move away", path: folder.to_owned(), source }),
+        Ok(()) => {
+            tracing::warn!(to = %aside.display(), "the authority that can't be used was put aside");
+            Ok(())
+        }
     }
 }
 

@@ -13,14 +13,22 @@ fn failed<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> 
     move |source| TlsError::File { doing, path: path.to_owned(), source }
 }
 
+/// Only what is a file: a pipe, say, could be read for ever.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    fs::read(path)
+}
+
 /// The whole file.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(failed("can't read", path))
+    read_file(path).map_err(failed("can't read", path))
 }
 
 /// The whole file, `None` when there is none.
 pub(super) fn read_if_any(path: &Path) -> Result<Option<Vec<u8>>, TlsError> {
-    match fs::read(path) {
+    match read_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         read => read.map(Some).map_err(failed("can't read", path)),
     }

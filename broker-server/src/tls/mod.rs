@@ -53,6 +53,8 @@ pub struct Options {
     pub folder: PathBuf,
     /// There may be no authority yet: what is missing of it is made when certificates are opened, and never later.
     pub is_new: bool,
+    /// Another authority has been accepted: one that can't be used is put aside, and a new one made.
+    pub is_accepted: bool,
     /// Names and addresses that the server certificate must carry, beside `localhost` and the loopback addresses.
     pub names: Vec<String>,
     /// The operator's own files instead.
@@ -91,6 +93,12 @@ pub enum TlsError {
         /// What it should hold.
         what: &'static str,
     },
+    /// The authority can't be used.
+    #[error(
+        "{0}: restore the folder tls from your backup of the data folder; if it is lost for good, holdfast-server admin \
+         accept-authority lets the next start make a new one, and then every host has to be enrolled again"
+    )]
+    Authority(Box<TlsError>),
     /// The key is another one's.
     #[error("the key in {} does not belong to the certificate in {}", key.display(), certificate.display())]
     Mismatch {
@@ -121,6 +129,16 @@ pub enum TlsError {
     #[error("TLS can't be set up: {0}")]
     Rustls(#[from] rustls::Error),
 }
+
+impl TlsError {
+    /// What a file holds is not what it should, or it is not there; a file that can't be read is something else.
+    const fn is_of_content(&self) -> bool {
+        matches!(self, Self::Missing(_) | Self::Authority(_))
+    }
+}
+
+/// Is told which file is about to be made, and with what in it.
+pub type Before<'a> = &'a mut dyn FnMut(&Path, &[u8]) -> io::Result<()>;
 
 /// The server's side of TLS, for every listener.
 pub struct Tls {
@@ -161,8 +179,8 @@ struct Loaded {
 impl Tls {
     /// Reads the certificates, and makes what is missing or too old.
     pub fn open(options: Options, now: Timestamp) -> Result<Self, TlsError> {
-        if options.is_new && options.operator.is_none() {
-            Authority::make(&options.folder, now)?;
+        if options.is_new {
+            options.make_authority(now, &mut |_, _| Ok(()))?;
         }
         // Taken before reading: what changes in between is read again.
         let seen = options.seen();
@@ -187,6 +205,7 @@ impl Tls {
                 authority::check_names(&options.names)?;
                 match Authority::read(&options.folder) {
                     Err(TlsError::Missing(_)) if options.is_new => return Ok(None),
+                    Err(error) if options.is_accepted && error.is_of_content() => return Ok(None),
                     read => read?.certificate,
                 }
             }
@@ -287,6 +306,17 @@ impl Tls {
 }
 
 impl Options {
+    /// Makes what is missing of the server's own authority; `before` is told of each file before it is there.
+    pub fn make_authority(&self, now: Timestamp, before: Before<'_>) -> Result<(), TlsError> {
+        if self.operator.is_some() {
+            return Ok(());
+        }
+        if self.is_accepted && Authority::read(&self.folder).is_err_and(|error| error.is_of_content()) {
+            authority::put_aside(&self.folder, now)?;
+        }
+        Authority::make(&self.folder, now, before)
+    }
+
     fn load(&self, now: Timestamp) -> Result<Loaded, TlsError> {
         match &self.operator {
             Some(files) => files.load(),

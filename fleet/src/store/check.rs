@@ -5,13 +5,16 @@
 //!
 //! A file that is in use is looked through as it stood at one [`Moment`].
 
+use super::place::Place;
 use super::shadow::{Look, PAGE_BYTES, Page};
 use super::{Begins, ReadView, Tx, format, guard, in_use_or, read_every_row};
 use crate::refused::{OpenError, StoreError};
 use redb::{BackendError, Database, ReadableDatabase, StorageBackend, backends::FileBackend};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::ops::Bound;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -64,6 +67,20 @@ fn check_unguarded(
     Ok(read_every_row(&view)?)
 }
 
+/// Opens a file as it stands, to be read: what redb puts right in it stays in memory.
+pub(super) fn open_to_read(place: &Place) -> Result<Database, OpenError> {
+    let file = place.file.as_path();
+    let failed = |why| OpenError::Folder { path: file.to_owned(), why };
+    let opened = File::open(file).map_err(failed)?;
+    place.open(&opened).map_err(failed)??;
+    let backend = Untouched::unlocked(opened).map_err(failed)?;
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    guard::redb(|| builder.create_with_backend(backend))
+        .map_err(|error| OpenError::from(error).at(file))?
+        .map_err(|error| in_use_or(file, error))
+}
+
 /// How a file in use stood at a moment.
 pub(crate) struct Moment {
     file: PathBuf,
@@ -98,6 +115,8 @@ enum Below {
     /// Nobody else has it open.
     AtRest(FileBackend),
     InUse(Arc<Look>),
+    /// Nobody can write to it, or it is ours.
+    Unlocked(File),
 }
 
 /// What was written over the file.
@@ -120,10 +139,20 @@ impl Over {
 impl Untouched {
     fn open(file: &Path) -> io::Result<Self> {
         // For writing too: only then can it be locked against a server that starts meanwhile.
-        let opened = std::fs::OpenOptions::new().read(true).write(true).open(file)?;
+        let opened = match std::fs::OpenOptions::new().read(true).write(true).open(file) {
+            Err(why) if why.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                return Self::unlocked(File::open(file)?);
+            }
+            opened => opened?,
+        };
         let bytes = opened.metadata()?.len();
         let file = FileBackend::new(opened).map_err(io::Error::other)?;
         Ok(Self { below: Below::AtRest(file), over: Mutex::new(Over::of(bytes)) })
+    }
+
+    fn unlocked(file: File) -> io::Result<Self> {
+        let bytes = file.metadata()?.len();
+        Ok(Self { below: Below::Unlocked(file), over: Mutex::new(Over::of(bytes)) })
     }
 
     fn over(&self) -> MutexGuard<'_, Over> {
@@ -140,14 +169,13 @@ impl Untouched {
             _ if shown.is_empty() => Ok(()),
             Below::AtRest(file) => file.read(offset, shown),
             Below::InUse(look) => look.read(page, begin, shown),
+            Below::Unlocked(file) => file.read_exact_at(shown, offset),
         }
     }
 
     /// Whoever has the file may be busy with it.
     fn be_slow(&self, read: usize) {
-        if let Below::AtRest(_) = self.below {
-            return;
-        }
+        let Below::InUse(_) = self.below else { return };
         let mut over = self.over();
         over.to_pause = over.to_pause.saturating_sub(read as u64);
         if over.to_pause == 0 {
@@ -165,7 +193,7 @@ impl Untouched {
     ) -> Result<T, BackendError> {
         match &self.below {
             Below::AtRest(file) => ask(file),
-            Below::InUse(_) => Ok(free),
+            Below::InUse(_) | Below::Unlocked(_) => Ok(free),
         }
     }
 }
@@ -242,7 +270,7 @@ impl StorageBackend for Untouched {
     fn close(&self) -> io::Result<()> {
         match &self.below {
             Below::AtRest(file) => file.close(),
-            Below::InUse(_) => Ok(()),
+            Below::InUse(_) | Below::Unlocked(_) => Ok(()),
         }
     }
 

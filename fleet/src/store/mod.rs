@@ -9,6 +9,7 @@ mod check;
 pub(crate) mod format;
 mod guard;
 mod key;
+mod place;
 mod read_view;
 mod reads;
 mod row;
@@ -30,10 +31,11 @@ pub use writer::WriterCounts;
 pub(crate) use writer::{Committed, Reader};
 
 use crate::refused::{OpenError, Refused, StoreError};
-use base::{Base, Reopen};
+use base::{Base, Ways};
+use place::Place;
 use redb::{Database, DatabaseError, ReadableTable};
 use shadow::{Live, Shadow};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Memory that redb may use for pages, in bytes.
@@ -43,7 +45,7 @@ pub(crate) struct Store {
     // Before the database, so that the writer has ended when the file is closed.
     writer: writer::Writer,
     base: Arc<Base>,
-    file: Option<PathBuf>,
+    place: Option<Arc<Place>>,
     shadow: Arc<Shadow>,
 }
 
@@ -57,15 +59,17 @@ impl Store {
         at_start: impl AtStart,
     ) -> Result<Self, OpenError> {
         let shadow = Arc::new(Shadow::default());
-        let reopen = {
-            let (file, shadow) = (file.to_owned(), shadow.clone());
-            move || open_file(&file, Begins::Kept, &shadow)
+        let place = Arc::new(Place::new(file));
+        let ways = {
+            let (first, again, shadow) = (place.clone(), place.clone(), shadow.clone());
+            Ways {
+                reopen: Box::new(move || open_file(&first, Begins::Kept, &shadow)),
+                reopen_to_read: Box::new(move || check::open_to_read(&again)),
+            }
         };
-        let database = open_file(file, begins, &shadow)?;
+        let database = open_file(&place, begins, &shadow)?;
         // Also what is not a call of its own, such as the end of a transaction.
-        let started = guard::redb(|| {
-            Self::start(database, begins, Box::new(reopen), Some(file.to_owned()), committed, at_start)
-        });
+        let started = guard::redb(|| Self::start(database, begins, ways, Some(place), committed, at_start));
         let started = started.map_err(OpenError::from).and_then(|started| started);
         started.map(|store| Self { shadow, ..store }).map_err(|error| error.at(file))
     }
@@ -74,24 +78,26 @@ impl Store {
     pub(crate) fn in_memory(committed: Committed, at_start: impl AtStart) -> Result<Self, OpenError> {
         let backend = redb::backends::InMemoryBackend::new();
         let database = builder().create_with_backend(backend).map_err(StoreError::from)?;
-        let reopen = || Err(StoreError::Closed.into());
-        Self::start(database, Begins::New, Box::new(reopen), None, committed, at_start)
+        let closed = || Box::new(|| Err(StoreError::Closed.into()));
+        let ways = Ways { reopen: closed(), reopen_to_read: closed() };
+        Self::start(database, Begins::New, ways, None, committed, at_start)
     }
 
     fn start(
         database: Database,
         begins: Begins,
-        reopen: Reopen,
-        file: Option<PathBuf>,
+        ways: Ways,
+        place: Option<Arc<Place>>,
         committed: Committed,
         at_start: impl AtStart,
     ) -> Result<Self, OpenError> {
         format::prepare(&database, begins, format::FORMAT, format::MIGRATIONS)?;
         run_at_start(&database, at_start)?;
-        let base = Arc::new(Base::new(database, reopen));
+        let base = Arc::new(Base::new(database, ways, place.clone()));
+        let path = || place.as_ref().map(|place| place.file.clone()).unwrap_or_default();
         let writer = writer::Writer::start(base.clone(), committed)
-            .map_err(|why| OpenError::Folder { path: file.clone().unwrap_or_default(), why })?;
-        Ok(Self { writer, base, file, shadow: Arc::default() })
+            .map_err(|why| OpenError::Folder { path: path(), why })?;
+        Ok(Self { writer, base, place, shadow: Arc::default() })
     }
 
     pub(crate) fn read(&self) -> Result<ReadView, StoreError> {
@@ -108,13 +114,16 @@ impl Store {
 
     /// How the file stands, to look it through; `None` in memory, and while somebody looks.
     pub(crate) async fn moment(&self) -> Result<Option<Moment>, Refused> {
-        let Some(file) = self.file.clone() else { return Ok(None) };
+        let Some(place) = self.place.clone() else { return Ok(None) };
         let shadow = self.shadow.clone();
         // In the writer, so that no commit runs meanwhile.
         let look = self.write(move |_| {
-            let look = std::fs::File::open(&file).and_then(|opened| shadow.begin(opened));
-            let look = look.map_err(|why| StoreError::from(redb::Error::Io(why)))?;
-            Ok(look.map(|look| Moment::new(file.clone(), look)))
+            let failed = |why| StoreError::from(redb::Error::Io(why));
+            place.is_kept()?;
+            let file = std::fs::File::open(&place.file).map_err(failed)?;
+            place.open(&file).map_err(failed)??;
+            let look = shadow.begin(file).map_err(failed)?;
+            Ok(look.map(|look| Moment::new(place.file.clone(), look)))
         });
         look.await
     }
@@ -125,7 +134,7 @@ impl Store {
 
     /// Size of the data file; 0 in memory.
     pub(crate) fn bytes(&self) -> u64 {
-        self.file.as_ref().and_then(|file| file.metadata().ok()).map_or(0, |facts| facts.len())
+        self.place.as_ref().and_then(|place| place.file.metadata().ok()).map_or(0, |facts| facts.len())
     }
 
     /// Ends the writer after what it has been asked. Blocks.
@@ -169,12 +178,14 @@ fn builder() -> redb::Builder {
     builder
 }
 
-fn open_file(file: &Path, begins: Begins, shadow: &Arc<Shadow>) -> Result<Database, OpenError> {
+fn open_file(place: &Place, begins: Begins, shadow: &Arc<Shadow>) -> Result<Database, OpenError> {
+    let file = place.file.as_path();
     let failed = |why| OpenError::Folder { path: file.to_owned(), why };
     let opened = private_file(file, begins == Begins::New).map_err(failed)?;
     if begins == Begins::Kept && opened.metadata().map_err(failed)?.len() == 0 {
         return Err(OpenError::Empty { path: file.to_owned() });
     }
+    place.open(&opened).map_err(failed)??;
     let backend = redb::backends::FileBackend::new(opened).map_err(|error| in_use_or(file, error))?;
     let backend = Live::new(backend, shadow.clone());
     guard::redb(|| builder().create_with_backend(backend))
@@ -192,6 +203,11 @@ fn in_use_or(file: &Path, error: DatabaseError) -> OpenError {
         {
             OpenError::Damaged { path: file.to_owned(), why: why.to_string() }
         }
+        // A version that no redb has written.
+        DatabaseError::UpgradeRequired(version) => OpenError::Damaged {
+            path: file.to_owned(),
+            why: format!("its head names version {version} of the file format"),
+        },
         other => OpenError::Store(other.into()).at(file),
     }
 }

@@ -3,10 +3,12 @@
 use super::*;
 use crate::change::{Changed, Effects};
 use crate::record::LogChunk;
+use crate::refused::WriteFault;
 use proptest::prelude::*;
 use schema::{HostId, JobId};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -430,10 +432,16 @@ impl redb::StorageBackend for Disk {
 fn a_full_disk_is_an_error_for_who_asked_and_all_goes_on_when_there_is_room() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("data.redb");
+    let place = Arc::new(Place::new(&path));
     let is_full = Arc::new(AtomicBool::new(false));
     let open = {
         let is_full = is_full.clone();
         move || {
+            // redb writes when it opens a file.
+            if is_full.load(Ordering::SeqCst) {
+                let why = std::io::ErrorKind::StorageFull.into();
+                return Err(OpenError::Folder { path: path.clone(), why });
+            }
             let file = redb::backends::FileBackend::new(private_file(&path, true).unwrap())
                 .map_err(StoreError::from)?;
             let disk = Disk { file, is_full: is_full.clone() };
@@ -441,8 +449,13 @@ fn a_full_disk_is_an_error_for_who_asked_and_all_goes_on_when_there_is_room() {
         }
     };
     let (told, committed) = listener();
-    let store =
-        Store::start(open().unwrap(), Begins::New, Box::new(open), None, committed, |_| Ok(())).unwrap();
+    let database = open().unwrap();
+    let reopen_to_read = {
+        let place = place.clone();
+        Box::new(move || check::open_to_read(&place))
+    };
+    let ways = Ways { reopen: Box::new(open), reopen_to_read };
+    let store = Store::start(database, Begins::New, ways, Some(place), committed, |_| Ok(())).unwrap();
     runtime().block_on(async {
         put(&store, job(1), 1).await.unwrap();
         let before = store.read().unwrap();
@@ -454,8 +467,12 @@ fn a_full_disk_is_an_error_for_who_asked_and_all_goes_on_when_there_is_room() {
                     let long = LogChunk { first_line: line, lines: vec![(0, 1, "x".repeat(300_000))] };
                     Ok(tx.put(&LOGS, &(job(1), line), &long)?)
                 });
-                assert!(matches!(failed.await, Err(Refused::Store(_))), "round {round}");
+                let Err(Refused::Store(failed)) = failed.await else { panic!("round {round}") };
+                assert_eq!(failed.write_fault(), WriteFault::Full, "round {round}: {failed:?}");
+                let keys = store.read().unwrap().keys(&LOGS, &Span::ALL, usize::MAX).unwrap();
+                assert_eq!(keys.len(), 1 + round as usize, "what is there is read all the while");
             }
+            assert_eq!(store.counts().fault, Some(WriteFault::Full));
             is_full.store(false, Ordering::SeqCst);
             put(&store, job(2), round).await.unwrap();
         }
@@ -463,6 +480,35 @@ fn a_full_disk_is_an_error_for_who_asked_and_all_goes_on_when_there_is_room() {
         drop(before);
         let keys = store.read().unwrap().keys(&LOGS, &Span::ALL, usize::MAX).unwrap();
         assert_eq!(keys, [(job(1), 1), (job(2), 0), (job(2), 1), (job(2), 2)]);
+    });
+}
+
+#[test]
+fn a_file_that_was_moved_or_replaced_takes_nothing_more_and_its_rows_can_still_be_read() {
+    let bench = on_disk();
+    let path = bench.folder.as_ref().unwrap().path().join("data.redb");
+    let (copy, away) = (path.with_extension("copy"), path.with_extension("away"));
+    runtime().block_on(async {
+        put(&bench.store, job(1), 1).await.unwrap();
+        std::fs::copy(&path, &copy).unwrap();
+        let stands_in = |is_there: bool| {
+            std::fs::rename(&path, &away).unwrap();
+            if is_there {
+                std::fs::copy(&copy, &path).unwrap();
+            }
+        };
+        for is_there in [true, false] {
+            stands_in(is_there);
+            let Err(Refused::Store(refused)) = put(&bench.store, job(2), 2).await else { panic!() };
+            assert!(matches!(refused, StoreError::Replaced(_)), "{refused:?}");
+            let Err(Refused::Store(refused)) = bench.store.moment().await else { panic!() };
+            assert!(matches!(refused, StoreError::Replaced(_)), "{refused:?}");
+            let keys = bench.store.read().unwrap().keys(&LOGS, &Span::ALL, usize::MAX).unwrap();
+            assert_eq!(keys, [(job(1), 1)]);
+            assert_eq!(bench.store.counts().fault, Some(WriteFault::Replaced));
+            std::fs::rename(&away, &path).unwrap();
+        }
+        put(&bench.store, job(3), 3).await.unwrap();
     });
 }
 

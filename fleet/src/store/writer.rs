@@ -10,10 +10,10 @@
 use super::base::Base;
 use super::{ReadView, Tx, guard};
 use crate::change::Effects;
-use crate::refused::{Refused, StoreError};
+use crate::refused::{Refused, StoreError, WriteFault};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 
 /// The most operations in one commit.
@@ -32,8 +32,8 @@ pub struct WriterCounts {
     pub failed: u64,
     /// Those of them since the last that could: the file can't be written right now.
     pub failing: u64,
-    /// The last one failed for want of space.
-    pub is_full: bool,
+    /// Why the last one could not be.
+    pub fault: Option<WriteFault>,
 }
 
 #[derive(Default)]
@@ -42,7 +42,7 @@ pub(super) struct Counters {
     operations: AtomicU64,
     failed: AtomicU64,
     failing: AtomicU64,
-    is_full: AtomicBool,
+    fault: Mutex<Option<WriteFault>>,
 }
 
 impl Counters {
@@ -52,14 +52,17 @@ impl Counters {
             operations: self.operations.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             failing: self.failing.load(Ordering::Relaxed),
-            is_full: self.is_full.load(Ordering::Relaxed),
+            fault: *self.fault(),
         }
+    }
+
+    fn fault(&self) -> MutexGuard<'_, Option<WriteFault>> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn committed(&self) {
         self.commits.fetch_add(1, Ordering::Relaxed);
         let failing = self.failing.swap(0, Ordering::Relaxed);
-        self.is_full.store(false, Ordering::Relaxed);
         if failing > 0 {
             tracing::info!(failing, "the data file can be written again");
         }
@@ -67,11 +70,11 @@ impl Counters {
 
     fn failed(&self, error: &StoreError) {
         self.failed.fetch_add(1, Ordering::Relaxed);
-        self.is_full.store(error.is_full(), Ordering::Relaxed);
+        *self.fault() = Some(error.write_fault());
         let failing = self.failing.fetch_add(1, Ordering::Relaxed) + 1;
         // Ever more seldom: what fails is tried again and again, and the log is often on the same disk.
         if failing.is_power_of_two() {
-            tracing::error!(%error, cause = ?error, failing, "a commit failed; the data file is opened anew");
+            tracing::error!(%error, cause = ?error, failing, "a commit failed");
         }
     }
 }
@@ -87,9 +90,16 @@ pub(super) enum Verdict {
     Failed(StoreError),
 }
 
+/// How an operation ended.
+pub(super) enum Ran {
+    Succeeded,
+    Refused,
+    /// The file could not be read or written.
+    FileFailed(StoreError),
+}
+
 pub(super) trait Operation: Send {
-    /// Whether it succeeded.
-    fn run(&mut self, tx: &mut Tx<'_>) -> bool;
+    fn run(&mut self, tx: &mut Tx<'_>) -> Ran;
     fn answer(self: Box<Self>, verdict: Verdict);
 }
 
@@ -101,11 +111,15 @@ struct Asked<T, F> {
 }
 
 impl<T: Send, F: FnMut(&mut Tx<'_>) -> Result<T, Refused> + Send> Operation for Asked<T, F> {
-    fn run(&mut self, tx: &mut Tx<'_>) -> bool {
+    fn run(&mut self, tx: &mut Tx<'_>) -> Ran {
         let outcome = (self.write)(tx);
-        let succeeded = outcome.is_ok();
+        let ran = match &outcome {
+            Ok(_) => Ran::Succeeded,
+            Err(Refused::Store(error)) if error.is_of_file() => Ran::FileFailed(error.clone()),
+            Err(_) => Ran::Refused,
+        };
         self.outcome = Some(outcome);
-        succeeded
+        ran
     }
 
     fn answer(self: Box<Self>, verdict: Verdict) {
@@ -191,7 +205,10 @@ fn write_until_closed(
             Ok(None) => None,
             Err(error) => {
                 counters.failed(&error);
-                base.storage_failed();
+                // What is open still is what was committed, and there is nothing to open in its place.
+                if error.write_fault() != WriteFault::Replaced {
+                    base.storage_failed();
+                }
                 Some(error)
             }
         };
@@ -208,7 +225,7 @@ fn write_batch(base: &Base, batch: &mut Vec<Box<dyn Operation>>) -> Result<Optio
         // Durability is immediate by default; quick repair opens a large file at once after a crash.
         txn.set_quick_repair(true);
         let mut tx = Tx::new(&txn);
-        let spoiled = run_all(batch, &mut tx);
+        let spoiled = run_all(batch, &mut tx)?;
         let writes = tx.writes();
         let effects = tx.into_effects();
         if let Some((index, verdict)) = spoiled {
@@ -221,20 +238,26 @@ fn write_batch(base: &Base, batch: &mut Vec<Box<dyn Operation>>) -> Result<Optio
             return Ok(None);
         }
         txn.commit()?;
+        // What went into a file that nobody will find again is not acknowledged.
+        base.is_in_place()?;
         return Ok(Some(effects));
     }
 }
 
 /// Runs operations up to the first that fails and leaves something behind: that one, and what it is answered.
-fn run_all(batch: &mut [Box<dyn Operation>], tx: &mut Tx<'_>) -> Option<(usize, Verdict)> {
+fn run_all(
+    batch: &mut [Box<dyn Operation>],
+    tx: &mut Tx<'_>,
+) -> Result<Option<(usize, Verdict)>, StoreError> {
     for (index, operation) in batch.iter_mut().enumerate() {
         let (mark, writes) = (tx.effects.mark(), tx.writes());
         match catch_unwind(AssertUnwindSafe(|| operation.run(tx))) {
-            Ok(true) => {}
-            Ok(false) if tx.writes() == writes => tx.effects.cut_back(mark),
-            Ok(false) => return Some((index, Verdict::Own)),
-            Err(_) => return Some((index, Verdict::Failed(StoreError::Panicked))),
+            Ok(Ran::Succeeded) => {}
+            Ok(Ran::FileFailed(error)) => return Err(error),
+            Ok(Ran::Refused) if tx.writes() == writes => tx.effects.cut_back(mark),
+            Ok(Ran::Refused) => return Ok(Some((index, Verdict::Own))),
+            Err(_) => return Ok(Some((index, Verdict::Failed(StoreError::Panicked)))),
         }
     }
-    None
+    Ok(None)
 }

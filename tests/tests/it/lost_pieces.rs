@@ -1,10 +1,11 @@
 //! What belongs together of a server's files is used together or not at all: a piece that is missing, empty or another
 //! server's is named, with the way back, and nothing is made in its place.
 
+use serde_json::json;
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, PermissionsExt as _},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -106,6 +107,10 @@ fn a_lost_piece_is_named_and_nothing_is_made_in_its_place() {
     // Cut to nothing, and a whole file that holds nothing.
     fs::write(data.join("holdfast.redb"), "").expect("an empty file");
     refused(&data, &["holdfast.redb is empty", restore]);
+    // The mark of a first start that was torn is no licence for what it did not make.
+    fs::write(data.join("first-start"), "The first start makes its files.\n").expect("a mark");
+    refused(&data, &["holdfast.redb is empty", restore]);
+    fs::remove_file(data.join("first-start")).expect("the mark");
     drop(redb::Database::create(data.join("holdfast.redb")).expect("another database"));
     refused_by(&["check"], &data, &["is damaged: restore it", "it holds no data of a server"]);
     // Only the authority is left.
@@ -148,7 +153,8 @@ fn another_authority_is_refused_until_a_person_accepts_it() {
     fs::remove_dir_all(data.join("tls")).expect("the authority");
     let said = holdfast(&["admin", "accept-authority"], &data).expect_success("a person's word");
     assert!(said.contains("enrol every host again"), "{said}");
-    let _ = holdfast(&["check"], &data).expect_success("a check");
+    let said = holdfast(&["check"], &data).expect_success("a check");
+    assert!(said.contains("locks out all hosts that are enrolled (1)"), "{said}");
     assert!(!data.join("tls").exists(), "check makes nothing");
     server.start_again();
     assert!(data.join("tls/ca.pem").exists() && !data.join("accept-authority").exists());
@@ -157,8 +163,76 @@ fn another_authority_is_refused_until_a_person_accepts_it() {
     assert!(detail.contains("every host has to be enrolled again"), "{audit}");
     // That was for once.
     server.stop();
+    for (file, bytes, words) in [
+        ("ca.pem", "junk", "holds no certificate"),
+        ("ca.pem", "", "ca.pem is missing or empty"),
+        ("ca.key", "junk", "private key"),
+    ] {
+        fs::write(data.join("tls").join(file), bytes).expect("a broken authority");
+        refused(&data, &[words, "restore the folder tls", "admin accept-authority"]);
+        let _ = holdfast(&["admin", "accept-authority"], &data).expect_success("a person's word");
+        let _ = holdfast(&["check"], &data).expect_success("a check");
+        server.start_again();
+        server.stop();
+    }
+    let put_aside = fs::read_dir(&data).expect("the folder").flatten();
+    let put_aside =
+        put_aside.filter(|entry| entry.file_name().to_string_lossy().starts_with("tls.old-")).count();
+    assert_eq!(put_aside, 3, "what can't be used is kept to be looked at");
     fs::remove_dir_all(data.join("tls")).expect("the authority");
     refused(&data, &["ca.pem is missing"]);
+
+    // A word for a folder that holds nothing to go on with is none.
+    fs::write(data.join("holdfast.redb"), "").expect("an empty file");
+    let ended = holdfast(&["admin", "accept-authority"], &data);
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.output);
+    assert!(ended.output.contains("is empty") && !data.join("accept-authority").exists(), "{}", ended.output);
+}
+
+#[test]
+fn what_is_moved_or_replaced_while_the_server_runs_is_told_and_takes_nothing_with_it() {
+    let scratch = Scratch::new();
+    let (mut server, _) = with_agent(&scratch, "server");
+    let (data, away) = (scratch.path().join("server"), scratch.folder("away"));
+    let file = data.join("holdfast.redb");
+    let copy = away.join("copy");
+    fs::copy(&file, &copy).expect("a copy");
+    let make = |server: &Server, name: &str| server.api.post("/api/hosts", Some(&json!({ "name": name })));
+    for is_there in [true, false] {
+        fs::rename(&file, away.join("own")).expect("the file moves");
+        if is_there {
+            fs::copy(&copy, &file).expect("another file");
+        }
+        let refused = make(&server, "lost");
+        assert_eq!((refused.status, refused.code()), (503, "storage_replaced"), "{}", refused.text);
+        let ready = server.api.get("/readyz");
+        assert!(ready.status == 503 && ready.text.contains("moved or replaced"), "{}", ready.text);
+        let _ = server.api.get("/api/hosts").expect(200);
+        let ended = holdfast(&["check"], &data);
+        assert_eq!(ended.status.code(), Some(1), "{}", ended.output);
+        assert!(ended.output.contains("is another file than the one"), "{}", ended.output);
+        fs::rename(away.join("own"), &file).expect("the file comes back");
+        let _ = make(&server, if is_there { "one" } else { "two" }).expect(201);
+    }
+    // The same for what lies beside it, which the server has in memory.
+    for piece in ["master.key", "tls/ca.key", "tls/ca.pem"] {
+        fs::rename(data.join(piece), away.join("piece")).expect("a piece moves");
+        let ended = holdfast(&["check"], &data);
+        assert_eq!(ended.status.code(), Some(1), "{piece}: {}", ended.output);
+        let name = piece.rsplit('/').next().expect("a name");
+        assert!(ended.output.contains(&format!("{name} is missing")), "{piece}: {}", ended.output);
+        fs::rename(away.join("piece"), data.join(piece)).expect("it comes back");
+    }
+    fs::rename(data.join("master.key"), away.join("piece")).expect("a piece moves");
+    fs::write(data.join("master.key"), format!("{}\n", "07".repeat(32))).expect("another key");
+    fs::set_permissions(data.join("master.key"), fs::Permissions::from_mode(0o600))
+        .expect("closed to others");
+    let ended = holdfast(&["check"], &data);
+    assert!(ended.output.contains("the master key does not belong to this data file"), "{}", ended.output);
+    fs::rename(away.join("piece"), data.join("master.key")).expect("it comes back");
+    let said = holdfast(&["check"], &data).expect_success("a check");
+    assert!(said.contains("authority: ok") && said.contains("in use by the server that runs"), "{said}");
+    server.stop();
 }
 
 #[test]
@@ -167,6 +241,13 @@ fn the_master_key_may_lie_elsewhere_as_a_service_manager_hands_it_over() {
     let (mut server, _) = with_agent(&scratch, "server");
     server.stop();
     let (data, key) = (scratch.path().join("server"), scratch.path().join("credential"));
+    // One that can't be read leaves no trace of a first start.
+    let mut line = Command::new(tools::program("holdfast-server"));
+    let nowhere = scratch.path().join("nowhere");
+    line.args(["serve", "--http=127.0.0.1:0", "--mqtt=127.0.0.1:0"]).arg("--data-dir").arg(&nowhere);
+    line.arg("--master-key-file").arg(&key);
+    let ended = run("serve", line, SOON);
+    assert!(ended.status.code() == Some(1) && !nowhere.exists(), "{}", ended.output);
     fs::rename(data.join("master.key"), &key).expect("the key moves");
     refused(&data, &["master.key is missing"]);
     server.environment.push(("HOLDFAST_MASTER_KEY_FILE".to_owned(), key.clone().into()));

@@ -54,6 +54,7 @@ fn web_settings(tasks: Arc<Mutex<Vec<TaskFacts>>>, refused: Arc<Mutex<RefusedCon
         }),
         tasks: Arc::new(move || tasks.lock().unwrap().clone()),
         space_left: Arc::new(|| None),
+        lost_piece: Arc::new(|| None),
         held_logins: Arc::new(|| {
             let account = Some("barn".to_owned());
             vec![HeldLogin { origin: "192.0.2.77".to_owned(), account, failures: 31, for_ms: 6_000 }]
