@@ -3,6 +3,7 @@
 mod enroll;
 mod hostile;
 mod journal;
+mod kept_journal;
 mod program;
 mod rig;
 mod slots;

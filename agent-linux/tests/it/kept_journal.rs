@@ -1,0 +1,225 @@
+//! What stands in the state folders of agents must mean the same to each later program: postcard writes a variant by its
+//! place, so that one that is moved, or put before others, would be read as another one.
+//!
+//! `agent-linux/tests/files/journal.golden` holds literal bytes of every enum that the journal stores, and `journal.hex` a
+//! whole journal, whose meaning is in `journal.words`. When this fails: fix the code, or read both forms. A new variant goes
+//! behind the others; then `HOLDFAST_WRITE_GOLDENS=1` writes the files anew, and a diff must show new lines only.
+
+use agent_core::{
+    Body, Cause, Change, GroupKey, HeldEntry, Known, Record, Safety, Saved, SlotState, StopCause, TakenGroup,
+    Ticket,
+};
+use agent_linux::journal::{
+    frame::{self, Entry, Sort},
+    replay::{Fresh, Replay, replay},
+};
+use schema::{Class, JobId, JobKind, Outcome, Refusal, Slot, Timestamp, report::Trouble};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    collections::BTreeMap,
+    fmt::{Debug, Write as _},
+    fs,
+    path::{Path, PathBuf},
+};
+
+const JOB: JobId = JobId([0x0a; 16]);
+const AT: Timestamp = Timestamp(1_750_000_000_123);
+
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files").join(name)
+}
+
+/// What is kept under this name; written first when that is asked for.
+fn kept(name: &str, said: &str) -> String {
+    if std::env::var_os("HOLDFAST_WRITE_GOLDENS").is_some() {
+        fs::write(file(name), said).expect("a file");
+    }
+    fs::read_to_string(file(name)).expect("a kept file")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("hex"), 16).expect("hex");
+    digits.chunks(2).map(pair).collect()
+}
+
+fn encoded(value: &impl Serialize) -> Vec<u8> {
+    postcard::to_extend(value, Vec::new()).expect("encodes")
+}
+
+struct Written(String);
+
+impl Written {
+    fn add<T: Serialize + DeserializeOwned + PartialEq + Debug>(&mut self, of: &str, value: &T) {
+        let bytes = encoded(value);
+        assert_eq!(&postcard::from_bytes::<T>(&bytes).expect("decodes"), value);
+        let name = format!("{value:?}");
+        let name = name.split([' ', '(', '{']).next().unwrap_or_default();
+        writeln!(self.0, "{of}.{name} {}", hex(&bytes)).expect("text");
+    }
+}
+
+/// Adds a value of each variant; one that is left out does not compile.
+macro_rules! each {
+    ($written:ident, $type:ident { $($variant:pat => $value:expr,)+ }) => {{
+        let is_one = |value: &$type| match value { $($variant => {})+ };
+        $({
+            let value: $type = $value;
+            is_one(&value);
+            assert!(matches!(value, $variant), "{value:?}");
+            $written.add(stringify!($type), &value);
+        })+
+    }};
+}
+
+fn ticket() -> Ticket {
+    Ticket {
+        job: JOB,
+        kind: JobKind::Backup,
+        urgent: true,
+        expires_at: AT,
+        deadline_secs: 3_600,
+        group: Some(GroupKey::of("files")),
+        own: true,
+        taken_at: Timestamp(5),
+    }
+}
+
+fn enums() -> String {
+    let mut written = Written(String::new());
+    each!(written, Change {
+        Change::None => Change::None,
+        Change::Epoch(_) => Change::Epoch(300),
+        Change::Acked(_) => Change::Acked(7),
+        Change::Queued(_) => Change::Queued(ticket()),
+        Change::Refused(_) => Change::Refused(JOB),
+        Change::Started(_) => Change::Started(JOB),
+        Change::Ended(_) => Change::Ended(JOB),
+        Change::Slot { .. } => Change::Slot { slot: Slot::Admin, revision: 3, filled: true },
+    });
+    let ran =
+        Cause::Ran { outcome: Outcome::Failed, class: Some(Class::Network), stop: Some(StopCause::Deadline) };
+    each!(written, Body {
+        Body::Accepted { .. } => Body::Accepted { job: JOB, behind: 2 },
+        Body::Own { .. } => Body::Own { job: JOB },
+        Body::Refused { .. } => Body::Refused { job: JOB, reason: Refusal::Policy },
+        Body::Started { .. } => Body::Started { job: JOB },
+        Body::Chunk { .. } => Body::Chunk { job: JOB, expendable: true },
+        Body::Finished { .. } => Body::Finished { job: JOB, cause: ran },
+        Body::ConfigApplied { .. } => Body::ConfigApplied { slot: Slot::Repo, revision: 4, refused: Some(Refusal::StateFolder) },
+        Body::NotUnderstood { .. } => Body::NotUnderstood { seq: 9 },
+        Body::CancelMissed { .. } => Body::CancelMissed { job: JOB },
+        Body::Trouble(_) => Body::Trouble(Trouble::StateFolder),
+    });
+    each!(written, Cause {
+        Cause::Ran { .. } => ran,
+        Cause::CancelledInQueue => Cause::CancelledInQueue,
+        Cause::Restarted => Cause::Restarted,
+    });
+    each!(written, StopCause {
+        StopCause::Cancel => StopCause::Cancel,
+        StopCause::Deadline => StopCause::Deadline,
+        StopCause::Shutdown => StopCause::Shutdown,
+    });
+    each!(written, Safety {
+        Safety::OnDisk => Safety::OnDisk,
+        Safety::Kept => Safety::Kept,
+        Safety::Lazy => Safety::Lazy,
+    });
+    each!(written, Sort {
+        Sort::Result => Sort::Result,
+        Sort::Expendable => Sort::Expendable,
+        Sort::Dropped => Sort::Dropped,
+    });
+    each!(written, Trouble {
+        Trouble::JournalSetAside => Trouble::JournalSetAside,
+        Trouble::StateFolder => Trouble::StateFolder,
+        Trouble::CredentialsSetAside => Trouble::CredentialsSetAside,
+    });
+    each!(written, Outcome {
+        Outcome::Succeeded => Outcome::Succeeded,
+        Outcome::Warning => Outcome::Warning,
+        Outcome::Failed => Outcome::Failed,
+        Outcome::Cancelled => Outcome::Cancelled,
+    });
+    JobKind::ALL.iter().for_each(|kind| written.add("JobKind", kind));
+    Class::ALL.iter().for_each(|class| written.add("Class", class));
+    Refusal::ALL.iter().for_each(|refusal| written.add("Refusal", refusal));
+    Slot::ALL.iter().for_each(|slot| written.add("Slot", slot));
+    for (name, entry) in entries() {
+        let name = format!("Entry.{name} {}", hex(&encoded(&entry)));
+        writeln!(written.0, "{name}").expect("text");
+    }
+    written.0
+}
+
+fn saved() -> Saved {
+    let mut saved = Saved::new(77);
+    (saved.epoch, saved.taken, saved.acked, saved.last_report) = (400, 41, 11, 12);
+    saved.held.push(HeldEntry { ticket: ticket(), started_at: Some(Timestamp(6)) }).expect("room");
+    saved.known.push(Known { job: JobId([1; 16]), ended_by: Some(11) }).expect("room");
+    let taken = TakenGroup { group: GroupKey::of("files"), at: AT, job: JOB, before: Some(Timestamp(4)) };
+    saved.groups.push(taken).expect("room");
+    saved.slots = [SlotState { revision: 3, filled: true }, SlotState { revision: 1, filled: false }];
+    saved
+}
+
+/// A whole journal, one entry of each sort in it.
+fn entries() -> Vec<(&'static str, Entry<'static>)> {
+    let second = JobId([0x0b; 16]);
+    let queued = Record {
+        taken: 42,
+        at: AT,
+        change: Change::Queued(Ticket { job: second, ..ticket() }),
+        report: Some((14, Body::Accepted { job: second, behind: 1 })),
+        safety: Safety::OnDisk,
+    };
+    let entries = vec![
+        ("Head", Entry::Head(Box::new(saved()))),
+        ("Report", Entry::Report { seq: 12, sort: Sort::Result, report: b"a result" }),
+        ("Spec", Entry::Spec { job: JOB, spec: b"what to do" }),
+        ("Figures", Entry::Figures(b"what is known")),
+        ("Record", Entry::Record { record: queued, spec: b"another", report: b"accepted" }),
+        ("Closed", Entry::Closed),
+    ];
+    // One that is left out does not compile.
+    for (_, entry) in &entries {
+        match entry {
+            Entry::Head(_) | Entry::Report { .. } | Entry::Spec { .. } => {}
+            Entry::Figures(_) | Entry::Record { .. } | Entry::Closed => {}
+        }
+    }
+    entries
+}
+
+#[test]
+fn every_enum_of_the_journal_is_stored_as_it_always_was() {
+    let said = enums();
+    let kept = kept("journal.golden", &said);
+    for (said, kept) in said.lines().zip(kept.lines()) {
+        assert_eq!(said, kept);
+    }
+    assert_eq!(said.lines().count(), kept.lines().count());
+}
+
+#[test]
+fn a_kept_journal_says_what_it_always_said() {
+    let mut now = Vec::new();
+    for (_, entry) in entries() {
+        assert!(frame::write(&entry, &mut now));
+    }
+    let file = bytes(&kept("journal.hex", &format!("{}\n", hex(&now))));
+    let Replay { saved: found, reports, specs, figures, condition } =
+        replay(&file, Fresh { stream: 8, epoch: 2_000 });
+    let specs: BTreeMap<JobId, Vec<u8>> = specs.into_iter().collect();
+    let said = format!("{found:#?}\n{reports:?}\n{specs:?}\n{figures:?}\n{condition:?}\n");
+    assert_eq!(said, kept("journal.words", &said));
+    assert_eq!(file, now, "and is written as it always was");
+}
