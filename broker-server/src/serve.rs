@@ -54,7 +54,9 @@ const QUIET_OPERATIONS: u64 = 300;
 const QUIET_WAIT_MS: u64 = 6 * 3600 * 1000;
 /// How long a tick rests, however much is due.
 const TICK_PAUSE: Duration = Duration::from_millis(100);
-/// How long open pages and downloads may take to end when the server stops.
+/// How long it may take to write down what hosts said last when the server stops.
+const INGEST_GRACE: Duration = Duration::from_secs(10);
+/// How long open pages and downloads may take to end then.
 const HTTP_GRACE: Duration = Duration::from_secs(3);
 
 /// A server that runs in this process.
@@ -104,6 +106,10 @@ pub async fn until_signal(config: Config) -> anyhow::Result<()> {
 /// Binds all listeners, opens the data folder, and runs. What can fail does so before anything is served, and a port
 /// that is in use before anything is made.
 pub async fn start(config: Config) -> anyhow::Result<Server> {
+    start_with(config, Tasks::default()).await
+}
+
+pub(crate) async fn start_with(config: Config, tasks: Tasks) -> anyhow::Result<Server> {
     let data_dir = &config.data_dir.value;
     let asked = config.http.value;
     let listener = TcpListener::bind(asked).await.map_err(|error| busy("pages", "--http", asked, error))?;
@@ -133,7 +139,6 @@ pub async fn start(config: Config) -> anyhow::Result<Server> {
     let mut listen = vec![Listen::Tls(mqtt, Arc::clone(&tls))];
     listen.extend(plain.map(Listen::Plain));
     let limits = Limits { max_connections: config.max_connections.value, ..Limits::default() };
-    let tasks = Tasks::default();
     let directory = Arc::new(FleetDirectory::new(fleet.clone(), &tasks));
     let (gate, incoming) =
         Gate::start(gate::Config { listen, limits, tasks: tasks.clone() }, directory).await?;
@@ -208,7 +213,9 @@ impl Server {
             self.http_task.abort();
         }
         self.gate.shutdown().await;
-        let _ = self.ingest.await;
+        if tokio::time::timeout(INGEST_GRACE, self.ingest).await.is_err() {
+            tracing::warn!("what had come in last was not taken in time; it is sent again");
+        }
         self.fleet.shutdown().await;
     }
 }
@@ -550,7 +557,6 @@ async fn maintain(fleet: Fleet, beat: Beat) {
 async fn tick(fleet: Fleet, beat: Beat) {
     let mut changes = fleet.changes();
     loop {
-        beat.beat();
         let is_well = fleet.tick().await;
         let next = fleet.next_tick_at().unwrap_or_else(|error| {
             tracing::error!(%error, "it can't be told when the next backup is due");
@@ -559,8 +565,9 @@ async fn tick(fleet: Fleet, beat: Beat) {
         let next = next.filter(|_| is_well);
         let wait = next.map_or(TICK_EVERY, |at| Duration::from_millis(at.ms_since(fleet.now())));
         tokio::time::sleep(TICK_PAUSE).await;
+        let due = tokio::time::sleep(wait.min(TICK_EVERY));
         tokio::select! {
-            () = tokio::time::sleep(wait.min(TICK_EVERY)) => {}
+            () = beat.waits(due) => {}
             ended = times_changed(&mut changes) => if ended { return },
         }
     }

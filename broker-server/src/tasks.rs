@@ -24,7 +24,11 @@ pub const IDLE: Duration = Duration::from_secs(10);
 
 /// The tasks of a server.
 #[derive(Clone, Default)]
-pub struct Tasks(Arc<Mutex<Vec<Beat>>>);
+pub struct Tasks {
+    rows: Arc<Mutex<Vec<Beat>>>,
+    #[cfg(test)]
+    faults: tests::Faults,
+}
 
 /// Where a task says that it is well.
 #[derive(Clone)]
@@ -37,6 +41,8 @@ struct Row {
     /// When it beat last, in milliseconds after `begun`.
     beat_ms: AtomicU64,
     restarts: AtomicU64,
+    #[cfg(test)]
+    faults: tests::Faults,
 }
 
 impl Tasks {
@@ -52,8 +58,18 @@ impl Tasks {
         F: Future<Output = ()> + Send + 'static,
     {
         let (beat_ms, restarts) = (AtomicU64::new(0), AtomicU64::new(0));
-        let beat = Beat(Arc::new(Row { name, period, begun: Instant::now(), beat_ms, restarts }));
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(beat.clone());
+        #[cfg(test)]
+        let period = self.faults.paced(period);
+        let beat = Beat(Arc::new(Row {
+            name,
+            period,
+            begun: Instant::now(),
+            beat_ms,
+            restarts,
+            #[cfg(test)]
+            faults: self.faults.clone(),
+        }));
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner).push(beat.clone());
         tokio::spawn(async move {
             let mut pause = FIRST_PAUSE;
             loop {
@@ -77,7 +93,7 @@ impl Tasks {
     /// How each is, in the order in which they began.
     #[must_use]
     pub fn health(&self) -> Vec<TaskFacts> {
-        let tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tasks = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.iter().map(|beat| beat.0.health()).collect()
     }
 }
@@ -92,7 +108,7 @@ impl Row {
 
 impl Beat {
     /// It is well.
-    pub fn beat(&self) {
+    fn beat(&self) {
         let after = self.0.begun.elapsed().as_millis();
         self.0.beat_ms.store(u64::try_from(after).unwrap_or(u64::MAX), Relaxed);
     }
@@ -101,6 +117,8 @@ impl Beat {
     pub async fn waits<T>(&self, something: impl Future<Output = T>) -> T {
         let mut something = std::pin::pin!(something);
         loop {
+            #[cfg(test)]
+            self.0.faults.meet(self.0.name).await;
             self.beat();
             tokio::select! {
                 biased;
@@ -114,6 +132,102 @@ impl Beat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Config, Layer, Layers};
+    use std::net::SocketAddr;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    /// Faults that a test puts into tasks of a whole server.
+    #[derive(Clone, Default)]
+    pub(super) struct Faults {
+        pace: Option<u32>,
+        /// The task that hangs from now on, or panics.
+        broken: Arc<Mutex<Option<(&'static str, Fault)>>>,
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Fault {
+        Hangs,
+        PanicsOnce,
+    }
+
+    impl Faults {
+        pub(super) fn paced(&self, period: Duration) -> Duration {
+            period / self.pace.unwrap_or(1)
+        }
+
+        pub(super) async fn meet(&self, task: &str) {
+            let broken = self.broken.lock().unwrap().take_if(|(name, _)| *name == task);
+            match broken {
+                Some((_, Fault::Hangs)) => std::future::pending().await,
+                Some((_, Fault::PanicsOnce)) => panic!("on purpose"),
+                None => {}
+            }
+        }
+    }
+
+    fn config(data_dir: &std::path::Path) -> Config {
+        // Ports that are free now.
+        let port = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (http, mqtt) = (port(), port());
+        let flags = Layer {
+            data_dir: Some(data_dir.to_owned()),
+            http: Some(http),
+            mqtt: Some(mqtt),
+            mqtt_plain: Some("off".to_owned()),
+            mqtt_public: Some(mqtt.to_string()),
+            ..Layer::default()
+        };
+        Layers { flags, ..Layers::default() }.resolve().unwrap()
+    }
+
+    async fn get(http: SocketAddr, path: &str) -> String {
+        let mut stream = tokio::net::TcpStream::connect(http).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    /// With the periods of a real server by a tenth.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn readyz_tells_within_three_beats_of_each_task_that_hangs_and_of_none_that_begins_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let tasks = Tasks { faults: Faults { pace: Some(10), ..Faults::default() }, ..Tasks::default() };
+        let server =
+            crate::serve::start_with(config(&folder.path().join("data")), tasks.clone()).await.unwrap();
+        let names: Vec<_> = tasks.health().into_iter().map(|task| task.name).collect();
+        for task in
+            ["schedules", "ingest", "publisher", "mqtt_listener", "maintenance", "sweep", "deliveries"]
+        {
+            assert!(names.contains(&task), "{task} of {names:?}");
+        }
+        assert!(get(server.http, "/readyz").await.starts_with("HTTP/1.1 200"));
+        // One that panics begins again, before anybody has to be told.
+        *tasks.faults.broken.lock().unwrap() = Some(("schedules", Fault::PanicsOnce));
+        let restarts =
+            |task: &str| tasks.health().into_iter().find(|health| health.name == task).unwrap().restarts;
+        while restarts("schedules") == 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let mut silent = Vec::new();
+        for task in names {
+            *tasks.faults.broken.lock().unwrap() = Some((task, Fault::Hangs));
+            // It meets that at its next beat.
+            while tasks.faults.broken.lock().unwrap().is_some() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            silent.push(task);
+        }
+        let longest = tasks.health().iter().map(|task| task.period).max().unwrap();
+        tokio::time::sleep(4 * longest).await;
+        let answer = get(server.http, "/readyz").await;
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        for task in silent {
+            assert!(answer.contains(&format!("{task} has not been heard of")), "{task}: {answer}");
+        }
+        server.stop().await;
+    }
 
     fn only(tasks: &Tasks) -> TaskFacts {
         let [health] = tasks.health()[..] else { panic!("one task") };

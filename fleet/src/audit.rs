@@ -122,7 +122,7 @@ pub(crate) fn note_of_host(
     target: AuditTarget,
     detail: impl Into<String>,
 ) -> Result<Option<Over>, StoreError> {
-    if let Err(over) = context.spend(host, Spent::AuditLine, 1, now) {
+    if let Err(over) = budget::spend(context, tx, (host, Spent::AuditLine, 1), now) {
         return Ok(Some(over));
     }
     note(tx, now, by, action, target, detail)?;

@@ -92,6 +92,15 @@ impl Bucket {
     }
 }
 
+/// What an operation takes from a budget, once it is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spending {
+    host: HostId,
+    what: Spent,
+    amount: u64,
+    at: Timestamp,
+}
+
 /// What was refused of a host since the server started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OverBudget {
@@ -137,11 +146,20 @@ impl Meters {
 }
 
 impl Context {
-    /// Takes from a budget of a host; what does not fit is counted.
+    /// Takes from a budget of a host at once, for what is no operation.
     pub(crate) fn spend(&self, host: HostId, what: Spent, amount: u64, now: Timestamp) -> Result<(), Over> {
         let mut meters = self.meters();
         let bucket = &mut meters.0.entry(host).or_default().buckets[what as usize];
         if bucket.take(amount, what.limit(), now) { Ok(()) } else { Err(what.over()) }
+    }
+
+    /// Takes from budgets what was committed.
+    pub(crate) fn has_spent(&self, spent: &[Spending]) {
+        let mut meters = self.meters();
+        for Spending { host, what, amount, at } in spent {
+            let bucket = &mut meters.0.entry(*host).or_default().buckets[*what as usize];
+            bucket.take(*amount, what.limit(), *at);
+        }
     }
 
     /// Counts what was refused.
@@ -170,18 +188,36 @@ impl Fleet {
     }
 }
 
+/// Takes from a budget of a host, once the operation is committed: it may run more than once before that.
+pub(crate) fn spend(
+    context: &Context,
+    tx: &mut Tx<'_>,
+    (host, what, amount): (HostId, Spent, u64),
+    now: Timestamp,
+) -> Result<(), Over> {
+    let is_same = |spent: &&Spending| spent.host == host && spent.what == what;
+    let before: u64 = tx.effects.spent.iter().filter(is_same).map(|spent| spent.amount).sum();
+    let bucket = context.meters().0.get(&host).map(|meter| meter.buckets[what as usize]);
+    if !bucket.unwrap_or_default().take(before.saturating_add(amount), what.limit(), now) {
+        return Err(what.over());
+    }
+    tx.effects.spent.push(Spending { host, what, amount, at: now });
+    Ok(())
+}
+
 /// Takes a report from the budgets of its host.
 pub(crate) fn report(
     context: &Context,
+    tx: &mut Tx<'_>,
     host: HostId,
     body: &ReportBody<'_>,
     bytes: usize,
     now: Timestamp,
 ) -> Result<(), Over> {
-    context.spend(host, Spent::Report, 1, now)?;
+    spend(context, tx, (host, Spent::Report, 1), now)?;
     match body {
         ReportBody::Log { .. } | ReportBody::Snapshots { .. } | ReportBody::Entries { .. } => {
-            context.spend(host, Spent::Bytes, bytes as u64, now)
+            spend(context, tx, (host, Spent::Bytes, bytes as u64), now)
         }
         _ => Ok(()),
     }
@@ -239,9 +275,12 @@ pub(crate) fn is_full(context: &Context, reads: &impl Reads, host: HostId) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::{Driver, Settings};
     use crate::record::LogChunk;
     use crate::store::LOGS;
     use proptest::prelude::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     proptest! {
         /// In any stretch of time no more fits than so much at once and so much a minute, wherever the clock jumps.
@@ -267,11 +306,8 @@ mod tests {
 
     #[tokio::test]
     async fn pieces_of_a_listing_neither_overlap_nor_grow_without_end() {
-        let driver = crate::Driver {
-            now: std::sync::Arc::new(|| Timestamp(1)),
-            random: std::sync::Arc::new(|bytes| bytes.fill(7)),
-        };
-        let settings = crate::Settings {
+        let driver = Driver { now: Arc::new(|| Timestamp(1)), random: Arc::new(|bytes| bytes.fill(7)) };
+        let settings = Settings {
             mqtt_address: "backup.example:8883".into(),
             ca_fingerprint: [7; 32],
             timezone: "UTC".into(),
@@ -306,5 +342,49 @@ mod tests {
         assert!(Spent::Report.limit().0 >= 4 * at_once, "each with what becomes of it");
         let (_, bytes) = Spent::Bytes.limit();
         assert!(bytes >= crate::job::log::HEAD_BYTES + crate::job::log::TAIL_BYTES, "a whole log a minute");
+    }
+
+    /// An operation that fails after a write has its batch run again: what the others take is taken once, and together.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_an_operation_takes_is_taken_once_however_often_it_runs() {
+        let now = Timestamp(1_795_415_472_000);
+        let driver = Driver { now: Arc::new(move || now), random: Arc::new(|buffer| buffer.fill(7)) };
+        let settings = Settings {
+            mqtt_address: "backup.example:8883".into(),
+            ca_fingerprint: [7; 32],
+            timezone: "UTC".to_owned(),
+            keep: crate::context::Keep::default(),
+        };
+        let fleet = Fleet::in_memory(settings, driver).unwrap();
+        let (context, host) = (fleet.context(), HostId([1; 16]));
+        let runs = Arc::new(AtomicU32::new(0));
+        let take = |amount: u64| {
+            let (context, runs) = (context.clone(), runs.clone());
+            fleet.write(move |tx| {
+                runs.fetch_add(1, Ordering::SeqCst);
+                // There is nothing to commit without a write.
+                change_usage(tx, host, |usage| usage.jobs += 1)?;
+                Ok(spend(&context, tx, (host, Spent::AuditLine, amount), now))
+            })
+        };
+        let (open, opened) = std::sync::mpsc::channel::<()>();
+        let opened = std::sync::Mutex::new(opened);
+        let blocks = fleet.write(move |_| {
+            let _ = opened.lock().unwrap().recv();
+            Ok(())
+        });
+        let spoils = fleet.write(move |tx| {
+            change_usage(tx, host, |usage| usage.jobs += 100)?;
+            Err::<(), _>(crate::refused::Refused::HostNotFound)
+        });
+        let opens = async move { drop(open) };
+        let (_, first, second, third, spoiled, ()) =
+            tokio::join!(blocks, take(40), take(15), take(6), spoils, opens);
+        assert!(spoiled.is_err());
+        assert_eq!((first.unwrap(), second.unwrap(), third.unwrap()), (Ok(()), Ok(()), Err(Over::Audit)));
+        assert!(runs.load(Ordering::SeqCst) > 3, "the batch ran again");
+        assert_eq!(take(5).await.unwrap(), Ok(()), "60 lines fit at once");
+        assert_eq!(take(1).await.unwrap(), Err(Over::Audit));
+        assert_eq!(fleet.read().unwrap().usage(host).unwrap().jobs, 5);
     }
 }

@@ -1,5 +1,6 @@
 //! What follows from a commit: who is told, which outbox is looked at, what memory lets go of.
 
+use crate::budget::Spending;
 use schema::command::Over;
 use schema::{HostId, JobId};
 use std::collections::BTreeSet;
@@ -74,13 +75,15 @@ pub(crate) struct Effects {
     pub(crate) listed: BTreeSet<HostId>,
     /// Hosts of which something odd was audited.
     pub(crate) noted: Vec<HostId>,
+    /// What hosts have spent of their budgets.
+    pub(crate) spent: Vec<Spending>,
     /// What was refused to hosts that are over a budget.
     pub(crate) refused: Vec<(HostId, Over)>,
 }
 
 /// How long the lists were, to cut them back.
 #[derive(Clone, Copy)]
-pub(crate) struct Mark(usize, usize, usize, usize, usize, usize, usize);
+pub(crate) struct Mark(usize, usize, usize, usize, usize, usize, usize, usize);
 
 impl Effects {
     pub(crate) fn changed(&mut self, what: Changed) {
@@ -100,6 +103,7 @@ impl Effects {
             self.durable_lines.len(),
             self.noted.len(),
             self.refused.len(),
+            self.spent.len(),
         )
     }
 
@@ -111,5 +115,6 @@ impl Effects {
         self.durable_lines.truncate(mark.4);
         self.noted.truncate(mark.5);
         self.refused.truncate(mark.6);
+        self.spent.truncate(mark.7);
     }
 }

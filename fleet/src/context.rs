@@ -279,6 +279,7 @@ impl Context {
         if !effects.noted.is_empty() {
             self.has_noted(&effects.noted, self.now());
         }
+        self.has_spent(&effects.spent);
         for (host, over) in &effects.refused {
             self.count_refused(*host, *over, self.now());
         }

@@ -69,10 +69,9 @@ pub(super) async fn run(shared: Arc<Shared>, beat: Beat) {
     let stall_ms = u64::try_from(shared.limits.stall_timeout.as_millis()).unwrap_or(u64::MAX);
     let mut stopping = shared.stopping.subscribe();
     loop {
-        beat.beat();
         tokio::select! {
             _ = stopping.wait_for(|stopping| *stopping) => return,
-            () = tokio::time::sleep(TICK) => shared.deadlines.sweep(shared.clock.now_ms(), stall_ms),
+            () = beat.waits(tokio::time::sleep(TICK)) => shared.deadlines.sweep(shared.clock.now_ms(), stall_ms),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::step;
 use crate::audit;
-use crate::budget::{MAX_AHEAD_MS, MAX_OPEN_OWN, Spent, is_full};
+use crate::budget::{MAX_AHEAD_MS, MAX_OPEN_OWN, Spent, is_full, spend};
 use crate::context::Context;
 use crate::pending;
 use crate::record::{Actor, AuditTarget, Job, JobWhat, Occurrence};
@@ -76,7 +76,7 @@ pub(crate) enum Taken {
 /// as long, and one from long ago be removed at once.
 fn fits(
     context: &Context,
-    tx: &Tx<'_>,
+    tx: &mut Tx<'_>,
     host: HostId,
     job: JobId,
     now: Timestamp,
@@ -93,5 +93,5 @@ fn fits(
     if is_full(context, tx, host)? {
         return Ok(Err(Over::Share));
     }
-    Ok(context.spend(host, Spent::OwnJob, 1, now))
+    Ok(spend(context, tx, (host, Spent::OwnJob, 1), now))
 }

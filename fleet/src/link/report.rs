@@ -100,7 +100,7 @@ pub(crate) fn take(
         Place::Next => {
             match &report {
                 Ok(report) => {
-                    let within = budget::report(context, host, &report.body, message.len(), now);
+                    let within = budget::report(context, tx, host, &report.body, message.len(), now);
                     refused = match within {
                         Ok(()) => take_body(context, tx, host, report, peer, now)?,
                         Err(over) => Some(over),
