@@ -3,16 +3,17 @@ use crate::context::{Context, sha256};
 use crate::groups::Owners;
 use crate::maintenance::{self, Decision};
 use crate::record::{
-    ApiToken, AuditEntry, CredentialsFacts, EnrollToken, Folder, FolderPlace, GivenUp, Group, Host, Job,
-    JobWhat, Listed, LogText, Maintenance, Operator, PendingRun, Presence, RepoPoint, RepoState, Session,
-    Sharer, SnapshotRow, Soundness, Viewer,
+    ApiToken, AuditEntry, CredentialsFacts, EnrollToken, Flawed, Folder, FolderPlace, GivenUp, Group, Host,
+    Job, JobWhat, Listed, LogText, Maintenance, Operator, PendingRun, Presence, RepoPoint, RepoState,
+    Session, Sharer, SnapshotRow, Soundness, Viewer,
 };
 use crate::refused::{Refused, StoreError};
 use crate::request::JobRequest;
 use crate::roster::Entries;
 use crate::store::{
     API_TOKENS, GIVEN_UP, GROUPS, HISTORY, HOST_JOBS, HOST_NAMES, HOSTS, JOBS, KIND_JOBS, OPERATORS, Order,
-    PENDING, PENDING_WAITING, PRESENCES, REPOS, ReadView, Reads, SCHEDULES, SUMMARIES, Span, USAGES, VIEWERS,
+    PENDING, PENDING_WAITING, PRESENCES, REPOS, ReadView, Reads, SCHEDULES, SOUNDNESS, SUMMARIES, Span,
+    USAGES, VIEWERS,
 };
 use crate::summary::is_good;
 use crate::view::{AuditFilter, FleetCounts, HostFilter, HostRow, JobFilter, Page, Paged, ScheduleView};
@@ -21,6 +22,7 @@ use crate::{
     status,
 };
 use schema::{HostId, JobId, JobKind, PendingId, Slot, Timestamp};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -96,6 +98,13 @@ impl Snapshot {
     /// A source group.
     pub fn group(&self, host: HostId, name: &str) -> Result<Option<Group>, StoreError> {
         self.view.get(&GROUPS, &(host, name.to_owned()))
+    }
+
+    /// The snapshots of a host that lack something of what their group names, by the first letters of their ids.
+    pub fn lacking(&self, host: HostId) -> Result<BTreeMap<String, Flawed>, StoreError> {
+        let known = self.view.rows(&SOUNDNESS, &Span::under(&host))?;
+        let all = known.into_iter().flat_map(|(_, known)| known.lacking);
+        Ok(all.map(|flawed| (listing::short(&flawed.snapshot).to_owned(), flawed)).collect())
     }
 
     /// How whole the snapshots of a source group are.

@@ -53,6 +53,20 @@ fn an_emptied_source_costs_no_good_snapshot() {
         (&json!("loss"), Some(3)),
         "{known}"
     );
+    // The list of snapshots says which those are.
+    let host = scene.host();
+    let listing = scene.api().post(&format!("/api/hosts/{host}/snapshots/refresh"), None).expect(202);
+    let _ = scene.api().wait_job(&text(&listing["id"]), &["succeeded"], LONG);
+    let listed = scene.api().get(&format!("/api/hosts/{host}/snapshots")).expect(200);
+    let lacks = |id: &str| {
+        let rows = listed["items"].as_array().expect("snapshots").iter();
+        rows.filter(|row| text(&row["id"]).starts_with(id)).map(|row| row["lacks"].clone()).next()
+    };
+    let (whole, others) = (Some(Value::Null), listed["items"].as_array().map(Vec::len));
+    assert!(good.iter().all(|id| lacks(id) == whole) && others == Some(6), "{listed}");
+    let lacking =
+        listed["items"].as_array().expect("snapshots").iter().filter(|row| row["lacks"].is_string());
+    assert_eq!(lacking.count(), 3, "{listed}");
     for kind in ["forget", "prune"] {
         let answer = scene.api().post(&format!("/api/hosts/{}/repo/{kind}", scene.host()), None);
         assert_eq!((answer.status, answer.code()), (409, "held"), "{}", answer.text);

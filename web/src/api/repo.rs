@@ -80,8 +80,9 @@ pub(crate) async fn snapshots(
     let group = query.get("group");
     let wanted = |row: &SnapshotRow| group.is_none_or(|group| owners.is_of(row, group));
     let part = snapshot.snapshots_part(host.id, wanted, &page)?;
+    let lacking = snapshot.lacking(host.id)?;
     Ok(Json(SnapshotsOut {
-        items: part.items.into_iter().map(|row| SnapshotOut::new(row, &owners)).collect(),
+        items: part.items.into_iter().map(|row| SnapshotOut::new(row, &owners, &lacking)).collect(),
         next: part.next,
         listed_at: listed.map(|listed| rfc3339(listed.at)),
         refresh_job,

@@ -10,7 +10,7 @@ use crate::template::View;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
-use fleet::record::SnapshotRow;
+use fleet::record::{Flawed, SnapshotRow};
 use fleet::{JobRequest, Owner, Owners, Page, SnapshotCursor};
 use schema::{JobKind, Timestamp};
 use serde::Serialize;
@@ -38,6 +38,8 @@ pub(crate) struct SnapshotView {
     pub(crate) more_paths: Option<String>,
     pub(crate) size: String,
     pub(crate) added: String,
+    /// What it lacks of what its group names, in words.
+    pub(crate) lacks: Option<String>,
 }
 
 /// Snapshots that belong to no source group, and where one begins that goes on with them.
@@ -115,6 +117,7 @@ pub(crate) async fn show(
     let is_wanted = |row: &SnapshotRow| group.as_ref().is_none_or(|group| owners.is_of(row, group));
     let wanted = all.iter().filter(|row| is_wanted(row)).count();
     let part = snapshot.snapshots_part(id, is_wanted, &page)?;
+    let lacking = snapshot.lacking(id)?;
     let listing = snapshot.latest_job(id, JobKind::Snapshots)?.filter(|job| !job.state.is_ended());
     let (note_title, note) = match (at, &listing) {
         (_, Some(job)) => ("The repository is being read".to_owned(), crate::words::job_result(job, None)),
@@ -132,7 +135,7 @@ pub(crate) async fn show(
         groups,
         adopt,
         more_adopt,
-        rows: part.items.iter().map(|row| view(now, row)).collect(),
+        rows: part.items.iter().map(|row| view(now, row, &lacking)).collect(),
         shown: match part.items.len() {
             shown if shown == wanted => many(wanted as u64, "snapshot"),
             shown if page.cursor.is_none() => {
@@ -254,9 +257,26 @@ fn adopted(
     (found.into_iter().map(entry).collect(), more)
 }
 
-fn view(now: Timestamp, row: &SnapshotRow) -> SnapshotView {
+/// What a snapshot lacks, in a few words; `None` = nothing that is known.
+pub(crate) fn lacks(row: &SnapshotRow, lacking: &BTreeMap<String, Flawed>) -> Option<String> {
+    let flawed = lacking.get(row.id.get(..8)?).filter(|flawed| row.id.starts_with(&flawed.snapshot))?;
+    Some(match &flawed.lack {
+        None => "less than half of the usual".to_owned(),
+        Some(lack) if !lack.paths.is_empty() => {
+            let more = lack.paths.len().saturating_sub(3) as u64 + u64::from(lack.paths_left_out);
+            let shown: Vec<&str> = lack.paths.iter().take(3).map(String::as_str).collect();
+            let more = if more > 0 { format!(" and {} more", count(more)) } else { String::new() };
+            cut(&format!("lacks {}{more}", shown.join(", ")), 200)
+        }
+        Some(lack) if lack.errors > 0 => format!("lacks {}", many(lack.errors, "file")),
+        Some(lack) => fleet::class_words(lack.class).to_owned(),
+    })
+}
+
+fn view(now: Timestamp, row: &SnapshotRow, lacking: &BTreeMap<String, Flawed>) -> SnapshotView {
     let known = |size: Option<u64>| size.map_or_else(|| "not known".to_owned(), bytes);
     SnapshotView {
+        lacks: lacks(row, lacking),
         short: row.id.chars().take(8).collect(),
         id: row.id.clone(),
         when: When::short(row.time),

@@ -815,6 +815,7 @@ fn snapshots_view(s: &Sample) -> snapshots::SnapshotsView {
             short: s.text(),
             when: s.when(),
             age: s.text(),
+            lacks: s.some(),
             tags: vec![s.text()],
             more_tags: s.some(),
             paths: s.text(),

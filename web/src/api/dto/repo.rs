@@ -4,10 +4,11 @@ use super::{time, words};
 use crate::format::rfc3339;
 use crate::words::short_id;
 use fleet::maintenance::CheckStatus;
-use fleet::record::{RepoPoint, RepoState, Sharer, SnapshotRow, WhyShared};
+use fleet::record::{Flawed, RepoPoint, RepoState, Sharer, SnapshotRow, WhyShared};
 use fleet::{Owner, Owners};
 use schema::RepoId;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 #[derive(Serialize, ToSchema)]
@@ -173,6 +174,8 @@ pub(crate) struct SnapshotOut {
     added_packed_bytes: Option<u64>,
     /// The source group that it belongs to; null: to none of this host.
     group: Option<String>,
+    /// What it lacks of what its group names, or that it holds less than half of the usual; null = nothing that is known.
+    lacks: Option<String>,
     /// It belongs to a source group of another host on the same repository.
     is_of_other_host: bool,
     /// How many more tags it has.
@@ -182,13 +185,14 @@ pub(crate) struct SnapshotOut {
 }
 
 impl SnapshotOut {
-    pub(crate) fn new(row: SnapshotRow, owners: &Owners) -> Self {
+    pub(crate) fn new(row: SnapshotRow, owners: &Owners, lacking: &BTreeMap<String, Flawed>) -> Self {
         let (group, is_of_other_host) = match owners.of(&row) {
             Owner::Group(group) => (Some(group.to_owned()), false),
             Owner::OtherHost => (None, true),
             Owner::Nobody => (None, false),
         };
         Self {
+            lacks: crate::page::snapshots::lacks(&row, lacking),
             group,
             is_of_other_host,
             id: row.id,
