@@ -6,14 +6,16 @@ use crate::{
     restic::EntrySeen,
 };
 use schema::{
-    Timestamp,
+    OsText, Timestamp,
     limits::{MAX_ENTRIES, MAX_NAME_BYTES, MAX_VALUE_BYTES},
     report::EntryKind,
 };
 use std::{
+    ffi::OsStr,
     fs::{DirEntry, FileType},
     io::{self, ErrorKind},
     os::fd::{AsFd as _, AsRawFd as _},
+    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
 };
@@ -23,7 +25,7 @@ use std::{
 pub struct Found {
     /// By name.
     pub entries: Vec<EntrySeen>,
-    /// Too many, too long, or of a name that is no UTF-8.
+    /// Too many, or too long.
     pub left_out: u32,
 }
 
@@ -60,18 +62,19 @@ pub enum BrowseError {
 }
 
 /// Lists a folder. With source roots, folders above them show the way to them and nothing else.
-pub async fn list(path: &str, policy: Policy) -> Result<Found, BrowseError> {
-    let path = path.to_owned();
+pub async fn list(path: OsText<'_>, policy: Policy) -> Result<Found, BrowseError> {
+    let path = path.as_bytes().to_vec();
     // A dead network mount must not hold up the agent.
     tokio::task::spawn_blocking(move || list_now(&path, &policy)).await.unwrap_or_else(|error| {
         Err(BrowseError::Unreadable { path: String::new(), source: io::Error::other(error) })
     })
 }
 
-fn list_now(path: &str, policy: &Policy) -> Result<Found, BrowseError> {
-    let folder = Path::new(path);
-    if !folder.is_absolute() || path.len() > MAX_VALUE_BYTES {
-        return Err(BrowseError::Missing(path.to_owned()));
+fn list_now(path: &[u8], policy: &Policy) -> Result<Found, BrowseError> {
+    let folder = Path::new(OsStr::from_bytes(path));
+    let path = || OsText::new(path).to_string();
+    if !folder.is_absolute() || folder.as_os_str().len() > MAX_VALUE_BYTES {
+        return Err(BrowseError::Missing(path()));
     }
     // What is judged is where the path leads, and that is opened without following anything further.
     let here = real(folder);
@@ -83,15 +86,15 @@ fn list_now(path: &str, policy: &Policy) -> Result<Found, BrowseError> {
     let way: Option<Vec<&PathBuf>> =
         (!is_within).then(|| roots.iter().filter(|root| root.starts_with(&here)).collect());
     if way.as_ref().is_some_and(Vec::is_empty) {
-        return Err(BrowseError::Policy { path: path.to_owned(), allowed: in_words(&policy.source_roots) });
+        return Err(BrowseError::Policy { path: path(), allowed: in_words(&policy.source_roots) });
     }
     let unreadable = |source: io::Error| match source.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => BrowseError::Missing(path.to_owned()),
-        _ => BrowseError::Unreadable { path: path.to_owned(), source },
+        ErrorKind::NotFound | ErrorKind::NotADirectory => BrowseError::Missing(path()),
+        _ => BrowseError::Unreadable { path: path(), source },
     };
     let opened = Folder::open(&here).map_err(|error| match error {
         FolderError::System { source, .. } => unreadable(source),
-        _ => BrowseError::Replaced(path.to_owned()),
+        _ => BrowseError::Replaced(path()),
     })?;
     let itself = format!("/proc/self/fd/{}", opened.as_fd().as_raw_fd());
     let mut found = Found::default();
@@ -115,7 +118,7 @@ fn leads_to(path: &Path, roots: &[&PathBuf]) -> bool {
 }
 
 fn seen(entry: &DirEntry) -> Option<EntrySeen> {
-    let name = entry.file_name().into_string().ok().filter(|name| name.len() <= MAX_NAME_BYTES)?;
+    let name = Some(entry.file_name().into_vec()).filter(|name| name.len() <= MAX_NAME_BYTES)?;
     // It may have gone since.
     let metadata = entry.metadata().ok()?;
     let modified = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
@@ -142,14 +145,18 @@ fn kind_of(kind: FileType) -> EntryKind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt as _, os::unix::fs::symlink};
+    use std::{fs, os::unix::fs::symlink};
 
     fn policy(roots: &[PathBuf]) -> Policy {
         Policy { source_roots: roots.to_vec(), ..Policy::default() }
     }
 
     fn names(found: &Found) -> Vec<(&str, EntryKind)> {
-        found.entries.iter().map(|entry| (entry.name.as_str(), entry.kind)).collect()
+        found
+            .entries
+            .iter()
+            .map(|entry| (std::str::from_utf8(&entry.name).unwrap_or("odd"), entry.kind))
+            .collect()
     }
 
     #[test]
@@ -159,14 +166,25 @@ mod tests {
         fs::create_dir(at("photos")).unwrap();
         fs::write(at("notes.txt"), "hello").unwrap();
         symlink("/", at("link")).unwrap();
-        fs::write(folder.path().join(OsStr::from_bytes(b"not-\xff-text")), "").unwrap();
-        let found = list_now(folder.path().to_str().unwrap(), &policy(&[])).unwrap();
+        let at_bytes = |name: &[u8]| folder.path().join(OsStr::from_bytes(name));
+        fs::create_dir(at_bytes(b"not-\xff-text")).unwrap();
+        fs::write(at_bytes(b"not-\xff-text").join("inside"), "").unwrap();
+        let found = list_now(folder.path().as_os_str().as_bytes(), &policy(&[])).unwrap();
         assert_eq!(
             names(&found),
-            [("link", EntryKind::Symlink), ("notes.txt", EntryKind::File), ("photos", EntryKind::Folder)]
+            [
+                ("link", EntryKind::Symlink),
+                ("odd", EntryKind::Folder),
+                ("notes.txt", EntryKind::File),
+                ("photos", EntryKind::Folder)
+            ]
         );
-        assert_eq!((found.entries[1].bytes, found.left_out), (5, 1));
-        assert!(found.entries[1].modified_at.is_some());
+        assert_eq!((found.entries[2].bytes, found.left_out), (5, 0));
+        assert!(found.entries[2].modified_at.is_some());
+        // It is opened by its bytes.
+        assert_eq!(found.entries[1].name, b"not-\xff-text");
+        let odd = list_now(at_bytes(b"not-\xff-text").as_os_str().as_bytes(), &policy(&[])).unwrap();
+        assert_eq!(names(&odd), [("inside", EntryKind::File)]);
     }
 
     #[test]
@@ -177,8 +195,11 @@ mod tests {
         fs::create_dir_all(at("a/b/other")).unwrap();
         fs::create_dir_all(at("secret")).unwrap();
         let roots = [at("a/b/wanted")];
-        let list = |name: &str| list_now(at(name).to_str().unwrap(), &policy(&roots));
-        assert_eq!(names(&list_now(folder.path().to_str().unwrap(), &policy(&roots)).unwrap())[0].0, "a");
+        let list = |name: &str| list_now(at(name).as_os_str().as_bytes(), &policy(&roots));
+        assert_eq!(
+            names(&list_now(folder.path().as_os_str().as_bytes(), &policy(&roots)).unwrap())[0].0,
+            "a"
+        );
         assert_eq!(names(&list("a").unwrap()), [("b", EntryKind::Folder)]);
         assert_eq!(names(&list("a/b").unwrap()), [("wanted", EntryKind::Folder)]);
         assert_eq!(names(&list("a/b/wanted").unwrap()), [("inside", EntryKind::Folder)]);
@@ -197,9 +218,9 @@ mod tests {
             let policy = Policy { source_roots: roots, state_dir: at.join("door"), ..Policy::default() };
             for name in ["state", "state/cache", "door", "door/cache", "state/../door"] {
                 let path = format!("{}/{name}", at.display());
-                assert!(matches!(list_now(&path, &policy), Err(BrowseError::OwnState)), "{name}");
+                assert!(matches!(list_now(path.as_bytes(), &policy), Err(BrowseError::OwnState)), "{name}");
                 let path = format!("/proc/self/root{path}");
-                assert!(matches!(list_now(&path, &policy), Err(BrowseError::OwnState)), "{path}");
+                assert!(matches!(list_now(path.as_bytes(), &policy), Err(BrowseError::OwnState)), "{path}");
             }
         }
     }
@@ -207,7 +228,10 @@ mod tests {
     #[test]
     fn what_is_no_folder_is_said_to_be_missing() {
         for path in ["/nowhere/at/all", "/proc/self/status", "etc", ""] {
-            assert!(matches!(list_now(path, &policy(&[])), Err(BrowseError::Missing(_))), "{path}");
+            assert!(
+                matches!(list_now(path.as_bytes(), &policy(&[])), Err(BrowseError::Missing(_))),
+                "{path}"
+            );
         }
     }
 }

@@ -9,8 +9,9 @@ use crate::refused::{Refused, StoreError};
 use crate::store::{ENTRIES, FOLDERS, JOBS, Order, Reads, Span, Tx, first_form};
 use schema::command::Over;
 use schema::limits::{MAX_ENTRIES, MAX_VALUE_BYTES};
+use schema::os_text::bytes_of;
 use schema::report::Entry;
-use schema::{HostId, Items, JobId, Timestamp};
+use schema::{HostId, Items, JobId, OsText, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 
@@ -53,7 +54,8 @@ fn key(host: HostId, place: FolderPlace<'_>, path: &str) -> (HostId, String) {
     (host, format!("{snapshot}:{path}"))
 }
 
-/// A path as it is asked for and kept: absolute, without a step upwards or a slash at its end.
+/// A path as it is asked for and kept: absolute, without a step upwards or a slash at its end. What is no UTF-8 in it is
+/// written as [`schema::OsText`] does.
 pub fn clean_path(path: &str) -> Result<String, Refused> {
     let refuse = |why: &str| Err(Refused::invalid("path", why.to_owned()));
     if !path.starts_with('/') {
@@ -66,7 +68,15 @@ pub fn clean_path(path: &str) -> Result<String, Refused> {
     if parts.contains(&"..") {
         return refuse("a path has no step upwards (..)");
     }
-    Ok(format!("/{}", parts.join("/")))
+    // One folder has one path, however its bytes are written.
+    let bytes: Vec<u8> = bytes_of(&format!("/{}", parts.join("/"))).collect();
+    Ok(OsText::new(&bytes).to_string())
+}
+
+/// A path as a source group names it; `None` = it is no UTF-8, and none can.
+#[must_use]
+pub fn include_of(path: &str) -> Option<String> {
+    String::from_utf8(bytes_of(path).collect()).ok()
 }
 
 /// restic's id of a snapshot, whole or its beginning.
@@ -163,7 +173,7 @@ pub(crate) fn read(
 
 fn row(entry: &Entry<'_>) -> EntryRow {
     EntryRow {
-        name: entry.name.to_owned(),
+        name: entry.name.to_string(),
         kind: entry.kind,
         bytes: entry.bytes,
         modified_at: entry.modified_at,
@@ -182,12 +192,21 @@ mod tests {
             ("/srv/", "/srv"),
             ("/srv//photos/./2026/", "/srv/photos/2026"),
             ("/a..b/...", "/a..b/..."),
+            ("/d\\xFCr/", "/d\\xfcr"),
+            ("/d\\xc3\\xbcr", "/dür"),
+            ("/a\\b", "/a\\b"),
         ] {
             assert_eq!(clean_path(path).unwrap(), clean);
         }
         for path in ["", "srv", "/srv/../etc", "/..", "/a\0b", &format!("/{}", "x".repeat(4096))] {
             assert!(clean_path(path).is_err(), "{path:?}");
         }
+    }
+
+    #[test]
+    fn only_text_goes_into_a_source_group() {
+        assert_eq!(include_of("/srv/a\\\\xfc").as_deref(), Some("/srv/a\\xfc"));
+        assert_eq!(include_of("/srv/d\\xfcr"), None);
     }
 
     #[test]

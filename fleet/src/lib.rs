@@ -84,7 +84,7 @@ pub use change::{Change, Changed};
 pub use context::{Driver, Keep, Random, Settings};
 pub use credentials::host_key::fingerprint as host_key_fingerprint;
 pub use fleet::{Checked, Fleet, Handled, NewEnrollToken, check_key_file};
-pub use folder::{check_snapshot, clean_path};
+pub use folder::{check_snapshot, clean_path, include_of};
 pub use groups::{Owner, Owners};
 pub use listing::SnapshotCursor;
 pub use login::NoLogin;

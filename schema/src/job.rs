@@ -1,6 +1,6 @@
 //! The words of a job: kinds, specifications, outcomes, summaries.
 
-use crate::{Items, RepoId, Slot, Timestamp};
+use crate::{Items, OsText, RepoId, Slot, Timestamp};
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
@@ -129,7 +129,8 @@ pub enum JobSpec<'a> {
         /// restic's snapshot id, hex.
         snapshot: &'a str,
         /// The folder to list.
-        path: &'a str,
+        #[serde(borrow)]
+        path: OsText<'a>,
     },
     /// See [`JobKind::Restore`].
     #[serde(borrow)]
@@ -137,7 +138,8 @@ pub enum JobSpec<'a> {
     /// See [`JobKind::Browse`]. Needs no repository.
     Browse {
         /// The folder to list, absolute.
-        path: &'a str,
+        #[serde(borrow)]
+        path: OsText<'a>,
     },
 }
 

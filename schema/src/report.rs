@@ -1,6 +1,6 @@
 //! Agent → server, durable.
 
-use crate::{Class, Items, JobId, LogLine, Outcome, Slot, Summary, Timestamp};
+use crate::{Class, Items, JobId, LogLine, OsText, Outcome, Slot, Summary, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A numbered report. It stays in the agent's journal until the server has committed it.
@@ -241,7 +241,8 @@ pub struct SnapshotSize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry<'a> {
     /// Its name, without the folder.
-    pub name: &'a str,
+    #[serde(borrow)]
+    pub name: OsText<'a>,
     /// What it is.
     pub kind: EntryKind,
     /// Its size; 0 of what is no file.

@@ -428,13 +428,19 @@ fn api_hosts() -> Vec<Route> {
         ),
         get("/api/hosts/{host}/snapshots/{snapshot}/files", Read, folder::of_snapshot).doc(
             repository("A folder of a snapshot, as it was listed last")
-                .query("path", "the folder, absolute; / when absent")
+                .query(
+                    "path",
+                    "the folder, absolute; / when absent. A byte that is no UTF-8 is written as \\xfc",
+                )
                 .in_parts()
                 .answers::<FolderOut>(200),
         ),
         get("/api/hosts/{host}/folders", Read, folder::of_host).doc(
             Doc::new("hosts", "A folder of the host itself, as it was listed last")
-                .query("path", "the folder, absolute; / when absent")
+                .query(
+                    "path",
+                    "the folder, absolute; / when absent. A byte that is no UTF-8 is written as \\xfc",
+                )
                 .in_parts()
                 .answers::<FolderOut>(200),
         ),

@@ -14,8 +14,8 @@ use crate::{
     },
 };
 use schema::{
-    Class, HostTopic, Items, ItemsFull, JobId, JobKind, JobSpec, Live, LogStream, Outcome, Progress, Run,
-    Slot,
+    Class, HostTopic, Items, ItemsFull, JobId, JobKind, JobSpec, Live, LogStream, OsText, Outcome, Progress,
+    Run, Slot,
     job::{BackupSpec, COMMAND_SOURCE},
     limits::MAX_VALUE_BYTES,
 };
@@ -185,7 +185,7 @@ impl Work {
             return JobEnd { outcome: Outcome::Cancelled, ..not_run(known, Class::NotNow, &message) };
         }
         if let JobSpec::Browse { path } = &run.spec {
-            return browse(path, &policy, known, &events).await;
+            return browse(*path, &policy, known, &events).await;
         }
         let places = within_limits(places, &policy);
         let command = match &run.spec {
@@ -350,7 +350,7 @@ fn with_failed_hook(end: JobEnd, why: &str) -> JobEnd {
 
 /// Lists a folder of this machine.
 async fn browse(
-    path: &str,
+    path: OsText<'_>,
     policy: &Policy,
     known: restic::Known,
     events: &mpsc::Sender<JobEvent>,

@@ -25,6 +25,8 @@ use crate::{restic::overlap, state::DEFAULT_FOLDER, update::signature::UpdateKey
 use schema::{JobKind, JobSpec, job::COMMAND_SOURCE};
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt as _,
     path::{Component, Path, PathBuf},
 };
 
@@ -145,7 +147,9 @@ impl Policy {
                 self.refuses_sources(backup.includes.iter()).or_else(|| self.lacks_hook(hooks))
             }
             JobSpec::Restore(restore) => self.restore_to(restore).err(),
-            JobSpec::Ls { path, .. } if self.is_in_state(Path::new(path)) => Some(OWN_STATE.to_owned()),
+            JobSpec::Ls { path, .. } if self.is_in_state(Path::new(OsStr::from_bytes(path.as_bytes()))) => {
+                Some(OWN_STATE.to_owned())
+            }
             // Folders of the machine are judged where they are opened, see [`crate::browse`].
             JobSpec::Ls { .. } | JobSpec::Browse { .. } => None,
             // They name nothing on this machine; their repository is judged apart.

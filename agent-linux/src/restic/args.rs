@@ -4,7 +4,7 @@
 
 use super::{job::RestoreTo, overlap::literal, version::Version};
 use schema::{
-    Items, JobSpec, Keep,
+    Items, JobSpec, Keep, OsText,
     job::{BackupSpec, ForgetGroup, Origin, RestoreSpec},
     name,
 };
@@ -28,6 +28,8 @@ pub struct Step {
     pub kind: StepKind,
     /// The arguments behind restic's name.
     pub args: Vec<String>,
+    /// A path behind them, as the file system has it; empty = none.
+    pub path: Vec<u8>,
     /// The source group it is about; empty when it is about none.
     pub group: String,
     /// Whose snapshots it is about, by host name and tag (empty = none): what restic shows of others is passed over.
@@ -60,6 +62,8 @@ pub enum StepKind {
     Snapshots,
     /// `ls`.
     Ls,
+    /// `ls` of the same folder without JSON, for names that are no UTF-8.
+    RawLs,
     /// `ls` of a whole snapshot, before it is restored.
     Walk,
     /// `restore`.
@@ -84,7 +88,7 @@ impl StepKind {
             Self::Unlock => "unlock",
             Self::Stats => "stats",
             Self::Snapshots => "snapshots",
-            Self::Ls | Self::Walk => "ls",
+            Self::Ls | Self::RawLs | Self::Walk => "ls",
             Self::Restore => "restore",
             Self::ListLocks => "list locks",
             Self::CatLock => "cat lock",
@@ -193,7 +197,8 @@ pub fn plan_steps(spec: &JobSpec<'_>, setting: &Setting<'_>) -> Result<Vec<Step>
         JobSpec::Snapshots => vec![snapshots()],
         JobSpec::Ls { snapshot, path } => {
             let mut step = Step::new(StepKind::Ls, &["ls", "--json", "--no-lock", "--"]);
-            step.args.extend([snapshot_id(snapshot)?, absolute(path)?]);
+            step.args.push(snapshot_id(snapshot)?);
+            step.path = absolute_bytes(*path)?;
             vec![step]
         }
         JobSpec::Restore(restore) => vec![plan_restore(restore, setting)?],
@@ -278,6 +283,13 @@ pub fn members_of(
         members.push((hostname.to_owned(), tag.to_owned()));
     }
     Ok(members)
+}
+
+/// The same folder as an [`StepKind::Ls`] lists, in plain lines.
+#[must_use]
+pub fn raw_ls(ls: &Step) -> Step {
+    let args = ls.args.iter().filter(|arg| *arg != "--json").cloned().collect();
+    Step { kind: StepKind::RawLs, args, ..ls.clone() }
 }
 
 /// `ls` of all that is in a snapshot.
@@ -428,7 +440,7 @@ fn plan_restore(restore: &RestoreSpec<'_>, setting: &Setting<'_>) -> Result<Step
 impl Step {
     fn new(kind: StepKind, args: &[&str]) -> Self {
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
-        Self { kind, args, group: String::new(), members: Vec::new(), others: Vec::new() }
+        Self { kind, args, path: Vec::new(), group: String::new(), members: Vec::new(), others: Vec::new() }
     }
 
     /// A backup that goes on from this snapshot.
@@ -476,7 +488,12 @@ impl Step {
             Some(end) if self.args[..end].iter().any(|arg| arg == FROM_COMMAND) => &self.args[..end],
             _ => &self.args[..],
         };
-        shown.join(" ")
+        let mut shown = shown.join(" ");
+        if !self.path.is_empty() {
+            shown.push(' ');
+            shown.push_str(&OsText::new(&self.path).to_string());
+        }
+        shown
     }
 
     /// Leaves out what these patterns match, of a backup. They stand behind those of the group: a pattern that begins
@@ -512,6 +529,15 @@ fn absolute(path: &str) -> Result<String, ArgsError> {
         Ok(path.to_owned())
     } else {
         Err(ArgsError::Path(path.to_owned()))
+    }
+}
+
+fn absolute_bytes(path: OsText<'_>) -> Result<Vec<u8>, ArgsError> {
+    let bytes = path.as_bytes();
+    if bytes.starts_with(b"/") && !bytes.contains(&0) {
+        Ok(bytes.to_vec())
+    } else {
+        Err(ArgsError::Path(path.to_string()))
     }
 }
 

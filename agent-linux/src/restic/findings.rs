@@ -3,7 +3,7 @@
 use super::{
     retention::{ByRules, Member},
     signs::{Sign, Signs},
-    summary::{BackupDone, PruneDone, RestoreDone, StatsDone},
+    summary::{BackupDone, EntrySeen, PruneDone, RestoreDone, StatsDone},
 };
 use schema::{RepoId, Timestamp, report::EntryKind};
 use std::collections::VecDeque;
@@ -65,6 +65,10 @@ pub struct Findings {
     pub folder: Option<EntryKind>,
     /// Of a listing of files.
     pub entries: u32,
+    /// Those of them whose names JSON has altered, in their order.
+    pub odd: Vec<EntrySeen>,
+    /// The names of a plain listing that JSON would alter, in their order.
+    pub raw_names: Vec<Vec<u8>>,
     /// Of a listing: entries that are too many or of too long a name, snapshots that can't be read.
     pub left_out: u32,
     /// The newest snapshot's time.

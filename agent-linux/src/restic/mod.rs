@@ -61,6 +61,7 @@ mod patterns;
 mod preflight;
 mod processes;
 mod pump;
+mod raw_names;
 mod rest;
 pub mod retention;
 mod rules;

@@ -11,6 +11,7 @@ use super::{
     lines::{self, Lines, log_line},
     mask::Mask,
     own_words::{Names, own_words},
+    raw_names::{RawNames, STAND_IN, as_json_shows},
     retention::{ByRules, Extent, MOST_SNAPSHOTS, Member},
     signs::{Sign, Signs},
     summary::{BackupDone, EntrySeen, RestoreDone, SnapshotSeen, StatsDone},
@@ -103,7 +104,7 @@ pub struct Reader<'m> {
     err: Lines,
     shape: Shape,
     errors_so_far: u32,
-    /// Of `ls`: the folder that is asked for, which restic names among what is in it.
+    /// Of `ls`: the folder that is asked for, which restic names among what is in it, as its JSON shows it.
     folder: String,
     /// Of the repository.
     names: Names,
@@ -124,6 +125,8 @@ enum Shape {
     Lines,
     Document(Vec<u8>),
     Array(Elements),
+    /// Paths.
+    Raw(RawNames),
     /// Lines, those with an object in them of any length; and whether the line of now is one.
     Objects(Elements, bool),
 }
@@ -137,6 +140,7 @@ impl<'m> Reader<'m> {
             StepKind::Snapshots => Shape::Array(Elements::new(2, SNAPSHOT_MEMBERS)),
             StepKind::Forget => Shape::Array(Elements::new(4, FORGET_MEMBERS)),
             StepKind::Ls => Shape::Objects(Elements::new(1, NODE_MEMBERS), false),
+            StepKind::RawLs => Shape::Raw(RawNames::default()),
             _ => Shape::Lines,
         };
         let (out, err) = (Lines::default(), Lines::default());
@@ -175,8 +179,11 @@ impl<'m> Reader<'m> {
     }
 
     /// Of `ls`: which folder is listed.
-    pub fn in_folder(&mut self, path: &str) {
-        path.trim_end_matches('/').clone_into(&mut self.folder);
+    pub fn in_folder(&mut self, path: &[u8]) {
+        as_json_shows(path).trim_end_matches('/').clone_into(&mut self.folder);
+        if let Shape::Raw(names) = &mut self.shape {
+            *names = RawNames::of(path);
+        }
     }
 
     /// Takes the next piece of standard output.
@@ -225,6 +232,7 @@ impl<'m> Reader<'m> {
                 }
             }
             Shape::Objects(..) => self.out_objects(bytes, said),
+            Shape::Raw(names) => names.push(bytes),
         }
     }
 
@@ -249,6 +257,7 @@ impl<'m> Reader<'m> {
                 self.found.walked = core::mem::take(&mut self.tree.snapshot);
                 self.found.tree_fault = self.tree.fault.take().map(|path| self.show(&path));
             }
+            Shape::Raw(names) => self.found.raw_names = names.finish(),
             Shape::Lines | Shape::Objects(..) => {}
         }
         self.found
@@ -429,7 +438,12 @@ impl<'m> Reader<'m> {
                     return;
                 }
                 self.found.entries += 1;
-                said.push_back(Said::Entry(entry(name, value)));
+                let entry = entry(name, value);
+                if name.contains(STAND_IN) {
+                    self.found.odd.push(entry);
+                } else {
+                    said.push_back(Said::Entry(entry));
+                }
             }
             ("", StepKind::Stats) if value.get("total_size").is_some() => {
                 let blobs = number(value, "total_blob_count");
@@ -557,7 +571,7 @@ fn kind_of(value: &Value) -> EntryKind {
 
 fn entry(name: &str, value: &Value) -> EntrySeen {
     EntrySeen {
-        name: name.to_owned(),
+        name: name.as_bytes().to_vec(),
         kind: kind_of(value),
         bytes: number(value, "size"),
         modified_at: instant::parse(string(value, "mtime")),

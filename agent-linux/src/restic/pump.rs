@@ -19,7 +19,9 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use schema::LogStream;
 use std::{
     collections::VecDeque,
+    ffi::OsStr,
     io,
+    os::unix::ffi::OsStrExt as _,
     os::{
         fd::{AsRawFd, BorrowedFd},
         unix::process::ExitStatusExt,
@@ -143,8 +145,8 @@ pub(crate) async fn run_step(
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let (mut out_buffer, mut err_buffer) = (vec![0; BUFFER_BYTES], vec![0; BUFFER_BYTES]);
     let mut reader = Reader::new(step.kind, launch.mask);
-    if let (StepKind::Ls, Some(folder)) = (step.kind, step.args.last()) {
-        reader.in_folder(folder);
+    if matches!(step.kind, StepKind::Ls | StepKind::RawLs) {
+        reader.in_folder(&step.path);
     }
     reader.about(&step.members, &step.others);
     reader.of_repository(launch.repository);
@@ -313,6 +315,7 @@ async fn spawn(step: &Step, launch: &Launch<'_>, on_spawn: OnSpawn<'_>) -> Resul
         .arg(launch.restic)
         .args(launch.option)
         .args(&step.args)
+        .args((!step.path.is_empty()).then(|| OsStr::from_bytes(&step.path)))
         .env_clear()
         .current_dir(folder)
         .process_group(0)

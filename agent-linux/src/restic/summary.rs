@@ -1,7 +1,7 @@
 //! What came of a job, owned; and its way to the wire.
 
 use schema::{
-    Class, Items, ItemsFull, RepoId, Slot, SourceFinding, SourceReason, Summary, Timestamp,
+    Class, Items, ItemsFull, OsText, RepoId, Slot, SourceFinding, SourceReason, Summary, Timestamp,
     job::{BackupSummary, ForgetResult, ProbeSummary},
     limits::MAX_SOURCE_FINDINGS,
     report::{Entry, EntryKind, Snapshot, SnapshotSize},
@@ -316,8 +316,8 @@ impl SnapshotSeen {
 /// One entry of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntrySeen {
-    /// Its name.
-    pub name: String,
+    /// Its name, as the file system has it.
+    pub name: Vec<u8>,
     /// What it is.
     pub kind: EntryKind,
     /// Its size; 0 of what is no file.
@@ -330,7 +330,12 @@ impl EntrySeen {
     /// The entry for the wire.
     #[must_use]
     pub fn to_wire(&self) -> Entry<'_> {
-        Entry { name: &self.name, kind: self.kind, bytes: self.bytes, modified_at: self.modified_at }
+        Entry {
+            name: OsText::new(&self.name),
+            kind: self.kind,
+            bytes: self.bytes,
+            modified_at: self.modified_at,
+        }
     }
 }
 

@@ -85,9 +85,9 @@ fn plain_job<'a>(kind: JobKind, includes: Items<'a, &'a str>) -> JobSpec<'a> {
         JobKind::Unlock => JobSpec::Unlock { all: true },
         JobKind::Stats => JobSpec::Stats,
         JobKind::Snapshots => JobSpec::Snapshots,
-        JobKind::Ls => JobSpec::Ls { snapshot: SOME_SNAPSHOT, path: "/" },
+        JobKind::Ls => JobSpec::Ls { snapshot: SOME_SNAPSHOT, path: "/".into() },
         JobKind::Restore => JobSpec::Restore(restore(SOME_SNAPSHOT, "")),
-        JobKind::Browse => JobSpec::Browse { path: "/" },
+        JobKind::Browse => JobSpec::Browse { path: "/".into() },
     }
 }
 
@@ -317,7 +317,7 @@ impl Attack {
         for (snapshot, path) in
             [(option.as_str(), "/"), ("latest", "/"), (SOME_SNAPSHOT, &option), ("0123abcd; sh", "/")]
         {
-            let _ = self.fails(JobSpec::Ls { snapshot, path });
+            let _ = self.fails(JobSpec::Ls { snapshot, path: path.into() });
             let _ = self.fails(JobSpec::Restore(restore(snapshot, if path == "/" { "" } else { path })));
         }
         assert_eq!(self.run_as(&option, JobSpec::Stats).0, Outcome::Failed);
@@ -349,12 +349,15 @@ impl Attack {
         ] {
             self.backup_is_refused(&[&path], &[], "own state folder");
             self.is_refused(JobSpec::Restore(restore(SOME_SNAPSHOT, &path)), "");
-            self.is_refused(JobSpec::Ls { snapshot: SOME_SNAPSHOT, path: &path }, "own state folder");
+            self.is_refused(
+                JobSpec::Ls { snapshot: SOME_SNAPSHOT, path: path.as_str().into() },
+                "own state folder",
+            );
         }
         for path in
             [state.clone(), format!("{state}/cache"), self.at("alias"), format!("/proc/self/root{state}")]
         {
-            self.is_refused(JobSpec::Browse { path: &path }, "own state folder");
+            self.is_refused(JobSpec::Browse { path: path.as_str().into() }, "own state folder");
         }
         fs::remove_file(self.at("alias")).expect("removed");
     }
@@ -444,7 +447,8 @@ fn without_a_policy_the_least_holds() {
     fs::remove_file(attack.at("outer")).expect("removed");
     // restic and the system take a step up behind a link for different folders.
     attack.backup_is_refused(&[&attack.at("photos/door/..")], &[], "steps upwards");
-    let (outcome, _, message) = attack.run(JobSpec::Browse { path: &text(&attack.private.clone()) });
+    let (outcome, _, message) =
+        attack.run(JobSpec::Browse { path: text(&attack.private.clone()).as_str().into() });
     assert_eq!(outcome, Outcome::Succeeded, "{message}");
 
     // It writes into new folders of the agent's own, and nowhere else.
@@ -523,7 +527,7 @@ fn with_a_policy_valid_commands_do_no_more_than_it_lets_them() {
         attack.backup_is_refused(&[&inside, path], &[], "source_roots");
     }
     for path in [text(&attack.private), door, "/etc".to_owned(), upwards] {
-        attack.is_refused(JobSpec::Browse { path: &path }, "source_roots");
+        attack.is_refused(JobSpec::Browse { path: path.as_str().into() }, "source_roots");
     }
 
     // Restores.

@@ -447,7 +447,7 @@ fn a_full_disk_refuses_new_jobs_says_so_and_is_over_when_there_is_space_again() 
     let path = format!("/{}", "x".repeat(3_800));
     let mut refused = None;
     for number in 10..30 {
-        let job = scene.run(number, JobSpec::Ls { snapshot: "0123456789abcdef", path: &path });
+        let job = scene.run(number, JobSpec::Ls { snapshot: "0123456789abcdef", path: path.as_str().into() });
         let is_refused = scene.report(|report| match report.body {
             ReportBody::Refused { job: about, reason, detail } if about == job => {
                 assert_eq!(reason, schema::Refusal::StateFolder, "{detail}");

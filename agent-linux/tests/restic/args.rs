@@ -40,7 +40,7 @@ fn backup<'a>(includes: Items<'a, &'a str>, excludes: Items<'a, &'a str>) -> Bac
 }
 
 fn lines(spec: &JobSpec<'_>, setting: &Setting<'_>) -> Vec<String> {
-    plan_steps(spec, setting).unwrap().iter().map(|step| step.args.join(" ")).collect()
+    plan_steps(spec, setting).unwrap().iter().map(|step| step.shown()).collect()
 }
 
 const ID: &str = "ac02311a0804c4657cfb2335e09fc7d4b12c7a202bb8d443ddb4eb8cb6cf8cf2";
@@ -106,7 +106,7 @@ fn the_other_kinds_have_their_arguments() {
     assert_eq!(lines(&JobSpec::Unlock { all: true }, &new), ["unlock --remove-all"]);
     assert_eq!(lines(&JobSpec::Stats, &new), ["stats --json --no-lock --mode=raw-data"]);
     assert_eq!(lines(&JobSpec::Snapshots, &new), ["snapshots --json --no-lock"]);
-    let ls = JobSpec::Ls { snapshot: ID, path: "/home" };
+    let ls = JobSpec::Ls { snapshot: ID, path: "/home".into() };
     assert_eq!(lines(&ls, &new), [format!("ls --json --no-lock -- {ID} /home")]);
     let mut buffer = [0; 99];
     let includes = Items::write(["/a/[b]*", "/c"], &mut buffer).unwrap();
@@ -144,7 +144,7 @@ fn what_could_be_taken_for_something_else_is_refused() {
     let relative = Items::write(["home"], &mut buffer).unwrap();
     assert_eq!(refused(&JobSpec::Backup(backup(relative, Items::EMPTY))), ArgsError::Path("home".into()));
     for snapshot in ["", "latest", "--help", "ABCDEF01", &"a".repeat(65)] {
-        let spec = JobSpec::Ls { snapshot, path: "/" };
+        let spec = JobSpec::Ls { snapshot, path: "/".into() };
         assert_eq!(refused(&spec), ArgsError::Snapshot(snapshot.into()));
     }
     for within in ["1", "d", "1d ", "1d--x", "1w", "99999999d", "-1d"] {

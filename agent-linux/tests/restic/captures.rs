@@ -238,7 +238,7 @@ fn a_folder_of_a_snapshot_is_listed_without_itself() {
         let capture = capture(version, "ls_json_dir");
         let mask = Mask::new([]);
         let (mut reader, mut said) = (Reader::new(Ls, &mask), VecDeque::new());
-        reader.in_folder(&format!("/srv/lab/src/s-{version}/d000/s0/"));
+        reader.in_folder(format!("/srv/lab/src/s-{version}/d000/s0/").as_bytes());
         capture.stdout.chunks(100).for_each(|piece| reader.stdout(piece, &mut said));
         let found = reader.finish(&mut said);
         let entries: Vec<_> = said
@@ -246,8 +246,8 @@ fn a_folder_of_a_snapshot_is_listed_without_itself() {
             .filter_map(|said| if let Said::Entry(entry) = said { Some(entry) } else { None })
             .collect();
         assert_eq!((entries.len(), found.left_out), (found.entries as usize, 0));
-        assert!(!entries.is_empty() && entries.iter().all(|entry| entry.name != "s0"), "{entries:#?}");
-        let first = entries.iter().find(|entry| entry.name == "f00000.dat").expect("the file");
+        assert!(!entries.is_empty() && entries.iter().all(|entry| entry.name != b"s0"), "{entries:#?}");
+        let first = entries.iter().find(|entry| entry.name == b"f00000.dat").expect("the file");
         assert_eq!((first.kind, first.bytes > 0, first.modified_at.is_some()), (EntryKind::File, true, true));
     }
 }

@@ -6,12 +6,17 @@ use crate::{
 };
 use agent_linux::restic::{JobSummary, RestoreTo};
 use schema::{
-    Class, Items, JobSpec, Keep, Outcome,
+    Class, Items, JobSpec, Keep, OsText, Outcome,
     job::{ForgetGroup, RestoreSpec},
     report::EntryKind,
     stats::SizeSource,
 };
-use std::fs;
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    path::Path,
+};
 
 /// A snapshot whose own JSON is far longer than what an agent keeps of one is listed, and can be looked into.
 #[tokio::test]
@@ -50,10 +55,66 @@ async fn a_snapshot_of_thousands_of_paths_and_excludes_is_listed_and_looked_into
         assert_eq!(large.paths.len() + large.paths_left_out as usize, names.len());
         assert_eq!((listing.snapshots[0].paths_left_out, listing.snapshots[0].tags_left_out), (0, 0));
 
-        let look = JobSpec::Ls { snapshot: &large.id, path: many.to_str().unwrap() };
+        let look = JobSpec::Ls { snapshot: &large.id, path: many.to_str().unwrap().into() };
         let ls = rig.run(look).await.succeeded();
         assert_eq!(ls.end.summary, JobSummary::Folder { entries: 3_000, left_out: 0 });
         assert_eq!(ls.entries.len(), 3_000);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn names_that_are_no_utf_8_are_listed_and_opened_by_their_bytes() {
+    with_each_version(async |_, program| {
+        let mut rig = Rig::new(program);
+        let source = rig.source();
+        let at = |name: &[u8]| Path::new(&source).join(OsStr::from_bytes(name));
+        fs::create_dir(at(b"odd")).unwrap();
+        for folder in [&b"odd/d\xfcr"[..], b"odd/d\xfer"] {
+            fs::create_dir(at(folder)).unwrap();
+        }
+        fs::write(at(b"odd/d\xfcr/one"), "1").unwrap();
+        fs::write(at(b"odd/d\xfer/two"), "22").unwrap();
+        let names = [
+            &b"a\nb\xff"[..],
+            b"f\xfe1",
+            b"f\xff1",
+            "true \u{fffd}".as_bytes(),
+            b"a\\xfc",
+            "d\u{fc}r".as_bytes(),
+        ];
+        for (bytes, name) in names.into_iter().enumerate() {
+            fs::write(at(b"odd").join(OsStr::from_bytes(name)), vec![b'x'; bytes + 1]).unwrap();
+        }
+        rig.run(JobSpec::Init).await.succeeded();
+        rig.backup(&[&source]).await.succeeded();
+        let id = rig.run(JobSpec::Snapshots).await.succeeded().snapshots[0].id.clone();
+        let path = |name: &[u8]| at(name).into_os_string().into_vec();
+
+        let folder = path(b"odd");
+        let ls = rig.run(JobSpec::Ls { snapshot: &id, path: OsText::new(&folder) }).await.succeeded();
+        let mut found: Vec<_> = ls.entries.iter().map(|entry| (entry.name.as_slice(), entry.bytes)).collect();
+        found.sort();
+        let mut expected: Vec<_> = names.into_iter().zip(1..).collect();
+        expected.extend([(&b"d\xfcr"[..], 0), (b"d\xfer", 0)]);
+        expected.sort();
+        assert_eq!(found, expected);
+        assert_eq!(ls.end.summary, JobSummary::Folder { entries: 8, left_out: 0 });
+
+        for (name, inside) in [(&b"odd/d\xfcr"[..], &b"one"[..]), (b"odd/d\xfer", b"two")] {
+            let folder = path(name);
+            let ls = rig.run(JobSpec::Ls { snapshot: &id, path: OsText::new(&folder) }).await.succeeded();
+            assert_eq!(ls.entries.iter().map(|entry| entry.name.as_slice()).collect::<Vec<_>>(), [inside]);
+        }
+        // What only looks like one of them is not there.
+        let folder = path("odd/d\u{fffd}r".as_bytes());
+        let ls =
+            rig.run(JobSpec::Ls { snapshot: &id, path: OsText::new(&folder) }).await.failed(Class::Other);
+        assert!(ls.end.message.contains("There is no "), "{ls:#?}");
+        let folder = path(b"odd/f\xff1");
+        let ls =
+            rig.run(JobSpec::Ls { snapshot: &id, path: OsText::new(&folder) }).await.failed(Class::Other);
+        assert!(ls.end.message.contains("f\\xff1 is a file in this snapshot"), "{ls:#?}");
     })
     .await;
 }
@@ -118,15 +179,19 @@ async fn a_repository_is_made_filled_listed_measured_thinned_and_checked() {
         }
 
         let id = listing.snapshots[2].id.clone();
-        let ls = rig.run(JobSpec::Ls { snapshot: &id, path: &format!("{source}/inner") }).await.succeeded();
-        assert_eq!(ls.entries.iter().filter(|entry| entry.name.starts_with("file-")).count(), 5, "{ls:#?}");
+        let ls = rig
+            .run(JobSpec::Ls { snapshot: &id, path: format!("{source}/inner").as_str().into() })
+            .await
+            .succeeded();
+        assert_eq!(ls.entries.iter().filter(|entry| entry.name.starts_with(b"file-")).count(), 5, "{ls:#?}");
         assert_eq!(ls.end.summary, JobSummary::Folder { entries: ls.entries.len() as u32, left_out: 0 });
         for (path, says) in [("gone", "There is no "), ("inner/file-0", "is a file in this snapshot")] {
             let path = format!("{source}/{path}");
-            let ls = rig.run(JobSpec::Ls { snapshot: &id, path: &path }).await.failed(Class::Other);
+            let ls =
+                rig.run(JobSpec::Ls { snapshot: &id, path: path.as_str().into() }).await.failed(Class::Other);
             assert!(ls.end.message.contains(says) && ls.end.message.contains(&path), "{ls:#?}");
         }
-        let above = rig.run(JobSpec::Ls { snapshot: &id, path: "/" }).await.succeeded();
+        let above = rig.run(JobSpec::Ls { snapshot: &id, path: "/".into() }).await.succeeded();
         assert_eq!(above.entries.len(), 1, "{above:#?}");
         assert_eq!(above.entries[0].kind, EntryKind::Folder);
 
@@ -294,6 +359,9 @@ async fn a_slow_consumer_gets_every_line_and_every_snapshot() {
     assert_eq!((ran.snapshots.len(), ran.log.len()), (4, 1));
     let id = ran.snapshots[0].id.clone();
     let inner = format!("{source}/inner");
-    let ls = rig.run(JobSpec::Ls { snapshot: &id, path: &inner }).await.must_be(Outcome::Succeeded, None);
+    let ls = rig
+        .run(JobSpec::Ls { snapshot: &id, path: inner.as_str().into() })
+        .await
+        .must_be(Outcome::Succeeded, None);
     assert!(ls.entries.len() >= 3, "{ls:#?}");
 }

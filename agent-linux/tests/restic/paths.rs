@@ -225,7 +225,7 @@ async fn a_backup_of_a_bind_mount() {
         rig.backup(&[text(&rig.path(path))]).await.failed(Class::Policy);
     }
     let policy = || Policy { state_dir: rig.path("disk/agent"), ..Policy::default() };
-    let is_shown = async |path: &Path| browse::list(text(path), policy()).await.map(drop);
+    let is_shown = async |path: &Path| browse::list(text(path).into(), policy()).await.map(drop);
     assert!(is_shown(&rig.path("data/seen")).await.is_ok());
     for path in ["data/seen/agent", "data/seen/agent/cache"] {
         let refused = is_shown(&rig.path(path)).await;
@@ -259,7 +259,7 @@ async fn a_backup_of_a_bind_mount() {
     assert!(saved.iter().all(|it| !it.contains("/repo") && !it.contains("/agent")), "{saved:?}");
     rig.backup(&[text(&merged.join("agent"))]).await.failed(Class::Policy);
     let policy = || Policy { state_dir: rig.path("disk/agent"), ..Policy::default() };
-    let refused = browse::list(text(&merged.join("agent")), policy()).await;
+    let refused = browse::list(text(&merged.join("agent")).into(), policy()).await;
     assert!(matches!(refused, Err(browse::BrowseError::OwnState)), "{refused:?}");
 }
 

@@ -5,7 +5,8 @@ use crate::refused::Refused;
 use crate::soundness;
 use schema::job::{self, BackupSpec, ForgetGroup, Right};
 use schema::limits::{MAX_MESSAGE_BYTES, MAX_SPEC_BYTES};
-use schema::{Command, CommandBody, Items, JobSpec, Keep, Timestamp, ToAgent};
+use schema::os_text::bytes_of;
+use schema::{Command, CommandBody, Items, JobSpec, Keep, OsText, Timestamp, ToAgent};
 
 fn too_long() -> Refused {
     Refused::invalid(
@@ -105,8 +106,14 @@ pub(crate) fn with<R>(
         JobWhat::Unlock { all } => JobSpec::Unlock { all: *all },
         JobWhat::Stats => JobSpec::Stats,
         JobWhat::Snapshots => JobSpec::Snapshots,
-        JobWhat::Ls { snapshot, path } => JobSpec::Ls { snapshot, path },
-        JobWhat::Browse { path } => JobSpec::Browse { path },
+        JobWhat::Ls { snapshot, path } => {
+            let path: Vec<u8> = bytes_of(path).collect();
+            return Ok(then(JobSpec::Ls { snapshot, path: OsText::new(&path) }));
+        }
+        JobWhat::Browse { path } => {
+            let path: Vec<u8> = bytes_of(path).collect();
+            return Ok(then(JobSpec::Browse { path: OsText::new(&path) }));
+        }
     };
     Ok(then(spec))
 }

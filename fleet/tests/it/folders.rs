@@ -17,7 +17,7 @@ async fn answer(agent: &mut Agent, job: JobId, names: &[&str], outcome: Outcome)
     for (place, name) in names.iter().enumerate() {
         let kind = if name.ends_with('/') { EntryKind::Folder } else { EntryKind::File };
         let name = name.trim_end_matches('/');
-        let entry = Entry { name, kind, bytes: 7, modified_at: Some(Timestamp(1)) };
+        let entry = Entry { name: name.into(), kind, bytes: 7, modified_at: Some(Timestamp(1)) };
         let mut room = [0; 256];
         let entries = Items::write([entry], &mut room).unwrap();
         agent.report(ReportBody::Entries { job, first: place as u32, entries }).await;
@@ -36,7 +36,7 @@ async fn entries_that_got_lost_on_the_way_are_counted_and_parts_bring_each_once(
     agent.report(ReportBody::Accepted { job, behind: 0 }).await;
     for (first, name) in [(1, "b"), (2, "a"), (3, "a/"), (4, "c")] {
         let kind = if name.ends_with('/') { EntryKind::Folder } else { EntryKind::File };
-        let entry = Entry { name: name.trim_end_matches('/'), kind, bytes: 7, modified_at: None };
+        let entry = Entry { name: name.trim_end_matches('/').into(), kind, bytes: 7, modified_at: None };
         let mut room = [0; 256];
         let entries = Items::write([entry], &mut room).unwrap();
         agent.report(ReportBody::Entries { job, first, entries }).await;

@@ -96,7 +96,8 @@ async fn look_begun(agent: &mut Agent, path: &str) -> JobId {
     let line = LogLine { after_ms: 5, stream: LogStream::Err, text: "a line" };
     let lines = Items::write([line], &mut room).unwrap();
     agent.report(ReportBody::Log { job, first_line: 0, lines }).await;
-    let entry = Entry { name: "photos", kind: EntryKind::Folder, bytes: 7, modified_at: Some(Timestamp(1)) };
+    let entry =
+        Entry { name: "photos".into(), kind: EntryKind::Folder, bytes: 7, modified_at: Some(Timestamp(1)) };
     let mut room = [0; 256];
     let entries = Items::write([entry], &mut room).unwrap();
     agent.report(ReportBody::Entries { job, first: 0, entries }).await;

@@ -4,8 +4,8 @@
 use schema::{
     Class, Command, CommandBody, ConfigUpdate, Credentials, EnrollRefusal, EnrollRequest, EnrollResponse,
     HeldJob, HeldPhase, Hello, HostId, InstallationId, Items, JobId, JobKind, JobSpec, Keep, Live, LogLine,
-    LogStream, Outcome, Over, Plan, Presence, Progress, Refusal, RepoId, RepoStats, Report, ReportBody, Run,
-    ServerClock, Slot, SourceReason, Summary, Timestamp, ToAgent, TokenId,
+    LogStream, OsText, Outcome, Over, Plan, Presence, Progress, Refusal, RepoId, RepoStats, Report,
+    ReportBody, Run, ServerClock, Slot, SourceReason, Summary, Timestamp, ToAgent, TokenId,
     job::{
         BackupSpec, BackupSummary, ForgetGroup, ForgetResult, Origin, ProbeSummary, RestoreSpec, Right,
         SourceFinding,
@@ -85,6 +85,14 @@ impl Draw for &'static str {
             })
             .collect();
         text.leak()
+    }
+}
+
+impl Draw for OsText<'static> {
+    fn draw(source: &mut Source) -> Self {
+        let count = source.byte() % 40;
+        let bytes: Vec<u8> = (0..count).map(|_| source.byte()).collect();
+        Self::new(bytes.leak())
     }
 }
 

@@ -259,9 +259,9 @@ fn jobs(samples: &mut Vec<Sample>) {
         JobSpec::Unlock { all: true },
         JobSpec::Stats,
         JobSpec::Snapshots,
-        JobSpec::Ls { snapshot: SNAPSHOT, path: "/etc" },
+        JobSpec::Ls { snapshot: SNAPSHOT, path: "/etc".into() },
         JobSpec::Restore(restore),
-        JobSpec::Browse { path: "/srv" },
+        JobSpec::Browse { path: "/srv".into() },
     ] {
         add!(samples, enum JobSpec "", spec);
     }
@@ -381,8 +381,8 @@ fn reports(samples: &mut Vec<Sample>) {
         paths_left_out: 4_000,
     };
     let snapshots = list_of([snapshot, Snapshot { tags: Items::EMPTY, size: None, ..snapshot }]);
-    let file = Entry { name: "fstab", kind: EntryKind::File, bytes: 1_024, modified_at: Some(AT) };
-    let folder = Entry { name: "zoë", kind: EntryKind::Folder, bytes: 0, modified_at: None };
+    let file = Entry { name: "fstab".into(), kind: EntryKind::File, bytes: 1_024, modified_at: Some(AT) };
+    let folder = Entry { name: "zoë".into(), kind: EntryKind::Folder, bytes: 0, modified_at: None };
     let bodies = [
         ReportBody::Accepted { job: JOB, behind: 2 },
         ReportBody::Refused { job: JOB, reason: Refusal::QueueFull, detail: "16 jobs wait" },

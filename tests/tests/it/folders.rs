@@ -2,6 +2,7 @@
 //! the host is away.
 
 use serde_json::{Value, json};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
 use tests::{
     api::Api,
     browser::Browser,
@@ -33,6 +34,18 @@ fn paths_are_picked_on_the_host_and_snapshots_are_looked_into() {
     let sources = scene.sources.display().to_string();
     let browser = Browser::start();
     scene.server.sign_in(&browser);
+
+    // Names that are no UTF-8 are shown with their bytes, and opened by them: on the host, and in a snapshot below.
+    let odd = scene.sources.join(OsStr::from_bytes(b"d\xfcr"));
+    std::fs::create_dir(&odd).expect("a folder");
+    std::fs::write(odd.join(OsStr::from_bytes(b"f\xfe1")), "x").expect("a file");
+    let folders = format!("/api/hosts/{host}/folders");
+    for (path, inside) in [(sources.clone(), "d\\xfcr"), (format!("{sources}/d\\xFCr"), "f\\xfe1")] {
+        let _ = look(scene.api(), &folders, &path, "succeeded");
+        let listed = scene.api().get(&format!("{folders}?path={}", path.replace('\\', "%5C"))).expect(200);
+        assert!(names(&listed).contains(&inside), "{listed}");
+    }
+    let _ = look(scene.api(), &folders, &format!("{sources}/d\u{fffd}r"), "failed");
 
     // The form of a group asks the host, folder by folder, and takes what is picked.
     browser.open(&format!("{}/hosts/{host}/new-group", scene.server.base()));
@@ -72,6 +85,20 @@ fn paths_are_picked_on_the_host_and_snapshots_are_looked_into() {
     browser.wait_text("cat & dog.jpg", SOON);
     let listed = scene.api().get(&format!("{at}?path={sources}/photos/")).expect(200);
     assert_eq!(names(&listed), ["cat & dog.jpg"]);
+    let path = format!("{sources}/d\\xfcr");
+    let all = scene.api().back_up(&host, GROUP);
+    let all = scene.api().wait_job(&all, &["succeeded"], LONG)["summary"]["snapshot"].clone();
+    let files = format!("/api/hosts/{host}/snapshots/{}/files", all.as_str().expect("a snapshot"));
+    let _ = look(scene.api(), &files, &path, "succeeded");
+    let odd = scene.api().get(&format!("{files}?path={}", path.replace('\\', "%5C"))).expect(200);
+    assert_eq!(names(&odd), ["f\\xfe1"]);
+    browser.open(&format!(
+        "{}/hosts/{host}/snapshots/{}?path={}",
+        scene.server.base(),
+        all.as_str().expect("a snapshot"),
+        path.replace('\\', "%5C")
+    ));
+    browser.wait_text("f\\xfe1", SOON);
     assert_eq!((&listed["items"][0]["bytes"], &listed["items"][0]["kind"]), (&json!(5), &json!("file")));
     browser.scripts(false);
     browser.open(&page.replace("/photos", ""));

@@ -148,7 +148,7 @@ fn listed(what: &[Snapshot<'static>]) -> Items<'static, Snapshot<'static>> {
 fn entries() -> Items<'static, Entry<'static>> {
     let room = Box::leak(vec![0; 4096].into_boxed_slice());
     let entry = Entry {
-        name: "forged",
+        name: "forged".into(),
         kind: EntryKind::File,
         bytes: u64::MAX,
         modified_at: Some(Timestamp(u64::MAX)),

@@ -39,6 +39,8 @@ pub(crate) struct EntryView {
     /// Where it is looked into; of folders.
     pub(crate) href: Option<String>,
     pub(crate) path: String,
+    /// The line of it in the form of a source group; `None` = it is no UTF-8, and none can be.
+    pub(crate) line: Option<String>,
     pub(crate) size: Option<String>,
     pub(crate) changed: Option<String>,
 }
@@ -53,6 +55,8 @@ pub(crate) struct FolderView {
     pub(crate) own: bool,
     pub(crate) title: String,
     pub(crate) path: String,
+    /// As [`EntryView::line`], of the folder itself.
+    pub(crate) line: Option<String>,
     pub(crate) crumbs: Vec<Crumb>,
     /// Folders are asked for by pressing them: not for those who may only look at what is here.
     pub(crate) may_ask: bool,
@@ -239,6 +243,7 @@ fn read(ctx: &Ctx, host: &str, wanted: &Wanted) -> Result<FolderView, Problem> {
         pick: wanted.pick,
         own: wanted.snapshot.is_none(),
         title: title(&snapshot, id, wanted)?,
+        line: fleet::include_of(&wanted.path),
         path: wanted.path.clone(),
         crumbs: crumbs(id, wanted),
         may_ask,
@@ -258,11 +263,13 @@ fn read(ctx: &Ctx, host: &str, wanted: &Wanted) -> Result<FolderView, Problem> {
                 .finish();
             format!("{here}&{query}")
         }),
-        group_href: (wanted.snapshot.is_none() && !wanted.pick && wanted.path != "/").then(|| {
-            let query =
-                form_urlencoded::Serializer::new(String::new()).append_pair("path", &wanted.path).finish();
-            format!("/hosts/{id}/new-group?{query}")
-        }),
+        group_href: fleet::include_of(&wanted.path)
+            .filter(|_| wanted.snapshot.is_none() && !wanted.pick && wanted.path != "/")
+            .map(|line| {
+                let query =
+                    form_urlencoded::Serializer::new(String::new()).append_pair("path", &line).finish();
+                format!("/hosts/{id}/new-group?{query}")
+            }),
         head,
     })
 }
@@ -326,6 +333,7 @@ fn rows<'a>(
             icon,
             kind,
             href: (entry.kind == EntryKind::Folder).then(|| wanted.href(host, &path, None)),
+            line: fleet::include_of(&path),
             path,
             size: (entry.kind == EntryKind::File).then(|| bytes(entry.bytes)),
             changed: entry.modified_at.map(exact),
@@ -342,7 +350,7 @@ fn shown(folder: &Folder, shown: usize) -> String {
     };
     if folder.left_out > 0 {
         text = format!(
-            "{text}; {} left out (too many, or of a name that is no text)",
+            "{text}; {} left out (too many, or of a name that is too long)",
             count(folder.left_out.into())
         );
     }

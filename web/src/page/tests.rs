@@ -681,6 +681,7 @@ fn folder_view(s: &Sample, pick: bool, may_ask: bool) -> folder::FolderView {
         kind: "folder",
         href: href.map(str::to_owned),
         path: s.text(),
+        line: s.some(),
         size: s.some(),
         changed: s.some(),
     };
@@ -690,6 +691,7 @@ fn folder_view(s: &Sample, pick: bool, may_ask: bool) -> folder::FolderView {
         own: pick,
         title: s.text(),
         path: s.text(),
+        line: s.some(),
         crumbs: ["/", "srv"]
             .map(|name| folder::Crumb { name: name.to_owned(), href: "/x".to_owned() })
             .into(),

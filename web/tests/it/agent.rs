@@ -239,7 +239,7 @@ impl TestAgent {
         self.start(world, job).await;
         let entry = |name| Entry { name, kind: EntryKind::Folder, bytes: 0, modified_at: Some(world.now()) };
         let mut buffer = vec![0; 4096];
-        let entries = Items::write(names.iter().map(|name| entry(name)), &mut buffer).unwrap();
+        let entries = Items::write(names.iter().map(|name| entry((*name).into())), &mut buffer).unwrap();
         self.report(world, ReportBody::Entries { job, first: 0, entries }).await;
         let summary = Summary::Folder { entries: names.len() as u32, left_out: 0 };
         self.finish(world, job, Outcome::Succeeded, None, "", summary).await;

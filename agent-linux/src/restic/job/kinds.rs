@@ -6,17 +6,17 @@ use super::{
         findings::Findings,
         location::Location,
         outcome::{MAX_MESSAGE_BYTES, Verdict},
-        rest,
-        summary::{BackupDone, JobSummary, SourceSeen},
+        raw_names, rest,
+        summary::{BackupDone, EntrySeen, JobSummary, SourceSeen},
     },
-    Job,
+    Job, JobEvent,
     around::LocksSeen,
     steps::Done,
     wall_clock,
 };
 use core::time::Duration;
 use schema::{
-    Class, Outcome, SourceReason,
+    Class, OsText, Outcome, SourceReason,
     job::{BackupSpec, ProbeSummary},
     report::EntryKind,
     stats::{CheckResult, PruneResult},
@@ -259,7 +259,8 @@ impl Job<'_> {
 
     /// A job of one step that only has to be told.
     pub(super) async fn plain(&mut self, steps: &[Step]) -> Verdict {
-        let done = self.first(steps).await;
+        let mut done = self.first(steps).await;
+        let odd = core::mem::take(&mut done.found.odd);
         let (now, found) = (wall_clock(), &done.found);
         if let Some(restored) = found.restore {
             self.summary = JobSummary::Restore(restored);
@@ -281,17 +282,39 @@ impl Job<'_> {
                     self.summary = JobSummary::Snapshots { count: found.snapshots, left_out: found.left_out };
                 }
                 Some(StepKind::Ls) => {
-                    let path =
-                        steps.first().and_then(|step| step.args.last()).map_or("/", |path| path.as_str());
-                    if let Some(why) = no_folder(path, found.folder) {
+                    let Some(step) = steps.first() else { return done.verdict };
+                    if let Some(why) = no_folder(OsText::new(&step.path), found.folder) {
                         return Verdict::failed(Class::Other, &why);
                     }
-                    self.summary = JobSummary::Folder { entries: found.entries, left_out: found.left_out };
+                    let (entries, left_out) = (found.entries, found.left_out);
+                    let lost = match odd.is_empty() {
+                        true => 0,
+                        false => match self.name_odd(step, odd).await {
+                            Ok(lost) => lost,
+                            Err(verdict) => return verdict,
+                        },
+                    };
+                    let left_out = left_out.saturating_add(lost);
+                    self.summary = JobSummary::Folder { entries: entries.saturating_sub(lost), left_out };
                 }
                 _ => {}
             }
         }
         done.verdict
+    }
+
+    /// Tells of entries whose names JSON can't hold, by the names of a plain listing; of how many no name is found.
+    async fn name_odd(&mut self, ls: &Step, odd: Vec<EntrySeen>) -> Result<u32, Verdict> {
+        let done = self.main_step(&args::raw_ls(ls)).await;
+        if !done.is_ok() {
+            return Err(done.verdict);
+        }
+        let (named, lost) = raw_names::give(odd, done.found.raw_names);
+        for entry in named {
+            // Nobody listens: the job goes on.
+            let _ = self.wires.events.send(JobEvent::Entry(entry)).await;
+        }
+        Ok(lost)
     }
 
     async fn first(&mut self, steps: &[Step]) -> Done {
@@ -303,9 +326,9 @@ impl Job<'_> {
 }
 
 /// Why a folder of a snapshot can't be listed: restic says the same of one that is empty, that is not there, and of a file.
-fn no_folder(path: &str, found: Option<EntryKind>) -> Option<String> {
+fn no_folder(path: OsText<'_>, found: Option<EntryKind>) -> Option<String> {
     match found {
-        _ if path == "/" => None,
+        _ if path.as_bytes() == b"/" => None,
         Some(EntryKind::Folder) => None,
         None => Some(format!("There is no {path} in this snapshot. Look at the folder above it.")),
         Some(EntryKind::File) => Some(format!("{path} is a file in this snapshot, no folder.")),

@@ -35,7 +35,7 @@ pub(crate) struct FolderOut {
     /// Folders first, then by name.
     items: Vec<EntryOut>,
     next: Option<String>,
-    /// Entries that did not come: too many, or of a name that is no UTF-8.
+    /// Entries that did not come: too many, or of a name that is too long.
     left_out: u32,
     /// How many entries are kept, on all pages.
     total: usize,
