@@ -41,6 +41,10 @@ pub struct Config {
     pub tls_key: Setting<Option<PathBuf>>,
     /// How many MQTT connections at once.
     pub max_connections: Setting<usize>,
+    /// How many of view accounts among them.
+    pub max_viewers: Setting<usize>,
+    /// How many of one view account.
+    pub max_viewers_per_account: Setting<usize>,
     /// How long jobs and logs are kept, in days.
     pub keep_jobs_days: Setting<u32>,
     /// What the jobs and logs of one host may take of the data file, in MiB.
@@ -141,6 +145,12 @@ pub struct Layer {
     /// MQTT connections at once, at most [default: 12000]
     #[arg(long, value_name = "N")]
     pub max_connections: Option<usize>,
+    /// MQTT connections of view accounts among them, at most [default: 256]
+    #[arg(long, value_name = "N")]
+    pub max_viewers: Option<usize>,
+    /// MQTT connections of one view account, at most [default: 16]
+    #[arg(long, value_name = "N")]
+    pub max_viewers_per_account: Option<usize>,
     /// How long jobs and their logs are kept, in days after their end [default: 400]
     #[arg(long, value_name = "DAYS")]
     pub keep_jobs_days: Option<u32>,
@@ -244,6 +254,12 @@ impl Layer {
             tls_certificate: get("HOLDFAST_TLS_CERTIFICATE").map(PathBuf::from),
             tls_key: get("HOLDFAST_TLS_KEY").map(PathBuf::from),
             max_connections: parsed("HOLDFAST_MAX_CONNECTIONS", get("HOLDFAST_MAX_CONNECTIONS"), NUMBER)?,
+            max_viewers: parsed("HOLDFAST_MAX_VIEWERS", get("HOLDFAST_MAX_VIEWERS"), NUMBER)?,
+            max_viewers_per_account: parsed(
+                "HOLDFAST_MAX_VIEWERS_PER_ACCOUNT",
+                get("HOLDFAST_MAX_VIEWERS_PER_ACCOUNT"),
+                NUMBER,
+            )?,
             keep_jobs_days: parsed("HOLDFAST_KEEP_JOBS_DAYS", get("HOLDFAST_KEEP_JOBS_DAYS"), NUMBER)?,
             host_share_mib: parsed("HOLDFAST_HOST_SHARE_MIB", get("HOLDFAST_HOST_SHARE_MIB"), NUMBER)?,
             log,
@@ -298,6 +314,8 @@ impl Layers {
             tls_certificate: self.pick_optional(|layer| layer.tls_certificate.clone()),
             tls_key: self.pick_optional(|layer| layer.tls_key.clone()),
             max_connections: self.pick(|layer| layer.max_connections, || 12_000),
+            max_viewers: self.pick(|layer| layer.max_viewers, || 256),
+            max_viewers_per_account: self.pick(|layer| layer.max_viewers_per_account, || 16),
             keep_jobs_days: self.pick(|layer| layer.keep_jobs_days, || 400),
             host_share_mib: self.pick(|layer| layer.host_share_mib, || 256),
             log: self.pick(|layer| layer.log, || LogFormat::Text),
@@ -365,6 +383,14 @@ impl Config {
         }
         if self.max_connections.value == 0 {
             return invalid("max-connections", "0", &self.max_connections.source, "must be at least 1");
+        }
+        for (name, setting) in
+            [("max-viewers", &self.max_viewers), ("max-viewers-per-account", &self.max_viewers_per_account)]
+        {
+            if !(1..=MAX_VIEWERS).contains(&setting.value) {
+                let value = setting.value.to_string();
+                return invalid(name, &value, &setting.source, "must be between 1 and 4096");
+            }
         }
         if self.keep_jobs_days.value == 0 {
             return invalid("keep-jobs-days", "0", &self.keep_jobs_days.source, "must be at least 1");
@@ -453,6 +479,12 @@ impl fmt::Display for Config {
         line("tls-certificate", path(&self.tls_certificate.value), &self.tls_certificate.source)?;
         line("tls-key", path(&self.tls_key.value), &self.tls_key.source)?;
         line("max-connections", self.max_connections.value.to_string(), &self.max_connections.source)?;
+        line("max-viewers", self.max_viewers.value.to_string(), &self.max_viewers.source)?;
+        line(
+            "max-viewers-per-account",
+            self.max_viewers_per_account.value.to_string(),
+            &self.max_viewers_per_account.source,
+        )?;
         line("keep-jobs-days", self.keep_jobs_days.value.to_string(), &self.keep_jobs_days.source)?;
         line("host-share-mib", self.host_share_mib.value.to_string(), &self.host_share_mib.source)?;
         line("log", format!("{:?}", self.log.value).to_lowercase(), &self.log.source)
@@ -473,6 +505,9 @@ fn local(port: u16) -> SocketAddr {
 fn list(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(str::to_owned).collect()
 }
+
+/// The most viewers: each has buffers of some 50 KB in the router.
+const MAX_VIEWERS: usize = 4096;
 
 /// The fewest bits of a network of proxies: a larger one is as good as everybody.
 const FEWEST_BITS: u8 = 8;
@@ -617,6 +652,9 @@ mod tests {
             ("mqtt_public = 'vault'", "mqtt-public"),
             ("public_url = 'vault'", "public-url"),
             ("max_connections = 0", "max-connections"),
+            ("max_viewers = 0", "max-viewers"),
+            ("max_viewers = 5000", "max-viewers"),
+            ("max_viewers_per_account = 0", "max-viewers-per-account"),
             ("mqtt_plain = 'yes'", "mqtt-plain"),
             ("trusted_proxies = ['10.0.0.0/8', 'proxy.lan']", "trusted-proxy"),
             ("trusted_proxies = ['10.0.0.5', '0.0.0.0/0']", "trusted-proxy"),

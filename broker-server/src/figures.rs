@@ -35,6 +35,11 @@ pub fn of_broker(stats: &Stats) -> BrokerFacts {
             stats.full,
         ),
         total(
+            "holdfast_broker_viewers_full_total",
+            "Viewers refused because there were too many, in all or of their account.",
+            stats.viewers_full,
+        ),
+        total(
             "holdfast_broker_logins_refused_total",
             "MQTT logins that were refused since the start.",
             stats.logins_refused,

@@ -16,7 +16,11 @@ use tokio::time::{Instant, MissedTickBehavior};
 /// How often all is looked through; what has not changed is not said again.
 const ALL_EVERY: Duration = Duration::from_secs(15 * 60);
 
-/// Follows the fleet's changes for ever. What changed several times meanwhile is said once.
+/// How long to wait when the store could not be read.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// Follows the fleet's changes for ever. What changed several times meanwhile is said once. When all was said for the
+/// first time, viewers are let in: so what stands comes to them as retained, not as a change.
 pub async fn run(fleet: Fleet, gate: GateHandle, beat: Beat) {
     let mut changes = fleet.changes();
     let mut tree = ViewTree::default();
@@ -24,8 +28,14 @@ pub async fn run(fleet: Fleet, gate: GateHandle, beat: Beat) {
     let mut tick = tokio::time::interval_at(Instant::now() + ALL_EVERY, ALL_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        if let Err(error) = publish(&fleet, &gate, &mut tree, std::mem::take(&mut due)) {
-            tracing::error!(%error, "the view tree could not be brought up to date");
+        match publish(&fleet, &gate, &mut tree, std::mem::take(&mut due)) {
+            Ok(()) => gate.view_is_whole(),
+            Err(error) => {
+                tracing::error!(%error, "the view tree could not be brought up to date");
+                beat.waits(tokio::time::sleep(AGAIN_AFTER)).await;
+                due.all = true;
+                continue;
+            }
         }
         tokio::select! {
             change = beat.waits(changes.recv()) => match change {

@@ -138,7 +138,12 @@ pub(crate) async fn start_with(config: Config, tasks: Tasks) -> anyhow::Result<S
         Arc::new(OwnPieces { fleet: fleet.clone(), pieces, options, found: std::sync::Mutex::default() });
     let mut listen = vec![Listen::Tls(mqtt, Arc::clone(&tls))];
     listen.extend(plain.map(Listen::Plain));
-    let limits = Limits { max_connections: config.max_connections.value, ..Limits::default() };
+    let limits = Limits {
+        max_connections: config.max_connections.value,
+        max_viewers: config.max_viewers.value,
+        max_viewers_of_account: config.max_viewers_per_account.value,
+        ..Limits::default()
+    };
     let directory = Arc::new(FleetDirectory::new(fleet.clone(), &tasks));
     let (gate, incoming) =
         Gate::start(gate::Config { listen, limits, tasks: tasks.clone() }, directory).await?;

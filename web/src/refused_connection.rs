@@ -25,7 +25,15 @@ pub enum NotLetIn {
     OthersClientId,
     /// A last will that a host may not have.
     Will,
-    /// Another version of MQTT.
+    /// A last will without a topic, or on one with a wildcard.
+    WillTopic,
+    /// A last will of quality 2, with MQTT 5.
+    WillQos,
+    /// More connections of a view account than it may have.
+    AccountFull,
+    /// More connections of view accounts than there may be.
+    ViewersFull,
+    /// A version of MQTT that is not spoken.
     Version,
     /// Something else than MQTT.
     NotMqtt,
@@ -37,7 +45,7 @@ pub enum NotLetIn {
 
 impl NotLetIn {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::UnknownHost,
         Self::HostPassword,
         Self::Quarantined,
@@ -49,6 +57,10 @@ impl NotLetIn {
         Self::ClientId,
         Self::OthersClientId,
         Self::Will,
+        Self::WillTopic,
+        Self::WillQos,
+        Self::AccountFull,
+        Self::ViewersFull,
         Self::Version,
         Self::NotMqtt,
         Self::Untrusted,
@@ -70,6 +82,10 @@ impl NotLetIn {
             Self::ClientId => "client_id",
             Self::OthersClientId => "others_client_id",
             Self::Will => "will",
+            Self::WillTopic => "will_topic",
+            Self::WillQos => "will_qos",
+            Self::AccountFull => "account_full",
+            Self::ViewersFull => "viewers_full",
             Self::Version => "version",
             Self::NotMqtt => "not_mqtt",
             Self::Untrusted => "untrusted",
@@ -92,7 +108,13 @@ impl NotLetIn {
             Self::ClientId => "a client id that is empty, too long or has odd characters",
             Self::OthersClientId => "a client id that is not the host's own",
             Self::Will => "a last will that is not on the host's own presence with quality 0 or 1",
-            Self::Version => "another version of MQTT than 3.1.1 or 3.1",
+            Self::WillTopic => "a last will without a topic, or with a wildcard in it",
+            Self::WillQos => "a last will of quality 2",
+            Self::AccountFull => "a view account that has as many connections as it may have",
+            Self::ViewersFull => "a view account, when there are as many connections of them as there may be",
+            Self::Version => {
+                "a version of MQTT that is not spoken here: it is 3.1.1, and with view accounts also 5"
+            }
             Self::NotMqtt => "something else than MQTT",
             Self::Untrusted => "it does not trust the certificate of this server",
             Self::NoTls => "no TLS, or none that fits",
@@ -132,7 +154,21 @@ impl NotLetIn {
                 "A host's login serves its agent only. MQTT tools sign in with a view account."
             }
             Self::Will => "A host's login serves its agent only. MQTT tools sign in with a view account.",
-            Self::Version => "Set the tool to MQTT 3.1.1.",
+            Self::WillTopic => {
+                "Set another topic for the last will in the settings of the tool, or no last will: nobody is shown it here."
+            }
+            Self::WillQos => {
+                "Set quality (QoS) 0 or 1 for the last will in the settings of the tool, or no last will: nobody is shown it \
+                 here."
+            }
+            Self::AccountFull => {
+                "A tool connects again and again without ending what it had, often because several have the same settings. \
+                 End the ones that are not needed, give each tool an account of its own, or raise --max-viewers-per-account."
+            }
+            Self::ViewersFull => "End the tools that are not needed, or raise --max-viewers of the server.",
+            Self::Version => {
+                "Set the tool to MQTT 3.1.1, or to 5 with a view account. Agents speak 3.1.1 only."
+            }
             Self::NotMqtt => "A port scan, or a browser or a monitor that speaks HTTP to this port.",
             Self::Untrusted => {
                 "An agent that was enrolled with another server, or before this server's authority was made anew: enrol it \

@@ -28,21 +28,52 @@ pub(super) fn enroll_subscribes(token: TokenId, filter: &str) -> bool {
     Topic::parse(filter) == Some(Topic::EnrollResponse(token))
 }
 
-/// Whether a viewer may subscribe to that well-formed filter: the view tree or below; with the debug role also
-/// hosts' presence and statistics, sealed as they are.
+/// The view tree begins with this.
+const VIEW: &str = "hf/1/view/";
+
+/// Whether a viewer sees messages on this topic of the retained set: the view tree; with the debug role also hosts'
+/// presence and statistics, sealed as they are.
+pub(super) fn viewer_sees(debug: bool, topic: &str) -> bool {
+    debug || topic.starts_with(VIEW)
+}
+
+/// Whether there can be anything that a viewer sees behind that well-formed filter. A wide one, such as `#`, is
+/// granted: it is shown what it may see, and nothing else.
 pub(super) fn viewer_subscribes(debug: bool, filter: &str) -> bool {
+    /// The shapes of topics of the view tree (see `view_tree`).
+    const TREE: [&str; 4] =
+        ["hf/1/view/+/presence", "hf/1/view/+/repo", "hf/1/view/+/last/+", "hf/1/view/+/job/+"];
     if !filter.is_ascii() {
         return false;
     }
-    if filter.starts_with("hf/1/view/") {
-        return true;
+    filter.starts_with(VIEW)
+        || TREE.iter().any(|shape| overlaps(shape, filter))
+        || (debug
+            && [HostTopic::Presence, HostTopic::RepoStats]
+                .iter()
+                .any(|topic| overlaps(&format!("hf/1/+/{}", topic.suffix()), filter))
+            && names_host(filter))
+}
+
+/// Whether the third level can be a host's id.
+fn names_host(filter: &str) -> bool {
+    let third = filter.split('/').take(3).last().unwrap_or_default();
+    matches!(third, "+" | "#") || third.parse::<HostId>().is_ok()
+}
+
+/// Whether a topic of this shape, in which `+` is any level, can match the filter.
+fn overlaps(shape: &str, filter: &str) -> bool {
+    let mut shape = shape.split('/');
+    for level in filter.split('/') {
+        match (level, shape.next()) {
+            ("#", _) => return true,
+            (_, None) => return false,
+            ("+", _) | (_, Some("+")) => {}
+            (level, Some(other)) if level == other => {}
+            _ => return false,
+        }
     }
-    let Some((host, suffix)) = filter.strip_prefix("hf/1/").and_then(|rest| rest.split_once('/')) else {
-        return false;
-    };
-    debug
-        && (host == "+" || host.parse::<HostId>().is_ok())
-        && [HostTopic::Presence, HostTopic::RepoStats].iter().any(|topic| topic.suffix() == suffix)
+    shape.next().is_none()
 }
 
 /// Whether a client id is one that nothing in the way can stumble over.
@@ -110,13 +141,22 @@ mod tests {
             ("hf/1/+/presence", false, true),
             ("hf/1/+/repo/stats", false, true),
             (&format!("hf/1/{A}/presence"), false, true),
-            ("#", false, false),
-            ("+/1/view/#", false, false),
-            ("hf/#", false, false),
-            ("hf/1/#", false, false),
-            ("hf/1/+/#", false, false),
+            ("#", true, true),
+            ("+/#", true, true),
+            ("+/1/view/#", true, true),
+            ("hf/#", true, true),
+            ("hf/1/#", true, true),
+            ("hf/1/+/#", true, true),
+            ("hf/1/+/+/presence", true, true),
+            ("+/+/+/+/+/+", true, true),
+            ("+/+/+/+", false, true),
+            ("hf/1/+/+", false, true),
+            ("+", false, false),
             ("hf/1/+/cmd", false, false),
-            ("hf/1/+/+", false, false),
+            ("hf/2/#", false, false),
+            ("+/+/view2/#", false, false),
+            (&format!("hf/1/{A}/#"), false, true),
+            ("hf/1/enroll/#", false, false),
             (&format!("hf/1/{A}/cmd"), false, false),
             ("hf/1/enroll/+/rsp", false, false),
             ("$SYS/#", false, false),

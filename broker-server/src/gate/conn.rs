@@ -22,7 +22,7 @@ pub enum CloseReason {
     Disconnected,
     /// The network did.
     Lost,
-    /// It sent what is not MQTT 3.1.1.
+    /// It sent what is not MQTT.
     Malformed(&'static str),
     /// Nothing was heard for one and a half keep-alives.
     KeepAlive,
@@ -34,6 +34,10 @@ pub enum CloseReason {
     Kicked(&'static str),
     /// The server wanted it: there is no such host any more.
     Deleted,
+    /// A viewer reads so slowly that it can't be told any more what has gone meanwhile.
+    Behind,
+    /// A viewer can't be shown what changes.
+    NoLink,
     /// A message could not be made safe.
     NotTaken,
     /// The server stops.
@@ -45,12 +49,14 @@ impl fmt::Display for CloseReason {
         f.write_str(match self {
             Self::Disconnected => "the client disconnected",
             Self::Lost => "the network connection was lost",
-            Self::Malformed(what) => return write!(f, "the client sent no proper MQTT 3.1.1: {what}"),
+            Self::Malformed(what) => return write!(f, "the client sent no proper MQTT: {what}"),
             Self::KeepAlive => "nothing was heard from the client for one and a half keep-alive times",
             Self::Stalled => "the client was too slow to send a packet or to read",
             Self::TakenOver => "the same client connected again",
             Self::Kicked(why) => return write!(f, "the server ended it: {why}"),
             Self::Deleted => "it was deleted",
+            Self::Behind => "the client read too slowly to be told any more what has gone meanwhile",
+            Self::NoLink => "the way to viewers does not stand",
             Self::NotTaken => "a message could not be stored; the client will send it again",
             Self::Shutdown => "the server stops",
         })
@@ -95,25 +101,24 @@ pub(super) struct Mail {
 /// What waits for a viewer.
 #[derive(Default)]
 pub(super) struct ViewMail {
-    /// The link to the router stands: from now on nothing is missed.
-    pub(super) attached: bool,
-    /// Something was missed: the retained set must be sent again.
+    /// Something was missed, or may have been: what has changed must be read from the retained set.
     pub(super) missed: bool,
     pub(super) changes: VecDeque<Change>,
     pub(super) bytes: usize,
 }
 
-/// A topic has a new payload.
+/// A topic has a new payload, or is gone when that is empty.
 #[derive(Clone, Debug)]
 pub(super) struct Change {
+    /// Of the retained set.
+    pub(super) version: u64,
     pub(super) topic: Bytes,
     pub(super) payload: Bytes,
 }
 
 impl Mail {
     fn is_empty(&self) -> bool {
-        let view =
-            self.view.as_ref().is_none_or(|view| !view.attached && !view.missed && view.changes.is_empty());
+        let view = self.view.as_ref().is_none_or(|view| !view.missed && view.changes.is_empty());
         view && self.end.is_none()
             && !self.outbox
             && !self.plan
@@ -185,21 +190,13 @@ impl Conn {
         });
     }
 
-    /// The link to the router stands (again).
-    pub(super) fn attached(&self) {
-        self.post(|mail| {
-            let view = mail.view.get_or_insert_default();
-            view.attached = true;
-        });
-    }
-
     /// Something has or may have been lost on the way to this viewer.
     pub(super) fn missed(&self) {
         self.post(|mail| mail.view.get_or_insert_default().missed = true);
     }
 
-    /// Queues a change for a viewer; when it has too many already, they are all dropped, and it is given the
-    /// retained set instead.
+    /// Queues a change for a viewer; when it has too many already, they are all dropped, and it reads from the retained
+    /// set what they were.
     pub(super) fn change(&self, change: Change, max_bytes: usize) {
         self.post(|mail| {
             let view = mail.view.get_or_insert_default();
@@ -316,7 +313,8 @@ mod tests {
     #[test]
     fn a_viewer_that_falls_behind_misses_changes_but_is_told() {
         let conn = conn();
-        let change = Change { topic: Bytes::from_static(b"t"), payload: Bytes::from_static(b"123456789") };
+        let change =
+            Change { version: 1, topic: Bytes::from_static(b"t"), payload: Bytes::from_static(b"123456789") };
         for _ in 0..10 {
             conn.change(change.clone(), 100);
         }

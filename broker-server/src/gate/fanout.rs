@@ -1,19 +1,24 @@
 //! The way from the server to viewers: rumqttd's router, kept alive.
 //!
-//! The router never forgets a filter it has seen, nor a topic that matched one. So it sees three of each: one
-//! *channel* for the view tree and two for what debug viewers see. What goes through a channel carries its own topic
-//! along, and sessions pick by their filters.
+//! The router never forgets a filter it has seen, nor a topic that matched one. So it sees one of each: all changes
+//! go through one topic, carry their own along with the version that they have in the retained set, and sessions pick
+//! by their filters and by what they may see. A session finds a gap in the versions by itself; so whatever is lost on
+//! the way is only late.
 //!
 //! ```text
 //! publish ─► feed thread ─► rumqttd router ─► one link a viewer ─► pump task ─► mailbox of the session
 //! ```
 //!
+//! Each viewer has a *place*, with the name of its link: it is taken before the viewer is let in, and free again when
+//! the link has ended in the router, however that came. So nobody is let in for whom there is no link, and a viewer
+//! whose link can't be made for a while is let go rather than left without changes.
+//!
 //! Links block when they are built and when something is sent: that happens on the feed thread and on threads for
 //! blocking work. A link is ended by a DISCONNECT and then drained to its error; it is never woken after that, for
 //! that would kill the router. When the router dies all the same, its watch link notices, the feed thread builds
-//! another, and each pump attaches its viewer again and has the retained set sent again.
+//! another, and each pump attaches its viewer again, which then reads what it has missed.
 
-use super::conn::{Change, Conn};
+use super::conn::{Change, CloseReason, Conn};
 use bytes::{BufMut, Bytes, BytesMut};
 use rumqttd::{
     Router, RouterConfig,
@@ -28,44 +33,26 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     task::{Context, Poll, Waker},
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// Changes between the server and the router.
 const FEED_QUEUE: usize = 4096;
-/// The router's memory of one channel is at most this many segments of this many bytes.
+/// The router's memory of changes is at most this many segments of this many bytes.
 const SEGMENTS: (usize, usize) = (8, 1024 * 1024);
 /// How long to wait before a router is tried again that could not be built.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// What a message is about, and so who may see it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Channel {
-    /// The view tree: every viewer.
-    View,
-    /// Presence of hosts, sealed: debug viewers.
-    Presence,
-    /// Statistics of hosts, sealed: debug viewers.
-    RepoStats,
-}
-
-impl Channel {
-    const ALL: [Self; 3] = [Self::View, Self::Presence, Self::RepoStats];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::View => "view",
-            Self::Presence => "presence",
-            Self::RepoStats => "repo/stats",
-        }
-    }
-}
+/// How often a link is tried in vain before its viewer is let go.
+const MAX_TRIES: u32 = 20;
+/// The topic through which all goes.
+const CHANGES: &str = "changes";
 
 /// Builds links of one router. Its own type can't be named, so it lives in a closure.
 type Connect = Arc<dyn Fn(&str) -> Result<(LinkTx, LinkRx), Box<LinkError>> + Send + Sync>;
@@ -78,7 +65,7 @@ struct Alive {
 }
 
 enum Feed {
-    Message(Channel, Bytes),
+    Message(Bytes),
     Died(u64),
     Stop,
 }
@@ -89,8 +76,7 @@ pub(super) struct Fanout {
     viewers: AtomicUsize,
     /// Changes that found the queue full.
     overflowed: AtomicU64,
-    /// Names of links; the router keeps a little of each name for ever, so they are used again.
-    names: Mutex<BTreeSet<usize>>,
+    places: Arc<Places>,
 }
 
 impl Fanout {
@@ -104,8 +90,8 @@ impl Fanout {
             router,
             viewers: AtomicUsize::new(0),
             overflowed: AtomicU64::new(0),
-            // A viewer that is being taken over may still hold a name.
-            names: Mutex::new((0..2 * max_viewers + 2).collect()),
+            // A viewer that has just left may still hold its place.
+            places: Arc::new(Places::new(2 * max_viewers + 2)),
         });
         std::thread::Builder::new().name("gate-feed".into()).spawn(move || {
             Feeder { queue, feed, tell, runtime, max_links: 2 * max_viewers + 8, generation: 0 }.run();
@@ -118,18 +104,19 @@ impl Fanout {
         self.viewers.load(Ordering::Relaxed) > 0
     }
 
-    /// Sends a change to whoever looks; `false` when it could not be queued, and viewers must be given the retained
-    /// set instead.
-    pub(super) fn publish(&self, channel: Channel, topic: &str, payload: &[u8]) -> bool {
+    /// Sends a change to whoever looks; `false` when it could not be queued, and viewers must be told that they miss
+    /// something. Waits for nothing.
+    pub(super) fn publish(&self, version: u64, topic: &str, payload: &[u8]) -> bool {
         if !self.is_watched() {
             return true;
         }
-        let mut message = BytesMut::with_capacity(2 + topic.len() + payload.len());
+        let mut message = BytesMut::with_capacity(10 + topic.len() + payload.len());
+        message.put_u64(version);
         // Our topics have some dozen bytes.
         message.put_u16(u16::try_from(topic.len()).unwrap_or(u16::MAX));
         message.put_slice(topic.as_bytes());
         message.put_slice(payload);
-        let queued = self.feed.try_send(Feed::Message(channel, message.freeze())).is_ok();
+        let queued = self.feed.try_send(Feed::Message(message.freeze())).is_ok();
         if !queued {
             self.overflowed.fetch_add(1, Ordering::Relaxed);
         }
@@ -146,25 +133,20 @@ impl Fanout {
         self.router.borrow().as_ref().map_or(0, |alive| alive.generation)
     }
 
-    /// Brings a viewer what comes through its channels, until what is returned is dropped.
-    pub(super) fn attach(self: &Arc<Self>, conn: Arc<Conn>, debug: bool, max_bytes: usize) -> Attachment {
-        let (stop, stopped) = watch::channel(());
-        self.viewers.fetch_add(1, Ordering::Relaxed);
-        let fanout = Arc::clone(self);
-        tokio::spawn(async move {
-            let name = fanout.take_name();
-            if let Some(name) = name {
-                Pump { fanout: &fanout, conn, debug, max_bytes, name: format!("viewer-{name}"), stopped }
-                    .run()
-                    .await;
-                fanout.names.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
-            }
-        });
-        Attachment { _stop: stop, fanout: Arc::clone(self) }
+    /// A place for one more viewer, as soon as there is one.
+    pub(super) async fn place(&self) -> Option<Place> {
+        let permit = Arc::clone(&self.places.free).acquire_owned().await.ok()?;
+        let name = self.places.names().pop_first()?;
+        Some(Place { places: Arc::clone(&self.places), name, _permit: permit })
     }
 
-    fn take_name(&self) -> Option<usize> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner).pop_first()
+    /// Brings a viewer what changes, until what is returned is dropped.
+    pub(super) fn attach(self: &Arc<Self>, place: Place, conn: Arc<Conn>, max_bytes: usize) -> Attachment {
+        let (stop, stopped) = watch::channel(());
+        self.viewers.fetch_add(1, Ordering::Relaxed);
+        let router = self.router.clone();
+        tokio::spawn(Pump { place, router, conn, max_bytes, stopped }.run());
+        Attachment { _stop: stop, fanout: Arc::clone(self) }
     }
 
     pub(super) fn stop(&self) {
@@ -181,6 +163,36 @@ impl Fanout {
             // Deadly: the router no longer knows this link.
             let _ = rx.ready();
         });
+    }
+}
+
+/// Names of links; the router keeps a little of each name for ever, so they are used again.
+struct Places {
+    names: Mutex<BTreeSet<usize>>,
+    free: Arc<Semaphore>,
+}
+
+impl Places {
+    fn new(count: usize) -> Self {
+        Self { names: Mutex::new((0..count).collect()), free: Arc::new(Semaphore::new(count)) }
+    }
+
+    fn names(&self) -> MutexGuard<'_, BTreeSet<usize>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a viewer needs for its link; free again when it is dropped.
+pub(super) struct Place {
+    places: Arc<Places>,
+    name: usize,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // Before the permit, which is dropped after this: whoever gets that finds a name.
+        self.places.names().insert(self.name);
     }
 }
 
@@ -213,8 +225,8 @@ impl Feeder {
             let dead = match feed {
                 Feed::Stop => break,
                 Feed::Died(generation) => generation == self.generation,
-                Feed::Message(channel, message) => {
-                    let publish = Publish::new(Bytes::from_static(channel.name().as_bytes()), message, false);
+                Feed::Message(message) => {
+                    let publish = Publish::new(Bytes::from_static(CHANGES.as_bytes()), message, false);
                     send(&mut link.0, Packet::Publish(publish, None)).is_err()
                 }
             };
@@ -268,48 +280,53 @@ impl Feeder {
 }
 
 /// One viewer's way out of the router.
-struct Pump<'a> {
-    fanout: &'a Arc<Fanout>,
+struct Pump {
+    place: Place,
+    router: watch::Receiver<Option<Alive>>,
     conn: Arc<Conn>,
-    debug: bool,
     max_bytes: usize,
-    name: String,
     /// Fails when the session is over.
     stopped: watch::Receiver<()>,
 }
 
-impl Pump<'_> {
+impl Pump {
     async fn run(mut self) {
-        let mut router = self.fanout.router.clone();
-        let mut first = true;
+        let mut tries = 0;
         loop {
-            let alive = router.borrow_and_update().clone();
+            let alive = self.router.borrow_and_update().clone();
             if let Some(alive) = alive
                 && let Some((tx, rx)) = self.link(alive).await
             {
-                self.conn.attached();
-                if !std::mem::take(&mut first) {
-                    self.conn.missed();
-                }
+                tries = 0;
+                // From now on nothing is missed; what came before is read from the retained set.
+                self.conn.missed();
                 if self.pass_on(tx, rx).await {
                     return;
                 }
             }
+            tries += 1;
+            if tries == MAX_TRIES {
+                tracing::warn!(peer = %self.conn.peer, "a viewer is let go: no link to the router can be made");
+                self.conn.end(CloseReason::NoLink);
+            }
             // Dead, or not built yet: wait for the next.
             tokio::select! {
                 _ = self.stopped.changed() => return,
-                _ = router.changed() => {}
+                _ = self.router.changed() => {}
                 () = tokio::time::sleep(RETRY) => {}
             }
         }
     }
 
     async fn link(&self, alive: Alive) -> Option<(LinkTx, LinkRx)> {
-        let (name, debug) = (self.name.clone(), self.debug);
+        let name = format!("viewer-{}", self.place.name);
         let linked = tokio::task::spawn_blocking(move || {
             let (mut tx, mut rx) = (alive.connect)(&name)?;
-            let channels = Channel::ALL.into_iter().filter(|channel| debug || *channel == Channel::View);
-            subscribe(&mut tx, &mut rx, channels)?;
+            if let Err(error) = subscribe(&mut tx, &mut rx) {
+                // The router may know the link all the same.
+                end_link(&mut tx, &mut rx);
+                return Err(error);
+            }
             Ok::<_, Box<LinkError>>((tx, rx))
         });
         match linked.await {
@@ -324,7 +341,6 @@ impl Pump<'_> {
 
     /// Whether the session is over; otherwise the router has died.
     async fn pass_on(&mut self, mut tx: LinkTx, mut rx: LinkRx) -> bool {
-        let mut next_offset = [None; Channel::ALL.len()];
         loop {
             let notification = tokio::select! {
                 _ = self.stopped.changed() => {
@@ -338,12 +354,12 @@ impl Pump<'_> {
                 Ok(None) => continue,
                 Ok(Some(notification)) => notification,
             };
-            let offset = match &notification {
-                rumqttd::Notification::Forward(forward) => forward.cursor.map(|(_, offset)| offset),
-                _ => None,
-            };
             match Option::<Packet>::from(notification) {
-                Some(Packet::Publish(publish, _)) => self.forward(&publish, offset, &mut next_offset),
+                Some(Packet::Publish(publish, _)) => {
+                    if let Some(change) = change(&publish.payload) {
+                        self.conn.change(change, self.max_bytes);
+                    }
+                }
                 Some(_) => {}
                 // The router has filled its buffer and waits to be told that it was emptied.
                 None => {
@@ -354,25 +370,18 @@ impl Pump<'_> {
             }
         }
     }
+}
 
-    fn forward(&self, publish: &Publish, offset: Option<u64>, next_offset: &mut [Option<u64>; 3]) {
-        let channel = Channel::ALL.iter().position(|channel| channel.name().as_bytes() == publish.topic);
-        if let (Some(channel), Some(offset)) = (channel, offset) {
-            // The router's memory has an end, too: who reads too slowly finds a gap.
-            if next_offset[channel].is_some_and(|expected| expected != offset) {
-                self.conn.missed();
-            }
-            next_offset[channel] = Some(offset + 1);
-        }
-        let message = &publish.payload;
-        let Some((length, _)) = message.split_first_chunk::<2>() else { return };
-        let end = 2 + usize::from(u16::from_be_bytes(*length));
-        if end > message.len() {
-            return;
-        }
-        let change = Change { topic: message.slice(2..end), payload: message.slice(end..) };
-        self.conn.change(change, self.max_bytes);
-    }
+/// Reads what [`Fanout::publish`] has written.
+fn change(message: &Bytes) -> Option<Change> {
+    let (version, rest) = message.split_first_chunk::<8>()?;
+    let (length, rest) = rest.split_first_chunk::<2>()?;
+    let end = 10 + usize::from(u16::from_be_bytes(*length));
+    (end <= rest.len() + 10).then(|| Change {
+        version: u64::from_be_bytes(*version),
+        topic: message.slice(10..end),
+        payload: message.slice(end..),
+    })
 }
 
 /// Sends without waiting for an executor: the future of the link has no await in it, it blocks.
@@ -385,19 +394,15 @@ fn send(link: &mut LinkTx, packet: Packet) -> Result<(), Box<LinkError>> {
 
 /// Subscribes a new link, and waits for the answer. The router takes everything that a link has sent at the first word
 /// of it, and calls it an error when a DISCONNECT was among that: so the next may be sent only when this was taken.
-fn subscribe(
-    tx: &mut LinkTx,
-    rx: &mut LinkRx,
-    channels: impl Iterator<Item = Channel>,
-) -> Result<(), Box<LinkError>> {
-    let filter = |channel: Channel| Filter {
-        path: channel.name().to_owned(),
+fn subscribe(tx: &mut LinkTx, rx: &mut LinkRx) -> Result<(), Box<LinkError>> {
+    let filter = Filter {
+        path: CHANGES.to_owned(),
         qos: QoS::AtMostOnce,
         nolocal: false,
         preserve_retain: false,
         retain_forward_rule: RetainForwardRule::Never,
     };
-    let subscribe = Subscribe { pkid: 0, filters: channels.map(filter).collect() };
+    let subscribe = Subscribe { pkid: 0, filters: vec![filter] };
     send(tx, Packet::Subscribe(subscribe, None))?;
     // Nothing comes before the answer: until then the link has no subscription.
     loop {
@@ -434,8 +439,18 @@ mod tests {
         .await
     }
 
+    /// Waits until the link stands.
     async fn attached(conn: &Conn) {
-        while !mail(conn).await.attached {}
+        while !mail(conn).await.missed {}
+    }
+
+    async fn attach(fanout: &Arc<Fanout>, conn: &Arc<Conn>, max_bytes: usize) -> Attachment {
+        let place = fanout.place().await.unwrap();
+        fanout.attach(place, Arc::clone(conn), max_bytes)
+    }
+
+    fn free(fanout: &Fanout) -> usize {
+        fanout.places.free.available_permits()
     }
 
     async fn topics(conn: &Conn, count: usize) -> Vec<String> {
@@ -469,58 +484,72 @@ mod tests {
     async fn viewers_that_leave_as_soon_as_they_came_are_no_error_of_the_router() {
         let errors = errors();
         let fanout = Fanout::start(64).unwrap();
-        let names = || fanout.names.lock().unwrap().len();
-        let all = names();
+        let all = free(&fanout);
         for id in 0..400 {
             let conn = viewer(id);
-            let attachment = fanout.attach(conn.clone(), true, 1 << 20);
+            let attachment = attach(&fanout, &conn, 1 << 20).await;
             if id % 2 == 0 {
                 attached(&conn).await;
             }
             drop(attachment);
         }
-        // A name comes back when its link has ended.
-        while names() < all {
+        // A place is free again when its link has ended.
+        while free(&fanout) < all {
             tokio::task::yield_now().await;
         }
+        assert_eq!(fanout.places.names().len(), all);
         let said = String::from_utf8_lossy(&errors.lock().unwrap()).into_owned();
-        assert!(!said.contains("already gone"), "{said}");
+        assert!(!said.contains("already gone") && !said.contains("no space"), "{said}");
     }
 
     #[tokio::test]
-    async fn everybody_sees_the_view_tree_and_only_debug_viewers_see_the_rest() {
-        let fanout = Fanout::start(4).unwrap();
-        let (plain, debug) = (viewer(1), viewer(2));
-        let _attachments =
-            [fanout.attach(plain.clone(), false, 1 << 20), fanout.attach(debug.clone(), true, 1 << 20)];
-        attached(&plain).await;
-        attached(&debug).await;
-        for (channel, topic) in [
-            (Channel::Presence, "p"),
-            (Channel::View, "v1"),
-            (Channel::RepoStats, "s"),
-            (Channel::View, "v2"),
-        ] {
-            assert!(fanout.publish(channel, topic, b"x"));
+    async fn a_place_is_waited_for_and_whoever_gives_up_waiting_takes_none() {
+        let fanout = Fanout::start(1).unwrap();
+        let mut taken = Vec::new();
+        while free(&fanout) > 0 {
+            taken.push(fanout.place().await.unwrap());
         }
-        assert_eq!(topics(&plain, 2).await, ["v1", "v2"]);
-        let mut seen = topics(&debug, 4).await;
-        seen.sort();
-        assert_eq!(seen, ["p", "s", "v1", "v2"]);
+        for _ in 0..100 {
+            let waiting = tokio::time::timeout(Duration::from_millis(1), fanout.place());
+            assert!(waiting.await.is_err());
+        }
+        let all = taken.len();
+        taken.clear();
+        assert_eq!((free(&fanout), fanout.places.names().len()), (all, all));
+        let conn = viewer(1);
+        let _attachment = attach(&fanout, &conn, 1 << 20).await;
+        attached(&conn).await;
+    }
+
+    #[tokio::test]
+    async fn a_change_arrives_as_it_was() {
+        let fanout = Fanout::start(4).unwrap();
+        let conn = viewer(1);
+        let _attachment = attach(&fanout, &conn, 1 << 20).await;
+        attached(&conn).await;
+        assert!(fanout.publish(7, "hf/1/view/a/repo", b"x"));
+        assert!(fanout.publish(8, "hf/1/view/a/repo", b""));
+        let mut changes = Vec::new();
+        while changes.len() < 2 {
+            changes.extend(mail(&conn).await.changes);
+        }
+        let changes: Vec<_> =
+            changes.iter().map(|change| (change.version, &change.topic[..], &change.payload[..])).collect();
+        assert_eq!(changes, [(7, &b"hf/1/view/a/repo"[..], &b"x"[..]), (8, b"hf/1/view/a/repo", b"")]);
     }
 
     #[tokio::test]
     async fn a_router_that_dies_is_built_again_and_viewers_are_told_that_they_missed_something() {
         let fanout = Fanout::start(4).unwrap();
         let conn = viewer(1);
-        let attachment = fanout.attach(conn.clone(), false, 1 << 20);
+        let attachment = attach(&fanout, &conn, 1 << 20).await;
         attached(&conn).await;
         for round in 1..4 {
             assert_eq!(fanout.generation(), round);
             fanout.crash();
             while !mail(&conn).await.missed {}
             assert_eq!(fanout.generation(), round + 1);
-            assert!(fanout.publish(Channel::View, "after", b"x"));
+            assert!(fanout.publish(1, "after", b"x"));
             assert_eq!(topics(&conn, 1).await, ["after"]);
         }
         drop(attachment);
@@ -530,34 +559,40 @@ mod tests {
     #[tokio::test]
     async fn viewers_come_and_go_without_harm_to_the_router() {
         let fanout = Fanout::start(4).unwrap();
+        let all = free(&fanout);
         for round in 0..100 {
             let conn = viewer(round);
-            let attachment = fanout.attach(conn.clone(), true, 1 << 20);
+            let attachment = attach(&fanout, &conn, 1 << 20).await;
             if round % 3 == 0 {
                 attached(&conn).await;
-                assert!(fanout.publish(Channel::View, "x", b"x"));
+                assert!(fanout.publish(1, "x", b"x"));
                 assert_eq!(topics(&conn, 1).await, ["x"]);
             }
             drop(attachment);
-            // Names come back when links have ended.
-            while fanout.names.lock().unwrap().len() < 5 {
-                tokio::task::yield_now().await;
-            }
+        }
+        while free(&fanout) < all {
+            tokio::task::yield_now().await;
         }
         assert_eq!(fanout.generation(), 1);
     }
 
     #[tokio::test]
-    async fn a_burst_larger_than_every_buffer_arrives_whole_or_is_said_to_be_missed() {
+    async fn a_burst_larger_than_every_buffer_arrives_in_order_and_to_its_end() {
         let fanout = Fanout::start(4).unwrap();
         let conn = viewer(1);
-        let _attachment = fanout.attach(conn.clone(), false, 1 << 30);
+        let _attachment = attach(&fanout, &conn, 1 << 30).await;
         attached(&conn).await;
-        let mut queued = 0;
-        for _ in 0..3000 {
-            queued += usize::from(fanout.publish(Channel::View, "t", &[0; 100]));
+        let mut queued = Vec::new();
+        for version in 0..3000 {
+            if fanout.publish(version, "t", &[0; 100]) {
+                queued.push(version);
+            }
         }
-        assert_eq!(topics(&conn, queued).await.len(), queued);
+        let mut versions = Vec::new();
+        while versions.last() != queued.last() {
+            versions.extend(mail(&conn).await.changes.iter().map(|change| change.version));
+        }
+        assert!(versions.is_sorted() && versions.iter().all(|version| queued.contains(version)));
         assert_eq!(fanout.generation(), 1);
     }
 }

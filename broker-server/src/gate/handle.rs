@@ -143,6 +143,11 @@ impl GateHandle {
         }
     }
 
+    /// The view tree was published whole: viewers, who have waited for that, are let in.
+    pub fn view_is_whole(&self) {
+        self.shared.view_is_whole.send_replace(true);
+    }
+
     /// Sets a retained message of the view tree, or clears it.
     pub fn publish_view(&self, topic: &str, payload: Option<Bytes>) -> Result<(), ViewRefused> {
         self.shared.publish_view(topic, payload)

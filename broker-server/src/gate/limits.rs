@@ -31,9 +31,15 @@ pub struct Limits {
     pub max_connections: usize,
     /// Viewers among them.
     pub max_viewers: usize,
+    /// Viewers with the same account.
+    pub max_viewers_of_account: usize,
+    /// How long a viewer waits for the first view tree after a start, and for a link to the router.
+    pub view_wait: Duration,
     /// Connections that are not admitted yet.
     pub max_pending: usize,
-    /// When there are too many of those, one that is older than this gives way.
+    /// Those among them that shake hands or send their CONNECT.
+    pub max_handshakes: usize,
+    /// When others wait for that, one that has been at it for longer than this gives way.
     pub pending_grace: Duration,
     /// From accepted to admitted.
     pub connect_timeout: Duration,
@@ -51,12 +57,14 @@ pub struct Limits {
     pub ingest_queue: usize,
     /// Filters of one viewer.
     pub max_filters: usize,
-    /// Changes that wait for one viewer, in bytes; beyond it is given the retained set again.
+    /// Changes that wait for one viewer, in bytes; beyond it reads them from the retained set.
     pub viewer_queue_bytes: usize,
     /// Topics in the retained set.
     pub max_retained: usize,
     /// Bytes in the retained set, topics included.
     pub max_retained_bytes: usize,
+    /// Topics that are gone and remembered for viewers that are behind.
+    pub max_gone: usize,
     /// How long an enrolment may take.
     pub enroll_timeout: Duration,
 }
@@ -65,8 +73,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_connections: 12_000,
-            max_viewers: 64,
-            max_pending: 1024,
+            max_viewers: 256,
+            max_viewers_of_account: 16,
+            view_wait: Duration::from_secs(5),
+            max_pending: 4096,
+            max_handshakes: 1024,
             pending_grace: Duration::from_millis(1500),
             connect_timeout: Duration::from_secs(10),
             max_connect_bytes: 4096,
@@ -79,6 +90,7 @@ impl Default for Limits {
             viewer_queue_bytes: 1024 * 1024,
             max_retained: 250_000,
             max_retained_bytes: 128 * 1024 * 1024,
+            max_gone: 32_768,
             enroll_timeout: Duration::from_secs(120),
         }
     }

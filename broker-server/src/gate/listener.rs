@@ -1,23 +1,9 @@
-//! The listeners, and the connections that are not admitted yet.
+//! The listeners.
 
-use super::{
-    StartError,
-    limits::Listen,
-    shared::{Clock, Shared},
-    welcome,
-};
+use super::{StartError, limits::Listen, shared::Shared, throttle::Origin, welcome};
 use crate::tasks::Beat;
-use std::{
-    collections::BTreeMap,
-    io,
-    net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
-use tokio::{
-    net::{TcpListener, TcpSocket},
-    sync::{Notify, oneshot},
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::net::{TcpListener, TcpSocket};
 
 /// How many connections the kernel may hold for us.
 const BACKLOG: u32 = 4096;
@@ -54,8 +40,8 @@ impl Socket {
     }
 }
 
-/// Accepts until the gate stops. Nothing that a peer does or does not do holds it up: handshakes run apart, and who
-/// is slow there gives way to others.
+/// Accepts until the gate stops. Nothing that a peer does or does not do holds it up: it waits for nobody, handshakes
+/// run apart, and who is slow or silent there gives way to others.
 pub(super) async fn accept(shared: Arc<Shared>, listen: Arc<Listen>, beat: Beat) {
     let (listener, tls) = match &*listen {
         Listen::Tls(socket, tls) => (&socket.listener, Some(tls)),
@@ -77,20 +63,23 @@ pub(super) async fn accept(shared: Arc<Shared>, listen: Arc<Listen>, beat: Beat)
                 if u64::is_power_of_two(failing) {
                     tracing::warn!(%error, failing, "a connection can't be accepted");
                 }
-                tokio::time::sleep(NO_SOCKETS).await;
+                if shared.pending.drop_silent() {
+                    shared.counters.pending_dropped.one();
+                    tokio::task::yield_now().await;
+                } else {
+                    tokio::time::sleep(NO_SOCKETS).await;
+                }
                 continue;
             }
         };
         failing = 0;
         shared.counters.accepted.one();
         let id = shared.next_id();
-        let gone = tokio::select! {
-            _ = stopping.wait_for(|stopping| *stopping) => return,
-            gone = shared.pending.enter(id, &shared.clock) => gone,
-        };
-        if gone.made_room {
+        let entered = shared.pending.enter(id, Origin::from(peer));
+        if entered.as_ref().is_none_or(|entered| entered.made_room) {
             shared.counters.pending_dropped.one();
         }
+        let Some(entered) = entered else { continue };
         let shared = Arc::clone(&shared);
         let tls = tls.map(|tls| tls.acceptor());
         let mut stopping = shared.stopping.subscribe();
@@ -102,80 +91,12 @@ pub(super) async fn accept(shared: Arc<Shared>, listen: Arc<Listen>, beat: Beat)
             );
             tokio::select! {
                 _ = stopping.wait_for(|stopping| *stopping) => {}
-                _ = gone.gave_way => {}
+                _ = entered.gave_way => {}
                 welcomed = welcomed => if welcomed.is_err() {
                     shared.counters.pending_dropped.one();
                 },
             }
         });
-    }
-}
-
-/// Connections between accepted and admitted.
-pub(super) struct Pending {
-    table: Mutex<BTreeMap<u64, Waiting>>,
-    left: Notify,
-    max: usize,
-    grace: Duration,
-}
-
-struct Waiting {
-    since_ms: u64,
-    _give_way: oneshot::Sender<()>,
-}
-
-/// A place among the pending.
-pub(super) struct Entered {
-    /// Resolves when somebody else needs the place.
-    gave_way: oneshot::Receiver<()>,
-    /// Somebody else had to give way for it.
-    made_room: bool,
-}
-
-impl Pending {
-    pub(super) fn new(max: usize, grace: Duration) -> Self {
-        Self { table: Mutex::default(), left: Notify::new(), max: max.max(1), grace }
-    }
-
-    fn table(&self) -> MutexGuard<'_, BTreeMap<u64, Waiting>> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn count(&self) -> usize {
-        self.table().len()
-    }
-
-    /// Takes a place; when there is none, waits until one is free or the oldest has had its time. Ids grow.
-    async fn enter(&self, id: u64, clock: &Clock) -> Entered {
-        loop {
-            let left = self.left.notified();
-            let wait = match self.try_enter(id, clock.now_ms()) {
-                Ok(entered) => return entered,
-                Err(wait) => wait,
-            };
-            tokio::select! {
-                () = left => {}
-                () = tokio::time::sleep(wait) => {}
-            }
-        }
-    }
-
-    fn try_enter(&self, id: u64, now_ms: u64) -> Result<Entered, Duration> {
-        let mut table = self.table();
-        let mut made_room = false;
-        if table.len() >= self.max
-            && let Some(oldest) = table.first_entry()
-        {
-            let age = Duration::from_millis(now_ms.saturating_sub(oldest.get().since_ms));
-            if age < self.grace {
-                return Err(self.grace - age);
-            }
-            oldest.remove();
-            made_room = true;
-        }
-        let (give_way, gave_way) = oneshot::channel();
-        table.insert(id, Waiting { since_ms: now_ms, _give_way: give_way });
-        Ok(Entered { gave_way, made_room })
     }
 }
 
@@ -187,25 +108,6 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.shared.pending.table().remove(&self.id);
-        self.shared.pending.left.notify_one();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_oldest_gives_way_but_not_before_it_has_had_its_time() {
-        let pending = Pending::new(2, Duration::from_millis(1000));
-        let mut first = pending.try_enter(1, 0).unwrap();
-        let mut second = pending.try_enter(2, 500).unwrap();
-        assert_eq!(pending.try_enter(3, 600).err(), Some(Duration::from_millis(400)));
-        let third = pending.try_enter(3, 1000).unwrap();
-        assert!(third.made_room);
-        assert!(first.gave_way.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Closed));
-        assert!(second.gave_way.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Empty));
-        assert_eq!(pending.count(), 2);
+        self.shared.pending.leave(self.id, self.shared.clock.now_ms());
     }
 }

@@ -60,6 +60,7 @@ mod incoming;
 mod limits;
 mod listener;
 pub mod packet;
+mod pending;
 mod refusals;
 mod registry;
 mod retained;

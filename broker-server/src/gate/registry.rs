@@ -26,7 +26,26 @@ pub(super) enum Admission {
     /// When the one before it has ended.
     Next(oneshot::Receiver<Option<Kept>>),
     /// Not at all: there are too many.
-    Full,
+    Full(Full),
+}
+
+/// Too many of what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// Connections of all sorts; or the gate is closing.
+    All,
+    /// Viewers.
+    Viewers,
+    /// Viewers with this account.
+    Account,
+}
+
+/// How many there may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places {
+    pub(super) all: usize,
+    pub(super) viewers: usize,
+    pub(super) of_account: usize,
 }
 
 #[derive(Default)]
@@ -38,15 +57,50 @@ struct Slot {
 
 pub(super) struct Registry {
     table: Mutex<Table>,
-    max_connections: usize,
-    max_viewers: usize,
+    places: Places,
 }
 
 #[derive(Default)]
 struct Table {
     slots: HashMap<Key, Slot>,
     count: Count,
+    /// Live connections of each viewer account.
+    of_account: HashMap<String, usize>,
     closed: bool,
+}
+
+impl Table {
+    /// Which limit one more would be beyond.
+    fn full(&self, key: &Key, places: &Places) -> Option<Full> {
+        if self.count.all() >= places.all {
+            return Some(Full::All);
+        }
+        let Key::Viewer(viewer) = key else { return None };
+        // The account first: that is what its owner can do something about.
+        if self.of_account.get(&viewer.0).copied().unwrap_or(0) >= places.of_account {
+            return Some(Full::Account);
+        }
+        (self.count.viewers >= places.viewers).then_some(Full::Viewers)
+    }
+
+    fn came(&mut self, key: &Key) {
+        *self.count.of(key) += 1;
+        if let Key::Viewer(viewer) = key {
+            *self.of_account.entry(viewer.0.clone()).or_default() += 1;
+        }
+    }
+
+    fn went(&mut self, key: &Key) {
+        *self.count.of(key) -= 1;
+        if let Key::Viewer(viewer) = key
+            && let Some(count) = self.of_account.get_mut(&viewer.0)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.of_account.remove(&viewer.0);
+            }
+        }
+    }
 }
 
 /// Live connections by sort.
@@ -72,8 +126,8 @@ impl Count {
 }
 
 impl Registry {
-    pub(super) fn new(max_connections: usize, max_viewers: usize) -> Self {
-        Self { table: Mutex::default(), max_connections, max_viewers }
+    pub(super) fn new(places: Places) -> Self {
+        Self { table: Mutex::default(), places }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -85,7 +139,7 @@ impl Registry {
     pub(super) fn admit(&self, key: &Key, conn: &Arc<Conn>) -> Admission {
         let mut table = self.table();
         if table.closed {
-            return Admission::Full;
+            return Admission::Full(Full::All);
         }
         if let Some(slot) = table.slots.get_mut(key)
             && let Some(live) = &slot.live
@@ -95,12 +149,10 @@ impl Registry {
             slot.next = Some((Arc::clone(conn), send));
             return Admission::Next(receive);
         }
-        let full = table.count.all() >= self.max_connections
-            || (matches!(key, Key::Viewer(_)) && table.count.viewers >= self.max_viewers);
-        if full {
-            return Admission::Full;
+        if let Some(full) = table.full(key, &self.places) {
+            return Admission::Full(full);
         }
-        *table.count.of(key) += 1;
+        table.came(key);
         let slot = table.slots.entry(key.clone()).or_default();
         slot.live = Some(Arc::clone(conn));
         Admission::Now(slot.kept.take())
@@ -127,7 +179,7 @@ impl Registry {
         if forgotten {
             table.slots.remove(key);
         }
-        *table.count.of(key) -= 1;
+        table.went(key);
     }
 
     /// The connection of a host.
@@ -222,13 +274,17 @@ mod tests {
         Arc::new(Conn::new(id, SocketAddr::from(([127, 0, 0, 1], 1)), 1000, 0))
     }
 
+    fn registry(all: usize, viewers: usize, of_account: usize) -> Registry {
+        Registry::new(Places { all, viewers, of_account })
+    }
+
     fn key(name: u8) -> Key {
         Key::Host(HostId([name; 16]))
     }
 
     #[test]
     fn only_the_newest_of_many_takes_over_and_gets_what_was_kept() {
-        let registry = Registry::new(10, 10);
+        let registry = registry(10, 10, 10);
         assert!(matches!(registry.admit(&key(1), &conn(1)), Admission::Now(None)));
         let Admission::Next(mut second) = registry.admit(&key(1), &conn(2)) else { panic!() };
         let Admission::Next(mut third) = registry.admit(&key(1), &conn(3)) else { panic!() };
@@ -247,7 +303,7 @@ mod tests {
 
     #[test]
     fn who_gives_up_waiting_loses_nothing_for_the_next() {
-        let registry = Registry::new(10, 10);
+        let registry = registry(10, 10, 10);
         registry.admit(&key(1), &conn(1));
         drop(registry.admit(&key(1), &conn(2)));
         registry.release(&key(1), 1, Some(Kept::default()));
@@ -255,16 +311,38 @@ mod tests {
         assert!(matches!(registry.admit(&key(1), &conn(3)), Admission::Now(Some(_))));
     }
 
+    fn viewer(account: &str, name: &str) -> Key {
+        Key::Viewer(Box::new((account.into(), name.into())))
+    }
+
     #[test]
     fn a_takeover_needs_no_further_place_but_a_stranger_does() {
-        let registry = Registry::new(2, 1);
-        let viewer = |name: &str| Key::Viewer(Box::new(("tv".into(), name.into())));
-        assert!(matches!(registry.admit(&viewer("a"), &conn(1)), Admission::Now(_)));
-        assert!(matches!(registry.admit(&viewer("b"), &conn(2)), Admission::Full));
+        let registry = registry(2, 1, 1);
+        assert!(matches!(registry.admit(&viewer("tv", "a"), &conn(1)), Admission::Now(_)));
+        assert!(matches!(registry.admit(&viewer("desk", "b"), &conn(2)), Admission::Full(Full::Viewers)));
         assert!(matches!(registry.admit(&key(1), &conn(3)), Admission::Now(_)));
-        assert!(matches!(registry.admit(&key(2), &conn(4)), Admission::Full));
+        assert!(matches!(registry.admit(&key(2), &conn(4)), Admission::Full(Full::All)));
         assert!(matches!(registry.admit(&key(1), &conn(5)), Admission::Next(_)));
         registry.close();
-        assert!(matches!(registry.admit(&key(3), &conn(6)), Admission::Full));
+        assert!(matches!(registry.admit(&key(3), &conn(6)), Admission::Full(Full::All)));
+    }
+
+    #[test]
+    fn no_account_takes_the_places_of_others_and_its_own_come_back() {
+        let registry = registry(100, 5, 2);
+        for round in 0..3 {
+            let id = 10 * round;
+            assert!(matches!(registry.admit(&viewer("tv", "a"), &conn(id)), Admission::Now(_)));
+            assert!(matches!(registry.admit(&viewer("tv", "b"), &conn(id + 1)), Admission::Now(_)));
+            let third = registry.admit(&viewer("tv", "c"), &conn(id + 2));
+            assert!(matches!(third, Admission::Full(Full::Account)));
+            assert!(matches!(registry.admit(&viewer("tv", "a"), &conn(id + 3)), Admission::Next(_)));
+            assert!(matches!(registry.admit(&viewer("desk", "c"), &conn(id + 4)), Admission::Now(_)));
+            registry.release(&viewer("desk", "c"), id + 4, None);
+            registry.release(&viewer("tv", "a"), id, None);
+            registry.release(&viewer("tv", "b"), id + 1, None);
+            assert_eq!(registry.count().all(), 0);
+            assert!(registry.table().of_account.is_empty());
+        }
     }
 }

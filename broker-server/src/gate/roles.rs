@@ -4,12 +4,12 @@ use super::{
     conn::{CloseReason, Conn, Mail},
     directory::{Principal, Refused},
     enroll::{EnrollSession, EnrollStep},
-    fanout::Attachment,
+    fanout::{Attachment, Place},
     host::{HostSession, Kept, Step},
     incoming::{Done, Incoming, Reply},
-    packet::Packet,
+    packet::Protocol,
     registry::Seat,
-    session::{Role, Session},
+    session::{Role, Session, read_v311},
     shared::Shared,
     transport::Transport,
     viewer::ViewerSession,
@@ -65,8 +65,10 @@ impl Host {
 }
 
 impl Role for Host {
-    fn packet(&mut self, packet: Packet<'_>, out: &mut Vec<u8>) -> Result<Option<Incoming>, &'static str> {
-        let step = self.session.packet(packet, &*self.shared.directory, out)?;
+    fn packet(&mut self, first: u8, body: &[u8], out: &mut Vec<u8>) -> Result<Option<Incoming>, CloseReason> {
+        let packet = read_v311(first, body)?;
+        let step =
+            self.session.packet(packet, &*self.shared.directory, out).map_err(CloseReason::Malformed)?;
         self.count();
         match step {
             Step::Nothing => Ok(None),
@@ -99,9 +101,10 @@ impl Role for Host {
         }
     }
 
-    fn fill(&mut self, out: &mut Vec<u8>) {
+    fn fill(&mut self, out: &mut Vec<u8>) -> Result<(), CloseReason> {
         self.session.fill(&*self.shared.directory, &mut self.sends, out);
         self.count();
+        Ok(())
     }
 
     fn takes_more(&self) -> bool {
@@ -208,8 +211,8 @@ struct Enroll {
 }
 
 impl Role for Enroll {
-    fn packet(&mut self, packet: Packet<'_>, out: &mut Vec<u8>) -> Result<Option<Incoming>, &'static str> {
-        match self.session.packet(packet, out)? {
+    fn packet(&mut self, first: u8, body: &[u8], out: &mut Vec<u8>) -> Result<Option<Incoming>, CloseReason> {
+        match self.session.packet(read_v311(first, body)?, out).map_err(CloseReason::Malformed)? {
             EnrollStep::Nothing => Ok(None),
             EnrollStep::Refused(refused) => {
                 tell(&self.shared, &self.conn, &Principal::Enroll(self.token), refused);
@@ -227,9 +230,10 @@ impl Role for Enroll {
         self.done.append(&mut mail.done);
     }
 
-    fn fill(&mut self, out: &mut Vec<u8>) {
+    fn fill(&mut self, out: &mut Vec<u8>) -> Result<(), CloseReason> {
         self.session.fill(&self.done, &mut self.answers, out);
         self.done.clear();
+        Ok(())
     }
 
     fn takes_more(&self) -> bool {
@@ -259,6 +263,14 @@ pub(super) async fn run_enroll(begin: Begin, token: TokenId) {
     session.close().await;
 }
 
+/// A viewer that may come in.
+pub(super) struct NewViewer {
+    pub(super) name: String,
+    pub(super) debug: bool,
+    pub(super) protocol: Protocol,
+    pub(super) place: Place,
+}
+
 struct Viewer {
     shared: Arc<Shared>,
     conn: Arc<Conn>,
@@ -267,8 +279,8 @@ struct Viewer {
 }
 
 impl Role for Viewer {
-    fn packet(&mut self, packet: Packet<'_>, out: &mut Vec<u8>) -> Result<Option<Incoming>, &'static str> {
-        let refused = self.session.packet(packet, out)?;
+    fn packet(&mut self, first: u8, body: &[u8], out: &mut Vec<u8>) -> Result<Option<Incoming>, CloseReason> {
+        let refused = self.session.packet(first, body, out)?;
         tell(&self.shared, &self.conn, &self.principal, refused);
         Ok(None)
     }
@@ -279,8 +291,8 @@ impl Role for Viewer {
         }
     }
 
-    fn fill(&mut self, out: &mut Vec<u8>) {
-        self.session.fill(&self.shared.retained, out);
+    fn fill(&mut self, out: &mut Vec<u8>) -> Result<(), CloseReason> {
+        self.session.fill(&self.shared.retained, out)
     }
 
     fn takes_more(&self) -> bool {
@@ -293,12 +305,15 @@ impl Role for Viewer {
 }
 
 /// Runs a viewer's session.
-pub(super) async fn run_viewer(begin: Begin, name: String, debug: bool) {
+pub(super) async fn run_viewer(begin: Begin, viewer: NewViewer) {
+    let NewViewer { name, debug, protocol, place } = viewer;
     let Begin { shared, conn, ingest, seat, transport, rest, out } = begin;
     let _watched = Watched { shared: Arc::clone(&shared), id: conn.id };
+    // Before the link stands something may change: from this version on it is read from the retained set.
+    let version = shared.retained.version();
     let attachment: Attachment =
-        shared.fanout.attach(Arc::clone(&conn), debug, shared.limits.viewer_queue_bytes);
-    let session = ViewerSession::new(debug, shared.limits.max_filters);
+        shared.fanout.attach(place, Arc::clone(&conn), shared.limits.viewer_queue_bytes);
+    let session = ViewerSession::new(protocol, debug, shared.limits.max_filters, version);
     let who = name.clone();
     let role = Viewer {
         shared: Arc::clone(&shared),
@@ -311,5 +326,6 @@ pub(super) async fn run_viewer(begin: Begin, name: String, debug: bool) {
     let reason = session.run().await;
     drop((seat, attachment));
     shared.ended(&conn, &who, reason);
+    session.say(|viewer, out| viewer.session.goodbye(reason, out));
     session.close().await;
 }

@@ -41,11 +41,11 @@ thread_local! {
 /// What the three sorts of sessions have in common.
 pub(super) trait Role {
     /// A packet came; something for the server may come of it.
-    fn packet(&mut self, packet: Packet<'_>, out: &mut Vec<u8>) -> Result<Option<Incoming>, &'static str>;
+    fn packet(&mut self, first: u8, body: &[u8], out: &mut Vec<u8>) -> Result<Option<Incoming>, CloseReason>;
     /// Something came by mail.
     fn mail(&mut self, mail: &mut Mail);
     /// Appends to `out` what is due, as far as that is short.
-    fn fill(&mut self, out: &mut Vec<u8>);
+    fn fill(&mut self, out: &mut Vec<u8>) -> Result<(), CloseReason>;
     /// Whether it can take another message from its peer.
     fn takes_more(&self) -> bool;
     /// Whether it can take further changes from the mailbox.
@@ -109,6 +109,11 @@ impl<R: Role + Unpin> Session<R> {
         self.ingest.send(incoming).await.map_err(|_| CloseReason::Shutdown)
     }
 
+    /// Has the role add its last word.
+    pub(super) fn say(&mut self, last: impl FnOnce(&R, &mut Vec<u8>)) {
+        last(&self.role, &mut self.out);
+    }
+
     /// Closes the socket; the peer gets what is still to be written if it reads it soon.
     pub(super) async fn close(&mut self) {
         let closing = std::future::poll_fn(|cx| {
@@ -145,7 +150,7 @@ impl<R: Role + Unpin> Session<R> {
             self.role.mail(&mut mail);
         }
         if self.out.len() - self.written < HIGH_WATER_BYTES {
-            self.role.fill(&mut self.out);
+            self.role.fill(&mut self.out)?;
         }
         if !took_changes && self.role.takes_changes() {
             moved = true;
@@ -288,11 +293,7 @@ impl<R: Role + Unpin> Session<R> {
     fn take_packet(&mut self, first: u8, body: &[u8]) -> Result<(), CloseReason> {
         self.conn.heard(self.shared.clock.now_ms());
         self.conn.partial(false, 0);
-        let packet = packet::packet(first, body).map_err(|malformed| CloseReason::Malformed(malformed.0))?;
-        if packet == Packet::Disconnect {
-            return Err(CloseReason::Disconnected);
-        }
-        if let Some(incoming) = self.role.packet(packet, &mut self.out).map_err(CloseReason::Malformed)? {
+        if let Some(incoming) = self.role.packet(first, body, &mut self.out)? {
             self.shared.counters.messages_in.one();
             match self.ingest.try_send(incoming) {
                 Ok(()) => {}
@@ -309,6 +310,14 @@ impl<R: Role + Unpin> Session<R> {
     /// What came last before the end and the server has not got yet.
     pub(super) fn take_waiting(&mut self) -> Option<Incoming> {
         self.waiting.take().map(|waiting| waiting.incoming)
+    }
+}
+
+/// Reads a packet of MQTT 3.1.1; a goodbye ends the session.
+pub(super) fn read_v311(first: u8, body: &[u8]) -> Result<Packet<'_>, CloseReason> {
+    match packet::packet(first, body).map_err(|malformed| CloseReason::Malformed(malformed.0))? {
+        Packet::Disconnect => Err(CloseReason::Disconnected),
+        packet => Ok(packet),
     }
 }
 

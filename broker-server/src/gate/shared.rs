@@ -3,12 +3,12 @@
 use super::{
     conn::{CloseReason, Conn},
     directory::{Audit, Directory, Principal, Refused, printable},
-    fanout::{Channel, Fanout},
+    fanout::Fanout,
     incoming::Incoming,
     limits::Limits,
-    listener::Pending,
+    pending::Pending,
     refusals::Refusals,
-    registry::Registry,
+    registry::{Places, Registry},
     retained::{Retained, ViewRefused},
     stats::{Counters, Stats},
     sweep::Deadlines,
@@ -39,6 +39,8 @@ pub(super) struct Shared {
     pub(super) fanout: Arc<Fanout>,
     pub(super) counters: Counters,
     pub(super) stopping: watch::Sender<bool>,
+    /// The view tree was published once: viewers are let in.
+    pub(super) view_is_whole: watch::Sender<bool>,
     /// Each session has its own; gone when the gate has stopped.
     ingest: Mutex<Option<mpsc::Sender<Incoming>>>,
     throttle: Mutex<LoginThrottle>,
@@ -58,14 +60,23 @@ impl Shared {
         Self {
             directory,
             clock: Clock::start(),
-            registry: Arc::new(Registry::new(limits.max_connections, limits.max_viewers)),
+            registry: Arc::new(Registry::new(Places {
+                all: limits.max_connections,
+                viewers: limits.max_viewers,
+                of_account: limits.max_viewers_of_account,
+            })),
             deadlines: Deadlines::default(),
-            pending: Pending::new(limits.max_pending, limits.pending_grace),
-            retained: Retained::new(limits.max_retained, limits.max_retained_bytes),
+            pending: Pending::new(
+                limits.max_pending,
+                limits.max_handshakes,
+                u64::try_from(limits.pending_grace.as_millis()).unwrap_or(u64::MAX),
+            ),
+            retained: Retained::new(limits.max_retained, limits.max_retained_bytes, limits.max_gone),
             fanout,
             counters: Counters::default(),
             ingest: Mutex::new(Some(ingest)),
             stopping: watch::Sender::new(false),
+            view_is_whole: watch::Sender::new(false),
             throttle: Mutex::new(LoginThrottle::new()),
             refusals: Mutex::default(),
             audit: Mutex::new(Buckets::new(20, 3_000, 4_096)),
@@ -135,15 +146,11 @@ impl Shared {
     /// Keeps a host's retained message for debug viewers and shows it to them; the server has its own copy, so a full
     /// set loses nothing but their sight of it.
     pub(super) fn retain_for_debug(&self, host: HostId, topic: HostTopic, payload: &Bytes) {
-        let channel = match topic {
-            HostTopic::Presence => Channel::Presence,
-            HostTopic::RepoStats => Channel::RepoStats,
-            _ => return,
-        };
-        let topic = Topic::Host(host, topic).text();
-        if self.retained.put(topic.as_str(), payload) == Ok(true) {
-            self.show(channel, topic.as_str(), payload);
+        if !matches!(topic, HostTopic::Presence | HostTopic::RepoStats) {
+            return;
         }
+        let topic = Topic::Host(host, topic).text();
+        let _ = self.show(topic.as_str(), payload);
     }
 
     /// Keeps a message of the view tree and shows it.
@@ -158,18 +165,27 @@ impl Shared {
         if payload.len() + topic.len() + 8 > self.limits.max_packet_bytes {
             return Err(ViewRefused::TooLong);
         }
-        if self.retained.put(topic, &payload)? {
-            self.show(Channel::View, topic, &payload);
-        }
-        Ok(())
+        self.show(topic, &payload)
     }
 
-    fn show(&self, channel: Channel, topic: &str, payload: &[u8]) {
-        if !self.fanout.publish(channel, topic, payload) {
+    /// The retained set is locked while the change is handed on: viewers count on the order.
+    fn show(&self, topic: &str, payload: &Bytes) -> Result<(), ViewRefused> {
+        let mut is_queued = true;
+        let tell = |version| is_queued = self.fanout.publish(version, topic, payload);
+        self.retained.put(topic, payload, tell)?;
+        if !is_queued {
             for viewer in self.registry.all_viewers() {
                 viewer.missed();
             }
         }
+        Ok(())
+    }
+
+    /// Whether the view tree is whole, or becomes so soon.
+    pub(super) async fn has_view(&self) -> bool {
+        let mut is_whole = self.view_is_whole.subscribe();
+        let whole = tokio::time::timeout(self.limits.view_wait, is_whole.wait_for(|is| *is)).await;
+        matches!(whole, Ok(Ok(_)))
     }
 
     /// What an ended connection leaves to be logged and counted.
@@ -202,6 +218,7 @@ impl Shared {
             logins_refused: counters.logins_refused.get(),
             logins_throttled: counters.logins_throttled.get(),
             full: counters.full.get(),
+            viewers_full: counters.viewers_full.get(),
             refused: counters.refused.get(),
             malformed: counters.malformed.get(),
             messages_in: counters.messages_in.get(),

@@ -29,6 +29,8 @@ pub struct Stats {
     pub logins_throttled: u64,
     /// Connections refused because there were too many, total.
     pub full: u64,
+    /// Those among them that were viewers beyond the limit in all or of their account, total.
+    pub viewers_full: u64,
     /// Publishes and subscriptions refused, total.
     pub refused: u64,
     /// Connections ended for what they sent, total.
@@ -60,6 +62,7 @@ pub(super) struct Counters {
     pub(super) logins_refused: Counter,
     pub(super) logins_throttled: Counter,
     pub(super) full: Counter,
+    pub(super) viewers_full: Counter,
     pub(super) refused: Counter,
     pub(super) malformed: Counter,
     pub(super) messages_in: Counter,

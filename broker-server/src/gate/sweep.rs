@@ -71,8 +71,11 @@ pub(super) async fn run(shared: Arc<Shared>, beat: Beat) {
     loop {
         tokio::select! {
             _ = stopping.wait_for(|stopping| *stopping) => return,
-            () = beat.waits(tokio::time::sleep(TICK)) => shared.deadlines.sweep(shared.clock.now_ms(), stall_ms),
+            () = beat.waits(tokio::time::sleep(TICK)) => {}
         }
+        let now_ms = shared.clock.now_ms();
+        shared.deadlines.sweep(now_ms, stall_ms);
+        shared.counters.pending_dropped.add(shared.pending.sweep(now_ms));
     }
 }
 

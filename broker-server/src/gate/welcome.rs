@@ -4,10 +4,11 @@ use super::{
     acl,
     conn::Conn,
     directory::{Login, LoginRefusal, Principal, Refused, printable},
+    fanout::Place,
     host::Kept,
-    packet::{self, ConnAck, Connect, ConnectError, Malformed},
-    registry::{Admission, Key, Registry, Seat},
-    roles,
+    packet::{self, ConnAck, Connect, ConnectError, Malformed, Protocol, v5},
+    registry::{Admission, Full, Key, Registry, Seat},
+    roles::{self, Begin, NewViewer},
     shared::Shared,
     throttle::Origin,
     transport::Transport,
@@ -27,11 +28,13 @@ use web::NotLetIn;
 const TAKEOVER: Duration = Duration::from_secs(5);
 /// What a keep-alive of 0 counts as.
 const NO_KEEP_ALIVE: Duration = Duration::from_secs(3600);
+/// The same, as it is told to a client of MQTT 5: one and a half times this.
+const NO_KEEP_ALIVE_TOLD_SECS: u16 = 2400;
 
 /// Why a connection is not admitted.
 struct Turned {
     /// What it is answered.
-    answer: Option<ConnAck>,
+    answer: Answer,
     /// Why; `None` = for nothing that is its own fault.
     why: Option<NotLetIn>,
     /// The name that it gave.
@@ -40,13 +43,24 @@ struct Turned {
     told: Option<Refused>,
 }
 
+/// What somebody hears that is not admitted.
+#[derive(Clone, Copy)]
+enum Answer {
+    /// Nothing: it may not understand it.
+    Nothing,
+    /// This, in the form of its version of MQTT.
+    Code(ConnAck),
+    /// This, which MQTT 5 alone has.
+    V5(v5::Error),
+}
+
 impl Turned {
     fn unavailable() -> Self {
-        Self { answer: Some(ConnAck::Unavailable), why: None, name: None, told: None }
+        Self { answer: Answer::Code(ConnAck::Unavailable), why: None, name: None, told: None }
     }
 
     /// Before it gave a name.
-    fn early(answer: Option<ConnAck>, why: NotLetIn) -> Self {
+    fn early(answer: Answer, why: NotLetIn) -> Self {
         Self { answer, why: Some(why), name: None, told: None }
     }
 
@@ -54,16 +68,19 @@ impl Turned {
         let name = connect.username.unwrap_or_default();
         let (username, client_id) = (printable(name), printable(connect.client_id));
         let told = Some(Refused::Login { username, client_id, why });
-        Self { answer: Some(answer), why: Some(why), name: Some(name.to_owned()), told }
+        Self { answer: Answer::Code(answer), why: Some(why), name: Some(name.to_owned()), told }
     }
 }
 
 /// A connection that may come in.
 struct Admitted {
     principal: Principal,
+    protocol: Protocol,
+    answer: Vec<u8>,
+    /// For a viewer.
+    place: Option<Place>,
     conn: Arc<Conn>,
     seat: Seat,
-    session_present: bool,
     keeps: bool,
     kept: Option<Kept>,
     will: Option<Bytes>,
@@ -78,6 +95,14 @@ pub(super) async fn welcome(
     tls: Option<TlsAcceptor>,
 ) {
     let _ = stream.set_nodelay(true);
+    // Whoever says nothing costs its socket, and nobody's turn.
+    match stream.peek(&mut [0]).await {
+        Ok(0) | Err(_) => return,
+        Ok(_) => {}
+    }
+    if shared.pending.line_up(id, shared.clock.now_ms()).await.is_err() {
+        return;
+    }
     let mut transport = match tls {
         None => Transport::Plain(stream),
         Some(tls) => match tls.accept(stream).await {
@@ -102,12 +127,9 @@ pub(super) async fn welcome(
             return;
         }
     };
-    let mut out = Vec::new();
+    shared.pending.through(id, shared.clock.now_ms());
     match admit(&shared, id, peer, transport.is_tls(), &packet).await {
-        Ok(admitted) => {
-            packet::conn_ack(&mut out, ConnAck::Welcome { session_present: admitted.session_present });
-            start(shared, admitted, transport, rest, out);
-        }
+        Ok(admitted) => start(shared, admitted, transport, rest),
         Err(turned) => {
             if let Some(why) = turned.why {
                 shared.not_let_in(peer, turned.name.as_deref(), why);
@@ -115,11 +137,10 @@ pub(super) async fn welcome(
             if let Some(refused) = turned.told {
                 shared.refused(peer, None, refused);
             }
-            match (turned.answer, packet.version()) {
-                (Some(ConnAck::Version), Some(5)) => packet::conn_ack_v5_unsupported(&mut out),
-                (Some(answer), _) => packet::conn_ack(&mut out, answer),
-                (None, _) => shared.counters.malformed.one(),
+            if !matches!(turned.answer, Answer::Code(_)) {
+                shared.counters.malformed.one();
             }
+            let out = packet.refusal(turned.answer);
             let _ = transport.write_all(&out).await;
             let _ = transport.shutdown().await;
         }
@@ -130,11 +151,25 @@ pub(super) async fn welcome(
 struct ConnectBody(Vec<u8>);
 
 impl ConnectBody {
-    fn version(&self) -> Option<u8> {
-        match Connect::read(&self.0) {
-            Err(ConnectError::Version(version)) => Some(version),
-            _ => None,
+    /// CONNACK for who is not let in.
+    fn refusal(&self, answer: Answer) -> Vec<u8> {
+        let mut out = Vec::new();
+        let max_packet_bytes = match Connect::read(&self.0) {
+            Ok(Connect { protocol: Protocol::V5(options), .. }) => options.max_packet_bytes,
+            _ => usize::MAX,
+        };
+        match answer {
+            Answer::Nothing => {}
+            Answer::Code(answer) if Connect::is_v5(&self.0) => {
+                let (reason, words) = v5::refusal(answer);
+                v5::conn_ack_refused(&mut out, reason, words, max_packet_bytes);
+            }
+            Answer::Code(answer) => packet::conn_ack(&mut out, answer),
+            Answer::V5(error) => {
+                v5::conn_ack_refused(&mut out, error.reason, error.what, max_packet_bytes);
+            }
         }
+        out
     }
 }
 
@@ -172,29 +207,27 @@ async fn admit(
     tls: bool,
     body: &ConnectBody,
 ) -> Result<Admitted, Turned> {
-    let connect = match Connect::read(&body.0) {
-        Ok(connect) => connect,
-        Err(ConnectError::Version(version)) => {
-            tracing::debug!(%peer, version, "a client of another MQTT version");
-            return Err(Turned::early(Some(ConnAck::Version), NotLetIn::Version));
-        }
-        Err(ConnectError::Malformed(malformed)) => {
-            tracing::debug!(%peer, %malformed, "malformed CONNECT");
-            return Err(Turned::early(None, NotLetIn::NotMqtt));
-        }
-    };
+    let connect = read(peer, body)?;
     let made_up;
     let client_id = match connect.client_id {
-        // MQTT lets a client without an id in when it keeps nothing.
-        "" if connect.clean_session => {
+        // MQTT lets a client without an id in when it keeps nothing, and MQTT 5 any.
+        "" if connect.clean_session || matches!(connect.protocol, Protocol::V5(_)) => {
             made_up = format!("nameless-{id}");
             &made_up
         }
         client_id => client_id,
     };
     let principal = log_in(shared, peer, tls, &connect, client_id)?;
+    let is_viewer = matches!(principal, Principal::Viewer { .. });
+    if !is_viewer && connect.protocol != Protocol::V311 {
+        return Err(Turned::login(&connect, ConnAck::Version, NotLetIn::Version));
+    }
     let will =
         host_will(&principal, &connect).map_err(|why| Turned::login(&connect, ConnAck::NotAllowed, why))?;
+    if is_viewer && !shared.has_view().await {
+        tracing::info!(%peer, "a viewer is not let in yet: the view tree does not stand");
+        return Err(Turned::unavailable());
+    }
     let key = match &principal {
         Principal::Host(host) => Key::Host(*host),
         Principal::Enroll(token) => Key::Enroll(*token),
@@ -204,23 +237,94 @@ async fn admit(
     let kept = match shared.registry.admit(&key, &conn) {
         Admission::Now(kept) => Some(kept),
         Admission::Next(receive) => next_in_line(shared, &key, id, receive).await,
-        Admission::Full => {
-            shared.counters.full.one();
-            None
-        }
+        Admission::Full(full) => return Err(too_many(shared, &connect, is_viewer, full)),
     };
     let Some(kept) = kept else { return Err(Turned::unavailable()) };
     let seat = Seat::new(Arc::clone(&shared.registry), key, id);
+    let place = if is_viewer { Some(place(shared, peer).await?) } else { None };
+    shared.refusals(|refusals| {
+        refusals.let_in(Origin::from(peer), shared.hash(connect.username.unwrap_or_default()));
+    });
     let kept = kept.filter(|_| !connect.clean_session);
     Ok(Admitted {
         conn,
         seat,
-        session_present: kept.is_some(),
+        place,
+        protocol: connect.protocol,
+        answer: answer(shared, &connect, client_id, kept.is_some()),
         keeps: !connect.clean_session && matches!(principal, Principal::Host(_)),
         kept,
         will,
         principal,
     })
+}
+
+fn read(peer: SocketAddr, body: &ConnectBody) -> Result<Connect<'_>, Turned> {
+    Connect::read(&body.0).map_err(|error| match error {
+        ConnectError::Version(version) => {
+            tracing::debug!(%peer, version, "a client of another MQTT version");
+            Turned::early(Answer::Code(ConnAck::Version), NotLetIn::Version)
+        }
+        ConnectError::Malformed(malformed) => {
+            tracing::debug!(%peer, %malformed, "malformed CONNECT");
+            Turned::early(Answer::Nothing, NotLetIn::NotMqtt)
+        }
+        ConnectError::WillTopic => {
+            let answer =
+                if Connect::is_v5(&body.0) { Answer::V5(v5::Error::WILL_TOPIC) } else { Answer::Nothing };
+            Turned::early(answer, NotLetIn::WillTopic)
+        }
+        ConnectError::V5(error) => {
+            tracing::debug!(%peer, %error, "a CONNECT of MQTT 5 that can't be");
+            let why = match error.reason {
+                v5::Reason::QOS_NOT_SUPPORTED => NotLetIn::WillQos,
+                v5::Reason::BAD_AUTHENTICATION_METHOD => NotLetIn::NoLogin,
+                _ => NotLetIn::NotMqtt,
+            };
+            Turned::early(Answer::V5(error), why)
+        }
+    })
+}
+
+/// Turns somebody away for whom there is no room.
+fn too_many(shared: &Shared, connect: &Connect<'_>, is_viewer: bool, full: Full) -> Turned {
+    shared.counters.full.one();
+    if is_viewer {
+        shared.counters.viewers_full.one();
+    }
+    match full {
+        Full::Account => Turned::login(connect, ConnAck::Quota, NotLetIn::AccountFull),
+        Full::Viewers => Turned::login(connect, ConnAck::Busy, NotLetIn::ViewersFull),
+        Full::All => Turned::unavailable(),
+    }
+}
+
+/// A place for a viewer's link, when there is one soon: who has just left still holds its own.
+async fn place(shared: &Shared, peer: SocketAddr) -> Result<Place, Turned> {
+    if let Ok(Some(place)) = tokio::time::timeout(shared.limits.view_wait, shared.fanout.place()).await {
+        return Ok(place);
+    }
+    shared.counters.full.one();
+    shared.counters.viewers_full.one();
+    tracing::warn!(%peer, "a viewer is not let in: no link to the router is free");
+    Err(Turned::unavailable())
+}
+
+/// CONNACK for who comes in.
+fn answer(shared: &Shared, connect: &Connect<'_>, client_id: &str, session_present: bool) -> Vec<u8> {
+    let mut out = Vec::new();
+    let Protocol::V5(options) = connect.protocol else {
+        packet::conn_ack(&mut out, ConnAck::Welcome { session_present });
+        return out;
+    };
+    let welcome = v5::Welcome {
+        assigned_client_id: connect.client_id.is_empty().then_some(client_id),
+        asked_to_keep_session: options.keeps_session,
+        keep_alive_secs: (connect.keep_alive_secs == 0).then_some(NO_KEEP_ALIVE_TOLD_SECS),
+        max_packet_bytes: u32::try_from(shared.limits.max_packet_bytes).unwrap_or(u32::MAX),
+    };
+    v5::conn_ack_welcome(&mut out, &welcome);
+    out
 }
 
 /// What a failed handshake says; `None` = the peer went away, as port checks do.
@@ -267,7 +371,7 @@ fn log_in(
         let now_ms = shared.clock.now_ms();
         if !shared.throttle(|throttle| throttle.failed(peer, name, &printable(username), now_ms)) {
             shared.counters.logins_throttled.one();
-            return Turned { answer: Some(ConnAck::Unavailable), told: None, ..turned };
+            return Turned { answer: Answer::Code(ConnAck::Unavailable), told: None, ..turned };
         }
         turned
     })?;
@@ -275,7 +379,6 @@ fn log_in(
         return Err(Turned::login(connect, ConnAck::ClientId, NotLetIn::OthersClientId));
     }
     shared.throttle(|throttle| throttle.succeeded(peer, name));
-    shared.refusals(|refusals| refusals.let_in(Origin::from(peer), name));
     Ok(principal)
 }
 
@@ -328,17 +431,22 @@ impl Drop for Line<'_> {
     }
 }
 
-fn start(shared: Arc<Shared>, admitted: Admitted, transport: Transport, rest: Vec<u8>, out: Vec<u8>) {
-    let Admitted { principal, conn, seat, keeps, kept, will, .. } = admitted;
+fn start(shared: Arc<Shared>, admitted: Admitted, transport: Transport, rest: Vec<u8>) {
+    let Admitted { principal, protocol, answer, place, conn, seat, keeps, kept, will } = admitted;
     let Some(ingest) = shared.ingest() else { return };
     shared.counters.admitted.one();
     let stall_ms = u64::try_from(shared.limits.stall_timeout.as_millis()).unwrap_or(u64::MAX);
     shared.deadlines.watch(&conn, stall_ms);
-    let begin = roles::Begin { shared, conn, ingest, seat, transport, rest, out };
+    let begin = Begin { shared, conn, ingest, seat, transport, rest, out: answer };
     // A task of its own: this one carries the handshake's state.
-    match principal {
-        Principal::Host(host) => drop(tokio::spawn(roles::run_host(begin, host, kept, keeps, will))),
-        Principal::Enroll(token) => drop(tokio::spawn(roles::run_enroll(begin, token))),
-        Principal::Viewer { name, debug } => drop(tokio::spawn(roles::run_viewer(begin, name, debug))),
+    match (principal, place) {
+        (Principal::Host(host), _) => drop(tokio::spawn(roles::run_host(begin, host, kept, keeps, will))),
+        (Principal::Enroll(token), _) => drop(tokio::spawn(roles::run_enroll(begin, token))),
+        (Principal::Viewer { name, debug }, Some(place)) => {
+            let viewer = NewViewer { name, debug, protocol, place };
+            drop(tokio::spawn(roles::run_viewer(begin, viewer)));
+        }
+        // It was not let in without one.
+        (Principal::Viewer { .. }, None) => {}
     }
 }

@@ -392,7 +392,15 @@ async fn quality_2_is_refused_and_asked_quality_lowered() {
 async fn other_versions_of_mqtt_get_an_answer_they_understand() {
     let world = World::start().await;
     let answer = |hello: Hello| async move { Client::open(world.plain).await.hello(&hello).await };
-    assert_eq!(answer(Hello { level: 5, ..Hello::host(host(1)) }).await, Got::Packet(0x20, vec![0, 0x84, 0]));
+    // Agents speak 3.1.1 only; a client of MQTT 5 is told so in its own form, with words.
+    let Got::Packet(0x20, refused) = answer(Hello { level: 5, ..Hello::host(host(1)) }).await else {
+        panic!()
+    };
+    assert_eq!(refused[..2], [0, 0x84]);
+    assert!(String::from_utf8_lossy(&refused).contains("agents speak MQTT 3.1.1"));
+    for (level, code) in [(0x84, vec![0, 1]), (0x83, vec![0, 1]), (6, vec![0, 1])] {
+        assert_eq!(answer(Hello { level, ..Hello::host(host(1)) }).await, Got::Packet(0x20, code), "{level}");
+    }
     let mut old = Client::open(world.plain).await;
     old.say(&packet(0x10, &[text(b"MQIsdp"), vec![3, 2, 0, 60], text(b"x")].concat())).await;
     assert_eq!(old.next().await, Got::Packet(0x20, vec![0, 1]));
@@ -427,6 +435,22 @@ async fn who_is_not_welcome_is_told_why() {
     let mut client = Client::open(world.plain).await;
     client.say(&packet(0x10, &[text(b"MQTT"), vec![4, 2, 0, 60], text(b"x")].concat())).await;
     assert_eq!(client.next().await, Got::Packet(0x20, vec![0, 5]));
+    // A will that can't be published is no CONNECT, whose ever it is.
+    for topic in ["", "+/status", "a/#"] {
+        for hello in [Hello::named("eve", "x"), Hello::host(host(1))] {
+            let mut client = Client::open(world.plain).await;
+            assert_eq!(client.hello(&hello.clone().with_will(topic, b"x")).await, Got::Closed, "{topic}");
+            let hello = Hello { level: 5, ..hello.with_will(topic, b"x") };
+            let mut client = Client::open(world.plain).await;
+            let answer = client.hello(&hello).await;
+            assert!(matches!(&answer, Got::Packet(0x20, code) if code[..2] == [0, 0x90]), "{answer:?}");
+        }
+    }
+    let refused = world.gate.refused_connections().rows;
+    assert!(
+        refused.iter().any(|row| row.reason == web::NotLetIn::WillTopic && row.tries == 12),
+        "{refused:?}"
+    );
     assert_eq!(world.heard(), []);
     assert!(world.book.audits().iter().all(|audit| audit.principal.is_none()));
     // Viewers may come without a client id, and with a will that nobody reads.

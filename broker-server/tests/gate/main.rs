@@ -11,4 +11,5 @@ mod paho;
 mod rumqttc_client;
 mod support;
 mod tls;
+mod v5;
 mod viewers;

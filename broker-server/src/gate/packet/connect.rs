@@ -1,10 +1,32 @@
 //! CONNECT.
 
-use super::read::{Malformed, Reader};
+use super::{
+    is_topic,
+    read::{Malformed, Reader},
+    v5,
+};
+
+/// What a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// MQTT 3.1.1.
+    V311,
+    /// MQTT 3.1.1 as a bridge speaks it: messages keep the retain flag with which they were published. Not in the
+    /// standard; mosquitto says so by the highest bit of the protocol level, and others took it over.
+    Bridge,
+    /// MQTT 5.
+    V5(v5::Options),
+}
+
+const V311: u8 = 4;
+const BRIDGE: u8 = 0x80 | V311;
+const V5: u8 = 5;
 
 /// How a client introduces itself. The password does not print.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Connect<'a> {
+    /// What the client speaks.
+    pub protocol: Protocol,
     /// May be empty.
     pub client_id: &'a str,
     /// Forget what was, keep nothing.
@@ -22,6 +44,7 @@ pub struct Connect<'a> {
 impl std::fmt::Debug for Connect<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connect")
+            .field("protocol", &self.protocol)
             .field("client_id", &self.client_id)
             .field("clean_session", &self.clean_session)
             .field("keep_alive_secs", &self.keep_alive_secs)
@@ -34,7 +57,7 @@ impl std::fmt::Debug for Connect<'_> {
 /// A last will.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Will<'a> {
-    /// Well-formed text; not checked further.
+    /// Well-formed, no wildcard.
     pub topic: &'a str,
     /// The message.
     pub payload: &'a [u8],
@@ -47,10 +70,14 @@ pub struct Will<'a> {
 /// Why there is no CONNECT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectError {
-    /// It is of another version of MQTT; 5 gets an answer in its own form.
+    /// It is of another version of MQTT.
     Version(u8),
     /// It is none.
     Malformed(Malformed),
+    /// It has a will without a topic, or on one with a wildcard.
+    WillTopic,
+    /// It is one of MQTT 5 that must be refused, in the form of MQTT 5.
+    V5(v5::Error),
 }
 
 impl From<Malformed> for ConnectError {
@@ -66,16 +93,37 @@ impl<'a> Connect<'a> {
         first == 0x10
     }
 
+    /// Whether this body is that of a client that understands answers in the form of MQTT 5.
+    #[must_use]
+    pub fn is_v5(body: &[u8]) -> bool {
+        body.starts_with(&[0, 4, b'M', b'Q', b'T', b'T', V5])
+    }
+
     /// Reads the body.
     pub fn read(body: &'a [u8]) -> Result<Self, ConnectError> {
         let mut rest = Reader(body);
-        match (rest.bytes()?, rest.byte()?) {
-            (b"MQTT", 4) => {}
+        let level = match (rest.bytes()?, rest.byte()?) {
+            (b"MQTT", level @ (V311 | BRIDGE | V5)) => level,
             (b"MQTT" | b"MQIsdp", version) => return Err(ConnectError::Version(version)),
             _ => return Err(Malformed("not MQTT").into()),
+        };
+        if level == V5 {
+            return Self::read_rest(level, rest).map_err(|error| match error {
+                ConnectError::Malformed(malformed) => ConnectError::V5(malformed.into()),
+                error => error,
+            });
         }
+        Self::read_rest(level, rest)
+    }
+
+    fn read_rest(level: u8, mut rest: Reader<'a>) -> Result<Self, ConnectError> {
         let flags = rest.byte()?;
         let keep_alive_secs = rest.number()?;
+        let protocol = match level {
+            V5 => Protocol::V5(v5::options(&mut rest).map_err(ConnectError::V5)?),
+            BRIDGE => Protocol::Bridge,
+            _ => Protocol::V311,
+        };
         let client_id = rest.text()?;
         let (has_will, qos, retain) = (flags & 4 != 0, flags >> 3 & 3, flags & 0x20 != 0);
         if flags & 1 != 0 {
@@ -84,18 +132,40 @@ impl<'a> Connect<'a> {
         if qos == 3 || (!has_will && (qos != 0 || retain)) {
             return Err(Malformed("flags of a will that can't be").into());
         }
-        let will = if has_will {
-            Some(Will { topic: rest.text()?, payload: rest.bytes()?, qos, retain })
-        } else {
-            None
-        };
+        let will = if has_will { Some(will(level, qos, retain, &mut rest)?) } else { None };
         let username = if flags & 0x80 != 0 { Some(rest.text()?) } else { None };
         let password = match (flags & 0x40 != 0, username) {
-            (true, None) => return Err(Malformed("a password without a name").into()),
-            (true, Some(_)) => Some(rest.bytes()?),
+            (true, None) if level != V5 => return Err(Malformed("a password without a name").into()),
+            (true, _) => Some(rest.bytes()?),
             (false, _) => None,
         };
         rest.end()?;
-        Ok(Self { client_id, clean_session: flags & 2 != 0, keep_alive_secs, will, username, password })
+        if let Some(will) = &will {
+            check_will(level, will)?;
+        }
+        let clean_session = flags & 2 != 0;
+        Ok(Self { protocol, client_id, clean_session, keep_alive_secs, will, username, password })
     }
+}
+
+fn will<'a>(level: u8, qos: u8, retain: bool, rest: &mut Reader<'a>) -> Result<Will<'a>, ConnectError> {
+    if level == V5 {
+        v5::will_properties(rest).map_err(ConnectError::V5)?;
+    }
+    Ok(Will { topic: rest.text()?, payload: rest.bytes()?, qos, retain })
+}
+
+fn check_will(level: u8, will: &Will<'_>) -> Result<(), ConnectError> {
+    if !is_topic(will.topic) {
+        return Err(ConnectError::WillTopic);
+    }
+    // Who announces that it does not speak quality 2 must refuse such a will.
+    if level == V5 && will.qos > 1 {
+        let reason = v5::Reason::QOS_NOT_SUPPORTED;
+        return Err(ConnectError::V5(v5::Error::new(
+            reason,
+            "a will of quality 2, which is not spoken here",
+        )));
+    }
+    Ok(())
 }

@@ -1,4 +1,5 @@
-//! MQTT 3.1.1 packets: a strict reader and a small writer.
+//! MQTT packets: a strict reader and a small writer for 3.1.1, which all speak, and for 5, which viewers may speak
+//! ([`v5`]).
 //!
 //! rumqttd's own reader is not used at the door: it lets trailing bytes, wrong flags and wildcards pass, and keeps
 //! quality and packet id of a publish to itself. The tests hold the two against each other: what is accepted here,
@@ -9,13 +10,12 @@
 
 mod connect;
 mod read;
+pub mod v5;
 mod write;
 
-pub use connect::{Connect, ConnectError, Will};
+pub use connect::{Connect, ConnectError, Protocol, Will};
 pub use read::{Filters, Frame, Malformed, Packet, Publish, frame, packet};
-pub use write::{
-    ConnAck, conn_ack, conn_ack_v5_unsupported, ping_resp, pub_ack, publish, sub_ack, unsub_ack,
-};
+pub use write::{ConnAck, conn_ack, ping_resp, pub_ack, publish, sub_ack, unsub_ack};
 
 /// Quality of service. 2 is refused at the door, so it has no place here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -43,11 +43,7 @@ pub fn frame(bytes: &[u8], max_bytes: usize) -> Result<Option<Frame>, Malformed>
         body_bytes |= usize::from(byte & 0x7f) << (7 * i);
         if byte & 0x80 == 0 {
             let frame = Frame { first, header_bytes: 2 + i, body_bytes };
-            return if frame.total_bytes() > max_bytes {
-                Err(Malformed("the packet is too long"))
-            } else {
-                Ok(Some(frame))
-            };
+            return if frame.total_bytes() > max_bytes { Err(TOO_LONG) } else { Ok(Some(frame)) };
         }
         if i == 3 {
             return Err(Malformed("the length has more than four bytes"));
@@ -202,6 +198,10 @@ impl<'a> Reader<'a> {
 
     pub(super) fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
         let length = usize::from(self.number()?);
+        self.take(length)
+    }
+
+    pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
         let (bytes, rest) = self.0.split_at_checked(length).ok_or(SHORT)?;
         self.0 = rest;
         Ok(bytes)
@@ -217,4 +217,5 @@ impl<'a> Reader<'a> {
     }
 }
 
+pub(super) const TOO_LONG: Malformed = Malformed("the packet is too long");
 const SHORT: Malformed = Malformed("the packet ends too early");

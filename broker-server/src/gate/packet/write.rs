@@ -20,6 +20,10 @@ pub enum ConnAck {
     Credentials,
     /// Not allowed.
     NotAllowed,
+    /// There are too many.
+    Busy,
+    /// The account has too many connections.
+    Quota,
 }
 
 /// CONNACK.
@@ -28,16 +32,11 @@ pub fn conn_ack(out: &mut Vec<u8>, answer: ConnAck) {
         ConnAck::Welcome { session_present } => (u8::from(session_present), 0),
         ConnAck::Version => (0, 1),
         ConnAck::ClientId => (0, 2),
-        ConnAck::Unavailable => (0, 3),
+        ConnAck::Unavailable | ConnAck::Busy | ConnAck::Quota => (0, 3),
         ConnAck::Credentials => (0, 4),
         ConnAck::NotAllowed => (0, 5),
     };
     out.extend_from_slice(&[0x20, 2, present, code]);
-}
-
-/// CONNACK in the form of MQTT 5: this version is not spoken here.
-pub fn conn_ack_v5_unsupported(out: &mut Vec<u8>) {
-    out.extend_from_slice(&[0x20, 3, 0, 0x84, 0]);
 }
 
 /// PUBLISH. With quality 0, `packet_id` and `dup` mean nothing.
@@ -54,9 +53,7 @@ pub fn publish(
     let flags = u8::from(acked && dup) << 3 | u8::from(acked) << 1 | u8::from(retain);
     out.push(0x30 | flags);
     length(out, 2 + topic.len() + if acked { 2 } else { 0 } + payload.len());
-    // Our topics have some dozen bytes.
-    out.extend_from_slice(&u16::try_from(topic.len()).unwrap_or(u16::MAX).to_be_bytes());
-    out.extend_from_slice(topic.as_bytes());
+    text(out, topic);
     if acked {
         out.extend_from_slice(&packet_id.to_be_bytes());
     }
@@ -92,7 +89,13 @@ pub fn ping_resp(out: &mut Vec<u8>) {
     out.extend_from_slice(&[0xd0, 0]);
 }
 
-fn length(out: &mut Vec<u8>, mut length: usize) {
+/// Text behind its length; ours has some dozen bytes.
+pub(super) fn text(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_be_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
+pub(super) fn length(out: &mut Vec<u8>, mut length: usize) {
     loop {
         // Seven bits.
         let byte = (length & 0x7f) as u8;

@@ -68,6 +68,9 @@ impl Hello {
         }
         body.extend(text(self.client_id.as_bytes()));
         if let Some((topic, payload, _)) = &self.will {
+            if self.level == 5 {
+                body.push(0);
+            }
             body.extend(text(topic.as_bytes()));
             body.extend(text(payload));
         }

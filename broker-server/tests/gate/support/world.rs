@@ -55,7 +55,10 @@ pub(crate) fn small() -> Limits {
     Limits {
         max_connections: 64,
         max_viewers: 8,
+        max_viewers_of_account: 8,
+        view_wait: std::time::Duration::from_secs(2),
         max_pending: 64,
+        max_handshakes: 48,
         pending_grace: std::time::Duration::from_millis(200),
         connect_timeout: std::time::Duration::from_secs(10),
         stall_timeout: std::time::Duration::from_secs(30),
@@ -80,6 +83,17 @@ impl World {
     }
 
     pub(crate) async fn start_with(limits: Limits, book: Arc<Book>) -> Self {
+        let world = Self::begin(limits, book).await;
+        world.gate.view_is_whole();
+        world
+    }
+
+    /// One whose view tree does not stand yet.
+    pub(crate) async fn without_view(limits: Limits) -> Self {
+        Self::begin(limits, Arc::default()).await
+    }
+
+    async fn begin(limits: Limits, book: Arc<Book>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = Options { folder: folder.path().join("tls"), is_new: true, ..Options::default() };
         let certificates = Arc::new(Tls::open(options, now()).unwrap());

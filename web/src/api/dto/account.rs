@@ -191,7 +191,8 @@ pub(crate) struct RefusedConnectionOut {
     /// The name that it gave: a host's id, a token's id, a view account; null = it got not so far.
     name: Option<String>,
     /// `unknown_host`, `host_password`, `quarantined`, `unknown_token`, `token_password`, `token_expired`, `view_account`,
-    /// `no_login`, `client_id`, `others_client_id`, `will`, `version`, `not_mqtt`, `untrusted` or `no_tls`.
+    /// `no_login`, `client_id`, `others_client_id`, `will`, `will_topic`, `will_qos`, `account_full`, `viewers_full`,
+    /// `version`, `not_mqtt`, `untrusted` or `no_tls`.
     reason: &'static str,
     /// The same in words.
     reason_text: &'static str,
