@@ -179,8 +179,10 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
         ),
         Class::DiskFull => cause(
             "There is no space left",
-            "The storage of the repository (or the host's own disk, the log says which) is full. Free some space there; \
-             what was sent already is used again by the next run.",
+            "The storage of the repository (or the host's own disk, the log says which) is full. Its snapshots can still be \
+             listed, looked into and restored; everything else needs room, if only a few KB for its lock. In this order: \
+             free some MB there, but never by removing files of the repository; forget what is not needed any more; prune; \
+             run it again. What was sent already is used again then.",
             Step::RepoActions,
             "Look at the repository",
             "Safe: it only shows the figures.",

@@ -273,8 +273,11 @@ fn advice(kind: StepKind, class: Class, outcome: Outcome, ended: Ended, found: &
         Class::DiskFull if kind == StepKind::Restore => {
             "No space is left where the files are restored to. Make room there, then restore again."
         }
+        Class::DiskFull if kind == StepKind::Prune => {
+            "No space is left, in the storage or in the agent's own folder for restic's cache (the path below says which). A prune writes a new index, and anew what it takes out of packs, before it deletes anything. Make some room, but never by removing files of the repository; then prune again. The least room is needed by hand: restic prune --max-repack-size 0"
+        }
         Class::DiskFull => {
-            "No space is left, in the storage or in the agent's own folder for restic's cache (the path below says which). Make room, then run the job again."
+            "No space is left, in the storage or in the agent's own folder for restic's cache (the path below says which). Snapshots can still be listed, looked into and restored; everything else needs room, if only a few KB for its lock. Make room in this order: some MB on that disk, but never by removing files of the repository; then forget what is not needed any more; then prune; then run this again."
         }
         Class::Damaged if kind == StepKind::Snapshots => {
             "Some snapshots can't be read, so they are not in the list (the log names them): perhaps a copy or a synchronisation was not finished. Run a check."

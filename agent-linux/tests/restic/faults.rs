@@ -312,8 +312,33 @@ async fn a_full_disk_in_the_repository_is_disk_full() {
             let path = file.unwrap().path();
             fs::rename(&path, path.with_extension("my wrong password list.txt")).unwrap();
         }
+        let small = rig.path("small");
+        fs::create_dir(&small).unwrap();
+        fs::write(small.join("file"), vec![7; 1 << 20]).unwrap();
+        let small = small.to_str().unwrap().to_owned();
+        rig.backup(&[&small]).await.succeeded();
         let ran = rig.backup(&[&source]).await.failed(Class::DiskFull);
-        assert!(ran.end.message.contains("Make room"), "{}", ran.end.message);
+        assert!(ran.end.message.contains("Make room in this order"), "{}", ran.end.message);
+
+        // What that order says holds: reading needs no room, everything else some.
+        let fill = storage.join("fill");
+        let _ = fs::write(&fill, vec![0; 8 << 20]);
+        let listing = rig.run(JobSpec::Snapshots).await.succeeded();
+        let id = listing.snapshots[0].id.clone();
+        let ls = rig.run(JobSpec::Ls { snapshot: &id, path: small.as_str().into() }).await.succeeded();
+        assert_eq!(ls.entries.len(), 1, "{ls:#?}");
+        let prune = rig.run(JobSpec::Prune { dry_run: false }).await.failed(Class::DiskFull);
+        assert!(prune.end.message.contains("--max-repack-size 0"), "{}", prune.end.message);
+        rig.run(JobSpec::Check { subset_pct: 0 }).await.failed(Class::DiskFull);
+        let filled = fs::metadata(&fill).unwrap().len();
+        fs::OpenOptions::new()
+            .write(true)
+            .open(&fill)
+            .unwrap()
+            .set_len(filled.saturating_sub(1 << 20))
+            .unwrap();
+        rig.run(JobSpec::Prune { dry_run: false }).await.succeeded();
+        rig.run(JobSpec::Check { subset_pct: 0 }).await.succeeded();
     })
     .await;
 }
