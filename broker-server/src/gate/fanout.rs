@@ -51,6 +51,8 @@ const RETRY: Duration = Duration::from_millis(500);
 
 /// How often a link is tried in vain before its viewer is let go.
 const MAX_TRIES: u32 = 20;
+/// How long the router may take to make a link.
+const LINK_WAIT: Duration = Duration::from_secs(10);
 /// The topic through which all goes.
 const CHANGES: &str = "changes";
 
@@ -306,8 +308,7 @@ impl Pump {
             }
             tries += 1;
             if tries == MAX_TRIES {
-                tracing::warn!(peer = %self.conn.peer, "a viewer is let go: no link to the router can be made");
-                self.conn.end(CloseReason::NoLink);
+                self.let_go();
             }
             // Dead, or not built yet: wait for the next.
             tokio::select! {
@@ -316,6 +317,12 @@ impl Pump {
                 () = tokio::time::sleep(RETRY) => {}
             }
         }
+    }
+
+    /// Rather than to leave it connected and without changes.
+    fn let_go(&self) {
+        tracing::warn!(peer = %self.conn.peer, "a viewer is let go: no link to the router can be made");
+        self.conn.end(CloseReason::NoLink);
     }
 
     async fn link(&self, alive: Alive) -> Option<(LinkTx, LinkRx)> {
@@ -329,7 +336,16 @@ impl Pump {
             }
             Ok::<_, Box<LinkError>>((tx, rx))
         });
-        match linked.await {
+        let mut linked = pin!(linked);
+        let linked = match tokio::time::timeout(LINK_WAIT, &mut linked).await {
+            Ok(linked) => linked,
+            Err(_) => {
+                self.let_go();
+                // The place must not be free before it is known what became of the link.
+                linked.await
+            }
+        };
+        match linked {
             Ok(Ok(link)) => Some(link),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "no link to the router");
@@ -519,6 +535,24 @@ mod tests {
         let conn = viewer(1);
         let _attachment = attach(&fanout, &conn, 1 << 20).await;
         attached(&conn).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_viewer_whose_link_can_not_be_made_is_let_go_and_its_place_is_free_again() {
+        let (feed, _queue) = sync_channel(1);
+        let (_tell, router) = watch::channel(None);
+        let (viewers, overflowed) = (AtomicUsize::new(0), AtomicU64::new(0));
+        let places = Arc::new(Places::new(1));
+        let fanout = Arc::new(Fanout { feed, router, viewers, overflowed, places });
+        let conn = viewer(1);
+        let attachment = attach(&fanout, &conn, 1 << 20).await;
+        let end = std::future::poll_fn(|cx| match conn.collect(cx, true).and_then(|mail| mail.end) {
+            Some(end) => Poll::Ready(end),
+            None => Poll::Pending,
+        });
+        assert_eq!(end.await, CloseReason::NoLink);
+        drop(attachment);
+        assert_eq!(fanout.place().await.map(|place| place.name), Some(0));
     }
 
     #[tokio::test]

@@ -9,6 +9,8 @@ use tokio::net::{TcpListener, TcpSocket};
 const BACKLOG: u32 = 4096;
 /// How long to wait when the system gives no more sockets.
 const NO_SOCKETS: Duration = Duration::from_millis(100);
+/// How long a connection that gives way may take to give its socket back.
+const ONE_SOCKET: Duration = Duration::from_millis(1);
 
 /// An address that is ours. Who connects waits until the gate starts.
 pub struct Socket {
@@ -65,7 +67,7 @@ pub(super) async fn accept(shared: Arc<Shared>, listen: Arc<Listen>, beat: Beat)
                 }
                 if shared.pending.drop_silent() {
                     shared.counters.pending_dropped.one();
-                    tokio::task::yield_now().await;
+                    tokio::time::sleep(ONE_SOCKET).await;
                 } else {
                     tokio::time::sleep(NO_SOCKETS).await;
                 }

@@ -14,9 +14,19 @@
 //!
 //! # Life of a connection
 //!
-//! Accepted → TLS handshake → CONNECT → login (throttled per peer) → admitted, after the previous connection of the
-//! same client has ended and its will is delivered → packets → ended, with a [`CloseReason`]. Until it is admitted it
-//! is *pending*: bounded in number, time and packet size; when there are too many, the slowest give way.
+//! Accepted → its first byte → its turn → TLS handshake → CONNECT → login (throttled per peer) → admitted, after the
+//! previous connection of the same client has ended and its will is delivered → packets → ended, with a
+//! [`CloseReason`]. Until it is admitted it is *pending*: bounded in number, time and packet size. Who connects is
+//! accepted at once; who says nothing has no turn and gives way first; turns go round by origin (see `pending`).
+//!
+//! A viewer is admitted when the first view tree stands, when neither its account nor all viewers have as many
+//! connections as they may, and when there is a place for its link to the router.
+//!
+//! # Versions of MQTT
+//!
+//! Hosts and enrolments speak MQTT 3.1.1. Viewers may also speak MQTT 5 ([`packet::v5`]), and 3.1.1 as a bridge does:
+//! protocol level 0x84, which mosquitto tries first, has changes carry the retain flag with which they were published,
+//! so that what a bridge keeps is what stands. Who is refused is answered in the form of its own version.
 //!
 //! # Delivery
 //!
@@ -30,10 +40,11 @@
 //! marked DUP, everything else that is still in the outbox is sent anew, in the order of the sequence. So the outbox
 //! must forget what the host has confirmed.
 //!
-//! *To viewers*: the retained set lives here, bounded; changes go through rumqttd's router. A viewer gets the
-//! retained set in small pieces as it reads them, then what changes. One that reads too slowly loses intermediate
-//! states, never the last one: it is given the retained set again. A router that dies is rebuilt and the viewers
-//! attached again; hosts don't notice.
+//! *To viewers*: the retained set lives here, bounded, and numbers its changes; they go through rumqttd's router. A
+//! viewer gets the retained set in small pieces as it reads them, then what changes. One that reads too slowly loses
+//! intermediate states, never the last one: it reads from the retained set what is different from what it was told,
+//! and gets an empty message for each topic that is gone. As topics that are gone are remembered within bounds, one
+//! that is too far behind is let go. A router that dies is rebuilt and the viewers attached again; hosts don't notice.
 //!
 //! # Decisions
 //!
@@ -42,7 +53,12 @@
 //! - When the server stops, wills are *not* published: the server's absence says nothing about a host. Nobody would
 //!   be there to take them, and the host says hello again with a newer epoch.
 //! - A viewer's session is never kept (it gets quality 0 only), and its will is ignored: home automation sets one by
-//!   default. A host's will must be on its own presence, or it is not admitted.
+//!   default. A host's will must be on its own presence, or it is not admitted. A will without a topic, or with a
+//!   wildcard in it, is no proper CONNECT, whose ever it is.
+//! - A viewer's filter is granted when anything that it may see can match it. A wide one, such as `#`, shows that and
+//!   nothing else.
+//! - One connection more of an account than it may have is refused, and those that stand go on: a tool that connects in
+//!   a loop would otherwise end one that works, each time.
 //! - A keep-alive of 0 counts as one hour.
 //!
 //! # What it does not do

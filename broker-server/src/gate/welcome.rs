@@ -31,6 +31,9 @@ const NO_KEEP_ALIVE: Duration = Duration::from_secs(3600);
 /// The same, as it is told to a client of MQTT 5: one and a half times this.
 const NO_KEEP_ALIVE_TOLD_SECS: u16 = 2400;
 
+/// A client of MQTT 5 must take packets of this size: CONNACK alone may have as much.
+const LEAST_PACKET_BYTES: usize = 128;
+
 /// Why a connection is not admitted.
 struct Turned {
     /// What it is answered.
@@ -224,6 +227,9 @@ async fn admit(
     }
     let will =
         host_will(&principal, &connect).map_err(|why| Turned::login(&connect, ConnAck::NotAllowed, why))?;
+    if matches!(connect.protocol, Protocol::V5(options) if options.max_packet_bytes < LEAST_PACKET_BYTES) {
+        return Err(Turned { answer: Answer::V5(v5::Error::TOO_SMALL), ..Turned::unavailable() });
+    }
     if is_viewer && !shared.has_view().await {
         tracing::info!(%peer, "a viewer is not let in yet: the view tree does not stand");
         return Err(Turned::unavailable());

@@ -456,3 +456,46 @@ async fn a_flood_of_connections_ends_and_leaves_no_memory_behind() {
     neighbour.stop().await;
     serves(&world).await;
 }
+
+/// How long a login takes while 1,000 connections a second come that say nothing: prints it. Run it with
+/// `cargo nextest run -p broker-server --run-ignored only --no-capture -E 'test(measures)'`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures, and needs 16,000 file descriptors"]
+#[expect(clippy::disallowed_methods, reason = "it measures")]
+async fn measures_logins_beside_a_flood_of_connections_that_say_nothing() {
+    let limits = Limits { max_connections: 1_000, ..Limits::default() };
+    let world = Arc::new(World::start_with(limits, Arc::default()).await);
+    let stop = Arc::new(AtomicBool::new(false));
+    let flood = tokio::spawn({
+        let (address, stop) = (world.plain, Arc::clone(&stop));
+        async move {
+            let mut open = Vec::new();
+            let mut every = tokio::time::interval(Duration::from_millis(10));
+            while !stop.load(Ordering::Relaxed) {
+                every.tick().await;
+                for _ in 0..10 {
+                    open.extend(tokio::net::TcpStream::connect(address).await);
+                }
+            }
+            open.len()
+        }
+    });
+    let mut took = Vec::new();
+    for i in 0..80 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let begun = std::time::Instant::now();
+        let mut client = Client::open(world.plain).await;
+        client.welcome(&Hello::host(host(1 + i % 50))).await;
+        took.push(begun.elapsed());
+    }
+    stop.store(true, Ordering::Relaxed);
+    let flooded = flood.await.unwrap();
+    took.sort();
+    println!(
+        "beside {flooded} silent connections: p50 {:?}, p95 {:?}, max {:?}; {:?}",
+        took[took.len() / 2],
+        took[took.len() * 95 / 100],
+        took[took.len() - 1],
+        world.gate.stats()
+    );
+}

@@ -217,6 +217,9 @@ async fn a_connect_that_is_refused_gets_a_reason() {
     let mut client = Client::open(world.plain).await;
     client.say(&connect("nobody", "x", &[0x27, 0, 0, 0, 10])).await;
     assert_eq!(client.next().await, Got::Packet(0x20, vec![0, 0x87, 0]));
+    let mut client = Client::open(world.plain).await;
+    client.say(&connect("eve", "x", &[0x27, 0, 0, 0, 10])).await;
+    assert_eq!(client.next().await, Got::Packet(0x20, vec![0, 0x95, 0]));
 }
 
 #[tokio::test]

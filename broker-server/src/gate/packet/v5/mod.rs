@@ -67,6 +67,10 @@ impl Error {
     pub const WILL_TOPIC: Self =
         Self::new(Reason::TOPIC_NAME_INVALID, "the topic of a will that is empty or holds a wildcard");
 
+    /// A client that takes no packet in which anything could be said.
+    pub const TOO_SMALL: Self =
+        Self::new(Reason::PACKET_TOO_LARGE, "packets must be taken that are larger than that");
+
     pub(super) const fn new(reason: Reason, what: &'static str) -> Self {
         Self { reason, what }
     }
