@@ -52,6 +52,14 @@ impl Viewer {
         Watch { process: Process::start("mosquitto_sub", command), _config: Arc::clone(&self.config) }
     }
 
+    /// The same with MQTT 5; each message is `{"retain": 0 or 1, "is": what came}`.
+    #[must_use]
+    pub fn watch_with_flags(&self, filter: &str) -> Watch {
+        let mut command = self.command(Tool::MosquittoSub);
+        command.args(["-V", "mqttv5", "-F", "%t\t{\"retain\":%r,\"is\":%p}", "-t", filter]);
+        Watch { process: Process::start("mosquitto_sub", command), _config: Arc::clone(&self.config) }
+    }
+
     /// Subscribes to everything it may, and gives back what the broker keeps: topic and content.
     #[must_use]
     pub fn retained(&self, filter: &str) -> Vec<(String, String)> {

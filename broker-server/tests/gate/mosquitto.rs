@@ -164,6 +164,12 @@ async fn behind_a_bridge_of_mosquitto_what_is_kept_is_what_stands() {
         set(&world, "hf/1/view/nas/repo", "full");
         world.gate.publish_view("hf/1/view/nas/job/1", None).unwrap();
         bridge.keeps(&["hf/1/view/nas/presence offline", "hf/1/view/nas/repo full"]).await;
+        // A bridge that is let go comes back.
+        let admitted = world.gate.stats().admitted;
+        world.gate.kick_viewer("eve");
+        until("the bridge is back", || world.gate.stats().admitted > admitted).await;
+        set(&world, "hf/1/view/nas/presence", "online");
+        bridge.keeps(&["hf/1/view/nas/presence online", "hf/1/view/nas/repo full"]).await;
         assert_eq!(world.gate.stats().malformed, 0, "{version}");
     }
 }

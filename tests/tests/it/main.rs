@@ -54,6 +54,7 @@ mod time_zones;
 mod topics;
 mod two_at_once;
 mod update;
+mod viewers;
 mod wire_version;
 mod working_alone;
 mod wrong_clock;

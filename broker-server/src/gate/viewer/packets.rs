@@ -134,11 +134,12 @@ impl ViewerSession {
         answer
     }
 
-    /// The last word to a client of MQTT 5, when the server ends the connection.
+    /// The last word to a client of MQTT 5, when the server ends the connection. None when the server stops: the tools of
+    /// mosquitto end at any DISCONNECT, and those that only lose their connection are back when the server is.
     pub(in super::super) fn goodbye(&self, reason: CloseReason, out: &mut Vec<u8>) {
         let Protocol::V5(options) = self.protocol else { return };
         let code = match reason {
-            CloseReason::Disconnected | CloseReason::Lost => return,
+            CloseReason::Disconnected | CloseReason::Lost | CloseReason::Shutdown => return,
             CloseReason::Malformed(what) => {
                 self.fault.unwrap_or_else(|| packet::Malformed(what).into()).reason
             }
@@ -147,7 +148,6 @@ impl ViewerSession {
             CloseReason::Kicked(_) | CloseReason::Deleted => v5::Reason::ADMINISTRATIVE_ACTION,
             CloseReason::Behind => v5::Reason::QUOTA_EXCEEDED,
             CloseReason::NoLink => v5::Reason::SERVER_BUSY,
-            CloseReason::Shutdown => v5::Reason::SERVER_SHUTTING_DOWN,
             CloseReason::Stalled | CloseReason::NotTaken => v5::Reason::UNSPECIFIED,
         };
         v5::disconnect(out, code, &reason.to_string(), options.max_packet_bytes);

@@ -38,7 +38,6 @@ impl Reason {
     pub const NOT_AUTHORIZED: Self = Self(0x87);
     pub const SERVER_UNAVAILABLE: Self = Self(0x88);
     pub const SERVER_BUSY: Self = Self(0x89);
-    pub const SERVER_SHUTTING_DOWN: Self = Self(0x8b);
     pub const BAD_AUTHENTICATION_METHOD: Self = Self(0x8c);
     pub const KEEP_ALIVE_TIMEOUT: Self = Self(0x8d);
     pub const SESSION_TAKEN_OVER: Self = Self(0x8e);
