@@ -455,7 +455,7 @@ impl Config {
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line =
-            |name: &str, value: String, source: &Source| writeln!(f, "{name:<20} {value:<32} {source}");
+            |name: &str, value: String, source: &Source| writeln!(f, "{name:<23} {value:<32} {source}");
         let path =
             |path: &Option<PathBuf>| path.as_ref().map_or("none".to_owned(), |p| p.display().to_string());
         line("data-dir", self.data_dir.value.display().to_string(), &self.data_dir.source)?;
@@ -627,7 +627,7 @@ mod tests {
         assert!(config.http_tls.value && config.public_url.value.starts_with("https://"));
         let shown = config.to_string();
         assert!(
-            shown.contains("http-tls-certificate /c") && shown.contains("http-tls-key         /k"),
+            shown.contains("http-tls-certificate    /c") && shown.contains("http-tls-key            /k"),
             "{shown}"
         );
         for (flags, name) in [
