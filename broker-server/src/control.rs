@@ -3,7 +3,7 @@
 //! The data file belongs to one process at a time; `holdfast-server admin …` asks the running server when there is
 //! one, and opens the file itself when there is none. One JSON object a line each way.
 
-use crate::tasks::Beat;
+use crate::{own_pieces::OwnPieces, tasks::Beat};
 use fleet::{
     By, Fleet, Found, OperatorChange,
     record::{Actor, Scope, Secret},
@@ -55,8 +55,13 @@ pub enum Ask {
 pub enum Answer {
     /// What was asked for: a token, a password, a code; empty = there is none.
     Secret(String),
-    /// The data file is whole: so many rows.
-    Whole(u64),
+    /// The data file is whole, and the rest fits it.
+    Whole {
+        /// Rows of the data file.
+        rows: u64,
+        /// Hosts that the next start locks out, for another authority was accepted.
+        locked_out: usize,
+    },
     /// No, and why.
     Refused(String),
 }
@@ -85,14 +90,8 @@ pub fn listen(data_dir: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Whether what lies beside the data file is what the server runs with.
-pub trait CheckPieces: Send + Sync {
-    /// Why not, in words.
-    fn check(&self) -> Result<(), String>;
-}
-
 /// Answers on the socket, for ever.
-pub async fn serve(listener: Arc<UnixListener>, fleet: Fleet, pieces: Arc<dyn CheckPieces>, beat: Beat) {
+pub async fn serve(listener: Arc<UnixListener>, fleet: Fleet, pieces: Arc<OwnPieces>, beat: Beat) {
     loop {
         let Ok((stream, _)) = beat.waits(listener.accept()).await else {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -100,22 +99,19 @@ pub async fn serve(listener: Arc<UnixListener>, fleet: Fleet, pieces: Arc<dyn Ch
         };
         let (fleet, pieces) = (fleet.clone(), Arc::clone(&pieces));
         tokio::spawn(async move {
-            if let Err(error) = talk(stream, &fleet, &*pieces).await {
+            if let Err(error) = talk(stream, &fleet, pieces).await {
                 tracing::debug!(%error, "control connection ended");
             }
         });
     }
 }
 
-async fn talk(stream: UnixStream, fleet: &Fleet, pieces: &dyn CheckPieces) -> io::Result<()> {
+async fn talk(stream: UnixStream, fleet: &Fleet, pieces: Arc<OwnPieces>) -> io::Result<()> {
     let mut stream = BufReader::new(stream.take_line_limit());
     let mut line = String::new();
     tokio::time::timeout(ASKED_WITHIN, stream.read_line(&mut line)).await??;
     let answer = match serde_json::from_str(&line) {
-        Ok(Ask::Check) => match (check(fleet).await, pieces.check()) {
-            (Answer::Whole(_), Err(why)) => Answer::Refused(why),
-            (found, _) => found,
-        },
+        Ok(Ask::Check) => check(fleet, pieces).await,
         Ok(ask) => carry_out(fleet, ask).await,
         Err(error) => Answer::Refused(format!("not understood: {error}")),
     };
@@ -151,7 +147,7 @@ pub async fn ask(data_dir: &Path, ask: &Ask) -> io::Result<Option<Answer>> {
     Ok(Some(serde_json::from_str(&line)?))
 }
 
-/// Does what is asked.
+/// Does what is asked, but for a look through everything: that is for a server that runs.
 pub async fn carry_out(fleet: &Fleet, ask: Ask) -> Answer {
     let by = By { actor: Actor::System, peer: String::new() };
     let done = match ask {
@@ -167,7 +163,7 @@ pub async fn carry_out(fleet: &Fleet, ask: Ask) -> Answer {
             Ok(code) => Ok(code.unwrap_or_default()),
             Err(error) => Err(error.to_string()),
         },
-        Ask::Check => return check(fleet).await,
+        Ask::Check => Err("that can't be asked here".to_owned()),
     };
     match done {
         Ok(secret) => Answer::Secret(secret.expose().to_owned()),
@@ -175,9 +171,13 @@ pub async fn carry_out(fleet: &Fleet, ask: Ask) -> Answer {
     }
 }
 
-async fn check(fleet: &Fleet) -> Answer {
+async fn check(fleet: &Fleet, pieces: Arc<OwnPieces>) -> Answer {
     match fleet.scrub().await.map(|scrub| scrub.map(|scrub| scrub.found)) {
-        Ok(Some(Found::Well(rows))) => Answer::Whole(rows),
+        Ok(Some(Found::Well(rows))) => match tokio::task::spawn_blocking(move || pieces.check()).await {
+            Ok(Ok(locked_out)) => Answer::Whole { rows, locked_out },
+            Ok(Err(why)) => Answer::Refused(format!("{why:#}")),
+            Err(why) => Answer::Refused(why.to_string()),
+        },
         Ok(Some(Found::Damage(why))) => Answer::Refused(format!(
             "the data file is damaged: stop the server, and restore the data folder from your backup of it ({why})"
         )),

@@ -104,9 +104,6 @@ impl Directory for FleetDirectory {
                 NoLogin::Password => NotLetIn::HostPassword,
                 _ => NotLetIn::UnknownHost,
             }))?;
-            if login.client_id != login.username {
-                return Err(LoginRefusal::NotLetIn(NotLetIn::OthersClientId));
-            }
             if self.fleet.is_quarantined(host) {
                 return Err(LoginRefusal::NotLetIn(NotLetIn::Quarantined));
             }

@@ -16,6 +16,7 @@ pub mod http;
 pub mod ingest;
 pub mod log;
 pub mod out;
+pub mod own_pieces;
 pub mod publisher;
 pub mod serve;
 pub mod tasks;

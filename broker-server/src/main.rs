@@ -64,8 +64,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             // A server that runs has the data file to itself, and looks through it when it is asked.
             let asked = control::ask(&config.data_dir.value, &Ask::Check);
             match runtime()?.block_on(asked)? {
-                Some(Answer::Whole(rows)) => {
-                    out::line("authority: ok, the one that enrolled agents trust")?;
+                Some(Answer::Whole { rows, locked_out }) => {
+                    out::line(authority(locked_out))?;
                     out::line(format_args!("data file: ok ({rows} rows), in use by the server that runs"))?;
                     return Ok(ExitCode::SUCCESS);
                 }
@@ -75,14 +75,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             }
             match serve::check(&config)? {
                 Checked::Well(found) => {
-                    let authority = match found.locked_out {
-                        0 => "ok, the one that enrolled agents trust".to_owned(),
-                        hosts => format!(
-                            "another one was accepted: the next start locks out all hosts that are enrolled ({hosts}), \
-                             until each is enrolled again"
-                        ),
-                    };
-                    out::line(format_args!("authority: {authority}"))?;
+                    out::line(authority(found.locked_out))?;
                     out::line(format_args!("data file: ok ({} rows)", found.rows))?;
                 }
                 Checked::Begun => {
@@ -103,6 +96,17 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// What a check says of the authority.
+fn authority(locked_out: usize) -> String {
+    if locked_out == 0 {
+        return "authority: ok, the one that enrolled agents trust".to_owned();
+    }
+    format!(
+        "authority: another one was accepted: the next start locks out all hosts that are enrolled ({locked_out}), until \
+         each is enrolled again"
+    )
 }
 
 fn config(settings: &Settings) -> Result<Config, ConfigError> {
@@ -136,7 +140,7 @@ async fn admin(command: Admin) -> anyhow::Result<ExitCode> {
             out::line(secret)?;
             ExitCode::SUCCESS
         }
-        Answer::Whole(rows) => {
+        Answer::Whole { rows, .. } => {
             out::line(rows)?;
             ExitCode::SUCCESS
         }

@@ -8,7 +8,7 @@ use crate::{
 use bytes::Bytes;
 use fleet::{Changed, Fleet, StoreError};
 use schema::{HostId, JobId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -24,12 +24,17 @@ const AGAIN_AFTER: Duration = Duration::from_secs(5);
 pub async fn run(fleet: Fleet, gate: GateHandle, beat: Beat) {
     let mut changes = fleet.changes();
     let mut tree = ViewTree::default();
+    // Of a publisher before this one, which ended by a fault: what is there no more must not stay for ever.
+    let mut left = gate.view_topics();
     let mut due = Due { all: true, ..Due::default() };
     let mut tick = tokio::time::interval_at(Instant::now() + ALL_EVERY, ALL_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         match publish(&fleet, &gate, &mut tree, std::mem::take(&mut due)) {
-            Ok(()) => gate.view_is_whole(),
+            Ok(()) => {
+                clear(&gate, &tree, std::mem::take(&mut left));
+                gate.view_is_whole();
+            }
             Err(error) => {
                 tracing::error!(%error, "the view tree could not be brought up to date");
                 beat.waits(tokio::time::sleep(AGAIN_AFTER)).await;
@@ -53,6 +58,17 @@ pub async fn run(fleet: Fleet, gate: GateHandle, beat: Beat) {
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,
             }
         }
+    }
+}
+
+/// Takes topics away that do not stand in the tree.
+fn clear(gate: &GateHandle, tree: &ViewTree, mut topics: Vec<String>) {
+    if !topics.is_empty() {
+        let standing: HashSet<&str> = tree.topics().collect();
+        topics.retain(|topic| !standing.contains(topic.as_str()));
+    }
+    for topic in topics {
+        let _ = gate.publish_view(&topic, None);
     }
 }
 

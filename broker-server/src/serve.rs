@@ -7,7 +7,9 @@ use crate::{
     directory::FleetDirectory,
     doorkeeper, figures,
     gate::{self, Gate, GateHandle, Limits, Listen, Socket},
-    http, ingest, out, publisher,
+    http, ingest, out,
+    own_pieces::OwnPieces,
+    publisher,
     tasks::{self, Beat, Tasks},
     tls::{OperatorFiles, Options, Tls},
 };
@@ -20,7 +22,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     pin::Pin,
-    sync::{Arc, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
@@ -66,7 +68,7 @@ pub struct Server {
     /// Where pages and API are.
     pub http: SocketAddr,
     stop: watch::Sender<bool>,
-    gate: GateHandle,
+    pub(crate) gate: GateHandle,
     ingest: JoinHandle<()>,
     http_task: JoinHandle<()>,
     control: JoinHandle<()>,
@@ -133,9 +135,7 @@ pub(crate) async fn start_with(config: Config, tasks: Tasks) -> anyhow::Result<S
         host_bytes: config.host_share_mib.value.saturating_mul(1 << 20),
     };
     let fleet = open_fleet(pieces.clone(), config.mqtt_public.value.clone(), tls.ca_fingerprint(), keep)?;
-    let options = Options { is_new: false, is_accepted: false, ..options };
-    let own_pieces =
-        Arc::new(OwnPieces { fleet: fleet.clone(), pieces, options, found: std::sync::Mutex::default() });
+    let own_pieces = Arc::new(OwnPieces::new(fleet.clone(), pieces, options));
     let mut listen = vec![Listen::Tls(mqtt, Arc::clone(&tls))];
     listen.extend(plain.map(Listen::Plain));
     let limits = Limits {
@@ -178,7 +178,7 @@ pub(crate) async fn start_with(config: Config, tasks: Tasks) -> anyhow::Result<S
         ingest::run(Arc::clone(&incoming), kept.0.clone(), kept.1.clone(), beat)
     });
     let (socket, kept) = (Arc::new(control::listen(data_dir).context("control socket")?), fleet.clone());
-    let answered: Arc<dyn control::CheckPieces> = own_pieces.clone();
+    let answered = Arc::clone(&own_pieces);
     let control = tasks.spawn("control", tasks::IDLE, move |beat| {
         control::serve(Arc::clone(&socket), kept.clone(), Arc::clone(&answered), beat)
     });
@@ -222,41 +222,6 @@ impl Server {
             tracing::warn!("what had come in last was not taken in time; it is sent again");
         }
         self.fleet.shutdown().await;
-    }
-}
-
-/// What lies beside the data file, as it is on disk now: a server that runs has it all in memory, and would be the last to
-/// notice that it is gone.
-struct OwnPieces {
-    fleet: Fleet,
-    pieces: Pieces,
-    options: Options,
-    /// What was wrong when that was last looked at.
-    found: std::sync::Mutex<Option<String>>,
-}
-
-impl OwnPieces {
-    fn look(&self) {
-        let found = control::CheckPieces::check(self).err();
-        let mut before = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(why) = found.as_ref().filter(|_| *before != found) {
-            tracing::error!(why, "the next start of this server would fail");
-        }
-        *before = found;
-    }
-
-    fn found(&self) -> Option<String> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl control::CheckPieces for OwnPieces {
-    fn check(&self) -> Result<(), String> {
-        let check = || -> anyhow::Result<()> {
-            let fingerprint = Tls::check(&self.options)?;
-            Ok(self.fleet.check_pieces(&self.pieces, fingerprint.as_ref())?)
-        };
-        check().map_err(|error| format!("{error:#}"))
     }
 }
 
@@ -478,7 +443,8 @@ async fn scrub(fleet: Fleet, pieces: Arc<OwnPieces>, beat: Beat) {
     let mut operations = fleet.writer_counts().operations;
     loop {
         beat.waits(tokio::time::sleep(SCRUB_LOOK_EVERY)).await;
-        pieces.look();
+        let looked_at = Arc::clone(&pieces);
+        let _ = tokio::task::spawn_blocking(move || looked_at.look()).await;
         let before = std::mem::replace(&mut operations, fleet.writer_counts().operations);
         let quiet = operations.saturating_sub(before) <= QUIET_OPERATIONS;
         if !is_scrub_due(fleet.last_scrub().as_ref(), quiet, fleet.now()) {

@@ -189,11 +189,11 @@ mod tests {
         answer
     }
 
-    /// With the periods of a real server by a tenth.
+    /// With the periods of a real server by a twentieth.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn readyz_tells_within_three_beats_of_each_task_that_hangs_and_of_none_that_begins_again() {
         let folder = tempfile::tempdir().unwrap();
-        let tasks = Tasks { faults: Faults { pace: Some(10), ..Faults::default() }, ..Tasks::default() };
+        let tasks = Tasks { faults: Faults { pace: Some(20), ..Faults::default() }, ..Tasks::default() };
         let server =
             crate::serve::start_with(config(&folder.path().join("data")), tasks.clone()).await.unwrap();
         let names: Vec<_> = tasks.health().into_iter().map(|task| task.name).collect();
@@ -203,6 +203,24 @@ mod tests {
             assert!(names.contains(&task), "{task} of {names:?}");
         }
         assert!(get(server.http, "/readyz").await.starts_with("HTTP/1.1 200"));
+        let by = || fleet::By { actor: fleet::record::Actor::System, peer: String::new() };
+        for host in ["stays", "goes"] {
+            server.fleet.create_host(host, Vec::new(), by()).await.unwrap();
+        }
+        let shown = |host: &str| {
+            server.gate.view_topics().iter().any(|topic| topic.starts_with(&format!("hf/1/view/{host}/")))
+        };
+        while !(shown("stays") && shown("goes")) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        // What a publisher that ended by a fault has left, and is there no more, goes with the next one.
+        let ghost = "hf/1/view/goes/ghost";
+        server.gate.publish_view(ghost, Some(bytes::Bytes::from_static(b"{}"))).unwrap();
+        *tasks.faults.broken.lock().unwrap() = Some(("publisher", Fault::PanicsOnce));
+        while server.gate.view_topics().iter().any(|topic| topic == ghost) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert!(shown("stays") && shown("goes"));
         // One that panics begins again, before anybody has to be told.
         *tasks.faults.broken.lock().unwrap() = Some(("schedules", Fault::PanicsOnce));
         let restarts =

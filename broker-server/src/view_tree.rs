@@ -106,6 +106,11 @@ impl ViewTree {
         Ok(self.changed(host, &record.name, leaves))
     }
 
+    /// All topics that stand in the tree.
+    pub fn topics(&self) -> impl Iterator<Item = &str> {
+        self.standing.values().flat_map(|standing| standing.topics.keys().map(String::as_str))
+    }
+
     /// The hosts that stand in the tree.
     pub fn hosts(&self) -> Vec<HostId> {
         self.standing.keys().copied().collect()

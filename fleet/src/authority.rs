@@ -18,7 +18,7 @@ fn in_words(fingerprint: &[u8; 32]) -> String {
 }
 
 /// How an authority fits what is written down.
-pub(crate) enum Fits {
+enum Fits {
     Same,
     /// None is, or another one with which nobody has been enrolled.
     Unused,
@@ -36,12 +36,25 @@ fn judge(reads: &impl Reads, found: &[u8; 32]) -> Result<Fits, StoreError> {
 }
 
 /// Refuses an authority that enrolled agents don't trust, unless a person has accepted it.
-pub(crate) fn check(reads: &impl Reads, found: &[u8; 32], is_accepted: bool) -> Result<Fits, OpenError> {
+fn check(reads: &impl Reads, found: &[u8; 32], is_accepted: bool) -> Result<Fits, OpenError> {
     match judge(reads, found)? {
         Fits::Other(bound) if !is_accepted => {
             Err(OpenError::OtherAuthority { bound: in_words(&bound), found: in_words(found) })
         }
         fits => Ok(fits),
+    }
+}
+
+/// The same; how many hosts it locks out, all that are enrolled or none. `None` = the next start makes one.
+pub(crate) fn locks_out(
+    reads: &impl Reads,
+    found: Option<&[u8; 32]>,
+    is_accepted: bool,
+) -> Result<usize, OpenError> {
+    let fits = found.map(|found| check(reads, found, is_accepted)).transpose()?;
+    match fits {
+        Some(Fits::Same | Fits::Unused) => Ok(0),
+        Some(Fits::Other(_)) | None => Ok(reads.keys(&LINKS, &Span::ALL, usize::MAX)?.len()),
     }
 }
 

@@ -307,12 +307,7 @@ mod tests {
     #[tokio::test]
     async fn pieces_of_a_listing_neither_overlap_nor_grow_without_end() {
         let driver = Driver { now: Arc::new(|| Timestamp(1)), random: Arc::new(|bytes| bytes.fill(7)) };
-        let settings = Settings {
-            mqtt_address: "backup.example:8883".into(),
-            ca_fingerprint: [7; 32],
-            timezone: "UTC".into(),
-            keep: crate::Keep::default(),
-        };
+        let settings = Settings::for_tests();
         let fleet = Fleet::in_memory(settings, driver).unwrap();
         let taken = fleet.write(|tx| {
             let job = JobId([1; 16]);
@@ -349,12 +344,7 @@ mod tests {
     async fn what_an_operation_takes_is_taken_once_however_often_it_runs() {
         let now = Timestamp(1_795_415_472_000);
         let driver = Driver { now: Arc::new(move || now), random: Arc::new(|buffer| buffer.fill(7)) };
-        let settings = Settings {
-            mqtt_address: "backup.example:8883".into(),
-            ca_fingerprint: [7; 32],
-            timezone: "UTC".to_owned(),
-            keep: crate::context::Keep::default(),
-        };
+        let settings = Settings::for_tests();
         let fleet = Fleet::in_memory(settings, driver).unwrap();
         let (context, host) = (fleet.context(), HostId([1; 16]));
         let runs = Arc::new(AtomicU32::new(0));

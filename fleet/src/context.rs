@@ -53,6 +53,18 @@ pub struct Settings {
     pub keep: Keep,
 }
 
+#[cfg(test)]
+impl Settings {
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            mqtt_address: "backup.example:8883".to_owned(),
+            ca_fingerprint: [7; 32],
+            timezone: "UTC".to_owned(),
+            keep: Keep::default(),
+        }
+    }
+}
+
 /// How long and how much of what ages is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keep {
@@ -321,13 +333,7 @@ mod tests {
 
     fn fleet() -> Fleet {
         let driver = crate::Driver { now: Arc::new(|| NOW), random: Arc::new(|bytes| bytes.fill(7)) };
-        let settings = crate::Settings {
-            mqtt_address: "backup.example:8883".into(),
-            ca_fingerprint: [7; 32],
-            timezone: "UTC".into(),
-            keep: crate::Keep::default(),
-        };
-        Fleet::in_memory(settings, driver).unwrap()
+        Fleet::in_memory(crate::Settings::for_tests(), driver).unwrap()
     }
 
     /// One that panics spoils the batch: the others run once more, and what they did outside of it would be done twice,

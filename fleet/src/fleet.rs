@@ -1,4 +1,4 @@
-use crate::authority::{self, Fits};
+use crate::authority;
 use crate::change::Change;
 use crate::context::{Context, Driver, Settings};
 use crate::data_folder::check_data_folder;
@@ -12,8 +12,7 @@ use crate::seal::{Binding, MasterKey};
 use crate::snapshot::Snapshot;
 use crate::store::format::{META_KEY_CHECK, Meta};
 use crate::store::{
-    Begins, Committed, JOBS, LINKS, META, Moment, Order, ReadView, Reads, Span, Store, Tx, WriterCounts,
-    check,
+    Begins, Committed, JOBS, META, Moment, Order, ReadView, Reads, Span, Store, Tx, WriterCounts, check,
 };
 use schema::{HostId, JobId, Timestamp};
 use std::collections::BTreeSet;
@@ -95,8 +94,8 @@ impl Fleet {
     }
 
     /// Looks through the whole data file: every page that is in use is what was written, every row can be read, the
-    /// master key fits, and so does the authority, when there is one. Changes nothing; returns how many rows there are.
-    /// Reads all of the file, and blocks.
+    /// master key fits, and so does the authority; `None` = the next start makes one. Changes nothing. Reads all of the
+    /// file, and blocks.
     pub fn check(pieces: &Pieces, ca_fingerprint: Option<&[u8; 32]>) -> Result<Checked, OpenError> {
         check_data_folder(&pieces.data_dir)?;
         let master = MasterKey::read(&pieces.key_path(), pieces.key_file.is_some())?;
@@ -104,30 +103,25 @@ impl Fleet {
         let mut locked_out = 0;
         let rows = check(&pieces.data_file(), |tx| {
             key_fits(&master, tx)?;
-            let keeps = match ca_fingerprint {
-                // The next start makes one.
-                None => false,
-                Some(found) => !matches!(authority::check(tx, found, is_accepted)?, Fits::Other(_)),
-            };
-            if !keeps {
-                locked_out = tx.keys(&LINKS, &Span::ALL, usize::MAX)?.len();
-            }
+            locked_out = authority::locks_out(tx, ca_fingerprint, is_accepted)?;
             Ok(())
         })?;
         Ok(Checked { rows, locked_out })
     }
 
     /// Whether what is on disk of the key and of the authority is what this server runs with: what the next start finds.
-    /// `ca_fingerprint` is that of the authority on disk.
-    pub fn check_pieces(&self, pieces: &Pieces, ca_fingerprint: Option<&[u8; 32]>) -> Result<(), OpenError> {
+    /// `ca_fingerprint` is that of the authority on disk; `None` = the next start makes one. Returns how many hosts that
+    /// start locks out.
+    pub fn check_pieces(
+        &self,
+        pieces: &Pieces,
+        ca_fingerprint: Option<&[u8; 32]>,
+    ) -> Result<usize, OpenError> {
         pieces.look()?;
         let master = MasterKey::read(&pieces.key_path(), pieces.key_file.is_some())?;
         let view = self.view()?;
         key_fits(&master, &view)?;
-        if let Some(found) = ca_fingerprint {
-            authority::check(&view, found, pieces.accepts_authority()?)?;
-        }
-        Ok(())
+        authority::locks_out(&view, ca_fingerprint, pieces.accepts_authority()?)
     }
 
     /// A fleet that is gone with the process.

@@ -23,17 +23,10 @@ pub(crate) fn held_words(group: &str, why: Hold) -> String {
 
 /// Why the store does not do it, as far as a person can do something about it.
 fn store_words(error: &StoreError) -> String {
-    match error.write_fault() {
-        WriteFault::Full => "the disk of the data folder is full: make room on it".to_owned(),
-        WriteFault::Limit => "the data file has reached a limit on the size of files: raise it".to_owned(),
-        WriteFault::ReadOnly => "the file system of the data folder is mounted read-only".to_owned(),
-        WriteFault::Replaced => format!(
-            "{error}: stop the server, put the data folder to go on with into its place, and start it again"
-        ),
-        WriteFault::Other => match error {
-            StoreError::Damaged { .. } => error.to_string(),
-            _ => "the data file could not be read or written; see the server's log".to_owned(),
-        },
+    match (error.write_fault(), error) {
+        (WriteFault::Replaced, _) => format!("{error}: {}", WriteFault::Replaced.advice()),
+        (WriteFault::Other, StoreError::Damaged { .. }) => error.to_string(),
+        (fault, _) => format!("{}: {}", fault.in_words(), fault.advice()),
     }
 }
 
@@ -258,6 +251,38 @@ pub enum WriteFault {
     Replaced,
     /// Something else.
     Other,
+}
+
+impl WriteFault {
+    /// What it is.
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Full => "the server's disk is full",
+            Self::Limit => "the server's data file has reached a limit on the size of files",
+            Self::ReadOnly => {
+                "the server's data file can't be written, as its file system is mounted read-only"
+            }
+            Self::Replaced => "the server's data file was moved or replaced while the server runs",
+            Self::Other => "the server's data file can't be read or written",
+        }
+    }
+
+    /// What to do.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::Full => "make room on the disk of its data folder; then it goes on by itself",
+            Self::Limit => "raise it (LimitFSIZE of the unit, ulimit -f), and start the server again",
+            Self::ReadOnly => {
+                "look at the system's log for a disk that fails, and mount it to be written again"
+            }
+            Self::Replaced => {
+                "stop the server, put the data folder to go on with into its place, and start it again"
+            }
+            Self::Other => "see the server's log",
+        }
+    }
 }
 
 impl StoreError {

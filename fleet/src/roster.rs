@@ -140,12 +140,7 @@ mod tests {
                 }
             }),
         };
-        let settings = Settings {
-            mqtt_address: "backup.example:8883".into(),
-            ca_fingerprint: [7; 32],
-            timezone: "UTC".to_owned(),
-            keep: Default::default(),
-        };
+        let settings = Settings::for_tests();
         Fleet::in_memory(settings, driver).unwrap()
     }
 

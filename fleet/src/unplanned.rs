@@ -195,12 +195,7 @@ mod tests {
                     }
                 }),
             };
-            let settings = Settings {
-                mqtt_address: "backup.example:8883".into(),
-                ca_fingerprint: [7; 32],
-                timezone: "UTC".to_owned(),
-                keep: crate::context::Keep::default(),
-            };
+            let settings = Settings::for_tests();
             let fleet = Fleet::in_memory(settings, driver).unwrap();
             let host = fleet.create_host("attic", vec![], By::system()).await.unwrap().0.id;
             let group = Group { name: "etc".into(), includes: vec!["/etc".into()], ..Group::default() };

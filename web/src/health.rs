@@ -2,10 +2,10 @@
 
 use crate::app::{Ctx, TaskFacts};
 use crate::format::{ago, bytes};
-use crate::problem::Problem;
+use crate::problem::{Problem, sentence};
 use axum::Json;
 use axum::http::StatusCode;
-use fleet::{Found, WriteFault, WriterCounts};
+use fleet::{Found, WriterCounts};
 use schema::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -105,34 +105,13 @@ fn judge(
     }
     // One small write that succeeds does not mean that the next one does.
     let fault = writer.fault.filter(|_| writer.failing > 0 || failed_recently);
-    if let Some(WriteFault::Full) = fault {
+    if let Some(fault) = fault {
         fails(
-            "The server's disk is full",
-            "Nothing can be changed here, and what hosts report waits with them. Make room on the disk of its data \
-             folder; then it goes on by itself."
-                .to_owned(),
-        );
-    } else if let Some(WriteFault::Replaced) = fault {
-        fails(
-            "The server's data file was moved or replaced",
-            "Another file lies in its place than the one that this server has open, or none. Nothing can be changed here, \
-             for it would be lost, and what hosts report waits with them. Stop the server, put the data folder to go on \
-             with into its place, and start it again."
-                .to_owned(),
-        );
-    } else if let Some(fault) = fault {
-        let why = match fault {
-            WriteFault::Limit => {
-                "It has reached a limit on the size of files: raise that (LimitFSIZE of its unit, ulimit -f) and start the server again."
-            }
-            WriteFault::ReadOnly => {
-                "Its file system is mounted read-only: look at the system's log for a disk that fails."
-            }
-            _ => "The server's log says why.",
-        };
-        fails(
-            "The server's data file can't be written",
-            format!("Nothing can be changed here, and what hosts report waits with them. {why}"),
+            sentence(fault.in_words()).trim_end_matches('.'),
+            format!(
+                "Nothing can be changed here, and what hosts report waits with them. {}",
+                sentence(fault.advice())
+            ),
         );
     } else if let Some(left) = space_left.filter(|left| *left < LITTLE_SPACE) {
         troubles.push(Trouble {
@@ -148,10 +127,7 @@ fn judge(
         troubles.push(Trouble {
             is_failure: false,
             title: "The next start of the server would fail".to_owned(),
-            text: format!(
-                "It runs on with what it has read at its start. {}",
-                crate::problem::sentence(&why)
-            ),
+            text: format!("It runs on with what it has read at its start. {}", sentence(&why)),
         });
     }
     if let Some(silent) = in_trouble(tasks) {
@@ -194,6 +170,7 @@ pub(crate) fn in_trouble(tasks: Vec<TaskFacts>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fleet::WriteFault;
 
     #[test]
     fn a_commit_that_failed_counts_for_half_a_minute() {
@@ -228,10 +205,16 @@ mod tests {
             (None, counts(1, Some(WriteFault::Full)), Some(0), well, vec![("is full", true)]),
             (None, (counts(0, Some(WriteFault::Full)).0, true), Some(0), well, vec![("is full", true)]),
             (None, counts(0, Some(WriteFault::Full)), None, well, vec![]),
-            (None, counts(9, Some(WriteFault::ReadOnly)), Some(0), well, vec![("can't be written", true)]),
-            (None, counts(9, Some(WriteFault::Limit)), Some(0), well, vec![("can't be written", true)]),
+            (None, counts(9, Some(WriteFault::ReadOnly)), Some(0), well, vec![("read-only", true)]),
+            (None, counts(9, Some(WriteFault::Limit)), Some(0), well, vec![("limit on the size", true)]),
             (None, counts(9, Some(WriteFault::Replaced)), Some(0), well, vec![("moved or replaced", true)]),
-            (None, counts(9, Some(WriteFault::Other)), Some(0), well, vec![("can't be written", true)]),
+            (
+                None,
+                counts(9, Some(WriteFault::Other)),
+                Some(0),
+                well,
+                vec![("can't be read or written", true)],
+            ),
             (damage(), counts(0, None), None, silent, vec![("damaged", true), ("not well", true)]),
         ];
         for (damage, counts, left, task, expected) in table {

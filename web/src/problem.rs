@@ -139,34 +139,16 @@ impl From<Refused> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         // The writer tells these, ever more seldom.
-        let cant_write = match error.write_fault() {
-            WriteFault::Full => Some((
-                StatusCode::INSUFFICIENT_STORAGE,
-                "storage_full",
-                "The server's disk is full. Nothing was changed: make room on the disk of its data folder, and try again.",
-            )),
-            WriteFault::Limit => Some((
-                StatusCode::INSUFFICIENT_STORAGE,
-                "storage_full",
-                "The server's data file has reached a limit on the size of files. Nothing was changed: raise the limit \
-                 (LimitFSIZE of its unit, ulimit -f), and start the server again.",
-            )),
-            WriteFault::ReadOnly => Some((
-                StatusCode::SERVICE_UNAVAILABLE,
-                "storage_read_only",
-                "The file system of the server's data folder is mounted read-only. Nothing was changed: look at the \
-                 system's log for a disk that fails, and mount it to be written again.",
-            )),
-            WriteFault::Replaced => Some((
-                StatusCode::SERVICE_UNAVAILABLE,
-                "storage_replaced",
-                "The server's data file was moved or replaced while the server runs. Nothing was changed: stop the \
-                 server, put the data folder to go on with into its place, and start it again.",
-            )),
+        let fault = error.write_fault();
+        let cant_write = match fault {
+            WriteFault::Full | WriteFault::Limit => Some((StatusCode::INSUFFICIENT_STORAGE, "storage_full")),
+            WriteFault::ReadOnly => Some((StatusCode::SERVICE_UNAVAILABLE, "storage_read_only")),
+            WriteFault::Replaced => Some((StatusCode::SERVICE_UNAVAILABLE, "storage_replaced")),
             WriteFault::Other => None,
         };
-        if let Some((status, code, message)) = cant_write {
-            return Self::new(status, code, message);
+        if let Some((status, code)) = cant_write {
+            let (what, then) = (sentence(fault.in_words()), sentence(fault.advice()));
+            return Self::new(status, code, format!("{what} Nothing was changed. {then}"));
         }
         tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
         if let StoreError::Damaged { .. } = error {

@@ -525,11 +525,7 @@ fn group_name(text: &str) -> Result<String, ArgsError> {
 }
 
 fn absolute(path: &str) -> Result<String, ArgsError> {
-    if path.starts_with('/') && !path.contains('\0') {
-        Ok(path.to_owned())
-    } else {
-        Err(ArgsError::Path(path.to_owned()))
-    }
+    absolute_bytes(path.into()).map(|_| path.to_owned())
 }
 
 fn absolute_bytes(path: OsText<'_>) -> Result<Vec<u8>, ArgsError> {

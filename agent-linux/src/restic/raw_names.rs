@@ -3,6 +3,7 @@
 
 use super::summary::EntrySeen;
 use schema::limits::{MAX_ENTRIES, MAX_NAME_BYTES};
+use std::collections::VecDeque;
 
 /// What stands in JSON for what is no UTF-8.
 pub(crate) const STAND_IN: char = char::REPLACEMENT_CHARACTER;
@@ -50,7 +51,9 @@ impl RawNames {
     }
 
     fn name_ends(&mut self) {
-        let Some(name) = self.open.take().filter(|name| is_odd(name)) else { return };
+        let Some(name) = self.open.take().filter(|name| is_odd(name) && name.len() <= MAX_NAME_BYTES) else {
+            return;
+        };
         if self.found.len() < MAX_ENTRIES as usize {
             self.found.push(name);
         }
@@ -83,12 +86,14 @@ pub(crate) fn as_json_shows(bytes: &[u8]) -> String {
 /// Gives entries whose names JSON has altered their own ones, and says of how many that is not known.
 pub(crate) fn give(entries: Vec<EntrySeen>, names: Vec<Vec<u8>>) -> (Vec<EntrySeen>, u32) {
     let all = entries.len();
-    let named: Vec<EntrySeen> = entries
-        .into_iter()
-        .zip(names)
-        .filter(|(entry, name)| as_json_shows(name).as_bytes() == entry.name && name.len() <= MAX_NAME_BYTES)
-        .map(|(entry, name)| EntrySeen { name, ..entry })
-        .collect();
+    let mut names: VecDeque<Vec<u8>> = names.into();
+    // Some names may be of entries that were left out.
+    let mut own = |entry: &EntrySeen| {
+        let place = names.iter().position(|name| as_json_shows(name).as_bytes() == entry.name)?;
+        names.drain(..=place).next_back()
+    };
+    let named: Vec<EntrySeen> =
+        entries.into_iter().filter_map(|entry| Some(EntrySeen { name: own(&entry)?, ..entry })).collect();
     let lost = u32::try_from(all - named.len()).unwrap_or(u32::MAX);
     (named, lost)
 }
@@ -132,8 +137,10 @@ mod tests {
             modified_at: None,
         };
         let entries = vec![entry("f\u{fffd}1", 1), entry("f\u{fffd}1", 2), entry("g\u{fffd}\u{fffd}", 3)];
-        let (named, lost) =
-            give(entries.clone(), vec![b"f\xfe1".to_vec(), b"f\xff1".to_vec(), b"h\xff".to_vec()]);
+        let (named, lost) = give(
+            entries.clone(),
+            [&b"e\xff"[..], b"f\xfe1", b"f\xff1", b"h\xff"].map(<[u8]>::to_vec).to_vec(),
+        );
         let named: Vec<_> = named.into_iter().map(|entry| (entry.name, entry.bytes)).collect();
         assert_eq!((named, lost), (vec![(b"f\xfe1".to_vec(), 1), (b"f\xff1".to_vec(), 2)], 1));
         assert_eq!(give(entries, Vec::new()).1, 3);

@@ -153,6 +153,12 @@ impl GateHandle {
         self.shared.publish_view(topic, payload)
     }
 
+    /// The topics of the view tree that are retained.
+    #[must_use]
+    pub fn view_topics(&self) -> Vec<String> {
+        self.shared.retained.topics("hf/1/view/#")
+    }
+
     /// The connection of this host, if it has one.
     #[must_use]
     pub fn connected(&self, host: HostId) -> Option<Connected> {

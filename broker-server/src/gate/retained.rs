@@ -178,6 +178,19 @@ impl Retained {
         Page { found, more_after: None }
     }
 
+    /// All topics that this filter takes.
+    pub(super) fn topics(&self, filter: &str) -> Vec<String> {
+        let (mut topics, mut after) = (Vec::new(), None::<Arc<str>>);
+        loop {
+            let page = self.page(filter, after.as_deref(), 1024);
+            topics.extend(page.found.into_iter().map(|(topic, _)| topic.to_string()));
+            after = page.more_after;
+            if after.is_none() {
+                return topics;
+            }
+        }
+    }
+
     /// Topics and bytes.
     pub(super) fn size(&self) -> (usize, usize) {
         let set = self.set.read().unwrap_or_else(PoisonError::into_inner);

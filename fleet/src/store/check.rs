@@ -72,7 +72,7 @@ pub(super) fn open_to_read(place: &Place) -> Result<Database, OpenError> {
     let file = place.file.as_path();
     let failed = |why| OpenError::Folder { path: file.to_owned(), why };
     let opened = File::open(file).map_err(failed)?;
-    place.open(&opened).map_err(failed)??;
+    place.open(&opened)?;
     let backend = Untouched::unlocked(opened).map_err(failed)?;
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);

@@ -121,7 +121,7 @@ impl Store {
             let failed = |why| StoreError::from(redb::Error::Io(why));
             place.is_kept()?;
             let file = std::fs::File::open(&place.file).map_err(failed)?;
-            place.open(&file).map_err(failed)??;
+            place.open(&file)?;
             let look = shadow.begin(file).map_err(failed)?;
             Ok(look.map(|look| Moment::new(place.file.clone(), look)))
         });
@@ -185,7 +185,7 @@ fn open_file(place: &Place, begins: Begins, shadow: &Arc<Shadow>) -> Result<Data
     if begins == Begins::Kept && opened.metadata().map_err(failed)?.len() == 0 {
         return Err(OpenError::Empty { path: file.to_owned() });
     }
-    place.open(&opened).map_err(failed)??;
+    place.open(&opened)?;
     let backend = redb::backends::FileBackend::new(opened).map_err(|error| in_use_or(file, error))?;
     let backend = Live::new(backend, shadow.clone());
     guard::redb(|| builder().create_with_backend(backend))

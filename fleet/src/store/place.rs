@@ -20,10 +20,10 @@ impl Place {
     }
 
     /// This file is opened: the first one, or the same again.
-    pub(super) fn open(&self, opened: &File) -> io::Result<Result<(), StoreError>> {
-        let facts = opened.metadata()?;
+    pub(super) fn open(&self, opened: &File) -> Result<(), StoreError> {
+        let facts = opened.metadata().map_err(redb::Error::Io)?;
         let id = (facts.dev(), facts.ino());
-        Ok(if *self.opened.get_or_init(|| id) == id { Ok(()) } else { Err(self.replaced()) })
+        if *self.opened.get_or_init(|| id) == id { Ok(()) } else { Err(self.replaced()) }
     }
 
     /// Whether it still lies where it was opened.

@@ -223,6 +223,13 @@ fn what_is_moved_or_replaced_while_the_server_runs_is_told_and_takes_nothing_wit
         assert!(ended.output.contains(&format!("{name} is missing")), "{piece}: {}", ended.output);
         fs::rename(away.join("piece"), data.join(piece)).expect("it comes back");
     }
+    // A person's word while it runs: then that is what the next start does.
+    fs::rename(data.join("tls/ca.pem"), away.join("piece")).expect("a piece moves");
+    let _ = holdfast(&["admin", "accept-authority"], &data).expect_success("a person's word");
+    let said = holdfast(&["check"], &data).expect_success("a check");
+    assert!(said.contains("locks out all hosts that are enrolled (1)"), "{said}");
+    fs::remove_file(data.join("accept-authority")).expect("the word");
+    fs::rename(away.join("piece"), data.join("tls/ca.pem")).expect("it comes back");
     fs::rename(data.join("master.key"), away.join("piece")).expect("a piece moves");
     fs::write(data.join("master.key"), format!("{}\n", "07".repeat(32))).expect("another key");
     fs::set_permissions(data.join("master.key"), fs::Permissions::from_mode(0o600))
