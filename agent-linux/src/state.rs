@@ -8,6 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Less than this, in bytes, is no room: a record of the journal needs most of it.
+const LEAST_ROOM_BYTES: u64 = 16 * 1024;
+
 /// Where the state is kept when nothing else is said.
 pub const DEFAULT_FOLDER: &str = "/var/lib/holdfast-agent";
 
@@ -166,7 +169,21 @@ impl StateFolder {
     /// Space left for it, in bytes; 0 when that can't be told.
     #[must_use]
     pub fn free_bytes(&self) -> u64 {
-        rustix::fs::statvfs(&self.path).map_or(0, |found| found.f_bavail.saturating_mul(found.f_frsize))
+        self.disk().map_or(0, |found| found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
+    /// Whether a record or two still fit in it; true when that can't be told.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.disk().filter(|found| found.f_blocks > 0).is_none_or(|found| {
+            // Some blocks are kept for root.
+            let blocks = if rustix::process::geteuid().is_root() { found.f_bfree } else { found.f_bavail };
+            blocks.saturating_mul(found.f_frsize) >= LEAST_ROOM_BYTES
+        })
+    }
+
+    fn disk(&self) -> Option<rustix::fs::StatVfs> {
+        rustix::fs::statvfs(&self.path).ok()
     }
 }
 

@@ -191,7 +191,7 @@ impl Refusal {
     }
 }
 
-/// What can be wrong with an agent itself.
+/// What can be wrong with an agent itself, or is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trouble {
@@ -201,6 +201,8 @@ pub enum Trouble {
     StateFolder,
     /// Stored credentials can't be opened and were set aside.
     CredentialsSetAside,
+    /// The state folder can be written again.
+    StateFolderMended,
 }
 
 /// One restic snapshot.

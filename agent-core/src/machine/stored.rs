@@ -55,9 +55,18 @@ impl Core {
         }
     }
 
+    /// The state folder was found to have no room, before a record was lost to it.
+    pub fn handle_store_fails(&mut self, now: Now) {
+        self.pass_to(now);
+        self.store_failed(false);
+    }
+
     /// The state folder can be written again, and everything kept in memory is on disk.
     pub fn handle_store_works(&mut self, now: Now) {
         self.pass_to(now);
+        if self.store_fails() {
+            self.owe(Trouble::StateFolderMended, Trouble::StateFolder);
+        }
         self.store = Store::Works;
         self.taken_safely = self.saved.taken;
     }
@@ -126,12 +135,21 @@ impl Core {
         }
     }
 
+    /// Has something told, unless its opposite is not told yet: then there is nothing to tell.
+    fn owe(&mut self, trouble: Trouble, opposite: Trouble) {
+        let before = self.troubles.len();
+        self.troubles.retain(|owed| *owed != opposite);
+        if self.troubles.len() == before {
+            self.handle_trouble(trouble, self.now);
+        }
+    }
+
     pub(super) fn store_failed(&mut self, is_full: bool) {
         let retry_at = self.now.mono.plus_ms(STORE_RETRY_AFTER_MS);
         match &mut self.store {
             Store::Works => {
                 self.store = Store::Fails { retry_at, full: is_full };
-                self.handle_trouble(Trouble::StateFolder, self.now);
+                self.owe(Trouble::StateFolder, Trouble::StateFolderMended);
             }
             Store::Fails { full, .. } => *full |= is_full,
         }

@@ -2,6 +2,7 @@ use crate::world::{Said, Sent, World};
 use agent_core::{Body, Cause, Reason, StopCause};
 use schema::{
     Class, HeldPhase, Outcome, Refusal, ServerClock, Slot, Timestamp, ToAgent, limits::MAX_HELD_JOBS,
+    report::Trouble,
 };
 
 fn connected() -> World {
@@ -333,6 +334,22 @@ fn a_disk_that_takes_nothing_refuses_new_jobs_and_keeps_results() {
     let later = world.order_run(0, false);
     world.settle();
     assert_eq!(world.executed[&later], 1);
+    assert_eq!(world.troubles(), [Trouble::StateFolder, Trouble::StateFolderMended]);
+}
+
+#[test]
+fn a_disk_without_room_is_told_before_a_record_is_lost_to_it() {
+    let mut world = connected();
+    let running = world.order_run(0, false);
+    deliver_all(&mut world);
+    world.core.handle_store_fails(world.now);
+    world.drain();
+    deliver_all(&mut world);
+    assert_eq!(world.troubles(), [Trouble::StateFolder], "told while the job runs");
+    world.end_job(Outcome::Succeeded, None);
+    world.settle();
+    assert_eq!(world.endings(running).len(), 1);
+    assert_eq!(world.troubles(), [Trouble::StateFolder, Trouble::StateFolderMended]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use agent_core::{Body, Cause, Core, Effect, Monotonic, Now, Record, Safety, Save
 use schema::{
     Class, Command, CommandBody, ConfigUpdate, Credentials, Items, JobId, JobSpec, Outcome, Refusal, Run,
     ServerClock, Slot, Timestamp, ToAgent,
+    report::Trouble,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -473,6 +474,12 @@ impl World {
                 _ => assert_eq!(executed, 0, "{job} ran and is said not to have: {:?}", endings[0]),
             }
         }
+    }
+
+    /// What the server was told of the agent itself, in order.
+    pub(crate) fn troubles(&self) -> Vec<Trouble> {
+        let trouble = |body: Body| if let Body::Trouble(trouble) = body { Some(trouble) } else { None };
+        self.server.bodies().filter_map(trouble).collect()
     }
 
     /// The reports that ended a job, as the server has them.

@@ -39,7 +39,7 @@ impl Driver {
                 Effect::Interrupt { job } => self.control(job, false),
                 Effect::Kill { job } => self.control(job, true),
                 Effect::RetryStore => {
-                    if self.journal.retry(self.core.saved()) {
+                    if self.state.has_room() && self.journal.retry(self.core.saved()) {
                         logger::info(format_args!("the state folder can be written again"));
                         self.core.handle_store_works(clock::now());
                     }
@@ -269,6 +269,7 @@ const fn trouble_detail(trouble: Trouble) -> &'static str {
         Trouble::CredentialsSetAside => {
             "stored credentials could not be opened and were set aside: send them again"
         }
+        Trouble::StateFolderMended => "the state folder can be written again",
     }
 }
 

@@ -25,7 +25,13 @@ fn is_ack(plain: &[u8]) -> bool {
 
 impl Driver {
     pub(super) fn handle_time(&mut self) {
-        self.core.handle_tick(clock::now());
+        let now = clock::now();
+        self.core.handle_tick(now);
+        // A job fills disks, and may write nothing here until its end: that would be told too late.
+        if self.job.is_some() && !self.core.store_fails() && !self.state.has_room() {
+            logger::error(format_args!("no space is left for the state folder"));
+            self.core.handle_store_fails(now);
+        }
         self.flush_log(false);
         self.look_at_plan();
     }

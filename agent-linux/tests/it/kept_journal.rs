@@ -142,6 +142,7 @@ fn enums() -> String {
         Trouble::JournalSetAside => Trouble::JournalSetAside,
         Trouble::StateFolder => Trouble::StateFolder,
         Trouble::CredentialsSetAside => Trouble::CredentialsSetAside,
+        Trouble::StateFolderMended => Trouble::StateFolderMended,
     });
     each!(written, Outcome {
         Outcome::Succeeded => Outcome::Succeeded,

@@ -243,8 +243,10 @@ fn take_body(
             job::change(tx, host, job, now, |job| step::lost(job, now, words))?;
         }
         ReportBody::Trouble { kind, detail } => {
-            if kind == Trouble::StateFolder {
-                hosts::state_folder(tx, host, Some(at.min(now)))?;
+            match kind {
+                Trouble::StateFolder => hosts::state_folder(tx, host, Some(at.min(now)))?,
+                Trouble::StateFolderMended => hosts::state_folder(tx, host, None)?,
+                Trouble::JournalSetAside | Trouble::CredentialsSetAside => {}
             }
             let words = format!("{kind:?} {}", clip(detail));
             return note(context, tx, host, peer, now, "agent.trouble", &words);

@@ -356,4 +356,9 @@ async fn an_agent_that_cant_write_its_state_folder_needs_somebody_until_it_takes
     agent.take_all();
     agent.report(ReportBody::Accepted { job: taken.id, behind: 0 }).await;
     assert!(!told(&fleet, agent.host));
+    // Nor does it take a job to be over.
+    agent.report(ReportBody::Trouble { kind: Trouble::StateFolder, detail: "full" }).await;
+    assert!(told(&fleet, agent.host));
+    agent.report(ReportBody::Trouble { kind: Trouble::StateFolderMended, detail: "" }).await;
+    assert!(!told(&fleet, agent.host));
 }

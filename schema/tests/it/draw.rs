@@ -315,6 +315,7 @@ draw!(
         JournalSetAside,
         StateFolder,
         CredentialsSetAside,
+        StateFolderMended,
     }
 );
 draw!(struct Snapshot<'static> { id, time, hostname, tags, paths, size, tags_left_out, paths_left_out });

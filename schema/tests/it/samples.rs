@@ -130,7 +130,12 @@ fn words(samples: &mut Vec<Sample>) {
     ] {
         add!(samples, enum Refusal "", refusal);
     }
-    for trouble in [Trouble::JournalSetAside, Trouble::StateFolder, Trouble::CredentialsSetAside] {
+    for trouble in [
+        Trouble::JournalSetAside,
+        Trouble::StateFolder,
+        Trouble::CredentialsSetAside,
+        Trouble::StateFolderMended,
+    ] {
         add!(samples, enum Trouble "", trouble);
     }
     for stream in [LogStream::Agent, LogStream::Out, LogStream::Err] {

@@ -2,6 +2,7 @@
 //! on.
 
 mod acknowledged;
+mod agent_disk;
 mod agent_killed;
 mod append_only;
 mod away;
