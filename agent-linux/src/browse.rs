@@ -3,7 +3,7 @@
 use crate::{
     folder::{Folder, FolderError},
     policy::{Policy, in_words, real},
-    restic::EntrySeen,
+    restic::{EntrySeen, lookalike},
 };
 use schema::{
     OsText, Timestamp,
@@ -51,6 +51,17 @@ pub enum BrowseError {
     /// There is no such folder.
     #[error("There is no folder {0} on this machine.")]
     Missing(String),
+    /// There is none, and one that looks the same.
+    #[error(
+        "There is no folder {path} on this machine, but one is there that looks the same, with a letter written as other \
+         characters: open {alike} instead."
+    )]
+    Alike {
+        /// What was asked for.
+        path: String,
+        /// What is there.
+        alike: String,
+    },
     /// The system does not let it be read.
     #[error("{path} can't be read: {source}.")]
     Unreadable {
@@ -89,7 +100,10 @@ fn list_now(path: &[u8], policy: &Policy) -> Result<Found, BrowseError> {
         return Err(BrowseError::Policy { path: path(), allowed: in_words(&policy.source_roots) });
     }
     let unreadable = |source: io::Error| match source.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => BrowseError::Missing(path()),
+        ErrorKind::NotFound | ErrorKind::NotADirectory => match lookalike::of(folder) {
+            Some(alike) => BrowseError::Alike { path: path(), alike: alike.display().to_string() },
+            None => BrowseError::Missing(path()),
+        },
         _ => BrowseError::Unreadable { path: path(), source },
     };
     let opened = Folder::open(&here).map_err(|error| match error {

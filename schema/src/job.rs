@@ -597,7 +597,7 @@ pub struct SourceFinding<'a> {
     pub path: &'a str,
     /// What it is.
     pub reason: SourceReason,
-    /// Of a link: where it leads; empty otherwise.
+    /// Of a link: where it leads. Of a missing path: one that is there and looks the same. Empty otherwise.
     pub leads_to: &'a str,
 }
 
@@ -689,7 +689,12 @@ impl fmt::Display for SourceFinding<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, reason, leads_to } = self;
         match reason {
-            SourceReason::Missing => write!(f, "{path}: no such path"),
+            SourceReason::Missing if leads_to.is_empty() => write!(f, "{path}: no such path"),
+            SourceReason::Missing => write!(
+                f,
+                "{path}: no such path, but one is there that looks the same, with a letter written as other characters: \
+                 name {leads_to} instead"
+            ),
             SourceReason::NotMounted => write!(f, "{path}: an empty folder, nothing is mounted on it"),
             SourceReason::DeadLink => write!(f, "{path}: a link to {leads_to}, which is not there"),
             SourceReason::Link => {

@@ -3,8 +3,7 @@
 use agent_core::{Body, Cause, Core, Effect, Monotonic, Now, Record, Safety, Saved, Start, Stored};
 use schema::{
     Class, Command, CommandBody, ConfigUpdate, Credentials, Items, JobId, JobSpec, Outcome, Refusal, Run,
-    ServerClock, Slot, Timestamp, ToAgent,
-    report::Trouble,
+    ServerClock, Slot, Timestamp, ToAgent, report::Trouble,
 };
 use std::collections::{BTreeMap, VecDeque};
 

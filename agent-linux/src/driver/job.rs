@@ -380,7 +380,7 @@ async fn browse(
             let class = match &error {
                 browse::BrowseError::Policy { .. } | browse::BrowseError::OwnState => Class::Policy,
                 browse::BrowseError::Replaced(_) => Class::Other,
-                browse::BrowseError::Missing(_) => Class::SourceMissing,
+                browse::BrowseError::Missing(_) | browse::BrowseError::Alike { .. } => Class::SourceMissing,
                 browse::BrowseError::Unreadable { .. } => Class::SourceUnreadable,
             };
             not_run(known, class, &error.to_string())

@@ -52,6 +52,7 @@ pub mod job;
 mod lines;
 pub mod location;
 mod locks;
+pub(crate) mod lookalike;
 pub mod mask;
 pub mod outcome;
 pub(crate) mod overlap;

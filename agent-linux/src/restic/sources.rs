@@ -5,6 +5,7 @@
 //! folders or excluded is not judged.
 
 use super::{
+    lookalike,
     overlap::{Folder, Overlap, cleaned, literal},
     patterns::Patterns,
     preflight::{LOOK_LIMIT, is_mount_point, unescaped},
@@ -212,7 +213,7 @@ impl Rules {
         let found = match fs::symlink_metadata(&clean) {
             Ok(found) => found,
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                return seen(SourceReason::Missing, PathBuf::new());
+                return seen(SourceReason::Missing, lookalike::of(&clean).unwrap_or_default());
             }
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
                 return seen(SourceReason::Unreadable, PathBuf::new());

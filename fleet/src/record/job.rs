@@ -486,7 +486,7 @@ pub struct SourceFinding {
     pub path: String,
     /// What it is.
     pub reason: SourceReason,
-    /// Of a link: where it leads; empty otherwise.
+    /// Of a link: where it leads. Of a missing path: one that is there and looks the same. Empty otherwise.
     pub leads_to: String,
 }
 

@@ -21,7 +21,8 @@ fn a_full_disk_of_the_agent_is_told_while_a_backup_runs_and_is_over_when_there_i
     disk.fill();
     wait::until("the host to say it", SOON, || {
         let host = scene.api().host(scene.host());
-        let says = host["reason"].as_str().is_some_and(|reason| reason.contains("can't write its state folder"));
+        let says =
+            host["reason"].as_str().is_some_and(|reason| reason.contains("can't write its state folder"));
         if says && host["status"] == "failed" { Ok(()) } else { Err(host.to_string()) }
     });
     let running = scene.api().get(&format!("/api/jobs/{job}")).expect(200);

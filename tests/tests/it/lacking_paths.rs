@@ -41,6 +41,23 @@ fn a_path_that_brings_nothing_beside_one_that_does_is_a_warning_with_its_reason(
         assert_eq!(found["leads_to"], if reason == "link" { json!(files) } else { Value::Null }, "{found}");
         assert_ne!(api.host(host)["status"], "ok");
     }
+    // One letter as one character on the disk, as two in the source group: they look the same to everybody.
+    let (there, asked) = (at("Gr\u{f6}\u{df}e"), at("Gro\u{308}\u{df}e"));
+    fs::create_dir(&there).expect("a folder");
+    fs::write(format!("{there}/file"), "here").expect("a file");
+    api.set_includes(host, GROUP, &[&asked, &files]);
+    let job = api.wait_job(&api.back_up(host, GROUP), &["warning"], LONG);
+    assert_eq!(
+        (&job["class"], &job["summary"]["findings"][0]["leads_to"]),
+        (&json!("source_missing"), &json!(there)),
+        "{job}"
+    );
+    assert!(text(&job["error"]).contains(&there), "{job}");
+    api.set_includes(host, GROUP, &[&asked]);
+    let job = api.wait_job(&api.back_up(host, GROUP), &["failed"], LONG);
+    assert!(text(&job["error"]).contains("looks the same") && text(&job["error"]).contains(&there), "{job}");
+    api.set_includes(host, GROUP, &[&there]);
+    let _ = scene.back_up();
     api.set_includes(host, GROUP, &[&files]);
     let job = scene.back_up();
     assert_eq!(findings(&job), []);

@@ -354,7 +354,9 @@ const fn weight(class: Option<Class>) -> u8 {
 fn with_findings(verdict: Verdict, findings: &[SourceSeen]) -> Verdict {
     // What restic said of paths that are not there stands in its own words already.
     let is_told = |seen: &SourceSeen| {
-        seen.reason == SourceReason::Missing && verdict.class == Some(Class::SourceMissing)
+        seen.reason == SourceReason::Missing
+            && seen.leads_to.is_empty()
+            && verdict.class == Some(Class::SourceMissing)
     };
     let lacking: Vec<&SourceSeen> =
         findings.iter().filter(|seen| seen.reason.class().is_some() && !is_told(seen)).collect();

@@ -10,6 +10,7 @@ use super::{
         secrets::Credentials,
         sources,
         ssh::{self, Held, Target},
+        summary::SourceSeen,
         version::{Restic, Version},
     },
     Job, Way,
@@ -168,17 +169,18 @@ impl Job<'_> {
         let found = self.unless_stopped(look).await?.map_err(|refusal| {
             Verdict::failed(Class::Policy, &format!("Nothing was backed up. {refusal}"))
         })?;
-        let missing: Vec<&str> = found
-            .seen
-            .iter()
-            .filter(|seen| seen.reason == SourceReason::Missing)
-            .map(|seen| seen.path.as_str())
-            .collect();
+        let missing: Vec<&SourceSeen> =
+            found.seen.iter().filter(|seen| seen.reason == SourceReason::Missing).collect();
         if !missing.is_empty() && missing.len() == backup.includes.count() {
-            let missing = missing.join(", ");
-            let message = format!(
-                "No such path: {missing}. Nothing was backed up. Check the paths of the source group."
+            let paths: Vec<&str> = missing.iter().map(|seen| seen.path.as_str()).collect();
+            let mut message = format!(
+                "No such path: {}. Nothing was backed up. Check the paths of the source group.",
+                paths.join(", ")
             );
+            for seen in missing.iter().filter(|seen| !seen.leads_to.is_empty()) {
+                message.push('\n');
+                message.push_str(&seen.to_wire().to_string());
+            }
             return Err(Verdict::failed(Class::SourceMissing, &message));
         }
         // What is missing is worth a warning, and the rest a snapshot.

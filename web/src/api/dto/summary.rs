@@ -69,7 +69,7 @@ pub(crate) struct SourceFindingOut {
     path: String,
     #[schema(value_type = words::SourceReason)]
     reason: &'static str,
-    /// Of a link: where it leads.
+    /// Of a link: where it leads. Of a missing path: one that is there and looks the same.
     leads_to: Option<String>,
     /// The same in a sentence.
     text: String,
