@@ -1,0 +1,60 @@
+//! The rules of the house that can be read from the sources.
+
+mod modules;
+
+use modules::{Crate, circles};
+use std::path::Path;
+
+/// A crate's root, its facades, and how many files its largest circle may have. Lower a figure when it is bettered.
+const MOST: &[(&str, &[&str], usize)] = &[
+    ("schema/src/lib.rs", &["lib"], 2),
+    ("agent-core/src/lib.rs", &["lib"], 4),
+    ("agent-linux/src/lib.rs", &["lib"], 13),
+    ("fleet/src/lib.rs", &["lib", "fleet"], 59),
+    ("web/src/lib.rs", &["lib", "app"], 44),
+    ("broker-server/src/lib.rs", &["lib"], 9),
+];
+
+#[test]
+fn modules_that_use_each_other_in_a_circle_do_not_become_more() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut grown = String::new();
+    for (root, facades, most) in MOST {
+        let uses = Crate::read(&top.join(root)).uses(facades);
+        assert!(uses.len() > 5 && uses.values().any(|used| used.len() > 2), "{root} was not read: {uses:?}");
+        for circle in circles(&uses).into_iter().filter(|circle| circle.len() > *most) {
+            grown += &format!("{root}: a circle of {} files, at most {most}\n", circle.len());
+            for module in &circle {
+                let within: Vec<_> =
+                    uses[module].iter().filter(|used| circle.contains(used)).cloned().collect();
+                grown += &format!("    {module} uses {}\n", within.join(", "));
+            }
+        }
+    }
+    assert!(grown.is_empty(), "{grown}");
+}
+
+#[test]
+fn a_circle_is_found_through_all_that_leads_to_it() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| {
+        let path = scratch.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::fs::write(path, text).expect("written");
+    };
+    file("lib.rs", "mod a; mod b; mod c; mod d; mod e; pub use a::Door;");
+    file("a/mod.rs", "mod inner; pub(crate) use inner::Thing; pub struct Door;");
+    file("a/inner.rs", "pub struct Thing; fn f() { crate::b::g(); }");
+    // By a re-export; by a macro's tokens.
+    file("b.rs", "use crate::a::Thing; pub fn g() { println!(\"{}\", crate::c::N); }");
+    file("c.rs", "pub const N: u8 = 1; use super::d::*; fn f(_: Far) {}");
+    // Back by a name that is imported whole; what is for tests does not count.
+    file("d.rs", "use crate::a; pub type Far = a::Thing; #[cfg(test)] mod tests { use crate::e::E; }");
+    file("e.rs", "use crate::d::Far; pub struct E; impl E { #[cfg(test)] fn f() { crate::b::g() } }");
+    let uses = Crate::read(&scratch.path().join("lib.rs")).uses(&["lib"]);
+    assert_eq!(circles(&uses), [vec!["a::inner".to_owned(), "b".into(), "c".into(), "d".into()]]);
+    file("d.rs", "pub type Far = u8;");
+    file("b.rs", "pub fn g() { println!(\"{}\", crate::c::N); }");
+    let uses = Crate::read(&scratch.path().join("lib.rs")).uses(&["lib"]);
+    assert!(circles(&uses).is_empty(), "{uses:?}");
+}
