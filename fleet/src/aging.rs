@@ -16,7 +16,7 @@ use crate::request::By;
 use crate::store::{
     FOLDERS, HOST_JOBS, JOBS, KIND_JOBS, LISTINGS, Order, REPOS, Reads, SUMMARIES, Span, Tx, USAGES,
 };
-use crate::summary::DAY_MS;
+use crate::units::DAY_MS;
 use schema::{HostId, JobId, JobKind, Timestamp};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};

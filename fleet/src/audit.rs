@@ -3,10 +3,10 @@
 use crate::budget::{self, Spent};
 use crate::change::Changed;
 use crate::context::Context;
+use crate::record::meta::{META_AUDIT_COUNTS, META_NEXT_AUDIT, Meta};
 use crate::record::{Actor, AuditEntry, AuditTarget};
 use crate::refused::StoreError;
 use crate::request::By;
-use crate::store::format::{META_AUDIT_COUNTS, META_NEXT_AUDIT, Meta};
 use crate::store::{AUDIT, AUDIT_HOSTS, AUDIT_SHARES, HOSTS, META, Order, Reads, Span, Tx};
 use crate::view::{AuditFilter, Page, Paged};
 use schema::command::Over;

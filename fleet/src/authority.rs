@@ -6,9 +6,9 @@
 use crate::audit;
 use crate::context::Context;
 use crate::record::AuditTarget;
+use crate::record::meta::{META_AUTHORITY, Meta};
 use crate::refused::{OpenError, StoreError};
 use crate::request::By;
-use crate::store::format::{META_AUTHORITY, Meta};
 use crate::store::{LINKS, META, Reads, Span, Tx};
 use data_encoding::HEXLOWER;
 

@@ -10,11 +10,11 @@
 
 use crate::context::Context;
 use crate::fleet::Fleet;
+use crate::record::Usage;
 use crate::refused::StoreError;
-use crate::store::{LISTING_STATES, Reads, Row, Span, Table, Tx, USAGES, first_form};
+use crate::store::{LISTING_STATES, Reads, Row, Span, Table, Tx, USAGES};
 use schema::command::Over;
 use schema::{HostId, JobId, ReportBody, Timestamp};
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// The most backups of an agent's own that are open at once: twice what an agent can hold.
@@ -107,27 +107,6 @@ pub struct OverBudget {
     /// What, how often, and when last; in the order of [`Over::ALL`], only what was.
     pub refused: Vec<(Over, u64, Timestamp)>,
 }
-
-/// What the jobs and logs of a host take of the data file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usage {
-    /// Jobs kept.
-    pub jobs: u64,
-    /// Bytes of them and of their logs, about.
-    pub bytes: u64,
-    /// Lines of the audit that the host has caused by itself.
-    pub audit_lines: u64,
-}
-first_form!(Usage);
-
-/// How far the pieces of a listing are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ListingState {
-    /// The number of the item that comes next.
-    next: u32,
-    bytes: u64,
-}
-first_form!(ListingState);
 
 #[derive(Debug, Default)]
 struct Meter {

@@ -13,8 +13,9 @@
 use crate::enroll::TOKEN_LIVES_MS;
 use crate::folder;
 use crate::listing;
-use crate::maintenance::fired::Kept;
 use crate::pending;
+use crate::record::LastFired;
+use crate::record::Summary;
 use crate::record::{Host, Job, Presence, RepoState, Soundness};
 use crate::refused::StoreError;
 use crate::schedule;
@@ -22,7 +23,7 @@ use crate::store::{
     API_TOKENS, CONFIRMED, CREDENTIALS, FIRED, GIVEN_UP, HOSTS, JOBS, Key, OPEN_JOBS, OPERATORS, Order,
     PENDING, PRESENCES, REPOS, Reads, Row, SESSIONS, SOUNDNESS, SUMMARIES, Span, TOKENS, Table, Tx, VIEWERS,
 };
-use crate::summary::{DAY_MS, Summary};
+use crate::units::DAY_MS;
 use schema::{JobId, Timestamp};
 use std::ops::ControlFlow;
 
@@ -217,7 +218,7 @@ impl Dated for Soundness {
     }
 }
 
-impl Dated for Kept {
+impl Dated for LastFired {
     fn cap(&mut self, clock: Clock) {
         self.switched_at.cap(clock);
         self.latest.iter_mut().flatten().for_each(|fired| fired.at.cap(clock));

@@ -7,13 +7,12 @@ use crate::fleet::{Fleet, NewEnrollToken};
 use crate::hosts;
 use crate::job::{self, step};
 use crate::link::{Link, LinkState};
+use crate::record::TokenRow;
 use crate::record::{Actor, EnrollToken, Host, HostFacts, Presence, Secret};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::seal::Binding;
-use crate::store::{
-    HOST_TOKENS, HOSTS, LINK_STATES, LINKS, OUTBOX, PRESENCES, Reads, Span, TOKENS, Tx, first_form,
-};
+use crate::store::{HOST_TOKENS, HOSTS, LINK_STATES, LINKS, OUTBOX, PRESENCES, Reads, Span, TOKENS, Tx};
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use schema::enroll::{MAX_TOKEN_CHARS, Token};
 use schema::envelope::{self, Key, OpenError, Sealed, version_notice};
@@ -25,19 +24,6 @@ use zeroize::Zeroizing;
 pub(crate) const TOKEN_LIVES_MS: u64 = 24 * 3_600_000;
 /// Tokens of a host that are kept to be seen.
 const TOKENS_KEPT: usize = 20;
-
-/// A stored token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct TokenRow {
-    pub(crate) token: EnrollToken,
-    /// SHA-256 of the MQTT password, in both spellings that agents may use.
-    pub(crate) password_sha256: [[u8; 32]; 2],
-    /// The token's key, bound to `enroll:<id>`.
-    sealed_key: Vec<u8>,
-    /// What the machine got that used it, for when it asks again; bound to `enroll:<id>`.
-    sealed_answer: Option<Vec<u8>>,
-}
-first_form!(TokenRow);
 
 /// The secret part of an answer.
 #[derive(Serialize, Deserialize)]

@@ -4,13 +4,13 @@ use crate::context::{Context, Driver, Settings};
 use crate::data_folder::check_data_folder;
 use crate::link::hello;
 use crate::pieces::{Authority, Pieces, Stand};
+use crate::record::meta::{META_KEY_CHECK, Meta};
 use crate::record::{Actor, EnrollToken, JobProgress, LogChunk, Secret};
 use crate::refused::{OpenError, Refused, StoreError};
 use crate::roster;
 use crate::scrub::{self, Found, Scrub};
 use crate::seal::{Binding, MasterKey};
 use crate::snapshot::Snapshot;
-use crate::store::format::{META_KEY_CHECK, Meta};
 use crate::store::{
     Begins, Committed, JOBS, META, Moment, Order, ReadView, Reads, Span, Store, Tx, WriterCounts, check,
 };

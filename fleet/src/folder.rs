@@ -4,32 +4,19 @@
 use crate::budget;
 use crate::change::Changed;
 use crate::clock::{self, Clock, Dated as _};
+use crate::record::{EntryPage, FolderSeen};
 use crate::record::{EntryRow, Folder, FolderPlace, Job, JobState, JobWhat};
 use crate::refused::{Refused, StoreError};
-use crate::store::{ENTRIES, FOLDERS, JOBS, Order, Reads, Span, Tx, first_form};
+use crate::store::{ENTRIES, FOLDERS, JOBS, Order, Reads, Span, Tx};
 use schema::command::Over;
 use schema::limits::{MAX_ENTRIES, MAX_VALUE_BYTES};
 use schema::os_text::bytes_of;
 use schema::report::Entry;
 use schema::{HostId, Items, JobId, OsText, Timestamp};
-use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 
 /// The most folders of a host that are kept; the oldest go.
 const MAX_FOLDERS: usize = 300;
-
-/// The newest whole listing of a folder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct FolderSeen {
-    job: JobId,
-    at: Timestamp,
-    left_out: u32,
-}
-
-/// A piece of a listing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct EntryPage(Vec<EntryRow>);
-first_form!(FolderSeen, EntryPage);
 
 impl FolderSeen {
     pub(crate) const fn job(&self) -> JobId {

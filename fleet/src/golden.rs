@@ -3,13 +3,13 @@
 //! migration; then write `golden.txt` anew with `HOLDFAST_WRITE_GOLDENS=1`.
 
 use crate::link::Sent;
+use crate::record::Unplanned;
+use crate::record::meta::Meta;
 use crate::record::{
     Accepted, Actor, AuditTarget, BackupFigures, Every, Extent, Flawed, ForgetFigures, Group, Hold,
     JobFigures, JobState, JobWhat, Lack, Loss, Newest, Origin, Past, ProbeFigures, Retention, Role,
     Soundness, SourceFinding, Whole,
 };
-use crate::store::format::Meta;
-use crate::unplanned::Unplanned;
 use schema::{Class, HostId, JobId, RepoId, Slot, SourceReason, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::{Debug, Write as _};

@@ -7,6 +7,7 @@ use crate::enroll;
 use crate::fleet::{Fleet, NewEnrollToken};
 use crate::groups::origins;
 use crate::pending;
+use crate::record::Summary;
 use crate::record::{Acked, AuditTarget, Host};
 use crate::refused::{Refused, StoreError};
 use crate::repo;
@@ -250,7 +251,7 @@ fn delete(tx: &mut Tx<'_>, host: &Host) -> Result<(), StoreError> {
 pub(crate) fn change_summary(
     tx: &mut Tx<'_>,
     host: HostId,
-    change: impl FnOnce(&mut crate::summary::Summary),
+    change: impl FnOnce(&mut Summary),
 ) -> Result<(), StoreError> {
     let before = tx.get(&SUMMARIES, &host)?.unwrap_or_default();
     let mut after = before.clone();

@@ -75,11 +75,12 @@ mod store;
 mod summary;
 mod sweep;
 pub mod traffic;
+mod units;
 mod unplanned;
 pub mod view;
 
 pub use audit::ACTIONS as AUDIT_ACTIONS;
-pub use budget::{OverBudget, Usage};
+pub use budget::OverBudget;
 pub use change::{Change, Changed};
 pub use context::{Driver, Keep, Random, Settings};
 pub use credentials::host_key::fingerprint as host_key_fingerprint;
@@ -89,6 +90,7 @@ pub use groups::{Owner, Owners};
 pub use listing::SnapshotCursor;
 pub use login::NoLogin;
 pub use pieces::{AUTHORITY_FOLDER, Authority, DATA_FILE, KEY_FILE, Pieces, Stand};
+pub use record::{Ended, Usage};
 pub use refused::{OpenError, Refused, StoreError, WriteFault};
 pub use request::{By, JobRequest, OperatorChange};
 pub use scrub::{Found, Scrub};
@@ -96,7 +98,6 @@ pub use sign_in::DEVICE_LIVES_MS;
 pub use snapshot::Snapshot;
 pub use status::class_words;
 pub use store::WriterCounts;
-pub use summary::Ended;
 pub use view::{
     AuditFilter, DAYS, Day, FleetCounts, HostFilter, HostRow, JobFilter, Page, Paged, ScheduleView, Status,
 };

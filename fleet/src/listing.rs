@@ -4,14 +4,14 @@ use crate::budget;
 use crate::clock::{self, Clock, Dated as _};
 use crate::job;
 use crate::record::{Job, JobFigures, JobState, JobWhat, Listed, SnapshotRow};
+use crate::record::{Listing, SnapshotPage};
 use crate::refused::StoreError;
 use crate::soundness;
-use crate::store::{JOBS, LISTED, LISTINGS, Order, Reads, Span, Tx, first_form};
+use crate::store::{JOBS, LISTED, LISTINGS, Order, Reads, Span, Tx};
 use crate::view::{Page, Paged};
 use schema::command::Over;
 use schema::report::Snapshot;
 use schema::{HostId, Items, JobId, JobKind, Timestamp};
-use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -24,20 +24,6 @@ const MAX_SNAPSHOTS: u32 = 200_000;
 pub(crate) const MAX_BACKUPS: usize = 4_000;
 /// Letters of a short snapshot id.
 const SHORT_ID: usize = 8;
-
-/// The newest whole listing of a host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Listing {
-    job: JobId,
-    at: Timestamp,
-    kept: u32,
-    left_out: u32,
-}
-
-/// A piece of a listing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SnapshotPage(Vec<SnapshotRow>);
-first_form!(Listing, SnapshotPage);
 
 impl Listing {
     pub(crate) const fn job(&self) -> JobId {

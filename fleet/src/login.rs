@@ -1,8 +1,8 @@
 //! Who may come in at the broker.
 
 use crate::context::sha256;
-use crate::enroll::TokenRow;
 use crate::fleet::Fleet;
+use crate::record::TokenRow;
 use crate::record::Viewer;
 use crate::store::{LINKS, Reads, TOKENS, VIEWERS};
 use schema::{HostId, TokenId};

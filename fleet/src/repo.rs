@@ -28,7 +28,7 @@ use crate::refused::StoreError;
 use crate::request::By;
 use crate::soundness;
 use crate::store::{HISTORY, JOBS, REPO_HOSTS, REPOS, Reads, Span, Tx};
-use crate::summary::DAY_MS;
+use crate::units::DAY_MS;
 use schema::stats::SizeSource;
 use schema::{Class, HostId, JobId, RepoId, RepoStats, Slot, Timestamp};
 

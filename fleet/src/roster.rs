@@ -3,10 +3,10 @@
 
 use crate::context::Context;
 use crate::maintenance::{self, overdue_at};
+use crate::record::Summary;
 use crate::record::{Host, Presence};
 use crate::refused::StoreError;
 use crate::store::{HOSTS, Order, PRESENCES, REPOS, Reads, SUMMARIES, Span};
-use crate::summary::Summary;
 use schema::{HostId, Timestamp};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;

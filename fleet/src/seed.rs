@@ -10,7 +10,7 @@ use crate::record::{
 };
 use crate::refused::{Refused, StoreError};
 use crate::store::{GROUPS, HISTORY, HOST_NAMES, HOSTS, PRESENCES, REPO_HOSTS, REPOS, Tx};
-use crate::summary::DAY_MS;
+use crate::units::DAY_MS;
 use schema::{Class, HostId, InstallationId, JobId, RepoId, Timestamp};
 
 /// So many days lie behind the fleet.

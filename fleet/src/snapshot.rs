@@ -1,7 +1,7 @@
-use crate::budget::Usage;
 use crate::context::{Context, sha256};
 use crate::groups::Owners;
 use crate::maintenance::{self, Decision};
+use crate::record::Usage;
 use crate::record::{
     ApiToken, AuditEntry, CredentialsFacts, EnrollToken, Flawed, Folder, FolderPlace, GivenUp, Group, Host,
     Job, JobWhat, Listed, LogText, Maintenance, Operator, PendingRun, Presence, RepoPoint, RepoState,

@@ -1,8 +1,10 @@
 //! How a host stands: one pure function. `Ok` only on proof.
 
+use crate::record::{Ended, GroupSummary, Summary};
 use crate::record::{Hold, Host, JobState};
 use crate::roster::Entry;
-use crate::summary::{DAY_MS, Ended, GroupSummary, MISSED_AFTER_MS, Summary};
+use crate::summary::MISSED_AFTER_MS;
+use crate::units::DAY_MS;
 use crate::view::{HostRow, Status};
 use schema::{Class, Timestamp};
 

@@ -9,7 +9,7 @@ use crate::pending;
 use crate::record::{Job, JobState, Presence};
 use crate::refused::{Refused, StoreError};
 use crate::store::{HOST_TOKENS, JOBS, OPEN_JOBS, PRESENCES, Reads, SESSIONS, Span, TOKENS, Tx};
-use crate::summary::DAY_MS;
+use crate::units::DAY_MS;
 use schema::{JobId, Timestamp};
 
 /// When a command is too late, see [`crate::dispatch`].

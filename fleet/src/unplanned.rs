@@ -8,6 +8,7 @@ use crate::audit;
 use crate::change::Changed;
 use crate::fleet::Fleet;
 use crate::hosts;
+use crate::record::Unplanned;
 use crate::record::{Actor, Every};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
@@ -15,28 +16,10 @@ use crate::schedule;
 use crate::store::{GROUPS, HOSTS, MAINTENANCE, Reads, SUMMARIES, Span, Tx};
 use cron::{Cron, CronError};
 use schema::{HostId, Timestamp};
-use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// How often all hosts are looked through.
 const EVERY_MS: u64 = 3_600_000;
-
-/// What is missing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Unplanned {
-    /// A schedule's time zone.
-    TimeZone { schedule: String, timezone: String },
-    /// A schedule's expression can't be read.
-    Cron { schedule: String },
-    /// A schedule's source group, or all of them.
-    Group { schedule: String, group: String },
-    /// The rows of schedules or of the maintenance settings can't be read.
-    Unreadable { what: String },
-    /// The time zone of the maintenance settings.
-    MaintenanceTimeZone { timezone: String },
-    /// An expression of the maintenance settings can't be read.
-    MaintenanceCron { text: String },
-}
 
 impl fmt::Display for Unplanned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -13,12 +13,13 @@ use crate::fleet::Fleet;
 use crate::hosts;
 use crate::link::{LinkState, outbox};
 use crate::record::{CredentialsFacts, CredentialsInput, Secret, SlotState};
+use crate::record::{CredentialsRow, Place};
 use crate::refused::{Refused, StoreError};
 use crate::repo;
 use crate::request::By;
 use crate::seal::Binding;
 use crate::soundness;
-use crate::store::{CREDENTIALS, LINK_STATES, LINKS, REPOS, Reads, Tx, first_form};
+use crate::store::{CREDENTIALS, LINK_STATES, LINKS, REPOS, Reads, Tx};
 use location::{Location, is_elsewhere};
 use schema::location::{is_env_allowed, names_machine};
 use schema::{
@@ -33,21 +34,6 @@ use zeroize::Zeroizing;
 const MAX_ENV: usize = 32;
 /// How long a change waits for its agent in the outbox; a hello pushes it anew.
 const PUSH_EXPIRES_MS: u64 = 30 * 86_400_000;
-
-/// A slot as stored. An emptied slot keeps its revision.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct CredentialsRow {
-    /// What may be shown; `None` = empty.
-    pub(crate) facts: Option<CredentialsFacts>,
-    pub(crate) revision: u64,
-    /// The revision the agent says it holds, or would hold for a job.
-    pub(crate) held_revision: u64,
-    /// The last revision that the agent did not take, and why.
-    refused: Option<(u64, Refusal)>,
-    /// [`Secrets`], bound to host and slot.
-    sealed: Vec<u8>,
-}
-first_form!(CredentialsRow);
 
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct Secrets {
@@ -318,7 +304,7 @@ fn all_given(input: &CredentialsInput, location: &Location, old: &CredentialsFac
 
 /// Whether two addresses lead to different places.
 fn leads_elsewhere(before: &str, now: &str) -> bool {
-    place::Place::of(before).is_none_or(|before| place::Place::of(now) != Some(before))
+    Place::of(before).is_none_or(|before| Place::of(now) != Some(before))
 }
 
 /// A test of the old credentials says nothing of the new ones, and what was seen at the old address nothing of the new

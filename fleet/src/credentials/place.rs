@@ -6,21 +6,9 @@
 //! meant: before the machine of `sftp:`, and in the path of a REST server with private repositories. The login of a
 //! REST server does not.
 
-use crate::store::first_form;
+use crate::record::Place;
 use schema::location::Location;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-
-/// A place, as stored: its fingerprint, so that it can be a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Place {
-    /// SHA-256 of the address in its one form.
-    pub(crate) fingerprint: [u8; 32],
-    /// The address alone says which storage is meant. It does not where it is read by each machine in its own way: a
-    /// folder of the machine, a name of its rclone or ssh configuration, an account in a variable.
-    pub(crate) is_plain: bool,
-}
-first_form!(Place);
 
 impl Place {
     /// The place of an address as stored, without a login; `None` = it is none that restic would be given.

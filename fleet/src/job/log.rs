@@ -1,12 +1,11 @@
 //! A job's log in bounded size: the head and the tail are kept, the cut between them is counted.
 
 use crate::budget;
+use crate::record::LogState;
 use crate::record::{LogChunk, LogText};
 use crate::refused::StoreError;
-use crate::store::{LOG_STATES, LOGS, Order, Reads, Span, Tx, first_form};
+use crate::store::{LOG_STATES, LOGS, Order, Reads, Span, Tx};
 use schema::{HostId, Items, JobId, LogLine, LogStream};
-use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 /// How much of the beginning is kept, in bytes.
@@ -17,24 +16,6 @@ pub(crate) const TAIL_BYTES: u64 = 768 * 1024;
 const LINE_BYTES: u64 = 12;
 /// What a chunk costs beside its lines, so that many small ones are bounded too.
 const CHUNK_BYTES: u64 = 256;
-
-/// What is kept of a job's log.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct LogState {
-    /// The number of the line that comes next; what is before it has come or was given up.
-    pub(crate) next_line: u32,
-    /// Bytes in the head; it is full once the tail has begun.
-    pub(crate) head_bytes: u64,
-    /// The tail's chunks: (first line, lines, bytes), oldest first.
-    pub(crate) tail: VecDeque<(u32, u32, u64)>,
-    /// Bytes in the tail.
-    pub(crate) tail_bytes: u64,
-    /// Lines that came and were cut out.
-    pub(crate) cut_lines: u32,
-    /// Lines that are kept.
-    pub(crate) kept_lines: u32,
-}
-first_form!(LogState);
 
 /// What to do with a chunk.
 #[derive(Debug, PartialEq, Eq)]

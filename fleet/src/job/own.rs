@@ -10,7 +10,7 @@ use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::schedule;
 use crate::store::{JOBS, Reads, Tx};
-use crate::summary::DAY_MS;
+use crate::units::DAY_MS;
 use schema::command::Over;
 use schema::{HostId, JobId, Timestamp, name};
 

@@ -1,4 +1,3 @@
-use crate::store::first_form;
 use schema::{InstallationId, JobId, Slot, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +49,6 @@ pub(crate) struct LinkState {
     /// Grows with each change of groups and schedules.
     pub(crate) plan_revision: u64,
 }
-first_form!(Link, LinkState);
 
 impl LinkState {
     /// Whether reports of before the last hello are still on their way.
@@ -84,7 +82,6 @@ pub(crate) struct Outgoing {
     /// What it says.
     pub(crate) what: Sent,
 }
-first_form!(Outgoing);
 
 /// What a command says, for the server's own use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

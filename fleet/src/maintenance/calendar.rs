@@ -2,7 +2,7 @@
 
 use super::spread::spread_ms;
 use crate::record::{Every, Rule, Window};
-use crate::summary::DAY_MS;
+use crate::units::DAY_MS;
 use cron::Cron;
 use jiff::ToSpan;
 use jiff::civil::{Date, DateTime};

@@ -2,7 +2,7 @@
 
 use super::calendar::Calendar;
 use crate::record::{CheckSeen, Maintenance};
-use crate::summary::DAY_MS;
+use crate::units::DAY_MS;
 use schema::Timestamp;
 
 /// Where nothing is checked by itself, a check is overdue after this.

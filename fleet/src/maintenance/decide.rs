@@ -2,10 +2,10 @@
 
 use super::calendar::Calendar;
 use super::spread::spread;
+use crate::record::{Fired, Latest};
 use crate::record::{Hold, Maintenance, Rule, SlotState, Window};
-use crate::summary::DAY_MS;
+use crate::units::DAY_MS;
 use schema::{HostId, JobKind, Timestamp};
-use serde::{Deserialize, Serialize};
 
 /// The kinds that are decided, in the order in which they run when several are due.
 pub const KINDS: [JobKind; 3] = [JobKind::Forget, JobKind::Prune, JobKind::Check];
@@ -90,22 +90,6 @@ pub struct Lock {
     /// Its process is gone, or it is too old.
     pub stale: bool,
 }
-
-/// The latest job of a kind, whoever asked for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fired {
-    /// When it was made.
-    pub at: Timestamp,
-    /// It has not ended.
-    pub open: bool,
-    /// So many of the newest failed, were lost or broken off, one after the other; counted up to [`MAX_TRIES`].
-    pub failures: u8,
-    /// It was no try: the host's policy put it off, or the server took it back.
-    pub put_off: bool,
-}
-
-/// The latest jobs, in the order of [`KINDS`].
-pub type Latest = [Option<Fired>; 3];
 
 /// What is decided of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]

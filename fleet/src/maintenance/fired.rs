@@ -1,27 +1,17 @@
 //! When each kind fired last, in one row of each host, so that a tick reads no job. It is read from the jobs, in the
 //! transaction that changes one; there is no other clock.
 
-use super::decide::{Fired, KINDS, Latest, MAX_TRIES};
+use super::decide::{KINDS, MAX_TRIES};
 use crate::job;
 use crate::record::{EndedBy, Job, JobState};
+use crate::record::{Fired, LastFired};
 use crate::refused::StoreError;
-use crate::store::{FIRED, JOBS, KIND_JOBS, Order, Reads, Span, Tx, first_form};
+use crate::store::{FIRED, JOBS, KIND_JOBS, Order, Reads, Span, Tx};
 use schema::{HostId, JobKind, Timestamp};
-use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 
 /// What is kept of a host.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Kept {
-    /// When it was seen to use another repository than before: what was done earlier was done to the old one.
-    pub(crate) switched_at: Option<Timestamp>,
-    /// The latest job of each kind.
-    pub(crate) latest: Latest,
-}
-first_form!(Kept);
-
-/// What is kept of a host.
-pub(crate) fn of(reads: &impl Reads, host: HostId) -> Result<Kept, StoreError> {
+pub(crate) fn of(reads: &impl Reads, host: HostId) -> Result<LastFired, StoreError> {
     Ok(reads.get(&FIRED, &host)?.unwrap_or_default())
 }
 
@@ -36,7 +26,7 @@ pub(crate) fn job_changed(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> 
 
 /// The host uses another repository than before.
 pub(crate) fn repository_changed(tx: &mut Tx<'_>, host: HostId, now: Timestamp) -> Result<(), StoreError> {
-    let mut kept = Kept { switched_at: Some(now), ..Kept::default() };
+    let mut kept = LastFired { switched_at: Some(now), ..LastFired::default() };
     for (fired, kind) in kept.latest.iter_mut().zip(KINDS) {
         *fired = read(tx, host, kind, kept.switched_at)?;
     }

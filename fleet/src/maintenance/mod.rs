@@ -22,11 +22,11 @@ mod spread;
 mod tests;
 mod words;
 
+pub use crate::record::{Fired, Latest};
 pub(crate) use check_status::overdue_at;
 pub use check_status::{CheckStatus, check_status};
 pub use decide::{
-    Action, Decision, Fired, HostState, KINDS, Latest, Lock, MAX_TRIES, Means, RETRY_AFTER_MS, Reach, Why,
-    decide,
+    Action, Decision, HostState, KINDS, Lock, MAX_TRIES, Means, RETRY_AFTER_MS, Reach, Why, decide,
 };
 pub use words::Words;
 
@@ -38,6 +38,7 @@ use crate::dispatch::{self, spec};
 use crate::fleet::Fleet;
 use crate::hosts;
 use crate::job;
+use crate::record::LastFired;
 use crate::record::{Hold, Host, Maintenance, MaintenanceInput, RepoState};
 use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
@@ -47,7 +48,6 @@ use crate::store::{
 };
 use crate::unplanned;
 use calendar::Calendar;
-use fired::Kept;
 use schema::{HostId, JobKind, Slot, Timestamp};
 use std::ops::ControlFlow;
 use tokio::task::JoinSet;
@@ -163,7 +163,7 @@ pub(crate) fn due_hosts(context: &Context, view: &ReadView) -> Result<Vec<HostId
         let is_online = presences.at(&id)?.is_some_and(|presence| presence.online);
         let mut kinds = if is_online { decide::open_kinds(now, &settings, id) } else { [false; 3] };
         if kinds.contains(&true) {
-            let Kept { switched_at, latest } = fired.at(&id)?.unwrap_or_default();
+            let LastFired { switched_at, latest } = fired.at(&id)?.unwrap_or_default();
             let since = switched_at.map_or(host.created_at, |at| at.max(host.created_at));
             for ((kind, fired), is_due) in KINDS.into_iter().zip(latest).zip(&mut kinds) {
                 *is_due = *is_due && decide::is_due(now, &settings, kind, fired, (id, since));
@@ -228,7 +228,7 @@ fn state_of(
     context: &Context,
     reads: &impl Reads,
     host: &Host,
-    kept: &Kept,
+    kept: &LastFired,
     settings: &Maintenance,
 ) -> Result<HostState, StoreError> {
     let id = host.id;

@@ -3,6 +3,7 @@
 use super::calendar::tests::at;
 use super::decide::{Action as A, *};
 use crate::record::{Every, Maintenance, Rule, SlotState, Window};
+use crate::record::{Fired, Latest};
 use proptest::prelude::*;
 use schema::{HostId, JobKind, Timestamp};
 

@@ -26,7 +26,7 @@ use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::schedule;
 use crate::store::{GIVEN_UP, HOST_PENDING, JOBS, PENDING, PENDING_DUE, PENDING_WAITING, Reads, Span, Tx};
-use crate::summary::DAY_MS;
+use crate::units::DAY_MS;
 use plan::Action;
 use retry::{Verdict, Why};
 use schema::{HostId, JobId, PendingId, Timestamp};

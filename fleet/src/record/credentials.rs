@@ -117,3 +117,27 @@ pub struct CredentialsInput {
     /// `None` keeps all, `Some` replaces all; a value of `None` keeps the stored one of that name.
     pub env: Option<BTreeMap<String, Option<Secret>>>,
 }
+
+/// A slot as stored. An emptied slot keeps its revision.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CredentialsRow {
+    /// What may be shown; `None` = empty.
+    pub(crate) facts: Option<CredentialsFacts>,
+    pub(crate) revision: u64,
+    /// The revision the agent says it holds, or would hold for a job.
+    pub(crate) held_revision: u64,
+    /// The last revision that the agent did not take, and why.
+    pub(crate) refused: Option<(u64, Refusal)>,
+    /// [`Secrets`], bound to host and slot.
+    pub(crate) sealed: Vec<u8>,
+}
+
+/// A place, as stored: its fingerprint, so that it can be a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    /// SHA-256 of the address in its one form.
+    pub(crate) fingerprint: [u8; 32],
+    /// The address alone says which storage is meant. It does not where it is read by each machine in its own way: a
+    /// folder of the machine, a name of its rclone or ssh configuration, an account in a variable.
+    pub(crate) is_plain: bool,
+}

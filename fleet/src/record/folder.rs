@@ -1,4 +1,4 @@
-use schema::{Timestamp, report::EntryKind};
+use schema::{JobId, Timestamp, report::EntryKind};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -83,3 +83,15 @@ impl EntryRow {
         !matches!(self.kind, EntryKind::Folder)
     }
 }
+
+/// The newest whole listing of a folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FolderSeen {
+    pub(crate) job: JobId,
+    pub(crate) at: Timestamp,
+    pub(crate) left_out: u32,
+}
+
+/// A piece of a listing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EntryPage(pub(crate) Vec<EntryRow>);

@@ -140,3 +140,15 @@ pub struct EnrollToken {
     /// When, from where, and by which installation it was used.
     pub used: Option<(Timestamp, String, InstallationId)>,
 }
+
+/// A stored token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TokenRow {
+    pub(crate) token: EnrollToken,
+    /// SHA-256 of the MQTT password, in both spellings that agents may use.
+    pub(crate) password_sha256: [[u8; 32]; 2],
+    /// The token's key, bound to `enroll:<id>`.
+    pub(crate) sealed_key: Vec<u8>,
+    /// What the machine got that used it, for when it asks again; bound to `enroll:<id>`.
+    pub(crate) sealed_answer: Option<Vec<u8>>,
+}

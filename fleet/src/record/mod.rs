@@ -3,26 +3,39 @@
 mod account;
 mod audit;
 mod credentials;
+mod fired;
 mod folder;
 mod group;
 mod host;
 mod job;
+mod listing;
+mod log;
 mod maintenance;
+pub(crate) mod meta;
 mod pending;
 mod repo;
 mod schedule;
 mod soundness;
+mod summary;
+mod usage;
 
 pub use account::{ApiToken, Operator, Role, Scope, Scopes, Session, TryCount, Viewer};
 pub use audit::{Actor, AuditEntry, AuditTarget};
 pub use credentials::{CredentialsFacts, CredentialsInput, Secret, SlotState};
+pub(crate) use credentials::{CredentialsRow, Place};
+pub(crate) use fired::LastFired;
+pub use fired::{Fired, Latest};
 pub use folder::{EntryCursor, EntryRow, Folder, FolderPlace};
+pub(crate) use folder::{EntryPage, FolderSeen};
 pub use group::{Group, Origin, Retention};
+pub(crate) use host::TokenRow;
 pub use host::{Acked, EnrollToken, Host, HostFacts, Machine, Presence, Quarantine, Twin, WireProblem};
 pub use job::{
     BackupFigures, EndedBy, ForgetFigures, Job, JobFigures, JobProgress, JobState, JobWhat, LogChunk,
     LogText, Occurrence, ProbeFigures, SourceFinding,
 };
+pub(crate) use listing::{Listing, ListingState, SnapshotPage};
+pub(crate) use log::LogState;
 pub use maintenance::{Every, Maintenance, MaintenanceInput, Rule, RuleInput, Window};
 pub use pending::{GivenUp, PendingRun, TryError};
 pub use repo::{
@@ -30,4 +43,8 @@ pub use repo::{
     Sharer, SizeSeen, SnapshotRow, SnapshotsSeen, Stated, Tested, Told, ToldLock, WhyShared,
 };
 pub use schedule::Schedule;
+pub(crate) use schedule::ScheduleRow;
 pub use soundness::{Accepted, Extent, Flawed, Hold, Lack, Loss, Newest, Past, Soundness, Whole};
+pub use summary::Ended;
+pub(crate) use summary::{GroupSummary, Summary, Unplanned};
+pub use usage::Usage;

@@ -1,3 +1,4 @@
+use schema::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// When source groups of a host are backed up by themselves.
@@ -17,4 +18,16 @@ pub struct Schedule {
     pub retry_max: u16,
     /// Hosts are spread over so many seconds after the due time, each by a fixed delay.
     pub jitter_secs: u32,
+}
+
+/// A schedule and how far it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ScheduleRow {
+    pub(crate) schedule: Schedule,
+    /// Occurrences up to here are dealt with.
+    pub(crate) handled_at: Timestamp,
+    /// The next due time; `None` = it is off, or never due again.
+    pub(crate) next_due_at: Option<Timestamp>,
+    /// The longest time between two of its occurrences.
+    pub(crate) longest_ms: u64,
 }

@@ -26,7 +26,7 @@ use crate::record::{
 };
 use crate::refused::StoreError;
 use crate::store::{REPOS, Reads, Tx};
-use crate::summary::DAY_MS;
+use crate::units::DAY_MS;
 use schema::{HostId, Timestamp};
 
 /// The most hosts that are told; behind these each knows only what it saw itself.

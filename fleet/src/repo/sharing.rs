@@ -11,9 +11,9 @@
 use super::{shared, write};
 use crate::audit;
 use crate::change::Changed;
-use crate::credentials::place::Place;
 use crate::fleet::Fleet;
 use crate::hosts;
+use crate::record::Place;
 use crate::record::{Actor, Confirmed, RepoState, Sharer, WhyShared};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;

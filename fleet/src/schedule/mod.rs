@@ -13,13 +13,13 @@ use crate::hosts;
 use crate::link::plan;
 use crate::pending;
 use crate::record::Schedule;
+use crate::record::ScheduleRow;
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
-use crate::store::{GROUPS, Reads, SCHEDULES, SCHEDULES_DUE, Span, Tx, first_form};
+use crate::store::{GROUPS, Reads, SCHEDULES, SCHEDULES_DUE, Span, Tx};
 use crate::unplanned;
 use cron::{Cron, CronError};
 use schema::{HostId, Timestamp};
-use serde::{Deserialize, Serialize};
 
 /// The most schedules of one host.
 const MAX_SCHEDULES: usize = 32;
@@ -29,19 +29,6 @@ const MAX_RETRIES: u16 = 1_000;
 const SPARE_MS: u64 = 86_400_000;
 /// The widest spread: within a day.
 const MAX_JITTER_SECS: u32 = 86_400;
-
-/// A schedule and how far it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ScheduleRow {
-    pub(crate) schedule: Schedule,
-    /// Occurrences up to here are dealt with.
-    pub(crate) handled_at: Timestamp,
-    /// The next due time; `None` = it is off, or never due again.
-    pub(crate) next_due_at: Option<Timestamp>,
-    /// The longest time between two of its occurrences.
-    pub(crate) longest_ms: u64,
-}
-first_form!(ScheduleRow);
 
 impl ScheduleRow {
     fn delay_ms(&self, host: HostId) -> u64 {

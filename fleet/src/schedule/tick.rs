@@ -1,12 +1,13 @@
 //! The tick: what is due becomes pending runs, and what can be handed over is.
 
 use super::due::{self, Look};
-use super::{ScheduleRow, cron_of, of_host, put};
+use super::{cron_of, of_host, put};
 use crate::clock::{self, Clock};
 use crate::context::Context;
 use crate::fleet::Fleet;
 use crate::pending;
 use crate::record::PendingRun;
+use crate::record::ScheduleRow;
 use crate::refused::{Refused, StoreError};
 use crate::store::{HOSTS, PENDING_DUE, Reads, SCHEDULES, SCHEDULES_DUE, Span, Tx};
 use crate::unplanned;

@@ -5,9 +5,10 @@
 //!
 //! A file that is in use is looked through as it stood at one [`Moment`].
 
+use super::open::{Begins, in_use_or};
 use super::place::Place;
 use super::shadow::{Look, PAGE_BYTES, Page};
-use super::{Begins, ReadView, Tx, format, guard, in_use_or, read_every_row};
+use super::{ReadView, Tx, format, guard, read_every_row};
 use crate::refused::{OpenError, StoreError};
 use redb::{BackendError, Database, ReadableDatabase, StorageBackend, backends::FileBackend};
 use std::collections::BTreeMap;

@@ -3,10 +3,10 @@
 //! Rows have formats of their own and are upgraded as they are read. A step here is for what a row can't say by
 //! itself: a table that is split, an index that is new.
 
-use super::{Begins, META, Reads, Tx, first_form};
+use super::{Begins, META, Reads, Tx};
+use crate::record::meta::{META_FORMAT, Meta};
 use crate::refused::{OpenError, StoreError};
 use redb::Database;
-use serde::{Deserialize, Serialize};
 
 /// The format that this program writes. Formats 1 and 2 were never released; nothing reads them any more.
 pub(crate) const FORMAT: u32 = 3;
@@ -16,27 +16,6 @@ pub(crate) const FORMAT: u32 = 3;
 pub(crate) type Migration = fn(&mut Tx<'_>) -> Result<(), StoreError>;
 
 pub(crate) const MIGRATIONS: &[Migration] = &[];
-
-/// A single value of the file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Meta {
-    Format(u32),
-    /// Sealed with the master key, to see at the start whether the key fits.
-    KeyCheck(Vec<u8>),
-    /// The next number of the audit.
-    NextAudit(u64),
-    /// How many entries of the audit each share holds.
-    AuditCounts([u64; 3]),
-    /// SHA-256 of the authority that enrolled agents trust.
-    Authority([u8; 32]),
-}
-first_form!(Meta);
-
-pub(crate) const META_FORMAT: &str = "format";
-pub(crate) const META_KEY_CHECK: &str = "key_check";
-pub(crate) const META_AUDIT_COUNTS: &str = "audit_counts";
-pub(crate) const META_NEXT_AUDIT: &str = "next_audit";
-pub(crate) const META_AUTHORITY: &str = "authority";
 
 /// Makes the tables of a new file, or brings an older one up to date; all in one transaction. A file that was to hold
 /// something and says no format is no data file.

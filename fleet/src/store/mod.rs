@@ -9,22 +9,27 @@ mod check;
 pub(crate) mod format;
 mod guard;
 mod key;
+mod open;
 mod place;
 mod read_view;
 mod reads;
 mod row;
 mod shadow;
+mod table;
 mod tables;
 #[cfg(test)]
 mod tests;
 mod tx;
+mod walk;
 mod writer;
 
 pub(crate) use check::{Moment, check};
 pub(crate) use key::{Key, Span};
+pub(crate) use open::Begins;
 pub(crate) use read_view::ReadView;
 pub(crate) use reads::{Order, Reads, Visited};
 pub(crate) use row::{Row, first_form, from_postcard, to_postcard};
+pub(crate) use table::{Table, TableId};
 pub(crate) use tables::*;
 pub(crate) use tx::Tx;
 pub use writer::WriterCounts;
@@ -32,14 +37,12 @@ pub(crate) use writer::{Committed, Reader};
 
 use crate::refused::{OpenError, Refused, StoreError};
 use base::{Base, Ways};
+use open::{builder, open_file};
 use place::Place;
-use redb::{Database, DatabaseError, ReadableTable};
-use shadow::{Live, Shadow};
+use redb::Database;
+use shadow::Shadow;
 use std::path::Path;
 use std::sync::Arc;
-
-/// Memory that redb may use for pages, in bytes.
-const CACHE_BYTES: usize = 128 * 1024 * 1024;
 
 pub(crate) struct Store {
     // Before the database, so that the writer has ended when the file is closed.
@@ -144,15 +147,6 @@ impl Store {
     }
 }
 
-/// Whether a file is to be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Begins {
-    /// It is, unless it is there already.
-    New,
-    /// It must be there, and hold something.
-    Kept,
-}
-
 /// What is done with a file before anybody else has it.
 pub(crate) trait AtStart: FnOnce(&mut Tx<'_>) -> Result<(), OpenError> {}
 impl<F: FnOnce(&mut Tx<'_>) -> Result<(), OpenError>> AtStart for F {}
@@ -170,76 +164,4 @@ fn run_at_start(database: &Database, at_start: impl AtStart) -> Result<(), OpenE
         txn.abort().map_err(StoreError::from)?;
     }
     Ok(())
-}
-
-fn builder() -> redb::Builder {
-    let mut builder = Database::builder();
-    builder.set_cache_size(CACHE_BYTES);
-    builder
-}
-
-fn open_file(place: &Place, begins: Begins, shadow: &Arc<Shadow>) -> Result<Database, OpenError> {
-    let file = place.file.as_path();
-    let failed = |why| OpenError::Folder { path: file.to_owned(), why };
-    let opened = private_file(file, begins == Begins::New).map_err(failed)?;
-    if begins == Begins::Kept && opened.metadata().map_err(failed)?.len() == 0 {
-        return Err(OpenError::Empty { path: file.to_owned() });
-    }
-    place.open(&opened)?;
-    let backend = redb::backends::FileBackend::new(opened).map_err(|error| in_use_or(file, error))?;
-    let backend = Live::new(backend, shadow.clone());
-    guard::redb(|| builder().create_with_backend(backend))
-        .map_err(|error| OpenError::from(error).at(file))?
-        .map_err(|error| in_use_or(file, error))
-}
-
-/// Why redb does not open a file.
-fn in_use_or(file: &Path, error: DatabaseError) -> OpenError {
-    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
-    match error {
-        DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path: file.to_owned() },
-        DatabaseError::Storage(redb::StorageError::Io(why))
-            if matches!(why.kind(), InvalidData | UnexpectedEof) =>
-        {
-            OpenError::Damaged { path: file.to_owned(), why: why.to_string() }
-        }
-        // A version that no redb has written.
-        DatabaseError::UpgradeRequired(version) => OpenError::Damaged {
-            path: file.to_owned(),
-            why: format!("its head names version {version} of the file format"),
-        },
-        other => OpenError::Store(other.into()).at(file),
-    }
-}
-
-/// Sealed or not, the file is nobody else's business.
-fn private_file(file: &Path, create: bool) -> std::io::Result<std::fs::File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = std::fs::OpenOptions::new();
-    options.read(true).write(true).create(create).truncate(false).mode(0o600).open(file)
-}
-
-fn walk_table(
-    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
-    span: &Span,
-    order: Order,
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> Visited,
-) -> Result<(), StoreError> {
-    if span.is_empty() {
-        return Ok(());
-    }
-    let bounds = (span.from.as_ref().map(Vec::as_slice), span.to.as_ref().map(Vec::as_slice));
-    let mut range = guard::redb(|| table.range::<&[u8]>(bounds))??;
-    loop {
-        let next = guard::redb(|| match order {
-            Order::Ascending => range.next(),
-            Order::Descending => range.next_back(),
-        })?;
-        let Some(entry) = next else { return Ok(()) };
-        let (key, value) = entry?;
-        let (key, value) = guard::redb(|| (key.value(), value.value()))?;
-        if visit(key, value)?.is_break() {
-            return Ok(());
-        }
-    }
 }

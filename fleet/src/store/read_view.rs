@@ -1,5 +1,6 @@
 //! One read transaction: a consistent state, however long it is kept.
 
+use super::walk::walk_table;
 use super::{DEFINITIONS, Key, Order, Reads, Row, Span, TABLES, Table, TableId, Visited, guard};
 use crate::refused::StoreError;
 use redb::{ReadTransaction, ReadableTable};
@@ -88,6 +89,6 @@ impl Reads for ReadView {
         order: Order,
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Visited,
     ) -> Result<(), StoreError> {
-        super::walk_table(self.table(table)?, span, order, visit)
+        walk_table(self.table(table)?, span, order, visit)
     }
 }

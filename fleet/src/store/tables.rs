@@ -1,53 +1,18 @@
 //! All tables. A name and the meaning of its key never change; a new meaning gets a new table and a migration.
 
-use super::format::Meta;
-use crate::budget::{ListingState, Usage};
-use crate::credentials::CredentialsRow;
-use crate::credentials::place::Place;
-use crate::enroll::TokenRow;
-use crate::folder::{EntryPage, FolderSeen};
-use crate::job::log::LogState;
+use super::{Order, Reads, Span, Table, first_form};
 use crate::link::{Link, LinkState, Outgoing};
-use crate::listing::{Listing, SnapshotPage};
-use crate::maintenance::fired::Kept;
+use crate::record::meta::Meta;
 use crate::record::{
-    ApiToken, AuditEntry, Confirmed, GivenUp, Group, Host, Job, LogChunk, Maintenance, Operator, PendingRun,
-    Presence, RepoPoint, RepoState, Session, Soundness, TryCount, Viewer,
+    ApiToken, AuditEntry, Confirmed, CredentialsRow, EntryPage, FolderSeen, GivenUp, Group, Host, Job,
+    LastFired, Listing, ListingState, LogChunk, LogState, Maintenance, Operator, PendingRun, Place, Presence,
+    RepoPoint, RepoState, ScheduleRow, Session, SnapshotPage, Soundness, Summary, TokenRow, TryCount, Usage,
+    Viewer,
 };
 use crate::refused::StoreError;
-use crate::schedule::ScheduleRow;
-use crate::store::{Order, Reads, Span, first_form};
-use crate::summary::Summary;
 use redb::TableDefinition;
 use schema::{HostId, JobId, PendingId, RepoId, TokenId};
-use std::marker::PhantomData;
 use std::ops::ControlFlow;
-
-/// A table's place in [`DEFINITIONS`].
-pub(crate) type TableId = usize;
-
-/// A typed table.
-pub(crate) struct Table<K, V> {
-    id: TableId,
-    name: &'static str,
-    types: PhantomData<fn() -> (K, V)>,
-}
-
-impl<K, V> Table<K, V> {
-    pub(crate) const fn id(&self) -> TableId {
-        self.id
-    }
-
-    pub(crate) const fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// The same table as one of other rows, to put in what does not belong there.
-    #[cfg(test)]
-    pub(super) const fn of_rows<W>(&self) -> Table<K, W> {
-        Table { id: self.id, name: self.name, types: PhantomData }
-    }
-}
 
 macro_rules! tables {
     ($($(#[$doc:meta])* $table:ident: $key:ty => $row:ty, $name:literal;)*) => {
@@ -58,7 +23,7 @@ macro_rules! tables {
         $(
             $(#[$doc])*
             pub(crate) const $table: Table<$key, $row> =
-                Table { id: Ids::$table as usize, name: $name, types: PhantomData };
+                Table::new(Ids::$table as usize, $name);
         )*
         pub(super) const DEFINITIONS: [TableDefinition<'static, &'static [u8], &'static [u8]>; TABLES] =
             [$(TableDefinition::new($name),)*];
@@ -110,7 +75,7 @@ tables! {
     /// Only of hosts whose settings were changed.
     MAINTENANCE: HostId => Maintenance, "maintenance";
     /// When each kind of maintenance fired last.
-    FIRED: HostId => Kept, "maintenance_fired";
+    FIRED: HostId => LastFired, "maintenance_fired";
     GROUPS: (HostId, String) => Group, "groups";
     /// How whole the snapshots of a source group are.
     SOUNDNESS: (HostId, String) => Soundness, "soundness";
@@ -178,23 +143,40 @@ tables! {
 }
 
 first_form!(
-    HostId,
-    Host,
-    Presence,
-    Maintenance,
-    Group,
-    Soundness,
-    Job,
-    LogChunk,
-    Confirmed,
-    RepoState,
-    RepoPoint,
-    AuditEntry,
-    Operator,
-    Session,
     ApiToken,
-    Viewer,
-    PendingRun,
+    AuditEntry,
+    Confirmed,
+    CredentialsRow,
+    EntryPage,
+    FolderSeen,
     GivenUp,
+    Group,
+    Host,
+    HostId,
+    Job,
+    LastFired,
+    Link,
+    LinkState,
+    Listing,
+    ListingState,
+    LogChunk,
+    LogState,
+    Maintenance,
+    Meta,
+    Operator,
+    Outgoing,
+    PendingRun,
+    Place,
+    Presence,
+    RepoPoint,
+    RepoState,
+    ScheduleRow,
+    Session,
+    SnapshotPage,
+    Soundness,
+    Summary,
+    TokenRow,
     TryCount,
+    Usage,
+    Viewer,
 );

@@ -442,7 +442,7 @@ fn a_full_disk_is_an_error_for_who_asked_and_all_goes_on_when_there_is_room() {
                 let why = std::io::ErrorKind::StorageFull.into();
                 return Err(OpenError::Folder { path: path.clone(), why });
             }
-            let file = redb::backends::FileBackend::new(private_file(&path, true).unwrap())
+            let file = redb::backends::FileBackend::new(open::private_file(&path, true).unwrap())
                 .map_err(StoreError::from)?;
             let disk = Disk { file, is_full: is_full.clone() };
             Ok(builder().create_with_backend(disk).map_err(StoreError::from)?)

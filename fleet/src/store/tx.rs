@@ -1,5 +1,6 @@
 //! One write transaction, shared by the operations of a batch.
 
+use super::walk::walk_table;
 use super::{
     DEFINITIONS, HOSTS, Key, MAINTENANCE, Order, PRESENCES, REPOS, Reads, Row, SUMMARIES, Span, TABLES,
     Table, TableId, Visited, guard,
@@ -150,6 +151,6 @@ impl Reads for Tx<'_> {
         order: Order,
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Visited,
     ) -> Result<(), StoreError> {
-        super::walk_table(self.table(table)?, span, order, visit)
+        walk_table(self.table(table)?, span, order, visit)
     }
 }

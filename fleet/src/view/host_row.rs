@@ -1,6 +1,6 @@
 use crate::record::{Acked, Host, Job, Presence};
+use crate::record::{Ended, Summary};
 use crate::status::Cause;
-use crate::summary::{Ended, Summary};
 use schema::{Timestamp, version};
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
 use crate::record::Schedule;
-use crate::schedule::ScheduleRow;
+use crate::record::ScheduleRow;
 use cron::Cron;
 use schema::Timestamp;
 

@@ -1,0 +1,27 @@
+use schema::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The latest job of a kind, whoever asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fired {
+    /// When it was made.
+    pub at: Timestamp,
+    /// It has not ended.
+    pub open: bool,
+    /// So many of the newest failed, were lost or broken off, one after the other; counted up to [`MAX_TRIES`].
+    pub failures: u8,
+    /// It was no try: the host's policy put it off, or the server took it back.
+    pub put_off: bool,
+}
+
+/// The latest jobs, in the order of [`KINDS`].
+pub type Latest = [Option<Fired>; 3];
+
+/// When each kind of maintenance of a host fired last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LastFired {
+    /// When it was seen to use another repository than before: what was done earlier was done to the old one.
+    pub(crate) switched_at: Option<Timestamp>,
+    /// The latest job of each kind.
+    pub(crate) latest: Latest,
+}

@@ -1,0 +1,21 @@
+use serde::{Deserialize, Serialize};
+
+/// A single value of the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Meta {
+    Format(u32),
+    /// Sealed with the master key, to see at the start whether the key fits.
+    KeyCheck(Vec<u8>),
+    /// The next number of the audit.
+    NextAudit(u64),
+    /// How many entries of the audit each share holds.
+    AuditCounts([u64; 3]),
+    /// SHA-256 of the authority that enrolled agents trust.
+    Authority([u8; 32]),
+}
+
+pub(crate) const META_FORMAT: &str = "format";
+pub(crate) const META_KEY_CHECK: &str = "key_check";
+pub(crate) const META_AUDIT_COUNTS: &str = "audit_counts";
+pub(crate) const META_NEXT_AUDIT: &str = "next_audit";
+pub(crate) const META_AUTHORITY: &str = "authority";

@@ -1,0 +1,90 @@
+use super::{Acked, Hold, Job, JobState};
+use schema::{Class, JobId, Refusal, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// A host in short.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Summary {
+    /// Jobs that have not ended.
+    pub(crate) open_jobs: u32,
+    /// The one that runs, or is next.
+    pub(crate) running: Option<Job>,
+    /// The backup that ended last.
+    pub(crate) last_backup: Option<Job>,
+    /// The source groups. What was saved in one that was deleted says nothing of how the host stands.
+    pub(crate) groups: Vec<GroupSummary>,
+    /// The everyday slot is set.
+    pub(crate) has_repo_credentials: bool,
+    /// Size of the repository, and when that was known.
+    pub(crate) size: Option<(u64, Timestamp)>,
+    /// Snapshots in it.
+    pub(crate) snapshots: Option<u32>,
+    /// When its last check ended, where that found errors.
+    pub(crate) damaged_at: Option<Timestamp>,
+    /// Since when another repository is in the place of the one that is known.
+    pub(crate) replaced: Option<Timestamp>,
+    /// The state that somebody has acknowledged.
+    pub(crate) acked: Option<Acked>,
+    /// The everyday credentials failed their last test: when, and why.
+    pub(crate) test_failed: Option<(Timestamp, Option<Class>)>,
+    /// When a schedule is to run next.
+    pub(crate) next_run_at: Option<Timestamp>,
+    /// The first due time of a backup that still waits.
+    pub(crate) waits_since: Option<Timestamp>,
+    /// What its plans need and no longer find, and since when.
+    pub(crate) unplanned: Option<(Timestamp, Unplanned)>,
+}
+
+/// A source group in short.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GroupSummary {
+    pub(crate) name: String,
+    /// The backup that ended last; what a person ended, and what was put off or taken back, is left out.
+    pub(crate) last: Option<Ended>,
+    /// The last good one, see [`is_good`], that lost no more than half of what is usual, or that a person said is right.
+    pub(crate) last_good: Option<(JobId, Timestamp)>,
+    /// Its schedules want a good backup at least this often, with room to spare; `None` = it has none.
+    pub(crate) old_after_ms: Option<u64>,
+    /// What the last one lacks is right, a person has said.
+    pub(crate) is_accepted: bool,
+    /// Since when more than half of what is usual is gone, and nobody has looked.
+    pub(crate) loss_since: Option<Timestamp>,
+    /// Why nothing of it is forgotten, and since when.
+    pub(crate) hold: Option<(Hold, Timestamp)>,
+    /// There is a rule by which something would be.
+    pub(crate) has_rule: bool,
+    /// The last result of each day (number since 1970, UTC), oldest first.
+    pub(crate) days: Vec<(u32, JobState)>,
+}
+
+/// A backup that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// Which.
+    pub job: JobId,
+    /// How.
+    pub state: JobState,
+    /// Why not well.
+    pub class: Option<Class>,
+    /// Why the agent refused it.
+    pub refusal: Option<Refusal>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What is missing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Unplanned {
+    /// A schedule's time zone.
+    TimeZone { schedule: String, timezone: String },
+    /// A schedule's expression can't be read.
+    Cron { schedule: String },
+    /// A schedule's source group, or all of them.
+    Group { schedule: String, group: String },
+    /// The rows of schedules or of the maintenance settings can't be read.
+    Unreadable { what: String },
+    /// The time zone of the maintenance settings.
+    MaintenanceTimeZone { timezone: String },
+    /// An expression of the maintenance settings can't be read.
+    MaintenanceCron { text: String },
+}
