@@ -277,7 +277,8 @@ impl Context {
     /// What the writer calls after each commit.
     pub(crate) fn committed(&self, effects: Effects, read: &Reader<'_>) {
         if !effects.listed.is_empty()
-            && let Err(error) = read().and_then(|view| self.roster.refresh(self, &view, &effects.listed))
+            && let Err(error) =
+                read().and_then(|view| self.roster.refresh(&self.settings.timezone, &view, &effects.listed))
         {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
@@ -291,9 +292,9 @@ impl Context {
         if !effects.noted.is_empty() {
             self.has_noted(&effects.noted, self.now());
         }
-        self.has_spent(&effects.spent);
+        self.meters().has_spent(&effects.spent);
         for (host, over) in &effects.refused {
-            self.count_refused(*host, *over, self.now());
+            self.meters().count_refused(*host, *over, self.now());
         }
         if !effects.ended.is_empty() || !effects.durable_lines.is_empty() {
             let mut board = self.board();

@@ -1,14 +1,14 @@
 //! How a machine becomes a host: one-time tokens, and the answer to a machine that shows one.
 
 use crate::audit;
+use crate::bounds::clip;
 use crate::change::Changed;
 use crate::context::{Context, sha256};
 use crate::fleet::{Fleet, NewEnrollToken};
 use crate::hosts;
 use crate::job::{self, step};
 use crate::link::{Link, LinkState};
-use crate::record::TokenRow;
-use crate::record::{Actor, EnrollToken, Host, HostFacts, Presence, Secret};
+use crate::record::{Actor, EnrollToken, Host, HostFacts, Presence, Secret, TOKEN_LIVES_MS, TokenRow};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::seal::Binding;
@@ -20,8 +20,6 @@ use schema::{EnrollRefusal, EnrollRequest, EnrollResponse, HostId, Timestamp, To
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-/// How long a token can be used.
-pub(crate) const TOKEN_LIVES_MS: u64 = 24 * 3_600_000;
 /// Tokens of a host that are kept to be seen.
 const TOKENS_KEPT: usize = 20;
 
@@ -237,9 +235,4 @@ fn welcome(
     tx.effects.relinked.push(host.id);
     tx.effects.changed(Changed::Host(host.id));
     Ok(given)
-}
-
-/// What a machine says of itself, in bounded length and without control characters.
-pub(crate) fn clip(text: &str) -> String {
-    text.chars().filter(|letter| !letter.is_control()).take(120).collect()
 }

@@ -133,7 +133,7 @@ impl Fleet {
     }
 
     fn begin(context: Arc<Context>, store: Store) -> Result<Self, OpenError> {
-        context.roster.refresh(&context, &store.read()?, &BTreeSet::new())?;
+        context.roster.refresh(&context.settings.timezone, &store.read()?, &BTreeSet::new())?;
         Ok(Self { context, store: Arc::new(store) })
     }
 
@@ -146,8 +146,11 @@ impl Fleet {
     /// One consistent snapshot. Cheap; but what it sees is not freed while it lives, so let it go soon.
     pub fn read(&self) -> Result<Snapshot, StoreError> {
         let view = self.view()?;
-        let entries =
-            self.context.roster.entries().map_or_else(|| roster::read_all(&self.context, &view), Ok)?;
+        let entries = self
+            .context
+            .roster
+            .entries()
+            .map_or_else(|| roster::read_all(&self.context.settings.timezone, &view), Ok)?;
         Ok(Snapshot::new(view, entries, self.context(), self.store.bytes()))
     }
 

@@ -4,8 +4,7 @@
 use crate::budget;
 use crate::change::Changed;
 use crate::clock::{self, Clock, Dated as _};
-use crate::record::{EntryPage, FolderSeen};
-use crate::record::{EntryRow, Folder, FolderPlace, Job, JobState, JobWhat};
+use crate::record::{EntryPage, EntryRow, Folder, FolderPlace, FolderSeen, Job, JobState, JobWhat};
 use crate::refused::{Refused, StoreError};
 use crate::store::{ENTRIES, FOLDERS, JOBS, Order, Reads, Span, Tx};
 use schema::command::Over;

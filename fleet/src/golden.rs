@@ -3,12 +3,11 @@
 //! migration; then write `golden.txt` anew with `HOLDFAST_WRITE_GOLDENS=1`.
 
 use crate::link::Sent;
-use crate::record::Unplanned;
 use crate::record::meta::Meta;
 use crate::record::{
     Accepted, Actor, AuditTarget, BackupFigures, Every, Extent, Flawed, ForgetFigures, Group, Hold,
     JobFigures, JobState, JobWhat, Lack, Loss, Newest, Origin, Past, ProbeFigures, Retention, Role,
-    Soundness, SourceFinding, Whole,
+    Soundness, SourceFinding, Unplanned, Whole,
 };
 use schema::{Class, HostId, JobId, RepoId, Slot, SourceReason, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};

@@ -226,7 +226,7 @@ impl Fleet {
         let key = self.link_key(host).ok()??;
         let topic = Topic::Host(host, HostTopic::Plan);
         link::plan::with(&view, &record, revision, |plan| {
-            let sealed = link::seal_message(&self.context(), &key, topic, plan).ok()?;
+            let sealed = link::seal_message(|| self.context().random(), &key, topic, plan).ok()?;
             self.context().saw_plan(host, sealed.len(), plan);
             Some(sealed)
         })
@@ -235,16 +235,16 @@ impl Fleet {
 
     fn link_key(&self, host: HostId) -> Result<Option<(u8, Key)>, StoreError> {
         let context = self.context();
-        context.links.of(&context, host, || self.view()?.get(&LINKS, &host))
+        context.links.of(&context.master, host, || self.view()?.get(&LINKS, &host))
     }
 
     /// Whether a host says more than is listened to; then that is counted.
     fn is_over(&self, host: HostId, what: Spent) -> bool {
         let context = self.context();
         let now = context.now();
-        let over = context.spend(host, what, 1, now).err();
+        let over = context.meters().spend(host, what, 1, now).err();
         if let Some(over) = over {
-            context.count_refused(host, over, now);
+            context.meters().count_refused(host, over, now);
         }
         over.is_some()
     }
@@ -270,7 +270,8 @@ impl Fleet {
         let ack =
             ToAgent::Ack { stream: acked.stream, through: acked.through, clock, refused: acked.refused };
         let sealed =
-            link::seal_message(&self.context(), key, Topic::Host(host, HostTopic::Cmd), &ack).ok()?;
+            link::seal_message(|| self.context().random(), key, Topic::Host(host, HostTopic::Cmd), &ack)
+                .ok()?;
         self.context().saw_ack(host, sealed.len(), &ack);
         Some(sealed)
     }

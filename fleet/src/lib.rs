@@ -31,6 +31,7 @@ mod accounts;
 mod aging;
 mod audit;
 mod authority;
+mod bounds;
 mod budget;
 mod change;
 mod clock;

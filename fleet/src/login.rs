@@ -2,8 +2,7 @@
 
 use crate::context::sha256;
 use crate::fleet::Fleet;
-use crate::record::TokenRow;
-use crate::record::Viewer;
+use crate::record::{TokenRow, Viewer};
 use crate::store::{LINKS, Reads, TOKENS, VIEWERS};
 use schema::{HostId, TokenId};
 use subtle::ConstantTimeEq;

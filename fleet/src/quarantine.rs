@@ -5,8 +5,8 @@
 //! identity is worth nothing, and whoever still has it stays out. Results wait in both agents' journals.
 
 use crate::audit;
+use crate::bounds::clip;
 use crate::change::Changed;
-use crate::enroll::clip;
 use crate::fleet::Fleet;
 use crate::hosts;
 use crate::record::{Actor, Host, HostFacts, Machine, Presence, Quarantine, Twin};

@@ -9,13 +9,15 @@
 //! Which repository a host uses changes by what people do: new credentials, a test of them, an init. Another one that
 //! is found in its place is not taken for it: what is known stays, and the host has failed until somebody looks.
 
+pub(crate) mod partners;
+mod row;
 mod shared;
 pub(crate) mod sharing;
 
-pub(crate) use sharing::sent_to;
+use row::write;
 
 use crate::audit;
-use crate::change::Changed;
+use crate::bounds::{MOST_BYTES, clip};
 use crate::credentials;
 use crate::host_clock::HostClock;
 use crate::hosts;
@@ -33,8 +35,6 @@ use schema::stats::SizeSource;
 use schema::{Class, HostId, JobId, RepoId, RepoStats, Slot, Timestamp};
 
 const HOUR_MS: u64 = 3_600_000;
-/// No repository is larger than this (1 EiB): who says so is not believed.
-pub(crate) const MOST_BYTES: u64 = 1 << 60;
 /// Hourly points are kept for this long…
 const HOURLY_FOR_MS: u64 = 7 * DAY_MS;
 /// …and daily ones for this long.
@@ -136,8 +136,8 @@ pub(crate) fn merge(
         let holder = seen.lock.map(|lock| LockHolder {
             since: lock.since.min(now),
             exclusive: lock.exclusive,
-            hostname: crate::enroll::clip(lock.hostname),
-            username: crate::enroll::clip(lock.username),
+            hostname: clip(lock.hostname),
+            username: clip(lock.username),
             pid: lock.pid,
             stale: lock.stale,
         });
@@ -222,8 +222,8 @@ pub(crate) fn take_stats(
     }
     if let (None, Some(replaced)) = (before.replaced, after.replaced) {
         let by = By { actor: Actor::Agent, peer: String::new() };
-        let instead_of = before.repo.map_or_else(String::new, sharing::short);
-        let words = format!("{} instead of {instead_of}", sharing::short(replaced.by));
+        let instead_of = before.repo.map_or_else(String::new, partners::short);
+        let words = format!("{} instead of {instead_of}", partners::short(replaced.by));
         let target = hosts::target(tx, host)?;
         audit::note(tx, now, &by, "repo.replaced", target, words)?;
     }
@@ -246,7 +246,7 @@ pub(crate) fn take_job(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(),
     let mut after = before.clone();
     let at = job.finished_at.unwrap_or(now).min(now);
     // A test that was broken off says nothing of the credentials.
-    if job.what == JobWhat::Probe && job.ended_by().is_none() && !is_outdated(tx, job)? {
+    if job.what == JobWhat::Probe && job.ended_by().is_none() && !credentials::is_outdated(tx, job)? {
         let well = job.state == JobState::Succeeded;
         after.tested = Some(Tested { job: job.id, at, well, class: job.class });
     }
@@ -261,7 +261,7 @@ pub(crate) fn take_job(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(),
         }
         JobFigures::Init { repo } => {
             set_repo(&mut after, *repo, Some(job.created_at));
-            after.is_own = job.state == JobState::Succeeded && !is_outdated(tx, job)?;
+            after.is_own = job.state == JobState::Succeeded && !credentials::is_outdated(tx, job)?;
         }
         _ => {}
     }
@@ -277,12 +277,6 @@ pub(crate) fn take_job(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(),
         soundness::past::repository_made(tx, job.host, now)?;
     }
     shared::tell_done(tx, job, now)
-}
-
-/// Whether the credentials have changed since this job was made: it says nothing of those that stand now.
-pub(crate) fn is_outdated(tx: &Tx<'_>, job: &Job) -> Result<bool, StoreError> {
-    let row = credentials::row_of(tx, job.host, Slot::Repo)?;
-    Ok(row.and_then(|row| row.facts).is_none_or(|facts| job.created_at < facts.updated_at))
 }
 
 fn save(
@@ -310,7 +304,7 @@ fn save(
             // From here on it is known by its new name.
             tx.put(&REPOS, &host, &after)?;
             after.told = shared::learn(tx, host)?;
-            sharing::note_claim(tx, host, &mut after, now)?;
+            partners::note_claim(tx, host, &mut after, now)?;
         }
     }
     after.own_check_counts();
@@ -319,13 +313,6 @@ fn save(
         add_point(tx, host, &point, now)?;
     }
     shared::tell(tx, host, &after, now)
-}
-
-fn write(tx: &mut Tx<'_>, host: HostId, state: &RepoState) -> Result<(), StoreError> {
-    tx.put(&REPOS, &host, state)?;
-    hosts::change_summary(tx, host, |summary| summary.take_repo(&state.as_shown()))?;
-    tx.effects.changed(Changed::Repo(host));
-    Ok(())
 }
 
 /// Adds a point of history: the last one of an hour counts. The rest is thinned when a day begins.

@@ -1,10 +1,8 @@
 //! What lists of hosts are made of, decoded and kept in memory as it was last committed: a list of ten thousand hosts
 //! reads no row. The writer brings it up to date after each commit, before anybody is answered.
 
-use crate::context::Context;
-use crate::maintenance::{self, overdue_at};
-use crate::record::Summary;
-use crate::record::{Host, Presence};
+use crate::maintenance::{overdue_at, settings};
+use crate::record::{Host, Presence, Summary};
 use crate::refused::StoreError;
 use crate::store::{HOSTS, Order, PRESENCES, REPOS, Reads, SUMMARIES, Span};
 use schema::{HostId, Timestamp};
@@ -24,18 +22,14 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// Reads one host; `None` = it is not there.
-    pub(crate) fn read(
-        context: &Context,
-        reads: &impl Reads,
-        id: HostId,
-    ) -> Result<Option<Self>, StoreError> {
+    pub(crate) fn read(timezone: &str, reads: &impl Reads, id: HostId) -> Result<Option<Self>, StoreError> {
         let Some(host) = reads.get(&HOSTS, &id)? else { return Ok(None) };
         let presence = reads.get(&PRESENCES, &id)?.unwrap_or_default();
         let summary = reads.get(&SUMMARIES, &id)?.unwrap_or_default();
         let repo = reads.get(&REPOS, &id)?.map(|repo| repo.as_shown());
         let since = repo.and_then(|repo| repo.check.map(|check| check.at).or(repo.repo_at));
         let check_overdue_at = match since {
-            Some(since) => match maintenance::settings_of(context, reads, id) {
+            Some(since) => match settings::of(timezone, reads, id) {
                 Ok(settings) => overdue_at(since, &settings),
                 // The host says that they can't be read.
                 Err(StoreError::Row { .. }) => None,
@@ -52,10 +46,10 @@ impl Entry {
 pub(crate) type Entries = Arc<Vec<Entry>>;
 
 /// Reads all hosts.
-pub(crate) fn read_all(context: &Context, reads: &impl Reads) -> Result<Entries, StoreError> {
+pub(crate) fn read_all(timezone: &str, reads: &impl Reads) -> Result<Entries, StoreError> {
     let mut entries = Vec::new();
     reads.walk(&HOSTS, &Span::ALL, Order::Ascending, |id, _| {
-        entries.extend(Entry::read(context, reads, id)?);
+        entries.extend(Entry::read(timezone, reads, id)?);
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(Arc::new(entries))
@@ -74,16 +68,16 @@ impl Roster {
     /// Brings it up to date after a commit that touched these hosts.
     pub(crate) fn refresh(
         &self,
-        context: &Context,
+        timezone: &str,
         reads: &impl Reads,
         hosts: &BTreeSet<HostId>,
     ) -> Result<(), StoreError> {
-        let read = || hosts.iter().map(|id| Ok((*id, Entry::read(context, reads, *id)?))).collect();
+        let read = || hosts.iter().map(|id| Ok((*id, Entry::read(timezone, reads, *id)?))).collect();
         let read: Result<Vec<(HostId, Option<Entry>)>, StoreError> = read();
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         // What can't be read is not kept as it was.
         let Some(mut entries) = known.take() else {
-            *known = Some(read_all(context, reads)?);
+            *known = Some(read_all(timezone, reads)?);
             return Ok(());
         };
         let changed = Arc::make_mut(&mut entries);
@@ -198,7 +192,7 @@ mod tests {
                 let (fleet, mut hosts) = (fleet(), Vec::new());
                 for (number, step) in steps.into_iter().enumerate() {
                     take(&fleet, &mut hosts, step, number).await;
-                    let stored = read_all(&fleet.context(), &fleet.view().unwrap()).unwrap();
+                    let stored = read_all(&fleet.context().settings.timezone, &fleet.view().unwrap()).unwrap();
                     assert_eq!(fleet.context().roster.entries(), Some(stored));
                 }
             });

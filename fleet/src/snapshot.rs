@@ -1,11 +1,10 @@
 use crate::context::{Context, sha256};
 use crate::groups::Owners;
 use crate::maintenance::{self, Decision};
-use crate::record::Usage;
 use crate::record::{
     ApiToken, AuditEntry, CredentialsFacts, EnrollToken, Flawed, Folder, FolderPlace, GivenUp, Group, Host,
     Job, JobWhat, Listed, LogText, Maintenance, Operator, PendingRun, Presence, RepoPoint, RepoState,
-    Session, Sharer, SnapshotRow, Soundness, Viewer,
+    Session, Sharer, SnapshotRow, Soundness, Usage, Viewer,
 };
 use crate::refused::{Refused, StoreError};
 use crate::request::JobRequest;
@@ -151,7 +150,7 @@ impl Snapshot {
 
     /// How many tries a run has in all, the first one included; `None` = its schedule or its group is gone.
     pub fn tries_of(&self, run: &PendingRun) -> Result<Option<u32>, StoreError> {
-        Ok(pending::drain::rule_of(&self.view, run)?.map(|rule| u32::from(rule.retry_max) + 1))
+        Ok(pending::rule_of(&self.view, run)?.map(|rule| u32::from(rule.retry_max) + 1))
     }
 
     /// How many backups wait.
@@ -179,7 +178,7 @@ impl Snapshot {
 
     /// What the server does by itself to a host's repository.
     pub fn maintenance(&self, host: HostId) -> Result<Maintenance, StoreError> {
-        maintenance::settings_of(&self.context, &self.view, host)
+        maintenance::settings::of(&self.context.settings.timezone, &self.view, host)
     }
 
     /// The maintenance of a host and what is decided of it now; `None` = there is no such host.
@@ -200,7 +199,7 @@ impl Snapshot {
 
     /// The other hosts on the same repository, and those that only say so, by name.
     pub fn sharers(&self, host: HostId) -> Result<Vec<Sharer>, StoreError> {
-        repo::sharing::sharers(&self.view, host)
+        repo::partners::sharers(&self.view, host)
     }
 
     /// Its size over time, oldest first: hourly for a week, daily for two years.

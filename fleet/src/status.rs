@@ -1,11 +1,10 @@
 //! How a host stands: one pure function. `Ok` only on proof.
 
-use crate::record::{Ended, GroupSummary, Summary};
-use crate::record::{Hold, Host, JobState};
+use crate::record::{Ended, GroupSummary, Hold, Host, JobState, Summary};
 use crate::roster::Entry;
 use crate::summary::MISSED_AFTER_MS;
 use crate::units::DAY_MS;
-use crate::view::{HostRow, Status};
+use crate::view::{Cause, HostRow, Status};
 use schema::{Class, Timestamp};
 
 /// A good backup older than this is a warning, where no schedule says better.
@@ -23,17 +22,6 @@ pub(crate) struct Standing {
     pub(crate) cause: Cause,
     /// The backup that it comes from, where one did not end well.
     pub(crate) from: Option<Ended>,
-}
-
-/// What a state comes from: its kind, and since when that is so; a good backup ends every state of backups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cause(&'static str, Timestamp);
-
-impl Cause {
-    /// Tells a state from others, and from the same one at another time.
-    pub(crate) fn mark(self, status: Status) -> String {
-        format!("{}.{}.{}", status.as_str(), self.0, self.1.0)
-    }
 }
 
 /// The worst that was found so far.

@@ -1,8 +1,9 @@
 //! What the fleet page needs of a host in one row: kept up to date in the transaction that changes a job, a group
 //! or the repository, so that ten thousand hosts are listed without reading a job.
 
-use crate::record::{Ended, GroupSummary, Summary};
-use crate::record::{Group, Job, JobFigures, JobState, JobWhat, RepoState, Retention, Soundness};
+use crate::record::{
+    Ended, Group, GroupSummary, Job, JobFigures, JobState, JobWhat, RepoState, Retention, Soundness, Summary,
+};
 use crate::units::DAY_MS;
 use crate::view::{DAYS, Day};
 use schema::{Class, JobId, JobKind, Timestamp};

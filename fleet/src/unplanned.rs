@@ -8,8 +8,7 @@ use crate::audit;
 use crate::change::Changed;
 use crate::fleet::Fleet;
 use crate::hosts;
-use crate::record::Unplanned;
-use crate::record::{Actor, Every};
+use crate::record::{Actor, Every, Unplanned};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::schedule;
@@ -131,14 +130,14 @@ impl Fleet {
         for host in view.keys(&HOSTS, &Span::ALL, usize::MAX)? {
             let known = view.get(&SUMMARIES, &host)?.and_then(|summary| summary.unplanned);
             let is_news = known.map(|(_, what)| what) != look(&view, host)?;
-            if is_news || schedule::tick::has_unlisted(&view, host)? {
+            if is_news || schedule::has_unlisted(&view, host)? {
                 changed.push(host);
             }
         }
         drop(view);
         for host in changed {
             let noted = self.write(move |tx| {
-                schedule::tick::list_again(tx, host)?;
+                schedule::list_again(tx, host)?;
                 Ok(review(tx, host, now)?)
             });
             if let Err(error) = noted.await {

@@ -1,18 +1,9 @@
 //! Host keys of a storage that is reached by ssh: as people paste them, and as an agent has seen one and somebody says
 //! that it is the right one.
 
-use super::location::is_elsewhere;
-use super::{facts_of, put};
-use crate::audit;
-use crate::fleet::Fleet;
-use crate::hosts;
-use crate::record::{CredentialsFacts, CredentialsInput, Job, JobFigures};
 use crate::refused::Refused;
-use crate::request::By;
-use crate::store::{JOBS, Reads as _};
 use data_encoding::{BASE64, BASE64_NOPAD};
 use schema::limits::MAX_VALUE_BYTES;
-use schema::{JobId, Slot};
 use sha2::{Digest as _, Sha256};
 
 /// So many keys a storage may have.
@@ -87,60 +78,6 @@ pub fn fingerprint(key: &str) -> Option<String> {
     let key = key_of(key)?;
     let (kind, base64) = key.split_once(' ')?;
     Some(format!("SHA256:{} ({kind})", BASE64_NOPAD.encode(&Sha256::digest(blob_of(base64)?))))
-}
-
-/// The key that a job was shown, and of which slot's storage; `None` = it was none.
-fn shown(job: &Job) -> Option<(Slot, &str)> {
-    match &job.figures {
-        JobFigures::HostKey { slot, key } => Some((*slot, key)),
-        _ => None,
-    }
-}
-
-impl Fleet {
-    /// Says that the host key which a job was shown is the storage's: from now on it may show no other. `fingerprint` is
-    /// what was compared. When the credentials have changed since, nothing is said of them.
-    pub async fn accept_host_key(
-        &self,
-        job: JobId,
-        fingerprint: &str,
-        by: By,
-    ) -> Result<CredentialsFacts, Refused> {
-        let (context, compared) = (self.context(), fingerprint.trim().to_owned());
-        self.write(move |tx| {
-            let job = tx.get(&JOBS, &job)?.ok_or(Refused::JobNotFound)?;
-            let Some((slot, key)) = shown(&job) else {
-                return Err(Refused::invalid("job", "this job was shown no host key"));
-            };
-            let seen = self::fingerprint(key).ok_or(Refused::StateChanged)?;
-            if compared.split(' ').next() != seen.split(' ').next() {
-                return Err(Refused::invalid("fingerprint", format!("the job was shown {seen}")));
-            }
-            let facts = facts_of(&context, tx, job.host, slot)?;
-            let facts = facts.filter(|facts| is_used(&facts.url) && facts.updated_at <= job.created_at);
-            let Some(facts) = facts else { return Err(Refused::StateChanged) };
-            let keys = |facts: &CredentialsFacts| CredentialsInput {
-                url: facts.url.clone(),
-                host_keys: Some(key.to_owned()),
-                ..CredentialsInput::default()
-            };
-            // The other slot leads to the same machine as a rule.
-            let other = if slot == Slot::Repo { Slot::Admin } else { Slot::Repo };
-            if let Some(other_facts) = facts_of(&context, tx, job.host, other)?
-                && !other_facts.unreadable
-                && !is_elsewhere(&other_facts.url, &facts.url)
-                && other_facts.host_keys == facts.host_keys
-            {
-                put(&context, tx, job.host, other, &keys(&other_facts), &by)?;
-            }
-            let facts = put(&context, tx, job.host, slot, &keys(&facts), &by)?;
-            let detail = format!("{} {seen}", slot.as_str());
-            let target = hosts::target(tx, job.host)?;
-            audit::note(tx, context.now(), &by, "credentials.host_key_accepted", target, detail)?;
-            Ok(facts)
-        })
-        .await
-    }
 }
 
 #[cfg(test)]

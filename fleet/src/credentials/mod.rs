@@ -1,9 +1,14 @@
 //! Credential slots: facts in clear, secrets sealed to host and slot, changes pushed to the agent.
 
+mod accepted_key;
 pub(crate) mod authority;
 pub(crate) mod host_key;
 mod location;
 pub(crate) mod place;
+mod row;
+
+use row::slot_key;
+pub(crate) use row::{is_outdated, is_set, row_of};
 
 use crate::audit;
 use crate::change::Changed;
@@ -12,8 +17,7 @@ use crate::dispatch::spec;
 use crate::fleet::Fleet;
 use crate::hosts;
 use crate::link::{LinkState, outbox};
-use crate::record::{CredentialsFacts, CredentialsInput, Secret, SlotState};
-use crate::record::{CredentialsRow, Place};
+use crate::record::{CredentialsFacts, CredentialsInput, CredentialsRow, Place, Secret, SlotState};
 use crate::refused::{Refused, StoreError};
 use crate::repo;
 use crate::request::By;
@@ -79,7 +83,7 @@ impl Fleet {
             tx.put(&CREDENTIALS, &key, &emptied)?;
             if slot == Slot::Repo {
                 forget_tests(tx, host, false, now)?;
-                repo::sent_to(tx, host, None)?;
+                repo::sharing::sent_to(tx, host, None)?;
             }
             after_change(&context, tx, host, slot, now)?;
             let target = hosts::target(tx, host)?;
@@ -88,26 +92,6 @@ impl Fleet {
         })
         .await
     }
-}
-
-const fn slot_key(slot: Slot) -> u8 {
-    match slot {
-        Slot::Repo => 0,
-        Slot::Admin => 1,
-    }
-}
-
-/// Whether a slot holds anything.
-pub(crate) fn is_set(reads: &impl Reads, host: HostId, slot: Slot) -> Result<bool, StoreError> {
-    Ok(row_of(reads, host, slot)?.is_some_and(|row| row.facts.is_some()))
-}
-
-pub(crate) fn row_of(
-    reads: &impl Reads,
-    host: HostId,
-    slot: Slot,
-) -> Result<Option<CredentialsRow>, StoreError> {
-    reads.get(&CREDENTIALS, &(host, slot_key(slot)))
 }
 
 /// What may be shown of a slot; `None` = empty.
@@ -233,7 +217,7 @@ fn put(
     tx.put(&CREDENTIALS, &key, &row)?;
     if slot == Slot::Repo {
         forget_tests(tx, host, moved, now)?;
-        repo::sent_to(tx, host, Some(&facts.url))?;
+        repo::sharing::sent_to(tx, host, Some(&facts.url))?;
     }
     after_change(context, tx, host, slot, now)?;
     let target = hosts::target(tx, host)?;

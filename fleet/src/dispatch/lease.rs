@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::job;
 use crate::record::{Actor, Job, JobWhat, Presence};
 use crate::refused::StoreError;
-use crate::repo::sharing;
+use crate::repo::partners;
 use crate::store::{EXCLUSIVE_JOBS, HOSTS, JOBS, PRESENCES, Reads, Span, Tx};
 use schema::{HostId, Timestamp};
 
@@ -65,7 +65,7 @@ pub(crate) fn neighbour(
     if rivals.as_ref().is_some_and(|rivals| rivals.iter().all(|(other, _)| *other == host)) {
         return Ok(None);
     }
-    let others = sharing::takes_turns_with(reads, host)?;
+    let others = partners::takes_turns_with(reads, host)?;
     let open = |other: HostId| match &rivals {
         None => job::open_jobs(reads, other, LOOK_AT),
         Some(rivals) => {

@@ -13,7 +13,9 @@ use crate::hosts;
 use crate::job::{self, step};
 use crate::link::{LinkState, Sent, outbox};
 use crate::maintenance;
-use crate::record::{Actor, AuditTarget, Group, Hold, Host, Job, JobState, JobWhat, Origin, SlotState};
+use crate::record::{
+    Actor, AuditTarget, Group, Hold, Host, Job, JobState, JobWhat, Origin, SlotState, named_by,
+};
 use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
 use crate::soundness;
@@ -144,7 +146,7 @@ fn what_of(
             (JobWhat::Prune, Vec::new())
         }
         JobRequest::Check { subset_pct } => {
-            let settings = maintenance::settings_of(context, reads, host)?;
+            let settings = maintenance::settings::of(&context.settings.timezone, reads, host)?;
             (
                 JobWhat::Check { subset_pct: subset_pct.unwrap_or(settings.check_subset_pct).min(100) },
                 Vec::new(),
@@ -207,7 +209,7 @@ fn sources_of(reads: &impl Reads, host: &Host, groups: Vec<Group>) -> Result<Sou
             sources.others.extend(other.origins);
         }
     }
-    let short = |snapshot: &str| soundness::named_by(snapshot).to_owned();
+    let short = |snapshot: &str| named_by(snapshot).to_owned();
     for group in groups {
         let known = soundness::of(reads, host.id, &group.name)?;
         sources.groups.push(Source {

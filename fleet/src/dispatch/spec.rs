@@ -1,8 +1,7 @@
 //! From records to the wire's specifications, built in buffers that are as large as needed.
 
-use crate::record::{Group, JobWhat, Newest, Origin, Retention};
+use crate::record::{Group, JobWhat, Newest, Origin, Retention, named_by};
 use crate::refused::Refused;
-use crate::soundness;
 use schema::job::{self, BackupSpec, ForgetGroup, Right};
 use schema::limits::{MAX_MESSAGE_BYTES, MAX_SPEC_BYTES};
 use schema::os_text::bytes_of;
@@ -141,7 +140,7 @@ fn with_forget<R>(
             lacking: texts(&source.lacking, lacking)?,
             whole: Items::write(named, whole).map_err(|_| too_long())?,
             right: source.right.as_ref().map(|right| Right {
-                snapshot: soundness::named_by(&right.snapshot),
+                snapshot: named_by(&right.snapshot),
                 at: right.at,
                 files: right.extent.files,
                 bytes: right.extent.bytes,

@@ -1,8 +1,8 @@
 //! From the wire's figures to the record's. Sizes are bounded, so that no sum of them is absurd because one host is.
 
-use crate::enroll::clip;
+use crate::bounds::MOST_BYTES;
+use crate::bounds::clip;
 use crate::record::{BackupFigures, ForgetFigures, JobFigures, ProbeFigures, SourceFinding};
-use crate::repo::MOST_BYTES;
 use schema::{
     Summary,
     limits::{MAX_SOURCE_FINDINGS, MAX_VALUE_BYTES},

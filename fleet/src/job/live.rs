@@ -1,7 +1,7 @@
 //! What is live: progress, its rate, log lines that are not durable yet. In memory, bounded, lost without harm.
 
+use crate::bounds::MOST_BYTES;
 use crate::record::{JobProgress, LogChunk};
-use crate::repo::MOST_BYTES;
 use schema::{HostId, JobId, Progress, Timestamp};
 use std::collections::{HashMap, VecDeque};
 

@@ -1,8 +1,7 @@
 //! A job's log in bounded size: the head and the tail are kept, the cut between them is counted.
 
 use crate::budget;
-use crate::record::LogState;
-use crate::record::{LogChunk, LogText};
+use crate::record::{LogChunk, LogState, LogText};
 use crate::refused::StoreError;
 use crate::store::{LOG_STATES, LOGS, Order, Reads, Span, Tx};
 use schema::{HostId, Items, JobId, LogLine, LogStream};

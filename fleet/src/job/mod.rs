@@ -4,7 +4,10 @@ mod figures;
 pub(crate) mod live;
 pub(crate) mod log;
 pub(crate) mod own;
+mod row;
 pub(crate) mod step;
+
+pub(crate) use row::{bytes_of, kind_key, latest, newest, open_jobs};
 
 use crate::budget;
 use crate::change::Changed;
@@ -12,21 +15,15 @@ use crate::folder;
 use crate::listing;
 use crate::maintenance::fired;
 use crate::pending;
-use crate::record::{Job, JobState, JobWhat};
+use crate::record::{Job, JobWhat};
 use crate::refused::StoreError;
 use crate::soundness;
 use crate::store::{
-    ENTRIES, EXCLUSIVE_JOBS, HOST_JOBS, JOBS, KIND_JOBS, LISTED, LOG_STATES, LOGS, OPEN_JOBS, Order, Reads,
+    ENTRIES, EXCLUSIVE_JOBS, HOST_JOBS, JOBS, KIND_JOBS, LISTED, LOG_STATES, LOGS, OPEN_JOBS, Reads,
     SUMMARIES, Span, Tx,
 };
-use schema::{HostId, JobId, JobKind, Timestamp};
-use std::ops::ControlFlow;
-
-/// The place of a kind in keys.
-pub(crate) fn kind_key(kind: JobKind) -> u8 {
-    // Wire order, which only ever grows.
-    kind as u8
-}
+use row::next_open;
+use schema::{HostId, JobId, Timestamp};
 
 /// Writes a job that is new.
 pub(crate) fn create(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(), StoreError> {
@@ -45,12 +42,6 @@ pub(crate) fn create(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(), S
         usage.bytes = usage.bytes.saturating_add(budget::JOB_BYTES);
     })?;
     save(tx, None, job, now)
-}
-
-/// What a job takes of the data file, about.
-pub(crate) fn bytes_of(reads: &impl Reads, job: JobId) -> Result<u64, StoreError> {
-    let log = reads.get(&LOG_STATES, &job)?.unwrap_or_default();
-    Ok(budget::JOB_BYTES + log.head_bytes + log.tail_bytes)
 }
 
 /// Removes a job that has ended, with its log and what it listed.
@@ -137,48 +128,4 @@ pub(crate) fn change(
         save(tx, Some(&before), &after, now)?;
     }
     Ok(Some(after))
-}
-
-/// The open job that a person would call the running one: the first that runs, else the oldest.
-fn next_open(tx: &Tx<'_>, host: HostId) -> Result<Option<Job>, StoreError> {
-    const LOOK_AT: usize = 32;
-    let mut first = None;
-    for (_, id) in tx.keys(&OPEN_JOBS, &Span::under(&host), LOOK_AT)? {
-        let Some(job) = tx.get(&JOBS, &id)? else { continue };
-        if job.state == JobState::Running {
-            return Ok(Some(job));
-        }
-        first.get_or_insert(job);
-    }
-    Ok(first)
-}
-
-/// A host's open jobs, oldest first; at most `max`.
-pub(crate) fn open_jobs(reads: &impl Reads, host: HostId, max: usize) -> Result<Vec<Job>, StoreError> {
-    let mut jobs = Vec::new();
-    for (_, id) in reads.keys(&OPEN_JOBS, &Span::under(&host), max)? {
-        jobs.extend(reads.get(&JOBS, &id)?);
-    }
-    Ok(jobs)
-}
-
-/// The newest job of a kind.
-pub(crate) fn latest(reads: &impl Reads, host: HostId, kind: JobKind) -> Result<Option<Job>, StoreError> {
-    let newest = newest(reads, host, kind, 1)?;
-    newest.first().map_or(Ok(None), |id| reads.get(&JOBS, id))
-}
-
-/// The newest jobs of a kind, so many at most, newest first.
-pub(crate) fn newest(
-    reads: &impl Reads,
-    host: HostId,
-    kind: JobKind,
-    limit: usize,
-) -> Result<Vec<JobId>, StoreError> {
-    let mut ids = Vec::new();
-    reads.walk(&KIND_JOBS, &Span::under(&(host, kind_key(kind))), Order::Descending, |(_, _, id), ()| {
-        ids.push(id);
-        Ok(if ids.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
-    })?;
-    Ok(ids)
 }

@@ -2,11 +2,11 @@
 
 use super::report::answer_skipped;
 use super::{LinkState, Sent, outbox};
+use crate::bounds::clip;
 use crate::change::Changed;
 use crate::context::Context;
 use crate::credentials;
 use crate::dispatch::lease;
-use crate::enroll::clip;
 use crate::host_clock;
 use crate::job::{self, step};
 use crate::pending;

@@ -1,11 +1,10 @@
 //! Link keys in memory, and envelopes opened and sealed with them.
 
 use super::Link;
-use crate::context::Context;
 use crate::refused::StoreError;
-use crate::seal::Binding;
+use crate::seal::{Binding, MasterKey};
 use crate::store::{LINKS, Reads};
-use schema::envelope::{self, Key, OpenError, Sealed};
+use schema::envelope::{self, Key, NONCE_BYTES, OpenError, Sealed};
 use schema::{HostId, HostTopic, TooLong, Topic, limits::MAX_PAYLOAD_BYTES};
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
@@ -28,7 +27,7 @@ impl LinkKeys {
     /// The key of a host and its number; `None` = it is not enrolled.
     pub(crate) fn of(
         &self,
-        context: &Context,
+        master: &MasterKey,
         host: HostId,
         read: impl FnOnce() -> Result<Option<Link>, StoreError>,
     ) -> Result<Option<(u8, Key)>, StoreError> {
@@ -40,7 +39,7 @@ impl LinkKeys {
             known.generation
         };
         let Some(link) = read()? else { return Ok(None) };
-        let key = unseal(context, host, &link)?;
+        let key = unseal(master, host, &link)?;
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.generation == generation {
             known.keys.insert(host, (link.key_id, key.clone()));
@@ -57,18 +56,18 @@ impl LinkKeys {
 
 /// The link key as it stands in this transaction, past the memory of [`LinkKeys`].
 pub(crate) fn key_of(
-    context: &Context,
+    master: &MasterKey,
     reads: &impl Reads,
     host: HostId,
 ) -> Result<Option<(u8, Key)>, StoreError> {
     let Some(link) = reads.get(&LINKS, &host)? else { return Ok(None) };
-    let key = unseal(context, host, &link)?;
+    let key = unseal(master, host, &link)?;
     Ok(Some((link.key_id, key)))
 }
 
-fn unseal(context: &Context, host: HostId, link: &Link) -> Result<Key, StoreError> {
+fn unseal(master: &MasterKey, host: HostId, link: &Link) -> Result<Key, StoreError> {
     let binding = Binding::Link(host);
-    let plain = context.master.open(binding, &link.sealed_key)?;
+    let plain = master.open(binding, &link.sealed_key)?;
     let bytes: [u8; 32] = plain.as_slice().try_into().map_err(|_| StoreError::Seal { what: "a link key" })?;
     Ok(Key::new(bytes))
 }
@@ -87,19 +86,19 @@ pub(crate) fn open_envelope(
     Ok(buffer)
 }
 
-/// Encodes and seals a message for a host.
+/// Encodes and seals a message for a host, with fresh random numbers.
 pub(crate) fn seal_message<T: serde::Serialize + ?Sized>(
-    context: &Context,
+    random: impl Fn() -> [u8; NONCE_BYTES],
     (key_id, key): &(u8, Key),
     topic: Topic,
     message: &T,
 ) -> Result<Vec<u8>, TooLong> {
     // Most messages are short, and each buffer is wiped.
     let mut buffer = Zeroizing::new(vec![0; 512]);
-    if let Ok(frame) = envelope::seal(key, *key_id, context.random(), topic, message, &mut buffer) {
+    if let Ok(frame) = envelope::seal(key, *key_id, random(), topic, message, &mut buffer) {
         return Ok(frame.to_vec());
     }
     let mut buffer = Zeroizing::new(vec![0; MAX_PAYLOAD_BYTES]);
-    let frame = envelope::seal(key, *key_id, context.random(), topic, message, &mut buffer)?;
+    let frame = envelope::seal(key, *key_id, random(), topic, message, &mut buffer)?;
     Ok(frame.to_vec())
 }

@@ -41,9 +41,9 @@ pub(crate) fn put(
     host: HostId,
     command: Command<'_>,
 ) -> Result<(), Refused> {
-    let key = key_of(context, tx, host)?.ok_or(Refused::HostNotEnrolled)?;
+    let key = key_of(&context.master, tx, host)?.ok_or(Refused::HostNotEnrolled)?;
     let topic = Topic::Host(host, HostTopic::Cmd);
-    let frame = seal_message(context, &key, topic, &ToAgent::Command(command)).map_err(|_| {
+    let frame = seal_message(|| context.random(), &key, topic, &ToAgent::Command(command)).map_err(|_| {
         Refused::invalid("group", "this is more than fits one command: use fewer or shorter paths")
     })?;
     let what = match command.body {
@@ -124,7 +124,7 @@ pub(crate) fn move_to_end(
     state: &mut LinkState,
     row: &Outgoing,
 ) -> Result<(), Refused> {
-    let Some((_, key)) = key_of(context, tx, host)? else { return Ok(()) };
+    let Some((_, key)) = key_of(&context.master, tx, host)? else { return Ok(()) };
     let Ok(plain) = open_envelope(&key, host, HostTopic::Cmd, &row.frame) else {
         // Sealed with a key that has ended: nobody could read it any more.
         return Ok(());

@@ -3,11 +3,11 @@
 use super::hello::{is_own_job, job_of_command, settle_suspects};
 use super::{LinkState, Sent, outbox};
 use crate::audit;
+use crate::bounds::clip;
 use crate::budget;
 use crate::change::Changed;
 use crate::context::Context;
 use crate::credentials;
-use crate::enroll::clip;
 use crate::folder;
 use crate::host_clock::HostClock;
 use crate::hosts;

@@ -12,7 +12,6 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-pub(super) const MINUTE_MS: u64 = 60_000;
 const HOUR_MS: u64 = 3_600_000;
 /// How many days are looked through for an open window: one may fall into the hour that daylight saving leaves out.
 const LOOK_DAYS: i32 = 4;

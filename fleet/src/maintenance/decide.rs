@@ -2,8 +2,7 @@
 
 use super::calendar::Calendar;
 use super::spread::spread;
-use crate::record::{Fired, Latest};
-use crate::record::{Hold, Maintenance, Rule, SlotState, Window};
+use crate::record::{Fired, Hold, Latest, Maintenance, Rule, SlotState, Window};
 use crate::units::DAY_MS;
 use schema::{HostId, JobKind, Timestamp};
 

@@ -3,8 +3,7 @@
 
 use super::decide::{KINDS, MAX_TRIES};
 use crate::job;
-use crate::record::{EndedBy, Job, JobState};
-use crate::record::{Fired, LastFired};
+use crate::record::{EndedBy, Fired, Job, JobState, LastFired};
 use crate::refused::StoreError;
 use crate::store::{FIRED, JOBS, KIND_JOBS, Order, Reads, Span, Tx};
 use schema::{HostId, JobKind, Timestamp};

@@ -17,6 +17,7 @@ mod check_status;
 mod decide;
 pub(crate) mod fired;
 mod input;
+pub(crate) mod settings;
 mod spread;
 #[cfg(test)]
 mod tests;
@@ -38,8 +39,7 @@ use crate::dispatch::{self, spec};
 use crate::fleet::Fleet;
 use crate::hosts;
 use crate::job;
-use crate::record::LastFired;
-use crate::record::{Hold, Host, Maintenance, MaintenanceInput, RepoState};
+use crate::record::{Hold, Host, LastFired, Maintenance, MaintenanceInput, RepoState};
 use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
 use crate::soundness;
@@ -47,7 +47,6 @@ use crate::store::{
     FIRED, GROUPS, HOSTS, LINKS, MAINTENANCE, Order, PRESENCES, REPOS, ReadView, Reads, SUMMARIES, Span, Tx,
 };
 use crate::unplanned;
-use calendar::Calendar;
 use schema::{HostId, JobKind, Slot, Timestamp};
 use std::ops::ControlFlow;
 use tokio::task::JoinSet;
@@ -72,7 +71,7 @@ impl Fleet {
         self.write(move |tx| {
             let now = context.now();
             let record = hosts::find(tx, host)?;
-            let before = settings_of(&context, tx, host)?;
+            let before = settings::of(&context.settings.timezone, tx, host)?;
             let after = input::read(&input, &before)?;
             if after == before {
                 return Ok(after);
@@ -152,7 +151,7 @@ pub(crate) fn due_hosts(context: &Context, view: &ReadView) -> Result<Vec<HostId
     let mut due = Vec::new();
     view.walk(&HOSTS, &Span::ALL, Order::Ascending, |id, host| {
         let settings = match settings.at(&id) {
-            Ok(settings) => settings.unwrap_or_else(|| usual(context)),
+            Ok(settings) => settings.unwrap_or_else(|| settings::usual(&context.settings.timezone)),
             // They keep no other host from its maintenance, and this one says so.
             Err(error @ StoreError::Row { .. }) => {
                 tracing::error!(host = %id, %error, "maintenance settings can't be read");
@@ -185,22 +184,6 @@ pub(crate) fn due_hosts(context: &Context, view: &ReadView) -> Result<Vec<HostId
     Ok(due)
 }
 
-/// The settings of a host; those of a new one when none are stored.
-pub(crate) fn settings_of(
-    context: &Context,
-    reads: &impl Reads,
-    host: HostId,
-) -> Result<Maintenance, StoreError> {
-    Ok(reads.get(&MAINTENANCE, &host)?.unwrap_or_else(|| usual(context)))
-}
-
-/// The settings of a host whose settings nobody has changed: by the server's own clock.
-fn usual(context: &Context) -> Maintenance {
-    let timezone = &context.settings.timezone;
-    let timezone = if Calendar::knows(timezone) { timezone.clone() } else { "UTC".to_owned() };
-    Maintenance { timezone, ..Maintenance::default() }
-}
-
 /// The settings of a host, and what is decided now.
 pub(crate) fn decisions_of(
     context: &Context,
@@ -208,7 +191,7 @@ pub(crate) fn decisions_of(
     host: &Host,
     now: Timestamp,
 ) -> Result<(Maintenance, [Decision; 3]), StoreError> {
-    let settings = settings_of(context, reads, host.id)?;
+    let settings = settings::of(&context.settings.timezone, reads, host.id)?;
     let kept = fired::of(reads, host.id)?;
     let mut decisions =
         decide(now, &settings, &kept.latest, &state_of(context, reads, host, &kept, &settings)?);

@@ -2,8 +2,8 @@
 //!
 //! All kinds of a host with one window begin at one time, so that a prune still comes after that night's forget.
 
-use super::calendar::MINUTE_MS;
 use crate::record::Window;
+use crate::units::MINUTE_MS;
 use schema::HostId;
 
 /// No host begins later after its window opens, in minutes…

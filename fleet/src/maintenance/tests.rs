@@ -2,8 +2,7 @@
 
 use super::calendar::tests::at;
 use super::decide::{Action as A, *};
-use crate::record::{Every, Maintenance, Rule, SlotState, Window};
-use crate::record::{Fired, Latest};
+use crate::record::{Every, Fired, Latest, Maintenance, Rule, SlotState, Window};
 use proptest::prelude::*;
 use schema::{HostId, JobKind, Timestamp};
 

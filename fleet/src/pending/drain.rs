@@ -1,8 +1,8 @@
 //! From the store to the planner's world, and its actions back into the store.
 
-use super::plan::{Action, Hurdle, Rule, World, came_to_nothing, plan_drain};
+use super::plan::{Action, Hurdle, World, came_to_nothing, plan_drain};
 use super::retry::{LONGEST_MS, Why};
-use super::{abandon, of_host, put};
+use super::runs::{abandon, of_host, put, rule_of};
 use crate::context::Context;
 use crate::dispatch;
 use crate::fleet::Fleet;
@@ -11,7 +11,7 @@ use crate::link::outbox;
 use crate::record::{Actor, Job, PendingRun};
 use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
-use crate::store::{GROUPS, PENDING, PENDING_DUE, Reads, SCHEDULES, Span, Tx};
+use crate::store::{GROUPS, PENDING, PENDING_DUE, Reads, Span, Tx};
 use schema::limits::MAX_HELD_JOBS;
 use schema::{HostId, PendingId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,17 +93,6 @@ fn world_of(
     let open = job::open_jobs(reads, host, MAX_HELD_JOBS)?.len();
     world.room.insert(host, MAX_HELD_JOBS.saturating_sub(open));
     Ok(world)
-}
-
-/// What its schedule says of a run. Schedule and group may each allow fewer tries than the other.
-pub(crate) fn rule_of(reads: &impl Reads, run: &PendingRun) -> Result<Option<Rule>, StoreError> {
-    let row = reads.get(&SCHEDULES, &(run.host, run.schedule.clone()))?;
-    let Some(schedule) = row.map(|row| row.schedule).filter(|known| known.groups.contains(&run.group)) else {
-        return Ok(None);
-    };
-    let Some(group) = reads.get(&GROUPS, &(run.host, run.group.clone()))? else { return Ok(None) };
-    let retry_max = schedule.retry_max.min(group.retry_max);
-    Ok(Some(Rule { enabled: schedule.enabled, retry_max }))
 }
 
 fn hurdle_of(context: &Context, reads: &impl Reads, run: &PendingRun) -> Result<Hurdle, StoreError> {

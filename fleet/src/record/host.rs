@@ -141,6 +141,9 @@ pub struct EnrollToken {
     pub used: Option<(Timestamp, String, InstallationId)>,
 }
 
+/// How long a token can be used.
+pub(crate) const TOKEN_LIVES_MS: u64 = 24 * 3_600_000;
+
 /// A stored token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TokenRow {

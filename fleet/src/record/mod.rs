@@ -28,8 +28,8 @@ pub use fired::{Fired, Latest};
 pub use folder::{EntryCursor, EntryRow, Folder, FolderPlace};
 pub(crate) use folder::{EntryPage, FolderSeen};
 pub use group::{Group, Origin, Retention};
-pub(crate) use host::TokenRow;
 pub use host::{Acked, EnrollToken, Host, HostFacts, Machine, Presence, Quarantine, Twin, WireProblem};
+pub(crate) use host::{TOKEN_LIVES_MS, TokenRow};
 pub use job::{
     BackupFigures, EndedBy, ForgetFigures, Job, JobFigures, JobProgress, JobState, JobWhat, LogChunk,
     LogText, Occurrence, ProbeFigures, SourceFinding,
@@ -44,6 +44,7 @@ pub use repo::{
 };
 pub use schedule::Schedule;
 pub(crate) use schedule::ScheduleRow;
+pub(crate) use soundness::named_by;
 pub use soundness::{Accepted, Extent, Flawed, Hold, Lack, Loss, Newest, Past, Soundness, Whole};
 pub use summary::Ended;
 pub(crate) use summary::{GroupSummary, Summary, Unplanned};

@@ -175,3 +175,11 @@ impl Hold {
         }
     }
 }
+
+/// So many letters of a snapshot's id name it to an agent.
+pub(crate) const NAMED_BY: usize = 16;
+
+/// What names a snapshot to an agent.
+pub(crate) fn named_by(snapshot: &str) -> &str {
+    snapshot.get(..NAMED_BY).unwrap_or(snapshot)
+}

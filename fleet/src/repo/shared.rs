@@ -19,7 +19,8 @@
 //! What credentials may do, and their tests, are each host's own. A size that was only summed up is not told, for it
 //! lacks what the others added.
 
-use super::{sharing, write};
+use super::partners;
+use super::row::write;
 use crate::record::{
     CheckSeen, Job, JobFigures, JobState, JobWhat, PruneSeen, RepoState, SizeSeen, SnapshotsSeen, Told,
     ToldLock,
@@ -137,7 +138,7 @@ pub(super) fn tell(
     state: &RepoState,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    for other in sharing::partners(tx, host)?.into_iter().take(MOST_TOLD) {
+    for other in partners::partners(tx, host)?.into_iter().take(MOST_TOLD) {
         let Some(before) = tx.get(&REPOS, &other)? else { continue };
         let mut after = before.clone();
         after.told.take(before.check.as_ref(), state, host, now);
@@ -152,7 +153,7 @@ pub(super) fn tell(
 pub(super) fn learn(tx: &Tx<'_>, host: HostId) -> Result<Told, StoreError> {
     let mut told = Told::default();
     let own = tx.get(&REPOS, &host)?.and_then(|state| state.check);
-    for other in sharing::partners(tx, host)?.into_iter().take(MOST_TOLD) {
+    for other in partners::partners(tx, host)?.into_iter().take(MOST_TOLD) {
         if let Some(seen) = tx.get(&REPOS, &other)? {
             let at = seen.lock.as_ref().map_or_else(Timestamp::default, |lock| lock.at);
             told.take(own.as_ref(), &seen, other, at);
@@ -176,7 +177,7 @@ pub(super) fn tell_done(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<()
         }
         _ => return Ok(()),
     };
-    for other in sharing::partners(tx, job.host)?.into_iter().take(MOST_TOLD) {
+    for other in partners::partners(tx, job.host)?.into_iter().take(MOST_TOLD) {
         let Some(before) = tx.get(&REPOS, &other)? else { continue };
         let mut after = before.clone();
         let told = &mut after.told;

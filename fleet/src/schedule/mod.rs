@@ -1,45 +1,31 @@
 //! Schedules: what is backed up when, by itself; and the tick that sees that they are due.
 
 pub(crate) mod due;
+mod row;
 pub(crate) mod tick;
 
-pub(crate) use tick::begin_anew;
+pub(crate) use row::{begin_anew, has_unlisted, list_again, occurred, of_host};
 
 use crate::audit;
-use crate::change::Changed;
 use crate::context::Context;
 use crate::fleet::Fleet;
 use crate::hosts;
 use crate::link::plan;
 use crate::pending;
-use crate::record::Schedule;
-use crate::record::ScheduleRow;
+use crate::record::{Schedule, ScheduleRow};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
-use crate::store::{GROUPS, Reads, SCHEDULES, SCHEDULES_DUE, Span, Tx};
-use crate::unplanned;
+use crate::store::{GROUPS, Reads, SCHEDULES, Span, Tx};
 use cron::{Cron, CronError};
+use row::{cron_of, put, remove, unlist};
 use schema::{HostId, Timestamp};
 
 /// The most schedules of one host.
 const MAX_SCHEDULES: usize = 32;
 /// The most tries that make sense: half an hour apart, they are two weeks.
 const MAX_RETRIES: u16 = 1_000;
-/// How much older than its schedule wants a good backup may be: one may take long, or have been tried again.
-const SPARE_MS: u64 = 86_400_000;
 /// The widest spread: within a day.
 const MAX_JITTER_SECS: u32 = 86_400;
-
-impl ScheduleRow {
-    fn delay_ms(&self, host: HostId) -> u64 {
-        cron::delay_ms(host, &self.schedule.name, self.schedule.jitter_secs)
-    }
-
-    /// When it is to run next.
-    pub(crate) fn runs_at(&self, host: HostId) -> Option<Timestamp> {
-        self.next_due_at.map(|at| at.plus_ms(self.delay_ms(host)))
-    }
-}
 
 impl Fleet {
     /// Creates a schedule (`old_name` is `None`), or changes the one that is called `old_name`.
@@ -159,71 +145,6 @@ fn check(reads: &impl Reads, host: HostId, schedule: &Schedule) -> Result<Cron, 
         return Err(Refused::invalid("jitter_secs", message));
     }
     Ok(cron)
-}
-
-fn cron_of(schedule: &Schedule) -> Result<Cron, CronError> {
-    Cron::parse(&schedule.cron, &schedule.timezone)
-}
-
-/// The occurrences of a schedule after one instant and up to another; `None` = there are none, or it is gone.
-pub(crate) fn occurred(
-    reads: &impl Reads,
-    (host, name): (HostId, &str),
-    after: Timestamp,
-    until: Timestamp,
-) -> Result<Option<due::Occurred>, StoreError> {
-    let row = reads.get(&SCHEDULES, &(host, name.to_owned()))?;
-    let cron = row.and_then(|row| cron_of(&row.schedule).ok());
-    Ok(cron.and_then(|cron| due::due(&cron, after, 0, until).occurred))
-}
-
-/// Writes a row, its index, and what the host's summary says of it.
-fn put(
-    tx: &mut Tx<'_>,
-    host: HostId,
-    before: Option<&ScheduleRow>,
-    row: &ScheduleRow,
-) -> Result<(), StoreError> {
-    if let Some(before) = before {
-        unlist(tx, host, before)?;
-    }
-    let name = row.schedule.name.clone();
-    tx.put(&SCHEDULES, &(host, name.clone()), row)?;
-    if let Some(at) = row.runs_at(host) {
-        tx.put(&SCHEDULES_DUE, &(at.0, host, name), &())?;
-    }
-    told(tx, host)
-}
-
-fn remove(tx: &mut Tx<'_>, host: HostId, row: &ScheduleRow) -> Result<(), StoreError> {
-    unlist(tx, host, row)?;
-    told(tx, host)
-}
-
-fn unlist(tx: &mut Tx<'_>, host: HostId, row: &ScheduleRow) -> Result<(), StoreError> {
-    let name = row.schedule.name.clone();
-    if let Some(at) = row.runs_at(host) {
-        tx.remove(&SCHEDULES_DUE, &(at.0, host, name.clone()))?;
-    }
-    tx.remove(&SCHEDULES, &(host, name)).map(|_| ())
-}
-
-fn told(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
-    let rows = of_host(tx, host)?;
-    hosts::change_summary(tx, host, |summary| {
-        summary.next_run_at = rows.iter().filter_map(|row| row.runs_at(host)).min();
-        for group in &mut summary.groups {
-            let runs = |row: &&ScheduleRow| row.schedule.enabled && row.schedule.groups.contains(&group.name);
-            group.old_after_ms = rows.iter().filter(runs).map(|row| row.longest_ms + SPARE_MS).min();
-        }
-    })?;
-    tx.effects.changed(Changed::Schedules(host));
-    unplanned::plan_changed(tx, host)
-}
-
-/// A host's schedules, by name.
-pub(crate) fn of_host(reads: &impl Reads, host: HostId) -> Result<Vec<ScheduleRow>, StoreError> {
-    Ok(reads.rows(&SCHEDULES, &Span::under(&host))?.into_iter().map(|(_, row)| row).collect())
 }
 
 /// A source group has another name.

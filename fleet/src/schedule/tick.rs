@@ -1,15 +1,14 @@
 //! The tick: what is due becomes pending runs, and what can be handed over is.
 
 use super::due::{self, Look};
-use super::{cron_of, of_host, put};
+use super::row::{begin_anew, cron_of, put};
 use crate::clock::{self, Clock};
 use crate::context::Context;
 use crate::fleet::Fleet;
 use crate::pending;
-use crate::record::PendingRun;
-use crate::record::ScheduleRow;
+use crate::record::{PendingRun, ScheduleRow};
 use crate::refused::{Refused, StoreError};
-use crate::store::{HOSTS, PENDING_DUE, Reads, SCHEDULES, SCHEDULES_DUE, Span, Tx};
+use crate::store::{PENDING_DUE, Reads, SCHEDULES, SCHEDULES_DUE, Span, Tx};
 use crate::unplanned;
 use schema::{HostId, PendingId, Timestamp};
 
@@ -187,57 +186,6 @@ fn run(context: &Context, tx: &mut Tx<'_>, due: &DueSchedule, now: Timestamp) ->
         pending::put(tx, before, &run)?;
     }
     pending::drain::host(context, tx, host, now)
-}
-
-/// Whether a schedule that is on has no next time although there is one: what it lacked is there again.
-pub(crate) fn has_unlisted(reads: &impl Reads, host: HostId) -> Result<bool, StoreError> {
-    match of_host(reads, host) {
-        Ok(rows) => Ok(rows.iter().any(|row| relisted(row).is_some())),
-        Err(StoreError::Row { .. }) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Gives such schedules their next time. What came due meanwhile runs once.
-pub(crate) fn list_again(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
-    if !has_unlisted(tx, host)? {
-        return Ok(());
-    }
-    for before in of_host(tx, host)? {
-        if let Some(after) = relisted(&before) {
-            put(tx, host, Some(&before), &after)?;
-        }
-    }
-    Ok(())
-}
-
-fn relisted(row: &ScheduleRow) -> Option<ScheduleRow> {
-    if !row.schedule.enabled || row.next_due_at.is_some() {
-        return None;
-    }
-    let next_due_at = cron_of(&row.schedule).ok()?.next_after(row.handled_at)?;
-    Some(ScheduleRow { next_due_at: Some(next_due_at), ..row.clone() })
-}
-
-/// Marks that a wrong clock set are set to when it came back, see [`due::is_from_the_future`].
-pub(crate) fn begin_anew(tx: &mut Tx<'_>, Clock { now, since }: Clock) -> Result<(), StoreError> {
-    for host in tx.keys(&HOSTS, &Span::ALL, usize::MAX)? {
-        let rows = match of_host(tx, host) {
-            // Its host says that they can't be read.
-            Err(StoreError::Row { .. }) => continue,
-            rows => rows?,
-        };
-        for before in rows {
-            if !due::is_from_the_future(before.handled_at, now) {
-                continue;
-            }
-            let cron = cron_of(&before.schedule).ok().filter(|_| before.schedule.enabled);
-            let next_due_at = cron.and_then(|cron| cron.next_after(since));
-            let row = ScheduleRow { handled_at: since, next_due_at, ..before.clone() };
-            put(tx, host, Some(&before), &row)?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

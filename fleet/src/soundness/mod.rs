@@ -14,10 +14,10 @@ use crate::groups::origins;
 use crate::hosts;
 use crate::record::{
     Accepted, Actor, Extent, Flawed, Group, Hold, Host, Job, JobFigures, JobState, JobWhat, Lack, Loss,
-    Newest, Past, Soundness, Whole,
+    Newest, Past, Soundness, Whole, named_by,
 };
 use crate::refused::{Refused, StoreError};
-use crate::repo::sharing;
+use crate::repo::partners;
 use crate::request::By;
 use crate::store::{GROUPS, HOSTS, JOBS, Reads, SOUNDNESS, Span, Tx};
 use schema::job::ForgetResult;
@@ -38,8 +38,6 @@ pub(crate) const MOST_LACKING: usize = 1_000;
 const MOST_WHOLE: usize = 128;
 /// The clock of a host may be behind by so much without a word.
 const CLOCK_MS: u64 = 60_000;
-/// So many letters of a snapshot's id name it to an agent.
-pub(crate) const NAMED_BY: usize = 16;
 
 /// A backup that made a snapshot.
 struct Made<'a> {
@@ -336,11 +334,6 @@ pub(crate) fn forgotten<'a>(
     Ok(())
 }
 
-/// What names a snapshot to an agent.
-pub(crate) fn named_by(snapshot: &str) -> &str {
-    snapshot.get(..NAMED_BY).unwrap_or(snapshot)
-}
-
 /// A group has another name.
 pub(crate) fn group_renamed(tx: &mut Tx<'_>, host: HostId, old: &str, new: &str) -> Result<(), StoreError> {
     let key = (host, old.to_owned());
@@ -433,7 +426,7 @@ pub(crate) fn held_on_repository(
     if let Some(own) = held_group(reads, host)? {
         return Ok(Some(own));
     }
-    for other in sharing::partners(reads, host)? {
+    for other in partners::partners(reads, host)? {
         if let Some((group, why)) = held_group(reads, other)?
             && let Some(record) = reads.get(&HOSTS, &other)?
         {

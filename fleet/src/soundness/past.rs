@@ -3,13 +3,15 @@
 //! of the group is forgotten, for a new group that finds little would take that for usual.
 
 use super::{Made, take};
+use crate::credentials;
 use crate::groups::{Owner, Owners, origins};
 use crate::hosts;
 use crate::job;
 use crate::listing::{self, short};
-use crate::record::{Extent, Flawed, Group, Host, Job, Origin, Past, SnapshotRow, Soundness, Whole};
+use crate::record::{
+    Extent, Flawed, Group, Host, Job, Origin, Past, SnapshotRow, Soundness, Whole, named_by,
+};
 use crate::refused::StoreError;
-use crate::repo;
 use crate::store::{GROUPS, HOSTS, JOBS, REPOS, Reads, SOUNDNESS, Span, Tx};
 use schema::{HostId, JobKind, Timestamp};
 use std::collections::HashSet;
@@ -100,7 +102,7 @@ pub(crate) fn unlisted_group(reads: &impl Reads, host: HostId) -> Result<Option<
 /// The snapshots were listed, all of them, and with the credentials that stand now: what those from before hold is known.
 pub(crate) fn listed(tx: &mut Tx<'_>, listing: &Job, now: Timestamp) -> Result<(), StoreError> {
     let host = listing.host;
-    if repo::is_outdated(tx, listing)? {
+    if credentials::is_outdated(tx, listing)? {
         return Ok(());
     }
     let Some(record) = tx.get(&HOSTS, &host)? else { return Ok(()) };
@@ -172,7 +174,7 @@ pub(super) fn learn(
     let made: Vec<Made<'_>> =
         made.into_iter().filter(|made| looked_at.is_none_or(|looked_at| made.job > looked_at)).collect();
     let is_made = |flawed: &Flawed| made.iter().any(|made| flawed.job == Some(made.job));
-    let is_again = |whole: &Whole| made.iter().any(|made| whole.snapshot == super::named_by(made.snapshot));
+    let is_again = |whole: &Whole| made.iter().any(|made| whole.snapshot == named_by(made.snapshot));
     let (loss, usual) = match looked_at {
         Some(_) => (known.loss, known.usual),
         None => (None, vec![most]),

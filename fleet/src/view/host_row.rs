@@ -1,11 +1,7 @@
-use crate::record::{Acked, Host, Job, Presence};
-use crate::record::{Ended, Summary};
-use crate::status::Cause;
+use super::day::{DAYS, Day};
+use crate::record::{Acked, Ended, Host, Job, Presence, Summary};
 use schema::{Timestamp, version};
 use std::sync::Arc;
-
-/// Days in the strip of a host.
-pub const DAYS: usize = 30;
 
 /// What the fleet page, the API, metrics and the view tree show of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,43 +150,6 @@ impl Status {
     }
 }
 
-/// What became of a day's backups: for each group the last one counts, then the worst of the groups.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Day {
-    /// Nothing happened.
-    #[default]
-    None,
-    /// All good.
-    Ok,
-    /// One runs now.
-    Running,
-    /// Files were left out.
-    Warning,
-    /// A due backup did not happen.
-    Missed,
-    /// One failed or was lost.
-    Failed,
-}
-
-impl Day {
-    /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::None, Self::Ok, Self::Running, Self::Warning, Self::Missed, Self::Failed];
-
-    /// Its word.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Ok => "ok",
-            Self::Running => "running",
-            Self::Warning => "warning",
-            Self::Missed => "missed",
-            Self::Failed => "failed",
-        }
-    }
-}
-
 /// How many hosts stand how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FleetCounts {
@@ -250,4 +209,15 @@ impl HostFilter {
 fn names(host: &Host) -> impl Iterator<Item = &str> {
     let own = host.facts.as_ref().map(|facts| facts.hostname.as_str());
     std::iter::once(host.name.as_str()).chain(host.labels.iter().map(String::as_str)).chain(own)
+}
+
+/// What a state comes from: its kind, and since when that is so; a good backup ends every state of backups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cause(pub(crate) &'static str, pub(crate) Timestamp);
+
+impl Cause {
+    /// Tells a state from others, and from the same one at another time.
+    pub(crate) fn mark(self, status: Status) -> String {
+        format!("{}.{}.{}", status.as_str(), self.0, self.1.0)
+    }
 }

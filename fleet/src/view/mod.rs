@@ -1,9 +1,12 @@
 //! What is read: rows put together for whoever shows them, filters and pages.
 
+mod day;
 mod host_row;
 mod page;
 mod schedule;
 
-pub use host_row::{DAYS, Day, FleetCounts, HostFilter, HostRow, Status};
+pub use day::{DAYS, Day};
+pub(crate) use host_row::Cause;
+pub use host_row::{FleetCounts, HostFilter, HostRow, Status};
 pub use page::{AuditFilter, JobFilter, Page, Paged};
 pub use schedule::ScheduleView;

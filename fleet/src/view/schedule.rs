@@ -1,5 +1,4 @@
-use crate::record::Schedule;
-use crate::record::ScheduleRow;
+use crate::record::{Schedule, ScheduleRow};
 use cron::Cron;
 use schema::Timestamp;
 

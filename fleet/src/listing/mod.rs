@@ -1,10 +1,13 @@
 //! Snapshot listings: collected while a listing job runs, shown when it has ended well.
 
+mod row;
+
+pub(crate) use row::{MAX_BACKUPS, read, short};
+
 use crate::budget;
 use crate::clock::{self, Clock, Dated as _};
 use crate::job;
-use crate::record::{Job, JobFigures, JobState, JobWhat, Listed, SnapshotRow};
-use crate::record::{Listing, SnapshotPage};
+use crate::record::{Job, JobFigures, JobState, JobWhat, Listed, Listing, SnapshotPage, SnapshotRow};
 use crate::refused::StoreError;
 use crate::soundness;
 use crate::store::{JOBS, LISTED, LISTINGS, Order, Reads, Span, Tx};
@@ -20,10 +23,6 @@ use std::str::FromStr;
 
 /// The most snapshots of a listing that are kept: the newest, and the rest of the page that they begin in.
 const MAX_SNAPSHOTS: u32 = 200_000;
-/// The most backups whose sizes are looked for.
-pub(crate) const MAX_BACKUPS: usize = 4_000;
-/// Letters of a short snapshot id.
-const SHORT_ID: usize = 8;
 
 impl Listing {
     pub(crate) const fn job(&self) -> JobId {
@@ -151,25 +150,6 @@ fn fill_sizes(tx: &mut Tx<'_>, listing: &Job) -> Result<u32, StoreError> {
         }
     }
     Ok(kept)
-}
-
-/// The short form of a snapshot's id: a backup tells no more of it with some versions of restic.
-pub(crate) fn short(id: &str) -> &str {
-    id.get(..SHORT_ID).unwrap_or(id)
-}
-
-/// The snapshots of the newest whole listing, oldest first, and when it was made.
-pub(crate) fn read(
-    reads: &impl Reads,
-    host: HostId,
-) -> Result<Option<(Timestamp, Vec<SnapshotRow>)>, StoreError> {
-    let Some(listing) = reads.get(&LISTINGS, &host)? else { return Ok(None) };
-    let mut rows = Vec::new();
-    reads.walk(&LISTED, &Span::under(&listing.job), Order::Ascending, |_, SnapshotPage(page)| {
-        rows.extend(page);
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(Some((listing.at, rows)))
 }
 
 /// Where a part of the list of snapshots ended: the time and the id of its last one. Holds when the list is made anew.

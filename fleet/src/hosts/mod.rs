@@ -1,5 +1,9 @@
 //! Hosts: added, renamed, deleted.
 
+mod row;
+
+pub(crate) use row::{change_summary, check_name, find, seen, state_folder, target};
+
 use crate::audit;
 use crate::budget;
 use crate::change::Changed;
@@ -7,7 +11,6 @@ use crate::enroll;
 use crate::fleet::{Fleet, NewEnrollToken};
 use crate::groups::origins;
 use crate::pending;
-use crate::record::Summary;
 use crate::record::{Acked, AuditTarget, Host};
 use crate::refused::{Refused, StoreError};
 use crate::repo;
@@ -21,7 +24,7 @@ use crate::store::{
     MAINTENANCE, OPEN_JOBS, OUTBOX, PRESENCES, REPO_HOSTS, REPOS, Reads, SOUNDNESS, SUMMARIES, Span, TOKENS,
     Tx, USAGES,
 };
-use schema::{HostId, Timestamp, name};
+use schema::{HostId, name};
 
 const MAX_LABELS: usize = 32;
 
@@ -65,7 +68,7 @@ impl Fleet {
         let context = self.context();
         self.write(move |tx| {
             let now = context.now();
-            let entry = Entry::read(&context, tx, host)?.ok_or(Refused::HostNotFound)?;
+            let entry = Entry::read(&context.settings.timezone, tx, host)?.ok_or(Refused::HostNotFound)?;
             let row = status::row(&entry, now);
             let (acked, action) = match &mark {
                 None if row.acked.is_none() => return Ok(()),
@@ -144,33 +147,12 @@ impl Fleet {
     }
 }
 
-/// The host, or the refusal that says it is not there.
-pub(crate) fn find(reads: &impl Reads, host: HostId) -> Result<Host, Refused> {
-    reads.get(&HOSTS, &host)?.ok_or(Refused::HostNotFound)
-}
-
-/// What the audit calls a host.
-pub(crate) fn target(reads: &impl Reads, host: HostId) -> Result<AuditTarget, StoreError> {
-    let name = reads.get(&HOSTS, &host)?.map_or_else(String::new, |host| host.name);
-    Ok(AuditTarget::Host(host, name))
-}
-
 fn take_name(tx: &mut Tx<'_>, name: &str, host: HostId) -> Result<(), Refused> {
     let key = name.to_lowercase();
     if tx.has(&HOST_NAMES, &key)? {
         return Err(Refused::NameTaken { name: name.to_owned() });
     }
     Ok(tx.put(&HOST_NAMES, &key, &host)?)
-}
-
-pub(crate) fn check_name(text: &str) -> Result<(), Refused> {
-    if name::is_valid(text) {
-        return Ok(());
-    }
-    Err(Refused::invalid(
-        "name",
-        "a name has 1 to 63 letters, digits, dots, underscores or hyphens, and begins with a letter or a digit",
-    ))
 }
 
 /// A host's name also stands in addresses, beside its id and what is no host.
@@ -223,7 +205,7 @@ fn delete(tx: &mut Tx<'_>, host: &Host) -> Result<(), StoreError> {
     if let Some(repo) = tx.get(&REPOS, &id)?.and_then(|state| state.repo) {
         tx.remove(&REPO_HOSTS, &(repo, id))?;
     }
-    repo::sharing::leave(tx, id)?;
+    repo::partners::leave(tx, id)?;
     tx.remove(&USAGES, &id)?;
     tx.remove_all(&AUDIT_HOSTS, &own)?;
     tx.remove(&MAINTENANCE, &id)?;
@@ -245,46 +227,4 @@ fn delete(tx: &mut Tx<'_>, host: &Host) -> Result<(), StoreError> {
     tx.remove(&HOST_NAMES, &host.name.to_lowercase())?;
     tx.remove(&HOSTS, &id)?;
     Ok(())
-}
-
-/// Changes a host's summary.
-pub(crate) fn change_summary(
-    tx: &mut Tx<'_>,
-    host: HostId,
-    change: impl FnOnce(&mut Summary),
-) -> Result<(), StoreError> {
-    let before = tx.get(&SUMMARIES, &host)?.unwrap_or_default();
-    let mut after = before.clone();
-    change(&mut after);
-    if after == before { Ok(()) } else { tx.put(&SUMMARIES, &host, &after) }
-}
-
-/// The agent can't write its state folder, or has just done so.
-pub(crate) fn state_folder(
-    tx: &mut Tx<'_>,
-    host: HostId,
-    fails_at: Option<Timestamp>,
-) -> Result<(), StoreError> {
-    let Some(mut presence) = tx.get(&PRESENCES, &host)? else { return Ok(()) };
-    if presence.state_folder_since.is_some() == fails_at.is_some() {
-        return Ok(());
-    }
-    presence.state_folder_since = fails_at;
-    tx.put(&PRESENCES, &host, &presence)?;
-    tx.effects.changed(Changed::Host(host));
-    Ok(())
-}
-
-/// Notes that something was heard of a host; written at most once a minute.
-pub(crate) fn seen(tx: &mut Tx<'_>, host: HostId, peer: &str, now: Timestamp) -> Result<(), StoreError> {
-    const EVERY_MS: u64 = 60_000;
-    let Some(mut presence) = tx.get(&PRESENCES, &host)? else { return Ok(()) };
-    if presence.last_seen_at.is_some_and(|at| now >= at && now.ms_since(at) < EVERY_MS) {
-        return Ok(());
-    }
-    presence.last_seen_at = Some(now);
-    if !peer.is_empty() {
-        presence.peer = Some(peer.to_owned());
-    }
-    tx.put(&PRESENCES, &host, &presence)
 }

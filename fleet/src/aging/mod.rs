@@ -5,6 +5,10 @@
 //! A round looks through all jobs, a bounded number at each sweep, and rests for an hour; what it removed is in the
 //! audit and in the log.
 
+mod round;
+
+pub(crate) use round::Round;
+
 use crate::audit;
 use crate::context::Context;
 use crate::fleet::Fleet;
@@ -28,41 +32,8 @@ const REST_MS: u64 = 3_600_000;
 const REMOVED_AT_ONCE: usize = 500;
 /// …and looked at.
 const LOOKED_AT: usize = 5_000;
-/// A clock that goes further from one sweep to the next was set, or the server slept.
-const MOST_BETWEEN_MS: u64 = 2 * 3_600_000;
 /// A host that takes more than its share is brought back to so much of it, in percent.
 const BACK_TO_PCT: u64 = 90;
-
-/// How far a round is. In memory: a restart begins anew.
-#[derive(Debug, Default)]
-pub(crate) struct Round {
-    /// The last job that was looked at.
-    after: Option<JobId>,
-    rests_until: Timestamp,
-    old: u64,
-    over: BTreeMap<HostId, u64>,
-    watch: Watch,
-}
-
-/// How long the clock has gone on as a clock does. One that was set years ahead would make all jobs old at once: what is
-/// old by it goes only after a day in which somebody can notice.
-#[derive(Clone, Copy, Debug, Default)]
-struct Watch {
-    since: Timestamp,
-    last: Timestamp,
-}
-
-impl Watch {
-    /// Notes the time of a sweep: whether it can be relied on.
-    fn is_steady(&mut self, now: Timestamp) -> bool {
-        let step_ms = now.ms_since(self.last);
-        if now < self.last || step_ms > MOST_BETWEEN_MS {
-            self.since = now;
-        }
-        self.last = now;
-        now.ms_since(self.since) >= DAY_MS
-    }
-}
 
 /// What goes at one sweep.
 #[derive(Debug, Default)]

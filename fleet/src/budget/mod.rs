@@ -8,6 +8,11 @@
 //! Bounds in all stand where things are kept: pieces of a listing in [`take_piece`], the audit's share of a host in
 //! [`audit`](crate::audit), jobs and logs in [`aging`](crate::aging).
 
+mod meters;
+
+pub use meters::OverBudget;
+pub(crate) use meters::{Meters, Spending, Spent};
+
 use crate::context::Context;
 use crate::fleet::Fleet;
 use crate::record::Usage;
@@ -15,7 +20,6 @@ use crate::refused::StoreError;
 use crate::store::{LISTING_STATES, Reads, Row, Span, Table, Tx, USAGES};
 use schema::command::Over;
 use schema::{HostId, JobId, ReportBody, Timestamp};
-use std::collections::HashMap;
 
 /// The most backups of an agent's own that are open at once: twice what an agent can hold.
 pub(crate) const MAX_OPEN_OWN: usize = 2 * schema::limits::MAX_HELD_JOBS;
@@ -27,131 +31,6 @@ pub(crate) const MAX_LISTING_BYTES: u64 = 64 << 20;
 pub(crate) const MAX_FOLDER_BYTES: u64 = 4 << 20;
 /// What a job costs beside its log, in bytes: its record and its places in the indices.
 pub(crate) const JOB_BYTES: u64 = 2 * 1024;
-
-/// What is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Spent {
-    /// A durable report.
-    Report,
-    /// Bytes of what reports carry: logs, listings.
-    Bytes,
-    /// A backup of the agent's own.
-    OwnJob,
-    /// A line of the audit.
-    AuditLine,
-    /// A hello or figures.
-    State,
-    /// Progress and live lines.
-    Live,
-}
-
-impl Spent {
-    const COUNT: usize = 6;
-
-    /// So much at once, and a minute.
-    const fn limit(self) -> (u64, u64) {
-        match self {
-            Self::Report => (100_000, 6_000),
-            Self::Bytes => (256 << 20, 8 << 20),
-            Self::OwnJob => (5_000, 10),
-            Self::AuditLine => (60, 2),
-            Self::State => (1_200, 120),
-            Self::Live => (12_000, 1_200),
-        }
-    }
-
-    const fn over(self) -> Over {
-        match self {
-            Self::Report | Self::State | Self::Live => Over::Messages,
-            Self::Bytes => Over::Bytes,
-            Self::OwnJob => Over::OwnJobs,
-            Self::AuditLine => Over::Audit,
-        }
-    }
-}
-
-/// A leaky bucket. The server's clock may be set back: then it leaks from there.
-#[derive(Clone, Copy, Debug, Default)]
-struct Bucket {
-    level: u64,
-    at: Timestamp,
-}
-
-impl Bucket {
-    fn take(&mut self, amount: u64, (most, a_minute): (u64, u64), now: Timestamp) -> bool {
-        let leaked = now.ms_since(self.at).saturating_mul(a_minute) / 60_000;
-        if leaked > 0 || now < self.at {
-            self.level = self.level.saturating_sub(leaked);
-            self.at = now;
-        }
-        let fits = self.level.saturating_add(amount) <= most;
-        if fits {
-            self.level += amount;
-        }
-        fits
-    }
-}
-
-/// What an operation takes from a budget, once it is committed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Spending {
-    host: HostId,
-    what: Spent,
-    amount: u64,
-    at: Timestamp,
-}
-
-/// What was refused of a host since the server started.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OverBudget {
-    /// What, how often, and when last; in the order of [`Over::ALL`], only what was.
-    pub refused: Vec<(Over, u64, Timestamp)>,
-}
-
-#[derive(Debug, Default)]
-struct Meter {
-    buckets: [Bucket; Spent::COUNT],
-    refused: [(u64, Timestamp); Over::ALL.len()],
-}
-
-/// All hosts'. In memory: a restart begins anew.
-#[derive(Debug, Default)]
-pub(crate) struct Meters(HashMap<HostId, Meter>);
-
-impl Meters {
-    pub(crate) fn forget(&mut self, host: HostId) {
-        self.0.remove(&host);
-    }
-}
-
-impl Context {
-    /// Takes from a budget of a host at once, for what is no operation.
-    pub(crate) fn spend(&self, host: HostId, what: Spent, amount: u64, now: Timestamp) -> Result<(), Over> {
-        let mut meters = self.meters();
-        let bucket = &mut meters.0.entry(host).or_default().buckets[what as usize];
-        if bucket.take(amount, what.limit(), now) { Ok(()) } else { Err(what.over()) }
-    }
-
-    /// Takes from budgets what was committed.
-    pub(crate) fn has_spent(&self, spent: &[Spending]) {
-        let mut meters = self.meters();
-        for Spending { host, what, amount, at } in spent {
-            let bucket = &mut meters.0.entry(*host).or_default().buckets[*what as usize];
-            bucket.take(*amount, what.limit(), *at);
-        }
-    }
-
-    /// Counts what was refused.
-    pub(crate) fn count_refused(&self, host: HostId, over: Over, now: Timestamp) {
-        let mut meters = self.meters();
-        let (count, last) = &mut meters.0.entry(host).or_default().refused[over as usize];
-        if *count == 0 {
-            tracing::warn!(%host, what = over.as_str(), "{}; what is over is not taken", over.words());
-        }
-        *count = count.saturating_add(1);
-        *last = now;
-    }
-}
 
 impl Fleet {
     /// What was refused of a host since the server started.
@@ -253,6 +132,7 @@ pub(crate) fn is_full(context: &Context, reads: &impl Reads, host: HostId) -> Re
 
 #[cfg(test)]
 mod tests {
+    use super::meters::Bucket;
     use super::*;
     use crate::context::{Driver, Settings};
     use crate::record::LogChunk;

@@ -1,0 +1,254 @@
+//! The rows of pending runs, and what becomes of one when its job has ended.
+
+use super::plan::{self, Action, Rule};
+use super::retry::{self, Verdict, Why};
+use crate::audit;
+use crate::change::Changed;
+use crate::groups::origins;
+use crate::hosts;
+use crate::record::{Actor, GivenUp, Job, JobWhat, PendingRun};
+use crate::refused::{Refused, StoreError};
+use crate::request::By;
+use crate::schedule;
+use crate::store::{
+    GIVEN_UP, GROUPS, HOST_PENDING, PENDING, PENDING_DUE, PENDING_WAITING, Reads, SCHEDULES, Span, Tx,
+};
+use crate::units::DAY_MS;
+use schema::{HostId, PendingId, Timestamp};
+
+/// How long a run that was given up is shown.
+pub(crate) const GIVEN_UP_KEPT_MS: u64 = 7 * DAY_MS;
+/// The most of them that are kept.
+const MAX_GIVEN_UP: usize = 1_000;
+
+pub(super) fn title(run: &PendingRun) -> String {
+    format!("{} of schedule {}", run.group, run.schedule)
+}
+
+/// A run that waits.
+pub(super) fn find(reads: &impl Reads, id: PendingId) -> Result<PendingRun, Refused> {
+    reads.get(&PENDING, &id)?.filter(waits).ok_or(Refused::PendingNotFound)
+}
+
+pub(super) fn waits(run: &PendingRun) -> bool {
+    run.job.is_none()
+}
+
+/// Whether the clock says when it is tried.
+pub(super) fn is_timed(run: &PendingRun) -> bool {
+    waits(run) && !run.asleep && run.next_attempt_at.is_some()
+}
+
+/// A host's runs, oldest first.
+pub(crate) fn of_host(reads: &impl Reads, host: HostId) -> Result<Vec<PendingRun>, StoreError> {
+    let mut runs = Vec::new();
+    for (_, id) in reads.keys(&HOST_PENDING, &Span::under(&host), usize::MAX)? {
+        runs.extend(reads.get(&PENDING, &id)?);
+    }
+    Ok(runs)
+}
+
+/// Writes a run and its indices.
+pub(crate) fn put(tx: &mut Tx<'_>, before: Option<&PendingRun>, run: &PendingRun) -> Result<(), StoreError> {
+    if before == Some(run) {
+        return Ok(());
+    }
+    before.map_or(Ok(()), |before| unlist(tx, before))?;
+    tx.put(&PENDING, &run.id, run)?;
+    tx.put(&HOST_PENDING, &(run.host, run.id), &())?;
+    if waits(run) {
+        tx.put(&PENDING_WAITING, &(run.due_at.0, run.id), &())?;
+    }
+    if let Some(at) = run.next_attempt_at.filter(|_| is_timed(run)) {
+        tx.put(&PENDING_DUE, &(at.0, run.id), &())?;
+    }
+    told(tx, run.host)
+}
+
+pub(super) fn remove(tx: &mut Tx<'_>, run: &PendingRun) -> Result<(), StoreError> {
+    unlist(tx, run)?;
+    tx.remove(&HOST_PENDING, &(run.host, run.id))?;
+    tx.remove(&PENDING, &run.id)?;
+    told(tx, run.host)
+}
+
+pub(super) fn unlist(tx: &mut Tx<'_>, run: &PendingRun) -> Result<(), StoreError> {
+    if waits(run) {
+        tx.remove(&PENDING_WAITING, &(run.due_at.0, run.id))?;
+    }
+    if let Some(at) = run.next_attempt_at.filter(|_| is_timed(run)) {
+        tx.remove(&PENDING_DUE, &(at.0, run.id))?;
+    }
+    Ok(())
+}
+
+pub(super) fn told(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
+    let oldest = of_host(tx, host)?.iter().filter(|run| waits(run)).map(|run| run.due_at).min();
+    hosts::change_summary(tx, host, |summary| summary.waits_since = oldest)?;
+    tx.effects.changed(Changed::Pending(host));
+    Ok(())
+}
+
+/// Gives a run up, for everybody to see.
+pub(super) fn abandon(
+    tx: &mut Tx<'_>,
+    run: &PendingRun,
+    reason: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    remove(tx, run)?;
+    let given_up = GivenUp { at: now, reason: reason.to_owned(), run: run.clone() };
+    tx.put(&GIVEN_UP, &(now.0, run.id), &given_up)?;
+    let kept = tx.keys(&GIVEN_UP, &Span::ALL, MAX_GIVEN_UP + 1)?;
+    if kept.len() > MAX_GIVEN_UP {
+        tx.remove(&GIVEN_UP, &kept[0])?;
+    }
+    let by = By { actor: Actor::Schedule(run.schedule.clone()), peer: String::new() };
+    let target = hosts::target(tx, run.host)?;
+    audit::note(tx, now, &by, "pending.abandoned", target, format!("{}: {reason}", title(run)))
+}
+
+/// A backup has ended, or its end was corrected.
+///
+/// An occurrence is met by a good backup that was made for it, or of its group and begun at or after its due time; what
+/// came due later waits on, however late this is heard of.
+pub(crate) fn job_ended(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(), StoreError> {
+    let JobWhat::Backup { group } = &job.what else { return Ok(()) };
+    // It may have another name by now.
+    let group = origins::owner_of(tx, job.host, group)?.unwrap_or_else(|| group.clone());
+    let verdict = retry::judge(job);
+    for run in of_host(tx, job.host)? {
+        let is_own = run.job == Some(job.id);
+        if verdict == Verdict::Done && (is_own || run.group == group) {
+            let rest = due_after(tx, &run, served_until(job, &run))?;
+            settle(tx, &run, rest.map(|rest| if is_own { rest.anew(now) } else { rest }))?;
+        } else if is_own {
+            // One that never began stands for all that waited for it.
+            let until =
+                if job.started_at.is_some() { served_until(job, &run) } else { now.max(run.last_due_at) };
+            came_to_nothing(tx, &run, (job, &verdict), until, now)?;
+        }
+    }
+    Ok(())
+}
+
+/// Occurrences of a run up to here are a job's.
+pub(super) fn served_until(job: &Job, run: &PendingRun) -> Timestamp {
+    let made_for = job.made_for.as_ref().filter(|made_for| made_for.schedule == run.schedule);
+    made_for.map_or(job.began_at(), |made_for| made_for.due_at.max(job.began_at()))
+}
+
+/// What of a run came due after an instant; `None` = nothing.
+pub(super) fn due_after(
+    reads: &impl Reads,
+    run: &PendingRun,
+    after: Timestamp,
+) -> Result<Option<PendingRun>, StoreError> {
+    if after < run.due_at {
+        return Ok(Some(run.clone()));
+    }
+    if after >= run.last_due_at {
+        return Ok(None);
+    }
+    let left = schedule::occurred(reads, (run.host, &run.schedule), after, run.last_due_at)?;
+    // Its times are other ones now: the last of them is still one.
+    let (due_at, missed) = left.map_or((run.last_due_at, 1), |left| (left.first, left.count.min(run.missed)));
+    Ok(Some(PendingRun { due_at, missed, ..run.clone() }))
+}
+
+/// What is left of a run; `None` = it is done.
+pub(super) fn settle(tx: &mut Tx<'_>, run: &PendingRun, rest: Option<PendingRun>) -> Result<(), StoreError> {
+    match rest {
+        Some(rest) => put(tx, Some(run), &rest),
+        None => remove(tx, run),
+    }
+}
+
+/// The job of a run has ended, and there is no good backup.
+pub(super) fn came_to_nothing(
+    tx: &mut Tx<'_>,
+    run: &PendingRun,
+    (job, verdict): (&Job, &Verdict),
+    until: Timestamp,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if until < run.due_at {
+        // It had begun before: this was no try of it.
+        let waits = PendingRun { attempt: run.attempt, last_error: run.last_error.clone(), ..run.anew(now) };
+        return put(tx, Some(run), &waits);
+    }
+    let rest = due_after(tx, run, until)?.map(|rest| rest.anew(now));
+    let reason = match verdict {
+        Verdict::Done | Verdict::Dropped => return settle(tx, run, rest),
+        Verdict::Later(why) => {
+            let until = Some(now.plus_ms(retry::LONGEST_MS / 2));
+            return put(tx, Some(run), &run.waiting(until, run.attempt, why.clone(), Some(job.id), now));
+        }
+        Verdict::Again(why) => match rule_of(tx, run)? {
+            None => "the schedule or the source group is gone".to_owned(),
+            Some(rule) => match plan::came_to_nothing(run, rule.retry_max, why.clone(), now) {
+                Action::Wait { until, attempt, why, .. } => {
+                    return put(tx, Some(run), &run.waiting(until, attempt, why, Some(job.id), now));
+                }
+                Action::Abandon { reason, .. } => reason,
+                Action::Dispatch { .. } | Action::Follow { .. } => return Ok(()),
+            },
+        },
+        Verdict::GiveUp(Why { message, .. }) => format!("{message}, which another try would not mend"),
+    };
+    abandon(tx, run, &reason, now)?;
+    rest.map_or(Ok(()), |rest| put(tx, None, &rest))
+}
+
+/// A schedule or a source group has another name, or is on or off now.
+pub(crate) fn change_all(
+    tx: &mut Tx<'_>,
+    host: HostId,
+    change: impl Fn(&mut PendingRun),
+) -> Result<(), StoreError> {
+    for before in of_host(tx, host)? {
+        let mut after = before.clone();
+        change(&mut after);
+        put(tx, Some(&before), &after)?;
+    }
+    Ok(())
+}
+
+/// The host is deleted.
+pub(crate) fn host_deleted(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
+    for run in of_host(tx, host)? {
+        unlist(tx, &run)?;
+        tx.remove(&PENDING, &run.id)?;
+    }
+    tx.remove_all(&HOST_PENDING, &Span::under(&host))?;
+    let given_up = tx.rows(&GIVEN_UP, &Span::ALL)?;
+    for (key, _) in given_up.iter().filter(|(_, given_up)| given_up.run.host == host) {
+        tx.remove(&GIVEN_UP, key)?;
+    }
+    tx.effects.changed(Changed::Pending(host));
+    Ok(())
+}
+
+/// Those that were given up long ago.
+pub(super) fn old_span(now: Timestamp) -> Span {
+    Span::ALL.before(&(now.0.saturating_sub(GIVEN_UP_KEPT_MS), PendingId([0; 16])))
+}
+
+pub(crate) fn has_old(reads: &impl Reads, now: Timestamp) -> Result<bool, StoreError> {
+    Ok(!reads.keys(&GIVEN_UP, &old_span(now), 1)?.is_empty())
+}
+
+pub(crate) fn remove_old(tx: &mut Tx<'_>, now: Timestamp) -> Result<(), StoreError> {
+    tx.remove_all(&GIVEN_UP, &old_span(now)).map(|_| ())
+}
+
+/// What its schedule says of a run. Schedule and group may each allow fewer tries than the other.
+pub(crate) fn rule_of(reads: &impl Reads, run: &PendingRun) -> Result<Option<Rule>, StoreError> {
+    let row = reads.get(&SCHEDULES, &(run.host, run.schedule.clone()))?;
+    let Some(schedule) = row.map(|row| row.schedule).filter(|known| known.groups.contains(&run.group)) else {
+        return Ok(None);
+    };
+    let Some(group) = reads.get(&GROUPS, &(run.host, run.group.clone()))? else { return Ok(None) };
+    let retry_max = schedule.retry_max.min(group.retry_max);
+    Ok(Some(Rule { enabled: schedule.enabled, retry_max }))
+}

@@ -1,0 +1,142 @@
+//! The rows of schedules, and the index of what is due.
+
+use super::due;
+use crate::change::Changed;
+use crate::clock::Clock;
+use crate::hosts;
+use crate::record::{Schedule, ScheduleRow};
+use crate::refused::StoreError;
+use crate::store::{HOSTS, Reads, SCHEDULES, SCHEDULES_DUE, Span, Tx};
+use crate::unplanned;
+use cron::{Cron, CronError};
+use schema::{HostId, Timestamp};
+
+/// How much older than its schedule wants a good backup may be: one may take long, or have been tried again.
+const SPARE_MS: u64 = 86_400_000;
+
+impl ScheduleRow {
+    pub(super) fn delay_ms(&self, host: HostId) -> u64 {
+        cron::delay_ms(host, &self.schedule.name, self.schedule.jitter_secs)
+    }
+
+    /// When it is to run next.
+    pub(crate) fn runs_at(&self, host: HostId) -> Option<Timestamp> {
+        self.next_due_at.map(|at| at.plus_ms(self.delay_ms(host)))
+    }
+}
+
+pub(super) fn cron_of(schedule: &Schedule) -> Result<Cron, CronError> {
+    Cron::parse(&schedule.cron, &schedule.timezone)
+}
+
+/// The occurrences of a schedule after one instant and up to another; `None` = there are none, or it is gone.
+pub(crate) fn occurred(
+    reads: &impl Reads,
+    (host, name): (HostId, &str),
+    after: Timestamp,
+    until: Timestamp,
+) -> Result<Option<due::Occurred>, StoreError> {
+    let row = reads.get(&SCHEDULES, &(host, name.to_owned()))?;
+    let cron = row.and_then(|row| cron_of(&row.schedule).ok());
+    Ok(cron.and_then(|cron| due::due(&cron, after, 0, until).occurred))
+}
+
+/// Writes a row, its index, and what the host's summary says of it.
+pub(super) fn put(
+    tx: &mut Tx<'_>,
+    host: HostId,
+    before: Option<&ScheduleRow>,
+    row: &ScheduleRow,
+) -> Result<(), StoreError> {
+    if let Some(before) = before {
+        unlist(tx, host, before)?;
+    }
+    let name = row.schedule.name.clone();
+    tx.put(&SCHEDULES, &(host, name.clone()), row)?;
+    if let Some(at) = row.runs_at(host) {
+        tx.put(&SCHEDULES_DUE, &(at.0, host, name), &())?;
+    }
+    told(tx, host)
+}
+
+pub(super) fn remove(tx: &mut Tx<'_>, host: HostId, row: &ScheduleRow) -> Result<(), StoreError> {
+    unlist(tx, host, row)?;
+    told(tx, host)
+}
+
+pub(super) fn unlist(tx: &mut Tx<'_>, host: HostId, row: &ScheduleRow) -> Result<(), StoreError> {
+    let name = row.schedule.name.clone();
+    if let Some(at) = row.runs_at(host) {
+        tx.remove(&SCHEDULES_DUE, &(at.0, host, name.clone()))?;
+    }
+    tx.remove(&SCHEDULES, &(host, name)).map(|_| ())
+}
+
+/// A host's schedules, by name.
+pub(crate) fn of_host(reads: &impl Reads, host: HostId) -> Result<Vec<ScheduleRow>, StoreError> {
+    Ok(reads.rows(&SCHEDULES, &Span::under(&host))?.into_iter().map(|(_, row)| row).collect())
+}
+
+/// Whether a schedule that is on has no next time although there is one: what it lacked is there again.
+pub(crate) fn has_unlisted(reads: &impl Reads, host: HostId) -> Result<bool, StoreError> {
+    match of_host(reads, host) {
+        Ok(rows) => Ok(rows.iter().any(|row| relisted(row).is_some())),
+        Err(StoreError::Row { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives such schedules their next time. What came due meanwhile runs once.
+pub(crate) fn list_again(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
+    if !has_unlisted(tx, host)? {
+        return Ok(());
+    }
+    for before in of_host(tx, host)? {
+        if let Some(after) = relisted(&before) {
+            put(tx, host, Some(&before), &after)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn relisted(row: &ScheduleRow) -> Option<ScheduleRow> {
+    if !row.schedule.enabled || row.next_due_at.is_some() {
+        return None;
+    }
+    let next_due_at = cron_of(&row.schedule).ok()?.next_after(row.handled_at)?;
+    Some(ScheduleRow { next_due_at: Some(next_due_at), ..row.clone() })
+}
+
+/// Marks that a wrong clock set are set to when it came back, see [`due::is_from_the_future`].
+pub(crate) fn begin_anew(tx: &mut Tx<'_>, Clock { now, since }: Clock) -> Result<(), StoreError> {
+    for host in tx.keys(&HOSTS, &Span::ALL, usize::MAX)? {
+        let rows = match of_host(tx, host) {
+            // Its host says that they can't be read.
+            Err(StoreError::Row { .. }) => continue,
+            rows => rows?,
+        };
+        for before in rows {
+            if !due::is_from_the_future(before.handled_at, now) {
+                continue;
+            }
+            let cron = cron_of(&before.schedule).ok().filter(|_| before.schedule.enabled);
+            let next_due_at = cron.and_then(|cron| cron.next_after(since));
+            let row = ScheduleRow { handled_at: since, next_due_at, ..before.clone() };
+            put(tx, host, Some(&before), &row)?;
+        }
+    }
+    Ok(())
+}
+
+fn told(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
+    let rows = of_host(tx, host)?;
+    hosts::change_summary(tx, host, |summary| {
+        summary.next_run_at = rows.iter().filter_map(|row| row.runs_at(host)).min();
+        for group in &mut summary.groups {
+            let runs = |row: &&ScheduleRow| row.schedule.enabled && row.schedule.groups.contains(&group.name);
+            group.old_after_ms = rows.iter().filter(runs).map(|row| row.longest_ms + SPARE_MS).min();
+        }
+    })?;
+    tx.effects.changed(Changed::Schedules(host));
+    unplanned::plan_changed(tx, host)
+}
