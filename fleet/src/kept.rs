@@ -5,7 +5,7 @@
 //! `HOLDFAST_WRITE_GOLDENS=1` here. When this fails: fix the code, or bring the format forward, with a migration, and keep
 //! a file of the new format beside the old ones.
 
-use crate::store::{Begins, NAMES, Store, format, rows_in_words};
+use crate::store::{Begins, HOST_JOBS, HOSTS, NAMES, Reads as _, Span, Store, format, rows_in_words};
 use data_encoding::HEXLOWER;
 use redb::{Database, TableDefinition};
 use std::collections::BTreeSet;
@@ -59,5 +59,28 @@ fn a_file_of_each_format_says_what_it_always_said() {
             assert_eq!(said, kept, "format {format}");
         }
         assert_eq!(said.lines().count(), kept.lines().count(), "format {format}");
+    }
+}
+
+/// What is left may name the host only where it is remembered on purpose: in the audit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_host_leaves_no_row_in_any_table_but_the_audit() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kept.redb");
+    let rows = std::fs::read_to_string(path(format::FORMAT, "rows")).unwrap();
+    make(&file, &rows);
+    let store = Store::open(&file, Begins::Kept, Box::new(|_, _| {}), |_| Ok(())).unwrap();
+    let hosts = store.read().unwrap().rows(&HOSTS, &Span::ALL).unwrap();
+    assert!(!hosts.is_empty());
+    let mut of_hosts: Vec<String> = Vec::new();
+    for (id, host) in hosts {
+        of_hosts.push(format!("{id:?}"));
+        let jobs = store.read().unwrap().keys(&HOST_JOBS, &Span::under(&id), usize::MAX).unwrap();
+        of_hosts.extend(jobs.into_iter().map(|(_, job)| format!("{job:?}")));
+        store.write(move |tx| Ok(crate::hosts::delete(tx, &host)?)).await.unwrap();
+    }
+    for (table, words) in rows_in_words(&store.read().unwrap()).unwrap() {
+        let named = of_hosts.iter().find(|id| words.contains(id.as_str()));
+        assert!(named.is_none() || table == "audit", "{table} still has {words}");
     }
 }

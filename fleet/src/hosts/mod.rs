@@ -19,10 +19,8 @@ use crate::roster::Entry;
 use crate::schedule;
 use crate::status;
 use crate::store::{
-    AUDIT_HOSTS, CREDENTIALS, ENTRIES, EXCLUSIVE_JOBS, FIRED, FOLDERS, GROUPS, HISTORY, HOST_JOBS,
-    HOST_NAMES, HOST_TOKENS, HOSTS, JOBS, KIND_JOBS, LINK_STATES, LINKS, LISTED, LISTINGS, LOG_STATES, LOGS,
-    MAINTENANCE, OPEN_JOBS, OUTBOX, PRESENCES, REPO_HOSTS, REPOS, Reads, SOUNDNESS, SUMMARIES, Span, TOKENS,
-    Tx, USAGES,
+    ENTRIES, HOST_JOBS, HOST_NAMES, HOST_TOKENS, HOSTS, JOBS, LISTED, LOG_STATES, LOGS, REPO_HOSTS, REPOS,
+    Reads, Span, TOKENS, Tx,
 };
 use schema::{HostId, name};
 
@@ -183,9 +181,10 @@ fn check_labels(labels: &[String]) -> Result<Vec<String>, Refused> {
     }
 }
 
-fn delete(tx: &mut Tx<'_>, host: &Host) -> Result<(), StoreError> {
+pub(crate) fn delete(tx: &mut Tx<'_>, host: &Host) -> Result<(), StoreError> {
     let id = host.id;
     let own = Span::under(&id);
+    // First what is found by way of the host's own rows.
     for (_, job) in tx.keys(&HOST_JOBS, &own, usize::MAX)? {
         tx.remove(&JOBS, &job)?;
         tx.remove_all(&LOGS, &Span::under(&job))?;
@@ -194,37 +193,15 @@ fn delete(tx: &mut Tx<'_>, host: &Host) -> Result<(), StoreError> {
         budget::remove_pieces(tx, &ENTRIES, job)?;
         tx.effects.ended.push(job);
     }
-    tx.remove_all(&HOST_JOBS, &own)?;
-    tx.remove_all(&KIND_JOBS, &own)?;
-    tx.remove_all(&OPEN_JOBS, &own)?;
-    tx.remove_all(&EXCLUSIVE_JOBS, &own)?;
     for (_, token) in tx.keys(&HOST_TOKENS, &own, usize::MAX)? {
         tx.remove(&TOKENS, &token)?;
     }
-    tx.remove_all(&HOST_TOKENS, &own)?;
     if let Some(repo) = tx.get(&REPOS, &id)?.and_then(|state| state.repo) {
         tx.remove(&REPO_HOSTS, &(repo, id))?;
     }
     repo::partners::leave(tx, id)?;
-    tx.remove(&USAGES, &id)?;
-    tx.remove_all(&AUDIT_HOSTS, &own)?;
-    tx.remove(&MAINTENANCE, &id)?;
-    tx.remove(&FIRED, &id)?;
-    tx.remove(&REPOS, &id)?;
-    tx.remove_all(&HISTORY, &own)?;
-    tx.remove(&LISTINGS, &id)?;
-    tx.remove_all(&FOLDERS, &own)?;
-    tx.remove_all(&OUTBOX, &own)?;
-    tx.remove_all(&CREDENTIALS, &own)?;
-    tx.remove_all(&GROUPS, &own)?;
-    tx.remove_all(&SOUNDNESS, &own)?;
     schedule::host_deleted(tx, id)?;
     pending::host_deleted(tx, id)?;
-    tx.remove(&LINKS, &id)?;
-    tx.remove(&LINK_STATES, &id)?;
-    tx.remove(&PRESENCES, &id)?;
-    tx.remove(&SUMMARIES, &id)?;
     tx.remove(&HOST_NAMES, &host.name.to_lowercase())?;
-    tx.remove(&HOSTS, &id)?;
-    Ok(())
+    tx.remove_of_host(id)
 }

@@ -1,6 +1,7 @@
-//! All tables. A name and the meaning of its key never change; a new meaning gets a new table and a migration.
+//! All tables. A name and the meaning of its key never change; a new meaning gets a new table and a migration. What is
+//! marked `of a host` has keys that begin with a host's id, and goes with the host.
 
-use super::{Order, Reads, Span, Table, first_form};
+use super::{Order, Reads, Span, Table, TableId, first_form};
 use crate::link::{Link, LinkState, Outgoing};
 use crate::record::meta::Meta;
 use crate::record::{
@@ -15,7 +16,7 @@ use schema::{HostId, JobId, PendingId, RepoId, TokenId};
 use std::ops::ControlFlow;
 
 macro_rules! tables {
-    ($($(#[$doc:meta])* $table:ident: $key:ty => $row:ty, $name:literal;)*) => {
+    ($($(#[$doc:meta])* $table:ident: $key:ty => $row:ty, $name:literal $(, of a $host:ident)?;)*) => {
         #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "only counts the tables")]
         enum Ids { $($table,)* End }
         /// How many tables there are.
@@ -27,6 +28,11 @@ macro_rules! tables {
         )*
         pub(super) const DEFINITIONS: [TableDefinition<'static, &'static [u8], &'static [u8]>; TABLES] =
             [$(TableDefinition::new($name),)*];
+
+        /// The tables whose keys begin with a host's id: what is in them goes with the host.
+        pub(super) const OF_A_HOST: &[TableId] =
+            // The word itself says nothing; naming it is what makes the list.
+            &[$($({ let _ = stringify!($host); Ids::$table as usize },)?)*];
 
         /// Decodes every row of every table; returns how many there are.
         pub(super) fn read_every_row(reads: &impl Reads) -> Result<u64, StoreError> {
@@ -58,33 +64,33 @@ macro_rules! tables {
 tables! {
     /// Single values.
     META: String => Meta, "meta";
-    HOSTS: HostId => Host, "hosts";
+    HOSTS: HostId => Host, "hosts", of a host;
     /// By name in lower case.
     HOST_NAMES: String => HostId, "host_names";
     /// How a host logs in, and its sealed link key.
-    LINKS: HostId => Link, "links";
+    LINKS: HostId => Link, "links", of a host;
     /// How far the two sequences of a host are.
-    LINK_STATES: HostId => LinkState, "link_states";
+    LINK_STATES: HostId => LinkState, "link_states", of a host;
     /// Commands not taken yet, by number.
-    OUTBOX: (HostId, u64) => Outgoing, "outbox";
-    PRESENCES: HostId => Presence, "presences";
+    OUTBOX: (HostId, u64) => Outgoing, "outbox", of a host;
+    PRESENCES: HostId => Presence, "presences", of a host;
     TOKENS: TokenId => TokenRow, "enroll_tokens";
-    HOST_TOKENS: (HostId, TokenId) => (), "host_tokens";
+    HOST_TOKENS: (HostId, TokenId) => (), "host_tokens", of a host;
     /// By slot: 0 repo, 1 admin.
-    CREDENTIALS: (HostId, u8) => CredentialsRow, "credentials";
+    CREDENTIALS: (HostId, u8) => CredentialsRow, "credentials", of a host;
     /// Only of hosts whose settings were changed.
-    MAINTENANCE: HostId => Maintenance, "maintenance";
+    MAINTENANCE: HostId => Maintenance, "maintenance", of a host;
     /// When each kind of maintenance fired last.
-    FIRED: HostId => LastFired, "maintenance_fired";
-    GROUPS: (HostId, String) => Group, "groups";
+    FIRED: HostId => LastFired, "maintenance_fired", of a host;
+    GROUPS: (HostId, String) => Group, "groups", of a host;
     /// How whole the snapshots of a source group are.
-    SOUNDNESS: (HostId, String) => Soundness, "soundness";
-    SCHEDULES: (HostId, String) => ScheduleRow, "schedules";
+    SOUNDNESS: (HostId, String) => Soundness, "soundness", of a host;
+    SCHEDULES: (HostId, String) => ScheduleRow, "schedules", of a host;
     /// Those that are on, by the instant at which they are to run next.
     SCHEDULES_DUE: (u64, HostId, String) => (), "schedules_due";
     /// Due backups that have not succeeded yet: those that wait, and those that were handed to their host.
     PENDING: PendingId => PendingRun, "pending";
-    HOST_PENDING: (HostId, PendingId) => (), "host_pending";
+    HOST_PENDING: (HostId, PendingId) => (), "host_pending", of a host;
     /// Those that wait, by the due time that they stand for.
     PENDING_WAITING: (u64, PendingId) => (), "pending_waiting";
     /// Those whose next try has an instant, by it.
@@ -92,46 +98,46 @@ tables! {
     /// By the instant.
     GIVEN_UP: (u64, PendingId) => GivenUp, "given_up";
     JOBS: JobId => Job, "jobs";
-    HOST_JOBS: (HostId, JobId) => (), "host_jobs";
+    HOST_JOBS: (HostId, JobId) => (), "host_jobs", of a host;
     /// By the place of the kind in [`schema::JobKind::ALL`].
-    KIND_JOBS: (HostId, u8, JobId) => (), "kind_jobs";
+    KIND_JOBS: (HostId, u8, JobId) => (), "kind_jobs", of a host;
     /// Those that have not ended.
-    OPEN_JOBS: (HostId, JobId) => (), "open_jobs";
+    OPEN_JOBS: (HostId, JobId) => (), "open_jobs", of a host;
     /// Those of them that need their repository alone.
-    EXCLUSIVE_JOBS: (HostId, JobId) => (), "exclusive_jobs";
+    EXCLUSIVE_JOBS: (HostId, JobId) => (), "exclusive_jobs", of a host;
     /// By the number of the first line.
     LOGS: (JobId, u32) => LogChunk, "logs";
     LOG_STATES: JobId => LogState, "log_states";
     /// What the jobs and logs of a host take of this file.
-    USAGES: HostId => Usage, "usages";
+    USAGES: HostId => Usage, "usages", of a host;
     /// How far the pieces of a listing are, of snapshots or of a folder.
     LISTING_STATES: JobId => ListingState, "listing_states";
-    REPOS: HostId => RepoState, "repos";
+    REPOS: HostId => RepoState, "repos", of a host;
     /// Which hosts name a repository as theirs: no more than what each says.
     REPO_HOSTS: (RepoId, HostId) => (), "repo_hosts";
     /// Where the server has sent a host: the place of its everyday credentials.
-    PLACES: HostId => Place, "places";
+    PLACES: HostId => Place, "places", of a host;
     /// The same by the fingerprint of the place.
     PLACE_HOSTS: ([u8; 32], HostId) => (), "place_hosts";
     /// Hosts that a person said are on one repository, in both directions.
-    CONFIRMED: (HostId, HostId) => Confirmed, "confirmed_shares";
+    CONFIRMED: (HostId, HostId) => Confirmed, "confirmed_shares", of a host;
     /// By time.
-    HISTORY: (HostId, u64) => RepoPoint, "repo_history";
+    HISTORY: (HostId, u64) => RepoPoint, "repo_history", of a host;
     /// The newest whole listing of a host.
-    LISTINGS: HostId => Listing, "listings";
+    LISTINGS: HostId => Listing, "listings", of a host;
     /// Its pieces, by the number of the first snapshot.
     LISTED: (JobId, u32) => SnapshotPage, "listed";
     /// The newest whole listing of each folder that was looked into: by snapshot (none of the host itself) and path.
-    FOLDERS: (HostId, String) => FolderSeen, "folders";
+    FOLDERS: (HostId, String) => FolderSeen, "folders", of a host;
     /// Their pieces, by the number of the first entry.
     ENTRIES: (JobId, u32) => EntryPage, "entries";
-    SUMMARIES: HostId => Summary, "summaries";
+    SUMMARIES: HostId => Summary, "summaries", of a host;
     /// By number, oldest first.
     AUDIT: u64 => AuditEntry, "audit";
     /// The same by whose share an entry is of, see [`crate::audit`].
     AUDIT_SHARES: (u8, u64) => (), "audit_shares";
     /// Entries that a host has caused by itself.
-    AUDIT_HOSTS: (HostId, u64) => (), "audit_hosts";
+    AUDIT_HOSTS: (HostId, u64) => (), "audit_hosts", of a host;
     OPERATORS: String => Operator, "operators";
     /// By the hash of the cookie.
     SESSIONS: [u8; 32] => Session, "sessions";

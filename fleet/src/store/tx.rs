@@ -2,8 +2,8 @@
 
 use super::walk::walk_table;
 use super::{
-    DEFINITIONS, HOSTS, Key, MAINTENANCE, Order, PRESENCES, REPOS, Reads, Row, SUMMARIES, Span, TABLES,
-    Table, TableId, Visited, guard,
+    DEFINITIONS, HOSTS, Key, MAINTENANCE, OF_A_HOST, Order, PRESENCES, REPOS, Reads, Row, SUMMARIES, Span,
+    TABLES, Table, TableId, Visited, guard,
 };
 use crate::change::Effects;
 use crate::refused::StoreError;
@@ -113,8 +113,18 @@ impl<'t> Tx<'t> {
         table: &Table<K, V>,
         span: &Span,
     ) -> Result<usize, StoreError> {
+        self.remove_span(table.id(), span)
+    }
+
+    /// Removes all rows of a host: those of each table that is marked as one of a host's.
+    pub(crate) fn remove_of_host(&mut self, host: HostId) -> Result<(), StoreError> {
+        let own = Span::under(&host);
+        OF_A_HOST.iter().try_for_each(|table| self.remove_span(*table, &own).map(|_| ()))
+    }
+
+    fn remove_span(&mut self, table: TableId, span: &Span) -> Result<usize, StoreError> {
         let mut keys = Vec::new();
-        self.walk_raw(table.id(), span, Order::Ascending, &mut |key, _| {
+        self.walk_raw(table, span, Order::Ascending, &mut |key, _| {
             keys.push(key.to_vec());
             Ok(ControlFlow::Continue(()))
         })?;
@@ -122,9 +132,9 @@ impl<'t> Tx<'t> {
             return Ok(0);
         }
         for key in &keys {
-            self.note_listed(table.id(), key);
+            self.note_listed(table, key);
         }
-        let open = self.table_mut(table.id())?;
+        let open = self.table_mut(table)?;
         for key in &keys {
             guard::redb(|| open.remove(key.as_slice()).map(|_| ()))??;
         }
