@@ -139,6 +139,8 @@ struct Driver {
     away_since: Option<Monotonic>,
     /// When to look for what is due.
     look_at: Monotonic,
+    /// When it is looked again whether the state folder has room.
+    room_at: Monotonic,
     restic: Option<Restic>,
     connected_since: Option<schema::Timestamp>,
     last_hello_at: Option<schema::Timestamp>,
@@ -282,6 +284,7 @@ impl Driver {
             plan,
             away_since: Some(clock::mono()),
             look_at: clock::mono(),
+            room_at: clock::mono(),
             restic: None,
             connected_since: None,
             last_hello_at: None,
@@ -324,7 +327,8 @@ impl Driver {
         let core = self.core.next_wake().map(|wake| wake.at);
         let log = self.job.as_ref().and_then(|job| job.log.due_at());
         let look = self.away_since.map(|_| self.look_at);
-        let at = core.into_iter().chain(log).chain(look).min();
+        let room = self.job.as_ref().map(|_| self.room_at);
+        let at = core.into_iter().chain(log).chain(look).chain(room).min();
         Duration::from_millis(at.map_or(LONGEST_MS, |at| at.ms_since(clock::mono()).min(LONGEST_MS)))
     }
 

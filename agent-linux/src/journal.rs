@@ -210,9 +210,9 @@ impl Journal {
         stored
     }
 
-    /// Writes the whole journal anew, when something of it is not on disk; false when that fails.
+    /// Writes the whole journal anew, also when all of it is on disk: nothing else proves that it can be written again.
     pub fn retry(&mut self, saved: &Saved) -> bool {
-        self.is_on_disk() || self.rewrite(saved).is_ok()
+        self.rewrite(saved).is_ok()
     }
 
     /// Whether another piece of a listing leaves enough room for results.

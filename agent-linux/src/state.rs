@@ -172,10 +172,13 @@ impl StateFolder {
         self.disk().map_or(0, |found| found.f_bavail.saturating_mul(found.f_frsize))
     }
 
-    /// Whether a record or two still fit in it; true when that can't be told.
+    /// Whether it may be written and a record or two still fit in it; true when that can't be told.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.disk().filter(|found| found.f_blocks > 0).is_none_or(|found| {
+            if found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+                return false;
+            }
             // Some blocks are kept for root.
             let blocks = if rustix::process::geteuid().is_root() { found.f_bfree } else { found.f_bavail };
             blocks.saturating_mul(found.f_frsize) >= LEAST_ROOM_BYTES

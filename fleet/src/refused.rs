@@ -249,6 +249,8 @@ pub enum WriteFault {
     ReadOnly,
     /// It was moved or replaced while it was open.
     Replaced,
+    /// The server, or its machine, has as many files and connections open as it may.
+    Descriptors,
     /// Something else.
     Other,
 }
@@ -264,6 +266,7 @@ impl WriteFault {
                 "the server's data file can't be written, as its file system is mounted read-only"
             }
             Self::Replaced => "the server's data file was moved or replaced while the server runs",
+            Self::Descriptors => "the server has as many files and connections open as it may",
             Self::Other => "the server's data file can't be read or written",
         }
     }
@@ -279,6 +282,9 @@ impl WriteFault {
             }
             Self::Replaced => {
                 "stop the server, put the data folder to go on with into its place, and start it again"
+            }
+            Self::Descriptors => {
+                "raise the limit (LimitNOFILE of the unit, ulimit -n), and start the server again"
             }
             Self::Other => "see the server's log",
         }
@@ -296,9 +302,14 @@ impl StoreError {
     #[must_use]
     pub fn write_fault(&self) -> WriteFault {
         use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        /// ENFILE and EMFILE, which std has no kinds for.
+        const NONE_LEFT: [Option<i32>; 2] = [Some(23), Some(24)];
         let io = match self {
             Self::Replaced(_) => return WriteFault::Replaced,
             Self::Database(error) => match &**error {
+                redb::Error::Io(why) if NONE_LEFT.contains(&why.raw_os_error()) => {
+                    return WriteFault::Descriptors;
+                }
                 redb::Error::Io(why) => why.kind(),
                 _ => return WriteFault::Other,
             },

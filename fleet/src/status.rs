@@ -38,6 +38,13 @@ impl Worst {
             *self = Self { status, reason: reason.into(), cause, from: None };
         }
     }
+
+    /// What keeps a host from all work explains a backup that failed meanwhile, and not the other way round.
+    fn explain(&mut self, status: Status, cause: Cause, reason: impl Into<String>) {
+        if status <= self.status {
+            *self = Self { status, reason: reason.into(), cause, from: None };
+        }
+    }
 }
 
 /// Judges a host.
@@ -79,16 +86,16 @@ pub(crate) fn judge(entry: &Entry, now: Timestamp) -> Standing {
         }
     }
     if let Some(since) = presence.state_folder_since {
-        let reason = "Its agent can't write its state folder: look at the space on its disk";
-        worst.consider(Status::Failed, Cause("state_folder", since), reason);
+        let reason = "Its agent can't write its state folder: look at the space on its disk, and whether it is mounted read-only";
+        worst.explain(Status::Failed, Cause("state_folder", since), reason);
     }
     if let Some(problem) = &presence.wire_problem {
         let reason = format!("The agent speaks protocol version {}", problem.version);
-        worst.consider(Status::Failed, Cause("wire", problem.at), reason);
+        worst.explain(Status::Failed, Cause("wire", problem.at), reason);
     }
     if let Some(quarantine) = &presence.quarantine {
         let cause = Cause("quarantine", quarantine.since);
-        worst.consider(Status::Failed, cause, "Two machines have its identity; neither is let in");
+        worst.explain(Status::Failed, cause, "Two machines have its identity; neither is let in");
     }
     if let Some(at) = check_overdue_at.filter(|at| now > *at && backups != Status::New) {
         let reason = format!("The check of its repository is {} overdue", days(now.ms_since(at)));
@@ -480,6 +487,10 @@ mod tests {
         let standing = judge(&host(), &presence, &summary, NOW);
         assert_eq!((standing.status, standing.protected), (Status::Failed, true));
         assert!(standing.reason.contains("state folder"), "{}", standing.reason);
+        // It is the reason for what failed meanwhile, too.
+        let failed = group("etc", JobState::Failed, Some(Class::DiskFull), 1, Some(2));
+        let summary = Summary { groups: vec![failed], ..known() };
+        assert!(judge(&host(), &presence, &summary, NOW).reason.contains("state folder"));
     }
 
     #[test]

@@ -48,6 +48,10 @@ pub enum LocationError {
     SftpPort,
     /// No machine is named.
     NoServer,
+    /// No folder, bucket or container is named.
+    NoPath,
+    /// An sftp path that begins with `~`.
+    Tilde,
     /// A query or a fragment, which no REST server reads and where a secret could stand.
     HoldsQuery,
     /// User and password belong into their own fields.
@@ -92,6 +96,12 @@ impl fmt::Display for LocationError {
             }
             Self::NoServer => {
                 "the repository address names no machine: write it as rest:https://machine:8000/path"
+            }
+            Self::NoPath => {
+                "the repository address names no folder in the storage: write it as sftp:user@machine:/srv/restic, s3:https://machine/bucket, azure:container:/folder, gs:bucket:/folder or swift:container:/folder"
+            }
+            Self::Tilde => {
+                "restic does not read ~ in an sftp path: leave it out, a path without / in front begins in the home folder"
             }
             Self::HoldsQuery => {
                 "a rest: address has no ? and no #: leave out what follows, and give passwords in their own fields"
@@ -149,6 +159,9 @@ impl<'a> Location<'a> {
                 }
                 without_space(rest)?;
                 has_port(authority)?;
+                if behind_http(rest).is_some_and(|address| !address.contains('/')) {
+                    return Err(LocationError::NoPath);
+                }
                 Ok(Self::S3(rest))
             }
             "sftp" => sftp(rest).map(|()| Self::Sftp(rest)),
@@ -162,6 +175,9 @@ impl<'a> Location<'a> {
             }
             "b2" | "azure" | "gs" | "swift" => {
                 without_space(rest)?;
+                if scheme != "b2" && !rest.contains(':') {
+                    return Err(LocationError::NoPath);
+                }
                 Ok(Self::Other(text))
             }
             _ => Err(LocationError::Unknown),
@@ -374,7 +390,18 @@ fn sftp(rest: &str) -> Result<(), LocationError> {
     if rest.starts_with("//") {
         has_port(sftp_machine(rest))?;
     }
-    if sftp_machine(rest).is_empty() { Err(LocationError::NoServer) } else { Ok(()) }
+    if sftp_machine(rest).is_empty() {
+        return Err(LocationError::NoServer);
+    }
+    let path = match rest.strip_prefix("//") {
+        Some(address) => address.split_once('/'),
+        None => rest.split_once(':'),
+    };
+    match path {
+        None => Err(LocationError::NoPath),
+        Some((_, path)) if path.starts_with('~') => Err(LocationError::Tilde),
+        Some(_) => Ok(()),
+    }
 }
 
 /// Whether any part begins with `-`, also when it is written `%2D`: at the start, behind an `@` or in brackets.
@@ -477,6 +504,15 @@ mod tests {
             ("rest:http:///x", LocationError::NoServer),
             ("sftp:me@:/x", LocationError::NoServer),
             ("rest:http://h/?password=secret", LocationError::HoldsQuery),
+            ("sftp:host", LocationError::NoPath),
+            ("sftp:me@host", LocationError::NoPath),
+            ("sftp://me@host", LocationError::NoPath),
+            ("s3:http://minio:9000", LocationError::NoPath),
+            ("azure:box", LocationError::NoPath),
+            ("gs:bucket", LocationError::NoPath),
+            ("swift:box", LocationError::NoPath),
+            ("sftp:me@host:~/restic", LocationError::Tilde),
+            ("sftp://me@host/~/restic", LocationError::Tilde),
             ("rest:http://h/#secret", LocationError::HoldsQuery),
             ("rest:http://me:secret@host/", LocationError::HoldsLogin),
             ("s3:https://me:secret@host/bucket", LocationError::HoldsLogin),
@@ -492,6 +528,10 @@ mod tests {
             "rest:http://nas:65535/",
             "rest:http://nas:/",
             "azure:box:/x",
+            "b2:bucket",
+            "sftp:host:",
+            "s3:http://minio:9000/",
+            "s3:s3.amazonaws.com/bucket",
             "sftp:me@nas:./2222/x",
             "sftp:me@nas:2222x",
             "sftp://me@nas:2222//x",

@@ -207,6 +207,7 @@ mod tests {
             (None, counts(0, Some(WriteFault::Full)), None, well, vec![]),
             (None, counts(9, Some(WriteFault::ReadOnly)), Some(0), well, vec![("read-only", true)]),
             (None, counts(9, Some(WriteFault::Limit)), Some(0), well, vec![("limit on the size", true)]),
+            (None, counts(9, Some(WriteFault::Descriptors)), Some(0), well, vec![("connections open", true)]),
             (None, counts(9, Some(WriteFault::Replaced)), Some(0), well, vec![("moved or replaced", true)]),
             (
                 None,

@@ -144,6 +144,7 @@ impl From<StoreError> for Problem {
             WriteFault::Full | WriteFault::Limit => Some((StatusCode::INSUFFICIENT_STORAGE, "storage_full")),
             WriteFault::ReadOnly => Some((StatusCode::SERVICE_UNAVAILABLE, "storage_read_only")),
             WriteFault::Replaced => Some((StatusCode::SERVICE_UNAVAILABLE, "storage_replaced")),
+            WriteFault::Descriptors => Some((StatusCode::SERVICE_UNAVAILABLE, "too_many_open_files")),
             WriteFault::Other => None,
         };
         if let Some((status, code)) = cant_write {

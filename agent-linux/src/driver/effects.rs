@@ -38,12 +38,7 @@ impl Driver {
                 Effect::Start { job } => self.start(job),
                 Effect::Interrupt { job } => self.control(job, false),
                 Effect::Kill { job } => self.control(job, true),
-                Effect::RetryStore => {
-                    if self.state.has_room() && self.journal.retry(self.core.saved()) {
-                        logger::info(format_args!("the state folder can be written again"));
-                        self.core.handle_store_works(clock::now());
-                    }
-                }
+                Effect::RetryStore => self.retry_store(),
                 Effect::Gone { epoch } => {
                     self.publish(HostTopic::Presence, &Presence::Gone { epoch, clean: true });
                     self.parting = self.link.take();
@@ -51,6 +46,13 @@ impl Driver {
                 }
                 Effect::Exit => self.is_ending = true,
             }
+        }
+    }
+
+    pub(super) fn retry_store(&mut self) {
+        if self.state.has_room() && self.journal.retry(self.core.saved()) {
+            logger::info(format_args!("the state folder can be written again"));
+            self.core.handle_store_works(clock::now());
         }
     }
 

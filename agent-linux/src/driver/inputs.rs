@@ -7,6 +7,7 @@ use crate::{
     logger,
     restic::Credentials,
 };
+use agent_core::Now;
 use rumqttc::Publish;
 use schema::{CommandBody, HostTopic, OpenError, Sealed, Timestamp, ToAgent, Topic, envelope};
 use zeroize::Zeroizing;
@@ -27,13 +28,22 @@ impl Driver {
     pub(super) fn handle_time(&mut self) {
         let now = clock::now();
         self.core.handle_tick(now);
-        // A job fills disks, and may write nothing here until its end: that would be told too late.
-        if self.job.is_some() && !self.core.store_fails() && !self.state.has_room() {
-            logger::error(format_args!("no space is left for the state folder"));
-            self.core.handle_store_fails(now);
-        }
+        self.look_at_room(now);
         self.flush_log(false);
         self.look_at_plan();
+    }
+
+    /// A job fills disks, and may write nothing here until its end: that would be told too late.
+    fn look_at_room(&mut self, now: Now) {
+        const EVERY_MS: u64 = 5_000;
+        if self.job.is_none() || self.room_at > now.mono {
+            return;
+        }
+        self.room_at = now.mono.plus_ms(EVERY_MS);
+        if !self.core.store_fails() && !self.state.has_room() {
+            logger::error(format_args!("the state folder has no space left, or is read-only"));
+            self.core.handle_store_fails(now);
+        }
     }
 
     pub(super) fn handle_link(&mut self, event: LinkEvent) {
@@ -86,6 +96,10 @@ impl Driver {
         if Topic::parse(&message.topic) == Some(Topic::Host(self.identity.host, HostTopic::Plan)) {
             self.take_plan(message);
             return self.acknowledge(message);
+        }
+        // A command is not refused for a disk that has room again.
+        if self.core.store_fails() {
+            self.retry_store();
         }
         // Whether the machine's clock was set is seen before what came is judged by it.
         self.core.handle_tick(clock::now());

@@ -1,6 +1,7 @@
 //! Who was not let in during the last day, for people to see. Bounded, no clock.
 
 use super::throttle::Origin;
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use web::{NotLetIn, RefusedConnection, RefusedConnections};
 
@@ -53,9 +54,11 @@ impl Refusals {
         true
     }
 
-    /// Somebody of that name has come in from there.
+    /// Somebody of that name has come in from there: what was wrong with the name is mended. That there were too many of
+    /// it is not.
     pub(super) fn let_in(&mut self, origin: Origin, name: u64) {
-        self.rows.retain(|key, _| (key.origin, key.name) != (origin, name));
+        let was_too_many = |reason| matches!(reason, NotLetIn::AccountFull | NotLetIn::ViewersFull);
+        self.rows.retain(|key, _| (key.origin, key.name) != (origin, name) || was_too_many(key.reason));
     }
 
     fn make_room(&mut self, origin: Origin, now_ms: u64) {
@@ -67,8 +70,21 @@ impl Refusals {
         if self.rows.keys().filter(|key| key.origin == origin).count() >= MAX_OF_ORIGIN {
             self.give_way(|key| key.origin == origin);
         } else if self.rows.len() >= MAX {
-            self.give_way(|_| true);
+            let busiest = self.busiest();
+            self.give_way(|key| Some(key.origin) == busiest);
         }
+    }
+
+    /// The origin with the most rows; of several the one whose oldest was tried the longest ago.
+    fn busiest(&self) -> Option<Origin> {
+        let mut origins: HashMap<Origin, (usize, u64)> = HashMap::new();
+        for (key, row) in &self.rows {
+            let (rows, oldest_ms) = origins.entry(key.origin).or_insert((0, u64::MAX));
+            *rows += 1;
+            *oldest_ms = row.last_ms.min(*oldest_ms);
+        }
+        let busiest = origins.into_iter().max_by_key(|(_, (rows, oldest_ms))| (*rows, Reverse(*oldest_ms)));
+        busiest.map(|(origin, _)| origin)
     }
 
     /// The one of these that was tried the longest ago goes.
@@ -150,5 +166,15 @@ mod tests {
             refusals.note(origin(n), None, NotLetIn::NotMqtt, 2_000);
         }
         assert_eq!(refusals.list(2_000).rows.len(), MAX);
+
+        // Many origins with many names each give way to each other before the only row of another one.
+        let mut refusals = Refusals::default();
+        refusals.note(origin(1), Some((1, "nas")), NotLetIn::UnknownHost, 0);
+        for n in 0..1_000 {
+            refusals.note(origin(2 + n % 50), Some((u64::from(n), "x")), NotLetIn::ViewAccount, 1);
+        }
+        let list = refusals.list(1_000);
+        assert_eq!(list.rows.len(), MAX);
+        assert_eq!(list.rows.last().unwrap().name.as_deref(), Some("nas"));
     }
 }

@@ -56,6 +56,7 @@ fn a_path_that_brings_nothing_beside_one_that_does_is_a_warning_with_its_reason(
     api.set_includes(host, GROUP, &[&asked]);
     let job = api.wait_job(&api.back_up(host, GROUP), &["failed"], LONG);
     assert!(text(&job["error"]).contains("looks the same") && text(&job["error"]).contains(&there), "{job}");
+    assert!(!text(&job["error"]).contains('\u{fffd}'), "{job}");
     api.set_includes(host, GROUP, &[&there]);
     let _ = scene.back_up();
     api.set_includes(host, GROUP, &[&files]);

@@ -178,8 +178,7 @@ impl Job<'_> {
                 paths.join(", ")
             );
             for seen in missing.iter().filter(|seen| !seen.leads_to.is_empty()) {
-                message.push('\n');
-                message.push_str(&seen.to_wire().to_string());
+                message.push_str(&format!(" {}.", seen.to_wire()));
             }
             return Err(Verdict::failed(Class::SourceMissing, &message));
         }
