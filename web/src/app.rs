@@ -319,7 +319,7 @@ impl Ctx {
             face: Face::of(parts.uri.path()),
             peer: peer(&app.settings.proxies, parts),
             forwarded: is_forwarded(&app.settings.proxies, parts),
-            device: crate::guard::cookie(&parts.headers, app.device_cookie_name()).map(Secret::new),
+            device: crate::headers::cookie(&parts.headers, app.device_cookie_name()).map(Secret::new),
             part,
             htmx: parts.headers.get("hx-request").is_some_and(|value| value == "true"),
             method: parts.method.clone(),

@@ -1,10 +1,10 @@
 //! The audit as a file to keep: CSV, as spreadsheets read it.
 
-use crate::api::Query;
 use crate::api::audit::filter;
 use crate::app::Ctx;
 use crate::format::rfc3339;
 use crate::problem::Problem;
+use crate::query::Query;
 use crate::visible::{Breaks, visible};
 use crate::words::action;
 use axum::body::{Body, Bytes};

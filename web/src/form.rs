@@ -85,7 +85,7 @@ impl<S: Send + Sync> FromRequest<S> for Form {
     type Rejection = Problem;
 
     async fn from_request(request: Request<Body>, _: &S) -> Result<Self, Problem> {
-        let form = crate::guard::is_form(request.headers());
+        let form = crate::headers::is_form(request.headers());
         let body = body(request).await?;
         if !form && !body.is_empty() {
             return Err(Problem::new(
@@ -166,7 +166,7 @@ fn not_understood(error: &serde_json::Error, path: &str) -> Problem {
 
 async fn body(request: Request<Body>) -> Result<axum::body::Bytes, Problem> {
     // The guard has read and bounded it already.
-    to_bytes(request.into_body(), crate::guard::MAX_BODY_BYTES)
+    to_bytes(request.into_body(), crate::body::MAX_BODY_BYTES)
         .await
         .map_err(|_| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_input", "The request is too long."))
 }

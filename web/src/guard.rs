@@ -1,24 +1,21 @@
 //! Who may do what: finds out who asks, and stands before every route with the access that the route table says.
 
-use crate::api::Query;
 use crate::app::{App, BrowserSession, Caller, Ctx, Face, Identity};
+use crate::body::read_body;
 use crate::form::Form;
+use crate::headers::{cookie, is_form, is_same_site};
 use crate::page::door::sign_in_again;
 use crate::problem::Problem;
+use crate::query::Query;
 use crate::route::Access;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, Response, header};
 use axum::middleware::Next;
 use fleet::record::{Actor, Scope, Scopes, Secret};
 use std::sync::Arc;
-use std::time::Duration;
 use subtle::ConstantTimeEq;
 
-/// The longest body that is read, in bytes.
-pub(crate) const MAX_BODY_BYTES: usize = 256 * 1024;
-/// How long a body may take to come in.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// A session or token that was used is written down at most this often.
 const TOUCH_EVERY_MS: u64 = 60_000;
 
@@ -87,18 +84,6 @@ fn of_session(app: &App, value: &str) -> Result<Option<Caller>, Problem> {
     }))
 }
 
-/// The value of a cookie.
-pub(crate) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(key, value)| *key == name && !value.is_empty())
-        .map(|(_, value)| value.to_owned())
-}
-
 /// What stands before one route.
 #[derive(Clone)]
 pub(crate) struct Gate {
@@ -150,20 +135,6 @@ pub(crate) async fn require(
     next.run(Request::from_parts(parts, Body::from(body))).await
 }
 
-async fn read_body(body: Body) -> Result<Bytes, Problem> {
-    match tokio::time::timeout(BODY_WITHIN, to_bytes(body, MAX_BODY_BYTES)).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(_)) => {
-            let message = format!("The request is too long: at most {} KiB.", MAX_BODY_BYTES / 1024);
-            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_input", message))
-        }
-        Err(_) => {
-            let message = format!("The request did not come in within {} s.", BODY_WITHIN.as_secs());
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", message))
-        }
-    }
-}
-
 /// The answer for one who may not; `None` = go on.
 fn refusal(ctx: &Ctx, access: Access) -> Option<Response<Body>> {
     let Some(caller) = &ctx.caller else {
@@ -202,21 +173,6 @@ fn sign_in_first(ctx: &Ctx) -> Response<Body> {
     ctx.go(&format!("/login?next={next}"))
 }
 
-/// Browsers say where a request comes from: another site may not write here, signed in or not.
-pub(crate) fn is_same_site(headers: &HeaderMap) -> bool {
-    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    if let Some(site) = text("sec-fetch-site") {
-        return matches!(site, "same-origin" | "none");
-    }
-    match (text("origin"), text("host")) {
-        (None, _) => true,
-        (Some(origin), Some(host)) => origin
-            .parse::<Uri>()
-            .is_ok_and(|origin| origin.authority().is_some_and(|authority| authority.as_str() == host)),
-        (Some(_), None) => false,
-    }
-}
-
 /// A cookie alone is no proof that the person meant it: the token of the session must come along.
 fn has_csrf_token(ctx: &Ctx, headers: &HeaderMap, body: &Bytes) -> bool {
     let Some(session) = ctx.caller.as_ref().and_then(|caller| caller.session.as_ref()) else { return true };
@@ -226,45 +182,4 @@ fn has_csrf_token(ctx: &Ctx, headers: &HeaderMap, body: &Bytes) -> bool {
     }
     is_form(headers)
         && form_urlencoded::parse(body).any(|(key, value)| key == "csrf" && fits(value.as_bytes()))
-}
-
-/// Whether the body is a plain form.
-pub(crate) fn is_form(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|kind| {
-        kind.split(';').next().unwrap_or_default().trim() == "application/x-www-form-urlencoded"
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap())).collect()
-    }
-
-    #[test]
-    fn another_site_is_told_by_its_headers() {
-        for (pairs, same) in [
-            (&[][..], true),
-            (&[("sec-fetch-site", "same-origin")], true),
-            (&[("sec-fetch-site", "none")], true),
-            (&[("sec-fetch-site", "cross-site")], false),
-            (&[("sec-fetch-site", "same-site")], false),
-            (&[("origin", "https://fleet.lan"), ("host", "fleet.lan")], true),
-            (&[("origin", "http://fleet.lan:8080"), ("host", "fleet.lan:8080")], true),
-            (&[("origin", "https://evil.example"), ("host", "fleet.lan")], false),
-            (&[("origin", "null"), ("host", "fleet.lan")], false),
-            (&[("origin", "https://fleet.lan")], false),
-        ] {
-            assert_eq!(is_same_site(&headers(pairs)), same, "{pairs:?}");
-        }
-    }
-
-    #[test]
-    fn a_cookie_is_found_among_others() {
-        let headers = headers(&[("cookie", "a=1; holdfast=x=y ;b=2")]);
-        assert_eq!(cookie(&headers, "holdfast").as_deref(), Some("x=y"));
-        assert_eq!(cookie(&headers, "hold"), None);
-    }
 }

@@ -28,6 +28,7 @@ mod account;
 mod api;
 mod app;
 mod asset;
+mod body;
 mod cause;
 mod door;
 mod draw;
@@ -36,6 +37,7 @@ mod export;
 mod form;
 mod format;
 mod guard;
+mod headers;
 mod health;
 mod held;
 mod joblog;
@@ -50,9 +52,11 @@ mod password;
 mod present;
 mod problem;
 mod proxy;
+mod query;
 mod refused_connection;
 mod rights;
 mod route;
+mod route_table;
 mod run;
 mod template;
 mod visible;
@@ -79,7 +83,7 @@ use tower_http::compression::CompressionLayer;
 /// `into_make_service_with_connect_info::<SocketAddr>()`: the peer's address is in the audit and in the limits.
 pub fn router(fleet: Fleet, settings: WebSettings) -> Router {
     let app = App::new(fleet, settings);
-    route::router(&app)
+    route_table::router(&app)
         .fallback(async || problem::Problem::not_found("There is nothing at this address."))
         .layer(CatchPanicLayer::custom(present::panicked))
         .layer(from_fn_with_state(app.clone(), present::problems))
@@ -91,5 +95,8 @@ pub fn router(fleet: Fleet, settings: WebSettings) -> Router {
 
 /// Every route as (method, address, who may use it): what there is, and nothing else is served.
 pub fn routes() -> Vec<(String, &'static str, Access)> {
-    route::table().into_iter().map(|route| (route.method.to_string(), route.path, route.access)).collect()
+    route_table::table()
+        .into_iter()
+        .map(|route| (route.method.to_string(), route.path, route.access))
+        .collect()
 }

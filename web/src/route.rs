@@ -1,17 +1,11 @@
-//! The route table: every address with its method and the scope that it needs. The router is built from it, the
-//! OpenAPI document is written from it, and the tests walk through it.
+//! A row of the route table: an address with its method, who may use it, and what the API's document says of it.
 
 use crate::app::App;
-use crate::guard::Gate;
 use crate::openapi::Doc;
-use crate::{api, asset, events, export, guard, health, metrics, openapi, page, run};
-use axum::Router;
 use axum::handler::Handler;
 use axum::http::Method;
-use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use fleet::record::Scope;
-use fleet::record::Scope::{Admin, Metrics, Read, Run, Write};
 
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,17 +25,17 @@ pub(crate) struct Route {
     pub(crate) access: Access,
     /// What the OpenAPI document says of it; every `/api` route has one.
     pub(crate) doc: Option<Doc>,
-    handler: MethodRouter<App>,
+    pub(crate) handler: MethodRouter<App>,
 }
 
 impl Route {
-    fn doc(mut self, doc: Doc) -> Self {
+    pub(crate) fn doc(mut self, doc: Doc) -> Self {
         self.doc = Some(doc);
         self
     }
 }
 
-fn route<H, T>(method: Method, path: &'static str, access: Access, handler: H) -> Route
+pub(crate) fn route<H, T>(method: Method, path: &'static str, access: Access, handler: H) -> Route
 where
     H: Handler<T, App>,
     T: 'static,
@@ -56,451 +50,30 @@ where
     Route { method, path, access, doc: None, handler: on(filter, handler) }
 }
 
-fn get<H: Handler<T, App>, T: 'static>(path: &'static str, scope: Scope, handler: H) -> Route {
+pub(crate) fn get<H: Handler<T, App>, T: 'static>(path: &'static str, scope: Scope, handler: H) -> Route {
     route(Method::GET, path, Access::Scope(scope), handler)
 }
 
-fn post<H: Handler<T, App>, T: 'static>(path: &'static str, scope: Scope, handler: H) -> Route {
+pub(crate) fn post<H: Handler<T, App>, T: 'static>(path: &'static str, scope: Scope, handler: H) -> Route {
     route(Method::POST, path, Access::Scope(scope), handler)
 }
 
-fn put<H: Handler<T, App>, T: 'static>(path: &'static str, scope: Scope, handler: H) -> Route {
+pub(crate) fn put<H: Handler<T, App>, T: 'static>(path: &'static str, scope: Scope, handler: H) -> Route {
     route(Method::PUT, path, Access::Scope(scope), handler)
 }
 
-fn patch<H: Handler<T, App>, T: 'static>(path: &'static str, scope: Scope, handler: H) -> Route {
+pub(crate) fn patch<H: Handler<T, App>, T: 'static>(path: &'static str, scope: Scope, handler: H) -> Route {
     route(Method::PATCH, path, Access::Scope(scope), handler)
 }
 
-fn delete<H: Handler<T, App>, T: 'static>(path: &'static str, scope: Scope, handler: H) -> Route {
+pub(crate) fn delete<H: Handler<T, App>, T: 'static>(path: &'static str, scope: Scope, handler: H) -> Route {
     route(Method::DELETE, path, Access::Scope(scope), handler)
 }
 
-fn open<H: Handler<T, App>, T: 'static>(method: Method, path: &'static str, handler: H) -> Route {
+pub(crate) fn open<H: Handler<T, App>, T: 'static>(method: Method, path: &'static str, handler: H) -> Route {
     route(method, path, Access::Open, handler)
 }
 
-fn own<H: Handler<T, App>, T: 'static>(method: Method, path: &'static str, handler: H) -> Route {
+pub(crate) fn own<H: Handler<T, App>, T: 'static>(method: Method, path: &'static str, handler: H) -> Route {
     route(method, path, Access::SignedIn, handler)
-}
-
-/// All routes.
-pub(crate) fn table() -> Vec<Route> {
-    let mut all = door();
-    all.extend(pages());
-    all.extend(form_addresses());
-    all.extend(runs());
-    all.extend(api_accounts());
-    all.extend(api_hosts());
-    all.extend(api_jobs());
-    all
-}
-
-/// Addresses that forms are sent to, and where their answer may stand: opened or loaded again, they lead to the page
-/// that the form is on.
-fn form_addresses() -> Vec<Route> {
-    use page::to_page_of_form as to_page;
-    vec![
-        get("/hosts", Read, to_page),
-        get("/hosts/{host}/enroll-token", Write, to_page),
-        get("/hosts/{host}/groups", Read, to_page),
-        get("/hosts/{host}/schedules", Read, to_page),
-        get("/hosts/{host}/repo-credentials", Read, to_page),
-        get("/hosts/{host}/admin-credentials", Read, to_page),
-        get("/hosts/{host}/maintenance", Read, to_page),
-        get("/operators", Admin, to_page),
-        get("/operators/{name}", Admin, to_page),
-        get("/tokens", Admin, to_page),
-        get("/viewers", Admin, to_page),
-        own(Method::GET, "/account/password", to_page),
-    ]
-}
-
-fn door() -> Vec<Route> {
-    use page::{account, door};
-    vec![
-        open(Method::GET, "/static/{version}/{name}", asset::serve),
-        open(Method::GET, "/healthz", health::alive),
-        open(Method::GET, "/readyz", health::ready),
-        open(Method::GET, "/setup/{code}", door::setup),
-        open(Method::POST, "/setup/{code}", door::set_up),
-        open(Method::GET, "/login", door::login),
-        open(Method::POST, "/login", door::sign_in),
-        own(Method::POST, "/logout", door::sign_out),
-        own(Method::GET, "/account", account::show),
-        own(Method::POST, "/account/password", account::change_password),
-        own(Method::POST, "/account/theme", account::change_theme),
-        get("/metrics", Metrics, metrics::metrics),
-        get("/ca.pem", Read, page::settings::ca),
-    ]
-}
-
-fn pages() -> Vec<Route> {
-    use page::{
-        audit, enrol, fleet, folder, group, host, host_settings, job, jobs, maintenance, pending, preview,
-        quarantine, refused, repo, schedule, settings, snapshots, soundness, topics,
-    };
-    vec![
-        get("/", Read, fleet::show),
-        get("/hosts/new", Write, enrol::new),
-        post("/hosts", Write, enrol::create),
-        get("/hosts/{host}", Read, host::show),
-        get("/hosts/{host}/row", Read, fleet::row_alone),
-        get("/hosts/{host}/enrol", Write, enrol::show),
-        post("/hosts/{host}/enroll-token", Write, enrol::new_token),
-        get("/hosts/{host}/settings", Read, host_settings::show),
-        post("/hosts/{host}", Write, host_settings::update),
-        post("/hosts/{host}/acknowledge", Write, host::acknowledge),
-        get("/hosts/{host}/quarantine", Read, quarantine::show),
-        post("/hosts/{host}/quarantine", Write, quarantine::lift),
-        get("/hosts/{host}/delete", Write, host_settings::confirm_delete),
-        post("/hosts/{host}/delete", Write, host_settings::delete),
-        get("/hosts/{host}/repo", Read, repo::show),
-        post("/hosts/{host}/shared-with/{other}", Write, repo::confirm_sharing),
-        post("/hosts/{host}/shared-with/{other}/undo", Write, repo::undo_sharing),
-        post("/hosts/{host}/repo-credentials", Write, repo::save_repo_credentials),
-        post("/hosts/{host}/admin-credentials", Write, repo::save_admin_credentials),
-        get("/hosts/{host}/repo-credentials/delete", Write, repo::confirm_delete_repo),
-        get("/hosts/{host}/admin-credentials/delete", Write, repo::confirm_delete_admin),
-        post("/hosts/{host}/repo-credentials/delete", Write, repo::delete_repo_credentials),
-        post("/hosts/{host}/admin-credentials/delete", Write, repo::delete_admin_credentials),
-        post("/hosts/{host}/maintenance", Write, maintenance::save),
-        get("/hosts/{host}/remove-locks", Run, maintenance::confirm_unlock),
-        get("/hosts/{host}/folders", Read, folder::show_own),
-        post("/hosts/{host}/folders", Run, folder::ask_own),
-        get("/hosts/{host}/snapshots/{snapshot}", Read, folder::show_snapshot),
-        post("/hosts/{host}/snapshots/{snapshot}", Run, folder::ask_snapshot),
-        get("/hosts/{host}/new-group", Write, group::new),
-        post("/hosts/{host}/groups", Write, group::create),
-        get("/hosts/{host}/groups/{group}", Read, group::edit),
-        post("/hosts/{host}/groups/{group}", Write, group::update),
-        post("/hosts/{host}/groups/{group}/preview", Run, preview::ask),
-        get("/hosts/{host}/groups/{group}/preview/{job}", Read, preview::show),
-        get("/hosts/{host}/groups/{group}/accept", Write, soundness::confirm_accept),
-        post("/hosts/{host}/groups/{group}/accept", Write, soundness::accept),
-        get("/hosts/{host}/groups/{group}/delete", Write, group::confirm_delete),
-        post("/hosts/{host}/groups/{group}/delete", Write, group::delete),
-        get("/hosts/{host}/new-schedule", Write, schedule::new),
-        post("/hosts/{host}/schedules", Write, schedule::create),
-        get("/hosts/{host}/schedules/{schedule}", Read, schedule::edit),
-        post("/hosts/{host}/schedules/{schedule}", Write, schedule::update),
-        get("/hosts/{host}/schedules/{schedule}/delete", Write, schedule::confirm_delete),
-        post("/hosts/{host}/schedules/{schedule}/delete", Write, schedule::delete),
-        get("/hosts/{host}/snapshots", Read, snapshots::show),
-        get("/hosts/{host}/jobs", Read, jobs::of_host),
-        get("/jobs", Read, jobs::all),
-        get("/jobs/{job}", Read, job::show),
-        get("/jobs/{job}/cancel", Run, job::confirm_cancel),
-        get("/jobs/{job}/host-key", Write, job::confirm_host_key),
-        post("/jobs/{job}/host-key", Write, job::accept_host_key),
-        get("/jobs/{job}/log", Read, job::log_text),
-        get("/pending", Read, pending::show),
-        post("/pending/run", Run, pending::run_all),
-        get("/pending/{run}/delete", Run, pending::confirm_delete),
-        post("/pending/{run}/delete", Run, pending::delete),
-        get("/topics", Read, topics::show),
-        get("/refused-connections", Read, refused::show),
-        get("/audit.csv", Read, export::audit),
-        get("/audit", Read, audit::show),
-        get("/settings", Admin, settings::show),
-        post("/operators", Admin, settings::create_operator),
-        post("/operators/{name}", Admin, settings::update_operator),
-        post("/operators/{name}/delete", Admin, settings::delete_operator),
-        post("/tokens", Admin, settings::create_token),
-        post("/tokens/{id}/delete", Admin, settings::delete_token),
-        post("/viewers", Admin, settings::create_viewer),
-        post("/viewers/{name}/delete", Admin, settings::delete_viewer),
-    ]
-}
-
-/// Run-now: each has two faces and one handler.
-fn runs() -> Vec<Route> {
-    use api::dto::{FolderBody, ForgetDryRunBody, JobOut, words};
-    let job = |summary| Doc::new("jobs", summary).answers::<JobOut>(202);
-    vec![
-        post("/hosts/{host}/repo-credentials/test", Run, run::probe),
-        post("/api/hosts/{host}/repo-credentials/test", Run, run::probe)
-            .doc(job("Tests the repository credentials: reachable, initialised, append-only")),
-        post("/hosts/{host}/groups/{group}/backup", Run, run::backup),
-        post("/api/hosts/{host}/groups/{group}/backup", Run, run::backup)
-            .doc(job("Backs up one source group")),
-        post("/api/hosts/{host}/groups/{group}/forget-dry-run", Run, run::forget_dry_run).doc(
-            job("Says what a forget would drop of a source group, by rules that need not be stored")
-                .takes::<ForgetDryRunBody>(),
-        ),
-        post("/hosts/{host}/snapshots/refresh", Run, run::snapshots),
-        post("/api/hosts/{host}/snapshots/refresh", Run, run::snapshots)
-            .doc(job("Asks the agent for a new listing of the snapshots")),
-        post("/api/hosts/{host}/snapshots/{snapshot}/files", Run, run::ls)
-            .doc(job("Asks the agent to list a folder of a snapshot").takes::<FolderBody>()),
-        post("/api/hosts/{host}/folders", Run, run::browse)
-            .doc(job("Asks the agent to list a folder of the host itself").takes::<FolderBody>()),
-        get("/hosts/{host}/repo/{kind}", Run, page::repo::confirm_run),
-        post("/hosts/{host}/repo/{kind}", Run, run::repo),
-        post("/api/hosts/{host}/repo/{kind}", Run, run::repo).doc(
-            job("Runs one of: init, forget, prune, check, unlock, stats")
-                .path_word::<words::RepoJob>("kind")
-                .query_number(
-                    "subset",
-                    "check: percent of the data to read; else as the maintenance settings say",
-                    0,
-                    100,
-                )
-                .query_boolean("all", "unlock: true removes live locks too")
-                .query("lock", "unlock with all: the `mark` of the lock that was shown"),
-        ),
-        post("/pending/{run}/run", Run, api::pending::run),
-        post("/api/pending/{run}/run", Run, api::pending::run).doc(job("Tries a backup that waits at once")),
-        post("/jobs/{job}/cancel", Run, run::cancel),
-        post("/api/jobs/{job}/cancel", Run, run::cancel).doc(job("Cancels a job")),
-    ]
-}
-
-fn api_accounts() -> Vec<Route> {
-    use api::dto::*;
-    use api::{account, operator};
-    let doc = |summary| Doc::new("accounts", summary);
-    vec![
-        open(Method::GET, "/api/openapi.json", openapi::serve).doc(doc("This document")),
-        open(Method::POST, "/api/setup", account::set_up).doc(
-            doc("Makes the first account, with the code of the set-up link")
-                .takes::<SetupIn>()
-                .answers::<MeOut>(201),
-        ),
-        open(Method::POST, "/api/login", account::sign_in).doc(
-            doc("Signs in: sets the session cookie and answers its CSRF token")
-                .takes::<LoginIn>()
-                .answers::<MeOut>(200),
-        ),
-        own(Method::POST, "/api/logout", account::sign_out).doc(doc("Signs out").empty()),
-        get("/api/me", Read, account::me).doc(doc("Who asks").answers::<MeOut>(200)),
-        get("/api/operators", Admin, operator::list).doc(doc("Operators").lists::<OperatorOut>()),
-        post("/api/operators", Admin, operator::create)
-            .doc(doc("Makes an operator").takes::<OperatorIn>().answers::<OperatorOut>(201)),
-        get("/api/operators/{name}", Admin, operator::one)
-            .doc(doc("One operator").answers::<OperatorOut>(200)),
-        patch("/api/operators/{name}", Admin, operator::update)
-            .doc(doc("Changes role or password").takes::<OperatorPatch>().answers::<OperatorOut>(200)),
-        delete("/api/operators/{name}", Admin, operator::delete).doc(doc("Deletes an operator").empty()),
-        get("/api/tokens", Admin, operator::tokens)
-            .doc(doc("API tokens, without their secrets").lists::<TokenOut>()),
-        post("/api/tokens", Admin, operator::create_token).doc(
-            doc("Makes an API token; its secret is in this answer only")
-                .takes::<TokenIn>()
-                .answers::<TokenCreated>(201),
-        ),
-        delete("/api/tokens/{id}", Admin, operator::delete_token).doc(doc("Deletes an API token").empty()),
-        get("/api/viewers", Admin, operator::viewers).doc(doc("MQTT view accounts").lists::<ViewerOut>()),
-        post("/api/viewers", Admin, operator::create_viewer).doc(
-            doc("Makes an MQTT view account; its password is in this answer only")
-                .takes::<ViewerIn>()
-                .answers::<ViewerCreated>(201),
-        ),
-        delete("/api/viewers/{name}", Admin, operator::delete_viewer)
-            .doc(doc("Deletes an MQTT view account").empty()),
-        get("/api/held-up", Admin, operator::held_up).doc(
-            doc("Who has to wait after wrong passwords: addresses and accounts, at the pages and at the broker; \
-                 the hundred longest waits")
-            .lists::<HeldUpOut>(),
-        ),
-        get("/api/refused-connections", Read, api::refused::list).doc(
-            Doc::new("audit", "Who was not let in at the broker during the last day, the last first, with why; in memory: \
-                 it begins anew with each start of the server")
-            .lists::<RefusedConnectionOut>(),
-        ),
-        get("/api/audit", Read, api::audit::list).doc(
-            Doc::new("audit", "What happened, newest first")
-                .query("actor", "part of the actor's name or kind")
-                .query("action", "part of the action")
-                .query("target", "part of the target's name or id")
-                .paged::<AuditOut>(),
-        ),
-    ]
-}
-
-fn api_hosts() -> Vec<Route> {
-    use api::dto::*;
-    use api::{credentials, folder, group, host, maintenance, repo, schedule};
-    let doc = |summary| Doc::new("hosts", summary);
-    let repository = |summary| Doc::new("repository", summary);
-    vec![
-        get("/api/hosts", Read, host::list).doc(
-            doc("Hosts, worst first")
-                .query("q", "part of the name")
-                .query("label", "has this label")
-                .query_word::<words::HostStatus>("state", "has this status")
-                .query("agent", "old: has an agent that is older than this server")
-                .paged::<HostOut>(),
-        ),
-        post("/api/hosts", Write, host::create).doc(
-            doc("Adds a host; the enrolment token is in this answer only")
-                .takes::<HostIn>()
-                .answers::<HostCreated>(201),
-        ),
-        get("/api/hosts/{host}", Read, host::one).doc(doc("One host").answers::<HostOut>(200)),
-        get("/api/hosts/{host}/usage", Read, host::usage).doc(
-            doc("What its jobs and logs take of the data file, and what it sent over its budgets")
-                .answers::<UsageOut>(200),
-        ),
-        patch("/api/hosts/{host}", Write, host::update)
-            .doc(doc("Renames or labels a host").takes::<HostPatch>().answers::<HostOut>(200)),
-        delete("/api/hosts/{host}", Write, host::delete)
-            .doc(doc("Deletes a host and what is known of it").empty()),
-        put("/api/hosts/{host}/acknowledgement", Write, host::acknowledge).doc(
-            doc("Acknowledges how a host stands: until that changes, it needs no attention")
-                .takes::<AckIn>()
-                .answers::<HostOut>(200),
-        ),
-        delete("/api/hosts/{host}/acknowledgement", Write, host::unacknowledge)
-            .doc(doc("Takes the acknowledgement back").empty()),
-        delete("/api/hosts/{host}/quarantine", Write, host::lift_quarantine).doc(
-            doc("Lets a host in again, of which there is one machine now; without a quarantine, nothing")
-                .empty(),
-        ),
-        post("/api/hosts/{host}/enroll-token", Write, host::new_token).doc(
-            doc("A new enrolment token; the old key ends when it is used")
-                .may_take::<EnrollTokenIn>()
-                .answers::<HostCreated>(201),
-        ),
-        get("/api/hosts/{host}/repo-credentials", Read, credentials::get_repo)
-            .doc(repository("Everyday credentials, never their secrets").answers::<CredentialsOut>(200)),
-        put("/api/hosts/{host}/repo-credentials", Write, credentials::put_repo).doc(
-            repository(
-                "Sets them; an absent secret keeps the stored one while scheme, machine and port stay",
-            )
-            .takes::<CredentialsIn>()
-            .answers::<CredentialsOut>(200),
-        ),
-        delete("/api/hosts/{host}/repo-credentials", Write, credentials::delete_repo)
-            .doc(repository("Removes them").empty()),
-        get("/api/hosts/{host}/admin-credentials", Read, credentials::get_admin)
-            .doc(repository("Admin credentials, never their secrets").answers::<CredentialsOut>(200)),
-        put("/api/hosts/{host}/admin-credentials", Write, credentials::put_admin).doc(
-            repository(
-                "Sets them; an absent secret keeps the stored one while scheme, machine and port stay",
-            )
-            .takes::<CredentialsIn>()
-            .answers::<CredentialsOut>(200),
-        ),
-        delete("/api/hosts/{host}/admin-credentials", Write, credentials::delete_admin)
-            .doc(repository("Removes them").empty()),
-        get("/api/hosts/{host}/groups", Read, group::list).doc(doc("Source groups").lists::<GroupBody>()),
-        post("/api/hosts/{host}/groups", Write, group::create)
-            .doc(doc("Makes a source group").takes::<GroupBody>().answers::<GroupBody>(201)),
-        get("/api/hosts/{host}/groups/{group}", Read, group::one)
-            .doc(doc("One source group").answers::<GroupBody>(200)),
-        put("/api/hosts/{host}/groups/{group}", Write, group::update)
-            .doc(doc("Changes a source group, or makes it").takes::<GroupBody>().answers::<GroupBody>(200)),
-        delete("/api/hosts/{host}/groups/{group}", Write, group::delete)
-            .doc(doc("Deletes a source group").empty()),
-        get("/api/hosts/{host}/groups/{group}/soundness", Read, group::soundness)
-            .doc(doc("How whole the snapshots of a source group are").answers::<SoundnessOut>(200)),
-        put("/api/hosts/{host}/groups/{group}/acceptance", Write, group::accept).doc(
-            doc(
-                "Says that a source group is right as its last backup found it: its snapshots count as whole",
-            )
-            .takes::<AcceptIn>()
-            .answers::<SoundnessOut>(200),
-        ),
-        get("/api/hosts/{host}/schedules", Read, schedule::list).doc(doc("Schedules").lists::<ScheduleOut>()),
-        post("/api/hosts/{host}/schedules", Write, schedule::create)
-            .doc(doc("Makes a schedule").takes::<ScheduleIn>().answers::<ScheduleOut>(201)),
-        get("/api/hosts/{host}/schedules/{schedule}", Read, schedule::one)
-            .doc(doc("One schedule").answers::<ScheduleOut>(200)),
-        put("/api/hosts/{host}/schedules/{schedule}", Write, schedule::update)
-            .doc(doc("Changes a schedule, or makes it").takes::<ScheduleIn>().answers::<ScheduleOut>(200)),
-        delete("/api/hosts/{host}/schedules/{schedule}", Write, schedule::delete)
-            .doc(doc("Deletes a schedule; what waits because of it is given up").empty()),
-        get("/api/hosts/{host}/repo", Read, repo::one)
-            .doc(repository("What is known of the repository").answers::<RepoOut>(200)),
-        put("/api/hosts/{host}/shared-with/{other}", Write, repo::confirm_sharing).doc(
-            repository("Says that two hosts use one repository, by whatever addresses; both must name it")
-                .empty(),
-        ),
-        delete("/api/hosts/{host}/shared-with/{other}", Write, repo::undo_sharing)
-            .doc(repository("Takes that back").empty()),
-        get("/api/hosts/{host}/maintenance", Read, maintenance::one)
-            .doc(repository("Maintenance settings, and what is decided now").answers::<MaintenanceOut>(200)),
-        put("/api/hosts/{host}/maintenance", Write, maintenance::update).doc(
-            repository("Changes the maintenance settings")
-                .takes::<MaintenanceIn>()
-                .answers::<MaintenanceOut>(200),
-        ),
-        get("/api/hosts/{host}/snapshots/{snapshot}/files", Read, folder::of_snapshot).doc(
-            repository("A folder of a snapshot, as it was listed last")
-                .query(
-                    "path",
-                    "the folder, absolute; / when absent. A byte that is no UTF-8 is written as \\xfc",
-                )
-                .in_parts()
-                .answers::<FolderOut>(200),
-        ),
-        get("/api/hosts/{host}/folders", Read, folder::of_host).doc(
-            Doc::new("hosts", "A folder of the host itself, as it was listed last")
-                .query(
-                    "path",
-                    "the folder, absolute; / when absent. A byte that is no UTF-8 is written as \\xfc",
-                )
-                .in_parts()
-                .answers::<FolderOut>(200),
-        ),
-        get("/api/hosts/{host}/snapshots", Read, repo::snapshots).doc(
-            repository("Snapshots of the last listing, newest first")
-                .query("group", "only of this source group")
-                .query_boolean(
-                    "refresh",
-                    "true asks the agent for a new listing: the job's id is in `refresh_job`",
-                )
-                .in_parts()
-                .answers::<SnapshotsOut>(200),
-        ),
-    ]
-}
-
-fn api_jobs() -> Vec<Route> {
-    use api::dto::*;
-    use api::{credentials, job, pending};
-    let doc = |summary| Doc::new("jobs", summary);
-    vec![
-        get("/api/pending", Read, pending::list)
-            .doc(doc("Due backups that wait, oldest first").paged::<PendingOut>()),
-        delete("/api/pending/{run}", Run, pending::delete)
-            .doc(doc("Lets a backup that waits go").empty()),
-        get("/api/jobs", Read, job::list).doc(
-            doc("Jobs, newest first")
-                .query("host", "of this host")
-                .query_word::<words::JobKind>("kind", "of this kind")
-                .query_word::<words::JobState>("state", "in this state")
-                .query_time("since", "made at or after this RFC 3339 time")
-                .paged::<JobOut>(),
-        ),
-        get("/api/jobs/{job}", Read, job::one).doc(doc("One job").answers::<JobOut>(200)),
-        put("/api/jobs/{job}/host-key", Write, credentials::accept_host_key).doc(
-            doc("Says that the ssh host key which the job was shown is the storage's: it may show no other from then on")
-                .takes::<HostKeyIn>()
-                .answers::<CredentialsOut>(200),
-        ),
-        get("/api/jobs/{job}/log", Read, job::log).doc(
-            doc("Its log; plain text with `Accept: text/plain`")
-                .query_number("after", "only lines with this number or a higher one", 0, u32::MAX)
-                .answers::<LogOut>(200)
-                .or_plain(),
-        ),
-        get("/api/events", Read, events::stream).doc(
-            doc("Server-sent events: each names a topic that changed")
-                .query("topics", "only these, apart by commas")
-                .query("since", "the id of the newest event known: when there is a newer one, the topic `all` comes first")
-                .answers_as("text/event-stream"),
-        ),
-    ]
-}
-
-/// Builds the router: each route behind its own guard.
-pub(crate) fn router(app: &App) -> Router<App> {
-    table().into_iter().fold(Router::new(), |router, route| {
-        let parameters = route.doc.as_ref().map(|doc| doc.parameters().into());
-        let gate = Gate { app: app.clone(), access: route.access, parameters };
-        let guard = from_fn_with_state(gate, guard::require);
-        router.route(route.path, route.handler.route_layer(guard))
-    })
 }

@@ -1,9 +1,10 @@
 //! The audit.
 
 use super::dto::AuditOut;
-use super::{List, Query};
+use super::list::List;
 use crate::app::Ctx;
 use crate::problem::Problem;
+use crate::query::Query;
 use axum::Json;
 use fleet::AuditFilter;
 

@@ -1,9 +1,9 @@
 //! Folders as they were listed last.
 
-use super::Query;
 use super::dto::FolderOut;
 use crate::app::Ctx;
 use crate::problem::Problem;
+use crate::query::Query;
 use axum::Json;
 use axum::extract::Path;
 use fleet::record::{EntryCursor, FolderPlace};

@@ -1,7 +1,7 @@
 //! Source groups.
 
-use super::List;
 use super::dto::{AcceptIn, GroupBody, SoundnessOut};
+use super::list::List;
 use crate::app::Ctx;
 use crate::form::Input;
 use crate::problem::Problem;

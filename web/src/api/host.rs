@@ -1,10 +1,11 @@
 //! Hosts and their enrolment.
 
 use super::dto::{AckIn, EnrollTokenIn, HostCreated, HostIn, HostOut, HostPatch, UsageOut};
-use super::{List, Query, one_of};
+use super::list::List;
 use crate::app::Ctx;
 use crate::form::{Input, MaybeInput};
 use crate::problem::Problem;
+use crate::query::{Query, one_of};
 use axum::Json;
 use axum::extract::Path;
 use axum::http::StatusCode;

@@ -1,10 +1,11 @@
 //! Jobs and their logs.
 
 use super::dto::{JobOut, LogLineOut, LogOut};
-use super::{List, Query, one_of};
+use super::list::List;
 use crate::app::Ctx;
 use crate::joblog::JobLog;
 use crate::problem::Problem;
+use crate::query::{Query, one_of};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::Path;

@@ -8,6 +8,7 @@ pub(crate) mod folder;
 pub(crate) mod group;
 pub(crate) mod host;
 pub(crate) mod job;
+mod list;
 pub(crate) mod maintenance;
 pub(crate) mod operator;
 pub(crate) mod pending;
@@ -15,109 +16,3 @@ pub mod redacted;
 pub(crate) mod refused;
 pub(crate) mod repo;
 pub(crate) mod schedule;
-
-use crate::problem::Problem;
-use axum::Json;
-use fleet::{Page, Paged};
-use serde::Serialize;
-
-/// A list, or a part of one.
-#[derive(Serialize)]
-pub(crate) struct List<T> {
-    items: Vec<T>,
-    next: Option<String>,
-}
-
-impl<T> List<T> {
-    /// A list that is whole.
-    pub(crate) fn whole(items: Vec<T>) -> Json<Self> {
-        Json(Self { items, next: None })
-    }
-
-    /// A part, its items converted.
-    pub(crate) fn part<R>(paged: Paged<R>, convert: impl Fn(R) -> T) -> Json<Self> {
-        Json(Self { items: paged.items.into_iter().map(convert).collect(), next: paged.next })
-    }
-}
-
-/// The query of a request.
-pub(crate) struct Query(Vec<(String, String)>);
-
-impl Query {
-    pub(crate) fn parse(raw: Option<&str>) -> Self {
-        let pairs = form_urlencoded::parse(raw.unwrap_or_default().as_bytes());
-        Self(pairs.map(|(k, v)| (k.into_owned(), v.into_owned())).collect())
-    }
-
-    /// A parameter; `None` when absent or empty.
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
-    }
-
-    /// All values of a parameter.
-    pub(crate) fn all(&self, name: &str) -> Vec<String> {
-        self.0
-            .iter()
-            .filter(|(key, value)| key == name && !value.is_empty())
-            .map(|(_, v)| v.clone())
-            .collect()
-    }
-
-    /// A parameter of certain words: another one is the caller's error, who is told what it may be.
-    pub(crate) fn word<T>(
-        &self,
-        name: &'static str,
-        may_be: &str,
-        from_word: impl Fn(&str) -> Option<T>,
-    ) -> Result<Option<T>, Problem> {
-        let Some(text) = self.get(name) else { return Ok(None) };
-        from_word(text)
-            .map(Some)
-            .ok_or_else(|| Problem::invalid(name, format!("The value of {name} is {may_be}.")))
-    }
-
-    /// The first parameter that is none of these.
-    pub(crate) fn unknown(&self, known: &[&str]) -> Option<&str> {
-        self.0.iter().map(|(name, _)| name.as_str()).find(|name| !known.contains(name))
-    }
-
-    /// `limit` and `cursor`.
-    pub(crate) fn page(&self) -> Result<Page, Problem> {
-        let limit = match self.get("limit") {
-            None => Page::default().limit,
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|limit| (1..=500).contains(limit))
-                .ok_or_else(|| Problem::invalid("limit", "The limit is a number from 1 to 500."))?,
-        };
-        Ok(Page { limit, cursor: self.get("cursor").map(str::to_owned) })
-    }
-
-    /// `limit` and `cursor` of a list whose cursors are of type `T`.
-    pub(crate) fn page_of<T: std::str::FromStr>(&self) -> Result<Page, Problem> {
-        let page = self.page()?;
-        match page.cursor.as_deref().map(str::parse::<T>) {
-            Some(Err(_)) => {
-                Err(Problem::invalid("cursor", "This is no cursor: take `next` of the part before."))
-            }
-            _ => Ok(page),
-        }
-    }
-}
-
-/// `one of: a, b`.
-pub(crate) fn one_of(words: impl IntoIterator<Item = &'static str>) -> String {
-    format!("one of: {}", words.into_iter().collect::<Vec<_>>().join(", "))
-}
-
-impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Query {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(
-        parts: &mut axum::http::request::Parts,
-        _: &S,
-    ) -> Result<Self, Self::Rejection> {
-        Ok(Self::parse(parts.uri.query()))
-    }
-}

@@ -1,7 +1,7 @@
 //! Operators, API tokens and MQTT view accounts.
 
-use super::List;
 use super::dto::*;
+use super::list::List;
 use crate::account;
 use crate::app::Ctx;
 use crate::form::Input;

@@ -1,9 +1,10 @@
 //! Due backups that wait. "Run now" has two faces and one handler.
 
 use super::dto::PendingOut;
-use super::{List, Query};
+use super::list::List;
 use crate::app::Ctx;
 use crate::problem::Problem;
+use crate::query::Query;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::Path;

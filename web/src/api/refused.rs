@@ -1,7 +1,7 @@
 //! Whom the broker did not let in.
 
-use super::List;
 use super::dto::RefusedConnectionOut;
+use super::list::List;
 use crate::app::Ctx;
 use axum::Json;
 

@@ -1,11 +1,11 @@
 //! The repository of a host and its snapshots.
 
-use super::Query;
 use super::dto::{RepoOut, SnapshotOut, SnapshotsOut};
 use crate::app::Ctx;
 use crate::format::rfc3339;
-use crate::guard::is_same_site;
+use crate::headers::is_same_site;
 use crate::problem::Problem;
+use crate::query::Query;
 use axum::Json;
 use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode};

@@ -1,7 +1,7 @@
 //! Schedules.
 
-use super::List;
 use super::dto::{ScheduleIn, ScheduleOut};
+use super::list::List;
 use crate::app::Ctx;
 use crate::form::Input;
 use crate::problem::Problem;

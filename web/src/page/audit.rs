@@ -1,11 +1,11 @@
 //! Who did what, to what, from where.
 
 use super::FilterLink;
-use crate::api::Query;
 use crate::api::audit::filter;
 use crate::app::Ctx;
 use crate::format::{When, many};
 use crate::problem::Problem;
+use crate::query::Query;
 use crate::template::View;
 use crate::words::actor;
 use axum::body::Body;

@@ -1,12 +1,12 @@
 //! The pages before sign-in.
 
 use super::ProblemView;
-use crate::api::Query;
 use crate::app::Ctx;
 use crate::door as core;
 use crate::form::Form;
 use crate::kept::Kept;
 use crate::problem::Problem;
+use crate::query::Query;
 use crate::template::View;
 use axum::body::Body;
 use axum::extract::Path;

@@ -1,13 +1,13 @@
 //! The fleet: the daily glance.
 
 use super::FilterLink;
-use crate::api::Query;
 use crate::api::host::filter;
 use crate::app::Ctx;
 use crate::cause::{Cause, Step};
 use crate::draw::{self, Strip};
 use crate::format::{When, ago, bytes, many};
 use crate::problem::Problem;
+use crate::query::Query;
 use crate::template::View;
 use crate::words::{Badge, host_badge, status_state};
 use ::fleet::{Ended, FleetCounts, HostFilter, HostRow, Refused, Status};
@@ -133,7 +133,7 @@ impl Order {
         let (word, down) = text.strip_prefix('-').map_or((text, false), |word| (word, true));
         let found = Sort::ALL.into_iter().find(|known| known.1 == word);
         let by = found.ok_or_else(|| {
-            let words = crate::api::one_of(Sort::ALL.map(|known| known.1));
+            let words = crate::query::one_of(Sort::ALL.map(|known| known.1));
             Problem::invalid("sort", format!("The value of sort is {words}; with - before it turned round."))
         })?;
         Ok(Self { by: by.0, down })

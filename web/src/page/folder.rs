@@ -3,10 +3,10 @@
 
 use super::head::HostHead;
 use super::why_not;
-use crate::api::Query;
 use crate::app::Ctx;
 use crate::format::{When, bytes, count, exact};
 use crate::problem::Problem;
+use crate::query::Query;
 use crate::template::View;
 use crate::words::{job_result, many_entries};
 use axum::body::Body;

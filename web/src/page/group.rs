@@ -1,10 +1,10 @@
 //! The form of a source group.
 
 use super::{ConfirmView, ProblemView};
-use crate::api::Query;
 use crate::app::Ctx;
 use crate::form::Form;
 use crate::problem::Problem;
+use crate::query::Query;
 use crate::template::View;
 use axum::body::Body;
 use axum::extract::Path;

@@ -2,12 +2,12 @@
 
 use super::job_view::{self, JobView, LogView, Mended};
 use super::{Fact, JobLine, why_not};
-use crate::api::Query;
 use crate::api::job::find;
 use crate::app::Ctx;
 use crate::format::{ago, many};
 use crate::joblog::JobLog;
 use crate::problem::Problem;
+use crate::query::Query;
 use crate::words::{is_broken_off, job_badge, job_result, job_title};
 use axum::body::Body;
 use axum::extract::Path;

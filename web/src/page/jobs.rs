@@ -2,11 +2,11 @@
 
 use super::FilterLink;
 use super::head::HostHead;
-use crate::api::Query;
 use crate::api::job::filter;
 use crate::app::Ctx;
 use crate::format::When;
 use crate::problem::Problem;
+use crate::query::Query;
 use crate::template::View;
 use crate::words::{Badge, actor, job_badge, job_result, job_title};
 use axum::body::Body;

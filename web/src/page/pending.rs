@@ -1,11 +1,11 @@
 //! Due backups that wait, and those that were given up.
 
 use super::{ConfirmView, Run};
-use crate::api::Query;
 use crate::api::pending::id_of;
 use crate::app::Ctx;
 use crate::format::{When, many, span};
 use crate::problem::{Problem, sentence};
+use crate::query::Query;
 use crate::template::View;
 use crate::words::Badge;
 use ::fleet::record::{GivenUp, PendingRun};

@@ -2,10 +2,10 @@
 
 use super::head::HostHead;
 use super::{FilterLink, why_not};
-use crate::api::Query;
 use crate::app::Ctx;
 use crate::format::{When, ago, bytes, count, cut, many};
 use crate::problem::Problem;
+use crate::query::Query;
 use crate::template::View;
 use axum::body::Body;
 use axum::extract::Path;

@@ -2,10 +2,10 @@
 //! is right as it is.
 
 use super::ConfirmView;
-use crate::api::Query;
 use crate::app::Ctx;
 use crate::format::{bytes, count, day, many};
 use crate::problem::Problem;
+use crate::query::Query;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;

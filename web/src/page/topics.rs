@@ -1,10 +1,10 @@
 //! The messages that pass between the server, its hosts and MQTT viewers, decoded, newest first.
 
 use super::FilterLink;
-use crate::api::Query;
 use crate::app::Ctx;
 use crate::format::{clock, count, exact, rfc3339};
 use crate::problem::Problem;
+use crate::query::Query;
 use crate::template::View;
 use axum::body::Body;
 use axum::http::Response;

@@ -1,19 +1,16 @@
-//! The OpenAPI document: written from the route table and from the types of the bodies, so that it can't lag behind.
+//! What the document says of one route.
 
-use crate::app::Ctx;
-use crate::route::{Access, Route};
-use axum::Json;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
-type Schemas = Vec<(String, RefOr<Schema>)>;
+pub(super) type Schemas = Vec<(String, RefOr<Schema>)>;
 
 /// A body type: its name and its schemas.
 #[derive(Clone, Copy)]
 pub(crate) struct Shape {
     name: fn() -> String,
-    collect: fn(&mut Schemas),
+    pub(super) collect: fn(&mut Schemas),
 }
 
 impl Shape {
@@ -27,7 +24,7 @@ impl Shape {
         }
     }
 
-    fn reference(self) -> Value {
+    pub(super) fn reference(self) -> Value {
         json!({"$ref": format!("#/components/schemas/{}", (self.name)())})
     }
 }
@@ -44,7 +41,7 @@ enum Answer {
 
 /// What a parameter may be.
 #[derive(Clone, Copy)]
-enum MayBe {
+pub(super) enum MayBe {
     Text,
     Time,
     Boolean,
@@ -54,21 +51,21 @@ enum MayBe {
 }
 
 /// A parameter of the query.
-struct Parameter {
-    name: &'static str,
-    what: &'static str,
-    may_be: MayBe,
+pub(super) struct Parameter {
+    pub(super) name: &'static str,
+    pub(super) what: &'static str,
+    pub(super) may_be: MayBe,
 }
 
 /// What the document says of one route.
 pub(crate) struct Doc {
-    tag: &'static str,
-    summary: &'static str,
+    pub(super) tag: &'static str,
+    pub(super) summary: &'static str,
     /// Words that a part of the address may be.
-    path: Option<(&'static str, Shape)>,
-    query: Vec<Parameter>,
-    body: Option<Shape>,
-    body_is_optional: bool,
+    pub(super) path: Option<(&'static str, Shape)>,
+    pub(super) query: Vec<Parameter>,
+    pub(super) body: Option<Shape>,
+    pub(super) body_is_optional: bool,
     answer: Answer,
     /// The answer can also be had as plain text.
     plain: bool,
@@ -180,7 +177,7 @@ impl Doc {
         self.query.iter().map(|parameter| parameter.name).collect()
     }
 
-    fn shapes(&self) -> impl Iterator<Item = Shape> {
+    pub(super) fn shapes(&self) -> impl Iterator<Item = Shape> {
         let answer = match self.answer {
             Answer::One(_, shape) | Answer::List(shape) => Some(shape),
             Answer::Empty | Answer::Other(_) => None,
@@ -193,7 +190,7 @@ impl Doc {
         self.body.into_iter().chain(answer).chain(words).chain(path)
     }
 
-    fn responses(&self) -> Value {
+    pub(super) fn responses(&self) -> Value {
         let content = |schema: &Value| json!({"application/json": {"schema": schema}});
         let (status, mut answer) = match self.answer {
             Answer::Empty => ("204".to_owned(), json!({"description": "Done"})),
@@ -225,7 +222,7 @@ impl Doc {
 }
 
 impl MayBe {
-    fn schema(self) -> Value {
+    pub(super) fn schema(self) -> Value {
         match self {
             Self::Text => json!({"type": "string"}),
             Self::Time => json!({"type": "string", "format": "date-time"}),
@@ -234,99 +231,4 @@ impl MayBe {
             Self::Word(shape) => shape.reference(),
         }
     }
-}
-
-fn parameters(route: &Route, doc: &Doc) -> Vec<Value> {
-    let path = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    let path = path.map(|name| {
-        let words = doc.path.filter(|(part, _)| *part == name);
-        let schema = words.map_or_else(|| MayBe::Text.schema(), |(_, shape)| shape.reference());
-        json!({"name": name, "in": "path", "required": true, "schema": schema})
-    });
-    let query = doc.query.iter().map(|parameter| {
-        let Parameter { name, what, may_be } = parameter;
-        json!({"name": name, "in": "query", "description": what, "schema": may_be.schema()})
-    });
-    path.chain(query).collect()
-}
-
-fn operation(route: &Route, doc: &Doc) -> Value {
-    let whom = match route.access {
-        Access::Open => "everybody".to_owned(),
-        Access::SignedIn => "a browser session".to_owned(),
-        Access::Scope(scope) => {
-            format!("the role {}, or a token with the scope {}", scope.role().as_str(), scope.as_str())
-        }
-    };
-    let mut operation = json!({
-        "tags": [doc.tag],
-        "summary": doc.summary,
-        "description": format!("For {whom}."),
-        "parameters": parameters(route, doc),
-        "responses": doc.responses(),
-    });
-    if let Some(body) = doc.body {
-        operation["requestBody"] = json!({"required": !doc.body_is_optional, "content": {"application/json": {"schema": body.reference()}}});
-    }
-    if route.access == Access::Open {
-        operation["security"] = json!([]);
-    }
-    operation
-}
-
-/// The whole document.
-pub(crate) fn document(routes: &[Route], version: &str) -> Value {
-    let mut paths = Map::new();
-    let mut schemas: Schemas = Vec::new();
-    for route in routes {
-        let Some(doc) = &route.doc else { continue };
-        for shape in doc.shapes() {
-            (shape.collect)(&mut schemas);
-        }
-        let path = paths.entry(route.path).or_insert_with(|| json!({}));
-        path[route.method.as_str().to_ascii_lowercase()] = operation(route, doc);
-    }
-    let mut components: Map<String, Value> = schemas
-        .into_iter()
-        .filter_map(|(name, schema)| Some((name, serde_json::to_value(schema).ok()?)))
-        .collect();
-    components.insert(
-        "Error".to_owned(),
-        json!({
-            "type": "object",
-            "required": ["error"],
-            "properties": {"error": {
-                "type": "object",
-                "required": ["code", "message"],
-                "properties": {
-                    "code": {"type": "string"},
-                    "message": {"type": "string"},
-                    "field": {"type": "string"},
-                },
-            }},
-        }),
-    );
-    json!({
-        "openapi": "3.1.0",
-        "info": {
-            "title": "Holdfast",
-            "version": version,
-            "description": "Times are RFC 3339 in UTC, sizes are bytes, ids are text.",
-            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
-        },
-        "paths": paths,
-        "components": {
-            "schemas": components,
-            "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer"},
-                "session": {"type": "apiKey", "in": "cookie", "name": "holdfast"},
-            },
-        },
-        "security": [{"token": []}, {"session": []}],
-    })
-}
-
-/// `GET /api/openapi.json`.
-pub(crate) async fn serve(ctx: Ctx) -> Json<Value> {
-    Json(document(&crate::route::table(), &ctx.app.settings.server.version))
 }
