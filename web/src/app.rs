@@ -188,7 +188,7 @@ impl App {
             origins: Mutex::default(),
             fleet,
             settings,
-            templates: Templates::load(),
+            templates: Templates::load(crate::page::TEMPLATES_USED),
             passwords: Passwords::shared(),
             streams: Arc::new(Streams::new()),
             enrolments: Mutex::default(),

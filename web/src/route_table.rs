@@ -27,7 +27,7 @@ pub(crate) fn table() -> Vec<Route> {
 /// Addresses that forms are sent to, and where their answer may stand: opened or loaded again, they lead to the page
 /// that the form is on.
 fn form_addresses() -> Vec<Route> {
-    use page::to_page_of_form as to_page;
+    use page::form_address::to_page_of_form as to_page;
     vec![
         get("/hosts", Read, to_page),
         get("/hosts/{host}/enroll-token", Write, to_page),

@@ -87,7 +87,7 @@ fn typed(value: &Value) -> Value {
 pub(crate) struct Templates(Environment<'static>);
 
 impl Templates {
-    /// Loads all.
+    /// Loads all; `used` are those of the views.
     ///
     /// # Panics
     ///
@@ -97,7 +97,7 @@ impl Templates {
         clippy::panic,
         reason = "a broken template is a broken program; tests load it"
     )]
-    pub(crate) fn load() -> Self {
+    pub(crate) fn load(used: &[&str]) -> Self {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_syntax(
@@ -117,7 +117,7 @@ impl Templates {
         for (name, source) in TEMPLATES {
             environment.add_template(name, source).unwrap_or_else(|error| panic!("{name}: {error:#}"));
         }
-        for name in crate::page::TEMPLATES_USED {
+        for name in used {
             environment.get_template(name).expect("each view has its template");
         }
         Self(environment)

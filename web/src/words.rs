@@ -1,10 +1,11 @@
 //! What jobs, states and outcomes are called on pages.
 
-use crate::format::{bytes, count, duration, many};
+use crate::format::{bytes, count, cut, duration, many};
 use fleet::record::*;
-use fleet::{HostRow, Status};
+use fleet::{HostRow, Status, class_words};
 use schema::Slot;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// A state with its word; the template knows the shape and the colour of the state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -98,13 +99,9 @@ pub(crate) fn cancelled(job: &Job) -> &'static str {
 pub(crate) fn job_title(what: &JobWhat) -> String {
     match what {
         JobWhat::Backup { group } => format!("{} of {group}", what.kind_words()),
-        JobWhat::Browse { path } => format!("{} {}", what.kind_words(), crate::format::cut(path, 80)),
+        JobWhat::Browse { path } => format!("{} {}", what.kind_words(), cut(path, 80)),
         JobWhat::Ls { snapshot, path } => {
-            format!(
-                "Look into {} of snapshot {}",
-                crate::format::cut(path, 80),
-                crate::format::cut(snapshot, 8)
-            )
+            format!("Look into {} of snapshot {}", cut(path, 80), cut(snapshot, 8))
         }
         what => what.kind_words().to_owned(),
     }
@@ -286,6 +283,22 @@ pub(crate) fn figures(figures: &JobFigures) -> String {
 /// A host key in words: its fingerprint.
 pub(crate) fn host_key(key: &str) -> String {
     fleet::host_key_fingerprint(key).unwrap_or_else(|| "a host key that can't be read".to_owned())
+}
+
+/// What a snapshot lacks, in a few words; `None` = nothing that is known.
+pub(crate) fn snapshot_lacks(row: &SnapshotRow, lacking: &BTreeMap<String, Flawed>) -> Option<String> {
+    let flawed = lacking.get(row.id.get(..8)?).filter(|flawed| row.id.starts_with(&flawed.snapshot))?;
+    Some(match &flawed.lack {
+        None => "less than half of the usual".to_owned(),
+        Some(lack) if !lack.paths.is_empty() => {
+            let more = lack.paths.len().saturating_sub(3) as u64 + u64::from(lack.paths_left_out);
+            let shown: Vec<&str> = lack.paths.iter().take(3).map(String::as_str).collect();
+            let more = if more > 0 { format!(" and {} more", count(more)) } else { String::new() };
+            cut(&format!("lacks {}{more}", shown.join(", ")), 200)
+        }
+        Some(lack) if lack.errors > 0 => format!("lacks {}", many(lack.errors, "file")),
+        Some(lack) => class_words(lack.class).to_owned(),
+    })
 }
 
 /// How many entries of a folder.

@@ -1,6 +1,6 @@
 //! The own account: password and theme.
 
-use super::ProblemView;
+use super::problem_view::ProblemView;
 use crate::app::Ctx;
 use crate::door::{too_many, what_is_left};
 use crate::form::Form;

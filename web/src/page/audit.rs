@@ -1,6 +1,6 @@
 //! Who did what, to what, from where.
 
-use super::FilterLink;
+use super::filter_link::FilterLink;
 use crate::api::audit::filter;
 use crate::app::Ctx;
 use crate::format::{When, many};

@@ -1,6 +1,6 @@
 //! The pages before sign-in.
 
-use super::ProblemView;
+use super::problem_view::ProblemView;
 use crate::app::Ctx;
 use crate::door as core;
 use crate::form::Form;

@@ -1,7 +1,9 @@
 //! Adding a host: name it, run two lines, see it appear, give it something to do.
 
-use super::head::{BarView, facts_line};
-use super::{ProblemView, Run};
+use super::bar::BarView;
+use super::head::facts_line;
+use super::problem_view::ProblemView;
+use super::run_button::Run;
 use crate::api::dto::enroll_command;
 use crate::app::Ctx;
 use crate::form::Form;

@@ -1,6 +1,7 @@
 //! The fleet: the daily glance.
 
-use super::FilterLink;
+use super::attention::{Action, Attention};
+use super::filter_link::FilterLink;
 use crate::api::host::filter;
 use crate::app::Ctx;
 use crate::cause::{Cause, Step};
@@ -26,40 +27,6 @@ const MOST_CAUSES: usize = 8;
 const MOST_NAMES: usize = 5;
 /// A size older than this looks old.
 const STALE_MS: u64 = 2 * 86_400_000;
-
-/// One cause that needs a person.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Attention {
-    pub(crate) state: &'static str,
-    pub(crate) cause: String,
-    /// (name, address).
-    pub(crate) hosts: Vec<(String, String)>,
-    /// How many more hosts; 0 = none.
-    pub(crate) more: usize,
-    pub(crate) text: String,
-    pub(crate) action: Action,
-    /// Of a single host: where its state is acknowledged, and its mark.
-    pub(crate) ack: Option<(String, String)>,
-}
-
-/// The one safe step.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Action {
-    pub(crate) words: String,
-    pub(crate) href: String,
-    /// It sets something: not for viewers.
-    pub(crate) sets: bool,
-}
-
-impl Action {
-    pub(crate) fn look(words: &str, href: String) -> Self {
-        Self { words: words.to_owned(), href, sets: false }
-    }
-
-    pub(crate) fn set(words: &str, href: String) -> Self {
-        Self { words: words.to_owned(), href, sets: true }
-    }
-}
 
 /// A host's row.
 #[derive(Clone, Debug, Serialize)]

@@ -2,7 +2,7 @@
 //! stays to be seen while the host is away; a folder that was not is asked for.
 
 use super::head::HostHead;
-use super::why_not;
+use super::run_button::why_not;
 use crate::app::Ctx;
 use crate::format::{When, bytes, count, exact};
 use crate::problem::Problem;

@@ -1,6 +1,7 @@
 //! The form of a source group.
 
-use super::{ConfirmView, ProblemView};
+use super::confirm::ConfirmView;
+use super::problem_view::ProblemView;
 use crate::app::Ctx;
 use crate::form::Form;
 use crate::problem::Problem;
@@ -243,7 +244,7 @@ pub(crate) async fn edit(
     let group = snapshot.group(host.id, &group)?.ok_or(Refused::GroupNotFound)?;
     let keep = Some(Retention { last: 1, ..Retention::default() });
     let request = JobRequest::ForgetDryRun { group: group.name.clone(), keep };
-    let preview_why = super::why_short(&snapshot, host.id, &request)?;
+    let preview_why = super::run_button::why_short(&snapshot, host.id, &request)?;
     ctx.page(&GroupView { preview_why, ..view(&host, &group, Some(&group.name)) })
 }
 

@@ -1,10 +1,10 @@
 //! The head that all pages of a host share: name, state, presence, tabs.
 
-use super::Run;
+use super::bar::BarView;
+use super::run_button::{Run, why_short};
 use crate::app::Ctx;
 use crate::format::{When, ago, exact};
 use crate::problem::Problem;
-use crate::refused_connection::RefusedConnection;
 use crate::words::{Badge, host_badge};
 use fleet::record::{HostFacts, Presence};
 use fleet::{HostRow, JobRequest, Refused, Snapshot};
@@ -35,54 +35,6 @@ impl PresenceView {
             None => text,
         };
         Self { online: presence.online, text, exact: at.map(exact) }
-    }
-}
-
-/// Why an agent can't be spoken with.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct BarView {
-    pub(crate) title: String,
-    pub(crate) text: String,
-    /// Where to read more, and its words.
-    pub(crate) more: Option<(String, &'static str)>,
-}
-
-impl BarView {
-    pub(crate) fn new(now: Timestamp, row: &HostRow, refused: &[RefusedConnection]) -> Option<Self> {
-        Self::of_quarantine(now, row)
-            .or_else(|| Self::of_wire(now, &row.presence))
-            .or_else(|| super::refused::bar_of(now, row, refused))
-    }
-
-    fn of_quarantine(now: Timestamp, row: &HostRow) -> Option<Self> {
-        let found = row.presence.quarantine.as_ref()?;
-        Some(Self {
-            title: "Two machines have this host's identity".to_owned(),
-            text: format!(
-                "Noticed {}. Neither is let in, so nothing can be run here.",
-                ago(now, found.since)
-            ),
-            more: Some((format!("/hosts/{}/quarantine", row.host.id), "See both, and what to do")),
-        })
-    }
-
-    fn of_wire(now: Timestamp, presence: &Presence) -> Option<Self> {
-        let problem = presence.wire_problem.as_ref()?;
-        let (version, newest) = (problem.version, schema::CURRENT);
-        let spoken = match (schema::MIN, newest) {
-            (oldest, newest) if oldest == newest => format!("version {newest}"),
-            (oldest, newest) => format!("versions {oldest} to {newest}"),
-        };
-        let who = if version > newest { "server" } else { "agent" };
-        Some(Self {
-            title: "The agent speaks a protocol version that this server does not".to_owned(),
-            text: format!(
-                "Heard {}: version {version}; this server speaks {spoken}. Nothing can be run on this host until \
-                 the {who} is updated. Its backups so far are untouched.",
-                ago(now, problem.at),
-            ),
-            more: None,
-        })
     }
 }
 
@@ -150,7 +102,7 @@ impl HostHead {
                     action: format!("{href}/groups/{}/backup", group.name),
                     run: Run {
                         label: "Back up now".to_owned(),
-                        why: super::why_short(snapshot, id, &request)?,
+                        why: why_short(snapshot, id, &request)?,
                         ..Run::default()
                     },
                 })

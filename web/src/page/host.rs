@@ -1,11 +1,13 @@
 //! One host: the strip of days, what runs, its groups, its last jobs.
 
 use super::backup_charts::{BarChart, LAST_BACKUPS, charts};
+use super::fact::Fact;
 use super::head::HostHead;
+use super::job_line::JobLine;
 use super::repo_view::RepoView;
+use super::run_button::Run;
 use super::schedule::ScheduleLine;
 use super::soundness::LookView;
-use super::{Fact, JobLine, Run};
 use crate::app::Ctx;
 use crate::draw::{LargeDay, counted, large};
 use crate::form::Form;
@@ -215,7 +217,7 @@ fn group_row(snapshot: &Snapshot, now: Timestamp, row: &HostRow, group: &Group) 
     let (id, href) = (row.host.id, format!("/hosts/{}/groups/{}", row.host.id, group.name));
     let good = snapshot.last_good_backup(id, Some(&group.name))?;
     let request = JobRequest::Backup { group: group.name.clone() };
-    let why = super::why_short(snapshot, id, &request)?;
+    let why = super::run_button::why_short(snapshot, id, &request)?;
     let mut paths = group.includes.join(", ");
     if !group.excludes.is_empty() {
         paths = format!("{paths}, without {}", group.excludes.join(", "));

@@ -1,7 +1,8 @@
 //! Name, labels, a new key, and the end of a host.
 
+use super::confirm::ConfirmView;
 use super::head::HostHead;
-use super::{ConfirmView, ProblemView};
+use super::problem_view::ProblemView;
 use crate::app::Ctx;
 use crate::form::Form;
 use crate::problem::Problem;

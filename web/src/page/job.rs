@@ -1,7 +1,9 @@
 //! The page of a job: live while it runs, with its answer when it has ended.
 
+use super::fact::Fact;
+use super::job_line::JobLine;
 use super::job_view::{self, JobView, LogView, Mended};
-use super::{Fact, JobLine, why_not};
+use super::run_button::why_not;
 use crate::api::job::find;
 use crate::app::Ctx;
 use crate::format::{ago, many};

@@ -1,6 +1,8 @@
 //! What the page of a job shows.
 
-use super::{ConfirmView, Fact, Figure, JobLine};
+use super::confirm::ConfirmView;
+use super::fact::{Fact, Figure};
+use super::job_line::JobLine;
 use crate::cause::{Cause, Step};
 use crate::draw::{Area, area};
 use crate::format::{When, ago, bytes, bytes_parts, clock, count, duration, many};

@@ -1,6 +1,6 @@
 //! Lists of jobs: of all hosts, and of one.
 
-use super::FilterLink;
+use super::filter_link::FilterLink;
 use super::head::HostHead;
 use crate::api::job::filter;
 use crate::app::Ctx;

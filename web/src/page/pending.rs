@@ -1,6 +1,7 @@
 //! Due backups that wait, and those that were given up.
 
-use super::{ConfirmView, Run};
+use super::confirm::ConfirmView;
+use super::run_button::Run;
 use crate::api::pending::id_of;
 use crate::app::Ctx;
 use crate::format::{When, many, span};
@@ -165,7 +166,7 @@ fn row(snapshot: &Snapshot, now: Timestamp, run: &PendingRun) -> Result<PendingR
         action: format!("/pending/{}", run.id),
         run: Run {
             label: "Try now".to_owned(),
-            why: super::why_short(snapshot, run.host, &request)?,
+            why: super::run_button::why_short(snapshot, run.host, &request)?,
             small: true,
             primary: false,
             name: Some(format!("Try the backup of {} on {host} now", run.group)),

@@ -1,7 +1,6 @@
 //! Whom the broker did not let in during the last day, with why and what to do.
 
-use super::fleet::{Action, Attention};
-use super::head::BarView;
+use super::attention::{Action, Attention};
 use crate::app::Ctx;
 use crate::format::{When, ago, count, many};
 use crate::problem::Problem;
@@ -15,7 +14,7 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 
 /// Where the page is.
-const HREF: &str = "/refused-connections";
+pub(crate) const HREF: &str = "/refused-connections";
 
 /// Tries of one machine for one reason.
 #[derive(Clone, Debug, Serialize)]
@@ -96,7 +95,7 @@ fn action(reason: NotLetIn, host: Option<&str>) -> Option<Action> {
     }
 }
 
-fn before(now: Timestamp, ms: u64) -> Timestamp {
+pub(crate) fn before(now: Timestamp, ms: u64) -> Timestamp {
     Timestamp(now.0.saturating_sub(ms))
 }
 
@@ -115,7 +114,7 @@ fn host_of<'a>(hosts: &'a [HostRow], refused: &RefusedConnection) -> Option<&'a 
 }
 
 /// Whether this host was last heard from there, and is not connected.
-fn is_from(row: &HostRow, refused: &RefusedConnection) -> bool {
+pub(crate) fn is_from(row: &HostRow, refused: &RefusedConnection) -> bool {
     !row.presence.online && row.presence.peer.as_deref() == Some(refused.origin.as_str())
 }
 
@@ -139,29 +138,5 @@ pub(crate) fn attention(now: Timestamp, found: &[RefusedConnection]) -> Option<A
         text: format!("it asked to be let in {}.", ago(now, before(now, last))),
         action: Action::look("See why", HREF.to_owned()),
         ack: None,
-    })
-}
-
-/// Why a host that is away is not let in, if its machine asks to be.
-pub(crate) fn bar_of(now: Timestamp, row: &HostRow, found: &[RefusedConnection]) -> Option<BarView> {
-    if row.presence.online {
-        return None;
-    }
-    let id = row.host.id.to_string();
-    let is_its = |refused: &&RefusedConnection| match refused.reason {
-        NotLetIn::HostPassword => refused.name.as_deref() == Some(id.as_str()),
-        NotLetIn::Untrusted => is_from(row, refused),
-        _ => false,
-    };
-    let refused = found.iter().find(is_its)?;
-    Some(BarView {
-        title: "A machine asks to be let in as this host, and is refused".to_owned(),
-        text: format!(
-            "From {}, last {}: {}",
-            refused.origin,
-            ago(now, before(now, refused.last_ms_ago)),
-            crate::problem::sentence(refused.reason.words()),
-        ),
-        more: Some((HREF.to_owned(), "See what to do")),
     })
 }

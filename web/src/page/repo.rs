@@ -1,9 +1,11 @@
 //! The repository of a host: its health, what can be run now, the two credential forms.
 
+use super::confirm::ConfirmView;
 use super::head::HostHead;
-use super::maintenance::MaintenanceForm;
+use super::maintenance_form::MaintenanceForm;
+use super::problem_view::ProblemView;
 use super::repo_view::RepoView;
-use super::{ConfirmView, ProblemView, Run, why_not};
+use super::run_button::{Run, why_not};
 use crate::app::Ctx;
 use crate::form::Form;
 use crate::format::{When, ago, bytes};

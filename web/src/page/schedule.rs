@@ -1,6 +1,7 @@
 //! The form of a schedule.
 
-use super::{ConfirmView, ProblemView};
+use super::confirm::ConfirmView;
+use super::problem_view::ProblemView;
 use crate::api::dto::in_words;
 use crate::app::Ctx;
 use crate::form::Form;

@@ -1,6 +1,7 @@
 //! Accounts of all sorts, and facts of the server. For admins.
 
-use super::{Fact, ProblemView};
+use super::fact::Fact;
+use super::problem_view::ProblemView;
 use crate::account;
 use crate::app::{Ctx, TaskFacts};
 use crate::form::Form;

@@ -1,12 +1,14 @@
 //! The snapshots of the last listing.
 
+use super::filter_link::FilterLink;
 use super::head::HostHead;
-use super::{FilterLink, why_not};
+use super::run_button::why_not;
 use crate::app::Ctx;
 use crate::format::{When, ago, bytes, count, cut, many};
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::template::View;
+use crate::words::snapshot_lacks;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
@@ -257,26 +259,10 @@ fn adopted(
     (found.into_iter().map(entry).collect(), more)
 }
 
-/// What a snapshot lacks, in a few words; `None` = nothing that is known.
-pub(crate) fn lacks(row: &SnapshotRow, lacking: &BTreeMap<String, Flawed>) -> Option<String> {
-    let flawed = lacking.get(row.id.get(..8)?).filter(|flawed| row.id.starts_with(&flawed.snapshot))?;
-    Some(match &flawed.lack {
-        None => "less than half of the usual".to_owned(),
-        Some(lack) if !lack.paths.is_empty() => {
-            let more = lack.paths.len().saturating_sub(3) as u64 + u64::from(lack.paths_left_out);
-            let shown: Vec<&str> = lack.paths.iter().take(3).map(String::as_str).collect();
-            let more = if more > 0 { format!(" and {} more", count(more)) } else { String::new() };
-            cut(&format!("lacks {}{more}", shown.join(", ")), 200)
-        }
-        Some(lack) if lack.errors > 0 => format!("lacks {}", many(lack.errors, "file")),
-        Some(lack) => fleet::class_words(lack.class).to_owned(),
-    })
-}
-
 fn view(now: Timestamp, row: &SnapshotRow, lacking: &BTreeMap<String, Flawed>) -> SnapshotView {
     let known = |size: Option<u64>| size.map_or_else(|| "not known".to_owned(), bytes);
     SnapshotView {
-        lacks: lacks(row, lacking),
+        lacks: snapshot_lacks(row, lacking),
         short: row.id.chars().take(8).collect(),
         id: row.id.clone(),
         when: When::short(row.time),

@@ -1,7 +1,7 @@
 //! What somebody has to look at in a source group: snapshots that lack something, or a sudden loss; and the word that it
 //! is right as it is.
 
-use super::ConfirmView;
+use super::confirm::ConfirmView;
 use crate::app::Ctx;
 use crate::format::{bytes, count, day, many};
 use crate::problem::Problem;

@@ -1,7 +1,14 @@
 //! Views rendered strictly, with samples: plain ones, and ones full of what people and peers may send.
 
+use super::bar::BarView;
+use super::confirm::ConfirmView;
 use super::enrol::UsedView;
-use super::head::{BackupButton, BarView, HostHead, PresenceView};
+use super::fact::Fact;
+use super::filter_link::FilterLink;
+use super::head::{BackupButton, HostHead, PresenceView};
+use super::job_line::JobLine;
+use super::problem_view::ProblemView;
+use super::run_button::Run;
 use super::*;
 use crate::app::Shell;
 use crate::draw;
@@ -9,9 +16,10 @@ use crate::format::When;
 use crate::joblog::LineView;
 use crate::present::ErrorView;
 use crate::template::{TEMPLATES, Templates};
+use crate::words::Badge;
 use ::fleet::Day;
-use ::fleet::record::{ForgetFigures, JobFigures, JobProgress, JobState, JobWhat};
-use schema::{Class, JobId, Timestamp};
+use ::fleet::record::{ForgetFigures, Job, JobFigures, JobProgress, JobState, JobWhat};
+use schema::{Class, HostId, JobId, Timestamp};
 
 const HOSTILE: [&str; 6] = [
     "<script>alert(1)</script>",
@@ -161,8 +169,8 @@ impl Sample {
         }
     }
 
-    fn maintenance(&self) -> maintenance::MaintenanceForm {
-        let rule = |key| maintenance::RuleForm {
+    fn maintenance(&self) -> maintenance_form::MaintenanceForm {
+        let rule = |key| maintenance_form::RuleForm {
             key,
             title: "Check",
             enabled: true,
@@ -170,9 +178,9 @@ impl Sample {
             in_words: self.some(),
             from: self.text(),
             until: self.text(),
-            decision: maintenance::DecisionView { icon: "queued", lead: self.text(), rest: self.text() },
+            decision: maintenance_form::DecisionView { icon: "queued", lead: self.text(), rest: self.text() },
         };
-        maintenance::MaintenanceForm {
+        maintenance_form::MaintenanceForm {
             timezone: self.text(),
             rules: ["forget", "prune", "check"].map(rule).to_vec(),
             subset_pct: self.text(),
@@ -406,7 +414,7 @@ fn render_all(templates: &Templates, sample: &Sample) -> String {
         first: s.when(),
         last: s.when(),
     };
-    let action = fleet::Action::look("Look", "/x".to_owned());
+    let action = attention::Action::look("Look", "/x".to_owned());
     for rows in [vec![refused(Some(action)), refused(None)], Vec::new()] {
         add(render(templates, &refused::RefusedView { rows, left_out: s.some() }));
     }
@@ -517,13 +525,13 @@ fn fleet_view(s: &Sample) -> fleet::FleetView {
         total: "4 hosts".to_owned(),
         need: s.some(),
         note: s.text(),
-        attention: vec![fleet::Attention {
+        attention: vec![attention::Attention {
             state: "failed",
             cause: s.text(),
             hosts: vec![(s.text(), "/hosts/01".to_owned())],
             more: 2,
             text: s.text(),
-            action: fleet::Action { words: s.text(), href: "/hosts/01".to_owned(), sets: true },
+            action: attention::Action { words: s.text(), href: "/hosts/01".to_owned(), sets: true },
             ack: Some(("/x".to_owned(), s.text())),
         }],
         q: s.text(),
@@ -876,7 +884,7 @@ fn settings_view(s: &Sample) -> settings::SettingsView {
 
 #[test]
 fn every_view_renders_strictly_and_escapes_what_it_shows() {
-    let templates = Templates::load();
+    let templates = Templates::load(TEMPLATES_USED);
     let plain = render_all(&templates, &Sample("barn-qnap".to_owned()));
     let tags = plain.matches('<').count();
     for text in HOSTILE.map(str::to_owned).into_iter().chain(["x".repeat(4_096), String::new()]) {

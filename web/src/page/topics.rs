@@ -1,6 +1,6 @@
 //! The messages that pass between the server, its hosts and MQTT viewers, decoded, newest first.
 
-use super::FilterLink;
+use super::filter_link::FilterLink;
 use crate::app::Ctx;
 use crate::format::{clock, count, exact, rfc3339};
 use crate::problem::Problem;

@@ -192,7 +192,7 @@ impl SnapshotOut {
             Owner::Nobody => (None, false),
         };
         Self {
-            lacks: crate::page::snapshots::lacks(&row, lacking),
+            lacks: crate::words::snapshot_lacks(&row, lacking),
             group,
             is_of_other_host,
             id: row.id,

@@ -1,0 +1,26 @@
+//! The question before something is destroyed.
+
+use crate::template::View;
+use serde::Serialize;
+
+/// The question: a dialog, or a page of its own.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ConfirmView {
+    /// What will be done, and to what.
+    pub(crate) title: String,
+    pub(crate) body: Vec<String>,
+    /// Where the form goes.
+    pub(crate) action: String,
+    /// The words of the act.
+    pub(crate) button: String,
+    /// The words of the way out: what stays.
+    pub(crate) keep: String,
+    /// Where the way out leads.
+    pub(crate) back: String,
+}
+
+impl View for ConfirmView {
+    const TEMPLATE: &'static str = "page/confirm.html";
+    const NAV: &'static str = "fleet";
+    const PARTS: &'static [&'static str] = &[];
+}

@@ -1,0 +1,12 @@
+//! Links that filter a list.
+
+use serde::Serialize;
+
+/// Such a link.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct FilterLink {
+    pub(crate) label: String,
+    pub(crate) href: String,
+    pub(crate) count: String,
+    pub(crate) current: bool,
+}

@@ -1,0 +1,30 @@
+//! A job in one line of a list.
+
+use crate::app::Ctx;
+use crate::format::When;
+use crate::words::{Badge, job_badge, job_result, job_title};
+use fleet::record::Job;
+use schema::Timestamp;
+use serde::Serialize;
+
+/// The line.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct JobLine {
+    pub(crate) href: String,
+    pub(crate) title: String,
+    pub(crate) badge: Badge,
+    pub(crate) result: String,
+    pub(crate) when: When,
+}
+
+impl JobLine {
+    pub(crate) fn new(ctx: &Ctx, now: Timestamp, job: &Job) -> Self {
+        Self {
+            href: format!("/jobs/{}", job.id),
+            title: job_title(&job.what),
+            badge: job_badge(job),
+            result: job_result(job, ctx.app.fleet.progress(job.id).as_ref()),
+            when: When::ago(now, job.started_at.unwrap_or(job.created_at)),
+        }
+    }
+}

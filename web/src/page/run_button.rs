@@ -1,0 +1,59 @@
+//! The buttons that run a job now, and why one of them is off.
+
+use crate::problem::{Problem, sentence};
+use fleet::{JobRequest, Refused, Snapshot};
+use schema::HostId;
+use serde::Serialize;
+
+/// A run-now button: off when there is a reason.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Run {
+    pub(crate) label: String,
+    pub(crate) why: Option<String>,
+    pub(crate) small: bool,
+    pub(crate) primary: bool,
+    /// What a screen reader says, where the label alone says too little.
+    pub(crate) name: Option<String>,
+}
+
+impl Run {
+    pub(crate) fn new(
+        snapshot: &Snapshot,
+        host: HostId,
+        request: &JobRequest,
+        label: impl Into<String>,
+    ) -> Result<Self, Problem> {
+        Ok(Self { label: label.into(), why: why_not(snapshot, host, request)?, ..Self::default() })
+    }
+}
+
+/// Why a request would be refused right now, in a few words, for a narrow place.
+pub(crate) fn why_short(
+    snapshot: &Snapshot,
+    host: HostId,
+    request: &JobRequest,
+) -> Result<Option<String>, Problem> {
+    let Some(refused) = snapshot.blocked(host, request)? else { return Ok(None) };
+    Ok(Some(match refused {
+        Refused::HostOffline => "host is offline".to_owned(),
+        Refused::HostNotEnrolled => "no agent is enrolled yet".to_owned(),
+        Refused::RepoCredsRequired => "set repository credentials first".to_owned(),
+        Refused::AdminCredsUnreadable => "the admin credentials must be set again".to_owned(),
+        Refused::AdminCredsForbidden => "the agent refuses admin credentials".to_owned(),
+        Refused::JobInProgress { .. } => "it runs or waits already".to_owned(),
+        Refused::BackupOpen { group, .. } => format!("a backup of {group} waits or runs"),
+        Refused::RepoBusy { host, .. } => format!("{host} uses the repository"),
+        Refused::Held { group, .. } => format!("{group} waits until somebody has looked at it"),
+        Refused::WireUnsupported => "the agent can't be spoken with".to_owned(),
+        other => sentence(&other.to_string()),
+    }))
+}
+
+/// Why a request would be refused right now, as a sentence.
+pub(crate) fn why_not(
+    snapshot: &Snapshot,
+    host: HostId,
+    request: &JobRequest,
+) -> Result<Option<String>, Problem> {
+    Ok(snapshot.blocked(host, request)?.map(|refused| sentence(&refused.to_string())))
+}
