@@ -1,9 +1,10 @@
 //! Accounts: what the pages and the API do to them alike.
 
-use crate::app::{App, Ctx, MqttListener};
+use crate::app::{App, Ctx};
 use crate::door::check_name;
 use crate::password::objection;
 use crate::problem::Problem;
+use crate::server_facts::MqttListener;
 use fleet::OperatorChange;
 use fleet::record::{Operator, Role, Scope, Scopes, Secret};
 use std::net::IpAddr;

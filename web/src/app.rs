@@ -1,150 +1,29 @@
 //! What every handler has at hand: the fleet, the settings, who asks and by which face.
 
-use crate::events::Streams;
-use crate::health::{self, Failures, Proven, Trouble};
+use crate::format::ago;
 use crate::limiter::Limiter;
+use crate::minted::Minted;
 use crate::notes::Notes;
 use crate::origin::Origins;
-use crate::page::settings::Minted;
 use crate::password::Passwords;
 use crate::problem::Problem;
 use crate::proxy::TrustedProxies;
-use crate::refused_connection::RefusedConnections;
 use crate::rights::Rights;
+use crate::server_facts::WebSettings;
+use crate::shell::Shell;
+use crate::streams::Streams;
 use crate::template::{Templates, View};
+use crate::trouble::{Failures, Proven, Trouble, judge};
 use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use fleet::record::{Actor, Host, Role, Scope, Scopes, Secret};
-use fleet::{By, Fleet, NewEnrollToken, Snapshot};
+use fleet::{By, Fleet, Found, NewEnrollToken, Snapshot};
 use schema::{HostId, Timestamp};
-use serde::Serialize;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-/// What the program tells the pages about itself.
-#[derive(Clone)]
-pub struct WebSettings {
-    /// Where browsers reach it, without a slash at the end: `https://fleet.lan:8443`.
-    pub public_url: String,
-    /// Whether cookies are for TLS only.
-    pub secure_cookies: bool,
-    /// Reverse proxies whose word about the client's address is believed.
-    pub proxies: TrustedProxies,
-    /// Facts that pages show.
-    pub server: ServerFacts,
-    /// The server's certificates as they stand: asked anew each time, for they are renewed while it runs.
-    pub certificates: Arc<dyn Fn() -> Vec<Certificate> + Send + Sync>,
-    /// Facts of the broker, asked for at each page.
-    pub broker: Arc<dyn Fn() -> BrokerFacts + Send + Sync>,
-    /// What runs beside the pages, asked for at each page.
-    pub tasks: Arc<dyn Fn() -> Vec<TaskFacts> + Send + Sync>,
-    /// How much space is left where the data file is, in bytes; `None` = it can't be told.
-    pub space_left: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
-    /// What is missing beside the data file, or is another one's, so that the next start would fail; in words.
-    pub lost_piece: Arc<dyn Fn() -> Option<String> + Send + Sync>,
-    /// Whose failing logins the broker holds back now.
-    pub held_logins: Arc<dyn Fn() -> Vec<HeldLogin> + Send + Sync>,
-    /// Whom the broker did not let in during the last day.
-    pub refused_connections: Arc<dyn Fn() -> RefusedConnections + Send + Sync>,
-    /// Whether browsers are told to use TLS for this machine from now on (HSTS).
-    pub strict_transport: bool,
-}
-
-/// Somebody whose failing logins the broker holds back.
-#[derive(Clone, Debug)]
-pub struct HeldLogin {
-    /// The address, or the /64 with IPv6.
-    pub origin: String,
-    /// The name that is tried; `None` = one after the other.
-    pub account: Option<String>,
-    /// Logins that were turned away since.
-    pub failures: u32,
-    /// For how long still, in milliseconds.
-    pub for_ms: u64,
-}
-
-/// Facts of the server.
-#[derive(Clone, Debug)]
-pub struct ServerFacts {
-    /// Its version.
-    pub version: String,
-    /// Its MQTT listeners, the one that agents use first.
-    pub mqtt: Vec<MqttListener>,
-    /// The certificate of its own authority, PEM; empty = it has none.
-    pub ca_pem: String,
-    /// When it was started.
-    pub started_at: Timestamp,
-}
-
-/// A certificate of the server.
-#[derive(Clone, Debug)]
-pub struct Certificate {
-    /// Whose it is: `authority`, `server`.
-    pub of: &'static str,
-    /// When it ends.
-    pub ends_at: Option<Timestamp>,
-    /// Who sees to a new one.
-    pub renewed: &'static str,
-}
-
-/// A listener of the broker.
-#[derive(Clone, Debug)]
-pub struct MqttListener {
-    /// `host:port` as clients dial it.
-    pub address: String,
-    /// Whether it speaks TLS.
-    pub tls: bool,
-}
-
-/// A task of the server that never ends.
-#[derive(Clone, Copy, Debug)]
-pub struct TaskFacts {
-    /// What it is called.
-    pub name: &'static str,
-    /// It says that it is well at least this often.
-    pub period: Duration,
-    /// When it last said so.
-    pub since_beat: Duration,
-    /// How often it began again after a fault of the program.
-    pub restarts: u64,
-}
-
-impl TaskFacts {
-    /// So many times it may keep silent.
-    const BEATS: u32 = 3;
-
-    pub(crate) fn is_well(&self) -> bool {
-        self.since_beat <= self.period * Self::BEATS
-    }
-}
-
-/// How the broker is.
-#[derive(Clone, Debug, Default)]
-pub struct BrokerFacts {
-    /// Hosts that are connected.
-    pub hosts: u32,
-    /// Viewers that are connected.
-    pub viewers: u32,
-    /// What it counts, for the metrics alone.
-    pub figures: Vec<Figure>,
-}
-
-/// A figure of the broker.
-#[derive(Clone, Copy, Debug)]
-pub struct Figure {
-    /// Its name in the metrics.
-    pub name: &'static str,
-    /// What it is.
-    pub help: &'static str,
-    /// How much.
-    pub value: f64,
-    /// It only grows, from the start of the server on.
-    pub is_total: bool,
-}
 
 pub(crate) struct Inner {
     pub(crate) fleet: Fleet,
@@ -177,7 +56,7 @@ impl std::ops::Deref for App {
 }
 
 impl App {
-    pub(crate) fn new(fleet: Fleet, settings: WebSettings) -> Self {
+    pub(crate) fn new(fleet: Fleet, settings: WebSettings, templates: Templates) -> Self {
         let tries = fleet.sign_in_tries().unwrap_or_else(|error| {
             tracing::error!(%error, "what was counted of tries to sign in can't be read; it begins anew");
             Vec::new()
@@ -188,7 +67,7 @@ impl App {
             origins: Mutex::default(),
             fleet,
             settings,
-            templates: Templates::load(crate::page::TEMPLATES_USED),
+            templates,
             passwords: Passwords::shared(),
             streams: Arc::new(Streams::new()),
             enrolments: Mutex::default(),
@@ -211,6 +90,21 @@ impl App {
     /// Commits that failed, as they were last seen.
     pub(crate) fn failures(&self) -> MutexGuard<'_, Failures> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is wrong with the server, the worst first.
+    pub(crate) fn troubles(&self) -> Vec<Trouble> {
+        let settings = &self.settings;
+        let now = self.fleet.now();
+        let scrub = self.fleet.last_scrub();
+        let damage = scrub.and_then(|scrub| match scrub.found {
+            Found::Damage(why) => Some((ago(now, scrub.at), why)),
+            Found::Well(_) | Found::Failed(_) => None,
+        });
+        let writer = self.fleet.writer_counts();
+        let failed_recently = self.failures().is_recent(writer.failed, now);
+        let lost_piece = (settings.lost_piece)();
+        judge((damage, lost_piece), (writer, failed_recently), (settings.space_left)(), (settings.tasks)())
     }
 
     /// The table of sign-in tries. A panic while it was held leaves it as it was.
@@ -407,7 +301,7 @@ impl Ctx {
     fn shell(&self, nav: &'static str) -> Shell {
         let settings = &self.app.settings;
         let broker = (settings.broker)();
-        let troubles = health::troubles(self);
+        let troubles = self.app.troubles();
         let session = self.caller.as_ref().and_then(|caller| caller.session.as_ref());
         Shell {
             nav,
@@ -425,27 +319,6 @@ impl Ctx {
             seq: self.seq,
         }
     }
-}
-
-/// What every page has around it.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Shell {
-    pub(crate) nav: &'static str,
-    pub(crate) theme: Option<String>,
-    pub(crate) theme_choice: String,
-    pub(crate) csrf: String,
-    pub(crate) user: Option<String>,
-    pub(crate) operator: bool,
-    pub(crate) admin: bool,
-    pub(crate) version: String,
-    pub(crate) hosts_connected: String,
-    pub(crate) is_well: bool,
-    /// What is wrong with the server, for a banner on each page.
-    pub(crate) troubles: Vec<Trouble>,
-    /// Backups that wait; `None` = none.
-    pub(crate) pending: Option<String>,
-    /// The newest change that the page knows of.
-    pub(crate) seq: u64,
 }
 
 fn html(status: StatusCode, text: String) -> Response<Body> {

@@ -10,7 +10,7 @@ pub(crate) const MAX_BODY_BYTES: usize = 256 * 1024;
 /// How long a body may take to come in.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 
-/// Reads it.
+/// Reads a body; one that is too long or too slow is a problem.
 pub(crate) async fn read_body(body: Body) -> Result<Bytes, Problem> {
     match tokio::time::timeout(BODY_WITHIN, to_bytes(body, MAX_BODY_BYTES)).await {
         Ok(Ok(body)) => Ok(body),

@@ -1,27 +1,16 @@
 //! Whether the server lives and can serve.
 
-use crate::app::{Ctx, TaskFacts};
-use crate::format::{ago, bytes};
-use crate::problem::{Problem, sentence};
+use crate::app::Ctx;
+use crate::problem::Problem;
 use axum::Json;
 use axum::http::StatusCode;
-use fleet::{Found, WriterCounts};
-use schema::Timestamp;
-use serde::Serialize;
 use serde_json::{Value, json};
 use std::time::Duration;
 
 /// What was found of the data file's being written counts for so long, so that who asks often writes no more.
 const PROVEN_FOR_MS: u64 = 10_000;
-/// With less than this left a disk is nearly full, in bytes.
-const LITTLE_SPACE: u64 = 256 << 20;
-/// A disk that could not be written is well again when this long nothing failed.
-const FAILED_FOR_MS: u64 = 30_000;
 /// How long a write may take.
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
-
-/// When it was last tried to write, and what came of it.
-pub(crate) type Proven = Option<(Timestamp, bool)>;
 
 /// `GET /healthz`: the process answers.
 pub(crate) async fn alive() -> Json<Value> {
@@ -35,7 +24,7 @@ pub(crate) async fn ready(ctx: Ctx) -> Result<Json<Value>, Problem> {
     let snapshot = ctx.app.fleet.read().map_err(|_| away("The data file can't be read."))?;
     snapshot.operators().map_err(|_| away("The data file can't be read."))?;
     let is_writable = is_writable(&ctx).await;
-    if let Some(trouble) = troubles(&ctx).into_iter().find(|trouble| trouble.is_failure) {
+    if let Some(trouble) = ctx.app.troubles().into_iter().find(|trouble| trouble.is_failure) {
         return Err(away(&format!("{}. {}", trouble.title, trouble.text)));
     }
     if !is_writable {
@@ -44,100 +33,6 @@ pub(crate) async fn ready(ctx: Ctx) -> Result<Json<Value>, Problem> {
         ));
     }
     Ok(Json(json!({"status": "ok"})))
-}
-
-/// How many commits had failed when that was last looked at, and when one more had.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Failures(Option<(u64, Timestamp)>);
-
-impl Failures {
-    fn is_recent(&mut self, failed: u64, now: Timestamp) -> bool {
-        let (seen, at) = *self.0.get_or_insert((0, now));
-        if failed != seen {
-            self.0 = Some((failed, now));
-        }
-        failed != seen || (failed > 0 && now >= at && now.ms_since(at) < FAILED_FOR_MS)
-    }
-}
-
-/// Something that is wrong with the server, or soon will be.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Trouble {
-    /// It does not do all that it should; else it soon won't.
-    pub(crate) is_failure: bool,
-    pub(crate) title: String,
-    pub(crate) text: String,
-}
-
-/// What is wrong with the server, the worst first.
-pub(crate) fn troubles(ctx: &Ctx) -> Vec<Trouble> {
-    let settings = &ctx.app.settings;
-    let now = ctx.now();
-    let scrub = ctx.app.fleet.last_scrub();
-    let damage = scrub.and_then(|scrub| match scrub.found {
-        Found::Damage(why) => Some((ago(now, scrub.at), why)),
-        Found::Well(_) | Found::Failed(_) => None,
-    });
-    let writer = ctx.app.fleet.writer_counts();
-    let failed_recently = ctx.app.failures().is_recent(writer.failed, now);
-    let lost_piece = (settings.lost_piece)();
-    judge((damage, lost_piece), (writer, failed_recently), (settings.space_left)(), (settings.tasks)())
-}
-
-fn judge(
-    (damage, lost_piece): (Option<(String, String)>, Option<String>),
-    (writer, failed_recently): (WriterCounts, bool),
-    space_left: Option<u64>,
-    tasks: Vec<TaskFacts>,
-) -> Vec<Trouble> {
-    let mut troubles = Vec::new();
-    let mut fails = |title: &str, text: String| {
-        troubles.push(Trouble { is_failure: true, title: title.to_owned(), text });
-    };
-    if let Some((ago, why)) = damage {
-        fails(
-            "The server's data file is damaged",
-            format!(
-                "Something else than the server has changed it, such as a bad disk; that was found {ago} ({why}). Stop the \
-                 server, and restore the data folder from your backup of it. Backups of hosts go on meanwhile."
-            ),
-        );
-    }
-    // One small write that succeeds does not mean that the next one does.
-    let fault = writer.fault.filter(|_| writer.failing > 0 || failed_recently);
-    if let Some(fault) = fault {
-        fails(
-            sentence(fault.in_words()).trim_end_matches('.'),
-            format!(
-                "Nothing can be changed here, and what hosts report waits with them. {}",
-                sentence(fault.advice())
-            ),
-        );
-    } else if let Some(left) = space_left.filter(|left| *left < LITTLE_SPACE) {
-        troubles.push(Trouble {
-            is_failure: false,
-            title: "The server's disk is nearly full".to_owned(),
-            text: format!(
-                "{} are left where its data file is. Make room before it can't be written.",
-                bytes(left)
-            ),
-        });
-    }
-    if let Some(why) = lost_piece {
-        troubles.push(Trouble {
-            is_failure: false,
-            title: "The next start of the server would fail".to_owned(),
-            text: format!("It runs on with what it has read at its start. {}", sentence(&why)),
-        });
-    }
-    if let Some(silent) = in_trouble(tasks) {
-        troubles.push(Trouble {
-            is_failure: true,
-            title: "A part of the server is not well".to_owned(),
-            text: silent,
-        });
-    }
-    troubles
 }
 
 /// Who asks while another one tries waits for that.
@@ -154,78 +49,4 @@ async fn is_writable(ctx: &Ctx) -> bool {
     let is_writable = matches!(write, Ok(Ok(())));
     *proven = Some((now, is_writable));
     is_writable
-}
-
-/// Which tasks are not well, in words; `None` = all are.
-pub(crate) fn in_trouble(tasks: Vec<TaskFacts>) -> Option<String> {
-    let silent: Vec<String> = tasks
-        .into_iter()
-        .filter(|task| !task.is_well())
-        .map(|task| format!("{} has not been heard of for {} s", task.name, task.since_beat.as_secs()))
-        .collect();
-    (!silent.is_empty())
-        .then(|| format!("Not well: {}. Restart the server, and look at its log.", silent.join("; ")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use fleet::WriteFault;
-
-    #[test]
-    fn a_commit_that_failed_counts_for_half_a_minute() {
-        let mut failures = Failures::default();
-        let at = |secs: u64| Timestamp(1_000_000 + secs * 1_000);
-        assert!(!failures.is_recent(0, at(0)));
-        assert!(failures.is_recent(1, at(5)));
-        assert!(failures.is_recent(1, at(34)));
-        assert!(failures.is_recent(2, at(34)));
-        assert!(failures.is_recent(2, at(63)));
-        assert!(!failures.is_recent(2, at(64)));
-        assert!(!failures.is_recent(2, at(0)), "the clock was put back");
-    }
-
-    #[test]
-    fn what_is_wrong_is_told_the_worst_first() {
-        let well = TaskFacts {
-            name: "schedules",
-            period: Duration::from_secs(30),
-            since_beat: Duration::from_secs(90),
-            restarts: 0,
-        };
-        let silent = TaskFacts { since_beat: Duration::from_secs(91), ..well };
-        let counts = |failing, fault: Option<WriteFault>| {
-            (WriterCounts { failing, fault, ..WriterCounts::default() }, false)
-        };
-        let damage = || Some(("1 h ago".to_owned(), "a page".to_owned()));
-        let table = [
-            (None, counts(0, None), Some(LITTLE_SPACE), well, vec![]),
-            (None, counts(0, None), None, well, vec![]),
-            (None, counts(0, None), Some(LITTLE_SPACE - 1), well, vec![("nearly full", false)]),
-            (None, counts(1, Some(WriteFault::Full)), Some(0), well, vec![("is full", true)]),
-            (None, (counts(0, Some(WriteFault::Full)).0, true), Some(0), well, vec![("is full", true)]),
-            (None, counts(0, Some(WriteFault::Full)), None, well, vec![]),
-            (None, counts(9, Some(WriteFault::ReadOnly)), Some(0), well, vec![("read-only", true)]),
-            (None, counts(9, Some(WriteFault::Limit)), Some(0), well, vec![("limit on the size", true)]),
-            (None, counts(9, Some(WriteFault::Descriptors)), Some(0), well, vec![("connections open", true)]),
-            (None, counts(9, Some(WriteFault::Replaced)), Some(0), well, vec![("moved or replaced", true)]),
-            (
-                None,
-                counts(9, Some(WriteFault::Other)),
-                Some(0),
-                well,
-                vec![("can't be read or written", true)],
-            ),
-            (damage(), counts(0, None), None, silent, vec![("damaged", true), ("not well", true)]),
-        ];
-        for (damage, counts, left, task, expected) in table {
-            let found = judge((damage, None), counts, left, vec![task]);
-            let found: Vec<_> =
-                found.iter().map(|trouble| (trouble.title.as_str(), trouble.is_failure)).collect();
-            assert_eq!(found.len(), expected.len(), "{found:?}");
-            for ((title, is_failure), (word, expected)) in found.iter().zip(&expected) {
-                assert!(title.contains(word) && is_failure == expected, "{found:?}");
-            }
-        }
-    }
 }

@@ -44,6 +44,7 @@ mod joblog;
 mod kept;
 mod limiter;
 mod metrics;
+mod minted;
 mod notes;
 mod openapi;
 mod origin;
@@ -58,31 +59,36 @@ mod rights;
 mod route;
 mod route_table;
 mod run;
+mod server_facts;
+mod shell;
+mod streams;
 mod template;
+mod trouble;
 mod visible;
 mod words;
 
 pub use api::redacted;
-pub use app::{
-    BrokerFacts, Certificate, Figure, HeldLogin, MqttListener, ServerFacts, TaskFacts, WebSettings,
-};
 pub use password::{HashFailed, hash_password};
 pub use proxy::TrustedProxies;
 pub use refused_connection::{NotLetIn, RefusedConnection, RefusedConnections};
 pub use route::Access;
+pub use server_facts::{
+    BrokerFacts, Certificate, Figure, HeldLogin, MqttListener, ServerFacts, TaskFacts, WebSettings,
+};
 pub use visible::{Breaks, visible};
 
 use app::App;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use fleet::Fleet;
+use template::Templates;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 
 /// The pages and the API, ready to be served with
 /// `into_make_service_with_connect_info::<SocketAddr>()`: the peer's address is in the audit and in the limits.
 pub fn router(fleet: Fleet, settings: WebSettings) -> Router {
-    let app = App::new(fleet, settings);
+    let app = App::new(fleet, settings, Templates::load(page::TEMPLATES_USED));
     route_table::router(&app)
         .fallback(async || problem::Problem::not_found("There is nothing at this address."))
         .layer(CatchPanicLayer::custom(present::panicked))

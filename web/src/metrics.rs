@@ -1,7 +1,8 @@
 //! `GET /metrics`: the fleet in the text format of Prometheus.
 
-use crate::app::{Ctx, Figure, TaskFacts};
+use crate::app::Ctx;
 use crate::problem::Problem;
+use crate::server_facts::{Figure, TaskFacts};
 use crate::visible::{Breaks, visible};
 use axum::http::header;
 use axum::response::IntoResponse;

@@ -1,6 +1,6 @@
 //! The templates: embedded, loaded whole at the start, strict about what they are given.
 
-use crate::app::Shell;
+use crate::shell::Shell;
 use crate::visible::{Breaks, is_hidden, show};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};

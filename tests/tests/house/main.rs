@@ -11,7 +11,7 @@ const MOST: &[(&str, &[&str], usize)] = &[
     ("agent-core/src/lib.rs", &["lib"], 4),
     ("agent-linux/src/lib.rs", &["lib"], 13),
     ("fleet/src/lib.rs", &["lib", "fleet"], 3),
-    ("web/src/lib.rs", &["lib", "app"], 0),
+    ("web/src/lib.rs", &["lib"], 0),
     ("broker-server/src/lib.rs", &["lib"], 9),
 ];
 

@@ -3,7 +3,7 @@
 use crate::template::View;
 use serde::Serialize;
 
-/// The question: a dialog, or a page of its own.
+/// A question before something is destroyed: a dialog, or a page of its own.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct ConfirmView {
     /// What will be done, and to what.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// Such a link.
+/// A link that filters a list.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct FilterLink {
     pub(crate) label: String,

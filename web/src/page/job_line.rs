@@ -7,7 +7,7 @@ use fleet::record::Job;
 use schema::Timestamp;
 use serde::Serialize;
 
-/// The line.
+/// A job in a list.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct JobLine {
     pub(crate) href: String,

@@ -3,13 +3,15 @@
 use super::fact::Fact;
 use super::problem_view::ProblemView;
 use crate::account;
-use crate::app::{Ctx, TaskFacts};
+use crate::app::Ctx;
 use crate::form::Form;
 use crate::format::{When, ago, bytes, count, many};
-use crate::health::in_trouble;
 use crate::held::{HeldUp, held_up};
+use crate::minted::Minted;
 use crate::problem::Problem;
+use crate::server_facts::TaskFacts;
 use crate::template::View;
+use crate::trouble::in_trouble;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{Response, header};
@@ -111,17 +113,6 @@ const fn what_for(scope: Scope) -> &'static str {
         Scope::Write => "Changes hosts, credentials, source groups and schedules.",
         Scope::Admin => "Accounts and tokens, and so everything.",
     }
-}
-
-/// A secret that was just made: shown the first time that the page is loaded, and never again.
-#[derive(Clone, Serialize)]
-pub(crate) struct Minted {
-    pub(crate) title: String,
-    pub(crate) text: &'static str,
-    /// One of the lines works with this server's certificate only.
-    pub(crate) needs_ca: bool,
-    /// (what it is, the text to copy).
-    pub(crate) lines: Vec<(&'static str, String)>,
 }
 
 /// The page.

@@ -10,11 +10,11 @@ use super::job_line::JobLine;
 use super::problem_view::ProblemView;
 use super::run_button::Run;
 use super::*;
-use crate::app::Shell;
 use crate::draw;
 use crate::format::When;
 use crate::joblog::LineView;
 use crate::present::ErrorView;
+use crate::shell::Shell;
 use crate::template::{TEMPLATES, Templates};
 use crate::words::Badge;
 use ::fleet::Day;
@@ -861,7 +861,7 @@ fn settings_view(s: &Sample) -> settings::SettingsView {
         scopes: vec![settings::ScopeChoice { word: "read", what: "Looks.", chosen: true }],
         viewer: form(),
         changing: s.some(),
-        minted: Some(settings::Minted {
+        minted: Some(crate::minted::Minted {
             title: s.text(),
             text: "Copy.",
             needs_ca: true,

@@ -1,6 +1,7 @@
 //! Who signs in, and the accounts of all sorts.
 
-use super::{time, words};
+use super::time::time;
+use super::words;
 use crate::format::rfc3339;
 use crate::held::HeldUp;
 use crate::refused_connection::RefusedConnection;

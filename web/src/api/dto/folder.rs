@@ -1,6 +1,7 @@
 //! Folders of snapshots and of hosts.
 
-use super::{time, words};
+use super::time::time;
+use super::words;
 use crate::format::rfc3339;
 use fleet::Page;
 use fleet::record::{EntryCursor, Folder};

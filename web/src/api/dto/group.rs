@@ -1,6 +1,7 @@
 //! Source groups: one body for both ways.
 
-use super::{time, words};
+use super::time::time;
+use super::words;
 use crate::format::rfc3339;
 use fleet::record::Hold;
 use fleet::record::{Extent, Group, Origin, Retention, Soundness};

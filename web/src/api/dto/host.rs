@@ -1,6 +1,7 @@
 //! Hosts, their credentials and their enrolment.
 
-use super::{time, words};
+use super::time::time;
+use super::words;
 use crate::format::rfc3339;
 use crate::rights::Rights;
 use data_encoding::HEXLOWER;

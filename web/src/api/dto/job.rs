@@ -1,7 +1,8 @@
 //! Jobs and their logs.
 
-use super::SummaryOut;
-use super::{time, words};
+use super::summary::SummaryOut;
+use super::time::time;
+use super::words;
 use crate::format::rfc3339;
 use fleet::record::{Hold, Job, JobProgress, JobState, JobWhat};
 use serde::Serialize;

@@ -1,6 +1,8 @@
 //! Maintenance settings and decisions.
 
-use super::{job::HeldOut, time, words};
+use super::job::HeldOut;
+use super::time::time;
+use super::words;
 use fleet::maintenance::Decision;
 use fleet::record::{Maintenance, MaintenanceInput, Rule, RuleInput, Window};
 use schema::Timestamp;

@@ -10,6 +10,7 @@ mod pending;
 mod repo;
 mod schedule;
 mod summary;
+mod time;
 pub(crate) mod words;
 
 pub(crate) use account::*;
@@ -21,11 +22,3 @@ pub(crate) use maintenance::*;
 pub(crate) use pending::*;
 pub(crate) use repo::*;
 pub(crate) use schedule::*;
-pub(crate) use summary::*;
-
-use crate::format::rfc3339;
-use schema::Timestamp;
-
-fn time(at: Option<Timestamp>) -> Option<String> {
-    at.map(rfc3339)
-}

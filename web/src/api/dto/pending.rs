@@ -1,6 +1,6 @@
 //! Due backups that wait.
 
-use super::time;
+use super::time::time;
 use crate::format::rfc3339;
 use fleet::record::PendingRun;
 use serde::Serialize;

@@ -1,6 +1,7 @@
 //! Repositories and snapshots.
 
-use super::{time, words};
+use super::time::time;
+use super::words;
 use crate::format::rfc3339;
 use crate::words::short_id;
 use fleet::maintenance::CheckStatus;

@@ -1,6 +1,6 @@
 //! Schedules.
 
-use super::time;
+use super::time::time;
 use fleet::ScheduleView;
 use fleet::record::Schedule;
 use serde::{Deserialize, Serialize};

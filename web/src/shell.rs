@@ -1,0 +1,25 @@
+//! What every page has around it.
+
+use crate::trouble::Trouble;
+use serde::Serialize;
+
+/// The frame of a page: navigation, theme, banners, and who is signed in.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Shell {
+    pub(crate) nav: &'static str,
+    pub(crate) theme: Option<String>,
+    pub(crate) theme_choice: String,
+    pub(crate) csrf: String,
+    pub(crate) user: Option<String>,
+    pub(crate) operator: bool,
+    pub(crate) admin: bool,
+    pub(crate) version: String,
+    pub(crate) hosts_connected: String,
+    pub(crate) is_well: bool,
+    /// What is wrong with the server, for a banner on each page.
+    pub(crate) troubles: Vec<Trouble>,
+    /// Backups that wait; `None` = none.
+    pub(crate) pending: Option<String>,
+    /// The newest change that the page knows of.
+    pub(crate) seq: u64,
+}
