@@ -26,8 +26,9 @@
 //! ```
 
 use super::{
-    Hook, Limits, Pattern, Policy, Quiet, SourceCommand, has_steps_up,
-    roots::{system_folder_above, system_folder_below},
+    Hook, Limits, Pattern, Policy, Quiet, SourceCommand,
+    restore::default_base,
+    roots::{has_steps_up, system_folder_above, system_folder_below},
 };
 use crate::{state::DEFAULT_FOLDER, update::signature::UpdateKey};
 use rustix::{fs::OFlags, process::geteuid};
@@ -48,6 +49,35 @@ const NAME: &str = "policy.toml";
 const MAX_BYTES: u64 = 64 * 1024;
 const DEFAULT_TIMEOUT_SECS: u32 = 600;
 const LONGEST_TIMEOUT_SECS: u32 = 24 * 3_600;
+
+impl Default for Policy {
+    /// Of a machine without a policy file and with the state folder where it usually is.
+    fn default() -> Self {
+        Self::least(Path::new(DEFAULT_FOLDER), Path::new(DEFAULT_FILE))
+    }
+}
+
+impl Policy {
+    /// What an empty policy file comes to: no program, no file that is there replaced.
+    fn least(state_dir: &Path, file: &Path) -> Self {
+        Self {
+            allows_admin_slot: true,
+            source_roots: Vec::new(),
+            restore_base: default_base(state_dir),
+            restore_targets: Vec::new(),
+            restore_in_place: false,
+            repositories: Vec::new(),
+            state_dir: state_dir.to_owned(),
+            file: file.to_owned(),
+            limits: Limits::default(),
+            quiet: Vec::new(),
+            interfaces: Vec::new(),
+            hooks: BTreeMap::new(),
+            commands: BTreeMap::new(),
+            update_key: None,
+        }
+    }
+}
 
 /// Why the policy can't be read; nothing is allowed then.
 #[derive(Debug, thiserror::Error)]

@@ -1,69 +1,13 @@
 //! Which repositories this machine's backups may go to.
 
-use super::{Policy, has_steps_up, real, roots::system_folder_above};
+use super::{
+    Policy,
+    pattern::{in_words, leads_elsewhere},
+    real,
+    roots::{has_steps_up, system_folder_above},
+};
 use schema::location::{Location, names_machine};
 use std::path::Path;
-
-/// An address, or the beginning of addresses: `rest:https://nas:8000/attic/*`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern {
-    text: String,
-    /// Of one with a star: what stands before it, and the `/` or `:` before that.
-    start: Option<String>,
-}
-
-impl Pattern {
-    /// A star stands at the end only, behind a `/` or a `:`; so that `nas/*` is not also `nas.example.org/…`.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let start = text.strip_suffix('*');
-        let address = start.unwrap_or(text);
-        let is_cut_well = start.is_none_or(|start| start.ends_with(['/', ':']));
-        // A scheme alone, such as `s3:*`, is no address by itself.
-        let whole = if start.is_some() && address.ends_with(':') {
-            format!("{address}x:/x")
-        } else {
-            address.to_owned()
-        };
-        if !is_cut_well || address.contains('*') || leads_elsewhere(address) || !is_address(&whole) {
-            return Err(format!(
-                "{text:?} is neither the address of a repository nor its beginning with /* behind it"
-            ));
-        }
-        Ok(Self { text: text.to_owned(), start: start.map(str::to_owned) })
-    }
-
-    fn allows(&self, url: &str) -> bool {
-        let url = url.strip_prefix("local:").unwrap_or(url);
-        let text = self.text.strip_prefix("local:").unwrap_or(&self.text);
-        match &self.start {
-            None => url.trim_end_matches('/') == text.trim_end_matches('/'),
-            Some(start) => {
-                let start = start.strip_prefix("local:").unwrap_or(start);
-                url.starts_with(start) || start.strip_suffix('/') == Some(url)
-            }
-        }
-    }
-}
-
-/// Whether it can be an address at all: of a store that takes its path apart from `scheme:` too.
-fn is_address(text: &str) -> bool {
-    Location::parse(text).is_ok()
-        || text.split_once(':').is_some_and(|(scheme, rest)| {
-            matches!(scheme, "s3" | "b2" | "azure" | "gs" | "swift" | "rclone" | "sftp") && !rest.is_empty()
-        })
-}
-
-/// Whether the path in an address has steps upwards, or could have some once it is decoded.
-fn leads_elsewhere(url: &str) -> bool {
-    let lower = url.to_ascii_lowercase();
-    ["%2e", "%2f", "%5c", "\\"].iter().any(|sign| lower.contains(sign))
-        || url.split(['/', ':']).any(|part| matches!(part, ".." | "."))
-}
-
-/// Patterns as a list for a sentence.
-pub(super) fn in_words(patterns: &[Pattern]) -> String {
-    patterns.iter().map(|pattern| pattern.text.as_str()).collect::<Vec<_>>().join(", ")
-}
 
 impl Policy {
     /// Why this repository is not used. `env` are the names of the slot's extra variables. An address that is none is
@@ -114,7 +58,7 @@ impl Policy {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Pattern, *};
     use std::path::PathBuf;
 
     fn policy(patterns: &[&str]) -> Policy {
@@ -201,33 +145,5 @@ mod tests {
         let policy = policy(&[&format!("{}/*", text(at("usb")))]);
         assert!(!refuses(&policy, &text(at("usb/repo"))));
         assert!(refuses(&policy, &text(at("usb/door/repo"))));
-    }
-
-    #[test]
-    fn a_pattern_ends_where_an_address_can_be_cut() {
-        for text in [
-            "/mnt/usb",
-            "/mnt/*",
-            "rest:https://nas/*",
-            "sftp:me@nas:*",
-            "sftp:me@nas:/repo",
-            "s3:*",
-            "rclone:box:*",
-        ] {
-            assert!(Pattern::parse(text).is_ok(), "{text}");
-        }
-        for text in [
-            "",
-            "*",
-            "usb",
-            "rest:https://nas*",
-            "rest:https://*/x",
-            "/mnt/u*b",
-            "/mnt/../x",
-            "what:x",
-            "/mnt/usb*",
-        ] {
-            assert!(Pattern::parse(text).is_err(), "{text}");
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! Where something is restored to.
 
-use super::{OWN_STATE, Policy, has_steps_up, in_words, is_within, real};
+use super::{Policy, in_words, is_within, own_state::OWN_STATE, real, roots::has_steps_up};
 use crate::{restic::RestoreTo, state::DEFAULT_FOLDER};
 use schema::job::RestoreSpec;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! Folders that something is kept within, by where paths really lead.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// What the system starts from and is set up by: no repository is made there unless the policy names it, and nothing is
 /// restored there but to where it was.
@@ -55,6 +55,11 @@ pub fn real(path: &Path) -> PathBuf {
         }
     }
     PathBuf::from("/")
+}
+
+/// Whether a path has a `..` in it.
+pub(super) fn has_steps_up(path: &Path) -> bool {
+    path.components().any(|part| part == Component::ParentDir)
 }
 
 /// The roots as a list for a sentence.

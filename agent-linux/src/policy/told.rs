@@ -75,7 +75,7 @@ fn allows(policy: &Policy) -> Vec<String> {
         ),
         match policy.repositories.as_slice() {
             [] => "Backs up to: any repository, but not into folders of the system".to_owned(),
-            patterns => format!("Backs up to: {}", super::repositories::in_words(patterns)),
+            patterns => format!("Backs up to: {}", super::pattern::in_words(patterns)),
         },
         format!("Restores into: new folders below {}", in_words(&policy.restore_roots())),
         format!(

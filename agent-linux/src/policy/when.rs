@@ -1,6 +1,5 @@
 //! When and over which network: quiet hours, and the way out of this machine.
 
-use super::Here;
 use jiff::{Timestamp, tz::TimeZone};
 use std::{fmt, fs};
 
@@ -46,6 +45,15 @@ fn minute_of(text: &str) -> Option<u16> {
     }
     let (hours, minutes): (u16, u16) = (hours.parse().ok()?, minutes.parse().ok()?);
     (hours < 24 && minutes < 60).then_some(hours * 60 + minutes)
+}
+
+/// Where and when a job would run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Here {
+    /// The minute of the day, by the machine's own time zone.
+    pub minute: u16,
+    /// The interfaces of the default routes.
+    pub interfaces: Vec<String>,
 }
 
 /// Whether an interface has this name, or begins like it where the pattern ends with a star.

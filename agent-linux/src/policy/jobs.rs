@@ -1,0 +1,168 @@
+//! Whether a job may be run: at all, and now.
+
+use super::{Here, Policy, in_words, is_within, own_state::OWN_STATE, roots::has_steps_up, when};
+use schema::{JobKind, JobSpec, job::COMMAND_SOURCE};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path};
+
+impl Policy {
+    /// Why this job is not allowed here, at no time.
+    #[must_use]
+    pub fn refuses(&self, spec: &JobSpec<'_>) -> Option<String> {
+        match spec {
+            JobSpec::Backup(backup) => {
+                let hooks = backup.hooks_before.iter().chain(backup.hooks_after.iter());
+                self.refuses_sources(backup.includes.iter()).or_else(|| self.lacks_hook(hooks))
+            }
+            JobSpec::Restore(restore) => self.restore_to(restore).err(),
+            JobSpec::Ls { path, .. } if self.is_in_state(Path::new(OsStr::from_bytes(path.as_bytes()))) => {
+                Some(OWN_STATE.to_owned())
+            }
+            // Folders of the machine are judged where they are opened, see [`crate::browse`].
+            JobSpec::Ls { .. } | JobSpec::Browse { .. } => None,
+            // They name nothing on this machine; their repository is judged apart.
+            JobSpec::Probe
+            | JobSpec::Init
+            | JobSpec::Forget { .. }
+            | JobSpec::Prune { .. }
+            | JobSpec::Check { .. }
+            | JobSpec::Unlock { .. }
+            | JobSpec::Stats
+            | JobSpec::Snapshots => None,
+        }
+    }
+
+    /// Why these paths may not be backed up.
+    fn refuses_sources<'p>(&self, mut sources: impl Iterator<Item = &'p str>) -> Option<String> {
+        sources.find_map(|source| match source.strip_prefix(COMMAND_SOURCE) {
+            Some(name) if self.commands.contains_key(name) => None,
+            Some(name) => Some(format!(
+                "This machine's own policy has no command {name}; {}. To change that: commands in its policy file.",
+                names("it has", self.commands.keys())
+            )),
+            None if self.is_in_state(Path::new(source)) => Some(OWN_STATE.to_owned()),
+            None if is_within(Path::new(source), &self.source_roots) => has_steps_up(Path::new(source)).then(|| {
+                // restic takes them away by the names, the system by where links lead.
+                format!("{source} has steps upwards, so that it can mean two folders: name it without.")
+            }),
+            None => Some(format!(
+                "This machine's own policy does not let {source} be backed up; it allows {}. To change that: source_roots in its policy file.",
+                in_words(&self.source_roots)
+            )),
+        })
+    }
+
+    fn lacks_hook<'p>(&self, mut hooks: impl Iterator<Item = &'p str>) -> Option<String> {
+        let hook = hooks.find(|hook| !self.hooks.contains_key(*hook))?;
+        Some(format!(
+            "This machine's own policy has no hook {hook}; {}. To change that: hooks in its policy file.",
+            names("it has", self.hooks.keys())
+        ))
+    }
+
+    /// Why a job of this kind is not run here and now, but may be later.
+    #[must_use]
+    pub fn not_now(&self, kind: JobKind, here: &Here) -> Option<String> {
+        let works_long = matches!(
+            kind,
+            JobKind::Backup | JobKind::Forget | JobKind::Prune | JobKind::Check | JobKind::Stats
+        );
+        if works_long && let Some(quiet) = self.quiet.iter().find(|quiet| quiet.holds(here.minute)) {
+            return Some(format!("This machine keeps quiet from {quiet}, so the job was not run."));
+        }
+        let is_here = |pattern: &String| here.interfaces.iter().any(|name| when::is_like(pattern, name));
+        if kind == JobKind::Browse || self.interfaces.is_empty() || self.interfaces.iter().any(is_here) {
+            return None;
+        }
+        let now = if here.interfaces.is_empty() { "none".to_owned() } else { here.interfaces.join(", ") };
+        Some(format!(
+            "This machine's own policy lets jobs run over {} only, and its way out is {now}, so the job was not run.",
+            self.interfaces.join(", ")
+        ))
+    }
+}
+
+fn names<'n>(has: &str, names: impl Iterator<Item = &'n String>) -> String {
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    if names.is_empty() { "it has none".to_owned() } else { format!("{has} {}", names.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::file, *};
+    use schema::{Items, job::BackupSpec};
+
+    fn policy(text: &str) -> Policy {
+        file::parse(text, Path::new("/nowhere/state"), Path::new("/nowhere/policy.toml")).unwrap()
+    }
+
+    fn backup<'a>(includes: &[&'a str], hooks: &[&'a str], room: &'a mut [[u8; 256]; 2]) -> JobSpec<'a> {
+        let [first, second] = room;
+        JobSpec::Backup(BackupSpec {
+            group: "files",
+            includes: Items::write(includes.iter().copied(), first).unwrap(),
+            excludes: Items::EMPTY,
+            exclude_if_present: Items::EMPTY,
+            one_file_system: false,
+            required_mounts: Items::EMPTY,
+            hooks_before: Items::EMPTY,
+            hooks_after: Items::write(hooks.iter().copied(), second).unwrap(),
+            dry_run: false,
+            origins: Items::EMPTY,
+        })
+    }
+
+    #[test]
+    fn what_the_server_asks_for_is_held_to_the_policy() {
+        let policy = policy(
+            "source_roots = ['/nowhere/photos', '/nowhere/state']\n\
+             [hooks.dump]\ncommand = ['/bin/true']\n[commands.db]\ncommand = ['/bin/dump']\nfile_name = 'db.sql'\n",
+        );
+        let mut room = [[0; 256]; 2];
+        for (includes, hooks, said) in [
+            (&["/nowhere/photos/a"][..], &[][..], None),
+            (
+                &["/nowhere/photos", "/etc"],
+                &[],
+                Some("does not let /etc be backed up; it allows /nowhere/photos, "),
+            ),
+            (&["/nowhere/photos/../../etc"], &[], Some("does not let")),
+            (&["/nowhere/state/identity"], &[], Some("own state folder holds its keys")),
+            (&["command:db"], &["dump"], None),
+            (&["command:rm"], &[], Some("has no command rm; it has db")),
+            (&["/nowhere/photos"], &["dump", "/bin/sh"], Some("has no hook /bin/sh; it has dump")),
+        ] {
+            let refused = policy.refuses(&backup(includes, hooks, &mut room));
+            assert_eq!(refused.is_some(), said.is_some(), "{includes:?}: {refused:?}");
+            assert!(refused.unwrap_or_default().contains(said.unwrap_or_default()));
+        }
+    }
+
+    #[test]
+    fn a_path_with_steps_upwards_is_refused_for_it_can_mean_two() {
+        let mut room = [[0; 256]; 2];
+        let refused = Policy::default().refuses(&backup(&["/usr", "/usr/../usr"], &[], &mut room));
+        assert!(refused.is_some_and(|said| said.contains("/usr/../usr has steps upwards")));
+    }
+
+    #[test]
+    fn quiet_hours_and_interfaces_hold_back_what_they_are_meant_for() {
+        let policy = policy("quiet_hours = ['08:00-18:00']\ninterfaces = ['eth*', 'wlan0']");
+        let at = |minute, interface: &str| Here { minute, interfaces: vec![interface.to_owned()] };
+        for (kind, here, holds) in [
+            (JobKind::Backup, at(7 * 60 + 59, "eth0"), false),
+            (JobKind::Backup, at(8 * 60, "eth0"), true),
+            (JobKind::Check, at(17 * 60 + 59, "eth0"), true),
+            (JobKind::Backup, at(18 * 60, "wlan0"), false),
+            (JobKind::Unlock, at(12 * 60, "eth1"), false),
+            (JobKind::Unlock, at(12 * 60, "wwan0"), true),
+            (JobKind::Backup, at(20 * 60, "wlan01"), true),
+            (JobKind::Browse, at(12 * 60, "wwan0"), false),
+            (JobKind::Probe, Here { minute: 0, interfaces: Vec::new() }, true),
+        ] {
+            assert_eq!(policy.not_now(kind, &here).is_some(), holds, "{kind:?} {here:?}");
+            assert_eq!(Policy::default().not_now(kind, &here), None);
+        }
+        let said = policy.not_now(JobKind::Backup, &at(9 * 60, "eth0")).unwrap();
+        assert!(said.contains("from 08:00 to 18:00"), "{said}");
+    }
+}
