@@ -4,7 +4,10 @@ mod alone;
 mod effects;
 mod inputs;
 mod job;
+mod listing;
 mod log;
+mod running;
+mod work;
 
 use crate::{
     alone::Due,
@@ -26,8 +29,8 @@ use crate::{
     tls::{self, TlsError},
 };
 use agent_core::{Core, Monotonic, Start};
-use job::{JobStep, RunningJob};
 use rumqttc::Publish;
+use running::{JobStep, RunningJob};
 use rustls::ClientConfig;
 use schema::{InstallationId, JobId, Slot, report::Trouble};
 use serde::{Deserialize, Serialize};
