@@ -2,7 +2,12 @@
 //!
 //! What comes from outside stands behind `--flag=` or after `--`, so that no value can become an option.
 
-use super::{job::RestoreTo, overlap::literal, version::Version};
+use super::{
+    order::{CommandSource, RestoreTo},
+    overlap::literal,
+    step::{FROM_COMMAND, RETRY_LOCK, Step, StepKind},
+    version::Version,
+};
 use schema::{
     Items, JobSpec, Keep, OsText,
     job::{BackupSpec, ForgetGroup, Origin, RestoreSpec},
@@ -10,92 +15,11 @@ use schema::{
 };
 use std::path::Path;
 
-const FROM_COMMAND: &str = "--stdin-from-command";
 /// The folder in the new one that restic restores into.
 pub const INNER_FOLDER: &str = ".holdfast-restoring";
 /// How restic finds it: it is started in the new one. A path could be swapped on the way; this can't. Without the inner
 /// folder 0.18 and newer take `cwd` for a link to be replaced, as soon as a file is restored beside no folder.
 pub const RESTORE_FOLDER: &str = "/proc/self/cwd/.holdfast-restoring";
-/// How long restic waits for a lock by itself, at first: it says nothing meanwhile.
-const RETRY_LOCK: &str = "--retry-lock=20s";
-/// And how long when it has been said who is waited for.
-const RETRY_LOCK_LONG: &str = "--retry-lock=5m";
-
-/// One run of restic.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// What it is, for reading and judging what restic says.
-    pub kind: StepKind,
-    /// The arguments behind restic's name.
-    pub args: Vec<String>,
-    /// A path behind them, as the file system has it; empty = none.
-    pub path: Vec<u8>,
-    /// The source group it is about; empty when it is about none.
-    pub group: String,
-    /// Whose snapshots it is about, by host name and tag (empty = none): what restic shows of others is passed over.
-    /// The group's own pair comes first; empty = it is not looked.
-    pub members: Vec<(String, String)>,
-    /// Of a forget: whose else, of the other groups of the host.
-    pub others: Vec<(String, String)>,
-}
-
-/// What a step is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum StepKind {
-    /// `cat config`: who the repository is.
-    Config,
-    /// `init`.
-    Init,
-    /// `backup`.
-    Backup,
-    /// `forget` of one group.
-    Forget,
-    /// `prune`.
-    Prune,
-    /// `check`.
-    Check,
-    /// `unlock`.
-    Unlock,
-    /// `stats --mode raw-data`.
-    Stats,
-    /// `snapshots`.
-    Snapshots,
-    /// `ls`.
-    Ls,
-    /// `ls` of the same folder without JSON, for names that are no UTF-8.
-    RawLs,
-    /// `ls` of a whole snapshot, before it is restored.
-    Walk,
-    /// `restore`.
-    Restore,
-    /// `list locks`.
-    ListLocks,
-    /// `cat lock`.
-    CatLock,
-}
-
-impl StepKind {
-    /// restic's word for it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Config => "cat config",
-            Self::Init => "init",
-            Self::Backup => "backup",
-            Self::Forget => "forget",
-            Self::Prune => "prune",
-            Self::Check => "check",
-            Self::Unlock => "unlock",
-            Self::Stats => "stats",
-            Self::Snapshots => "snapshots",
-            Self::Ls | Self::RawLs | Self::Walk => "ls",
-            Self::Restore => "restore",
-            Self::ListLocks => "list locks",
-            Self::CatLock => "cat lock",
-        }
-    }
-}
-
 /// What the arguments depend on besides the job.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting<'a> {
@@ -115,15 +39,6 @@ pub struct Setting<'a> {
     pub command: Option<CommandSource<'a>>,
     /// Where a restore goes. Who allows it is not asked here.
     pub restore_to: Option<&'a RestoreTo>,
-}
-
-/// A program whose output is saved. Who allows it is not asked here.
-#[derive(Clone, Copy, Debug)]
-pub struct CommandSource<'a> {
-    /// Program and arguments.
-    pub command: &'a [String],
-    /// The file's name in the snapshot.
-    pub file_name: &'a str,
 }
 
 /// Why a job can't be put into arguments.
@@ -438,75 +353,11 @@ fn plan_restore(restore: &RestoreSpec<'_>, setting: &Setting<'_>) -> Result<Step
 }
 
 impl Step {
-    fn new(kind: StepKind, args: &[&str]) -> Self {
-        let args = args.iter().map(|&arg| arg.to_owned()).collect();
-        Self { kind, args, path: Vec::new(), group: String::new(), members: Vec::new(), others: Vec::new() }
-    }
-
-    /// A backup that goes on from this snapshot.
-    #[must_use]
-    pub fn with_parent(&self, id: &str) -> Self {
-        let mut step = self.clone();
-        step.args.insert(1, format!("--parent={id}"));
-        step
-    }
-
-    /// Narrows it down to the snapshots of these host names and tags.
-    fn about(&mut self, members: Vec<(String, String)>) {
-        for (place, (hostname, _)) in members.iter().enumerate() {
-            if !members[..place].iter().any(|(other, _)| other == hostname) {
-                self.args.push(format!("--host={hostname}"));
-            }
-        }
-        for (place, (_, tag)) in members.iter().enumerate() {
-            if !members[..place].iter().any(|(_, other)| other == tag) {
-                self.args.push(format!("--tag={tag}"));
-            }
-        }
-        self.members = members;
-    }
-
     /// A step that takes a lock, and waits for it where restic can.
     fn locking(kind: StepKind, args: &[&str], setting: &Setting<'_>) -> Self {
         let mut step = Self::new(kind, args);
         step.flag(setting.version.has_retry_lock(), RETRY_LOCK);
         step
-    }
-
-    /// The same, with a long wait for the lock; `None` = this restic does not wait.
-    pub(super) fn waiting_long(&self) -> Option<Self> {
-        let place = self.args.iter().position(|arg| arg == RETRY_LOCK)?;
-        let mut step = self.clone();
-        RETRY_LOCK_LONG.clone_into(&mut step.args[place]);
-        Some(step)
-    }
-
-    /// The arguments for the log. A program of the policy is left out: what it is given is its owner's alone.
-    #[must_use]
-    pub fn shown(&self) -> String {
-        let shown = match self.args.iter().position(|arg| arg == "--") {
-            Some(end) if self.args[..end].iter().any(|arg| arg == FROM_COMMAND) => &self.args[..end],
-            _ => &self.args[..],
-        };
-        let mut shown = shown.join(" ");
-        if !self.path.is_empty() {
-            shown.push(' ');
-            shown.push_str(&OsText::new(&self.path).to_string());
-        }
-        shown
-    }
-
-    /// Leaves out what these patterns match, of a backup. They stand behind those of the group: a pattern that begins
-    /// with `!` takes back only what was excluded before it.
-    pub(crate) fn leave_out(&mut self, patterns: &[String]) {
-        let end = self.args.iter().position(|arg| arg == "--").unwrap_or(self.args.len());
-        self.args.splice(end..end, patterns.iter().map(|pattern| format!("--exclude={pattern}")));
-    }
-
-    fn flag(&mut self, wanted: bool, flag: &str) {
-        if wanted {
-            self.args.push(flag.to_owned());
-        }
     }
 
     fn extend_with_paths(&mut self, paths: Items<'_, &str>) -> Result<(), ArgsError> {

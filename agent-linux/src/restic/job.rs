@@ -9,142 +9,22 @@ mod steps;
 mod two_doors;
 
 use super::{
-    args::CommandSource,
+    event::{Control, JobEnd, JobEvent},
     figures::Figures,
     mask::Mask,
+    order::{CommandSource, JobOrder, Known, Places, RestoreTo},
     outcome::Verdict,
-    parse::JobProgress,
     processes::Processes,
     pump::Wires,
     secrets::Credentials,
     ssh::{self, Held, Target},
-    summary::{EntrySeen, JobSummary, SnapshotSeen, SourceSeen},
-    version::Restic,
+    summary::{JobSummary, SourceSeen},
 };
 use crate::folder::NewFolder;
 use core::time::Duration;
-use schema::{Class, JobSpec, LogStream, Outcome, Slot, Timestamp};
-use std::{ffi::OsString, path::PathBuf};
+use schema::{Class, JobSpec, Slot, Timestamp};
 use tokio::{sync::mpsc, time::Instant};
 use zeroize::Zeroizing;
-
-pub use restore::RestoreTo;
-
-/// Where things are on this machine.
-#[derive(Clone, Debug)]
-pub struct Places {
-    /// The agent's own program, which answers to [`super::child::SUBCOMMAND`].
-    pub program: PathBuf,
-    /// restic: a path, or a name to look for in `path`.
-    pub restic: PathBuf,
-    /// restic's cache folder; made when it is missing.
-    pub cache: PathBuf,
-    /// For restic's temporary files; made when it is missing.
-    pub temp: PathBuf,
-    /// The agent's state folder, and restic's `HOME`.
-    pub home: PathBuf,
-    /// restic's `PATH`.
-    pub path: OsString,
-    /// Spare memory rather than time.
-    pub small: bool,
-    /// Added to restic's niceness.
-    pub nice: u8,
-    /// The program that lets restic use disks only when nobody else does; `None` = it uses them like everybody.
-    pub ionice: Option<PathBuf>,
-    /// To the storage, in KiB a second; 0 = no limit.
-    pub upload_kib: u32,
-    /// From it.
-    pub download_kib: u32,
-}
-
-/// What is known from before. Goes into a job and comes out of it.
-#[derive(Clone, Debug, Default)]
-pub struct Known {
-    /// The restic that was asked last.
-    pub restic: Option<Restic>,
-    /// The repository's figures.
-    pub figures: Figures,
-    /// The last job here did not end cleanly: a lock of its restic may be left.
-    pub unclean: bool,
-}
-
-/// A job to run.
-#[derive(Debug)]
-pub struct JobOrder<'a> {
-    /// What to run.
-    pub spec: JobSpec<'a>,
-    /// What a backup saves in place of its paths.
-    pub command: Option<CommandSource<'a>>,
-    /// Where a restore goes; `None` for all else.
-    pub restore_to: Option<RestoreTo>,
-    /// The host name that restic writes into snapshots.
-    pub restic_host: &'a str,
-    /// When it must have ended, in seconds after its start; 0 = no deadline.
-    pub deadline_secs: u32,
-    /// How long restic may say nothing before it is taken to hang, in seconds; 0 = for ever. Not for kinds that are
-    /// silent until their end.
-    pub silence_secs: u32,
-    /// The slot to use; `None` = there is none.
-    pub credentials: Option<&'a Credentials>,
-    /// The everyday slot, when the one to use is another. The job is run only when both open the same repository.
-    pub everyday: Option<&'a Credentials>,
-    /// Where things are.
-    pub places: &'a Places,
-    /// What is known from before.
-    pub known: Known,
-}
-
-/// Something that happens while a job runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum JobEvent {
-    /// A log line.
-    Log {
-        /// Milliseconds after the job's start.
-        after_ms: u32,
-        /// Who wrote it.
-        stream: LogStream,
-        /// The text: clean, without secrets, at most [`schema::limits::MAX_LOG_LINE_BYTES`].
-        text: String,
-    },
-    /// How far it is; dropped when the channel is full.
-    Progress(JobProgress),
-    /// A snapshot of a listing, oldest first.
-    Snapshot(SnapshotSeen),
-    /// An entry of a folder.
-    Entry(EntrySeen),
-}
-
-/// What may be asked of a running job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Control {
-    /// End it cleanly; after 30 seconds it is killed all the same.
-    Interrupt,
-    /// End it now.
-    Kill,
-}
-
-/// How a job ended.
-#[derive(Clone, Debug)]
-pub struct JobEnd {
-    /// How.
-    pub outcome: Outcome,
-    /// Why, when it is not plain success.
-    pub class: Option<Class>,
-    /// What to do, and restic's last lines.
-    pub message: String,
-    /// restic's exit code; `None` when it did not run or was killed.
-    pub exit_code: Option<i32>,
-    /// When restic was started for the job itself; `None` when it was not.
-    pub started_at: Option<Timestamp>,
-    /// When the job ended.
-    pub finished_at: Timestamp,
-    /// The figures of the job.
-    pub summary: JobSummary,
-    /// What is known now.
-    pub known: Known,
-    /// Whether the repository's figures are worth telling.
-    pub figures_changed: bool,
-}
 
 /// Runs a job to its end. It keeps to the deadline by itself.
 ///

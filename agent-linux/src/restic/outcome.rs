@@ -1,10 +1,10 @@
 //! How one run of restic ended: exit code, signal and words to outcome, class and message. Pure.
 
-use super::signs::{Sign, Signs};
 use super::{
-    args::StepKind,
     child::{EXIT_NO_RESTIC, EXIT_NO_WAY},
     findings::Findings,
+    signs::{Sign, Signs},
+    step::StepKind,
 };
 use schema::{Class, Outcome};
 

@@ -4,8 +4,8 @@
 //! plain lines stand among JSON. Everything unknown is passed over or logged, nothing is required.
 
 use super::{
-    args::StepKind,
     elements::{Element, Elements},
+    event::JobProgress,
     findings::{Findings, LockFound, Words},
     instant,
     lines::{self, Lines, log_line},
@@ -14,6 +14,7 @@ use super::{
     raw_names::{RawNames, STAND_IN, as_json_shows},
     retention::{ByRules, Extent, MOST_SNAPSHOTS, Member},
     signs::{Sign, Signs},
+    step::StepKind,
     summary::{BackupDone, EntrySeen, RestoreDone, SnapshotSeen, StatsDone},
     text,
     tree::Tree,
@@ -61,27 +62,6 @@ const MAX_LEFT_SECS: u64 = 10 * 365 * 86_400;
 /// How many lock ids are kept.
 const MAX_LOCKS: usize = 64;
 
-/// How far a step is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct JobProgress {
-    /// How much is done, in thousandths, at most 1000.
-    pub permille: u16,
-    /// Files done.
-    pub files_done: u64,
-    /// Files known.
-    pub files_total: u64,
-    /// Bytes done.
-    pub bytes_done: u64,
-    /// Bytes known.
-    pub bytes_total: u64,
-    /// Files that could not be read so far.
-    pub errors: u32,
-    /// How long restic thinks it will still take, in seconds.
-    pub left_secs: Option<u32>,
-    /// The file or step of right now; may be empty.
-    pub current: String,
-}
-
 /// Something that restic said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
@@ -108,9 +88,9 @@ pub struct Reader<'m> {
     folder: String,
     /// Of the repository.
     names: Names,
-    /// Whose snapshots are asked for, see [`Step::members`](super::args::Step::members).
+    /// Whose snapshots are asked for, see [`Step::members`](super::step::Step::members).
     members: &'m [(String, String)],
-    /// And whose else, see [`Step::others`](super::args::Step::others).
+    /// And whose else, see [`Step::others`](super::step::Step::others).
     others: &'m [(String, String)],
     /// The last byte ended a line, or nothing came yet.
     at_line_start: bool,

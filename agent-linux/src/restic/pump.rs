@@ -5,14 +5,15 @@
 //! process group.
 
 use super::{
-    args::{Step, StepKind},
     child,
+    event::{Control, JobEvent},
     findings::Findings,
-    job::{Control, JobEvent, Places},
     mask::Mask,
+    order::Places,
     outcome::{Ended, Stop},
     parse::{Reader, Said},
     secrets::{Frame, FrameTooLong},
+    step::{Step, StepKind},
 };
 use core::time::Duration;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -360,11 +361,4 @@ fn frame(launch: &Launch<'_>) -> Result<Zeroizing<Vec<u8>>, FrameTooLong> {
     let ionice = places.ionice.as_ref().map(|path| path.to_string_lossy()).unwrap_or_default();
     let given = (launch.repository, launch.password, launch.ca);
     Frame::write(std::process::id(), (places.nice, &ionice), given, &env)
-}
-
-impl StepKind {
-    /// Whether a SIGKILL may leave a lock of its own behind.
-    pub(crate) const fn takes_lock(self) -> bool {
-        matches!(self, Self::Backup | Self::Forget | Self::Prune | Self::Check)
-    }
 }

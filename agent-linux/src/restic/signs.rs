@@ -1,6 +1,6 @@
 //! Words of restic that tell why something failed.
 
-use super::args::StepKind;
+use super::step::StepKind;
 
 /// Something in restic's words that tells why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

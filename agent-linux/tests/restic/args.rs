@@ -40,7 +40,7 @@ fn backup<'a>(includes: Items<'a, &'a str>, excludes: Items<'a, &'a str>) -> Bac
 }
 
 fn lines(spec: &JobSpec<'_>, setting: &Setting<'_>) -> Vec<String> {
-    plan_steps(spec, setting).unwrap().iter().map(agent_linux::restic::args::Step::shown).collect()
+    plan_steps(spec, setting).unwrap().iter().map(agent_linux::restic::step::Step::shown).collect()
 }
 
 const ID: &str = "ac02311a0804c4657cfb2335e09fc7d4b12c7a202bb8d443ddb4eb8cb6cf8cf2";

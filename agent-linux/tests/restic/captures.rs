@@ -1,11 +1,11 @@
 //! What the three versions really said, in many situations, through parsing and judging.
 
 use agent_linux::restic::{
-    args::StepKind::{self, *},
     findings::Findings,
     mask::Mask,
     outcome::{Ended, Stop, judge},
     parse::{Reader, Said},
+    step::StepKind::{self, *},
     version::Version,
 };
 use schema::{

@@ -2,10 +2,10 @@
 
 use agent_linux::restic::{
     Credentials,
-    args::StepKind::{self, *},
     mask::{Mask, is_common},
     outcome::{Ended, MAX_MESSAGE_BYTES, Stop, judge},
     parse::{Reader, Said},
+    step::StepKind::{self, *},
 };
 use proptest::{collection::vec, prelude::*};
 use schema::{Outcome, limits::MAX_LOG_LINE_BYTES};

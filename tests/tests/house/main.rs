@@ -5,11 +5,12 @@ mod modules;
 use modules::{Crate, circles};
 use std::path::Path;
 
-/// A crate's root, its facades, and how many files its largest circle may have. Lower a figure when it is bettered.
+/// A crate's root, its facades, and how many files its largest circle may have; 0 = none. Lower a figure
+/// when it is bettered.
 const MOST: &[(&str, &[&str], usize)] = &[
     ("schema/src/lib.rs", &["lib"], 2),
     ("agent-core/src/lib.rs", &["lib"], 4),
-    ("agent-linux/src/lib.rs", &["lib"], 13),
+    ("agent-linux/src/lib.rs", &["lib"], 0),
     ("fleet/src/lib.rs", &["lib", "fleet"], 3),
     ("web/src/lib.rs", &["lib"], 0),
     ("broker-server/src/lib.rs", &["lib"], 9),

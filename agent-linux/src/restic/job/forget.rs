@@ -2,9 +2,10 @@
 
 use super::{
     super::{
-        args::{self, Step},
+        args,
         outcome::{MAX_MESSAGE_BYTES, Verdict},
         retention::{self, ByRules, Choice, MOST_SNAPSHOTS},
+        step::Step,
         summary::{ForgetCount, JobSummary},
         version::Restic,
     },

@@ -2,14 +2,16 @@
 
 use super::{
     super::{
-        args::{self, Step, StepKind},
+        args,
+        event::JobEvent,
         findings::Findings,
         location::Location,
         outcome::{MAX_MESSAGE_BYTES, Verdict},
         raw_names, rest,
+        step::{Step, StepKind},
         summary::{BackupDone, EntrySeen, JobSummary, SourceSeen},
     },
-    Job, JobEvent,
+    Job,
     around::LocksSeen,
     steps::Done,
     wall_clock,

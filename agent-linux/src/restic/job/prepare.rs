@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        args::{self, ArgsError, Setting, Step},
+        args::{self, ArgsError, Setting},
         figures::Figures,
         location::{self, Location, LocationError},
         outcome::{Stop, Verdict},
@@ -10,6 +10,7 @@ use super::{
         secrets::Credentials,
         sources,
         ssh::{self, Held, Target},
+        step::Step,
         summary::SourceSeen,
         version::{Restic, Version},
     },

@@ -2,8 +2,10 @@
 
 use super::{
     super::{
-        args::{self, ArgsError, INNER_FOLDER, Step},
+        args::{self, ArgsError, INNER_FOLDER},
+        order::RestoreTo,
         outcome::Verdict,
+        step::Step,
     },
     Job,
     prepare::refused_args,
@@ -15,29 +17,10 @@ use crate::{
     rfc3339::Instant,
 };
 use schema::{Class, Outcome, job::RestoreSpec};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Of a snapshot's id, in characters.
 const WHOLE_ID: usize = 64;
-
-/// Where a restore goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RestoreTo {
-    /// Into a folder that is made for it.
-    New {
-        /// A folder that is allowed.
-        root: PathBuf,
-        /// The path below it that is wanted. When something is there, the new folder lies in it.
-        below: PathBuf,
-        /// Not in these, however they are reached.
-        forbidden: Vec<PathBuf>,
-    },
-    /// To where it was, over what is there.
-    Original {
-        /// But for these.
-        without: Vec<PathBuf>,
-    },
-}
 
 impl Job<'_> {
     pub(super) async fn restore(&mut self, steps: &[Step], restore: &RestoreSpec<'_>) -> Verdict {

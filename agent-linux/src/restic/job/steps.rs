@@ -2,13 +2,13 @@
 
 use super::{
     super::{
-        args::{Step, StepKind},
         findings::{Findings, Holder},
         locks,
         outcome::{self, Ended, Stop, Verdict},
         processes::{Processes, Started},
         pump::{self, Launch, StartError, StepEnd},
         ssh::{self, Held},
+        step::{Step, StepKind},
         version::Restic,
     },
     Job, wall_clock,

@@ -1,0 +1,80 @@
+//! What a running job says, what may be asked of it meanwhile, and how it ended.
+
+use super::{
+    order::Known,
+    summary::{EntrySeen, JobSummary, SnapshotSeen},
+};
+use schema::{Class, LogStream, Outcome, Timestamp};
+
+/// Something that happens while a job runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobEvent {
+    /// A log line.
+    Log {
+        /// Milliseconds after the job's start.
+        after_ms: u32,
+        /// Who wrote it.
+        stream: LogStream,
+        /// The text: clean, without secrets, at most [`schema::limits::MAX_LOG_LINE_BYTES`].
+        text: String,
+    },
+    /// How far it is; dropped when the channel is full.
+    Progress(JobProgress),
+    /// A snapshot of a listing, oldest first.
+    Snapshot(SnapshotSeen),
+    /// An entry of a folder.
+    Entry(EntrySeen),
+}
+
+/// How far a step is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobProgress {
+    /// How much is done, in thousandths, at most 1000.
+    pub permille: u16,
+    /// Files done.
+    pub files_done: u64,
+    /// Files known.
+    pub files_total: u64,
+    /// Bytes done.
+    pub bytes_done: u64,
+    /// Bytes known.
+    pub bytes_total: u64,
+    /// Files that could not be read so far.
+    pub errors: u32,
+    /// How long restic thinks it will still take, in seconds.
+    pub left_secs: Option<u32>,
+    /// The file or step of right now; may be empty.
+    pub current: String,
+}
+
+/// What may be asked of a running job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// End it cleanly; after 30 seconds it is killed all the same.
+    Interrupt,
+    /// End it now.
+    Kill,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug)]
+pub struct JobEnd {
+    /// How.
+    pub outcome: Outcome,
+    /// Why, when it is not plain success.
+    pub class: Option<Class>,
+    /// What to do, and restic's last lines.
+    pub message: String,
+    /// restic's exit code; `None` when it did not run or was killed.
+    pub exit_code: Option<i32>,
+    /// When restic was started for the job itself; `None` when it was not.
+    pub started_at: Option<Timestamp>,
+    /// When the job ended.
+    pub finished_at: Timestamp,
+    /// The figures of the job.
+    pub summary: JobSummary,
+    /// What is known now.
+    pub known: Known,
+    /// Whether the repository's figures are worth telling.
+    pub figures_changed: bool,
+}

@@ -1,0 +1,97 @@
+//! What a job is given: what to run, with which credentials, where things are, and what is known from before.
+
+use super::{figures::Figures, secrets::Credentials, version::Restic};
+use schema::JobSpec;
+use std::{ffi::OsString, path::PathBuf};
+
+/// A job to run.
+#[derive(Debug)]
+pub struct JobOrder<'a> {
+    /// What to run.
+    pub spec: JobSpec<'a>,
+    /// What a backup saves in place of its paths.
+    pub command: Option<CommandSource<'a>>,
+    /// Where a restore goes; `None` for all else.
+    pub restore_to: Option<RestoreTo>,
+    /// The host name that restic writes into snapshots.
+    pub restic_host: &'a str,
+    /// When it must have ended, in seconds after its start; 0 = no deadline.
+    pub deadline_secs: u32,
+    /// How long restic may say nothing before it is taken to hang, in seconds; 0 = for ever. Not for kinds that are
+    /// silent until their end.
+    pub silence_secs: u32,
+    /// The slot to use; `None` = there is none.
+    pub credentials: Option<&'a Credentials>,
+    /// The everyday slot, when the one to use is another. The job is run only when both open the same repository.
+    pub everyday: Option<&'a Credentials>,
+    /// Where things are.
+    pub places: &'a Places,
+    /// What is known from before.
+    pub known: Known,
+}
+
+/// A program whose output is saved. Who allows it is not asked here.
+#[derive(Clone, Copy, Debug)]
+pub struct CommandSource<'a> {
+    /// Program and arguments.
+    pub command: &'a [String],
+    /// The file's name in the snapshot.
+    pub file_name: &'a str,
+}
+
+/// Where a restore goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RestoreTo {
+    /// Into a folder that is made for it.
+    New {
+        /// A folder that is allowed.
+        root: PathBuf,
+        /// The path below it that is wanted. When something is there, the new folder lies in it.
+        below: PathBuf,
+        /// Not in these, however they are reached.
+        forbidden: Vec<PathBuf>,
+    },
+    /// To where it was, over what is there.
+    Original {
+        /// But for these.
+        without: Vec<PathBuf>,
+    },
+}
+
+/// Where things are on this machine.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// The agent's own program, which answers to [`super::child::SUBCOMMAND`].
+    pub program: PathBuf,
+    /// restic: a path, or a name to look for in `path`.
+    pub restic: PathBuf,
+    /// restic's cache folder; made when it is missing.
+    pub cache: PathBuf,
+    /// For restic's temporary files; made when it is missing.
+    pub temp: PathBuf,
+    /// The agent's state folder, and restic's `HOME`.
+    pub home: PathBuf,
+    /// restic's `PATH`.
+    pub path: OsString,
+    /// Spare memory rather than time.
+    pub small: bool,
+    /// Added to restic's niceness.
+    pub nice: u8,
+    /// The program that lets restic use disks only when nobody else does; `None` = it uses them like everybody.
+    pub ionice: Option<PathBuf>,
+    /// To the storage, in KiB a second; 0 = no limit.
+    pub upload_kib: u32,
+    /// From it.
+    pub download_kib: u32,
+}
+
+/// What is known from before. Goes into a job and comes out of it.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// The restic that was asked last.
+    pub restic: Option<Restic>,
+    /// The repository's figures.
+    pub figures: Figures,
+    /// The last job here did not end cleanly: a lock of its restic may be left.
+    pub unclean: bool,
+}
