@@ -1,6 +1,6 @@
 //! Where the gate listens, and how much it lets anyone take.
 
-use super::listener::Socket;
+use super::socket::Socket;
 use crate::tasks::Tasks;
 use crate::tls::Tls;
 use std::{sync::Arc, time::Duration};

@@ -1,46 +1,13 @@
-//! The listeners.
+//! Accepting connections.
 
-use super::{StartError, limits::Listen, shared::Shared, throttle::Origin, welcome};
+use super::{limits::Listen, shared::Shared, throttle::Origin, welcome};
 use crate::tasks::Beat;
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::net::{TcpListener, TcpSocket};
+use std::{sync::Arc, time::Duration};
 
-/// How many connections the kernel may hold for us.
-const BACKLOG: u32 = 4096;
 /// How long to wait when the system gives no more sockets.
 const NO_SOCKETS: Duration = Duration::from_millis(100);
 /// How long a connection that gives way may take to give its socket back.
 const ONE_SOCKET: Duration = Duration::from_millis(1);
-
-/// An address that is ours. Who connects waits until the gate starts.
-pub struct Socket {
-    pub(super) listener: TcpListener,
-    pub(super) address: SocketAddr,
-}
-
-impl Socket {
-    /// For MQTT with TLS.
-    pub fn tls(address: SocketAddr) -> Result<Self, StartError> {
-        Self::open(address).map_err(|source| StartError::Bind { address, tls: true, source })
-    }
-
-    /// For MQTT without TLS: passwords pass in clear, so loopback only, unless somebody says they know (`anywhere`).
-    pub fn plain(address: SocketAddr, anywhere: bool) -> Result<Self, StartError> {
-        if !anywhere && !address.ip().is_loopback() {
-            return Err(StartError::PlainAnywhere(address));
-        }
-        Self::open(address).map_err(|source| StartError::Bind { address, tls: false, source })
-    }
-
-    fn open(address: SocketAddr) -> io::Result<Self> {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        let listener = socket.listen(BACKLOG)?;
-        let address = listener.local_addr()?;
-        Ok(Self { listener, address })
-    }
-}
 
 /// Accepts until the gate stops. Nothing that a peer does or does not do holds it up: it waits for nobody, handshakes
 /// run apart, and who is slow or silent there gives way to others.

@@ -67,6 +67,7 @@
 
 mod acl;
 mod conn;
+mod deadlines;
 mod directory;
 mod enroll;
 mod fanout;
@@ -83,6 +84,8 @@ mod retained;
 mod roles;
 mod session;
 mod shared;
+mod socket;
+mod start_error;
 mod stats;
 mod sweep;
 mod throttle;
@@ -92,10 +95,11 @@ mod welcome;
 
 pub use conn::CloseReason;
 pub use directory::{Audit, Directory, Login, LoginRefusal, Principal, QueuedCommand, Refused};
-pub use handle::{Connected, Gate, GateHandle, StartError};
+pub use handle::{Connected, Gate, GateHandle};
 pub use incoming::{Done, Incoming, Reply};
 pub use limits::{Config, Limits, Listen};
-pub use listener::Socket;
 pub use retained::ViewRefused;
+pub use socket::Socket;
+pub use start_error::StartError;
 pub use stats::Stats;
 pub use throttle::Held;

@@ -2,6 +2,7 @@
 
 use super::{
     conn::{CloseReason, Conn},
+    deadlines::Deadlines,
     directory::{Audit, Directory, Principal, Refused, printable},
     fanout::Fanout,
     incoming::Incoming,
@@ -11,7 +12,6 @@ use super::{
     registry::{Places, Registry},
     retained::{Retained, ViewRefused},
     stats::{Counters, Stats},
-    sweep::Deadlines,
     throttle::{Buckets, LoginThrottle, Origin},
 };
 use bytes::Bytes;

@@ -1,8 +1,8 @@
 //! CONNECT.
 
 use super::{
-    is_topic,
-    read::{Malformed, Reader},
+    reader::{Malformed, Reader},
+    topic::is_topic,
     v5,
 };
 

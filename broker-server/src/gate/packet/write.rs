@@ -1,6 +1,6 @@
 //! The writer: what a server sends, appended to a buffer.
 
-use super::Qos;
+use super::qos::Qos;
 
 /// How a CONNECT is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

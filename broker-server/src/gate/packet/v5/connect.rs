@@ -1,9 +1,9 @@
 //! What MQTT 5 adds to CONNECT.
 
 use super::{
-    super::{is_topic, read::Reader},
-    Error, Reason,
+    super::{reader::Reader, topic::is_topic},
     properties::{self, Place},
+    reason::{Error, Reason},
 };
 
 /// What a client asks for beside what 3.1.1 knows.

@@ -1,6 +1,9 @@
 //! Properties: which there are, of what form, and where they may stand.
 
-use super::{super::read::Reader, Error, Reason};
+use super::{
+    super::reader::Reader,
+    reason::{Error, Reason},
+};
 
 /// Where properties stand. Each is a bit.
 #[derive(Clone, Copy)]

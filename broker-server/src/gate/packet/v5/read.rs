@@ -1,9 +1,12 @@
 //! The reader, but for CONNECT.
 
 use super::{
-    super::{is_filter, is_topic, read::Reader},
-    Error, Reason,
+    super::{
+        reader::Reader,
+        topic::{is_filter, is_topic},
+    },
     properties::{self, Place},
+    reason::{Error, Reason},
 };
 
 /// What a client may send after its CONNECT.
