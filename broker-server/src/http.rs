@@ -22,6 +22,7 @@ use hyper_util::{
 use rustls::ServerConfig;
 use std::{
     collections::HashMap,
+    io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -81,6 +82,20 @@ impl Default for Limits {
             write_within: Duration::from_secs(30),
         }
     }
+}
+
+/// Takes the address of the pages; one that is taken already is told in words that help.
+pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        if error.kind() == io::ErrorKind::AddrInUse {
+            anyhow::anyhow!(
+                "{address} (pages) is in use by another program; end that one, or choose another port with --http {}:PORT",
+                address.ip()
+            )
+        } else {
+            anyhow::Error::new(error).context(format!("cannot listen on {address} (pages)"))
+        }
+    })
 }
 
 /// Serves until told to stop; then lets requests that are under way end.
@@ -258,7 +273,7 @@ async fn refuse(mut stream: TcpStream, why: Vec<u8>) {
                 break;
             }
         }
-        Ok::<_, std::io::Error>(())
+        Ok::<_, io::Error>(())
     };
     let _ = tokio::time::timeout(REFUSE_WITHIN, said).await;
 }

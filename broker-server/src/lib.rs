@@ -3,10 +3,12 @@
 //!
 //! [`serve`] puts it together and shows who talks to whom. Decisions about the fleet are in the crate `fleet`.
 
+mod certificates;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod data;
 pub mod demo;
 pub mod directory;
 pub mod doorkeeper;
@@ -15,10 +17,15 @@ pub mod gate;
 pub mod http;
 pub mod ingest;
 pub mod log;
+pub mod machine;
 pub mod out;
 pub mod own_pieces;
 pub mod publisher;
+mod scrub;
 pub mod serve;
 pub mod tasks;
+mod ticks;
 pub mod tls;
 pub mod view_tree;
+mod wakes;
+mod web_settings;

@@ -5,10 +5,10 @@ use holdfast_server::{
     cli::{Admin, Cli, Command, Settings},
     config::{Config, ConfigError, Layer, Layers, LogFormat},
     control::{self, Answer, Ask},
+    data::{self, Checked},
     demo,
     log::VisibleStderr,
-    out,
-    serve::{self, Checked},
+    machine, out, serve,
 };
 use std::{
     io::{IsTerminal, Write},
@@ -73,7 +73,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 Some(Answer::Secret(_)) => anyhow::bail!("the server that runs is of another version"),
                 None => {}
             }
-            match serve::check(&config)? {
+            match data::check(&config)? {
                 Checked::Well(found) => {
                     out::line(authority(found.locked_out))?;
                     out::line(format_args!("data file: ok ({} rows)", found.rows))?;
@@ -114,7 +114,7 @@ fn config(settings: &Settings) -> Result<Config, ConfigError> {
         flags: settings.flags.clone(),
         environment: Layer::from_environment(|name| std::env::var(name).ok())?,
         file: settings.config.as_deref().map(Layer::from_file).transpose()?.unwrap_or_default(),
-        hostname: serve::hostname(),
+        hostname: machine::hostname(),
     };
     layers.resolve()
 }
@@ -128,7 +128,7 @@ async fn admin(command: Admin) -> anyhow::Result<ExitCode> {
             (data_dir, master_key_file, Ask::ResetPassword { name })
         }
         Admin::AcceptAuthority { data_dir } => {
-            serve::accept_authority(&data_dir)?;
+            data::accept_authority(&data_dir)?;
             out::line(
                 "the next start takes the authority that it finds, or makes one; then enrol every host again",
             )?;
@@ -156,7 +156,7 @@ async fn answer(data_dir: &Path, key_file: Option<PathBuf>, ask: Ask) -> anyhow:
     if let Some(answer) = control::ask(data_dir, &ask).await? {
         return Ok(answer);
     }
-    let fleet = serve::open_for_admin(data_dir, key_file)?;
+    let fleet = data::open_for_admin(data_dir, key_file)?;
     let answer = control::carry_out(&fleet, ask).await;
     fleet.shutdown().await;
     Ok(answer)

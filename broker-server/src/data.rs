@@ -1,0 +1,99 @@
+//! The server's data as the settings name it: its pieces, opening it, and looking through it without serving.
+
+use crate::{
+    certificates::{options_for_agents, options_for_pages},
+    clock,
+    config::Config,
+    tls::Tls,
+};
+use anyhow::Context;
+use fleet::{Authority, Driver, Fleet, Keep, Pieces, Stand};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// What a look through everything has found.
+#[derive(Clone, Copy, Debug)]
+pub enum Checked {
+    /// There is no data yet; the first start makes it.
+    New,
+    /// A first start has begun and did not end; the next one goes on with it.
+    Begun,
+    /// All is well.
+    Well(fleet::Checked),
+}
+
+/// Looks through everything without serving, and changes nothing.
+pub fn check(config: &Config) -> anyhow::Result<Checked> {
+    let pieces = pieces(config);
+    let stand = pieces.look().context("data folder")?;
+    let fingerprint = Tls::check(&options_for_agents(config, stand)).context("certificate")?;
+    if let Some(pages) = options_for_pages(config) {
+        Tls::check(&pages).context("certificate of the pages")?;
+    }
+    if let Some(handed_over) = &pieces.key_file {
+        fleet::check_key_file(handed_over)?;
+    }
+    if stand == Stand::New {
+        return Ok(if pieces.has_begun()? { Checked::Begun } else { Checked::New });
+    }
+    Ok(Checked::Well(Fleet::check(&pieces, fingerprint.as_ref())?))
+}
+
+/// Opens the data of a server that does not run.
+pub fn open_for_admin(data_dir: &Path, key_file: Option<PathBuf>) -> anyhow::Result<Fleet> {
+    let pieces = Pieces { key_file, ..Pieces::from(data_dir) };
+    has_data(&pieces)?;
+    open_fleet(pieces, String::new(), [0; 32], Keep::default())
+}
+
+/// Takes a person's word that the next start may come with another authority.
+pub fn accept_authority(data_dir: &Path) -> anyhow::Result<()> {
+    Ok(Pieces::from(data_dir).accept_authority()?)
+}
+
+fn has_data(pieces: &Pieces) -> anyhow::Result<()> {
+    if pieces.data_file().exists() {
+        return Ok(());
+    }
+    anyhow::bail!("{} holds no data of a Holdfast server", pieces.data_dir.display())
+}
+
+/// The pieces that belong to a server with these settings.
+pub(crate) fn pieces(config: &Config) -> Pieces {
+    Pieces {
+        data_dir: config.data_dir.value.clone(),
+        key_file: config.master_key_file.value.clone(),
+        authority: if config.tls_certificate.value.is_some() { Authority::Brought } else { Authority::Own },
+    }
+}
+
+pub(crate) fn open_fleet(
+    pieces: Pieces,
+    mqtt_address: String,
+    ca_fingerprint: [u8; 32],
+    keep: Keep,
+) -> anyhow::Result<Fleet> {
+    let driver = Driver { now: Arc::new(clock::now), random: Arc::new(clock::random) };
+    let settings = fleet::Settings { mqtt_address, ca_fingerprint, timezone: clock::zone(), keep };
+    let data_dir = pieces.data_dir.clone();
+    Fleet::open(pieces, settings, driver).with_context(|| format!("data folder {}", data_dir.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Layer, Layers};
+
+    #[test]
+    fn a_look_at_a_folder_without_data_makes_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = folder.path().join("mistyped");
+        let flags = Layer { data_dir: Some(data_dir.clone()), ..Layer::default() };
+        let config = Layers { flags, ..Layers::default() }.resolve().unwrap();
+        assert!(matches!(check(&config).unwrap(), Checked::New));
+        assert!(open_for_admin(&data_dir, None).is_err());
+        assert!(!data_dir.exists());
+    }
+}

@@ -1,0 +1,71 @@
+//! What time alone starts. The fleet decides; here is when it is asked.
+
+use crate::tasks::Beat;
+use fleet::{Change, Changed, Fleet};
+use std::time::Duration;
+use tokio::sync::broadcast::{self, error::RecvError};
+
+/// How often what ages is looked at.
+pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// How often maintenance is decided.
+pub(crate) const MAINTAIN_EVERY: Duration = Duration::from_secs(60);
+/// How often what waits is looked at, at least: clocks jump.
+pub(crate) const TICK_EVERY: Duration = Duration::from_secs(30);
+/// How long a tick rests, however much is due.
+const TICK_PAUSE: Duration = Duration::from_millis(100);
+
+/// Ends what ages.
+pub(crate) async fn sweep(fleet: Fleet, beat: Beat) {
+    let mut tick = tokio::time::interval(SWEEP_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        beat.waits(tick.tick()).await;
+        // Where nothing else is written, nobody would find out that it can be again.
+        if fleet.writer_counts().failing > 0 {
+            let _ = beat.waits(fleet.prove_writable()).await;
+        }
+        fleet.sweep().await;
+    }
+}
+
+/// Decides maintenance.
+pub(crate) async fn maintain(fleet: Fleet, beat: Beat) {
+    let mut tick = tokio::time::interval(MAINTAIN_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        beat.waits(tick.tick()).await;
+        fleet.maintain().await;
+    }
+}
+
+/// Runs schedules and what waits: at its time, and each half a minute.
+pub(crate) async fn tick(fleet: Fleet, beat: Beat) {
+    let mut changes = fleet.changes();
+    loop {
+        let is_well = fleet.tick().await;
+        let next = fleet.next_tick_at().unwrap_or_else(|error| {
+            tracing::error!(%error, "it can't be told when the next backup is due");
+            None
+        });
+        let next = next.filter(|_| is_well);
+        let wait = next.map_or(TICK_EVERY, |at| Duration::from_millis(at.ms_since(fleet.now())));
+        tokio::time::sleep(TICK_PAUSE).await;
+        let due = tokio::time::sleep(wait.min(TICK_EVERY));
+        tokio::select! {
+            () = beat.waits(due) => {}
+            ended = times_changed(&mut changes) => if ended { return },
+        }
+    }
+}
+
+/// Until something may be due at another time than before. `true` = the fleet is closed.
+async fn times_changed(changes: &mut broadcast::Receiver<Change>) -> bool {
+    loop {
+        match changes.recv().await {
+            Ok(Change { what: Changed::Schedules(_) | Changed::Pending(_), .. }) => return false,
+            Ok(_) => {}
+            Err(RecvError::Lagged(_)) => return false,
+            Err(RecvError::Closed) => return true,
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What the pages are told of the server around them.
+
+use crate::{
+    certificates, clock,
+    config::Config,
+    figures,
+    gate::{self, GateHandle},
+    machine,
+    own_pieces::OwnPieces,
+    tasks::Tasks,
+    tls::Tls,
+};
+use std::sync::Arc;
+use web::{HeldLogin, MqttListener, ServerFacts, TrustedProxies, WebSettings};
+
+/// The settings of the pages, by those of the server.
+pub(crate) fn web_settings(
+    config: &Config,
+    tls: &Arc<Tls>,
+    pages_tls: Option<&Arc<Tls>>,
+    gate: &GateHandle,
+    tasks: &Tasks,
+    own_pieces: &Arc<OwnPieces>,
+) -> WebSettings {
+    let own_pieces = Arc::clone(own_pieces);
+    let mut mqtt = vec![MqttListener { address: config.mqtt_public.value.clone(), tls: true }];
+    let plain = config.mqtt_plain.value;
+    mqtt.extend(plain.map(|address| MqttListener { address: address.to_string(), tls: false }));
+    let public_url = config.public_url.value.clone();
+    let (gate, held, refused, tasks) = (gate.clone(), gate.clone(), gate.clone(), tasks.clone());
+    let data_dir = config.data_dir.value.clone();
+    WebSettings {
+        secure_cookies: public_url.starts_with("https://"),
+        public_url: public_url.clone(),
+        proxies: TrustedProxies::new(config.trusted_proxies.value.clone()),
+        server: ServerFacts {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            mqtt,
+            ca_pem: tls.ca_pem(),
+            started_at: clock::now(),
+        },
+        certificates: certificates::shown(config, tls, pages_tls),
+        broker: Arc::new(move || figures::of_broker(&gate.stats())),
+        tasks: Arc::new(move || tasks.health()),
+        space_left: Arc::new(move || machine::space_left(&data_dir)),
+        held_logins: Arc::new(move || held.held().into_iter().map(held_login).collect()),
+        refused_connections: Arc::new(move || refused.refused_connections()),
+        lost_piece: Arc::new(move || own_pieces.found()),
+        // Not with a certificate of our own authority: a browser that does not know it could not be told otherwise.
+        strict_transport: public_url.starts_with("https://")
+            && (!config.http_tls.value || config.http_tls_certificate.value.is_some()),
+    }
+}
+
+fn held_login(held: gate::Held) -> HeldLogin {
+    HeldLogin { origin: held.origin, account: held.username, failures: held.refused, for_ms: held.for_ms }
+}
