@@ -3,6 +3,8 @@
 //! It does what an operator does, in the same order: add a host, enrol it, give it a repository, say what to back
 //! up, and back it up. A second run finds all that and only backs up again.
 
+mod folder;
+mod progress;
 mod steps;
 
 use crate::{
@@ -12,10 +14,10 @@ use crate::{
     serve::{self, Server},
 };
 use anyhow::{Context, bail};
+use folder::Folder;
+use progress::say;
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
     process::ExitCode,
 };
 use tokio::{process::Child, signal::unix::SignalKind};
@@ -95,43 +97,6 @@ async fn show(
     say("Up. Ctrl-C stops it.");
     let status = running.wait().await?;
     bail!("the agent ended by itself ({status}); its log is {}", folder.agent_log().display());
-}
-
-fn say(line: &str) {
-    // The demo goes on when nobody reads along.
-    let _ = out::line(format_args!("demo: {line}"));
-}
-
-/// Where the demo keeps everything.
-struct Folder {
-    root: PathBuf,
-}
-
-impl Folder {
-    fn open(root: &Path) -> anyhow::Result<Self> {
-        let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700);
-        builder.create(root).with_context(|| format!("cannot make the folder {}", root.display()))?;
-        let folder = Self { root: root.canonicalize()? };
-        builder.create(folder.server())?;
-        Ok(folder)
-    }
-
-    fn server(&self) -> PathBuf {
-        self.root.join("server")
-    }
-
-    fn agent(&self) -> PathBuf {
-        self.root.join("agent")
-    }
-
-    fn repository(&self) -> PathBuf {
-        self.root.join("repository")
-    }
-
-    fn agent_log(&self) -> PathBuf {
-        self.root.join("agent.log")
-    }
 }
 
 fn sources(options: &Demo, folder: &Folder) -> anyhow::Result<steps::Sources> {

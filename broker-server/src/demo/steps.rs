@@ -1,6 +1,6 @@
 //! What an operator does, step by step; each finds what an earlier run has done.
 
-use super::{Folder, say};
+use super::{folder::Folder, progress::say};
 use crate::cli::Demo;
 use anyhow::{Context, bail};
 use fleet::{

@@ -1,7 +1,9 @@
 //! The server's own authority, and the certificate it signs.
 
 use super::{
-    Before, TlsError, files, fits, read_certificates,
+    chain::{fits, read_certificates},
+    error::TlsError,
+    files::{self, Before},
     validity::{self, Validity},
 };
 use data_encoding::HEXLOWER;

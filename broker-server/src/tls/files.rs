@@ -1,6 +1,6 @@
 //! Files that only the server may read, written whole or not at all.
 
-use super::TlsError;
+use super::error::TlsError;
 use data_encoding::BASE64;
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
@@ -8,6 +8,9 @@ use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::Path,
 };
+
+/// Is told which file is about to be made, and with what in it.
+pub type Before<'a> = &'a mut dyn FnMut(&Path, &[u8]) -> io::Result<()>;
 
 fn failed<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> TlsError + 'a {
     move |source| TlsError::File { doing, path: path.to_owned(), source }

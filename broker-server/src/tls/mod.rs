@@ -21,11 +21,14 @@
 //! It fetches no certificates from anywhere, and knows no client certificates.
 
 mod authority;
+mod chain;
+mod error;
 mod files;
 mod validity;
 
 use crate::tasks::Beat;
 use authority::Authority;
+use chain::{fits, read_certificates};
 use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
@@ -35,13 +38,16 @@ use rustls::{
 use schema::Timestamp;
 use sha2::{Digest, Sha256};
 use std::{
-    fmt, io,
-    path::{Path, PathBuf},
+    fmt,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, SystemTime},
 };
 use tokio_rustls::TlsAcceptor;
 use validity::Validity;
+
+pub use error::TlsError;
+pub use files::Before;
 
 /// How often [`Tls::watch`] looks.
 const WATCH_EVERY: Duration = Duration::from_secs(10);
@@ -71,74 +77,6 @@ pub struct OperatorFiles {
     /// PEM: the key of the first.
     pub key: PathBuf,
 }
-
-/// Why there is no certificate.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file or folder.
-    #[error("{doing} {}: {source}", path.display())]
-    File {
-        /// What was tried.
-        doing: &'static str,
-        /// On which.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// A file holds no PEM of what it should.
-    #[error("{} holds no {what} in PEM form", path.display())]
-    Pem {
-        /// Which.
-        path: PathBuf,
-        /// What it should hold.
-        what: &'static str,
-    },
-    /// The authority can't be used.
-    #[error(
-        "{0}: restore the folder tls from your backup of the data folder; if it is lost for good, holdfast-server admin \
-         accept-authority lets the next start make a new one, and then every host has to be enrolled again"
-    )]
-    Authority(Box<TlsError>),
-    /// The key is another one's.
-    #[error("the key in {} does not belong to the certificate in {}", key.display(), certificate.display())]
-    Mismatch {
-        /// The key.
-        key: PathBuf,
-        /// The certificate.
-        certificate: PathBuf,
-    },
-    /// Others can read the authority's key.
-    #[error("{} can be read by others, who could then pretend to be this server: chmod 600 it", .0.display())]
-    Exposed(PathBuf),
-    /// A part of the authority is not there.
-    #[error("{} is missing, which enrolled agents trust: restore it from a backup", .0.display())]
-    Missing(PathBuf),
-    /// The operator's new chain ends in another certificate, which enrolled agents don't know.
-    #[error(
-        "{} now ends with another authority, which enrolled agents do not trust; it is not used until the next start",
-        .0.display()
-    )]
-    OtherAuthority(PathBuf),
-    /// A name can't stand in a certificate.
-    #[error("{0:?} can't be a name in a certificate")]
-    Name(String),
-    /// A certificate can't be made.
-    #[error("a certificate can't be made: {0}")]
-    Make(#[from] rcgen::Error),
-    /// TLS can't be set up.
-    #[error("TLS can't be set up: {0}")]
-    Rustls(#[from] rustls::Error),
-}
-
-impl TlsError {
-    /// What a file holds is not what it should, or it is not there; a file that can't be read is something else.
-    const fn is_of_content(&self) -> bool {
-        matches!(self, Self::Missing(_) | Self::Authority(_))
-    }
-}
-
-/// Is told which file is about to be made, and with what in it.
-pub type Before<'a> = &'a mut dyn FnMut(&Path, &[u8]) -> io::Result<()>;
 
 /// The server's side of TLS, for every listener.
 pub struct Tls {
@@ -374,19 +312,6 @@ impl Loaded {
     fn validity(&self) -> Option<Validity> {
         self.key.cert.first().and_then(|leaf| validity::of(leaf))
     }
-}
-
-/// Whether key and certificate belong together, as far as that can be told.
-fn fits(key: &CertifiedKey) -> bool {
-    !matches!(key.keys_match(), Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)))
-}
-
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let pem = || TlsError::Pem { path: path.to_owned(), what: "certificate" };
-    let bytes = files::read(path)?;
-    let certificates =
-        CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>().map_err(|_| pem())?;
-    if certificates.is_empty() { Err(pem()) } else { Ok(certificates) }
 }
 
 fn server_config(current: &Arc<Current>, protocols: &[&[u8]]) -> Result<ServerConfig, TlsError> {
