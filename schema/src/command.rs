@@ -1,6 +1,6 @@
 //! Server → agent.
 
-use crate::{Items, JobId, JobSpec, Timestamp};
+use crate::{Items, JobId, JobSpec, Slot, Timestamp};
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
@@ -134,30 +134,6 @@ pub struct Run<'a> {
     /// What to run.
     #[serde(borrow)]
     pub spec: JobSpec<'a>,
-}
-
-/// Which credentials: `repo` for every day, `admin` for what deletes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Slot {
-    /// The everyday slot; normally may only append.
-    Repo,
-    /// May delete.
-    Admin,
-}
-
-impl Slot {
-    /// Both, everyday first.
-    pub const ALL: [Self; 2] = [Self::Repo, Self::Admin];
-
-    /// Its word in addresses, audit and additional data.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Repo => "repo",
-            Self::Admin => "admin",
-        }
-    }
 }
 
 /// New credentials of one slot (`config.update`).

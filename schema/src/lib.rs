@@ -71,11 +71,12 @@ pub mod pattern;
 pub mod plan;
 pub mod presence;
 pub mod report;
+pub mod slot;
 pub mod stats;
 pub mod topic;
 pub mod version;
 
-pub use command::{Command, CommandBody, ConfigUpdate, Credentials, Over, Run, ServerClock, Slot, ToAgent};
+pub use command::{Command, CommandBody, ConfigUpdate, Credentials, Over, Run, ServerClock, ToAgent};
 pub use enroll::{EnrollRefusal, EnrollRequest, EnrollResponse, Token};
 pub use envelope::{Key, OpenError, Sealed};
 pub use id::{HostId, InstallationId, JobId, PendingId, RepoId, TokenId};
@@ -86,6 +87,7 @@ pub use os_text::OsText;
 pub use plan::Plan;
 pub use presence::{HeldJob, HeldPhase, Hello, Presence};
 pub use report::{Refusal, Report, ReportBody};
+pub use slot::Slot;
 pub use stats::RepoStats;
 pub use topic::{HostTopic, Topic};
 
