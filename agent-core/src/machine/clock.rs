@@ -1,75 +1,14 @@
-//! What time it is by the server's clock.
-//!
-//! The server tells its time in its answer to a hello. It was read after the hello was said, so counting on from there
-//! gives a time that is never behind the server's: what has expired is never taken for fresh, whoever carried the
-//! answer and however long. The machine's own clock has no say in it. When that clock is set, or the machine has slept,
-//! the two clocks of the machine drift apart, and the server is asked again.
+//! What the machine does with the server's time, see `server_time`.
 
-use super::Core;
-use crate::{Monotonic, Now, RESEND_AFTER_MS};
+use super::state::Core;
+use crate::Now;
 use schema::{ServerClock, Timestamp};
-
-/// A jump of the machine's clock that is noticed, in milliseconds.
-const JUMP_MS: u64 = 30_000;
-/// Before a command is refused as too old, the time must have been told in the last so many milliseconds: the server's
-/// clock may have been set. Asking takes a reconnect, so this is several times the longest wait before one.
-const FRESH_MS: u64 = 300_000;
-
-/// What is known of the server's clock.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Known {
-    /// The epoch and the time of the last hello.
-    hello: Option<(u64, Now)>,
-    /// What the server said, and when the hello was said that it answered.
-    told: Option<(Timestamp, Now)>,
-    /// The last hello has no answer yet.
-    awaits_answer: bool,
-    /// A command came that could not be judged before the answer, and was not taken.
-    owes_commands: bool,
-    /// One waits outside for the answer.
-    is_waited_for: bool,
-}
-
-impl Known {
-    /// A hello is said.
-    pub(super) fn said_hello(&mut self, epoch: u64, now: Now) {
-        self.hello = Some((epoch, now));
-        self.awaits_answer = true;
-        // All that was not taken comes again with it.
-        self.owes_commands = false;
-        self.is_waited_for = false;
-    }
-
-    /// Whether the machine's clock has jumped since what is known was learnt.
-    pub(super) fn was_set(&self, now: Now) -> bool {
-        let since = self.told.map(|(_, since)| since).or(self.hello.map(|(_, since)| since));
-        since.is_some_and(|since| {
-            let expected = since.wall.plus_ms(now.mono.ms_since(since.mono));
-            expected.0.abs_diff(now.wall.0) > JUMP_MS
-        })
-    }
-
-    /// When to say hello again, because commands wait for the answer to the last one.
-    pub(super) fn asks_again_at(&self) -> Option<Monotonic> {
-        let (_, said) = self.hello?;
-        let is_needed = self.awaits_answer && (self.owes_commands || self.is_waited_for);
-        is_needed.then(|| said.mono.plus_ms(RESEND_AFTER_MS))
-    }
-
-    fn at(&self, mono: Monotonic) -> Option<Timestamp> {
-        self.told.map(|(at, since)| at.plus_ms(mono.ms_since(since.mono)))
-    }
-
-    pub(super) fn is_fresh(&self, mono: Monotonic) -> bool {
-        self.told.is_some_and(|(_, since)| mono.ms_since(since.mono) < FRESH_MS)
-    }
-}
 
 impl Core {
     /// The server's clock now; `None` = it has not been told since the start, or since the machine's clock was set.
     #[must_use]
     pub fn server_time(&self, now: Now) -> Option<Timestamp> {
-        self.clock.at(now.mono).filter(|_| !self.clock.was_set(now))
+        self.clock.now(now)
     }
 
     /// Whether it can be judged now if a command came in time: the server has told its time on this connection. What is
@@ -77,12 +16,12 @@ impl Core {
     /// [`Core::keeps_command`].
     #[must_use]
     pub fn can_judge_commands(&self, now: Now) -> bool {
-        !self.clock.awaits_answer && self.server_time(now).is_some()
+        !self.clock.awaits_answer() && self.server_time(now).is_some()
     }
 
     /// A command is kept outside until it can be judged.
     pub const fn keeps_command(&mut self) {
-        self.clock.is_waited_for = true;
+        self.clock.note_waiting();
     }
 
     /// The server's clock, or the machine's own where that is not known.
@@ -93,21 +32,14 @@ impl Core {
     /// A command can't be judged by what is known of the time: it has to come again, once the server has told it. The
     /// broker sends again what was on its way before the server answers the hello, so that answer is waited for.
     pub(super) fn wait_for_time(&mut self) {
-        match self.clock.awaits_answer {
-            true => self.clock.owes_commands = true,
+        match self.clock.awaits_answer() {
+            true => self.clock.note_not_taken(),
             false => self.ask_again = true,
         }
     }
 
     /// The server has told its time.
     pub(super) fn take_clock(&mut self, clock: ServerClock) {
-        let Some((epoch, since)) = self.clock.hello else { return };
-        if epoch != clock.epoch {
-            return;
-        }
-        self.clock.told = Some((clock.at, since));
-        self.clock.awaits_answer = false;
-        // They were not taken, and come again on the next connection.
-        self.ask_again |= core::mem::take(&mut self.clock.owes_commands);
+        self.ask_again |= self.clock.take(clock);
     }
 }

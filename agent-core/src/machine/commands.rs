@@ -1,19 +1,8 @@
 //! What the server sends: acks, and commands, each of which is answered.
 
-use super::{Busy, Core, Store, Storing};
+use super::state::{Busy, Core, Store, Storing};
 use crate::{Body, Cause, Change, GroupKey, Now, Safety, Ticket};
 use schema::{Command, CommandBody, ConfigUpdate, JobId, JobSpec, Refusal, Run, Slot, Timestamp, ToAgent};
-
-/// Numbers that seem to be missing behind those taken.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Gap {
-    taken: u64,
-    /// On how many connections in a row the first command came behind this gap.
-    seen: u8,
-}
-
-/// A gap is believed when the server has begun behind it on so many connections in a row.
-const BELIEVE_GAP_AFTER: u8 = 3;
 
 impl Core {
     /// A message on `cmd`. It may be acknowledged to the broker when [`Core::poll_effect`] has been drained and
@@ -96,13 +85,7 @@ impl Core {
         if seq <= self.saved.taken + 1 {
             return false;
         }
-        if self.gap.taken != self.saved.taken {
-            self.gap = Gap { taken: self.saved.taken, seen: 0 };
-        }
-        if is_first {
-            self.gap.seen = self.gap.seen.saturating_add(1);
-        }
-        !(is_first && self.gap.seen >= BELIEVE_GAP_AFTER)
+        !self.gap.is_believed(self.saved.taken, is_first)
     }
 
     fn handle_run(&mut self, seq: u64, is_new: bool, is_expired: bool, expires_at: Timestamp, run: &Run<'_>) {

@@ -1,4 +1,6 @@
-use super::{Core, Link, Pending, Store};
+//! What goes out: effects, and the records that are due.
+
+use super::state::{Core, Link, Pending, Store};
 use crate::{
     Body, Cause, Change, Effect, Monotonic, PROGRESS_EVERY_MS, RESEND_AFTER_MS, Reason, SEND_WINDOW, Safety,
     Ticket, Wake,

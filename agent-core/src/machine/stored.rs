@@ -1,6 +1,6 @@
 //! What is written down: a record is proposed, written by the driver, and true only then; or taken back.
 
-use super::{Core, Link, Pending, Progress, Running, Store, Storing};
+use super::state::{Core, Link, Pending, Progress, Running, Store, Storing};
 use crate::{Body, Change, Effect, Now, Record, STORE_RETRY_AFTER_MS, Safety};
 use schema::{Refusal, Slot, report::Trouble};
 

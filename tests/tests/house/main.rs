@@ -8,8 +8,8 @@ use std::path::Path;
 /// A crate's root, its facades, and how many files its largest circle may have; 0 = none. Lower a figure
 /// when it is bettered.
 const MOST: &[(&str, &[&str], usize)] = &[
-    ("schema/src/lib.rs", &["lib"], 2),
-    ("agent-core/src/lib.rs", &["lib"], 4),
+    ("schema/src/lib.rs", &["lib"], 0),
+    ("agent-core/src/lib.rs", &["lib"], 0),
     ("agent-linux/src/lib.rs", &["lib"], 0),
     ("fleet/src/lib.rs", &["lib", "fleet"], 3),
     ("web/src/lib.rs", &["lib"], 0),

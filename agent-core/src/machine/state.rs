@@ -1,0 +1,230 @@
+//! What the state machine is made of, and what is asked of it.
+
+use super::{gap::Gap, server_time::ServerTime};
+use crate::{Backoff, Effect, KILL_AFTER_MS, MAX_HELD_SLOTS, Monotonic, Now, Record, Saved, StopCause};
+use heapless::{Deque, Vec};
+use schema::{Class, JobId, Outcome, Slot, report::Trouble};
+
+/// A record waits for its answer: drain [`Core::poll_effect`] first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
+
+impl core::fmt::Display for Busy {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("a record is being written")
+    }
+}
+
+impl core::error::Error for Busy {}
+
+/// What an agent starts from.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// What the journal says; its slots are what the slot files say.
+    pub saved: Saved,
+    /// For the jitter of reconnects.
+    pub seed: u64,
+    /// What is to be told to the server about the start itself.
+    pub trouble: Option<Trouble>,
+}
+
+/// The agent's state machine; see the crate's documentation.
+#[derive(Clone, Debug)]
+pub struct Core {
+    pub(super) saved: Saved,
+    pub(super) now: Now,
+    pub(super) link: Link,
+    pub(super) backoff: Backoff,
+    pub(super) pending: Option<Pending>,
+    pub(super) storing: Option<Storing>,
+    pub(super) store: Store,
+    pub(super) running: Option<Running>,
+    pub(super) held_slots: Vec<(JobId, Slot), MAX_HELD_SLOTS>,
+    pub(super) troubles: Vec<Trouble, 4>,
+    pub(super) out: Deque<Effect, 8>,
+    pub(super) acked_stored: u64,
+    pub(super) taken_safely: u64,
+    pub(super) sent: u64,
+    pub(super) quiet_since: Monotonic,
+    pub(super) look_for_expired: bool,
+    pub(super) stopping: bool,
+    /// A command came that could not be taken: it has to come again.
+    pub(super) ask_again: bool,
+    /// Whether a new command came on this connection.
+    pub(super) seen_command: bool,
+    pub(super) gap: Gap,
+    pub(super) clock: ServerTime,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Link {
+    Down {
+        retry_at: Monotonic,
+    },
+    Connecting,
+    Up {
+        since: Monotonic,
+        hello_owed: bool,
+    },
+    /// The clean gone is out.
+    Closed,
+    /// Nothing more to do.
+    Exited,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pending {
+    pub(super) record: Record,
+    pub(super) handed_out: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Storing {
+    pub(super) seq: u64,
+    pub(super) slot: Slot,
+    pub(super) revision: u64,
+    pub(super) filled: bool,
+    pub(super) for_job: Option<JobId>,
+    pub(super) handed_out: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Store {
+    Works,
+    Fails { retry_at: Monotonic, full: bool },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Running {
+    pub(super) job: JobId,
+    pub(super) deadline: Option<Monotonic>,
+    pub(super) stop: Option<Stop>,
+    pub(super) progress: Progress,
+    pub(super) ended: Option<(Outcome, Option<Class>)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stop {
+    pub(super) cause: StopCause,
+    pub(super) kill_at: Option<Monotonic>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Progress {
+    pub(super) fresh: bool,
+    pub(super) sent_at: Option<Monotonic>,
+}
+
+impl Core {
+    /// Begins with what the journal says; connects at once.
+    #[must_use]
+    pub fn new(start: Start, now: Now) -> Self {
+        let Start { saved, seed, trouble } = start;
+        let mut troubles = Vec::new();
+        if let Some(trouble) = trouble {
+            let _ = troubles.push(trouble);
+        }
+        Self {
+            now,
+            link: Link::Down { retry_at: now.mono },
+            backoff: Backoff::new(seed),
+            pending: None,
+            storing: None,
+            store: Store::Works,
+            running: None,
+            held_slots: Vec::new(),
+            troubles,
+            out: Deque::new(),
+            acked_stored: saved.acked,
+            taken_safely: saved.taken,
+            sent: saved.acked,
+            quiet_since: now.mono,
+            look_for_expired: true,
+            stopping: false,
+            ask_again: false,
+            seen_command: false,
+            gap: Gap::default(),
+            clock: ServerTime::default(),
+            saved,
+        }
+    }
+
+    /// What would be found after a restart now: numbers, held jobs, answers.
+    #[must_use]
+    pub const fn saved(&self) -> &Saved {
+        &self.saved
+    }
+
+    /// The highest command number taken whose answer can't be lost any more: what a hello claims. Less than
+    /// [`Saved::taken`] only while answers are kept in memory because the disk takes nothing.
+    #[must_use]
+    pub const fn taken_safely(&self) -> u64 {
+        self.taken_safely
+    }
+
+    /// The job that runs.
+    #[must_use]
+    pub fn running(&self) -> Option<JobId> {
+        self.running.map(|running| running.job)
+    }
+
+    /// Whether the job that runs has been told to end.
+    #[must_use]
+    pub fn is_stopping_job(&self) -> bool {
+        self.running.is_some_and(|running| running.stop.is_some())
+    }
+
+    /// Whether the connection stands.
+    #[must_use]
+    pub const fn is_connected(&self) -> bool {
+        matches!(self.link, Link::Up { .. })
+    }
+
+    /// Whether the state folder can't be written at present.
+    #[must_use]
+    pub const fn store_fails(&self) -> bool {
+        matches!(self.store, Store::Fails { .. })
+    }
+
+    pub(super) fn stop_running_job(&mut self, job: JobId) {
+        if self.running() == Some(job) {
+            self.stop_running(StopCause::Cancel, KILL_AFTER_MS);
+        }
+    }
+
+    pub(super) fn stop_running(&mut self, cause: StopCause, kill_after_ms: u64) {
+        let Some(running) = &mut self.running else { return };
+        if running.ended.is_some() {
+            return;
+        }
+        let kill_at = self.now.mono.plus_ms(kill_after_ms);
+        match &mut running.stop {
+            // Already asked to end: only the patience may get shorter.
+            Some(stop) => stop.kill_at = stop.kill_at.map(|at| at.min(kill_at)),
+            None => {
+                running.stop = Some(Stop { cause, kill_at: Some(kill_at) });
+                let _ = self.out.push_back(Effect::Interrupt { job: running.job });
+            }
+        }
+    }
+
+    pub(super) fn deadline_of(&self, job: JobId) -> Option<Monotonic> {
+        let entry = self.saved.held.iter().find(|entry| entry.ticket.job == job)?;
+        let secs = entry.ticket.deadline_secs;
+        (secs > 0).then(|| self.now.mono.plus_ms(u64::from(secs) * 1_000))
+    }
+
+    /// The present is now; whether the machine's clock was set in between is looked at.
+    pub(super) fn pass_to(&mut self, now: Now) {
+        self.now = now;
+        if self.clock.was_set(now) {
+            // What is known of the server's clock may be wrong as well: the machine may have slept.
+            self.clock = ServerTime::default();
+            self.ask_again |= self.is_connected();
+        }
+    }
+
+    pub(super) const fn check_idle(&self) -> Result<(), Busy> {
+        if self.pending.is_some() || self.storing.is_some() { Err(Busy) } else { Ok(()) }
+    }
+}
