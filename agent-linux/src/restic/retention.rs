@@ -135,7 +135,12 @@ pub fn choose(by_rules: &ByRules, group: &ForgetGroup<'_>, now: Timestamp) -> Ch
     let all: Vec<Judged<'_>> = judge(by_rules, group, &named, now);
     let missing = missing_of(by_rules, &all);
     let mut by_time: Vec<usize> = (0..all.len()).collect();
-    by_time.sort_unstable_by(|&a, &b| all[b].member.order().cmp(&all[a].member.order()));
+    // Of those with one time restic says which is newer, in an order of its own: it has kept that one.
+    let order = |place: usize| {
+        let Judged { member, is_dropped, .. } = &all[place];
+        (member.taken.at, !is_dropped, member.id.as_str())
+    };
+    by_time.sort_unstable_by(|&a, &b| order(b).cmp(&order(a)));
     let mut by_rank: Vec<usize> = (0..all.len()).filter(|&place| all[place].rank.is_some()).collect();
     by_rank.sort_unstable_by_key(|&place| all[place].rank);
     let mut look = Look { all: &all, missing: &missing, group, stays: Vec::new(), pairs: 0 };
@@ -447,6 +452,27 @@ mod tests {
         // Where all were tagged anew they push each other out as before.
         let by_rules = by_rules(&last(2), (1..=4).map(made_from));
         assert_eq!(removed(&chosen(last(2), &by_rules, &Told::default())), [101, 102]);
+    }
+
+    /// restic sorts by time alone, so that chance says which of several is the newest.
+    #[test]
+    fn whichever_of_one_time_restic_keeps_the_one_that_others_were_made_from_stays() {
+        let whole = |number| Member { id: id(number), ..member(1, Some(10)) };
+        let made = |number, from| Member { id: id(number), original: id(from), ..member(1, Some(10)) };
+        for ids in [[5, 2, 3, 4], [2, 3, 4, 5], [3, 2, 5, 4]] {
+            for kept in 1..4 {
+                let [first, rest @ ..] = ids;
+                let all: Vec<Member> =
+                    std::iter::once(whole(first)).chain(rest.map(|number| made(number, first))).collect();
+                let mut by_rules = by_rules(&last(1), all.clone());
+                (by_rules.keep, by_rules.remove) = all.into_iter().partition(|it| it.id == id(ids[kept]));
+                for known in [vec![short(first)], vec![]] {
+                    let told = Told { whole: known, ..Told::default() };
+                    let gone = removed(&chosen(last(1), &by_rules, &told));
+                    assert!(!gone.contains(&first), "{ids:?}, {kept} kept: {gone:?}");
+                }
+            }
+        }
     }
 
     #[test]

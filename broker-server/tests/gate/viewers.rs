@@ -264,11 +264,12 @@ async fn an_account_has_a_limit_of_its_own_and_is_told_so_and_leaves_the_others_
     assert!(world.book.audits().iter().any(is_told));
     assert_eq!(world.gate.stats().viewers_full, 2);
     let mut other = viewer(&world, "debug", "a").await;
-    // Whoever takes over its own needs no further place, and is let in: then nothing is left to be told.
+    // Whoever takes over its own needs no further place, and is let in. That there were too many is told all the same.
     let mut again = viewer(&world, "eve", "a").await;
     again.ping().await;
     other.ping().await;
-    assert!(world.gate.refused_connections().rows.is_empty());
+    let rows = world.gate.refused_connections().rows;
+    assert_eq!((rows.len(), rows[0].reason, rows[0].tries), (1, web::NotLetIn::AccountFull, 2), "{rows:?}");
 }
 
 #[tokio::test]

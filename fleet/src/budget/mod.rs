@@ -217,18 +217,25 @@ mod tests {
             })
         };
         let (open, opened) = std::sync::mpsc::channel::<()>();
-        let opened = std::sync::Mutex::new(opened);
+        let (begun, begins) = tokio::sync::oneshot::channel::<()>();
+        let (mut begun, mut opened) = (Some(begun), Some(opened));
         let blocks = fleet.write(move |_| {
-            let _ = opened.lock().unwrap().recv();
+            if let (Some(begun), Some(opened)) = (begun.take(), opened.take()) {
+                let _ = begun.send(());
+                let _ = opened.recv();
+            }
             Ok(())
         });
         let spoils = fleet.write(move |tx| {
             change_usage(tx, host, |usage| usage.jobs += 100)?;
             Err::<(), _>(crate::refused::Refused::HostNotFound)
         });
-        let opens = async move { drop(open) };
-        let (_, first, second, third, spoiled, ()) =
-            tokio::join!(blocks, take(40), take(15), take(6), spoils, opens);
+        let rest = async {
+            // The writer holds the first one alone; the others wait for it in one batch.
+            begins.await.unwrap();
+            tokio::join!(take(40), take(15), take(6), spoils, async { drop(open) })
+        };
+        let (_, (first, second, third, spoiled, ())) = tokio::join!(blocks, rest);
         assert!(spoiled.is_err());
         assert_eq!((first.unwrap(), second.unwrap(), third.unwrap()), (Ok(()), Ok(()), Err(Over::Audit)));
         assert!(runs.load(Ordering::SeqCst) > 3, "the batch ran again");
