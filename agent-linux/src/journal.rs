@@ -5,7 +5,7 @@
 //!
 //! It begins with the sum of everything before. Each record is one frame, written and synced before the effects that
 //! depend on it. When most of the file is of no use any more, what is left is written to a new file that takes the old
-//! one's name. At start the file is read back ([`replay`]) and written anew: a torn end is cut off so; a damaged file
+//! one's name. At start the file is read back ([`replay`](mod@replay)) and written anew: a torn end is cut off so; a damaged file
 //! is kept under another name, what can still be read goes on under a new stream, and the server is told.
 //!
 //! # When space runs out
@@ -13,7 +13,7 @@
 //! The unacked content is bounded ([`MAX_LIVE_BYTES`]). Log chunks are given up first, oldest first; their numbers
 //! are sent as [`schema::ReportBody::Dropped`]. Results are never given up: when nothing else is left, records that
 //! would begin something new are refused, while those that end something have room in reserve.
-//! When the disk takes nothing, up to [`SKIPPED_REPORTS`](replay::SKIPPED_REPORTS) reports are kept in memory and
+//! When the disk takes nothing, up to [`SKIPPED_REPORTS`] reports are kept in memory and
 //! written when it does again; after an unclean end that many numbers are skipped, so that no number is used twice.
 
 pub mod frame;

@@ -14,7 +14,7 @@ pub fn print(text: impl fmt::Display) -> io::Result<()> {
     }
 }
 
-/// Prints a line; see [`print`].
+/// Prints a line; see [`print()`].
 pub fn line(text: impl fmt::Display) -> io::Result<()> {
     print(format_args!("{text}\n"))
 }

@@ -6,7 +6,7 @@ use schema::{Command, CommandBody, ConfigUpdate, JobId, JobSpec, Refusal, Run, S
 
 impl Core {
     /// A message on `cmd`. It may be acknowledged to the broker when [`Core::poll_effect`] has been drained and
-    /// [`Saved::taken`] has reached its number.
+    /// [`crate::Saved::taken`] has reached its number.
     pub fn handle_message(&mut self, message: &ToAgent<'_>, now: Now) -> Result<(), Busy> {
         self.pass_to(now);
         match message {

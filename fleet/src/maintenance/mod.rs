@@ -1,6 +1,6 @@
 //! Maintenance by the server itself: forget, prune and check of each host, by its settings.
 //!
-//! [`decide`] is pure: settings, latest jobs and the state of a host go in; what to do with each kind and why comes
+//! [`decide()`] is pure: settings, latest jobs and the state of a host go in; what to do with each kind and why comes
 //! out. The tick ([`Fleet::maintain`]) and whoever shows decisions ([`Snapshot::decisions`]) ask the same function of
 //! the same rows. When a kind fired last is read from its latest job, whoever asked for it: there is no other clock,
 //! and what was missed does not pile up. What was done to another repository than the one that the host uses now does

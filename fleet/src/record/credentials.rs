@@ -128,7 +128,7 @@ pub(crate) struct CredentialsRow {
     pub(crate) held_revision: u64,
     /// The last revision that the agent did not take, and why.
     pub(crate) refused: Option<(u64, Refusal)>,
-    /// [`Secrets`], bound to host and slot.
+    /// What [`crate::credentials`] seals, bound to host and slot.
     pub(crate) sealed: Vec<u8>,
 }
 

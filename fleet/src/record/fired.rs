@@ -8,13 +8,14 @@ pub struct Fired {
     pub at: Timestamp,
     /// It has not ended.
     pub open: bool,
-    /// So many of the newest failed, were lost or broken off, one after the other; counted up to [`MAX_TRIES`].
+    /// So many of the newest failed, were lost or broken off, one after the other; counted up to
+    /// [`MAX_TRIES`](crate::maintenance::MAX_TRIES).
     pub failures: u8,
     /// It was no try: the host's policy put it off, or the server took it back.
     pub put_off: bool,
 }
 
-/// The latest jobs, in the order of [`KINDS`].
+/// The latest jobs, in the order of [`KINDS`](crate::maintenance::KINDS).
 pub type Latest = [Option<Fired>; 3];
 
 /// When each kind of maintenance of a host fired last.

@@ -1,4 +1,4 @@
-//! What hosts on one repository know of each other; who that is says [`sharing`].
+//! What hosts on one repository know of each other; who that is says [`partners`].
 //!
 //! What another host says may make a host stand worse, never better. It is kept apart ([`Told`]) from what the host
 //! has seen itself, and never replaces that:

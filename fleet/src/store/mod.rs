@@ -2,7 +2,7 @@
 //!
 //! A [`Table`] is typed; keys and rows are bytes beneath ([`Key`], [`Row`]). Readers get a [`ReadView`], writers an
 //! operation inside a [`Tx`]; both read through [`Reads`]. The file carries a format number of its own (see
-//! [`format`]) beside the format byte of each row.
+//! [`format`](mod@format)) beside the format byte of each row.
 
 mod base;
 mod check;

@@ -37,8 +37,12 @@ fn an_agent_that_this_server_does_not_know_or_does_not_trust_it_is_found() {
     scene.agent.start();
     let row = wait_for(&scene, "unknown_host");
     assert_eq!((&row["name"], &row["address"]), (&host.as_str().into(), &"127.0.0.1".into()), "{row}");
-    let audit = scene.api().get("/api/audit?action=mqtt.refused").expect(200);
-    assert!(audit["items"][0]["detail"].as_str().expect("words").contains(&host), "{audit}");
+    // Written a moment after the row can be seen.
+    wait::until("the audit to tell it", SOON, || {
+        let audit = scene.api().get("/api/audit?action=mqtt.refused").expect(200);
+        let is_told = audit["items"][0]["detail"].as_str().is_some_and(|detail| detail.contains(&host));
+        if is_told { Ok(()) } else { Err(audit.to_string()) }
+    });
     scene.agent.stop();
 
     // A host whose line was used by another machine since: the old one is found as what it is.
