@@ -5,8 +5,8 @@
 //!
 //! It begins with the sum of everything before. Each record is one frame, written and synced before the effects that
 //! depend on it. When most of the file is of no use any more, what is left is written to a new file that takes the old
-//! one's name. At start the file is read back ([`replay`](mod@replay)) and written anew: a torn end is cut off so; a damaged file
-//! is kept under another name, what can still be read goes on under a new stream, and the server is told.
+//! one's name. At start the file is read back ([`replay`](mod@replay)) and written anew: a torn end is cut off so; a
+//! damaged file is kept under another name, what can still be read goes on under a new stream, and the server is told.
 //!
 //! # When space runs out
 //!

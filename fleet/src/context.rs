@@ -97,10 +97,10 @@ pub(crate) struct Context {
     /// Since when the clock was not set back; `None` = nothing lies ahead of it.
     clock_since: Mutex<Option<Timestamp>>,
     noted: Mutex<HashMap<HostId, Timestamp>>,
-    /// Hosts whose connection has begun and whose hello on it has not been taken yet, and the last command that was
-    /// acknowledged before it.
     /// When the plans of all hosts were looked through last, by the clock; 0 = not since the start.
     plans_reviewed_at: AtomicU64,
+    /// Hosts whose connection has begun and whose hello on it has not been taken yet, and the last command that was
+    /// acknowledged before it.
     began: Mutex<BTreeMap<HostId, u64>>,
     /// Nobody was heard before.
     pub(crate) started_at: Timestamp,
@@ -137,7 +137,6 @@ impl Context {
         }
     }
 
-    /// The hosts whose first hello of a connection is still to come, each with the last command acknowledged before.
     /// Whether plans are to be looked through again; says so once.
     pub(crate) fn plans_are_due(&self, now: Timestamp, every_ms: u64) -> bool {
         let last = self.plans_reviewed_at.load(Ordering::Relaxed);
@@ -148,6 +147,7 @@ impl Context {
         is_due
     }
 
+    /// The hosts whose first hello of a connection is still to come, each with the last command acknowledged before.
     pub(crate) fn began(&self) -> MutexGuard<'_, BTreeMap<HostId, u64>> {
         self.began.lock().unwrap_or_else(PoisonError::into_inner)
     }

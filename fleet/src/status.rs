@@ -86,7 +86,8 @@ pub(crate) fn judge(entry: &Entry, now: Timestamp) -> Standing {
         }
     }
     if let Some(since) = presence.state_folder_since {
-        let reason = "Its agent can't write its state folder: look at the space on its disk, and whether it is mounted read-only";
+        let reason = "Its agent can't write its state folder: look at the space on its disk, and whether it is \
+                      mounted read-only";
         worst.explain(Status::Failed, Cause("state_folder", since), reason);
     }
     if let Some(problem) = &presence.wire_problem {

@@ -97,18 +97,16 @@ impl Driver {
             self.take_plan(message);
             return self.acknowledge(message);
         }
-        // A command is not refused for a disk that has room again.
-        if self.core.store_fails() {
-            self.retry_store();
-        }
         // Whether the machine's clock was set is seen before what came is judged by it.
         self.core.handle_tick(clock::now());
         let opened = self.open(message);
+        let is_command = opened.as_ref().is_ok_and(|plain| !is_ack(plain));
+        // A command is not refused for a disk that has room again.
+        if is_command && self.core.store_fails() {
+            self.retry_store();
+        }
         let has_to_wait = !self.put_off.is_empty() || !self.can_take_commands();
-        if has_to_wait
-            && self.put_off.len() < MAX_PUT_OFF
-            && opened.as_ref().is_ok_and(|plain| !is_ack(plain))
-        {
+        if has_to_wait && self.put_off.len() < MAX_PUT_OFF && is_command {
             self.core.keeps_command();
             return self.put_off.push_back(message.clone());
         }

@@ -1,8 +1,8 @@
 //! What the owner of this machine allows; the server can't widen it.
 //!
-//! It stands in a file that only root (or whoever runs the agent) may write, see [`file`](mod@file), and is read before each job:
-//! a change counts from the next one on. A file that can't be read allows nothing; a file that is not there, or says
-//! nothing of something, allows the least of it that backups can be set up with. `docs/security.md` has the table.
+//! It stands in a file that only root (or whoever runs the agent) may write, see [`file`](mod@file), and is read before
+//! each job: a change counts from the next one on. A file that can't be read allows nothing; a file that is not there, or
+//! says nothing of something, allows the least of it that backups can be set up with. `docs/security.md` has the table.
 
 mod file;
 mod jobs;

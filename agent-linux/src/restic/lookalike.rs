@@ -40,8 +40,7 @@ fn entry_like(folder: &Path, name: &str) -> Option<PathBuf> {
 }
 
 /// The name with each letter that has marks as its base and its marks: what Unicode calls NFD, for the letters of
-/// Latin, Greek, Cyrillic, Japanese and Korean. A library that knows
-/// them all would make the agent larger by a fortieth.
+/// Latin, Greek, Cyrillic, Japanese and Korean. A library that knows them all would make the agent larger by a fortieth.
 fn decomposed(name: &str) -> String {
     let mut out = String::with_capacity(2 * name.len());
     for letter in name.chars() {

@@ -22,7 +22,7 @@ pub(crate) enum Spent {
 }
 
 impl Spent {
-    pub(super) const COUNT: usize = 6;
+    const COUNT: usize = 6;
 
     /// So much at once, and a minute.
     pub(super) const fn limit(self) -> (u64, u64) {
@@ -36,7 +36,7 @@ impl Spent {
         }
     }
 
-    pub(super) const fn over(self) -> Over {
+    const fn over(self) -> Over {
         match self {
             Self::Report | Self::State | Self::Live => Over::Messages,
             Self::Bytes => Over::Bytes,
@@ -85,22 +85,39 @@ pub struct OverBudget {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Meter {
-    pub(super) buckets: [Bucket; Spent::COUNT],
-    pub(super) refused: [(u64, Timestamp); Over::ALL.len()],
+struct Meter {
+    buckets: [Bucket; Spent::COUNT],
+    refused: [(u64, Timestamp); Over::ALL.len()],
 }
 
 /// All hosts'. In memory: a restart begins anew.
 #[derive(Debug, Default)]
-pub(crate) struct Meters(pub(super) HashMap<HostId, Meter>);
+pub(crate) struct Meters(HashMap<HostId, Meter>);
 
 impl Meters {
     pub(crate) fn forget(&mut self, host: HostId) {
         self.0.remove(&host);
     }
-}
 
-impl Meters {
+    /// Whether so much still fits into a budget of a host; takes nothing.
+    pub(super) fn has_room(
+        &self,
+        host: HostId,
+        what: Spent,
+        amount: u64,
+        now: Timestamp,
+    ) -> Result<(), Over> {
+        let mut bucket = self.0.get(&host).map(|meter| meter.buckets[what as usize]).unwrap_or_default();
+        if bucket.take(amount, what.limit(), now) { Ok(()) } else { Err(what.over()) }
+    }
+
+    /// What was refused of a host.
+    pub(super) fn refused_of(&self, host: HostId) -> OverBudget {
+        let Some(meter) = self.0.get(&host) else { return OverBudget::default() };
+        let counted = Over::ALL.into_iter().zip(meter.refused).filter(|(_, (count, _))| *count > 0);
+        OverBudget { refused: counted.map(|(over, (count, at))| (over, count, at)).collect() }
+    }
+
     /// Takes from a budget of a host at once, for what is no operation.
     pub(crate) fn spend(
         &mut self,

@@ -36,13 +36,7 @@ impl Fleet {
     /// What was refused of a host since the server started.
     #[must_use]
     pub fn over_budget(&self, host: HostId) -> OverBudget {
-        let context = self.context();
-        let meters = context.meters();
-        let Some(meter) = meters.0.get(&host) else { return OverBudget::default() };
-        let counted = Over::ALL.into_iter().zip(meter.refused);
-        let refused =
-            counted.filter(|(_, (count, _))| *count > 0).map(|(over, (count, at))| (over, count, at));
-        OverBudget { refused: refused.collect() }
+        self.context().meters().refused_of(host)
     }
 }
 
@@ -55,10 +49,7 @@ pub(crate) fn spend(
 ) -> Result<(), Over> {
     let is_same = |spent: &&Spending| spent.host == host && spent.what == what;
     let before: u64 = tx.effects.spent.iter().filter(is_same).map(|spent| spent.amount).sum();
-    let bucket = context.meters().0.get(&host).map(|meter| meter.buckets[what as usize]);
-    if !bucket.unwrap_or_default().take(before.saturating_add(amount), what.limit(), now) {
-        return Err(what.over());
-    }
+    context.meters().has_room(host, what, before.saturating_add(amount), now)?;
     tx.effects.spent.push(Spending { host, what, amount, at: now });
     Ok(())
 }

@@ -41,7 +41,8 @@ pub(crate) struct GroupSummary {
     pub(crate) name: String,
     /// The backup that ended last; what a person ended, and what was put off or taken back, is left out.
     pub(crate) last: Option<Ended>,
-    /// The last good one, see [`is_good`](crate::summary::is_good), that lost no more than half of what is usual, or that a person said is right.
+    /// The last good one, see [`is_good`](crate::summary::is_good), that lost no more than half of what is usual, or that
+    /// a person said is right.
     pub(crate) last_good: Option<(JobId, Timestamp)>,
     /// Its schedules want a good backup at least this often, with room to spare; `None` = it has none.
     pub(crate) old_after_ms: Option<u64>,

@@ -7,12 +7,13 @@ use crate::hosts;
 use crate::record::{Schedule, ScheduleRow};
 use crate::refused::StoreError;
 use crate::store::{HOSTS, Reads, SCHEDULES, SCHEDULES_DUE, Span, Tx};
+use crate::units::DAY_MS;
 use crate::unplanned;
 use cron::{Cron, CronError};
 use schema::{HostId, Timestamp};
 
 /// How much older than its schedule wants a good backup may be: one may take long, or have been tried again.
-const SPARE_MS: u64 = 86_400_000;
+const SPARE_MS: u64 = DAY_MS;
 
 impl ScheduleRow {
     pub(super) fn delay_ms(&self, host: HostId) -> u64 {
