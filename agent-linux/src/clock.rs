@@ -24,7 +24,14 @@ pub fn mono() -> Monotonic {
     Monotonic(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Both.
+/// Now, for the deadlines of tasks: the clock of their timers, which a test may stop.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the driver's clock")]
+pub fn instant() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
+/// Both of the first two.
 #[must_use]
 pub fn now() -> Now {
     Now { mono: mono(), wall: wall() }

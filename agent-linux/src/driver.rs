@@ -20,6 +20,7 @@ use crate::{
     machine::{Machine, VERSION},
     plan::KeptPlan,
     policy::PolicyAt,
+    random,
     reports::{Chunk, Details},
     restic::{Credentials, Restic},
     rfc3339::Instant,
@@ -251,7 +252,7 @@ impl Driver {
         let tls = tls::pinned(&identity.ca_pem)?;
         let slots = Slots::open(&state)?;
         let random = |_| IdentityError::Random;
-        let fresh = Fresh { stream: getrandom::u64().map_err(random)?.max(1), epoch: clock::wall().0 / 1000 };
+        let fresh = Fresh { stream: random::u64().map_err(random)?.max(1), epoch: clock::wall().0 / 1000 };
         let Opened { journal, mut saved, condition } = Journal::open(&state, fresh)?;
         saved.slots = slots.states();
         let died_in_job = saved.held.iter().any(|entry| entry.started_at.is_some());
@@ -261,7 +262,7 @@ impl Driver {
             _ => None,
         };
         let known = schema::decode(journal.figures()).unwrap_or_default();
-        let start = Start { saved, seed: getrandom::u64().map_err(random)?, trouble };
+        let start = Start { saved, seed: random::u64().map_err(random)?, trouble };
         let plan = KeptPlan::load(&state);
         Ok(Self {
             state,

@@ -8,7 +8,7 @@ use crate::{
     link::{Link, LinkError, LinkEvent, Login},
     machine::{Machine, VERSION},
     policy::{PolicyAt, Rights, WriteError, Written},
-    slots,
+    random, slots,
     state::{self, StateError, StateFolder},
     tls::{self, TlsError},
 };
@@ -238,7 +238,7 @@ fn request(token: &Token<'_>, installation: InstallationId) -> Result<Vec<u8>, E
         agent_version: VERSION,
     };
     let mut nonce = [0; NONCE_BYTES];
-    getrandom::fill(&mut nonce).map_err(|_| EnrollError::Seal)?;
+    random::fill(&mut nonce).map_err(|_| EnrollError::Seal)?;
     let mut buffer = vec![0; 16 * 1024];
     envelope::seal(&token.key, 0, nonce, Topic::EnrollRequest(token.id), &request, &mut buffer)
         .map(<[u8]>::to_vec)

@@ -4,6 +4,7 @@
 //! prints goes to the job's log. It ends with the agent, at its timeout, and when the job is cancelled.
 
 use crate::{
+    clock,
     policy::Hook,
     restic::{Control, JobEvent, Lines, child, log_line},
 };
@@ -116,7 +117,7 @@ async fn follow(
     let (mut out_lines, mut err_lines) = (Lines::default(), Lines::default());
     let (mut out_buffer, mut err_buffer) = ([0; BUFFER_BYTES], [0; BUFFER_BYTES]);
     let mut count = 0_u32;
-    let mut end_at = Instant::now() + Duration::from_secs(hook.timeout_secs.into());
+    let mut end_at = clock::instant() + Duration::from_secs(hook.timeout_secs.into());
     // SIGTERM was sent, and why.
     let mut ending: Option<bool> = None;
     let mut status = None;
@@ -134,7 +135,7 @@ async fn follow(
             },
             ended = child.wait(), if status.is_none() => {
                 status = Some(ended);
-                end_at = Instant::now() + LINGER;
+                end_at = clock::instant() + LINGER;
             }
             command = wires.control.recv(), if control_is_open => match command {
                 None => control_is_open = false,
@@ -142,7 +143,7 @@ async fn follow(
                     let signal = if control == Control::Kill { Signal::KILL } else { Signal::TERM };
                     kill(child, signal);
                     ending = Some(true);
-                    end_at = Instant::now() + GRACE;
+                    end_at = clock::instant() + GRACE;
                 }
             },
             () = sleep_until(end_at) => match (&status, ending) {
@@ -150,11 +151,11 @@ async fn follow(
                 (None, None) => {
                     kill(child, Signal::TERM);
                     ending = Some(false);
-                    end_at = Instant::now() + GRACE;
+                    end_at = clock::instant() + GRACE;
                 }
                 (None, Some(_)) => {
                     kill(child, Signal::KILL);
-                    end_at = Instant::now() + GRACE;
+                    end_at = clock::instant() + GRACE;
                 }
             },
         }

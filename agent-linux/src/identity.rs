@@ -1,6 +1,9 @@
 //! Who this machine is to its server.
 
-use crate::state::{StateError, StateFolder};
+use crate::{
+    random,
+    state::{StateError, StateFolder},
+};
 use schema::{HostId, InstallationId, envelope::Key};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -123,7 +126,7 @@ pub fn installation(state: &StateFolder) -> Result<InstallationId, IdentityError
         return Ok(InstallationId(id));
     }
     let mut id = [0; 16];
-    getrandom::fill(&mut id).map_err(|_| IdentityError::Random)?;
+    random::fill(&mut id).map_err(|_| IdentityError::Random)?;
     state.write(INSTALLATION_FILE, &id)?;
     Ok(InstallationId(id))
 }

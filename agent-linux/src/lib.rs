@@ -63,6 +63,7 @@ pub mod logger;
 pub mod machine;
 pub mod plan;
 pub mod policy;
+pub mod random;
 pub mod reports;
 pub mod restic;
 pub mod rfc3339;

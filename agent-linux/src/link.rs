@@ -1,7 +1,7 @@
 //! The connection to the server: MQTT 3.1.1 over TLS. One connection at a time; when it ends it is gone, and the core
 //! decides when the next one begins.
 
-use crate::identity::Identity;
+use crate::{clock, identity::Identity, random};
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions, NetworkOptions,
     Packet, Publish, QoS, StateError, TlsConfiguration, Transport,
@@ -229,7 +229,7 @@ pub fn seal<T: serde::Serialize>(identity: &Identity, topic: Topic, message: &T)
 /// Seals an encoded message for the server.
 pub fn seal_encoded(identity: &Identity, topic: Topic, message: &[u8]) -> Option<Vec<u8>> {
     let mut nonce = [0; NONCE_BYTES];
-    getrandom::fill(&mut nonce).ok()?;
+    random::fill(&mut nonce).ok()?;
     let mut buffer = vec![0; message.len() + envelope::OVERHEAD_BYTES];
     buffer[envelope::HEADER_BYTES..envelope::HEADER_BYTES + message.len()].copy_from_slice(message);
     envelope::seal_in_place(&identity.link_key, identity.key_id, nonce, topic, &mut buffer, message.len())
@@ -250,7 +250,7 @@ async fn turn(mut event_loop: EventLoop, events: mpsc::Sender<LinkEvent>, addres
     loop {
         let polled = event_loop.poll().await;
         if let Ok(Event::Incoming(_)) = polled {
-            heard_at = Some(Instant::now());
+            heard_at = Some(clock::instant());
         }
         let event = match polled {
             Ok(Event::Incoming(Packet::ConnAck(_))) => LinkEvent::Connected,
@@ -296,7 +296,7 @@ fn explain_tls(address: String, error: &io::Error) -> LinkError {
             | CertificateError::ExpiredContext { .. }
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. },
-        )) => LinkError::Clock { address, clock_ms: crate::clock::wall().0 },
+        )) => LinkError::Clock { address, clock_ms: clock::wall().0 },
         Some(InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         )) => LinkError::WrongName(address),

@@ -5,7 +5,7 @@
 //! url, username, password, `repo_password`, no slots) is read as the `repo` slot and written anew.
 
 use crate::{
-    logger,
+    logger, random,
     restic::Credentials,
     state::{StateError, StateFolder},
 };
@@ -82,7 +82,7 @@ impl Slots {
                     state.set_aside(KEY_FILE)?;
                 }
                 let mut bytes = Zeroizing::new([0; 32]);
-                getrandom::fill(bytes.as_mut_slice()).map_err(|_| SlotError::Seal)?;
+                random::fill(bytes.as_mut_slice()).map_err(|_| SlotError::Seal)?;
                 state.write(KEY_FILE, bytes.as_slice())?;
                 (Key::new(*bytes), true)
             }
@@ -195,7 +195,7 @@ impl Slots {
         let length = schema::encode(&record, &mut plain).map_err(|_| SlotError::Seal)?.len();
         wipe(record.credentials);
         let mut nonce = [0; NONCE_BYTES];
-        getrandom::fill(&mut nonce).map_err(|_| SlotError::Seal)?;
+        random::fill(&mut nonce).map_err(|_| SlotError::Seal)?;
         let tag = cipher(&self.key)
             .encrypt_inout_detached(
                 &XNonce::from(nonce),

@@ -13,10 +13,23 @@ pub fn now() -> Timestamp {
     Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// Now, for the deadlines of tasks: the clock of their timers, which a test may stop.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the clock of the drivers; a deadline is an argument below them"
+)]
+pub(crate) fn instant() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 /// Fills `buffer` from the system's random source.
 ///
 /// # Panics
 /// When the system has none: nothing secret could be made then.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the driver's random source: everything else takes it as an argument"
+)]
 #[expect(clippy::expect_used, reason = "without a random source no key, token or nonce may be made")]
 pub fn random(buffer: &mut [u8]) {
     getrandom::fill(buffer).expect("the system has no random source");

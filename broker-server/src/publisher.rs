@@ -1,6 +1,7 @@
 //! Keeps the view tree in step with the store.
 
 use crate::{
+    clock,
     gate::GateHandle,
     tasks::Beat,
     view_tree::{Leaf, ViewTree},
@@ -11,7 +12,7 @@ use schema::{HostId, JobId};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 
 /// How often all is looked through; what has not changed is not said again.
 const ALL_EVERY: Duration = Duration::from_secs(15 * 60);
@@ -27,7 +28,7 @@ pub async fn run(fleet: Fleet, gate: GateHandle, beat: Beat) {
     // Of a publisher before this one, which ended by a fault: what is there no more must not stay for ever.
     let mut left = gate.view_topics();
     let mut due = Due { all: true, ..Due::default() };
-    let mut tick = tokio::time::interval_at(Instant::now() + ALL_EVERY, ALL_EVERY);
+    let mut tick = tokio::time::interval_at(clock::instant() + ALL_EVERY, ALL_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         match publish(&fleet, &gate, &mut tree, std::mem::take(&mut due)) {

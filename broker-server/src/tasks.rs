@@ -3,6 +3,7 @@
 //! A task says regularly that it is well: it *beats*. One that panics begins again, after a pause that grows while it
 //! does so again and again. One that hangs, or has ended by itself, beats no more, and `/readyz` says so.
 
+use crate::clock;
 use futures_util::FutureExt as _;
 use std::{
     panic::AssertUnwindSafe,
@@ -63,7 +64,7 @@ impl Tasks {
         let beat = Beat(Arc::new(Row {
             name,
             period,
-            begun: Instant::now(),
+            begun: clock::instant(),
             beat_ms,
             restarts,
             #[cfg(test)]
@@ -73,7 +74,7 @@ impl Tasks {
         tokio::spawn(async move {
             let mut pause = FIRST_PAUSE;
             loop {
-                let begun = Instant::now();
+                let begun = clock::instant();
                 let run = AssertUnwindSafe(async { make(beat.clone()).await }).catch_unwind().await;
                 if run.is_ok() {
                     return;

@@ -12,14 +12,7 @@ pub use fleet::seed::Seed;
 
 /// Makes it, and says how far it is.
 pub fn make(folder: &Path, seed: Seed) -> Result<(), Box<dyn std::error::Error>> {
-    let driver = Driver {
-        now: Arc::new(now),
-        random: Arc::new(|buffer| {
-            if let Err(error) = getrandom::fill(buffer) {
-                panic!("no random bytes: {error}");
-            }
-        }),
-    };
+    let driver = Driver { now: Arc::new(now), random: Arc::new(random) };
     let settings = Settings {
         mqtt_address: "127.0.0.1:8883".to_owned(),
         ca_fingerprint: [0; 32],
@@ -40,6 +33,13 @@ pub fn make(folder: &Path, seed: Seed) -> Result<(), Box<dyn std::error::Error>>
         Pieces::from(folder).accept_authority()?;
         Ok(())
     })
+}
+
+#[expect(clippy::disallowed_methods, reason = "the driver draws random bytes here, and only here")]
+fn random(buffer: &mut [u8]) {
+    if let Err(error) = getrandom::fill(buffer) {
+        panic!("no random bytes: {error}");
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the driver reads the clock here, and only here")]

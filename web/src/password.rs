@@ -72,9 +72,15 @@ fn argon2id(params: Params) -> Argon2<'static> {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
-fn hash(password: &str, memory: &mut [Block]) -> Result<String, HashFailed> {
+#[expect(clippy::disallowed_methods, reason = "the driver of hashing: nothing but a new hash draws a salt")]
+fn salt() -> Result<[u8; 16], HashFailed> {
     let mut salt = [0; 16];
     getrandom::fill(&mut salt).map_err(|_| HashFailed::Broken)?;
+    Ok(salt)
+}
+
+fn hash(password: &str, memory: &mut [Block]) -> Result<String, HashFailed> {
+    let salt = salt()?;
     let mut out = [0; Params::DEFAULT_OUTPUT_LEN];
     argon2id(Params::DEFAULT)
         .hash_password_into_with_memory(password.as_bytes(), &salt, &mut out, memory)

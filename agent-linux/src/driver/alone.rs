@@ -5,6 +5,7 @@ use crate::{
     alone::{self, Due},
     clock, logger,
     policy::here,
+    random,
 };
 use agent_core::GroupKey;
 use rumqttc::Publish;
@@ -91,7 +92,7 @@ impl Driver {
     fn take_own(&mut self, plan: &schema::Plan<'_>, due: Due) {
         let Some(group) = plan.groups.iter().find(|group| group.group == due.group) else { return };
         let mut bytes = [0; 10];
-        if getrandom::fill(&mut bytes).is_err() {
+        if random::fill(&mut bytes).is_err() {
             return;
         }
         let job = JobId::new(self.best_time(), bytes);

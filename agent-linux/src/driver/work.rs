@@ -175,7 +175,7 @@ async fn run_between_hooks(
     events: &mpsc::Sender<JobEvent>,
     control: &mut mpsc::Receiver<Control>,
 ) -> JobEnd {
-    let begun = tokio::time::Instant::now();
+    let begun = clock::instant();
     let mut occasion = hook::Occasion {
         when: "before",
         group: backup.group,

@@ -20,10 +20,10 @@ use super::{
     ssh::{self, Held, Target},
     summary::{JobSummary, SourceSeen},
 };
-use crate::folder::NewFolder;
+use crate::{clock, folder::NewFolder};
 use core::time::Duration;
 use schema::{Class, JobSpec, Slot, Timestamp};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 /// Runs a job to its end. It keeps to the deadline by itself.
@@ -47,7 +47,7 @@ pub async fn run_job(
         places,
         known,
     } = order;
-    let begun = Instant::now();
+    let begun = clock::instant();
     let deadline = (deadline_secs > 0).then(|| begun + Duration::from_secs(deadline_secs.into()));
     let silence = (silence_secs > 0).then(|| Duration::from_secs(silence_secs.into()));
     let mut job = Job {

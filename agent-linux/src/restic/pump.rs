@@ -15,6 +15,7 @@ use super::{
     secrets::{Frame, FrameTooLong},
     step::{Step, StepKind},
 };
+use crate::clock;
 use core::time::Duration;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use schema::LogStream;
@@ -127,7 +128,7 @@ impl Wires<'_> {
         if self.stop.is_none() && self.control.try_recv().is_ok() {
             self.stop = Some(Stop::Cancelled);
         }
-        if self.stop.is_none() && self.deadline.is_some_and(|at| at <= Instant::now()) {
+        if self.stop.is_none() && self.deadline.is_some_and(|at| at <= clock::instant()) {
             self.stop = Some(Stop::Timeout);
         }
         self.stop
@@ -154,8 +155,8 @@ pub(crate) async fn run_step(
     let (mut said, mut waiting) = (VecDeque::new(), VecDeque::new());
     let mut stopping = Stopping { reason: None, kill_at: None, killed: false };
     let mut status = None;
-    let mut linger_until = Instant::now();
-    let mut heard_at = Instant::now();
+    let mut linger_until = clock::instant();
+    let mut heard_at = clock::instant();
     let mut control_is_open = true;
 
     while status.is_none() || !waiting.is_empty() || stdout.is_some() || stderr.is_some() {
@@ -199,7 +200,7 @@ pub(crate) async fn run_step(
                 Err(_) => waiting.clear(),
             },
             count = read(&mut stdout, &mut out_buffer), if stdout.is_some() && may_read => {
-                heard_at = Instant::now();
+                heard_at = clock::instant();
                 linger_until = heard_at + LINGER;
                 match count {
                     0 => stdout = None,
@@ -207,7 +208,7 @@ pub(crate) async fn run_step(
                 }
             }
             count = read(&mut stderr, &mut err_buffer), if stderr.is_some() && may_read => {
-                heard_at = Instant::now();
+                heard_at = clock::instant();
                 linger_until = heard_at + LINGER;
                 match count {
                     0 => stderr = None,
@@ -216,7 +217,7 @@ pub(crate) async fn run_step(
             }
             ended = child.wait(), if status.is_none() => {
                 status = Some(ended.map_err(StartError::Wait)?);
-                linger_until = Instant::now() + LINGER;
+                linger_until = clock::instant() + LINGER;
             }
             () = sleep_until(linger_until), if is_lingering => (stdout, stderr) = (None, None),
         }
@@ -276,7 +277,7 @@ impl Stopping {
     fn interrupt(&mut self, reason: Stop, child: &Child) {
         if self.reason.is_none() {
             self.reason = Some(reason);
-            self.kill_at = Some(Instant::now() + GRACE);
+            self.kill_at = Some(clock::instant() + GRACE);
             if let Some(pid) = pid_of(child) {
                 // It may have ended this moment.
                 let _ = kill_process(pid, Signal::INT);

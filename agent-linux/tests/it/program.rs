@@ -193,6 +193,7 @@ impl Scene {
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
     }
 
+    #[expect(clippy::disallowed_methods, reason = "files that can't be packed")]
     pub(crate) fn files(&self, name: &str, count: usize, bytes: usize) -> PathBuf {
         let source = self.folder.path().join(name);
         fs::create_dir(&source).expect("made");

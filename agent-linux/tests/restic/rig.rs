@@ -251,6 +251,7 @@ pub(crate) async fn with_each_version(test: impl AsyncFn(Version, PathBuf)) {
 }
 
 /// Waits, for at most a minute, until something is so.
+#[expect(clippy::disallowed_methods, reason = "the deadlines of tests are measured in real time")]
 pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {

@@ -1,7 +1,7 @@
 //! What an operator does, step by step; each finds what an earlier run has done.
 
 use super::{folder::Folder, progress::say};
-use crate::cli::Demo;
+use crate::{cli::Demo, clock};
 use anyhow::{Context, bail};
 use fleet::{
     By, Fleet, JobFilter, JobRequest, Page,
@@ -18,7 +18,7 @@ use std::{
 use tokio::{
     io::AsyncWriteExt,
     process::{Child, Command},
-    time::{Instant, timeout_at},
+    time::timeout_at,
 };
 
 const HOST_NAME: &str = "demo-host";
@@ -91,7 +91,7 @@ pub(super) async fn host(fleet: &Fleet, folder: &Folder, programs: &Programs) ->
 /// Waits until an agent that an earlier run has left, killed, has ended.
 pub(super) async fn no_other_agent(folder: &Folder) -> anyhow::Result<()> {
     let path = folder.agent().join("lock");
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = clock::instant() + Duration::from_secs(20);
     let mut said = false;
     while let Ok(lock) = File::open(&path)
         && let Err(TryLockError::WouldBlock) = lock.try_lock()
@@ -99,7 +99,7 @@ pub(super) async fn no_other_agent(folder: &Folder) -> anyhow::Result<()> {
         if !core::mem::replace(&mut said, true) {
             say("An agent of an earlier run is about to end: waiting for it");
         }
-        if Instant::now() >= deadline {
+        if clock::instant() >= deadline {
             bail!("another agent runs on {}: end it first", folder.agent().display());
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -128,7 +128,7 @@ pub(super) async fn online(
     agent: &mut Child,
     folder: &Folder,
 ) -> anyhow::Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = clock::instant() + Duration::from_secs(30);
     let mut changes = fleet.changes();
     loop {
         let read = fleet.read()?;
@@ -169,7 +169,7 @@ pub(super) async fn credentials(fleet: &Fleet, host: HostId, folder: &Folder) ->
         return Ok(());
     }
     let mut bytes = [0; 20];
-    crate::clock::random(&mut bytes);
+    clock::random(&mut bytes);
     let url = folder.repository().to_str().context("the path is not UTF-8")?.to_owned();
     say(&format!("Setting its repository: the folder {url}, with a random password"));
     let input = CredentialsInput {
@@ -262,7 +262,7 @@ fn well(job: Job) -> anyhow::Result<Job> {
 async fn run(fleet: &Fleet, host: HostId, request: JobRequest) -> anyhow::Result<Job> {
     let mut changes = fleet.changes();
     let job = fleet.dispatch(host, request, by()).await?.id;
-    let deadline = Instant::now() + Duration::from_secs(3600);
+    let deadline = clock::instant() + Duration::from_secs(3600);
     loop {
         let record = fleet.read()?.job(job)?.context("the job's record is gone")?;
         if record.state.is_ended() {

@@ -29,6 +29,7 @@ pub(crate) struct World {
     pub(crate) refused: Arc<Mutex<RefusedConnections>>,
 }
 
+#[expect(clippy::disallowed_methods, reason = "a driver for tests")]
 pub(crate) fn random(buffer: &mut [u8]) {
     getrandom::fill(buffer).unwrap();
 }

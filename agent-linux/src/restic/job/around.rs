@@ -4,9 +4,10 @@ use super::{
     super::{args, figures::LockLook, findings::LockFound, locks},
     Job, wall_clock,
 };
+use crate::clock;
 use core::time::Duration;
 use schema::Timestamp;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 /// How many locks are looked at, at 0.3 to 0.9 seconds each. With more of them nobody knows what an unlock would remove.
 const LOCKS_LOOKED_AT: usize = 8;
@@ -59,10 +60,10 @@ impl Job<'_> {
     /// Finds out what became of the processes that an agent before this one had started. One that is just being killed
     /// is waited for: no other job of this agent runs.
     pub(super) async fn settle_processes(&mut self) {
-        let until = Instant::now() + REAP_LIMIT;
+        let until = clock::instant() + REAP_LIMIT;
         loop {
             self.known.unclean |= self.processes.settle(wall_clock());
-            if !self.processes.any_runs() || Instant::now() >= until {
+            if !self.processes.any_runs() || clock::instant() >= until {
                 return;
             }
             sleep(REAP_LOOK).await;
@@ -178,10 +179,10 @@ impl Job<'_> {
 /// Waits until none of these waits for its parent to take notice.
 async fn reaped(pids: impl Iterator<Item = u32>) {
     let mut waiting: Vec<u32> = pids.collect();
-    let until = Instant::now() + REAP_LIMIT;
+    let until = clock::instant() + REAP_LIMIT;
     loop {
         waiting.retain(|&pid| locks::is_zombie(pid));
-        if waiting.is_empty() || Instant::now() >= until {
+        if waiting.is_empty() || clock::instant() >= until {
             return;
         }
         sleep(REAP_LOOK).await;

@@ -16,6 +16,7 @@ use super::{
     steps::Done,
     wall_clock,
 };
+use crate::clock;
 use core::time::Duration;
 use schema::{
     Class, OsText, Outcome, SourceReason,
@@ -23,7 +24,6 @@ use schema::{
     report::EntryKind,
     stats::{CheckResult, PruneResult},
 };
-use tokio::time::Instant;
 
 /// How long `cat config` may take: newer versions try an unreachable storage for 15 minutes.
 const LOOK_LIMIT: Duration = Duration::from_secs(60);
@@ -50,7 +50,7 @@ fn is_snapshot_id(text: &str) -> bool {
 
 impl Job<'_> {
     pub(super) async fn probe(&mut self) -> Verdict {
-        let asked = Instant::now();
+        let asked = clock::instant();
         let done = self.look().await;
         let answered_ms = u32::try_from(asked.elapsed().as_millis()).unwrap_or(u32::MAX);
         let append_only = if done.is_ok() { self.is_append_only().await } else { None };
@@ -68,7 +68,7 @@ impl Job<'_> {
 
     /// Asks the repository who it is.
     async fn look(&mut self) -> Done {
-        let (deadline, limit) = (self.wires.deadline, Instant::now() + LOOK_LIMIT);
+        let (deadline, limit) = (self.wires.deadline, clock::instant() + LOOK_LIMIT);
         self.wires.deadline = Some(deadline.map_or(limit, |deadline| deadline.min(limit)));
         let done = self.main_step(&args::config()).await;
         self.wires.deadline = deadline;

@@ -13,11 +13,10 @@ use super::{
     },
     Job, wall_clock,
 };
-use crate::{logger, rfc3339};
+use crate::{clock, logger, rfc3339};
 use core::time::Duration;
 use schema::{Class, Outcome};
 use std::{os::fd::AsFd, path::Path};
-use tokio::time::Instant;
 
 /// How long each of the small runs around a job may take.
 const SIDE_LIMIT: Duration = Duration::from_secs(120);
@@ -165,7 +164,7 @@ impl Job<'_> {
     pub(super) async fn side_run(&mut self, step: &Step) -> Done {
         let (deadline, stop) = (self.wires.deadline, self.wires.stop);
         let limit = if stop.is_some() { SIDE_LIMIT_AFTER_STOP } else { SIDE_LIMIT };
-        self.wires.deadline = Some(Instant::now() + limit);
+        self.wires.deadline = Some(clock::instant() + limit);
         let end = self.step(step, true).await;
         self.wires.deadline = deadline;
         // A limit of this step is none of the job's; a cancel is.
