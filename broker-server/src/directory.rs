@@ -5,7 +5,7 @@ use crate::tasks::{self, Beat, Tasks};
 use bytes::Bytes;
 use fleet::{
     Fleet, NoLogin,
-    record::{Actor, AuditEntry, AuditTarget},
+    record::{Actor, AuditAction, AuditEntry, AuditTarget},
 };
 use schema::{HostId, TokenId};
 use std::{
@@ -149,7 +149,7 @@ impl Directory for FleetDirectory {
         let entry = AuditEntry {
             at: crate::clock::now(),
             actor,
-            action: "mqtt.refused".to_owned(),
+            action: AuditAction::MqttRefused,
             target,
             peer: audit.peer.ip().to_string(),
             detail,

@@ -7,7 +7,7 @@ use crate::context::sha256;
 use crate::fleet::Fleet;
 use crate::hosts::check_name;
 use crate::record::{
-    Actor, ApiToken, AuditEntry, AuditTarget, Operator, Role, Scopes, Secret, Session, Viewer,
+    Actor, ApiToken, AuditAction, AuditEntry, AuditTarget, Operator, Role, Scopes, Secret, Session, Viewer,
 };
 use crate::refused::{Refused, StoreError};
 use crate::request::{By, OperatorChange};
@@ -52,7 +52,7 @@ impl Fleet {
             let operator = new_operator(&name, Role::Admin, &password_hash, now)?;
             tx.put(&OPERATORS, &name, &operator)?;
             let by = By { actor: Actor::Operator(name.clone()), peer: by.peer.clone() };
-            account_changed(tx, now, &by, "setup.done", &name, "")?;
+            account_changed(tx, now, &by, AuditAction::SetupDone, &name, "")?;
             Ok(operator)
         })
         .await
@@ -74,7 +74,7 @@ impl Fleet {
                 return Err(Refused::NameTaken { name: name.clone() });
             }
             tx.put(&OPERATORS, &name, &operator)?;
-            account_changed(tx, now, &by, "operator.created", &name, role.as_str())?;
+            account_changed(tx, now, &by, AuditAction::OperatorCreated, &name, role.as_str())?;
             Ok(operator)
         })
         .await
@@ -100,7 +100,7 @@ impl Fleet {
             check_not_last_admin(tx, &operator)?;
             tx.remove(&OPERATORS, &name)?;
             end_sessions(tx, &name)?;
-            Ok(account_changed(tx, now, &by, "operator.deleted", &name, "")?)
+            Ok(account_changed(tx, now, &by, AuditAction::OperatorDeleted, &name, "")?)
         })
         .await
     }
@@ -118,7 +118,7 @@ impl Fleet {
             operator.signed_in_at = Some(now);
             tx.put(&OPERATORS, &name, &operator)?;
             let by = By { actor: Actor::Operator(name.clone()), peer: peer.clone() };
-            account_changed(tx, now, &by, "session.opened", &name, "")?;
+            account_changed(tx, now, &by, AuditAction::SessionOpened, &name, "")?;
             Ok((cookie, session))
         })
         .await
@@ -149,7 +149,7 @@ impl Fleet {
             let Some(session) = tx.get(&SESSIONS, &key)? else { return Ok(()) };
             tx.remove(&SESSIONS, &key)?;
             let by = By { actor: Actor::Operator(session.operator.clone()), peer: peer.clone() };
-            Ok(account_changed(tx, now, &by, "session.closed", &session.operator, "")?)
+            Ok(account_changed(tx, now, &by, AuditAction::SessionClosed, &session.operator, "")?)
         });
         log_failure(closed.await);
     }
@@ -188,7 +188,7 @@ impl Fleet {
                 used_at: None,
             };
             tx.put(&API_TOKENS, &sha256(secret.expose()), &token)?;
-            account_changed(tx, now, &by, "token.created", &name, &scopes.to_string())?;
+            account_changed(tx, now, &by, AuditAction::TokenCreated, &name, &scopes.to_string())?;
             Ok((token, secret))
         })
         .await
@@ -220,7 +220,7 @@ impl Fleet {
             let (key, token) =
                 known.into_iter().find(|(_, token)| token.id == id).ok_or(Refused::AccountNotFound)?;
             tx.remove(&API_TOKENS, &key)?;
-            Ok(account_changed(tx, now, &by, "token.deleted", &token.name, "")?)
+            Ok(account_changed(tx, now, &by, AuditAction::TokenDeleted, &token.name, "")?)
         })
         .await
     }
@@ -243,7 +243,14 @@ impl Fleet {
                 created_at: now,
             };
             tx.put(&VIEWERS, &name, &viewer)?;
-            account_changed(tx, now, &by, "viewer.created", &name, if debug { "debug" } else { "" })?;
+            account_changed(
+                tx,
+                now,
+                &by,
+                AuditAction::ViewerCreated,
+                &name,
+                if debug { "debug" } else { "" },
+            )?;
             Ok((viewer, password))
         })
         .await
@@ -258,7 +265,7 @@ impl Fleet {
                 return Err(Refused::AccountNotFound);
             }
             tx.remove(&VIEWERS, &name)?;
-            Ok(account_changed(tx, now, &by, "viewer.deleted", &name, "")?)
+            Ok(account_changed(tx, now, &by, AuditAction::ViewerDeleted, &name, "")?)
         })
         .await
     }
@@ -299,7 +306,7 @@ fn account_changed(
     tx: &mut Tx<'_>,
     now: Timestamp,
     by: &By,
-    action: &str,
+    action: AuditAction,
     name: &str,
     detail: &str,
 ) -> Result<(), StoreError> {
@@ -371,10 +378,10 @@ fn update_operator(
     tx.put(&OPERATORS, &name, &after)?;
     if after.password_hash != before.password_hash {
         end_sessions(tx, &name)?;
-        account_changed(tx, now, by, "operator.password", &name, "")?;
+        account_changed(tx, now, by, AuditAction::OperatorPassword, &name, "")?;
     }
     if after.role != before.role {
-        account_changed(tx, now, by, "operator.role", &name, after.role.as_str())?;
+        account_changed(tx, now, by, AuditAction::OperatorRole, &name, after.role.as_str())?;
     }
     tx.effects.changed(Changed::Accounts);
     Ok(after)

@@ -4,7 +4,7 @@ use crate::budget::{self, Spent};
 use crate::change::Changed;
 use crate::context::Context;
 use crate::record::meta::{META_AUDIT_COUNTS, META_NEXT_AUDIT, Meta};
-use crate::record::{Actor, AuditEntry, AuditTarget};
+use crate::record::{Actor, AuditAction, AuditEntry, AuditTarget};
 use crate::refused::StoreError;
 use crate::request::By;
 use crate::store::{AUDIT, AUDIT_HOSTS, AUDIT_SHARES, HOSTS, META, Order, Reads, Span, Tx};
@@ -24,60 +24,6 @@ const MAX_DETAIL_BYTES: usize = 1024;
 /// The most entries looked at for one page.
 const MAX_LOOKED_AT: usize = 5_000;
 
-/// All actions there are; those of jobs are `job.` with the kind besides.
-pub const ACTIONS: [&str; 50] = [
-    "agent.forged",
-    "agent.log",
-    "agent.odd",
-    "agent.trouble",
-    "authority.accepted",
-    "credentials.deleted",
-    "credentials.host_key_accepted",
-    "credentials.refused",
-    "credentials.set",
-    "enroll.refused",
-    "group.accepted",
-    "group.changed",
-    "group.created",
-    "group.deleted",
-    "host.acknowledged",
-    "host.created",
-    "host.deleted",
-    "host.enrolled",
-    "host.labelled",
-    "host.quarantined",
-    "host.released",
-    "host.renamed",
-    "host.unacknowledged",
-    "host.unplanned",
-    "job.cancelled",
-    "jobs.removed",
-    "maintenance.changed",
-    "mqtt.refused",
-    "operator.created",
-    "operator.deleted",
-    "operator.password",
-    "operator.role",
-    "operator.sign_in_refused",
-    "pending.abandoned",
-    "pending.dropped",
-    "pending.hurried",
-    "repo.claimed",
-    "repo.replaced",
-    "repo.share_confirmed",
-    "repo.share_undone",
-    "schedule.changed",
-    "schedule.created",
-    "schedule.deleted",
-    "session.closed",
-    "session.opened",
-    "setup.done",
-    "token.created",
-    "token.deleted",
-    "viewer.created",
-    "viewer.deleted",
-];
-
 /// Whose share of the audit an entry is of. Each is kept for itself, so that what machines cause pushes out nothing
 /// that people did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +42,7 @@ impl Share {
     fn of(entry: &AuditEntry) -> Self {
         match &entry.actor {
             // Whoever was refused need not be the one whose name was given.
-            _ if entry.action.ends_with("refused") => Self::Machines,
+            _ if entry.action.code().ends_with("refused") => Self::Machines,
             Actor::Operator(_) => Self::People,
             Actor::Token(_) => Self::Programs,
             Actor::Schedule(_) | Actor::System | Actor::Agent => Self::Machines,
@@ -118,7 +64,7 @@ pub(crate) fn note_of_host(
     tx: &mut Tx<'_>,
     now: Timestamp,
     (host, by): (HostId, &By),
-    action: &str,
+    action: AuditAction,
     target: AuditTarget,
     detail: impl Into<String>,
 ) -> Result<Option<Over>, StoreError> {
@@ -134,17 +80,15 @@ pub(crate) fn note(
     tx: &mut Tx<'_>,
     now: Timestamp,
     by: &By,
-    action: &str,
+    action: AuditAction,
     target: AuditTarget,
     detail: impl Into<String>,
 ) -> Result<(), StoreError> {
     let (actor, peer) = (by.actor.clone(), by.peer.clone());
-    write(tx, &AuditEntry { at: now, actor, action: action.to_owned(), target, peer, detail: detail.into() })
+    write(tx, &AuditEntry { at: now, actor, action, target, peer, detail: detail.into() })
 }
 
 pub(crate) fn write(tx: &mut Tx<'_>, entry: &AuditEntry) -> Result<(), StoreError> {
-    let action = entry.action.as_str();
-    debug_assert!(ACTIONS.contains(&action) || action.starts_with("job."), "{action} is not in the list");
     let key = META_NEXT_AUDIT.to_owned();
     let number = match tx.get(&META, &key)? {
         Some(Meta::NextAudit(number)) => number,
@@ -263,6 +207,6 @@ fn fits(filter: &AuditFilter, entry: &AuditEntry) -> bool {
     };
     let target: Vec<&str> = target.iter().map(String::as_str).collect();
     contains(&filter.actor, &[entry.actor.name(), entry.actor.kind()])
-        && contains(&filter.action, &[&entry.action])
+        && contains(&filter.action, &[entry.action.code()])
         && contains(&filter.target, &target)
 }

@@ -5,8 +5,8 @@
 
 use crate::audit;
 use crate::context::Context;
-use crate::record::AuditTarget;
 use crate::record::meta::{META_AUTHORITY, Meta};
+use crate::record::{AuditAction, AuditTarget};
 use crate::refused::{OpenError, StoreError};
 use crate::request::By;
 use crate::store::{LINKS, META, Reads, Span, Tx};
@@ -74,7 +74,14 @@ pub(crate) fn bind(
         let (found, bound) = (in_words(found), in_words(&bound));
         let detail = format!("{found} instead of {bound}: every host has to be enrolled again");
         tracing::warn!(detail, "another authority was accepted");
-        audit::note(tx, context.now(), &By::system(), "authority.accepted", AuditTarget::Server, detail)?;
+        audit::note(
+            tx,
+            context.now(),
+            &By::system(),
+            AuditAction::AuthorityAccepted,
+            AuditTarget::Server,
+            detail,
+        )?;
     }
     Ok(())
 }

@@ -8,7 +8,9 @@ use crate::fleet::{Fleet, NewEnrollToken};
 use crate::hosts;
 use crate::job::{self, step};
 use crate::link::{Link, LinkState};
-use crate::record::{Actor, EnrollToken, Host, HostFacts, Presence, Secret, TOKEN_LIVES_MS, TokenRow};
+use crate::record::{
+    Actor, AuditAction, EnrollToken, Host, HostFacts, Presence, Secret, TOKEN_LIVES_MS, TokenRow,
+};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::seal::Binding;
@@ -96,7 +98,7 @@ pub(crate) fn new_token(
         tx.remove(&TOKENS, old)?;
         tx.remove(&HOST_TOKENS, &(*host, *old))?;
     }
-    audit::note(tx, now, by, "token.created", hosts::target(tx, host.id)?, id.to_string())?;
+    audit::note(tx, now, by, AuditAction::TokenCreated, hosts::target(tx, host.id)?, id.to_string())?;
     tx.effects.changed(Changed::Host(host.id));
     Ok(NewEnrollToken { token, text: Secret::new(text) })
 }
@@ -147,7 +149,7 @@ fn answer(
         let by = By { actor: Actor::Agent, peer: peer.to_owned() };
         let target = hosts::target(tx, row.token.host)?;
         if context.may_note(&mut tx.effects, row.token.host, now) {
-            audit::note(tx, now, &by, "enroll.refused", target, format!("{reason:?}"))?;
+            audit::note(tx, now, &by, AuditAction::EnrollRefused, target, format!("{reason:?}"))?;
         }
         return Ok(seal_answer(context, &key, id, &EnrollResponse::Refused(reason)));
     };
@@ -231,7 +233,7 @@ fn welcome(
     tx.put(&TOKENS, &row.token.id, &row)?;
     let by = By { actor: Actor::Agent, peer: peer.to_owned() };
     let target = hosts::target(tx, host.id)?;
-    audit::note(tx, now, &by, "host.enrolled", target, format!("by {}", clip(request.hostname)))?;
+    audit::note(tx, now, &by, AuditAction::HostEnrolled, target, format!("by {}", clip(request.hostname)))?;
     tx.effects.relinked.push(host.id);
     tx.effects.changed(Changed::Host(host.id));
     Ok(given)

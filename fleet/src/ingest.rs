@@ -12,7 +12,7 @@ use crate::fleet::{Fleet, Handled};
 use crate::hosts;
 use crate::job::log;
 use crate::link::{self, hello, outbox, report};
-use crate::record::WireProblem;
+use crate::record::{AuditAction, WireProblem};
 use crate::refused::{Refused, StoreError};
 use crate::repo;
 use crate::store::{HOSTS, JOBS, LINK_STATES, LINKS, PRESENCES, Reads, Tx};
@@ -353,7 +353,7 @@ impl Fleet {
                 let by = crate::request::By { actor: crate::record::Actor::Agent, peer: peer.clone() };
                 let target = hosts::target(tx, host)?;
                 let detail = format!("a message on {} does not open with the host's key", topic.suffix());
-                Ok(crate::audit::note(tx, now, &by, "agent.forged", target, detail)?)
+                Ok(crate::audit::note(tx, now, &by, AuditAction::AgentForged, target, detail)?)
             })
             .await;
         noted.or_else(only_store)

@@ -80,7 +80,6 @@ mod units;
 mod unplanned;
 pub mod view;
 
-pub use audit::ACTIONS as AUDIT_ACTIONS;
 pub use budget::OverBudget;
 pub use change::{Change, Changed};
 pub use context::{Driver, Keep, Random, Settings};

@@ -9,7 +9,7 @@ use crate::bounds::clip;
 use crate::change::Changed;
 use crate::fleet::Fleet;
 use crate::hosts;
-use crate::record::{Actor, Host, HostFacts, Machine, Presence, Quarantine, Twin};
+use crate::record::{Actor, AuditAction, Host, HostFacts, Machine, Presence, Quarantine, Twin};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::store::{PRESENCES, Reads, Tx};
@@ -71,7 +71,7 @@ pub(crate) fn begin(
     tx.effects.changed(Changed::Host(host));
     let by = By { actor: Actor::Agent, peer: peer.to_owned() };
     let target = hosts::target(tx, host)?;
-    audit::note(tx, now, &by, "host.quarantined", target, words)
+    audit::note(tx, now, &by, AuditAction::HostQuarantined, target, words)
 }
 
 impl Fleet {
@@ -93,7 +93,7 @@ impl Fleet {
             }
             tx.put(&PRESENCES, &host, &Presence { quarantine: None, former: None, ..before })?;
             tx.effects.changed(Changed::Host(host));
-            audit::note(tx, context.now(), &by, "host.released", hosts::target(tx, host)?, "")?;
+            audit::note(tx, context.now(), &by, AuditAction::HostReleased, hosts::target(tx, host)?, "")?;
             Ok(record)
         })
         .await

@@ -23,8 +23,8 @@ use crate::host_clock::HostClock;
 use crate::hosts;
 use crate::maintenance::fired;
 use crate::record::{
-    Actor, CheckSeen, Dated, Job, JobFigures, JobState, JobWhat, LockHolder, LockView, PruneSeen, Replaced,
-    RepoPoint, RepoState, SizeSeen, SnapshotsSeen, Tested,
+    Actor, AuditAction, CheckSeen, Dated, Job, JobFigures, JobState, JobWhat, LockHolder, LockView,
+    PruneSeen, Replaced, RepoPoint, RepoState, SizeSeen, SnapshotsSeen, Tested,
 };
 use crate::refused::StoreError;
 use crate::request::By;
@@ -225,7 +225,7 @@ pub(crate) fn take_stats(
         let instead_of = before.repo.map_or_else(String::new, partners::short);
         let words = format!("{} instead of {instead_of}", partners::short(replaced.by));
         let target = hosts::target(tx, host)?;
-        audit::note(tx, now, &by, "repo.replaced", target, words)?;
+        audit::note(tx, now, &by, AuditAction::RepoReplaced, target, words)?;
     }
     save(tx, host, &before, after, stats.job, now)?;
     Ok(true)

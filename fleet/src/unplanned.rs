@@ -8,7 +8,7 @@ use crate::audit;
 use crate::change::Changed;
 use crate::fleet::Fleet;
 use crate::hosts;
-use crate::record::{Actor, Every, Unplanned};
+use crate::record::{Actor, AuditAction, Every, Unplanned};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::schedule;
@@ -102,7 +102,7 @@ pub(crate) fn review(tx: &mut Tx<'_>, host: HostId, now: Timestamp) -> Result<()
     if let Some(what) = &found {
         tracing::error!(%host, %what, "a plan can't be kept");
         let by = By { actor: Actor::System, peer: String::new() };
-        audit::note(tx, now, &by, "host.unplanned", hosts::target(tx, host)?, what.to_string())?;
+        audit::note(tx, now, &by, AuditAction::HostUnplanned, hosts::target(tx, host)?, what.to_string())?;
     }
     let since = known.map_or(now, |(since, _)| since);
     hosts::change_summary(tx, host, |summary| summary.unplanned = found.map(|what| (since, what)))?;

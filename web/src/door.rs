@@ -6,7 +6,7 @@ use crate::origin::origin;
 use crate::password::{Asker, objection};
 use crate::problem::Problem;
 use axum::http::{HeaderValue, StatusCode};
-use fleet::record::{Actor, AuditEntry, AuditTarget, Operator, Secret, Session};
+use fleet::record::{Actor, AuditAction, AuditEntry, AuditTarget, Operator, Secret, Session};
 use fleet::{By, DEVICE_LIVES_MS, Refused};
 use schema::Timestamp;
 use subtle::ConstantTimeEq;
@@ -118,7 +118,7 @@ pub(crate) async fn sign_in(ctx: &Ctx, name: &str, password: Secret) -> Result<O
     let Some(operator) = operator.filter(|_| fits) else {
         let left = ctx.app.limiter().failed(ctx.now(), &begun);
         ctx.app.keep_tries().await;
-        audit(ctx, name, "operator.sign_in_refused", "name and password do not match").await;
+        refused(ctx, name, "name and password do not match").await;
         return Err(Problem {
             field: Some("password".to_owned()),
             ..Problem::new(
@@ -195,13 +195,13 @@ pub(crate) async fn sign_out(ctx: &Ctx) {
     }
 }
 
-async fn audit(ctx: &Ctx, name: &str, action: &str, detail: &str) {
+async fn refused(ctx: &Ctx, name: &str, detail: &str) {
     // Whatever was typed as a name may be a password: only a name that could be one is written down.
     let account = if schema::name::is_valid(name) { name } else { "unknown" };
     let entry = AuditEntry {
         at: ctx.now(),
         actor: Actor::Operator(account.to_owned()),
-        action: action.to_owned(),
+        action: AuditAction::OperatorSignInRefused,
         target: AuditTarget::Account(account.to_owned()),
         peer: ctx.peer.clone(),
         detail: detail.to_owned(),

@@ -58,12 +58,12 @@ fn write(text: &mut String, entry: &AuditEntry) {
         AuditTarget::Job(host, id) => ("job", host.to_string(), id.to_string()),
         AuditTarget::Account(name) => ("account", name.clone(), String::new()),
     };
-    let words = action(&entry.action, &entry.target);
+    let words = action(entry.action, &entry.target);
     let fields = [
         rfc3339(entry.at).as_str(),
         entry.actor.kind(),
         entry.actor.name(),
-        &entry.action,
+        entry.action.code(),
         &words,
         kind,
         &target,

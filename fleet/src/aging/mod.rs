@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::fleet::Fleet;
 use crate::hosts;
 use crate::job;
-use crate::record::{AuditTarget, Job};
+use crate::record::{AuditAction, AuditTarget, Job};
 use crate::refused::StoreError;
 use crate::request::By;
 use crate::store::{
@@ -92,7 +92,7 @@ fn say(context: &Context, tx: &mut Tx<'_>, done: &Round, now: Timestamp) -> Resu
     if done.old > 0 {
         let words = format!("{} jobs and their logs, older than {} days", done.old, keep.jobs_days);
         tracing::info!("{words}");
-        audit::note(tx, now, &By::system(), "jobs.removed", AuditTarget::Server, words)?;
+        audit::note(tx, now, &By::system(), AuditAction::JobsRemoved, AuditTarget::Server, words)?;
     }
     for (host, count) in &done.over {
         let words = format!(
@@ -101,7 +101,7 @@ fn say(context: &Context, tx: &mut Tx<'_>, done: &Round, now: Timestamp) -> Resu
         );
         let target = hosts::target(tx, *host)?;
         tracing::info!(%host, "{words}");
-        audit::note(tx, now, &By::system(), "jobs.removed", target, words)?;
+        audit::note(tx, now, &By::system(), AuditAction::JobsRemoved, target, words)?;
     }
     Ok(())
 }

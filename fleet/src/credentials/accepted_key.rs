@@ -6,7 +6,7 @@ use super::{facts_of, put};
 use crate::audit;
 use crate::fleet::Fleet;
 use crate::hosts;
-use crate::record::{CredentialsFacts, CredentialsInput, Job, JobFigures};
+use crate::record::{AuditAction, CredentialsFacts, CredentialsInput, Job, JobFigures};
 use crate::refused::Refused;
 use crate::request::By;
 use crate::store::{JOBS, Reads as _};
@@ -59,7 +59,7 @@ impl Fleet {
             let facts = put(&context, tx, job.host, slot, &keys(&facts), &by)?;
             let detail = format!("{} {seen}", slot.as_str());
             let target = hosts::target(tx, job.host)?;
-            audit::note(tx, context.now(), &by, "credentials.host_key_accepted", target, detail)?;
+            audit::note(tx, context.now(), &by, AuditAction::CredentialsHostKeyAccepted, target, detail)?;
             Ok(facts)
         })
         .await

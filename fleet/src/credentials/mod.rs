@@ -17,7 +17,9 @@ use crate::dispatch::spec;
 use crate::fleet::Fleet;
 use crate::hosts;
 use crate::link::{LinkState, outbox};
-use crate::record::{CredentialsFacts, CredentialsInput, CredentialsRow, Place, Secret, SlotState};
+use crate::record::{
+    AuditAction, CredentialsFacts, CredentialsInput, CredentialsRow, Place, Secret, SlotState,
+};
 use crate::refused::{Refused, StoreError};
 use crate::repo;
 use crate::request::By;
@@ -87,7 +89,7 @@ impl Fleet {
             }
             after_change(&context, tx, host, slot, now)?;
             let target = hosts::target(tx, host)?;
-            audit::note(tx, now, &by, "credentials.deleted", target, slot.as_str())?;
+            audit::note(tx, now, &by, AuditAction::CredentialsDeleted, target, slot.as_str())?;
             Ok(())
         })
         .await
@@ -228,7 +230,7 @@ fn put(
     for fingerprint in host_key::fingerprints(&facts.host_keys) {
         detail.push_str(&format!(", host key {fingerprint}"));
     }
-    audit::note(tx, now, by, "credentials.set", target, detail)?;
+    audit::note(tx, now, by, AuditAction::CredentialsSet, target, detail)?;
     Ok(facts)
 }
 

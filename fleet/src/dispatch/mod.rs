@@ -14,7 +14,7 @@ use crate::job::{self, step};
 use crate::link::{LinkState, Sent, outbox};
 use crate::maintenance;
 use crate::record::{
-    Actor, AuditTarget, Group, Hold, Host, Job, JobState, JobWhat, Origin, SlotState, named_by,
+    Actor, AuditAction, AuditTarget, Group, Hold, Host, Job, JobState, JobWhat, Origin, SlotState, named_by,
 };
 use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
@@ -299,7 +299,7 @@ pub(crate) fn dispatch(
     let kind = what.kind();
     let job = Job::new(id, host.id, what, by.actor.clone(), now, command_seq);
     job::create(tx, &job, now)?;
-    audit::note(tx, now, by, &format!("job.{}", kind.as_str()), AuditTarget::Job(host.id, id), detail(&job))?;
+    audit::note(tx, now, by, AuditAction::Job(kind), AuditTarget::Job(host.id, id), detail(&job))?;
     Ok(job)
 }
 
@@ -355,7 +355,7 @@ fn cancel(context: &Context, tx: &mut Tx<'_>, id: JobId, by: &By) -> Result<Job,
     job.cancel_asked_by.get_or_insert_with(|| by.actor.clone());
     if job != before {
         job::save(tx, Some(&before), &job, now)?;
-        audit::note(tx, now, by, "job.cancelled", AuditTarget::Job(host, id), "")?;
+        audit::note(tx, now, by, AuditAction::JobCancelled, AuditTarget::Job(host, id), "")?;
     }
     Ok(job)
 }

@@ -13,7 +13,7 @@ use crate::dispatch::spec;
 use crate::fleet::Fleet;
 use crate::hosts;
 use crate::link::plan;
-use crate::record::Group;
+use crate::record::{AuditAction, Group};
 use crate::refused::Refused;
 use crate::request::By;
 use crate::schedule;
@@ -80,7 +80,7 @@ impl Fleet {
             let known = soundness::of(tx, host, &group.name)?;
             hosts::change_summary(tx, host, |summary| summary.take_sound(&group.name, &known, now))?;
             plan::changed(tx, host)?;
-            let action = if before.is_some() { "group.changed" } else { "group.created" };
+            let action = if before.is_some() { AuditAction::GroupChanged } else { AuditAction::GroupCreated };
             let target = hosts::target(tx, record.id)?;
             audit::note(tx, now, &by, action, target, group.name.clone())?;
             tx.effects.changed(Changed::Groups(host));
@@ -104,7 +104,7 @@ impl Fleet {
             hosts::change_summary(tx, host, |summary| summary.drop_group(&name))?;
             plan::changed(tx, host)?;
             let target = hosts::target(tx, host)?;
-            audit::note(tx, now, &by, "group.deleted", target, name.clone())?;
+            audit::note(tx, now, &by, AuditAction::GroupDeleted, target, name.clone())?;
             tx.effects.changed(Changed::Groups(host));
             schedule::group_deleted(&context, tx, host, &name, now)
         })

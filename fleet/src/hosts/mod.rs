@@ -11,7 +11,7 @@ use crate::enroll;
 use crate::fleet::{Fleet, NewEnrollToken};
 use crate::groups::origins;
 use crate::pending;
-use crate::record::{Acked, AuditTarget, Host};
+use crate::record::{Acked, AuditAction, AuditTarget, Host};
 use crate::refused::{Refused, StoreError};
 use crate::repo;
 use crate::request::By;
@@ -52,7 +52,7 @@ impl Fleet {
                 facts: None,
             };
             tx.put(&HOSTS, &id, &host)?;
-            audit::note(tx, now, &by, "host.created", AuditTarget::Host(id, name.clone()), "")?;
+            audit::note(tx, now, &by, AuditAction::HostCreated, AuditTarget::Host(id, name.clone()), "")?;
             let token = enroll::new_token(&context, tx, &host, &by, now)?;
             tx.effects.changed(Changed::Host(id));
             Ok((host, token))
@@ -70,12 +70,12 @@ impl Fleet {
             let row = status::row(&entry, now);
             let (acked, action) = match &mark {
                 None if row.acked.is_none() => return Ok(()),
-                None => (None, "host.unacknowledged"),
+                None => (None, AuditAction::HostUnacknowledged),
                 Some(mark) if *mark != row.mark() => return Err(Refused::StateChanged),
                 Some(_) if !row.needs_attention() => return Ok(()),
                 Some(mark) => {
                     let acked = Acked { mark: mark.clone(), by: by.actor.clone(), at: now };
-                    (Some(acked), "host.acknowledged")
+                    (Some(acked), AuditAction::HostAcknowledged)
                 }
             };
             change_summary(tx, host, |summary| summary.acked = acked)?;
@@ -116,11 +116,11 @@ impl Fleet {
                 }
                 let detail = format!("{} → {}", before.name, after.name);
                 let target = AuditTarget::Host(host, after.name.clone());
-                audit::note(tx, now, &by, "host.renamed", target, detail)?;
+                audit::note(tx, now, &by, AuditAction::HostRenamed, target, detail)?;
             }
             if after.labels != before.labels {
                 let target = AuditTarget::Host(host, after.name.clone());
-                audit::note(tx, now, &by, "host.labelled", target, after.labels.join(", "))?;
+                audit::note(tx, now, &by, AuditAction::HostLabelled, target, after.labels.join(", "))?;
             }
             tx.put(&HOSTS, &host, &after)?;
             tx.effects.changed(Changed::Host(host));
@@ -136,7 +136,7 @@ impl Fleet {
             let now = context.now();
             let record = find(tx, host)?;
             delete(tx, &record)?;
-            audit::note(tx, now, &by, "host.deleted", AuditTarget::Host(host, record.name), "")?;
+            audit::note(tx, now, &by, AuditAction::HostDeleted, AuditTarget::Host(host, record.name), "")?;
             tx.effects.relinked.push(host);
             tx.effects.changed(Changed::Host(host));
             Ok(())

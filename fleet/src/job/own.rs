@@ -5,14 +5,14 @@ use crate::audit;
 use crate::budget::{MAX_AHEAD_MS, MAX_OPEN_OWN, Spent, is_full, spend};
 use crate::context::Context;
 use crate::pending;
-use crate::record::{Actor, AuditTarget, Job, JobWhat, Occurrence};
+use crate::record::{Actor, AuditAction, AuditTarget, Job, JobWhat, Occurrence};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::schedule;
 use crate::store::{JOBS, Reads, Tx};
 use crate::units::DAY_MS;
 use schema::command::Over;
-use schema::{HostId, JobId, Timestamp, name};
+use schema::{HostId, JobId, JobKind, Timestamp, name};
 
 /// The occurrence that the agent did.
 pub(crate) struct Own<'a> {
@@ -53,7 +53,15 @@ pub(crate) fn take(
     let by = By { actor: Actor::Agent, peer: peer.to_owned() };
     let detail = format!("{}, due by {}, while the server was away", own.group, own.schedule);
     let target = AuditTarget::Job(host, own.job);
-    let unsaid = audit::note_of_host(context, tx, now, (host, &by), "job.backup", target, detail)?;
+    let unsaid = audit::note_of_host(
+        context,
+        tx,
+        now,
+        (host, &by),
+        AuditAction::Job(JobKind::Backup),
+        target,
+        detail,
+    )?;
     if let Some(over) = unsaid {
         // The job is in the list all the same.
         tx.effects.refused.push((host, over));

@@ -14,7 +14,7 @@ use crate::hosts;
 use crate::job::{self, log, own, step};
 use crate::listing;
 use crate::pending;
-use crate::record::{Actor, JobState};
+use crate::record::{Actor, AuditAction, JobState};
 use crate::refused::{Refused, StoreError};
 use crate::repo;
 use crate::request::By;
@@ -211,7 +211,7 @@ fn take_body(
         ReportBody::ConfigApplied { slot, revision, refused: Some(reason) } => {
             if credentials::refused(tx, host, slot, revision, reason)? {
                 let text = format!("{} credentials were not taken: {}", slot.as_str(), reason.as_str());
-                return note(context, tx, host, peer, now, "credentials.refused", &text);
+                return note(context, tx, host, peer, now, AuditAction::CredentialsRefused, &text);
             }
         }
         ReportBody::Snapshots { job, first, snapshots } => {
@@ -249,7 +249,7 @@ fn take_body(
                 Trouble::JournalSetAside | Trouble::CredentialsSetAside => {}
             }
             let words = format!("{kind:?} {}", clip(detail));
-            return note(context, tx, host, peer, now, "agent.trouble", &words);
+            return note(context, tx, host, peer, now, AuditAction::AgentTrouble, &words);
         }
     }
     Ok(None)
@@ -308,7 +308,7 @@ pub(crate) fn odd(
     what: &str,
 ) -> Result<(), Refused> {
     if context.may_note(&mut tx.effects, host, now)
-        && let Some(over) = note(context, tx, host, peer, now, "agent.odd", what)?
+        && let Some(over) = note(context, tx, host, peer, now, AuditAction::AgentOdd, what)?
     {
         tx.effects.refused.push((host, over));
     }
@@ -321,7 +321,7 @@ fn note(
     host: HostId,
     peer: &str,
     now: Timestamp,
-    action: &str,
+    action: AuditAction,
     detail: &str,
 ) -> Result<Option<Over>, Refused> {
     let by = By { actor: Actor::Agent, peer: peer.to_owned() };

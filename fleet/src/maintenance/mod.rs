@@ -23,7 +23,7 @@ mod spread;
 mod tests;
 mod words;
 
-pub use crate::record::{Fired, Latest};
+pub use crate::record::{AuditAction, Fired, Latest};
 pub(crate) use check_status::overdue_at;
 pub use check_status::{CheckStatus, check_status};
 pub use decide::{
@@ -78,7 +78,14 @@ impl Fleet {
             }
             tx.put(&MAINTENANCE, &host, &after)?;
             let target = hosts::target(tx, record.id)?;
-            audit::note(tx, now, &by, "maintenance.changed", target, input::changes(&before, &after))?;
+            audit::note(
+                tx,
+                now,
+                &by,
+                AuditAction::MaintenanceChanged,
+                target,
+                input::changes(&before, &after),
+            )?;
             tx.effects.changed(Changed::Repo(host));
             unplanned::plan_changed(tx, host)?;
             Ok(after)

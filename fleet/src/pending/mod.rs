@@ -24,7 +24,7 @@ use crate::context::Context;
 use crate::dispatch;
 use crate::fleet::Fleet;
 use crate::hosts;
-use crate::record::{AuditTarget, Job, JobState, PendingRun};
+use crate::record::{AuditAction, AuditTarget, Job, JobState, PendingRun};
 use crate::refused::Refused;
 use crate::request::By;
 use crate::store::{JOBS, PENDING, PENDING_DUE, Reads, Span, Tx};
@@ -77,7 +77,7 @@ impl Fleet {
             let count = due.len();
             self.write(move |tx| {
                 let detail = format!("{count} backups");
-                Ok(audit::note(tx, now, &by, "pending.hurried", AuditTarget::Server, detail)?)
+                Ok(audit::note(tx, now, &by, AuditAction::PendingHurried, AuditTarget::Server, detail)?)
             })
             .await?;
         }
@@ -92,7 +92,7 @@ impl Fleet {
             let before = find(tx, run)?;
             remove(tx, &before)?;
             let target = hosts::target(tx, before.host)?;
-            audit::note(tx, context.now(), &by, "pending.dropped", target, title(&before))?;
+            audit::note(tx, context.now(), &by, AuditAction::PendingDropped, target, title(&before))?;
             Ok(())
         })
         .await

@@ -6,7 +6,7 @@ use crate::audit;
 use crate::change::Changed;
 use crate::groups::origins;
 use crate::hosts;
-use crate::record::{Actor, GivenUp, Job, JobWhat, PendingRun};
+use crate::record::{Actor, AuditAction, GivenUp, Job, JobWhat, PendingRun};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::schedule;
@@ -105,7 +105,7 @@ pub(super) fn abandon(
     }
     let by = By { actor: Actor::Schedule(run.schedule.clone()), peer: String::new() };
     let target = hosts::target(tx, run.host)?;
-    audit::note(tx, now, &by, "pending.abandoned", target, format!("{}: {reason}", title(run)))
+    audit::note(tx, now, &by, AuditAction::PendingAbandoned, target, format!("{}: {reason}", title(run)))
 }
 
 /// A backup has ended, or its end was corrected.

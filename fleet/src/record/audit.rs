@@ -1,3 +1,4 @@
+use super::audit_action::AuditAction;
 use schema::{HostId, JobId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -62,7 +63,7 @@ pub struct AuditEntry {
     /// Who.
     pub actor: Actor,
     /// What: a dotted word such as `host.created`, `credentials.set`, `mqtt.refused`.
-    pub action: String,
+    pub action: AuditAction,
     /// To what.
     pub target: AuditTarget,
     /// From which address; empty = from the server itself.

@@ -2,6 +2,7 @@
 
 mod account;
 mod audit;
+mod audit_action;
 mod credentials;
 mod fired;
 mod folder;
@@ -21,6 +22,7 @@ mod usage;
 
 pub use account::{ApiToken, Operator, Role, Scope, Scopes, Session, TryCount, Viewer};
 pub use audit::{Actor, AuditEntry, AuditTarget};
+pub use audit_action::AuditAction;
 pub use credentials::{CredentialsFacts, CredentialsInput, Secret, SlotState};
 pub(crate) use credentials::{CredentialsRow, Place};
 pub(crate) use fired::LastFired;

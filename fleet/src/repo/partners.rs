@@ -10,7 +10,7 @@
 
 use crate::audit;
 use crate::hosts;
-use crate::record::{Actor, Place, RepoState, Sharer, WhyShared};
+use crate::record::{Actor, AuditAction, Place, RepoState, Sharer, WhyShared};
 use crate::refused::StoreError;
 use crate::request::By;
 use crate::store::{CONFIRMED, HOSTS, PLACE_HOSTS, PLACES, REPO_HOSTS, REPOS, Reads, Span, Tx};
@@ -152,7 +152,7 @@ pub(super) fn note_claim(
         names.join(", ")
     );
     let by = By { actor: Actor::Agent, peer: String::new() };
-    audit::note(tx, now, &by, "repo.claimed", hosts::target(tx, host)?, words)
+    audit::note(tx, now, &by, AuditAction::RepoClaimed, hosts::target(tx, host)?, words)
 }
 
 /// An id in few letters: enough to tell two apart, and not to name one.

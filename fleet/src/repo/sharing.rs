@@ -7,7 +7,7 @@ use crate::audit;
 use crate::change::Changed;
 use crate::fleet::Fleet;
 use crate::hosts;
-use crate::record::{Confirmed, Place};
+use crate::record::{AuditAction, Confirmed, Place};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::store::{CONFIRMED, PLACE_HOSTS, PLACES, REPOS, Reads, Tx};
@@ -48,7 +48,14 @@ fn confirm(tx: &mut Tx<'_>, host: HostId, other: HostId, by: &By, now: Timestamp
     tx.put(&CONFIRMED, &(host, other), &confirmed)?;
     tx.put(&CONFIRMED, &(other, host), &confirmed)?;
     for (one, with) in [(host, &other_record.name), (other, &record.name)] {
-        audit::note(tx, now, by, "repo.share_confirmed", hosts::target(tx, one)?, format!("with {with}"))?;
+        audit::note(
+            tx,
+            now,
+            by,
+            AuditAction::RepoShareConfirmed,
+            hosts::target(tx, one)?,
+            format!("with {with}"),
+        )?;
     }
     for member in partners(tx, host)?.into_iter().chain([host]) {
         learn_anew(tx, member)?;
@@ -65,7 +72,14 @@ fn undo(tx: &mut Tx<'_>, host: HostId, other: HostId, by: &By, now: Timestamp) -
     tx.remove(&CONFIRMED, &(host, other))?;
     tx.remove(&CONFIRMED, &(other, host))?;
     for (one, with) in [(host, &other_record.name), (other, &record.name)] {
-        audit::note(tx, now, by, "repo.share_undone", hosts::target(tx, one)?, format!("with {with}"))?;
+        audit::note(
+            tx,
+            now,
+            by,
+            AuditAction::RepoShareUndone,
+            hosts::target(tx, one)?,
+            format!("with {with}"),
+        )?;
     }
     for member in members.into_iter().chain([host]) {
         learn_anew(tx, member)?;

@@ -12,7 +12,7 @@ use crate::fleet::Fleet;
 use crate::hosts;
 use crate::link::plan;
 use crate::pending;
-use crate::record::{Schedule, ScheduleRow};
+use crate::record::{AuditAction, Schedule, ScheduleRow};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::store::{GROUPS, Reads, SCHEDULES, Span, Tx};
@@ -87,7 +87,8 @@ impl Fleet {
                 // Runs of groups that it no longer names are given up; those that slept may be due.
                 pending::drain::host(&context, tx, host, now)?;
             }
-            let action = if before.is_some() { "schedule.changed" } else { "schedule.created" };
+            let action =
+                if before.is_some() { AuditAction::ScheduleChanged } else { AuditAction::ScheduleCreated };
             let target = hosts::target(tx, host)?;
             audit::note(tx, now, &by, action, target, detail(&schedule))?;
             Ok(schedule.clone())
@@ -105,7 +106,7 @@ impl Fleet {
             remove(tx, host, &before)?;
             plan::changed(tx, host)?;
             let target = hosts::target(tx, host)?;
-            audit::note(tx, now, &by, "schedule.deleted", target, name.clone())?;
+            audit::note(tx, now, &by, AuditAction::ScheduleDeleted, target, name.clone())?;
             pending::drain::host(&context, tx, host, now)
         })
         .await

@@ -13,8 +13,8 @@ use crate::fleet::Fleet;
 use crate::groups::origins;
 use crate::hosts;
 use crate::record::{
-    Accepted, Actor, Extent, Flawed, Group, Hold, Host, Job, JobFigures, JobState, JobWhat, Lack, Loss,
-    Newest, Past, Soundness, Whole, named_by,
+    Accepted, Actor, AuditAction, Extent, Flawed, Group, Hold, Host, Job, JobFigures, JobState, JobWhat,
+    Lack, Loss, Newest, Past, Soundness, Whole, named_by,
 };
 use crate::refused::{Refused, StoreError};
 use crate::repo::partners;
@@ -466,7 +466,7 @@ impl Fleet {
             tx.effects.changed(Changed::Groups(host));
             tx.effects.changed(Changed::Repo(host));
             tx.effects.changed(Changed::Host(host));
-            audit::note(tx, now, &by, "group.accepted", hosts::target(tx, host)?, detail)?;
+            audit::note(tx, now, &by, AuditAction::GroupAccepted, hosts::target(tx, host)?, detail)?;
             Ok(known)
         })
         .await

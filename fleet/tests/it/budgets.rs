@@ -64,7 +64,7 @@ async fn an_agent_fills_no_more_of_the_audit_than_its_share_and_pushes_out_nobod
     let mut page = Page { limit: 500, cursor: None };
     loop {
         let part = fleet.read().unwrap().audit(&AuditFilter::default(), &page).unwrap();
-        lines += part.items.iter().filter(|entry| entry.action == "agent.trouble").count();
+        lines += part.items.iter().filter(|entry| entry.action.code() == "agent.trouble").count();
         page.cursor = part.next;
         if page.cursor.is_none() {
             break;

@@ -84,7 +84,7 @@ async fn a_job_moves_with_what_the_agent_reports_and_its_audit_names_who_asked()
     assert_eq!(read.last_good_backup(agent.host, Some("etc")).unwrap().unwrap().id, job.id);
     let entry = read.audit(&fleet::AuditFilter::default(), &fleet::Page::default()).unwrap().items.remove(0);
     assert_eq!(
-        (entry.action.as_str(), entry.actor.name(), entry.peer.as_str()),
+        (entry.action.code(), entry.actor.name(), entry.peer.as_str()),
         ("job.backup", "ada", "192.0.2.1")
     );
 }

@@ -50,7 +50,7 @@ async fn a_deleted_host_leaves_nothing_but_its_audit() {
     assert_eq!(fleet.login_host(agent.host, &agent.password), Err(NoLogin::Unknown));
     let filter = AuditFilter { target: Some("ATTIC".into()), ..AuditFilter::default() };
     let entries = read.audit(&filter, &Page::default()).unwrap().items;
-    assert_eq!(entries.first().unwrap().action, "host.deleted");
+    assert_eq!(entries.first().unwrap().action.code(), "host.deleted");
     // What its agent still sends comes to nothing.
     let handled = fleet.handle_presence(agent.host, &agent.hello_bytes(&[]), "").await.unwrap();
     assert_eq!(handled, fleet::Handled::default());
@@ -267,7 +267,7 @@ async fn an_agent_that_refuses_the_admin_slot_is_told_of_and_asked_again_at_each
     let facts = |host| fleet.read().unwrap().credentials(host, Slot::Admin).unwrap().unwrap();
     let refusals = || {
         let audit = fleet.read().unwrap().audit(&AuditFilter::default(), &Page::default()).unwrap();
-        audit.items.iter().filter(|entry| entry.action == "credentials.refused").count()
+        audit.items.iter().filter(|entry| entry.action.code() == "credentials.refused").count()
     };
     agent.repo_revision = 1;
     let refused = Some(Refusal::Policy);

@@ -67,7 +67,7 @@ async fn in_the_night_what_is_due_runs_one_after_the_other_and_once() {
     let check = read.latest_job(agent.host, JobKind::Check).unwrap().unwrap();
     assert_eq!((check.what, check.actor), (JobWhat::Check { subset_pct: 5 }, Actor::System));
     let entry = read.audit(&AuditFilter::default(), &Page::default()).unwrap().items.remove(0);
-    assert_eq!((entry.action.as_str(), entry.actor.kind(), entry.peer.as_str()), ("job.check", "system", ""));
+    assert_eq!((entry.action.code(), entry.actor.kind(), entry.peer.as_str()), ("job.check", "system", ""));
 }
 
 #[tokio::test]

@@ -137,7 +137,7 @@ async fn the_audit_is_paged_and_filtered() {
         }
     }
     assert_eq!(seen.len(), 30);
-    assert!(seen.iter().all(|entry| entry.action == "host.created" && entry.actor.name() == "ada"));
+    assert!(seen.iter().all(|entry| entry.action.code() == "host.created" && entry.actor.name() == "ada"));
     let one =
         AuditFilter { target: Some("host17".into()), actor: Some("AD".into()), ..AuditFilter::default() };
     assert_eq!(read.audit(&one, &Page::default()).unwrap().items.len(), 2, "the host and its token");

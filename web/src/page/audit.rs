@@ -22,8 +22,8 @@ pub(crate) struct EntryView {
     pub(crate) actor: String,
     pub(crate) kind: &'static str,
     pub(crate) action: String,
-    /// The action's own word, to search for.
-    pub(crate) word: String,
+    /// The action's code, to search for.
+    pub(crate) word: &'static str,
     pub(crate) target: String,
     pub(crate) href: Option<String>,
     pub(crate) peer: String,
@@ -118,8 +118,8 @@ fn view(snapshot: &Snapshot, now: Timestamp, entry: AuditEntry) -> Result<EntryV
         when: When::ago(now, entry.at),
         actor: name,
         kind,
-        action: crate::words::action(&entry.action, &entry.target),
-        word: entry.action,
+        action: crate::words::action(entry.action, &entry.target),
+        word: entry.action.code(),
         target,
         href,
         peer: if entry.peer.is_empty() { "server".to_owned() } else { entry.peer },

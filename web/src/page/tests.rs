@@ -480,7 +480,7 @@ fn render_all(templates: &Templates, sample: &Sample) -> String {
                 actor: s.text(),
                 kind: "operator",
                 action: s.text(),
-                word: s.text(),
+                word: "host.created",
                 target: s.text(),
                 href: Some("/hosts/01".to_owned()),
                 peer: s.text(),

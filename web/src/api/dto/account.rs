@@ -244,7 +244,7 @@ pub(crate) struct AuditOut {
     #[schema(value_type = words::ActorKind)]
     actor_kind: &'static str,
     actor: String,
-    action: String,
+    action: &'static str,
     #[schema(value_type = words::TargetKind)]
     target_kind: &'static str,
     target: String,
@@ -265,7 +265,7 @@ impl From<AuditEntry> for AuditOut {
             at: rfc3339(entry.at),
             actor_kind: entry.actor.kind(),
             actor: entry.actor.name().to_owned(),
-            action: entry.action,
+            action: entry.action.code(),
             target_kind,
             target,
             target_id,

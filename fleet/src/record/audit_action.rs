@@ -1,0 +1,201 @@
+//! What is audited: a closed list of actions, each with the code that is stored and that the API gives.
+
+use schema::JobKind;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::fmt;
+
+/// Makes the enum, its list and its codes from one table.
+macro_rules! actions {
+    ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
+        /// What was done.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum AuditAction {
+            $($(#[$doc])* $name,)*
+            /// A job of this kind was asked for.
+            Job(JobKind),
+        }
+
+        impl AuditAction {
+            /// All but those of jobs.
+            const FIXED: &[Self] = &[$(Self::$name,)*];
+
+            /// Its code, `action` in the API: a dotted word such as `host.created`.
+            #[must_use]
+            pub const fn code(self) -> &'static str {
+                match self {
+                    $(Self::$name => $code,)*
+                    Self::Job(kind) => job_code(kind),
+                }
+            }
+        }
+    };
+}
+
+actions! {
+    /// A message of an agent did not open with its key.
+    AgentForged = "agent.forged",
+    /// An agent sent a message that can't be understood.
+    AgentOdd = "agent.odd",
+    /// An agent reported trouble of its own.
+    AgentTrouble = "agent.trouble",
+    /// The server has another authority than before, and somebody wanted that.
+    AuthorityAccepted = "authority.accepted",
+    /// Credentials were removed.
+    CredentialsDeleted = "credentials.deleted",
+    /// The host key of an sftp storage was accepted.
+    CredentialsHostKeyAccepted = "credentials.host_key_accepted",
+    /// An agent refused credentials.
+    CredentialsRefused = "credentials.refused",
+    /// Credentials were set.
+    CredentialsSet = "credentials.set",
+    /// A machine was refused enrolment.
+    EnrollRefused = "enroll.refused",
+    /// A person said that the backups of a source group are right as they are.
+    GroupAccepted = "group.accepted",
+    /// A source group was changed.
+    GroupChanged = "group.changed",
+    /// A source group was added.
+    GroupCreated = "group.created",
+    /// A source group was deleted.
+    GroupDeleted = "group.deleted",
+    /// How a host stands was acknowledged.
+    HostAcknowledged = "host.acknowledged",
+    /// A host was added.
+    HostCreated = "host.created",
+    /// A host was deleted.
+    HostDeleted = "host.deleted",
+    /// A machine was enrolled as a host.
+    HostEnrolled = "host.enrolled",
+    /// The labels of a host were changed.
+    HostLabelled = "host.labelled",
+    /// A host was put in quarantine: two machines have its identity.
+    HostQuarantined = "host.quarantined",
+    /// The quarantine of a host was lifted.
+    HostReleased = "host.released",
+    /// A host was renamed.
+    HostRenamed = "host.renamed",
+    /// An acknowledgement was taken back.
+    HostUnacknowledged = "host.unacknowledged",
+    /// A plan of a host can't be kept.
+    HostUnplanned = "host.unplanned",
+    /// A job was cancelled.
+    JobCancelled = "job.cancelled",
+    /// Old jobs were removed.
+    JobsRemoved = "jobs.removed",
+    /// The maintenance settings of a host were changed.
+    MaintenanceChanged = "maintenance.changed",
+    /// A login at the broker was refused.
+    MqttRefused = "mqtt.refused",
+    /// An account was added.
+    OperatorCreated = "operator.created",
+    /// An account was deleted.
+    OperatorDeleted = "operator.deleted",
+    /// The password of an account was changed.
+    OperatorPassword = "operator.password",
+    /// The role of an account was changed.
+    OperatorRole = "operator.role",
+    /// A sign-in was refused.
+    OperatorSignInRefused = "operator.sign_in_refused",
+    /// A due backup was given up.
+    PendingAbandoned = "pending.abandoned",
+    /// A pending run was dropped.
+    PendingDropped = "pending.dropped",
+    /// All pending runs were tried at once.
+    PendingHurried = "pending.hurried",
+    /// A host named a repository that it was not given.
+    RepoClaimed = "repo.claimed",
+    /// Another repository was found at the address of a host's.
+    RepoReplaced = "repo.replaced",
+    /// A person said that two hosts use one repository.
+    RepoShareConfirmed = "repo.share_confirmed",
+    /// A person took that back.
+    RepoShareUndone = "repo.share_undone",
+    /// A schedule was changed.
+    ScheduleChanged = "schedule.changed",
+    /// A schedule was added.
+    ScheduleCreated = "schedule.created",
+    /// A schedule was deleted.
+    ScheduleDeleted = "schedule.deleted",
+    /// Somebody signed out.
+    SessionClosed = "session.closed",
+    /// Somebody signed in.
+    SessionOpened = "session.opened",
+    /// The first account was made.
+    SetupDone = "setup.done",
+    /// A token was made: of the API, or for an enrolment when its target is a host.
+    TokenCreated = "token.created",
+    /// An API token was deleted.
+    TokenDeleted = "token.deleted",
+    /// An MQTT viewer was added.
+    ViewerCreated = "viewer.created",
+    /// An MQTT viewer was deleted.
+    ViewerDeleted = "viewer.deleted",
+}
+
+const fn job_code(kind: JobKind) -> &'static str {
+    match kind {
+        JobKind::Probe => "job.probe",
+        JobKind::Init => "job.init",
+        JobKind::Backup => "job.backup",
+        JobKind::Forget => "job.forget",
+        JobKind::Prune => "job.prune",
+        JobKind::Check => "job.check",
+        JobKind::Unlock => "job.unlock",
+        JobKind::Stats => "job.stats",
+        JobKind::Snapshots => "job.snapshots",
+        JobKind::Ls => "job.ls",
+        JobKind::Restore => "job.restore",
+        JobKind::Browse => "job.browse",
+    }
+}
+
+impl AuditAction {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::FIXED.iter().copied().chain(JobKind::ALL.into_iter().map(Self::Job))
+    }
+
+    /// The action of a code.
+    #[must_use]
+    pub fn of_code(code: &str) -> Option<Self> {
+        Self::all().find(|action| action.code() == code)
+    }
+}
+
+impl fmt::Debug for AuditAction {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.code(), out)
+    }
+}
+
+/// It is stored as its code, so that the order of the list means nothing.
+impl Serialize for AuditAction {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+}
+
+impl<'de> Deserialize<'de> for AuditAction {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let code = <&str>::deserialize(deserializer)?;
+        Self::of_code(code).ok_or_else(|| de::Error::custom("there is no such audited action"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_action_is_stored_as_a_code_of_its_own() {
+        let mut codes = std::collections::BTreeSet::new();
+        for action in AuditAction::all() {
+            assert!(codes.insert(action.code()), "{action:?}");
+            let bytes = postcard::to_allocvec(&action).unwrap();
+            assert_eq!(bytes, postcard::to_allocvec(action.code()).unwrap());
+            assert_eq!(postcard::from_bytes::<AuditAction>(&bytes).unwrap(), action);
+        }
+        let unknown = postcard::to_allocvec("host.painted").unwrap();
+        assert!(postcard::from_bytes::<AuditAction>(&unknown).is_err());
+    }
+}
