@@ -6,6 +6,7 @@ use crate::change::Changed;
 use crate::context::sha256;
 use crate::fleet::Fleet;
 use crate::hosts::check_name;
+use crate::op::Op;
 use crate::record::{
     Actor, ApiToken, AuditAction, AuditEntry, AuditTarget, Operator, Role, Scopes, Secret, Session, Viewer,
 };
@@ -39,20 +40,19 @@ impl Fleet {
         password_hash: String,
         by: By,
     ) -> Result<Operator, Refused> {
-        let (context, code, name) = (self.context(), Secret::new(code), name.to_owned());
-        self.write(move |tx| {
-            let now = context.now();
-            if !tx.keys(&OPERATORS, &Span::ALL, 1)?.is_empty() {
+        let (code, name) = (Secret::new(code), name.to_owned());
+        self.write(by, move |op| {
+            if !op.tx.keys(&OPERATORS, &Span::ALL, 1)?.is_empty() {
                 return Err(Refused::SetupClosed);
             }
-            let fits = context.master.setup_code().as_bytes().ct_eq(code.expose().trim().as_bytes());
+            let fits = op.facts.master.setup_code().as_bytes().ct_eq(code.expose().trim().as_bytes());
             if !bool::from(fits) {
                 return Err(Refused::SetupCode);
             }
-            let operator = new_operator(&name, Role::Admin, &password_hash, now)?;
-            tx.put(&OPERATORS, &name, &operator)?;
-            let by = By { actor: Actor::Operator(name.clone()), peer: by.peer.clone() };
-            account_changed(tx, now, &by, AuditAction::SetupDone, &name, "")?;
+            let operator = new_operator(&name, Role::Admin, &password_hash, op.now)?;
+            op.tx.put(&OPERATORS, &name, &operator)?;
+            let by = By { actor: Actor::Operator(name.clone()), peer: op.by.peer.clone() };
+            account_changed(&mut op.as_by(&by), AuditAction::SetupDone, &name, "")?;
             Ok(operator)
         })
         .await
@@ -66,15 +66,14 @@ impl Fleet {
         password_hash: String,
         by: By,
     ) -> Result<Operator, Refused> {
-        let (context, name) = (self.context(), name.to_owned());
-        self.write(move |tx| {
-            let now = context.now();
-            let operator = new_operator(&name, role, &password_hash, now)?;
-            if find_name(tx, &name)?.is_some() {
+        let name = name.to_owned();
+        self.write(by, move |op| {
+            let operator = new_operator(&name, role, &password_hash, op.now)?;
+            if find_name(op.tx, &name)?.is_some() {
                 return Err(Refused::NameTaken { name: name.clone() });
             }
-            tx.put(&OPERATORS, &name, &operator)?;
-            account_changed(tx, now, &by, AuditAction::OperatorCreated, &name, role.as_str())?;
+            op.tx.put(&OPERATORS, &name, &operator)?;
+            account_changed(op, AuditAction::OperatorCreated, &name, role.as_str())?;
             Ok(operator)
         })
         .await
@@ -87,38 +86,36 @@ impl Fleet {
         change: OperatorChange,
         by: By,
     ) -> Result<Operator, Refused> {
-        let (context, name) = (self.context(), name.to_owned());
-        self.write(move |tx| update_operator(tx, &name, &change, &by, context.now())).await
+        let name = name.to_owned();
+        self.write(by, move |op| update_operator(op, &name, &change)).await
     }
 
     /// Deletes an account and ends its sessions.
     pub async fn delete_operator(&self, name: &str, by: By) -> Result<(), Refused> {
-        let (context, name) = (self.context(), name.to_owned());
-        self.write(move |tx| {
-            let now = context.now();
-            let operator = tx.get(&OPERATORS, &name)?.ok_or(Refused::AccountNotFound)?;
-            check_not_last_admin(tx, &operator)?;
-            tx.remove(&OPERATORS, &name)?;
-            end_sessions(tx, &name)?;
-            Ok(account_changed(tx, now, &by, AuditAction::OperatorDeleted, &name, "")?)
+        let name = name.to_owned();
+        self.write(by, move |op| {
+            let operator = op.tx.get(&OPERATORS, &name)?.ok_or(Refused::AccountNotFound)?;
+            check_not_last_admin(op.tx, &operator)?;
+            op.tx.remove(&OPERATORS, &name)?;
+            end_sessions(op.tx, &name)?;
+            Ok(account_changed(op, AuditAction::OperatorDeleted, &name, "")?)
         })
         .await
     }
 
     /// Opens a session for an account that has shown its password. Returns the cookie.
     pub async fn open_session(&self, operator: &str, peer: &str) -> Result<(Secret, Session), Refused> {
-        let (context, name, peer) = (self.context(), operator.to_owned(), peer.to_owned());
-        self.write(move |tx| {
-            let now = context.now();
-            let mut operator = tx.get(&OPERATORS, &name)?.ok_or(Refused::AccountNotFound)?;
-            let cookie = context.mint::<32>("");
-            let csrf = context.mint::<20>("").expose().to_owned();
-            let session = Session { operator: name.clone(), created_at: now, used_at: now, csrf };
-            tx.put(&SESSIONS, &sha256(cookie.expose()), &session)?;
-            operator.signed_in_at = Some(now);
-            tx.put(&OPERATORS, &name, &operator)?;
-            let by = By { actor: Actor::Operator(name.clone()), peer: peer.clone() };
-            account_changed(tx, now, &by, AuditAction::SessionOpened, &name, "")?;
+        let name = operator.to_owned();
+        let by = By { actor: Actor::Operator(name.clone()), peer: peer.to_owned() };
+        self.write(by, move |op| {
+            let mut operator = op.tx.get(&OPERATORS, &name)?.ok_or(Refused::AccountNotFound)?;
+            let cookie = op.facts.mint::<32>("");
+            let csrf = op.facts.mint::<20>("").expose().to_owned();
+            let session = Session { operator: name.clone(), created_at: op.now, used_at: op.now, csrf };
+            op.tx.put(&SESSIONS, &sha256(cookie.expose()), &session)?;
+            operator.signed_in_at = Some(op.now);
+            op.tx.put(&OPERATORS, &name, &operator)?;
+            account_changed(op, AuditAction::SessionOpened, &name, "")?;
             Ok((cookie, session))
         })
         .await
@@ -132,9 +129,9 @@ impl Fleet {
         if !is_due(Some(session.used_at), now) {
             return;
         }
-        let touched = self.write(move |tx| {
-            if let Some(session) = tx.get(&SESSIONS, &key)? {
-                tx.put(&SESSIONS, &key, &Session { used_at: now, ..session })?;
+        let touched = self.write(By::system(), move |op| {
+            if let Some(session) = op.tx.get(&SESSIONS, &key)? {
+                op.tx.put(&SESSIONS, &key, &Session { used_at: now, ..session })?;
             }
             Ok(())
         });
@@ -143,13 +140,12 @@ impl Fleet {
 
     /// Ends a session, asked from that address.
     pub async fn close_session(&self, cookie: &str, peer: String) {
-        let (context, key) = (self.context(), sha256(cookie));
-        let closed = self.write(move |tx| {
-            let now = context.now();
-            let Some(session) = tx.get(&SESSIONS, &key)? else { return Ok(()) };
-            tx.remove(&SESSIONS, &key)?;
-            let by = By { actor: Actor::Operator(session.operator.clone()), peer: peer.clone() };
-            Ok(account_changed(tx, now, &by, AuditAction::SessionClosed, &session.operator, "")?)
+        let key = sha256(cookie);
+        let closed = self.write(By { peer, ..By::system() }, move |op| {
+            let Some(session) = op.tx.get(&SESSIONS, &key)? else { return Ok(()) };
+            op.tx.remove(&SESSIONS, &key)?;
+            let by = By { actor: Actor::Operator(session.operator.clone()), peer: op.by.peer.clone() };
+            Ok(account_changed(&mut op.as_by(&by), AuditAction::SessionClosed, &session.operator, "")?)
         });
         log_failure(closed.await);
     }
@@ -161,14 +157,13 @@ impl Fleet {
         scopes: Scopes,
         by: By,
     ) -> Result<(ApiToken, Secret), Refused> {
-        let (context, name) = (self.context(), name.to_owned());
-        self.write(move |tx| {
-            let now = context.now();
+        let name = name.to_owned();
+        self.write(by, move |op| {
             check_name(&name)?;
             if scopes.is_empty() {
                 return Err(Refused::invalid("scopes", "a token needs one scope at least"));
             }
-            let known = tx.rows(&API_TOKENS, &Span::ALL)?;
+            let known = op.tx.rows(&API_TOKENS, &Span::ALL)?;
             if known.iter().any(|(_, token)| token.name == name) {
                 return Err(Refused::NameTaken { name: name.clone() });
             }
@@ -178,17 +173,17 @@ impl Fleet {
                     format!("there are {MAX_TOKENS} tokens; delete some first"),
                 ));
             }
-            let secret = context.mint::<20>("hft_");
+            let secret = op.facts.mint::<20>("hft_");
             let token = ApiToken {
-                id: TokenId::new(now, context.random()).to_string(),
+                id: TokenId::new(op.now, op.facts.random()).to_string(),
                 name: name.clone(),
                 scopes,
-                created_by: by.actor.clone(),
-                created_at: now,
+                created_by: op.by.actor.clone(),
+                created_at: op.now,
                 used_at: None,
             };
-            tx.put(&API_TOKENS, &sha256(secret.expose()), &token)?;
-            account_changed(tx, now, &by, AuditAction::TokenCreated, &name, &scopes.to_string())?;
+            op.tx.put(&API_TOKENS, &sha256(secret.expose()), &token)?;
+            account_changed(op, AuditAction::TokenCreated, &name, &scopes.to_string())?;
             Ok((token, secret))
         })
         .await
@@ -202,9 +197,9 @@ impl Fleet {
         if !is_due(token.used_at, now) {
             return;
         }
-        let touched = self.write(move |tx| {
-            if let Some(token) = tx.get(&API_TOKENS, &key)? {
-                tx.put(&API_TOKENS, &key, &ApiToken { used_at: Some(now), ..token })?;
+        let touched = self.write(By::system(), move |op| {
+            if let Some(token) = op.tx.get(&API_TOKENS, &key)? {
+                op.tx.put(&API_TOKENS, &key, &ApiToken { used_at: Some(now), ..token })?;
             }
             Ok(())
         });
@@ -213,44 +208,35 @@ impl Fleet {
 
     /// Deletes a token, by its public id.
     pub async fn delete_api_token(&self, id: &str, by: By) -> Result<(), Refused> {
-        let (context, id) = (self.context(), id.to_owned());
-        self.write(move |tx| {
-            let now = context.now();
-            let known = tx.rows(&API_TOKENS, &Span::ALL)?;
+        let id = id.to_owned();
+        self.write(by, move |op| {
+            let known = op.tx.rows(&API_TOKENS, &Span::ALL)?;
             let (key, token) =
                 known.into_iter().find(|(_, token)| token.id == id).ok_or(Refused::AccountNotFound)?;
-            tx.remove(&API_TOKENS, &key)?;
-            Ok(account_changed(tx, now, &by, AuditAction::TokenDeleted, &token.name, "")?)
+            op.tx.remove(&API_TOKENS, &key)?;
+            Ok(account_changed(op, AuditAction::TokenDeleted, &token.name, "")?)
         })
         .await
     }
 
     /// Makes an MQTT account that may look at the view tree. Its password is shown once.
     pub async fn create_viewer(&self, name: &str, debug: bool, by: By) -> Result<(Viewer, Secret), Refused> {
-        let (context, name) = (self.context(), name.to_owned());
-        self.write(move |tx| {
-            let now = context.now();
+        let name = name.to_owned();
+        self.write(by, move |op| {
             check_name(&name)?;
-            if tx.has(&VIEWERS, &name)? {
+            if op.tx.has(&VIEWERS, &name)? {
                 return Err(Refused::NameTaken { name: name.clone() });
             }
-            let password = context.mint::<20>("");
+            let password = op.facts.mint::<20>("");
             let viewer = Viewer {
                 name: name.clone(),
                 password_sha256: sha256(password.expose()),
                 debug,
-                created_by: by.actor.clone(),
-                created_at: now,
+                created_by: op.by.actor.clone(),
+                created_at: op.now,
             };
-            tx.put(&VIEWERS, &name, &viewer)?;
-            account_changed(
-                tx,
-                now,
-                &by,
-                AuditAction::ViewerCreated,
-                &name,
-                if debug { "debug" } else { "" },
-            )?;
+            op.tx.put(&VIEWERS, &name, &viewer)?;
+            account_changed(op, AuditAction::ViewerCreated, &name, if debug { "debug" } else { "" })?;
             Ok((viewer, password))
         })
         .await
@@ -258,21 +244,20 @@ impl Fleet {
 
     /// Deletes an MQTT account.
     pub async fn delete_viewer(&self, name: &str, by: By) -> Result<(), Refused> {
-        let (context, name) = (self.context(), name.to_owned());
-        self.write(move |tx| {
-            let now = context.now();
-            if !tx.has(&VIEWERS, &name)? {
+        let name = name.to_owned();
+        self.write(by, move |op| {
+            if !op.tx.has(&VIEWERS, &name)? {
                 return Err(Refused::AccountNotFound);
             }
-            tx.remove(&VIEWERS, &name)?;
-            Ok(account_changed(tx, now, &by, AuditAction::ViewerDeleted, &name, "")?)
+            op.tx.remove(&VIEWERS, &name)?;
+            Ok(account_changed(op, AuditAction::ViewerDeleted, &name, "")?)
         })
         .await
     }
 
     /// Writes an audit entry of the caller's own (a refused login, a refused topic).
     pub async fn audit(&self, entry: AuditEntry) {
-        log_failure(self.write(move |tx| Ok(audit::write(tx, &entry)?)).await);
+        log_failure(self.write(By::system(), move |op| Ok(audit::write(op.tx, &entry)?)).await);
     }
 }
 
@@ -303,15 +288,13 @@ pub(crate) fn session(
 }
 
 fn account_changed(
-    tx: &mut Tx<'_>,
-    now: Timestamp,
-    by: &By,
+    op: &mut Op<'_, '_>,
     action: AuditAction,
     name: &str,
     detail: &str,
 ) -> Result<(), StoreError> {
-    audit::note(tx, now, by, action, AuditTarget::Account(name.to_owned()), detail)?;
-    tx.effects.changed(Changed::Accounts);
+    audit::note(op, action, AuditTarget::Account(name.to_owned()), detail)?;
+    op.tx.effects.changed(Changed::Accounts);
     Ok(())
 }
 
@@ -345,19 +328,13 @@ fn find_name(reads: &impl Reads, name: &str) -> Result<Option<Operator>, StoreEr
         .find(|known| known.name.eq_ignore_ascii_case(name)))
 }
 
-fn update_operator(
-    tx: &mut Tx<'_>,
-    name: &str,
-    change: &OperatorChange,
-    by: &By,
-    now: Timestamp,
-) -> Result<Operator, Refused> {
+fn update_operator(op: &mut Op<'_, '_>, name: &str, change: &OperatorChange) -> Result<Operator, Refused> {
     let name = name.to_owned();
-    let before = tx.get(&OPERATORS, &name)?.ok_or(Refused::AccountNotFound)?;
+    let before = op.tx.get(&OPERATORS, &name)?.ok_or(Refused::AccountNotFound)?;
     let mut after = before.clone();
     if let Some(role) = change.role {
         if role != Role::Admin {
-            check_not_last_admin(tx, &before)?;
+            check_not_last_admin(op.tx, &before)?;
         }
         after.role = role;
     }
@@ -375,15 +352,15 @@ fn update_operator(
     if after == before {
         return Ok(after);
     }
-    tx.put(&OPERATORS, &name, &after)?;
+    op.tx.put(&OPERATORS, &name, &after)?;
     if after.password_hash != before.password_hash {
-        end_sessions(tx, &name)?;
-        account_changed(tx, now, by, AuditAction::OperatorPassword, &name, "")?;
+        end_sessions(op.tx, &name)?;
+        account_changed(op, AuditAction::OperatorPassword, &name, "")?;
     }
     if after.role != before.role {
-        account_changed(tx, now, by, AuditAction::OperatorRole, &name, after.role.as_str())?;
+        account_changed(op, AuditAction::OperatorRole, &name, after.role.as_str())?;
     }
-    tx.effects.changed(Changed::Accounts);
+    op.tx.effects.changed(Changed::Accounts);
     Ok(after)
 }
 
@@ -407,10 +384,10 @@ fn end_sessions(tx: &mut Tx<'_>, operator: &str) -> Result<(), StoreError> {
 }
 
 /// Removes sessions that have ended.
-pub(crate) fn sweep_sessions(tx: &mut Tx<'_>, now: Timestamp) -> Result<(), StoreError> {
-    for (key, session) in tx.rows(&SESSIONS, &Span::ALL)? {
-        if !lives(&session, now) {
-            tx.remove(&SESSIONS, &key)?;
+pub(crate) fn sweep_sessions(op: &mut Op<'_, '_>) -> Result<(), StoreError> {
+    for (key, session) in op.tx.rows(&SESSIONS, &Span::ALL)? {
+        if !lives(&session, op.now) {
+            op.tx.remove(&SESSIONS, &key)?;
         }
     }
     Ok(())

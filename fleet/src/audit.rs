@@ -2,15 +2,14 @@
 
 use crate::budget::{self, Spent};
 use crate::change::Changed;
-use crate::context::Context;
+use crate::op::Op;
 use crate::record::meta::{META_AUDIT_COUNTS, META_NEXT_AUDIT, Meta};
 use crate::record::{Actor, AuditAction, AuditEntry, AuditTarget};
 use crate::refused::StoreError;
-use crate::request::By;
 use crate::store::{AUDIT, AUDIT_HOSTS, AUDIT_SHARES, HOSTS, META, Order, Reads, Span, Tx};
 use crate::view::{AuditFilter, Page, Paged};
+use schema::HostId;
 use schema::command::Over;
-use schema::{HostId, Timestamp};
 use std::ops::ControlFlow;
 
 /// The most entries kept of each share, in the order of [`Share`]; older ones go.
@@ -60,32 +59,28 @@ impl Share {
 
 /// Writes an entry that a host has caused, unless it has caused too many: then it is counted.
 pub(crate) fn note_of_host(
-    context: &Context,
-    tx: &mut Tx<'_>,
-    now: Timestamp,
-    (host, by): (HostId, &By),
+    op: &mut Op<'_, '_>,
+    host: HostId,
     action: AuditAction,
     target: AuditTarget,
     detail: impl Into<String>,
 ) -> Result<Option<Over>, StoreError> {
-    if let Err(over) = budget::spend(context, tx, (host, Spent::AuditLine, 1), now) {
+    if let Err(over) = budget::spend(op, (host, Spent::AuditLine, 1)) {
         return Ok(Some(over));
     }
-    note(tx, now, by, action, target, detail)?;
+    note(op, action, target, detail)?;
     Ok(None)
 }
 
 /// Writes an entry.
 pub(crate) fn note(
-    tx: &mut Tx<'_>,
-    now: Timestamp,
-    by: &By,
+    op: &mut Op<'_, '_>,
     action: AuditAction,
     target: AuditTarget,
     detail: impl Into<String>,
 ) -> Result<(), StoreError> {
-    let (actor, peer) = (by.actor.clone(), by.peer.clone());
-    write(tx, &AuditEntry { at: now, actor, action, target, peer, detail: detail.into() })
+    let (actor, peer) = (op.by.actor.clone(), op.by.peer.clone());
+    write(op.tx, &AuditEntry { at: op.now, actor, action, target, peer, detail: detail.into() })
 }
 
 pub(crate) fn write(tx: &mut Tx<'_>, entry: &AuditEntry) -> Result<(), StoreError> {

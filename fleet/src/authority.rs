@@ -4,12 +4,12 @@
 //! all of them out, and nothing on its pages would say so; so it does not start.
 
 use crate::audit;
-use crate::context::Context;
+use crate::op::Op;
 use crate::record::meta::{META_AUTHORITY, Meta};
 use crate::record::{AuditAction, AuditTarget};
 use crate::refused::{OpenError, StoreError};
 use crate::request::By;
-use crate::store::{LINKS, META, Reads, Span, Tx};
+use crate::store::{LINKS, META, Reads, Span};
 use data_encoding::HEXLOWER;
 
 /// SHA-256 of a certificate, as people compare it.
@@ -59,25 +59,18 @@ pub(crate) fn locks_out(
 }
 
 /// The same, and writes down the one that is used from now on.
-pub(crate) fn bind(
-    context: &Context,
-    tx: &mut Tx<'_>,
-    found: &[u8; 32],
-    is_accepted: bool,
-) -> Result<(), OpenError> {
-    let fits = check(tx, found, is_accepted)?;
+pub(crate) fn bind(op: &mut Op<'_, '_>, found: &[u8; 32], is_accepted: bool) -> Result<(), OpenError> {
+    let fits = check(op.tx, found, is_accepted)?;
     if let Fits::Same = fits {
         return Ok(());
     }
-    tx.put(&META, &META_AUTHORITY.to_owned(), &Meta::Authority(*found))?;
+    op.tx.put(&META, &META_AUTHORITY.to_owned(), &Meta::Authority(*found))?;
     if let Fits::Other(bound) = fits {
         let (found, bound) = (in_words(found), in_words(&bound));
         let detail = format!("{found} instead of {bound}: every host has to be enrolled again");
         tracing::warn!(detail, "another authority was accepted");
         audit::note(
-            tx,
-            context.now(),
-            &By::system(),
+            &mut op.as_by(&By::system()),
             AuditAction::AuthorityAccepted,
             AuditTarget::Server,
             detail,

@@ -79,6 +79,8 @@ pub(crate) struct Effects {
     pub(crate) spent: Vec<Spending>,
     /// What was refused to hosts that are over a budget.
     pub(crate) refused: Vec<(HostId, Over)>,
+    /// The newest job id that was made.
+    pub(crate) last_job: Option<JobId>,
 }
 
 /// How long the lists were, to cut them back.

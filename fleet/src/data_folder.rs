@@ -26,7 +26,7 @@ pub(crate) fn check_data_folder(data_dir: &Path) -> Result<(), OpenError> {
     let own = Own::read().map_err(|why| failed(data_dir, why))?;
     for path in [data_dir.to_owned(), data_dir.join(DATA_FILE), data_dir.join(AUTHORITY_FOLDER)] {
         match std::fs::metadata(&path) {
-            Ok(facts) => own.judge(Place::Inside, &path, Facts::of(&facts))?,
+            Ok(facts) => own.judge(Place::Inside, &path, Access::of(&facts))?,
             Err(why) if why.kind() == ErrorKind::NotFound && path != data_dir => {}
             Err(why) => return Err(failed(&path, why)),
         }
@@ -36,7 +36,7 @@ pub(crate) fn check_data_folder(data_dir: &Path) -> Result<(), OpenError> {
     let given = std::path::absolute(data_dir).map_err(|why| failed(data_dir, why))?;
     for above in real.ancestors().skip(1).chain(given.ancestors().skip(1)) {
         let facts = std::fs::metadata(above).map_err(|why| failed(above, why))?;
-        own.judge(Place::Above, above, Facts::of(&facts))?;
+        own.judge(Place::Above, above, Access::of(&facts))?;
     }
     Ok(())
 }
@@ -59,13 +59,13 @@ enum Place {
 
 /// Whose something is, and who may write it.
 #[derive(Clone, Copy)]
-struct Facts {
+struct Access {
     user: u32,
     group: u32,
     mode: u32,
 }
 
-impl Facts {
+impl Access {
     fn of(found: &Metadata) -> Self {
         Self { user: found.uid(), group: found.gid(), mode: found.mode() & 0o7777 }
     }
@@ -77,8 +77,8 @@ impl Own {
         Ok(Self { user: process.uid(), group: process.gid() })
     }
 
-    fn judge(self, place: Place, path: &Path, facts: Facts) -> Result<(), OpenError> {
-        let Facts { user, group, mode } = facts;
+    fn judge(self, place: Place, path: &Path, access: Access) -> Result<(), OpenError> {
+        let Access { user, group, mode } = access;
         let path = PathBuf::from(path);
         // What belongs to root is safe from all but root.
         let is_foreign = ![0, self.user].contains(&user);
@@ -134,7 +134,7 @@ mod tests {
             (Above, 901, 0, 0o700, "above"),
             (Above, 901, 0, 0o1777, "above"),
         ] {
-            let found = match OWN.judge(place, Path::new("/x"), Facts { user, group, mode }) {
+            let found = match OWN.judge(place, Path::new("/x"), Access { user, group, mode }) {
                 Ok(()) => "fine",
                 Err(OpenError::Exposed { .. }) => "exposed",
                 Err(OpenError::ExposedAbove { .. }) => "above",

@@ -1,15 +1,18 @@
 use crate::authority;
 use crate::change::Change;
-use crate::context::{Context, Driver, Settings};
+use crate::context::Context;
 use crate::data_folder::check_data_folder;
 use crate::link::hello;
+use crate::op::Op;
 use crate::pieces::{Authority, Pieces, Stand};
 use crate::record::meta::{META_KEY_CHECK, Meta};
 use crate::record::{Actor, EnrollToken, JobProgress, LogChunk, Secret};
 use crate::refused::{OpenError, Refused, StoreError};
+use crate::request::By;
 use crate::roster;
 use crate::scrub::{self, Found, Scrub};
 use crate::seal::{Binding, MasterKey};
+use crate::settings::{Driver, Settings};
 use crate::snapshot::Snapshot;
 use crate::store::{
     Begins, Committed, JOBS, META, Moment, Order, ReadView, Reads, Span, Store, Tx, WriterCounts, check,
@@ -84,7 +87,8 @@ impl Fleet {
             if pieces.authority == Authority::NotAsked {
                 return Ok(());
             }
-            authority::bind(&context, tx, &context.settings.ca_fingerprint, pieces.accepts_authority()?)
+            let mut op = Op { tx, now: context.now(), by: &By::system(), facts: &context.facts };
+            authority::bind(&mut op, &context.settings.ca_fingerprint, pieces.accepts_authority()?)
         })?;
         pieces.made()?;
         if pieces.authority != Authority::NotAsked {
@@ -192,10 +196,10 @@ impl Fleet {
 
     /// Whether the data file can be written: writes a row as it stands, on disk when this answers.
     pub async fn prove_writable(&self) -> Result<(), Refused> {
-        self.write(|tx| {
+        self.write(By::system(), |op| {
             let key = META_KEY_CHECK.to_owned();
-            if let Some(check) = tx.get(&META, &key)? {
-                tx.put(&META, &key, &check)?;
+            if let Some(check) = op.tx.get(&META, &key)? {
+                op.tx.put(&META, &key, &check)?;
             }
             Ok(())
         })
@@ -222,11 +226,20 @@ impl Fleet {
         self.store.moment().await
     }
 
+    /// Runs an operation in the next commit, and returns what it returned once that is on disk.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
-        write: impl FnMut(&mut Tx<'_>) -> Result<T, Refused> + Send + 'static,
+        by: By,
+        mut run: impl FnMut(&mut Op<'_, '_>) -> Result<T, Refused> + Send + 'static,
     ) -> Result<T, Refused> {
-        self.store.write(write).await
+        let context = self.context();
+        let mut asked_at = None;
+        self.store
+            .write(move |tx| {
+                let now = *asked_at.get_or_insert_with(|| context.now());
+                run(&mut Op { tx, now, by: &by, facts: &context.facts })
+            })
+            .await
     }
 }
 
@@ -237,8 +250,10 @@ pub fn check_key_file(handed_over: &Path) -> Result<(), OpenError> {
 
 /// Looks whether the key fits the file, and puts right what only a running server knows.
 fn start(context: &Context, tx: &mut Tx<'_>) -> Result<(), OpenError> {
-    if !key_fits(&context.master, tx)? {
-        let check = context.master.seal(Binding::Check, context.random(), b"holdfast");
+    let mut op = Op { tx, now: context.now(), by: &By::system(), facts: &context.facts };
+    let Op { tx, facts, .. } = &mut op;
+    if !key_fits(&facts.master, &**tx)? {
+        let check = facts.master.seal(Binding::Check, facts.random(), b"holdfast");
         tx.put(&META, &META_KEY_CHECK.to_owned(), &Meta::KeyCheck(check))?;
     }
     // An id that an agent made has the time of that agent, which may be years ahead.
@@ -248,10 +263,10 @@ fn start(context: &Context, tx: &mut Tx<'_>) -> Result<(), OpenError> {
         Ok(if newest.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
     if let Some(newest) = newest {
-        context.job_ids_begin_after(newest);
+        facts.job_ids_begin_after(newest);
     }
-    hello::nobody_is_connected(tx, context.now())?;
-    context.clock_begins(context.now());
+    hello::nobody_is_connected(&mut op)?;
+    context.clock_begins(op.now);
     Ok(())
 }
 

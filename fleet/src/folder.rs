@@ -4,6 +4,7 @@
 use crate::budget;
 use crate::change::Changed;
 use crate::clock::{self, Clock, Dated as _};
+use crate::op::Op;
 use crate::record::{EntryPage, EntryRow, Folder, FolderPlace, FolderSeen, Job, JobState, JobWhat};
 use crate::refused::{Refused, StoreError};
 use crate::store::{ENTRIES, FOLDERS, JOBS, Order, Reads, Span, Tx};
@@ -11,7 +12,7 @@ use schema::command::Over;
 use schema::limits::{MAX_ENTRIES, MAX_VALUE_BYTES};
 use schema::os_text::bytes_of;
 use schema::report::Entry;
-use schema::{HostId, Items, JobId, OsText, Timestamp};
+use schema::{HostId, Items, JobId, OsText};
 use std::ops::ControlFlow;
 
 /// The most folders of a host that are kept; the oldest go.
@@ -95,18 +96,18 @@ const fn has_result(state: JobState) -> bool {
 }
 
 /// A job has ended. Where it listed a folder: well, and its pieces replace those of the one before; or not, and they go.
-pub(crate) fn job_ended(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(), StoreError> {
+pub(crate) fn job_ended(op: &mut Op<'_, '_>, job: &Job) -> Result<(), StoreError> {
     let Some((place, path)) = listed_by(&job.what) else { return Ok(()) };
     if !has_result(job.state) {
         // What is only presumed may still turn out well.
         if !job.presumed {
-            budget::remove_pieces(tx, &ENTRIES, job.id)?;
+            budget::remove_pieces(op.tx, &ENTRIES, job.id)?;
         }
         return Ok(());
     }
-    let at = job.finished_at.unwrap_or(now).min(now);
+    let at = job.finished_at.unwrap_or(op.now).min(op.now);
     let mut kept = 0_u32;
-    tx.walk(&ENTRIES, &Span::under(&job.id), Order::Ascending, |_, EntryPage(page)| {
+    op.tx.walk(&ENTRIES, &Span::under(&job.id), Order::Ascending, |_, EntryPage(page)| {
         kept = kept.saturating_add(u32::try_from(page.len()).unwrap_or(u32::MAX));
         Ok(ControlFlow::Continue(()))
     })?;
@@ -118,20 +119,20 @@ pub(crate) fn job_ended(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<()
         _ => 0,
     };
     let key = key(job.host, place, path);
-    if let Some(old) = tx.get(&FOLDERS, &key)?.filter(|old| old.job != job.id) {
-        budget::remove_pieces(tx, &ENTRIES, old.job)?;
+    if let Some(old) = op.tx.get(&FOLDERS, &key)?.filter(|old| old.job != job.id) {
+        budget::remove_pieces(op.tx, &ENTRIES, old.job)?;
     }
-    tx.put(&FOLDERS, &key, &FolderSeen { job: job.id, at, left_out })?;
-    let mut kept = tx.rows(&FOLDERS, &Span::under(&job.host))?;
+    op.tx.put(&FOLDERS, &key, &FolderSeen { job: job.id, at, left_out })?;
+    let mut kept = op.tx.rows(&FOLDERS, &Span::under(&job.host))?;
     if kept.len() > MAX_FOLDERS {
         kept.sort_by_key(|(_, seen)| (seen.at, seen.job));
         let too_many = kept.len() - MAX_FOLDERS;
         for (key, seen) in kept.into_iter().take(too_many) {
-            tx.remove(&FOLDERS, &key)?;
-            budget::remove_pieces(tx, &ENTRIES, seen.job)?;
+            op.tx.remove(&FOLDERS, &key)?;
+            budget::remove_pieces(op.tx, &ENTRIES, seen.job)?;
         }
     }
-    tx.effects.changed(Changed::Repo(job.host));
+    op.tx.effects.changed(Changed::Repo(job.host));
     Ok(())
 }
 

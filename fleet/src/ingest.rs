@@ -6,16 +6,17 @@
 
 use crate::budget::Spent;
 use crate::change::Changed;
-use crate::context::Context;
 use crate::dispatch;
 use crate::fleet::{Fleet, Handled};
 use crate::hosts;
 use crate::job::log;
 use crate::link::{self, hello, outbox, report};
+use crate::op::Op;
 use crate::record::{AuditAction, WireProblem};
 use crate::refused::{Refused, StoreError};
 use crate::repo;
-use crate::store::{HOSTS, JOBS, LINK_STATES, LINKS, PRESENCES, Reads, Tx};
+use crate::request::By;
+use crate::store::{HOSTS, JOBS, LINK_STATES, LINKS, PRESENCES, Reads};
 use schema::envelope::{Key, OpenError, version_notice};
 use schema::{HostId, HostTopic, JobId, Live, Presence, RepoStats, ServerClock, Timestamp, ToAgent, Topic};
 use zeroize::Zeroizing;
@@ -32,13 +33,7 @@ impl Fleet {
             Opened::Message(key, message) => (key, message),
             Opened::Answer(handled) => return Ok(handled),
         };
-        let (context, peer) = (self.context(), peer.to_owned());
-        let taken = self
-            .write(move |tx| {
-                let now = context.now();
-                report::take(&context, tx, host, &message, &peer, now)
-            })
-            .await;
+        let taken = self.write(By::agent(peer), move |op| report::take(op, host, &message)).await;
         match taken {
             Ok(Some(acked)) => Ok(Handled { reply: self.ack(host, &key, acked, None), ..Handled::default() }),
             Ok(None) => Ok(Handled::default()),
@@ -60,9 +55,8 @@ impl Fleet {
         if self.is_over(host, Spent::State) {
             return Ok(Handled::default());
         }
-        let (context, peer) = (self.context(), peer.to_owned());
-        let first = context.began().get(&host).copied();
-        let taken = self.write(move |tx| take_presence(&context, tx, host, &message, &peer, first)).await;
+        let first = self.context().began().get(&host).copied();
+        let taken = self.write(By::agent(peer), move |op| take_presence(op, host, &message, first)).await;
         match taken {
             Ok(Some(Greeted::In { acked, clock, wake, rewound })) => {
                 self.context().began().remove(&host);
@@ -91,8 +85,7 @@ impl Fleet {
     /// A host's connection has ended. Its agent says so itself, or its will does; but whoever else came with its
     /// login may have said nothing.
     pub async fn connection_ended(&self, host: HostId) {
-        let context = self.context();
-        let noted = self.write(move |tx| Ok(hello::is_gone(tx, host, context.now())?)).await;
+        let noted = self.write(By::system(), move |op| Ok(hello::is_gone(op, host)?)).await;
         if let Err(error) = noted {
             tracing::error!(%host, %error, "the end of a connection could not be noted");
         }
@@ -107,25 +100,16 @@ impl Fleet {
         if self.is_over(host, Spent::State) {
             return Ok(Handled::default());
         }
-        let context = self.context();
         let taken = self
-            .write(move |tx| {
-                let now = context.now();
+            .write(By::agent(""), move |op| {
                 match schema::decode::<RepoStats<'_>>(&message) {
-                    Ok(stats) if tx.has(&HOSTS, &host)? => {
-                        let stream = outbox::state_of(tx, host)?.stream;
-                        repo::take_stats(tx, host, &stats, stream, now)?;
+                    Ok(stats) if op.tx.has(&HOSTS, &host)? => {
+                        let stream = outbox::state_of(op.tx, host)?.stream;
+                        repo::take_stats(op, host, &stats, stream)?;
                     }
                     Ok(_) => {}
                     Err(_) => {
-                        report::odd(
-                            &context,
-                            tx,
-                            host,
-                            "",
-                            now,
-                            "repository figures that can't be read were dropped",
-                        )?;
+                        report::odd(op, host, "repository figures that can't be read were dropped")?;
                     }
                 }
                 Ok(())
@@ -195,8 +179,7 @@ impl Fleet {
 
     /// Commands up to `through` were handed to the host's session.
     pub async fn command_sent(&self, host: HostId, through: u64) {
-        let context = self.context();
-        let noted = self.write(move |tx| Ok(dispatch::sent(tx, host, through, context.now())?)).await;
+        let noted = self.write(By::system(), move |op| Ok(dispatch::sent(op, host, through)?)).await;
         if let Err(error) = noted {
             tracing::error!(%host, %error, "sent commands could not be noted");
         }
@@ -205,11 +188,10 @@ impl Fleet {
     /// The host's connection has acknowledged commands up to `seq` (PUBACK). They are not handed out again until a
     /// hello says that they were not taken after all; only what the agent says it has taken clears the outbox.
     pub async fn command_delivered(&self, host: HostId, seq: u64) {
-        let context = self.context();
         let noted = self
-            .write(move |tx| {
-                dispatch::sent(tx, host, seq, context.now())?;
-                Ok(outbox::delivered(tx, host, seq)?)
+            .write(By::system(), move |op| {
+                dispatch::sent(op, host, seq)?;
+                Ok(outbox::delivered(op.tx, host, seq)?)
             })
             .await;
         if let Err(error) = noted {
@@ -316,21 +298,19 @@ impl Fleet {
         if known.is_some_and(|problem| problem.version == version) {
             return Ok(());
         }
-        let (context, peer) = (self.context(), peer.to_owned());
         let noted = self
-            .write(move |tx| {
-                let now = context.now();
-                let mut presence = tx.get(&PRESENCES, &host)?.unwrap_or_default();
-                presence.wire_problem = Some(WireProblem { version, at: now });
+            .write(By::agent(peer), move |op| {
+                let mut presence = op.tx.get(&PRESENCES, &host)?.unwrap_or_default();
+                presence.wire_problem = Some(WireProblem { version, at: op.now });
                 if presence.online {
                     presence.online = false;
-                    presence.changed_at = Some(now);
+                    presence.changed_at = Some(op.now);
                 }
-                presence.last_seen_at = Some(now);
-                tx.put(&PRESENCES, &host, &presence)?;
+                presence.last_seen_at = Some(op.now);
+                op.tx.put(&PRESENCES, &host, &presence)?;
                 let text = format!("it speaks wire version {version}");
-                report::odd(&context, tx, host, &peer, now, &text)?;
-                tx.effects.changed(Changed::Host(host));
+                report::odd(op, host, &text)?;
+                op.tx.effects.changed(Changed::Host(host));
                 Ok(())
             })
             .await;
@@ -343,17 +323,15 @@ impl Fleet {
         if context.is_noted(host, now) {
             return Ok(());
         }
-        let peer = peer.to_owned();
         let noted = self
-            .write(move |tx| {
-                if !context.may_note(&mut tx.effects, host, now) {
+            .write(By::agent(peer), move |op| {
+                if !op.may_note(host) {
                     return Ok(());
                 }
-                tracing::warn!(%host, topic = topic.suffix(), peer, "a message that does not open was dropped");
-                let by = crate::request::By { actor: crate::record::Actor::Agent, peer: peer.clone() };
-                let target = hosts::target(tx, host)?;
+                tracing::warn!(%host, topic = topic.suffix(), peer = op.by.peer, "a message that does not open was dropped");
+                let target = hosts::target(op.tx, host)?;
                 let detail = format!("a message on {} does not open with the host's key", topic.suffix());
-                Ok(crate::audit::note(tx, now, &by, AuditAction::AgentForged, target, detail)?)
+                Ok(crate::audit::note(op, AuditAction::AgentForged, target, detail)?)
             })
             .await;
         noted.or_else(only_store)
@@ -379,35 +357,33 @@ enum Greeted {
 }
 
 fn take_presence(
-    context: &Context,
-    tx: &mut Tx<'_>,
+    op: &mut Op<'_, '_>,
     host: HostId,
     message: &[u8],
-    peer: &str,
     first: Option<u64>,
 ) -> Result<Option<Greeted>, Refused> {
-    let now: Timestamp = context.now();
-    if !tx.has(&HOSTS, &host)? {
+    let now: Timestamp = op.now;
+    if !op.tx.has(&HOSTS, &host)? {
         return Ok(None);
     }
     match schema::decode::<Presence<'_>>(message) {
         Ok(Presence::Hello(hello)) => {
-            let rewound = match hello::take_hello(context, tx, host, &hello, (peer, first), now)? {
+            let rewound = match hello::take_hello(op, host, &hello, first)? {
                 None => return Ok(None),
                 Some(hello::Taken::KeptOut) => return Ok(Some(Greeted::KeptOut)),
                 Some(hello::Taken::In { rewound }) => rewound,
             };
-            let state = outbox::state_of(tx, host)?;
+            let state = outbox::state_of(op.tx, host)?;
             let acked = report::Acked { stream: hello.stream, through: state.reports, refused: None };
             let clock = ServerClock { epoch: hello.epoch, at: now };
             Ok(Some(Greeted::In { acked, clock, wake: state.last_command > state.taken, rewound }))
         }
         Ok(Presence::Gone { epoch, .. }) => {
-            hello::take_gone(tx, host, epoch, now)?;
+            hello::take_gone(op, host, epoch)?;
             Ok(None)
         }
         Err(_) => {
-            report::odd(context, tx, host, peer, now, "a presence that can't be read was dropped")?;
+            report::odd(op, host, "a presence that can't be read was dropped")?;
             Ok(None)
         }
     }

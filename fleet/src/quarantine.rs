@@ -9,11 +9,12 @@ use crate::bounds::clip;
 use crate::change::Changed;
 use crate::fleet::Fleet;
 use crate::hosts;
-use crate::record::{Actor, AuditAction, Host, HostFacts, Machine, Presence, Quarantine, Twin};
+use crate::op::Op;
+use crate::record::{AuditAction, Host, HostFacts, Machine, Presence, Quarantine, Twin};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
-use crate::store::{PRESENCES, Reads, Tx};
-use schema::{Hello, HostId, Timestamp};
+use crate::store::{PRESENCES, Reads};
+use schema::{Hello, HostId};
 
 /// Who said hello last before the machine that says it now, and whether that tells of two machines: pure.
 ///
@@ -32,12 +33,10 @@ pub(crate) fn displaced(
 
 /// Keeps both machines out from now on.
 pub(crate) fn begin(
-    tx: &mut Tx<'_>,
+    op: &mut Op<'_, '_>,
     host: HostId,
     before: Presence,
     (facts, hello): (&HostFacts, &Hello<'_>),
-    peer: &str,
-    now: Timestamp,
 ) -> Result<(), StoreError> {
     let other = Twin {
         hostname: facts.hostname.clone(),
@@ -50,28 +49,27 @@ pub(crate) fn begin(
         hostname: clip(hello.hostname),
         os: clip(hello.os),
         machine: Machine { installation: hello.installation, boot_id: hello.boot_id },
-        peer: peer.to_owned(),
-        seen_at: now,
+        peer: op.by.peer.clone(),
+        seen_at: op.now,
     };
     let (a, b) = (&other.hostname, &this.hostname);
-    tracing::warn!(%host, peer, %a, %b, "two machines have the identity of one host; neither is let in");
+    tracing::warn!(%host, peer = op.by.peer, %a, %b, "two machines have the identity of one host; neither is let in");
     let machines = if a == b { format!("two machines called {a}") } else { format!("{a} and {b}") };
     let words = format!(
         "{machines} have this host's identity: a disk or an agent's state folder was copied. Neither is let in until \
          the quarantine is lifted or the host is enrolled anew"
     );
     let presence = Presence {
-        quarantine: Some(Quarantine { since: now, twins: [other, this] }),
+        quarantine: Some(Quarantine { since: op.now, twins: [other, this] }),
         former: None,
         online: false,
-        changed_at: Some(now),
+        changed_at: Some(op.now),
         ..before
     };
-    tx.put(&PRESENCES, &host, &presence)?;
-    tx.effects.changed(Changed::Host(host));
-    let by = By { actor: Actor::Agent, peer: peer.to_owned() };
-    let target = hosts::target(tx, host)?;
-    audit::note(tx, now, &by, AuditAction::HostQuarantined, target, words)
+    op.tx.put(&PRESENCES, &host, &presence)?;
+    op.tx.effects.changed(Changed::Host(host));
+    let target = hosts::target(op.tx, host)?;
+    audit::note(op, AuditAction::HostQuarantined, target, words)
 }
 
 impl Fleet {
@@ -84,16 +82,15 @@ impl Fleet {
 
     /// Lets a host in again, of which there is one machine now. Without a quarantine there is nothing to do.
     pub async fn lift_quarantine(&self, host: HostId, by: By) -> Result<Host, Refused> {
-        let context = self.context();
-        self.write(move |tx| {
-            let record = hosts::find(tx, host)?;
-            let before = tx.get(&PRESENCES, &host)?.unwrap_or_default();
+        self.write(by, move |op| {
+            let record = hosts::find(op.tx, host)?;
+            let before = op.tx.get(&PRESENCES, &host)?.unwrap_or_default();
             if before.quarantine.is_none() {
                 return Ok(record);
             }
-            tx.put(&PRESENCES, &host, &Presence { quarantine: None, former: None, ..before })?;
-            tx.effects.changed(Changed::Host(host));
-            audit::note(tx, context.now(), &by, AuditAction::HostReleased, hosts::target(tx, host)?, "")?;
+            op.tx.put(&PRESENCES, &host, &Presence { quarantine: None, former: None, ..before })?;
+            op.tx.effects.changed(Changed::Host(host));
+            audit::note(op, AuditAction::HostReleased, hosts::target(op.tx, host)?, "")?;
             Ok(record)
         })
         .await

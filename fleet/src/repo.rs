@@ -22,14 +22,14 @@ use crate::credentials;
 use crate::host_clock::HostClock;
 use crate::hosts;
 use crate::maintenance::fired;
+use crate::op::Op;
 use crate::record::{
-    Actor, AuditAction, CheckSeen, Dated, Job, JobFigures, JobState, JobWhat, LockHolder, LockView,
-    PruneSeen, Replaced, RepoPoint, RepoState, SizeSeen, SnapshotsSeen, Tested,
+    AuditAction, CheckSeen, Dated, Job, JobFigures, JobState, JobWhat, LockHolder, LockView, PruneSeen,
+    Replaced, RepoPoint, RepoState, SizeSeen, SnapshotsSeen, Tested,
 };
 use crate::refused::StoreError;
-use crate::request::By;
 use crate::soundness;
-use crate::store::{HISTORY, JOBS, REPO_HOSTS, REPOS, Reads, Span, Tx};
+use crate::store::{HISTORY, JOBS, REPO_HOSTS, REPOS, Reads, Span};
 use crate::units::DAY_MS;
 use schema::stats::SizeSource;
 use schema::{Class, HostId, JobId, RepoId, RepoStats, Slot, Timestamp};
@@ -199,35 +199,33 @@ fn set_repo(state: &mut RepoState, repo: RepoId, job_made_at: Option<Timestamp>)
 
 /// Takes a stats message.
 pub(crate) fn take_stats(
-    tx: &mut Tx<'_>,
+    op: &mut Op<'_, '_>,
     host: HostId,
     stats: &RepoStats<'_>,
     stream: Option<u64>,
-    now: Timestamp,
 ) -> Result<bool, StoreError> {
-    let before = tx.get(&REPOS, &host)?.unwrap_or_default();
+    let before = op.tx.get(&REPOS, &host)?.unwrap_or_default();
     let mut after = before.clone();
-    let job = stats.job.map(|job| tx.get(&JOBS, &job)).transpose()?.flatten();
+    let job = stats.job.map(|job| op.tx.get(&JOBS, &job)).transpose()?.flatten();
     let job = job.filter(|job| job.host == host);
     let stats = &RepoStats { job: job.as_ref().map(|job| job.id), ..*stats };
-    let credentials = credentials::row_of(tx, host, Slot::Repo)?.and_then(|row| row.facts);
+    let credentials = credentials::row_of(op.tx, host, Slot::Repo)?.and_then(|row| row.facts);
     let about = About {
         credentials_at: credentials.map(|facts| facts.updated_at),
         identifies: job.as_ref().is_some_and(|job| matches!(job.what, JobWhat::Probe | JobWhat::Init)),
         job_made_at: job.map(|job| job.created_at),
-        clock: HostClock::of(tx, host)?,
+        clock: HostClock::of(op.tx, host)?,
     };
-    if !merge(&mut after, stats, stream, about, now) {
+    if !merge(&mut after, stats, stream, about, op.now) {
         return Ok(false);
     }
     if let (None, Some(replaced)) = (before.replaced, after.replaced) {
-        let by = By { actor: Actor::Agent, peer: String::new() };
         let instead_of = before.repo.map_or_else(String::new, partners::short);
         let words = format!("{} instead of {instead_of}", partners::short(replaced.by));
-        let target = hosts::target(tx, host)?;
-        audit::note(tx, now, &by, AuditAction::RepoReplaced, target, words)?;
+        let target = hosts::target(op.tx, host)?;
+        audit::note(op, AuditAction::RepoReplaced, target, words)?;
     }
-    save(tx, host, &before, after, stats.job, now)?;
+    save(op, host, &before, after, stats.job)?;
     Ok(true)
 }
 
@@ -241,12 +239,12 @@ fn point(before: &RepoState, after: &RepoState) -> Option<RepoPoint> {
 }
 
 /// Takes what a job that has ended tells of the repository.
-pub(crate) fn take_job(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(), StoreError> {
-    let before = tx.get(&REPOS, &job.host)?.unwrap_or_default();
+pub(crate) fn take_job(op: &mut Op<'_, '_>, job: &Job) -> Result<(), StoreError> {
+    let before = op.tx.get(&REPOS, &job.host)?.unwrap_or_default();
     let mut after = before.clone();
-    let at = job.finished_at.unwrap_or(now).min(now);
+    let at = job.finished_at.unwrap_or(op.now).min(op.now);
     // A test that was broken off says nothing of the credentials.
-    if job.what == JobWhat::Probe && job.ended_by().is_none() && !credentials::is_outdated(tx, job)? {
+    if job.what == JobWhat::Probe && job.ended_by().is_none() && !credentials::is_outdated(op.tx, job)? {
         let well = job.state == JobState::Succeeded;
         after.tested = Some(Tested { job: job.id, at, well, class: job.class });
     }
@@ -261,72 +259,72 @@ pub(crate) fn take_job(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(),
         }
         JobFigures::Init { repo } => {
             set_repo(&mut after, *repo, Some(job.created_at));
-            after.is_own = job.state == JobState::Succeeded && !credentials::is_outdated(tx, job)?;
+            after.is_own = job.state == JobState::Succeeded && !credentials::is_outdated(op.tx, job)?;
         }
         _ => {}
     }
     // Without others it was the everyday credentials that may not delete.
-    if job.class == Some(Class::AppendOnly) && !credentials::is_set(tx, job.host, Slot::Admin)? {
+    if job.class == Some(Class::AppendOnly) && !credentials::is_set(op.tx, job.host, Slot::Admin)? {
         after.append_only = Some((true, at));
     }
     let is_made = after.is_own && !before.is_own;
     if after != before {
-        save(tx, job.host, &before, after, Some(job.id), now)?;
+        save(op, job.host, &before, after, Some(job.id))?;
     }
     if is_made {
-        soundness::past::repository_made(tx, job.host, now)?;
+        soundness::past::repository_made(op, job.host)?;
     }
-    shared::tell_done(tx, job, now)
+    shared::tell_done(op, job)
 }
 
 fn save(
-    tx: &mut Tx<'_>,
+    op: &mut Op<'_, '_>,
     host: HostId,
     before: &RepoState,
     mut after: RepoState,
     job: Option<JobId>,
-    now: Timestamp,
 ) -> Result<(), StoreError> {
     if before.repo != after.repo {
         if let Some(old) = before.repo {
-            tx.remove(&REPO_HOSTS, &(old, host))?;
-            tx.remove_all(&HISTORY, &Span::under(&host))?;
+            op.tx.remove(&REPO_HOSTS, &(old, host))?;
+            op.tx.remove_all(&HISTORY, &Span::under(&host))?;
             // What was saved since another one was found in its place went there.
-            let (since, first) = before.replaced.map_or((now, job), |replaced| (replaced.at, replaced.job));
-            fired::repository_changed(tx, host, since)?;
+            let (since, first) =
+                before.replaced.map_or((op.now, job), |replaced| (replaced.at, replaced.job));
+            fired::repository_changed(op.tx, host, since)?;
             if !after.is_own {
-                soundness::past::repository_changed(tx, host, now)?;
+                soundness::past::repository_changed(op, host)?;
             }
-            hosts::change_summary(tx, host, |summary| summary.repository_changed(first))?;
+            hosts::change_summary(op.tx, host, |summary| summary.repository_changed(first))?;
         }
         if let Some(new) = after.repo {
-            tx.put(&REPO_HOSTS, &(new, host), &())?;
+            op.tx.put(&REPO_HOSTS, &(new, host), &())?;
             // From here on it is known by its new name.
-            tx.put(&REPOS, &host, &after)?;
-            after.told = shared::learn(tx, host)?;
-            partners::note_claim(tx, host, &mut after, now)?;
+            op.tx.put(&REPOS, &host, &after)?;
+            after.told = shared::learn(op.tx, host)?;
+            partners::note_claim(op, host, &mut after)?;
         }
     }
     after.own_check_counts();
-    write(tx, host, &after)?;
+    write(op.tx, host, &after)?;
     if let Some(point) = point(before, &after) {
-        add_point(tx, host, &point, now)?;
+        add_point(op, host, &point)?;
     }
-    shared::tell(tx, host, &after, now)
+    shared::tell(op, host, &after)
 }
 
 /// Adds a point of history: the last one of an hour counts. The rest is thinned when a day begins.
-fn add_point(tx: &mut Tx<'_>, host: HostId, point: &RepoPoint, now: Timestamp) -> Result<(), StoreError> {
+fn add_point(op: &mut Op<'_, '_>, host: HostId, point: &RepoPoint) -> Result<(), StoreError> {
     let own = Span::under(&host);
     // What lies ahead was written by a clock that was wrong.
-    let last = tx.last(&HISTORY, &own.clone().through(&(host, now.0)))?.map(|(_, last)| last.at);
+    let last = op.tx.last(&HISTORY, &own.clone().through(&(host, op.now.0)))?.map(|(_, last)| last.at);
     let hour = point.at.0 / HOUR_MS * HOUR_MS;
-    tx.remove_all(&HISTORY, &own.clone().from(&(host, hour)).before(&(host, hour + HOUR_MS)))?;
-    tx.put(&HISTORY, &(host, point.at.0), point)?;
+    op.tx.remove_all(&HISTORY, &own.clone().from(&(host, hour)).before(&(host, hour + HOUR_MS)))?;
+    op.tx.put(&HISTORY, &(host, point.at.0), point)?;
     if last.is_none_or(|last| last.0 / DAY_MS != point.at.0 / DAY_MS) {
-        let times: Vec<u64> = tx.keys(&HISTORY, &own, usize::MAX)?.into_iter().map(|(_, at)| at).collect();
-        for at in surplus(&times, now) {
-            tx.remove(&HISTORY, &(host, at))?;
+        let times: Vec<u64> = op.tx.keys(&HISTORY, &own, usize::MAX)?.into_iter().map(|(_, at)| at).collect();
+        for at in surplus(&times, op.now) {
+            op.tx.remove(&HISTORY, &(host, at))?;
         }
     }
     Ok(())

@@ -18,6 +18,12 @@ impl By {
     pub const fn system() -> Self {
         Self { actor: Actor::System, peer: String::new() }
     }
+
+    /// An agent, from the address of its connection.
+    #[must_use]
+    pub fn agent(peer: &str) -> Self {
+        Self { actor: Actor::Agent, peer: peer.to_owned() }
+    }
 }
 
 /// A job to dispatch.

@@ -97,7 +97,7 @@ impl Roster {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::{Driver, Settings};
+    use crate::settings::{Driver, Settings};
     use crate::{By, Fleet, Refused};
     use proptest::prelude::*;
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -160,19 +160,25 @@ mod tests {
             Step::Online(at, online) => {
                 if let Some(host) = of(at) {
                     let presence = Presence { online, ..Presence::default() };
-                    fleet.write(move |tx| Ok(tx.put(&PRESENCES, &host, &presence)?)).await.unwrap();
+                    fleet
+                        .write(By::system(), move |op| Ok(op.tx.put(&PRESENCES, &host, &presence)?))
+                        .await
+                        .unwrap();
                 }
             }
             Step::Summed(at, open_jobs) => {
                 if let Some(host) = of(at) {
                     let summary = Summary { open_jobs, ..Summary::default() };
-                    fleet.write(move |tx| Ok(tx.put(&SUMMARIES, &host, &summary)?)).await.unwrap();
+                    fleet
+                        .write(By::system(), move |op| Ok(op.tx.put(&SUMMARIES, &host, &summary)?))
+                        .await
+                        .unwrap();
                 }
             }
             Step::Refused(at) => {
                 if let Some(host) = of(at) {
-                    let refused = fleet.write(move |tx| {
-                        tx.remove(&HOSTS, &host)?;
+                    let refused = fleet.write(By::system(), move |op| {
+                        op.tx.remove(&HOSTS, &host)?;
                         Err::<(), _>(Refused::QueueFull)
                     });
                     refused.await.unwrap_err();

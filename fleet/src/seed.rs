@@ -4,11 +4,13 @@
 use crate::fleet::Fleet;
 use crate::hosts::change_summary;
 use crate::job;
+use crate::op::Op;
 use crate::record::{
     Actor, BackupFigures, CheckSeen, Group, Host, HostFacts, Job, JobFigures, JobState, JobWhat, Presence,
     RepoPoint, RepoState, Retention, SizeSeen, SnapshotsSeen,
 };
 use crate::refused::{Refused, StoreError};
+use crate::request::By;
 use crate::store::{GROUPS, HISTORY, HOST_NAMES, HOSTS, PRESENCES, REPO_HOSTS, REPOS, Tx};
 use crate::units::DAY_MS;
 use schema::{Class, HostId, InstallationId, JobId, RepoId, Timestamp};
@@ -36,12 +38,17 @@ impl Fleet {
         let now = self.now();
         for first in (0..seed.hosts).step_by(HOSTS_AT_ONCE as usize) {
             let last = (first + HOSTS_AT_ONCE).min(seed.hosts);
-            self.write(move |tx| Ok((first..last).try_for_each(|number| add_host(tx, number, now))?)).await?;
+            self.write(By::system(), move |op| {
+                Ok((first..last).try_for_each(|number| add_host(op.tx, number, now))?)
+            })
+            .await?;
         }
         for first in (0..seed.jobs).step_by(JOBS_AT_ONCE as usize) {
             let last = (first + JOBS_AT_ONCE).min(seed.jobs);
-            self.write(move |tx| Ok((first..last).try_for_each(|number| add_job(tx, &seed, number, now))?))
-                .await?;
+            self.write(By::system(), move |op| {
+                Ok((first..last).try_for_each(|number| add_job(op, &seed, number, now))?)
+            })
+            .await?;
             told(last);
         }
         Ok(())
@@ -137,7 +144,7 @@ fn add_host(tx: &mut Tx<'_>, number: u64, now: Timestamp) -> Result<(), StoreErr
 }
 
 /// Jobs come in the order of time, each host in its turn.
-fn add_job(tx: &mut Tx<'_>, seed: &Seed, number: u64, now: Timestamp) -> Result<(), StoreError> {
+fn add_job(op: &mut Op<'_, '_>, seed: &Seed, number: u64, now: Timestamp) -> Result<(), StoreError> {
     let span = DAYS * DAY_MS;
     let begun = now.0.saturating_sub(span);
     let at = Timestamp(begun + (u128::from(span) * u128::from(number) / u128::from(seed.jobs.max(1))) as u64);
@@ -187,5 +194,5 @@ fn add_job(tx: &mut Tx<'_>, seed: &Seed, number: u64, now: Timestamp) -> Result<
         figures,
         ..Job::new(JobId::new(at, bytes10(number)), host, what, actor, at, number)
     };
-    job::create(tx, &job, now)
+    job::create(op, &job)
 }

@@ -2,10 +2,11 @@
 //! caller: a row stands for its key, whatever the caller means by it.
 
 use crate::accounts::log_failure;
-use crate::context::Context;
+use crate::facts::Facts;
 use crate::fleet::Fleet;
 use crate::record::{Operator, Secret, TryCount};
 use crate::refused::StoreError;
+use crate::request::By;
 use crate::seal::Binding;
 use crate::store::{Reads, SIGN_IN_TRIES, Span};
 use data_encoding::BASE64URL_NOPAD;
@@ -38,11 +39,11 @@ impl Fleet {
         if rows.is_empty() {
             return;
         }
-        let written = self.write(move |tx| {
+        let written = self.write(By::system(), move |op| {
             for (key, row) in &rows {
                 match row {
-                    Some(row) => tx.put(&SIGN_IN_TRIES, key, row)?,
-                    None => drop(tx.remove(&SIGN_IN_TRIES, key)?),
+                    Some(row) => op.tx.put(&SIGN_IN_TRIES, key, row)?,
+                    None => drop(op.tx.remove(&SIGN_IN_TRIES, key)?),
                 }
             }
             Ok(())
@@ -54,37 +55,37 @@ impl Fleet {
     /// says that wrong passwords of others are not this browser's.
     #[must_use]
     pub fn mark_device(&self, operator: &Operator) -> Secret {
-        mark(&self.context(), operator)
+        mark(&self.context(), self.now(), operator)
     }
 
     /// Which browser this is, by its mark; `None` = the mark is not of this server and this account, or too old.
     #[must_use]
     pub fn known_device(&self, mark: &str, operator: &Operator) -> Option<[u8; 16]> {
-        known(&self.context(), mark, operator)
+        known(&self.context(), self.now(), mark, operator)
     }
 }
 
-fn mark(context: &Context, operator: &Operator) -> Secret {
+fn mark(facts: &Facts, now: Timestamp, operator: &Operator) -> Secret {
     let mark = Mark {
         operator: operator.name.clone(),
         account_made_at: operator.created_at,
-        made_at: context.now(),
-        id: context.random(),
+        made_at: now,
+        id: facts.random(),
     };
     let plain = crate::store::to_postcard(1, &mark);
-    let sealed = context.master.seal(Binding::Device, context.random(), &plain);
+    let sealed = facts.master.seal(Binding::Device, facts.random(), &plain);
     Secret::new(BASE64URL_NOPAD.encode(&sealed))
 }
 
-fn known(context: &Context, text: &str, operator: &Operator) -> Option<[u8; 16]> {
+fn known(facts: &Facts, now: Timestamp, text: &str, operator: &Operator) -> Option<[u8; 16]> {
     if text.len() > MAX_MARK_BYTES {
         return None;
     }
     let sealed = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
-    let plain = context.master.open(Binding::Device, &sealed).ok()?;
+    let plain = facts.master.open(Binding::Device, &sealed).ok()?;
     let (1, body) = plain.split_first().map(|(version, body)| (*version, body))? else { return None };
     let mark: Mark = crate::store::from_postcard(body)?;
     let is_its = mark.operator == operator.name && mark.account_made_at == operator.created_at;
-    let is_young = context.now().ms_since(mark.made_at) < DEVICE_LIVES_MS;
+    let is_young = now.ms_since(mark.made_at) < DEVICE_LIVES_MS;
     (is_its && is_young).then_some(mark.id)
 }

@@ -410,7 +410,7 @@ impl Snapshot {
 
     /// Why a request would be refused right now; `None` = it would be carried out.
     pub fn blocked(&self, host: HostId, request: &JobRequest) -> Result<Option<Refused>, StoreError> {
-        dispatch::blocked(&self.context, &self.view, host, request)
+        dispatch::blocked((&self.context, self.now), &self.view, host, request)
     }
 
     /// Size of the data file; 0 when it is in memory.

@@ -5,10 +5,12 @@ use crate::audit;
 use crate::fleet::Fleet;
 use crate::job::{self, step};
 use crate::link::outbox;
+use crate::op::Op;
 use crate::pending;
 use crate::record::{Job, JobState, Presence};
 use crate::refused::{Refused, StoreError};
-use crate::store::{HOST_TOKENS, JOBS, OPEN_JOBS, PRESENCES, Reads, SESSIONS, Span, TOKENS, Tx};
+use crate::request::By;
+use crate::store::{HOST_TOKENS, JOBS, OPEN_JOBS, PRESENCES, Reads, SESSIONS, Span, TOKENS};
 use crate::units::DAY_MS;
 use schema::{JobId, Timestamp};
 
@@ -64,10 +66,10 @@ impl Fleet {
         };
         for jobs in due.chunks(AT_ONCE) {
             let jobs = jobs.to_vec();
-            log_failure(self.write(move |tx| Ok(end_due(tx, &jobs, now)?)).await);
+            log_failure(self.write(By::system(), move |op| Ok(end_due(op, &jobs)?)).await);
         }
         if self.view().is_ok_and(|view| has_old(&view, now).unwrap_or(false)) {
-            log_failure(self.write(move |tx| Ok(remove_old(tx, now)?)).await);
+            log_failure(self.write(By::system(), move |op| Ok(remove_old(op)?)).await);
         }
         log_failure(self.age().await);
     }
@@ -105,12 +107,13 @@ fn due_jobs(reads: &impl Reads, now: Timestamp) -> Result<Vec<JobId>, StoreError
     Ok(due)
 }
 
-fn end_due(tx: &mut Tx<'_>, jobs: &[JobId], now: Timestamp) -> Result<(), StoreError> {
+fn end_due(op: &mut Op<'_, '_>, jobs: &[JobId]) -> Result<(), StoreError> {
+    let now = op.now;
     for id in jobs {
-        let Some(record) = tx.get(&JOBS, id)? else { continue };
+        let Some(record) = op.tx.get(&JOBS, id)? else { continue };
         // It may have moved since it was looked at.
-        if let Some((state, words)) = verdict(tx, &record, now)? {
-            job::change(tx, record.host, *id, now, |job| step::presume(job, state, now, words))?;
+        if let Some((state, words)) = verdict(op.tx, &record, now)? {
+            job::change(op, record.host, *id, |job| step::presume(job, state, now, words))?;
         }
     }
     Ok(())
@@ -128,14 +131,14 @@ fn has_old(reads: &impl Reads, now: Timestamp) -> Result<bool, StoreError> {
     Ok(is_long || is_over || is_stale || pending::has_old(reads, now)?)
 }
 
-fn remove_old(tx: &mut Tx<'_>, now: Timestamp) -> Result<(), StoreError> {
-    accounts::sweep_sessions(tx, now)?;
-    audit::trim(tx, audit::MAX_ENTRIES)?;
-    pending::remove_old(tx, now)?;
-    for (id, row) in tx.rows(&TOKENS, &Span::ALL)? {
-        if now.ms_since(row.token.expires_at) > TOKENS_KEPT_MS {
-            tx.remove(&TOKENS, &id)?;
-            tx.remove(&HOST_TOKENS, &(row.token.host, id))?;
+fn remove_old(op: &mut Op<'_, '_>) -> Result<(), StoreError> {
+    accounts::sweep_sessions(op)?;
+    audit::trim(op.tx, audit::MAX_ENTRIES)?;
+    pending::remove_old(op)?;
+    for (id, row) in op.tx.rows(&TOKENS, &Span::ALL)? {
+        if op.now.ms_since(row.token.expires_at) > TOKENS_KEPT_MS {
+            op.tx.remove(&TOKENS, &id)?;
+            op.tx.remove(&HOST_TOKENS, &(row.token.host, id))?;
         }
     }
     Ok(())

@@ -8,13 +8,14 @@ use crate::audit;
 use crate::change::Changed;
 use crate::fleet::Fleet;
 use crate::hosts;
-use crate::record::{Actor, AuditAction, Every, Unplanned};
+use crate::op::Op;
+use crate::record::{AuditAction, Every, Unplanned};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::schedule;
-use crate::store::{GROUPS, HOSTS, MAINTENANCE, Reads, SUMMARIES, Span, Tx};
+use crate::store::{GROUPS, HOSTS, MAINTENANCE, Reads, SUMMARIES, Span};
 use cron::{Cron, CronError};
-use schema::{HostId, Timestamp};
+use schema::HostId;
 use std::fmt;
 
 /// How often all hosts are looked through.
@@ -92,29 +93,29 @@ fn look(reads: &impl Reads, host: HostId) -> Result<Option<Unplanned>, StoreErro
 }
 
 /// Notes what a host's plans lack now: in its summary, and once in the audit.
-pub(crate) fn review(tx: &mut Tx<'_>, host: HostId, now: Timestamp) -> Result<(), StoreError> {
-    let found = look(tx, host)?;
-    let known = tx.get(&SUMMARIES, &host)?.unwrap_or_default().unplanned;
+pub(crate) fn review(op: &mut Op<'_, '_>, host: HostId) -> Result<(), StoreError> {
+    let found = look(op.tx, host)?;
+    let known = op.tx.get(&SUMMARIES, &host)?.unwrap_or_default().unplanned;
     let is_news = known.as_ref().map(|(_, what)| what) != found.as_ref();
     if !is_news {
         return Ok(());
     }
     if let Some(what) = &found {
         tracing::error!(%host, %what, "a plan can't be kept");
-        let by = By { actor: Actor::System, peer: String::new() };
-        audit::note(tx, now, &by, AuditAction::HostUnplanned, hosts::target(tx, host)?, what.to_string())?;
+        let target = hosts::target(op.tx, host)?;
+        audit::note(&mut op.as_by(&By::system()), AuditAction::HostUnplanned, target, what.to_string())?;
     }
-    let since = known.map_or(now, |(since, _)| since);
-    hosts::change_summary(tx, host, |summary| summary.unplanned = found.map(|what| (since, what)))?;
-    tx.effects.changed(Changed::Host(host));
+    let since = known.map_or(op.now, |(since, _)| since);
+    hosts::change_summary(op.tx, host, |summary| summary.unplanned = found.map(|what| (since, what)))?;
+    op.tx.effects.changed(Changed::Host(host));
     Ok(())
 }
 
 /// A plan of this host was changed: what was lacking may be there now.
-pub(crate) fn plan_changed(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
-    let known = tx.get(&SUMMARIES, &host)?.and_then(|summary| summary.unplanned);
+pub(crate) fn plan_changed(op: &mut Op<'_, '_>, host: HostId) -> Result<(), StoreError> {
+    let known = op.tx.get(&SUMMARIES, &host)?.and_then(|summary| summary.unplanned);
     // Whatever a person enters is looked at before it is taken: nothing new comes up here.
-    known.map_or(Ok(()), |(since, _)| review(tx, host, since))
+    if known.is_some() { review(op, host) } else { Ok(()) }
 }
 
 impl Fleet {
@@ -136,9 +137,9 @@ impl Fleet {
         }
         drop(view);
         for host in changed {
-            let noted = self.write(move |tx| {
-                schedule::list_again(tx, host)?;
-                Ok(review(tx, host, now)?)
+            let noted = self.write(By::system(), move |op| {
+                schedule::list_again(op, host)?;
+                Ok(review(op, host)?)
             });
             if let Err(error) = noted.await {
                 tracing::error!(%host, %error, "what its plans lack could not be noted");
@@ -151,10 +152,11 @@ impl Fleet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::{Driver, Settings};
     use crate::record::{Group, Maintenance, MaintenanceInput, RuleInput, Schedule};
+    use crate::settings::{Driver, Settings};
     use crate::store::SCHEDULES;
     use crate::view::{AuditFilter, Page, Status};
+    use schema::Timestamp;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -190,11 +192,11 @@ mod tests {
         async fn spoil(&self, change: fn(&mut Schedule)) {
             let host = self.host;
             self.fleet
-                .write(move |tx| {
+                .write(By::system(), move |op| {
                     let key = (host, "nightly".to_owned());
-                    let mut row = tx.get(&SCHEDULES, &key)?.unwrap();
+                    let mut row = op.tx.get(&SCHEDULES, &key)?.unwrap();
                     change(&mut row.schedule);
-                    Ok(tx.put(&SCHEDULES, &key, &row)?)
+                    Ok(op.tx.put(&SCHEDULES, &key, &row)?)
                 })
                 .await
                 .unwrap();
@@ -277,7 +279,11 @@ mod tests {
         let world = World::new().await;
         let host = world.host;
         let spoiled = Maintenance { timezone: "Moon/Base".into(), ..Maintenance::default() };
-        world.fleet.write(move |tx| Ok(tx.put(&MAINTENANCE, &host, &spoiled)?)).await.unwrap();
+        world
+            .fleet
+            .write(By::system(), move |op| Ok(op.tx.put(&MAINTENANCE, &host, &spoiled)?))
+            .await
+            .unwrap();
         world.pass(EVERY_MS).await;
         let (status, reason, _) = world.stands();
         assert_eq!(status, Status::Warning);
@@ -311,7 +317,9 @@ mod tests {
         let host = world.host;
         world
             .fleet
-            .write(move |tx| Ok(tx.put_damaged(&SCHEDULES, &(host, "nightly".to_owned()))?))
+            .write(By::system(), move |op| {
+                Ok(op.tx.put_damaged(&SCHEDULES, &(host, "nightly".to_owned()))?)
+            })
             .await
             .unwrap();
         world.pass(25 * EVERY_MS).await;

@@ -10,10 +10,11 @@ mod round;
 pub(crate) use round::Round;
 
 use crate::audit;
-use crate::context::Context;
+use crate::facts::Facts;
 use crate::fleet::Fleet;
 use crate::hosts;
 use crate::job;
+use crate::op::Op;
 use crate::record::{AuditAction, AuditTarget, Job};
 use crate::refused::StoreError;
 use crate::request::By;
@@ -62,7 +63,7 @@ impl Fleet {
         let due = due(&context, &self.view()?, after, now, is_steady)?;
         let jobs: Vec<JobId> = due.old.iter().copied().chain(due.over.iter().map(|(_, job)| *job)).collect();
         if !jobs.is_empty() {
-            self.write(move |tx| Ok(remove(tx, &jobs)?)).await?;
+            self.write(By::system(), move |op| Ok(remove(op.tx, &jobs)?)).await?;
         }
         let done = {
             let mut round = context.aging();
@@ -80,40 +81,40 @@ impl Fleet {
             done
         };
         if done.old > 0 || !done.over.is_empty() {
-            self.write(move |tx| Ok(say(&context, tx, &done, now)?)).await?;
+            self.write(By::system(), move |op| Ok(say(op, &done)?)).await?;
         }
         Ok(())
     }
 }
 
 /// What a round has removed, in the audit and in the log.
-fn say(context: &Context, tx: &mut Tx<'_>, done: &Round, now: Timestamp) -> Result<(), StoreError> {
-    let keep = &context.settings.keep;
+fn say(op: &mut Op<'_, '_>, done: &Round) -> Result<(), StoreError> {
+    let keep = &op.facts.settings.keep;
     if done.old > 0 {
         let words = format!("{} jobs and their logs, older than {} days", done.old, keep.jobs_days);
         tracing::info!("{words}");
-        audit::note(tx, now, &By::system(), AuditAction::JobsRemoved, AuditTarget::Server, words)?;
+        audit::note(&mut op.as_by(&By::system()), AuditAction::JobsRemoved, AuditTarget::Server, words)?;
     }
     for (host, count) in &done.over {
         let words = format!(
             "the {count} oldest jobs and their logs: those of this host took more than {} MiB",
             keep.host_bytes >> 20
         );
-        let target = hosts::target(tx, *host)?;
+        let target = hosts::target(op.tx, *host)?;
         tracing::info!(%host, "{words}");
-        audit::note(tx, now, &By::system(), AuditAction::JobsRemoved, target, words)?;
+        audit::note(&mut op.as_by(&By::system()), AuditAction::JobsRemoved, target, words)?;
     }
     Ok(())
 }
 
 fn due(
-    context: &Context,
+    facts: &Facts,
     reads: &impl Reads,
     after: Option<JobId>,
     now: Timestamp,
     is_steady: bool,
 ) -> Result<Due, StoreError> {
-    let keep = &context.settings.keep;
+    let keep = &facts.settings.keep;
     let mut due = Due::default();
     let mut kept = Kept::default();
     let oldest = Timestamp(now.0.saturating_sub(u64::from(keep.jobs_days).saturating_mul(DAY_MS)));

@@ -13,13 +13,14 @@ mod meters;
 pub use meters::OverBudget;
 pub(crate) use meters::{Meters, Spending, Spent};
 
-use crate::context::Context;
+use crate::facts::Facts;
 use crate::fleet::Fleet;
+use crate::op::Op;
 use crate::record::Usage;
 use crate::refused::StoreError;
 use crate::store::{LISTING_STATES, Reads, Row, Span, Table, Tx, USAGES};
 use schema::command::Over;
-use schema::{HostId, JobId, ReportBody, Timestamp};
+use schema::{HostId, JobId, ReportBody};
 
 /// The most backups of an agent's own that are open at once: twice what an agent can hold.
 pub(crate) const MAX_OPEN_OWN: usize = 2 * schema::limits::MAX_HELD_JOBS;
@@ -41,32 +42,26 @@ impl Fleet {
 }
 
 /// Takes from a budget of a host, once the operation is committed: it may run more than once before that.
-pub(crate) fn spend(
-    context: &Context,
-    tx: &mut Tx<'_>,
-    (host, what, amount): (HostId, Spent, u64),
-    now: Timestamp,
-) -> Result<(), Over> {
+pub(crate) fn spend(op: &mut Op<'_, '_>, (host, what, amount): (HostId, Spent, u64)) -> Result<(), Over> {
+    let now = op.now;
     let is_same = |spent: &&Spending| spent.host == host && spent.what == what;
-    let before: u64 = tx.effects.spent.iter().filter(is_same).map(|spent| spent.amount).sum();
-    context.meters().has_room(host, what, before.saturating_add(amount), now)?;
-    tx.effects.spent.push(Spending { host, what, amount, at: now });
+    let before: u64 = op.tx.effects.spent.iter().filter(is_same).map(|spent| spent.amount).sum();
+    op.facts.meters().has_room(host, what, before.saturating_add(amount), now)?;
+    op.tx.effects.spent.push(Spending { host, what, amount, at: now });
     Ok(())
 }
 
 /// Takes a report from the budgets of its host.
 pub(crate) fn report(
-    context: &Context,
-    tx: &mut Tx<'_>,
+    op: &mut Op<'_, '_>,
     host: HostId,
     body: &ReportBody<'_>,
     bytes: usize,
-    now: Timestamp,
 ) -> Result<(), Over> {
-    spend(context, tx, (host, Spent::Report, 1), now)?;
+    spend(op, (host, Spent::Report, 1))?;
     match body {
         ReportBody::Log { .. } | ReportBody::Snapshots { .. } | ReportBody::Entries { .. } => {
-            spend(context, tx, (host, Spent::Bytes, bytes as u64), now)
+            spend(op, (host, Spent::Bytes, bytes as u64))
         }
         _ => Ok(()),
     }
@@ -116,19 +111,21 @@ pub(crate) fn change_usage(
 }
 
 /// Whether a host's jobs and logs take twice their share: then no more is taken until the sweep has made room.
-pub(crate) fn is_full(context: &Context, reads: &impl Reads, host: HostId) -> Result<bool, StoreError> {
+pub(crate) fn is_full(facts: &Facts, reads: &impl Reads, host: HostId) -> Result<bool, StoreError> {
     let usage = reads.get(&USAGES, &host)?.unwrap_or_default();
-    Ok(usage.bytes > context.settings.keep.host_bytes.saturating_mul(2))
+    Ok(usage.bytes > facts.settings.keep.host_bytes.saturating_mul(2))
 }
 
 #[cfg(test)]
 mod tests {
     use super::meters::Bucket;
     use super::*;
-    use crate::context::{Driver, Settings};
+    use crate::By;
     use crate::record::LogChunk;
+    use crate::settings::{Driver, Settings};
     use crate::store::LOGS;
     use proptest::prelude::*;
+    use schema::Timestamp;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -159,22 +156,25 @@ mod tests {
         let driver = Driver { now: Arc::new(|| Timestamp(1)), random: Arc::new(|bytes| bytes.fill(7)) };
         let settings = Settings::for_tests();
         let fleet = Fleet::in_memory(settings, driver).unwrap();
-        let taken = fleet.write(|tx| {
+        let taken = fleet.write(By::system(), |op| {
             let job = JobId([1; 16]);
             let piece = |first_line| LogChunk { first_line, lines: vec![(1, 1, "x".repeat(1_000))] };
             let mut taken = Vec::new();
             for first in [0, 1, 1, 0, 5, 4, 6, 7, 8] {
-                if take_piece(tx, &LOGS, (job, first, 1), &piece(first), 5_100)?.is_ok() {
+                if take_piece(op.tx, &LOGS, (job, first, 1), &piece(first), 5_100)?.is_ok() {
                     taken.push(first);
                 }
             }
             assert_eq!(
-                take_piece(tx, &LOGS, (job, 9, 0), &piece(9), 1 << 20)?,
+                take_piece(op.tx, &LOGS, (job, 9, 0), &piece(9), 1 << 20)?,
                 Err(Over::Listing),
                 "nothing in it"
             );
-            remove_pieces(tx, &LOGS, job)?;
-            assert!(take_piece(tx, &LOGS, (job, 0, 1), &piece(0), 5_100)?.is_ok(), "a new one begins anew");
+            remove_pieces(op.tx, &LOGS, job)?;
+            assert!(
+                take_piece(op.tx, &LOGS, (job, 0, 1), &piece(0), 5_100)?.is_ok(),
+                "a new one begins anew"
+            );
             Ok(taken)
         });
         assert_eq!(taken.await.unwrap(), [0, 1, 5, 6, 7], "five fit");
@@ -196,29 +196,29 @@ mod tests {
         let driver = Driver { now: Arc::new(move || now), random: Arc::new(|buffer| buffer.fill(7)) };
         let settings = Settings::for_tests();
         let fleet = Fleet::in_memory(settings, driver).unwrap();
-        let (context, host) = (fleet.context(), HostId([1; 16]));
+        let host = HostId([1; 16]);
         let runs = Arc::new(AtomicU32::new(0));
         let take = |amount: u64| {
-            let (context, runs) = (context.clone(), runs.clone());
-            fleet.write(move |tx| {
+            let runs = runs.clone();
+            fleet.write(By::system(), move |op| {
                 runs.fetch_add(1, Ordering::SeqCst);
                 // There is nothing to commit without a write.
-                change_usage(tx, host, |usage| usage.jobs += 1)?;
-                Ok(spend(&context, tx, (host, Spent::AuditLine, amount), now))
+                change_usage(op.tx, host, |usage| usage.jobs += 1)?;
+                Ok(spend(op, (host, Spent::AuditLine, amount)))
             })
         };
         let (open, opened) = std::sync::mpsc::channel::<()>();
         let (begun, begins) = tokio::sync::oneshot::channel::<()>();
         let (mut begun, mut opened) = (Some(begun), Some(opened));
-        let blocks = fleet.write(move |_| {
+        let blocks = fleet.write(By::system(), move |_| {
             if let (Some(begun), Some(opened)) = (begun.take(), opened.take()) {
                 let _ = begun.send(());
                 let _ = opened.recv();
             }
             Ok(())
         });
-        let spoils = fleet.write(move |tx| {
-            change_usage(tx, host, |usage| usage.jobs += 100)?;
+        let spoils = fleet.write(By::system(), move |op| {
+            change_usage(op.tx, host, |usage| usage.jobs += 100)?;
             Err::<(), _>(crate::refused::Refused::HostNotFound)
         });
         let rest = async {

@@ -16,6 +16,7 @@ pub(crate) use dated::{Clock, Dated, SETTLES_MS, each};
 
 use crate::folder;
 use crate::listing;
+use crate::op::Op;
 use crate::pending;
 use crate::record::TOKEN_LIVES_MS;
 use crate::refused::StoreError;
@@ -31,8 +32,9 @@ use schema::{JobId, Timestamp};
 const JOBS_FROM_MS: u64 = 7 * DAY_MS;
 
 /// Mends all that lies ahead of now; returns how many rows that were.
-pub(crate) fn mend(tx: &mut Tx<'_>, clock: Clock) -> Result<usize, StoreError> {
-    schedule::begin_anew(tx, clock)?;
+pub(crate) fn mend(op: &mut Op<'_, '_>, clock: Clock) -> Result<usize, StoreError> {
+    schedule::begin_anew(op, clock)?;
+    let tx = &mut *op.tx;
     let mut mended = each(tx, &HOSTS, |host| host.cap(clock))?
         + each(tx, &PRESENCES, |presence| presence.cap(clock))?
         + each(tx, &SUMMARIES, |summary| summary.cap(clock))?

@@ -29,9 +29,9 @@ impl Fleet {
         fingerprint: &str,
         by: By,
     ) -> Result<CredentialsFacts, Refused> {
-        let (context, compared) = (self.context(), fingerprint.trim().to_owned());
-        self.write(move |tx| {
-            let job = tx.get(&JOBS, &job)?.ok_or(Refused::JobNotFound)?;
+        let compared = fingerprint.trim().to_owned();
+        self.write(by, move |op| {
+            let job = op.tx.get(&JOBS, &job)?.ok_or(Refused::JobNotFound)?;
             let Some((slot, key)) = shown(&job) else {
                 return Err(Refused::invalid("job", "this job was shown no host key"));
             };
@@ -39,7 +39,7 @@ impl Fleet {
             if compared.split(' ').next() != seen.split(' ').next() {
                 return Err(Refused::invalid("fingerprint", format!("the job was shown {seen}")));
             }
-            let facts = facts_of(&context, tx, job.host, slot)?;
+            let facts = facts_of(op.facts, op.tx, job.host, slot)?;
             let facts = facts.filter(|facts| is_used(&facts.url) && facts.updated_at <= job.created_at);
             let Some(facts) = facts else { return Err(Refused::StateChanged) };
             let keys = |facts: &CredentialsFacts| CredentialsInput {
@@ -49,17 +49,17 @@ impl Fleet {
             };
             // The other slot leads to the same machine as a rule.
             let other = if slot == Slot::Repo { Slot::Admin } else { Slot::Repo };
-            if let Some(other_facts) = facts_of(&context, tx, job.host, other)?
+            if let Some(other_facts) = facts_of(op.facts, op.tx, job.host, other)?
                 && !other_facts.unreadable
                 && !is_elsewhere(&other_facts.url, &facts.url)
                 && other_facts.host_keys == facts.host_keys
             {
-                put(&context, tx, job.host, other, &keys(&other_facts), &by)?;
+                put(op, job.host, other, &keys(&other_facts))?;
             }
-            let facts = put(&context, tx, job.host, slot, &keys(&facts), &by)?;
+            let facts = put(op, job.host, slot, &keys(&facts))?;
             let detail = format!("{} {seen}", slot.as_str());
-            let target = hosts::target(tx, job.host)?;
-            audit::note(tx, context.now(), &by, AuditAction::CredentialsHostKeyAccepted, target, detail)?;
+            let target = hosts::target(op.tx, job.host)?;
+            audit::note(op, AuditAction::CredentialsHostKeyAccepted, target, detail)?;
             Ok(facts)
         })
         .await

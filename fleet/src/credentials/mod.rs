@@ -12,11 +12,12 @@ pub(crate) use row::{is_outdated, is_set, row_of};
 
 use crate::audit;
 use crate::change::Changed;
-use crate::context::Context;
 use crate::dispatch::spec;
+use crate::facts::Facts;
 use crate::fleet::Fleet;
 use crate::hosts;
 use crate::link::{LinkState, outbox};
+use crate::op::Op;
 use crate::record::{
     AuditAction, CredentialsFacts, CredentialsInput, CredentialsRow, Place, Secret, SlotState,
 };
@@ -66,30 +67,27 @@ impl Fleet {
         input: CredentialsInput,
         by: By,
     ) -> Result<CredentialsFacts, Refused> {
-        let context = self.context();
-        self.write(move |tx| put(&context, tx, host, slot, &input, &by)).await
+        self.write(by, move |op| put(op, host, slot, &input)).await
     }
 
     /// Empties a slot. Doing it again changes nothing.
     pub async fn delete_credentials(&self, host: HostId, slot: Slot, by: By) -> Result<(), Refused> {
-        let context = self.context();
-        self.write(move |tx| {
-            let now = context.now();
-            hosts::find(tx, host)?;
+        self.write(by, move |op| {
+            hosts::find(op.tx, host)?;
             let key = (host, slot_key(slot));
-            let Some(row) = tx.get(&CREDENTIALS, &key)?.filter(|row| row.facts.is_some()) else {
+            let Some(row) = op.tx.get(&CREDENTIALS, &key)?.filter(|row| row.facts.is_some()) else {
                 return Ok(());
             };
             let emptied =
                 CredentialsRow { facts: None, sealed: Vec::new(), revision: row.revision + 1, ..row };
-            tx.put(&CREDENTIALS, &key, &emptied)?;
+            op.tx.put(&CREDENTIALS, &key, &emptied)?;
             if slot == Slot::Repo {
-                forget_tests(tx, host, false, now)?;
-                repo::sharing::sent_to(tx, host, None)?;
+                forget_tests(op, host, false)?;
+                repo::sharing::sent_to(op.tx, host, None)?;
             }
-            after_change(&context, tx, host, slot, now)?;
-            let target = hosts::target(tx, host)?;
-            audit::note(tx, now, &by, AuditAction::CredentialsDeleted, target, slot.as_str())?;
+            after_change(op, host, slot)?;
+            let target = hosts::target(op.tx, host)?;
+            audit::note(op, AuditAction::CredentialsDeleted, target, slot.as_str())?;
             Ok(())
         })
         .await
@@ -98,48 +96,46 @@ impl Fleet {
 
 /// What may be shown of a slot; `None` = empty.
 pub(crate) fn facts_of(
-    context: &Context,
+    facts: &Facts,
     reads: &impl Reads,
     host: HostId,
     slot: Slot,
 ) -> Result<Option<CredentialsFacts>, StoreError> {
     let Some(row) = row_of(reads, host, slot)? else { return Ok(None) };
-    let unreadable = row.facts.is_some() && !opens(context, host, slot, &row)?;
+    let unreadable = row.facts.is_some() && !opens(facts, host, slot, &row)?;
     let (revision, held_revision, refused) = (row.revision, row.held_revision, row.why_refused());
     Ok(row.facts.map(|facts| CredentialsFacts { revision, held_revision, refused, unreadable, ..facts }))
 }
 
 /// What a slot is good for.
 pub(crate) fn state_of(
-    context: &Context,
+    facts: &Facts,
     reads: &impl Reads,
     host: HostId,
     slot: Slot,
 ) -> Result<SlotState, StoreError> {
-    Ok(facts_of(context, reads, host, slot)?.map_or(SlotState::Empty, |facts| facts.state()))
+    Ok(facts_of(facts, reads, host, slot)?.map_or(SlotState::Empty, |facts| facts.state()))
 }
 
 fn put(
-    context: &Context,
-    tx: &mut Tx<'_>,
+    op: &mut Op<'_, '_>,
     host: HostId,
     slot: Slot,
     input: &CredentialsInput,
-    by: &By,
 ) -> Result<CredentialsFacts, Refused> {
-    let now = context.now();
-    hosts::find(tx, host)?;
+    let now = op.now;
+    hosts::find(op.tx, host)?;
     let key = (host, slot_key(slot));
-    let before = tx.get(&CREDENTIALS, &key)?.unwrap_or_default();
+    let before = op.tx.get(&CREDENTIALS, &key)?.unwrap_or_default();
     let location = Location::parse(&input.url)?;
     let old_facts = before.facts.as_ref();
     let mut secrets = match old_facts {
         None => Secrets::default(),
-        Some(old) if !opens(context, host, slot, &before)? => {
+        Some(old) if !opens(op.facts, host, slot, &before)? => {
             all_given(input, &location, old)?;
             Secrets::default()
         }
-        Some(_) => open(context, host, slot, &before)?,
+        Some(_) => open(op.facts, host, slot, &before)?,
     };
     let ca = match &input.ca {
         Some(ca) => authority::read(ca, &location.url)?,
@@ -196,7 +192,7 @@ fn put(
         env_names: secrets.env.keys().cloned().collect(),
         revision: before.revision + 1,
         updated_at: now,
-        updated_by: by.actor.clone(),
+        updated_by: op.by.actor.clone(),
         held_revision: before.held_revision,
         refused: None,
         unreadable: false,
@@ -209,20 +205,20 @@ fn put(
         revision: facts.revision,
         held_revision: before.held_revision,
         refused: None,
-        sealed: context.master.seal(Binding::Slot(host, slot), context.random(), &plain),
+        sealed: op.facts.master.seal(Binding::Slot(host, slot), op.facts.random(), &plain),
     };
     with_wire(&facts, &secrets, |credentials| {
         let update =
             ConfigUpdate { slot, revision: facts.revision, for_job: None, credentials: Some(credentials) };
         spec::fits_command(CommandBody::ConfigUpdate(update))
     })??;
-    tx.put(&CREDENTIALS, &key, &row)?;
+    op.tx.put(&CREDENTIALS, &key, &row)?;
     if slot == Slot::Repo {
-        forget_tests(tx, host, moved, now)?;
-        repo::sharing::sent_to(tx, host, Some(&facts.url))?;
+        forget_tests(op, host, moved)?;
+        repo::sharing::sent_to(op.tx, host, Some(&facts.url))?;
     }
-    after_change(context, tx, host, slot, now)?;
-    let target = hosts::target(tx, host)?;
+    after_change(op, host, slot)?;
+    let target = hosts::target(op.tx, host)?;
     let mut detail = format!("{} {}", slot.as_str(), facts.url);
     for fingerprint in authority::fingerprints(&facts.ca) {
         detail.push_str(&format!(", authority {fingerprint}"));
@@ -230,7 +226,7 @@ fn put(
     for fingerprint in host_key::fingerprints(&facts.host_keys) {
         detail.push_str(&format!(", host key {fingerprint}"));
     }
-    audit::note(tx, now, by, AuditAction::CredentialsSet, target, detail)?;
+    audit::note(op, AuditAction::CredentialsSet, target, detail)?;
     Ok(facts)
 }
 
@@ -295,40 +291,34 @@ fn leads_elsewhere(before: &str, now: &str) -> bool {
 
 /// A test of the old credentials says nothing of the new ones, and what was seen at the old address nothing of the new
 /// one.
-fn forget_tests(tx: &mut Tx<'_>, host: HostId, moved: bool, now: Timestamp) -> Result<(), StoreError> {
+fn forget_tests(op: &mut Op<'_, '_>, host: HostId, moved: bool) -> Result<(), StoreError> {
     if moved {
-        soundness::past::repository_changed(tx, host, now)?;
+        soundness::past::repository_changed(op, host)?;
     }
-    let Some(mut repo) = tx.get(&REPOS, &host)? else { return Ok(()) };
+    let Some(mut repo) = op.tx.get(&REPOS, &host)? else { return Ok(()) };
     repo.tested = None;
     if moved {
         (repo.append_only, repo.lock, repo.is_own) = (None, None, false);
     }
-    tx.put(&REPOS, &host, &repo)?;
-    hosts::change_summary(tx, host, |summary| summary.take_repo(&repo.as_shown()))?;
-    tx.effects.changed(Changed::Repo(host));
+    op.tx.put(&REPOS, &host, &repo)?;
+    hosts::change_summary(op.tx, host, |summary| summary.take_repo(&repo.as_shown()))?;
+    op.tx.effects.changed(Changed::Repo(host));
     Ok(())
 }
 
-fn after_change(
-    context: &Context,
-    tx: &mut Tx<'_>,
-    host: HostId,
-    slot: Slot,
-    now: Timestamp,
-) -> Result<(), Refused> {
-    tx.effects.changed(Changed::Credentials(host));
-    let is_set = row_of(tx, host, slot)?.is_some_and(|row| row.facts.is_some());
+fn after_change(op: &mut Op<'_, '_>, host: HostId, slot: Slot) -> Result<(), Refused> {
+    op.tx.effects.changed(Changed::Credentials(host));
+    let is_set = row_of(op.tx, host, slot)?.is_some_and(|row| row.facts.is_some());
     if slot == Slot::Repo {
-        hosts::change_summary(tx, host, |summary| summary.has_repo_credentials = is_set)?;
+        hosts::change_summary(op.tx, host, |summary| summary.has_repo_credentials = is_set)?;
     }
     // The agent keeps nothing of the admin slot that could be emptied.
-    if tx.has(&LINKS, &host)? && (slot == Slot::Repo || is_set) {
-        let mut state = outbox::state_of(tx, host)?;
+    if op.tx.has(&LINKS, &host)? && (slot == Slot::Repo || is_set) {
+        let mut state = outbox::state_of(op.tx, host)?;
         // With a full outbox the next hello pushes it.
         if outbox::has_room(&state, 1) {
-            push(context, tx, host, &mut state, slot, None, now.plus_ms(PUSH_EXPIRES_MS))?;
-            tx.put(&LINK_STATES, &host, &state)?;
+            push(op, host, &mut state, slot, None, op.now.plus_ms(PUSH_EXPIRES_MS))?;
+            op.tx.put(&LINK_STATES, &host, &state)?;
         }
     }
     Ok(())
@@ -337,27 +327,26 @@ fn after_change(
 /// Sends a slot as it stands to the agent; the caller stores `state`. The admin slot goes with a job only: without
 /// one the agent is asked whether it would take it, and no secret travels.
 pub(crate) fn push(
-    context: &Context,
-    tx: &mut Tx<'_>,
+    op: &mut Op<'_, '_>,
     host: HostId,
     state: &mut LinkState,
     slot: Slot,
     for_job: Option<JobId>,
     expires_at: Timestamp,
 ) -> Result<u64, Refused> {
-    let row = row_of(tx, host, slot)?.unwrap_or_default();
+    let row = row_of(op.tx, host, slot)?.unwrap_or_default();
     let empty = ConfigUpdate { slot, revision: row.revision, for_job, credentials: None };
     match &row.facts {
         Some(_) if slot == Slot::Admin && for_job.is_none() => {
-            outbox::enqueue(context, tx, host, state, expires_at, CommandBody::ConfigUpdate(empty))
+            outbox::enqueue(op, host, state, expires_at, CommandBody::ConfigUpdate(empty))
         }
-        None => outbox::enqueue(context, tx, host, state, expires_at, CommandBody::ConfigUpdate(empty)),
+        None => outbox::enqueue(op, host, state, expires_at, CommandBody::ConfigUpdate(empty)),
         Some(facts) => {
-            let secrets = open(context, host, slot, &row)?;
+            let secrets = open(op.facts, host, slot, &row)?;
             with_wire(facts, &secrets, |credentials| {
                 let body =
                     CommandBody::ConfigUpdate(ConfigUpdate { credentials: Some(credentials), ..empty });
-                outbox::enqueue(context, tx, host, state, expires_at, body)
+                outbox::enqueue(op, host, state, expires_at, body)
             })?
         }
     }
@@ -365,16 +354,14 @@ pub(crate) fn push(
 
 /// At a hello: sends the everyday slot when the agent holds another revision and no such command waits.
 pub(crate) fn push_changed(
-    context: &Context,
-    tx: &mut Tx<'_>,
+    op: &mut Op<'_, '_>,
     host: HostId,
     state: &mut LinkState,
     held_revision: u64,
     waits: impl Fn(u64) -> bool,
-    now: Timestamp,
 ) -> Result<(), Refused> {
     let key = (host, slot_key(Slot::Repo));
-    let Some(mut row) = tx.get(&CREDENTIALS, &key)? else { return Ok(()) };
+    let Some(mut row) = op.tx.get(&CREDENTIALS, &key)? else { return Ok(()) };
     let before = row.clone();
     row.held_revision = held_revision;
     // The agent is ahead: this server was restored from a backup, and its older word must still win.
@@ -382,18 +369,18 @@ pub(crate) fn push_changed(
         row.revision = held_revision + 1;
     }
     if row != before {
-        tx.put(&CREDENTIALS, &key, &row)?;
-        tx.effects.changed(Changed::Credentials(host));
+        op.tx.put(&CREDENTIALS, &key, &row)?;
+        op.tx.effects.changed(Changed::Credentials(host));
     }
     let nothing_to_empty = row.facts.is_none() && held_revision == 0;
-    let unreadable = row.facts.is_some() && !opens(context, host, Slot::Repo, &row)?;
+    let unreadable = row.facts.is_some() && !opens(op.facts, host, Slot::Repo, &row)?;
     if held_revision != row.revision
         && !nothing_to_empty
         && !unreadable
         && !waits(row.revision)
         && outbox::has_room(state, 1)
     {
-        push(context, tx, host, state, Slot::Repo, None, now.plus_ms(PUSH_EXPIRES_MS))?;
+        push(op, host, state, Slot::Repo, None, op.now.plus_ms(PUSH_EXPIRES_MS))?;
     }
     Ok(())
 }
@@ -401,17 +388,18 @@ pub(crate) fn push_changed(
 /// At a hello: asks about the admin slot, when the agent has not said yet whether it would take it, or has refused
 /// it: its policy can change with a restart.
 pub(crate) fn ask_about_admin(
-    context: &Context,
-    tx: &mut Tx<'_>,
+    op: &mut Op<'_, '_>,
     host: HostId,
     state: &mut LinkState,
     waits: impl Fn(u64) -> bool,
-    now: Timestamp,
 ) -> Result<(), Refused> {
-    let Some(row) = row_of(tx, host, Slot::Admin)?.filter(|row| row.facts.is_some()) else { return Ok(()) };
+    let now = op.now;
+    let Some(row) = row_of(op.tx, host, Slot::Admin)?.filter(|row| row.facts.is_some()) else {
+        return Ok(());
+    };
     let is_open = row.held_revision != row.revision || row.why_refused().is_some();
     if is_open && !waits(row.revision) && outbox::has_room(state, 1) {
-        push(context, tx, host, state, Slot::Admin, None, now.plus_ms(PUSH_EXPIRES_MS))?;
+        push(op, host, state, Slot::Admin, None, now.plus_ms(PUSH_EXPIRES_MS))?;
     }
     Ok(())
 }
@@ -450,16 +438,16 @@ pub(crate) fn held(tx: &mut Tx<'_>, host: HostId, slot: Slot, revision: u64) -> 
 }
 
 /// Whether what is sealed in the row opens: it does not when it was moved there from another host or slot.
-fn opens(context: &Context, host: HostId, slot: Slot, row: &CredentialsRow) -> Result<bool, StoreError> {
-    match open(context, host, slot, row) {
+fn opens(facts: &Facts, host: HostId, slot: Slot, row: &CredentialsRow) -> Result<bool, StoreError> {
+    match open(facts, host, slot, row) {
         Ok(_) => Ok(true),
         Err(StoreError::Seal { .. }) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-fn open(context: &Context, host: HostId, slot: Slot, row: &CredentialsRow) -> Result<Secrets, StoreError> {
-    let plain = context.master.open(Binding::Slot(host, slot), &row.sealed)?;
+fn open(facts: &Facts, host: HostId, slot: Slot, row: &CredentialsRow) -> Result<Secrets, StoreError> {
+    let plain = facts.master.open(Binding::Slot(host, slot), &row.sealed)?;
     postcard::from_bytes(&plain).map_err(|_| StoreError::Seal { what: "a credential slot" })
 }
 

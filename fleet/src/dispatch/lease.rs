@@ -12,12 +12,13 @@
 //! From then on restic's own lock is what is left between the two. What the holder says later about the job is written
 //! down with it, as late ([`Job::late`]), and counts as done for nobody else.
 
-use crate::context::Context;
+use crate::facts::Facts;
 use crate::job;
+use crate::op::Op;
 use crate::record::{Actor, Job, JobWhat, Presence};
 use crate::refused::StoreError;
 use crate::repo::partners;
-use crate::store::{EXCLUSIVE_JOBS, HOSTS, JOBS, PRESENCES, Reads, Span, Tx};
+use crate::store::{EXCLUSIVE_JOBS, HOSTS, JOBS, PRESENCES, Reads, Span};
 use schema::{HostId, Timestamp};
 
 /// How long after the last sign of life of its holder.
@@ -54,7 +55,7 @@ pub(crate) const fn uses_repository(what: &JobWhat) -> bool {
 
 /// The open job of another host on the same repository that a job has to wait for, and that host's name.
 pub(crate) fn neighbour(
-    context: &Context,
+    (facts, now): (&Facts, Timestamp),
     reads: &impl Reads,
     host: HostId,
     is_exclusive: bool,
@@ -73,14 +74,13 @@ pub(crate) fn neighbour(
             own.filter_map(|(_, job)| reads.get(&JOBS, job).transpose()).collect()
         }
     };
-    let now = context.now();
     for other in others {
         let jobs: Vec<Job> = open(other)?;
         if jobs.is_empty() {
             continue;
         }
         let presence = reads.get(&PRESENCES, &other)?.unwrap_or_default();
-        let last_sign = last_sign(&presence, context.started_at);
+        let last_sign = last_sign(&presence, facts.started_at);
         let held = jobs
             .into_iter()
             .find(|job| (is_exclusive || job.what.is_exclusive()) && holds(job, last_sign, now));
@@ -94,17 +94,11 @@ pub(crate) fn neighbour(
 
 /// A host is heard of again: when that took longer than a lease, others may have gone on without it, and what it says
 /// of its open jobs is late.
-pub(crate) fn heard_again(
-    context: &Context,
-    tx: &mut Tx<'_>,
-    host: HostId,
-    before: &Presence,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let Some(last_sign) = last_sign(before, context.started_at) else { return Ok(()) };
-    for open in job::open_jobs(tx, host, LOOK_AT)? {
-        if uses_repository(&open.what) && !holds(&open, Some(last_sign), now) && !open.late {
-            job::change(tx, host, open.id, now, |job| {
+pub(crate) fn heard_again(op: &mut Op<'_, '_>, host: HostId, before: &Presence) -> Result<(), StoreError> {
+    let Some(last_sign) = last_sign(before, op.facts.started_at) else { return Ok(()) };
+    for open in job::open_jobs(op.tx, host, LOOK_AT)? {
+        if uses_repository(&open.what) && !holds(&open, Some(last_sign), op.now) && !open.late {
+            job::change(op, host, open.id, |job| {
                 job.late = true;
                 true
             })?;

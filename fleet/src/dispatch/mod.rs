@@ -4,8 +4,8 @@ pub(crate) mod lease;
 pub(crate) mod spec;
 
 use crate::audit;
-use crate::context::Context;
 use crate::credentials;
+use crate::facts::Facts;
 use crate::fleet::Fleet;
 use crate::folder;
 use crate::groups::{self, origins};
@@ -13,6 +13,7 @@ use crate::hosts;
 use crate::job::{self, step};
 use crate::link::{LinkState, Sent, outbox};
 use crate::maintenance;
+use crate::op::Op;
 use crate::record::{
     Actor, AuditAction, AuditTarget, Group, Hold, Host, Job, JobState, JobWhat, Origin, SlotState, named_by,
 };
@@ -33,15 +34,13 @@ const LOOK_AT: usize = 1_000;
 impl Fleet {
     /// Runs a job: the record is written and its command put into the outbox, or nothing happens.
     pub async fn dispatch(&self, host: HostId, request: JobRequest, by: By) -> Result<Job, Refused> {
-        let context = self.context();
-        self.write(move |tx| dispatch(&context, tx, host, &request, &by)).await
+        self.write(by, move |op| dispatch(op, host, &request)).await
     }
 
     /// Ends a job that has not ended. A job that its agent has never been sent ends at once; any other when the
     /// agent says so.
     pub async fn cancel(&self, job: JobId, by: By) -> Result<Job, Refused> {
-        let context = self.context();
-        self.write(move |tx| cancel(&context, tx, job, &by)).await
+        self.write(by, move |op| cancel(op, job)).await
     }
 }
 
@@ -56,19 +55,24 @@ struct Passed {
 
 /// Why a request would be refused; the checks stand in the order in which a person can mend them.
 pub(crate) fn blocked(
-    context: &Context,
+    (facts, now): (&Facts, Timestamp),
     reads: &impl Reads,
     host: HostId,
     request: &JobRequest,
 ) -> Result<Option<Refused>, StoreError> {
-    match check(context, reads, host, request) {
+    match check((facts, now), reads, host, request) {
         Ok(_) => Ok(None),
         Err(Refused::Store(error)) => Err(error),
         Err(refused) => Ok(Some(refused)),
     }
 }
 
-fn check(context: &Context, reads: &impl Reads, id: HostId, request: &JobRequest) -> Result<Passed, Refused> {
+fn check(
+    (facts, now): (&Facts, Timestamp),
+    reads: &impl Reads,
+    id: HostId,
+    request: &JobRequest,
+) -> Result<Passed, Refused> {
     let host = hosts::find(reads, id)?;
     if !reads.has(&LINKS, &id)? {
         return Err(Refused::HostNotEnrolled);
@@ -82,12 +86,12 @@ fn check(context: &Context, reads: &impl Reads, id: HostId, request: &JobRequest
     }
     let kind = request.kind();
     // What can't be opened here the agent has of its own, so its jobs go on.
-    if kind != JobKind::Browse && credentials::facts_of(context, reads, id, Slot::Repo)?.is_none() {
+    if kind != JobKind::Browse && credentials::facts_of(facts, reads, id, Slot::Repo)?.is_none() {
         return Err(Refused::RepoCredsRequired);
     }
     let mut has_admin = false;
     if matches!(request, JobRequest::Prune | JobRequest::Forget) {
-        match credentials::state_of(context, reads, id, Slot::Admin)? {
+        match credentials::state_of(facts, reads, id, Slot::Admin)? {
             SlotState::Usable => has_admin = true,
             SlotState::Unreadable => return Err(Refused::AdminCredsUnreadable),
             SlotState::Forbidden if kind == JobKind::Prune => return Err(Refused::AdminCredsForbidden),
@@ -96,13 +100,13 @@ fn check(context: &Context, reads: &impl Reads, id: HostId, request: &JobRequest
             SlotState::Forbidden | SlotState::Empty => {}
         }
     }
-    let (what, groups) = what_of(context, reads, id, request)?;
+    let (what, groups) = what_of(facts, reads, id, request)?;
     let sources = sources_of(reads, &host, groups)?;
     check_like(reads, id, &what)?;
     if let JobRequest::Unlock { all: Some(mark) } = request {
         check_lock(reads, id, mark)?;
     }
-    check_repo(context, reads, id, &what)?;
+    check_repo((facts, now), reads, id, &what)?;
     let state = outbox::state_of(reads, id)?;
     if !outbox::has_room(&state, 1 + u64::from(has_admin)) {
         return Err(Refused::QueueFull);
@@ -111,7 +115,7 @@ fn check(context: &Context, reads: &impl Reads, id: HostId, request: &JobRequest
 }
 
 fn what_of(
-    context: &Context,
+    facts: &Facts,
     reads: &impl Reads,
     host: HostId,
     request: &JobRequest,
@@ -146,7 +150,7 @@ fn what_of(
             (JobWhat::Prune, Vec::new())
         }
         JobRequest::Check { subset_pct } => {
-            let settings = maintenance::settings::of(&context.settings.timezone, reads, host)?;
+            let settings = maintenance::settings::of(&facts.settings.timezone, reads, host)?;
             (
                 JobWhat::Check { subset_pct: subset_pct.unwrap_or(settings.check_subset_pct).min(100) },
                 Vec::new(),
@@ -245,7 +249,12 @@ fn check_like(reads: &impl Reads, host: HostId, what: &JobWhat) -> Result<(), Re
 }
 
 /// See [`lease`].
-fn check_repo(context: &Context, reads: &impl Reads, host: HostId, what: &JobWhat) -> Result<(), Refused> {
+fn check_repo(
+    (facts, now): (&Facts, Timestamp),
+    reads: &impl Reads,
+    host: HostId,
+    what: &JobWhat,
+) -> Result<(), Refused> {
     let is_exclusive = match what {
         // What reads without a lock, and an unlock is for when locks are in the way.
         what if what.is_look() => return Ok(()),
@@ -254,7 +263,7 @@ fn check_repo(context: &Context, reads: &impl Reads, host: HostId, what: &JobWha
         JobWhat::Unlock { all: true } => true,
         what => what.is_exclusive(),
     };
-    match lease::neighbour(context, reads, host, is_exclusive)? {
+    match lease::neighbour((facts, now), reads, host, is_exclusive)? {
         None => Ok(()),
         Some((host, job)) => Err(Refused::RepoBusy { host, kind: job.what.kind(), job: job.id }),
     }
@@ -275,31 +284,25 @@ fn check_lock(reads: &impl Reads, host: HostId, mark: &str) -> Result<(), Refuse
 }
 
 /// The same inside a transaction. A refusal of a backup comes before anything is written.
-pub(crate) fn dispatch(
-    context: &Context,
-    tx: &mut Tx<'_>,
-    host: HostId,
-    request: &JobRequest,
-    by: &By,
-) -> Result<Job, Refused> {
-    let now = context.now();
-    let Passed { host, what, sources, mut state, with_admin } = check(context, tx, host, request)?;
-    let id = context.job_id(now);
+pub(crate) fn dispatch(op: &mut Op<'_, '_>, host: HostId, request: &JobRequest) -> Result<Job, Refused> {
+    let now = op.now;
+    let Passed { host, what, sources, mut state, with_admin } = check((op.facts, now), op.tx, host, request)?;
+    let id = op.job_id();
     let expires_at = now.plus_ms(EXPIRES_AFTER_MS);
     if with_admin {
-        credentials::push(context, tx, host.id, &mut state, Slot::Admin, Some(id), expires_at)?;
+        credentials::push(op, host.id, &mut state, Slot::Admin, Some(id), expires_at)?;
     }
     let command_seq = spec::with(&what, &sources, |spec| {
         spec::fits(spec)?;
         let run =
             Run { job: id, restic_host: &host.restic_host, deadline_secs: deadline_secs(spec.kind()), spec };
-        outbox::enqueue(context, tx, host.id, &mut state, expires_at, CommandBody::Run(run))
+        outbox::enqueue(op, host.id, &mut state, expires_at, CommandBody::Run(run))
     })??;
-    tx.put(&LINK_STATES, &host.id, &state)?;
+    op.tx.put(&LINK_STATES, &host.id, &state)?;
     let kind = what.kind();
-    let job = Job::new(id, host.id, what, by.actor.clone(), now, command_seq);
-    job::create(tx, &job, now)?;
-    audit::note(tx, now, by, AuditAction::Job(kind), AuditTarget::Job(host.id, id), detail(&job))?;
+    let job = Job::new(id, host.id, what, op.by.actor.clone(), now, command_seq);
+    job::create(op, &job)?;
+    audit::note(op, AuditAction::Job(kind), AuditTarget::Job(host.id, id), detail(&job))?;
     Ok(job)
 }
 
@@ -331,20 +334,20 @@ const fn deadline_secs(kind: JobKind) -> u32 {
     }
 }
 
-fn cancel(context: &Context, tx: &mut Tx<'_>, id: JobId, by: &By) -> Result<Job, Refused> {
-    let now = context.now();
-    let before = tx.get(&JOBS, &id)?.ok_or(Refused::JobNotFound)?;
+fn cancel(op: &mut Op<'_, '_>, id: JobId) -> Result<Job, Refused> {
+    let now = op.now;
+    let before = op.tx.get(&JOBS, &id)?.ok_or(Refused::JobNotFound)?;
     if before.state.is_ended() {
         return Err(Refused::JobEnded);
     }
     let host = before.host;
     let mut job = before.clone();
-    let is_online = tx.get(&PRESENCES, &host)?.is_some_and(|presence| presence.online);
+    let is_online = op.tx.get(&PRESENCES, &host)?.is_some_and(|presence| presence.online);
     if !is_online && job.state == JobState::Queued {
-        replace_command(context, tx, &job, now)?;
+        replace_command(op, &job)?;
         step::presume(&mut job, JobState::Cancelled, now, "cancelled before the host was told of it");
-    } else if job.cancel_asked_at.is_none() || !waits(tx, host, id)? {
-        send_cancel(context, tx, host, id, now)?;
+    } else if job.cancel_asked_at.is_none() || !waits(op.tx, host, id)? {
+        send_cancel(op, host, id)?;
     }
     if !is_online && !job.state.is_ended() {
         // Nobody waits for a machine that can't be asked. Should it come back with the job, it is told, and what it
@@ -352,38 +355,32 @@ fn cancel(context: &Context, tx: &mut Tx<'_>, id: JobId, by: &By) -> Result<Job,
         step::presume(&mut job, JobState::Cancelled, now, "cancelled while the host was away");
     }
     job.cancel_asked_at.get_or_insert(now);
-    job.cancel_asked_by.get_or_insert_with(|| by.actor.clone());
+    job.cancel_asked_by.get_or_insert_with(|| op.by.actor.clone());
     if job != before {
-        job::save(tx, Some(&before), &job, now)?;
-        audit::note(tx, now, by, AuditAction::JobCancelled, AuditTarget::Job(host, id), "")?;
+        job::save(op, Some(&before), &job)?;
+        audit::note(op, AuditAction::JobCancelled, AuditTarget::Job(host, id), "")?;
     }
     Ok(job)
 }
 
 /// Its command becomes a cancel, so that the numbers keep no hole and a session that is just reading the outbox still
 /// does the right thing.
-fn replace_command(context: &Context, tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(), Refused> {
-    let expires_at = now.plus_ms(CANCEL_EXPIRES_MS);
+fn replace_command(op: &mut Op<'_, '_>, job: &Job) -> Result<(), Refused> {
+    let expires_at = op.now.plus_ms(CANCEL_EXPIRES_MS);
     let body = CommandBody::Cancel { job: job.id };
-    outbox::put(context, tx, job.host, Command { seq: job.command_seq, expires_at, body })
+    outbox::put(op, job.host, Command { seq: job.command_seq, expires_at, body })
 }
 
 /// Takes a job back that no agent has: its command becomes a cancel.
-pub(crate) fn withdraw(
-    context: &Context,
-    tx: &mut Tx<'_>,
-    before: &Job,
-    why: &str,
-    now: Timestamp,
-) -> Result<(), Refused> {
-    if tx.has(&OUTBOX, &(before.host, before.command_seq))? {
-        replace_command(context, tx, before, now)?;
+pub(crate) fn withdraw(op: &mut Op<'_, '_>, before: &Job, why: &str) -> Result<(), Refused> {
+    if op.tx.has(&OUTBOX, &(before.host, before.command_seq))? {
+        replace_command(op, before)?;
     }
     let mut job = before.clone();
-    job.cancel_asked_at.get_or_insert(now);
+    job.cancel_asked_at.get_or_insert(op.now);
     job.cancel_asked_by.get_or_insert(Actor::System);
-    step::presume(&mut job, JobState::Cancelled, now, why);
-    Ok(job::save(tx, Some(before), &job, now)?)
+    step::presume(&mut job, JobState::Cancelled, op.now, why);
+    Ok(job::save(op, Some(before), &job)?)
 }
 
 /// Whether a cancel of this job waits in the outbox.
@@ -393,30 +390,25 @@ fn waits(tx: &Tx<'_>, host: HostId, job: JobId) -> Result<bool, StoreError> {
 }
 
 /// Puts a cancel into the outbox.
-pub(crate) fn send_cancel(
-    context: &Context,
-    tx: &mut Tx<'_>,
-    host: HostId,
-    job: JobId,
-    now: Timestamp,
-) -> Result<(), Refused> {
-    let mut state = outbox::state_of(tx, host)?;
-    let expires_at = now.plus_ms(CANCEL_EXPIRES_MS);
-    outbox::enqueue(context, tx, host, &mut state, expires_at, CommandBody::Cancel { job })?;
-    Ok(tx.put(&LINK_STATES, &host, &state)?)
+pub(crate) fn send_cancel(op: &mut Op<'_, '_>, host: HostId, job: JobId) -> Result<(), Refused> {
+    let mut state = outbox::state_of(op.tx, host)?;
+    let expires_at = op.now.plus_ms(CANCEL_EXPIRES_MS);
+    outbox::enqueue(op, host, &mut state, expires_at, CommandBody::Cancel { job })?;
+    Ok(op.tx.put(&LINK_STATES, &host, &state)?)
 }
 
 /// Notes that commands up to `through` were handed to a session.
-pub(crate) fn sent(tx: &mut Tx<'_>, host: HostId, through: u64, now: Timestamp) -> Result<(), StoreError> {
-    let mut state = outbox::state_of(tx, host)?;
+pub(crate) fn sent(op: &mut Op<'_, '_>, host: HostId, through: u64) -> Result<(), StoreError> {
+    let now = op.now;
+    let mut state = outbox::state_of(op.tx, host)?;
     let through = through.min(state.last_command);
     if through <= state.sent {
         return Ok(());
     }
     let span = Span::under(&host).after(&(host, state.sent)).through(&(host, through));
-    for (_, row) in tx.rows(&OUTBOX, &span)? {
+    for (_, row) in op.tx.rows(&OUTBOX, &span)? {
         if let Sent::Run(job) = row.what {
-            job::change(tx, host, job, now, |job| {
+            job::change(op, host, job, |job| {
                 let is_new = job.state == JobState::Queued;
                 if is_new {
                     job.state = JobState::Sent;
@@ -427,5 +419,5 @@ pub(crate) fn sent(tx: &mut Tx<'_>, host: HostId, through: u64, now: Timestamp) 
         }
     }
     state.sent = through;
-    tx.put(&LINK_STATES, &host, &state)
+    op.tx.put(&LINK_STATES, &host, &state)
 }

@@ -36,24 +36,23 @@ impl Fleet {
         for path in group.includes.iter_mut().chain(&mut group.required_mounts) {
             path.truncate(path.trim_end_matches('/').len().max(1).min(path.len()));
         }
-        let (context, old_name) = (self.context(), old_name.map(str::to_owned));
-        self.write(move |tx| {
+        let old_name = old_name.map(str::to_owned);
+        self.write(by, move |op| {
             let mut group = group.clone();
-            let now = context.now();
-            let record = hosts::find(tx, host)?;
+            let record = hosts::find(op.tx, host)?;
             let before = match &old_name {
                 None => None,
-                Some(old) => Some(tx.get(&GROUPS, &(host, old.clone()))?.ok_or(Refused::GroupNotFound)?),
+                Some(old) => Some(op.tx.get(&GROUPS, &(host, old.clone()))?.ok_or(Refused::GroupNotFound)?),
             };
             if let Some(before) = &before {
                 origins::keep_history(&mut group, before, &record.restic_host);
             }
             check(&group)?;
             let key = (host, group.name.clone());
-            if before.as_ref().is_none_or(|before| before.name != group.name) && tx.has(&GROUPS, &key)? {
+            if before.as_ref().is_none_or(|before| before.name != group.name) && op.tx.has(&GROUPS, &key)? {
                 return Err(Refused::NameTaken { name: group.name.clone() });
             }
-            if before.is_none() && tx.keys(&GROUPS, &Span::under(&host), MAX_GROUPS)?.len() == MAX_GROUPS {
+            if before.is_none() && op.tx.keys(&GROUPS, &Span::under(&host), MAX_GROUPS)?.len() == MAX_GROUPS {
                 return Err(Refused::invalid(
                     "name",
                     format!("a host has at most {MAX_GROUPS} source groups"),
@@ -64,26 +63,26 @@ impl Fleet {
             }
             let is_same_set = |before: &Group| before.name == group.name && before.origins == group.origins;
             if !before.as_ref().is_some_and(is_same_set) {
-                origins::check_free(tx, &record, old_name.as_deref(), &group)?;
+                origins::check_free(op.tx, &record, old_name.as_deref(), &group)?;
             }
             if let Some(old) = old_name.as_ref().filter(|old| **old != group.name) {
-                tx.remove(&GROUPS, &(host, old.clone()))?;
+                op.tx.remove(&GROUPS, &(host, old.clone()))?;
             }
-            tx.put(&GROUPS, &key, &group)?;
-            hosts::change_summary(tx, host, |summary| summary.take_group(old_name.as_deref(), &group))?;
+            op.tx.put(&GROUPS, &key, &group)?;
+            hosts::change_summary(op.tx, host, |summary| summary.take_group(old_name.as_deref(), &group))?;
             if let Some(old) = old_name.as_ref().filter(|old| **old != group.name) {
-                schedule::group_renamed(tx, host, old, &group.name)?;
-                soundness::group_renamed(tx, host, old, &group.name)?;
+                schedule::group_renamed(op, host, old, &group.name)?;
+                soundness::group_renamed(op.tx, host, old, &group.name)?;
             }
-            soundness::groups_changed(tx, &record)?;
-            soundness::past::group_changed(tx, &record, before.as_ref(), &group)?;
-            let known = soundness::of(tx, host, &group.name)?;
-            hosts::change_summary(tx, host, |summary| summary.take_sound(&group.name, &known, now))?;
-            plan::changed(tx, host)?;
+            soundness::groups_changed(op.tx, &record)?;
+            soundness::past::group_changed(op.tx, &record, before.as_ref(), &group)?;
+            let known = soundness::of(op.tx, host, &group.name)?;
+            hosts::change_summary(op.tx, host, |summary| summary.take_sound(&group.name, &known, op.now))?;
+            plan::changed(op.tx, host)?;
             let action = if before.is_some() { AuditAction::GroupChanged } else { AuditAction::GroupCreated };
-            let target = hosts::target(tx, record.id)?;
-            audit::note(tx, now, &by, action, target, group.name.clone())?;
-            tx.effects.changed(Changed::Groups(host));
+            let target = hosts::target(op.tx, record.id)?;
+            audit::note(op, action, target, group.name.clone())?;
+            op.tx.effects.changed(Changed::Groups(host));
             Ok(group.clone())
         })
         .await
@@ -91,22 +90,21 @@ impl Fleet {
 
     /// Deletes a source group. Its snapshots stay in the repository.
     pub async fn delete_group(&self, host: HostId, name: &str, by: By) -> Result<(), Refused> {
-        let (context, name) = (self.context(), name.to_owned());
-        self.write(move |tx| {
-            let now = context.now();
-            let record = hosts::find(tx, host)?;
-            if !tx.has(&GROUPS, &(host, name.clone()))? {
+        let name = name.to_owned();
+        self.write(by, move |op| {
+            let record = hosts::find(op.tx, host)?;
+            if !op.tx.has(&GROUPS, &(host, name.clone()))? {
                 return Err(Refused::GroupNotFound);
             }
-            tx.remove(&GROUPS, &(host, name.clone()))?;
-            soundness::group_deleted(tx, host, &name)?;
-            soundness::groups_changed(tx, &record)?;
-            hosts::change_summary(tx, host, |summary| summary.drop_group(&name))?;
-            plan::changed(tx, host)?;
-            let target = hosts::target(tx, host)?;
-            audit::note(tx, now, &by, AuditAction::GroupDeleted, target, name.clone())?;
-            tx.effects.changed(Changed::Groups(host));
-            schedule::group_deleted(&context, tx, host, &name, now)
+            op.tx.remove(&GROUPS, &(host, name.clone()))?;
+            soundness::group_deleted(op.tx, host, &name)?;
+            soundness::groups_changed(op.tx, &record)?;
+            hosts::change_summary(op.tx, host, |summary| summary.drop_group(&name))?;
+            plan::changed(op.tx, host)?;
+            let target = hosts::target(op.tx, host)?;
+            audit::note(op, AuditAction::GroupDeleted, target, name.clone())?;
+            op.tx.effects.changed(Changed::Groups(host));
+            schedule::group_deleted(op, host, &name)
         })
         .await
     }

@@ -34,27 +34,26 @@ impl Fleet {
         labels: Vec<String>,
         by: By,
     ) -> Result<(Host, NewEnrollToken), Refused> {
-        let (context, name) = (self.context(), name.to_owned());
-        self.write(move |tx| {
-            let now = context.now();
+        let name = name.to_owned();
+        self.write(by, move |op| {
             check_host_name(&name)?;
             let labels = check_labels(&labels)?;
-            let id = HostId::new(now, context.random());
-            take_name(tx, &name, id)?;
+            let id = HostId::new(op.now, op.facts.random());
+            take_name(op.tx, &name, id)?;
             let host = Host {
                 id,
-                restic_host: origins::free_restic_host(tx, &name)?,
+                restic_host: origins::free_restic_host(op.tx, &name)?,
                 name: name.clone(),
                 labels,
-                created_at: now,
-                created_by: by.actor.clone(),
+                created_at: op.now,
+                created_by: op.by.actor.clone(),
                 enrolled_at: None,
                 facts: None,
             };
-            tx.put(&HOSTS, &id, &host)?;
-            audit::note(tx, now, &by, AuditAction::HostCreated, AuditTarget::Host(id, name.clone()), "")?;
-            let token = enroll::new_token(&context, tx, &host, &by, now)?;
-            tx.effects.changed(Changed::Host(id));
+            op.tx.put(&HOSTS, &id, &host)?;
+            audit::note(op, AuditAction::HostCreated, AuditTarget::Host(id, name.clone()), "")?;
+            let token = enroll::new_token(op, &host)?;
+            op.tx.effects.changed(Changed::Host(id));
             Ok((host, token))
         })
         .await
@@ -63,24 +62,23 @@ impl Fleet {
     /// Acknowledges how a host stands, or takes that back: until it changes, it needs no attention. `mark` is the state
     /// that was shown; another one is refused.
     pub async fn acknowledge(&self, host: HostId, mark: Option<String>, by: By) -> Result<(), Refused> {
-        let context = self.context();
-        self.write(move |tx| {
-            let now = context.now();
-            let entry = Entry::read(&context.settings.timezone, tx, host)?.ok_or(Refused::HostNotFound)?;
-            let row = status::row(&entry, now);
+        self.write(by, move |op| {
+            let entry =
+                Entry::read(&op.facts.settings.timezone, op.tx, host)?.ok_or(Refused::HostNotFound)?;
+            let row = status::row(&entry, op.now);
             let (acked, action) = match &mark {
                 None if row.acked.is_none() => return Ok(()),
                 None => (None, AuditAction::HostUnacknowledged),
                 Some(mark) if *mark != row.mark() => return Err(Refused::StateChanged),
                 Some(_) if !row.needs_attention() => return Ok(()),
                 Some(mark) => {
-                    let acked = Acked { mark: mark.clone(), by: by.actor.clone(), at: now };
+                    let acked = Acked { mark: mark.clone(), by: op.by.actor.clone(), at: op.now };
                     (Some(acked), AuditAction::HostAcknowledged)
                 }
             };
-            change_summary(tx, host, |summary| summary.acked = acked)?;
-            tx.effects.changed(Changed::Host(host));
-            Ok(audit::note(tx, now, &by, action, target(tx, host)?, row.reason)?)
+            change_summary(op.tx, host, |summary| summary.acked = acked)?;
+            op.tx.effects.changed(Changed::Host(host));
+            Ok(audit::note(op, action, target(op.tx, host)?, row.reason)?)
         })
         .await
     }
@@ -93,10 +91,8 @@ impl Fleet {
         labels: Option<Vec<String>>,
         by: By,
     ) -> Result<Host, Refused> {
-        let context = self.context();
-        self.write(move |tx| {
-            let now = context.now();
-            let before = find(tx, host)?;
+        self.write(by, move |op| {
+            let before = find(op.tx, host)?;
             let mut after = before.clone();
             if let Some(name) = &name {
                 check_host_name(name)?;
@@ -111,19 +107,19 @@ impl Fleet {
             if after.name != before.name {
                 // The same name in other letters is the host's own.
                 if after.name.to_lowercase() != before.name.to_lowercase() {
-                    take_name(tx, &after.name, host)?;
-                    tx.remove(&HOST_NAMES, &before.name.to_lowercase())?;
+                    take_name(op.tx, &after.name, host)?;
+                    op.tx.remove(&HOST_NAMES, &before.name.to_lowercase())?;
                 }
                 let detail = format!("{} → {}", before.name, after.name);
                 let target = AuditTarget::Host(host, after.name.clone());
-                audit::note(tx, now, &by, AuditAction::HostRenamed, target, detail)?;
+                audit::note(op, AuditAction::HostRenamed, target, detail)?;
             }
             if after.labels != before.labels {
                 let target = AuditTarget::Host(host, after.name.clone());
-                audit::note(tx, now, &by, AuditAction::HostLabelled, target, after.labels.join(", "))?;
+                audit::note(op, AuditAction::HostLabelled, target, after.labels.join(", "))?;
             }
-            tx.put(&HOSTS, &host, &after)?;
-            tx.effects.changed(Changed::Host(host));
+            op.tx.put(&HOSTS, &host, &after)?;
+            op.tx.effects.changed(Changed::Host(host));
             Ok(after)
         })
         .await
@@ -131,14 +127,12 @@ impl Fleet {
 
     /// Deletes a host with everything that is known of it. Its repository is not touched.
     pub async fn delete_host(&self, host: HostId, by: By) -> Result<(), Refused> {
-        let context = self.context();
-        self.write(move |tx| {
-            let now = context.now();
-            let record = find(tx, host)?;
-            delete(tx, &record)?;
-            audit::note(tx, now, &by, AuditAction::HostDeleted, AuditTarget::Host(host, record.name), "")?;
-            tx.effects.relinked.push(host);
-            tx.effects.changed(Changed::Host(host));
+        self.write(by, move |op| {
+            let record = find(op.tx, host)?;
+            delete(op.tx, &record)?;
+            audit::note(op, AuditAction::HostDeleted, AuditTarget::Host(host, record.name), "")?;
+            op.tx.effects.relinked.push(host);
+            op.tx.effects.changed(Changed::Host(host));
             Ok(())
         })
         .await

@@ -1,6 +1,7 @@
 //! The rows of a host, as all read and change them.
 
 use crate::change::Changed;
+use crate::op::Op;
 use crate::record::{AuditTarget, Host, Summary};
 use crate::refused::{Refused, StoreError};
 use crate::store::{HOSTS, PRESENCES, Reads, SUMMARIES, Tx};
@@ -56,15 +57,16 @@ pub(crate) fn state_folder(
 }
 
 /// Notes that something was heard of a host; written at most once a minute.
-pub(crate) fn seen(tx: &mut Tx<'_>, host: HostId, peer: &str, now: Timestamp) -> Result<(), StoreError> {
+pub(crate) fn seen(op: &mut Op<'_, '_>, host: HostId) -> Result<(), StoreError> {
+    let now = op.now;
     const EVERY_MS: u64 = 60_000;
-    let Some(mut presence) = tx.get(&PRESENCES, &host)? else { return Ok(()) };
+    let Some(mut presence) = op.tx.get(&PRESENCES, &host)? else { return Ok(()) };
     if presence.last_seen_at.is_some_and(|at| now >= at && now.ms_since(at) < EVERY_MS) {
         return Ok(());
     }
     presence.last_seen_at = Some(now);
-    if !peer.is_empty() {
-        presence.peer = Some(peer.to_owned());
+    if !&op.by.peer.is_empty() {
+        presence.peer = Some(op.by.peer.clone());
     }
-    tx.put(&PRESENCES, &host, &presence)
+    op.tx.put(&PRESENCES, &host, &presence)
 }

@@ -14,6 +14,7 @@ use crate::change::Changed;
 use crate::folder;
 use crate::listing;
 use crate::maintenance::fired;
+use crate::op::Op;
 use crate::pending;
 use crate::record::{Job, JobWhat};
 use crate::refused::StoreError;
@@ -23,25 +24,25 @@ use crate::store::{
     SUMMARIES, Span, Tx,
 };
 use row::next_open;
-use schema::{HostId, JobId, Timestamp};
+use schema::{HostId, JobId};
 
 /// Writes a job that is new.
-pub(crate) fn create(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(), StoreError> {
-    tx.put(&HOST_JOBS, &(job.host, job.id), &())?;
+pub(crate) fn create(op: &mut Op<'_, '_>, job: &Job) -> Result<(), StoreError> {
+    op.tx.put(&HOST_JOBS, &(job.host, job.id), &())?;
     if !job.what.is_dry_run() {
-        tx.put(&KIND_JOBS, &(job.host, kind_key(job.what.kind()), job.id), &())?;
+        op.tx.put(&KIND_JOBS, &(job.host, kind_key(job.what.kind()), job.id), &())?;
     }
     if !job.state.is_ended() {
-        tx.put(&OPEN_JOBS, &(job.host, job.id), &())?;
+        op.tx.put(&OPEN_JOBS, &(job.host, job.id), &())?;
         if job.what.is_exclusive() {
-            tx.put(&EXCLUSIVE_JOBS, &(job.host, job.id), &())?;
+            op.tx.put(&EXCLUSIVE_JOBS, &(job.host, job.id), &())?;
         }
     }
-    budget::change_usage(tx, job.host, |usage| {
+    budget::change_usage(op.tx, job.host, |usage| {
         usage.jobs += 1;
         usage.bytes = usage.bytes.saturating_add(budget::JOB_BYTES);
     })?;
-    save(tx, None, job, now)
+    save(op, None, job)
 }
 
 /// Removes a job that has ended, with its log and what it listed.
@@ -63,27 +64,22 @@ pub(crate) fn remove(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {
 }
 
 /// Writes a job that was changed; what follows (indices, the host's summary, listeners) follows here.
-pub(crate) fn save(
-    tx: &mut Tx<'_>,
-    before: Option<&Job>,
-    job: &Job,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    tx.put(&JOBS, &job.id, job)?;
+pub(crate) fn save(op: &mut Op<'_, '_>, before: Option<&Job>, job: &Job) -> Result<(), StoreError> {
+    op.tx.put(&JOBS, &job.id, job)?;
     let was_ended = before.is_some_and(|before| before.state.is_ended());
     if let Some(before) = before {
         match (before.state.is_ended(), job.state.is_ended()) {
             (false, true) => {
-                tx.remove(&OPEN_JOBS, &(job.host, job.id))?;
+                op.tx.remove(&OPEN_JOBS, &(job.host, job.id))?;
                 if job.what.is_exclusive() {
-                    tx.remove(&EXCLUSIVE_JOBS, &(job.host, job.id))?;
+                    op.tx.remove(&EXCLUSIVE_JOBS, &(job.host, job.id))?;
                 }
-                tx.effects.ended.push(job.id);
+                op.tx.effects.ended.push(job.id);
             }
             (true, false) => {
-                tx.put(&OPEN_JOBS, &(job.host, job.id), &())?;
+                op.tx.put(&OPEN_JOBS, &(job.host, job.id), &())?;
                 if job.what.is_exclusive() {
-                    tx.put(&EXCLUSIVE_JOBS, &(job.host, job.id), &())?;
+                    op.tx.put(&EXCLUSIVE_JOBS, &(job.host, job.id), &())?;
                 }
             }
             _ => {}
@@ -93,39 +89,38 @@ pub(crate) fn save(
         && job.state.is_ended()
         && before.is_some_and(|old| old.state != job.state)
     {
-        listing::job_ended(tx, job, now)?;
+        listing::job_ended(op, job)?;
     }
     if job.state.is_ended() && before.is_some_and(|old| old.state != job.state) {
-        folder::job_ended(tx, job, now)?;
+        folder::job_ended(op, job)?;
     }
     if before.is_none_or(|before| before.state != job.state) {
-        fired::job_changed(tx, job)?;
+        fired::job_changed(op.tx, job)?;
     }
-    let sound = if job.state.is_ended() { soundness::backup_ended(tx, job, now)? } else { None };
-    let mut summary = tx.get(&SUMMARIES, &job.host)?.unwrap_or_default();
+    let sound = if job.state.is_ended() { soundness::backup_ended(op, job)? } else { None };
+    let mut summary = op.tx.get(&SUMMARIES, &job.host)?.unwrap_or_default();
     summary.count_open(before.is_some() && !was_ended, !job.state.is_ended());
-    let next = if job.state.is_ended() && summary.runs(job.id) { next_open(tx, job.host)? } else { None };
-    summary.take_job(job, next, sound.as_ref(), now);
-    tx.put(&SUMMARIES, &job.host, &summary)?;
-    tx.effects.changed(Changed::Job { host: job.host, job: job.id });
+    let next = if job.state.is_ended() && summary.runs(job.id) { next_open(op.tx, job.host)? } else { None };
+    summary.take_job(job, next, sound.as_ref(), op.now);
+    op.tx.put(&SUMMARIES, &job.host, &summary)?;
+    op.tx.effects.changed(Changed::Job { host: job.host, job: job.id });
     if job.state.is_ended() && before.is_none_or(|before| before.state != job.state) {
-        pending::job_ended(tx, job, now)?;
+        pending::job_ended(op, job)?;
     }
     Ok(())
 }
 
 /// Changes one job, if it is there and its host's.
 pub(crate) fn change(
-    tx: &mut Tx<'_>,
+    op: &mut Op<'_, '_>,
     host: HostId,
     job: JobId,
-    now: Timestamp,
     change: impl FnOnce(&mut Job) -> bool,
 ) -> Result<Option<Job>, StoreError> {
-    let Some(before) = tx.get(&JOBS, &job)?.filter(|record| record.host == host) else { return Ok(None) };
+    let Some(before) = op.tx.get(&JOBS, &job)?.filter(|record| record.host == host) else { return Ok(None) };
     let mut after = before.clone();
     if change(&mut after) {
-        save(tx, Some(&before), &after, now)?;
+        save(op, Some(&before), &after)?;
     }
     Ok(Some(after))
 }

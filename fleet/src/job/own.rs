@@ -3,13 +3,12 @@
 use super::step;
 use crate::audit;
 use crate::budget::{MAX_AHEAD_MS, MAX_OPEN_OWN, Spent, is_full, spend};
-use crate::context::Context;
+use crate::op::Op;
 use crate::pending;
 use crate::record::{Actor, AuditAction, AuditTarget, Job, JobWhat, Occurrence};
 use crate::refused::{Refused, StoreError};
-use crate::request::By;
 use crate::schedule;
-use crate::store::{JOBS, Reads, Tx};
+use crate::store::{JOBS, Reads};
 use crate::units::DAY_MS;
 use schema::command::Over;
 use schema::{HostId, JobId, JobKind, Timestamp, name};
@@ -26,47 +25,36 @@ pub(crate) struct Own<'a> {
 /// schedule and group is this job now. What is over the host's budgets, or what no honest agent reports, is not
 /// taken.
 pub(crate) fn take(
-    context: &Context,
-    tx: &mut Tx<'_>,
+    op: &mut Op<'_, '_>,
     host: HostId,
     own: &Own<'_>,
     (at, now): (Timestamp, Timestamp),
-    peer: &str,
 ) -> Result<Taken, Refused> {
     if !name::is_valid(own.schedule) || !name::is_valid(own.group) {
         return Ok(Taken::Impossible);
     }
-    if tx.has(&JOBS, &own.job)? {
+    if op.tx.has(&JOBS, &own.job)? {
         // This data file was set back, and has heard of it before.
         return Ok(Taken::In);
     }
-    if let Err(over) = fits(context, tx, host, own.job, now)? {
+    if let Err(over) = fits(op, host, own.job)? {
         return Ok(Taken::Over(over));
     }
     // What came due while this server was off waits from here on, and not for this backup.
-    schedule::tick::note_due(context, tx, host, own.schedule, now)?;
+    schedule::tick::note_due(op, host, own.schedule)?;
     let what = JobWhat::Backup { group: own.group.to_owned() };
     let mut job = Job::new(own.job, host, what, Actor::Agent, at.min(now), 0);
     job.made_for = Some(Occurrence { schedule: own.schedule.to_owned(), due_at: own.due_at.min(now) });
     step::accepted(&mut job, at, now);
-    super::create(tx, &job, now)?;
-    let by = By { actor: Actor::Agent, peer: peer.to_owned() };
+    super::create(op, &job)?;
     let detail = format!("{}, due by {}, while the server was away", own.group, own.schedule);
     let target = AuditTarget::Job(host, own.job);
-    let unsaid = audit::note_of_host(
-        context,
-        tx,
-        now,
-        (host, &by),
-        AuditAction::Job(JobKind::Backup),
-        target,
-        detail,
-    )?;
+    let unsaid = audit::note_of_host(op, host, AuditAction::Job(JobKind::Backup), target, detail)?;
     if let Some(over) = unsaid {
         // The job is in the list all the same.
-        tx.effects.refused.push((host, over));
+        op.tx.effects.refused.push((host, over));
     }
-    pending::taken_over(context, tx, (host, own.schedule, own.group), own.due_at, own.job, now)?;
+    pending::taken_over(op, (host, own.schedule, own.group), own.due_at, own.job)?;
     Ok(Taken::In)
 }
 
@@ -82,24 +70,19 @@ pub(crate) enum Taken {
 
 /// Whether it is within the host's budgets. An id sorts by its date: one that is ahead would stand before all jobs for
 /// as long, and one from long ago be removed at once.
-fn fits(
-    context: &Context,
-    tx: &mut Tx<'_>,
-    host: HostId,
-    job: JobId,
-    now: Timestamp,
-) -> Result<Result<(), Over>, StoreError> {
+fn fits(op: &mut Op<'_, '_>, host: HostId, job: JobId) -> Result<Result<(), Over>, StoreError> {
+    let now = op.now;
     let made_at = job.made_at();
-    let oldest = u64::from(context.settings.keep.jobs_days).saturating_mul(DAY_MS);
+    let oldest = u64::from(op.facts.settings.keep.jobs_days).saturating_mul(DAY_MS);
     if made_at > now.plus_ms(MAX_AHEAD_MS) || now.ms_since(made_at) > oldest {
         return Ok(Err(Over::OwnDate));
     }
-    let open = super::open_jobs(tx, host, usize::MAX)?;
+    let open = super::open_jobs(op.tx, host, usize::MAX)?;
     if open.iter().filter(|job| job.actor == Actor::Agent).count() >= MAX_OPEN_OWN {
         return Ok(Err(Over::OwnJobs));
     }
-    if is_full(context, tx, host)? {
+    if is_full(op.facts, op.tx, host)? {
         return Ok(Err(Over::Share));
     }
-    Ok(spend(context, tx, (host, Spent::OwnJob, 1), now))
+    Ok(spend(op, (host, Spent::OwnJob, 1)))
 }

@@ -4,17 +4,17 @@ use super::report::answer_skipped;
 use super::{LinkState, Sent, outbox};
 use crate::bounds::clip;
 use crate::change::Changed;
-use crate::context::Context;
 use crate::credentials;
 use crate::dispatch::lease;
 use crate::host_clock;
 use crate::job::{self, step};
+use crate::op::Op;
 use crate::pending;
 use crate::quarantine;
 use crate::record::{HostFacts, Job, JobState, Machine, Presence};
 use crate::refused::{Refused, StoreError};
 use crate::store::{HOSTS, JOBS, LINK_STATES, OUTBOX, PRESENCES, Reads, Span, Tx};
-use schema::{CommandBody, HeldJob, Hello, HostId, JobId, Slot, Timestamp};
+use schema::{CommandBody, HeldJob, Hello, HostId, JobId, Slot};
 
 /// No honest agent counts this far. What would go beyond is not followed, so that numbers never overflow.
 const MAX_NUMBER: u64 = 1 << 48;
@@ -114,23 +114,21 @@ pub(crate) enum Taken {
 
 /// A hello, in its order: online; sequences; jobs; credentials; backups that waited for it. `None` = it changes nothing.
 pub(crate) fn take_hello(
-    context: &Context,
-    tx: &mut Tx<'_>,
+    op: &mut Op<'_, '_>,
     host: HostId,
     hello: &Hello<'_>,
-    (peer, first): (&str, Option<u64>),
-    now: Timestamp,
+    first: Option<u64>,
 ) -> Result<Option<Taken>, Refused> {
-    let presence = tx.get(&PRESENCES, &host)?.unwrap_or_default();
-    let mut state = outbox::state_of(tx, host)?;
+    let presence = op.tx.get(&PRESENCES, &host)?.unwrap_or_default();
+    let mut state = outbox::state_of(op.tx, host)?;
     if !begins(&presence, &state, (hello.stream, hello.epoch), first.is_some()) {
         return Ok(None);
     }
     let before = presence.clone();
-    if presence.quarantine.is_some() || !mark_online(tx, host, presence, hello, peer, now)? {
+    if presence.quarantine.is_some() || !mark_online(op, host, presence, hello)? {
         return Ok(Some(Taken::KeptOut));
     }
-    lease::heard_again(context, tx, host, &before, now)?;
+    lease::heard_again(op, host, &before)?;
     let counts = Counts {
         stream: hello.stream,
         taken: hello.taken,
@@ -144,12 +142,12 @@ pub(crate) fn take_hello(
     state.reports = resumed.reports;
     state.owed_until = if counts.has_unacked() { hello.last_report.min(MAX_NUMBER) } else { 0 };
     match resumed.renumber_from {
-        Some(first) => outbox::renumber(context, tx, host, &mut state, first)?,
+        Some(first) => outbox::renumber(op, host, &mut state, first)?,
         // The reports on their way say which commands were answered; until then they stay, but don't go out again.
         None if is_same_stream && counts.has_unacked() => {}
-        None if is_same_stream => answer_skipped(context, tx, host, &mut state, hello.taken, now)?,
+        None if is_same_stream => answer_skipped(op, host, &mut state, hello.taken)?,
         None => {
-            outbox::clear_taken(tx, host, &mut state, hello.taken)?;
+            outbox::clear_taken(op.tx, host, &mut state, hello.taken)?;
         }
     }
     state.delivered = state.taken.max(hello.taken.min(state.last_command));
@@ -160,38 +158,27 @@ pub(crate) fn take_hello(
     // What this very connection has acknowledged since the hello was written is no step back.
     let rewound = first.unwrap_or(delivered) > state.delivered;
     let held: Vec<HeldJob> = hello.jobs.iter().collect();
-    take_held(context, tx, host, &mut state, &held, now)?;
-    reconcile(context, tx, host, &mut state, &held, counts, now)?;
-    let waiting = tx.rows(&OUTBOX, &Span::under(&host))?;
+    take_held(op, host, &mut state, &held)?;
+    reconcile(op, host, &mut state, &held, counts)?;
+    let waiting = op.tx.rows(&OUTBOX, &Span::under(&host))?;
     let waits = |slot, revision| {
         waiting.iter().any(|(_, row)| row.what == Sent::Config { slot, revision, for_job: None })
     };
     let repo_waits = |revision| waits(Slot::Repo, revision);
-    credentials::push_changed(context, tx, host, &mut state, hello.repo_revision, repo_waits, now)?;
-    credentials::ask_about_admin(
-        context,
-        tx,
-        host,
-        &mut state,
-        |revision| waits(Slot::Admin, revision),
-        now,
-    )?;
-    tx.put(&LINK_STATES, &host, &state)?;
-    pending::drain::host(context, tx, host, now)?;
+    credentials::push_changed(op, host, &mut state, hello.repo_revision, repo_waits)?;
+    credentials::ask_about_admin(op, host, &mut state, |revision| waits(Slot::Admin, revision))?;
+    op.tx.put(&LINK_STATES, &host, &state)?;
+    pending::drain::host(op, host)?;
     if state.last_command > state.taken {
-        tx.effects.wake(host);
+        op.tx.effects.wake(host);
     }
     Ok(Some(Taken::In { rewound }))
 }
 
 /// The connection of an epoch has ended. `false` = it changes nothing.
-pub(crate) fn take_gone(
-    tx: &mut Tx<'_>,
-    host: HostId,
-    gone: u64,
-    now: Timestamp,
-) -> Result<bool, StoreError> {
-    let before = tx.get(&PRESENCES, &host)?.unwrap_or_default();
+pub(crate) fn take_gone(op: &mut Op<'_, '_>, host: HostId, gone: u64) -> Result<bool, StoreError> {
+    let now = op.now;
+    let before = op.tx.get(&PRESENCES, &host)?.unwrap_or_default();
     // The end of a connection that never said hello says nothing of any other.
     if epoch(&before, gone) != Epoch::Same || !before.online {
         return Ok(false);
@@ -200,27 +187,26 @@ pub(crate) fn take_gone(
     after.last_seen_at = Some(now);
     after.online = false;
     after.changed_at = Some(now);
-    tx.put(&PRESENCES, &host, &after)?;
-    tx.effects.changed(Changed::Host(host));
+    op.tx.put(&PRESENCES, &host, &after)?;
+    op.tx.effects.changed(Changed::Host(host));
     Ok(true)
 }
 
 /// `false`: two machines have its identity, and it is kept out.
 fn mark_online(
-    tx: &mut Tx<'_>,
+    op: &mut Op<'_, '_>,
     host: HostId,
     before: Presence,
     hello: &Hello<'_>,
-    peer: &str,
-    now: Timestamp,
 ) -> Result<bool, StoreError> {
-    let mut record = tx.get(&HOSTS, &host)?;
+    let now = op.now;
+    let mut record = op.tx.get(&HOSTS, &host)?;
     let last = record.as_ref().and_then(|record| record.facts.as_ref());
     let machine = Machine { installation: hello.installation, boot_id: hello.boot_id };
     let of = |facts: &HostFacts| Machine { installation: facts.installation, boot_id: facts.boot_id };
     let (former, has_twin) = quarantine::displaced(machine, last.map(of), before.former);
     if has_twin && let Some(facts) = last {
-        quarantine::begin(tx, host, before, (facts, hello), peer, now)?;
+        quarantine::begin(op, host, before, (facts, hello))?;
         return Ok(false);
     }
     let ahead_ms = host_clock::ahead_ms(hello.at, now);
@@ -232,14 +218,14 @@ fn mark_online(
         epoch: hello.epoch,
         changed_at: if before.online { before.changed_at.or(Some(now)) } else { Some(now) },
         last_seen_at: Some(now),
-        peer: if peer.is_empty() { before.peer } else { Some(peer.to_owned()) },
+        peer: if op.by.peer.is_empty() { before.peer } else { Some(op.by.peer.clone()) },
         wire_problem: None,
         clock_ahead_ms: Some(ahead_ms),
         clock_off_since: is_off.then(|| before.clock_off_since.unwrap_or(now)),
         // A connection says nothing of the agent's disk.
         state_folder_since: before.state_folder_since,
     };
-    tx.put(&PRESENCES, &host, &presence)?;
+    op.tx.put(&PRESENCES, &host, &presence)?;
     if let Some(record) = &mut record {
         record.facts = Some(HostFacts {
             at: now,
@@ -252,28 +238,26 @@ fn mark_online(
             boot_id: hello.boot_id,
             state_free_bytes: hello.state_free_bytes,
         });
-        tx.put(&HOSTS, &host, record)?;
+        op.tx.put(&HOSTS, &host, record)?;
     }
-    tx.effects.changed(Changed::Host(host));
+    op.tx.effects.changed(Changed::Host(host));
     Ok(true)
 }
 
 /// Jobs that the agent holds although they were presumed to have ended: they live on, or are cancelled again.
 fn take_held(
-    context: &Context,
-    tx: &mut Tx<'_>,
+    op: &mut Op<'_, '_>,
     host: HostId,
     state: &mut LinkState,
     held: &[HeldJob],
-    now: Timestamp,
 ) -> Result<(), Refused> {
     for held in held {
-        let job = job::change(tx, host, held.job, now, |job| step::held(job, held.phase))?;
+        let job = job::change(op, host, held.job, |job| step::held(job, held.phase))?;
         if job.is_some_and(|job| job.state == JobState::Cancelled && job.presumed)
             && outbox::has_room(state, 1)
         {
             let body = CommandBody::Cancel { job: held.job };
-            outbox::enqueue(context, tx, host, state, now.plus_ms(CANCEL_EXPIRES_MS), body)?;
+            outbox::enqueue(op, host, state, op.now.plus_ms(CANCEL_EXPIRES_MS), body)?;
         }
     }
     Ok(())
@@ -282,15 +266,13 @@ fn take_held(
 /// Finds the jobs that nobody holds any more: they were taken, the agent does not name them, and no command of
 /// theirs waits. With reports still on the way they are suspects until those have come.
 fn reconcile(
-    context: &Context,
-    tx: &mut Tx<'_>,
+    op: &mut Op<'_, '_>,
     host: HostId,
     state: &mut LinkState,
     held: &[HeldJob],
     counts: Counts,
-    now: Timestamp,
 ) -> Result<(), Refused> {
-    let open = job::open_jobs(tx, host, usize::MAX)?;
+    let open = job::open_jobs(op.tx, host, usize::MAX)?;
     state.suspects = open
         .iter()
         .filter(|job| was_taken(job, state.delivered) && !held.iter().any(|held| held.job == job.id))
@@ -299,7 +281,7 @@ fn reconcile(
     state.suspects_until = counts.last_report.min(MAX_NUMBER);
     state.suspects_taken = state.delivered;
     if !counts.has_unacked() {
-        settle_suspects(context, tx, host, state, now)?;
+        settle_suspects(op, host, state)?;
     }
     Ok(())
 }
@@ -311,16 +293,15 @@ fn was_taken(job: &Job, taken: u64) -> bool {
 
 /// All reports of before the hello have come: who is a suspect still, and whose command does not go out again, is lost.
 pub(crate) fn settle_suspects(
-    context: &Context,
-    tx: &mut Tx<'_>,
+    op: &mut Op<'_, '_>,
     host: HostId,
     state: &mut LinkState,
-    now: Timestamp,
 ) -> Result<(), Refused> {
-    answer_skipped(context, tx, host, state, state.suspects_taken, now)?;
+    let now = op.now;
+    answer_skipped(op, host, state, state.suspects_taken)?;
     let taken = state.taken;
     for suspect in std::mem::take(&mut state.suspects) {
-        job::change(tx, host, suspect, now, |job| was_taken(job, taken) && step::lost(job, now, LOST))?;
+        job::change(op, host, suspect, |job| was_taken(job, taken) && step::lost(job, now, LOST))?;
     }
     Ok(())
 }
@@ -335,25 +316,25 @@ pub(crate) fn job_of_command(tx: &Tx<'_>, host: HostId, seq: u64) -> Result<Opti
 }
 
 /// A host without a connection is not online, whatever it said.
-pub(crate) fn is_gone(tx: &mut Tx<'_>, host: HostId, now: Timestamp) -> Result<(), StoreError> {
-    let Some(mut presence) = tx.get(&PRESENCES, &host)?.filter(|presence| presence.online) else {
+pub(crate) fn is_gone(op: &mut Op<'_, '_>, host: HostId) -> Result<(), StoreError> {
+    let Some(mut presence) = op.tx.get(&PRESENCES, &host)?.filter(|presence| presence.online) else {
         return Ok(());
     };
     presence.online = false;
-    presence.changed_at = Some(now);
-    tx.put(&PRESENCES, &host, &presence)?;
-    tx.effects.changed(Changed::Host(host));
+    presence.changed_at = Some(op.now);
+    op.tx.put(&PRESENCES, &host, &presence)?;
+    op.tx.effects.changed(Changed::Host(host));
     Ok(())
 }
 
 /// All hosts that a stopped server left online are not: their connections ended with it.
-pub(crate) fn nobody_is_connected(tx: &mut Tx<'_>, now: Timestamp) -> Result<usize, StoreError> {
-    let mut online = tx.rows(&PRESENCES, &Span::ALL)?;
+pub(crate) fn nobody_is_connected(op: &mut Op<'_, '_>) -> Result<usize, StoreError> {
+    let mut online = op.tx.rows(&PRESENCES, &Span::ALL)?;
     online.retain(|(_, presence)| presence.online);
     for (host, mut presence) in online.iter().cloned() {
         presence.online = false;
-        presence.changed_at = Some(presence.last_seen_at.unwrap_or(now).min(now));
-        tx.put(&PRESENCES, &host, &presence)?;
+        presence.changed_at = Some(presence.last_seen_at.unwrap_or(op.now).min(op.now));
+        op.tx.put(&PRESENCES, &host, &presence)?;
     }
     Ok(online.len())
 }

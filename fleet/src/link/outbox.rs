@@ -1,7 +1,7 @@
 //! Commands on their way: numbered, sealed, kept until taken.
 
 use super::{LinkState, Outgoing, Sent, key_of, open_envelope, seal_message};
-use crate::context::Context;
+use crate::op::Op;
 use crate::refused::{Refused, StoreError};
 use crate::store::{JOBS, LINK_STATES, OUTBOX, Order, Reads, Span, Tx};
 use schema::{Command, CommandBody, HostId, HostTopic, JobId, Timestamp, ToAgent, Topic};
@@ -17,8 +17,7 @@ pub(crate) fn has_room(state: &LinkState, more: u64) -> bool {
 
 /// Writes a command under the host's next number; the caller stores `state`.
 pub(crate) fn enqueue(
-    context: &Context,
-    tx: &mut Tx<'_>,
+    op: &mut Op<'_, '_>,
     host: HostId,
     state: &mut LinkState,
     expires_at: Timestamp,
@@ -28,24 +27,20 @@ pub(crate) fn enqueue(
         return Err(Refused::QueueFull);
     }
     let seq = state.last_command + 1;
-    put(context, tx, host, Command { seq, expires_at, body })?;
+    put(op, host, Command { seq, expires_at, body })?;
     state.last_command = seq;
-    tx.effects.wake(host);
+    op.tx.effects.wake(host);
     Ok(seq)
 }
 
 /// Writes a command under a number of its own choice, over what stands there.
-pub(crate) fn put(
-    context: &Context,
-    tx: &mut Tx<'_>,
-    host: HostId,
-    command: Command<'_>,
-) -> Result<(), Refused> {
-    let key = key_of(&context.master, tx, host)?.ok_or(Refused::HostNotEnrolled)?;
+pub(crate) fn put(op: &mut Op<'_, '_>, host: HostId, command: Command<'_>) -> Result<(), Refused> {
+    let key = key_of(&op.facts.master, op.tx, host)?.ok_or(Refused::HostNotEnrolled)?;
     let topic = Topic::Host(host, HostTopic::Cmd);
-    let frame = seal_message(|| context.random(), &key, topic, &ToAgent::Command(command)).map_err(|_| {
-        Refused::invalid("group", "this is more than fits one command: use fewer or shorter paths")
-    })?;
+    let frame =
+        seal_message(|| op.facts.random(), &key, topic, &ToAgent::Command(command)).map_err(|_| {
+            Refused::invalid("group", "this is more than fits one command: use fewer or shorter paths")
+        })?;
     let what = match command.body {
         CommandBody::Run(run) => Sent::Run(run.job),
         CommandBody::Cancel { job } => Sent::Cancel(job),
@@ -54,7 +49,7 @@ pub(crate) fn put(
         }
     };
     let row = Outgoing { frame, expires_at: command.expires_at, what };
-    Ok(tx.put(&OUTBOX, &(host, command.seq), &row)?)
+    Ok(op.tx.put(&OUTBOX, &(host, command.seq), &row)?)
 }
 
 /// Notes how far the agent has come and drops what it has taken. Returns what was dropped.
@@ -98,41 +93,39 @@ pub(crate) fn delivered(tx: &mut Tx<'_>, host: HostId, seq: u64) -> Result<(), S
 /// Gives everything that waits new numbers, the first being `first`. For an agent whose count is not ours any more:
 /// it was set up anew, or this server was restored from a backup.
 pub(crate) fn renumber(
-    context: &Context,
-    tx: &mut Tx<'_>,
+    op: &mut Op<'_, '_>,
     host: HostId,
     state: &mut LinkState,
     first: u64,
 ) -> Result<(), Refused> {
-    let waiting = tx.rows(&OUTBOX, &Span::under(&host))?;
-    tx.remove_all(&OUTBOX, &Span::under(&host))?;
+    let waiting = op.tx.rows(&OUTBOX, &Span::under(&host))?;
+    op.tx.remove_all(&OUTBOX, &Span::under(&host))?;
     state.taken = first - 1;
     state.sent = first - 1;
     state.delivered = first - 1;
     state.last_command = first - 1;
     for (_, row) in waiting {
-        move_to_end(context, tx, host, state, &row)?;
+        move_to_end(op, host, state, &row)?;
     }
     Ok(())
 }
 
 /// Seals a waiting command anew under the next number.
 pub(crate) fn move_to_end(
-    context: &Context,
-    tx: &mut Tx<'_>,
+    op: &mut Op<'_, '_>,
     host: HostId,
     state: &mut LinkState,
     row: &Outgoing,
 ) -> Result<(), Refused> {
-    let Some((_, key)) = key_of(&context.master, tx, host)? else { return Ok(()) };
+    let Some((_, key)) = key_of(&op.facts.master, op.tx, host)? else { return Ok(()) };
     let Ok(plain) = open_envelope(&key, host, HostTopic::Cmd, &row.frame) else {
         // Sealed with a key that has ended: nobody could read it any more.
         return Ok(());
     };
     let Ok(ToAgent::Command(command)) = schema::decode(&plain) else { return Ok(()) };
-    let seq = enqueue(context, tx, host, state, command.expires_at, command.body)?;
+    let seq = enqueue(op, host, state, command.expires_at, command.body)?;
     if let Sent::Run(job) = row.what {
-        follow(tx, job, seq)?;
+        follow(op.tx, job, seq)?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ pub(crate) use row::{MAX_BACKUPS, read, short};
 use crate::budget;
 use crate::clock::{self, Clock, Dated as _};
 use crate::job;
+use crate::op::Op;
 use crate::record::{Job, JobFigures, JobState, JobWhat, Listed, Listing, SnapshotPage, SnapshotRow};
 use crate::refused::StoreError;
 use crate::soundness;
@@ -78,17 +79,17 @@ const fn has_result(state: JobState) -> bool {
 }
 
 /// A listing job has ended: well, and its pieces replace those of the one before; or not, and they go.
-pub(crate) fn job_ended(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(), StoreError> {
+pub(crate) fn job_ended(op: &mut Op<'_, '_>, job: &Job) -> Result<(), StoreError> {
     let old = if has_result(job.state) {
-        let at = job.finished_at.unwrap_or(now).min(now);
-        let kept = fill_sizes(tx, job)?;
+        let at = job.finished_at.unwrap_or(op.now).min(op.now);
+        let kept = fill_sizes(op.tx, job)?;
         let left_out = left_out(&job.figures, kept);
-        let old = tx.get(&LISTINGS, &job.host)?;
-        tx.put(&LISTINGS, &job.host, &Listing { job: job.id, at, kept, left_out })?;
-        tx.effects.changed(crate::change::Changed::Repo(job.host));
+        let old = op.tx.get(&LISTINGS, &job.host)?;
+        op.tx.put(&LISTINGS, &job.host, &Listing { job: job.id, at, kept, left_out })?;
+        op.tx.effects.changed(crate::change::Changed::Repo(job.host));
         // Of one that is longer than any that is kept, the newest are known.
         if left_out == 0 || kept >= MAX_SNAPSHOTS {
-            soundness::past::listed(tx, job, now)?;
+            soundness::past::listed(op, job)?;
         }
         old.map(|listing| listing.job).filter(|old| *old != job.id)
     } else {
@@ -96,7 +97,7 @@ pub(crate) fn job_ended(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<()
         Some(job.id).filter(|_| !job.presumed)
     };
     if let Some(old) = old {
-        budget::remove_pieces(tx, &LISTED, old)?;
+        budget::remove_pieces(op.tx, &LISTED, old)?;
     }
     Ok(())
 }

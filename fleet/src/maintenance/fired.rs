@@ -23,9 +23,9 @@ pub(crate) fn job_changed(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> 
     if after == before { Ok(()) } else { tx.put(&FIRED, &job.host, &after) }
 }
 
-/// The host uses another repository than before.
-pub(crate) fn repository_changed(tx: &mut Tx<'_>, host: HostId, now: Timestamp) -> Result<(), StoreError> {
-    let mut kept = LastFired { switched_at: Some(now), ..LastFired::default() };
+/// The host uses another repository since then.
+pub(crate) fn repository_changed(tx: &mut Tx<'_>, host: HostId, since: Timestamp) -> Result<(), StoreError> {
+    let mut kept = LastFired { switched_at: Some(since), ..LastFired::default() };
     for (fired, kind) in kept.latest.iter_mut().zip(KINDS) {
         *fired = read(tx, host, kind, kept.switched_at)?;
     }

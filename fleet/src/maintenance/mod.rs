@@ -23,7 +23,10 @@ mod spread;
 mod tests;
 mod words;
 
-pub use crate::record::{AuditAction, Fired, Latest};
+use crate::facts::Facts;
+use crate::op::Op;
+use crate::record::AuditAction;
+pub use crate::record::{Fired, Latest};
 pub(crate) use check_status::overdue_at;
 pub use check_status::{CheckStatus, check_status};
 pub use decide::{
@@ -33,7 +36,6 @@ pub use words::Words;
 
 use crate::audit;
 use crate::change::Changed;
-use crate::context::Context;
 use crate::credentials;
 use crate::dispatch::{self, spec};
 use crate::fleet::Fleet;
@@ -44,7 +46,7 @@ use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
 use crate::soundness;
 use crate::store::{
-    FIRED, GROUPS, HOSTS, LINKS, MAINTENANCE, Order, PRESENCES, REPOS, ReadView, Reads, SUMMARIES, Span, Tx,
+    FIRED, GROUPS, HOSTS, LINKS, MAINTENANCE, Order, PRESENCES, REPOS, ReadView, Reads, SUMMARIES, Span,
 };
 use crate::unplanned;
 use schema::{HostId, JobKind, Slot, Timestamp};
@@ -67,27 +69,18 @@ impl Fleet {
         input: MaintenanceInput,
         by: By,
     ) -> Result<Maintenance, Refused> {
-        let context = self.context();
-        self.write(move |tx| {
-            let now = context.now();
-            let record = hosts::find(tx, host)?;
-            let before = settings::of(&context.settings.timezone, tx, host)?;
+        self.write(by, move |op| {
+            let record = hosts::find(op.tx, host)?;
+            let before = settings::of(&op.facts.settings.timezone, op.tx, host)?;
             let after = input::read(&input, &before)?;
             if after == before {
                 return Ok(after);
             }
-            tx.put(&MAINTENANCE, &host, &after)?;
-            let target = hosts::target(tx, record.id)?;
-            audit::note(
-                tx,
-                now,
-                &by,
-                AuditAction::MaintenanceChanged,
-                target,
-                input::changes(&before, &after),
-            )?;
-            tx.effects.changed(Changed::Repo(host));
-            unplanned::plan_changed(tx, host)?;
+            op.tx.put(&MAINTENANCE, &host, &after)?;
+            let target = hosts::target(op.tx, record.id)?;
+            audit::note(op, AuditAction::MaintenanceChanged, target, input::changes(&before, &after))?;
+            op.tx.effects.changed(Changed::Repo(host));
+            unplanned::plan_changed(op, host)?;
             Ok(after)
         })
         .await
@@ -98,7 +91,7 @@ impl Fleet {
         let fleet = self.clone();
         let found = tokio::task::spawn_blocking(move || {
             let view = fleet.view()?;
-            due_hosts(&fleet.context(), &view)
+            due_hosts(&fleet.context(), &view, fleet.now())
         });
         let due = match found.await {
             Ok(Ok(due)) => due,
@@ -120,8 +113,7 @@ impl Fleet {
 
 /// Decides again inside the transaction, and dispatches.
 async fn run_due(fleet: Fleet, host: HostId) {
-    let context = fleet.context();
-    match fleet.write(move |tx| run_in(&context, tx, host)).await {
+    match fleet.write(By::system(), move |op| run_in(op, host)).await {
         Ok(()) | Err(Refused::HostNotFound) => {}
         Err(Refused::Store(error)) => {
             tracing::error!(%host, error = &error as &dyn std::error::Error, "maintenance was not dispatched");
@@ -130,11 +122,11 @@ async fn run_due(fleet: Fleet, host: HostId) {
     }
 }
 
-fn run_in(context: &Context, tx: &mut Tx<'_>, host: HostId) -> Result<(), Refused> {
-    let record = hosts::find(tx, host)?;
-    let (_, decisions) = decisions_of(context, tx, &record, context.now())?;
+fn run_in(op: &mut Op<'_, '_>, host: HostId) -> Result<(), Refused> {
+    let record = hosts::find(op.tx, host)?;
+    let (_, decisions) = decisions_of(op.facts, op.tx, &record, op.now)?;
     if let Some(request) = decisions.iter().find_map(request_of) {
-        dispatch::dispatch(context, tx, host, &request, &By::system())?;
+        dispatch::dispatch(op, host, &request)?;
     }
     Ok(())
 }
@@ -151,14 +143,13 @@ fn request_of(decision: &Decision) -> Option<JobRequest> {
 }
 
 /// The hosts for which something is to be run. Most are passed after a look at when each kind fired last.
-pub(crate) fn due_hosts(context: &Context, view: &ReadView) -> Result<Vec<HostId>, StoreError> {
-    let now = context.now();
+pub(crate) fn due_hosts(facts: &Facts, view: &ReadView, now: Timestamp) -> Result<Vec<HostId>, StoreError> {
     let mut presences = view.beside(&PRESENCES)?;
     let (mut settings, mut fired) = (view.beside(&MAINTENANCE)?, view.beside(&FIRED)?);
     let mut due = Vec::new();
     view.walk(&HOSTS, &Span::ALL, Order::Ascending, |id, host| {
         let settings = match settings.at(&id) {
-            Ok(settings) => settings.unwrap_or_else(|| settings::usual(&context.settings.timezone)),
+            Ok(settings) => settings.unwrap_or_else(|| settings::usual(&facts.settings.timezone)),
             // They keep no other host from its maintenance, and this one says so.
             Err(error @ StoreError::Row { .. }) => {
                 tracing::error!(host = %id, %error, "maintenance settings can't be read");
@@ -177,11 +168,11 @@ pub(crate) fn due_hosts(context: &Context, view: &ReadView) -> Result<Vec<HostId
         }
         // What a host lacks, it mostly lacks for ever: that is found before the rest is read.
         if kinds.contains(&true) {
-            let means = means_of(context, view, id)?;
+            let means = means_of(facts, view, id)?;
             let mut of_due = KINDS.into_iter().zip(kinds).filter(|(_, is_due)| *is_due);
             let runs = |decision: &Decision| decision.action == Action::Run;
             if of_due.any(|(kind, _)| decide::missing(kind, &means).is_none())
-                && decisions_of(context, view, &host, now)?.1.iter().any(runs)
+                && decisions_of(facts, view, &host, now)?.1.iter().any(runs)
             {
                 due.push(id);
             }
@@ -193,19 +184,19 @@ pub(crate) fn due_hosts(context: &Context, view: &ReadView) -> Result<Vec<HostId
 
 /// The settings of a host, and what is decided now.
 pub(crate) fn decisions_of(
-    context: &Context,
+    facts: &Facts,
     reads: &impl Reads,
     host: &Host,
     now: Timestamp,
 ) -> Result<(Maintenance, [Decision; 3]), StoreError> {
-    let settings = settings::of(&context.settings.timezone, reads, host.id)?;
+    let settings = settings::of(&facts.settings.timezone, reads, host.id)?;
     let kept = fired::of(reads, host.id)?;
     let mut decisions =
-        decide(now, &settings, &kept.latest, &state_of(context, reads, host, &kept, &settings)?);
+        decide(now, &settings, &kept.latest, &state_of((facts, now), reads, host, &kept, &settings)?);
     for decision in &mut decisions {
         // What dispatch would refuse for reasons of its own (a full outbox) must not be promised.
         if let Some(request) = request_of(decision)
-            && let Some(refused) = dispatch::blocked(context, reads, host.id, &request)?
+            && let Some(refused) = dispatch::blocked((facts, now), reads, host.id, &request)?
         {
             decision.action = Action::Hold;
             decision.why = Why::Refused(refused.to_string());
@@ -215,7 +206,7 @@ pub(crate) fn decisions_of(
 }
 
 fn state_of(
-    context: &Context,
+    (facts, now): (&Facts, Timestamp),
     reads: &impl Reads,
     host: &Host,
     kept: &LastFired,
@@ -233,21 +224,20 @@ fn state_of(
     } else {
         Reach::NotEnrolled
     };
-    let lock =
-        Some(repo.as_shown()).filter(|repo| !repo.lock_is_old_word(context.now())).and_then(|repo| repo.lock);
+    let lock = Some(repo.as_shown()).filter(|repo| !repo.lock_is_old_word(now)).and_then(|repo| repo.lock);
     let lock = lock.as_ref().and_then(|seen| Some((seen.at, seen.holder.as_ref()?)));
     let (held, left_out) = held(reads, id)?;
     Ok(HostState {
         id,
         since: kept.switched_at.map_or(host.created_at, |at| at.max(host.created_at)),
         reach,
-        means: means_of(context, reads, id)?,
+        means: means_of(facts, reads, id)?,
         lock: lock.map(|(seen_at, holder)| Lock { since: holder.since, seen_at, stale: holder.stale }),
         open: job::open_jobs(reads, id, LOOK_AT)?
             .iter()
             .find(|job| dispatch::lease::uses_repository(&job.what))
             .map(|job| job.what.kind()),
-        neighbour: dispatch::lease::neighbour(context, reads, id, true)?
+        neighbour: dispatch::lease::neighbour((facts, now), reads, id, true)?
             .map(|(host, job)| (host, job.what.kind())),
         held,
         left_out,
@@ -282,7 +272,7 @@ fn elsewhere(repo: &RepoState, settings: &Maintenance) -> [Option<Timestamp>; 3]
     [None, repo.told.prune.as_ref().map(|prune| prune.at), check.map(|check| check.at)]
 }
 
-fn means_of(context: &Context, reads: &impl Reads, id: HostId) -> Result<Means, StoreError> {
+fn means_of(facts: &Facts, reads: &impl Reads, id: HostId) -> Result<Means, StoreError> {
     let repo = reads.get(&REPOS, &id)?.unwrap_or_default();
     let groups = reads.rows(&GROUPS, &Span::under(&id))?;
     let has_snapshot = match &repo.snapshots {
@@ -292,7 +282,7 @@ fn means_of(context: &Context, reads: &impl Reads, id: HostId) -> Result<Means, 
     Ok(Means {
         has_repo_credentials: credentials::is_set(reads, id, Slot::Repo)?,
         is_replaced: repo.replaced.is_some(),
-        admin: credentials::state_of(context, reads, id, Slot::Admin)?,
+        admin: credentials::state_of(facts, reads, id, Slot::Admin)?,
         is_append_only: repo.append_only.is_some_and(|(append_only, _)| append_only),
         has_keep_rule: groups.iter().any(|(_, group)| !spec::keep_of(&group.keep).is_empty()),
         has_snapshot,

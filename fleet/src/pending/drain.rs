@@ -3,15 +3,16 @@
 use super::plan::{Action, Hurdle, World, came_to_nothing, plan_drain};
 use super::retry::{LONGEST_MS, Why};
 use super::runs::{abandon, of_host, put, rule_of};
-use crate::context::Context;
 use crate::dispatch;
+use crate::facts::Facts;
 use crate::fleet::Fleet;
 use crate::job;
 use crate::link::outbox;
+use crate::op::Op;
 use crate::record::{Actor, Job, PendingRun};
 use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
-use crate::store::{GROUPS, PENDING, PENDING_DUE, Reads, Span, Tx};
+use crate::store::{GROUPS, PENDING, PENDING_DUE, Reads, Span};
 use schema::limits::MAX_HELD_JOBS;
 use schema::{HostId, PendingId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,11 +27,11 @@ impl Fleet {
         let hosts: Vec<HostId> = due_hosts(&self.view()?, now)?.into_iter().collect();
         let mut is_well = true;
         for part in hosts.chunks(AT_ONCE) {
-            if self.drain_part(part, now).await.is_ok() {
+            if self.drain_part(part).await.is_ok() {
                 continue;
             }
             for host in part {
-                if let Err(error) = self.drain_part(&[*host], now).await {
+                if let Err(error) = self.drain_part(&[*host]).await {
                     tracing::error!(%host, %error, "what waits for a host could not be written");
                     is_well = false;
                 }
@@ -39,9 +40,9 @@ impl Fleet {
         Ok(is_well)
     }
 
-    async fn drain_part(&self, hosts: &[HostId], now: Timestamp) -> Result<(), Refused> {
-        let (context, hosts) = (self.context(), hosts.to_vec());
-        self.write(move |tx| hosts.iter().try_for_each(|id| host(&context, tx, *id, now))).await
+    async fn drain_part(&self, hosts: &[HostId]) -> Result<(), Refused> {
+        let hosts = hosts.to_vec();
+        self.write(By::system(), move |op| hosts.iter().try_for_each(|id| host(op, *id))).await
     }
 }
 
@@ -59,23 +60,24 @@ fn due_hosts(reads: &impl Reads, now: Timestamp) -> Result<BTreeSet<HostId>, Sto
 }
 
 /// Does what is to be done with a host's runs.
-pub(crate) fn host(context: &Context, tx: &mut Tx<'_>, host: HostId, now: Timestamp) -> Result<(), Refused> {
+pub(crate) fn host(op: &mut Op<'_, '_>, host: HostId) -> Result<(), Refused> {
+    let now = op.now;
     let runs: BTreeMap<PendingId, PendingRun> =
-        of_host(tx, host)?.into_iter().filter(|run| run.job.is_none()).map(|run| (run.id, run)).collect();
+        of_host(op.tx, host)?.into_iter().filter(|run| run.job.is_none()).map(|run| (run.id, run)).collect();
     // Until the agent has told what it did, it may have done this.
-    if runs.is_empty() || outbox::state_of(tx, host)?.is_catching_up() {
+    if runs.is_empty() || outbox::state_of(op.tx, host)?.is_catching_up() {
         return Ok(());
     }
     let in_order: Vec<PendingRun> = runs.values().cloned().collect();
-    let world = world_of(context, tx, host, &in_order)?;
+    let world = world_of((op.facts, now), op.tx, host, &in_order)?;
     for action in plan_drain(now, &in_order, &world) {
-        apply(context, tx, &runs, action, now)?;
+        apply(op, &runs, action)?;
     }
     Ok(())
 }
 
 fn world_of(
-    context: &Context,
+    (facts, now): (&Facts, Timestamp),
     reads: &impl Reads,
     host: HostId,
     runs: &[PendingRun],
@@ -87,7 +89,7 @@ fn world_of(
         }
         let key = (host, run.group.clone());
         if !world.groups.contains_key(&key) && reads.has(&GROUPS, &key)? {
-            world.groups.insert(key, hurdle_of(context, reads, run)?);
+            world.groups.insert(key, hurdle_of((facts, now), reads, run)?);
         }
     }
     let open = job::open_jobs(reads, host, MAX_HELD_JOBS)?.len();
@@ -95,9 +97,13 @@ fn world_of(
     Ok(world)
 }
 
-fn hurdle_of(context: &Context, reads: &impl Reads, run: &PendingRun) -> Result<Hurdle, StoreError> {
+fn hurdle_of(
+    (facts, now): (&Facts, Timestamp),
+    reads: &impl Reads,
+    run: &PendingRun,
+) -> Result<Hurdle, StoreError> {
     let request = JobRequest::Backup { group: run.group.clone() };
-    Ok(match dispatch::blocked(context, reads, run.host, &request)? {
+    Ok(match dispatch::blocked((facts, now), reads, run.host, &request)? {
         None => Hurdle::Clear,
         Some(Refused::JobInProgress { job }) => Hurdle::Open(job),
         Some(refused @ (Refused::HostOffline | Refused::HostNotEnrolled | Refused::WireUnsupported)) => {
@@ -121,60 +127,49 @@ fn why(refused: &Refused) -> Why {
 }
 
 /// Dispatches the backup of a run.
-pub(crate) fn dispatch(
-    context: &Context,
-    tx: &mut Tx<'_>,
-    run: &PendingRun,
-    by: &By,
-) -> Result<Job, Refused> {
+pub(crate) fn dispatch(op: &mut Op<'_, '_>, run: &PendingRun) -> Result<Job, Refused> {
     let request = JobRequest::Backup { group: run.group.clone() };
-    dispatch::dispatch(context, tx, run.host, &request, by)
+    dispatch::dispatch(op, run.host, &request)
 }
 
-fn apply(
-    context: &Context,
-    tx: &mut Tx<'_>,
-    runs: &BTreeMap<PendingId, PendingRun>,
-    action: Action,
-    now: Timestamp,
-) -> Result<(), Refused> {
+fn apply(op: &mut Op<'_, '_>, runs: &BTreeMap<PendingId, PendingRun>, action: Action) -> Result<(), Refused> {
     match action {
         Action::Dispatch { runs: shared } => {
             let shared: Vec<&PendingRun> = shared.iter().filter_map(|id| runs.get(id)).collect();
             let Some(first) = shared.first() else { return Ok(()) };
             let by = By { actor: Actor::Schedule(first.schedule.clone()), peer: String::new() };
-            let job = match dispatch(context, tx, first, &by) {
+            let job = match dispatch(&mut op.as_by(&by), first) {
                 Ok(job) => job,
                 Err(Refused::Store(error)) => return Err(error.into()),
                 // The planner saw nothing in the way; the last word is the dispatch's, which has written nothing.
                 Err(refused) => {
-                    return shared.iter().try_for_each(|run| refuse(tx, run, why(&refused), now));
+                    return shared.iter().try_for_each(|run| refuse(op, run, why(&refused)));
                 }
             };
             for run in shared {
-                put(tx, Some(run), &run.come_due(now).handed_over(job.id))?;
+                put(op.tx, Some(run), &run.come_due(op.now).handed_over(job.id))?;
             }
         }
         Action::Follow { run, job } => {
             let run = &runs[&run];
-            put(tx, Some(run), &run.come_due(now).handed_over(job))?;
+            put(op.tx, Some(run), &run.come_due(op.now).handed_over(job))?;
         }
         Action::Wait { run, until, attempt, why } => {
             let run = &runs[&run];
-            put(tx, Some(run), &run.waiting(until, attempt, why, None, now))?;
+            put(op.tx, Some(run), &run.waiting(until, attempt, why, None, op.now))?;
         }
-        Action::Abandon { run, reason } => abandon(tx, &runs[&run], &reason, now)?,
+        Action::Abandon { run, reason } => abandon(op, &runs[&run], &reason)?,
     }
     Ok(())
 }
 
-fn refuse(tx: &mut Tx<'_>, run: &PendingRun, why: Why, now: Timestamp) -> Result<(), Refused> {
-    let retry_max = rule_of(tx, run)?.map_or(0, |rule| rule.retry_max);
-    match came_to_nothing(run, retry_max, why, now) {
+fn refuse(op: &mut Op<'_, '_>, run: &PendingRun, why: Why) -> Result<(), Refused> {
+    let retry_max = rule_of(op.tx, run)?.map_or(0, |rule| rule.retry_max);
+    match came_to_nothing(run, retry_max, why, op.now) {
         Action::Wait { until, attempt, why, .. } => {
-            put(tx, Some(run), &run.waiting(until, attempt, why, None, now))?;
+            put(op.tx, Some(run), &run.waiting(until, attempt, why, None, op.now))?;
         }
-        Action::Abandon { reason, .. } => abandon(tx, run, &reason, now)?,
+        Action::Abandon { reason, .. } => abandon(op, run, &reason)?,
         Action::Dispatch { .. } | Action::Follow { .. } => {}
     }
     Ok(())

@@ -20,14 +20,14 @@ pub(crate) use runs::{change_all, has_old, host_deleted, job_ended, of_host, put
 use runs::{find, is_timed, remove, title};
 
 use crate::audit;
-use crate::context::Context;
 use crate::dispatch;
 use crate::fleet::Fleet;
 use crate::hosts;
+use crate::op::Op;
 use crate::record::{AuditAction, AuditTarget, Job, JobState, PendingRun};
 use crate::refused::Refused;
 use crate::request::By;
-use crate::store::{JOBS, PENDING, PENDING_DUE, Reads, Span, Tx};
+use crate::store::{JOBS, PENDING, PENDING_DUE, Reads, Span};
 use schema::{HostId, JobId, PendingId, Timestamp};
 
 /// What a backup says that was dispatched for nothing.
@@ -39,15 +39,14 @@ impl Fleet {
     /// Tries a run that waits at once. Answers the job, which may be one that is open already; refuses as any
     /// run-now does, and the run waits on.
     pub async fn run_pending(&self, run: PendingId, by: By) -> Result<Job, Refused> {
-        let context = self.context();
-        self.write(move |tx| {
-            let before = find(tx, run)?;
-            let job = match drain::dispatch(&context, tx, &before, &by) {
+        self.write(by, move |op| {
+            let before = find(op.tx, run)?;
+            let job = match drain::dispatch(op, &before) {
                 Ok(job) => job,
-                Err(Refused::JobInProgress { job }) => tx.get(&JOBS, &job)?.ok_or(Refused::JobNotFound)?,
+                Err(Refused::JobInProgress { job }) => op.tx.get(&JOBS, &job)?.ok_or(Refused::JobNotFound)?,
                 Err(refused) => return Err(refused),
             };
-            put(tx, Some(&before), &before.come_due(context.now()).handed_over(job.id))?;
+            put(op.tx, Some(&before), &before.come_due(op.now).handed_over(job.id))?;
             Ok(job)
         })
         .await
@@ -64,10 +63,10 @@ impl Fleet {
         };
         for runs in due.chunks(AT_ONCE) {
             let runs = runs.to_vec();
-            self.write(move |tx| {
+            self.write(by.clone(), move |op| {
                 for id in &runs {
-                    let Some(before) = tx.get(&PENDING, id)?.filter(is_timed) else { continue };
-                    put(tx, Some(&before), &PendingRun { next_attempt_at: Some(now), ..before.clone() })?;
+                    let Some(before) = op.tx.get(&PENDING, id)?.filter(is_timed) else { continue };
+                    put(op.tx, Some(&before), &PendingRun { next_attempt_at: Some(now), ..before.clone() })?;
                 }
                 Ok(())
             })
@@ -75,9 +74,9 @@ impl Fleet {
         }
         if !due.is_empty() {
             let count = due.len();
-            self.write(move |tx| {
+            self.write(by, move |op| {
                 let detail = format!("{count} backups");
-                Ok(audit::note(tx, now, &by, AuditAction::PendingHurried, AuditTarget::Server, detail)?)
+                Ok(audit::note(op, AuditAction::PendingHurried, AuditTarget::Server, detail)?)
             })
             .await?;
         }
@@ -87,12 +86,11 @@ impl Fleet {
 
     /// Lets a run that waits go. Its schedule goes on as always.
     pub async fn drop_pending(&self, run: PendingId, by: By) -> Result<(), Refused> {
-        let context = self.context();
-        self.write(move |tx| {
-            let before = find(tx, run)?;
-            remove(tx, &before)?;
-            let target = hosts::target(tx, before.host)?;
-            audit::note(tx, context.now(), &by, AuditAction::PendingDropped, target, title(&before))?;
+        self.write(by, move |op| {
+            let before = find(op.tx, run)?;
+            remove(op.tx, &before)?;
+            let target = hosts::target(op.tx, before.host)?;
+            audit::note(op, AuditAction::PendingDropped, target, title(&before))?;
             Ok(())
         })
         .await
@@ -102,24 +100,23 @@ impl Fleet {
 /// The agent did by itself what waits, or what was dispatched and never got there. A run that also stands for later
 /// occurrences waits on.
 pub(crate) fn taken_over(
-    context: &Context,
-    tx: &mut Tx<'_>,
+    op: &mut Op<'_, '_>,
     (host, schedule, group): (HostId, &str, &str),
     due_at: Timestamp,
     job: JobId,
-    now: Timestamp,
 ) -> Result<(), Refused> {
+    let now = op.now;
     let is_it =
         |run: &PendingRun| run.schedule == schedule && run.group == group && run.last_due_at <= due_at;
-    for run in of_host(tx, host)?.into_iter().filter(is_it) {
-        let dispatched = run.job.map_or(Ok(None), |job| tx.get(&JOBS, &job))?;
+    for run in of_host(op.tx, host)?.into_iter().filter(is_it) {
+        let dispatched = run.job.map_or(Ok(None), |job| op.tx.get(&JOBS, &job))?;
         if dispatched.as_ref().is_some_and(|job| job.state > JobState::Sent) {
             // The agent has that one, too.
             continue;
         }
-        put(tx, Some(&run), &run.come_due(now).handed_over(job))?;
+        put(op.tx, Some(&run), &run.come_due(now).handed_over(job))?;
         if let Some(dispatched) = dispatched {
-            dispatch::withdraw(context, tx, &dispatched, BY_ITSELF, now)?;
+            dispatch::withdraw(op, &dispatched, BY_ITSELF)?;
         }
     }
     Ok(())

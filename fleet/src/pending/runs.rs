@@ -6,6 +6,7 @@ use crate::audit;
 use crate::change::Changed;
 use crate::groups::origins;
 use crate::hosts;
+use crate::op::Op;
 use crate::record::{Actor, AuditAction, GivenUp, Job, JobWhat, PendingRun};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
@@ -90,43 +91,44 @@ pub(super) fn told(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
 }
 
 /// Gives a run up, for everybody to see.
-pub(super) fn abandon(
-    tx: &mut Tx<'_>,
-    run: &PendingRun,
-    reason: &str,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    remove(tx, run)?;
-    let given_up = GivenUp { at: now, reason: reason.to_owned(), run: run.clone() };
-    tx.put(&GIVEN_UP, &(now.0, run.id), &given_up)?;
-    let kept = tx.keys(&GIVEN_UP, &Span::ALL, MAX_GIVEN_UP + 1)?;
+pub(super) fn abandon(op: &mut Op<'_, '_>, run: &PendingRun, reason: &str) -> Result<(), StoreError> {
+    remove(op.tx, run)?;
+    let given_up = GivenUp { at: op.now, reason: reason.to_owned(), run: run.clone() };
+    op.tx.put(&GIVEN_UP, &(op.now.0, run.id), &given_up)?;
+    let kept = op.tx.keys(&GIVEN_UP, &Span::ALL, MAX_GIVEN_UP + 1)?;
     if kept.len() > MAX_GIVEN_UP {
-        tx.remove(&GIVEN_UP, &kept[0])?;
+        op.tx.remove(&GIVEN_UP, &kept[0])?;
     }
     let by = By { actor: Actor::Schedule(run.schedule.clone()), peer: String::new() };
-    let target = hosts::target(tx, run.host)?;
-    audit::note(tx, now, &by, AuditAction::PendingAbandoned, target, format!("{}: {reason}", title(run)))
+    let target = hosts::target(op.tx, run.host)?;
+    audit::note(
+        &mut op.as_by(&by),
+        AuditAction::PendingAbandoned,
+        target,
+        format!("{}: {reason}", title(run)),
+    )
 }
 
 /// A backup has ended, or its end was corrected.
 ///
 /// An occurrence is met by a good backup that was made for it, or of its group and begun at or after its due time; what
 /// came due later waits on, however late this is heard of.
-pub(crate) fn job_ended(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(), StoreError> {
+pub(crate) fn job_ended(op: &mut Op<'_, '_>, job: &Job) -> Result<(), StoreError> {
+    let now = op.now;
     let JobWhat::Backup { group } = &job.what else { return Ok(()) };
     // It may have another name by now.
-    let group = origins::owner_of(tx, job.host, group)?.unwrap_or_else(|| group.clone());
+    let group = origins::owner_of(op.tx, job.host, group)?.unwrap_or_else(|| group.clone());
     let verdict = retry::judge(job);
-    for run in of_host(tx, job.host)? {
+    for run in of_host(op.tx, job.host)? {
         let is_own = run.job == Some(job.id);
         if verdict == Verdict::Done && (is_own || run.group == group) {
-            let rest = due_after(tx, &run, served_until(job, &run))?;
-            settle(tx, &run, rest.map(|rest| if is_own { rest.anew(now) } else { rest }))?;
+            let rest = due_after(op.tx, &run, served_until(job, &run))?;
+            settle(op.tx, &run, rest.map(|rest| if is_own { rest.anew(now) } else { rest }))?;
         } else if is_own {
             // One that never began stands for all that waited for it.
             let until =
                 if job.started_at.is_some() { served_until(job, &run) } else { now.max(run.last_due_at) };
-            came_to_nothing(tx, &run, (job, &verdict), until, now)?;
+            came_to_nothing(op, &run, (job, &verdict), until)?;
         }
     }
     Ok(())
@@ -166,29 +168,29 @@ pub(super) fn settle(tx: &mut Tx<'_>, run: &PendingRun, rest: Option<PendingRun>
 
 /// The job of a run has ended, and there is no good backup.
 pub(super) fn came_to_nothing(
-    tx: &mut Tx<'_>,
+    op: &mut Op<'_, '_>,
     run: &PendingRun,
     (job, verdict): (&Job, &Verdict),
     until: Timestamp,
-    now: Timestamp,
 ) -> Result<(), StoreError> {
+    let now = op.now;
     if until < run.due_at {
         // It had begun before: this was no try of it.
         let waits = PendingRun { attempt: run.attempt, last_error: run.last_error.clone(), ..run.anew(now) };
-        return put(tx, Some(run), &waits);
+        return put(op.tx, Some(run), &waits);
     }
-    let rest = due_after(tx, run, until)?.map(|rest| rest.anew(now));
+    let rest = due_after(op.tx, run, until)?.map(|rest| rest.anew(now));
     let reason = match verdict {
-        Verdict::Done | Verdict::Dropped => return settle(tx, run, rest),
+        Verdict::Done | Verdict::Dropped => return settle(op.tx, run, rest),
         Verdict::Later(why) => {
             let until = Some(now.plus_ms(retry::LONGEST_MS / 2));
-            return put(tx, Some(run), &run.waiting(until, run.attempt, why.clone(), Some(job.id), now));
+            return put(op.tx, Some(run), &run.waiting(until, run.attempt, why.clone(), Some(job.id), now));
         }
-        Verdict::Again(why) => match rule_of(tx, run)? {
+        Verdict::Again(why) => match rule_of(op.tx, run)? {
             None => "the schedule or the source group is gone".to_owned(),
             Some(rule) => match plan::came_to_nothing(run, rule.retry_max, why.clone(), now) {
                 Action::Wait { until, attempt, why, .. } => {
-                    return put(tx, Some(run), &run.waiting(until, attempt, why, Some(job.id), now));
+                    return put(op.tx, Some(run), &run.waiting(until, attempt, why, Some(job.id), now));
                 }
                 Action::Abandon { reason, .. } => reason,
                 Action::Dispatch { .. } | Action::Follow { .. } => return Ok(()),
@@ -196,8 +198,8 @@ pub(super) fn came_to_nothing(
         },
         Verdict::GiveUp(Why { message, .. }) => format!("{message}, which another try would not mend"),
     };
-    abandon(tx, run, &reason, now)?;
-    rest.map_or(Ok(()), |rest| put(tx, None, &rest))
+    abandon(op, run, &reason)?;
+    rest.map_or(Ok(()), |rest| put(op.tx, None, &rest))
 }
 
 /// A schedule or a source group has another name, or is on or off now.
@@ -238,8 +240,8 @@ pub(crate) fn has_old(reads: &impl Reads, now: Timestamp) -> Result<bool, StoreE
     Ok(!reads.keys(&GIVEN_UP, &old_span(now), 1)?.is_empty())
 }
 
-pub(crate) fn remove_old(tx: &mut Tx<'_>, now: Timestamp) -> Result<(), StoreError> {
-    tx.remove_all(&GIVEN_UP, &old_span(now)).map(|_| ())
+pub(crate) fn remove_old(op: &mut Op<'_, '_>) -> Result<(), StoreError> {
+    op.tx.remove_all(&GIVEN_UP, &old_span(op.now)).map(|_| ())
 }
 
 /// What its schedule says of a run. Schedule and group may each allow fewer tries than the other.

@@ -10,11 +10,11 @@
 
 use crate::audit;
 use crate::hosts;
-use crate::record::{Actor, AuditAction, Place, RepoState, Sharer, WhyShared};
+use crate::op::Op;
+use crate::record::{AuditAction, Place, RepoState, Sharer, WhyShared};
 use crate::refused::StoreError;
-use crate::request::By;
 use crate::store::{CONFIRMED, HOSTS, PLACE_HOSTS, PLACES, REPO_HOSTS, REPOS, Reads, Span, Tx};
-use schema::{HostId, RepoId, Timestamp};
+use schema::{HostId, RepoId};
 use std::collections::BTreeSet;
 
 /// The most repositories of a host that are remembered as audited.
@@ -122,18 +122,13 @@ pub(crate) fn leave(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
 
 /// A host names a repository: when others do so too to whom the server gave that and not to it, that is audited, once
 /// for each.
-pub(super) fn note_claim(
-    tx: &mut Tx<'_>,
-    host: HostId,
-    state: &mut RepoState,
-    now: Timestamp,
-) -> Result<(), StoreError> {
+pub(super) fn note_claim(op: &mut Op<'_, '_>, host: HostId, state: &mut RepoState) -> Result<(), StoreError> {
     let Some(repo) = state.repo.filter(|repo| !state.claimed.contains(repo)) else { return Ok(()) };
-    let partners = partners(tx, host)?;
+    let partners = partners(op.tx, host)?;
     let mut names = Vec::new();
-    for other in named_by(tx, repo)? {
+    for other in named_by(op.tx, repo)? {
         if other != host && !partners.contains(&other) {
-            names.extend(tx.get(&HOSTS, &other)?.map(|record| record.name));
+            names.extend(op.tx.get(&HOSTS, &other)?.map(|record| record.name));
         }
     }
     if names.is_empty() {
@@ -151,8 +146,8 @@ pub(super) fn note_claim(
         short(repo),
         names.join(", ")
     );
-    let by = By { actor: Actor::Agent, peer: String::new() };
-    audit::note(tx, now, &by, AuditAction::RepoClaimed, hosts::target(tx, host)?, words)
+    let target = hosts::target(op.tx, host)?;
+    audit::note(op, AuditAction::RepoClaimed, target, words)
 }
 
 /// An id in few letters: enough to tell two apart, and not to name one.

@@ -21,6 +21,7 @@
 
 use super::partners;
 use super::row::write;
+use crate::op::Op;
 use crate::record::{
     CheckSeen, Job, JobFigures, JobState, JobWhat, PruneSeen, RepoState, SizeSeen, SnapshotsSeen, Told,
     ToldLock,
@@ -132,18 +133,13 @@ impl RepoState {
 }
 
 /// Tells the other hosts what this one has seen.
-pub(super) fn tell(
-    tx: &mut Tx<'_>,
-    host: HostId,
-    state: &RepoState,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    for other in partners::partners(tx, host)?.into_iter().take(MOST_TOLD) {
-        let Some(before) = tx.get(&REPOS, &other)? else { continue };
+pub(super) fn tell(op: &mut Op<'_, '_>, host: HostId, state: &RepoState) -> Result<(), StoreError> {
+    for other in partners::partners(op.tx, host)?.into_iter().take(MOST_TOLD) {
+        let Some(before) = op.tx.get(&REPOS, &other)? else { continue };
         let mut after = before.clone();
-        after.told.take(before.check.as_ref(), state, host, now);
+        after.told.take(before.check.as_ref(), state, host, op.now);
         if after != before {
-            write(tx, other, &after)?;
+            write(op.tx, other, &after)?;
         }
     }
     Ok(())
@@ -163,7 +159,8 @@ pub(super) fn learn(tx: &Tx<'_>, host: HostId) -> Result<Told, StoreError> {
 }
 
 /// A job that the server asked for has ended well and in time: what counts as done for the others.
-pub(super) fn tell_done(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<(), StoreError> {
+pub(super) fn tell_done(op: &mut Op<'_, '_>, job: &Job) -> Result<(), StoreError> {
+    let now = op.now;
     if job.state != JobState::Succeeded || job.late {
         return Ok(());
     }
@@ -177,8 +174,8 @@ pub(super) fn tell_done(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<()
         }
         _ => return Ok(()),
     };
-    for other in partners::partners(tx, job.host)?.into_iter().take(MOST_TOLD) {
-        let Some(before) = tx.get(&REPOS, &other)? else { continue };
+    for other in partners::partners(op.tx, job.host)?.into_iter().take(MOST_TOLD) {
+        let Some(before) = op.tx.get(&REPOS, &other)? else { continue };
         let mut after = before.clone();
         let told = &mut after.told;
         if check.as_ref().is_some_and(|check| told.check.as_ref().is_none_or(|known| known.at <= check.at)) {
@@ -188,7 +185,7 @@ pub(super) fn tell_done(tx: &mut Tx<'_>, job: &Job, now: Timestamp) -> Result<()
             told.prune.clone_from(&prune);
         }
         if after != before {
-            write(tx, other, &after)?;
+            write(op.tx, other, &after)?;
         }
     }
     Ok(())

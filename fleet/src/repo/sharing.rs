@@ -7,82 +7,67 @@ use crate::audit;
 use crate::change::Changed;
 use crate::fleet::Fleet;
 use crate::hosts;
+use crate::op::Op;
 use crate::record::{AuditAction, Confirmed, Place};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::store::{CONFIRMED, PLACE_HOSTS, PLACES, REPOS, Reads, Tx};
-use schema::{HostId, Timestamp};
+use schema::HostId;
 
 impl Fleet {
     /// A person says that two hosts use one repository, by whatever addresses; both must name it. Doing it again
     /// changes nothing.
     pub async fn confirm_sharing(&self, host: HostId, other: HostId, by: By) -> Result<(), Refused> {
-        let context = self.context();
-        self.write(move |tx| confirm(tx, host, other, &by, context.now())).await
+        self.write(by, move |op| confirm(op, host, other)).await
     }
 
     /// Takes that back. Doing it again changes nothing.
     pub async fn undo_sharing(&self, host: HostId, other: HostId, by: By) -> Result<(), Refused> {
-        let context = self.context();
-        self.write(move |tx| undo(tx, host, other, &by, context.now())).await
+        self.write(by, move |op| undo(op, host, other)).await
     }
 }
 
-fn confirm(tx: &mut Tx<'_>, host: HostId, other: HostId, by: &By, now: Timestamp) -> Result<(), Refused> {
-    let (record, other_record) = (hosts::find(tx, host)?, hosts::find(tx, other)?);
+fn confirm(op: &mut Op<'_, '_>, host: HostId, other: HostId) -> Result<(), Refused> {
+    let (record, other_record) = (hosts::find(op.tx, host)?, hosts::find(op.tx, other)?);
     if host == other {
         return Err(Refused::invalid("other", "name another host than this one"));
     }
-    let repo = id_of(tx, host)?;
-    let Some(repo) = repo.filter(|repo| id_of(tx, other).is_ok_and(|id| id == Some(*repo))) else {
+    let repo = id_of(op.tx, host)?;
+    let Some(repo) = repo.filter(|repo| id_of(op.tx, other).is_ok_and(|id| id == Some(*repo))) else {
         let words = format!(
             "{} and {} do not name the same repository: test the credentials of both first",
             record.name, other_record.name
         );
         return Err(Refused::invalid("other", words));
     };
-    if partners(tx, host)?.contains(&other) {
+    if partners(op.tx, host)?.contains(&other) {
         return Ok(());
     }
-    let confirmed = Confirmed { repo, by: by.actor.clone(), at: now };
-    tx.put(&CONFIRMED, &(host, other), &confirmed)?;
-    tx.put(&CONFIRMED, &(other, host), &confirmed)?;
+    let confirmed = Confirmed { repo, by: op.by.actor.clone(), at: op.now };
+    op.tx.put(&CONFIRMED, &(host, other), &confirmed)?;
+    op.tx.put(&CONFIRMED, &(other, host), &confirmed)?;
     for (one, with) in [(host, &other_record.name), (other, &record.name)] {
-        audit::note(
-            tx,
-            now,
-            by,
-            AuditAction::RepoShareConfirmed,
-            hosts::target(tx, one)?,
-            format!("with {with}"),
-        )?;
+        audit::note(op, AuditAction::RepoShareConfirmed, hosts::target(op.tx, one)?, format!("with {with}"))?;
     }
-    for member in partners(tx, host)?.into_iter().chain([host]) {
-        learn_anew(tx, member)?;
+    for member in partners(op.tx, host)?.into_iter().chain([host]) {
+        learn_anew(op.tx, member)?;
     }
     Ok(())
 }
 
-fn undo(tx: &mut Tx<'_>, host: HostId, other: HostId, by: &By, now: Timestamp) -> Result<(), Refused> {
-    let (record, other_record) = (hosts::find(tx, host)?, hosts::find(tx, other)?);
-    if !tx.has(&CONFIRMED, &(host, other))? {
+fn undo(op: &mut Op<'_, '_>, host: HostId, other: HostId) -> Result<(), Refused> {
+    let (record, other_record) = (hosts::find(op.tx, host)?, hosts::find(op.tx, other)?);
+    if !op.tx.has(&CONFIRMED, &(host, other))? {
         return Ok(());
     }
-    let members = partners(tx, host)?;
-    tx.remove(&CONFIRMED, &(host, other))?;
-    tx.remove(&CONFIRMED, &(other, host))?;
+    let members = partners(op.tx, host)?;
+    op.tx.remove(&CONFIRMED, &(host, other))?;
+    op.tx.remove(&CONFIRMED, &(other, host))?;
     for (one, with) in [(host, &other_record.name), (other, &record.name)] {
-        audit::note(
-            tx,
-            now,
-            by,
-            AuditAction::RepoShareUndone,
-            hosts::target(tx, one)?,
-            format!("with {with}"),
-        )?;
+        audit::note(op, AuditAction::RepoShareUndone, hosts::target(op.tx, one)?, format!("with {with}"))?;
     }
     for member in members.into_iter().chain([host]) {
-        learn_anew(tx, member)?;
+        learn_anew(op.tx, member)?;
     }
     Ok(())
 }

@@ -7,10 +7,10 @@ pub(crate) mod tick;
 pub(crate) use row::{begin_anew, has_unlisted, list_again, occurred, of_host};
 
 use crate::audit;
-use crate::context::Context;
 use crate::fleet::Fleet;
 use crate::hosts;
 use crate::link::plan;
+use crate::op::Op;
 use crate::pending;
 use crate::record::{AuditAction, Schedule, ScheduleRow};
 use crate::refused::{Refused, StoreError};
@@ -18,7 +18,7 @@ use crate::request::By;
 use crate::store::{GROUPS, Reads, SCHEDULES, Span, Tx};
 use cron::{Cron, CronError};
 use row::{cron_of, put, remove, unlist};
-use schema::{HostId, Timestamp};
+use schema::HostId;
 
 /// The most schedules of one host.
 const MAX_SCHEDULES: usize = 32;
@@ -39,24 +39,23 @@ impl Fleet {
         schedule: Schedule,
         by: By,
     ) -> Result<Schedule, Refused> {
-        let (context, old_name) = (self.context(), old_name.map(str::to_owned));
-        self.write(move |tx| {
-            let now = context.now();
-            hosts::find(tx, host)?;
+        let old_name = old_name.map(str::to_owned);
+        self.write(by, move |op| {
+            hosts::find(op.tx, host)?;
             let before = match &old_name {
                 None => None,
                 Some(old) => {
-                    Some(tx.get(&SCHEDULES, &(host, old.clone()))?.ok_or(Refused::ScheduleNotFound)?)
+                    Some(op.tx.get(&SCHEDULES, &(host, old.clone()))?.ok_or(Refused::ScheduleNotFound)?)
                 }
             };
-            let cron = check(tx, host, &schedule)?;
+            let cron = check(op.tx, host, &schedule)?;
             let key = (host, schedule.name.clone());
             let is_new_name = before.as_ref().is_none_or(|before| before.schedule.name != schedule.name);
-            if is_new_name && tx.has(&SCHEDULES, &key)? {
+            if is_new_name && op.tx.has(&SCHEDULES, &key)? {
                 return Err(Refused::NameTaken { name: schedule.name.clone() });
             }
             if before.is_none()
-                && tx.keys(&SCHEDULES, &Span::under(&host), MAX_SCHEDULES)?.len() == MAX_SCHEDULES
+                && op.tx.keys(&SCHEDULES, &Span::under(&host), MAX_SCHEDULES)?.len() == MAX_SCHEDULES
             {
                 return Err(Refused::invalid(
                     "name",
@@ -70,27 +69,27 @@ impl Fleet {
                 let old = &before.schedule;
                 old.enabled && old.cron == schedule.cron && old.timezone == schedule.timezone
             });
-            let handled_at = goes_on.map_or(now, |before| before.handled_at);
+            let handled_at = goes_on.map_or(op.now, |before| before.handled_at);
             let next_due_at = if schedule.enabled { cron.next_after(handled_at) } else { None };
-            let longest_ms = due::longest_ms(&cron, now);
+            let longest_ms = due::longest_ms(&cron, op.now);
             let row = ScheduleRow { schedule: schedule.clone(), handled_at, next_due_at, longest_ms };
-            put(tx, host, before.as_ref(), &row)?;
-            plan::changed(tx, host)?;
+            put(op, host, before.as_ref(), &row)?;
+            plan::changed(op.tx, host)?;
             if let Some(before) = &before {
                 let (old, new) = (&before.schedule.name, &schedule.name);
-                pending::change_all(tx, host, |run| {
+                pending::change_all(op.tx, host, |run| {
                     if run.schedule == *old {
                         run.schedule.clone_from(new);
                         run.asleep = !schedule.enabled;
                     }
                 })?;
                 // Runs of groups that it no longer names are given up; those that slept may be due.
-                pending::drain::host(&context, tx, host, now)?;
+                pending::drain::host(op, host)?;
             }
             let action =
                 if before.is_some() { AuditAction::ScheduleChanged } else { AuditAction::ScheduleCreated };
-            let target = hosts::target(tx, host)?;
-            audit::note(tx, now, &by, action, target, detail(&schedule))?;
+            let target = hosts::target(op.tx, host)?;
+            audit::note(op, action, target, detail(&schedule))?;
             Ok(schedule.clone())
         })
         .await
@@ -98,16 +97,15 @@ impl Fleet {
 
     /// Deletes a schedule. Backups that wait because of it are given up; one that runs goes on.
     pub async fn delete_schedule(&self, host: HostId, name: &str, by: By) -> Result<(), Refused> {
-        let (context, name) = (self.context(), name.to_owned());
-        self.write(move |tx| {
-            let now = context.now();
-            hosts::find(tx, host)?;
-            let before = tx.get(&SCHEDULES, &(host, name.clone()))?.ok_or(Refused::ScheduleNotFound)?;
-            remove(tx, host, &before)?;
-            plan::changed(tx, host)?;
-            let target = hosts::target(tx, host)?;
-            audit::note(tx, now, &by, AuditAction::ScheduleDeleted, target, name.clone())?;
-            pending::drain::host(&context, tx, host, now)
+        let name = name.to_owned();
+        self.write(by, move |op| {
+            hosts::find(op.tx, host)?;
+            let before = op.tx.get(&SCHEDULES, &(host, name.clone()))?.ok_or(Refused::ScheduleNotFound)?;
+            remove(op, host, &before)?;
+            plan::changed(op.tx, host)?;
+            let target = hosts::target(op.tx, host)?;
+            audit::note(op, AuditAction::ScheduleDeleted, target, name.clone())?;
+            pending::drain::host(op, host)
         })
         .await
     }
@@ -149,15 +147,20 @@ fn check(reads: &impl Reads, host: HostId, schedule: &Schedule) -> Result<Cron, 
 }
 
 /// A source group has another name.
-pub(crate) fn group_renamed(tx: &mut Tx<'_>, host: HostId, old: &str, new: &str) -> Result<(), StoreError> {
-    for before in of_host(tx, host)? {
+pub(crate) fn group_renamed(
+    op: &mut Op<'_, '_>,
+    host: HostId,
+    old: &str,
+    new: &str,
+) -> Result<(), StoreError> {
+    for before in of_host(op.tx, host)? {
         let mut row = before.clone();
         row.schedule.groups.iter_mut().filter(|group| *group == old).for_each(|group| new.clone_into(group));
         if row != before {
-            put(tx, host, Some(&before), &row)?;
+            put(op, host, Some(&before), &row)?;
         }
     }
-    pending::change_all(tx, host, |run| {
+    pending::change_all(op.tx, host, |run| {
         if run.group == old {
             new.clone_into(&mut run.group);
         }
@@ -165,14 +168,8 @@ pub(crate) fn group_renamed(tx: &mut Tx<'_>, host: HostId, old: &str, new: &str)
 }
 
 /// A source group is gone: schedules name it no longer, one that names no other is off, and what waits is given up.
-pub(crate) fn group_deleted(
-    context: &Context,
-    tx: &mut Tx<'_>,
-    host: HostId,
-    group: &str,
-    now: Timestamp,
-) -> Result<(), Refused> {
-    for before in of_host(tx, host)? {
+pub(crate) fn group_deleted(op: &mut Op<'_, '_>, host: HostId, group: &str) -> Result<(), Refused> {
+    for before in of_host(op.tx, host)? {
         let mut row = before.clone();
         row.schedule.groups.retain(|known| known != group);
         if row.schedule.groups.is_empty() {
@@ -180,10 +177,10 @@ pub(crate) fn group_deleted(
             row.next_due_at = None;
         }
         if row != before {
-            put(tx, host, Some(&before), &row)?;
+            put(op, host, Some(&before), &row)?;
         }
     }
-    pending::drain::host(context, tx, host, now)
+    pending::drain::host(op, host)
 }
 
 /// The host is deleted.

@@ -4,6 +4,7 @@ use super::due;
 use crate::change::Changed;
 use crate::clock::Clock;
 use crate::hosts;
+use crate::op::Op;
 use crate::record::{Schedule, ScheduleRow};
 use crate::refused::StoreError;
 use crate::store::{HOSTS, Reads, SCHEDULES, SCHEDULES_DUE, Span, Tx};
@@ -44,25 +45,25 @@ pub(crate) fn occurred(
 
 /// Writes a row, its index, and what the host's summary says of it.
 pub(super) fn put(
-    tx: &mut Tx<'_>,
+    op: &mut Op<'_, '_>,
     host: HostId,
     before: Option<&ScheduleRow>,
     row: &ScheduleRow,
 ) -> Result<(), StoreError> {
     if let Some(before) = before {
-        unlist(tx, host, before)?;
+        unlist(op.tx, host, before)?;
     }
     let name = row.schedule.name.clone();
-    tx.put(&SCHEDULES, &(host, name.clone()), row)?;
+    op.tx.put(&SCHEDULES, &(host, name.clone()), row)?;
     if let Some(at) = row.runs_at(host) {
-        tx.put(&SCHEDULES_DUE, &(at.0, host, name), &())?;
+        op.tx.put(&SCHEDULES_DUE, &(at.0, host, name), &())?;
     }
-    told(tx, host)
+    told(op, host)
 }
 
-pub(super) fn remove(tx: &mut Tx<'_>, host: HostId, row: &ScheduleRow) -> Result<(), StoreError> {
-    unlist(tx, host, row)?;
-    told(tx, host)
+pub(super) fn remove(op: &mut Op<'_, '_>, host: HostId, row: &ScheduleRow) -> Result<(), StoreError> {
+    unlist(op.tx, host, row)?;
+    told(op, host)
 }
 
 pub(super) fn unlist(tx: &mut Tx<'_>, host: HostId, row: &ScheduleRow) -> Result<(), StoreError> {
@@ -88,13 +89,13 @@ pub(crate) fn has_unlisted(reads: &impl Reads, host: HostId) -> Result<bool, Sto
 }
 
 /// Gives such schedules their next time. What came due meanwhile runs once.
-pub(crate) fn list_again(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
-    if !has_unlisted(tx, host)? {
+pub(crate) fn list_again(op: &mut Op<'_, '_>, host: HostId) -> Result<(), StoreError> {
+    if !has_unlisted(op.tx, host)? {
         return Ok(());
     }
-    for before in of_host(tx, host)? {
+    for before in of_host(op.tx, host)? {
         if let Some(after) = relisted(&before) {
-            put(tx, host, Some(&before), &after)?;
+            put(op, host, Some(&before), &after)?;
         }
     }
     Ok(())
@@ -109,9 +110,9 @@ pub(super) fn relisted(row: &ScheduleRow) -> Option<ScheduleRow> {
 }
 
 /// Marks that a wrong clock set are set to when it came back, see [`due::is_from_the_future`].
-pub(crate) fn begin_anew(tx: &mut Tx<'_>, Clock { now, since }: Clock) -> Result<(), StoreError> {
-    for host in tx.keys(&HOSTS, &Span::ALL, usize::MAX)? {
-        let rows = match of_host(tx, host) {
+pub(crate) fn begin_anew(op: &mut Op<'_, '_>, Clock { now, since }: Clock) -> Result<(), StoreError> {
+    for host in op.tx.keys(&HOSTS, &Span::ALL, usize::MAX)? {
+        let rows = match of_host(op.tx, host) {
             // Its host says that they can't be read.
             Err(StoreError::Row { .. }) => continue,
             rows => rows?,
@@ -123,21 +124,21 @@ pub(crate) fn begin_anew(tx: &mut Tx<'_>, Clock { now, since }: Clock) -> Result
             let cron = cron_of(&before.schedule).ok().filter(|_| before.schedule.enabled);
             let next_due_at = cron.and_then(|cron| cron.next_after(since));
             let row = ScheduleRow { handled_at: since, next_due_at, ..before.clone() };
-            put(tx, host, Some(&before), &row)?;
+            put(op, host, Some(&before), &row)?;
         }
     }
     Ok(())
 }
 
-fn told(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
-    let rows = of_host(tx, host)?;
-    hosts::change_summary(tx, host, |summary| {
+fn told(op: &mut Op<'_, '_>, host: HostId) -> Result<(), StoreError> {
+    let rows = of_host(op.tx, host)?;
+    hosts::change_summary(op.tx, host, |summary| {
         summary.next_run_at = rows.iter().filter_map(|row| row.runs_at(host)).min();
         for group in &mut summary.groups {
             let runs = |row: &&ScheduleRow| row.schedule.enabled && row.schedule.groups.contains(&group.name);
             group.old_after_ms = rows.iter().filter(runs).map(|row| row.longest_ms + SPARE_MS).min();
         }
     })?;
-    tx.effects.changed(Changed::Schedules(host));
-    unplanned::plan_changed(tx, host)
+    op.tx.effects.changed(Changed::Schedules(host));
+    unplanned::plan_changed(op, host)
 }

@@ -3,12 +3,13 @@
 use super::due::{self, Look};
 use super::row::{begin_anew, cron_of, put};
 use crate::clock::{self, Clock};
-use crate::context::Context;
 use crate::fleet::Fleet;
+use crate::op::Op;
 use crate::pending;
 use crate::record::{PendingRun, ScheduleRow};
 use crate::refused::{Refused, StoreError};
-use crate::store::{PENDING_DUE, Reads, SCHEDULES, SCHEDULES_DUE, Span, Tx};
+use crate::request::By;
+use crate::store::{PENDING_DUE, Reads, SCHEDULES, SCHEDULES_DUE, Span};
 use crate::unplanned;
 use schema::{HostId, PendingId, Timestamp};
 
@@ -56,11 +57,12 @@ impl Fleet {
         let context = self.context();
         let now = context.now();
         if context.clock_was_set_back(now) {
-            let begun = self.write(move |tx| Ok(begin_anew(tx, Clock { now, since: now })?)).await;
+            let begun =
+                self.write(By::system(), move |op| Ok(begin_anew(op, Clock { now, since: now })?)).await;
             told(&begun);
         }
         if let Some(clock) = context.believed_clock(now)
-            && told(&self.write(move |tx| Ok(clock::mend(tx, clock)?)).await)
+            && told(&self.write(By::system(), move |op| Ok(clock::mend(op, clock)?)).await)
         {
             context.clock_was_mended(clock);
         }
@@ -69,11 +71,11 @@ impl Fleet {
         drop(view);
         let mut is_well = true;
         for part in due.chunks(AT_ONCE) {
-            if self.run_part(part, now).await.is_ok() {
+            if self.run_part(part).await.is_ok() {
                 continue;
             }
             for due in part {
-                if let Err(error) = self.run_part(std::slice::from_ref(due), now).await {
+                if let Err(error) = self.run_part(std::slice::from_ref(due)).await {
                     let (host, schedule) = (due.host, &due.row.schedule.name);
                     tracing::error!(%host, schedule, %error, "a due backup could not be written");
                     is_well = false;
@@ -83,9 +85,9 @@ impl Fleet {
         Ok(is_well)
     }
 
-    async fn run_part(&self, part: &[DueSchedule], now: Timestamp) -> Result<(), Refused> {
-        let (context, part) = (self.context(), part.to_vec());
-        self.write(move |tx| part.iter().try_for_each(|due| run(&context, tx, due, now))).await
+    async fn run_part(&self, part: &[DueSchedule]) -> Result<(), Refused> {
+        let part = part.to_vec();
+        self.write(By::system(), move |op| part.iter().try_for_each(|due| run(op, due))).await
     }
 }
 
@@ -130,36 +132,30 @@ fn look(host: HostId, row: &ScheduleRow, now: Timestamp) -> Look {
 }
 
 /// What of one schedule is due becomes pending runs, without waiting for the tick.
-pub(crate) fn note_due(
-    context: &Context,
-    tx: &mut Tx<'_>,
-    host: HostId,
-    name: &str,
-    now: Timestamp,
-) -> Result<(), Refused> {
-    let Some(row) = tx.get(&SCHEDULES, &(host, name.to_owned()))? else { return Ok(()) };
+pub(crate) fn note_due(op: &mut Op<'_, '_>, host: HostId, name: &str) -> Result<(), Refused> {
+    let Some(row) = op.tx.get(&SCHEDULES, &(host, name.to_owned()))? else { return Ok(()) };
     if !row.schedule.enabled {
         return Ok(());
     }
-    let look = look(host, &row, now);
-    run(context, tx, &DueSchedule { host, row, look }, now)
+    let look = look(host, &row, op.now);
+    run(op, &DueSchedule { host, row, look })
 }
 
 /// Moves the mark, writes the runs, hands over what can be: together or not at all.
-fn run(context: &Context, tx: &mut Tx<'_>, due: &DueSchedule, now: Timestamp) -> Result<(), Refused> {
+fn run(op: &mut Op<'_, '_>, due: &DueSchedule) -> Result<(), Refused> {
     let DueSchedule { host, row, look } = due;
     let host = *host;
     // It was changed since it was looked at: the next tick looks again.
-    if tx.get(&SCHEDULES, &(host, row.schedule.name.clone()))?.as_ref() != Some(row) {
+    if op.tx.get(&SCHEDULES, &(host, row.schedule.name.clone()))?.as_ref() != Some(row) {
         return Ok(());
     }
     let after = ScheduleRow { handled_at: look.handled_at, next_due_at: look.next_due_at, ..row.clone() };
-    put(tx, host, Some(row), &after)?;
+    put(op, host, Some(row), &after)?;
     if look.next_due_at.is_none() {
-        unplanned::review(tx, host, now)?;
+        unplanned::review(op, host)?;
     }
     let Some(occurred) = look.occurred else { return Ok(()) };
-    let known = pending::of_host(tx, host)?;
+    let known = pending::of_host(op.tx, host)?;
     for group in &row.schedule.groups {
         let before = known.iter().find(|run| run.schedule == row.schedule.name && run.group == *group);
         let run = match before {
@@ -169,7 +165,7 @@ fn run(context: &Context, tx: &mut Tx<'_>, due: &DueSchedule, now: Timestamp) ->
                 ..run.clone()
             },
             None => PendingRun {
-                id: PendingId::new(now, context.random()),
+                id: PendingId::new(op.now, op.facts.random()),
                 host,
                 schedule: row.schedule.name.clone(),
                 group: group.clone(),
@@ -177,24 +173,24 @@ fn run(context: &Context, tx: &mut Tx<'_>, due: &DueSchedule, now: Timestamp) ->
                 last_due_at: occurred.last,
                 missed: occurred.count,
                 attempt: 0,
-                next_attempt_at: Some(now),
+                next_attempt_at: Some(op.now),
                 last_error: None,
                 job: None,
                 asleep: false,
             },
         };
-        pending::put(tx, before, &run)?;
+        pending::put(op.tx, before, &run)?;
     }
-    pending::drain::host(context, tx, host, now)
+    pending::drain::host(op, host)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::By;
-    use crate::context::{Driver, Settings};
     use crate::link::Link;
     use crate::record::{CredentialsInput, Group, Presence, Schedule, Secret};
+    use crate::settings::{Driver, Settings};
     use crate::store::{LINKS, PRESENCES};
     use schema::{InstallationId, Slot, TokenId};
     use std::sync::Arc;
@@ -240,7 +236,7 @@ mod tests {
         let broken = host(&fleet, "broken").await;
         let other = host(&fleet, "other").await;
         fleet
-            .write(move |tx| {
+            .write(By::system(), move |op| {
                 let link = Link {
                     key_id: 1,
                     sealed_key: vec![0; 48],
@@ -248,8 +244,8 @@ mod tests {
                     token: TokenId([0; 16]),
                     installation: InstallationId([0; 16]),
                 };
-                tx.put(&LINKS, &broken, &link)?;
-                Ok(tx.put(&PRESENCES, &broken, &Presence { online: true, ..Presence::default() })?)
+                op.tx.put(&LINKS, &broken, &link)?;
+                Ok(op.tx.put(&PRESENCES, &broken, &Presence { online: true, ..Presence::default() })?)
             })
             .await
             .unwrap();

@@ -12,6 +12,7 @@ use crate::change::Changed;
 use crate::fleet::Fleet;
 use crate::groups::origins;
 use crate::hosts;
+use crate::op::Op;
 use crate::record::{
     Accepted, Actor, AuditAction, Extent, Flawed, Group, Hold, Host, Job, JobFigures, JobState, JobWhat,
     Lack, Loss, Newest, Past, Soundness, Whole, named_by,
@@ -290,20 +291,19 @@ pub(crate) fn of(reads: &impl Reads, host: HostId, group: &str) -> Result<Soundn
 /// A backup has ended: which group its snapshot is of now, and what is known of that. The group may have another name by
 /// then; where it is no more, what is known waits under the old one for whoever goes on with its snapshots.
 pub(crate) fn backup_ended(
-    tx: &mut Tx<'_>,
+    op: &mut Op<'_, '_>,
     job: &Job,
-    now: Timestamp,
 ) -> Result<Option<(String, Soundness)>, StoreError> {
     let Some(tag) = group_of(job) else { return Ok(None) };
-    let owner = origins::owner_of(tx, job.host, tag)?;
+    let owner = origins::owner_of(op.tx, job.host, tag)?;
     let group = owner.clone().unwrap_or_else(|| tag.to_owned());
-    let mut known = of(tx, job.host, &group)?;
+    let mut known = of(op.tx, job.host, &group)?;
     if let Some(made) = made(job) {
         let before = known.clone();
-        take(&mut known, made, now);
+        take(&mut known, made, op.now);
         if known != before {
-            tx.put(&SOUNDNESS, &(job.host, group), &known)?;
-            tx.effects.changed(Changed::Groups(job.host));
+            op.tx.put(&SOUNDNESS, &(job.host, group), &known)?;
+            op.tx.effects.changed(Changed::Groups(job.host));
         }
     }
     Ok(owner.map(|owner| (owner, known)))
@@ -446,27 +446,28 @@ impl Fleet {
         mark: JobId,
         by: By,
     ) -> Result<Soundness, Refused> {
-        let (context, group) = (self.context(), group.to_owned());
-        self.write(move |tx| {
-            let now = context.now();
-            hosts::find(tx, host)?;
+        let group = group.to_owned();
+        self.write(by, move |op| {
+            hosts::find(op.tx, host)?;
             let key = (host, group.clone());
-            if !tx.has(&GROUPS, &key)? {
+            if !op.tx.has(&GROUPS, &key)? {
                 return Err(Refused::GroupNotFound);
             }
-            let mut known = tx.get(&SOUNDNESS, &key)?.unwrap_or_default();
+            let mut known = op.tx.get(&SOUNDNESS, &key)?.unwrap_or_default();
             if known.mark() != Some(mark) {
                 return Err(Refused::StateChanged);
             }
             let detail = words_of(&group, &known);
-            accept(&mut known, &by.actor, now);
-            tx.put(&SOUNDNESS, &key, &known)?;
-            let newest = tx.get(&JOBS, &mark)?;
-            hosts::change_summary(tx, host, |summary| summary.accept(&group, newest.as_ref(), &known, now))?;
-            tx.effects.changed(Changed::Groups(host));
-            tx.effects.changed(Changed::Repo(host));
-            tx.effects.changed(Changed::Host(host));
-            audit::note(tx, now, &by, AuditAction::GroupAccepted, hosts::target(tx, host)?, detail)?;
+            accept(&mut known, &op.by.actor, op.now);
+            op.tx.put(&SOUNDNESS, &key, &known)?;
+            let newest = op.tx.get(&JOBS, &mark)?;
+            hosts::change_summary(op.tx, host, |summary| {
+                summary.accept(&group, newest.as_ref(), &known, op.now);
+            })?;
+            op.tx.effects.changed(Changed::Groups(host));
+            op.tx.effects.changed(Changed::Repo(host));
+            op.tx.effects.changed(Changed::Host(host));
+            audit::note(op, AuditAction::GroupAccepted, hosts::target(op.tx, host)?, detail)?;
             Ok(known)
         })
         .await

@@ -8,6 +8,7 @@ use crate::groups::{Owner, Owners, origins};
 use crate::hosts;
 use crate::job;
 use crate::listing::{self, short};
+use crate::op::Op;
 use crate::record::{
     Extent, Flawed, Group, Host, Job, Origin, Past, SnapshotRow, Soundness, Whole, named_by,
 };
@@ -51,8 +52,8 @@ fn is_own(reads: &impl Reads, host: HostId) -> Result<bool, StoreError> {
 }
 
 /// A host has made its repository: it was empty.
-pub(crate) fn repository_made(tx: &mut Tx<'_>, host: HostId, now: Timestamp) -> Result<(), StoreError> {
-    each(tx, host, now, |group, known| {
+pub(crate) fn repository_made(op: &mut Op<'_, '_>, host: HostId) -> Result<(), StoreError> {
+    each(op, host, |group, known| {
         if known.past == Past::Unlisted && group.origins.is_empty() {
             known.past = Past::Known;
         }
@@ -60,8 +61,8 @@ pub(crate) fn repository_made(tx: &mut Tx<'_>, host: HostId, now: Timestamp) -> 
 }
 
 /// A host uses another repository, or the same one by another address: nobody knows what is in it.
-pub(crate) fn repository_changed(tx: &mut Tx<'_>, host: HostId, now: Timestamp) -> Result<(), StoreError> {
-    each(tx, host, now, |_, known| {
+pub(crate) fn repository_changed(op: &mut Op<'_, '_>, host: HostId) -> Result<(), StoreError> {
+    each(op, host, |_, known| {
         (known.past, known.began_at) = (Past::Unlisted, None);
         // A word for what is older than a snapshot goes for where that is.
         if let Some(right) = &mut known.right {
@@ -71,18 +72,18 @@ pub(crate) fn repository_changed(tx: &mut Tx<'_>, host: HostId, now: Timestamp) 
 }
 
 fn each(
-    tx: &mut Tx<'_>,
+    op: &mut Op<'_, '_>,
     host: HostId,
-    now: Timestamp,
     change: impl Fn(&Group, &mut Soundness),
 ) -> Result<(), StoreError> {
-    for (key, group) in tx.rows(&GROUPS, &Span::under(&host))? {
-        let before = tx.get(&SOUNDNESS, &key)?.unwrap_or_default();
+    let now = op.now;
+    for (key, group) in op.tx.rows(&GROUPS, &Span::under(&host))? {
+        let before = op.tx.get(&SOUNDNESS, &key)?.unwrap_or_default();
         let mut known = before.clone();
         change(&group, &mut known);
         if known != before {
-            tx.put(&SOUNDNESS, &key, &known)?;
-            hosts::change_summary(tx, host, |summary| summary.take_sound(&group.name, &known, now))?;
+            op.tx.put(&SOUNDNESS, &key, &known)?;
+            hosts::change_summary(op.tx, host, |summary| summary.take_sound(&group.name, &known, now))?;
         }
     }
     Ok(())
@@ -100,17 +101,18 @@ pub(crate) fn unlisted_group(reads: &impl Reads, host: HostId) -> Result<Option<
 }
 
 /// The snapshots were listed, all of them, and with the credentials that stand now: what those from before hold is known.
-pub(crate) fn listed(tx: &mut Tx<'_>, listing: &Job, now: Timestamp) -> Result<(), StoreError> {
+pub(crate) fn listed(op: &mut Op<'_, '_>, listing: &Job) -> Result<(), StoreError> {
+    let now = op.now;
     let host = listing.host;
-    if credentials::is_outdated(tx, listing)? {
+    if credentials::is_outdated(op.tx, listing)? {
         return Ok(());
     }
-    let Some(record) = tx.get(&HOSTS, &host)? else { return Ok(()) };
+    let Some(record) = op.tx.get(&HOSTS, &host)? else { return Ok(()) };
     let groups: Vec<Group> =
-        tx.rows(&GROUPS, &Span::under(&host))?.into_iter().map(|(_, group)| group).collect();
+        op.tx.rows(&GROUPS, &Span::under(&host))?.into_iter().map(|(_, group)| group).collect();
     let mut open = Vec::new();
     for group in &groups {
-        let known = super::of(tx, host, &group.name)?;
+        let known = super::of(op.tx, host, &group.name)?;
         if known.past == Past::Unlisted {
             open.push((group, known));
         }
@@ -118,8 +120,8 @@ pub(crate) fn listed(tx: &mut Tx<'_>, listing: &Job, now: Timestamp) -> Result<(
     if open.is_empty() {
         return Ok(());
     }
-    let backups = backups_of(tx, host)?;
-    let rows = listing::read(tx, host)?.map(|(_, rows)| rows).unwrap_or_default();
+    let backups = backups_of(op.tx, host)?;
+    let rows = listing::read(op.tx, host)?.map(|(_, rows)| rows).unwrap_or_default();
     let owners = Owners::of_host(&record.restic_host, &groups);
     for (group, known) in open {
         let is_of = |made: &Made<'_>| {
@@ -132,11 +134,11 @@ pub(crate) fn listed(tx: &mut Tx<'_>, listing: &Job, now: Timestamp) -> Result<(
             .filter(|row| owners.of(row) == Owner::Group(&group.name) && !own.contains(short(&row.id)));
         let before: Vec<&SnapshotRow> = before.collect();
         let after = learn(known, &before, made, now);
-        tx.put(&SOUNDNESS, &(host, group.name.clone()), &after)?;
-        hosts::change_summary(tx, host, |summary| summary.take_sound(&group.name, &after, now))?;
+        op.tx.put(&SOUNDNESS, &(host, group.name.clone()), &after)?;
+        hosts::change_summary(op.tx, host, |summary| summary.take_sound(&group.name, &after, now))?;
     }
-    tx.effects.changed(crate::change::Changed::Groups(host));
-    tx.effects.changed(crate::change::Changed::Host(host));
+    op.tx.effects.changed(crate::change::Changed::Groups(host));
+    op.tx.effects.changed(crate::change::Changed::Host(host));
     Ok(())
 }
 

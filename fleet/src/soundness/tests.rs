@@ -263,7 +263,7 @@ proptest! {
             let usual = usual_of(&before.usual);
             let extent = Extent { files, bytes: files * 10 };
             let swings = class.is_none() && before.clone().takes_little(extent);
-            let is_lost = !swings && usual.is_some_and(|usual| files * 2 < usual.files);
+            let is_lost = !swings && usual.is_some_and(|usual| is_less_than_half(extent, usual));
             let accepted = before.accepted.as_ref().and_then(|accepted| accepted.lack.as_ref());
             let is_right = class.is_none() || accepted.map(|lack| lack.class) == class;
             prop_assert_eq!(known.lacking.iter().any(|flawed| flawed.job == Some(job(n))), is_lost || !is_right);

@@ -1,0 +1,57 @@
+//! What the outside gives: the clock, the dice, and what has to be known of the server.
+
+use schema::Timestamp;
+use std::sync::Arc;
+
+/// Fills a buffer with random bytes.
+pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
+
+/// What the outside gives: the clock and the dice.
+#[derive(Clone)]
+pub struct Driver {
+    /// The wall clock.
+    pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Fills a buffer from a cryptographic random source.
+    pub random: Random,
+}
+
+/// What has to be known of the server.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `host:port` that agents dial.
+    pub mqtt_address: String,
+    /// SHA-256 of the certificate of the server's own authority.
+    pub ca_fingerprint: [u8; 32],
+    /// IANA name of the server's own time zone: what maintenance goes by where nobody has said otherwise. UTC when
+    /// there is no such zone.
+    pub timezone: String,
+    /// How long and how much of what ages is kept.
+    pub keep: Keep,
+}
+
+#[cfg(test)]
+impl Settings {
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            mqtt_address: "backup.example:8883".to_owned(),
+            ca_fingerprint: [7; 32],
+            timezone: "UTC".to_owned(),
+            keep: Keep::default(),
+        }
+    }
+}
+
+/// How long and how much of what ages is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Jobs and logs, in days after their end.
+    pub jobs_days: u32,
+    /// What the jobs and logs of one host may take of the data file, in bytes, about.
+    pub host_bytes: u64,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self { jobs_days: 400, host_bytes: 256 << 20 }
+    }
+}
