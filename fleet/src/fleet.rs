@@ -1,26 +1,14 @@
-use crate::authority;
 use crate::change::Change;
 use crate::context::Context;
-use crate::data_folder::check_data_folder;
-use crate::link::hello;
 use crate::op::Op;
-use crate::pieces::{Authority, Pieces, Stand};
-use crate::record::meta::{META_KEY_CHECK, Meta};
-use crate::record::{Actor, EnrollToken, JobProgress, LogChunk, Secret};
-use crate::refused::{OpenError, Refused, StoreError};
+use crate::record::meta::META_KEY_CHECK;
+use crate::record::{EnrollToken, JobProgress, LogChunk, Secret};
+use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::roster;
-use crate::scrub::{self, Found, Scrub};
-use crate::seal::{Binding, MasterKey};
-use crate::settings::{Driver, Settings};
 use crate::snapshot::Snapshot;
-use crate::store::{
-    Begins, Committed, JOBS, META, Moment, Order, ReadView, Reads, Span, Store, Tx, WriterCounts, check,
-};
+use crate::store::{META, Moment, ReadView, Reads, Store, WriterCounts};
 use schema::{HostId, JobId, Timestamp};
-use std::collections::BTreeSet;
-use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::broadcast;
 
@@ -31,15 +19,6 @@ pub struct NewEnrollToken {
     pub token: EnrollToken,
     /// `hf1.…`
     pub text: Secret,
-}
-
-/// What a look through the pieces of a server at rest has found: all fits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Checked {
-    /// Rows of the data file.
-    pub rows: u64,
-    /// Hosts that have to be enrolled again, for another authority was accepted.
-    pub locked_out: usize,
 }
 
 /// What ingest does after a message.
@@ -65,80 +44,8 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Opens the pieces of a server; makes them, and their folder, when there is none of them.
-    pub fn open(pieces: impl Into<Pieces>, settings: Settings, driver: Driver) -> Result<Self, OpenError> {
-        let pieces = pieces.into();
-        let is_new = pieces.begin()? == Stand::New;
-        let master = match &pieces.key_file {
-            None if is_new => MasterKey::read_or_create(&pieces, random(&driver))?,
-            None => MasterKey::read(&pieces.key_path(), false)?,
-            Some(handed_over) => MasterKey::read(handed_over, true)?,
-        };
-        let context = Arc::new(Context::new(driver, settings, master));
-        let looked = if is_new { None } else { scrub::at_start(&pieces)? };
-        if let Some(rows) = looked {
-            let (now, begun) = (context.now(), context.started_at);
-            *context.scrub() =
-                Some(Scrub { at: now, took_ms: now.ms_since(begun), found: Found::Well(rows) });
-        }
-        let begins = if is_new { Begins::New } else { Begins::Kept };
-        let store = Store::open(&pieces.data_file(), begins, committed(&context), |tx| {
-            start(&context, tx)?;
-            if pieces.authority == Authority::NotAsked {
-                return Ok(());
-            }
-            let mut op = Op { tx, now: context.now(), by: &By::system(), facts: &context.facts };
-            authority::bind(&mut op, &context.settings.ca_fingerprint, pieces.accepts_authority()?)
-        })?;
-        pieces.made()?;
-        if pieces.authority != Authority::NotAsked {
-            pieces.authority_accepted()?;
-        }
-        Self::begin(context, store)
-    }
-
-    /// Looks through the whole data file: every page that is in use is what was written, every row can be read, the
-    /// master key fits, and so does the authority; `None` = the next start makes one. Changes nothing. Reads all of the
-    /// file, and blocks.
-    pub fn check(pieces: &Pieces, ca_fingerprint: Option<&[u8; 32]>) -> Result<Checked, OpenError> {
-        check_data_folder(&pieces.data_dir)?;
-        let master = MasterKey::read(&pieces.key_path(), pieces.key_file.is_some())?;
-        let is_accepted = pieces.accepts_authority()?;
-        let mut locked_out = 0;
-        let rows = check(&pieces.data_file(), |tx| {
-            key_fits(&master, tx)?;
-            locked_out = authority::locks_out(tx, ca_fingerprint, is_accepted)?;
-            Ok(())
-        })?;
-        Ok(Checked { rows, locked_out })
-    }
-
-    /// Whether what is on disk of the key and of the authority is what this server runs with: what the next start finds.
-    /// `ca_fingerprint` is that of the authority on disk; `None` = the next start makes one. Returns how many hosts that
-    /// start locks out.
-    pub fn check_pieces(
-        &self,
-        pieces: &Pieces,
-        ca_fingerprint: Option<&[u8; 32]>,
-    ) -> Result<usize, OpenError> {
-        pieces.look()?;
-        let master = MasterKey::read(&pieces.key_path(), pieces.key_file.is_some())?;
-        let view = self.view()?;
-        key_fits(&master, &view)?;
-        authority::locks_out(&view, ca_fingerprint, pieces.accepts_authority()?)
-    }
-
-    /// A fleet that is gone with the process.
-    pub fn in_memory(settings: Settings, driver: Driver) -> Result<Self, OpenError> {
-        let master = MasterKey::new(random(&driver));
-        let context = Arc::new(Context::new(driver, settings, master));
-        let store = Store::in_memory(committed(&context), |tx| start(&context, tx))?;
-        Self::begin(context, store)
-    }
-
-    fn begin(context: Arc<Context>, store: Store) -> Result<Self, OpenError> {
-        context.roster.refresh(&context.settings.timezone, &store.read()?, &BTreeSet::new())?;
-        Ok(Self { context, store: Arc::new(store) })
+    pub(crate) fn new(context: Arc<Context>, store: Store) -> Self {
+        Self { context, store: Arc::new(store) }
     }
 
     /// The driver's clock.
@@ -241,54 +148,4 @@ impl Fleet {
             })
             .await
     }
-}
-
-/// Whether a master key can be read from a file that is handed over.
-pub fn check_key_file(handed_over: &Path) -> Result<(), OpenError> {
-    MasterKey::read(handed_over, true).map(drop)
-}
-
-/// Looks whether the key fits the file, and puts right what only a running server knows.
-fn start(context: &Context, tx: &mut Tx<'_>) -> Result<(), OpenError> {
-    let mut op = Op { tx, now: context.now(), by: &By::system(), facts: &context.facts };
-    let Op { tx, facts, .. } = &mut op;
-    if !key_fits(&facts.master, &**tx)? {
-        let check = facts.master.seal(Binding::Check, facts.random(), b"holdfast");
-        tx.put(&META, &META_KEY_CHECK.to_owned(), &Meta::KeyCheck(check))?;
-    }
-    // An id that an agent made has the time of that agent, which may be years ahead.
-    let mut newest = None;
-    tx.walk(&JOBS, &Span::ALL, Order::Descending, |id, job| {
-        newest = Some(id).filter(|_| job.actor != Actor::Agent);
-        Ok(if newest.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-    })?;
-    if let Some(newest) = newest {
-        facts.job_ids_begin_after(newest);
-    }
-    hello::nobody_is_connected(&mut op)?;
-    context.clock_begins(op.now);
-    Ok(())
-}
-
-/// `false`: the file has not seen a key yet.
-fn key_fits(master: &MasterKey, reads: &impl Reads) -> Result<bool, OpenError> {
-    match reads.get(&META, &META_KEY_CHECK.to_owned())? {
-        Some(Meta::KeyCheck(sealed)) => match master.open(Binding::Check, &sealed) {
-            Ok(_) => Ok(true),
-            Err(_) => Err(OpenError::KeyWrong),
-        },
-        Some(_) => Err(StoreError::Row { table: META.name(), why: "it is of another sort" }.into()),
-        None => Ok(false),
-    }
-}
-
-fn committed(context: &Arc<Context>) -> Committed {
-    let context = context.clone();
-    Box::new(move |effects, read| context.committed(effects, read))
-}
-
-fn random<const N: usize>(driver: &Driver) -> [u8; N] {
-    let mut bytes = [0; N];
-    (driver.random)(&mut bytes);
-    bytes
 }

@@ -10,18 +10,16 @@ use crate::credentials;
 use crate::folder;
 use crate::host_clock::HostClock;
 use crate::hosts;
-use crate::job::{self, log, own, step};
+use crate::job::{self, follow, log, own, step};
 use crate::listing;
 use crate::op::Op;
 use crate::pending;
 use crate::record::{AuditAction, JobState};
 use crate::refused::{Refused, StoreError};
-use crate::repo;
-use crate::soundness;
 use crate::store::LINK_STATES;
 use schema::command::Over;
 use schema::report::{Finished, Trouble};
-use schema::{HostId, Refusal, Report, ReportBody, Summary};
+use schema::{HostId, Refusal, Report, ReportBody};
 use serde::Deserialize;
 
 /// The longest last words of a job that are kept, in bytes.
@@ -257,10 +255,7 @@ fn take_finished(
         is_news
     })?;
     let Some(job) = job.filter(|_| is_news) else { return Ok(()) };
-    if let (Summary::Forget { groups }, false) = (&finished.summary, job.what.is_dry_run()) {
-        soundness::forgotten(op.tx, &job, groups)?;
-    }
-    repo::take_job(op, &job)
+    follow::found(op, &job, &finished)
 }
 
 /// A job that was cancelled before it was sent is taken nevertheless: a session was faster. It is cancelled again.
