@@ -1,12 +1,13 @@
 //! The command line.
 
 use crate::{
-    alone, clock,
+    clock,
     doctor::{self, Where},
     driver::{self, Ended, Options},
     enroll, keep_alive,
     logger::{self, Level},
     machine::VERSION,
+    offline_plan,
     policy::{self, PolicyAt, Rights, Written},
     restic,
     state::{DEFAULT_FOLDER, StateFolder},
@@ -423,7 +424,7 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
             }
             let policy = PolicyAt { no_admin_slot, source_roots, ..policy };
             let alone_after_secs = match alone_after.as_deref() {
-                None => alone::GRACE_SECS,
+                None => offline_plan::GRACE_SECS,
                 Some(text) => text
                     .parse()
                     .map_err(|_| UsageError(format!("--alone-after {text} is no number of seconds")))?,
@@ -598,7 +599,7 @@ fn examine(at: &Where, json: bool) -> Result<ExitCode, AnyError> {
 }
 
 fn check_policy(at: &PolicyAt, json: bool) -> Result<ExitCode, AnyError> {
-    let told = policy::told(at);
+    let told = policy::check(at);
     if json {
         print(format_args!("{}\n", serde_json::to_string_pretty(&told)?))?;
     } else {

@@ -5,7 +5,7 @@ use crate::{
     clock,
     identity::Identity,
     link,
-    policy::{PolicyAt, here, told},
+    policy::{self, PolicyAt, here},
     restic::{self, Credentials, JobOrder, Known, Places, Restic},
     slots,
     state::StateFolder,
@@ -36,7 +36,7 @@ const OLDEST_MS: u64 = 1_767_225_600_000;
 /// What a look says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum Grade {
     /// All right.
     Ok,
     /// Backups run, but something is to be looked at.
@@ -51,7 +51,7 @@ pub struct Finding {
     /// At what.
     pub what: &'static str,
     /// How it is.
-    pub verdict: Verdict,
+    pub verdict: Grade,
     /// In words; of what is wrong, also what to do.
     pub says: String,
 }
@@ -78,7 +78,7 @@ impl Report {
     /// Whether nothing failed.
     #[must_use]
     pub fn is_well(&self) -> bool {
-        self.findings.iter().all(|finding| finding.verdict != Verdict::Fail)
+        self.findings.iter().all(|finding| finding.verdict != Grade::Fail)
     }
 
     /// As lines.
@@ -87,16 +87,16 @@ impl Report {
         let mut text = String::new();
         for Finding { what, verdict, says } in &self.findings {
             let word = match verdict {
-                Verdict::Ok => "ok",
-                Verdict::Warn => "look",
-                Verdict::Fail => "FAIL",
+                Grade::Ok => "ok",
+                Grade::Warn => "look",
+                Grade::Fail => "FAIL",
             };
             let _ = writeln!(text, "{word:<5} {what:<13} {says}");
         }
         text
     }
 
-    fn add(&mut self, what: &'static str, verdict: Verdict, says: impl Into<String>) {
+    fn add(&mut self, what: &'static str, verdict: Grade, says: impl Into<String>) {
         self.findings.push(Finding { what, verdict, says: says.into() });
     }
 
@@ -104,11 +104,11 @@ impl Report {
     fn take<T>(&mut self, what: &'static str, looked: Result<(T, String), String>) -> Option<T> {
         match looked {
             Ok((found, says)) => {
-                self.add(what, Verdict::Ok, says);
+                self.add(what, Grade::Ok, says);
                 Some(found)
             }
             Err(says) => {
-                self.add(what, Verdict::Fail, says);
+                self.add(what, Grade::Fail, says);
                 None
             }
         }
@@ -147,11 +147,11 @@ pub async fn examine(at: &Where) -> Report {
     look_at_agent(&mut report, &state);
     match slots::look(&state) {
         Err(why) => {
-            report.add("credentials", Verdict::Fail, format!("{why}: save them again on the host's page"));
+            report.add("credentials", Grade::Fail, format!("{why}: save them again on the host's page"));
         }
-        Ok(None) => report.add("credentials", Verdict::Warn, "none yet: set them on the host's Repo page"),
+        Ok(None) => report.add("credentials", Grade::Warn, "none yet: set them on the host's Repo page"),
         Ok(Some(credentials)) => {
-            report.add("credentials", Verdict::Ok, "of the repository are here");
+            report.add("credentials", Grade::Ok, "of the repository are here");
             if has_restic.is_some() {
                 look_at_repository(&mut report, at, &state, &credentials).await;
             }
@@ -167,21 +167,21 @@ fn look_at_clock(report: &mut Report) {
         let says = format!(
             "{shown}: the clock is wrong, so that TLS and schedules can't work. Set it, and let NTP keep it."
         );
-        report.add("clock", Verdict::Fail, says);
+        report.add("clock", Grade::Fail, says);
     } else {
-        report.add("clock", Verdict::Ok, shown);
+        report.add("clock", Grade::Ok, shown);
     }
 }
 
 fn look_at_policy(report: &mut Report, at: &PolicyAt) {
-    let told = told(at);
+    let told = policy::check(at);
     match (told.problems.is_empty(), at.load()) {
         (true, Ok(policy)) => match policy.not_now(JobKind::Backup, &here(clock::wall())) {
-            None => report.add("policy", Verdict::Ok, told.file),
-            Some(why) => report.add("policy", Verdict::Warn, format!("{} ({why})", told.file)),
+            None => report.add("policy", Grade::Ok, told.file),
+            Some(why) => report.add("policy", Grade::Warn, format!("{} ({why})", told.file)),
         },
-        (false, Ok(_)) => report.add("policy", Verdict::Warn, told.problems.join("; ")),
-        (_, Err(error)) => report.add("policy", Verdict::Fail, format!("{error}. The agent runs no job.")),
+        (false, Ok(_)) => report.add("policy", Grade::Warn, told.problems.join("; ")),
+        (_, Err(error)) => report.add("policy", Grade::Fail, format!("{error}. The agent runs no job.")),
     }
 }
 
@@ -190,18 +190,18 @@ fn look_at_space(report: &mut Report, state: &StateFolder) {
     let says = format!("{} MiB free for the state folder", free >> 20);
     match free {
         0..LITTLE_SPACE => {
-            report.add("space", Verdict::Fail, format!("{says}: results can't be kept. Free some."));
+            report.add("space", Grade::Fail, format!("{says}: results can't be kept. Free some."));
         }
         LITTLE_SPACE..SOME_SPACE => {
-            report.add("space", Verdict::Warn, format!("{says}: restic's cache has little room"));
+            report.add("space", Grade::Warn, format!("{says}: restic's cache has little room"));
         }
-        _ => report.add("space", Verdict::Ok, says),
+        _ => report.add("space", Grade::Ok, says),
     }
 }
 
 fn look_at_server(report: &mut Report, identity: &Identity) {
     let Some((host, port)) = link::split_address(&identity.address) else {
-        return report.add("server", Verdict::Fail, format!("{:?} is no address", identity.address));
+        return report.add("server", Grade::Fail, format!("{:?} is no address", identity.address));
     };
     let found = (host, port).to_socket_addrs().map(Iterator::collect::<Vec<SocketAddr>>);
     let found = match found {
@@ -263,16 +263,16 @@ fn look_at_agent(report: &mut Report, state: &StateFolder) {
         let says = format!(
             "{off}. Backups run all the same; set it, and let NTP keep it, for snapshots bear its times."
         );
-        report.add("clock", Verdict::Warn, says);
+        report.add("clock", Grade::Warn, says);
     }
     match (status.is_running, status.connected_since.is_some()) {
-        (true, true) => report.add("agent", Verdict::Ok, "runs and is connected"),
+        (true, true) => report.add("agent", Grade::Ok, "runs and is connected"),
         (true, false) => {
             let why = status.last_error.map(|error| format!(": {}", error.text)).unwrap_or_default();
-            report.add("agent", Verdict::Fail, format!("runs and is not connected{why}"));
+            report.add("agent", Grade::Fail, format!("runs and is not connected{why}"));
         }
         (false, _) => {
-            report.add("agent", Verdict::Warn, "does not run: holdfast-agent run, or your service manager");
+            report.add("agent", Grade::Warn, "does not run: holdfast-agent run, or your service manager");
         }
     }
 }
@@ -313,8 +313,8 @@ async fn look_at_repository(report: &mut Report, at: &Where, state: &StateFolder
         () = drain => return,
     };
     if end.outcome == Outcome::Succeeded {
-        report.add("repository", Verdict::Ok, "restic opens it with the credentials that are here");
+        report.add("repository", Grade::Ok, "restic opens it with the credentials that are here");
     } else {
-        report.add("repository", Verdict::Fail, end.message.replace('\n', " "));
+        report.add("repository", Grade::Fail, end.message.replace('\n', " "));
     }
 }

@@ -1,16 +1,15 @@
 //! The one loop of the agent: gives the core its inputs and carries out its effects.
 
-mod alone;
 mod effects;
 mod inputs;
 mod job;
 mod listing;
 mod log;
+mod offline_runs;
 mod running;
 mod work;
 
 use crate::{
-    alone::Due,
     clock,
     identity::{self, Identity, IdentityError},
     journal::{Journal, Opened, replay::Condition, replay::Fresh},
@@ -18,6 +17,7 @@ use crate::{
     link::{Link, LinkEvent},
     logger,
     machine::{Machine, VERSION},
+    offline_plan::DueBackup,
     plan::KeptPlan,
     policy::PolicyAt,
     random,
@@ -98,7 +98,7 @@ pub struct Options {
 
 /// What is known of the repository, and the newest stats message.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Known {
+struct RepositoryKnown {
     revision: u64,
     at: schema::Timestamp,
     job: Option<JobId>,
@@ -112,7 +112,7 @@ struct AtHand {
     run: Vec<u8>,
     credentials: Option<Credentials>,
     /// Of a backup that the agent begins by itself.
-    due: Option<Due>,
+    due: Option<DueBackup>,
 }
 
 struct Driver {
@@ -136,7 +136,7 @@ struct Driver {
     job: Option<RunningJob>,
     /// The agent ended in the middle of a job: its lock may be left in the repository.
     died_in_job: bool,
-    known: Known,
+    known: RepositoryKnown,
     options: Options,
     plan: KeptPlan,
     /// Since when there is no connection.
@@ -154,7 +154,7 @@ struct Driver {
     /// Own file, from before another one may take its place.
     program: Option<PathBuf>,
     /// The occurrence that could not be taken alone and was told of.
-    told_due: Option<Due>,
+    told_due: Option<DueBackup>,
     /// What of the plan can't be done here, as it was told of.
     told_left: Option<String>,
 }

@@ -24,7 +24,7 @@ use crate::{
     state::{self, StateFolder},
 };
 use agent_core::{Body, Change, Record, Safety, Saved, Stored};
-use frame::{Entry, Found, Sort};
+use frame::{Entry, Sort, Start};
 use replay::{Condition, Fresh, Replay, SKIPPED_REPORTS, replay};
 use schema::JobId;
 use std::{
@@ -55,8 +55,8 @@ pub struct Journal {
     file_bytes: u64,
     live_bytes: u64,
     first: u64,
-    reports: VecDeque<Kept>,
-    specs: Vec<(JobId, Place)>,
+    reports: VecDeque<HeldReport>,
+    specs: Vec<(JobId, Whereabouts)>,
     figures: Vec<u8>,
     unwritten: Unwritten,
 }
@@ -80,13 +80,13 @@ pub struct Opened {
 }
 
 #[derive(Debug)]
-struct Kept {
+struct HeldReport {
     sort: Sort,
-    place: Place,
+    place: Whereabouts,
 }
 
 #[derive(Debug)]
-enum Place {
+enum Whereabouts {
     /// A whole frame in the file.
     File { at: u64, bytes: usize },
     /// Not on disk.
@@ -95,7 +95,7 @@ enum Place {
     Gone,
 }
 
-impl Place {
+impl Whereabouts {
     fn bytes(&self) -> u64 {
         match self {
             Self::File { bytes, .. } => *bytes as u64,
@@ -149,10 +149,10 @@ impl Journal {
 
     fn of(state: &StateFolder, replayed: &Replay, max_live_bytes: u64) -> Self {
         let kept = |(sort, bytes): &(Sort, Vec<u8>)| match sort {
-            Sort::Dropped => Kept { sort: *sort, place: Place::Gone },
-            _ => Kept { sort: *sort, place: Place::Memory(bytes.clone()) },
+            Sort::Dropped => HeldReport { sort: *sort, place: Whereabouts::Gone },
+            _ => HeldReport { sort: *sort, place: Whereabouts::Memory(bytes.clone()) },
         };
-        let spec = |(job, spec): (&JobId, &Vec<u8>)| (*job, Place::Memory(spec.clone()));
+        let spec = |(job, spec): (&JobId, &Vec<u8>)| (*job, Whereabouts::Memory(spec.clone()));
         Self {
             state: state.clone(),
             max_live_bytes,
@@ -284,18 +284,18 @@ impl Journal {
         }
     }
 
-    fn load(&self, place: &Place, take: impl Fn(Entry<'_>) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+    fn load(&self, place: &Whereabouts, take: impl Fn(Entry<'_>) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
         match place {
-            Place::Memory(bytes) => Some(bytes.clone()),
-            Place::Gone => None,
-            Place::File { at, bytes } => {
+            Whereabouts::Memory(bytes) => Some(bytes.clone()),
+            Whereabouts::Gone => None,
+            Whereabouts::File { at, bytes } => {
                 let mut frame = vec![0; *bytes];
                 if let Err(error) = self.file.as_ref()?.read_exact_at(&mut frame, *at) {
                     logger::error(format_args!("the journal can't be read: {error}"));
                     return None;
                 }
                 match frame::read(&frame) {
-                    Found::Frame(entry, _) => take(entry),
+                    Start::Frame(entry, _) => take(entry),
                     _ => {
                         logger::error(format_args!("a line of the journal can't be read any more"));
                         None
@@ -307,8 +307,8 @@ impl Journal {
 
     fn index(&mut self, record: &Record, place: Option<(u64, usize)>, spec: &[u8], report: &[u8]) {
         let place_of = |content: &[u8]| match place {
-            Some((at, bytes)) => Place::File { at, bytes },
-            None => Place::Memory(content.to_vec()),
+            Some((at, bytes)) => Whereabouts::File { at, bytes },
+            None => Whereabouts::Memory(content.to_vec()),
         };
         if let Change::Queued(ticket) = record.change {
             let place = place_of(spec);
@@ -318,7 +318,7 @@ impl Journal {
         if let Some((_, body)) = record.report {
             let place = place_of(report);
             self.live_bytes += place.bytes();
-            self.reports.push_back(Kept { sort: replay::sort_of(&body), place });
+            self.reports.push_back(HeldReport { sort: replay::sort_of(&body), place });
         }
     }
 
@@ -356,7 +356,7 @@ impl Journal {
             }
             if kept.sort == Sort::Expendable {
                 self.live_bytes = self.live_bytes.saturating_sub(kept.place.bytes());
-                *kept = Kept { sort: Sort::Dropped, place: Place::Gone };
+                *kept = HeldReport { sort: Sort::Dropped, place: Whereabouts::Gone };
                 dropped += 1;
             }
         }
@@ -414,10 +414,10 @@ impl Journal {
     fn rewrite(&mut self, saved: &Saved) -> io::Result<()> {
         let mut content = Vec::new();
         let mut places = Vec::with_capacity(self.specs.len() + self.reports.len());
-        let add = |entry: &Entry<'_>, content: &mut Vec<u8>| -> io::Result<Place> {
+        let add = |entry: &Entry<'_>, content: &mut Vec<u8>| -> io::Result<Whereabouts> {
             let at = content.len();
             if frame::write(entry, content) {
-                Ok(Place::File { at: at as u64, bytes: content.len() - at })
+                Ok(Whereabouts::File { at: at as u64, bytes: content.len() - at })
             } else {
                 Err(io::Error::other("a line of the journal is too long"))
             }

@@ -46,7 +46,6 @@
 //! away that did not work. While the server is
 //! away, the last plan that it was given goes on ([`plan`], [`alone`]), and results wait in the journal.
 
-pub mod alone;
 pub mod browse;
 pub mod cli;
 pub mod clock;
@@ -61,6 +60,7 @@ pub mod keep_alive;
 pub mod link;
 pub mod logger;
 pub mod machine;
+pub mod offline_plan;
 pub mod plan;
 pub mod policy;
 pub mod random;

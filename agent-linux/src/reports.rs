@@ -1,6 +1,6 @@
 //! The core's reports in the words of the wire.
 
-use crate::alone::Due;
+use crate::offline_plan::DueBackup;
 use crate::restic::{EntrySeen, JobSummary, SnapshotSeen};
 use agent_core::{Body, Cause, Record, StopCause};
 use schema::{
@@ -72,7 +72,7 @@ pub struct Content<'a> {
     /// For a refusal or a trouble.
     pub detail: &'a str,
     /// For [`Body::Own`].
-    pub due: Option<&'a Due>,
+    pub due: Option<&'a DueBackup>,
 }
 
 /// The report of a record, encoded; `None` when it has none, or the chunk it names is not at hand.
@@ -88,7 +88,7 @@ pub fn encode(stream: u64, record: &Record, content: &Content<'_>) -> Option<Vec
     let simple = match body {
         Body::Accepted { job, behind } => ReportBody::Accepted { job, behind },
         Body::Own { job } => {
-            let Due { schedule, group, due_at } = content.due?;
+            let DueBackup { schedule, group, due_at } = content.due?;
             ReportBody::Own { job, schedule, group, due_at: *due_at }
         }
         Body::Refused { job, reason } => ReportBody::Refused { job, reason, detail: content.detail },

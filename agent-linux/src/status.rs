@@ -1,10 +1,11 @@
 //! What `holdfast-agent status` shows, and the small socket it asks.
 
 use crate::{
-    alone, clock,
+    clock,
     identity::{Identity, IdentityError},
     journal::{Journal, frame::Sort},
     machine::VERSION,
+    offline_plan,
     plan::KeptPlan,
     rfc3339::Instant,
     slots,
@@ -191,7 +192,7 @@ impl Status {
     pub fn tell_plan(&mut self, plan: &KeptPlan, host: HostId) {
         let Some(plan) = plan.get() else { return };
         self.plan_revision = Some(plan.revision);
-        self.next_due_at = alone::next_due(&plan, host, clock::wall()).map(Instant);
+        self.next_due_at = offline_plan::next_due(&plan, host, clock::wall()).map(Instant);
     }
 
     /// How wrong this machine's clock is, in words; `None` = right to within a minute, or not known.

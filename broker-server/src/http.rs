@@ -107,7 +107,7 @@ pub async fn serve(
     proxies: TrustedProxies,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Places::new(limits, proxies));
+    let places = Arc::new(Permits::new(limits, proxies));
     let graceful = GracefulShutdown::new();
     let mut failing = 0;
     loop {
@@ -288,14 +288,14 @@ enum Refusal {
 }
 
 /// The places for connections.
-struct Places {
+struct Permits {
     free: Arc<Semaphore>,
     of_address: usize,
     proxies: TrustedProxies,
     held: Mutex<HashMap<IpAddr, usize>>,
 }
 
-impl Places {
+impl Permits {
     fn new(limits: Limits, proxies: TrustedProxies) -> Self {
         Self {
             free: Arc::new(Semaphore::new(limits.connections)),
@@ -309,7 +309,7 @@ impl Places {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, Refusal> {
+    fn take(self: &Arc<Self>, address: IpAddr) -> Result<Permit, Refusal> {
         let permit = Arc::clone(&self.free).try_acquire_owned().map_err(|_| Refusal::Full)?;
         let share = (!self.proxies.contains(address)).then(|| share_of(address));
         if let Some(share) = share {
@@ -320,7 +320,7 @@ impl Places {
             }
             *count += 1;
         }
-        Ok(Place { places: Arc::clone(self), share, _permit: permit })
+        Ok(Permit { places: Arc::clone(self), share, _permit: permit })
     }
 }
 
@@ -336,20 +336,20 @@ fn share_of(address: IpAddr) -> IpAddr {
 }
 
 /// A place that is taken; free again when it is dropped.
-struct Place {
-    places: Arc<Places>,
+struct Permit {
+    places: Arc<Permits>,
     /// Whose share it counts for; `None` = a trusted proxy has it.
     share: Option<IpAddr>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Place {
+impl Permit {
     const fn is_of_proxy(&self) -> bool {
         self.share.is_none()
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         let Some(share) = self.share else { return };
         let mut held = self.places.held();

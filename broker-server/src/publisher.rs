@@ -27,7 +27,7 @@ pub async fn run(fleet: Fleet, gate: GateHandle, beat: Beat) {
     let mut tree = ViewTree::default();
     // Of a publisher before this one, which ended by a fault: what is there no more must not stay for ever.
     let mut left = gate.view_topics();
-    let mut due = Due { all: true, ..Due::default() };
+    let mut due = Stale { all: true, ..Stale::default() };
     let mut tick = tokio::time::interval_at(clock::instant() + ALL_EVERY, ALL_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -75,13 +75,13 @@ fn clear(gate: &GateHandle, tree: &ViewTree, mut topics: Vec<String>) {
 
 /// What has to be said again.
 #[derive(Default)]
-struct Due {
+struct Stale {
     all: bool,
     hosts: BTreeSet<HostId>,
     jobs: BTreeMap<JobId, HostId>,
 }
 
-impl Due {
+impl Stale {
     fn note(&mut self, what: &Changed) {
         match what {
             &Changed::Host(host) | &Changed::Repo(host) => {
@@ -100,7 +100,7 @@ impl Due {
     }
 }
 
-fn publish(fleet: &Fleet, gate: &GateHandle, tree: &mut ViewTree, due: Due) -> Result<(), StoreError> {
+fn publish(fleet: &Fleet, gate: &GateHandle, tree: &mut ViewTree, due: Stale) -> Result<(), StoreError> {
     let read = fleet.read()?;
     let hosts = if due.all { read.host_ids()?.into_iter().chain(tree.hosts()).collect() } else { due.hosts };
     for host in hosts {

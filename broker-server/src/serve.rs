@@ -5,8 +5,8 @@ use crate::{
     config::Config,
     control,
     data::{open_fleet, pieces},
-    directory::FleetDirectory,
-    doorkeeper,
+    eviction,
+    fleet_directory::FleetDirectory,
     gate::{self, Gate, GateHandle, Limits, Listen, Socket},
     http, ingest, machine, out,
     own_pieces::OwnPieces,
@@ -139,7 +139,7 @@ pub(crate) async fn start_with(config: Config, tasks: Tasks) -> anyhow::Result<S
         tasks.spawn(name, tasks::IDLE, move |beat| run(fleet.clone(), gate.clone(), beat));
     };
     of_both("publisher", |fleet, gate, beat| Box::pin(publisher::run(fleet, gate, beat)));
-    of_both("doorkeeper", |fleet, gate, beat| Box::pin(doorkeeper::run(fleet, gate, beat)));
+    of_both("eviction", |fleet, gate, beat| Box::pin(eviction::run(fleet, gate, beat)));
     of_both("wakes", |fleet, gate, beat| Box::pin(wakes::wake_sessions(fleet, gate, beat)));
     of_both("plans", |fleet, gate, beat| Box::pin(wakes::send_plans(fleet, gate, beat)));
     let of_fleet = |name, every, run: fn(Fleet, Beat) -> Running| {

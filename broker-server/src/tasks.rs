@@ -33,9 +33,9 @@ pub struct Tasks {
 
 /// Where a task says that it is well.
 #[derive(Clone)]
-pub struct Beat(Arc<Row>);
+pub struct Beat(Arc<TaskState>);
 
-struct Row {
+struct TaskState {
     name: &'static str,
     period: Duration,
     begun: Instant,
@@ -61,7 +61,7 @@ impl Tasks {
         let (beat_ms, restarts) = (AtomicU64::new(0), AtomicU64::new(0));
         #[cfg(test)]
         let period = self.faults.paced(period);
-        let beat = Beat(Arc::new(Row {
+        let beat = Beat(Arc::new(TaskState {
             name,
             period,
             begun: clock::instant(),
@@ -99,7 +99,7 @@ impl Tasks {
     }
 }
 
-impl Row {
+impl TaskState {
     fn health(&self) -> TaskFacts {
         let since_beat =
             self.begun.elapsed().saturating_sub(Duration::from_millis(self.beat_ms.load(Relaxed)));

@@ -8,7 +8,7 @@
 mod support;
 
 use fleet::JobRequest;
-use fleet::maintenance::{Fired, HostState, Latest, Means, Reach, decide};
+use fleet::maintenance::{HostState, LastRun, Latest, Means, Reach, decide};
 use fleet::record::{Every, Group, Maintenance, Retention, SlotState};
 use schema::{HostId, Outcome, Slot, Timestamp};
 use std::hint::black_box;
@@ -57,7 +57,7 @@ fn host() -> HostState {
 fn latest(number: u64) -> Latest {
     let fired = |hours| {
         let at = Timestamp(NOW.0 - hours % 400 * HOUR_MS);
-        Some(Fired { at, open: false, failures: u8::from(number.is_multiple_of(17)), put_off: false })
+        Some(LastRun { at, open: false, failures: u8::from(number.is_multiple_of(17)), put_off: false })
     };
     [fired(number), fired(number * 7), fired(number * 13)]
 }

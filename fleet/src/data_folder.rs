@@ -26,7 +26,7 @@ pub(crate) fn check_data_folder(data_dir: &Path) -> Result<(), OpenError> {
     let own = Own::read().map_err(|why| failed(data_dir, why))?;
     for path in [data_dir.to_owned(), data_dir.join(DATA_FILE), data_dir.join(AUTHORITY_FOLDER)] {
         match std::fs::metadata(&path) {
-            Ok(facts) => own.judge(Place::Inside, &path, Access::of(&facts))?,
+            Ok(facts) => own.judge(Relation::Inside, &path, Access::of(&facts))?,
             Err(why) if why.kind() == ErrorKind::NotFound && path != data_dir => {}
             Err(why) => return Err(failed(&path, why)),
         }
@@ -36,7 +36,7 @@ pub(crate) fn check_data_folder(data_dir: &Path) -> Result<(), OpenError> {
     let given = std::path::absolute(data_dir).map_err(|why| failed(data_dir, why))?;
     for above in real.ancestors().skip(1).chain(given.ancestors().skip(1)) {
         let facts = std::fs::metadata(above).map_err(|why| failed(above, why))?;
-        own.judge(Place::Above, above, Access::of(&facts))?;
+        own.judge(Relation::Above, above, Access::of(&facts))?;
     }
     Ok(())
 }
@@ -50,7 +50,7 @@ struct Own {
 
 /// Where something stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Relation {
     /// It is the data folder, or in it.
     Inside,
     /// The data folder is in it.
@@ -77,16 +77,16 @@ impl Own {
         Ok(Self { user: process.uid(), group: process.gid() })
     }
 
-    fn judge(self, place: Place, path: &Path, access: Access) -> Result<(), OpenError> {
+    fn judge(self, place: Relation, path: &Path, access: Access) -> Result<(), OpenError> {
         let Access { user, group, mode } = access;
         let path = PathBuf::from(path);
         // What belongs to root is safe from all but root.
         let is_foreign = ![0, self.user].contains(&user);
         match place {
-            Place::Inside if mode & 0o022 != 0 => Err(OpenError::Exposed { path, mode }),
-            Place::Inside if is_foreign => Err(OpenError::Foreign { path, owner: user, user: self.user }),
-            Place::Inside => Ok(()),
-            Place::Above => {
+            Relation::Inside if mode & 0o022 != 0 => Err(OpenError::Exposed { path, mode }),
+            Relation::Inside if is_foreign => Err(OpenError::Foreign { path, owner: user, user: self.user }),
+            Relation::Inside => Ok(()),
+            Relation::Above => {
                 let is_sticky = mode & 0o1000 != 0;
                 let who = if is_foreign {
                     format!("user {user}, whose it is")
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn whoever_could_replace_the_data_is_named() {
-        use Place::{Above, Inside};
+        use Relation::{Above, Inside};
         for (place, user, group, mode, expected) in [
             (Inside, 900, 900, 0o700, "fine"),
             (Inside, 0, 0, 0o755, "fine"),

@@ -144,7 +144,7 @@ fn answer(op: &mut Op<'_, '_>, id: TokenId, payload: &[u8]) -> Result<Vec<u8>, R
             let plain = op.facts.master.open(Binding::Enroll(id), sealed)?;
             postcard::from_bytes(&plain).map_err(|_| StoreError::Seal { what: "an enrolment token" })?
         }
-        None => welcome(op, row, &host, &request)?,
+        None => make_host(op, row, &host, &request)?,
     };
     let response = EnrollResponse::Welcome {
         host: host.id,
@@ -165,7 +165,7 @@ fn seal_answer(facts: &Facts, key: &Key, id: TokenId, response: &EnrollResponse<
 }
 
 /// Makes a machine the host: new key, new password, fresh sequences.
-fn welcome(
+fn make_host(
     op: &mut Op<'_, '_>,
     mut row: TokenRow,
     host: &Host,

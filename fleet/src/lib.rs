@@ -44,14 +44,14 @@ mod facts;
 mod fleet;
 mod folder;
 #[cfg(test)]
+mod format_files;
+#[cfg(test)]
 mod golden;
 mod groups;
 pub mod host_clock;
 mod hosts;
 mod ingest;
 mod job;
-#[cfg(test)]
-mod kept;
 mod link;
 mod listing;
 mod login;

@@ -73,7 +73,7 @@ pub enum Stand {
 
 /// Which pieces there are.
 #[derive(Clone, Debug, Default)]
-struct Found {
+struct Present {
     /// A first start has begun, and what there is of a key and an authority is what it makes.
     begun: bool,
     accepts_authority: bool,
@@ -83,7 +83,7 @@ struct Found {
     of_authority: usize,
 }
 
-impl Found {
+impl Present {
     fn judge(&self) -> Result<Stand, OpenError> {
         let first = |pieces: &[(PathBuf, Option<u64>)], is: fn(Option<u64>) -> bool| {
             pieces.iter().find(|(_, bytes)| is(*bytes)).map(|(path, _)| path.clone())
@@ -140,7 +140,7 @@ impl Pieces {
         }
         let begun = begun && self.are_made_here(&paths[1..])?;
         let pieces = paths.into_iter().map(|path| length(&path).map(|bytes| (path, bytes)));
-        let found = Found {
+        let found = Present {
             begun,
             accepts_authority: self.accepts_authority()?,
             pieces: pieces.collect::<Result<_, _>>()?,
@@ -291,7 +291,7 @@ mod tests {
             // Of each piece: not there, empty, or whole, in two of four ways.
             let bytes = |place: u32| [None, Some(0), Some(7), Some(9)][(bits >> (2 * place) & 3) as usize];
             let is = |place: usize| bytes(place as u32).is_some();
-            let found = Found {
+            let found = Present {
                 pieces: (0..4).map(|i| (PathBuf::from(names[i]), bytes(i as u32))).collect(),
                 of_authority: 2,
                 begun: bits >> 8 & 1 == 1,

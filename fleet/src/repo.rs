@@ -21,7 +21,7 @@ use crate::bounds::{MOST_BYTES, clip};
 use crate::credentials;
 use crate::host_clock::HostClock;
 use crate::hosts;
-use crate::maintenance::fired;
+use crate::maintenance::last_run;
 use crate::op::Op;
 use crate::record::{
     AuditAction, CheckSeen, Dated, Job, JobFigures, JobState, JobWhat, LockHolder, LockView, PruneSeen,
@@ -291,7 +291,7 @@ fn save(
             // What was saved since another one was found in its place went there.
             let (since, first) =
                 before.replaced.map_or((op.now, job), |replaced| (replaced.at, replaced.job));
-            fired::repository_changed(op.tx, host, since)?;
+            last_run::repository_changed(op.tx, host, since)?;
             if !after.is_own {
                 soundness::past::repository_changed(op, host)?;
             }

@@ -52,7 +52,7 @@ pub struct Message {
     pub topic: String,
     /// Its last part, by which kinds are told apart: `cmd`, `evt`, `view`, …
     pub kind: &'static str,
-    /// MQTT's quality of service.
+    /// MQTT's QoS.
     pub qos: u8,
     /// Whether the broker keeps it for who comes later.
     pub retained: bool,
@@ -68,11 +68,11 @@ pub struct Message {
 #[derive(Default)]
 pub(crate) struct Traffic {
     watched_until: AtomicU64,
-    kept: Mutex<Kept>,
+    kept: Mutex<Recorded>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct Recorded {
     number: u64,
     messages: VecDeque<Arc<Message>>,
 }

@@ -27,7 +27,7 @@ pub enum NotLetIn {
     Will,
     /// A last will without a topic, or on one with a wildcard.
     WillTopic,
-    /// A last will of quality 2, with MQTT 5.
+    /// A last will of QoS 2, with MQTT 5.
     WillQos,
     /// More connections of a view account than it may have.
     AccountFull,
@@ -107,9 +107,9 @@ impl NotLetIn {
             Self::NoLogin => "no name or no password",
             Self::ClientId => "a client id that is empty, too long or has odd characters",
             Self::OthersClientId => "a client id that is not the host's own",
-            Self::Will => "a last will that is not on the host's own presence with quality 0 or 1",
+            Self::Will => "a last will that is not on the host's own presence with QoS 0 or 1",
             Self::WillTopic => "a last will without a topic, or with a wildcard in it",
-            Self::WillQos => "a last will of quality 2",
+            Self::WillQos => "a last will of QoS 2",
             Self::AccountFull => "a view account that has as many connections as it may have",
             Self::ViewersFull => "a view account, when there are as many connections of them as there may be",
             Self::Version => {
@@ -158,7 +158,7 @@ impl NotLetIn {
                 "Set another topic for the last will in the settings of the tool, or no last will: nobody is shown it here."
             }
             Self::WillQos => {
-                "Set quality (QoS) 0 or 1 for the last will in the settings of the tool, or no last will: nobody is shown it \
+                "Set QoS 0 or 1 for the last will in the settings of the tool, or no last will: nobody is shown it \
                  here."
             }
             Self::AccountFull => {

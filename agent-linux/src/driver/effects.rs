@@ -1,6 +1,6 @@
 //! Carrying out what the core wants.
 
-use super::{Driver, Known};
+use super::{Driver, RepositoryKnown};
 use crate::{
     clock,
     link::{self, Link},
@@ -192,7 +192,7 @@ impl Driver {
 
     /// Publishes what is known of the repository; the server drops a revision that it has.
     pub(super) fn publish_stats(&mut self) {
-        let Known { revision, at, job, figures } = &self.known;
+        let RepositoryKnown { revision, at, job, figures } = &self.known;
         if *revision == 0 || self.link.is_none() {
             return;
         }

@@ -80,7 +80,7 @@ pub fn write(entry: &Entry<'_>, out: &mut Vec<u8>) -> bool {
 
 /// What stands at the beginning of some bytes.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Found<'a> {
+pub enum Start<'a> {
     /// A whole frame, and how long it is with its header.
     Frame(Entry<'a>, usize),
     /// The beginning of a frame that was never written to its end.
@@ -93,23 +93,23 @@ pub enum Found<'a> {
 
 /// Reads the frame at the beginning of `bytes`.
 #[must_use]
-pub fn read(bytes: &[u8]) -> Found<'_> {
-    let Some((header, rest)) = bytes.split_at_checked(HEADER_BYTES) else { return Found::Cut };
+pub fn read(bytes: &[u8]) -> Start<'_> {
+    let Some((header, rest)) = bytes.split_at_checked(HEADER_BYTES) else { return Start::Cut };
     let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
     let length = word(0);
     let Some(length_bytes) = usize::try_from(length).ok().filter(|&length| length <= MAX_CONTENT_BYTES)
     else {
-        return Found::Nothing;
+        return Start::Nothing;
     };
     if word(4) != length_check(length) {
-        return Found::Nothing;
+        return Start::Nothing;
     }
-    let Some(content) = rest.get(..length_bytes) else { return Found::Cut };
+    let Some(content) = rest.get(..length_bytes) else { return Start::Cut };
     let whole = HEADER_BYTES + length_bytes;
     if crc32(content) != word(8) {
-        return Found::Damaged(whole);
+        return Start::Damaged(whole);
     }
-    schema::decode(content).map_or(Found::Damaged(whole), |entry| Found::Frame(entry, whole))
+    schema::decode(content).map_or(Start::Damaged(whole), |entry| Start::Frame(entry, whole))
 }
 
 fn length_check(length: u32) -> u32 {

@@ -1,6 +1,6 @@
 //! Reading a journal file back: pure, and never fails. What is damaged is skipped, and said.
 
-use super::frame::{self, Entry, Found, Sort};
+use super::frame::{self, Entry, Sort, Start};
 use agent_core::{Body, Change, Record, Saved};
 use schema::{JobId, Report, Timestamp};
 use std::collections::{BTreeMap, HashMap};
@@ -62,7 +62,7 @@ pub fn replay(bytes: &[u8], fresh: Fresh) -> Replay {
     let mut damaged = false;
     while !rest.is_empty() {
         match frame::read(rest) {
-            Found::Frame(entry, length) => {
+            Start::Frame(entry, length) => {
                 // Something readable behind something unreadable: that was no torn end.
                 damaged |= doubtful;
                 closed = entry == Entry::Closed;
@@ -72,13 +72,13 @@ pub fn replay(bytes: &[u8], fresh: Fresh) -> Replay {
                 replay.add(entry);
                 rest = &rest[length..];
             }
-            Found::Damaged(length) => {
+            Start::Damaged(length) => {
                 doubtful = true;
                 rest = &rest[length..];
             }
-            Found::Cut | Found::Nothing => {
-                let next = (1..rest.len()).find(|&at| matches!(frame::read(&rest[at..]), Found::Frame(..)));
-                doubtful |= next.is_some() || frame::read(rest) == Found::Nothing;
+            Start::Cut | Start::Nothing => {
+                let next = (1..rest.len()).find(|&at| matches!(frame::read(&rest[at..]), Start::Frame(..)));
+                doubtful |= next.is_some() || frame::read(rest) == Start::Nothing;
                 rest = next.map_or(&[], |at| &rest[at..]);
             }
         }

@@ -4,6 +4,7 @@
 //! each job: a change counts from the next one on. A file that can't be read allows nothing; a file that is not there, or
 //! says nothing of something, allows the least of it that backups can be set up with. `docs/security.md` has the table.
 
+mod check;
 mod file;
 mod jobs;
 mod own_state;
@@ -14,14 +15,13 @@ mod rights;
 mod roots;
 mod settings;
 mod sources;
-mod told;
 mod when;
 
+pub use check::{check, find_ionice};
 pub use file::{DEFAULT_FILE, PolicyAt, PolicyError};
 pub use pattern::Pattern;
 pub use rights::{Rights, WriteError, Written};
 pub use roots::{in_words, is_within, real};
 pub use settings::{Hook, Limits, Policy, SourceCommand};
 pub use sources::Sources;
-pub use told::{find_ionice, told};
 pub use when::{Here, Quiet, here};

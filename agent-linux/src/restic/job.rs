@@ -1,12 +1,12 @@
 //! Runs one job from preflight to figures. The driver: it reads the clock and starts processes.
 
-mod around;
+mod figures_and_locks;
 mod forget;
 mod kinds;
 mod prepare;
 mod restore;
+mod same_repository;
 mod steps;
-mod two_doors;
 
 use super::{
     event::{Control, JobEnd, JobEvent},

@@ -143,7 +143,7 @@ pub fn choose(by_rules: &ByRules, group: &ForgetGroup<'_>, now: Timestamp) -> Ch
     by_time.sort_unstable_by(|&a, &b| order(b).cmp(&order(a)));
     let mut by_rank: Vec<usize> = (0..all.len()).filter(|&place| all[place].rank.is_some()).collect();
     by_rank.sort_unstable_by_key(|&place| all[place].rank);
-    let mut look = Look { all: &all, missing: &missing, group, stays: Vec::new(), pairs: 0 };
+    let mut look = Comparison { all: &all, missing: &missing, group, stays: Vec::new(), pairs: 0 };
     look.stays = all.iter().map(|judged| !judged.is_dropped).collect();
     let mut choice = Choice::default();
     // Newest first, so that what stands in for one that is looked at is known to stay itself.
@@ -172,7 +172,7 @@ pub fn choose(by_rules: &ByRules, group: &ForgetGroup<'_>, now: Timestamp) -> Ch
     choice
 }
 
-struct Look<'a> {
+struct Comparison<'a> {
     all: &'a [Judged<'a>],
     missing: &'a [Vec<u64>],
     group: &'a ForgetGroup<'a>,
@@ -181,7 +181,7 @@ struct Look<'a> {
     pairs: usize,
 }
 
-impl Look<'_> {
+impl Comparison<'_> {
     /// Whether the rules would keep a snapshot among those of the newer ones that stay and stand in for it.
     fn outlives(&mut self, place: usize, newest_first: &[usize]) -> bool {
         let old = &self.all[place];

@@ -35,7 +35,7 @@ pub(crate) struct Own {
 
 /// What was seen of a source group.
 #[derive(Debug, Default)]
-pub(crate) struct Look {
+pub(crate) struct SourceLook {
     /// What there is to say of its paths, in their order.
     pub(crate) seen: Vec<SourceSeen>,
     /// The patterns of what the agent leaves out.
@@ -67,16 +67,16 @@ impl Own {
 
 /// The folders of [`Own`], found.
 #[derive(Debug)]
-struct Found {
+struct OwnFolders {
     state: Folder,
     cache: Folder,
     repository: Option<Folder>,
 }
 
-impl Found {
+impl OwnFolders {
     /// How a path lies to them: what has to be left out of it.
-    fn below(&self, path: &str) -> Result<Look, Refused> {
-        let mut look = Look::default();
+    fn below(&self, path: &str) -> Result<SourceLook, Refused> {
+        let mut look = SourceLook::default();
         let lies = |folder: &Folder| folder.overlap(Path::new(path));
         let mut leave_out = |names: Vec<PathBuf>, reason: Option<SourceReason>| {
             for name in names {
@@ -105,7 +105,7 @@ impl Found {
 }
 
 /// Looks at all paths of a source group. A path that does not answer is not judged: restic will say more.
-pub(crate) async fn look(backup: &BackupSpec<'_>, own: Own) -> Result<Look, Refused> {
+pub(crate) async fn look(backup: &BackupSpec<'_>, own: Own) -> Result<SourceLook, Refused> {
     let (state, cache) = (own.state, own.cache);
     let find = move |path: &Path| Folder::at(path, &fs::read("/proc/self/mountinfo").unwrap_or_default());
     let of_agent = in_time(move || (find(&state), find(&cache))).await;
@@ -114,8 +114,8 @@ pub(crate) async fn look(backup: &BackupSpec<'_>, own: Own) -> Result<Look, Refu
         Some(path) => in_time(move || find(&path)).await,
         None => None,
     };
-    let found = Arc::new(Found { state, cache, repository });
-    let mut look = Look::default();
+    let found = Arc::new(OwnFolders { state, cache, repository });
+    let mut look = SourceLook::default();
     let mut answering = Vec::new();
     for path in backup.includes.iter().map(str::to_owned) {
         let (found, asked) = (Arc::clone(&found), path.clone());
@@ -165,7 +165,7 @@ struct Marker {
 
 /// What has kept the entries so far from being saved.
 #[derive(Debug, Default)]
-struct Kept {
+struct Obstacles {
     unreadable: bool,
     excluded: bool,
     other_system: bool,
@@ -256,8 +256,8 @@ impl Rules {
 
     /// What keeps all that is below a folder from being saved; `None` at the first file that nothing keeps, or when there
     /// is too much to look at.
-    fn walk(&self, top: &Path, device: u64) -> Option<Kept> {
-        let (mut kept, mut looked_at) = (Kept::default(), 0);
+    fn walk(&self, top: &Path, device: u64) -> Option<Obstacles> {
+        let (mut kept, mut looked_at) = (Obstacles::default(), 0);
         let mut folders = vec![top.to_owned()];
         while let Some(folder) = folders.pop() {
             if self.is_marked(&folder) {

@@ -92,7 +92,7 @@ pub(super) struct Mail {
     pub(super) plan: bool,
     /// Tickets of messages that are safe.
     pub(super) done: Vec<u32>,
-    /// Messages of quality 0 for a host; answers for an enrolment.
+    /// Messages of QoS 0 for a host; answers for an enrolment.
     pub(super) sends: VecDeque<Bytes>,
     /// For viewers only.
     pub(super) view: Option<Box<ViewMail>>,
@@ -173,7 +173,7 @@ impl Conn {
         self.post(|mail| mail.done.push(ticket));
     }
 
-    /// Queues a message of quality 0; the oldest gives way when there are too many.
+    /// Queues a message of QoS 0; the oldest gives way when there are too many.
     pub(super) fn send(&self, payload: Bytes) {
         self.post(|mail| {
             if mail.sends.len() >= MAX_SENDS {

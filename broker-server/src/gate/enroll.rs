@@ -15,7 +15,7 @@ const MAX_REQUESTS: u32 = 8;
 pub(super) struct EnrollSession {
     token: TokenId,
     subscribed: Option<Qos>,
-    /// Packet ids of requests without an answer yet; `None` was sent with quality 0.
+    /// Packet ids of requests without an answer yet; `None` was sent with QoS 0.
     asked: VecDeque<(u32, Option<u16>)>,
     requests: u32,
     answers: VecDeque<Bytes>,
@@ -53,7 +53,7 @@ impl EnrollSession {
     ) -> Result<EnrollStep, &'static str> {
         match packet {
             Packet::Publish(publish) if publish.qos == 2 => {
-                return Err("a message of quality 2, which is not spoken here");
+                return Err("a message of QoS 2, which is not spoken here");
             }
             Packet::Publish(publish) if !acl::enroll_publishes(self.token, publish.topic) => {
                 if publish.qos == 1 {

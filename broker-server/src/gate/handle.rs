@@ -93,7 +93,7 @@ impl GateHandle {
         self.shared.registry.plan_changed(host);
     }
 
-    /// Sends this on the host's `cmd` with quality 0, past the outbox: for acknowledgements, which are said again
+    /// Sends this on the host's `cmd` with QoS 0, past the outbox: for acknowledgements, which are said again
     /// anyway. `false` when the host is away.
     pub fn send(&self, host: HostId, payload: Bytes) -> bool {
         match self.shared.registry.host(host) {

@@ -68,7 +68,7 @@ pub(super) struct HostSession {
     plan_due: Option<bool>,
     next_packet_id: u16,
     strange_acks: u16,
-    /// Messages of quality 1 in the order they came: packet id, and whether it is safe.
+    /// Messages of QoS 1 in the order they came: packet id, and whether it is safe.
     unacked: VecDeque<(u16, bool)>,
     /// The ticket of the first of them.
     first_ticket: u32,
@@ -174,7 +174,7 @@ impl HostSession {
 
     fn published(&mut self, publish: Publish<'_>) -> Result<Step, &'static str> {
         if publish.qos == 2 {
-            return Err("a message of quality 2, which is not spoken here");
+            return Err("a message of QoS 2, which is not spoken here");
         }
         let topic = acl::host_publishes(self.host, publish.topic);
         let too_long = publish.payload.len() > MAX_PAYLOAD_BYTES;

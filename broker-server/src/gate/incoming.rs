@@ -62,7 +62,7 @@ impl Done {
         Self { waiting: Some((conn, ticket)) }
     }
 
-    /// Nobody waits: the message had quality 0, or was a will.
+    /// Nobody waits: the message had QoS 0, or was a will.
     pub const fn nobody() -> Self {
         Self { waiting: None }
     }

@@ -1,6 +1,6 @@
 //! Accepting connections.
 
-use super::{limits::Listen, shared::Shared, throttle::Origin, welcome};
+use super::{admission, limits::Listen, shared::Shared, throttle::Origin};
 use crate::tasks::Beat;
 use std::{sync::Arc, time::Duration};
 
@@ -53,10 +53,10 @@ pub(super) async fn accept(shared: Arc<Shared>, listen: Arc<Listen>, beat: Beat)
         let tls = tls.map(|tls| tls.acceptor());
         let mut stopping = shared.stopping.subscribe();
         tokio::spawn(async move {
-            let _place = Place { shared: Arc::clone(&shared), id };
+            let _place = Permit { shared: Arc::clone(&shared), id };
             let welcomed = tokio::time::timeout(
                 shared.limits.connect_timeout,
-                welcome::welcome(Arc::clone(&shared), id, stream, peer, tls),
+                admission::receive(Arc::clone(&shared), id, stream, peer, tls),
             );
             tokio::select! {
                 _ = stopping.wait_for(|stopping| *stopping) => {}
@@ -70,12 +70,12 @@ pub(super) async fn accept(shared: Arc<Shared>, listen: Arc<Listen>, beat: Beat)
 }
 
 /// Gives the place back.
-struct Place {
+struct Permit {
     shared: Arc<Shared>,
     id: u64,
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.shared.pending.leave(self.id, self.shared.clock.now_ms());
     }

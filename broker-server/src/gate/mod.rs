@@ -30,7 +30,7 @@
 //!
 //! # Delivery
 //!
-//! *From a host*: a message of quality 1 is acknowledged only after whoever took it from the channel says
+//! *From a host*: a message of QoS 1 is acknowledged only after whoever took it from the channel says
 //! [`Done::committed`]; acknowledgements keep the order. The channel is bounded: when it is full, sockets are not
 //! read. Nothing is dropped. A [`Done`] that is dropped unsaid ends the session, so that the client sends again.
 //!
@@ -49,10 +49,10 @@
 //! # Decisions
 //!
 //! - A publish on a topic that is not the peer's own is acknowledged, dropped and audited: closing would make a
-//!   client send it again for ever. A malformed packet and quality 2 end the connection.
+//!   client send it again for ever. A malformed packet and QoS 2 end the connection.
 //! - When the server stops, wills are *not* published: the server's absence says nothing about a host. Nobody would
 //!   be there to take them, and the host says hello again with a newer epoch.
-//! - A viewer's session is never kept (it gets quality 0 only), and its will is ignored: home automation sets one by
+//! - A viewer's session is never kept (it gets QoS 0 only), and its will is ignored: home automation sets one by
 //!   default. A host's will must be on its own presence, or it is not admitted. A will without a topic, or with a
 //!   wildcard in it, is no proper CONNECT, whose ever it is.
 //! - A viewer's filter is granted when anything that it may see can match it. A wide one, such as `#`, shows that and
@@ -66,6 +66,7 @@
 //! It opens no sealed message, decides nothing about jobs, stores nothing on disk.
 
 mod acl;
+mod admission;
 mod conn;
 mod deadlines;
 mod directory;
@@ -91,7 +92,6 @@ mod sweep;
 mod throttle;
 mod transport;
 mod viewer;
-mod welcome;
 
 pub use conn::CloseReason;
 pub use directory::{Audit, Directory, Login, LoginRefusal, Principal, QueuedCommand, Refused};

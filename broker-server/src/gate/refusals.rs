@@ -14,13 +14,13 @@ const STAYS_MS: u64 = 24 * 3_600_000;
 
 /// Whose tries a row counts.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Key {
+struct Tried {
     origin: Origin,
     name: u64,
     reason: NotLetIn,
 }
 
-struct Row {
+struct Count {
     name: Option<String>,
     tries: u64,
     first_ms: u64,
@@ -29,7 +29,7 @@ struct Row {
 
 #[derive(Default)]
 pub(super) struct Refusals {
-    rows: HashMap<Key, Row>,
+    rows: HashMap<Tried, Count>,
     left_out: u64,
 }
 
@@ -42,7 +42,7 @@ impl Refusals {
         reason: NotLetIn,
         now_ms: u64,
     ) -> bool {
-        let key = Key { origin, name: name.map_or(0, |(hash, _)| hash), reason };
+        let key = Tried { origin, name: name.map_or(0, |(hash, _)| hash), reason };
         if let Some(row) = self.rows.get_mut(&key) {
             row.tries = row.tries.saturating_add(1);
             row.last_ms = now_ms;
@@ -50,7 +50,7 @@ impl Refusals {
         }
         self.make_room(origin, now_ms);
         let name = name.map(|(_, name)| name.to_owned());
-        self.rows.insert(key, Row { name, tries: 1, first_ms: now_ms, last_ms: now_ms });
+        self.rows.insert(key, Count { name, tries: 1, first_ms: now_ms, last_ms: now_ms });
         true
     }
 
@@ -88,7 +88,7 @@ impl Refusals {
     }
 
     /// The one of these that was tried the longest ago goes.
-    fn give_way(&mut self, of: impl Fn(&Key) -> bool) {
+    fn give_way(&mut self, of: impl Fn(&Tried) -> bool) {
         let oldest = self.rows.iter().filter(|(key, _)| of(key)).min_by_key(|(_, row)| row.last_ms);
         if let Some(key) = oldest.map(|(key, _)| *key) {
             self.rows.remove(&key);

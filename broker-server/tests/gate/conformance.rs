@@ -306,7 +306,7 @@ async fn the_plan_comes_with_the_subscription_and_again_when_it_changes() {
 }
 
 #[tokio::test]
-async fn acks_past_the_outbox_go_to_who_listens_with_quality_0() {
+async fn acks_past_the_outbox_go_to_who_listens_with_qos_0() {
     let world = World::start().await;
     assert!(!world.gate.send(host(1), Bytes::from_static(b"away")));
     let mut client = world.listening_host(host(1)).await;
@@ -377,7 +377,7 @@ async fn the_audit_can_not_be_flooded() {
 }
 
 #[tokio::test]
-async fn quality_2_is_refused_and_asked_quality_lowered() {
+async fn qos_2_is_refused_and_asked_qos_lowered() {
     let world = World::start().await;
     let mut client = world.host(host(1)).await;
     assert_eq!(client.subscribe(&[(&topic(host(1), "cmd"), 2), (&topic(host(1), "plan"), 0)]).await, [1, 0]);

@@ -260,7 +260,7 @@ async fn forbidden(world: &World) {
     );
 }
 
-/// Acknowledgements of nothing, and the packets of quality 2.
+/// Acknowledgements of nothing, and the packets of QoS 2.
 async fn strange_acks(world: &World) {
     let mut client = world.listening_host(host(1)).await;
     for id in [1, 2, 77, 65_535] {

@@ -159,8 +159,8 @@ fn what_the_standard_forbids_is_refused() {
         (vec![0x40, 2, 0, 0], "packet id 0"),
         (packet(0x80, &[vec![0, 1], text(b"a"), vec![0]].concat()), "wrong flags"),
         (packet(0x82, &[0, 1]), "the packet ends too early"),
-        (packet(0x82, &[vec![0, 1], text(b"a"), vec![3]].concat()), "a quality that does not exist"),
-        (packet(0x82, &[vec![0, 1], text(b"a"), vec![0x80]].concat()), "a quality that does not exist"),
+        (packet(0x82, &[vec![0, 1], text(b"a"), vec![3]].concat()), "a QoS that does not exist"),
+        (packet(0x82, &[vec![0, 1], text(b"a"), vec![0x80]].concat()), "a QoS that does not exist"),
         (packet(0x82, &[vec![0, 1], text(b"a#"), vec![0]].concat()), "a malformed filter"),
         (packet(0x82, &[vec![0, 1], text(b"#/a"), vec![0]].concat()), "a malformed filter"),
         (packet(0x82, &[vec![0, 1], text(b"a+/b"), vec![0]].concat()), "a malformed filter"),
@@ -171,12 +171,12 @@ fn what_the_standard_forbids_is_refused() {
         (publish("a\0b", b"", 0, 0), "text with a NUL"),
         (publish("a", b"", 1, 0), "packet id 0"),
         (packet(0x30, &text(&[0xff, 0xfe])), "text that is not UTF-8"),
-        (packet(0x36, &[text(b"a"), vec![0, 1]].concat()), "a quality that does not exist"),
-        (packet(0x38, &text(b"a")), "DUP with quality 0"),
+        (packet(0x36, &[text(b"a"), vec![0, 1]].concat()), "a QoS that does not exist"),
+        (packet(0x38, &text(b"a")), "DUP with QoS 0"),
         (vec![0x30, 0x80, 0x80, 0x80, 0x80, 1], "the length has more than four bytes"),
         (vec![0x30, 0xff, 0xff, 0xff, 0x7f], "the packet is too long"),
         (Hello::host(host(1)).bytes(), "a second CONNECT"),
-        (packet(0x50, &[0, 1]), "a packet of quality 2, which is not spoken here"),
+        (packet(0x50, &[0, 1]), "a packet of QoS 2, which is not spoken here"),
     ] {
         assert_eq!(read(&bytes), Some(Err(ours::Malformed(why))), "{bytes:02x?}");
         // Also with something behind it.
@@ -196,7 +196,7 @@ fn a_connect_that_can_not_be_is_refused() {
     assert!(!connect(0x42, &text(b"p")), "a password without a name");
     assert!(!connect(0x0a, &[]), "quality of no will");
     assert!(!connect(0x22, &[]), "retain of no will");
-    assert!(!connect(0x1e, &[text(b"t"), text(b"p")].concat()), "a will of quality 3");
+    assert!(!connect(0x1e, &[text(b"t"), text(b"p")].concat()), "a will of QoS 3");
     assert!(!connect(0x02, &[0]), "bytes behind the end");
     assert!(!connect(0x82, &text(&[0xff])), "a name that is not UTF-8");
     let whole = Hello::host(host(1)).with_will("topic", b"payload").bytes();

@@ -38,7 +38,7 @@ const BACK_TO_PCT: u64 = 90;
 
 /// What goes at one sweep.
 #[derive(Debug, Default)]
-struct Due {
+struct Removals {
     old: Vec<JobId>,
     over: Vec<(HostId, JobId)>,
     /// Where the next sweep goes on; `None` = the round has ended.
@@ -113,10 +113,10 @@ fn due(
     after: Option<JobId>,
     now: Timestamp,
     is_steady: bool,
-) -> Result<Due, StoreError> {
+) -> Result<Removals, StoreError> {
     let keep = &facts.settings.keep;
-    let mut due = Due::default();
-    let mut kept = Kept::default();
+    let mut due = Removals::default();
+    let mut kept = Referenced::default();
     let oldest = Timestamp(now.0.saturating_sub(u64::from(keep.jobs_days).saturating_mul(DAY_MS)));
     let span = after.map_or(Span::ALL, |after| Span::ALL.after(&after));
     for id in reads.keys(&JOBS, &span, LOOKED_AT)? {
@@ -153,8 +153,8 @@ fn oldest_of(
     reads: &impl Reads,
     host: HostId,
     mut excess: u64,
-    due: &mut Due,
-    kept: &mut Kept,
+    due: &mut Removals,
+    kept: &mut Referenced,
 ) -> Result<(), StoreError> {
     let mut looked_at = 0;
     let mut found = Vec::new();
@@ -190,9 +190,9 @@ fn remove(tx: &mut Tx<'_>, jobs: &[JobId]) -> Result<(), StoreError> {
 
 /// Jobs that something refers to, by host.
 #[derive(Default)]
-struct Kept(BTreeMap<HostId, BTreeSet<JobId>>);
+struct Referenced(BTreeMap<HostId, BTreeSet<JobId>>);
 
-impl Kept {
+impl Referenced {
     fn has(&mut self, reads: &impl Reads, job: &Job) -> Result<bool, StoreError> {
         let kept = match self.0.entry(job.host) {
             Entry::Occupied(kept) => kept.into_mut(),

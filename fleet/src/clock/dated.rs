@@ -1,6 +1,6 @@
 //! Instants of the past, and what becomes of those that lie ahead.
 
-use crate::record::{Host, Job, LastFired, Presence, RepoState, Soundness, Summary};
+use crate::record::{Host, Job, LastRuns, Presence, RepoState, Soundness, Summary};
 use crate::refused::StoreError;
 use crate::store::{Key, Order, Reads, Row, Span, Table, Tx};
 use schema::Timestamp;
@@ -195,7 +195,7 @@ impl Dated for Soundness {
     }
 }
 
-impl Dated for LastFired {
+impl Dated for LastRuns {
     fn cap(&mut self, clock: Clock) {
         self.switched_at.cap(clock);
         self.latest.iter_mut().flatten().for_each(|fired| fired.at.cap(clock));

@@ -5,7 +5,7 @@ use super::next_open;
 use crate::change::Changed;
 use crate::folder;
 use crate::listing;
-use crate::maintenance::fired;
+use crate::maintenance::last_run;
 use crate::op::Op;
 use crate::pending;
 use crate::record::{Job, JobWhat};
@@ -22,7 +22,7 @@ pub(super) fn written(op: &mut Op<'_, '_>, before: Option<&Job>, job: &Job) -> R
     let has_moved = before.is_none_or(|before| before.state != job.state);
     index(op.tx, before, job)?;
     if has_moved {
-        fired::job_changed(op.tx, job)?;
+        last_run::job_changed(op.tx, job)?;
     }
     if is_ended && has_moved {
         if job.what == JobWhat::Snapshots {

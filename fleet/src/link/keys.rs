@@ -13,11 +13,11 @@ use zeroize::Zeroizing;
 /// The link keys that were used since the server started; never more than there are hosts.
 #[derive(Default)]
 pub(crate) struct LinkKeys {
-    known: RwLock<Known>,
+    known: RwLock<Cached>,
 }
 
 #[derive(Default)]
-struct Known {
+struct Cached {
     keys: HashMap<HostId, (u8, Key)>,
     /// Grows when a key is let go: what was read before that is not remembered.
     generation: u64,

@@ -35,7 +35,7 @@ struct Head {
 
 /// What a report is against those that came before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Arrival {
     /// The next one.
     Next,
     /// It has come before.
@@ -47,15 +47,15 @@ pub(crate) enum Place {
 }
 
 /// Places a report: pure.
-pub(crate) fn place(state: &LinkState, stream: u64, seq: u64) -> Place {
+pub(crate) fn place(state: &LinkState, stream: u64, seq: u64) -> Arrival {
     if state.stream != Some(stream) {
-        Place::OtherStream
+        Arrival::OtherStream
     } else if seq <= state.reports {
-        Place::Seen
+        Arrival::Seen
     } else if seq == state.reports + 1 {
-        Place::Next
+        Arrival::Next
     } else {
-        Place::Ahead
+        Arrival::Ahead
     }
 }
 
@@ -85,9 +85,9 @@ pub(crate) fn take(op: &mut Op<'_, '_>, host: HostId, message: &[u8]) -> Result<
     let mut refused = None;
     hosts::seen(op, host)?;
     match place(&state, head.stream, head.seq) {
-        Place::OtherStream => return Ok(None),
-        Place::Seen | Place::Ahead => {}
-        Place::Next => {
+        Arrival::OtherStream => return Ok(None),
+        Arrival::Seen | Arrival::Ahead => {}
+        Arrival::Next => {
             match &report {
                 Ok(report) => {
                     let within = budget::report(op, host, &report.body, message.len());
@@ -299,11 +299,11 @@ mod tests {
     #[test]
     fn only_the_next_report_of_the_journal_is_taken() {
         let state = LinkState { stream: Some(7), reports: 3, ..LinkState::default() };
-        assert_eq!(place(&state, 7, 3), Place::Seen);
-        assert_eq!(place(&state, 7, 0), Place::Seen);
-        assert_eq!(place(&state, 7, 4), Place::Next);
-        assert_eq!(place(&state, 7, 5), Place::Ahead);
-        assert_eq!(place(&state, 8, 4), Place::OtherStream);
-        assert_eq!(place(&LinkState::default(), 0, 1), Place::OtherStream);
+        assert_eq!(place(&state, 7, 3), Arrival::Seen);
+        assert_eq!(place(&state, 7, 0), Arrival::Seen);
+        assert_eq!(place(&state, 7, 4), Arrival::Next);
+        assert_eq!(place(&state, 7, 5), Arrival::Ahead);
+        assert_eq!(place(&state, 8, 4), Arrival::OtherStream);
+        assert_eq!(place(&LinkState::default(), 0, 1), Arrival::OtherStream);
     }
 }

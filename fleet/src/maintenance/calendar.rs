@@ -1,6 +1,6 @@
 //! When a rule fires: days, windows and cron expressions by the wall clock of a zone.
 
-use super::spread::spread_ms;
+use super::jitter::jitter_ms;
 use crate::record::{Every, Rule, Window};
 use crate::units::DAY_MS;
 use cron::Cron;
@@ -80,8 +80,8 @@ impl<'a> Calendar<'a> {
 
     /// When a rule fires next after it fired at `last`, before its window is looked at; always later than `last`.
     /// With days and a window it is nights that are counted, so that runs don't creep through the window; it is due
-    /// `spread` minutes after the window opens.
-    pub(crate) fn next(&self, rule: &Rule, spread: u16, last: Timestamp) -> Option<Timestamp> {
+    /// `jitter` minutes after the window opens.
+    pub(crate) fn next(&self, rule: &Rule, jitter: u16, last: Timestamp) -> Option<Timestamp> {
         let next = match &rule.every {
             Every::Hours(hours) => last.plus_ms(u64::from(*hours) * HOUR_MS),
             Every::Days(days) => {
@@ -89,7 +89,7 @@ impl<'a> Calendar<'a> {
                 match rule.window {
                     Some(window) => self
                         .opening(window, self.night_of(window, last).saturating_add(days))
-                        .plus_ms(spread_ms(spread)),
+                        .plus_ms(jitter_ms(jitter)),
                     None => self.instant(self.local(last).saturating_add(days)),
                 }
             }

@@ -1,8 +1,8 @@
 //! What is to be done to a repository, and why; and why not. Pure.
 
 use super::calendar::Calendar;
-use super::spread::spread;
-use crate::record::{Fired, Hold, Latest, Maintenance, Rule, SlotState, Window};
+use super::jitter::jitter;
+use crate::record::{Hold, LastRun, Latest, Maintenance, Rule, SlotState, Window};
 use crate::units::DAY_MS;
 use schema::{HostId, JobKind, Timestamp};
 
@@ -269,7 +269,7 @@ pub(crate) fn is_due(
     now: Timestamp,
     settings: &Maintenance,
     kind: JobKind,
-    fired: Option<Fired>,
+    fired: Option<LastRun>,
     (host, since): (HostId, Timestamp),
 ) -> bool {
     let Some(rule) = settings.rule(kind) else { return false };
@@ -284,13 +284,13 @@ pub(crate) fn is_due(
 struct Opening {
     window: Option<Window>,
     /// So many minutes after it opens for the first.
-    spread: u16,
+    jitter: u16,
 }
 
 impl Opening {
     fn of(rule: &Rule, host: HostId) -> Self {
-        let spread = rule.window.map_or(0, |window| spread(host, window));
-        Self { window: rule.window.map(|window| window.later_by(spread)), spread }
+        let jitter = rule.window.map_or(0, |window| jitter(host, window));
+        Self { window: rule.window.map(|window| window.later_by(jitter)), jitter }
     }
 }
 
@@ -299,7 +299,7 @@ fn decide_kind(
     calendar: &Calendar<'_>,
     kind: JobKind,
     rule: &Rule,
-    (fired, elsewhere): (Option<Fired>, Option<Timestamp>),
+    (fired, elsewhere): (Option<LastRun>, Option<Timestamp>),
     host: &HostState,
 ) -> (Action, Option<Timestamp>, Why) {
     if !rule.enabled {
@@ -372,14 +372,14 @@ fn due(
     calendar: &Calendar<'_>,
     rule: &Rule,
     opening: Opening,
-    fired: Option<Fired>,
+    fired: Option<LastRun>,
     since: Timestamp,
 ) -> Option<Due> {
     let last = fired.map_or(since, |fired| fired.at);
     if last > now.plus_ms(TOLERATED_AHEAD_MS) {
         return Some(Due { at: now, why: Why::Due });
     }
-    let next = calendar.next(rule, opening.spread, last)?;
+    let next = calendar.next(rule, opening.jitter, last)?;
     let failures = fired.map_or(0, |fired| fired.failures);
     let retry_at = last.plus_ms(RETRY_AFTER_MS);
     if fired.is_some_and(|fired| fired.put_off) {
@@ -404,7 +404,7 @@ fn put_off(
     (last, elsewhere): (Timestamp, Option<Timestamp>),
 ) -> Due {
     let Some(done_at) = elsewhere.filter(|at| *at > last && *at <= now) else { return due };
-    let next = |after| calendar.next(rule, opening.spread, after);
+    let next = |after| calendar.next(rule, opening.jitter, after);
     let at = next(done_at).zip(next(last).and_then(next)).map(|(next, most)| next.min(most));
     match at.filter(|at| *at > due.at) {
         Some(at) => Due { at, why: Why::NotDue { done_at: Some(done_at) } },

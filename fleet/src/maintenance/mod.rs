@@ -15,10 +15,10 @@
 mod calendar;
 mod check_status;
 mod decide;
-pub(crate) mod fired;
 mod input;
+mod jitter;
+pub(crate) mod last_run;
 pub(crate) mod settings;
-mod spread;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -26,7 +26,7 @@ mod words;
 use crate::facts::Facts;
 use crate::op::Op;
 use crate::record::AuditAction;
-pub use crate::record::{Fired, Latest};
+pub use crate::record::{LastRun, Latest};
 pub(crate) use check_status::overdue_at;
 pub use check_status::{CheckStatus, check_status};
 pub use decide::{
@@ -41,7 +41,7 @@ use crate::dispatch::{self, spec};
 use crate::fleet::Fleet;
 use crate::hosts;
 use crate::job;
-use crate::record::{Hold, Host, LastFired, Maintenance, MaintenanceInput, RepoState};
+use crate::record::{Hold, Host, LastRuns, Maintenance, MaintenanceInput, RepoState};
 use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
 use crate::soundness;
@@ -56,7 +56,7 @@ use tokio::task::JoinSet;
 /// The most hosts whose jobs are dispatched at the same time.
 const AT_ONCE: usize = 256;
 /// A source group of which nothing may go, and why.
-type Held = Option<(String, Hold)>;
+type HeldGroup = Option<(String, Hold)>;
 
 /// The most open jobs of a host that are looked at.
 const LOOK_AT: usize = 100;
@@ -160,7 +160,7 @@ pub(crate) fn due_hosts(facts: &Facts, view: &ReadView, now: Timestamp) -> Resul
         let is_online = presences.at(&id)?.is_some_and(|presence| presence.online);
         let mut kinds = if is_online { decide::open_kinds(now, &settings, id) } else { [false; 3] };
         if kinds.contains(&true) {
-            let LastFired { switched_at, latest } = fired.at(&id)?.unwrap_or_default();
+            let LastRuns { switched_at, latest } = fired.at(&id)?.unwrap_or_default();
             let since = switched_at.map_or(host.created_at, |at| at.max(host.created_at));
             for ((kind, fired), is_due) in KINDS.into_iter().zip(latest).zip(&mut kinds) {
                 *is_due = *is_due && decide::is_due(now, &settings, kind, fired, (id, since));
@@ -190,7 +190,7 @@ pub(crate) fn decisions_of(
     now: Timestamp,
 ) -> Result<(Maintenance, [Decision; 3]), StoreError> {
     let settings = settings::of(&facts.settings.timezone, reads, host.id)?;
-    let kept = fired::of(reads, host.id)?;
+    let kept = last_run::of(reads, host.id)?;
     let mut decisions =
         decide(now, &settings, &kept.latest, &state_of((facts, now), reads, host, &kept, &settings)?);
     for decision in &mut decisions {
@@ -209,7 +209,7 @@ fn state_of(
     (facts, now): (&Facts, Timestamp),
     reads: &impl Reads,
     host: &Host,
-    kept: &LastFired,
+    kept: &LastRuns,
     settings: &Maintenance,
 ) -> Result<HostState, StoreError> {
     let id = host.id;
@@ -249,7 +249,7 @@ fn state_of(
 
 /// What may not go until somebody has looked: a forget goes on with the other groups while there are any, and leaves
 /// these out; a prune is of the whole repository, whoever else is on it.
-fn held(reads: &impl Reads, id: HostId) -> Result<([Held; 3], Held), StoreError> {
+fn held(reads: &impl Reads, id: HostId) -> Result<([HeldGroup; 3], HeldGroup), StoreError> {
     let prune = soundness::held_on_repository(reads, id)?;
     let (mut first, mut is_one_free) = (None, false);
     for (_, group) in reads.rows(&GROUPS, &Span::under(&id))? {

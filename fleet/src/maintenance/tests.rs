@@ -2,7 +2,7 @@
 
 use super::calendar::tests::at;
 use super::decide::{Action as A, *};
-use crate::record::{Every, Fired, Latest, Maintenance, Rule, SlotState, Window};
+use crate::record::{Every, LastRun, Latest, Maintenance, Rule, SlotState, Window};
 use proptest::prelude::*;
 use schema::{HostId, JobKind, Timestamp};
 
@@ -36,8 +36,8 @@ fn host() -> HostState {
     }
 }
 
-fn fired(text: &str) -> Fired {
-    Fired { at: at(text), open: false, failures: 0, put_off: false }
+fn fired(text: &str) -> LastRun {
+    LastRun { at: at(text), open: false, failures: 0, put_off: false }
 }
 
 /// All three were done in the night of the 22nd.
@@ -238,7 +238,7 @@ fn a_failure_is_tried_again_each_hour_three_times_and_then_when_it_is_due() {
     settings.check.enabled = false;
     let failed = |text, failures| {
         let mut latest = done();
-        latest[1] = Some(Fired { at: at(text), open: false, failures, put_off: false });
+        latest[1] = Some(LastRun { at: at(text), open: false, failures, put_off: false });
         latest
     };
     let night = ["2026-11-29T02:30:00Z", "2026-11-29T03:01:00Z", "2026-11-29T07:00:00Z"];
@@ -283,7 +283,7 @@ fn a_job_that_is_dated_far_ahead_counts_for_nothing_and_a_bit_ahead_as_it_is() {
 #[test]
 fn a_job_of_the_kind_that_is_open_is_waited_for() {
     let mut latest = done();
-    latest[2] = Some(Fired { at: at("2026-11-29T03:04:00Z"), open: true, failures: 0, put_off: false });
+    latest[2] = Some(LastRun { at: at("2026-11-29T03:04:00Z"), open: true, failures: 0, put_off: false });
     let busy = HostState { open: Some(JobKind::Check), ..host() };
     let said = said("2026-11-29T03:30:00Z", &Maintenance::default(), &latest, &busy);
     assert_eq!(said[2], (A::Wait, "in progress: since Sun 29 Nov 03:04".to_owned()));
@@ -296,7 +296,7 @@ fn what_is_due_for_longest_comes_first_and_what_is_due_at_the_same_time_in_order
     let mut settings = Maintenance::default();
     let every_hour = Rule { enabled: true, every: Every::Hours(1), window: None };
     (settings.forget, settings.prune, settings.check) = (every_hour.clone(), every_hour.clone(), every_hour);
-    let fired = |text| Some(Fired { at: at(text), open: false, failures: 0, put_off: false });
+    let fired = |text| Some(LastRun { at: at(text), open: false, failures: 0, put_off: false });
     for (forget, prune, check, first) in [
         ("2026-11-29T02:00:00Z", "2026-11-29T02:00:00Z", "2026-11-29T02:00:00Z", 0),
         ("2026-11-29T02:01:00Z", "2026-11-29T02:00:00Z", "2026-11-29T02:00:00Z", 1),
@@ -436,14 +436,14 @@ impl Sim {
     /// Starts it and lets it end; deciding again must yield nothing, before and after.
     fn run(&mut self, place: usize, now: Timestamp, rule: &Rule) {
         let before = self.latest[place];
-        self.latest[place] = Some(Fired { at: now, open: true, failures: 0, put_off: false });
+        self.latest[place] = Some(LastRun { at: now, open: true, failures: 0, put_off: false });
         self.host.open = Some(KINDS[place]);
         let again = decide(now, &self.settings, &self.latest, &self.host);
         assert!(again.iter().all(|decision| decision.action != A::Run), "twice: {again:?}");
         self.host.open = None;
         let failures = if self.fails { before.map_or(0, |fired| fired.failures) + 1 } else { 0 };
         self.latest[place] =
-            Some(Fired { at: now, open: false, failures: failures.min(MAX_TRIES), put_off: false });
+            Some(LastRun { at: now, open: false, failures: failures.min(MAX_TRIES), put_off: false });
         let again = decide(now, &self.settings, &self.latest, &self.host);
         assert_ne!(again[place].action, A::Run, "again at once: {again:?}");
         self.runs[place] += 1;
@@ -506,8 +506,8 @@ proptest! {
             let now = at("2026-11-01T12:00:00Z").plus_ms(minute * MINUTE_MS);
             if decide(now, &settings, &latest, &host())[0].action == A::Run {
                 runs += 1;
-                let failures = latest[0].map_or(0, |fired: Fired| fired.failures + 1).clamp(1, MAX_TRIES);
-                latest[0] = Some(Fired { at: now, open: false, failures, put_off: false });
+                let failures = latest[0].map_or(0, |fired: LastRun| fired.failures + 1).clamp(1, MAX_TRIES);
+                latest[0] = Some(LastRun { at: now, open: false, failures, put_off: false });
             }
         }
         let fires = days / u64::from(every);
@@ -529,7 +529,7 @@ fn a_host_that_was_away_for_weeks_catches_up_once() {
         {
             if decision.action == A::Run {
                 runs.push((decision.kind, (now.0 - at("2026-11-22T00:00:00Z").0) / DAY_MS));
-                latest[place] = Some(Fired { at: now, open: false, failures: 0, put_off: false });
+                latest[place] = Some(LastRun { at: now, open: false, failures: 0, put_off: false });
             }
         }
     }

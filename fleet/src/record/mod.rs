@@ -4,11 +4,11 @@ mod account;
 mod audit;
 mod audit_action;
 mod credentials;
-mod fired;
 mod folder;
 mod group;
 mod host;
 mod job;
+mod last_run;
 mod listing;
 mod log;
 mod maintenance;
@@ -25,8 +25,6 @@ pub use audit::{Actor, AuditEntry, AuditTarget};
 pub use audit_action::AuditAction;
 pub use credentials::{CredentialsFacts, CredentialsInput, Secret, SlotState};
 pub(crate) use credentials::{CredentialsRow, Place};
-pub(crate) use fired::LastFired;
-pub use fired::{Fired, Latest};
 pub use folder::{EntryCursor, EntryRow, Folder, FolderPlace};
 pub(crate) use folder::{EntryPage, FolderSeen};
 pub use group::{Group, Origin, Retention};
@@ -36,6 +34,8 @@ pub use job::{
     BackupFigures, EndedBy, ForgetFigures, Job, JobFigures, JobProgress, JobState, JobWhat, LogChunk,
     LogText, Occurrence, ProbeFigures, SourceFinding,
 };
+pub(crate) use last_run::LastRuns;
+pub use last_run::{LastRun, Latest};
 pub(crate) use listing::{Listing, ListingState, SnapshotPage};
 pub(crate) use log::LogState;
 pub use maintenance::{Every, Maintenance, MaintenanceInput, Rule, RuleInput, Window};

@@ -24,7 +24,7 @@ use schema::HostId;
 const MAX_SCHEDULES: usize = 32;
 /// The most tries that make sense: half an hour apart, they are two weeks.
 const MAX_RETRIES: u16 = 1_000;
-/// The widest spread: within a day.
+/// The widest jitter: within a day.
 const MAX_JITTER_SECS: u32 = 86_400;
 
 impl Fleet {

@@ -7,7 +7,7 @@
 
 use super::open::{Begins, in_use_or};
 use super::place::Place;
-use super::shadow::{Look, PAGE_BYTES, Page};
+use super::shadow::{FilePage, PAGE_BYTES, ShadowFile};
 use super::{ReadView, Tx, format, guard, read_every_row};
 use crate::refused::{OpenError, StoreError};
 use redb::{BackendError, Database, ReadableDatabase, StorageBackend, backends::FileBackend};
@@ -85,11 +85,11 @@ pub(super) fn open_to_read(place: &Place) -> Result<Database, OpenError> {
 /// How a file in use stood at a moment.
 pub(crate) struct Moment {
     file: PathBuf,
-    look: Look,
+    look: ShadowFile,
 }
 
 impl Moment {
-    pub(super) const fn new(file: PathBuf, look: Look) -> Self {
+    pub(super) const fn new(file: PathBuf, look: ShadowFile) -> Self {
         Self { file, look }
     }
 
@@ -115,7 +115,7 @@ struct Untouched {
 enum Below {
     /// Nobody else has it open.
     AtRest(FileBackend),
-    InUse(Arc<Look>),
+    InUse(Arc<ShadowFile>),
     /// Nobody can write to it, or it is ours.
     Unlocked(File),
 }
@@ -128,7 +128,7 @@ struct Over {
     file_bytes: u64,
     /// So many bytes are read before the next pause, where there are any.
     to_pause: u64,
-    pages: BTreeMap<u64, Page>,
+    pages: BTreeMap<u64, FilePage>,
 }
 
 impl Over {

@@ -15,23 +15,23 @@ pub(super) const PAGE_BYTES: u64 = 4096;
 /// So many pages that are written over meanwhile are kept, 64 MiB.
 const MOST_PAGES: usize = 16_384;
 
-pub(super) type Page = Box<[u8; PAGE_BYTES as usize]>;
+pub(super) type FilePage = Box<[u8; PAGE_BYTES as usize]>;
 
 /// What the file held at the moment, where it holds something else now.
 #[derive(Debug)]
-struct Kept {
+struct Before {
     bytes: u64,
-    pages: BTreeMap<u64, Page>,
+    pages: BTreeMap<u64, FilePage>,
     /// More was written over than is kept: what is seen is of no moment.
     is_lost: bool,
 }
 
 /// Whether somebody looks through the file, and what is kept for that.
 #[derive(Debug, Default)]
-pub(super) struct Shadow(Mutex<Option<Kept>>);
+pub(super) struct Shadow(Mutex<Option<Before>>);
 
 impl Shadow {
-    fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
+    fn kept(&self) -> MutexGuard<'_, Option<Before>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -43,27 +43,27 @@ impl Shadow {
     }
 
     /// The moment is now; `None` = somebody looks already.
-    pub(super) fn begin(self: &Arc<Self>, file: File) -> io::Result<Option<Look>> {
+    pub(super) fn begin(self: &Arc<Self>, file: File) -> io::Result<Option<ShadowFile>> {
         let mut kept = self.kept();
         if kept.is_some() {
             return Ok(None);
         }
         let bytes = file.metadata()?.len();
-        *kept = Some(Kept { bytes, pages: BTreeMap::new(), is_lost: false });
+        *kept = Some(Before { bytes, pages: BTreeMap::new(), is_lost: false });
         drop(kept);
-        Ok(Some(Look { file, bytes, shadow: self.clone() }))
+        Ok(Some(ShadowFile { file, bytes, shadow: self.clone() }))
     }
 }
 
 /// The file as it stood; nothing is kept any more when this is gone.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct ShadowFile {
     file: File,
     pub(super) bytes: u64,
     shadow: Arc<Shadow>,
 }
 
-impl Look {
+impl ShadowFile {
     /// What a page, or a part of one, held.
     pub(super) fn read(&self, page: u64, begin: usize, out: &mut [u8]) -> io::Result<()> {
         // Nothing is written in between.
@@ -86,7 +86,7 @@ impl Look {
     }
 }
 
-impl Drop for Look {
+impl Drop for ShadowFile {
     fn drop(&mut self) {
         *self.shadow.kept() = None;
     }
@@ -104,7 +104,7 @@ impl Live {
         Self { file, shadow }
     }
 
-    fn keep(&self, kept: &mut Kept, offset: u64, len: usize) -> io::Result<()> {
+    fn keep(&self, kept: &mut Before, offset: u64, len: usize) -> io::Result<()> {
         let end = offset.saturating_add(len as u64).min(kept.bytes);
         for page in offset / PAGE_BYTES..end.div_ceil(PAGE_BYTES) {
             if kept.is_lost || kept.pages.contains_key(&page) {

@@ -6,7 +6,7 @@ use crate::link::{Link, LinkState, Outgoing};
 use crate::record::meta::Meta;
 use crate::record::{
     ApiToken, AuditEntry, Confirmed, CredentialsRow, EntryPage, FolderSeen, GivenUp, Group, Host, Job,
-    LastFired, Listing, ListingState, LogChunk, LogState, Maintenance, Operator, PendingRun, Place, Presence,
+    LastRuns, Listing, ListingState, LogChunk, LogState, Maintenance, Operator, PendingRun, Place, Presence,
     RepoPoint, RepoState, ScheduleRow, Session, SnapshotPage, Soundness, Summary, TokenRow, TryCount, Usage,
     Viewer,
 };
@@ -81,7 +81,7 @@ tables! {
     /// Only of hosts whose settings were changed.
     MAINTENANCE: HostId => Maintenance, "maintenance", of a host;
     /// When each kind of maintenance fired last.
-    FIRED: HostId => LastFired, "maintenance_fired", of a host;
+    FIRED: HostId => LastRuns, "maintenance_fired", of a host;
     GROUPS: (HostId, String) => Group, "groups", of a host;
     /// How whole the snapshots of a source group are.
     SOUNDNESS: (HostId, String) => Soundness, "soundness", of a host;
@@ -160,7 +160,7 @@ first_form!(
     Host,
     HostId,
     Job,
-    LastFired,
+    LastRuns,
     Link,
     LinkState,
     Listing,

@@ -84,7 +84,7 @@ pub(crate) type Committed = Box<dyn Fn(Effects, &Reader<'_>) + Send>;
 /// Opens a view of what was committed.
 pub(crate) type Reader<'r> = dyn Fn() -> Result<ReadView, StoreError> + 'r;
 
-pub(super) enum Verdict {
+pub(super) enum Committing {
     /// What it said itself is true: it is committed, or it changed nothing.
     Own,
     Failed(StoreError),
@@ -100,7 +100,7 @@ pub(super) enum Ran {
 
 pub(super) trait Operation: Send {
     fn run(&mut self, tx: &mut Tx<'_>) -> Ran;
-    fn answer(self: Box<Self>, verdict: Verdict);
+    fn answer(self: Box<Self>, verdict: Committing);
 }
 
 /// An operation as a closure, and where its answer goes.
@@ -122,11 +122,11 @@ impl<T: Send, F: FnMut(&mut Tx<'_>) -> Result<T, Refused> + Send> Operation for 
         ran
     }
 
-    fn answer(self: Box<Self>, verdict: Verdict) {
+    fn answer(self: Box<Self>, verdict: Committing) {
         let outcome = match (verdict, self.outcome) {
-            (Verdict::Own, Some(outcome)) => outcome,
-            (Verdict::Own, None) => Err(StoreError::Closed.into()),
-            (Verdict::Failed(error), _) => Err(error.into()),
+            (Committing::Own, Some(outcome)) => outcome,
+            (Committing::Own, None) => Err(StoreError::Closed.into()),
+            (Committing::Failed(error), _) => Err(error.into()),
         };
         // Who asked may be gone; what was committed stays.
         let _ = self.answer.send(outcome);
@@ -213,7 +213,7 @@ fn write_until_closed(
             }
         };
         for operation in batch.drain(..) {
-            operation.answer(verdict.clone().map_or(Verdict::Own, Verdict::Failed));
+            operation.answer(verdict.clone().map_or(Committing::Own, Committing::Failed));
         }
     }
 }
@@ -248,15 +248,15 @@ fn write_batch(base: &Base, batch: &mut Vec<Box<dyn Operation>>) -> Result<Optio
 fn run_all(
     batch: &mut [Box<dyn Operation>],
     tx: &mut Tx<'_>,
-) -> Result<Option<(usize, Verdict)>, StoreError> {
+) -> Result<Option<(usize, Committing)>, StoreError> {
     for (index, operation) in batch.iter_mut().enumerate() {
         let (mark, writes) = (tx.effects.mark(), tx.writes());
         match catch_unwind(AssertUnwindSafe(|| operation.run(tx))) {
             Ok(Ran::Succeeded) => {}
             Ok(Ran::FileFailed(error)) => return Err(error),
             Ok(Ran::Refused) if tx.writes() == writes => tx.effects.cut_back(mark),
-            Ok(Ran::Refused) => return Ok(Some((index, Verdict::Own))),
-            Err(_) => return Ok(Some((index, Verdict::Failed(StoreError::Panicked)))),
+            Ok(Ran::Refused) => return Ok(Some((index, Committing::Own))),
+            Err(_) => return Ok(Some((index, Committing::Failed(StoreError::Panicked)))),
         }
     }
     Ok(None)

@@ -209,8 +209,8 @@ async fn hosts_with_jitter_are_spread_and_each_keeps_its_place() {
     let mut turns = Vec::new();
     for n in 0..8 {
         let agent = Agent::ready(&world, &fleet, &format!("box{n}")).await;
-        let spread = Schedule { jitter_secs: 1_200, ..hourly("nightly") };
-        fleet.put_schedule(agent.host, None, spread, by()).await.unwrap();
+        let jittered = Schedule { jitter_secs: 1_200, ..hourly("nightly") };
+        fleet.put_schedule(agent.host, None, jittered, by()).await.unwrap();
         let row = fleet.read().unwrap().host_row(agent.host).unwrap();
         let delay = row.next_run_at.unwrap().0 % HOUR_MS;
         assert!(delay < 1_200_000);

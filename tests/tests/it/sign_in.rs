@@ -148,7 +148,7 @@ fn one_who_always_has_the_wrong_mqtt_password_keeps_nobody_out_and_is_shown() {
         "certificate",
         "control",
         "deliveries",
-        "doorkeeper",
+        "eviction",
         "ingest",
         "maintenance",
         "mqtt_keep_alive",

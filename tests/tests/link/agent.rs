@@ -7,7 +7,7 @@ use agent_core::{
     Body, Cause, Change, Core, Effect, GroupKey, Monotonic, Now, Record, SlotState, Start, Stored,
 };
 use agent_linux::{
-    alone::{self, Due},
+    offline_plan::{self, DueBackup},
     plan::KeptPlan,
 };
 use schema::envelope::{self, Sealed};
@@ -139,12 +139,12 @@ pub(crate) struct Agent {
     pub(crate) crash_at: Option<(u32, Crash)>,
     is_stopping: bool,
     plan: KeptPlan,
-    due_at_hand: Option<Due>,
+    due_at_hand: Option<DueBackup>,
     /// Since when there is no connection, and when to look for what is due.
     away_since: Option<u64>,
     look_at: u64,
     /// The backups that it began by itself, with their occurrences.
-    pub(crate) own: Vec<(JobId, Due)>,
+    pub(crate) own: Vec<(JobId, DueBackup)>,
 }
 
 impl Agent {
@@ -302,14 +302,14 @@ impl Agent {
         if self.look_at > self.now.mono.0 || process.core.is_connected() {
             return;
         }
-        self.look_at = self.now.mono.0 + alone::AGAIN_MS;
+        self.look_at = self.now.mono.0 + offline_plan::AGAIN_MS;
         let plan = self.plan.clone();
         let Some(plan_now) = plan.get() else { return };
         let best = process.core.server_time(self.now).unwrap_or(self.now.wall);
-        let outlook = alone::look(
+        let outlook = offline_plan::look(
             &plan_now,
             (self.login.host, plan.since),
-            (Some(self.now.mono.0 - away_since), u64::from(alone::GRACE_SECS) * 1_000),
+            (Some(self.now.mono.0 - away_since), u64::from(offline_plan::GRACE_SECS) * 1_000),
             |group| process.core.saved().group_taken_at(GroupKey::of(group)),
             best,
         );
@@ -632,7 +632,7 @@ impl Agent {
         let body = match body {
             Body::Accepted { job, behind } => ReportBody::Accepted { job, behind },
             Body::Own { job } => {
-                let Due { schedule, group, due_at } = self.due_at_hand.as_ref()?;
+                let DueBackup { schedule, group, due_at } = self.due_at_hand.as_ref()?;
                 ReportBody::Own { job, schedule, group, due_at: *due_at }
             }
             Body::Refused { job, reason } => ReportBody::Refused { job, reason, detail: "" },

@@ -77,7 +77,7 @@ impl Session {
         self.outbox_due = true;
     }
 
-    /// A message past the outbox, of quality 0.
+    /// A message past the outbox, of QoS 0.
     pub(crate) fn send(&mut self, payload: Vec<u8>) {
         self.sends.push_back(payload);
     }

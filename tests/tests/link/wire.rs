@@ -17,7 +17,7 @@ pub(crate) enum Up {
 #[derive(Clone, Debug)]
 pub(crate) struct Down {
     pub(crate) payload: Vec<u8>,
-    /// 0: quality 0, which may be lost.
+    /// 0: QoS 0, which may be lost.
     pub(crate) packet_id: u16,
 }
 

@@ -12,7 +12,7 @@ use super::{
         summary::{BackupDone, EntrySeen, JobSummary, SourceSeen},
     },
     Job,
-    around::LocksSeen,
+    figures_and_locks::LocksSeen,
     steps::Done,
     wall_clock,
 };

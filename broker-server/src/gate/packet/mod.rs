@@ -2,7 +2,7 @@
 //! ([`v5`]).
 //!
 //! rumqttd's own reader is not used at the door: it lets trailing bytes, wrong flags and wildcards pass, and keeps
-//! quality and packet id of a publish to itself. The tests hold the two against each other: what is accepted here,
+//! QoS and packet id of a publish to itself. The tests hold the two against each other: what is accepted here,
 //! it reads the same way.
 //!
 //! Reading borrows from the buffer and allocates nothing. Whatever the bytes are, the answer is a packet, "more

@@ -1,6 +1,6 @@
 //! How surely a message arrives.
 
-/// Quality of service. 2 is refused at the door, so it has no place here.
+/// Quality of service. 2 is refused when it is read, so there is no such value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Qos {
     /// At most once.

@@ -47,20 +47,20 @@ pub fn frame(bytes: &[u8], max_bytes: usize) -> Result<Option<Frame>, Malformed>
 pub enum Packet<'a> {
     /// A message.
     Publish(Publish<'a>),
-    /// Has taken a message of quality 1.
+    /// Has taken a message of QoS 1.
     PubAck(u16),
     /// Wants messages.
     Subscribe {
         /// To be acknowledged.
         packet_id: u16,
-        /// Filter and asked quality; at least one.
+        /// Filter and asked QoS; at least one.
         filters: Filters<'a>,
     },
     /// Wants them no more.
     Unsubscribe {
         /// To be acknowledged.
         packet_id: u16,
-        /// Filters; at least one. Their quality means nothing.
+        /// Filters; at least one. Their QoS means nothing.
         filters: Filters<'a>,
     },
     /// Is still there.
@@ -78,7 +78,7 @@ pub struct Publish<'a> {
     pub payload: &'a [u8],
     /// 0 to 2.
     pub qos: u8,
-    /// 0 with quality 0, never otherwise.
+    /// 0 with QoS 0, never otherwise.
     pub packet_id: u16,
     /// To be kept.
     pub retain: bool,
@@ -113,7 +113,7 @@ impl<'a> Filters<'a> {
                 return Err(Malformed("a malformed filter"));
             }
             if with_qos && rest.byte()? > 2 {
-                return Err(Malformed("a quality that does not exist"));
+                return Err(Malformed("a QoS that does not exist"));
             }
             if rest.0.is_empty() {
                 return Ok(Self { bytes, with_qos });
@@ -139,7 +139,7 @@ pub fn packet(first: u8, body: &[u8]) -> Result<Packet<'_>, Malformed> {
         (12, 0) => Packet::PingReq,
         (14, 0) => Packet::Disconnect,
         (1, _) => return Err(Malformed("a second CONNECT")),
-        (5..=7, _) => return Err(Malformed("a packet of quality 2, which is not spoken here")),
+        (5..=7, _) => return Err(Malformed("a packet of QoS 2, which is not spoken here")),
         (4 | 8 | 10 | 12 | 14, _) => return Err(Malformed("wrong flags")),
         _ => return Err(Malformed("a packet that clients don't send")),
     };
@@ -150,10 +150,10 @@ pub fn packet(first: u8, body: &[u8]) -> Result<Packet<'_>, Malformed> {
 fn publish(flags: u8, mut rest: Reader<'_>) -> Result<Publish<'_>, Malformed> {
     let (dup, qos, retain) = (flags & 8 != 0, flags >> 1 & 3, flags & 1 != 0);
     if qos == 3 {
-        return Err(Malformed("a quality that does not exist"));
+        return Err(Malformed("a QoS that does not exist"));
     }
     if dup && qos == 0 {
-        return Err(Malformed("DUP with quality 0"));
+        return Err(Malformed("DUP with QoS 0"));
     }
     let topic = rest.text()?;
     if !is_topic(topic) {

@@ -39,7 +39,7 @@ pub fn conn_ack(out: &mut Vec<u8>, answer: ConnAck) {
     out.extend_from_slice(&[0x20, 2, present, code]);
 }
 
-/// PUBLISH. With quality 0, `packet_id` and `dup` mean nothing.
+/// PUBLISH. With QoS 0, `packet_id` and `dup` mean nothing.
 pub fn publish(
     out: &mut Vec<u8>,
     topic: &str,

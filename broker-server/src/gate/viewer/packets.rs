@@ -54,14 +54,12 @@ impl ViewerSession {
                     0 => {}
                     1 => packet::pub_ack(out, publish.packet_id),
                     _ => {
-                        return Err(CloseReason::Malformed(
-                            "a message of quality 2, which is not spoken here",
-                        ));
+                        return Err(CloseReason::Malformed("a message of QoS 2, which is not spoken here"));
                     }
                 }
                 refused.push(Refused::Publish(printable(publish.topic)));
             }
-            // Nothing is sent to it with quality 1, so there is nothing to acknowledge.
+            // Nothing is sent to it with QoS 1, so there is nothing to acknowledge.
             Packet::PubAck(_) => return Err(CloseReason::Malformed("an acknowledgement of nothing")),
             Packet::Subscribe { packet_id, filters } => {
                 let wish = Wish {

@@ -2,7 +2,7 @@
 
 use super::{
     super::{reader::Reader, topic::is_topic},
-    properties::{self, Place},
+    properties::{self, Packets},
     reason::{Error, Reason},
 };
 
@@ -17,7 +17,7 @@ pub struct Options {
 
 /// The properties behind the keep-alive.
 pub(in super::super) fn options(rest: &mut Reader<'_>) -> Result<Options, Error> {
-    let properties = properties::read(rest, Place::CONNECT)?;
+    let properties = properties::read(rest, Packets::CONNECT)?;
     if properties.authentication_method {
         return Err(Error::new(Reason::BAD_AUTHENTICATION_METHOD, "only name and password are known here"));
     }
@@ -33,7 +33,7 @@ pub(in super::super) fn options(rest: &mut Reader<'_>) -> Result<Options, Error>
 
 /// The properties before a will's topic. Nobody gets to see the will.
 pub(in super::super) fn will_properties(rest: &mut Reader<'_>) -> Result<(), Error> {
-    let properties = properties::read(rest, Place::WILL)?;
+    let properties = properties::read(rest, Packets::WILL)?;
     if properties.response_topic.is_some_and(|topic| !is_topic(topic)) {
         return Err(Error::new(Reason::PROTOCOL_ERROR, "a response topic that can't be"));
     }

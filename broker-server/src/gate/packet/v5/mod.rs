@@ -1,8 +1,8 @@
-//! MQTT 5, as far as viewers need it: they read, with quality 0.
+//! MQTT 5, as far as viewers need it: they read, with QoS 0.
 //!
 //! Reading is as strict as for 3.1.1: lengths are bounded by the packet, properties stand where they may and once,
 //! and whatever the bytes are, the answer is a packet or the [`Error`] with which the connection is ended. What is
-//! not offered is said in CONNACK: no quality 2, no topic aliases, no subscription identifiers, no shared
+//! not offered is said in CONNACK: no QoS 2, no topic aliases, no subscription identifiers, no shared
 //! subscriptions, no session that outlives its connection.
 
 mod connect;

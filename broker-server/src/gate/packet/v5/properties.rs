@@ -7,9 +7,9 @@ use super::{
 
 /// Where properties stand. Each is a bit.
 #[derive(Clone, Copy)]
-pub(super) struct Place(u8);
+pub(super) struct Packets(u8);
 
-impl Place {
+impl Packets {
     pub(super) const CONNECT: Self = Self(1);
     pub(super) const WILL: Self = Self(2);
     pub(super) const PUBLISH: Self = Self(4);
@@ -39,24 +39,24 @@ enum Form {
 const USER_PROPERTY: u8 = 0x26;
 
 /// Form and places of a property that clients may send.
-const fn known(id: u8) -> Option<(Form, Place)> {
-    let messages = Place::PUBLISH.and(Place::WILL);
+const fn known(id: u8) -> Option<(Form, Packets)> {
+    let messages = Packets::PUBLISH.and(Packets::WILL);
     Some(match id {
         0x01 => (Form::Flag, messages),
         0x02 => (Form::Four, messages),
         0x03 | 0x08 => (Form::Text, messages),
         0x09 => (Form::Bytes, messages),
-        0x0b => (Form::Varint, Place::SUBSCRIBE),
-        0x11 => (Form::Four, Place::CONNECT.and(Place::DISCONNECT)),
-        0x15 => (Form::Text, Place::CONNECT),
-        0x16 => (Form::Bytes, Place::CONNECT),
-        0x17 | 0x19 => (Form::Flag, Place::CONNECT),
-        0x18 => (Form::Four, Place::WILL),
-        0x1f => (Form::Text, Place::ACK.and(Place::DISCONNECT)),
-        0x21 | 0x22 => (Form::Two, Place::CONNECT),
-        0x23 => (Form::Two, Place::PUBLISH),
-        USER_PROPERTY => (Form::Pair, Place::EVERYWHERE),
-        0x27 => (Form::Four, Place::CONNECT),
+        0x0b => (Form::Varint, Packets::SUBSCRIBE),
+        0x11 => (Form::Four, Packets::CONNECT.and(Packets::DISCONNECT)),
+        0x15 => (Form::Text, Packets::CONNECT),
+        0x16 => (Form::Bytes, Packets::CONNECT),
+        0x17 | 0x19 => (Form::Flag, Packets::CONNECT),
+        0x18 => (Form::Four, Packets::WILL),
+        0x1f => (Form::Text, Packets::ACK.and(Packets::DISCONNECT)),
+        0x21 | 0x22 => (Form::Two, Packets::CONNECT),
+        0x23 => (Form::Two, Packets::PUBLISH),
+        USER_PROPERTY => (Form::Pair, Packets::EVERYWHERE),
+        0x27 => (Form::Four, Packets::CONNECT),
         _ => return None,
     })
 }
@@ -74,7 +74,7 @@ pub(super) struct Properties<'a> {
 }
 
 /// Reads the length of properties and all of them.
-pub(super) fn read<'a>(rest: &mut Reader<'a>, place: Place) -> Result<Properties<'a>, Error> {
+pub(super) fn read<'a>(rest: &mut Reader<'a>, place: Packets) -> Result<Properties<'a>, Error> {
     let length = varint(rest)?;
     let mut inside = Reader(rest.take(length)?);
     let mut properties = Properties::default();

@@ -5,7 +5,7 @@ use super::{
         reader::Reader,
         topic::{is_filter, is_topic},
     },
-    properties::{self, Place},
+    properties::{self, Packets},
     reason::{Error, Reason},
 };
 
@@ -18,7 +18,7 @@ pub enum Packet<'a> {
         topic: &'a str,
         /// 0 or 1.
         qos: u8,
-        /// 0 with quality 0, never otherwise.
+        /// 0 with QoS 0, never otherwise.
         packet_id: u16,
     },
     /// Wants messages.
@@ -52,7 +52,7 @@ pub enum RetainHandling {
     Never,
 }
 
-/// A filter with its options. The asked quality is left out: all is sent with 0. So is no-local: nobody here is sent
+/// A filter with its options. The asked QoS is left out: all is sent with 0. So is no-local: nobody here is sent
 /// what a viewer publishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Filter<'a> {
@@ -122,7 +122,7 @@ pub fn packet(first: u8, body: &[u8]) -> Result<Packet<'_>, Error> {
         (3, flags) => return publish(flags, rest),
         (8, 2) => {
             let packet_id = rest.packet_id()?;
-            if properties::read(&mut rest, Place::SUBSCRIBE)?.subscription_identifier {
+            if properties::read(&mut rest, Packets::SUBSCRIBE)?.subscription_identifier {
                 let reason = Reason::IDENTIFIERS_NOT_SUPPORTED;
                 return Err(Error::new(reason, "subscription identifiers are not spoken here"));
             }
@@ -130,7 +130,7 @@ pub fn packet(first: u8, body: &[u8]) -> Result<Packet<'_>, Error> {
         }
         (10, 2) => {
             let packet_id = rest.packet_id()?;
-            properties::read(&mut rest, Place::UNSUBSCRIBE)?;
+            properties::read(&mut rest, Packets::UNSUBSCRIBE)?;
             return Ok(Packet::Unsubscribe { packet_id, filters: Filters::checked(rest.0, false)? });
         }
         (12, 0) => {
@@ -138,26 +138,26 @@ pub fn packet(first: u8, body: &[u8]) -> Result<Packet<'_>, Error> {
             return Ok(Packet::PingReq);
         }
         (14, 0) => {
-            reason_and_properties(&mut rest, Place::DISCONNECT)?;
+            reason_and_properties(&mut rest, Packets::DISCONNECT)?;
             return Ok(Packet::Disconnect);
         }
         (4, 0) => {
             rest.packet_id()?;
-            reason_and_properties(&mut rest, Place::ACK)?;
+            reason_and_properties(&mut rest, Packets::ACK)?;
         }
         _ => {}
     }
     Err(match first >> 4 {
         4 => Error::new(Reason::PROTOCOL_ERROR, "an acknowledgement of nothing"),
         1 => Error::new(Reason::PROTOCOL_ERROR, "a second CONNECT"),
-        5..=7 => Error::new(Reason::PROTOCOL_ERROR, "a packet of quality 2, which is not spoken here"),
+        5..=7 => Error::new(Reason::PROTOCOL_ERROR, "a packet of QoS 2, which is not spoken here"),
         15 => Error::new(Reason::PROTOCOL_ERROR, "AUTH, which was not begun"),
         8 | 10 | 12 | 14 => Error::new(Reason::MALFORMED_PACKET, "wrong flags"),
         _ => Error::new(Reason::PROTOCOL_ERROR, "a packet that clients don't send"),
     })
 }
 
-fn reason_and_properties(rest: &mut Reader<'_>, place: Place) -> Result<(), Error> {
+fn reason_and_properties(rest: &mut Reader<'_>, place: Packets) -> Result<(), Error> {
     if !rest.0.is_empty() {
         rest.byte()?;
     }
@@ -170,20 +170,17 @@ fn reason_and_properties(rest: &mut Reader<'_>, place: Place) -> Result<(), Erro
 fn publish(flags: u8, mut rest: Reader<'_>) -> Result<Packet<'_>, Error> {
     let (dup, qos) = (flags & 8 != 0, flags >> 1 & 3);
     if qos == 3 {
-        return Err(Error::new(Reason::MALFORMED_PACKET, "a quality that does not exist"));
+        return Err(Error::new(Reason::MALFORMED_PACKET, "a QoS that does not exist"));
     }
     if dup && qos == 0 {
-        return Err(Error::new(Reason::MALFORMED_PACKET, "DUP with quality 0"));
+        return Err(Error::new(Reason::MALFORMED_PACKET, "DUP with QoS 0"));
     }
     if qos == 2 {
-        return Err(Error::new(
-            Reason::QOS_NOT_SUPPORTED,
-            "a message of quality 2, which is not spoken here",
-        ));
+        return Err(Error::new(Reason::QOS_NOT_SUPPORTED, "a message of QoS 2, which is not spoken here"));
     }
     let topic = rest.text()?;
     let packet_id = if qos == 0 { 0 } else { rest.packet_id()? };
-    let properties = properties::read(&mut rest, Place::PUBLISH)?;
+    let properties = properties::read(&mut rest, Packets::PUBLISH)?;
     if properties.topic_alias {
         return Err(Error::new(Reason::TOPIC_ALIAS_INVALID, "topic aliases are not spoken here"));
     }

@@ -27,7 +27,7 @@ pub fn conn_ack_welcome(out: &mut Vec<u8>, welcome: &Welcome<'_>) {
     if welcome.asked_to_keep_session {
         properties.extend_from_slice(&[0x11, 0, 0, 0, 0]);
     }
-    // Messages of quality 1 are acknowledged, as a refusal. With 0 here, clients with a will of quality 1, as the
+    // Messages of QoS 1 are acknowledged, as a refusal. With 0 here, clients with a will of QoS 1, as the
     // bridge of mosquitto, would have to be turned away.
     properties.extend_from_slice(&[0x24, 1]);
     // Retained messages, yes; wildcards, yes; subscription identifiers, no; shared subscriptions, no.
@@ -77,7 +77,7 @@ pub const fn refusal(answer: ConnAck) -> (Reason, &'static str) {
     }
 }
 
-/// PUBLISH with quality 0 and no properties.
+/// PUBLISH with QoS 0 and no properties.
 pub fn publish(out: &mut Vec<u8>, topic: &str, payload: &[u8], retain: bool) {
     out.push(0x30 | u8::from(retain));
     length(out, 3 + topic.len() + payload.len());

@@ -18,11 +18,11 @@ const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(500);
 /// Follows the fleet's changes for ever.
 pub async fn run(fleet: Fleet, gate: GateHandle, beat: Beat) {
     let mut changes = fleet.changes();
-    let mut known = match Known::read(&fleet) {
+    let mut known = match Allowed::read(&fleet) {
         Ok(known) => known,
         Err(error) => {
             tracing::error!(%error, "the accounts could not be read");
-            Known::default()
+            Allowed::default()
         }
     };
     loop {
@@ -42,9 +42,9 @@ pub async fn run(fleet: Fleet, gate: GateHandle, beat: Beat) {
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,
             }
         }
-        match Known::read(&fleet) {
+        match Allowed::read(&fleet) {
             Ok(now) => {
-                for verdict in verdicts(&known, &now, &touched) {
+                for verdict in evictions(&known, &now, &touched) {
                     carry_out(verdict, &gate, fleet.now());
                 }
                 known = now;
@@ -56,12 +56,12 @@ pub async fn run(fleet: Fleet, gate: GateHandle, beat: Beat) {
 
 /// Who may be connected, and since which enrolment.
 #[derive(Debug, Default)]
-struct Known {
+struct Allowed {
     hosts: BTreeMap<HostId, Option<Timestamp>>,
     viewers: BTreeSet<String>,
 }
 
-impl Known {
+impl Allowed {
     fn read(fleet: &Fleet) -> Result<Self, StoreError> {
         let read = fleet.read()?;
         let hosts = read.hosts()?.into_iter().map(|host| (host.id, host.enrolled_at)).collect();
@@ -71,7 +71,7 @@ impl Known {
 }
 
 #[derive(Debug, PartialEq)]
-enum Verdict {
+enum Eviction {
     ForgetHost(HostId),
     /// Connections that are older than the enrolment: they came in with the old key.
     EndHost {
@@ -82,33 +82,33 @@ enum Verdict {
 }
 
 /// `touched`: hosts that have changed between; one that came and went is in neither.
-fn verdicts(before: &Known, now: &Known, touched: &BTreeSet<HostId>) -> Vec<Verdict> {
+fn evictions(before: &Allowed, now: &Allowed, touched: &BTreeSet<HostId>) -> Vec<Eviction> {
     let passed =
         touched.iter().filter(|host| !before.hosts.contains_key(host) && !now.hosts.contains_key(host));
-    let passed = passed.map(|host| Verdict::ForgetHost(*host));
+    let passed = passed.map(|host| Eviction::ForgetHost(*host));
     let hosts = before.hosts.iter().filter_map(|(host, enrolled)| match now.hosts.get(host) {
-        None => Some(Verdict::ForgetHost(*host)),
+        None => Some(Eviction::ForgetHost(*host)),
         Some(again) if again != enrolled => {
-            again.map(|enrolled_at| Verdict::EndHost { host: *host, enrolled_at })
+            again.map(|enrolled_at| Eviction::EndHost { host: *host, enrolled_at })
         }
         Some(_) => None,
     });
     hosts
         .chain(passed)
-        .chain(before.viewers.difference(&now.viewers).cloned().map(Verdict::EndViewer))
+        .chain(before.viewers.difference(&now.viewers).cloned().map(Eviction::EndViewer))
         .collect()
 }
 
-fn carry_out(verdict: Verdict, gate: &GateHandle, now: Timestamp) {
+fn carry_out(verdict: Eviction, gate: &GateHandle, now: Timestamp) {
     match verdict {
-        Verdict::ForgetHost(host) => gate.forget(host),
-        Verdict::EndHost { host, enrolled_at } => {
+        Eviction::ForgetHost(host) => gate.forget(host),
+        Eviction::EndHost { host, enrolled_at } => {
             let connected = gate.connected(host);
             if connected.is_some_and(|connected| connected.for_ms > now.ms_since(enrolled_at)) {
                 gate.kick(host, "enrolled anew");
             }
         }
-        Verdict::EndViewer(name) => gate.kick_viewer(&name),
+        Eviction::EndViewer(name) => gate.kick_viewer(&name),
     }
 }
 
@@ -119,20 +119,20 @@ mod tests {
     #[test]
     fn only_who_lost_the_right_is_ended() {
         let host = |n| HostId([n; 16]);
-        let known = |hosts: &[(u8, Option<u64>)], viewers: &[&str]| Known {
+        let known = |hosts: &[(u8, Option<u64>)], viewers: &[&str]| Allowed {
             hosts: hosts.iter().map(|(n, at)| (host(*n), at.map(Timestamp))).collect(),
             viewers: viewers.iter().map(|name| (*name).to_owned()).collect(),
         };
         let before = known(&[(1, Some(5)), (2, Some(5)), (3, None)], &["ha", "nodered"]);
         let now = known(&[(1, Some(5)), (2, Some(9)), (4, None)], &["ha", "new"]);
         assert_eq!(
-            verdicts(&before, &now, &[1, 3, 4, 5].map(host).into()),
+            evictions(&before, &now, &[1, 3, 4, 5].map(host).into()),
             [
-                Verdict::EndHost { host: host(2), enrolled_at: Timestamp(9) },
-                Verdict::ForgetHost(host(3)),
+                Eviction::EndHost { host: host(2), enrolled_at: Timestamp(9) },
+                Eviction::ForgetHost(host(3)),
                 // It came and went between the two looks.
-                Verdict::ForgetHost(host(5)),
-                Verdict::EndViewer("nodered".to_owned())
+                Eviction::ForgetHost(host(5)),
+                Eviction::EndViewer("nodered".to_owned())
             ]
         );
     }

@@ -3,14 +3,14 @@
 
 use super::decide::{KINDS, MAX_TRIES};
 use crate::job;
-use crate::record::{EndedBy, Fired, Job, JobState, LastFired};
+use crate::record::{EndedBy, Job, JobState, LastRun, LastRuns};
 use crate::refused::StoreError;
 use crate::store::{FIRED, JOBS, KIND_JOBS, Order, Reads, Span, Tx};
 use schema::{HostId, JobKind, Timestamp};
 use std::ops::ControlFlow;
 
 /// What is kept of a host.
-pub(crate) fn of(reads: &impl Reads, host: HostId) -> Result<LastFired, StoreError> {
+pub(crate) fn of(reads: &impl Reads, host: HostId) -> Result<LastRuns, StoreError> {
     Ok(reads.get(&FIRED, &host)?.unwrap_or_default())
 }
 
@@ -25,7 +25,7 @@ pub(crate) fn job_changed(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> 
 
 /// The host uses another repository since then.
 pub(crate) fn repository_changed(tx: &mut Tx<'_>, host: HostId, since: Timestamp) -> Result<(), StoreError> {
-    let mut kept = LastFired { switched_at: Some(since), ..LastFired::default() };
+    let mut kept = LastRuns { switched_at: Some(since), ..LastRuns::default() };
     for (fired, kind) in kept.latest.iter_mut().zip(KINDS) {
         *fired = read(tx, host, kind, kept.switched_at)?;
     }
@@ -38,7 +38,7 @@ fn read(
     host: HostId,
     kind: JobKind,
     switched_at: Option<Timestamp>,
-) -> Result<Option<Fired>, StoreError> {
+) -> Result<Option<LastRun>, StoreError> {
     let span = Span::under(&(host, job::kind_key(kind)));
     let (mut fired, mut failures) = (None, 0);
     reads.walk(&KIND_JOBS, &span, Order::Descending, |(_, _, id), ()| {
@@ -53,7 +53,7 @@ fn read(
             None => matches!(job.state, JobState::Failed | JobState::Lost),
         };
         failures = u8::saturating_add(failures, u8::from(failed));
-        let newest = fired.get_or_insert(Fired {
+        let newest = fired.get_or_insert(LastRun {
             at: job.created_at,
             open: !job.state.is_ended(),
             failures: 0,

@@ -16,7 +16,7 @@ use std::{
 
 /// What a policy allows, and what is wrong.
 #[derive(Debug, Serialize)]
-pub struct Told {
+pub struct PolicyCheck {
     /// The file.
     pub file: String,
     /// One sentence each.
@@ -25,7 +25,7 @@ pub struct Told {
     pub problems: Vec<String>,
 }
 
-impl Told {
+impl PolicyCheck {
     /// As lines.
     #[must_use]
     pub fn to_text(&self) -> String {
@@ -45,15 +45,15 @@ impl Told {
 
 /// Tells a policy.
 #[must_use]
-pub fn told(at: &PolicyAt) -> Told {
+pub fn check(at: &PolicyAt) -> PolicyCheck {
     let file = if at.file.is_none() && !at.path().exists() {
         format!("none ({} is not there)", at.path().display())
     } else {
         at.path().display().to_string()
     };
     match at.load() {
-        Ok(policy) => Told { file, allows: allows(&policy), problems: problems(&policy) },
-        Err(error) => Told {
+        Ok(policy) => PolicyCheck { file, allows: allows(&policy), problems: problems(&policy) },
+        Err(error) => PolicyCheck {
             file,
             allows: Vec::new(),
             problems: vec![format!("{error}. As long as that is so, the agent runs no job.")],
@@ -204,7 +204,7 @@ mod tests {
         );
         fs::write(&file, text).unwrap();
         let at = PolicyAt::new(Some(file.clone()), folder.path().join("state"));
-        let told = told(&at);
+        let told = check(&at);
         let text = told.to_text();
         for line in ["/, /no/such/folder", "refused", "500 KiB/s", "Quiet from 22:00 to 06:00", "Hook good"] {
             assert!(text.contains(line), "{line}: {text}");
@@ -218,7 +218,7 @@ mod tests {
             ]
         );
         fs::write(&file, "nice = 99").unwrap();
-        let told = super::told(&at);
+        let told = check(&at);
         assert!(told.problems[0].contains("nice is 0 to 19") && told.problems[0].contains("runs no job"));
     }
 }

@@ -90,7 +90,7 @@ struct Admitted {
 }
 
 /// Takes a connection from the socket to its session's task. May be dropped at any await.
-pub(super) async fn welcome(
+pub(super) async fn receive(
     shared: Arc<Shared>,
     id: u64,
     stream: TcpStream,

@@ -23,7 +23,7 @@ pub const AGAIN_MS: u64 = 60_000;
 
 /// A backup that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Due {
+pub struct DueBackup {
     /// The schedule.
     pub schedule: String,
     /// The source group.
@@ -35,8 +35,8 @@ pub struct Due {
 /// What there is to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outlook {
-    /// Due now, one for each source group.
-    pub due: Vec<Due>,
+    /// DueBackup now, one for each source group.
+    pub due: Vec<DueBackup>,
     /// When to look again; `None` = when the connection is lost, or another plan comes.
     pub look_at: Option<Timestamp>,
     /// A schedule that can't be kept here, and why.
@@ -100,7 +100,7 @@ impl Outlook {
             Some(due) if due.due_at >= due_at => {}
             Some(due) => (due.schedule, due.due_at) = (schedule.to_owned(), due_at),
             None => {
-                self.due.push(Due { schedule: schedule.to_owned(), group: group.to_owned(), due_at });
+                self.due.push(DueBackup { schedule: schedule.to_owned(), group: group.to_owned(), due_at });
             }
         }
     }

@@ -14,7 +14,7 @@ const DAY_MINUTES: u16 = 24 * 60;
 
 /// How long after its window opens a host begins, in minutes: always the same for the same two.
 #[must_use]
-pub(crate) fn spread(host: HostId, window: Window) -> u16 {
+pub(crate) fn jitter(host: HostId, window: Window) -> u16 {
     let length = (window.until + DAY_MINUTES - window.from) % DAY_MINUTES;
     let choices = u64::from((length / PART).min(MOST)) + 1;
     // FNV-1a, stirred once more: the last bytes differ least and must matter as much.
@@ -33,7 +33,7 @@ impl Window {
 }
 
 /// The same as a duration.
-pub(crate) fn spread_ms(minutes: u16) -> u64 {
+pub(crate) fn jitter_ms(minutes: u16) -> u64 {
     u64::from(minutes) * MINUTE_MS
 }
 
@@ -57,7 +57,7 @@ mod tests {
             for n in 0..6_100u64 {
                 // Ids of hosts that were added one after the other.
                 let host = HostId::new(Timestamp(1_795_415_472_000 + n), [(n >> 8) as u8; 10]);
-                hosts[usize::from(spread(host, window))] += 1;
+                hosts[usize::from(jitter(host, window))] += 1;
             }
             let even = 6_100 / u32::try_from(hosts.len()).unwrap();
             let is_even = hosts.iter().all(|count| (even / 2..=even * 2).contains(count));

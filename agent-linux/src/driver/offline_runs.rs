@@ -2,8 +2,8 @@
 
 use super::{AtHand, Driver};
 use crate::{
-    alone::{self, Due},
     clock, logger,
+    offline_plan::{self, DueBackup},
     policy::here,
     random,
 };
@@ -52,11 +52,11 @@ impl Driver {
         let now = clock::now();
         let Some(away_since) = self.away_since.filter(|_| self.look_at <= now.mono) else { return };
         // Whatever comes of it: not at once again.
-        self.look_at = now.mono.plus_ms(alone::AGAIN_MS);
+        self.look_at = now.mono.plus_ms(offline_plan::AGAIN_MS);
         let plan = self.plan.clone();
         let Some(plan_now) = plan.get() else { return };
         let best = self.best_time();
-        let outlook = alone::look(
+        let outlook = offline_plan::look(
             &plan_now,
             (self.identity.host, plan.since),
             (Some(now.mono.ms_since(away_since)), u64::from(self.options.alone_after_secs) * 1_000),
@@ -89,7 +89,7 @@ impl Driver {
         }
     }
 
-    fn take_own(&mut self, plan: &schema::Plan<'_>, due: Due) {
+    fn take_own(&mut self, plan: &schema::Plan<'_>, due: DueBackup) {
         let Some(group) = plan.groups.iter().find(|group| group.group == due.group) else { return };
         let mut bytes = [0; 10];
         if random::fill(&mut bytes).is_err() {

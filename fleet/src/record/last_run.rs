@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 /// The latest job of a kind, whoever asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fired {
+pub struct LastRun {
     /// When it was made.
     pub at: Timestamp,
     /// It has not ended.
@@ -16,11 +16,11 @@ pub struct Fired {
 }
 
 /// The latest jobs, in the order of [`KINDS`](crate::maintenance::KINDS).
-pub type Latest = [Option<Fired>; 3];
+pub type Latest = [Option<LastRun>; 3];
 
 /// When each kind of maintenance of a host fired last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct LastFired {
+pub(crate) struct LastRuns {
     /// When it was seen to use another repository than before: what was done earlier was done to the old one.
     pub(crate) switched_at: Option<Timestamp>,
     /// The latest job of each kind.
