@@ -66,6 +66,7 @@ mod refused;
 mod repo;
 mod request;
 mod roster;
+mod samples;
 mod schedule;
 mod scrub;
 mod seal;
@@ -101,8 +102,8 @@ pub use scrub::{Found, Scrub};
 pub use settings::{Driver, Keep, Random, Settings};
 pub use sign_in::DEVICE_LIVES_MS;
 pub use snapshot::Snapshot;
-pub use status::class_words;
 pub use store::WriterCounts;
 pub use view::{
-    AuditFilter, DAYS, Day, FleetCounts, HostFilter, HostRow, JobFilter, Page, Paged, ScheduleView, Status,
+    AuditFilter, DAYS, Day, FleetCounts, HostFilter, HostRow, JobFilter, Page, Paged, Reason, ScheduleView,
+    Status,
 };

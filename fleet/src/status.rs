@@ -1,10 +1,10 @@
 //! How a host stands: one pure function. `Ok` only on proof.
 
-use crate::record::{Ended, GroupSummary, Hold, Host, JobState, Summary};
+use crate::record::{Ended, GroupSummary, Hold, Host, JobState, Summary, WireProblem};
 use crate::roster::Entry;
 use crate::summary::MISSED_AFTER_MS;
 use crate::units::DAY_MS;
-use crate::view::{Cause, HostRow, Status};
+use crate::view::{HostRow, Reason, Status};
 use schema::{Class, Timestamp};
 
 /// A good backup older than this is a warning, where no schedule says better.
@@ -12,14 +12,13 @@ pub(crate) const OLD_AFTER_MS: u64 = 2 * DAY_MS;
 /// A host that is away for longer than this is offline; before, its presence says so and its status stays.
 pub(crate) const OFFLINE_AFTER_MS: u64 = DAY_MS;
 
-/// A status and why, in short words.
+/// A status and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
     pub(crate) status: Status,
-    pub(crate) reason: String,
+    pub(crate) reason: Reason,
     /// Every group has a good and recent backup, whatever happens right now.
     pub(crate) protected: bool,
-    pub(crate) cause: Cause,
     /// The backup that it comes from, where one did not end well.
     pub(crate) from: Option<Ended>,
 }
@@ -27,22 +26,25 @@ pub(crate) struct Standing {
 /// The worst that was found so far.
 struct Worst {
     status: Status,
-    reason: String,
-    cause: Cause,
+    reason: Reason,
     from: Option<Ended>,
 }
 
 impl Worst {
-    fn consider(&mut self, status: Status, cause: Cause, reason: impl Into<String>) {
+    const fn new(status: Status, reason: Reason) -> Self {
+        Self { status, reason, from: None }
+    }
+
+    fn consider(&mut self, status: Status, reason: Reason) {
         if status < self.status {
-            *self = Self { status, reason: reason.into(), cause, from: None };
+            *self = Self::new(status, reason);
         }
     }
 
     /// What keeps a host from all work explains a backup that failed meanwhile, and not the other way round.
-    fn explain(&mut self, status: Status, cause: Cause, reason: impl Into<String>) {
+    fn explain(&mut self, status: Status, reason: Reason) {
         if status <= self.status {
-            *self = Self { status, reason: reason.into(), cause, from: None };
+            *self = Self::new(status, reason);
         }
     }
 }
@@ -50,178 +52,125 @@ impl Worst {
 /// Judges a host.
 pub(crate) fn judge(entry: &Entry, now: Timestamp) -> Standing {
     let Entry { host, presence, summary, check_overdue_at } = entry;
-    let good_at = summary.last_good_at().unwrap_or_default();
-    let Backups { status: backups, reason, cause, since, from } = judge_backups(host, summary, now);
+    let mut worst = judge_backups(host, summary, now);
+    let backups = worst.status;
     let protected = backups == Status::Ok && summary.damaged_at.is_none() && summary.replaced.is_none();
-    let mut worst = Worst { status: backups, reason, cause: Cause(cause, since.unwrap_or(good_at)), from };
     let newer = |at: &Timestamp| summary.last_good_at().is_none_or(|good| *at > good);
     if let Some((_, class)) = summary.test_failed.filter(|(at, _)| worst.status == Status::Ok && newer(at)) {
         // The next backup will tell; until then what was saved is safe.
-        let why = class.map_or("see its job", |class| words(Some(class)));
-        worst.reason = format!("The last credentials test failed: {why}");
+        worst.reason = Reason::TestFailed { class };
     }
     let running = summary.running.as_ref();
     if let Some(job) = running.filter(|job| job.state >= JobState::Accepted && !job.state.is_ended()) {
-        let kind = job.what.kind_words();
+        let (kind, is_dry_run) = (job.what.kind(), job.what.is_dry_run());
         if presence.online {
-            let does = if job.state == JobState::Accepted { "waits its turn at the agent" } else { "runs" };
-            worst.consider(Status::Running, Cause("running", job.created_at), format!("{kind} {does}"));
+            let has_begun = job.state != JobState::Accepted;
+            let since = job.created_at;
+            worst.consider(Status::Running, Reason::Running { kind, is_dry_run, has_begun, since });
         } else if worst.status == Status::Ok {
             // Whether it still runs, nobody can say.
-            worst.reason = format!("{kind} ran when the host went away");
+            worst.reason = Reason::WentAway { kind, is_dry_run };
         }
     }
-    if let Some(since) = summary.waits_since {
-        let overdue = now.ms_since(since);
-        if overdue > MISSED_AFTER_MS {
-            let reason = format!("A backup is {} overdue", days(overdue));
-            worst.consider(Status::Missed, Cause("missed", since), reason);
-        }
+    if let Some(since) = summary.waits_since.filter(|since| now.ms_since(*since) > MISSED_AFTER_MS) {
+        worst.consider(Status::Missed, Reason::Missed { since });
     }
     if host.enrolled_at.is_some() && !presence.online {
         let since = presence.changed_at.or(host.enrolled_at).unwrap_or_default();
-        let away = now.ms_since(since);
-        if away > OFFLINE_AFTER_MS {
-            worst.consider(Status::Offline, Cause("offline", since), format!("Offline for {}", days(away)));
+        if now.ms_since(since) > OFFLINE_AFTER_MS {
+            worst.consider(Status::Offline, Reason::Offline { since });
         }
     }
     if let Some(since) = presence.state_folder_since {
-        let reason = "Its agent can't write its state folder: look at the space on its disk, and whether it is \
-                      mounted read-only";
-        worst.explain(Status::Failed, Cause("state_folder", since), reason);
+        worst.explain(Status::Failed, Reason::StateFolder { since });
     }
-    if let Some(problem) = &presence.wire_problem {
-        let reason = format!("The agent speaks protocol version {}", problem.version);
-        worst.explain(Status::Failed, Cause("wire", problem.at), reason);
+    if let Some(WireProblem { version, at }) = presence.wire_problem {
+        worst.explain(Status::Failed, Reason::Wire { version, at });
     }
     if let Some(quarantine) = &presence.quarantine {
-        let cause = Cause("quarantine", quarantine.since);
-        worst.explain(Status::Failed, cause, "Two machines have its identity; neither is let in");
+        worst.explain(Status::Failed, Reason::Quarantine { since: quarantine.since });
     }
-    if let Some(at) = check_overdue_at.filter(|at| now > *at && backups != Status::New) {
-        let reason = format!("The check of its repository is {} overdue", days(now.ms_since(at)));
-        worst.consider(Status::CheckOverdue, Cause("check_overdue", at), reason);
+    if let Some(since) = check_overdue_at.filter(|at| now > *at && backups != Status::New) {
+        worst.consider(Status::CheckOverdue, Reason::CheckOverdue { since });
     }
     if let Some((since, what)) = &summary.unplanned {
-        worst.consider(Status::Warning, Cause("unplanned", *since), what.to_string());
+        worst.consider(Status::Warning, Reason::Unplanned { what: what.clone(), since: *since });
     }
     for group in summary.groups.iter().filter(|group| group.has_rule) {
         // What is not listed yet is listed by maintenance itself; a loss is told with the backups.
         if let Some((hold @ (Hold::Unsized | Hold::TooManyLacking), since)) = group.hold {
-            let name = &group.name;
-            let reason = format!("Nothing of {name} is forgotten until somebody has looked at its snapshots");
-            worst.consider(Status::Warning, Cause(hold.as_str(), since), reason);
+            worst.consider(Status::Warning, Reason::Held { group: group.name.clone(), hold, since });
         }
     }
     if let (Some(since), Some(ahead_ms)) = (presence.clock_off_since, presence.clock_ahead_ms) {
-        worst.consider(Status::Warning, Cause("clock", since), clock_words(ahead_ms));
+        worst.consider(Status::Warning, Reason::Clock { ahead_ms, since });
     }
     // Why the next backup can't happen comes before what was wrong with the last one.
     if !summary.has_repo_credentials && backups != Status::New && worst.status >= Status::Stale {
-        let cause = Cause("no_credentials", good_at);
-        let reason = "Its repository credentials were removed".to_owned();
-        worst = Worst { status: Status::Warning, reason, cause, from: None };
+        worst = Worst::new(Status::Warning, Reason::NoCredentials);
     }
     if let Some(since) = summary.replaced {
-        worst.consider(Status::Failed, Cause("replaced", since), "Another repository is at its address");
+        worst.consider(Status::Failed, Reason::Replaced { since });
     }
     if let Some(since) = summary.damaged_at {
-        worst.consider(Status::Failed, Cause("damaged", since), "Repository has errors");
+        worst.consider(Status::Failed, Reason::Damaged { since });
     }
-    let Worst { status, reason, cause, from } = worst;
-    Standing { status, reason, protected, cause, from }
+    let Worst { status, reason, from } = worst;
+    Standing { status, reason, protected, from }
 }
 
-/// How the backups of a host or of one of its groups stand.
-struct Backups {
-    status: Status,
-    reason: String,
-    cause: &'static str,
-    /// Since when, where that is not since the last good backup.
-    since: Option<Timestamp>,
-    from: Option<Ended>,
-}
-
-impl Backups {
-    fn new(status: Status, reason: impl Into<String>, cause: &'static str) -> Self {
-        Self { status, reason: reason.into(), cause, since: None, from: None }
-    }
-}
-
-fn judge_backups(host: &Host, summary: &Summary, now: Timestamp) -> Backups {
+fn judge_backups(host: &Host, summary: &Summary, now: Timestamp) -> Worst {
     let groups = &summary.groups;
-    let tried = groups.iter().any(|group| group.last.is_some());
-    if !tried {
-        let (why, cause) = if host.enrolled_at.is_none() {
-            ("No agent yet", "not_enrolled")
-        } else if !summary.has_repo_credentials {
-            ("No repository yet", "no_repository")
-        } else if groups.is_empty() {
-            ("No source group yet", "no_group")
-        } else {
-            ("Not backed up yet", "never")
-        };
-        return Backups::new(Status::New, why, cause);
-    }
     let several = groups.len() > 1;
-    let judged = groups.iter().map(|group| {
-        let mut judged = judge_group(group, now);
-        if several && !judged.reason.is_empty() {
-            judged.reason = format!("{}: {}", group.name, judged.reason);
-        }
-        judged
-    });
-    judged.min_by_key(|judged| judged.status).unwrap_or_else(|| Backups::new(Status::New, "", "never"))
+    let judged = groups.iter().map(|group| judge_group(group, several.then(|| group.name.clone()), now));
+    let worst = judged.min_by_key(|judged| judged.status);
+    match worst.filter(|_| groups.iter().any(|group| group.last.is_some())) {
+        Some(worst) => worst,
+        None if host.enrolled_at.is_none() => Worst::new(Status::New, Reason::NotEnrolled),
+        None if !summary.has_repo_credentials => Worst::new(Status::New, Reason::NoRepository),
+        None if groups.is_empty() => Worst::new(Status::New, Reason::NoGroup),
+        None => Worst::new(Status::New, Reason::Never { group: None }),
+    }
 }
 
-fn judge_group(group: &GroupSummary, now: Timestamp) -> Backups {
-    let Some(last) = &group.last else {
-        return Backups::new(Status::Warning, "Not backed up yet", "never");
+/// How the backups of a source group stand; `group` is its name, where there are several.
+fn judge_group(summary: &GroupSummary, group: Option<String>, now: Timestamp) -> Worst {
+    let Some(last) = &summary.last else {
+        return Worst::new(Status::Warning, Reason::Never { group });
     };
-    let cause = last.class.map_or("other", Class::as_str);
-    let from_last = |status, why, cause| Backups { from: Some(*last), ..Backups::new(status, why, cause) };
+    let class = last.class;
+    let from_last = |status, reason| Worst { status, reason, from: Some(*last) };
     match last.state {
-        JobState::Lost => return from_last(Status::Failed, "Backup was interrupted", "lost"),
-        JobState::Failed => return from_last(Status::Failed, words(last.class), cause),
+        JobState::Lost => return from_last(Status::Failed, Reason::Lost { group }),
+        JobState::Failed => return from_last(Status::Failed, Reason::Failed { group, class }),
         // Of those, only what was broken off is told here.
-        JobState::Cancelled if last.class == Some(Class::AgentRestarted) => {
-            return from_last(Status::Failed, words(last.class), cause);
+        JobState::Cancelled if class == Some(Class::AgentRestarted) => {
+            return from_last(Status::Failed, Reason::Failed { group, class });
         }
-        JobState::Cancelled => return from_last(Status::Failed, INTERRUPTED, "interrupted"),
+        JobState::Cancelled => return from_last(Status::Failed, Reason::Interrupted { group }),
         _ => {}
     }
-    if let Some(since) = group.loss_since {
-        let why = "More than half of what is usual is gone: look at it; until then nothing is forgotten";
-        return Backups { since: Some(since), ..Backups::new(Status::Warning, why, "loss") };
+    if let Some(since) = summary.loss_since {
+        return Worst::new(Status::Warning, Reason::Loss { group, since });
     }
-    let age = group.last_good.map(|(_, at)| now.ms_since(at));
-    if let Some(age) = age.filter(|age| *age > group.old_after_ms.unwrap_or(OLD_AFTER_MS)) {
-        return Backups::new(Status::Stale, format!("Last good backup {} ago", days(age)), "old");
+    let good_at = summary.last_good.map(|(_, at)| at);
+    let old_after_ms = summary.old_after_ms.unwrap_or(OLD_AFTER_MS);
+    if let Some(good_at) = good_at.filter(|at| now.ms_since(*at) > old_after_ms) {
+        return Worst::new(Status::Stale, Reason::Old { group, good_at });
     }
-    if last.state == JobState::Warning && !group.is_accepted {
-        let why = if last.class == Some(Class::SourceUnreadable) || last.class.is_none() {
-            "Some files could not be read"
-        } else {
-            words(last.class)
-        };
-        return from_last(Status::Warning, why, cause);
+    if last.state == JobState::Warning && !summary.is_accepted {
+        return from_last(Status::Warning, Reason::Lacking { group, class });
     }
-    if age.is_none() {
-        return Backups::new(Status::Warning, "No backup has made a snapshot yet", "no_snapshot");
+    if good_at.is_none() {
+        return Worst::new(Status::Warning, Reason::NoSnapshot { group });
     }
-    Backups::new(Status::Ok, "", "ok")
+    Worst::new(Status::Ok, Reason::Ok)
 }
 
 /// What is said of a backup that something on its host ended.
 pub(crate) const INTERRUPTED: &str = "Backup was ended by something on its host";
 
 /// A class in a few plain words.
-#[must_use]
-pub const fn class_words(class: Class) -> &'static str {
-    words(Some(class))
-}
-
-/// The same of a backup that may have said none.
 pub(crate) const fn words(class: Option<Class>) -> &'static str {
     match class {
         Some(Class::RepoLocked) => "Repository is locked",
@@ -257,22 +206,9 @@ pub(crate) const fn words(class: Option<Class>) -> &'static str {
     }
 }
 
-fn days(ms: u64) -> String {
-    match ms / DAY_MS {
-        0 => format!("{} h", ms / 3_600_000),
-        1 => "1 day".to_owned(),
-        n => format!("{n} days"),
-    }
-}
-
-fn clock_words(ahead_ms: i64) -> String {
-    let way = if ahead_ms < 0 { "behind" } else { "ahead" };
-    format!("Its clock is {} {way}", days(ahead_ms.unsigned_abs()))
-}
-
 /// Puts the row of a host together.
 pub(crate) fn row(entry: &Entry, now: Timestamp) -> HostRow {
-    let Standing { status, reason, protected, cause, from } = judge(entry, now);
+    let Standing { status, reason, protected, from } = judge(entry, now);
     let Entry { host, presence, summary, .. } = entry.clone();
     HostRow {
         last_good_at: summary.last_good_at().map(|at| at.min(now)),
@@ -281,8 +217,10 @@ pub(crate) fn row(entry: &Entry, now: Timestamp) -> HostRow {
         size_at: summary.size.map(|(_, at)| at),
         snapshots: summary.snapshots,
         // Most hosts have none: then no mark is written.
-        acked: summary.acked.clone().filter(|acked| acked.mark == cause.mark(status)),
-        cause,
+        acked: summary
+            .acked
+            .clone()
+            .filter(|acked| acked.mark == reason.mark(status, summary.last_good_at())),
         from,
         open_jobs: summary.open_jobs,
         next_run_at: summary.next_run_at,
@@ -301,10 +239,8 @@ pub(crate) fn row(entry: &Entry, now: Timestamp) -> HostRow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Actor, Job, JobWhat, Presence, WireProblem};
-    use crate::record::{Machine, Quarantine, Twin};
-
-    use schema::{HostId, JobId};
+    use crate::record::{Actor, Job, JobWhat, Machine, Presence, Quarantine, Twin};
+    use schema::{HostId, JobId, JobKind};
 
     const NOW: Timestamp = Timestamp(1_000 * DAY_MS);
 
@@ -375,19 +311,34 @@ mod tests {
         use JobState::{Failed, Lost, Succeeded, Warning};
         use Status as S;
         let good = || group("etc", Succeeded, None, 1, Some(1));
-        type Case = (&'static str, Presence, Vec<GroupSummary>, Status, &'static str, bool);
+        let of = |group: &str| Some(group.to_owned());
+        type Case = (&'static str, Presence, Vec<GroupSummary>, Status, Reason, bool);
         let table: Vec<Case> = vec![
-            ("nothing yet", online(), vec![], S::New, "No source group yet", false),
-            ("a group, no backup", online(), vec![never("etc")], S::New, "Not backed up yet", false),
-            ("good", online(), vec![good()], S::Ok, "", true),
-            ("good, away for an hour", away(1), vec![good()], S::Ok, "", true),
-            ("good, away for two days", away(49), vec![good()], S::Offline, "Offline for 2 days", true),
+            ("nothing yet", online(), vec![], S::New, Reason::NoGroup, false),
+            (
+                "a group, no backup",
+                online(),
+                vec![never("etc")],
+                S::New,
+                Reason::Never { group: None },
+                false,
+            ),
+            ("good", online(), vec![good()], S::Ok, Reason::Ok, true),
+            ("good, away for an hour", away(1), vec![good()], S::Ok, Reason::Ok, true),
+            (
+                "good, away for two days",
+                away(49),
+                vec![good()],
+                S::Offline,
+                Reason::Offline { since: ago(49) },
+                true,
+            ),
             (
                 "two days old",
                 online(),
                 vec![group("etc", Succeeded, None, 49, Some(49))],
                 S::Stale,
-                "Last good backup 2 days ago",
+                Reason::Old { group: None, good_at: ago(49) },
                 false,
             ),
             (
@@ -395,7 +346,7 @@ mod tests {
                 online(),
                 vec![group("etc", Failed, Some(Class::Auth), 1, Some(20))],
                 S::Failed,
-                "Wrong password",
+                Reason::Failed { group: None, class: Some(Class::Auth) },
                 false,
             ),
             (
@@ -403,7 +354,7 @@ mod tests {
                 online(),
                 vec![group("etc", Lost, None, 1, None)],
                 S::Failed,
-                "Backup was interrupted",
+                Reason::Lost { group: None },
                 false,
             ),
             (
@@ -411,7 +362,7 @@ mod tests {
                 away(100),
                 vec![group("etc", Failed, None, 1, None)],
                 S::Failed,
-                "Backup failed",
+                Reason::Failed { group: None, class: None },
                 false,
             ),
             (
@@ -419,7 +370,7 @@ mod tests {
                 online(),
                 vec![group("etc", Warning, Some(Class::SourceUnreadable), 1, Some(1))],
                 S::Warning,
-                "Some files could not be read",
+                Reason::Lacking { group: None, class: Some(Class::SourceUnreadable) },
                 false,
             ),
             (
@@ -427,7 +378,7 @@ mod tests {
                 online(),
                 vec![group("etc", Warning, Some(Class::SourceEmpty), 1, None)],
                 S::Warning,
-                "A path to back up brought nothing",
+                Reason::Lacking { group: None, class: Some(Class::SourceEmpty) },
                 false,
             ),
             (
@@ -435,7 +386,7 @@ mod tests {
                 online(),
                 vec![good(), never("home")],
                 S::Warning,
-                "home: Not backed up yet",
+                Reason::Never { group: of("home") },
                 false,
             ),
             (
@@ -443,14 +394,14 @@ mod tests {
                 online(),
                 vec![good(), group("home", Failed, Some(Class::Network), 1, Some(9))],
                 S::Failed,
-                "home: Repository can't be reached",
+                Reason::Failed { group: of("home"), class: Some(Class::Network) },
                 false,
             ),
         ];
         for (name, presence, groups, status, reason, protected) in table {
             let summary = Summary { groups, ..known() };
             let standing = judge(&host(), &presence, &summary, NOW);
-            let told = (standing.status, standing.reason.as_str(), standing.protected);
+            let told = (standing.status, standing.reason, standing.protected);
             assert_eq!(told, (status, reason, protected), "{name}");
         }
     }
@@ -474,7 +425,7 @@ mod tests {
             Summary { groups: vec![group("etc", JobState::Succeeded, None, 1, Some(1))], ..known() };
         let standing = judge(&host(), &Presence { quarantine, ..online() }, &summary, NOW);
         assert_eq!(standing.status, Status::Failed);
-        assert_eq!(standing.reason, "Two machines have its identity; neither is let in");
+        assert_eq!(standing.reason, Reason::Quarantine { since: NOW });
         assert!(standing.protected);
     }
 
@@ -487,11 +438,11 @@ mod tests {
         let presence = Presence { state_folder_since: Some(ago(1)), ..online() };
         let standing = judge(&host(), &presence, &summary, NOW);
         assert_eq!((standing.status, standing.protected), (Status::Failed, true));
-        assert!(standing.reason.contains("state folder"), "{}", standing.reason);
+        assert_eq!(standing.reason, Reason::StateFolder { since: ago(1) });
         // It is the reason for what failed meanwhile, too.
         let failed = group("etc", JobState::Failed, Some(Class::DiskFull), 1, Some(2));
         let summary = Summary { groups: vec![failed], ..known() };
-        assert!(judge(&host(), &presence, &summary, NOW).reason.contains("state folder"));
+        assert_eq!(judge(&host(), &presence, &summary, NOW).reason, Reason::StateFolder { since: ago(1) });
     }
 
     #[test]
@@ -532,7 +483,7 @@ mod tests {
         let well = JobState::Succeeded;
         let standing = judged(Some(1), well, Some(ago(50)));
         assert_eq!((standing.status, standing.protected), (Status::CheckOverdue, true));
-        assert_eq!(standing.reason, "The check of its repository is 2 days overdue");
+        assert_eq!(standing.reason, Reason::CheckOverdue { since: ago(50) });
         assert_eq!(judged(Some(1), well, Some(ago(0))).status, Status::Ok, "just due");
         assert_eq!(judged(Some(1), well, None).status, Status::Ok);
         assert_eq!(
@@ -553,7 +504,7 @@ mod tests {
         };
         assert_eq!(waits(1).status, Status::Ok);
         let late = waits(3);
-        assert_eq!((late.status, late.reason.as_str()), (Status::Missed, "A backup is 3 h overdue"));
+        assert_eq!((late.status, late.reason), (Status::Missed, Reason::Missed { since: ago(3) }));
     }
 
     #[test]
@@ -562,7 +513,7 @@ mod tests {
         let summary = Summary { groups: vec![good], damaged_at: Some(NOW), ..known() };
         let standing = judge(&host(), &online(), &summary, NOW);
         assert_eq!((standing.status, standing.protected), (Status::Failed, false));
-        assert_eq!(standing.reason, "Repository has errors");
+        assert_eq!(standing.reason, Reason::Damaged { since: NOW });
     }
 
     #[test]
@@ -571,7 +522,7 @@ mod tests {
         let summary = Summary { groups: vec![good], replaced: Some(NOW), ..known() };
         let standing = judge(&host(), &online(), &summary, NOW);
         assert_eq!((standing.status, standing.protected), (Status::Failed, false));
-        assert_eq!(standing.reason, "Another repository is at its address");
+        assert_eq!(standing.reason, Reason::Replaced { since: NOW });
     }
 
     #[test]
@@ -580,14 +531,14 @@ mod tests {
         let summary = Summary { groups: vec![good], has_repo_credentials: false, ..known() };
         let standing = judge(&host(), &online(), &summary, NOW);
         assert_eq!((standing.status, standing.protected), (Status::Warning, true));
-        assert_eq!(standing.reason, "Its repository credentials were removed");
+        assert_eq!(standing.reason, Reason::NoCredentials);
     }
 
     #[test]
     fn a_state_has_a_mark_that_time_leaves_and_whatever_ends_it_changes() {
         let mark = |summary: &Summary, presence: &Presence, now| {
             let standing = judge(&host(), presence, summary, now);
-            standing.cause.mark(standing.status)
+            standing.reason.mark(standing.status, summary.last_good_at())
         };
         let of = |class, good_hours| {
             let failed = group("etc", JobState::Failed, Some(class), 1, Some(good_hours));
@@ -606,6 +557,30 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_stands_as_before_has_the_same_reason_a_day_later() {
+        let good = |hours| group("etc", JobState::Succeeded, None, hours, Some(hours));
+        let failed = group("etc", JobState::Failed, Some(Class::Auth), 50, Some(90));
+        let of = |groups, presence: &Presence, waits_since, overdue_at| {
+            let summary = Summary { groups, waits_since, ..known() };
+            let entry = entry(&host(), presence, &summary, overdue_at);
+            [NOW, NOW.plus_ms(DAY_MS)].map(|now| super::judge(&entry, now))
+        };
+        let yearly = GroupSummary { old_after_ms: Some(365 * DAY_MS), ..good(1) };
+        let wrong = Presence { clock_off_since: Some(ago(3)), clock_ahead_ms: Some(-9_000_000), ..online() };
+        for [one, other] in [
+            of(vec![failed], &online(), None, None),
+            of(vec![good(60)], &online(), None, None),
+            of(vec![good(1)], &away(50), None, None),
+            of(vec![good(1)], &online(), Some(ago(5)), None),
+            of(vec![yearly.clone()], &online(), None, Some(ago(9))),
+            of(vec![yearly], &wrong, None, None),
+        ] {
+            assert_eq!(one, other);
+            assert_ne!(one.status, Status::Ok, "{one:?}");
+        }
+    }
+
+    #[test]
     fn a_failed_credentials_test_after_the_last_good_backup_is_told_and_the_host_stays_ok() {
         let judged = |hours, class| {
             let good = group("etc", JobState::Succeeded, None, 5, Some(5));
@@ -615,11 +590,10 @@ mod tests {
             assert!(standing.protected);
             (standing.status, standing.reason)
         };
-        let told = "The last credentials test failed: Wrong password".to_owned();
-        assert_eq!(judged(1, Some(Class::Auth)), (Status::Ok, told));
-        let unknown = "The last credentials test failed: see its job".to_owned();
-        assert_eq!(judged(1, None), (Status::Ok, unknown));
-        assert_eq!(judged(6, Some(Class::Auth)), (Status::Ok, String::new()), "a good backup came after it");
+        let class = Some(Class::Auth);
+        assert_eq!(judged(1, class), (Status::Ok, Reason::TestFailed { class }));
+        assert_eq!(judged(1, None), (Status::Ok, Reason::TestFailed { class: None }));
+        assert_eq!(judged(6, class), (Status::Ok, Reason::Ok), "a good backup came after it");
     }
 
     #[test]
@@ -629,12 +603,14 @@ mod tests {
         let good = group("etc", JobState::Succeeded, None, 1, Some(1));
         let summary = Summary { groups: vec![good], running: Some(job), ..known() };
         let here = judge(&host(), &online(), &summary, NOW);
-        assert_eq!((here.status, here.reason.as_str()), (Status::Running, "Prune runs"));
+        let (kind, is_dry_run) = (JobKind::Prune, false);
+        let reason = |has_begun| Reason::Running { kind, is_dry_run, has_begun, since: ago(2) };
+        assert_eq!((here.status, here.reason), (Status::Running, reason(true)));
         let mut waiting = summary.clone();
         waiting.running.as_mut().unwrap().state = JobState::Accepted;
-        assert_eq!(judge(&host(), &online(), &waiting, NOW).reason, "Prune waits its turn at the agent");
+        assert_eq!(judge(&host(), &online(), &waiting, NOW).reason, reason(false));
         let gone = judge(&host(), &away(1), &summary, NOW);
-        assert_eq!((gone.status, gone.reason.as_str()), (Status::Ok, "Prune ran when the host went away"));
+        assert_eq!((gone.status, gone.reason), (Status::Ok, Reason::WentAway { kind, is_dry_run }));
     }
 
     #[test]
@@ -642,6 +618,6 @@ mod tests {
         let mut host = host();
         host.enrolled_at = None;
         let standing = judge(&host, &away(1000), &Summary::default(), NOW);
-        assert_eq!((standing.status, standing.reason.as_str()), (Status::New, "No agent yet"));
+        assert_eq!((standing.status, standing.reason), (Status::New, Reason::NotEnrolled));
     }
 }

@@ -155,7 +155,7 @@ mod tests {
     use crate::record::{Group, Maintenance, MaintenanceInput, RuleInput, Schedule};
     use crate::settings::{Driver, Settings};
     use crate::store::SCHEDULES;
-    use crate::view::{AuditFilter, Page, Status};
+    use crate::view::{AuditFilter, Page, Reason, Status};
     use schema::Timestamp;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -209,8 +209,11 @@ mod tests {
 
         fn stands(&self) -> (Status, String, bool) {
             let row = self.fleet.read().unwrap().host_row(self.host).unwrap();
-            let needs_attention = row.needs_attention();
-            (row.status, row.reason, needs_attention)
+            let told = match &row.reason {
+                Reason::Unplanned { what, .. } => what.to_string(),
+                other => other.code().to_owned(),
+            };
+            (row.status, told, row.needs_attention())
         }
 
         fn told(&self) -> usize {

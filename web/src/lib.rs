@@ -25,6 +25,7 @@
 //! state beyond the table of sign-in tries and the notes to pages that show a secret once, and loads nothing from elsewhere.
 
 mod account;
+mod acknowledge;
 mod api;
 mod app;
 mod asset;

@@ -60,8 +60,14 @@ impl Fleet {
     }
 
     /// Acknowledges how a host stands, or takes that back: until it changes, it needs no attention. `mark` is the state
-    /// that was shown; another one is refused.
-    pub async fn acknowledge(&self, host: HostId, mark: Option<String>, by: By) -> Result<(), Refused> {
+    /// that was shown; another one is refused. `shown` are the words that it was shown in, for the audit.
+    pub async fn acknowledge(
+        &self,
+        host: HostId,
+        mark: Option<String>,
+        shown: String,
+        by: By,
+    ) -> Result<(), Refused> {
         self.write(by, move |op| {
             let entry =
                 Entry::read(&op.facts.settings.timezone, op.tx, host)?.ok_or(Refused::HostNotFound)?;
@@ -78,7 +84,7 @@ impl Fleet {
             };
             change_summary(op.tx, host, |summary| summary.acked = acked)?;
             op.tx.effects.changed(Changed::Host(host));
-            Ok(audit::note(op, action, target(op.tx, host)?, row.reason)?)
+            Ok(audit::note(op, action, target(op.tx, host)?, shown.as_str())?)
         })
         .await
     }

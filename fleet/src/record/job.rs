@@ -268,25 +268,6 @@ impl JobWhat {
     pub const fn is_exclusive(&self) -> bool {
         self.kind().is_exclusive() && !self.is_dry_run()
     }
-
-    /// What a person calls its kind.
-    #[must_use]
-    pub const fn kind_words(&self) -> &'static str {
-        match self {
-            Self::Probe => "Credentials test",
-            Self::Init => "Making the repository",
-            Self::Backup { .. } => "Backup",
-            Self::Forget { .. } => "Forget",
-            Self::ForgetDryRun { .. } => "Preview of a forget",
-            Self::Prune => "Prune",
-            Self::Check { .. } => "Check",
-            Self::Unlock { .. } => "Unlock",
-            Self::Stats => "Measuring the repository",
-            Self::Snapshots => "Listing the snapshots",
-            Self::Ls { .. } => "Look into a snapshot",
-            Self::Browse { .. } => "Look into a folder",
-        }
-    }
 }
 
 /// How far a job is. Moves only by what the agent reports, `Queued → Sent` apart.

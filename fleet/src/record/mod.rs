@@ -49,5 +49,6 @@ pub(crate) use schedule::ScheduleRow;
 pub(crate) use soundness::named_by;
 pub use soundness::{Accepted, Extent, Flawed, Hold, Lack, Loss, Newest, Past, Soundness, Whole};
 pub use summary::Ended;
-pub(crate) use summary::{GroupSummary, Summary, Unplanned};
+pub use summary::Unplanned;
+pub(crate) use summary::{GroupSummary, Summary};
 pub use usage::Usage;

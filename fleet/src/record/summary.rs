@@ -73,19 +73,41 @@ pub struct Ended {
     pub at: Timestamp,
 }
 
-/// What is missing.
+/// What a plan of a host needs and no longer finds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Unplanned {
+pub enum Unplanned {
     /// A schedule's time zone.
-    TimeZone { schedule: String, timezone: String },
+    TimeZone {
+        /// Which schedule.
+        schedule: String,
+        /// The zone's name.
+        timezone: String,
+    },
     /// A schedule's expression can't be read.
-    Cron { schedule: String },
-    /// A schedule's source group, or all of them.
-    Group { schedule: String, group: String },
+    Cron {
+        /// Which schedule.
+        schedule: String,
+    },
+    /// A schedule's source group.
+    Group {
+        /// Which schedule.
+        schedule: String,
+        /// The group's name; empty = it names none.
+        group: String,
+    },
     /// The rows of schedules or of the maintenance settings can't be read.
-    Unreadable { what: String },
+    Unreadable {
+        /// `schedules` or `maintenance settings`.
+        what: String,
+    },
     /// The time zone of the maintenance settings.
-    MaintenanceTimeZone { timezone: String },
+    MaintenanceTimeZone {
+        /// Its name.
+        timezone: String,
+    },
     /// An expression of the maintenance settings can't be read.
-    MaintenanceCron { text: String },
+    MaintenanceCron {
+        /// The expression.
+        text: String,
+    },
 }

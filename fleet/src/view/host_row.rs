@@ -1,4 +1,5 @@
 use super::day::{DAYS, Day};
+use super::reason::Reason;
 use crate::record::{Acked, Ended, Host, Job, Presence, Summary};
 use schema::{Timestamp, version};
 use std::sync::Arc;
@@ -11,14 +12,14 @@ pub struct HostRow {
     /// Whether it is connected.
     pub presence: Arc<Presence>,
     pub(crate) summary: Arc<Summary>,
-    pub(crate) now: Timestamp,
+    /// When it was read.
+    pub now: Timestamp,
     /// How it stands.
     pub status: Status,
-    /// Why, in short words ("Wrong password"); empty when all is well.
-    pub reason: String,
+    /// Why.
+    pub reason: Reason,
     /// The backup that this state comes from, where one did not end well.
     pub from: Option<Ended>,
-    pub(crate) cause: Cause,
     /// Who has acknowledged this state, and when.
     pub acked: Option<Acked>,
     /// A good backup of every group is recent, whatever happens right now.
@@ -68,7 +69,7 @@ impl HostRow {
     /// Tells this state from others, and from the same one at another time.
     #[must_use]
     pub fn mark(&self) -> String {
-        self.cause.mark(self.status)
+        self.reason.mark(self.status, self.summary.last_good_at())
     }
 
     /// The job that runs, or is next.
@@ -209,15 +210,4 @@ impl HostFilter {
 fn names(host: &Host) -> impl Iterator<Item = &str> {
     let own = host.facts.as_ref().map(|facts| facts.hostname.as_str());
     std::iter::once(host.name.as_str()).chain(host.labels.iter().map(String::as_str)).chain(own)
-}
-
-/// What a state comes from: its kind, and since when that is so; a good backup ends every state of backups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cause(pub(crate) &'static str, pub(crate) Timestamp);
-
-impl Cause {
-    /// Tells a state from others, and from the same one at another time.
-    pub(crate) fn mark(self, status: Status) -> String {
-        format!("{}.{}.{}", status.as_str(), self.0, self.1.0)
-    }
 }

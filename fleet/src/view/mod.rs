@@ -3,10 +3,11 @@
 mod day;
 mod host_row;
 mod page;
+mod reason;
 mod schedule;
 
 pub use day::{DAYS, Day};
-pub(crate) use host_row::Cause;
 pub use host_row::{FleetCounts, HostFilter, HostRow, Status};
 pub use page::{AuditFilter, JobFilter, Page, Paged};
+pub use reason::Reason;
 pub use schedule::ScheduleView;

@@ -197,7 +197,7 @@ async fn what_a_clock_wrote_that_was_ahead_grows_old_like_all_else() {
             life.come_back(right, restarts).await;
             life.check().unwrap();
             let row = life.agent.fleet.read().unwrap().host_row(host).unwrap();
-            assert!(row.protected, "{said}: {}", row.reason);
+            assert!(row.protected, "{said}: {:?}", row.reason);
             let token = life.agent.fleet.read().unwrap().enroll_token(host).unwrap();
             assert!(token.is_none_or(|token| token.expires_at <= life.world.now().plus_ms(DAY_MS)), "{said}");
 
@@ -207,8 +207,8 @@ async fn what_a_clock_wrote_that_was_ahead_grows_old_like_all_else() {
             life.agent.fleet.sweep().await;
             let read = life.agent.fleet.read().unwrap();
             let row = read.host_row(host).unwrap();
-            assert!(!row.protected && row.needs_attention(), "{said}: {:?} {}", row.status, row.reason);
-            assert_eq!(row.status, Status::Offline, "{said}: {}", row.reason);
+            assert!(!row.protected && row.needs_attention(), "{said}: {:?} {:?}", row.status, row.reason);
+            assert_eq!(row.status, Status::Offline, "{said}: {:?}", row.reason);
             assert_eq!(*row.days().last().unwrap(), Day::Missed, "{said}");
             assert!(read.session(cookie.expose()).unwrap().is_none(), "{said}: the session never ends");
             let settings = read.maintenance(host).unwrap();
@@ -231,7 +231,7 @@ async fn what_a_clock_wrote_that_was_ahead_grows_old_like_all_else() {
             let tested = read.repo(host).unwrap().tested.unwrap();
             assert_eq!(tested.job, read.latest_job(host, JobKind::Probe).unwrap().unwrap().id, "{said}");
             assert_eq!(read.repo(host).unwrap().size.unwrap().bytes, life.revision, "{said}");
-            assert!(row.protected, "{said}: {}", row.reason);
+            assert!(row.protected, "{said}: {:?}", row.reason);
         }
     }
 }
@@ -332,7 +332,7 @@ proptest! {
             life.world.pass(35 * DAY_MS);
             life.agent.fleet.tick().await;
             let row = life.agent.fleet.read().unwrap().host_row(life.agent.host).unwrap();
-            prop_assert!(!row.protected && row.needs_attention(), "{:?} {}", row.status, row.reason);
+            prop_assert!(!row.protected && row.needs_attention(), "{:?} {:?}", row.status, row.reason);
             Ok(())
         });
         outcome?;

@@ -1,6 +1,6 @@
 use crate::support::{Agent, Got, backup, by, credentials, in_memory};
 use fleet::record::JobState;
-use fleet::{AuditFilter, JobRequest, Page};
+use fleet::{AuditFilter, JobRequest, Page, Reason};
 use schema::{HeldJob, HeldPhase, Outcome, ReportBody, Slot, Summary};
 
 #[tokio::test]
@@ -235,7 +235,7 @@ async fn two_machines_with_one_identity_are_kept_out_and_a_machine_that_boots_is
     assert_eq!(quarantine.twins.clone().map(|twin| twin.machine.installation), [copies[0], copies[1]]);
     assert!(fleet.is_quarantined(host) && !presence().online);
     let row = fleet.read().unwrap().host_row(host).unwrap();
-    assert_eq!(row.reason, "Two machines have its identity; neither is let in");
+    assert_eq!(row.reason, Reason::Quarantine { since: quarantine.since });
     // Whoever comes changes nothing, and it is said once.
     assert!(meet(10).await);
     assert_eq!(presence().quarantine.unwrap(), quarantine);

@@ -334,7 +334,7 @@ async fn an_agent_that_cant_write_its_state_folder_needs_somebody_until_it_takes
     agent.back_up("etc", Outcome::Succeeded).await;
     let told = |fleet: &Fleet, host| {
         let row = fleet.read().unwrap().host_row(host).unwrap();
-        row.status == Status::Failed && row.reason.contains("state folder")
+        row.status == Status::Failed && row.reason.code() == "state_folder"
     };
     let running = fleet.dispatch(agent.host, backup("etc"), by()).await.unwrap();
     agent.take_all();

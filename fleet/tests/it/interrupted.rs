@@ -156,8 +156,8 @@ async fn a_host_whose_backup_was_broken_off_is_not_well_until_there_is_a_good_on
         end.happen(&mut agent, job).await;
         let row = fleet.read().unwrap().host_row(agent.host).unwrap();
         let was_tried = !matches!(end.by(), Some(EndedBy::Person | EndedBy::Policy));
-        assert_eq!(row.needs_attention(), was_tried, "{end:?}: {}", row.reason);
-        assert_eq!(row.status == Status::Failed, was_tried, "{end:?}: {}", row.reason);
+        assert_eq!(row.needs_attention(), was_tried, "{end:?}: {:?}", row.reason);
+        assert_eq!(row.status == Status::Failed, was_tried, "{end:?}: {:?}", row.reason);
         let day = *row.days().last().unwrap();
         assert_eq!(day, if was_tried { Day::Failed } else { Day::Ok }, "{end:?}");
         assert_eq!(row.last_backup().unwrap().id, job, "{end:?}");

@@ -1,6 +1,6 @@
 use crate::support::{Agent, DAY_MS, HOUR_MS, backup, by, group, in_memory};
-use fleet::{AuditFilter, Day, HostFilter, JobFilter, JobRequest, Page, Status};
-use schema::{JobKind, Outcome, ReportBody};
+use fleet::{AuditFilter, Day, HostFilter, JobFilter, JobRequest, Page, Reason, Status};
+use schema::{Class, JobKind, Outcome, ReportBody};
 
 #[tokio::test]
 async fn the_fleet_stands_worst_first_and_is_counted() {
@@ -32,7 +32,8 @@ async fn the_fleet_stands_worst_first_and_is_counted() {
     let counts = read.fleet_counts();
     assert_eq!((counts.total, counts.online, counts.protected), (4, 3, 1));
     let row = read.host_row(bad.host).unwrap();
-    assert_eq!((row.reason.as_str(), row.days()[29]), ("Repository can't be reached", Day::Failed));
+    let reason = Reason::Failed { group: None, class: Some(Class::Network) };
+    assert_eq!((&row.reason, row.days()[29]), (&reason, Day::Failed));
     assert!(row.last_good_at.is_none() && row.last_backup().is_some());
 }
 
@@ -180,19 +181,19 @@ async fn what_somebody_has_acknowledged_rests_until_it_changes() {
     assert!(row().needs_attention());
     let mark = Some(row().mark());
 
-    let other = fleet.acknowledge(host, Some("failed.auth.0".into()), by()).await.unwrap_err();
+    let other = fleet.acknowledge(host, Some("failed.auth.0".into()), String::new(), by()).await.unwrap_err();
     assert_eq!(other.code(), "state_changed");
-    fleet.acknowledge(host, mark.clone(), by()).await.unwrap();
+    fleet.acknowledge(host, mark.clone(), String::new(), by()).await.unwrap();
     assert!(!row().needs_attention());
     assert_eq!((row().status, row().acked.unwrap().at), (Status::Failed, world.now()));
     world.pass(HOUR_MS);
     agent.back_up("etc", Outcome::Failed).await;
     assert!(!row().needs_attention(), "it fails as before");
 
-    fleet.acknowledge(host, None, by()).await.unwrap();
+    fleet.acknowledge(host, None, String::new(), by()).await.unwrap();
     assert!(row().needs_attention(), "taken back");
-    fleet.acknowledge(host, mark, by()).await.unwrap();
-    fleet.acknowledge(host, Some(row().mark()), by()).await.unwrap();
+    fleet.acknowledge(host, mark, String::new(), by()).await.unwrap();
+    fleet.acknowledge(host, Some(row().mark()), String::new(), by()).await.unwrap();
     assert_eq!(
         crate::support::audited(&fleet, "host.acknowledged").len(),
         2,

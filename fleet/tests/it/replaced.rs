@@ -45,9 +45,9 @@ async fn test(agent: &mut Agent, world: &World, revision: u64, repo: u8) {
     agent.finish(job.id, Outcome::Succeeded, Summary::Probe(found)).await;
 }
 
-fn stands(fleet: &Fleet, agent: &Agent) -> (Status, bool, String) {
+fn stands(fleet: &Fleet, agent: &Agent) -> (Status, bool, &'static str) {
     let row = fleet.read().unwrap().host_row(agent.host).unwrap();
-    (row.status, row.protected, row.reason)
+    (row.status, row.protected, row.reason.code())
 }
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn it_is_told_loudly_and_what_was_known_stays_until_a_person_takes_it() {
     assert_eq!((repo.repo, repo.snapshots.unwrap().count), (Some(RepoId([1; 32])), 10));
     let replaced = repo.replaced.unwrap();
     assert_eq!((replaced.by, replaced.at), (RepoId([2; 32]), found_at), "since the first time");
-    let failed = (Status::Failed, false, "Another repository is at its address".to_owned());
+    let failed = (Status::Failed, false, "replaced");
     assert_eq!(stands(&fleet, &agent), failed);
     assert_eq!(audited(&fleet, "repo.replaced").len(), 1);
 
@@ -106,7 +106,7 @@ async fn with_new_credentials_it_is_taken_and_what_is_in_the_old_one_counts_no_m
     let repo = fleet.read().unwrap().repo(agent.host).unwrap();
     assert_eq!((repo.repo, repo.replaced), (Some(RepoId([2; 32])), None));
     assert_eq!(audited(&fleet, "repo.replaced"), []);
-    assert_eq!(stands(&fleet, &agent), (Status::New, false, "Not backed up yet".to_owned()));
+    assert_eq!(stands(&fleet, &agent), (Status::New, false, "never"));
 }
 
 #[tokio::test]

@@ -90,15 +90,13 @@ pub(crate) async fn acknowledge(
     Path(host): Path<String>,
     Input(body): Input<AckIn>,
 ) -> Result<Json<HostOut>, Problem> {
-    let host = ctx.host(&ctx.read()?, &host)?;
-    ctx.app.fleet.acknowledge(host.id, Some(body.mark), ctx.by()).await?;
+    let host = crate::acknowledge::acknowledge(&ctx, &host, Some(body.mark)).await?;
     answer(&ctx, &host)
 }
 
 /// `DELETE /api/hosts/{host}/acknowledgement`.
 pub(crate) async fn unacknowledge(ctx: Ctx, Path(host): Path<String>) -> Result<StatusCode, Problem> {
-    let host = ctx.host(&ctx.read()?, &host)?;
-    ctx.app.fleet.acknowledge(host.id, None, ctx.by()).await?;
+    crate::acknowledge::acknowledge(&ctx, &host, None).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// Of a host, what tells whether it is there and well. The rest follows from other topics, or changes with each job.
-const OF_HOST: [&str; 13] = [
+const OF_HOST: [&str; 14] = [
     "id",
     "name",
     "online",
@@ -17,6 +17,7 @@ const OF_HOST: [&str; 13] = [
     "last_seen_at",
     "status",
     "reason",
+    "reason_code",
     "protected",
     "last_good_at",
     "agent_version",

@@ -10,12 +10,12 @@ use crate::format::{When, ago, bytes, many};
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::template::View;
-use crate::words::{Badge, host_badge, status_state};
-use ::fleet::{Ended, FleetCounts, HostFilter, HostRow, Refused, Status};
+use crate::words::{Badge, host_badge, reason, reason_of_several, status_state};
+use ::fleet::{Ended, FleetCounts, HostFilter, HostRow, Reason, Refused, Status};
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
-use schema::{JobId, JobKind, Timestamp};
+use schema::{JobId, JobKind, Refusal, Timestamp};
 use serde::Serialize;
 use std::borrow::Cow;
 
@@ -380,21 +380,43 @@ fn row(now: Timestamp, row: &HostRow) -> Row {
     }
 }
 
+/// What hosts that need a person have in common.
+#[derive(PartialEq)]
+enum Common {
+    /// The last backup did not end well: the reason's word, and why the agent refused it. Of which group is the same.
+    End(Status, &'static str, Option<Refusal>),
+    /// Anything else, whenever it began.
+    Reason(Status, Reason),
+}
+
+impl Common {
+    fn of(row: &HostRow) -> Self {
+        match end_of(row) {
+            Some((from, _)) => Self::End(row.status, row.reason.code(), from.refusal),
+            None => Self::Reason(row.status, row.reason.timeless()),
+        }
+    }
+}
+
 /// The causes that need a person, worst first, hosts with the same cause together. Thousands may have one cause: of
 /// most of them nothing is written but the count.
 fn attention(now: Timestamp, all: &[HostRow]) -> Vec<Attention> {
-    let mut causes: Vec<Attention> = Vec::new();
+    let mut causes: Vec<(Common, Attention)> = Vec::new();
     for row in all.iter().filter(|row| row.needs_attention()) {
-        let cause = cause_of(row);
-        let state = status_state(row.status);
+        let common = Common::of(row);
         let name = || (row.host.name.clone(), format!("/hosts/{}", row.host.id));
-        if let Some(seen) = causes.iter_mut().find(|seen| seen.cause == cause.0 && seen.state == state) {
+        if let Some((common, seen)) = causes.iter_mut().find(|(seen, _)| *seen == common) {
             if seen.hosts.len() < MOST_NAMES {
                 // With several hosts the one action of one of them would be wrong for the others.
                 seen.action = Action::look("Show them", format!("/?state={}", row.status.as_str()));
                 "the same on each of them.".clone_into(&mut seen.text);
                 seen.ack = None;
                 seen.hosts.push(name());
+                if let Common::Reason(status, reason) = common
+                    && heading(*status, reason).is_none()
+                {
+                    seen.cause = reason_of_several(reason);
+                }
             } else {
                 seen.more += 1;
             }
@@ -405,20 +427,17 @@ fn attention(now: Timestamp, all: &[HostRow]) -> Vec<Attention> {
                 None => format!("added {}, never backed up.", ago(now, row.host.created_at)),
             };
             let ack = Some((format!("/hosts/{}/acknowledge", row.host.id), row.mark()));
-            let (cause, next) = cause;
+            let (cause, next) = cause_of(now, row);
             let action = next.action(&row.host.id.to_string());
-            causes.push(Attention {
-                state,
-                cause: cause.into_owned(),
-                hosts: vec![name()],
-                more: 0,
-                text,
-                action,
-                ack,
-            });
+            let state = status_state(row.status);
+            let hosts = vec![name()];
+            causes.push((
+                common,
+                Attention { state, cause: cause.into_owned(), hosts, more: 0, text, action, ack },
+            ));
         }
     }
-    causes
+    causes.into_iter().map(|(_, attention)| attention).collect()
 }
 
 /// The one safe step, before it is put into words and an address.
@@ -447,45 +466,49 @@ impl Next {
     }
 }
 
+/// The heading of a cause that has one of its own, where the reason's words say less, or how long it lasts.
+const fn heading(status: Status, reason: &Reason) -> Option<&'static str> {
+    Some(match reason {
+        Reason::Wire { .. } => "The agent speaks another protocol version",
+        Reason::Quarantine { .. } => "Two machines have its identity",
+        Reason::NotEnrolled => "No agent enrolled yet",
+        Reason::NoRepository => "Has no repository credentials",
+        Reason::NoGroup => "Has nothing to back up",
+        Reason::Never { .. } if matches!(status, Status::New) => "Never backed up",
+        Reason::Missed { .. } => "A due backup waits",
+        Reason::Old { .. } => "The last good backup is too old",
+        Reason::CheckOverdue { .. } => "The check of the repository is overdue",
+        _ => return None,
+    })
+}
+
+/// The backup that a state comes from, where there is something to explain.
+fn end_of(row: &HostRow) -> Option<(Ended, Cause)> {
+    let from = row.from?;
+    Some((from, Cause::of_end(JobKind::Backup, from.state, from.refusal, from.class)?))
+}
+
 /// The cause of a host that needs a person, and the one safe step.
-fn cause_of(row: &HostRow) -> (Cow<'_, str>, Next) {
-    let look = |words| Next::Look(words, "");
-    if row.presence.wire_problem.is_some() {
-        return ("The agent speaks another protocol version".into(), look("What to do"));
+fn cause_of(now: Timestamp, row: &HostRow) -> (Cow<'static, str>, Next) {
+    match end_of(row) {
+        Some((_, cause)) if cause.step == Step::RepoCredentials => {
+            return (cause.title.into(), Next::Credentials(cause.step_words));
+        }
+        Some((from, cause)) => return (cause.title.into(), Next::Job(from.job)),
+        None => {}
     }
-    if row.presence.quarantine.is_some() {
-        return ("Two machines have its identity".into(), Next::Look("What to do", "/quarantine"));
-    }
-    let reason = |fallback: &'static str| -> Cow<'_, str> {
-        if row.reason.is_empty() { fallback.into() } else { row.reason.as_str().into() }
+    let words =
+        heading(row.status, &row.reason).map_or_else(|| reason(&row.reason, now).into(), Cow::Borrowed);
+    let next = match row.reason {
+        Reason::Wire { .. } => Next::Look("What to do", ""),
+        Reason::Quarantine { .. } => Next::Look("What to do", "/quarantine"),
+        Reason::NotEnrolled => Next::Set("Enrol it", "/enrol"),
+        Reason::NoRepository => Next::Set("Set credentials", "/repo#connection"),
+        Reason::NoGroup => Next::Set("Add group", "/new-group"),
+        Reason::Missed { .. } => Next::Pending,
+        Reason::Offline { .. } => Next::Look("What to check", ""),
+        Reason::CheckOverdue { .. } => Next::Look("See why", "/repo#maintenance"),
+        _ => Next::Look("Look at it", ""),
     };
-    match row.status {
-        Status::New if row.host.enrolled_at.is_none() => {
-            ("No agent enrolled yet".into(), Next::Set("Enrol it", "/enrol"))
-        }
-        Status::New if !row.has_repo_credentials => {
-            ("Has no repository credentials".into(), Next::Set("Set credentials", "/repo#connection"))
-        }
-        Status::New if row.groups == 0 => {
-            ("Has nothing to back up".into(), Next::Set("Add group", "/new-group"))
-        }
-        Status::New => ("Never backed up".into(), look("Look at it")),
-        Status::Failed | Status::Warning => {
-            let cause = |from: Ended| Cause::of_end(JobKind::Backup, from.state, from.refusal, from.class);
-            match row.from.and_then(|from| Some((from.job, cause(from)?))) {
-                Some((_, cause)) if cause.step == Step::RepoCredentials => {
-                    (cause.title.into(), Next::Credentials(cause.step_words))
-                }
-                Some((job, cause)) => (cause.title.into(), Next::Job(job)),
-                None => (reason("Needs a look"), look("Look at it")),
-            }
-        }
-        Status::Missed => ("A due backup waits".into(), Next::Pending),
-        Status::Offline => (reason("Not heard from"), look("What to check")),
-        Status::Stale => ("The last good backup is too old".into(), look("Look at it")),
-        Status::CheckOverdue => {
-            ("The check of the repository is overdue".into(), Next::Look("See why", "/repo#maintenance"))
-        }
-        _ => (reason("A due backup did not happen"), look("Look at it")),
-    }
+    (words, next)
 }

@@ -140,9 +140,8 @@ pub(crate) async fn acknowledge(
     Path(host): Path<String>,
     form: Form,
 ) -> Result<Response<Body>, Problem> {
-    let host = ctx.host(&ctx.read()?, &host)?;
     let mark = Some(form.text("mark")).filter(|mark| !mark.is_empty());
-    ctx.app.fleet.acknowledge(host.id, mark, ctx.by()).await?;
+    let host = crate::acknowledge::acknowledge(&ctx, &host, mark).await?;
     Ok(ctx.go(&if form.has("fleet") { "/".to_owned() } else { format!("/hosts/{}", host.id) }))
 }
 

@@ -170,7 +170,7 @@ fn extent(extent: Extent) -> String {
 fn reason(known: &Soundness) -> String {
     let lack = known.lacking.last().and_then(|flawed| flawed.lack.as_ref());
     let Some(lack) = lack else { return "More than half of what was usual was gone".to_owned() };
-    let words = fleet::class_words(lack.class);
+    let words = crate::words::class(lack.class);
     if lack.paths.is_empty() { words.to_owned() } else { format!("{words}: {}", lack.paths.join(", ")) }
 }
 

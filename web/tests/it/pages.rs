@@ -601,6 +601,34 @@ async fn an_acknowledged_failure_leaves_the_list_of_what_needs_somebody() {
 }
 
 #[tokio::test]
+async fn hosts_that_are_away_for_differently_long_have_one_cause() {
+    const DAY_MS: u64 = 86_400_000;
+    let world = World::new();
+    let client = world.admin().await;
+    for name in ["boat-pi", "studio-mini"] {
+        TestAgent::enrol(&world, &client, name).await;
+        world.pass(2 * DAY_MS);
+    }
+    let list = client.get("/?part=fleet-attention").await.expect(200).text;
+    assert_eq!(list.matches("Offline for").count(), 1, "{list}");
+    assert!(list.contains("Offline for more than a day") && list.contains("studio-mini"), "{list}");
+    let told = client.get("/api/hosts").await.expect(200).json();
+    let reason = |name: &str| {
+        let hosts = told["items"].as_array().unwrap();
+        let host = hosts.iter().find(|host| host["name"] == name).unwrap();
+        (host["reason_code"].clone(), host["reason"].clone())
+    };
+    assert_eq!(reason("boat-pi"), (json!("offline"), json!("Offline for 4 days")));
+    assert_eq!(reason("studio-mini"), (json!("offline"), json!("Offline for 2 days")));
+    // The audit has the words that were shown.
+    let mark = told["items"][0]["mark"].as_str().unwrap();
+    let path = format!("/api/hosts/{}/acknowledgement", told["items"][0]["id"].as_str().unwrap());
+    client.send(Method::PUT, &path, Some(&json!({ "mark": mark }))).await.expect(200);
+    let audit = client.get("/api/audit?action=host.acknowledged").await.expect(200).json();
+    assert_eq!(audit["items"][0]["detail"], told["items"][0]["reason"], "{audit}");
+}
+
+#[tokio::test]
 async fn the_fleet_has_pages_of_fifty_and_a_search_begins_at_the_first() {
     let world = World::new();
     let client = world.admin().await;

@@ -4,6 +4,7 @@ use super::time::time;
 use super::words;
 use crate::format::rfc3339;
 use crate::rights::Rights;
+use crate::words::reason;
 use data_encoding::HEXLOWER;
 use fleet::record::{CredentialsFacts, CredentialsInput, Host, Quarantine, Secret, Twin};
 use fleet::{HostRow, NewEnrollToken, OverBudget, Usage};
@@ -28,8 +29,11 @@ pub(crate) struct HostOut {
     /// `ok`, `running`, `warning`, `failed`, `missed`, `offline` or `new`.
     #[schema(value_type = words::HostStatus)]
     status: &'static str,
-    /// Why, in short words.
+    /// Why, in short words; empty when all is well.
     reason: String,
+    /// The same as a word that stays: `ok`, `offline`, `missed`, the class of a backup that did not end well, …
+    #[schema(value_type = words::HostReason)]
+    reason_code: &'static str,
     /// Whether every source group has a good and recent backup.
     protected: bool,
     /// Tells this state from others, and from the same one at another time: what an acknowledgement names.
@@ -112,7 +116,8 @@ impl From<HostRow> for HostOut {
         Self {
             id: row.host.id.to_string(),
             status: row.status.as_str(),
-            reason: row.reason.clone(),
+            reason: reason(&row.reason, row.now),
+            reason_code: row.reason.code(),
             protected: row.protected,
             mark: row.mark(),
             acknowledged_by: row.acked.as_ref().map(|acked| acked.by.name().to_owned()),

@@ -2,7 +2,7 @@
 
 use fleet::maintenance::{Action, CheckStatus, KINDS};
 use fleet::record::{self, Actor};
-use fleet::{Day, Status};
+use fleet::{Day, Reason, Status};
 use std::borrow::Cow;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
@@ -64,6 +64,8 @@ words! {
     Scope: record::Scope::ALL.map(record::Scope::as_str);
     /// How a host stands.
     HostStatus: Status::ALL.map(Status::as_str);
+    /// Why a host stands as it does.
+    HostReason: Reason::codes();
     /// What a day was like.
     DayWord: Day::ALL.map(Day::as_str);
     /// How the last check stands.

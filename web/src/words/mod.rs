@@ -1,8 +1,14 @@
-//! What jobs, states and outcomes are called on pages.
+//! What jobs, states and outcomes are called on pages, and in the API where it says the same in words.
+
+mod reason;
+mod terms;
+
+pub(crate) use reason::{reason, reason_of_several};
+pub(crate) use terms::{class, job_kind};
 
 use crate::format::{bytes, count, cut, duration, many};
 use fleet::record::*;
-use fleet::{HostRow, Status, class_words};
+use fleet::{HostRow, Status};
 use schema::Slot;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -46,8 +52,8 @@ pub(crate) fn host_badge(row: &HostRow) -> Badge {
         Status::New => "Never backed up",
         Status::Ok => "Ok",
     };
-    let text = if row.reason.is_empty() { plain.to_owned() } else { row.reason.clone() };
-    Badge::new(status_state(row.status), text)
+    let why = reason(&row.reason, row.now);
+    Badge::new(status_state(row.status), if why.is_empty() { plain.to_owned() } else { why })
 }
 
 /// The state of a job in the templates.
@@ -98,12 +104,12 @@ pub(crate) fn cancelled(job: &Job) -> &'static str {
 /// What a job is, as a title: `Backup of media`.
 pub(crate) fn job_title(what: &JobWhat) -> String {
     match what {
-        JobWhat::Backup { group } => format!("{} of {group}", what.kind_words()),
-        JobWhat::Browse { path } => format!("{} {}", what.kind_words(), cut(path, 80)),
+        JobWhat::Backup { group } => format!("{} of {group}", job_kind(what.kind(), false)),
+        JobWhat::Browse { path } => format!("{} {}", job_kind(what.kind(), false), cut(path, 80)),
         JobWhat::Ls { snapshot, path } => {
             format!("Look into {} of snapshot {}", cut(path, 80), cut(snapshot, 8))
         }
-        what => what.kind_words().to_owned(),
+        what => job_kind(what.kind(), what.is_dry_run()).to_owned(),
     }
 }
 
@@ -291,7 +297,7 @@ pub(crate) fn snapshot_lacks(row: &SnapshotRow, lacking: &BTreeMap<String, Flawe
             cut(&format!("lacks {}{more}", shown.join(", ")), 200)
         }
         Some(lack) if lack.errors > 0 => format!("lacks {}", many(lack.errors, "file")),
-        Some(lack) => class_words(lack.class).to_owned(),
+        Some(lack) => class(lack.class).to_owned(),
     })
 }
 
