@@ -7,20 +7,6 @@ use std::{
     sync::Arc,
 };
 
-/// Why nothing of a group is forgotten, and what to do.
-pub(crate) fn held_words(group: &str, why: Hold) -> String {
-    let then = match why {
-        Hold::Loss | Hold::TooManyLacking => {
-            "look at its last backup, and say on the host's page whether that is right"
-        }
-        Hold::Unlisted => "list the snapshots first; maintenance does so by itself when a forget is due",
-        Hold::Unsized => {
-            "look at them and at the last backup, and say on the host's page whether that is right"
-        }
-    };
-    format!("source group {group}: {}: {then}", why.in_words())
-}
-
 /// Why the store does not do it, as far as a person can do something about it.
 fn store_words(error: &StoreError) -> String {
     match (error.write_fault(), error) {
@@ -31,7 +17,7 @@ fn store_words(error: &StoreError) -> String {
 }
 
 /// Why a request is not carried out. Its text is one sentence that says what to do.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
     /// There is no such host.
@@ -111,7 +97,7 @@ pub enum Refused {
         job: JobId,
     },
     /// Nothing of a source group may go until somebody has looked at it.
-    #[error("{}", held_words(group, *why))]
+    #[error("nothing of source group {group} is forgotten until somebody has looked at it")]
     Held {
         /// Which.
         group: String,
@@ -290,6 +276,25 @@ impl WriteFault {
         }
     }
 }
+
+/// The database's own errors can't be compared: they are the same when they are one and the same.
+impl PartialEq for StoreError {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Database(one), Self::Database(other)) => Arc::ptr_eq(one, other),
+            (Self::Damaged { why: one }, Self::Damaged { why: other }) => one == other,
+            (Self::Row { table: one, why }, Self::Row { table: other, why: why_other }) => {
+                (one, why) == (other, why_other)
+            }
+            (Self::Seal { what: one }, Self::Seal { what: other }) => one == other,
+            (Self::Replaced(one), Self::Replaced(other)) => one == other,
+            (Self::Panicked, Self::Panicked) | (Self::Closed, Self::Closed) => true,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for StoreError {}
 
 impl StoreError {
     /// Whether the file itself could not be read or written: then nothing else that was asked at once was, either.

@@ -130,7 +130,7 @@ impl From<Refused> for Problem {
         Self {
             status: status(&refused),
             code: refused.code(),
-            message: sentence(&refused.to_string()),
+            message: sentence(&crate::words::refused(&refused)),
             field: refused.field().map(str::to_owned),
         }
     }

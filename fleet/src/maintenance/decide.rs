@@ -3,6 +3,8 @@
 use super::calendar::Calendar;
 use super::jitter::jitter;
 use crate::record::{Hold, LastRun, Latest, Maintenance, Rule, SlotState, Window};
+use crate::refused::Refused;
+use crate::samples::one_of_each;
 use crate::units::DAY_MS;
 use schema::{HostId, JobKind, Timestamp};
 
@@ -200,8 +202,80 @@ pub enum Why {
     ListFirst(String),
     /// This one comes first.
     After(JobKind),
-    /// A job would be refused: in these words.
-    Refused(String),
+    /// A job would be refused.
+    Refused(Refused),
+}
+
+impl Why {
+    /// Its word in the API; of a job that would be refused the refusal's own.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::NoRepository => "no_repository",
+            Self::Replaced => "replaced",
+            Self::NoSnapshot => "no_snapshot",
+            Self::NoAdminCredentials => "no_admin_credentials",
+            Self::AdminUnreadable => "admin_unreadable",
+            Self::AdminForbidden => "admin_forbidden",
+            Self::AppendOnly => "append_only",
+            Self::NoKeepRule => "no_keep_rule",
+            Self::InProgress(_) => "in_progress",
+            Self::NotDue { .. } => "not_due",
+            Self::OutsideWindow => "outside_window",
+            Self::Retry(_) => "retry",
+            Self::GaveUp(_) => "gave_up",
+            Self::PutOff => "put_off",
+            Self::Never => "never",
+            Self::NoTimeZone(_) => "no_time_zone",
+            Self::Due => "due",
+            Self::Unreachable(Reach::Online | Reach::Offline) => Refused::HostOffline.code(),
+            Self::Unreachable(Reach::NotEnrolled) => Refused::HostNotEnrolled.code(),
+            Self::Unreachable(Reach::WireUnsupported) => Refused::WireUnsupported.code(),
+            Self::Locked(_) => "locked",
+            Self::OwnJob(_) => "own_job",
+            Self::Neighbour { .. } => "repo_busy",
+            Self::Held { .. } => "held",
+            Self::ListFirst(_) => "list_first",
+            Self::After(_) => "after",
+            Self::Refused(refused) => refused.code(),
+        }
+    }
+
+    /// One of each kind, as of `at`: what the words are tried with.
+    #[must_use]
+    pub fn samples(at: Timestamp) -> Vec<Self> {
+        let mut samples = one_of_each!(Self {
+            Self::Off => Self::Off,
+            Self::NoRepository => Self::NoRepository,
+            Self::Replaced => Self::Replaced,
+            Self::NoSnapshot => Self::NoSnapshot,
+            Self::NoAdminCredentials => Self::NoAdminCredentials,
+            Self::AdminUnreadable => Self::AdminUnreadable,
+            Self::AdminForbidden => Self::AdminForbidden,
+            Self::AppendOnly => Self::AppendOnly,
+            Self::NoKeepRule => Self::NoKeepRule,
+            Self::InProgress(_) => Self::InProgress(at),
+            Self::NotDue { .. } => Self::NotDue { done_at: None },
+            Self::OutsideWindow => Self::OutsideWindow,
+            Self::Retry(_) => Self::Retry(1),
+            Self::GaveUp(_) => Self::GaveUp(MAX_TRIES),
+            Self::PutOff => Self::PutOff,
+            Self::Never => Self::Never,
+            Self::NoTimeZone(_) => Self::NoTimeZone("Moon/Base".to_owned()),
+            Self::Due => Self::Due,
+            Self::Unreachable(_) => Self::Unreachable(Reach::Offline),
+            Self::Locked(_) => Self::Locked(Lock { since: at, seen_at: at, stale: false }),
+            Self::OwnJob(_) => Self::OwnJob(JobKind::Backup),
+            Self::Neighbour { .. } => Self::Neighbour { host: "attic".to_owned(), kind: JobKind::Prune },
+            Self::Held { .. } => Self::Held { group: "etc".to_owned(), why: Hold::Loss },
+            Self::ListFirst(_) => Self::ListFirst("etc".to_owned()),
+            Self::After(_) => Self::After(JobKind::Forget),
+            Self::Refused(_) => Self::Refused(Refused::QueueFull),
+        });
+        samples.extend([Reach::NotEnrolled, Reach::WireUnsupported].map(Self::Unreachable));
+        samples
+    }
 }
 
 /// When one kind is due.

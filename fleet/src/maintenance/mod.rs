@@ -21,7 +21,6 @@ pub(crate) mod last_run;
 pub(crate) mod settings;
 #[cfg(test)]
 mod tests;
-mod words;
 
 use crate::facts::Facts;
 use crate::op::Op;
@@ -32,7 +31,6 @@ pub use check_status::{CheckStatus, check_status};
 pub use decide::{
     Action, Decision, HostState, KINDS, Lock, MAX_TRIES, Means, RETRY_AFTER_MS, Reach, Why, decide,
 };
-pub use words::Words;
 
 use crate::audit;
 use crate::change::Changed;
@@ -199,7 +197,7 @@ pub(crate) fn decisions_of(
             && let Some(refused) = dispatch::blocked((facts, now), reads, host.id, &request)?
         {
             decision.action = Action::Hold;
-            decision.why = Why::Refused(refused.to_string());
+            decision.why = Why::Refused(refused);
         }
     }
     Ok((settings, decisions))

@@ -49,108 +49,73 @@ fn done() -> Latest {
     ]
 }
 
-fn said(now: &str, settings: &Maintenance, latest: &Latest, host: &HostState) -> Vec<(A, String)> {
-    let now = at(now);
-    let decisions = decide(now, settings, latest, host);
-    decisions.iter().map(|decision| (decision.action, decision.words(now, settings).to_string())).collect()
+fn said(now: &str, settings: &Maintenance, latest: &Latest, host: &HostState) -> Vec<(A, Why)> {
+    let decisions = decide(at(now), settings, latest, host);
+    decisions.into_iter().map(|decision| (decision.action, decision.why)).collect()
 }
 
 #[test]
-fn each_reason_has_its_words() {
+fn each_why_has_a_word_of_its_own() {
+    let samples = Why::samples(at("2026-11-29T03:00:00Z"));
+    let codes: std::collections::BTreeSet<_> = samples.iter().map(Why::code).collect();
+    assert_eq!(codes.len(), samples.len(), "{codes:?}");
+    let is_snake = |code: &&str| code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    assert!(codes.iter().all(is_snake), "{codes:?}");
+}
+
+#[test]
+fn each_state_of_a_host_has_its_reason() {
     let settings = Maintenance::default();
     type Spoil = fn(&mut HostState);
+    let lock =
+        |seen_at, stale| Why::Locked(Lock { since: at("2026-11-28T03:04:00Z"), seen_at: at(seen_at), stale });
     let night = "2026-11-29T03:00:00Z";
-    let cases: Vec<(Spoil, JobKind, A, &str)> = vec![
-        (|_| (), JobKind::Forget, A::Run, "due now: it runs within a minute"),
-        (|_| (), JobKind::Prune, A::Hold, "held back: forget comes first"),
-        (|_| (), JobKind::Check, A::Hold, "held back: forget comes first"),
-        (|h| h.reach = Reach::Offline, JobKind::Forget, A::Skip, "skipped: host is offline"),
-        (|h| h.reach = Reach::NotEnrolled, JobKind::Check, A::Skip, "skipped: no agent is enrolled yet"),
+    let cases: Vec<(Spoil, JobKind, A, Why)> = vec![
+        (|_| (), JobKind::Forget, A::Run, Why::Due),
+        (|_| (), JobKind::Prune, A::Hold, Why::After(JobKind::Forget)),
+        (|_| (), JobKind::Check, A::Hold, Why::After(JobKind::Forget)),
+        (|h| h.reach = Reach::Offline, JobKind::Forget, A::Skip, Why::Unreachable(Reach::Offline)),
+        (|h| h.reach = Reach::NotEnrolled, JobKind::Check, A::Skip, Why::Unreachable(Reach::NotEnrolled)),
         (
             |h| h.reach = Reach::WireUnsupported,
             JobKind::Check,
             A::Skip,
-            "skipped: the agent can't be spoken with",
+            Why::Unreachable(Reach::WireUnsupported),
         ),
-        (
-            |h| h.means.has_repo_credentials = false,
-            JobKind::Check,
-            A::Skip,
-            "skipped: no repository credentials",
-        ),
-        (
-            |h| h.means.is_replaced = true,
-            JobKind::Forget,
-            A::Skip,
-            "skipped: another repository is at its address: look at it first",
-        ),
-        (|h| h.means.admin = SlotState::Empty, JobKind::Prune, A::Skip, "skipped: no admin credentials"),
-        (
-            |h| h.means.admin = SlotState::Unreadable,
-            JobKind::Prune,
-            A::Skip,
-            "skipped: the admin credentials can't be opened: set them again",
-        ),
-        (
-            |h| h.means.admin = SlotState::Forbidden,
-            JobKind::Prune,
-            A::Skip,
-            "skipped: the agent on this host refuses admin credentials",
-        ),
-        (
-            |h| h.means.admin = SlotState::Forbidden,
-            JobKind::Forget,
-            A::Skip,
-            "skipped: the agent on this host refuses admin credentials",
-        ),
+        (|h| h.means.has_repo_credentials = false, JobKind::Check, A::Skip, Why::NoRepository),
+        (|h| h.means.is_replaced = true, JobKind::Forget, A::Skip, Why::Replaced),
+        (|h| h.means.admin = SlotState::Empty, JobKind::Prune, A::Skip, Why::NoAdminCredentials),
+        (|h| h.means.admin = SlotState::Unreadable, JobKind::Prune, A::Skip, Why::AdminUnreadable),
+        (|h| h.means.admin = SlotState::Forbidden, JobKind::Prune, A::Skip, Why::AdminForbidden),
+        (|h| h.means.admin = SlotState::Forbidden, JobKind::Forget, A::Skip, Why::AdminForbidden),
         (
             |h| (h.means.admin, h.means.is_append_only) = (SlotState::Forbidden, false),
             JobKind::Forget,
             A::Run,
-            "due now: it runs within a minute",
+            Why::Due,
         ),
         (
             |h| h.elsewhere[1] = Some(at("2026-11-29T02:10:00Z")),
             JobKind::Prune,
             A::Wait,
-            "done today: due again Sun 6 Dec, between 02:00 and 06:00",
+            Why::NotDue { done_at: Some(at("2026-11-29T02:10:00Z")) },
         ),
         (
             |h| h.elsewhere[1] = Some(at("2026-11-21T02:10:00Z")),
             JobKind::Prune,
             A::Hold,
-            "held back: forget comes first",
+            Why::After(JobKind::Forget),
         ),
-        (
-            |h| h.means.admin = SlotState::Empty,
-            JobKind::Forget,
-            A::Skip,
-            "skipped: the storage is append-only, and there are no admin credentials",
-        ),
-        (
-            |h| h.means.has_keep_rule = false,
-            JobKind::Forget,
-            A::Skip,
-            "skipped: no source group has a keep rule",
-        ),
-        (|h| h.means.has_keep_rule = false, JobKind::Prune, A::Run, "due now: it runs within a minute"),
-        (
-            |h| h.means.has_snapshot = false,
-            JobKind::Check,
-            A::Skip,
-            "skipped: nothing has been backed up yet",
-        ),
-        (
-            |h| h.open = Some(JobKind::Backup),
-            JobKind::Forget,
-            A::Hold,
-            "held back: the backup of this host has not ended",
-        ),
+        (|h| h.means.admin = SlotState::Empty, JobKind::Forget, A::Skip, Why::AppendOnly),
+        (|h| h.means.has_keep_rule = false, JobKind::Forget, A::Skip, Why::NoKeepRule),
+        (|h| h.means.has_keep_rule = false, JobKind::Prune, A::Run, Why::Due),
+        (|h| h.means.has_snapshot = false, JobKind::Check, A::Skip, Why::NoSnapshot),
+        (|h| h.open = Some(JobKind::Backup), JobKind::Forget, A::Hold, Why::OwnJob(JobKind::Backup)),
         (
             |h| h.neighbour = Some(("attic".to_owned(), JobKind::Backup)),
             JobKind::Forget,
             A::Hold,
-            "held back: the backup of attic uses the same repository",
+            Why::Neighbour { host: "attic".to_owned(), kind: JobKind::Backup },
         ),
         (
             |h| {
@@ -159,7 +124,7 @@ fn each_reason_has_its_words() {
             },
             JobKind::Forget,
             A::Hold,
-            "held back: the repository is locked since Sat 28 Nov 03:04",
+            lock("2026-11-29T02:30:00Z", false),
         ),
         (
             |h| {
@@ -168,7 +133,7 @@ fn each_reason_has_its_words() {
             },
             JobKind::Forget,
             A::Hold,
-            "held back: the repository is locked since Sat 28 Nov 03:04, and the lock looks stale: unlock it",
+            lock("2026-11-28T10:00:00Z", true),
         ),
         (
             // Nobody has looked for hours: it is tried, and that looks.
@@ -178,58 +143,50 @@ fn each_reason_has_its_words() {
             },
             JobKind::Forget,
             A::Run,
-            "due now: it runs within a minute",
+            Why::Due,
         ),
     ];
-    for (spoil, kind, action, words) in cases {
+    for (spoil, kind, action, why) in cases {
         let mut host = host();
         spoil(&mut host);
         let place = KINDS.iter().position(|known| *known == kind).unwrap();
         let said = said(night, &settings, &done(), &host).remove(place);
-        assert_eq!(said, (action, words.to_owned()), "{kind:?}");
+        assert_eq!(said, (action, why), "{kind:?}");
     }
 }
 
 #[test]
 fn what_is_not_due_says_when_it_is() {
     let settings = Maintenance::default();
-    for (now, forget, prune) in [
-        (
-            "2026-11-22T05:00:00Z",
-            "done today: due again tomorrow, between 02:00 and 06:00",
-            "done today: due again Sun 29 Nov, between 02:00 and 06:00",
-        ),
-        (
-            "2026-11-23T01:00:00Z",
-            "due today: between 02:00 and 06:00",
-            "due in 6 days: Sun 29 Nov, between 02:00 and 06:00",
-        ),
-        (
-            "2026-11-28T07:00:00Z",
-            "due: its window opens tomorrow, between 02:00 and 06:00",
-            "due tomorrow: between 02:00 and 06:00",
-        ),
+    let not_due = |place: usize| Why::NotDue { done_at: done()[place].map(|fired| fired.at) };
+    for (now, forget, forget_at, prune_at) in [
+        ("2026-11-22T05:00:00Z", not_due(0), "2026-11-23T02:00:00Z", "2026-11-29T02:00:00Z"),
+        ("2026-11-23T01:00:00Z", not_due(0), "2026-11-23T02:00:00Z", "2026-11-29T02:00:00Z"),
+        ("2026-11-28T07:00:00Z", Why::OutsideWindow, "2026-11-29T02:00:00Z", "2026-11-29T02:00:00Z"),
     ] {
-        let said = said(now, &settings, &done(), &host());
-        assert_eq!((said[0].1.as_str(), said[1].1.as_str()), (forget, prune), "{now}");
-        assert_eq!((said[0].0, said[1].0), (A::Wait, A::Wait));
+        let decisions = decide(at(now), &settings, &done(), &host());
+        for (place, why, due_at) in [(0, forget, forget_at), (1, not_due(1), prune_at)] {
+            let expected = (A::Wait, why, Some(at(due_at)));
+            let Decision { action, why, due_at, .. } = decisions[place].clone();
+            assert_eq!((action, why, due_at), expected, "{now}");
+        }
     }
     let mut other = settings.clone();
     other.timezone = "Europe/Helsinki".to_owned();
     other.forget.enabled = false;
     other.prune = Rule { enabled: true, every: Every::Cron("30 4 * * THU".to_owned()), window: None };
-    let said = said("2026-11-23T01:00:00Z", &other, &done(), &host());
-    assert_eq!(said[0], (A::Skip, "off: nothing is done here by itself".to_owned()));
-    assert_eq!(said[1], (A::Wait, "due in 3 days: Thu 26 Nov at 04:30".to_owned()));
+    let decisions = decide(at("2026-11-23T01:00:00Z"), &other, &done(), &host());
+    assert_eq!((decisions[0].action, &decisions[0].why), (A::Skip, &Why::Off));
+    assert_eq!((decisions[1].action, decisions[1].due_at), (A::Wait, Some(at("2026-11-26T02:30:00Z"))));
 }
 
 #[test]
 fn what_has_never_run_is_counted_from_when_the_host_was_added() {
     let settings = Maintenance::default();
     let young = HostState { since: at("2026-11-22T12:00:00Z"), ..host() };
-    let said = said("2026-11-23T03:00:00Z", &settings, &[None; 3], &young);
-    assert_eq!(said[0].0, A::Run);
-    assert_eq!(said[1].1, "due in 6 days: Sun 29 Nov, between 02:00 and 06:00");
+    let [forget, prune, _] = decide(at("2026-11-23T03:00:00Z"), &settings, &[None; 3], &young);
+    assert_eq!(forget.action, A::Run);
+    assert_eq!((prune.why, prune.due_at), (Why::NotDue { done_at: None }, Some(at("2026-11-29T02:00:00Z"))));
 }
 
 #[test]
@@ -242,31 +199,16 @@ fn a_failure_is_tried_again_each_hour_three_times_and_then_when_it_is_due() {
         latest
     };
     let night = ["2026-11-29T02:30:00Z", "2026-11-29T03:01:00Z", "2026-11-29T07:00:00Z"];
-    for (now, latest, action, words) in [
-        (
-            night[0],
-            failed("2026-11-29T02:01:00Z", 1),
-            A::Wait,
-            "failed: tried again today, between 03:01 and 06:00, at most 3 times in a row",
-        ),
-        (night[1], failed("2026-11-29T02:01:00Z", 1), A::Run, "due now: it runs within a minute"),
-        (
-            night[2],
-            failed("2026-11-29T05:30:00Z", 2),
-            A::Wait,
-            "due: its window opens tomorrow, between 02:00 and 06:00",
-        ),
-        (
-            night[2],
-            failed("2026-11-29T05:30:00Z", 3),
-            A::Wait,
-            "failed: 3 times in a row or more, tried again when it is due: Sun 6 Dec, between 02:00 and 06:00",
-        ),
+    for (now, latest, action, why) in [
+        (night[0], failed("2026-11-29T02:01:00Z", 1), A::Wait, Why::Retry(1)),
+        (night[1], failed("2026-11-29T02:01:00Z", 1), A::Run, Why::Due),
+        (night[2], failed("2026-11-29T05:30:00Z", 2), A::Wait, Why::OutsideWindow),
+        (night[2], failed("2026-11-29T05:30:00Z", 3), A::Wait, Why::GaveUp(3)),
     ] {
         let mut host = host();
         host.means.has_keep_rule = false;
         let said = said(now, &settings, &latest, &host).remove(1);
-        assert_eq!(said, (action, words.to_owned()), "{now}");
+        assert_eq!(said, (action, why), "{now}");
     }
 }
 
@@ -286,8 +228,8 @@ fn a_job_of_the_kind_that_is_open_is_waited_for() {
     latest[2] = Some(LastRun { at: at("2026-11-29T03:04:00Z"), open: true, failures: 0, put_off: false });
     let busy = HostState { open: Some(JobKind::Check), ..host() };
     let said = said("2026-11-29T03:30:00Z", &Maintenance::default(), &latest, &busy);
-    assert_eq!(said[2], (A::Wait, "in progress: since Sun 29 Nov 03:04".to_owned()));
-    assert_eq!(said[0], (A::Hold, "held back: the check of this host has not ended".to_owned()));
+    assert_eq!(said[2], (A::Wait, Why::InProgress(at("2026-11-29T03:04:00Z"))));
+    assert_eq!(said[0], (A::Hold, Why::OwnJob(JobKind::Check)));
 }
 
 /// What goes wrong, and when.

@@ -153,17 +153,6 @@ impl Hold {
         matches!(self, Self::Loss | Self::TooManyLacking)
     }
 
-    /// What is so of a group, as a part of a sentence.
-    #[must_use]
-    pub const fn in_words(self) -> &'static str {
-        match self {
-            Self::Loss => "more than half of what it usually holds is gone",
-            Self::TooManyLacking => "more of its snapshots lack something than are kept in mind",
-            Self::Unlisted => "its snapshots from before it was set up here are not listed yet",
-            Self::Unsized => "its snapshots from before it was set up here do not tell how much they hold",
-        }
-    }
-
     /// Its word in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -1,5 +1,5 @@
 use crate::support::{Agent, Got, HOUR_MS, World, backup, by, credentials, group, in_memory};
-use fleet::maintenance::Action;
+use fleet::maintenance::{Action, Reach, Why};
 use fleet::record::{Actor, Group, JobState, JobWhat, MaintenanceInput, Retention, RuleInput};
 use fleet::{AuditFilter, By, Fleet, JobRequest, Page, Refused};
 use schema::stats::{LockSeen, SnapshotCount};
@@ -20,10 +20,8 @@ fn open(fleet: &Fleet, host: HostId) -> Vec<JobKind> {
     fleet.read().unwrap().open_jobs(host).unwrap().iter().map(|job| job.what.kind()).collect()
 }
 
-fn reasons(fleet: &Fleet, host: HostId) -> Vec<String> {
-    let read = fleet.read().unwrap();
-    let (settings, decisions) = read.decisions(host).unwrap().unwrap();
-    decisions.iter().map(|decision| decision.words(read.now(), &settings).to_string()).collect()
+fn reasons(fleet: &Fleet, host: HostId) -> [Why; 3] {
+    fleet.read().unwrap().decisions(host).unwrap().unwrap().1.map(|decision| decision.why)
 }
 
 /// From the start of these tests (14 Nov, 22:13) to the middle of the night after so many days.
@@ -58,12 +56,14 @@ async fn in_the_night_what_is_due_runs_one_after_the_other_and_once() {
     }
     fleet.maintain().await;
     assert_eq!(open(&fleet, agent.host), []);
-    let said = reasons(&fleet, agent.host);
-    let words = said[0].strip_prefix("done today: due again tomorrow, between ");
-    // At its own time in the first hour.
-    let begins = words.and_then(|words| words.strip_suffix(" and 06:00")).unwrap_or_default();
-    assert!(("02:00"..="03:00").contains(&begins), "{}", said[0]);
     let read = fleet.read().unwrap();
+    let [forget, ..] = read.decisions(agent.host).unwrap().unwrap().1;
+    assert!(matches!(forget.why, Why::NotDue { done_at: Some(_) }), "{:?}", forget.why);
+    // Tomorrow, at its own time in the first hour of the window.
+    let day_ms = 24 * HOUR_MS;
+    let two = Timestamp(read.now().0 / day_ms * day_ms + day_ms + 2 * HOUR_MS);
+    let begins = two..=two.plus_ms(HOUR_MS);
+    assert!(begins.contains(&forget.due_at.unwrap()), "{:?}", forget.due_at);
     let check = read.latest_job(agent.host, JobKind::Check).unwrap().unwrap();
     assert_eq!((check.what, check.actor), (JobWhat::Check { subset_pct: 5 }, Actor::System));
     let entry = read.audit(&AuditFilter::default(), &Page::default()).unwrap().items.remove(0);
@@ -97,7 +97,7 @@ async fn a_host_that_is_away_is_skipped_and_nothing_waits_for_it() {
     to_the_night(&world, 21);
     fleet.maintain().await;
     assert_eq!(open(&fleet, agent.host), []);
-    assert_eq!(reasons(&fleet, agent.host), ["skipped: host is offline"; 3]);
+    assert_eq!(reasons(&fleet, agent.host), [(); 3].map(|()| Why::Unreachable(Reach::Offline)));
     agent.hello(&[]).await;
     fleet.maintain().await;
     assert_eq!(open(&fleet, agent.host), [JobKind::Forget]);
@@ -110,14 +110,7 @@ async fn what_a_host_lacks_is_said_and_not_tried() {
     to_the_night(&world, 7);
     fleet.maintain().await;
     assert_eq!(open(&fleet, agent.host), []);
-    assert_eq!(
-        reasons(&fleet, agent.host),
-        [
-            "skipped: no source group has a keep rule",
-            "skipped: no admin credentials",
-            "skipped: nothing has been backed up yet"
-        ]
-    );
+    assert_eq!(reasons(&fleet, agent.host), [Why::NoKeepRule, Why::NoAdminCredentials, Why::NoSnapshot]);
 }
 
 #[tokio::test]
@@ -138,7 +131,7 @@ async fn a_job_that_fails_is_not_tried_each_minute() {
         world.pass(60_000);
     }
     assert_eq!(tries, 3);
-    assert!(reasons(&fleet, agent.host)[1].starts_with("failed: 3 times in a row"), "a reason");
+    assert_eq!(reasons(&fleet, agent.host)[1], Why::GaveUp(3));
 }
 
 #[tokio::test]
@@ -202,9 +195,7 @@ async fn a_lock_holds_maintenance_back_and_goes_only_when_it_is_the_one_that_was
     agent.stats(locked(world.now(), 1, 7)).await;
     fleet.maintain().await;
     assert_eq!(open(&fleet, agent.host), []);
-    assert!(
-        reasons(&fleet, agent.host)[0].starts_with("held back: the repository is locked since Wed 22 Nov")
-    );
+    assert!(matches!(reasons(&fleet, agent.host)[0], Why::Locked(_)));
     let mark = || fleet.read().unwrap().repo(agent.host).unwrap().lock.unwrap().holder.unwrap().mark();
     let shown = mark();
     agent.stats(locked(world.now(), 2, 8)).await;
@@ -234,10 +225,7 @@ async fn two_hosts_on_one_repository_take_turns_and_each_says_whom_it_waits_for(
     }
     let first = one.record().name;
     assert_eq!((open(&fleet, one.host), open(&fleet, two.host)), (vec![JobKind::Forget], vec![]));
-    assert_eq!(
-        reasons(&fleet, two.host)[0],
-        format!("held back: the forget of {first} uses the same repository")
-    );
+    assert_eq!(reasons(&fleet, two.host)[0], Why::Neighbour { host: first.clone(), kind: JobKind::Forget });
     match fleet.dispatch(two.host, backup("etc"), by()).await {
         Err(Refused::RepoBusy { host, kind, job }) => {
             assert_eq!((host, kind), (first, JobKind::Forget));
@@ -303,10 +291,10 @@ async fn what_was_done_to_the_old_repository_does_not_count_for_the_new_one() {
         let (_, decisions) = fleet.read().unwrap().decisions(agent.host).unwrap().unwrap();
         (decisions[0].action, decisions[0].due_at, decisions[0].why.clone())
     };
-    assert_eq!(due(&fleet).2, fleet::maintenance::Why::Retry(1));
+    assert_eq!(due(&fleet).2, Why::Retry(1));
     agent.stats(on_repository(&world, 2)).await;
     let switched_at = world.now();
-    let never = fleet::maintenance::Why::NotDue { done_at: None };
+    let never = Why::NotDue { done_at: None };
     let next = Timestamp(switched_at.0 + 24 * HOUR_MS);
     assert_eq!(due(&fleet), (Action::Wait, Some(next), never), "as on a host that was added now");
     world.pass(24 * HOUR_MS);
@@ -345,7 +333,7 @@ async fn admin_credentials_that_the_agent_refuses_are_not_tried_again() {
     assert_eq!(agent.waiting(), 0);
     fleet.maintain().await;
     assert_eq!(open(&fleet, agent.host), [JobKind::Check]);
-    assert_eq!(reasons(&fleet, agent.host)[1], "skipped: the agent on this host refuses admin credentials");
+    assert_eq!(reasons(&fleet, agent.host)[1], Why::AdminForbidden);
     let refused = fleet.dispatch(agent.host, JobRequest::Prune, by()).await.unwrap_err();
     assert_eq!(refused.code(), "admin_creds_forbidden");
     // Its owner has allowed them, and it has started again.

@@ -8,7 +8,7 @@ use crate::draw::{Area, area};
 use crate::format::{When, ago, bytes, bytes_parts, clock, count, duration, many};
 use crate::joblog::LineView;
 use crate::template::View;
-use crate::words::{Badge, actor, is_broken_off, job_title, ran};
+use crate::words::{Badge, actor, hold, is_broken_off, job_title, ran};
 use fleet::record::{BackupFigures, EndedBy, ForgetFigures, Job, JobFigures, JobProgress, JobState, JobWhat};
 use schema::{Class, Timestamp};
 use serde::Serialize;
@@ -415,14 +415,14 @@ pub(crate) fn facts(now: Timestamp, job: &Job, last_good: Option<&Job>, restic: 
         JobWhat::ForgetDryRun { group, held, .. } => {
             facts.push(Fact::new("Group", group));
             if let Some(why) = held {
-                facts.push(Fact::new("Held back", "nothing of it goes yet").note(why.in_words()));
+                facts.push(Fact::new("Held back", "nothing of it goes yet").note(hold(*why)));
             }
         }
         JobWhat::Forget { groups, held } => {
             let names: Vec<&str> = groups.iter().map(|(name, _)| name.as_str()).collect();
             facts.push(Fact::new("Groups", names.join(", ")));
             for (name, why) in held {
-                facts.push(Fact::new("Left out", name).note(why.in_words()));
+                facts.push(Fact::new("Left out", name).note(hold(*why)));
             }
         }
         JobWhat::Check { subset_pct } => facts.push(Fact::new("Data to read", format!("{subset_pct} %"))),

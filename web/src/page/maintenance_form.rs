@@ -3,6 +3,7 @@
 use super::problem_view::ProblemView;
 use crate::form::Form;
 use crate::problem::Problem;
+use crate::words::{self, DecisionWords};
 use fleet::maintenance::{Action, Decision, Why};
 use fleet::record::{Maintenance, MaintenanceInput, Rule, RuleInput};
 use fleet::{Refused, Snapshot};
@@ -42,18 +43,18 @@ pub(crate) struct MaintenanceForm {
 }
 
 fn decision(now: Timestamp, settings: &Maintenance, decision: &Decision) -> DecisionView {
-    let words = decision.words(now, settings);
+    let DecisionWords { lead, rest } = words::decision(decision, now, settings);
     let icon = match (&decision.why, decision.action) {
         _ if decision.left_out.is_some() => "warning",
         (Why::Locked(_), _) => "lock",
         (Why::InProgress(_), _) | (_, Action::Run) => "running",
-        (Why::NotDue { done_at: Some(_) }, _) if words.lead == "done today" => "ok",
+        _ if words::is_done_today(decision, now, settings) => "ok",
         (Why::Retry(_) | Why::GaveUp(_), Action::Wait) => "failed",
         (Why::Unreachable(_), _) => "offline",
         (_, Action::Skip) => "never",
         (_, Action::Wait | Action::Hold) => "queued",
     };
-    DecisionView { icon, lead: words.lead, rest: words.rest }
+    DecisionView { icon, lead, rest }
 }
 
 impl MaintenanceForm {

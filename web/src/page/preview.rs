@@ -51,7 +51,7 @@ impl PreviewView {
                     );
                 }
                 if let JobWhat::ForgetDryRun { held: Some(why), .. } = &job.what {
-                    text = format!("But nothing of it goes yet, for {}. {text}", why.in_words());
+                    text = format!("But nothing of it goes yet, for {}. {text}", crate::words::hold(*why));
                 }
                 (false, title, text)
             }

@@ -1,6 +1,7 @@
 //! The buttons that run a job now, and why one of them is off.
 
 use crate::problem::{Problem, sentence};
+use crate::words;
 use fleet::{JobRequest, Refused, Snapshot};
 use schema::HostId;
 use serde::Serialize;
@@ -45,7 +46,7 @@ pub(crate) fn why_short(
         Refused::RepoBusy { host, .. } => format!("{host} uses the repository"),
         Refused::Held { group, .. } => format!("{group} waits until somebody has looked at it"),
         Refused::WireUnsupported => "the agent can't be spoken with".to_owned(),
-        other => sentence(&other.to_string()),
+        other => sentence(&words::refused(&other)),
     }))
 }
 
@@ -55,5 +56,5 @@ pub(crate) fn why_not(
     host: HostId,
     request: &JobRequest,
 ) -> Result<Option<String>, Problem> {
-    Ok(snapshot.blocked(host, request)?.map(|refused| sentence(&refused.to_string())))
+    Ok(snapshot.blocked(host, request)?.map(|refused| sentence(&words::refused(&refused))))
 }

@@ -1,8 +1,12 @@
 //! What jobs, states and outcomes are called on pages, and in the API where it says the same in words.
 
+mod decision;
+mod hold;
 mod reason;
 mod terms;
 
+pub(crate) use decision::{DecisionWords, decision, is_done_today};
+pub(crate) use hold::{hold, refused};
 pub(crate) use reason::{reason, reason_of_several};
 pub(crate) use terms::{class, job_kind};
 

@@ -29,6 +29,7 @@ async fn the_api_tells_and_changes_the_settings_and_says_what_is_decided() {
     let prune = &first["decisions"][1];
     assert_eq!((&prune["kind"], &prune["action"]), (&json!("prune"), &json!("skip")));
     assert_eq!(prune["reason"], "skipped: no admin credentials");
+    assert_eq!(prune["reason_code"], "no_admin_credentials");
 
     let saved = client.send(Method::PUT, &path, Some(&body())).await.expect(200).json();
     assert_eq!(
@@ -38,6 +39,7 @@ async fn the_api_tells_and_changes_the_settings_and_says_what_is_decided() {
     assert_eq!(saved["prune"]["in_words"], "Every Sunday at 04:00");
     assert_eq!(saved["prune"]["window"], json!(null));
     assert_eq!(saved["decisions"][1]["reason"], "off: nothing is done here by itself");
+    assert_eq!(saved["decisions"][1]["reason_code"], "off");
     assert_eq!(saved["decisions"][2]["action"], "wait");
     assert!(saved["decisions"][2]["due_at"].is_string());
     assert_eq!(client.get(&path).await.expect(200).json(), saved);

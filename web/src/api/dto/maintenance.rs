@@ -105,7 +105,11 @@ pub(crate) struct DecisionOut {
     /// `run`, `wait`, `skip` or `hold`.
     #[schema(value_type = words::MaintenanceAction)]
     action: &'static str,
+    /// Why, in words.
     reason: String,
+    /// The same as a word that stays: `due`, `not_due`, `no_admin_credentials`, …; where a job would be refused, the
+    /// code of that.
+    reason_code: &'static str,
     /// Of a forget that goes on with other groups: the first one that it leaves out until somebody has looked.
     left_out: Option<HeldOut>,
 }
@@ -152,7 +156,8 @@ impl MaintenanceOut {
                     kind: decision.kind.as_str(),
                     due_at: time(decision.due_at),
                     action: decision.action.as_str(),
-                    reason: decision.words(now, settings).to_string(),
+                    reason: crate::words::decision(decision, now, settings).to_string(),
+                    reason_code: decision.why.code(),
                     left_out: decision.left_out.as_ref().map(HeldOut::new),
                 })
                 .collect(),
