@@ -94,6 +94,7 @@ pub use groups::{Owner, Owners};
 pub use listing::SnapshotCursor;
 pub use login::NoLogin;
 pub use opening::{Checked, check_key_file};
+pub use pending::{GiveUp, Setback};
 pub use pieces::{AUTHORITY_FOLDER, Authority, DATA_FILE, KEY_FILE, Pieces, Stand};
 pub use record::{Ended, Usage};
 pub use refused::{OpenError, Refused, StoreError, WriteFault};

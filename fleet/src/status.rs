@@ -167,45 +167,6 @@ fn judge_group(summary: &GroupSummary, group: Option<String>, now: Timestamp) ->
     Worst::new(Status::Ok, Reason::Ok)
 }
 
-/// What is said of a backup that something on its host ended.
-pub(crate) const INTERRUPTED: &str = "Backup was ended by something on its host";
-
-/// A class in a few plain words.
-pub(crate) const fn words(class: Option<Class>) -> &'static str {
-    match class {
-        Some(Class::RepoLocked) => "Repository is locked",
-        Some(Class::Auth) => "Wrong password",
-        Some(Class::RepoMissing) => "No repository at the address",
-        Some(Class::AppendOnly) => "Storage is append-only",
-        Some(Class::Network) => "Repository can't be reached",
-        Some(Class::SourceMissing) => "A path to back up is not there",
-        Some(Class::SourceUnreadable) => "Some files could not be read",
-        Some(Class::SourceEmpty) => "A path to back up brought nothing",
-        Some(Class::DiskFull) => "No space left",
-        Some(Class::ResticMissing) => "restic is not installed",
-        Some(Class::Timeout) => "Took too long",
-        Some(Class::Cancelled) => "Cancelled",
-        Some(Class::Hook) => "A hook or a command failed",
-        Some(Class::Damaged) => "Repository has errors",
-        Some(Class::RepoExists) => "There is a repository already",
-        Some(Class::Policy) => "Forbidden by the host's policy",
-        Some(Class::NoCredentials) => "The agent has no credentials",
-        Some(Class::AgentRestarted) => "Agent was restarted",
-        Some(Class::NotTried) => "Not tried",
-        Some(Class::OtherRepo) => "Admin credentials open another repository",
-        Some(Class::NotNow) => "Put off by the host's policy",
-        Some(Class::InvalidPattern) => "An exclude pattern can't be read",
-        Some(Class::UnknownAuthority) => "The storage's certificate is of an unknown authority",
-        Some(Class::WrongName) => "The storage's certificate is for another name",
-        Some(Class::CertificateExpired) => "The storage's certificate is not valid now",
-        Some(Class::NoTls) => "The storage speaks no TLS",
-        Some(Class::NeedsTls) => "The storage seems to want TLS",
-        Some(Class::UnknownHostKey) => "The storage's ssh host key is not known",
-        Some(Class::HostKeyChanged) => "The storage's ssh host key has changed",
-        Some(Class::Other) | None => "Backup failed",
-    }
-}
-
 /// Puts the row of a host together.
 pub(crate) fn row(entry: &Entry, now: Timestamp) -> HostRow {
     let Standing { status, reason, protected, from } = judge(entry, now);

@@ -1,8 +1,9 @@
 //! From the store to the planner's world, and its actions back into the store.
 
 use super::plan::{Action, Hurdle, World, came_to_nothing, plan_drain};
-use super::retry::{LONGEST_MS, Why};
+use super::retry::LONGEST_MS;
 use super::runs::{abandon, of_host, put, rule_of};
+use super::setback::Setback;
 use crate::dispatch;
 use crate::facts::Facts;
 use crate::fleet::Fleet;
@@ -107,23 +108,10 @@ fn hurdle_of(
         None => Hurdle::Clear,
         Some(Refused::JobInProgress { job }) => Hurdle::Open(job),
         Some(refused @ (Refused::HostOffline | Refused::HostNotEnrolled | Refused::WireUnsupported)) => {
-            Hurdle::Away(why(&refused))
+            Hurdle::Away(Setback::from(&refused))
         }
-        Some(refused) => Hurdle::Refused(why(&refused)),
+        Some(refused) => Hurdle::Refused(Setback::from(&refused)),
     })
-}
-
-fn why(refused: &Refused) -> Why {
-    let message = match refused {
-        Refused::HostOffline => "host is offline".to_owned(),
-        Refused::HostNotEnrolled => "no agent is enrolled".to_owned(),
-        Refused::WireUnsupported => "the agent speaks another protocol version".to_owned(),
-        Refused::RepoCredsRequired => "the repository credentials are not set".to_owned(),
-        Refused::RepoBusy { .. } => "another host is using the repository".to_owned(),
-        Refused::QueueFull => "too many commands wait for the host".to_owned(),
-        other => other.to_string(),
-    };
-    Why { code: refused.code().to_owned(), message }
 }
 
 /// Dispatches the backup of a run.
@@ -143,7 +131,7 @@ fn apply(op: &mut Op<'_, '_>, runs: &BTreeMap<PendingId, PendingRun>, action: Ac
                 Err(Refused::Store(error)) => return Err(error.into()),
                 // The planner saw nothing in the way; the last word is the dispatch's, which has written nothing.
                 Err(refused) => {
-                    return shared.iter().try_for_each(|run| refuse(op, run, why(&refused)));
+                    return shared.iter().try_for_each(|run| refuse(op, run, Setback::from(&refused)));
                 }
             };
             for run in shared {
@@ -154,22 +142,22 @@ fn apply(op: &mut Op<'_, '_>, runs: &BTreeMap<PendingId, PendingRun>, action: Ac
             let run = &runs[&run];
             put(op.tx, Some(run), &run.come_due(op.now).handed_over(job))?;
         }
-        Action::Wait { run, until, attempt, why } => {
+        Action::Wait { run, until, attempt, setback } => {
             let run = &runs[&run];
-            put(op.tx, Some(run), &run.waiting(until, attempt, why, None, op.now))?;
+            put(op.tx, Some(run), &run.waiting(until, attempt, &setback, None, op.now))?;
         }
-        Action::Abandon { run, reason } => abandon(op, &runs[&run], &reason)?,
+        Action::Abandon { run, why, last } => abandon(op, &runs[&run], why, last, None)?,
     }
     Ok(())
 }
 
-fn refuse(op: &mut Op<'_, '_>, run: &PendingRun, why: Why) -> Result<(), Refused> {
+fn refuse(op: &mut Op<'_, '_>, run: &PendingRun, setback: Setback) -> Result<(), Refused> {
     let retry_max = rule_of(op.tx, run)?.map_or(0, |rule| rule.retry_max);
-    match came_to_nothing(run, retry_max, why, op.now) {
-        Action::Wait { until, attempt, why, .. } => {
-            put(op.tx, Some(run), &run.waiting(until, attempt, why, None, op.now))?;
+    match came_to_nothing(run, retry_max, setback, op.now) {
+        Action::Wait { until, attempt, setback, .. } => {
+            put(op.tx, Some(run), &run.waiting(until, attempt, &setback, None, op.now))?;
         }
-        Action::Abandon { reason, .. } => abandon(op, run, &reason)?,
+        Action::Abandon { why, last, .. } => abandon(op, run, why, last, None)?,
         Action::Dispatch { .. } | Action::Follow { .. } => {}
     }
     Ok(())

@@ -14,8 +14,10 @@ pub(crate) mod drain;
 pub(crate) mod plan;
 pub(crate) mod retry;
 mod runs;
+mod setback;
 
 pub(crate) use runs::{change_all, has_old, host_deleted, job_ended, of_host, put, remove_old, rule_of};
+pub use setback::{GiveUp, Setback};
 
 use runs::{find, is_timed, remove, title};
 

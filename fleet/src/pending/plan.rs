@@ -3,7 +3,8 @@
 //! [`plan_drain`] looks at runs and at the world as plain data, and says what to do and why. What needs nothing gets no
 //! action, so that applying a plan and planning again yields nothing.
 
-use super::retry::{LONGEST_MS, Why, backoff_ms};
+use super::retry::{LONGEST_MS, backoff_ms};
+use super::setback::{GiveUp, Setback};
 use crate::record::{PendingRun, TryError};
 use schema::{HostId, JobId, PendingId, Timestamp};
 use std::collections::BTreeMap;
@@ -35,11 +36,11 @@ pub(crate) enum Hurdle {
     /// Nothing.
     Clear,
     /// The host is not here; its hello will tell.
-    Away(Why),
+    Away(Setback),
     /// Its backup is open already.
     Open(JobId),
     /// It would be refused.
-    Refused(Why),
+    Refused(Setback),
 }
 
 /// What is done with a run.
@@ -50,9 +51,9 @@ pub(crate) enum Action {
     /// The backup that is open already is as good.
     Follow { run: PendingId, job: JobId },
     /// It waits until then (`None` = the host's hello).
-    Wait { run: PendingId, until: Option<Timestamp>, attempt: u16, why: Why },
-    /// It is given up.
-    Abandon { run: PendingId, reason: String },
+    Wait { run: PendingId, until: Option<Timestamp>, attempt: u16, setback: Setback },
+    /// It is given up, after a last try that came to this, where it is for that.
+    Abandon { run: PendingId, why: GiveUp, last: Option<Setback> },
 }
 
 /// Plans what is done with runs of any hosts.
@@ -63,27 +64,28 @@ pub(crate) fn plan_drain(now: Timestamp, runs: &[PendingRun], world: &World) -> 
     // What was handed over is judged when its job ends.
     for run in runs.iter().filter(|run| run.job.is_none()) {
         let Some(hurdle) = world.groups.get(&(run.host, run.group.clone())) else {
-            actions.push(Action::Abandon { run: run.id, reason: "the source group is gone".to_owned() });
+            actions.push(Action::Abandon { run: run.id, why: GiveUp::GroupGone, last: None });
             continue;
         };
         let Some(rule) = world.rules.get(&(run.host, run.schedule.clone(), run.group.clone())) else {
-            let reason = "the schedule is gone, or does not name the source group any more";
-            actions.push(Action::Abandon { run: run.id, reason: reason.to_owned() });
+            actions.push(Action::Abandon { run: run.id, why: GiveUp::ScheduleGone, last: None });
             continue;
         };
         if !rule.enabled || !is_due(run, now) {
             continue;
         }
         match hurdle {
-            Hurdle::Away(why) => {
-                let is_known = run.last_error.as_ref().is_some_and(|error| error.code == why.code);
+            Hurdle::Away(setback) => {
+                let is_known = run.last_error.as_ref().is_some_and(|error| error.code == setback.code());
                 if run.next_attempt_at.is_some() || !is_known {
-                    let (attempt, why) = (run.attempt, why.clone());
-                    actions.push(Action::Wait { run: run.id, until: None, attempt, why });
+                    let (attempt, setback) = (run.attempt, setback.clone());
+                    actions.push(Action::Wait { run: run.id, until: None, attempt, setback });
                 }
             }
             Hurdle::Open(job) => actions.push(Action::Follow { run: run.id, job: *job }),
-            Hurdle::Refused(why) => actions.push(came_to_nothing(run, rule.retry_max, why.clone(), now)),
+            Hurdle::Refused(setback) => {
+                actions.push(came_to_nothing(run, rule.retry_max, setback.clone(), now));
+            }
             Hurdle::Clear => {
                 let key = (run.host, run.group.as_str());
                 if let Some(Action::Dispatch { runs }) =
@@ -94,12 +96,8 @@ pub(crate) fn plan_drain(now: Timestamp, runs: &[PendingRun], world: &World) -> 
                 }
                 let left = room.entry(run.host).or_default();
                 if *left == 0 {
-                    let why = Why {
-                        code: "queue_full".to_owned(),
-                        message: "the host holds as many jobs as it can".to_owned(),
-                    };
-                    let until = Some(now.plus_ms(NO_ROOM_MS));
-                    actions.push(Action::Wait { run: run.id, until, attempt: run.attempt, why });
+                    let (until, attempt) = (Some(now.plus_ms(NO_ROOM_MS)), run.attempt);
+                    actions.push(Action::Wait { run: run.id, until, attempt, setback: Setback::NoRoom });
                     continue;
                 }
                 *left -= 1;
@@ -117,14 +115,13 @@ fn is_due(run: &PendingRun, now: Timestamp) -> bool {
 }
 
 /// A try came to nothing: it comes again, or was the last one.
-pub(crate) fn came_to_nothing(run: &PendingRun, retry_max: u16, why: Why, now: Timestamp) -> Action {
+pub(crate) fn came_to_nothing(run: &PendingRun, retry_max: u16, setback: Setback, now: Timestamp) -> Action {
     let attempt = run.attempt.saturating_add(1);
     if attempt > retry_max {
-        let tries = if attempt == 1 { "one try".to_owned() } else { format!("{attempt} tries") };
-        return Action::Abandon { run: run.id, reason: format!("{tries}; last: {}", why.message) };
+        return Action::Abandon { run: run.id, why: GiveUp::Tries, last: Some(setback) };
     }
     let until = Some(now.plus_ms(backoff_ms(run.id, attempt)));
-    Action::Wait { run: run.id, until, attempt, why }
+    Action::Wait { run: run.id, until, attempt, setback }
 }
 
 impl PendingRun {
@@ -133,11 +130,11 @@ impl PendingRun {
         &self,
         until: Option<Timestamp>,
         attempt: u16,
-        why: Why,
+        setback: &Setback,
         job: Option<JobId>,
         now: Timestamp,
     ) -> Self {
-        let Why { code, message } = why;
+        let (code, message) = (setback.code().to_owned(), setback.said());
         Self {
             attempt,
             next_attempt_at: until,

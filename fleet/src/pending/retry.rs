@@ -1,7 +1,7 @@
 //! What an ended backup means for the run that it was dispatched for, and when the next try comes: pure.
 
+use super::setback::Setback;
 use crate::record::{EndedBy, Job, JobState};
-use crate::status;
 use crate::summary::is_good;
 use schema::{Class, PendingId, Refusal};
 use sha2::{Digest, Sha256};
@@ -31,19 +31,12 @@ pub(crate) enum Verdict {
     /// A person ended it, and meant it. The next occurrence runs as always.
     Dropped,
     /// It may go better next time.
-    Again(Why),
+    Again(Setback),
     /// The host itself puts it off. That is no try: it is looked again and again, until it fits.
-    Later(Why),
+    Later(Setback),
     /// It goes the same way until a person does something. Trying on would only hide that, and hammer a storage
     /// with wrong passwords: the run is given up, which shows, and the next occurrence tries again.
-    GiveUp(Why),
-}
-
-/// A code and its words.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Why {
-    pub(crate) code: String,
-    pub(crate) message: String,
+    GiveUp(Setback),
 }
 
 /// Judges a backup that has ended.
@@ -51,35 +44,32 @@ pub(crate) fn judge(job: &Job) -> Verdict {
     if is_good(job) {
         return Verdict::Done;
     }
-    let why = |code: &str, message: &str| Why { code: code.to_owned(), message: message.to_owned() };
-    let of_class = |class: Class| why(class.as_str(), status::words(Some(class)));
     // Whatever its end was called: who wanted it ended does not want it again.
     if job.is_cancelled_by_person() {
         return Verdict::Dropped;
     }
+    let said = || job.message.to_string();
     match job.ended_by() {
         Some(EndedBy::Person) => return Verdict::Dropped,
-        Some(EndedBy::Policy) => return Verdict::Later(of_class(Class::NotNow)),
-        Some(EndedBy::Agent) if job.state == JobState::Lost => {
-            return Verdict::Again(why("lost", "Backup was interrupted"));
-        }
-        Some(EndedBy::Agent) => return Verdict::Again(of_class(Class::AgentRestarted)),
-        Some(EndedBy::Machine) => return Verdict::Again(why("interrupted", status::INTERRUPTED)),
-        Some(EndedBy::Server) => return Verdict::Again(why("withdrawn", &job.message)),
+        Some(EndedBy::Policy) => return Verdict::Later(Setback::Failed(Class::NotNow)),
+        Some(EndedBy::Agent) if job.state == JobState::Lost => return Verdict::Again(Setback::Lost),
+        Some(EndedBy::Agent) => return Verdict::Again(Setback::Failed(Class::AgentRestarted)),
+        Some(EndedBy::Machine) => return Verdict::Again(Setback::Interrupted),
+        Some(EndedBy::Server) => return Verdict::Again(Setback::Withdrawn { said: said() }),
         None => {}
     }
     match (job.state, job.refusal, job.class) {
-        (_, Some(refusal), class) if class.is_none() => {
-            let why = why(refusal.as_str(), &job.message);
-            if refusal == Refusal::Unsupported { Verdict::GiveUp(why) } else { Verdict::Again(why) }
+        (_, Some(refusal), None) => {
+            let setback = Setback::AgentRefused { refusal, said: said() };
+            if refusal == Refusal::Unsupported { Verdict::GiveUp(setback) } else { Verdict::Again(setback) }
         }
-        (JobState::Failed, None, None) if job.presumed => Verdict::Again(why("no_answer", &job.message)),
+        (JobState::Failed, None, None) if job.presumed => Verdict::Again(Setback::NoAnswer { said: said() }),
         (JobState::Failed | JobState::Warning, _, class) => {
             let class = class.unwrap_or(Class::Other);
-            let why = of_class(class);
-            if may_mend_itself(class) { Verdict::Again(why) } else { Verdict::GiveUp(why) }
+            let setback = Setback::Failed(class);
+            if may_mend_itself(class) { Verdict::Again(setback) } else { Verdict::GiveUp(setback) }
         }
-        _ => Verdict::Again(why("no_snapshot", "Backup made no snapshot")),
+        _ => Verdict::Again(Setback::NoSnapshot),
     }
 }
 

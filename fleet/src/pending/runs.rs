@@ -1,7 +1,8 @@
 //! The rows of pending runs, and what becomes of one when its job has ended.
 
 use super::plan::{self, Action, Rule};
-use super::retry::{self, Verdict, Why};
+use super::retry::{self, Verdict};
+use super::setback::{GiveUp, Setback};
 use crate::audit;
 use crate::change::Changed;
 use crate::groups::origins;
@@ -15,7 +16,7 @@ use crate::store::{
     GIVEN_UP, GROUPS, HOST_PENDING, PENDING, PENDING_DUE, PENDING_WAITING, Reads, SCHEDULES, Span, Tx,
 };
 use crate::units::DAY_MS;
-use schema::{HostId, PendingId, Timestamp};
+use schema::{HostId, JobId, PendingId, Timestamp};
 
 /// How long a run that was given up is shown.
 pub(crate) const GIVEN_UP_KEPT_MS: u64 = 7 * DAY_MS;
@@ -90,10 +91,19 @@ pub(super) fn told(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Gives a run up, for everybody to see.
-pub(super) fn abandon(op: &mut Op<'_, '_>, run: &PendingRun, reason: &str) -> Result<(), StoreError> {
+/// Gives a run up, for everybody to see; `last` is what its last try came to, where it is for that, and `job` the
+/// backup of that try.
+pub(super) fn abandon(
+    op: &mut Op<'_, '_>,
+    run: &PendingRun,
+    why: GiveUp,
+    last: Option<Setback>,
+    job: Option<JobId>,
+) -> Result<(), StoreError> {
     remove(op.tx, run)?;
-    let given_up = GivenUp { at: op.now, reason: reason.to_owned(), run: run.clone() };
+    let tried = last.map(|last| run.waiting(None, run.attempt.saturating_add(1), &last, job, op.now));
+    let given_up =
+        GivenUp { at: op.now, reason: why.code().to_owned(), run: tried.unwrap_or_else(|| run.clone()) };
     op.tx.put(&GIVEN_UP, &(op.now.0, run.id), &given_up)?;
     let kept = op.tx.keys(&GIVEN_UP, &Span::ALL, MAX_GIVEN_UP + 1)?;
     if kept.len() > MAX_GIVEN_UP {
@@ -101,12 +111,8 @@ pub(super) fn abandon(op: &mut Op<'_, '_>, run: &PendingRun, reason: &str) -> Re
     }
     let by = By { actor: Actor::Schedule(run.schedule.clone()), peer: String::new() };
     let target = hosts::target(op.tx, run.host)?;
-    audit::note(
-        &mut op.as_by(&by),
-        AuditAction::PendingAbandoned,
-        target,
-        format!("{}: {reason}", title(run)),
-    )
+    let detail = format!("{}: {}", title(run), why.detail(&given_up.run));
+    audit::note(&mut op.as_by(&by), AuditAction::PendingAbandoned, target, detail)
 }
 
 /// A backup has ended, or its end was corrected.
@@ -180,25 +186,25 @@ pub(super) fn came_to_nothing(
         return put(op.tx, Some(run), &waits);
     }
     let rest = due_after(op.tx, run, until)?.map(|rest| rest.anew(now));
-    let reason = match verdict {
+    let (why, last) = match verdict {
         Verdict::Done | Verdict::Dropped => return settle(op.tx, run, rest),
-        Verdict::Later(why) => {
+        Verdict::Later(setback) => {
             let until = Some(now.plus_ms(retry::LONGEST_MS / 2));
-            return put(op.tx, Some(run), &run.waiting(until, run.attempt, why.clone(), Some(job.id), now));
+            return put(op.tx, Some(run), &run.waiting(until, run.attempt, setback, Some(job.id), now));
         }
-        Verdict::Again(why) => match rule_of(op.tx, run)? {
-            None => "the schedule or the source group is gone".to_owned(),
-            Some(rule) => match plan::came_to_nothing(run, rule.retry_max, why.clone(), now) {
-                Action::Wait { until, attempt, why, .. } => {
-                    return put(op.tx, Some(run), &run.waiting(until, attempt, why, Some(job.id), now));
+        Verdict::Again(setback) => match rule_of(op.tx, run)? {
+            None => (GiveUp::PlanGone, None),
+            Some(rule) => match plan::came_to_nothing(run, rule.retry_max, setback.clone(), now) {
+                Action::Wait { until, attempt, setback, .. } => {
+                    return put(op.tx, Some(run), &run.waiting(until, attempt, &setback, Some(job.id), now));
                 }
-                Action::Abandon { reason, .. } => reason,
+                Action::Abandon { why, last, .. } => (why, last),
                 Action::Dispatch { .. } | Action::Follow { .. } => return Ok(()),
             },
         },
-        Verdict::GiveUp(Why { message, .. }) => format!("{message}, which another try would not mend"),
+        Verdict::GiveUp(setback) => (GiveUp::NoUse, Some(setback.clone())),
     };
-    abandon(op, run, &reason)?;
+    abandon(op, run, why, last, Some(job.id))?;
     rest.map_or(Ok(()), |rest| put(op.tx, None, &rest))
 }
 

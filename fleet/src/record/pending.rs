@@ -36,9 +36,9 @@ pub struct PendingRun {
 pub struct TryError {
     /// When.
     pub at: Timestamp,
-    /// A code of [`crate::Refused`], a class or a refusal of the agent, or `lost`.
+    /// The code of a [`crate::Setback`].
     pub code: String,
-    /// The same in words.
+    /// What was said of it that the code does not tell; older servers wrote the words of the code here.
     pub message: String,
     /// The job that failed, where there was one.
     pub job: Option<JobId>,
@@ -49,8 +49,8 @@ pub struct TryError {
 pub struct GivenUp {
     /// When.
     pub at: Timestamp,
-    /// Why, in words.
+    /// The code of a [`crate::GiveUp`]; older servers wrote words.
     pub reason: String,
-    /// As it was last.
+    /// As it was last, with what its last try came to.
     pub run: PendingRun,
 }

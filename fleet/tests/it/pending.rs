@@ -4,7 +4,7 @@ use crate::support::{
     Agent, HOUR_MS, World, audited, backup, by, group, hourly, in_memory, jobs, saved, settings, waiting,
 };
 use fleet::record::{Actor, JobState, Schedule};
-use fleet::{Fleet, Refused};
+use fleet::{Fleet, GiveUp, Refused, Setback};
 use proptest::prelude::*;
 use schema::report::Finished;
 use schema::{Class, HeldJob, HeldPhase, JobId, Outcome, Refusal, ReportBody, Summary, Timestamp};
@@ -77,7 +77,7 @@ async fn a_schedule_that_is_deleted_meanwhile_gives_its_run_up() {
     assert_eq!(waiting(&fleet), vec![]);
     let given_up = fleet.read().unwrap().given_up(10).unwrap();
     assert_eq!(given_up.len(), 1);
-    assert!(given_up[0].reason.contains("the schedule is gone"), "{}", given_up[0].reason);
+    assert_eq!(given_up[0].why(), Some(GiveUp::ScheduleGone));
     let audit = audited(&fleet, "pending.abandoned");
     assert_eq!(audit[0].actor, Actor::Schedule("nightly".into()));
     assert!(audit[0].detail.contains("etc of schedule nightly"), "{}", audit[0].detail);
@@ -117,8 +117,13 @@ async fn what_may_go_better_comes_again_until_the_last_try() {
     fail(&mut agent, Class::Network).await;
     assert_eq!(waiting(&fleet), vec![]);
     let given_up = fleet.read().unwrap().given_up(10).unwrap();
-    assert_eq!(given_up[0].reason, "4 tries; last: Repository can't be reached");
-    assert_eq!(audited(&fleet, "pending.abandoned").len(), 1);
+    assert_eq!((given_up[0].why(), given_up[0].run.attempt), (Some(GiveUp::Tries), 4));
+    let last = given_up[0].run.last_error.as_ref().unwrap();
+    assert_eq!(last.setback(), Some(Setback::Failed(Class::Network)));
+    assert_eq!(last.job, Some(jobs(&fleet, agent.host)[0].id));
+    let audit = audited(&fleet, "pending.abandoned");
+    assert_eq!(audit.len(), 1);
+    assert!(audit[0].detail.ends_with("4 tries; last: network"), "{}", audit[0].detail);
     // The next occurrence tries again.
     world.pass(HOUR_MS);
     fleet.tick().await;
@@ -139,7 +144,9 @@ async fn what_another_try_would_not_mend_is_given_up_at_once() {
     }
     let given_up = fleet.read().unwrap().given_up(10).unwrap();
     assert_eq!(given_up.len(), 4);
-    assert!(given_up[3].reason.starts_with("Wrong password"), "{}", given_up[3].reason);
+    assert_eq!(given_up[3].why(), Some(GiveUp::NoUse));
+    let last = given_up[3].run.last_error.as_ref().unwrap();
+    assert_eq!(last.setback(), Some(Setback::Failed(Class::Auth)));
 }
 
 #[tokio::test]
@@ -150,10 +157,8 @@ async fn a_group_may_allow_fewer_tries_than_its_schedule() {
     world.pass(HOUR_MS);
     fleet.tick().await;
     fail(&mut agent, Class::Network).await;
-    assert_eq!(
-        fleet.read().unwrap().given_up(10).unwrap()[0].reason,
-        "one try; last: Repository can't be reached"
-    );
+    let given_up = fleet.read().unwrap().given_up(10).unwrap();
+    assert_eq!((given_up[0].why(), given_up[0].run.attempt), (Some(GiveUp::Tries), 1));
 }
 
 #[tokio::test]

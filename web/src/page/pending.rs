@@ -8,8 +8,8 @@ use crate::format::{When, many, span};
 use crate::problem::{Problem, sentence};
 use crate::query::Query;
 use crate::template::View;
-use crate::words::Badge;
-use ::fleet::record::{GivenUp, PendingRun};
+use crate::words::{self, Badge};
+use ::fleet::record::{GivenUp, PendingRun, TryError};
 use ::fleet::{Page, Refused, Snapshot};
 use axum::body::Body;
 use axum::extract::Path;
@@ -23,8 +23,6 @@ const ROWS: usize = 100;
 const GIVEN_UP: usize = 20;
 /// The count's template.
 pub(crate) const COUNT: &str = "part/nav-pending.html";
-/// What tells that the host is away.
-const AWAY: [&str; 3] = ["host_offline", "host_not_enrolled", "wire_unsupported"];
 
 /// A backup that waits.
 #[derive(Clone, Debug, Serialize)]
@@ -122,8 +120,7 @@ fn sentence_of(count: usize, shown: &[PendingRun]) -> String {
 }
 
 fn is_away(run: &PendingRun) -> bool {
-    run.next_attempt_at.is_none()
-        && run.last_error.as_ref().is_some_and(|error| AWAY.contains(&error.code.as_str()))
+    run.next_attempt_at.is_none() && run.last_error.as_ref().is_some_and(TryError::is_away)
 }
 
 fn row(snapshot: &Snapshot, now: Timestamp, run: &PendingRun) -> Result<PendingRow, Problem> {
@@ -138,7 +135,7 @@ fn row(snapshot: &Snapshot, now: Timestamp, run: &PendingRun) -> Result<PendingR
     };
     let why = match error {
         _ if run.asleep => "its schedule is off".to_owned(),
-        Some(error) => lower(&error.message),
+        Some(error) => lower(&words::setback(error)),
         None => "it is due".to_owned(),
     };
     let tries = match snapshot.tries_of(run)? {
@@ -194,7 +191,7 @@ fn given_up_row(snapshot: &Snapshot, now: Timestamp, row: &GivenUp) -> Result<Gi
     Ok(GivenUpRow {
         title: format!("{} on {host}", run.group),
         href: job.map_or_else(|| format!("/hosts/{}", run.host), |job| format!("/jobs/{job}")),
-        reason: sentence(&row.reason),
+        reason: sentence(&words::given_up(row)),
         when: When::ago(now, row.at),
     })
 }

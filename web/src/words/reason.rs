@@ -61,7 +61,7 @@ fn without_group(reason: &Reason, now: Timestamp) -> String {
         Reason::NoRepository => "No repository yet",
         Reason::NoGroup => "No source group yet",
         Reason::Never { .. } => "Not backed up yet",
-        Reason::Lost { .. } => "Backup was interrupted",
+        Reason::Lost { .. } => LOST,
         Reason::Failed { class: failed, .. } => class(failed.unwrap_or(Class::Other)),
         Reason::Interrupted { .. } => INTERRUPTED,
         Reason::Loss { .. } => {
@@ -96,8 +96,10 @@ fn without_group(reason: &Reason, now: Timestamp) -> String {
     words.to_owned()
 }
 
-/// What is said of a backup that something on its host ended.
-pub(crate) const INTERRUPTED: &str = "Backup was ended by something on its host";
+/// What is said of a backup that its agent knows nothing of any more.
+pub(super) const LOST: &str = "Backup was interrupted";
+/// What is said of one that something on its host ended.
+pub(super) const INTERRUPTED: &str = "Backup was ended by something on its host";
 
 const fn way(ahead_ms: i64) -> &'static str {
     if ahead_ms < 0 { "behind" } else { "ahead" }

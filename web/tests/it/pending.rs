@@ -84,6 +84,7 @@ async fn what_waits_is_listed_tried_and_dropped_through_the_api() {
     assert_eq!((&run["due_at"], &run["missed"]), (&json!("2026-11-23T07:00:00Z"), &json!(2)));
     assert_eq!((&run["attempt"], &run["next_attempt_at"]), (&json!(0), &Value::Null));
     assert_eq!(run["last_error"]["code"], "host_offline");
+    assert_eq!(run["last_error"]["message"], "host is offline");
     let status = client.get(&format!("/api/hosts/{}", agent.host)).await.expect(200).json()["status"].clone();
     assert_eq!(status, "missed");
     let metrics = client.get("/metrics").await.expect(200).text;

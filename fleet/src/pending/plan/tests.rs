@@ -6,10 +6,6 @@ const HOUR: u64 = 3_600_000;
 const NOW: Timestamp = Timestamp(1_767_225_600_000);
 const HOST: HostId = HostId([1; 16]);
 
-fn why(code: &str) -> Why {
-    Why { code: code.to_owned(), message: format!("because of {code}") }
-}
-
 fn run(id: u8) -> PendingRun {
     PendingRun {
         id: PendingId([id; 16]),
@@ -39,10 +35,10 @@ fn world(hurdle: Hurdle) -> World {
 #[test]
 fn each_case_gets_its_action() {
     let id = PendingId([7; 16]);
-    let waits = |until, attempt, code: &str| Action::Wait { run: id, until, attempt, why: why(code) };
-    let abandon = |reason: &str| Action::Abandon { run: id, reason: reason.to_owned() };
-    let away = || Hurdle::Away(why("host_offline"));
-    let known = run(7).waiting(None, 2, why("host_offline"), None, NOW);
+    let waits = |until, attempt, setback| Action::Wait { run: id, until, attempt, setback };
+    let abandon = |why, last| Action::Abandon { run: id, why, last };
+    let away = || Hurdle::Away(Setback::HostOffline);
+    let known = run(7).waiting(None, 2, &Setback::HostOffline, None, NOW);
     let later = Some(NOW.plus_ms(1));
     let at = |attempt| Some(NOW.plus_ms(backoff_ms(id, attempt)));
     let job = JobId([5; 16]);
@@ -56,28 +52,33 @@ fn each_case_gets_its_action() {
             vec![Action::Dispatch { runs: vec![id] }],
         ),
         ("handed over", PendingRun { job: Some(job), ..run(7) }, world(Hurdle::Clear), vec![]),
-        ("away", run(7), world(away()), vec![waits(None, 0, "host_offline")]),
+        ("away", run(7), world(away()), vec![waits(None, 0, Setback::HostOffline)]),
         ("still away", known.clone(), world(away()), vec![]),
         ("back", known, world(Hurdle::Clear), vec![Action::Dispatch { runs: vec![id] }]),
         ("its backup runs", run(7), world(Hurdle::Open(job)), vec![Action::Follow { run: id, job }]),
-        ("refused", run(7), world(Hurdle::Refused(why("repo_busy"))), vec![waits(at(1), 1, "repo_busy")]),
+        (
+            "refused",
+            run(7),
+            world(Hurdle::Refused(Setback::RepoBusy)),
+            vec![waits(at(1), 1, Setback::RepoBusy)],
+        ),
         (
             "refused for the last time",
             PendingRun { attempt: 3, ..run(7) },
-            world(Hurdle::Refused(why("repo_busy"))),
-            vec![abandon("4 tries; last: because of repo_busy")],
+            world(Hurdle::Refused(Setback::RepoBusy)),
+            vec![abandon(GiveUp::Tries, Some(Setback::RepoBusy))],
         ),
         (
             "no group",
             run(7),
             World { groups: BTreeMap::new(), ..world(Hurdle::Clear) },
-            vec![abandon("the source group is gone")],
+            vec![abandon(GiveUp::GroupGone, None)],
         ),
         (
             "no schedule",
             run(7),
             World { rules: BTreeMap::new(), ..world(Hurdle::Clear) },
-            vec![abandon("the schedule is gone, or does not name the source group any more")],
+            vec![abandon(GiveUp::ScheduleGone, None)],
         ),
         (
             "no room",
@@ -87,10 +88,7 @@ fn each_case_gets_its_action() {
                 run: id,
                 until: Some(NOW.plus_ms(NO_ROOM_MS)),
                 attempt: 0,
-                why: Why {
-                    code: "queue_full".to_owned(),
-                    message: "the host holds as many jobs as it can".to_owned(),
-                },
+                setback: Setback::NoRoom,
             }],
         ),
     ];
@@ -202,9 +200,9 @@ impl Sim {
 
     fn world(&self) -> World {
         let hurdle = |group: &String| match () {
-            () if !self.online => Hurdle::Away(why("host_offline")),
+            () if !self.online => Hurdle::Away(Setback::HostOffline),
             () if self.open.contains_key(group) => Hurdle::Open(self.open[group]),
-            () if self.refuse => Hurdle::Refused(why("repo_busy")),
+            () if self.refuse => Hurdle::Refused(Setback::RepoBusy),
             () => Hurdle::Clear,
         };
         World {
@@ -236,11 +234,11 @@ impl Sim {
                     *run = run.handed_over(job);
                 }
             }
-            Action::Wait { run, until, attempt, why } => {
+            Action::Wait { run, until, attempt, setback } => {
                 for run in self.runs.iter_mut().filter(|known| known.id == run) {
                     prop_assert!(until.is_none_or(|at| at > now && at.0 <= now.0 + LONGEST_MS));
                     prop_assert!(attempt == run.attempt || attempt == run.attempt + 1);
-                    *run = run.waiting(until, attempt, why.clone(), None, now);
+                    *run = run.waiting(until, attempt, &setback, None, now);
                 }
             }
             Action::Abandon { run, .. } => self.runs.retain(|known| known.id != run),
@@ -272,7 +270,12 @@ impl Sim {
                 for run in ended {
                     let key = (run.host, run.schedule.clone(), run.group.clone());
                     let retry_max = self.rules.get(&key).map_or(0, |rule| rule.retry_max);
-                    self.apply(came_to_nothing(&run, retry_max, why("network"), self.now))?;
+                    self.apply(came_to_nothing(
+                        &run,
+                        retry_max,
+                        Setback::Failed(schema::Class::Network),
+                        self.now,
+                    ))?;
                 }
             }
             Step::Due { schedule, group } => {

@@ -2,6 +2,7 @@
 
 use super::time::time;
 use crate::format::rfc3339;
+use crate::words::setback;
 use fleet::record::PendingRun;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -10,8 +11,10 @@ use utoipa::ToSchema;
 #[schema(as = TryError)]
 pub(crate) struct TryErrorOut {
     at: String,
-    /// A code of this API, a class of failure, or `lost`.
+    /// A code of this API, a class of failure, why an agent refuses, or a word of its own: `no_room`, `lost`,
+    /// `interrupted`, `withdrawn`, `no_answer`, `no_snapshot`.
     code: String,
+    /// The same in words.
     message: String,
     /// The job that failed, where there was one.
     job: Option<String>,
@@ -51,8 +54,8 @@ impl From<PendingRun> for PendingOut {
             next_attempt_at: time(run.next_attempt_at.filter(|_| !run.asleep)),
             last_error: run.last_error.map(|error| TryErrorOut {
                 at: rfc3339(error.at),
+                message: setback(&error),
                 code: error.code,
-                message: error.message,
                 job: error.job.map(|job| job.to_string()),
             }),
         }
