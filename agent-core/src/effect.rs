@@ -68,12 +68,12 @@ pub struct Wake {
     /// When.
     pub at: Monotonic,
     /// What for.
-    pub reason: Reason,
+    pub what_for: WakeFor,
 }
 
 /// What a wake-up is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum WakeFor {
     /// The next connect.
     Reconnect,
     /// A job's deadline.

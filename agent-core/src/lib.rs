@@ -60,7 +60,7 @@ mod time;
 mod verdict;
 
 pub use backoff::Backoff;
-pub use effect::{Effect, Reason, Wake};
+pub use effect::{Effect, Wake, WakeFor};
 pub use jobs::{GroupKey, Known, MAX_KNOWN_JOBS, MAX_TAKEN_GROUPS, TakenGroup, Ticket};
 pub use machine::{Busy, Core, Start, Stored};
 pub use record::{Body, Cause, Change, Record, Safety};

@@ -137,7 +137,7 @@ pub async fn serve(
                         None if is_near => {
                             connection(guarded(stream, limits), peer, router, limits, watcher).await;
                         }
-                        None => lead_on(stream, &speech.public_url, Why::OnlyProxies, limits).await,
+                        None => lead_on(stream, &speech.public_url, NotServed::OnlyProxies, limits).await,
                         Some(tls) => {
                             let begun = handshake(stream, tls, &speech.public_url, limits);
                             match tokio::time::timeout(limits.head_within, begun).await {
@@ -182,7 +182,7 @@ async fn handshake(
     match stream.peek(&mut first).await {
         Ok(1) if first[0] == TLS_BEGINS => {}
         Ok(1) => {
-            refuse(stream, elsewhere(first[0], public_url, Why::OnlyTls)).await;
+            refuse(stream, elsewhere(first[0], public_url, NotServed::OnlyTls)).await;
             return None;
         }
         _ => return None,
@@ -197,7 +197,7 @@ async fn handshake(
 }
 
 /// Says where the pages are to somebody who is served nothing here.
-async fn lead_on(stream: TcpStream, public_url: &str, why: Why, limits: Limits) {
+async fn lead_on(stream: TcpStream, public_url: &str, why: NotServed, limits: Limits) {
     let mut first = [0];
     let looked = tokio::time::timeout(limits.head_within, stream.peek(&mut first)).await;
     if matches!(looked, Ok(Ok(1))) && first[0] != TLS_BEGINS {
@@ -207,7 +207,7 @@ async fn lead_on(stream: TcpStream, public_url: &str, why: Why, limits: Limits) 
 
 /// Why nothing is served to somebody.
 #[derive(Clone, Copy)]
-enum Why {
+enum NotServed {
     /// TLS is spoken here.
     OnlyTls,
     /// Without TLS only trusted proxies are served.
@@ -216,18 +216,18 @@ enum Why {
 
 /// The answer to who is served nothing. A browser that looks is led on, where that is to TLS; whoever sends something (a
 /// password, perhaps) is told.
-fn elsewhere(first: u8, public_url: &str, why: Why) -> Vec<u8> {
+fn elsewhere(first: u8, public_url: &str, why: NotServed) -> Vec<u8> {
     let is_look = matches!(first, b'G' | b'H');
     let (status, location) = match why {
         _ if is_look && public_url.starts_with("https://") => {
             ("307 Temporary Redirect", format!("location: {public_url}/\r\n"))
         }
-        Why::OnlyTls => ("400 Bad Request", String::new()),
-        Why::OnlyProxies => ("403 Forbidden", String::new()),
+        NotServed::OnlyTls => ("400 Bad Request", String::new()),
+        NotServed::OnlyProxies => ("403 Forbidden", String::new()),
     };
     let text = match why {
-        Why::OnlyTls => format!("TLS is spoken here: open {public_url}\n"),
-        Why::OnlyProxies => format!(
+        NotServed::OnlyTls => format!("TLS is spoken here: open {public_url}\n"),
+        NotServed::OnlyProxies => format!(
             "Without TLS only the reverse proxies that --trusted-proxy names are served here: open {public_url}\n"
         ),
     };
@@ -492,16 +492,16 @@ mod tests {
         let text =
             |first: u8, url: &str, why| String::from_utf8(elsewhere(first, url, why)).expect("it is text");
         let secure = "https://fleet.lan:8443";
-        for why in [Why::OnlyTls, Why::OnlyProxies] {
+        for why in [NotServed::OnlyTls, NotServed::OnlyProxies] {
             let look = text(b'G', secure, why);
             assert!(look.starts_with("HTTP/1.1 307 "), "{look}");
             assert!(look.contains("location: https://fleet.lan:8443/\r\n"), "{look}");
             let sent = text(b'P', secure, why);
             assert!(!sent.contains("location") && sent.ends_with("open https://fleet.lan:8443\n"), "{sent}");
         }
-        assert!(text(b'P', secure, Why::OnlyTls).starts_with("HTTP/1.1 400 "));
+        assert!(text(b'P', secure, NotServed::OnlyTls).starts_with("HTTP/1.1 400 "));
         // To lead on to where somebody is already would never end.
-        let look = text(b'G', "http://vault:80", Why::OnlyProxies);
+        let look = text(b'G', "http://vault:80", NotServed::OnlyProxies);
         assert!(look.starts_with("HTTP/1.1 403 ") && look.contains("--trusted-proxy"), "{look}");
     }
 

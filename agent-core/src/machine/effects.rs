@@ -2,8 +2,8 @@
 
 use super::state::{Core, Link, Pending, Store};
 use crate::{
-    Body, Cause, Change, Effect, Monotonic, PROGRESS_EVERY_MS, RESEND_AFTER_MS, Reason, SEND_WINDOW, Safety,
-    Ticket, Wake,
+    Body, Cause, Change, Effect, Monotonic, PROGRESS_EVERY_MS, RESEND_AFTER_MS, SEND_WINDOW, Safety, Ticket,
+    Wake, WakeFor,
 };
 use schema::Refusal;
 
@@ -42,45 +42,45 @@ impl Core {
     #[must_use]
     pub fn next_wake(&self) -> Option<Wake> {
         let mut wake: Option<Wake> = None;
-        let mut at = |at: Monotonic, reason| {
+        let mut at = |at: Monotonic, what_for| {
             if wake.is_none_or(|wake| at < wake.at) {
-                wake = Some(Wake { at, reason });
+                wake = Some(Wake { at, what_for });
             }
         };
         if let Link::Down { retry_at } = self.link
             && !self.stopping
         {
-            at(retry_at, Reason::Reconnect);
+            at(retry_at, WakeFor::Reconnect);
         }
         if let Some(running) = self.running.filter(|running| running.ended.is_none()) {
             match running.stop {
                 None => {
                     if let Some(deadline) = running.deadline {
-                        at(deadline, Reason::Deadline);
+                        at(deadline, WakeFor::Deadline);
                     }
                 }
                 Some(stop) => {
                     if let Some(kill_at) = stop.kill_at {
-                        at(kill_at, Reason::Kill);
+                        at(kill_at, WakeFor::Kill);
                     }
                 }
             }
             if self.is_connected() && running.progress.fresh {
                 let due =
                     running.progress.sent_at.map_or(self.now.mono, |sent| sent.plus_ms(PROGRESS_EVERY_MS));
-                at(due, Reason::Progress);
+                at(due, WakeFor::Progress);
             }
         }
         if self.is_connected() && self.sent > self.saved.acked {
-            at(self.quiet_since.plus_ms(RESEND_AFTER_MS), Reason::Resend);
+            at(self.quiet_since.plus_ms(RESEND_AFTER_MS), WakeFor::Resend);
         }
         if self.is_connected()
             && let Some(again_at) = self.clock.asks_again_at()
         {
-            at(again_at, Reason::AskAgain);
+            at(again_at, WakeFor::AskAgain);
         }
         if let Store::Fails { retry_at, .. } = self.store {
-            at(retry_at, Reason::RetryStore);
+            at(retry_at, WakeFor::RetryStore);
         }
         wake
     }

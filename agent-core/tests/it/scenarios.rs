@@ -1,5 +1,5 @@
 use crate::world::{Said, Sent, World};
-use agent_core::{Body, Cause, Reason, StopCause};
+use agent_core::{Body, Cause, StopCause, WakeFor};
 use schema::{
     Class, HeldPhase, Outcome, Refusal, ServerClock, Slot, Timestamp, ToAgent, limits::MAX_HELD_JOBS,
     report::Trouble,
@@ -80,7 +80,7 @@ fn a_cancelled_job_is_interrupted_and_killed_when_it_does_not_end() {
     deliver_all(&mut world);
     assert!(world.interrupted && !world.killed);
     let wake = world.core.next_wake().expect("a wake-up");
-    assert_eq!((wake.reason, wake.at.ms_since(world.now.mono)), (Reason::Kill, 30_000));
+    assert_eq!((wake.what_for, wake.at.ms_since(world.now.mono)), (WakeFor::Kill, 30_000));
     world.pass(29_999);
     assert!(!world.killed);
     world.pass(1);
@@ -294,7 +294,7 @@ fn reports_without_an_ack_are_sent_again() {
     assert_eq!(world.to_server.len(), 2);
     world.to_server.clear();
     let wake = world.core.next_wake().expect("a wake-up");
-    assert_eq!(wake.reason, Reason::Resend);
+    assert_eq!(wake.what_for, WakeFor::Resend);
     world.wake();
     assert_eq!(world.to_server.len(), 2);
 }
@@ -311,7 +311,7 @@ fn progress_is_sent_at_most_once_a_second_and_the_last_one_is_not_held_back() {
     assert!((1..=2).contains(&world.progress_sent), "{}", world.progress_sent);
     let before = world.progress_sent;
     world.progress();
-    assert_eq!(world.core.next_wake().map(|wake| wake.reason), Some(Reason::Progress));
+    assert_eq!(world.core.next_wake().map(|wake| wake.what_for), Some(WakeFor::Progress));
     world.wake();
     assert_eq!(world.progress_sent, before + 1);
 }
@@ -395,7 +395,7 @@ fn after_a_refused_login_the_next_try_comes_later() {
         world.connected = false;
         world.core.handle_refused(world.now);
         let wake = world.core.next_wake().expect("it tries again");
-        assert_eq!(wake.reason, Reason::Reconnect);
+        assert_eq!(wake.what_for, WakeFor::Reconnect);
         shortest = shortest.min(wake.at.ms_since(world.now.mono));
         world.wake();
         assert!(world.connected);
@@ -425,7 +425,7 @@ fn reconnects_wait_longer_and_longer_until_a_connection_has_held() {
         world.cut();
         world.drain();
         let wake = world.core.next_wake().expect("a wake-up");
-        assert_eq!(wake.reason, Reason::Reconnect);
+        assert_eq!(wake.what_for, WakeFor::Reconnect);
         delays.push(wake.at.ms_since(world.now.mono));
         world.wake();
         assert!(world.connected);

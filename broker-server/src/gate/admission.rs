@@ -283,8 +283,8 @@ fn read(peer: SocketAddr, body: &ConnectBody) -> Result<Connect<'_>, Turned> {
         ConnectError::V5(error) => {
             tracing::debug!(%peer, %error, "a CONNECT of MQTT 5 that can't be");
             let why = match error.reason {
-                v5::Reason::QOS_NOT_SUPPORTED => NotLetIn::WillQos,
-                v5::Reason::BAD_AUTHENTICATION_METHOD => NotLetIn::NoLogin,
+                v5::ReasonCode::QOS_NOT_SUPPORTED => NotLetIn::WillQos,
+                v5::ReasonCode::BAD_AUTHENTICATION_METHOD => NotLetIn::NoLogin,
                 _ => NotLetIn::NotMqtt,
             };
             Turned::early(Answer::V5(error), why)

@@ -4,8 +4,8 @@ use super::attention::{Action, Attention};
 use super::filter_link::FilterLink;
 use crate::api::host::filter;
 use crate::app::Ctx;
-use crate::cause::{Cause, Step};
 use crate::draw::{self, Strip};
+use crate::explanation::{Explanation, Step};
 use crate::format::{When, ago, bytes, many};
 use crate::problem::Problem;
 use crate::query::Query;
@@ -483,9 +483,9 @@ const fn heading(status: Status, reason: &Reason) -> Option<&'static str> {
 }
 
 /// The backup that a state comes from, where there is something to explain.
-fn end_of(row: &HostRow) -> Option<(Ended, Cause)> {
+fn end_of(row: &HostRow) -> Option<(Ended, Explanation)> {
     let from = row.from?;
-    Some((from, Cause::of_end(JobKind::Backup, from.state, from.refusal, from.class)?))
+    Some((from, Explanation::of_end(JobKind::Backup, from.state, from.refusal, from.class)?))
 }
 
 /// The cause of a host that needs a person, and the one safe step.

@@ -3,8 +3,8 @@
 use super::confirm::ConfirmView;
 use super::fact::{Fact, Figure};
 use super::job_line::JobLine;
-use crate::cause::{Cause, Step};
 use crate::draw::{Area, area};
+use crate::explanation::{Explanation, Step};
 use crate::format::{When, ago, bytes, bytes_parts, clock, count, duration, many};
 use crate::joblog::LineView;
 use crate::template::View;
@@ -374,7 +374,7 @@ fn backup_figures(figures: &BackupFigures) -> Vec<Figure> {
 
 /// The answer of a job that did not succeed.
 pub(crate) fn verdict(job: &Job, again: Option<(String, Option<String>)>) -> Option<Verdict> {
-    let cause = Cause::of(job)?;
+    let cause = Explanation::of(job)?;
     let host = format!("/hosts/{}", job.host);
     let (again_href, why) = again.unwrap_or_default();
     let href = match cause.step {

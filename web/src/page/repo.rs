@@ -335,8 +335,8 @@ fn test(
         let text = "the storage answered, and there is no repository yet: make it, above".to_owned();
         return Ok(view(Badge::new("warning", format!("Tested {ago}")), text, href));
     }
-    let cause =
-        crate::cause::Cause::of(&job).map_or_else(|| job.message.clone(), |cause| cause.title.to_owned());
+    let cause = crate::explanation::Explanation::of(&job)
+        .map_or_else(|| job.message.clone(), |cause| cause.title.to_owned());
     Ok(view(Badge::new("failed", format!("Tested {ago}")), cause, href))
 }
 

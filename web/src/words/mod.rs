@@ -217,7 +217,7 @@ pub(crate) fn job_result(job: &Job, progress: Option<&JobProgress>) -> String {
             Some(EndedBy::Person) => "ended on request".to_owned(),
             Some(EndedBy::Policy) => "put off by the host's policy".to_owned(),
             Some(EndedBy::Server) => "taken back by the server".to_owned(),
-            Some(EndedBy::Agent | EndedBy::Machine) | None => crate::cause::Cause::of(job)
+            Some(EndedBy::Agent | EndedBy::Machine) | None => crate::explanation::Explanation::of(job)
                 .map_or_else(|| job.message.clone(), |cause| cause.title.to_owned()),
         },
         JobState::Succeeded | JobState::Warning => {

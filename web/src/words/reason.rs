@@ -175,6 +175,30 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_as_before_is_told_a_day_later_with_another_duration_and_else_the_same() {
+        let without_durations = |words: String| {
+            let is_duration = |word: &&str| {
+                word.bytes().all(|byte| byte.is_ascii_digit()) || ["h", "day", "days"].contains(word)
+            };
+            words.split(' ').filter(|word| !is_duration(word)).collect::<Vec<_>>().join(" ")
+        };
+        let since = ago(30);
+        let later = NOW.plus_ms(DAY_MS);
+        for told in Reason::samples(since) {
+            let (before, after) = (reason(&told, NOW), reason(&told, later));
+            let lasts = matches!(
+                told,
+                Reason::Old { .. }
+                    | Reason::Missed { .. }
+                    | Reason::Offline { .. }
+                    | Reason::CheckOverdue { .. }
+            );
+            assert_eq!(before != after, lasts, "{before}; {after}");
+            assert_eq!(without_durations(before), without_durations(after));
+        }
+    }
+
+    #[test]
     fn words_of_several_hosts_hold_no_duration() {
         let said = |since: Timestamp| {
             let samples = Reason::samples(since);

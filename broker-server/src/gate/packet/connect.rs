@@ -161,7 +161,7 @@ fn check_will(level: u8, will: &Will<'_>) -> Result<(), ConnectError> {
     }
     // Who announces that it does not speak QoS 2 must refuse such a will.
     if level == V5 && will.qos > 1 {
-        let reason = v5::Reason::QOS_NOT_SUPPORTED;
+        let reason = v5::ReasonCode::QOS_NOT_SUPPORTED;
         return Err(ConnectError::V5(v5::Error::new(reason, "a will of QoS 2, which is not spoken here")));
     }
     Ok(())

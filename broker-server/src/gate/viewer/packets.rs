@@ -13,11 +13,11 @@ use super::{
 const MAX_TOLD: usize = 8;
 
 impl NotGranted {
-    const fn reason(self) -> v5::Reason {
+    const fn reason(self) -> v5::ReasonCode {
         match self {
-            Self::NothingThere => v5::Reason::NOT_AUTHORIZED,
-            Self::Shared => v5::Reason::SHARED_NOT_SUPPORTED,
-            Self::TooMany => v5::Reason::QUOTA_EXCEEDED,
+            Self::NothingThere => v5::ReasonCode::NOT_AUTHORIZED,
+            Self::Shared => v5::ReasonCode::SHARED_NOT_SUPPORTED,
+            Self::TooMany => v5::ReasonCode::QUOTA_EXCEEDED,
         }
     }
 }
@@ -90,7 +90,7 @@ impl ViewerSession {
         match packet {
             v5::Packet::Publish { topic, qos, packet_id } => {
                 if qos > 0 {
-                    v5::pub_ack(out, packet_id, v5::Reason::NOT_AUTHORIZED);
+                    v5::pub_ack(out, packet_id, v5::ReasonCode::NOT_AUTHORIZED);
                 }
                 refused.push(Refused::Publish(printable(topic)));
             }
@@ -102,13 +102,13 @@ impl ViewerSession {
                         retained: asked.retain_handling,
                     };
                     let answer = self.subscribe_told(asked.filter, wish, &mut refused);
-                    reasons.push(answer.map_or_else(NotGranted::reason, |()| v5::Reason::SUCCESS));
+                    reasons.push(answer.map_or_else(NotGranted::reason, |()| v5::ReasonCode::SUCCESS));
                 }
                 v5::sub_ack(out, packet_id, &reasons);
             }
             v5::Packet::Unsubscribe { packet_id, filters } => {
                 let reason = |was_there| {
-                    if was_there { v5::Reason::SUCCESS } else { v5::Reason::NO_SUBSCRIPTION_EXISTED }
+                    if was_there { v5::ReasonCode::SUCCESS } else { v5::ReasonCode::NO_SUBSCRIPTION_EXISTED }
                 };
                 let reasons: Vec<_> = filters.map(|asked| reason(self.unsubscribe(asked.filter))).collect();
                 v5::unsub_ack(out, packet_id, &reasons);
@@ -141,12 +141,12 @@ impl ViewerSession {
             CloseReason::Malformed(what) => {
                 self.fault.unwrap_or_else(|| packet::Malformed(what).into()).reason
             }
-            CloseReason::KeepAlive => v5::Reason::KEEP_ALIVE_TIMEOUT,
-            CloseReason::TakenOver => v5::Reason::SESSION_TAKEN_OVER,
-            CloseReason::Kicked(_) | CloseReason::Deleted => v5::Reason::ADMINISTRATIVE_ACTION,
-            CloseReason::Behind => v5::Reason::QUOTA_EXCEEDED,
-            CloseReason::NoLink => v5::Reason::SERVER_BUSY,
-            CloseReason::Stalled | CloseReason::NotTaken => v5::Reason::UNSPECIFIED,
+            CloseReason::KeepAlive => v5::ReasonCode::KEEP_ALIVE_TIMEOUT,
+            CloseReason::TakenOver => v5::ReasonCode::SESSION_TAKEN_OVER,
+            CloseReason::Kicked(_) | CloseReason::Deleted => v5::ReasonCode::ADMINISTRATIVE_ACTION,
+            CloseReason::Behind => v5::ReasonCode::QUOTA_EXCEEDED,
+            CloseReason::NoLink => v5::ReasonCode::SERVER_BUSY,
+            CloseReason::Stalled | CloseReason::NotTaken => v5::ReasonCode::UNSPECIFIED,
         };
         v5::disconnect(out, code, &reason.to_string(), options.max_packet_bytes);
     }

@@ -3,7 +3,7 @@
 use super::{
     super::{reader::Reader, topic::is_topic},
     properties::{self, Packets},
-    reason::{Error, Reason},
+    reason::{Error, ReasonCode},
 };
 
 /// What a client asks for beside what 3.1.1 knows.
@@ -19,10 +19,13 @@ pub struct Options {
 pub(in super::super) fn options(rest: &mut Reader<'_>) -> Result<Options, Error> {
     let properties = properties::read(rest, Packets::CONNECT)?;
     if properties.authentication_method {
-        return Err(Error::new(Reason::BAD_AUTHENTICATION_METHOD, "only name and password are known here"));
+        return Err(Error::new(
+            ReasonCode::BAD_AUTHENTICATION_METHOD,
+            "only name and password are known here",
+        ));
     }
     if properties.authentication_data {
-        return Err(Error::new(Reason::PROTOCOL_ERROR, "authentication data without a method"));
+        return Err(Error::new(ReasonCode::PROTOCOL_ERROR, "authentication data without a method"));
     }
     let max_packet_bytes = properties.max_packet_bytes.unwrap_or(u32::MAX);
     Ok(Options {
@@ -35,7 +38,7 @@ pub(in super::super) fn options(rest: &mut Reader<'_>) -> Result<Options, Error>
 pub(in super::super) fn will_properties(rest: &mut Reader<'_>) -> Result<(), Error> {
     let properties = properties::read(rest, Packets::WILL)?;
     if properties.response_topic.is_some_and(|topic| !is_topic(topic)) {
-        return Err(Error::new(Reason::PROTOCOL_ERROR, "a response topic that can't be"));
+        return Err(Error::new(ReasonCode::PROTOCOL_ERROR, "a response topic that can't be"));
     }
     Ok(())
 }

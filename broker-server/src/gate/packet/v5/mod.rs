@@ -14,7 +14,7 @@ mod write;
 pub use connect::Options;
 pub(super) use connect::{options, will_properties};
 pub use read::{Filter, Filters, Packet, RetainHandling, packet};
-pub use reason::{Error, Reason};
+pub use reason::{Error, ReasonCode};
 pub use write::{
     Welcome, conn_ack_refused, conn_ack_welcome, disconnect, pub_ack, publish, publish_bytes, refusal,
     sub_ack, unsub_ack,

@@ -2,7 +2,7 @@
 
 use super::{
     super::reader::Reader,
-    reason::{Error, Reason},
+    reason::{Error, ReasonCode},
 };
 
 /// Where properties stand. Each is a bit.
@@ -83,15 +83,15 @@ pub(super) fn read<'a>(rest: &mut Reader<'a>, place: Packets) -> Result<Properti
         let id = inside.byte()?;
         let Some((form, places)) = known(id) else {
             return Err(Error::new(
-                Reason::MALFORMED_PACKET,
+                ReasonCode::MALFORMED_PACKET,
                 "a property that does not exist or is the server's",
             ));
         };
         if places.0 & place.0 == 0 {
-            return Err(Error::new(Reason::PROTOCOL_ERROR, "a property that may not stand here"));
+            return Err(Error::new(ReasonCode::PROTOCOL_ERROR, "a property that may not stand here"));
         }
         if id != USER_PROPERTY && seen & 1 << id != 0 {
-            return Err(Error::new(Reason::PROTOCOL_ERROR, "a property that stands there twice"));
+            return Err(Error::new(ReasonCode::PROTOCOL_ERROR, "a property that stands there twice"));
         }
         seen |= 1 << id;
         one(id, &form, &mut inside, &mut properties)?;
@@ -119,10 +119,10 @@ fn one<'a>(
         }
     }
     if matches!(form, Form::Flag) && number > 1 {
-        return Err(Error::new(Reason::PROTOCOL_ERROR, "a property that is neither 0 nor 1"));
+        return Err(Error::new(ReasonCode::PROTOCOL_ERROR, "a property that is neither 0 nor 1"));
     }
     if matches!(id, 0x0b | 0x21 | 0x27) && number == 0 {
-        return Err(Error::new(Reason::PROTOCOL_ERROR, "a property that must not be 0"));
+        return Err(Error::new(ReasonCode::PROTOCOL_ERROR, "a property that must not be 0"));
     }
     match id {
         0x08 => properties.response_topic = Some(text),
@@ -146,5 +146,5 @@ fn varint(rest: &mut Reader<'_>) -> Result<usize, Error> {
             return Ok(value);
         }
     }
-    Err(Error::new(Reason::MALFORMED_PACKET, "a number of more than four bytes"))
+    Err(Error::new(ReasonCode::MALFORMED_PACKET, "a number of more than four bytes"))
 }

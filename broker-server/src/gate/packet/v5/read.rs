@@ -6,7 +6,7 @@ use super::{
         topic::{is_filter, is_topic},
     },
     properties::{self, Packets},
-    reason::{Error, Reason},
+    reason::{Error, ReasonCode},
 };
 
 /// What a client may send after its CONNECT.
@@ -94,18 +94,24 @@ impl<'a> Filters<'a> {
         loop {
             let filter = rest.text()?;
             if !is_filter(filter) {
-                return Err(Error::new(Reason::TOPIC_FILTER_INVALID, "a malformed filter"));
+                return Err(Error::new(ReasonCode::TOPIC_FILTER_INVALID, "a malformed filter"));
             }
             if with_options {
                 let options = rest.byte()?;
                 if options & 0xc0 != 0 {
-                    return Err(Error::new(Reason::MALFORMED_PACKET, "a reserved option of a subscription"));
+                    return Err(Error::new(
+                        ReasonCode::MALFORMED_PACKET,
+                        "a reserved option of a subscription",
+                    ));
                 }
                 if options & 3 == 3 || options >> 4 == 3 {
-                    return Err(Error::new(Reason::PROTOCOL_ERROR, "an option that does not exist"));
+                    return Err(Error::new(ReasonCode::PROTOCOL_ERROR, "an option that does not exist"));
                 }
                 if options & 4 != 0 && filter.starts_with("$share/") {
-                    return Err(Error::new(Reason::PROTOCOL_ERROR, "no-local with a shared subscription"));
+                    return Err(Error::new(
+                        ReasonCode::PROTOCOL_ERROR,
+                        "no-local with a shared subscription",
+                    ));
                 }
             }
             if rest.0.is_empty() {
@@ -123,7 +129,7 @@ pub fn packet(first: u8, body: &[u8]) -> Result<Packet<'_>, Error> {
         (8, 2) => {
             let packet_id = rest.packet_id()?;
             if properties::read(&mut rest, Packets::SUBSCRIBE)?.subscription_identifier {
-                let reason = Reason::IDENTIFIERS_NOT_SUPPORTED;
+                let reason = ReasonCode::IDENTIFIERS_NOT_SUPPORTED;
                 return Err(Error::new(reason, "subscription identifiers are not spoken here"));
             }
             return Ok(Packet::Subscribe { packet_id, filters: Filters::checked(rest.0, true)? });
@@ -148,12 +154,12 @@ pub fn packet(first: u8, body: &[u8]) -> Result<Packet<'_>, Error> {
         _ => {}
     }
     Err(match first >> 4 {
-        4 => Error::new(Reason::PROTOCOL_ERROR, "an acknowledgement of nothing"),
-        1 => Error::new(Reason::PROTOCOL_ERROR, "a second CONNECT"),
-        5..=7 => Error::new(Reason::PROTOCOL_ERROR, "a packet of QoS 2, which is not spoken here"),
-        15 => Error::new(Reason::PROTOCOL_ERROR, "AUTH, which was not begun"),
-        8 | 10 | 12 | 14 => Error::new(Reason::MALFORMED_PACKET, "wrong flags"),
-        _ => Error::new(Reason::PROTOCOL_ERROR, "a packet that clients don't send"),
+        4 => Error::new(ReasonCode::PROTOCOL_ERROR, "an acknowledgement of nothing"),
+        1 => Error::new(ReasonCode::PROTOCOL_ERROR, "a second CONNECT"),
+        5..=7 => Error::new(ReasonCode::PROTOCOL_ERROR, "a packet of QoS 2, which is not spoken here"),
+        15 => Error::new(ReasonCode::PROTOCOL_ERROR, "AUTH, which was not begun"),
+        8 | 10 | 12 | 14 => Error::new(ReasonCode::MALFORMED_PACKET, "wrong flags"),
+        _ => Error::new(ReasonCode::PROTOCOL_ERROR, "a packet that clients don't send"),
     })
 }
 
@@ -170,28 +176,31 @@ fn reason_and_properties(rest: &mut Reader<'_>, place: Packets) -> Result<(), Er
 fn publish(flags: u8, mut rest: Reader<'_>) -> Result<Packet<'_>, Error> {
     let (dup, qos) = (flags & 8 != 0, flags >> 1 & 3);
     if qos == 3 {
-        return Err(Error::new(Reason::MALFORMED_PACKET, "a QoS that does not exist"));
+        return Err(Error::new(ReasonCode::MALFORMED_PACKET, "a QoS that does not exist"));
     }
     if dup && qos == 0 {
-        return Err(Error::new(Reason::MALFORMED_PACKET, "DUP with QoS 0"));
+        return Err(Error::new(ReasonCode::MALFORMED_PACKET, "DUP with QoS 0"));
     }
     if qos == 2 {
-        return Err(Error::new(Reason::QOS_NOT_SUPPORTED, "a message of QoS 2, which is not spoken here"));
+        return Err(Error::new(
+            ReasonCode::QOS_NOT_SUPPORTED,
+            "a message of QoS 2, which is not spoken here",
+        ));
     }
     let topic = rest.text()?;
     let packet_id = if qos == 0 { 0 } else { rest.packet_id()? };
     let properties = properties::read(&mut rest, Packets::PUBLISH)?;
     if properties.topic_alias {
-        return Err(Error::new(Reason::TOPIC_ALIAS_INVALID, "topic aliases are not spoken here"));
+        return Err(Error::new(ReasonCode::TOPIC_ALIAS_INVALID, "topic aliases are not spoken here"));
     }
     if topic.is_empty() {
-        return Err(Error::new(Reason::PROTOCOL_ERROR, "a message without a topic"));
+        return Err(Error::new(ReasonCode::PROTOCOL_ERROR, "a message without a topic"));
     }
     if !is_topic(topic) {
-        return Err(Error::new(Reason::TOPIC_NAME_INVALID, "a topic that holds a wildcard"));
+        return Err(Error::new(ReasonCode::TOPIC_NAME_INVALID, "a topic that holds a wildcard"));
     }
     if properties.response_topic.is_some_and(|topic| !is_topic(topic)) {
-        return Err(Error::new(Reason::PROTOCOL_ERROR, "a response topic that can't be"));
+        return Err(Error::new(ReasonCode::PROTOCOL_ERROR, "a response topic that can't be"));
     }
     Ok(Packet::Publish { topic, qos, packet_id })
 }

@@ -5,10 +5,10 @@ use std::fmt;
 
 /// A reason code, under its name in the standard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reason(pub u8);
+pub struct ReasonCode(pub u8);
 
 #[expect(missing_docs, reason = "they are explained in the standard")]
-impl Reason {
+impl ReasonCode {
     pub const SUCCESS: Self = Self(0x00);
     pub const NO_SUBSCRIPTION_EXISTED: Self = Self(0x11);
     pub const UNSPECIFIED: Self = Self(0x80);
@@ -38,7 +38,7 @@ impl Reason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error {
     /// For the client.
-    pub reason: Reason,
+    pub reason: ReasonCode,
     /// For the log, and for the client's.
     pub what: &'static str,
 }
@@ -46,20 +46,21 @@ pub struct Error {
 impl Error {
     /// A will without a topic, or on one with a wildcard.
     pub const WILL_TOPIC: Self =
-        Self::new(Reason::TOPIC_NAME_INVALID, "the topic of a will that is empty or holds a wildcard");
+        Self::new(ReasonCode::TOPIC_NAME_INVALID, "the topic of a will that is empty or holds a wildcard");
 
     /// A client that takes no packet in which anything could be said.
     pub const TOO_SMALL: Self =
-        Self::new(Reason::PACKET_TOO_LARGE, "packets must be taken that are larger than that");
+        Self::new(ReasonCode::PACKET_TOO_LARGE, "packets must be taken that are larger than that");
 
-    pub(in super::super) const fn new(reason: Reason, what: &'static str) -> Self {
+    pub(in super::super) const fn new(reason: ReasonCode, what: &'static str) -> Self {
         Self { reason, what }
     }
 }
 
 impl From<Malformed> for Error {
     fn from(malformed: Malformed) -> Self {
-        let reason = if malformed == TOO_LONG { Reason::PACKET_TOO_LARGE } else { Reason::MALFORMED_PACKET };
+        let reason =
+            if malformed == TOO_LONG { ReasonCode::PACKET_TOO_LARGE } else { ReasonCode::MALFORMED_PACKET };
         Self { reason, what: malformed.0 }
     }
 }

@@ -5,7 +5,7 @@ use super::{
         ConnAck,
         write::{length, text},
     },
-    Reason,
+    ReasonCode,
 };
 
 /// How a client is let in.
@@ -42,16 +42,16 @@ pub fn conn_ack_welcome(out: &mut Vec<u8>, welcome: &Welcome<'_>) {
         properties.push(0x13);
         properties.extend_from_slice(&secs.to_be_bytes());
     }
-    conn_ack(out, Reason::SUCCESS, &properties);
+    conn_ack(out, ReasonCode::SUCCESS, &properties);
 }
 
 /// CONNACK for who does not. The words are left out when the packet would be too large with them.
-pub fn conn_ack_refused(out: &mut Vec<u8>, reason: Reason, words: &str, max_packet_bytes: usize) {
+pub fn conn_ack_refused(out: &mut Vec<u8>, reason: ReasonCode, words: &str, max_packet_bytes: usize) {
     let properties = reason_string(words);
     conn_ack(out, reason, if 7 + properties.len() <= max_packet_bytes { &properties } else { &[] });
 }
 
-fn conn_ack(out: &mut Vec<u8>, reason: Reason, properties: &[u8]) {
+fn conn_ack(out: &mut Vec<u8>, reason: ReasonCode, properties: &[u8]) {
     let mut body = vec![0, reason.0];
     length(&mut body, properties.len());
     body.extend_from_slice(properties);
@@ -60,20 +60,21 @@ fn conn_ack(out: &mut Vec<u8>, reason: Reason, properties: &[u8]) {
 
 /// What a refusal is in MQTT 5, with words for the client's log.
 #[must_use]
-pub const fn refusal(answer: ConnAck) -> (Reason, &'static str) {
+pub const fn refusal(answer: ConnAck) -> (ReasonCode, &'static str) {
     match answer {
-        ConnAck::Welcome { .. } => (Reason::SUCCESS, ""),
-        ConnAck::Version => {
-            (Reason::UNSUPPORTED_VERSION, "MQTT 5 is spoken with view accounts only; agents speak MQTT 3.1.1")
-        }
+        ConnAck::Welcome { .. } => (ReasonCode::SUCCESS, ""),
+        ConnAck::Version => (
+            ReasonCode::UNSUPPORTED_VERSION,
+            "MQTT 5 is spoken with view accounts only; agents speak MQTT 3.1.1",
+        ),
         ConnAck::ClientId => {
-            (Reason::CLIENT_ID_NOT_VALID, "the client id may have up to 128 letters, digits and - _ . :")
+            (ReasonCode::CLIENT_ID_NOT_VALID, "the client id may have up to 128 letters, digits and - _ . :")
         }
-        ConnAck::Unavailable => (Reason::SERVER_UNAVAILABLE, "not now; try again in a while"),
-        ConnAck::Credentials => (Reason::BAD_USER_NAME_OR_PASSWORD, "wrong name or password"),
-        ConnAck::NotAllowed => (Reason::NOT_AUTHORIZED, "not allowed"),
-        ConnAck::Busy => (Reason::SERVER_BUSY, "there are too many connections of view accounts"),
-        ConnAck::Quota => (Reason::QUOTA_EXCEEDED, "this view account has too many connections"),
+        ConnAck::Unavailable => (ReasonCode::SERVER_UNAVAILABLE, "not now; try again in a while"),
+        ConnAck::Credentials => (ReasonCode::BAD_USER_NAME_OR_PASSWORD, "wrong name or password"),
+        ConnAck::NotAllowed => (ReasonCode::NOT_AUTHORIZED, "not allowed"),
+        ConnAck::Busy => (ReasonCode::SERVER_BUSY, "there are too many connections of view accounts"),
+        ConnAck::Quota => (ReasonCode::QUOTA_EXCEEDED, "this view account has too many connections"),
     }
 }
 
@@ -93,22 +94,22 @@ pub const fn publish_bytes(topic: &str, payload: &[u8]) -> usize {
 }
 
 /// PUBACK.
-pub fn pub_ack(out: &mut Vec<u8>, packet_id: u16, reason: Reason) {
+pub fn pub_ack(out: &mut Vec<u8>, packet_id: u16, reason: ReasonCode) {
     let [high, low] = packet_id.to_be_bytes();
     packet(out, 0x40, &[high, low, reason.0]);
 }
 
 /// SUBACK.
-pub fn sub_ack(out: &mut Vec<u8>, packet_id: u16, reasons: &[Reason]) {
+pub fn sub_ack(out: &mut Vec<u8>, packet_id: u16, reasons: &[ReasonCode]) {
     acks(out, 0x90, packet_id, reasons);
 }
 
 /// UNSUBACK.
-pub fn unsub_ack(out: &mut Vec<u8>, packet_id: u16, reasons: &[Reason]) {
+pub fn unsub_ack(out: &mut Vec<u8>, packet_id: u16, reasons: &[ReasonCode]) {
     acks(out, 0xb0, packet_id, reasons);
 }
 
-fn acks(out: &mut Vec<u8>, first: u8, packet_id: u16, reasons: &[Reason]) {
+fn acks(out: &mut Vec<u8>, first: u8, packet_id: u16, reasons: &[ReasonCode]) {
     let [high, low] = packet_id.to_be_bytes();
     let mut body = vec![high, low, 0];
     body.extend(reasons.iter().map(|reason| reason.0));
@@ -116,7 +117,7 @@ fn acks(out: &mut Vec<u8>, first: u8, packet_id: u16, reasons: &[Reason]) {
 }
 
 /// DISCONNECT. The words are left out when the packet would be too large with them.
-pub fn disconnect(out: &mut Vec<u8>, reason: Reason, words: &str, max_packet_bytes: usize) {
+pub fn disconnect(out: &mut Vec<u8>, reason: ReasonCode, words: &str, max_packet_bytes: usize) {
     let properties = reason_string(words);
     let mut body = vec![reason.0];
     if 6 + properties.len() <= max_packet_bytes {

@@ -22,9 +22,9 @@ pub(crate) enum Step {
     Again,
 }
 
-/// A likely cause.
+/// A likely cause, and what comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cause {
+pub(crate) struct Explanation {
     /// What it is.
     pub(crate) title: &'static str,
     /// What was seen, what it probably means, what to do.
@@ -37,17 +37,17 @@ pub(crate) struct Cause {
     pub(crate) safe: &'static str,
 }
 
-const fn cause(
+const fn explain(
     title: &'static str,
     text: &'static str,
     step: Step,
     step_words: &'static str,
     safe: &'static str,
-) -> Cause {
-    Cause { title, text, step_words, step, safe }
+) -> Explanation {
+    Explanation { title, text, step_words, step, safe }
 }
 
-impl Cause {
+impl Explanation {
     /// The cause of a job that failed, was lost, or warns; `None` when there is nothing to explain.
     pub(crate) fn of(job: &Job) -> Option<Self> {
         if job.ended_by().is_some_and(|by| !by.is_interruption()) {
@@ -82,7 +82,7 @@ impl Cause {
     }
 }
 
-const LOST: Cause = cause(
+const LOST: Explanation = explain(
     "The agent knows nothing of this job any more",
     "The agent came back without this job and without its result: it was probably killed or its machine went down \
      while restic ran. What restic had sent already is used again by the next run.",
@@ -91,7 +91,7 @@ const LOST: Cause = cause(
     "Safe: the next run first removes a lock that was left behind.",
 );
 
-const INTERRUPTED: Cause = cause(
+const INTERRUPTED: Explanation = explain(
     "Something on its host ended it",
     "restic was ended by a signal that came neither from this server nor from the agent: by another program or person \
      on that machine, or while it went down. What was sent already is used again by the next run.",
@@ -101,7 +101,7 @@ const INTERRUPTED: Cause = cause(
 );
 
 /// Some of the paths are not there: unlike with none of them, restic saved the rest.
-const PARTLY_MISSING: Cause = cause(
+const PARTLY_MISSING: Explanation = explain(
     "Some of the paths were not there",
     "A snapshot exists, without the paths that are named below: they do not exist on the host, or a disk is not \
      mounted. It does not count as a good backup.",
@@ -110,9 +110,9 @@ const PARTLY_MISSING: Cause = cause(
     "Safe: it only shows the paths.",
 );
 
-fn of_class(class: Class, kind: JobKind) -> Cause {
+fn of_class(class: Class, kind: JobKind) -> Explanation {
     match class {
-        Class::RepoLocked => cause(
+        Class::RepoLocked => explain(
             "The repository is locked",
             "Another process holds a lock. If it still works, wait for it. If it has ended and left its \
              lock behind, the lock can be removed.",
@@ -120,7 +120,7 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Look at the lock",
             "Safe: it only shows whose the lock is.",
         ),
-        Class::Auth => cause(
+        Class::Auth => explain(
             "The repository refuses the password",
             "The storage answered, but the user name, its password or the restic password is wrong. Somebody probably \
              changed one of them, or it was mistyped here.",
@@ -128,7 +128,7 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Set credentials",
             "Safe: saving only stores and tests them.",
         ),
-        Class::RepoMissing => cause(
+        Class::RepoMissing => explain(
             "There is no repository at this address",
             "The storage answered, but holds no restic repository there. Either it was never made, or the address is \
              wrong.",
@@ -136,7 +136,7 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Look at the repository",
             "Safe: making a repository never touches one that is there.",
         ),
-        Class::AppendOnly => cause(
+        Class::AppendOnly => explain(
             "The storage lets nothing be deleted",
             "The repository is append-only for the everyday credentials, which is as it should be. Forget and prune \
              need the admin credentials.",
@@ -144,7 +144,7 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Set admin credentials",
             "Safe: they are sent to the host for one job and forgotten there.",
         ),
-        Class::Network => cause(
+        Class::Network => explain(
             "The storage can't be reached",
             "The host could not connect to the repository's server: it is probably down, its name does not resolve on \
              the host, or a firewall stands between them.",
@@ -152,7 +152,7 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Check the address",
             "Safe: a test only looks.",
         ),
-        Class::SourceMissing => cause(
+        Class::SourceMissing => explain(
             "A path to back up is not there",
             "A path of the source group does not exist on the host, or a disk that must be mounted is not. Nothing was \
              saved, so that an empty folder does not replace a good backup.",
@@ -160,7 +160,7 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Look at the source group",
             "Safe: it only shows the paths.",
         ),
-        Class::SourceUnreadable => cause(
+        Class::SourceUnreadable => explain(
             "Some files could not be read",
             "A snapshot exists, without the files that the log names. The agent probably lacks the right to read them, \
              or they vanished while restic ran.",
@@ -168,7 +168,7 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Look at the source group",
             "Safe: it only shows the paths.",
         ),
-        Class::SourceEmpty => cause(
+        Class::SourceEmpty => explain(
             "There was nothing to save",
             "A snapshot exists, without a single file in it or in some of its paths: they are empty or mere links, all \
              that is in them is excluded, or a command gave no output. Maybe a disk is not mounted. It does not count \
@@ -177,7 +177,7 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Look at the source group",
             "Safe: it only shows the paths.",
         ),
-        Class::DiskFull => cause(
+        Class::DiskFull => explain(
             "There is no space left",
             "The storage of the repository (or the host's own disk, the log says which) is full. Its snapshots can still be \
              listed, looked into and restored; everything else needs room, if only a few KB for its lock. In this order: \
@@ -187,7 +187,7 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Look at the repository",
             "Safe: it only shows the figures.",
         ),
-        Class::ResticMissing => cause(
+        Class::ResticMissing => explain(
             "restic is not installed on the host",
             "The agent found no restic that it can start. Install it with the host's package manager, version 0.14 or \
              newer; the agent finds it by itself.",
@@ -195,7 +195,7 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Run it again",
             "Safe: it does nothing as long as restic is missing.",
         ),
-        Class::Timeout => cause(
+        Class::Timeout => explain(
             "It took too long and was ended",
             "The job did not end before its deadline. The storage is probably slow, or there is very much new data; what \
              was sent already is used again by the next run.",
@@ -203,14 +203,14 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Run it again",
             "Safe: it goes on from where it was.",
         ),
-        Class::Cancelled => cause(
+        Class::Cancelled => explain(
             "Somebody ended it",
             "The job was ended on request. What was sent already is used again by the next run.",
             Step::Again,
             "Run it again",
             "Safe: it goes on from where it was.",
         ),
-        Class::Hook => cause(
+        Class::Hook => explain(
             "A hook or a command failed",
             "A hook of the source group, which runs before or after restic, or the command whose output it saves did not \
              succeed. The log shows what it said.",
@@ -218,7 +218,7 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Look at the source group",
             "Safe: it only shows the hooks.",
         ),
-        Class::Damaged => cause(
+        Class::Damaged => explain(
             "The repository has errors",
             "restic found data that is missing or does not fit. Keep the repository as it is and read the log; do not \
              prune before this is understood.",
@@ -226,7 +226,7 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Look at the repository",
             "Safe: check reads and changes nothing.",
         ),
-        Class::RepoExists => cause(
+        Class::RepoExists => explain(
             "There is a repository already",
             "The address holds a repository, and it was left alone. If it is yours, set its restic password and go on; \
              if not, choose another address.",
@@ -234,14 +234,14 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Set credentials",
             "Safe: saving only stores and tests them.",
         ),
-        Class::Policy => cause(
+        Class::Policy => explain(
             "The host's own policy forbids it",
             "The policy file on the host does not allow this job or one of its paths. It can be changed on the host only.",
             Step::Host,
             "Look at the host",
             "Safe: it only shows the host.",
         ),
-        Class::UnknownAuthority => cause(
+        Class::UnknownAuthority => explain(
             "The storage's certificate is of an unknown authority",
             "The storage speaks TLS with a certificate that the host can't check. If the authority is your own, give its \
              certificate in the credentials; if not, somebody else may be answering.",
@@ -249,7 +249,7 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Set credentials",
             "Safe: saving only stores and tests them.",
         ),
-        Class::WrongName => cause(
+        Class::WrongName => explain(
             "The storage's certificate is for another name",
             "The repository's address calls the storage by a name or an address that its certificate is not for. Use \
              one that it is for, or give the storage another certificate.",
@@ -257,14 +257,14 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Set credentials",
             "Safe: saving only stores and tests them.",
         ),
-        Class::CertificateExpired => cause(
+        Class::CertificateExpired => explain(
             "The storage's certificate is not valid now",
             "It has expired, or begins later. Renew it at the storage, and look at the clocks of storage and host.",
             Step::Again,
             "Run it again",
             "Safe: nothing is done before the storage can be trusted.",
         ),
-        Class::NoTls => cause(
+        Class::NoTls => explain(
             "The storage speaks no TLS",
             "The repository's address says https, and the storage answers without TLS. Write http, or give the port at \
              which it speaks TLS.",
@@ -272,14 +272,14 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Set credentials",
             "Safe: saving only stores and tests them.",
         ),
-        Class::NeedsTls => cause(
+        Class::NeedsTls => explain(
             "The storage seems to want TLS",
             "The repository's address says http, and the storage can't make sense of that. Write https.",
             Step::RepoCredentials,
             "Set credentials",
             "Safe: saving only stores and tests them.",
         ),
-        Class::UnknownHostKey => cause(
+        Class::UnknownHostKey => explain(
             "The storage's host key is not known",
             "The storage answers by ssh with a key that the host has never seen. Compare its fingerprint with the one at \
              the storage, and accept it; then it may show no other.",
@@ -287,7 +287,7 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Look at the key…",
             "Safe: it is shown, and taken only when you say so.",
         ),
-        Class::HostKeyChanged => cause(
+        Class::HostKeyChanged => explain(
             "The storage's host key has changed",
             "The storage answers by ssh with another key than before, so nothing was sent to it. Either it was set up anew, \
              or somebody else is answering in its place. Compare the fingerprint with the one at the storage.",
@@ -295,7 +295,7 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Look at the key…",
             "Safe: it is shown, and taken only when you say so.",
         ),
-        Class::InvalidPattern => cause(
+        Class::InvalidPattern => explain(
             "An exclude pattern can't be read",
             "restic can't read an exclude pattern of the source group, so nothing was saved: a [ is not closed, or nothing \
              follows a \\. It is not tried again before the pattern is mended.",
@@ -303,7 +303,7 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Look at the source group",
             "Safe: it only shows the patterns.",
         ),
-        Class::NotNow => cause(
+        Class::NotNow => explain(
             "The host puts it off",
             "The policy file on the host has quiet hours, or wants another network, so restic was not started. A backup \
              of a schedule waits and is tried again by itself.",
@@ -311,14 +311,14 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Run it again",
             "Safe: it does nothing as long as the policy says so.",
         ),
-        Class::NoCredentials if matches!(kind, JobKind::Prune | JobKind::Forget) => cause(
+        Class::NoCredentials if matches!(kind, JobKind::Prune | JobKind::Forget) => explain(
             "The agent had no admin credentials",
             "This job deletes, and the agent got no credentials that may. Set the admin credentials, then run it again.",
             Step::AdminCredentials,
             "Set admin credentials",
             "Safe: they are sent to the host for one job and forgotten there.",
         ),
-        Class::NoCredentials => cause(
+        Class::NoCredentials => explain(
             "The agent has no credentials",
             "The agent holds no repository credentials: they were probably lost with its state folder. Save them again \
              and they are sent to it.",
@@ -326,7 +326,7 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Set credentials",
             "Safe: saving only stores and tests them.",
         ),
-        Class::AgentRestarted => cause(
+        Class::AgentRestarted => explain(
             "The agent was restarted while it ran",
             "The agent or its machine was restarted, and restic ended with it. What was sent already is used again by the \
              next run.",
@@ -334,14 +334,14 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Run it again",
             "Safe: the next run first removes a lock that was left behind.",
         ),
-        Class::NotTried => cause(
+        Class::NotTried => explain(
             "It was not tried",
             "Something else of the same job failed before it, in a way that it would have met too. Mend that first.",
             Step::Again,
             "Run it again",
             "Safe: nothing was done yet.",
         ),
-        Class::OtherRepo => cause(
+        Class::OtherRepo => explain(
             "The admin credentials open another repository",
             "The admin credentials and the everyday ones lead to two repositories, so nothing was deleted in either. \
              Their address or login was probably mistyped, or only one of the two was changed.",
@@ -349,7 +349,7 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
             "Set admin credentials",
             "Safe: they are sent to the host for one job and forgotten there.",
         ),
-        Class::Other => cause(
+        Class::Other => explain(
             "restic failed",
             "The cause is none of those that are known here. restic's own last words stand below; the log has the rest.",
             Step::Again,
@@ -359,23 +359,23 @@ fn of_class(class: Class, kind: JobKind) -> Cause {
     }
 }
 
-fn of_refusal(refusal: Refusal) -> Cause {
+fn of_refusal(refusal: Refusal) -> Explanation {
     match refusal {
-        Refusal::QueueFull => cause(
+        Refusal::QueueFull => explain(
             "The agent has too much to do",
             "The agent holds as many jobs as it can and refused this one. Wait until some have ended.",
             Step::Again,
             "Run it again",
             "Safe: it is refused again as long as there is no place.",
         ),
-        Refusal::Expired => cause(
+        Refusal::Expired => explain(
             "The host came too late",
             "The command waited for the host until it was too old to be run. Nothing was done.",
             Step::Again,
             "Run it again",
             "Safe: nothing was done yet.",
         ),
-        Refusal::AlreadyStarted => cause(
+        Refusal::AlreadyStarted => explain(
             "The agent has had this job before",
             "The agent has the id of this job on its disk already and never runs a job twice.",
             Step::Again,
@@ -383,7 +383,7 @@ fn of_refusal(refusal: Refusal) -> Cause {
             "Safe: it is a new job with an id of its own.",
         ),
         Refusal::Policy => of_class(Class::Policy, JobKind::Probe),
-        Refusal::Unsupported => cause(
+        Refusal::Unsupported => explain(
             "This agent can't do it",
             "The agent is too old for this kind of job. Update it on the host.",
             Step::Host,
@@ -391,7 +391,7 @@ fn of_refusal(refusal: Refusal) -> Cause {
             "Safe: it only shows the host.",
         ),
         Refusal::NoCredentials => of_class(Class::NoCredentials, JobKind::Probe),
-        Refusal::StateFolder => cause(
+        Refusal::StateFolder => explain(
             "The agent can't write its state folder",
             "The agent must write a job down before it starts it, and could not: the host's disk is probably full or \
              read-only.",
@@ -415,7 +415,7 @@ mod tests {
             Refusal::Unsupported,
             Refusal::StateFolder,
         ];
-        let causes: Vec<Cause> = Class::ALL
+        let causes: Vec<Explanation> = Class::ALL
             .into_iter()
             .map(|class| of_class(class, JobKind::Backup))
             .chain(refusals.map(of_refusal))
