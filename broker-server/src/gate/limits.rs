@@ -63,7 +63,7 @@ pub struct Limits {
     pub max_retained: usize,
     /// Bytes in the retained set, topics included.
     pub max_retained_bytes: usize,
-    /// Topics that are gone and remembered for viewers that are behind.
+    /// Topics that are gone and remembered, for viewers that are behind and for bridges that come back.
     pub max_gone: usize,
     /// How long an enrolment may take.
     pub enroll_timeout: Duration,

@@ -26,7 +26,8 @@
 //!
 //! Hosts and enrolments speak MQTT 3.1.1. Viewers may also speak MQTT 5 ([`packet::v5`]), and 3.1.1 as a bridge does:
 //! protocol level 0x84, which mosquitto tries first, has changes carry the retain flag with which they were published,
-//! so that what a bridge keeps is what stands. Who is refused is answered in the form of its own version.
+//! and tells first what is remembered to be gone, so that what a bridge keeps is what stands. Retain As Published does
+//! the same in MQTT 5. Who is refused is answered in the form of its own version.
 //!
 //! # Delivery
 //!

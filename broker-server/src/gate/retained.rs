@@ -178,6 +178,20 @@ impl Retained {
         Page { found, more_after: None }
     }
 
+    /// Up to `max` remembered topics that are gone since after this version and that `filter` takes, in the order in
+    /// which they went; up to which version was looked when there may be more.
+    pub(super) fn gone(&self, filter: &str, after: u64, max: usize) -> Gone {
+        let set = self.set.read().unwrap_or_else(PoisonError::into_inner);
+        let mut topics = Vec::new();
+        for (looked_at, version) in set.gone_by_age.range(after + 1..).enumerate() {
+            topics.extend(set.changes.get(version).filter(|topic| packet::matches(topic, filter)).cloned());
+            if topics.len() >= max || looked_at >= 64 * max {
+                return Gone { topics, more_after: Some(*version) };
+            }
+        }
+        Gone { topics, more_after: None }
+    }
+
     /// All topics that this filter takes.
     pub(super) fn topics(&self, filter: &str) -> Vec<String> {
         let (mut topics, mut after) = (Vec::new(), None::<Arc<str>>);
@@ -203,6 +217,13 @@ impl Retained {
 pub(super) struct Page {
     pub(super) found: Vec<(Arc<str>, Bytes)>,
     pub(super) more_after: Option<Arc<str>>,
+}
+
+/// A part of the topics that are gone.
+#[derive(Debug, PartialEq)]
+pub(super) struct Gone {
+    pub(super) topics: Vec<Arc<str>>,
+    pub(super) more_after: Option<u64>,
 }
 
 /// What is different from what was known at some version.
@@ -357,6 +378,29 @@ mod tests {
             assert_eq!(all(&retained, "hf/1/view/a/#", max), ["hf/1/view/a/p", "hf/1/view/a/r"]);
             assert_eq!(all(&retained, "hf/1/view/a/p", max), ["hf/1/view/a/p"]);
             assert_eq!(all(&retained, "hf/1/+/p", max), ["hf/1/x/p"]);
+        }
+    }
+
+    #[test]
+    fn what_is_gone_is_found_by_its_filter_in_pieces_of_every_size_and_what_is_back_is_not() {
+        let retained = filled(&["v/a/p", "v/a/r", "v/b/p", "v/c/p", "v/d/p"]);
+        for topic in ["v/c/p", "v/a/p", "v/a/r", "v/d/p"] {
+            put(&retained, topic, b"").unwrap();
+        }
+        put(&retained, "v/a/p", b"back").unwrap();
+        for (filter, expected) in
+            [("v/#", vec!["v/c/p", "v/a/r", "v/d/p"]), ("v/+/p", vec!["v/c/p", "v/d/p"]), ("v/b/#", vec![])]
+        {
+            for max in 1..5 {
+                let (mut found, mut after) = (Vec::new(), Some(0));
+                while let Some(version) = after {
+                    let gone = retained.gone(filter, version, max);
+                    assert!(gone.topics.len() <= max);
+                    found.extend(gone.topics.iter().map(ToString::to_string));
+                    after = gone.more_after;
+                }
+                assert_eq!(found, expected, "{filter}");
+            }
         }
     }
 

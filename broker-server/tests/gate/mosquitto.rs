@@ -170,6 +170,13 @@ async fn behind_a_bridge_of_mosquitto_what_is_kept_is_what_stands() {
         until("the bridge is back", || world.gate.stats().admitted > admitted).await;
         set(&world, "hf/1/view/nas/presence", "online");
         bridge.keeps(&["hf/1/view/nas/presence online", "hf/1/view/nas/repo full"]).await;
+        // What goes while it is away does not stay behind it.
+        let admitted = world.gate.stats().admitted;
+        world.gate.kick_viewer("eve");
+        until("the bridge is away", || world.gate.stats().viewers == 0).await;
+        world.gate.publish_view("hf/1/view/nas/repo", None).unwrap();
+        until("the bridge is back", || world.gate.stats().admitted > admitted).await;
+        bridge.keeps(&["hf/1/view/nas/presence online"]).await;
         assert_eq!(world.gate.stats().malformed, 0, "{version}");
     }
 }

@@ -4,6 +4,10 @@
 //! comes next from the router is said at once; when one is missing before it, or the mailbox was full, the session
 //! is *behind*: it reads from the retained set itself what has changed since, and what is gone, until it is in step
 //! again. So a change that is lost on the way, wherever that was, is made good.
+//!
+//! Who keeps what is said, as a bridge does, may keep topics that went while it was away: a subscription that asks for
+//! the retain flag as it was published gets, after the retained messages, an empty one for each topic that is
+//! remembered to be gone.
 
 mod packets;
 
@@ -27,9 +31,9 @@ pub(super) struct ViewerSession {
     debug: bool,
     max_filters: usize,
     filters: Vec<Subscription>,
-    /// Filters whose retained messages are due, the first from after this topic.
+    /// Filters whose retained messages are due, the first from this place on.
     due: VecDeque<Box<str>>,
-    after: Option<Arc<str>>,
+    place: Place,
     changes: VecDeque<Change>,
     /// Everything up to this version was said.
     told: u64,
@@ -44,6 +48,16 @@ struct Subscription {
     /// Changes carry the retain flag with which they were published: all of ours are.
     retain_as_published: bool,
 }
+
+/// How far the retained messages of a filter were said.
+enum Place {
+    /// Of what stands, those up to this topic.
+    Standing(Option<Arc<str>>),
+    /// All that stands, and what was gone at this version.
+    Gone(u64),
+}
+
+const START: Place = Place::Standing(None);
 
 /// What a client asks for with a filter.
 #[derive(Clone, Copy)]
@@ -72,7 +86,7 @@ impl ViewerSession {
             max_filters,
             filters: Vec::new(),
             due: VecDeque::new(),
-            after: None,
+            place: START,
             changes: VecDeque::new(),
             told: version,
             behind: false,
@@ -111,7 +125,7 @@ impl ViewerSession {
         if wants_retained {
             // Whoever subscribes again gets the retained messages again.
             if self.due.front().is_some_and(|due| **due == *filter) {
-                self.after = None;
+                self.place = START;
             } else if !self.due.iter().any(|due| **due == *filter) {
                 self.due.push_back(filter.into());
             }
@@ -124,7 +138,7 @@ impl ViewerSession {
         let before = self.filters.len();
         self.filters.retain(|known| *known.filter != *filter);
         if self.due.front().is_some_and(|due| **due == *filter) {
-            self.after = None;
+            self.place = START;
         }
         self.due.retain(|due| **due != *filter);
         self.filters.len() < before
@@ -190,17 +204,38 @@ impl ViewerSession {
     /// Whether anything was due.
     fn say_retained(&mut self, retained: &Retained, out: &mut Vec<u8>) -> bool {
         let Some(filter) = self.due.front() else { return false };
-        let page = retained.page(filter, self.after.as_deref(), PIECE);
-        for (topic, payload) in &page.found {
-            if acl::viewer_sees(self.debug, topic) {
-                self.write(topic, payload, true, out);
+        let next = match &self.place {
+            Place::Standing(after) => {
+                let page = retained.page(filter, after.as_deref(), PIECE);
+                for (topic, payload) in &page.found {
+                    self.write_seen(topic, payload, out);
+                }
+                let is_kept =
+                    self.filters.iter().any(|known| known.filter == *filter && known.retain_as_published);
+                page.more_after
+                    .map(|topic| Place::Standing(Some(topic)))
+                    .or_else(|| is_kept.then_some(Place::Gone(0)))
             }
-        }
-        self.after = page.more_after;
-        if self.after.is_none() {
+            &Place::Gone(after) => {
+                let gone = retained.gone(filter, after, PIECE);
+                for topic in &gone.topics {
+                    self.write_seen(topic, &[], out);
+                }
+                gone.more_after.map(Place::Gone)
+            }
+        };
+        if next.is_none() {
             self.due.pop_front();
         }
+        self.place = next.unwrap_or(START);
         true
+    }
+
+    /// Writes a retained message of a topic that this viewer may see.
+    fn write_seen(&self, topic: &str, payload: &[u8], out: &mut Vec<u8>) {
+        if acl::viewer_sees(self.debug, topic) {
+            self.write(topic, payload, true, out);
+        }
     }
 
     /// Says a change when a filter takes it.

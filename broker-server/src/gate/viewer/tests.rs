@@ -226,6 +226,47 @@ fn a_bridge_gets_changes_with_the_retain_flag_and_so_does_who_asks_for_it() {
 }
 
 #[test]
+fn who_keeps_what_is_said_hears_at_the_beginning_what_is_gone_and_others_do_not() {
+    let retained = retained(200);
+    for i in 0..100 {
+        put(&retained, &format!("hf/1/view/gone/job/{i}"), "sent");
+        put(&retained, &format!("hf/1/view/gone/job/{i}"), "");
+    }
+    put(&retained, "hf/1/view/other/repo", "1");
+    put(&retained, "hf/1/view/other/repo", "");
+    put(&retained, "hf/1/01ARZ3NDEKTSV4RRFFQ69G5FAV/presence", "sealed");
+    put(&retained, "hf/1/01ARZ3NDEKTSV4RRFFQ69G5FAV/presence", "");
+    put(&retained, "hf/1/view/gone/repo", "1");
+    let v5 = Protocol::V5(v5::Options { max_packet_bytes: usize::MAX, keeps_session: false });
+    let kept = Wish { retain_as_published: true, ..PLAIN };
+    let unasked = Wish { retained: RetainHandling::Never, ..kept };
+    for (protocol, filter, wish, told) in [
+        (Protocol::Bridge, "hf/1/view/gone/#", kept, 101),
+        (Protocol::Bridge, "#", kept, 102),
+        (Protocol::V311, "#", PLAIN, 1),
+        (v5, "#", kept, 102),
+        (v5, "#", PLAIN, 1),
+        (v5, "#", unasked, 0),
+    ] {
+        let mut session = session(protocol, &retained, filter, wish);
+        let mut out = Vec::new();
+        session.fill(&retained, &mut out).unwrap();
+        let mut frames = Vec::new();
+        let mut rest = out.as_slice();
+        while let Some(frame) = packet::frame(rest, usize::MAX).unwrap() {
+            assert_eq!(frame.first, 0x31, "{protocol:?}");
+            frames.push(frame.total_bytes());
+            rest = &rest[frame.total_bytes()..];
+        }
+        assert_eq!(frames.len(), told, "{protocol:?} {filter}");
+    }
+    // What is back is not told to be gone, and the last word is what stands.
+    put(&retained, "hf/1/view/other/repo", "2");
+    let mut bridge = session(Protocol::Bridge, &retained, "hf/1/view/other/#", kept);
+    assert_eq!(filled(&mut bridge, &retained), [said("hf/1/view/other/repo", "2", true)]);
+}
+
+#[test]
 fn retained_messages_come_as_the_subscription_asks_for_them() {
     let retained = retained(10);
     put(&retained, "hf/1/view/a/repo", "1");
