@@ -58,13 +58,22 @@ pub(crate) fn judge(
             ),
         );
     }
-    // One small write that succeeds does not mean that the next one does.
-    let fault = writer.fault.filter(|_| writer.failing > 0 || failed_recently);
-    if let Some(fault) = fault {
+    if let Some(fault) = writer.fault.filter(|_| writer.failing > 0) {
         fails(
             sentence(fault.in_words()).trim_end_matches('.'),
             format!(
                 "Nothing can be changed here, and what hosts report waits with them. {}",
+                sentence(fault.advice())
+            ),
+        );
+    } else if let Some(fault) = writer.fault.filter(|_| failed_recently) {
+        // One small write that succeeds does not mean that the next one does.
+        fails(
+            "Changes could not be written just now",
+            format!(
+                "The last one went through, but at least one in the half minute before did not, with “{}”. If that comes \
+                 again: {}",
+                fault.in_words(),
                 sentence(fault.advice())
             ),
         );
@@ -143,7 +152,14 @@ mod tests {
             (None, counts(0, None), None, well, vec![]),
             (None, counts(0, None), Some(LITTLE_SPACE - 1), well, vec![("nearly full", false)]),
             (None, counts(1, Some(WriteFault::Full)), Some(0), well, vec![("is full", true)]),
-            (None, (counts(0, Some(WriteFault::Full)).0, true), Some(0), well, vec![("is full", true)]),
+            (
+                None,
+                (counts(0, Some(WriteFault::Full)).0, true),
+                Some(0),
+                well,
+                vec![("could not be written just now", true)],
+            ),
+            (None, (counts(1, Some(WriteFault::Full)).0, true), Some(0), well, vec![("is full", true)]),
             (None, counts(0, Some(WriteFault::Full)), None, well, vec![]),
             (None, counts(9, Some(WriteFault::ReadOnly)), Some(0), well, vec![("read-only", true)]),
             (None, counts(9, Some(WriteFault::Limit)), Some(0), well, vec![("limit on the size", true)]),
@@ -167,5 +183,19 @@ mod tests {
                 assert!(title.contains(word) && is_failure == expected, "{found:?}");
             }
         }
+    }
+
+    #[test]
+    fn that_nothing_can_be_changed_is_told_only_until_a_change_goes_through() {
+        let told = |failing| {
+            let counts = WriterCounts { failing, fault: Some(WriteFault::Full), ..WriterCounts::default() };
+            judge((None, None), (counts, true), None, Vec::new()).remove(0)
+        };
+        assert!(told(1).text.contains("Nothing can be changed"));
+        let after = told(0);
+        assert!(after.is_failure);
+        assert!(after.text.contains("The last one went through"), "{after:?}");
+        assert!(after.text.contains("“the server's disk is full”"), "{after:?}");
+        assert!(!after.text.contains("Nothing can be changed"), "{after:?}");
     }
 }
