@@ -10,7 +10,7 @@ use crate::refused::{Refused, StoreError};
 use crate::store::{ENTRIES, FOLDERS, JOBS, Order, Reads, Span, Tx};
 use schema::command::Over;
 use schema::limits::{MAX_ENTRIES, MAX_VALUE_BYTES};
-use schema::os_text::bytes_of;
+use schema::os_text::{bytes_of, holds_escape};
 use schema::report::Entry;
 use schema::{HostId, Items, JobId, OsText};
 use std::ops::ControlFlow;
@@ -60,10 +60,35 @@ pub fn clean_path(path: &str) -> Result<String, Refused> {
     Ok(OsText::new(&bytes).to_string())
 }
 
-/// A path as a source group names it; `None` = it is no UTF-8, and none can.
-#[must_use]
-pub fn include_of(path: &str) -> Option<String> {
-    String::from_utf8(bytes_of(path).collect()).ok()
+/// Why a source group can't name a path: its lines are plain text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoInclude {
+    /// It is no UTF-8.
+    #[error("names that are no UTF-8 can't be backed up by name: back up the folder above")]
+    NotText,
+    /// It would be read as the spelling of a name that is no UTF-8.
+    #[error("a name that holds \\x and two digits can't be backed up by name: back up the folder above")]
+    ReadsAsBytes,
+    /// It holds a line break or another control character.
+    #[error(
+        "names with a line break or another control character can't be backed up by name: back up the folder above"
+    )]
+    Control,
+    /// It ends with white space, which a form drops.
+    #[error("a name with white space at its end can't be given in the form: back up the folder above")]
+    SpaceAtEnd,
+}
+
+/// A path, as it is shown, as a source group names it.
+pub fn include_of(path: &str) -> Result<String, NoInclude> {
+    let text = String::from_utf8(bytes_of(path).collect()).map_err(|_| NoInclude::NotText)?;
+    if text.chars().any(char::is_control) {
+        return Err(NoInclude::Control);
+    }
+    if holds_escape(&text) {
+        return Err(NoInclude::ReadsAsBytes);
+    }
+    if text.ends_with(char::is_whitespace) { Err(NoInclude::SpaceAtEnd) } else { Ok(text) }
 }
 
 /// restic's id of a snapshot, whole or its beginning.
@@ -192,8 +217,18 @@ mod tests {
 
     #[test]
     fn only_text_goes_into_a_source_group() {
-        assert_eq!(include_of("/srv/a\\\\xfc").as_deref(), Some("/srv/a\\xfc"));
-        assert_eq!(include_of("/srv/d\\xfcr"), None);
+        for path in ["/srv/a", "/srv/a\\b", "/srv/dür", "/srv/a b"] {
+            assert_eq!(include_of(path).as_deref(), Ok(path));
+        }
+        assert_eq!(include_of("/srv/d\\xc3\\xbcr").as_deref(), Ok("/srv/dür"));
+        for (path, why) in [
+            ("/srv/d\\xfcr", NoInclude::NotText),
+            ("/srv/a\\\\xfc", NoInclude::ReadsAsBytes),
+            ("/srv/a\nb", NoInclude::Control),
+            ("/srv/a ", NoInclude::SpaceAtEnd),
+        ] {
+            assert_eq!(include_of(path), Err(why), "{path:?}");
+        }
     }
 
     #[test]

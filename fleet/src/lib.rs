@@ -89,7 +89,7 @@ pub use budget::OverBudget;
 pub use change::{Change, Changed};
 pub use credentials::host_key::fingerprint as host_key_fingerprint;
 pub use fleet::{Fleet, Handled, NewEnrollToken};
-pub use folder::{check_snapshot, clean_path, include_of};
+pub use folder::{NoInclude, check_snapshot, clean_path, include_of};
 pub use groups::{Owner, Owners};
 pub use listing::SnapshotCursor;
 pub use login::NoLogin;

@@ -90,6 +90,12 @@ pub fn bytes_of(text: &str) -> impl Iterator<Item = u8> + '_ {
     })
 }
 
+/// Whether a byte is written as `\xfc` anywhere in this text, also behind another backslash.
+#[must_use]
+pub fn holds_escape(text: &str) -> bool {
+    text.match_indices('\\').any(|(at, _)| escaped(&text.as_bytes()[at..]).is_some())
+}
+
 impl Serialize for OsText<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
@@ -131,6 +137,16 @@ mod tests {
             assert_eq!(bytes_of(text).collect::<Vec<u8>>(), bytes, "{text}");
         }
         assert_eq!(bytes_of("D\\xFCR").collect::<Vec<u8>>(), b"D\xfcR");
+    }
+
+    #[test]
+    fn a_byte_that_is_written_out_is_found_anywhere() {
+        for text in ["\\xfc", "/d\\xFCr", "/a\\\\xfcb", "\\\\\\xff"] {
+            assert!(holds_escape(text), "{text}");
+        }
+        for text in ["", "/d\\x41", "/d\\xf", "/d\\", "/dür", "\\xg0\\\\"] {
+            assert!(!holds_escape(text), "{text}");
+        }
     }
 
     proptest! {

@@ -12,6 +12,23 @@ pub fn is_readable(pattern: &str) -> bool {
     pattern.split('/').all(|part| part_is_readable(part).is_some())
 }
 
+/// Whether a pattern means to name a byte by its number, as `\xfc`: restic reads a `\` as a quote, and that as `xfc`.
+#[must_use]
+pub fn spells_bytes(pattern: &str) -> bool {
+    let mut rest = pattern.chars();
+    while let Some(sign) = rest.next() {
+        if sign == '\\' && rest.next() == Some('x') {
+            let mut digits = rest.clone().take(2);
+            if digits.next().is_some_and(|c| c.is_ascii_hexdigit())
+                && digits.next().is_some_and(|c| c.is_ascii_hexdigit())
+            {
+                return true;
+            }
+        }
+    }
+    false
+}
+
 fn part_is_readable(part: &str) -> Option<()> {
     let mut rest = part.chars().peekable();
     while let Some(sign) = rest.next() {
@@ -54,7 +71,17 @@ fn member(rest: &mut Peekable<Chars<'_>>) -> Option<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_readable;
+    use super::{is_readable, spells_bytes};
+
+    #[test]
+    fn a_byte_by_its_number_is_told_from_a_quoted_backslash() {
+        for pattern in ["/d\\xfcr", "\\x41", "!*\\xFF", "\\\\\\xfc"] {
+            assert!(spells_bytes(pattern), "{pattern}");
+        }
+        for pattern in ["/d\\\\xfcr", "\\x", "\\xf", "\\*x", "xfc"] {
+            assert!(!spells_bytes(pattern), "{pattern}");
+        }
+    }
 
     #[test]
     fn what_restic_refuses_is_told() {

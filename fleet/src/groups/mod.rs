@@ -11,6 +11,7 @@ use crate::audit;
 use crate::change::Changed;
 use crate::dispatch::spec;
 use crate::fleet::Fleet;
+use crate::folder::{NoInclude, include_of};
 use crate::hosts;
 use crate::link::plan;
 use crate::record::{AuditAction, Group};
@@ -19,7 +20,7 @@ use crate::request::By;
 use crate::schedule;
 use crate::soundness;
 use crate::store::{GROUPS, Reads, Span};
-use schema::{HostId, job::COMMAND_SOURCE, limits::MAX_VALUE_BYTES, name, pattern};
+use schema::{HostId, job::COMMAND_SOURCE, limits::MAX_VALUE_BYTES, name, os_text::holds_escape, pattern};
 
 /// The most source groups of one host.
 const MAX_GROUPS: usize = 64;
@@ -126,7 +127,15 @@ fn check(group: &Group) -> Result<(), Refused> {
         );
         return Err(Refused::invalid("excludes", why));
     }
+    if let Some(text) = group.excludes.iter().find(|text| pattern::spells_bytes(text)) {
+        let why = format!(
+            "to restic a \\ in a pattern quotes the character behind it, so that “{text}” names no byte by its number: \
+             write ? for each byte that is no UTF-8"
+        );
+        return Err(Refused::invalid("excludes", why));
+    }
     check_texts("exclude_if_present", &group.exclude_if_present)?;
+    check_spelling("exclude_if_present", &group.exclude_if_present)?;
     if let Some(text) = group.exclude_if_present.iter().find(|text| text.contains('/')) {
         return Err(Refused::invalid(
             "exclude_if_present",
@@ -170,12 +179,23 @@ fn check_paths(field: &'static str, paths: &[String]) -> Result<(), Refused> {
     if let Some(path) = paths.iter().find(|path| !path.starts_with('/')) {
         return Err(Refused::invalid(field, format!("{path:?} is not an absolute path: begin it with /")));
     }
+    check_spelling(field, paths)?;
     match paths.iter().find(|path| path.split('/').any(|part| part == "..")) {
         None => Ok(()),
         Some(path) => {
             Err(Refused::invalid(field, format!("{path:?} holds a .. part: write where it leads to")))
         }
     }
+}
+
+/// Listings show a byte that is no UTF-8 as `\xfc`; no file has a name of these four characters by chance.
+fn check_spelling(field: &'static str, names: &[String]) -> Result<(), Refused> {
+    let Some(text) = names.iter().find(|text| holds_escape(text)) else { return Ok(()) };
+    let why = match include_of(text) {
+        Ok(plain) => format!("write “{plain}” for “{text}”"),
+        Err(_) => format!("“{text}” can't be named: {}", NoInclude::NotText),
+    };
+    Err(Refused::invalid(field, why))
 }
 
 /// restic saves nothing of a path that an exclude covers, and says that all went well.
@@ -234,7 +254,7 @@ mod tests {
         assert!(check(&good).is_ok());
         assert!(check(&Group { includes: vec!["command:dump".into()], ..good.clone() }).is_ok());
         type Spoil = fn(&mut Group);
-        let cases: [(&str, Spoil); 18] = [
+        let cases: [(&str, Spoil); 23] = [
             ("includes", |group| group.includes = vec!["command:rm -rf /".into()]),
             ("includes", |group| group.includes.push("command:dump".into())),
             ("name", |group| group.name = "--all".into()),
@@ -247,6 +267,11 @@ mod tests {
             ("excludes", |group| group.excludes.push("/etc/".into())),
             ("excludes", |group| group.excludes.push("[abc".into())),
             ("excludes", |group| group.excludes.push("*.tmp\\".into())),
+            ("excludes", |group| group.excludes.push("/etc/d\\xfcr".into())),
+            ("includes", |group| group.includes.push("/etc/d\\xfcr".into())),
+            ("includes", |group| group.includes.push("/etc/d\\xc3\\xbcr".into())),
+            ("required_mounts", |group| group.required_mounts.push("/d\\xfcr".into())),
+            ("exclude_if_present", |group| group.exclude_if_present.push("\\xfc".into())),
             ("excludes", |group| {
                 group.includes.push("/tmp/mine/all".into());
                 group.excludes.push("/tmp".into());
@@ -263,8 +288,8 @@ mod tests {
             assert_eq!(check(&group).unwrap_err().field(), Some(field));
         }
         let fine = Group {
-            includes: vec!["/".into(), "/etc/a..b".into(), "/tmpfiles".into()],
-            excludes: vec!["/tmp".into(), "/etc/a..b/cache".into(), "*.tmp".into()],
+            includes: vec!["/".into(), "/etc/a..b".into(), "/tmpfiles".into(), "/a\\b".into()],
+            excludes: vec!["/tmp".into(), "/a\\\\xfc".into(), "/etc/a..b/cache".into(), "*.tmp".into()],
             ..good
         };
         assert!(check(&fine).is_ok());

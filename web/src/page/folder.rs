@@ -5,7 +5,7 @@ use super::head::HostHead;
 use super::run_button::why_not;
 use crate::app::Ctx;
 use crate::format::{When, bytes, count, exact};
-use crate::problem::Problem;
+use crate::problem::{Problem, sentence};
 use crate::query::Query;
 use crate::template::View;
 use crate::words::{job_result, many_entries};
@@ -39,8 +39,10 @@ pub(crate) struct EntryView {
     /// Where it is looked into; of folders.
     pub(crate) href: Option<String>,
     pub(crate) path: String,
-    /// The line of it in the form of a source group; `None` = it is no UTF-8, and none can be.
+    /// The line of it in the form of a source group.
     pub(crate) line: Option<String>,
+    /// Why there is none.
+    pub(crate) line_why: Option<String>,
     pub(crate) size: Option<String>,
     pub(crate) changed: Option<String>,
 }
@@ -57,6 +59,8 @@ pub(crate) struct FolderView {
     pub(crate) path: String,
     /// As [`EntryView::line`], of the folder itself.
     pub(crate) line: Option<String>,
+    /// As [`EntryView::line_why`].
+    pub(crate) line_why: Option<String>,
     pub(crate) crumbs: Vec<Crumb>,
     /// Folders are asked for by pressing them: not for those who may only look at what is here.
     pub(crate) may_ask: bool,
@@ -238,12 +242,23 @@ fn read(ctx: &Ctx, host: &str, wanted: &Wanted) -> Result<FolderView, Problem> {
     };
     let failed =
         job.filter(|job| job.state.is_ended() && listed.as_ref().is_none_or(|it| it.at < job.created_at));
+    let line = fleet::include_of(&wanted.path);
     let may_ask = ctx.may(Scope::Run) && why.is_none();
     Ok(FolderView {
         pick: wanted.pick,
         own: wanted.snapshot.is_none(),
         title: title(&snapshot, id, wanted)?,
-        line: fleet::include_of(&wanted.path),
+        line_why: line.as_ref().err().map(|why| sentence(&why.to_string())),
+        group_href: line
+            .as_ref()
+            .ok()
+            .filter(|_| wanted.snapshot.is_none() && !wanted.pick && wanted.path != "/")
+            .map(|line| {
+                let query =
+                    form_urlencoded::Serializer::new(String::new()).append_pair("path", line).finish();
+                format!("/hosts/{id}/new-group?{query}")
+            }),
+        line: line.ok(),
         path: wanted.path.clone(),
         crumbs: crumbs(id, wanted),
         may_ask,
@@ -263,13 +278,6 @@ fn read(ctx: &Ctx, host: &str, wanted: &Wanted) -> Result<FolderView, Problem> {
                 .finish();
             format!("{here}&{query}")
         }),
-        group_href: fleet::include_of(&wanted.path)
-            .filter(|_| wanted.snapshot.is_none() && !wanted.pick && wanted.path != "/")
-            .map(|line| {
-                let query =
-                    form_urlencoded::Serializer::new(String::new()).append_pair("path", &line).finish();
-                format!("/hosts/{id}/new-group?{query}")
-            }),
         head,
     })
 }
@@ -328,12 +336,14 @@ fn rows<'a>(
             EntryKind::Symlink => ("file", "symbolic link"),
             EntryKind::Other => ("file", "device or socket"),
         };
+        let line = fleet::include_of(&path);
         EntryView {
             name: entry.name.clone(),
             icon,
             kind,
             href: (entry.kind == EntryKind::Folder).then(|| wanted.href(host, &path, None)),
-            line: fleet::include_of(&path),
+            line_why: line.as_ref().err().map(|why| sentence(&why.to_string())),
+            line: line.ok(),
             path,
             size: (entry.kind == EntryKind::File).then(|| bytes(entry.bytes)),
             changed: entry.modified_at.map(exact),

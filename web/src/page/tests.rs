@@ -690,6 +690,7 @@ fn folder_view(s: &Sample, pick: bool, may_ask: bool) -> folder::FolderView {
         href: href.map(str::to_owned),
         path: s.text(),
         line: s.some(),
+        line_why: s.some(),
         size: s.some(),
         changed: s.some(),
     };
@@ -700,6 +701,7 @@ fn folder_view(s: &Sample, pick: bool, may_ask: bool) -> folder::FolderView {
         title: s.text(),
         path: s.text(),
         line: s.some(),
+        line_why: s.some(),
         crumbs: ["/", "srv"]
             .map(|name| folder::Crumb { name: name.to_owned(), href: "/x".to_owned() })
             .into(),

@@ -45,7 +45,10 @@ pub(crate) struct GroupBody {
     /// In a PUT it may be left out: the address names it. Another name renames.
     #[serde(default)]
     pub(crate) name: String,
+    /// Absolute paths, or `command:` and the name of a command. Plain text: what a listing shows as `\xfc`, a byte that
+    /// is no UTF-8, can't be named (save the folder above), and a `\` is a backslash.
     includes: Vec<String>,
+    /// restic's patterns. A `\` quotes the character behind it; `?` also takes one byte that is no UTF-8.
     #[serde(default)]
     excludes: Vec<String>,
     #[serde(default)]
