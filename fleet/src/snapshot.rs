@@ -3,8 +3,8 @@ use crate::groups::Owners;
 use crate::maintenance::{self, Decision};
 use crate::record::{
     ApiToken, AuditEntry, CredentialsFacts, EnrollToken, Flawed, Folder, FolderPlace, GivenUp, Group, Host,
-    Job, JobWhat, Listed, LogText, Maintenance, Operator, PendingRun, Presence, RepoPoint, RepoState,
-    Session, Sharer, SnapshotRow, Soundness, Usage, Viewer,
+    Job, JobState, JobWhat, Listed, LogText, Maintenance, Operator, PendingRun, Presence, RepoPoint,
+    RepoState, Session, Sharer, SnapshotRow, Soundness, Usage, Viewer,
 };
 use crate::refused::{Refused, StoreError};
 use crate::request::JobRequest;
@@ -27,6 +27,8 @@ use std::sync::Arc;
 
 /// The most jobs looked at for one page.
 const MAX_LOOKED_AT: usize = 5_000;
+/// Looks into folders that are searched for the last one into a certain folder.
+const MAX_LOOKS: usize = 300;
 
 /// A state of the fleet. All that is read by key is of one commit; rows of hosts come from memory, which each commit
 /// brings up to date before anybody is answered: they may be of a commit that ended while this was opened.
@@ -258,14 +260,29 @@ impl Snapshot {
         place: FolderPlace<'_>,
         path: &str,
     ) -> Result<Option<Job>, StoreError> {
-        let lists_it = |job: &Job| match (&job.what, place) {
-            (JobWhat::Browse { path: other }, FolderPlace::Host) => other == path,
-            (JobWhat::Ls { snapshot, path: other }, FolderPlace::Snapshot(id)) => {
-                snapshot == id && other == path
-            }
-            _ => false,
+        Ok(self.open_jobs(host)?.into_iter().find(|job| lists(job, place, path)))
+    }
+
+    /// The last job that was to list this folder and has ended, when it came to nothing; `None` also when many other
+    /// looks of this kind came after it.
+    pub fn folder_failure(
+        &self,
+        host: HostId,
+        place: FolderPlace<'_>,
+        path: &str,
+    ) -> Result<Option<Job>, StoreError> {
+        let kind = match place {
+            FolderPlace::Host => JobKind::Browse,
+            FolderPlace::Snapshot(_) => JobKind::Ls,
         };
-        Ok(self.open_jobs(host)?.into_iter().find(lists_it))
+        for id in job::newest(&self.view, host, kind, MAX_LOOKS)? {
+            let looked = self.job(id)?.filter(|job| job.state.is_ended() && lists(job, place, path));
+            if let Some(job) = looked {
+                let has_result = matches!(job.state, JobState::Succeeded | JobState::Warning);
+                return Ok(Some(job).filter(|_| !has_result));
+            }
+        }
+        Ok(None)
     }
 
     /// A job.
@@ -444,5 +461,13 @@ fn limited<K: crate::store::Key>(
     match oldest {
         Some(oldest) => span.from(&key(oldest)),
         None => span,
+    }
+}
+
+fn lists(job: &Job, place: FolderPlace<'_>, path: &str) -> bool {
+    match (&job.what, place) {
+        (JobWhat::Browse { path: other }, FolderPlace::Host) => other == path,
+        (JobWhat::Ls { snapshot, path: other }, FolderPlace::Snapshot(id)) => snapshot == id && other == path,
+        _ => false,
     }
 }

@@ -93,9 +93,18 @@ async fn a_folder_is_shown_as_it_was_listed_last_and_only_whole() {
         4,
         "a look that failed changes nothing"
     );
+    let failed = |path| {
+        let snapshot = fleet.read().unwrap();
+        snapshot.folder_failure(agent.host, FolderPlace::Host, path).unwrap().map(|failed| failed.id)
+    };
+    assert_eq!(failed("/srv"), Some(job), "and is told");
+    assert_eq!(failed("/srv/y"), None, "of that folder only");
     let job = fleet.dispatch(agent.host, browse("/srv"), by()).await.unwrap().id;
+    assert_ne!(failed("/srv"), None, "until the next one has ended");
     answer(&mut agent, job, &["c"], Outcome::Succeeded).await;
     assert_eq!(names(folder(&agent, FolderPlace::Host, "/srv")), ["c"]);
+    let snapshot = fleet.read().unwrap();
+    assert_eq!(snapshot.folder_failure(agent.host, FolderPlace::Host, "/srv").unwrap(), None);
 }
 
 #[tokio::test]

@@ -33,5 +33,6 @@ fn read(ctx: &Ctx, host: &str, place: FolderPlace<'_>, query: &Query) -> Result<
     let snapshot = ctx.read()?;
     let host = ctx.host(&snapshot, host)?;
     let folder = snapshot.folder(host.id, place, &path)?;
-    Ok(Json(FolderOut::new(path, folder.as_ref(), &page)))
+    let failed = snapshot.folder_failure(host.id, place, &path)?;
+    Ok(Json(FolderOut::new(path, folder.as_ref(), failed.as_ref(), &page)))
 }

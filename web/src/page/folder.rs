@@ -12,7 +12,7 @@ use crate::words::{job_result, many_entries};
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{Response, StatusCode};
-use fleet::record::{EntryCursor, EntryRow, Folder, FolderPlace, Job, JobWhat, Scope};
+use fleet::record::{EntryCursor, EntryRow, Folder, FolderPlace, Job, Scope};
 use fleet::{JobRequest, Refused, Snapshot};
 use schema::report::EntryKind;
 use schema::{HostId, JobId, Timestamp};
@@ -235,13 +235,14 @@ fn read(ctx: &Ctx, host: &str, wanted: &Wanted) -> Result<FolderView, Problem> {
         listed.as_ref().map_or((&[][..], None), |it| it.part(PART_ROWS, wanted.cursor.as_ref()));
     let here = wanted.href(id, &wanted.path, None);
     let open = snapshot.folder_job(id, wanted.place(), &wanted.path)?;
-    let job = wanted.job.map_or(Ok(None), |job| snapshot.job(job))?.filter(|job| is_of(job, id, wanted));
     let why = match &open {
         Some(_) => None,
         None => why_not(&snapshot, id, &wanted.request())?,
     };
-    let failed =
-        job.filter(|job| job.state.is_ended() && listed.as_ref().is_none_or(|it| it.at < job.created_at));
+    let failed = match &open {
+        Some(_) => None,
+        None => snapshot.folder_failure(id, wanted.place(), &wanted.path)?,
+    };
     let line = fleet::include_of(&wanted.path);
     let may_ask = ctx.may(Scope::Run) && why.is_none();
     Ok(FolderView {
@@ -280,15 +281,6 @@ fn read(ctx: &Ctx, host: &str, wanted: &Wanted) -> Result<FolderView, Problem> {
         }),
         head,
     })
-}
-
-fn is_of(job: &Job, host: HostId, wanted: &Wanted) -> bool {
-    job.host == host
-        && match (&job.what, &wanted.snapshot) {
-            (JobWhat::Browse { path }, None) => *path == wanted.path,
-            (JobWhat::Ls { snapshot, path }, Some(id)) => snapshot == id && *path == wanted.path,
-            _ => false,
-        }
 }
 
 fn title(snapshot: &Snapshot, host: HostId, wanted: &Wanted) -> Result<String, Problem> {

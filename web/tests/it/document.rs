@@ -105,6 +105,26 @@ async fn each_answer_is_as_the_document_says() {
         let look = asked.json()["id"].as_str().unwrap().parse().unwrap();
         agent.look(&world, look, &["srv"]).await;
     }
+    // What was looked into stands, and beside it why the next look came to nothing.
+    let asked = client.post(&format!("{host}/folders"), &json!({"path": "/"})).await.expect(202);
+    let look = asked.json()["id"].as_str().unwrap().to_owned();
+    agent.start(&world, look.parse().unwrap()).await;
+    let why = "it is not to be read";
+    agent
+        .finish(&world, look.parse().unwrap(), Outcome::Failed, Some(Class::Policy), why, Summary::None)
+        .await;
+    let folder = client.get(&format!("{host}/folders?path=/")).await.expect(200).json();
+    let error = &folder["last_error"];
+    assert_eq!(
+        (&error["job"], &error["class"], &error["message"]),
+        (&json!(look), &json!("policy"), &json!(why))
+    );
+    assert_eq!(folder["items"][0]["name"], "srv");
+    let other = client.get(&format!("{host}/folders?path=/srv")).await.expect(200).json();
+    assert_eq!((&other["last_error"], &other["listed_at"]), (&json!(null), &json!(null)));
+    let page =
+        client.get(&format!("{}/folders?path=/", host.trim_start_matches("/api"))).await.expect(200).text;
+    assert!(page.contains(why) && page.contains(&format!("/jobs/{look}")), "{page}");
     let job = run(&client, &format!("{host}/groups/logbook/backup")).await;
     agent.start(&world, job).await;
     agent.log(&world, job, 0, &[(LogStream::Out, "open"), (LogStream::Err, "denied")]).await;

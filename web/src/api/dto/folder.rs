@@ -4,7 +4,7 @@ use super::time::time;
 use super::words;
 use crate::format::rfc3339;
 use fleet::Page;
-use fleet::record::{EntryCursor, Folder};
+use fleet::record::{EntryCursor, Folder, Job};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -36,15 +36,44 @@ pub(crate) struct FolderOut {
     /// Folders first, then by name.
     items: Vec<EntryOut>,
     next: Option<String>,
-    /// Entries that did not come: too many, or of a name that is too long.
+    /// Entries that did not come: too many, or of a name that is too long or could not be read.
     left_out: u32,
     /// How many entries are kept, on all pages.
     total: usize,
+    /// Why the last look came to nothing; null = it did not, or nobody has looked (lately).
+    last_error: Option<FolderErrorOut>,
+}
+
+/// A look into a folder that came to nothing.
+#[derive(Serialize, ToSchema)]
+#[schema(as = FolderError)]
+pub(crate) struct FolderErrorOut {
+    job: String,
+    #[schema(value_type = words::JobState)]
+    state: &'static str,
+    /// Why, as a word; null = there is none for it.
+    #[schema(value_type = Option<words::Class>)]
+    class: Option<&'static str>,
+    message: String,
+    finished_at: Option<String>,
+}
+
+impl From<&Job> for FolderErrorOut {
+    fn from(job: &Job) -> Self {
+        Self {
+            job: job.id.to_string(),
+            state: job.state.as_str(),
+            class: job.class.map(schema::Class::as_str),
+            message: job.message.clone(),
+            finished_at: time(job.finished_at),
+        }
+    }
 }
 
 impl FolderOut {
     /// The part of a folder that a request asks for.
-    pub(crate) fn new(path: String, folder: Option<&Folder>, page: &Page) -> Self {
+    pub(crate) fn new(path: String, folder: Option<&Folder>, failed: Option<&Job>, page: &Page) -> Self {
+        let last_error = failed.map(FolderErrorOut::from);
         let listed_at = folder.map(|folder| rfc3339(folder.at));
         let left_out = folder.map_or(0, |folder| folder.left_out);
         let total = folder.map_or(0, |folder| folder.entries.len());
@@ -59,6 +88,6 @@ impl FolderOut {
                 modified_at: time(entry.modified_at),
             })
             .collect();
-        Self { path, listed_at, items, next: next.map(|next| next.to_string()), left_out, total }
+        Self { path, listed_at, items, next: next.map(|next| next.to_string()), left_out, total, last_error }
     }
 }
