@@ -13,19 +13,29 @@ const MAX_LINE_BYTES: usize = 64 * 1024;
 /// Gathers names from a plain listing of one folder.
 #[derive(Debug, Default)]
 pub(crate) struct RawNames {
-    /// How the paths of what is in the folder begin.
+    /// How the paths of what is in the folder begin: whole lines, when the folder's own path holds ends of lines, …
+    head: Vec<u8>,
+    /// … and the beginning of the line that has the name.
     way: Vec<u8>,
     line: Vec<u8>,
-    /// A name that may go on in the next line, as a name may hold an end of line.
-    open: Option<Vec<u8>>,
+    /// What was read since the last path began, from its name on, as a name may hold an end of line. Only its end, when
+    /// it is too long for a name.
+    open: Vec<u8>,
+    /// It begins with a name, which is not too long.
+    is_name: bool,
     found: Vec<Vec<u8>>,
 }
 
 impl RawNames {
     pub(crate) fn of(folder: &[u8]) -> Self {
-        let mut way = folder.strip_suffix(b"/").unwrap_or(folder).to_vec();
-        way.push(b'/');
-        Self { way, ..Self::default() }
+        let mut head = folder.strip_suffix(b"/").unwrap_or(folder).to_vec();
+        head.push(b'/');
+        let way = head.split_off(head.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1));
+        // As it stands in what is open: each line behind an end of line.
+        if head.pop().is_some() {
+            head.insert(0, b'\n');
+        }
+        Self { head, way, ..Self::default() }
     }
 
     pub(crate) fn push(&mut self, bytes: &[u8]) {
@@ -41,20 +51,29 @@ impl RawNames {
 
     fn line_ends(&mut self) {
         let line = core::mem::take(&mut self.line);
-        if let Some(name) = line.strip_prefix(self.way.as_slice()) {
-            self.name_ends();
-            self.open = Some(name.to_vec());
-        } else if let Some(open) = self.open.as_mut().filter(|open| open.len() <= MAX_NAME_BYTES) {
-            open.push(b'\n');
-            open.extend_from_slice(&line);
+        match line.strip_prefix(self.way.as_slice()) {
+            Some(name) if self.open.ends_with(&self.head) => {
+                self.open.truncate(self.open.len() - self.head.len());
+                self.name_ends();
+                self.open = name.to_vec();
+                self.is_name = true;
+            }
+            _ => {
+                self.open.push(b'\n');
+                self.open.extend_from_slice(&line);
+            }
+        }
+        let too_long = self.open.len().saturating_sub(MAX_NAME_BYTES + self.head.len());
+        if too_long > 0 {
+            self.is_name = false;
+            self.open.drain(..too_long);
         }
     }
 
     fn name_ends(&mut self) {
-        let Some(name) = self.open.take().filter(|name| is_odd(name) && name.len() <= MAX_NAME_BYTES) else {
-            return;
-        };
-        if self.found.len() < MAX_ENTRIES as usize {
+        let name = core::mem::take(&mut self.open);
+        let is_wanted = self.is_name && name.len() <= MAX_NAME_BYTES && is_odd(&name);
+        if is_wanted && self.found.len() < MAX_ENTRIES as usize {
             self.found.push(name);
         }
     }
@@ -126,6 +145,27 @@ mod tests {
         assert_eq!(found, [&b"f\xfe1"[..], b"f\xff1", b"a\nb\xff", b"true \xef\xbf\xbd"]);
         assert_eq!(names(b"/", b"snapshot of [/]:\n/\xff\n/etc\n"), [b"\xff"]);
         assert!(names(b"/s", b"").is_empty());
+    }
+
+    #[test]
+    fn the_path_of_the_folder_may_hold_ends_of_lines() {
+        let listing = b"snapshot 4ad1 of [/s/a\nb] filtered by [/s/a\nb]:\n/s/a\nb\n/s/a\nb/f\xfe1\n/s/a\nb/plain\n/s/a\nb/x\ny\xff\n/s/a\nb/z\xff\n/s/a\n\n/s/a\nb/w\xff\n";
+        let found = names(b"/s/a\nb", listing);
+        assert_eq!(found, [&b"f\xfe1"[..], b"x\ny\xff", b"z\xff\n/s/a\n", b"w\xff"]);
+        let twice = b"/a\n/a\n\n/a\n/a\n/1\xff\n/a\n/a\n/2\xff\n";
+        assert_eq!(names(b"/a\n/a\n", twice), [b"1\xff", b"2\xff"]);
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_takes_none_else_with_it() {
+        let long = "l".repeat(MAX_NAME_BYTES + 1);
+        for folder in ["/s/a", "/s/a\nb"] {
+            let mut listing = format!("of [{}]:\n{folder}\n{folder}/{long}", "/p ".repeat(3000)).into_bytes();
+            listing.extend([b"\xff\n", folder.as_bytes(), b"/f\xff\n"].concat());
+            let mut names = RawNames::of(folder.as_bytes());
+            names.push(&listing);
+            assert_eq!(names.finish(), [b"f\xff"]);
+        }
     }
 
     #[test]

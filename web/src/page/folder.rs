@@ -352,7 +352,7 @@ fn shown(folder: &Folder, shown: usize) -> String {
     };
     if folder.left_out > 0 {
         text = format!(
-            "{text}; {} left out (too many, or of a name that is too long)",
+            "{text}; {} left out (too many, or of a name that is too long or could not be read)",
             count(folder.left_out.into())
         );
     }
