@@ -378,7 +378,7 @@ pub enum Class {
     InvalidPattern,
     /// The certificate of the storage is of an authority that the host does not know.
     UnknownAuthority,
-    /// The certificate of the storage is for another name.
+    /// The certificate of the storage is for another name, or not for a server.
     WrongName,
     /// The certificate of the storage is not valid any more, or not yet.
     CertificateExpired,

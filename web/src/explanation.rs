@@ -147,7 +147,7 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
         Class::Network => explain(
             "The storage can't be reached",
             "The host could not connect to the repository's server: it is probably down, its name does not resolve on \
-             the host, or a firewall stands between them.",
+             the host, a firewall stands between them, or something else answers at its port.",
             Step::RepoCredentials,
             "Check the address",
             "Safe: a test only looks.",
@@ -244,15 +244,16 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
         Class::UnknownAuthority => explain(
             "The storage's certificate is of an unknown authority",
             "The storage speaks TLS with a certificate that the host can't check. If the authority is your own, give its \
-             certificate in the credentials; if not, somebody else may be answering.",
+             certificate in the credentials, with an address that begins with https; if not, somebody else may be \
+             answering.",
             Step::RepoCredentials,
             "Set credentials",
             "Safe: saving only stores and tests them.",
         ),
         Class::WrongName => explain(
-            "The storage's certificate is for another name",
-            "The repository's address calls the storage by a name or an address that its certificate is not for. Use \
-             one that it is for, or give the storage another certificate.",
+            "The storage's certificate is for another name or purpose",
+            "The repository's address calls the storage by a name or an address that its certificate is not for, or the \
+             certificate is not one for servers. Use a name that it is for, or give the storage another certificate.",
             Step::RepoCredentials,
             "Set credentials",
             "Safe: saving only stores and tests them.",

@@ -175,8 +175,11 @@ fn class_of(kind: StepKind, found: &Findings, signs: &Signs) -> Option<Class> {
         (Sign::Forbidden, Class::AppendOnly),
         (Sign::UnknownAuthority, Class::UnknownAuthority),
         (Sign::WrongName, Class::WrongName),
+        (Sign::WrongPurpose, Class::WrongName),
         (Sign::Expired, Class::CertificateExpired),
         (Sign::NoTls, Class::NoTls),
+        (Sign::WantsTls, Class::NeedsTls),
+        (Sign::NoHttp, Class::Network),
         (Sign::Network, Class::Network),
         (Sign::DiskFull, Class::DiskFull),
         (Sign::Exists, Class::RepoExists),
@@ -248,6 +251,9 @@ fn advice(kind: StepKind, class: Class, outcome: Outcome, ended: Ended, found: &
         Class::AppendOnly => {
             "The storage lets nothing be deleted with these credentials (append-only). Set admin credentials that may delete."
         }
+        Class::Network if found.signs.has(Sign::NoHttp) => {
+            "What answers at this address speaks no HTTP, so it is not the storage's server. Check the address and the port."
+        }
         Class::Network => {
             "The storage can't be reached. Check that its server runs, the address and port, and the network between."
         }
@@ -292,7 +298,10 @@ fn advice(kind: StepKind, class: Class, outcome: Outcome, ended: Ended, found: &
             "The repository has errors. Run a check to see them; restic's guide to repairs: https://restic.readthedocs.io/en/stable/077_troubleshooting.html"
         }
         Class::UnknownAuthority => {
-            "The certificate of the storage is of an authority that this machine does not know. If it is your own, give the authority's certificate (PEM) in the credentials."
+            "The certificate of the storage is of an authority that this machine does not know. If it is your own, write the address with https:// (also of a storage that leads on from http to https), and give the authority's certificate (PEM) in the credentials."
+        }
+        Class::WrongName if found.signs.has(Sign::WrongPurpose) => {
+            "The certificate of the storage is not one for a server: its extended key usage leaves that out. Give the storage one that is (serverAuth)."
         }
         Class::WrongName => {
             "The certificate of the storage is for another name or address than the one in the repository's address. Use a name that it is for, or give the storage a certificate for this one."

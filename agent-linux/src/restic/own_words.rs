@@ -11,6 +11,8 @@ use super::mask::MASKED;
 const NAME: char = '…';
 /// Shorter names are told by where they stand only.
 const SHORTEST: usize = 3;
+/// How an alert of TLS begins where an answer of HTTP was expected: no name, and all that tells that the storage speaks TLS.
+const TLS_ALERT: &str = r#""\x15\x03"#;
 
 /// The names that are known to stand in restic's lines; without secrets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,7 +75,9 @@ pub(crate) fn own_words(line: &str, names: &Names, item: &str) -> String {
             own.push(NAME);
             rest = &rest[length..];
         } else if let Some(length) = length_of_quote(rest) {
-            own.push_str("\"\"");
+            let is_alert = own.ends_with("malformed HTTP response ") && rest.starts_with(TLS_ALERT);
+            own.push_str(if is_alert { TLS_ALERT } else { "\"" });
+            own.push('"');
             rest = &rest[length..];
         } else {
             own.push(next);
@@ -181,6 +185,13 @@ mod tests {
                 "",
                 "Load(<data/0102>, 246, 515) failed: open …: no such file",
             ),
+            (
+                r#"malformed HTTP response "\x15\x03\x01\x00 (403)""#,
+                "",
+                r#"malformed HTTP response "\x15\x03""#,
+            ),
+            (r#"malformed HTTP response "(403)""#, "", r#"malformed HTTP response """#),
+            (r#"open "\x15\x03": (403)"#, "", r#"open "": (403)"#),
             ("subprocess pg_dump: wrong password", "", ""),
             ("tree x could not be loaded: /", "/", "tree x could not be loaded: /"),
         ] {

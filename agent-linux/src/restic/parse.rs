@@ -154,7 +154,7 @@ impl<'m> Reader<'m> {
     }
 
     /// Whether what it is told by now can't be mended by trying again.
-    pub(crate) fn is_hopeless(&self) -> bool {
+    pub fn is_hopeless(&self) -> bool {
         self.found.signs.are_hopeless(self.kind)
     }
 

@@ -24,12 +24,18 @@ pub(crate) enum Sign {
     UnknownAuthority,
     /// It is for another name.
     WrongName,
+    /// It is not for a server.
+    WrongPurpose,
     /// It is not valid now.
     Expired,
     /// The storage speaks no TLS.
     NoTls,
     /// The storage can't make sense of a request, as one does that gets no TLS.
     BadRequest,
+    /// The storage says that it speaks TLS only.
+    WantsTls,
+    /// What answers is no HTTP server.
+    NoHttp,
     /// The host key of the storage is none that this machine knows.
     HostKey,
     /// It is another one than it was.
@@ -69,9 +75,16 @@ impl Signs {
 
     /// Whether trying again, as restic does for minutes, can change nothing.
     pub(crate) fn are_hopeless(self, kind: StepKind) -> bool {
-        let of_server = [Sign::UnknownAuthority, Sign::WrongName, Sign::Expired, Sign::NoTls];
+        let of_server = [
+            Sign::UnknownAuthority,
+            Sign::WrongName,
+            Sign::WrongPurpose,
+            Sign::Expired,
+            Sign::NoTls,
+            Sign::WantsTls,
+        ];
         of_server.into_iter().any(|sign| self.has(sign))
-            || (kind == StepKind::Config && self.has(Sign::BadRequest))
+            || (kind == StepKind::Config && (self.has(Sign::BadRequest) || self.has(Sign::NoHttp)))
     }
 
     /// Looks for signs in one line.
@@ -138,7 +151,13 @@ const SIGNS: &[(Sign, &[&str])] = &[
         &["REMOTE HOST IDENTIFICATION HAS CHANGED", " has changed and you have requested strict checking"],
     ),
     (Sign::CommandFailed, &["command failed: ", "failed to start command: "]),
-    (Sign::UnknownAuthority, &["x509: certificate signed by unknown authority"]),
+    (
+        Sign::UnknownAuthority,
+        &[
+            "x509: certificate signed by unknown authority",
+            "x509: certificate is not authorized to sign other certificates",
+        ],
+    ),
     (
         Sign::WrongName,
         &[
@@ -146,14 +165,26 @@ const SIGNS: &[(Sign, &[&str])] = &[
             "x509: certificate is not valid for any names",
             "x509: cannot validate certificate for ",
             "x509: certificate relies on legacy Common Name",
+            "is not authorized to sign for this name",
         ],
     ),
+    (Sign::WrongPurpose, &["x509: certificate specifies an incompatible key usage"]),
     (Sign::Expired, &["x509: certificate has expired or is not yet valid"]),
     (
         Sign::NoTls,
         &["server gave HTTP response to HTTPS client", "first record does not look like a TLS handshake"],
     ),
     (Sign::BadRequest, &["unexpected HTTP response (400)"]),
+    (
+        Sign::WantsTls,
+        &[
+            "Client sent an HTTP request to an HTTPS server",
+            "The plain HTTP request was sent to HTTPS port",
+            // An alert of TLS.
+            r#"malformed HTTP response "\x15\x03"#,
+        ],
+    ),
+    (Sign::NoHttp, &["malformed HTTP response", "malformed HTTP version", "malformed HTTP status code"]),
     (Sign::InvalidPattern, &["invalid pattern(s) provided"]),
     (Sign::Forbidden, &["(403)", "403 Forbidden"]),
     (Sign::NotRemoved, &["unable to remove", "blob not removed", "Remove(<", "failed to remove"]),

@@ -10,8 +10,8 @@ use agent_linux::restic::{
 };
 use schema::{
     Class::{
-        self, AppendOnly, Auth, Damaged, DiskFull, Network, NoTls, Other, RepoExists, RepoLocked,
-        RepoMissing, ResticMissing, SourceMissing, SourceUnreadable, Timeout,
+        self, AppendOnly, Auth, Damaged, DiskFull, NeedsTls, Network, NoTls, Other, RepoExists, RepoLocked,
+        RepoMissing, ResticMissing, SourceMissing, SourceUnreadable, Timeout, UnknownAuthority, WrongName,
     },
     Outcome::{self, Failed, Succeeded, Warning},
     limits::MAX_LOG_LINE_BYTES,
@@ -291,6 +291,44 @@ fn the_ways_in_which_restic_does_not_even_start_are_told() {
     let verdict = judge(Backup, Ended::Code(125), None, &nothing);
     assert_eq!((verdict.outcome, verdict.class), failed(Other));
     assert!(verdict.message.starts_with("The agent could not start restic"), "{}", verdict.message);
+}
+
+#[test]
+fn a_storage_that_is_none_or_speaks_otherwise_is_told_by_its_first_words() {
+    let said = |kind, words: &str| {
+        let mask = Mask::new([]);
+        let (mut reader, mut said) = (Reader::new(kind, &mask), VecDeque::new());
+        reader.stderr(format!("Fatal: unable to open config file: {words}\n").as_bytes(), &mut said);
+        let is_hopeless = reader.is_hopeless();
+        (judge(kind, Ended::Code(1), None, &reader.finish(&mut said)), is_hopeless)
+    };
+    let head = r#"client.Head: Head "http://127.0.0.1:18100/config":"#;
+    let broken = "net/http: HTTP/1.x transport connection broken: malformed HTTP response";
+    for (words, class, hint) in [
+        (format!(r#"{head} malformed HTTP response "SSH-2.0-OpenSSH_9.6""#), Network, "speaks no HTTP"),
+        (format!(r#"{head} malformed HTTP status code "pop""#), Network, "speaks no HTTP"),
+        (format!(r#"{head} {broken} "\x00\x01""#), Network, "speaks no HTTP"),
+        (format!(r#"{head} {broken} "\x15\x03\x01\x00\x02\x02F""#), NeedsTls, "https://"),
+        (
+            "client.GetObject: Client sent an HTTP request to an HTTPS server.".to_owned(),
+            NeedsTls,
+            "https://",
+        ),
+        (
+            format!("{head} x509: certificate specifies an incompatible key usage"),
+            WrongName,
+            "not one for a server",
+        ),
+        (format!("{head} x509: certificate signed by unknown authority"), UnknownAuthority, "https://"),
+    ] {
+        let (verdict, is_hopeless) = said(Config, &words);
+        assert_eq!((verdict.outcome, verdict.class), failed(class), "{words}");
+        assert!(verdict.message.split("\nrestic:").next().unwrap().contains(hint), "{}", verdict.message);
+        assert!(is_hopeless, "{words}");
+    }
+    // In the middle of its work something between may have answered.
+    let (verdict, is_hopeless) = said(Backup, &format!(r#"{head} malformed HTTP status code "pop""#));
+    assert_eq!((verdict.class, is_hopeless), (Some(Network), false));
 }
 
 #[test]

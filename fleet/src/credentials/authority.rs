@@ -30,7 +30,10 @@ pub(super) fn read(text: &str, url: &str) -> Result<String, Refused> {
         );
     };
     if !is_used(url) {
-        return refuse("an authority is for addresses with https: this one is reached without TLS");
+        return refuse(
+            "an authority is for addresses with https, and this one has none: write https, also when the storage leads on \
+             from http to it",
+        );
     }
     let text: String = ders.iter().map(|der| pem(der)).collect();
     if text.len() > MAX_CA_BYTES {

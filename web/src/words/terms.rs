@@ -47,7 +47,7 @@ pub(crate) const fn class(class: Class) -> &'static str {
         Class::NotNow => "Put off by the host's policy",
         Class::InvalidPattern => "An exclude pattern can't be read",
         Class::UnknownAuthority => "The storage's certificate is of an unknown authority",
-        Class::WrongName => "The storage's certificate is for another name",
+        Class::WrongName => "The storage's certificate is for another name or purpose",
         Class::CertificateExpired => "The storage's certificate is not valid now",
         Class::NoTls => "The storage speaks no TLS",
         Class::NeedsTls => "The storage seems to want TLS",
