@@ -3,6 +3,10 @@
 //! The agent is the judge, before each job; the server asks the same rule first, so that whoever types an address
 //! hears at once what is wrong with it.
 
+mod mistaken;
+
+pub use mistaken::{is_unseen, mistaken};
+
 use core::fmt;
 
 /// A repository address that restic may be given.
@@ -28,12 +32,24 @@ pub enum LocationError {
     Empty,
     /// Control characters, spaces at an end, or white space where no path stands.
     Characters,
+    /// A character that can't be seen, as it comes along when something is pasted.
+    Unseen,
     /// A storage that restic does not know.
     Unknown,
+    /// The beginning of an address in upper case, which restic does not know.
+    UpperCase,
     /// A path that depends on where the agent was started.
     Relative,
+    /// The folder of all folders.
+    Root,
     /// `http://…` without `rest:` before it.
     BareHttp,
+    /// `https://…` of an S3 storage, without `s3:` before it.
+    BareS3,
+    /// `rest:machine:8000`, without `http://`.
+    RestWithoutHttp,
+    /// `machine:/path`, as scp has it.
+    Scp,
     /// A path as Windows has them.
     Windows,
     /// A share that only the machine itself can mount: `smb://…`.
@@ -44,8 +60,16 @@ pub enum LocationError {
     File,
     /// A port that is none.
     Port,
+    /// A `%` that no two digits follow, or those of a control character.
+    Escape,
+    /// `http://::1:8000/`, where the port can't be told from the address.
+    Brackets,
     /// `sftp:user@machine:2222/x`, where a port can't stand.
     SftpPort,
+    /// `sftp:[::1]:/x`, which restic reads otherwise.
+    SftpBrackets,
+    /// A password in an sftp address.
+    SftpPassword,
     /// No machine is named.
     NoServer,
     /// No folder, bucket or container is named.
@@ -71,6 +95,34 @@ impl fmt::Display for LocationError {
             Self::Characters => {
                 "the repository address holds control characters, or white space where none can stand: write it without"
             }
+            Self::Unseen => {
+                "the repository address holds a character that can't be seen, such as a zero-width space, which probably came along when it was pasted: type the address anew"
+            }
+            Self::UpperCase => {
+                "restic knows the beginnings of addresses in lower case only: write rest:http://, sftp:, s3: and the like"
+            }
+            Self::Root => "the root folder can't be a repository: write a folder of it, as /srv/restic",
+            Self::BareS3 => {
+                "this is the address of an S3 storage: write s3: before the https, and the bucket behind the machine, as s3:https://s3.amazonaws.com/bucket"
+            }
+            Self::RestWithoutHttp => {
+                "in a rest: address http:// or https:// comes before the machine: write rest:http://machine:8000/"
+            }
+            Self::Scp => {
+                "write sftp: before it for a machine that ssh reaches: sftp:user@machine:/srv/restic; a REST server has rest:http://machine:8000/"
+            }
+            Self::Escape => {
+                "behind a % in the repository address stand two digits of a character (0 to 9, a to f), which is no control character: write a % itself as %25"
+            }
+            Self::Brackets => {
+                "an IPv6 address stands in brackets, so that a port can follow: write rest:http://[::1]:8000/"
+            }
+            Self::SftpBrackets => {
+                "in sftp:user@machine:path no IPv6 address can stand: write sftp://user@[::1]:22//srv/restic"
+            }
+            Self::SftpPassword => {
+                "sftp takes no password here: leave it out, and let the machine's ssh key in at the storage (ssh-keygen, ~/.ssh/authorized_keys)"
+            }
             Self::Unknown => {
                 "the repository address is neither an absolute path nor one of rest:http…, sftp:, s3:, b2:, azure:, gs:, swift:, rclone:"
             }
@@ -78,7 +130,7 @@ impl fmt::Display for LocationError {
                 "the repository address is a path that begins nowhere: write it from the root on, as /srv/restic"
             }
             Self::BareHttp => {
-                "restic speaks with REST servers by addresses that begin with rest: write rest: before the http"
+                "restic speaks with REST servers by addresses that begin with rest: write rest: before the http, or s3: when it is an S3 storage"
             }
             Self::Windows => {
                 "this is a path of Windows, and agents run on Linux: write the folder as the machine knows it, such as /mnt/nas/restic"
@@ -98,7 +150,7 @@ impl fmt::Display for LocationError {
                 "the repository address names no machine: write it as rest:https://machine:8000/path"
             }
             Self::NoPath => {
-                "the repository address names no folder in the storage: write it as sftp:user@machine:/srv/restic, s3:https://machine/bucket, azure:container:/folder, gs:bucket:/folder or swift:container:/folder"
+                "the repository address names no folder in the storage: write it as sftp:user@machine:/srv/restic, s3:machine/bucket, s3:https://machine/bucket, b2:bucket:folder, azure:container:/folder, gs:bucket:/folder, swift:container:/folder or rclone:remote:folder"
             }
             Self::Tilde => {
                 "restic does not read ~ in an sftp path: leave it out, a path without / in front begins in the home folder"
@@ -130,18 +182,26 @@ impl<'a> Location<'a> {
         if text.trim() != text || text.chars().any(char::is_control) {
             return Err(LocationError::Characters);
         }
+        if text.contains(is_unseen) {
+            return Err(LocationError::Unseen);
+        }
         if text.starts_with('/') && !text.starts_with("//") {
-            return Ok(Self::Local(text));
+            return local(text);
         }
         if let Some(mistaken) = mistaken(text) {
             return Err(mistaken);
         }
         let (scheme, rest) = text.split_once(':').ok_or(LocationError::Relative)?;
         match scheme {
-            "local" if rest.starts_with('/') => Ok(Self::Local(rest)),
+            "local" if rest.starts_with('/') => local(rest),
             "local" => Err(LocationError::Relative),
             "rest" => {
-                let authority = authority_of(behind_http(rest).ok_or(LocationError::Unknown)?);
+                let unknown = if rest.contains("://") {
+                    LocationError::Unknown
+                } else {
+                    LocationError::RestWithoutHttp
+                };
+                let authority = authority_of(behind_http(rest).ok_or(unknown)?);
                 if authority.contains('@') {
                     return Err(LocationError::HoldsLogin);
                 }
@@ -149,17 +209,24 @@ impl<'a> Location<'a> {
                     return Err(LocationError::HoldsQuery);
                 }
                 without_space(rest)?;
+                has_escapes(rest)?;
                 has_port(authority)?;
-                if authority.is_empty() { Err(LocationError::NoServer) } else { Ok(Self::Rest(rest)) }
+                let is_nameless = authority.is_empty() || authority.starts_with(':');
+                if is_nameless { Err(LocationError::NoServer) } else { Ok(Self::Rest(rest)) }
             }
             "s3" => {
-                let authority = authority_of(behind_http(rest).unwrap_or(rest));
+                let address = behind_http(rest).or_else(|| rest.strip_prefix("//")).unwrap_or(rest);
+                let authority = authority_of(address);
                 if authority.contains('@') {
                     return Err(LocationError::HoldsLogin);
                 }
                 without_space(rest)?;
                 has_port(authority)?;
-                if behind_http(rest).is_some_and(|address| !address.contains('/')) {
+                if behind_http(rest).is_some() {
+                    has_escapes(rest)?;
+                }
+                let bucket = address.split_once('/').map_or("", |(_, bucket)| bucket.trim_matches('/'));
+                if authority.is_empty() || bucket.is_empty() {
                     return Err(LocationError::NoPath);
                 }
                 Ok(Self::S3(rest))
@@ -171,15 +238,20 @@ impl<'a> Location<'a> {
                 let plain =
                     remote.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
                 let begins = remote.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
-                if plain && begins { Ok(Self::Other(text)) } else { Err(LocationError::StartsPrograms) }
+                match (plain && begins, rest.contains(':')) {
+                    (false, _) => Err(LocationError::StartsPrograms),
+                    (true, false) => Err(LocationError::NoPath),
+                    (true, true) => Ok(Self::Other(text)),
+                }
             }
             "b2" | "azure" | "gs" | "swift" => {
                 without_space(rest)?;
-                if scheme != "b2" && !rest.contains(':') {
+                if rest.is_empty() || rest.starts_with(':') || (scheme != "b2" && !rest.contains(':')) {
                     return Err(LocationError::NoPath);
                 }
                 Ok(Self::Other(text))
             }
+            _ if rest.starts_with('/') || scheme.contains('@') => Err(LocationError::Scp),
             _ => Err(LocationError::Unknown),
         }
     }
@@ -307,36 +379,23 @@ pub fn names_machine(name: &str) -> bool {
         || matches!(name, "OS_AUTH_URL" | "OS_STORAGE_URL" | "ST_AUTH" | "AZURE_ENDPOINT_SUFFIX")
 }
 
-/// What is known to be meant otherwise: forms that other programs have for addresses, which restic has not.
-#[must_use]
-pub fn mistaken(text: &str) -> Option<LocationError> {
-    let begins = |start: &str| text.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start));
-    let mut bytes = text.bytes();
-    let is_drive =
-        bytes.next().is_some_and(|letter| letter.is_ascii_alphabetic()) && bytes.next() == Some(b':');
-    if is_drive && matches!(bytes.next(), None | Some(b'\\' | b'/')) || text.starts_with("\\\\") {
-        return Some(LocationError::Windows);
+fn local(path: &str) -> Result<Location<'_>, LocationError> {
+    let is_root = path.split('/').all(|part| matches!(part, "" | "." | ".."));
+    if is_root { Err(LocationError::Root) } else { Ok(Location::Local(path)) }
+}
+
+/// Each `%` begins a character, and no control character.
+fn has_escapes(text: &str) -> Result<(), LocationError> {
+    let mut parts = text.split('%');
+    let _before = parts.next();
+    for part in parts {
+        let digit = |at: usize| part.as_bytes().get(at).copied().and_then(hex);
+        match digit(0).zip(digit(1)) {
+            Some((high, low)) if !(high * 16 + low).is_ascii_control() => {}
+            _ => return Err(LocationError::Escape),
+        }
     }
-    if text.starts_with("//")
-        || ["smb:", "cifs:", "nfs:", "afp:", "ftp:", "ftps:", "dav:", "davs:", "webdav:", "webdavs:"]
-            .into_iter()
-            .any(begins)
-    {
-        return Some(LocationError::Share);
-    }
-    if begins("http://") || begins("https://") {
-        return Some(LocationError::BareHttp);
-    }
-    if begins("ssh:") || begins("scp:") {
-        return Some(LocationError::Ssh);
-    }
-    if begins("file:") {
-        return Some(LocationError::File);
-    }
-    let path = text.strip_prefix("sftp:").filter(|rest| !rest.starts_with("//"))?.split_once(':')?.1;
-    let digits = path.bytes().take_while(u8::is_ascii_digit).count();
-    let is_port = digits > 0 && matches!(path.as_bytes().get(digits), None | Some(b'/' | b':'));
-    is_port.then_some(LocationError::SftpPort)
+    Ok(())
 }
 
 /// A port is a number, where there is one.
@@ -347,7 +406,12 @@ fn has_port(authority: &str) -> Result<(), LocationError> {
     };
     match behind.strip_prefix(':') {
         None | Some("") => Ok(()),
-        Some(port) if port.parse::<u16>().is_ok_and(|port| port > 0) => Ok(()),
+        Some(port)
+            if port.bytes().all(|byte| byte.is_ascii_digit())
+                && port.parse::<u16>().is_ok_and(|port| port > 0) =>
+        {
+            Ok(())
+        }
         Some(_) => Err(LocationError::Port),
     }
 }
@@ -384,10 +448,8 @@ fn sftp(rest: &str) -> Result<(), LocationError> {
     if has_option(login) {
         return Err(LocationError::StartsPrograms);
     }
-    if login.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) {
-        return Err(LocationError::HoldsLogin);
-    }
     if rest.starts_with("//") {
+        has_escapes(rest)?;
         has_port(sftp_machine(rest))?;
     }
     if sftp_machine(rest).is_empty() {
@@ -493,7 +555,57 @@ mod tests {
             ("rest:http://nas:0/", LocationError::Port),
             ("rest:http://[::1]:65536/", LocationError::Port),
             ("s3:minio:99999/bucket", LocationError::Port),
-            ("S3:evil", LocationError::Unknown),
+            ("S3:evil", LocationError::UpperCase),
+            ("REST:http://nas/", LocationError::UpperCase),
+            ("rest:HTTP://nas/", LocationError::UpperCase),
+            ("Rest:https://nas/", LocationError::UpperCase),
+            ("s3:Https://minio/bucket", LocationError::UpperCase),
+            ("SFTP:nas:/x", LocationError::UpperCase),
+            ("GS:bucket:/x", LocationError::UpperCase),
+            ("/", LocationError::Root),
+            ("/./", LocationError::Root),
+            ("local:/", LocationError::Root),
+            ("/srv\u{200b}/restic", LocationError::Unseen),
+            ("\u{feff}/srv/restic", LocationError::Unseen),
+            ("rest:http://nas\u{202e}/", LocationError::Unseen),
+            ("/srv/\u{7f}", LocationError::Characters),
+            ("rest:http://nas:+80/", LocationError::Port),
+            ("sftp://nas:+22/x", LocationError::Port),
+            ("rest:http://nas/%00", LocationError::Escape),
+            ("rest:http://nas/%zz", LocationError::Escape),
+            ("rest:http://nas/100%", LocationError::Escape),
+            ("rest:http://nas/%0a", LocationError::Escape),
+            ("s3:https://minio/bucket/%zz", LocationError::Escape),
+            ("sftp://nas/%zz", LocationError::Escape),
+            ("s3:bucket", LocationError::NoPath),
+            ("s3://bucket", LocationError::NoPath),
+            ("s3:", LocationError::NoPath),
+            ("s3:minio:9000", LocationError::NoPath),
+            ("s3:http://minio:9000/", LocationError::NoPath),
+            ("b2:", LocationError::NoPath),
+            ("b2::folder", LocationError::NoPath),
+            ("gs::/x", LocationError::NoPath),
+            ("rclone:x", LocationError::NoPath),
+            ("sftp:[::1]:2222/x", LocationError::SftpBrackets),
+            ("sftp:me@[fe80::1]:/x", LocationError::SftpBrackets),
+            ("sftp:u@h: 2222/x", LocationError::SftpPort),
+            ("nas:/volume1", LocationError::Scp),
+            ("user@nas:/x", LocationError::Scp),
+            ("user@nas:x", LocationError::Scp),
+            ("192.168.1.5:/srv", LocationError::Scp),
+            ("rest:nas:8000", LocationError::RestWithoutHttp),
+            ("rest:nas/x", LocationError::RestWithoutHttp),
+            ("rest:http://:8000/", LocationError::NoServer),
+            ("c:backup", LocationError::Windows),
+            ("rest:http://::1:8000/", LocationError::Brackets),
+            ("rest:https://fe80::1/", LocationError::Brackets),
+            ("sftp://me@::1:22/x", LocationError::Brackets),
+            ("s3:https://::1:9000/bucket", LocationError::Brackets),
+            ("https://s3.amazonaws.com/bucket", LocationError::BareS3),
+            ("https://bucket.s3.eu-central-1.amazonaws.com/", LocationError::BareS3),
+            ("http://s3.nas.lan:9000/bucket", LocationError::BareS3),
+            ("sftp://u:pw@h/x", LocationError::SftpPassword),
+            ("sftp:u:pw@h:/x", LocationError::SftpPassword),
             ("rest:ftp://host/", LocationError::Unknown),
             ("file:///repo", LocationError::File),
             (" /repo", LocationError::Characters),
@@ -516,7 +628,7 @@ mod tests {
             ("rest:http://h/#secret", LocationError::HoldsQuery),
             ("rest:http://me:secret@host/", LocationError::HoldsLogin),
             ("s3:https://me:secret@host/bucket", LocationError::HoldsLogin),
-            ("sftp://me:secret@host/repo", LocationError::HoldsLogin),
+            ("sftp://me:secret@host/repo", LocationError::SftpPassword),
         ] {
             assert_eq!(Location::parse(text), Err(error), "{text:?}");
         }
@@ -530,7 +642,14 @@ mod tests {
             "azure:box:/x",
             "b2:bucket",
             "sftp:host:",
-            "s3:http://minio:9000/",
+            "s3:http://minio:9000/bucket",
+            "s3://minio/bucket",
+            "rclone:remote:",
+            "rest:http://nas/a%20b",
+            "rest:http://[fe80::1%25eth0]:8000/",
+            "/srv/\u{1f468}\u{200d}\u{1f469}",
+            "/srv/100%",
+            "sftp:me@nas:a@b",
             "s3:s3.amazonaws.com/bucket",
             "sftp:me@nas:./2222/x",
             "sftp:me@nas:2222x",
@@ -572,7 +691,7 @@ mod tests {
             ("rest:https://nas:8000/", "rest:http://nas:8000/"),
             ("rest:https://nas:8000/", "rest:https://nas:8001/"),
             ("rest:https://nas:8000/", "rest:https://evil:8000/"),
-            ("rest:https://nas:8000/", "s3:https://nas:8000/"),
+            ("rest:https://nas:8000/", "s3:https://nas:8000/bucket"),
             ("sftp:me@nas:/a", "sftp:me@evil:/a"),
             ("sftp://nas:22/a", "sftp://nas:2222/a"),
             ("sftp://a@b@evil/a", "sftp://a@nas/a"),

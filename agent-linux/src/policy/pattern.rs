@@ -16,11 +16,11 @@ impl Pattern {
         let start = text.strip_suffix('*');
         let address = start.unwrap_or(text);
         let is_cut_well = start.is_none_or(|start| start.ends_with(['/', ':']));
-        // A scheme alone, such as `s3:*`, is no address by itself.
-        let whole = if start.is_some() && address.ends_with(':') {
-            format!("{address}x:/x")
-        } else {
-            address.to_owned()
+        // What stands before the star may be no address by itself, as `s3:` and `/` are none.
+        let whole = match start {
+            Some(start) if start.ends_with(':') => format!("{start}x:/x"),
+            Some(start) => format!("{start}x"),
+            None => address.to_owned(),
         };
         if !is_cut_well || address.contains('*') || leads_elsewhere(address) || !is_address(&whole) {
             return Err(format!(
@@ -73,6 +73,7 @@ mod tests {
         for text in [
             "/mnt/usb",
             "/mnt/*",
+            "/*",
             "rest:https://nas/*",
             "sftp:me@nas:*",
             "sftp:me@nas:/repo",

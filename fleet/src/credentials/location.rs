@@ -188,6 +188,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_probably_meant_is_said_before_anything_else() {
+        for (text, hint) in [
+            ("REST:http://ada:secret@nas/", "lower case"),
+            ("rest:HTTP://ada:secret@nas/", "lower case"),
+            ("sftp://ada:secret@nas/x", "no password"),
+            ("rest:http://::1:8000/", "brackets"),
+            ("rest:http://ada:secret@::1:8000/", "brackets"),
+            ("https://s3.amazonaws.com/bucket", "write s3:"),
+            ("s3://bucket", "s3:machine/bucket"),
+            ("user@nas:/x", "write sftp:"),
+            ("rest:nas:8000", "rest:http://"),
+            ("rest:http://na\u{200b}s/", "can't be seen"),
+        ] {
+            let refused = Location::parse(text).err().unwrap().to_string();
+            assert!(refused.contains(hint) && !refused.contains("secret"), "{text:?}: {refused}");
+        }
+    }
+
+    #[test]
     fn what_can_not_be_an_address_is_refused() {
         for text in [
             "",
@@ -203,6 +222,13 @@ mod tests {
             "S3:evil",
             "rclone::sftp,ssh=x:",
             "rest:http://x/ -o y",
+            "rest:nas:8000",
+            "nas:/volume1",
+            "/",
+            "rest:http://nas:+80/",
+            "rest:http://nas/%zz",
+            "\u{feff}rest:http://nas/",
+            "sftp:me:secret@nas:/x",
             "rest:http://h/?password=secret",
             "rest:http://a:b@h/#secret",
             "sftp:a@b@-oProxyCommand=x:/repo",
