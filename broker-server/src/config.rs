@@ -373,6 +373,12 @@ impl Config {
             return invalid("public-url", &url.value, &url.source, "must begin with http:// or https://");
         }
         self.check_http()?;
+        let names = &self.tls_names;
+        let is_name = |name: &str| !name.is_empty() && !name.contains([' ', '/', ',']) && name.is_ascii();
+        if let Some(name) = names.value.iter().find(|name| !is_name(name)) {
+            let problem = "must be the name of a machine or its address, one for each --tls-name";
+            return invalid("tls-name", name, &names.source, problem);
+        }
         if self.tls_certificate.value.is_some() != self.tls_key.value.is_some() {
             return invalid(
                 "tls-certificate",
@@ -475,7 +481,7 @@ impl fmt::Display for Config {
         line("public-url", self.public_url.value.clone(), &self.public_url.source)?;
         let proxies: Vec<_> = self.trusted_proxies.value.iter().map(ToString::to_string).collect();
         line("trusted-proxy", proxies.join(","), &self.trusted_proxies.source)?;
-        line("tls-names", self.tls_names.value.join(","), &self.tls_names.source)?;
+        line("tls-name", self.tls_names.value.join(","), &self.tls_names.source)?;
         line("tls-certificate", path(&self.tls_certificate.value), &self.tls_certificate.source)?;
         line("tls-key", path(&self.tls_key.value), &self.tls_key.source)?;
         line("max-connections", self.max_connections.value.to_string(), &self.max_connections.source)?;
@@ -651,6 +657,9 @@ mod tests {
         for (flags, name) in [
             ("mqtt_public = 'vault'", "mqtt-public"),
             ("public_url = 'vault'", "public-url"),
+            ("tls_names = ['vault.lan', '']", "tls-name"),
+            ("tls_names = ['vault.lan,nas.lan']", "tls-name"),
+            ("tls_names = ['https://vault.lan']", "tls-name"),
             ("max_connections = 0", "max-connections"),
             ("max_viewers = 0", "max-viewers"),
             ("max_viewers = 5000", "max-viewers"),

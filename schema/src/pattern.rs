@@ -8,8 +8,18 @@ use core::{iter::Peekable, str::Chars};
 /// and a `\` with nothing behind it; behind a star it finds them later, and then takes nothing for excluded.
 #[must_use]
 pub fn is_readable(pattern: &str) -> bool {
-    let pattern = pattern.strip_prefix('!').unwrap_or(pattern);
-    pattern.split('/').all(|part| part_is_readable(part).is_some())
+    parts(pattern).all(|part| can_part_match(part).is_some())
+}
+
+/// Whether a pattern that can be read can match anything: one with `[z-a]` in it, a range whose end comes before its
+/// beginning, can't.
+#[must_use]
+pub fn can_match(pattern: &str) -> bool {
+    parts(pattern).all(|part| can_part_match(part) != Some(false))
+}
+
+fn parts(pattern: &str) -> impl Iterator<Item = &str> {
+    pattern.strip_prefix('!').unwrap_or(pattern).split('/')
 }
 
 /// Whether a pattern means to name a byte by its number, as `\xfc`: restic reads a `\` as a quote, and that as `xfc`.
@@ -29,49 +39,59 @@ pub fn spells_bytes(pattern: &str) -> bool {
     false
 }
 
-fn part_is_readable(part: &str) -> Option<()> {
+/// Whether anything can match; `None` = it can't be read.
+fn can_part_match(part: &str) -> Option<bool> {
     let mut rest = part.chars().peekable();
+    let mut can_match = true;
     while let Some(sign) = rest.next() {
         match sign {
             '\\' => {
                 rest.next()?;
             }
-            '[' => set(&mut rest)?,
+            '[' => can_match &= set(&mut rest)?,
             _ => {}
         }
     }
-    Some(())
+    Some(can_match)
 }
 
-/// The rest of `[…]`.
-fn set(rest: &mut Peekable<Chars<'_>>) -> Option<()> {
-    rest.next_if_eq(&'^');
+/// The rest of `[…]`: whether it takes any character.
+fn set(rest: &mut Peekable<Chars<'_>>) -> Option<bool> {
+    // All others: there is always one.
+    let mut takes_any = rest.next_if_eq(&'^').is_some();
     let mut is_empty = true;
     while is_empty || rest.next_if_eq(&']').is_none() {
-        member(rest)?;
-        if rest.next_if_eq(&'-').is_some() {
-            member(rest)?;
-        }
+        let first = member(rest)?;
+        let last = if rest.next_if_eq(&'-').is_some() { member(rest)? } else { first };
+        takes_any |= first <= last;
         is_empty = false;
     }
-    Some(())
+    Some(takes_any)
 }
 
 /// One character of it, which something has to follow.
-fn member(rest: &mut Peekable<Chars<'_>>) -> Option<()> {
-    match rest.next()? {
+fn member(rest: &mut Peekable<Chars<'_>>) -> Option<char> {
+    let member = match rest.next()? {
         '-' | ']' => return None,
-        '\\' => {
-            rest.next()?;
-        }
-        _ => {}
-    }
-    rest.peek().map(|_| ())
+        '\\' => rest.next()?,
+        plain => plain,
+    };
+    rest.peek().map(|_| member)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{is_readable, spells_bytes};
+    use super::{can_match, is_readable, spells_bytes};
+
+    #[test]
+    fn a_range_that_is_the_wrong_way_round_matches_nothing() {
+        for pattern in ["[z-a]", "*.[9-0]", "/srv/[b-a]/x", "![z-a]", "x[z-ab-a]"] {
+            assert!(is_readable(pattern) && !can_match(pattern), "{pattern}");
+        }
+        for pattern in ["[a-z]", "[a-a]", "[z-ax]", "[^z-a]", "\\[z-a]", "[z\\-a]", "*.tmp"] {
+            assert!(can_match(pattern), "{pattern}");
+        }
+    }
 
     #[test]
     fn a_byte_by_its_number_is_told_from_a_quoted_backslash() {

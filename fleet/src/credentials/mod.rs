@@ -28,7 +28,7 @@ use crate::seal::Binding;
 use crate::soundness;
 use crate::store::{CREDENTIALS, LINK_STATES, LINKS, REPOS, Reads, Tx};
 use location::{Location, is_elsewhere};
-use schema::location::{is_env_allowed, names_machine};
+use schema::location::{is_env_allowed, is_unseen, names_machine};
 use schema::{
     CommandBody, ConfigUpdate, Credentials, HostId, Items, JobId, Refusal, Slot, Timestamp,
     limits::MAX_VALUE_BYTES,
@@ -476,9 +476,11 @@ fn check(username: &str, secrets: &Secrets) -> Result<(), Refused> {
     if secrets.repo_password.is_empty() {
         return Err(Refused::invalid("repo_password", "give the password of the repository itself"));
     }
-    if trimmed(secrets.repo_password.expose()) != secrets.repo_password.expose() {
-        let why = "the password begins or ends with white space or an invisible mark, which restic drops from a password \
-                   that it reads from a file, as the agent's: remove it. A repository whose password really has one there \
+    if secrets.repo_password.expose().starts_with(is_unseen_at_end)
+        || secrets.repo_password.expose().ends_with(is_unseen_at_end)
+    {
+        let why = "the password begins or ends with white space or an invisible mark, which nobody sees, and most of which \
+                   restic drops from a password that it reads from a file, as the agent's: remove it. A repository whose password really has one there \
                    needs another one first (restic key passwd)";
         return Err(Refused::invalid("repo_password", why));
     }
@@ -495,9 +497,10 @@ fn check(username: &str, secrets: &Secrets) -> Result<(), Refused> {
     Ok(())
 }
 
-/// What restic takes for the password in a file.
-fn trimmed(password: &str) -> &str {
-    password.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}')
+/// White space and a byte order mark are what restic drops from the ends of a password in a file; the others come along
+/// when something is pasted.
+fn is_unseen_at_end(c: char) -> bool {
+    c.is_whitespace() || is_unseen(c) || matches!(c, '\u{200c}' | '\u{200d}')
 }
 
 fn merge_env(

@@ -134,6 +134,12 @@ fn check(group: &Group) -> Result<(), Refused> {
         );
         return Err(Refused::invalid("excludes", why));
     }
+    if let Some(text) = group.excludes.iter().find(|text| !pattern::can_match(text)) {
+        let why = format!(
+            "the pattern {text:?} can't match anything: write a range in [ ] from the lower end on, as [a-z]"
+        );
+        return Err(Refused::invalid("excludes", why));
+    }
     check_texts("exclude_if_present", &group.exclude_if_present)?;
     check_spelling("exclude_if_present", &group.exclude_if_present)?;
     if let Some(text) = group.exclude_if_present.iter().find(|text| text.contains('/')) {
@@ -141,6 +147,13 @@ fn check(group: &Group) -> Result<(), Refused> {
             "exclude_if_present",
             format!("{text:?} must be a file name, not a path"),
         ));
+    }
+    // restic fails at it: what stands behind a colon is how the file has to begin.
+    if let Some(text) = group.exclude_if_present.iter().find(|text| text.starts_with(':')) {
+        let why = format!(
+            "{text:?} names no file: to restic the name ends at the colon, and how the file begins follows"
+        );
+        return Err(Refused::invalid("exclude_if_present", why));
     }
     for (field, hooks) in [("hooks_before", &group.hooks_before), ("hooks_after", &group.hooks_after)] {
         if let Some(hook) = hooks.iter().find(|hook| !name::is_valid(hook)) {
@@ -254,7 +267,7 @@ mod tests {
         assert!(check(&good).is_ok());
         assert!(check(&Group { includes: vec!["command:dump".into()], ..good.clone() }).is_ok());
         type Spoil = fn(&mut Group);
-        let cases: [(&str, Spoil); 23] = [
+        let cases: [(&str, Spoil); 25] = [
             ("includes", |group| group.includes = vec!["command:rm -rf /".into()]),
             ("includes", |group| group.includes.push("command:dump".into())),
             ("name", |group| group.name = "--all".into()),
@@ -276,7 +289,9 @@ mod tests {
                 group.includes.push("/tmp/mine/all".into());
                 group.excludes.push("/tmp".into());
             }),
+            ("excludes", |group| group.excludes.push("*.[z-a]".into())),
             ("exclude_if_present", |group| group.exclude_if_present.push("a/b".into())),
+            ("exclude_if_present", |group| group.exclude_if_present.push(":x".into())),
             ("required_mounts", |group| group.required_mounts.push("mnt".into())),
             ("hooks_before", |group| group.hooks_before.push("rm -rf /".into())),
             ("keep.within", |group| group.keep.within = "1 week".into()),

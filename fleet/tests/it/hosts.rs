@@ -212,7 +212,8 @@ async fn a_repository_password_that_restic_would_trim_is_refused_with_the_reason
         let input = CredentialsInput { repo_password: Some(Secret::new(password)), ..credentials() };
         fleet.put_credentials(host.id, slot, input, by())
     };
-    for mark in [' ', '\t', '\n', '\u{a0}', '\u{feff}', '\u{2003}', '\u{2028}', '\u{3000}', '\u{85}'] {
+    let marks = [' ', '\t', '\n', '\u{a0}', '\u{feff}', '\u{2003}', '\u{2028}', '\u{3000}', '\u{85}'];
+    for mark in marks.into_iter().chain(['\u{200b}', '\u{200d}', '\u{2060}', '\u{202e}', '\u{ad}']) {
         for password in [format!("{mark}hunter2"), format!("hunter2{mark}"), mark.to_string()] {
             for slot in [Slot::Repo, Slot::Admin] {
                 let refused = put(slot, password.clone()).await.unwrap_err();

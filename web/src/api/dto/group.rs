@@ -51,6 +51,8 @@ pub(crate) struct GroupBody {
     /// restic's patterns. A `\` quotes the character behind it; `?` also takes one byte that is no UTF-8.
     #[serde(default)]
     excludes: Vec<String>,
+    /// Names of files: a folder that holds one is left out. restic reads `FILE:HEADER` as a file of that name which begins
+    /// with that header.
     #[serde(default)]
     exclude_if_present: Vec<String>,
     #[serde(default)]
