@@ -5,8 +5,8 @@ use crate::door::check_name;
 use crate::password::objection;
 use crate::problem::Problem;
 use crate::server_facts::MqttListener;
-use fleet::OperatorChange;
 use fleet::record::{Operator, Role, Scope, Scopes, Secret};
+use fleet::{OperatorChange, Refused};
 use std::net::IpAddr;
 
 /// The role of a word.
@@ -31,6 +31,13 @@ pub(crate) async fn hash(ctx: &Ctx, password: Secret) -> Result<String, Problem>
         Some(objection) => Err(Problem::invalid("password", objection)),
         None => Ok(ctx.app.passwords.hash(password).await?),
     }
+}
+
+/// The operator of this name.
+pub(crate) async fn find_operator(ctx: &Ctx, name: &str) -> Result<Operator, Problem> {
+    let name = name.to_owned();
+    let found = ctx.read(move |_, snapshot| Ok(snapshot.operator(&name)?));
+    Ok(found.await?.ok_or(Refused::AccountNotFound)?)
 }
 
 /// Makes an operator.

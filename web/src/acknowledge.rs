@@ -9,12 +9,14 @@ use fleet::record::Host;
 /// Acknowledges how a host stands, or takes that back where there is no mark of the state that was shown. The audit
 /// gets the words of that state.
 pub(crate) async fn acknowledge(ctx: &Ctx, host: &str, mark: Option<String>) -> Result<Host, Problem> {
-    let (host, shown) = {
-        let snapshot = ctx.read()?;
-        let host = ctx.host(&snapshot, host)?;
-        let row = snapshot.host_row(host.id).ok_or(Refused::HostNotFound)?;
-        (host, reason(&row.reason, row.now))
-    };
+    let name = host.to_owned();
+    let (host, shown) = ctx
+        .read(move |ctx, snapshot| {
+            let host = ctx.host(snapshot, &name)?;
+            let row = snapshot.host_row(host.id).ok_or(Refused::HostNotFound)?;
+            Ok((host, reason(&row.reason, row.now)))
+        })
+        .await?;
     ctx.app.fleet.acknowledge(host.id, mark, shown, ctx.by()).await?;
     Ok(host)
 }

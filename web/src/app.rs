@@ -8,11 +8,11 @@ use crate::origin::Origins;
 use crate::password::Passwords;
 use crate::problem::Problem;
 use crate::proxy::TrustedProxies;
+use crate::readers::Readers;
 use crate::rights::Rights;
 use crate::server_facts::WebSettings;
-use crate::shell::Shell;
 use crate::streams::Streams;
-use crate::template::{Templates, View};
+use crate::template::Templates;
 use crate::trouble::{Failures, Proven, Trouble, judge};
 use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts};
@@ -30,6 +30,8 @@ pub(crate) struct Inner {
     pub(crate) settings: WebSettings,
     pub(crate) templates: Templates,
     pub(crate) passwords: Passwords,
+    /// Where the data file is read and pages are rendered.
+    pub(crate) readers: Readers,
     /// Places for streams of events.
     pub(crate) streams: Arc<Streams>,
     limiter: Mutex<Limiter>,
@@ -69,6 +71,7 @@ impl App {
             settings,
             templates,
             passwords: Passwords::shared(),
+            readers: Readers::default(),
             streams: Arc::new(Streams::new()),
             enrolments: Mutex::default(),
             minted: Mutex::default(),
@@ -237,10 +240,6 @@ impl Ctx {
         self.app.fleet.now()
     }
 
-    pub(crate) fn read(&self) -> Result<Snapshot, Problem> {
-        Ok(self.app.fleet.read()?)
-    }
-
     /// The host of this id (or name).
     pub(crate) fn host(&self, snapshot: &Snapshot, id_or_name: &str) -> Result<Host, Problem> {
         let by_id = match id_or_name.parse::<HostId>() {
@@ -255,33 +254,6 @@ impl Ctx {
         found.ok_or_else(|| fleet::Refused::HostNotFound.into())
     }
 
-    /// The page of this view, or the one part of it that is wanted.
-    pub(crate) fn page<V: View>(&self, view: &V) -> Result<Response<Body>, Problem> {
-        self.page_with(StatusCode::OK, view)
-    }
-
-    /// The same with another status.
-    pub(crate) fn page_with<V: View>(&self, status: StatusCode, view: &V) -> Result<Response<Body>, Problem> {
-        let template = match self.part.as_deref() {
-            None => V::TEMPLATE.to_owned(),
-            Some(part) if V::PARTS.contains(&part) => format!("part/{part}.html"),
-            Some(_) => return Err(Problem::not_found("This page has no such part.")),
-        };
-        let text = self.app.templates.render(&template, &self.shell(V::NAV), view)?;
-        Ok(html(status, text))
-    }
-
-    /// The page's fragment of this name, whatever was asked for.
-    pub(crate) fn fragment<V: View>(
-        &self,
-        status: StatusCode,
-        part: &'static str,
-        view: &V,
-    ) -> Result<Response<Body>, Problem> {
-        let text = self.app.templates.render(&format!("part/{part}.html"), &self.shell(V::NAV), view)?;
-        Ok(html(status, text))
-    }
-
     /// On to another page: a header for htmx, a 303 for a plain form.
     pub(crate) fn go(&self, to: &str) -> Response<Body> {
         let Ok(value) = HeaderValue::from_str(to) else { return Problem::internal().into() };
@@ -291,38 +263,6 @@ impl Ctx {
             ([(header::LOCATION, value)], StatusCode::SEE_OTHER).into_response()
         }
     }
-
-    /// How many backups wait, for the navigation: a page is not refused because of it.
-    fn pending_count(&self) -> Option<String> {
-        let count = self.app.fleet.read().and_then(|read| read.pending_count()).unwrap_or_default();
-        (self.caller.is_some() && count > 0).then(|| crate::format::count(count as u64))
-    }
-
-    fn shell(&self, nav: &'static str) -> Shell {
-        let settings = &self.app.settings;
-        let broker = (settings.broker)();
-        let troubles = self.app.troubles();
-        let session = self.caller.as_ref().and_then(|caller| caller.session.as_ref());
-        Shell {
-            nav,
-            theme: session.map(|s| s.theme.clone()).filter(|theme| theme != "system"),
-            theme_choice: session.map_or_else(|| "system".to_owned(), |s| s.theme.clone()),
-            csrf: session.map(|s| s.csrf.clone()).unwrap_or_default(),
-            user: self.caller.as_ref().map(|caller| caller.actor.name().to_owned()),
-            operator: self.may(Scope::Write),
-            admin: self.may(Scope::Admin),
-            version: settings.server.version.clone(),
-            hosts_connected: crate::format::many(u64::from(broker.hosts), "host"),
-            is_well: troubles.iter().all(|trouble| !trouble.is_failure),
-            troubles,
-            pending: self.pending_count(),
-            seq: self.seq,
-        }
-    }
-}
-
-fn html(status: StatusCode, text: String) -> Response<Body> {
-    (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response()
 }
 
 fn peer(proxies: &TrustedProxies, parts: &Parts) -> String {

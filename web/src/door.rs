@@ -94,7 +94,8 @@ pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
 /// Signs in with name and password.
 pub(crate) async fn sign_in(ctx: &Ctx, name: &str, password: Secret) -> Result<Opened, Problem> {
     let now = ctx.now();
-    let operator = ctx.read()?.operator(name)?;
+    let asked = name.to_owned();
+    let operator = ctx.read(move |_, snapshot| Ok(snapshot.operator(&asked)?)).await?;
     let known = operator.as_ref().and_then(|operator| device_of(ctx, operator));
     let from = origin(&ctx.peer);
     let account = operator.as_ref().map(|operator| operator.name.as_str());

@@ -10,8 +10,8 @@ use crate::words::action;
 use axum::body::{Body, Bytes};
 use axum::http::{Response, header};
 use axum::response::IntoResponse;
+use fleet::Page;
 use fleet::record::{AuditEntry, AuditTarget};
-use fleet::{AuditFilter, Page};
 use futures_util::stream::unfold;
 
 /// So many entries are read at a time.
@@ -29,7 +29,10 @@ pub(crate) async fn audit(ctx: Ctx, query: Query) -> Result<Response<Body>, Prob
     ];
     let parts = unfold(Some((ctx, filter, None::<String>, HEAD.to_owned())), |state| async move {
         let (ctx, filter, cursor, mut text) = state?;
-        let found = match read(&ctx, &filter, cursor) {
+        let part = (filter.clone(), Page { limit: PART, cursor });
+        // It has begun, and is not turned away in the middle.
+        let found = ctx.answer(move |_, snapshot| Ok(snapshot.audit(&part.0, &part.1)?));
+        let found = match found.await {
             Ok(found) => found,
             // What was sent so far stays; the connection ends in the middle, so that it does not pass for whole.
             Err(problem) => return Some((Err(std::io::Error::other(problem.message)), None)),
@@ -41,14 +44,6 @@ pub(crate) async fn audit(ctx: Ctx, query: Query) -> Result<Response<Body>, Prob
         Some((Ok(Bytes::from(text)), next))
     });
     Ok((headers, Body::from_stream(parts)).into_response())
-}
-
-fn read(
-    ctx: &Ctx,
-    filter: &AuditFilter,
-    cursor: Option<String>,
-) -> Result<fleet::Paged<AuditEntry>, Problem> {
-    Ok(ctx.read()?.audit(filter, &Page { limit: PART, cursor })?)
 }
 
 fn write(text: &mut String, entry: &AuditEntry) {

@@ -30,13 +30,15 @@ pub(crate) async fn authenticate(State(app): State<App>, mut request: Request, n
             }
             Err(problem) => {
                 let (parts, _) = request.into_parts();
-                return crate::present::write(&Ctx::from_request(&app, &parts), &problem);
+                return crate::present::write(&Ctx::from_request(&app, &parts), problem).await;
             }
         }
     }
     next.run(request).await
 }
 
+/// Looks up a row or two by key. Each request does, so they are in memory, and it takes less than the way to another
+/// thread would.
 fn caller(app: &App, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let text = value.to_str().unwrap_or_default();
@@ -105,7 +107,7 @@ pub(crate) async fn require(
         let is_typed = ctx.caller.is_none() && ctx.face == Face::Page && !parts.method.is_safe();
         if is_typed && !ctx.htmx && is_form(&parts.headers) && is_same_site(&parts.headers) {
             return match read_body(body).await {
-                Ok(body) => sign_in_again(&ctx, &Form::parse(&body)),
+                Ok(body) => sign_in_again(&ctx, &Form::parse(&body)).await,
                 Err(problem) => problem.into(),
             };
         }

@@ -20,6 +20,7 @@ pub(crate) async fn alive() -> Json<Value> {
 /// `GET /readyz`: the data file can be read and written and is whole as far as is known, and all that runs beside the
 /// pages is well.
 pub(crate) async fn ready(ctx: Ctx) -> Result<Json<Value>, Problem> {
+    // Not in the queue of the pages: it has to answer when that is long, and reads one small table.
     let away = |what: &str| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", what);
     let snapshot = ctx.app.fleet.read().map_err(|_| away("The data file can't be read."))?;
     snapshot.operators().map_err(|_| away("The data file can't be read."))?;

@@ -3,6 +3,7 @@
 use crate::app::Ctx;
 use crate::limiter::mark_of;
 use crate::problem::Problem;
+use fleet::Snapshot;
 use schema::Timestamp;
 
 /// The most rows that are shown; the longest waits first.
@@ -23,8 +24,8 @@ pub(crate) struct HeldUp {
 }
 
 /// All of them, and how many more there are.
-pub(crate) fn held_up(ctx: &Ctx) -> Result<(Vec<HeldUp>, usize), Problem> {
-    let (snapshot, now) = (ctx.read()?, ctx.now());
+pub(crate) fn held_up(ctx: &Ctx, snapshot: &Snapshot) -> Result<(Vec<HeldUp>, usize), Problem> {
+    let now = ctx.now();
     let operators = snapshot.operators()?;
     let name_of = |mark: String| {
         operators.iter().map(|operator| &operator.name).find(|name| mark_of(name) == mark).cloned()

@@ -12,7 +12,9 @@
 //!
 //! `headers` → `authenticate` (who asks: session cookie or API token) → `problems` (writes what went wrong for the
 //! face that asked) → the route's own guard (role; for writes with a cookie also the CSRF token and the origin) →
-//! the handler, which reads one snapshot of the fleet or asks it to do something.
+//! the handler, which reads one snapshot of the fleet or asks it to do something. Whatever reads the data file or
+//! renders a page runs on a thread of the `readers`, of which there is a bounded number: `Ctx::read` is the way there,
+//! and only there a page can be made.
 //!
 //! # Live
 //!
@@ -55,6 +57,8 @@ mod present;
 mod problem;
 mod proxy;
 mod query;
+mod readers;
+mod reading;
 mod refused_connection;
 mod rights;
 mod route;

@@ -6,7 +6,7 @@ use crate::server_facts::{Figure, TaskFacts};
 use crate::visible::{Breaks, visible};
 use axum::http::header;
 use axum::response::IntoResponse;
-use fleet::{Found, HostFilter, HostRow, Scrub, Status};
+use fleet::{Found, HostFilter, HostRow, Scrub, Snapshot, Status};
 use std::fmt::Write as _;
 
 /// A metric's name, type, help, and its samples: (labels, value).
@@ -14,7 +14,11 @@ type Family<'a> = (&'a str, &'a str, &'a str, Vec<(String, f64)>);
 
 /// Answers with all metrics.
 pub(crate) async fn metrics(ctx: Ctx) -> Result<impl IntoResponse, Problem> {
-    let snapshot = ctx.read()?;
+    let text = ctx.read(|ctx, snapshot| Ok(text(&families(ctx, snapshot)?))).await?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))
+}
+
+fn families<'a>(ctx: &'a Ctx, snapshot: &Snapshot) -> Result<Vec<Family<'a>>, Problem> {
     let rows = snapshot.fleet(&HostFilter::default());
     let broker = (ctx.app.settings.broker)();
     let server = &ctx.app.settings.server;
@@ -32,6 +36,12 @@ pub(crate) async fn metrics(ctx: Ctx) -> Result<impl IntoResponse, Problem> {
         ),
         ("holdfast_pending_runs", "gauge", "Due backups that wait.", one(snapshot.pending_count()? as f64)),
         ("holdfast_storage_bytes", "gauge", "Size of the data file.", one(snapshot.storage_bytes() as f64)),
+        (
+            "holdfast_reads_refused_total",
+            "counter",
+            "Requests that were answered with 503 for too many others waited to be read.",
+            one(ctx.app.readers.refused() as f64),
+        ),
         (
             "holdfast_commits_total",
             "counter",
@@ -57,7 +67,7 @@ pub(crate) async fn metrics(ctx: Ctx) -> Result<impl IntoResponse, Problem> {
             vec![(format!("version=\"{}\"", escaped(&server.version)), 1.0)],
         ),
     ]);
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text(&families)))
+    Ok(families)
 }
 
 /// The last look through the data file, and the space that is left.

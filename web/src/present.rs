@@ -2,6 +2,7 @@
 
 use crate::app::{App, Ctx, Face};
 use crate::problem::Problem;
+use crate::readers::Turn;
 use crate::template::View;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -52,31 +53,42 @@ fn title(status: StatusCode) -> &'static str {
 }
 
 /// Writes a problem for the face that asked.
-pub(crate) fn write(ctx: &Ctx, problem: &Problem) -> Response<Body> {
+pub(crate) async fn write(ctx: &Ctx, problem: Problem) -> Response<Body> {
+    let (status, is_busy) = (problem.status, problem.is_busy());
     let mut response = match ctx.face {
         Face::Api => problem.json_response(),
-        Face::Page => {
-            let back = match (ctx.target.split(['/', '?']).nth(1), ctx.target.split(['/', '?']).nth(2)) {
-                (Some("hosts"), Some(host)) if problem.code != "host_not_found" && host != "new" => {
-                    Some((format!("/hosts/{host}"), "Back to the host".to_owned()))
-                }
-                _ => Some(("/".to_owned(), "To the fleet".to_owned())),
-            };
-            let view = ErrorView {
-                status: problem.status.as_u16(),
-                title: title(problem.status),
-                message: problem.message.clone(),
-                back: back.filter(|_| ctx.caller.is_some()),
-            };
-            let whole = Ctx { part: None, ..ctx.clone() };
-            // A page that can't even show its error says it in plain text.
-            whole.page_with(problem.status, &view).unwrap_or_else(|p| (p.status, p.message).into_response())
-        }
+        Face::Page => page(ctx, problem).await,
     };
-    if problem.status == StatusCode::UNAUTHORIZED {
+    if status == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
+    if is_busy {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     response
+}
+
+/// The error page. One that can't be rendered, for all that render are busy, say, is said in plain text.
+async fn page(ctx: &Ctx, problem: Problem) -> Response<Body> {
+    let plain = (problem.status, problem.message.clone());
+    if problem.is_busy() {
+        return plain.into_response();
+    }
+    let back = match (ctx.target.split(['/', '?']).nth(1), ctx.target.split(['/', '?']).nth(2)) {
+        (Some("hosts"), Some(host)) if problem.code != "host_not_found" && host != "new" => {
+            Some((format!("/hosts/{host}"), "Back to the host".to_owned()))
+        }
+        _ => Some(("/".to_owned(), "To the fleet".to_owned())),
+    };
+    let view = ErrorView {
+        status: problem.status.as_u16(),
+        title: title(problem.status),
+        message: problem.message,
+        back: back.filter(|_| ctx.caller.is_some()),
+    };
+    let whole = Ctx { part: None, ..ctx.clone() };
+    let rendered = whole.apart(Turn::New, move |ctx| ctx.page_with(problem.status, &view));
+    rendered.await.unwrap_or_else(|_| plain.into_response())
 }
 
 /// Writes what the handlers, the guard and the router left as bare problems.
@@ -85,7 +97,7 @@ pub(crate) async fn problems(State(app): State<App>, request: Request, next: Nex
     let ctx = Ctx::from_request(&app, &parts);
     let mut response = next.run(Request::from_parts(parts, body)).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        return write(&ctx, &problem);
+        return write(&ctx, problem).await;
     }
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
         let problem = Problem::new(
@@ -93,7 +105,7 @@ pub(crate) async fn problems(State(app): State<App>, request: Request, next: Nex
             "method_not_allowed",
             format!("{} does nothing here.", ctx.method),
         );
-        let mut written = write(&ctx, &problem);
+        let mut written = write(&ctx, problem).await;
         if let Some(allow) = response.headers_mut().remove(header::ALLOW) {
             written.headers_mut().insert(header::ALLOW, allow);
         }
@@ -108,7 +120,7 @@ pub(crate) async fn problems(State(app): State<App>, request: Request, next: Nex
     {
         let problem =
             Problem::new(StatusCode::BAD_REQUEST, "invalid_input", "The address or the query can't be read.");
-        return write(&ctx, &problem);
+        return write(&ctx, problem).await;
     }
     response
 }

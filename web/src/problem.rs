@@ -1,5 +1,6 @@
 //! Why a request is not answered as asked: one type for the API's JSON, the pages and the forms.
 
+use crate::readers::ReadFailed;
 use axum::Json;
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
@@ -57,6 +58,20 @@ impl Problem {
             "internal",
             "Something went wrong here. Nothing was changed; the server's log says more.",
         )
+    }
+
+    /// Too much is being read.
+    fn busy() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy",
+            "The server is busy: too many pages are being read right now. Try again in a moment.",
+        )
+    }
+
+    /// Whether that is it.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.code == "busy"
     }
 
     /// Whether it is about what was sent, so that a form can show it and keep what was typed.
@@ -174,6 +189,18 @@ impl From<crate::password::HashFailed> for Problem {
         }
         tracing::error!(%error, "no password could be hashed");
         Self::internal()
+    }
+}
+
+impl From<ReadFailed> for Problem {
+    fn from(error: ReadFailed) -> Self {
+        match error {
+            ReadFailed::Busy => Self::busy(),
+            ReadFailed::Broken => {
+                tracing::error!("a request failed unexpectedly");
+                Self::internal()
+            }
+        }
     }
 }
 

@@ -116,7 +116,7 @@ pub(crate) async fn cancel(ctx: Ctx, Path(job): Path<String>) -> Result<Response
 }
 
 async fn dispatch(ctx: &Ctx, host: &str, request: JobRequest) -> Result<Response<Body>, Problem> {
-    let host = ctx.host(&ctx.read()?, host)?;
+    let host = ctx.find_host(host).await?;
     let job = ctx.app.fleet.dispatch(host.id, request, ctx.by()).await?;
     Ok(accepted(ctx, &job))
 }

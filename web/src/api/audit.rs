@@ -16,6 +16,6 @@ pub(crate) fn filter(query: &Query) -> AuditFilter {
 
 /// `GET /api/audit`.
 pub(crate) async fn list(ctx: Ctx, query: Query) -> Result<Json<List<AuditOut>>, Problem> {
-    let entries = ctx.read()?.audit(&filter(&query), &query.page_of::<u64>()?)?;
-    Ok(List::part(entries, AuditOut::from))
+    let (filter, page) = (filter(&query), query.page_of::<u64>()?);
+    ctx.read(move |_, snapshot| Ok(List::part(snapshot.audit(&filter, &page)?, AuditOut::from))).await
 }

@@ -10,19 +10,22 @@ use axum::http::StatusCode;
 use schema::Slot;
 
 async fn get(ctx: Ctx, host: &str, slot: Slot) -> Result<Json<CredentialsOut>, Problem> {
-    let snapshot = ctx.read()?;
-    let host = ctx.host(&snapshot, host)?;
-    Ok(Json(snapshot.credentials(host.id, slot)?.into()))
+    let host = host.to_owned();
+    ctx.read(move |ctx, snapshot| {
+        let host = ctx.host(snapshot, &host)?;
+        Ok(Json(snapshot.credentials(host.id, slot)?.into()))
+    })
+    .await
 }
 
 async fn put(ctx: Ctx, host: &str, slot: Slot, body: CredentialsIn) -> Result<Json<CredentialsOut>, Problem> {
-    let host = ctx.host(&ctx.read()?, host)?;
+    let host = ctx.find_host(host).await?;
     let facts = ctx.app.fleet.put_credentials(host.id, slot, body.into(), ctx.by()).await?;
     Ok(Json(Some(facts).into()))
 }
 
 async fn delete(ctx: Ctx, host: &str, slot: Slot) -> Result<StatusCode, Problem> {
-    let host = ctx.host(&ctx.read()?, host)?;
+    let host = ctx.find_host(host).await?;
     ctx.app.fleet.delete_credentials(host.id, slot, ctx.by()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

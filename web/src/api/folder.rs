@@ -6,6 +6,7 @@ use crate::problem::Problem;
 use crate::query::Query;
 use axum::Json;
 use axum::extract::Path;
+use fleet::Snapshot;
 use fleet::record::{EntryCursor, FolderPlace};
 
 /// `GET …/folders`.
@@ -14,24 +15,29 @@ pub(crate) async fn of_host(
     Path(host): Path<String>,
     query: Query,
 ) -> Result<Json<FolderOut>, Problem> {
-    read(&ctx, &host, FolderPlace::Host, &query)
+    ctx.read(move |ctx, snapshot| read(ctx, snapshot, &host, FolderPlace::Host, &query)).await
 }
 
 /// `GET …/snapshots/{snapshot}/files`.
 pub(crate) async fn of_snapshot(
     ctx: Ctx,
-    Path((host, snapshot)): Path<(String, String)>,
+    Path((host, id)): Path<(String, String)>,
     query: Query,
 ) -> Result<Json<FolderOut>, Problem> {
-    fleet::check_snapshot(&snapshot)?;
-    read(&ctx, &host, FolderPlace::Snapshot(&snapshot), &query)
+    fleet::check_snapshot(&id)?;
+    ctx.read(move |ctx, snapshot| read(ctx, snapshot, &host, FolderPlace::Snapshot(&id), &query)).await
 }
 
-fn read(ctx: &Ctx, host: &str, place: FolderPlace<'_>, query: &Query) -> Result<Json<FolderOut>, Problem> {
+fn read(
+    ctx: &Ctx,
+    snapshot: &Snapshot,
+    host: &str,
+    place: FolderPlace<'_>,
+    query: &Query,
+) -> Result<Json<FolderOut>, Problem> {
     let path = fleet::clean_path(query.get("path").unwrap_or("/"))?;
     let page = query.page_of::<EntryCursor>()?;
-    let snapshot = ctx.read()?;
-    let host = ctx.host(&snapshot, host)?;
+    let host = ctx.host(snapshot, host)?;
     let folder = snapshot.folder(host.id, place, &path)?;
     let failed = snapshot.folder_failure(host.id, place, &path)?;
     Ok(Json(FolderOut::new(path, folder.as_ref(), failed.as_ref(), &page)))

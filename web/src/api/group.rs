@@ -12,9 +12,11 @@ use axum::response::IntoResponse;
 
 /// `GET …/groups`.
 pub(crate) async fn list(ctx: Ctx, Path(host): Path<String>) -> Result<Json<List<GroupBody>>, Problem> {
-    let snapshot = ctx.read()?;
-    let host = ctx.host(&snapshot, &host)?;
-    Ok(List::whole(snapshot.groups(host.id)?.into_iter().map(GroupBody::from).collect()))
+    ctx.read(move |ctx, snapshot| {
+        let host = ctx.host(snapshot, &host)?;
+        Ok(List::whole(snapshot.groups(host.id)?.into_iter().map(GroupBody::from).collect()))
+    })
+    .await
 }
 
 /// `GET …/groups/{group}`.
@@ -22,10 +24,12 @@ pub(crate) async fn one(
     ctx: Ctx,
     Path((host, group)): Path<(String, String)>,
 ) -> Result<Json<GroupBody>, Problem> {
-    let snapshot = ctx.read()?;
-    let host = ctx.host(&snapshot, &host)?;
-    let group = snapshot.group(host.id, &group)?.ok_or(fleet::Refused::GroupNotFound)?;
-    Ok(Json(group.into()))
+    ctx.read(move |ctx, snapshot| {
+        let host = ctx.host(snapshot, &host)?;
+        let group = snapshot.group(host.id, &group)?.ok_or(fleet::Refused::GroupNotFound)?;
+        Ok(Json(group.into()))
+    })
+    .await
 }
 
 /// `POST …/groups`.
@@ -34,7 +38,7 @@ pub(crate) async fn create(
     Path(host): Path<String>,
     Input(body): Input<GroupBody>,
 ) -> Result<impl IntoResponse, Problem> {
-    let host = ctx.host(&ctx.read()?, &host)?;
+    let host = ctx.find_host(&host).await?;
     let group = ctx.app.fleet.put_group(host.id, None, body.into(), ctx.by()).await?;
     Ok((StatusCode::CREATED, Json(GroupBody::from(group))))
 }
@@ -45,10 +49,13 @@ pub(crate) async fn update(
     Path((host, group)): Path<(String, String)>,
     Input(mut body): Input<GroupBody>,
 ) -> Result<impl IntoResponse, Problem> {
-    let snapshot = ctx.read()?;
-    let host = ctx.host(&snapshot, &host)?;
-    let old = snapshot.group(host.id, &group)?;
-    drop(snapshot);
+    let address = (host, group.clone());
+    let found = ctx.read(move |ctx, snapshot| {
+        let host = ctx.host(snapshot, &address.0)?;
+        let old = snapshot.group(host.id, &address.1)?;
+        Ok((host, old))
+    });
+    let (host, old) = found.await?;
     if let Some(old) = &old {
         body.keep_origins(old);
     }
@@ -68,10 +75,12 @@ pub(crate) async fn soundness(
     ctx: Ctx,
     Path((host, group)): Path<(String, String)>,
 ) -> Result<Json<SoundnessOut>, Problem> {
-    let snapshot = ctx.read()?;
-    let host = ctx.host(&snapshot, &host)?;
-    let group = snapshot.group(host.id, &group)?.ok_or(fleet::Refused::GroupNotFound)?;
-    Ok(Json(snapshot.soundness(host.id, &group.name)?.into()))
+    ctx.read(move |ctx, snapshot| {
+        let host = ctx.host(snapshot, &host)?;
+        let group = snapshot.group(host.id, &group)?.ok_or(fleet::Refused::GroupNotFound)?;
+        Ok(Json(snapshot.soundness(host.id, &group.name)?.into()))
+    })
+    .await
 }
 
 /// `PUT …/groups/{group}/acceptance`.
@@ -80,7 +89,7 @@ pub(crate) async fn accept(
     Path((host, group)): Path<(String, String)>,
     Input(body): Input<AcceptIn>,
 ) -> Result<Json<SoundnessOut>, Problem> {
-    let host = ctx.host(&ctx.read()?, &host)?;
+    let host = ctx.find_host(&host).await?;
     let mark = body
         .mark
         .parse()
@@ -93,7 +102,7 @@ pub(crate) async fn delete(
     ctx: Ctx,
     Path((host, group)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    let host = ctx.host(&ctx.read()?, &host)?;
+    let host = ctx.find_host(&host).await?;
     ctx.app.fleet.delete_group(host.id, &group, ctx.by()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -10,8 +10,8 @@ use axum::Json;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use fleet::record::Host;
-use fleet::{HostFilter, HostRow, Page, Paged, Refused, Status};
+use fleet::{HostFilter, HostRow, Page, Paged, Refused, Snapshot, Status};
+use schema::HostId;
 
 /// The filter in a query.
 pub(crate) fn filter(query: &Query) -> Result<HostFilter, Problem> {
@@ -43,26 +43,26 @@ fn part(rows: Vec<HostRow>, page: &Page) -> Result<Paged<HostRow>, Problem> {
 
 /// `GET /api/hosts`.
 pub(crate) async fn list(ctx: Ctx, query: Query) -> Result<Json<List<HostOut>>, Problem> {
-    let rows = ctx.read()?.fleet(&filter(&query)?);
-    Ok(List::part(part(rows, &query.page()?)?, HostOut::from))
+    let (filter, page) = (filter(&query)?, query.page()?);
+    ctx.read(move |_, snapshot| Ok(List::part(part(snapshot.fleet(&filter), &page)?, HostOut::from))).await
 }
 
 /// `GET /api/hosts/{host}`.
 pub(crate) async fn one(ctx: Ctx, Path(host): Path<String>) -> Result<Json<HostOut>, Problem> {
-    let host = ctx.host(&ctx.read()?, &host)?;
-    answer(&ctx, &host)
+    ctx.read(move |ctx, snapshot| row(snapshot, ctx.host(snapshot, &host)?.id)).await
 }
 
-fn answer(ctx: &Ctx, host: &Host) -> Result<Json<HostOut>, Problem> {
-    let row = ctx.read()?.host_row(host.id).ok_or(Refused::HostNotFound)?;
-    Ok(Json(row.into()))
+fn row(snapshot: &Snapshot, host: HostId) -> Result<Json<HostOut>, Problem> {
+    Ok(Json(snapshot.host_row(host).ok_or(Refused::HostNotFound)?.into()))
 }
 
 /// `GET /api/hosts/{host}/usage`.
 pub(crate) async fn usage(ctx: Ctx, Path(host): Path<String>) -> Result<Json<UsageOut>, Problem> {
-    let snapshot = ctx.read()?;
-    let host = ctx.host(&snapshot, &host)?;
-    Ok(Json(UsageOut::new(snapshot.usage(host.id)?, &ctx.app.fleet.over_budget(host.id))))
+    ctx.read(move |ctx, snapshot| {
+        let host = ctx.host(snapshot, &host)?;
+        Ok(Json(UsageOut::new(snapshot.usage(host.id)?, &ctx.app.fleet.over_budget(host.id))))
+    })
+    .await
 }
 
 /// `POST /api/hosts`.
@@ -78,7 +78,7 @@ pub(crate) async fn new_token(
     Path(host): Path<String>,
     MaybeInput(body): MaybeInput<EnrollTokenIn>,
 ) -> Result<impl IntoResponse, Problem> {
-    let host = ctx.host(&ctx.read()?, &host)?;
+    let host = ctx.find_host(&host).await?;
     let rights = body.rights.checked()?;
     let token = ctx.app.fleet.new_enroll_token(host.id, ctx.by()).await?;
     Ok((StatusCode::CREATED, Json(HostCreated::new(&host, &token, &rights))))
@@ -91,7 +91,7 @@ pub(crate) async fn acknowledge(
     Input(body): Input<AckIn>,
 ) -> Result<Json<HostOut>, Problem> {
     let host = crate::acknowledge::acknowledge(&ctx, &host, Some(body.mark)).await?;
-    answer(&ctx, &host)
+    ctx.answer(move |_, snapshot| row(snapshot, host.id)).await
 }
 
 /// `DELETE /api/hosts/{host}/acknowledgement`.
@@ -102,7 +102,7 @@ pub(crate) async fn unacknowledge(ctx: Ctx, Path(host): Path<String>) -> Result<
 
 /// `DELETE /api/hosts/{host}/quarantine`.
 pub(crate) async fn lift_quarantine(ctx: Ctx, Path(host): Path<String>) -> Result<StatusCode, Problem> {
-    let host = ctx.host(&ctx.read()?, &host)?;
+    let host = ctx.find_host(&host).await?;
     ctx.app.fleet.lift_quarantine(host.id, ctx.by()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -113,14 +113,14 @@ pub(crate) async fn update(
     Path(host): Path<String>,
     Input(body): Input<HostPatch>,
 ) -> Result<Json<HostOut>, Problem> {
-    let host = ctx.host(&ctx.read()?, &host)?;
+    let host = ctx.find_host(&host).await?;
     let host = ctx.app.fleet.update_host(host.id, body.name, body.labels, ctx.by()).await?;
-    answer(&ctx, &host)
+    ctx.answer(move |_, snapshot| row(snapshot, host.id)).await
 }
 
 /// `DELETE /api/hosts/{host}`.
 pub(crate) async fn delete(ctx: Ctx, Path(host): Path<String>) -> Result<StatusCode, Problem> {
-    let host = ctx.host(&ctx.read()?, &host)?;
+    let host = ctx.find_host(&host).await?;
     ctx.app.fleet.delete_host(host.id, ctx.by()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

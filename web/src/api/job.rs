@@ -35,15 +35,20 @@ pub(crate) fn find(snapshot: &Snapshot, id: &str) -> Result<Job, Problem> {
 
 /// `GET /api/jobs`.
 pub(crate) async fn list(ctx: Ctx, query: Query) -> Result<Json<List<JobOut>>, Problem> {
-    let snapshot = ctx.read()?;
-    let jobs = snapshot.jobs(&filter(&ctx, &snapshot, &query)?, &query.page_of::<JobId>()?)?;
-    Ok(List::part(jobs, |job| JobOut::new(&job, ctx.app.fleet.progress(job.id))))
+    ctx.read(move |ctx, snapshot| {
+        let jobs = snapshot.jobs(&filter(ctx, snapshot, &query)?, &query.page_of::<JobId>()?)?;
+        Ok(List::part(jobs, |job| JobOut::new(&job, ctx.app.fleet.progress(job.id))))
+    })
+    .await
 }
 
 /// `GET /api/jobs/{job}`.
 pub(crate) async fn one(ctx: Ctx, Path(job): Path<String>) -> Result<Json<JobOut>, Problem> {
-    let job = find(&ctx.read()?, &job)?;
-    Ok(Json(JobOut::new(&job, ctx.app.fleet.progress(job.id))))
+    ctx.read(move |ctx, snapshot| {
+        let job = find(snapshot, &job)?;
+        Ok(Json(JobOut::new(&job, ctx.app.fleet.progress(job.id))))
+    })
+    .await
 }
 
 /// `GET /api/jobs/{job}/log`.
@@ -53,23 +58,25 @@ pub(crate) async fn log(
     query: Query,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Problem> {
-    let snapshot = ctx.read()?;
-    let job = find(&snapshot, &job)?;
-    let after = query.word("after", "the number of a line", |text| text.parse().ok())?.unwrap_or(0);
-    let log = JobLog::read(&ctx.app.fleet, &snapshot, &job)?;
     let plain =
         headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/plain"));
-    if plain {
-        return Ok(log.text(after).into_response());
-    }
-    let items = log
-        .from(after)
-        .map(|line| LogLineOut {
-            number: line.number,
-            after_ms: line.after_ms,
-            stream: line.stream_word(),
-            text: line.text.clone(),
-        })
-        .collect();
-    Ok(Json(LogOut { items, total_lines: log.total_lines, left_out: log.left_out }).into_response())
+    ctx.read(move |ctx, snapshot| {
+        let job = find(snapshot, &job)?;
+        let after = query.word("after", "the number of a line", |text| text.parse().ok())?.unwrap_or(0);
+        let log = JobLog::read(&ctx.app.fleet, snapshot, &job)?;
+        if plain {
+            return Ok(log.text(after).into_response());
+        }
+        let items = log
+            .from(after)
+            .map(|line| LogLineOut {
+                number: line.number,
+                after_ms: line.after_ms,
+                stream: line.stream_word(),
+                text: line.text.clone(),
+            })
+            .collect();
+        Ok(Json(LogOut { items, total_lines: log.total_lines, left_out: log.left_out }).into_response())
+    })
+    .await
 }

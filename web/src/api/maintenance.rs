@@ -6,13 +6,16 @@ use crate::form::Input;
 use crate::problem::Problem;
 use axum::Json;
 use axum::extract::Path;
-use fleet::Refused;
+use fleet::{Refused, Snapshot};
+use schema::HostId;
 
 /// `GET …/maintenance`.
 pub(crate) async fn one(ctx: Ctx, Path(host): Path<String>) -> Result<Json<MaintenanceOut>, Problem> {
-    let snapshot = ctx.read()?;
-    let host = ctx.host(&snapshot, &host)?;
-    let (settings, decisions) = snapshot.decisions(host.id)?.ok_or(Refused::HostNotFound)?;
+    ctx.read(move |ctx, snapshot| decided(snapshot, ctx.host(snapshot, &host)?.id)).await
+}
+
+fn decided(snapshot: &Snapshot, host: HostId) -> Result<Json<MaintenanceOut>, Problem> {
+    let (settings, decisions) = snapshot.decisions(host)?.ok_or(Refused::HostNotFound)?;
     Ok(Json(MaintenanceOut::new(snapshot.now(), &settings, &decisions)))
 }
 
@@ -22,7 +25,7 @@ pub(crate) async fn update(
     Path(host): Path<String>,
     Input(body): Input<MaintenanceIn>,
 ) -> Result<Json<MaintenanceOut>, Problem> {
-    let found = ctx.host(&ctx.read()?, &host)?;
+    let found = ctx.find_host(&host).await?;
     ctx.app.fleet.put_maintenance(found.id, body.into(), ctx.by()).await?;
-    one(ctx, Path(host)).await
+    ctx.answer(move |_, snapshot| decided(snapshot, found.id)).await
 }

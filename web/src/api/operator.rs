@@ -13,13 +13,13 @@ use axum::response::IntoResponse;
 
 /// `GET /api/operators`.
 pub(crate) async fn list(ctx: Ctx) -> Result<Json<List<OperatorOut>>, Problem> {
-    Ok(List::whole(ctx.read()?.operators()?.into_iter().map(OperatorOut::from).collect()))
+    let all = ctx.read(|_, snapshot| Ok(snapshot.operators()?)).await?;
+    Ok(List::whole(all.into_iter().map(OperatorOut::from).collect()))
 }
 
 /// `GET /api/operators/{name}`.
 pub(crate) async fn one(ctx: Ctx, Path(name): Path<String>) -> Result<Json<OperatorOut>, Problem> {
-    let operator = ctx.read()?.operator(&name)?.ok_or(fleet::Refused::AccountNotFound)?;
-    Ok(Json(operator.into()))
+    Ok(Json(account::find_operator(&ctx, &name).await?.into()))
 }
 
 /// `POST /api/operators`.
@@ -47,7 +47,8 @@ pub(crate) async fn delete(ctx: Ctx, Path(name): Path<String>) -> Result<StatusC
 
 /// `GET /api/tokens`.
 pub(crate) async fn tokens(ctx: Ctx) -> Result<Json<List<TokenOut>>, Problem> {
-    Ok(List::whole(ctx.read()?.api_tokens()?.into_iter().map(TokenOut::from).collect()))
+    let all = ctx.read(|_, snapshot| Ok(snapshot.api_tokens()?)).await?;
+    Ok(List::whole(all.into_iter().map(TokenOut::from).collect()))
 }
 
 /// `POST /api/tokens`.
@@ -74,12 +75,13 @@ pub(crate) async fn delete_token(ctx: Ctx, Path(id): Path<String>) -> Result<Sta
 
 /// `GET /api/viewers`.
 pub(crate) async fn viewers(ctx: Ctx) -> Result<Json<List<ViewerOut>>, Problem> {
-    Ok(List::whole(ctx.read()?.viewers()?.into_iter().map(ViewerOut::from).collect()))
+    let all = ctx.read(|_, snapshot| Ok(snapshot.viewers()?)).await?;
+    Ok(List::whole(all.into_iter().map(ViewerOut::from).collect()))
 }
 
 /// `GET /api/held-up`.
 pub(crate) async fn held_up(ctx: Ctx) -> Result<Json<List<HeldUpOut>>, Problem> {
-    let (held, _) = crate::held::held_up(&ctx)?;
+    let (held, _) = ctx.read(|ctx, snapshot| crate::held::held_up(ctx, snapshot)).await?;
     Ok(List::whole(held.into_iter().map(HeldUpOut::from).collect()))
 }
 

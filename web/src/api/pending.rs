@@ -19,8 +19,8 @@ pub(crate) fn id_of(text: &str) -> Result<PendingId, Problem> {
 
 /// `GET /api/pending`.
 pub(crate) async fn list(ctx: Ctx, query: Query) -> Result<Json<List<PendingOut>>, Problem> {
-    let runs = ctx.read()?.pending(&query.page_of::<PendingId>()?)?;
-    Ok(List::part(runs, PendingOut::from))
+    let page = query.page_of::<PendingId>()?;
+    ctx.read(move |_, snapshot| Ok(List::part(snapshot.pending(&page)?, PendingOut::from))).await
 }
 
 /// `POST …/pending/{run}/run`.

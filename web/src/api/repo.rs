@@ -6,23 +6,26 @@ use crate::format::rfc3339;
 use crate::headers::is_same_site;
 use crate::problem::Problem;
 use crate::query::Query;
+use crate::reading::Reading;
 use axum::Json;
 use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode};
 use fleet::maintenance::check_status;
-use fleet::record::{Scope, SnapshotRow};
-use fleet::{JobRequest, SnapshotCursor};
+use fleet::record::{Host, Scope, SnapshotRow};
+use fleet::{JobRequest, Page, Snapshot, SnapshotCursor};
 use schema::HostId;
 
 /// `GET …/repo`.
 pub(crate) async fn one(ctx: Ctx, Path(host): Path<String>) -> Result<Json<RepoOut>, Problem> {
-    let snapshot = ctx.read()?;
-    let host = ctx.host(&snapshot, &host)?;
-    let state = snapshot.repo(host.id)?;
-    let status = check_status(state.check.as_ref(), &snapshot.maintenance(host.id)?, snapshot.now());
-    let sharers = snapshot.sharers(host.id)?;
-    let history = snapshot.repo_history(host.id)?;
-    Ok(Json(RepoOut::new(&state, &history, status, (&sharers, ctx.may(Scope::Write)))))
+    ctx.read(move |ctx, snapshot| {
+        let host = ctx.host(snapshot, &host)?;
+        let state = snapshot.repo(host.id)?;
+        let status = check_status(state.check.as_ref(), &snapshot.maintenance(host.id)?, snapshot.now());
+        let sharers = snapshot.sharers(host.id)?;
+        let history = snapshot.repo_history(host.id)?;
+        Ok(Json(RepoOut::new(&state, &history, status, (&sharers, ctx.may(Scope::Write)))))
+    })
+    .await
 }
 
 /// `PUT …/shared-with/{other}`: they use one repository.
@@ -30,7 +33,7 @@ pub(crate) async fn confirm_sharing(
     ctx: Ctx,
     Path((host, other)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    let (host, other) = both(&ctx, &host, &other)?;
+    let (host, other) = both(&ctx, host, other).await?;
     ctx.app.fleet.confirm_sharing(host, other, ctx.by()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -40,15 +43,14 @@ pub(crate) async fn undo_sharing(
     ctx: Ctx,
     Path((host, other)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    let (host, other) = both(&ctx, &host, &other)?;
+    let (host, other) = both(&ctx, host, other).await?;
     ctx.app.fleet.undo_sharing(host, other, ctx.by()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Two hosts of an address.
-pub(crate) fn both(ctx: &Ctx, host: &str, other: &str) -> Result<(HostId, HostId), Problem> {
-    let snapshot = ctx.read()?;
-    Ok((ctx.host(&snapshot, host)?.id, ctx.host(&snapshot, other)?.id))
+pub(crate) async fn both(ctx: &Ctx, host: String, other: String) -> Result<(HostId, HostId), Problem> {
+    ctx.read(move |ctx, snapshot| Ok((ctx.host(snapshot, &host)?.id, ctx.host(snapshot, &other)?.id))).await
 }
 
 /// `GET …/snapshots`; with `refresh=true` it also asks the agent, which takes the scope `run`.
@@ -58,7 +60,7 @@ pub(crate) async fn snapshots(
     query: Query,
     headers: HeaderMap,
 ) -> Result<Json<SnapshotsOut>, Problem> {
-    let host = ctx.host(&ctx.read()?, &host)?;
+    let host = ctx.find_host(&host).await?;
     let page = query.page_of::<SnapshotCursor>()?;
     let mut refresh_job = None;
     if query.get("refresh") == Some("true") {
@@ -74,19 +76,30 @@ pub(crate) async fn snapshots(
         let job = ctx.app.fleet.dispatch(host.id, JobRequest::Snapshots, ctx.by()).await?;
         refresh_job = Some(job.id.to_string());
     }
-    let snapshot = ctx.read()?;
+    let list = move |_: &Reading, snapshot: &Snapshot| {
+        Ok(Json(listed(snapshot, &host, query.get("group"), &page, refresh_job)?))
+    };
+    ctx.answer(list).await
+}
+
+fn listed(
+    snapshot: &Snapshot,
+    host: &Host,
+    group: Option<&str>,
+    page: &Page,
+    refresh_job: Option<String>,
+) -> Result<SnapshotsOut, Problem> {
     let listed = snapshot.listed(host.id)?;
-    let owners = snapshot.owners(&host)?;
-    let group = query.get("group");
+    let owners = snapshot.owners(host)?;
     let wanted = |row: &SnapshotRow| group.is_none_or(|group| owners.is_of(row, group));
-    let part = snapshot.snapshots_part(host.id, wanted, &page)?;
+    let part = snapshot.snapshots_part(host.id, wanted, page)?;
     let lacking = snapshot.lacking(host.id)?;
-    Ok(Json(SnapshotsOut {
+    Ok(SnapshotsOut {
         items: part.items.into_iter().map(|row| SnapshotOut::new(row, &owners, &lacking)).collect(),
         next: part.next,
         listed_at: listed.map(|listed| rfc3339(listed.at)),
         refresh_job,
         total: listed.map_or(0, |listed| listed.kept),
         left_out: listed.map_or(0, |listed| listed.left_out),
-    }))
+    })
 }

@@ -18,9 +18,11 @@ fn find(snapshot: &Snapshot, host: HostId, name: &str) -> Result<ScheduleOut, Pr
 
 /// `GET …/schedules`.
 pub(crate) async fn list(ctx: Ctx, Path(host): Path<String>) -> Result<Json<List<ScheduleOut>>, Problem> {
-    let snapshot = ctx.read()?;
-    let host = ctx.host(&snapshot, &host)?;
-    Ok(List::whole(snapshot.schedules(host.id)?.into_iter().map(ScheduleOut::from).collect()))
+    ctx.read(move |ctx, snapshot| {
+        let host = ctx.host(snapshot, &host)?;
+        Ok(List::whole(snapshot.schedules(host.id)?.into_iter().map(ScheduleOut::from).collect()))
+    })
+    .await
 }
 
 /// `GET …/schedules/{schedule}`.
@@ -28,9 +30,7 @@ pub(crate) async fn one(
     ctx: Ctx,
     Path((host, schedule)): Path<(String, String)>,
 ) -> Result<Json<ScheduleOut>, Problem> {
-    let snapshot = ctx.read()?;
-    let host = ctx.host(&snapshot, &host)?;
-    Ok(Json(find(&snapshot, host.id, &schedule)?))
+    ctx.read(move |ctx, snapshot| Ok(Json(find(snapshot, ctx.host(snapshot, &host)?.id, &schedule)?))).await
 }
 
 /// `POST …/schedules`.
@@ -39,9 +39,10 @@ pub(crate) async fn create(
     Path(host): Path<String>,
     Input(body): Input<ScheduleIn>,
 ) -> Result<impl IntoResponse, Problem> {
-    let host = ctx.host(&ctx.read()?, &host)?;
+    let host = ctx.find_host(&host).await?;
     let saved = ctx.app.fleet.put_schedule(host.id, None, body.into(), ctx.by()).await?;
-    Ok((StatusCode::CREATED, Json(find(&ctx.read()?, host.id, &saved.name)?)))
+    let out = ctx.answer(move |_, snapshot| find(snapshot, host.id, &saved.name)).await?;
+    Ok((StatusCode::CREATED, Json(out)))
 }
 
 /// `PUT …/schedules/{schedule}`.
@@ -50,10 +51,13 @@ pub(crate) async fn update(
     Path((host, schedule)): Path<(String, String)>,
     Input(mut body): Input<ScheduleIn>,
 ) -> Result<impl IntoResponse, Problem> {
-    let snapshot = ctx.read()?;
-    let host = ctx.host(&snapshot, &host)?;
-    let old = snapshot.schedule(host.id, &schedule)?.map(|old| old.schedule.name);
-    drop(snapshot);
+    let address = (host, schedule.clone());
+    let found = ctx.read(move |ctx, snapshot| {
+        let host = ctx.host(snapshot, &address.0)?;
+        let old = snapshot.schedule(host.id, &address.1)?.map(|old| old.schedule.name);
+        Ok((host, old))
+    });
+    let (host, old) = found.await?;
     if body.name.is_empty() {
         body.name.clone_from(&schedule);
     } else if old.is_none() && body.name != schedule {
@@ -61,7 +65,8 @@ pub(crate) async fn update(
     }
     let saved = ctx.app.fleet.put_schedule(host.id, old.as_deref(), body.into(), ctx.by()).await?;
     let status = if old.is_some() { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, Json(find(&ctx.read()?, host.id, &saved.name)?)))
+    let out = ctx.answer(move |_, snapshot| find(snapshot, host.id, &saved.name)).await?;
+    Ok((status, Json(out)))
 }
 
 /// `DELETE …/schedules/{schedule}`.
@@ -69,7 +74,7 @@ pub(crate) async fn delete(
     ctx: Ctx,
     Path((host, schedule)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    let host = ctx.host(&ctx.read()?, &host)?;
+    let host = ctx.find_host(&host).await?;
     ctx.app.fleet.delete_schedule(host.id, &schedule, ctx.by()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

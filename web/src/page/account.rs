@@ -1,6 +1,7 @@
 //! The own account: password and theme.
 
 use super::problem_view::ProblemView;
+use crate::account::find_operator;
 use crate::app::Ctx;
 use crate::door::{too_many, what_is_left};
 use crate::form::Form;
@@ -39,7 +40,7 @@ fn view(ctx: &Ctx, problem: Option<&Problem>) -> Result<AccountView, Problem> {
 
 /// `GET /account`.
 pub(crate) async fn show(ctx: Ctx) -> Result<Response<Body>, Problem> {
-    ctx.page(&view(&ctx, None)?)
+    ctx.show(StatusCode::OK, view(&ctx, None)?).await
 }
 
 /// `POST /account/password`.
@@ -47,7 +48,7 @@ pub(crate) async fn change_password(ctx: Ctx, form: Form) -> Result<Response<Bod
     match change(&ctx, &form).await {
         Ok(()) => Ok(ctx.go("/login")),
         Err(problem) if problem.field.is_some() => {
-            ctx.page_with(StatusCode::UNPROCESSABLE_ENTITY, &view(&ctx, Some(&problem))?)
+            ctx.show(StatusCode::UNPROCESSABLE_ENTITY, view(&ctx, Some(&problem))?).await
         }
         Err(problem) => Err(problem),
     }
@@ -55,6 +56,7 @@ pub(crate) async fn change_password(ctx: Ctx, form: Form) -> Result<Response<Bod
 
 async fn change(ctx: &Ctx, form: &Form) -> Result<(), Problem> {
     let name = ctx.by().actor.name().to_owned();
+    let operator = find_operator(ctx, &name).await?;
     // Somebody at an unlocked screen must not try passwords either; others, with sessions of their own, go on.
     let caller = ctx.caller.as_ref().and_then(|caller| caller.session.as_ref());
     let session = caller.ok_or_else(Problem::unauthorised)?.cookie.clone();
@@ -65,7 +67,6 @@ async fn change(ctx: &Ctx, form: &Form) -> Result<(), Problem> {
             return Err(Problem { field: Some("old".to_owned()), ..too_many(now, until) });
         }
     };
-    let operator = ctx.read()?.operator(&name)?.ok_or(fleet::Refused::AccountNotFound)?;
     let old = Secret::new(form.raw("old"));
     match ctx.app.passwords.verify(Asker::Known, old, Some(operator.password_hash)).await {
         Ok(true) => ctx.app.limiter().succeeded(now, begun),

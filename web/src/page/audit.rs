@@ -10,8 +10,8 @@ use crate::template::View;
 use crate::words::actor;
 use axum::body::Body;
 use axum::http::Response;
-use fleet::Snapshot;
 use fleet::record::{AuditEntry, AuditTarget};
+use fleet::{AuditFilter, Page, Snapshot};
 use schema::Timestamp;
 use serde::Serialize;
 
@@ -54,9 +54,13 @@ impl View for AuditView {
 
 /// `GET /audit`.
 pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Problem> {
-    let (filter, page, now) = (filter(&query), query.page_of::<u64>()?, ctx.now());
-    let snapshot = ctx.read()?;
-    let found = snapshot.audit(&filter, &page)?;
+    let (filter, page) = (filter(&query), query.page_of::<u64>()?);
+    ctx.read(move |ctx, snapshot| ctx.page(&read(ctx, snapshot, &filter, &page)?)).await
+}
+
+fn read(ctx: &Ctx, snapshot: &Snapshot, filter: &AuditFilter, page: &Page) -> Result<AuditView, Problem> {
+    let now = ctx.now();
+    let found = snapshot.audit(filter, page)?;
     let address = |actor: Option<&str>, more: &[(&str, &str)]| {
         let mut text = form_urlencoded::Serializer::new(String::new());
         for (key, value) in more {
@@ -82,7 +86,7 @@ pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Probl
         ("System", Some("system")),
         ("Agents", Some("agent")),
     ];
-    ctx.page(&AuditView {
+    Ok(AuditView {
         actors: kinds
             .into_iter()
             .map(|(label, actor)| FilterLink {
@@ -93,7 +97,7 @@ pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Probl
             })
             .collect(),
         shown: many(found.items.len() as u64, "entry").replace("entrys", "entries"),
-        rows: found.items.into_iter().map(|e| view(&snapshot, now, e)).collect::<Result<_, _>>()?,
+        rows: found.items.into_iter().map(|e| view(snapshot, now, e)).collect::<Result<_, _>>()?,
         older: found.next.map(|next| address(current, &[("cursor", &next)])),
         export_href: address(current, &[]).replacen("/audit", "/audit.csv", 1),
         part_href: page.cursor.is_none().then(|| address(current, &[("part", "audit-rows")])),

@@ -48,11 +48,11 @@ impl View for ResumeView {
 }
 
 /// The answer to a form whose session has ended: the sign-in, which keeps what was typed.
-pub(crate) fn sign_in_again(ctx: &Ctx, form: &Form) -> Response<Body> {
+pub(crate) async fn sign_in_again(ctx: &Ctx, form: &Form) -> Response<Body> {
     let kept = Some(Kept::of(form, &ctx.target));
     let view =
         LoginView { name: String::new(), next: "/".to_owned(), set_up_first: false, kept, problem: None };
-    ctx.page_with(StatusCode::UNAUTHORIZED, &view).unwrap_or_else(|_| ctx.go("/login"))
+    ctx.show(StatusCode::UNAUTHORIZED, view).await.unwrap_or_else(|_| ctx.go("/login"))
 }
 
 /// Make the first account.
@@ -81,18 +81,15 @@ fn inside(next: &str) -> &str {
 
 /// `GET /login`.
 pub(crate) async fn login(ctx: Ctx, query: Query) -> Result<Response<Body>, Problem> {
-    let next = inside(query.get("next").unwrap_or("/"));
+    let next = inside(query.get("next").unwrap_or("/")).to_owned();
     if ctx.caller.as_ref().is_some_and(|caller| caller.session.is_some()) {
-        return Ok(ctx.go(next));
+        return Ok(ctx.go(&next));
     }
-    let set_up_first = ctx.read()?.operators()?.is_empty();
-    ctx.page(&LoginView {
-        name: String::new(),
-        next: next.to_owned(),
-        set_up_first,
-        kept: None,
-        problem: None,
+    ctx.read(move |ctx, snapshot| {
+        let set_up_first = snapshot.operators()?.is_empty();
+        ctx.page(&LoginView { name: String::new(), next, set_up_first, kept: None, problem: None })
     })
+    .await
 }
 
 /// `POST /login`.
@@ -102,21 +99,22 @@ pub(crate) async fn sign_in(ctx: Ctx, form: Form) -> Result<Response<Body>, Prob
     let kept = Kept::back(&form).filter(|kept| inside(&kept.to) == kept.to);
     match core::sign_in(&ctx, &name, Secret::new(form.raw("password"))).await {
         Ok(opened) => match kept {
-            Some(kept) => resume(&ctx, &opened, kept),
+            Some(kept) => resume(&ctx, &opened, kept).await,
             None => Ok(enter(&ctx, &opened, next)),
         },
         Err(problem) if problem.field.is_some() => {
             let (next, problem_view) = (next.to_owned(), Some((&problem).into()));
             let view = LoginView { name, next, set_up_first: false, kept, problem: problem_view };
-            ctx.page_with(problem.status, &view)
+            ctx.show(problem.status, view).await
         }
         Err(problem) => Err(problem),
     }
 }
 
 /// Signed in again: what was typed is shown with the button that sends it.
-fn resume(ctx: &Ctx, opened: &core::Opened, kept: Kept) -> Result<Response<Body>, Problem> {
-    let mut response = ctx.page(&ResumeView { kept, csrf: opened.session.csrf.clone() })?;
+async fn resume(ctx: &Ctx, opened: &core::Opened, kept: Kept) -> Result<Response<Body>, Problem> {
+    let view = ResumeView { kept, csrf: opened.session.csrf.clone() };
+    let mut response = ctx.show(StatusCode::OK, view).await?;
     for cookie in opened.set_cookies() {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
@@ -151,7 +149,7 @@ pub(crate) async fn setup(ctx: Ctx, Path(code): Path<String>) -> Result<Response
     if !core::is_setup_code(&ctx, &code).await? {
         return Err(Refused::SetupCode.into());
     }
-    ctx.page(&setup_view(&ctx, code, String::new(), None))
+    ctx.show(StatusCode::OK, setup_view(&ctx, code, String::new(), None)).await
 }
 
 /// `POST /setup/{code}`.
@@ -164,7 +162,8 @@ pub(crate) async fn set_up(
     match core::set_up(&ctx, &code, &name, Secret::new(form.raw("password"))).await {
         Ok(opened) => Ok(enter(&ctx, &opened, "/")),
         Err(problem) if problem.field.is_some() => {
-            ctx.page_with(StatusCode::UNPROCESSABLE_ENTITY, &setup_view(&ctx, code, name, Some(&problem)))
+            let view = setup_view(&ctx, code, name, Some(&problem));
+            ctx.show(StatusCode::UNPROCESSABLE_ENTITY, view).await
         }
         Err(problem) => Err(problem),
     }

@@ -14,7 +14,7 @@ use crate::template::View;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{HeaderValue, Response, StatusCode};
-use fleet::{JobRequest, NewEnrollToken, Refused};
+use fleet::{JobRequest, NewEnrollToken, Refused, Snapshot};
 use schema::{HostId, Slot};
 use serde::Serialize;
 
@@ -85,7 +85,8 @@ impl View for EnrolView {
 /// `GET /hosts/new`.
 pub(crate) async fn new(ctx: Ctx) -> Result<Response<Body>, Problem> {
     let (rights, open) = (Rights::default(), false);
-    ctx.page(&NewHostView { name: String::new(), labels: String::new(), rights, open, problem: None })
+    let view = NewHostView { name: String::new(), labels: String::new(), rights, open, problem: None };
+    ctx.show(StatusCode::OK, view).await
 }
 
 /// On to the page that shows the line, once. That one can be loaded again without making another line.
@@ -109,7 +110,7 @@ pub(crate) async fn create(ctx: Ctx, form: Form) -> Result<Response<Body>, Probl
             let open = !rights.are_default();
             let problem_view = Some((&problem).into());
             let view = NewHostView { name, labels: form.text("labels"), rights, open, problem: problem_view };
-            ctx.page_with(problem.status, &view)
+            ctx.show(problem.status, view).await
         }
         Err(problem) => Err(problem),
     }
@@ -121,12 +122,17 @@ pub(crate) async fn new_token(
     Path(host): Path<String>,
     form: Form,
 ) -> Result<Response<Body>, Problem> {
-    let host = ctx.host(&ctx.read()?, &host)?;
+    let host = ctx.find_host(&host).await?;
     let rights = Rights::of_form(&form);
     if let Err(problem) = rights.clone().checked() {
-        let view =
-            EnrolView { rights, open: true, problem: Some((&problem).into()), ..read(&ctx, host.id, None)? };
-        return ctx.page_with(problem.status, &view);
+        return ctx
+            .answer(move |ctx, snapshot| {
+                let problem_view = Some((&problem).into());
+                let blank = read(ctx, snapshot, host.id, None)?;
+                let view = EnrolView { rights, open: true, problem: problem_view, ..blank };
+                ctx.page_with(problem.status, &view)
+            })
+            .await;
     }
     let token = ctx.app.fleet.new_enroll_token(host.id, ctx.by()).await?;
     Ok(go_with(&ctx, host.id, token, rights))
@@ -134,28 +140,35 @@ pub(crate) async fn new_token(
 
 /// `GET /hosts/{host}/enrol`.
 pub(crate) async fn show(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
-    let host = ctx.host(&ctx.read()?, &host)?;
-    let new = match ctx.part {
-        None => {
-            let page = format!("/hosts/{}/enrol", host.id);
-            ctx.app.enrolments().take(ctx.now(), &ctx.by().actor, &page)
+    ctx.read(move |ctx, snapshot| {
+        let host = ctx.host(snapshot, &host)?;
+        let new = match ctx.part {
+            None => {
+                let page = format!("/hosts/{}/enrol", host.id);
+                ctx.app.enrolments().take(ctx.now(), &ctx.by().actor, &page)
+            }
+            Some(_) => None,
+        };
+        let view = read(ctx, snapshot, host.id, new.as_ref())?;
+        // The line above stays as it is until it has been used; then all steps are replaced.
+        if ctx.part.as_deref() == Some("enrol-wait") && (view.here || view.used.is_some()) {
+            let mut response = ctx.fragment(StatusCode::OK, "enrol", &view)?;
+            response.headers_mut().insert("hx-retarget", HeaderValue::from_static("#enrol"));
+            response.headers_mut().insert("hx-reswap", HeaderValue::from_static("outerMorph"));
+            return Ok(response);
         }
-        Some(_) => None,
-    };
-    let view = read(&ctx, host.id, new.as_ref())?;
-    // The line above stays as it is until it has been used; then all steps are replaced.
-    if ctx.part.as_deref() == Some("enrol-wait") && (view.here || view.used.is_some()) {
-        let mut response = ctx.fragment(StatusCode::OK, "enrol", &view)?;
-        response.headers_mut().insert("hx-retarget", HeaderValue::from_static("#enrol"));
-        response.headers_mut().insert("hx-reswap", HeaderValue::from_static("outerMorph"));
-        return Ok(response);
-    }
-    ctx.page(&view)
+        ctx.page(&view)
+    })
+    .await
 }
 
-fn read(ctx: &Ctx, id: HostId, made: Option<&(NewEnrollToken, Rights)>) -> Result<EnrolView, Problem> {
+fn read(
+    ctx: &Ctx,
+    snapshot: &Snapshot,
+    id: HostId,
+    made: Option<&(NewEnrollToken, Rights)>,
+) -> Result<EnrolView, Problem> {
     let new = made.map(|(token, _)| token);
-    let snapshot = ctx.read()?;
     let row = snapshot.host_row(id).ok_or(Refused::HostNotFound)?;
     let now = ctx.now();
     let token = snapshot.enroll_token(id)?;
@@ -181,7 +194,7 @@ fn read(ctx: &Ctx, id: HostId, made: Option<&(NewEnrollToken, Rights)>) -> Resul
         }
         Some(group) => {
             let request = JobRequest::Backup { group: group.name.clone() };
-            let run = Run::new(&snapshot, id, &request, "Back up")?;
+            let run = Run::new(snapshot, id, &request, "Back up")?;
             (Run { primary: true, ..run }, format!("{href}/groups/{}/backup", group.name))
         }
     };

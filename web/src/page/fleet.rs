@@ -177,24 +177,28 @@ impl View for FleetView {
 
 /// `GET /`.
 pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Problem> {
-    let snapshot = ctx.read()?;
-    let filter = filter(&query)?;
-    let all = snapshot.fleet(&HostFilter::default());
-    let now = ctx.now();
-    let mut view = view(now, &all, &filter, Order::of(&query)?, page_of(&query)?);
-    view.attention.extend(super::refused::attention(now, &(ctx.app.settings.refused_connections)().rows));
-    ctx.page(&view)
+    let (filter, order, page) = (filter(&query)?, Order::of(&query)?, page_of(&query)?);
+    ctx.read(move |ctx, snapshot| {
+        let all = snapshot.fleet(&HostFilter::default());
+        let now = ctx.now();
+        let mut view = view(now, &all, &filter, order, page);
+        view.attention.extend(super::refused::attention(now, &(ctx.app.settings.refused_connections)().rows));
+        ctx.page(&view)
+    })
+    .await
 }
 
 /// `GET /hosts/{host}/row`: of the list, for a page that shows it.
 pub(crate) async fn row_alone(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
-    let snapshot = ctx.read()?;
-    let host = ctx.host(&snapshot, &host)?;
-    if !ctx.htmx {
-        return Ok(ctx.go(&format!("/hosts/{}", host.id)));
-    }
-    let found = snapshot.host_row(host.id).ok_or(Refused::HostNotFound)?;
-    ctx.page(&FleetRowView { h: row(ctx.now(), &found) })
+    ctx.read(move |ctx, snapshot| {
+        let host = ctx.host(snapshot, &host)?;
+        if !ctx.htmx {
+            return Ok(ctx.go(&format!("/hosts/{}", host.id)));
+        }
+        let found = snapshot.host_row(host.id).ok_or(Refused::HostNotFound)?;
+        ctx.page(&FleetRowView { h: row(ctx.now(), &found) })
+    })
+    .await
 }
 
 /// Which page, counted from 1.

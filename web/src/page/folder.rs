@@ -7,6 +7,7 @@ use crate::app::Ctx;
 use crate::format::{When, bytes, count, exact};
 use crate::problem::{Problem, sentence};
 use crate::query::Query;
+use crate::reading::Reading;
 use crate::template::View;
 use crate::words::{job_result, many_entries};
 use axum::body::Body;
@@ -166,7 +167,7 @@ pub(crate) async fn show_own(
     Path(host): Path<String>,
     query: Query,
 ) -> Result<Response<Body>, Problem> {
-    show(&ctx, &host, &Wanted::of(None, &query)?)
+    show(&ctx, host, Wanted::of(None, &query)?).await
 }
 
 /// `GET /hosts/{host}/snapshots/{snapshot}?path=`.
@@ -175,7 +176,7 @@ pub(crate) async fn show_snapshot(
     Path((host, snapshot)): Path<(String, String)>,
     query: Query,
 ) -> Result<Response<Body>, Problem> {
-    show(&ctx, &host, &Wanted::of(Some(snapshot), &query)?)
+    show(&ctx, host, Wanted::of(Some(snapshot), &query)?).await
 }
 
 /// `POST /hosts/{host}/folders?path=`.
@@ -184,7 +185,7 @@ pub(crate) async fn ask_own(
     Path(host): Path<String>,
     query: Query,
 ) -> Result<Response<Body>, Problem> {
-    ask(&ctx, &host, Wanted::of(None, &query)?, query.get("again").is_some()).await
+    ask(&ctx, host, Wanted::of(None, &query)?, query.get("again").is_some()).await
 }
 
 /// `POST /hosts/{host}/snapshots/{snapshot}?path=`.
@@ -193,42 +194,43 @@ pub(crate) async fn ask_snapshot(
     Path((host, snapshot)): Path<(String, String)>,
     query: Query,
 ) -> Result<Response<Body>, Problem> {
-    ask(&ctx, &host, Wanted::of(Some(snapshot), &query)?, query.get("again").is_some()).await
+    ask(&ctx, host, Wanted::of(Some(snapshot), &query)?, query.get("again").is_some()).await
 }
 
-fn show(ctx: &Ctx, host: &str, wanted: &Wanted) -> Result<Response<Body>, Problem> {
-    answer(ctx, &read(ctx, host, wanted)?)
+async fn show(ctx: &Ctx, host: String, wanted: Wanted) -> Result<Response<Body>, Problem> {
+    ctx.read(move |ctx, snapshot| answer(ctx, &read(ctx, snapshot, &host, &wanted)?)).await
 }
 
-fn answer(ctx: &Ctx, view: &FolderView) -> Result<Response<Body>, Problem> {
+fn answer(ctx: &Reading, view: &FolderView) -> Result<Response<Body>, Problem> {
     if view.pick && ctx.htmx { ctx.fragment(StatusCode::OK, "folder", view) } else { ctx.page(view) }
 }
 
-async fn ask(ctx: &Ctx, host: &str, mut wanted: Wanted, again: bool) -> Result<Response<Body>, Problem> {
-    let (id, listed) = {
-        let snapshot = ctx.read()?;
-        let host = ctx.host(&snapshot, host)?;
-        (host.id, snapshot.folder(host.id, wanted.place(), &wanted.path)?)
+async fn ask(ctx: &Ctx, host: String, wanted: Wanted, again: bool) -> Result<Response<Body>, Problem> {
+    let look = move |ctx: &Reading, snapshot: &Snapshot| {
+        let id = ctx.host(snapshot, &host)?.id;
+        let listed = snapshot.folder(id, wanted.place(), &wanted.path)?;
+        let must_ask = must_ask(listed.as_ref(), wanted.place(), ctx.now());
+        Ok((host, wanted, id, listed.is_some(), must_ask))
     };
-    if again || must_ask(listed.as_ref(), wanted.place(), ctx.now()) {
+    let (host, mut wanted, id, is_listed, must_ask) = ctx.read(look).await?;
+    if again || must_ask {
         match ctx.app.fleet.dispatch(id, wanted.request(), ctx.by()).await {
             Ok(job) => wanted.job = Some(job.id),
             Err(Refused::JobInProgress { job }) => wanted.job = Some(job),
             // What is here can be looked at all the same; why there is no newer one stands beside it.
-            Err(_) if listed.is_some() || wanted.pick => {}
+            Err(_) if is_listed || wanted.pick => {}
             Err(refused) => return Err(refused.into()),
         }
     }
     if wanted.pick && ctx.htmx {
-        return answer(ctx, &read(ctx, host, &wanted)?);
+        return ctx.answer(move |ctx, snapshot| answer(ctx, &read(ctx, snapshot, &host, &wanted)?)).await;
     }
     Ok(ctx.go(&wanted.href(id, &wanted.path, wanted.job)))
 }
 
-fn read(ctx: &Ctx, host: &str, wanted: &Wanted) -> Result<FolderView, Problem> {
-    let snapshot = ctx.read()?;
+fn read(ctx: &Ctx, snapshot: &Snapshot, host: &str, wanted: &Wanted) -> Result<FolderView, Problem> {
     let tab = if wanted.snapshot.is_some() { "snapshots" } else { "overview" };
-    let (head, row) = HostHead::read(ctx, &snapshot, host, tab)?;
+    let (head, row) = HostHead::read(ctx, snapshot, host, tab)?;
     let (id, now) = (row.host.id, ctx.now());
     let listed = snapshot.folder(id, wanted.place(), &wanted.path)?;
     let (entries, next) =
@@ -237,7 +239,7 @@ fn read(ctx: &Ctx, host: &str, wanted: &Wanted) -> Result<FolderView, Problem> {
     let open = snapshot.folder_job(id, wanted.place(), &wanted.path)?;
     let why = match &open {
         Some(_) => None,
-        None => why_not(&snapshot, id, &wanted.request())?,
+        None => why_not(snapshot, id, &wanted.request())?,
     };
     let failed = match &open {
         Some(_) => None,
@@ -248,7 +250,7 @@ fn read(ctx: &Ctx, host: &str, wanted: &Wanted) -> Result<FolderView, Problem> {
     Ok(FolderView {
         pick: wanted.pick,
         own: wanted.snapshot.is_none(),
-        title: title(&snapshot, id, wanted)?,
+        title: title(snapshot, id, wanted)?,
         line_why: line.as_ref().err().map(|why| sentence(&why.to_string())),
         group_href: line
             .as_ref()
@@ -266,7 +268,7 @@ fn read(ctx: &Ctx, host: &str, wanted: &Wanted) -> Result<FolderView, Problem> {
         why,
         again: format!("{}&again=1", wanted.href(id, &wanted.path, None)),
         here: wanted.href(id, &wanted.path, open.as_ref().map(|job| job.id).or(wanted.job)),
-        waits: open.as_ref().map(|job| waits(&snapshot, id, job)).transpose()?.unwrap_or_default(),
+        waits: open.as_ref().map(|job| waits(snapshot, id, job)).transpose()?.unwrap_or_default(),
         open: open.map(|job| job.id.to_string()),
         failed: failed.map(|job| (job.message.clone(), format!("/jobs/{}", job.id))),
         listed: listed.as_ref().map(|folder| When::ago(now, folder.at)),

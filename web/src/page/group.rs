@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
 use fleet::record::{Group, Host, Origin, Retention};
-use fleet::{JobRequest, Refused};
+use fleet::{JobRequest, Refused, Snapshot};
 use serde::Serialize;
 
 /// What is offered to a new group: things that come back by themselves, and what must not be in a backup of `/`.
@@ -201,8 +201,11 @@ fn read_origin(line: &str) -> Result<Origin, Problem> {
 
 /// `GET /hosts/{host}/new-group`, with `name` and `path`s that are known already.
 pub(crate) async fn new(ctx: Ctx, Path(host): Path<String>, query: Query) -> Result<Response<Body>, Problem> {
-    let snapshot = ctx.read()?;
-    let host = ctx.host(&snapshot, &host)?;
+    ctx.read(move |ctx, snapshot| ctx.page(&offer(ctx, snapshot, &host, &query)?)).await
+}
+
+fn offer(ctx: &Ctx, snapshot: &Snapshot, host: &str, query: &Query) -> Result<GroupView, Problem> {
+    let host = ctx.host(snapshot, host)?;
     let first = snapshot.groups(host.id)?.is_empty();
     let offered = Group {
         name: query
@@ -214,14 +217,13 @@ pub(crate) async fn new(ctx: Ctx, Path(host): Path<String>, query: Query) -> Res
         ..Group::default()
     };
     let origins = query.all("origin").join("\n");
-    let view = GroupView {
+    Ok(GroupView {
         offered: true,
         excludes: OFFERED_EXCLUDES.to_owned(),
         exclude_if_present: OFFERED_PRESENT.to_owned(),
         origins,
         ..view(&host, &offered, None)
-    };
-    ctx.page(&view)
+    })
 }
 
 /// `POST /hosts/{host}/groups`.
@@ -230,7 +232,7 @@ pub(crate) async fn create(
     Path(host): Path<String>,
     form: Form,
 ) -> Result<Response<Body>, Problem> {
-    let host = ctx.host(&ctx.read()?, &host)?;
+    let host = ctx.find_host(&host).await?;
     save(&ctx, &host, None, &form).await
 }
 
@@ -239,13 +241,15 @@ pub(crate) async fn edit(
     ctx: Ctx,
     Path((host, group)): Path<(String, String)>,
 ) -> Result<Response<Body>, Problem> {
-    let snapshot = ctx.read()?;
-    let host = ctx.host(&snapshot, &host)?;
-    let group = snapshot.group(host.id, &group)?.ok_or(Refused::GroupNotFound)?;
-    let keep = Some(Retention { last: 1, ..Retention::default() });
-    let request = JobRequest::ForgetDryRun { group: group.name.clone(), keep };
-    let preview_why = super::run_button::why_short(&snapshot, host.id, &request)?;
-    ctx.page(&GroupView { preview_why, ..view(&host, &group, Some(&group.name)) })
+    ctx.read(move |ctx, snapshot| {
+        let host = ctx.host(snapshot, &host)?;
+        let group = snapshot.group(host.id, &group)?.ok_or(Refused::GroupNotFound)?;
+        let keep = Some(Retention { last: 1, ..Retention::default() });
+        let request = JobRequest::ForgetDryRun { group: group.name.clone(), keep };
+        let preview_why = super::run_button::why_short(snapshot, host.id, &request)?;
+        ctx.page(&GroupView { preview_why, ..view(&host, &group, Some(&group.name)) })
+    })
+    .await
 }
 
 /// `POST /hosts/{host}/groups/{group}`.
@@ -254,7 +258,7 @@ pub(crate) async fn update(
     Path((host, group)): Path<(String, String)>,
     form: Form,
 ) -> Result<Response<Body>, Problem> {
-    let host = ctx.host(&ctx.read()?, &host)?;
+    let host = ctx.find_host(&host).await?;
     save(&ctx, &host, Some(&group), &form).await
 }
 
@@ -267,7 +271,7 @@ async fn save(ctx: &Ctx, host: &Host, old: Option<&str>, form: &Form) -> Result<
         Ok(_) => Ok(ctx.go(&format!("/hosts/{}#groups", host.id))),
         Err(problem) if problem.is_about_input() => {
             let blank = Group { name: form.text("name"), ..Group::default() };
-            ctx.page_with(problem.status, &typed(form, view(host, &blank, old), &problem))
+            ctx.show(problem.status, typed(form, view(host, &blank, old), &problem)).await
         }
         Err(problem) => Err(problem),
     }
@@ -278,10 +282,12 @@ pub(crate) async fn confirm_delete(
     ctx: Ctx,
     Path((host, group)): Path<(String, String)>,
 ) -> Result<Response<Body>, Problem> {
-    let snapshot = ctx.read()?;
-    let host = ctx.host(&snapshot, &host)?;
-    let group = snapshot.group(host.id, &group)?.ok_or(Refused::GroupNotFound)?;
-    ctx.page(&confirm(&host, &group.name))
+    ctx.read(move |ctx, snapshot| {
+        let host = ctx.host(snapshot, &host)?;
+        let group = snapshot.group(host.id, &group)?.ok_or(Refused::GroupNotFound)?;
+        ctx.page(&confirm(&host, &group.name))
+    })
+    .await
 }
 
 /// `POST /hosts/{host}/groups/{group}/delete`.
@@ -289,7 +295,7 @@ pub(crate) async fn delete(
     ctx: Ctx,
     Path((host, group)): Path<(String, String)>,
 ) -> Result<Response<Body>, Problem> {
-    let host = ctx.host(&ctx.read()?, &host)?;
+    let host = ctx.find_host(&host).await?;
     ctx.app.fleet.delete_group(host.id, &group, ctx.by()).await?;
     Ok(ctx.go(&format!("/hosts/{}#groups", host.id)))
 }

@@ -86,12 +86,11 @@ impl View for HostView {
 
 /// `GET /hosts/{host}`.
 pub(crate) async fn show(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
-    ctx.page(&read(&ctx, &host)?)
+    ctx.read(move |ctx, snapshot| ctx.page(&read(ctx, snapshot, &host)?)).await
 }
 
-fn read(ctx: &Ctx, host: &str) -> Result<HostView, Problem> {
-    let snapshot = ctx.read()?;
-    let (head, row) = HostHead::read(ctx, &snapshot, host, "overview")?;
+fn read(ctx: &Ctx, snapshot: &Snapshot, host: &str) -> Result<HostView, Problem> {
+    let (head, row) = HostHead::read(ctx, snapshot, host, "overview")?;
     let (id, now) = (row.host.id, ctx.now());
     let filter = JobFilter { host: Some(id), ..JobFilter::default() };
     let mut recent = snapshot.jobs(&filter, &Page { limit: 30, cursor: None })?.items;
@@ -101,7 +100,7 @@ fn read(ctx: &Ctx, host: &str) -> Result<HostView, Problem> {
     let backups = JobFilter { kind: Some(JobKind::Backup), ..filter };
     let backups = snapshot.jobs(&backups, &Page { limit: LAST_BACKUPS, cursor: None })?.items;
     let groups = snapshot.groups(id)?;
-    let rows = groups.iter().map(|group| group_row(&snapshot, now, &row, group));
+    let rows = groups.iter().map(|group| group_row(snapshot, now, &row, group));
     let repo = RepoView::new(
         now,
         &snapshot.repo(id)?,

@@ -10,6 +10,7 @@ use crate::template::View;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
+use fleet::Snapshot;
 use serde::Serialize;
 
 /// The page.
@@ -29,9 +30,8 @@ impl View for HostSettingsView {
     const PARTS: &'static [&'static str] = &["host-presence"];
 }
 
-fn read(ctx: &Ctx, host: &str) -> Result<HostSettingsView, Problem> {
-    let snapshot = ctx.read()?;
-    let (head, row) = HostHead::read(ctx, &snapshot, host, "settings")?;
+fn read(ctx: &Ctx, snapshot: &Snapshot, host: &str) -> Result<HostSettingsView, Problem> {
+    let (head, row) = HostHead::read(ctx, snapshot, host, "settings")?;
     Ok(HostSettingsView {
         name: row.host.name.clone(),
         labels: row.host.labels.join(", "),
@@ -55,7 +55,7 @@ fn read(ctx: &Ctx, host: &str) -> Result<HostSettingsView, Problem> {
 
 /// `GET /hosts/{host}/settings`.
 pub(crate) async fn show(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
-    ctx.page(&read(&ctx, &host)?)
+    ctx.read(move |ctx, snapshot| ctx.page(&read(ctx, snapshot, &host)?)).await
 }
 
 /// `POST /hosts/{host}`.
@@ -64,19 +64,22 @@ pub(crate) async fn update(
     Path(host): Path<String>,
     form: Form,
 ) -> Result<Response<Body>, Problem> {
-    let found = ctx.host(&ctx.read()?, &host)?;
+    let found = ctx.find_host(&host).await?;
     let (name, labels) = (form.text("name"), form.words("labels"));
     let changed = ctx.app.fleet.update_host(found.id, Some(name.clone()), Some(labels), ctx.by()).await;
     match changed.map_err(Problem::from) {
         Ok(host) => Ok(ctx.go(&format!("/hosts/{}/settings", host.id))),
         Err(problem) if problem.is_about_input() => {
-            let view = HostSettingsView {
-                name,
-                labels: form.text("labels"),
-                problem: Some((&problem).into()),
-                ..read(&ctx, &host)?
-            };
-            ctx.page_with(problem.status, &view)
+            ctx.answer(move |ctx, snapshot| {
+                let view = HostSettingsView {
+                    name,
+                    labels: form.text("labels"),
+                    problem: Some((&problem).into()),
+                    ..read(ctx, snapshot, &host)?
+                };
+                ctx.page_with(problem.status, &view)
+            })
+            .await
         }
         Err(problem) => Err(problem),
     }
@@ -84,12 +87,12 @@ pub(crate) async fn update(
 
 /// `GET /hosts/{host}/delete`.
 pub(crate) async fn confirm_delete(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
-    ctx.page(&read(&ctx, &host)?.delete)
+    ctx.read(move |ctx, snapshot| ctx.page(&read(ctx, snapshot, &host)?.delete)).await
 }
 
 /// `POST /hosts/{host}/delete`.
 pub(crate) async fn delete(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
-    let host = ctx.host(&ctx.read()?, &host)?;
+    let host = ctx.find_host(&host).await?;
     ctx.app.fleet.delete_host(host.id, ctx.by()).await?;
     Ok(ctx.go("/"))
 }

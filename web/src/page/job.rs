@@ -21,10 +21,12 @@ use schema::Timestamp;
 
 /// `GET /jobs/{job}`.
 pub(crate) async fn show(ctx: Ctx, Path(job): Path<String>, query: Query) -> Result<Response<Body>, Problem> {
-    let snapshot = ctx.read()?;
-    let job = find(&snapshot, &job)?;
-    let after = query.word("after", "the number of a line", |text| text.parse().ok())?.unwrap_or(0);
-    ctx.page(&read(&ctx, &snapshot, &job, after, query.get("find"))?)
+    ctx.read(move |ctx, snapshot| {
+        let job = find(snapshot, &job)?;
+        let after = query.word("after", "the number of a line", |text| text.parse().ok())?.unwrap_or(0);
+        ctx.page(&read(ctx, snapshot, &job, after, query.get("find"))?)
+    })
+    .await
 }
 
 fn read(
@@ -209,23 +211,27 @@ fn before(ctx: &Ctx, snapshot: &Snapshot, now: Timestamp, job: &Job) -> Result<V
 
 /// `GET /jobs/{job}/cancel`.
 pub(crate) async fn confirm_cancel(ctx: Ctx, Path(job): Path<String>) -> Result<Response<Body>, Problem> {
-    let snapshot = ctx.read()?;
-    let job = find(&snapshot, &job)?;
-    if job.state.is_ended() {
-        return Ok(ctx.go(&format!("/jobs/{}", job.id)));
-    }
-    let name = snapshot.host(job.host)?.map_or_else(|| "a deleted host".to_owned(), |host| host.name);
-    ctx.page(&job_view::cancel(&job, &name))
+    ctx.read(move |ctx, snapshot| {
+        let job = find(snapshot, &job)?;
+        if job.state.is_ended() {
+            return Ok(ctx.go(&format!("/jobs/{}", job.id)));
+        }
+        let name = snapshot.host(job.host)?.map_or_else(|| "a deleted host".to_owned(), |host| host.name);
+        ctx.page(&job_view::cancel(&job, &name))
+    })
+    .await
 }
 
 /// `GET /jobs/{job}/host-key`.
 pub(crate) async fn confirm_host_key(ctx: Ctx, Path(job): Path<String>) -> Result<Response<Body>, Problem> {
-    let snapshot = ctx.read()?;
-    let job = find(&snapshot, &job)?;
-    let (JobFigures::HostKey { key, .. }, Some(host)) = (&job.figures, snapshot.host(job.host)?) else {
-        return Ok(ctx.go(&format!("/jobs/{}", job.id)));
-    };
-    ctx.page(&job_view::accept_host_key(&job, key, &host.name))
+    ctx.read(move |ctx, snapshot| {
+        let job = find(snapshot, &job)?;
+        let (JobFigures::HostKey { key, .. }, Some(host)) = (&job.figures, snapshot.host(job.host)?) else {
+            return Ok(ctx.go(&format!("/jobs/{}", job.id)));
+        };
+        ctx.page(&job_view::accept_host_key(&job, key, &host.name))
+    })
+    .await
 }
 
 /// `POST /jobs/{job}/host-key?fingerprint=…`: and a test of the credentials.
@@ -234,7 +240,7 @@ pub(crate) async fn accept_host_key(
     Path(job): Path<String>,
     query: Query,
 ) -> Result<Response<Body>, Problem> {
-    let job = find(&ctx.read()?, &job)?;
+    let job = ctx.read(move |_, snapshot| find(snapshot, &job)).await?;
     let fingerprint = query.get("fingerprint").unwrap_or_default();
     ctx.app.fleet.accept_host_key(job.id, fingerprint, ctx.by()).await?;
     // A host that is away is no failure of the acceptance.
@@ -244,8 +250,9 @@ pub(crate) async fn accept_host_key(
 
 /// `GET /jobs/{job}/log`: the whole of it, to keep.
 pub(crate) async fn log_text(ctx: Ctx, Path(job): Path<String>) -> Result<Response<Body>, Problem> {
-    let snapshot = ctx.read()?;
-    let job = find(&snapshot, &job)?;
-    let log = JobLog::read(&ctx.app.fleet, &snapshot, &job)?;
-    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], log.text(0)).into_response())
+    let text = ctx.read(move |ctx, snapshot| {
+        let job = find(snapshot, &job)?;
+        Ok(JobLog::read(&ctx.app.fleet, snapshot, &job)?.text(0))
+    });
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text.await?).into_response())
 }

@@ -72,9 +72,11 @@ impl View for HostJobsView {
 
 /// `GET /jobs`.
 pub(crate) async fn all(ctx: Ctx, query: Query) -> Result<Response<Body>, Problem> {
-    let snapshot = ctx.read()?;
-    let list = read(&ctx, &snapshot, "/jobs", &query, None)?;
-    ctx.page(&JobsView { list })
+    ctx.read(move |ctx, snapshot| {
+        let list = read(ctx, snapshot, "/jobs", &query, None)?;
+        ctx.page(&JobsView { list })
+    })
+    .await
 }
 
 /// `GET /hosts/{host}/jobs`.
@@ -83,10 +85,12 @@ pub(crate) async fn of_host(
     Path(host): Path<String>,
     query: Query,
 ) -> Result<Response<Body>, Problem> {
-    let snapshot = ctx.read()?;
-    let (head, row) = HostHead::read(&ctx, &snapshot, &host, "jobs")?;
-    let list = read(&ctx, &snapshot, &format!("{}/jobs", head.href), &query, Some(row.host.id))?;
-    ctx.page(&HostJobsView { head, list })
+    ctx.read(move |ctx, snapshot| {
+        let (head, row) = HostHead::read(ctx, snapshot, &host, "jobs")?;
+        let list = read(ctx, snapshot, &format!("{}/jobs", head.href), &query, Some(row.host.id))?;
+        ctx.page(&HostJobsView { head, list })
+    })
+    .await
 }
 
 const STATES: [JobState; 6] = [

@@ -6,30 +6,40 @@ use super::repo::{self, RepoPageView};
 use crate::app::Ctx;
 use crate::form::Form;
 use crate::problem::Problem;
+use crate::reading::Reading;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{Response, StatusCode};
+use fleet::Snapshot;
 
 const FORM: &str = "maintenance-form";
 
 /// `POST …/maintenance`.
 pub(crate) async fn save(ctx: Ctx, Path(host): Path<String>, form: Form) -> Result<Response<Body>, Problem> {
-    let found = ctx.host(&ctx.read()?, &host)?;
+    let found = ctx.find_host(&host).await?;
     let saved = match input(&form) {
         Ok(input) => ctx.app.fleet.put_maintenance(found.id, input, ctx.by()).await.map_err(Problem::from),
         Err(problem) => Err(problem),
     };
     match saved {
-        Ok(_) if ctx.htmx => ctx.fragment(StatusCode::OK, FORM, &repo::read(&ctx, &host)?),
+        Ok(_) if ctx.htmx => {
+            let read = move |ctx: &Reading, snapshot: &Snapshot| {
+                ctx.fragment(StatusCode::OK, FORM, &repo::read(ctx, snapshot, &host)?)
+            };
+            ctx.answer(read).await
+        }
         Ok(_) => Ok(ctx.go(&format!("/hosts/{}/repo#{FORM}", found.id))),
         Err(problem) if problem.is_about_input() => {
-            let mut view: RepoPageView = repo::read(&ctx, &host)?;
-            view.maintenance.keep_typed(&form, &problem);
-            if ctx.htmx {
-                ctx.fragment(problem.status, FORM, &view)
-            } else {
-                ctx.page_with(problem.status, &view)
-            }
+            ctx.answer(move |ctx, snapshot| {
+                let mut view: RepoPageView = repo::read(ctx, snapshot, &host)?;
+                view.maintenance.keep_typed(&form, &problem);
+                if ctx.htmx {
+                    ctx.fragment(problem.status, FORM, &view)
+                } else {
+                    ctx.page_with(problem.status, &view)
+                }
+            })
+            .await
         }
         Err(problem) => Err(problem),
     }
@@ -37,8 +47,11 @@ pub(crate) async fn save(ctx: Ctx, Path(host): Path<String>, form: Form) -> Resu
 
 /// `GET …/remove-locks`: shows the holder of a live lock before it is removed.
 pub(crate) async fn confirm_unlock(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
-    let snapshot = ctx.read()?;
-    let host = ctx.host(&snapshot, &host)?;
+    ctx.read(move |ctx, snapshot| ctx.page(&unlock_question(ctx, snapshot, &host)?)).await
+}
+
+fn unlock_question(ctx: &Ctx, snapshot: &Snapshot, host: &str) -> Result<ConfirmView, Problem> {
+    let host = ctx.host(snapshot, host)?;
     let action = format!("/hosts/{}/repo/unlock", host.id);
     let lock = snapshot.repo(host.id)?.lock;
     let (body, action) = match lock.and_then(|lock| Some((lock.at, lock.holder?))) {
@@ -61,7 +74,7 @@ pub(crate) async fn confirm_unlock(ctx: Ctx, Path(host): Path<String>) -> Result
             (vec![shown, warning.to_owned()], format!("{action}?all=true&lock={}", holder.mark()))
         }
     };
-    ctx.page(&ConfirmView {
+    Ok(ConfirmView {
         title: format!("Remove the locks from the repository of {}?", host.name),
         body,
         action,

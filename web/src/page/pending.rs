@@ -13,7 +13,7 @@ use ::fleet::record::{GivenUp, PendingRun, TryError};
 use ::fleet::{Page, Refused, Snapshot};
 use axum::body::Body;
 use axum::extract::Path;
-use axum::http::Response;
+use axum::http::{Response, StatusCode};
 use schema::Timestamp;
 use serde::Serialize;
 
@@ -82,10 +82,14 @@ impl View for CountView {
 /// `GET /pending`.
 pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Problem> {
     if ctx.part.as_deref() == Some("nav-pending") {
-        return ctx.page(&CountView);
+        return ctx.show(StatusCode::OK, CountView).await;
     }
-    let (snapshot, now) = (ctx.read()?, ctx.now());
     let cursor = query.get("cursor").map(str::to_owned);
+    ctx.read(move |ctx, snapshot| ctx.page(&read(ctx, snapshot, cursor)?)).await
+}
+
+fn read(ctx: &Ctx, snapshot: &Snapshot, cursor: Option<String>) -> Result<PendingView, Problem> {
+    let now = ctx.now();
     let rows_href = match &cursor {
         Some(cursor) => format!("/pending?part=pending-rows&cursor={cursor}"),
         None => "/pending?part=pending-rows".to_owned(),
@@ -95,13 +99,13 @@ pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Probl
     }
     let found = snapshot.pending(&Page { limit: ROWS, cursor })?;
     let given_up = snapshot.given_up(GIVEN_UP)?;
-    ctx.page(&PendingView {
+    Ok(PendingView {
         sentence: sentence_of(snapshot.pending_count()?, &found.items),
         can_hurry: found.items.iter().any(|run| run.next_attempt_at.is_some() && !run.asleep),
-        rows: found.items.iter().map(|run| row(&snapshot, now, run)).collect::<Result<_, _>>()?,
+        rows: found.items.iter().map(|run| row(snapshot, now, run)).collect::<Result<_, _>>()?,
         rows_href,
         more: found.next.map(|next| format!("/pending?cursor={next}")),
-        given_up: given_up.iter().map(|row| given_up_row(&snapshot, now, row)).collect::<Result<_, _>>()?,
+        given_up: given_up.iter().map(|row| given_up_row(snapshot, now, row)).collect::<Result<_, _>>()?,
     })
 }
 
@@ -204,19 +208,22 @@ pub(crate) async fn run_all(ctx: Ctx) -> Result<Response<Body>, Problem> {
 
 /// `GET /pending/{run}/delete`.
 pub(crate) async fn confirm_delete(ctx: Ctx, Path(run): Path<String>) -> Result<Response<Body>, Problem> {
-    let snapshot = ctx.read()?;
-    let run = snapshot.pending_run(id_of(&run)?)?.ok_or(Refused::PendingNotFound)?;
-    let host = snapshot.host(run.host)?.ok_or(Refused::HostNotFound)?;
-    ctx.page(&ConfirmView {
-        title: format!("Drop the pending backup of {} on {}?", run.group, host.name),
-        body: vec![
-            "It is not tried again. The schedule goes on: its next occurrence runs as always.".to_owned(),
-        ],
-        action: format!("/pending/{}/delete", run.id),
-        button: "Drop it".to_owned(),
-        keep: "Let it wait".to_owned(),
-        back: "/pending".to_owned(),
+    let id = id_of(&run)?;
+    ctx.read(move |ctx, snapshot| {
+        let run = snapshot.pending_run(id)?.ok_or(Refused::PendingNotFound)?;
+        let host = snapshot.host(run.host)?.ok_or(Refused::HostNotFound)?;
+        ctx.page(&ConfirmView {
+            title: format!("Drop the pending backup of {} on {}?", run.group, host.name),
+            body: vec![
+                "It is not tried again. The schedule goes on: its next occurrence runs as always.".to_owned(),
+            ],
+            action: format!("/pending/{}/delete", run.id),
+            button: "Drop it".to_owned(),
+            keep: "Let it wait".to_owned(),
+            back: "/pending".to_owned(),
+        })
     })
+    .await
 }
 
 /// `POST /pending/{run}/delete`.

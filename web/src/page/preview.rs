@@ -92,7 +92,7 @@ pub(crate) async fn ask(
     Path((host, group)): Path<(String, String)>,
     form: Form,
 ) -> Result<Response<Body>, Problem> {
-    let host = ctx.host(&ctx.read()?, &host)?;
+    let host = ctx.find_host(&host).await?;
     let asked = match group::read_keep(&form) {
         Ok(keep) => {
             let request = JobRequest::ForgetDryRun { group: group.clone(), keep: Some(keep) };
@@ -103,11 +103,11 @@ pub(crate) async fn ask(
     match asked {
         Ok(job) if ctx.htmx => {
             let here = format!("/hosts/{}/groups/{group}/preview/{}", host.id, job.id);
-            ctx.page(&PreviewView::of_job(&job, here))
+            ctx.show(StatusCode::OK, PreviewView::of_job(&job, here)).await
         }
         Ok(job) => Ok(ctx.go(&format!("/jobs/{}", job.id))),
         // It stands beside the form, which keeps what was typed.
-        Err(problem) if ctx.htmx => ctx.page_with(StatusCode::OK, &PreviewView::of_problem(&problem)),
+        Err(problem) if ctx.htmx => ctx.show(StatusCode::OK, PreviewView::of_problem(&problem)).await,
         Err(problem) => Err(problem),
     }
 }
@@ -120,12 +120,15 @@ pub(crate) async fn show(
     if !ctx.htmx {
         return Ok(ctx.go(&format!("/jobs/{job}")));
     }
-    let snapshot = ctx.read()?;
-    let host = ctx.host(&snapshot, &host)?;
-    let id: JobId = job.parse().map_err(|_| Problem::from(Refused::JobNotFound))?;
-    let is_it = |job: &Job| {
-        job.host == host.id && matches!(&job.what, JobWhat::ForgetDryRun { group: of, .. } if *of == group)
-    };
-    let job = snapshot.job(id)?.filter(is_it).ok_or(Refused::JobNotFound)?;
-    ctx.page(&PreviewView::of_job(&job, format!("/hosts/{}/groups/{group}/preview/{id}", host.id)))
+    ctx.read(move |ctx, snapshot| {
+        let host = ctx.host(snapshot, &host)?;
+        let id: JobId = job.parse().map_err(|_| Problem::from(Refused::JobNotFound))?;
+        let is_it = |job: &Job| {
+            job.host == host.id
+                && matches!(&job.what, JobWhat::ForgetDryRun { group: of, .. } if *of == group)
+        };
+        let job = snapshot.job(id)?.filter(is_it).ok_or(Refused::JobNotFound)?;
+        ctx.page(&PreviewView::of_job(&job, format!("/hosts/{}/groups/{group}/preview/{id}", host.id)))
+    })
+    .await
 }

@@ -58,22 +58,25 @@ fn twin(now: Timestamp, twin: &Twin) -> TwinView {
 
 /// `GET /hosts/{host}/quarantine`.
 pub(crate) async fn show(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
-    let snapshot = ctx.read()?;
-    let (head, row) = HostHead::read(&ctx, &snapshot, &host, "quarantine")?;
-    let now = ctx.now();
-    let found = row.presence.quarantine.as_ref();
-    let installation = |twin: &Twin| twin.machine.installation;
-    ctx.page(&QuarantineView {
-        head,
-        since: found.map(|found| When::ago(now, found.since)),
-        same_state: found.is_some_and(|found| installation(&found.twins[0]) == installation(&found.twins[1])),
-        twins: found.iter().flat_map(|found| &found.twins).map(|seen| twin(now, seen)).collect(),
+    ctx.read(move |ctx, snapshot| {
+        let (head, row) = HostHead::read(ctx, snapshot, &host, "quarantine")?;
+        let now = ctx.now();
+        let found = row.presence.quarantine.as_ref();
+        let installation = |twin: &Twin| twin.machine.installation;
+        let is_same = |twins: &[Twin; 2]| installation(&twins[0]) == installation(&twins[1]);
+        ctx.page(&QuarantineView {
+            head,
+            since: found.map(|found| When::ago(now, found.since)),
+            same_state: found.is_some_and(|found| is_same(&found.twins)),
+            twins: found.iter().flat_map(|found| &found.twins).map(|seen| twin(now, seen)).collect(),
+        })
     })
+    .await
 }
 
 /// `POST /hosts/{host}/quarantine`: lifts it.
 pub(crate) async fn lift(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
-    let host = ctx.host(&ctx.read()?, &host)?;
+    let host = ctx.find_host(&host).await?;
     ctx.app.fleet.lift_quarantine(host.id, ctx.by()).await?;
     Ok(ctx.go(&format!("/hosts/{}", host.id)))
 }

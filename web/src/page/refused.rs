@@ -49,15 +49,18 @@ impl View for RefusedView {
 
 /// `GET /refused-connections`.
 pub(crate) async fn show(ctx: Ctx) -> Result<Response<Body>, Problem> {
-    let (hosts, now) = (ctx.read()?.fleet(&HostFilter::default()), ctx.now());
-    let found = (ctx.app.settings.refused_connections)();
-    ctx.page(&RefusedView {
-        rows: found.rows.iter().map(|refused| row(&hosts, now, refused)).collect(),
-        left_out: (found.left_out > 0).then(|| {
-            let rows = many(found.left_out, "row");
-            format!("{rows} gave way to newer ones since the server started.")
-        }),
+    ctx.read(|ctx, snapshot| {
+        let (hosts, now) = (snapshot.fleet(&HostFilter::default()), ctx.now());
+        let found = (ctx.app.settings.refused_connections)();
+        ctx.page(&RefusedView {
+            rows: found.rows.iter().map(|refused| row(&hosts, now, refused)).collect(),
+            left_out: (found.left_out > 0).then(|| {
+                let rows = many(found.left_out, "row");
+                format!("{rows} gave way to newer ones since the server started.")
+            }),
+        })
     })
+    .await
 }
 
 fn row(hosts: &[HostRow], now: Timestamp, refused: &RefusedConnection) -> RefusedRow {

@@ -10,11 +10,12 @@ use crate::app::Ctx;
 use crate::form::Form;
 use crate::format::{When, ago, bytes};
 use crate::problem::Problem;
+use crate::reading::Reading;
 use crate::template::View;
 use crate::words::{Badge, figures, slot_path};
 use axum::body::Body;
 use axum::extract::Path;
-use axum::http::Response;
+use axum::http::{Response, StatusCode};
 use fleet::record::{CredentialsFacts, CredentialsInput, RepoState, Secret, Sharer, Tested, WhyShared};
 use fleet::{JobRequest, Snapshot};
 use schema::{Class, HostId, JobKind, Refusal, Slot, Timestamp};
@@ -116,12 +117,11 @@ impl View for RepoPageView {
 
 /// `GET /hosts/{host}/repo`.
 pub(crate) async fn show(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
-    ctx.page(&read(&ctx, &host)?)
+    ctx.read(move |ctx, snapshot| ctx.page(&read(ctx, snapshot, &host)?)).await
 }
 
-pub(super) fn read(ctx: &Ctx, host: &str) -> Result<RepoPageView, Problem> {
-    let snapshot = ctx.read()?;
-    let (head, row) = HostHead::read(ctx, &snapshot, host, "repo")?;
+pub(super) fn read(ctx: &Ctx, snapshot: &Snapshot, host: &str) -> Result<RepoPageView, Problem> {
+    let (head, row) = HostHead::read(ctx, snapshot, host, "repo")?;
     let (id, now) = (row.host.id, ctx.now());
     let state = snapshot.repo(id)?;
     let facts = snapshot.credentials(id, Slot::Repo)?;
@@ -129,13 +129,13 @@ pub(super) fn read(ctx: &Ctx, host: &str) -> Result<RepoPageView, Problem> {
     Ok(RepoPageView {
         sharers: snapshot.sharers(id)?.iter().map(|other| sharer(now, &head.href, other)).collect(),
         repo: RepoView::new(now, &state, &snapshot.repo_history(id)?, facts.is_some(), &settings),
-        stats_why: why_not(&snapshot, id, &JobRequest::Stats)?,
-        unlock_why: why_not(&snapshot, id, &JobRequest::Unlock { all: None })?,
-        actions: actions(&snapshot, now, id, &head.href, &state, settings.check_subset_pct)?,
+        stats_why: why_not(snapshot, id, &JobRequest::Stats)?,
+        unlock_why: why_not(snapshot, id, &JobRequest::Unlock { all: None })?,
+        actions: actions(snapshot, now, id, &head.href, &state, settings.check_subset_pct)?,
         prune: prune_question(&head.name, &head.href, &state),
-        maintenance: MaintenanceForm::read(&snapshot, id, state.size.as_ref().map(|size| size.bytes))?,
-        probe_why: why_not(&snapshot, id, &JobRequest::Probe)?,
-        test: test(&snapshot, id, now, &state, facts.as_ref())?,
+        maintenance: MaintenanceForm::read(snapshot, id, state.size.as_ref().map(|size| size.bytes))?,
+        probe_why: why_not(snapshot, id, &JobRequest::Probe)?,
+        test: test(snapshot, id, now, &state, facts.as_ref())?,
         repo_form: form(now, Slot::Repo, facts.as_ref()),
         admin_form: form(now, Slot::Admin, snapshot.credentials(id, Slot::Admin)?.as_ref()),
         head,
@@ -166,7 +166,7 @@ pub(crate) async fn confirm_sharing(
     ctx: Ctx,
     Path((host, other)): Path<(String, String)>,
 ) -> Result<Response<Body>, Problem> {
-    let (host, other) = crate::api::repo::both(&ctx, &host, &other)?;
+    let (host, other) = crate::api::repo::both(&ctx, host, other).await?;
     ctx.app.fleet.confirm_sharing(host, other, ctx.by()).await?;
     Ok(ctx.go(&format!("/hosts/{host}/repo#shared-with")))
 }
@@ -176,7 +176,7 @@ pub(crate) async fn undo_sharing(
     ctx: Ctx,
     Path((host, other)): Path<(String, String)>,
 ) -> Result<Response<Body>, Problem> {
-    let (host, other) = crate::api::repo::both(&ctx, &host, &other)?;
+    let (host, other) = crate::api::repo::both(&ctx, host, other).await?;
     ctx.app.fleet.undo_sharing(host, other, ctx.by()).await?;
     Ok(ctx.go(&format!("/hosts/{host}/repo#shared-with")))
 }
@@ -224,11 +224,14 @@ pub(crate) async fn confirm_run(
     ctx: Ctx,
     Path((host, kind)): Path<(String, String)>,
 ) -> Result<Response<Body>, Problem> {
-    let view = read(&ctx, &host)?;
-    match kind.as_str() {
-        "prune" => ctx.page(&view.prune),
-        _ => Ok(ctx.go(&format!("{}/repo", view.head.href))),
-    }
+    ctx.read(move |ctx, snapshot| {
+        let view = read(ctx, snapshot, &host)?;
+        match kind.as_str() {
+            "prune" => ctx.page(&view.prune),
+            _ => Ok(ctx.go(&format!("{}/repo", view.head.href))),
+        }
+    })
+    .await
 }
 
 fn actions(
@@ -439,7 +442,7 @@ fn environment(form: &Form) -> Result<Option<BTreeMap<String, Option<Secret>>>, 
 }
 
 async fn save(ctx: Ctx, host: &str, slot: Slot, form: Form) -> Result<Response<Body>, Problem> {
-    let found = ctx.host(&ctx.read()?, host)?;
+    let found = ctx.find_host(host).await?;
     let saved = async {
         let input = CredentialsInput {
             url: form.text("url"),
@@ -461,30 +464,45 @@ async fn save(ctx: Ctx, host: &str, slot: Slot, form: Form) -> Result<Response<B
                 let _ = ctx.app.fleet.dispatch(found.id, JobRequest::Probe, ctx.by()).await;
             }
             if ctx.htmx {
-                return ctx.fragment(axum::http::StatusCode::OK, part, &read(&ctx, host)?);
+                let host = host.to_owned();
+                let read = move |ctx: &Reading, snapshot: &Snapshot| {
+                    ctx.fragment(StatusCode::OK, part, &read(ctx, snapshot, &host)?)
+                };
+                return ctx.answer(read).await;
             }
             Ok(ctx.go(&format!("/hosts/{}/repo#{part}", found.id)))
         }
         Err(problem) if problem.is_about_input() => {
-            let mut view = read(&ctx, host)?;
-            let form_view = if slot == Slot::Repo { &mut view.repo_form } else { &mut view.admin_form };
-            form_view.url = form.text("url");
-            form_view.username = form.text("username");
-            // Who pasted a private key by mistake is not shown it again.
-            let public = |field| {
-                Some(form.raw(field)).filter(|text| !text.contains("PRIVATE KEY")).unwrap_or_default()
-            };
-            form_view.ca = public("ca").to_owned();
-            form_view.host_keys = public("host_keys").to_owned();
-            form_view.problem = Some((&problem).into());
-            if ctx.htmx {
-                ctx.fragment(problem.status, part, &view)
-            } else {
-                ctx.page_with(problem.status, &view)
-            }
+            let host = host.to_owned();
+            ctx.answer(move |ctx, snapshot| {
+                let mut view = read(ctx, snapshot, &host)?;
+                keep_typed(
+                    if slot == Slot::Repo { &mut view.repo_form } else { &mut view.admin_form },
+                    &form,
+                    &problem,
+                );
+                if ctx.htmx {
+                    ctx.fragment(problem.status, part, &view)
+                } else {
+                    ctx.page_with(problem.status, &view)
+                }
+            })
+            .await
         }
         Err(problem) => Err(problem),
     }
+}
+
+/// What was typed and is no secret, and why it was not taken.
+fn keep_typed(view: &mut CredentialsForm, form: &Form, problem: &Problem) {
+    view.url = form.text("url");
+    view.username = form.text("username");
+    // Who pasted a private key by mistake is not shown it again.
+    let public =
+        |field| Some(form.raw(field)).filter(|text| !text.contains("PRIVATE KEY")).unwrap_or_default();
+    view.ca = public("ca").to_owned();
+    view.host_keys = public("host_keys").to_owned();
+    view.problem = Some(problem.into());
 }
 
 /// `POST …/repo-credentials`.
@@ -505,14 +523,14 @@ pub(crate) async fn save_admin_credentials(
     save(ctx, &host, Slot::Admin, form).await
 }
 
-fn confirm(ctx: &Ctx, host: &str, slot: Slot) -> Result<Response<Body>, Problem> {
-    let host = ctx.host(&ctx.read()?, host)?;
+async fn confirm(ctx: &Ctx, host: &str, slot: Slot) -> Result<Response<Body>, Problem> {
+    let host = ctx.find_host(host).await?;
     let (which, after) = match slot {
         Slot::Repo => ("repository credentials", "Its backups stop until new ones are set."),
         Slot::Admin => ("admin credentials", "Nothing is freed until new ones are set."),
     };
     let path = slot_path(slot);
-    ctx.page(&ConfirmView {
+    let view = ConfirmView {
         title: format!("Remove the {which} of {}?", host.name),
         body: vec![
             format!("{after} The repository and its snapshots stay as they are."),
@@ -522,7 +540,8 @@ fn confirm(ctx: &Ctx, host: &str, slot: Slot) -> Result<Response<Body>, Problem>
         button: format!("Remove the {which}"),
         keep: "Keep them".to_owned(),
         back: format!("/hosts/{}/repo", host.id),
-    })
+    };
+    ctx.show(StatusCode::OK, view).await
 }
 
 /// `GET …/repo-credentials/delete`.
@@ -530,7 +549,7 @@ pub(crate) async fn confirm_delete_repo(
     ctx: Ctx,
     Path(host): Path<String>,
 ) -> Result<Response<Body>, Problem> {
-    confirm(&ctx, &host, Slot::Repo)
+    confirm(&ctx, &host, Slot::Repo).await
 }
 
 /// `GET …/admin-credentials/delete`.
@@ -538,11 +557,11 @@ pub(crate) async fn confirm_delete_admin(
     ctx: Ctx,
     Path(host): Path<String>,
 ) -> Result<Response<Body>, Problem> {
-    confirm(&ctx, &host, Slot::Admin)
+    confirm(&ctx, &host, Slot::Admin).await
 }
 
 async fn delete(ctx: Ctx, host: &str, slot: Slot) -> Result<Response<Body>, Problem> {
-    let host = ctx.host(&ctx.read()?, host)?;
+    let host = ctx.find_host(host).await?;
     ctx.app.fleet.delete_credentials(host.id, slot, ctx.by()).await?;
     Ok(ctx.go(&format!("/hosts/{}/repo#{}", host.id, slot_path(slot))))
 }

@@ -208,20 +208,23 @@ struct Page<'a> {
 
 /// `GET /hosts/{host}/new-schedule`.
 pub(crate) async fn new(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
-    let snapshot = ctx.read()?;
-    let host = ctx.host(&snapshot, &host)?;
+    ctx.read(move |ctx, snapshot| ctx.page(&offer(ctx, snapshot, &host)?)).await
+}
+
+fn offer(ctx: &Ctx, snapshot: &Snapshot, host: &str) -> Result<ScheduleFormView, Problem> {
+    let host = ctx.host(snapshot, host)?;
     let groups = snapshot.groups(host.id)?;
     let known = snapshot.schedules(host.id)?;
     let offered = Schedule {
         name: if known.is_empty() { "nightly".to_owned() } else { String::new() },
         cron: "30 2 * * *".to_owned(),
-        timezone: timezone_of(&snapshot, &known)?,
+        timezone: timezone_of(snapshot, &known)?,
         groups: groups.iter().map(|group| group.name.clone()).collect(),
         enabled: true,
         retry_max: crate::api::dto::retry_max(),
         jitter_secs: 600,
     };
-    ctx.page(&view(&host, &groups, &offered, None, ctx.now()))
+    Ok(view(&host, &groups, &offered, None, ctx.now()))
 }
 
 /// The time zone that is meant most likely: that of a schedule that is there already.
@@ -243,8 +246,8 @@ pub(crate) async fn create(
     Path(host): Path<String>,
     form: Form,
 ) -> Result<Response<Body>, Problem> {
-    let host = ctx.host(&ctx.read()?, &host)?;
-    save(&ctx, &host, None, &form).await
+    let host = ctx.find_host(&host).await?;
+    save(&ctx, host, None, form).await
 }
 
 /// `GET /hosts/{host}/schedules/{schedule}`.
@@ -252,10 +255,12 @@ pub(crate) async fn edit(
     ctx: Ctx,
     Path((host, schedule)): Path<(String, String)>,
 ) -> Result<Response<Body>, Problem> {
-    let snapshot = ctx.read()?;
-    let host = ctx.host(&snapshot, &host)?;
-    let schedule = snapshot.schedule(host.id, &schedule)?.ok_or(Refused::ScheduleNotFound)?.schedule;
-    ctx.page(&view(&host, &snapshot.groups(host.id)?, &schedule, Some(&schedule.name), ctx.now()))
+    ctx.read(move |ctx, snapshot| {
+        let host = ctx.host(snapshot, &host)?;
+        let schedule = snapshot.schedule(host.id, &schedule)?.ok_or(Refused::ScheduleNotFound)?.schedule;
+        ctx.page(&view(&host, &snapshot.groups(host.id)?, &schedule, Some(&schedule.name), ctx.now()))
+    })
+    .await
 }
 
 /// `POST /hosts/{host}/schedules/{schedule}`.
@@ -264,32 +269,48 @@ pub(crate) async fn update(
     Path((host, schedule)): Path<(String, String)>,
     form: Form,
 ) -> Result<Response<Body>, Problem> {
-    let host = ctx.host(&ctx.read()?, &host)?;
-    save(&ctx, &host, Some(&schedule), &form).await
+    let host = ctx.find_host(&host).await?;
+    save(&ctx, host, Some(schedule), form).await
 }
 
 /// Saves, or only shows the next times when that button was pressed.
-async fn save(ctx: &Ctx, host: &Host, old: Option<&str>, form: &Form) -> Result<Response<Body>, Problem> {
-    let blank = || Ok::<_, Problem>(Page { host, groups: ctx.read()?.groups(host.id)?, old, now: ctx.now() });
-    let read = read_form(form);
+async fn save(ctx: &Ctx, host: Host, old: Option<String>, form: Form) -> Result<Response<Body>, Problem> {
+    let read = read_form(&form);
     if form.has("preview") {
         let problem = read.and_then(|schedule| check_times(&schedule)).err();
-        let status = problem.as_ref().map_or(StatusCode::OK, |problem| problem.status);
-        return ctx.page_with(status, &typed(form, &blank()?, problem.as_ref()));
+        return show_again(ctx, host, old, form, problem).await;
     }
     let saved = match read {
-        Ok(schedule) => {
-            ctx.app.fleet.put_schedule(host.id, old, schedule, ctx.by()).await.map_err(Problem::from)
-        }
+        Ok(schedule) => ctx
+            .app
+            .fleet
+            .put_schedule(host.id, old.as_deref(), schedule, ctx.by())
+            .await
+            .map_err(Problem::from),
         Err(problem) => Err(problem),
     };
     match saved {
         Ok(_) => Ok(ctx.go(&format!("/hosts/{}#schedules", host.id))),
-        Err(problem) if problem.is_about_input() => {
-            ctx.page_with(problem.status, &typed(form, &blank()?, Some(&problem)))
-        }
+        Err(problem) if problem.is_about_input() => show_again(ctx, host, old, form, Some(problem)).await,
         Err(problem) => Err(problem),
     }
+}
+
+/// The form as it was typed.
+async fn show_again(
+    ctx: &Ctx,
+    host: Host,
+    old: Option<String>,
+    form: Form,
+    problem: Option<Problem>,
+) -> Result<Response<Body>, Problem> {
+    ctx.answer(move |ctx, snapshot| {
+        let groups = snapshot.groups(host.id)?;
+        let page = Page { host: &host, groups, old: old.as_deref(), now: ctx.now() };
+        let status = problem.as_ref().map_or(StatusCode::OK, |problem| problem.status);
+        ctx.page_with(status, &typed(&form, &page, problem.as_ref()))
+    })
+    .await
 }
 
 fn check_times(schedule: &Schedule) -> Result<(), Problem> {
@@ -306,10 +327,12 @@ pub(crate) async fn confirm_delete(
     ctx: Ctx,
     Path((host, schedule)): Path<(String, String)>,
 ) -> Result<Response<Body>, Problem> {
-    let snapshot = ctx.read()?;
-    let host = ctx.host(&snapshot, &host)?;
-    let view = snapshot.schedule(host.id, &schedule)?.ok_or(Refused::ScheduleNotFound)?;
-    ctx.page(&confirm(&host, &view.schedule.name))
+    ctx.read(move |ctx, snapshot| {
+        let host = ctx.host(snapshot, &host)?;
+        let view = snapshot.schedule(host.id, &schedule)?.ok_or(Refused::ScheduleNotFound)?;
+        ctx.page(&confirm(&host, &view.schedule.name))
+    })
+    .await
 }
 
 /// `POST /hosts/{host}/schedules/{schedule}/delete`.
@@ -317,7 +340,7 @@ pub(crate) async fn delete(
     ctx: Ctx,
     Path((host, schedule)): Path<(String, String)>,
 ) -> Result<Response<Body>, Problem> {
-    let host = ctx.host(&ctx.read()?, &host)?;
+    let host = ctx.find_host(&host).await?;
     ctx.app.fleet.delete_schedule(host.id, &schedule, ctx.by()).await?;
     Ok(ctx.go(&format!("/hosts/{}#schedules", host.id)))
 }

@@ -17,7 +17,7 @@ use axum::extract::Path;
 use axum::http::{Response, header};
 use axum::response::IntoResponse;
 use fleet::record::{ApiToken, Operator, Role, Scope, Secret, Viewer};
-use fleet::{Found, Scrub};
+use fleet::{Found, Scrub, Snapshot};
 use schema::Timestamp;
 use serde::Serialize;
 
@@ -145,9 +145,9 @@ impl View for SettingsView {
     const PARTS: &'static [&'static str] = &[];
 }
 
-fn read(ctx: &Ctx) -> Result<SettingsView, Problem> {
-    let (snapshot, now) = (ctx.read()?, ctx.now());
-    let (held, more) = held_up(ctx)?;
+fn read(ctx: &Ctx, snapshot: &Snapshot) -> Result<SettingsView, Problem> {
+    let now = ctx.now();
+    let (held, more) = held_up(ctx, snapshot)?;
     Ok(SettingsView {
         sole_origin: ctx.app.origins().sole().map(|sole| sole.words()),
         held: held.into_iter().map(|held| held_row(now, held)).collect(),
@@ -273,8 +273,20 @@ const PAGE: &str = "/settings";
 
 /// `GET /settings`.
 pub(crate) async fn show(ctx: Ctx) -> Result<Response<Body>, Problem> {
-    let minted = ctx.app.minted().take(ctx.now(), &ctx.by().actor, PAGE);
-    ctx.page(&SettingsView { minted, ..read(&ctx)? })
+    ctx.read(|ctx, snapshot| {
+        let minted = ctx.app.minted().take(ctx.now(), &ctx.by().actor, PAGE);
+        ctx.page(&SettingsView { minted, ..read(ctx, snapshot)? })
+    })
+    .await
+}
+
+/// The settings with what was typed, and why it was not taken.
+async fn show_again(
+    ctx: &Ctx,
+    problem: Problem,
+    typed: impl FnOnce(SettingsView) -> SettingsView + Send + 'static,
+) -> Result<Response<Body>, Problem> {
+    ctx.answer(move |ctx, snapshot| ctx.page_with(problem.status, &typed(read(ctx, snapshot)?))).await
 }
 
 /// Back to the settings, which show what was minted, once.
@@ -300,8 +312,8 @@ pub(crate) async fn create_operator(ctx: Ctx, form: Form) -> Result<Response<Bod
     match made.await {
         Ok(_) => Ok(ctx.go("/settings#operators")),
         Err(problem) if problem.is_about_input() => {
-            let view = SettingsView { operator: AccountForm::typed(&form, &problem), ..read(&ctx)? };
-            ctx.page_with(problem.status, &view)
+            let operator = AccountForm::typed(&form, &problem);
+            show_again(&ctx, problem, |view| SettingsView { operator, ..view }).await
         }
         Err(problem) => Err(problem),
     }
@@ -315,25 +327,29 @@ pub(crate) async fn update_operator(
 ) -> Result<Response<Body>, Problem> {
     let changed = async {
         let role = account::role(form.raw("role"))?;
-        let now = ctx.read()?.operator(&name)?.ok_or(fleet::Refused::AccountNotFound)?.role;
+        let now = account::find_operator(&ctx, &name).await?.role;
         let role = Some(role).filter(|role| *role != now);
         account::update_operator(&ctx, &name, role, form.secret("password")).await
     };
-    answer_change(&ctx, &name, changed.await.map(|_| ()))
+    answer_change(&ctx, &name, changed.await.map(|_| ())).await
 }
 
 /// `POST /operators/{name}/delete`.
 pub(crate) async fn delete_operator(ctx: Ctx, Path(name): Path<String>) -> Result<Response<Body>, Problem> {
     let deleted = ctx.app.fleet.delete_operator(&name, ctx.by()).await.map_err(Problem::from);
-    answer_change(&ctx, &name, deleted)
+    answer_change(&ctx, &name, deleted).await
 }
 
-fn answer_change(ctx: &Ctx, name: &str, result: Result<(), Problem>) -> Result<Response<Body>, Problem> {
+async fn answer_change(
+    ctx: &Ctx,
+    name: &str,
+    result: Result<(), Problem>,
+) -> Result<Response<Body>, Problem> {
     match result {
         Ok(()) => Ok(ctx.go("/settings#operators")),
         Err(problem) if problem.is_about_input() => {
-            let view = SettingsView { changing: Some(format!("{name}: {}", problem.message)), ..read(ctx)? };
-            ctx.page_with(problem.status, &view)
+            let changing = Some(format!("{name}: {}", problem.message));
+            show_again(ctx, problem, |view| SettingsView { changing, ..view }).await
         }
         Err(problem) => Err(problem),
     }
@@ -356,13 +372,10 @@ pub(crate) async fn create_token(ctx: Ctx, form: Form) -> Result<Response<Body>,
             Ok(go_with(&ctx, minted))
         }
         Err(problem) if problem.is_about_input() => {
+            let token = AccountForm::typed(&form, &problem);
             let typed = form.all("scopes");
-            let view = SettingsView {
-                token: AccountForm::typed(&form, &problem),
-                scopes: ScopeChoice::all(|word| typed.iter().any(|typed| typed == word)),
-                ..read(&ctx)?
-            };
-            ctx.page_with(problem.status, &view)
+            let scopes = ScopeChoice::all(|word| typed.iter().any(|typed| typed == word));
+            show_again(&ctx, problem, |view| SettingsView { token, scopes, ..view }).await
         }
         Err(problem) => Err(problem),
     }
@@ -396,8 +409,8 @@ pub(crate) async fn create_viewer(ctx: Ctx, form: Form) -> Result<Response<Body>
             Ok(go_with(&ctx, minted))
         }
         Err(problem) if problem.is_about_input() => {
-            let view = SettingsView { viewer: AccountForm::typed(&form, &problem), ..read(&ctx)? };
-            ctx.page_with(problem.status, &view)
+            let viewer = AccountForm::typed(&form, &problem);
+            show_again(&ctx, problem, |view| SettingsView { viewer, ..view }).await
         }
         Err(problem) => Err(problem),
     }

@@ -13,7 +13,7 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
 use fleet::record::{Flawed, SnapshotRow};
-use fleet::{JobRequest, Owner, Owners, Page, SnapshotCursor};
+use fleet::{JobRequest, Owner, Owners, Page, Snapshot, SnapshotCursor};
 use schema::{JobKind, Timestamp};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,8 +88,11 @@ pub(crate) async fn show(
     Path(host): Path<String>,
     query: Query,
 ) -> Result<Response<Body>, Problem> {
-    let snapshot = ctx.read()?;
-    let (head, row) = HostHead::read(&ctx, &snapshot, &host, "snapshots")?;
+    ctx.read(move |ctx, snapshot| ctx.page(&read(ctx, snapshot, &host, &query)?)).await
+}
+
+fn read(ctx: &Ctx, snapshot: &Snapshot, host: &str, query: &Query) -> Result<SnapshotsView, Problem> {
+    let (head, row) = HostHead::read(ctx, snapshot, host, "snapshots")?;
     let (id, now) = (row.host.id, ctx.now());
     let listed = snapshot.listed(id)?;
     let at = listed.map(|listed| listed.at);
@@ -129,11 +132,11 @@ pub(crate) async fn show(
             "What the repository held then; backups made since are added when it is read again.".to_owned(),
         ),
     };
-    ctx.page(&SnapshotsView {
+    Ok(SnapshotsView {
         note_title,
         note,
         listed: at.map(|at| When::ago(now, at)),
-        refresh_why: why_not(&snapshot, id, &JobRequest::Snapshots)?,
+        refresh_why: why_not(snapshot, id, &JobRequest::Snapshots)?,
         groups,
         adopt,
         more_adopt,

@@ -203,14 +203,16 @@ pub(crate) async fn confirm_accept(
     ctx: Ctx,
     Path((host, group)): Path<(String, String)>,
 ) -> Result<Response<Body>, Problem> {
-    let snapshot = ctx.read()?;
-    let host = ctx.host(&snapshot, &host)?;
-    let group = snapshot.group(host.id, &group)?.ok_or(Refused::GroupNotFound)?;
-    let look = LookView::new(&host, &group, &snapshot.soundness(host.id, &group.name)?, None);
-    match look.as_ref().and_then(|look| Some((look, look.accept.as_deref()?))) {
-        Some((look, accept)) => ctx.page(&confirm(&host, &group.name, look, accept)),
-        None => Ok(ctx.go(&format!("/hosts/{}#groups", host.id))),
-    }
+    ctx.read(move |ctx, snapshot| {
+        let host = ctx.host(snapshot, &host)?;
+        let group = snapshot.group(host.id, &group)?.ok_or(Refused::GroupNotFound)?;
+        let look = LookView::new(&host, &group, &snapshot.soundness(host.id, &group.name)?, None);
+        match look.as_ref().and_then(|look| Some((look, look.accept.as_deref()?))) {
+            Some((look, accept)) => ctx.page(&confirm(&host, &group.name, look, accept)),
+            None => Ok(ctx.go(&format!("/hosts/{}#groups", host.id))),
+        }
+    })
+    .await
 }
 
 /// `POST /hosts/{host}/groups/{group}/accept?mark=JOB`.
@@ -219,7 +221,7 @@ pub(crate) async fn accept(
     Path((host, group)): Path<(String, String)>,
     query: Query,
 ) -> Result<Response<Body>, Problem> {
-    let host = ctx.host(&ctx.read()?, &host)?;
+    let host = ctx.find_host(&host).await?;
     let mark: JobId = query.get("mark").and_then(|mark| mark.parse().ok()).ok_or(Refused::StateChanged)?;
     ctx.app.fleet.accept_backup(host.id, &group, mark, ctx.by()).await?;
     Ok(ctx.go(&format!("/hosts/{}#groups", host.id)))

@@ -8,6 +8,7 @@ use crate::query::Query;
 use crate::template::View;
 use axum::body::Body;
 use axum::http::Response;
+use fleet::Snapshot;
 use fleet::traffic::{Message, Way};
 use schema::{HostId, Timestamp};
 use serde::Serialize;
@@ -62,7 +63,10 @@ impl View for TopicsView {
 /// `GET /topics`, with `topic` (an MQTT filter), `kind`, `pause`, and `after` for what came since.
 pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Problem> {
     ctx.app.fleet.watch_traffic();
-    let snapshot = ctx.read()?;
+    ctx.read(move |ctx, snapshot| ctx.page(&read(ctx, snapshot, &query)?)).await
+}
+
+fn read(ctx: &Ctx, snapshot: &Snapshot, query: &Query) -> Result<TopicsView, Problem> {
     let filter = query.get("topic").unwrap_or(ALL).trim().to_owned();
     let kind = query.get("kind").and_then(|kind| KINDS.into_iter().find(|known| *known == kind));
     let paused = query.get("pause").is_some();
@@ -110,7 +114,7 @@ pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Probl
         .filter(|message| message.number > after && kind.is_none_or(|kind| message.kind == kind))
         .map(|message| row(&names, message))
         .collect();
-    ctx.page(&TopicsView {
+    Ok(TopicsView {
         problem: check(&filter).err().map(str::to_owned),
         kinds,
         pause_href: address(kind, !paused, None),

@@ -5,6 +5,7 @@
 mod agent;
 mod api;
 mod auth;
+mod busy;
 mod document;
 mod hostile;
 mod live;
