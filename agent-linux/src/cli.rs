@@ -84,7 +84,7 @@ Options:
   --no-admin-slot     refuse credentials that may delete [HOLDFAST_AGENT_NO_ADMIN_SLOT=1]: then no prune, and no forget
                       on an append-only storage, can be run from this machine
   --source-root DIR   back up and show only what is in DIR, whatever the policy file says; may stand several times
-                      [HOLDFAST_AGENT_SOURCE_ROOTS, apart by colons]
+                      [HOLDFAST_AGENT_SOURCE_ROOTS, colon-separated]
   --alone-after SECS  how long the server may be away before due backups are run without it
                       [HOLDFAST_AGENT_ALONE_AFTER; 120]
   --keep-alive SECS   how often a silent connection says that it is there, 5 to 1200; when the network cuts it sooner,

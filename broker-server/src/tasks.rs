@@ -243,7 +243,7 @@ mod tests {
         let answer = get(server.http, "/readyz").await;
         assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
         for task in silent {
-            assert!(answer.contains(&format!("{task} has not been heard of")), "{task}: {answer}");
+            assert!(answer.contains(&format!("{task} has not responded")), "{task}: {answer}");
         }
         server.stop().await;
     }

@@ -24,7 +24,7 @@ const WATCHED_FOR_MS: u64 = 90_000;
 /// The longest content that is kept, in bytes.
 const MAX_CONTENT_BYTES: usize = 8 * 1024;
 /// What stands where a secret was.
-const LEFT_OUT: &str = "left out";
+const LEFT_OUT: &str = "redacted";
 
 /// Which way a message went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -158,7 +158,7 @@
     const lines = area.value.split("\n").filter((line) => line.trim());
     if (!lines.includes(button.dataset.line)) lines.push(button.dataset.line);
     area.value = lines.join("\n");
-    button.querySelector("[data-add-word]").textContent = "Kept";
+    button.querySelector("[data-add-word]").textContent = "Included";
   });
 
   // Buttons that open a dialog lead to a confirm page; where the browser can show the dialog, it does.

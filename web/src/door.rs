@@ -142,7 +142,7 @@ pub(crate) fn too_many(now: Timestamp, until: Timestamp) -> Problem {
         ..Problem::new(
             StatusCode::TOO_MANY_REQUESTS,
             "rate_limited",
-            format!("Too many tries. The next one counts in {span}."),
+            format!("Too many attempts. Try again in {span}."),
         )
     }
 }
@@ -150,9 +150,9 @@ pub(crate) fn too_many(now: Timestamp, until: Timestamp) -> Problem {
 /// What a wrong try leaves, in words.
 pub(crate) fn what_is_left(left: Left) -> String {
     match left.tries {
-        0 => format!("The next try counts in {}.", crate::format::span(left.wait_ms)),
-        1 => "1 try left before one has to wait.".to_owned(),
-        tries => format!("{tries} tries left before one has to wait."),
+        0 => format!("Try again in {}.", crate::format::span(left.wait_ms)),
+        1 => "1 attempt left before you have to wait.".to_owned(),
+        tries => format!("{tries} attempts left before you have to wait."),
     }
 }
 

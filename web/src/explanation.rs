@@ -83,7 +83,7 @@ impl Explanation {
 }
 
 const LOST: Explanation = explain(
-    "The agent knows nothing of this job any more",
+    "The agent has lost this job",
     "The agent came back without this job and without its result: it was probably killed or its machine went down \
      while restic ran. What restic had sent already is used again by the next run.",
     Step::Again,
@@ -92,8 +92,8 @@ const LOST: Explanation = explain(
 );
 
 const INTERRUPTED: Explanation = explain(
-    "Something on its host ended it",
-    "restic was ended by a signal that came neither from this server nor from the agent: by another program or person \
+    "Something on the host stopped it",
+    "restic was stopped by a signal that came neither from this server nor from the agent: by another program or person \
      on that machine, or while it went down. What was sent already is used again by the next run.",
     Step::Again,
     "Run it again",
@@ -130,19 +130,19 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
         ),
         Class::RepoMissing => explain(
             "There is no repository at this address",
-            "The storage answered, but holds no restic repository there. Either it was never made, or the address is \
+            "The storage answered, but holds no restic repository there. Either it was never created, or the address is \
              wrong.",
             Step::RepoActions,
             "Look at the repository",
-            "Safe: making a repository never touches one that is there.",
+            "Safe: init never touches an existing repository.",
         ),
         Class::AppendOnly => explain(
-            "The storage lets nothing be deleted",
-            "The repository is append-only for the everyday credentials, which is as it should be. Forget and prune \
+            "The storage is append-only",
+            "The repository is append-only for the everyday credentials, as it should be. Forget and prune \
              need the admin credentials.",
             Step::AdminCredentials,
             "Set admin credentials",
-            "Safe: they are sent to the host for one job and forgotten there.",
+            "Safe: they are sent to the host for one job and not stored there.",
         ),
         Class::Network => explain(
             "The storage can't be reached",
@@ -150,7 +150,7 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
              the host, a firewall stands between them, or something else answers at its port.",
             Step::RepoCredentials,
             "Check the address",
-            "Safe: a test only looks.",
+            "Safe: a test changes nothing.",
         ),
         Class::SourceMissing => explain(
             "A path to back up is not there",
@@ -196,7 +196,7 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "Safe: it does nothing as long as restic is missing.",
         ),
         Class::Timeout => explain(
-            "It took too long and was ended",
+            "It took too long and was stopped",
             "The job did not end before its deadline. The storage is probably slow, or there is very much new data; what \
              was sent already is used again by the next run.",
             Step::Again,
@@ -204,8 +204,8 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "Safe: it goes on from where it was.",
         ),
         Class::Cancelled => explain(
-            "Somebody ended it",
-            "The job was ended on request. What was sent already is used again by the next run.",
+            "It was cancelled",
+            "The job was cancelled on request. What was sent already is used again by the next run.",
             Step::Again,
             "Run it again",
             "Safe: it goes on from where it was.",
@@ -213,22 +213,22 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
         Class::Hook => explain(
             "A hook or a command failed",
             "A hook of the source group, which runs before or after restic, or the command whose output it saves did not \
-             succeed. The log shows what it said.",
+             succeed. The log shows its output.",
             Step::Group,
             "Look at the source group",
             "Safe: it only shows the hooks.",
         ),
         Class::Damaged => explain(
             "The repository has errors",
-            "restic found data that is missing or does not fit. Keep the repository as it is and read the log; do not \
+            "restic found data that is missing or damaged. Keep the repository as it is and read the log; do not \
              prune before this is understood.",
             Step::RepoActions,
             "Look at the repository",
             "Safe: check reads and changes nothing.",
         ),
         Class::RepoExists => explain(
-            "There is a repository already",
-            "The address holds a repository, and it was left alone. If it is yours, set its restic password and go on; \
+            "There is already a repository",
+            "The address holds a repository, and it was not touched. If it is yours, set its restic password and go on; \
              if not, choose another address.",
             Step::RepoCredentials,
             "Set credentials",
@@ -242,8 +242,8 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "Safe: it only shows the host.",
         ),
         Class::UnknownAuthority => explain(
-            "The storage's certificate is of an unknown authority",
-            "The storage speaks TLS with a certificate that the host can't check. If the authority is your own, give its \
+            "The storage's certificate is from an unknown CA",
+            "The storage speaks TLS with a certificate that the host can't check. If the CA is your own, give its \
              certificate in the credentials, with an address that begins with https; if not, somebody else may be \
              answering.",
             Step::RepoCredentials,
@@ -260,7 +260,7 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
         ),
         Class::CertificateExpired => explain(
             "The storage's certificate is not valid now",
-            "It has expired, or begins later. Renew it at the storage, and look at the clocks of storage and host.",
+            "It has expired, or is not valid yet. Renew it at the storage, and look at the clocks of storage and host.",
             Step::Again,
             "Run it again",
             "Safe: nothing is done before the storage can be trusted.",
@@ -275,7 +275,7 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
         ),
         Class::NeedsTls => explain(
             "The storage seems to want TLS",
-            "The repository's address says http, and the storage can't make sense of that. Write https.",
+            "The repository's address says http, and the storage does not understand it. Write https.",
             Step::RepoCredentials,
             "Set credentials",
             "Safe: saving only stores and tests them.",
@@ -285,29 +285,29 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "The storage answers by ssh with a key that the host has never seen. Compare its fingerprint with the one at \
              the storage, and accept it; then it may show no other.",
             Step::HostKey,
-            "Look at the key…",
-            "Safe: it is shown, and taken only when you say so.",
+            "Review the key…",
+            "Safe: it is shown, and accepted only when you confirm.",
         ),
         Class::HostKeyChanged => explain(
             "The storage's host key has changed",
-            "The storage answers by ssh with another key than before, so nothing was sent to it. Either it was set up anew, \
+            "The storage answers by ssh with another key than before, so nothing was sent to it. Either it was reinstalled, \
              or somebody else is answering in its place. Compare the fingerprint with the one at the storage.",
             Step::HostKey,
-            "Look at the key…",
-            "Safe: it is shown, and taken only when you say so.",
+            "Review the key…",
+            "Safe: it is shown, and accepted only when you confirm.",
         ),
         Class::InvalidPattern => explain(
             "An exclude pattern can't be read",
             "restic can't read an exclude pattern of the source group, so nothing was saved: a [ is not closed, or nothing \
-             follows a \\. It is not tried again before the pattern is mended.",
+             follows a \\. It is not retried before the pattern is fixed.",
             Step::Group,
             "Look at the source group",
             "Safe: it only shows the patterns.",
         ),
         Class::NotNow => explain(
-            "The host puts it off",
-            "The policy file on the host has quiet hours, or wants another network, so restic was not started. A backup \
-             of a schedule waits and is tried again by itself.",
+            "Postponed by the host's policy",
+            "The policy file on the host has quiet hours, or requires another network, so restic was not started. A \
+             scheduled backup stays pending and is retried by itself.",
             Step::Again,
             "Run it again",
             "Safe: it does nothing as long as the policy says so.",
@@ -317,12 +317,12 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "This job deletes, and the agent got no credentials that may. Set the admin credentials, then run it again.",
             Step::AdminCredentials,
             "Set admin credentials",
-            "Safe: they are sent to the host for one job and forgotten there.",
+            "Safe: they are sent to the host for one job and not stored there.",
         ),
         Class::NoCredentials => explain(
             "The agent has no credentials",
-            "The agent holds no repository credentials: they were probably lost with its state folder. Save them again \
-             and they are sent to it.",
+            "The agent has no repository credentials: they were probably lost with its state folder. Save them again \
+             to send them to it.",
             Step::RepoCredentials,
             "Set credentials",
             "Safe: saving only stores and tests them.",
@@ -337,7 +337,7 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
         ),
         Class::NotTried => explain(
             "It was not tried",
-            "Something else of the same job failed before it, in a way that it would have met too. Mend that first.",
+            "Something else in the same job failed first, and would have made this fail too. Fix that first.",
             Step::Again,
             "Run it again",
             "Safe: nothing was done yet.",
@@ -348,11 +348,11 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
              Their address or login was probably mistyped, or only one of the two was changed.",
             Step::AdminCredentials,
             "Set admin credentials",
-            "Safe: they are sent to the host for one job and forgotten there.",
+            "Safe: they are sent to the host for one job and not stored there.",
         ),
         Class::Other => explain(
             "restic failed",
-            "The cause is none of those that are known here. restic's own last words stand below; the log has the rest.",
+            "The cause is not known. The last output of restic is below; the log has the rest.",
             Step::Again,
             "Run it again",
             "Safe: a failed run leaves the snapshots before it as they are.",
@@ -363,21 +363,21 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
 fn of_refusal(refusal: Refusal) -> Explanation {
     match refusal {
         Refusal::QueueFull => explain(
-            "The agent has too much to do",
-            "The agent holds as many jobs as it can and refused this one. Wait until some have ended.",
+            "The agent's queue is full",
+            "The agent holds as many jobs as it can and refused this one. Wait until some have finished.",
             Step::Again,
             "Run it again",
-            "Safe: it is refused again as long as there is no place.",
+            "Safe: it is refused again as long as the queue is full.",
         ),
         Refusal::Expired => explain(
-            "The host came too late",
-            "The command waited for the host until it was too old to be run. Nothing was done.",
+            "The command expired",
+            "The command waited for the host until it was too old to run. Nothing was done.",
             Step::Again,
             "Run it again",
             "Safe: nothing was done yet.",
         ),
         Refusal::AlreadyStarted => explain(
-            "The agent has had this job before",
+            "The agent had this job before",
             "The agent has the id of this job on its disk already and never runs a job twice.",
             Step::Again,
             "Run it again",
@@ -385,7 +385,7 @@ fn of_refusal(refusal: Refusal) -> Explanation {
         ),
         Refusal::Policy => of_class(Class::Policy, JobKind::Probe),
         Refusal::Unsupported => explain(
-            "This agent can't do it",
+            "This agent does not support it",
             "The agent is too old for this kind of job. Update it on the host.",
             Step::Host,
             "Look at the host",
@@ -394,7 +394,7 @@ fn of_refusal(refusal: Refusal) -> Explanation {
         Refusal::NoCredentials => of_class(Class::NoCredentials, JobKind::Probe),
         Refusal::StateFolder => explain(
             "The agent can't write its state folder",
-            "The agent must write a job down before it starts it, and could not: the host's disk is probably full or \
+            "The agent must store a job before it starts it, and could not: the host's disk is probably full or \
              read-only.",
             Step::Host,
             "Look at the host",

@@ -34,7 +34,7 @@ fn families<'a>(ctx: &'a Ctx, snapshot: &Snapshot) -> Result<Vec<Family<'a>>, Pr
             "Addresses and accounts that have to wait after wrong passwords, at the pages.",
             one(ctx.app.limiter().held(ctx.now()).len() as f64),
         ),
-        ("holdfast_pending_runs", "gauge", "Due backups that wait.", one(snapshot.pending_count()? as f64)),
+        ("holdfast_pending_runs", "gauge", "Pending backups.", one(snapshot.pending_count()? as f64)),
         ("holdfast_storage_bytes", "gauge", "Size of the data file.", one(snapshot.storage_bytes() as f64)),
         (
             "holdfast_reads_refused_total",
@@ -77,7 +77,7 @@ fn of_data_file(scrub: Option<Scrub>, space_left: Option<u64>) -> Vec<Family<'st
         families.push((
             "holdfast_storage_free_bytes",
             "gauge",
-            "Space that is left where the data file is.",
+            "Free space on the disk of the data file.",
             one(left as f64),
         ));
     }
@@ -88,27 +88,17 @@ fn of_data_file(scrub: Option<Scrub>, space_left: Option<u64>) -> Vec<Family<'st
             (
                 "holdfast_storage_scrub_time_seconds",
                 "gauge",
-                "When the data file was last looked through.",
+                "When the data file was last checked.",
                 one(scrub.at.0 as f64 / 1_000.0),
             ),
             (
                 "holdfast_storage_scrub_duration_seconds",
                 "gauge",
-                "How long that took.",
+                "How long the check took.",
                 one(scrub.took_ms as f64 / 1_000.0),
             ),
-            (
-                "holdfast_storage_damaged",
-                "gauge",
-                "Whether it was found not to be what was written.",
-                one(damaged),
-            ),
-            (
-                "holdfast_storage_scrub_failed",
-                "gauge",
-                "Whether it could not be looked through.",
-                one(failed),
-            ),
+            ("holdfast_storage_damaged", "gauge", "Whether the check found it damaged.", one(damaged)),
+            ("holdfast_storage_scrub_failed", "gauge", "Whether it could not be checked.", one(failed)),
         ]);
     }
     families
@@ -139,7 +129,7 @@ fn of_tasks(tasks: &[TaskFacts]) -> Vec<Family<'static>> {
         (
             "holdfast_task_restarts_total",
             "counter",
-            "How often a task began again after a fault of the program.",
+            "How often a task was restarted after a fault of the program.",
             each(|task| task.restarts as f64),
         ),
     ]
@@ -200,7 +190,7 @@ fn of_hosts(rows: &[HostRow]) -> Vec<Family<'static>> {
         (
             "holdfast_host_clock_ahead_seconds",
             "gauge",
-            "How far the host's clock was ahead of the server's at its last hello; negative: behind.",
+            "How far the host's clock was ahead of the server's when it last connected; negative: behind.",
             each(&|row| row.presence.clock_ahead_ms.map(|ahead| ahead as f64 / 1_000.0)),
         ),
         (

@@ -43,12 +43,12 @@ fn title(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED => "Sign in first",
         StatusCode::FORBIDDEN => "Not allowed",
-        StatusCode::NOT_FOUND => "Not here",
-        StatusCode::METHOD_NOT_ALLOWED => "Not this way",
-        StatusCode::GONE => "This is over",
+        StatusCode::NOT_FOUND => "Not found",
+        StatusCode::METHOD_NOT_ALLOWED => "Method not allowed",
+        StatusCode::GONE => "No longer valid",
         StatusCode::CONFLICT => "Not possible right now",
         status if status.is_server_error() => "Something went wrong",
-        _ => "That did not work",
+        _ => "Invalid request",
     }
 }
 

@@ -184,7 +184,7 @@ impl From<crate::password::HashFailed> for Problem {
             return Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "queue_full",
-                "Too many passwords are being checked right now. Try again in a moment; this try did not count.",
+                "Too many passwords are being checked right now. Try again in a moment; this attempt did not count.",
             );
         }
         tracing::error!(%error, "no password could be hashed");

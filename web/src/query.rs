@@ -66,7 +66,7 @@ impl Query {
         let page = self.page()?;
         match page.cursor.as_deref().map(str::parse::<T>) {
             Some(Err(_)) => {
-                Err(Problem::invalid("cursor", "This is no cursor: take `next` of the part before."))
+                Err(Problem::invalid("cursor", "This is no cursor: take `next` of the previous page."))
             }
             _ => Ok(page),
         }

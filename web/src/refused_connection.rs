@@ -109,13 +109,13 @@ impl NotLetIn {
             Self::OthersClientId => "a client id that is not the host's own",
             Self::Will => "a last will that is not on the host's own presence with QoS 0 or 1",
             Self::WillTopic => "a last will without a topic, or with a wildcard in it",
-            Self::WillQos => "a last will of QoS 2",
+            Self::WillQos => "a last will with QoS 2",
             Self::AccountFull => "a view account that has as many connections as it may have",
             Self::ViewersFull => "a view account, when there are as many connections of them as there may be",
             Self::Version => {
                 "a version of MQTT that is not spoken here: it is 3.1.1, and with view accounts also 5"
             }
-            Self::NotMqtt => "something else than MQTT",
+            Self::NotMqtt => "not MQTT",
             Self::Untrusted => "it does not trust the certificate of this server",
             Self::NoTls => "no TLS, or none that fits",
         }
@@ -126,23 +126,23 @@ impl NotLetIn {
         match self {
             Self::UnknownHost => {
                 "Its host was deleted here, or it was enrolled after the copy was made from which this server was restored. \
-                 If the machine is yours, add it as a host and run the new line there with --force: what it has backed up \
+                 If the machine is yours, add it as a host and run the enrolment command there with --force: what it has backed up \
                  stays in its repository."
             }
             Self::HostPassword => {
-                "The host was enrolled anew on another machine or with another state folder, or this server was restored from \
-                 a copy that is older than the enrolment. If this is the right machine, make an enrolment line for the host \
-                 and run it there with --force; if it is an old copy, stop the agent on it."
+                "The host was enrolled again on another machine or with another state folder, or this server was restored from \
+                 a copy that is older than the enrolment. If this is the right machine, create a new token for the host and run \
+                 its enrolment command there with --force; if it is an old copy, stop the agent on it."
             }
             Self::Quarantined => {
-                "Two machines have the identity of this host. Its page of quarantine tells them apart."
+                "Two machines have the identity of this host. Its quarantine page shows both."
             }
             Self::UnknownToken | Self::TokenPassword => {
-                "The line was cut when it was copied, or it is of another server, or its host was deleted. Make a new one."
+                "The enrolment command was cut when it was copied, or is from another server, or its host was deleted. Create a new token."
             }
-            Self::TokenExpired => "A line for enrolment can be used for 24 hours. Make a new one.",
+            Self::TokenExpired => "An enrolment token can be used for 24 hours. Create a new one.",
             Self::ViewAccount => {
-                "MQTT tools sign in with a view account; an admin makes one in the settings."
+                "MQTT tools sign in with a view account; an admin creates one in the settings."
             }
             Self::NoLogin => {
                 "MQTT tools sign in with a view account: --username and --pw in the settings of the tool."
@@ -155,7 +155,7 @@ impl NotLetIn {
             }
             Self::Will => "A host's login serves its agent only. MQTT tools sign in with a view account.",
             Self::WillTopic => {
-                "Set another topic for the last will in the settings of the tool, or no last will: nobody is shown it here."
+                "Set another topic for the last will in the settings of the tool, or no last will: the server does not publish it."
             }
             Self::WillQos => {
                 "Set QoS 0 or 1 for the last will in the settings of the tool, or no last will: nobody is shown it \
@@ -171,7 +171,7 @@ impl NotLetIn {
             }
             Self::NotMqtt => "A port scan, or a browser or a monitor that speaks HTTP to this port.",
             Self::Untrusted => {
-                "An agent that was enrolled with another server, or before this server's authority was made anew: enrol it \
+                "An agent that was enrolled with another server, or before this server's certificate authority was replaced: enrol it \
                  again, or bring back the tls folder. An MQTT tool needs this server's certificate as its CA file."
             }
             Self::NoTls => {

@@ -153,7 +153,7 @@ fn runs() -> Vec<Route> {
         post("/api/hosts/{host}/groups/{group}/backup", Run, run::backup)
             .doc(job("Backs up one source group")),
         post("/api/hosts/{host}/groups/{group}/forget-dry-run", Run, run::forget_dry_run).doc(
-            job("Says what a forget would drop of a source group, by rules that need not be stored")
+            job("Shows what a forget would remove of a source group, by rules that need not be stored")
                 .takes::<ForgetDryRunBody>(),
         ),
         post("/hosts/{host}/snapshots/refresh", Run, run::snapshots),
@@ -178,7 +178,7 @@ fn runs() -> Vec<Route> {
                 .query("lock", "unlock with all: the `mark` of the lock that was shown"),
         ),
         post("/pending/{run}/run", Run, api::pending::run),
-        post("/api/pending/{run}/run", Run, api::pending::run).doc(job("Tries a backup that waits at once")),
+        post("/api/pending/{run}/run", Run, api::pending::run).doc(job("Retries a pending backup at once")),
         post("/jobs/{job}/cancel", Run, run::cancel),
         post("/api/jobs/{job}/cancel", Run, run::cancel).doc(job("Cancels a job")),
     ]
@@ -191,7 +191,7 @@ fn api_accounts() -> Vec<Route> {
     vec![
         open(Method::GET, "/api/openapi.json", openapi_json).doc(doc("This document")),
         open(Method::POST, "/api/setup", account::set_up).doc(
-            doc("Makes the first account, with the code of the set-up link")
+            doc("Creates the first account, with the code of the set-up link")
                 .takes::<SetupIn>()
                 .answers::<MeOut>(201),
         ),
@@ -201,10 +201,10 @@ fn api_accounts() -> Vec<Route> {
                 .answers::<MeOut>(200),
         ),
         own(Method::POST, "/api/logout", account::sign_out).doc(doc("Signs out").empty()),
-        get("/api/me", Read, account::me).doc(doc("Who asks").answers::<MeOut>(200)),
+        get("/api/me", Read, account::me).doc(doc("The account of the session or token").answers::<MeOut>(200)),
         get("/api/operators", Admin, operator::list).doc(doc("Operators").lists::<OperatorOut>()),
         post("/api/operators", Admin, operator::create)
-            .doc(doc("Makes an operator").takes::<OperatorIn>().answers::<OperatorOut>(201)),
+            .doc(doc("Creates an operator").takes::<OperatorIn>().answers::<OperatorOut>(201)),
         get("/api/operators/{name}", Admin, operator::one)
             .doc(doc("One operator").answers::<OperatorOut>(200)),
         patch("/api/operators/{name}", Admin, operator::update)
@@ -213,27 +213,27 @@ fn api_accounts() -> Vec<Route> {
         get("/api/tokens", Admin, operator::tokens)
             .doc(doc("API tokens, without their secrets").lists::<TokenOut>()),
         post("/api/tokens", Admin, operator::create_token).doc(
-            doc("Makes an API token; its secret is in this answer only")
+            doc("Creates an API token; its secret is in this answer only")
                 .takes::<TokenIn>()
                 .answers::<TokenCreated>(201),
         ),
         delete("/api/tokens/{id}", Admin, operator::delete_token).doc(doc("Deletes an API token").empty()),
         get("/api/viewers", Admin, operator::viewers).doc(doc("MQTT view accounts").lists::<ViewerOut>()),
         post("/api/viewers", Admin, operator::create_viewer).doc(
-            doc("Makes an MQTT view account; its password is in this answer only")
+            doc("Creates an MQTT view account; its password is in this answer only")
                 .takes::<ViewerIn>()
                 .answers::<ViewerCreated>(201),
         ),
         delete("/api/viewers/{name}", Admin, operator::delete_viewer)
             .doc(doc("Deletes an MQTT view account").empty()),
         get("/api/held-up", Admin, operator::held_up).doc(
-            doc("Who has to wait after wrong passwords: addresses and accounts, at the pages and at the broker; \
+            doc("Blocked sign-ins: addresses and accounts that have to wait after wrong passwords, at the pages and at the broker; \
                  the hundred longest waits")
             .lists::<HeldUpOut>(),
         ),
         get("/api/refused-connections", Read, api::refused::list).doc(
-            Doc::new("audit", "Who was not let in at the broker during the last day, the last first, with why; in memory: \
-                 it begins anew with each start of the server")
+            Doc::new("audit", "Connections that the broker refused during the last day, the last first, with the reason; in \
+                 memory, empty after a restart")
             .lists::<RefusedConnectionOut>(),
         ),
         get("/api/audit", Read, api::audit::list).doc(
@@ -275,18 +275,18 @@ fn api_hosts() -> Vec<Route> {
         delete("/api/hosts/{host}", Write, host::delete)
             .doc(doc("Deletes a host and what is known of it").empty()),
         put("/api/hosts/{host}/acknowledgement", Write, host::acknowledge).doc(
-            doc("Acknowledges how a host stands: until that changes, it needs no attention")
+            doc("Acknowledges the status of a host: until it changes, it needs no attention")
                 .takes::<AckIn>()
                 .answers::<HostOut>(200),
         ),
         delete("/api/hosts/{host}/acknowledgement", Write, host::unacknowledge)
-            .doc(doc("Takes the acknowledgement back").empty()),
+            .doc(doc("Removes the acknowledgement").empty()),
         delete("/api/hosts/{host}/quarantine", Write, host::lift_quarantine).doc(
-            doc("Lets a host in again, of which there is one machine now; without a quarantine, nothing")
+            doc("Lifts the quarantine of a host; without one, does nothing")
                 .empty(),
         ),
         post("/api/hosts/{host}/enroll-token", Write, host::new_token).doc(
-            doc("A new enrolment token; the old key ends when it is used")
+            doc("Creates a new enrolment token; the current key is revoked when it is used")
                 .may_take::<EnrollTokenIn>()
                 .answers::<HostCreated>(201),
         ),
@@ -294,7 +294,7 @@ fn api_hosts() -> Vec<Route> {
             .doc(repository("Everyday credentials, never their secrets").answers::<CredentialsOut>(200)),
         put("/api/hosts/{host}/repo-credentials", Write, credentials::put_repo).doc(
             repository(
-                "Sets them; an absent secret keeps the stored one while scheme, machine and port stay",
+                "Sets them; an absent secret leaves the stored one unchanged while scheme, machine and port stay",
             )
             .takes::<CredentialsIn>()
             .answers::<CredentialsOut>(200),
@@ -305,7 +305,7 @@ fn api_hosts() -> Vec<Route> {
             .doc(repository("Admin credentials, never their secrets").answers::<CredentialsOut>(200)),
         put("/api/hosts/{host}/admin-credentials", Write, credentials::put_admin).doc(
             repository(
-                "Sets them; an absent secret keeps the stored one while scheme, machine and port stay",
+                "Sets them; an absent secret leaves the stored one unchanged while scheme, machine and port stay",
             )
             .takes::<CredentialsIn>()
             .answers::<CredentialsOut>(200),
@@ -314,39 +314,39 @@ fn api_hosts() -> Vec<Route> {
             .doc(repository("Removes them").empty()),
         get("/api/hosts/{host}/groups", Read, group::list).doc(doc("Source groups").lists::<GroupBody>()),
         post("/api/hosts/{host}/groups", Write, group::create)
-            .doc(doc("Makes a source group").takes::<GroupBody>().answers::<GroupBody>(201)),
+            .doc(doc("Creates a source group").takes::<GroupBody>().answers::<GroupBody>(201)),
         get("/api/hosts/{host}/groups/{group}", Read, group::one)
             .doc(doc("One source group").answers::<GroupBody>(200)),
         put("/api/hosts/{host}/groups/{group}", Write, group::update)
-            .doc(doc("Changes a source group, or makes it").takes::<GroupBody>().answers::<GroupBody>(200)),
+            .doc(doc("Changes a source group, or creates it").takes::<GroupBody>().answers::<GroupBody>(200)),
         delete("/api/hosts/{host}/groups/{group}", Write, group::delete)
             .doc(doc("Deletes a source group").empty()),
         get("/api/hosts/{host}/groups/{group}/soundness", Read, group::soundness)
-            .doc(doc("How whole the snapshots of a source group are").answers::<SoundnessOut>(200)),
+            .doc(doc("Which snapshots of a source group lack data").answers::<SoundnessOut>(200)),
         put("/api/hosts/{host}/groups/{group}/acceptance", Write, group::accept).doc(
             doc(
-                "Says that a source group is right as its last backup found it: its snapshots count as whole",
+                "Accepts the last backup of a source group: its snapshots count as complete",
             )
             .takes::<AcceptIn>()
             .answers::<SoundnessOut>(200),
         ),
         get("/api/hosts/{host}/schedules", Read, schedule::list).doc(doc("Schedules").lists::<ScheduleOut>()),
         post("/api/hosts/{host}/schedules", Write, schedule::create)
-            .doc(doc("Makes a schedule").takes::<ScheduleIn>().answers::<ScheduleOut>(201)),
+            .doc(doc("Creates a schedule").takes::<ScheduleIn>().answers::<ScheduleOut>(201)),
         get("/api/hosts/{host}/schedules/{schedule}", Read, schedule::one)
             .doc(doc("One schedule").answers::<ScheduleOut>(200)),
         put("/api/hosts/{host}/schedules/{schedule}", Write, schedule::update)
-            .doc(doc("Changes a schedule, or makes it").takes::<ScheduleIn>().answers::<ScheduleOut>(200)),
+            .doc(doc("Changes a schedule, or creates it").takes::<ScheduleIn>().answers::<ScheduleOut>(200)),
         delete("/api/hosts/{host}/schedules/{schedule}", Write, schedule::delete)
-            .doc(doc("Deletes a schedule; what waits because of it is given up").empty()),
+            .doc(doc("Deletes a schedule; its pending backups are given up").empty()),
         get("/api/hosts/{host}/repo", Read, repo::one)
             .doc(repository("What is known of the repository").answers::<RepoOut>(200)),
         put("/api/hosts/{host}/shared-with/{other}", Write, repo::confirm_sharing).doc(
-            repository("Says that two hosts use one repository, by whatever addresses; both must name it")
+            repository("Confirms that two hosts share a repository, by whatever addresses; both must name it")
                 .empty(),
         ),
         delete("/api/hosts/{host}/shared-with/{other}", Write, repo::undo_sharing)
-            .doc(repository("Takes that back").empty()),
+            .doc(repository("Withdraws that").empty()),
         get("/api/hosts/{host}/maintenance", Read, maintenance::one)
             .doc(repository("Maintenance settings, and what is decided now").answers::<MaintenanceOut>(200)),
         put("/api/hosts/{host}/maintenance", Write, maintenance::update).doc(
@@ -391,9 +391,9 @@ fn api_jobs() -> Vec<Route> {
     let doc = |summary| Doc::new("jobs", summary);
     vec![
         get("/api/pending", Read, pending::list)
-            .doc(doc("Due backups that wait, oldest first").paged::<PendingOut>()),
+            .doc(doc("Pending backups, oldest first").paged::<PendingOut>()),
         delete("/api/pending/{run}", Run, pending::delete)
-            .doc(doc("Lets a backup that waits go").empty()),
+            .doc(doc("Drops a pending backup").empty()),
         get("/api/jobs", Read, job::list).doc(
             doc("Jobs, newest first")
                 .query("host", "of this host")
@@ -404,7 +404,7 @@ fn api_jobs() -> Vec<Route> {
         ),
         get("/api/jobs/{job}", Read, job::one).doc(doc("One job").answers::<JobOut>(200)),
         put("/api/jobs/{job}/host-key", Write, credentials::accept_host_key).doc(
-            doc("Says that the ssh host key which the job was shown is the storage's: it may show no other from then on")
+            doc("Accepts the ssh host key that the job was shown; no other is trusted from then on")
                 .takes::<HostKeyIn>()
                 .answers::<CredentialsOut>(200),
         ),
@@ -416,7 +416,7 @@ fn api_jobs() -> Vec<Route> {
         ),
         get("/api/events", Read, events::stream).doc(
             doc("Server-sent events: each names a topic that changed")
-                .query("topics", "only these, apart by commas")
+                .query("topics", "only these, comma-separated")
                 .query("since", "the id of the newest event known: when there is a newer one, the topic `all` comes first")
                 .answers_as("text/event-stream"),
         ),

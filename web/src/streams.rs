@@ -69,7 +69,7 @@ impl Streams {
             Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "queue_full",
-                "Too many watch already; try again later.",
+                "Too many event streams are open; try again later.",
             )
         })?;
         let mut held = self.held();

@@ -53,7 +53,7 @@ pub(crate) fn judge(
         fails(
             "The server's data file is damaged",
             format!(
-                "Something else than the server has changed it, such as a bad disk; that was found {ago} ({why}). Stop the \
+                "Something other than the server has changed it, such as a bad disk; that was found {ago} ({why}). Stop the \
                  server, and restore the data folder from your backup of it. Backups of hosts go on meanwhile."
             ),
         );
@@ -82,7 +82,7 @@ pub(crate) fn judge(
             is_failure: false,
             title: "The server's disk is nearly full".to_owned(),
             text: format!(
-                "{} are left where its data file is. Make room before it can't be written.",
+                "{} are left where its data file is. Free some space before it can't be written.",
                 bytes(left)
             ),
         });
@@ -91,13 +91,13 @@ pub(crate) fn judge(
         troubles.push(Trouble {
             is_failure: false,
             title: "The next start of the server would fail".to_owned(),
-            text: format!("It runs on with what it has read at its start. {}", sentence(&why)),
+            text: format!("It goes on with what it read at its start. {}", sentence(&why)),
         });
     }
     if let Some(silent) = in_trouble(tasks) {
         troubles.push(Trouble {
             is_failure: true,
-            title: "A part of the server is not well".to_owned(),
+            title: "A part of the server is unhealthy".to_owned(),
             text: silent,
         });
     }
@@ -109,10 +109,10 @@ pub(crate) fn in_trouble(tasks: Vec<TaskFacts>) -> Option<String> {
     let silent: Vec<String> = tasks
         .into_iter()
         .filter(|task| !task.is_well())
-        .map(|task| format!("{} has not been heard of for {} s", task.name, task.since_beat.as_secs()))
+        .map(|task| format!("{} has not responded for {} s", task.name, task.since_beat.as_secs()))
         .collect();
     (!silent.is_empty())
-        .then(|| format!("Not well: {}. Restart the server, and look at its log.", silent.join("; ")))
+        .then(|| format!("Unhealthy: {}. Restart the server, and look at its log.", silent.join("; ")))
 }
 
 #[cfg(test)]
@@ -172,7 +172,7 @@ mod tests {
                 well,
                 vec![("can't be read or written", true)],
             ),
-            (damage(), counts(0, None), None, silent, vec![("damaged", true), ("not well", true)]),
+            (damage(), counts(0, None), None, silent, vec![("damaged", true), ("unhealthy", true)]),
         ];
         for (damage, counts, left, task, expected) in table {
             let found = judge((damage, None), counts, left, vec![task]);

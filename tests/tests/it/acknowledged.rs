@@ -33,17 +33,17 @@ fn a_failure_is_read_acknowledged_and_comes_back_only_when_it_changes() {
 
     let browser = Browser::start();
     scene.server.sign_in(&browser);
-    browser.wait_text("1 needs you", SOON);
+    browser.wait_text("1 needs attention", SOON);
     browser.click(&browser.find("#fleet-attention a.button"));
     browser.wait_text("A path to back up is not there", SOON);
     browser.open(&format!("{}/", scene.server.base()));
     browser.click(&browser.find("#fleet-attention form button"));
     browser.wait_text("1 host acknowledged", SOON);
-    assert!(!browser.text().contains("needs you"), "{}", browser.text());
+    assert!(!browser.text().contains("needs attention"), "{}", browser.text());
     let told = api.host(host);
     assert_eq!((&told["status"], told["acknowledged_by"].is_string()), (&json!("failed"), true), "{told}");
     browser.open(&format!("{}/hosts/{host}", scene.server.base()));
-    browser.wait_text("it rests until it changes", SOON);
+    browser.wait_text("until its status changes", SOON);
 
     fail();
     needs(false);

@@ -46,7 +46,7 @@ fn from_the_set_up_link_to_the_first_backup_and_through_the_work_of_a_day() {
     agent.start();
 
     // It appears by itself; the steps lead on.
-    browser.wait_text(&format!("{HOST} is here"), LONG);
+    browser.wait_text(&format!("{HOST} is connected"), LONG);
     browser.click(&browser.find("a.button[href$='/repo#connection']"));
     let form = "#repo-credentials";
     browser.write(&browser.find(&format!("{form} [name=url]")), &repository);
@@ -106,7 +106,7 @@ fn from_the_set_up_link_to_the_first_backup_and_through_the_work_of_a_day() {
     browser.wait_text("host is offline", LONG);
     browser.click(&browser.find("#pending-rows a[href$='/delete']"));
     browser.click(&browser.find("form button.is-danger"));
-    browser.wait_text("Nothing waits", SOON);
+    browser.wait_text("Nothing is pending", SOON);
 
     // The credentials go when they are told to, and the host says so.
     browser.open(&format!("{}/hosts/{host}/repo-credentials/delete", server.base()));

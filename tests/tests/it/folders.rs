@@ -77,7 +77,7 @@ fn paths_are_picked_on_the_host_and_snapshots_are_looked_into() {
     let _ = scene.api().wait_job(listing["id"].as_str().expect("an id"), &["succeeded"], LONG);
     browser.open(&format!("{}/hosts/{host}/snapshots", scene.server.base()));
     browser.click(&browser.find(&format!("#snapshot-{snapshot} a")));
-    browser.wait_text("Not looked into yet", SOON);
+    browser.wait_text("Not listed yet", SOON);
     let at = format!("/api/hosts/{host}/snapshots/{snapshot}/files");
     let _ = look(scene.api(), &at, &format!("{sources}/photos"), "succeeded");
     let page = format!("{}/hosts/{host}/snapshots/{snapshot}?path={sources}/photos", scene.server.base());
@@ -103,7 +103,7 @@ fn paths_are_picked_on_the_host_and_snapshots_are_looked_into() {
     browser.scripts(false);
     browser.open(&page.replace("/photos", ""));
     browser.click(&browser.find("#folder button:not([disabled])[formaction*='again=1']"));
-    browser.wait_text("Looking", SOON);
+    browser.wait_text("Listing", SOON);
     browser.scripts(true);
     browser.open(&page.replace("/photos", ""));
     browser.wait_text("photos", LONG);

@@ -255,7 +255,7 @@ fn every_page_is_accessible_fits_a_phone_and_loads_nothing_from_elsewhere() {
     look.at("/login");
 
     scene.server.sign_in(&browser);
-    browser.wait_text("needs you", SOON);
+    browser.wait_text("needs attention", SOON);
     let sources = scene.sources.display().to_string();
     let parameters = [
         ("host", host.as_str()),

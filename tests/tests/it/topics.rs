@@ -27,8 +27,8 @@ fn messages_are_seen_as_they_pass_and_hold_no_secret() {
     }
     let source = browser.source();
     assert!(
-        source.contains("&quot;repo_password&quot;: &quot;left out&quot;")
-            || source.contains("\"repo_password\": \"left out\"")
+        source.contains("&quot;repo_password&quot;: &quot;redacted&quot;")
+            || source.contains("\"repo_password\": \"redacted\"")
     );
     assert!(source.contains(&job), "ids are text");
     assert_eq!(scene.secrets.found_in(source.as_bytes()), BTreeSet::new());

@@ -164,7 +164,7 @@ impl Doc {
     /// What is answered is one part of a list, and says more beside it.
     pub(crate) fn in_parts(self) -> Self {
         self.query_number("limit", "at most so many items; 50 without it", 1, 500)
-            .query("cursor", "`next` of the part before")
+            .query("cursor", "`next` of the previous page")
     }
 
     pub(crate) fn empty(mut self) -> Self {

@@ -30,10 +30,10 @@ impl BarView {
         Some(Self {
             title: "Two machines have this host's identity".to_owned(),
             text: format!(
-                "Noticed {}. Neither is let in, so nothing can be run here.",
+                "Detected {}. Both are refused, so nothing can be run here.",
                 ago(now, found.since)
             ),
-            more: Some((format!("/hosts/{}/quarantine", row.host.id), "See both, and what to do")),
+            more: Some((format!("/hosts/{}/quarantine", row.host.id), "See what to do")),
         })
     }
 
@@ -48,7 +48,7 @@ impl BarView {
         Some(Self {
             title: "The agent speaks a protocol version that this server does not".to_owned(),
             text: format!(
-                "Heard {}: version {version}; this server speaks {spoken}. Nothing can be run on this host until \
+                "Last seen {}: version {version}; this server speaks {spoken}. Nothing can be run on this host until \
                  the {who} is updated. Its backups so far are untouched.",
                 ago(now, problem.at),
             ),
@@ -69,7 +69,7 @@ impl BarView {
         };
         let refused = found.iter().find(is_its)?;
         Some(Self {
-            title: "A machine asks to be let in as this host, and is refused".to_owned(),
+            title: "A machine that connects as this host is refused".to_owned(),
             text: format!(
                 "From {}, last {}: {}",
                 refused.origin,

@@ -13,8 +13,8 @@ pub(crate) struct ConfirmView {
     pub(crate) action: String,
     /// The words of the act.
     pub(crate) button: String,
-    /// The words of the way out: what stays.
-    pub(crate) keep: String,
+    /// The words of the button that leaves everything as it is.
+    pub(crate) dismiss: String,
     /// Where the way out leads.
     pub(crate) back: String,
 }

@@ -1,4 +1,4 @@
-//! Adding a host: name it, run two lines, see it appear, give it something to do.
+//! Adding a host: name it, run two commands, wait until it connects, give it something to do.
 
 use super::bar::BarView;
 use super::head::facts_line;
@@ -52,10 +52,10 @@ pub(crate) struct EnrolView {
     /// Whether the host has come.
     pub(crate) here: bool,
     pub(crate) used: Option<UsedView>,
-    /// The line to run; only the first time that the page is shown after its making.
+    /// The enrolment command; only the first time that the page is shown after the token was created.
     pub(crate) command: Option<String>,
     pub(crate) expires: Option<When>,
-    /// What the line allows, for the next one.
+    /// What the command allows, for the next token.
     pub(crate) rights: Rights,
     /// Whether they are shown at once.
     pub(crate) open: bool,
@@ -89,7 +89,7 @@ pub(crate) async fn new(ctx: Ctx) -> Result<Response<Body>, Problem> {
     ctx.show(StatusCode::OK, view).await
 }
 
-/// On to the page that shows the line, once. That one can be loaded again without making another line.
+/// On to the page that shows the command, once. That one can be loaded again without creating another token.
 fn go_with(ctx: &Ctx, host: HostId, token: NewEnrollToken, rights: Rights) -> Response<Body> {
     let page = format!("/hosts/{host}/enrol");
     ctx.app.enrolments().leave(ctx.now(), &ctx.by().actor, &page, (token, rights));
@@ -215,7 +215,7 @@ fn read(
         mqtt: ctx.app.settings.server.mqtt.iter().take(1).map(|listener| listener.address.clone()).collect(),
         bar: BarView::new(now, &row, &(ctx.app.settings.refused_connections)().rows),
         here_title: match (after, row.presence.online) {
-            (Some(after), _) => format!("Connected {after} after the line was run"),
+            (Some(after), _) => format!("Connected {after} after it was enrolled"),
             (None, true) => "Connected".to_owned(),
             (None, false) => "Enrolled; offline right now".to_owned(),
         },
@@ -223,11 +223,7 @@ fn read(
         has_credentials: row.has_repo_credentials,
         test: repo.tested.as_ref().map(|tested| {
             let ago = crate::format::ago(now, tested.at);
-            if tested.well {
-                format!("Tested {ago}, all well.")
-            } else {
-                format!("The test {ago} did not succeed.")
-            }
+            if tested.well { format!("Tested {ago}, all well.") } else { format!("The test {ago} failed.") }
         }),
         has_group: !groups.is_empty(),
         group_text: groups.first().map(|group| format!("{}: {}", group.name, group.includes.join(", "))),
@@ -251,7 +247,7 @@ fn here_facts(row: &fleet::HostRow) -> String {
     let mut line = facts_line(facts, row.presence.peer.as_deref());
     if let Some(facts) = facts {
         let restic = match facts.restic_version.as_str() {
-            "" if row.presence.epoch == 0 => "restic not known yet".to_owned(),
+            "" if row.presence.epoch == 0 => "restic unknown yet".to_owned(),
             "" => "restic is not installed there".to_owned(),
             version => format!("restic {version}"),
         };

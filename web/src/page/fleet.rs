@@ -76,7 +76,7 @@ impl Sort {
         (Self::Good, "good", "by the last good backup"),
         (Self::Size, "size", "by size"),
         (Self::Next, "next", "by the next run"),
-        (Self::Seen, "seen", "by when they were heard"),
+        (Self::Seen, "seen", "by when they were last seen"),
     ];
 
     fn words(self) -> (&'static str, &'static str) {
@@ -287,7 +287,7 @@ fn view(now: Timestamp, all: &[HostRow], filter: &HostFilter, order: Order, page
         empty: all.is_empty(),
         protected: counts.protected,
         total: many(u64::from(counts.total), "host"),
-        need: (need > 0).then(|| format!("{need} need{} you", if need == 1 { "s" } else { "" })),
+        need: (need > 0).then(|| format!("{need} need{} attention", if need == 1 { "s" } else { "" })),
         note: note(now, all),
         attention: attention(now, all),
         q: filter.q.clone().unwrap_or_default(),
@@ -344,7 +344,7 @@ fn note(now: Timestamp, all: &[HostRow]) -> String {
         parts.push(format!("Last good backup {}.", ago(now, at)));
     }
     if running > 0 {
-        parts.push(format!("{} at work right now.", many(running as u64, "host")));
+        parts.push(format!("{} running jobs right now.", many(running as u64, "host")));
     }
     let acked = all.iter().filter(|row| row.acked.is_some()).count();
     if acked > 0 {

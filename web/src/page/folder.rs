@@ -301,7 +301,7 @@ fn waits(snapshot: &Snapshot, host: HostId, job: &Job) -> Result<String, Problem
     Ok(match before {
         Some(other) => {
             let title = crate::words::job_title(&other.what);
-            format!("{title} is before it on this host; it is looked up when that has ended.")
+            format!("{title} runs on this host first.")
         }
         None => job_result(job, None),
     })
@@ -354,7 +354,7 @@ fn shown(folder: &Folder, shown: usize) -> String {
     };
     if folder.left_out > 0 {
         text = format!(
-            "{text}; {} left out (too many, or of a name that is too long or could not be read)",
+            "{text}; {} omitted (too many, or with a name that is too long or could not be read)",
             count(folder.left_out.into())
         );
     }

@@ -116,7 +116,7 @@ fn confirm(host: &Host, name: &str) -> ConfirmView {
         body: vec!["It is not backed up any more. Its snapshots stay as they are.".to_owned()],
         action: format!("{href}/delete"),
         button: format!("Delete {name}"),
-        keep: "Keep it".to_owned(),
+        dismiss: "Cancel".to_owned(),
         back: href,
     }
 }

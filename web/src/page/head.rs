@@ -25,7 +25,7 @@ impl PresenceView {
         let text = match (presence.online, at) {
             (true, Some(since)) => format!("online since {}", ago(now, since)),
             (true, None) => "online".to_owned(),
-            (false, Some(seen)) => format!("offline, heard {}", ago(now, seen)),
+            (false, Some(seen)) => format!("offline, last seen {}", ago(now, seen)),
             (false, None) => "never connected".to_owned(),
         };
         // "since 3 h ago" is no English.

@@ -165,19 +165,19 @@ fn next_step(row: &HostRow, href: &str) -> Option<NextStep> {
     } else if row.host.enrolled_at.is_none() {
         Some(step(
             "No agent is enrolled for this host yet",
-            "Run two lines on it, and it appears here by itself.",
+            "Run two commands on it, and it appears here by itself.",
             "Enrol it",
             "/enrol",
         ))
     } else if !row.has_repo_credentials {
         Some(step(
             "It has no repository yet",
-            "Say where it backs up to. The credentials are tested when you save.",
+            "Set where it backs up to. The credentials are tested when you save.",
             "Set credentials",
             "/repo#connection",
         ))
     } else if row.groups == 0 {
-        Some(step("It has nothing to back up yet", "Name the paths to keep.", "Add group", "/new-group"))
+        Some(step("It has nothing to back up yet", "Name the paths to include.", "Add group", "/new-group"))
     } else {
         None
     }
@@ -260,7 +260,7 @@ pub(crate) fn keeps(keep: &Retention) -> String {
     let mut words: Vec<String> =
         rules.iter().filter(|rule| rule.0 > 0).map(|(number, word)| format!("{number} {word}")).collect();
     if !keep.within.is_empty() {
-        words.push(format!("all of {}", keep.within));
+        words.push(format!("within {}", keep.within));
     }
     if words.is_empty() { "everything".to_owned() } else { words.join(", ") }
 }
@@ -276,14 +276,14 @@ fn facts(now: Timestamp, row: &HostRow, usage: Usage, over: &OverBudget) -> Vec<
             facts.push(Fact::new("restic", restic));
         }
         facts.push(Fact::new("System", format!("{}, {}", said.os, said.arch)));
-        facts.push(Fact::new("Own name", &said.hostname));
+        facts.push(Fact::new("Hostname", &said.hostname));
         if connected {
-            facts.push(Fact::new("Last hello", ago(now, said.at)));
+            facts.push(Fact::new("Last connected", ago(now, said.at)));
         }
         if let Some(ahead_ms) = row.clock_ahead_ms() {
             let way = if ahead_ms < 0 { "behind" } else { "ahead" };
             let off = format!("{} {way}", span(ahead_ms.unsigned_abs()));
-            facts.push(Fact::new("Its clock", off).note("times that it states are corrected by this"));
+            facts.push(Fact::new("Clock", off).note("its timestamps are corrected by this"));
         }
         if said.state_free_bytes > 0 {
             facts.push(Fact::new("Agent disk", format!("{} free", bytes(said.state_free_bytes))));
@@ -297,13 +297,13 @@ fn facts(now: Timestamp, row: &HostRow, usage: Usage, over: &OverBudget) -> Vec<
             .note(if row.host.restic_host == row.host.name {
                 String::new()
             } else {
-                format!("snapshots say {}", row.host.restic_host)
+                format!("snapshots have the host name {}", row.host.restic_host)
             }),
     );
     if let (false, Some(at)) = (row.presence.online, row.presence.last_seen_at) {
-        facts.push(Fact::new("Silent for", span(now.ms_since(at))));
+        facts.push(Fact::new("Offline for", span(now.ms_since(at))));
     }
-    facts.push(Fact::new("Kept here", format!("{}, {}", many(usage.jobs, "job"), bytes(usage.bytes))));
+    facts.push(Fact::new("Stored here", format!("{}, {}", many(usage.jobs, "job"), bytes(usage.bytes))));
     for (over, times, at) in &over.refused {
         let times = if *times == 1 { "once".to_owned() } else { format!("{} times", count(*times)) };
         facts.push(

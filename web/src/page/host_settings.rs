@@ -39,13 +39,13 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, host: &str) -> Result<HostSettingsView, 
         delete: ConfirmView {
             title: format!("Delete {}?", row.host.name),
             body: vec![
-                "Its credentials, source groups, jobs and logs are forgotten here, and its agent can't connect any more."
+                "Its credentials, source groups, jobs and logs are deleted here, and its agent can't connect any more."
                     .to_owned(),
                 "The repository and its snapshots stay as they are.".to_owned(),
             ],
             action: format!("{}/delete", head.href),
             button: format!("Delete {}", row.host.name),
-            keep: "Keep it".to_owned(),
+            dismiss: "Cancel".to_owned(),
             back: format!("{}/settings", head.href),
         },
         problem: None,

@@ -68,7 +68,7 @@ fn read(
         findings: job_view::findings(job),
         log: LogView {
             none: (lines.is_empty() && after == 0 && ended).then_some(match find {
-                Some(_) => "No line of the log holds this.",
+                Some(_) => "No line of the log matches.",
                 None => "There is no log of this job.",
             }),
             find: find.unwrap_or_default().to_owned(),
@@ -104,21 +104,24 @@ fn tail(href: &str, after: u32, find: Option<&str>) -> String {
 fn waiting(ctx: &Ctx, snapshot: &Snapshot, now: Timestamp, job: &Job) -> Result<String, Problem> {
     Ok(match job.state {
         JobState::Running => match ctx.app.fleet.progress(job.id) {
-            None => "restic has started; no figures yet.".to_owned(),
+            None => "restic has started; no progress yet.".to_owned(),
             Some(_) => String::new(),
         },
         JobState::Accepted => {
-            "The agent has it and starts restic as soon as the job before it has ended.".to_owned()
+            "Accepted by the agent; restic starts as soon as the job before it has ended.".to_owned()
         }
-        JobState::Sent => "Handed to the host; the agent has not said yet that it has it.".to_owned(),
+        JobState::Sent => "Sent to the host; not yet accepted by the agent.".to_owned(),
         _ => {
             let presence = snapshot.presence(job.host)?;
             match (presence.online, presence.last_seen_at) {
-                (true, _) => "On its way to the host.".to_owned(),
+                (true, _) => "Being sent to the host.".to_owned(),
                 (false, Some(at)) => {
-                    format!("The host is offline, heard {}. It runs at the next hello.", ago(now, at))
+                    format!(
+                        "The host is offline, last seen {}. The job runs when it reconnects.",
+                        ago(now, at)
+                    )
                 }
-                (false, None) => "The host is offline. It runs at the next hello.".to_owned(),
+                (false, None) => "The host is offline. The job runs when it reconnects.".to_owned(),
             }
         }
     })
@@ -198,7 +201,7 @@ fn mended(snapshot: &Snapshot, now: Timestamp, job: &Job) -> Result<Option<Mende
     Ok(later.filter(|later| later.id > job.id && is_better(later)).map(|later| Mended {
         href: format!("/jobs/{}", later.id),
         title: job_title(&later.what),
-        text: format!("did well {}", ago(now, later.finished_at.unwrap_or(later.created_at))),
+        text: format!("succeeded {}", ago(now, later.finished_at.unwrap_or(later.created_at))),
     }))
 }
 

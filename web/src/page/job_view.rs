@@ -217,8 +217,8 @@ pub(crate) fn stages(job: &Job) -> Vec<Stage> {
         JobState::Failed => ("failed", "failed", "is-fail"),
         JobState::Cancelled if is_broken_off(job) => ("interrupted", "failed", "is-fail"),
         JobState::Cancelled => match job.ended_by() {
-            Some(EndedBy::Policy) => ("put off", "stop", "is-done"),
-            Some(EndedBy::Server) => ("taken back", "stop", "is-done"),
+            Some(EndedBy::Policy) => ("postponed", "stop", "is-done"),
+            Some(EndedBy::Server) => ("withdrawn", "stop", "is-done"),
             _ => ("cancelled", "stop", "is-done"),
         },
         JobState::Lost => ("lost", "failed", "is-fail"),
@@ -250,7 +250,7 @@ pub(crate) fn figures(job: &Job) -> Vec<Figure> {
         JobFigures::Snapshots { count: number, left_out } => {
             let mut figures = vec![Figure::new("Snapshots", count(u64::from(*number)), "")];
             if *left_out > 0 {
-                figures.push(Figure::new("Left out", count(u64::from(*left_out)), ""));
+                figures.push(Figure::new("Omitted", count(u64::from(*left_out)), ""));
             }
             figures
         }
@@ -270,7 +270,7 @@ pub(crate) fn figures(job: &Job) -> Vec<Figure> {
                 match probe.append_only {
                     Some(true) => "append-only",
                     Some(false) => "may delete",
-                    None => "not told",
+                    None => "unknown",
                 },
                 "",
             ),
@@ -285,12 +285,12 @@ pub(crate) fn figures(job: &Job) -> Vec<Figure> {
         }
         JobFigures::Restore { files, bytes: size, skipped } => vec![
             Figure::bytes("Restored", *size, &format!(" in {}", many(*files, "file"))),
-            Figure::new("Left as they were", count(*skipped), ""),
+            Figure::new("Skipped", count(*skipped), ""),
         ],
         JobFigures::Folder { entries, left_out } => {
             vec![
                 Figure::new("Entries", count(u64::from(*entries)), ""),
-                Figure::new("Left out", count(u64::from(*left_out)), ""),
+                Figure::new("Omitted", count(u64::from(*left_out)), ""),
             ]
         }
         JobFigures::HostKey { key, .. } => {
@@ -304,7 +304,7 @@ pub(crate) fn figures(job: &Job) -> Vec<Figure> {
 pub(crate) fn accept_host_key(job: &Job, key: &str, host_name: &str) -> ConfirmView {
     let fingerprint = crate::words::host_key(key);
     let changed = (job.class == Some(Class::HostKeyChanged)).then(|| {
-        "It is another one than before: either the storage was set up anew, or somebody else is answering in its place."
+        "It is another one than before: either the storage was reinstalled, or somebody else is answering in its place."
             .to_owned()
     });
     let compare = "Compare it with the one at the storage: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub there shows \
@@ -318,7 +318,7 @@ pub(crate) fn accept_host_key(job: &Job, key: &str, host_name: &str) -> ConfirmV
         body: body.chain([compare.to_owned()]).collect(),
         action: format!("/jobs/{}/host-key?{query}", job.id),
         button: "Accept this key".to_owned(),
-        keep: "Leave it".to_owned(),
+        dismiss: "Cancel".to_owned(),
         back: format!("/jobs/{}", job.id),
     }
 }
@@ -336,7 +336,7 @@ fn spared(group: &ForgetFigures) -> String {
     match group.spared {
         0 => String::new(),
         number => {
-            format!(", {} of them beside the rules: newer ones lack something", count(u64::from(number)))
+            format!(", {} of them by safeguard: newer ones lack data", count(u64::from(number)))
         }
     }
 }
@@ -352,7 +352,9 @@ fn forget_figure(group: &ForgetFigures, dry_run: bool) -> Figure {
             format!("{} removed", count(u64::from(group.removed))),
             format!("{} kept{}", count(u64::from(group.kept)), spared(group)),
         ),
-        Some(Class::NotTried) => ("Not tried".to_owned(), "what failed would have met it too".to_owned()),
+        Some(Class::NotTried) => {
+            ("Not tried".to_owned(), "an earlier failure would have stopped it too".to_owned())
+        }
         Some(class) => ("Failed".to_owned(), class.as_str().replace('_', " ")),
     };
     Figure::new(group.group.clone(), value, note)
@@ -415,17 +417,17 @@ pub(crate) fn facts(now: Timestamp, job: &Job, last_good: Option<&Job>, restic: 
         JobWhat::ForgetDryRun { group, held, .. } => {
             facts.push(Fact::new("Group", group));
             if let Some(why) = held {
-                facts.push(Fact::new("Held back", "nothing of it goes yet").note(hold(*why)));
+                facts.push(Fact::new("On hold", "nothing of it is removed yet").note(hold(*why)));
             }
         }
         JobWhat::Forget { groups, held } => {
             let names: Vec<&str> = groups.iter().map(|(name, _)| name.as_str()).collect();
             facts.push(Fact::new("Groups", names.join(", ")));
             for (name, why) in held {
-                facts.push(Fact::new("Left out", name).note(hold(*why)));
+                facts.push(Fact::new("Skipped", name).note(hold(*why)));
             }
         }
-        JobWhat::Check { subset_pct } => facts.push(Fact::new("Data to read", format!("{subset_pct} %"))),
+        JobWhat::Check { subset_pct } => facts.push(Fact::new("Read data subset", format!("{subset_pct} %"))),
         _ => {}
     }
     if let Some(class) = job.class {
@@ -434,15 +436,16 @@ pub(crate) fn facts(now: Timestamp, job: &Job, last_good: Option<&Job>, restic: 
     if let Some(refusal) = job.refusal {
         facts.push(Fact::new("Refused", refusal.as_str()).code());
     }
-    facts.push(Fact::new("Asked for", ago(now, job.created_at)).note(crate::format::exact(job.created_at)));
+    facts.push(Fact::new("Requested", ago(now, job.created_at)).note(crate::format::exact(job.created_at)));
     if let Some(ran) = ran(job) {
         facts.push(Fact::new("Ran for", ran));
     }
     if let Some(at) = job.cancel_asked_at {
-        facts.push(Fact::new("Cancel asked", ago(now, at)));
+        facts.push(Fact::new("Cancel requested", ago(now, at)));
     }
     if job.late {
-        facts.push(Fact::new("Came late", "yes").note("others on its repository went on without it"));
+        facts
+            .push(Fact::new("Late", "yes").note("jobs of other hosts on its repository did not wait for it"));
     }
     if let Some(code) = job.exit_code {
         facts.push(Fact::new("Exit code", code.to_string()));
@@ -463,15 +466,15 @@ pub(crate) fn cancel(job: &Job, host_name: &str) -> ConfirmView {
     let what = title.to_lowercase();
     let body = match &job.what {
         JobWhat::Backup { .. } => "No snapshot is made. What was sent already is used again by the next run.",
-        JobWhat::Prune => "restic stops where it is safe; what was not freed yet is freed by the next prune.",
-        _ => "It is asked to stop, and ended after a short grace time if it does not.",
+        JobWhat::Prune => "restic stops safely; the next prune frees the rest.",
+        _ => "It is asked to stop, and killed after a short grace period.",
     };
     ConfirmView {
         title: format!("Cancel the {what} on {host_name}?"),
         body: vec![body.to_owned()],
         action: format!("/jobs/{}/cancel", job.id),
         button: format!("Cancel the {what}"),
-        keep: "Let it run".to_owned(),
+        dismiss: "Back".to_owned(),
         back: format!("/jobs/{}", job.id),
     }
 }

@@ -155,9 +155,9 @@ fn read(
         rows: rows.collect::<Result<_, _>>()?,
         older: jobs.next.map(|next| address(state, kind, &[("cursor", &next)])),
         empty: if state.is_some() || kind.is_some() {
-            "No job fits."
+            "No job matches."
         } else {
-            "Every backup, check and test will be listed here, with what came of it."
+            "Every backup, check and test will be listed here, with its result."
         },
         topics: newest.then(|| host.map_or_else(|| "jobs".to_owned(), |host| format!("host/{host}"))),
         part_href: address(state, kind, &[("part", "job-rows")]),

@@ -56,7 +56,7 @@ fn unlock_question(ctx: &Ctx, snapshot: &Snapshot, host: &str) -> Result<Confirm
     let lock = snapshot.repo(host.id)?.lock;
     let (body, action) = match lock.and_then(|lock| Some((lock.at, lock.holder?))) {
         None => (
-            vec!["No lock is known to be held. What restic takes for stale is removed: locks of this host's name whose process it does not find, and those that were not renewed for half an hour.".to_owned()],
+            vec!["No lock is known to be held. Locks that restic considers stale are removed: those of this host's name whose process it does not find, and those that were not renewed for half an hour.".to_owned()],
             action,
         ),
         Some((seen_at, holder)) => {
@@ -70,7 +70,7 @@ fn unlock_question(ctx: &Ctx, snapshot: &Snapshot, host: &str) -> Result<Confirm
                 if holder.stale { "stale" } else { "as if it may be in use" }
             );
             let warning = "Make sure that this process has ended: if it still works on the repository, another job \
-                           beside it can do damage. All other locks go too.";
+                           beside it can do damage. All other locks are removed too.";
             (vec![shown, warning.to_owned()], format!("{action}?all=true&lock={}", holder.mark()))
         }
     };
@@ -79,7 +79,7 @@ fn unlock_question(ctx: &Ctx, snapshot: &Snapshot, host: &str) -> Result<Confirm
         body,
         action,
         button: format!("Unlock {}", host.name),
-        keep: "Keep them".to_owned(),
+        dismiss: "Cancel".to_owned(),
         back: format!("/hosts/{}/repo", host.id),
     })
 }

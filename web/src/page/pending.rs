@@ -114,12 +114,12 @@ fn sentence_of(count: usize, shown: &[PendingRun]) -> String {
     let away = if shown.len() < count { 0 } else { shown.iter().filter(|run| is_away(run)).count() };
     let waits = |n: usize| if n == 1 { "waits" } else { "wait" };
     match (count, away) {
-        (0, _) => "No backup waits".to_owned(),
+        (0, _) => "No pending backups".to_owned(),
         (n, 0) => format!("{} {}", many(n as u64, "backup"), waits(n)),
         (n, away) if n == away => {
-            format!("{} {} for a host to come back", many(n as u64, "backup"), waits(n))
+            format!("{} {} for a host to reconnect", many(n as u64, "backup"), waits(n))
         }
-        (n, away) => format!("{} {}; {away} for a host to come back", many(n as u64, "backup"), waits(n)),
+        (n, away) => format!("{} {}; {away} for a host to reconnect", many(n as u64, "backup"), waits(n)),
     }
 }
 
@@ -138,7 +138,7 @@ fn row(snapshot: &Snapshot, now: Timestamp, run: &PendingRun) -> Result<PendingR
         _ => "queued",
     };
     let why = match error {
-        _ if run.asleep => "its schedule is off".to_owned(),
+        _ if run.asleep => "its schedule is disabled".to_owned(),
         Some(error) => lower(&words::setback(error)),
         None => "it is due".to_owned(),
     };
@@ -147,12 +147,12 @@ fn row(snapshot: &Snapshot, now: Timestamp, run: &PendingRun) -> Result<PendingR
         None => run.attempt.to_string(),
     };
     let next = match run.next_attempt_at {
-        _ if run.asleep => "when it is on".to_owned(),
-        None => "at its hello".to_owned(),
+        _ if run.asleep => "when its schedule is enabled".to_owned(),
+        None => "when it reconnects".to_owned(),
         Some(at) if at <= now => "now".to_owned(),
         Some(at) => format!("in {}", span(at.ms_since(now))),
     };
-    let missed = (run.missed > 1).then(|| format!("{} occurrences missed, they count as one", run.missed));
+    let missed = (run.missed > 1).then(|| format!("{} missed runs, counted as one", run.missed));
     Ok(PendingRow {
         id: run.id.to_string(),
         href: format!("/hosts/{}", run.host),
@@ -166,11 +166,11 @@ fn row(snapshot: &Snapshot, now: Timestamp, run: &PendingRun) -> Result<PendingR
         next,
         action: format!("/pending/{}", run.id),
         run: Run {
-            label: "Try now".to_owned(),
+            label: "Retry now".to_owned(),
             why: super::run_button::why_short(snapshot, run.host, &request)?,
             small: true,
             primary: false,
-            name: Some(format!("Try the backup of {} on {host} now", run.group)),
+            name: Some(format!("Retry the backup of {} on {host} now", run.group)),
         },
         drop_label: format!("Drop the pending backup of {} on {host}", run.group),
         host,
@@ -214,12 +214,10 @@ pub(crate) async fn confirm_delete(ctx: Ctx, Path(run): Path<String>) -> Result<
         let host = snapshot.host(run.host)?.ok_or(Refused::HostNotFound)?;
         ctx.page(&ConfirmView {
             title: format!("Drop the pending backup of {} on {}?", run.group, host.name),
-            body: vec![
-                "It is not tried again. The schedule goes on: its next occurrence runs as always.".to_owned(),
-            ],
+            body: vec!["It is not retried. The schedule stays: its next run is not affected.".to_owned()],
             action: format!("/pending/{}/delete", run.id),
             button: "Drop it".to_owned(),
-            keep: "Let it wait".to_owned(),
+            dismiss: "Cancel".to_owned(),
             back: "/pending".to_owned(),
         })
     })

@@ -46,23 +46,17 @@ impl PreviewView {
                 let mut text = "A dry run: nothing was removed, and no rule was saved.".to_owned();
                 if let Some(spared) = groups.first().map(|group| group.spared).filter(|spared| *spared > 0) {
                     text = format!(
-                        "{} of them stay beside the rules, for newer ones lack something. {text}",
+                        "{} of them stay by safeguard, because newer ones lack data. {text}",
                         many(spared.into(), "snapshot")
                     );
                 }
                 if let JobWhat::ForgetDryRun { held: Some(why), .. } = &job.what {
-                    text = format!("But nothing of it goes yet, for {}. {text}", crate::words::hold(*why));
+                    text = format!("Nothing of it is removed yet: {}. {text}", crate::words::hold(*why));
                 }
                 (false, title, text)
             }
-            (_, state) if state.is_ended() => {
-                (true, "The preview came to nothing".to_owned(), job.message.clone())
-            }
-            _ => (
-                false,
-                "Asking the host…".to_owned(),
-                "restic looks at the snapshots; nothing is removed.".to_owned(),
-            ),
+            (_, state) if state.is_ended() => (true, "The preview failed".to_owned(), job.message.clone()),
+            _ => (false, "Asking the host…".to_owned(), "This is a dry run; nothing is removed.".to_owned()),
         };
         Self {
             open: (!job.state.is_ended()).then(|| job.id.to_string()),

@@ -56,7 +56,7 @@ pub(crate) async fn show(ctx: Ctx) -> Result<Response<Body>, Problem> {
             rows: found.rows.iter().map(|refused| row(&hosts, now, refused)).collect(),
             left_out: (found.left_out > 0).then(|| {
                 let rows = many(found.left_out, "row");
-                format!("{rows} gave way to newer ones since the server started.")
+                format!("{rows} older ones were dropped since the server started.")
             }),
         })
     })
@@ -88,7 +88,7 @@ fn row(hosts: &[HostRow], now: Timestamp, refused: &RefusedConnection) -> Refuse
 fn action(reason: NotLetIn, host: Option<&str>) -> Option<Action> {
     match (reason, host) {
         (NotLetIn::Quarantined, Some(host)) => {
-            Some(Action::look("Tell them apart", format!("{host}/quarantine")))
+            Some(Action::look("See both machines", format!("{host}/quarantine")))
         }
         (NotLetIn::HostPassword | NotLetIn::Untrusted, Some(host)) => {
             Some(Action::set("Enrol it again", format!("{host}/settings")))
@@ -138,7 +138,7 @@ pub(crate) fn attention(now: Timestamp, found: &[RefusedConnection]) -> Option<A
         cause: "What looks like an agent is refused".to_owned(),
         hosts: vec![((*first).to_owned(), HREF.to_owned())],
         more,
-        text: format!("it asked to be let in {}.", ago(now, before(now, last))),
+        text: format!("it last tried {}.", ago(now, before(now, last))),
         action: Action::look("See why", HREF.to_owned()),
         ack: None,
     })

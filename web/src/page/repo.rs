@@ -214,7 +214,7 @@ fn prune_question(host: &str, href: &str, state: &RepoState) -> ConfirmView {
         ],
         action: format!("{href}/repo/prune"),
         button: format!("Prune {host}"),
-        keep: "Keep as it is".to_owned(),
+        dismiss: "Cancel".to_owned(),
         back: format!("{href}/repo"),
     }
 }
@@ -250,8 +250,8 @@ fn actions(
     let all = [
         (
             "init",
-            "Make the repository",
-            "Makes a new restic repository at the address, and never touches one that is there.",
+            "Create the repository",
+            "Runs restic init at the address; never touches an existing repository.",
             JobRequest::Init,
             "Make it",
         ),
@@ -259,21 +259,21 @@ fn actions(
         (
             "forget",
             "Forget",
-            "Drops snapshots that the retention rules of the source groups no longer keep.",
+            "Removes snapshots that the retention rules of the source groups no longer keep.",
             JobRequest::Forget,
             "Forget now",
         ),
         (
             "prune",
             "Prune",
-            "Frees the space of forgotten snapshots. Holds other jobs back while it runs.",
+            "Frees the space of forgotten snapshots. Other jobs wait while it runs.",
             JobRequest::Prune,
             "Prune now…",
         ),
         (
             "unlock",
             "Unlock",
-            "Removes what restic takes for stale: locks of this host's name whose process it does not find, and locks that were not renewed for half an hour.",
+            "Removes locks that restic considers stale: those of this host's name whose process it does not find, and locks that were not renewed for half an hour.",
             JobRequest::Unlock { all: None },
             "Unlock now",
         ),
@@ -332,10 +332,10 @@ fn test(
     // a network that is down show no repository either, and say nothing of whether there is one.
     if job.class == Some(Class::RepoMissing) {
         if state.repo.is_some() {
-            let text = "there was no repository then; one was made since".to_owned();
+            let text = "there was no repository then; one was created since".to_owned();
             return Ok(view(Badge::new("unset", format!("Tested {ago}")), text, href));
         }
-        let text = "the storage answered, and there is no repository yet: make it, above".to_owned();
+        let text = "the storage answered, and there is no repository yet: create it, above".to_owned();
         return Ok(view(Badge::new("warning", format!("Tested {ago}")), text, href));
     }
     let cause = crate::explanation::Explanation::of(&job)
@@ -527,18 +527,18 @@ async fn confirm(ctx: &Ctx, host: &str, slot: Slot) -> Result<Response<Body>, Pr
     let host = ctx.find_host(host).await?;
     let (which, after) = match slot {
         Slot::Repo => ("repository credentials", "Its backups stop until new ones are set."),
-        Slot::Admin => ("admin credentials", "Nothing is freed until new ones are set."),
+        Slot::Admin => ("admin credentials", "No space is freed until new ones are set."),
     };
     let path = slot_path(slot);
     let view = ConfirmView {
         title: format!("Remove the {which} of {}?", host.name),
         body: vec![
             format!("{after} The repository and its snapshots stay as they are."),
-            "The restic password is forgotten here: make sure that you have it elsewhere.".to_owned(),
+            "The restic password is deleted here: make sure that you have it elsewhere.".to_owned(),
         ],
         action: format!("/hosts/{}/{path}/delete", host.id),
         button: format!("Remove the {which}"),
-        keep: "Keep them".to_owned(),
+        dismiss: "Cancel".to_owned(),
         back: format!("/hosts/{}/repo", host.id),
     };
     ctx.show(StatusCode::OK, view).await

@@ -66,7 +66,7 @@ impl RepoView {
             size: state.size.as_ref().map(|size| bytes_parts(size.bytes)),
             size_note: size_note(now, state, history),
             none: if set {
-                "Nothing is known of it yet: a test, a backup or a measurement tells."
+                "Nothing is known of it yet: run a test, a backup or a measurement."
             } else {
                 "No repository is set yet."
             },
@@ -91,15 +91,15 @@ impl RepoView {
                 Some((true, _)) => "append-only for this host".to_owned(),
                 Some((false, _)) => "lets this host delete".to_owned(),
                 // A test finds out only where the storage can be asked, which is a REST server.
-                None if state.tested.is_some() => "can't be told".to_owned(),
+                None if state.tested.is_some() => "unknown".to_owned(),
                 None => "not tested yet".to_owned(),
             },
             id: state.repo.map_or_else(|| "not known yet".to_owned(), |id| short_id(&id.to_string())),
             replaced: state.replaced.map(|replaced| {
                 format!(
                     "Found {}: repository {} instead of {}. Backups since then are in the other one, and the figures \
-                     here are of the one before. If it is the right one, test the credentials: then it is taken as \
-                     this host's own. If not, set the right address.",
+                     here are of the one before. If it is the right one, test the credentials: then it is accepted \
+                     as this host's own. If not, set the right address.",
                     ago(now, replaced.at),
                     short_id(&replaced.by.to_string()),
                     state.repo.map_or_else(|| "none".to_owned(), |id| short_id(&id.to_string())),
@@ -122,14 +122,14 @@ impl RepoView {
                     if holder.stale {
                         " The agent started its process and saw it end, or it was not renewed for half an hour."
                     } else {
-                        " Whether its process still runs can't be told from here: it may run in a container, or on \
-                         another machine."
+                        " Whether its process still runs is unknown: it may run in a container, or on another \
+                         machine."
                     }
                 ),
                 stale: holder.stale,
             }),
             lock_word: match (lock, holder) {
-                (None, _) => "not looked yet",
+                (None, _) => "not checked yet",
                 (Some(_), None) => "none",
                 (Some(_), Some(holder)) if holder.stale => "stale",
                 (Some(_), Some(_)) => "held",
@@ -145,7 +145,7 @@ const fn other(by: Option<HostId>) -> &'static str {
 
 fn size_note(now: Timestamp, state: &RepoState, history: &[RepoPoint]) -> String {
     let Some(size) = &state.size else { return String::new() };
-    let measured = if size.measured { "measured" } else { "summed up from what backups added" };
+    let measured = if size.measured { "measured" } else { "sum of what backups added" };
     let month = history.iter().rfind(|point| now.ms_since(point.at) >= 30 * DAY_MS);
     match month {
         Some(point) if size.bytes >= point.bytes => {

@@ -41,11 +41,11 @@ pub(crate) fn why_short(
         Refused::RepoCredsRequired => "set repository credentials first".to_owned(),
         Refused::AdminCredsUnreadable => "the admin credentials must be set again".to_owned(),
         Refused::AdminCredsForbidden => "the agent refuses admin credentials".to_owned(),
-        Refused::JobInProgress { .. } => "it runs or waits already".to_owned(),
-        Refused::BackupOpen { group, .. } => format!("a backup of {group} waits or runs"),
+        Refused::JobInProgress { .. } => "already running or queued".to_owned(),
+        Refused::BackupOpen { group, .. } => format!("a backup of {group} is queued or running"),
         Refused::RepoBusy { host, .. } => format!("{host} uses the repository"),
-        Refused::Held { group, .. } => format!("{group} waits until somebody has looked at it"),
-        Refused::WireUnsupported => "the agent can't be spoken with".to_owned(),
+        Refused::Held { group, .. } => format!("{group} is on hold until somebody accepts its last backup"),
+        Refused::WireUnsupported => "the agent speaks another protocol version".to_owned(),
         other => sentence(&words::refused(&other)),
     }))
 }

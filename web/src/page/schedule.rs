@@ -157,7 +157,7 @@ fn confirm(host: &Host, name: &str) -> ConfirmView {
         ],
         action: format!("{href}/delete"),
         button: format!("Delete {name}"),
-        keep: "Keep it".to_owned(),
+        dismiss: "Cancel".to_owned(),
         back: href,
     }
 }

@@ -216,7 +216,7 @@ fn facts(ctx: &Ctx, now: Timestamp, storage_bytes: u64) -> Vec<Fact> {
         Fact::new("Pages", &settings.public_url),
     ];
     for listener in &settings.server.mqtt {
-        let how = if listener.tls { "TLS" } else { "plain, for this machine" };
+        let how = if listener.tls { "TLS" } else { "without TLS, this machine only" };
         facts.push(Fact::new("MQTT", &listener.address).note(how));
     }
     facts.push(tasks((settings.tasks)()));
@@ -240,13 +240,13 @@ fn facts(ctx: &Ctx, now: Timestamp, storage_bytes: u64) -> Vec<Fact> {
 
 /// What the last look through the data file has found.
 fn scrubbed(now: Timestamp, scrub: Option<Scrub>) -> Fact {
-    let of = "Data file looked through";
-    let Some(scrub) = scrub else { return Fact::new(of, "not since the start; it is done by itself") };
+    let of = "Data file check";
+    let Some(scrub) = scrub else { return Fact::new(of, "not since the start; runs by itself") };
     let fact = Fact::new(of, ago(now, scrub.at));
     match scrub.found {
-        Found::Well(rows) => fact.note(format!("whole, {}", many(rows, "row"))),
+        Found::Well(rows) => fact.note(format!("no errors, {}", many(rows, "row"))),
         Found::Damage(why) => fact.note(format!("damaged: {why}")),
-        Found::Failed(why) => fact.note(format!("could not be: {why}")),
+        Found::Failed(why) => fact.note(format!("failed: {why}")),
     }
 }
 
@@ -256,11 +256,11 @@ fn tasks(tasks: Vec<TaskFacts>) -> Fact {
     let number = tasks.len() as u64;
     let fact = match in_trouble(tasks) {
         Some(trouble) => Fact::new("Tasks", trouble),
-        None => Fact::new("Tasks", format!("all {} are well", count(number))),
+        None => Fact::new("Tasks", format!("all {} healthy", count(number))),
     };
     match restarts {
         0 => fact,
-        _ => fact.note(format!("begun again {} after a fault: see the server's log", many(restarts, "time"))),
+        _ => fact.note(format!("restarted {} after a fault: see the server's log", many(restarts, "time"))),
     }
 }
 

@@ -125,11 +125,11 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, host: &str, query: &Query) -> Result<Sna
     let lacking = snapshot.lacking(id)?;
     let listing = snapshot.latest_job(id, JobKind::Snapshots)?.filter(|job| !job.state.is_ended());
     let (note_title, note) = match (at, &listing) {
-        (_, Some(job)) => ("The repository is being read".to_owned(), crate::words::job_result(job, None)),
-        (None, None) => ("Not listed yet".to_owned(), "Read the repository to see its snapshots.".to_owned()),
+        (_, Some(job)) => ("The snapshots are being listed".to_owned(), crate::words::job_result(job, None)),
+        (None, None) => ("Not listed yet".to_owned(), "List the snapshots to see them.".to_owned()),
         (Some(_), None) => (
             many(all.len() as u64, "snapshot"),
-            "What the repository held then; backups made since are added when it is read again.".to_owned(),
+            "Snapshots that are newer than this list are added when it is refreshed.".to_owned(),
         ),
     };
     Ok(SnapshotsView {
@@ -151,8 +151,8 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, host: &str, query: &Query) -> Result<Sna
         cut: listed.filter(|listed| listed.left_out > 0).map(|listed| {
             let left_out = many(listed.left_out.into(), "snapshot");
             format!(
-                "Cut: {left_out} more in the repository {}",
-                "left out of this list, as it is too long or they can't be read."
+                "{left_out} more in the repository {}",
+                "not in this list, as it is too long or they can't be read."
             )
         }),
         newest_href: page.cursor.as_ref().map(|_| address(false, group.as_deref(), None)),
@@ -257,8 +257,7 @@ fn adopted(
             href: format!("{host_href}/new-group?{}", query.finish()),
         }
     };
-    let more =
-        (!left_out.is_empty()).then(|| format!("and {} more sorts of them", count(left_out.len() as u64)));
+    let more = (!left_out.is_empty()).then(|| format!("and {} more kinds", count(left_out.len() as u64)));
     (found.into_iter().map(entry).collect(), more)
 }
 
@@ -339,7 +338,7 @@ mod tests {
         assert_eq!(more, None);
         let many: Vec<_> = (0..13).map(|n| row(&[&format!("t{n}")], &["/x"], "barn")).collect();
         let (found_of_many, more) = adopted(&many, &owners, "barn", "/hosts/01");
-        assert_eq!((found_of_many.len(), more.as_deref()), (10, Some("and 3 more sorts of them")));
+        assert_eq!((found_of_many.len(), more.as_deref()), (10, Some("and 3 more kinds")));
         assert_eq!(found[0].href, "/hosts/01/new-group?name=&origin=old+way%40barn&path=%2Fsrv&path=%2Fa+b");
         assert_eq!(
             found[1].href,

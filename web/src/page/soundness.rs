@@ -53,7 +53,7 @@ impl LookView {
                 && known.hold() != Some(Hold::Unsized),
             title,
             text: texts.join(" "),
-            at: LookAt { label: "Look at the backup", href: format!("/jobs/{mark}") },
+            at: LookAt { label: "View the backup", href: format!("/jobs/{mark}") },
             accept: Some(format!("/hosts/{}/groups/{group}/accept?mark={mark}", host.id)),
         })
     }
@@ -63,33 +63,32 @@ impl LookView {
         let snapshots = LookAt { label: "Snapshots", href: format!("/hosts/{}/snapshots", host.id) };
         let (text, at) = match (hold, failed) {
             (Hold::Unlisted, Some(job)) => (
-                "The last listing did not bring all of its snapshots. Until one does, nothing of it is forgotten; \
-                 maintenance tries again by itself when a forget is due.",
-                LookAt { label: "Look at the listing", href: format!("/jobs/{job}") },
+                "The last listing did not return all of its snapshots. Until one does, nothing of it is forgotten; \
+                 maintenance retries when a forget is due.",
+                LookAt { label: "View the listing", href: format!("/jobs/{job}") },
             ),
             (Hold::Unlisted, None) => (
-                "Until it is, nothing of it is forgotten. Maintenance lists the snapshots by itself when a forget is due; \
-                 on the page of the snapshots it can be done now.",
+                "Until they are, nothing of it is forgotten. Maintenance lists the snapshots when a forget is due; to list \
+                 them now, refresh the page of the snapshots.",
                 snapshots,
             ),
             (Hold::TooManyLacking, _) => (
-                "So many of them hold less than half of the largest that they can't all be kept in mind. Make a first \
-                 backup here: then it is said on this page whether that is right. Until then nothing of it is forgotten \
-                 and nothing is pruned.",
+                "Too many of them to track hold less than half of the largest. Make a first backup here, then accept it \
+                 on this page if it is complete. Until then nothing of it is forgotten and nothing is pruned.",
                 snapshots,
             ),
             (_, _) => (
-                "Its restic does not tell how much is in them. Make a first backup here, and compare it with them: then \
-                 it is said on this page whether that is right. Until then nothing of it is forgotten.",
+                "The restic of the host does not report their sizes. Make a first backup here and compare it with them, \
+                 then accept it on this page if it is complete. Until then nothing of it is forgotten.",
                 snapshots,
             ),
         };
         let title = match hold {
-            Hold::Unlisted => format!("What the repository held of {group} before is not listed yet"),
+            Hold::Unlisted => format!("Existing snapshots of {group} are not listed yet"),
             Hold::TooManyLacking => {
-                format!("Many snapshots of {group} from before hold much less than others")
+                format!("Many existing snapshots of {group} hold much less than others")
             }
-            _ => format!("Nobody has looked at what was there of {group} before"),
+            _ => format!("Existing snapshots of {group} need a review"),
         };
         Self { is_held: false, is_whole_again: false, title, text: text.to_owned(), at, accept: None }
     }
@@ -99,12 +98,12 @@ impl LookView {
 fn said(group: &str, known: &Soundness, has_rule: bool) -> Vec<(String, String)> {
     let mut said = Vec::new();
     if let Some(loss) = &known.loss {
-        let back = if loss.is_back { " A later backup held as much as before again." } else { "" };
+        let back = if loss.is_back { " A later backup held as much as before." } else { "" };
         said.push((
             format!("More than half of {group} is gone"),
             format!(
-                "Seen since {}: a backup held {}, where it had {} before.{back} Until somebody has looked, nothing of it is forgotten \
-                 and nothing is pruned.",
+                "Since {}: a backup held {}, where it held {} before.{back} Until an operator accepts a backup, nothing of \
+                 it is forgotten and nothing is pruned.",
                 day(loss.since),
                 extent(loss.now),
                 extent(loss.usual)
@@ -114,20 +113,20 @@ fn said(group: &str, known: &Soundness, has_rule: bool) -> Vec<(String, String)>
     let lacking = known.lacking.len() as u64;
     if known.is_cut {
         said.push((
-            format!("Too many snapshots of {group} lack something"),
+            format!("Too many snapshots of {group} lack data"),
             format!(
-                "More than the {} that are kept in mind. Until somebody has looked, nothing of it is forgotten and nothing is \
-                 pruned.",
+                "More than the {} that are tracked. Until an operator accepts a backup, nothing of it is forgotten and \
+                 nothing is pruned.",
                 count(lacking)
             ),
         ));
     }
     if let Past::Unsized(number) = known.past {
         said.push((
-            format!("Nobody has looked at what was there of {group} before"),
+            format!("Existing snapshots of {group} need a review"),
             format!(
-                "The repository holds {} of it that no backup here has made, and its restic does not tell how much is in \
-                 them. Compare them with the last backup. Until somebody has looked, nothing of it is forgotten.",
+                "The repository holds {} of it that were not made from here, and the restic of the host does not report \
+                 their sizes. Compare them with the last backup. Until an operator accepts it, nothing of it is forgotten.",
                 many(number.into(), "snapshot")
             ),
         ));
@@ -136,27 +135,30 @@ fn said(group: &str, known: &Soundness, has_rule: bool) -> Vec<(String, String)>
     if lacking > 0 && (has_lack || said.is_empty()) {
         said.push((
             match lacking {
-                1 => format!("A snapshot of {group} lacks something"),
-                _ => format!("{} of {group} lack something", many(lacking, "snapshot")),
+                1 => format!("A snapshot of {group} lacks data"),
+                _ => format!("{} of {group} lack data", many(lacking, "snapshot")),
             },
-            format!("{}. As many whole ones are kept beside them, whatever the rules say.", reason(known)),
+            format!(
+                "{}. As many complete ones are kept in addition, whatever the retention rules say.",
+                reason(known)
+            ),
         ));
     }
     if known.spared > 0 && has_rule && said.is_empty() {
         let is = |one: &'static str, more: &'static str| if known.spared == 1 { one } else { more };
         said.push((
-            format!("{} of {group} {} beside the rules", many(known.spared.into(), "snapshot"), is("stays", "stay")),
+            format!("{} of {group} {} in addition to the rules", many(known.spared.into(), "snapshot"), is("is kept", "are kept")),
             format!(
-                "{} more than twice as much as newer ones, or paths that these lack, or the newer ones are of somebody else. \
-                 When nothing of that is missed in the last backup, say so: then the rules alone decide.",
+                "{} more than twice as much as newer ones, or paths that these lack, or the newer ones are of another owner. \
+                 If the last backup is complete, accept it: then the retention rules alone decide.",
                 is("It holds", "They hold")
             ),
         ));
     }
     if known.past == Past::Unlisted && has_rule {
         said.push((
-            format!("What the repository held of {group} before is not listed yet"),
-            format!("What the repository held of {group} before is not listed yet: until it is, nothing of it is forgotten."),
+            format!("Existing snapshots of {group} are not listed yet"),
+            format!("Until the existing snapshots of {group} are listed, nothing of it is forgotten."),
         ));
     }
     said
@@ -169,7 +171,7 @@ fn extent(extent: Extent) -> String {
 /// What the newest of them lacks.
 fn reason(known: &Soundness) -> String {
     let lack = known.lacking.last().and_then(|flawed| flawed.lack.as_ref());
-    let Some(lack) = lack else { return "More than half of what was usual was gone".to_owned() };
+    let Some(lack) = lack else { return "Less than half of the usual size".to_owned() };
     let words = crate::words::class(lack.class);
     if lack.paths.is_empty() { words.to_owned() } else { format!("{words}: {}", lack.paths.join(", ")) }
 }
@@ -177,23 +179,23 @@ fn reason(known: &Soundness) -> String {
 fn confirm(host: &Host, group: &str, look: &LookView, accept: &str) -> ConfirmView {
     let (title, then) = if look.is_whole_again {
         (
-            format!("Is {group} of {} right again?", host.name),
-            "Its last backup is whole again. When you say so, retention goes on. Snapshots that lack something still \
-             push no whole one out.",
+            format!("Is the last backup of {group} of {} complete?", host.name),
+            "Its last backup is complete again. When you accept it, retention goes on. Snapshots that lack data still \
+             never displace complete ones.",
         )
     } else {
         (
-            format!("Is {group} of {} right as its last backup found it?", host.name),
-            "When you say so, that backup counts as whole: the rules alone say then which older snapshots go, and such as \
-             hold more may be among them. What lacks something else later is told again.",
+            format!("Accept the last backup of {group} of {}?", host.name),
+            "That backup then counts as complete: the retention rules alone decide which older snapshots are removed, and \
+             some of these may hold more. If later backups lack data, you are asked again.",
         )
     };
     ConfirmView {
         title,
         body: vec![format!("{}. {}", look.title, look.text), then.to_owned()],
         action: accept.to_owned(),
-        button: "This is right now".to_owned(),
-        keep: "Leave it".to_owned(),
+        button: "Accept".to_owned(),
+        dismiss: "Cancel".to_owned(),
         back: format!("/hosts/{}#groups", host.id),
     }
 }

@@ -71,7 +71,7 @@ impl Sample {
             body: vec![self.text(), self.text()],
             action: "/x".to_owned(),
             button: self.text(),
-            keep: self.text(),
+            dismiss: self.text(),
             back: "/".to_owned(),
         }
     }
@@ -942,9 +942,9 @@ fn a_forget_shows_what_became_of_each_group() {
     assert_eq!(
         shown,
         [
-            "etc: 1 removed, 7 kept, 2 of them beside the rules: newer ones lack something",
+            "etc: 1 removed, 7 kept, 2 of them by safeguard: newer ones lack data",
             "home: Failed, append only",
-            "mail: Not tried, what failed would have met it too",
+            "mail: Not tried, an earlier failure would have stopped it too",
         ]
     );
 }

@@ -101,8 +101,8 @@ pub(crate) fn is_broken_off(job: &Job) -> bool {
 pub(crate) fn cancelled(job: &Job) -> &'static str {
     match job.ended_by() {
         Some(EndedBy::Agent | EndedBy::Machine) => "Interrupted",
-        Some(EndedBy::Policy) => "Put off",
-        Some(EndedBy::Server) => "Taken back",
+        Some(EndedBy::Policy) => "Postponed",
+        Some(EndedBy::Server) => "Withdrawn",
         Some(EndedBy::Person) | None => "Cancelled",
     }
 }
@@ -111,9 +111,9 @@ pub(crate) fn cancelled(job: &Job) -> &'static str {
 pub(crate) fn job_title(what: &JobWhat) -> String {
     match what {
         JobWhat::Backup { group } => format!("{} of {group}", job_kind(what.kind(), false)),
-        JobWhat::Browse { path } => format!("{} {}", job_kind(what.kind(), false), cut(path, 80)),
+        JobWhat::Browse { path } => format!("List {}", cut(path, 80)),
         JobWhat::Ls { snapshot, path } => {
-            format!("Look into {} of snapshot {}", cut(path, 80), cut(snapshot, 8))
+            format!("List {} of snapshot {}", cut(path, 80), cut(snapshot, 8))
         }
         what => job_kind(what.kind(), what.is_dry_run()).to_owned(),
     }
@@ -142,7 +142,7 @@ pub(crate) fn by(who: &Actor) -> String {
 pub(crate) fn action(action: AuditAction, target: &AuditTarget) -> String {
     let on_host = matches!(target, AuditTarget::Host(..));
     let words = match action {
-        AuditAction::SetupDone => "made the first account",
+        AuditAction::SetupDone => "created the first account",
         AuditAction::SessionOpened => "signed in",
         AuditAction::SessionClosed => "signed out",
         AuditAction::OperatorSignInRefused => "tried to sign in",
@@ -150,8 +150,8 @@ pub(crate) fn action(action: AuditAction, target: &AuditTarget) -> String {
         AuditAction::OperatorDeleted => "deleted an operator",
         AuditAction::OperatorPassword => "changed a password",
         AuditAction::OperatorRole => "changed a role",
-        AuditAction::TokenCreated if on_host => "made an enrolment line",
-        AuditAction::TokenCreated => "made an API token",
+        AuditAction::TokenCreated if on_host => "created an enrolment token",
+        AuditAction::TokenCreated => "created an API token",
         AuditAction::TokenDeleted => "deleted an API token",
         AuditAction::ViewerCreated => "added an MQTT viewer",
         AuditAction::ViewerDeleted => "deleted an MQTT viewer",
@@ -159,15 +159,15 @@ pub(crate) fn action(action: AuditAction, target: &AuditTarget) -> String {
         AuditAction::HostDeleted => "deleted a host",
         AuditAction::HostEnrolled => "enrolled",
         AuditAction::HostLabelled => "changed labels",
-        AuditAction::HostAcknowledged => "acknowledged how it stands:",
-        AuditAction::HostUnacknowledged => "took an acknowledgement back of",
+        AuditAction::HostAcknowledged => "acknowledged the status of",
+        AuditAction::HostUnacknowledged => "undid the acknowledgement of",
         AuditAction::HostRenamed => "renamed a host",
         AuditAction::EnrollRefused => "was refused enrolment",
         AuditAction::CredentialsSet => "set credentials",
         AuditAction::CredentialsHostKeyAccepted => "accepted a storage's host key",
         AuditAction::CredentialsDeleted => "removed credentials",
-        AuditAction::AuthorityAccepted => "took another authority",
-        AuditAction::GroupAccepted => "said that a group is right as it is",
+        AuditAction::AuthorityAccepted => "accepted another certificate authority",
+        AuditAction::GroupAccepted => "accepted the last backup of a source group",
         AuditAction::CredentialsRefused => "refused credentials",
         AuditAction::GroupCreated => "added a source group",
         AuditAction::GroupChanged => "changed a source group",
@@ -177,22 +177,22 @@ pub(crate) fn action(action: AuditAction, target: &AuditTarget) -> String {
         AuditAction::ScheduleDeleted => "deleted a schedule",
         AuditAction::MaintenanceChanged => "changed the maintenance of",
         AuditAction::PendingAbandoned => "gave up a due backup",
-        AuditAction::PendingDropped => "dropped a backup that waited",
-        AuditAction::PendingHurried => "tried all that waits",
+        AuditAction::PendingDropped => "dropped a pending backup",
+        AuditAction::PendingHurried => "retried all pending backups",
         AuditAction::JobCancelled => "cancelled a job",
-        AuditAction::AgentForged => "sent a message that does not open",
-        AuditAction::RepoClaimed => "named a repository that it was not given:",
-        AuditAction::RepoShareConfirmed => "said that two hosts use one repository:",
-        AuditAction::RepoShareUndone => "took back that two hosts use one repository:",
+        AuditAction::AgentForged => "sent a message that can't be decrypted",
+        AuditAction::RepoClaimed => "claimed a repository that it was not given:",
+        AuditAction::RepoShareConfirmed => "confirmed that two hosts share a repository:",
+        AuditAction::RepoShareUndone => "withdrew that two hosts share a repository:",
         AuditAction::JobsRemoved => "removed old jobs",
-        AuditAction::RepoReplaced => "found another repository in the place of that of",
-        AuditAction::HostQuarantined => "was kept out:",
-        AuditAction::HostUnplanned => "can't keep a plan of",
+        AuditAction::RepoReplaced => "found another repository at the address of",
+        AuditAction::HostQuarantined => "was quarantined:",
+        AuditAction::HostUnplanned => "can't run what is scheduled on",
         AuditAction::HostReleased => "lifted the quarantine of",
         AuditAction::AgentOdd => "sent a message that is not understood",
-        AuditAction::AgentTrouble => "told of trouble",
+        AuditAction::AgentTrouble => "reported a problem",
         AuditAction::MqttRefused => "was refused by the broker",
-        AuditAction::Job(kind) => return format!("asked for {}", kind.as_str()),
+        AuditAction::Job(kind) => return format!("requested {}", kind.as_str()),
     };
     words.to_owned()
 }
@@ -207,16 +207,16 @@ pub(crate) fn ran(job: &Job) -> Option<String> {
 pub(crate) fn job_result(job: &Job, progress: Option<&JobProgress>) -> String {
     match job.state {
         JobState::Queued => "waits for its host".to_owned(),
-        JobState::Sent => "handed to the host".to_owned(),
-        JobState::Accepted => "the agent has it".to_owned(),
+        JobState::Sent => "sent to the host".to_owned(),
+        JobState::Accepted => "accepted by the agent".to_owned(),
         JobState::Running => match progress {
             Some(progress) if progress.permille > 0 => format!("{} %", progress.permille / 10),
-            _ => "runs".to_owned(),
+            _ => "running".to_owned(),
         },
         JobState::Failed | JobState::Lost | JobState::Cancelled => match job.ended_by() {
-            Some(EndedBy::Person) => "ended on request".to_owned(),
-            Some(EndedBy::Policy) => "put off by the host's policy".to_owned(),
-            Some(EndedBy::Server) => "taken back by the server".to_owned(),
+            Some(EndedBy::Person) => "cancelled on request".to_owned(),
+            Some(EndedBy::Policy) => "postponed by the host's policy".to_owned(),
+            Some(EndedBy::Server) => "withdrawn by the server".to_owned(),
             Some(EndedBy::Agent | EndedBy::Machine) | None => crate::explanation::Explanation::of(job)
                 .map_or_else(|| job.message.clone(), |cause| cause.title.to_owned()),
         },
@@ -226,7 +226,7 @@ pub(crate) fn job_result(job: &Job, progress: Option<&JobProgress>) -> String {
                 && !held.is_empty()
             {
                 let names: Vec<&str> = held.iter().map(|(name, _)| name.as_str()).collect();
-                text = format!("{text}, left out {}", names.join(", "));
+                text = format!("{text}, skipped {}", names.join(", "));
             }
             if let Some(ran) = ran(job) {
                 text = if text.is_empty() { format!("took {ran}") } else { format!("{text}, {ran}") };
@@ -248,7 +248,7 @@ pub(crate) fn figures(figures: &JobFigures) -> String {
             };
             format!("answered in {} ms{kind}", count(u64::from(probe.answered_ms)))
         }
-        JobFigures::Init { repo } => format!("made repository {}", short_id(&repo.to_string())),
+        JobFigures::Init { repo } => format!("created repository {}", short_id(&repo.to_string())),
         JobFigures::Backup(backup) => {
             let added = backup.added_packed_bytes.unwrap_or(backup.added_bytes);
             let changed = backup.files_new.saturating_add(backup.files_changed);
@@ -295,14 +295,14 @@ pub(crate) fn host_key(key: &str) -> String {
 pub(crate) fn snapshot_lacks(row: &SnapshotRow, lacking: &BTreeMap<String, Flawed>) -> Option<String> {
     let flawed = lacking.get(row.id.get(..8)?).filter(|flawed| row.id.starts_with(&flawed.snapshot))?;
     Some(match &flawed.lack {
-        None => "less than half of the usual".to_owned(),
+        None => "less than half of the usual size".to_owned(),
         Some(lack) if !lack.paths.is_empty() => {
             let more = lack.paths.len().saturating_sub(3) as u64 + u64::from(lack.paths_left_out);
             let shown: Vec<&str> = lack.paths.iter().take(3).map(String::as_str).collect();
             let more = if more > 0 { format!(" and {} more", count(more)) } else { String::new() };
-            cut(&format!("lacks {}{more}", shown.join(", ")), 200)
+            cut(&format!("missing {}{more}", shown.join(", ")), 200)
         }
-        Some(lack) if lack.errors > 0 => format!("lacks {}", many(lack.errors, "file")),
+        Some(lack) if lack.errors > 0 => format!("missing {}", many(lack.errors, "file")),
         Some(lack) => class(lack.class).to_owned(),
     })
 }

@@ -6,18 +6,18 @@ use schema::{Class, JobKind};
 pub(crate) const fn job_kind(kind: JobKind, is_dry_run: bool) -> &'static str {
     match kind {
         JobKind::Probe => "Credentials test",
-        JobKind::Init => "Making the repository",
+        JobKind::Init => "Repository init",
         JobKind::Backup => "Backup",
         JobKind::Forget if is_dry_run => "Preview of a forget",
         JobKind::Forget => "Forget",
         JobKind::Prune => "Prune",
         JobKind::Check => "Check",
         JobKind::Unlock => "Unlock",
-        JobKind::Stats => "Measuring the repository",
-        JobKind::Snapshots => "Listing the snapshots",
-        JobKind::Ls => "Look into a snapshot",
+        JobKind::Stats => "Repository stats",
+        JobKind::Snapshots => "Snapshot list",
+        JobKind::Ls => "Snapshot folder list",
         JobKind::Restore => "Restore",
-        JobKind::Browse => "Look into a folder",
+        JobKind::Browse => "Folder list",
     }
 }
 

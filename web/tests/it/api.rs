@@ -402,15 +402,15 @@ async fn a_task_that_keeps_silent_is_told_by_readyz_metrics_and_settings() {
     *world.tasks.lock().unwrap() = vec![task("schedules", 90, 0), task("ingest", 3, 2)];
     world.stranger().get("/readyz").await.expect(200);
     let settings = admin.get("/settings").await.expect(200).text;
-    assert!(settings.contains("all 2 are well") && settings.contains("begun again 2 times"), "{settings}");
+    assert!(settings.contains("all 2 healthy") && settings.contains("restarted 2 times"), "{settings}");
     world.tasks.lock().unwrap()[0] = task("schedules", 91, 0);
     let answer = world.stranger().get("/readyz").await.expect(503).json();
     assert_eq!(answer["error"]["code"], "not_ready");
     assert!(
-        answer["error"]["message"].as_str().unwrap().contains("schedules has not been heard of for 91 s"),
+        answer["error"]["message"].as_str().unwrap().contains("schedules has not responded for 91 s"),
         "{answer}"
     );
-    assert!(admin.get("/settings").await.expect(200).text.contains("Not well: schedules"));
+    assert!(admin.get("/settings").await.expect(200).text.contains("Unhealthy: schedules"));
     let metrics = world.program(Role::Viewer).await.get("/metrics").await.expect(200).text;
     for line in [
         "holdfast_task_well{task=\"schedules\"} 0",

@@ -17,7 +17,7 @@ async fn the_set_up_link_works_once() {
     assert!(stranger.get("/login").await.expect(200).text.contains("set-up link"));
     stranger.get("/setup/wrong").await.expect(403);
     let page = stranger.get(&format!("/setup/{code}")).await.expect(200);
-    assert!(page.text.contains("Make the first account"));
+    assert!(page.text.contains("Create the first account"));
     let mut client = world.stranger();
     let short = client.post_form(&format!("/setup/{code}"), "name=mira&password=ninechars").await.expect(422);
     assert!(short.text.contains("Too short: 9 characters, at least 12 are needed."), "{}", short.text);
@@ -55,20 +55,20 @@ async fn after_five_wrong_passwords_each_try_waits_longer() {
     let world = World::new();
     world.admin().await;
     let mut client = world.stranger();
-    for left in ["4 tries left", "3 tries left", "2 tries left", "1 try left"] {
+    for left in ["4 attempts left", "3 attempts left", "2 attempts left", "1 attempt left"] {
         let answer = client.sign_in("mira", "wrong").await.expect(401);
-        let words = format!("Name and password do not match. {left} before one has to wait.");
+        let words = format!("Name and password do not match. {left} before you have to wait.");
         assert!(answer.text.contains(&words), "{}", answer.text);
     }
     let answer = client.sign_in("mira", "wrong").await.expect(401);
-    assert!(answer.text.contains("The next try counts in 30 s."), "{}", answer.text);
+    assert!(answer.text.contains("Try again in 30 s."), "{}", answer.text);
     let answer = client.sign_in("mira", PASSWORD).await.expect(429);
-    assert!(answer.text.contains("Too many tries"), "not even the right one");
+    assert!(answer.text.contains("Too many attempts"), "not even the right one");
     let answer = client.post("/api/login", &json!({"name": "mira", "password": PASSWORD})).await;
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (429, "rate_limited"));
     world.pass(30_000);
     let answer = client.sign_in("mira", "wrong").await.expect(401);
-    assert!(answer.text.contains("The next try counts in 60 s."), "{}", answer.text);
+    assert!(answer.text.contains("Try again in 60 s."), "{}", answer.text);
     world.pass(59_000);
     client.sign_in("mira", PASSWORD).await.expect(429);
     world.pass(1_000);
@@ -160,13 +160,13 @@ async fn wrong_tries_in_one_session_block_nobody_elses_change_of_password() {
     let mut admin = world.admin().await;
     let mut viewer = world.account(&admin, "janne", Role::Viewer).await;
     let wrong = "old=wrong&password=another+few+words";
-    for left in ["4 tries left", "3 tries left", "2 tries left", "1 try left", "counts in 30 s"] {
+    for left in ["4 attempts left", "3 attempts left", "2 attempts left", "1 attempt left", "again in 30 s"] {
         let answer = viewer.post_form("/account/password", wrong).await.expect(422);
         assert!(answer.text.contains(left), "{}", answer.text);
     }
     for _ in 0..40 {
         let answer = viewer.post_form("/account/password", wrong).await.expect(422);
-        assert!(answer.text.contains("Too many tries"), "{}", answer.text);
+        assert!(answer.text.contains("Too many attempts"), "{}", answer.text);
     }
     let mut other = world.stranger();
     other.sign_in("janne", PASSWORD).await.expect(303);
@@ -384,7 +384,7 @@ async fn a_session_that_ends_loses_nothing_that_was_typed_but_secrets() {
     let typed = "name=home&includes=%2Fhome%0A%2Fsrv+%26+more&retry_max=3&password=geheim";
     let password = PASSWORD.replace(' ', "+");
     let page = client.post_form(&address, typed).await.expect(401).text;
-    assert!(page.contains("What you typed is kept") && !page.contains("geheim"), "{page}");
+    assert!(page.contains("What you typed is saved") && !page.contains("geheim"), "{page}");
     let again = format!(
         "name=mira&password={password}&kept_to={address}&kept_left_out=password&kept.name=home&\
          kept.includes=%2Fhome%0A%2Fsrv+%26+more&kept.retry_max=3"
@@ -395,7 +395,7 @@ async fn a_session_that_ends_loses_nothing_that_was_typed_but_secrets() {
             || page.contains(&address)
     );
     assert!(
-        page.contains("Send it") && page.contains("srv &amp; more") && page.contains("Type it again"),
+        page.contains(">Send</button>") && page.contains("srv &amp; more") && page.contains("Type it again"),
         "{page}"
     );
     client.take_csrf().await;

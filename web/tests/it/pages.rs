@@ -98,7 +98,7 @@ async fn a_failed_job_says_why_and_what_to_do() {
     }
     let fleet = client.get("/").await.expect(200).text;
     assert!(
-        fleet.contains("1 needs you") && fleet.contains("The repository refuses the password"),
+        fleet.contains("1 needs attention") && fleet.contains("The repository refuses the password"),
         "{fleet}"
     );
 }
@@ -138,12 +138,12 @@ async fn two_machines_with_one_identity_have_a_page_that_lets_the_host_in_again(
     }
     let shown = client.get(&page).await.expect(200).text;
     for words in
-        ["Two machines say that they are", "aaaaaaaa", "03030303", "let it in again", "enrolment line"]
+        ["Two machines use the identity of", "aaaaaaaa", "03030303", "Lift the quarantine", "New token"]
     {
         assert!(shown.contains(words), "{words}: {shown}");
     }
     assert!(client.get("/").await.expect(200).text.contains(&page));
-    assert!(client.get(&href).await.expect(200).text.contains("See both, and what to do"));
+    assert!(client.get(&href).await.expect(200).text.contains("See what to do"));
     let found = client.get(&format!("/api{href}")).await.json();
     assert_eq!((&found["status"], &found["online"]), (&json!("failed"), &json!(false)), "{found}");
     assert_eq!(found["quarantine"]["machines"][1]["boot_id"], "03".repeat(16), "{found}");
@@ -155,7 +155,7 @@ async fn two_machines_with_one_identity_have_a_page_that_lets_the_host_in_again(
     assert!(found["quarantine"].is_null() && found["online"] == json!(true), "{found}");
     client.send(Method::DELETE, &format!("/api{href}/quarantine"), None).await.expect(204);
     let told = client.get("/audit").await.expect(200).text;
-    assert!(told.contains("lifted the quarantine of") && told.contains("was kept out:"), "{told}");
+    assert!(told.contains("lifted the quarantine of") && told.contains("was quarantined:"), "{told}");
 }
 
 #[tokio::test]
@@ -170,15 +170,15 @@ async fn a_failure_that_was_mended_says_so_and_tells_how_it_stood_then() {
     agent.finish(&world, failed, Outcome::Failed, Some(Class::Auth), "wrong password", Summary::None).await;
     let page = client.get(&format!("/jobs/{failed}")).await.expect(200).text;
     assert!(page.contains("<dt>Last good</dt><dd>3 d ago"), "{page}");
-    assert!(page.contains("At risk") && !page.contains("Mended since"), "{page}");
+    assert!(page.contains("At risk") && !page.contains("Fixed since"), "{page}");
     world.pass(86_400_000);
     let good = run(&client, &backup).await;
     agent.back_up(&world, good).await;
     let page = client.get(&format!("/jobs/{failed}")).await.expect(200).text;
-    assert!(page.contains("Mended since") && page.contains(&format!("/jobs/{good}")), "{page}");
+    assert!(page.contains("Fixed since") && page.contains(&format!("/jobs/{good}")), "{page}");
     assert!(page.contains("<dt>Last good before it</dt><dd>4 d ago"), "{page}");
     assert!(!page.contains("At risk") && !page.contains("is-primary"), "{page}");
-    let before = page.split("Before this").nth(1).unwrap();
+    let before = page.split("Earlier jobs").nth(1).unwrap();
     assert!(before.contains("Backup of logbook") && !before.contains(&good.to_string()), "{page}");
 }
 
@@ -234,11 +234,11 @@ async fn a_group_whose_snapshots_from_before_are_not_listed_says_so_until_they_a
     let host = format!("/hosts/{}", agent.host);
     let says = async || {
         let page = client.get(&host).await.expect(200).text;
-        page.contains("What the repository held of logbook before is not listed yet").then_some(page)
+        page.contains("Existing snapshots of logbook are not listed yet").then_some(page)
     };
     let page = says().await.unwrap();
     assert!(page.contains(&format!("href=\"{host}/snapshots\">Snapshots</a>")), "{page}");
-    assert!(!page.contains("This is right…"), "{page}");
+    assert!(!page.contains("Accept…"), "{page}");
     let job = run(&client, &format!("/api{host}/snapshots/refresh")).await;
     agent.start(&world, job).await;
     agent
@@ -284,9 +284,7 @@ async fn a_prune_is_asked_for_twice_and_there_is_nothing_to_unlock_without_a_loc
     let link = format!("<a class=\"button\" href=\"{repo}/prune\" data-dialog=\"confirm-prune\">");
     assert!(page.contains(&link) && page.contains("<dialog"), "{page}");
     let question = client.get(&format!("{repo}/prune")).await.expect(200).text;
-    for words in
-        ["Prune the repository of boat-pi?", "All 412 snapshots stay", "Keep as it is", "Prune boat-pi"]
-    {
+    for words in ["Prune the repository of boat-pi?", "All 412 snapshots stay", "Cancel", "Prune boat-pi"] {
         assert!(page.contains(words) && question.contains(words), "{words}: {question}");
     }
     client.get(&format!("{repo}/check")).await.expect(303);
@@ -386,7 +384,7 @@ async fn the_enrolment_page_moves_on_when_the_host_comes() {
     agent.hello(&world, 1).await;
     let here = client.get(&part).await.expect(200);
     assert!(
-        here.text.contains("harbour-pi-2 is here") && here.text.contains("Set credentials"),
+        here.text.contains("harbour-pi-2 is connected") && here.text.contains("Set credentials"),
         "{}",
         here.text
     );
@@ -553,7 +551,7 @@ async fn the_fleet_page_searches_and_filters() {
     assert!(rows.contains("studio-mini") && !rows.contains("boat-pi"), "{rows}");
     let rows = client.get("/?part=fleet-hosts&state=ok").await.expect(200).text;
     assert!(rows.contains("boat-pi") && !rows.contains("studio-mini"));
-    assert!(client.get("/?q=nothing").await.text.contains("No host fits"));
+    assert!(client.get("/?q=nothing").await.text.contains("No host matches"));
     let hostile = client.get("/?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E").await.expect(200).text;
     assert!(!hostile.contains("<script>alert"));
 }
@@ -771,7 +769,7 @@ async fn a_form_that_is_sent_twice_does_its_work_once() {
 async fn what_is_refused_at_the_broker_is_shown_where_it_helps() {
     let world = World::new();
     let admin = world.admin().await;
-    assert!(admin.get("/refused-connections").await.expect(200).text.contains("Nobody was refused"));
+    assert!(admin.get("/refused-connections").await.expect(200).text.contains("No refused connections"));
     let host = admin.post("/api/hosts", &json!({"name": "barn"})).await.expect(201).json();
     let row = |name: Option<String>, reason, tries| web::RefusedConnection {
         origin: "192.0.2.7".to_owned(),
@@ -796,7 +794,7 @@ async fn what_is_refused_at_the_broker_is_shown_where_it_helps() {
     let fleet = admin.get("/").await.expect(200).text;
     assert!(!fleet.contains("What looks like an agent is refused"), "two tries are no agent");
     let head = admin.get(&format!("/hosts/{of_host}")).await.expect(200).text;
-    assert!(head.contains("A machine asks to be let in as this host, and is refused"), "{head}");
+    assert!(head.contains("A machine that connects as this host is refused"), "{head}");
     assert!(head.contains("href=\"/refused-connections\""));
     world.refused.lock().unwrap().rows[0].tries = 3;
     let fleet = admin.get("/").await.expect(200).text;

@@ -132,7 +132,7 @@ async fn a_schedule_is_made_with_plain_forms_and_errors_keep_what_was_typed() {
     let agent = boat(&world, &client).await;
     let host = format!("/hosts/{}", agent.host);
     let page = client.get(&host).await.expect(200).text;
-    assert!(page.contains("Nothing runs by itself yet"), "{page}");
+    assert!(page.contains("No schedule yet"), "{page}");
     let form = client.get(&format!("{host}/new-schedule")).await.expect(200).text;
     for words in [
         "Every day at 02:30",
@@ -155,7 +155,7 @@ async fn a_schedule_is_made_with_plain_forms_and_errors_keep_what_was_typed() {
         shown.contains("Every 6 hours, on the hour") && shown.contains("Mon 23 Nov 2026, 12:00"),
         "{shown}"
     );
-    assert!(client.get(&host).await.text.contains("Nothing runs by itself yet"), "a look saves nothing");
+    assert!(client.get(&host).await.text.contains("No schedule yet"), "a look saves nothing");
 
     let good = typed.replace("25", "3");
     client.post_form(&format!("{host}/schedules"), &good).await.expect(303);
@@ -184,7 +184,7 @@ async fn a_schedule_is_made_with_plain_forms_and_errors_keep_what_was_typed() {
 async fn the_pending_page_says_what_waits_and_why() {
     let world = World::new();
     let mut client = world.admin().await;
-    assert!(client.get("/pending").await.expect(200).text.contains("No backup waits"));
+    assert!(client.get("/pending").await.expect(200).text.contains("No pending backups"));
     let (agent, id) = waiting(&world, &client).await;
     for _ in 0..2 {
         world.pass(HOUR_MS);
@@ -192,18 +192,18 @@ async fn the_pending_page_says_what_waits_and_why() {
     }
     let page = client.get("/pending").await.expect(200).text;
     for words in [
-        "1 backup waits for a host to come back",
+        "1 backup waits for a host to reconnect",
         "weather-mast",
         "logbook, by hourly",
         "host is offline",
-        "3 occurrences missed, they count as one",
+        "3 missed runs, counted as one",
         "0 of 13",
-        "at its hello",
+        "when it reconnects",
         &format!("/pending/{id}/delete"),
     ] {
         assert!(page.contains(words), "{words}: {page}");
     }
-    assert!(!page.contains("Try all now"), "nothing waits for a time");
+    assert!(!page.contains("Retry all now"), "nothing waits for a time");
     // The count beside the link follows live, on every page.
     let count = client.get("/pending?part=nav-pending").await.expect(200).text;
     assert!(count.contains("data-topics=\"pending\"") && count.contains(">1</span>"), "{count}");
@@ -212,24 +212,37 @@ async fn the_pending_page_says_what_waits_and_why() {
     assert!(page.contains(part.trim()), "{part}");
     let viewer = world.account(&client, "viola", Role::Viewer).await;
     let seen = viewer.get("/pending").await.expect(200).text;
-    assert!(seen.contains("weather-mast") && !seen.contains("Try now") && !seen.contains("Drop"), "{seen}");
-    assert!(client.get(&format!("/pending/{id}/delete")).await.expect(200).text.contains("Let it wait"));
+    assert!(seen.contains("weather-mast") && !seen.contains("Retry now") && !seen.contains("Drop"), "{seen}");
+    assert!(
+        client
+            .get(&format!("/pending/{id}/delete"))
+            .await
+            .expect(200)
+            .text
+            .contains("Drop the pending backup of logbook on weather-mast?")
+    );
 
     agent.hello(&world, 1).await;
     let page = client.get("/pending").await.expect(200).text;
     assert!(page.contains("the repository credentials are not set") && page.contains("1 of 13"), "{page}");
-    assert!(page.contains("Try all now"));
+    assert!(page.contains("Retry all now"));
     client.post_form("/pending/run", "").await.expect(303);
     assert!(client.get("/pending").await.expect(200).text.contains("2 of 13"));
     let host = format!("/api/hosts/{}", agent.host);
     client.send(Method::DELETE, &format!("{host}/schedules/hourly"), None).await.expect(204);
     let page = client.get("/pending").await.expect(200).text;
-    for words in
-        ["No backup waits", "Given up in the last 7 days", "logbook on weather-mast", "The schedule is gone"]
-    {
+    for words in [
+        "No pending backups",
+        "Given up in the last 7 days",
+        "logbook on weather-mast",
+        "The schedule is gone",
+    ] {
         assert!(page.contains(words), "{words}: {page}");
     }
     let audit = client.get("/audit?action=pending").await.expect(200).text;
-    assert!(audit.contains("gave up a due backup") && audit.contains("tried all that waits"), "{audit}");
+    assert!(
+        audit.contains("gave up a due backup") && audit.contains("retried all pending backups"),
+        "{audit}"
+    );
     client.post_form(&format!("/pending/{id}/delete"), "").await.expect(404);
 }

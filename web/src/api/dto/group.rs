@@ -156,7 +156,7 @@ impl From<Extent> for ExtentOut {
     }
 }
 
-/// More than half of the usual files or bytes was gone in a backup, and nobody has looked yet.
+/// More than half of the usual files or bytes was gone in a backup, and nobody has accepted it yet.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Loss)]
 pub(crate) struct LossOut {
@@ -178,24 +178,24 @@ pub(crate) struct LackingOut {
     /// The backup that made it; null: none that is known here.
     job: Option<String>,
     heard_at: String,
-    /// Why; null: it lacks nothing by its own word, but more than half of what is usual is gone.
+    /// Why; null: it reports no error, but holds less than half of the usual size.
     #[schema(value_type = Option<words::Class>)]
     class: Option<&'static str>,
     paths: Vec<String>,
 }
 
-/// How whole the snapshots of a source group are.
+/// Which snapshots of a source group lack data.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Soundness)]
 pub(crate) struct SoundnessOut {
-    /// Why nothing of the group is forgotten: `loss` and `too_many_lacking` wait until somebody has looked, `unlisted` until
-    /// the snapshots were listed, `unsized` until somebody has looked at those from before; null: it is.
+    /// Why nothing of the group is forgotten: `loss` and `too_many_lacking` wait until somebody accepts a backup, `unlisted` until
+    /// the snapshots were listed, `unsized` until somebody accepts the last backup beside the existing ones; null: it is.
     #[schema(value_type = Option<words::Hold>)]
     held: Option<&'static str>,
     /// What is to be said right by `PUT …/acceptance`: the backup to look at; null: nothing.
     mark: Option<String>,
     loss: Option<LossOut>,
-    /// Oldest first; they push no whole snapshot out.
+    /// Oldest first; they displace no complete snapshot.
     lacking: Vec<LackingOut>,
     /// How many snapshots the last forget left beside the rules: newer ones do not stand in for them.
     spared: u32,

@@ -49,7 +49,7 @@ pub(crate) struct HostOut {
     wire_problem: Option<WireProblemOut>,
     /// Present while two machines have its identity and neither is let in.
     quarantine: Option<QuarantineOut>,
-    /// How far its clock was ahead of the server's at its last hello, in milliseconds, negative: behind; null = right to
+    /// How far its clock was ahead of the server's when it last connected, in milliseconds, negative: behind; null = right to
     /// within a minute, or never seen.
     clock_ahead_ms: Option<i64>,
     agent_version: Option<String>,
@@ -81,7 +81,7 @@ struct QuarantineOut {
     machines: Vec<TwinOut>,
 }
 
-/// One of them, as it said hello last.
+/// One of them, as it last connected.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Twin)]
 struct TwinOut {
@@ -261,7 +261,7 @@ pub(crate) struct CredentialsOut {
     has_repo_password: bool,
     /// Certificates (PEM) of the authorities that the storage's own may be of; empty: of those that the host knows.
     ca: String,
-    /// The host keys that a storage reached by ssh may show, one a line; empty: those that the host knows.
+    /// The host keys that a storage reached by ssh may show, one per line; empty: those that the host knows.
     host_keys: String,
     env_names: Vec<String>,
     updated_at: Option<String>,
@@ -314,7 +314,7 @@ pub(crate) struct CredentialsIn {
     repo_password: Option<Secret>,
     /// Certificates (PEM) of the authorities of an https storage. Absent: stays as it is; empty: those that the host knows.
     ca: Option<String>,
-    /// Host keys of an sftp storage, one a line, as ssh-keyscan or its `ssh_host_…_key.pub` show them. Absent: stays as it
+    /// Host keys of an sftp storage, one per line, as ssh-keyscan or its `ssh_host_…_key.pub` show them. Absent: stays as it
     /// is while the storage is the same; empty: those that the host knows.
     host_keys: Option<String>,
     /// Replaces all; a null keeps the stored value of that name.

@@ -32,7 +32,7 @@ pub(crate) struct JobOut {
     kind: &'static str,
     /// The source groups that it works on.
     groups: Vec<String>,
-    /// Of a forget: the groups with a keep rule of which nothing goes until somebody has looked; of its dry run: its group,
+    /// Of a forget: the groups with a keep rule of which nothing is removed until somebody accepts a backup; of its dry run: its group,
     /// when a forget would leave it out.
     left_out: Vec<HeldOut>,
     #[schema(value_type = words::JobState)]
@@ -66,7 +66,7 @@ pub(crate) struct JobOut {
     error: Option<String>,
 }
 
-/// A source group of which nothing goes until somebody has looked.
+/// A source group of which nothing is removed until somebody accepts a backup.
 #[derive(Serialize, ToSchema)]
 #[schema(as = HeldGroup)]
 pub(crate) struct HeldOut {

@@ -110,7 +110,7 @@ pub(crate) struct DecisionOut {
     /// The same as a word that stays: `due`, `not_due`, `no_admin_credentials`, …; where a job would be refused, the
     /// code of that.
     reason_code: &'static str,
-    /// Of a forget that goes on with other groups: the first one that it leaves out until somebody has looked.
+    /// Of a forget that goes on with other groups: the first one that it skips until somebody accepts a backup.
     left_out: Option<HeldOut>,
 }
 

@@ -35,7 +35,7 @@ pub(crate) struct PendingOut {
     attempt: u16,
     /// Its schedule is off: nothing is tried until it is on again.
     asleep: bool,
-    /// Null: when the host says hello, or its schedule is on again.
+    /// Null: when the host reconnects, or its schedule is enabled again.
     next_attempt_at: Option<String>,
     last_error: Option<TryErrorOut>,
 }

@@ -175,7 +175,7 @@ pub(crate) struct SnapshotOut {
     added_packed_bytes: Option<u64>,
     /// The source group that it belongs to; null: to none of this host.
     group: Option<String>,
-    /// What it lacks of what its group names, or that it holds less than half of the usual; null = nothing that is known.
+    /// What it lacks of what its group names, or that it holds less than half of the usual size; null = nothing that is known.
     lacks: Option<String>,
     /// It belongs to a source group of another host on the same repository.
     is_of_other_host: bool,

@@ -30,7 +30,7 @@ pub(crate) enum SummaryOut {
 pub(crate) struct ProbeSummary {
     repo: Option<String>,
     repo_version: Option<u8>,
-    /// Null: it can't be told.
+    /// Null: unknown.
     append_only: Option<bool>,
     answered_ms: u32,
 }
@@ -95,7 +95,7 @@ pub(crate) struct ForgetSummary {
     removed: u32,
     #[schema(value_type = Option<words::Class>)]
     class: Option<&'static str>,
-    /// Of those kept: whole ones that the rules would have dropped, were it not for newer ones that lack something.
+    /// Of those kept: complete ones that the rules would have dropped, were it not for newer ones that lack data.
     spared: u32,
 }
 
