@@ -24,6 +24,14 @@ pub(crate) struct Kept {
     pub(crate) left_out: Vec<String>,
 }
 
+#[cfg(test)]
+impl Kept {
+    pub(crate) fn sample(s: &crate::sample::Sample) -> Self {
+        let fields = vec![(s.text("includes"), s.text("/srv/media"))];
+        Self { to: "/x".to_owned(), fields, left_out: vec![s.text("password")] }
+    }
+}
+
 impl Kept {
     /// A form as it came.
     pub(crate) fn of(form: &Form, to: &str) -> Self {

@@ -64,6 +64,8 @@ mod rights;
 mod route;
 mod route_table;
 mod run;
+#[cfg(test)]
+mod sample;
 mod server_facts;
 mod shell;
 mod streams;

@@ -39,6 +39,18 @@ impl View for ErrorView {
     const PARTS: &'static [&'static str] = &[];
 }
 
+#[cfg(test)]
+impl crate::sample::Samples for ErrorView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        vec![Self {
+            status: 404,
+            title: "Not found",
+            message: s.text("There is no such host; it may have been deleted."),
+            back: Some(("/".to_owned(), s.text("To the fleet"))),
+        }]
+    }
+}
+
 fn title(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED => "Sign in first",

@@ -25,6 +25,20 @@ pub(crate) struct Rights {
     pub(crate) no_admin_slot: bool,
 }
 
+#[cfg(test)]
+impl Rights {
+    pub(crate) fn sample(s: &crate::sample::Sample) -> Self {
+        Self {
+            source_roots: vec![s.text("/srv")],
+            repositories: vec![s.text("rest:https://vault.lan:8000/*"), s.text("sftp://nas.lan/srv")],
+            restore_base: s.text("/srv/restored"),
+            restore_targets: vec![s.text("/srv/more")],
+            restore_in_place: true,
+            no_admin_slot: false,
+        }
+    }
+}
+
 impl Rights {
     /// As a browser sends them.
     pub(crate) fn of_form(form: &Form) -> Self {

@@ -8,8 +8,12 @@ use minijinja::{AutoEscape, Environment, Output, State, UndefinedBehavior, conte
 use serde::Serialize;
 use std::fmt::Write;
 
+/// A view that stands in the list of all (`page::views!`), by which its template is looked up at the start and its samples
+/// are rendered in tests.
+pub(crate) trait Listed {}
+
 /// What one page shows. A page and its fragments are rendered from the same view.
-pub(crate) trait View: Serialize {
+pub(crate) trait View: Serialize + Listed {
     /// The page.
     const TEMPLATE: &'static str;
     /// The place in the navigation.
@@ -18,15 +22,8 @@ pub(crate) trait View: Serialize {
     const PARTS: &'static [&'static str];
 }
 
-macro_rules! templates {
-    ($($name:literal),* $(,)?) => {
-        /// Every template, by name.
-        pub(crate) const TEMPLATES: &[(&str, &str)] =
-            &[$(($name, include_str!(concat!("../templates/", $name)))),*];
-    };
-}
-
-include!("template_list.rs");
+/// Every file in `templates/`: its name and what it holds (made by `build.rs`).
+const TEMPLATES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/templates.rs"));
 
 /// Escapes what HTML needs escaped, in text and in quoted attributes. (The engine's own way also escapes each slash,
 /// which makes pages of addresses long and hard to read.)

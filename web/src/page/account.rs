@@ -29,6 +29,13 @@ impl View for AccountView {
     const PARTS: &'static [&'static str] = &[];
 }
 
+#[cfg(test)]
+impl crate::sample::Samples for AccountView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        vec![Self { name: s.text("mira"), role: "admin", problem: Some(ProblemView::sample(s, "old")) }]
+    }
+}
+
 fn view(ctx: &Ctx, problem: Option<&Problem>) -> Result<AccountView, Problem> {
     let caller = ctx.caller.as_ref().ok_or_else(Problem::unauthorised)?;
     Ok(AccountView {

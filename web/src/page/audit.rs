@@ -52,6 +52,33 @@ impl View for AuditView {
     const PARTS: &'static [&'static str] = &["audit-rows"];
 }
 
+#[cfg(test)]
+impl crate::sample::Samples for AuditView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        vec![Self {
+            actor: s.text("mira"),
+            action: s.text("host."),
+            target: s.text("boat-pi"),
+            actors: vec![FilterLink::sample(s)],
+            rows: vec![EntryView {
+                when: s.when(),
+                actor: s.text("mira"),
+                kind: "operator",
+                action: s.text("added a host"),
+                word: "host.created",
+                target: s.text("boat-pi"),
+                href: Some("/hosts/01".to_owned()),
+                peer: s.text("192.0.2.7"),
+                detail: s.text("boats"),
+            }],
+            shown: s.text("1 entry"),
+            older: Some("/audit?cursor=1".to_owned()),
+            part_href: Some("/audit?part=audit-rows".to_owned()),
+            export_href: "/audit.csv".to_owned(),
+        }]
+    }
+}
+
 /// `GET /audit`.
 pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Problem> {
     let (filter, page) = (filter(&query), query.page_of::<u64>()?);

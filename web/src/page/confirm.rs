@@ -19,8 +19,29 @@ pub(crate) struct ConfirmView {
     pub(crate) back: String,
 }
 
+#[cfg(test)]
+impl ConfirmView {
+    pub(crate) fn sample(s: &crate::sample::Sample) -> Self {
+        Self {
+            title: s.text("Delete boat-pi?"),
+            body: vec![s.text("Its jobs are deleted here."), s.text("The repository stays as it is.")],
+            action: "/x".to_owned(),
+            button: s.text("Delete boat-pi"),
+            dismiss: s.text("Cancel"),
+            back: "/".to_owned(),
+        }
+    }
+}
+
 impl View for ConfirmView {
     const TEMPLATE: &'static str = "page/confirm.html";
     const NAV: &'static str = "fleet";
     const PARTS: &'static [&'static str] = &[];
+}
+
+#[cfg(test)]
+impl crate::sample::Samples for ConfirmView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        vec![Self::sample(s)]
+    }
 }

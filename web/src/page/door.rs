@@ -34,6 +34,22 @@ impl View for LoginView {
     const PARTS: &'static [&'static str] = &[];
 }
 
+#[cfg(test)]
+impl crate::sample::Samples for LoginView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        vec![
+            Self {
+                name: s.text("mira"),
+                next: s.text("/hosts"),
+                set_up_first: false,
+                kept: Some(Kept::sample(s)),
+                problem: Some(ProblemView::sample(s, "password")),
+            },
+            Self { name: String::new(), next: String::new(), set_up_first: true, kept: None, problem: None },
+        ]
+    }
+}
+
 /// What was typed, to be sent again by who has signed in again.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct ResumeView {
@@ -45,6 +61,13 @@ impl View for ResumeView {
     const TEMPLATE: &'static str = "page/resume.html";
     const NAV: &'static str = "";
     const PARTS: &'static [&'static str] = &[];
+}
+
+#[cfg(test)]
+impl crate::sample::Samples for ResumeView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        vec![Self { kept: Kept::sample(s), csrf: "token".to_owned() }]
+    }
 }
 
 /// The answer to a form whose session has ended: the sign-in, which keeps what was typed.
@@ -68,6 +91,18 @@ impl View for SetupView {
     const TEMPLATE: &'static str = "page/setup.html";
     const NAV: &'static str = "";
     const PARTS: &'static [&'static str] = &[];
+}
+
+#[cfg(test)]
+impl crate::sample::Samples for SetupView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        vec![Self {
+            code: s.text("code"),
+            name: s.text("mira"),
+            version: s.text("0.1.0"),
+            problem: Some(ProblemView::sample(s, "name")),
+        }]
+    }
 }
 
 /// An address of this site, or the fleet: a link must not lead elsewhere after the sign-in.

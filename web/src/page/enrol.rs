@@ -35,6 +35,19 @@ impl View for NewHostView {
     const PARTS: &'static [&'static str] = &[];
 }
 
+#[cfg(test)]
+impl crate::sample::Samples for NewHostView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        vec![Self {
+            name: s.text("boat-pi"),
+            labels: s.text("boats, attic"),
+            rights: Rights::sample(s),
+            open: true,
+            problem: Some(ProblemView::sample(s, "labels")),
+        }]
+    }
+}
+
 /// When a token was used, and from where.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct UsedView {
@@ -80,6 +93,38 @@ impl View for EnrolView {
     const TEMPLATE: &'static str = "page/enrol.html";
     const NAV: &'static str = "fleet";
     const PARTS: &'static [&'static str] = &["enrol", "enrol-wait"];
+}
+
+#[cfg(test)]
+impl crate::sample::Samples for EnrolView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        let step = |here, used: bool| Self {
+            id: "01".to_owned(),
+            name: s.text("boat-pi"),
+            href: "/hosts/01".to_owned(),
+            labels: vec![s.text("boats")],
+            here,
+            used: used.then(|| UsedView { when: s.when(), peer: s.text("192.0.2.7") }),
+            command: s.some("holdfast-agent enroll hf1.token"),
+            expires: Some(s.when()),
+            rights: Rights::sample(s),
+            open: false,
+            problem: Some(ProblemView::sample(s, "repositories")),
+            mqtt: vec![s.text("fleet.lan:8883")],
+            bar: None,
+            here_title: s.text("Connected 12 s after it was enrolled"),
+            here_facts: s.text("Debian GNU/Linux 12, aarch64. Agent 0.1.0, restic 0.18.0."),
+            has_credentials: false,
+            test: s.some("Tested 5 min ago, all well."),
+            has_group: false,
+            group_text: s.some("media: /srv/media"),
+            first: Run::sample(s),
+            first_action: "/x".to_owned(),
+            done: None,
+            has_admin: false,
+        };
+        vec![step(false, false), step(false, true), step(true, true)]
+    }
 }
 
 /// `GET /hosts/new`.

@@ -12,6 +12,16 @@ pub(crate) struct Fact {
     pub(crate) code: bool,
 }
 
+#[cfg(test)]
+impl Fact {
+    pub(crate) fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        vec![
+            Self::new("Agent", s.text("0.1.0")),
+            Self::new("Host id", s.text("01c6z")).note(s.text("a note")).code(),
+        ]
+    }
+}
+
 impl Fact {
     pub(crate) fn new(name: &'static str, value: impl Into<String>) -> Self {
         Self { name, value: value.into(), note: None, code: false }

@@ -10,3 +10,10 @@ pub(crate) struct FilterLink {
     pub(crate) count: String,
     pub(crate) current: bool,
 }
+
+#[cfg(test)]
+impl FilterLink {
+    pub(crate) fn sample(s: &crate::sample::Sample) -> Self {
+        Self { label: s.text("Failed"), href: "/".to_owned(), count: "7".to_owned(), current: true }
+    }
+}

@@ -47,6 +47,29 @@ pub(crate) struct Row {
     pub(crate) seen: String,
 }
 
+#[cfg(test)]
+impl Row {
+    pub(crate) fn sample(s: &crate::sample::Sample) -> Self {
+        use ::fleet::Day;
+        Self {
+            id: "01".to_owned(),
+            name: s.text("boat-pi"),
+            href: "/hosts/01".to_owned(),
+            os: s.text("Debian GNU/Linux 12"),
+            badge: Badge::new("never", s.text("Not backed up yet")),
+            unprotected: true,
+            strip: draw::strip(&[Day::Ok, Day::Failed, Day::None, Day::Missed, Day::Warning, Day::Running]),
+            stale: true,
+            good: Some(s.when()),
+            size: s.some("1.84 TiB"),
+            size_note: s.text("as of Mon 23 Nov 2026 06:41:12 UTC"),
+            next: Some(s.when()),
+            online: true,
+            seen: s.text("2 h ago"),
+        }
+    }
+}
+
 /// A column's head; pressed, it sorts by it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Column {
@@ -144,6 +167,13 @@ impl View for FleetRowView {
     const PARTS: &'static [&'static str] = &[];
 }
 
+#[cfg(test)]
+impl crate::sample::Samples for FleetRowView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        vec![Self { h: Row::sample(s) }]
+    }
+}
+
 /// The fleet page.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct FleetView {
@@ -173,6 +203,50 @@ impl View for FleetView {
     const TEMPLATE: &'static str = "page/fleet.html";
     const NAV: &'static str = "fleet";
     const PARTS: &'static [&'static str] = &["fleet-sentence", "fleet-attention", "fleet-hosts"];
+}
+
+#[cfg(test)]
+impl crate::sample::Samples for FleetView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        let column = |label, sorted, number, roomy| Column {
+            label,
+            href: Some("/".to_owned()).filter(|_| number),
+            sorted,
+            number,
+            roomy,
+        };
+        vec![Self {
+            empty: false,
+            protected: 3,
+            total: "4 hosts".to_owned(),
+            need: s.some("1 needs attention"),
+            note: s.text("Last good backup 2 h ago. 3 online."),
+            attention: vec![Attention {
+                state: "failed",
+                cause: s.text("The repository refuses the password"),
+                hosts: vec![(s.text("boat-pi"), "/hosts/01".to_owned())],
+                more: 2,
+                text: s.text("last good backup 3 d ago."),
+                action: Action { words: s.text("Set credentials"), href: "/hosts/01".to_owned(), sets: true },
+                ack: Some(("/x".to_owned(), s.text("7f3a"))),
+            }],
+            q: s.text("boat"),
+            state: Some("ok"),
+            state_query: "&state=ok".to_owned(),
+            columns: vec![
+                column("Host", Some("ascending"), true, false),
+                column("Last 30 days", None, false, true),
+            ],
+            order: "by name",
+            sort_query: "&sort=name".to_owned(),
+            filters: vec![FilterLink::sample(s)],
+            rows: vec![Row::sample(s)],
+            rows_href: "/?part=fleet-hosts".to_owned(),
+            shown: s.text("1 to 4 of 4, worst first"),
+            before_href: Some("/?page=1".to_owned()),
+            next_href: Some("/?page=3".to_owned()),
+        }]
+    }
 }
 
 /// `GET /`.

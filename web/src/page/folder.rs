@@ -89,6 +89,47 @@ impl View for FolderView {
     const PARTS: &'static [&'static str] = &["host-presence", "folder"];
 }
 
+#[cfg(test)]
+impl crate::sample::Samples for FolderView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        let entry = |href: Option<&str>| EntryView {
+            name: s.text("photos"),
+            icon: "folder",
+            kind: "folder",
+            href: href.map(str::to_owned),
+            path: s.text("/srv/photos"),
+            line: href.map(|_| s.text("/srv/photos")),
+            line_why: s.some("its name is no UTF-8"),
+            size: s.some("4.00 KiB"),
+            changed: s.some("Mon 23 Nov 2026 06:41:12 UTC"),
+        };
+        let folder = |pick, may_ask: bool| Self {
+            head: HostHead::sample(s),
+            pick,
+            own: pick,
+            title: s.text("Folders"),
+            path: s.text("/srv"),
+            line: s.some("/srv"),
+            line_why: s.some("its name is no UTF-8"),
+            crumbs: ["/", "srv"].map(|name| Crumb { name: name.to_owned(), href: "/x".to_owned() }).into(),
+            may_ask,
+            why: s.some("The host is offline."),
+            again: "/x?path=%2F&again=1".to_owned(),
+            here: "/x?path=%2F".to_owned(),
+            open: may_ask.then(|| "01".to_owned()),
+            waits: s.text("Being sent to the host."),
+            failed: Some((s.text("The folder is not there."), "/jobs/01".to_owned())),
+            listed: Some(s.when()),
+            rows: vec![entry(Some("/x")), entry(None)],
+            shown: s.text("2 of 2 entries"),
+            first_href: Some("/x".to_owned()),
+            next_href: Some("/x".to_owned()),
+            group_href: Some("/x".to_owned()),
+        };
+        vec![folder(true, true), folder(false, true), folder(false, false)]
+    }
+}
+
 /// Which folder is meant.
 struct Wanted {
     /// `None` = of the host itself.

@@ -28,12 +28,12 @@ pub(crate) struct KeepField {
 }
 
 const KEEP: [(&str, &str); 6] = [
-    ("keep_last", "Last"),
-    ("keep_hourly", "Hourly"),
-    ("keep_daily", "Daily"),
-    ("keep_weekly", "Weekly"),
-    ("keep_monthly", "Monthly"),
-    ("keep_yearly", "Yearly"),
+    ("keep_last", "Keep last"),
+    ("keep_hourly", "Keep hourly"),
+    ("keep_daily", "Keep daily"),
+    ("keep_weekly", "Keep weekly"),
+    ("keep_monthly", "Keep monthly"),
+    ("keep_yearly", "Keep yearly"),
 ];
 
 /// The form: all as typed.
@@ -70,6 +70,35 @@ impl View for GroupView {
     const TEMPLATE: &'static str = "page/group.html";
     const NAV: &'static str = "fleet";
     const PARTS: &'static [&'static str] = &[];
+}
+
+#[cfg(test)]
+impl crate::sample::Samples for GroupView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        vec![Self {
+            host_name: s.text("boat-pi"),
+            href: "/hosts/01".to_owned(),
+            action: "/x".to_owned(),
+            old_name: s.some("media"),
+            offered: true,
+            folders: "/hosts/01/folders?path=%2F&pick=1".to_owned(),
+            name: s.text("media"),
+            includes: s.text("/srv/media"),
+            excludes: s.text("*.tmp"),
+            exclude_if_present: s.text("CACHEDIR.TAG .nobackup"),
+            one_file_system: true,
+            required_mounts: s.text("/srv"),
+            hooks_before: s.text("dump-db"),
+            hooks_after: s.text("drop-dump"),
+            keep: KEEP.map(|(field, label)| KeepField { field, label, value: s.text("14") }).into(),
+            keep_within: s.text("30d"),
+            retry_max: s.text("3"),
+            origins: s.text("old@boat"),
+            preview_why: s.some("The host is offline."),
+            delete: Some(ConfirmView::sample(s)),
+            problem: Some(ProblemView::sample(s, "keep_daily")),
+        }]
+    }
 }
 
 fn view(host: &Host, group: &Group, old_name: Option<&str>) -> GroupView {

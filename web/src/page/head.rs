@@ -68,6 +68,36 @@ pub(crate) struct HostHead {
     pub(crate) backup: Option<BackupButton>,
 }
 
+#[cfg(test)]
+impl HostHead {
+    pub(crate) fn sample(s: &crate::sample::Sample) -> Self {
+        use super::bar::BarView;
+        Self {
+            id: "01".to_owned(),
+            name: s.text("boat-pi"),
+            href: "/hosts/01".to_owned(),
+            here: "/hosts/01".to_owned(),
+            tab: "overview",
+            badge: Badge::new("ok", s.text("Ok")),
+            mark: s.some("7f3a"),
+            acked: Some((s.text("mira"), s.when())),
+            labels: vec![s.text("boats")],
+            presence: PresenceView {
+                online: false,
+                text: s.text("offline, last seen 2 h ago"),
+                exact: s.some("Mon 23 Nov 2026 06:41:12 UTC"),
+            },
+            facts: s.text("Debian GNU/Linux 12, aarch64, 192.0.2.7"),
+            bar: Some(BarView {
+                title: s.text("A machine that connects as this host is refused"),
+                text: s.text("From 192.0.2.9, last 5 min ago."),
+                more: Some(("/x".to_owned(), "See what to do")),
+            }),
+            backup: Some(BackupButton { href: None, action: "/x".to_owned(), run: Run::sample(s) }),
+        }
+    }
+}
+
 /// The system, in a few words.
 pub(crate) fn facts_line(facts: Option<&HostFacts>, peer: Option<&str>) -> String {
     let Some(facts) = facts else { return "no agent enrolled yet".to_owned() };

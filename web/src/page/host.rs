@@ -84,6 +84,74 @@ impl View for HostView {
         &["host-presence", "host-running", "host-groups", "host-schedules", "host-jobs", "host-repo"];
 }
 
+#[cfg(test)]
+impl crate::sample::Samples for HostView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        use super::soundness::LookAt;
+        vec![Self {
+            head: HostHead::sample(s),
+            next_step: Some(NextStep {
+                title: "It has nothing to back up yet",
+                text: "Name the paths to include.",
+                label: "Add group",
+                href: "/x".to_owned(),
+            }),
+            days: large(&[(Day::Ok, s.text("backed up")), (Day::Missed, s.text("missed"))]),
+            days_title: s.text("All was backed up on 28 of the last 30 days"),
+            days_note: s.text("times in UTC"),
+            scale: vec![s.text("23 Nov"); 5],
+            running: vec![RunningView {
+                href: "/jobs/01".to_owned(),
+                badge: Badge::new("running", s.text("Running")),
+                permille: 420,
+                percent: Some(42),
+                text: s.text("Backup of media"),
+            }],
+            groups: vec![GroupRow {
+                name: s.text("media"),
+                href: "/x".to_owned(),
+                paths: s.text("/srv/media, without *.tmp"),
+                good: Some(s.when()),
+                size: s.some("312 GiB"),
+                keeps: s.text("14 daily, 8 weekly"),
+                action: "/x".to_owned(),
+                run: Run::sample(s),
+                look: Some(LookView {
+                    is_held: true,
+                    is_whole_again: false,
+                    title: s.text("More than half of media is gone"),
+                    text: s.text("Until an operator accepts a backup, nothing of it is forgotten."),
+                    at: LookAt { label: "View the backup", href: "/jobs/01".to_owned() },
+                    accept: Some("/x?mark=01".to_owned()),
+                }),
+            }],
+            schedules: vec![ScheduleLine {
+                href: "/x".to_owned(),
+                words: s.text("every day at 02:30"),
+                name: s.text("nightly"),
+                cron: s.text("30 2 * * *"),
+                groups: s.text("media"),
+                next: Some(s.when()),
+                retries: s.text("up to 3"),
+                badge: Badge::new("unset", s.text("Disabled")),
+                problem: s.some("can't run"),
+            }],
+            waits: s.some("A backup that was due 2 h ago waits"),
+            jobs: ["warning", "running", "cancelled", "queued"].map(|state| JobLine::sample(s, state)).into(),
+            charts: vec![BarChart {
+                title: "Added by each backup",
+                last: s.text("1.20 GiB"),
+                path: "M0 0h1v1h-1z".to_owned(),
+                label: s.text("Added by each backup, 3 backups"),
+                from: s.text("2 Jan"),
+                to: s.text("5 Jan"),
+            }],
+            repo: RepoView::sample(s),
+            facts: Fact::samples(s),
+        }]
+    }
+}
+
 /// `GET /hosts/{host}`.
 pub(crate) async fn show(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
     ctx.read(move |ctx, snapshot| ctx.page(&read(ctx, snapshot, &host)?)).await

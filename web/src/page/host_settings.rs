@@ -30,6 +30,20 @@ impl View for HostSettingsView {
     const PARTS: &'static [&'static str] = &["host-presence"];
 }
 
+#[cfg(test)]
+impl crate::sample::Samples for HostSettingsView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        vec![Self {
+            head: HostHead::sample(s),
+            name: s.text("boat-pi"),
+            labels: s.text("boats"),
+            restic_host: s.text("boat"),
+            delete: ConfirmView::sample(s),
+            problem: Some(ProblemView::sample(s, "name")),
+        }]
+    }
+}
+
 fn read(ctx: &Ctx, snapshot: &Snapshot, host: &str) -> Result<HostSettingsView, Problem> {
     let (head, row) = HostHead::read(ctx, snapshot, host, "settings")?;
     Ok(HostSettingsView {

@@ -17,6 +17,19 @@ pub(crate) struct JobLine {
     pub(crate) when: When,
 }
 
+#[cfg(test)]
+impl JobLine {
+    pub(crate) fn sample(s: &crate::sample::Sample, state: &'static str) -> Self {
+        Self {
+            href: "/jobs/01".to_owned(),
+            title: s.text("Backup of media"),
+            badge: Badge::new(state, s.text("Succeeded")),
+            result: s.text("1.20 GiB new in 214 files, 3 min 12 s"),
+            when: s.when(),
+        }
+    }
+}
+
 impl JobLine {
     pub(crate) fn new(ctx: &Ctx, now: Timestamp, job: &Job) -> Self {
         Self {

@@ -112,10 +112,105 @@ pub(crate) struct JobView {
     pub(crate) facts: Vec<Fact>,
 }
 
+#[cfg(test)]
+impl JobView {
+    pub(crate) fn sample(s: &crate::sample::Sample, state: JobState) -> Self {
+        let now = crate::sample::NOW;
+        let job = sample_job(s, state);
+        let progress = JobProgress {
+            at: now,
+            permille: 420,
+            bytes_done: 7 << 30,
+            bytes_total: 9 << 30,
+            rate_bytes: Some(74 << 20),
+            left_secs: Some(7_000),
+            current: s.text("/srv/media/a.mkv"),
+            rates: vec![(Timestamp(now.0 - 9_000), 7), (now, 9)],
+            ..JobProgress::default()
+        };
+        let line = |class| LineView {
+            time: "06:31:12".to_owned(),
+            class,
+            text: s.text("open repository"),
+            cut: s.some("7 lines left out here"),
+        };
+        Self {
+            id: job.id.to_string(),
+            href: "/jobs/01".to_owned(),
+            title: s.text("Backup of media"),
+            badge: Badge::new("running", s.text("Running")),
+            host_name: s.text("boat-pi"),
+            host_href: "/hosts/01".to_owned(),
+            ended: state.is_ended(),
+            can_cancel: !state.is_ended(),
+            cancel: cancel(&job, &s.text("boat-pi")),
+            live: (state == JobState::Running).then(|| live(now, &job, &progress)),
+            waiting: s.text("Being sent to the host."),
+            indeterminate: true,
+            stages: stages(&job),
+            verdict: verdict(&job, Some(("/again".to_owned(), s.some("The host is offline.")))),
+            mended: Some(Mended {
+                href: "/jobs/02".to_owned(),
+                title: s.text("Backup of media"),
+                text: s.text("succeeded 2 h ago"),
+            }),
+            cards: Fact::samples(s),
+            figures: figures(&job),
+            findings: vec![s.text("/srv/photos: is not there")],
+            log: LogView {
+                lines: vec![line("log-bad"), line("")],
+                tail: (!state.is_ended()).then(|| "/jobs/01?part=job-log&after=2".to_owned()),
+                find: s.text("repository"),
+                found: s.some("2 lines"),
+                none: None,
+            },
+            before: vec![JobLine::sample(s, "failed"), JobLine::sample(s, "ok")],
+            facts: facts(now, &job, Some(&job), Some(&s.text("0.18.0"))),
+        }
+    }
+}
+
 impl View for JobView {
     const TEMPLATE: &'static str = "page/job.html";
     const NAV: &'static str = "jobs";
     const PARTS: &'static [&'static str] = &["job-live", "job-stages", "job-log", "job-verdict"];
+}
+
+#[cfg(test)]
+impl crate::sample::Samples for JobView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        JobState::ALL.map(|state| Self::sample(s, state)).into()
+    }
+}
+
+/// A backup in this state.
+#[cfg(test)]
+pub(crate) fn sample_job(s: &crate::sample::Sample, state: JobState) -> Job {
+    let now = crate::sample::NOW;
+    Job {
+        id: schema::JobId([1; 16]),
+        host: schema::HostId([2; 16]),
+        what: JobWhat::Backup { group: s.text("media") },
+        state,
+        class: Some(Class::Auth),
+        refusal: None,
+        actor: fleet::record::Actor::Operator(s.text("mira")),
+        created_at: now,
+        sent_at: Some(now),
+        accepted_at: Some(now),
+        started_at: Some(now),
+        finished_at: state.is_ended().then_some(now),
+        cancel_asked_at: None,
+        command_seq: 1,
+        presumed: false,
+        exit_code: Some(1),
+        message: s.text("Fatal: wrong password"),
+        late: false,
+        log_lines: 2,
+        figures: JobFigures::None,
+        cancel_asked_by: None,
+        made_for: None,
+    }
 }
 
 /// How far it is.

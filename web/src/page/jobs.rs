@@ -45,6 +45,31 @@ pub(crate) struct JobList {
     pub(crate) part_href: String,
 }
 
+#[cfg(test)]
+impl JobList {
+    pub(crate) fn sample(s: &crate::sample::Sample) -> Self {
+        Self {
+            states: vec![FilterLink::sample(s)],
+            kinds: vec![FilterLink::sample(s)],
+            rows: vec![JobRow {
+                id: "01".to_owned(),
+                href: "/jobs/01".to_owned(),
+                title: s.text("Backup of media"),
+                host: s.some("boat-pi"),
+                badge: Badge::new("cancelled", s.text("Cancelled")),
+                result: s.text("cancelled on request"),
+                by: s.text("mira"),
+                by_kind: "operator",
+                when: s.when(),
+            }],
+            older: Some("/jobs?cursor=1".to_owned()),
+            empty: "No job matches.",
+            topics: Some("jobs".to_owned()),
+            part_href: "/jobs?part=job-rows".to_owned(),
+        }
+    }
+}
+
 /// The jobs of all hosts.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct JobsView {
@@ -55,6 +80,13 @@ impl View for JobsView {
     const TEMPLATE: &'static str = "page/jobs.html";
     const NAV: &'static str = "jobs";
     const PARTS: &'static [&'static str] = &["job-rows"];
+}
+
+#[cfg(test)]
+impl crate::sample::Samples for JobsView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        vec![Self { list: JobList::sample(s) }]
+    }
 }
 
 /// The jobs of one host.
@@ -68,6 +100,13 @@ impl View for HostJobsView {
     const TEMPLATE: &'static str = "page/host-jobs.html";
     const NAV: &'static str = "fleet";
     const PARTS: &'static [&'static str] = &["host-presence", "job-rows"];
+}
+
+#[cfg(test)]
+impl crate::sample::Samples for HostJobsView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        vec![Self { head: HostHead::sample(s), list: JobList::sample(s) }]
+    }
 }
 
 /// `GET /jobs`.

@@ -42,6 +42,29 @@ pub(crate) struct MaintenanceForm {
     pub(crate) problem: Option<ProblemView>,
 }
 
+#[cfg(test)]
+impl MaintenanceForm {
+    pub(crate) fn sample(s: &crate::sample::Sample) -> Self {
+        let rule = |key, title| RuleForm {
+            key,
+            title,
+            enabled: true,
+            every: s.text("1 week"),
+            in_words: s.some("every week"),
+            from: s.text("02:00"),
+            until: s.text("06:00"),
+            decision: DecisionView { icon: "queued", lead: s.text("Waits"), rest: s.text("due tomorrow") },
+        };
+        Self {
+            timezone: s.text("Europe/Helsinki"),
+            rules: vec![rule("forget", "Forget"), rule("prune", "Prune"), rule("check", "Check")],
+            subset_pct: s.text("5"),
+            subset_hint: s.some("about 94 GiB"),
+            problem: Some(ProblemView::sample(s, "check.every")),
+        }
+    }
+}
+
 fn decision(now: Timestamp, settings: &Maintenance, decision: &Decision) -> DecisionView {
     let DecisionWords { lead, rest } = words::decision(decision, now, settings);
     let icon = match (&decision.why, decision.action) {

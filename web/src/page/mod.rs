@@ -40,35 +40,49 @@ pub(crate) mod soundness;
 mod tests;
 pub(crate) mod topics;
 
-use crate::template::View;
+use crate::template::{Listed, View};
 
-/// The templates of all views; looked up at the start.
-pub(crate) const TEMPLATES_USED: &[&str] = &[
-    account::AccountView::TEMPLATE,
-    audit::AuditView::TEMPLATE,
-    door::LoginView::TEMPLATE,
-    door::ResumeView::TEMPLATE,
-    door::SetupView::TEMPLATE,
-    enrol::EnrolView::TEMPLATE,
-    enrol::NewHostView::TEMPLATE,
-    fleet::FleetView::TEMPLATE,
-    fleet::FleetRowView::TEMPLATE,
-    folder::FolderView::TEMPLATE,
-    group::GroupView::TEMPLATE,
-    host::HostView::TEMPLATE,
-    host_settings::HostSettingsView::TEMPLATE,
-    job_view::JobView::TEMPLATE,
-    jobs::HostJobsView::TEMPLATE,
-    jobs::JobsView::TEMPLATE,
-    pending::PendingView::TEMPLATE,
-    pending::COUNT,
-    preview::PreviewView::TEMPLATE,
-    refused::RefusedView::TEMPLATE,
-    repo::RepoPageView::TEMPLATE,
-    schedule::ScheduleFormView::TEMPLATE,
-    settings::SettingsView::TEMPLATE,
-    snapshots::SnapshotsView::TEMPLATE,
-    topics::TopicsView::TEMPLATE,
-    confirm::ConfirmView::TEMPLATE,
-    crate::present::ErrorView::TEMPLATE,
-];
+/// Takes every view there is: a view that is not here does not compile, and in tests neither does one without samples.
+macro_rules! views {
+    ($($view:ty),* $(,)?) => {
+        $(impl Listed for $view {})*
+
+        /// The templates of all views; looked up at the start.
+        pub(crate) const TEMPLATES_USED: &[&str] = &[$(<$view>::TEMPLATE),*];
+
+        /// Renders the samples of each view.
+        #[cfg(test)]
+        const RENDERED: &[tests::Render] = &[$(tests::render::<$view>),*];
+    };
+}
+
+views! {
+    account::AccountView,
+    audit::AuditView,
+    confirm::ConfirmView,
+    crate::present::ErrorView,
+    door::LoginView,
+    door::ResumeView,
+    door::SetupView,
+    enrol::EnrolView,
+    enrol::NewHostView,
+    fleet::FleetRowView,
+    fleet::FleetView,
+    folder::FolderView,
+    group::GroupView,
+    host::HostView,
+    host_settings::HostSettingsView,
+    job_view::JobView,
+    jobs::HostJobsView,
+    jobs::JobsView,
+    pending::CountView,
+    pending::PendingView,
+    preview::PreviewView,
+    quarantine::QuarantineView,
+    refused::RefusedView,
+    repo::RepoPageView,
+    schedule::ScheduleFormView,
+    settings::SettingsView,
+    snapshots::SnapshotsView,
+    topics::TopicsView,
+}

@@ -21,8 +21,6 @@ use serde::Serialize;
 const ROWS: usize = 100;
 /// So many of those that were given up.
 const GIVEN_UP: usize = 20;
-/// The count's template.
-pub(crate) const COUNT: &str = "part/nav-pending.html";
 
 /// A backup that waits.
 #[derive(Clone, Debug, Serialize)]
@@ -69,14 +67,56 @@ impl View for PendingView {
     const PARTS: &'static [&'static str] = &["pending-head", "pending-rows"];
 }
 
+#[cfg(test)]
+impl crate::sample::Samples for PendingView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        vec![Self {
+            sentence: s.text("1 backup waits for a host to reconnect"),
+            can_hurry: true,
+            rows: vec![PendingRow {
+                id: "01".to_owned(),
+                host: s.text("boat-pi"),
+                href: "/hosts/01".to_owned(),
+                group: s.text("media"),
+                schedule: s.text("nightly"),
+                why: Badge::new("failed", s.text("host is offline")),
+                job_href: Some("/jobs/01".to_owned()),
+                missed: s.some("3 missed runs, counted as one"),
+                due: s.when(),
+                tries: s.text("0 of 13"),
+                next: s.text("when it reconnects"),
+                action: "/pending/01".to_owned(),
+                run: Run::sample(s),
+                drop_label: s.text("Drop the pending backup of media on boat-pi"),
+            }],
+            rows_href: "/pending?part=pending-rows".to_owned(),
+            more: Some("/pending?cursor=01".to_owned()),
+            given_up: vec![GivenUpRow {
+                title: s.text("media on boat-pi"),
+                href: "/jobs/01".to_owned(),
+                reason: s.text("The schedule is gone."),
+                when: s.when(),
+            }],
+        }]
+    }
+}
+
 /// How many wait, beside the link that every page has: alone, without the rows.
 #[derive(Serialize)]
-struct CountView;
+pub(crate) struct CountView;
 
 impl View for CountView {
-    const TEMPLATE: &'static str = COUNT;
+    const TEMPLATE: &'static str = "part/nav-pending.html";
     const NAV: &'static str = "pending";
     const PARTS: &'static [&'static str] = &["nav-pending"];
+}
+
+#[cfg(test)]
+impl crate::sample::Samples for CountView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        let _ = s;
+        vec![Self]
+    }
 }
 
 /// `GET /pending`.

@@ -33,6 +33,20 @@ impl View for PreviewView {
     const PARTS: &'static [&'static str] = &[];
 }
 
+#[cfg(test)]
+impl crate::sample::Samples for PreviewView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        vec![Self {
+            open: s.some("02"),
+            here: "/hosts/01/groups/etc/preview/02".to_owned(),
+            failed: true,
+            title: s.text("The preview failed"),
+            text: s.text("The repository is locked."),
+            job_href: Some("/jobs/02".to_owned()),
+        }]
+    }
+}
+
 impl PreviewView {
     fn of_job(job: &Job, here: String) -> Self {
         let (failed, title, text) = match (&job.figures, job.state) {

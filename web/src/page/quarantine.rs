@@ -41,6 +41,22 @@ impl View for QuarantineView {
     const PARTS: &'static [&'static str] = &["host-presence"];
 }
 
+#[cfg(test)]
+impl crate::sample::Samples for QuarantineView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        let twin = |boot| TwinView {
+            hostname: s.text("boat-pi"),
+            os: s.text("Debian GNU/Linux 12"),
+            peer: s.text("192.0.2.7"),
+            seen: s.when(),
+            boot: s.text(boot),
+        };
+        [vec![twin("03030303"), twin("aaaaaaaa")], Vec::new()]
+            .map(|twins| Self { head: HostHead::sample(s), since: Some(s.when()), twins, same_state: true })
+            .into()
+    }
+}
+
 fn twin(now: Timestamp, twin: &Twin) -> TwinView {
     let short = |bytes: &[u8]| {
         let mut text = data_encoding::HEXLOWER.encode(bytes);

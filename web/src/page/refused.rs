@@ -47,6 +47,28 @@ impl View for RefusedView {
     const PARTS: &'static [&'static str] = &[];
 }
 
+#[cfg(test)]
+impl crate::sample::Samples for RefusedView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        let refused = |action| RefusedRow {
+            from: s.text("192.0.2.7"),
+            host: Some((s.text("boat-pi"), "/x".to_owned())),
+            name: s.some("boat-pi"),
+            reason: s.text("No TLS, or none that fits"),
+            code: "no_tls",
+            advice: "Set it to TLS.",
+            action,
+            tries: s.text("3"),
+            first: s.when(),
+            last: s.when(),
+        };
+        let action = Action::look("See both machines", "/x".to_owned());
+        [vec![refused(Some(action)), refused(None)], Vec::new()]
+            .map(|rows| Self { rows, left_out: s.some("2 older ones were dropped.") })
+            .into()
+    }
+}
+
 /// `GET /refused-connections`.
 pub(crate) async fn show(ctx: Ctx) -> Result<Response<Body>, Problem> {
     ctx.read(|ctx, snapshot| {

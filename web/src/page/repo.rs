@@ -58,6 +58,30 @@ pub(crate) struct CredentialsForm {
     pub(crate) problem: Option<ProblemView>,
 }
 
+#[cfg(test)]
+impl CredentialsForm {
+    pub(crate) fn sample(s: &crate::sample::Sample, slot: &'static str) -> Self {
+        Self {
+            slot,
+            set: true,
+            badge: Badge::new("ok", s.text("Tested")),
+            url: s.text("rest:https://vault.lan:8000/boat-pi/"),
+            username: s.text("boat-pi"),
+            has_password: true,
+            has_repo_password: true,
+            ca: s.text("-----BEGIN CERTIFICATE-----"),
+            host_keys: s.text("ssh-ed25519 AAAA"),
+            env_names: s.text("AWS_ACCESS_KEY_ID"),
+            unreadable: false,
+            changed: Some(s.when()),
+            changed_by: s.text("mira"),
+            held: Some("the agent has them"),
+            trouble: Some("The agent on this host refuses these credentials: its own policy forbids them."),
+            problem: Some(ProblemView::sample(s, "url")),
+        }
+    }
+}
+
 /// How the credentials were tested last.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct TestView {
@@ -113,6 +137,45 @@ impl View for RepoPageView {
         "decision-prune",
         "decision-check",
     ];
+}
+
+#[cfg(test)]
+impl crate::sample::Samples for RepoPageView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        let sharer = |is_confirmed: bool| SharerLine {
+            name: s.text("studio-mini"),
+            href: "/x".to_owned(),
+            text: s.text("was sent to the same address"),
+            confirm: (!is_confirmed).then(|| "/x".to_owned()),
+            undo: is_confirmed.then(|| "/x".to_owned()),
+        };
+        vec![Self {
+            head: HostHead::sample(s),
+            sharers: vec![sharer(false), sharer(true)],
+            repo: RepoView::sample(s),
+            stats_why: s.some("The host is offline."),
+            unlock_why: None,
+            actions: vec![Action {
+                key: "check",
+                title: "Check",
+                what: s.text("Reads the structure of the repository, changes nothing."),
+                action: "/x".to_owned(),
+                run: Run::sample(s),
+                asks: s.some("/x"),
+            }],
+            prune: ConfirmView::sample(s),
+            repo_form: CredentialsForm::sample(s, "repo-credentials"),
+            admin_form: CredentialsForm::sample(s, "admin-credentials"),
+            probe_why: s.some("The host is offline."),
+            test: TestView {
+                badge: Badge::new("failed", s.text("Tested 2 h ago")),
+                text: s.text("it did not succeed"),
+                href: Some("/jobs/01".to_owned()),
+                adopt: Some("/hosts/01/snapshots".to_owned()),
+            },
+            maintenance: MaintenanceForm::sample(s),
+        }]
+    }
 }
 
 /// `GET /hosts/{host}/repo`.

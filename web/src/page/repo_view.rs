@@ -51,6 +51,41 @@ pub(crate) struct RepoView {
     pub(crate) lock_word: &'static str,
 }
 
+#[cfg(test)]
+impl RepoView {
+    pub(crate) fn sample(s: &crate::sample::Sample) -> Self {
+        let now = crate::sample::NOW;
+        let points = [(now.0 - 1_000_000, 7), (now.0, 9)];
+        Self {
+            size: Some(("1.84".to_owned(), "TiB")),
+            size_note: s.text("+12.0 GiB in 30 days, measured 2 h ago"),
+            none: "none",
+            as_of: Some(s.when()),
+            chart: Some(SizeChart {
+                area: area(&points, 288.0, 64.0, false).unwrap(),
+                label: s.text("Repository size from 24 Oct to 23 Nov, between 1.80 TiB and 1.84 TiB"),
+                from: s.text("24 Oct"),
+                to: s.text("23 Nov"),
+            }),
+            snapshots: s.text("412"),
+            newest: Some(s.when()),
+            check: Badge::new("warning", s.text("Overdue, 9 d ago")),
+            check_note: s.some("read 5 % of the data, found no errors"),
+            prune: s.text("6 d ago"),
+            prune_note: s.some("freed 2.00 GiB"),
+            append_only: s.text("append-only for this host"),
+            id: s.text("a1b2c3d4e5"),
+            replaced: s.some("Found 2 h ago: repository ffeeddccbb instead of a1b2c3d4e5."),
+            lock: Some(LockBanner {
+                title: "Locked, and the lock looks stale",
+                text: s.text("Exclusive lock of root@boat-pi, pid 4127."),
+                stale: true,
+            }),
+            lock_word: "held",
+        }
+    }
+}
+
 impl RepoView {
     /// Puts what is known into words.
     pub(crate) fn new(

@@ -17,6 +17,19 @@ pub(crate) struct Run {
     pub(crate) name: Option<String>,
 }
 
+#[cfg(test)]
+impl Run {
+    pub(crate) fn sample(s: &crate::sample::Sample) -> Self {
+        Self {
+            label: s.text("Back up"),
+            why: s.some("The host is offline."),
+            name: s.some("Back up media"),
+            small: true,
+            primary: true,
+        }
+    }
+}
+
 impl Run {
     pub(crate) fn new(
         snapshot: &Snapshot,

@@ -64,6 +64,30 @@ impl View for ScheduleFormView {
     const PARTS: &'static [&'static str] = &[];
 }
 
+#[cfg(test)]
+impl crate::sample::Samples for ScheduleFormView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        vec![Self {
+            host_name: s.text("boat-pi"),
+            href: "/hosts/01".to_owned(),
+            action: "/x".to_owned(),
+            old_name: s.some("nightly"),
+            name: s.text("nightly"),
+            cron: s.text("30 2 * * *"),
+            timezone: s.text("Europe/Berlin"),
+            timezones: vec![s.text("Europe/Berlin")],
+            groups: vec![Choice { name: s.text("media"), chosen: true }],
+            enabled: true,
+            retry_max: s.text("3"),
+            jitter_secs: s.text("600"),
+            words: s.some("every day at 02:30"),
+            times: vec![NextTime { local: s.text("Tue 24 Nov 02:30"), when: s.when() }],
+            delete: Some(ConfirmView::sample(s)),
+            problem: Some(ProblemView::sample(s, "cron")),
+        }]
+    }
+}
+
 /// A schedule in the list of its host.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct ScheduleLine {

@@ -145,6 +145,59 @@ impl View for SettingsView {
     const PARTS: &'static [&'static str] = &[];
 }
 
+#[cfg(test)]
+impl crate::sample::Samples for SettingsView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        let form = || AccountForm {
+            name: s.text("janne"),
+            role: s.text("viewer"),
+            debug: true,
+            problem: Some(ProblemView::sample(s, "name")),
+        };
+        vec![Self {
+            roles: ["viewer", "operator", "admin"],
+            operators: vec![OperatorRow { name: s.text("janne"), role: "admin", signed_in: Some(s.when()) }],
+            tokens: vec![TokenRow {
+                id: "01".to_owned(),
+                name: s.text("prometheus"),
+                scopes: s.text("metrics"),
+                created: s.when(),
+                by: s.text("mira"),
+                used: None,
+            }],
+            viewers: vec![ViewerRow {
+                name: s.text("home-assistant"),
+                sees: "the view tree",
+                created: s.when(),
+                by: s.text("mira"),
+            }],
+            operator: form(),
+            token: form(),
+            scopes: vec![ScopeChoice { word: "read", what: "Everything that a viewer sees.", chosen: true }],
+            viewer: form(),
+            changing: s.some("This is the last admin."),
+            minted: Some(Minted {
+                title: s.text("API token prometheus"),
+                text: "Copy it now: it is not shown again.",
+                needs_ca: true,
+                lines: vec![("The token", s.text("hft_token"))],
+            }),
+            facts: Fact::samples(s),
+            has_ca: true,
+            sole_origin: s.some("Everybody signs in from 192.0.2.1."),
+            held: vec![HeldRow {
+                from: s.text("192.0.2.9"),
+                door: "MQTT",
+                account: s.some("nils"),
+                failures: s.text("wrong password"),
+                until: s.when(),
+            }],
+            held_more: s.some("And 3 more."),
+            problem: Some(ProblemView { field: None, message: s.text("That was refused.") }),
+        }]
+    }
+}
+
 fn read(ctx: &Ctx, snapshot: &Snapshot) -> Result<SettingsView, Problem> {
     let now = ctx.now();
     let (held, more) = held_up(ctx, snapshot)?;

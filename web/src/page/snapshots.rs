@@ -82,6 +82,45 @@ impl View for SnapshotsView {
     const PARTS: &'static [&'static str] = &["host-presence", "snapshot-list"];
 }
 
+#[cfg(test)]
+impl crate::sample::Samples for SnapshotsView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        vec![Self {
+            head: HostHead::sample(s),
+            note_title: s.text("412 snapshots"),
+            note: s.text("Snapshots that are newer than this list are added when it is refreshed."),
+            listed: Some(s.when()),
+            refresh_why: s.some("The host is offline."),
+            adopt: vec![Adopted {
+                tag: s.some("old"),
+                text: s.text("2 snapshots of /srv, of the host boat"),
+                href: "/x".to_owned(),
+            }],
+            more_adopt: s.some("and 3 more kinds"),
+            groups: vec![FilterLink::sample(s)],
+            group: s.some("media"),
+            rows: vec![SnapshotView {
+                id: s.text("a1b2c3d4e5f6"),
+                short: s.text("a1b2c3d4"),
+                when: s.when(),
+                age: s.text("2 h"),
+                lacks: s.some("missing /srv/photos"),
+                tags: vec![s.text("media")],
+                more_tags: s.some("and 1 more"),
+                paths: s.text("/srv/media"),
+                more_paths: s.some("and 2 more"),
+                size: s.text("312 GiB"),
+                added: s.text("1.20 GiB"),
+            }],
+            shown: s.text("The newest 50 of 412."),
+            cut: s.some("1 more in the repository is not in this list."),
+            newest_href: Some("/x".to_owned()),
+            older_href: Some("/x".to_owned()),
+            part_href: "/x?part=snapshot-list".to_owned(),
+        }]
+    }
+}
+
 /// `GET /hosts/{host}/snapshots`.
 pub(crate) async fn show(
     ctx: Ctx,

@@ -60,6 +60,38 @@ impl View for TopicsView {
     const PARTS: &'static [&'static str] = &["topics-next"];
 }
 
+#[cfg(test)]
+impl crate::sample::Samples for TopicsView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        [true, false]
+            .map(|paused| Self {
+                filter: s.text("hf/1/#"),
+                problem: s.some("# stands alone, as the last level."),
+                kind: Some("cmd"),
+                kinds: vec![FilterLink::sample(s)],
+                paused,
+                pause_href: "/topics?pause=1".to_owned(),
+                next_href: "/topics?part=topics-next&after=7".to_owned(),
+                rate: s.text("0.3 messages a second"),
+                rows: vec![MessageView {
+                    time: "06:41:12".to_owned(),
+                    iso: "2026-11-23T06:41:12Z".to_owned(),
+                    exact: s.text("Mon 23 Nov 2026 06:41:12 UTC"),
+                    way: "from host",
+                    before: s.text("hf/1/h/"),
+                    name: s.text("boat-pi"),
+                    behind: s.text("/evt"),
+                    topic: s.text("hf/1/h/01/evt"),
+                    retained: true,
+                    says: s.text("finished"),
+                    meta: s.text("qos 1, 412 B"),
+                    content: s.text("{}"),
+                }],
+            })
+            .into()
+    }
+}
+
 /// `GET /topics`, with `topic` (an MQTT filter), `kind`, `pause`, and `after` for what came since.
 pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Problem> {
     ctx.app.fleet.watch_traffic();
