@@ -723,6 +723,16 @@ mod tests {
     }
 
     #[test]
+    fn the_help_is_as_it_was() {
+        let mut all = HELP.to_owned();
+        for command in ["enroll", "run", "status", "doctor", "update", "policy", "version"] {
+            let Ok(Request::Print(text)) = read(&format!("{command} --help")) else { panic!("{command}") };
+            all.push_str(&format!("\n### {command}\n{text}"));
+        }
+        insta::assert_snapshot!("help", all);
+    }
+
+    #[test]
     fn every_command_has_a_help() {
         for command in ["enroll", "run", "status", "doctor", "update", "policy", "version"] {
             let Ok(Request::Print(text)) = read(&format!("{command} --help")) else { panic!("{command}") };

@@ -120,3 +120,25 @@ pub enum Admin {
         data_dir: PathBuf,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// The help of a command and of all below it.
+    fn help(command: &mut clap::Command, all: &mut String) {
+        let text = command.clone().mut_args(|arg| arg.hide_env_values(true)).render_long_help();
+        all.push_str(&format!("### {}\n{text}\n", command.get_display_name().unwrap_or(command.get_name())));
+        command.get_subcommands_mut().filter(|it| it.get_name() != "help").for_each(|below| help(below, all));
+    }
+
+    #[test]
+    fn the_help_is_as_it_was() {
+        let mut command = Cli::command().term_width(100);
+        command.build();
+        let mut all = String::new();
+        help(&mut command, &mut all);
+        insta::assert_snapshot!("help", all);
+    }
+}

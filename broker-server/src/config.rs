@@ -587,6 +587,13 @@ mod tests {
     }
 
     #[test]
+    fn the_settings_are_printed_as_they_were() {
+        let config =
+            layers("data_dir = '/d'", "max_viewers = 8", "tls_names = ['vault.lan']").resolve().unwrap();
+        insta::assert_snapshot!("print_config", config.to_string());
+    }
+
+    #[test]
     fn agents_dial_the_machine_by_its_name_when_all_addresses_are_bound() {
         assert_eq!(layers("data_dir = '/d'", "", "").resolve().unwrap().mqtt_public.value, "vault:8883");
         let bound = layers("data_dir = '/d'\nmqtt = '127.0.0.1:9'", "", "").resolve().unwrap();

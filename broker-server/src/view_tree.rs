@@ -155,7 +155,7 @@ fn topic(host: &str, rest: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fleet::{By, Driver, Fleet, Settings, record::Actor};
+    use fleet::{By, Driver, Fleet, HostFilter, Settings, record::Actor, seed::Seed};
     use schema::Timestamp;
     use std::sync::Arc;
 
@@ -165,7 +165,7 @@ mod tests {
 
     fn fleet() -> Fleet {
         let driver =
-            Driver { now: Arc::new(|| Timestamp(1_000_000)), random: Arc::new(crate::clock::random) };
+            Driver { now: Arc::new(|| Timestamp(1_795_415_472_000)), random: Arc::new(crate::clock::random) };
         let settings = Settings {
             mqtt_address: "127.0.0.1:8883".to_owned(),
             ca_fingerprint: [7; 32],
@@ -177,6 +177,16 @@ mod tests {
 
     fn topics(leaves: &[Leaf]) -> Vec<(&str, bool)> {
         leaves.iter().map(|leaf| (leaf.topic.as_str(), leaf.content.is_some())).collect()
+    }
+
+    #[tokio::test]
+    async fn the_tree_of_a_host_is_as_it_was() {
+        let (fleet, mut tree) = (fleet(), ViewTree::default());
+        fleet.seed(Seed { hosts: 1, jobs: 4 }, |_| {}).await.unwrap();
+        let host = fleet.read().unwrap().fleet(&HostFilter::default())[0].host.id;
+        let said = tree.host(&fleet.read().unwrap(), host).unwrap();
+        let words = |leaf: Leaf| format!("{}\n{:#}\n", leaf.topic, leaf.content.unwrap_or_default());
+        insta::assert_snapshot!("view_tree", said.into_iter().map(words).collect::<String>());
     }
 
     #[tokio::test]

@@ -407,6 +407,27 @@ fn of_refusal(refusal: Refusal) -> Explanation {
 mod tests {
     use super::*;
 
+    /// The explanations by what they explain.
+    #[test]
+    fn the_words_of_explanations_are_as_they_were() {
+        let mut text = String::new();
+        let mut tell = |of: &str, explained: Explanation| {
+            let Explanation { title, text: words, step_words, step, safe } = explained;
+            text.push_str(&format!("{of}: {title}\n  {words}\n  [{step_words}] → {step:?}. {safe}\n\n"));
+        };
+        for class in Class::ALL {
+            tell(class.as_str(), of_class(class, JobKind::Backup));
+        }
+        tell("no_credentials of a prune", of_class(Class::NoCredentials, JobKind::Prune));
+        for refusal in Refusal::ALL {
+            tell(&format!("refused, {}", refusal.as_str()), of_refusal(refusal));
+        }
+        for (of, cause) in [("lost", LOST), ("interrupted", INTERRUPTED), ("a warning", PARTLY_MISSING)] {
+            tell(of, cause);
+        }
+        insta::assert_snapshot!("explanations", text);
+    }
+
     #[test]
     fn each_class_and_refusal_has_a_cause_of_its_own_with_a_next_step() {
         let refusals = [

@@ -219,6 +219,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
+    fn the_words_of_reasons_are_as_they_were() {
+        let words = NotLetIn::ALL.map(|it| format!("{}: {}\n  {}\n", it.code(), it.words(), it.advice()));
+        insta::assert_snapshot!("refused_connections", words.concat());
+    }
+
+    #[test]
     fn each_reason_has_a_word_of_its_own() {
         let codes: BTreeSet<&str> = NotLetIn::ALL.iter().map(|reason| reason.code()).collect();
         assert_eq!(codes.len(), NotLetIn::ALL.len());

@@ -330,6 +330,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_words_of_audited_actions_and_classes_are_as_they_were() {
+        let words =
+            |known: AuditAction| format!("{}: {}\n", known.code(), action(known, &AuditTarget::Server));
+        insta::assert_snapshot!("actions", AuditAction::all().map(words).collect::<String>());
+        let words = |known: schema::Class| format!("{}: {}\n", known.as_str(), class(known));
+        insta::assert_snapshot!("classes", schema::Class::ALL.map(words).concat());
+    }
+
+    #[test]
     fn who_caused_it_is_told_once() {
         for (who, told) in [
             (Actor::Operator("ada".to_owned()), ("ada", "operator")),

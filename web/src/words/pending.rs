@@ -93,6 +93,8 @@ mod tests {
         let different: BTreeSet<_> = Setback::samples().iter().map(words).collect();
         // What the three say that come with words of their own is the same in the samples.
         assert_eq!(different.len(), Setback::samples().len() - 2, "{different:?}");
+        let told = |sample: &Setback| format!("{}: {}\n", sample.code(), words(sample));
+        insta::assert_snapshot!("setbacks", Setback::samples().iter().map(told).collect::<String>());
     }
 
     #[test]

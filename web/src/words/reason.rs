@@ -172,6 +172,8 @@ mod tests {
         let several: BTreeSet<_> =
             samples.iter().map(|sample| reason_of_several(&sample.timeless())).collect();
         assert_eq!(several.len(), samples.len(), "{several:?}");
+        let told = |sample: &Reason| format!("{}: {}\n", sample.code(), reason(sample, NOW));
+        insta::assert_snapshot!("reasons", samples.iter().map(told).collect::<String>());
     }
 
     #[test]

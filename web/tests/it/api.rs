@@ -441,6 +441,27 @@ async fn readyz_writes_to_the_data_file_and_not_more_often_than_it_says() {
     world.stranger().get("/healthz").await.expect(200);
 }
 
+/// Every metric of a fleet with one host; figures of the machine and of the data file are masked.
+#[tokio::test]
+async fn metrics_are_as_they_were() {
+    let world = World::new();
+    let admin = world.admin().await;
+    boat(&world, &admin).await;
+    let task = TaskFacts {
+        name: "schedules",
+        period: Duration::from_secs(30),
+        since_beat: Duration::from_secs(3),
+        restarts: 1,
+    };
+    *world.tasks.lock().unwrap() = vec![task];
+    let text = world.program(Role::Viewer).await.get("/metrics").await.expect(200).text;
+    let masked = text.lines().map(|line| match line.split_once(' ') {
+        Some((name @ ("holdfast_storage_bytes" | "holdfast_commits_total"), _)) => format!("{name} …\n"),
+        _ => format!("{line}\n"),
+    });
+    insta::assert_snapshot!("metrics", masked.collect::<String>());
+}
+
 #[tokio::test]
 async fn health_and_metrics_are_there() {
     let world = World::new();

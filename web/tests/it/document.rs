@@ -7,6 +7,14 @@ use schema::job::ProbeSummary;
 use schema::{Class, LogStream, Outcome, Summary};
 use serde_json::{Value, json};
 
+#[tokio::test]
+async fn the_document_is_as_it_was() {
+    let world = World::new();
+    let mut document = world.stranger().get("/api/openapi.json").await.expect(200).json();
+    document["info"]["version"] = json!("VERSION");
+    insta::assert_snapshot!("openapi", serde_json::to_string_pretty(&document).unwrap());
+}
+
 /// What in a value is not as its schema says.
 fn faults(document: &Value, schema: &Value, value: &Value, place: &str) -> Vec<String> {
     if let Some(reference) = schema["$ref"].as_str() {

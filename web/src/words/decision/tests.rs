@@ -290,6 +290,7 @@ fn no_two_whys_have_the_same_words() {
         })
         .collect();
     assert_eq!(words.len(), samples.len(), "{words:?}");
+    insta::assert_snapshot!("decisions", words.into_iter().collect::<Vec<_>>().join("\n"));
 }
 
 #[test]
