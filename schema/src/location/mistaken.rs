@@ -1,6 +1,9 @@
 //! Addresses that are meant otherwise: what people write who know another program, or paste along.
 
-use super::{LocationError, authority_of, behind_http};
+use super::{
+    error::LocationError,
+    parts::{authority_of, behind_http},
+};
 
 /// What is known to be meant otherwise: forms that other programs have for addresses, which restic has not.
 #[must_use]
