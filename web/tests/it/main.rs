@@ -14,4 +14,5 @@ mod pages;
 mod pending;
 mod roles;
 mod secrets;
+mod words;
 mod world;
