@@ -1,4 +1,4 @@
-//! What a machine is to allow the server, as options of the line that enrols it. The agent writes them into its policy
+//! What a machine is to allow the server, as options of the command that enrols it. The agent writes them into its policy
 //! file and holds the server to them; the server keeps nothing of it.
 
 use crate::form::Form;

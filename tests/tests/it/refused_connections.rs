@@ -98,7 +98,7 @@ fn an_mqtt_tool_that_is_not_let_in_is_found_with_why() {
     std::thread::sleep(std::time::Duration::from_millis(300));
     assert_eq!(rows(&scene).len(), before.len());
     let audit = scene.api().get("/api/audit?action=mqtt.refused").expect(200).to_string();
-    for words in ["does not trust the certificate", "no TLS, or none that fits", "something else than MQTT"] {
+    for words in ["does not trust the certificate", "no TLS, or none that fits", ": not MQTT"] {
         assert!(audit.contains(words), "no {words:?} in {audit}");
     }
 }
