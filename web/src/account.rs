@@ -1,10 +1,10 @@
 //! Accounts: what the pages and the API do to them alike.
 
 use crate::app::{App, Ctx};
-use crate::door::check_name;
 use crate::password::objection;
 use crate::problem::Problem;
 use crate::server_facts::MqttListener;
+use crate::sign_in::check_name;
 use fleet::record::{Operator, Role, Scope, Scopes, Secret};
 use fleet::{OperatorChange, Refused};
 use std::net::IpAddr;

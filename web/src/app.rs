@@ -2,7 +2,7 @@
 
 use crate::format::ago;
 use crate::limiter::Limiter;
-use crate::minted::Minted;
+use crate::new_secret::Minted;
 use crate::notes::Notes;
 use crate::origin::Origins;
 use crate::password::Passwords;
@@ -189,7 +189,7 @@ pub(crate) struct Ctx {
     pub(crate) peer: String,
     /// Whether that address, which is no trusted proxy, names another one for which it asks.
     pub(crate) forwarded: bool,
-    /// By what the browser is known again, see [`crate::door`].
+    /// By what the browser is known again, see [`crate::sign_in`].
     pub(crate) device: Option<Secret>,
     /// The one fragment that is wanted, instead of the whole page.
     pub(crate) part: Option<String>,

@@ -5,7 +5,7 @@ use schema::{Class, JobKind, Refusal};
 
 /// Where the next step leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum NextStep {
     /// To the everyday credentials.
     RepoCredentials,
     /// To the admin credentials.
@@ -32,7 +32,7 @@ pub(crate) struct Explanation {
     /// The words of the button.
     pub(crate) step_words: &'static str,
     /// Where it leads.
-    pub(crate) step: Step,
+    pub(crate) step: NextStep,
     /// Why the step is safe.
     pub(crate) safe: &'static str,
 }
@@ -40,7 +40,7 @@ pub(crate) struct Explanation {
 const fn explain(
     title: &'static str,
     text: &'static str,
-    step: Step,
+    step: NextStep,
     step_words: &'static str,
     safe: &'static str,
 ) -> Explanation {
@@ -86,7 +86,7 @@ const LOST: Explanation = explain(
     "The agent has lost this job",
     "The agent came back without this job and without its result: it was probably killed or its machine went down \
      while restic ran. What restic had sent already is used again by the next run.",
-    Step::Again,
+    NextStep::Again,
     "Run it again",
     "Safe: the next run first removes a lock that was left behind.",
 );
@@ -95,7 +95,7 @@ const INTERRUPTED: Explanation = explain(
     "Something on the host stopped it",
     "restic was stopped by a signal that came neither from this server nor from the agent: by another program or person \
      on that machine, or while it went down. What was sent already is used again by the next run.",
-    Step::Again,
+    NextStep::Again,
     "Run it again",
     "Safe: it goes on from where it was.",
 );
@@ -105,7 +105,7 @@ const PARTLY_MISSING: Explanation = explain(
     "Some of the paths were not there",
     "A snapshot exists, without the paths that are named below: they do not exist on the host, or a disk is not \
      mounted. It does not count as a good backup.",
-    Step::Group,
+    NextStep::Group,
     "Look at the source group",
     "Safe: it only shows the paths.",
 );
@@ -116,7 +116,7 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "The repository is locked",
             "Another process holds a lock. If it still works, wait for it. If it has ended and left its \
              lock behind, the lock can be removed.",
-            Step::RepoActions,
+            NextStep::RepoActions,
             "Look at the lock",
             "Safe: it only shows whose the lock is.",
         ),
@@ -124,7 +124,7 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "The repository refuses the password",
             "The storage answered, but the user name, its password or the restic password is wrong. Somebody probably \
              changed one of them, or it was mistyped here.",
-            Step::RepoCredentials,
+            NextStep::RepoCredentials,
             "Set credentials",
             "Safe: saving only stores and tests them.",
         ),
@@ -132,7 +132,7 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "There is no repository at this address",
             "The storage answered, but holds no restic repository there. Either it was never created, or the address is \
              wrong.",
-            Step::RepoActions,
+            NextStep::RepoActions,
             "Look at the repository",
             "Safe: init never touches an existing repository.",
         ),
@@ -140,7 +140,7 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "The storage is append-only",
             "The repository is append-only for the everyday credentials, as it should be. Forget and prune \
              need the admin credentials.",
-            Step::AdminCredentials,
+            NextStep::AdminCredentials,
             "Set admin credentials",
             "Safe: they are sent to the host for one job and not stored there.",
         ),
@@ -148,7 +148,7 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "The storage can't be reached",
             "The host could not connect to the repository's server: it is probably down, its name does not resolve on \
              the host, a firewall stands between them, or something else answers at its port.",
-            Step::RepoCredentials,
+            NextStep::RepoCredentials,
             "Check the address",
             "Safe: a test changes nothing.",
         ),
@@ -156,7 +156,7 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "A path to back up is not there",
             "A path of the source group does not exist on the host, or a disk that must be mounted is not. Nothing was \
              saved, so that an empty folder does not replace a good backup.",
-            Step::Group,
+            NextStep::Group,
             "Look at the source group",
             "Safe: it only shows the paths.",
         ),
@@ -164,7 +164,7 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "Some files could not be read",
             "A snapshot exists, without the files that the log names. The agent probably lacks the right to read them, \
              or they vanished while restic ran.",
-            Step::Group,
+            NextStep::Group,
             "Look at the source group",
             "Safe: it only shows the paths.",
         ),
@@ -173,7 +173,7 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "A snapshot exists, without a single file in it or in some of its paths: they are empty or mere links, all \
              that is in them is excluded, or a command gave no output. Maybe a disk is not mounted. It does not count \
              as a good backup.",
-            Step::Group,
+            NextStep::Group,
             "Look at the source group",
             "Safe: it only shows the paths.",
         ),
@@ -183,7 +183,7 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
              listed, looked into and restored; everything else needs room, if only a few KB for its lock. In this order: \
              free some MB there, but never by removing files of the repository; forget what is not needed any more; prune; \
              run it again. What was sent already is used again then.",
-            Step::RepoActions,
+            NextStep::RepoActions,
             "Look at the repository",
             "Safe: it only shows the figures.",
         ),
@@ -191,7 +191,7 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "restic is not installed on the host",
             "The agent found no restic that it can start. Install it with the host's package manager, version 0.14 or \
              newer; the agent finds it by itself.",
-            Step::Again,
+            NextStep::Again,
             "Run it again",
             "Safe: it does nothing as long as restic is missing.",
         ),
@@ -199,14 +199,14 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "It took too long and was stopped",
             "The job did not end before its deadline. The storage is probably slow, or there is very much new data; what \
              was sent already is used again by the next run.",
-            Step::Again,
+            NextStep::Again,
             "Run it again",
             "Safe: it goes on from where it was.",
         ),
         Class::Cancelled => explain(
             "It was cancelled",
             "The job was cancelled on request. What was sent already is used again by the next run.",
-            Step::Again,
+            NextStep::Again,
             "Run it again",
             "Safe: it goes on from where it was.",
         ),
@@ -214,7 +214,7 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "A hook or a command failed",
             "A hook of the source group, which runs before or after restic, or the command whose output it saves did not \
              succeed. The log shows its output.",
-            Step::Group,
+            NextStep::Group,
             "Look at the source group",
             "Safe: it only shows the hooks.",
         ),
@@ -222,7 +222,7 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "The repository has errors",
             "restic found data that is missing or damaged. Keep the repository as it is and read the log; do not \
              prune before this is understood.",
-            Step::RepoActions,
+            NextStep::RepoActions,
             "Look at the repository",
             "Safe: check reads and changes nothing.",
         ),
@@ -230,14 +230,14 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "There is already a repository",
             "The address holds a repository, and it was not touched. If it is yours, set its restic password and go on; \
              if not, choose another address.",
-            Step::RepoCredentials,
+            NextStep::RepoCredentials,
             "Set credentials",
             "Safe: saving only stores and tests them.",
         ),
         Class::Policy => explain(
             "The host's own policy forbids it",
             "The policy file on the host does not allow this job or one of its paths. It can be changed on the host only.",
-            Step::Host,
+            NextStep::Host,
             "Look at the host",
             "Safe: it only shows the host.",
         ),
@@ -246,7 +246,7 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "The storage speaks TLS with a certificate that the host can't check. If the CA is your own, give its \
              certificate in the credentials, with an address that begins with https; if not, somebody else may be \
              answering.",
-            Step::RepoCredentials,
+            NextStep::RepoCredentials,
             "Set credentials",
             "Safe: saving only stores and tests them.",
         ),
@@ -254,14 +254,14 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "The storage's certificate is for another name or purpose",
             "The repository's address calls the storage by a name or an address that its certificate is not for, or the \
              certificate is not one for servers. Use a name that it is for, or give the storage another certificate.",
-            Step::RepoCredentials,
+            NextStep::RepoCredentials,
             "Set credentials",
             "Safe: saving only stores and tests them.",
         ),
         Class::CertificateExpired => explain(
             "The storage's certificate is not valid now",
             "It has expired, or is not valid yet. Renew it at the storage, and look at the clocks of storage and host.",
-            Step::Again,
+            NextStep::Again,
             "Run it again",
             "Safe: nothing is done before the storage can be trusted.",
         ),
@@ -269,14 +269,14 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "The storage speaks no TLS",
             "The repository's address says https, and the storage answers without TLS. Write http, or give the port at \
              which it speaks TLS.",
-            Step::RepoCredentials,
+            NextStep::RepoCredentials,
             "Set credentials",
             "Safe: saving only stores and tests them.",
         ),
         Class::NeedsTls => explain(
             "The storage seems to want TLS",
             "The repository's address says http, and the storage does not understand it. Write https.",
-            Step::RepoCredentials,
+            NextStep::RepoCredentials,
             "Set credentials",
             "Safe: saving only stores and tests them.",
         ),
@@ -284,7 +284,7 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "The storage's host key is not known",
             "The storage answers by ssh with a key that the host has never seen. Compare its fingerprint with the one at \
              the storage, and accept it; then it may show no other.",
-            Step::HostKey,
+            NextStep::HostKey,
             "Review the key…",
             "Safe: it is shown, and accepted only when you confirm.",
         ),
@@ -292,7 +292,7 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "The storage's host key has changed",
             "The storage answers by ssh with another key than before, so nothing was sent to it. Either it was reinstalled, \
              or somebody else is answering in its place. Compare the fingerprint with the one at the storage.",
-            Step::HostKey,
+            NextStep::HostKey,
             "Review the key…",
             "Safe: it is shown, and accepted only when you confirm.",
         ),
@@ -300,7 +300,7 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "An exclude pattern can't be read",
             "restic can't read an exclude pattern of the source group, so nothing was saved: a [ is not closed, or nothing \
              follows a \\. It is not retried before the pattern is fixed.",
-            Step::Group,
+            NextStep::Group,
             "Look at the source group",
             "Safe: it only shows the patterns.",
         ),
@@ -308,14 +308,14 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "Postponed by the host's policy",
             "The policy file on the host has quiet hours, or requires another network, so restic was not started. A \
              scheduled backup stays pending and is retried by itself.",
-            Step::Again,
+            NextStep::Again,
             "Run it again",
             "Safe: it does nothing as long as the policy says so.",
         ),
         Class::NoCredentials if matches!(kind, JobKind::Prune | JobKind::Forget) => explain(
             "The agent had no admin credentials",
             "This job deletes, and the agent got no credentials that may. Set the admin credentials, then run it again.",
-            Step::AdminCredentials,
+            NextStep::AdminCredentials,
             "Set admin credentials",
             "Safe: they are sent to the host for one job and not stored there.",
         ),
@@ -323,7 +323,7 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "The agent has no credentials",
             "The agent has no repository credentials: they were probably lost with its state folder. Save them again \
              to send them to it.",
-            Step::RepoCredentials,
+            NextStep::RepoCredentials,
             "Set credentials",
             "Safe: saving only stores and tests them.",
         ),
@@ -331,14 +331,14 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "The agent was restarted while it ran",
             "The agent or its machine was restarted, and restic ended with it. What was sent already is used again by the \
              next run.",
-            Step::Again,
+            NextStep::Again,
             "Run it again",
             "Safe: the next run first removes a lock that was left behind.",
         ),
         Class::NotTried => explain(
             "It was not tried",
             "Something else in the same job failed first, and would have made this fail too. Fix that first.",
-            Step::Again,
+            NextStep::Again,
             "Run it again",
             "Safe: nothing was done yet.",
         ),
@@ -346,14 +346,14 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "The admin credentials open another repository",
             "The admin credentials and the everyday ones lead to two repositories, so nothing was deleted in either. \
              Their address or login was probably mistyped, or only one of the two was changed.",
-            Step::AdminCredentials,
+            NextStep::AdminCredentials,
             "Set admin credentials",
             "Safe: they are sent to the host for one job and not stored there.",
         ),
         Class::Other => explain(
             "restic failed",
             "The cause is not known. The last output of restic is below; the log has the rest.",
-            Step::Again,
+            NextStep::Again,
             "Run it again",
             "Safe: a failed run leaves the snapshots before it as they are.",
         ),
@@ -365,21 +365,21 @@ fn of_refusal(refusal: Refusal) -> Explanation {
         Refusal::QueueFull => explain(
             "The agent's queue is full",
             "The agent holds as many jobs as it can and refused this one. Wait until some have finished.",
-            Step::Again,
+            NextStep::Again,
             "Run it again",
             "Safe: it is refused again as long as the queue is full.",
         ),
         Refusal::Expired => explain(
             "The command expired",
             "The command waited for the host until it was too old to run. Nothing was done.",
-            Step::Again,
+            NextStep::Again,
             "Run it again",
             "Safe: nothing was done yet.",
         ),
         Refusal::AlreadyStarted => explain(
             "The agent had this job before",
             "The agent has the id of this job on its disk already and never runs a job twice.",
-            Step::Again,
+            NextStep::Again,
             "Run it again",
             "Safe: it is a new job with an id of its own.",
         ),
@@ -387,7 +387,7 @@ fn of_refusal(refusal: Refusal) -> Explanation {
         Refusal::Unsupported => explain(
             "This agent does not support it",
             "The agent is too old for this kind of job. Update it on the host.",
-            Step::Host,
+            NextStep::Host,
             "Look at the host",
             "Safe: it only shows the host.",
         ),
@@ -396,7 +396,7 @@ fn of_refusal(refusal: Refusal) -> Explanation {
             "The agent can't write its state folder",
             "The agent must store a job before it starts it, and could not: the host's disk is probably full or \
              read-only.",
-            Step::Host,
+            NextStep::Host,
             "Look at the host",
             "Safe: it only shows the host.",
         ),

@@ -4,7 +4,7 @@ use crate::app::{App, BrowserSession, Caller, Ctx, Face, Identity};
 use crate::body::read_body;
 use crate::form::Form;
 use crate::headers::{cookie, is_form, is_same_site};
-use crate::page::door::sign_in_again;
+use crate::page::sign_in::sign_in_again;
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::route::Access;
@@ -129,7 +129,7 @@ pub(crate) async fn require(
         Ok(body) => body,
         Err(problem) => return problem.into(),
     };
-    // A door's form was made without a session, even when there is one by now (another tab, say).
+    // A sign-in form was made without a session, even when there is one by now (another tab, say).
     let has_token = access == Access::Open || has_csrf_token(&ctx, &parts.headers, &body);
     if !has_token || !is_same_site(&parts.headers) {
         return Problem::csrf().into();

@@ -9,14 +9,14 @@ use serde::Serialize;
 use std::fmt::Write as _;
 
 /// One line.
-pub(crate) struct Line {
+pub(crate) struct LogLine {
     pub(crate) number: u32,
     pub(crate) after_ms: u32,
     stream: u8,
     pub(crate) text: String,
 }
 
-impl Line {
+impl LogLine {
     /// `agent`, `out` or `err`.
     pub(crate) fn stream_word(&self) -> &'static str {
         match self.stream {
@@ -38,13 +38,13 @@ pub(crate) struct LineView {
 }
 
 /// A line is one line, whatever the host put into it.
-fn shown(line: &Line) -> String {
+fn shown(line: &LogLine) -> String {
     visible(&line.text, Breaks::Shown).into_owned()
 }
 
 /// The lines that there are.
 pub(crate) struct JobLog {
-    lines: Vec<Line>,
+    lines: Vec<LogLine>,
     start: Timestamp,
     pub(crate) total_lines: u32,
     pub(crate) left_out: u32,
@@ -70,11 +70,11 @@ impl JobLog {
         total_lines: u32,
         left_out: u32,
     ) -> Self {
-        let mut lines: Vec<Line> = chunks
+        let mut lines: Vec<LogLine> = chunks
             .into_iter()
             .flat_map(|chunk| {
                 let first = chunk.first_line;
-                chunk.lines.into_iter().zip(0_u32..).map(move |((after_ms, stream, text), at)| Line {
+                chunk.lines.into_iter().zip(0_u32..).map(move |((after_ms, stream, text), at)| LogLine {
                     number: first.saturating_add(at),
                     after_ms,
                     stream,
@@ -90,7 +90,7 @@ impl JobLog {
     }
 
     /// The lines with this number and higher ones.
-    pub(crate) fn from(&self, after: u32) -> impl Iterator<Item = &Line> {
+    pub(crate) fn from(&self, after: u32) -> impl Iterator<Item = &LogLine> {
         self.lines.iter().filter(move |line| line.number >= after)
     }
 
@@ -99,7 +99,7 @@ impl JobLog {
         self.lines.last().map_or(0, |line| line.number.saturating_add(1))
     }
 
-    fn time(&self, line: &Line) -> String {
+    fn time(&self, line: &LogLine) -> String {
         clock(self.start.plus_ms(u64::from(line.after_ms)))
     }
 

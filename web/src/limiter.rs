@@ -109,7 +109,7 @@ pub(crate) enum Who<'a> {
 
 /// Whether a try may be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Admittance {
     /// Yes.
     Go(Try),
     /// No, until then.
@@ -141,7 +141,7 @@ pub(crate) struct Try {
 
 /// Somebody who has to wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Held {
+pub(crate) struct HeldSignIn {
     /// `Some` = the origin; `None` = an account, from everywhere.
     pub(crate) origin: Option<String>,
     /// The name's mark, see [`mark_of`].
@@ -191,7 +191,7 @@ impl Limiter {
     }
 
     /// Begins a try.
-    pub(crate) fn begin(&mut self, now: Timestamp, who: Who<'_>) -> Verdict {
+    pub(crate) fn begin(&mut self, now: Timestamp, who: Who<'_>) -> Admittance {
         let (own, known, others) = match who {
             Who::Device(id) => (format!("device {}", data_encoding::HEXLOWER.encode(&id)), None, Vec::new()),
             Who::Session(secret) => (format!("session {}", mark_of(secret)), None, Vec::new()),
@@ -210,7 +210,7 @@ impl Limiter {
         let others: Vec<String> = others.into_iter().map(|key| self.place(now, key, false)).collect();
         let waits = others.iter().chain([&own]).filter_map(|key| self.waits_until(now, key)).max();
         if let Some(until) = waits {
-            return Verdict::Wait { until };
+            return Admittance::Wait { until };
         }
         let is_new = !self.counts.contains_key(&own);
         let mut raised = vec![own.clone()];
@@ -219,7 +219,7 @@ impl Limiter {
         for key in &raised {
             self.raise(now, key);
         }
-        Verdict::Go(Try { raised, own, known })
+        Admittance::Go(Try { raised, own, known })
     }
 
     /// The password was wrong.
@@ -276,7 +276,7 @@ impl Limiter {
     }
 
     /// Who has to wait now, the longest wait first. Known browsers and sessions are their owners' affair.
-    pub(crate) fn held(&self, now: Timestamp) -> Vec<Held> {
+    pub(crate) fn held(&self, now: Timestamp) -> Vec<HeldSignIn> {
         let held = |(key, count): (&String, &TryCount)| {
             let kind = Kind::of(key)?;
             let until = wait_of(now, kind, *count)?;
@@ -287,9 +287,9 @@ impl Limiter {
                 Kind::Account => (None, parts.next()),
                 Kind::Device | Kind::Session => return None,
             };
-            Some(Held { origin, name, failures: count.failures, until })
+            Some(HeldSignIn { origin, name, failures: count.failures, until })
         };
-        let mut all: Vec<Held> = self.counts.iter().filter_map(held).collect();
+        let mut all: Vec<HeldSignIn> = self.counts.iter().filter_map(held).collect();
         all.sort_by(|a, b| (b.until, &a.origin, &a.name).cmp(&(a.until, &b.origin, &b.name)));
         all
     }
@@ -403,18 +403,18 @@ mod tests {
 
     fn fail(limiter: &mut Limiter, now: Timestamp, who: Who<'_>) -> Result<u32, Timestamp> {
         match limiter.begin(now, who) {
-            Verdict::Go(begun) => Ok(limiter.failed(now, &begun).tries),
-            Verdict::Wait { until } => Err(until),
+            Admittance::Go(begun) => Ok(limiter.failed(now, &begun).tries),
+            Admittance::Wait { until } => Err(until),
         }
     }
 
     fn succeed(limiter: &mut Limiter, now: Timestamp, who: Who<'_>) -> bool {
         match limiter.begin(now, who) {
-            Verdict::Go(begun) => {
+            Admittance::Go(begun) => {
                 limiter.succeeded(now, begun);
                 true
             }
-            Verdict::Wait { .. } => false,
+            Admittance::Wait { .. } => false,
         }
     }
 
@@ -504,8 +504,8 @@ mod tests {
     fn tries_at_the_same_time_make_nobody_wait_until_they_fail_and_then_all_count() {
         let mut limiter = Limiter::default();
         let begin = |limiter: &mut Limiter| match limiter.begin(NOW, stranger("a", "mira")) {
-            Verdict::Go(begun) => begun,
-            Verdict::Wait { .. } => panic!("it waits"),
+            Admittance::Go(begun) => begun,
+            Admittance::Wait { .. } => panic!("it waits"),
         };
         let good: Vec<Try> = (0..12).map(|_| begin(&mut limiter)).collect();
         good.into_iter().for_each(|good| limiter.succeeded(NOW, good));
@@ -526,7 +526,8 @@ mod tests {
             let _ = fail(&mut limiter, NOW, stranger("a", "mira"));
         }
         let later = NOW.plus_ms(30_000);
-        let begun = (0..10).filter(|_| matches!(limiter.begin(later, stranger("a", "mira")), Verdict::Go(_)));
+        let begun =
+            (0..10).filter(|_| matches!(limiter.begin(later, stranger("a", "mira")), Admittance::Go(_)));
         assert_eq!(begun.count(), 1);
     }
 
@@ -534,7 +535,7 @@ mod tests {
     fn a_try_that_was_not_looked_at_does_not_count() {
         let mut limiter = Limiter::default();
         for _ in 0..20 {
-            let Verdict::Go(begun) = limiter.begin(NOW, stranger("a", "mira")) else { panic!("it waits") };
+            let Admittance::Go(begun) = limiter.begin(NOW, stranger("a", "mira")) else { panic!("it waits") };
             limiter.undo(begun);
         }
         assert!(limiter.counts.is_empty());

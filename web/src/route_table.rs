@@ -14,7 +14,7 @@ use serde_json::Value;
 
 /// All routes.
 pub(crate) fn table() -> Vec<Route> {
-    let mut all = door();
+    let mut all = signed_out();
     all.extend(pages());
     all.extend(form_addresses());
     all.extend(runs());
@@ -44,17 +44,17 @@ fn form_addresses() -> Vec<Route> {
     ]
 }
 
-fn door() -> Vec<Route> {
-    use page::{account, door};
+fn signed_out() -> Vec<Route> {
+    use page::{account, sign_in};
     vec![
         open(Method::GET, "/static/{version}/{name}", asset::serve),
         open(Method::GET, "/healthz", health::alive),
         open(Method::GET, "/readyz", health::ready),
-        open(Method::GET, "/setup/{code}", door::setup),
-        open(Method::POST, "/setup/{code}", door::set_up),
-        open(Method::GET, "/login", door::login),
-        open(Method::POST, "/login", door::sign_in),
-        own(Method::POST, "/logout", door::sign_out),
+        open(Method::GET, "/setup/{code}", sign_in::setup),
+        open(Method::POST, "/setup/{code}", sign_in::set_up),
+        open(Method::GET, "/login", sign_in::login),
+        open(Method::POST, "/login", sign_in::sign_in),
+        own(Method::POST, "/logout", sign_in::sign_out),
         own(Method::GET, "/account", account::show),
         own(Method::POST, "/account/password", account::change_password),
         own(Method::POST, "/account/theme", account::change_theme),

@@ -4,10 +4,10 @@ use super::{
     acl,
     conn::Conn,
     directory::{Login, LoginRefusal, Principal, Refused, printable},
-    fanout::Place,
-    host::Kept,
+    fanout::LinkName,
+    host::SessionState,
     packet::{self, ConnAck, Connect, ConnectError, Malformed, Protocol, v5},
-    registry::{Admission, Full, Key, Registry, Seat},
+    registry::{Admission, Full, Owner, Registry, Seat},
     roles::{self, Begin, NewViewer},
     shared::Shared,
     throttle::Origin,
@@ -37,7 +37,7 @@ const LEAST_PACKET_BYTES: usize = 128;
 /// Why a connection is not admitted.
 struct Turned {
     /// What it is answered.
-    answer: Answer,
+    answer: Reply,
     /// Why; `None` = for nothing that is its own fault.
     why: Option<NotLetIn>,
     /// The name that it gave.
@@ -48,7 +48,7 @@ struct Turned {
 
 /// What somebody hears that is not admitted.
 #[derive(Clone, Copy)]
-enum Answer {
+enum Reply {
     /// Nothing: it may not understand it.
     Nothing,
     /// This, in the form of its version of MQTT.
@@ -59,11 +59,11 @@ enum Answer {
 
 impl Turned {
     fn unavailable() -> Self {
-        Self { answer: Answer::Code(ConnAck::Unavailable), why: None, name: None, told: None }
+        Self { answer: Reply::Code(ConnAck::Unavailable), why: None, name: None, told: None }
     }
 
     /// Before it gave a name.
-    fn early(answer: Answer, why: NotLetIn) -> Self {
+    fn early(answer: Reply, why: NotLetIn) -> Self {
         Self { answer, why: Some(why), name: None, told: None }
     }
 
@@ -71,7 +71,7 @@ impl Turned {
         let name = connect.username.unwrap_or_default();
         let (username, client_id) = (printable(name), printable(connect.client_id));
         let told = Some(Refused::Login { username, client_id, why });
-        Self { answer: Answer::Code(answer), why: Some(why), name: Some(name.to_owned()), told }
+        Self { answer: Reply::Code(answer), why: Some(why), name: Some(name.to_owned()), told }
     }
 }
 
@@ -81,11 +81,11 @@ struct Admitted {
     protocol: Protocol,
     answer: Vec<u8>,
     /// For a viewer.
-    place: Option<Place>,
+    place: Option<LinkName>,
     conn: Arc<Conn>,
     seat: Seat,
     keeps: bool,
-    kept: Option<Kept>,
+    kept: Option<SessionState>,
     will: Option<Bytes>,
 }
 
@@ -140,7 +140,7 @@ pub(super) async fn receive(
             if let Some(refused) = turned.told {
                 shared.refused(peer, None, refused);
             }
-            if !matches!(turned.answer, Answer::Code(_)) {
+            if !matches!(turned.answer, Reply::Code(_)) {
                 shared.counters.malformed.one();
             }
             let out = packet.refusal(turned.answer);
@@ -155,20 +155,20 @@ struct ConnectBody(Vec<u8>);
 
 impl ConnectBody {
     /// CONNACK for who is not let in.
-    fn refusal(&self, answer: Answer) -> Vec<u8> {
+    fn refusal(&self, answer: Reply) -> Vec<u8> {
         let mut out = Vec::new();
         let max_packet_bytes = match Connect::read(&self.0) {
             Ok(Connect { protocol: Protocol::V5(options), .. }) => options.max_packet_bytes,
             _ => usize::MAX,
         };
         match answer {
-            Answer::Nothing => {}
-            Answer::Code(answer) if Connect::is_v5(&self.0) => {
+            Reply::Nothing => {}
+            Reply::Code(answer) if Connect::is_v5(&self.0) => {
                 let (reason, words) = v5::refusal(answer);
                 v5::conn_ack_refused(&mut out, reason, words, max_packet_bytes);
             }
-            Answer::Code(answer) => packet::conn_ack(&mut out, answer),
-            Answer::V5(error) => {
+            Reply::Code(answer) => packet::conn_ack(&mut out, answer),
+            Reply::V5(error) => {
                 v5::conn_ack_refused(&mut out, error.reason, error.what, max_packet_bytes);
             }
         }
@@ -228,16 +228,16 @@ async fn admit(
     let will =
         host_will(&principal, &connect).map_err(|why| Turned::login(&connect, ConnAck::NotAllowed, why))?;
     if matches!(connect.protocol, Protocol::V5(options) if options.max_packet_bytes < LEAST_PACKET_BYTES) {
-        return Err(Turned { answer: Answer::V5(v5::Error::TOO_SMALL), ..Turned::unavailable() });
+        return Err(Turned { answer: Reply::V5(v5::Error::TOO_SMALL), ..Turned::unavailable() });
     }
     if is_viewer && !shared.has_view().await {
         tracing::info!(%peer, "a viewer is not let in yet: the view tree does not stand");
         return Err(Turned::unavailable());
     }
     let key = match &principal {
-        Principal::Host(host) => Key::Host(*host),
-        Principal::Enroll(token) => Key::Enroll(*token),
-        Principal::Viewer { name, .. } => Key::Viewer(Box::new((name.clone(), client_id.into()))),
+        Principal::Host(host) => Owner::Host(*host),
+        Principal::Enroll(token) => Owner::Enroll(*token),
+        Principal::Viewer { name, .. } => Owner::Viewer(Box::new((name.clone(), client_id.into()))),
     };
     let conn = Arc::new(Conn::new(id, peer, silence_ms(connect.keep_alive_secs), shared.clock.now_ms()));
     let kept = match shared.registry.admit(&key, &conn) {
@@ -269,15 +269,15 @@ fn read(peer: SocketAddr, body: &ConnectBody) -> Result<Connect<'_>, Turned> {
     Connect::read(&body.0).map_err(|error| match error {
         ConnectError::Version(version) => {
             tracing::debug!(%peer, version, "a client of another MQTT version");
-            Turned::early(Answer::Code(ConnAck::Version), NotLetIn::Version)
+            Turned::early(Reply::Code(ConnAck::Version), NotLetIn::Version)
         }
         ConnectError::Malformed(malformed) => {
             tracing::debug!(%peer, %malformed, "malformed CONNECT");
-            Turned::early(Answer::Nothing, NotLetIn::NotMqtt)
+            Turned::early(Reply::Nothing, NotLetIn::NotMqtt)
         }
         ConnectError::WillTopic => {
             let answer =
-                if Connect::is_v5(&body.0) { Answer::V5(v5::Error::WILL_TOPIC) } else { Answer::Nothing };
+                if Connect::is_v5(&body.0) { Reply::V5(v5::Error::WILL_TOPIC) } else { Reply::Nothing };
             Turned::early(answer, NotLetIn::WillTopic)
         }
         ConnectError::V5(error) => {
@@ -287,7 +287,7 @@ fn read(peer: SocketAddr, body: &ConnectBody) -> Result<Connect<'_>, Turned> {
                 v5::ReasonCode::BAD_AUTHENTICATION_METHOD => NotLetIn::NoLogin,
                 _ => NotLetIn::NotMqtt,
             };
-            Turned::early(Answer::V5(error), why)
+            Turned::early(Reply::V5(error), why)
         }
     })
 }
@@ -306,7 +306,7 @@ fn too_many(shared: &Shared, connect: &Connect<'_>, is_viewer: bool, full: Full)
 }
 
 /// A place for a viewer's link, when there is one soon: who has just left still holds its own.
-async fn place(shared: &Shared, peer: SocketAddr) -> Result<Place, Turned> {
+async fn place(shared: &Shared, peer: SocketAddr) -> Result<LinkName, Turned> {
     if let Ok(Some(place)) = tokio::time::timeout(shared.limits.view_wait, shared.fanout.place()).await {
         return Ok(place);
     }
@@ -377,7 +377,7 @@ fn log_in(
         let now_ms = shared.clock.now_ms();
         if !shared.throttle(|throttle| throttle.failed(peer, name, &printable(username), now_ms)) {
             shared.counters.logins_throttled.one();
-            return Turned { answer: Answer::Code(ConnAck::Unavailable), told: None, ..turned };
+            return Turned { answer: Reply::Code(ConnAck::Unavailable), told: None, ..turned };
         }
         turned
     })?;
@@ -409,11 +409,11 @@ fn silence_ms(keep_alive_secs: u16) -> u64 {
 /// Waits for the previous connection to end; `None` when it does not, or when a newer one came.
 async fn next_in_line(
     shared: &Arc<Shared>,
-    key: &Key,
+    key: &Owner,
     id: u64,
-    receive: oneshot::Receiver<Option<Kept>>,
-) -> Option<Option<Kept>> {
-    let mut line = Line { receive, registry: &shared.registry, key, id };
+    receive: oneshot::Receiver<Option<SessionState>>,
+) -> Option<Option<SessionState>> {
+    let mut line = Turn { receive, registry: &shared.registry, key, id };
     match tokio::time::timeout(TAKEOVER, &mut line.receive).await {
         Ok(kept) => kept.ok(),
         Err(_) => None,
@@ -421,14 +421,14 @@ async fn next_in_line(
 }
 
 /// A place in line; when it is dropped just as its turn has come, the turn is passed on.
-struct Line<'a> {
-    receive: oneshot::Receiver<Option<Kept>>,
+struct Turn<'a> {
+    receive: oneshot::Receiver<Option<SessionState>>,
     registry: &'a Registry,
-    key: &'a Key,
+    key: &'a Owner,
     id: u64,
 }
 
-impl Drop for Line<'_> {
+impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.receive.close();
         if let Ok(kept) = self.receive.try_recv() {

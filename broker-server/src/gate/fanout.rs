@@ -78,7 +78,7 @@ pub(super) struct Fanout {
     viewers: AtomicUsize,
     /// Changes that found the queue full.
     overflowed: AtomicU64,
-    places: Arc<Places>,
+    places: Arc<LinkNames>,
 }
 
 impl Fanout {
@@ -93,7 +93,7 @@ impl Fanout {
             viewers: AtomicUsize::new(0),
             overflowed: AtomicU64::new(0),
             // A viewer that has just left may still hold its place.
-            places: Arc::new(Places::new(2 * max_viewers + 2)),
+            places: Arc::new(LinkNames::new(2 * max_viewers + 2)),
         });
         std::thread::Builder::new().name("gate-feed".into()).spawn(move || {
             Feeder { queue, feed, tell, runtime, max_links: 2 * max_viewers + 8, generation: 0 }.run();
@@ -136,14 +136,14 @@ impl Fanout {
     }
 
     /// A place for one more viewer, as soon as there is one.
-    pub(super) async fn place(&self) -> Option<Place> {
+    pub(super) async fn place(&self) -> Option<LinkName> {
         let permit = Arc::clone(&self.places.free).acquire_owned().await.ok()?;
         let name = self.places.names().pop_first()?;
-        Some(Place { places: Arc::clone(&self.places), name, _permit: permit })
+        Some(LinkName { places: Arc::clone(&self.places), name, _permit: permit })
     }
 
     /// Brings a viewer what changes, until what is returned is dropped.
-    pub(super) fn attach(self: &Arc<Self>, place: Place, conn: Arc<Conn>, max_bytes: usize) -> Attachment {
+    pub(super) fn attach(self: &Arc<Self>, place: LinkName, conn: Arc<Conn>, max_bytes: usize) -> Attachment {
         let (stop, stopped) = watch::channel(());
         self.viewers.fetch_add(1, Ordering::Relaxed);
         let router = self.router.clone();
@@ -169,12 +169,12 @@ impl Fanout {
 }
 
 /// Names of links; the router keeps a little of each name for ever, so they are used again.
-struct Places {
+struct LinkNames {
     names: Mutex<BTreeSet<usize>>,
     free: Arc<Semaphore>,
 }
 
-impl Places {
+impl LinkNames {
     fn new(count: usize) -> Self {
         Self { names: Mutex::new((0..count).collect()), free: Arc::new(Semaphore::new(count)) }
     }
@@ -185,13 +185,13 @@ impl Places {
 }
 
 /// What a viewer needs for its link; free again when it is dropped.
-pub(super) struct Place {
-    places: Arc<Places>,
+pub(super) struct LinkName {
+    places: Arc<LinkNames>,
     name: usize,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Drop for Place {
+impl Drop for LinkName {
     fn drop(&mut self) {
         // Before the permit, which is dropped after this: whoever gets that finds a name.
         self.places.names().insert(self.name);
@@ -283,7 +283,7 @@ impl Feeder {
 
 /// One viewer's way out of the router.
 struct Pump {
-    place: Place,
+    place: LinkName,
     router: watch::Receiver<Option<Alive>>,
     conn: Arc<Conn>,
     max_bytes: usize,
@@ -542,7 +542,7 @@ mod tests {
         let (feed, _queue) = sync_channel(1);
         let (_tell, router) = watch::channel(None);
         let (viewers, overflowed) = (AtomicUsize::new(0), AtomicU64::new(0));
-        let places = Arc::new(Places::new(1));
+        let places = Arc::new(LinkNames::new(1));
         let fanout = Arc::new(Fanout { feed, router, viewers, overflowed, places });
         let conn = viewer(1);
         let attachment = attach(&fanout, &conn, 1 << 20).await;

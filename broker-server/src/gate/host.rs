@@ -16,7 +16,7 @@ const LOW_WATER_BYTES: usize = 16 * 1024;
 
 /// What MQTT wants remembered of a session between two connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Kept {
+pub(super) struct SessionState {
     cmd: Option<Qos>,
     plan: Option<Qos>,
     /// Sequence and packet id of what was in flight, in order.
@@ -26,7 +26,7 @@ pub(super) struct Kept {
     next_packet_id: u16,
 }
 
-impl Kept {
+impl SessionState {
     pub(super) fn plan_changed(&mut self) {
         self.plan_due = true;
     }
@@ -77,7 +77,7 @@ pub(super) struct HostSession {
 
 /// What a packet asks for.
 #[derive(Debug, PartialEq)]
-pub(super) enum Step {
+pub(super) enum Asked {
     /// Nothing more.
     Nothing,
     /// This must reach the server; a ticket when it must be acknowledged.
@@ -88,7 +88,7 @@ pub(super) enum Step {
 
 impl HostSession {
     /// A new session, or the continuation of a kept one.
-    pub(super) fn new(host: HostId, kept: Option<Kept>, window: usize, max_unacked: usize) -> Self {
+    pub(super) fn new(host: HostId, kept: Option<SessionState>, window: usize, max_unacked: usize) -> Self {
         let kept = kept.unwrap_or_default();
         Self {
             host,
@@ -109,7 +109,7 @@ impl HostSession {
     }
 
     /// What is to be remembered for the next connection; this one is over.
-    pub(super) fn take_kept(&mut self) -> Kept {
+    pub(super) fn take_kept(&mut self) -> SessionState {
         let mut plan_due = self.plan_due.is_some();
         let mut in_flight = Vec::with_capacity(self.in_flight.len() + self.again.len());
         for flying in self.in_flight.drain(..) {
@@ -120,7 +120,13 @@ impl HostSession {
         }
         in_flight.extend(self.again.drain(..));
         in_flight.sort_unstable();
-        Kept { cmd: self.cmd, plan: self.plan, in_flight, plan_due, next_packet_id: self.next_packet_id }
+        SessionState {
+            cmd: self.cmd,
+            plan: self.plan,
+            in_flight,
+            plan_due,
+            next_packet_id: self.next_packet_id,
+        }
     }
 
     pub(super) fn in_flight(&self) -> usize {
@@ -150,7 +156,7 @@ impl HostSession {
         packet: Packet<'_>,
         directory: &dyn Directory,
         out: &mut Vec<u8>,
-    ) -> Result<Step, &'static str> {
+    ) -> Result<Asked, &'static str> {
         match packet {
             Packet::Publish(publish) => return self.published(publish),
             Packet::PubAck(packet_id) => self.acknowledged(packet_id, directory)?,
@@ -169,10 +175,10 @@ impl HostSession {
             // Ends the connection before it comes here.
             Packet::Disconnect => {}
         }
-        Ok(Step::Nothing)
+        Ok(Asked::Nothing)
     }
 
-    fn published(&mut self, publish: Publish<'_>) -> Result<Step, &'static str> {
+    fn published(&mut self, publish: Publish<'_>) -> Result<Asked, &'static str> {
         if publish.qos == 2 {
             return Err("a message of QoS 2, which is not spoken here");
         }
@@ -188,9 +194,9 @@ impl HostSession {
         match topic {
             _ if too_long => Err("a message that is too long"),
             Some(topic) => {
-                Ok(Step::Deliver { topic, payload: Bytes::copy_from_slice(publish.payload), ticket })
+                Ok(Asked::Deliver { topic, payload: Bytes::copy_from_slice(publish.payload), ticket })
             }
-            None => Ok(Step::Refused(vec![Refused::Publish(printable(publish.topic))])),
+            None => Ok(Asked::Refused(vec![Refused::Publish(printable(publish.topic))])),
         }
     }
 
@@ -225,7 +231,7 @@ impl HostSession {
         Ok(())
     }
 
-    fn subscribe(&mut self, packet_id: u16, filters: packet::Filters<'_>, out: &mut Vec<u8>) -> Step {
+    fn subscribe(&mut self, packet_id: u16, filters: packet::Filters<'_>, out: &mut Vec<u8>) -> Asked {
         let mut refused = Vec::new();
         let mut granted = Vec::new();
         for (filter, qos) in filters {
@@ -250,7 +256,7 @@ impl HostSession {
             });
         }
         packet::sub_ack(out, packet_id, &granted);
-        if refused.is_empty() { Step::Nothing } else { Step::Refused(refused) }
+        if refused.is_empty() { Asked::Nothing } else { Asked::Refused(refused) }
     }
 
     /// Writes what is due: acknowledgements, then `sends`, then the plan, then commands as the window allows.

@@ -2,7 +2,7 @@
 
 use super::{
     conn::{CloseReason, Conn},
-    host::Kept,
+    host::SessionState,
 };
 use schema::{HostId, TokenId};
 use std::{
@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 /// Who a session belongs to. Client ids of viewers are names within their account: nobody can take over another's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Key {
+pub(super) enum Owner {
     Host(HostId),
     Enroll(TokenId),
     Viewer(Box<(String, String)>),
@@ -22,9 +22,9 @@ pub(super) enum Key {
 /// How a connection comes in.
 pub(super) enum Admission {
     /// At once, with what was kept.
-    Now(Option<Kept>),
+    Now(Option<SessionState>),
     /// When the one before it has ended.
-    Next(oneshot::Receiver<Option<Kept>>),
+    Next(oneshot::Receiver<Option<SessionState>>),
     /// Not at all: there are too many.
     Full(Full),
 }
@@ -42,7 +42,7 @@ pub(super) enum Full {
 
 /// How many there may be.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Places {
+pub(super) struct MostSessions {
     pub(super) all: usize,
     pub(super) viewers: usize,
     pub(super) of_account: usize,
@@ -51,18 +51,18 @@ pub(super) struct Places {
 #[derive(Default)]
 struct Slot {
     live: Option<Arc<Conn>>,
-    next: Option<(Arc<Conn>, oneshot::Sender<Option<Kept>>)>,
-    kept: Option<Kept>,
+    next: Option<(Arc<Conn>, oneshot::Sender<Option<SessionState>>)>,
+    kept: Option<SessionState>,
 }
 
 pub(super) struct Registry {
     table: Mutex<Table>,
-    places: Places,
+    places: MostSessions,
 }
 
 #[derive(Default)]
 struct Table {
-    slots: HashMap<Key, Slot>,
+    slots: HashMap<Owner, Slot>,
     count: Count,
     /// Live connections of each viewer account.
     of_account: HashMap<String, usize>,
@@ -71,11 +71,11 @@ struct Table {
 
 impl Table {
     /// Which limit one more would be beyond.
-    fn full(&self, key: &Key, places: &Places) -> Option<Full> {
+    fn full(&self, key: &Owner, places: &MostSessions) -> Option<Full> {
         if self.count.all() >= places.all {
             return Some(Full::All);
         }
-        let Key::Viewer(viewer) = key else { return None };
+        let Owner::Viewer(viewer) = key else { return None };
         // The account first: that is what its owner can do something about.
         if self.of_account.get(&viewer.0).copied().unwrap_or(0) >= places.of_account {
             return Some(Full::Account);
@@ -83,16 +83,16 @@ impl Table {
         (self.count.viewers >= places.viewers).then_some(Full::Viewers)
     }
 
-    fn came(&mut self, key: &Key) {
+    fn came(&mut self, key: &Owner) {
         *self.count.of(key) += 1;
-        if let Key::Viewer(viewer) = key {
+        if let Owner::Viewer(viewer) = key {
             *self.of_account.entry(viewer.0.clone()).or_default() += 1;
         }
     }
 
-    fn went(&mut self, key: &Key) {
+    fn went(&mut self, key: &Owner) {
         *self.count.of(key) -= 1;
-        if let Key::Viewer(viewer) = key
+        if let Owner::Viewer(viewer) = key
             && let Some(count) = self.of_account.get_mut(&viewer.0)
         {
             *count -= 1;
@@ -112,11 +112,11 @@ pub(super) struct Count {
 }
 
 impl Count {
-    fn of(&mut self, key: &Key) -> &mut usize {
+    fn of(&mut self, key: &Owner) -> &mut usize {
         match key {
-            Key::Host(_) => &mut self.hosts,
-            Key::Enroll(_) => &mut self.enrollments,
-            Key::Viewer(_) => &mut self.viewers,
+            Owner::Host(_) => &mut self.hosts,
+            Owner::Enroll(_) => &mut self.enrollments,
+            Owner::Viewer(_) => &mut self.viewers,
         }
     }
 
@@ -126,7 +126,7 @@ impl Count {
 }
 
 impl Registry {
-    pub(super) fn new(places: Places) -> Self {
+    pub(super) fn new(places: MostSessions) -> Self {
         Self { table: Mutex::default(), places }
     }
 
@@ -136,7 +136,7 @@ impl Registry {
 
     /// Lets a connection in, or makes it the next after the one that is told to end here. Only the newest waits: who
     /// waited before it finds its sender gone.
-    pub(super) fn admit(&self, key: &Key, conn: &Arc<Conn>) -> Admission {
+    pub(super) fn admit(&self, key: &Owner, conn: &Arc<Conn>) -> Admission {
         let mut table = self.table();
         if table.closed {
             return Admission::Full(Full::All);
@@ -159,7 +159,7 @@ impl Registry {
     }
 
     /// A connection has ended, its will is delivered; the next one comes in.
-    pub(super) fn release(&self, key: &Key, conn_id: u64, kept: Option<Kept>) {
+    pub(super) fn release(&self, key: &Owner, conn_id: u64, kept: Option<SessionState>) {
         let mut table = self.table();
         let Some(slot) = table.slots.get_mut(key) else { return };
         if slot.live.as_ref().is_none_or(|live| live.id != conn_id) {
@@ -184,13 +184,13 @@ impl Registry {
 
     /// The connection of a host.
     pub(super) fn host(&self, host: HostId) -> Option<Arc<Conn>> {
-        self.table().slots.get(&Key::Host(host)).and_then(|slot| slot.live.clone())
+        self.table().slots.get(&Owner::Host(host)).and_then(|slot| slot.live.clone())
     }
 
     /// Tells a connected host's session about a new plan, and an absent one's for when it comes back.
     pub(super) fn plan_changed(&self, host: HostId) {
         let mut table = self.table();
-        let Some(slot) = table.slots.get_mut(&Key::Host(host)) else { return };
+        let Some(slot) = table.slots.get_mut(&Owner::Host(host)) else { return };
         match &slot.live {
             Some(live) => live.wake_plan(),
             None => {
@@ -204,7 +204,7 @@ impl Registry {
     /// Forgets what is kept of a host's session.
     pub(super) fn forget(&self, host: HostId) {
         let mut table = self.table();
-        let key = Key::Host(host);
+        let key = Owner::Host(host);
         if let Some(slot) = table.slots.get_mut(&key) {
             slot.kept = None;
             if slot.live.is_none() {
@@ -215,15 +215,15 @@ impl Registry {
 
     /// Live connections of a viewer account.
     pub(super) fn viewers(&self, name: &str) -> Vec<Arc<Conn>> {
-        self.all(|key| matches!(key, Key::Viewer(viewer) if viewer.0 == name))
+        self.all(|key| matches!(key, Owner::Viewer(viewer) if viewer.0 == name))
     }
 
     /// Live connections of all viewers.
     pub(super) fn all_viewers(&self) -> Vec<Arc<Conn>> {
-        self.all(|key| matches!(key, Key::Viewer(_)))
+        self.all(|key| matches!(key, Owner::Viewer(_)))
     }
 
-    fn all(&self, is: impl Fn(&Key) -> bool) -> Vec<Arc<Conn>> {
+    fn all(&self, is: impl Fn(&Owner) -> bool) -> Vec<Arc<Conn>> {
         let table = self.table();
         table.slots.iter().filter(|(key, _)| is(key)).filter_map(|(_, slot)| slot.live.clone()).collect()
     }
@@ -248,13 +248,13 @@ impl Registry {
 /// A place in the registry; given back when dropped, also by a panic.
 pub(super) struct Seat {
     registry: Arc<Registry>,
-    key: Key,
+    key: Owner,
     conn_id: u64,
-    pub(super) kept: Option<Kept>,
+    pub(super) kept: Option<SessionState>,
 }
 
 impl Seat {
-    pub(super) fn new(registry: Arc<Registry>, key: Key, conn_id: u64) -> Self {
+    pub(super) fn new(registry: Arc<Registry>, key: Owner, conn_id: u64) -> Self {
         Self { registry, key, conn_id, kept: None }
     }
 }
@@ -275,11 +275,11 @@ mod tests {
     }
 
     fn registry(all: usize, viewers: usize, of_account: usize) -> Registry {
-        Registry::new(Places { all, viewers, of_account })
+        Registry::new(MostSessions { all, viewers, of_account })
     }
 
-    fn key(name: u8) -> Key {
-        Key::Host(HostId([name; 16]))
+    fn key(name: u8) -> Owner {
+        Owner::Host(HostId([name; 16]))
     }
 
     #[test]
@@ -290,13 +290,13 @@ mod tests {
         let Admission::Next(mut third) = registry.admit(&key(1), &conn(3)) else { panic!() };
         assert_eq!(second.try_recv(), Err(oneshot::error::TryRecvError::Closed));
         assert_eq!(third.try_recv(), Err(oneshot::error::TryRecvError::Empty));
-        registry.release(&key(1), 1, Some(Kept::default()));
-        assert_eq!(third.try_recv(), Ok(Some(Kept::default())));
+        registry.release(&key(1), 1, Some(SessionState::default()));
+        assert_eq!(third.try_recv(), Ok(Some(SessionState::default())));
         assert_eq!(registry.host(HostId([1; 16])).map(|live| live.id), Some(3));
         // A release of somebody else's place does nothing.
         registry.release(&key(1), 1, None);
         assert_eq!(registry.count().all(), 1);
-        registry.release(&key(1), 3, Some(Kept::default()));
+        registry.release(&key(1), 3, Some(SessionState::default()));
         assert_eq!(registry.count().all(), 0);
         assert!(matches!(registry.admit(&key(1), &conn(4)), Admission::Now(Some(_))));
     }
@@ -306,13 +306,13 @@ mod tests {
         let registry = registry(10, 10, 10);
         registry.admit(&key(1), &conn(1));
         drop(registry.admit(&key(1), &conn(2)));
-        registry.release(&key(1), 1, Some(Kept::default()));
+        registry.release(&key(1), 1, Some(SessionState::default()));
         assert_eq!(registry.count().all(), 0);
         assert!(matches!(registry.admit(&key(1), &conn(3)), Admission::Now(Some(_))));
     }
 
-    fn viewer(account: &str, name: &str) -> Key {
-        Key::Viewer(Box::new((account.into(), name.into())))
+    fn viewer(account: &str, name: &str) -> Owner {
+        Owner::Viewer(Box::new((account.into(), name.into())))
     }
 
     #[test]

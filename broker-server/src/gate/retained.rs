@@ -40,7 +40,7 @@ pub(super) struct Retained {
 
 #[derive(Default)]
 struct Set {
-    topics: BTreeMap<Arc<str>, Kept>,
+    topics: BTreeMap<Arc<str>, RetainedMessage>,
     bytes: usize,
     /// The version of the last change.
     version: u64,
@@ -53,7 +53,7 @@ struct Set {
     forgotten: u64,
 }
 
-struct Kept {
+struct RetainedMessage {
     payload: Bytes,
     version: u64,
 }
@@ -124,7 +124,7 @@ impl Retained {
         let payload = Bytes::copy_from_slice(payload);
         let (name, version) = before.map_or_else(|| (topic.into(), None), |(name, at, _)| (name, Some(at)));
         let version = set.changed(&name, version);
-        set.topics.insert(name, Kept { payload, version });
+        set.topics.insert(name, RetainedMessage { payload, version });
         set.bytes = bytes;
         tell(version);
         Ok(())
@@ -156,7 +156,7 @@ impl Retained {
 
     /// Up to `max` topics after `after` that `filter` takes, in order; the last topic that was looked at when there
     /// may be more.
-    pub(super) fn page(&self, filter: &str, after: Option<&str>, max: usize) -> Page {
+    pub(super) fn page(&self, filter: &str, after: Option<&str>, max: usize) -> Chunk {
         // Everything that the filter takes begins like this.
         let literal = filter.find(['+', '#']).map_or(filter, |at| &filter[..at]);
         let prefix = literal.strip_suffix('/').unwrap_or(literal);
@@ -172,10 +172,10 @@ impl Retained {
                 found.push((Arc::clone(topic), kept.payload.clone()));
             }
             if found.len() >= max || looked_at >= 64 * max {
-                return Page { found, more_after: Some(Arc::clone(topic)) };
+                return Chunk { found, more_after: Some(Arc::clone(topic)) };
             }
         }
-        Page { found, more_after: None }
+        Chunk { found, more_after: None }
     }
 
     /// Up to `max` remembered topics that are gone since after this version and that `filter` takes, in the order in
@@ -214,7 +214,7 @@ impl Retained {
 
 /// A part of the retained set.
 #[derive(Debug, PartialEq)]
-pub(super) struct Page {
+pub(super) struct Chunk {
     pub(super) found: Vec<(Arc<str>, Bytes)>,
     pub(super) more_after: Option<Arc<str>>,
 }

@@ -4,8 +4,8 @@ use super::{
     conn::{CloseReason, Conn, Mail},
     directory::{Principal, Refused},
     enroll::{EnrollSession, EnrollStep},
-    fanout::{Attachment, Place},
-    host::{HostSession, Kept, Step},
+    fanout::{Attachment, LinkName},
+    host::{Asked, HostSession, SessionState},
     incoming::{Done, Incoming, Reply},
     packet::Protocol,
     registry::Seat,
@@ -71,12 +71,12 @@ impl Role for Host {
             self.session.packet(packet, &*self.shared.directory, out).map_err(CloseReason::Malformed)?;
         self.count();
         match step {
-            Step::Nothing => Ok(None),
-            Step::Refused(refused) => {
+            Asked::Nothing => Ok(None),
+            Asked::Refused(refused) => {
                 tell(&self.shared, &self.conn, &Principal::Host(self.host), refused);
                 Ok(None)
             }
-            Step::Deliver { topic, payload, ticket } => {
+            Asked::Deliver { topic, payload, ticket } => {
                 self.shared.retain_for_debug(self.host, topic, &payload);
                 let done = ticket.map_or(Done::nobody(), |ticket| Done::new(Arc::clone(&self.conn), ticket));
                 Ok(Some(Incoming::Host { host: self.host, topic, payload, peer: self.conn.peer, done }))
@@ -119,7 +119,7 @@ impl Role for Host {
 pub(super) fn run_host(
     begin: Begin,
     host: HostId,
-    kept: Option<Kept>,
+    kept: Option<SessionState>,
     keeps: bool,
     will: Option<Bytes>,
 ) -> impl Future<Output = ()> + Send {
@@ -268,7 +268,7 @@ pub(super) struct NewViewer {
     pub(super) name: String,
     pub(super) debug: bool,
     pub(super) protocol: Protocol,
-    pub(super) place: Place,
+    pub(super) place: LinkName,
 }
 
 struct Viewer {

@@ -9,7 +9,7 @@ use super::{
     limits::Limits,
     pending::Pending,
     refusals::Refusals,
-    registry::{Places, Registry},
+    registry::{MostSessions, Registry},
     retained::{Retained, ViewRefused},
     stats::{Counters, Stats},
     throttle::{Buckets, LoginThrottle, Origin},
@@ -60,7 +60,7 @@ impl Shared {
         Self {
             directory,
             clock: Clock::start(),
-            registry: Arc::new(Registry::new(Places {
+            registry: Arc::new(Registry::new(MostSessions {
                 all: limits.max_connections,
                 viewers: limits.max_viewers,
                 of_account: limits.max_viewers_of_account,

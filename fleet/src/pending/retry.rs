@@ -25,7 +25,7 @@ pub(crate) fn backoff_ms(run: PendingId, attempt: u16) -> u64 {
 
 /// What came of a try.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum TryResult {
     /// There is a good backup: the run is done.
     Done,
     /// A person ended it, and meant it. The next occurrence runs as always.
@@ -40,36 +40,42 @@ pub(crate) enum Verdict {
 }
 
 /// Judges a backup that has ended.
-pub(crate) fn judge(job: &Job) -> Verdict {
+pub(crate) fn judge(job: &Job) -> TryResult {
     if is_good(job) {
-        return Verdict::Done;
+        return TryResult::Done;
     }
     // Whatever its end was called: who wanted it ended does not want it again.
     if job.is_cancelled_by_person() {
-        return Verdict::Dropped;
+        return TryResult::Dropped;
     }
     let said = || job.message.to_string();
     match job.ended_by() {
-        Some(EndedBy::Person) => return Verdict::Dropped,
-        Some(EndedBy::Policy) => return Verdict::Later(Setback::Failed(Class::NotNow)),
-        Some(EndedBy::Agent) if job.state == JobState::Lost => return Verdict::Again(Setback::Lost),
-        Some(EndedBy::Agent) => return Verdict::Again(Setback::Failed(Class::AgentRestarted)),
-        Some(EndedBy::Machine) => return Verdict::Again(Setback::Interrupted),
-        Some(EndedBy::Server) => return Verdict::Again(Setback::Withdrawn { said: said() }),
+        Some(EndedBy::Person) => return TryResult::Dropped,
+        Some(EndedBy::Policy) => return TryResult::Later(Setback::Failed(Class::NotNow)),
+        Some(EndedBy::Agent) if job.state == JobState::Lost => return TryResult::Again(Setback::Lost),
+        Some(EndedBy::Agent) => return TryResult::Again(Setback::Failed(Class::AgentRestarted)),
+        Some(EndedBy::Machine) => return TryResult::Again(Setback::Interrupted),
+        Some(EndedBy::Server) => return TryResult::Again(Setback::Withdrawn { said: said() }),
         None => {}
     }
     match (job.state, job.refusal, job.class) {
         (_, Some(refusal), None) => {
             let setback = Setback::AgentRefused { refusal, said: said() };
-            if refusal == Refusal::Unsupported { Verdict::GiveUp(setback) } else { Verdict::Again(setback) }
+            if refusal == Refusal::Unsupported {
+                TryResult::GiveUp(setback)
+            } else {
+                TryResult::Again(setback)
+            }
         }
-        (JobState::Failed, None, None) if job.presumed => Verdict::Again(Setback::NoAnswer { said: said() }),
+        (JobState::Failed, None, None) if job.presumed => {
+            TryResult::Again(Setback::NoAnswer { said: said() })
+        }
         (JobState::Failed | JobState::Warning, _, class) => {
             let class = class.unwrap_or(Class::Other);
             let setback = Setback::Failed(class);
-            if may_mend_itself(class) { Verdict::Again(setback) } else { Verdict::GiveUp(setback) }
+            if may_mend_itself(class) { TryResult::Again(setback) } else { TryResult::GiveUp(setback) }
         }
-        _ => Verdict::Again(Setback::NoSnapshot),
+        _ => TryResult::Again(Setback::NoSnapshot),
     }
 }
 

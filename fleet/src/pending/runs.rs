@@ -1,7 +1,7 @@
 //! The rows of pending runs, and what becomes of one when its job has ended.
 
 use super::plan::{self, Action, Rule};
-use super::retry::{self, Verdict};
+use super::retry::{self, TryResult};
 use super::setback::{GiveUp, Setback};
 use crate::audit;
 use crate::change::Changed;
@@ -127,7 +127,7 @@ pub(crate) fn job_ended(op: &mut Op<'_, '_>, job: &Job) -> Result<(), StoreError
     let verdict = retry::judge(job);
     for run in of_host(op.tx, job.host)? {
         let is_own = run.job == Some(job.id);
-        if verdict == Verdict::Done && (is_own || run.group == group) {
+        if verdict == TryResult::Done && (is_own || run.group == group) {
             let rest = due_after(op.tx, &run, served_until(job, &run))?;
             settle(op.tx, &run, rest.map(|rest| if is_own { rest.anew(now) } else { rest }))?;
         } else if is_own {
@@ -176,7 +176,7 @@ pub(super) fn settle(tx: &mut Tx<'_>, run: &PendingRun, rest: Option<PendingRun>
 pub(super) fn came_to_nothing(
     op: &mut Op<'_, '_>,
     run: &PendingRun,
-    (job, verdict): (&Job, &Verdict),
+    (job, verdict): (&Job, &TryResult),
     until: Timestamp,
 ) -> Result<(), StoreError> {
     let now = op.now;
@@ -187,12 +187,12 @@ pub(super) fn came_to_nothing(
     }
     let rest = due_after(op.tx, run, until)?.map(|rest| rest.anew(now));
     let (why, last) = match verdict {
-        Verdict::Done | Verdict::Dropped => return settle(op.tx, run, rest),
-        Verdict::Later(setback) => {
+        TryResult::Done | TryResult::Dropped => return settle(op.tx, run, rest),
+        TryResult::Later(setback) => {
             let until = Some(now.plus_ms(retry::LONGEST_MS / 2));
             return put(op.tx, Some(run), &run.waiting(until, run.attempt, setback, Some(job.id), now));
         }
-        Verdict::Again(setback) => match rule_of(op.tx, run)? {
+        TryResult::Again(setback) => match rule_of(op.tx, run)? {
             None => (GiveUp::PlanGone, None),
             Some(rule) => match plan::came_to_nothing(run, rule.retry_max, setback.clone(), now) {
                 Action::Wait { until, attempt, setback, .. } => {
@@ -202,7 +202,7 @@ pub(super) fn came_to_nothing(
                 Action::Dispatch { .. } | Action::Follow { .. } => return Ok(()),
             },
         },
-        Verdict::GiveUp(setback) => (GiveUp::NoUse, Some(setback.clone())),
+        TryResult::GiveUp(setback) => (GiveUp::NoUse, Some(setback.clone())),
     };
     abandon(op, run, why, last, Some(job.id))?;
     rest.map_or(Ok(()), |rest| put(op.tx, None, &rest))

@@ -25,7 +25,7 @@ pub(crate) struct Occurred {
 
 /// What a look says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Look {
+pub(crate) struct DueNow {
     /// What is due.
     pub(crate) occurred: Option<Occurred>,
     /// The new mark.
@@ -35,11 +35,11 @@ pub(crate) struct Look {
 }
 
 /// Looks at a schedule whose host is `delay_ms` behind the due time.
-pub(crate) fn due(cron: &Cron, handled_at: Timestamp, delay_ms: u64, now: Timestamp) -> Look {
+pub(crate) fn due(cron: &Cron, handled_at: Timestamp, delay_ms: u64, now: Timestamp) -> DueNow {
     let until = Timestamp(now.0.saturating_sub(delay_ms));
     let first = cron.next_after(handled_at);
     let Some(first) = first.filter(|first| *first <= until) else {
-        return Look { occurred: None, handled_at, next_due_at: first };
+        return DueNow { occurred: None, handled_at, next_due_at: first };
     };
     let (mut count, mut last, mut next) = (1, first, cron.next_after(first));
     while let Some(at) = next.filter(|at| *at <= until) {
@@ -50,7 +50,7 @@ pub(crate) fn due(cron: &Cron, handled_at: Timestamp, delay_ms: u64, now: Timest
         count += 1;
         (last, next) = (at, cron.next_after(at));
     }
-    Look { occurred: Some(Occurred { first, last, count }), handled_at: until, next_due_at: next }
+    DueNow { occurred: Some(Occurred { first, last, count }), handled_at: until, next_due_at: next }
 }
 
 /// The longest time between two of the next occurrences.

@@ -1,6 +1,6 @@
 //! The tick: what is due becomes pending runs, and what can be handed over is.
 
-use super::due::{self, Look};
+use super::due::{self, DueNow};
 use super::row::{begin_anew, cron_of, put};
 use crate::clock::{self, Clock};
 use crate::fleet::Fleet;
@@ -22,7 +22,7 @@ const AT_ONCE: usize = 25;
 struct DueSchedule {
     host: HostId,
     row: ScheduleRow,
-    look: Look,
+    look: DueNow,
 }
 
 impl Fleet {
@@ -120,13 +120,13 @@ fn look_at_due(reads: &impl Reads, now: Timestamp) -> Result<Vec<DueSchedule>, S
     Ok(found)
 }
 
-fn look(host: HostId, row: &ScheduleRow, now: Timestamp) -> Look {
+fn look(host: HostId, row: &ScheduleRow, now: Timestamp) -> DueNow {
     match cron_of(&row.schedule) {
         Ok(cron) => due::due(&cron, row.handled_at, row.delay_ms(host), now),
         // Its time zone is not known any more on this machine. It stays on and shows that it has no next time.
         Err(error) => {
             tracing::error!(%host, schedule = row.schedule.name, %error, "a schedule can't be read any more");
-            Look { occurred: None, handled_at: row.handled_at, next_due_at: None }
+            DueNow { occurred: None, handled_at: row.handled_at, next_due_at: None }
         }
     }
 }

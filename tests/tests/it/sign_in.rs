@@ -137,7 +137,7 @@ fn one_who_always_has_the_wrong_mqtt_password_keeps_nobody_out_and_is_shown() {
         assert!(!looks(&server, &name, "wrong").contains("CONNACK (0)"));
     }
     let held = server.api.get("/api/held-up").expect(200);
-    let shown = held["items"].as_array().expect("a list").iter().find(|held| held["door"] == "mqtt");
+    let shown = held["items"].as_array().expect("a list").iter().find(|held| held["listener"] == "mqtt");
     let shown = shown.unwrap_or_else(|| panic!("{held}"));
     assert_eq!((&shown["address"], &shown["account"]), (&json!("127.0.0.1"), &json!("panel")), "{held}");
     assert!(looks(&server, &name, &password).contains("CONNACK (0)"), "and again");

@@ -2,9 +2,9 @@
 
 use super::dto::{LoginIn, MeOut, SetupIn};
 use crate::app::Ctx;
-use crate::door;
 use crate::form::Input;
 use crate::problem::Problem;
+use crate::sign_in;
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse};
@@ -12,21 +12,21 @@ use fleet::record::{Role, Scopes};
 
 /// `POST /api/setup`.
 pub(crate) async fn set_up(ctx: Ctx, Input(body): Input<SetupIn>) -> Result<impl IntoResponse, Problem> {
-    let opened = door::set_up(&ctx, &body.code, &body.name, body.password).await?;
+    let opened = sign_in::set_up(&ctx, &body.code, &body.name, body.password).await?;
     Ok((StatusCode::CREATED, cookies(&opened), Json(me_of(&opened))))
 }
 
 /// `POST /api/login`.
 pub(crate) async fn sign_in(ctx: Ctx, Input(body): Input<LoginIn>) -> Result<impl IntoResponse, Problem> {
-    let opened = door::sign_in(&ctx, &body.name, body.password).await?;
+    let opened = sign_in::sign_in(&ctx, &body.name, body.password).await?;
     Ok((cookies(&opened), Json(me_of(&opened))))
 }
 
-fn cookies(opened: &door::Opened) -> AppendHeaders<[(header::HeaderName, header::HeaderValue); 2]> {
+fn cookies(opened: &sign_in::Opened) -> AppendHeaders<[(header::HeaderName, header::HeaderValue); 2]> {
     AppendHeaders(opened.set_cookies().map(|cookie| (header::SET_COOKIE, cookie)))
 }
 
-fn me_of(opened: &door::Opened) -> MeOut {
+fn me_of(opened: &sign_in::Opened) -> MeOut {
     MeOut {
         name: opened.operator.name.clone(),
         role: Some(opened.operator.role.as_str()),
@@ -37,8 +37,8 @@ fn me_of(opened: &door::Opened) -> MeOut {
 
 /// `POST /api/logout`.
 pub(crate) async fn sign_out(ctx: Ctx) -> impl IntoResponse {
-    door::sign_out(&ctx).await;
-    (StatusCode::NO_CONTENT, AppendHeaders([(header::SET_COOKIE, door::end_cookie(&ctx.app))]))
+    sign_in::sign_out(&ctx).await;
+    (StatusCode::NO_CONTENT, AppendHeaders([(header::SET_COOKIE, sign_in::end_cookie(&ctx.app))]))
 }
 
 /// `GET /api/me`.

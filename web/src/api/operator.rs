@@ -81,7 +81,7 @@ pub(crate) async fn viewers(ctx: Ctx) -> Result<Json<List<ViewerOut>>, Problem> 
 
 /// `GET /api/held-up`.
 pub(crate) async fn held_up(ctx: Ctx) -> Result<Json<List<HeldUpOut>>, Problem> {
-    let (held, _) = ctx.read(|ctx, snapshot| crate::held::held_up(ctx, snapshot)).await?;
+    let (held, _) = ctx.read(|ctx, snapshot| crate::lockout::held_up(ctx, snapshot)).await?;
     Ok(List::whole(held.into_iter().map(HeldUpOut::from).collect()))
 }
 

@@ -3,11 +3,11 @@
 use super::problem_view::ProblemView;
 use crate::account::find_operator;
 use crate::app::Ctx;
-use crate::door::{too_many, what_is_left};
 use crate::form::Form;
-use crate::limiter::{Verdict, Who};
+use crate::limiter::{Admittance, Who};
 use crate::password::Asker;
 use crate::problem::Problem;
+use crate::sign_in::{too_many, what_is_left};
 use crate::template::View;
 use axum::body::Body;
 use axum::http::{HeaderMap, Response, StatusCode};
@@ -69,8 +69,8 @@ async fn change(ctx: &Ctx, form: &Form) -> Result<(), Problem> {
     let session = caller.ok_or_else(Problem::unauthorised)?.cookie.clone();
     let now = ctx.now();
     let begun = match ctx.app.limiter().begin(now, Who::Session(session.expose())) {
-        Verdict::Go(begun) => begun,
-        Verdict::Wait { until } => {
+        Admittance::Go(begun) => begun,
+        Admittance::Wait { until } => {
             return Err(Problem { field: Some("old".to_owned()), ..too_many(now, until) });
         }
     };

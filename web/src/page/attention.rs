@@ -12,21 +12,21 @@ pub(crate) struct Attention {
     /// How many more hosts; 0 = none.
     pub(crate) more: usize,
     pub(crate) text: String,
-    pub(crate) action: Action,
+    pub(crate) action: SafeAction,
     /// Of a single host: where its state is acknowledged, and its mark.
     pub(crate) ack: Option<(String, String)>,
 }
 
 /// The one safe step.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Action {
+pub(crate) struct SafeAction {
     pub(crate) words: String,
     pub(crate) href: String,
     /// It sets something: not for viewers.
     pub(crate) sets: bool,
 }
 
-impl Action {
+impl SafeAction {
     pub(crate) fn look(words: &str, href: String) -> Self {
         Self { words: words.to_owned(), href, sets: false }
     }

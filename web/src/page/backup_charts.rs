@@ -1,6 +1,6 @@
 //! How much backups added and how long they took, over the last ones.
 
-use crate::draw::bars;
+use crate::chart::bars;
 use crate::format::{bytes, day, duration, many};
 use fleet::record::{Job, JobFigures, JobState};
 use schema::Timestamp;

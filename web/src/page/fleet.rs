@@ -1,11 +1,11 @@
 //! The fleet: the daily glance.
 
-use super::attention::{Action, Attention};
+use super::attention::{Attention, SafeAction};
 use super::filter_link::FilterLink;
 use crate::api::host::filter;
 use crate::app::Ctx;
-use crate::draw::{self, Strip};
-use crate::explanation::{Explanation, Step};
+use crate::chart::{self, Strip};
+use crate::explanation::{Explanation, NextStep};
 use crate::format::{When, ago, bytes, many};
 use crate::problem::Problem;
 use crate::query::Query;
@@ -30,7 +30,7 @@ const STALE_MS: u64 = 2 * 86_400_000;
 
 /// A host's row.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Row {
+pub(crate) struct FleetRow {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) href: String,
@@ -48,7 +48,7 @@ pub(crate) struct Row {
 }
 
 #[cfg(test)]
-impl Row {
+impl FleetRow {
     pub(crate) fn sample(s: &crate::sample::Sample) -> Self {
         use ::fleet::Day;
         Self {
@@ -58,7 +58,7 @@ impl Row {
             os: s.text("Debian GNU/Linux 12"),
             badge: Badge::new("never", s.text("Not backed up yet")),
             unprotected: true,
-            strip: draw::strip(&[Day::Ok, Day::Failed, Day::None, Day::Missed, Day::Warning, Day::Running]),
+            strip: chart::strip(&[Day::Ok, Day::Failed, Day::None, Day::Missed, Day::Warning, Day::Running]),
             stale: true,
             good: Some(s.when()),
             size: s.some("1.84 TiB"),
@@ -158,7 +158,7 @@ impl Order {
 /// One row, fetched alone.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct FleetRowView {
-    pub(crate) h: Row,
+    pub(crate) h: FleetRow,
 }
 
 impl View for FleetRowView {
@@ -170,7 +170,7 @@ impl View for FleetRowView {
 #[cfg(test)]
 impl crate::sample::Samples for FleetRowView {
     fn samples(s: &crate::sample::Sample) -> Vec<Self> {
-        vec![Self { h: Row::sample(s) }]
+        vec![Self { h: FleetRow::sample(s) }]
     }
 }
 
@@ -187,7 +187,7 @@ pub(crate) struct FleetView {
     pub(crate) state: Option<&'static str>,
     pub(crate) state_query: String,
     pub(crate) filters: Vec<FilterLink>,
-    pub(crate) rows: Vec<Row>,
+    pub(crate) rows: Vec<FleetRow>,
     pub(crate) columns: Vec<Column>,
     /// How the rows are sorted, in words.
     pub(crate) order: &'static str,
@@ -227,7 +227,11 @@ impl crate::sample::Samples for FleetView {
                 hosts: vec![(s.text("boat-pi"), "/hosts/01".to_owned())],
                 more: 2,
                 text: s.text("last good backup 3 d ago."),
-                action: Action { words: s.text("Set credentials"), href: "/hosts/01".to_owned(), sets: true },
+                action: SafeAction {
+                    words: s.text("Set credentials"),
+                    href: "/hosts/01".to_owned(),
+                    sets: true,
+                },
                 ack: Some(("/x".to_owned(), s.text("7f3a"))),
             }],
             q: s.text("boat"),
@@ -240,7 +244,7 @@ impl crate::sample::Samples for FleetView {
             order: "by name",
             sort_query: "&sort=name".to_owned(),
             filters: vec![FilterLink::sample(s)],
-            rows: vec![Row::sample(s)],
+            rows: vec![FleetRow::sample(s)],
             rows_href: "/?part=fleet-hosts".to_owned(),
             shown: s.text("1 to 4 of 4, worst first"),
             before_href: Some("/?page=1".to_owned()),
@@ -429,10 +433,10 @@ fn note(now: Timestamp, all: &[HostRow]) -> String {
     parts.join(" ")
 }
 
-fn row(now: Timestamp, row: &HostRow) -> Row {
+fn row(now: Timestamp, row: &HostRow) -> FleetRow {
     let facts = row.host.facts.as_ref();
     let stale = row.size_at.is_some_and(|at| now.ms_since(at) > STALE_MS);
-    Row {
+    FleetRow {
         id: row.host.id.to_string(),
         name: row.host.name.clone(),
         href: format!("/hosts/{}", row.host.id),
@@ -443,7 +447,7 @@ fn row(now: Timestamp, row: &HostRow) -> Row {
         },
         badge: host_badge(row),
         unprotected: !row.protected,
-        strip: draw::strip(&row.days()),
+        strip: chart::strip(&row.days()),
         stale: stale || row.status == Status::Offline,
         good: row.last_good_at.map(|at| When::ago(now, at)),
         size: row.size_bytes.map(bytes),
@@ -486,7 +490,7 @@ fn attention(now: Timestamp, all: &[HostRow]) -> Vec<Attention> {
         if let Some((common, seen)) = causes.iter_mut().find(|(seen, _)| *seen == common) {
             if seen.hosts.len() < MOST_NAMES {
                 // With several hosts the one action of one of them would be wrong for the others.
-                seen.action = Action::look("Show them", format!("/?state={}", row.status.as_str()));
+                seen.action = SafeAction::look("Show them", format!("/?state={}", row.status.as_str()));
                 "the same on each of them.".clone_into(&mut seen.text);
                 seen.ack = None;
                 seen.hosts.push(name());
@@ -533,13 +537,13 @@ enum Next {
 }
 
 impl Next {
-    fn action(self, host: &str) -> Action {
+    fn action(self, host: &str) -> SafeAction {
         match self {
-            Self::Look(words, path) => Action::look(words, format!("/hosts/{host}{path}")),
-            Self::Set(words, path) => Action::set(words, format!("/hosts/{host}{path}")),
-            Self::Job(job) => Action::look("See why", format!("/jobs/{job}")),
-            Self::Pending => Action::look("See why", "/pending".to_owned()),
-            Self::Credentials(words) => Action::set(words, format!("/hosts/{host}/repo#connection")),
+            Self::Look(words, path) => SafeAction::look(words, format!("/hosts/{host}{path}")),
+            Self::Set(words, path) => SafeAction::set(words, format!("/hosts/{host}{path}")),
+            Self::Job(job) => SafeAction::look("See why", format!("/jobs/{job}")),
+            Self::Pending => SafeAction::look("See why", "/pending".to_owned()),
+            Self::Credentials(words) => SafeAction::set(words, format!("/hosts/{host}/repo#connection")),
         }
     }
 }
@@ -569,7 +573,7 @@ fn end_of(row: &HostRow) -> Option<(Ended, Explanation)> {
 /// The cause of a host that needs a person, and the one safe step.
 fn cause_of(now: Timestamp, row: &HostRow) -> (Cow<'static, str>, Next) {
     match end_of(row) {
-        Some((_, cause)) if cause.step == Step::RepoCredentials => {
+        Some((_, cause)) if cause.step == NextStep::RepoCredentials => {
             return (cause.title.into(), Next::Credentials(cause.step_words));
         }
         Some((from, cause)) => return (cause.title.into(), Next::Job(from.job)),

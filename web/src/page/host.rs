@@ -9,7 +9,7 @@ use super::run_button::Run;
 use super::schedule::ScheduleLine;
 use super::soundness::LookView;
 use crate::app::Ctx;
-use crate::draw::{LargeDay, counted, large};
+use crate::chart::{LargeDay, counted, large};
 use crate::form::Form;
 use crate::format::{When, ago, bytes, count, day, duration, many, span};
 use crate::problem::Problem;

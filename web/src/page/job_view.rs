@@ -3,8 +3,8 @@
 use super::confirm::ConfirmView;
 use super::fact::{Fact, Figure};
 use super::job_line::JobLine;
-use crate::draw::{Area, area};
-use crate::explanation::{Explanation, Step};
+use crate::chart::{Area, area};
+use crate::explanation::{Explanation, NextStep};
 use crate::format::{When, ago, bytes, bytes_parts, clock, count, duration, many};
 use crate::joblog::LineView;
 use crate::template::View;
@@ -61,7 +61,7 @@ pub(crate) struct LogView {
 
 /// The answer of a job that did not succeed.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Verdict {
+pub(crate) struct Conclusion {
     pub(crate) label: &'static str,
     pub(crate) title: &'static str,
     pub(crate) text: &'static str,
@@ -101,7 +101,7 @@ pub(crate) struct JobView {
     pub(crate) waiting: String,
     pub(crate) indeterminate: bool,
     pub(crate) stages: Vec<Stage>,
-    pub(crate) verdict: Option<Verdict>,
+    pub(crate) verdict: Option<Conclusion>,
     pub(crate) mended: Option<Mended>,
     pub(crate) cards: Vec<Fact>,
     pub(crate) figures: Vec<Figure>,
@@ -470,27 +470,27 @@ fn backup_figures(figures: &BackupFigures) -> Vec<Figure> {
 }
 
 /// The answer of a job that did not succeed.
-pub(crate) fn verdict(job: &Job, again: Option<(String, Option<String>)>) -> Option<Verdict> {
+pub(crate) fn verdict(job: &Job, again: Option<(String, Option<String>)>) -> Option<Conclusion> {
     let cause = Explanation::of(job)?;
     let host = format!("/hosts/{}", job.host);
     let (again_href, why) = again.unwrap_or_default();
     let href = match cause.step {
-        Step::RepoCredentials => format!("{host}/repo#connection"),
-        Step::AdminCredentials => format!("{host}/repo#admin-credentials"),
-        Step::RepoActions => format!("{host}/repo#run-now"),
-        Step::Group => match &job.what {
+        NextStep::RepoCredentials => format!("{host}/repo#connection"),
+        NextStep::AdminCredentials => format!("{host}/repo#admin-credentials"),
+        NextStep::RepoActions => format!("{host}/repo#run-now"),
+        NextStep::Group => match &job.what {
             JobWhat::Backup { group } => format!("{host}/groups/{group}"),
             _ => host,
         },
-        Step::Host => host,
-        Step::HostKey if matches!(job.figures, JobFigures::HostKey { .. }) => {
+        NextStep::Host => host,
+        NextStep::HostKey if matches!(job.figures, JobFigures::HostKey { .. }) => {
             format!("/jobs/{}/host-key", job.id)
         }
-        Step::HostKey => format!("{host}/repo#connection"),
-        Step::Again => again_href,
+        NextStep::HostKey => format!("{host}/repo#connection"),
+        NextStep::Again => again_href,
     };
-    let again = cause.step == Step::Again;
-    Some(Verdict {
+    let again = cause.step == NextStep::Again;
+    Some(Conclusion {
         label: if job.state == JobState::Warning { "What is missing" } else { "Likely cause" },
         title: cause.title,
         text: cause.text,

@@ -7,7 +7,6 @@ pub(crate) mod audit;
 pub(crate) mod backup_charts;
 pub(crate) mod bar;
 pub(crate) mod confirm;
-pub(crate) mod door;
 pub(crate) mod enrol;
 pub(crate) mod fact;
 pub(crate) mod filter_link;
@@ -34,6 +33,7 @@ pub(crate) mod repo_view;
 pub(crate) mod run_button;
 pub(crate) mod schedule;
 pub(crate) mod settings;
+pub(crate) mod sign_in;
 pub(crate) mod snapshots;
 pub(crate) mod soundness;
 #[cfg(test)]
@@ -61,9 +61,9 @@ views! {
     audit::AuditView,
     confirm::ConfirmView,
     crate::present::ErrorView,
-    door::LoginView,
-    door::ResumeView,
-    door::SetupView,
+    sign_in::LoginView,
+    sign_in::ResumeView,
+    sign_in::SetupView,
     enrol::EnrolView,
     enrol::NewHostView,
     fleet::FleetRowView,

@@ -1,6 +1,6 @@
 //! Whom the broker did not let in during the last day, with why and what to do.
 
-use super::attention::{Action, Attention};
+use super::attention::{Attention, SafeAction};
 use crate::app::Ctx;
 use crate::format::{When, ago, count, many};
 use crate::problem::Problem;
@@ -27,7 +27,7 @@ pub(crate) struct RefusedRow {
     pub(crate) reason: String,
     pub(crate) code: &'static str,
     pub(crate) advice: &'static str,
-    pub(crate) action: Option<Action>,
+    pub(crate) action: Option<SafeAction>,
     pub(crate) tries: String,
     pub(crate) first: When,
     pub(crate) last: When,
@@ -62,7 +62,7 @@ impl crate::sample::Samples for RefusedView {
             first: s.when(),
             last: s.when(),
         };
-        let action = Action::look("See both machines", "/x".to_owned());
+        let action = SafeAction::look("See both machines", "/x".to_owned());
         [vec![refused(Some(action)), refused(None)], Vec::new()]
             .map(|rows| Self { rows, left_out: s.some("2 older ones were dropped.") })
             .into()
@@ -107,15 +107,15 @@ fn row(hosts: &[HostRow], now: Timestamp, refused: &RefusedConnection) -> Refuse
 }
 
 /// The one safe step.
-fn action(reason: NotLetIn, host: Option<&str>) -> Option<Action> {
+fn action(reason: NotLetIn, host: Option<&str>) -> Option<SafeAction> {
     match (reason, host) {
         (NotLetIn::Quarantined, Some(host)) => {
-            Some(Action::look("See both machines", format!("{host}/quarantine")))
+            Some(SafeAction::look("See both machines", format!("{host}/quarantine")))
         }
         (NotLetIn::HostPassword | NotLetIn::Untrusted, Some(host)) => {
-            Some(Action::set("Enrol it again", format!("{host}/settings")))
+            Some(SafeAction::set("Enrol it again", format!("{host}/settings")))
         }
-        (NotLetIn::UnknownHost, _) => Some(Action::set("Add host", "/hosts/new".to_owned())),
+        (NotLetIn::UnknownHost, _) => Some(SafeAction::set("Add host", "/hosts/new".to_owned())),
         _ => None,
     }
 }
@@ -161,7 +161,7 @@ pub(crate) fn attention(now: Timestamp, found: &[RefusedConnection]) -> Option<A
         hosts: vec![((*first).to_owned(), HREF.to_owned())],
         more,
         text: format!("it last tried {}.", ago(now, before(now, last))),
-        action: Action::look("See why", HREF.to_owned()),
+        action: SafeAction::look("See why", HREF.to_owned()),
         ack: None,
     })
 }

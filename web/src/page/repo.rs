@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 
 /// A run-now row.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Action {
+pub(crate) struct RunNow {
     pub(crate) key: &'static str,
     pub(crate) title: &'static str,
     pub(crate) what: String,
@@ -112,7 +112,7 @@ pub(crate) struct RepoPageView {
     pub(crate) repo: RepoView,
     pub(crate) stats_why: Option<String>,
     pub(crate) unlock_why: Option<String>,
-    pub(crate) actions: Vec<Action>,
+    pub(crate) actions: Vec<RunNow>,
     pub(crate) repo_form: CredentialsForm,
     pub(crate) admin_form: CredentialsForm,
     pub(crate) probe_why: Option<String>,
@@ -155,7 +155,7 @@ impl crate::sample::Samples for RepoPageView {
             repo: RepoView::sample(s),
             stats_why: s.some("The host is offline."),
             unlock_why: None,
-            actions: vec![Action {
+            actions: vec![RunNow {
                 key: "check",
                 title: "Check",
                 what: s.text("Reads the structure of the repository, changes nothing."),
@@ -304,7 +304,7 @@ fn actions(
     href: &str,
     state: &RepoState,
     subset_pct: u8,
-) -> Result<Vec<Action>, Problem> {
+) -> Result<Vec<RunNow>, Problem> {
     let known = state.repo.is_some();
     let check = match subset_pct {
         0 => "Reads the structure of the repository, changes nothing.".to_owned(),
@@ -350,7 +350,7 @@ fn actions(
             }
             let action = format!("{href}/repo/{key}");
             let asks = (key == "prune").then(|| action.clone());
-            Ok(Action { key, title, what: what.to_owned(), action, run, asks })
+            Ok(RunNow { key, title, what: what.to_owned(), action, run, asks })
         })
         .collect()
 }

@@ -1,6 +1,6 @@
 //! What is known of a repository, in words: the health panel and its short form on the host's page.
 
-use crate::draw::{Area, area};
+use crate::chart::{Area, area};
 use crate::format::{When, ago, bytes, bytes_parts, count, day, many};
 use crate::words::{Badge, short_id};
 use fleet::maintenance::{CheckStatus, check_status};

@@ -205,7 +205,7 @@ fn read_form(form: &Form) -> Result<Schedule, Problem> {
 }
 
 /// What was typed, back into the form.
-fn typed(form: &Form, blank: &Page<'_>, problem: Option<&Problem>) -> ScheduleFormView {
+fn typed(form: &Form, blank: &FormPage<'_>, problem: Option<&Problem>) -> ScheduleFormView {
     let schedule = Schedule {
         name: form.text("name"),
         cron: form.text("cron"),
@@ -223,7 +223,7 @@ fn typed(form: &Form, blank: &Page<'_>, problem: Option<&Problem>) -> ScheduleFo
 }
 
 /// What a form is put on.
-struct Page<'a> {
+struct FormPage<'a> {
     host: &'a Host,
     groups: Vec<Group>,
     old: Option<&'a str>,
@@ -330,7 +330,7 @@ async fn show_again(
 ) -> Result<Response<Body>, Problem> {
     ctx.answer(move |ctx, snapshot| {
         let groups = snapshot.groups(host.id)?;
-        let page = Page { host: &host, groups, old: old.as_deref(), now: ctx.now() };
+        let page = FormPage { host: &host, groups, old: old.as_deref(), now: ctx.now() };
         let status = problem.as_ref().map_or(StatusCode::OK, |problem| problem.status);
         ctx.page_with(status, &typed(&form, &page, problem.as_ref()))
     })

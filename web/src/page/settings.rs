@@ -6,8 +6,8 @@ use crate::account;
 use crate::app::Ctx;
 use crate::form::Form;
 use crate::format::{When, ago, bytes, count, many};
-use crate::held::{HeldUp, held_up};
-use crate::minted::Minted;
+use crate::lockout::{HeldUp, held_up};
+use crate::new_secret::Minted;
 use crate::problem::Problem;
 use crate::server_facts::TaskFacts;
 use crate::template::View;
@@ -53,7 +53,7 @@ pub(crate) struct ViewerRow {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct HeldRow {
     pub(crate) from: String,
-    pub(crate) door: &'static str,
+    pub(crate) listener: &'static str,
     pub(crate) account: Option<String>,
     pub(crate) failures: String,
     pub(crate) until: When,
@@ -187,7 +187,7 @@ impl crate::sample::Samples for SettingsView {
             sole_origin: s.some("Everybody signs in from 192.0.2.1."),
             held: vec![HeldRow {
                 from: s.text("192.0.2.9"),
-                door: "MQTT",
+                listener: "MQTT",
                 account: s.some("nils"),
                 failures: s.text("wrong password"),
                 until: s.when(),
@@ -252,7 +252,7 @@ fn viewer_row(now: Timestamp, viewer: Viewer) -> ViewerRow {
 fn held_row(now: Timestamp, held: HeldUp) -> HeldRow {
     HeldRow {
         from: held.origin.unwrap_or_else(|| "from everywhere".to_owned()),
-        door: if held.door == "mqtt" { "MQTT" } else { "pages" },
+        listener: if held.listener == "mqtt" { "MQTT" } else { "pages" },
         account: held.account,
         failures: many(u64::from(held.failures), "wrong password"),
         until: When::ago(now, held.until),

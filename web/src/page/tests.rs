@@ -160,7 +160,7 @@ fn the_frame_of_pages_reads_as_it_did() {
     let templates = Templates::load(TEMPLATES_USED);
     for (name, page) in [
         ("frame", &render::<fleet::FleetView>(&templates, &Sample::Example)[0]),
-        ("frame-signed-out", &render::<door::LoginView>(&templates, &Sample::Example)[0]),
+        ("frame-signed-out", &render::<sign_in::LoginView>(&templates, &Sample::Example)[0]),
     ] {
         insta::assert_snapshot!(name, lines(&frame_and_content(&page.page).0).join("\n"));
     }

@@ -200,9 +200,12 @@ async fn who_has_to_wait_is_shown_to_admins() {
         world.try_from(ELSEWHERE, "my-password-by-mistake", "mira", None).await;
     }
     let all = admin.get("/api/held-up").await.expect(200).json();
-    let at = |door: &str, account: serde_json::Value| {
+    let at = |listener: &str, account: serde_json::Value| {
         let items = all["items"].as_array().unwrap().iter();
-        items.filter(|item| item["door"] == door && item["account"] == account).cloned().collect::<Vec<_>>()
+        items
+            .filter(|item| item["listener"] == listener && item["account"] == account)
+            .cloned()
+            .collect::<Vec<_>>()
     };
     let mira = at("pages", json!("mira"));
     assert_eq!((mira.len(), &mira[0]["address"]), (1, &json!("203.0.113.9")), "{all}");

@@ -3,7 +3,7 @@
 use super::time::time;
 use super::words;
 use crate::format::rfc3339;
-use crate::held::HeldUp;
+use crate::lockout::HeldUp;
 use crate::refused_connection::RefusedConnection;
 use fleet::record::{ApiToken, AuditEntry, AuditTarget, Operator, Secret, Viewer};
 use schema::Timestamp;
@@ -160,7 +160,7 @@ impl From<Viewer> for ViewerOut {
 #[schema(as = HeldUp)]
 pub(crate) struct HeldUpOut {
     /// `pages` or `mqtt`.
-    door: &'static str,
+    listener: &'static str,
     /// The address, or the /64 with IPv6; null = from everywhere.
     address: Option<String>,
     /// The account or host that is tried; null = one after the other, or one that does not exist.
@@ -174,7 +174,7 @@ pub(crate) struct HeldUpOut {
 impl From<HeldUp> for HeldUpOut {
     fn from(held: HeldUp) -> Self {
         Self {
-            door: held.door,
+            listener: held.listener,
             address: held.origin,
             account: held.account,
             failures: held.failures,

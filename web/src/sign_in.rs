@@ -1,7 +1,7 @@
 //! Set-up, sign-in and sign-out: the one core behind the pages and the API.
 
 use crate::app::{App, Ctx};
-use crate::limiter::{Left, Verdict, Who};
+use crate::limiter::{Admittance, Left, Who};
 use crate::origin::origin;
 use crate::password::{Asker, objection};
 use crate::problem::Problem;
@@ -105,8 +105,8 @@ pub(crate) async fn sign_in(ctx: &Ctx, name: &str, password: Secret) -> Result<O
     let who = known.map_or(Who::Stranger { origin: &from, name }, |(id, _)| Who::Device(id));
     let asker = if known.is_some() { Asker::Known } else { Asker::Stranger };
     let begun = match ctx.app.limiter().begin(now, who) {
-        Verdict::Go(begun) => begun,
-        Verdict::Wait { until } => return Err(too_many(now, until)),
+        Admittance::Go(begun) => begun,
+        Admittance::Wait { until } => return Err(too_many(now, until)),
     };
     let hash = operator.as_ref().map(|operator| operator.password_hash.clone());
     let fits = match ctx.app.passwords.verify(asker, password, hash).await {

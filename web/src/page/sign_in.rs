@@ -2,12 +2,12 @@
 
 use super::problem_view::ProblemView;
 use crate::app::Ctx;
-use crate::door as core;
 use crate::form::Form;
-use crate::kept::Kept;
 use crate::problem::Problem;
 use crate::query::Query;
+use crate::sign_in as core;
 use crate::template::View;
+use crate::unsent_form::Kept;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{HeaderValue, Response, StatusCode, header};

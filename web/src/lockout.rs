@@ -13,7 +13,7 @@ pub(crate) const MOST_SHOWN: usize = 100;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HeldUp {
     /// `pages` or `mqtt`.
-    pub(crate) door: &'static str,
+    pub(crate) listener: &'static str,
     /// The address, or the /64 with IPv6; `None` = from everywhere.
     pub(crate) origin: Option<String>,
     /// The account or host that is tried; `None` = one after the other, or one that does not exist.
@@ -31,14 +31,14 @@ pub(crate) fn held_up(ctx: &Ctx, snapshot: &Snapshot) -> Result<(Vec<HeldUp>, us
         operators.iter().map(|operator| &operator.name).find(|name| mark_of(name) == mark).cloned()
     };
     let at_pages = ctx.app.limiter().held(now).into_iter().map(|held| HeldUp {
-        door: "pages",
+        listener: "pages",
         origin: held.origin,
         account: held.name.and_then(name_of),
         failures: held.failures,
         until: held.until,
     });
     let at_broker = (ctx.app.settings.held_logins)().into_iter().map(|held| HeldUp {
-        door: "mqtt",
+        listener: "mqtt",
         origin: Some(held.origin),
         account: held.account,
         failures: held.failures,
