@@ -3,7 +3,10 @@
 //!
 //! The gate asks at each login only; a change behind its back is told to it here.
 
-use crate::{gate::GateHandle, tasks::Beat};
+use crate::{
+    gate::GateHandle,
+    tasks::{self, Beat},
+};
 use fleet::{Change, Changed, Fleet, StoreError};
 use schema::{HostId, Timestamp};
 use std::{
@@ -18,7 +21,7 @@ const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(500);
 /// Follows the fleet's changes for ever.
 pub async fn run(fleet: Fleet, gate: GateHandle, beat: Beat) {
     let mut changes = fleet.changes();
-    let mut known = match Allowed::read(&fleet) {
+    let mut known = match look(&fleet).await {
         Ok(known) => known,
         Err(error) => {
             tracing::error!(%error, "the accounts could not be read");
@@ -42,7 +45,7 @@ pub async fn run(fleet: Fleet, gate: GateHandle, beat: Beat) {
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,
             }
         }
-        match Allowed::read(&fleet) {
+        match look(&fleet).await {
             Ok(now) => {
                 for verdict in evictions(&known, &now, &touched) {
                     carry_out(verdict, &gate, fleet.now());
@@ -52,6 +55,11 @@ pub async fn run(fleet: Fleet, gate: GateHandle, beat: Beat) {
             Err(error) => tracing::error!(%error, "the accounts could not be read"),
         }
     }
+}
+
+async fn look(fleet: &Fleet) -> Result<Allowed, StoreError> {
+    let fleet = fleet.clone();
+    tasks::apart(move || Allowed::read(&fleet)).await
 }
 
 /// Who may be connected, and since which enrolment.

@@ -3,7 +3,7 @@
 use crate::{
     clock,
     gate::GateHandle,
-    tasks::Beat,
+    tasks::{self, Beat},
     view_tree::{Leaf, ViewTree},
 };
 use bytes::Bytes;
@@ -31,7 +31,9 @@ pub async fn run(fleet: Fleet, gate: GateHandle, beat: Beat) {
     let mut tick = tokio::time::interval_at(clock::instant() + ALL_EVERY, ALL_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        match publish(&fleet, &gate, &mut tree, std::mem::take(&mut due)) {
+        let published;
+        (tree, published) = publish(&fleet, &gate, tree, std::mem::take(&mut due)).await;
+        match published {
             Ok(()) => {
                 clear(&gate, &tree, std::mem::take(&mut left));
                 gate.view_is_whole();
@@ -100,7 +102,22 @@ impl Stale {
     }
 }
 
-fn publish(fleet: &Fleet, gate: &GateHandle, tree: &mut ViewTree, due: Stale) -> Result<(), StoreError> {
+/// Apart: all hosts are many, and each is read from the data file.
+async fn publish(
+    fleet: &Fleet,
+    gate: &GateHandle,
+    mut tree: ViewTree,
+    due: Stale,
+) -> (ViewTree, Result<(), StoreError>) {
+    let (fleet, gate) = (fleet.clone(), gate.clone());
+    tasks::apart(move || {
+        let said = say_due(&fleet, &gate, &mut tree, due);
+        (tree, said)
+    })
+    .await
+}
+
+fn say_due(fleet: &Fleet, gate: &GateHandle, tree: &mut ViewTree, due: Stale) -> Result<(), StoreError> {
     let read = fleet.read()?;
     let hosts = if due.all { read.host_ids()?.into_iter().chain(tree.hosts()).collect() } else { due.hosts };
     for host in hosts {

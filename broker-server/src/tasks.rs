@@ -99,6 +99,19 @@ impl Tasks {
     }
 }
 
+/// Does what blocks on a thread where it may: the runtime's workers serve all connections. A panic in it is one of the
+/// task that waits for it.
+pub async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only a runtime that ends drops what has not begun; this task goes with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
 impl TaskState {
     fn health(&self) -> TaskFacts {
         let since_beat =
