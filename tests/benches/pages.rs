@@ -10,18 +10,11 @@
 
 use std::{
     env, fs,
-    io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpStream},
-    path::PathBuf,
+    net::SocketAddr,
     time::{Duration, Instant},
 };
-use tests::{
-    scratch::Scratch,
-    seeded::{self, Seed},
-    server::Server,
-};
+use tests::{connection::Connection, scratch::Scratch, seeded, server::Server};
 
-const SEED: Seed = Seed { hosts: 10_000, jobs: 1_000_000 };
 const ROUNDS: usize = 200;
 
 #[expect(clippy::disallowed_methods, reason = "a bench measures time")]
@@ -31,16 +24,7 @@ fn main() {
         return;
     }
     let scratch = Scratch::new();
-    let folder = env::var_os("HOLDFAST_SEEDED").map_or_else(
-        || {
-            let folder = scratch.path().join("seeded");
-            let begun = Instant::now();
-            seeded::make(&folder, SEED).expect("a seeded data folder");
-            println!("seeded in {:.0} s", begun.elapsed().as_secs_f64());
-            folder
-        },
-        PathBuf::from,
-    );
+    let folder = seeded::large(&scratch);
     let size = fs::metadata(folder.join("holdfast.redb")).map_or(0, |file| file.len());
     println!("data file {:.2} GiB", size as f64 / (1u64 << 30) as f64);
     let begun = Instant::now();
@@ -73,14 +57,12 @@ fn main() {
 
 #[expect(clippy::disallowed_methods, reason = "a bench measures time")]
 fn measure(http: SocketAddr, token: &str, path: &str) {
-    let stream = TcpStream::connect(http).expect("a connection");
-    stream.set_nodelay(true).expect("no delay");
-    let mut reader = BufReader::new(stream);
+    let mut connection = Connection::open(http);
     let mut times = Vec::with_capacity(ROUNDS);
     let mut bytes = 0;
     for _ in 0..ROUNDS {
         let begun = Instant::now();
-        bytes = ask(&mut reader, token, path);
+        bytes = connection.get(token, path);
         times.push(begun.elapsed());
     }
     times.sort_unstable();
@@ -91,43 +73,4 @@ fn measure(http: SocketAddr, token: &str, path: &str) {
         ms(times[ROUNDS / 2]),
         ms(times[ROUNDS * 95 / 100])
     );
-}
-
-/// Asks once; how many bytes came, head and body.
-fn ask(reader: &mut BufReader<TcpStream>, token: &str, path: &str) -> usize {
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nAccept-Encoding: gzip\r\n\r\n"
-    );
-    reader.get_mut().write_all(request.as_bytes()).expect("the request goes out");
-    let (mut head, mut length, mut is_chunked) = (0, 0, false);
-    loop {
-        let mut line = String::new();
-        head += reader.read_line(&mut line).expect("a line of the head");
-        let lower = line.to_ascii_lowercase();
-        assert!(head != line.len() || line.contains(" 200 "), "{path}: {line}");
-        if let Some(value) = lower.strip_prefix("content-length:") {
-            length = value.trim().parse().expect("a length");
-        }
-        is_chunked |= lower.starts_with("transfer-encoding:") && lower.contains("chunked");
-        if line == "\r\n" {
-            break;
-        }
-    }
-    if !is_chunked {
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).expect("the body");
-        return head + length;
-    }
-    let mut all = head;
-    loop {
-        let mut line = String::new();
-        all += reader.read_line(&mut line).expect("a chunk");
-        let size = usize::from_str_radix(line.trim(), 16).expect("a chunk's size");
-        let mut chunk = vec![0; size + 2];
-        reader.read_exact(&mut chunk).expect("a chunk");
-        all += chunk.len();
-        if size == 0 {
-            return all;
-        }
-    }
 }

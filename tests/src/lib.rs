@@ -24,6 +24,7 @@
 pub mod agent;
 pub mod api;
 pub mod browser;
+pub mod connection;
 pub mod disk;
 pub mod foreign_lock;
 pub mod host_login;

@@ -1,14 +1,35 @@
 //! A data folder of a large fleet with a long past.
 
+use crate::scratch::Scratch;
 use fleet::{Driver, Fleet, Pieces, Settings};
 use schema::Timestamp;
 use std::{
+    env,
     io::{self, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
 pub use fleet::seed::Seed;
+
+/// What the benches of pages measure over.
+const LARGE: Seed = Seed { hosts: 10_000, jobs: 1_000_000 };
+
+/// Ten thousand hosts and a million jobs: the folder that `HOLDFAST_SEEDED` names, or a new one.
+///
+/// # Panics
+/// When it can't be made.
+#[must_use]
+pub fn large(scratch: &Scratch) -> PathBuf {
+    env::var_os("HOLDFAST_SEEDED").map_or_else(
+        || {
+            let folder = scratch.path().join("seeded");
+            make(&folder, LARGE).expect("a seeded data folder");
+            folder
+        },
+        PathBuf::from,
+    )
+}
 
 /// Makes it, and says how far it is.
 pub fn make(folder: &Path, seed: Seed) -> Result<(), Box<dyn std::error::Error>> {
