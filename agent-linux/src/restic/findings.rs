@@ -2,7 +2,7 @@
 
 use super::{
     retention::{ByRules, Member},
-    signs::{Sign, Signs},
+    symptoms::{Symptom, Symptoms},
     summary::{BackupDone, EntrySeen, PruneDone, RestoreDone, StatsDone},
 };
 use schema::{RepoId, Timestamp, report::EntryKind};
@@ -95,8 +95,8 @@ pub struct Findings {
     pub holder: Option<Holder>,
     /// What `exit_error` said, first line.
     pub exit_error: Option<Words>,
-    /// Signs seen anywhere.
-    pub(crate) signs: Signs,
+    /// Symptoms seen anywhere.
+    pub(crate) symptoms: Symptoms,
     /// The last lines of standard error.
     pub last_words: VecDeque<Words>,
 }
@@ -104,20 +104,20 @@ pub struct Findings {
 impl Findings {
     /// Whether ssh gave no session and restic did not say why: it may end before it has passed on what ssh said.
     pub(crate) fn ssh_was_silent(&self) -> bool {
-        let told = [Sign::HostKey, Sign::HostKeyChanged, Sign::NoLogin, Sign::NoWay];
-        self.signs.has(Sign::NoSession) && !told.into_iter().any(|sign| self.signs.has(sign))
+        let told = [Symptom::HostKey, Symptom::HostKeyChanged, Symptom::NoLogin, Symptom::NoWay];
+        self.symptoms.has(Symptom::NoSession) && !told.into_iter().any(|symptom| self.symptoms.has(symptom))
     }
 
     /// Takes what ssh says when it is asked by itself.
     pub(crate) fn ssh_says(&mut self, line: String) {
-        let signs = Signs::of(&line);
-        self.signs = self.signs.and(signs);
-        self.last_words.push_back(Words { text: line, signs });
+        let symptoms = Symptoms::of(&line);
+        self.symptoms = self.symptoms.and(symptoms);
+        self.last_words.push_back(Words { text: line, symptoms });
     }
 
     /// Whether the storage's host key is not known, or another one.
     pub(crate) fn is_untrusted(&self) -> bool {
-        self.signs.has(Sign::HostKey) || self.signs.has(Sign::HostKeyChanged)
+        self.symptoms.has(Symptom::HostKey) || self.symptoms.has(Symptom::HostKeyChanged)
     }
 }
 
@@ -126,6 +126,6 @@ impl Findings {
 pub struct Words {
     /// Clean, without secrets.
     pub text: String,
-    /// The signs in it.
-    pub(crate) signs: Signs,
+    /// The symptoms in it.
+    pub(crate) symptoms: Symptoms,
 }

@@ -69,7 +69,7 @@ mod rest;
 pub mod retention;
 mod rules;
 pub mod secrets;
-mod signs;
+mod symptoms;
 mod sources;
 mod ssh;
 pub mod step;

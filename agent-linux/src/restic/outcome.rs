@@ -3,7 +3,7 @@
 use super::{
     child::{EXIT_NO_RESTIC, EXIT_NO_WAY},
     findings::Findings,
-    signs::{Sign, Signs},
+    symptoms::{Symptom, Symptoms},
     step::StepKind,
 };
 use schema::{Class, Outcome};
@@ -76,7 +76,7 @@ impl Verdict {
     }
 }
 
-/// Judges one run, in the order in which the signs count.
+/// Judges one run, in the order in which the symptoms count.
 #[must_use]
 pub fn judge(kind: StepKind, ended: Ended, stop: Option<Stop>, found: &Findings) -> Verdict {
     let (outcome, class) = sort(kind, ended, stop, found);
@@ -99,7 +99,7 @@ fn sort(kind: StepKind, ended: Ended, stop: Option<Stop>, found: &Findings) -> (
         (Ended::Code(0), _) => {}
         (_, Some(Stop::Cancelled)) => return (Outcome::Cancelled, Some(Class::Cancelled)),
         // It would have tried for longer than anybody waits.
-        (_, Some(Stop::Timeout)) if kind == StepKind::Config && found.signs.has(Sign::Network) => {
+        (_, Some(Stop::Timeout)) if kind == StepKind::Config && found.symptoms.has(Symptom::Network) => {
             return failed(Class::Network);
         }
         (_, Some(Stop::Timeout | Stop::Silent)) => return failed(Class::Timeout),
@@ -109,14 +109,14 @@ fn sort(kind: StepKind, ended: Ended, stop: Option<Stop>, found: &Findings) -> (
     match ended {
         Ended::Code(0) => match kind {
             // 0.18 says 403 and exits 0, having removed nothing.
-            StepKind::Forget if found.signs.has(Sign::NotRemoved) || found.signs.has(Sign::Ignored) => {
-                failed(if found.signs.has(Sign::Forbidden) { Class::AppendOnly } else { Class::Other })
+            StepKind::Forget if found.symptoms.has(Symptom::NotRemoved) || found.symptoms.has(Symptom::Ignored) => {
+                failed(if found.symptoms.has(Symptom::Forbidden) { Class::AppendOnly } else { Class::Other })
             }
             // 0.14 says that there is no such snapshot, and exits 0.
-            StepKind::Ls | StepKind::Walk if found.signs.has(Sign::Ignored) => failed(Class::Other),
+            StepKind::Ls | StepKind::Walk if found.symptoms.has(Symptom::Ignored) => failed(Class::Other),
             StepKind::Backup if !found.missing.is_empty() => warning(Class::SourceMissing),
             StepKind::Check if found.check_errors.is_some_and(|errors| errors > 0) => failed(Class::Damaged),
-            StepKind::Snapshots if found.listing_is_whole && found.signs.has(Sign::Ignored) => {
+            StepKind::Snapshots if found.listing_is_whole && found.symptoms.has(Symptom::Ignored) => {
                 warning(Class::Damaged)
             }
             StepKind::Snapshots | StepKind::Ls | StepKind::Walk if !found.listing_is_whole => {
@@ -125,11 +125,11 @@ fn sort(kind: StepKind, ended: Ended, stop: Option<Stop>, found: &Findings) -> (
             _ => (Outcome::Succeeded, None),
         },
         Ended::Code(3) if kind == StepKind::Backup => match () {
-            () if found.signs.has(Sign::Damaged) => warning(Class::Damaged),
+            () if found.symptoms.has(Symptom::Damaged) => warning(Class::Damaged),
             () if found.file_errors == 0 && !found.missing.is_empty() => warning(Class::SourceMissing),
             () => warning(Class::SourceUnreadable),
         },
-        Ended::Code(3) if found.signs.has(Sign::Forbidden) => failed(Class::AppendOnly),
+        Ended::Code(3) if found.symptoms.has(Symptom::Forbidden) => failed(Class::AppendOnly),
         Ended::Code(10) => failed(Class::RepoMissing),
         Ended::Code(11) => failed(Class::RepoLocked),
         Ended::Code(12) => failed(Class::Auth),
@@ -144,56 +144,56 @@ fn sort(kind: StepKind, ended: Ended, stop: Option<Stop>, found: &Findings) -> (
 /// The class of an exit code that says nothing: the last words count, then all that was said before.
 fn classify(kind: StepKind, found: &Findings) -> Class {
     let last = match &found.exit_error {
-        Some(words) => words.signs,
-        None => found.last_words.iter().fold(Signs::default(), |signs, words| signs.and(words.signs)),
+        Some(words) => words.symptoms,
+        None => found.last_words.iter().fold(Symptoms::default(), |symptoms, words| symptoms.and(words.symptoms)),
     };
-    if let Some(class) = class_of_ssh(found.signs) {
+    if let Some(class) = class_of_ssh(found.symptoms) {
         return class;
     }
-    [last, found.signs].iter().find_map(|signs| class_of(kind, found, signs)).unwrap_or(Class::Other)
+    [last, found.symptoms].iter().find_map(|symptoms| class_of(kind, found, symptoms)).unwrap_or(Class::Other)
 }
 
 /// What ssh said stands before restic's own words, which are of a connection that was closed.
-fn class_of_ssh(signs: Signs) -> Option<Class> {
+fn class_of_ssh(symptoms: Symptoms) -> Option<Class> {
     // Those of a command whose output is saved may be the words of an ssh, too.
-    if signs.has(Sign::CommandFailed) {
+    if symptoms.has(Symptom::CommandFailed) {
         return None;
     }
     let order = [
-        (Sign::HostKeyChanged, Class::HostKeyChanged),
-        (Sign::HostKey, Class::UnknownHostKey),
-        (Sign::NoLogin, Class::Auth),
-        (Sign::NoWay, Class::Network),
+        (Symptom::HostKeyChanged, Class::HostKeyChanged),
+        (Symptom::HostKey, Class::UnknownHostKey),
+        (Symptom::NoLogin, Class::Auth),
+        (Symptom::NoWay, Class::Network),
     ];
-    order.iter().find(|(sign, _)| signs.has(*sign)).map(|&(_, class)| class)
+    order.iter().find(|(symptom, _)| symptoms.has(*symptom)).map(|&(_, class)| class)
 }
 
-fn class_of(kind: StepKind, found: &Findings, signs: &Signs) -> Option<Class> {
+fn class_of(kind: StepKind, found: &Findings, symptoms: &Symptoms) -> Option<Class> {
     let order = [
-        (Sign::Locked, Class::RepoLocked),
-        (Sign::WrongPassword, Class::Auth),
-        (Sign::Forbidden, Class::AppendOnly),
-        (Sign::UnknownAuthority, Class::UnknownAuthority),
-        (Sign::WrongName, Class::WrongName),
-        (Sign::WrongPurpose, Class::WrongName),
-        (Sign::Expired, Class::CertificateExpired),
-        (Sign::NoTls, Class::NoTls),
-        (Sign::WantsTls, Class::NeedsTls),
-        (Sign::NoHttp, Class::Network),
-        (Sign::Network, Class::Network),
-        (Sign::DiskFull, Class::DiskFull),
-        (Sign::Exists, Class::RepoExists),
-        (Sign::Damaged, Class::Damaged),
-        (Sign::NoSource, Class::SourceMissing),
-        (Sign::InvalidPattern, Class::InvalidPattern),
-        (Sign::CommandFailed, Class::Hook),
-        (Sign::NoRepo, Class::RepoMissing),
+        (Symptom::Locked, Class::RepoLocked),
+        (Symptom::WrongPassword, Class::Auth),
+        (Symptom::Forbidden, Class::AppendOnly),
+        (Symptom::UnknownAuthority, Class::UnknownAuthority),
+        (Symptom::WrongName, Class::WrongName),
+        (Symptom::WrongPurpose, Class::WrongName),
+        (Symptom::Expired, Class::CertificateExpired),
+        (Symptom::NoTls, Class::NoTls),
+        (Symptom::WantsTls, Class::NeedsTls),
+        (Symptom::NoHttp, Class::Network),
+        (Symptom::Network, Class::Network),
+        (Symptom::DiskFull, Class::DiskFull),
+        (Symptom::Exists, Class::RepoExists),
+        (Symptom::Damaged, Class::Damaged),
+        (Symptom::NoSource, Class::SourceMissing),
+        (Symptom::InvalidPattern, Class::InvalidPattern),
+        (Symptom::CommandFailed, Class::Hook),
+        (Symptom::NoRepo, Class::RepoMissing),
     ];
-    let class = order.iter().find(|(sign, _)| signs.has(*sign)).map(|&(_, class)| class);
+    let class = order.iter().find(|(symptom, _)| symptoms.has(*symptom)).map(|&(_, class)| class);
     match (class, kind) {
-        (None, StepKind::Config) if signs.has(Sign::BadRequest) => Some(Class::NeedsTls),
+        (None, StepKind::Config) if symptoms.has(Symptom::BadRequest) => Some(Class::NeedsTls),
         // Reading or adding was forbidden, not removing: the login is not the right one.
-        (Some(Class::AppendOnly), _) if !found.signs.has(Sign::NotRemoved) => Some(Class::Auth),
+        (Some(Class::AppendOnly), _) if !found.symptoms.has(Symptom::NotRemoved) => Some(Class::Auth),
         (None, StepKind::Check) if found.check_errors.is_some_and(|errors| errors > 0) => {
             Some(Class::Damaged)
         }
@@ -234,11 +234,11 @@ fn advice(kind: StepKind, class: Class, outcome: Outcome, ended: Ended, found: &
                 None => "Another process works on the repository. Wait for it, or unlock the repository when it is gone.".to_owned(),
             };
         }
-        Class::Auth if found.signs.has(Sign::NoLogin) => {
+        Class::Auth if found.symptoms.has(Symptom::NoLogin) => {
             "The storage's ssh lets nobody in: this machine's key is not one that it knows. Make one for the user that the agent runs as (ssh-keygen), and put its public part into ~/.ssh/authorized_keys at the storage."
         }
         Class::Auth
-            if ended == Ended::Code(12) || found.signs.has(Sign::WrongPassword) && !says_401(found) =>
+            if ended == Ended::Code(12) || found.symptoms.has(Symptom::WrongPassword) && !says_401(found) =>
         {
             "The repository does not open with this password. Check the restic password in the credentials."
         }
@@ -251,7 +251,7 @@ fn advice(kind: StepKind, class: Class, outcome: Outcome, ended: Ended, found: &
         Class::AppendOnly => {
             "The storage lets nothing be deleted with these credentials (append-only). Set admin credentials that may delete."
         }
-        Class::Network if found.signs.has(Sign::NoHttp) => {
+        Class::Network if found.symptoms.has(Symptom::NoHttp) => {
             "What answers at this address speaks no HTTP, so it is not the storage's server. Check the address and the port."
         }
         Class::Network => {
@@ -300,7 +300,7 @@ fn advice(kind: StepKind, class: Class, outcome: Outcome, ended: Ended, found: &
         Class::UnknownAuthority => {
             "The certificate of the storage is of an authority that this machine does not know. If it is your own, write the address with https:// (also of a storage that leads on from http to https), and give the authority's certificate (PEM) in the credentials."
         }
-        Class::WrongName if found.signs.has(Sign::WrongPurpose) => {
+        Class::WrongName if found.symptoms.has(Symptom::WrongPurpose) => {
             "The certificate of the storage is not one for a server: its extended key usage leaves that out. Give the storage one that is (serverAuth)."
         }
         Class::WrongName => {
@@ -349,5 +349,5 @@ fn advice(kind: StepKind, class: Class, outcome: Outcome, ended: Ended, found: &
 
 fn says_401(found: &Findings) -> bool {
     let words = found.exit_error.iter().chain(&found.last_words);
-    words.into_iter().any(|words| words.signs.has(Sign::StatusRefused))
+    words.into_iter().any(|words| words.symptoms.has(Symptom::StatusRefused))
 }

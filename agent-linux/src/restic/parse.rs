@@ -13,7 +13,7 @@ use super::{
     own_words::{Names, own_words},
     raw_names::{RawNames, STAND_IN, as_json_shows},
     retention::{ByRules, Extent, MOST_SNAPSHOTS, Member},
-    signs::{Sign, Signs},
+    symptoms::{Symptom, Symptoms},
     step::StepKind,
     summary::{BackupDone, EntrySeen, RestoreDone, SnapshotSeen, StatsDone},
     text,
@@ -155,7 +155,7 @@ impl<'m> Reader<'m> {
 
     /// Whether what it is told by now can't be mended by trying again.
     pub fn is_hopeless(&self) -> bool {
-        self.found.signs.are_hopeless(self.kind)
+        self.found.symptoms.are_hopeless(self.kind)
     }
 
     /// Of `ls`: which folder is listed.
@@ -332,13 +332,13 @@ impl<'m> Reader<'m> {
         }
         let shown = self.show(line);
         let own = own_words(line, &self.names, item);
-        let signs = Signs::of(&own);
+        let symptoms = Symptoms::of(&own);
         let found = &mut self.found;
-        found.signs = found.signs.and(signs);
+        found.symptoms = found.symptoms.and(symptoms);
         if found.holder.is_none() {
             found.holder = text::holder(&own);
         }
-        if self.kind == StepKind::Snapshots && signs.has(Sign::Ignored) {
+        if self.kind == StepKind::Snapshots && symptoms.has(Symptom::Ignored) {
             found.left_out = found.left_out.saturating_add(1);
         }
         if let Some(path) = text.strip_suffix(" does not exist, skipping")
@@ -353,7 +353,7 @@ impl<'m> Reader<'m> {
             if found.last_words.len() == LAST_WORDS {
                 found.last_words.pop_front();
             }
-            found.last_words.push_back(Words { text: lines::clean(&shown, MAX_WORD_BYTES), signs });
+            found.last_words.push_back(Words { text: lines::clean(&shown, MAX_WORD_BYTES), symptoms });
         }
         said.push_back(Said::Log(LogStream::Err, shown));
     }
@@ -390,8 +390,8 @@ impl<'m> Reader<'m> {
             ("exit_error", _) => {
                 let message = string(value, "message");
                 self.found.exit_error = message.lines().next().map(|line| {
-                    let signs = Signs::of(&own_words(line, &self.names, ""));
-                    Words { text: self.show(line), signs }
+                    let symptoms = Symptoms::of(&own_words(line, &self.names, ""));
+                    Words { text: self.show(line), symptoms }
                 });
                 for line in message.lines() {
                     self.complaint(line, "", said);

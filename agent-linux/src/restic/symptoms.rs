@@ -4,7 +4,7 @@ use super::step::StepKind;
 
 /// Something in restic's words that tells why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sign {
+pub(crate) enum Symptom {
     Locked,
     WrongPassword,
     Forbidden,
@@ -52,16 +52,16 @@ pub(crate) enum Sign {
     StatusRefused,
 }
 
-/// The signs that were seen.
+/// The symptoms that were seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Signs(u32);
+pub(crate) struct Symptoms(u32);
 
-impl Signs {
+impl Symptoms {
     /// Those of one line.
     pub(crate) fn of(line: &str) -> Self {
-        let mut signs = Self::default();
-        signs.look_at(line);
-        signs
+        let mut symptoms = Self::default();
+        symptoms.look_at(line);
+        symptoms
     }
 
     /// Both together.
@@ -69,36 +69,36 @@ impl Signs {
         Self(self.0 | other.0)
     }
 
-    pub(crate) fn has(self, sign: Sign) -> bool {
-        self.0 & (1 << sign as u16) != 0
+    pub(crate) fn has(self, symptom: Symptom) -> bool {
+        self.0 & (1 << symptom as u16) != 0
     }
 
     /// Whether trying again, as restic does for minutes, can change nothing.
     pub(crate) fn are_hopeless(self, kind: StepKind) -> bool {
         let of_server = [
-            Sign::UnknownAuthority,
-            Sign::WrongName,
-            Sign::WrongPurpose,
-            Sign::Expired,
-            Sign::NoTls,
-            Sign::WantsTls,
+            Symptom::UnknownAuthority,
+            Symptom::WrongName,
+            Symptom::WrongPurpose,
+            Symptom::Expired,
+            Symptom::NoTls,
+            Symptom::WantsTls,
         ];
-        of_server.into_iter().any(|sign| self.has(sign))
-            || (kind == StepKind::Config && (self.has(Sign::BadRequest) || self.has(Sign::NoHttp)))
+        of_server.into_iter().any(|symptom| self.has(symptom))
+            || (kind == StepKind::Config && (self.has(Symptom::BadRequest) || self.has(Symptom::NoHttp)))
     }
 
-    /// Looks for signs in one line.
+    /// Looks for symptoms in one line.
     pub(crate) fn look_at(&mut self, line: &str) {
-        for (sign, words) in SIGNS {
+        for (symptom, words) in SIGNS {
             if words.iter().any(|word| line.contains(word)) {
-                self.0 |= 1 << *sign as u16;
+                self.0 |= 1 << *symptom as u16;
             }
         }
         if is_missing_part(line) {
-            self.0 |= 1 << Sign::Damaged as u16;
+            self.0 |= 1 << Symptom::Damaged as u16;
         }
         if line.contains("unable to open config file") && says_missing(line) {
-            self.0 |= 1 << Sign::NoRepo as u16;
+            self.0 |= 1 << Symptom::NoRepo as u16;
         }
     }
 }
@@ -113,10 +113,10 @@ fn says_missing(line: &str) -> bool {
     line.contains("no such file or directory") || line.contains("does not exist")
 }
 
-const SIGNS: &[(Sign, &[&str])] = &[
-    (Sign::Locked, &["already locked"]),
+const SIGNS: &[(Symptom, &[&str])] = &[
+    (Symptom::Locked, &["already locked"]),
     (
-        Sign::WrongPassword,
+        Symptom::WrongPassword,
         &[
             "wrong password",
             "(401)",
@@ -128,11 +128,11 @@ const SIGNS: &[(Sign, &[&str])] = &[
         ],
     ),
     (
-        Sign::NoLogin,
+        Symptom::NoLogin,
         &["Permission denied (publickey", "Permission denied (password", "Permission denied (keyboard-"],
     ),
     (
-        Sign::NoWay,
+        Symptom::NoWay,
         &[
             "Connection refused",
             "Connection timed out",
@@ -144,39 +144,39 @@ const SIGNS: &[(Sign, &[&str])] = &[
             "kex_exchange_identification",
         ],
     ),
-    (Sign::HostKey, &["Host key verification failed"]),
-    (Sign::NoSession, &["unable to start the sftp session"]),
+    (Symptom::HostKey, &["Host key verification failed"]),
+    (Symptom::NoSession, &["unable to start the sftp session"]),
     (
-        Sign::HostKeyChanged,
+        Symptom::HostKeyChanged,
         &["REMOTE HOST IDENTIFICATION HAS CHANGED", " has changed and you have requested strict checking"],
     ),
-    (Sign::CommandFailed, &["command failed: ", "failed to start command: "]),
+    (Symptom::CommandFailed, &["command failed: ", "failed to start command: "]),
     (
-        Sign::UnknownAuthority,
+        Symptom::UnknownAuthority,
         &[
             "x509: certificate signed by unknown authority",
-            "x509: certificate is not authorized to sign other certificates",
+            "x509: certificate is not authorized to symptom other certificates",
         ],
     ),
     (
-        Sign::WrongName,
+        Symptom::WrongName,
         &[
             "x509: certificate is valid for ",
             "x509: certificate is not valid for any names",
             "x509: cannot validate certificate for ",
             "x509: certificate relies on legacy Common Name",
-            "is not authorized to sign for this name",
+            "is not authorized to symptom for this name",
         ],
     ),
-    (Sign::WrongPurpose, &["x509: certificate specifies an incompatible key usage"]),
-    (Sign::Expired, &["x509: certificate has expired or is not yet valid"]),
+    (Symptom::WrongPurpose, &["x509: certificate specifies an incompatible key usage"]),
+    (Symptom::Expired, &["x509: certificate has expired or is not yet valid"]),
     (
-        Sign::NoTls,
+        Symptom::NoTls,
         &["server gave HTTP response to HTTPS client", "first record does not look like a TLS handshake"],
     ),
-    (Sign::BadRequest, &["unexpected HTTP response (400)"]),
+    (Symptom::BadRequest, &["unexpected HTTP response (400)"]),
     (
-        Sign::WantsTls,
+        Symptom::WantsTls,
         &[
             "Client sent an HTTP request to an HTTPS server",
             "The plain HTTP request was sent to HTTPS port",
@@ -184,13 +184,13 @@ const SIGNS: &[(Sign, &[&str])] = &[
             r#"malformed HTTP response "\x15\x03"#,
         ],
     ),
-    (Sign::NoHttp, &["malformed HTTP response", "malformed HTTP version", "malformed HTTP status code"]),
-    (Sign::InvalidPattern, &["invalid pattern(s) provided"]),
-    (Sign::Forbidden, &["(403)", "403 Forbidden"]),
-    (Sign::NotRemoved, &["unable to remove", "blob not removed", "Remove(<", "failed to remove"]),
-    (Sign::Ignored, &["Ignoring \"", "could not load snapshot "]),
+    (Symptom::NoHttp, &["malformed HTTP response", "malformed HTTP version", "malformed HTTP status code"]),
+    (Symptom::InvalidPattern, &["invalid pattern(s) provided"]),
+    (Symptom::Forbidden, &["(403)", "403 Forbidden"]),
+    (Symptom::NotRemoved, &["unable to remove", "blob not removed", "Remove(<", "failed to remove"]),
+    (Symptom::Ignored, &["Ignoring \"", "could not load snapshot "]),
     (
-        Sign::Network,
+        Symptom::Network,
         &[
             "connection refused",
             "connection reset",
@@ -211,9 +211,9 @@ const SIGNS: &[(Sign, &[&str])] = &[
             "server misbehaving",
         ],
     ),
-    (Sign::DiskFull, &["no space left on device", "disk quota exceeded", "(507)", "Insufficient Storage"]),
+    (Symptom::DiskFull, &["no space left on device", "disk quota exceeded", "(507)", "Insufficient Storage"]),
     (
-        Sign::Damaged,
+        Symptom::Damaged,
         &[
             "repository contains errors",
             "invalid data returned",
@@ -226,15 +226,15 @@ const SIGNS: &[(Sign, &[&str])] = &[
             "hash does not match",
         ],
     ),
-    (Sign::Exists, &["config file already exists", "repository already exists"]),
+    (Symptom::Exists, &["config file already exists", "repository already exists"]),
     (
-        Sign::NoSource,
+        Symptom::NoSource,
         &[
             "all target directories/files do not exist",
             "all source directories/files do not exist",
             "nothing to backup",
         ],
     ),
-    (Sign::NoRepo, &["repository does not exist"]),
-    (Sign::StatusRefused, &["(401)", "(403)", "401 Unauthorized", "403 Forbidden"]),
+    (Symptom::NoRepo, &["repository does not exist"]),
+    (Symptom::StatusRefused, &["(401)", "(403)", "401 Unauthorized", "403 Forbidden"]),
 ];
