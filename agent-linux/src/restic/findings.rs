@@ -2,8 +2,8 @@
 
 use super::{
     retention::{ByRules, Member},
-    symptoms::{Symptom, Symptoms},
     summary::{BackupDone, EntrySeen, PruneDone, RestoreDone, StatsDone},
+    symptoms::{Symptom, Symptoms},
 };
 use schema::{RepoId, Timestamp, report::EntryKind};
 use std::collections::VecDeque;

@@ -3,8 +3,8 @@
 use super::{
     child::{EXIT_NO_RESTIC, EXIT_NO_WAY},
     findings::Findings,
-    symptoms::{Symptom, Symptoms},
     step::StepKind,
+    symptoms::{Symptom, Symptoms},
 };
 use schema::{Class, Outcome};
 
@@ -109,7 +109,9 @@ fn sort(kind: StepKind, ended: Ended, stop: Option<Stop>, found: &Findings) -> (
     match ended {
         Ended::Code(0) => match kind {
             // 0.18 says 403 and exits 0, having removed nothing.
-            StepKind::Forget if found.symptoms.has(Symptom::NotRemoved) || found.symptoms.has(Symptom::Ignored) => {
+            StepKind::Forget
+                if found.symptoms.has(Symptom::NotRemoved) || found.symptoms.has(Symptom::Ignored) =>
+            {
                 failed(if found.symptoms.has(Symptom::Forbidden) { Class::AppendOnly } else { Class::Other })
             }
             // 0.14 says that there is no such snapshot, and exits 0.
@@ -145,7 +147,9 @@ fn sort(kind: StepKind, ended: Ended, stop: Option<Stop>, found: &Findings) -> (
 fn classify(kind: StepKind, found: &Findings) -> Class {
     let last = match &found.exit_error {
         Some(words) => words.symptoms,
-        None => found.last_words.iter().fold(Symptoms::default(), |symptoms, words| symptoms.and(words.symptoms)),
+        None => {
+            found.last_words.iter().fold(Symptoms::default(), |symptoms, words| symptoms.and(words.symptoms))
+        }
     };
     if let Some(class) = class_of_ssh(found.symptoms) {
         return class;

@@ -13,9 +13,9 @@ use super::{
     own_words::{Names, own_words},
     raw_names::{RawNames, STAND_IN, as_json_shows},
     retention::{ByRules, Extent, MOST_SNAPSHOTS, Member},
-    symptoms::{Symptom, Symptoms},
     step::StepKind,
     summary::{BackupDone, EntrySeen, RestoreDone, SnapshotSeen, StatsDone},
+    symptoms::{Symptom, Symptoms},
     text,
     tree::Tree,
 };

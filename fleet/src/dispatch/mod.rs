@@ -185,7 +185,7 @@ fn may_forget(reads: &impl Reads, host: HostId) -> Result<(Vec<Group>, LeftOut),
     match held.first() {
         _ if !groups.is_empty() => Ok((groups, held)),
         Some((group, why)) => Err(Refused::Held { group: group.clone(), why: *why }),
-        None => Err(Refused::invalid("keep", "no source group of this host has a keep rule")),
+        None => Err(Refused::invalid("keep", "no source group of this host has a retention rule")),
     }
 }
 

@@ -72,20 +72,20 @@ fn of_all(decision: &Decision, now: Timestamp, settings: &Maintenance) -> Decisi
         Why::AdminUnreadable => "the admin credentials can't be opened: set them again".to_owned(),
         Why::AdminForbidden => "the agent on this host refuses admin credentials".to_owned(),
         Why::AppendOnly => "the storage is append-only, and there are no admin credentials".to_owned(),
-        Why::NoKeepRule => "no source group has a keep rule".to_owned(),
+        Why::NoKeepRule => "no source group has a retention rule".to_owned(),
         Why::InProgress(since) => format!("since {}", moment(&clock, *since)),
         Why::NotDue { .. } | Why::Due => "it runs within a minute".to_owned(),
         Why::OutsideWindow => format!("its window opens {}", due()),
         Why::Retry(1) => format!("tried again {}, at most {MAX_TRIES} times in a row", due()),
         Why::Retry(n) => format!("{n} times in a row, tried again {}, at most {MAX_TRIES} times", due()),
         Why::GaveUp(n) => format!("{n} times in a row or more, tried again when it is due: {}", due()),
-        Why::PutOff => format!("the host put it off, tried again {}", due()),
+        Why::PutOff => format!("postponed by the host's policy, tried again {}", due()),
         Why::Never => "the cron expression never fires again".to_owned(),
         Why::NoTimeZone(name) => {
             format!("the time zone {name} is not known any more: choose another one")
         }
         Why::Unreachable(Reach::NotEnrolled) => "no agent is enrolled yet".to_owned(),
-        Why::Unreachable(Reach::WireUnsupported) => "the agent can't be spoken with".to_owned(),
+        Why::Unreachable(Reach::WireUnsupported) => "the agent speaks another protocol version".to_owned(),
         Why::Unreachable(Reach::Online | Reach::Offline) => "host is offline".to_owned(),
         Why::Locked(lock) => {
             let stale = if lock.stale { ", and the lock looks stale: unlock it" } else { "" };

@@ -17,11 +17,11 @@ pub(crate) const fn hold(hold: Hold) -> &'static str {
 pub(crate) fn held(group: &str, why: Hold) -> String {
     let then = match why {
         Hold::Loss | Hold::TooManyLacking => {
-            "look at its last backup, and say on the host's page whether that is right"
+            "look at its last backup, and accept it on the host's page if that is right"
         }
         Hold::Unlisted => "list the snapshots first; maintenance does so by itself when a forget is due",
         Hold::Unsized => {
-            "look at them and at the last backup, and say on the host's page whether that is right"
+            "look at them and at the last backup, and accept it on the host's page if that is right"
         }
     };
     format!("source group {group}: {}: {then}", hold(why))

@@ -78,7 +78,7 @@ fn without_group(reason: &Reason, now: Timestamp) -> String {
             "Its agent can't write its state folder: look at the space on its disk, and whether it is mounted read-only"
         }
         Reason::Wire { version, .. } => return format!("The agent speaks protocol version {version}"),
-        Reason::Quarantine { .. } => "Two machines have its identity; neither is let in",
+        Reason::Quarantine { .. } => "Two machines have its identity; neither can connect",
         Reason::CheckOverdue { since } => {
             return format!("The check of its repository is {} overdue", days(now.ms_since(*since)));
         }

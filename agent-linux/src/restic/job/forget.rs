@@ -74,7 +74,7 @@ impl Job<'_> {
             self.look_at_locks().await;
         }
         if steps.is_empty() {
-            worst.message = "No source group has a keep rule, so nothing is forgotten.".to_owned();
+            worst.message = "No source group has a retention rule, so nothing is forgotten.".to_owned();
         }
         worst
     }

@@ -71,7 +71,7 @@ fn each_reason_has_its_words() {
             |h| h.reach = Reach::WireUnsupported,
             JobKind::Check,
             A::Skip,
-            "skipped: the agent can't be spoken with",
+            "skipped: the agent speaks another protocol version",
         ),
         (
             |h| h.means.has_repo_credentials = false,
@@ -132,7 +132,7 @@ fn each_reason_has_its_words() {
             |h| h.means.has_keep_rule = false,
             JobKind::Forget,
             A::Skip,
-            "skipped: no source group has a keep rule",
+            "skipped: no source group has a retention rule",
         ),
         (|h| h.means.has_keep_rule = false, JobKind::Prune, A::Run, "due now: it runs within a minute"),
         (
@@ -271,7 +271,7 @@ fn what_goes_on_says_since_when_and_what_it_leaves_out() {
     let said = said("2026-11-29T03:30:00Z", &Maintenance::default(), &latest, &busy);
     assert_eq!(said[2], (A::Wait, "in progress: since Sun 29 Nov 03:04".to_owned()));
     let forget = "held back: the check of this host has not ended; without source group etc: more than half of what it \
-                  usually holds is gone: look at its last backup, and say on the host's page whether that is right";
+                  usually holds is gone: look at its last backup, and accept it on the host's page if that is right";
     assert_eq!(said[0], (A::Hold, forget.to_owned()));
 }
 
