@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 pub struct Change {
     /// Grows by one with each change while the server runs.
     pub seq: u64,
-    /// What.
+    /// The thing that changed.
     pub what: Changed,
 }
 
@@ -19,42 +19,42 @@ pub struct Change {
 pub enum Changed {
     /// A host: its facts, presence, or whether it is there.
     Host(HostId),
-    /// A job's record.
+    /// A job's stored record.
     Job {
-        /// Where.
+        /// The host of the job.
         host: HostId,
-        /// Which.
+        /// The job that changed.
         job: JobId,
     },
     /// A job's progress, at most once a second.
     JobLive {
-        /// Where.
+        /// The host of the job.
         host: HostId,
-        /// Which.
+        /// The job that made progress.
         job: JobId,
     },
     /// A job's log.
     JobLog {
-        /// Where.
+        /// The host of the job.
         host: HostId,
-        /// Which.
+        /// The job whose log grew or was changed.
         job: JobId,
     },
     /// What is known of a repository.
     Repo(HostId),
-    /// Source groups.
+    /// The source groups of a host.
     Groups(HostId),
-    /// Schedules.
+    /// The schedules of a host.
     Schedules(HostId),
-    /// Backups that wait.
+    /// The pending runs of a host: due backups that wait.
     Pending(HostId),
-    /// Credentials.
+    /// The credentials of a host.
     Credentials(HostId),
-    /// The audit.
+    /// The audit log got another line.
     Audit,
-    /// Operators, tokens, viewers.
+    /// Accounts of people, API tokens or MQTT viewers.
     Accounts,
-    /// What an agent does alone.
+    /// The plan by which a host's agent backs up while the server is away.
     Plan(HostId),
     /// Messages passed while somebody watches them.
     Traffic,

@@ -41,13 +41,13 @@ pub enum Refused {
     /// The name is somebody else's.
     #[error("the name {name} is taken; choose another")]
     NameTaken {
-        /// Which.
+        /// The name that is taken.
         name: String,
     },
     /// A value can't be used.
     #[error("{message}")]
     InvalidInput {
-        /// Of which field.
+        /// Name of the field whose value it is.
         field: &'static str,
         /// What is wrong with it, and what would be right.
         message: String,
@@ -73,7 +73,7 @@ pub enum Refused {
     /// The same job is open already.
     #[error("the same job is queued or runs already; wait for it or cancel it")]
     JobInProgress {
-        /// Which.
+        /// The job that is open.
         job: JobId,
     },
     /// A backup of the group is open, and what it will lack is not known yet.
@@ -81,9 +81,9 @@ pub enum Refused {
         "a backup of {group} waits or runs, and what it will hold is not known yet; try again when job {job} has ended"
     )]
     BackupOpen {
-        /// The group.
+        /// Name of the source group.
         group: String,
-        /// Which.
+        /// The backup that is open.
         job: JobId,
     },
     /// Another host uses the repository and one of the two jobs needs it alone.
@@ -91,17 +91,17 @@ pub enum Refused {
     RepoBusy {
         /// The other host's name.
         host: String,
-        /// What it does.
+        /// The kind of the job that uses the repository.
         kind: JobKind,
-        /// Its job.
+        /// The other host's job that uses the repository.
         job: JobId,
     },
     /// Nothing of a source group may go until somebody has looked at it.
     #[error("nothing of source group {group} is forgotten until somebody has looked at it")]
     Held {
-        /// Which.
+        /// Name of the source group.
         group: String,
-        /// Why.
+        /// Why nothing of it is forgotten.
         why: Hold,
     },
     /// The lock that was to be removed is not the one that is held.
@@ -139,7 +139,7 @@ pub enum Refused {
 }
 
 impl Refused {
-    /// Its word in the API.
+    /// The stable word for it in the API.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
@@ -196,13 +196,13 @@ pub enum StoreError {
     /// What is on disk is not what was written there.
     #[error("the data file is damaged: restore it from your backup of the data folder ({why})")]
     Damaged {
-        /// How that shows.
+        /// What was found that shows the damage.
         why: String,
     },
     /// A row is not what its table says.
     #[error("a row of table {table} can't be read: {why}")]
     Row {
-        /// Where it stands.
+        /// Name of the table that the row is in.
         table: &'static str,
         /// What is wrong with it.
         why: &'static str,
@@ -210,7 +210,7 @@ pub enum StoreError {
     /// A sealed value does not open.
     #[error("a sealed value of {what} does not open with this master key")]
     Seal {
-        /// Whose.
+        /// What the sealed value belongs to.
         what: &'static str,
     },
     /// An operation panicked; nothing of it was written.
@@ -237,12 +237,12 @@ pub enum WriteFault {
     Replaced,
     /// The server, or its machine, has as many files and connections open as it may.
     Descriptors,
-    /// Something else.
+    /// None of the others.
     Other,
 }
 
 impl WriteFault {
-    /// What it is.
+    /// The fault in words for people.
     #[must_use]
     pub const fn in_words(self) -> &'static str {
         match self {
@@ -257,7 +257,7 @@ impl WriteFault {
         }
     }
 
-    /// What to do.
+    /// What to do about it, in words for people.
     #[must_use]
     pub const fn advice(self) -> &'static str {
         match self {
@@ -359,16 +359,16 @@ pub enum OpenError {
     /// The folder can't be made or read.
     #[error("the data folder {path} can't be used")]
     Folder {
-        /// Which.
+        /// Path of the folder.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         #[source]
         why: std::io::Error,
     },
     /// Another process has the data file.
     #[error("{path} is in use by another process")]
     InUse {
-        /// Which.
+        /// Path of the data file.
         path: PathBuf,
     },
     /// The data file is of a newer program.
@@ -376,9 +376,9 @@ pub enum OpenError {
         "the data file has format {found}, this program understands up to {understood}: use the newer program again"
     )]
     NewerFormat {
-        /// What it has.
+        /// The format version of the data file.
         found: u32,
-        /// What is understood.
+        /// The newest format version that this program understands.
         understood: u32,
     },
     /// The data file is of a program so old that its rows are not read any more.
@@ -386,17 +386,17 @@ pub enum OpenError {
         "the data file has format {found}, this program reads {oldest} and newer: start with an empty data folder, or use the program that wrote it"
     )]
     OlderFormat {
-        /// What it has.
+        /// The format version of the data file.
         found: u32,
-        /// The oldest that is read.
+        /// The oldest format version that this program still reads.
         oldest: u32,
     },
     /// The master key file can't be read or written.
     #[error("the master key file {path} can't be used")]
     KeyFile {
-        /// Which.
+        /// Path of the key file.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         #[source]
         why: std::io::Error,
     },
@@ -438,7 +438,7 @@ pub enum OpenError {
     /// Others can read the master key.
     #[error("the master key file {path} can be read by others (mode {mode:03o}): chmod 600 it")]
     KeyExposed {
-        /// Which.
+        /// Path of the key file.
         path: PathBuf,
         /// Its permissions.
         mode: u32,
@@ -446,7 +446,7 @@ pub enum OpenError {
     /// The master key is somebody else's.
     #[error("the master key file {path} belongs to user {owner}, the server runs as {user}")]
     KeyOwner {
-        /// Which.
+        /// Path of the key file.
         path: PathBuf,
         /// Whose it is.
         owner: u32,
@@ -456,7 +456,7 @@ pub enum OpenError {
     /// The master key file holds something else.
     #[error("{path} is not a master key: it must hold 64 hexadecimal digits")]
     KeyMalformed {
-        /// Which.
+        /// Path of the key file.
         path: PathBuf,
     },
     /// A piece of the server is gone, and others are there.
@@ -512,7 +512,7 @@ pub enum OpenError {
     /// A folder, say, lies in the place of a file.
     #[error("{path} is no file: restore the file of that name from your backup of the data folder")]
     NotAFile {
-        /// Which.
+        /// Path of it.
         path: PathBuf,
     },
     /// The key does not fit the data file.

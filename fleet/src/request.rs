@@ -6,9 +6,9 @@ use schema::{JobKind, Timestamp};
 /// Who asks, and from where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct By {
-    /// Who.
+    /// The person, token, schedule or program that asks.
     pub actor: Actor,
-    /// From which address; empty = from the server itself.
+    /// Address that the request came from; empty = from the server itself.
     pub peer: String,
 }
 
@@ -29,57 +29,57 @@ impl By {
 /// A job to dispatch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobRequest {
-    /// Is the repository there?
+    /// Look whether the repository is there and can be opened.
     Probe,
-    /// Make it.
+    /// Create the repository.
     Init,
-    /// Save one source group.
+    /// Back up one source group.
     Backup {
-        /// Its name.
+        /// Name of the source group.
         group: String,
     },
     /// Apply retention to all groups that have a keep rule.
     Forget,
     /// Say what retention would drop of one group.
     ForgetDryRun {
-        /// Its name.
+        /// Name of the source group.
         group: String,
         /// The rules to try; `None` = those of the group.
         keep: Option<Retention>,
     },
-    /// Free space.
+    /// Remove data from the repository that no snapshot needs.
     Prune,
-    /// Verify.
+    /// Verify the repository.
     Check {
         /// Percent of the data to read; `None` = as the maintenance settings say.
         subset_pct: Option<u8>,
     },
-    /// Remove locks.
+    /// Remove locks of the repository.
     Unlock {
         /// Live ones too: the lock that was shown to whoever asks, see
         /// [`LockHolder::mark`](crate::record::LockHolder::mark).
         all: Option<String>,
     },
-    /// Measure.
+    /// Measure how much the repository takes in its storage.
     Stats,
-    /// List snapshots.
+    /// List the snapshots of the repository.
     Snapshots,
     /// List a folder of a snapshot.
     Ls {
         /// restic's id of the snapshot.
         snapshot: String,
-        /// The folder, absolute.
+        /// Absolute path of the folder inside the snapshot.
         path: String,
     },
     /// List a folder of the host itself; needs no credentials.
     Browse {
-        /// The folder, absolute.
+        /// Absolute path of the folder on the host.
         path: String,
     },
 }
 
 impl JobRequest {
-    /// The kind of it.
+    /// The kind of job on the wire; a dry run of forget is a forget, too.
     #[must_use]
     pub const fn kind(&self) -> JobKind {
         match self {
@@ -98,15 +98,15 @@ impl JobRequest {
     }
 }
 
-/// A change of an account; `None` keeps.
+/// A change of a person's account; `None` keeps what is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OperatorChange {
     /// What it may do.
     pub role: Option<Role>,
-    /// argon2id, PHC text. Ends the account's sessions.
+    /// Hash of the new password: argon2id, in PHC text form. A new password ends the account's sessions.
     pub password_hash: Option<String>,
-    /// `system`, `light` or `dark`.
+    /// Colours of the pages: `system`, `light` or `dark`.
     pub theme: Option<String>,
-    /// When it signed in.
+    /// When the account signed in last.
     pub signed_in_at: Option<Timestamp>,
 }

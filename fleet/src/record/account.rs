@@ -6,11 +6,11 @@ use std::fmt;
 /// What an account may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Role {
-    /// Look.
+    /// May look at everything but accounts.
     Viewer,
-    /// Look and act on hosts.
+    /// May look, and act on hosts.
     Operator,
-    /// Everything, accounts too.
+    /// May do everything, accounts included.
     Admin,
 }
 
@@ -18,7 +18,7 @@ impl Role {
     /// All of them, least first.
     pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Admin];
 
-    /// Its word.
+    /// The stable word for the role in the API and in forms.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -28,7 +28,7 @@ impl Role {
         }
     }
 
-    /// The role of this word.
+    /// The role with this word; `None` = there is no such role.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.as_str() == word)
@@ -51,10 +51,10 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// All of them.
+    /// All scopes.
     pub const ALL: [Self; 5] = [Self::Metrics, Self::Read, Self::Run, Self::Write, Self::Admin];
 
-    /// Its word.
+    /// The stable word for the scope in the API and in forms.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -66,7 +66,7 @@ impl Scope {
         }
     }
 
-    /// The scope of this word.
+    /// The scope with this word; `None` = there is no such scope.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|scope| scope.as_str() == word)
@@ -92,25 +92,25 @@ impl Scope {
 pub struct Scopes(u8);
 
 impl Scopes {
-    /// All that a role has.
+    /// All scopes that a person with this role has.
     #[must_use]
     pub fn of_role(role: Role) -> Self {
         Scope::ALL.into_iter().filter(|scope| scope.role() <= role).collect()
     }
 
-    /// Whether this one is in it.
+    /// Whether the set contains this scope.
     #[must_use]
     pub const fn has(self, scope: Scope) -> bool {
         self.0 & scope.bit() != 0
     }
 
-    /// Whether there is none.
+    /// Whether the set contains no scope.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// The words, in order.
+    /// The words of the scopes in the set, in the order of [`Scope::ALL`].
     pub fn words(self) -> impl Iterator<Item = &'static str> {
         Scope::ALL.into_iter().filter(move |scope| self.has(*scope)).map(Scope::as_str)
     }
@@ -122,7 +122,7 @@ impl FromIterator<Scope> for Scopes {
     }
 }
 
-/// As a list of words.
+/// A list of the scopes' words, with commas between them.
 impl fmt::Display for Scopes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, word) in self.words().enumerate() {
@@ -135,30 +135,30 @@ impl fmt::Display for Scopes {
 /// A person's account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operator {
-    /// Unique.
+    /// Name of the account; unique.
     pub name: String,
     /// What it may do.
     pub role: Role,
-    /// argon2id, PHC text.
+    /// Hash of the password: argon2id, in PHC text form.
     pub password_hash: String,
     /// When it was made.
     pub created_at: Timestamp,
-    /// When it signed in last.
+    /// When it signed in last; `None` = never.
     pub signed_in_at: Option<Timestamp>,
-    /// `system`, `light` or `dark`.
+    /// Colours of the pages: `system`, `light` or `dark`.
     pub theme: String,
 }
 
 /// A browser that is signed in; stored under the hash of its cookie.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
-    /// Whose.
+    /// Name of the account that is signed in.
     pub operator: String,
-    /// Since when.
+    /// When the session began.
     pub created_at: Timestamp,
-    /// Used last (written at most once a minute).
+    /// When the session was used last (written at most once a minute).
     pub used_at: Timestamp,
-    /// Its CSRF token.
+    /// Token that its forms must carry, against cross-site requests (CSRF).
     pub csrf: String,
 }
 
@@ -173,9 +173,9 @@ pub struct ApiToken {
     pub scopes: Scopes,
     /// Who made it.
     pub created_by: Actor,
-    /// When.
+    /// When it was made.
     pub created_at: Timestamp,
-    /// Used last (written at most once a minute).
+    /// When it was used last (written at most once a minute); `None` = never.
     pub used_at: Option<Timestamp>,
 }
 
@@ -190,16 +190,16 @@ pub struct Viewer {
     pub debug: bool,
     /// Who made it.
     pub created_by: Actor,
-    /// When.
+    /// When it was made.
     pub created_at: Timestamp,
 }
 
 /// How often a password was tried in vain, of one key: an address, an account, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TryCount {
-    /// Tries that failed.
+    /// Number of failed tries that count.
     pub failures: u32,
-    /// The last of them.
+    /// When the last of them was.
     pub last_at: Timestamp,
     /// The next one counts from here on.
     pub until: Timestamp,

@@ -19,7 +19,8 @@ pub enum Actor {
 }
 
 impl Actor {
-    /// Its kind's word, `actor_kind` (and `created_by_kind`, `updated_by_kind`) in the API.
+    /// The stable word for the sort of actor: `actor_kind` (also `created_by_kind`, `updated_by_kind`) in the
+    /// API.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -45,7 +46,7 @@ impl Actor {
 /// What was acted on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AuditTarget {
-    /// The server.
+    /// The server as a whole.
     Server,
     /// A host, and its name at the time.
     Host(HostId, String),
@@ -58,16 +59,16 @@ pub enum AuditTarget {
 /// Who did what to what, when, from where. Never a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEntry {
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
-    /// Who.
+    /// Who did it.
     pub actor: Actor,
     /// What: a dotted word such as `host.created`, `credentials.set`, `mqtt.refused`.
     pub action: AuditAction,
-    /// To what.
+    /// What it was done to.
     pub target: AuditTarget,
     /// From which address; empty = from the server itself.
     pub peer: String,
-    /// More, in words.
+    /// Details in words for people; may be empty.
     pub detail: String,
 }

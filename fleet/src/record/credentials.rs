@@ -10,7 +10,7 @@ use zeroize::Zeroize;
 pub struct Secret(String);
 
 impl Secret {
-    /// A secret of this text.
+    /// Wraps this text as a secret.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
@@ -46,7 +46,7 @@ impl std::fmt::Debug for Secret {
 pub struct CredentialsFacts {
     /// restic's repository location, without user and password.
     pub url: String,
-    /// For a REST server.
+    /// User name for a REST server; empty = none.
     pub username: String,
     /// Whether there is a REST password.
     pub has_password: bool,
@@ -56,9 +56,9 @@ pub struct CredentialsFacts {
     pub ca: String,
     /// The host keys that a storage reached by ssh may show, one a line; empty: those that the host knows.
     pub host_keys: String,
-    /// Names of the extra environment.
+    /// Names of the additional environment variables for restic; their values are secret.
     pub env_names: Vec<String>,
-    /// Grows with each change.
+    /// Number of the slot's present content; grows with each change.
     pub revision: u64,
     /// When it changed.
     pub updated_at: Timestamp,
@@ -66,7 +66,7 @@ pub struct CredentialsFacts {
     pub updated_by: Actor,
     /// The revision the agent says it holds; of the admin slot, which it holds for a job only, would hold.
     pub held_revision: u64,
-    /// Why the agent does not take this revision.
+    /// Why the agent does not take this revision; `None` = it did not refuse it.
     pub refused: Option<Refusal>,
     /// The stored secrets don't open: they must be set again.
     pub unreadable: bool,
@@ -104,17 +104,18 @@ impl CredentialsFacts {
 pub struct CredentialsInput {
     /// restic's repository location; a user and password inside it are moved to their fields.
     pub url: String,
-    /// `None` keeps, `Some("")` clears.
+    /// User name for a REST server. `None` keeps the stored one, `Some("")` clears it.
     pub username: Option<String>,
-    /// `None` keeps.
+    /// Password for a REST server; `None` keeps the stored one.
     pub password: Option<Secret>,
-    /// `None` keeps.
+    /// Password of the repository; `None` keeps the stored one.
     pub repo_password: Option<Secret>,
     /// Certificates of authorities. `None` keeps, `Some("")` clears.
     pub ca: Option<String>,
     /// Host keys of a storage reached by ssh. `None` keeps while the storage is the same, `Some("")` clears.
     pub host_keys: Option<String>,
-    /// `None` keeps all, `Some` replaces all; a value of `None` keeps the stored one of that name.
+    /// Additional environment variables. `None` keeps all, `Some` replaces all; a value of `None` keeps the
+    /// stored one of that name.
     pub env: Option<BTreeMap<String, Option<Secret>>>,
 }
 

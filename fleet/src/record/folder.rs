@@ -3,19 +3,19 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// Whose folder it is.
+/// Where a folder is: on the host itself or in a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FolderPlace<'a> {
-    /// The host's own.
+    /// A folder of the host's own file system.
     Host,
-    /// That of the snapshot with this id of restic's.
+    /// A folder inside the snapshot with this id of restic's.
     Snapshot(&'a str),
 }
 
 /// A folder as it was listed last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder {
-    /// When.
+    /// When it was listed.
     pub at: Timestamp,
     /// What was in it: folders first, then by name.
     pub entries: Vec<EntryRow>,
@@ -66,13 +66,13 @@ impl Folder {
 /// An entry of a folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryRow {
-    /// Its name.
+    /// Name of the entry, without its folder.
     pub name: String,
-    /// What it is.
+    /// Whether it is a folder, a file, a link or something else.
     pub kind: EntryKind,
-    /// Its size; 0 of what is no file.
+    /// Size in bytes; 0 when it is not a file.
     pub bytes: u64,
-    /// When it was changed last.
+    /// When it was changed last; `None` = not known.
     pub modified_at: Option<Timestamp>,
 }
 

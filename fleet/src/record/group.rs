@@ -5,23 +5,23 @@ use serde::{Deserialize, Serialize};
 pub struct Group {
     /// Unique in its host, see [`schema::name::is_valid`].
     pub name: String,
-    /// Absolute paths.
+    /// Absolute paths that are backed up.
     pub includes: Vec<String>,
-    /// restic exclude patterns.
+    /// Patterns of what is left out, as restic's `--exclude` reads them.
     pub excludes: Vec<String>,
     /// File names that mark a folder to leave out.
     pub exclude_if_present: Vec<String>,
-    /// Stay on the file systems of the paths.
+    /// Whether to stay on the file systems of the paths (restic's `--one-file-system`).
     pub one_file_system: bool,
     /// Paths that must be mount points.
     pub required_mounts: Vec<String>,
-    /// Hooks by name from the agent's policy, before.
+    /// Names of hooks in the agent's policy that run before the backup.
     pub hooks_before: Vec<String>,
-    /// Hooks after.
+    /// Names of hooks in the agent's policy that run after the backup.
     pub hooks_after: Vec<String>,
-    /// What forget keeps.
+    /// Rules for what forget keeps.
     pub keep: Retention,
-    /// How often a scheduled backup is tried again; 0 = not.
+    /// How often a scheduled backup that failed is tried again; 0 = never.
     pub retry_max: u16,
     /// Snapshots of other tags or host names that belong to it too: of its former names, or adopted.
     pub origins: Vec<Origin>,
@@ -30,27 +30,27 @@ pub struct Group {
 /// Whose snapshots belong to a group beside its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Origin {
-    /// The host name in them.
+    /// Host name in those snapshots.
     pub hostname: String,
-    /// Their tag; empty = they have none.
+    /// Tag of those snapshots; empty = they have none.
     pub tag: String,
 }
 
 /// restic's `--keep-*`; 0 or empty = no rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retention {
-    /// The newest ones.
+    /// Number of newest snapshots to keep.
     pub last: u16,
-    /// One an hour.
+    /// Number of hours of which the newest snapshot is kept.
     pub hourly: u16,
-    /// One a day.
+    /// Number of days of which the newest snapshot is kept.
     pub daily: u16,
-    /// One a week.
+    /// Number of weeks of which the newest snapshot is kept.
     pub weekly: u16,
-    /// One a month.
+    /// Number of months of which the newest snapshot is kept.
     pub monthly: u16,
-    /// One a year.
+    /// Number of years of which the newest snapshot is kept.
     pub yearly: u16,
-    /// All newer than this, such as `1y5m7d2h`.
+    /// Keep all snapshots newer than this duration, such as `1y5m7d2h`; empty = no rule.
     pub within: String,
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// One machine with an agent (or waiting for one).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Host {
-    /// Never changes.
+    /// Unique id; never changes.
     pub id: HostId,
     /// What people call it; unique, see [`schema::name::is_valid`].
     pub name: String,
@@ -19,7 +19,7 @@ pub struct Host {
     pub created_by: Actor,
     /// When its agent was enrolled last; `None` = never.
     pub enrolled_at: Option<Timestamp>,
-    /// What its agent said of itself.
+    /// What its agent said of itself last; `None` = nothing yet.
     pub facts: Option<HostFacts>,
 }
 
@@ -28,19 +28,19 @@ pub struct Host {
 pub struct HostFacts {
     /// When it said so.
     pub at: Timestamp,
-    /// Of the agent.
+    /// Version of the agent program.
     pub agent_version: String,
     /// Empty when restic is missing (or not known yet, at enrolment).
     pub restic_version: String,
-    /// The system.
+    /// Name of the operating system.
     pub os: String,
-    /// The processor.
+    /// Architecture of the processor.
     pub arch: String,
     /// The machine's own name.
     pub hostname: String,
-    /// Tells cloned disks apart.
+    /// Id of the installation, made with the agent's state folder; tells cloned disks apart.
     pub installation: InstallationId,
-    /// Changes with each boot.
+    /// Id of the machine's present boot; changes with each boot.
     pub boot_id: [u8; 16],
     /// Space left for the agent's state, in bytes.
     pub state_free_bytes: u64,
@@ -51,32 +51,32 @@ pub struct HostFacts {
 pub struct Presence {
     /// Whether it said hello and has not gone since.
     pub online: bool,
-    /// The newest epoch it said hello with.
+    /// The highest connection number (epoch) with which the agent said hello.
     pub epoch: u64,
     /// Since when it is online, or offline.
     pub changed_at: Option<Timestamp>,
     /// When anything was heard from it last.
     pub last_seen_at: Option<Timestamp>,
-    /// Where it connected from.
+    /// Address from which it connected; `None` = not known.
     pub peer: Option<String>,
     /// It speaks a wire version that is not understood; cleared by a hello that is.
     pub wire_problem: Option<WireProblem>,
-    /// Who said hello before it was another installation, or another boot: which.
+    /// The installation or boot that said hello before the present one; `None` = none other did.
     pub former: Option<Machine>,
-    /// Two machines have its identity, and neither is let in.
+    /// Set while two machines use its identity and neither is let in; `None` = no such conflict.
     pub quarantine: Option<Quarantine>,
     /// How far its clock was ahead of the server's at its last hello, in milliseconds; negative: behind.
     pub clock_ahead_ms: Option<i64>,
-    /// Since when that clock has been wrong enough to be looked at.
+    /// Since when that clock has been wrong enough to be looked at; `None` = it is not.
     pub clock_off_since: Option<Timestamp>,
     /// Since when its agent can't write its state folder; until it takes something again, or begins anew.
     pub state_folder_since: Option<Timestamp>,
 }
 
-/// Why a host is not let in.
+/// Why a host is not let in: two machines use its identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantine {
-    /// Since when.
+    /// Since when the host is not let in.
     pub since: Timestamp,
     /// The two machines; the one that came last is the second.
     pub twins: [Twin; 2],
@@ -85,26 +85,26 @@ pub struct Quarantine {
 /// One of two machines with one identity, as it said hello last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Twin {
-    /// What it calls itself.
+    /// Name that the machine gives itself.
     pub hostname: String,
-    /// The system.
+    /// Name of its operating system.
     pub os: String,
-    /// What tells it from the other one.
+    /// Installation and boot, by which it differs from the other machine.
     pub machine: Machine,
-    /// Where it connected from; empty = not known.
+    /// Address from which it connected; empty = not known.
     pub peer: String,
-    /// When.
+    /// When it said hello last.
     pub seen_at: Timestamp,
 }
 
 /// A state of a host that somebody has seen and lets rest until it changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acked {
-    /// Which state, see [`HostRow::mark`](crate::HostRow::mark).
+    /// Mark of the acknowledged state, see [`HostRow::mark`](crate::HostRow::mark).
     pub mark: String,
-    /// Who.
+    /// Who acknowledged it.
     pub by: Actor,
-    /// When.
+    /// When it was acknowledged.
     pub at: Timestamp,
 }
 
@@ -120,28 +120,28 @@ pub struct Machine {
 /// A message of a wire version that is not understood.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WireProblem {
-    /// The version it came in.
+    /// The wire version of the message.
     pub version: u8,
-    /// When.
+    /// When it came.
     pub at: Timestamp,
 }
 
 /// An enrolment token that can still be seen: its secret part is not here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnrollToken {
-    /// Public part.
+    /// Public part of the token.
     pub id: TokenId,
     /// The host that it makes.
     pub host: HostId,
     /// When it was made.
     pub created_at: Timestamp,
-    /// When it ends.
+    /// When it expires.
     pub expires_at: Timestamp,
-    /// When, from where, and by which installation it was used.
+    /// (when, address, installation) of its use; `None` = not used yet.
     pub used: Option<(Timestamp, String, InstallationId)>,
 }
 
-/// How long a token can be used.
+/// How long a token can be used, in milliseconds.
 pub(crate) const TOKEN_LIVES_MS: u64 = 24 * 3_600_000;
 
 /// A stored token.

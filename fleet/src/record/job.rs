@@ -6,58 +6,58 @@ use std::fmt;
 /// One run of one kind on one host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// Sorts by creation.
+    /// Unique id; ids sort by the time at which the job was created.
     pub id: JobId,
-    /// Where.
+    /// The host that the job runs on.
     pub host: HostId,
-    /// What.
+    /// The work that it does, and on what.
     pub what: JobWhat,
-    /// How far.
+    /// How far it has come, or how it ended.
     pub state: JobState,
-    /// Why it failed, or warns.
+    /// Why it failed or ended with a warning; `None` = it has not ended, or nothing went wrong.
     pub class: Option<Class>,
-    /// Why the agent refused it.
+    /// Why the agent refused to run it; `None` = it was not refused.
     pub refusal: Option<Refusal>,
     /// Who caused it.
     pub actor: Actor,
     /// When the record was written.
     pub created_at: Timestamp,
-    /// When its command was first handed to the host's session.
+    /// When its command was first handed to the host's session, by the server's clock; `None` = not yet.
     pub sent_at: Option<Timestamp>,
-    /// When the agent took it.
+    /// When the agent took it; `None` = it has not, as far as is known here.
     pub accepted_at: Option<Timestamp>,
-    /// When restic was started, by the agent's clock.
+    /// When restic was started, by the agent's clock; `None` = it was never started, as far as is known here.
     pub started_at: Option<Timestamp>,
     /// When it ended, by the agent's clock (the server's, when the agent never said).
     pub finished_at: Option<Timestamp>,
-    /// When somebody asked to end it.
+    /// When somebody asked to end it; `None` = nobody has.
     pub cancel_asked_at: Option<Timestamp>,
     /// Its end is what the server made of the agent's silence; a late report still corrects it.
     pub presumed: bool,
-    /// Its command in the outbox.
+    /// Sequence number of its command in the host's outbox.
     pub command_seq: u64,
-    /// restic's exit code.
+    /// restic's exit code; `None` = restic did not run, was killed, or has not ended yet.
     pub exit_code: Option<i32>,
     /// restic's last words, or why it never ran; in words that say what to do.
     pub message: String,
-    /// Log lines that came, kept or not.
+    /// Number of log lines that came from the agent, whether they were kept or not.
     pub log_lines: u32,
-    /// The figures.
+    /// What the job did, in numbers; which ones depends on its kind.
     pub figures: JobFigures,
     /// Others went on without it before its host said what became of it: it counts as done for none of them.
     pub late: bool,
     /// Who asked to end it, a person or the server; see [`Job::ended_by`].
     pub cancel_asked_by: Option<Actor>,
-    /// The occurrence that the agent began it for by itself.
+    /// The due time for which the agent began this backup by itself; `None` = the server dispatched the job.
     pub made_for: Option<Occurrence>,
 }
 
 /// A due time of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Occurrence {
-    /// Whose.
+    /// Name of the schedule.
     pub schedule: String,
-    /// When.
+    /// When the schedule was due.
     pub due_at: Timestamp,
 }
 
@@ -151,10 +151,10 @@ pub enum EndedBy {
 }
 
 impl EndedBy {
-    /// All of them.
+    /// All variants.
     pub const ALL: [Self; 5] = [Self::Person, Self::Agent, Self::Machine, Self::Policy, Self::Server];
 
-    /// Its word in the API.
+    /// The stable word that the API uses for it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -177,16 +177,16 @@ impl EndedBy {
 /// What a job does, with what a person wants to see of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JobWhat {
-    /// Is the repository there?
+    /// Look whether the repository is there and can be opened.
     Probe,
-    /// Make it.
+    /// Create the repository.
     Init,
-    /// Save one source group.
+    /// Back up one source group.
     Backup {
-        /// Its name.
+        /// Name of the source group.
         group: String,
     },
-    /// Apply retention.
+    /// Remove snapshots by the keep rules of the source groups.
     Forget {
         /// The groups and their rules at the time.
         groups: Vec<(String, Retention)>,
@@ -195,45 +195,45 @@ pub enum JobWhat {
     },
     /// Say what retention would drop of one group, by rules that need not be stored.
     ForgetDryRun {
-        /// Its name.
+        /// Name of the source group.
         group: String,
-        /// The rules.
+        /// The keep rules to try.
         keep: Retention,
         /// Why nothing of it is to go, whatever they say.
         held: Option<Hold>,
     },
-    /// Free space.
+    /// Remove data from the repository that no snapshot needs.
     Prune,
-    /// Verify.
+    /// Verify the repository.
     Check {
         /// Percent of the data to read.
         subset_pct: u8,
     },
-    /// Remove locks.
+    /// Remove locks of the repository.
     Unlock {
-        /// Live ones too.
+        /// Also remove locks whose process may still run, not only stale ones.
         all: bool,
     },
-    /// Measure.
+    /// Measure how much the repository takes in its storage.
     Stats,
-    /// List snapshots.
+    /// List the snapshots of the repository.
     Snapshots,
     /// List a folder of a snapshot.
     Ls {
-        /// restic's id.
+        /// restic's id of the snapshot.
         snapshot: String,
-        /// The folder.
+        /// Absolute path of the folder inside the snapshot.
         path: String,
     },
     /// List a folder of the host itself.
     Browse {
-        /// The folder.
+        /// Absolute path of the folder on the host.
         path: String,
     },
 }
 
 impl JobWhat {
-    /// The kind of it.
+    /// The kind of job on the wire; a dry run of forget is a forget, too.
     #[must_use]
     pub const fn kind(&self) -> JobKind {
         match self {
@@ -257,13 +257,13 @@ impl JobWhat {
         matches!(self, Self::ForgetDryRun { .. })
     }
 
-    /// Whether it only looks at something for whoever is at a page just now.
+    /// Whether its only purpose is to show something to a person who has a page open.
     #[must_use]
     pub const fn is_look(&self) -> bool {
         matches!(self, Self::ForgetDryRun { .. } | Self::Ls { .. } | Self::Browse { .. })
     }
 
-    /// Whether it needs the repository alone.
+    /// Whether it needs the repository to itself, so that no other job may run on it at the same time.
     #[must_use]
     pub const fn is_exclusive(&self) -> bool {
         self.kind().is_exclusive() && !self.is_dry_run()
@@ -277,24 +277,24 @@ pub enum JobState {
     Queued,
     /// The command was handed to the host's session.
     Sent,
-    /// The agent has it.
+    /// The agent has confirmed that it took the command; the job waits or is about to start.
     Accepted,
-    /// restic runs.
+    /// The agent has started restic.
     Running,
-    /// Done.
+    /// It ended without errors.
     Succeeded,
-    /// Done in part.
+    /// It ended, but something was left out, such as files that could not be read.
     Warning,
-    /// Not done (refused by the agent, too).
+    /// It failed, or the agent refused it.
     Failed,
-    /// Ended before it was done; who ended it says [`Job::ended_by`].
+    /// Ended before it was done; [`Job::ended_by`] says by whom.
     Cancelled,
     /// The agent said hello again and knows nothing of it.
     Lost,
 }
 
 impl JobState {
-    /// All of them, in the order of a life.
+    /// All states: first those that a job passes through, then those in which it ends.
     pub const ALL: [Self; 9] = [
         Self::Queued,
         Self::Sent,
@@ -344,76 +344,76 @@ impl From<Outcome> for JobState {
 /// What came of a job, in figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JobFigures {
-    /// Nothing.
+    /// There are no figures, or none yet.
     #[default]
     None,
-    /// Of a probe.
+    /// Figures of a probe.
     Probe(ProbeFigures),
-    /// Of an init.
+    /// Figures of an init.
     Init {
-        /// The repository made.
+        /// Id of the repository that was created.
         repo: RepoId,
     },
-    /// Of a backup.
+    /// Figures of a backup.
     Backup(BackupFigures),
-    /// Of a forget.
+    /// Figures of a forget, one entry for each source group.
     Forget(Vec<ForgetFigures>),
-    /// Of a prune, in bytes.
+    /// Figures of a prune.
     Prune {
-        /// Given back.
+        /// Bytes that the storage got back.
         freed_bytes: u64,
-        /// Packs that were written anew.
+        /// Number of pack files that were rewritten.
         repacked_packs: u32,
-        /// What of them was kept.
+        /// Bytes of the rewritten pack files that were still needed and so were kept.
         repacked_bytes: u64,
-        /// Left.
+        /// Bytes left in the repository afterwards.
         remaining_bytes: u64,
     },
-    /// Of a check.
+    /// Figures of a check.
     Check {
-        /// Errors.
+        /// Number of errors that restic found.
         errors: u32,
-        /// Percent of the data read.
+        /// How much of the data was read, in percent.
         subset_pct: u8,
     },
-    /// Of an unlock.
+    /// Figures of an unlock.
     Unlock {
-        /// Locks removed.
+        /// Number of locks that were removed.
         removed: u32,
     },
-    /// Of a stats.
+    /// Figures of a measurement (restic's `stats`).
     Stats {
-        /// Size in the storage.
+        /// Size of the repository in its storage, in bytes.
         total_bytes: u64,
-        /// Blobs.
+        /// Number of blobs (restic's pieces of files) in the repository.
         blobs: u64,
     },
-    /// Of a listing.
+    /// Figures of a listing of snapshots.
     Snapshots {
-        /// How many there are.
+        /// Number of snapshots in the repository.
         count: u32,
-        /// How many of them did not come.
+        /// Number of snapshots that are missing from the listing that came.
         left_out: u32,
     },
-    /// Of a restore.
+    /// Figures of a restore.
     Restore {
-        /// Files written.
+        /// Number of files written.
         files: u64,
         /// Bytes written.
         bytes: u64,
-        /// Files left as they were.
+        /// Number of files that were left as they were.
         skipped: u64,
     },
     /// Of the listing of a folder.
     Folder {
-        /// Entries that came.
+        /// Number of entries that came.
         entries: u32,
-        /// Entries that did not.
+        /// Number of entries of the folder that did not come.
         left_out: u32,
     },
     /// Of any job that ended because the storage's ssh host key is not known, or another one.
     HostKey {
-        /// The slot whose storage it is.
+        /// The credential slot whose storage it is.
         slot: Slot,
         /// The key that it shows, as the agent says.
         key: String,
@@ -423,56 +423,56 @@ pub enum JobFigures {
 /// What a probe found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeFigures {
-    /// The repository, when it opens.
+    /// Id of the repository; `None` = it could not be opened.
     pub repo: Option<RepoId>,
-    /// restic's format.
+    /// Version of restic's repository format; `None` = not known.
     pub repo_version: Option<u8>,
-    /// Whether the storage refuses to delete.
+    /// Whether the storage refuses to delete; `None` = not known.
     pub append_only: Option<bool>,
-    /// How long it took to answer.
+    /// How long the storage took to answer, in milliseconds.
     pub answered_ms: u32,
 }
 
 /// What a backup saved. Sizes in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupFigures {
-    /// restic's snapshot id; empty when none.
+    /// restic's id of the snapshot; empty when none was made.
     pub snapshot: String,
-    /// Files not there before.
+    /// Number of files that were not in the previous snapshot.
     pub files_new: u64,
-    /// Files that differ.
+    /// Number of files that differ from the previous snapshot.
     pub files_changed: u64,
-    /// Files as before.
+    /// Number of files that are as in the previous snapshot.
     pub files_unmodified: u64,
-    /// All of them.
+    /// Number of all files in the snapshot.
     pub total_files: u64,
-    /// Their size.
+    /// Size of all files in the snapshot, in bytes.
     pub total_bytes: u64,
-    /// New data.
+    /// Bytes of data that the repository did not hold before, uncompressed.
     pub added_bytes: u64,
-    /// New data as stored.
+    /// The same data as stored, after compression, in bytes; `None` = restic did not say.
     pub added_packed_bytes: Option<u64>,
-    /// Files that could not be read.
+    /// Number of files that could not be read.
     pub errors: u32,
-    /// What is to be said of single paths of the source group.
+    /// Remarks on single paths of the source group, such as a path that is missing.
     pub findings: Vec<SourceFinding>,
-    /// How many more there were.
+    /// Number of further findings for which there was no room.
     pub findings_left_out: u32,
 }
 
-/// What is to be said of one path of a source group.
+/// A remark on one path of a source group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceFinding {
-    /// The path.
+    /// The path, as the source group names it.
     pub path: String,
-    /// What it is.
+    /// What is the matter with it.
     pub reason: SourceReason,
     /// Of a link: where it leads. Of a missing path: one that is there and looks the same. Empty otherwise.
     pub leads_to: String,
 }
 
 impl fmt::Display for SourceFinding {
-    /// In the words of the wire's.
+    /// Uses the same words as [`schema::SourceFinding`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, reason, leads_to } = self;
         schema::SourceFinding { path, reason: *reason, leads_to }.fmt(f)
@@ -482,13 +482,13 @@ impl fmt::Display for SourceFinding {
 /// What forget did to one group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForgetFigures {
-    /// The group.
+    /// Name of the source group.
     pub group: String,
-    /// Snapshots kept.
+    /// Number of snapshots kept.
     pub kept: u32,
-    /// Snapshots dropped.
+    /// Number of snapshots removed.
     pub removed: u32,
-    /// Why it failed.
+    /// Why it failed; `None` = it did not.
     pub class: Option<Class>,
     /// Of those kept: whole ones that the rules would have dropped, were it not for newer ones that lack something.
     pub spared: u32,
@@ -499,23 +499,23 @@ pub struct ForgetFigures {
 pub struct JobProgress {
     /// When it was heard, by the server's clock.
     pub at: Timestamp,
-    /// Thousandths.
+    /// How much is done, in thousandths.
     pub permille: u16,
-    /// Files done.
+    /// Number of files done so far.
     pub files_done: u64,
-    /// Files known.
+    /// Number of files that restic has found so far; may grow while it still scans.
     pub files_total: u64,
-    /// Bytes done.
+    /// Number of bytes done so far.
     pub bytes_done: u64,
-    /// Bytes known.
+    /// Number of bytes that restic has found so far; may grow while it still scans.
     pub bytes_total: u64,
-    /// Files not read.
+    /// Number of files that could not be read so far.
     pub errors: u32,
     /// Bytes a second over the last seconds; `None` until there are two readings.
     pub rate_bytes: Option<u64>,
-    /// Seconds left: restic's own figure, else from the rate.
+    /// Seconds left: restic's own figure, else computed from the rate; `None` = not known.
     pub left_secs: Option<u64>,
-    /// The file of right now.
+    /// Path of the file that restic works on just now.
     pub current: String,
     /// Rates of the past, oldest first, at most 120, for a chart: (when, bytes a second).
     pub rates: Vec<(Timestamp, u64)>,
@@ -524,19 +524,20 @@ pub struct JobProgress {
 /// A stored piece of a log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogChunk {
-    /// Number of the first line.
+    /// Number of the first line, counted from 0 through the whole log.
     pub first_line: u32,
-    /// (milliseconds after start, stream: 0 agent 1 out 2 err, text).
+    /// The lines: (milliseconds after the start, stream, text). Stream 0 is the agent, 1 standard output, 2
+    /// standard error.
     pub lines: Vec<(u32, u8, String)>,
 }
 
 /// A job's log as kept: head and tail, with the cut shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogText {
-    /// In order, with holes where lines were left out.
+    /// The pieces in order, with gaps where lines were left out.
     pub chunks: Vec<LogChunk>,
-    /// Lines that came in all.
+    /// Number of lines that came, kept or not.
     pub total_lines: u32,
-    /// Lines left out.
+    /// Number of lines that came and were not kept.
     pub left_out: u32,
 }

@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 /// The latest job of a kind, whoever asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastRun {
-    /// When it was made.
+    /// When the job was created.
     pub at: Timestamp,
-    /// It has not ended.
+    /// Whether the job has not ended yet.
     pub open: bool,
     /// So many of the newest failed, were lost or broken off, one after the other; counted up to
     /// [`MAX_TRIES`](crate::maintenance::MAX_TRIES).
     pub failures: u8,
-    /// It was no try: the host's policy put it off, or the server took it back.
+    /// Whether it was no real try: the host's policy put it off, or the server took it back.
     pub put_off: bool,
 }
 

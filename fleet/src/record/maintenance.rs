@@ -5,35 +5,35 @@ use serde::{Deserialize, Serialize};
 pub struct Maintenance {
     /// IANA name of the zone in which days, windows and cron expressions are meant.
     pub timezone: String,
-    /// Apply retention.
+    /// When snapshots are removed by the keep rules.
     pub forget: Rule,
-    /// Free space.
+    /// When data is removed that no snapshot needs.
     pub prune: Rule,
-    /// Verify.
+    /// When the repository is verified.
     pub check: Rule,
-    /// Percent of the data that a check reads.
+    /// How much of the data a check reads, in percent.
     pub check_subset_pct: u8,
 }
 
-/// When one kind is due.
+/// When one kind of maintenance is due.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
-    /// Off = never by itself.
+    /// Whether the server starts it at all without being asked.
     pub enabled: bool,
-    /// How often.
+    /// How often it is due.
     pub every: Every,
-    /// Only then; `None` = at any time.
+    /// The part of the day in which it may start; `None` = any time.
     pub window: Option<Window>,
 }
 
-/// How often.
+/// How often something is due.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Every {
-    /// So many hours after the last one.
+    /// This many hours after the last one.
     Hours(u16),
-    /// So many calendar days after the last one.
+    /// This many calendar days after the last one.
     Days(u16),
-    /// By a cron expression.
+    /// At the times of this cron expression.
     Cron(String),
 }
 
@@ -41,9 +41,9 @@ pub enum Every {
 /// that is less than `from`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
-    /// From this minute on.
+    /// First minute of the window, counted from midnight.
     pub from: u16,
-    /// Before this one.
+    /// The first minute after the window, counted from midnight.
     pub until: u16,
 }
 
@@ -67,31 +67,31 @@ impl Default for Maintenance {
     }
 }
 
-/// Maintenance as it is typed.
+/// Maintenance settings as a person types them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MaintenanceInput {
-    /// IANA name; `None` keeps.
+    /// IANA name of the time zone; `None` keeps the stored one.
     pub timezone: Option<String>,
-    /// Apply retention.
+    /// When snapshots are removed by the keep rules.
     pub forget: RuleInput,
-    /// Free space.
+    /// When data is removed that no snapshot needs.
     pub prune: RuleInput,
-    /// Verify.
+    /// When the repository is verified.
     pub check: RuleInput,
-    /// Percent of the data that a check reads; `None` keeps.
+    /// How much of the data a check reads, in percent; `None` keeps the stored value.
     pub check_subset_pct: Option<u16>,
 }
 
-/// A rule as it is typed.
+/// A rule as a person types it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleInput {
-    /// Off = never by itself.
+    /// Whether the server starts it at all without being asked.
     pub enabled: bool,
-    /// `12 hours`, `1 day`, `2 weeks`, or a cron expression.
+    /// How often: `12 hours`, `1 day`, `2 weeks`, or a cron expression.
     pub every: String,
-    /// `02:00`; empty with `until` = at any time.
+    /// Start of the window, such as `02:00`; empty with `until` = any time.
     pub from: String,
-    /// `06:00`.
+    /// End of the window, such as `06:00`; empty with `from` = any time.
     pub until: String,
 }
 
@@ -107,7 +107,7 @@ impl std::fmt::Display for Every {
 }
 
 impl Window {
-    /// The two ends as `02:00`.
+    /// Start and end of the window as text, such as `02:00`.
     #[must_use]
     pub fn ends(&self) -> [String; 2] {
         [self.from, self.until].map(|minute| format!("{:02}:{:02}", minute / 60, minute % 60))

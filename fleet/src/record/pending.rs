@@ -5,36 +5,36 @@ use serde::{Deserialize, Serialize};
 /// `None`, and is handed to its host otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingRun {
-    /// Its own.
+    /// Unique id of the pending run.
     pub id: PendingId,
-    /// Where.
+    /// The host to back up.
     pub host: HostId,
-    /// Whose.
+    /// Name of the schedule that made the backup due.
     pub schedule: String,
-    /// What.
+    /// Name of the source group to back up.
     pub group: String,
-    /// The first due time that it stands for.
+    /// The first due time that this run stands for.
     pub due_at: Timestamp,
-    /// The last of them.
+    /// The last due time that this run stands for.
     pub last_due_at: Timestamp,
-    /// How many they are.
+    /// Number of due times that this run stands for.
     pub missed: u32,
-    /// Tries that came to nothing. That the host is away is no try.
+    /// Number of tries that failed. An absent host does not count as a try.
     pub attempt: u16,
     /// When it is tried next; `None` = when the host says hello.
     pub next_attempt_at: Option<Timestamp>,
-    /// Why it waits.
+    /// Why it still waits; `None` = no reason is stored.
     pub last_error: Option<TryError>,
     /// The backup that was dispatched for it.
     pub job: Option<JobId>,
-    /// Its schedule is off.
+    /// Whether its schedule is switched off, so that it is not tried.
     pub asleep: bool,
 }
 
-/// Why a try came to nothing.
+/// Why a pending run did not succeed, or could not be started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TryError {
-    /// When.
+    /// When that was found.
     pub at: Timestamp,
     /// The code of a [`crate::Setback`].
     pub code: String,
@@ -47,10 +47,10 @@ pub struct TryError {
 /// A pending run that was abandoned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GivenUp {
-    /// When.
+    /// When it was abandoned.
     pub at: Timestamp,
     /// The code of a [`crate::GiveUp`]; older servers wrote words.
     pub reason: String,
-    /// As it was last, with what its last try came to.
+    /// The run as it was last, with the result of its last try.
     pub run: PendingRun,
 }

@@ -6,29 +6,30 @@ use sha2::{Digest, Sha256};
 /// What is known of a host's repository: the projection that pages read. Each figure has its own time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepoState {
-    /// restic's repository id.
+    /// restic's repository id; `None` = not known yet.
     pub repo: Option<RepoId>,
-    /// When the job was made that last found this one there.
+    /// When the job was created that last found this repository; `None` = none has.
     pub repo_at: Option<Timestamp>,
-    /// The host has made it itself, with these credentials: it was empty.
+    /// Whether the host created it itself with these credentials, so that it began empty.
     pub is_own: bool,
-    /// Another one was found at the same address since, with the same credentials.
+    /// Another repository that was found at the same address since, with the same credentials; `None` = none
+    /// was.
     pub replaced: Option<Replaced>,
-    /// The stream and revision of the newest message taken, and its time.
+    /// (stream, revision, time) of the newest message of figures that was taken; `None` = none was.
     pub newest: Option<(u64, u64, Timestamp)>,
-    /// Size.
+    /// Size of the repository; `None` = not known yet.
     pub size: Option<SizeSeen>,
-    /// Snapshots.
+    /// Number of snapshots; `None` = not known yet.
     pub snapshots: Option<SnapshotsSeen>,
-    /// Last check.
+    /// Result of the last check; `None` = none is known.
     pub check: Option<CheckSeen>,
-    /// Last prune.
+    /// Result of the last prune; `None` = none is known.
     pub prune: Option<PruneSeen>,
-    /// Lock.
+    /// What was seen when locks were last looked for; `None` = nobody has looked yet.
     pub lock: Option<LockView>,
     /// Whether the storage refused to delete on the everyday slot, and when that was seen.
     pub append_only: Option<(bool, Timestamp)>,
-    /// The last test of the everyday credentials as they stand now.
+    /// The last test of the everyday credentials as they are now; `None` = not tested since they changed.
     pub tested: Option<Tested>,
     /// What other hosts on the same repository say of it.
     pub told: Told,
@@ -48,42 +49,42 @@ pub struct Told {
     pub check: Option<CheckSeen>,
     /// The last prune of another host that the server asked for.
     pub prune: Option<PruneSeen>,
-    /// The last size that one has measured.
+    /// The last size that another host has measured.
     pub size: Option<SizeSeen>,
-    /// The last count of snapshots.
+    /// The last count of snapshots by another host.
     pub snapshots: Option<SnapshotsSeen>,
-    /// A lock that one sees.
+    /// A lock that another host sees; `None` = none sees one.
     pub lock: Option<ToldLock>,
 }
 
 /// A lock that another host sees.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToldLock {
-    /// Who.
+    /// The host that sees the lock.
     pub by: HostId,
-    /// Since when one has been told of without a break.
+    /// Since when a lock has been reported without a break.
     pub since: Timestamp,
-    /// What it saw, with a holder.
+    /// The lock as that host saw it; its holder is always there.
     pub seen: LockView,
 }
 
 /// Two hosts of which a person said that they use one repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confirmed {
-    /// Which; it counts as long as both name this one.
+    /// The repository; the statement counts as long as both hosts name this one.
     pub repo: RepoId,
-    /// Who said so.
+    /// Who said that the two hosts share it.
     pub by: Actor,
-    /// When.
+    /// When it was said.
     pub at: Timestamp,
 }
 
 /// Another host that uses, or says it uses, the same repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sharer {
-    /// Which.
+    /// The other host.
     pub host: HostId,
-    /// Its name.
+    /// Name of the other host.
     pub name: String,
     /// Why it counts as one; `None` = it only says so, and a person may confirm it.
     pub why: Option<WhyShared>,
@@ -94,129 +95,129 @@ pub struct Sharer {
 pub enum WhyShared {
     /// The server gave both the same address.
     Address,
-    /// Somebody said so.
+    /// A person has confirmed it.
     Confirmed(Confirmed),
-    /// Each of them shares it with a third.
+    /// They share it indirectly: each of them shares it with a third host.
     Through,
 }
 
 /// When a host dated each figure that it told last, and what was made of that date here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stated {
-    /// The size.
+    /// Dates of the size.
     pub size: Option<Dated>,
-    /// Snapshots.
+    /// Dates of the count of snapshots.
     pub snapshots: Option<Dated>,
-    /// The check.
+    /// Dates of the last check.
     pub check: Option<Dated>,
-    /// The prune.
+    /// Dates of the last prune.
     pub prune: Option<Dated>,
-    /// The lock.
+    /// Dates of what was last seen of locks.
     pub lock: Option<Dated>,
 }
 
-/// A date by two clocks.
+/// The same instant by two clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dated {
-    /// By the host's.
+    /// The instant by the host's clock.
     pub said: Timestamp,
-    /// By the server's.
+    /// The instant by the server's clock.
     pub at: Timestamp,
 }
 
-/// A repository in the place of the one that is known.
+/// Another repository, found at the address of the one that was known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replaced {
-    /// The other one.
+    /// Id of the other repository.
     pub by: RepoId,
     /// When it was found first.
     pub at: Timestamp,
-    /// By which job.
+    /// The job that found it; `None` = it is not known which.
     pub job: Option<JobId>,
 }
 
 /// A test of credentials.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tested {
-    /// The job.
+    /// The job that tested them.
     pub job: JobId,
-    /// When it ended.
+    /// When that job ended.
     pub at: Timestamp,
     /// Whether it succeeded.
     pub well: bool,
-    /// Why not, where that is known.
+    /// Why it failed; `None` = it succeeded, or the reason is not known.
     pub class: Option<Class>,
 }
 
-/// Size in the storage.
+/// Size of a repository in its storage, and when it was known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SizeSeen {
-    /// When.
+    /// When the size was known.
     pub at: Timestamp,
-    /// As stored.
+    /// Size as stored, in bytes.
     pub bytes: u64,
-    /// Measured, or summed up from what backups added.
+    /// Whether it was measured; otherwise it is summed up from what backups added.
     pub measured: bool,
 }
 
-/// Snapshots in the repository.
+/// Number of snapshots in a repository, and when they were counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotsSeen {
-    /// When.
+    /// When they were counted.
     pub at: Timestamp,
-    /// How many.
+    /// Number of snapshots.
     pub count: u32,
-    /// The newest one's time.
+    /// When the newest snapshot was taken; `None` = not known, or there is none.
     pub newest_at: Option<Timestamp>,
 }
 
-/// A check.
+/// Result of a check of a repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckSeen {
     /// When it ended.
     pub at: Timestamp,
-    /// Errors.
+    /// Number of errors that restic found.
     pub errors: u32,
-    /// Percent of the data read.
+    /// How much of the data was read, in percent.
     pub subset_pct: u8,
     /// The other host on the same repository that did it; `None` = this one.
     pub by: Option<HostId>,
 }
 
-/// A prune.
+/// Result of a prune of a repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PruneSeen {
     /// When it ended.
     pub at: Timestamp,
-    /// Given back.
+    /// Bytes that the storage got back.
     pub freed_bytes: u64,
     /// The other host on the same repository that did it; `None` = this one.
     pub by: Option<HostId>,
 }
 
-/// What the last look at the locks saw.
+/// What was seen when locks were last looked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockView {
-    /// When.
+    /// When locks were looked for.
     pub at: Timestamp,
-    /// `None` = no lock.
+    /// Who holds the lock; `None` = there was no lock.
     pub holder: Option<LockHolder>,
 }
 
 /// Who holds a lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockHolder {
-    /// Since when.
+    /// Since when the lock is held.
     pub since: Timestamp,
-    /// Keeps all others out.
+    /// Whether the lock keeps all others out.
     pub exclusive: bool,
-    /// Machine.
+    /// Name of the machine that holds it.
     pub hostname: String,
-    /// Account.
+    /// Name of the account that holds it.
     pub username: String,
-    /// Process.
+    /// Process id of the holder on its machine.
     pub pid: u32,
-    /// Its process is gone, or it is too old.
+    /// Whether the lock counts as left over: its process is gone, or it is too old.
     pub stale: bool,
 }
 
@@ -236,7 +237,7 @@ impl LockHolder {
 pub struct RepoPoint {
     /// When the size was known.
     pub at: Timestamp,
-    /// Size.
+    /// Size of the repository in its storage, in bytes.
     pub bytes: u64,
     /// Snapshots, as counted with the size or last before it; `None` = they had not been counted by then.
     pub snapshots: Option<u32>,
@@ -245,25 +246,25 @@ pub struct RepoPoint {
 /// A snapshot of the last listing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotRow {
-    /// restic's id.
+    /// restic's id of the snapshot.
     pub id: String,
     /// When it was taken.
     pub time: Timestamp,
-    /// Host name in it.
+    /// Name of the host that the snapshot carries (restic's `host`).
     pub hostname: String,
-    /// Tags; the first is the group.
+    /// Tags of the snapshot; the first is the source group.
     pub tags: Vec<String>,
-    /// Paths.
+    /// Paths that were backed up.
     pub paths: Vec<String>,
-    /// Files in it, where known.
+    /// Number of files in the snapshot; `None` = not known.
     pub files: Option<u64>,
-    /// Bytes in it, where known.
+    /// Size of the snapshot's files, in bytes; `None` = not known.
     pub bytes: Option<u64>,
-    /// What it added, where known.
+    /// Bytes that it added to the repository, as stored; `None` = not known.
     pub added_packed_bytes: Option<u64>,
-    /// How many more tags it has than stand here.
+    /// Number of further tags that are not in `tags`.
     pub tags_left_out: u32,
-    /// How many more paths it has.
+    /// Number of further paths that are not in `paths`.
     pub paths_left_out: u32,
 }
 

@@ -6,21 +6,21 @@ use serde::{Deserialize, Serialize};
 pub struct Schedule {
     /// Unique in its host, see [`schema::name::is_valid`].
     pub name: String,
-    /// Five fields, or `@daily` and the like.
+    /// Cron expression with five fields, or a shorthand such as `@daily`.
     pub cron: String,
-    /// IANA name.
+    /// IANA name of the time zone in which the expression is meant.
     pub timezone: String,
-    /// The source groups that it backs up.
+    /// Names of the source groups that it backs up.
     pub groups: Vec<String>,
-    /// Whether it runs.
+    /// Whether it is switched on.
     pub enabled: bool,
-    /// How often a backup that came to nothing is tried again; a group may allow less. 0 = not.
+    /// How often a failed backup is tried again; a group may allow less. 0 = never.
     pub retry_max: u16,
-    /// Hosts are spread over so many seconds after the due time, each by a fixed delay.
+    /// Hosts are spread over this many seconds after the due time, each by a fixed delay.
     pub jitter_secs: u32,
 }
 
-/// A schedule and how far it is.
+/// A schedule as stored, with how far its due times are dealt with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ScheduleRow {
     pub(crate) schedule: Schedule,
@@ -28,6 +28,6 @@ pub(crate) struct ScheduleRow {
     pub(crate) handled_at: Timestamp,
     /// The next due time; `None` = it is off, or never due again.
     pub(crate) next_due_at: Option<Timestamp>,
-    /// The longest time between two of its occurrences.
+    /// The longest time between two of its due times, in milliseconds.
     pub(crate) longest_ms: u64,
 }

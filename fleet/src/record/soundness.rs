@@ -13,7 +13,7 @@ pub struct Soundness {
     pub is_cut: bool,
     /// More than half of what is usual was gone in a backup, and nobody has looked yet.
     pub loss: Option<Loss>,
-    /// What a person has said is right.
+    /// A person's statement that the group is right as it is; `None` = there is none.
     pub accepted: Option<Accepted>,
     /// The newest backup that made a snapshot.
     pub newest: Option<Newest>,
@@ -46,13 +46,13 @@ pub enum Past {
 /// A backup that made a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Newest {
-    /// Which.
+    /// The job that made it.
     pub job: JobId,
-    /// It is whole.
+    /// Whether the snapshot lacks nothing.
     pub is_whole: bool,
-    /// Its snapshot.
+    /// restic's id of its snapshot.
     pub snapshot: String,
-    /// How much that holds.
+    /// How much the snapshot holds.
     pub extent: Extent,
     /// When it ended.
     pub at: Timestamp,
@@ -70,9 +70,9 @@ pub struct Whole {
 /// How much a backup held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extent {
-    /// Files.
+    /// Number of files.
     pub files: u64,
-    /// Their size in bytes.
+    /// Size of the files in bytes.
     pub bytes: u64,
 }
 
@@ -94,11 +94,11 @@ pub struct Flawed {
 /// What a backup lacks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lack {
-    /// Why.
+    /// Why it is not whole.
     pub class: Class,
-    /// Which paths, where it says; sorted.
+    /// The paths that are missing or could not be read, as far as they are named; sorted.
     pub paths: Vec<String>,
-    /// How many more paths it says there are.
+    /// Number of further paths that are not in `paths`.
     pub paths_left_out: u32,
     /// How many files and folders could not be read.
     pub errors: u64,
@@ -119,12 +119,12 @@ pub struct Loss {
     pub is_back: bool,
 }
 
-/// A person's word that a group is right as its last backup found it.
+/// A person's statement that a group is right as its last backup found it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
-    /// Who.
+    /// Who stated it.
     pub by: Actor,
-    /// When.
+    /// When it was stated.
     pub at: Timestamp,
     /// What may be lacking from then on, until a backup lacks nothing.
     pub lack: Option<Lack>,
@@ -144,7 +144,7 @@ pub enum Hold {
 }
 
 impl Hold {
-    /// All of them.
+    /// All variants.
     pub const ALL: [Self; 4] = [Self::Loss, Self::TooManyLacking, Self::Unlisted, Self::Unsized];
 
     /// Whether a person has to look, so that nothing of the repository is pruned before.
@@ -153,7 +153,7 @@ impl Hold {
         matches!(self, Self::Loss | Self::TooManyLacking)
     }
 
-    /// Its word in the API.
+    /// The stable word for it in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -2,12 +2,12 @@ use super::{Acked, Hold, Job, JobState};
 use schema::{Class, JobId, Refusal, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// A host in short.
+/// A host in one row, with what lists of hosts need.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Summary {
     /// Jobs that have not ended.
     pub(crate) open_jobs: u32,
-    /// The one that runs, or is next.
+    /// The job that runs, or the one that is next; `None` = none is open.
     pub(crate) running: Option<Job>,
     /// The backup that ended last.
     pub(crate) last_backup: Option<Job>,
@@ -17,7 +17,7 @@ pub(crate) struct Summary {
     pub(crate) has_repo_credentials: bool,
     /// Size of the repository, and when that was known.
     pub(crate) size: Option<(u64, Timestamp)>,
-    /// Snapshots in it.
+    /// Number of snapshots in the repository; `None` = not known.
     pub(crate) snapshots: Option<u32>,
     /// When its last check ended, where that found errors.
     pub(crate) damaged_at: Option<Timestamp>,
@@ -35,7 +35,7 @@ pub(crate) struct Summary {
     pub(crate) unplanned: Option<(Timestamp, Unplanned)>,
 }
 
-/// A source group in short.
+/// A source group in one row, as part of its host's summary.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct GroupSummary {
     pub(crate) name: String,
@@ -52,7 +52,7 @@ pub(crate) struct GroupSummary {
     pub(crate) loss_since: Option<Timestamp>,
     /// Why nothing of it is forgotten, and since when.
     pub(crate) hold: Option<(Hold, Timestamp)>,
-    /// There is a rule by which something would be.
+    /// Whether the group has a keep rule, so that forget could remove something.
     pub(crate) has_rule: bool,
     /// The last result of each day (number since 1970, UTC), oldest first.
     pub(crate) days: Vec<(u32, JobState)>,
@@ -61,36 +61,36 @@ pub(crate) struct GroupSummary {
 /// A backup that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
-    /// Which.
+    /// The job that did the backup.
     pub job: JobId,
-    /// How.
+    /// How it ended.
     pub state: JobState,
-    /// Why not well.
+    /// Why it did not end well; `None` = nothing went wrong, or no reason is known.
     pub class: Option<Class>,
-    /// Why the agent refused it.
+    /// Why the agent refused it; `None` = it was not refused.
     pub refusal: Option<Refusal>,
-    /// When.
+    /// When it ended.
     pub at: Timestamp,
 }
 
 /// What a plan of a host needs and no longer finds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unplanned {
-    /// A schedule's time zone.
+    /// The time zone of a schedule is not known any more.
     TimeZone {
-        /// Which schedule.
+        /// Name of the schedule.
         schedule: String,
-        /// The zone's name.
+        /// Name of the time zone.
         timezone: String,
     },
-    /// A schedule's expression can't be read.
+    /// The cron expression of a schedule can't be read.
     Cron {
-        /// Which schedule.
+        /// Name of the schedule.
         schedule: String,
     },
-    /// A schedule's source group.
+    /// A schedule names a source group that does not exist.
     Group {
-        /// Which schedule.
+        /// Name of the schedule.
         schedule: String,
         /// The group's name; empty = it names none.
         group: String,
@@ -100,12 +100,12 @@ pub enum Unplanned {
         /// `schedules` or `maintenance settings`.
         what: String,
     },
-    /// The time zone of the maintenance settings.
+    /// The time zone of the maintenance settings is not known any more.
     MaintenanceTimeZone {
-        /// Its name.
+        /// Name of the time zone.
         timezone: String,
     },
-    /// An expression of the maintenance settings can't be read.
+    /// A cron expression of the maintenance settings can't be read.
     MaintenanceCron {
         /// The expression.
         text: String,

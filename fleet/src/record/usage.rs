@@ -1,12 +1,12 @@
 use serde::{Deserialize, Serialize};
 
-/// What the jobs and logs of a host take of the data file.
+/// How much of the data file the jobs and logs of a host take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// Jobs kept.
+    /// Number of jobs kept.
     pub jobs: u64,
-    /// Bytes of them and of their logs, about.
+    /// Size of the jobs and their logs in bytes, approximately.
     pub bytes: u64,
-    /// Lines of the audit that the host has caused by itself.
+    /// Number of audit lines that the host has caused by itself.
     pub audit_lines: u64,
 }
