@@ -15,9 +15,9 @@ use tokio::sync::broadcast;
 /// A fresh enrolment token: the record, and the text to copy that is shown once.
 #[derive(Clone, Debug)]
 pub struct NewEnrollToken {
-    /// What may be seen later.
+    /// What can still be seen of the token later, without its secret.
     pub token: EnrollToken,
-    /// `hf1.…`
+    /// The whole token as text for a person to copy; begins with `hf1.`.
     pub text: Secret,
 }
 

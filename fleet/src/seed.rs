@@ -26,7 +26,7 @@ const GROUP: &str = "system";
 /// How large a fleet.
 #[derive(Clone, Copy, Debug)]
 pub struct Seed {
-    /// Hosts.
+    /// Number of hosts.
     pub hosts: u64,
     /// Jobs of all of them, over the last 30 days.
     pub jobs: u64,

@@ -58,7 +58,7 @@ impl Snapshot {
         counts
     }
 
-    /// A host.
+    /// The host with this id; `None` = there is no such host. Fails when the store can't be read.
     pub fn host(&self, id: HostId) -> Result<Option<Host>, StoreError> {
         self.view.get(&HOSTS, &id)
     }
@@ -118,7 +118,7 @@ impl Snapshot {
         Ok(schedule::of_host(&self.view, host)?.into_iter().map(ScheduleView::from).collect())
     }
 
-    /// A schedule.
+    /// The schedule of this name of a host; `None` = there is none. Fails when the store can't be read.
     pub fn schedule(&self, host: HostId, name: &str) -> Result<Option<ScheduleView>, StoreError> {
         Ok(self.view.get(&SCHEDULES, &(host, name.to_owned()))?.map(ScheduleView::from))
     }
@@ -285,7 +285,8 @@ impl Snapshot {
         Ok(None)
     }
 
-    /// A job.
+    /// The job with this id; `None` = there is none, or it was removed by age. Fails when the store can't be
+    /// read.
     pub fn job(&self, id: JobId) -> Result<Option<Job>, StoreError> {
         self.view.get(&JOBS, &id)
     }
@@ -397,7 +398,7 @@ impl Snapshot {
         Ok(self.view.rows(&OPERATORS, &Span::ALL)?.into_iter().map(|(_, operator)| operator).collect())
     }
 
-    /// An account.
+    /// The account of this name; `None` = there is none. Fails when the store can't be read.
     pub fn operator(&self, name: &str) -> Result<Option<Operator>, StoreError> {
         self.view.get(&OPERATORS, &name.to_owned())
     }

@@ -42,9 +42,9 @@ pub enum Way {
 pub struct Message {
     /// Grows by one with each.
     pub number: u64,
-    /// When.
+    /// When the message passed.
     pub at: Timestamp,
-    /// Which way.
+    /// Whether it came from a host, or went to a host or to the viewers.
     pub way: Way,
     /// The host, unless it went to the viewers.
     pub host: Option<HostId>,
@@ -52,7 +52,7 @@ pub struct Message {
     pub topic: String,
     /// Its last part, by which kinds are told apart: `cmd`, `evt`, `view`, …
     pub kind: &'static str,
-    /// MQTT's QoS.
+    /// The QoS that it was sent with, by MQTT's numbers.
     pub qos: u8,
     /// Whether the broker keeps it for who comes later.
     pub retained: bool,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToAgent<'a> {
-    /// A numbered command.
+    /// A command with its sequence number.
     #[serde(borrow)]
     Command(Command<'a>),
     /// The server has committed all reports of this stream up to and with `through`.
@@ -33,7 +33,7 @@ pub enum ToAgent<'a> {
 pub struct ServerClock {
     /// The epoch of the hello.
     pub epoch: u64,
-    /// The time.
+    /// The server's time.
     pub at: Timestamp,
 }
 
@@ -41,7 +41,7 @@ pub struct ServerClock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Over {
-    /// Messages.
+    /// Too many messages.
     Messages,
     /// Bytes of logs and listings.
     Bytes,
@@ -51,14 +51,14 @@ pub enum Over {
     OwnDate,
     /// A listing that goes back behind what has come, or is too large.
     Listing,
-    /// Lines of the audit.
+    /// Too many lines in the server's audit log.
     Audit,
     /// The share of the data file.
     Share,
 }
 
 impl Over {
-    /// All of them.
+    /// All variants.
     pub const ALL: [Self; 7] =
         [Self::Messages, Self::Bytes, Self::OwnJobs, Self::OwnDate, Self::Listing, Self::Audit, Self::Share];
 
@@ -93,14 +93,14 @@ impl Over {
     }
 }
 
-/// A numbered command.
+/// A command with its sequence number and its time limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command<'a> {
     /// Its place in the host's command sequence, from 1.
     pub seq: u64,
     /// After this instant, by the server's clock, the agent refuses it ([`crate::Refusal::Expired`]).
     pub expires_at: Timestamp,
-    /// What to do.
+    /// What the agent is asked to do.
     #[serde(borrow)]
     pub body: CommandBody<'a>,
 }
@@ -114,7 +114,7 @@ pub enum CommandBody<'a> {
     Run(Run<'a>),
     /// End a job that is queued or runs.
     Cancel {
-        /// Which.
+        /// The job to cancel.
         job: JobId,
     },
     /// New credentials of one slot.
@@ -131,7 +131,7 @@ pub struct Run<'a> {
     pub restic_host: &'a str,
     /// When it must have ended, in seconds after its start; 0 = no deadline.
     pub deadline_secs: u32,
-    /// What to run.
+    /// What the job does.
     #[serde(borrow)]
     pub spec: JobSpec<'a>,
 }
@@ -142,7 +142,7 @@ pub struct Run<'a> {
 /// for one (its local policy may say no), and carries no secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigUpdate<'a> {
-    /// Which slot.
+    /// The slot that the credentials are for.
     pub slot: Slot,
     /// Grows with each change of this slot on the server; what was deleted has a revision too.
     pub revision: u64,

@@ -7,7 +7,7 @@ use crate::{HostId, InstallationId, TokenId, envelope::Key};
 use data_encoding::BASE32_NOPAD;
 use serde::{Deserialize, Serialize};
 
-/// How every token begins.
+/// The letters that every enrolment token begins with.
 pub const TOKEN_PREFIX: &str = "hf1.";
 /// The longest token, in characters.
 pub const MAX_TOKEN_CHARS: usize = 640;
@@ -20,7 +20,7 @@ pub struct Token<'a> {
     pub address: &'a str,
     /// SHA-256 of the certificate (DER) of the server's own authority.
     pub ca_fingerprint: [u8; 32],
-    /// Which token, public.
+    /// Public part of the token: its id.
     pub id: TokenId,
     /// The MQTT password of this enrolment.
     pub secret: [u8; 16],
@@ -77,7 +77,7 @@ impl<'a> Token<'a> {
         })
     }
 
-    /// The text to copy.
+    /// Writes the token as the text that people copy. Fails when it does not fit the buffer.
     pub fn write<'b>(&self, buffer: &'b mut [u8; MAX_TOKEN_CHARS]) -> Result<&'b str, crate::TooLong> {
         let wire = TokenWire {
             address: self.address,
@@ -114,28 +114,28 @@ pub struct EnrollRequest<'a> {
     pub os: &'a str,
     /// The processor, as Rust calls it.
     pub arch: &'a str,
-    /// Of the agent.
+    /// Version of the agent program.
     pub agent_version: &'a str,
 }
 
-/// The answer.
+/// The server's answer to an enrolment request.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EnrollResponse<'a> {
-    /// Welcome.
+    /// The host is enrolled; this is what its agent needs from now on.
     Welcome {
         /// Who the machine is from now on; also its MQTT client id and user name.
         host: HostId,
-        /// What people call it.
+        /// Name that people gave the host.
         host_name: &'a str,
-        /// Its MQTT password.
+        /// Password with which the agent signs in to MQTT.
         password: &'a str,
         /// The link key that seals everything between the two.
         link_key: [u8; 32],
         /// The number of that key.
         key_id: u8,
     },
-    /// No.
+    /// The server refuses, for this reason.
     Refused(EnrollRefusal),
 }
 

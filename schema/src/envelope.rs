@@ -55,9 +55,9 @@ pub enum OpenError {
     Version(u8),
     /// The other side says that it understands these versions only.
     Notice {
-        /// The oldest.
+        /// The oldest version that is understood.
         min: u8,
-        /// The newest.
+        /// The newest version that is understood.
         current: u8,
     },
     /// Sealed with a key that is not the one at hand.

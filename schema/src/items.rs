@@ -23,7 +23,7 @@ impl fmt::Display for ItemsFull {
 impl core::error::Error for ItemsFull {}
 
 impl<'a, T> Items<'a, T> {
-    /// The empty list.
+    /// A list without elements.
     pub const EMPTY: Self = Self { bytes: &[], element: PhantomData };
 
     /// Writes `items` into `buffer` and returns the list that borrows from it.
@@ -46,7 +46,7 @@ impl<'a, T> Items<'a, T> {
 }
 
 impl<'a, T: Deserialize<'a>> Items<'a, T> {
-    /// The elements in order.
+    /// The elements in their order; each is decoded when it is reached.
     pub fn iter(&self) -> impl Iterator<Item = T> + use<'a, T> {
         let mut rest = self.bytes;
         core::iter::from_fn(move || {

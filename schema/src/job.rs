@@ -4,7 +4,7 @@ use crate::{Items, OsText, RepoId, Slot, Timestamp};
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
-/// What a job does.
+/// The kinds of work that an agent does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobKind {
@@ -24,11 +24,11 @@ pub enum JobKind {
     Unlock,
     /// Measure the repository.
     Stats,
-    /// List snapshots.
+    /// List the snapshots of the repository.
     Snapshots,
     /// List files of a snapshot.
     Ls,
-    /// Restore files.
+    /// Restore files from a snapshot.
     Restore,
     /// List a folder of the host itself.
     Browse,
@@ -87,14 +87,14 @@ impl JobKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobSpec<'a> {
-    /// See [`JobKind::Probe`].
+    /// A job of kind [`JobKind::Probe`].
     Probe,
-    /// See [`JobKind::Init`].
+    /// A job of kind [`JobKind::Init`].
     Init,
-    /// See [`JobKind::Backup`].
+    /// A job of kind [`JobKind::Backup`].
     #[serde(borrow)]
     Backup(BackupSpec<'a>),
-    /// See [`JobKind::Forget`].
+    /// A job of kind [`JobKind::Forget`].
     Forget {
         /// Each is one run of `restic forget`.
         #[serde(borrow)]
@@ -105,34 +105,34 @@ pub enum JobSpec<'a> {
         /// Only say what would be dropped.
         dry_run: bool,
     },
-    /// See [`JobKind::Prune`].
+    /// A job of kind [`JobKind::Prune`].
     Prune {
         /// Only say what would be freed.
         dry_run: bool,
     },
-    /// See [`JobKind::Check`].
+    /// A job of kind [`JobKind::Check`].
     Check {
         /// How much of the data to read, 0 to 100 percent; 0 = structure only.
         subset_pct: u8,
     },
-    /// See [`JobKind::Unlock`].
+    /// A job of kind [`JobKind::Unlock`].
     Unlock {
         /// Also locks that look alive.
         all: bool,
     },
-    /// See [`JobKind::Stats`].
+    /// A job of kind [`JobKind::Stats`].
     Stats,
-    /// See [`JobKind::Snapshots`].
+    /// A job of kind [`JobKind::Snapshots`].
     Snapshots,
-    /// See [`JobKind::Ls`].
+    /// A job of kind [`JobKind::Ls`].
     Ls {
-        /// restic's snapshot id, hex.
+        /// restic's id of the snapshot, in hexadecimal.
         snapshot: &'a str,
-        /// The folder to list.
+        /// Path of the folder to list.
         #[serde(borrow)]
         path: OsText<'a>,
     },
-    /// See [`JobKind::Restore`].
+    /// A job of kind [`JobKind::Restore`].
     #[serde(borrow)]
     Restore(RestoreSpec<'a>),
     /// See [`JobKind::Browse`]. Needs no repository.
@@ -173,7 +173,7 @@ pub struct BackupSpec<'a> {
     /// is saved in their place.
     #[serde(borrow)]
     pub includes: Items<'a, &'a str>,
-    /// restic exclude patterns.
+    /// Patterns of what is left out, as restic's `--exclude` reads them.
     #[serde(borrow)]
     pub excludes: Items<'a, &'a str>,
     /// A folder that holds a file of one of these names is left out (`--exclude-if-present`).
@@ -187,7 +187,7 @@ pub struct BackupSpec<'a> {
     /// Hooks to run before, by name from the agent's local policy.
     #[serde(borrow)]
     pub hooks_before: Items<'a, &'a str>,
-    /// Hooks to run after.
+    /// Names of hooks to run after the backup.
     #[serde(borrow)]
     pub hooks_after: Items<'a, &'a str>,
     /// Only say what would be saved.
@@ -212,7 +212,7 @@ pub struct Origin<'a> {
 pub struct ForgetGroup<'a> {
     /// The group's name, and restic's tag.
     pub group: &'a str,
-    /// What stays.
+    /// Rules for which snapshots stay.
     pub keep: Keep<'a>,
     /// What else belongs to the group.
     #[serde(borrow)]
@@ -242,7 +242,7 @@ pub struct Right<'a> {
     pub at: Timestamp,
     /// How many files it holds.
     pub files: u64,
-    /// Their size.
+    /// Size of those files in bytes.
     pub bytes: u64,
 }
 
@@ -265,17 +265,17 @@ impl<'a> ForgetGroup<'a> {
 /// Retention: how many snapshots to keep of each sort; 0 = no rule. restic's `--keep-*`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keep<'a> {
-    /// The newest ones.
+    /// Number of newest snapshots to keep.
     pub last: u16,
-    /// One an hour.
+    /// Number of hours of which the newest snapshot is kept.
     pub hourly: u16,
-    /// One a day.
+    /// Number of days of which the newest snapshot is kept.
     pub daily: u16,
-    /// One a week.
+    /// Number of weeks of which the newest snapshot is kept.
     pub weekly: u16,
-    /// One a month.
+    /// Number of months of which the newest snapshot is kept.
     pub monthly: u16,
-    /// One a year.
+    /// Number of years of which the newest snapshot is kept.
     pub yearly: u16,
     /// All newer than this (`1y5m7d2h`); empty = no rule.
     pub within: &'a str,
@@ -298,7 +298,7 @@ impl Keep<'_> {
 /// What to restore and where to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestoreSpec<'a> {
-    /// restic's snapshot id, hex.
+    /// restic's id of the snapshot, in hexadecimal.
     pub snapshot: &'a str,
     /// Paths inside the snapshot; empty = all.
     #[serde(borrow)]
@@ -316,11 +316,11 @@ pub const COMMAND_SOURCE: &str = "command:";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// All done.
+    /// All of the work was done.
     Succeeded,
     /// Done in part: a snapshot exists, but some files could not be read.
     Warning,
-    /// Not done.
+    /// The work was not done.
     Failed,
     /// Ended because somebody asked for it.
     Cancelled,
@@ -344,17 +344,17 @@ pub enum Class {
     SourceMissing,
     /// Some files could not be read.
     SourceUnreadable,
-    /// No space left.
+    /// There is no space left.
     DiskFull,
     /// restic is not installed or can't be started.
     ResticMissing,
-    /// The deadline passed.
+    /// The job took longer than its deadline allows.
     Timeout,
-    /// Somebody ended it.
+    /// Somebody ended the job before it was done.
     Cancelled,
     /// A hook failed, or a command whose output is saved.
     Hook,
-    /// The repository has errors.
+    /// restic found errors in the repository.
     Damaged,
     /// There is a repository already.
     RepoExists,
@@ -471,23 +471,23 @@ impl Class {
 pub enum Summary<'a> {
     /// Nothing to say beyond the outcome.
     None,
-    /// Of a probe.
+    /// Figures of a probe.
     Probe(ProbeSummary),
-    /// Of an init.
+    /// Figures of an init.
     Init {
         /// The repository that was made.
         repo: RepoId,
     },
-    /// Of a backup.
+    /// Figures of a backup.
     #[serde(borrow)]
     Backup(BackupSummary<'a>),
-    /// Of a forget.
+    /// Figures of a forget.
     Forget {
-        /// One for each group.
+        /// One result for each source group.
         #[serde(borrow)]
         groups: Items<'a, ForgetResult<'a>>,
     },
-    /// Of a prune.
+    /// Figures of a prune.
     Prune {
         /// Given back to the storage, in bytes.
         freed_bytes: u64,
@@ -498,44 +498,44 @@ pub enum Summary<'a> {
         /// Left in the repository, in bytes.
         remaining_bytes: u64,
     },
-    /// Of a check.
+    /// Figures of a check.
     Check {
         /// How many errors restic counted.
         errors: u32,
         /// How much of the data was read, in percent.
         subset_pct: u8,
     },
-    /// Of an unlock.
+    /// Figures of an unlock.
     Unlock {
         /// How many locks were removed.
         removed: u32,
     },
-    /// Of a stats.
+    /// Figures of a measurement (restic's `stats`).
     Stats {
-        /// Size in the storage.
+        /// Size of the repository in its storage, in bytes.
         total_bytes: u64,
-        /// How many blobs.
+        /// Number of blobs (restic's pieces of files) in the repository.
         blobs: u64,
     },
     /// Of a listing; the snapshots themselves came in their own reports.
     Snapshots {
-        /// How many there are.
+        /// Number of snapshots in the repository.
         count: u32,
         /// How many of them did not come: no room for them on the agent, or not to be read.
         left_out: u32,
     },
-    /// Of a restore.
+    /// Figures of a restore.
     Restore {
-        /// Files written.
+        /// Number of files written.
         files: u64,
-        /// Bytes written.
+        /// Number of bytes written.
         bytes: u64,
         /// Files left as they were.
         skipped: u64,
     },
     /// Of the listing of a folder; its entries came in their own reports.
     Folder {
-        /// How many came.
+        /// Number of entries that came.
         entries: u32,
         /// How many did not: too many, or of a name that is no UTF-8.
         left_out: u32,
@@ -554,7 +554,7 @@ pub enum Summary<'a> {
 pub struct ProbeSummary {
     /// The repository, when there is one and it opens.
     pub repo: Option<RepoId>,
-    /// restic's repository format.
+    /// Version of restic's repository format.
     pub repo_version: Option<u8>,
     /// Whether the storage refuses to delete; `None` = could not be told without writing.
     pub append_only: Option<bool>,
@@ -569,15 +569,15 @@ pub struct BackupSummary<'a> {
     pub snapshot: &'a str,
     /// Files that were not there before.
     pub files_new: u64,
-    /// Files that differ.
+    /// Number of files that differ from the previous snapshot.
     pub files_changed: u64,
-    /// Files as before.
+    /// Number of files that are as in the previous snapshot.
     pub files_unmodified: u64,
     /// All files read or compared.
     pub total_files: u64,
-    /// Their size.
+    /// Size of all files in bytes.
     pub total_bytes: u64,
-    /// New data before compression.
+    /// New data before compression, in bytes.
     pub added_bytes: u64,
     /// New data as stored; `None` where restic doesn't say (before 0.17).
     pub added_packed_bytes: Option<u64>,
@@ -593,9 +593,9 @@ pub struct BackupSummary<'a> {
 /// What is to be said of one path of a source group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceFinding<'a> {
-    /// The path.
+    /// The path, as the source group names it.
     pub path: &'a str,
-    /// What it is.
+    /// What is the matter with it.
     pub reason: SourceReason,
     /// Of a link: where it leads. Of a missing path: one that is there and looks the same. Empty otherwise.
     pub leads_to: &'a str,
@@ -623,7 +623,7 @@ pub enum SourceReason {
     OnlyLinks,
     /// A device, a pipe or a socket, or a folder of them: there is no content to keep.
     Special,
-    /// It can't be read.
+    /// The path can't be read.
     Unreadable,
     /// Not saved: the repository itself lies there.
     OwnRepository,
@@ -726,11 +726,11 @@ impl fmt::Display for SourceFinding<'_> {
 /// What the retention of one group did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForgetResult<'a> {
-    /// The group's name.
+    /// Name of the source group.
     pub group: &'a str,
-    /// Snapshots kept.
+    /// Number of snapshots kept.
     pub kept: u32,
-    /// Snapshots dropped.
+    /// Number of snapshots removed.
     pub removed: u32,
     /// Why it failed, if it did.
     pub class: Option<Class>,

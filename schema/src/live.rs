@@ -12,11 +12,11 @@ pub enum Live<'a> {
     Progress(Progress<'a>),
     /// Log lines as they come; the same lines come again in a durable report.
     Log {
-        /// Which job.
+        /// The job whose log it is.
         job: JobId,
         /// The number of the first line, from 0.
         first_line: u32,
-        /// The lines.
+        /// The log lines.
         #[serde(borrow)]
         lines: Items<'a, LogLine<'a>>,
     },
@@ -25,19 +25,19 @@ pub enum Live<'a> {
 /// How far a job is. Totals may grow while restic still scans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress<'a> {
-    /// Which job.
+    /// The job that runs.
     pub job: JobId,
     /// When, by the agent's clock.
     pub at: Timestamp,
     /// How much is done, in thousandths, at most 1000.
     pub permille: u16,
-    /// Files done.
+    /// Number of files done so far.
     pub files_done: u64,
-    /// Files known.
+    /// Number of files that restic has found so far.
     pub files_total: u64,
-    /// Bytes done.
+    /// Number of bytes done so far.
     pub bytes_done: u64,
-    /// Bytes known.
+    /// Number of bytes that restic has found so far.
     pub bytes_total: u64,
     /// Files that could not be read so far.
     pub errors: u32,
@@ -52,7 +52,7 @@ pub struct Progress<'a> {
 pub struct LogLine<'a> {
     /// Milliseconds after the job's start.
     pub after_ms: u32,
-    /// Who wrote it.
+    /// Who wrote the line.
     pub stream: LogStream,
     /// The text, without its line end, control characters replaced.
     pub text: &'a str,
@@ -62,7 +62,7 @@ pub struct LogLine<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogStream {
-    /// The agent.
+    /// The agent itself.
     Agent,
     /// restic, or a hook, on its standard output.
     Out,

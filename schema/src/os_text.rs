@@ -11,13 +11,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct OsText<'a>(&'a [u8]);
 
 impl<'a> OsText<'a> {
-    /// Of these bytes.
+    /// Wraps these bytes as they are.
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes.
+    /// The bytes as the operating system has them; not always UTF-8.
     #[must_use]
     pub const fn as_bytes(self) -> &'a [u8] {
         self.0

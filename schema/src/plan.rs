@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Schedules and source groups of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan<'a> {
-    /// Grows with each change.
+    /// Number of the plan; grows with each change.
     pub revision: u64,
     /// The host name that restic writes into snapshots.
     pub restic_host: &'a str,
@@ -18,16 +18,16 @@ pub struct Plan<'a> {
     pub schedules: Items<'a, PlannedSchedule<'a>>,
 }
 
-/// One schedule.
+/// A schedule as part of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedSchedule<'a> {
     /// Its name; with a due time it names an occurrence.
     pub name: &'a str,
-    /// Five fields.
+    /// Cron expression with five fields.
     pub cron: &'a str,
-    /// IANA name.
+    /// IANA name of the time zone in which the expression is meant.
     pub timezone: &'a str,
-    /// The groups it runs.
+    /// Names of the source groups that it backs up.
     #[serde(borrow)]
     pub groups: Items<'a, &'a str>,
     /// Spread over so many seconds after the due time.

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Presence<'a> {
-    /// Connected.
+    /// The agent has connected and says what it is and what it holds.
     #[serde(borrow)]
     Hello(Hello<'a>),
     /// The connection of this epoch has ended.
     Gone {
-        /// Which connection.
+        /// Number of the connection that has ended.
         epoch: u64,
         /// Whether the agent said so itself (a clean stop), or its will did.
         clean: bool,
@@ -28,9 +28,9 @@ pub struct Hello<'a> {
     pub stream: u64,
     /// Changes with each boot of the machine.
     pub boot_id: [u8; 16],
-    /// See there.
+    /// Id of the installation, the same as long as the agent's state folder; see [`InstallationId`].
     pub installation: InstallationId,
-    /// Of this program.
+    /// Version of the agent program.
     pub agent_version: &'a str,
     /// Empty when there is no restic.
     pub restic_version: &'a str,
@@ -55,16 +55,16 @@ pub struct Hello<'a> {
     pub repo_revision: u64,
     /// Space left for the state folder, in bytes.
     pub state_free_bytes: u64,
-    /// The agent's clock.
+    /// The agent's clock at the time of the hello.
     pub at: Timestamp,
 }
 
 /// A job that an agent holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldJob {
-    /// Which.
+    /// The job's id.
     pub job: JobId,
-    /// How far.
+    /// How far the job is.
     pub phase: HeldPhase,
 }
 
@@ -72,9 +72,9 @@ pub struct HeldJob {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeldPhase {
-    /// Waits for another.
+    /// The job waits until another has ended.
     Queued,
-    /// restic runs.
+    /// restic runs for the job.
     Running,
     /// It has ended; its result is in the journal.
     Finished,

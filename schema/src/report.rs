@@ -15,43 +15,43 @@ pub struct Report<'a> {
     pub taken: u64,
     /// When it was written, by the agent's clock.
     pub at: Timestamp,
-    /// What happened.
+    /// What the report says.
     #[serde(borrow)]
     pub body: ReportBody<'a>,
 }
 
-/// What happened.
+/// What a report says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReportBody<'a> {
     /// A job was taken and will run.
     Accepted {
-        /// Which.
+        /// The job that was taken.
         job: JobId,
         /// How many jobs run before it.
         behind: u8,
     },
     /// A job will not run.
     Refused {
-        /// Which.
+        /// The job that will not run.
         job: JobId,
-        /// Why.
+        /// Why the agent refuses it.
         reason: Refusal,
         /// More, in words; may be empty.
         detail: &'a str,
     },
     /// restic is about to be started.
     Started {
-        /// Which.
+        /// The job that starts.
         job: JobId,
     },
     /// A piece of a job's log.
     Log {
-        /// Which.
+        /// The job whose log it is.
         job: JobId,
         /// The number of its first line, from 0.
         first_line: u32,
-        /// The lines.
+        /// The log lines.
         #[serde(borrow)]
         lines: Items<'a, LogLine<'a>>,
     },
@@ -60,7 +60,7 @@ pub enum ReportBody<'a> {
     Finished(Finished<'a>),
     /// Credentials were stored, or not.
     ConfigApplied {
-        /// Which slot.
+        /// The slot that the credentials were for.
         slot: Slot,
         /// The revision it has now.
         revision: u64,
@@ -69,7 +69,7 @@ pub enum ReportBody<'a> {
     },
     /// A piece of a snapshot listing.
     Snapshots {
-        /// The listing job.
+        /// The job that listed the snapshots.
         job: JobId,
         /// The number of its first snapshot, from 0.
         first: u32,
@@ -79,21 +79,21 @@ pub enum ReportBody<'a> {
     },
     /// A command that could not be decoded was taken and dropped.
     NotUnderstood {
-        /// Its number.
+        /// Sequence number of the command.
         seq: u64,
     },
     /// What stood under this number was given up for want of space.
     Dropped,
     /// A cancel found no such job here: it has ended, or never came.
     CancelMissed {
-        /// Which.
+        /// The job that was to be cancelled.
         job: JobId,
     },
     /// Something is wrong with the agent itself.
     Trouble {
-        /// What.
+        /// What is wrong.
         kind: Trouble,
-        /// More, in words.
+        /// Details in words for people.
         detail: &'a str,
     },
     /// A piece of the listing of a folder.
@@ -111,21 +111,21 @@ pub enum ReportBody<'a> {
     Own {
         /// The job; the agent has made its id.
         job: JobId,
-        /// The schedule.
+        /// Name of the schedule.
         schedule: &'a str,
-        /// The source group.
+        /// Name of the source group.
         group: &'a str,
         /// When it was due: with the schedule it names the occurrence. Earlier ones that nobody ran are in it.
         due_at: Timestamp,
     },
 }
 
-/// A job has ended.
+/// How a job ended, and what it did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finished<'a> {
-    /// Which.
+    /// The job that has ended.
     pub job: JobId,
-    /// How.
+    /// How it ended.
     pub outcome: Outcome,
     /// Why, when it is not plain success.
     pub class: Option<Class>,
@@ -133,13 +133,13 @@ pub struct Finished<'a> {
     pub exit_code: Option<i32>,
     /// When restic was started, by the agent's clock; `None` when it was not.
     pub started_at: Option<Timestamp>,
-    /// When it ended.
+    /// When it ended, by the agent's clock.
     pub finished_at: Timestamp,
     /// restic's own last words, or what the agent has to say.
     pub message: &'a str,
     /// How many log lines there were, sent or given up.
     pub log_lines: u32,
-    /// The figures.
+    /// What the job did, in numbers; which ones depends on its kind.
     #[serde(borrow)]
     pub summary: Summary<'a>,
 }
@@ -150,7 +150,7 @@ pub struct Finished<'a> {
 pub enum Refusal {
     /// It holds as many jobs as it can.
     QueueFull,
-    /// It came too late.
+    /// The command came after its time limit.
     Expired,
     /// This job id was started before.
     AlreadyStarted,
@@ -165,7 +165,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// All of them.
+    /// All variants.
     pub const ALL: [Self; 7] = [
         Self::QueueFull,
         Self::Expired,
@@ -205,7 +205,7 @@ pub enum Trouble {
     StateFolderMended,
 }
 
-/// One restic snapshot.
+/// A snapshot as restic lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot<'a> {
     /// restic's id, hex, 64 characters.
@@ -214,10 +214,10 @@ pub struct Snapshot<'a> {
     pub time: Timestamp,
     /// The host name in it.
     pub hostname: &'a str,
-    /// Its tags.
+    /// Tags of the snapshot.
     #[serde(borrow)]
     pub tags: Items<'a, &'a str>,
-    /// Its paths.
+    /// Paths that were backed up.
     #[serde(borrow)]
     pub paths: Items<'a, &'a str>,
     /// Files and bytes in it, where restic says (0.17 on).
@@ -231,9 +231,9 @@ pub struct Snapshot<'a> {
 /// How large a snapshot is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotSize {
-    /// Files.
+    /// Number of files in the snapshot.
     pub files: u64,
-    /// Bytes, as restored.
+    /// Size of the files when restored, in bytes.
     pub bytes: u64,
     /// What it added to the repository, as stored.
     pub added_packed_bytes: u64,
@@ -245,7 +245,7 @@ pub struct Entry<'a> {
     /// Its name, without the folder.
     #[serde(borrow)]
     pub name: OsText<'a>,
-    /// What it is.
+    /// Whether the entry is a folder, a file, a link or something else.
     pub kind: EntryKind,
     /// Its size; 0 of what is no file.
     pub bytes: u64,
@@ -257,18 +257,18 @@ pub struct Entry<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EntryKind {
-    /// A folder.
+    /// The entry is a folder.
     Folder,
-    /// A plain file.
+    /// The entry is a plain file.
     File,
-    /// A symbolic link.
+    /// The entry is a symbolic link.
     Symlink,
     /// A device, a socket and the like.
     Other,
 }
 
 impl EntryKind {
-    /// All of them.
+    /// All variants.
     pub const ALL: [Self; 4] = [Self::Folder, Self::File, Self::Symlink, Self::Other];
 
     /// Its word in the API.

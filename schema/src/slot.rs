@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 pub enum Slot {
     /// The everyday slot; normally may only append.
     Repo,
-    /// May delete.
+    /// The slot for jobs that delete.
     Admin,
 }
 
 impl Slot {
-    /// Both, everyday first.
+    /// Both slots, the everyday one first.
     pub const ALL: [Self; 2] = [Self::Repo, Self::Admin];
 
     /// Its word in addresses, audit and additional data.

@@ -14,29 +14,29 @@ pub struct RepoStats<'a> {
     pub at: Timestamp,
     /// The job it came from.
     pub job: Option<JobId>,
-    /// restic's repository id.
+    /// restic's repository id; `None` = not known.
     pub repo: Option<RepoId>,
-    /// Size in the storage.
+    /// Size of the repository in its storage; `None` = not known.
     pub size: Option<Size>,
-    /// Snapshots.
+    /// Number of snapshots; `None` = not known.
     pub snapshots: Option<SnapshotCount>,
-    /// The last check.
+    /// Result of the last check; `None` = none is known.
     pub check: Option<CheckResult>,
-    /// The last prune.
+    /// Result of the last prune; `None` = none is known.
     pub prune: Option<PruneResult>,
     /// The lock, looked at last.
     #[serde(borrow)]
     pub lock: Option<LockSeen<'a>>,
 }
 
-/// Size in the storage.
+/// Size of a repository in its storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Size {
-    /// When it was known.
+    /// When the size was known.
     pub at: Timestamp,
-    /// In bytes, as stored.
+    /// Size as stored, in bytes.
     pub bytes: u64,
-    /// How it is known.
+    /// Where the figure comes from.
     pub source: SizeSource,
 }
 
@@ -55,36 +55,36 @@ pub enum SizeSource {
 pub struct SnapshotCount {
     /// When they were counted.
     pub at: Timestamp,
-    /// How many.
+    /// Number of snapshots.
     pub count: u32,
-    /// The newest one's time.
+    /// When the newest snapshot was taken; `None` = not known, or there is none.
     pub newest_at: Option<Timestamp>,
 }
 
-/// What a check found.
+/// Result of a check of the repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckResult {
     /// When it ended.
     pub at: Timestamp,
-    /// How many errors.
+    /// Number of errors that restic found.
     pub errors: u32,
     /// How much of the data was read, in percent.
     pub subset_pct: u8,
 }
 
-/// What a prune did.
+/// Result of a prune of the repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PruneResult {
     /// When it ended.
     pub at: Timestamp,
-    /// Given back, in bytes.
+    /// Bytes that the storage got back.
     pub freed_bytes: u64,
 }
 
 /// What the last look at the repository's locks saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockSeen<'a> {
-    /// When it was looked.
+    /// When locks were looked for.
     pub at: Timestamp,
     /// The oldest lock; `None` = there is none.
     #[serde(borrow)]
@@ -94,15 +94,15 @@ pub struct LockSeen<'a> {
 /// A lock in the repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lock<'a> {
-    /// Since when.
+    /// Since when the lock is held.
     pub since: Timestamp,
     /// Whether it keeps all others out.
     pub exclusive: bool,
-    /// Who: machine.
+    /// Name of the machine that holds it.
     pub hostname: &'a str,
-    /// Who: account.
+    /// Name of the account that holds it.
     pub username: &'a str,
-    /// Who: process.
+    /// Process id of the holder on its machine.
     pub pid: u32,
     /// Whether the reporting agent started its process and knows it to be gone, or it is older than restic's own limit of half an hour.
     pub stale: bool,

@@ -124,7 +124,7 @@ pub struct TopicText {
 }
 
 impl TopicText {
-    /// The text.
+    /// The topic as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()

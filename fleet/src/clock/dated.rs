@@ -12,7 +12,7 @@ pub(crate) const SETTLES_MS: u64 = 10 * 60_000;
 /// A clock that is believed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
-    /// The time.
+    /// The server's time.
     pub(crate) now: Timestamp,
     /// Since when it has not been set back.
     pub(crate) since: Timestamp,

@@ -92,16 +92,16 @@ pub struct Lock {
     pub stale: bool,
 }
 
-/// What is decided of one kind.
+/// What was decided of one kind of maintenance for a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// Which.
+    /// The kind of maintenance.
     pub kind: JobKind,
-    /// What.
+    /// What is to be done about it now.
     pub action: Action,
     /// When it is due, or was; `None` = never.
     pub due_at: Option<Timestamp>,
-    /// Why.
+    /// Why that was decided.
     pub why: Why,
     /// A source group that it leaves out until somebody has looked, and why; the first of them.
     pub left_out: Option<(String, Hold)>,
@@ -136,10 +136,10 @@ impl Action {
     }
 }
 
-/// Why.
+/// Why a kind of maintenance is run, put off or left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// Switched off.
+    /// Maintenance of this kind is switched off.
     Off,
     /// No everyday credentials.
     NoRepository,
@@ -186,16 +186,16 @@ pub enum Why {
     OwnJob(JobKind),
     /// A job of another host uses the repository.
     Neighbour {
-        /// Its name.
+        /// Name of the other host.
         host: String,
-        /// What it does.
+        /// The kind of the other host's job.
         kind: JobKind,
     },
     /// Nothing of a source group may go until somebody has looked.
     Held {
-        /// Which.
+        /// Name of the source group.
         group: String,
-        /// Why.
+        /// Why nothing of it may go.
         why: Hold,
     },
     /// The snapshots are listed first, for what those of this source group hold that were there before.

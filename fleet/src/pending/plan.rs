@@ -17,7 +17,7 @@ const NO_ROOM_MS: u64 = 60_000;
 pub(crate) struct World {
     /// Schedules that name this group: host, schedule, group.
     pub(crate) rules: BTreeMap<(HostId, String, String), Rule>,
-    /// Source groups.
+    /// What stands between each source group (host, group) and its backup.
     pub(crate) groups: BTreeMap<(HostId, String), Hurdle>,
     /// How many more jobs a host may be given.
     pub(crate) room: BTreeMap<HostId, usize>,
@@ -33,7 +33,7 @@ pub(crate) struct Rule {
 /// What stands between a group and its backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Hurdle {
-    /// Nothing.
+    /// Nothing: the backup can be dispatched.
     Clear,
     /// The host is not here; its hello will tell.
     Away(Setback),

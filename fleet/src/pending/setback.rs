@@ -26,7 +26,7 @@ pub enum Setback {
     Refused(Refused),
     /// The agent refused the job.
     AgentRefused {
-        /// Why.
+        /// Why the agent refused it.
         refusal: Refusal,
         /// What it said of that.
         said: String,
@@ -166,7 +166,7 @@ impl GiveUp {
     pub const ALL: [Self; 5] =
         [Self::GroupGone, Self::ScheduleGone, Self::PlanGone, Self::Tries, Self::NoUse];
 
-    /// Its word.
+    /// The stable word for it in the API.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {

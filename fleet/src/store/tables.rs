@@ -62,7 +62,7 @@ macro_rules! tables {
 }
 
 tables! {
-    /// Single values.
+    /// Single values, each under its own key.
     META: String => Meta, "meta";
     HOSTS: HostId => Host, "hosts", of a host;
     /// By name in lower case.
@@ -121,7 +121,7 @@ tables! {
     PLACE_HOSTS: ([u8; 32], HostId) => (), "place_hosts";
     /// Hosts that a person said are on one repository, in both directions.
     CONFIRMED: (HostId, HostId) => Confirmed, "confirmed_shares", of a host;
-    /// By time.
+    /// Sizes of a host's repository over time, keyed by the instant.
     HISTORY: (HostId, u64) => RepoPoint, "repo_history", of a host;
     /// The newest whole listing of a host.
     LISTINGS: HostId => Listing, "listings", of a host;

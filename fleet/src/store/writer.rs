@@ -24,9 +24,9 @@ pub(crate) const MAX_QUEUED: usize = 1024;
 /// What has been written since the store was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriterCounts {
-    /// Transactions committed.
+    /// Number of transactions committed.
     pub commits: u64,
-    /// Operations answered.
+    /// Number of operations answered.
     pub operations: u64,
     /// Transactions that could not be committed.
     pub failed: u64,

@@ -9,7 +9,7 @@ pub enum Day {
     /// Nothing happened.
     #[default]
     None,
-    /// All good.
+    /// The last backups all ended well.
     Ok,
     /// One runs now.
     Running,
@@ -26,7 +26,7 @@ impl Day {
     pub const ALL: [Self; 6] =
         [Self::None, Self::Ok, Self::Running, Self::Warning, Self::Missed, Self::Failed];
 
-    /// Its word.
+    /// The stable word for it in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// What the fleet page, the API, metrics and the view tree show of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostRow {
-    /// The host.
+    /// The host itself, as stored.
     pub host: Arc<Host>,
     /// Whether it is connected.
     pub presence: Arc<Presence>,
@@ -16,7 +16,7 @@ pub struct HostRow {
     pub now: Timestamp,
     /// How it stands.
     pub status: Status,
-    /// Why.
+    /// Why the host stands so.
     pub reason: Reason,
     /// The backup that this state comes from, where one did not end well.
     pub from: Option<Ended>,
@@ -36,7 +36,7 @@ pub struct HostRow {
     pub open_jobs: u32,
     /// Whether the everyday slot is set.
     pub has_repo_credentials: bool,
-    /// Source groups.
+    /// Number of source groups.
     pub groups: u32,
     /// When a schedule is to run next.
     pub next_run_at: Option<Timestamp>,
@@ -158,9 +158,9 @@ pub struct FleetCounts {
     pub by_status: [u32; Status::ALL.len()],
     /// With a good and recent backup of every group.
     pub protected: u32,
-    /// Connected.
+    /// Number of hosts that are connected.
     pub online: u32,
-    /// All.
+    /// Number of all hosts.
     pub total: u32,
 }
 

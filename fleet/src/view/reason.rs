@@ -19,14 +19,14 @@ pub enum Reason {
     },
     /// All was well, and a job ran, when the host went away: whether it still runs, nobody can say.
     WentAway {
-        /// Its kind.
+        /// Kind of the job.
         kind: JobKind,
         /// It only says what it would do.
         is_dry_run: bool,
     },
     /// A job runs, or waits its turn at the agent.
     Running {
-        /// Its kind.
+        /// Kind of the job.
         kind: JobKind,
         /// It only says what it would do.
         is_dry_run: bool,
@@ -43,7 +43,7 @@ pub enum Reason {
     NoGroup,
     /// It, or a group of it, was never backed up.
     Never {
-        /// Which.
+        /// Name of the source group; `None` = it is the host as a whole.
         group: Option<String>,
     },
     /// The agent knows nothing of the last backup any more.
@@ -67,7 +67,7 @@ pub enum Reason {
     Loss {
         /// From which group.
         group: Option<String>,
-        /// Since when.
+        /// Since when that much is gone.
         since: Timestamp,
     },
     /// The last good backup is too old.
@@ -96,24 +96,24 @@ pub enum Reason {
     },
     /// The host is away.
     Offline {
-        /// Since when.
+        /// Since when the host is away.
         since: Timestamp,
     },
     /// The agent can't write its state folder.
     StateFolder {
-        /// Since when.
+        /// Since when it can't.
         since: Timestamp,
     },
     /// The agent speaks a wire version that is not understood here.
     Wire {
-        /// Which.
+        /// The version that the agent speaks.
         version: u8,
         /// When it said so.
         at: Timestamp,
     },
     /// Two machines have its identity.
     Quarantine {
-        /// Since when.
+        /// Since when the two are known.
         since: Timestamp,
     },
     /// The repository was not checked for too long.
@@ -125,35 +125,35 @@ pub enum Reason {
     Unplanned {
         /// What the plan lacks.
         what: Unplanned,
-        /// Since when.
+        /// Since when it is missing.
         since: Timestamp,
     },
     /// Nothing of a source group is forgotten until somebody has looked at its snapshots.
     Held {
-        /// Which.
+        /// Name of the source group.
         group: String,
-        /// Why.
+        /// Why nothing of it is forgotten.
         hold: Hold,
-        /// Since when.
+        /// Since when that is so.
         since: Timestamp,
     },
     /// Its clock is off.
     Clock {
         /// By how much it was ahead at the last hello, in milliseconds; negative: behind.
         ahead_ms: i64,
-        /// Since when.
+        /// Since when the clock is wrong.
         since: Timestamp,
     },
     /// Its repository credentials were removed.
     NoCredentials,
     /// Another repository is in the place of the one that was known.
     Replaced {
-        /// Since when.
+        /// Since when the other one is there.
         since: Timestamp,
     },
     /// The repository has errors.
     Damaged {
-        /// Since when.
+        /// Since when errors are known.
         since: Timestamp,
     },
 }

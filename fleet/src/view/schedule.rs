@@ -5,7 +5,7 @@ use schema::Timestamp;
 /// A schedule and when it is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduleView {
-    /// The schedule.
+    /// The schedule as stored.
     pub schedule: Schedule,
     /// The next due time; `None` = it is off.
     pub next_due_at: Option<Timestamp>,
