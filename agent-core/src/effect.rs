@@ -10,7 +10,7 @@ pub enum Effect {
     /// [`crate::Core::handle_slot_stored`]. The admin slot is never stored: without a job, only say whether it would
     /// be taken.
     StoreSlot {
-        /// Which slot.
+        /// The slot of the credentials.
         slot: Slot,
         /// Its new revision.
         revision: u64,
@@ -28,27 +28,27 @@ pub enum Effect {
     Hello,
     /// Publish this report, as the journal has it.
     Report {
-        /// Its number.
+        /// Number of the report.
         seq: u64,
     },
     /// Publish the newest progress of this job.
     Progress {
-        /// Which job.
+        /// The job whose progress it is.
         job: JobId,
     },
     /// Start this job.
     Start {
-        /// Which job.
+        /// The job to start.
         job: JobId,
     },
     /// Ask this job's processes to end.
     Interrupt {
-        /// Which job.
+        /// The job to interrupt.
         job: JobId,
     },
     /// End this job's processes.
     Kill {
-        /// Which job.
+        /// The job whose processes are to be killed.
         job: JobId,
     },
     /// Try whether the state folder can be written again; then call [`crate::Core::handle_store_works`] if it can.
@@ -65,9 +65,9 @@ pub enum Effect {
 /// When to call [`crate::Core::handle_tick`] at the latest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wake {
-    /// When.
+    /// The latest time for the call.
     pub at: Monotonic,
-    /// What for.
+    /// What is to happen then.
     pub what_for: WakeFor,
 }
 

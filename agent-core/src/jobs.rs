@@ -7,7 +7,7 @@ pub const MAX_KNOWN_JOBS: usize = 64;
 /// What the core keeps of an accepted job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticket {
-    /// Which.
+    /// The job's id.
     pub job: JobId,
     /// Of what kind.
     pub kind: JobKind,
@@ -44,7 +44,7 @@ pub const MAX_TAKEN_GROUPS: usize = 64;
 /// When a backup of a source group was taken last, whoever asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TakenGroup {
-    /// Which group.
+    /// Key of the source group.
     pub group: GroupKey,
     /// When, see [`Ticket::taken_at`].
     pub at: Timestamp,
@@ -57,7 +57,7 @@ pub struct TakenGroup {
 /// A job that was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {
-    /// Which.
+    /// The job that was answered.
     pub job: JobId,
     /// The number of the report that ends it; `None` while it is held.
     pub ended_by: Option<u64>,

@@ -9,7 +9,7 @@ pub struct Record {
     pub taken: u64,
     /// When, by the agent's clock.
     pub at: Timestamp,
-    /// What changes.
+    /// What this record changes in the agent's state.
     pub change: Change,
     /// The report that goes with it, and its number.
     pub report: Option<(u64, Body)>,
@@ -36,9 +36,9 @@ pub enum Change {
     Ended(JobId),
     /// A slot has this revision now.
     Slot {
-        /// Which.
+        /// The slot.
         slot: Slot,
-        /// The revision.
+        /// The revision that the slot has now.
         revision: u64,
         /// Whether there is anything in it.
         filled: bool,
@@ -48,28 +48,28 @@ pub enum Change {
 /// What a report says; the driver adds the words and figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Body {
-    /// See [`schema::ReportBody::Accepted`].
+    /// Becomes a [`schema::ReportBody::Accepted`].
     Accepted {
-        /// Which.
+        /// The job that was taken.
         job: JobId,
         /// How many jobs run before it.
         behind: u8,
     },
     /// See [`schema::ReportBody::Own`]; the driver adds the occurrence.
     Own {
-        /// Which.
+        /// The job that the agent began by itself.
         job: JobId,
     },
-    /// See [`schema::ReportBody::Refused`].
+    /// Becomes a [`schema::ReportBody::Refused`].
     Refused {
-        /// Which.
+        /// The job that was refused.
         job: JobId,
-        /// Why.
+        /// Why it was refused.
         reason: Refusal,
     },
-    /// See [`schema::ReportBody::Started`].
+    /// Becomes a [`schema::ReportBody::Started`].
     Started {
-        /// Which.
+        /// The job that starts.
         job: JobId,
     },
     /// A piece of log or of a listing, which the driver has at hand.
@@ -79,33 +79,33 @@ pub enum Body {
         /// Whether it may be given up when the journal is full.
         expendable: bool,
     },
-    /// See [`schema::ReportBody::Finished`].
+    /// Becomes a [`schema::ReportBody::Finished`].
     Finished {
-        /// Which.
+        /// The job that has ended.
         job: JobId,
         /// How it came to that.
         cause: Cause,
     },
-    /// See [`schema::ReportBody::ConfigApplied`].
+    /// Becomes a [`schema::ReportBody::ConfigApplied`].
     ConfigApplied {
-        /// Which slot.
+        /// The slot that the credentials were for.
         slot: Slot,
         /// The revision it has now.
         revision: u64,
         /// Why it was not stored.
         refused: Option<Refusal>,
     },
-    /// See [`schema::ReportBody::NotUnderstood`].
+    /// Becomes a [`schema::ReportBody::NotUnderstood`].
     NotUnderstood {
         /// The number of the command.
         seq: u64,
     },
-    /// See [`schema::ReportBody::CancelMissed`].
+    /// Becomes a [`schema::ReportBody::CancelMissed`].
     CancelMissed {
-        /// Which.
+        /// The job that was to be cancelled.
         job: JobId,
     },
-    /// See [`schema::ReportBody::Trouble`].
+    /// Becomes a [`schema::ReportBody::Trouble`].
     Trouble(Trouble),
 }
 

@@ -23,7 +23,7 @@ use std::{
 /// What is in a folder.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// By name.
+    /// The entries, sorted by name.
     pub entries: Vec<EntrySeen>,
     /// Too many, or too long.
     pub left_out: u32,
@@ -39,7 +39,7 @@ pub enum BrowseError {
     Policy {
         /// What was asked for.
         path: String,
-        /// The roots.
+        /// The folders that the policy allows.
         allowed: String,
     },
     /// It is the agent's own.
@@ -67,7 +67,7 @@ pub enum BrowseError {
     Unreadable {
         /// What was asked for.
         path: String,
-        /// Why.
+        /// The operating system's error.
         source: io::Error,
     },
 }

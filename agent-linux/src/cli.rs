@@ -191,9 +191,9 @@ pub struct UsageError(String);
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Print this.
+    /// Print this text and end.
     Print(String),
-    /// `enroll`.
+    /// The command `enroll`.
     Enroll {
         /// The state folder and the policy file.
         policy: PolicyAt,
@@ -204,43 +204,43 @@ pub enum Request {
         /// Also over an existing identity.
         force: bool,
     },
-    /// `run`.
+    /// The command `run`.
     Run {
         /// The state folder.
         state_dir: PathBuf,
-        /// How.
+        /// The options that the agent runs with.
         options: Options,
         /// What is logged.
         level: Level,
         /// The parent that it ends with.
         end_with: Option<u32>,
     },
-    /// `doctor`.
+    /// The command `doctor`.
     Doctor {
         /// Where to look.
         at: Where,
-        /// As JSON.
+        /// Whether to print JSON instead of lines for people.
         json: bool,
     },
-    /// `update`.
+    /// The command `update`.
     Update {
-        /// To what.
+        /// Where the new program is.
         from: update::From,
-        /// As JSON.
+        /// Whether to print JSON instead of lines for people.
         json: bool,
     },
-    /// `policy check`.
+    /// The command `policy check`.
     PolicyCheck {
         /// Where the policy is.
         policy: PolicyAt,
-        /// As JSON.
+        /// Whether to print JSON instead of lines for people.
         json: bool,
     },
-    /// `status`.
+    /// The command `status`.
     Status {
         /// The state folder.
         state_dir: PathBuf,
-        /// As JSON.
+        /// Whether to print JSON instead of lines for people.
         json: bool,
     },
 }

@@ -37,7 +37,7 @@ const OLDEST_MS: u64 = 1_767_225_600_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grade {
-    /// All right.
+    /// Nothing is wrong.
     Ok,
     /// Backups run, but something is to be looked at.
     Warn,
@@ -45,10 +45,10 @@ pub enum Grade {
     Fail,
 }
 
-/// One look.
+/// The result of one check of `doctor`.
 #[derive(Debug, Serialize)]
 pub struct Finding {
-    /// At what.
+    /// What was checked.
     pub what: &'static str,
     /// How it is.
     pub verdict: Grade,
@@ -70,7 +70,7 @@ pub struct Where {
     pub state_dir: PathBuf,
     /// The restic to use.
     pub restic: PathBuf,
-    /// The policy.
+    /// Where the policy is.
     pub policy: PolicyAt,
 }
 
@@ -81,7 +81,7 @@ impl Report {
         self.findings.iter().all(|finding| finding.verdict != Grade::Fail)
     }
 
-    /// As lines.
+    /// The findings as lines for people.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = String::new();

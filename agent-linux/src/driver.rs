@@ -50,10 +50,10 @@ use tokio::{
 /// Why the agent can't run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The state folder.
+    /// The state folder can't be used.
     #[error(transparent)]
     State(#[from] StateError),
-    /// The identity.
+    /// The identity can't be read.
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// The slots.
@@ -65,9 +65,9 @@ pub enum RunError {
     /// The system does not give what the agent needs.
     #[error("{what}: {source}")]
     System {
-        /// What.
+        /// What the agent needed.
         what: &'static str,
-        /// Why.
+        /// The operating system's error.
         source: io::Error,
     },
 }

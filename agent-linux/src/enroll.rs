@@ -34,12 +34,12 @@ pub enum EnrollError {
     /// There is an identity already.
     #[error("this machine is enrolled already, as {name} at {address}; to enrol it anew, give --force")]
     Enrolled {
-        /// Its name.
+        /// Name of the host that this machine is enrolled as.
         name: String,
-        /// Its server.
+        /// Address of the server that it is enrolled at.
         address: String,
     },
-    /// The state folder.
+    /// The state folder can't be used.
     #[error(transparent)]
     State(#[from] StateError),
     /// The identity.
@@ -77,13 +77,13 @@ pub enum EnrollError {
     /// The server speaks other versions.
     #[error("the server does not understand this agent: {0}. Bring both to the same version")]
     Version(OpenError),
-    /// Silence.
+    /// The server took the login but sent no answer in time.
     #[error("{0} took the login but did not answer within 30 s")]
     NoAnswer(String),
     /// The connection broke before the answer.
     #[error("{link}. The server may have taken the token: run the same command again")]
     Unanswered {
-        /// What happened.
+        /// How the connection ended.
         link: LinkError,
     },
     /// The request could not be made.

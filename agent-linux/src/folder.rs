@@ -37,9 +37,9 @@ pub enum FolderError {
     /// The system refuses.
     #[error("{}: {source}", path.display())]
     System {
-        /// What.
+        /// Path that the operation was on.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         source: io::Error,
     },
 }

@@ -33,7 +33,7 @@ pub enum IdentityError {
 
 /// Host id, secrets, and where the server is. Prints no secret.
 pub struct Identity {
-    /// Who.
+    /// Id of the host that this agent is.
     pub host: HostId,
     /// What people call it.
     pub host_name: String,
@@ -77,7 +77,7 @@ impl Identity {
         state.file(IDENTITY_FILE).exists()
     }
 
-    /// Reads it.
+    /// Reads the identity from the state folder. Fails when the file is missing or can't be used.
     pub fn load(state: &StateFolder) -> Result<Self, IdentityError> {
         let bytes = Zeroizing::new(state.read(IDENTITY_FILE)?.ok_or(IdentityError::NotEnrolled)?);
         let damaged = || IdentityError::Damaged(IDENTITY_FILE);

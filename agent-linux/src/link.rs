@@ -24,13 +24,13 @@ const EVENTS: usize = 32;
 /// What the connection has to say.
 #[derive(Debug)]
 pub enum LinkEvent {
-    /// It stands.
+    /// The connection is established and the login was accepted.
     Connected,
     /// A message came; to be acknowledged with [`Link::acknowledge`].
     Message(Publish),
     /// It ended, or did not come about. The last event.
     Closed {
-        /// Why.
+        /// Why the connection ended or did not come about.
         error: LinkError,
         /// How long after anything came over it; `None` = it did not come about.
         idle: Option<Duration>,
@@ -45,7 +45,7 @@ pub enum LinkError {
         "{address} can't be reached: {reason}. Is the server up, and does a firewall let this port through?"
     )]
     Unreachable {
-        /// Where.
+        /// Address of the server.
         address: String,
         /// What the system says.
         reason: String,
@@ -63,7 +63,7 @@ pub enum LinkError {
         "by the clock of this machine ({clock_ms} ms since 1970) the certificate of {address} is not valid: is the clock right?"
     )]
     Clock {
-        /// Whose.
+        /// Address of the server.
         address: String,
         /// This machine's clock.
         clock_ms: u64,
@@ -78,25 +78,25 @@ pub enum LinkError {
         "{0} does not let this host in: two machines have its identity, as a disk or an agent's state folder was copied. The host's page on the server says what to do"
     )]
     KeptOut(String),
-    /// Anything else.
+    /// The connection ended for any other reason.
     #[error("the connection to {address} ended: {reason}")]
     Other {
-        /// Where.
+        /// Address of the server.
         address: String,
-        /// Why.
+        /// The reason in words.
         reason: String,
     },
 }
 
 /// How to log in. Prints no secret.
 pub struct Login {
-    /// `host:port`.
+    /// Address of the server, as `host:port`.
     pub address: String,
     /// MQTT client id.
     pub client_id: String,
-    /// MQTT user name.
+    /// User name for MQTT.
     pub username: String,
-    /// MQTT password.
+    /// Password for MQTT.
     pub password: String,
     /// Published by the broker when the connection breaks.
     pub will: Option<(Topic, Vec<u8>)>,

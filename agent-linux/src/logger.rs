@@ -13,9 +13,9 @@ pub enum Level {
     Error = 0,
     /// Something is not as it should be.
     Warn = 1,
-    /// What happens.
+    /// The normal course of events.
     Info = 2,
-    /// Each step.
+    /// Each step in detail, for finding faults.
     Debug = 3,
 }
 
@@ -68,12 +68,12 @@ pub fn warn(text: fmt::Arguments<'_>) {
     log(Level::Warn, text);
 }
 
-/// What happens.
+/// Logs a line of level [`Level::Info`].
 pub fn info(text: fmt::Arguments<'_>) {
     log(Level::Info, text);
 }
 
-/// Each step.
+/// Logs a line of level [`Level::Debug`].
 pub fn debug(text: fmt::Arguments<'_>) {
     log(Level::Debug, text);
 }

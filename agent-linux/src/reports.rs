@@ -17,32 +17,32 @@ pub struct Line {
     pub after_ms: u32,
     /// Who wrote it.
     pub stream: LogStream,
-    /// The text.
+    /// Text of the line.
     pub text: String,
 }
 
 /// A piece of log or of a listing.
 #[derive(Debug)]
 pub enum Chunk {
-    /// Log lines.
+    /// Lines of a job's log.
     Log {
         /// The number of the first one.
         first_line: u32,
-        /// The lines.
+        /// The log lines.
         lines: Vec<Line>,
     },
-    /// Snapshots.
+    /// Snapshots of a listing.
     Snapshots {
         /// The number of the first one.
         first: u32,
-        /// The snapshots.
+        /// The snapshots of this piece.
         snapshots: Vec<SnapshotSeen>,
     },
     /// Entries of a folder.
     Entries {
         /// The number of the first one.
         first: u32,
-        /// The entries.
+        /// The entries of this piece.
         entries: Vec<EntrySeen>,
     },
 }
@@ -58,20 +58,20 @@ pub struct Details {
     pub message: String,
     /// How many log lines there were.
     pub log_lines: u32,
-    /// The figures.
+    /// What the job did, in numbers; which ones depends on its kind.
     pub summary: JobSummary,
 }
 
 /// What goes into a report besides what the core says.
 #[derive(Debug, Default)]
 pub struct Content<'a> {
-    /// For [`Body::Chunk`].
+    /// The piece to send; set for [`Body::Chunk`].
     pub chunk: Option<&'a Chunk>,
-    /// For [`Body::Finished`].
+    /// How the job ended; set for [`Body::Finished`].
     pub details: Option<&'a Details>,
     /// For a refusal or a trouble.
     pub detail: &'a str,
-    /// For [`Body::Own`].
+    /// The due backup; set for [`Body::Own`].
     pub due: Option<&'a DueBackup>,
 }
 

@@ -22,9 +22,9 @@ pub enum StateError {
     /// It can't be made, read or written.
     #[error("the state folder {}: {source}", path.display())]
     Folder {
-        /// What.
+        /// Path of the folder or file.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         source: io::Error,
     },
     /// Others can read it.
@@ -33,7 +33,7 @@ pub enum StateError {
         path.display(), if *is_folder { "700" } else { "600" }, path.display()
     )]
     TooOpen {
-        /// What.
+        /// Path of the folder or file.
         path: PathBuf,
         /// Whether it is a folder.
         is_folder: bool,

@@ -79,18 +79,18 @@ pub struct Status {
 /// A held job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobStatus {
-    /// Its id.
+    /// Id of the job.
     pub id: String,
-    /// Its kind.
+    /// Kind of the job.
     pub kind: String,
 }
 
 /// Something that went wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorStatus {
-    /// When.
+    /// When it went wrong.
     pub at: Instant,
-    /// What.
+    /// What went wrong, in words.
     pub text: String,
 }
 
@@ -203,7 +203,7 @@ impl Status {
         Some(format!("{} {way} the server's", duration(ahead_ms.unsigned_abs())))
     }
 
-    /// For people.
+    /// The status as lines for people.
     #[must_use]
     pub fn to_text(&self, now_ms: u64) -> String {
         let mut text = format!("holdfast-agent {}\n", self.version);

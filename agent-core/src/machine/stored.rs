@@ -16,7 +16,8 @@ pub enum Stored {
 }
 
 impl Core {
-    /// Answers [`Effect::StoreSlot`].
+    /// Takes the answer to [`Effect::StoreSlot`]: whether the credentials were stored, or why they were
+    /// refused.
     pub fn handle_slot_stored(&mut self, result: Result<(), Refusal>, now: Now) {
         self.pass_to(now);
         let Some(Storing { seq, slot, revision, filled, for_job, .. }) = self.storing.take() else { return };
@@ -38,7 +39,7 @@ impl Core {
         }
     }
 
-    /// Answers [`Effect::Persist`].
+    /// Takes the answer to [`Effect::Persist`].
     pub fn handle_stored(&mut self, stored: Stored, now: Now) {
         self.pass_to(now);
         let Some(Pending { record, .. }) = self.pending.take() else { return };

@@ -17,7 +17,7 @@ use std::{
 /// What a policy allows, and what is wrong.
 #[derive(Debug, Serialize)]
 pub struct PolicyCheck {
-    /// The file.
+    /// Path of the policy file.
     pub file: String,
     /// One sentence each.
     pub allows: Vec<String>,
@@ -26,7 +26,7 @@ pub struct PolicyCheck {
 }
 
 impl PolicyCheck {
-    /// As lines.
+    /// The result as lines for people.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = format!("Policy: {}\n", self.file);

@@ -16,15 +16,15 @@ const TEMPLATE: &str = include_str!("../../../packaging/policy.toml");
 /// What the command line of an enrolment says of the policy. Nothing said is what an empty policy file comes to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rights {
-    /// `source_roots`.
+    /// The key `source_roots` of the policy file.
     pub source_roots: Vec<String>,
-    /// `repositories`.
+    /// The key `repositories` of the policy file.
     pub repositories: Vec<String>,
-    /// `restore_base`.
+    /// The key `restore_base` of the policy file; `None` = not set.
     pub restore_base: Option<String>,
-    /// `restore_targets`.
+    /// The key `restore_targets` of the policy file.
     pub restore_targets: Vec<String>,
-    /// `restore_in_place`.
+    /// The key `restore_in_place` of the policy file.
     pub restore_in_place: bool,
     /// `admin_slot = false`.
     pub no_admin_slot: bool,
@@ -56,9 +56,9 @@ pub enum WriteError {
     /// The system refuses.
     #[error("the policy file {} can't be written: {source}", path.display())]
     System {
-        /// Which.
+        /// Path of the policy file.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         source: io::Error,
     },
     /// What was written is not trusted where it lies.

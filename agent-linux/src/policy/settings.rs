@@ -4,7 +4,7 @@ use super::{Pattern, Quiet};
 use crate::update::signature::UpdateKey;
 use std::{collections::BTreeMap, path::PathBuf};
 
-/// The policy.
+/// What the machine's owner allows, as read from the policy file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Whether credentials that may delete are taken at all, for a job.
@@ -42,7 +42,7 @@ pub struct Policy {
 pub struct Limits {
     /// To the storage, in KiB a second; 0 = no limit.
     pub upload_kib: u32,
-    /// From it.
+    /// From the storage, in KiB a second; 0 = no limit.
     pub download_kib: u32,
     /// Added to its niceness, 0 to 19.
     pub nice: u8,

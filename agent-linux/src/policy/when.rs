@@ -11,7 +11,7 @@ pub struct Quiet {
 }
 
 impl Quiet {
-    /// `08:00-18:00`.
+    /// The time span as text, such as `08:00-18:00`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (from, to) = text.split_once('-')?;

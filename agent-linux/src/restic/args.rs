@@ -33,7 +33,7 @@ pub struct Setting<'a> {
     pub cache: &'a str,
     /// To the storage, in KiB a second; 0 = no limit.
     pub upload_kib: u32,
-    /// From it.
+    /// From the storage, in KiB a second; 0 = no limit.
     pub download_kib: u32,
     /// What a backup saves instead of files.
     pub command: Option<CommandSource<'a>>,
@@ -128,7 +128,7 @@ pub fn plan_steps(spec: &JobSpec<'_>, setting: &Setting<'_>) -> Result<Vec<Step>
     Ok(steps)
 }
 
-/// `cat config`.
+/// The step `restic cat config`.
 #[must_use]
 pub fn config() -> Step {
     Step::new(StepKind::Config, &["cat", "config", "--json", "--no-lock"])
@@ -140,7 +140,7 @@ pub fn init() -> Step {
     Step::new(StepKind::Init, &["init", "--json"])
 }
 
-/// `unlock`.
+/// The step `restic unlock`.
 #[must_use]
 pub fn unlock(all: bool) -> Step {
     let mut step = Step::new(StepKind::Unlock, &["unlock"]);
@@ -214,7 +214,7 @@ pub fn walk(snapshot: &str) -> Result<Step, ArgsError> {
     Ok(step)
 }
 
-/// `list locks`.
+/// The step `restic list locks`.
 #[must_use]
 pub fn list_locks() -> Step {
     Step::new(StepKind::ListLocks, &["list", "locks", "--no-lock"])

@@ -31,13 +31,13 @@ pub enum JobEvent {
 pub struct JobProgress {
     /// How much is done, in thousandths, at most 1000.
     pub permille: u16,
-    /// Files done.
+    /// Number of files done so far.
     pub files_done: u64,
-    /// Files known.
+    /// Number of files that restic has found so far.
     pub files_total: u64,
-    /// Bytes done.
+    /// Number of bytes done so far.
     pub bytes_done: u64,
-    /// Bytes known.
+    /// Number of bytes that restic has found so far.
     pub bytes_total: u64,
     /// Files that could not be read so far.
     pub errors: u32,
@@ -59,7 +59,7 @@ pub enum Control {
 /// How a job ended.
 #[derive(Clone, Debug)]
 pub struct JobEnd {
-    /// How.
+    /// How the job ended.
     pub outcome: Outcome,
     /// Why, when it is not plain success.
     pub class: Option<Class>,

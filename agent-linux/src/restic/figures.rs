@@ -27,7 +27,7 @@ pub struct Figures {
     pub last_measured_bytes: u64,
     /// What backups have added since then, before compression, in bytes.
     pub added_bytes: u64,
-    /// Snapshots.
+    /// Number of snapshots; `None` = not known.
     pub snapshots: Option<SnapshotCount>,
     /// When the snapshots were last counted, not summed.
     pub counted_at: Option<Timestamp>,
@@ -42,7 +42,7 @@ pub struct Figures {
 /// What a look at the locks saw.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockLook {
-    /// When.
+    /// When locks were looked for.
     pub at: Timestamp,
     /// The oldest lock; `None` = there is none.
     pub lock: Option<OwnedLock>,
@@ -51,15 +51,15 @@ pub struct LockLook {
 /// A lock in the repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnedLock {
-    /// Since when.
+    /// Since when the lock is held.
     pub since: Timestamp,
     /// Whether it keeps all others out.
     pub exclusive: bool,
-    /// Who: machine.
+    /// Name of the machine that holds it.
     pub hostname: String,
-    /// Who: account.
+    /// Name of the account that holds it.
     pub username: String,
-    /// Who: process.
+    /// Process id of the holder on its machine.
     pub pid: u32,
     /// Whether a restic of this agent left it behind, or it is older than restic's own limit.
     pub stale: bool,

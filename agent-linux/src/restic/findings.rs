@@ -11,24 +11,24 @@ use std::collections::VecDeque;
 /// Who holds a lock, as restic's refusal names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// Process.
+    /// Process id of the holder on its machine.
     pub pid: u32,
-    /// Machine.
+    /// Name of the machine that holds it.
     pub hostname: String,
 }
 
 /// A lock, as `cat lock` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockFound {
-    /// Since when.
+    /// Since when the lock is held.
     pub since: Timestamp,
     /// Whether it keeps all others out.
     pub exclusive: bool,
-    /// Who: machine.
+    /// Name of the machine that holds it.
     pub hostname: String,
-    /// Who: account.
+    /// Name of the account that holds it.
     pub username: String,
-    /// Who: process.
+    /// Process id of the holder on its machine.
     pub pid: u32,
 }
 

@@ -5,7 +5,7 @@ use schema::Timestamp;
 /// A time, and what clock and calendar showed where it was taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moment {
-    /// When.
+    /// The instant.
     pub at: Timestamp,
     /// The year there.
     pub year: i64,
@@ -13,7 +13,7 @@ pub struct Moment {
     pub month: i64,
     /// The day of the month, from 1.
     pub day: i64,
-    /// The hour.
+    /// The hour of the day, from 0.
     pub hour: i64,
 }
 

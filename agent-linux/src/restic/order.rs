@@ -81,7 +81,7 @@ pub struct Places {
     pub ionice: Option<PathBuf>,
     /// To the storage, in KiB a second; 0 = no limit.
     pub upload_kib: u32,
-    /// From it.
+    /// From the storage, in KiB a second; 0 = no limit.
     pub download_kib: u32,
 }
 

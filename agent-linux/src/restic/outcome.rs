@@ -14,7 +14,7 @@ pub const MAX_MESSAGE_BYTES: usize = 2 * 1024;
 /// How restic's process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// It exited.
+    /// It exited with this code.
     Code(i32),
     /// A signal killed it.
     Signal(i32),
@@ -44,7 +44,7 @@ pub enum Stop {
     Hopeless,
 }
 
-/// The judgement.
+/// What is made of restic's end: how the job went, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// How it ended.
@@ -56,7 +56,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Plain success.
+    /// The verdict for success without remarks.
     #[must_use]
     pub const fn succeeded() -> Self {
         Self { outcome: Outcome::Succeeded, class: None, message: String::new() }

@@ -17,7 +17,7 @@ const TLS_ALERT: &str = r#""\x15\x03"#;
 /// The names that are known to stand in restic's lines; without secrets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Names {
-    /// Longest first.
+    /// Spellings of the repository's address, longest first.
     repository: Vec<String>,
     /// Its storage is reached by ssh, whose words restic passes on.
     is_by_ssh: bool,

@@ -61,9 +61,9 @@ impl Member {
 /// How much a snapshot holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
-    /// Files.
+    /// Number of files.
     pub files: u64,
-    /// Bytes.
+    /// Size of the files in bytes.
     pub bytes: u64,
 }
 
@@ -111,10 +111,10 @@ impl ByRules {
     }
 }
 
-/// What is dropped.
+/// Which snapshots are dropped, and which stay although the rules would drop them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choice {
-    /// These go.
+    /// Ids of the snapshots to remove.
     pub remove: Vec<String>,
     /// So many stay.
     pub kept: u32,

@@ -31,33 +31,33 @@ pub struct Step {
 pub enum StepKind {
     /// `cat config`: who the repository is.
     Config,
-    /// `init`.
+    /// The command `init`.
     Init,
-    /// `backup`.
+    /// The command `backup`.
     Backup,
     /// `forget` of one group.
     Forget,
-    /// `prune`.
+    /// The command `prune`.
     Prune,
-    /// `check`.
+    /// The command `check`.
     Check,
-    /// `unlock`.
+    /// The command `unlock`.
     Unlock,
     /// `stats --mode raw-data`.
     Stats,
-    /// `snapshots`.
+    /// The command `snapshots`.
     Snapshots,
-    /// `ls`.
+    /// The command `ls`.
     Ls,
     /// `ls` of the same folder without JSON, for names that are no UTF-8.
     RawLs,
     /// `ls` of a whole snapshot, before it is restored.
     Walk,
-    /// `restore`.
+    /// The command `restore`.
     Restore,
-    /// `list locks`.
+    /// The command `list locks`.
     ListLocks,
-    /// `cat lock`.
+    /// The command `cat lock`.
     CatLock,
 }
 

@@ -73,7 +73,7 @@ pub struct BackupDone {
     pub files_unmodified: u64,
     /// All files read or compared.
     pub total_files: u64,
-    /// Their size.
+    /// Size of those files in bytes.
     pub total_bytes: u64,
     /// New data before compression.
     pub added_bytes: u64,
@@ -90,7 +90,7 @@ pub struct BackupDone {
 /// What there is to say of one path of a source group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceSeen {
-    /// The path.
+    /// The path, as the source group names it.
     pub path: String,
     /// What it is.
     pub reason: SourceReason,
@@ -111,7 +111,7 @@ impl SourceSeen {
 pub struct PruneDone {
     /// Given back to the storage.
     pub freed_bytes: u64,
-    /// Written anew.
+    /// Bytes that were written anew.
     pub repacked_bytes: u64,
     /// Packs that were written anew.
     pub repacked_packs: u32,
@@ -131,9 +131,9 @@ pub struct StatsDone {
 /// What restic says of a restore; all 0 before 0.16.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RestoreDone {
-    /// Files written.
+    /// Number of files written.
     pub files: u64,
-    /// Bytes written.
+    /// Number of bytes written.
     pub bytes: u64,
     /// Files left as they were.
     pub skipped: u64,
@@ -144,9 +144,9 @@ pub struct RestoreDone {
 pub struct ForgetCount {
     /// The group's name.
     pub group: String,
-    /// Snapshots kept.
+    /// Number of snapshots kept.
     pub kept: u32,
-    /// Snapshots dropped.
+    /// Number of snapshots removed.
     pub removed: u32,
     /// Why it failed, or was not tried; `None` = it was done.
     pub class: Option<Class>,
@@ -285,9 +285,9 @@ pub struct SnapshotSeen {
     pub time: Timestamp,
     /// The host name in it.
     pub hostname: String,
-    /// Its tags.
+    /// Tags of the snapshot.
     pub tags: Vec<String>,
-    /// Its paths.
+    /// Paths that were backed up.
     pub paths: Vec<String>,
     /// Files and bytes in it, where restic says.
     pub size: Option<SnapshotSize>,

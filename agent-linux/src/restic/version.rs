@@ -31,7 +31,7 @@ impl Version {
     /// restores through the link; those between were not tried.
     pub const RESTORES_BESIDE_LINKS: Self = Self::new(0, 18);
 
-    /// `major.minor.0`.
+    /// The version without its patch number, as `major.minor.0`.
     #[must_use]
     pub const fn new(major: u16, minor: u16) -> Self {
         Self { major, minor, patch: 0 }
@@ -62,7 +62,7 @@ impl Version {
         Some(Self { major: number()?, minor: number()?, patch: number()? })
     }
 
-    /// `--retry-lock`.
+    /// Whether this restic knows the option `--retry-lock`.
     #[must_use]
     pub fn has_retry_lock(self) -> bool {
         self >= Self::new(0, 16)
@@ -74,19 +74,19 @@ impl Version {
         self >= Self::new(0, 16)
     }
 
-    /// `backup --no-scan`.
+    /// Whether this restic knows `backup --no-scan`.
     #[must_use]
     pub fn has_no_scan(self) -> bool {
         self >= Self::new(0, 15)
     }
 
-    /// `backup --stdin-from-command`.
+    /// Whether this restic knows `backup --stdin-from-command`.
     #[must_use]
     pub fn has_stdin_from_command(self) -> bool {
         self >= Self::new(0, 16)
     }
 
-    /// `backup --read-concurrency`.
+    /// Whether this restic knows `backup --read-concurrency`.
     #[must_use]
     pub fn has_read_concurrency(self) -> bool {
         self >= Self::new(0, 15)
@@ -98,7 +98,7 @@ impl Version {
         self >= Self::new(0, 17)
     }
 
-    /// `restore --dry-run`.
+    /// Whether this restic knows `restore --dry-run`.
     #[must_use]
     pub fn has_restore_dry_run(self) -> bool {
         self >= Self::new(0, 17)
@@ -153,7 +153,7 @@ pub enum ResticError {
     NotRunnable {
         /// What was tried.
         path: String,
-        /// Why not.
+        /// Why it could not be run.
         reason: String,
     },
     /// What it says is not a version of restic.

@@ -68,7 +68,7 @@ pub struct From {
 /// Why there was no update. Unless it says otherwise, nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateError {
-    /// The policy.
+    /// The policy can't be read.
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// The policy has no key.
@@ -76,12 +76,12 @@ pub enum UpdateError {
         "the policy file {0} has no update_key, so nobody can tell whose program this is: see holdfast-agent policy --help"
     )]
     NoKey(String),
-    /// A file.
+    /// A file can't be read or written.
     #[error("{}: {source}", path.display())]
     File {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         source: io::Error,
     },
     /// The signature is not that of the key.
@@ -106,7 +106,7 @@ pub enum UpdateError {
     /// The new one did not work out.
     #[error("{reason}. Nothing was replaced, and the agent goes on as version {version}; its log says more")]
     TakenBack {
-        /// Why.
+        /// Why the new program was given up.
         reason: String,
         /// What runs again.
         version: String,
@@ -116,7 +116,7 @@ pub enum UpdateError {
         "{reason}. Nothing was replaced, but the agent did not come back: start it again; its log says more"
     )]
     Gone {
-        /// Why.
+        /// Why the new program was given up.
         reason: String,
     },
     /// The old program is replaced, and the agent does not run.
