@@ -56,9 +56,9 @@ pub struct Config {
 /// A value, and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting<T> {
-    /// The value.
+    /// The value that is used.
     pub value: T,
-    /// Its source.
+    /// Where the value comes from.
     pub source: Source,
 }
 
@@ -90,7 +90,7 @@ impl fmt::Display for Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// Lines of text for people.
     Text,
     /// A JSON object a line.
     Json,
@@ -168,16 +168,16 @@ pub enum ConfigError {
     /// The file can't be read.
     #[error("cannot read {}", path.display())]
     Unreadable {
-        /// Which.
+        /// Path of the configuration file.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         #[source]
         source: std::io::Error,
     },
     /// The file is not what it should be.
     #[error("{} is not a valid configuration", path.display())]
     Malformed {
-        /// Which.
+        /// Path of the configuration file.
         path: PathBuf,
         /// Where and why.
         #[source]
@@ -186,13 +186,13 @@ pub enum ConfigError {
     /// A setting makes no sense.
     #[error("{name} = {value:?} ({from}): {problem}")]
     Invalid {
-        /// Which setting.
+        /// Name of the setting.
         name: &'static str,
         /// What was given.
         value: String,
         /// Where it came from.
         from: Source,
-        /// Why not.
+        /// What is wrong with the value.
         problem: &'static str,
     },
     /// One that must be given is not.
@@ -270,9 +270,9 @@ impl Layer {
 /// The layers, strongest first.
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
-    /// The command line.
+    /// Settings given on the command line.
     pub flags: Layer,
-    /// The environment.
+    /// Settings given in the environment.
     pub environment: Layer,
     /// The configuration file.
     pub file: Layer,

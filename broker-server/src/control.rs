@@ -40,7 +40,7 @@ pub enum Ask {
     },
     /// A new password for an account.
     ResetPassword {
-        /// Which account.
+        /// Name of the account.
         name: String,
     },
     /// The link for the first account.
@@ -49,7 +49,7 @@ pub enum Ask {
     Check,
 }
 
-/// The answer.
+/// The server's answer to a command of the command line.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {

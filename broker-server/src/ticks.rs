@@ -28,7 +28,7 @@ pub(crate) async fn sweep(fleet: Fleet, beat: Beat) {
     }
 }
 
-/// Decides maintenance.
+/// Starts the maintenance that is due, once a minute.
 pub(crate) async fn maintain(fleet: Fleet, beat: Beat) {
     let mut tick = tokio::time::interval(MAINTAIN_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -23,7 +23,7 @@ use web::redacted;
 /// A change of the tree.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Leaf {
-    /// The topic.
+    /// MQTT topic of the leaf.
     pub topic: String,
     /// The new content; `None` takes it away.
     pub content: Option<Value>,

@@ -39,9 +39,9 @@ pub struct QueuedCommand {
 pub struct Login<'a> {
     /// MQTT client id: printable ASCII without wildcards.
     pub client_id: &'a str,
-    /// MQTT user name.
+    /// User name of the MQTT login.
     pub username: &'a str,
-    /// MQTT password.
+    /// Password of the MQTT login.
     pub password: &'a [u8],
     /// Where it comes from.
     pub peer: SocketAddr,
@@ -64,7 +64,7 @@ pub enum Principal {
     Enroll(TokenId),
     /// A person's account for looking.
     Viewer {
-        /// Its name.
+        /// Name of the viewer account.
         name: String,
         /// Whether it also sees the sealed messages on presence and statistics.
         debug: bool,
@@ -83,11 +83,11 @@ pub enum LoginRefusal {
 /// Something a peer tried and was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
-    /// Where from.
+    /// Address that the connection came from.
     pub peer: SocketAddr,
     /// Who, when it had logged in.
     pub principal: Option<Principal>,
-    /// What.
+    /// What was refused.
     pub refused: Refused,
     /// How many more from there were not told, since the last one that was.
     pub suppressed: u32,
@@ -102,7 +102,7 @@ pub enum Refused {
         username: String,
         /// The client id it gave.
         client_id: String,
-        /// Why.
+        /// Why it was not let in.
         why: NotLetIn,
     },
     /// To begin to talk.

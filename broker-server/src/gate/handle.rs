@@ -153,7 +153,7 @@ impl GateHandle {
         }
     }
 
-    /// Counters.
+    /// The gate's counters as they are now.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.shared.stats()

@@ -78,7 +78,7 @@ pub(super) struct HostSession {
 /// What a packet asks for.
 #[derive(Debug, PartialEq)]
 pub(super) enum Asked {
-    /// Nothing more.
+    /// There is nothing more to do.
     Nothing,
     /// This must reach the server; a ticket when it must be acknowledged.
     Deliver { topic: HostTopic, payload: Bytes, ticket: Option<u32> },

@@ -10,31 +10,31 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 pub enum Incoming {
     /// A host is there: its MQTT session has begun. Its hello comes as a message.
     Connected {
-        /// Which.
+        /// The host that connected.
         host: HostId,
-        /// Where from.
+        /// Address that it connected from.
         peer: SocketAddr,
     },
     /// A host said something on one of its own topics; also its will.
     Host {
-        /// Which.
+        /// The host that sent the message.
         host: HostId,
-        /// Where on.
+        /// Topic of the message, within the host's own.
         topic: HostTopic,
         /// The sealed message, at most [`schema::limits::MAX_PAYLOAD_BYTES`].
         payload: Bytes,
-        /// Where from.
+        /// Address that it connected from.
         peer: SocketAddr,
         /// To be said when it is on disk.
         done: Done,
     },
     /// A host's connection has ended; comes after its will.
     Closed {
-        /// Which.
+        /// The host whose connection ended.
         host: HostId,
-        /// Where from.
+        /// Address that it was connected from.
         peer: SocketAddr,
-        /// Why.
+        /// Why the connection ended.
         reason: CloseReason,
     },
     /// A machine asks to be enrolled.
@@ -43,7 +43,7 @@ pub enum Incoming {
         token: TokenId,
         /// The sealed request.
         payload: Bytes,
-        /// Where from.
+        /// Address that the request came from.
         peer: SocketAddr,
         /// Takes the answer.
         reply: Reply,

@@ -8,19 +8,19 @@ use std::{sync::Arc, time::Duration};
 /// How the gate is started.
 #[derive(Default)]
 pub struct Config {
-    /// The listeners.
+    /// The addresses to listen on, each with TLS or without.
     pub listen: Vec<Listen>,
-    /// The bounds.
+    /// Bounds on connections, times, messages and queues.
     pub limits: Limits,
     /// Where its tasks run.
     pub tasks: Tasks,
 }
 
-/// One listener.
+/// An address to listen on.
 pub enum Listen {
     /// With TLS, and this certificate.
     Tls(Socket, Arc<Tls>),
-    /// Without.
+    /// Without TLS.
     Plain(Socket),
 }
 

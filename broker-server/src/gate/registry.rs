@@ -34,7 +34,7 @@ pub(super) enum Admission {
 pub(super) enum Full {
     /// Connections of all sorts; or the gate is closing.
     All,
-    /// Viewers.
+    /// Connections of viewers.
     Viewers,
     /// Viewers with this account.
     Account,

@@ -8,9 +8,9 @@ pub enum StartError {
     /// The address is taken, or not this machine's.
     #[error("can't listen on {address} for MQTT{}: {}", if *tls { " with TLS" } else { "" }, why(source))]
     Bind {
-        /// Which.
+        /// The address that can't be listened on.
         address: SocketAddr,
-        /// With TLS.
+        /// Whether it was to be with TLS.
         tls: bool,
         /// What the system says.
         source: io::Error,

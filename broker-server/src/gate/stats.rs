@@ -1,15 +1,15 @@
-//! Counters.
+//! Counters of the gate, for metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What the gate has seen, for the health page and metrics. Totals are since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Connected hosts.
+    /// Number of hosts that are connected.
     pub hosts: usize,
-    /// Enrolments under way.
+    /// Number of enrolments under way.
     pub enrollments: usize,
-    /// Connected viewers.
+    /// Number of viewers that are connected.
     pub viewers: usize,
     /// Connections that are not admitted yet.
     pub pending: usize,
@@ -41,9 +41,9 @@ pub struct Stats {
     pub bytes_in: u64,
     /// Bytes written, total.
     pub bytes_out: u64,
-    /// Retained topics.
+    /// Number of retained topics.
     pub retained: usize,
-    /// Their bytes.
+    /// Size of the retained topics in bytes.
     pub retained_bytes: usize,
     /// How often the router to viewers was built; more than 1 means that it has died.
     pub router_built: u64,

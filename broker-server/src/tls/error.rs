@@ -10,7 +10,7 @@ pub enum TlsError {
     File {
         /// What was tried.
         doing: &'static str,
-        /// On which.
+        /// Path of the file or folder.
         path: PathBuf,
         /// What the system says.
         source: io::Error,
@@ -18,7 +18,7 @@ pub enum TlsError {
     /// A file holds no PEM of what it should.
     #[error("{} holds no {what} in PEM form", path.display())]
     Pem {
-        /// Which.
+        /// Path of the file.
         path: PathBuf,
         /// What it should hold.
         what: &'static str,
@@ -32,9 +32,9 @@ pub enum TlsError {
     /// The key is another one's.
     #[error("the key in {} does not belong to the certificate in {}", key.display(), certificate.display())]
     Mismatch {
-        /// The key.
+        /// Path of the file with the key.
         key: PathBuf,
-        /// The certificate.
+        /// Path of the file with the certificate.
         certificate: PathBuf,
     },
     /// Others can read the authority's key.

@@ -73,7 +73,7 @@ pub(super) fn is_exposed(path: &Path) -> Result<bool, TlsError> {
     Ok(metadata.permissions().mode() & 0o077 != 0)
 }
 
-/// PEM text.
+/// The DER bytes as PEM text under this label.
 pub(super) fn pem(label: &str, der: &[u8]) -> String {
     let mut text = format!("-----BEGIN {label}-----\n");
     let body = BASE64.encode(der);

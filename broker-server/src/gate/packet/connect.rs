@@ -1,4 +1,4 @@
-//! CONNECT.
+//! Reads the MQTT packet CONNECT, a client's request to log in.
 
 use super::{
     reader::{Malformed, Reader},
@@ -9,12 +9,12 @@ use super::{
 /// What a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// MQTT 3.1.1.
+    /// MQTT version 3.1.1.
     V311,
     /// MQTT 3.1.1 as a bridge speaks it: messages keep the retain flag with which they were published. Not in the
     /// standard; mosquitto says so by the highest bit of the protocol level, and others took it over.
     Bridge,
-    /// MQTT 5.
+    /// MQTT version 5.
     V5(v5::Options),
 }
 
@@ -35,9 +35,9 @@ pub struct Connect<'a> {
     pub keep_alive_secs: u16,
     /// What to say when it is lost.
     pub will: Option<Will<'a>>,
-    /// The account.
+    /// The user name; `None` = the client gave none.
     pub username: Option<&'a str>,
-    /// Its password.
+    /// The password; `None` = the client gave none.
     pub password: Option<&'a [u8]>,
 }
 
@@ -59,7 +59,7 @@ impl std::fmt::Debug for Connect<'_> {
 pub struct Will<'a> {
     /// Well-formed, no wildcard.
     pub topic: &'a str,
-    /// The message.
+    /// Content of the message.
     pub payload: &'a [u8],
     /// 0 to 2.
     pub qos: u8,

@@ -45,11 +45,11 @@ pub fn frame(bytes: &[u8], max_bytes: usize) -> Result<Option<Frame>, Malformed>
 /// What a client may send after its CONNECT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packet<'a> {
-    /// A message.
+    /// PUBLISH: the client sends a message.
     Publish(Publish<'a>),
-    /// Has taken a message of QoS 1.
+    /// PUBACK: the client has taken a message of QoS 1 with this packet id.
     PubAck(u16),
-    /// Wants messages.
+    /// SUBSCRIBE: the client wants the messages of some topics.
     Subscribe {
         /// To be acknowledged.
         packet_id: u16,
@@ -69,12 +69,12 @@ pub enum Packet<'a> {
     Disconnect,
 }
 
-/// A message.
+/// The content of a PUBLISH packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Publish<'a> {
     /// Well-formed, no wildcard.
     pub topic: &'a str,
-    /// Its bytes.
+    /// Content of the message.
     pub payload: &'a [u8],
     /// 0 to 2.
     pub qos: u8,

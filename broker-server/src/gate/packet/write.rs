@@ -7,18 +7,18 @@ use super::qos::Qos;
 pub enum ConnAck {
     /// Come in; whether a session was kept.
     Welcome {
-        /// It was.
+        /// Whether the broker had kept a session of this client.
         session_present: bool,
     },
     /// Another version of MQTT.
     Version,
-    /// Not with this client id.
+    /// The client id is not accepted.
     ClientId,
-    /// Not now.
+    /// The broker can't take the connection now.
     Unavailable,
-    /// Wrong name or password.
+    /// User name or password is wrong.
     Credentials,
-    /// Not allowed.
+    /// The client may not connect.
     NotAllowed,
     /// There are too many.
     Busy,
@@ -26,7 +26,7 @@ pub enum ConnAck {
     Quota,
 }
 
-/// CONNACK.
+/// Appends a CONNACK: the answer to a CONNECT.
 pub fn conn_ack(out: &mut Vec<u8>, answer: ConnAck) {
     let (present, code) = match answer {
         ConnAck::Welcome { session_present } => (u8::from(session_present), 0),
@@ -60,7 +60,7 @@ pub fn publish(
     out.extend_from_slice(payload);
 }
 
-/// PUBACK.
+/// Appends a PUBACK: a message of QoS 1 was taken.
 pub fn pub_ack(out: &mut Vec<u8>, packet_id: u16) {
     let [high, low] = packet_id.to_be_bytes();
     out.extend_from_slice(&[0x40, 2, high, low]);
@@ -78,13 +78,13 @@ pub fn sub_ack(out: &mut Vec<u8>, packet_id: u16, granted: &[Option<Qos>]) {
     }));
 }
 
-/// UNSUBACK.
+/// Appends an UNSUBACK: an UNSUBSCRIBE was carried out.
 pub fn unsub_ack(out: &mut Vec<u8>, packet_id: u16) {
     let [high, low] = packet_id.to_be_bytes();
     out.extend_from_slice(&[0xb0, 2, high, low]);
 }
 
-/// PINGRESP.
+/// Appends a PINGRESP: the answer to a PINGREQ.
 pub fn ping_resp(out: &mut Vec<u8>) {
     out.extend_from_slice(&[0xd0, 0]);
 }

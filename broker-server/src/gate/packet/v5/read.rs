@@ -21,7 +21,7 @@ pub enum Packet<'a> {
         /// 0 with QoS 0, never otherwise.
         packet_id: u16,
     },
-    /// Wants messages.
+    /// SUBSCRIBE: the client wants the messages of some topics.
     Subscribe {
         /// To be acknowledged.
         packet_id: u16,
@@ -35,9 +35,9 @@ pub enum Packet<'a> {
         /// At least one. Their options mean nothing.
         filters: Filters<'a>,
     },
-    /// Is still there.
+    /// PINGREQ: the client shows that it is still there.
     PingReq,
-    /// Goes.
+    /// DISCONNECT: the client ends the connection.
     Disconnect,
 }
 
@@ -48,7 +48,7 @@ pub enum RetainHandling {
     Always,
     /// When there is no such subscription yet.
     IfNew,
-    /// Never.
+    /// Retained messages are never sent.
     Never,
 }
 
@@ -56,7 +56,7 @@ pub enum RetainHandling {
 /// what a viewer publishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Filter<'a> {
-    /// Well-formed.
+    /// The topic filter; well-formed.
     pub filter: &'a str,
     /// Messages keep the retain flag with which they were published.
     pub retain_as_published: bool,

@@ -93,18 +93,18 @@ pub const fn publish_bytes(topic: &str, payload: &[u8]) -> usize {
     8 + topic.len() + payload.len()
 }
 
-/// PUBACK.
+/// Appends a PUBACK: a message of QoS 1 was taken, or refused with this reason.
 pub fn pub_ack(out: &mut Vec<u8>, packet_id: u16, reason: ReasonCode) {
     let [high, low] = packet_id.to_be_bytes();
     packet(out, 0x40, &[high, low, reason.0]);
 }
 
-/// SUBACK.
+/// Appends a SUBACK with one reason code for each filter of the SUBSCRIBE.
 pub fn sub_ack(out: &mut Vec<u8>, packet_id: u16, reasons: &[ReasonCode]) {
     acks(out, 0x90, packet_id, reasons);
 }
 
-/// UNSUBACK.
+/// Appends an UNSUBACK with one reason code for each filter of the UNSUBSCRIBE.
 pub fn unsub_ack(out: &mut Vec<u8>, packet_id: u16, reasons: &[ReasonCode]) {
     acks(out, 0xb0, packet_id, reasons);
 }
