@@ -48,7 +48,7 @@ pub enum EnrollError {
     /// The rights of the command line; the token was not used.
     #[error("{0}. The token was not used")]
     Rights(#[from] WriteError),
-    /// No TLS.
+    /// TLS could not be set up for the connection.
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// The server can't be reached, or is not the one.

@@ -44,7 +44,7 @@
 //! itself that the policy's key has signed: commands name operations, not programs. Outside its state folder it only lists
 //! folders, for whoever picks paths to keep ([`browse`]), makes new ones to restore into ([`folder`]), and takes a version
 //! away that did not work. While the server is
-//! away, the last plan that it was given goes on ([`plan`], [`alone`]), and results wait in the journal.
+//! away, the last plan that it was given goes on ([`plan`], [`offline_plan`]), and results wait in the journal.
 
 pub mod browse;
 pub mod cli;

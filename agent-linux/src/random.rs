@@ -2,7 +2,7 @@
 
 use getrandom::Error;
 
-/// Fills `buffer`.
+/// Fills `buffer` with random bytes of the system; an error when there are none to be had.
 #[expect(clippy::disallowed_methods, reason = "this is the driver's random source")]
 pub fn fill(buffer: &mut [u8]) -> Result<(), Error> {
     getrandom::fill(buffer)

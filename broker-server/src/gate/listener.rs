@@ -1,4 +1,4 @@
-//! Accepting connections.
+//! Accepts connections of agents and viewers, a bounded number of each.
 
 use super::{admission, limits::Listen, shared::Shared, throttle::Origin};
 use crate::tasks::Beat;

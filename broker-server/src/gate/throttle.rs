@@ -99,7 +99,7 @@ impl<K: Eq + Hash + Copy> Buckets<K> {
         Some((bucket.refused, one_at_ms.saturating_sub(now_ms)))
     }
 
-    /// Fills it.
+    /// Fills the bucket of a key again, as after a success.
     pub(super) fn clear(&mut self, key: K) {
         self.buckets.remove(&key);
     }

@@ -248,7 +248,7 @@ fn check_like(reads: &impl Reads, host: HostId, what: &JobWhat) -> Result<(), Re
     Ok(())
 }
 
-/// See [`lease`].
+/// Whether another host works on the repository right now; see [`lease`].
 fn check_repo(
     (facts, now): (&Facts, Timestamp),
     reads: &impl Reads,
