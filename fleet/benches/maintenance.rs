@@ -8,8 +8,8 @@
 mod support;
 
 use fleet::JobRequest;
-use fleet::maintenance::{HostState, LastRun, Latest, Means, Reach, decide};
-use fleet::record::{Every, Group, Maintenance, Retention, SlotState};
+use fleet::maintenance::{HostState, LastRun, Latest, decide};
+use fleet::record::{Every, Group, Maintenance, Retention};
 use schema::{HostId, Outcome, Slot, Timestamp};
 use std::hint::black_box;
 
@@ -31,35 +31,15 @@ fn cpu_ms() -> f64 {
 }
 
 fn host() -> HostState {
-    HostState {
-        id: HostId([7; 16]),
-        since: Timestamp(NOW.0 - 9_000 * HOUR_MS),
-        reach: Reach::Online,
-        means: Means {
-            has_repo_credentials: true,
-            is_replaced: false,
-            admin: SlotState::Usable,
-            is_append_only: true,
-            has_keep_rule: true,
-            has_snapshot: true,
-        },
-        lock: None,
-        open: None,
-        neighbour: None,
-        held: [None, None, None],
-        left_out: None,
-        unlisted: None,
-        listing: None,
-        elsewhere: [None; 3],
-    }
+    HostState::ready(HostId([7; 16]), Timestamp(NOW.0 - 9_000 * HOUR_MS))
 }
 
 fn latest(number: u64) -> Latest {
-    let fired = |hours| {
+    let last_run = |hours| {
         let at = Timestamp(NOW.0 - hours % 400 * HOUR_MS);
         Some(LastRun { at, open: false, failures: u8::from(number.is_multiple_of(17)), put_off: false })
     };
-    [fired(number), fired(number * 7), fired(number * 13)]
+    [last_run(number), last_run(number * 7), last_run(number * 13)]
 }
 
 fn measure(what: &str, settings: &[Maintenance]) -> f64 {

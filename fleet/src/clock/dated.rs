@@ -198,7 +198,7 @@ impl Dated for Soundness {
 impl Dated for LastRuns {
     fn cap(&mut self, clock: Clock) {
         self.switched_at.cap(clock);
-        self.latest.iter_mut().flatten().for_each(|fired| fired.at.cap(clock));
+        self.latest.iter_mut().flatten().for_each(|last_run| last_run.at.cap(clock));
     }
 }
 

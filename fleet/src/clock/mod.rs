@@ -22,7 +22,7 @@ use crate::record::TOKEN_LIVES_MS;
 use crate::refused::StoreError;
 use crate::schedule;
 use crate::store::{
-    API_TOKENS, CONFIRMED, CREDENTIALS, FIRED, GIVEN_UP, HOSTS, JOBS, OPEN_JOBS, OPERATORS, PENDING,
+    API_TOKENS, CONFIRMED, CREDENTIALS, GIVEN_UP, HOSTS, JOBS, LAST_RUNS, OPEN_JOBS, OPERATORS, PENDING,
     PRESENCES, REPOS, Reads, SESSIONS, SOUNDNESS, SUMMARIES, Span, TOKENS, Tx, VIEWERS,
 };
 use crate::units::DAY_MS;
@@ -41,7 +41,7 @@ pub(crate) fn mend(op: &mut Op<'_, '_>, clock: Clock) -> Result<usize, StoreErro
         + each(tx, &REPOS, |repo| repo.cap(clock))?
         + each(tx, &SOUNDNESS, |sound| sound.cap(clock))?
         + each(tx, &CONFIRMED, |confirmed| confirmed.at.cap(clock))?
-        + each(tx, &FIRED, |kept| kept.cap(clock))?
+        + each(tx, &LAST_RUNS, |kept| kept.cap(clock))?
         + each(tx, &CREDENTIALS, |row| {
             if let Some(facts) = &mut row.facts {
                 facts.updated_at.cap(clock);

@@ -51,6 +51,34 @@ pub struct HostState {
     pub elsewhere: [Option<Timestamp>; 3],
 }
 
+impl HostState {
+    /// A host on which nothing stands in the way of anything: what tests and benches begin with.
+    #[must_use]
+    pub const fn ready(id: HostId, since: Timestamp) -> Self {
+        Self {
+            id,
+            since,
+            reach: Reach::Online,
+            means: Means {
+                has_repo_credentials: true,
+                is_replaced: false,
+                admin: SlotState::Usable,
+                is_append_only: true,
+                has_keep_rule: true,
+                has_snapshot: true,
+            },
+            lock: None,
+            open: None,
+            neighbour: None,
+            held: [None, None, None],
+            left_out: None,
+            unlisted: None,
+            listing: None,
+            elsewhere: [None; 3],
+        }
+    }
+}
+
 /// What a host has of what jobs need, whoever asks for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Means {
@@ -308,10 +336,10 @@ pub fn decide(now: Timestamp, settings: &Maintenance, latest: &Latest, host: &Ho
     let mut place = 0;
     let mut decisions = [(); 3].map(|()| {
         let (kind, rule) = (KINDS[place], rules[place]);
-        let (fired, elsewhere) = (latest[place], host.elsewhere[place]);
+        let (last_run, elsewhere) = (latest[place], host.elsewhere[place]);
         place += 1;
         let (action, due_at, why) = if knows_zone || !rule.enabled {
-            decide_kind(now, &calendar, kind, rule, (fired, elsewhere), host)
+            decide_kind(now, &calendar, kind, rule, (last_run, elsewhere), host)
         } else {
             (Action::Hold, None, Why::NoTimeZone(settings.timezone.clone()))
         };
@@ -343,14 +371,14 @@ pub(crate) fn is_due(
     now: Timestamp,
     settings: &Maintenance,
     kind: JobKind,
-    fired: Option<LastRun>,
+    last_run: Option<LastRun>,
     (host, since): (HostId, Timestamp),
 ) -> bool {
     let Some(rule) = settings.rule(kind) else { return false };
     let calendar = Calendar::of(&settings.timezone);
     let opening = Opening::of(rule, host);
-    fired.is_none_or(|fired| !fired.open)
-        && due(now, &calendar, rule, opening, fired, since).is_some_and(|due| due.at <= now)
+    last_run.is_none_or(|last_run| !last_run.open)
+        && due(now, &calendar, rule, opening, last_run, since).is_some_and(|due| due.at <= now)
 }
 
 /// When the window of a rule opens for one host.
@@ -373,24 +401,30 @@ fn decide_kind(
     calendar: &Calendar<'_>,
     kind: JobKind,
     rule: &Rule,
-    (fired, elsewhere): (Option<LastRun>, Option<Timestamp>),
+    (last_run, elsewhere): (Option<LastRun>, Option<Timestamp>),
     host: &HostState,
 ) -> (Action, Option<Timestamp>, Why) {
     if !rule.enabled {
         return (Action::Skip, None, Why::Off);
     }
-    if let Some(fired) = fired.filter(|fired| fired.open) {
-        return (Action::Wait, None, Why::InProgress(fired.at));
+    if let Some(last_run) = last_run.filter(|last_run| last_run.open) {
+        return (Action::Wait, None, Why::InProgress(last_run.at));
     }
     if let Some(why) = missing(kind, &host.means) {
         return (Action::Skip, None, why);
     }
     let opening = Opening::of(rule, host.id);
-    let Some(due) = due(now, calendar, rule, opening, fired, host.since) else {
+    let Some(due) = due(now, calendar, rule, opening, last_run, host.since) else {
         return (Action::Skip, None, Why::Never);
     };
-    let due =
-        put_off(due, now, calendar, rule, opening, (fired.map_or(host.since, |fired| fired.at), elsewhere));
+    let due = put_off(
+        due,
+        now,
+        calendar,
+        rule,
+        opening,
+        (last_run.map_or(host.since, |last_run| last_run.at), elsewhere),
+    );
     // Told before it is due: that is the time to look.
     let place = KINDS.iter().position(|known| *known == kind);
     let tried = host.listing.filter(|at| at.plus_ms(RETRY_AFTER_MS) > now);
@@ -446,21 +480,21 @@ fn due(
     calendar: &Calendar<'_>,
     rule: &Rule,
     opening: Opening,
-    fired: Option<LastRun>,
+    last_run: Option<LastRun>,
     since: Timestamp,
 ) -> Option<Due> {
-    let last = fired.map_or(since, |fired| fired.at);
+    let last = last_run.map_or(since, |last_run| last_run.at);
     if last > now.plus_ms(TOLERATED_AHEAD_MS) {
         return Some(Due { at: now, why: Why::Due });
     }
     let next = calendar.next(rule, opening.jitter, last)?;
-    let failures = fired.map_or(0, |fired| fired.failures);
+    let failures = last_run.map_or(0, |last_run| last_run.failures);
     let retry_at = last.plus_ms(RETRY_AFTER_MS);
-    if fired.is_some_and(|fired| fired.put_off) {
+    if last_run.is_some_and(|last_run| last_run.put_off) {
         return Some(Due { at: retry_at.min(next), why: Why::PutOff });
     }
     Some(match failures {
-        0 => Due { at: next, why: Why::NotDue { done_at: fired.map(|fired| fired.at) } },
+        0 => Due { at: next, why: Why::NotDue { done_at: last_run.map(|last_run| last_run.at) } },
         n if n < MAX_TRIES && retry_at < next => Due { at: retry_at, why: Why::Retry(n) },
         n if n < MAX_TRIES => Due { at: next, why: Why::Retry(n) },
         n => Due { at: next, why: Why::GaveUp(n) },

@@ -1,17 +1,17 @@
-//! When each kind fired last, in one row of each host, so that a tick reads no job. It is read from the jobs, in the
+//! When each kind ran last, in one row of each host, so that a tick reads no job. It is read from the jobs, in the
 //! transaction that changes one; there is no other clock.
 
 use super::decide::{KINDS, MAX_TRIES};
 use crate::job;
 use crate::record::{EndedBy, Job, JobState, LastRun, LastRuns};
 use crate::refused::StoreError;
-use crate::store::{FIRED, JOBS, KIND_JOBS, Order, Reads, Span, Tx};
+use crate::store::{JOBS, KIND_JOBS, LAST_RUNS, Order, Reads, Span, Tx};
 use schema::{HostId, JobKind, Timestamp};
 use std::ops::ControlFlow;
 
 /// What is kept of a host.
 pub(crate) fn of(reads: &impl Reads, host: HostId) -> Result<LastRuns, StoreError> {
-    Ok(reads.get(&FIRED, &host)?.unwrap_or_default())
+    Ok(reads.get(&LAST_RUNS, &host)?.unwrap_or_default())
 }
 
 /// A job was made, or its state has changed.
@@ -20,16 +20,16 @@ pub(crate) fn job_changed(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> 
     let before = of(tx, job.host)?;
     let mut after = before;
     after.latest[place] = read(tx, job.host, KINDS[place], before.switched_at)?;
-    if after == before { Ok(()) } else { tx.put(&FIRED, &job.host, &after) }
+    if after == before { Ok(()) } else { tx.put(&LAST_RUNS, &job.host, &after) }
 }
 
 /// The host uses another repository since then.
 pub(crate) fn repository_changed(tx: &mut Tx<'_>, host: HostId, since: Timestamp) -> Result<(), StoreError> {
     let mut kept = LastRuns { switched_at: Some(since), ..LastRuns::default() };
-    for (fired, kind) in kept.latest.iter_mut().zip(KINDS) {
-        *fired = read(tx, host, kind, kept.switched_at)?;
+    for (last_run, kind) in kept.latest.iter_mut().zip(KINDS) {
+        *last_run = read(tx, host, kind, kept.switched_at)?;
     }
-    tx.put(&FIRED, &host, &kept)
+    tx.put(&LAST_RUNS, &host, &kept)
 }
 
 /// Reads the latest job of a kind. One that is open counts wherever it began.
@@ -40,7 +40,7 @@ fn read(
     switched_at: Option<Timestamp>,
 ) -> Result<Option<LastRun>, StoreError> {
     let span = Span::under(&(host, job::kind_key(kind)));
-    let (mut fired, mut failures) = (None, 0);
+    let (mut last_run, mut failures) = (None, 0);
     reads.walk(&KIND_JOBS, &span, Order::Descending, |(_, _, id), ()| {
         let Some(job) = reads.get(&JOBS, &id)? else { return Ok(ControlFlow::Continue(())) };
         if job.state.is_ended() && switched_at.is_some_and(|at| job.created_at < at) {
@@ -53,7 +53,7 @@ fn read(
             None => matches!(job.state, JobState::Failed | JobState::Lost),
         };
         failures = u8::saturating_add(failures, u8::from(failed));
-        let newest = fired.get_or_insert(LastRun {
+        let newest = last_run.get_or_insert(LastRun {
             at: job.created_at,
             open: !job.state.is_ended(),
             failures: 0,
@@ -63,5 +63,5 @@ fn read(
         let goes_on = failed && failures < MAX_TRIES;
         Ok(if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     })?;
-    Ok(fired)
+    Ok(last_run)
 }

@@ -2,7 +2,7 @@
 //!
 //! [`decide()`] is pure: settings, latest jobs and the state of a host go in; what to do with each kind and why comes
 //! out. The tick ([`Fleet::maintain`]) and whoever shows decisions ([`Snapshot::decisions`]) ask the same function of
-//! the same rows. When a kind fired last is read from its latest job, whoever asked for it: there is no other clock,
+//! the same rows. When a kind ran last is read from its latest job, whoever asked for it: there is no other clock,
 //! and what was missed does not pile up. What was done to another repository than the one that the host uses now does
 //! not count. A host that is away is skipped and nothing is queued for it.
 //!
@@ -44,7 +44,7 @@ use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
 use crate::soundness;
 use crate::store::{
-    FIRED, GROUPS, HOSTS, LINKS, MAINTENANCE, Order, PRESENCES, REPOS, ReadView, Reads, SUMMARIES, Span,
+    GROUPS, HOSTS, LAST_RUNS, LINKS, MAINTENANCE, Order, PRESENCES, REPOS, ReadView, Reads, SUMMARIES, Span,
 };
 use crate::unplanned;
 use schema::{HostId, JobKind, Slot, Timestamp};
@@ -140,10 +140,10 @@ fn request_of(decision: &Decision) -> Option<JobRequest> {
     }
 }
 
-/// The hosts for which something is to be run. Most are passed after a look at when each kind fired last.
+/// The hosts for which something is to be run. Most are passed after a look at when each kind ran last.
 pub(crate) fn due_hosts(facts: &Facts, view: &ReadView, now: Timestamp) -> Result<Vec<HostId>, StoreError> {
     let mut presences = view.beside(&PRESENCES)?;
-    let (mut settings, mut fired) = (view.beside(&MAINTENANCE)?, view.beside(&FIRED)?);
+    let (mut settings, mut last_run) = (view.beside(&MAINTENANCE)?, view.beside(&LAST_RUNS)?);
     let mut due = Vec::new();
     view.walk(&HOSTS, &Span::ALL, Order::Ascending, |id, host| {
         let settings = match settings.at(&id) {
@@ -158,10 +158,10 @@ pub(crate) fn due_hosts(facts: &Facts, view: &ReadView, now: Timestamp) -> Resul
         let is_online = presences.at(&id)?.is_some_and(|presence| presence.online);
         let mut kinds = if is_online { decide::open_kinds(now, &settings, id) } else { [false; 3] };
         if kinds.contains(&true) {
-            let LastRuns { switched_at, latest } = fired.at(&id)?.unwrap_or_default();
+            let LastRuns { switched_at, latest } = last_run.at(&id)?.unwrap_or_default();
             let since = switched_at.map_or(host.created_at, |at| at.max(host.created_at));
-            for ((kind, fired), is_due) in KINDS.into_iter().zip(latest).zip(&mut kinds) {
-                *is_due = *is_due && decide::is_due(now, &settings, kind, fired, (id, since));
+            for ((kind, last_run), is_due) in KINDS.into_iter().zip(latest).zip(&mut kinds) {
+                *is_due = *is_due && decide::is_due(now, &settings, kind, last_run, (id, since));
             }
         }
         // What a host lacks, it mostly lacks for ever: that is found before the rest is read.

@@ -13,39 +13,19 @@ const DAY_MS: u64 = 86_400_000;
 const EARLIEST: HostId = HostId(155_u128.to_be_bytes());
 
 fn host() -> HostState {
-    HostState {
-        id: EARLIEST,
-        since: at("2026-11-01T12:00:00Z"),
-        reach: Reach::Online,
-        means: Means {
-            has_repo_credentials: true,
-            is_replaced: false,
-            admin: SlotState::Usable,
-            is_append_only: true,
-            has_keep_rule: true,
-            has_snapshot: true,
-        },
-        lock: None,
-        open: None,
-        neighbour: None,
-        held: [None, None, None],
-        left_out: None,
-        unlisted: None,
-        listing: None,
-        elsewhere: [None; 3],
-    }
+    HostState::ready(EARLIEST, at("2026-11-01T12:00:00Z"))
 }
 
-fn fired(text: &str) -> LastRun {
+fn last_run(text: &str) -> LastRun {
     LastRun { at: at(text), open: false, failures: 0, put_off: false }
 }
 
 /// All three were done in the night of the 22nd.
 fn done() -> Latest {
     [
-        Some(fired("2026-11-22T02:00:10Z")),
-        Some(fired("2026-11-22T02:01:10Z")),
-        Some(fired("2026-11-22T02:04:10Z")),
+        Some(last_run("2026-11-22T02:00:10Z")),
+        Some(last_run("2026-11-22T02:01:10Z")),
+        Some(last_run("2026-11-22T02:04:10Z")),
     ]
 }
 
@@ -158,7 +138,7 @@ fn each_state_of_a_host_has_its_reason() {
 #[test]
 fn what_is_not_due_says_when_it_is() {
     let settings = Maintenance::default();
-    let not_due = |place: usize| Why::NotDue { done_at: done()[place].map(|fired| fired.at) };
+    let not_due = |place: usize| Why::NotDue { done_at: done()[place].map(|last_run| last_run.at) };
     for (now, forget, forget_at, prune_at) in [
         ("2026-11-22T05:00:00Z", not_due(0), "2026-11-23T02:00:00Z", "2026-11-29T02:00:00Z"),
         ("2026-11-23T01:00:00Z", not_due(0), "2026-11-23T02:00:00Z", "2026-11-29T02:00:00Z"),
@@ -216,9 +196,9 @@ fn a_failure_is_tried_again_each_hour_three_times_and_then_when_it_is_due() {
 fn a_job_that_is_dated_far_ahead_counts_for_nothing_and_a_bit_ahead_as_it_is() {
     let settings = Maintenance::default();
     let mut latest = done();
-    latest[0] = Some(fired("2031-01-01T00:00:00Z"));
+    latest[0] = Some(last_run("2031-01-01T00:00:00Z"));
     assert_eq!(said("2026-11-23T03:00:00Z", &settings, &latest, &host())[0].0, A::Run);
-    latest[0] = Some(fired("2026-11-23T03:00:02Z"));
+    latest[0] = Some(last_run("2026-11-23T03:00:02Z"));
     assert_eq!(said("2026-11-23T03:00:00Z", &settings, &latest, &host())[0].0, A::Wait);
 }
 
@@ -238,13 +218,13 @@ fn what_is_due_for_longest_comes_first_and_what_is_due_at_the_same_time_in_order
     let mut settings = Maintenance::default();
     let every_hour = Rule { enabled: true, every: Every::Hours(1), window: None };
     (settings.forget, settings.prune, settings.check) = (every_hour.clone(), every_hour.clone(), every_hour);
-    let fired = |text| Some(LastRun { at: at(text), open: false, failures: 0, put_off: false });
+    let last_run = |text| Some(LastRun { at: at(text), open: false, failures: 0, put_off: false });
     for (forget, prune, check, first) in [
         ("2026-11-29T02:00:00Z", "2026-11-29T02:00:00Z", "2026-11-29T02:00:00Z", 0),
         ("2026-11-29T02:01:00Z", "2026-11-29T02:00:00Z", "2026-11-29T02:00:00Z", 1),
         ("2026-11-29T02:02:00Z", "2026-11-29T02:01:00Z", "2026-11-29T02:00:00Z", 2),
     ] {
-        let latest = [fired(forget), fired(prune), fired(check)];
+        let latest = [last_run(forget), last_run(prune), last_run(check)];
         let decisions = decide(at("2026-11-29T04:00:00Z"), &settings, &latest, &host());
         for (place, decision) in decisions.iter().enumerate() {
             let (action, why) =
@@ -383,7 +363,7 @@ impl Sim {
         let again = decide(now, &self.settings, &self.latest, &self.host);
         assert!(again.iter().all(|decision| decision.action != A::Run), "twice: {again:?}");
         self.host.open = None;
-        let failures = if self.fails { before.map_or(0, |fired| fired.failures) + 1 } else { 0 };
+        let failures = if self.fails { before.map_or(0, |last_run| last_run.failures) + 1 } else { 0 };
         self.latest[place] =
             Some(LastRun { at: now, open: false, failures: failures.min(MAX_TRIES), put_off: false });
         let again = decide(now, &self.settings, &self.latest, &self.host);
@@ -448,7 +428,7 @@ proptest! {
             let now = at("2026-11-01T12:00:00Z").plus_ms(minute * MINUTE_MS);
             if decide(now, &settings, &latest, &host())[0].action == A::Run {
                 runs += 1;
-                let failures = latest[0].map_or(0, |fired: LastRun| fired.failures + 1).clamp(1, MAX_TRIES);
+                let failures = latest[0].map_or(0, |last_run: LastRun| last_run.failures + 1).clamp(1, MAX_TRIES);
                 latest[0] = Some(LastRun { at: now, open: false, failures, put_off: false });
             }
         }
@@ -500,7 +480,7 @@ fn a_host_begins_at_its_own_time_in_the_window_which_its_decision_shows() {
         }
         // Who has had it in the night, also before that time, is not due again in this night.
         let mut latest = done();
-        latest[0] = Some(fired("2026-11-29T02:00:01Z"));
+        latest[0] = Some(last_run("2026-11-29T02:00:01Z"));
         assert_eq!(decide(at("2026-11-29T05:00:00Z"), &settings, &latest, &host)[0].action, A::Wait);
     }
     assert!(begins.len() > 50, "{begins:?}");

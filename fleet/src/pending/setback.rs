@@ -52,6 +52,20 @@ pub enum Setback {
 }
 
 impl Setback {
+    /// Those that are known by their code alone, but for classes.
+    const PLAIN: &[Self] = &[
+        Self::HostOffline,
+        Self::HostNotEnrolled,
+        Self::WireUnsupported,
+        Self::RepoCredsRequired,
+        Self::RepoBusy,
+        Self::QueueFull,
+        Self::NoRoom,
+        Self::Lost,
+        Self::Interrupted,
+        Self::NoSnapshot,
+    ];
+
     /// Its word in the API: a code of a refusal, a class or an agent's refusal, or one of its own.
     #[must_use]
     pub const fn code(&self) -> &'static str {
@@ -91,7 +105,7 @@ impl Setback {
         }
     }
 
-    /// One of each kind: what is known by its code, and what the words are tried with.
+    /// One of each kind: what the words are tried with.
     #[must_use]
     pub fn samples() -> Vec<Self> {
         let said = || "this and that".to_owned();
@@ -133,10 +147,9 @@ impl TryError {
     /// What its code tells alone; `None` = what it is about is in its message.
     #[must_use]
     pub fn setback(&self) -> Option<Setback> {
-        let classes = Class::ALL.into_iter().map(Setback::Failed);
-        let mut known =
-            Setback::samples().into_iter().filter(|setback| setback.said().is_empty()).chain(classes);
-        known.find(|setback| setback.code() == self.code)
+        let plain = Setback::PLAIN.iter().find(|setback| setback.code() == self.code).cloned();
+        plain
+            .or_else(|| Class::ALL.into_iter().find(|class| class.as_str() == self.code).map(Setback::Failed))
     }
 
     /// Whether the host is away.

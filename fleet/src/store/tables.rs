@@ -81,7 +81,7 @@ tables! {
     /// Only of hosts whose settings were changed.
     MAINTENANCE: HostId => Maintenance, "maintenance", of a host;
     /// When each kind of maintenance fired last.
-    FIRED: HostId => LastRuns, "maintenance_fired", of a host;
+    LAST_RUNS: HostId => LastRuns, "maintenance_fired", of a host;
     GROUPS: (HostId, String) => Group, "groups", of a host;
     /// How whole the snapshots of a source group are.
     SOUNDNESS: (HostId, String) => Soundness, "soundness", of a host;

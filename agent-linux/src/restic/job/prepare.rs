@@ -115,7 +115,7 @@ impl Job<'_> {
         }
     }
 
-    /// At an address that is new here: the figures stay when it is the same repository, seen through another door.
+    /// At an address that is new here: the figures stay when it is the same repository, reached in another way.
     async fn settle_figures(&mut self, url: &str, spec: &JobSpec<'_>, repo: Option<RepoId>) {
         let figures = core::mem::replace(&mut self.known.figures, Figures::at(url));
         let (Some(known), false) = (figures.repo, matches!(spec, JobSpec::Probe | JobSpec::Init)) else {

@@ -21,7 +21,7 @@ impl<'j> Job<'j> {
     /// The repository that both open; the reason when there is no such one.
     pub(super) async fn same_repo(&mut self, everyday: &'j Credentials) -> Result<RepoId, Verdict> {
         let admin_repo = repo_of(self.side_run(&args::config()).await)?;
-        let everyday_repo = match self.door(everyday) {
+        let everyday_repo = match self.everyday_way(everyday) {
             Ok((repository, way)) => {
                 let admin = (self.credentials.replace(everyday), self.repository.clone(), self.way.clone());
                 (self.repository, self.way) = (repository, way);
@@ -40,7 +40,7 @@ impl<'j> Job<'j> {
     }
 
     /// The address with its login, and the way to it.
-    fn door(&self, everyday: &Credentials) -> Result<(Zeroizing<String>, Way), Verdict> {
+    fn everyday_way(&self, everyday: &Credentials) -> Result<(Zeroizing<String>, Way), Verdict> {
         let location = Location::parse(&everyday.url).map_err(refused_location)?;
         let repository = location::compose(everyday).map_err(refused_location)?;
         Ok((repository, self.way_to(everyday, &location, Slot::Repo)?))
@@ -68,7 +68,7 @@ fn not_the_same(admin: RepoId, everyday: RepoId) -> String {
     )
 }
 
-/// The everyday credentials open nothing at present: nobody knows whether the other door leads to the same place.
+/// The everyday credentials open nothing at present: nobody knows whether the admin credentials lead to the same place.
 fn unknown(mut verdict: Verdict) -> Verdict {
     verdict.message.insert_str(
         0,

@@ -1,7 +1,7 @@
 //! The words of decisions, as [`decide`] makes them.
 
 use super::*;
-use fleet::maintenance::{Action as A, HostState, KINDS, LastRun, Latest, Lock, Means, Reach, decide};
+use fleet::maintenance::{Action as A, HostState, KINDS, LastRun, Latest, Lock, Reach, decide};
 use fleet::record::{Every, Hold, Rule, SlotState};
 use schema::{HostId, JobKind};
 use std::collections::BTreeSet;
@@ -14,39 +14,19 @@ fn at(text: &str) -> Timestamp {
 const EARLIEST: HostId = HostId(155_u128.to_be_bytes());
 
 fn host() -> HostState {
-    HostState {
-        id: EARLIEST,
-        since: at("2026-11-01T12:00:00Z"),
-        reach: Reach::Online,
-        means: Means {
-            has_repo_credentials: true,
-            is_replaced: false,
-            admin: SlotState::Usable,
-            is_append_only: true,
-            has_keep_rule: true,
-            has_snapshot: true,
-        },
-        lock: None,
-        open: None,
-        neighbour: None,
-        held: [None, None, None],
-        left_out: None,
-        unlisted: None,
-        listing: None,
-        elsewhere: [None; 3],
-    }
+    HostState::ready(EARLIEST, at("2026-11-01T12:00:00Z"))
 }
 
-fn fired(text: &str) -> LastRun {
+fn last_run(text: &str) -> LastRun {
     LastRun { at: at(text), open: false, failures: 0, put_off: false }
 }
 
 /// All three were done in the night of the 22nd.
 fn done() -> Latest {
     [
-        Some(fired("2026-11-22T02:00:10Z")),
-        Some(fired("2026-11-22T02:01:10Z")),
-        Some(fired("2026-11-22T02:04:10Z")),
+        Some(last_run("2026-11-22T02:00:10Z")),
+        Some(last_run("2026-11-22T02:01:10Z")),
+        Some(last_run("2026-11-22T02:04:10Z")),
     ]
 }
 
