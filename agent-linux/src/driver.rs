@@ -22,7 +22,7 @@ use crate::{
     policy::PolicyAt,
     random,
     reports::{Chunk, Details},
-    restic::{Credentials, Restic},
+    restic::{Credentials, Restic, Walked},
     rfc3339::Instant,
     slots::{SlotError, Slots},
     state::{StateError, StateFolder},
@@ -146,6 +146,8 @@ struct Driver {
     /// When it is looked again whether the state folder has room.
     room_at: Monotonic,
     restic: Option<Restic>,
+    /// The snapshot that was looked through last: between the dry run of a restore and the restore, mostly.
+    walked: Option<Walked>,
     connected_since: Option<schema::Timestamp>,
     last_hello_at: Option<schema::Timestamp>,
     last_error: Option<ErrorStatus>,
@@ -290,6 +292,7 @@ impl Driver {
             look_at: clock::mono(),
             room_at: clock::mono(),
             restic: None,
+            walked: None,
             connected_since: None,
             last_hello_at: None,
             last_error: None,

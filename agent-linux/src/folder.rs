@@ -31,6 +31,9 @@ pub enum FolderError {
     /// One of the folders that nothing may be done in.
     #[error("{} belongs to the agent itself", .0.display())]
     Forbidden(PathBuf),
+    /// Others than its owner may write to it, or it is another's.
+    #[error("others may write to {}, so they could lead elsewhere what is written there", .0.display())]
+    Shared(PathBuf),
     /// It is not the new folder of the agent's own that it was made as.
     #[error("{} was replaced while it was made", .0.display())]
     Replaced(PathBuf),
@@ -131,11 +134,101 @@ impl Folder {
         if made.is_own()? { Ok(made) } else { Err(FolderError::Replaced(made.path)) }
     }
 
+    /// One folder further, made when it is missing; and whether it was.
+    fn step_or_make(&self, name: &OsStr, forbidden: &[FolderId]) -> Result<(Self, bool), FolderError> {
+        let (folder, is_new) = match self.step(name) {
+            Err(FolderError::System { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                (self.make(name)?, true)
+            }
+            found => (found?, false),
+        };
+        if forbidden.contains(&folder.id()?) {
+            return Err(FolderError::Forbidden(folder.path));
+        }
+        Ok((folder, is_new))
+    }
+
+    /// The path by which the system finds it, whatever its own path leads to by now.
+    fn by_number(&self) -> String {
+        format!("/proc/self/fd/{}", self.fd.as_raw_fd())
+    }
+
+    /// Whether nobody but root and whoever runs the agent can exchange what is in it. In a folder like `/tmp` nobody can
+    /// exchange what is another's.
+    fn is_ours_to_write(&self, may_be_sticky: bool) -> Result<bool, FolderError> {
+        const OTHERS_WRITE: u32 = 0o022;
+        const STICKY: u32 = 0o1000;
+        let stat = fstat(&self.fd).map_err(|error| system(&self.path, error))?;
+        let is_ours = stat.st_uid == geteuid().as_raw() || stat.st_uid == 0;
+        let is_closed = stat.st_mode & OTHERS_WRITE == 0 || (may_be_sticky && stat.st_mode & STICKY != 0);
+        Ok(is_ours && is_closed)
+    }
+
     /// Whether it is a folder of whoever runs the agent, closed to everybody else.
     fn is_own(&self) -> Result<bool, FolderError> {
         let stat = fstat(&self.fd).map_err(|error| system(&self.path, error))?;
         Ok(stat.st_uid == geteuid().as_raw() && stat.st_mode & 0o777 == OWN)
     }
+}
+
+/// A folder that was there, and the one that it lies in. Nobody but the agent's user and root may write to either.
+#[derive(Debug)]
+pub struct FoundFolder {
+    parent: Folder,
+    name: OsString,
+    folder: Folder,
+}
+
+impl FoundFolder {
+    fn take(parent: Folder, name: &OsStr, folder: Folder) -> Result<Self, FolderError> {
+        for (one, may_be_sticky) in [(&parent, true), (&folder, false)] {
+            if !one.is_ours_to_write(may_be_sticky)? {
+                return Err(FolderError::Shared(one.path.clone()));
+            }
+        }
+        Ok(Self { parent, name: name.to_owned(), folder })
+    }
+
+    /// The folder that it lies in.
+    #[must_use]
+    pub fn parent(&self) -> BorrowedFd<'_> {
+        self.parent.as_fd()
+    }
+
+    /// Its name in there.
+    #[must_use]
+    pub fn name(&self) -> &OsStr {
+        &self.name
+    }
+
+    /// The path by which it was opened.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Whether nothing is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        fs::read_dir(self.folder.by_number()).is_ok_and(|mut entries| entries.next().is_none())
+    }
+
+    /// Whether its path still leads to it, without links, and only its owner may write to it.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        let found = Folder::open(self.path()).and_then(|found| found.id());
+        let is_same = matches!((found, self.folder.id()), (Ok(found), Ok(own)) if found == own);
+        is_same && self.folder.is_ours_to_write(false).unwrap_or(false)
+    }
+}
+
+/// A folder of a certain path, which was there or not.
+#[derive(Debug)]
+pub enum NamedFolder {
+    /// It was made.
+    New(NewFolder),
+    /// It was there.
+    Found(FoundFolder),
 }
 
 /// A folder that was made new, and the one that it lies in.
@@ -153,31 +246,12 @@ impl AsFd for NewFolder {
 }
 
 impl NewFolder {
-    /// Makes `below`, a path in `root`, as a new folder. When that is there already, the new one lies in it and is called
-    /// `name`, with a number behind it when that is taken too. What is missing on the way is made. No link is followed
-    /// anywhere, and no folder of `forbidden` entered.
-    pub fn make(root: &Path, below: &Path, name: &str, forbidden: &[FolderId]) -> Result<Self, FolderError> {
-        let mut names = plain_names(root)?;
-        let of_root = names.len();
-        let below = Path::new("/").join(below);
-        names.extend(plain_names(&below)?);
+    /// Makes a new folder in `within`, called `name`, with a number behind it when that is taken. What is missing on the
+    /// way is made. No link is followed anywhere, and no folder of `forbidden` entered.
+    pub fn make(within: &Path, name: &str, forbidden: &[FolderId]) -> Result<Self, FolderError> {
         let mut parent = Folder::root()?;
-        for (at, next) in names.iter().enumerate() {
-            let is_last = at + 1 == names.len();
-            let found = match parent.step(next) {
-                Err(FolderError::System { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                    let made = parent.make(next)?;
-                    if is_last && at >= of_root {
-                        return Ok(Self { parent, name: (*next).to_owned(), folder: made });
-                    }
-                    made
-                }
-                found => found?,
-            };
-            if forbidden.contains(&found.id()?) {
-                return Err(FolderError::Forbidden(found.path));
-            }
-            parent = found;
+        for next in plain_names(within)? {
+            parent = parent.step_or_make(next, forbidden)?.0;
         }
         let mut number = 1_u32;
         loop {
@@ -192,6 +266,43 @@ impl NewFolder {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// The folder of this path; `None` = it is not there. No link is followed anywhere, and no folder of `forbidden`
+    /// entered.
+    pub fn find(path: &Path, forbidden: &[FolderId]) -> Result<Option<FoundFolder>, FolderError> {
+        let names = plain_names(path)?;
+        let Some((last, way)) = names.split_last() else { return Err(FolderError::Odd(path.to_owned())) };
+        let mut folder = Folder::root()?;
+        let mut parent = None;
+        for name in way.iter().chain([last]) {
+            let next = match folder.step(name) {
+                Err(FolderError::System { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                    return Ok(None);
+                }
+                found => found?,
+            };
+            if forbidden.contains(&next.id()?) {
+                return Err(FolderError::Forbidden(next.path));
+            }
+            parent = Some(core::mem::replace(&mut folder, next));
+        }
+        parent.map(|parent| FoundFolder::take(parent, last, folder)).transpose()
+    }
+
+    /// Opens the folder of this path, or makes it. No link is followed anywhere, and no folder of `forbidden` entered.
+    pub fn open_or_make(path: &Path, forbidden: &[FolderId]) -> Result<NamedFolder, FolderError> {
+        let names = plain_names(path)?;
+        let Some((last, way)) = names.split_last() else { return Err(FolderError::Odd(path.to_owned())) };
+        let mut parent = Folder::root()?;
+        for name in way {
+            parent = parent.step_or_make(name, forbidden)?.0;
+        }
+        let (folder, is_new) = parent.step_or_make(last, forbidden)?;
+        if is_new {
+            return Ok(NamedFolder::New(Self { parent, name: (*last).to_owned(), folder }));
+        }
+        FoundFolder::take(parent, last, folder).map(NamedFolder::Found)
     }
 
     /// Where it was made.
@@ -217,9 +328,8 @@ impl NewFolder {
     pub fn lift(&self, name: &str) -> Result<(), FolderError> {
         let inner = self.folder.step(OsStr::new(name))?;
         let failed = |source| FolderError::System { path: inner.path.clone(), source };
-        let names: io::Result<Vec<OsString>> =
-            fs::read_dir(format!("/proc/self/fd/{}", inner.fd.as_raw_fd()))
-                .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.file_name())).collect());
+        let names: io::Result<Vec<OsString>> = fs::read_dir(inner.by_number())
+            .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.file_name())).collect());
         for entry in names.map_err(failed)? {
             renameat(&inner.fd, &entry, &self.folder.fd, &entry)
                 .map_err(|error| system(&inner.path, error))?;
@@ -268,29 +378,66 @@ mod tests {
         (folder, path)
     }
 
-    fn make(root: &Path, below: &str) -> Result<NewFolder, FolderError> {
-        NewFolder::make(root, Path::new(below), "new", &[])
+    fn make(path: &Path) -> Result<NewFolder, FolderError> {
+        match NewFolder::open_or_make(path, &[])? {
+            NamedFolder::New(new) => Ok(new),
+            NamedFolder::Found(found) => panic!("{} was there", found.path().display()),
+        }
     }
 
     #[test]
     fn a_folder_is_made_new_below_its_root_and_closed_to_others() {
         let (_kept, at) = folder();
         let base = at.join("base");
-        for (below, made) in
-            [("", "new"), ("", "new-2"), ("a/b", "a/b"), ("a/b", "a/b/new"), ("a", "a/new"), ("c", "c")]
-        {
-            let new = make(&base, below).unwrap();
-            assert_eq!(new.path(), base.join(made), "{below}");
+        for (within, made) in [
+            ("", "new"),
+            ("", "new-2"),
+            ("a/b", "a/b/new"),
+            ("a/b", "a/b/new-2"),
+            ("a", "a/new"),
+            ("c", "c/new"),
+        ] {
+            let new = NewFolder::make(&base.join(within), "new", &[]).unwrap();
+            assert_eq!(new.path(), base.join(made), "{within}");
             let found = fs::metadata(new.path()).unwrap();
             assert_eq!((found.mode() & 0o7777, found.uid()), (0o700, geteuid().as_raw()));
             assert!(new.is_in_place());
         }
-        let new = make(&base, "c").unwrap();
+        let new = make(&base.join("d")).unwrap();
+        assert_eq!(new.path(), base.join("d"), "the folder that was named");
         new.remove_if_empty();
         assert!(!new.path().exists() && !new.is_in_place());
-        fs::write(base.join("c/file"), "").unwrap();
         fs::write(base.join("plain"), "").unwrap();
-        assert!(matches!(make(&base, "plain/x"), Err(FolderError::System { .. })));
+        assert!(matches!(make(&base.join("plain/x")), Err(FolderError::System { .. })));
+    }
+
+    #[test]
+    fn a_folder_that_is_there_is_taken_when_nobody_else_may_write_to_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (_kept, at) = folder();
+        let open = |name: &str| NewFolder::open_or_make(&at.join(name), &[]);
+        fs::create_dir_all(at.join("base/in")).unwrap();
+        let Ok(NamedFolder::Found(found)) = open("base/in") else { panic!() };
+        assert_eq!((found.path(), found.name()), (at.join("base/in").as_path(), OsStr::new("in")));
+        assert!(found.is_empty() && found.is_in_place());
+        fs::write(at.join("base/in/file"), "").unwrap();
+        assert!(!found.is_empty());
+        fs::rename(at.join("base/in"), at.join("base/moved")).unwrap();
+        symlink(at.join("base/moved"), at.join("base/in")).unwrap();
+        assert!(!found.is_in_place(), "a link leads to it");
+        assert!(matches!(open("base/in"), Err(FolderError::Link(_))));
+        let mode =
+            |name: &str, mode| fs::set_permissions(at.join(name), fs::Permissions::from_mode(mode)).unwrap();
+        mode("base/moved", 0o777);
+        assert!(
+            matches!(open("base/moved"), Err(FolderError::Shared(path)) if path == at.join("base/moved"))
+        );
+        mode("base/moved", 0o755);
+        mode("base", 0o775);
+        assert!(matches!(open("base/moved"), Err(FolderError::Shared(path)) if path == at.join("base")));
+        mode("base", 0o1777);
+        assert!(matches!(open("base/moved"), Ok(NamedFolder::Found(_))), "as in /tmp");
+        assert!(matches!(NewFolder::open_or_make(Path::new("/"), &[]), Err(FolderError::Odd(_))));
     }
 
     #[test]
@@ -302,20 +449,21 @@ mod tests {
         symlink(at.join("outside"), at.join("base/in/door")).unwrap();
         symlink(at.join("nowhere"), at.join("base/dangling")).unwrap();
         symlink(at.join("base"), at.join("alias")).unwrap();
-        for (root, below) in [
-            ("base", "door"),
-            ("base", "door/x"),
-            ("base", "in/door/x/y"),
-            ("base", "dangling"),
-            ("base", "dangling/x"),
-            ("alias", "x"),
-            ("alias/in", ""),
+        for path in [
+            "base/door",
+            "base/door/x",
+            "base/in/door/x/y",
+            "base/dangling",
+            "base/dangling/x",
+            "alias/x",
+            "alias/in",
         ] {
-            let error = make(&at.join(root), below).unwrap_err();
-            assert!(matches!(error, FolderError::Link(_)), "{root} {below}: {error}");
+            let errors =
+                [make(&at.join(path)).unwrap_err(), NewFolder::make(&at.join(path), "new", &[]).unwrap_err()];
+            assert!(errors.iter().all(|error| matches!(error, FolderError::Link(_))), "{path}: {errors:?}");
         }
-        for (root, below) in [("base", "../x"), ("base", "in/../../x"), ("base/../base", "x")] {
-            assert!(matches!(make(&at.join(root), below), Err(FolderError::Odd(_))), "{root} {below}");
+        for path in ["base/../x", "base/in/../../x"] {
+            assert!(matches!(make(&at.join(path)), Err(FolderError::Odd(_))), "{path}");
         }
         assert!(matches!(Folder::open(Path::new("base")), Err(FolderError::Odd(_))));
         assert_eq!(fs::read_dir(at.join("outside")).unwrap().count(), 0);
@@ -327,18 +475,20 @@ mod tests {
         let (_kept, at) = folder();
         fs::create_dir_all(at.join("base/state/inner")).unwrap();
         let own = [FolderId::of(&at.join("base/state")).unwrap()];
-        for below in ["state", "state/x", "state/inner/x", "./state/x"] {
-            let made = NewFolder::make(&at.join("base"), Path::new(below), "new", &own);
-            assert!(matches!(made, Err(FolderError::Forbidden(_))), "{below}");
+        for path in ["state", "state/x", "state/inner/x", "./state/x"] {
+            let made = NewFolder::make(&at.join("base").join(path), "new", &own);
+            assert!(matches!(made, Err(FolderError::Forbidden(_))), "{path}");
+            let opened = NewFolder::open_or_make(&at.join("base").join(path), &own);
+            assert!(matches!(opened, Err(FolderError::Forbidden(_))), "{path}");
         }
-        assert!(NewFolder::make(&at.join("base"), Path::new("other"), "new", &own).is_ok());
+        assert!(NewFolder::make(&at.join("base/other"), "new", &own).is_ok());
         assert_eq!(fs::read_dir(at.join("base/state")).unwrap().count(), 1);
     }
 
     #[test]
     fn what_is_in_an_inner_folder_is_lifted_out_of_it() {
         let (_kept, at) = folder();
-        let new = make(&at, "new").unwrap();
+        let new = make(&at.join("new")).unwrap();
         new.make_inner("inner").unwrap();
         fs::create_dir_all(at.join("new/inner/a/b")).unwrap();
         fs::write(at.join("new/inner/file"), "text").unwrap();
@@ -353,7 +503,7 @@ mod tests {
     #[test]
     fn a_folder_that_was_swapped_is_noticed() {
         let (_kept, at) = folder();
-        let new = make(&at, "a/b").unwrap();
+        let new = make(&at.join("a/b")).unwrap();
         fs::rename(at.join("a"), at.join("moved")).unwrap();
         assert!(!new.is_in_place(), "its path is gone");
         symlink(at.join("moved"), at.join("a")).unwrap();

@@ -6,10 +6,10 @@ use crate::link::Sent;
 use crate::record::meta::Meta;
 use crate::record::{
     Accepted, Actor, AuditTarget, BackupFigures, Every, Extent, Flawed, ForgetFigures, Group, Hold,
-    JobFigures, JobState, JobWhat, Lack, Loss, Newest, Origin, Past, ProbeFigures, Retention, Role,
-    Soundness, SourceFinding, Unplanned, Whole,
+    JobFigures, JobState, JobWhat, Lack, Loss, Newest, Origin, Past, ProbeFigures, RestoreFailure,
+    RestoreFigures, RestorePlan, RestoreTarget, Retention, Role, Soundness, SourceFinding, Unplanned, Whole,
 };
-use schema::{Class, HostId, JobId, RepoId, Slot, SourceReason, Timestamp};
+use schema::{Class, HostId, JobId, Overwrite, RepoId, Slot, SourceReason, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::{Debug, Write as _};
 
@@ -119,6 +119,16 @@ fn enums(written: &mut Written) {
         JobWhat::Snapshots => JobWhat::Snapshots,
         JobWhat::Ls { .. } => JobWhat::Ls { snapshot: text("0badcafe"), path: text("/etc") },
         JobWhat::Browse { .. } => JobWhat::Browse { path: text("/srv") },
+        JobWhat::Restore(_) => JobWhat::Restore(RestorePlan {
+            source: HOST,
+            snapshot: text("0badcafe"),
+            paths: vec![text("/etc")],
+            target: RestoreTarget::Folder { path: text("/back") },
+            overwrite: Overwrite::IfChanged,
+            delete: true,
+            verify: false,
+            dry_run: true,
+        }),
     });
     each!(written, JobFigures {
         JobFigures::None => JobFigures::None,
@@ -163,7 +173,20 @@ fn enums(written: &mut Written) {
         JobFigures::Unlock { .. } => JobFigures::Unlock { removed: 1 },
         JobFigures::Stats { .. } => JobFigures::Stats { total_bytes: 1, blobs: 2 },
         JobFigures::Snapshots { .. } => JobFigures::Snapshots { count: 1, left_out: 2 },
-        JobFigures::Restore { .. } => JobFigures::Restore { files: 1, bytes: 2, skipped: 3 },
+        JobFigures::Restore(_) => JobFigures::Restore(RestoreFigures {
+            files: 1,
+            replaced: 2,
+            skipped: 3,
+            deleted: 4,
+            failed: 5,
+            bytes: 6,
+            target: text("/back"),
+            free_bytes: Some(7),
+            is_estimate: true,
+            verified: true,
+            failures: vec![RestoreFailure { path: text("/etc"), reason: text("no space") }],
+            failures_left_out: 8,
+        }),
         JobFigures::Folder { .. } => JobFigures::Folder { entries: 1, left_out: 2 },
         JobFigures::HostKey { .. } => JobFigures::HostKey { slot: Slot::Admin, key: text("ssh-ed25519 AAAA") },
     });

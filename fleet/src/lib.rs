@@ -65,6 +65,7 @@ pub mod record;
 mod refused;
 mod repo;
 mod request;
+mod restore;
 mod roster;
 mod samples;
 mod schedule;

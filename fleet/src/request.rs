@@ -1,6 +1,6 @@
 //! What people and the server's own ticks ask of the fleet.
 
-use crate::record::{Actor, Retention, Role};
+use crate::record::{Actor, RestorePlan, Retention, Role};
 use schema::{JobKind, Timestamp};
 
 /// Who asks, and from where.
@@ -76,6 +76,8 @@ pub enum JobRequest {
         /// Absolute path of the folder on the host.
         path: String,
     },
+    /// Restore files of a snapshot, or say what that would write.
+    Restore(RestorePlan),
 }
 
 impl JobRequest {
@@ -94,6 +96,7 @@ impl JobRequest {
             Self::Snapshots => JobKind::Snapshots,
             Self::Ls { .. } => JobKind::Ls,
             Self::Browse { .. } => JobKind::Browse,
+            Self::Restore(_) => JobKind::Restore,
         }
     }
 }

@@ -303,6 +303,8 @@ impl Snapshot {
         let fits = |job: &Job| {
             filter.kind.is_none_or(|kind| job.what.kind() == kind)
                 && filter.state.is_none_or(|state| job.state == state)
+                // Whoever asks for a kind has named it.
+                && (filter.looks || filter.kind.is_some() || !job.what.is_look())
         };
         let mut paged = Paged { items: Vec::new(), next: None };
         let (mut looked_at, mut last) = (0, None);

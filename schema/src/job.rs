@@ -1,6 +1,9 @@
 //! The words of a job: kinds, specifications, outcomes, summaries.
 
-use crate::{Items, OsText, RepoId, Slot, Timestamp};
+use crate::{
+    Items, OsText, RepoId, Slot, Timestamp,
+    restore::{RestoreSpec, RestoreSummary},
+};
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
@@ -295,20 +298,6 @@ impl Keep<'_> {
     }
 }
 
-/// What to restore and where to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RestoreSpec<'a> {
-    /// restic's id of the snapshot, in hexadecimal.
-    pub snapshot: &'a str,
-    /// Paths inside the snapshot; empty = all.
-    #[serde(borrow)]
-    pub includes: Items<'a, &'a str>,
-    /// The folder to restore into.
-    pub target: &'a str,
-    /// Only say what would be written.
-    pub dry_run: bool,
-}
-
 /// What an include begins with that is not a path but names a command of the agent's local policy.
 pub const COMMAND_SOURCE: &str = "command:";
 
@@ -525,14 +514,8 @@ pub enum Summary<'a> {
         left_out: u32,
     },
     /// Figures of a restore.
-    Restore {
-        /// Number of files written.
-        files: u64,
-        /// Number of bytes written.
-        bytes: u64,
-        /// Files left as they were.
-        skipped: u64,
-    },
+    #[serde(borrow)]
+    Restore(RestoreSummary<'a>),
     /// Of the listing of a folder; its entries came in their own reports.
     Folder {
         /// Number of entries that came.

@@ -26,3 +26,5 @@ pub const MAX_ENTRIES: u32 = 10_000;
 pub const MAX_HELD_JOBS: usize = 16;
 /// The most findings about single paths in the summary of one backup.
 pub const MAX_SOURCE_FINDINGS: usize = 64;
+/// The most failed files that the summary of one restore names.
+pub const MAX_RESTORE_FAILURES: usize = 100;

@@ -9,7 +9,7 @@ use crate::{api, asset, events, export, guard, health, metrics, openapi, page, r
 use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::{Json, Router};
-use fleet::record::Scope::{Admin, Metrics, Read, Run, Write};
+use fleet::record::Scope::{Admin, Metrics, Read, Restore, Run, Write};
 use serde_json::Value;
 
 /// All routes.
@@ -143,7 +143,7 @@ fn pages() -> Vec<Route> {
 
 /// Run-now: each has two faces and one handler.
 fn runs() -> Vec<Route> {
-    use api::dto::{FolderBody, ForgetDryRunBody, JobOut, words};
+    use api::dto::{FolderBody, ForgetDryRunBody, JobOut, RestoreBody, words};
     let job = |summary| Doc::new("jobs", summary).answers::<JobOut>(202);
     vec![
         post("/hosts/{host}/repo-credentials/test", Run, run::probe),
@@ -163,6 +163,11 @@ fn runs() -> Vec<Route> {
             .doc(job("Asks the agent to list a folder of a snapshot").takes::<FolderBody>()),
         post("/api/hosts/{host}/folders", Run, run::browse)
             .doc(job("Asks the agent to list a folder of the host itself").takes::<FolderBody>()),
+        post("/api/hosts/{host}/restore", Restore, run::restore).doc(
+            job("Restores files of a snapshot, or says what that would write (dry_run). The original places and `delete` need \
+                 `confirm`, else 422 `confirm_required`")
+                .takes::<RestoreBody>(),
+        ),
         get("/hosts/{host}/repo/{kind}", Run, page::repo::confirm_run),
         post("/hosts/{host}/repo/{kind}", Run, run::repo),
         post("/api/hosts/{host}/repo/{kind}", Run, run::repo).doc(
@@ -400,6 +405,7 @@ fn api_jobs() -> Vec<Route> {
                 .query_word::<words::JobKind>("kind", "of this kind")
                 .query_word::<words::JobState>("state", "in this state")
                 .query_time("since", "made at or after this RFC 3339 time")
+                .query_boolean("looks", "true: with those too that only showed something: listed folders, dry runs")
                 .paged::<JobOut>(),
         ),
         get("/api/jobs/{job}", Read, job::one).doc(doc("One job").answers::<JobOut>(200)),

@@ -1,7 +1,7 @@
 //! Run-now: one handler for both faces. JSON gets a 202 with the job, htmx a redirect header, a plain form a 303.
 
 use crate::api::dto::words::REPO_JOBS;
-use crate::api::dto::{FolderBody, ForgetDryRunBody, JobOut};
+use crate::api::dto::{FolderBody, ForgetDryRunBody, JobOut, RestoreBody};
 use crate::app::{Ctx, Face};
 use crate::form::Input;
 use crate::problem::Problem;
@@ -57,6 +57,18 @@ pub(crate) async fn browse(
     Input(body): Input<FolderBody>,
 ) -> Result<Response<Body>, Problem> {
     dispatch(&ctx, &host, JobRequest::Browse { path: body.path }).await
+}
+
+/// `…/restore`.
+pub(crate) async fn restore(
+    ctx: Ctx,
+    Path(host): Path<String>,
+    Input(body): Input<RestoreBody>,
+) -> Result<Response<Body>, Problem> {
+    let host = ctx.find_host(&host).await?;
+    let plan = body.plan(&host, host.id)?;
+    let job = ctx.app.fleet.dispatch(host.id, JobRequest::Restore(plan), ctx.by()).await?;
+    Ok(accepted(&ctx, &job))
 }
 
 /// `…/repo/{init,forget,prune,check,unlock,stats}`.

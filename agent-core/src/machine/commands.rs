@@ -121,7 +121,14 @@ impl Core {
                 let ticket = Ticket {
                     job,
                     kind: run.spec.kind(),
-                    urgent: matches!(run.spec, JobSpec::Unlock { all: false }),
+                    // Somebody waits for it: what is looked for and restored comes before what is saved.
+                    urgent: matches!(
+                        run.spec,
+                        JobSpec::Unlock { all: false }
+                            | JobSpec::Restore(_)
+                            | JobSpec::Ls { .. }
+                            | JobSpec::Browse { .. }
+                    ),
                     expires_at,
                     deadline_secs: run.deadline_secs,
                     group: match run.spec {

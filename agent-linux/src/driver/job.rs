@@ -51,6 +51,7 @@ impl Driver {
                 restic: self.restic.clone(),
                 figures: self.known.figures.clone(),
                 unclean: std::mem::take(&mut self.died_in_job),
+                walked: self.walked.take(),
             },
         };
         let (event_sender, events) = mpsc::channel(EVENTS);
@@ -90,6 +91,7 @@ impl Driver {
                         restic: self.restic.clone(),
                         figures: self.known.figures.clone(),
                         unclean: true,
+                        walked: None,
                     };
                     not_run(
                         known,
@@ -150,6 +152,7 @@ impl Driver {
             self.restic = known.restic;
         }
         self.died_in_job |= known.unclean;
+        self.walked = known.walked;
         if figures_changed {
             self.known.revision += 1;
             self.known.at = clock::wall();

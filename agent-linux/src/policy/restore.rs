@@ -2,8 +2,15 @@
 
 use super::{Policy, in_words, is_within, own_state::OWN_STATE, real, roots::has_steps_up};
 use crate::{restic::RestoreTo, state::DEFAULT_FOLDER};
-use schema::job::RestoreSpec;
-use std::path::{Path, PathBuf};
+use schema::{RestoreTarget, restore::RestoreSpec};
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+};
+
+const NOTHING_TO_DELETE: &str =
+    "A new folder holds nothing that could be deleted: leave that out, or name the folder.";
 
 /// The agent's own base when the policy names none: beside the state folder.
 pub(super) fn default_base(state_dir: &Path) -> PathBuf {
@@ -24,34 +31,59 @@ impl Policy {
 
     /// Where this restore goes; else why it is not done, with the key that would have to be another.
     pub fn restore_to(&self, restore: &RestoreSpec<'_>) -> Result<RestoreTo, String> {
-        if restore.target == "/" {
-            return self.in_place(restore).map(|without| RestoreTo::Original { without });
-        }
         let forbidden = vec![self.state_dir.clone()];
-        if restore.target.is_empty() {
-            let (root, below) = (self.restore_base.clone(), PathBuf::new());
-            return Ok(RestoreTo::New { root, below, forbidden });
-        }
-        let target = Path::new(restore.target);
-        let is_plain = target.is_absolute() && !has_steps_up(target);
-        let root = self.restore_roots().into_iter().find(|root| is_plain && target.starts_with(root));
-        match root {
-            Some(_) if self.is_in_state(target) => Err(OWN_STATE.to_owned()),
-            Some(root) => {
-                let below = target.strip_prefix(&root).unwrap_or(Path::new("")).to_owned();
-                match hidden_name(&below) {
-                    Some(name) => Err(format!(
-                        "Nothing is restored into {name}: programs read folders of such names by themselves (.ssh, .config). Name a folder whose name begins with another sign than a dot."
-                    )),
-                    None => Ok(RestoreTo::New { root, below, forbidden }),
-                }
+        let (path, is_new) = match restore.target {
+            RestoreTarget::Original => {
+                return self.in_place(restore).map(|without| RestoreTo::Original { without });
             }
-            None => Err(format!(
-                "This machine's own policy does not let anything be restored into {}; it allows new folders below {}. To change that: restore_targets in its policy file.",
-                restore.target,
-                in_words(&self.restore_roots())
-            )),
+            RestoreTarget::NewFolder { within } if within.as_bytes().is_empty() => {
+                if restore.delete {
+                    return Err(NOTHING_TO_DELETE.to_owned());
+                }
+                return Ok(RestoreTo::New { within: self.restore_base.clone(), forbidden });
+            }
+            RestoreTarget::NewFolder { within } => (within, true),
+            RestoreTarget::Folder { path } => (path, false),
+        };
+        if is_new && restore.delete {
+            return Err(NOTHING_TO_DELETE.to_owned());
         }
+        let target = Path::new(OsStr::from_bytes(path.as_bytes()));
+        let is_plain = target.is_absolute() && !has_steps_up(target) && !path.as_bytes().contains(&0);
+        let Some(root) = self.restore_roots().into_iter().find(|root| is_plain && target.starts_with(root))
+        else {
+            return Err(format!(
+                "This machine's own policy does not let anything be restored into {path}; it allows new folders below {}. To change that: restore_targets in its policy file.",
+                in_words(&self.restore_roots())
+            ));
+        };
+        if self.is_in_state(target) {
+            return Err(OWN_STATE.to_owned());
+        }
+        let below = target.strip_prefix(&root).unwrap_or(Path::new(""));
+        if let Some(name) = hidden_name(below) {
+            return Err(format!(
+                "Nothing is restored into {name}: programs read folders of such names by themselves (.ssh, .config). Name a folder whose name begins with another sign than a dot."
+            ));
+        }
+        // By its names alone, without `.` and doubled slashes.
+        let path: PathBuf = target.components().collect();
+        if is_new {
+            return Ok(RestoreTo::New { within: path, forbidden });
+        }
+        // What is restored lies below it under its whole path, and could be the agent's own.
+        if self.own_paths().iter().any(|own| own.starts_with(&path) || own.starts_with(real(&path))) {
+            return Err(format!(
+                "The agent's own state folder or policy file lies in {}: name a narrower folder, or restore into a new one.",
+                path.display()
+            ));
+        }
+        Ok(RestoreTo::Folder { path, forbidden })
+    }
+
+    /// What is the agent's own, by the names that were given and by where they lead.
+    fn own_paths(&self) -> Vec<PathBuf> {
+        [&self.state_dir, &self.file].into_iter().flat_map(|path| [path.clone(), real(path)]).collect()
     }
 
     /// What a restore to where it was must leave alone; else why it is not done.
@@ -62,9 +94,14 @@ impl Policy {
                 in_words(&self.restore_roots())
             ));
         }
-        let own: Vec<PathBuf> =
-            [&self.state_dir, &self.file].into_iter().flat_map(|path| [path.clone(), real(path)]).collect();
-        if restore.includes.is_empty() {
+        let own = self.own_paths();
+        let paths = || restore.paths.iter().map(|path| path.as_bytes());
+        // The root is all there is.
+        let is_all = paths().next().is_none() || paths().any(|path| path.iter().all(|&byte| byte == b'/'));
+        if is_all && restore.delete {
+            return Err("Nothing is deleted from a whole machine: name the paths in which what the snapshot lacks is to go.".to_owned());
+        }
+        if is_all {
             if !self.source_roots.is_empty() {
                 return Err(format!(
                     "This machine's own policy lets only what is in {} be restored to where it was (source_roots): name the paths.",
@@ -73,8 +110,8 @@ impl Policy {
             }
             return Ok(own);
         }
-        for include in restore.includes.iter() {
-            let path = Path::new(include);
+        for include in restore.paths.iter() {
+            let path = Path::new(OsStr::from_bytes(include.as_bytes()));
             let found = real(path);
             let is_plain = path.is_absolute() && !has_steps_up(path);
             let is_allowed = self.source_roots.is_empty()
@@ -111,7 +148,7 @@ fn hidden_name(below: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schema::Items;
+    use schema::{Items, OsText, Overwrite};
 
     fn policy() -> Policy {
         Policy {
@@ -123,20 +160,88 @@ mod tests {
         }
     }
 
-    fn to(policy: &Policy, target: &str, includes: &[&str]) -> Result<RestoreTo, String> {
+    fn with<'a>(target: RestoreTarget<'a>, paths: Items<'a, OsText<'a>>) -> RestoreSpec<'a> {
+        let (snapshot, overwrite) = ("0", Overwrite::Never);
+        RestoreSpec { snapshot, paths, target, overwrite, delete: false, verify: true, dry_run: false }
+    }
+
+    /// Into a new folder in `target`; `/` = to where it was.
+    fn to(policy: &Policy, target: &str, paths: &[&str]) -> Result<RestoreTo, String> {
         let mut room = [0; 512];
-        let includes = Items::write(includes.iter().copied(), &mut room).unwrap();
-        policy.restore_to(&RestoreSpec { snapshot: "0", includes, target, dry_run: false })
+        let paths = Items::write(paths.iter().map(|path| OsText::from(*path)), &mut room).unwrap();
+        let target = match target {
+            "/" => RestoreTarget::Original,
+            within => RestoreTarget::NewFolder { within: within.into() },
+        };
+        policy.restore_to(&with(target, paths))
+    }
+
+    /// Into the folder itself.
+    fn into(policy: &Policy, path: &str) -> Result<RestoreTo, String> {
+        policy.restore_to(&with(RestoreTarget::Folder { path: path.into() }, Items::EMPTY))
+    }
+
+    #[test]
+    fn a_named_folder_is_allowed_where_new_ones_are_but_not_above_what_is_the_agents() {
+        let policy = Policy { restore_targets: vec!["/nowhere".into()], ..policy() };
+        for (path, found) in [
+            ("/nowhere/back", Ok("/nowhere/back")),
+            ("/nowhere//back/./a", Ok("/nowhere/back/a")),
+            ("/nowhere/base/x", Ok("/nowhere/base/x")),
+            ("/nowhere", Err("a narrower folder")),
+            ("/nowhere/state", Err("holds its keys")),
+            ("/nowhere/state/x", Err("holds its keys")),
+            ("/nowhere/back/.ssh", Err("another sign")),
+            ("/nowhere/../etc", Err("restore_targets")),
+            ("/etc", Err("restore_targets")),
+            ("", Err("restore_targets")),
+            ("/", Err("restore_targets")),
+        ] {
+            match (into(&policy, path), found) {
+                (Ok(RestoreTo::Folder { path: got, .. }), Ok(wanted)) => assert_eq!(got, Path::new(wanted)),
+                (Err(why), Err(says)) => assert!(why.contains(says), "{path}: {why}"),
+                (got, _) => panic!("{path}: {got:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_snapshot_lacks_is_deleted_only_in_what_was_named() {
+        let policy = Policy { restore_in_place: true, ..policy() };
+        let mut room = [0; 64];
+        let deletes = |target, paths: &[&'static str]| {
+            let mut room = [0; 64];
+            let paths = Items::write(paths.iter().map(|path| OsText::from(*path)), &mut room).unwrap();
+            policy.restore_to(&RestoreSpec { delete: true, ..with(target, paths) }).err().unwrap_or_default()
+        };
+        assert_eq!(deletes(RestoreTarget::Original, &["/srv/a"]), "");
+        assert_eq!(deletes(RestoreTarget::Folder { path: "/nowhere/base/x".into() }, &[]), "");
+        for paths in [&[][..], &["/"], &["/srv/a", "//"]] {
+            assert!(deletes(RestoreTarget::Original, paths).contains("whole machine"), "{paths:?}");
+        }
+        for within in ["", "/nowhere/base"] {
+            let why = deletes(RestoreTarget::NewFolder { within: within.into() }, &["/srv/a"]);
+            assert!(why.contains("A new folder holds nothing"), "{why}");
+        }
+        let all = Items::write([OsText::from("/srv"), OsText::from("/")], &mut room).unwrap();
+        let RestoreTo::Original { without } = policy.restore_to(&with(RestoreTarget::Original, all)).unwrap()
+        else {
+            panic!()
+        };
+        assert!(
+            without.contains(&"/nowhere/state".into()),
+            "all of it is all, beside whatever else is named"
+        );
     }
 
     #[test]
     fn only_new_folders_below_the_base_and_the_named_targets() {
         let policy = policy();
         for (target, found) in [
-            ("", Some(("/nowhere/base", ""))),
-            ("/nowhere/base", Some(("/nowhere/base", ""))),
-            ("/nowhere/base/today", Some(("/nowhere/base", "today"))),
-            ("/nowhere/back/a/b", Some(("/nowhere/back", "a/b"))),
+            ("", Some("/nowhere/base")),
+            ("/nowhere/base", Some("/nowhere/base")),
+            ("/nowhere/base/today", Some("/nowhere/base/today")),
+            ("/nowhere/back/a/b", Some("/nowhere/back/a/b")),
             ("/nowhere/baseless", None),
             ("/nowhere", None),
             ("/nowhere/base/../../etc", None),
@@ -146,9 +251,7 @@ mod tests {
             ("/.", None),
         ] {
             match (to(&policy, target, &[]), found) {
-                (Ok(RestoreTo::New { root, below, .. }), Some((wanted, rest))) => {
-                    assert_eq!((root.as_path(), below.as_path()), (Path::new(wanted), Path::new(rest)));
-                }
+                (Ok(RestoreTo::New { within, .. }), Some(wanted)) => assert_eq!(within, Path::new(wanted)),
                 (Err(why), None) => assert!(why.contains("restore_targets"), "{target}: {why}"),
                 (got, _) => panic!("{target}: {got:?}"),
             }
@@ -177,8 +280,10 @@ mod tests {
             without.contains(&"/nowhere/state".into()) && without.contains(&"/nowhere/policy.toml".into())
         );
         assert_eq!(to(&open, "/", &["/srv/a"]), Ok(RestoreTo::Original { without: Vec::new() }));
+        assert!(
+            matches!(to(&open, "/", &["/srv/a", "/"]), Ok(RestoreTo::Original { without }) if !without.is_empty())
+        );
         for include in [
-            "/",
             "/nowhere",
             "/nowhere/state",
             "/nowhere/state/identity",

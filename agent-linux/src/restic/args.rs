@@ -4,16 +4,21 @@
 
 use super::{
     order::{CommandSource, RestoreTo},
-    overlap::literal,
+    overlap::{literal, literal_bytes},
     step::{FROM_COMMAND, RETRY_LOCK, Step, StepKind},
     version::Version,
 };
 use schema::{
     Items, JobSpec, Keep, OsText,
-    job::{BackupSpec, ForgetGroup, Origin, RestoreSpec},
+    job::{BackupSpec, ForgetGroup, Origin},
     name,
+    restore::RestoreSpec,
 };
-use std::path::Path;
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStringExt as _,
+    path::{Path, PathBuf},
+};
 
 /// The folder in the new one that restic restores into.
 pub const INNER_FOLDER: &str = ".holdfast-restoring";
@@ -207,9 +212,10 @@ pub fn raw_ls(ls: &Step) -> Step {
     Step { kind: StepKind::RawLs, args, ..ls.clone() }
 }
 
-/// `ls` of all that is in a snapshot.
-pub fn walk(snapshot: &str) -> Result<Step, ArgsError> {
+/// `ls` of all that is in a snapshot; what lies in the paths is counted, in none of them: all.
+pub fn walk(snapshot: &str, picks: &[Vec<u8>]) -> Result<Step, ArgsError> {
     let mut step = Step::new(StepKind::Walk, &["ls", "--json", "--no-lock", "--"]);
+    step.picks = picks.to_vec();
     step.args.push(snapshot_id(snapshot)?);
     Ok(step)
 }
@@ -325,34 +331,84 @@ fn plan_check(subset_pct: u8, setting: &Setting<'_>) -> Step {
     step
 }
 
+/// A restore but for its target, see [`into_new`], [`into_found`] and [`into_original`].
 fn plan_restore(restore: &RestoreSpec<'_>, setting: &Setting<'_>) -> Result<Step, ArgsError> {
     let have = setting.version;
-    if restore.dry_run && !have.has_restore_dry_run() {
-        let needs = Version::new(0, 17);
-        return Err(ArgsError::TooOld { what: "a dry run of a restore", have, needs });
+    if restore.delete && !have.has_overwrite() {
+        let needs = Version::OVERWRITES;
+        return Err(ArgsError::TooOld { what: "deleting what the snapshot lacks", have, needs });
     }
-    let mut step = Step::new(StepKind::Restore, &["restore", "--json", "--no-lock"]);
     match setting.restore_to.ok_or(ArgsError::NoTarget)? {
-        RestoreTo::New { .. } => step.args.push(format!("--target={RESTORE_FOLDER}")),
+        RestoreTo::New { .. } | RestoreTo::Folder { .. } => {}
         RestoreTo::Original { .. } if have.follows_links() => {
             return Err(ArgsError::FollowsLinks { have, needs: Version::RESTORES_BESIDE_LINKS });
         }
-        RestoreTo::Original { without } => {
-            step.args.push("--target=/".to_owned());
-            for path in without {
-                step.args.push(format!("--exclude={}", literal(path)));
-            }
+        RestoreTo::Original { .. } => {}
+    }
+    let mut step = Step::new(StepKind::Restore, &["restore", "--json", "--no-lock"]);
+    for path in restore.paths.iter() {
+        let path = absolute_bytes(path)?;
+        // The root is all there is.
+        if path.iter().any(|&byte| byte != b'/') {
+            step.picks.push(path);
         }
     }
-    for path in restore.includes.iter() {
-        step.args.push(format!("--include={}", literal(Path::new(&absolute(path)?))));
+    if step.picks.len() < restore.paths.count() {
+        step.picks.clear();
     }
+    step.options = step
+        .picks
+        .iter()
+        .map(|path| OsString::from_vec([b"--include=", &*literal_bytes(path)].concat()))
+        .collect();
+    // A dry run has nothing to read back, and restic does not take both.
+    step.flag(restore.verify && !restore.dry_run, "--verify");
     step.flag(restore.dry_run, "--dry-run");
     step.args.extend(["--".to_owned(), snapshot_id(restore.snapshot)?]);
     Ok(step)
 }
 
+/// The restore into a new, empty folder that restic is started in.
+#[must_use]
+pub fn into_new(restore: &Step) -> Step {
+    let mut step = restore.clone();
+    step.options.push(format!("--target={RESTORE_FOLDER}").into());
+    step
+}
+
+/// The restore into a folder that is there, of this name in the folder that restic is started in.
+#[must_use]
+pub fn into_found(restore: &Step, spec: &RestoreSpec<'_>, name: &OsStr, version: Version) -> Step {
+    let mut step = restore.clone();
+    let mut target = OsString::from("--target=/proc/self/cwd/");
+    target.push(name);
+    step.options.push(target);
+    step.over(spec, version);
+    step
+}
+
+/// The restore to where it was, but for these.
+#[must_use]
+pub fn into_original(restore: &Step, spec: &RestoreSpec<'_>, without: &[PathBuf], version: Version) -> Step {
+    let mut step = restore.clone();
+    step.options.push("--target=/".into());
+    step.options.extend(without.iter().map(|path| OsString::from(format!("--exclude={}", literal(path)))));
+    step.over(spec, version);
+    step
+}
+
 impl Step {
+    /// What becomes of what is there, each file of which restic then tells by name.
+    fn over(&mut self, spec: &RestoreSpec<'_>, version: Version) {
+        if version.has_overwrite() {
+            self.options.push(format!("--overwrite={}", spec.overwrite.as_restic()).into());
+            self.options.push("--verbose=2".into());
+        }
+        if spec.delete {
+            self.options.push("--delete".into());
+        }
+    }
+
     /// A step that takes a lock, and waits for it where restic can.
     fn locking(kind: StepKind, args: &[&str], setting: &Setting<'_>) -> Self {
         let mut step = Self::new(kind, args);

@@ -1,9 +1,11 @@
 //! What one run of restic said, gathered for judging and for the summary.
 
 use super::{
+    failures::Failures,
     retention::{ByRules, Member},
-    summary::{BackupDone, EntrySeen, PruneDone, RestoreDone, StatsDone},
+    summary::{BackupDone, EntrySeen, PruneDone, StatsDone},
     symptoms::{Symptom, Symptoms},
+    tree::Picked,
 };
 use schema::{RepoId, Timestamp, report::EntryKind};
 use std::collections::VecDeque;
@@ -32,6 +34,23 @@ pub struct LockFound {
     pub pid: u32,
 }
 
+/// What restic says of a restore; nothing before 0.16.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RestoreSaid {
+    /// Bytes written.
+    pub bytes: u64,
+    /// Files that were there and were written anew.
+    pub replaced: u64,
+    /// Files that were there and were left alone.
+    pub unchanged: u64,
+    /// Files and folders that were deleted.
+    pub deleted: u64,
+    /// All that was made or looked at so far, folders among it.
+    pub items: u64,
+    /// It came to its end.
+    pub is_whole: bool,
+}
+
 /// What one run of restic said, all in all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
@@ -41,8 +60,10 @@ pub struct Findings {
     pub repo_version: Option<u8>,
     /// Of a backup.
     pub backup: Option<BackupDone>,
-    /// Of a restore.
-    pub restore: Option<RestoreDone>,
+    /// Of a restore: what restic says of its end, or the last that it said on its way.
+    pub restored: RestoreSaid,
+    /// Of a restore: what could not be written.
+    pub failures: Failures,
     /// Of a prune: given back, written anew, left.
     pub prune: Option<PruneDone>,
     /// Of a stats.
@@ -79,6 +100,8 @@ pub struct Findings {
     pub walked: String,
     /// Of a walk: the first path that restic would not have made like this.
     pub tree_fault: Option<String>,
+    /// Of a walk: what lies in the paths that were asked for.
+    pub picked: Picked,
     /// Of a prune: it said what remains.
     pub says_remaining: bool,
     /// Of `list locks`.

@@ -20,7 +20,7 @@ use super::{
     ssh::{self, Held, Target},
     summary::{JobSummary, SourceSeen},
 };
-use crate::{clock, folder::NewFolder};
+use crate::clock;
 use core::time::Duration;
 use schema::{Class, JobSpec, Slot, Timestamp};
 use tokio::sync::mpsc;
@@ -100,8 +100,8 @@ struct Job<'j> {
     places: &'j Places,
     command: Option<CommandSource<'j>>,
     restore_to: Option<RestoreTo>,
-    /// The folder that is restored into.
-    restore_folder: Option<NewFolder>,
+    /// The folder of a restore.
+    restore_folder: Option<restore::RestoreFolder>,
     restic_host: &'j str,
     credentials: Option<&'j Credentials>,
     everyday: Option<&'j Credentials>,

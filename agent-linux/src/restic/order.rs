@@ -1,6 +1,6 @@
 //! What a job is given: what to run, with which credentials, where things are, and what is known from before.
 
-use super::{figures::Figures, secrets::Credentials, version::Restic};
+use super::{figures::Figures, secrets::Credentials, tree::Picked, version::Restic};
 use schema::JobSpec;
 use std::{ffi::OsString, path::PathBuf};
 
@@ -39,15 +39,20 @@ pub struct CommandSource<'a> {
     pub file_name: &'a str,
 }
 
-/// Where a restore goes.
+/// Where a restore goes, as the policy lets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RestoreTo {
     /// Into a folder that is made for it.
     New {
-        /// A folder that is allowed.
-        root: PathBuf,
-        /// The path below it that is wanted. When something is there, the new folder lies in it.
-        below: PathBuf,
+        /// The folder that it is made in; what is missing of it is made.
+        within: PathBuf,
+        /// Not in these, however they are reached.
+        forbidden: Vec<PathBuf>,
+    },
+    /// Into this folder, which is made when it is not there.
+    Folder {
+        /// The folder.
+        path: PathBuf,
         /// Not in these, however they are reached.
         forbidden: Vec<PathBuf>,
     },
@@ -94,4 +99,17 @@ pub struct Known {
     pub figures: Figures,
     /// The last job here did not end cleanly: a lock of its restic may be left.
     pub unclean: bool,
+    /// The snapshot that was looked through last, before a restore.
+    pub walked: Option<Walked>,
+}
+
+/// A snapshot that was looked through and is one of restic's own making.
+#[derive(Clone, Debug)]
+pub struct Walked {
+    /// Its whole id.
+    pub id: String,
+    /// The paths that were asked for.
+    pub picks: Vec<Vec<u8>>,
+    /// What lies in them.
+    pub picked: Picked,
 }

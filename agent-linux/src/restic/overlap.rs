@@ -183,6 +183,18 @@ fn path_of(field: &[u8]) -> PathBuf {
     PathBuf::from(OsString::from_vec(super::preflight::unescaped(field)))
 }
 
+/// A pattern that matches this path only, byte by byte.
+pub(crate) fn literal_bytes(path: &[u8]) -> Vec<u8> {
+    let mut pattern = Vec::with_capacity(path.len());
+    for &byte in path {
+        if matches!(byte, b'*' | b'?' | b'[' | b']' | b'\\') {
+            pattern.push(b'\\');
+        }
+        pattern.push(byte);
+    }
+    pattern
+}
+
 /// A pattern that matches this path only. What is no text is matched by any character.
 pub(crate) fn literal(path: &Path) -> String {
     let mut pattern = String::new();

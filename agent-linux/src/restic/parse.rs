@@ -14,7 +14,7 @@ use super::{
     raw_names::{RawNames, STAND_IN, as_json_shows},
     retention::{ByRules, Extent, MOST_SNAPSHOTS, Member},
     step::StepKind,
-    summary::{BackupDone, EntrySeen, RestoreDone, SnapshotSeen, StatsDone},
+    summary::{BackupDone, EntrySeen, SnapshotSeen, StatsDone},
     symptoms::{Symptom, Symptoms},
     text,
     tree::Tree,
@@ -166,6 +166,11 @@ impl<'m> Reader<'m> {
         }
     }
 
+    /// Of a walk: which paths are asked for.
+    pub fn picking(&mut self, paths: &[Vec<u8>]) {
+        self.tree.pick(paths);
+    }
+
     /// Takes the next piece of standard output.
     pub fn stdout(&mut self, bytes: &[u8], said: &mut VecDeque<Said>) {
         match &mut self.shape {
@@ -235,6 +240,7 @@ impl<'m> Reader<'m> {
             Shape::Lines if self.kind == StepKind::Walk => {
                 self.found.listing_is_whole = self.tree.has_begun;
                 self.found.walked = core::mem::take(&mut self.tree.snapshot);
+                self.found.picked = self.tree.picked();
                 self.found.tree_fault = self.tree.fault.take().map(|path| self.show(&path));
             }
             Shape::Raw(names) => self.found.raw_names = names.finish(),
@@ -341,6 +347,13 @@ impl<'m> Reader<'m> {
         if self.kind == StepKind::Snapshots && symptoms.has(Symptom::Ignored) {
             found.left_out = found.left_out.saturating_add(1);
         }
+        // 0.14 has no words but these.
+        if self.kind == StepKind::Restore
+            && let Some((path, reason)) =
+                text.strip_prefix("ignoring error for ").and_then(|rest| rest.split_once(": "))
+        {
+            found.failures.add(&self.mask.hide(path), &self.mask.hide(reason));
+        }
         if let Some(path) = text.strip_suffix(" does not exist, skipping")
             && found.missing.len() < MAX_MISSING
         {
@@ -368,6 +381,8 @@ impl<'m> Reader<'m> {
                 said.push_back(Said::Progress(progress));
             }
             ("status", StepKind::Restore) if value.get("action").is_none() => {
+                self.found.restored.bytes = number(value, "bytes_restored");
+                self.found.restored.items = number(value, "files_restored");
                 said.push_back(Said::Progress(JobProgress {
                     files_done: number(value, "files_restored")
                         .saturating_add(number(value, "files_skipped")),
@@ -376,14 +391,22 @@ impl<'m> Reader<'m> {
                     ..self.progress(value)
                 }));
             }
+            ("verbose_status", StepKind::Restore) => {
+                let restored = &mut self.found.restored;
+                match string(value, "action") {
+                    "updated" => restored.replaced += 1,
+                    "unchanged" => restored.unchanged += 1,
+                    "deleted" => restored.deleted += 1,
+                    _ => {}
+                }
+            }
             ("status" | "verbose_status", _) => {}
             ("summary", StepKind::Backup) => self.found.backup = Some(self.backup_done(value)),
             ("summary", StepKind::Restore) => {
-                self.found.restore = Some(RestoreDone {
-                    files: number(value, "files_restored"),
-                    bytes: number(value, "bytes_restored"),
-                    skipped: number(value, "files_skipped"),
-                });
+                let restored = &mut self.found.restored;
+                restored.bytes = number(value, "bytes_restored");
+                restored.items = number(value, "files_restored");
+                restored.is_whole = true;
             }
             ("summary", StepKind::Check) => self.found.check_errors = Some(number_u32(value, "num_errors")),
             ("initialized", _) => self.found.repo = string(value, "id").parse().ok(),
@@ -447,6 +470,12 @@ impl<'m> Reader<'m> {
             (false, true) => reason,
             (false, false) => format!("{item}: {reason}"),
         };
+        if self.kind == StepKind::Restore {
+            let (item, reason) = (self.mask.hide(item), self.mask.hide(&line));
+            let reason =
+                reason.strip_prefix(&*item).map_or(&*reason, |rest| rest.trim_start_matches([':', ' ']));
+            self.found.failures.add(&item, &log_line(reason));
+        }
         // The scan meets the same files once more.
         if string(value, "during") != "scan" {
             self.found.file_errors = self.found.file_errors.saturating_add(1);

@@ -21,9 +21,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use schema::LogStream;
 use std::{
     collections::VecDeque,
-    ffi::OsStr,
     io,
-    os::unix::ffi::OsStrExt as _,
     os::{
         fd::{AsRawFd, BorrowedFd},
         unix::process::ExitStatusExt,
@@ -150,6 +148,7 @@ pub(crate) async fn run_step(
     if matches!(step.kind, StepKind::Ls | StepKind::RawLs) {
         reader.in_folder(&step.path);
     }
+    reader.picking(&step.picks);
     reader.about(&step.members, &step.others);
     reader.of_repository(launch.repository);
     let (mut said, mut waiting) = (VecDeque::new(), VecDeque::new());
@@ -316,8 +315,7 @@ async fn spawn(step: &Step, launch: &Launch<'_>, on_spawn: OnSpawn<'_>) -> Resul
         .arg(child::SUBCOMMAND)
         .arg(launch.restic)
         .args(launch.option)
-        .args(&step.args)
-        .args((!step.path.is_empty()).then(|| OsStr::from_bytes(&step.path)))
+        .args(step.all_args())
         .env_clear()
         .current_dir(folder)
         .process_group(0)

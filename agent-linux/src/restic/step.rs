@@ -1,6 +1,10 @@
 //! One run of restic within a job, as data: what it is, and its arguments.
 
 use schema::OsText;
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt as _,
+};
 
 pub(super) const FROM_COMMAND: &str = "--stdin-from-command";
 /// How long restic waits for a lock by itself, at first: it says nothing meanwhile.
@@ -15,8 +19,12 @@ pub struct Step {
     pub kind: StepKind,
     /// The arguments behind restic's name.
     pub args: Vec<String>,
-    /// A path behind them, as the file system has it; empty = none.
+    /// Options that carry names as the file system has them; they stand before the `--` of the arguments.
+    pub options: Vec<OsString>,
+    /// A path behind all of them, as the file system has it; empty = none.
     pub path: Vec<u8>,
+    /// Of a walk through a snapshot: what is counted on the way; empty = all.
+    pub picks: Vec<Vec<u8>>,
     /// The source group it is about; empty when it is about none.
     pub group: String,
     /// Whose snapshots it is about, by host name and tag (empty = none): what restic shows of others is passed over.
@@ -91,7 +99,16 @@ impl StepKind {
 impl Step {
     pub(super) fn new(kind: StepKind, args: &[&str]) -> Self {
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
-        Self { kind, args, path: Vec::new(), group: String::new(), members: Vec::new(), others: Vec::new() }
+        Self {
+            kind,
+            args,
+            options: Vec::new(),
+            path: Vec::new(),
+            picks: Vec::new(),
+            group: String::new(),
+            members: Vec::new(),
+            others: Vec::new(),
+        }
     }
 
     /// A backup that goes on from this snapshot.
@@ -125,6 +142,18 @@ impl Step {
         Some(step)
     }
 
+    /// All arguments, in the order in which restic is given them.
+    #[must_use]
+    pub fn all_args(&self) -> Vec<&OsStr> {
+        let end = self.args.iter().position(|arg| arg == "--").unwrap_or(self.args.len());
+        let (before, behind) = self.args.split_at(end);
+        let mut all: Vec<&OsStr> = before.iter().map(OsStr::new).collect();
+        all.extend(self.options.iter().map(OsString::as_os_str));
+        all.extend(behind.iter().map(OsStr::new));
+        all.extend((!self.path.is_empty()).then(|| OsStr::from_bytes(&self.path)));
+        all
+    }
+
     /// The arguments for the log. A program of the policy is left out: what it is given is its owner's alone.
     #[must_use]
     pub fn shown(&self) -> String {
@@ -133,6 +162,10 @@ impl Step {
             _ => &self.args[..],
         };
         let mut shown = shown.join(" ");
+        for option in &self.options {
+            shown.push(' ');
+            shown.push_str(&OsText::new(option.as_bytes()).to_string());
+        }
         if !self.path.is_empty() {
             shown.push(' ');
             shown.push_str(&OsText::new(&self.path).to_string());

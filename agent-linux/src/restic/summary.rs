@@ -5,8 +5,10 @@ use schema::{
     job::{BackupSummary, ForgetResult, ProbeSummary},
     limits::MAX_SOURCE_FINDINGS,
     report::{Entry, EntryKind, Snapshot, SnapshotSize},
+    restore::{RestoreFailure, RestoreSummary},
 };
 use serde::{Serialize, Serializer};
+use std::{os::unix::ffi::OsStrExt as _, path::PathBuf};
 
 /// What came of a job, in figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -128,15 +130,53 @@ pub struct StatsDone {
     pub blobs: u64,
 }
 
-/// What restic says of a restore; all 0 before 0.16.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What came of a restore, or would of a dry run; as in [`schema::restore::RestoreSummary`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RestoreDone {
-    /// Number of files written.
+    /// Number of files that were not there before.
     pub files: u64,
-    /// Number of bytes written.
-    pub bytes: u64,
-    /// Files left as they were.
+    /// Number of files that were written anew.
+    pub replaced: u64,
+    /// Number of files that were left alone.
     pub skipped: u64,
+    /// Number of files and folders that were deleted.
+    pub deleted: u64,
+    /// Number of files that failed.
+    pub failed: u64,
+    /// Bytes written.
+    pub bytes: u64,
+    /// The folder in which it is.
+    pub target: PathBuf,
+    /// Room at the target before.
+    pub free_bytes: Option<u64>,
+    /// The numbers are not restic's.
+    pub is_estimate: bool,
+    /// All was read back.
+    pub verified: bool,
+    /// The first that failed: path, as people see it, and reason.
+    pub failures: Vec<(String, String)>,
+}
+
+impl RestoreDone {
+    fn to_wire<'b>(&'b self, buffer: &'b mut [u8]) -> RestoreSummary<'b> {
+        let wire =
+            self.failures.iter().map(|(path, reason)| RestoreFailure { path: path.as_str().into(), reason });
+        let failures: Items<'_, RestoreFailure<'_>> = fitting(wire, buffer);
+        RestoreSummary {
+            files: self.files,
+            replaced: self.replaced,
+            skipped: self.skipped,
+            deleted: self.deleted,
+            failed: self.failed,
+            bytes: self.bytes,
+            target: OsText::new(self.target.as_os_str().as_bytes()),
+            free_bytes: self.free_bytes,
+            is_estimate: self.is_estimate,
+            verified: self.verified,
+            failures,
+            failures_left_out: self.failed.saturating_sub(failures.count() as u64),
+        }
+    }
 }
 
 /// What one run of `restic forget` did.
@@ -224,9 +264,7 @@ impl JobSummary {
             Self::Unlock(removed) => Summary::Unlock { removed: *removed },
             Self::Stats(done) => Summary::Stats { total_bytes: done.total_bytes, blobs: done.blobs },
             Self::Snapshots { count, left_out } => Summary::Snapshots { count: *count, left_out: *left_out },
-            Self::Restore(done) => {
-                Summary::Restore { files: done.files, bytes: done.bytes, skipped: done.skipped }
-            }
+            Self::Restore(done) => Summary::Restore(done.to_wire(buffer)),
             Self::Folder { entries, left_out } => Summary::Folder { entries: *entries, left_out: *left_out },
             Self::HostKey { slot, key } => Summary::HostKey { slot: *slot, key },
         }

@@ -4,6 +4,7 @@
 //! newer make the link, then go through it. So a snapshot is looked through before it is restored. What was looked through
 //! can't be exchanged afterwards: restic names trees and snapshots by their digests, and compares.
 
+use super::raw_names::as_json_shows;
 use serde::Deserialize;
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -23,6 +24,49 @@ struct Line<'l> {
     path: Cow<'l, str>,
     #[serde(borrow, default, rename = "type")]
     kind: Cow<'l, str>,
+    #[serde(default)]
+    size: u64,
+}
+
+/// What of a snapshot is picked to be restored, as a walk through it counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Picked {
+    /// All that is no folder.
+    pub files: u64,
+    /// Folders.
+    pub folders: u64,
+    /// Size of the files, in bytes; a file with several names counts for each.
+    pub bytes: u64,
+    /// The paths that were asked for and are not there, as JSON shows them.
+    pub missing: Vec<String>,
+}
+
+/// Counts what lies in the paths that were asked for.
+#[derive(Debug, Default)]
+struct Picking {
+    /// The paths as JSON shows them, and whether each was met. Empty = all is picked.
+    wanted: BTreeMap<String, bool>,
+    /// The folder that is picked with all that is in it, and a slash.
+    within: Option<String>,
+    picked: Picked,
+}
+
+impl Picking {
+    fn node(&mut self, path: &str, kind: &str, size: u64) {
+        let is_named = self.wanted.get_mut(path).map(|met| *met = true).is_some();
+        if !self.within.as_ref().is_some_and(|within| path.starts_with(within.as_str())) {
+            self.within = (is_named && kind == "dir").then(|| format!("{path}/"));
+            if !is_named && !self.wanted.is_empty() {
+                return;
+            }
+        }
+        if kind == "dir" {
+            self.picked.folders += 1;
+        } else {
+            self.picked.files += 1;
+            self.picked.bytes = self.picked.bytes.saturating_add(size);
+        }
+    }
 }
 
 /// What a listing has shown so far.
@@ -37,6 +81,7 @@ pub(crate) struct Tree {
     pub(crate) has_begun: bool,
     /// The first path that restic would not have made like this.
     pub(crate) fault: Option<String>,
+    picking: Picking,
 }
 
 #[derive(Debug, Default)]
@@ -51,17 +96,44 @@ struct Folder {
 impl Default for Tree {
     fn default() -> Self {
         let way = vec![Folder::default()];
-        Self { way, odd: 0, snapshot: String::new(), has_begun: false, fault: None }
+        Self {
+            way,
+            odd: 0,
+            snapshot: String::new(),
+            has_begun: false,
+            fault: None,
+            picking: Picking::default(),
+        }
     }
 }
 
 impl Tree {
+    /// Counts what lies in these paths; in none of them: all.
+    pub(crate) fn pick(&mut self, paths: &[Vec<u8>]) {
+        let as_shown = |path: &Vec<u8>| as_json_shows(path).trim_end_matches('/').to_owned();
+        self.picking.wanted =
+            paths.iter().map(as_shown).filter(|path| !path.is_empty()).map(|path| (path, false)).collect();
+        if self.picking.wanted.len() < paths.len()
+            && paths.iter().any(|path| path.iter().all(|&byte| byte == b'/'))
+        {
+            self.picking.wanted.clear();
+        }
+    }
+
+    /// What was counted.
+    pub(crate) fn picked(&mut self) -> Picked {
+        let Picking { wanted, picked, .. } = core::mem::take(&mut self.picking);
+        let missing = wanted.into_iter().filter(|(_, met)| !met).map(|(path, _)| path).collect();
+        Picked { missing, ..picked }
+    }
+
     /// Takes a line; `false` = it is none of the listing.
     pub(crate) fn line(&mut self, line: &[u8]) -> bool {
         let is_first = !core::mem::replace(&mut self.has_begun, true);
         match serde_json::from_slice::<Line<'_>>(line) {
             Ok(line) if line.struct_type == "snapshot" => self.snapshot = line.id.into_owned(),
             Ok(line) if line.struct_type == "node" => {
+                self.picking.node(&line.path, &line.kind, line.size);
                 if self.fault.is_none() && !self.takes(&line.name, &line.path, &line.kind) {
                     self.fault = Some(line.path.into_owned());
                 }
@@ -165,6 +237,37 @@ mod tests {
         let mut cut = Tree::default();
         assert!(cut.line(b"{\"struct_type\":\"snap") && cut.fault.is_none(), "a long head");
         assert!(cut.line(b"{\"struct_type\":\"no") && cut.fault.is_some(), "a node that can't be read");
+    }
+
+    #[test]
+    fn what_is_picked_is_counted_with_all_that_is_in_it() {
+        let nodes = [
+            ("/a", "dir", 0),
+            ("/a/b", "dir", 0),
+            ("/a/b/one", "file", 5),
+            ("/a/b/two", "symlink", 0),
+            ("/a/bc", "file", 7),
+            ("/a/odd\u{fffd}", "file", 11),
+            ("/z", "file", 13),
+        ];
+        let picked = |paths: &[&[u8]]| {
+            let mut tree = Tree::default();
+            tree.pick(&paths.iter().map(|path| path.to_vec()).collect::<Vec<_>>());
+            let _ = tree.line(br#"{"struct_type":"snapshot","id":"0123abcd"}"#);
+            for (path, kind, size) in nodes {
+                let name = path.rsplit('/').next().unwrap();
+                let line = serde_json::json!({"struct_type": "node", "name": name, "path": path, "type": kind, "size": size});
+                assert!(tree.line(line.to_string().as_bytes()));
+            }
+            let found = tree.picked();
+            (found.files, found.folders, found.bytes, found.missing)
+        };
+        assert_eq!(picked(&[]), (5, 2, 36, vec![]));
+        assert_eq!(picked(&[b"/"]), (5, 2, 36, vec![]));
+        assert_eq!(picked(&[b"/a/b"]), (2, 1, 5, vec![]), "not what begins like it");
+        assert_eq!(picked(&[b"/a/b/", b"/a/b/one", b"/z"]), (3, 1, 18, vec![]), "nothing twice");
+        assert_eq!(picked(&[b"/a/odd\xff"]), (1, 0, 11, vec![]));
+        assert_eq!(picked(&[b"/a/bc", b"/b"]), (1, 0, 7, vec!["/b".to_owned()]));
     }
 
     proptest! {

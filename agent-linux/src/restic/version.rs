@@ -31,6 +31,9 @@ impl Version {
     /// restores through the link; those between were not tried.
     pub const RESTORES_BESIDE_LINKS: Self = Self::new(0, 18);
 
+    /// The oldest that knows what to do with files that are there.
+    pub const OVERWRITES: Self = Self::new(0, 17);
+
     /// The version without its patch number, as `major.minor.0`.
     #[must_use]
     pub const fn new(major: u16, minor: u16) -> Self {
@@ -98,10 +101,16 @@ impl Version {
         self >= Self::new(0, 17)
     }
 
-    /// Whether this restic knows `restore --dry-run`.
+    /// Whether this restic knows `--dry-run`, `--overwrite` and `--delete` of restore.
     #[must_use]
-    pub fn has_restore_dry_run(self) -> bool {
-        self >= Self::new(0, 17)
+    pub fn has_overwrite(self) -> bool {
+        self >= Self::OVERWRITES
+    }
+
+    /// `restore` says what it has done, as JSON.
+    #[must_use]
+    pub fn says_restored(self) -> bool {
+        self >= Self::new(0, 16)
     }
 
     /// `restore` follows symbolic links in the target.

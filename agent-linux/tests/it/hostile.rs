@@ -6,8 +6,10 @@
 
 use crate::program::{Agent, Scene};
 use schema::{
-    Class, CommandBody, ConfigUpdate, Credentials, Items, JobId, JobKind, JobSpec, Keep, Outcome, Run, Slot,
-    job::{BackupSpec, ForgetGroup, RestoreSpec},
+    Class, CommandBody, ConfigUpdate, Credentials, Items, JobId, JobKind, JobSpec, Keep, OsText, Outcome,
+    Overwrite, RestoreTarget, Run, Slot,
+    job::{BackupSpec, ForgetGroup},
+    restore::RestoreSpec,
 };
 use std::{
     collections::BTreeSet,
@@ -91,8 +93,19 @@ fn plain_job<'a>(kind: JobKind, includes: Items<'a, &'a str>) -> JobSpec<'a> {
     }
 }
 
-const fn restore<'a>(snapshot: &'a str, target: &'a str) -> RestoreSpec<'a> {
-    RestoreSpec { snapshot, includes: Items::EMPTY, target, dry_run: false }
+/// Into a new folder in `target`; `/` = to where it was.
+fn restore<'a>(snapshot: &'a str, target: &'a str) -> RestoreSpec<'a> {
+    let target = match target {
+        "/" => RestoreTarget::Original,
+        within => RestoreTarget::NewFolder { within: within.into() },
+    };
+    let (paths, overwrite) = (Items::EMPTY, Overwrite::Never);
+    RestoreSpec { snapshot, paths, target, overwrite, delete: false, verify: false, dry_run: false }
+}
+
+/// Into the folder `target` itself.
+fn restore_into<'a>(snapshot: &'a str, target: &'a str) -> RestoreSpec<'a> {
+    RestoreSpec { target: RestoreTarget::Folder { path: target.into() }, ..restore(snapshot, "") }
 }
 
 /// The server, and the machine that it has in hand.
@@ -349,6 +362,7 @@ impl Attack {
         ] {
             self.backup_is_refused(&[&path], &[], "own state folder");
             self.is_refused(JobSpec::Restore(restore(SOME_SNAPSHOT, &path)), "");
+            self.is_refused(JobSpec::Restore(restore_into(SOME_SNAPSHOT, &path)), "");
             self.is_refused(
                 JobSpec::Ls { snapshot: SOME_SNAPSHOT, path: path.as_str().into() },
                 "own state folder",
@@ -478,6 +492,7 @@ fn without_a_policy_the_least_holds() {
         "relative".to_owned(),
     ] {
         attack.is_refused(JobSpec::Restore(restore(&id, &target)), "restore_targets");
+        attack.is_refused(JobSpec::Restore(restore_into(&id, &target)), "restore_targets");
     }
     let (outcome, _, message) = attack.run(JobSpec::Restore(restore(&id, "")));
     assert_eq!(outcome, Outcome::Succeeded, "{message}");
@@ -548,7 +563,8 @@ fn with_a_policy_valid_commands_do_no_more_than_it_lets_them() {
     }
     assert!(attack.machine() == before, "nothing was written");
     for (target, root) in [(format!("{back}/today"), &back), (String::new(), &base)] {
-        let (outcome, _, message) = attack.run(JobSpec::Restore(restore(&id, &target)));
+        let spec = if target.is_empty() { restore(&id, "") } else { restore_into(&id, &target) };
+        let (outcome, _, message) = attack.run(JobSpec::Restore(spec));
         assert_eq!(outcome, Outcome::Succeeded, "{message}");
         assert!(one_restored(root).join(&inside[1..]).join("0").exists());
     }
@@ -601,8 +617,8 @@ fn to_where_it_was_only_within_the_source_roots_and_never_over_what_is_the_agent
         (vec![&inside], "restore_in_place needs restic 0.18"),
     ] {
         let mut room = [0; 1024];
-        let includes = Items::write(includes, &mut room).expect("fits");
-        attack.is_refused(JobSpec::Restore(RestoreSpec { includes, ..restore(&id, "/") }), says);
+        let paths = Items::write(includes.into_iter().map(OsText::from), &mut room).expect("fits");
+        attack.is_refused(JobSpec::Restore(RestoreSpec { paths, ..restore(&id, "/") }), says);
     }
     assert!(attack.machine() == before, "nothing was written");
 }

@@ -2,14 +2,16 @@
 
 use agent_linux::restic::{
     RestoreTo,
-    args::{ArgsError, Setting, plan_steps},
+    args::{ArgsError, Setting, into_found, into_new, into_original, plan_steps},
     version::Version,
 };
 use proptest::prelude::*;
 use schema::{
-    Items, JobSpec, Keep,
-    job::{BackupSpec, ForgetGroup, RestoreSpec},
+    Items, JobSpec, Keep, OsText, Overwrite, RestoreTarget,
+    job::{BackupSpec, ForgetGroup},
+    restore::RestoreSpec,
 };
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
 
 fn setting(minor: u16) -> Setting<'static> {
     Setting {
@@ -44,6 +46,16 @@ fn lines(spec: &JobSpec<'_>, setting: &Setting<'_>) -> Vec<String> {
 }
 
 const ID: &str = "ac02311a0804c4657cfb2335e09fc7d4b12c7a202bb8d443ddb4eb8cb6cf8cf2";
+
+const RESTORE: RestoreSpec<'static> = RestoreSpec {
+    snapshot: ID,
+    paths: Items::EMPTY,
+    target: RestoreTarget::Original,
+    overwrite: Overwrite::Never,
+    delete: false,
+    verify: false,
+    dry_run: false,
+};
 
 #[test]
 fn a_backup_is_one_run_with_flags_by_version() {
@@ -109,22 +121,40 @@ fn the_other_kinds_have_their_arguments() {
     let ls = JobSpec::Ls { snapshot: ID, path: "/home".into() };
     assert_eq!(lines(&ls, &new), [format!("ls --json --no-lock -- {ID} /home")]);
     let mut buffer = [0; 99];
-    let includes = Items::write(["/a/[b]*", "/c"], &mut buffer).unwrap();
-    let restore = RestoreSpec { snapshot: ID, includes, target: "/tmp/out", dry_run: true };
-    let to = RestoreTo::New { root: "/tmp".into(), below: "out".into(), forbidden: Vec::new() };
-    assert_eq!(
-        lines(&JobSpec::Restore(restore), &Setting { restore_to: Some(&to), ..new }),
-        [format!(
-            "restore --json --no-lock --target=/proc/self/cwd/.holdfast-restoring --include=/a/\\[b\\]\\* --include=/c --dry-run -- {ID}"
-        )]
-    );
-    let everything = RestoreSpec { snapshot: ID, includes: Items::EMPTY, target: "/", dry_run: false };
-    let to = RestoreTo::Original { without: vec!["/var/[own]".into()] };
-    let in_place = |minor| {
-        plan_steps(&JobSpec::Restore(everything), &Setting { restore_to: Some(&to), ..setting(minor) })
+    let paths = [OsText::from("/a/[b]*"), OsText::new(b"/c\xff")];
+    let paths = Items::write(paths, &mut buffer).unwrap();
+    let restore = RestoreSpec { paths, dry_run: true, ..RESTORE };
+    let to = RestoreTo::New { within: "/tmp".into(), forbidden: Vec::new() };
+    let step = |spec: RestoreSpec<'_>, setting: &Setting<'_>| {
+        plan_steps(&JobSpec::Restore(spec), setting).unwrap().remove(0)
     };
-    let line = in_place(18).unwrap()[0].args.join(" ");
-    assert_eq!(line, format!("restore --json --no-lock --target=/ --exclude=/var/\\[own\\] -- {ID}"));
+    let template = step(restore, &Setting { restore_to: Some(&to), ..new });
+    assert_eq!(
+        into_new(&template).all_args().join(OsStr::new(" ")).as_bytes(),
+        [b"restore --json --no-lock --dry-run --include=/a/\\[b\\]\\* --include=/c\xff --target=/proc/self/cwd/.holdfast-restoring -- ".as_slice(), ID.as_bytes()].concat()
+    );
+    let over = RestoreSpec { overwrite: Overwrite::IfNewer, delete: true, verify: true, ..RESTORE };
+    let template = step(over, &Setting { restore_to: Some(&to), ..new });
+    assert_eq!(
+        into_found(&template, &over, OsStr::new("-x"), Version::new(0, 18)).all_args().join(OsStr::new(" ")),
+        *format!(
+            "restore --json --no-lock --verify --target=/proc/self/cwd/-x --overwrite=if-newer --verbose=2 --delete -- {ID}"
+        )
+    );
+    let delete = JobSpec::Restore(RestoreSpec { delete: true, ..RESTORE });
+    let old = plan_steps(&delete, &Setting { restore_to: Some(&to), ..setting(16) });
+    assert!(matches!(old, Err(ArgsError::TooOld { .. })), "{old:?}");
+    let to = RestoreTo::Original { without: vec!["/var/[own]".into()] };
+    let in_place =
+        |minor| plan_steps(&JobSpec::Restore(RESTORE), &Setting { restore_to: Some(&to), ..setting(minor) });
+    let RestoreTo::Original { without } = &to else { return };
+    let line = into_original(&in_place(18).unwrap()[0], &RESTORE, without, Version::new(0, 18));
+    assert_eq!(
+        line.all_args().join(OsStr::new(" ")),
+        *format!(
+            "restore --json --no-lock --target=/ --exclude=/var/\\[own\\] --overwrite=never --verbose=2 -- {ID}"
+        )
+    );
     for minor in [14, 16, 17] {
         assert!(matches!(in_place(minor), Err(ArgsError::FollowsLinks { .. })), "{minor}");
     }
@@ -156,10 +186,7 @@ fn what_could_be_taken_for_something_else_is_refused() {
             ArgsError::Duration(within.into())
         );
     }
-    let dry = RestoreSpec { snapshot: ID, includes: Items::EMPTY, target: "/x", dry_run: true };
-    let nowhere = RestoreSpec { dry_run: false, ..dry };
-    assert_eq!(refused(&JobSpec::Restore(nowhere)), ArgsError::NoTarget);
-    assert!(matches!(refused(&JobSpec::Restore(dry)), ArgsError::TooOld { .. }));
+    assert_eq!(refused(&JobSpec::Restore(RESTORE)), ArgsError::NoTarget);
     for host in ["", "-h", "a\nb"] {
         let odd = Setting { restic_host: host, ..setting(18) };
         assert_eq!(plan_steps(&JobSpec::Stats, &odd), Err(ArgsError::Name(host.into())));

@@ -6,10 +6,8 @@ use crate::{
 };
 use agent_linux::restic::{JobSummary, RestoreTo};
 use schema::{
-    Class, Items, JobSpec, Keep, OsText, Outcome,
-    job::{ForgetGroup, RestoreSpec},
-    report::EntryKind,
-    stats::SizeSource,
+    Class, Items, JobSpec, Keep, OsText, Outcome, Overwrite, RestoreTarget, job::ForgetGroup,
+    report::EntryKind, restore::RestoreSpec, stats::SizeSource,
 };
 use std::{
     ffi::OsStr,
@@ -198,12 +196,15 @@ async fn a_repository_is_made_filled_listed_measured_thinned_and_checked() {
         let target = rig.path("restored");
         let restore = RestoreSpec {
             snapshot: &id,
-            includes: Items::EMPTY,
-            target: target.to_str().unwrap(),
+            paths: Items::EMPTY,
+            target: RestoreTarget::Folder { path: target.to_str().unwrap().into() },
+            overwrite: Overwrite::Never,
+            delete: false,
+            verify: true,
             dry_run: false,
         };
         let root = rig.folder.path().canonicalize().unwrap();
-        rig.restore_to = Some(RestoreTo::New { root, below: "restored".into(), forbidden: Vec::new() });
+        rig.restore_to = Some(RestoreTo::Folder { path: root.join("restored"), forbidden: Vec::new() });
         rig.run(JobSpec::Restore(restore)).await.succeeded();
         let restored = target.join(&source[1..]).join("inner/new");
         assert_eq!(fs::read(restored).unwrap(), b"new");

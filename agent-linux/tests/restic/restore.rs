@@ -4,24 +4,68 @@ use crate::{
     rig::{Ran, Rig, with_each_version},
     tools::Version,
 };
-use agent_linux::restic::{JobSummary, RestoreTo};
-use schema::{Class, Items, JobSpec, job::RestoreSpec};
+use agent_linux::restic::{JobSummary, RestoreDone, RestoreTo};
+use schema::{Class, Items, JobSpec, OsText, Outcome, Overwrite, RestoreTarget, restore::RestoreSpec};
 use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
     fs,
-    os::unix::fs::{MetadataExt as _, symlink},
+    os::unix::{
+        ffi::{OsStrExt as _, OsStringExt as _},
+        fs::{MetadataExt as _, symlink},
+    },
     path::{Path, PathBuf},
 };
 
-fn new_folder(rig: &Rig, below: &str) -> RestoreTo {
-    let root = rig.folder.path().canonicalize().unwrap().join("base");
-    RestoreTo::New { root, below: below.into(), forbidden: vec![rig.path("repo")] }
+fn base(rig: &Rig, below: &str) -> PathBuf {
+    rig.folder.path().canonicalize().unwrap().join("base").join(below)
 }
 
-async fn restore(rig: &mut Rig, to: RestoreTo, snapshot: &str, includes: &[&str], dry_run: bool) -> Ran {
+/// Into a new folder in `below` of the base.
+fn new_folder(rig: &Rig, below: &str) -> RestoreTo {
+    RestoreTo::New { within: base(rig, below), forbidden: vec![rig.path("repo")] }
+}
+
+/// Into that folder itself.
+fn named_folder(rig: &Rig, below: &str) -> RestoreTo {
+    RestoreTo::Folder { path: base(rig, below), forbidden: vec![rig.path("repo")] }
+}
+
+const PLAIN: RestoreSpec<'static> = RestoreSpec {
+    snapshot: "",
+    paths: Items::EMPTY,
+    // Where it goes is the policy's to say, and is given with the order.
+    target: RestoreTarget::Original,
+    overwrite: Overwrite::Never,
+    delete: false,
+    verify: false,
+    dry_run: false,
+};
+
+async fn restore(rig: &mut Rig, to: RestoreTo, snapshot: &str, paths: &[&str], dry_run: bool) -> Ran {
+    let paths: Vec<&[u8]> = paths.iter().map(|path| path.as_bytes()).collect();
+    restore_as(rig, to, &paths, RestoreSpec { snapshot, dry_run, ..PLAIN }).await
+}
+
+async fn restore_as(rig: &mut Rig, to: RestoreTo, paths: &[&[u8]], spec: RestoreSpec<'_>) -> Ran {
     rig.restore_to = Some(to);
-    let mut room = [0; 1024];
-    let includes = Items::write(includes.iter().copied(), &mut room).unwrap();
-    rig.run(JobSpec::Restore(RestoreSpec { snapshot, includes, target: "/ignored", dry_run })).await
+    let mut room = [0; 4096];
+    let paths = Items::write(paths.iter().map(|path| OsText::new(path)), &mut room).unwrap();
+    rig.run(JobSpec::Restore(RestoreSpec { paths, ..spec })).await
+}
+
+fn done(ran: &Ran) -> &RestoreDone {
+    match &ran.end.summary {
+        JobSummary::Restore(done) => done,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The one folder that is in this one.
+fn one_in(folder: &Path) -> PathBuf {
+    let found: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found[0].clone()
 }
 
 /// A repository with one snapshot of a few files, its id, the source, and an empty folder beside it.
@@ -43,8 +87,11 @@ fn count(folder: &Path) -> usize {
 async fn a_restore_lands_in_a_new_folder_of_the_agents_own() {
     with_each_version(async |version, restic| {
         let (mut rig, id, source, _) = saved(restic).await;
-        for (below, folder) in [("first", "base/first"), ("first", "base/first/"), ("", "base/")] {
-            let to = new_folder(&rig, below);
+        for (to, folder) in [
+            (named_folder(&rig, "first"), "base/first"),
+            (new_folder(&rig, "first"), "base/first/"),
+            (new_folder(&rig, ""), "base/"),
+        ] {
             let ran = restore(&mut rig, to, &id, &[], false).await.succeeded();
             let said = ran.log.iter().find_map(|line| line.strip_prefix("Agent: Restoring into "));
             let made = PathBuf::from(said.unwrap().split(',').next().unwrap());
@@ -54,10 +101,15 @@ async fn a_restore_lands_in_a_new_folder_of_the_agents_own() {
             let log = ran.log.join("\n");
             assert!(log.contains("--target=/proc/self/cwd/.holdfast-restoring"), "{log}");
         }
-        if version != Version::V014 {
-            let before = count(&rig.path("base"));
-            let to = new_folder(&rig, "dry");
-            let _ = restore(&mut rig, to, &id, &[], true).await.succeeded();
+        let before = count(&rig.path("base"));
+        for to in [new_folder(&rig, "dry"), named_folder(&rig, "dry")] {
+            let ran = restore(&mut rig, to, &id, &[], true).await.succeeded();
+            let done = done(&ran);
+            assert_eq!(
+                (done.target.clone(), done.is_estimate),
+                (base(&rig, "dry"), version == Version::V014)
+            );
+            assert!(done.free_bytes.is_some_and(|free| free > 0));
             assert_eq!((count(&rig.path("base")), count(&rig.path("temp"))), (before, 0));
         }
         // Of a snapshot that is not there, no empty folder stays.
@@ -112,8 +164,9 @@ async fn a_file_beside_no_folder_is_restored_too() {
         let id = listed.snapshots[0].id.clone();
         let to = new_folder(&rig, "new");
         let _ = restore(&mut rig, to, &id, &[], false).await.succeeded();
-        assert_eq!(fs::read(rig.path("base/new/orders.sql")).unwrap(), fs::read("/etc/hostname").unwrap());
-        assert_eq!(count(&rig.path("base/new")), 1);
+        let made = one_in(&rig.path("base/new"));
+        assert_eq!(fs::read(made.join("orders.sql")).unwrap(), fs::read("/etc/hostname").unwrap());
+        assert_eq!(count(&made), 1);
     })
     .await;
 }
@@ -126,18 +179,21 @@ async fn a_link_in_the_target_is_not_followed() {
         symlink(&outside, rig.path("base/door")).unwrap();
         symlink(&outside, rig.path("base/in/door")).unwrap();
         for below in ["door", "door/x", "in/door/x"] {
-            let to = new_folder(&rig, below);
-            let ran = restore(&mut rig, to, &id, &[], false).await.failed(Class::Policy);
-            assert!(ran.end.message.contains("restore_targets"), "{}", ran.end.message);
+            for to in [new_folder(&rig, below), named_folder(&rig, below)] {
+                for dry_run in [true, false] {
+                    let ran = restore(&mut rig, to.clone(), &id, &[], dry_run).await.failed(Class::Policy);
+                    assert!(ran.end.message.contains("restore_targets"), "{}", ran.end.message);
+                }
+            }
         }
         // The base itself, and what is never to be written to.
         fs::rename(rig.path("base"), rig.path("was")).unwrap();
         symlink(&outside, rig.path("base")).unwrap();
         let to = new_folder(&rig, "x");
         let _ = restore(&mut rig, to, &id, &[], false).await.failed(Class::Policy);
-        let RestoreTo::New { root, forbidden, .. } = new_folder(&rig, "") else { return };
-        let root = root.parent().unwrap().to_owned();
-        let to = RestoreTo::New { root, below: "repo/x".into(), forbidden };
+        let forbidden = vec![rig.path("repo")];
+        let within = base(&rig, "").parent().unwrap().join("repo/x");
+        let to = RestoreTo::New { within, forbidden };
         let _ = restore(&mut rig, to, &id, &[], false).await.failed(Class::Policy);
         assert_eq!(count(&outside), 0);
         assert!(!rig.path("repo/x").exists());
@@ -157,7 +213,7 @@ async fn a_target_that_is_swapped_under_restic_leads_nowhere_else() {
             was = was.display(),
             outside = outside.display()
         ));
-        let to = new_folder(&rig, "new");
+        let to = named_folder(&rig, "new");
         let ran = restore(&mut rig, to, &id, &[], false).await.failed(Class::Policy);
         assert!(ran.end.message.contains("is not to be trusted"), "{}", ran.end.message);
         assert_eq!(count(&outside), 0, "nothing went through the link");
@@ -174,7 +230,8 @@ async fn to_where_it_was_needs_a_restic_that_follows_no_links() {
         fs::remove_dir_all(source.join("inner")).unwrap();
         symlink(&outside, source.join("inner")).unwrap();
         let to = RestoreTo::Original { without: Vec::new() };
-        let ran = restore(&mut rig, to, &id, &[source.to_str().unwrap()], false).await;
+        let over = RestoreSpec { snapshot: &id, overwrite: Overwrite::Always, ..PLAIN };
+        let ran = restore_as(&mut rig, to, &[source.to_str().unwrap().as_bytes()], over).await;
         if version == Version::V014 {
             let said = ran.failed(Class::Policy).end.message;
             assert!(said.contains("restore_in_place needs restic 0.18"), "{said}");
@@ -189,6 +246,242 @@ async fn to_where_it_was_needs_a_restic_that_follows_no_links() {
             assert!(source.join("inner/file-2").exists() && !source.join("inner/file-1").exists());
         }
         assert_eq!(count(&outside), 0);
+    })
+    .await;
+}
+
+/// Names that mean something to a shell, a pattern, a line or a text, and one as long as they get.
+fn odd_names() -> Vec<Vec<u8>> {
+    let mut names: Vec<Vec<u8>> = [
+        &b"new\nline"[..],
+        b"quote'\"",
+        b"star*",
+        b"ask?",
+        b"[x]",
+        b"back\\slash",
+        b"\\xff",
+        b"odd\xff",
+        b"odd\xfe[",
+        b"-dash",
+        b"!not",
+        b"#hash",
+        b"$HOME",
+        b" blank ",
+        b"~",
+        b"{a,b}",
+        "ä\u{301}".as_bytes(),
+    ]
+    .iter()
+    .map(|name| name.to_vec())
+    .collect();
+    names.push(vec![b'n'; 255]);
+    names
+}
+
+#[tokio::test]
+async fn a_file_of_any_name_is_restored_by_its_name_alone() {
+    with_each_version(async |_, restic| {
+        let mut rig = Rig::initialised(restic).await;
+        let source = rig.path("odd");
+        fs::create_dir(&source).unwrap();
+        for name in odd_names() {
+            fs::write(source.join(OsStr::from_bytes(&name)), &name).unwrap();
+        }
+        let backup = rig.backup(&[source.to_str().unwrap()]).await.succeeded();
+        let JobSummary::Backup(saved) = backup.end.summary else { panic!() };
+        for (number, name) in odd_names().into_iter().enumerate() {
+            let path = source.join(OsStr::from_bytes(&name));
+            let to = named_folder(&rig, &number.to_string());
+            let spec = RestoreSpec { snapshot: &saved.snapshot, verify: true, ..PLAIN };
+            let ran = restore_as(&mut rig, to, &[path.as_os_str().as_bytes()], spec).await.succeeded();
+            let found = done(&ran);
+            assert_eq!((found.files, found.failed, found.verified), (1, 0, true), "{name:?} {ran:#?}");
+            let made = base(&rig, &number.to_string()).join(source.strip_prefix("/").unwrap());
+            assert_eq!(fs::read(made.join(OsStr::from_bytes(&name))).unwrap(), name);
+            assert_eq!(count(&made), 1, "{name:?} alone");
+        }
+    })
+    .await;
+}
+
+/// All that is below a folder: path, kind, content, where a link leads, mode.
+fn tree(folder: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+    let mut all = BTreeMap::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(next) = open.pop() {
+        for entry in fs::read_dir(&next).unwrap() {
+            let path = entry.unwrap().path();
+            let meta = fs::symlink_metadata(&path).unwrap();
+            let content = match meta.file_type() {
+                kind if kind.is_symlink() => fs::read_link(&path).unwrap().into_os_string().into_vec(),
+                kind if kind.is_file() => fs::read(&path).unwrap(),
+                kind => {
+                    if kind.is_dir() {
+                        open.push(path.clone());
+                    }
+                    Vec::new()
+                }
+            };
+            all.insert(path.strip_prefix(folder).unwrap().to_owned(), (meta.mode(), content));
+        }
+    }
+    all
+}
+
+/// A target in which some is as in the snapshot, some was changed later or before, some is missing, some is more.
+fn changed(folder: &Path, source: &Path) {
+    let there = folder.join(source.strip_prefix("/").unwrap()).join("inner");
+    fs::create_dir_all(&there).unwrap();
+    let copy = |name: &str| {
+        fs::copy(source.join("inner").join(name), there.join(name)).unwrap();
+        let at = fs::metadata(source.join("inner").join(name)).unwrap().modified().unwrap();
+        fs::File::options().write(true).open(there.join(name)).unwrap().set_modified(at).unwrap();
+    };
+    copy("file-1");
+    fs::write(there.join("file-2"), "later").unwrap();
+    fs::write(there.join("file-3"), "before").unwrap();
+    let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    fs::File::options().write(true).open(there.join("file-3")).unwrap().set_modified(long_ago).unwrap();
+    fs::write(there.join("more"), "more").unwrap();
+    fs::create_dir(there.join("more-in")).unwrap();
+    fs::write(there.join("more-in/it"), "more").unwrap();
+}
+
+#[tokio::test]
+async fn what_is_there_already_becomes_what_restic_by_hand_makes_of_it() {
+    with_each_version(async |version, restic| {
+        let (mut rig, id, source, _) = saved(restic).await;
+        let all = fs::read_dir(Path::new(&source).join("inner")).unwrap().count() as u64;
+        for (overwrite, delete) in Overwrite::ALL.into_iter().flat_map(|mode| [(mode, false), (mode, true)]) {
+            let name = format!("{}-{delete}", overwrite.as_str());
+            let (ours, by_hand) = (base(&rig, &name), base(&rig, &format!("{name}-by-hand")));
+            for folder in [&ours, &by_hand] {
+                changed(folder, Path::new(&source));
+            }
+            let (before, to) = (tree(&ours), named_folder(&rig, &name));
+            let spec = RestoreSpec { snapshot: &id, overwrite, delete, ..PLAIN };
+            let dry = restore_as(&mut rig, to.clone(), &[], RestoreSpec { dry_run: true, ..spec }).await;
+            if version == Version::V014 {
+                let again = restore_as(&mut rig, to.clone(), &[], spec).await;
+                for ran in [dry, again] {
+                    let said = ran.end.message;
+                    assert_eq!(ran.end.outcome, Outcome::Failed);
+                    assert!(said.contains(if delete { "0.17" } else { "Name an empty folder" }), "{said}");
+                }
+                assert!(tree(&ours) == before);
+                continue;
+            }
+            let planned = done(&dry.succeeded()).clone();
+            assert!(tree(&ours) == before, "a dry run writes nothing");
+            let ran = restore_as(&mut rig, to.clone(), &[], RestoreSpec { verify: true, ..spec }).await;
+            let found = done(&ran.succeeded()).clone();
+            assert_eq!(
+                RestoreDone { verified: false, free_bytes: None, ..found.clone() },
+                RestoreDone { free_bytes: None, ..planned }
+            );
+            assert!(found.verified);
+            let files =
+                tree(Path::new(&source)).values().filter(|(mode, _)| mode & 0o170_000 != 0o040_000).count()
+                    as u64;
+            assert_eq!(found.files + found.replaced + found.skipped, files, "they add up: {found:?}");
+            let (replaced, deleted) = match overwrite {
+                Overwrite::Never => (0, 3),
+                Overwrite::IfNewer => (1, 3),
+                Overwrite::IfChanged | Overwrite::Always => (2, 3),
+            };
+            assert_eq!(
+                (found.replaced, found.deleted),
+                (replaced, if delete { deleted } else { 0 }),
+                "{name}"
+            );
+            assert!(all > 3 && found.files > 0);
+
+            let mut hand = std::process::Command::new(&rig.places.restic);
+            hand.args(["restore", "--quiet", "--no-cache", "--repo"]).arg(rig.path("repo"));
+            hand.arg(format!("--overwrite={}", overwrite.as_restic())).arg("--target").arg(&by_hand);
+            hand.args(delete.then_some("--delete")).arg(&id);
+            assert!(hand.env("RESTIC_PASSWORD", &rig.credentials.repo_password).status().unwrap().success());
+            assert!(tree(&ours) == tree(&by_hand), "{name}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_not_in_the_snapshot_is_told_and_nothing_is_made_for_it() {
+    with_each_version(async |_, restic| {
+        let (mut rig, id, source, _) = saved(restic).await;
+        for dry_run in [true, false] {
+            let to = named_folder(&rig, "none");
+            let ran = restore(&mut rig, to, &id, &["/not/there"], dry_run).await.failed(Class::Other);
+            assert!(ran.end.message.contains("holds no /not/there"), "{}", ran.end.message);
+            assert!(!rig.path("base").exists());
+        }
+        let file = format!("{source}/inner/file-1");
+        let to = named_folder(&rig, "one");
+        let ran = restore(&mut rig, to, &id, &[&file, "/not/there"], false).await;
+        assert_eq!(ran.end.outcome, Outcome::Warning, "{ran:#?}");
+        let found = done(&ran);
+        assert_eq!((found.files, found.failed), (1, 1));
+        assert_eq!(found.failures, [("/not/there".to_owned(), "not in this snapshot".to_owned())]);
+        assert!(ran.end.message.starts_with("1 of 2 files failed"), "{}", ran.end.message);
+        assert!(base(&rig, "one").join(&file[1..]).exists());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_a_damaged_repository_what_is_left_is_restored_and_the_rest_is_named() {
+    with_each_version(async |_, restic| {
+        let mut rig = Rig::initialised(restic).await;
+        let source = rig.path("many");
+        fs::create_dir(&source).unwrap();
+        // Bytes that do not compress, from a generator of no consequence.
+        let mut state = 1_u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        };
+        for number in 0..200 {
+            let bytes: Vec<u8> = (0..200_000).map(|_| next()).collect();
+            fs::write(source.join(format!("{number:03}")), bytes).unwrap();
+        }
+        let backup = rig.backup(&[source.to_str().unwrap()]).await.succeeded();
+        let JobSummary::Backup(saved) = backup.end.summary else { panic!() };
+        let mut packs: Vec<(u64, PathBuf)> = Vec::new();
+        for folder in fs::read_dir(rig.path("repo/data")).unwrap() {
+            for pack in fs::read_dir(folder.unwrap().path()).unwrap() {
+                let pack = pack.unwrap();
+                packs.push((pack.metadata().unwrap().len(), pack.path()));
+            }
+        }
+        packs.sort();
+        assert!(packs.len() > 2, "{packs:?}");
+        // The smallest has the tree.
+        let (_, lost) = packs[1].clone();
+        fs::remove_file(lost).unwrap();
+        let ran = {
+            let to = named_folder(&rig, "left");
+            let spec = RestoreSpec { snapshot: &saved.snapshot, verify: true, ..PLAIN };
+            restore_as(&mut rig, to, &[], spec).await
+        };
+        assert_eq!(ran.end.outcome, Outcome::Warning, "{:#?} {:#?}", ran.end, ran.log.last());
+        let found = done(&ran);
+        assert!(found.failed > 0 && !found.verified && !found.failures.is_empty());
+        assert_eq!(found.files + found.failed, 200, "{found:?}");
+        let said = format!("{} of 200 files failed", found.failed);
+        assert!(ran.end.message.starts_with(&said), "{}", ran.end.message);
+        let made = base(&rig, "left").join(source.strip_prefix("/").unwrap());
+        let mut whole = 0;
+        for number in 0..200_u8 {
+            let name = format!("{number:03}");
+            let restored = fs::read(made.join(&name)).ok();
+            let is_whole = restored == fs::read(source.join(&name)).ok();
+            let is_named = found.failures.iter().any(|(path, _)| path.ends_with(&format!("/{name}")));
+            whole += u64::from(is_whole);
+            assert!(is_whole || is_named || found.failed > 100, "{name} is neither whole nor named");
+        }
+        assert_eq!(whole, found.files);
     })
     .await;
 }

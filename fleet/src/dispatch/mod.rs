@@ -19,6 +19,7 @@ use crate::record::{
 };
 use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
+use crate::restore;
 use crate::soundness;
 use crate::store::{GROUPS, JOBS, LINK_STATES, LINKS, OUTBOX, PRESENCES, REPOS, Reads, Span, Tx};
 use schema::{Command, CommandBody, HostId, JobId, JobKind, Run, Slot, Timestamp};
@@ -164,6 +165,12 @@ fn what_of(
             (JobWhat::Ls { snapshot: snapshot.clone(), path: folder::clean_path(path)? }, Vec::new())
         }
         JobRequest::Browse { path } => (JobWhat::Browse { path: folder::clean_path(path)? }, Vec::new()),
+        JobRequest::Restore(plan) => {
+            let plan = restore::check(plan)?;
+            let what = JobWhat::Restore(plan);
+            spec::with(&what, &Sources::default(), spec::fits)??;
+            (what, Vec::new())
+        }
     })
 }
 
@@ -294,15 +301,17 @@ pub(crate) fn dispatch(op: &mut Op<'_, '_>, host: HostId, request: &JobRequest) 
     }
     let command_seq = spec::with(&what, &sources, |spec| {
         spec::fits(spec)?;
-        let run =
-            Run { job: id, restic_host: &host.restic_host, deadline_secs: deadline_secs(spec.kind()), spec };
+        let run = Run { job: id, restic_host: &host.restic_host, deadline_secs: deadline_secs(&what), spec };
         outbox::enqueue(op, host.id, &mut state, expires_at, CommandBody::Run(run))
     })??;
     op.tx.put(&LINK_STATES, &host.id, &state)?;
     let kind = what.kind();
     let job = Job::new(id, host.id, what, op.by.actor.clone(), now, command_seq);
     job::create(op, &job)?;
-    audit::note(op, AuditAction::Job(kind), AuditTarget::Job(host.id, id), detail(&job))?;
+    // Whoever looks around for a file leaves no line for each folder on the way.
+    if !job.what.is_look() {
+        audit::note(op, AuditAction::Job(kind), AuditTarget::Job(host.id, id), detail(&job))?;
+    }
     Ok(job)
 }
 
@@ -313,18 +322,17 @@ fn detail(job: &Job) -> String {
             let names: Vec<&str> = held.iter().map(|(name, _)| name.as_str()).collect();
             format!("without {}", names.join(", "))
         }
-        JobWhat::ForgetDryRun { group, .. } => format!("{group}, a dry run"),
         JobWhat::Check { subset_pct } => format!("{subset_pct} % of the data"),
         JobWhat::Unlock { all: true } => "all locks".to_owned(),
-        JobWhat::Ls { snapshot, path } => format!("{path} in {}", &snapshot[..8]),
-        JobWhat::Browse { path } => path.clone(),
+        JobWhat::Restore(plan) => restore::detail(plan),
         _ => String::new(),
     }
 }
 
 /// When a job must have ended. What moves data takes as long as it takes.
-const fn deadline_secs(kind: JobKind) -> u32 {
-    match kind {
+const fn deadline_secs(what: &JobWhat) -> u32 {
+    match what.kind() {
+        JobKind::Restore if what.is_dry_run() => 6 * 3_600,
         JobKind::Probe => 120,
         JobKind::Init | JobKind::Unlock => 300,
         JobKind::Browse => 60,

@@ -1,10 +1,11 @@
 //! From records to the wire's specifications, built in buffers that are as large as needed.
 
-use crate::record::{Group, JobWhat, Newest, Origin, Retention, named_by};
+use crate::record::{Group, JobWhat, Newest, Origin, RestorePlan, RestoreTarget, Retention, named_by};
 use crate::refused::Refused;
 use schema::job::{self, BackupSpec, ForgetGroup, Right};
 use schema::limits::{MAX_MESSAGE_BYTES, MAX_SPEC_BYTES};
 use schema::os_text::bytes_of;
+use schema::restore::RestoreSpec;
 use schema::{Command, CommandBody, Items, JobSpec, Keep, OsText, Timestamp, ToAgent};
 
 fn too_long() -> Refused {
@@ -14,10 +15,17 @@ fn too_long() -> Refused {
     )
 }
 
+/// Why the paths of a restore don't fit.
+const TOO_MANY_PATHS: &str =
+    "these paths are longer than one command can carry: name the folders that they are in";
+
 /// Whether a specification fits a command.
 pub(crate) fn fits(spec: JobSpec<'_>) -> Result<(), Refused> {
     let mut buffer = vec![0; MAX_SPEC_BYTES];
-    schema::encode(&spec, &mut buffer).map(|_| ()).map_err(|_| too_long())
+    schema::encode(&spec, &mut buffer).map(|_| ()).map_err(|_| match spec {
+        JobSpec::Restore(_) => Refused::invalid("paths", TOO_MANY_PATHS),
+        _ => too_long(),
+    })
 }
 
 /// Whether a command fits a message.
@@ -113,8 +121,35 @@ pub(crate) fn with<R>(
             let path: Vec<u8> = bytes_of(path).collect();
             return Ok(then(JobSpec::Browse { path: OsText::new(&path) }));
         }
+        JobWhat::Restore(plan) => return with_restore(plan, then),
     };
     Ok(then(spec))
+}
+
+fn with_restore<R>(plan: &RestorePlan, then: impl FnOnce(JobSpec<'_>) -> R) -> Result<R, Refused> {
+    let bytes = |text: &str| bytes_of(text).collect::<Vec<u8>>();
+    let paths: Vec<Vec<u8>> = plan.paths.iter().map(|path| bytes(path)).collect();
+    let mut room = vec![0; paths.iter().map(|path| path.len() + 10).sum()];
+    let paths = Items::write(paths.iter().map(|path| OsText::new(path)), &mut room)
+        .map_err(|_| Refused::invalid("paths", TOO_MANY_PATHS))?;
+    let place = match &plan.target {
+        RestoreTarget::NewFolder { within: path } | RestoreTarget::Folder { path } => bytes(path),
+        RestoreTarget::Original => Vec::new(),
+    };
+    let path = OsText::new(&place);
+    Ok(then(JobSpec::Restore(RestoreSpec {
+        snapshot: &plan.snapshot,
+        paths,
+        target: match plan.target {
+            RestoreTarget::NewFolder { .. } => schema::RestoreTarget::NewFolder { within: path },
+            RestoreTarget::Folder { .. } => schema::RestoreTarget::Folder { path },
+            RestoreTarget::Original => schema::RestoreTarget::Original,
+        },
+        overwrite: plan.overwrite,
+        delete: plan.delete,
+        verify: plan.verify,
+        dry_run: plan.dry_run,
+    })))
 }
 
 fn with_forget<R>(

@@ -2,10 +2,13 @@
 
 use crate::bounds::MOST_BYTES;
 use crate::bounds::clip;
-use crate::record::{BackupFigures, ForgetFigures, JobFigures, ProbeFigures, SourceFinding};
+use crate::record::{
+    BackupFigures, ForgetFigures, JobFigures, ProbeFigures, RestoreFailure, RestoreFigures, SourceFinding,
+};
 use schema::{
     Summary,
-    limits::{MAX_SOURCE_FINDINGS, MAX_VALUE_BYTES},
+    limits::{MAX_RESTORE_FAILURES, MAX_SOURCE_FINDINGS, MAX_VALUE_BYTES},
+    restore::RestoreSummary,
 };
 
 pub(super) fn of(summary: &Summary<'_>) -> JobFigures {
@@ -57,14 +60,35 @@ pub(super) fn of(summary: &Summary<'_>) -> JobFigures {
             JobFigures::Stats { total_bytes: bounded(total_bytes), blobs }
         }
         Summary::Snapshots { count, left_out } => JobFigures::Snapshots { count, left_out },
-        Summary::Restore { files, bytes, skipped } => {
-            JobFigures::Restore { files, bytes: bounded(bytes), skipped }
-        }
+        Summary::Restore(done) => JobFigures::Restore(restored(&done)),
         Summary::Folder { entries, left_out } => JobFigures::Folder { entries, left_out },
         Summary::HostKey { slot, key } => {
             let key = key[..key.floor_char_boundary(MAX_VALUE_BYTES)].to_owned();
             JobFigures::HostKey { slot, key }
         }
+    }
+}
+
+fn restored(done: &RestoreSummary<'_>) -> RestoreFigures {
+    let cut = |text: String| text[..text.floor_char_boundary(MAX_VALUE_BYTES)].to_owned();
+    let failures = done.failures.iter().take(MAX_RESTORE_FAILURES).map(|failure| RestoreFailure {
+        path: cut(failure.path.to_string()),
+        reason: cut(failure.reason.to_owned()),
+    });
+    RestoreFigures {
+        files: bounded(done.files),
+        replaced: bounded(done.replaced),
+        skipped: bounded(done.skipped),
+        deleted: bounded(done.deleted),
+        failed: bounded(done.failed),
+        bytes: bounded(done.bytes),
+        target: cut(done.target.to_string()),
+        free_bytes: done.free_bytes.map(bounded),
+        is_estimate: done.is_estimate,
+        verified: done.verified,
+        failures: failures.collect(),
+        failures_left_out: bounded(done.failures_left_out)
+            .saturating_add(done.failures.iter().skip(MAX_RESTORE_FAILURES).count() as u64),
     }
 }
 

@@ -48,11 +48,14 @@ pub enum Scope {
     Write,
     /// Accounts and tokens, and so everything.
     Admin,
+    /// Restore files, look for them, and download them.
+    Restore,
 }
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 5] = [Self::Metrics, Self::Read, Self::Run, Self::Write, Self::Admin];
+    pub const ALL: [Self; 6] =
+        [Self::Metrics, Self::Read, Self::Run, Self::Restore, Self::Write, Self::Admin];
 
     /// The stable word for the scope in the API and in forms.
     #[must_use]
@@ -63,6 +66,7 @@ impl Scope {
             Self::Run => "run",
             Self::Write => "write",
             Self::Admin => "admin",
+            Self::Restore => "restore",
         }
     }
 
@@ -77,7 +81,7 @@ impl Scope {
     pub const fn role(self) -> Role {
         match self {
             Self::Metrics | Self::Read => Role::Viewer,
-            Self::Run | Self::Write => Role::Operator,
+            Self::Run | Self::Restore | Self::Write => Role::Operator,
             Self::Admin => Role::Admin,
         }
     }

@@ -1,4 +1,4 @@
-use super::{Actor, Hold, Retention};
+use super::{Actor, Hold, RestoreFigures, RestorePlan, Retention};
 use schema::{Class, HostId, JobId, JobKind, Outcome, Refusal, RepoId, Slot, SourceReason, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -230,6 +230,8 @@ pub enum JobWhat {
         /// Absolute path of the folder on the host.
         path: String,
     },
+    /// Restore files of a snapshot, or say what that would write.
+    Restore(RestorePlan),
 }
 
 impl JobWhat {
@@ -248,19 +250,20 @@ impl JobWhat {
             Self::Snapshots => JobKind::Snapshots,
             Self::Ls { .. } => JobKind::Ls,
             Self::Browse { .. } => JobKind::Browse,
+            Self::Restore(_) => JobKind::Restore,
         }
     }
 
     /// Whether it only says what it would do: then it counts as no job of its kind.
     #[must_use]
     pub const fn is_dry_run(&self) -> bool {
-        matches!(self, Self::ForgetDryRun { .. })
+        matches!(self, Self::ForgetDryRun { .. } | Self::Restore(RestorePlan { dry_run: true, .. }))
     }
 
     /// Whether its only purpose is to show something to a person who has a page open.
     #[must_use]
     pub const fn is_look(&self) -> bool {
-        matches!(self, Self::ForgetDryRun { .. } | Self::Ls { .. } | Self::Browse { .. })
+        self.is_dry_run() || matches!(self, Self::Ls { .. } | Self::Browse { .. })
     }
 
     /// Whether it needs the repository to itself, so that no other job may run on it at the same time.
@@ -396,14 +399,7 @@ pub enum JobFigures {
         left_out: u32,
     },
     /// Figures of a restore.
-    Restore {
-        /// Number of files written.
-        files: u64,
-        /// Bytes written.
-        bytes: u64,
-        /// Number of files that were left as they were.
-        skipped: u64,
-    },
+    Restore(RestoreFigures),
     /// Of the listing of a folder.
     Folder {
         /// Number of entries that came.

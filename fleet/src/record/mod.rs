@@ -15,6 +15,7 @@ mod maintenance;
 pub(crate) mod meta;
 mod pending;
 mod repo;
+mod restore;
 mod schedule;
 mod soundness;
 mod summary;
@@ -44,6 +45,7 @@ pub use repo::{
     CheckSeen, Confirmed, Dated, Listed, LockHolder, LockView, PruneSeen, Replaced, RepoPoint, RepoState,
     Sharer, SizeSeen, SnapshotRow, SnapshotsSeen, Stated, Tested, Told, ToldLock, WhyShared,
 };
+pub use restore::{RestoreFailure, RestoreFigures, RestorePlan, RestoreTarget};
 pub use schedule::Schedule;
 pub(crate) use schedule::ScheduleRow;
 pub(crate) use soundness::named_by;

@@ -36,6 +36,8 @@ pub struct JobFilter {
     pub state: Option<JobState>,
     /// Made at or after this instant.
     pub since: Option<Timestamp>,
+    /// Those too whose only purpose is to show something, of all kinds.
+    pub looks: bool,
 }
 
 /// Which audit entries: parts of the words, in any case.

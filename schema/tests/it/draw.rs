@@ -6,12 +6,10 @@ use schema::{
     HeldJob, HeldPhase, Hello, HostId, InstallationId, Items, JobId, JobKind, JobSpec, Keep, Live, LogLine,
     LogStream, OsText, Outcome, Over, Plan, Presence, Progress, Refusal, RepoId, RepoStats, Report,
     ReportBody, Run, ServerClock, Slot, SourceReason, Summary, Timestamp, ToAgent, TokenId,
-    job::{
-        BackupSpec, BackupSummary, ForgetGroup, ForgetResult, Origin, ProbeSummary, RestoreSpec, Right,
-        SourceFinding,
-    },
+    job::{BackupSpec, BackupSummary, ForgetGroup, ForgetResult, Origin, ProbeSummary, Right, SourceFinding},
     plan::PlannedSchedule,
     report::{Entry, EntryKind, Finished, Snapshot, SnapshotSize, Trouble},
+    restore::{Overwrite, RestoreFailure, RestoreSpec, RestoreSummary, RestoreTarget},
     stats::{CheckResult, Lock, LockSeen, PruneResult, Size, SizeSource, SnapshotCount},
 };
 use serde::Serialize;
@@ -204,7 +202,21 @@ draw!(struct Origin<'static> { hostname, tag });
 draw!(struct ForgetGroup<'static> { group, keep, origins, lacking, whole, right, began_at });
 draw!(struct Right<'static> { snapshot, at, files, bytes });
 draw!(struct Keep<'static> { last, hourly, daily, weekly, monthly, yearly, within });
-draw!(struct RestoreSpec<'static> { snapshot, includes, target, dry_run });
+draw!(struct RestoreSpec<'static> { snapshot, paths, target, overwrite, delete, verify, dry_run });
+draw!(enum RestoreTarget<'static> { NewFolder { within }, Folder { path }, Original });
+draw!(
+    enum Overwrite {
+        Never,
+        IfNewer,
+        IfChanged,
+        Always,
+    }
+);
+draw!(struct RestoreSummary<'static> {
+    files, replaced, skipped, deleted, failed, bytes, target, free_bytes, is_estimate, verified, failures,
+    failures_left_out
+});
+draw!(struct RestoreFailure<'static> { path, reason });
 draw!(
     enum Outcome {
         Succeeded,
@@ -250,7 +262,7 @@ draw!(
 draw!(enum Summary<'static> {
     None, Probe { 0 }, Init { repo }, Backup { 0 }, Forget { groups },
     Prune { freed_bytes, repacked_packs, repacked_bytes, remaining_bytes }, Check { errors, subset_pct }, Unlock { removed },
-    Stats { total_bytes, blobs }, Snapshots { count, left_out }, Restore { files, bytes, skipped },
+    Stats { total_bytes, blobs }, Snapshots { count, left_out }, Restore { 0 },
     Folder { entries, left_out },
     HostKey { slot, key },
 });

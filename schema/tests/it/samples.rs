@@ -4,14 +4,12 @@ use crate::draw::{Variants, list_of};
 use schema::{
     Class, Command, CommandBody, ConfigUpdate, Credentials, DecodeError, EnrollRefusal, EnrollRequest,
     EnrollResponse, HeldJob, HeldPhase, Hello, HostId, InstallationId, Items, JobId, JobKind, JobSpec, Keep,
-    Live, LogLine, LogStream, Outcome, Over, Plan, Presence, Progress, Refusal, RepoId, RepoStats, Report,
-    ReportBody, Run, ServerClock, Slot, SourceReason, Summary, Timestamp, ToAgent, decode, encode,
-    job::{
-        BackupSpec, BackupSummary, ForgetGroup, ForgetResult, Origin, ProbeSummary, RestoreSpec, Right,
-        SourceFinding,
-    },
+    Live, LogLine, LogStream, OsText, Outcome, Over, Plan, Presence, Progress, Refusal, RepoId, RepoStats,
+    Report, ReportBody, Run, ServerClock, Slot, SourceReason, Summary, Timestamp, ToAgent, decode, encode,
+    job::{BackupSpec, BackupSummary, ForgetGroup, ForgetResult, Origin, ProbeSummary, Right, SourceFinding},
     plan::PlannedSchedule,
     report::{Entry, EntryKind, Finished, Snapshot, SnapshotSize, Trouble},
+    restore::{Overwrite, RestoreFailure, RestoreSpec, RestoreSummary, RestoreTarget},
     stats::{CheckResult, Lock, LockSeen, PruneResult, Size, SizeSource, SnapshotCount},
 };
 use std::sync::LazyLock;
@@ -250,10 +248,23 @@ fn jobs(samples: &mut Vec<Sample>) {
     ]);
     let restore = RestoreSpec {
         snapshot: SNAPSHOT,
-        includes: list_of(["/etc/fstab"]),
-        target: "/var/restore",
+        paths: list_of([OsText::from("/etc/fstab"), OsText::new(b"/srv/\xff*")]),
+        target: RestoreTarget::Folder { path: "/var/restore".into() },
+        overwrite: Overwrite::IfNewer,
+        delete: true,
+        verify: true,
         dry_run: true,
     };
+    for target in [
+        RestoreTarget::NewFolder { within: "".into() },
+        RestoreTarget::Folder { path: "/var/restore".into() },
+        RestoreTarget::Original,
+    ] {
+        add!(samples, enum RestoreTarget "", target);
+    }
+    for overwrite in Overwrite::ALL {
+        add!(samples, enum Overwrite "", overwrite);
+    }
     for spec in [
         JobSpec::Probe,
         JobSpec::Init,
@@ -308,7 +319,7 @@ fn jobs(samples: &mut Vec<Sample>) {
         Summary::Unlock { removed: 2 },
         Summary::Stats { total_bytes: 123_456_789, blobs: 4_242 },
         Summary::Snapshots { count: 365, left_out: 3 },
-        Summary::Restore { files: 10, bytes: 20_000, skipped: 1 },
+        Summary::Restore(restore_summary()),
         Summary::Folder { entries: 3, left_out: 1 },
         Summary::HostKey {
             slot: Slot::Repo,
@@ -343,6 +354,23 @@ fn backup_summary() -> BackupSummary<'static> {
             SourceFinding { path: "/mnt/usb", reason: SourceReason::NotMounted, leads_to: "" },
         ]),
         findings_left_out: 3,
+    }
+}
+
+fn restore_summary() -> RestoreSummary<'static> {
+    RestoreSummary {
+        files: 1_203,
+        replaced: 4,
+        skipped: 5,
+        deleted: 6,
+        failed: 3,
+        bytes: 5_000_000_000,
+        target: "/var/lib/holdfast/restored/holdfast-restore-5b1e2f00".into(),
+        free_bytes: Some(9_000_000_000),
+        is_estimate: true,
+        verified: true,
+        failures: list_of([RestoreFailure { path: OsText::new(b"/srv/\xff"), reason: "input/output error" }]),
+        failures_left_out: 2,
     }
 }
 

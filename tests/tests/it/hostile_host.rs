@@ -5,9 +5,10 @@
 //! thought of what a liar makes of it.
 
 use schema::{
-    Class, HostTopic, Items, JobId, Live, LogLine, LogStream, Outcome, Presence, Progress, Refusal, RepoId,
-    RepoStats, ReportBody, Slot, Summary, Timestamp,
+    Class, HostTopic, Items, JobId, Live, LogLine, LogStream, OsText, Outcome, Presence, Progress, Refusal,
+    RepoId, RepoStats, ReportBody, Slot, Summary, Timestamp,
     report::{Entry, EntryKind, Finished, Snapshot, Trouble},
+    restore::RestoreSummary,
     stats::{CheckResult, Lock, LockSeen, PruneResult, Size, SizeSource, SnapshotCount},
 };
 use serde_json::{Value, json};
@@ -93,9 +94,20 @@ fn summaries(aim: &Aim) -> Vec<Summary<'static>> {
         Summary::Check { .. } => Some(Summary::Unlock { removed: u32::MAX }),
         Summary::Unlock { .. } => Some(Summary::Stats { total_bytes: u64::MAX, blobs: u64::MAX }),
         Summary::Stats { .. } => Some(Summary::Snapshots { count: 0, left_out: u32::MAX }),
-        Summary::Snapshots { .. } => {
-            Some(Summary::Restore { files: u64::MAX, bytes: u64::MAX, skipped: u64::MAX })
-        }
+        Summary::Snapshots { .. } => Some(Summary::Restore(RestoreSummary {
+            files: u64::MAX,
+            replaced: u64::MAX,
+            skipped: u64::MAX,
+            deleted: u64::MAX,
+            failed: u64::MAX,
+            bytes: u64::MAX,
+            target: OsText::new(b"\xff/../.."),
+            free_bytes: Some(u64::MAX),
+            is_estimate: true,
+            verified: true,
+            failures: Items::EMPTY,
+            failures_left_out: u64::MAX,
+        })),
         Summary::Restore { .. } => Some(Summary::Folder { entries: u32::MAX, left_out: u32::MAX }),
         Summary::Folder { .. } => Some(Summary::HostKey {
             slot: Slot::Admin,

@@ -23,6 +23,7 @@ pub(crate) fn filter(ctx: &Ctx, snapshot: &Snapshot, query: &Query) -> Result<Jo
         host: host.map(|host| host.id),
         kind: query.word("kind", &one_of(JobKind::ALL.map(JobKind::as_str)), JobKind::from_word)?,
         state: query.word("state", &one_of(JobState::ALL.map(JobState::as_str)), state)?,
+        looks: query.word("looks", "true or false", |text| text.parse().ok())?.unwrap_or(false),
         since: query.word("since", "an RFC 3339 time: 2026-11-23T06:41:12Z", crate::format::from_rfc3339)?,
     })
 }

@@ -66,6 +66,7 @@ fn read(
         mended,
         figures: if ended { job_view::figures(job) } else { Vec::new() },
         findings: job_view::findings(job),
+        findings_title: job_view::findings_title(job),
         log: LogView {
             none: (lines.is_empty() && after == 0 && ended).then_some(match find {
                 Some(_) => "No line of the log matches.",
@@ -144,6 +145,7 @@ fn request_of(what: &JobWhat) -> JobRequest {
         JobWhat::Snapshots => JobRequest::Snapshots,
         JobWhat::Ls { snapshot, path } => JobRequest::Ls { snapshot: snapshot.clone(), path: path.clone() },
         JobWhat::Browse { path } => JobRequest::Browse { path: path.clone() },
+        JobWhat::Restore(plan) => JobRequest::Restore(plan.clone()),
     }
 }
 
@@ -160,6 +162,8 @@ fn again(snapshot: &Snapshot, job: &Job) -> Result<Option<(String, Option<String
         JobWhat::Check { subset_pct } => format!("{host}/repo/check?subset={subset_pct}"),
         JobWhat::Browse { path } => super::folder::again_href(job.host, None, path),
         JobWhat::Ls { snapshot, path } => super::folder::again_href(job.host, Some(snapshot), path),
+        // What is there now is looked at before it is restored over once more.
+        JobWhat::Restore(_) => return Ok(None),
         // Which live lock is meant is said on the page that shows it.
         JobWhat::Unlock { all: true } => return Ok(None),
         what => format!("{host}/repo/{}", what.kind().as_str()),

@@ -9,7 +9,10 @@ use crate::format::{When, ago, bytes, bytes_parts, clock, count, duration, many}
 use crate::joblog::LineView;
 use crate::template::View;
 use crate::words::{Badge, actor, hold, is_broken_off, job_title, ran};
-use fleet::record::{BackupFigures, EndedBy, ForgetFigures, Job, JobFigures, JobProgress, JobState, JobWhat};
+use fleet::record::{
+    BackupFigures, EndedBy, ForgetFigures, Job, JobFigures, JobProgress, JobState, JobWhat, RestorePlan,
+    RestoreTarget,
+};
 use schema::{Class, Timestamp};
 use serde::Serialize;
 
@@ -107,6 +110,7 @@ pub(crate) struct JobView {
     pub(crate) figures: Vec<Figure>,
     /// What there is to say of single paths of a source group, a sentence each.
     pub(crate) findings: Vec<String>,
+    pub(crate) findings_title: &'static str,
     pub(crate) log: LogView,
     pub(crate) before: Vec<JobLine>,
     pub(crate) facts: Vec<Fact>,
@@ -157,6 +161,7 @@ impl JobView {
             cards: Fact::samples(s),
             figures: figures(&job),
             findings: vec![s.text("/srv/photos: is not there")],
+            findings_title: findings_title(&job),
             log: LogView {
                 lines: vec![line("log-bad"), line("")],
                 tail: (!state.is_ended()).then(|| "/jobs/01?part=job-log&after=2".to_owned()),
@@ -378,9 +383,12 @@ pub(crate) fn figures(job: &Job) -> Vec<Figure> {
         JobFigures::Init { repo } => {
             vec![Figure::new("Repository", crate::words::short_id(&repo.to_string()), "")]
         }
-        JobFigures::Restore { files, bytes: size, skipped } => vec![
-            Figure::bytes("Restored", *size, &format!(" in {}", many(*files, "file"))),
-            Figure::new("Skipped", count(*skipped), ""),
+        JobFigures::Restore(done) => vec![
+            Figure::bytes("Written", done.bytes, &format!(" in {}", many(done.files, "file"))),
+            Figure::new("Replaced", count(done.replaced), ""),
+            Figure::new("Deleted", count(done.deleted), ""),
+            Figure::new("Left alone", count(done.skipped), ""),
+            Figure::new("Failed", count(done.failed), ""),
         ],
         JobFigures::Folder { entries, left_out } => {
             vec![
@@ -418,12 +426,27 @@ pub(crate) fn accept_host_key(job: &Job, key: &str, host_name: &str) -> ConfirmV
     }
 }
 
-/// What there is to say of single paths of a source group.
+/// What there is to say of single paths: of a source group, or of what failed in a restore.
 pub(crate) fn findings(job: &Job) -> Vec<String> {
+    if let JobFigures::Restore(done) = &job.figures {
+        let more = (done.failures_left_out > 0)
+            .then(|| format!("and {} more: the log names them", count(done.failures_left_out)));
+        let named = done.failures.iter().map(|failure| format!("{}: {}", failure.path, failure.reason));
+        return named.chain(more).collect();
+    }
     let JobFigures::Backup(figures) = &job.figures else { return Vec::new() };
     let more = (figures.findings_left_out > 0)
         .then(|| format!("and {} more: the log names them", count(u64::from(figures.findings_left_out))));
     figures.findings.iter().map(ToString::to_string).chain(more).collect()
+}
+
+/// What the list of them is called.
+pub(crate) const fn findings_title(job: &Job) -> &'static str {
+    match (&job.figures, job.what.is_dry_run()) {
+        (JobFigures::Restore(_), false) => "Not restored",
+        (JobFigures::Restore(_), true) => "Would not be restored",
+        _ => "Paths of the source group",
+    }
 }
 
 /// What was kept beside the rules.
@@ -503,6 +526,27 @@ pub(crate) fn verdict(job: &Job, again: Option<(String, Option<String>)>) -> Opt
     })
 }
 
+/// What a restore is to do.
+fn restore_facts(plan: &RestorePlan) -> Vec<Fact> {
+    let to = match &plan.target {
+        RestoreTarget::NewFolder { within } if within.is_empty() => Fact::new("To", "a new folder"),
+        RestoreTarget::NewFolder { within } => Fact::new("To", "a new folder").note(format!("in {within}")),
+        RestoreTarget::Folder { path } => Fact::new("To", path),
+        RestoreTarget::Original => Fact::new("To", "the original places"),
+    };
+    let mut facts = vec![Fact::new("Snapshot", &plan.snapshot[..8]).code(), to];
+    if !matches!(plan.target, RestoreTarget::NewFolder { .. }) {
+        facts.push(Fact::new("Existing files", crate::words::overwrite(plan.overwrite)));
+        if plan.delete {
+            facts.push(Fact::new("Delete", "what the snapshot lacks"));
+        }
+    }
+    if !plan.dry_run {
+        facts.push(Fact::new("Verify", if plan.verify { "yes" } else { "no" }));
+    }
+    facts
+}
+
 /// The rail.
 pub(crate) fn facts(now: Timestamp, job: &Job, last_good: Option<&Job>, restic: Option<&str>) -> Vec<Fact> {
     let (by, by_kind) = actor(&job.actor);
@@ -523,6 +567,7 @@ pub(crate) fn facts(now: Timestamp, job: &Job, last_good: Option<&Job>, restic: 
             }
         }
         JobWhat::Check { subset_pct } => facts.push(Fact::new("Read data subset", format!("{subset_pct} %"))),
+        JobWhat::Restore(plan) => facts.extend(restore_facts(plan)),
         _ => {}
     }
     if let Some(class) = job.class {
@@ -562,6 +607,7 @@ pub(crate) fn cancel(job: &Job, host_name: &str) -> ConfirmView {
     let body = match &job.what {
         JobWhat::Backup { .. } => "No snapshot is made. What was sent already is used again by the next run.",
         JobWhat::Prune => "restic stops safely; the next prune frees the rest.",
+        JobWhat::Restore(_) => "What was restored until then stays where it is.",
         _ => "It is asked to stop, and killed after a short grace period.",
     };
     ConfirmView {

@@ -110,6 +110,7 @@ const fn what_for(scope: Scope) -> &'static str {
         Scope::Metrics => "Figures for Prometheus.",
         Scope::Read => "Everything that a viewer sees.",
         Scope::Run => "Starts and cancels jobs.",
+        Scope::Restore => "Restores files, looks for them and downloads them.",
         Scope::Write => "Changes hosts, credentials, source groups and schedules.",
         Scope::Admin => "Accounts and tokens, and so everything.",
     }

@@ -10,7 +10,7 @@ pub(crate) use decision::{DecisionWords, decision, is_done_today};
 pub(crate) use hold::{hold, refused};
 pub(crate) use pending::{given_up, setback};
 pub(crate) use reason::{reason, reason_of_several};
-pub(crate) use terms::{class, job_kind};
+pub(crate) use terms::{class, job_kind, overwrite};
 
 use crate::format::{bytes, count, cut, duration, many};
 use fleet::record::*;
@@ -114,6 +114,16 @@ pub(crate) fn job_title(what: &JobWhat) -> String {
         JobWhat::Browse { path } => format!("List {}", cut(path, 80)),
         JobWhat::Ls { snapshot, path } => {
             format!("List {} of snapshot {}", cut(path, 80), cut(snapshot, 8))
+        }
+        JobWhat::Restore(plan) => {
+            let kind = job_kind(what.kind(), plan.dry_run);
+            match plan.paths.as_slice() {
+                [] => format!("{kind} of snapshot {}", cut(&plan.snapshot, 8)),
+                [one] => format!("{kind} of {}", cut(one, 80)),
+                [first, rest @ ..] => {
+                    format!("{kind} of {} and {} more", cut(first, 80), count(rest.len() as u64))
+                }
+            }
         }
         what => job_kind(what.kind(), what.is_dry_run()).to_owned(),
     }
@@ -221,7 +231,10 @@ pub(crate) fn job_result(job: &Job, progress: Option<&JobProgress>) -> String {
                 .map_or_else(|| job.message.clone(), |cause| cause.title.to_owned()),
         },
         JobState::Succeeded | JobState::Warning => {
-            let mut text = figures(&job.figures);
+            let mut text = match &job.figures {
+                JobFigures::Restore(done) => restored(done, job.what.is_dry_run()),
+                others => figures(others),
+            };
             if let JobWhat::Forget { held, .. } = &job.what
                 && !held.is_empty()
             {
@@ -278,11 +291,20 @@ pub(crate) fn figures(figures: &JobFigures) -> String {
                 count(u64::from(*left_out))
             )
         }
-        JobFigures::Restore { files, bytes: size, .. } => {
-            format!("restored {}, {}", many(*files, "file"), bytes(*size))
-        }
+        JobFigures::Restore(done) => restored(done, false),
         JobFigures::Folder { entries, .. } => many_entries(u64::from(*entries)),
         JobFigures::HostKey { key, .. } => format!("was shown {}", host_key(key)),
+    }
+}
+
+/// What a restore came to, in a few words.
+fn restored(done: &RestoreFigures, is_dry_run: bool) -> String {
+    let verb = if is_dry_run { "would restore" } else { "restored" };
+    let written = done.files.saturating_add(done.replaced);
+    let all = written.saturating_add(done.skipped).saturating_add(done.failed);
+    match done.failed {
+        0 => format!("{verb} {}, {}", many(written, "file"), bytes(done.bytes)),
+        failed => format!("{verb} {} of {}; {} failed", count(written), many(all, "file"), count(failed)),
     }
 }
 

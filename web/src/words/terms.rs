@@ -1,6 +1,6 @@
 //! What kinds of jobs and classes of failure are called.
 
-use schema::{Class, JobKind};
+use schema::{Class, JobKind, Overwrite};
 
 /// What a kind of job is called; a dry run only says what it would do.
 pub(crate) const fn job_kind(kind: JobKind, is_dry_run: bool) -> &'static str {
@@ -16,8 +16,19 @@ pub(crate) const fn job_kind(kind: JobKind, is_dry_run: bool) -> &'static str {
         JobKind::Stats => "Repository stats",
         JobKind::Snapshots => "Snapshot list",
         JobKind::Ls => "Snapshot folder list",
+        JobKind::Restore if is_dry_run => "Dry run of a restore",
         JobKind::Restore => "Restore",
         JobKind::Browse => "Folder list",
+    }
+}
+
+/// What becomes of files that are there when something is restored over them.
+pub(crate) const fn overwrite(overwrite: Overwrite) -> &'static str {
+    match overwrite {
+        Overwrite::Never => "stay",
+        Overwrite::IfNewer => "are replaced when the snapshot's are newer",
+        Overwrite::IfChanged => "are replaced when size or time differ",
+        Overwrite::Always => "are replaced when their content differs",
     }
 }
 

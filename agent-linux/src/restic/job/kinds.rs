@@ -264,9 +264,6 @@ impl Job<'_> {
         let mut done = self.first(steps).await;
         let odd = core::mem::take(&mut done.found.odd);
         let (now, found) = (wall_clock(), &done.found);
-        if let Some(restored) = found.restore {
-            self.summary = JobSummary::Restore(restored);
-        }
         if done.is_ok() {
             match steps.first().map(|step| step.kind) {
                 Some(StepKind::Stats) => {

@@ -1,63 +1,164 @@
-//! A restore: the folder that it goes into, and what is looked at afterwards.
+//! A restore: what is looked at before, the folder that it goes into, and what came of it.
 
 use super::{
     super::{
         args::{self, ArgsError, INNER_FOLDER},
-        order::RestoreTo,
+        findings::Findings,
+        order::{RestoreTo, Walked},
         outcome::Verdict,
         step::Step,
+        summary::{JobSummary, RestoreDone},
+        tree::Picked,
+        version::{Restic, Version},
     },
     Job,
     prepare::refused_args,
+    steps::Done,
     wall_clock,
 };
 use crate::{
-    folder::{FolderError, FolderId, NewFolder},
+    folder::{FolderError, FolderId, FoundFolder, NamedFolder, NewFolder},
     policy::real,
     rfc3339::Instant,
 };
-use schema::{Class, Outcome, job::RestoreSpec};
-use std::path::Path;
+use schema::{Class, Outcome, restore::RestoreSpec};
+use std::{
+    ffi::OsStr,
+    os::{
+        fd::{AsFd as _, BorrowedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::{Path, PathBuf},
+};
 
 /// Of a snapshot's id, in characters.
 const WHOLE_ID: usize = 64;
 
-impl Job<'_> {
-    pub(super) async fn restore(&mut self, steps: &[Step], restore: &RestoreSpec<'_>) -> Verdict {
-        let Some(to) = self.restore_to.take() else { return refused_args(&ArgsError::NoTarget) };
-        if restore.dry_run {
-            return match to {
-                RestoreTo::New { .. } => self.rehearse(steps).await,
-                RestoreTo::Original { .. } => self.plain(steps).await,
-            };
+/// The folder that restic is started in for a restore.
+#[derive(Debug)]
+pub(super) enum RestoreFolder {
+    /// What is restored goes into this one.
+    New(NewFolder),
+    /// Into this one, from the folder that it lies in.
+    Found(FoundFolder),
+}
+
+impl RestoreFolder {
+    pub(super) fn start_in(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::New(made) => made.as_fd(),
+            Self::Found(found) => found.parent(),
         }
-        let steps = match self.look_through(steps, restore.snapshot).await {
-            Ok(steps) => steps,
+    }
+}
+
+/// What a restore is about, once the snapshot was looked through.
+struct Plan<'p> {
+    spec: &'p RestoreSpec<'p>,
+    /// restic's command but for the target, with the snapshot's whole id.
+    step: Step,
+    picked: Picked,
+    free_bytes: Option<u64>,
+}
+
+impl Job<'_> {
+    pub(super) async fn restore(&mut self, steps: &[Step], spec: &RestoreSpec<'_>) -> Verdict {
+        let (Some(to), Some(step)) = (self.restore_to.take(), steps.first()) else {
+            return refused_args(&ArgsError::NoTarget);
+        };
+        let free_bytes = free_bytes(&to, step);
+        let (step, picked) = match self.look_through(step, spec.snapshot).await {
+            Ok(found) => found,
             Err(verdict) => return verdict,
         };
+        let mut plan = Plan { spec, step, picked, free_bytes };
+        if plan.picked.files + plan.picked.folders == 0 {
+            let missing = plan.picked.missing.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+            let message = match missing.is_empty() {
+                true => "Nothing was restored: the snapshot is empty.".to_owned(),
+                false => format!("Nothing was restored: the snapshot holds no {missing}."),
+            };
+            return Verdict::failed(Class::Other, &message);
+        }
+        if !plan.picked.missing.is_empty() {
+            // restic would take no notice of them.
+            self.say(&format!("The snapshot holds no {}.", plan.picked.missing.join(", "))).await;
+        }
         match to {
-            RestoreTo::Original { .. } => self.plain(&steps).await,
-            RestoreTo::New { root, below, forbidden } => {
-                let name = folder_name(restore.snapshot, &Instant(wall_clock()).to_string());
-                let made = tokio::task::spawn_blocking(move || {
-                    let forbidden: Vec<_> = forbidden.iter().filter_map(|own| FolderId::of(own)).collect();
-                    let made = NewFolder::make(&root, &below, &name, &forbidden)?;
-                    made.make_inner(INNER_FOLDER).map(|()| made)
-                });
-                match self.unless_stopped(made).await {
-                    Ok(Ok(Ok(made))) => self.restore_into(made, &steps).await,
-                    Ok(Ok(Err(error))) => not_made(&error),
-                    Ok(Err(error)) => Verdict::failed(Class::Other, &error.to_string()),
+            RestoreTo::Original { without } => {
+                plan.step = args::into_original(&plan.step, spec, &without, self.version());
+                self.run_restore(&plan, Path::new("/")).await
+            }
+            RestoreTo::New { within, forbidden } if spec.dry_run => {
+                self.rehearse(plan, &within, forbidden).await
+            }
+            RestoreTo::Folder { path, forbidden } if spec.dry_run => {
+                let found = {
+                    let path = path.clone();
+                    let find =
+                        move || NewFolder::find(&path, &ids(&forbidden)).map(|found| (found, forbidden));
+                    self.off_thread(find).await
+                };
+                match found {
+                    Ok((Some(found), _)) => self.restore_over(plan, found).await,
+                    Ok((None, forbidden)) => self.rehearse(plan, &path, forbidden).await,
+                    Err(verdict) => verdict,
+                }
+            }
+            RestoreTo::New { within, forbidden } => {
+                let name = folder_name(spec.snapshot, &Instant(wall_clock()).to_string());
+                let made = self.off_thread(move || NewFolder::make(&within, &name, &ids(&forbidden))).await;
+                match made {
+                    Ok(made) => self.restore_into(plan, made).await,
+                    Err(verdict) => verdict,
+                }
+            }
+            RestoreTo::Folder { path, forbidden } => {
+                match self.off_thread(move || NewFolder::open_or_make(&path, &ids(&forbidden))).await {
+                    Ok(NamedFolder::New(made)) => self.restore_into(plan, made).await,
+                    Ok(NamedFolder::Found(found)) => self.restore_over(plan, found).await,
                     Err(verdict) => verdict,
                 }
             }
         }
     }
 
-    /// Looks through the snapshot, for what restic must not restore. The steps with its whole id in them, so that no other
-    /// one is taken.
-    async fn look_through(&mut self, steps: &[Step], snapshot: &str) -> Result<Vec<Step>, Verdict> {
-        let walk = args::walk(snapshot).map_err(|error| refused_args(&error))?;
+    fn version(&self) -> Version {
+        self.known.restic.as_ref().map_or(Version::OLDEST, Restic::version)
+    }
+
+    /// Folders may lie on a network that hangs.
+    async fn off_thread<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce() -> Result<T, FolderError> + Send + 'static,
+    ) -> Result<T, Verdict> {
+        match self.unless_stopped(tokio::task::spawn_blocking(work)).await? {
+            Ok(done) => done.map_err(|error| not_opened(&error)),
+            Err(error) => Err(Verdict::failed(Class::Other, &error.to_string())),
+        }
+    }
+
+    /// Looks through the snapshot, for what restic must not restore, and counts what was asked for. The step with the
+    /// snapshot's whole id in it, so that no other one is taken.
+    ///
+    /// What was looked through last is not looked through again: a snapshot is named by the digest of what it holds.
+    async fn look_through(&mut self, step: &Step, snapshot: &str) -> Result<(Step, Picked), Verdict> {
+        let known = self.known.walked.as_ref();
+        let walked = match known.filter(|known| known.id.starts_with(snapshot) && known.picks == step.picks) {
+            Some(known) => known.clone(),
+            None => self.walk(step, snapshot).await?,
+        };
+        let mut step = step.clone();
+        if let Some(last) = step.args.last_mut() {
+            walked.id.clone_into(last);
+        }
+        let picked = walked.picked.clone();
+        self.known.walked = Some(walked);
+        Ok((step, picked))
+    }
+
+    async fn walk(&mut self, step: &Step, snapshot: &str) -> Result<Walked, Verdict> {
+        let walk = args::walk(snapshot, &step.picks).map_err(|error| refused_args(&error))?;
         let walked = self.main_step(&walk).await;
         if !walked.is_ok() {
             return Err(walked.verdict);
@@ -68,56 +169,201 @@ impl Job<'_> {
             );
             return Err(Verdict::failed(Class::Policy, &message));
         }
-        let id = if walked.found.walked.is_empty() { snapshot } else { &walked.found.walked };
+        let Findings { walked: id, picked, .. } = walked.found;
+        let id = if id.is_empty() { snapshot.to_owned() } else { id };
         if id.len() < WHOLE_ID || !id.starts_with(snapshot) {
             let message = "restic does not say which snapshot that is: name it by its whole id.";
             return Err(Verdict::failed(Class::Other, message));
         }
-        let mut steps = steps.to_vec();
-        for step in &mut steps {
-            if let Some(last) = step.args.last_mut() {
-                id.clone_into(last);
-            }
-        }
-        Ok(steps)
+        Ok(Walked { id, picks: step.picks.clone(), picked })
     }
 
-    async fn restore_into(&mut self, made: NewFolder, steps: &[Step]) -> Verdict {
-        let path = made.path().display().to_string();
-        self.say(&format!("Restoring into {path}, a new folder that nobody else may look into.")).await;
-        self.restore_folder = Some(made);
-        let verdict = self.plain(steps).await;
-        let Some(made) = self.restore_folder.take() else { return verdict };
+    /// Into a new folder.
+    async fn restore_into(&mut self, mut plan: Plan<'_>, made: NewFolder) -> Verdict {
+        if let Err(error) = made.make_inner(INNER_FOLDER) {
+            made.remove_if_empty();
+            return not_opened(&error);
+        }
+        let path = made.path().to_owned();
+        let shown = path.display();
+        self.say(&format!("Restoring into {shown}, a new folder that nobody else may look into.")).await;
+        self.restore_folder = Some(RestoreFolder::New(made));
+        plan.step = args::into_new(&plan.step);
+        let verdict = self.run_restore(&plan, &path).await;
+        let Some(RestoreFolder::New(made)) = self.restore_folder.take() else { return verdict };
         let lifted = made.lift(INNER_FOLDER);
         if !made.is_in_place() {
-            let message = format!(
-                "{path} was moved, replaced or opened to others while it was restored into: what is there now is not to be trusted. {}",
-                verdict.message
-            );
-            return Verdict::failed(Class::Policy, &message);
+            return not_in_place(&path, &verdict);
         }
-        if verdict.outcome != Outcome::Succeeded {
+        if !matches!(verdict.outcome, Outcome::Succeeded | Outcome::Warning) {
             made.remove_if_empty();
         } else if let Err(error) = lifted {
             let message =
-                format!("What was restored lies in {path}/{INNER_FOLDER} and can't be moved up: {error}.");
+                format!("What was restored lies in {shown}/{INNER_FOLDER} and can't be moved up: {error}.");
             return Verdict::failed(Class::Other, &message);
         }
         verdict
     }
 
-    /// A dry run, as into an empty folder.
-    async fn rehearse(&mut self, steps: &[Step]) -> Verdict {
-        match NewFolder::make(&real(&self.places.temp), Path::new(""), "dry-run", &[]) {
-            Ok(made) => self.restore_folder = Some(made),
-            Err(error) => return not_made(&error),
+    /// Into a folder that is there, or a dry run of it.
+    async fn restore_over(&mut self, mut plan: Plan<'_>, found: FoundFolder) -> Verdict {
+        let (path, version) = (found.path().to_owned(), self.version());
+        if version.follows_links() && !found.is_empty() {
+            let (have, needs) = (version, Version::RESTORES_BESIDE_LINKS);
+            let message = format!(
+                "Nothing was restored: there is something in {} already, and restic {have} follows symbolic links there. Name an empty folder or one that is not there, or install restic {needs} or newer.",
+                path.display()
+            );
+            return Verdict::failed(Class::Policy, &message);
         }
-        let verdict = self.plain(steps).await;
-        if let Some(made) = self.restore_folder.take() {
+        plan.step = args::into_found(&plan.step, plan.spec, found.name(), version);
+        if !plan.spec.dry_run {
+            self.say(&format!("Restoring into {}.", path.display())).await;
+        }
+        self.restore_folder = Some(RestoreFolder::Found(found));
+        let verdict = if plan.spec.dry_run && !version.has_overwrite() {
+            self.reckon(&plan, &path)
+        } else {
+            self.run_restore(&plan, &path).await
+        };
+        match self.restore_folder.take() {
+            Some(RestoreFolder::Found(found)) if !found.is_in_place() => not_in_place(&path, &verdict),
+            _ => verdict,
+        }
+    }
+
+    /// A dry run, as into an empty folder.
+    async fn rehearse(&mut self, mut plan: Plan<'_>, path: &Path, forbidden: Vec<PathBuf>) -> Verdict {
+        let within = path.to_owned();
+        // That it could be made is not known before it is made; that it may not be is.
+        if let Err(verdict) = self.off_thread(move || NewFolder::find(&within, &ids(&forbidden))).await {
+            return verdict;
+        }
+        if !self.version().has_overwrite() {
+            return self.reckon(&plan, path);
+        }
+        match NewFolder::make(&real(&self.places.temp), "dry-run", &[]) {
+            Ok(made) => self.restore_folder = Some(RestoreFolder::New(made)),
+            Err(error) => return not_opened(&error),
+        }
+        plan.step = args::into_new(&plan.step);
+        let verdict = self.run_restore(&plan, path).await;
+        if let Some(RestoreFolder::New(made)) = self.restore_folder.take() {
             made.remove_if_empty();
         }
         verdict
     }
+
+    /// What is known of a restore without asking restic.
+    fn reckon(&mut self, plan: &Plan<'_>, target: &Path) -> Verdict {
+        self.summary = JobSummary::Restore(RestoreDone {
+            files: plan.picked.files,
+            bytes: plan.picked.bytes,
+            is_estimate: true,
+            ..plan.done_at(target)
+        });
+        plan.judged(Verdict::succeeded(), plan.picked.missing.len() as u64)
+    }
+
+    async fn run_restore(&mut self, plan: &Plan<'_>, target: &Path) -> Verdict {
+        let Done { verdict, found } = self.main_step(&plan.step).await;
+        let is_partial =
+            verdict.outcome == Outcome::Failed && self.exit_code == Some(1) && !found.failures.is_empty();
+        let is_whole = matches!(verdict.outcome, Outcome::Succeeded | Outcome::Warning) || is_partial;
+        let said = found.restored;
+        let says = self.version().says_restored();
+        let mut done = plan.done_at(target);
+        done.failed = done.failed.saturating_add(found.failures.count);
+        done.failures.extend(found.failures.named);
+        done.deleted = said.deleted;
+        if is_whole {
+            let files = plan.picked.files;
+            done.skipped = said.unchanged.min(files);
+            done.replaced = said.replaced.min(files - done.skipped);
+            // Of a folder only what belongs to it can fail: that takes nothing from the number of files.
+            let rest = files - done.skipped - done.replaced;
+            done.files = rest.saturating_sub(found.failures.count);
+            done.bytes = if says { said.bytes } else { plan.picked.bytes };
+            done.is_estimate = !says;
+        } else {
+            done.files = said.items.min(plan.picked.files);
+            done.bytes = said.bytes;
+            done.is_estimate = true;
+        }
+        done.verified = plan.spec.verify
+            && !plan.spec.dry_run
+            && verdict.outcome == Outcome::Succeeded
+            && done.failed == 0;
+        let failed = done.failed;
+        let restored = done.files + done.replaced + done.skipped;
+        let has_begun = is_whole || restored > 0;
+        if has_begun {
+            self.summary = JobSummary::Restore(done);
+        }
+        if is_whole && failed > 0 && (restored > 0 || !is_partial) {
+            let class = verdict.class.unwrap_or(Class::Other);
+            return plan.judged(Verdict { outcome: Outcome::Warning, class: Some(class), ..verdict }, failed);
+        }
+        if !is_whole && has_begun && !plan.spec.dry_run {
+            let place =
+                if target == Path::new("/") { String::new() } else { format!(" in {}", target.display()) };
+            let message = format!("{} What was restored until then stays{place}.", verdict.message);
+            return Verdict { message, ..verdict };
+        }
+        verdict
+    }
+}
+
+impl Plan<'_> {
+    /// What is known before restic has said anything.
+    fn done_at(&self, target: &Path) -> RestoreDone {
+        let missing = &self.picked.missing;
+        RestoreDone {
+            target: target.to_owned(),
+            free_bytes: self.free_bytes,
+            failed: missing.len() as u64,
+            failures: missing
+                .iter()
+                .take(schema::limits::MAX_RESTORE_FAILURES)
+                .map(|path| (path.clone(), "not in this snapshot".to_owned()))
+                .collect(),
+            ..RestoreDone::default()
+        }
+    }
+
+    /// A verdict that says how much of what was asked for is missing.
+    fn judged(&self, verdict: Verdict, failed: u64) -> Verdict {
+        if failed == 0 {
+            return verdict;
+        }
+        let verb = if self.spec.dry_run { "would fail" } else { "failed" };
+        let message = format!(
+            "{failed} of {} files {verb}; the summary says which, and why. {}",
+            self.picked.files + self.picked.missing.len() as u64,
+            verdict.message
+        );
+        let class = verdict.class.unwrap_or(Class::Other);
+        Verdict {
+            outcome: verdict.outcome.max(Outcome::Warning),
+            ..Verdict::warning(class, message.trim_end())
+        }
+    }
+}
+
+fn ids(folders: &[PathBuf]) -> Vec<FolderId> {
+    folders.iter().filter_map(|own| FolderId::of(own)).collect()
+}
+
+/// Room where a restore goes, in bytes.
+fn free_bytes(to: &RestoreTo, step: &Step) -> Option<u64> {
+    let path = match to {
+        RestoreTo::New { within: path, .. } | RestoreTo::Folder { path, .. } => path.as_path(),
+        RestoreTo::Original { .. } => {
+            step.picks.first().map_or(Path::new("/"), |pick| Path::new(OsStr::from_bytes(pick)))
+        }
+    };
+    let found = path.ancestors().find_map(|there| rustix::fs::statvfs(there).ok())?;
+    Some(found.f_frsize.saturating_mul(found.f_bavail))
 }
 
 /// Of the snapshot and an instant as `2026-11-23T06:41:12Z`: `holdfast-restore-0123abcd-20261123T064112Z`.
@@ -127,7 +373,16 @@ fn folder_name(snapshot: &str, at: &str) -> String {
     format!("holdfast-restore-{snapshot}-{at}")
 }
 
-fn not_made(error: &FolderError) -> Verdict {
+fn not_in_place(path: &Path, verdict: &Verdict) -> Verdict {
+    let message = format!(
+        "{} was moved, replaced or opened to others while it was restored into: what is there now is not to be trusted. {}",
+        path.display(),
+        verdict.message
+    );
+    Verdict::failed(Class::Policy, &message)
+}
+
+fn not_opened(error: &FolderError) -> Verdict {
     match error {
         FolderError::System { source, .. } => {
             let is_full =
@@ -136,6 +391,11 @@ fn not_made(error: &FolderError) -> Verdict {
                 "The folder to restore into can't be made: {error}. Make room or name another one (restore_base and restore_targets in the policy file of this machine)."
             );
             Verdict::failed(if is_full { Class::DiskFull } else { Class::Other }, &message)
+        }
+        FolderError::Shared(_) => {
+            let message =
+                format!("Nothing was restored: {error}. Restore into a new folder, and move what you need.");
+            Verdict::failed(Class::Policy, &message)
         }
         _ => {
             let message = format!(

@@ -11,12 +11,14 @@ use super::{
         step::{Step, StepKind},
         version::Restic,
     },
-    Job, wall_clock,
+    Job,
+    restore::RestoreFolder,
+    wall_clock,
 };
 use crate::{clock, logger, rfc3339};
 use core::time::Duration;
 use schema::{Class, Outcome};
-use std::{os::fd::AsFd, path::Path};
+use std::path::Path;
 
 /// How long each of the small runs around a job may take.
 const SIDE_LIMIT: Duration = Duration::from_secs(120);
@@ -118,7 +120,11 @@ impl Job<'_> {
             option: self.way.held.as_ref().map(Held::option),
             env: self.credentials.map_or(&[][..], |credentials| &credentials.env),
             mask: &self.mask,
-            folder: self.restore_folder.as_ref().filter(|_| step.kind == StepKind::Restore).map(AsFd::as_fd),
+            folder: self
+                .restore_folder
+                .as_ref()
+                .filter(|_| step.kind == StepKind::Restore)
+                .map(RestoreFolder::start_in),
         };
         let mut running = None;
         let (processes, folder) = (&mut self.processes, &self.places.home);

@@ -1,5 +1,6 @@
 //! Jobs and their logs.
 
+use super::restore::RestoreOut;
 use super::summary::SummaryOut;
 use super::time::time;
 use super::words;
@@ -58,6 +59,8 @@ pub(crate) struct JobOut {
     progress: Option<ProgressOut>,
     /// The figures of its kind.
     summary: Option<SummaryOut>,
+    /// Of a restore: what it is to do.
+    restore: Option<RestoreOut>,
     exit_code: Option<i32>,
     /// Others went on without it before its host said what became of it: it counts as done for none of them.
     late: bool,
@@ -125,6 +128,10 @@ impl JobOut {
                 left_secs: p.left_secs,
             }),
             summary: SummaryOut::of(&job.figures),
+            restore: match &job.what {
+                JobWhat::Restore(plan) => Some(RestoreOut::new(plan)),
+                _ => None,
+            },
             exit_code: job.exit_code,
             late: job.late,
             log_lines: job.log_lines,

@@ -2,7 +2,7 @@
 
 use super::words;
 use crate::words::short_id;
-use fleet::record::{JobFigures, SourceFinding};
+use fleet::record::{JobFigures, RestoreFigures, SourceFinding};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -140,9 +140,39 @@ pub(crate) struct SnapshotsSummary {
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RestoreSummary {
+    /// Files (all that is no folder) that were not there before.
     files: u64,
-    bytes: u64,
+    /// Files that were there and were written anew.
+    replaced: u64,
+    /// Files that were there and were left alone.
     skipped: u64,
+    /// Files and folders that were there and are not any more.
+    deleted: u64,
+    /// Files that could not be written whole.
+    failed: u64,
+    /// Bytes written.
+    bytes: u64,
+    /// The folder in which it is; `/`: where it was. Of a dry run: the folder that it would go into, or be made in.
+    target: String,
+    /// Room at the target before. Null: unknown.
+    free_bytes: Option<u64>,
+    /// The numbers are the agent's reckoning: this restic does not say them, or it was ended before it did.
+    estimate: bool,
+    /// All of it was read back and was right.
+    verified: bool,
+    /// The first of the files that failed.
+    failures: Vec<RestoreFailureOut>,
+    /// How many more failed.
+    failures_left_out: u64,
+}
+
+/// A file or folder that was not restored, or not whole.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RestoreFailure)]
+pub(crate) struct RestoreFailureOut {
+    path: String,
+    /// In restic's words or the agent's.
+    reason: String,
 }
 
 /// Of the listing of a folder.
@@ -221,9 +251,7 @@ impl SummaryOut {
             JobFigures::Snapshots { count, left_out } => {
                 Self::Snapshots(SnapshotsSummary { count: *count, left_out: *left_out })
             }
-            JobFigures::Restore { files, bytes, skipped } => {
-                Self::Restore(RestoreSummary { files: *files, bytes: *bytes, skipped: *skipped })
-            }
+            JobFigures::Restore(figures) => Self::Restore(restored(figures)),
             JobFigures::Folder { entries, left_out } => {
                 Self::Folder(FolderSummary { entries: *entries, left_out: *left_out })
             }
@@ -233,5 +261,26 @@ impl SummaryOut {
                 fingerprint: fleet::host_key_fingerprint(key),
             }),
         })
+    }
+}
+
+fn restored(figures: &RestoreFigures) -> RestoreSummary {
+    let failures = figures
+        .failures
+        .iter()
+        .map(|failure| RestoreFailureOut { path: failure.path.clone(), reason: failure.reason.clone() });
+    RestoreSummary {
+        files: figures.files,
+        replaced: figures.replaced,
+        skipped: figures.skipped,
+        deleted: figures.deleted,
+        failed: figures.failed,
+        bytes: figures.bytes,
+        target: figures.target.clone(),
+        free_bytes: figures.free_bytes,
+        estimate: figures.is_estimate,
+        verified: figures.verified,
+        failures: failures.collect(),
+        failures_left_out: figures.failures_left_out,
     }
 }

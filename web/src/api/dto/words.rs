@@ -11,6 +11,9 @@ use utoipa::{PartialSchema, ToSchema};
 /// What a repository can be asked for; [`crate::run`] takes these and no other.
 pub(crate) const REPO_JOBS: [&str; 6] = ["init", "forget", "prune", "check", "unlock", "stats"];
 
+/// Where a restore may go.
+pub(crate) const RESTORE_TARGETS: [&str; 3] = ["new_folder", "folder", "original"];
+
 macro_rules! words {
     ($($(#[$doc:meta])* $name:ident: $words:expr;)+) => {$(
         $(#[$doc])*
@@ -76,6 +79,10 @@ words! {
     MaintenanceAction: Action::ALL.map(Action::as_str);
     /// What an entry of a folder is.
     EntryKind: schema::report::EntryKind::ALL.map(schema::report::EntryKind::as_str);
+    /// Where a restore goes.
+    RestoreTargetKind: RESTORE_TARGETS;
+    /// What becomes of a file that is there already: restic's `--overwrite`.
+    Overwrite: schema::Overwrite::ALL.map(schema::Overwrite::as_str);
     /// Who said a line of a log.
     LogStream: ["agent", "out", "err"];
     /// Budgets of a host.

@@ -1,0 +1,72 @@
+//! The files that a restore could not write: each counted once, however often restic complains about it.
+
+use schema::limits::{MAX_RESTORE_FAILURES, MAX_VALUE_BYTES};
+use std::{
+    collections::HashSet,
+    hash::{BuildHasher as _, RandomState},
+};
+
+/// How many files are told apart. What is beyond counts once for each complaint.
+const MOST_TOLD_APART: usize = 100_000;
+/// How much of a reason is kept, in bytes.
+const MAX_REASON_BYTES: usize = 300;
+
+/// What failed in one run of restic.
+#[derive(Clone, Debug, Default)]
+pub struct Failures {
+    /// Stand for the paths, which may be long.
+    seen: HashSet<u64>,
+    hasher: RandomState,
+    /// The first ones: path and reason.
+    pub named: Vec<(String, String)>,
+    /// How many files failed.
+    pub count: u64,
+}
+
+impl PartialEq for Failures {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.named, self.count) == (&other.named, other.count)
+    }
+}
+
+impl Eq for Failures {}
+
+impl Failures {
+    /// Takes a complaint about a path.
+    pub fn add(&mut self, path: &str, reason: &str) {
+        if self.seen.len() < MOST_TOLD_APART && !self.seen.insert(self.hasher.hash_one(path)) {
+            return;
+        }
+        self.count = self.count.saturating_add(1);
+        if self.named.len() < MAX_RESTORE_FAILURES && path.len() <= MAX_VALUE_BYTES {
+            let reason = &reason[..reason.floor_char_boundary(MAX_REASON_BYTES)];
+            self.named.push((path.to_owned(), reason.to_owned()));
+        }
+    }
+
+    /// Whether nothing failed.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_counts_once_and_the_first_reason_stands() {
+        let mut failures = Failures::default();
+        for (path, reason) in [("/a", "no space"), ("/b", &"x".repeat(1_000)), ("/a", "lchown")] {
+            failures.add(path, reason);
+        }
+        assert_eq!(failures.count, 2);
+        assert_eq!(failures.named[0], ("/a".to_owned(), "no space".to_owned()));
+        assert_eq!(failures.named[1].1.len(), MAX_REASON_BYTES);
+        for number in 0..200 {
+            failures.add(&format!("/{number}"), "");
+        }
+        assert_eq!((failures.named.len(), failures.count), (MAX_RESTORE_FAILURES, 202));
+    }
+}
