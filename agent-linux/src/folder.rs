@@ -271,11 +271,17 @@ impl NewFolder {
     /// The folder of this path; `None` = it is not there. No link is followed anywhere, and no folder of `forbidden`
     /// entered.
     pub fn find(path: &Path, forbidden: &[FolderId]) -> Result<Option<FoundFolder>, FolderError> {
-        let names = plain_names(path)?;
-        let Some((last, way)) = names.split_last() else { return Err(FolderError::Odd(path.to_owned())) };
+        match (Self::look(path, forbidden)?, path.file_name()) {
+            (Some((parent, folder)), Some(name)) => FoundFolder::take(parent, name, folder).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The folder of this path and the one that it lies in, as far as they are there and may be entered.
+    pub fn look(path: &Path, forbidden: &[FolderId]) -> Result<Option<(Folder, Folder)>, FolderError> {
         let mut folder = Folder::root()?;
         let mut parent = None;
-        for name in way.iter().chain([last]) {
+        for name in plain_names(path)? {
             let next = match folder.step(name) {
                 Err(FolderError::System { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                     return Ok(None);
@@ -287,7 +293,7 @@ impl NewFolder {
             }
             parent = Some(core::mem::replace(&mut folder, next));
         }
-        parent.map(|parent| FoundFolder::take(parent, last, folder)).transpose()
+        Ok(parent.map(|parent| (parent, folder)))
     }
 
     /// Opens the folder of this path, or makes it. No link is followed anywhere, and no folder of `forbidden` entered.

@@ -52,6 +52,43 @@ impl RestoreFolder {
     }
 }
 
+/// What is done to have the folder of a restore.
+enum How {
+    /// A new one in this.
+    Make { within: PathBuf, name: String },
+    /// This one, made if it is missing.
+    OpenOrMake { path: PathBuf },
+    /// This one, if it is there.
+    Find { path: PathBuf },
+    /// None: only whether a new one may be made in this.
+    Look { within: PathBuf },
+}
+
+enum Opened {
+    New(NewFolder),
+    Found(FoundFolder),
+    NotThere(PathBuf),
+}
+
+fn open(how: How, forbidden: &[PathBuf]) -> Result<Opened, FolderError> {
+    let forbidden: Vec<FolderId> = forbidden.iter().filter_map(|own| FolderId::of(own)).collect();
+    Ok(match how {
+        How::Make { within, name } => Opened::New(NewFolder::make(&within, &name, &forbidden)?),
+        How::OpenOrMake { path } => match NewFolder::open_or_make(&path, &forbidden)? {
+            NamedFolder::New(made) => Opened::New(made),
+            NamedFolder::Found(found) => Opened::Found(found),
+        },
+        How::Find { path } => match NewFolder::find(&path, &forbidden)? {
+            Some(found) => Opened::Found(found),
+            None => Opened::NotThere(path),
+        },
+        How::Look { within } => {
+            NewFolder::look(&within, &forbidden)?;
+            Opened::NotThere(within)
+        }
+    })
+}
+
 /// What a restore is about, once the snapshot was looked through.
 struct Plan<'p> {
     spec: &'p RestoreSpec<'p>,
@@ -84,42 +121,25 @@ impl Job<'_> {
             // restic would take no notice of them.
             self.say(&format!("The snapshot holds no {}.", plan.picked.missing.join(", "))).await;
         }
-        match to {
+        let (how, forbidden) = match to {
             RestoreTo::Original { without } => {
                 plan.step = args::into_original(&plan.step, spec, &without, self.version());
-                self.run_restore(&plan, Path::new("/")).await
+                return self.run_restore(&plan, Path::new("/")).await;
             }
-            RestoreTo::New { within, forbidden } if spec.dry_run => {
-                self.rehearse(plan, &within, forbidden).await
-            }
-            RestoreTo::Folder { path, forbidden } if spec.dry_run => {
-                let found = {
-                    let path = path.clone();
-                    let find =
-                        move || NewFolder::find(&path, &ids(&forbidden)).map(|found| (found, forbidden));
-                    self.off_thread(find).await
-                };
-                match found {
-                    Ok((Some(found), _)) => self.restore_over(plan, found).await,
-                    Ok((None, forbidden)) => self.rehearse(plan, &path, forbidden).await,
-                    Err(verdict) => verdict,
-                }
-            }
+            // That it could be made is not known before it is made; that it may not be is.
+            RestoreTo::New { within, forbidden } if spec.dry_run => (How::Look { within }, forbidden),
+            RestoreTo::Folder { path, forbidden } if spec.dry_run => (How::Find { path }, forbidden),
             RestoreTo::New { within, forbidden } => {
                 let name = folder_name(spec.snapshot, &Instant(wall_clock()).to_string());
-                let made = self.off_thread(move || NewFolder::make(&within, &name, &ids(&forbidden))).await;
-                match made {
-                    Ok(made) => self.restore_into(plan, made).await,
-                    Err(verdict) => verdict,
-                }
+                (How::Make { within, name }, forbidden)
             }
-            RestoreTo::Folder { path, forbidden } => {
-                match self.off_thread(move || NewFolder::open_or_make(&path, &ids(&forbidden))).await {
-                    Ok(NamedFolder::New(made)) => self.restore_into(plan, made).await,
-                    Ok(NamedFolder::Found(found)) => self.restore_over(plan, found).await,
-                    Err(verdict) => verdict,
-                }
-            }
+            RestoreTo::Folder { path, forbidden } => (How::OpenOrMake { path }, forbidden),
+        };
+        match self.open(how, forbidden).await {
+            Ok(Opened::New(made)) => self.restore_into(plan, made).await,
+            Ok(Opened::Found(found)) => self.restore_over(plan, found).await,
+            Ok(Opened::NotThere(path)) => self.rehearse(plan, &path).await,
+            Err(verdict) => verdict,
         }
     }
 
@@ -127,13 +147,10 @@ impl Job<'_> {
         self.known.restic.as_ref().map_or(Version::OLDEST, Restic::version)
     }
 
-    /// Folders may lie on a network that hangs.
-    async fn off_thread<T: Send + 'static>(
-        &mut self,
-        work: impl FnOnce() -> Result<T, FolderError> + Send + 'static,
-    ) -> Result<T, Verdict> {
-        match self.unless_stopped(tokio::task::spawn_blocking(work)).await? {
-            Ok(done) => done.map_err(|error| not_opened(&error)),
+    /// Opens or makes the folder of a restore. It may lie on a network that hangs.
+    async fn open(&mut self, how: How, forbidden: Vec<PathBuf>) -> Result<Opened, Verdict> {
+        match self.unless_stopped(tokio::task::spawn_blocking(move || open(how, &forbidden))).await? {
+            Ok(opened) => opened.map_err(|error| not_opened(&error)),
             Err(error) => Err(Verdict::failed(Class::Other, &error.to_string())),
         }
     }
@@ -233,12 +250,7 @@ impl Job<'_> {
     }
 
     /// A dry run, as into an empty folder.
-    async fn rehearse(&mut self, mut plan: Plan<'_>, path: &Path, forbidden: Vec<PathBuf>) -> Verdict {
-        let within = path.to_owned();
-        // That it could be made is not known before it is made; that it may not be is.
-        if let Err(verdict) = self.off_thread(move || NewFolder::find(&within, &ids(&forbidden))).await {
-            return verdict;
-        }
+    async fn rehearse(&mut self, mut plan: Plan<'_>, path: &Path) -> Verdict {
         if !self.version().has_overwrite() {
             return self.reckon(&plan, path);
         }
@@ -348,10 +360,6 @@ impl Plan<'_> {
             ..Verdict::warning(class, message.trim_end())
         }
     }
-}
-
-fn ids(folders: &[PathBuf]) -> Vec<FolderId> {
-    folders.iter().filter_map(|own| FolderId::of(own)).collect()
 }
 
 /// Room where a restore goes, in bytes.
