@@ -38,6 +38,7 @@ mod policy;
 mod preview;
 mod refused_connections;
 mod replaced;
+mod restored;
 mod retention;
 mod same_story;
 mod schedules;
