@@ -3,7 +3,7 @@
 use crate::{
     clock,
     doctor::{self, Where},
-    driver::{self, Ended, Options},
+    driver::{self, AgentEnd, Options},
     enroll, keep_alive,
     logger::{self, Level},
     machine::VERSION,
@@ -529,8 +529,8 @@ fn run_agent(state_dir: &Path, options: Options, end_with: Option<u32>) -> Resul
     // Before another one may take its place.
     let program = std::env::current_exe()?;
     match block_on(driver::run(state_dir, options))? {
-        Ended::Told => Ok(ExitCode::SUCCESS),
-        Ended::ToStartAgain => start_again(state_dir, &program),
+        AgentEnd::Told => Ok(ExitCode::SUCCESS),
+        AgentEnd::ToStartAgain => start_again(state_dir, &program),
     }
 }
 
@@ -540,8 +540,8 @@ fn start_again(state_dir: &Path, program: &Path) -> Result<ExitCode, AnyError> {
     let state = StateFolder::open(state_dir)?;
     if let Some(trial) = Trial::asked(&state, clock::wall()) {
         match block_on(trial.run(&state, &args)) {
-            Ok(trial::End::Told) => return Ok(ExitCode::SUCCESS),
-            Ok(trial::End::GoOn) => {}
+            Ok(trial::TrialEnd::Told) => return Ok(ExitCode::SUCCESS),
+            Ok(trial::TrialEnd::GoOn) => {}
             Err(error) => {
                 logger::error(format_args!("the new program can't be tried: {error}"));
                 state.remove(trial::FILE)?;

@@ -6,7 +6,7 @@ use crate::{
     identity::Identity,
     link,
     policy::{self, PolicyAt, here},
-    restic::{self, Credentials, JobOrder, Known, Places, Restic},
+    restic::{self, CarriedOver, Credentials, JobOrder, Places, Restic},
     slots,
     state::StateFolder,
     status, tls,
@@ -302,7 +302,7 @@ async fn look_at_repository(report: &mut Report, at: &Where, state: &StateFolder
         credentials: Some(credentials),
         everyday: None,
         places: &places,
-        known: Known::default(),
+        known: CarriedOver::default(),
     };
     let (events, mut heard) = tokio::sync::mpsc::channel(16);
     let (_control, mut controls) = tokio::sync::mpsc::channel(1);

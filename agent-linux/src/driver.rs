@@ -74,7 +74,7 @@ pub enum RunError {
 
 /// Why the agent has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum AgentEnd {
     /// It was told to, by SIGTERM or SIGINT.
     Told,
     /// It was told to start again, by SIGUSR2.
@@ -162,7 +162,7 @@ struct Driver {
 }
 
 /// Runs the agent on a state folder until a signal ends it.
-pub async fn run(state_dir: &Path, options: Options) -> Result<Ended, RunError> {
+pub async fn run(state_dir: &Path, options: Options) -> Result<AgentEnd, RunError> {
     let state = StateFolder::open(state_dir)?;
     let _lock = state.lock()?;
     let mut driver = Driver::new(state, options)?;
@@ -173,7 +173,7 @@ pub async fn run(state_dir: &Path, options: Options) -> Result<Ended, RunError> 
     let mut term = signal(SignalKind::terminate()).map_err(system("SIGTERM can't be caught"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("SIGINT can't be caught"))?;
     let mut renewal = signal(SignalKind::user_defined2()).map_err(system("SIGUSR2 can't be caught"))?;
-    let mut ended = Ended::Told;
+    let mut ended = AgentEnd::Told;
     driver.probe_restic().await;
     logger::info(format_args!(
         "holdfast-agent {VERSION} runs as {} ({}) for {}",
@@ -195,15 +195,15 @@ pub async fn run(state_dir: &Path, options: Options) -> Result<Ended, RunError> 
         tokio::select! {
             biased;
             _ = term.recv() => {
-                ended = Ended::Told;
+                ended = AgentEnd::Told;
                 driver.shut_down("SIGTERM");
             }
             _ = interrupt.recv() => {
-                ended = Ended::Told;
+                ended = AgentEnd::Told;
                 driver.shut_down("SIGINT");
             }
             _ = renewal.recv() => {
-                ended = Ended::ToStartAgain;
+                ended = AgentEnd::ToStartAgain;
                 driver.shut_down("SIGUSR2");
             }
             event = next_link_event(&mut driver.link) => driver.handle_link(event),

@@ -47,7 +47,7 @@ impl Driver {
             everyday,
             policy: self.options.policy.clone(),
             places: self.places(),
-            known: restic::Known {
+            known: restic::CarriedOver {
                 restic: self.restic.clone(),
                 figures: self.known.figures.clone(),
                 unclean: std::mem::take(&mut self.died_in_job),
@@ -87,7 +87,7 @@ impl Driver {
                 let Some(job) = self.job.as_ref().map(|running| running.job) else { return };
                 let end = end.unwrap_or_else(|error| {
                     logger::error(format_args!("job {job}: {error}"));
-                    let known = restic::Known {
+                    let known = restic::CarriedOver {
                         restic: self.restic.clone(),
                         figures: self.known.figures.clone(),
                         unclean: true,

@@ -21,7 +21,7 @@ pub(super) struct Work {
     pub(super) everyday: Option<Credentials>,
     pub(super) policy: PolicyAt,
     pub(super) places: Places,
-    pub(super) known: restic::Known,
+    pub(super) known: restic::CarriedOver,
 }
 
 impl Work {
@@ -236,7 +236,7 @@ fn with_failed_hook(end: JobEnd, why: &str) -> JobEnd {
 async fn browse(
     path: OsText<'_>,
     policy: &Policy,
-    known: restic::Known,
+    known: restic::CarriedOver,
     events: &mpsc::Sender<JobEvent>,
 ) -> JobEnd {
     let started_at = clock::wall();
@@ -272,7 +272,7 @@ async fn browse(
     }
 }
 
-pub(super) fn not_run(known: restic::Known, class: Class, message: &str) -> JobEnd {
+pub(super) fn not_run(known: restic::CarriedOver, class: Class, message: &str) -> JobEnd {
     JobEnd {
         outcome: Outcome::Failed,
         class: Some(class),

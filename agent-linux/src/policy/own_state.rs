@@ -17,6 +17,6 @@ impl Policy {
             return true;
         }
         let mounts = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
-        overlap::Folder::at(&state, &mounts).overlap(&here) == overlap::Overlap::Inside
+        overlap::NamedFolder::at(&state, &mounts).overlap(&here) == overlap::Overlap::Inside
     }
 }

@@ -1,7 +1,7 @@
 //! What a running job says, what may be asked of it meanwhile, and how it ended.
 
 use super::{
-    order::Known,
+    order::CarriedOver,
     summary::{EntrySeen, JobSummary, SnapshotSeen},
 };
 use schema::{Class, LogStream, Outcome, Timestamp};
@@ -74,7 +74,7 @@ pub struct JobEnd {
     /// The figures of the job.
     pub summary: JobSummary,
     /// What is known now.
-    pub known: Known,
+    pub known: CarriedOver,
     /// Whether the repository's figures are worth telling.
     pub figures_changed: bool,
 }

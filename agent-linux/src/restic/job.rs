@@ -12,7 +12,7 @@ use super::{
     event::{Control, JobEnd, JobEvent},
     figures::Figures,
     mask::Mask,
-    order::{CommandSource, JobOrder, Known, Places, RestoreTo},
+    order::{CarriedOver, CommandSource, JobOrder, Places, RestoreTo},
     outcome::Verdict,
     processes::Processes,
     pump::Wires,
@@ -59,7 +59,7 @@ pub async fn run_job(
         credentials,
         everyday,
         repository: Zeroizing::default(),
-        way: Way::default(),
+        way: StorageAccess::default(),
         untrusted: None,
         mask: Mask::new(credentials.into_iter().chain(everyday)),
         wires: Wires { events, control, begun, deadline, silence, stop: None },
@@ -107,13 +107,13 @@ struct Job<'j> {
     everyday: Option<&'j Credentials>,
     /// The whole location, with login, and how it is reached.
     repository: Zeroizing<String>,
-    way: Way,
+    way: StorageAccess,
     /// The storage whose host key could not be trusted.
     untrusted: Option<(Slot, Target)>,
     mask: Mask,
     wires: Wires<'j>,
     figures_before: Figures,
-    known: Known,
+    known: CarriedOver,
     processes: Processes,
     /// Of a backup: what there is to say of single paths.
     findings: Vec<SourceSeen>,
@@ -124,7 +124,7 @@ struct Job<'j> {
 
 /// How a repository's storage is reached, beyond its address.
 #[derive(Clone, Debug, Default)]
-struct Way {
+struct StorageAccess {
     /// By ssh; and which slot's it is.
     ssh: Option<(Slot, Target)>,
     /// ssh held to certain keys.

@@ -83,7 +83,7 @@ pub use event::{Control, JobEnd, JobEvent, JobProgress};
 pub use figures::Figures;
 pub use job::run_job;
 pub(crate) use lines::{Lines, log_line};
-pub use order::{CommandSource, JobOrder, Known, Places, RestoreTo, Walked};
+pub use order::{CarriedOver, CommandSource, JobOrder, Places, RestoreTo, Walked};
 pub use secrets::Credentials;
 pub use summary::{BackupDone, EntrySeen, ForgetCount, JobSummary, RestoreDone, SnapshotSeen, SourceSeen};
 pub use version::{Restic, find_program};

@@ -27,7 +27,7 @@ pub struct JobOrder<'a> {
     /// Where things are.
     pub places: &'a Places,
     /// What is known from before.
-    pub known: Known,
+    pub known: CarriedOver,
 }
 
 /// A program whose output is saved. Who allows it is not asked here.
@@ -90,9 +90,9 @@ pub struct Places {
     pub download_kib: u32,
 }
 
-/// What is known from before. Goes into a job and comes out of it.
+/// What is carried over from job to job: what earlier ones have found out. Goes into a job and comes out of it.
 #[derive(Clone, Debug, Default)]
-pub struct Known {
+pub struct CarriedOver {
     /// The restic that was asked last.
     pub restic: Option<Restic>,
     /// The repository's figures.

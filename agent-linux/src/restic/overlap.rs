@@ -30,11 +30,11 @@ pub(crate) enum Overlap {
 
 /// A folder, with all names that it has here.
 #[derive(Clone, Debug)]
-pub(crate) struct Folder {
+pub(crate) struct NamedFolder {
     names: Vec<PathBuf>,
 }
 
-impl Folder {
+impl NamedFolder {
     /// The folder of this name; `mountinfo` is the text of `/proc/self/mountinfo`.
     pub(crate) fn at(path: &Path, mountinfo: &[u8]) -> Self {
         let path = real(&cleaned(path));
@@ -225,7 +225,7 @@ mod tests {
         symlink(at("volume/backup/repo"), at("door")).unwrap();
         let above = |paths: &[&str]| Overlap::Above(paths.iter().map(|path| at(path)).collect());
         for name in ["volume/backup/repo", "share/backup/repo", "door", "volume/photos/../backup/repo"] {
-            let repo = Folder::at(&at(name), &fs::read("/proc/self/mountinfo").unwrap());
+            let repo = NamedFolder::at(&at(name), &fs::read("/proc/self/mountinfo").unwrap());
             for (path, overlap) in [
                 ("volume", above(&["volume/backup/repo"])),
                 ("volume/", above(&["volume/backup/repo"])),
@@ -252,7 +252,7 @@ mod tests {
         fs::create_dir_all(at("repo/index")).unwrap();
         fs::create_dir_all(at("volume/packs/00")).unwrap();
         symlink(at("volume/packs"), at("repo/data")).unwrap();
-        let repo = Folder::at(&at("repo"), &fs::read("/proc/self/mountinfo").unwrap());
+        let repo = NamedFolder::at(&at("repo"), &fs::read("/proc/self/mountinfo").unwrap());
         for (path, overlap) in [
             ("volume", Overlap::Above(vec![at("volume/packs")])),
             ("volume/packs", Overlap::Inside),

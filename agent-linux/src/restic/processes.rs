@@ -43,11 +43,11 @@ pub(crate) struct Started {
     /// When, in ticks since the boot: tells it from a later one of the same number.
     pub(crate) start_ticks: u64,
     pub(crate) begun_at: Timestamp,
-    end: Option<End>,
+    end: Option<ProcessEnd>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct End {
+struct ProcessEnd {
     at: Timestamp,
     /// Whether the process itself was seen to be gone.
     was_seen: bool,
@@ -94,7 +94,7 @@ impl Processes {
             return;
         };
         if leaves_lock {
-            self.0[at].end = Some(End { at: now, was_seen: true });
+            self.0[at].end = Some(ProcessEnd { at: now, was_seen: true });
         } else {
             self.0.remove(at);
         }
@@ -111,7 +111,7 @@ impl Processes {
             // A number from another boot or namespace says nothing here.
             let was_seen = started.numbering == here;
             if !was_seen || has_ended(started) {
-                started.end = Some(End { at: now, was_seen });
+                started.end = Some(ProcessEnd { at: now, was_seen });
                 any = true;
             }
         }

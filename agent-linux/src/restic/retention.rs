@@ -387,14 +387,14 @@ mod tests {
 
     /// What the server knows.
     #[derive(Default)]
-    struct Told<'a> {
+    struct FromServer<'a> {
         lacking: Vec<String>,
         whole: Vec<String>,
         right: Option<Right<'a>>,
         began_at: Option<Timestamp>,
     }
 
-    fn chosen(keep: Keep<'_>, by_rules: &ByRules, told: &Told<'_>) -> Choice {
+    fn chosen(keep: Keep<'_>, by_rules: &ByRules, told: &FromServer<'_>) -> Choice {
         let (mut lacking, mut whole) = (vec![0; 20_000], vec![0; 20_000]);
         let group = ForgetGroup {
             lacking: Items::write(told.lacking.iter().map(String::as_str), &mut lacking).unwrap(),
@@ -420,7 +420,7 @@ mod tests {
     #[test]
     fn lacking_snapshots_push_no_whole_one_out() {
         let by_rules = by_rules(&last(3), (1..=7).map(|n| member(n, Some(10))));
-        let told = Told { lacking: [5, 6, 7, 99].map(short).to_vec(), ..Told::default() };
+        let told = FromServer { lacking: [5, 6, 7, 99].map(short).to_vec(), ..FromServer::default() };
         let choice = chosen(last(3), &by_rules, &told);
         assert_eq!(removed(&choice), [1]);
         assert_eq!((choice.kept, choice.spared), (6, 3));
@@ -431,7 +431,7 @@ mod tests {
     fn a_change_of_tags_or_a_copy_makes_no_lacking_one_whole() {
         let copied = |n: u64| Member { original: id(n), id: id(n + 100), ..member(n, Some(10)) };
         let by_rules = by_rules(&last(3), (1..=6).map(copied));
-        let told = Told { lacking: [4, 5, 6].map(short).to_vec(), ..Told::default() };
+        let told = FromServer { lacking: [4, 5, 6].map(short).to_vec(), ..FromServer::default() };
         let choice = chosen(last(3), &by_rules, &told);
         assert_eq!((removed(&choice), choice.lacking.len()), (vec![], 3));
     }
@@ -442,7 +442,7 @@ mod tests {
         let made_from = |n: u64| Member { original: id(n), id: id(n + 100), ..member(n, Some(10)) };
         let all = || (1..=3).flat_map(|n| [member(n, Some(10)), made_from(n)]);
         for whole in [vec![short(3), short(2), short(1)], vec![]] {
-            let told = Told { whole, ..Told::default() };
+            let told = FromServer { whole, ..FromServer::default() };
             for number in 1..4 {
                 let gone = removed(&chosen(last(number), &by_rules(&last(number), all()), &told));
                 let newest = u64::from(number);
@@ -451,7 +451,7 @@ mod tests {
         }
         // Where all were tagged anew they push each other out as before.
         let by_rules = by_rules(&last(2), (1..=4).map(made_from));
-        assert_eq!(removed(&chosen(last(2), &by_rules, &Told::default())), [101, 102]);
+        assert_eq!(removed(&chosen(last(2), &by_rules, &FromServer::default())), [101, 102]);
     }
 
     /// restic sorts by time alone, so that chance says which of several is the newest.
@@ -467,7 +467,7 @@ mod tests {
                 let mut by_rules = by_rules(&last(1), all.clone());
                 (by_rules.keep, by_rules.remove) = all.into_iter().partition(|it| it.id == id(ids[kept]));
                 for known in [vec![short(first)], vec![]] {
-                    let told = Told { whole: known, ..Told::default() };
+                    let told = FromServer { whole: known, ..FromServer::default() };
                     let gone = removed(&chosen(last(1), &by_rules, &told));
                     assert!(!gone.contains(&first), "{ids:?}, {kept} kept: {gone:?}");
                 }
@@ -483,7 +483,10 @@ mod tests {
             Member { taken, id: id(day * 100 + hour), ..member(1, Some(10)) }
         };
         let all = (1..=6).flat_map(|day| (1..=5).map(move |hour| at(day, hour)));
-        let told = Told { lacking: (1..=6).map(|day| short(day * 100 + 5)).collect(), ..Told::default() };
+        let told = FromServer {
+            lacking: (1..=6).map(|day| short(day * 100 + 5)).collect(),
+            ..FromServer::default()
+        };
         let choice = chosen(keep, &by_rules(&keep, all), &told);
         let gone = removed(&choice);
         for day in 3..=6 {
@@ -499,17 +502,17 @@ mod tests {
     fn what_holds_less_than_half_pushes_nothing_out_until_a_person_says_that_it_is_right() {
         let all = || (1..=3).map(|n| member(n, Some(100))).chain((4..=9).map(|n| member(n, Some(49))));
         let by_rules = by_rules(&last(3), all());
-        let choice = chosen(last(3), &by_rules, &Told::default());
+        let choice = chosen(last(3), &by_rules, &FromServer::default());
         assert_eq!((removed(&choice), choice.spared), (vec![4, 5, 6], 3));
         let right = |snapshot| Right { snapshot, at: member(5, None).taken.at, files: 49, bytes: 490 };
         let (sixth, gone) = (id(6), "0badcafe");
         for snapshot in [&*sixth, gone] {
-            let told = Told { right: Some(right(snapshot)), ..Told::default() };
+            let told = FromServer { right: Some(right(snapshot)), ..FromServer::default() };
             assert_eq!(removed(&chosen(last(3), &by_rules, &told)), [1, 2, 3, 4, 5, 6], "{snapshot}");
         }
         // The word was given for what was older then.
         let second = id(2);
-        let told = Told { right: Some(right(&second)), ..Told::default() };
+        let told = FromServer { right: Some(right(&second)), ..FromServer::default() };
         assert_eq!(removed(&chosen(last(3), &by_rules, &told)), [1, 2, 4, 5, 6]);
     }
 
@@ -519,16 +522,16 @@ mod tests {
         let all = || (1..=3).map(|n| member(n, Some(10))).chain((4..=9).map(without));
         let mut by_rules = by_rules(&last(3), all());
         by_rules.paths.push(vec!["/a".to_owned(), "/new".to_owned()]);
-        assert_eq!(removed(&chosen(last(3), &by_rules, &Told::default())), [4, 5, 6]);
+        assert_eq!(removed(&chosen(last(3), &by_rules, &FromServer::default())), [4, 5, 6]);
         // The group names other paths by now: its newest whole backup shows which.
-        let told = Told { whole: vec![short(9), short(8), short(7)], ..Told::default() };
+        let told = FromServer { whole: vec![short(9), short(8), short(7)], ..FromServer::default() };
         assert_eq!(removed(&chosen(last(3), &by_rules, &told)), [1, 2, 3, 4, 5, 6]);
     }
 
     #[test]
     fn what_nobody_knows_pushes_no_whole_one_out() {
         let by_rules = by_rules(&last(1), (1..=3).map(|n| member(n, Some(10))));
-        let told = Told { whole: vec![short(2), short(1)], ..Told::default() };
+        let told = FromServer { whole: vec![short(2), short(1)], ..FromServer::default() };
         let choice = chosen(last(1), &by_rules, &told);
         assert_eq!((removed(&choice), choice.spared), (vec![1], 1));
     }
@@ -538,7 +541,8 @@ mod tests {
         // 8 and 9 were made first, by a clock that was ahead; 1 and 2 by one that was behind.
         for made in [[9, 8, 3, 4, 5], [5, 4, 3, 2, 1]] {
             let by_rules = by_rules(&last(2), made.map(|n| member(n, Some(10))));
-            let told = Told { whole: made.iter().rev().map(|n| short(*n)).collect(), ..Told::default() };
+            let told =
+                FromServer { whole: made.iter().rev().map(|n| short(*n)).collect(), ..FromServer::default() };
             let gone = removed(&chosen(last(2), &by_rules, &told));
             assert!(
                 !gone.contains(&made[4]) && !gone.contains(&made[3]) && gone.contains(&made[2]),
@@ -550,7 +554,7 @@ mod tests {
         for n in [4, 5] {
             all.push(Member { taken: moment("2036-01-01T00:00:00Z").unwrap(), ..member(n, Some(10)) });
         }
-        assert_eq!(removed(&chosen(last(2), &by_rules(&last(2), all), &Told::default())), [1]);
+        assert_eq!(removed(&chosen(last(2), &by_rules(&last(2), all), &FromServer::default())), [1]);
     }
 
     #[test]
@@ -558,18 +562,18 @@ mod tests {
         let by_rules = by_rules(&last(2), (1..=7).map(|n| member(n, None)));
         let whole: Vec<String> = [7, 6, 5, 4].map(short).to_vec();
         let began_at = Some(member(4, None).taken.at);
-        let told = Told { whole: whole.clone(), began_at, ..Told::default() };
+        let told = FromServer { whole: whole.clone(), began_at, ..FromServer::default() };
         assert_eq!(removed(&chosen(last(2), &by_rules, &told)), [1, 4, 5]);
         let seventh = id(7);
         let right = Some(Right { snapshot: &seventh, at: Timestamp(0), files: 1, bytes: 1 });
-        let told = Told { whole, right, began_at, ..Told::default() };
+        let told = FromServer { whole, right, began_at, ..FromServer::default() };
         assert_eq!(removed(&chosen(last(2), &by_rules, &told)), [1, 2, 3, 4, 5]);
     }
 
     #[test]
     fn what_is_of_another_group_too_stays() {
         let shared = |n: u64| Member { is_shared: n < 3, ..member(n, Some(10)) };
-        let choice = chosen(last(1), &by_rules(&last(1), (1..=4).map(shared)), &Told::default());
+        let choice = chosen(last(1), &by_rules(&last(1), (1..=4).map(shared)), &FromServer::default());
         assert_eq!((removed(&choice), choice.shared, choice.spared), (vec![3], 2, 2));
     }
 
@@ -585,7 +589,8 @@ mod tests {
 
     #[test]
     fn what_names_no_snapshot_makes_none_lacking() {
-        let told = Told { lacking: ["", "0", "0000000"].map(str::to_owned).to_vec(), ..Told::default() };
+        let told =
+            FromServer { lacking: ["", "0", "0000000"].map(str::to_owned).to_vec(), ..FromServer::default() };
         let choice = chosen(last(1), &by_rules(&last(1), (1..=2).map(|n| member(n, Some(1)))), &told);
         assert_eq!((choice.kept, choice.spared, choice.lacking.len()), (1, 0, 0));
     }
@@ -612,7 +617,7 @@ mod tests {
                 there.push(day);
                 let lacking = (1..=day).filter(|day| !is_whole(day)).map(short).collect();
                 let whole = (1..=day).rev().filter(|day| is_whole(day) && is_told).map(short).collect();
-                let told = Told { lacking, whole, ..Told::default() };
+                let told = FromServer { lacking, whole, ..FromServer::default() };
                 let by_rules = by_rules(&last(number), there.iter().map(|n| member(*n, Some(10))));
                 let choice = chosen(last(number), &by_rules, &told);
                 there.retain(|n| !choice.remove.contains(&id(*n)));
@@ -632,7 +637,7 @@ mod tests {
         ) {
             let by_rules = by_rules(&keep, times.iter().map(|n| member(*n, Some(10))));
             let whole = times.iter().rev().filter(|_| is_told).map(|n| short(*n)).collect();
-            let choice = chosen(keep, &by_rules, &Told { whole, ..Told::default() });
+            let choice = chosen(keep, &by_rules, &FromServer { whole, ..FromServer::default() });
             let dropped: Vec<_> = by_rules.remove.iter().map(|member| member.id.clone()).collect();
             prop_assert_eq!(choice.remove, dropped);
             prop_assert_eq!(choice.spared, 0);
@@ -653,10 +658,10 @@ mod tests {
                 let picked = all.iter().enumerate().filter(move |(_, (.., marks))| of(*marks));
                 picked.map(|(n, _)| short(n as u64 + 1)).collect::<Vec<_>>()
             };
-            let told = Told {
+            let told = FromServer {
                 lacking: named(|(lacking, _)| lacking),
                 whole: named(|(lacking, whole)| whole && !lacking),
-                ..Told::default()
+                ..FromServer::default()
             };
             let choice = chosen(keep, &by_rules, &told);
             let is_lacking = |member: &Member| told.lacking.contains(&member.id[..8].to_owned());

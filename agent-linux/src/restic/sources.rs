@@ -6,7 +6,7 @@
 
 use super::{
     lookalike,
-    overlap::{Folder, Overlap, cleaned, literal},
+    overlap::{NamedFolder, Overlap, cleaned, literal},
     patterns::Patterns,
     preflight::{LOOK_LIMIT, is_mount_point, unescaped},
     summary::SourceSeen,
@@ -26,7 +26,7 @@ const MAX_ENTRIES: usize = if cfg!(test) { 500 } else { 20_000 };
 
 /// What is never saved, or not into itself.
 #[derive(Clone, Debug)]
-pub(crate) struct Own {
+pub(crate) struct NeverSaved {
     state: PathBuf,
     cache: PathBuf,
     /// When it lies on this machine.
@@ -59,25 +59,25 @@ pub(crate) enum Refused {
     NoAnswer,
 }
 
-impl Own {
+impl NeverSaved {
     pub(crate) const fn at(state: PathBuf, cache: PathBuf, repository: Option<PathBuf>) -> Self {
         Self { state, cache, repository }
     }
 }
 
-/// The folders of [`Own`], found.
+/// The folders of [`NeverSaved`], found.
 #[derive(Debug)]
 struct OwnFolders {
-    state: Folder,
-    cache: Folder,
-    repository: Option<Folder>,
+    state: NamedFolder,
+    cache: NamedFolder,
+    repository: Option<NamedFolder>,
 }
 
 impl OwnFolders {
     /// How a path lies to them: what has to be left out of it.
     fn below(&self, path: &str) -> Result<SourceLook, Refused> {
         let mut look = SourceLook::default();
-        let lies = |folder: &Folder| folder.overlap(Path::new(path));
+        let lies = |folder: &NamedFolder| folder.overlap(Path::new(path));
         let mut leave_out = |names: Vec<PathBuf>, reason: Option<SourceReason>| {
             for name in names {
                 look.left_out.push(literal(&name));
@@ -105,9 +105,10 @@ impl OwnFolders {
 }
 
 /// Looks at all paths of a source group. A path that does not answer is not judged: restic will say more.
-pub(crate) async fn look(backup: &BackupSpec<'_>, own: Own) -> Result<SourceLook, Refused> {
+pub(crate) async fn look(backup: &BackupSpec<'_>, own: NeverSaved) -> Result<SourceLook, Refused> {
     let (state, cache) = (own.state, own.cache);
-    let find = move |path: &Path| Folder::at(path, &fs::read("/proc/self/mountinfo").unwrap_or_default());
+    let find =
+        move |path: &Path| NamedFolder::at(path, &fs::read("/proc/self/mountinfo").unwrap_or_default());
     let of_agent = in_time(move || (find(&state), find(&cache))).await;
     let Some((state, cache)) = of_agent else { return Err(Refused::NoAnswer) };
     let repository = match own.repository {

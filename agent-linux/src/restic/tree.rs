@@ -13,7 +13,7 @@ const MOST_ODD: usize = 4096;
 
 /// A line of `ls --json`.
 #[derive(Debug, Deserialize)]
-struct Line<'l> {
+struct LsLine<'l> {
     #[serde(borrow, default)]
     struct_type: Cow<'l, str>,
     #[serde(borrow, default)]
@@ -73,7 +73,7 @@ impl Picking {
 #[derive(Debug)]
 pub(crate) struct Tree {
     /// The folders on the way to where the listing is, the root first.
-    way: Vec<Folder>,
+    way: Vec<ListedFolder>,
     odd: usize,
     /// The snapshot's whole id, once it was named.
     pub(crate) snapshot: String,
@@ -85,7 +85,7 @@ pub(crate) struct Tree {
 }
 
 #[derive(Debug, Default)]
-struct Folder {
+struct ListedFolder {
     /// Its path; empty = the root.
     path: String,
     last: String,
@@ -95,7 +95,7 @@ struct Folder {
 
 impl Default for Tree {
     fn default() -> Self {
-        let way = vec![Folder::default()];
+        let way = vec![ListedFolder::default()];
         Self {
             way,
             odd: 0,
@@ -130,7 +130,7 @@ impl Tree {
     /// Takes a line; `false` = it is none of the listing.
     pub(crate) fn line(&mut self, line: &[u8]) -> bool {
         let is_first = !core::mem::replace(&mut self.has_begun, true);
-        match serde_json::from_slice::<Line<'_>>(line) {
+        match serde_json::from_slice::<LsLine<'_>>(line) {
             Ok(line) if line.struct_type == "snapshot" => self.snapshot = line.id.into_owned(),
             Ok(line) if line.struct_type == "node" => {
                 self.picking.node(&line.path, &line.kind, line.size);
@@ -175,7 +175,7 @@ impl Tree {
             name.clone_into(&mut folder.last);
         }
         if kind == "dir" {
-            self.way.push(Folder { path: path.to_owned(), ..Folder::default() });
+            self.way.push(ListedFolder { path: path.to_owned(), ..ListedFolder::default() });
         }
         true
     }

@@ -45,11 +45,11 @@ impl Version {
     #[must_use]
     pub fn parse(output: &str) -> Option<Self> {
         #[derive(Deserialize)]
-        struct Said {
+        struct VersionLine {
             version: String,
         }
         let first = output.lines().find(|line| !line.trim().is_empty())?;
-        if let Ok(said) = serde_json::from_str::<Said>(first) {
+        if let Ok(said) = serde_json::from_str::<VersionLine>(first) {
             return Self::parse_number(&said.version);
         }
         Self::parse_number(first.strip_prefix("restic ")?.split_whitespace().next()?)

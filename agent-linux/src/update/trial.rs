@@ -40,7 +40,7 @@ pub struct Trial {
 
 /// How a trial ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum TrialEnd {
     /// Go on as the program that is in place.
     GoOn,
     /// The agent was told to end.
@@ -81,7 +81,7 @@ impl Trial {
     }
 
     /// Runs the new program in the place of this one, with the same arguments, until it is known what comes next.
-    pub async fn run(self, state: &StateFolder, args: &[OsString]) -> io::Result<End> {
+    pub async fn run(self, state: &StateFolder, args: &[OsString]) -> io::Result<TrialEnd> {
         let mut term = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         logger::info(format_args!("trying {} for {} s", self.program.display(), self.wait_secs));
@@ -92,18 +92,18 @@ impl Trial {
         let until = clock::mono().plus_ms(u64::from(self.wait_secs) * 1_000);
         let (end, why) = loop {
             tokio::select! {
-                _ = term.recv() => break (End::Told, "SIGTERM".to_owned()),
-                _ = interrupt.recv() => break (End::Told, "SIGINT".to_owned()),
-                ended = child.wait() => break (End::GoOn, match ended {
+                _ = term.recv() => break (TrialEnd::Told, "SIGTERM".to_owned()),
+                _ = interrupt.recv() => break (TrialEnd::Told, "SIGINT".to_owned()),
+                ended = child.wait() => break (TrialEnd::GoOn, match ended {
                     Ok(status) => format!("the new program ended: {status}"),
                     Err(error) => format!("the new program: {error}"),
                 }),
                 () = sleep(LOOK_EACH) => {
                     if !state.file(FILE).exists() {
-                        break (End::GoOn, "the update is over".to_owned());
+                        break (TrialEnd::GoOn, "the update is over".to_owned());
                     }
                     if clock::mono() >= until {
-                        break (End::GoOn, "the new program did not say hello in time".to_owned());
+                        break (TrialEnd::GoOn, "the new program did not say hello in time".to_owned());
                     }
                 }
             }
@@ -163,7 +163,7 @@ mod tests {
             let trial = Trial::new(&program, wait_secs);
             trial.store(&state).unwrap();
             assert!(Trial::is_under_way(&state, clock::wall()));
-            assert_eq!(trial.run(&state, &[]).await.unwrap(), End::GoOn, "{script}");
+            assert_eq!(trial.run(&state, &[]).await.unwrap(), TrialEnd::GoOn, "{script}");
             assert!(!state.file(FILE).exists() && !program.exists());
             assert!(!Trial::is_under_way(&state, clock::wall()));
         }

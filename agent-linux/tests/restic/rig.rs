@@ -2,7 +2,7 @@
 
 use crate::tools::{self, Version};
 use agent_linux::restic::{
-    Control, Credentials, EntrySeen, JobEnd, JobEvent, JobOrder, JobProgress, Known, Places, RestoreTo,
+    CarriedOver, Control, Credentials, EntrySeen, JobEnd, JobEvent, JobOrder, JobProgress, Places, RestoreTo,
     SnapshotSeen, run_job,
 };
 use core::time::Duration;
@@ -30,7 +30,7 @@ pub(crate) struct Rig {
     pub(crate) credentials: Credentials,
     /// The everyday ones, when `credentials` are the admin ones.
     pub(crate) everyday: Option<Credentials>,
-    pub(crate) known: Known,
+    pub(crate) known: CarriedOver,
     pub(crate) deadline_secs: u32,
     pub(crate) silence_secs: u32,
     /// How many events may wait.
@@ -100,7 +100,7 @@ impl Rig {
             places,
             credentials,
             everyday: None,
-            known: Known::default(),
+            known: CarriedOver::default(),
             deadline_secs: 0,
             silence_secs: 0,
             room: 64,

@@ -14,7 +14,7 @@ use super::{
         summary::SourceSeen,
         version::{Restic, Version},
     },
-    Job, Way,
+    Job, StorageAccess,
     steps::stopped,
 };
 use schema::{Class, JobSpec, RepoId, Slot, SourceReason, job::BackupSpec};
@@ -105,12 +105,12 @@ impl Job<'_> {
         credentials: &Credentials,
         location: &Location<'_>,
         slot: Slot,
-    ) -> Result<Way, Verdict> {
+    ) -> Result<StorageAccess, Verdict> {
         let ssh = Target::of(location);
         let held = ssh.as_ref().filter(|_| !credentials.host_keys.is_empty());
         let held = held.map(|target| Held::to(target, (slot, &credentials.host_keys), &self.places.temp));
         match held.transpose() {
-            Ok(held) => Ok(Way { ssh: ssh.map(|target| (slot, target)), held }),
+            Ok(held) => Ok(StorageAccess { ssh: ssh.map(|target| (slot, target)), held }),
             Err(error) => Err(Verdict::failed(Class::Other, &format!("Not done: {error}."))),
         }
     }
@@ -165,7 +165,7 @@ impl Job<'_> {
             Location::Local(path) => Some(PathBuf::from(path)),
             _ => None,
         };
-        let own = sources::Own::at(self.places.home.clone(), self.places.cache.clone(), repository);
+        let own = sources::NeverSaved::at(self.places.home.clone(), self.places.cache.clone(), repository);
         let look = sources::look(backup, own);
         let found = self.unless_stopped(look).await?.map_err(|refusal| {
             Verdict::failed(Class::Policy, &format!("Nothing was backed up. {refusal}"))

@@ -10,7 +10,7 @@ use super::{
         outcome::{MAX_MESSAGE_BYTES, Verdict},
         secrets::Credentials,
     },
-    Job, Way,
+    Job, StorageAccess,
     prepare::refused_location,
     steps::Done,
 };
@@ -40,7 +40,7 @@ impl<'j> Job<'j> {
     }
 
     /// The address with its login, and the way to it.
-    fn everyday_way(&self, everyday: &Credentials) -> Result<(Zeroizing<String>, Way), Verdict> {
+    fn everyday_way(&self, everyday: &Credentials) -> Result<(Zeroizing<String>, StorageAccess), Verdict> {
         let location = Location::parse(&everyday.url).map_err(refused_location)?;
         let repository = location::compose(everyday).map_err(refused_location)?;
         Ok((repository, self.way_to(everyday, &location, Slot::Repo)?))
