@@ -7,7 +7,7 @@ use crate::{
     tls::Tls,
 };
 use anyhow::Context;
-use fleet::{Authority, Driver, Fleet, Keep, Pieces, Stand};
+use fleet::{AgingLimits, Authority, Driver, Fleet, Pieces, Stand};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -45,7 +45,7 @@ pub fn check(config: &Config) -> anyhow::Result<Checked> {
 pub fn open_for_admin(data_dir: &Path, key_file: Option<PathBuf>) -> anyhow::Result<Fleet> {
     let pieces = Pieces { key_file, ..Pieces::from(data_dir) };
     has_data(&pieces)?;
-    open_fleet(pieces, String::new(), [0; 32], Keep::default())
+    open_fleet(pieces, String::new(), [0; 32], AgingLimits::default())
 }
 
 /// Takes a person's word that the next start may come with another authority.
@@ -73,7 +73,7 @@ pub(crate) fn open_fleet(
     pieces: Pieces,
     mqtt_address: String,
     ca_fingerprint: [u8; 32],
-    keep: Keep,
+    keep: AgingLimits,
 ) -> anyhow::Result<Fleet> {
     let driver = Driver { now: Arc::new(clock::now), random: Arc::new(clock::random) };
     let settings = fleet::Settings { mqtt_address, ca_fingerprint, timezone: clock::zone(), keep };

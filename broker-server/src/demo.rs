@@ -14,7 +14,7 @@ use crate::{
     serve::{self, Server},
 };
 use anyhow::{Context, bail};
-use folder::Folder;
+use folder::DemoFolder;
 use progress::say;
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -25,7 +25,7 @@ use tokio::{process::Child, signal::unix::SignalKind};
 /// Runs the demo.
 pub async fn run(options: Demo) -> anyhow::Result<ExitCode> {
     let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
-    let folder = Folder::open(&options.data_dir)?;
+    let folder = DemoFolder::open(&options.data_dir)?;
     if control::is_answered(&folder.server()) {
         bail!(
             "a demo runs over {} already: use its page, end it with Ctrl-C, or give this one another folder with --data-dir",
@@ -54,7 +54,7 @@ pub async fn run(options: Demo) -> anyhow::Result<ExitCode> {
 /// All steps; then, unless only once, waits for the agent to end (which it does not by itself).
 async fn show(
     options: &Demo,
-    folder: &Folder,
+    folder: &DemoFolder,
     server: &Server,
     public_url: &str,
     plain: Option<SocketAddr>,
@@ -99,7 +99,7 @@ async fn show(
     bail!("the agent ended by itself ({status}); its log is {}", folder.agent_log().display());
 }
 
-fn sources(options: &Demo, folder: &Folder) -> anyhow::Result<steps::Sources> {
+fn sources(options: &Demo, folder: &DemoFolder) -> anyhow::Result<steps::Sources> {
     let here = std::env::current_dir()?;
     let given = if options.source.is_empty() { vec![here.clone()] } else { options.source.clone() };
     let mut includes = Vec::new();
@@ -113,7 +113,7 @@ fn sources(options: &Demo, folder: &Folder) -> anyhow::Result<steps::Sources> {
     Ok(steps::Sources { includes, excludes })
 }
 
-fn config(options: &Demo, folder: &Folder) -> anyhow::Result<Config> {
+fn config(options: &Demo, folder: &DemoFolder) -> anyhow::Result<Config> {
     let http = port("pages", "--http-port", options.http_port, 8080)?;
     let mqtt = port("agent", "--mqtt-port", options.mqtt_port, 8883)?;
     let plain = port("MQTT tools", "--mqtt-plain-port", options.mqtt_plain_port, 1883)?;

@@ -1,13 +1,13 @@
 //! What the gate has counted, under its names in the metrics.
 
 use crate::gate::Stats;
-use web::{BrokerFacts, Figure};
+use web::{BrokerFacts, BrokerFigure};
 
 /// All of it.
 #[must_use]
 pub fn of_broker(stats: &Stats) -> BrokerFacts {
-    let gauge = |name, help, value: f64| Figure { name, help, value, is_total: false };
-    let total = |name, help, value: u64| Figure { name, help, value: value as f64, is_total: true };
+    let gauge = |name, help, value: f64| BrokerFigure { name, help, value, is_total: false };
+    let total = |name, help, value: u64| BrokerFigure { name, help, value: value as f64, is_total: true };
     let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let figures = vec![
         gauge("holdfast_broker_hosts_connected", "Hosts with a session.", stats.hosts as f64),

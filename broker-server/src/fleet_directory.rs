@@ -27,13 +27,13 @@ pub struct FleetDirectory {
 /// What the gate notes in passing and a task of its own writes down, for the gate must not wait.
 #[derive(Default)]
 struct Notes {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<Unwritten>,
     more: Notify,
 }
 
 /// Bounded by the number of hosts: a cursor covers all before it.
 #[derive(Default)]
-struct Waiting {
+struct Unwritten {
     sent: BTreeMap<HostId, u64>,
     delivered: BTreeMap<HostId, u64>,
     refusals: Vec<AuditEntry>,
@@ -51,7 +51,7 @@ impl FleetDirectory {
         Self { fleet, notes }
     }
 
-    fn note(&self, take: impl FnOnce(&mut Waiting)) {
+    fn note(&self, take: impl FnOnce(&mut Unwritten)) {
         take(&mut self.notes.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         self.notes.more.notify_one();
     }

@@ -18,7 +18,7 @@ use crate::{
     web_settings::web_settings,
 };
 use anyhow::Context;
-use fleet::{Fleet, Keep};
+use fleet::{AgingLimits, Fleet};
 use rustix::process::Signal;
 use std::{
     io,
@@ -108,7 +108,7 @@ pub(crate) async fn start_with(config: Config, tasks: Tasks) -> anyhow::Result<S
     let tls = Arc::new(Tls::open(options.clone(), clock::now()).context("certificate")?);
     let pages_tls = certificates::open_for_pages(&config, &tls)?;
     let speech = speech(&config, pages_tls.as_deref())?;
-    let keep = Keep {
+    let keep = AgingLimits {
         jobs_days: config.keep_jobs_days.value,
         host_bytes: config.host_share_mib.value.saturating_mul(1 << 20),
     };
@@ -124,7 +124,7 @@ pub(crate) async fn start_with(config: Config, tasks: Tasks) -> anyhow::Result<S
     };
     let directory = Arc::new(FleetDirectory::new(fleet.clone(), &tasks));
     let (gate, incoming) =
-        Gate::start(gate::Config { listen, limits, tasks: tasks.clone() }, directory).await?;
+        Gate::start(gate::GateConfig { listen, limits, tasks: tasks.clone() }, directory).await?;
 
     let (stop, stopped) = watch::channel(false);
     let certificates = match &pages_tls {

@@ -38,11 +38,11 @@ impl Leaf {
 /// What stands in the tree now, so that renamed and deleted hosts leave nothing behind.
 #[derive(Debug, Default)]
 pub struct ViewTree {
-    standing: BTreeMap<HostId, Standing>,
+    standing: BTreeMap<HostId, HostTopics>,
 }
 
 #[derive(Debug, Default)]
-struct Standing {
+struct HostTopics {
     name: String,
     /// Each topic with a hash of its content, so that what has not changed is not said again.
     topics: BTreeMap<String, u64>,

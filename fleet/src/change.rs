@@ -83,9 +83,9 @@ pub(crate) struct Effects {
     pub(crate) last_job: Option<JobId>,
 }
 
-/// How long the lists were, to cut them back.
+/// How long the lists of the [`Effects`] were when an operation began: when it is refused, they are cut back to that.
 #[derive(Clone, Copy)]
-pub(crate) struct Mark(usize, usize, usize, usize, usize, usize, usize, usize);
+pub(crate) struct Savepoint(usize, usize, usize, usize, usize, usize, usize, usize);
 
 impl Effects {
     pub(crate) fn changed(&mut self, what: Changed) {
@@ -96,8 +96,8 @@ impl Effects {
         self.wakes.push(host);
     }
 
-    pub(crate) fn mark(&self) -> Mark {
-        Mark(
+    pub(crate) fn mark(&self) -> Savepoint {
+        Savepoint(
             self.changes.len(),
             self.wakes.len(),
             self.relinked.len(),
@@ -109,7 +109,7 @@ impl Effects {
         )
     }
 
-    pub(crate) fn cut_back(&mut self, mark: Mark) {
+    pub(crate) fn cut_back(&mut self, mark: Savepoint) {
         self.changes.truncate(mark.0);
         self.wakes.truncate(mark.1);
         self.relinked.truncate(mark.2);

@@ -23,7 +23,7 @@ fn failed(path: &Path, why: io::Error) -> OpenError {
 }
 
 pub(crate) fn check_data_folder(data_dir: &Path) -> Result<(), OpenError> {
-    let own = Own::read().map_err(|why| failed(data_dir, why))?;
+    let own = ProcessUser::read().map_err(|why| failed(data_dir, why))?;
     for path in [data_dir.to_owned(), data_dir.join(DATA_FILE), data_dir.join(AUTHORITY_FOLDER)] {
         match std::fs::metadata(&path) {
             Ok(facts) => own.judge(Relation::Inside, &path, Access::of(&facts))?,
@@ -41,14 +41,14 @@ pub(crate) fn check_data_folder(data_dir: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// As whom this process acts.
+/// User and group that this process acts as.
 #[derive(Clone, Copy)]
-struct Own {
+struct ProcessUser {
     user: u32,
     group: u32,
 }
 
-/// Where something stands.
+/// How a path stands to the data folder.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Relation {
     /// It is the data folder, or in it.
@@ -71,7 +71,7 @@ impl Access {
     }
 }
 
-impl Own {
+impl ProcessUser {
     fn read() -> io::Result<Self> {
         let process = std::fs::metadata("/proc/self")?;
         Ok(Self { user: process.uid(), group: process.gid() })
@@ -112,7 +112,7 @@ mod tests {
     use std::fs::{self, Permissions};
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-    const OWN: Own = Own { user: 900, group: 900 };
+    const OWN: ProcessUser = ProcessUser { user: 900, group: 900 };
 
     #[test]
     fn whoever_could_replace_the_data_is_named() {

@@ -3,7 +3,7 @@
 
 use crate::budget;
 use crate::change::Changed;
-use crate::clock::{self, Clock, Dated as _};
+use crate::clock::{self, Clock, PastInstants as _};
 use crate::op::Op;
 use crate::record::{EntryPage, EntryRow, Folder, FolderPlace, FolderSeen, Job, JobState, JobWhat};
 use crate::refused::{Refused, StoreError};

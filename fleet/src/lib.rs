@@ -101,7 +101,7 @@ pub use record::{Ended, Usage};
 pub use refused::{OpenError, Refused, StoreError, WriteFault};
 pub use request::{By, JobRequest, OperatorChange};
 pub use scrub::{Found, Scrub};
-pub use settings::{Driver, Keep, Random, Settings};
+pub use settings::{AgingLimits, Driver, Random, Settings};
 pub use sign_in::DEVICE_LIVES_MS;
 pub use snapshot::Snapshot;
 pub use store::WriterCounts;

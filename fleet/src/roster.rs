@@ -12,7 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 /// A host with all that a list shows of it; how it stands also depends on the time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct RosterEntry {
     pub(crate) host: Arc<Host>,
     pub(crate) presence: Arc<Presence>,
     pub(crate) summary: Arc<Summary>,
@@ -20,7 +20,7 @@ pub(crate) struct Entry {
     pub(crate) check_overdue_at: Option<Timestamp>,
 }
 
-impl Entry {
+impl RosterEntry {
     /// Reads one host; `None` = it is not there.
     pub(crate) fn read(timezone: &str, reads: &impl Reads, id: HostId) -> Result<Option<Self>, StoreError> {
         let Some(host) = reads.get(&HOSTS, &id)? else { return Ok(None) };
@@ -43,13 +43,13 @@ impl Entry {
 }
 
 /// All hosts, oldest first. Readers share it; a commit that finds it in use works on a copy.
-pub(crate) type Entries = Arc<Vec<Entry>>;
+pub(crate) type Entries = Arc<Vec<RosterEntry>>;
 
 /// Reads all hosts.
 pub(crate) fn read_all(timezone: &str, reads: &impl Reads) -> Result<Entries, StoreError> {
     let mut entries = Vec::new();
     reads.walk(&HOSTS, &Span::ALL, Order::Ascending, |id, _| {
-        entries.extend(Entry::read(timezone, reads, id)?);
+        entries.extend(RosterEntry::read(timezone, reads, id)?);
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(Arc::new(entries))
@@ -72,8 +72,8 @@ impl Roster {
         reads: &impl Reads,
         hosts: &BTreeSet<HostId>,
     ) -> Result<(), StoreError> {
-        let read = || hosts.iter().map(|id| Ok((*id, Entry::read(timezone, reads, *id)?))).collect();
-        let read: Result<Vec<(HostId, Option<Entry>)>, StoreError> = read();
+        let read = || hosts.iter().map(|id| Ok((*id, RosterEntry::read(timezone, reads, *id)?))).collect();
+        let read: Result<Vec<(HostId, Option<RosterEntry>)>, StoreError> = read();
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         // What can't be read is not kept as it was.
         let Some(mut entries) = known.take() else {

@@ -26,7 +26,7 @@ pub struct Settings {
     /// there is no such zone.
     pub timezone: String,
     /// How long and how much of what ages is kept.
-    pub keep: Keep,
+    pub keep: AgingLimits,
 }
 
 #[cfg(test)]
@@ -36,21 +36,21 @@ impl Settings {
             mqtt_address: "backup.example:8883".to_owned(),
             ca_fingerprint: [7; 32],
             timezone: "UTC".to_owned(),
-            keep: Keep::default(),
+            keep: AgingLimits::default(),
         }
     }
 }
 
 /// How long and how much of what ages is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keep {
+pub struct AgingLimits {
     /// Jobs and logs, in days after their end.
     pub jobs_days: u32,
     /// What the jobs and logs of one host may take of the data file, in bytes, about.
     pub host_bytes: u64,
 }
 
-impl Default for Keep {
+impl Default for AgingLimits {
     fn default() -> Self {
         Self { jobs_days: 400, host_bytes: 256 << 20 }
     }

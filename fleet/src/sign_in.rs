@@ -20,7 +20,7 @@ const MAX_MARK_BYTES: usize = 512;
 
 /// What a browser's mark says, once it is opened.
 #[derive(Serialize, Deserialize)]
-struct Mark {
+struct BrowserMark {
     operator: String,
     /// Of the account: one of the same name that is made later is another one.
     account_made_at: Timestamp,
@@ -66,7 +66,7 @@ impl Fleet {
 }
 
 fn mark(facts: &Facts, now: Timestamp, operator: &Operator) -> Secret {
-    let mark = Mark {
+    let mark = BrowserMark {
         operator: operator.name.clone(),
         account_made_at: operator.created_at,
         made_at: now,
@@ -84,7 +84,7 @@ fn known(facts: &Facts, now: Timestamp, text: &str, operator: &Operator) -> Opti
     let sealed = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
     let plain = facts.master.open(Binding::Device, &sealed).ok()?;
     let (1, body) = plain.split_first().map(|(version, body)| (*version, body))? else { return None };
-    let mark: Mark = crate::store::from_postcard(body)?;
+    let mark: BrowserMark = crate::store::from_postcard(body)?;
     let is_its = mark.operator == operator.name && mark.account_made_at == operator.created_at;
     let is_young = now.ms_since(mark.made_at) < DEVICE_LIVES_MS;
     (is_its && is_young).then_some(mark.id)

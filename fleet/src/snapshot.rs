@@ -451,7 +451,7 @@ fn worst_first(mut rows: Vec<HostRow>) -> Vec<HostRow> {
     rows
 }
 
-fn limited<K: crate::store::Key>(
+fn limited<K: crate::store::TableKey>(
     span: Span,
     cursor: Option<JobId>,
     oldest: Option<JobId>,

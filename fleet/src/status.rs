@@ -1,7 +1,7 @@
 //! How a host stands: one pure function. `Ok` only on proof.
 
 use crate::record::{Ended, GroupSummary, Hold, Host, JobState, Summary, WireProblem};
-use crate::roster::Entry;
+use crate::roster::RosterEntry;
 use crate::summary::MISSED_AFTER_MS;
 use crate::units::DAY_MS;
 use crate::view::{HostRow, Reason, Status};
@@ -50,8 +50,8 @@ impl Worst {
 }
 
 /// Judges a host.
-pub(crate) fn judge(entry: &Entry, now: Timestamp) -> Standing {
-    let Entry { host, presence, summary, check_overdue_at } = entry;
+pub(crate) fn judge(entry: &RosterEntry, now: Timestamp) -> Standing {
+    let RosterEntry { host, presence, summary, check_overdue_at } = entry;
     let mut worst = judge_backups(host, summary, now);
     let backups = worst.status;
     let protected = backups == Status::Ok && summary.damaged_at.is_none() && summary.replaced.is_none();
@@ -168,9 +168,9 @@ fn judge_group(summary: &GroupSummary, group: Option<String>, now: Timestamp) ->
 }
 
 /// Puts the row of a host together.
-pub(crate) fn row(entry: &Entry, now: Timestamp) -> HostRow {
+pub(crate) fn row(entry: &RosterEntry, now: Timestamp) -> HostRow {
     let Standing { status, reason, protected, from } = judge(entry, now);
-    let Entry { host, presence, summary, .. } = entry.clone();
+    let RosterEntry { host, presence, summary, .. } = entry.clone();
     HostRow {
         last_good_at: summary.last_good_at().map(|at| at.min(now)),
         groups: u32::try_from(summary.groups.len()).unwrap_or(u32::MAX),
@@ -223,8 +223,13 @@ mod tests {
         super::judge(&entry(host, presence, summary, None), now)
     }
 
-    fn entry(host: &Host, presence: &Presence, summary: &Summary, overdue_at: Option<Timestamp>) -> Entry {
-        Entry {
+    fn entry(
+        host: &Host,
+        presence: &Presence,
+        summary: &Summary,
+        overdue_at: Option<Timestamp>,
+    ) -> RosterEntry {
+        RosterEntry {
             host: host.clone().into(),
             presence: presence.clone().into(),
             summary: summary.clone().into(),

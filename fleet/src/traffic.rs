@@ -28,7 +28,7 @@ const LEFT_OUT: &str = "redacted";
 
 /// Which way a message went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum Direction {
     /// From a host.
     FromHost,
     /// To a host.
@@ -45,7 +45,7 @@ pub struct Message {
     /// When the message passed.
     pub at: Timestamp,
     /// Whether it came from a host, or went to a host or to the viewers.
-    pub way: Way,
+    pub way: Direction,
     /// The host, unless it went to the viewers.
     pub host: Option<HostId>,
     /// The MQTT topic.
@@ -104,14 +104,14 @@ impl Fleet {
             let bytes = content.map_or(0, |content| content.to_string().len());
             let says = if content.is_some() { String::new() } else { "taken away".to_owned() };
             let seen =
-                Seen { way: Way::View, host: None, topic, kind: "view", qos: 0, retained: true, bytes };
+                Seen { way: Direction::View, host: None, topic, kind: "view", qos: 0, retained: true, bytes };
             context.keep(&seen, says, content.unwrap_or(&Value::Null));
         }
     }
 }
 
 struct Seen<'a> {
-    way: Way,
+    way: Direction,
     host: Option<HostId>,
     topic: &'a str,
     kind: &'static str,
@@ -122,7 +122,7 @@ struct Seen<'a> {
 
 impl<'a> Seen<'a> {
     fn of_host(host: HostId, topic: HostTopic, text: &'a str, bytes: usize) -> Self {
-        let way = if topic.is_from_agent() { Way::FromHost } else { Way::ToHost };
+        let way = if topic.is_from_agent() { Direction::FromHost } else { Direction::ToHost };
         let qos = u8::from(topic != HostTopic::Live);
         let (kind, retained) = (topic.suffix(), topic.is_retained());
         Self { way, host: Some(host), topic: text, kind, qos, retained, bytes }

@@ -13,7 +13,7 @@ use crate::rights::Rights;
 use crate::server_facts::WebSettings;
 use crate::streams::Streams;
 use crate::template::Templates;
-use crate::trouble::{Failures, Proven, Trouble, judge};
+use crate::trouble::{Failures, Proven, ServerTrouble, judge};
 use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
@@ -96,7 +96,7 @@ impl App {
     }
 
     /// What is wrong with the server, the worst first.
-    pub(crate) fn troubles(&self) -> Vec<Trouble> {
+    pub(crate) fn troubles(&self) -> Vec<ServerTrouble> {
         let settings = &self.settings;
         let now = self.fleet.now();
         let scrub = self.fleet.last_scrub();

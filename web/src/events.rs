@@ -8,7 +8,7 @@
 
 use crate::app::{App, Caller, Ctx};
 use crate::problem::Problem;
-use crate::streams::{Holder, Place};
+use crate::streams::{Holder, StreamPlace};
 use axum::extract::RawQuery;
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
@@ -154,7 +154,7 @@ struct Watch {
     due: Due,
     look_at: Instant,
     ended: bool,
-    _place: Place,
+    _place: StreamPlace,
 }
 
 /// Whose share a stream of this request counts for.

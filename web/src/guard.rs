@@ -86,18 +86,18 @@ fn of_session(app: &App, value: &str) -> Result<Option<Caller>, Problem> {
     }))
 }
 
-/// What stands before one route.
+/// What [`require`] checks a request to one route against.
 #[derive(Clone)]
-pub(crate) struct Gate {
+pub(crate) struct RouteGuard {
     pub(crate) app: App,
     pub(crate) access: Access,
     /// The parameters that the query may have; `None` = it is a page's, which takes what is left of old links.
     pub(crate) parameters: Option<Arc<[&'static str]>>,
 }
 
-/// Stands before one route.
+/// The middleware before each route: lets a request through, or answers it with the reason why not.
 pub(crate) async fn require(
-    State(Gate { app, access, parameters }): State<Gate>,
+    State(RouteGuard { app, access, parameters }): State<RouteGuard>,
     request: Request,
     next: Next,
 ) -> Response<Body> {

@@ -2,7 +2,7 @@
 
 use crate::app::Ctx;
 use crate::problem::Problem;
-use crate::server_facts::{Figure, TaskFacts};
+use crate::server_facts::{BrokerFigure, TaskFacts};
 use crate::visible::{Breaks, visible};
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -104,8 +104,8 @@ fn of_data_file(scrub: Option<Scrub>, space_left: Option<u64>) -> Vec<Family<'st
     families
 }
 
-fn of_broker(figures: &[Figure]) -> Vec<Family<'static>> {
-    let kind = |figure: &Figure| if figure.is_total { "counter" } else { "gauge" };
+fn of_broker(figures: &[BrokerFigure]) -> Vec<Family<'static>> {
+    let kind = |figure: &BrokerFigure| if figure.is_total { "counter" } else { "gauge" };
     figures.iter().map(|figure| (figure.name, kind(figure), figure.help, one(figure.value))).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use crate::app::{App, Ctx, Face};
 use crate::problem::Problem;
-use crate::readers::Turn;
+use crate::readers::WhenBusy;
 use crate::template::View;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -99,7 +99,7 @@ async fn page(ctx: &Ctx, problem: Problem) -> Response<Body> {
         back: back.filter(|_| ctx.caller.is_some()),
     };
     let whole = Ctx { part: None, ..ctx.clone() };
-    let rendered = whole.apart(Turn::New, move |ctx| ctx.page_with(problem.status, &view));
+    let rendered = whole.apart(WhenBusy::Refuse, move |ctx| ctx.page_with(problem.status, &view));
     rendered.await.unwrap_or_else(|_| plain.into_response())
 }
 

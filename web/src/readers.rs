@@ -24,14 +24,14 @@ fn at_once() -> usize {
     available_parallelism().map_or(1, NonZero::get).saturating_mul(2).max(4)
 }
 
-/// Whether a read may be turned away.
+/// What happens to a read when too many wait already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
-    /// It may, when too many wait: nothing has been done yet, and the client can ask again.
-    New,
-    /// It waits however many do: it answers a request that has done something already, and who were told to try again
-    /// would do it twice. The connections bound how many there are.
-    Answer,
+pub(crate) enum WhenBusy {
+    /// It is refused: nothing has been done yet, and the client can ask again.
+    Refuse,
+    /// It waits all the same: it answers a request that has done something already, and a client that is told to try
+    /// again would do it twice. The number of connections bounds how many wait like this.
+    Wait,
 }
 
 /// Why nothing was read.
@@ -53,8 +53,8 @@ pub(crate) struct Readers {
     refused: Arc<AtomicU64>,
 }
 
-/// A place, and one in the queue: free when the read has ended, not when nobody waits for it any more.
-struct Held {
+/// A place for a read, and one in the queue: free when the read has ended, not when nobody waits for it any more.
+struct ReaderPlace {
     _place: OwnedSemaphorePermit,
     _queued: Option<OwnedSemaphorePermit>,
 }
@@ -83,11 +83,11 @@ impl Readers {
     /// Runs it on a thread where it may block, when it is its turn.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        turn: Turn,
+        turn: WhenBusy,
         read: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ReadFailed> {
         let (tell, told) = oneshot::channel();
-        let work = move |held: Held| {
+        let work = move |held: ReaderPlace| {
             let found = read();
             drop(held);
             let _ = tell.send(found);
@@ -98,19 +98,23 @@ impl Readers {
     }
 
     /// One for whatever is read: made anew for each of a hundred callers, it would be 0.4 MB of the program.
-    async fn begin(&self, turn: Turn, work: Box<dyn FnOnce(Held) + Send>) -> Result<(), ReadFailed> {
+    async fn begin(
+        &self,
+        turn: WhenBusy,
+        work: Box<dyn FnOnce(ReaderPlace) + Send>,
+    ) -> Result<(), ReadFailed> {
         let queued = match turn {
-            Turn::New => {
+            WhenBusy::Refuse => {
                 let queued = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| {
                     self.refused.fetch_add(1, Ordering::Relaxed);
                     ReadFailed::Busy
                 })?;
                 Some(queued)
             }
-            Turn::Answer => None,
+            WhenBusy::Wait => None,
         };
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| ReadFailed::Broken)?;
-        let held = Held { _place: place, _queued: queued };
+        let held = ReaderPlace { _place: place, _queued: queued };
         tokio::task::spawn_blocking(move || work(held));
         Ok(())
     }
@@ -141,7 +145,7 @@ mod tests {
             begin.send(()).unwrap();
             ends.recv().unwrap();
         };
-        let running = tokio::spawn(async move { readers.run(Turn::New, read).await });
+        let running = tokio::spawn(async move { readers.run(WhenBusy::Refuse, read).await });
         soon(begins).await.unwrap();
         (end, running)
     }
@@ -158,14 +162,14 @@ mod tests {
         let (end, running) = slow(&readers).await;
         let waits = tokio::spawn({
             let readers = readers.clone();
-            async move { readers.run(Turn::New, || "read").await }
+            async move { readers.run(WhenBusy::Refuse, || "read").await }
         });
         soon(is_queued(&readers, 0)).await;
-        assert_eq!(readers.run(Turn::New, || "never").await, Err(ReadFailed::Busy));
+        assert_eq!(readers.run(WhenBusy::Refuse, || "never").await, Err(ReadFailed::Busy));
         assert_eq!(readers.refused(), 1);
         let answers = tokio::spawn({
             let readers = readers.clone();
-            async move { readers.run(Turn::Answer, || "answered").await }
+            async move { readers.run(WhenBusy::Wait, || "answered").await }
         });
         tokio::task::yield_now().await;
         assert!(!waits.is_finished() && !answers.is_finished());
@@ -173,7 +177,7 @@ mod tests {
         assert_eq!(soon(running).await.unwrap(), Ok(()));
         assert_eq!(soon(waits).await.unwrap(), Ok("read"));
         assert_eq!(soon(answers).await.unwrap(), Ok("answered"), "what was done is told, whoever waits");
-        assert_eq!(readers.run(Turn::New, || "again").await, Ok("again"));
+        assert_eq!(readers.run(WhenBusy::Refuse, || "again").await, Ok("again"));
         assert_eq!(readers.refused(), 1);
     }
 
@@ -184,7 +188,7 @@ mod tests {
         let (begun, begins) = mpsc::channel();
         let gone = tokio::spawn({
             let readers = readers.clone();
-            async move { readers.run(Turn::New, move || begun.send(()).unwrap()).await }
+            async move { readers.run(WhenBusy::Refuse, move || begun.send(()).unwrap()).await }
         });
         soon(is_queued(&readers, 0)).await;
         gone.abort();
@@ -192,7 +196,7 @@ mod tests {
         assert_eq!(readers.queue.available_permits(), 1, "its place in the queue is free");
         end.send(()).unwrap();
         assert_eq!(soon(running).await.unwrap(), Ok(()));
-        assert_eq!(readers.run(Turn::New, || ()).await, Ok(()));
+        assert_eq!(readers.run(WhenBusy::Refuse, || ()).await, Ok(()));
         assert_eq!(begins.recv(), Err(mpsc::RecvError), "dropped without having run");
     }
 
@@ -202,17 +206,17 @@ mod tests {
         let (end, running) = slow(&readers).await;
         running.abort();
         assert!(soon(running).await.unwrap_err().is_cancelled());
-        assert_eq!(readers.run(Turn::New, || ()).await, Err(ReadFailed::Busy));
+        assert_eq!(readers.run(WhenBusy::Refuse, || ()).await, Err(ReadFailed::Busy));
         end.send(()).unwrap();
         soon(is_queued(&readers, 1)).await;
-        assert_eq!(readers.run(Turn::New, || ()).await, Ok(()));
+        assert_eq!(readers.run(WhenBusy::Refuse, || ()).await, Ok(()));
     }
 
     #[tokio::test]
     async fn a_panic_in_a_read_frees_its_place() {
         let readers = Readers::new(1, 1);
         let panics = || -> u8 { panic!("a fault of the program") };
-        assert_eq!(readers.run(Turn::New, panics).await, Err(ReadFailed::Broken));
-        assert_eq!(readers.run(Turn::New, || 1).await, Ok(1));
+        assert_eq!(readers.run(WhenBusy::Refuse, panics).await, Err(ReadFailed::Broken));
+        assert_eq!(readers.run(WhenBusy::Refuse, || 1).await, Ok(1));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::app::Ctx;
 use crate::problem::Problem;
-use crate::readers::Turn;
+use crate::readers::WhenBusy;
 use crate::shell::Shell;
 use crate::template::View;
 use axum::body::Body;
@@ -28,7 +28,7 @@ impl Ctx {
         &self,
         read: impl FnOnce(&Reading, &Snapshot) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.apart(Turn::New, move |ctx| read(ctx, &ctx.app.fleet.read()?)).await
+        self.apart(WhenBusy::Refuse, move |ctx| read(ctx, &ctx.app.fleet.read()?)).await
     }
 
     /// The same for the answer to what has been done: it is never turned away.
@@ -36,7 +36,7 @@ impl Ctx {
         &self,
         read: impl FnOnce(&Reading, &Snapshot) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.apart(Turn::Answer, move |ctx| read(ctx, &ctx.app.fleet.read()?)).await
+        self.apart(WhenBusy::Wait, move |ctx| read(ctx, &ctx.app.fleet.read()?)).await
     }
 
     /// A page of a view for which nothing has to be read, such as a form that was not taken.
@@ -45,13 +45,13 @@ impl Ctx {
         status: StatusCode,
         view: V,
     ) -> Result<Response<Body>, Problem> {
-        self.apart(Turn::Answer, move |ctx| ctx.page_with(status, &view)).await
+        self.apart(WhenBusy::Wait, move |ctx| ctx.page_with(status, &view)).await
     }
 
     /// Works on a thread for reads.
     pub(crate) async fn apart<T: Send + 'static>(
         &self,
-        turn: Turn,
+        turn: WhenBusy,
         work: impl FnOnce(&Reading) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let reading = Reading(self.clone());

@@ -2,7 +2,7 @@
 //! OpenAPI document is written from it, and the tests walk through it.
 
 use crate::app::{App, Ctx};
-use crate::guard::Gate;
+use crate::guard::RouteGuard;
 use crate::openapi::Doc;
 use crate::route::{Route, delete, get, open, own, patch, post, put};
 use crate::{api, asset, events, export, guard, health, metrics, openapi, page, run};
@@ -438,7 +438,7 @@ async fn openapi_json(ctx: Ctx) -> Json<Value> {
 pub(crate) fn router(app: &App) -> Router<App> {
     table().into_iter().fold(Router::new(), |router, route| {
         let parameters = route.doc.as_ref().map(|doc| doc.parameters().into());
-        let gate = Gate { app: app.clone(), access: route.access, parameters };
+        let gate = RouteGuard { app: app.clone(), access: route.access, parameters };
         let guard = from_fn_with_state(gate, guard::require);
         router.route(route.path, route.handler.route_layer(guard))
     })

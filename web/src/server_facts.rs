@@ -111,12 +111,12 @@ pub struct BrokerFacts {
     /// Viewers that are connected.
     pub viewers: u32,
     /// What it counts, for the metrics alone.
-    pub figures: Vec<Figure>,
+    pub figures: Vec<BrokerFigure>,
 }
 
 /// A figure of the broker.
 #[derive(Clone, Copy, Debug)]
-pub struct Figure {
+pub struct BrokerFigure {
     /// Its name in the metrics.
     pub name: &'static str,
     /// What it is.

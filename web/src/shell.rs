@@ -1,6 +1,6 @@
 //! What every page has around it.
 
-use crate::trouble::Trouble;
+use crate::trouble::ServerTrouble;
 use serde::Serialize;
 
 /// The frame of a page: navigation, theme, banners, and who is signed in.
@@ -17,7 +17,7 @@ pub(crate) struct Shell {
     pub(crate) hosts_connected: String,
     pub(crate) is_well: bool,
     /// What is wrong with the server, for a banner on each page.
-    pub(crate) troubles: Vec<Trouble>,
+    pub(crate) troubles: Vec<ServerTrouble>,
     /// Backups that wait; `None` = none.
     pub(crate) pending: Option<String>,
     /// The newest change that the page knows of.

@@ -19,7 +19,7 @@ const MOST_MARKS: usize = 4;
 const BETWEEN_MARKS: char = '.';
 
 /// A session that was just opened.
-pub(crate) struct Opened {
+pub(crate) struct OpenedSession {
     pub(crate) operator: Operator,
     pub(crate) session: Session,
     cookie: Secret,
@@ -30,7 +30,7 @@ pub(crate) struct Opened {
     secure: bool,
 }
 
-impl Opened {
+impl OpenedSession {
     /// The headers that give the browser its cookies: the session's, and the one by which it is known again.
     ///
     /// Lax, not Strict: a link in a mail must lead to its page, and every write carries a token of its own.
@@ -64,7 +64,12 @@ pub(crate) async fn is_setup_code(ctx: &Ctx, code: &str) -> Result<bool, Problem
 }
 
 /// Makes the first account and signs it in.
-pub(crate) async fn set_up(ctx: &Ctx, code: &str, name: &str, password: Secret) -> Result<Opened, Problem> {
+pub(crate) async fn set_up(
+    ctx: &Ctx,
+    code: &str,
+    name: &str,
+    password: Secret,
+) -> Result<OpenedSession, Problem> {
     // The code first: a stranger must not make the server hash.
     if !is_setup_code(ctx, code).await? {
         return Err(Refused::SetupCode.into());
@@ -92,7 +97,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
 }
 
 /// Signs in with name and password.
-pub(crate) async fn sign_in(ctx: &Ctx, name: &str, password: Secret) -> Result<Opened, Problem> {
+pub(crate) async fn sign_in(ctx: &Ctx, name: &str, password: Secret) -> Result<OpenedSession, Problem> {
     let now = ctx.now();
     let asked = name.to_owned();
     let operator = ctx.read(move |_, snapshot| Ok(snapshot.operator(&asked)?)).await?;
@@ -176,9 +181,9 @@ fn marks(ctx: &Ctx, operator: &Operator) -> Secret {
     Secret::new(all.join("."))
 }
 
-async fn open(ctx: &Ctx, operator: Operator) -> Result<Opened, Problem> {
+async fn open(ctx: &Ctx, operator: Operator) -> Result<OpenedSession, Problem> {
     let (cookie, session) = ctx.app.fleet.open_session(&operator.name, &ctx.peer).await?;
-    Ok(Opened {
+    Ok(OpenedSession {
         marks: marks(ctx, &operator),
         operator,
         session,

@@ -48,7 +48,7 @@ impl Holder {
 }
 
 /// A place among the streams, free again when it is dropped.
-pub(crate) struct Place {
+pub(crate) struct StreamPlace {
     streams: Arc<Streams>,
     holders: Vec<Holder>,
     _permit: OwnedSemaphorePermit,
@@ -64,7 +64,7 @@ impl Streams {
     }
 
     /// Takes a place that counts for all of these.
-    pub(crate) fn take(self: &Arc<Self>, holders: Vec<Holder>) -> Result<Place, Problem> {
+    pub(crate) fn take(self: &Arc<Self>, holders: Vec<Holder>) -> Result<StreamPlace, Problem> {
         let permit = Arc::clone(&self.free).try_acquire_owned().map_err(|_| {
             Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -89,11 +89,11 @@ impl Streams {
             *held.entry(holder.clone()).or_default() += 1;
         }
         drop(held);
-        Ok(Place { streams: Arc::clone(self), holders, _permit: permit })
+        Ok(StreamPlace { streams: Arc::clone(self), holders, _permit: permit })
     }
 }
 
-impl Drop for Place {
+impl Drop for StreamPlace {
     fn drop(&mut self) {
         let mut held = self.streams.held();
         for holder in &self.holders {
@@ -116,7 +116,7 @@ mod tests {
         let token = |name: &str, address: &str| {
             vec![Holder::Token(name.to_owned()), Holder::Address(address.to_owned())]
         };
-        let mut held: Vec<Place> = Vec::new();
+        let mut held: Vec<StreamPlace> = Vec::new();
         while let Ok(place) = streams.take(token("grafana", "10.0.0.1")) {
             held.push(place);
         }

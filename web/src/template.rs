@@ -10,10 +10,10 @@ use std::fmt::Write;
 
 /// A view that stands in the list of all (`page::views!`), by which its template is looked up at the start and its samples
 /// are rendered in tests.
-pub(crate) trait Listed {}
+pub(crate) trait ListedView {}
 
 /// What one page shows. A page and its fragments are rendered from the same view.
-pub(crate) trait View: Serialize + Listed {
+pub(crate) trait View: Serialize + ListedView {
     /// The page.
     const TEMPLATE: &'static str;
     /// The place in the navigation.

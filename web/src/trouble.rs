@@ -31,7 +31,7 @@ impl Failures {
 
 /// Something that is wrong with the server, or soon will be.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Trouble {
+pub(crate) struct ServerTrouble {
     /// It does not do all that it should; else it soon won't.
     pub(crate) is_failure: bool,
     pub(crate) title: String,
@@ -44,10 +44,10 @@ pub(crate) fn judge(
     (writer, failed_recently): (WriterCounts, bool),
     space_left: Option<u64>,
     tasks: Vec<TaskFacts>,
-) -> Vec<Trouble> {
+) -> Vec<ServerTrouble> {
     let mut troubles = Vec::new();
     let mut fails = |title: &str, text: String| {
-        troubles.push(Trouble { is_failure: true, title: title.to_owned(), text });
+        troubles.push(ServerTrouble { is_failure: true, title: title.to_owned(), text });
     };
     if let Some((ago, why)) = damage {
         fails(
@@ -78,7 +78,7 @@ pub(crate) fn judge(
             ),
         );
     } else if let Some(left) = space_left.filter(|left| *left < LITTLE_SPACE) {
-        troubles.push(Trouble {
+        troubles.push(ServerTrouble {
             is_failure: false,
             title: "The server's disk is nearly full".to_owned(),
             text: format!(
@@ -88,14 +88,14 @@ pub(crate) fn judge(
         });
     }
     if let Some(why) = lost_piece {
-        troubles.push(Trouble {
+        troubles.push(ServerTrouble {
             is_failure: false,
             title: "The next start of the server would fail".to_owned(),
             text: format!("It goes on with what it read at its start. {}", sentence(&why)),
         });
     }
     if let Some(silent) = in_trouble(tasks) {
-        troubles.push(Trouble {
+        troubles.push(ServerTrouble {
             is_failure: true,
             title: "A part of the server is unhealthy".to_owned(),
             text: silent,

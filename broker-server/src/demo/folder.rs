@@ -7,11 +7,11 @@ use std::{
 };
 
 /// Where the demo keeps everything.
-pub(super) struct Folder {
+pub(super) struct DemoFolder {
     pub(super) root: PathBuf,
 }
 
-impl Folder {
+impl DemoFolder {
     pub(super) fn open(root: &Path) -> anyhow::Result<Self> {
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);

@@ -1,6 +1,6 @@
 //! What an operator does, step by step; each finds what an earlier run has done.
 
-use super::{folder::Folder, progress::say};
+use super::{folder::DemoFolder, progress::say};
 use crate::{cli::Demo, clock};
 use anyhow::{Context, bail};
 use fleet::{
@@ -54,7 +54,7 @@ fn by() -> By {
 }
 
 /// The demo's host, enrolled.
-pub(super) async fn host(fleet: &Fleet, folder: &Folder, programs: &Programs) -> anyhow::Result<HostId> {
+pub(super) async fn host(fleet: &Fleet, folder: &DemoFolder, programs: &Programs) -> anyhow::Result<HostId> {
     let known = fleet.read()?.host_by_name(HOST_NAME)?;
     let (host, token) = match known {
         Some(host) if host.enrolled_at.is_some() && folder.agent().join("identity").exists() => {
@@ -89,7 +89,7 @@ pub(super) async fn host(fleet: &Fleet, folder: &Folder, programs: &Programs) ->
 }
 
 /// Waits until an agent that an earlier run has left, killed, has ended.
-pub(super) async fn no_other_agent(folder: &Folder) -> anyhow::Result<()> {
+pub(super) async fn no_other_agent(folder: &DemoFolder) -> anyhow::Result<()> {
     let path = folder.agent().join("lock");
     let deadline = clock::instant() + Duration::from_secs(20);
     let mut said = false;
@@ -108,7 +108,7 @@ pub(super) async fn no_other_agent(folder: &Folder) -> anyhow::Result<()> {
 }
 
 /// The agent, running; its log goes to a file.
-pub(super) fn start_agent(folder: &Folder, programs: &Programs) -> anyhow::Result<Child> {
+pub(super) fn start_agent(folder: &DemoFolder, programs: &Programs) -> anyhow::Result<Child> {
     let log = File::create(folder.agent_log())?;
     let mut agent = Command::new(&programs.agent);
     agent.args(["run", "--state-dir"]).arg(folder.agent());
@@ -126,7 +126,7 @@ pub(super) async fn online(
     fleet: &Fleet,
     host: HostId,
     agent: &mut Child,
-    folder: &Folder,
+    folder: &DemoFolder,
 ) -> anyhow::Result<()> {
     let deadline = clock::instant() + Duration::from_secs(30);
     let mut changes = fleet.changes();
@@ -157,14 +157,14 @@ pub(super) async fn online(
 }
 
 /// The last line of the agent's log, and where the rest is.
-fn last_words(folder: &Folder) -> String {
+fn last_words(folder: &DemoFolder) -> String {
     let log = std::fs::read_to_string(folder.agent_log()).unwrap_or_default();
     let last = log.lines().last().unwrap_or("it said nothing");
     format!("{last}; its log is {}", folder.agent_log().display())
 }
 
 /// Repository credentials: a folder, and a password that nobody has to know.
-pub(super) async fn credentials(fleet: &Fleet, host: HostId, folder: &Folder) -> anyhow::Result<()> {
+pub(super) async fn credentials(fleet: &Fleet, host: HostId, folder: &DemoFolder) -> anyhow::Result<()> {
     if fleet.read()?.credentials(host, Slot::Repo)?.is_some() {
         return Ok(());
     }

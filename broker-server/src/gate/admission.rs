@@ -10,7 +10,7 @@ use super::{
     registry::{Admission, Full, Owner, Registry, Seat},
     roles::{self, Begin, NewViewer},
     shared::Shared,
-    throttle::Origin,
+    throttle::PeerOrigin,
     transport::Transport,
 };
 use bytes::Bytes;
@@ -249,7 +249,7 @@ async fn admit(
     let seat = Seat::new(Arc::clone(&shared.registry), key, id);
     let place = if is_viewer { Some(place(shared, peer).await?) } else { None };
     shared.refusals(|refusals| {
-        refusals.let_in(Origin::from(peer), shared.hash(connect.username.unwrap_or_default()));
+        refusals.let_in(PeerOrigin::from(peer), shared.hash(connect.username.unwrap_or_default()));
     });
     let kept = kept.filter(|_| !connect.clean_session);
     Ok(Admitted {

@@ -103,13 +103,13 @@ pub(super) struct Mail {
 pub(super) struct ViewMail {
     /// Something was missed, or may have been: what has changed must be read from the retained set.
     pub(super) missed: bool,
-    pub(super) changes: VecDeque<Change>,
+    pub(super) changes: VecDeque<TopicChange>,
     pub(super) bytes: usize,
 }
 
 /// A topic has a new payload, or is gone when that is empty.
 #[derive(Clone, Debug)]
-pub(super) struct Change {
+pub(super) struct TopicChange {
     /// Of the retained set.
     pub(super) version: u64,
     pub(super) topic: Bytes,
@@ -197,7 +197,7 @@ impl Conn {
 
     /// Queues a change for a viewer; when it has too many already, they are all dropped, and it reads from the retained
     /// set what they were.
-    pub(super) fn change(&self, change: Change, max_bytes: usize) {
+    pub(super) fn change(&self, change: TopicChange, max_bytes: usize) {
         self.post(|mail| {
             let view = mail.view.get_or_insert_default();
             if view.missed {
@@ -313,8 +313,11 @@ mod tests {
     #[test]
     fn a_viewer_that_falls_behind_misses_changes_but_is_told() {
         let conn = conn();
-        let change =
-            Change { version: 1, topic: Bytes::from_static(b"t"), payload: Bytes::from_static(b"123456789") };
+        let change = TopicChange {
+            version: 1,
+            topic: Bytes::from_static(b"t"),
+            payload: Bytes::from_static(b"123456789"),
+        };
         for _ in 0..10 {
             conn.change(change.clone(), 100);
         }

@@ -18,7 +18,7 @@
 //! that would kill the router. When the router dies all the same, its watch link notices, the feed thread builds
 //! another, and each pump attaches its viewer again, which then reads what it has missed.
 
-use super::conn::{Change, CloseReason, Conn};
+use super::conn::{CloseReason, Conn, TopicChange};
 use bytes::{BufMut, Bytes, BytesMut};
 use rumqttd::{
     Router, RouterConfig,
@@ -389,11 +389,11 @@ impl Pump {
 }
 
 /// Reads what [`Fanout::publish`] has written.
-fn change(message: &Bytes) -> Option<Change> {
+fn change(message: &Bytes) -> Option<TopicChange> {
     let (version, rest) = message.split_first_chunk::<8>()?;
     let (length, rest) = rest.split_first_chunk::<2>()?;
     let end = 10 + usize::from(u16::from_be_bytes(*length));
-    (end <= rest.len() + 10).then(|| Change {
+    (end <= rest.len() + 10).then(|| TopicChange {
         version: u64::from_be_bytes(*version),
         topic: message.slice(10..end),
         payload: message.slice(end..),

@@ -5,7 +5,7 @@ use super::{
     directory::Directory,
     fanout::Fanout,
     incoming::Incoming,
-    limits::{Config, Listen},
+    limits::{GateConfig, Listen},
     listener,
     retained::ViewRefused,
     shared::Shared,
@@ -31,10 +31,10 @@ impl Gate {
     /// Starts everything behind the listeners. What peers say comes out of the receiver; when that is dropped, hosts
     /// are turned away.
     pub async fn start(
-        config: Config,
+        config: GateConfig,
         directory: Arc<dyn Directory>,
     ) -> Result<(GateHandle, mpsc::Receiver<Incoming>), StartError> {
-        let Config { listen, limits, tasks } = config;
+        let GateConfig { listen, limits, tasks } = config;
         let fanout = Fanout::start(limits.max_viewers).map_err(StartError::Router)?;
         let (ingest, incoming) = mpsc::channel(limits.ingest_queue.max(1));
         let shared = Arc::new(Shared::new(directory, limits, fanout, ingest));

@@ -46,7 +46,7 @@ pub enum Incoming {
         /// Address that the request came from.
         peer: SocketAddr,
         /// Takes the answer.
-        reply: Reply,
+        reply: EnrollReply,
     },
 }
 
@@ -91,11 +91,11 @@ impl fmt::Debug for Done {
 
 /// Takes the answer to an enrolment. Dropped without one, it ends the session.
 #[must_use]
-pub struct Reply {
+pub struct EnrollReply {
     waiting: Option<(Arc<Conn>, u32)>,
 }
 
-impl Reply {
+impl EnrollReply {
     pub(super) fn new(conn: Arc<Conn>, ticket: u32) -> Self {
         Self { waiting: Some((conn, ticket)) }
     }
@@ -108,7 +108,7 @@ impl Reply {
     }
 }
 
-impl Drop for Reply {
+impl Drop for EnrollReply {
     fn drop(&mut self) {
         if let Some((conn, _)) = self.waiting.take() {
             conn.end(CloseReason::NotTaken);
@@ -116,8 +116,8 @@ impl Drop for Reply {
     }
 }
 
-impl fmt::Debug for Reply {
+impl fmt::Debug for EnrollReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Reply(…)")
+        f.write_str("EnrollReply(…)")
     }
 }

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 /// How the gate is started.
 #[derive(Default)]
-pub struct Config {
+pub struct GateConfig {
     /// The addresses to listen on, each with TLS or without.
     pub listen: Vec<Listen>,
     /// Bounds on connections, times, messages and queues.

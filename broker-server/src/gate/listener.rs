@@ -1,6 +1,6 @@
 //! Accepts connections of agents and viewers, a bounded number of each.
 
-use super::{admission, limits::Listen, shared::Shared, throttle::Origin};
+use super::{admission, limits::Listen, shared::Shared, throttle::PeerOrigin};
 use crate::tasks::Beat;
 use std::{sync::Arc, time::Duration};
 
@@ -44,7 +44,7 @@ pub(super) async fn accept(shared: Arc<Shared>, listen: Arc<Listen>, beat: Beat)
         failing = 0;
         shared.counters.accepted.one();
         let id = shared.next_id();
-        let entered = shared.pending.enter(id, Origin::from(peer));
+        let entered = shared.pending.enter(id, PeerOrigin::from(peer));
         if entered.as_ref().is_none_or(|entered| entered.made_room) {
             shared.counters.pending_dropped.one();
         }

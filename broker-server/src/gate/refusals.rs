@@ -1,6 +1,6 @@
 //! Who was not let in during the last day, for people to see. Bounded, no clock.
 
-use super::throttle::Origin;
+use super::throttle::PeerOrigin;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use web::{NotLetIn, RefusedConnection, RefusedConnections};
@@ -15,12 +15,12 @@ const STAYS_MS: u64 = 24 * 3_600_000;
 /// Whose tries a row counts.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Tried {
-    origin: Origin,
+    origin: PeerOrigin,
     name: u64,
     reason: NotLetIn,
 }
 
-struct Count {
+struct RefusalCount {
     name: Option<String>,
     tries: u64,
     first_ms: u64,
@@ -29,7 +29,7 @@ struct Count {
 
 #[derive(Default)]
 pub(super) struct Refusals {
-    rows: HashMap<Tried, Count>,
+    rows: HashMap<Tried, RefusalCount>,
     left_out: u64,
 }
 
@@ -37,7 +37,7 @@ impl Refusals {
     /// Counts one; whether it is the first of its kind. `name` is its hash, and the text, fit for a page.
     pub(super) fn note(
         &mut self,
-        origin: Origin,
+        origin: PeerOrigin,
         name: Option<(u64, &str)>,
         reason: NotLetIn,
         now_ms: u64,
@@ -50,18 +50,18 @@ impl Refusals {
         }
         self.make_room(origin, now_ms);
         let name = name.map(|(_, name)| name.to_owned());
-        self.rows.insert(key, Count { name, tries: 1, first_ms: now_ms, last_ms: now_ms });
+        self.rows.insert(key, RefusalCount { name, tries: 1, first_ms: now_ms, last_ms: now_ms });
         true
     }
 
     /// Somebody of that name has come in from there: what was wrong with the name is mended. That there were too many of
     /// it is not.
-    pub(super) fn let_in(&mut self, origin: Origin, name: u64) {
+    pub(super) fn let_in(&mut self, origin: PeerOrigin, name: u64) {
         let was_too_many = |reason| matches!(reason, NotLetIn::AccountFull | NotLetIn::ViewersFull);
         self.rows.retain(|key, _| (key.origin, key.name) != (origin, name) || was_too_many(key.reason));
     }
 
-    fn make_room(&mut self, origin: Origin, now_ms: u64) {
+    fn make_room(&mut self, origin: PeerOrigin, now_ms: u64) {
         let of_origin = self.rows.keys().filter(|key| key.origin == origin).count();
         if of_origin < MAX_OF_ORIGIN && self.rows.len() < MAX {
             return;
@@ -76,8 +76,8 @@ impl Refusals {
     }
 
     /// The origin with the most rows; of several the one whose oldest was tried the longest ago.
-    fn busiest(&self) -> Option<Origin> {
-        let mut origins: HashMap<Origin, (usize, u64)> = HashMap::new();
+    fn busiest(&self) -> Option<PeerOrigin> {
+        let mut origins: HashMap<PeerOrigin, (usize, u64)> = HashMap::new();
         for (key, row) in &self.rows {
             let (rows, oldest_ms) = origins.entry(key.origin).or_insert((0, u64::MAX));
             *rows += 1;
@@ -127,8 +127,8 @@ mod tests {
     use super::*;
     use std::net::{Ipv4Addr, SocketAddr};
 
-    fn origin(n: u32) -> Origin {
-        Origin::from(SocketAddr::from((Ipv4Addr::from(n), 1)))
+    fn origin(n: u32) -> PeerOrigin {
+        PeerOrigin::from(SocketAddr::from((Ipv4Addr::from(n), 1)))
     }
 
     #[test]

@@ -56,20 +56,20 @@ struct Slot {
 }
 
 pub(super) struct Registry {
-    table: Mutex<Table>,
+    table: Mutex<SlotTable>,
     places: MostSessions,
 }
 
 #[derive(Default)]
-struct Table {
+struct SlotTable {
     slots: HashMap<Owner, Slot>,
-    count: Count,
+    count: LiveCount,
     /// Live connections of each viewer account.
     of_account: HashMap<String, usize>,
     closed: bool,
 }
 
-impl Table {
+impl SlotTable {
     /// Which limit one more would be beyond.
     fn full(&self, key: &Owner, places: &MostSessions) -> Option<Full> {
         if self.count.all() >= places.all {
@@ -105,13 +105,13 @@ impl Table {
 
 /// Live connections by sort.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Count {
+pub(super) struct LiveCount {
     pub(super) hosts: usize,
     pub(super) enrollments: usize,
     pub(super) viewers: usize,
 }
 
-impl Count {
+impl LiveCount {
     fn of(&mut self, key: &Owner) -> &mut usize {
         match key {
             Owner::Host(_) => &mut self.hosts,
@@ -130,7 +130,7 @@ impl Registry {
         Self { table: Mutex::default(), places }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, SlotTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -228,7 +228,7 @@ impl Registry {
         table.slots.iter().filter(|(key, _)| is(key)).filter_map(|(_, slot)| slot.live.clone()).collect()
     }
 
-    pub(super) fn count(&self) -> Count {
+    pub(super) fn count(&self) -> LiveCount {
         self.table().count
     }
 

@@ -6,10 +6,10 @@ use super::{
     enroll::{EnrollSession, EnrollStep},
     fanout::{Attachment, LinkName},
     host::{Asked, HostSession, SessionState},
-    incoming::{Done, Incoming, Reply},
+    incoming::{Done, EnrollReply, Incoming},
     packet::Protocol,
     registry::Seat,
-    session::{Role, Session, read_v311},
+    session::{Session, SessionRole, read_v311},
     shared::Shared,
     transport::Transport,
     viewer::ViewerSession,
@@ -31,12 +31,12 @@ pub(super) struct Begin {
 }
 
 /// Takes a connection out of the sweep, also when its task panics.
-struct Watched {
+struct WatchGuard {
     shared: Arc<Shared>,
     id: u64,
 }
 
-impl Drop for Watched {
+impl Drop for WatchGuard {
     fn drop(&mut self) {
         self.shared.deadlines.remove(self.id);
     }
@@ -64,7 +64,7 @@ impl Host {
     }
 }
 
-impl Role for Host {
+impl SessionRole for Host {
     fn packet(&mut self, first: u8, body: &[u8], out: &mut Vec<u8>) -> Result<Option<Incoming>, CloseReason> {
         let packet = read_v311(first, body)?;
         let step =
@@ -125,7 +125,7 @@ pub(super) fn run_host(
 ) -> impl Future<Output = ()> + Send {
     let Begin { shared, conn, ingest, seat, transport, rest, out } = begin;
     tracing::debug!(peer = %conn.peer, %host, "host connected");
-    let watched = Watched { shared: Arc::clone(&shared), id: conn.id };
+    let watched = WatchGuard { shared: Arc::clone(&shared), id: conn.id };
     let role = Host {
         shared: Arc::clone(&shared),
         conn: Arc::clone(&conn),
@@ -149,7 +149,7 @@ pub(super) fn run_host(
 struct HostLife {
     session: Session<Host>,
     seat: Seat,
-    watched: Watched,
+    watched: WatchGuard,
     keeps: bool,
     will: Option<Bytes>,
 }
@@ -210,7 +210,7 @@ struct Enroll {
     done: Vec<u32>,
 }
 
-impl Role for Enroll {
+impl SessionRole for Enroll {
     fn packet(&mut self, first: u8, body: &[u8], out: &mut Vec<u8>) -> Result<Option<Incoming>, CloseReason> {
         match self.session.packet(read_v311(first, body)?, out).map_err(CloseReason::Malformed)? {
             EnrollStep::Nothing => Ok(None),
@@ -219,7 +219,7 @@ impl Role for Enroll {
                 Ok(None)
             }
             EnrollStep::Ask { payload, ticket } => {
-                let reply = Reply::new(Arc::clone(&self.conn), ticket);
+                let reply = EnrollReply::new(Arc::clone(&self.conn), ticket);
                 Ok(Some(Incoming::Enroll { token: self.token, payload, peer: self.conn.peer, reply }))
             }
         }
@@ -244,7 +244,7 @@ impl Role for Enroll {
 /// Runs an enrolment's session; it has its time.
 pub(super) async fn run_enroll(begin: Begin, token: TokenId) {
     let Begin { shared, conn, ingest, seat, transport, rest, out } = begin;
-    let _watched = Watched { shared: Arc::clone(&shared), id: conn.id };
+    let _watched = WatchGuard { shared: Arc::clone(&shared), id: conn.id };
     let role = Enroll {
         shared: Arc::clone(&shared),
         conn: Arc::clone(&conn),
@@ -278,7 +278,7 @@ struct Viewer {
     session: ViewerSession,
 }
 
-impl Role for Viewer {
+impl SessionRole for Viewer {
     fn packet(&mut self, first: u8, body: &[u8], out: &mut Vec<u8>) -> Result<Option<Incoming>, CloseReason> {
         let refused = self.session.packet(first, body, out)?;
         tell(&self.shared, &self.conn, &self.principal, refused);
@@ -308,7 +308,7 @@ impl Role for Viewer {
 pub(super) async fn run_viewer(begin: Begin, viewer: NewViewer) {
     let NewViewer { name, debug, protocol, place } = viewer;
     let Begin { shared, conn, ingest, seat, transport, rest, out } = begin;
-    let _watched = Watched { shared: Arc::clone(&shared), id: conn.id };
+    let _watched = WatchGuard { shared: Arc::clone(&shared), id: conn.id };
     // Before the link stands something may change: from this version on it is read from the retained set.
     let version = shared.retained.version();
     let attachment: Attachment =

@@ -39,7 +39,7 @@ thread_local! {
 }
 
 /// What the three sorts of sessions have in common.
-pub(super) trait Role {
+pub(super) trait SessionRole {
     /// A packet came; something for the server may come of it.
     fn packet(&mut self, first: u8, body: &[u8], out: &mut Vec<u8>) -> Result<Option<Incoming>, CloseReason>;
     /// Something came by mail.
@@ -65,16 +65,16 @@ pub(super) struct Session<R> {
     out: Vec<u8>,
     written: usize,
     /// What the server has no room for yet.
-    waiting: Option<Box<Waiting>>,
+    waiting: Option<Box<HeldMessage>>,
     unflushed: bool,
 }
 
-struct Waiting {
+struct HeldMessage {
     incoming: Incoming,
     room: Pin<Box<dyn Future<Output = Option<OwnedPermit<Incoming>>> + Send>>,
 }
 
-impl<R: Role + Unpin> Session<R> {
+impl<R: SessionRole + Unpin> Session<R> {
     /// `partial` is what came behind the CONNECT, `out` its answer.
     pub(super) fn new(
         role: R,
@@ -300,7 +300,7 @@ impl<R: Role + Unpin> Session<R> {
                 Err(TrySendError::Closed(_)) => return Err(CloseReason::Shutdown),
                 Err(TrySendError::Full(incoming)) => {
                     let room = Box::pin(room(self.ingest.clone()));
-                    self.waiting = Some(Box::new(Waiting { incoming, room }));
+                    self.waiting = Some(Box::new(HeldMessage { incoming, room }));
                 }
             }
         }

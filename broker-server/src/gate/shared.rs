@@ -7,12 +7,12 @@ use super::{
     fanout::Fanout,
     incoming::Incoming,
     limits::Limits,
-    pending::Pending,
     refusals::Refusals,
     registry::{MostSessions, Registry},
     retained::{Retained, ViewRefused},
     stats::{Counters, Stats},
-    throttle::{Buckets, LoginThrottle, Origin},
+    throttle::{Buckets, LoginThrottle, PeerOrigin},
+    unadmitted::Unadmitted,
 };
 use bytes::Bytes;
 use schema::{HostId, HostTopic, Topic};
@@ -34,7 +34,7 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) registry: Arc<Registry>,
     pub(super) deadlines: Deadlines,
-    pub(super) pending: Pending,
+    pub(super) pending: Unadmitted,
     pub(super) retained: Retained,
     pub(super) fanout: Arc<Fanout>,
     pub(super) counters: Counters,
@@ -45,7 +45,7 @@ pub(super) struct Shared {
     ingest: Mutex<Option<mpsc::Sender<Incoming>>>,
     throttle: Mutex<LoginThrottle>,
     refusals: Mutex<Refusals>,
-    audit: Mutex<Buckets<Origin>>,
+    audit: Mutex<Buckets<PeerOrigin>>,
     hasher: RandomState,
     next_id: AtomicU64,
 }
@@ -66,7 +66,7 @@ impl Shared {
                 of_account: limits.max_viewers_of_account,
             })),
             deadlines: Deadlines::default(),
-            pending: Pending::new(
+            pending: Unadmitted::new(
                 limits.max_pending,
                 limits.max_handshakes,
                 u64::try_from(limits.pending_grace.as_millis()).unwrap_or(u64::MAX),
@@ -117,7 +117,7 @@ impl Shared {
         let name = name.map(|name| (self.hash(name), printable(name)));
         let name = name.as_ref().map(|(hash, name)| (*hash, name.as_str()));
         let is_first =
-            self.refusals(|refusals| refusals.note(Origin::from(peer), name, why, self.clock.now_ms()));
+            self.refusals(|refusals| refusals.note(PeerOrigin::from(peer), name, why, self.clock.now_ms()));
         if is_first && name.is_none() {
             self.refused(peer, None, Refused::Connection(why));
         }
@@ -140,7 +140,7 @@ impl Shared {
     /// Whether this origin may be told of again, and how often it was not since the last time.
     fn may_tell(&self, peer: SocketAddr) -> Option<u32> {
         let mut audit = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
-        audit.take(Origin::from(peer), self.clock.now_ms()).ok()
+        audit.take(PeerOrigin::from(peer), self.clock.now_ms()).ok()
     }
 
     /// Keeps a host's retained message for debug viewers and shows it to them; the server has its own copy, so a full

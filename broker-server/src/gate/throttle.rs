@@ -9,10 +9,10 @@ use std::{
 
 /// Where a peer comes from, coarse enough that nobody has many of them: the address, or its /64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Origin(u64, u8);
+pub(super) struct PeerOrigin(u64, u8);
 
 /// As an operator writes it: `192.0.2.1`, `2001:db8::/64`.
-impl fmt::Display for Origin {
+impl fmt::Display for PeerOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self(bits, 6) => write!(f, "{}/64", Ipv6Addr::from(u128::from(bits) << 64)),
@@ -21,7 +21,7 @@ impl fmt::Display for Origin {
     }
 }
 
-impl From<SocketAddr> for Origin {
+impl From<SocketAddr> for PeerOrigin {
     fn from(peer: SocketAddr) -> Self {
         match peer.ip().to_canonical() {
             IpAddr::V4(address) => Self(u64::from(u32::from(address)), 4),
@@ -115,10 +115,10 @@ const MAX_HELD: usize = 256;
 /// or with the same name. Those that fail run out per name and origin, and per origin: they are then turned away with
 /// "unavailable", and neither logged nor audited.
 pub(super) struct LoginThrottle {
-    by_name: Buckets<(Origin, u64)>,
-    by_origin: Buckets<Origin>,
+    by_name: Buckets<(PeerOrigin, u64)>,
+    by_origin: Buckets<PeerOrigin>,
     /// Who ran out, with the name that was given; `None` = the origin as a whole.
-    held: BTreeMap<(Origin, Option<u64>), String>,
+    held: BTreeMap<(PeerOrigin, Option<u64>), String>,
 }
 
 /// Somebody whose failing logins are held back.
@@ -145,7 +145,7 @@ impl LoginThrottle {
 
     /// Counts a login that failed; whether it is answered and told of as such. `username` is fit for a log.
     pub(super) fn failed(&mut self, peer: SocketAddr, name: u64, username: &str, now_ms: u64) -> bool {
-        let origin = Origin::from(peer);
+        let origin = PeerOrigin::from(peer);
         let by_name = self.by_name.take((origin, name), now_ms).is_ok();
         let by_origin = self.by_origin.take(origin, now_ms).is_ok();
         if !by_name {
@@ -158,7 +158,7 @@ impl LoginThrottle {
     }
 
     pub(super) fn succeeded(&mut self, peer: SocketAddr, name: u64) {
-        let origin = Origin::from(peer);
+        let origin = PeerOrigin::from(peer);
         self.by_name.clear((origin, name));
         self.held.remove(&(origin, Some(name)));
     }
@@ -166,7 +166,7 @@ impl LoginThrottle {
     /// Who is held back now.
     pub(super) fn held(&mut self, now_ms: u64) -> Vec<Held> {
         self.forget(now_ms);
-        let row = |(key, username): (&(Origin, Option<u64>), &String)| {
+        let row = |(key, username): (&(PeerOrigin, Option<u64>), &String)| {
             let (refused, for_ms) = self.emptiness(*key, now_ms)?;
             let username = key.1.map(|_| username.clone());
             Some(Held { origin: key.0.to_string(), username, refused, for_ms })
@@ -174,7 +174,7 @@ impl LoginThrottle {
         self.held.iter().filter_map(row).collect()
     }
 
-    fn hold(&mut self, key: (Origin, Option<u64>), username: &str, now_ms: u64) {
+    fn hold(&mut self, key: (PeerOrigin, Option<u64>), username: &str, now_ms: u64) {
         if self.held.len() >= MAX_HELD {
             self.forget(now_ms);
         }
@@ -188,7 +188,7 @@ impl LoginThrottle {
         self.held = held.into_iter().filter(|(key, _)| self.emptiness(*key, now_ms).is_some()).collect();
     }
 
-    fn emptiness(&self, (origin, name): (Origin, Option<u64>), now_ms: u64) -> Option<(u32, u64)> {
+    fn emptiness(&self, (origin, name): (PeerOrigin, Option<u64>), now_ms: u64) -> Option<(u32, u64)> {
         match name {
             Some(name) => self.by_name.empty((origin, name), now_ms),
             None => self.by_origin.empty(origin, now_ms),
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn neighbours_in_one_ipv6_network_are_one_origin() {
-        let origin = |text: &str| Origin::from(SocketAddr::new(text.parse().unwrap(), 1));
+        let origin = |text: &str| PeerOrigin::from(SocketAddr::new(text.parse().unwrap(), 1));
         assert_eq!(origin("2001:db8::1"), origin("2001:db8::ffff:2"));
         assert_ne!(origin("2001:db8::1"), origin("2001:db8:0:1::1"));
         assert_eq!(origin("::ffff:192.0.2.1"), origin("192.0.2.1"));

@@ -9,15 +9,15 @@
 //! most of these. When all have said something, the newest of the largest origin does, or the newcomer is not taken if
 //! that is where it comes from: its client tries again, and those in line before it are served.
 
-use super::throttle::Origin;
+use super::throttle::PeerOrigin;
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::oneshot;
 
-pub(super) struct Pending {
-    table: Mutex<Table>,
+pub(super) struct Unadmitted {
+    table: Mutex<PeerTable>,
     max: usize,
     max_turns: usize,
     /// Turns of one origin.
@@ -26,17 +26,17 @@ pub(super) struct Pending {
 }
 
 #[derive(Default)]
-struct Table {
+struct PeerTable {
     /// By the time of their coming.
     peers: BTreeMap<u64, Peer>,
-    origins: HashMap<Origin, OfOrigin>,
+    origins: HashMap<PeerOrigin, OfOrigin>,
     /// Origins that have somebody in line, in the order in which they are asked.
-    round: VecDeque<Origin>,
+    round: VecDeque<PeerOrigin>,
     turns: usize,
 }
 
 struct Peer {
-    origin: Origin,
+    origin: PeerOrigin,
     stage: Stage,
     _give_way: oneshot::Sender<()>,
 }
@@ -69,8 +69,8 @@ pub(super) struct Entered {
     pub(super) made_room: bool,
 }
 
-impl Table {
-    fn of(&mut self, origin: Origin) -> &mut OfOrigin {
+impl PeerTable {
+    fn of(&mut self, origin: PeerOrigin) -> &mut OfOrigin {
         self.origins.entry(origin).or_default()
     }
 
@@ -104,7 +104,7 @@ impl Table {
     }
 
     /// The newest one of the largest origin, if that is larger than this one.
-    fn newest_of_larger(&self, than: Origin) -> Option<u64> {
+    fn newest_of_larger(&self, than: PeerOrigin) -> Option<u64> {
         let own = self.origins.get(&than).map_or(0, |of| of.all);
         let (origin, of) = self.origins.iter().max_by_key(|(_, of)| of.all)?;
         if of.all <= own + 1 {
@@ -143,14 +143,14 @@ impl Table {
     }
 }
 
-impl Pending {
+impl Unadmitted {
     pub(super) fn new(max: usize, max_turns: usize, grace_ms: u64) -> Self {
         let max_turns = max_turns.max(1);
         let max_of_origin = max_turns - max_turns / 4;
         Self { table: Mutex::default(), max: max.max(1), max_turns, max_of_origin, grace_ms }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, PeerTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -159,7 +159,7 @@ impl Pending {
     }
 
     /// Takes a place, at once; `None` when there is none for this origin. Ids grow.
-    pub(super) fn enter(&self, id: u64, origin: Origin) -> Option<Entered> {
+    pub(super) fn enter(&self, id: u64, origin: PeerOrigin) -> Option<Entered> {
         let mut table = self.table();
         let mut made_room = false;
         if table.peers.len() >= self.max {
@@ -242,8 +242,8 @@ mod tests {
     use std::net::SocketAddr;
     use tokio::sync::oneshot::error::TryRecvError;
 
-    fn origin(number: u8) -> Origin {
-        Origin::from(SocketAddr::from(([10, 0, 0, number], 1)))
+    fn origin(number: u8) -> PeerOrigin {
+        PeerOrigin::from(SocketAddr::from(([10, 0, 0, number], 1)))
     }
 
     fn has_given_way(entered: &mut Entered) -> bool {
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn who_says_nothing_gives_way_at_once_the_oldest_of_the_largest_origin_first() {
-        let pending = Pending::new(4, 4, 1000);
+        let pending = Unadmitted::new(4, 4, 1000);
         let mut other = pending.enter(1, origin(1)).unwrap();
         let mut first = pending.enter(2, origin(2)).unwrap();
         let mut spoke = pending.enter(3, origin(2)).unwrap();
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn when_all_have_said_something_the_largest_origin_gives_way_and_its_own_are_not_taken() {
-        let pending = Pending::new(4, 8, 1000);
+        let pending = Unadmitted::new(4, 8, 1000);
         let mut entered: Vec<_> = (1..5).map(|id| pending.enter(id, origin(1)).unwrap()).collect();
         let _turns: Vec<_> = (1..5).map(|id| pending.line_up(id, 0)).collect();
         assert!(pending.enter(5, origin(1)).is_none());
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn turns_go_round_and_no_origin_has_them_all() {
-        let pending = Pending::new(100, 4, 1000);
+        let pending = Unadmitted::new(100, 4, 1000);
         let _entered: Vec<_> = (1..10).map(|id| pending.enter(id, origin(1)).unwrap()).collect();
         let mut turns: Vec<_> = (1..10).map(|id| pending.line_up(id, 0)).collect();
         let own = |turns: &mut Vec<oneshot::Receiver<()>>| {
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_turn_that_takes_long_ends_when_somebody_is_in_line_and_not_before_it_has_had_its_time() {
-        let pending = Pending::new(100, 1, 1000);
+        let pending = Unadmitted::new(100, 1, 1000);
         let mut first = pending.enter(1, origin(1)).unwrap();
         assert!(has_turn(&mut pending.line_up(1, 0)));
         assert_eq!(pending.sweep(5000), 0);
@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn sockets_are_got_back_from_those_that_say_nothing() {
-        let pending = Pending::new(100, 1, 1000);
+        let pending = Unadmitted::new(100, 1, 1000);
         let mut silent = pending.enter(1, origin(1)).unwrap();
         let _spoke = pending.enter(2, origin(1)).unwrap();
         let _turn = pending.line_up(2, 0);

@@ -5,7 +5,7 @@ use crate::support::{
 };
 use bytes::Bytes;
 use holdfast_server::gate::{
-    CloseReason, Config, Gate, Limits, Listen, Principal, Refused, Socket, StartError,
+    CloseReason, Gate, GateConfig, Limits, Listen, Principal, Refused, Socket, StartError,
 };
 use schema::{HostTopic, TokenId};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -568,7 +568,11 @@ async fn a_busy_port_and_an_open_plain_one_are_refused_in_words() {
     let world = World::start().await;
     let start = |address: SocketAddr, anywhere| async move {
         let listen = vec![Listen::Plain(Socket::plain(address, anywhere)?)];
-        Gate::start(Config { listen, limits: small(), ..Config::default() }, Arc::new(Book::default())).await
+        Gate::start(
+            GateConfig { listen, limits: small(), ..GateConfig::default() },
+            Arc::new(Book::default()),
+        )
+        .await
     };
     let error = start(world.plain, false).await.err().unwrap();
     assert!(matches!(error, StartError::Bind { .. }));

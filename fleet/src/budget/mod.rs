@@ -18,7 +18,7 @@ use crate::fleet::Fleet;
 use crate::op::Op;
 use crate::record::Usage;
 use crate::refused::StoreError;
-use crate::store::{LISTING_STATES, Reads, Row, Span, Table, Tx, USAGES};
+use crate::store::{LISTING_STATES, Reads, Span, StoredRow, Table, Tx, USAGES};
 use schema::command::Over;
 use schema::{HostId, JobId, ReportBody};
 
@@ -69,7 +69,7 @@ pub(crate) fn report(
 
 /// Stores a piece of a listing, unless it goes back behind what has come, or makes the listing too large: then nothing
 /// changes. Pieces come in order; one that is left out leaves a gap.
-pub(crate) fn take_piece<V: Row>(
+pub(crate) fn take_piece<V: StoredRow>(
     tx: &mut Tx<'_>,
     table: &Table<(JobId, u32), V>,
     (job, first, items): (JobId, u32, usize),
@@ -89,7 +89,7 @@ pub(crate) fn take_piece<V: Row>(
 }
 
 /// Removes the pieces of a listing.
-pub(crate) fn remove_pieces<V: Row>(
+pub(crate) fn remove_pieces<V: StoredRow>(
     tx: &mut Tx<'_>,
     table: &Table<(JobId, u32), V>,
     job: JobId,

@@ -2,7 +2,7 @@
 
 use crate::record::{Host, Job, LastRuns, Presence, RepoState, Soundness, Summary};
 use crate::refused::StoreError;
-use crate::store::{Key, Order, Reads, Row, Span, Table, Tx};
+use crate::store::{Order, Reads, Span, StoredRow, Table, TableKey, Tx};
 use schema::Timestamp;
 use std::ops::ControlFlow;
 
@@ -19,12 +19,12 @@ pub(crate) struct Clock {
 }
 
 /// Something with instants of the past in it.
-pub(crate) trait Dated {
+pub(crate) trait PastInstants {
     /// What is ahead of now becomes now.
     fn cap(&mut self, clock: Clock);
 }
 
-impl Dated for Timestamp {
+impl PastInstants for Timestamp {
     fn cap(&mut self, clock: Clock) {
         if *self > clock.now {
             *self = clock.since;
@@ -32,7 +32,7 @@ impl Dated for Timestamp {
     }
 }
 
-impl<T: Dated> Dated for Option<T> {
+impl<T: PastInstants> PastInstants for Option<T> {
     fn cap(&mut self, clock: Clock) {
         if let Some(inner) = self {
             inner.cap(clock);
@@ -40,7 +40,7 @@ impl<T: Dated> Dated for Option<T> {
     }
 }
 
-impl Dated for Job {
+impl PastInstants for Job {
     fn cap(&mut self, clock: Clock) {
         self.created_at.cap(clock);
         for at in [
@@ -55,7 +55,7 @@ impl Dated for Job {
     }
 }
 
-impl Dated for Host {
+impl PastInstants for Host {
     fn cap(&mut self, clock: Clock) {
         self.created_at.cap(clock);
         self.enrolled_at.cap(clock);
@@ -65,7 +65,7 @@ impl Dated for Host {
     }
 }
 
-impl Dated for Presence {
+impl PastInstants for Presence {
     fn cap(&mut self, clock: Clock) {
         self.changed_at.cap(clock);
         self.last_seen_at.cap(clock);
@@ -81,7 +81,7 @@ impl Dated for Presence {
     }
 }
 
-impl Dated for Summary {
+impl PastInstants for Summary {
     fn cap(&mut self, clock: Clock) {
         self.running.cap(clock);
         self.last_backup.cap(clock);
@@ -116,7 +116,7 @@ impl Dated for Summary {
     }
 }
 
-impl Dated for RepoState {
+impl PastInstants for RepoState {
     fn cap(&mut self, clock: Clock) {
         self.repo_at.cap(clock);
         if let Some(replaced) = &mut self.replaced {
@@ -176,7 +176,7 @@ impl Dated for RepoState {
     }
 }
 
-impl Dated for Soundness {
+impl PastInstants for Soundness {
     fn cap(&mut self, clock: Clock) {
         self.lacking.iter_mut().for_each(|flawed| flawed.heard_at.cap(clock));
         self.whole.iter_mut().for_each(|whole| whole.heard_at.cap(clock));
@@ -195,7 +195,7 @@ impl Dated for Soundness {
     }
 }
 
-impl Dated for LastRuns {
+impl PastInstants for LastRuns {
     fn cap(&mut self, clock: Clock) {
         self.switched_at.cap(clock);
         self.latest.iter_mut().flatten().for_each(|last_run| last_run.at.cap(clock));
@@ -203,7 +203,7 @@ impl Dated for LastRuns {
 }
 
 /// Changes what is to be changed of each row of a table; returns of how many.
-pub(crate) fn each<K: Key, V: Row + Clone + PartialEq>(
+pub(crate) fn each<K: TableKey, V: StoredRow + Clone + PartialEq>(
     tx: &mut Tx<'_>,
     table: &Table<K, V>,
     change: impl Fn(&mut V),

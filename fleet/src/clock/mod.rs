@@ -12,7 +12,7 @@
 
 mod dated;
 
-pub(crate) use dated::{Clock, Dated, SETTLES_MS, each};
+pub(crate) use dated::{Clock, PastInstants, SETTLES_MS, each};
 
 use crate::folder;
 use crate::listing;

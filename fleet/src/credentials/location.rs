@@ -15,13 +15,13 @@ pub(super) fn is_elsewhere(old: &str, new: &str) -> bool {
 }
 
 /// A repository location, with the user and password of a REST server taken out of it.
-pub(super) struct Location {
+pub(super) struct SplitLocation {
     pub(super) url: String,
     pub(super) username: Option<String>,
     pub(super) password: Option<Secret>,
 }
 
-impl Location {
+impl SplitLocation {
     /// Takes the login out; what is left is what an agent would give to restic.
     pub(super) fn parse(text: &str) -> Result<Self, Refused> {
         let found = Self::take_apart(text)?;
@@ -159,7 +159,7 @@ mod tests {
             ("/srv/a://b:c@d/", "/srv/a://b:c@d/", None, None),
         ];
         for (text, url, username, password) in table {
-            let location = Location::parse(text).unwrap();
+            let location = SplitLocation::parse(text).unwrap();
             assert_eq!(location.url, url);
             assert_eq!(location.username.as_deref(), username);
             assert_eq!(location.password.as_ref().map(Secret::expose), password);
@@ -178,7 +178,7 @@ mod tests {
             "sftp://ada:secret@box/attic",
             "https://ada:secret@box/attic",
         ] {
-            match Location::parse(text) {
+            match SplitLocation::parse(text) {
                 Err(Refused::InvalidInput { field: "url", message }) => {
                     assert!(!message.contains("secret") && !message.contains("cret@"), "{message}");
                 }
@@ -201,7 +201,7 @@ mod tests {
             ("rest:nas:8000", "rest:http://"),
             ("rest:http://na\u{200b}s/", "can't be seen"),
         ] {
-            let refused = Location::parse(text).err().unwrap().to_string();
+            let refused = SplitLocation::parse(text).err().unwrap().to_string();
             assert!(refused.contains(hint) && !refused.contains("secret"), "{text:?}: {refused}");
         }
     }
@@ -233,7 +233,7 @@ mod tests {
             "rest:http://a:b@h/#secret",
             "sftp:a@b@-oProxyCommand=x:/repo",
         ] {
-            let refused = Location::parse(text).err().unwrap();
+            let refused = SplitLocation::parse(text).err().unwrap();
             assert_eq!(refused.field(), Some("url"), "{text:?}");
             assert!(!refused.to_string().contains("secret"), "{refused}");
         }

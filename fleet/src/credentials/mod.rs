@@ -27,7 +27,7 @@ use crate::request::By;
 use crate::seal::Binding;
 use crate::soundness;
 use crate::store::{CREDENTIALS, LINK_STATES, LINKS, REPOS, Reads, Tx};
-use location::{Location, is_elsewhere};
+use location::{SplitLocation, is_elsewhere};
 use schema::location::{is_env_allowed, is_unseen, names_machine};
 use schema::{
     CommandBody, ConfigUpdate, Credentials, HostId, Items, JobId, Refusal, Slot, Timestamp,
@@ -127,7 +127,7 @@ fn put(
     hosts::find(op.tx, host)?;
     let key = (host, slot_key(slot));
     let before = op.tx.get(&CREDENTIALS, &key)?.unwrap_or_default();
-    let location = Location::parse(&input.url)?;
+    let location = SplitLocation::parse(&input.url)?;
     let old_facts = before.facts.as_ref();
     let mut secrets = match old_facts {
         None => Secrets::default(),
@@ -238,7 +238,7 @@ fn is_turned_aside(input: &CredentialsInput, stored: &Secrets) -> bool {
 }
 
 /// Stored secrets don't follow to another machine: who may write them must not be able to read them there.
-fn given_again(input: &CredentialsInput, location: &Location, stored: &Secrets) -> Result<(), Refused> {
+fn given_again(input: &CredentialsInput, location: &SplitLocation, stored: &Secrets) -> Result<(), Refused> {
     let again = |field, what: &str| {
         let why = "a stored one is never sent to another place than it was given for. Or remove these credentials \
                    first";
@@ -266,7 +266,11 @@ fn given_again(input: &CredentialsInput, location: &Location, stored: &Secrets) 
 }
 
 /// Stored secrets that don't open can't be kept, and must not be dropped without a word.
-fn all_given(input: &CredentialsInput, location: &Location, old: &CredentialsFacts) -> Result<(), Refused> {
+fn all_given(
+    input: &CredentialsInput,
+    location: &SplitLocation,
+    old: &CredentialsFacts,
+) -> Result<(), Refused> {
     let again = |field, what: &str| {
         let why = "what is stored can't be opened. Or remove these credentials first";
         Err(Refused::invalid(field, format!("give {what} again: {why}")))

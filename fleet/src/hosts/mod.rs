@@ -15,7 +15,7 @@ use crate::record::{Acked, AuditAction, AuditTarget, Host};
 use crate::refused::{Refused, StoreError};
 use crate::repo;
 use crate::request::By;
-use crate::roster::Entry;
+use crate::roster::RosterEntry;
 use crate::schedule;
 use crate::status;
 use crate::store::{
@@ -70,7 +70,7 @@ impl Fleet {
     ) -> Result<(), Refused> {
         self.write(by, move |op| {
             let entry =
-                Entry::read(&op.facts.settings.timezone, op.tx, host)?.ok_or(Refused::HostNotFound)?;
+                RosterEntry::read(&op.facts.settings.timezone, op.tx, host)?.ok_or(Refused::HostNotFound)?;
             let row = status::row(&entry, op.now);
             let (acked, action) = match &mark {
                 None if row.acked.is_none() => return Ok(()),

@@ -13,8 +13,8 @@ use crate::units::DAY_MS;
 use schema::command::Over;
 use schema::{HostId, JobId, JobKind, Timestamp, name};
 
-/// The occurrence that the agent did.
-pub(crate) struct Own<'a> {
+/// A due backup that the agent did by itself while the server was away.
+pub(crate) struct OwnBackup<'a> {
     pub(crate) job: JobId,
     pub(crate) schedule: &'a str,
     pub(crate) group: &'a str,
@@ -27,18 +27,18 @@ pub(crate) struct Own<'a> {
 pub(crate) fn take(
     op: &mut Op<'_, '_>,
     host: HostId,
-    own: &Own<'_>,
+    own: &OwnBackup<'_>,
     (at, now): (Timestamp, Timestamp),
-) -> Result<Taken, Refused> {
+) -> Result<OwnOutcome, Refused> {
     if !name::is_valid(own.schedule) || !name::is_valid(own.group) {
-        return Ok(Taken::Impossible);
+        return Ok(OwnOutcome::Impossible);
     }
     if op.tx.has(&JOBS, &own.job)? {
         // This data file was set back, and has heard of it before.
-        return Ok(Taken::In);
+        return Ok(OwnOutcome::In);
     }
     if let Err(over) = fits(op, host, own.job)? {
-        return Ok(Taken::Over(over));
+        return Ok(OwnOutcome::Over(over));
     }
     // What came due while this server was off waits from here on, and not for this backup.
     schedule::tick::note_due(op, host, own.schedule)?;
@@ -55,12 +55,12 @@ pub(crate) fn take(
         op.tx.effects.refused.push((host, over));
     }
     pending::taken_over(op, (host, own.schedule, own.group), own.due_at, own.job)?;
-    Ok(Taken::In)
+    Ok(OwnOutcome::In)
 }
 
-/// What came of it.
-pub(crate) enum Taken {
-    /// It is written down.
+/// What the server makes of a backup that the agent reports.
+pub(crate) enum OwnOutcome {
+    /// It is stored as a job.
     In,
     /// No honest agent reports this.
     Impossible,

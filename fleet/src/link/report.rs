@@ -210,11 +210,11 @@ fn take_body(op: &mut Op<'_, '_>, host: HostId, report: &Report<'_>) -> Result<O
             odd(op, host, "the agent did not understand a command; update it")?;
         }
         ReportBody::Own { job, schedule, group, due_at } => {
-            let own = own::Own { job, schedule, group, due_at };
+            let own = own::OwnBackup { job, schedule, group, due_at };
             match own::take(op, host, &own, (at, now))? {
-                own::Taken::In => {}
-                own::Taken::Over(over) => return Ok(Some(over)),
-                own::Taken::Impossible => {
+                own::OwnOutcome::In => {}
+                own::OwnOutcome::Over(over) => return Ok(Some(over)),
+                own::OwnOutcome::Impossible => {
                     let words = "a backup of the agent's own with an impossible name was dropped";
                     odd(op, host, words)?;
                 }

@@ -5,7 +5,7 @@ mod row;
 pub(crate) use row::{MAX_BACKUPS, read, short};
 
 use crate::budget;
-use crate::clock::{self, Clock, Dated as _};
+use crate::clock::{self, Clock, PastInstants as _};
 use crate::job;
 use crate::op::Op;
 use crate::record::{Job, JobFigures, JobState, JobWhat, Listed, Listing, SnapshotPage, SnapshotRow};

@@ -33,7 +33,7 @@ pub struct HostState {
     /// What it has of what jobs need.
     pub means: Means,
     /// The lock of the last look.
-    pub lock: Option<Lock>,
+    pub lock: Option<SeenLock>,
     /// A job of its own that has not ended and uses the repository.
     pub open: Option<JobKind>,
     /// Another host on the same repository, and what it does there.
@@ -109,9 +109,9 @@ pub enum Reach {
     WireUnsupported,
 }
 
-/// A lock that was seen.
+/// A lock in the repository, as the host saw it last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lock {
+pub struct SeenLock {
     /// Since when it is held.
     pub since: Timestamp,
     /// When it was seen.
@@ -209,7 +209,7 @@ pub enum Why {
     /// The host can't be given a job.
     Unreachable(Reach),
     /// The repository is locked.
-    Locked(Lock),
+    Locked(SeenLock),
     /// A job of the host uses the repository.
     OwnJob(JobKind),
     /// A job of another host uses the repository.
@@ -293,7 +293,7 @@ impl Why {
             Self::NoTimeZone(_) => Self::NoTimeZone("Moon/Base".to_owned()),
             Self::Due => Self::Due,
             Self::Unreachable(_) => Self::Unreachable(Reach::Offline),
-            Self::Locked(_) => Self::Locked(Lock { since: at, seen_at: at, stale: false }),
+            Self::Locked(_) => Self::Locked(SeenLock { since: at, seen_at: at, stale: false }),
             Self::OwnJob(_) => Self::OwnJob(JobKind::Backup),
             Self::Neighbour { .. } => Self::Neighbour { host: "attic".to_owned(), kind: JobKind::Prune },
             Self::Held { .. } => Self::Held { group: "etc".to_owned(), why: Hold::Loss },
@@ -520,7 +520,7 @@ fn put_off(
     }
 }
 
-impl Lock {
+impl SeenLock {
     /// Whether what was seen of it still counts.
     fn holds(&self, now: Timestamp) -> bool {
         let holds_for = if self.stale { STALE_LOCK_HOLDS_MS } else { LIVE_LOCK_HOLDS_MS };

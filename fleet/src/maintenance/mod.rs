@@ -29,7 +29,7 @@ pub use crate::record::{LastRun, Latest};
 pub(crate) use check_status::overdue_at;
 pub use check_status::{CheckStatus, check_status};
 pub use decide::{
-    Action, Decision, HostState, KINDS, Lock, MAX_TRIES, Means, RETRY_AFTER_MS, Reach, Why, decide,
+    Action, Decision, HostState, KINDS, MAX_TRIES, Means, RETRY_AFTER_MS, Reach, SeenLock, Why, decide,
 };
 
 use crate::audit;
@@ -230,7 +230,7 @@ fn state_of(
         since: kept.switched_at.map_or(host.created_at, |at| at.max(host.created_at)),
         reach,
         means: means_of(facts, reads, id)?,
-        lock: lock.map(|(seen_at, holder)| Lock { since: holder.since, seen_at, stale: holder.stale }),
+        lock: lock.map(|(seen_at, holder)| SeenLock { since: holder.since, seen_at, stale: holder.stale }),
         open: job::open_jobs(reads, id, LOOK_AT)?
             .iter()
             .find(|job| dispatch::lease::uses_repository(&job.what))

@@ -47,8 +47,9 @@ fn each_why_has_a_word_of_its_own() {
 fn each_state_of_a_host_has_its_reason() {
     let settings = Maintenance::default();
     type Spoil = fn(&mut HostState);
-    let lock =
-        |seen_at, stale| Why::Locked(Lock { since: at("2026-11-28T03:04:00Z"), seen_at: at(seen_at), stale });
+    let lock = |seen_at, stale| {
+        Why::Locked(SeenLock { since: at("2026-11-28T03:04:00Z"), seen_at: at(seen_at), stale })
+    };
     let night = "2026-11-29T03:00:00Z";
     let cases: Vec<(Spoil, JobKind, A, Why)> = vec![
         (|_| (), JobKind::Forget, A::Run, Why::Due),
@@ -100,7 +101,7 @@ fn each_state_of_a_host_has_its_reason() {
         (
             |h| {
                 let (since, seen_at) = (at("2026-11-28T03:04:00Z"), at("2026-11-29T02:30:00Z"));
-                h.lock = Some(Lock { since, seen_at, stale: false });
+                h.lock = Some(SeenLock { since, seen_at, stale: false });
             },
             JobKind::Forget,
             A::Hold,
@@ -109,7 +110,7 @@ fn each_state_of_a_host_has_its_reason() {
         (
             |h| {
                 let (since, seen_at) = (at("2026-11-28T03:04:00Z"), at("2026-11-28T10:00:00Z"));
-                h.lock = Some(Lock { since, seen_at, stale: true });
+                h.lock = Some(SeenLock { since, seen_at, stale: true });
             },
             JobKind::Forget,
             A::Hold,
@@ -119,7 +120,7 @@ fn each_state_of_a_host_has_its_reason() {
             // Nobody has looked for hours: it is tried, and that looks.
             |h| {
                 let (since, seen_at) = (at("2026-11-28T03:04:00Z"), at("2026-11-28T10:00:00Z"));
-                h.lock = Some(Lock { since, seen_at, stale: false });
+                h.lock = Some(SeenLock { since, seen_at, stale: false });
             },
             JobKind::Forget,
             A::Run,

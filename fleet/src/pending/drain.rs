@@ -1,6 +1,6 @@
 //! From the store to the planner's world, and its actions back into the store.
 
-use super::plan::{Action, Hurdle, World, came_to_nothing, plan_drain};
+use super::plan::{Hurdle, RunAction, World, came_to_nothing, plan_drain};
 use super::retry::LONGEST_MS;
 use super::runs::{abandon, of_host, put, rule_of};
 use super::setback::Setback;
@@ -120,9 +120,13 @@ pub(crate) fn dispatch(op: &mut Op<'_, '_>, run: &PendingRun) -> Result<Job, Ref
     dispatch::dispatch(op, run.host, &request)
 }
 
-fn apply(op: &mut Op<'_, '_>, runs: &BTreeMap<PendingId, PendingRun>, action: Action) -> Result<(), Refused> {
+fn apply(
+    op: &mut Op<'_, '_>,
+    runs: &BTreeMap<PendingId, PendingRun>,
+    action: RunAction,
+) -> Result<(), Refused> {
     match action {
-        Action::Dispatch { runs: shared } => {
+        RunAction::Dispatch { runs: shared } => {
             let shared: Vec<&PendingRun> = shared.iter().filter_map(|id| runs.get(id)).collect();
             let Some(first) = shared.first() else { return Ok(()) };
             let by = By { actor: Actor::Schedule(first.schedule.clone()), peer: String::new() };
@@ -138,15 +142,15 @@ fn apply(op: &mut Op<'_, '_>, runs: &BTreeMap<PendingId, PendingRun>, action: Ac
                 put(op.tx, Some(run), &run.come_due(op.now).handed_over(job.id))?;
             }
         }
-        Action::Follow { run, job } => {
+        RunAction::Follow { run, job } => {
             let run = &runs[&run];
             put(op.tx, Some(run), &run.come_due(op.now).handed_over(job))?;
         }
-        Action::Wait { run, until, attempt, setback } => {
+        RunAction::Wait { run, until, attempt, setback } => {
             let run = &runs[&run];
             put(op.tx, Some(run), &run.waiting(until, attempt, &setback, None, op.now))?;
         }
-        Action::Abandon { run, why, last } => abandon(op, &runs[&run], why, last, None)?,
+        RunAction::Abandon { run, why, last } => abandon(op, &runs[&run], why, last, None)?,
     }
     Ok(())
 }
@@ -154,11 +158,11 @@ fn apply(op: &mut Op<'_, '_>, runs: &BTreeMap<PendingId, PendingRun>, action: Ac
 fn refuse(op: &mut Op<'_, '_>, run: &PendingRun, setback: Setback) -> Result<(), Refused> {
     let retry_max = rule_of(op.tx, run)?.map_or(0, |rule| rule.retry_max);
     match came_to_nothing(run, retry_max, setback, op.now) {
-        Action::Wait { until, attempt, setback, .. } => {
+        RunAction::Wait { until, attempt, setback, .. } => {
             put(op.tx, Some(run), &run.waiting(until, attempt, &setback, None, op.now))?;
         }
-        Action::Abandon { why, last, .. } => abandon(op, run, why, last, None)?,
-        Action::Dispatch { .. } | Action::Follow { .. } => {}
+        RunAction::Abandon { why, last, .. } => abandon(op, run, why, last, None)?,
+        RunAction::Dispatch { .. } | RunAction::Follow { .. } => {}
     }
     Ok(())
 }

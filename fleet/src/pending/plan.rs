@@ -16,16 +16,16 @@ const NO_ROOM_MS: u64 = 60_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct World {
     /// Schedules that name this group: host, schedule, group.
-    pub(crate) rules: BTreeMap<(HostId, String, String), Rule>,
+    pub(crate) rules: BTreeMap<(HostId, String, String), GroupSchedule>,
     /// What stands between each source group (host, group) and its backup.
     pub(crate) groups: BTreeMap<(HostId, String), Hurdle>,
     /// How many more jobs a host may be given.
     pub(crate) room: BTreeMap<HostId, usize>,
 }
 
-/// What a schedule says of a group.
+/// What a schedule says of the backups of one of its groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rule {
+pub(crate) struct GroupSchedule {
     pub(crate) enabled: bool,
     pub(crate) retry_max: u16,
 }
@@ -43,9 +43,9 @@ pub(crate) enum Hurdle {
     Refused(Setback),
 }
 
-/// What is done with a run.
+/// What is done with a pending run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
+pub(crate) enum RunAction {
     /// One backup is dispatched for these: they are of the same group.
     Dispatch { runs: Vec<PendingId> },
     /// The backup that is open already is as good.
@@ -57,18 +57,18 @@ pub(crate) enum Action {
 }
 
 /// Plans what is done with runs of any hosts.
-pub(crate) fn plan_drain(now: Timestamp, runs: &[PendingRun], world: &World) -> Vec<Action> {
+pub(crate) fn plan_drain(now: Timestamp, runs: &[PendingRun], world: &World) -> Vec<RunAction> {
     let mut actions = Vec::new();
     let mut room = world.room.clone();
     let mut dispatched: BTreeMap<(HostId, &str), usize> = BTreeMap::new();
     // What was handed over is judged when its job ends.
     for run in runs.iter().filter(|run| run.job.is_none()) {
         let Some(hurdle) = world.groups.get(&(run.host, run.group.clone())) else {
-            actions.push(Action::Abandon { run: run.id, why: GiveUp::GroupGone, last: None });
+            actions.push(RunAction::Abandon { run: run.id, why: GiveUp::GroupGone, last: None });
             continue;
         };
         let Some(rule) = world.rules.get(&(run.host, run.schedule.clone(), run.group.clone())) else {
-            actions.push(Action::Abandon { run: run.id, why: GiveUp::ScheduleGone, last: None });
+            actions.push(RunAction::Abandon { run: run.id, why: GiveUp::ScheduleGone, last: None });
             continue;
         };
         if !rule.enabled || !is_due(run, now) {
@@ -79,16 +79,16 @@ pub(crate) fn plan_drain(now: Timestamp, runs: &[PendingRun], world: &World) -> 
                 let is_known = run.last_error.as_ref().is_some_and(|error| error.code == setback.code());
                 if run.next_attempt_at.is_some() || !is_known {
                     let (attempt, setback) = (run.attempt, setback.clone());
-                    actions.push(Action::Wait { run: run.id, until: None, attempt, setback });
+                    actions.push(RunAction::Wait { run: run.id, until: None, attempt, setback });
                 }
             }
-            Hurdle::Open(job) => actions.push(Action::Follow { run: run.id, job: *job }),
+            Hurdle::Open(job) => actions.push(RunAction::Follow { run: run.id, job: *job }),
             Hurdle::Refused(setback) => {
                 actions.push(came_to_nothing(run, rule.retry_max, setback.clone(), now));
             }
             Hurdle::Clear => {
                 let key = (run.host, run.group.as_str());
-                if let Some(Action::Dispatch { runs }) =
+                if let Some(RunAction::Dispatch { runs }) =
                     dispatched.get(&key).and_then(|place| actions.get_mut(*place))
                 {
                     runs.push(run.id);
@@ -97,12 +97,12 @@ pub(crate) fn plan_drain(now: Timestamp, runs: &[PendingRun], world: &World) -> 
                 let left = room.entry(run.host).or_default();
                 if *left == 0 {
                     let (until, attempt) = (Some(now.plus_ms(NO_ROOM_MS)), run.attempt);
-                    actions.push(Action::Wait { run: run.id, until, attempt, setback: Setback::NoRoom });
+                    actions.push(RunAction::Wait { run: run.id, until, attempt, setback: Setback::NoRoom });
                     continue;
                 }
                 *left -= 1;
                 dispatched.insert(key, actions.len());
-                actions.push(Action::Dispatch { runs: vec![run.id] });
+                actions.push(RunAction::Dispatch { runs: vec![run.id] });
             }
         }
     }
@@ -115,13 +115,18 @@ fn is_due(run: &PendingRun, now: Timestamp) -> bool {
 }
 
 /// A try came to nothing: it comes again, or was the last one.
-pub(crate) fn came_to_nothing(run: &PendingRun, retry_max: u16, setback: Setback, now: Timestamp) -> Action {
+pub(crate) fn came_to_nothing(
+    run: &PendingRun,
+    retry_max: u16,
+    setback: Setback,
+    now: Timestamp,
+) -> RunAction {
     let attempt = run.attempt.saturating_add(1);
     if attempt > retry_max {
-        return Action::Abandon { run: run.id, why: GiveUp::Tries, last: Some(setback) };
+        return RunAction::Abandon { run: run.id, why: GiveUp::Tries, last: Some(setback) };
     }
     let until = Some(now.plus_ms(backoff_ms(run.id, attempt)));
-    Action::Wait { run: run.id, until, attempt, setback }
+    RunAction::Wait { run: run.id, until, attempt, setback }
 }
 
 impl PendingRun {

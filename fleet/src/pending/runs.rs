@@ -1,6 +1,6 @@
 //! The rows of pending runs, and what becomes of one when its job has ended.
 
-use super::plan::{self, Action, Rule};
+use super::plan::{self, GroupSchedule, RunAction};
 use super::retry::{self, TryResult};
 use super::setback::{GiveUp, Setback};
 use crate::audit;
@@ -195,11 +195,11 @@ pub(super) fn came_to_nothing(
         TryResult::Again(setback) => match rule_of(op.tx, run)? {
             None => (GiveUp::PlanGone, None),
             Some(rule) => match plan::came_to_nothing(run, rule.retry_max, setback.clone(), now) {
-                Action::Wait { until, attempt, setback, .. } => {
+                RunAction::Wait { until, attempt, setback, .. } => {
                     return put(op.tx, Some(run), &run.waiting(until, attempt, &setback, Some(job.id), now));
                 }
-                Action::Abandon { why, last, .. } => (why, last),
-                Action::Dispatch { .. } | Action::Follow { .. } => return Ok(()),
+                RunAction::Abandon { why, last, .. } => (why, last),
+                RunAction::Dispatch { .. } | RunAction::Follow { .. } => return Ok(()),
             },
         },
         TryResult::GiveUp(setback) => (GiveUp::NoUse, Some(setback.clone())),
@@ -251,12 +251,12 @@ pub(crate) fn remove_old(op: &mut Op<'_, '_>) -> Result<(), StoreError> {
 }
 
 /// What its schedule says of a run. Schedule and group may each allow fewer tries than the other.
-pub(crate) fn rule_of(reads: &impl Reads, run: &PendingRun) -> Result<Option<Rule>, StoreError> {
+pub(crate) fn rule_of(reads: &impl Reads, run: &PendingRun) -> Result<Option<GroupSchedule>, StoreError> {
     let row = reads.get(&SCHEDULES, &(run.host, run.schedule.clone()))?;
     let Some(schedule) = row.map(|row| row.schedule).filter(|known| known.groups.contains(&run.group)) else {
         return Ok(None);
     };
     let Some(group) = reads.get(&GROUPS, &(run.host, run.group.clone()))? else { return Ok(None) };
     let retry_max = schedule.retry_max.min(group.retry_max);
-    Ok(Some(Rule { enabled: schedule.enabled, retry_max }))
+    Ok(Some(GroupSchedule { enabled: schedule.enabled, retry_max }))
 }

@@ -6,7 +6,7 @@
 //! is.
 
 use super::guard;
-use super::place::Place;
+use super::opened_file::OpenedFile;
 use crate::refused::{OpenError, StoreError};
 use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,13 +33,13 @@ pub(super) struct Base {
     open: RwLock<Option<Open>>,
     ways: Ways,
     /// Where the file is; `None` = in memory.
-    place: Option<Arc<Place>>,
+    place: Option<Arc<OpenedFile>>,
     /// How often opening it again failed in a row.
     failing: AtomicU64,
 }
 
 impl Base {
-    pub(super) fn new(database: Database, ways: Ways, place: Option<Arc<Place>>) -> Self {
+    pub(super) fn new(database: Database, ways: Ways, place: Option<Arc<OpenedFile>>) -> Self {
         let open = Open { database, only_read: false };
         Self { open: RwLock::new(Some(open)), ways, place, failing: AtomicU64::new(0) }
     }

@@ -6,7 +6,7 @@
 //! A file that is in use is looked through as it stood at one [`Moment`].
 
 use super::open::{Begins, in_use_or};
-use super::place::Place;
+use super::opened_file::OpenedFile;
 use super::shadow::{FilePage, PAGE_BYTES, ShadowFile};
 use super::{ReadView, Tx, format, guard, read_every_row};
 use crate::refused::{OpenError, StoreError};
@@ -69,7 +69,7 @@ fn check_unguarded(
 }
 
 /// Opens a file as it stands, to be read: what redb puts right in it stays in memory.
-pub(super) fn open_to_read(place: &Place) -> Result<Database, OpenError> {
+pub(super) fn open_to_read(place: &OpenedFile) -> Result<Database, OpenError> {
     let file = place.file.as_path();
     let failed = |why| OpenError::Folder { path: file.to_owned(), why };
     let opened = File::open(file).map_err(failed)?;
@@ -98,7 +98,7 @@ impl Moment {
     pub(crate) fn check(self) -> Result<Option<u64>, OpenError> {
         let look = Arc::new(self.look);
         let bytes = look.bytes;
-        let backend = Untouched { below: Below::InUse(look.clone()), over: Mutex::new(Over::of(bytes)) };
+        let backend = Untouched { below: Below::InUse(look.clone()), over: Mutex::new(Overlay::of(bytes)) };
         let checked = guarded(&self.file, backend, |_| Ok(()));
         if look.is_true() { checked.map(Some) } else { Ok(None) }
     }
@@ -108,7 +108,7 @@ impl Moment {
 #[derive(Debug)]
 struct Untouched {
     below: Below,
-    over: Mutex<Over>,
+    over: Mutex<Overlay>,
 }
 
 #[derive(Debug)]
@@ -122,7 +122,7 @@ enum Below {
 
 /// What was written over the file.
 #[derive(Debug)]
-struct Over {
+struct Overlay {
     bytes: u64,
     /// How much of the file still shows.
     file_bytes: u64,
@@ -131,7 +131,7 @@ struct Over {
     pages: BTreeMap<u64, FilePage>,
 }
 
-impl Over {
+impl Overlay {
     const fn of(bytes: u64) -> Self {
         Self { bytes, file_bytes: bytes, to_pause: PIECE_BYTES, pages: BTreeMap::new() }
     }
@@ -148,20 +148,20 @@ impl Untouched {
         };
         let bytes = opened.metadata()?.len();
         let file = FileBackend::new(opened).map_err(io::Error::other)?;
-        Ok(Self { below: Below::AtRest(file), over: Mutex::new(Over::of(bytes)) })
+        Ok(Self { below: Below::AtRest(file), over: Mutex::new(Overlay::of(bytes)) })
     }
 
     fn unlocked(file: File) -> io::Result<Self> {
         let bytes = file.metadata()?.len();
-        Ok(Self { below: Below::Unlocked(file), over: Mutex::new(Over::of(bytes)) })
+        Ok(Self { below: Below::Unlocked(file), over: Mutex::new(Overlay::of(bytes)) })
     }
 
-    fn over(&self) -> MutexGuard<'_, Over> {
+    fn over(&self) -> MutexGuard<'_, Overlay> {
         self.over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the file shows of a page from `begin` on; behind its end are zeros.
-    fn read_file(&self, over: &Over, page: u64, begin: usize, out: &mut [u8]) -> io::Result<()> {
+    fn read_file(&self, over: &Overlay, page: u64, begin: usize, out: &mut [u8]) -> io::Result<()> {
         let offset = page * PAGE_BYTES + begin as u64;
         let shown = over.file_bytes.saturating_sub(offset).min(out.len() as u64) as usize;
         let (shown, behind) = out.split_at_mut(shown);

@@ -4,7 +4,7 @@ use schema::{HostId, JobId, PendingId, RepoId, TokenId};
 use std::ops::Bound;
 
 /// A key, or the first parts of one.
-pub(crate) trait Key: Sized {
+pub(crate) trait TableKey: Sized {
     fn write(&self, out: &mut Vec<u8>);
     /// Takes the key off the front of `bytes`.
     fn read(bytes: &mut &[u8]) -> Option<Self>;
@@ -24,7 +24,7 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 
 macro_rules! id_key {
     ($($id:ident),*) => {$(
-        impl Key for $id {
+        impl TableKey for $id {
             fn write(&self, out: &mut Vec<u8>) {
                 out.extend_from_slice(&self.0);
             }
@@ -36,7 +36,7 @@ macro_rules! id_key {
 }
 id_key!(HostId, JobId, PendingId, TokenId, RepoId);
 
-impl Key for [u8; 32] {
+impl TableKey for [u8; 32] {
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self);
     }
@@ -47,7 +47,7 @@ impl Key for [u8; 32] {
 
 macro_rules! number_key {
     ($($number:ident),*) => {$(
-        impl Key for $number {
+        impl TableKey for $number {
             fn write(&self, out: &mut Vec<u8>) {
                 out.extend_from_slice(&self.to_be_bytes());
             }
@@ -60,7 +60,7 @@ macro_rules! number_key {
 number_key!(u8, u32, u64);
 
 /// Text stands last in a key: it takes all that is left.
-impl Key for String {
+impl TableKey for String {
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.as_bytes());
     }
@@ -70,7 +70,7 @@ impl Key for String {
     }
 }
 
-impl<A: Key, B: Key> Key for (A, B) {
+impl<A: TableKey, B: TableKey> TableKey for (A, B) {
     fn write(&self, out: &mut Vec<u8>) {
         self.0.write(out);
         self.1.write(out);
@@ -80,7 +80,7 @@ impl<A: Key, B: Key> Key for (A, B) {
     }
 }
 
-impl<A: Key, B: Key, C: Key> Key for (A, B, C) {
+impl<A: TableKey, B: TableKey, C: TableKey> TableKey for (A, B, C) {
     fn write(&self, out: &mut Vec<u8>) {
         self.0.write(out);
         self.1.write(out);
@@ -102,7 +102,7 @@ impl Span {
     pub(crate) const ALL: Self = Self { from: Bound::Unbounded, to: Bound::Unbounded };
 
     /// All keys that begin with this.
-    pub(crate) fn under(prefix: &impl Key) -> Self {
+    pub(crate) fn under(prefix: &impl TableKey) -> Self {
         let from = prefix.bytes();
         let mut to = from.clone();
         while let Some(last) = to.last_mut() {
@@ -116,22 +116,22 @@ impl Span {
     }
 
     /// Keys of this span from `key` on.
-    pub(crate) fn from(self, key: &impl Key) -> Self {
+    pub(crate) fn from(self, key: &impl TableKey) -> Self {
         Self { from: Bound::Included(key.bytes()), ..self }
     }
 
     /// Keys of this span behind `key`.
-    pub(crate) fn after(self, key: &impl Key) -> Self {
+    pub(crate) fn after(self, key: &impl TableKey) -> Self {
         Self { from: Bound::Excluded(key.bytes()), ..self }
     }
 
     /// Keys of this span up to and with `key`.
-    pub(crate) fn through(self, key: &impl Key) -> Self {
+    pub(crate) fn through(self, key: &impl TableKey) -> Self {
         Self { to: Bound::Included(key.bytes()), ..self }
     }
 
     /// Keys of this span before `key`.
-    pub(crate) fn before(self, key: &impl Key) -> Self {
+    pub(crate) fn before(self, key: &impl TableKey) -> Self {
         Self { to: Bound::Excluded(key.bytes()), ..self }
     }
 
@@ -160,7 +160,7 @@ mod tests {
     fn keys_sort_as_their_values_do() {
         let mut numbers = [0u64, 1, 255, 256, u64::MAX, 1 << 40];
         numbers.sort_unstable();
-        let bytes: Vec<_> = numbers.iter().map(Key::bytes).collect();
+        let bytes: Vec<_> = numbers.iter().map(TableKey::bytes).collect();
         assert!(bytes.is_sorted());
     }
 

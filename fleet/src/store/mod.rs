@@ -1,7 +1,7 @@
 //! The data file: redb, one writer, snapshots for readers.
 //!
-//! A [`Table`] is typed; keys and rows are bytes beneath ([`Key`], [`Row`]). Readers get a [`ReadView`], writers an
-//! operation inside a [`Tx`]; both read through [`Reads`]. The file carries a format number of its own (see
+//! A [`Table`] is typed; keys and rows are bytes beneath ([`TableKey`], [`StoredRow`]). Readers get a [`ReadView`],
+//! writers an operation inside a [`Tx`]; both read through [`Reads`]. The file carries a format number of its own (see
 //! [`format`](mod@format)) beside the format byte of each row.
 
 mod base;
@@ -10,10 +10,10 @@ pub(crate) mod format;
 mod guard;
 mod key;
 mod open;
-mod place;
+mod opened_file;
 mod read_view;
 mod reads;
-mod row;
+mod row_bytes;
 mod shadow;
 mod table;
 mod tables;
@@ -24,11 +24,11 @@ mod walk;
 mod writer;
 
 pub(crate) use check::{Moment, check};
-pub(crate) use key::{Key, Span};
+pub(crate) use key::{Span, TableKey};
 pub(crate) use open::Begins;
 pub(crate) use read_view::ReadView;
 pub(crate) use reads::{Order, Reads, Visited};
-pub(crate) use row::{Row, first_form, from_postcard, to_postcard};
+pub(crate) use row_bytes::{StoredRow, first_form, from_postcard, to_postcard};
 pub(crate) use table::{Table, TableId};
 pub(crate) use tables::*;
 pub(crate) use tx::Tx;
@@ -38,7 +38,7 @@ pub(crate) use writer::{Committed, Reader};
 use crate::refused::{OpenError, Refused, StoreError};
 use base::{Base, Ways};
 use open::{builder, open_file};
-use place::Place;
+use opened_file::OpenedFile;
 use redb::Database;
 use shadow::Shadow;
 use std::path::Path;
@@ -48,7 +48,7 @@ pub(crate) struct Store {
     // Before the database, so that the writer has ended when the file is closed.
     writer: writer::Writer,
     base: Arc<Base>,
-    place: Option<Arc<Place>>,
+    place: Option<Arc<OpenedFile>>,
     shadow: Arc<Shadow>,
 }
 
@@ -62,7 +62,7 @@ impl Store {
         at_start: impl AtStart,
     ) -> Result<Self, OpenError> {
         let shadow = Arc::new(Shadow::default());
-        let place = Arc::new(Place::new(file));
+        let place = Arc::new(OpenedFile::new(file));
         let ways = {
             let (first, again, shadow) = (place.clone(), place.clone(), shadow.clone());
             Ways {
@@ -90,7 +90,7 @@ impl Store {
         database: Database,
         begins: Begins,
         ways: Ways,
-        place: Option<Arc<Place>>,
+        place: Option<Arc<OpenedFile>>,
         committed: Committed,
         at_start: impl AtStart,
     ) -> Result<Self, OpenError> {

@@ -1,8 +1,8 @@
 //! Opening the file itself: that it is ours alone, is what it should be, and in whose memory its pages are kept.
 
 use super::guard;
-use super::place::Place;
-use super::shadow::{Live, Shadow};
+use super::opened_file::OpenedFile;
+use super::shadow::{LiveFile, Shadow};
 use crate::refused::OpenError;
 use redb::{Database, DatabaseError};
 use std::path::Path;
@@ -26,7 +26,11 @@ pub(super) fn builder() -> redb::Builder {
     builder
 }
 
-pub(super) fn open_file(place: &Place, begins: Begins, shadow: &Arc<Shadow>) -> Result<Database, OpenError> {
+pub(super) fn open_file(
+    place: &OpenedFile,
+    begins: Begins,
+    shadow: &Arc<Shadow>,
+) -> Result<Database, OpenError> {
     let file = place.file.as_path();
     let failed = |why| OpenError::Folder { path: file.to_owned(), why };
     let opened = private_file(file, begins == Begins::New).map_err(failed)?;
@@ -35,7 +39,7 @@ pub(super) fn open_file(place: &Place, begins: Begins, shadow: &Arc<Shadow>) -> 
     }
     place.open(&opened)?;
     let backend = redb::backends::FileBackend::new(opened).map_err(|error| in_use_or(file, error))?;
-    let backend = Live::new(backend, shadow.clone());
+    let backend = LiveFile::new(backend, shadow.clone());
     guard::redb(|| builder().create_with_backend(backend))
         .map_err(|error| OpenError::from(error).at(file))?
         .map_err(|error| in_use_or(file, error))

@@ -8,13 +8,14 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-pub(super) struct Place {
+/// The data file that is open, by its path and by its number on the disk.
+pub(super) struct OpenedFile {
     pub(super) file: PathBuf,
     /// Device and number of the file that was opened first.
     opened: OnceLock<(u64, u64)>,
 }
 
-impl Place {
+impl OpenedFile {
     pub(super) fn new(file: &Path) -> Self {
         Self { file: file.to_owned(), opened: OnceLock::new() }
     }

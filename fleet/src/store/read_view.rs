@@ -1,7 +1,7 @@
 //! One read transaction: a consistent state, however long it is kept.
 
 use super::walk::walk_table;
-use super::{DEFINITIONS, Key, Order, Reads, Row, Span, TABLES, Table, TableId, Visited, guard};
+use super::{DEFINITIONS, Order, Reads, Span, StoredRow, TABLES, Table, TableId, TableKey, Visited, guard};
 use crate::refused::StoreError;
 use redb::{ReadTransaction, ReadableTable};
 use std::sync::OnceLock;
@@ -36,7 +36,7 @@ pub(crate) struct Beside<K, V> {
 
 impl ReadView {
     /// A walk of a whole table beside that of another.
-    pub(crate) fn beside<K: Key + Ord, V: Row>(
+    pub(crate) fn beside<K: TableKey + Ord, V: StoredRow>(
         &self,
         table: &Table<K, V>,
     ) -> Result<Beside<K, V>, StoreError> {
@@ -46,7 +46,7 @@ impl ReadView {
     }
 }
 
-impl<K: Key + Ord, V: Row> Beside<K, V> {
+impl<K: TableKey + Ord, V: StoredRow> Beside<K, V> {
     /// The row of this key; keys must be asked for in ascending order.
     pub(crate) fn at(&mut self, key: &K) -> Result<Option<V>, StoreError> {
         loop {

@@ -1,6 +1,6 @@
 //! Reading, alike from a snapshot and inside a write transaction.
 
-use super::{Key, Row, Span, Table, TableId};
+use super::{Span, StoredRow, Table, TableId, TableKey};
 use crate::refused::StoreError;
 use std::ops::ControlFlow;
 
@@ -33,19 +33,19 @@ pub(crate) trait Reads {
     ) -> Result<(), StoreError>;
 
     /// The row under a key.
-    fn get<K: Key, V: Row>(&self, table: &Table<K, V>, key: &K) -> Result<Option<V>, StoreError> {
+    fn get<K: TableKey, V: StoredRow>(&self, table: &Table<K, V>, key: &K) -> Result<Option<V>, StoreError> {
         self.get_raw(table.id(), &key.bytes(), V::from_bytes)?
             .transpose()
             .map_err(|why| StoreError::Row { table: table.name(), why })
     }
 
     /// Whether there is a row under a key.
-    fn has<K: Key, V: Row>(&self, table: &Table<K, V>, key: &K) -> Result<bool, StoreError> {
+    fn has<K: TableKey, V: StoredRow>(&self, table: &Table<K, V>, key: &K) -> Result<bool, StoreError> {
         Ok(self.get_raw(table.id(), &key.bytes(), |_| ())?.is_some())
     }
 
     /// Walks the rows of a span until the visitor breaks.
-    fn walk<K: Key, V: Row>(
+    fn walk<K: TableKey, V: StoredRow>(
         &self,
         table: &Table<K, V>,
         span: &Span,
@@ -60,7 +60,11 @@ pub(crate) trait Reads {
     }
 
     /// The rows of a span, ascending.
-    fn rows<K: Key, V: Row>(&self, table: &Table<K, V>, span: &Span) -> Result<Vec<(K, V)>, StoreError> {
+    fn rows<K: TableKey, V: StoredRow>(
+        &self,
+        table: &Table<K, V>,
+        span: &Span,
+    ) -> Result<Vec<(K, V)>, StoreError> {
         let mut rows = Vec::new();
         self.walk(table, span, Order::Ascending, |key, row| {
             rows.push((key, row));
@@ -70,7 +74,7 @@ pub(crate) trait Reads {
     }
 
     /// The keys of a span, ascending, without reading the rows; at most `max`.
-    fn keys<K: Key, V: Row>(
+    fn keys<K: TableKey, V: StoredRow>(
         &self,
         table: &Table<K, V>,
         span: &Span,
@@ -90,7 +94,11 @@ pub(crate) trait Reads {
     }
 
     /// The last row of a span.
-    fn last<K: Key, V: Row>(&self, table: &Table<K, V>, span: &Span) -> Result<Option<(K, V)>, StoreError> {
+    fn last<K: TableKey, V: StoredRow>(
+        &self,
+        table: &Table<K, V>,
+        span: &Span,
+    ) -> Result<Option<(K, V)>, StoreError> {
         let mut last = None;
         self.walk(table, span, Order::Descending, |key, row| {
             last = Some((key, row));

@@ -3,7 +3,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 /// What stands in a table. A row that an older program wrote is read by its format byte; the newest form is written.
-pub(crate) trait Row: Sized {
+pub(crate) trait StoredRow: Sized {
     /// The format that is written.
     const VERSION: u8;
     fn encode(&self) -> Vec<u8>;
@@ -32,7 +32,7 @@ pub(crate) fn from_postcard<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
 /// Rows that have had one form so far. A second form gets a `Row` of its own that still reads format 1.
 macro_rules! first_form {
     ($($row:ty),* $(,)?) => {$(
-        impl $crate::store::Row for $row {
+        impl $crate::store::StoredRow for $row {
             const VERSION: u8 = 1;
             fn encode(&self) -> Vec<u8> {
                 $crate::store::to_postcard(Self::VERSION, self)
@@ -49,7 +49,7 @@ macro_rules! first_form {
 pub(crate) use first_form;
 
 /// Rows of an index: the key says all.
-impl Row for () {
+impl StoredRow for () {
     const VERSION: u8 = 1;
     fn encode(&self) -> Vec<u8> {
         vec![Self::VERSION]
@@ -69,7 +69,7 @@ mod tests {
         b: u32,
     }
 
-    impl Row for Second {
+    impl StoredRow for Second {
         const VERSION: u8 = 2;
         fn encode(&self) -> Vec<u8> {
             to_postcard(2, &(self.a, self.b))

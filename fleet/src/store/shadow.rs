@@ -1,7 +1,7 @@
 //! A data file in use, as it stood at one moment.
 //!
-//! [`Live`] is what redb writes to. While somebody looks through the file, it keeps what a page held before it is written
-//! over; who looks reads that, and so sees the file at rest.
+//! [`LiveFile`] is what redb writes to. While somebody looks through the file, it keeps what a page held before it is
+//! written over; who looks reads that, and so sees the file at rest.
 
 use redb::{BackendError, StorageBackend, backends::FileBackend};
 use std::collections::BTreeMap;
@@ -94,12 +94,12 @@ impl Drop for ShadowFile {
 
 /// A file as redb has it.
 #[derive(Debug)]
-pub(super) struct Live {
+pub(super) struct LiveFile {
     file: FileBackend,
     shadow: Arc<Shadow>,
 }
 
-impl Live {
+impl LiveFile {
     pub(super) const fn new(file: FileBackend, shadow: Arc<Shadow>) -> Self {
         Self { file, shadow }
     }
@@ -124,7 +124,7 @@ impl Live {
     }
 }
 
-impl StorageBackend for Live {
+impl StorageBackend for LiveFile {
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }

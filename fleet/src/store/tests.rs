@@ -432,7 +432,7 @@ impl redb::StorageBackend for Disk {
 fn a_full_disk_is_an_error_for_who_asked_and_all_goes_on_when_there_is_room() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("data.redb");
-    let place = Arc::new(Place::new(&path));
+    let place = Arc::new(OpenedFile::new(&path));
     let is_full = Arc::new(AtomicBool::new(false));
     let open = {
         let is_full = is_full.clone();
@@ -668,7 +668,7 @@ fn a_check_finds_a_row_that_can_not_be_read() {
 
 struct NotAChunk;
 
-impl Row for NotAChunk {
+impl StoredRow for NotAChunk {
     const VERSION: u8 = 1;
     fn encode(&self) -> Vec<u8> {
         vec![1, 255, 255, 255]

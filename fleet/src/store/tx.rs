@@ -2,8 +2,8 @@
 
 use super::walk::walk_table;
 use super::{
-    DEFINITIONS, HOSTS, Key, MAINTENANCE, OF_A_HOST, Order, PRESENCES, REPOS, Reads, Row, SUMMARIES, Span,
-    TABLES, Table, TableId, Visited, guard,
+    DEFINITIONS, HOSTS, MAINTENANCE, OF_A_HOST, Order, PRESENCES, REPOS, Reads, SUMMARIES, Span, StoredRow,
+    TABLES, Table, TableId, TableKey, Visited, guard,
 };
 use crate::change::Effects;
 use crate::refused::StoreError;
@@ -67,7 +67,7 @@ impl<'t> Tx<'t> {
     }
 
     /// Writes a row, whether or not there was one.
-    pub(crate) fn put<K: Key, V: Row>(
+    pub(crate) fn put<K: TableKey, V: StoredRow>(
         &mut self,
         table: &Table<K, V>,
         key: &K,
@@ -83,7 +83,7 @@ impl<'t> Tx<'t> {
 
     /// Writes what is no row.
     #[cfg(test)]
-    pub(crate) fn put_damaged<K: Key, V: Row>(
+    pub(crate) fn put_damaged<K: TableKey, V: StoredRow>(
         &mut self,
         table: &Table<K, V>,
         key: &K,
@@ -96,7 +96,7 @@ impl<'t> Tx<'t> {
     }
 
     /// Removes a row; `false` = there was none.
-    pub(crate) fn remove<K: Key, V: Row>(
+    pub(crate) fn remove<K: TableKey, V: StoredRow>(
         &mut self,
         table: &Table<K, V>,
         key: &K,
@@ -108,7 +108,7 @@ impl<'t> Tx<'t> {
     }
 
     /// Removes all rows of a span; returns how many.
-    pub(crate) fn remove_all<K: Key, V: Row>(
+    pub(crate) fn remove_all<K: TableKey, V: StoredRow>(
         &mut self,
         table: &Table<K, V>,
         span: &Span,

@@ -2,7 +2,7 @@
 
 use crate::support::{Agent, DAY_MS, HOUR_MS, audited, backup, by, in_memory, jobs, settings};
 use fleet::record::JobState;
-use fleet::{AuditFilter, Fleet, JobRequest, Keep, Page};
+use fleet::{AgingLimits, AuditFilter, Fleet, JobRequest, Page};
 use schema::report::{Snapshot, Trouble};
 use schema::{
     HostId, HostTopic, Items, JobId, LogLine, LogStream, Outcome, Over, ReportBody, Summary, Timestamp,
@@ -160,7 +160,7 @@ async fn a_day(world: &crate::support::World, fleet: &Fleet) {
 #[tokio::test]
 async fn jobs_age_by_days_and_by_the_share_of_their_host_and_what_is_referred_to_stays() {
     let world = crate::support::World::new();
-    let keep = Keep { jobs_days: 10, host_bytes: 300 * 1024 };
+    let keep = AgingLimits { jobs_days: 10, host_bytes: 300 * 1024 };
     let fleet = Fleet::in_memory(fleet::Settings { keep, ..settings() }, world.driver()).unwrap();
     let mut agent = Agent::ready(&world, &fleet, "attic").await;
     let other = Agent::ready(&world, &fleet, "other").await;

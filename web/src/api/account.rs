@@ -22,11 +22,11 @@ pub(crate) async fn sign_in(ctx: Ctx, Input(body): Input<LoginIn>) -> Result<imp
     Ok((cookies(&opened), Json(me_of(&opened))))
 }
 
-fn cookies(opened: &sign_in::Opened) -> AppendHeaders<[(header::HeaderName, header::HeaderValue); 2]> {
+fn cookies(opened: &sign_in::OpenedSession) -> AppendHeaders<[(header::HeaderName, header::HeaderValue); 2]> {
     AppendHeaders(opened.set_cookies().map(|cookie| (header::SET_COOKIE, cookie)))
 }
 
-fn me_of(opened: &sign_in::Opened) -> MeOut {
+fn me_of(opened: &sign_in::OpenedSession) -> MeOut {
     MeOut {
         name: opened.operator.name.clone(),
         role: Some(opened.operator.role.as_str()),

@@ -31,7 +31,7 @@ impl Shape {
 
 /// How an answer holds its type.
 #[derive(Clone, Copy)]
-enum Answer {
+enum AnswerBody {
     Empty,
     /// Of this content type, without a schema.
     Other(&'static str),
@@ -66,14 +66,14 @@ pub(crate) struct Doc {
     pub(super) query: Vec<Parameter>,
     pub(super) body: Option<Shape>,
     pub(super) body_is_optional: bool,
-    answer: Answer,
+    answer: AnswerBody,
     /// The answer can also be had as plain text.
     plain: bool,
 }
 
 impl Doc {
     pub(crate) fn new(tag: &'static str, summary: &'static str) -> Self {
-        let answer = Answer::Other("application/json");
+        let answer = AnswerBody::Other("application/json");
         Self {
             tag,
             summary,
@@ -124,7 +124,7 @@ impl Doc {
 
     /// An answer of another content type.
     pub(crate) fn answers_as(mut self, content_type: &'static str) -> Self {
-        self.answer = Answer::Other(content_type);
+        self.answer = AnswerBody::Other(content_type);
         self
     }
 
@@ -146,13 +146,13 @@ impl Doc {
     }
 
     pub(crate) fn answers<T: ToSchema>(mut self, status: u16) -> Self {
-        self.answer = Answer::One(status, Shape::of::<T>());
+        self.answer = AnswerBody::One(status, Shape::of::<T>());
         self
     }
 
     /// A list that is always whole.
     pub(crate) fn lists<T: ToSchema>(mut self) -> Self {
-        self.answer = Answer::List(Shape::of::<T>());
+        self.answer = AnswerBody::List(Shape::of::<T>());
         self
     }
 
@@ -168,7 +168,7 @@ impl Doc {
     }
 
     pub(crate) fn empty(mut self) -> Self {
-        self.answer = Answer::Empty;
+        self.answer = AnswerBody::Empty;
         self
     }
 
@@ -179,8 +179,8 @@ impl Doc {
 
     pub(super) fn shapes(&self) -> impl Iterator<Item = Shape> {
         let answer = match self.answer {
-            Answer::One(_, shape) | Answer::List(shape) => Some(shape),
-            Answer::Empty | Answer::Other(_) => None,
+            AnswerBody::One(_, shape) | AnswerBody::List(shape) => Some(shape),
+            AnswerBody::Empty | AnswerBody::Other(_) => None,
         };
         let words = self.query.iter().filter_map(|parameter| match parameter.may_be {
             MayBe::Word(shape) => Some(shape),
@@ -193,12 +193,14 @@ impl Doc {
     pub(super) fn responses(&self) -> Value {
         let content = |schema: &Value| json!({"application/json": {"schema": schema}});
         let (status, mut answer) = match self.answer {
-            Answer::Empty => ("204".to_owned(), json!({"description": "Done"})),
-            Answer::Other(kind) => ("200".to_owned(), json!({"description": "Ok", "content": {(kind): {}}})),
-            Answer::One(status, shape) => {
+            AnswerBody::Empty => ("204".to_owned(), json!({"description": "Done"})),
+            AnswerBody::Other(kind) => {
+                ("200".to_owned(), json!({"description": "Ok", "content": {(kind): {}}}))
+            }
+            AnswerBody::One(status, shape) => {
                 (status.to_string(), json!({"description": "Ok", "content": content(&shape.reference())}))
             }
-            Answer::List(shape) => {
+            AnswerBody::List(shape) => {
                 let list = json!({
                     "type": "object",
                     "required": ["items", "next"],

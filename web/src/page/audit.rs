@@ -17,7 +17,7 @@ use serde::Serialize;
 
 /// An entry.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct EntryView {
+pub(crate) struct AuditEntryView {
     pub(crate) when: When,
     pub(crate) actor: String,
     pub(crate) kind: &'static str,
@@ -37,7 +37,7 @@ pub(crate) struct AuditView {
     pub(crate) action: String,
     pub(crate) target: String,
     pub(crate) actors: Vec<FilterLink>,
-    pub(crate) rows: Vec<EntryView>,
+    pub(crate) rows: Vec<AuditEntryView>,
     pub(crate) shown: String,
     pub(crate) older: Option<String>,
     /// Where the newest part is fetched again; older parts stay as they are.
@@ -60,7 +60,7 @@ impl crate::sample::Samples for AuditView {
             action: s.text("host."),
             target: s.text("boat-pi"),
             actors: vec![FilterLink::sample(s)],
-            rows: vec![EntryView {
+            rows: vec![AuditEntryView {
                 when: s.when(),
                 actor: s.text("mira"),
                 kind: "operator",
@@ -134,7 +134,7 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, filter: &AuditFilter, page: &Page) -> Re
     })
 }
 
-fn view(snapshot: &Snapshot, now: Timestamp, entry: AuditEntry) -> Result<EntryView, Problem> {
+fn view(snapshot: &Snapshot, now: Timestamp, entry: AuditEntry) -> Result<AuditEntryView, Problem> {
     let (name, kind) = actor(&entry.actor);
     let (target, href) = match &entry.target {
         AuditTarget::Server => ("server".to_owned(), None),
@@ -145,7 +145,7 @@ fn view(snapshot: &Snapshot, now: Timestamp, entry: AuditEntry) -> Result<EntryV
         }
         AuditTarget::Account(name) => (name.clone(), None),
     };
-    Ok(EntryView {
+    Ok(AuditEntryView {
         when: When::ago(now, entry.at),
         actor: name,
         kind,

@@ -3,7 +3,7 @@
 use super::bar::BarView;
 use super::head::facts_line;
 use super::problem_view::ProblemView;
-use super::run_button::Run;
+use super::run_button::RunButton;
 use crate::api::dto::enroll_command;
 use crate::app::Ctx;
 use crate::form::Form;
@@ -82,7 +82,7 @@ pub(crate) struct EnrolView {
     pub(crate) test: Option<String>,
     pub(crate) has_group: bool,
     pub(crate) group_text: Option<String>,
-    pub(crate) first: Run,
+    pub(crate) first: RunButton,
     pub(crate) first_action: String,
     /// What the first backup saved.
     pub(crate) done: Option<String>,
@@ -118,7 +118,7 @@ impl crate::sample::Samples for EnrolView {
             test: s.some("Tested 5 min ago, all well."),
             has_group: false,
             group_text: s.some("media: /srv/media"),
-            first: Run::sample(s),
+            first: RunButton::sample(s),
             first_action: "/x".to_owned(),
             done: None,
             has_admin: false,
@@ -235,12 +235,12 @@ fn read(
     let (first, first_action) = match groups.first() {
         None => {
             let why = Some("Needs a source group.".to_owned());
-            (Run { label: "Back up".to_owned(), why, ..Run::default() }, String::new())
+            (RunButton { label: "Back up".to_owned(), why, ..RunButton::default() }, String::new())
         }
         Some(group) => {
             let request = JobRequest::Backup { group: group.name.clone() };
-            let run = Run::new(snapshot, id, &request, "Back up")?;
-            (Run { primary: true, ..run }, format!("{href}/groups/{}/backup", group.name))
+            let run = RunButton::new(snapshot, id, &request, "Back up")?;
+            (RunButton { primary: true, ..run }, format!("{href}/groups/{}/backup", group.name))
         }
     };
     Ok(EnrolView {

@@ -33,7 +33,7 @@ pub(crate) struct Crumb {
 
 /// An entry's row.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct EntryView {
+pub(crate) struct FolderEntryView {
     pub(crate) name: String,
     pub(crate) icon: &'static str,
     pub(crate) kind: &'static str,
@@ -58,9 +58,9 @@ pub(crate) struct FolderView {
     pub(crate) own: bool,
     pub(crate) title: String,
     pub(crate) path: String,
-    /// As [`EntryView::line`], of the folder itself.
+    /// As [`FolderEntryView::line`], of the folder itself.
     pub(crate) line: Option<String>,
-    /// As [`EntryView::line_why`].
+    /// As [`FolderEntryView::line_why`].
     pub(crate) line_why: Option<String>,
     pub(crate) crumbs: Vec<Crumb>,
     /// Folders are asked for by pressing them: not for those who may only look at what is here.
@@ -75,7 +75,7 @@ pub(crate) struct FolderView {
     /// Why the last look came to nothing, and where its job is.
     pub(crate) failed: Option<(String, String)>,
     pub(crate) listed: Option<When>,
-    pub(crate) rows: Vec<EntryView>,
+    pub(crate) rows: Vec<FolderEntryView>,
     pub(crate) shown: String,
     pub(crate) first_href: Option<String>,
     pub(crate) next_href: Option<String>,
@@ -92,7 +92,7 @@ impl View for FolderView {
 #[cfg(test)]
 impl crate::sample::Samples for FolderView {
     fn samples(s: &crate::sample::Sample) -> Vec<Self> {
-        let entry = |href: Option<&str>| EntryView {
+        let entry = |href: Option<&str>| FolderEntryView {
             name: s.text("photos"),
             icon: "folder",
             kind: "folder",
@@ -362,7 +362,7 @@ fn rows<'a>(
     host: HostId,
     wanted: &'a Wanted,
     entries: &'a [EntryRow],
-) -> impl Iterator<Item = EntryView> + 'a {
+) -> impl Iterator<Item = FolderEntryView> + 'a {
     entries.iter().map(move |entry| {
         let path = format!("{}/{}", wanted.path.trim_end_matches('/'), entry.name);
         let (icon, kind) = match entry.kind {
@@ -372,7 +372,7 @@ fn rows<'a>(
             EntryKind::Other => ("file", "device or socket"),
         };
         let line = fleet::include_of(&path);
-        EntryView {
+        FolderEntryView {
             name: entry.name.clone(),
             icon,
             kind,

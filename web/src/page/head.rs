@@ -1,7 +1,7 @@
 //! The head that all pages of a host share: name, state, presence, tabs.
 
 use super::bar::BarView;
-use super::run_button::{Run, why_short};
+use super::run_button::{RunButton, why_short};
 use crate::app::Ctx;
 use crate::format::{When, ago, exact};
 use crate::problem::Problem;
@@ -44,7 +44,7 @@ pub(crate) struct BackupButton {
     /// Where to choose a group, when there are several.
     pub(crate) href: Option<String>,
     pub(crate) action: String,
-    pub(crate) run: Run,
+    pub(crate) run: RunButton,
 }
 
 /// The head.
@@ -93,7 +93,7 @@ impl HostHead {
                 text: s.text("From 192.0.2.9, last 5 min ago."),
                 more: Some(("/x".to_owned(), "See what to do")),
             }),
-            backup: Some(BackupButton { href: None, action: "/x".to_owned(), run: Run::sample(s) }),
+            backup: Some(BackupButton { href: None, action: "/x".to_owned(), run: RunButton::sample(s) }),
         }
     }
 }
@@ -130,17 +130,17 @@ impl HostHead {
                 Some(BackupButton {
                     href: None,
                     action: format!("{href}/groups/{}/backup", group.name),
-                    run: Run {
+                    run: RunButton {
                         label: "Back up now".to_owned(),
                         why: why_short(snapshot, id, &request)?,
-                        ..Run::default()
+                        ..RunButton::default()
                     },
                 })
             }
             _ => Some(BackupButton {
                 href: Some(format!("{href}#groups")),
                 action: String::new(),
-                run: Run::default(),
+                run: RunButton::default(),
             }),
         };
         let head = Self {

@@ -5,7 +5,7 @@ use super::fact::Fact;
 use super::head::HostHead;
 use super::job_line::JobLine;
 use super::repo_view::RepoView;
-use super::run_button::Run;
+use super::run_button::RunButton;
 use super::schedule::ScheduleLine;
 use super::soundness::LookView;
 use crate::app::Ctx;
@@ -25,7 +25,7 @@ use serde::Serialize;
 
 /// The one thing to do next on a host that is not in use yet.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct NextStep {
+pub(crate) struct SetupStep {
     pub(crate) title: &'static str,
     pub(crate) text: &'static str,
     pub(crate) label: &'static str,
@@ -52,7 +52,7 @@ pub(crate) struct GroupRow {
     pub(crate) size: Option<String>,
     pub(crate) keeps: String,
     pub(crate) action: String,
-    pub(crate) run: Run,
+    pub(crate) run: RunButton,
     /// What somebody has to look at.
     pub(crate) look: Option<LookView>,
 }
@@ -61,7 +61,7 @@ pub(crate) struct GroupRow {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct HostView {
     pub(crate) head: HostHead,
-    pub(crate) next_step: Option<NextStep>,
+    pub(crate) next_step: Option<SetupStep>,
     pub(crate) days: Vec<LargeDay>,
     pub(crate) days_title: String,
     pub(crate) days_note: String,
@@ -90,7 +90,7 @@ impl crate::sample::Samples for HostView {
         use super::soundness::LookAt;
         vec![Self {
             head: HostHead::sample(s),
-            next_step: Some(NextStep {
+            next_step: Some(SetupStep {
                 title: "It has nothing to back up yet",
                 text: "Name the paths to include.",
                 label: "Add group",
@@ -115,7 +115,7 @@ impl crate::sample::Samples for HostView {
                 size: s.some("312 GiB"),
                 keeps: s.text("14 daily, 8 weekly"),
                 action: "/x".to_owned(),
-                run: Run::sample(s),
+                run: RunButton::sample(s),
                 look: Some(LookView {
                     is_held: true,
                     is_whole_again: false,
@@ -225,9 +225,9 @@ fn days(now: Timestamp, days: &[Day; DAYS]) -> Vec<LargeDay> {
     large(&dated)
 }
 
-fn next_step(row: &HostRow, href: &str) -> Option<NextStep> {
+fn next_step(row: &HostRow, href: &str) -> Option<SetupStep> {
     let step =
-        |title, text, label, path: &str| NextStep { title, text, label, href: format!("{href}{path}") };
+        |title, text, label, path: &str| SetupStep { title, text, label, href: format!("{href}{path}") };
     if row.presence.wire_problem.is_some() {
         None
     } else if row.host.enrolled_at.is_none() {
@@ -305,7 +305,7 @@ fn group_row(snapshot: &Snapshot, now: Timestamp, row: &HostRow, group: &Group) 
         }),
         good: good.and_then(|job| job.finished_at).map(|at| When::ago(now, at)),
         keeps: keeps(&group.keep),
-        run: Run {
+        run: RunButton {
             label: "Back up".to_owned(),
             why,
             small: true,

@@ -40,12 +40,12 @@ pub(crate) mod soundness;
 mod tests;
 pub(crate) mod topics;
 
-use crate::template::{Listed, View};
+use crate::template::{ListedView, View};
 
 /// Takes every view there is: a view that is not here does not compile, and in tests neither does one without samples.
 macro_rules! views {
     ($($view:ty),* $(,)?) => {
-        $(impl Listed for $view {})*
+        $(impl ListedView for $view {})*
 
         /// The templates of all views; looked up at the start.
         pub(crate) const TEMPLATES_USED: &[&str] = &[$(<$view>::TEMPLATE),*];

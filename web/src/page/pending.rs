@@ -1,7 +1,7 @@
 //! Due backups that wait, and those that were given up.
 
 use super::confirm::ConfirmView;
-use super::run_button::Run;
+use super::run_button::RunButton;
 use crate::api::pending::id_of;
 use crate::app::Ctx;
 use crate::format::{When, many, span};
@@ -37,7 +37,7 @@ pub(crate) struct PendingRow {
     pub(crate) tries: String,
     pub(crate) next: String,
     pub(crate) action: String,
-    pub(crate) run: Run,
+    pub(crate) run: RunButton,
     pub(crate) drop_label: String,
 }
 
@@ -86,7 +86,7 @@ impl crate::sample::Samples for PendingView {
                 tries: s.text("0 of 13"),
                 next: s.text("when it reconnects"),
                 action: "/pending/01".to_owned(),
-                run: Run::sample(s),
+                run: RunButton::sample(s),
                 drop_label: s.text("Drop the pending backup of media on boat-pi"),
             }],
             rows_href: "/pending?part=pending-rows".to_owned(),
@@ -205,7 +205,7 @@ fn row(snapshot: &Snapshot, now: Timestamp, run: &PendingRun) -> Result<PendingR
         tries,
         next,
         action: format!("/pending/{}", run.id),
-        run: Run {
+        run: RunButton {
             label: "Retry now".to_owned(),
             why: super::run_button::why_short(snapshot, run.host, &request)?,
             small: true,

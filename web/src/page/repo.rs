@@ -5,7 +5,7 @@ use super::head::HostHead;
 use super::maintenance_form::MaintenanceForm;
 use super::problem_view::ProblemView;
 use super::repo_view::RepoView;
-use super::run_button::{Run, why_not};
+use super::run_button::{RunButton, why_not};
 use crate::app::Ctx;
 use crate::form::Form;
 use crate::format::{When, ago, bytes};
@@ -29,7 +29,7 @@ pub(crate) struct RunNow {
     pub(crate) title: &'static str,
     pub(crate) what: String,
     pub(crate) action: String,
-    pub(crate) run: Run,
+    pub(crate) run: RunButton,
     /// Where it is asked first whether it is meant.
     pub(crate) asks: Option<String>,
 }
@@ -160,7 +160,7 @@ impl crate::sample::Samples for RepoPageView {
                 title: "Check",
                 what: s.text("Reads the structure of the repository, changes nothing."),
                 action: "/x".to_owned(),
-                run: Run::sample(s),
+                run: RunButton::sample(s),
                 asks: s.some("/x"),
             }],
             prune: ConfirmView::sample(s),
@@ -344,7 +344,7 @@ fn actions(
     all.into_iter()
         .filter(|(key, ..)| *key != "init" || !known)
         .map(|(key, title, what, request, label)| {
-            let mut run = Run::new(snapshot, id, &request, label)?;
+            let mut run = RunButton::new(snapshot, id, &request, label)?;
             if key == "unlock" {
                 run.why = run.why.or_else(|| no_lock(now, state));
             }

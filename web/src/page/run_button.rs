@@ -8,7 +8,7 @@ use serde::Serialize;
 
 /// A run-now button: off when there is a reason.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(crate) struct Run {
+pub(crate) struct RunButton {
     pub(crate) label: String,
     pub(crate) why: Option<String>,
     pub(crate) small: bool,
@@ -18,7 +18,7 @@ pub(crate) struct Run {
 }
 
 #[cfg(test)]
-impl Run {
+impl RunButton {
     pub(crate) fn sample(s: &crate::sample::Sample) -> Self {
         Self {
             label: s.text("Back up"),
@@ -30,7 +30,7 @@ impl Run {
     }
 }
 
-impl Run {
+impl RunButton {
     pub(crate) fn new(
         snapshot: &Snapshot,
         host: HostId,

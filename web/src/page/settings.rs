@@ -31,7 +31,7 @@ pub(crate) struct OperatorRow {
 
 /// An API token's row.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct TokenRow {
+pub(crate) struct ApiTokenRow {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) scopes: String,
@@ -121,7 +121,7 @@ const fn what_for(scope: Scope) -> &'static str {
 pub(crate) struct SettingsView {
     pub(crate) roles: [&'static str; 3],
     pub(crate) operators: Vec<OperatorRow>,
-    pub(crate) tokens: Vec<TokenRow>,
+    pub(crate) tokens: Vec<ApiTokenRow>,
     pub(crate) viewers: Vec<ViewerRow>,
     pub(crate) operator: AccountForm,
     pub(crate) token: AccountForm,
@@ -158,7 +158,7 @@ impl crate::sample::Samples for SettingsView {
         vec![Self {
             roles: ["viewer", "operator", "admin"],
             operators: vec![OperatorRow { name: s.text("janne"), role: "admin", signed_in: Some(s.when()) }],
-            tokens: vec![TokenRow {
+            tokens: vec![ApiTokenRow {
                 id: "01".to_owned(),
                 name: s.text("prometheus"),
                 scopes: s.text("metrics"),
@@ -230,8 +230,8 @@ fn operator_row(now: Timestamp, operator: Operator) -> OperatorRow {
     }
 }
 
-fn token_row(now: Timestamp, token: ApiToken) -> TokenRow {
-    TokenRow {
+fn token_row(now: Timestamp, token: ApiToken) -> ApiTokenRow {
+    ApiTokenRow {
         id: token.id,
         name: token.name,
         scopes: token.scopes.to_string(),

@@ -147,7 +147,7 @@ pub(crate) async fn sign_in(ctx: Ctx, form: Form) -> Result<Response<Body>, Prob
 }
 
 /// Signed in again: what was typed is shown with the button that sends it.
-async fn resume(ctx: &Ctx, opened: &core::Opened, kept: Kept) -> Result<Response<Body>, Problem> {
+async fn resume(ctx: &Ctx, opened: &core::OpenedSession, kept: Kept) -> Result<Response<Body>, Problem> {
     let view = ResumeView { kept, csrf: opened.session.csrf.clone() };
     let mut response = ctx.show(StatusCode::OK, view).await?;
     for cookie in opened.set_cookies() {
@@ -156,7 +156,7 @@ async fn resume(ctx: &Ctx, opened: &core::Opened, kept: Kept) -> Result<Response
     Ok(response)
 }
 
-fn enter(ctx: &Ctx, opened: &core::Opened, to: &str) -> Response<Body> {
+fn enter(ctx: &Ctx, opened: &core::OpenedSession, to: &str) -> Response<Body> {
     let mut response = ctx.go(to);
     for cookie in opened.set_cookies() {
         response.headers_mut().append(header::SET_COOKIE, cookie);

@@ -9,7 +9,7 @@ use crate::template::View;
 use axum::body::Body;
 use axum::http::Response;
 use fleet::Snapshot;
-use fleet::traffic::{Message, Way};
+use fleet::traffic::{Direction, Message};
 use schema::{HostId, Timestamp};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -178,9 +178,9 @@ fn row(names: &BTreeMap<HostId, String>, message: &Message) -> MessageView {
         iso: rfc3339(message.at),
         exact: exact(message.at),
         way: match message.way {
-            Way::FromHost => "from host",
-            Way::ToHost => "to host",
-            Way::View => "to viewers",
+            Direction::FromHost => "from host",
+            Direction::ToHost => "to host",
+            Direction::View => "to viewers",
         },
         before,
         name: message.host.and_then(|host| names.get(&host).cloned()).unwrap_or(id),

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tower::ServiceExt;
 use web::{
-    BrokerFacts, Certificate, Figure, HeldLogin, MqttListener, RefusedConnections, ServerFacts, TaskFacts,
-    TrustedProxies, WebSettings,
+    BrokerFacts, BrokerFigure, Certificate, HeldLogin, MqttListener, RefusedConnections, ServerFacts,
+    TaskFacts, TrustedProxies, WebSettings,
 };
 
 pub(crate) const PASSWORD: &str = "a few words in a row";
@@ -50,7 +50,7 @@ fn web_settings(tasks: Arc<Mutex<Vec<TaskFacts>>>, refused: Arc<Mutex<RefusedCon
         },
         broker: Arc::new(|| {
             let name = "holdfast_broker_logins_throttled_total";
-            let figure = Figure { name, help: "Turned away unsaid.", value: 7.0, is_total: true };
+            let figure = BrokerFigure { name, help: "Turned away unsaid.", value: 7.0, is_total: true };
             BrokerFacts { hosts: 1, viewers: 0, figures: vec![figure] }
         }),
         tasks: Arc::new(move || tasks.lock().unwrap().clone()),

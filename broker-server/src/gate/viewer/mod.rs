@@ -13,7 +13,7 @@ mod packets;
 
 use super::{
     acl,
-    conn::{Change, CloseReason, ViewMail},
+    conn::{CloseReason, TopicChange, ViewMail},
     packet::{self, Protocol, Qos, v5},
     retained::{Forgotten, Retained},
 };
@@ -33,8 +33,8 @@ pub(super) struct ViewerSession {
     filters: Vec<Subscription>,
     /// Filters whose retained messages are due, the first from this place on.
     due: VecDeque<Box<str>>,
-    place: Place,
-    changes: VecDeque<Change>,
+    place: RetainedPosition,
+    changes: VecDeque<TopicChange>,
     /// Everything up to this version was said.
     told: u64,
     /// Changes after that may have been missed.
@@ -50,14 +50,14 @@ struct Subscription {
 }
 
 /// How far the retained messages of a filter were said.
-enum Place {
+enum RetainedPosition {
     /// Of what stands, those up to this topic.
     Standing(Option<Arc<str>>),
     /// All that stands, and what was gone at this version.
     Gone(u64),
 }
 
-const START: Place = Place::Standing(None);
+const START: RetainedPosition = RetainedPosition::Standing(None);
 
 /// What a client asks for with a filter.
 #[derive(Clone, Copy)]
@@ -178,7 +178,7 @@ impl ViewerSession {
         Ok(())
     }
 
-    fn say_next(&mut self, change: &Change, out: &mut Vec<u8>) {
+    fn say_next(&mut self, change: &TopicChange, out: &mut Vec<u8>) {
         if change.version <= self.told {
             return;
         }
@@ -205,7 +205,7 @@ impl ViewerSession {
     fn say_retained(&mut self, retained: &Retained, out: &mut Vec<u8>) -> bool {
         let Some(filter) = self.due.front() else { return false };
         let next = match &self.place {
-            Place::Standing(after) => {
+            RetainedPosition::Standing(after) => {
                 let page = retained.page(filter, after.as_deref(), PIECE);
                 for (topic, payload) in &page.found {
                     self.write_seen(topic, payload, out);
@@ -213,15 +213,15 @@ impl ViewerSession {
                 let is_kept =
                     self.filters.iter().any(|known| known.filter == *filter && known.retain_as_published);
                 page.more_after
-                    .map(|topic| Place::Standing(Some(topic)))
-                    .or_else(|| is_kept.then_some(Place::Gone(0)))
+                    .map(|topic| RetainedPosition::Standing(Some(topic)))
+                    .or_else(|| is_kept.then_some(RetainedPosition::Gone(0)))
             }
-            &Place::Gone(after) => {
+            &RetainedPosition::Gone(after) => {
                 let gone = retained.gone(filter, after, PIECE);
                 for topic in &gone.topics {
                     self.write_seen(topic, &[], out);
                 }
-                gone.more_after.map(Place::Gone)
+                gone.more_after.map(RetainedPosition::Gone)
             }
         };
         if next.is_none() {

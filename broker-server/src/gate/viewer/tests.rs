@@ -9,10 +9,10 @@ fn retained(max_gone: usize) -> Retained {
 }
 
 /// Sets a topic, and gives what the router would bring of it.
-fn put(retained: &Retained, topic: &str, payload: &str) -> Change {
+fn put(retained: &Retained, topic: &str, payload: &str) -> TopicChange {
     let (topic, payload) =
         (Bytes::copy_from_slice(topic.as_bytes()), Bytes::copy_from_slice(payload.as_bytes()));
-    let mut change = Change { version: 0, topic: topic.clone(), payload: payload.clone() };
+    let mut change = TopicChange { version: 0, topic: topic.clone(), payload: payload.clone() };
     let topic = std::str::from_utf8(&topic).unwrap();
     retained.put(topic, &payload, |version| change.version = version).unwrap();
     change
@@ -51,7 +51,7 @@ fn session(protocol: Protocol, retained: &Retained, filter: &str, wish: Wish) ->
     session
 }
 
-fn brought(changes: impl IntoIterator<Item = Change>) -> ViewMail {
+fn brought(changes: impl IntoIterator<Item = TopicChange>) -> ViewMail {
     ViewMail { changes: changes.into_iter().collect(), ..ViewMail::default() }
 }
 

@@ -3,7 +3,7 @@
 use super::{Book, Client, Hello, until};
 use bytes::Bytes;
 use holdfast_server::{
-    gate::{CloseReason, Config, Done, Gate, GateHandle, Incoming, Limits, Listen, Socket},
+    gate::{CloseReason, Done, Gate, GateConfig, GateHandle, Incoming, Limits, Listen, Socket},
     tls::{Options, Tls},
 };
 use schema::{HostId, HostTopic, Timestamp, TokenId};
@@ -104,7 +104,7 @@ impl World {
         ];
         let directory = Arc::<Book>::clone(&book);
         let (gate, incoming) =
-            Gate::start(Config { listen, limits, ..Config::default() }, directory).await.unwrap();
+            Gate::start(GateConfig { listen, limits, ..GateConfig::default() }, directory).await.unwrap();
         let addresses = gate.addresses();
         let (plain, tls) = (addresses[0].0, addresses[1].0);
         let (heard, held) = (Arc::default(), Arc::default());

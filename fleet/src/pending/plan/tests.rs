@@ -24,7 +24,7 @@ fn run(id: u8) -> PendingRun {
 }
 
 fn world(hurdle: Hurdle) -> World {
-    let rule = Rule { enabled: true, retry_max: 3 };
+    let rule = GroupSchedule { enabled: true, retry_max: 3 };
     World {
         rules: BTreeMap::from([((HOST, "nightly".to_owned(), "etc".to_owned()), rule)]),
         groups: BTreeMap::from([((HOST, "etc".to_owned()), hurdle)]),
@@ -35,27 +35,27 @@ fn world(hurdle: Hurdle) -> World {
 #[test]
 fn each_case_gets_its_action() {
     let id = PendingId([7; 16]);
-    let waits = |until, attempt, setback| Action::Wait { run: id, until, attempt, setback };
-    let abandon = |why, last| Action::Abandon { run: id, why, last };
+    let waits = |until, attempt, setback| RunAction::Wait { run: id, until, attempt, setback };
+    let abandon = |why, last| RunAction::Abandon { run: id, why, last };
     let away = || Hurdle::Away(Setback::HostOffline);
     let known = run(7).waiting(None, 2, &Setback::HostOffline, None, NOW);
     let later = Some(NOW.plus_ms(1));
     let at = |attempt| Some(NOW.plus_ms(backoff_ms(id, attempt)));
     let job = JobId([5; 16]);
-    let table: Vec<(&str, PendingRun, World, Vec<Action>)> = vec![
-        ("due", run(7), world(Hurdle::Clear), vec![Action::Dispatch { runs: vec![id] }]),
+    let table: Vec<(&str, PendingRun, World, Vec<RunAction>)> = vec![
+        ("due", run(7), world(Hurdle::Clear), vec![RunAction::Dispatch { runs: vec![id] }]),
         ("not yet", PendingRun { next_attempt_at: later, ..run(7) }, world(Hurdle::Clear), vec![]),
         (
             "its try was planned by a clock that was ahead",
             PendingRun { next_attempt_at: Some(NOW.plus_ms(2 * HOUR)), ..run(7) },
             world(Hurdle::Clear),
-            vec![Action::Dispatch { runs: vec![id] }],
+            vec![RunAction::Dispatch { runs: vec![id] }],
         ),
         ("handed over", PendingRun { job: Some(job), ..run(7) }, world(Hurdle::Clear), vec![]),
         ("away", run(7), world(away()), vec![waits(None, 0, Setback::HostOffline)]),
         ("still away", known.clone(), world(away()), vec![]),
-        ("back", known, world(Hurdle::Clear), vec![Action::Dispatch { runs: vec![id] }]),
-        ("its backup runs", run(7), world(Hurdle::Open(job)), vec![Action::Follow { run: id, job }]),
+        ("back", known, world(Hurdle::Clear), vec![RunAction::Dispatch { runs: vec![id] }]),
+        ("its backup runs", run(7), world(Hurdle::Open(job)), vec![RunAction::Follow { run: id, job }]),
         (
             "refused",
             run(7),
@@ -84,7 +84,7 @@ fn each_case_gets_its_action() {
             "no room",
             run(7),
             World { room: BTreeMap::new(), ..world(Hurdle::Clear) },
-            vec![Action::Wait {
+            vec![RunAction::Wait {
                 run: id,
                 until: Some(NOW.plus_ms(NO_ROOM_MS)),
                 attempt: 0,
@@ -107,11 +107,11 @@ fn a_disabled_schedule_lets_its_runs_sleep() {
 #[test]
 fn two_schedules_of_one_group_share_a_backup() {
     let mut world = world(Hurdle::Clear);
-    let rule = Rule { enabled: true, retry_max: 0 };
+    let rule = GroupSchedule { enabled: true, retry_max: 0 };
     world.rules.insert((HOST, "weekly".to_owned(), "etc".to_owned()), rule);
     let second = PendingRun { schedule: "weekly".to_owned(), ..run(8) };
     let both = vec![PendingId([7; 16]), PendingId([8; 16])];
-    assert_eq!(plan_drain(NOW, &[run(7), second], &world), vec![Action::Dispatch { runs: both }]);
+    assert_eq!(plan_drain(NOW, &[run(7), second], &world), vec![RunAction::Dispatch { runs: both }]);
 }
 
 /// What may happen between two ticks.
@@ -172,7 +172,7 @@ struct Sim {
     online: bool,
     refuse: bool,
     room: usize,
-    rules: BTreeMap<(HostId, String, String), Rule>,
+    rules: BTreeMap<(HostId, String, String), GroupSchedule>,
     groups: BTreeSet<String>,
     open: BTreeMap<String, JobId>,
     runs: Vec<PendingRun>,
@@ -183,7 +183,7 @@ impl Sim {
     fn new() -> Self {
         let rules = (0..9u8).map(|n| {
             let key = (HOST, format!("s{}", n / 3), format!("g{}", n % 3));
-            (key, Rule { enabled: true, retry_max: 3 })
+            (key, GroupSchedule { enabled: true, retry_max: 3 })
         });
         Self {
             now: NOW,
@@ -217,10 +217,10 @@ impl Sim {
         JobId([self.ids; 16])
     }
 
-    fn apply(&mut self, action: Action) -> Result<(), TestCaseError> {
+    fn apply(&mut self, action: RunAction) -> Result<(), TestCaseError> {
         let now = self.now;
         match action {
-            Action::Dispatch { runs } => {
+            RunAction::Dispatch { runs } => {
                 let job = self.new_job();
                 let group = self.runs.iter().find(|run| run.id == runs[0]).unwrap().group.clone();
                 prop_assert!(self.online && !self.refuse);
@@ -229,19 +229,19 @@ impl Sim {
                     *run = run.handed_over(job);
                 }
             }
-            Action::Follow { run, job } => {
+            RunAction::Follow { run, job } => {
                 for run in self.runs.iter_mut().filter(|known| known.id == run) {
                     *run = run.handed_over(job);
                 }
             }
-            Action::Wait { run, until, attempt, setback } => {
+            RunAction::Wait { run, until, attempt, setback } => {
                 for run in self.runs.iter_mut().filter(|known| known.id == run) {
                     prop_assert!(until.is_none_or(|at| at > now && at.0 <= now.0 + LONGEST_MS));
                     prop_assert!(attempt == run.attempt || attempt == run.attempt + 1);
                     *run = run.waiting(until, attempt, &setback, None, now);
                 }
             }
-            Action::Abandon { run, .. } => self.runs.retain(|known| known.id != run),
+            RunAction::Abandon { run, .. } => self.runs.retain(|known| known.id != run),
         }
         Ok(())
     }
@@ -316,7 +316,7 @@ impl Sim {
         Ok(())
     }
 
-    fn each_rule(&mut self, schedule: u8, change: impl Fn(&mut Rule)) {
+    fn each_rule(&mut self, schedule: u8, change: impl Fn(&mut GroupSchedule)) {
         let name = format!("s{schedule}");
         self.rules.iter_mut().filter(|((_, known, _), _)| *known == name).for_each(|(_, rule)| change(rule));
     }
@@ -326,8 +326,10 @@ impl Sim {
         let mut touched = BTreeSet::new();
         for action in &plan {
             let runs = match action {
-                Action::Dispatch { runs } => runs.clone(),
-                Action::Follow { run, .. } | Action::Wait { run, .. } | Action::Abandon { run, .. } => {
+                RunAction::Dispatch { runs } => runs.clone(),
+                RunAction::Follow { run, .. }
+                | RunAction::Wait { run, .. }
+                | RunAction::Abandon { run, .. } => {
                     vec![*run]
                 }
             };

@@ -1,7 +1,7 @@
 //! The words of decisions, as [`decide`] makes them.
 
 use super::*;
-use fleet::maintenance::{Action as A, HostState, KINDS, LastRun, Latest, Lock, Reach, decide};
+use fleet::maintenance::{Action as A, HostState, KINDS, LastRun, Latest, Reach, SeenLock, decide};
 use fleet::record::{Every, Hold, Rule, SlotState};
 use schema::{HostId, JobKind};
 use std::collections::BTreeSet;
@@ -136,7 +136,7 @@ fn each_reason_has_its_words() {
         (
             |h| {
                 let (since, seen_at) = (at("2026-11-28T03:04:00Z"), at("2026-11-29T02:30:00Z"));
-                h.lock = Some(Lock { since, seen_at, stale: false });
+                h.lock = Some(SeenLock { since, seen_at, stale: false });
             },
             JobKind::Forget,
             A::Hold,
@@ -145,7 +145,7 @@ fn each_reason_has_its_words() {
         (
             |h| {
                 let (since, seen_at) = (at("2026-11-28T03:04:00Z"), at("2026-11-28T10:00:00Z"));
-                h.lock = Some(Lock { since, seen_at, stale: true });
+                h.lock = Some(SeenLock { since, seen_at, stale: true });
             },
             JobKind::Forget,
             A::Hold,
@@ -155,7 +155,7 @@ fn each_reason_has_its_words() {
             // Nobody has looked for hours: it is tried, and that looks.
             |h| {
                 let (since, seen_at) = (at("2026-11-28T03:04:00Z"), at("2026-11-28T10:00:00Z"));
-                h.lock = Some(Lock { since, seen_at, stale: false });
+                h.lock = Some(SeenLock { since, seen_at, stale: false });
             },
             JobKind::Forget,
             A::Run,
