@@ -48,7 +48,7 @@ pub struct TakenGroup {
     pub group: GroupKey,
     /// When, see [`Ticket::taken_at`].
     pub at: Timestamp,
-    /// Which job that was.
+    /// The job whose backup was taken last.
     pub job: JobId,
     /// When one was taken before it: what counts again when that job was broken off.
     pub before: Option<Timestamp>,

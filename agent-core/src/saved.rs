@@ -29,10 +29,10 @@ pub struct Saved {
     pub slots: [SlotState; 2],
 }
 
-/// A held job.
+/// A job that the agent has accepted and that has not ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldEntry {
-    /// What is known of it.
+    /// What its command said.
     pub ticket: Ticket,
     /// When it was started, by the agent's clock; `None` while it waits.
     pub started_at: Option<Timestamp>,
@@ -48,7 +48,7 @@ pub struct SlotState {
 }
 
 impl Saved {
-    /// A new journal.
+    /// The state of an agent with a new journal of this number.
     #[must_use]
     pub const fn new(stream: u64) -> Self {
         Self {

@@ -59,7 +59,7 @@ pub enum BrowseError {
     Alike {
         /// What was asked for.
         path: String,
-        /// What is there.
+        /// The name that is there and looks the same.
         alike: String,
     },
     /// The system does not let it be read.

@@ -33,7 +33,7 @@ const SOME_SPACE: u64 = 256 << 20;
 /// 2026-01-01: no clock that is right shows less.
 const OLDEST_MS: u64 = 1_767_225_600_000;
 
-/// What a look says.
+/// How bad the result of one check is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grade {
@@ -50,20 +50,20 @@ pub enum Grade {
 pub struct Finding {
     /// What was checked.
     pub what: &'static str,
-    /// How it is.
+    /// Whether it is well, and if not, whether backups run all the same.
     pub verdict: Grade,
     /// In words; of what is wrong, also what to do.
     pub says: String,
 }
 
-/// All of them.
+/// The results of all checks of `doctor`.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
-    /// In the order in which they depend on each other.
+    /// A check stands behind those that it builds on.
     pub findings: Vec<Finding>,
 }
 
-/// Where to look.
+/// The folders and programs that are checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Where {
     /// The state folder.

@@ -121,7 +121,7 @@ impl Folder {
         &self.path
     }
 
-    /// Which one it is.
+    /// Its device and number, which no other folder has at the same time.
     pub fn id(&self) -> Result<FolderId, FolderError> {
         fstat(&self.fd).map(|stat| FolderId::from(&stat)).map_err(|error| system(&self.path, error))
     }

@@ -42,9 +42,9 @@ pub struct Occasion<'o> {
 /// How a hook ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HookEnd {
-    /// Well.
+    /// It exited with 0.
     Done,
-    /// Not well, and how.
+    /// It could not be started, exited with another code or took too long; the text says which.
     Failed(String),
     /// The job is to end.
     Stopped,

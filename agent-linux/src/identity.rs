@@ -23,10 +23,10 @@ pub enum IdentityError {
     /// It was never made.
     #[error("this machine is not enrolled: run `holdfast-agent enroll TOKEN` with a token of your server")]
     NotEnrolled,
-    /// It can't be read.
+    /// A file of the identity is there, but holds something else. Its name.
     #[error("the file {0} is damaged: enrol this machine again with a new token and --force")]
     Damaged(&'static str),
-    /// No random bytes.
+    /// The system gives no random bytes for the new secrets.
     #[error("the system gives no random bytes")]
     Random,
 }

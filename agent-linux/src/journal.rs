@@ -73,7 +73,7 @@ struct Unwritten {
 pub struct Opened {
     /// The journal.
     pub journal: Journal,
-    /// For the core.
+    /// The state that `agent-core` starts from.
     pub saved: Saved,
     /// How the file was found.
     pub condition: Condition,

@@ -5,14 +5,15 @@
 
 use std::time::Duration;
 
-/// What is usual.
+/// The keep-alive when the command line names none, in seconds.
 pub const USUAL_SECS: u16 = 60;
-/// The least and the most that can be asked for.
+/// What the command line may ask for, in seconds.
 pub const SECS: std::ops::RangeInclusive<u16> = 5..=1_200;
 /// Ages that differ by no more than this are the same.
 const SAME: Duration = Duration::from_secs(3);
 
-/// How often it is.
+/// The MQTT keep-alive: how often the agent shows that it is there. It becomes shorter where something in between cuts
+/// connections that are silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepAlive {
     secs: u16,
@@ -21,13 +22,13 @@ pub struct KeepAlive {
 }
 
 impl KeepAlive {
-    /// As asked for.
+    /// Begins with this period, in seconds.
     #[must_use]
     pub const fn new(secs: u16) -> Self {
         Self { secs, last_cut: None }
     }
 
-    /// How often.
+    /// The keep-alive of the next connection.
     #[must_use]
     pub const fn period(&self) -> Duration {
         Duration::from_secs(self.secs as u64)

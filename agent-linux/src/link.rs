@@ -173,7 +173,7 @@ impl Link {
         Some(Self { client, events, task })
     }
 
-    /// What happens next.
+    /// Waits for the next event of the connection.
     pub async fn event(&mut self) -> LinkEvent {
         let ended = || {
             let error = LinkError::Other { address: String::new(), reason: "its task ended".to_owned() };

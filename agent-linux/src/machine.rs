@@ -23,7 +23,7 @@ const SMALL_KIB: u64 = 1_000_000;
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 impl Machine {
-    /// Looks around.
+    /// Reads them from the system; what can't be read is empty.
     #[must_use]
     pub fn look() -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();

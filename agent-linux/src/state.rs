@@ -41,7 +41,7 @@ pub enum StateError {
     /// Another agent runs on it.
     #[error("another agent runs on {}", path.display())]
     InUse {
-        /// Which folder.
+        /// The state folder.
         path: PathBuf,
     },
 }
@@ -115,7 +115,7 @@ impl StateFolder {
         self.path.join(name)
     }
 
-    /// Its own path.
+    /// Path of the state folder.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What is in force.
+/// The settings of the server, each with where it comes from.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where the data file, the master key and the certificates live.
@@ -179,7 +179,7 @@ pub enum ConfigError {
     Malformed {
         /// Path of the configuration file.
         path: PathBuf,
-        /// Where and why.
+        /// The place in the file, and what is wrong there.
         #[source]
         source: Box<toml::de::Error>,
     },
@@ -188,7 +188,7 @@ pub enum ConfigError {
     Invalid {
         /// Name of the setting.
         name: &'static str,
-        /// What was given.
+        /// The value that can't be used.
         value: String,
         /// Where it came from.
         from: Source,

@@ -62,7 +62,7 @@ pub enum Answer {
         /// Hosts that the next start locks out, for another authority was accepted.
         locked_out: usize,
     },
-    /// No, and why.
+    /// It was not done; the reason in words.
     Refused(String),
 }
 

@@ -20,7 +20,7 @@ pub enum Checked {
     New,
     /// A first start has begun and did not end; the next one goes on with it.
     Begun,
-    /// All is well.
+    /// Nothing is wrong; what was looked through.
     Well(fleet::Checked),
 }
 

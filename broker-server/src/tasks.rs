@@ -18,7 +18,7 @@ use web::TaskFacts;
 
 /// The pause before a task begins again, at first.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// And at most.
+/// The longest pause before a task begins again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How often a task beats that waits for something to happen.
 pub const IDLE: Duration = Duration::from_secs(10);
@@ -121,7 +121,7 @@ impl TaskState {
 }
 
 impl Beat {
-    /// It is well.
+    /// Notes that the task was alive just now.
     fn beat(&self) {
         let after = self.0.begun.elapsed().as_millis();
         self.0.beat_ms.store(u64::try_from(after).unwrap_or(u64::MAX), Relaxed);

@@ -14,7 +14,7 @@ pub(crate) const TICK_EVERY: Duration = Duration::from_secs(30);
 /// How long a tick rests, however much is due.
 const TICK_PAUSE: Duration = Duration::from_millis(100);
 
-/// Ends what ages.
+/// Every half minute lets the fleet end what has become too old: commands, sessions, tokens.
 pub(crate) async fn sweep(fleet: Fleet, beat: Beat) {
     let mut tick = tokio::time::interval(SWEEP_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

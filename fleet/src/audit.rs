@@ -27,11 +27,11 @@ const MAX_LOOKED_AT: usize = 5_000;
 /// that people did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Share {
-    /// What people did.
+    /// Lines about what people did.
     People,
-    /// What programs did with a token.
+    /// Lines about what programs did with an API token.
     Programs,
-    /// What happened by itself, or was caused from outside: hosts, schedules, the server, strangers at the doors.
+    /// Lines about what nobody here has caused: hosts, schedules, the server, refused logins.
     Machines,
 }
 

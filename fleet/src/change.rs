@@ -14,7 +14,7 @@ pub struct Change {
     pub what: Changed,
 }
 
-/// What changed.
+/// What a commit has changed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Changed {
     /// A host: its facts, presence, or whether it is there.

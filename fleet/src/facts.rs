@@ -16,7 +16,7 @@ const NOTED_EVERY_MS: u64 = 60_000;
 /// Of so many hosts it is known when that was.
 const MOST_NOTED: usize = 20_000;
 
-/// Settings, keys, dice, and what is remembered of what was committed.
+/// Settings, keys, the random source, and what is remembered of what was committed.
 pub(crate) struct Facts {
     pub(crate) settings: Settings,
     pub(crate) master: MasterKey,

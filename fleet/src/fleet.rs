@@ -35,7 +35,7 @@ pub struct Handled {
     pub kept_out: bool,
 }
 
-/// The one door. Cheap to clone.
+/// The handle through which everything is read and changed. Clones are cheap and share one store.
 #[derive(Clone)]
 pub struct Fleet {
     // Operations hold the context and never the fleet, so that the last handle is not dropped by the writer.

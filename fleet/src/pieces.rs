@@ -65,7 +65,7 @@ impl From<&Path> for Pieces {
 pub enum Stand {
     /// Nothing, or what a first start has made before it was ended: what is missing may be made.
     New,
-    /// All of it.
+    /// Data file, key and authority are all there.
     Whole,
     /// All but an authority, perhaps, and a person has said that another one is right.
     OtherAuthority,
@@ -224,7 +224,7 @@ impl Pieces {
         )
     }
 
-    /// It has been taken.
+    /// The server has started with the accepted authority: the file that says so is removed.
     pub(crate) fn authority_accepted(&self) -> Result<(), OpenError> {
         remove(&self.data_dir.join(ACCEPT_FILE))
     }

@@ -419,7 +419,7 @@ pub enum OpenError {
     ExposedAbove {
         /// The folder above it.
         path: PathBuf,
-        /// By whom.
+        /// Who may write it, in words.
         who: String,
     },
     /// The data is somebody else's.
@@ -500,13 +500,13 @@ pub enum OpenError {
          server, move away what is in the folder"
     )]
     Empty {
-        /// Which.
+        /// The file that is empty.
         path: PathBuf,
     },
     /// There is no data file.
     #[error("{path} is missing: this is not the data folder of a Holdfast server")]
     NoData {
-        /// Where it should be.
+        /// Where the data file should be.
         path: PathBuf,
     },
     /// A folder, say, lies in the place of a file.
@@ -524,9 +524,9 @@ pub enum OpenError {
         key = crate::KEY_FILE
     )]
     Damaged {
-        /// Which.
+        /// The file that is damaged.
         path: PathBuf,
-        /// How that shows.
+        /// How the damage shows, in words.
         why: String,
     },
     /// The data file failed.

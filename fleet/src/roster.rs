@@ -60,7 +60,7 @@ pub(crate) fn read_all(timezone: &str, reads: &impl Reads) -> Result<Entries, St
 pub(crate) struct Roster(RwLock<Option<Entries>>);
 
 impl Roster {
-    /// As it is now.
+    /// The hosts of the last commit; `None` = not read yet.
     pub(crate) fn entries(&self) -> Option<Entries> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

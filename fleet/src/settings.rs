@@ -1,4 +1,4 @@
-//! What the outside gives: the clock, the dice, and what has to be known of the server.
+//! What the program passes in: the clock, the random source, and what has to be known of the server.
 
 use schema::Timestamp;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 /// Fills a buffer with random bytes.
 pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 
-/// What the outside gives: the clock and the dice.
+/// What the program passes in, so that nothing in this crate reads it: the clock and the random source.
 #[derive(Clone)]
 pub struct Driver {
     /// The wall clock.

@@ -97,9 +97,9 @@ fn pause(topic: &str) -> Duration {
 
 /// What one client is still to be told: pure, driven with the time.
 struct Due {
-    /// Empty = all topics.
+    /// Topics that the client has asked for; empty = all.
     wanted: BTreeSet<String>,
-    /// Topics to tell.
+    /// Topics that have changed and were not told yet.
     due: BTreeSet<String>,
     /// When each was told last; forgotten once it may be told again.
     told: BTreeMap<String, Instant>,

@@ -25,13 +25,13 @@ pub(crate) enum NextStep {
 /// A likely cause, and what comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Explanation {
-    /// What it is.
+    /// The likely cause in a few words.
     pub(crate) title: &'static str,
     /// What was seen, what it probably means, what to do.
     pub(crate) text: &'static str,
     /// The words of the button.
     pub(crate) step_words: &'static str,
-    /// Where it leads.
+    /// Where the button of the next step leads.
     pub(crate) step: NextStep,
     /// Why the step is safe.
     pub(crate) safe: &'static str,

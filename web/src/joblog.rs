@@ -8,7 +8,7 @@ use schema::Timestamp;
 use serde::Serialize;
 use std::fmt::Write as _;
 
-/// One line.
+/// One line of a job's log, as a page shows it.
 pub(crate) struct LogLine {
     pub(crate) number: u32,
     pub(crate) after_ms: u32,
@@ -124,7 +124,7 @@ impl JobLog {
             .collect()
     }
 
-    /// As plain text.
+    /// The lines after this number as plain text.
     pub(crate) fn text(&self, after: u32) -> String {
         let mut out = String::new();
         let mut expected = after;

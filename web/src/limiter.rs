@@ -31,7 +31,7 @@ const AT_ONCE: usize = 128;
 /// The most of each that only a sign-in can make: known origins, and counts of known browsers.
 const MOST_KNOWN: usize = 1_024;
 
-/// What a key is of.
+/// Whose tries one row of the table counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Pair,
@@ -110,9 +110,9 @@ pub(crate) enum Who<'a> {
 /// Whether a try may be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Admittance {
-    /// Yes.
+    /// It may try now.
     Go(Try),
-    /// No, until then.
+    /// It has to wait, and how long.
     Wait {
         /// When the next one counts.
         until: Timestamp,
@@ -156,7 +156,7 @@ pub(crate) fn mark_of(name: &str) -> String {
     data_encoding::HEXLOWER.encode(&hash[..16])
 }
 
-/// Counts tries.
+/// The table of those whose tries are counted.
 #[derive(Default)]
 pub(crate) struct Limiter {
     counts: HashMap<String, TryCount>,
@@ -190,7 +190,7 @@ impl Limiter {
         changed.into_iter().map(row).collect()
     }
 
-    /// Begins a try.
+    /// Asked before a password is looked at: whether this one may be tried now.
     pub(crate) fn begin(&mut self, now: Timestamp, who: Who<'_>) -> Admittance {
         let (own, known, others) = match who {
             Who::Device(id) => (format!("device {}", data_encoding::HEXLOWER.encode(&id)), None, Vec::new()),

@@ -46,7 +46,7 @@ pub enum HashFailed {
 /// Whose password it is, as far as the queue asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asker {
-    /// Anybody.
+    /// Somebody of whom nothing is known.
     Stranger,
     /// Who has shown a session, a browser that is known, or the set-up code.
     Known,

@@ -69,7 +69,7 @@ impl Problem {
         )
     }
 
-    /// Whether that is it.
+    /// Whether it is the answer `busy`.
     pub(crate) fn is_busy(&self) -> bool {
         self.code == "busy"
     }

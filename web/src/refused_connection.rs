@@ -194,9 +194,9 @@ pub struct RefusedConnection {
     pub origin: String,
     /// The name it gave, fit for a page; `None` = it got not so far.
     pub name: Option<String>,
-    /// Why.
+    /// Why it was refused.
     pub reason: NotLetIn,
-    /// How often.
+    /// How often it was refused for this reason.
     pub tries: u64,
     /// How long ago the first was, in milliseconds.
     pub first_ms_ago: u64,

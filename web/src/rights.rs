@@ -17,7 +17,7 @@ pub(crate) struct Rights {
     pub(crate) repositories: Vec<String>,
     /// The folder that new folders with what is restored are made in; empty = the agent's own.
     pub(crate) restore_base: String,
-    /// More of them.
+    /// More folders of that sort.
     pub(crate) restore_targets: Vec<String>,
     /// Restore also to where it was, over what is there.
     pub(crate) restore_in_place: bool,

@@ -66,7 +66,7 @@ pub struct ServerFacts {
 pub struct Certificate {
     /// Whose it is: `authority`, `server`.
     pub of: &'static str,
-    /// When it ends.
+    /// When it expires; `None` = that can't be told.
     pub ends_at: Option<Timestamp>,
     /// Who sees to a new one.
     pub renewed: &'static str,
@@ -103,7 +103,7 @@ impl TaskFacts {
     }
 }
 
-/// How the broker is.
+/// What the MQTT broker counts.
 #[derive(Clone, Debug, Default)]
 pub struct BrokerFacts {
     /// Hosts that are connected.
@@ -119,9 +119,9 @@ pub struct BrokerFacts {
 pub struct BrokerFigure {
     /// Its name in the metrics.
     pub name: &'static str,
-    /// What it is.
+    /// What it counts, in a sentence for `/metrics`.
     pub help: &'static str,
-    /// How much.
+    /// Its value now.
     pub value: f64,
     /// It only grows, from the start of the server on.
     pub is_total: bool,

@@ -16,9 +16,9 @@ const SECRET: [&str; 5] = ["password", "repo_password", "env", "ca", "host_keys"
 /// A form that is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Kept {
-    /// Where it goes.
+    /// The address that it was sent to.
     pub(crate) to: String,
-    /// Name and value.
+    /// Its fields, each with name and value, without secrets.
     pub(crate) fields: Vec<(String, String)>,
     /// Secrets that were typed and have to be typed again.
     pub(crate) left_out: Vec<String>,

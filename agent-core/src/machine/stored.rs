@@ -4,14 +4,14 @@ use super::state::{Core, Link, Pending, Progress, Running, Store, Storing};
 use crate::{Body, Change, Effect, Now, Record, STORE_RETRY_AFTER_MS, Safety};
 use schema::{Refusal, Slot, report::Trouble};
 
-/// How a record fared.
+/// Whether a record was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stored {
     /// It is on disk.
     OnDisk,
     /// The disk does not take it; it is kept in memory and written later. Not for [`Safety::OnDisk`].
     InMemory,
-    /// It is nowhere.
+    /// It could not be stored at all.
     Not,
 }
 

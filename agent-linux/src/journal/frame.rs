@@ -36,7 +36,7 @@ pub enum Entry<'a> {
     },
     /// The specification of a held job, carried over.
     Spec {
-        /// Which.
+        /// The job that is held.
         job: JobId,
         /// The encoded command body.
         spec: &'a [u8],
@@ -52,7 +52,7 @@ pub enum Entry<'a> {
 pub enum Sort {
     /// Kept until acked.
     Result,
-    /// May be given up.
+    /// May be given up when space runs out, such as log lines.
     Expendable,
     /// Given up: only its number is left.
     Dropped,
@@ -87,7 +87,7 @@ pub enum Start<'a> {
     Cut,
     /// A frame of this whole length that does not fit its check.
     Damaged(usize),
-    /// No frame.
+    /// The bytes do not begin with a frame.
     Nothing,
 }
 

@@ -24,7 +24,7 @@ pub enum Condition {
 /// What a journal file says.
 #[derive(Debug)]
 pub struct Replay {
-    /// For the core.
+    /// The state that `agent-core` starts from.
     pub saved: Saved,
     /// The reports that are not acked, by number.
     pub reports: BTreeMap<u64, (Sort, Vec<u8>)>,
@@ -32,7 +32,7 @@ pub struct Replay {
     pub specs: HashMap<JobId, Vec<u8>>,
     /// What is known of the repository.
     pub figures: Vec<u8>,
-    /// How it was found.
+    /// How the file was found: whole, cut short or damaged.
     pub condition: Condition,
 }
 

@@ -102,7 +102,7 @@ pub struct PolicyAt {
 }
 
 impl PolicyAt {
-    /// By the files alone.
+    /// The policy of the files alone, with no right of a command line.
     #[must_use]
     pub const fn new(file: Option<PathBuf>, state_dir: PathBuf) -> Self {
         Self { file, state_dir, no_admin_slot: false, source_roots: Vec::new() }

@@ -44,7 +44,7 @@ pub enum Written {
 /// Why the rights of the command line can't be given.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// They make no sense.
+    /// A policy file with these rights could not be read.
     #[error("the rights make no policy: {0}")]
     Senseless(String),
     /// There is a policy that says something else.

@@ -61,7 +61,7 @@ pub(super) fn is_like(pattern: &str, name: &str) -> bool {
     pattern.strip_suffix('*').map_or(pattern == name, |start| name.starts_with(start))
 }
 
-/// Here and now.
+/// What this machine shows at this instant; interfaces that can't be read are left out.
 #[must_use]
 pub fn here(now: schema::Timestamp) -> Here {
     let read = |file| fs::read_to_string(file).unwrap_or_default();

@@ -26,7 +26,7 @@ pub enum JobEvent {
     Entry(EntrySeen),
 }
 
-/// How far a step is.
+/// How far one run of restic is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobProgress {
     /// How much is done, in thousandths, at most 1000.
@@ -73,7 +73,7 @@ pub struct JobEnd {
     pub finished_at: Timestamp,
     /// The figures of the job.
     pub summary: JobSummary,
-    /// What is known now.
+    /// What this job and those before it have found out, for the next job.
     pub known: CarriedOver,
     /// Whether the repository's figures are worth telling.
     pub figures_changed: bool,

@@ -24,9 +24,9 @@ pub struct JobOrder<'a> {
     pub credentials: Option<&'a Credentials>,
     /// The everyday slot, when the one to use is another. The job is run only when both open the same repository.
     pub everyday: Option<&'a Credentials>,
-    /// Where things are.
+    /// The folders and programs that the job uses.
     pub places: &'a Places,
-    /// What is known from before.
+    /// What earlier jobs have found out: restic's version and the repository's figures.
     pub known: CarriedOver,
 }
 
@@ -46,19 +46,19 @@ pub enum RestoreTo {
     New {
         /// The folder that it is made in; what is missing of it is made.
         within: PathBuf,
-        /// Not in these, however they are reached.
+        /// Folders in which nothing is restored, by whatever path they are reached.
         forbidden: Vec<PathBuf>,
     },
     /// Into this folder, which is made when it is not there.
     Folder {
         /// The folder.
         path: PathBuf,
-        /// Not in these, however they are reached.
+        /// Folders in which nothing is restored, by whatever path they are reached.
         forbidden: Vec<PathBuf>,
     },
     /// To where it was, over what is there.
     Original {
-        /// But for these.
+        /// What is not restored: the agent's own files, such as its state folder and the policy file.
         without: Vec<PathBuf>,
     },
 }

@@ -80,13 +80,13 @@ impl Extent {
 /// What restic's rules come to for a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ByRules {
-    /// What they keep.
+    /// Snapshots that the rules keep.
     pub keep: Vec<Member>,
-    /// What they would drop.
+    /// Snapshots that the rules would drop.
     pub remove: Vec<Member>,
-    /// The lists of paths that they have.
+    /// The lists of paths that the snapshots were made of; members name theirs by its place here.
     pub paths: Vec<Vec<String>>,
-    /// What these take.
+    /// What the lists of paths take in memory, in bytes.
     pub path_bytes: usize,
     /// Members that were not taken up: too many, or no id or time was to be read.
     pub left_out: u32,

@@ -50,7 +50,7 @@ pub enum JobSummary {
     Folder {
         /// How many entries came.
         entries: u32,
-        /// How many did not.
+        /// How many were left out, beyond the limit.
         left_out: u32,
     },
     /// Of any job that ended because the storage's host key is not known, or another one.
@@ -69,9 +69,9 @@ pub struct BackupDone {
     pub snapshot: String,
     /// Files that were not there before.
     pub files_new: u64,
-    /// Files that differ.
+    /// Files that differ from the snapshot before.
     pub files_changed: u64,
-    /// Files as before.
+    /// Files that are as in the snapshot before.
     pub files_unmodified: u64,
     /// All files read or compared.
     pub total_files: u64,
@@ -94,7 +94,7 @@ pub struct BackupDone {
 pub struct SourceSeen {
     /// The path, as the source group names it.
     pub path: String,
-    /// What it is.
+    /// What is remarkable about it.
     pub reason: SourceReason,
     /// Of a link: where it leads; empty otherwise.
     pub leads_to: String,
@@ -124,9 +124,9 @@ pub struct PruneDone {
 /// What restic says of a repository's size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StatsDone {
-    /// Size in the storage.
+    /// What the repository takes in the storage, in bytes.
     pub total_bytes: u64,
-    /// How many blobs.
+    /// Number of blobs, restic's pieces of files and folders.
     pub blobs: u64,
 }
 

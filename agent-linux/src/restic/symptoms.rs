@@ -18,7 +18,7 @@ pub(crate) enum Symptom {
     NoRepo,
     Exists,
     NoSource,
-    /// An exclude pattern.
+    /// restic can't read an exclude pattern.
     InvalidPattern,
     /// The storage's certificate is of nobody whom this machine knows.
     UnknownAuthority,
@@ -57,14 +57,14 @@ pub(crate) enum Symptom {
 pub(crate) struct Symptoms(u32);
 
 impl Symptoms {
-    /// Those of one line.
+    /// The symptoms that one line of restic's output shows.
     pub(crate) fn of(line: &str) -> Self {
         let mut symptoms = Self::default();
         symptoms.look_at(line);
         symptoms
     }
 
-    /// Both together.
+    /// The symptoms of both.
     pub(crate) const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }

@@ -77,7 +77,7 @@ pub(crate) struct Tree {
     odd: usize,
     /// The snapshot's whole id, once it was named.
     pub(crate) snapshot: String,
-    /// Lines were read.
+    /// Whether any line was read.
     pub(crate) has_begun: bool,
     /// The first path that restic would not have made like this.
     pub(crate) fault: Option<String>,

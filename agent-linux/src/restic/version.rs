@@ -152,7 +152,7 @@ struct Stamp {
 /// Why there is no restic to work with; says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ResticError {
-    /// No such program.
+    /// There is no program of this name or path.
     #[error(
         "restic is not installed: there is no {0}. Install it (Debian: apt-get install restic) or name its path"
     )]
@@ -178,7 +178,7 @@ pub enum ResticError {
     TooOld {
         /// What was tried.
         path: String,
-        /// What it is.
+        /// The version that is there.
         version: Version,
     },
 }

@@ -108,7 +108,7 @@ pub enum UpdateError {
     TakenBack {
         /// Why the new program was given up.
         reason: String,
-        /// What runs again.
+        /// Version of the old program, which runs again.
         version: String,
     },
     /// The new one did not work out, and the agent does not run.

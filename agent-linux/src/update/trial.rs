@@ -30,7 +30,7 @@ const LOOK_EACH: Duration = Duration::from_millis(250);
 /// How long the new program has to end its work in order.
 const END_WITHIN: Duration = Duration::from_secs(30);
 
-/// What is tried.
+/// A new program that is to be tried, and how.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trial {
     program: PathBuf,
@@ -54,7 +54,7 @@ impl Trial {
         Self { program: program.to_owned(), wait_secs, asked_at: clock::wall() }
     }
 
-    /// Asks for it.
+    /// Writes it into the state folder, where the agent finds it at SIGUSR2.
     pub fn store(&self, state: &StateFolder) -> Result<(), StateError> {
         let bytes = serde_json::to_vec(self).unwrap_or_default();
         state.write(FILE, &bytes)

@@ -80,7 +80,7 @@ struct Admitted {
     principal: Principal,
     protocol: Protocol,
     answer: Vec<u8>,
-    /// For a viewer.
+    /// The place of a viewer's link to the router; `None` for all others.
     place: Option<LinkName>,
     conn: Arc<Conn>,
     seat: Seat,

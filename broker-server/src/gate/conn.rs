@@ -84,7 +84,7 @@ pub(super) struct Conn {
 #[derive(Default)]
 pub(super) struct Mail {
     waker: Option<Waker>,
-    /// It must end.
+    /// Set when the connection must end, with the reason.
     pub(super) end: Option<CloseReason>,
     /// There may be new commands in the outbox.
     pub(super) outbox: bool,
@@ -94,7 +94,7 @@ pub(super) struct Mail {
     pub(super) done: Vec<u32>,
     /// Messages of QoS 0 for a host; answers for an enrolment.
     pub(super) sends: VecDeque<Bytes>,
-    /// For viewers only.
+    /// Changes of the view tree; `None` for all but viewers.
     pub(super) view: Option<Box<ViewMail>>,
 }
 

@@ -74,7 +74,7 @@ pub enum Principal {
 /// Why a login is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginRefusal {
-    /// For this reason. A peer is told no more than that its name or password is wrong, or that it is not welcome.
+    /// For this reason. A peer is told no more than that its name or password is wrong, or that it may not connect.
     NotLetIn(NotLetIn),
     /// The server can't say now.
     Unavailable,
@@ -96,7 +96,7 @@ pub struct Audit {
 /// What was refused. Texts of peers are cut and made printable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// To come in.
+    /// A login.
     Login {
         /// The name it gave.
         username: String,
@@ -105,9 +105,9 @@ pub enum Refused {
         /// Why it was not let in.
         why: NotLetIn,
     },
-    /// To begin to talk.
+    /// A connection, before it came to a login.
     Connection(NotLetIn),
-    /// To publish there.
+    /// A message on a topic that the peer has no right to.
     Publish(String),
     /// To subscribe to that.
     Subscribe(String),

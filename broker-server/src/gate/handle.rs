@@ -63,7 +63,7 @@ impl Gate {
 pub struct Connected {
     /// Where it comes from.
     pub peer: SocketAddr,
-    /// For how long.
+    /// How long the connection has stood, in milliseconds.
     pub for_ms: u64,
 }
 

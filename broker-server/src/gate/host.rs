@@ -82,7 +82,7 @@ pub(super) enum Asked {
     Nothing,
     /// This must reach the server; a ticket when it must be acknowledged.
     Deliver { topic: HostTopic, payload: Bytes, ticket: Option<u32> },
-    /// These must be told.
+    /// These refusals are to be logged and audited.
     Refused(Vec<Refused>),
 }
 
@@ -150,7 +150,7 @@ impl HostSession {
         }
     }
 
-    /// A packet came.
+    /// Takes a packet of the client; what it asks for.
     pub(super) fn packet(
         &mut self,
         packet: Packet<'_>,
@@ -200,7 +200,7 @@ impl HostSession {
         }
     }
 
-    /// A message is safe.
+    /// The message of this ticket is committed: it is acknowledged, in the order in which messages came.
     pub(super) fn done(&mut self, ticket: u32) {
         let index = ticket.wrapping_sub(self.first_ticket) as usize;
         if let Some((_, safe)) = self.unacked.get_mut(index) {

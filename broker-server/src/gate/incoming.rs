@@ -39,7 +39,7 @@ pub enum Incoming {
     },
     /// A machine asks to be enrolled.
     Enroll {
-        /// With which token.
+        /// The enrolment token that it logged in with.
         token: TokenId,
         /// The sealed request.
         payload: Bytes,

@@ -1,4 +1,4 @@
-//! The door of the embedded broker: everything MQTT that peers say to this server passes here.
+//! The MQTT side of the server, in front of the embedded broker: all that peers send passes here first.
 //!
 //! The listeners, the sessions and the packet reader are ours; the fan-out to viewers is rumqttd's router. Why: its
 //! listeners can be stopped by ordinary clients, it knows no topic rights, and a link of its own costs 49 KB a host.
@@ -9,7 +9,7 @@
 //!   *viewer*.
 //! - A **connection** is the socket, a **session** what MQTT calls so: it may outlive a connection when a host asks
 //!   for that (`clean_session = false`).
-//! - The **directory** is the server behind the door, as far as the gate asks it things ([`Directory`]): who may log
+//! - The **directory** is the rest of the server, as far as the gate asks it things ([`Directory`]): who may log
 //!   in, which commands wait in the outbox, what the plan is. What peers say goes the other way, as [`Incoming`].
 //!
 //! # Life of a connection
@@ -17,7 +17,7 @@
 //! Accepted → its first byte → its turn → TLS handshake → CONNECT → login (throttled per peer) → admitted, after the
 //! previous connection of the same client has ended and its will is delivered → packets → ended, with a
 //! [`CloseReason`]. Until it is admitted it is *pending*: bounded in number, time and packet size. Who connects is
-//! accepted at once; who says nothing has no turn and gives way first; turns go round by origin (see `pending`).
+//! accepted at once; who says nothing has no turn and gives way first; turns go round by origin (see `unadmitted`).
 //!
 //! A viewer is admitted when the first view tree stands, when neither its account nor all viewers have as many
 //! connections as they may, and when there is a place for its link to the router.

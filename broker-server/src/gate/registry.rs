@@ -29,7 +29,7 @@ pub(super) enum Admission {
     Full(Full),
 }
 
-/// Too many of what.
+/// Which limit of connections is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Full {
     /// Connections of all sorts; or the gate is closing.
@@ -103,7 +103,7 @@ impl SlotTable {
     }
 }
 
-/// Live connections by sort.
+/// Number of live connections of each sort.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct LiveCount {
     pub(super) hosts: usize,

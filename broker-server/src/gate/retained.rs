@@ -205,7 +205,7 @@ impl Retained {
         }
     }
 
-    /// Topics and bytes.
+    /// Number of topics, and the bytes of their messages.
     pub(super) fn size(&self) -> (usize, usize) {
         let set = self.set.read().unwrap_or_else(PoisonError::into_inner);
         (set.topics.len(), set.bytes)
@@ -233,7 +233,7 @@ pub(super) struct Changes {
     pub(super) found: Vec<(Arc<str>, Bytes)>,
     /// The version that is known when these are.
     pub(super) up_to: u64,
-    /// There are no more.
+    /// Whether the set ends with this part.
     pub(super) is_all: bool,
 }
 

@@ -14,7 +14,7 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// For MQTT with TLS.
+    /// Listens at this address, for MQTT with TLS.
     pub fn tls(address: SocketAddr) -> Result<Self, StartError> {
         Self::open(address).map_err(|source| StartError::Bind { address, tls: true, source })
     }

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr};
 
-/// What keeps it from that.
+/// Why the gate can't be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address is taken, or not this machine's.

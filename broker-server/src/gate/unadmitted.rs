@@ -42,13 +42,13 @@ struct Peer {
 }
 
 enum Stage {
-    /// Has said nothing.
+    /// It has not sent a byte yet.
     Silent,
-    /// Waits for its turn.
+    /// It has sent something, and waits for its turn.
     InLine(oneshot::Sender<()>),
-    /// Has its turn since then.
+    /// It has its turn since this instant, in milliseconds of the gate's clock.
     Turn(u64),
-    /// Has said all that it must.
+    /// Its CONNECT is complete: it needs no turn any more.
     Through,
 }
 

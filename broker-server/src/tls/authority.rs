@@ -26,7 +26,7 @@ const AUTHORITY_MS: u64 = 20 * 365 * DAY_MS;
 const SERVER_MS: u64 = 365 * DAY_MS;
 /// When less than this is left, it is made anew.
 const RENEW_MS: u64 = 30 * DAY_MS;
-/// Clocks differ.
+/// How far a certificate begins before now, for machines whose clock is behind.
 const SKEW_MS: u64 = 2 * DAY_MS;
 
 /// Whether a server certificate should be made anew now: it expires soon, or was made by a clock that was ahead.

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file or folder.
+    /// A file or folder can't be read or written.
     #[error("{doing} {}: {source}", path.display())]
     File {
         /// What was tried.

@@ -29,9 +29,9 @@ use std::ops::ControlFlow;
 
 /// How long a round rests.
 const REST_MS: u64 = 3_600_000;
-/// The most jobs removed at one sweep…
+/// The most jobs that are removed at one sweep.
 const REMOVED_AT_ONCE: usize = 500;
-/// …and looked at.
+/// The most jobs that are looked at in one sweep.
 const LOOKED_AT: usize = 5_000;
 /// A host that takes more than its share is brought back to so much of it, in percent.
 const BACK_TO_PCT: u64 = 90;
@@ -48,7 +48,7 @@ struct Removals {
 }
 
 impl Fleet {
-    /// A step of a round.
+    /// Looks at the next jobs, and removes those that are too old or too many.
     pub(crate) async fn age(&self) -> Result<(), crate::Refused> {
         let context = self.context();
         let now = context.now();

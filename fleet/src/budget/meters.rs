@@ -4,7 +4,7 @@ use schema::command::Over;
 use schema::{HostId, Timestamp};
 use std::collections::HashMap;
 
-/// What is counted.
+/// What of a host is counted against its budgets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Spent {
     /// A durable report.

@@ -19,7 +19,7 @@ const MAX_LOG_BYTES: usize = 128 * 1024;
 /// The longest text shown as the file of right now, in bytes.
 const MAX_CURRENT_BYTES: usize = 4 * 1024;
 
-/// All that is live.
+/// Progress and last log lines of all jobs that run, in memory.
 #[derive(Default)]
 pub(crate) struct Board {
     jobs: HashMap<JobId, LiveJob>,

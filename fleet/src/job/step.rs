@@ -70,7 +70,7 @@ pub(crate) fn refused(job: &mut Job, reason: Refusal, detail: &str, at: Timestam
     true
 }
 
-/// It has ended.
+/// The agent reports its end. `false` = it had ended before, and nothing changes.
 pub(crate) fn finished(job: &mut Job, finished: &Finished<'_>, now: Timestamp) -> bool {
     if job.state.is_ended() && !job.presumed {
         return false;

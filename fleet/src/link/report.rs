@@ -36,9 +36,9 @@ struct Head {
 /// What a report is against those that came before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
-    /// The next one.
+    /// It is the one that is expected.
     Next,
-    /// It has come before.
+    /// It has come before and is acknowledged again, without effect.
     Seen,
     /// Some before it are missing: not taken, it comes again.
     Ahead,

@@ -79,7 +79,7 @@ pub(crate) struct Outgoing {
     pub(crate) frame: Vec<u8>,
     /// After this the agent refuses it.
     pub(crate) expires_at: Timestamp,
-    /// What it says.
+    /// What it asks for.
     pub(crate) what: Sent,
 }
 

@@ -99,9 +99,9 @@ pub struct Means {
 /// Whether a job can be given to a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// It is connected.
+    /// The host is connected.
     Online,
-    /// It is not.
+    /// The host is not connected.
     Offline,
     /// It has no agent yet.
     NotEnrolled,
@@ -135,7 +135,7 @@ pub struct Decision {
     pub left_out: Option<(String, Hold)>,
 }
 
-/// What is done.
+/// What is done about one kind of maintenance of a host now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// It is due, and runs now.

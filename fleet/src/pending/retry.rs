@@ -23,7 +23,7 @@ pub(crate) fn backoff_ms(run: PendingId, attempt: u16) -> u64 {
     base + base / 4 * dice / 65_536
 }
 
-/// What came of a try.
+/// How a try to do a pending run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TryResult {
     /// There is a good backup: the run is done.

@@ -26,7 +26,7 @@ pub struct Host {
 /// What an agent says of itself at enrolment and at each hello.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostFacts {
-    /// When it said so.
+    /// When the agent said so, by the server's clock.
     pub at: Timestamp,
     /// Version of the agent program.
     pub agent_version: String,

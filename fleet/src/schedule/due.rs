@@ -23,7 +23,7 @@ pub(crate) struct Occurred {
     pub(crate) count: u32,
 }
 
-/// What a look says.
+/// What is due of a schedule at one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DueNow {
     /// What is due.

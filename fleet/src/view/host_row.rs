@@ -12,9 +12,9 @@ pub struct HostRow {
     /// Whether it is connected.
     pub presence: Arc<Presence>,
     pub(crate) summary: Arc<Summary>,
-    /// When it was read.
+    /// The instant at which the host was judged.
     pub now: Timestamp,
-    /// How it stands.
+    /// How the host stands.
     pub status: Status,
     /// Why the host stands so.
     pub reason: Reason,
@@ -171,7 +171,7 @@ impl FleetCounts {
         self.by_status[status as usize]
     }
 
-    /// Counts one more.
+    /// Counts one more host.
     pub fn count(&mut self, row: &HostRow) {
         self.by_status[row.status as usize] += 1;
         self.protected += u32::from(row.protected);

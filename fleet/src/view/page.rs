@@ -28,11 +28,11 @@ pub struct Paged<T> {
 /// Which jobs; `None` = any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobFilter {
-    /// Of this host.
+    /// Only jobs of this host.
     pub host: Option<HostId>,
-    /// Of this kind.
+    /// Only jobs of this kind.
     pub kind: Option<JobKind>,
-    /// In this state.
+    /// Only jobs in this state.
     pub state: Option<JobState>,
     /// Made at or after this instant.
     pub since: Option<Timestamp>,
@@ -43,10 +43,10 @@ pub struct JobFilter {
 /// Which audit entries: parts of the words, in any case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// In the actor's name or kind.
+    /// Text that the actor's name or kind contains.
     pub actor: Option<String>,
-    /// In the action.
+    /// Text that the action's code contains.
     pub action: Option<String>,
-    /// In the target's id or name.
+    /// Text that the target's id or name contains.
     pub target: Option<String>,
 }

@@ -30,7 +30,7 @@ pub enum Reason {
         kind: JobKind,
         /// It only says what it would do.
         is_dry_run: bool,
-        /// It was started.
+        /// Whether it has started, or waits.
         has_begun: bool,
         /// When it was made.
         since: Timestamp,

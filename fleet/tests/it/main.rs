@@ -1,4 +1,4 @@
-//! The fleet through its one door, with an agent's end of the wire in virtual time.
+//! The fleet through its facade [`fleet::Fleet`], with an agent's end of the wire in virtual time.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail loudly, as tests do")]
 

@@ -16,7 +16,7 @@ pub(crate) const START: Timestamp = Timestamp(1_700_000_000_000);
 pub(crate) const HOUR_MS: u64 = 3_600_000;
 pub(crate) const DAY_MS: u64 = 24 * HOUR_MS;
 
-/// Virtual time, and dice that fall the same each time.
+/// Virtual time, and a random source that gives the same each time.
 #[derive(Clone)]
 pub(crate) struct World {
     now: Arc<AtomicU64>,

@@ -1,66 +1,70 @@
-//! Why an address is refused.
+//! Why the address of a repository is refused, on the server before it is saved and on the agent before restic gets it.
+//!
+//! Each variant is one mistake that people make, so that the text can say what to write instead. The texts hold nothing
+//! of the address itself, which may carry a password.
 
 use core::fmt;
 
-/// Why an address can't be used; says what to do. Never holds a secret.
+/// Why an address can't be used. [`Display`](fmt::Display) is one sentence for people that says what to write instead;
+/// it never holds a part of the address, and so no secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LocationError {
-    /// Nothing there.
+    /// The address is empty.
     Empty,
-    /// Control characters, spaces at an end, or white space where no path stands.
+    /// It holds control characters, begins or ends with white space, or has white space outside of a path.
     Characters,
-    /// A character that can't be seen, as it comes along when something is pasted.
+    /// It holds a character that can't be seen, such as a zero-width space, as it comes along when text is pasted.
     Unseen,
-    /// A storage that restic does not know.
+    /// It is neither an absolute path nor begins with a storage that restic knows.
     Unknown,
-    /// The beginning of an address in upper case, which restic does not know.
+    /// The name of the storage is in upper case (`S3:…`); restic knows lower case only.
     UpperCase,
-    /// A path that depends on where the agent was started.
+    /// A relative path: what it means would depend on the folder in which the agent was started.
     Relative,
-    /// The folder of all folders.
+    /// The root folder `/`, where a repository would lie among the files of the system.
     Root,
-    /// `http://…` without `rest:` before it.
+    /// `http://…`: the address of a REST server without `rest:` before it.
     BareHttp,
-    /// `https://…` of an S3 storage, without `s3:` before it.
+    /// `https://…` of a known S3 storage, without `s3:` before it.
     BareS3,
     /// `rest:machine:8000`, without `http://`.
     RestWithoutHttp,
     /// `machine:/path`, as scp has it.
     Scp,
-    /// A path as Windows has them.
+    /// A path of Windows, such as `C:\backup`; agents run on Linux.
     Windows,
-    /// A share that only the machine itself can mount: `smb://…`.
+    /// A network share (`smb://…`), which restic can't open: the machine has to mount it.
     Share,
-    /// `ssh://…`.
+    /// `ssh://…`, which restic calls `sftp:`.
     Ssh,
-    /// `file://…`.
+    /// `file://…`; restic takes the path alone.
     File,
-    /// A port that is none.
+    /// The port is no number from 1 to 65535.
     Port,
-    /// A `%` that no two digits follow, or those of a control character.
+    /// A `%` that no two hexadecimal digits follow, or those of a control character.
     Escape,
-    /// `http://::1:8000/`, where the port can't be told from the address.
+    /// An IPv6 address without brackets (`http://::1:8000/`), where the port can't be told from the address.
     Brackets,
-    /// `sftp:user@machine:2222/x`, where a port can't stand.
+    /// `sftp:user@machine:2222/x`: in this form restic reads the number as a folder, not as a port.
     SftpPort,
-    /// `sftp:[::1]:/x`, which restic reads otherwise.
+    /// `sftp:[::1]:/x`: in this form restic takes no IPv6 address.
     SftpBrackets,
-    /// A password in an sftp address.
+    /// A password in an sftp address; ssh asks for a key instead.
     SftpPassword,
-    /// No machine is named.
+    /// The address names no machine.
     NoServer,
-    /// No folder, bucket or container is named.
+    /// The address names no folder, bucket or container in the storage.
     NoPath,
-    /// An sftp path that begins with `~`.
+    /// An sftp path that begins with `~`, which restic does not expand.
     Tilde,
-    /// A query or a fragment, which no REST server reads and where a secret could stand.
+    /// A query (`?…`) or a fragment (`#…`), which no REST server reads and in which a secret could stand.
     HoldsQuery,
-    /// User and password belong into their own fields.
+    /// The address holds a user name or password, which have fields of their own and are stored sealed.
     HoldsLogin,
-    /// User or password for what knows none.
+    /// A user name or password is given for a storage other than a REST server, which does not take them like that.
     LoginNotUsed,
-    /// It could start programs of somebody's choice.
+    /// It could make restic or ssh start a program of somebody's choice on the machine.
     StartsPrograms,
 }
 

@@ -18,7 +18,7 @@ use tokio::sync::broadcast;
 /// The source groups of the host.
 pub(crate) const GROUPS: [&str; 3] = ["etc", "home", "srv"];
 
-/// The server's virtual clock, in milliseconds since 1970, and its dice.
+/// The server's virtual clock, in milliseconds since 1970, and its random source.
 #[derive(Clone)]
 pub(crate) struct Clock {
     at: Arc<AtomicU64>,

@@ -156,7 +156,7 @@ impl Doc {
         self
     }
 
-    /// A list in parts.
+    /// It answers with a list that is read in parts (`limit`, `cursor`).
     pub(crate) fn paged<T: ToSchema>(self) -> Self {
         self.in_parts().lists::<T>()
     }

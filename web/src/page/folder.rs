@@ -42,7 +42,7 @@ pub(crate) struct FolderEntryView {
     pub(crate) path: String,
     /// The line of it in the form of a source group.
     pub(crate) line: Option<String>,
-    /// Why there is none.
+    /// Why it can't be written as such a line.
     pub(crate) line_why: Option<String>,
     pub(crate) size: Option<String>,
     pub(crate) changed: Option<String>,

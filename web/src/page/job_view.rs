@@ -218,7 +218,7 @@ pub(crate) fn sample_job(s: &crate::sample::Sample, state: JobState) -> Job {
     }
 }
 
-/// How far it is.
+/// What the page shows of a job that runs.
 pub(crate) fn live(now: Timestamp, job: &Job, progress: &JobProgress) -> LiveView {
     // Prune, check and the like count steps, not files: their progress names what they count.
     let counts_files = matches!(job.what, JobWhat::Backup { .. });

@@ -19,7 +19,7 @@ use serde::Serialize;
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct LoginView {
     pub(crate) name: String,
-    /// Where to go then.
+    /// The page that is opened after the sign-in.
     pub(crate) next: String,
     /// There is no account yet.
     pub(crate) set_up_first: bool,

@@ -61,9 +61,9 @@ pub struct Will<'a> {
     pub topic: &'a str,
     /// Content of the message.
     pub payload: &'a [u8],
-    /// 0 to 2.
+    /// QoS, 0 to 2.
     pub qos: u8,
-    /// To be kept.
+    /// Whether it is a retained message.
     pub retain: bool,
 }
 
@@ -72,7 +72,7 @@ pub struct Will<'a> {
 pub enum ConnectError {
     /// It is of another version of MQTT.
     Version(u8),
-    /// It is none.
+    /// It is not a CONNECT.
     Malformed(Malformed),
     /// It has a will without a topic, or on one with a wildcard.
     WillTopic,

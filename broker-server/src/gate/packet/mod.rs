@@ -1,8 +1,8 @@
 //! MQTT packets: a strict reader and a small writer for 3.1.1, which all speak, and for 5, which viewers may speak
 //! ([`v5`]).
 //!
-//! rumqttd's own reader is not used at the door: it lets trailing bytes, wrong flags and wildcards pass, and keeps
-//! QoS and packet id of a publish to itself. The tests hold the two against each other: what is accepted here,
+//! rumqttd's own reader is not used for what peers send: it lets trailing bytes, wrong flags and wildcards pass, and
+//! keeps QoS and packet id of a publish to itself. The tests hold the two against each other: what is accepted here,
 //! it reads the same way.
 //!
 //! Reading borrows from the buffer and allocates nothing. Whatever the bytes are, the answer is a packet, "more

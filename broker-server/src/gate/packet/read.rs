@@ -56,16 +56,16 @@ pub enum Packet<'a> {
         /// Filter and asked QoS; at least one.
         filters: Filters<'a>,
     },
-    /// Wants them no more.
+    /// UNSUBSCRIBE: the client wants the messages of some topics no more.
     Unsubscribe {
         /// To be acknowledged.
         packet_id: u16,
         /// Filters; at least one. Their QoS means nothing.
         filters: Filters<'a>,
     },
-    /// Is still there.
+    /// PINGREQ: the client shows that it is there.
     PingReq,
-    /// Goes, and takes its will along.
+    /// DISCONNECT: the client goes, and its will is not published.
     Disconnect,
 }
 
@@ -80,9 +80,9 @@ pub struct Publish<'a> {
     pub qos: u8,
     /// 0 with QoS 0, never otherwise.
     pub packet_id: u16,
-    /// To be kept.
+    /// Whether it is a retained message.
     pub retain: bool,
-    /// Was sent before.
+    /// Whether it was sent before (MQTT's DUP).
     pub dup: bool,
 }
 

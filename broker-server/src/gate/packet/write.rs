@@ -20,7 +20,7 @@ pub enum ConnAck {
     Credentials,
     /// The client may not connect.
     NotAllowed,
-    /// There are too many.
+    /// There are too many connections.
     Busy,
     /// The account has too many connections.
     Quota,

@@ -23,7 +23,7 @@ use std::{collections::VecDeque, sync::Arc};
 const LOW_WATER_BYTES: usize = 16 * 1024;
 /// Topics of the retained set in one piece.
 const PIECE: usize = 32;
-/// Bytes of a filter.
+/// The longest filter of a subscription, in bytes.
 const MAX_FILTER_BYTES: usize = 256;
 
 pub(super) struct ViewerSession {
@@ -49,7 +49,7 @@ struct Subscription {
     retain_as_published: bool,
 }
 
-/// How far the retained messages of a filter were said.
+/// How far the retained messages of a filter were sent.
 enum RetainedPosition {
     /// Of what stands, those up to this topic.
     Standing(Option<Arc<str>>),

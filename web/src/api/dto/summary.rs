@@ -118,7 +118,7 @@ pub(crate) struct CheckSummary {
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UnlockSummary {
-    /// Locks.
+    /// Number of locks that were removed.
     removed: u32,
 }
 

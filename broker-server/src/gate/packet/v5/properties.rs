@@ -26,7 +26,7 @@ impl Packets {
 }
 
 enum Form {
-    /// 0 or 1.
+    /// One byte, 0 or 1.
     Flag,
     Two,
     Four,

@@ -25,10 +25,10 @@ pub enum Packet<'a> {
     Subscribe {
         /// To be acknowledged.
         packet_id: u16,
-        /// At least one.
+        /// Filter and asked QoS; at least one.
         filters: Filters<'a>,
     },
-    /// Wants them no more.
+    /// UNSUBSCRIBE: the client wants the messages of some topics no more.
     Unsubscribe {
         /// To be acknowledged.
         packet_id: u16,

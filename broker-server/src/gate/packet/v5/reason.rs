@@ -37,9 +37,9 @@ impl ReasonCode {
 /// Why a connection has to be ended, and what is said of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// For the client.
+    /// The code that the client gets.
     pub reason: ReasonCode,
-    /// For the log, and for the client's.
+    /// The reason in words, for the server's log and the client's.
     pub what: &'static str,
 }
 
