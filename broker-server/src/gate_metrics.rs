@@ -1,9 +1,9 @@
-//! What the gate has counted, under its names in the metrics.
+//! What the gate has counted, under the names that `/metrics` gives it.
 
 use crate::gate::Stats;
 use web::{BrokerFacts, BrokerFigure};
 
-/// All of it.
+/// All figures of the broker.
 #[must_use]
 pub fn of_broker(stats: &Stats) -> BrokerFacts {
     let gauge = |name, help, value: f64| BrokerFigure { name, help, value, is_total: false };
