@@ -1,5 +1,5 @@
 use crate::{Monotonic, Record};
-use schema::{JobId, Slot};
+use schema::{Epoch, JobId, ReportSeq, Slot, SlotRevision};
 
 /// What the driver is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,14 +13,14 @@ pub enum Effect {
         /// The slot of the credentials.
         slot: Slot,
         /// Its new revision.
-        revision: u64,
+        revision: SlotRevision,
         /// For this job only, in memory.
         for_job: Option<JobId>,
     },
     /// Connect, with a will of this epoch.
     Connect {
         /// The epoch, already written down.
-        epoch: u64,
+        epoch: Epoch,
     },
     /// Give the connection up without a word; the next one is planned.
     Disconnect,
@@ -29,7 +29,7 @@ pub enum Effect {
     /// Publish this report, as the journal has it.
     Report {
         /// Number of the report.
-        seq: u64,
+        seq: ReportSeq,
     },
     /// Publish the newest progress of this job.
     Progress {
@@ -56,7 +56,7 @@ pub enum Effect {
     /// Publish a clean gone and disconnect.
     Gone {
         /// The epoch that ends.
-        epoch: u64,
+        epoch: Epoch,
     },
     /// All is written down: end the program.
     Exit,

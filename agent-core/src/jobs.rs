@@ -1,4 +1,4 @@
-use schema::{JobId, JobKind, Timestamp};
+use schema::{JobId, JobKind, ReportSeq, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// How many answered jobs are remembered, so that a command that comes again is not answered again.
@@ -60,5 +60,5 @@ pub struct Known {
     /// The job that was answered.
     pub job: JobId,
     /// The number of the report that ends it; `None` while it is held.
-    pub ended_by: Option<u64>,
+    pub ended_by: Option<ReportSeq>,
 }

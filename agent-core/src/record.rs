@@ -1,18 +1,21 @@
 use crate::{StopCause, Ticket};
-use schema::{Class, JobId, Outcome, Refusal, Slot, Timestamp, report::Trouble};
+use schema::{
+    Class, CommandSeq, Epoch, JobId, Outcome, Refusal, ReportSeq, Slot, SlotRevision, Timestamp,
+    report::Trouble,
+};
 use serde::{Deserialize, Serialize};
 
 /// One line of the journal: everything in it becomes true together, or not at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The highest command number taken, this record included.
-    pub taken: u64,
+    pub taken: CommandSeq,
     /// When, by the agent's clock.
     pub at: Timestamp,
     /// What this record changes in the agent's state.
     pub change: Change,
     /// The report that goes with it, and its number.
-    pub report: Option<(u64, Body)>,
+    pub report: Option<(ReportSeq, Body)>,
     /// What to do when it can't be written.
     pub safety: Safety,
 }
@@ -23,9 +26,9 @@ pub enum Change {
     /// Nothing but the numbers.
     None,
     /// A connect with this epoch is next.
-    Epoch(u64),
+    Epoch(Epoch),
     /// The server has committed all reports up to this one.
-    Acked(u64),
+    Acked(ReportSeq),
     /// A job was accepted; the driver adds the specification.
     Queued(Ticket),
     /// A job was refused.
@@ -39,7 +42,7 @@ pub enum Change {
         /// The slot.
         slot: Slot,
         /// The revision that the slot has now.
-        revision: u64,
+        revision: SlotRevision,
         /// Whether there is anything in it.
         filled: bool,
     },
@@ -91,14 +94,14 @@ pub enum Body {
         /// The slot that the credentials were for.
         slot: Slot,
         /// The revision it has now.
-        revision: u64,
+        revision: SlotRevision,
         /// Why it was not stored.
         refused: Option<Refusal>,
     },
     /// Becomes a [`schema::ReportBody::NotUnderstood`].
     NotUnderstood {
         /// The number of the command.
-        seq: u64,
+        seq: CommandSeq,
     },
     /// Becomes a [`schema::ReportBody::CancelMissed`].
     CancelMissed {

@@ -1,6 +1,9 @@
 use crate::{Body, Change, GroupKey, Known, MAX_KNOWN_JOBS, MAX_TAKEN_GROUPS, Record, TakenGroup, Ticket};
 use heapless::Vec;
-use schema::{HeldJob, HeldPhase, JobId, Slot, Timestamp, limits::MAX_HELD_JOBS};
+use schema::{
+    CommandSeq, Epoch, HeldJob, HeldPhase, JobId, ReportSeq, Slot, SlotRevision, Stream, Timestamp,
+    limits::MAX_HELD_JOBS,
+};
 use serde::{Deserialize, Serialize};
 
 /// The most slots that are held in memory for single jobs.
@@ -10,15 +13,15 @@ pub const MAX_HELD_SLOTS: usize = 4;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saved {
     /// Names the journal, see [`schema::Hello::stream`].
-    pub stream: u64,
+    pub stream: Stream,
     /// The epoch of the last connect.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// The highest command number taken.
-    pub taken: u64,
+    pub taken: CommandSeq,
     /// The highest report number acked.
-    pub acked: u64,
+    pub acked: ReportSeq,
     /// The highest report number written.
-    pub last_report: u64,
+    pub last_report: ReportSeq,
     /// The jobs held, in the order in which they run.
     pub held: Vec<HeldEntry, MAX_HELD_JOBS>,
     /// The jobs answered, oldest first.
@@ -42,7 +45,7 @@ pub struct HeldEntry {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotState {
     /// Its revision; 0 = never filled.
-    pub revision: u64,
+    pub revision: SlotRevision,
     /// Whether there is anything in it.
     pub filled: bool,
 }
@@ -50,17 +53,17 @@ pub struct SlotState {
 impl Saved {
     /// The state of an agent with a new journal of this number.
     #[must_use]
-    pub const fn new(stream: u64) -> Self {
+    pub const fn new(stream: Stream) -> Self {
         Self {
             stream,
-            epoch: 0,
-            taken: 0,
-            acked: 0,
-            last_report: 0,
+            epoch: Epoch::ZERO,
+            taken: CommandSeq::ZERO,
+            acked: ReportSeq::ZERO,
+            last_report: ReportSeq::ZERO,
             held: Vec::new(),
             known: Vec::new(),
             groups: Vec::new(),
-            slots: [SlotState { revision: 0, filled: false }; 2],
+            slots: [SlotState { revision: SlotRevision::ZERO, filled: false }; 2],
         }
     }
 
@@ -179,7 +182,7 @@ impl Saved {
         }
     }
 
-    fn remember(&mut self, job: JobId, ending: Option<(u64, Body)>) {
+    fn remember(&mut self, job: JobId, ending: Option<(ReportSeq, Body)>) {
         let ended_by = ending.map(|(seq, _)| seq);
         if let Some(known) = self.known.iter_mut().find(|known| known.job == job) {
             known.ended_by = ended_by.or(known.ended_by);

@@ -33,7 +33,7 @@ use agent_core::{Core, Monotonic, Start};
 use rumqttc::Publish;
 use running::{JobStep, RunningJob};
 use rustls::ClientConfig;
-use schema::{InstallationId, JobId, Slot, report::Trouble};
+use schema::{Epoch, InstallationId, JobId, Slot, StatsRevision, Stream, report::Trouble};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::VecDeque,
@@ -99,7 +99,7 @@ pub struct Options {
 /// What is known of the repository, and the newest stats message.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct RepositoryKnown {
-    revision: u64,
+    revision: StatsRevision,
     at: schema::Timestamp,
     job: Option<JobId>,
     figures: crate::restic::Figures,
@@ -254,7 +254,10 @@ impl Driver {
         let tls = tls::pinned(&identity.ca_pem)?;
         let slots = Slots::open(&state)?;
         let random = |_| IdentityError::Random;
-        let fresh = Fresh { stream: random::u64().map_err(random)?.max(1), epoch: clock::wall().0 / 1000 };
+        let fresh = Fresh {
+            stream: Stream(random::u64().map_err(random)?.max(1)),
+            epoch: Epoch(clock::wall().0 / 1000),
+        };
         let Opened { journal, mut saved, condition } = Journal::open(&state, fresh)?;
         saved.slots = slots.states();
         let died_in_job = saved.held.iter().any(|entry| entry.started_at.is_some());
@@ -363,7 +366,7 @@ impl Driver {
             last_hello_at: self.last_hello_at.map(Instant),
             running,
             queue: Some(held.collect()),
-            unacked_reports: Some(saved.last_report - saved.acked),
+            unacked_reports: Some(saved.last_report.since(saved.acked)),
             last_error: self.last_error.clone(),
             version_notice: self.version_notice.clone(),
             restic: self.restic.as_ref().map(|found| found.version().to_string()),

@@ -26,7 +26,7 @@ use crate::{
 use agent_core::{Body, Change, Record, Safety, Saved, Stored};
 use frame::{Entry, Sort, Start};
 use replay::{Condition, Fresh, Replay, SKIPPED_REPORTS, replay};
-use schema::JobId;
+use schema::{Epoch, JobId, ReportSeq, Stream};
 use std::{
     collections::VecDeque,
     fs::{File, OpenOptions},
@@ -54,7 +54,7 @@ pub struct Journal {
     file: Option<File>,
     file_bytes: u64,
     live_bytes: u64,
-    first: u64,
+    first: ReportSeq,
     reports: VecDeque<HeldReport>,
     specs: Vec<(JobId, Whereabouts)>,
     figures: Vec<u8>,
@@ -144,7 +144,7 @@ impl Journal {
 
     /// What an agent that starts on this folder goes on from. Changes nothing in it.
     pub fn look(state: &StateFolder) -> Result<Replay, state::StateError> {
-        Ok(replay(&state.read(FILE)?.unwrap_or_default(), Fresh { stream: 0, epoch: 0 }))
+        Ok(replay(&state.read(FILE)?.unwrap_or_default(), Fresh { stream: Stream(0), epoch: Epoch::ZERO }))
     }
 
     fn of(state: &StateFolder, replayed: &Replay, max_live_bytes: u64) -> Self {
@@ -159,7 +159,7 @@ impl Journal {
             file: None,
             file_bytes: 0,
             live_bytes: 0,
-            first: replayed.saved.acked + 1,
+            first: replayed.saved.acked.next(),
             reports: replayed.reports.values().map(kept).collect(),
             specs: replayed.specs.iter().map(spec).collect(),
             figures: replayed.figures.clone(),
@@ -235,8 +235,9 @@ impl Journal {
 
     /// An unacked report, encoded; `None` when it was given up.
     #[must_use]
-    pub fn report(&self, seq: u64) -> Option<Vec<u8>> {
-        let index = usize::try_from(seq.checked_sub(self.first)?).ok()?;
+    pub fn report(&self, seq: ReportSeq) -> Option<Vec<u8>> {
+        let after_first = (seq >= self.first).then(|| seq.since(self.first))?;
+        let index = usize::try_from(after_first).ok()?;
         let kept = self.reports.get(index)?;
         self.load(&kept.place, |entry| match entry {
             Entry::Record { report, .. } | Entry::Report { report, .. } => Some(report.to_vec()),
@@ -322,12 +323,12 @@ impl Journal {
         }
     }
 
-    fn free_through(&mut self, through: u64) {
+    fn free_through(&mut self, through: ReportSeq) {
         while self.first <= through
             && let Some(kept) = self.reports.pop_front()
         {
             self.live_bytes = self.live_bytes.saturating_sub(kept.place.bytes());
-            self.first += 1;
+            self.first = self.first.next();
         }
     }
 
@@ -430,7 +431,7 @@ impl Journal {
             let spec = self.spec(*job).unwrap_or_default();
             places.push(add(&Entry::Spec { job: *job, spec: &spec }, &mut content)?);
         }
-        for (seq, kept) in (self.first..).zip(&self.reports) {
+        for (seq, kept) in self.first.through(ReportSeq(u64::MAX)).zip(&self.reports) {
             let report = self.report(seq);
             let sort = if report.is_some() { kept.sort } else { Sort::Dropped };
             let report = report.unwrap_or_default();

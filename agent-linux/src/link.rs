@@ -8,7 +8,7 @@ use rumqttc::{
 };
 use rustls::{CertificateError, ClientConfig};
 use schema::{
-    HostTopic, Presence, Topic,
+    Epoch, HostTopic, Presence, Topic,
     envelope::{self, NONCE_BYTES},
     limits,
 };
@@ -130,7 +130,7 @@ impl Link {
     pub fn connect_host(
         identity: &Identity,
         tls: &Arc<ClientConfig>,
-        epoch: u64,
+        epoch: Epoch,
         keep_alive: Duration,
     ) -> Option<Self> {
         let topic = Topic::Host(identity.host, HostTopic::Presence);

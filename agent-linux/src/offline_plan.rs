@@ -148,7 +148,7 @@ fn latest(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schema::Items;
+    use schema::{Items, PlanRevision};
 
     const HOST: HostId = HostId([7; 16]);
     const MINUTE: u64 = 60_000;
@@ -183,7 +183,7 @@ mod tests {
             .collect();
         let mut room = [0; 2_048];
         let plan = Plan {
-            revision: 1,
+            revision: PlanRevision(1),
             restic_host: "attic",
             groups: Items::EMPTY,
             schedules: Items::write(planned.iter().copied(), &mut room).unwrap(),
@@ -269,7 +269,7 @@ mod tests {
         };
         let by_rules = PlannedSchedule { name: "ruled", zone_rules: "<-02>2", ..planned };
         let plan = Plan {
-            revision: 1,
+            revision: PlanRevision(1),
             restic_host: "attic",
             groups: Items::EMPTY,
             schedules: Items::write([planned, by_rules], &mut schedules).unwrap(),
@@ -294,7 +294,11 @@ mod tests {
         let mut room = [0; 512];
         let mut due = |schedules: &[PlannedSchedule<'_>], now| {
             let schedules = Items::write(schedules.iter().copied(), &mut room).unwrap();
-            next_due(&Plan { revision: 1, restic_host: "attic", groups: Items::EMPTY, schedules }, HOST, now)
+            next_due(
+                &Plan { revision: PlanRevision(1), restic_host: "attic", groups: Items::EMPTY, schedules },
+                HOST,
+                now,
+            )
         };
         let (daily, hourly) = (schedule("daily", "0 3 * * *", 0), schedule("hourly", "30 * * * *", 0));
         assert_eq!(due(&[], at(1, 0)), None);

@@ -3,7 +3,7 @@
 //! It lies in the state folder as it came, without its envelope: it holds no secret, and the folder is its owner's alone.
 
 use crate::state::{StateError, StateFolder};
-use schema::{Plan, Timestamp};
+use schema::{Plan, PlanRevision, Timestamp};
 
 /// The file's name in the state folder.
 pub const FILE: &str = "plan";
@@ -35,8 +35,8 @@ impl KeptPlan {
 
     /// The number of the plan; 0 = there is none.
     #[must_use]
-    pub fn revision(&self) -> u64 {
-        self.get().map_or(0, |plan| plan.revision)
+    pub fn revision(&self) -> PlanRevision {
+        self.get().map_or(PlanRevision::ZERO, |plan| plan.revision)
     }
 
     /// Takes a plan that came. `false`: it is the one that is here.

@@ -4,7 +4,8 @@ use crate::offline_plan::DueBackup;
 use crate::restic::{EntrySeen, JobSummary, SnapshotSeen};
 use agent_core::{Body, Cause, Record, StopCause};
 use schema::{
-    Class, Items, JobId, LogLine, LogStream, Outcome, Report, ReportBody, Summary, Timestamp,
+    Class, CommandSeq, Items, JobId, LogLine, LogStream, Outcome, Report, ReportBody, ReportSeq, Stream,
+    Summary, Timestamp,
     limits::{MAX_LOG_LINE_BYTES, MAX_MESSAGE_BYTES, MAX_VALUE_BYTES},
     report::Finished,
 };
@@ -77,7 +78,7 @@ pub struct Content<'a> {
 
 /// The report of a record, encoded; `None` when it has none, or the chunk it names is not at hand.
 #[must_use]
-pub fn encode(stream: u64, record: &Record, content: &Content<'_>) -> Option<Vec<u8>> {
+pub fn encode(stream: Stream, record: &Record, content: &Content<'_>) -> Option<Vec<u8>> {
     let (seq, body) = record.report?;
     let frame = |body: ReportBody<'_>| {
         let mut buffer = vec![0; MAX_MESSAGE_BYTES];
@@ -115,9 +116,9 @@ pub fn encode(stream: u64, record: &Record, content: &Content<'_>) -> Option<Vec
 /// What stands under the number of a report that was given up. It says nothing of commands: what has been taken by
 /// now may be answered under later numbers only, and would pass for never answered.
 #[must_use]
-pub fn encode_dropped(stream: u64, seq: u64, at: Timestamp) -> Option<Vec<u8>> {
+pub fn encode_dropped(stream: Stream, seq: ReportSeq, at: Timestamp) -> Option<Vec<u8>> {
     let mut buffer = [0; 128];
-    let report = Report { stream, seq, taken: 0, at, body: ReportBody::Dropped };
+    let report = Report { stream, seq, taken: CommandSeq::ZERO, at, body: ReportBody::Dropped };
     schema::encode(&report, &mut buffer).ok().map(|used| used.to_vec())
 }
 

@@ -11,7 +11,7 @@ use crate::{
 };
 use agent_core::SlotState;
 use chacha20poly1305::{KeyInit as _, Tag, XChaCha20Poly1305, XNonce, aead::AeadInOut as _};
-use schema::{JobId, Slot, envelope::Key};
+use schema::{JobId, Slot, SlotRevision, envelope::Key};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -34,7 +34,7 @@ pub enum SlotError {
 
 #[derive(Serialize, Deserialize)]
 struct SealedSlot {
-    revision: u64,
+    revision: SlotRevision,
     credentials: Option<StoredCredentials>,
 }
 
@@ -64,7 +64,7 @@ struct LegacyCredentials {
 pub struct Slots {
     state: StateFolder,
     key: Key,
-    stored: [(u64, Option<Credentials>); 2],
+    stored: [(SlotRevision, Option<Credentials>); 2],
     held: Vec<(JobId, Slot, Option<Credentials>)>,
     /// Whether something could not be opened and was set aside.
     pub set_aside: bool,
@@ -90,7 +90,7 @@ impl Slots {
         let mut slots = Self {
             state: state.clone(),
             key,
-            stored: [(0, None), (0, None)],
+            stored: [(SlotRevision::ZERO, None), (SlotRevision::ZERO, None)],
             held: Vec::new(),
             set_aside: false,
         };
@@ -117,7 +117,7 @@ impl Slots {
     /// Revision of each slot and whether it is filled, for the core.
     #[must_use]
     pub fn states(&self) -> [SlotState; 2] {
-        let state = |(revision, found): &(u64, Option<Credentials>)| SlotState {
+        let state = |(revision, found): &(SlotRevision, Option<Credentials>)| SlotState {
             revision: *revision,
             filled: found.is_some(),
         };
@@ -128,7 +128,7 @@ impl Slots {
     pub fn store(
         &mut self,
         slot: Slot,
-        revision: u64,
+        revision: SlotRevision,
         credentials: Option<Credentials>,
     ) -> Result<(), SlotError> {
         let bytes = self.seal(slot, revision, credentials.as_ref())?;
@@ -163,7 +163,7 @@ impl Slots {
             self.set_aside = true;
             return Ok(());
         };
-        if self.stored[Slot::Repo as usize].0 == 0 {
+        if self.stored[Slot::Repo as usize].0 == SlotRevision::ZERO {
             let LegacyCredentials { url, username, password, repo_password } = flat;
             let credentials = Credentials {
                 url,
@@ -175,12 +175,17 @@ impl Slots {
                 env: Vec::new(),
             };
             // Below every revision of the server, whose next push replaces it.
-            self.store(Slot::Repo, 0, Some(credentials))?;
+            self.store(Slot::Repo, SlotRevision::ZERO, Some(credentials))?;
         }
         Ok(self.state.remove(LEGACY_FILE)?)
     }
 
-    fn seal(&self, slot: Slot, revision: u64, found: Option<&Credentials>) -> Result<Vec<u8>, SlotError> {
+    fn seal(
+        &self,
+        slot: Slot,
+        revision: SlotRevision,
+        found: Option<&Credentials>,
+    ) -> Result<Vec<u8>, SlotError> {
         let credentials = found.map(|found| StoredCredentials {
             url: found.url.clone(),
             username: found.username.clone(),
@@ -207,7 +212,7 @@ impl Slots {
     }
 }
 
-fn unseal(key: &Key, slot: Slot, bytes: &[u8]) -> Option<(u64, Option<Credentials>)> {
+fn unseal(key: &Key, slot: Slot, bytes: &[u8]) -> Option<(SlotRevision, Option<Credentials>)> {
     let rest = bytes.strip_prefix(&[VERSION])?;
     let (nonce, rest) = rest.split_at_checked(NONCE_BYTES)?;
     let (body, tag) = rest.split_at_checked(rest.len().checked_sub(TAG_BYTES)?)?;

@@ -12,7 +12,7 @@ use crate::{
     state::StateFolder,
 };
 use agent_core::HeldEntry;
-use schema::HostId;
+use schema::{HostId, PlanRevision};
 use serde::{Deserialize, Serialize};
 use std::{
     fmt::Write as _,
@@ -59,7 +59,7 @@ pub struct Status {
     /// Reports that the server has not acked.
     pub unacked_reports: Option<u64>,
     /// The number of the plan for when the server is away; `None` = it has sent none.
-    pub plan_revision: Option<u64>,
+    pub plan_revision: Option<PlanRevision>,
     /// When the next backup of the plan is due.
     pub next_due_at: Option<Instant>,
     /// The last thing that went wrong.

@@ -7,7 +7,7 @@ use fleet::{
     Fleet, NoLogin,
     record::{Actor, AuditAction, AuditEntry, AuditTarget},
 };
-use schema::{HostId, TokenId};
+use schema::{CommandSeq, HostId, TokenId};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -34,8 +34,8 @@ struct Notes {
 /// Bounded by the number of hosts: a cursor covers all before it.
 #[derive(Default)]
 struct Unwritten {
-    sent: BTreeMap<HostId, u64>,
-    delivered: BTreeMap<HostId, u64>,
+    sent: BTreeMap<HostId, CommandSeq>,
+    delivered: BTreeMap<HostId, CommandSeq>,
     refusals: Vec<AuditEntry>,
 }
 
@@ -73,7 +73,7 @@ async fn write_notes(fleet: Fleet, notes: Arc<Notes>, beat: Beat) {
     }
 }
 
-fn raise(cursors: &mut BTreeMap<HostId, u64>, host: HostId, through: u64) {
+fn raise(cursors: &mut BTreeMap<HostId, CommandSeq>, host: HostId, through: CommandSeq) {
     let cursor = cursors.entry(host).or_insert(through);
     *cursor = through.max(*cursor);
 }
@@ -114,7 +114,7 @@ impl Directory for FleetDirectory {
         Ok(Principal::Viewer { name: viewer.name, debug: viewer.debug })
     }
 
-    fn commands_after(&self, host: HostId, after: u64, max: usize) -> Vec<QueuedCommand> {
+    fn commands_after(&self, host: HostId, after: CommandSeq, max: usize) -> Vec<QueuedCommand> {
         let commands = self.fleet.commands_after(host, after, max);
         if let Some((through, _)) = commands.last() {
             self.note(|waiting| raise(&mut waiting.sent, host, *through));
@@ -125,7 +125,7 @@ impl Directory for FleetDirectory {
             .collect()
     }
 
-    fn command_delivered(&self, host: HostId, seq: u64) {
+    fn command_delivered(&self, host: HostId, seq: CommandSeq) {
         self.note(|waiting| raise(&mut waiting.delivered, host, seq));
     }
 

@@ -3,13 +3,24 @@
 use crate::budget::Spending;
 use schema::command::Over;
 use schema::{HostId, JobId};
+use serde::Serialize;
 use std::collections::BTreeSet;
+
+/// The place of a change among all since the server started, from 1. Prints as the bare number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ChangeSeq(pub u64);
+
+impl std::fmt::Display for ChangeSeq {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// Something was committed (or, for `JobLive` and live lines, heard).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Grows by one with each change while the server runs.
-    pub seq: u64,
+    pub seq: ChangeSeq,
     /// The thing that changed.
     pub what: Changed,
 }

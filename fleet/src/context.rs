@@ -1,7 +1,7 @@
 //! What the facade holds beside the store and nothing stores: the clock, who listens, what is in memory only.
 
 use crate::aging::Round;
-use crate::change::{Change, Changed, Effects};
+use crate::change::{Change, ChangeSeq, Changed, Effects};
 use crate::clock::{Clock, SETTLES_MS};
 use crate::facts::Facts;
 use crate::job::live::Board;
@@ -12,7 +12,7 @@ use crate::seal::MasterKey;
 use crate::settings::{Driver, Settings};
 use crate::store::Reader;
 use crate::traffic::Traffic;
-use schema::{HostId, Timestamp};
+use schema::{CommandSeq, HostId, Timestamp};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
@@ -42,7 +42,7 @@ pub(crate) struct Context {
     plans_reviewed_at: AtomicU64,
     /// Hosts whose connection has begun and whose hello on it has not been taken yet, and the last command that was
     /// acknowledged before it.
-    began: Mutex<BTreeMap<HostId, u64>>,
+    began: Mutex<BTreeMap<HostId, CommandSeq>>,
     aging: Mutex<Round>,
     /// The last look through the data file.
     scrub: Mutex<Option<Scrub>>,
@@ -90,7 +90,7 @@ impl Context {
     }
 
     /// The hosts whose first hello of a connection is still to come, each with the last command acknowledged before.
-    pub(crate) fn began(&self) -> MutexGuard<'_, BTreeMap<HostId, u64>> {
+    pub(crate) fn began(&self) -> MutexGuard<'_, BTreeMap<HostId, CommandSeq>> {
         self.began.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -142,12 +142,12 @@ impl Context {
     }
 
     /// The number of the newest change.
-    pub(crate) fn change_seq(&self) -> u64 {
-        self.change_seq.load(Ordering::Relaxed)
+    pub(crate) fn change_seq(&self) -> ChangeSeq {
+        ChangeSeq(self.change_seq.load(Ordering::Relaxed))
     }
 
     pub(crate) fn tell(&self, what: Changed) {
-        let seq = self.change_seq.fetch_add(1, Ordering::Relaxed) + 1;
+        let seq = ChangeSeq(self.change_seq.fetch_add(1, Ordering::Relaxed) + 1);
         // Nobody listens: nothing to do.
         let _ = self.changes.send(Change { seq, what });
     }

@@ -18,7 +18,7 @@ use crate::store::{HOST_TOKENS, HOSTS, LINK_STATES, LINKS, OUTBOX, PRESENCES, Re
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use schema::enroll::{MAX_TOKEN_CHARS, Token};
 use schema::envelope::{self, Key, OpenError, Sealed, version_notice};
-use schema::{EnrollRefusal, EnrollRequest, EnrollResponse, HostId, TokenId, Topic};
+use schema::{EnrollRefusal, EnrollRequest, EnrollResponse, Epoch, HostId, PlanRevision, TokenId, Topic};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -125,7 +125,9 @@ fn answer(op: &mut Op<'_, '_>, id: TokenId, payload: &[u8]) -> Result<Vec<u8>, R
             Some(EnrollRefusal::Used)
         }
         // The answer has arrived: whoever asks now is a copy of that machine.
-        (Some(host), Some(_)) if op.tx.get(&PRESENCES, &host.id)?.is_some_and(|seen| seen.epoch > 0) => {
+        (Some(host), Some(_))
+            if op.tx.get(&PRESENCES, &host.id)?.is_some_and(|seen| seen.epoch > Epoch::ZERO) =>
+        {
             Some(EnrollRefusal::Used)
         }
         _ => None,
@@ -186,7 +188,8 @@ fn make_host(
         installation: request.installation,
     };
     op.tx.put(&LINKS, &host.id, &link)?;
-    let plan_revision = op.tx.get(&LINK_STATES, &host.id)?.map_or(1, |state| state.plan_revision + 1);
+    let plan_revision =
+        op.tx.get(&LINK_STATES, &host.id)?.map_or(PlanRevision(1), |state| state.plan_revision.next());
     // What waits is sealed with the old key.
     op.tx.remove_all(&OUTBOX, &Span::under(&host.id))?;
     op.tx.put(&LINK_STATES, &host.id, &LinkState { plan_revision, ..LinkState::default() })?;

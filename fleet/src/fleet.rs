@@ -1,4 +1,4 @@
-use crate::change::Change;
+use crate::change::{Change, ChangeSeq};
 use crate::context::Context;
 use crate::op::Op;
 use crate::record::meta::META_KEY_CHECK;
@@ -67,7 +67,7 @@ impl Fleet {
 
     /// The number of the newest change: what is read after this was asked knows of it.
     #[must_use]
-    pub fn change_seq(&self) -> u64 {
+    pub fn change_seq(&self) -> ChangeSeq {
         self.context().change_seq()
     }
 

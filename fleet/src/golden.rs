@@ -9,7 +9,7 @@ use crate::record::{
     JobFigures, JobState, JobWhat, Lack, Loss, Newest, Origin, Past, ProbeFigures, RestoreFailure,
     RestoreFigures, RestorePlan, RestoreTarget, Retention, Role, Soundness, SourceFinding, Unplanned, Whole,
 };
-use schema::{Class, HostId, JobId, Overwrite, RepoId, Slot, SourceReason, Timestamp};
+use schema::{Class, HostId, JobId, Overwrite, RepoId, Slot, SlotRevision, SourceReason, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::{Debug, Write as _};
 
@@ -193,7 +193,7 @@ fn enums(written: &mut Written) {
     each!(written, Sent {
         Sent::Run(_) => Sent::Run(JOB),
         Sent::Cancel(_) => Sent::Cancel(JOB),
-        Sent::Config { .. } => Sent::Config { slot: Slot::Admin, revision: 3, for_job: Some(JOB) },
+        Sent::Config { .. } => Sent::Config { slot: Slot::Admin, revision: SlotRevision(3), for_job: Some(JOB) },
     });
     each!(written, Meta {
         Meta::Format(_) => Meta::Format(3),

@@ -18,7 +18,9 @@ use crate::repo;
 use crate::request::By;
 use crate::store::{HOSTS, JOBS, LINK_STATES, LINKS, PRESENCES, Reads};
 use schema::envelope::{Key, OpenError, version_notice};
-use schema::{HostId, HostTopic, JobId, Live, Presence, RepoStats, ServerClock, Timestamp, ToAgent, Topic};
+use schema::{
+    CommandSeq, HostId, HostTopic, JobId, Live, Presence, RepoStats, ServerClock, Timestamp, ToAgent, Topic,
+};
 use zeroize::Zeroizing;
 
 impl Fleet {
@@ -78,7 +80,7 @@ impl Fleet {
     /// a connection begins does not call this.
     pub fn connection_began(&self, host: HostId) {
         let state = self.view().and_then(|view| view.get(&LINK_STATES, &host));
-        let delivered = state.ok().flatten().map_or(0, |state| state.delivered);
+        let delivered = state.ok().flatten().map_or(CommandSeq::ZERO, |state| state.delivered);
         self.context().began().insert(host, delivered);
     }
 
@@ -154,7 +156,12 @@ impl Fleet {
     /// Sealed commands that wait for a host, behind a number, oldest first. Those that its connection has
     /// acknowledged are left out.
     #[must_use]
-    pub fn commands_after(&self, host: HostId, after_seq: u64, max: usize) -> Vec<(u64, Vec<u8>)> {
+    pub fn commands_after(
+        &self,
+        host: HostId,
+        after_seq: CommandSeq,
+        max: usize,
+    ) -> Vec<(CommandSeq, Vec<u8>)> {
         let commands = self.view().and_then(|view| {
             let state = outbox::state_of(&view, host)?;
             if state.is_catching_up() {
@@ -178,7 +185,7 @@ impl Fleet {
     }
 
     /// Commands up to `through` were handed to the host's session.
-    pub async fn command_sent(&self, host: HostId, through: u64) {
+    pub async fn command_sent(&self, host: HostId, through: CommandSeq) {
         let noted = self.write(By::system(), move |op| Ok(dispatch::sent(op, host, through)?)).await;
         if let Err(error) = noted {
             tracing::error!(%host, %error, "sent commands could not be noted");
@@ -187,7 +194,7 @@ impl Fleet {
 
     /// The host's connection has acknowledged commands up to `seq` (PUBACK). They are not handed out again until a
     /// hello says that they were not taken after all; only what the agent says it has taken clears the outbox.
-    pub async fn command_delivered(&self, host: HostId, seq: u64) {
+    pub async fn command_delivered(&self, host: HostId, seq: CommandSeq) {
         let noted = self
             .write(By::system(), move |op| {
                 dispatch::sent(op, host, seq)?;
@@ -360,7 +367,7 @@ fn take_presence(
     op: &mut Op<'_, '_>,
     host: HostId,
     message: &[u8],
-    first: Option<u64>,
+    first: Option<CommandSeq>,
 ) -> Result<Option<Greeted>, Refused> {
     let now: Timestamp = op.now;
     if !op.tx.has(&HOSTS, &host)? {

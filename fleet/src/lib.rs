@@ -87,7 +87,7 @@ mod unplanned;
 pub mod view;
 
 pub use budget::OverBudget;
-pub use change::{Change, Changed};
+pub use change::{Change, ChangeSeq, Changed};
 pub use credentials::host_key::fingerprint as host_key_fingerprint;
 pub use fleet::{Fleet, Handled, NewEnrollToken};
 pub use folder::{NoInclude, check_snapshot, clean_path, include_of};

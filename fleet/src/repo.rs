@@ -32,7 +32,7 @@ use crate::soundness;
 use crate::store::{HISTORY, JOBS, REPO_HOSTS, REPOS, Reads, Span};
 use crate::units::DAY_MS;
 use schema::stats::SizeSource;
-use schema::{Class, HostId, JobId, RepoId, RepoStats, Slot, Timestamp};
+use schema::{Class, HostId, JobId, RepoId, RepoStats, Slot, Stream, Timestamp};
 
 const HOUR_MS: u64 = 3_600_000;
 /// Hourly points are kept for this long…
@@ -46,7 +46,7 @@ const DAILY_FOR_MS: u64 = 730 * DAY_MS;
 pub(crate) fn merge(
     state: &mut RepoState,
     stats: &RepoStats<'_>,
-    stream: Option<u64>,
+    stream: Option<Stream>,
     about: About,
     now: Timestamp,
 ) -> bool {
@@ -202,7 +202,7 @@ pub(crate) fn take_stats(
     op: &mut Op<'_, '_>,
     host: HostId,
     stats: &RepoStats<'_>,
-    stream: Option<u64>,
+    stream: Option<Stream>,
 ) -> Result<bool, StoreError> {
     let before = op.tx.get(&REPOS, &host)?.unwrap_or_default();
     let mut after = before.clone();
@@ -344,14 +344,15 @@ pub(crate) fn surplus(times: &[u64], now: Timestamp) -> Vec<u64> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use schema::StatsRevision;
     use schema::stats::{CheckResult, Size, SnapshotCount};
 
     const NOW: Timestamp = Timestamp(1_000 * DAY_MS);
 
     fn stats(stream: u64, revision: u64, at: u64, bytes: u64) -> RepoStats<'static> {
         RepoStats {
-            stream,
-            revision,
+            stream: Stream(stream),
+            revision: StatsRevision(revision),
             at: Timestamp(at),
             job: None,
             repo: None,
@@ -366,20 +367,20 @@ mod tests {
     #[test]
     fn an_older_revision_changes_nothing() {
         let mut state = RepoState::default();
-        assert!(merge(&mut state, &stats(1, 5, 100, 50), Some(1), About::default(), NOW));
+        assert!(merge(&mut state, &stats(1, 5, 100, 50), Some(Stream(1)), About::default(), NOW));
         let before = state.clone();
-        assert!(!merge(&mut state, &stats(1, 4, 200, 60), Some(1), About::default(), NOW));
-        assert!(!merge(&mut state, &stats(1, 5, 200, 60), Some(1), About::default(), NOW));
+        assert!(!merge(&mut state, &stats(1, 4, 200, 60), Some(Stream(1)), About::default(), NOW));
+        assert!(!merge(&mut state, &stats(1, 5, 200, 60), Some(Stream(1)), About::default(), NOW));
         assert_eq!(state, before);
     }
 
     #[test]
     fn a_newer_message_has_the_newer_figure_whatever_the_hosts_clock_says() {
         let mut state = RepoState::default();
-        merge(&mut state, &stats(1, 1, 100, 50), Some(1), About::default(), NOW);
+        merge(&mut state, &stats(1, 1, 100, 50), Some(Stream(1)), About::default(), NOW);
         let mut late = stats(1, 2, 90, 40);
         late.snapshots = Some(SnapshotCount { at: Timestamp(120), count: 3, newest_at: None });
-        assert!(merge(&mut state, &late, Some(1), About::default(), NOW));
+        assert!(merge(&mut state, &late, Some(Stream(1)), About::default(), NOW));
         let size = state.size.as_ref().unwrap();
         assert_eq!((size.bytes, size.at.0), (40, 100), "and none is older than the one before it");
         assert_eq!(state.snapshots.as_ref().unwrap().count, 3);
@@ -391,52 +392,52 @@ mod tests {
         let mut state = RepoState::default();
         let mut message = stats(1, 1, 100, 50);
         message.check = check(100, 0);
-        merge(&mut state, &message, Some(1), About::default(), NOW);
+        merge(&mut state, &message, Some(Stream(1)), About::default(), NOW);
         // A neighbour found damage since; the host tells of another size, and of its own check again.
         let found = CheckSeen { at: Timestamp(150), errors: 3, subset_pct: 100, by: Some(HostId([2; 16])) };
         state.check = Some(found.clone());
         let mut again = stats(1, 2, 200, 60);
         again.check = check(100, 0);
-        merge(&mut state, &again, Some(1), About::default(), NOW);
+        merge(&mut state, &again, Some(Stream(1)), About::default(), NOW);
         assert_eq!((state.check.clone(), state.size.as_ref().unwrap().bytes), (Some(found), 60));
         // Its next check is news.
-        again.revision = 3;
+        again.revision = StatsRevision(3);
         again.check = check(300, 0);
-        merge(&mut state, &again, Some(1), About::default(), NOW);
+        merge(&mut state, &again, Some(Stream(1)), About::default(), NOW);
         assert_eq!(state.check.as_ref().map(|check| (check.errors, check.by)), Some((0, None)));
         // And damage counts, however late the neighbour's look was.
         state.check = Some(CheckSeen { at: NOW, errors: 0, subset_pct: 100, by: Some(HostId([2; 16])) });
-        again.revision = 4;
+        again.revision = StatsRevision(4);
         again.check = check(310, 1);
-        merge(&mut state, &again, Some(1), About::default(), NOW);
+        merge(&mut state, &again, Some(Stream(1)), About::default(), NOW);
         assert_eq!(state.check.map(|check| check.errors), Some(1));
     }
 
     #[test]
     fn a_message_of_a_lost_journal_does_not_overwrite_what_the_new_one_said() {
         let mut state = RepoState::default();
-        merge(&mut state, &stats(1, 900, 100, 50), Some(1), About::default(), NOW);
-        assert!(merge(&mut state, &stats(2, 1, 200, 60), Some(2), About::default(), NOW));
-        assert!(!merge(&mut state, &stats(1, 901, 150, 55), Some(2), About::default(), NOW));
-        assert_eq!((state.size.unwrap().bytes, state.newest.unwrap().0), (60, 2));
+        merge(&mut state, &stats(1, 900, 100, 50), Some(Stream(1)), About::default(), NOW);
+        assert!(merge(&mut state, &stats(2, 1, 200, 60), Some(Stream(2)), About::default(), NOW));
+        assert!(!merge(&mut state, &stats(1, 901, 150, 55), Some(Stream(2)), About::default(), NOW));
+        assert_eq!((state.size.unwrap().bytes, state.newest.unwrap().0), (60, Stream(2)));
     }
 
     #[test]
     fn a_time_from_the_future_counts_as_now() {
         let mut state = RepoState::default();
-        merge(&mut state, &stats(1, 1, u64::MAX, 50), Some(1), About::default(), NOW);
-        assert!(merge(&mut state, &stats(1, 2, NOW.0 + 5, 60), Some(1), About::default(), NOW));
+        merge(&mut state, &stats(1, 1, u64::MAX, 50), Some(Stream(1)), About::default(), NOW);
+        assert!(merge(&mut state, &stats(1, 2, NOW.0 + 5, 60), Some(Stream(1)), About::default(), NOW));
         assert_eq!(state.size.unwrap().bytes, 60);
     }
 
     #[test]
     fn a_size_that_can_not_be_leaves_what_is_known() {
         let mut state = RepoState::default();
-        merge(&mut state, &stats(1, 1, 100, 50), Some(1), About::default(), NOW);
-        merge(&mut state, &stats(1, 2, 200, u64::MAX), Some(1), About::default(), NOW);
-        merge(&mut state, &stats(1, 3, 300, MOST_BYTES + 1), Some(1), About::default(), NOW);
+        merge(&mut state, &stats(1, 1, 100, 50), Some(Stream(1)), About::default(), NOW);
+        merge(&mut state, &stats(1, 2, 200, u64::MAX), Some(Stream(1)), About::default(), NOW);
+        merge(&mut state, &stats(1, 3, 300, MOST_BYTES + 1), Some(Stream(1)), About::default(), NOW);
         assert_eq!(state.size.as_ref().unwrap().bytes, 50);
-        merge(&mut state, &stats(1, 4, 400, MOST_BYTES), Some(1), About::default(), NOW);
+        merge(&mut state, &stats(1, 4, 400, MOST_BYTES), Some(Stream(1)), About::default(), NOW);
         assert_eq!(state.size.unwrap().bytes, MOST_BYTES);
     }
 
@@ -448,7 +449,7 @@ mod tests {
         for (revision, ((subset_pct, errors), stands)) in (1..).zip(found.into_iter().zip(stands)) {
             let mut message = stats(1, revision, revision * 100, 50);
             message.check = Some(CheckResult { at: Timestamp(revision * 100), errors, subset_pct });
-            merge(&mut state, &message, Some(1), About::default(), NOW);
+            merge(&mut state, &message, Some(Stream(1)), About::default(), NOW);
             let check = state.check.as_ref().unwrap();
             assert_eq!((check.subset_pct, check.errors), stands, "after message {revision}");
         }
@@ -459,10 +460,10 @@ mod tests {
         let mut state = RepoState::default();
         let mut first = stats(1, 1, 100, 50);
         first.repo = Some(RepoId([1; 32]));
-        merge(&mut state, &first, Some(1), About::default(), NOW);
+        merge(&mut state, &first, Some(Stream(1)), About::default(), NOW);
         let mut second = stats(1, 2, 200, 60);
         (second.repo, second.size) = (Some(RepoId([2; 32])), None);
-        assert!(merge(&mut state, &second, Some(1), About::default(), NOW));
+        assert!(merge(&mut state, &second, Some(Stream(1)), About::default(), NOW));
         assert_eq!((state.size, state.repo), (None, Some(RepoId([2; 32]))));
     }
 
@@ -472,7 +473,7 @@ mod tests {
         let mut state = RepoState::default();
         let mut take = |stats: &RepoStats<'_>| {
             let before = state.clone();
-            merge(&mut state, stats, Some(1), About::default(), NOW);
+            merge(&mut state, stats, Some(Stream(1)), About::default(), NOW);
             point(&before, &state).map(|point| (point.at.0, point.bytes, point.snapshots))
         };
         assert_eq!(take(&stats(1, 1, 100, 50)), Some((100, 50, None)));
@@ -507,7 +508,7 @@ mod tests {
                 message.check = Some(CheckResult { at: Timestamp(at), errors: *errors, subset_pct: 100 });
                 message.snapshots =
                     Some(SnapshotCount { at: Timestamp(at), count: *errors, newest_at: Some(Timestamp(at)) });
-                merge(&mut state, &message, Some(1), about, NOW);
+                merge(&mut state, &message, Some(Stream(1)), about, NOW);
                 prop_assert_eq!(state.size.as_ref().unwrap().bytes, revision);
                 prop_assert_eq!(state.snapshots.as_ref().unwrap().count, *errors);
                 prop_assert_eq!(state.check.as_ref().unwrap().errors, *errors);
@@ -524,7 +525,7 @@ mod tests {
             let mut state = RepoState::default();
             let doubled = doubled.into_iter().map(|place| order[place]);
             for n in order.iter().copied().chain(doubled) {
-                merge(&mut state, &stats(1, n + 1, 1000 + n, n), Some(1), About::default(), NOW);
+                merge(&mut state, &stats(1, n + 1, 1000 + n, n), Some(Stream(1)), About::default(), NOW);
             }
             prop_assert_eq!(state.size.unwrap().bytes, 11);
         }

@@ -13,7 +13,7 @@ use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::store::{GROUPS, HISTORY, HOST_NAMES, HOSTS, PRESENCES, REPO_HOSTS, REPOS, Tx};
 use crate::units::DAY_MS;
-use schema::{Class, HostId, InstallationId, JobId, RepoId, Timestamp};
+use schema::{Class, CommandSeq, Epoch, HostId, InstallationId, JobId, RepoId, Timestamp};
 
 /// So many days lie behind the fleet.
 const DAYS: u64 = 30;
@@ -103,7 +103,7 @@ fn add_host(tx: &mut Tx<'_>, number: u64, now: Timestamp) -> Result<(), StoreErr
     let seen = if away { before(5) } else { now };
     let presence = Presence {
         online: !away,
-        epoch: 7,
+        epoch: Epoch(7),
         changed_at: Some(before(5)),
         last_seen_at: Some(seen),
         ..Presence::default()
@@ -192,7 +192,7 @@ fn add_job(op: &mut Op<'_, '_>, seed: &Seed, number: u64, now: Timestamp) -> Res
         exit_code: Some(i32::from(class.is_some())),
         message: message.to_owned(),
         figures,
-        ..Job::new(JobId::new(at, bytes10(number)), host, what, actor, at, number)
+        ..Job::new(JobId::new(at, bytes10(number)), host, what, actor, at, CommandSeq(number))
     };
     job::create(op, &job)
 }

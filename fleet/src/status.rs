@@ -201,7 +201,7 @@ pub(crate) fn row(entry: &RosterEntry, now: Timestamp) -> HostRow {
 mod tests {
     use super::*;
     use crate::record::{Actor, Job, JobWhat, Machine, Presence, Quarantine, Twin};
-    use schema::{HostId, JobId, JobKind};
+    use schema::{CommandSeq, HostId, JobId, JobKind};
 
     const NOW: Timestamp = Timestamp(1_000 * DAY_MS);
 
@@ -397,7 +397,7 @@ mod tests {
 
     #[test]
     fn a_full_disk_of_the_agent_is_told_though_a_job_seems_to_run() {
-        let job = Job::new(JobId([2; 16]), host().id, JobWhat::Prune, Actor::System, ago(2), 1);
+        let job = Job::new(JobId([2; 16]), host().id, JobWhat::Prune, Actor::System, ago(2), CommandSeq(1));
         let running = Some(Job { state: JobState::Running, ..job });
         let summary =
             Summary { running, groups: vec![group("etc", JobState::Succeeded, None, 1, Some(1))], ..known() };
@@ -564,7 +564,7 @@ mod tests {
 
     #[test]
     fn a_job_of_a_host_that_went_away_is_not_said_to_run() {
-        let job = Job::new(JobId([2; 16]), host().id, JobWhat::Prune, Actor::System, ago(2), 1);
+        let job = Job::new(JobId([2; 16]), host().id, JobWhat::Prune, Actor::System, ago(2), CommandSeq(1));
         let job = Job { state: JobState::Running, ..job };
         let good = group("etc", JobState::Succeeded, None, 1, Some(1));
         let summary = Summary { groups: vec![good], running: Some(job), ..known() };

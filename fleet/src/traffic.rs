@@ -283,10 +283,10 @@ fn says(content: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schema::{JobSpec, ReportBody, Run, Slot};
+    use schema::{CommandSeq, JobSpec, ReportBody, ReportSeq, Run, Slot, SlotRevision, Stream};
 
     fn command(body: CommandBody<'_>) -> ToAgent<'_> {
-        ToAgent::Command(Command { seq: 7, expires_at: Timestamp(9), body })
+        ToAgent::Command(Command { seq: CommandSeq(7), expires_at: Timestamp(9), body })
     }
 
     #[test]
@@ -301,8 +301,12 @@ mod tests {
             host_keys: "",
             env: Items::write([("AWS_SECRET_ACCESS_KEY", "geheim-3")], &mut room).unwrap(),
         };
-        let update =
-            ConfigUpdate { slot: Slot::Repo, revision: 1, for_job: None, credentials: Some(credentials) };
+        let update = ConfigUpdate {
+            slot: Slot::Repo,
+            revision: SlotRevision(1),
+            for_job: None,
+            credentials: Some(credentials),
+        };
         let shown = written(&without_secrets(command(CommandBody::ConfigUpdate(update))));
         assert!(!shown.to_string().contains("geheim"), "{shown}");
         let update = &shown["command"]["body"]["config_update"];
@@ -319,7 +323,13 @@ mod tests {
         assert_eq!(shown["command"]["body"]["run"]["job"], JobId([1; 16]).to_string());
         assert_eq!(shown["command"]["body"]["run"]["spec"]["ls"]["path"], "/etc");
         assert_eq!(says(&shown), "command run ls");
-        let report = Report { stream: 1, seq: 2, taken: 3, at: Timestamp(4), body: ReportBody::Dropped };
+        let report = Report {
+            stream: Stream(1),
+            seq: ReportSeq(2),
+            taken: CommandSeq(3),
+            at: Timestamp(4),
+            body: ReportBody::Dropped,
+        };
         assert_eq!(says(&written(&report)), "dropped");
         let mut room = [0; 100];
         let lines: Items<'_, &str> = Items::write(["a", "b"], &mut room).unwrap();

@@ -1,6 +1,6 @@
 //! Server → agent.
 
-use crate::{Items, JobId, JobSpec, Slot, Timestamp};
+use crate::{CommandSeq, Epoch, Items, JobId, JobSpec, ReportSeq, Slot, SlotRevision, Stream, Timestamp};
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
@@ -14,9 +14,9 @@ pub enum ToAgent<'a> {
     /// The server has committed all reports of this stream up to and with `through`.
     Ack {
         /// The journal that is meant, see [`crate::Hello::stream`].
-        stream: u64,
+        stream: Stream,
         /// The highest committed report number without a hole before it.
-        through: u64,
+        through: ReportSeq,
         /// In the answer to a hello: what time it is.
         clock: Option<ServerClock>,
         /// What the last of them asked of the server was over a budget, and was not taken.
@@ -32,7 +32,7 @@ pub enum ToAgent<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerClock {
     /// The epoch of the hello.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// The server's time.
     pub at: Timestamp,
 }
@@ -97,7 +97,7 @@ impl Over {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command<'a> {
     /// Its place in the host's command sequence, from 1.
-    pub seq: u64,
+    pub seq: CommandSeq,
     /// After this instant, by the server's clock, the agent refuses it ([`crate::Refusal::Expired`]).
     pub expires_at: Timestamp,
     /// What the agent is asked to do.
@@ -145,7 +145,7 @@ pub struct ConfigUpdate<'a> {
     /// The slot that the credentials are for.
     pub slot: Slot,
     /// Grows with each change of this slot on the server; what was deleted has a revision too.
-    pub revision: u64,
+    pub revision: SlotRevision,
     /// Held in memory for this job only, and forgotten when it ends.
     pub for_job: Option<JobId>,
     /// `None`: the slot was emptied (of the admin slot without a job: see above).

@@ -1,13 +1,13 @@
 //! Server → agent, retained: what to do alone when the server can't be reached. Holds no secret.
 
-use crate::{Items, job::BackupSpec};
+use crate::{Items, PlanRevision, job::BackupSpec};
 use serde::{Deserialize, Serialize};
 
 /// Schedules and source groups of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan<'a> {
     /// Number of the plan; grows with each change.
-    pub revision: u64,
+    pub revision: PlanRevision,
     /// The host name that restic writes into snapshots.
     pub restic_host: &'a str,
     /// The groups that schedules name.

@@ -1,6 +1,8 @@
 //! Agent → server: here, or gone.
 
-use crate::{InstallationId, Items, JobId, Timestamp};
+use crate::{
+    CommandSeq, Epoch, InstallationId, Items, JobId, PlanRevision, ReportSeq, SlotRevision, Stream, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 /// Retained on `presence`, and the last will.
@@ -13,7 +15,7 @@ pub enum Presence<'a> {
     /// The connection of this epoch has ended.
     Gone {
         /// Number of the connection that has ended.
-        epoch: u64,
+        epoch: Epoch,
         /// Whether the agent said so itself (a clean stop), or its will did.
         clean: bool,
     },
@@ -23,9 +25,9 @@ pub enum Presence<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello<'a> {
     /// Counts connects, kept on disk.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// Names the journal, drawn at random when it was created.
-    pub stream: u64,
+    pub stream: Stream,
     /// Changes with each boot of the machine.
     pub boot_id: [u8; 16],
     /// Id of the installation, the same as long as the agent's state folder; see [`InstallationId`].
@@ -44,15 +46,15 @@ pub struct Hello<'a> {
     #[serde(borrow)]
     pub jobs: Items<'a, HeldJob>,
     /// The highest command number taken.
-    pub taken: u64,
+    pub taken: CommandSeq,
     /// The lowest report number not acked; `last_report + 1` when all are.
-    pub first_unacked: u64,
+    pub first_unacked: ReportSeq,
     /// The highest report number written.
-    pub last_report: u64,
+    pub last_report: ReportSeq,
     /// The plan it holds; 0 = none.
-    pub plan_revision: u64,
+    pub plan_revision: PlanRevision,
     /// The revision of the repo slot it holds; 0 = none.
-    pub repo_revision: u64,
+    pub repo_revision: SlotRevision,
     /// Space left for the state folder, in bytes.
     pub state_free_bytes: u64,
     /// The agent's clock at the time of the hello.

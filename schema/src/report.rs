@@ -1,18 +1,21 @@
 //! Agent → server, durable.
 
-use crate::{Class, Items, JobId, LogLine, OsText, Outcome, Slot, Summary, Timestamp};
+use crate::{
+    Class, CommandSeq, Items, JobId, LogLine, OsText, Outcome, ReportSeq, Slot, SlotRevision, Stream,
+    Summary, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 /// A numbered report. It stays in the agent's journal until the server has committed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report<'a> {
     /// The journal, see [`crate::Hello::stream`].
-    pub stream: u64,
+    pub stream: Stream,
     /// Its place in the journal, from 1.
-    pub seq: u64,
+    pub seq: ReportSeq,
     /// The highest command number taken when it was written: each command up to it is answered by this report or an
     /// earlier one. 0 in a [`ReportBody::Dropped`], which says nothing of commands.
-    pub taken: u64,
+    pub taken: CommandSeq,
     /// When it was written, by the agent's clock.
     pub at: Timestamp,
     /// What the report says.
@@ -63,7 +66,7 @@ pub enum ReportBody<'a> {
         /// The slot that the credentials were for.
         slot: Slot,
         /// The revision it has now.
-        revision: u64,
+        revision: SlotRevision,
         /// Why it was not stored; `None` = stored.
         refused: Option<Refusal>,
     },
@@ -80,7 +83,7 @@ pub enum ReportBody<'a> {
     /// A command that could not be decoded was taken and dropped.
     NotUnderstood {
         /// Sequence number of the command.
-        seq: u64,
+        seq: CommandSeq,
     },
     /// What stood under this number was given up for want of space.
     Dropped,

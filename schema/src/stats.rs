@@ -1,15 +1,15 @@
 //! Agent → server: the figures of the repository. Each has a time of its own.
 
-use crate::{JobId, RepoId, Timestamp};
+use crate::{JobId, RepoId, StatsRevision, Stream, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Retained on `repo/stats`. A figure that is not known is `None` and leaves what the server has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepoStats<'a> {
     /// The journal the agent writes, see [`crate::Hello::stream`].
-    pub stream: u64,
+    pub stream: Stream,
     /// Grows with each message of one stream.
-    pub revision: u64,
+    pub revision: StatsRevision,
     /// When it was written.
     pub at: Timestamp,
     /// The job it came from.

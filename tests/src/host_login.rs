@@ -13,7 +13,8 @@ use agent_linux::{
     state::StateFolder,
 };
 use schema::{
-    HostId, HostTopic, InstallationId, Live, Presence, RepoStats, Report, ReportBody, Timestamp, Topic,
+    CommandSeq, Epoch, HostId, HostTopic, InstallationId, Live, PlanRevision, Presence, RepoStats, Report,
+    ReportBody, ReportSeq, SlotRevision, Stream, Timestamp, Topic,
     envelope::{self, NONCE_BYTES},
     limits::MAX_PAYLOAD_BYTES,
     presence::Hello,
@@ -125,8 +126,14 @@ impl HostLogin {
 
     /// A durable report of the journal of this number.
     #[must_use]
-    pub fn sealed_report(&self, stream: u64, seq: u64, at: Timestamp, body: ReportBody<'_>) -> Vec<u8> {
-        self.sealed(HostTopic::Evt, &Report { stream, seq, taken: 0, at, body })
+    pub fn sealed_report(
+        &self,
+        stream: Stream,
+        seq: ReportSeq,
+        at: Timestamp,
+        body: ReportBody<'_>,
+    ) -> Vec<u8> {
+        self.sealed(HostTopic::Evt, &Report { stream, seq, taken: CommandSeq::ZERO, at, body })
     }
 
     /// Live news.
@@ -150,21 +157,21 @@ impl HostLogin {
     /// # Panics
     /// When it can't be read.
     #[must_use]
-    pub fn stream_of(agent: &Agent) -> u64 {
+    pub fn stream_of(agent: &Agent) -> Stream {
         let state = StateFolder::open(&agent.state_dir).expect("the state folder");
-        let fresh = Fresh { stream: 1, epoch: 1 };
+        let fresh = Fresh { stream: Stream(1), epoch: Epoch(1) };
         Journal::open(&state, fresh).expect("the journal").saved.stream
     }
 
     /// A hello that no agent has said: of a far epoch and a new journal.
     #[must_use]
-    pub fn sealed_hello(&self, epoch: u64) -> Vec<u8> {
-        self.sealed_hello_of(epoch, 0x0e2e)
+    pub fn sealed_hello(&self, epoch: Epoch) -> Vec<u8> {
+        self.sealed_hello_of(epoch, Stream(0x0e2e))
     }
 
     /// The same with a journal of this number.
     #[must_use]
-    pub fn sealed_hello_of(&self, epoch: u64, stream: u64) -> Vec<u8> {
+    pub fn sealed_hello_of(&self, epoch: Epoch, stream: Stream) -> Vec<u8> {
         self.sealed_presence(&Presence::Hello(Hello {
             epoch,
             stream,
@@ -176,11 +183,11 @@ impl HostLogin {
             arch: "forged",
             hostname: "forged",
             jobs: schema::Items::EMPTY,
-            taken: 0,
-            first_unacked: 1,
-            last_report: 0,
-            plan_revision: 0,
-            repo_revision: 0,
+            taken: CommandSeq::ZERO,
+            first_unacked: ReportSeq(1),
+            last_report: ReportSeq::ZERO,
+            plan_revision: PlanRevision::ZERO,
+            repo_revision: SlotRevision::ZERO,
             state_free_bytes: 1,
             at: Timestamp(1),
         }))

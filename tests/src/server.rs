@@ -74,7 +74,8 @@ impl Server {
         });
         server.process = Some(process);
         server.wait_ready();
-        server.api = Api::new(&server.base(), &server.token("end-to-end", "read,run,restore,write,admin,metrics"));
+        server.api =
+            Api::new(&server.base(), &server.token("end-to-end", "read,run,restore,write,admin,metrics"));
         server
     }
 

@@ -20,7 +20,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use fleet::record::{Actor, Host, Role, Scope, Scopes, Secret};
-use fleet::{By, Fleet, Found, NewEnrollToken, Snapshot};
+use fleet::{By, ChangeSeq, Fleet, Found, NewEnrollToken, Snapshot};
 use schema::{HostId, Timestamp};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -199,7 +199,7 @@ pub(crate) struct Ctx {
     /// Path and query.
     pub(crate) target: String,
     /// The newest change that whatever is read from here on knows of.
-    pub(crate) seq: u64,
+    pub(crate) seq: ChangeSeq,
 }
 
 impl Ctx {

@@ -13,7 +13,7 @@ use axum::extract::RawQuery;
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use fleet::{Change, Changed};
+use fleet::{Change, ChangeSeq, Changed};
 use futures_util::stream::unfold;
 use schema::{HostId, JobId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -104,13 +104,13 @@ struct Due {
     /// When each was told last; forgotten once it may be told again.
     told: BTreeMap<String, Instant>,
     /// The newest change that was seen.
-    seq: u64,
+    seq: ChangeSeq,
 }
 
 impl Due {
     fn new(wanted: BTreeSet<String>, behind: bool) -> Self {
         let due = if behind { BTreeSet::from([ALL.to_owned()]) } else { BTreeSet::new() };
-        Self { wanted, due, told: BTreeMap::new(), seq: 0 }
+        Self { wanted, due, told: BTreeMap::new(), seq: ChangeSeq::default() }
     }
 
     fn changed(&mut self, change: &Change) {
@@ -246,9 +246,9 @@ impl Watch {
 }
 
 /// The newest change that the client knows of: `since`.
-fn since(query: &str) -> Option<u64> {
+fn since(query: &str) -> Option<ChangeSeq> {
     let (_, value) = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "since")?;
-    value.parse().ok()
+    value.parse().ok().map(ChangeSeq)
 }
 
 /// The stream.
@@ -296,7 +296,7 @@ mod tests {
     use super::*;
 
     fn change(seq: u64, what: Changed) -> Change {
-        Change { seq, what }
+        Change { seq: ChangeSeq(seq), what }
     }
 
     const HOST: HostId = HostId([1; 16]);
@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(due.next(now()), None);
         due.changed(&change(2, Changed::Audit));
         assert_eq!(due.next(now()).as_deref(), Some("audit"));
-        assert_eq!(due.seq, 2);
+        assert_eq!(due.seq, ChangeSeq(2));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What every page has around it.
 
 use crate::trouble::ServerTrouble;
+use fleet::ChangeSeq;
 use serde::Serialize;
 
 /// The frame of a page: navigation, theme, banners, and who is signed in.
@@ -21,5 +22,5 @@ pub(crate) struct Shell {
     /// Backups that wait; `None` = none.
     pub(crate) pending: Option<String>,
     /// The newest change that the page knows of.
-    pub(crate) seq: u64,
+    pub(crate) seq: ChangeSeq,
 }

@@ -2,7 +2,10 @@
 
 use super::state::{Busy, Core, Store, Storing};
 use crate::{Body, Cause, Change, GroupKey, Now, Safety, Ticket};
-use schema::{Command, CommandBody, ConfigUpdate, JobId, JobSpec, Refusal, Run, Slot, Timestamp, ToAgent};
+use schema::{
+    Command, CommandBody, CommandSeq, ConfigUpdate, JobId, JobSpec, Refusal, ReportSeq, Run, Slot, Stream,
+    Timestamp, ToAgent,
+};
 
 impl Core {
     /// A message on `cmd`. It may be acknowledged to the broker when [`Core::poll_effect`] has been drained and
@@ -22,7 +25,7 @@ impl Core {
     }
 
     /// A command of this number could not be decoded.
-    pub fn handle_not_understood(&mut self, seq: u64, now: Now) -> Result<(), Busy> {
+    pub fn handle_not_understood(&mut self, seq: CommandSeq, now: Now) -> Result<(), Busy> {
         self.pass_to(now);
         self.check_idle()?;
         if seq > self.saved.taken {
@@ -31,7 +34,7 @@ impl Core {
         Ok(())
     }
 
-    fn handle_ack(&mut self, stream: u64, through: u64) {
+    fn handle_ack(&mut self, stream: Stream, through: ReportSeq) {
         let through = through.min(self.saved.last_report);
         if stream == self.saved.stream && through < self.saved.acked {
             // It counts from further back than it has acked, and waits for what is not here any more: a new hello
@@ -80,15 +83,22 @@ impl Core {
 
     /// Whether a command before this one may still be on its way. Commands are taken in order; a missing one is asked
     /// for with a new hello, and given up only when the server itself begins behind it time and again.
-    fn is_behind_gap(&mut self, seq: u64) -> bool {
+    fn is_behind_gap(&mut self, seq: CommandSeq) -> bool {
         let is_first = !core::mem::replace(&mut self.seen_command, true);
-        if seq <= self.saved.taken + 1 {
+        if seq <= self.saved.taken.next() {
             return false;
         }
         !self.gap.is_believed(self.saved.taken, is_first)
     }
 
-    fn handle_run(&mut self, seq: u64, is_new: bool, is_expired: bool, expires_at: Timestamp, run: &Run<'_>) {
+    fn handle_run(
+        &mut self,
+        seq: CommandSeq,
+        is_new: bool,
+        is_expired: bool,
+        expires_at: Timestamp,
+        run: &Run<'_>,
+    ) {
         let job = run.job;
         let refusal = if self.saved.known(job).is_some() {
             if !is_new {
@@ -146,7 +156,7 @@ impl Core {
     }
 
     /// Cancelling is bound to one job id and does the same whether it comes once or twice, early or late.
-    fn handle_cancel(&mut self, seq: u64, is_new: bool, job: JobId) {
+    fn handle_cancel(&mut self, seq: CommandSeq, is_new: bool, job: JobId) {
         let entry = self.saved.held.iter().find(|entry| entry.ticket.job == job);
         match entry.map(|entry| entry.started_at.is_some()) {
             Some(true) => {
@@ -166,7 +176,7 @@ impl Core {
         }
     }
 
-    fn handle_config(&mut self, seq: u64, is_new: bool, update: &ConfigUpdate<'_>) {
+    fn handle_config(&mut self, seq: CommandSeq, is_new: bool, update: &ConfigUpdate<'_>) {
         let ConfigUpdate { slot, revision, for_job, credentials } = *update;
         let current = self.saved.slot(slot).revision;
         let refused = match for_job {
@@ -195,7 +205,7 @@ impl Core {
         self.storing = Some(Storing { seq, slot, revision, filled, for_job, handed_out: false });
     }
 
-    pub(super) fn refuse(&mut self, seq: u64, job: JobId, reason: Refusal) {
+    pub(super) fn refuse(&mut self, seq: CommandSeq, job: JobId, reason: Refusal) {
         self.propose(seq, Change::Refused(job), Some(Body::Refused { job, reason }), Safety::Kept);
     }
 

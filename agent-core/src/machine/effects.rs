@@ -125,7 +125,7 @@ impl Core {
             && retry_at <= self.now.mono
             && !self.stopping
         {
-            self.propose(taken, Change::Epoch(self.saved.epoch + 1), None, Safety::Kept);
+            self.propose(taken, Change::Epoch(self.saved.epoch.next()), None, Safety::Kept);
             return true;
         }
         false
@@ -172,14 +172,14 @@ impl Core {
     }
 
     fn plan_report(&mut self) -> Option<Effect> {
-        let is_open = self.is_connected() && self.sent - self.saved.acked < SEND_WINDOW;
+        let is_open = self.is_connected() && self.sent.since(self.saved.acked) < SEND_WINDOW;
         if !is_open || self.sent >= self.saved.last_report {
             return None;
         }
         if self.sent == self.saved.acked {
             self.quiet_since = self.now.mono;
         }
-        self.sent += 1;
+        self.sent = self.sent.next();
         Some(Effect::Report { seq: self.sent })
     }
 

@@ -1,12 +1,14 @@
 //! Numbers of commands that are missing.
 
+use schema::CommandSeq;
+
 /// A gap is believed when the server has begun behind it on so many connections in a row.
 const BELIEVE_GAP_AFTER: u8 = 3;
 
 /// Numbers that seem to be missing behind those taken.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Gap {
-    taken: u64,
+    taken: CommandSeq,
     /// On how many connections in a row the first command came behind this gap.
     seen: u8,
 }
@@ -14,7 +16,7 @@ pub(super) struct Gap {
 impl Gap {
     /// Whether the server has shown often enough that nothing is behind the numbers taken. `is_first`: this is the first
     /// command of a connection.
-    pub(super) const fn is_believed(&mut self, taken: u64, is_first: bool) -> bool {
+    pub(super) fn is_believed(&mut self, taken: CommandSeq, is_first: bool) -> bool {
         if self.taken != taken {
             *self = Self { taken, seen: 0 };
         }

@@ -6,7 +6,7 @@
 //! the two clocks of the machine drift apart, and the server is asked again.
 
 use crate::{Monotonic, Now, RESEND_AFTER_MS};
-use schema::{ServerClock, Timestamp};
+use schema::{Epoch, ServerClock, Timestamp};
 
 /// A jump of the machine's clock that is noticed, in milliseconds.
 const JUMP_MS: u64 = 30_000;
@@ -18,7 +18,7 @@ const FRESH_MS: u64 = 300_000;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ServerTime {
     /// The epoch and the time of the last hello.
-    hello: Option<(u64, Now)>,
+    hello: Option<(Epoch, Now)>,
     /// What the server said, and when the hello was said that it answered.
     told: Option<(Timestamp, Now)>,
     /// The last hello has no answer yet.
@@ -31,7 +31,7 @@ pub(super) struct ServerTime {
 
 impl ServerTime {
     /// A hello is said.
-    pub(super) fn said_hello(&mut self, epoch: u64, now: Now) {
+    pub(super) fn said_hello(&mut self, epoch: Epoch, now: Now) {
         self.hello = Some((epoch, now));
         self.awaits_answer = true;
         // All that was not taken comes again with it.

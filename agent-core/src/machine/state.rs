@@ -3,7 +3,7 @@
 use super::{gap::Gap, server_time::ServerTime};
 use crate::{Backoff, Effect, KILL_AFTER_MS, MAX_HELD_SLOTS, Monotonic, Now, Record, Saved, StopCause};
 use heapless::{Deque, Vec};
-use schema::{Class, JobId, Outcome, Slot, report::Trouble};
+use schema::{Class, CommandSeq, JobId, Outcome, ReportSeq, Slot, SlotRevision, report::Trouble};
 
 /// A record waits for its answer: drain [`Core::poll_effect`] first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +42,9 @@ pub struct Core {
     pub(super) held_slots: Vec<(JobId, Slot), MAX_HELD_SLOTS>,
     pub(super) troubles: Vec<Trouble, 4>,
     pub(super) out: Deque<Effect, 8>,
-    pub(super) acked_stored: u64,
-    pub(super) taken_safely: u64,
-    pub(super) sent: u64,
+    pub(super) acked_stored: ReportSeq,
+    pub(super) taken_safely: CommandSeq,
+    pub(super) sent: ReportSeq,
     pub(super) quiet_since: Monotonic,
     pub(super) look_for_expired: bool,
     pub(super) stopping: bool,
@@ -80,9 +80,9 @@ pub(super) struct Pending {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Storing {
-    pub(super) seq: u64,
+    pub(super) seq: CommandSeq,
     pub(super) slot: Slot,
-    pub(super) revision: u64,
+    pub(super) revision: SlotRevision,
     pub(super) filled: bool,
     pub(super) for_job: Option<JobId>,
     pub(super) handed_out: bool,
@@ -158,7 +158,7 @@ impl Core {
     /// The highest command number taken whose answer can't be lost any more: what a hello claims. Less than
     /// [`Saved::taken`] only while answers are kept in memory because the disk takes nothing.
     #[must_use]
-    pub const fn taken_safely(&self) -> u64 {
+    pub const fn taken_safely(&self) -> CommandSeq {
         self.taken_safely
     }
 

@@ -2,7 +2,7 @@
 
 use super::state::{Core, Link, Pending, Progress, Running, Store, Storing};
 use crate::{Body, Change, Effect, Now, Record, STORE_RETRY_AFTER_MS, Safety};
-use schema::{Refusal, Slot, report::Trouble};
+use schema::{CommandSeq, Refusal, Slot, report::Trouble};
 
 /// Whether a record was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +73,8 @@ impl Core {
     }
 
     /// Makes a record that waits to be written; nothing of it is true yet.
-    pub(super) fn propose(&mut self, taken: u64, change: Change, body: Option<Body>, safety: Safety) {
-        let report = body.map(|body| (self.saved.last_report + 1, body));
+    pub(super) fn propose(&mut self, taken: CommandSeq, change: Change, body: Option<Body>, safety: Safety) {
+        let report = body.map(|body| (self.saved.last_report.next(), body));
         let taken = taken.max(self.saved.taken);
         let record = Record { taken, at: self.now.wall, change, report, safety };
         self.pending = Some(Pending { record, handed_out: false });

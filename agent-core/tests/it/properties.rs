@@ -1,6 +1,6 @@
 use crate::world::{Crash, Sent, World, job_id};
 use proptest::prelude::*;
-use schema::{Class, Outcome, Slot};
+use schema::{Class, Outcome, Slot, SlotRevision};
 use std::collections::BTreeSet;
 
 #[derive(Clone, Debug)]
@@ -68,7 +68,13 @@ fn play(steps: &[Step]) {
                 revision += 1;
                 let slot = if admin { Slot::Admin } else { Slot::Repo };
                 let for_job = for_job.map(job_id);
-                world.command(|seq| Sent::Config { seq, slot, revision, for_job, filled: true });
+                world.command(|seq| Sent::Config {
+                    seq,
+                    slot,
+                    revision: SlotRevision(revision),
+                    for_job,
+                    filled: true,
+                });
             }
             Step::Deliver { index, keep } => {
                 let is_early = world.is_too_early(index);

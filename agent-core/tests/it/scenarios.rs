@@ -1,8 +1,8 @@
 use crate::world::{Said, Sent, World};
 use agent_core::{Body, Cause, StopCause, WakeFor};
 use schema::{
-    Class, HeldPhase, Outcome, Refusal, ServerClock, Slot, Timestamp, ToAgent, limits::MAX_HELD_JOBS,
-    report::Trouble,
+    Class, CommandSeq, Epoch, HeldPhase, Outcome, Refusal, ReportSeq, ServerClock, Slot, SlotRevision,
+    Stream, Timestamp, ToAgent, limits::MAX_HELD_JOBS, report::Trouble,
 };
 
 fn connected() -> World {
@@ -160,7 +160,13 @@ fn an_expired_command_is_refused() {
 #[test]
 fn without_credentials_a_job_is_refused() {
     let mut world = connected();
-    world.command(|seq| Sent::Config { seq, slot: Slot::Repo, revision: 5, for_job: None, filled: false });
+    world.command(|seq| Sent::Config {
+        seq,
+        slot: Slot::Repo,
+        revision: SlotRevision(5),
+        for_job: None,
+        filled: false,
+    });
     let job = world.order_run(0, false);
     deliver_all(&mut world);
     assert_eq!(world.endings(job), [Body::Refused { job, reason: Refusal::NoCredentials }]);
@@ -169,12 +175,18 @@ fn without_credentials_a_job_is_refused() {
 #[test]
 fn credentials_for_one_job_let_it_run_and_are_forgotten_with_it() {
     let mut world = connected();
-    world.command(|seq| Sent::Config { seq, slot: Slot::Repo, revision: 5, for_job: None, filled: false });
+    world.command(|seq| Sent::Config {
+        seq,
+        slot: Slot::Repo,
+        revision: SlotRevision(5),
+        for_job: None,
+        filled: false,
+    });
     let job = crate::world::job_id(0);
     world.command(|seq| Sent::Config {
         seq,
         slot: Slot::Repo,
-        revision: 6,
+        revision: SlotRevision(6),
         for_job: Some(job),
         filled: true,
     });
@@ -190,15 +202,27 @@ fn credentials_for_one_job_let_it_run_and_are_forgotten_with_it() {
 #[test]
 fn an_admin_slot_without_a_job_is_answered_and_not_kept_also_when_the_disk_takes_nothing() {
     let mut world = connected();
-    world.command(|seq| Sent::Config { seq, slot: Slot::Admin, revision: 3, for_job: None, filled: false });
+    world.command(|seq| Sent::Config {
+        seq,
+        slot: Slot::Admin,
+        revision: SlotRevision(3),
+        for_job: None,
+        filled: false,
+    });
     deliver_all(&mut world);
-    let taken = Body::ConfigApplied { slot: Slot::Admin, revision: 3, refused: None };
+    let taken = Body::ConfigApplied { slot: Slot::Admin, revision: SlotRevision(3), refused: None };
     world.settle();
     assert_eq!(world.server.bodies().filter(|body| *body == taken).count(), 1);
     world.restart();
-    assert_eq!(world.core.saved().slot(Slot::Admin).revision, 0);
+    assert_eq!(world.core.saved().slot(Slot::Admin).revision, SlotRevision::ZERO);
     // Asked again, it is answered again: what is asked may have changed.
-    world.command(|seq| Sent::Config { seq, slot: Slot::Admin, revision: 3, for_job: None, filled: false });
+    world.command(|seq| Sent::Config {
+        seq,
+        slot: Slot::Admin,
+        revision: SlotRevision(3),
+        for_job: None,
+        filled: false,
+    });
     world.settle();
     assert_eq!(world.server.bodies().filter(|body| *body == taken).count(), 2);
 }
@@ -254,7 +278,7 @@ fn a_command_that_comes_twice_runs_once_and_is_answered_once() {
     world.deliver(0, true);
     world.end_job(Outcome::Succeeded, None);
     world.deliver(0, true);
-    assert_eq!(world.core.saved().last_report, reports + 1);
+    assert_eq!(world.core.saved().last_report, reports.next());
     assert_eq!(world.executed[&job], 1);
 }
 
@@ -264,10 +288,10 @@ fn a_lost_command_is_asked_for_again_before_a_later_one_is_taken() {
     let first = world.order_run(0, false);
     world.order_run(0, false);
     world.receive(0, false);
-    world.to_agent.retain(|sent| sent.seq() != Some(1));
-    let index = world.to_agent.iter().position(|sent| sent.seq() == Some(2)).expect("the second");
+    world.to_agent.retain(|sent| sent.seq() != Some(CommandSeq(1)));
+    let index = world.to_agent.iter().position(|sent| sent.seq() == Some(CommandSeq(2))).expect("the second");
     world.deliver(index, false);
-    assert!(!world.connected && world.core.saved().taken == 0);
+    assert!(!world.connected && world.core.saved().taken == CommandSeq::ZERO);
     world.settle();
     world.check();
     assert_eq!(world.executed[&first], 1);
@@ -276,11 +300,11 @@ fn a_lost_command_is_asked_for_again_before_a_later_one_is_taken() {
 #[test]
 fn numbers_that_the_server_has_skipped_are_given_up_after_a_few_hellos() {
     let mut world = connected();
-    world.server.next_seq = 9;
+    world.server.next_seq = CommandSeq(9);
     let job = world.order_run(0, false);
     world.settle();
     world.check();
-    assert_eq!((world.executed[&job], world.core.saved().taken), (1, 9));
+    assert_eq!((world.executed[&job], world.core.saved().taken), (1, CommandSeq(9)));
 }
 
 #[test]
@@ -414,7 +438,7 @@ fn after_a_reconnect_everything_without_an_ack_is_sent_again_at_once() {
     world.wake();
     let sent: Vec<_> = world.to_server.iter().map(|said| matches!(said, Said::Report { .. })).collect();
     assert_eq!(sent, [false, true, true], "first the hello, then both reports");
-    assert_eq!(world.core.taken_safely(), 1, "what is on disk need not come again");
+    assert_eq!(world.core.taken_safely(), CommandSeq(1), "what is on disk need not come again");
 }
 
 #[test]
@@ -446,11 +470,22 @@ fn an_ack_of_another_stream_or_beyond_what_was_written_does_no_harm() {
     for (stream, through) in [(1, 2), (77, 9_999)] {
         world
             .core
-            .handle_message(&ToAgent::Ack { stream, through, clock: None, refused: None }, now)
+            .handle_message(
+                &ToAgent::Ack {
+                    stream: Stream(stream),
+                    through: ReportSeq(through),
+                    clock: None,
+                    refused: None,
+                },
+                now,
+            )
             .expect("drained");
         world.drain();
         let saved = world.core.saved();
-        assert_eq!((saved.acked, saved.last_report), (if stream == 77 { 2 } else { 0 }, 2));
+        assert_eq!(
+            (saved.acked, saved.last_report),
+            (ReportSeq(if stream == 77 { 2 } else { 0 }), ReportSeq(2))
+        );
     }
 }
 
@@ -507,13 +542,13 @@ fn nothing_is_taken_before_the_server_has_told_its_time_and_all_of_it_then() {
     let jobs = [world.order_run(0, false), world.order_run(0, false)];
     world.deliver(0, true);
     world.deliver(1, true);
-    assert_eq!((world.core.saved().taken, world.executing, world.connected), (0, None, true));
+    assert_eq!((world.core.saved().taken, world.executing, world.connected), (CommandSeq::ZERO, None, true));
     world.tells_time = true;
     world.tell_time();
     assert!(!world.connected, "they are to come again");
     world.wake();
     deliver_all(&mut world);
-    assert_eq!((world.core.saved().taken, world.executing), (2, Some(jobs[0])));
+    assert_eq!((world.core.saved().taken, world.executing), (CommandSeq(2), Some(jobs[0])));
 }
 
 #[test]
@@ -590,9 +625,9 @@ fn an_answer_to_another_hello_tells_no_time() {
     world.restart();
     assert!(world.connected);
     let epoch = world.core.saved().epoch;
-    for other in [epoch - 1, epoch + 1] {
+    for other in [Epoch(epoch.0 - 1), epoch.next()] {
         let clock = Some(ServerClock { epoch: other, at: Timestamp(5) });
-        let ack = ToAgent::Ack { stream: 77, through: 0, clock, refused: None };
+        let ack = ToAgent::Ack { stream: Stream(77), through: ReportSeq::ZERO, clock, refused: None };
         world.core.handle_message(&ack, world.now).expect("an ack never waits");
         assert_eq!(world.core.server_time(world.now), None);
     }

@@ -2,25 +2,25 @@
 
 use agent_core::{Body, Cause, Core, Effect, Monotonic, Now, Record, Safety, Saved, Start, Stored};
 use schema::{
-    Class, Command, CommandBody, ConfigUpdate, Credentials, Items, JobId, JobSpec, Outcome, Refusal, Run,
-    ServerClock, Slot, Timestamp, ToAgent, report::Trouble,
+    Class, Command, CommandBody, CommandSeq, ConfigUpdate, Credentials, Items, JobId, JobSpec, Outcome,
+    Refusal, ReportSeq, Run, ServerClock, Slot, SlotRevision, Stream, Timestamp, ToAgent, report::Trouble,
 };
 use std::collections::{BTreeMap, VecDeque};
 
-const STREAM: u64 = 77;
+const STREAM: Stream = Stream(77);
 const SKIPPED: u64 = 16;
 
 /// What the server sends, owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
-    Run { seq: u64, job: JobId, expires_at: Timestamp, deadline_secs: u32, unlock: bool },
-    Cancel { seq: u64, job: JobId },
-    Config { seq: u64, slot: Slot, revision: u64, for_job: Option<JobId>, filled: bool },
-    Ack { through: u64 },
+    Run { seq: CommandSeq, job: JobId, expires_at: Timestamp, deadline_secs: u32, unlock: bool },
+    Cancel { seq: CommandSeq, job: JobId },
+    Config { seq: CommandSeq, slot: Slot, revision: SlotRevision, for_job: Option<JobId>, filled: bool },
+    Ack { through: ReportSeq },
 }
 
 impl Sent {
-    pub(crate) fn seq(&self) -> Option<u64> {
+    pub(crate) fn seq(&self) -> Option<CommandSeq> {
         match self {
             Self::Run { seq, .. } | Self::Cancel { seq, .. } | Self::Config { seq, .. } => Some(*seq),
             Self::Ack { .. } => None,
@@ -31,16 +31,16 @@ impl Sent {
 /// What the agent sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Said {
-    Hello { taken: u64 },
-    Report { seq: u64, taken: u64, body: Option<Body> },
+    Hello { taken: CommandSeq },
+    Report { seq: ReportSeq, taken: CommandSeq, body: Option<Body> },
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Server {
-    pub(crate) next_seq: u64,
-    pub(crate) outbox: BTreeMap<u64, Sent>,
+    pub(crate) next_seq: CommandSeq,
+    pub(crate) outbox: BTreeMap<CommandSeq, Sent>,
     /// Committed reports, in order, with their `taken`; `None` = dropped.
-    pub(crate) reports: BTreeMap<u64, (u64, Option<Body>)>,
+    pub(crate) reports: BTreeMap<ReportSeq, (CommandSeq, Option<Body>)>,
     pub(crate) runs: Vec<JobId>,
 }
 
@@ -50,8 +50,8 @@ impl Server {
         self.reports.values().filter_map(|(_, body)| *body)
     }
 
-    fn through(&self) -> u64 {
-        (1..).take_while(|seq| self.reports.contains_key(seq)).last().unwrap_or(0)
+    fn through(&self) -> ReportSeq {
+        (1..).map(ReportSeq).take_while(|seq| self.reports.contains_key(seq)).last().unwrap_or_default()
     }
 }
 
@@ -87,9 +87,9 @@ pub(crate) struct World {
     disk_failed: bool,
     disk: Vec<Record>,
     memory: Vec<Record>,
-    filled: [(u64, bool); 2],
+    filled: [(SlotRevision, bool); 2],
     base: Saved,
-    skipped: Vec<(u64, u64)>,
+    skipped: Vec<(ReportSeq, ReportSeq)>,
 }
 
 impl World {
@@ -98,7 +98,7 @@ impl World {
         let mut world = Self {
             core: Core::new(Start { saved: Saved::new(STREAM), seed: 1, trouble: None }, now),
             now,
-            server: Server { next_seq: 1, ..Server::default() },
+            server: Server { next_seq: CommandSeq(1), ..Server::default() },
             to_agent: VecDeque::new(),
             to_server: VecDeque::new(),
             connected: false,
@@ -117,7 +117,7 @@ impl World {
             disk_failed: false,
             disk: Vec::new(),
             memory: Vec::new(),
-            filled: [(1, true), (0, false)],
+            filled: [(SlotRevision(1), true), (SlotRevision::ZERO, false)],
             base: Saved::new(STREAM),
             skipped: Vec::new(),
         };
@@ -133,9 +133,9 @@ impl World {
         }
         // As the driver's journal does after an unclean end.
         if self.persists > 0 {
-            self.skipped.push((saved.last_report + 1, saved.last_report + SKIPPED));
-            saved.last_report += SKIPPED;
-            saved.epoch += 1024;
+            self.skipped.push((saved.last_report.next(), saved.last_report.plus(SKIPPED)));
+            saved.last_report = saved.last_report.plus(SKIPPED);
+            saved.epoch = saved.epoch.plus(1024);
         }
         self.base.last_report = saved.last_report;
         self.base.epoch = saved.epoch;
@@ -175,9 +175,9 @@ impl World {
         }
     }
 
-    pub(crate) fn command(&mut self, make: impl FnOnce(u64) -> Sent) {
+    pub(crate) fn command(&mut self, make: impl FnOnce(CommandSeq) -> Sent) {
         let seq = self.server.next_seq;
-        self.server.next_seq += 1;
+        self.server.next_seq = seq.next();
         let sent = make(seq);
         if let Sent::Run { job, .. } = sent {
             self.server.runs.push(job);
@@ -211,7 +211,7 @@ impl World {
     /// Whether the message at `index` is a command that is to be taken after another one.
     pub(crate) fn is_too_early(&self, index: usize) -> bool {
         let seq = self.to_agent.get(index).and_then(Sent::seq);
-        seq.is_some_and(|seq| seq > self.core.saved().taken + 1)
+        seq.is_some_and(|seq| seq > self.core.saved().taken.next())
     }
 
     fn hand(&mut self, sent: &Sent) {
@@ -258,7 +258,7 @@ impl World {
             }
             Said::Report { seq, taken, body } => match self.server.reports.get(&seq) {
                 // Too early: it comes again behind what is missing.
-                None if seq > self.server.through() + 1 => {}
+                None if seq > self.server.through().next() => {}
                 None => {
                     self.server.reports.insert(seq, (taken, body));
                 }
@@ -272,7 +272,8 @@ impl World {
             },
         }
         let through = self.server.through();
-        let taken = self.server.reports.range(..=through).map(|(_, (taken, _))| *taken).max().unwrap_or(0);
+        let taken =
+            self.server.reports.range(..=through).map(|(_, (taken, _))| *taken).max().unwrap_or_default();
         self.server.outbox.retain(|seq, _| *seq > taken);
         if self.connected {
             self.to_agent.push_back(Sent::Ack { through });
@@ -313,7 +314,8 @@ impl World {
     pub(crate) fn tell_time(&mut self) {
         let clock = ServerClock { epoch: self.core.saved().epoch, at: self.server_now() };
         let clock = self.tells_time.then_some(clock);
-        let ack = ToAgent::Ack { stream: STREAM + 1, through: 0, clock, refused: None };
+        let ack =
+            ToAgent::Ack { stream: Stream(STREAM.0 + 1), through: ReportSeq::ZERO, clock, refused: None };
         self.core.handle_message(&ack, self.now).expect("an ack never waits");
         self.drain();
     }

@@ -10,7 +10,10 @@ use crate::{
 };
 use agent_core::{Body, Cause, Change, Effect, Record, Stored};
 use rumqttc::Publish;
-use schema::{Hello, HostTopic, Items, JobId, Live, Presence, Refusal, Slot, Topic, report::Trouble};
+use schema::{
+    Hello, HostTopic, Items, JobId, Live, Presence, Refusal, ReportSeq, Slot, SlotRevision, StatsRevision,
+    Topic, report::Trouble,
+};
 
 impl Driver {
     /// Carries out effects until there are none.
@@ -119,7 +122,7 @@ impl Driver {
         Some(reports::Details { started_at, ..reports::Details::default() })
     }
 
-    fn store_slot(&mut self, slot: Slot, revision: u64, for_job: Option<JobId>) {
+    fn store_slot(&mut self, slot: Slot, revision: SlotRevision, for_job: Option<JobId>) {
         let credentials = self.at_hand.credentials.take();
         let (word, result) = match (slot, for_job) {
             (Slot::Admin, _) if !self.takes_admin_slot() => ("refused", Err(Refusal::Policy)),
@@ -174,7 +177,7 @@ impl Driver {
             hostname: &self.machine.hostname,
             jobs: Items::write(saved.hello_jobs(), &mut jobs).unwrap_or_default(),
             taken: self.core.taken_safely(),
-            first_unacked: saved.acked + 1,
+            first_unacked: saved.acked.next(),
             last_report: saved.last_report,
             plan_revision: self.plan.revision(),
             repo_revision: saved.slot(Slot::Repo).revision,
@@ -193,7 +196,7 @@ impl Driver {
     /// Publishes what is known of the repository; the server drops a revision that it has.
     pub(super) fn publish_stats(&mut self) {
         let RepositoryKnown { revision, at, job, figures } = &self.known;
-        if *revision == 0 || self.link.is_none() {
+        if *revision == StatsRevision::ZERO || self.link.is_none() {
             return;
         }
         let stats = figures.to_wire(self.core.saved().stream, *revision, *at, *job);
@@ -203,7 +206,7 @@ impl Driver {
         }
     }
 
-    fn send_report(&mut self, seq: u64) {
+    fn send_report(&mut self, seq: ReportSeq) {
         let stream = self.core.saved().stream;
         let plain = self.journal.report(seq).or_else(|| reports::encode_dropped(stream, seq, clock::wall()));
         let topic = Topic::Host(self.identity.host, HostTopic::Evt);

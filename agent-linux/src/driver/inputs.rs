@@ -9,11 +9,11 @@ use crate::{
 };
 use agent_core::Now;
 use rumqttc::Publish;
-use schema::{CommandBody, HostTopic, OpenError, Sealed, Timestamp, ToAgent, Topic, envelope};
+use schema::{CommandBody, CommandSeq, HostTopic, OpenError, Sealed, Timestamp, ToAgent, Topic, envelope};
 use zeroize::Zeroizing;
 
 /// How a command begins, whatever its body is: the variant of [`ToAgent`], the number, the expiry.
-type CommandHead = (u32, u64, Timestamp);
+type CommandHead = (u32, CommandSeq, Timestamp);
 
 /// The most commands that wait for an answer to be acked; a server of ours has no more than 32 on their way at once.
 /// One more is left to the core, which asks for it again.
@@ -147,7 +147,7 @@ impl Driver {
     }
 
     /// Gives an opened message to the core; its number when it is a command.
-    fn handle_plain(&mut self, plain: &[u8]) -> Option<u64> {
+    fn handle_plain(&mut self, plain: &[u8]) -> Option<CommandSeq> {
         let now = clock::now();
         let (seq, result) = match schema::decode::<ToAgent<'_>>(plain) {
             Ok(message) => {

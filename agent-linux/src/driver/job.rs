@@ -154,7 +154,7 @@ impl Driver {
         self.died_in_job |= known.unclean;
         self.walked = known.walked;
         if figures_changed {
-            self.known.revision += 1;
+            self.known.revision = self.known.revision.next();
             self.known.at = clock::wall();
             self.known.job = Some(job);
             self.known.figures = known.figures;

@@ -2,7 +2,7 @@
 //! endian, checks are CRC-32. The length has a check of its own, so that a damaged one doesn't hide all that follows.
 
 use agent_core::{Record, Saved};
-use schema::JobId;
+use schema::{JobId, ReportSeq};
 use serde::{Deserialize, Serialize};
 
 /// Bytes before a frame's content.
@@ -28,7 +28,7 @@ pub enum Entry<'a> {
     /// A report carried over from an older file.
     Report {
         /// Its number.
-        seq: u64,
+        seq: ReportSeq,
         /// What may be done with it.
         sort: Sort,
         /// The encoded report.

@@ -2,7 +2,7 @@
 
 use super::frame::{self, Entry, Sort, Start};
 use agent_core::{Body, Change, Record, Saved};
-use schema::{JobId, Report, Timestamp};
+use schema::{Epoch, JobId, Report, ReportSeq, Stream, Timestamp};
 use std::collections::{BTreeMap, HashMap};
 
 /// How many report numbers and epochs are skipped after an unclean end, because they may have been used from memory
@@ -27,7 +27,7 @@ pub struct Replay {
     /// The state that `agent-core` starts from.
     pub saved: Saved,
     /// The reports that are not acked, by number.
-    pub reports: BTreeMap<u64, (Sort, Vec<u8>)>,
+    pub reports: BTreeMap<ReportSeq, (Sort, Vec<u8>)>,
     /// The specifications of held jobs.
     pub specs: HashMap<JobId, Vec<u8>>,
     /// What is known of the repository.
@@ -40,9 +40,9 @@ pub struct Replay {
 #[derive(Clone, Copy, Debug)]
 pub struct Fresh {
     /// Its name, drawn at random.
-    pub stream: u64,
+    pub stream: Stream,
     /// Higher than any epoch before: seconds since 1970 are, for nobody connects more than once a second.
-    pub epoch: u64,
+    pub epoch: Epoch,
 }
 
 /// Reads a whole file; `fresh` is for the journal that replaces a damaged one.
@@ -114,7 +114,7 @@ impl Replay {
             Change::Queued(ticket) => {
                 self.specs.insert(ticket.job, spec.to_vec());
             }
-            Change::Acked(through) => self.reports = self.reports.split_off(&(through + 1)),
+            Change::Acked(through) => self.reports = self.reports.split_off(&through.next()),
             _ => {}
         }
         if let Some((seq, body)) = record.report {
@@ -133,40 +133,42 @@ impl Replay {
                 entry.started_at = entry.started_at.or(Some(Timestamp(0)));
             }
         }
-        self.reports = self.reports.split_off(&(self.saved.acked + 1));
+        self.reports = self.reports.split_off(&self.saved.acked.next());
         if self.condition == Condition::Damaged {
             self.renumber(fresh.stream);
             return;
         }
         if self.condition == Condition::Ended {
-            self.saved.epoch += SKIPPED_EPOCHS;
-            self.saved.last_report += SKIPPED_REPORTS;
+            self.saved.epoch = self.saved.epoch.plus(SKIPPED_EPOCHS);
+            self.saved.last_report = self.saved.last_report.plus(SKIPPED_REPORTS);
         }
-        for seq in self.saved.acked + 1..=self.saved.last_report {
+        for seq in self.saved.acked.next().through(self.saved.last_report) {
             self.reports.entry(seq).or_insert((Sort::Dropped, Vec::new()));
         }
     }
 
     /// What is there goes on under a new name, with new numbers.
-    pub fn renumber(&mut self, stream: u64) {
+    pub fn renumber(&mut self, stream: Stream) {
         let old = std::mem::take(&mut self.reports);
         let mut number = HashMap::new();
+        let mut last = ReportSeq::ZERO;
         for (seq, (sort, bytes)) in old {
             let Ok(report) = schema::decode::<Report<'_>>(&bytes) else { continue };
-            let new = number.len() as u64 + 1;
+            let new = last.next();
             let mut buffer = vec![0; bytes.len() + 16];
             let Ok(encoded) = schema::encode(&Report { stream, seq: new, ..report }, &mut buffer) else {
                 continue;
             };
             self.reports.insert(new, (sort, encoded.to_vec()));
             number.insert(seq, new);
+            last = new;
         }
         self.saved.stream = stream;
-        self.saved.acked = 0;
-        self.saved.last_report = number.len() as u64;
-        self.saved.epoch += SKIPPED_EPOCHS;
+        self.saved.acked = ReportSeq::ZERO;
+        self.saved.last_report = last;
+        self.saved.epoch = self.saved.epoch.plus(SKIPPED_EPOCHS);
         for known in &mut self.saved.known {
-            known.ended_by = known.ended_by.map(|seq| number.get(&seq).copied().unwrap_or(0));
+            known.ended_by = known.ended_by.map(|seq| number.get(&seq).copied().unwrap_or(ReportSeq::ZERO));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What is known of a repository: goes into a job and comes out of it as plain state.
 
 use schema::{
-    JobId, RepoId, RepoStats, Timestamp,
+    JobId, RepoId, RepoStats, StatsRevision, Stream, Timestamp,
     stats::{CheckResult, Lock, LockSeen, PruneResult, Size, SizeSource, SnapshotCount},
 };
 use serde::{Deserialize, Serialize};
@@ -147,7 +147,13 @@ impl Figures {
 
     /// The figures for the wire. What is not known is `None` and leaves what the server has.
     #[must_use]
-    pub fn to_wire(&self, stream: u64, revision: u64, at: Timestamp, job: Option<JobId>) -> RepoStats<'_> {
+    pub fn to_wire(
+        &self,
+        stream: Stream,
+        revision: StatsRevision,
+        at: Timestamp,
+        job: Option<JobId>,
+    ) -> RepoStats<'_> {
         RepoStats {
             stream,
             revision,

@@ -7,7 +7,7 @@
 use crate::program::{Agent, Scene};
 use schema::{
     Class, CommandBody, ConfigUpdate, Credentials, Items, JobId, JobKind, JobSpec, Keep, OsText, Outcome,
-    Overwrite, RestoreTarget, Run, Slot,
+    Overwrite, RestoreTarget, Run, Slot, SlotRevision,
     job::{BackupSpec, ForgetGroup},
     restore::RestoreSpec,
 };
@@ -113,7 +113,7 @@ struct Attack {
     scene: Scene,
     _agent: Agent,
     number: u8,
-    revision: u64,
+    revision: SlotRevision,
     jobs: BTreeSet<JobKind>,
     commands: BTreeSet<&'static str>,
     photos: PathBuf,
@@ -147,8 +147,16 @@ impl Attack {
             None => scene.start_with(&[]),
         };
         let (jobs, commands) = (BTreeSet::new(), BTreeSet::new());
-        let mut attack =
-            Self { scene, _agent: agent, number: 0, revision: 0, jobs, commands, photos, private };
+        let mut attack = Self {
+            scene,
+            _agent: agent,
+            number: 0,
+            revision: SlotRevision::ZERO,
+            jobs,
+            commands,
+            photos,
+            private,
+        };
         let _ = attack.scene.hello();
         attack.use_repository(&attack.at("repo"), None);
         let (outcome, _, message) = attack.run(JobSpec::Init);
@@ -166,7 +174,7 @@ impl Attack {
     }
 
     fn use_repository(&mut self, url: &str, env: Option<(&str, &str)>) {
-        self.revision += 1;
+        self.revision = self.revision.next();
         let mut room = [0; 1024];
         let env = Items::write(env, &mut room).expect("fits");
         let credentials = Credentials {
@@ -215,7 +223,7 @@ impl Attack {
             host_keys: "",
             env: Items::EMPTY,
         };
-        self.revision += 1;
+        self.revision = self.revision.next();
         let update = ConfigUpdate {
             slot: Slot::Admin,
             revision: self.revision,

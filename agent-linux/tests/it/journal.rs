@@ -9,12 +9,13 @@ use agent_linux::{
 };
 use proptest::prelude::*;
 use schema::{
-    Class, JobId, JobKind, LogStream, Outcome, Refusal, Report, ReportBody, Slot, Timestamp, report::Trouble,
+    Class, Epoch, JobId, JobKind, LogStream, Outcome, Refusal, Report, ReportBody, ReportSeq, Slot,
+    SlotRevision, Stream, Timestamp, report::Trouble,
 };
 use std::fs;
 use tempfile::TempDir;
 
-const FRESH: Fresh = Fresh { stream: 7, epoch: 1000 };
+const FRESH: Fresh = Fresh { stream: Stream(7), epoch: Epoch(1000) };
 
 struct Book {
     folder: TempDir,
@@ -45,8 +46,8 @@ impl Book {
     fn write(&mut self, change: Change, body: Option<Body>, chunk: Option<&Chunk>, spec: &[u8]) -> Stored {
         let begins = matches!(change, Change::Queued(_) | Change::Started(_));
         let safety = if begins { Safety::OnDisk } else { Safety::Kept };
-        let report = body.map(|body| (self.saved.last_report + 1, body));
-        let record = Record { taken: self.saved.taken + 1, at: Timestamp(5), change, report, safety };
+        let report = body.map(|body| (self.saved.last_report.next(), body));
+        let record = Record { taken: self.saved.taken.next(), at: Timestamp(5), change, report, safety };
         let content = Content { chunk, ..Content::default() };
         let bytes = reports::encode(self.saved.stream, &record, &content).unwrap_or_default();
         let stored = self.journal.append(&record, spec, &bytes, &self.saved);
@@ -87,7 +88,8 @@ impl Book {
     fn reopen(self) -> (Opened, TempDir) {
         let Self { folder, journal, .. } = self;
         drop(journal);
-        let opened = Journal::open(&state_in(&folder), Fresh { stream: 8, epoch: 2000 }).expect("opens");
+        let opened = Journal::open(&state_in(&folder), Fresh { stream: Stream(8), epoch: Epoch(2000) })
+            .expect("opens");
         (opened, folder)
     }
 }
@@ -136,9 +138,10 @@ fn what_was_written_is_there_after_a_clean_end() {
     assert_eq!(opened.saved, saved);
     assert_eq!(opened.journal.spec(job(2)), Some(vec![2; 40]));
     assert_eq!(opened.journal.spec(job(1)), None);
-    let bodies: Vec<_> = (1..=4).map(|seq| body_of(&opened.journal.report(seq).expect("a report"))).collect();
+    let bodies: Vec<_> =
+        (1..=4).map(|seq| body_of(&opened.journal.report(ReportSeq(seq)).expect("a report"))).collect();
     assert_eq!(bodies, ["1 accepted", "2 started", "3 accepted", "4 finished Failed"]);
-    assert_eq!(opened.journal.report(5), None);
+    assert_eq!(opened.journal.report(ReportSeq(5)), None);
 }
 
 #[test]
@@ -152,11 +155,11 @@ fn after_a_kill_numbers_and_epochs_are_skipped_and_nothing_else_changes() {
     assert_eq!(opened.saved.stream, before.stream);
     assert_eq!(
         (opened.saved.last_report, opened.saved.epoch),
-        (before.last_report + 16, before.epoch + 1024)
+        (before.last_report.plus(16), before.epoch.plus(1024))
     );
     assert_eq!((opened.saved.held, opened.saved.taken), (before.held, before.taken));
-    assert_eq!(opened.journal.report(3), None);
-    assert_eq!(body_of(&opened.journal.report(2).expect("still there")), "2 started");
+    assert_eq!(opened.journal.report(ReportSeq(3)), None);
+    assert_eq!(body_of(&opened.journal.report(ReportSeq(2)).expect("still there")), "2 started");
 }
 
 #[test]
@@ -178,7 +181,7 @@ fn cut_after_every_byte_the_journal_says_what_was_complete() {
         let (_, expected) = sums.iter().rev().find(|(length, _)| *length <= cut).expect("at least the head");
         assert_eq!(replayed.condition, Condition::Ended, "cut at {cut}");
         assert_eq!(replayed.saved.taken, expected.taken, "cut at {cut}");
-        assert_eq!(replayed.saved.last_report, expected.last_report + 16, "cut at {cut}");
+        assert_eq!(replayed.saved.last_report, expected.last_report.plus(16), "cut at {cut}");
         assert_eq!(replayed.saved.held, expected.held, "cut at {cut}");
         assert_eq!(replayed.saved.known, expected.known, "cut at {cut}");
     }
@@ -201,18 +204,21 @@ fn with_any_byte_flipped_no_job_runs_again_and_no_number_is_used_twice() {
         for bit in [1, 0x80] {
             let mut flipped = bytes.clone();
             flipped[at] ^= bit;
-            let replayed = replay(&flipped, Fresh { stream: 8, epoch: 5000 });
+            let replayed = replay(&flipped, Fresh { stream: Stream(8), epoch: Epoch(5000) });
             let saved = &replayed.saved;
             let waits =
                 |number| saved.held.iter().any(|e| e.ticket.job == job(number) && e.started_at.is_none());
             assert!(!waits(1), "byte {at}: job 1 would run again");
-            let same_stream = saved.stream == 7;
+            let same_stream = saved.stream == Stream(7);
             assert_eq!(same_stream, replayed.condition != Condition::Damaged, "byte {at}");
             if same_stream {
-                assert!(saved.last_report >= 4 && saved.epoch > 1000, "byte {at}: {saved:?}");
+                assert!(
+                    saved.last_report >= ReportSeq(4) && saved.epoch > Epoch(1000),
+                    "byte {at}: {saved:?}"
+                );
             } else {
-                assert_eq!(saved.last_report, replayed.reports.len() as u64, "byte {at}");
-                assert!(saved.epoch >= 1024, "byte {at}: {saved:?}");
+                assert_eq!(saved.last_report, ReportSeq(replayed.reports.len() as u64), "byte {at}");
+                assert!(saved.epoch >= Epoch(1024), "byte {at}: {saved:?}");
             }
             // What is left can be read, and stands under its number.
             for (seq, (_, report)) in &replayed.reports {
@@ -239,18 +245,19 @@ fn a_damaged_journal_is_kept_aside_and_its_results_go_on_in_a_new_stream() {
     drop(journal);
     let state = state_in(&folder);
     fs::write(state.file(FILE), &bytes).expect("written");
-    let opened = Journal::open(&state, Fresh { stream: 8, epoch: 2000 }).expect("opens");
-    assert_eq!((opened.condition, opened.saved.stream), (Condition::Damaged, 8));
+    let opened = Journal::open(&state, Fresh { stream: Stream(8), epoch: Epoch(2000) }).expect("opens");
+    assert_eq!((opened.condition, opened.saved.stream), (Condition::Damaged, Stream(8)));
     assert_eq!(fs::read(state.file("journal.damaged")).expect("kept"), bytes);
-    assert!(opened.saved.last_report >= 2);
-    let bodies: Vec<_> = (1..=opened.saved.last_report)
+    assert!(opened.saved.last_report >= ReportSeq(2));
+    let bodies: Vec<_> = ReportSeq(1)
+        .through(opened.saved.last_report)
         .map(|seq| body_of(&opened.journal.report(seq).expect("a report")))
         .collect();
     assert!(bodies.iter().any(|body| body.contains("accepted")), "{bodies:?}");
     // Damaged once, not twice: the new file is whole.
     drop(opened);
     let again = Journal::open(&state, FRESH).expect("opens");
-    assert_eq!((again.condition, again.saved.stream), (Condition::Ended, 8));
+    assert_eq!((again.condition, again.saved.stream), (Condition::Ended, Stream(8)));
 }
 
 #[test]
@@ -265,7 +272,7 @@ fn acked_reports_are_gone_and_the_file_does_not_grow_for_ever() {
         largest = largest.max(book.bytes().len());
     }
     assert!(largest < 400 * 1024, "{largest}");
-    assert_eq!(book.saved.acked, 400);
+    assert_eq!(book.saved.acked, ReportSeq(400));
 }
 
 #[test]
@@ -279,9 +286,9 @@ fn when_space_runs_out_logs_are_given_up_and_results_never() {
     assert_eq!(book.finish(1), Stored::OnDisk);
     assert!(book.bytes().len() < 1024 * 1024, "{}", book.bytes().len());
     let last = book.saved.last_report;
-    let kept = |book: &Journal| (1..=last).filter(|seq| book.report(*seq).is_some()).count();
+    let kept = |book: &Journal| ReportSeq(1).through(last).filter(|seq| book.report(*seq).is_some()).count();
     assert!(kept(&book.journal) < 60, "{}", kept(&book.journal));
-    for seq in [1, 2, last] {
+    for seq in [ReportSeq(1), ReportSeq(2), last] {
         assert!(book.journal.report(seq).is_some(), "result {seq} is gone");
     }
     let stays = kept(&book.journal);
@@ -318,9 +325,9 @@ fn a_disk_that_takes_nothing_keeps_results_in_memory_and_writes_them_later() {
     let way = state.file("journal.new");
     fs::create_dir(&way).expect("a folder in the way");
     let Opened { journal, saved, .. } =
-        Journal::open(&state, Fresh { stream: 8, epoch: 9_000 }).expect("opens");
+        Journal::open(&state, Fresh { stream: Stream(8), epoch: Epoch(9_000) }).expect("opens");
     // What is said now may be forgotten: it is said under another name, and with a higher epoch.
-    assert_eq!((saved.stream, saved.last_report, saved.epoch), (8, 2, 9_000));
+    assert_eq!((saved.stream, saved.last_report, saved.epoch), (Stream(8), ReportSeq(2), Epoch(9_000)));
     let mut book = Book { folder, journal, saved };
     assert_eq!(book.finish(1), Stored::InMemory);
     assert_eq!(book.queue(2), Stored::Not);
@@ -330,26 +337,26 @@ fn a_disk_that_takes_nothing_keeps_results_in_memory_and_writes_them_later() {
     }
     assert_eq!(book.write(Change::Refused(job(99)), Some(refused(99)), None, &[]), Stored::Not);
     assert!(!book.journal.is_on_disk() && !book.journal.retry(&book.saved));
-    assert_eq!(body_of(&book.journal.report(3).expect("from memory")), "3 finished Failed");
+    assert_eq!(body_of(&book.journal.report(ReportSeq(3)).expect("from memory")), "3 finished Failed");
     fs::remove_dir(&way).expect("out of the way");
     assert!(book.journal.retry(&book.saved) && book.journal.is_on_disk());
     assert_eq!(book.queue(2), Stored::OnDisk);
     let last = book.saved.last_report;
     let (opened, _folder) = book.reopen();
-    assert_eq!(opened.saved.last_report, last + 16);
-    assert_eq!(body_of(&opened.journal.report(3).expect("on disk")), "3 finished Failed");
+    assert_eq!(opened.saved.last_report, last.plus(16));
+    assert_eq!(body_of(&opened.journal.report(ReportSeq(3)).expect("on disk")), "3 finished Failed");
 }
 
 #[test]
 fn slots_and_troubles_are_remembered() {
     let mut book = book();
-    let change = Change::Slot { slot: Slot::Admin, revision: 3, filled: true };
-    let body = Body::ConfigApplied { slot: Slot::Admin, revision: 3, refused: None };
+    let change = Change::Slot { slot: Slot::Admin, revision: SlotRevision(3), filled: true };
+    let body = Body::ConfigApplied { slot: Slot::Admin, revision: SlotRevision(3), refused: None };
     book.write(change, Some(body), None, &[]);
     book.write(Change::None, Some(Body::Trouble(Trouble::StateFolder)), None, &[]);
     let (opened, _folder) = book.reopen();
-    assert_eq!(opened.saved.slot(Slot::Admin).revision, 3);
-    assert!(body_of(&opened.journal.report(2).expect("a report")).contains("StateFolder"));
+    assert_eq!(opened.saved.slot(Slot::Admin).revision, SlotRevision(3));
+    assert!(body_of(&opened.journal.report(ReportSeq(2)).expect("a report")).contains("StateFolder"));
 }
 
 proptest! {
@@ -371,12 +378,12 @@ proptest! {
         let at = at % bytes.len();
         let end = (at + cut).min(bytes.len());
         bytes.splice(at..end, garbage);
-        let replayed = replay(&bytes, Fresh { stream: 8, epoch: 5000 });
+        let replayed = replay(&bytes, Fresh { stream: Stream(8), epoch: Epoch(5000) });
         let saved = &replayed.saved;
-        let seqs: Vec<u64> = replayed.reports.keys().copied().collect();
-        let expected: Vec<u64> = (saved.acked + 1..=saved.last_report).collect();
+        let seqs: Vec<ReportSeq> = replayed.reports.keys().copied().collect();
+        let expected: Vec<ReportSeq> = saved.acked.next().through(saved.last_report).collect();
         prop_assert_eq!(seqs, expected);
         prop_assert!(!saved.held.iter().any(|e| e.ticket.job == job(1) && e.started_at.is_none())
-            || replayed.saved.last_report <= 17, "{:?}", saved);
+            || replayed.saved.last_report <= ReportSeq(17), "{:?}", saved);
     }
 }

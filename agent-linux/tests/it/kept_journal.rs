@@ -13,7 +13,10 @@ use agent_linux::journal::{
     frame::{self, Entry, Sort},
     replay::{Fresh, Replay, replay},
 };
-use schema::{Class, JobId, JobKind, Outcome, Refusal, Slot, Timestamp, report::Trouble};
+use schema::{
+    Class, CommandSeq, Epoch, JobId, JobKind, Outcome, Refusal, ReportSeq, Slot, SlotRevision, Stream,
+    Timestamp, report::Trouble,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     collections::BTreeMap,
@@ -96,13 +99,13 @@ fn enums() -> String {
     let mut written = Written(String::new());
     each!(written, Change {
         Change::None => Change::None,
-        Change::Epoch(_) => Change::Epoch(300),
-        Change::Acked(_) => Change::Acked(7),
+        Change::Epoch(_) => Change::Epoch(Epoch(300)),
+        Change::Acked(_) => Change::Acked(ReportSeq(7)),
         Change::Queued(_) => Change::Queued(ticket()),
         Change::Refused(_) => Change::Refused(JOB),
         Change::Started(_) => Change::Started(JOB),
         Change::Ended(_) => Change::Ended(JOB),
-        Change::Slot { .. } => Change::Slot { slot: Slot::Admin, revision: 3, filled: true },
+        Change::Slot { .. } => Change::Slot { slot: Slot::Admin, revision: SlotRevision(3), filled: true },
     });
     let ran =
         Cause::Ran { outcome: Outcome::Failed, class: Some(Class::Network), stop: Some(StopCause::Deadline) };
@@ -113,8 +116,8 @@ fn enums() -> String {
         Body::Started { .. } => Body::Started { job: JOB },
         Body::Chunk { .. } => Body::Chunk { job: JOB, expendable: true },
         Body::Finished { .. } => Body::Finished { job: JOB, cause: ran },
-        Body::ConfigApplied { .. } => Body::ConfigApplied { slot: Slot::Repo, revision: 4, refused: Some(Refusal::StateFolder) },
-        Body::NotUnderstood { .. } => Body::NotUnderstood { seq: 9 },
+        Body::ConfigApplied { .. } => Body::ConfigApplied { slot: Slot::Repo, revision: SlotRevision(4), refused: Some(Refusal::StateFolder) },
+        Body::NotUnderstood { .. } => Body::NotUnderstood { seq: CommandSeq(9) },
         Body::CancelMissed { .. } => Body::CancelMissed { job: JOB },
         Body::Trouble(_) => Body::Trouble(Trouble::StateFolder),
     });
@@ -162,13 +165,17 @@ fn enums() -> String {
 }
 
 fn saved() -> Saved {
-    let mut saved = Saved::new(77);
-    (saved.epoch, saved.taken, saved.acked, saved.last_report) = (400, 41, 11, 12);
+    let mut saved = Saved::new(Stream(77));
+    (saved.epoch, saved.taken) = (Epoch(400), CommandSeq(41));
+    (saved.acked, saved.last_report) = (ReportSeq(11), ReportSeq(12));
     saved.held.push(HeldEntry { ticket: ticket(), started_at: Some(Timestamp(6)) }).expect("room");
-    saved.known.push(Known { job: JobId([1; 16]), ended_by: Some(11) }).expect("room");
+    saved.known.push(Known { job: JobId([1; 16]), ended_by: Some(ReportSeq(11)) }).expect("room");
     let taken = TakenGroup { group: GroupKey::of("files"), at: AT, job: JOB, before: Some(Timestamp(4)) };
     saved.groups.push(taken).expect("room");
-    saved.slots = [SlotState { revision: 3, filled: true }, SlotState { revision: 1, filled: false }];
+    saved.slots = [
+        SlotState { revision: SlotRevision(3), filled: true },
+        SlotState { revision: SlotRevision(1), filled: false },
+    ];
     saved
 }
 
@@ -176,15 +183,15 @@ fn saved() -> Saved {
 fn entries() -> Vec<(&'static str, Entry<'static>)> {
     let second = JobId([0x0b; 16]);
     let queued = Record {
-        taken: 42,
+        taken: CommandSeq(42),
         at: AT,
         change: Change::Queued(Ticket { job: second, ..ticket() }),
-        report: Some((14, Body::Accepted { job: second, behind: 1 })),
+        report: Some((ReportSeq(14), Body::Accepted { job: second, behind: 1 })),
         safety: Safety::OnDisk,
     };
     let entries = vec![
         ("Head", Entry::Head(Box::new(saved()))),
-        ("Report", Entry::Report { seq: 12, sort: Sort::Result, report: b"a result" }),
+        ("Report", Entry::Report { seq: ReportSeq(12), sort: Sort::Result, report: b"a result" }),
         ("Spec", Entry::Spec { job: JOB, spec: b"what to do" }),
         ("Figures", Entry::Figures(b"what is known")),
         ("Record", Entry::Record { record: queued, spec: b"another", report: b"accepted" }),
@@ -218,7 +225,7 @@ fn a_kept_journal_says_what_it_always_said() {
     }
     let file = bytes(&kept("journal.hex", &format!("{}\n", hex(&now))));
     let Replay { saved: found, reports, specs, figures, condition } =
-        replay(&file, Fresh { stream: 8, epoch: 2_000 });
+        replay(&file, Fresh { stream: Stream(8), epoch: Epoch(2_000) });
     let specs: BTreeMap<JobId, Vec<u8>> = specs.into_iter().collect();
     let said = format!("{found:#?}\n{reports:?}\n{specs:?}\n{figures:?}\n{condition:?}\n");
     assert_eq!(said, kept("journal.words", &said));

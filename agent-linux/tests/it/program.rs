@@ -7,9 +7,9 @@ use agent_linux::{
     status::{JobStatus, Status},
 };
 use schema::{
-    Class, Command as ServerCommand, CommandBody, ConfigUpdate, Credentials, HeldPhase, HostTopic, Items,
-    JobId, JobSpec, Live, Outcome, Presence, Report, ReportBody, Run, ServerClock, Slot, Summary, Timestamp,
-    ToAgent, job::BackupSpec,
+    Class, Command as ServerCommand, CommandBody, CommandSeq, ConfigUpdate, Credentials, Epoch, HeldPhase,
+    HostTopic, Items, JobId, JobSpec, Live, Outcome, Presence, Report, ReportBody, ReportSeq, Run,
+    ServerClock, Slot, SlotRevision, Stream, Summary, Timestamp, ToAgent, job::BackupSpec,
 };
 use std::{
     fs,
@@ -23,9 +23,9 @@ pub(crate) struct Scene {
     server: Server,
     pub(crate) folder: TempDir,
     identity: Identity,
-    next_command: u64,
-    committed: u64,
-    stream: u64,
+    next_command: CommandSeq,
+    committed: ReportSeq,
+    stream: Stream,
 }
 
 pub(crate) struct Agent(Child);
@@ -45,7 +45,15 @@ impl Scene {
         enrol(&broker, &mut server, &folder.path().join("state"));
         let state = StateFolder::open(&folder.path().join("state")).expect("there");
         let identity = Identity::load(&state).expect("an identity");
-        Self { broker, server, folder, identity, next_command: 1, committed: 0, stream: 0 }
+        Self {
+            broker,
+            server,
+            folder,
+            identity,
+            next_command: CommandSeq(1),
+            committed: ReportSeq::ZERO,
+            stream: Stream(0),
+        }
     }
 
     fn state(&self) -> PathBuf {
@@ -70,7 +78,7 @@ impl Scene {
     }
 
     /// Waits for a hello; returns its epoch and held jobs.
-    pub(crate) fn hello(&mut self) -> (u64, Vec<(JobId, HeldPhase)>) {
+    pub(crate) fn hello(&mut self) -> (Epoch, Vec<(JobId, HeldPhase)>) {
         let (stream, epoch, jobs) =
             self.server.wait_host(&self.identity, HostTopic::Presence, |plain| match schema::decode(plain) {
                 Ok(Presence::Hello(hello)) => {
@@ -87,24 +95,29 @@ impl Scene {
         (epoch, jobs)
     }
 
-    pub(crate) fn send(&mut self, body: CommandBody<'_>) -> u64 {
+    pub(crate) fn send(&mut self, body: CommandBody<'_>) -> CommandSeq {
         let seq = self.next_command;
-        self.next_command += 1;
+        self.next_command = seq.next();
         self.send_as(seq, body);
         seq
     }
 
-    fn send_as(&self, seq: u64, body: CommandBody<'_>) {
+    fn send_as(&self, seq: CommandSeq, body: CommandBody<'_>) {
         let command = ServerCommand { seq, expires_at: Timestamp(u64::MAX), body };
         self.server.command(&self.identity, &ToAgent::Command(command));
     }
 
-    fn send_credentials(&mut self, revision: u64) {
+    fn send_credentials(&mut self, revision: SlotRevision) {
         let url = self.folder.path().join("repo").display().to_string();
         self.send_credentials_of(revision, &url, Items::EMPTY);
     }
 
-    pub(crate) fn send_credentials_of(&mut self, revision: u64, url: &str, env: Items<'_, (&str, &str)>) {
+    pub(crate) fn send_credentials_of(
+        &mut self,
+        revision: SlotRevision,
+        url: &str,
+        env: Items<'_, (&str, &str)>,
+    ) {
         let credentials = Credentials {
             url,
             username: "",
@@ -147,7 +160,7 @@ impl Scene {
     /// Waits for the next report, in order; commits and acks it.
     fn report<T>(&mut self, take: impl Fn(&Report<'_>) -> Option<T>) -> T {
         loop {
-            let next = self.committed + 1;
+            let next = self.committed.next();
             let found = self.server.wait_host(&self.identity, HostTopic::Evt, |plain| {
                 let report: Report<'_> = schema::decode(plain).ok()?;
                 (report.seq == next).then(|| take(&report))
@@ -225,7 +238,7 @@ fn a_machine_is_enrolled_initialised_backed_up_and_listed() {
         _ => None,
     });
     assert_eq!(refused, (early, schema::Refusal::NoCredentials));
-    scene.send_credentials(1);
+    scene.send_credentials(SlotRevision(1));
     let init = scene.run(2, JobSpec::Init);
     let (outcome, class, message) = scene.finished(init);
     assert_eq!((outcome, class), (Outcome::Succeeded, None), "{message}");
@@ -282,7 +295,7 @@ fn a_kill_in_a_backup_is_told_at_the_next_hello_and_restic_does_not_survive() {
     let mut scene = Scene::new();
     let agent = scene.start();
     scene.hello();
-    scene.send_credentials(1);
+    scene.send_credentials(SlotRevision(1));
     let init = scene.run(1, JobSpec::Init);
     scene.finished(init);
     let source = long_backup(&scene);
@@ -322,7 +335,7 @@ fn a_running_backup_is_cancelled_and_the_same_command_never_runs_again() {
     let mut scene = Scene::new();
     let _agent = scene.start();
     scene.hello();
-    scene.send_credentials(1);
+    scene.send_credentials(SlotRevision(1));
     let init = scene.run(1, JobSpec::Init);
     scene.finished(init);
     let source = long_backup(&scene);
@@ -333,7 +346,7 @@ fn a_running_backup_is_cancelled_and_the_same_command_never_runs_again() {
     assert_eq!((outcome, class), (Outcome::Cancelled, Some(Class::Cancelled)), "{message}");
     // The same command again, under its old number: silence. The next job's reports follow at once.
     scene.send_as(
-        2,
+        CommandSeq(2),
         CommandBody::Run(Run { job, restic_host: "attic", deadline_secs: 0, spec: JobSpec::Stats }),
     );
     let next = scene.run(5, JobSpec::Snapshots);
@@ -350,7 +363,7 @@ fn what_happens_while_the_broker_is_away_is_told_when_it_is_back() {
     let mut scene = Scene::new();
     let _agent = scene.start();
     scene.hello();
-    scene.send_credentials(1);
+    scene.send_credentials(SlotRevision(1));
     let init = scene.run(1, JobSpec::Init);
     scene.finished(init);
     let source = long_backup(&scene);
@@ -359,7 +372,7 @@ fn what_happens_while_the_broker_is_away_is_told_when_it_is_back() {
     scene.broker.restart();
     scene.server = Server::connect(&scene.broker);
     let (epoch, jobs) = scene.hello();
-    assert!(epoch > 1 && jobs.iter().any(|(held, _)| *held == job), "{jobs:?}");
+    assert!(epoch > Epoch(1) && jobs.iter().any(|(held, _)| *held == job), "{jobs:?}");
     let (outcome, _, message) = scene.finished(job);
     assert_eq!(outcome, Outcome::Succeeded, "{message}");
 }
@@ -373,12 +386,12 @@ fn a_command_that_is_not_understood_is_answered_and_a_version_too() {
     let topic = schema::Topic::Host(scene.identity.host, HostTopic::Cmd);
     let payload = agent_linux::link::seal_encoded(&scene.identity, topic, &[0, 1, 0, 99]).expect("sealed");
     scene.server.send(topic, payload);
-    scene.next_command = 2;
+    scene.next_command = CommandSeq(2);
     let seq = scene.report(|report| match report.body {
         ReportBody::NotUnderstood { seq } => Some(seq),
         _ => None,
     });
-    assert_eq!(seq, 1);
+    assert_eq!(seq, CommandSeq(1));
     scene.server.send(topic, vec![9; 80]);
     let evt = schema::Topic::Host(scene.identity.host, HostTopic::Evt).to_string();
     scene.server.wait("a version notice", |on, payload| {
@@ -389,7 +402,7 @@ fn a_command_that_is_not_understood_is_answered_and_a_version_too() {
     scene.server.send(topic, Vec::new());
     let notice = wait_for("the notice in the status", || scene.status().1.version_notice);
     assert!(notice.contains("version"), "{notice}");
-    scene.send_credentials(1);
+    scene.send_credentials(SlotRevision(1));
     scene.report(|report| {
         matches!(report.body, ReportBody::ConfigApplied { refused: None, .. }).then_some(())
     });
@@ -435,7 +448,7 @@ fn a_full_disk_refuses_new_jobs_says_so_and_is_over_when_there_is_space_again() 
         .expect("starts");
     let agent = Agent(child);
     scene.hello();
-    scene.send_credentials(1);
+    scene.send_credentials(SlotRevision(1));
     let init = scene.run(1, JobSpec::Init);
     scene.finished(init);
     let inside = PathBuf::from(format!("/proc/{}/root{}", agent.0.id(), state.display()));

@@ -1,5 +1,5 @@
 use agent_linux::{restic::Credentials, slots::Slots, state::StateFolder};
-use schema::{JobId, Slot};
+use schema::{JobId, Slot, SlotRevision};
 use std::fs;
 use tempfile::TempDir;
 
@@ -25,13 +25,13 @@ fn credentials(mark: &str) -> Credentials {
 fn a_stored_slot_is_there_after_a_restart_and_not_in_clear() {
     let (_folder, state) = state();
     let mut slots = Slots::open(&state).expect("opens");
-    slots.store(Slot::Repo, 4, Some(credentials("one"))).expect("stored");
+    slots.store(Slot::Repo, SlotRevision(4), Some(credentials("one"))).expect("stored");
     let slots = Slots::open(&state).expect("opens again");
     assert_eq!(slots.for_job(JobId([1; 16]), Slot::Repo), Some(credentials("one")));
     assert_eq!(slots.for_job(JobId([1; 16]), Slot::Admin), None);
     assert_eq!(
         (slots.states()[0].revision, slots.states()[0].filled, slots.states()[1].revision),
-        (4, true, 0)
+        (SlotRevision(4), true, SlotRevision::ZERO)
     );
     for entry in fs::read_dir(state.path()).expect("a folder").flatten() {
         let text = String::from_utf8_lossy(&fs::read(entry.path()).expect("read")).into_owned();
@@ -43,17 +43,17 @@ fn a_stored_slot_is_there_after_a_restart_and_not_in_clear() {
 fn an_emptied_slot_keeps_its_revision() {
     let (_folder, state) = state();
     let mut slots = Slots::open(&state).expect("opens");
-    slots.store(Slot::Admin, 4, Some(credentials("one"))).expect("stored");
-    slots.store(Slot::Admin, 5, None).expect("emptied");
+    slots.store(Slot::Admin, SlotRevision(4), Some(credentials("one"))).expect("stored");
+    slots.store(Slot::Admin, SlotRevision(5), None).expect("emptied");
     let slots = Slots::open(&state).expect("opens again");
-    assert_eq!((slots.states()[1].revision, slots.states()[1].filled), (5, false));
+    assert_eq!((slots.states()[1].revision, slots.states()[1].filled), (SlotRevision(5), false));
 }
 
 #[test]
 fn a_record_moved_to_the_other_slot_or_altered_does_not_open_and_is_kept_aside() {
     let (_folder, state) = state();
     let mut slots = Slots::open(&state).expect("opens");
-    slots.store(Slot::Admin, 4, Some(credentials("one"))).expect("stored");
+    slots.store(Slot::Admin, SlotRevision(4), Some(credentials("one"))).expect("stored");
     let record = state.read("slot-admin").expect("read").expect("there");
     state.write("slot-repo", &record).expect("moved");
     let mut altered = record.clone();
@@ -70,7 +70,7 @@ fn a_record_moved_to_the_other_slot_or_altered_does_not_open_and_is_kept_aside()
 fn any_cut_of_a_record_is_refused_without_a_panic() {
     let (_folder, state) = state();
     let mut slots = Slots::open(&state).expect("opens");
-    slots.store(Slot::Repo, 4, Some(credentials("one"))).expect("stored");
+    slots.store(Slot::Repo, SlotRevision(4), Some(credentials("one"))).expect("stored");
     let record = state.read("slot-repo").expect("read").expect("there");
     for length in 0..record.len() {
         state.write("slot-repo", &record[..length]).expect("written");
@@ -86,7 +86,7 @@ fn the_old_flat_form_becomes_the_repo_slot_and_is_gone() {
     let slots = Slots::open(&state).expect("opens");
     let found = slots.for_job(JobId([1; 16]), Slot::Repo).expect("there");
     assert_eq!((found.url.as_str(), found.repo_password.as_str()), ("rest:http://s/", "r"));
-    assert_eq!(slots.states()[0].revision, 0);
+    assert_eq!(slots.states()[0].revision, SlotRevision::ZERO);
     assert_eq!(state.read("credentials").expect("read"), None);
     let again = Slots::open(&state).expect("opens again");
     assert_eq!(again.for_job(JobId([1; 16]), Slot::Repo), Some(found));
@@ -96,14 +96,14 @@ fn the_old_flat_form_becomes_the_repo_slot_and_is_gone() {
 fn an_old_form_that_cannot_be_read_is_kept_aside_and_never_overwrites() {
     let (_folder, state) = state();
     let mut slots = Slots::open(&state).expect("opens");
-    slots.store(Slot::Repo, 9, Some(credentials("new"))).expect("stored");
+    slots.store(Slot::Repo, SlotRevision(9), Some(credentials("new"))).expect("stored");
     state.write("credentials", b"{\"url\": 7}").expect("written");
     let slots = Slots::open(&state).expect("opens");
     assert!(slots.set_aside && state.file("credentials.damaged").exists());
     state.write("credentials", br#"{"url":"x","repo_password":"r"}"#).expect("written");
     let slots = Slots::open(&state).expect("opens");
     assert_eq!(slots.for_job(JobId([1; 16]), Slot::Repo), Some(credentials("new")));
-    assert_eq!(slots.states()[0].revision, 9);
+    assert_eq!(slots.states()[0].revision, SlotRevision(9));
 }
 
 #[test]

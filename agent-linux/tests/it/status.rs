@@ -3,7 +3,7 @@ use agent_linux::{
     state::StateFolder,
     status::{self, ErrorStatus, JobStatus, Status},
 };
-use schema::Timestamp;
+use schema::{PlanRevision, Timestamp};
 use std::{path::Path, process::Command};
 use tempfile::TempDir;
 
@@ -23,7 +23,7 @@ fn running() -> Status {
         interrupted: None,
         queue: Some(vec![job("J2", "snapshots")]),
         unacked_reports: Some(3),
-        plan_revision: Some(4),
+        plan_revision: Some(PlanRevision(4)),
         next_due_at: Some(Instant(Timestamp(1_000_000 + 3_725_000 + 7_200_000))),
         last_error: Some(ErrorStatus {
             at: Instant(Timestamp(900_000)),

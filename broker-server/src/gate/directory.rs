@@ -1,7 +1,7 @@
 //! The seam to the server behind the gate.
 
 use bytes::Bytes;
-use schema::{HostId, TokenId};
+use schema::{CommandSeq, HostId, TokenId};
 use std::{fmt, net::SocketAddr};
 use web::NotLetIn;
 
@@ -13,10 +13,10 @@ pub trait Directory: Send + Sync + 'static {
 
     /// The first `max` commands in the host's outbox with a sequence after `after`, in order, sealed. What the host
     /// has confirmed is no longer there.
-    fn commands_after(&self, host: HostId, after: u64, max: usize) -> Vec<QueuedCommand>;
+    fn commands_after(&self, host: HostId, after: CommandSeq, max: usize) -> Vec<QueuedCommand>;
 
     /// The host's MQTT client has acknowledged this command, and all before it.
-    fn command_delivered(&self, host: HostId, seq: u64);
+    fn command_delivered(&self, host: HostId, seq: CommandSeq);
 
     /// The host's plan, sealed.
     fn plan(&self, host: HostId) -> Option<Bytes>;
@@ -29,7 +29,7 @@ pub trait Directory: Send + Sync + 'static {
 #[derive(Clone, Debug)]
 pub struct QueuedCommand {
     /// Its place in the host's sequence; grows.
-    pub seq: u64,
+    pub seq: CommandSeq,
     /// The sealed message.
     pub payload: Bytes,
 }

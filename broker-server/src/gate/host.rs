@@ -6,7 +6,7 @@ use super::{
     packet::{self, Packet, Publish, Qos},
 };
 use bytes::Bytes;
-use schema::{HostId, HostTopic, Topic, limits::MAX_PAYLOAD_BYTES};
+use schema::{CommandSeq, HostId, HostTopic, Topic, limits::MAX_PAYLOAD_BYTES};
 use std::collections::VecDeque;
 
 /// Acknowledgements of nothing that are forgiven in one connection.
@@ -20,7 +20,7 @@ pub(super) struct SessionState {
     cmd: Option<Qos>,
     plan: Option<Qos>,
     /// Sequence and packet id of what was in flight, in order.
-    in_flight: Vec<(u64, u16)>,
+    in_flight: Vec<(CommandSeq, u16)>,
     /// A plan was in flight, or has changed since.
     plan_due: bool,
     next_packet_id: u16,
@@ -46,7 +46,7 @@ impl Flying {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sent {
-    Command(u64),
+    Command(CommandSeq),
     Plan,
 }
 
@@ -58,10 +58,10 @@ pub(super) struct HostSession {
     /// Sent on this connection; the first is not acknowledged.
     in_flight: VecDeque<Flying>,
     /// In flight when the previous connection ended, not sent again yet.
-    again: VecDeque<(u64, u16)>,
+    again: VecDeque<(CommandSeq, u16)>,
     window: usize,
     /// The last sequence sent on this connection.
-    sent_to: u64,
+    sent_to: CommandSeq,
     /// There may be more in the outbox.
     outbox_due: bool,
     /// The plan must be sent; whether as a retained message.
@@ -97,7 +97,7 @@ impl HostSession {
             in_flight: VecDeque::new(),
             again: kept.in_flight.into(),
             window,
-            sent_to: 0,
+            sent_to: CommandSeq::ZERO,
             outbox_due: kept.cmd.is_some(),
             plan_due: (kept.plan_due && kept.plan.is_some()).then_some(false),
             next_packet_id: kept.next_packet_id.max(1),
@@ -332,7 +332,7 @@ impl HostSession {
         }
     }
 
-    fn send_command(&mut self, seq: u64, payload: &[u8], qos: Qos, out: &mut Vec<u8>) {
+    fn send_command(&mut self, seq: CommandSeq, payload: &[u8], qos: Qos, out: &mut Vec<u8>) {
         // What was in flight and is no longer in the outbox has been confirmed meanwhile.
         while self.again.front().is_some_and(|(again, _)| *again < seq) {
             self.again.pop_front();

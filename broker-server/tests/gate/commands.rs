@@ -2,6 +2,7 @@
 
 use crate::support::{Client, Got, Hello, Random, World, host, resident_bytes, topic, until};
 use bytes::Bytes;
+use schema::CommandSeq;
 use std::{collections::BTreeSet, time::Duration};
 
 const COMMANDS: u64 = 5_000;
@@ -37,7 +38,7 @@ fn queue(world: &World, wake: bool) {
     for seq in 1..=COMMANDS {
         let mut payload = seq.to_be_bytes().to_vec();
         payload.resize(64, 0);
-        assert_eq!(world.book.queue(host(1), Bytes::from(payload)), seq);
+        assert_eq!(world.book.queue(host(1), Bytes::from(payload)), CommandSeq(seq));
         if wake {
             world.gate.wake(host(1));
         }
@@ -77,7 +78,7 @@ async fn a_host_that_was_away_gets_all_of_them_once_and_in_order() {
     }
     assert_whole(&taken);
     client.ping().await;
-    assert_eq!(world.book.delivered(host(1)), (1..=COMMANDS).collect::<Vec<_>>());
+    assert_eq!(world.book.delivered(host(1)), (1..=COMMANDS).map(CommandSeq).collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use holdfast_server::gate::{
     CloseReason, Gate, GateConfig, Limits, Listen, Principal, Refused, Socket, StartError,
 };
-use schema::{HostTopic, TokenId};
+use schema::{CommandSeq, HostTopic, TokenId};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 const PUBACK: u8 = 0x40;
@@ -108,7 +108,7 @@ async fn a_session_is_resumed_with_dup_and_the_same_packet_ids_in_order() {
     client.ack(first[0].0).await;
     client.ack(first[1].0).await;
     client.ping().await;
-    assert_eq!(world.book.delivered(host(1)), [1, 2]);
+    assert_eq!(world.book.delivered(host(1)), [1, 2].map(CommandSeq));
     drop(client);
     world.hears(Heard::Closed(host(1), CloseReason::Lost)).await;
     world.command(host(1), &[6]);
@@ -125,7 +125,7 @@ async fn a_session_is_resumed_with_dup_and_the_same_packet_ids_in_order() {
         client.ack(packet_id).await;
     }
     client.ping().await;
-    assert_eq!(world.book.delivered(host(1)), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(world.book.delivered(host(1)), [1, 2, 3, 4, 5, 6].map(CommandSeq));
     drop(client);
 
     // Whoever wants nothing kept gets nothing.
@@ -176,7 +176,7 @@ async fn acknowledgements_out_of_order_confirm_nothing_too_early() {
     assert!(world.book.delivered(host(1)).is_empty());
     client.ack(ids[0]).await;
     client.ping().await;
-    assert_eq!(world.book.delivered(host(1)), [1, 2, 3]);
+    assert_eq!(world.book.delivered(host(1)), [1, 2, 3].map(CommandSeq));
 }
 
 #[tokio::test]

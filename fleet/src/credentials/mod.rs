@@ -30,8 +30,8 @@ use crate::store::{CREDENTIALS, LINK_STATES, LINKS, REPOS, Reads, Tx};
 use location::{SplitLocation, is_elsewhere};
 use schema::location::{is_env_allowed, is_unseen, names_machine};
 use schema::{
-    CommandBody, ConfigUpdate, Credentials, HostId, Items, JobId, Refusal, Slot, Timestamp,
-    limits::MAX_VALUE_BYTES,
+    CommandBody, CommandSeq, ConfigUpdate, Credentials, HostId, Items, JobId, Refusal, Slot, SlotRevision,
+    Timestamp, limits::MAX_VALUE_BYTES,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -79,7 +79,7 @@ impl Fleet {
                 return Ok(());
             };
             let emptied =
-                CredentialsRow { facts: None, sealed: Vec::new(), revision: row.revision + 1, ..row };
+                CredentialsRow { facts: None, sealed: Vec::new(), revision: row.revision.next(), ..row };
             op.tx.put(&CREDENTIALS, &key, &emptied)?;
             if slot == Slot::Repo {
                 forget_tests(op, host, false)?;
@@ -190,7 +190,7 @@ fn put(
         ca,
         host_keys,
         env_names: secrets.env.keys().cloned().collect(),
-        revision: before.revision + 1,
+        revision: before.revision.next(),
         updated_at: now,
         updated_by: op.by.actor.clone(),
         held_revision: before.held_revision,
@@ -337,7 +337,7 @@ pub(crate) fn push(
     slot: Slot,
     for_job: Option<JobId>,
     expires_at: Timestamp,
-) -> Result<u64, Refused> {
+) -> Result<CommandSeq, Refused> {
     let row = row_of(op.tx, host, slot)?.unwrap_or_default();
     let empty = ConfigUpdate { slot, revision: row.revision, for_job, credentials: None };
     match &row.facts {
@@ -361,8 +361,8 @@ pub(crate) fn push_changed(
     op: &mut Op<'_, '_>,
     host: HostId,
     state: &mut LinkState,
-    held_revision: u64,
-    waits: impl Fn(u64) -> bool,
+    held_revision: SlotRevision,
+    waits: impl Fn(SlotRevision) -> bool,
 ) -> Result<(), Refused> {
     let key = (host, slot_key(Slot::Repo));
     let Some(mut row) = op.tx.get(&CREDENTIALS, &key)? else { return Ok(()) };
@@ -370,13 +370,13 @@ pub(crate) fn push_changed(
     row.held_revision = held_revision;
     // The agent is ahead: this server was restored from a backup, and its older word must still win.
     if held_revision > row.revision {
-        row.revision = held_revision + 1;
+        row.revision = held_revision.next();
     }
     if row != before {
         op.tx.put(&CREDENTIALS, &key, &row)?;
         op.tx.effects.changed(Changed::Credentials(host));
     }
-    let nothing_to_empty = row.facts.is_none() && held_revision == 0;
+    let nothing_to_empty = row.facts.is_none() && held_revision == SlotRevision::ZERO;
     let unreadable = row.facts.is_some() && !opens(op.facts, host, Slot::Repo, &row)?;
     if held_revision != row.revision
         && !nothing_to_empty
@@ -395,7 +395,7 @@ pub(crate) fn ask_about_admin(
     op: &mut Op<'_, '_>,
     host: HostId,
     state: &mut LinkState,
-    waits: impl Fn(u64) -> bool,
+    waits: impl Fn(SlotRevision) -> bool,
 ) -> Result<(), Refused> {
     let now = op.now;
     let Some(row) = row_of(op.tx, host, Slot::Admin)?.filter(|row| row.facts.is_some()) else {
@@ -413,7 +413,7 @@ pub(crate) fn refused(
     tx: &mut Tx<'_>,
     host: HostId,
     slot: Slot,
-    revision: u64,
+    revision: SlotRevision,
     reason: Refusal,
 ) -> Result<bool, StoreError> {
     let key = (host, slot_key(slot));
@@ -428,7 +428,12 @@ pub(crate) fn refused(
 }
 
 /// The agent says which revision it holds.
-pub(crate) fn held(tx: &mut Tx<'_>, host: HostId, slot: Slot, revision: u64) -> Result<(), StoreError> {
+pub(crate) fn held(
+    tx: &mut Tx<'_>,
+    host: HostId,
+    slot: Slot,
+    revision: SlotRevision,
+) -> Result<(), StoreError> {
     let key = (host, slot_key(slot));
     if let Some(mut row) = tx.get(&CREDENTIALS, &key)?
         && (row.held_revision != revision || row.refused.is_some())

@@ -112,10 +112,11 @@ mod tests {
     use super::*;
     use crate::record::JobState;
     use proptest::prelude::*;
-    use schema::JobId;
+    use schema::{CommandSeq, JobId};
 
     fn job(what: JobWhat, actor: Actor, created_at: u64) -> Job {
-        let job = Job::new(JobId([1; 16]), HostId([1; 16]), what, actor, Timestamp(created_at), 1);
+        let job =
+            Job::new(JobId([1; 16]), HostId([1; 16]), what, actor, Timestamp(created_at), CommandSeq(1));
         Job { state: JobState::Running, ..job }
     }
 

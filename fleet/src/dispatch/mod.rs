@@ -22,7 +22,7 @@ use crate::request::{By, JobRequest};
 use crate::restore;
 use crate::soundness;
 use crate::store::{GROUPS, JOBS, LINK_STATES, LINKS, OUTBOX, PRESENCES, REPOS, Reads, Span, Tx};
-use schema::{Command, CommandBody, HostId, JobId, JobKind, Run, Slot, Timestamp};
+use schema::{Command, CommandBody, CommandSeq, HostId, JobId, JobKind, Run, Slot, Timestamp};
 use spec::{Source, Sources};
 
 /// How long a command can wait for its agent.
@@ -406,7 +406,7 @@ pub(crate) fn send_cancel(op: &mut Op<'_, '_>, host: HostId, job: JobId) -> Resu
 }
 
 /// Notes that commands up to `through` were handed to a session.
-pub(crate) fn sent(op: &mut Op<'_, '_>, host: HostId, through: u64) -> Result<(), StoreError> {
+pub(crate) fn sent(op: &mut Op<'_, '_>, host: HostId, through: CommandSeq) -> Result<(), StoreError> {
     let now = op.now;
     let mut state = outbox::state_of(op.tx, host)?;
     let through = through.min(state.last_command);

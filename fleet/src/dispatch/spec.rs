@@ -6,7 +6,7 @@ use schema::job::{self, BackupSpec, ForgetGroup, Right};
 use schema::limits::{MAX_MESSAGE_BYTES, MAX_SPEC_BYTES};
 use schema::os_text::bytes_of;
 use schema::restore::RestoreSpec;
-use schema::{Command, CommandBody, Items, JobSpec, Keep, OsText, Timestamp, ToAgent};
+use schema::{Command, CommandBody, CommandSeq, Items, JobSpec, Keep, OsText, Timestamp, ToAgent};
 
 fn too_long() -> Refused {
     Refused::invalid(
@@ -31,7 +31,8 @@ pub(crate) fn fits(spec: JobSpec<'_>) -> Result<(), Refused> {
 /// Whether a command fits a message.
 pub(crate) fn fits_command(body: CommandBody<'_>) -> Result<(), Refused> {
     let mut buffer = zeroize::Zeroizing::new(vec![0; MAX_MESSAGE_BYTES]);
-    let command = ToAgent::Command(Command { seq: u64::MAX, expires_at: Timestamp(u64::MAX), body });
+    let command =
+        ToAgent::Command(Command { seq: CommandSeq(u64::MAX), expires_at: Timestamp(u64::MAX), body });
     schema::encode(&command, &mut buffer)
         .map(|_| ())
         .map_err(|_| Refused::invalid("env", "the credentials are longer than one command can carry"))

@@ -11,7 +11,7 @@ use crate::schedule;
 use crate::store::{JOBS, Reads};
 use crate::units::DAY_MS;
 use schema::command::Over;
-use schema::{HostId, JobId, JobKind, Timestamp, name};
+use schema::{CommandSeq, HostId, JobId, JobKind, Timestamp, name};
 
 /// A due backup that the agent did by itself while the server was away.
 pub(crate) struct OwnBackup<'a> {
@@ -43,7 +43,7 @@ pub(crate) fn take(
     // What came due while this server was off waits from here on, and not for this backup.
     schedule::tick::note_due(op, host, own.schedule)?;
     let what = JobWhat::Backup { group: own.group.to_owned() };
-    let mut job = Job::new(own.job, host, what, Actor::Agent, at.min(now), 0);
+    let mut job = Job::new(own.job, host, what, Actor::Agent, at.min(now), CommandSeq::ZERO);
     job.made_for = Some(Occurrence { schedule: own.schedule.to_owned(), due_at: own.due_at.min(now) });
     step::accepted(&mut job, at, now);
     super::create(op, &job)?;

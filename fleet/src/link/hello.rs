@@ -14,10 +14,12 @@ use crate::quarantine;
 use crate::record::{HostFacts, Job, JobState, Machine, Presence};
 use crate::refused::{Refused, StoreError};
 use crate::store::{HOSTS, JOBS, LINK_STATES, OUTBOX, PRESENCES, Reads, Span, Tx};
-use schema::{CommandBody, HeldJob, Hello, HostId, JobId, Slot};
+use schema::{CommandBody, CommandSeq, Epoch, HeldJob, Hello, HostId, JobId, ReportSeq, Slot, Stream};
 
 /// No honest agent counts this far. What would go beyond is not followed, so that numbers never overflow.
-const MAX_NUMBER: u64 = 1 << 48;
+const MAX_COMMAND: CommandSeq = CommandSeq(1 << 48);
+/// The same of reports.
+const MAX_REPORT: ReportSeq = ReportSeq(1 << 48);
 /// How long a cancel of a job that must not run is worth sending.
 const CANCEL_EXPIRES_MS: u64 = 30 * 86_400_000;
 /// What a lost job says.
@@ -25,7 +27,7 @@ const LOST: &str = "the agent came back without this job and without its result;
 
 /// What an epoch is against the newest one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Epoch {
+pub(crate) enum EpochOrder {
     /// Of a connection that has ended.
     Old,
     /// Of this connection.
@@ -34,11 +36,11 @@ pub(crate) enum Epoch {
     New,
 }
 
-pub(crate) fn epoch(presence: &Presence, epoch: u64) -> Epoch {
+pub(crate) fn epoch_order(presence: &Presence, epoch: Epoch) -> EpochOrder {
     match epoch.cmp(&presence.epoch) {
-        std::cmp::Ordering::Less => Epoch::Old,
-        std::cmp::Ordering::Equal => Epoch::Same,
-        std::cmp::Ordering::Greater => Epoch::New,
+        std::cmp::Ordering::Less => EpochOrder::Old,
+        std::cmp::Ordering::Equal => EpochOrder::Same,
+        std::cmp::Ordering::Greater => EpochOrder::New,
     }
 }
 
@@ -50,12 +52,12 @@ pub(crate) fn epoch(presence: &Presence, epoch: u64) -> Epoch {
 pub(crate) fn begins(
     presence: &Presence,
     state: &LinkState,
-    (stream, new): (u64, u64),
+    (stream, new): (Stream, Epoch),
     is_first: bool,
 ) -> bool {
-    match epoch(presence, new) {
-        Epoch::New => true,
-        Epoch::Same if presence.online && state.stream == Some(stream) => false,
+    match epoch_order(presence, new) {
+        EpochOrder::New => true,
+        EpochOrder::Same if presence.online && state.stream == Some(stream) => false,
         _ => is_first || (!presence.online && state.is_unheard_of(stream)),
     }
 }
@@ -63,15 +65,15 @@ pub(crate) fn begins(
 /// How far the agent says both sequences are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Counts {
-    pub(crate) stream: u64,
-    pub(crate) taken: u64,
-    pub(crate) first_unacked: u64,
-    pub(crate) last_report: u64,
+    pub(crate) stream: Stream,
+    pub(crate) taken: CommandSeq,
+    pub(crate) first_unacked: ReportSeq,
+    pub(crate) last_report: ReportSeq,
 }
 
 impl Counts {
     /// Whether reports are still on their way.
-    const fn has_unacked(&self) -> bool {
+    fn has_unacked(&self) -> bool {
         self.first_unacked <= self.last_report
     }
 }
@@ -80,9 +82,9 @@ impl Counts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Resumed {
     /// Reports are committed up to and with this one.
-    pub(crate) reports: u64,
+    pub(crate) reports: ReportSeq,
     /// The outbox gets new numbers from here on.
-    pub(crate) renumber_from: Option<u64>,
+    pub(crate) renumber_from: Option<CommandSeq>,
 }
 
 /// Brings the two counts together: pure.
@@ -91,14 +93,14 @@ pub(crate) struct Resumed {
 /// machine rolled back to a snapshot) the other's count is followed, or reports would be dropped as seen or wait
 /// for a number that never comes.
 pub(crate) fn resume(state: &LinkState, hello: Counts) -> Resumed {
-    let before_unacked = hello.first_unacked.saturating_sub(1);
+    let before_unacked = hello.first_unacked.previous();
     let reports = if state.stream != Some(hello.stream) || before_unacked > state.reports {
         before_unacked
     } else {
         state.reports.min(hello.last_report)
     };
-    let is_ahead = hello.taken > state.last_command && hello.taken < MAX_NUMBER;
-    Resumed { reports: reports.min(MAX_NUMBER), renumber_from: is_ahead.then(|| hello.taken + 1) }
+    let is_ahead = hello.taken > state.last_command && hello.taken < MAX_COMMAND;
+    Resumed { reports: reports.min(MAX_REPORT), renumber_from: is_ahead.then(|| hello.taken.next()) }
 }
 
 /// A hello that was taken.
@@ -117,7 +119,7 @@ pub(crate) fn take_hello(
     op: &mut Op<'_, '_>,
     host: HostId,
     hello: &Hello<'_>,
-    first: Option<u64>,
+    first: Option<CommandSeq>,
 ) -> Result<Option<Taken>, Refused> {
     let presence = op.tx.get(&PRESENCES, &host)?.unwrap_or_default();
     let mut state = outbox::state_of(op.tx, host)?;
@@ -140,7 +142,7 @@ pub(crate) fn take_hello(
     let delivered = state.delivered;
     state.write_to(hello.stream);
     state.reports = resumed.reports;
-    state.owed_until = if counts.has_unacked() { hello.last_report.min(MAX_NUMBER) } else { 0 };
+    state.owed_until = if counts.has_unacked() { hello.last_report.min(MAX_REPORT) } else { ReportSeq::ZERO };
     match resumed.renumber_from {
         Some(first) => outbox::renumber(op, host, &mut state, first)?,
         // The reports on their way say which commands were answered; until then they stay, but don't go out again.
@@ -176,11 +178,11 @@ pub(crate) fn take_hello(
 }
 
 /// The connection of an epoch has ended. `false` = it changes nothing.
-pub(crate) fn take_gone(op: &mut Op<'_, '_>, host: HostId, gone: u64) -> Result<bool, StoreError> {
+pub(crate) fn take_gone(op: &mut Op<'_, '_>, host: HostId, gone: Epoch) -> Result<bool, StoreError> {
     let now = op.now;
     let before = op.tx.get(&PRESENCES, &host)?.unwrap_or_default();
     // The end of a connection that never said hello says nothing of any other.
-    if epoch(&before, gone) != Epoch::Same || !before.online {
+    if epoch_order(&before, gone) != EpochOrder::Same || !before.online {
         return Ok(false);
     }
     let mut after = before.clone();
@@ -278,7 +280,7 @@ fn reconcile(
         .filter(|job| was_taken(job, state.delivered) && !held.iter().any(|held| held.job == job.id))
         .map(|job| job.id)
         .collect();
-    state.suspects_until = counts.last_report.min(MAX_NUMBER);
+    state.suspects_until = counts.last_report.min(MAX_REPORT);
     state.suspects_taken = state.delivered;
     if !counts.has_unacked() {
         settle_suspects(op, host, state)?;
@@ -287,7 +289,7 @@ fn reconcile(
 }
 
 /// Whether the agent has had it: it said so, or took its command.
-fn was_taken(job: &Job, taken: u64) -> bool {
+fn was_taken(job: &Job, taken: CommandSeq) -> bool {
     job.state >= JobState::Accepted || job.command_seq <= taken
 }
 
@@ -307,7 +309,11 @@ pub(crate) fn settle_suspects(
 }
 
 /// The job that has this command number, among the open ones.
-pub(crate) fn job_of_command(tx: &Tx<'_>, host: HostId, seq: u64) -> Result<Option<JobId>, StoreError> {
+pub(crate) fn job_of_command(
+    tx: &Tx<'_>,
+    host: HostId,
+    seq: CommandSeq,
+) -> Result<Option<JobId>, StoreError> {
     if let Some(row) = tx.get(&OUTBOX, &(host, seq))? {
         return Ok(if let Sent::Run(job) = row.what { Some(job) } else { None });
     }
@@ -349,11 +355,22 @@ mod tests {
     use super::*;
 
     fn state(last_command: u64, taken: u64, stream: Option<u64>, reports: u64) -> LinkState {
-        LinkState { last_command, taken, stream, reports, ..LinkState::default() }
+        LinkState {
+            last_command: CommandSeq(last_command),
+            taken: CommandSeq(taken),
+            stream: stream.map(Stream),
+            reports: ReportSeq(reports),
+            ..LinkState::default()
+        }
     }
 
     fn hello(stream: u64, taken: u64, first_unacked: u64, last_report: u64) -> Counts {
-        Counts { stream, taken, first_unacked, last_report }
+        Counts {
+            stream: Stream(stream),
+            taken: CommandSeq(taken),
+            first_unacked: ReportSeq(first_unacked),
+            last_report: ReportSeq(last_report),
+        }
     }
 
     #[test]
@@ -371,41 +388,55 @@ mod tests {
                 "absurd reports are bounded",
                 state(1, 1, Some(7), 1),
                 hello(7, 1, u64::MAX, u64::MAX),
-                MAX_NUMBER,
+                MAX_REPORT.0,
                 None,
             ),
         ];
         for (name, state, hello, reports, renumber_from) in table {
-            assert_eq!(resume(&state, hello), Resumed { reports, renumber_from }, "{name}");
+            let resumed =
+                Resumed { reports: ReportSeq(reports), renumber_from: renumber_from.map(CommandSeq) };
+            assert_eq!(resume(&state, hello), resumed, "{name}");
         }
     }
 
     #[test]
     fn a_new_journal_is_believed_with_a_lower_epoch_while_nobody_is_connected() {
-        let online = Presence { epoch: 5, online: true, ..Presence::default() };
+        let online = Presence { epoch: Epoch(5), online: true, ..Presence::default() };
         let offline = Presence { online: false, ..online.clone() };
         let mut known = state(0, 0, Some(6), 0);
-        known.write_to(7);
-        assert!(begins(&offline, &known, (8, 3), false) && begins(&offline, &known, (8, 5), false));
-        assert!(!begins(&online, &known, (8, 3), false) && !begins(&offline, &known, (7, 5), false));
-        assert!(!begins(&offline, &known, (6, 3), false), "an old journal is no new one");
-        assert!(begins(&online, &known, (7, 6), false));
+        known.write_to(Stream(7));
+        assert!(
+            begins(&offline, &known, (Stream(8), Epoch(3)), false)
+                && begins(&offline, &known, (Stream(8), Epoch(5)), false)
+        );
+        assert!(
+            !begins(&online, &known, (Stream(8), Epoch(3)), false)
+                && !begins(&offline, &known, (Stream(7), Epoch(5)), false)
+        );
+        assert!(!begins(&offline, &known, (Stream(6), Epoch(3)), false), "an old journal is no new one");
+        assert!(begins(&online, &known, (Stream(7), Epoch(6)), false));
     }
 
     #[test]
     fn the_first_hello_of_a_connection_is_believed_when_the_machine_was_set_back() {
-        let online = Presence { epoch: 5, online: true, ..Presence::default() };
+        let online = Presence { epoch: Epoch(5), online: true, ..Presence::default() };
         let offline = Presence { online: false, ..online.clone() };
         let known = state(0, 0, Some(7), 0);
-        assert!(begins(&offline, &known, (7, 3), true) && begins(&online, &known, (7, 3), true));
-        assert!(!begins(&online, &known, (7, 5), true), "the same hello again changes nothing");
+        assert!(
+            begins(&offline, &known, (Stream(7), Epoch(3)), true)
+                && begins(&online, &known, (Stream(7), Epoch(3)), true)
+        );
+        assert!(
+            !begins(&online, &known, (Stream(7), Epoch(5)), true),
+            "the same hello again changes nothing"
+        );
     }
 
     #[test]
     fn only_a_newer_epoch_is_a_new_connection() {
-        let presence = Presence { epoch: 5, ..Presence::default() };
-        assert_eq!(epoch(&presence, 4), Epoch::Old);
-        assert_eq!(epoch(&presence, 5), Epoch::Same);
-        assert_eq!(epoch(&presence, 6), Epoch::New);
+        let presence = Presence { epoch: Epoch(5), ..Presence::default() };
+        assert_eq!(epoch_order(&presence, Epoch(4)), EpochOrder::Old);
+        assert_eq!(epoch_order(&presence, Epoch(5)), EpochOrder::Same);
+        assert_eq!(epoch_order(&presence, Epoch(6)), EpochOrder::New);
     }
 }

@@ -4,7 +4,7 @@ use super::{LinkState, Outgoing, Sent, key_of, open_envelope, seal_message};
 use crate::op::Op;
 use crate::refused::{Refused, StoreError};
 use crate::store::{JOBS, LINK_STATES, OUTBOX, Order, Reads, Span, Tx};
-use schema::{Command, CommandBody, HostId, HostTopic, JobId, Timestamp, ToAgent, Topic};
+use schema::{Command, CommandBody, CommandSeq, HostId, HostTopic, JobId, Timestamp, ToAgent, Topic};
 use std::ops::ControlFlow;
 
 /// The most commands that wait for one host.
@@ -12,7 +12,7 @@ pub(crate) const MAX_WAITING: u64 = 10_000;
 
 /// Whether there is room for `more` commands.
 pub(crate) fn has_room(state: &LinkState, more: u64) -> bool {
-    state.last_command.saturating_sub(state.taken) + more <= MAX_WAITING
+    state.last_command.since(state.taken) + more <= MAX_WAITING
 }
 
 /// Writes a command under the host's next number; the caller stores `state`.
@@ -22,11 +22,11 @@ pub(crate) fn enqueue(
     state: &mut LinkState,
     expires_at: Timestamp,
     body: CommandBody<'_>,
-) -> Result<u64, Refused> {
+) -> Result<CommandSeq, Refused> {
     if !has_room(state, 1) {
         return Err(Refused::QueueFull);
     }
-    let seq = state.last_command + 1;
+    let seq = state.last_command.next();
     put(op, host, Command { seq, expires_at, body })?;
     state.last_command = seq;
     op.tx.effects.wake(host);
@@ -57,8 +57,8 @@ pub(crate) fn clear_taken(
     tx: &mut Tx<'_>,
     host: HostId,
     state: &mut LinkState,
-    taken: u64,
-) -> Result<Vec<(u64, Outgoing)>, StoreError> {
+    taken: CommandSeq,
+) -> Result<Vec<(CommandSeq, Outgoing)>, StoreError> {
     // An agent can't have taken what was never given.
     let taken = taken.min(state.last_command);
     if taken <= state.taken {
@@ -80,7 +80,7 @@ pub(crate) fn clear_taken(
 }
 
 /// Notes that a connection has acknowledged commands up to `seq`.
-pub(crate) fn delivered(tx: &mut Tx<'_>, host: HostId, seq: u64) -> Result<(), StoreError> {
+pub(crate) fn delivered(tx: &mut Tx<'_>, host: HostId, seq: CommandSeq) -> Result<(), StoreError> {
     let mut state = state_of(tx, host)?;
     let seq = seq.min(state.last_command);
     if seq > state.delivered {
@@ -96,14 +96,15 @@ pub(crate) fn renumber(
     op: &mut Op<'_, '_>,
     host: HostId,
     state: &mut LinkState,
-    first: u64,
+    first: CommandSeq,
 ) -> Result<(), Refused> {
     let waiting = op.tx.rows(&OUTBOX, &Span::under(&host))?;
     op.tx.remove_all(&OUTBOX, &Span::under(&host))?;
-    state.taken = first - 1;
-    state.sent = first - 1;
-    state.delivered = first - 1;
-    state.last_command = first - 1;
+    let before = first.previous();
+    state.taken = before;
+    state.sent = before;
+    state.delivered = before;
+    state.last_command = before;
     for (_, row) in waiting {
         move_to_end(op, host, state, &row)?;
     }
@@ -131,7 +132,7 @@ pub(crate) fn move_to_end(
 }
 
 /// The job's command has another number now.
-fn follow(tx: &mut Tx<'_>, job: JobId, seq: u64) -> Result<(), StoreError> {
+fn follow(tx: &mut Tx<'_>, job: JobId, seq: CommandSeq) -> Result<(), StoreError> {
     if let Some(mut record) = tx.get(&JOBS, &job)? {
         record.command_seq = seq;
         tx.put(&JOBS, &job, &record)?;
@@ -143,9 +144,9 @@ fn follow(tx: &mut Tx<'_>, job: JobId, seq: u64) -> Result<(), StoreError> {
 pub(crate) fn after(
     reads: &impl Reads,
     host: HostId,
-    after: u64,
+    after: CommandSeq,
     max: usize,
-) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+) -> Result<Vec<(CommandSeq, Vec<u8>)>, StoreError> {
     let mut commands = Vec::new();
     if max == 0 {
         return Ok(commands);

@@ -10,7 +10,7 @@ use crate::store::{GROUPS, LINK_STATES, LINKS, Reads, Span, Tx};
 use schema::job::BackupSpec;
 use schema::limits::MAX_MESSAGE_BYTES;
 use schema::plan::PlannedSchedule;
-use schema::{HostId, Items, JobSpec, Plan};
+use schema::{HostId, Items, JobSpec, Plan, PlanRevision};
 use serde::{Deserialize, Serialize};
 
 /// What is left for the head of the plan, in bytes.
@@ -20,7 +20,7 @@ const HEAD_BYTES: usize = 1024;
 pub(crate) fn changed(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
     if tx.has(&LINKS, &host)? {
         let mut state = outbox::state_of(tx, host)?;
-        state.plan_revision += 1;
+        state.plan_revision = state.plan_revision.next();
         tx.put(&LINK_STATES, &host, &state)?;
         tx.effects.changed(Changed::Plan(host));
     }
@@ -32,7 +32,7 @@ pub(crate) fn changed(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
 pub(crate) fn with<R>(
     reads: &impl Reads,
     host: &Host,
-    revision: u64,
+    revision: PlanRevision,
     then: impl FnOnce(&Plan<'_>) -> R,
 ) -> Result<R, Refused> {
     let mut schedules = schedule::of_host(reads, host.id)?;

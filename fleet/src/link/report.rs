@@ -19,7 +19,7 @@ use crate::refused::{Refused, StoreError};
 use crate::store::LINK_STATES;
 use schema::command::Over;
 use schema::report::{Finished, Trouble};
-use schema::{HostId, Refusal, Report, ReportBody};
+use schema::{CommandSeq, HostId, Refusal, Report, ReportBody, ReportSeq, Stream};
 use serde::Deserialize;
 
 /// The longest last words of a job that are kept, in bytes.
@@ -28,9 +28,9 @@ const MAX_MESSAGE_BYTES: usize = 8 * 1024;
 /// The head of a report, which can be read though its body can't.
 #[derive(Deserialize)]
 struct Head {
-    stream: u64,
-    seq: u64,
-    taken: u64,
+    stream: Stream,
+    seq: ReportSeq,
+    taken: CommandSeq,
 }
 
 /// What a report is against those that came before.
@@ -47,12 +47,12 @@ pub(crate) enum Arrival {
 }
 
 /// Places a report: pure.
-pub(crate) fn place(state: &LinkState, stream: u64, seq: u64) -> Arrival {
+pub(crate) fn place(state: &LinkState, stream: Stream, seq: ReportSeq) -> Arrival {
     if state.stream != Some(stream) {
         Arrival::OtherStream
     } else if seq <= state.reports {
         Arrival::Seen
-    } else if seq == state.reports + 1 {
+    } else if seq == state.reports.next() {
         Arrival::Next
     } else {
         Arrival::Ahead
@@ -62,8 +62,8 @@ pub(crate) fn place(state: &LinkState, stream: u64, seq: u64) -> Arrival {
 /// The acknowledgement that follows a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Acked {
-    pub(crate) stream: u64,
-    pub(crate) through: u64,
+    pub(crate) stream: Stream,
+    pub(crate) through: ReportSeq,
     /// What was not taken of it.
     pub(crate) refused: Option<Over>,
 }
@@ -108,9 +108,9 @@ pub(crate) fn take(op: &mut Op<'_, '_>, host: HostId, message: &[u8]) -> Result<
             if !state.suspects.is_empty() && state.reports >= state.suspects_until {
                 settle_suspects(op, host, &mut state)?;
             }
-            let has_caught_up = state.owed_until > 0 && !state.is_catching_up();
+            let has_caught_up = state.owed_until > ReportSeq::ZERO && !state.is_catching_up();
             if has_caught_up {
-                state.owed_until = 0;
+                state.owed_until = ReportSeq::ZERO;
             }
             op.tx.put(&LINK_STATES, &host, &state)?;
             if has_caught_up {
@@ -128,7 +128,7 @@ pub(super) fn answer_skipped(
     op: &mut Op<'_, '_>,
     host: HostId,
     state: &mut LinkState,
-    taken: u64,
+    taken: CommandSeq,
 ) -> Result<(), Refused> {
     let now = op.now;
     for (_, row) in outbox::clear_taken(op.tx, host, state, taken)? {
@@ -298,12 +298,13 @@ mod tests {
 
     #[test]
     fn only_the_next_report_of_the_journal_is_taken() {
-        let state = LinkState { stream: Some(7), reports: 3, ..LinkState::default() };
-        assert_eq!(place(&state, 7, 3), Arrival::Seen);
-        assert_eq!(place(&state, 7, 0), Arrival::Seen);
-        assert_eq!(place(&state, 7, 4), Arrival::Next);
-        assert_eq!(place(&state, 7, 5), Arrival::Ahead);
-        assert_eq!(place(&state, 8, 4), Arrival::OtherStream);
-        assert_eq!(place(&LinkState::default(), 0, 1), Arrival::OtherStream);
+        let state = LinkState { stream: Some(Stream(7)), reports: ReportSeq(3), ..LinkState::default() };
+        let arrival = |stream, seq| place(&state, Stream(stream), ReportSeq(seq));
+        assert_eq!(arrival(7, 3), Arrival::Seen);
+        assert_eq!(arrival(7, 0), Arrival::Seen);
+        assert_eq!(arrival(7, 4), Arrival::Next);
+        assert_eq!(arrival(7, 5), Arrival::Ahead);
+        assert_eq!(arrival(8, 4), Arrival::OtherStream);
+        assert_eq!(place(&LinkState::default(), Stream(0), ReportSeq(1)), Arrival::OtherStream);
     }
 }

@@ -1,4 +1,7 @@
-use schema::{InstallationId, JobId, Slot, Timestamp, TokenId};
+use schema::{
+    CommandSeq, InstallationId, JobId, PlanRevision, ReportSeq, Slot, SlotRevision, Stream, Timestamp,
+    TokenId,
+};
 use serde::{Deserialize, Serialize};
 
 /// How an enrolled host logs in, and its sealed link key.
@@ -23,46 +26,46 @@ const PAST_STREAMS: usize = 8;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LinkState {
     /// The highest command number given out.
-    pub(crate) last_command: u64,
+    pub(crate) last_command: CommandSeq,
     /// The highest command number that the agent has taken.
-    pub(crate) taken: u64,
+    pub(crate) taken: CommandSeq,
     /// The highest command number handed to a session.
-    pub(crate) sent: u64,
+    pub(crate) sent: CommandSeq,
     /// The highest command number that a connection has acknowledged.
-    pub(crate) delivered: u64,
+    pub(crate) delivered: CommandSeq,
     /// The journal that the agent writes; `None` before the first hello.
-    pub(crate) stream: Option<u64>,
+    pub(crate) stream: Option<Stream>,
     /// The journals before that one, newest last, at most [`PAST_STREAMS`]: an old hello that comes again is known by
     /// its journal.
-    pub(crate) past_streams: Vec<u64>,
+    pub(crate) past_streams: Vec<Stream>,
     /// Reports of that journal are committed up to and with this one.
-    pub(crate) reports: u64,
+    pub(crate) reports: ReportSeq,
     /// Jobs that the agent no longer holds, whose result may still be on its way…
     pub(crate) suspects: Vec<JobId>,
     /// …in a report up to this one.
-    pub(crate) suspects_until: u64,
+    pub(crate) suspects_until: ReportSeq,
     /// What the agent said at that hello that it had taken.
-    pub(crate) suspects_taken: u64,
+    pub(crate) suspects_taken: CommandSeq,
     /// Reports up to this one were owed at the last hello: until they are here nothing is asked of the agent, for it may
     /// have done it by itself. 0 = none.
-    pub(crate) owed_until: u64,
+    pub(crate) owed_until: ReportSeq,
     /// Grows with each change of groups and schedules.
-    pub(crate) plan_revision: u64,
+    pub(crate) plan_revision: PlanRevision,
 }
 
 impl LinkState {
     /// Whether reports of before the last hello are still on their way.
-    pub(crate) const fn is_catching_up(&self) -> bool {
+    pub(crate) fn is_catching_up(&self) -> bool {
         self.reports < self.owed_until
     }
 
     /// Whether a journal was never heard of.
-    pub(crate) fn is_unheard_of(&self, stream: u64) -> bool {
+    pub(crate) fn is_unheard_of(&self, stream: Stream) -> bool {
         self.stream != Some(stream) && !self.past_streams.contains(&stream)
     }
 
     /// The agent writes this journal from now on.
-    pub(crate) fn write_to(&mut self, stream: u64) {
+    pub(crate) fn write_to(&mut self, stream: Stream) {
         if let Some(old) = self.stream.replace(stream).filter(|old| *old != stream) {
             self.past_streams.retain(|past| *past != stream);
             self.past_streams.push(old);
@@ -88,5 +91,5 @@ pub(crate) struct Outgoing {
 pub(crate) enum Sent {
     Run(JobId),
     Cancel(JobId),
-    Config { slot: Slot, revision: u64, for_job: Option<JobId> },
+    Config { slot: Slot, revision: SlotRevision, for_job: Option<JobId> },
 }

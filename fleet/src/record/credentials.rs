@@ -1,5 +1,5 @@
 use super::Actor;
-use schema::{Refusal, Timestamp};
+use schema::{Refusal, SlotRevision, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use zeroize::Zeroize;
@@ -59,13 +59,13 @@ pub struct CredentialsFacts {
     /// Names of the additional environment variables for restic; their values are secret.
     pub env_names: Vec<String>,
     /// Number of the slot's present content; grows with each change.
-    pub revision: u64,
+    pub revision: SlotRevision,
     /// When it changed.
     pub updated_at: Timestamp,
     /// Who changed it.
     pub updated_by: Actor,
     /// The revision the agent says it holds; of the admin slot, which it holds for a job only, would hold.
-    pub held_revision: u64,
+    pub held_revision: SlotRevision,
     /// Why the agent does not take this revision; `None` = it did not refuse it.
     pub refused: Option<Refusal>,
     /// The stored secrets don't open: they must be set again.
@@ -124,11 +124,11 @@ pub struct CredentialsInput {
 pub(crate) struct CredentialsRow {
     /// What may be shown; `None` = empty.
     pub(crate) facts: Option<CredentialsFacts>,
-    pub(crate) revision: u64,
+    pub(crate) revision: SlotRevision,
     /// The revision the agent says it holds, or would hold for a job.
-    pub(crate) held_revision: u64,
+    pub(crate) held_revision: SlotRevision,
     /// The last revision that the agent did not take, and why.
-    pub(crate) refused: Option<(u64, Refusal)>,
+    pub(crate) refused: Option<(SlotRevision, Refusal)>,
     /// What [`crate::credentials`] seals, bound to host and slot.
     pub(crate) sealed: Vec<u8>,
 }

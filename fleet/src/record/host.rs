@@ -1,5 +1,5 @@
 use super::Actor;
-use schema::{HostId, InstallationId, Timestamp, TokenId};
+use schema::{Epoch, HostId, InstallationId, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
 
 /// One machine with an agent (or waiting for one).
@@ -52,7 +52,7 @@ pub struct Presence {
     /// Whether it said hello and has not gone since.
     pub online: bool,
     /// The highest connection number (epoch) with which the agent said hello.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// Since when it is online, or offline.
     pub changed_at: Option<Timestamp>,
     /// When anything was heard from it last.

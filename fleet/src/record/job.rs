@@ -1,5 +1,7 @@
 use super::{Actor, Hold, RestoreFigures, RestorePlan, Retention};
-use schema::{Class, HostId, JobId, JobKind, Outcome, Refusal, RepoId, Slot, SourceReason, Timestamp};
+use schema::{
+    Class, CommandSeq, HostId, JobId, JobKind, Outcome, Refusal, RepoId, Slot, SourceReason, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -35,7 +37,7 @@ pub struct Job {
     /// Its end is what the server made of the agent's silence; a late report still corrects it.
     pub presumed: bool,
     /// Sequence number of its command in the host's outbox.
-    pub command_seq: u64,
+    pub command_seq: CommandSeq,
     /// restic's exit code; `None` = restic did not run, was killed, or has not ended yet.
     pub exit_code: Option<i32>,
     /// restic's last words, or why it never ran; in words that say what to do.
@@ -70,7 +72,7 @@ impl Job {
         what: JobWhat,
         actor: Actor,
         created_at: Timestamp,
-        command_seq: u64,
+        command_seq: CommandSeq,
     ) -> Self {
         Self {
             id,

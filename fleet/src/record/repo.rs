@@ -1,5 +1,5 @@
 use super::Actor;
-use schema::{Class, HostId, JobId, RepoId, Timestamp};
+use schema::{Class, HostId, JobId, RepoId, StatsRevision, Stream, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -16,7 +16,7 @@ pub struct RepoState {
     /// was.
     pub replaced: Option<Replaced>,
     /// (stream, revision, time) of the newest message of figures that was taken; `None` = none was.
-    pub newest: Option<(u64, u64, Timestamp)>,
+    pub newest: Option<(Stream, StatsRevision, Timestamp)>,
     /// Size of the repository; `None` = not known yet.
     pub size: Option<SizeSeen>,
     /// Number of snapshots; `None` = not known yet.

@@ -1,6 +1,6 @@
 //! Keys as bytes that sort as their values do: numbers big-endian, text last.
 
-use schema::{HostId, JobId, PendingId, RepoId, TokenId};
+use schema::{CommandSeq, HostId, JobId, PendingId, RepoId, TokenId};
 use std::ops::Bound;
 
 /// A key, or the first parts of one.
@@ -35,6 +35,15 @@ macro_rules! id_key {
     )*};
 }
 id_key!(HostId, JobId, PendingId, TokenId, RepoId);
+
+impl TableKey for CommandSeq {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.0.write(out);
+    }
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
+        u64::read(bytes).map(Self)
+    }
+}
 
 impl TableKey for [u8; 32] {
     fn write(&self, out: &mut Vec<u8>) {

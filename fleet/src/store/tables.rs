@@ -12,7 +12,7 @@ use crate::record::{
 };
 use crate::refused::StoreError;
 use redb::TableDefinition;
-use schema::{HostId, JobId, PendingId, RepoId, TokenId};
+use schema::{CommandSeq, HostId, JobId, PendingId, RepoId, TokenId};
 use std::ops::ControlFlow;
 
 macro_rules! tables {
@@ -72,7 +72,7 @@ tables! {
     /// How far the two sequences of a host are.
     LINK_STATES: HostId => LinkState, "link_states", of a host;
     /// Commands not taken yet, by number.
-    OUTBOX: (HostId, u64) => Outgoing, "outbox", of a host;
+    OUTBOX: (HostId, CommandSeq) => Outgoing, "outbox", of a host;
     PRESENCES: HostId => Presence, "presences", of a host;
     TOKENS: TokenId => TokenRow, "enroll_tokens";
     HOST_TOKENS: (HostId, TokenId) => (), "host_tokens", of a host;

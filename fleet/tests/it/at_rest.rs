@@ -3,7 +3,7 @@
 use crate::support::{Agent, World, backup, by, credentials, settings};
 use fleet::record::{CredentialsInput, Role, Scopes, Secret};
 use fleet::{DATA_FILE, Fleet, KEY_FILE, OpenError, Pieces};
-use schema::{Outcome, Slot};
+use schema::{Outcome, Slot, SlotRevision, Stream};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -106,11 +106,11 @@ async fn everything_is_there_after_a_restart_and_files_are_closed_to_others() {
         boot_id: [3; 16],
         version: env!("CARGO_PKG_VERSION"),
         epoch,
-        stream: 77,
+        stream: Stream(77),
         reports,
         acked: reports,
         taken,
-        repo_revision: 1,
+        repo_revision: SlotRevision(1),
         ahead_ms: 0,
     };
     assert!(fleet.login_host(host, &agent.password).is_ok());
@@ -119,7 +119,7 @@ async fn everything_is_there_after_a_restart_and_files_are_closed_to_others() {
     agent.hello(&[]).await;
     assert!(matches!(agent.take_all()[..], [crate::support::Got::Run { job, .. }] if job == waits.id));
     let next = fleet.dispatch(host, fleet::JobRequest::Probe, by()).await.unwrap();
-    assert!(next.id > waits.id && next.command_seq == waits.command_seq + 1);
+    assert!(next.id > waits.id && next.command_seq == waits.command_seq.next());
 }
 
 #[tokio::test]

@@ -230,7 +230,7 @@ async fn hellos_figures_and_progress_are_bounded_and_what_is_over_changes_nothin
     let (world, fleet) = in_memory();
     let mut agent = Agent::ready(&world, &fleet, "attic").await;
     for _ in 0..1_300 {
-        agent.epoch += 1;
+        agent.epoch = agent.epoch.next();
         let payload = agent.hello_bytes(&[]);
         fleet.handle_presence(agent.host, &payload, "").await.unwrap();
     }

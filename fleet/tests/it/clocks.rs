@@ -10,14 +10,14 @@ use fleet::{Day, Fleet, JobRequest, Page, Status};
 use proptest::prelude::*;
 use schema::job::ProbeSummary;
 use schema::stats::{CheckResult, LockSeen, Size, SizeSource, SnapshotCount};
-use schema::{JobKind, Outcome, RepoId, RepoStats, ReportBody, Slot, Summary, Timestamp};
+use schema::{JobKind, Outcome, RepoId, RepoStats, ReportBody, Slot, StatsRevision, Summary, Timestamp};
 
 const MINUTE: u64 = 60_000;
 
 fn figures(agent: &Agent, revision: u64, at: Timestamp) -> RepoStats<'static> {
     RepoStats {
         stream: agent.stream,
-        revision,
+        revision: StatsRevision(revision),
         at,
         job: None,
         repo: Some(RepoId([5; 32])),

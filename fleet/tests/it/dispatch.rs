@@ -1,7 +1,7 @@
 use crate::support::{Agent, Got, HOUR_MS, backup, by, credentials, group, in_memory};
 use fleet::record::{Group, JobState, JobWhat, Retention};
 use fleet::{Fleet, JobRequest, Refused};
-use schema::{HostId, JobKind, Outcome, Slot};
+use schema::{CommandSeq, HostId, JobKind, Outcome, Slot};
 
 async fn refusal(fleet: &Fleet, host: HostId, request: JobRequest) -> Option<&'static str> {
     let blocked = fleet.read().unwrap().blocked(host, &request).unwrap().map(|refused| refused.code());
@@ -66,7 +66,7 @@ async fn a_job_moves_with_what_the_agent_reports_and_its_audit_names_who_asked()
     let mut agent = Agent::ready(&world, &fleet, "attic").await;
     let job = fleet.dispatch(agent.host, backup("etc"), by()).await.unwrap();
     assert_eq!((job.state, job.what.clone()), (JobState::Queued, JobWhat::Backup { group: "etc".into() }));
-    let frames = fleet.commands_after(agent.host, 0, 10);
+    let frames = fleet.commands_after(agent.host, CommandSeq::ZERO, 10);
     fleet.command_sent(agent.host, frames[0].0).await;
     assert_eq!(agent.job(job.id).state, JobState::Sent);
     assert!(matches!(agent.take_all()[..], [Got::Run { kind: JobKind::Backup, .. }]));
@@ -201,7 +201,7 @@ async fn a_job_that_was_never_sent_is_cancelled_at_once_and_its_number_stays() {
     agent.hello(&[]).await;
     match &agent.take_all()[..] {
         [Got::Cancel { seq: first, job: gone }, Got::Run { seq: second, job: run, .. }] => {
-            assert_eq!((*gone, *run, *second), (job.id, after.id, first + 1));
+            assert_eq!((*gone, *run, *second), (job.id, after.id, first.next()));
         }
         other => panic!("{other:?}"),
     }
@@ -235,7 +235,7 @@ async fn a_session_that_was_faster_than_a_cancel_has_its_job_cancelled_again() {
     let (world, fleet) = in_memory();
     let mut agent = Agent::ready(&world, &fleet, "attic").await;
     let job = fleet.dispatch(agent.host, backup("etc"), by()).await.unwrap();
-    let frames = fleet.commands_after(agent.host, 0, 10);
+    let frames = fleet.commands_after(agent.host, CommandSeq::ZERO, 10);
     agent.gone(agent.epoch).await;
     fleet.cancel(job.id, by()).await.unwrap();
     // The frame of before is on its way nevertheless.

@@ -4,13 +4,13 @@ use fleet::{Changed, JobRequest};
 use schema::job::{BackupSummary, ProbeSummary};
 use schema::report::Snapshot;
 use schema::stats::{CheckResult, LockSeen, Size, SizeSource, SnapshotCount};
-use schema::{Items, Outcome, RepoId, RepoStats, ReportBody, Summary, Timestamp};
+use schema::{Items, Outcome, RepoId, RepoStats, ReportBody, StatsRevision, Summary, Timestamp};
 
 fn stats(agent: &Agent, revision: u64, bytes: u64, count: u32) -> RepoStats<'static> {
     let at = agent.world.now();
     RepoStats {
         stream: agent.stream,
-        revision,
+        revision: StatsRevision(revision),
         at,
         job: None,
         repo: Some(RepoId([5; 32])),

@@ -1,7 +1,7 @@
 use crate::support::{Agent, Got, backup, by, credentials, in_memory};
 use fleet::record::JobState;
 use fleet::{AuditFilter, JobRequest, Page, Reason};
-use schema::{HeldJob, HeldPhase, Outcome, ReportBody, Slot, Summary};
+use schema::{CommandSeq, Epoch, HeldJob, HeldPhase, Outcome, ReportBody, Slot, SlotRevision, Summary};
 
 #[tokio::test]
 async fn a_hello_brings_a_host_online_with_its_facts() {
@@ -11,7 +11,7 @@ async fn a_hello_brings_a_host_online_with_its_facts() {
     agent.hello(&[]).await;
     let presence = fleet.read().unwrap().presence(agent.host).unwrap();
     assert!(presence.online);
-    assert_eq!((presence.epoch, presence.changed_at), (1, Some(world.now())));
+    assert_eq!((presence.epoch, presence.changed_at), (Epoch(1), Some(world.now())));
     assert_eq!(agent.record().facts.unwrap().restic_version, "0.18.0");
     assert_eq!(changes.recv().await.unwrap().what, fleet::Changed::Host(agent.host));
 }
@@ -92,12 +92,12 @@ async fn a_held_job_goes_on_and_a_result_in_the_journal_is_waited_for() {
         agent.report(ReportBody::Accepted { job: job.id, behind: 0 }).await;
     }
     // Two reports are written while the connection is away.
-    agent.reports += 2;
+    agent.reports = agent.reports.plus(2);
     agent.hello(&[HeldJob { job: held.id, phase: HeldPhase::Running }]).await;
     for job in [&held, &ended, &gone] {
         assert_eq!(agent.job(job.id).state, JobState::Accepted);
     }
-    let first = agent.report_bytes(agent.reports - 1, ReportBody::Started { job: held.id });
+    let first = agent.report_bytes(agent.reports.previous(), ReportBody::Started { job: held.id });
     fleet.handle_report(agent.host, &first, "").await.unwrap();
     assert_eq!(agent.job(gone.id).state, JobState::Accepted, "one more is on its way");
     let finished = crate::support::finished(ended.id, Outcome::Succeeded, world.now(), Summary::None);
@@ -118,16 +118,21 @@ async fn changed_credentials_are_pushed_once() {
     agent.hello(&[]).await;
     assert_eq!(agent.waiting(), 1, "the command of the change waits already");
     agent.take_all();
-    agent.report(ReportBody::ConfigApplied { slot: Slot::Repo, revision: 1, refused: None }).await;
-    assert_eq!(fleet.read().unwrap().credentials(agent.host, Slot::Repo).unwrap().unwrap().held_revision, 1);
+    agent
+        .report(ReportBody::ConfigApplied { slot: Slot::Repo, revision: SlotRevision(1), refused: None })
+        .await;
+    assert_eq!(
+        fleet.read().unwrap().credentials(agent.host, Slot::Repo).unwrap().unwrap().held_revision,
+        SlotRevision(1)
+    );
     agent.hello(&[]).await;
     assert_eq!(agent.waiting(), 0);
     // The agent lost its state folder's credentials.
-    agent.repo_revision = 0;
+    agent.repo_revision = SlotRevision::ZERO;
     agent.hello(&[]).await;
     assert!(matches!(
         agent.take_all()[..],
-        [Got::Config { slot: Slot::Repo, revision: 1, for_job: None, .. }]
+        [Got::Config { slot: Slot::Repo, revision: SlotRevision(1), for_job: None, .. }]
     ));
 }
 
@@ -136,12 +141,18 @@ async fn an_agent_that_is_ahead_of_a_restored_server_gets_numbers_it_takes() {
     let (world, fleet) = in_memory();
     let mut agent = Agent::ready(&world, &fleet, "attic").await;
     let job = fleet.dispatch(agent.host, backup("etc"), by()).await.unwrap();
-    agent.taken = 500;
-    agent.repo_revision = 40;
+    agent.taken = CommandSeq(500);
+    agent.repo_revision = SlotRevision(40);
     agent.hello(&[]).await;
     let got = agent.take_all();
     assert!(
-        matches!(got[..], [Got::Run { seq: 501, .. }, Got::Config { seq: 502, revision: 41, .. }]),
+        matches!(
+            got[..],
+            [
+                Got::Run { seq: CommandSeq(501), .. },
+                Got::Config { seq: CommandSeq(502), revision: SlotRevision(41), .. }
+            ]
+        ),
         "{got:?}"
     );
     agent.report(ReportBody::Accepted { job: job.id, behind: 0 }).await;

@@ -2,7 +2,7 @@ use crate::support::{Agent, Got, backup, by, credentials, group, in_memory};
 use fleet::record::{CredentialsInput, Group, Secret};
 use fleet::{AuditFilter, Fleet, HostFilter, JobRequest, NoLogin, Page, Refused, Status};
 use schema::report::Trouble;
-use schema::{HostId, Outcome, Refusal, ReportBody, Slot, Summary};
+use schema::{HostId, Outcome, Refusal, ReportBody, Slot, SlotRevision, Summary};
 use std::collections::BTreeMap;
 
 #[tokio::test]
@@ -69,14 +69,17 @@ async fn an_absent_secret_keeps_the_stored_one() {
         ("AWS_ACCESS_KEY_ID".to_owned(), Some(Secret::new("two"))),
     ]));
     let first = fleet.put_credentials(host, Slot::Repo, input, by()).await.unwrap();
-    assert_eq!((first.revision, first.env_names.len()), (1, 2));
+    assert_eq!((first.revision, first.env_names.len()), (SlotRevision(1), 2));
     let keep = CredentialsInput {
         url: "rest:https://box.example:8000/new".into(),
         env: Some(BTreeMap::from([("AWS_SECRET_ACCESS_KEY".to_owned(), None)])),
         ..CredentialsInput::default()
     };
     let second = fleet.put_credentials(host, Slot::Repo, keep, by()).await.unwrap();
-    assert_eq!((second.revision, second.username.as_str(), second.has_password), (2, "attic", true));
+    assert_eq!(
+        (second.revision, second.username.as_str(), second.has_password),
+        (SlotRevision(2), "attic", true)
+    );
     assert_eq!(second.env_names, ["AWS_SECRET_ACCESS_KEY"]);
     let got = agent.take_all();
     let passwords: Vec<_> = got
@@ -238,12 +241,12 @@ async fn deleting_credentials_twice_is_one_change_and_the_agent_is_told() {
     let got = agent.take_all();
     assert!(matches!(
         got.as_slice(),
-        [Got::Config { slot: Slot::Repo, revision: 2, repo_password: None, .. }]
+        [Got::Config { slot: Slot::Repo, revision: SlotRevision(2), repo_password: None, .. }]
     ));
     assert!(fleet.read().unwrap().credentials(agent.host, Slot::Repo).unwrap().is_none());
     // Set again, the revision goes on.
     let facts = fleet.put_credentials(agent.host, Slot::Repo, credentials(), by()).await.unwrap();
-    assert_eq!(facts.revision, 3);
+    assert_eq!(facts.revision, SlotRevision(3));
 }
 
 #[tokio::test]
@@ -252,12 +255,16 @@ async fn when_the_admin_slot_is_set_the_agent_is_asked_for_it_and_gets_no_secret
     let mut agent = Agent::ready(&world, &fleet, "attic").await;
     fleet.put_credentials(agent.host, Slot::Admin, credentials(), by()).await.unwrap();
     let got = agent.take_all();
-    let [Got::Config { slot: Slot::Admin, revision: 1, for_job: None, repo_password: None, .. }] = got[..]
+    let [
+        Got::Config {
+            slot: Slot::Admin, revision: SlotRevision(1), for_job: None, repo_password: None, ..
+        },
+    ] = got[..]
     else {
         panic!("{got:?}")
     };
     let facts = |fleet: &Fleet| fleet.read().unwrap().credentials(agent.host, Slot::Admin).unwrap().unwrap();
-    assert_eq!((facts(&fleet).held_revision, facts(&fleet).refused), (0, None));
+    assert_eq!((facts(&fleet).held_revision, facts(&fleet).refused), (SlotRevision::ZERO, None));
 }
 
 #[tokio::test]
@@ -270,9 +277,10 @@ async fn an_agent_that_refuses_the_admin_slot_is_told_of_and_asked_again_at_each
         let audit = fleet.read().unwrap().audit(&AuditFilter::default(), &Page::default()).unwrap();
         audit.items.iter().filter(|entry| entry.action.code() == "credentials.refused").count()
     };
-    agent.repo_revision = 1;
+    agent.repo_revision = SlotRevision(1);
     let refused = Some(Refusal::Policy);
-    let answer = |refused| ReportBody::ConfigApplied { slot: Slot::Admin, revision: 1, refused };
+    let answer =
+        |refused| ReportBody::ConfigApplied { slot: Slot::Admin, revision: SlotRevision(1), refused };
     for _ in 0..3 {
         assert!(matches!(agent.take_all()[..], [Got::Config { slot: Slot::Admin, .. }]));
         agent.report(answer(refused)).await;
@@ -282,7 +290,7 @@ async fn an_agent_that_refuses_the_admin_slot_is_told_of_and_asked_again_at_each
     assert_eq!(refusals(), 1, "said once");
     assert!(matches!(agent.take_all()[..], [Got::Config { slot: Slot::Admin, .. }]));
     agent.report(answer(None)).await;
-    assert_eq!((facts(agent.host).held_revision, facts(agent.host).refused), (1, None));
+    assert_eq!((facts(agent.host).held_revision, facts(agent.host).refused), (SlotRevision(1), None));
     agent.hello(&[]).await;
     assert_eq!(agent.take_all(), []);
 }

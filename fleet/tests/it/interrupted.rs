@@ -225,9 +225,9 @@ async fn what_the_agent_began_alone_and_was_broken_off_waits_for_the_next_try() 
         let due_at = Timestamp(world.now().0 / HOUR_MS * HOUR_MS);
         world.pass(120_000);
         let job = JobId::new(world.now(), [5; 10]);
-        agent.reports += 2;
+        agent.reports = agent.reports.plus(2);
         agent.hello(&[]).await;
-        agent.reports -= 2;
+        agent.reports = agent.reports.previous().previous();
         agent.report(ReportBody::Own { job, schedule: "nightly", group: "etc", due_at }).await;
         let ended = end.happen(&mut agent, job).await;
         assert!(ended.state.is_ended(), "{end:?}");
@@ -254,9 +254,9 @@ async fn what_the_server_took_back_says_nothing_of_how_the_host_stands() {
     agent.gone(agent.epoch).await;
     world.pass(300_000);
     let job = JobId::new(world.now(), [5; 10]);
-    agent.reports += 2;
+    agent.reports = agent.reports.plus(2);
     agent.hello(&[]).await;
-    agent.reports -= 2;
+    agent.reports = agent.reports.previous().previous();
     agent.report(ReportBody::Own { job, schedule: "nightly", group: "etc", due_at }).await;
     let taken_back = agent.job(dispatched);
     assert_eq!((taken_back.state, taken_back.ended_by()), (JobState::Cancelled, Some(EndedBy::Server)));

@@ -9,7 +9,8 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHand
 use schema::report::{Entry, EntryKind, Finished, Snapshot, Trouble};
 use schema::stats::{CheckResult, LockSeen, Size, SizeSource, SnapshotCount};
 use schema::{
-    Class, Items, JobId, LogLine, LogStream, Outcome, RepoId, RepoStats, ReportBody, Slot, Summary, Timestamp,
+    Class, Items, JobId, LogLine, LogStream, Outcome, RepoId, RepoStats, ReportBody, Slot, StatsRevision,
+    Summary, Timestamp,
 };
 use std::fmt::Write as _;
 use std::path::Path;
@@ -114,7 +115,7 @@ async fn figures(agent: &Agent) {
     let at = agent.world.now();
     let stats = RepoStats {
         stream: agent.stream,
-        revision: 1,
+        revision: StatsRevision(1),
         at,
         job: None,
         repo: Some(RepoId([5; 32])),

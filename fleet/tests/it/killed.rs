@@ -8,7 +8,7 @@ use crate::support::{Agent, Got, HOUR_MS, World, by, finished, hourly, saved, se
 use data_encoding::HEXLOWER;
 use fleet::record::{Group, Schedule};
 use fleet::{Fleet, Handled};
-use schema::{HeldJob, HeldPhase, HostId, JobId, Outcome, ReportBody, Timestamp};
+use schema::{CommandSeq, HeldJob, HeldPhase, HostId, JobId, Outcome, ReportBody, ReportSeq, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -34,7 +34,7 @@ async fn a_server_that_may_be_killed() {
     });
     let mut input = std::io::stdin().lines();
     let mut fleet = None;
-    let mut published = 0;
+    let mut published = CommandSeq::ZERO;
     while let Some(Ok(line)) = input.next() {
         let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
         if word == "now" {
@@ -109,8 +109,8 @@ impl Server {
 /// The agent: what it took it runs at once, and remembers what it has to report.
 struct Host {
     agent: Agent,
-    journal: BTreeMap<u64, Vec<u8>>,
-    jobs: BTreeMap<JobId, u64>,
+    journal: BTreeMap<ReportSeq, Vec<u8>>,
+    jobs: BTreeMap<JobId, ReportSeq>,
     ran: BTreeSet<JobId>,
 }
 
@@ -126,7 +126,7 @@ impl Host {
                 self.jobs.retain(|_, last| *last > acked);
             }
             (Some("command"), Some(seq), Some(frame)) => {
-                let seq: u64 = seq.parse().unwrap();
+                let seq = CommandSeq(seq.parse().unwrap());
                 let frame = HEXLOWER.decode(frame.as_bytes()).unwrap();
                 if seq > self.agent.taken
                     && let Got::Run { job, .. } = self.agent.take(seq, &frame)
@@ -147,7 +147,7 @@ impl Host {
         for body in
             [ReportBody::Accepted { job, behind: 0 }, ReportBody::Started { job }, ReportBody::Finished(end)]
         {
-            self.agent.reports += 1;
+            self.agent.reports = self.agent.reports.next();
             let seq = self.agent.reports;
             self.journal.insert(seq, self.agent.report_bytes(seq, body));
             self.jobs.insert(job, seq);
@@ -156,7 +156,7 @@ impl Host {
 
     /// Connects, and says all that was not acknowledged.
     fn connect(&mut self, server: &mut Server) {
-        self.agent.epoch += 1;
+        self.agent.epoch = self.agent.epoch.next();
         let held: Vec<HeldJob> =
             self.jobs.keys().map(|job| HeldJob { job: *job, phase: HeldPhase::Finished }).collect();
         server.ask(&format!("hello {}", HEXLOWER.encode(&self.agent.hello_bytes(&held))));
@@ -221,7 +221,7 @@ fn rounds(seed: u64, rounds: usize) -> usize {
             let line = server.line().expect("a server that lives");
             let said = host.agent.reports;
             host.hear(&line);
-            for seq in said + 1..=host.agent.reports {
+            for seq in said.next().through(host.agent.reports) {
                 server.ask(&format!("report {}", HEXLOWER.encode(&host.journal[&seq])));
                 asked += 1;
             }

@@ -3,7 +3,9 @@ use fleet::maintenance::{Action, Reach, Why};
 use fleet::record::{Actor, Group, JobState, JobWhat, MaintenanceInput, Retention, RuleInput};
 use fleet::{AuditFilter, By, Fleet, JobRequest, Page, Refused};
 use schema::stats::{LockSeen, SnapshotCount};
-use schema::{HostId, JobKind, Outcome, RepoId, RepoStats, Slot, Timestamp};
+use schema::{
+    HostId, JobKind, Outcome, RepoId, RepoStats, Slot, SlotRevision, StatsRevision, Stream, Timestamp,
+};
 
 /// A host with all that maintenance needs: admin credentials, a keep rule, a backup.
 async fn kept(world: &World, fleet: &Fleet, name: &str) -> Agent {
@@ -171,8 +173,8 @@ fn locked(at: Timestamp, revision: u64, pid: u32) -> RepoStats<'static> {
         stale: false,
     };
     RepoStats {
-        stream: 77,
-        revision,
+        stream: Stream(77),
+        revision: StatsRevision(revision),
         at,
         job: None,
         repo: None,
@@ -325,7 +327,8 @@ async fn maintenance_goes_by_the_servers_own_zone_until_somebody_says_otherwise(
 async fn admin_credentials_that_the_agent_refuses_are_not_tried_again() {
     let (world, fleet) = in_memory();
     let mut agent = kept(&world, &fleet, "attic").await;
-    let answer = |refused| schema::ReportBody::ConfigApplied { slot: Slot::Admin, revision: 1, refused };
+    let answer =
+        |refused| schema::ReportBody::ConfigApplied { slot: Slot::Admin, revision: SlotRevision(1), refused };
     agent.report(answer(Some(schema::Refusal::Policy))).await;
     to_the_night(&world, 8);
     fleet.maintain().await;

@@ -5,7 +5,10 @@ use crate::support::{Agent, Got, by, finished, in_memory};
 use fleet::JobRequest;
 use fleet::record::JobState;
 use proptest::prelude::*;
-use schema::{HeldJob, HeldPhase, JobId, Outcome, ReportBody, Summary};
+use schema::{
+    CommandSeq, Epoch, HeldJob, HeldPhase, JobId, Outcome, ReportBody, ReportSeq, SlotRevision, Stream,
+    Summary,
+};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug)]
@@ -51,7 +54,7 @@ fn step() -> impl Strategy<Value = Step> {
 enum Entry {
     Accepted(JobId),
     Finished(JobId, Outcome),
-    Config(u64),
+    Config(SlotRevision),
 }
 
 /// What truly became of a job.
@@ -66,7 +69,7 @@ struct Fate {
 struct Sim {
     agent: Agent,
     /// What was written, and how far commands had been taken then.
-    journal: BTreeMap<u64, (u64, Entry)>,
+    journal: BTreeMap<ReportSeq, (CommandSeq, Entry)>,
     held: Vec<JobId>,
     fates: BTreeMap<JobId, Fate>,
     sent: Vec<Vec<u8>>,
@@ -76,11 +79,11 @@ struct Sim {
 
 impl Sim {
     fn write(&mut self, entry: Entry) {
-        self.agent.reports += 1;
+        self.agent.reports = self.agent.reports.next();
         self.journal.insert(self.agent.reports, (self.agent.taken, entry));
     }
 
-    fn bytes(&self, seq: u64) -> Option<Vec<u8>> {
+    fn bytes(&self, seq: ReportSeq) -> Option<Vec<u8>> {
         let (taken, entry) = self.journal.get(&seq)?;
         let body = match entry {
             Entry::Accepted(job) => ReportBody::Accepted { job: *job, behind: 0 },
@@ -94,7 +97,7 @@ impl Sim {
         Some(self.agent.report_of(seq, *taken, body))
     }
 
-    async fn deliver(&mut self, seq: u64) {
+    async fn deliver(&mut self, seq: ReportSeq) {
         let Some(payload) = self.bytes(seq) else { return };
         self.sent.push(payload.clone());
         self.hand_over(&payload).await;
@@ -118,12 +121,12 @@ impl Sim {
         self.journal.retain(|seq, _| *seq > acked);
     }
 
-    fn next_commands(&self, max: usize) -> Vec<(u64, Vec<u8>)> {
-        let frames = self.agent.fleet.commands_after(self.agent.host, 0, usize::MAX);
+    fn next_commands(&self, max: usize) -> Vec<(CommandSeq, Vec<u8>)> {
+        let frames = self.agent.fleet.commands_after(self.agent.host, CommandSeq::ZERO, usize::MAX);
         frames.into_iter().filter(|(seq, _)| *seq > self.agent.taken).take(max).collect()
     }
 
-    fn take(&mut self, seq: u64, frame: &[u8]) {
+    fn take(&mut self, seq: CommandSeq, frame: &[u8]) {
         match self.agent.take(seq, frame) {
             Got::Run { job, .. } => {
                 self.fates.entry(job).or_default().started += 1;
@@ -173,7 +176,7 @@ impl Sim {
             }
             Step::Finish => self.finish(),
             Step::Deliver(ahead) => {
-                let seq = self.agent.acked + 1 + ahead as u64;
+                let seq = self.agent.acked.plus(1 + ahead as u64);
                 self.deliver(seq).await;
             }
             Step::Replay(which) => {
@@ -187,7 +190,7 @@ impl Sim {
                 }
             }
             Step::Hello => self.hello().await,
-            Step::Gone(ago) => self.agent.gone(self.agent.epoch.saturating_sub(ago)).await,
+            Step::Gone(ago) => self.agent.gone(Epoch(self.agent.epoch.0.saturating_sub(ago))).await,
             Step::Crash => {
                 self.forget();
                 self.hello().await;
@@ -200,8 +203,10 @@ impl Sim {
                     }
                 }
                 self.lost_journals += 1;
-                (self.agent.stream, self.agent.reports) = (1_000 + self.lost_journals, 0);
-                (self.agent.acked, self.agent.taken, self.agent.repo_revision) = (0, 0, 0);
+                (self.agent.stream, self.agent.reports) =
+                    (Stream(1_000 + self.lost_journals), ReportSeq::ZERO);
+                (self.agent.acked, self.agent.taken, self.agent.repo_revision) =
+                    (ReportSeq::ZERO, CommandSeq::ZERO, SlotRevision::ZERO);
                 self.hello().await;
             }
         }
@@ -213,7 +218,7 @@ impl Sim {
         for _ in 0..1_000 {
             while self.agent.acked < self.agent.reports {
                 let before = self.agent.acked;
-                self.deliver(before + 1).await;
+                self.deliver(before.next()).await;
                 assert!(self.agent.acked > before, "the next report is always taken");
             }
             match self.next_commands(1).pop() {

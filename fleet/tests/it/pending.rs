@@ -356,9 +356,9 @@ async fn what_came_due_after_a_backup_had_begun_is_not_met_by_it_however_late_it
         world.set(at(hour, 1));
         fleet.tick().await;
     }
-    agent.reports += 1;
+    agent.reports = agent.reports.next();
     agent.hello(&[HeldJob { job: mine.id, phase: HeldPhase::Finished }]).await;
-    agent.reports -= 1;
+    agent.reports = agent.reports.previous();
     late(&mut agent, mine.id, (at(3, 5), at(3, 20))).await;
     // Due at 4 and 5 by the one, at 4:30 by the other: handed over at once, as one backup.
     let ran = jobs(&fleet, agent.host);
@@ -436,9 +436,9 @@ async fn a_clock_that_is_ahead_makes_no_backup_begin_later_than_it_was_heard_to(
     agent.gone(agent.epoch).await;
     world.pass(3 * HOUR_MS);
     fleet.tick().await;
-    agent.reports += 1;
+    agent.reports = agent.reports.next();
     agent.hello(&[HeldJob { job: mine.id, phase: HeldPhase::Finished }]).await;
-    agent.reports -= 1;
+    agent.reports = agent.reports.previous();
     // It took ten minutes, by a clock that is two hours ahead.
     late(&mut agent, mine.id, (began.plus_ms(2 * HOUR_MS), began.plus_ms(2 * HOUR_MS + 600_000))).await;
     let record = agent.job(mine.id);

@@ -5,14 +5,14 @@ use fleet::record::Job;
 use fleet::{Fleet, JobRequest, Status};
 use schema::job::ProbeSummary;
 use schema::stats::SnapshotCount;
-use schema::{Outcome, RepoId, RepoStats, Slot, Summary};
+use schema::{Outcome, RepoId, RepoStats, Slot, StatsRevision, Stream, Summary};
 
 /// The agent tells what it knows of a repository after a job.
 async fn tell(agent: &Agent, world: &World, revision: u64, job: &Job, repo: u8, snapshots: u32) {
     let at = world.now();
     let stats = RepoStats {
-        stream: 77,
-        revision,
+        stream: Stream(77),
+        revision: StatsRevision(revision),
         at,
         job: Some(job.id),
         repo: Some(RepoId([repo; 32])),

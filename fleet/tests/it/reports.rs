@@ -2,7 +2,9 @@ use crate::support::{Agent, backup, by, credentials, finished, in_memory, saved}
 use fleet::record::{JobFigures, JobState};
 use fleet::{AuditFilter, JobRequest, Page};
 use schema::report::Finished;
-use schema::{Class, HostTopic, Outcome, Refusal, ReportBody, Slot, Summary, Timestamp};
+use schema::{
+    Class, CommandSeq, HostTopic, Outcome, Refusal, ReportBody, ReportSeq, Slot, Stream, Summary, Timestamp,
+};
 
 #[tokio::test]
 async fn a_report_of_another_host_or_topic_does_not_open_and_is_audited_once_a_minute() {
@@ -12,12 +14,20 @@ async fn a_report_of_another_host_or_topic_does_not_open_and_is_audited_once_a_m
     let job = fleet.dispatch(one.host, backup("etc"), by()).await.unwrap();
     one.take_all();
     let body = ReportBody::Started { job: job.id };
-    let forged = one.report_bytes(2, body);
+    let forged = one.report_bytes(ReportSeq(2), body);
     for _ in 0..20 {
         assert_eq!(fleet.handle_report(two.host, &forged, "").await.unwrap(), fleet::Handled::default());
     }
-    let moved =
-        one.seal(HostTopic::Live, &schema::Report { stream: 77, seq: 2, taken: 2, at: world.now(), body });
+    let moved = one.seal(
+        HostTopic::Live,
+        &schema::Report {
+            stream: Stream(77),
+            seq: ReportSeq(2),
+            taken: CommandSeq(2),
+            at: world.now(),
+            body,
+        },
+    );
     assert_eq!(fleet.handle_report(one.host, &moved, "").await.unwrap().reply, None);
     for garbage in [&b""[..], &[schema::CURRENT], &[schema::CURRENT; 30], &[schema::CURRENT; 500]] {
         assert_eq!(fleet.handle_report(one.host, garbage, "").await.unwrap().reply, None);
@@ -41,7 +51,7 @@ async fn an_authentic_report_of_an_unknown_kind_is_passed_over_and_the_next_one_
     let job = fleet.dispatch(agent.host, backup("etc"), by()).await.unwrap();
     agent.take_all();
     // A newer agent's variant: the head is the same, the body's number is not known here.
-    agent.reports += 1;
+    agent.reports = agent.reports.next();
     let strange = (agent.stream, agent.reports, agent.taken, world.now(), 200u8, [0u8; 9]);
     let payload = agent.seal(HostTopic::Evt, &strange);
     let handled = fleet.handle_report(agent.host, &payload, "").await.unwrap();

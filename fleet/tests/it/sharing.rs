@@ -10,7 +10,7 @@ use fleet::record::{
 use fleet::{Fleet, JobRequest, Status};
 use schema::job::BackupSummary;
 use schema::stats::{CheckResult, LockSeen, PruneResult, Size, SizeSource, SnapshotCount};
-use schema::{HostId, JobKind, Outcome, RepoId, RepoStats, Slot, Summary, Timestamp};
+use schema::{HostId, JobKind, Outcome, RepoId, RepoStats, Slot, StatsRevision, Stream, Summary, Timestamp};
 
 const REPO: RepoId = RepoId([5; 32]);
 const LEASE_MS: u64 = 30 * 60_000;
@@ -32,9 +32,9 @@ async fn kept(world: &World, fleet: &Fleet, name: &str) -> Agent {
 /// Figures with nothing in them but the repository.
 fn figures(world: &World, repo: RepoId) -> RepoStats<'static> {
     RepoStats {
-        stream: 77,
+        stream: Stream(77),
         // Grows with time; tests let some pass.
-        revision: world.now().0,
+        revision: StatsRevision(world.now().0),
         at: world.now(),
         job: None,
         repo: Some(repo),

@@ -5,9 +5,9 @@ use fleet::{By, Driver, Fleet, Handled, JobFilter, JobRequest, Page, Settings};
 use schema::enroll::MAX_TOKEN_CHARS;
 use schema::envelope::{self, Key, Sealed};
 use schema::{
-    Command, CommandBody, EnrollRequest, EnrollResponse, HeldJob, Hello, HostId, HostTopic, InstallationId,
-    Items, JobId, Live, Outcome, Presence, RepoStats, Report, ReportBody, Summary, Timestamp, ToAgent, Token,
-    Topic, report::Finished,
+    Command, CommandBody, CommandSeq, EnrollRequest, EnrollResponse, Epoch, HeldJob, Hello, HostId,
+    HostTopic, InstallationId, Items, JobId, Live, Outcome, PlanRevision, Presence, RepoStats, Report,
+    ReportBody, ReportSeq, SlotRevision, Stream, Summary, Timestamp, ToAgent, Token, Topic, report::Finished,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -138,12 +138,12 @@ pub(crate) struct Agent {
     pub(crate) installation: InstallationId,
     pub(crate) boot_id: [u8; 16],
     pub(crate) version: &'static str,
-    pub(crate) epoch: u64,
-    pub(crate) stream: u64,
-    pub(crate) reports: u64,
-    pub(crate) acked: u64,
-    pub(crate) taken: u64,
-    pub(crate) repo_revision: u64,
+    pub(crate) epoch: Epoch,
+    pub(crate) stream: Stream,
+    pub(crate) reports: ReportSeq,
+    pub(crate) acked: ReportSeq,
+    pub(crate) taken: CommandSeq,
+    pub(crate) repo_revision: SlotRevision,
     /// How far its clock is ahead of the server's.
     pub(crate) ahead_ms: i64,
 }
@@ -155,7 +155,7 @@ pub(crate) type Told = (String, Vec<String>, Vec<(String, String)>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Got {
     Run {
-        seq: u64,
+        seq: CommandSeq,
         job: JobId,
         kind: schema::JobKind,
         /// Of a forget.
@@ -164,13 +164,13 @@ pub(crate) enum Got {
         told: Option<(Vec<String>, Vec<String>, Option<String>)>,
     },
     Cancel {
-        seq: u64,
+        seq: CommandSeq,
         job: JobId,
     },
     Config {
-        seq: u64,
+        seq: CommandSeq,
         slot: schema::Slot,
-        revision: u64,
+        revision: SlotRevision,
         for_job: Option<JobId>,
         repo_password: Option<String>,
         host_keys: String,
@@ -232,12 +232,12 @@ impl Agent {
             installation,
             boot_id: [3; 16],
             version: env!("CARGO_PKG_VERSION"),
-            epoch: 0,
-            stream: 77,
-            reports: 0,
-            acked: 0,
-            taken: 0,
-            repo_revision: 0,
+            epoch: Epoch::ZERO,
+            stream: Stream(77),
+            reports: ReportSeq::ZERO,
+            acked: ReportSeq::ZERO,
+            taken: CommandSeq::ZERO,
+            repo_revision: SlotRevision::ZERO,
             ahead_ms: 0,
         }
     }
@@ -250,7 +250,11 @@ impl Agent {
         agent.hello(&[]).await;
         agent.take_all();
         agent
-            .report(ReportBody::ConfigApplied { slot: schema::Slot::Repo, revision: 1, refused: None })
+            .report(ReportBody::ConfigApplied {
+                slot: schema::Slot::Repo,
+                revision: SlotRevision(1),
+                refused: None,
+            })
             .await;
         agent
     }
@@ -278,7 +282,7 @@ impl Agent {
 
     /// Connects anew.
     pub(crate) async fn hello(&mut self, held: &[HeldJob]) -> Handled {
-        self.epoch += 1;
+        self.epoch = self.epoch.next();
         let payload = self.hello_bytes(held);
         let handled = self.fleet.handle_presence(self.host, &payload, "198.51.100.7:5000").await.unwrap();
         self.take_ack(&handled);
@@ -299,9 +303,9 @@ impl Agent {
             hostname: "attic.example",
             jobs: Items::write(held, &mut room).unwrap(),
             taken: self.taken,
-            first_unacked: self.acked + 1,
+            first_unacked: self.acked.next(),
             last_report: self.reports,
-            plan_revision: 0,
+            plan_revision: PlanRevision::ZERO,
             repo_revision: self.repo_revision,
             state_free_bytes: 1 << 30,
             at: self.clock(),
@@ -310,7 +314,7 @@ impl Agent {
     }
 
     /// The connection of this epoch ends.
-    pub(crate) async fn gone(&self, epoch: u64) {
+    pub(crate) async fn gone(&self, epoch: Epoch) {
         let payload = self.seal(HostTopic::Presence, &Presence::Gone { epoch, clean: false });
         self.fleet.handle_presence(self.host, &payload, "").await.unwrap();
     }
@@ -330,7 +334,7 @@ impl Agent {
         frames.into_iter().map(|(seq, frame)| self.take(seq, &frame)).collect()
     }
 
-    pub(crate) fn take(&mut self, seq: u64, frame: &[u8]) -> Got {
+    pub(crate) fn take(&mut self, seq: CommandSeq, frame: &[u8]) -> Got {
         let plain = self.open(frame);
         let Ok(ToAgent::Command(command)) = schema::decode(&plain) else { panic!("not a command") };
         assert_eq!(command.seq, seq);
@@ -347,19 +351,19 @@ impl Agent {
         matches!(schema::decode(&plain), Ok(ToAgent::Command(Command { body: CommandBody::Run(_), .. })))
     }
 
-    pub(crate) fn report_bytes(&self, seq: u64, body: ReportBody<'_>) -> Vec<u8> {
+    pub(crate) fn report_bytes(&self, seq: ReportSeq, body: ReportBody<'_>) -> Vec<u8> {
         self.report_of(seq, self.taken, body)
     }
 
     /// A report that was written when commands up to `taken` had been taken.
-    pub(crate) fn report_of(&self, seq: u64, taken: u64, body: ReportBody<'_>) -> Vec<u8> {
+    pub(crate) fn report_of(&self, seq: ReportSeq, taken: CommandSeq, body: ReportBody<'_>) -> Vec<u8> {
         let report = Report { stream: self.stream, seq, taken, at: self.clock(), body };
         self.seal(HostTopic::Evt, &report)
     }
 
     /// Writes and sends the next report.
     pub(crate) async fn report(&mut self, body: ReportBody<'_>) -> Handled {
-        self.reports += 1;
+        self.reports = self.reports.next();
         let payload = self.report_bytes(self.reports, body);
         let handled = self.fleet.handle_report(self.host, &payload, "198.51.100.7:5000").await.unwrap();
         self.take_ack(&handled);
@@ -422,7 +426,7 @@ impl Agent {
     }
 
     pub(crate) fn waiting(&self) -> usize {
-        self.fleet.commands_after(self.host, 0, usize::MAX).len()
+        self.fleet.commands_after(self.host, CommandSeq::ZERO, usize::MAX).len()
     }
 }
 

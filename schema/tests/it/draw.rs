@@ -2,10 +2,11 @@
 //! shrinking of the bytes shrinks the message.
 
 use schema::{
-    Class, Command, CommandBody, ConfigUpdate, Credentials, EnrollRefusal, EnrollRequest, EnrollResponse,
-    HeldJob, HeldPhase, Hello, HostId, InstallationId, Items, JobId, JobKind, JobSpec, Keep, Live, LogLine,
-    LogStream, OsText, Outcome, Over, Plan, Presence, Progress, Refusal, RepoId, RepoStats, Report,
-    ReportBody, Run, ServerClock, Slot, SourceReason, Summary, Timestamp, ToAgent, TokenId,
+    Class, Command, CommandBody, CommandSeq, ConfigUpdate, Credentials, EnrollRefusal, EnrollRequest,
+    EnrollResponse, Epoch, HeldJob, HeldPhase, Hello, HostId, InstallationId, Items, JobId, JobKind, JobSpec,
+    Keep, Live, LogLine, LogStream, OsText, Outcome, Over, Plan, PlanRevision, Presence, Progress, Refusal,
+    RepoId, RepoStats, Report, ReportBody, ReportSeq, Run, ServerClock, Slot, SlotRevision, SourceReason,
+    StatsRevision, Stream, Summary, Timestamp, ToAgent, TokenId,
     job::{BackupSpec, BackupSummary, ForgetGroup, ForgetResult, Origin, ProbeSummary, Right, SourceFinding},
     plan::PlannedSchedule,
     report::{Entry, EntryKind, Finished, Snapshot, SnapshotSize, Trouble},
@@ -57,6 +58,18 @@ macro_rules! draw_numbers {
 }
 
 draw_numbers!(u8, u16, u32, u64, i32);
+
+macro_rules! draw_numberings {
+    ($($numbering:ident),*) => {$(
+        impl Draw for $numbering {
+            fn draw(source: &mut Source) -> Self {
+                Self(source.number())
+            }
+        }
+    )*};
+}
+
+draw_numberings!(CommandSeq, ReportSeq, Epoch, Stream, SlotRevision, PlanRevision, StatsRevision);
 
 impl Draw for bool {
     fn draw(source: &mut Source) -> Self {

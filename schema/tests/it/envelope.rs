@@ -1,5 +1,5 @@
 use schema::{
-    CURRENT, HostId, HostTopic, Key, MIN, OpenError, Presence, Sealed, TooLong, Topic, decode,
+    CURRENT, Epoch, HostId, HostTopic, Key, MIN, OpenError, Presence, Sealed, TooLong, Topic, decode,
     envelope::{HEADER_BYTES, NONCE_BYTES, OVERHEAD_BYTES, seal, seal_in_place, version_notice},
     limits::{MAX_MESSAGE_BYTES, MAX_PACKET_BYTES, MAX_PAYLOAD_BYTES},
     topic::MAX_TOPIC_BYTES,
@@ -7,7 +7,7 @@ use schema::{
 
 const HOST: HostId = HostId([1; 16]);
 const TOPIC: Topic = Topic::Host(HOST, HostTopic::Presence);
-const MESSAGE: Presence = Presence::Gone { epoch: 300, clean: true };
+const MESSAGE: Presence = Presence::Gone { epoch: Epoch(300), clean: true };
 
 fn key(fill: u8) -> Key {
     Key::new([fill; 32])

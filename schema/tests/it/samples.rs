@@ -2,10 +2,11 @@
 
 use crate::draw::{Variants, list_of};
 use schema::{
-    Class, Command, CommandBody, ConfigUpdate, Credentials, DecodeError, EnrollRefusal, EnrollRequest,
-    EnrollResponse, HeldJob, HeldPhase, Hello, HostId, InstallationId, Items, JobId, JobKind, JobSpec, Keep,
-    Live, LogLine, LogStream, OsText, Outcome, Over, Plan, Presence, Progress, Refusal, RepoId, RepoStats,
-    Report, ReportBody, Run, ServerClock, Slot, SourceReason, Summary, Timestamp, ToAgent, decode, encode,
+    Class, Command, CommandBody, CommandSeq, ConfigUpdate, Credentials, DecodeError, EnrollRefusal,
+    EnrollRequest, EnrollResponse, Epoch, HeldJob, HeldPhase, Hello, HostId, InstallationId, Items, JobId,
+    JobKind, JobSpec, Keep, Live, LogLine, LogStream, OsText, Outcome, Over, Plan, PlanRevision, Presence,
+    Progress, Refusal, RepoId, RepoStats, Report, ReportBody, ReportSeq, Run, ServerClock, Slot,
+    SlotRevision, SourceReason, StatsRevision, Stream, Summary, Timestamp, ToAgent, decode, encode,
     job::{BackupSpec, BackupSummary, ForgetGroup, ForgetResult, Origin, ProbeSummary, Right, SourceFinding},
     plan::PlannedSchedule,
     report::{Entry, EntryKind, Finished, Snapshot, SnapshotSize, Trouble},
@@ -171,10 +172,18 @@ fn credentials() -> Credentials<'static> {
 fn to_agent(samples: &mut Vec<Sample>) {
     let run =
         Run { job: JOB, restic_host: "web-1", deadline_secs: 86_400, spec: JobSpec::Backup(backup_spec()) };
-    let update =
-        ConfigUpdate { slot: Slot::Repo, revision: 3, for_job: None, credentials: Some(credentials()) };
-    let emptied =
-        ConfigUpdate { slot: Slot::Admin, revision: u64::MAX, for_job: Some(JOB), credentials: None };
+    let update = ConfigUpdate {
+        slot: Slot::Repo,
+        revision: SlotRevision(3),
+        for_job: None,
+        credentials: Some(credentials()),
+    };
+    let emptied = ConfigUpdate {
+        slot: Slot::Admin,
+        revision: SlotRevision(u64::MAX),
+        for_job: Some(JOB),
+        credentials: None,
+    };
     let bodies = [CommandBody::Run(run), CommandBody::Cancel { job: JOB }, CommandBody::ConfigUpdate(update)];
     for body in bodies {
         add!(samples, enum CommandBody "", body);
@@ -182,14 +191,14 @@ fn to_agent(samples: &mut Vec<Sample>) {
     add!(samples, enum CommandBody "of an emptied slot", CommandBody::ConfigUpdate(emptied));
 
     for (body, which) in bodies.into_iter().zip(["run", "cancel", "config update"]) {
-        let message = ToAgent::Command(Command { seq: 129, expires_at: AT, body });
+        let message = ToAgent::Command(Command { seq: CommandSeq(129), expires_at: AT, body });
         let name = format!("{} {which}", message.name());
         add!(samples, ToAgent, name, message);
     }
-    add!(samples, enum ToAgent "", ToAgent::Ack { stream: 0x1122_3344_5566_7788, through: 300, clock: None, refused: Some(Over::Share) });
-    add!(samples, enum ToAgent "of nothing", ToAgent::Ack { stream: u64::MAX, through: 0, clock: None, refused: None });
-    let clock = Some(ServerClock { epoch: 7, at: AT });
-    add!(samples, enum ToAgent "of a hello", ToAgent::Ack { stream: 1, through: 0, clock, refused: None });
+    add!(samples, enum ToAgent "", ToAgent::Ack { stream: Stream(0x1122_3344_5566_7788), through: ReportSeq(300), clock: None, refused: Some(Over::Share) });
+    add!(samples, enum ToAgent "of nothing", ToAgent::Ack { stream: Stream(u64::MAX), through: ReportSeq::ZERO, clock: None, refused: None });
+    let clock = Some(ServerClock { epoch: Epoch(7), at: AT });
+    add!(samples, enum ToAgent "of a hello", ToAgent::Ack { stream: Stream(1), through: ReportSeq::ZERO, clock, refused: None });
 
     let schedule = PlannedSchedule {
         name: "nightly",
@@ -200,13 +209,13 @@ fn to_agent(samples: &mut Vec<Sample>) {
         zone_rules: "CET-1CEST,M3.5.0,M10.5.0/3",
     };
     add!(samples, struct Plan "", Plan {
-        revision: 7,
+        revision: PlanRevision(7),
         restic_host: "web-1",
         groups: list_of([backup_spec()]),
         schedules: list_of([schedule]),
     });
     add!(samples, struct Plan "empty", Plan {
-        revision: 0,
+        revision: PlanRevision::ZERO,
         restic_host: "",
         groups: Items::EMPTY,
         schedules: Items::EMPTY,
@@ -422,9 +431,9 @@ fn reports(samples: &mut Vec<Sample>) {
         ReportBody::Started { job: JOB },
         ReportBody::Log { job: JOB, first_line: 1_000, lines: lines() },
         ReportBody::Finished(finished),
-        ReportBody::ConfigApplied { slot: Slot::Repo, revision: 3, refused: None },
+        ReportBody::ConfigApplied { slot: Slot::Repo, revision: SlotRevision(3), refused: None },
         ReportBody::Snapshots { job: JOB, first: 128, snapshots },
-        ReportBody::NotUnderstood { seq: 130 },
+        ReportBody::NotUnderstood { seq: CommandSeq(130) },
         ReportBody::Dropped,
         ReportBody::CancelMissed { job: JOB },
         ReportBody::Trouble { kind: Trouble::StateFolder, detail: "No space left on device" },
@@ -437,12 +446,16 @@ fn reports(samples: &mut Vec<Sample>) {
     add!(samples, enum ReportBody "without a run", ReportBody::Finished(never_ran));
     let killed = Finished { exit_code: Some(-1), class: None, outcome: Outcome::Cancelled, ..finished };
     add!(samples, enum ReportBody "with a negative exit code", ReportBody::Finished(killed));
-    let refused =
-        ReportBody::ConfigApplied { slot: Slot::Admin, revision: 0, refused: Some(Refusal::Policy) };
+    let refused = ReportBody::ConfigApplied {
+        slot: Slot::Admin,
+        revision: SlotRevision::ZERO,
+        refused: Some(Refusal::Policy),
+    };
     add!(samples, enum ReportBody "refused", refused);
 
     for body in bodies {
-        let report = Report { stream: u64::MAX, seq: 70_000, taken: 129, at: AT, body };
+        let report =
+            Report { stream: Stream(u64::MAX), seq: ReportSeq(70_000), taken: CommandSeq(129), at: AT, body };
         let name = format!("Report {}", body.name());
         add!(samples, Report, name, report);
     }
@@ -469,8 +482,8 @@ fn from_agent(samples: &mut Vec<Sample>) {
     let jobs =
         [HeldPhase::Finished, HeldPhase::Running, HeldPhase::Queued].map(|phase| HeldJob { job: JOB, phase });
     let hello = Hello {
-        epoch: 12,
-        stream: 0x1122_3344_5566_7788,
+        epoch: Epoch(12),
+        stream: Stream(0x1122_3344_5566_7788),
         boot_id: [0xb0; 16],
         installation: InstallationId([0x15; 16]),
         agent_version: "0.1.0",
@@ -479,35 +492,35 @@ fn from_agent(samples: &mut Vec<Sample>) {
         arch: "x86_64",
         hostname: "web-1",
         jobs: list_of(jobs),
-        taken: 129,
-        first_unacked: 301,
-        last_report: 305,
-        plan_revision: 7,
-        repo_revision: 3,
+        taken: CommandSeq(129),
+        first_unacked: ReportSeq(301),
+        last_report: ReportSeq(305),
+        plan_revision: PlanRevision(7),
+        repo_revision: SlotRevision(3),
         state_free_bytes: 1 << 33,
         at: AT,
     };
     add!(samples, enum Presence "", Presence::Hello(hello));
     let fresh = Hello {
-        epoch: 1,
+        epoch: Epoch(1),
         restic_version: "",
         jobs: Items::EMPTY,
-        taken: 0,
-        first_unacked: 1,
-        last_report: 0,
-        plan_revision: 0,
-        repo_revision: 0,
+        taken: CommandSeq::ZERO,
+        first_unacked: ReportSeq(1),
+        last_report: ReportSeq::ZERO,
+        plan_revision: PlanRevision::ZERO,
+        repo_revision: SlotRevision::ZERO,
         ..hello
     };
     add!(samples, enum Presence "of a new agent", Presence::Hello(fresh));
-    add!(samples, enum Presence "", Presence::Gone { epoch: 12, clean: true });
-    add!(samples, enum Presence "by will", Presence::Gone { epoch: u64::MAX, clean: false });
+    add!(samples, enum Presence "", Presence::Gone { epoch: Epoch(12), clean: true });
+    add!(samples, enum Presence "by will", Presence::Gone { epoch: Epoch(u64::MAX), clean: false });
 
     let lock =
         Lock { since: AT, exclusive: true, hostname: "web-1", username: "root", pid: 4_242, stale: true };
     let stats = RepoStats {
-        stream: 0x1122_3344_5566_7788,
-        revision: 9,
+        stream: Stream(0x1122_3344_5566_7788),
+        revision: StatsRevision(9),
         at: AT,
         job: Some(JOB),
         repo: Some(REPO),

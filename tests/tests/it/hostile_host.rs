@@ -5,8 +5,9 @@
 //! thought of what a liar makes of it.
 
 use schema::{
-    Class, HostTopic, Items, JobId, Live, LogLine, LogStream, OsText, Outcome, Presence, Progress, Refusal,
-    RepoId, RepoStats, ReportBody, Slot, Summary, Timestamp,
+    Class, CommandSeq, Epoch, HostTopic, Items, JobId, Live, LogLine, LogStream, OsText, Outcome, Presence,
+    Progress, Refusal, RepoId, RepoStats, ReportBody, ReportSeq, Slot, SlotRevision, StatsRevision, Stream,
+    Summary, Timestamp,
     report::{Entry, EntryKind, Finished, Snapshot, Trouble},
     restore::RestoreSummary,
     stats::{CheckResult, Lock, LockSeen, PruneResult, Size, SizeSource, SnapshotCount},
@@ -20,7 +21,7 @@ use tests::{
 };
 
 /// Its journal.
-const STREAM: u64 = 0x0e2e;
+const STREAM: Stream = Stream(0x0e2e);
 
 /// What is lied about.
 #[derive(Clone, Copy)]
@@ -36,7 +37,7 @@ fn figures(aim: &Aim, errors: u32) -> RepoStats<'static> {
     let at = aim.now;
     RepoStats {
         stream: STREAM,
-        revision: 1,
+        revision: StatsRevision(1),
         at,
         job: Some(aim.job),
         repo: Some(aim.repo),
@@ -189,13 +190,13 @@ fn reports(aim: &Aim) -> Vec<ReportBody<'static>> {
         }
         ReportBody::Finished(_) => Some(ReportBody::ConfigApplied {
             slot: Slot::Repo,
-            revision: u64::MAX,
+            revision: SlotRevision(u64::MAX),
             refused: Some(Refusal::Policy),
         }),
         ReportBody::ConfigApplied { .. } => {
             Some(ReportBody::Snapshots { job, first: 0, snapshots: listed(&[snapshot(Items::EMPTY)]) })
         }
-        ReportBody::Snapshots { .. } => Some(ReportBody::NotUnderstood { seq: 1 }),
+        ReportBody::Snapshots { .. } => Some(ReportBody::NotUnderstood { seq: CommandSeq(1) }),
         ReportBody::NotUnderstood { .. } => Some(ReportBody::Dropped),
         ReportBody::Dropped => Some(ReportBody::CancelMissed { job }),
         ReportBody::CancelMissed { .. } => {
@@ -319,14 +320,14 @@ fn whatever_a_host_says_others_stand_as_before_and_nothing_is_filled() {
         assert!(said.status.success(), "{}", said.output);
     };
     // Its journal begins.
-    let epoch = 1 << 40;
+    let epoch = Epoch(1 << 40);
     say(HostTopic::Presence, &login.sealed_hello_of(epoch, STREAM));
     for (revision, errors) in [(1, 0), (2, 7), (3, 0)] {
-        let lie = RepoStats { revision, ..figures(&aim, errors) };
+        let lie = RepoStats { revision: StatsRevision(revision), ..figures(&aim, errors) };
         say(HostTopic::RepoStats, &login.sealed_stats(&lie));
     }
     let all = reports(&aim);
-    for (seq, body) in (1..).zip(&all) {
+    for (seq, body) in (1..).map(ReportSeq).zip(&all) {
         say(HostTopic::Evt, &login.sealed_report(STREAM, seq, aim.now, *body));
     }
     for news in news(&aim) {
@@ -334,7 +335,7 @@ fn whatever_a_host_says_others_stand_as_before_and_nothing_is_filled() {
     }
     for (presence, expected) in [
         (Presence::Gone { epoch, clean: true }, "gone"),
-        (Presence::Gone { epoch: u64::MAX, clean: false }, "gone"),
+        (Presence::Gone { epoch: Epoch(u64::MAX), clean: false }, "gone"),
     ] {
         assert_eq!(kind(&presence), expected);
         say(HostTopic::Presence, &login.sealed_presence(&presence));
@@ -362,7 +363,7 @@ fn whatever_a_host_says_others_stand_as_before_and_nothing_is_filled() {
         }
         _ => ReportBody::Trouble { kind: Trouble::StateFolder, detail: "flood" },
     });
-    for (seq, body) in (begun + 1..).zip(flood) {
+    for (seq, body) in (begun + 1..).map(ReportSeq).zip(flood) {
         say(HostTopic::Evt, &login.sealed_report(STREAM, seq, now, body));
     }
     wait::until("the flood to be refused", SOON, || {

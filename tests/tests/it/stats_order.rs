@@ -1,7 +1,7 @@
 //! Figures of a repository that come late, twice and in another order leave the projection right.
 
 use schema::{
-    HostTopic, RepoId, RepoStats, Timestamp,
+    HostTopic, RepoId, RepoStats, StatsRevision, Stream, Timestamp,
     stats::{CheckResult, Lock, LockSeen, PruneResult, Size, SizeSource, SnapshotCount},
 };
 use serde_json::{Value, json};
@@ -21,13 +21,13 @@ fn begun_ms() -> u64 {
 }
 
 /// What the agent knew after its `n`th job, one a minute: all figures are new each time, and a lock comes and goes.
-fn stats(stream: u64, begun_ms: u64, n: u64) -> RepoStats<'static> {
+fn stats(stream: Stream, begun_ms: u64, n: u64) -> RepoStats<'static> {
     let at = Timestamp(begun_ms + n * 60_000);
     let lock = Lock { since: at, exclusive: true, hostname: "attic", username: "mira", pid: 7, stale: false };
     RepoStats {
         stream,
         // Above whatever the agent of this test has come to by itself.
-        revision: 1_000 + n,
+        revision: StatsRevision(1_000 + n),
         at,
         job: None,
         repo: Some(RepoId([5; 32])),
@@ -65,7 +65,7 @@ fn late_doubled_and_reordered_figures_leave_the_newest_standing() {
     let stream = HostLogin::stream_of(&scene.agent);
     let begun_ms = begun_ms();
     let topic = login.topic(HostTopic::RepoStats);
-    let send = |stream: u64, n: u64| {
+    let send = |stream: Stream, n: u64| {
         // It waits for the acknowledgement, which comes when the server has taken it.
         let sent = login.publish(
             &Claim::honest(scene.host()),
@@ -81,7 +81,7 @@ fn late_doubled_and_reordered_figures_leave_the_newest_standing() {
         assert_stands(&scene, newest);
     }
     // Of a journal that is not this agent's any more: only what is newer counts, and here nothing is.
-    send(stream ^ 1, 7);
+    send(Stream(stream.0 ^ 1), 7);
     assert_stands(&scene, 8);
     let history = |scene: &Scene| scene.server.repo(scene.host())["history"].clone();
     let points = |history: &Value| history.as_array().map_or(0, Vec::len);
@@ -109,8 +109,9 @@ fn what_comes_late_does_not_overwrite_what_a_real_backup_has_told() {
     let stream = HostLogin::stream_of(&scene.agent);
     let topic = login.topic(HostTopic::RepoStats);
     // An old message of its own journal, as a broker may hand it out again, and one of a journal that is gone.
-    let old = RepoStats { revision: 1, ..stats(stream, begun_ms(), 7) };
-    let gone = RepoStats { lock: None, check: None, prune: None, ..stats(stream ^ 1, begun_ms(), 7) };
+    let old = RepoStats { revision: StatsRevision(1), ..stats(stream, begun_ms(), 7) };
+    let gone =
+        RepoStats { lock: None, check: None, prune: None, ..stats(Stream(stream.0 ^ 1), begun_ms(), 7) };
     for message in [old, gone] {
         let sent = login.publish(&Claim::honest(scene.host()), &topic, &login.sealed_stats(&message));
         let _ = sent.expect_success("a message on repo/stats");
@@ -140,8 +141,11 @@ fn a_figure_of_a_clock_that_is_years_ahead_counts_as_of_its_arrival_however_ofte
     let far = begun_ms() + ten_years;
     let send = |revision: u64, check_ms: u64| {
         let check = CheckResult { at: Timestamp(check_ms), errors: 0, subset_pct: 5 };
-        let stats =
-            RepoStats { revision: 1_000 + revision, check: Some(check), ..stats(stream, far, revision) };
+        let stats = RepoStats {
+            revision: StatsRevision(1_000 + revision),
+            check: Some(check),
+            ..stats(stream, far, revision)
+        };
         let sent = login.publish(&Claim::honest(scene.host()), &topic, &login.sealed_stats(&stats));
         let _ = sent.expect_success("a message on repo/stats");
         let repo = scene.server.repo(scene.host());

@@ -1,6 +1,6 @@
 //! A host's real credentials in wrong hands reach nothing of another host.
 
-use schema::{HostTopic, Presence};
+use schema::{Epoch, HostTopic, Presence};
 use tests::{
     agent::{Agent, redirected},
     host_login::{Claim, HostLogin},
@@ -10,7 +10,7 @@ use tests::{
     wait::{self, LONG, SOON},
 };
 
-const FAR_EPOCH: u64 = 1 << 40;
+const FAR_EPOCH: Epoch = Epoch(1 << 40);
 
 /// Two enrolled hosts: the scene's, which is being robbed, and another.
 fn two_hosts() -> Option<(Scene, Agent)> {

@@ -1,6 +1,6 @@
 //! An agent that speaks a wire version that the server does not know.
 
-use schema::HostTopic;
+use schema::{Epoch, HostTopic};
 use serde_json::json;
 use tests::{
     browser::Browser,
@@ -34,7 +34,7 @@ fn an_agent_of_an_unknown_wire_version_is_refused_in_plain_words_until_it_speaks
     scene.api().wait_online(scene.host(), false, SOON);
     // It listens for an answer, and says its hello in its own way.
     let honest = Claim::honest(scene.host());
-    let mut hello = login.sealed_hello(u64::MAX >> 20);
+    let mut hello = login.sealed_hello(Epoch(u64::MAX >> 20));
     hello[0] = VERSION;
     let published = login.publish(&honest, &login.topic(HostTopic::Presence), &hello);
     assert!(published.status.success(), "the connection itself is welcome: {}", published.output);

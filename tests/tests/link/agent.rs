@@ -15,8 +15,9 @@ use schema::job::BackupSummary;
 use schema::limits::MAX_MESSAGE_BYTES;
 use schema::report::Finished;
 use schema::{
-    Class, CommandBody, Hello, HostTopic, InstallationId, Items, JobId, JobKind, Live, LogLine, LogStream,
-    Outcome, Presence, Progress, Refusal, Report, ReportBody, Slot, Summary, Timestamp, ToAgent, Topic,
+    Class, CommandBody, CommandSeq, Epoch, Hello, HostTopic, InstallationId, Items, JobId, JobKind, Live,
+    LogLine, LogStream, Outcome, PlanRevision, Presence, Progress, Refusal, Report, ReportBody, ReportSeq,
+    Slot, SlotRevision, Stream, Summary, Timestamp, ToAgent, Topic,
 };
 use std::collections::BTreeMap;
 
@@ -154,7 +155,7 @@ impl Agent {
             login,
             nonces: 0,
             streams: 100,
-            journal: Journal::new(100, fresh_epoch(now)),
+            journal: Journal::new(Stream(100), fresh_epoch(now)),
             slots: <[SlotFile; 2]>::default(),
             process: None,
             now,
@@ -225,7 +226,7 @@ impl Agent {
         }
         self.streams += 1;
         let fails = self.journal.fails;
-        self.journal = Journal::new(self.streams, fresh_epoch(self.now));
+        self.journal = Journal::new(Stream(self.streams), fresh_epoch(self.now));
         self.journal.fails = fails;
         if with_slots || login.is_some() {
             self.slots = <[SlotFile; 2]>::default();
@@ -236,7 +237,7 @@ impl Agent {
     }
 
     /// The repository's password as the agent holds it, and its revision.
-    pub(crate) fn credentials(&self) -> (Option<&str>, u64) {
+    pub(crate) fn credentials(&self) -> (Option<&str>, SlotRevision) {
         let file = &self.slots[Slot::Repo as usize];
         (file.password.as_deref(), file.state.revision)
     }
@@ -373,7 +374,7 @@ impl Agent {
             .ok()
             .filter(|sealed| sealed.key_id == self.login.key_id)
             .and_then(|sealed| sealed.open(&self.login.key, topic, &mut room).ok());
-        let mut seq = 0;
+        let mut seq = CommandSeq::ZERO;
         if let Some(plain) = opened {
             let message = schema::decode::<ToAgent<'_>>(plain).expect("the server's messages can be read");
             if let ToAgent::Command(command) = &message {
@@ -532,7 +533,7 @@ impl Agent {
         is_expendable(&body).then_some((job, count))
     }
 
-    fn store_slot(&mut self, slot: Slot, revision: u64, for_job: Option<JobId>) {
+    fn store_slot(&mut self, slot: Slot, revision: SlotRevision, for_job: Option<JobId>) {
         assert_eq!(for_job, None, "no job here brings credentials of its own");
         let crash = self.crash_here();
         if crash == Some(Crash::Before) {
@@ -571,9 +572,9 @@ impl Agent {
             hostname: "attic.example",
             jobs: Items::write(saved.hello_jobs(), &mut jobs).expect("they fit"),
             taken: process.core.taken_safely(),
-            first_unacked: saved.acked + 1,
+            first_unacked: saved.acked.next(),
             last_report: saved.last_report,
-            plan_revision: 0,
+            plan_revision: PlanRevision(0),
             repo_revision: saved.slot(Slot::Repo).revision,
             state_free_bytes: 1 << 30,
             at: self.now.wall,
@@ -582,7 +583,7 @@ impl Agent {
         self.publish_encoded(HostTopic::Presence, &message);
     }
 
-    fn send_report(&mut self, seq: u64) {
+    fn send_report(&mut self, seq: ReportSeq) {
         let Some(process) = &self.process else { return };
         let saved = process.core.saved();
         let message = self.journal.report(seq).unwrap_or_else(|| {
@@ -590,7 +591,7 @@ impl Agent {
                 stream: saved.stream,
                 seq,
                 // As the driver does: later numbers may hold the answers.
-                taken: 0,
+                taken: CommandSeq(0),
                 at: self.now.wall,
                 body: ReportBody::Dropped,
             })
@@ -786,8 +787,8 @@ pub(crate) fn line_text(job: JobId, line: u32) -> String {
 }
 
 /// What a new journal begins to count connects with, as the agent program does it.
-fn fresh_epoch(now: Now) -> u64 {
-    now.wall.0 / 1000
+fn fresh_epoch(now: Now) -> Epoch {
+    Epoch(now.wall.0 / 1000)
 }
 
 fn words(cause: Cause) -> (Outcome, Option<Class>, &'static str) {

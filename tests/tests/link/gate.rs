@@ -2,28 +2,28 @@
 
 use crate::wire::Down;
 use fleet::Fleet;
-use schema::HostId;
+use schema::{CommandSeq, HostId};
 use std::collections::VecDeque;
 
 /// What the gate notes in passing and writes down later.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
-    pub(crate) sent: u64,
-    pub(crate) delivered: u64,
+    pub(crate) sent: CommandSeq,
+    pub(crate) delivered: CommandSeq,
 }
 
 /// What is remembered of a session between two connections.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
     is_subscribed: bool,
-    in_flight: Vec<(u64, u16)>,
+    in_flight: Vec<(CommandSeq, u16)>,
     next_packet_id: u16,
 }
 
 #[derive(Debug)]
 struct Flying {
     packet_id: u16,
-    seq: u64,
+    seq: CommandSeq,
     is_acknowledged: bool,
 }
 
@@ -35,9 +35,9 @@ pub(crate) struct Session {
     pub(crate) is_greeted: bool,
     is_subscribed: bool,
     in_flight: VecDeque<Flying>,
-    again: VecDeque<(u64, u16)>,
+    again: VecDeque<(CommandSeq, u16)>,
     window: usize,
-    sent_to: u64,
+    sent_to: CommandSeq,
     outbox_due: bool,
     next_packet_id: u16,
     sends: VecDeque<Vec<u8>>,
@@ -53,7 +53,7 @@ impl Session {
             in_flight: VecDeque::new(),
             again: kept.in_flight.into(),
             window,
-            sent_to: 0,
+            sent_to: CommandSeq(0),
             outbox_due: kept.is_subscribed,
             next_packet_id: kept.next_packet_id.max(1),
             sends: VecDeque::new(),
@@ -121,7 +121,7 @@ impl Session {
         out
     }
 
-    fn sends_command(&mut self, seq: u64) -> u16 {
+    fn sends_command(&mut self, seq: CommandSeq) -> u16 {
         while self.again.pop_front_if(|(again, _)| *again < seq).is_some() {}
         let before = self.again.pop_front_if(|(again, _)| *again == seq).map(|(_, packet_id)| packet_id);
         self.sent_to = seq;

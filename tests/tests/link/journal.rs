@@ -1,7 +1,7 @@
 //! The agent's disk: the journal as the agent program keeps it, in its effects.
 
 use agent_core::{Body, Change, Record, Safety, Saved, Stored};
-use schema::JobId;
+use schema::{Epoch, JobId, ReportSeq, Stream};
 use std::collections::BTreeMap;
 
 /// How many numbers are skipped after an unclean end.
@@ -24,7 +24,7 @@ struct Line {
 
 pub(crate) struct Journal {
     saved: Saved,
-    reports: BTreeMap<u64, Kept>,
+    reports: BTreeMap<ReportSeq, Kept>,
     is_closed: bool,
     memory: Vec<Line>,
     /// The disk takes nothing.
@@ -32,7 +32,7 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    pub(crate) fn new(stream: u64, epoch: u64) -> Self {
+    pub(crate) fn new(stream: Stream, epoch: Epoch) -> Self {
         Self {
             saved: Saved { epoch, ..Saved::new(stream) },
             reports: BTreeMap::new(),
@@ -46,8 +46,8 @@ impl Journal {
     pub(crate) fn open(&mut self) -> Saved {
         self.memory.clear();
         if !std::mem::replace(&mut self.is_closed, false) {
-            self.saved.last_report += SKIPPED_REPORTS;
-            self.saved.epoch += SKIPPED_EPOCHS;
+            self.saved.last_report = self.saved.last_report.plus(SKIPPED_REPORTS);
+            self.saved.epoch = self.saved.epoch.plus(SKIPPED_EPOCHS);
         }
         self.saved.clone()
     }
@@ -89,14 +89,14 @@ impl Journal {
 
     fn index(&mut self, line: Line) {
         if let Change::Acked(through) = line.record.change {
-            self.reports = self.reports.split_off(&(through + 1));
+            self.reports = self.reports.split_off(&through.next());
         }
         if let Some((seq, _)) = line.record.report {
             self.reports.insert(seq, Kept { bytes: Some(line.bytes), lines: line.lines });
         }
     }
 
-    pub(crate) fn report(&self, seq: u64) -> Option<Vec<u8>> {
+    pub(crate) fn report(&self, seq: ReportSeq) -> Option<Vec<u8>> {
         let in_memory = self.memory.iter().find(|line| line.record.report.is_some_and(|(at, _)| at == seq));
         match in_memory {
             Some(line) => Some(line.bytes.clone()),

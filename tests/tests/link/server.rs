@@ -7,7 +7,8 @@ use fleet::{By, Driver, Fleet, Handled, Settings, Snapshot};
 use schema::enroll::MAX_TOKEN_CHARS;
 use schema::envelope::{self, Key, Sealed};
 use schema::{
-    EnrollRequest, EnrollResponse, HostId, HostTopic, InstallationId, Slot, Timestamp, Token, Topic,
+    CommandSeq, EnrollRequest, EnrollResponse, HostId, HostTopic, InstallationId, Slot, Timestamp, Token,
+    Topic,
 };
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -364,10 +365,10 @@ impl Server {
         let host = self.host;
         let Some(up) = &mut self.up else { return };
         let Notes { sent, delivered } = std::mem::take(&mut up.notes);
-        if sent > 0 {
+        if sent > CommandSeq(0) {
             self.run(async |fleet| fleet.command_sent(host, sent).await);
         }
-        if delivered > 0 {
+        if delivered > CommandSeq(0) {
             self.run(async |fleet| fleet.command_delivered(host, delivered).await);
         }
     }

@@ -4,7 +4,7 @@ use crate::agent::{self, Agent, Crash, Out, Script};
 use crate::server::{Clock, GROUPS, Incoming, LATE, Server, by};
 use crate::wire::{Conn, LANES, Up};
 use fleet::JobRequest;
-use schema::{HostTopic, JobId};
+use schema::{CommandSeq, HostTopic, JobId};
 use std::collections::BTreeMap;
 
 const START_MS: u64 = 1_700_000_000_000;
@@ -614,7 +614,7 @@ impl World {
             && is_done
             && !core.store_fails()
             && self.agent_conn.is_some_and(|id| self.server.is_live(id))
-            && self.server.fleet().commands_after(self.server.host, 0, 1).is_empty()
+            && self.server.fleet().commands_after(self.server.host, CommandSeq(0), 1).is_empty()
             && self.server.read().open_jobs(self.server.host).expect("jobs").is_empty()
             && self.agent.credentials().1 == core.saved().slot(schema::Slot::Repo).revision
     }
@@ -622,7 +622,7 @@ impl World {
     /// Both sides, for a message of a failure.
     pub(crate) fn describe(&self) -> String {
         let read = self.server.read();
-        let commands = self.server.fleet().commands_after(self.server.host, 0, 100);
+        let commands = self.server.fleet().commands_after(self.server.host, CommandSeq(0), 100);
         format!(
             "agent {:?}\nsession {:?}\nopen jobs {:?}\noutbox {:?}\npresence {:?}",
             self.agent.core().map(agent_core::Core::saved),

@@ -73,11 +73,12 @@ fn label(title: &str, values: &[u64], words: fn(u64) -> String, (from, to): (&st
 mod tests {
     use super::*;
     use fleet::record::{Actor, BackupFigures, JobWhat};
-    use schema::{HostId, JobId};
+    use schema::{CommandSeq, HostId, JobId};
 
     fn backup(at: u64, added: u64, secs: u64, state: JobState) -> Job {
         let what = JobWhat::Backup { group: "etc".to_owned() };
-        let job = Job::new(JobId([1; 16]), HostId([1; 16]), what, Actor::System, Timestamp(at), 1);
+        let job =
+            Job::new(JobId([1; 16]), HostId([1; 16]), what, Actor::System, Timestamp(at), CommandSeq(1));
         let figures = BackupFigures {
             snapshot: "0123abcd".to_owned(),
             files_new: 0,

@@ -15,7 +15,7 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{HeaderValue, Response, StatusCode};
 use fleet::{JobRequest, NewEnrollToken, Refused, Snapshot};
-use schema::{HostId, Slot};
+use schema::{Epoch, HostId, Slot};
 use serde::Serialize;
 
 /// The form.
@@ -219,7 +219,7 @@ fn read(
     let token = snapshot.enroll_token(id)?;
     let waiting = token.as_ref().is_some_and(|token| token.used.is_none() && token.expires_at > now);
     // An enrolment alone is no connection: the agent may not have been started yet.
-    let seen = row.presence.epoch > 0 || row.presence.wire_problem.is_some();
+    let seen = row.presence.epoch > Epoch::ZERO || row.presence.wire_problem.is_some();
     let here = new.is_none() && row.host.enrolled_at.is_some() && seen && !waiting;
     let used = token.as_ref().and_then(|token| token.used.as_ref());
     let after = used.and_then(|used| {
@@ -292,7 +292,7 @@ fn here_facts(row: &fleet::HostRow) -> String {
     let mut line = facts_line(facts, row.presence.peer.as_deref());
     if let Some(facts) = facts {
         let restic = match facts.restic_version.as_str() {
-            "" if row.presence.epoch == 0 => "restic unknown yet".to_owned(),
+            "" if row.presence.epoch == Epoch::ZERO => "restic unknown yet".to_owned(),
             "" => "restic is not installed there".to_owned(),
             version => format!("restic {version}"),
         };

@@ -20,7 +20,7 @@ use axum::extract::Path;
 use axum::http::Response;
 use fleet::record::{Group, Hold, Job, JobFigures, JobState, Retention};
 use fleet::{DAYS, Day, HostRow, JobFilter, JobRequest, OverBudget, Page, Snapshot, Usage};
-use schema::{HostId, JobId, JobKind, Timestamp};
+use schema::{Epoch, HostId, JobId, JobKind, Timestamp};
 use serde::Serialize;
 
 /// The one thing to do next on a host that is not in use yet.
@@ -336,7 +336,7 @@ pub(crate) fn keeps(keep: &Retention) -> String {
 fn facts(now: Timestamp, row: &HostRow, usage: Usage, over: &OverBudget) -> Vec<Fact> {
     let mut facts = vec![Fact::new("Host id", row.host.id.to_string()).code()];
     if let Some(said) = &row.host.facts {
-        let connected = row.presence.epoch > 0;
+        let connected = row.presence.epoch > Epoch::ZERO;
         let old = if row.has_old_agent() { "older than this server: holdfast-agent update" } else { "" };
         facts.push(Fact::new("Agent", &said.agent_version).note(old));
         if connected {

@@ -206,7 +206,7 @@ pub(crate) fn sample_job(s: &crate::sample::Sample, state: JobState) -> Job {
         started_at: Some(now),
         finished_at: state.is_ended().then_some(now),
         cancel_asked_at: None,
-        command_seq: 1,
+        command_seq: schema::CommandSeq(1),
         presumed: false,
         exit_code: Some(1),
         message: s.text("Fatal: wrong password"),

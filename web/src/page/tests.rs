@@ -42,7 +42,7 @@ fn shell(nav: &'static str, acts: bool) -> Shell {
         is_well: true,
         troubles: Vec::new(),
         pending: Some("4".to_owned()),
-        seq: 7,
+        seq: ::fleet::ChangeSeq(7),
     }
 }
 

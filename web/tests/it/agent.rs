@@ -6,9 +6,9 @@ use schema::envelope::{Key, NONCE_BYTES, seal};
 use schema::report::{Entry, EntryKind, Finished};
 use schema::stats::{Lock, LockSeen, Size, SizeSource, SnapshotCount};
 use schema::{
-    EnrollRequest, EnrollResponse, Hello, HostId, HostTopic, InstallationId, Items, JobId, Live, LogLine,
-    LogStream, Outcome, Presence, Progress, RepoId, RepoStats, Report, ReportBody, Sealed, Summary, Token,
-    Topic,
+    CommandSeq, EnrollRequest, EnrollResponse, Epoch, Hello, HostId, HostTopic, InstallationId, Items, JobId,
+    Live, LogLine, LogStream, Outcome, PlanRevision, Presence, Progress, RepoId, RepoStats, Report,
+    ReportBody, ReportSeq, Sealed, SlotRevision, StatsRevision, Stream, Summary, Token, Topic,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -17,8 +17,8 @@ pub(crate) struct TestAgent {
     pub(crate) host: HostId,
     key: Key,
     key_id: u8,
-    reports: u64,
-    revision: u64,
+    reports: ReportSeq,
+    revision: StatsRevision,
 }
 
 fn sealed<T: Serialize>(key: &Key, key_id: u8, topic: Topic, message: &T) -> Vec<u8> {
@@ -57,15 +57,25 @@ impl TestAgent {
             panic!("not welcome");
         };
         assert_eq!(host.to_string(), made["id"]);
-        Self { host, key: Key::new(link_key), key_id, reports: 0, revision: 0 }
+        Self {
+            host,
+            key: Key::new(link_key),
+            key_id,
+            reports: ReportSeq::ZERO,
+            revision: StatsRevision::ZERO,
+        }
     }
 
     fn seal<T: Serialize>(&self, topic: HostTopic, message: &T) -> Vec<u8> {
         sealed(&self.key, self.key_id, Topic::Host(self.host, topic), message)
     }
 
-    fn taken(&self, world: &World) -> u64 {
-        world.fleet.commands_after(self.host, 0, 1_000).last().map_or(0, |(seq, _)| *seq)
+    fn taken(&self, world: &World) -> CommandSeq {
+        world
+            .fleet
+            .commands_after(self.host, CommandSeq::ZERO, 1_000)
+            .last()
+            .map_or(CommandSeq::ZERO, |(seq, _)| *seq)
     }
 
     pub(crate) async fn hello(&self, world: &World, epoch: u64) {
@@ -75,8 +85,8 @@ impl TestAgent {
     /// As another boot, or with another version.
     pub(crate) async fn hello_of(&self, world: &World, epoch: u64, boot_id: [u8; 16], agent_version: &str) {
         let hello = Hello {
-            epoch,
-            stream: 9,
+            epoch: Epoch(epoch),
+            stream: Stream(9),
             boot_id,
             installation: InstallationId([4; 16]),
             agent_version,
@@ -85,11 +95,11 @@ impl TestAgent {
             arch: "aarch64",
             hostname: "harbour",
             jobs: Items::EMPTY,
-            taken: 0,
-            first_unacked: self.reports + 1,
+            taken: CommandSeq(0),
+            first_unacked: self.reports.next(),
             last_report: self.reports,
-            plan_revision: 0,
-            repo_revision: 0,
+            plan_revision: PlanRevision(0),
+            repo_revision: SlotRevision(0),
             state_free_bytes: 3 << 30,
             at: world.now(),
         };
@@ -98,20 +108,21 @@ impl TestAgent {
     }
 
     pub(crate) async fn gone(&self, world: &World, epoch: u64) {
-        let payload = self.seal(HostTopic::Presence, &Presence::Gone { epoch, clean: false });
+        let payload = self.seal(HostTopic::Presence, &Presence::Gone { epoch: Epoch(epoch), clean: false });
         world.fleet.handle_presence(self.host, &payload, "10.20.7.31").await.unwrap();
     }
 
     /// A message of a wire version that is not understood.
     pub(crate) async fn strange(&self, world: &World) {
-        let mut payload = self.seal(HostTopic::Presence, &Presence::Gone { epoch: 1, clean: true });
+        let mut payload = self.seal(HostTopic::Presence, &Presence::Gone { epoch: Epoch(1), clean: true });
         payload[0] = 99;
         world.fleet.handle_presence(self.host, &payload, "10.20.7.31").await.unwrap();
     }
 
     pub(crate) async fn report(&mut self, world: &World, body: ReportBody<'_>) {
-        self.reports += 1;
-        let report = Report { stream: 9, seq: self.reports, taken: self.taken(world), at: world.now(), body };
+        self.reports = self.reports.next();
+        let report =
+            Report { stream: Stream(9), seq: self.reports, taken: self.taken(world), at: world.now(), body };
         let payload = self.seal(HostTopic::Evt, &report);
         world.fleet.handle_report(self.host, &payload, "10.20.7.31").await.unwrap();
     }
@@ -216,9 +227,9 @@ impl TestAgent {
     }
 
     async fn figures(&mut self, world: &World, job: JobId, lock: Option<Lock<'_>>, bytes: u64, count: u32) {
-        self.revision += 1;
+        self.revision = self.revision.next();
         let stats = RepoStats {
-            stream: 9,
+            stream: Stream(9),
             revision: self.revision,
             at: world.now(),
             job: Some(job),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use holdfast_server::gate::{Audit, Directory, Login, LoginRefusal, Principal, QueuedCommand};
-use schema::{HostId, TokenId};
+use schema::{CommandSeq, HostId, TokenId};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard},
@@ -21,9 +21,9 @@ pub(crate) struct Book {
 
 #[derive(Default)]
 struct Entry {
-    outbox: BTreeMap<u64, Bytes>,
-    last_seq: u64,
-    delivered: Vec<u64>,
+    outbox: BTreeMap<CommandSeq, Bytes>,
+    last_seq: CommandSeq,
+    delivered: Vec<CommandSeq>,
     plan: Option<Bytes>,
 }
 
@@ -33,10 +33,10 @@ impl Book {
     }
 
     /// Puts a command into the outbox.
-    pub(crate) fn queue(&self, host: HostId, payload: Bytes) -> u64 {
+    pub(crate) fn queue(&self, host: HostId, payload: Bytes) -> CommandSeq {
         let mut hosts = self.hosts();
         let entry = hosts.entry(host).or_default();
-        entry.last_seq += 1;
+        entry.last_seq = entry.last_seq.next();
         let seq = entry.last_seq;
         entry.outbox.insert(seq, payload);
         seq
@@ -48,7 +48,7 @@ impl Book {
     }
 
     /// What was confirmed, in that order.
-    pub(crate) fn delivered(&self, host: HostId) -> Vec<u64> {
+    pub(crate) fn delivered(&self, host: HostId) -> Vec<CommandSeq> {
         self.hosts().get(&host).map(|entry| entry.delivered.clone()).unwrap_or_default()
     }
 
@@ -84,14 +84,14 @@ impl Directory for Book {
         }
     }
 
-    fn commands_after(&self, host: HostId, after: u64, max: usize) -> Vec<QueuedCommand> {
+    fn commands_after(&self, host: HostId, after: CommandSeq, max: usize) -> Vec<QueuedCommand> {
         let hosts = self.hosts();
         let Some(entry) = hosts.get(&host) else { return Vec::new() };
-        let after = entry.outbox.range(after + 1..).take(max);
+        let after = entry.outbox.range(after.next()..).take(max);
         after.map(|(seq, payload)| QueuedCommand { seq: *seq, payload: payload.clone() }).collect()
     }
 
-    fn command_delivered(&self, host: HostId, seq: u64) {
+    fn command_delivered(&self, host: HostId, seq: CommandSeq) {
         let mut hosts = self.hosts();
         let entry = hosts.entry(host).or_default();
         entry.outbox.remove(&seq);

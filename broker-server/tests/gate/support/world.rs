@@ -6,7 +6,7 @@ use holdfast_server::{
     gate::{CloseReason, Done, Gate, GateConfig, GateHandle, Incoming, Limits, Listen, Socket},
     tls::{Options, Tls},
 };
-use schema::{HostId, HostTopic, Timestamp, TokenId};
+use schema::{CommandSeq, HostId, HostTopic, Timestamp, TokenId};
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
@@ -154,7 +154,7 @@ impl World {
     }
 
     /// Queues a command and says so.
-    pub(crate) fn command(&self, host: HostId, payload: &[u8]) -> u64 {
+    pub(crate) fn command(&self, host: HostId, payload: &[u8]) -> CommandSeq {
         let seq = self.book.queue(host, Bytes::copy_from_slice(payload));
         self.gate.wake(host);
         seq
