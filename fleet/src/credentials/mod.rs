@@ -41,6 +41,8 @@ use zeroize::Zeroizing;
 const MAX_ENV: usize = 32;
 /// How long a change waits for its agent in the outbox; a hello pushes it anew.
 const PUSH_EXPIRES_MS: u64 = 30 * 86_400_000;
+/// No honest agent counts this far. What would go beyond is not followed, so that there is always a next one.
+const MAX_REVISION: SlotRevision = SlotRevision(1 << 48);
 
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct Secrets {
@@ -369,7 +371,7 @@ pub(crate) fn push_changed(
     let before = row.clone();
     row.held_revision = held_revision;
     // The agent is ahead: this server was restored from a backup, and its older word must still win.
-    if held_revision > row.revision {
+    if held_revision > row.revision && held_revision < MAX_REVISION {
         row.revision = held_revision.next();
     }
     if row != before {

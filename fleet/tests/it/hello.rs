@@ -137,6 +137,22 @@ async fn changed_credentials_are_pushed_once() {
 }
 
 #[tokio::test]
+async fn an_absurd_revision_of_credentials_is_not_followed() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    for revision in [u64::MAX, u64::MAX - 1, 1 << 48] {
+        agent.repo_revision = SlotRevision(revision);
+        agent.hello(&[]).await;
+        assert!(
+            matches!(agent.take_all()[..], [Got::Config { revision: SlotRevision(1), .. }]),
+            "{revision}: what the server has is sent as it is"
+        );
+    }
+    fleet.put_credentials(agent.host, Slot::Repo, credentials(), by()).await.unwrap();
+    assert!(matches!(agent.take_all()[..], [Got::Config { revision: SlotRevision(2), .. }]));
+}
+
+#[tokio::test]
 async fn an_agent_that_is_ahead_of_a_restored_server_gets_numbers_it_takes() {
     let (world, fleet) = in_memory();
     let mut agent = Agent::ready(&world, &fleet, "attic").await;
