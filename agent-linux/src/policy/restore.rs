@@ -2,7 +2,7 @@
 
 use super::{Policy, in_words, is_within, own_state::OWN_STATE, real, roots::has_steps_up};
 use crate::{restic::RestoreTo, state::DEFAULT_FOLDER};
-use schema::{RestoreTarget, restore::RestoreSpec};
+use schema::{OsText, RestoreTarget, restore::RestoreSpec};
 use std::{
     ffi::OsStr,
     os::unix::ffi::OsStrExt as _,
@@ -95,7 +95,7 @@ impl Policy {
             ));
         }
         let own = self.own_paths();
-        let paths = || restore.paths.iter().map(|path| path.as_bytes());
+        let paths = || restore.paths.iter().map(OsText::as_bytes);
         // The root is all there is.
         let is_all = paths().next().is_none() || paths().any(|path| path.iter().all(|&byte| byte == b'/'));
         if is_all && restore.delete {
@@ -148,7 +148,7 @@ fn hidden_name(below: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schema::{Items, OsText, Overwrite};
+    use schema::{Items, Overwrite};
 
     fn policy() -> Policy {
         Policy {
