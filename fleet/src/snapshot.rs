@@ -1,5 +1,6 @@
 use crate::context::{Context, sha256};
 use crate::groups::Owners;
+use crate::kit::Kits;
 use crate::maintenance::{self, Decision};
 use crate::record::{
     ApiToken, AuditEntry, CredentialsFacts, EnrollToken, Flawed, Folder, FolderPlace, GivenUp, Group, Host,
@@ -17,8 +18,8 @@ use crate::store::{
 use crate::summary::is_good;
 use crate::view::{AuditFilter, FleetCounts, HostFilter, HostRow, JobFilter, Page, Paged, ScheduleView};
 use crate::{
-    accounts, audit, credentials, dispatch, enroll, folder, job, listing, pending, repo, schedule, soundness,
-    status,
+    accounts, audit, credentials, dispatch, enroll, folder, job, kit, listing, pending, repo, schedule,
+    soundness, status,
 };
 use schema::{HostId, JobId, JobKind, PendingId, Slot, Timestamp};
 use std::collections::BTreeMap;
@@ -426,6 +427,20 @@ impl Snapshot {
     /// All MQTT viewer accounts, by name.
     pub fn viewers(&self) -> Result<Vec<Viewer>, StoreError> {
         Ok(self.view.rows(&VIEWERS, &Span::ALL)?.into_iter().map(|(_, viewer)| viewer).collect())
+    }
+
+    /// A slot with its secrets; `None` = empty, and no secrets when they don't open.
+    pub(crate) fn opened(
+        &self,
+        host: HostId,
+        slot: Slot,
+    ) -> Result<Option<(CredentialsFacts, Option<credentials::Opened>)>, StoreError> {
+        credentials::opened(&self.context, &self.view, host, slot)
+    }
+
+    /// How the break-glass kits that were made stand to the credentials of now.
+    pub fn kits(&self) -> Result<Kits, StoreError> {
+        kit::kits(&self.view)
     }
 
     /// Why a request would be refused right now; `None` = it would be carried out.

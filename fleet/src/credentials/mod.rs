@@ -51,6 +51,13 @@ struct Secrets {
     env: BTreeMap<String, Secret>,
 }
 
+/// The secrets of a slot, for a break-glass kit.
+pub(crate) struct Opened {
+    pub(crate) password: Secret,
+    pub(crate) repo_password: Secret,
+    pub(crate) env: BTreeMap<String, Secret>,
+}
+
 impl CredentialsRow {
     /// Why the agent does not take what the slot holds now.
     fn why_refused(&self) -> Option<Refusal> {
@@ -107,6 +114,26 @@ pub(crate) fn facts_of(
     let unreadable = row.facts.is_some() && !opens(facts, host, slot, &row)?;
     let (revision, held_revision, refused) = (row.revision, row.held_revision, row.why_refused());
     Ok(row.facts.map(|facts| CredentialsFacts { revision, held_revision, refused, unreadable, ..facts }))
+}
+
+/// What may be shown of a slot, and its secrets when they open; `None` = empty.
+pub(crate) fn opened(
+    facts: &Facts,
+    reads: &impl Reads,
+    host: HostId,
+    slot: Slot,
+) -> Result<Option<(CredentialsFacts, Option<Opened>)>, StoreError> {
+    let Some(row) = row_of(reads, host, slot)? else { return Ok(None) };
+    let secrets = match row.facts {
+        None => return Ok(None),
+        Some(_) => match open(facts, host, slot, &row) {
+            Ok(Secrets { password, repo_password, env }) => Some(Opened { password, repo_password, env }),
+            Err(StoreError::Seal { .. }) => None,
+            Err(error) => return Err(error),
+        },
+    };
+    let shown = row.facts.map(|facts| CredentialsFacts { revision: row.revision, ..facts });
+    Ok(shown.map(|facts| (facts, secrets)))
 }
 
 /// What a slot is good for.

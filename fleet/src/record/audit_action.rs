@@ -82,6 +82,10 @@ actions! {
     JobCancelled = "job.cancelled",
     /// Old jobs were removed.
     JobsRemoved = "jobs.removed",
+    /// A break-glass kit was made.
+    KitMade = "kit.made",
+    /// A break-glass kit was refused.
+    KitRefused = "kit.refused",
     /// The maintenance settings of a host were changed.
     MaintenanceChanged = "maintenance.changed",
     /// A login at the broker was refused.

@@ -8,6 +8,7 @@ mod folder;
 mod group;
 mod host;
 mod job;
+mod kit;
 mod last_run;
 mod listing;
 mod log;
@@ -35,6 +36,7 @@ pub use job::{
     BackupFigures, EndedBy, ForgetFigures, Job, JobFigures, JobProgress, JobState, JobWhat, LogChunk,
     LogText, Occurrence, ProbeFigures, SourceFinding,
 };
+pub(crate) use kit::InKit;
 pub(crate) use last_run::LastRuns;
 pub use last_run::{LastRun, Latest};
 pub(crate) use listing::{Listing, ListingState, SnapshotPage};

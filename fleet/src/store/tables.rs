@@ -5,7 +5,7 @@ use super::{Order, Reads, Span, Table, TableId, first_form};
 use crate::link::{Link, LinkState, Outgoing};
 use crate::record::meta::Meta;
 use crate::record::{
-    ApiToken, AuditEntry, Confirmed, CredentialsRow, EntryPage, FolderSeen, GivenUp, Group, Host, Job,
+    ApiToken, AuditEntry, Confirmed, CredentialsRow, EntryPage, FolderSeen, GivenUp, Group, Host, InKit, Job,
     LastRuns, Listing, ListingState, LogChunk, LogState, Maintenance, Operator, PendingRun, Place, Presence,
     RepoPoint, RepoState, ScheduleRow, Session, SnapshotPage, Soundness, Summary, TokenRow, TryCount, Usage,
     Viewer,
@@ -78,6 +78,8 @@ tables! {
     HOST_TOKENS: (HostId, TokenId) => (), "host_tokens", of a host;
     /// By slot: 0 repo, 1 admin.
     CREDENTIALS: (HostId, u8) => CredentialsRow, "credentials", of a host;
+    /// The newest break-glass kit that holds a host.
+    IN_KITS: HostId => InKit, "in_kits", of a host;
     /// Only of hosts whose settings were changed.
     MAINTENANCE: HostId => Maintenance, "maintenance", of a host;
     /// When each kind of maintenance fired last.
@@ -159,6 +161,7 @@ first_form!(
     Group,
     Host,
     HostId,
+    InKit,
     Job,
     LastRuns,
     Link,

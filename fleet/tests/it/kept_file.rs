@@ -4,7 +4,7 @@
 use crate::support::{Agent, HOUR_MS, World, backup, by, credentials, group, hourly, settings};
 use data_encoding::HEXLOWER;
 use fleet::record::{CredentialsInput, MaintenanceInput, Retention, Role, RuleInput, Scope, TryCount};
-use fleet::{DATA_FILE, Fleet, JobRequest};
+use fleet::{DATA_FILE, Fleet, JobRequest, KitChoice};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 use schema::report::{Entry, EntryKind, Finished, Snapshot, Trouble};
 use schema::stats::{CheckResult, LockSeen, Size, SizeSource, SnapshotCount};
@@ -52,6 +52,7 @@ async fn live(folder: &Path) {
     fleet.dispatch(alone.host, JobRequest::Check { subset_pct: None }, by()).await.unwrap();
     figures(&alone).await;
     fleet.confirm_sharing(agent.host, alone.host, by()).await.unwrap();
+    fleet.make_kit(KitChoice::default(), by()).await.unwrap();
     fleet.shutdown().await;
 }
 

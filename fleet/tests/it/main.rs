@@ -16,6 +16,7 @@ mod hosts;
 mod interrupted;
 mod kept_file;
 mod killed;
+mod kits;
 mod logs;
 mod maintenance;
 mod model;

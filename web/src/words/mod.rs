@@ -165,6 +165,8 @@ pub(crate) fn action(action: AuditAction, target: &AuditTarget) -> String {
         AuditAction::TokenDeleted => "deleted an API token",
         AuditAction::ViewerCreated => "added an MQTT viewer",
         AuditAction::ViewerDeleted => "deleted an MQTT viewer",
+        AuditAction::KitMade => "made a break-glass kit",
+        AuditAction::KitRefused => "was refused a break-glass kit",
         AuditAction::HostCreated => "added a host",
         AuditAction::HostDeleted => "deleted a host",
         AuditAction::HostEnrolled => "enrolled",
