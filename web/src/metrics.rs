@@ -6,7 +6,7 @@ use crate::server_facts::{BrokerFigure, TaskFacts};
 use crate::visible::{Breaks, visible};
 use axum::http::header;
 use axum::response::IntoResponse;
-use fleet::{Found, HostFilter, HostRow, Scrub, Snapshot, Status};
+use fleet::{Found, HostFilter, HostRow, Kits, Scrub, Snapshot, Status};
 use std::fmt::Write as _;
 
 /// A metric's name, type, help, and its samples: (labels, value).
@@ -25,6 +25,7 @@ fn families<'a>(ctx: &'a Ctx, snapshot: &Snapshot) -> Result<Vec<Family<'a>>, Pr
     let mut families = of_hosts(&rows);
     families.extend(of_broker(&broker.figures));
     families.extend(of_tasks(&(ctx.app.settings.tasks)()));
+    families.extend(of_kits(&snapshot.kits()?));
     families.extend(of_data_file(ctx.app.fleet.last_scrub(), (ctx.app.settings.space_left)()));
     let writer = ctx.app.fleet.writer_counts();
     families.extend([
@@ -68,6 +69,27 @@ fn families<'a>(ctx: &'a Ctx, snapshot: &Snapshot) -> Result<Vec<Family<'a>>, Pr
         ),
     ]);
     Ok(families)
+}
+
+/// Which hosts a break-glass kit holds as they are.
+fn of_kits(kits: &Kits) -> Vec<Family<'static>> {
+    let states = [
+        ("current", kits.hosts - kits.gaps.len()),
+        ("in_no_kit", kits.lacking()),
+        ("changed_since", kits.outdated()),
+    ];
+    let hosts = states.map(|(state, hosts)| (format!("state=\"{state}\""), hosts as f64));
+    let mut families = vec![(
+        "holdfast_kit_hosts",
+        "gauge",
+        "Hosts with credentials, by whether a break-glass kit holds them as they are.",
+        hosts.to_vec(),
+    )];
+    if let Some(at) = kits.newest_at {
+        let help = "When the newest break-glass kit was made.";
+        families.push(("holdfast_kit_newest_timestamp_seconds", "gauge", help, one(at.0 as f64 / 1_000.0)));
+    }
+    families
 }
 
 /// The last look through the data file, and the space that is left.

@@ -65,8 +65,8 @@ fn signed_out() -> Vec<Route> {
 
 fn pages() -> Vec<Route> {
     use page::{
-        audit, enrol, fleet, folder, group, host, host_settings, job, jobs, maintenance, pending, preview,
-        quarantine, refused, repo, schedule, settings, snapshots, soundness, topics,
+        audit, enrol, fleet, folder, group, host, host_settings, job, jobs, kit, maintenance, pending,
+        preview, quarantine, refused, repo, schedule, settings, snapshots, soundness, topics,
     };
     vec![
         get("/", Read, fleet::show),
@@ -130,6 +130,8 @@ fn pages() -> Vec<Route> {
         get("/refused-connections", Read, refused::show),
         get("/audit.csv", Read, export::audit),
         get("/audit", Read, audit::show),
+        get("/kit", Admin, kit::show),
+        post("/kit", Admin, kit::make),
         get("/settings", Admin, settings::show),
         post("/operators", Admin, settings::create_operator),
         post("/operators/{name}", Admin, settings::update_operator),
@@ -191,7 +193,7 @@ fn runs() -> Vec<Route> {
 
 fn api_accounts() -> Vec<Route> {
     use api::dto::*;
-    use api::{account, operator};
+    use api::{account, kit, operator};
     let doc = |summary| Doc::new("accounts", summary);
     vec![
         open(Method::GET, "/api/openapi.json", openapi_json).doc(doc("This document")),
@@ -231,6 +233,15 @@ fn api_accounts() -> Vec<Route> {
         ),
         delete("/api/viewers/{name}", Admin, operator::delete_viewer)
             .doc(doc("Deletes an MQTT view account").empty()),
+        get("/api/kit", Admin, kit::show).doc(
+            doc("How the break-glass kits that were made stand to the credentials of now").answers::<KitOut>(200),
+        ),
+        post("/api/kit", Admin, kit::make).doc(
+            doc("Makes a break-glass kit: an age file that holds the credentials of hosts in clear once it is open. A person \
+                 gives the own password again, a token with the scope admin has none; both are audited")
+            .takes::<KitIn>()
+            .answers_as("application/octet-stream"),
+        ),
         get("/api/held-up", Admin, operator::held_up).doc(
             doc("Blocked sign-ins: addresses and accounts that have to wait after wrong passwords, at the pages and at the broker; \
                  the hundred longest waits")

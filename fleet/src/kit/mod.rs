@@ -40,6 +40,8 @@ pub struct NewKit {
     pub at: Timestamp,
     /// Its hosts, by name.
     pub hosts: Vec<HostId>,
+    /// What it holds of each of them.
+    held: Vec<InKit>,
 }
 
 /// What a kit says of a host.
@@ -80,10 +82,24 @@ pub struct KitCredentials {
 }
 
 impl Fleet {
-    /// Begins a kit: says which hosts are in it, remembers that, and audits it. What of each goes into it is read by
+    /// Begins a kit: says which hosts are in it, and audits that. What of each goes into it is read by
     /// [`Snapshot::kit_host`] afterwards: credentials that change in between are at least as new as is remembered.
     pub async fn make_kit(&self, choice: KitChoice, by: By) -> Result<NewKit, Refused> {
         self.write(by, move |op| make(op, &choice)).await
+    }
+
+    /// Remembers a kit once its file was written, or sent, to the end: what nobody got makes nothing look safe.
+    pub async fn keep_kit(&self, kit: NewKit) -> Result<(), Refused> {
+        self.write(By::system(), move |op| {
+            for (id, row) in kit.hosts.iter().zip(&kit.held) {
+                // One may have been deleted meanwhile.
+                if op.tx.has(&HOSTS, id)? {
+                    op.tx.put(&IN_KITS, id, row)?;
+                }
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Audits that no kit was made, for the password that was asked for was wrong.
@@ -127,20 +143,20 @@ fn make(op: &mut Op<'_, '_>, choice: &KitChoice) -> Result<NewKit, Refused> {
     if chosen.is_empty() {
         return Err(Refused::invalid("hosts", "there is no host that it could hold"));
     }
+    let mut held = Vec::with_capacity(chosen.len());
     for (_, id) in &chosen {
         let revision = |slot| -> Result<u64, StoreError> {
             let opened = credentials::opened(op.facts, op.tx, *id, slot)?;
             Ok(opened.filter(|(_, opened)| opened.is_some()).map_or(0, |(facts, _)| facts.revision))
         };
-        let row = InKit {
+        held.push(InKit {
             at: op.now,
             repo_revision: revision(Slot::Repo)?,
             admin_revision: revision(Slot::Admin)?,
-        };
-        op.tx.put(&IN_KITS, id, &row)?;
+        });
     }
     audit::note(op, AuditAction::KitMade, AuditTarget::Server, in_words(&chosen))?;
-    Ok(NewKit { at: op.now, hosts: chosen.into_iter().map(|(_, id)| id).collect() })
+    Ok(NewKit { at: op.now, hosts: chosen.into_iter().map(|(_, id)| id).collect(), held })
 }
 
 /// The hosts of a choice, each once, by name.

@@ -52,7 +52,8 @@ async fn live(folder: &Path) {
     fleet.dispatch(alone.host, JobRequest::Check { subset_pct: None }, by()).await.unwrap();
     figures(&alone).await;
     fleet.confirm_sharing(agent.host, alone.host, by()).await.unwrap();
-    fleet.make_kit(KitChoice::default(), by()).await.unwrap();
+    let kit = fleet.make_kit(KitChoice::default(), by()).await.unwrap();
+    fleet.keep_kit(kit).await.unwrap();
     fleet.shutdown().await;
 }
 

@@ -61,6 +61,8 @@ async fn a_kit_is_older_than_credentials_that_changed_and_lacks_hosts_that_came(
     let never = kits();
     assert_eq!((never.newest_at, never.lacking(), never.outdated()), (None, 1, 0));
     let made = fleet.make_kit(KitChoice::default(), by()).await.unwrap();
+    assert_eq!(kits(), never, "as long as it is not whole");
+    fleet.keep_kit(made.clone()).await.unwrap();
     assert_eq!((kits().newest_at, kits().gaps.len()), (Some(made.at), 0));
 
     world.pass(HOUR_MS);
@@ -72,13 +74,16 @@ async fn a_kit_is_older_than_credentials_that_changed_and_lacks_hosts_that_came(
     assert_eq!(gaps, expected.map(|(name, why)| (name.to_owned(), why)));
 
     // A kit of one host says nothing of the others.
-    fleet.make_kit(named(&["barn"], &[]), by()).await.unwrap();
+    let kit = fleet.make_kit(named(&["barn"], &[]), by()).await.unwrap();
+    fleet.keep_kit(kit).await.unwrap();
     assert_eq!((kits().lacking(), kits().outdated()), (0, 1));
     fleet.put_credentials(barn.host, Slot::Admin, credentials(), by()).await.unwrap();
     assert_eq!(kits().outdated(), 2);
-    fleet.make_kit(KitChoice::default(), by()).await.unwrap();
+    let kit = fleet.make_kit(KitChoice::default(), by()).await.unwrap();
+    fleet.keep_kit(kit.clone()).await.unwrap();
     assert_eq!((kits().gaps.len(), kits().hosts), (0, 2));
     fleet.delete_credentials(barn.host, Slot::Admin, by()).await.unwrap();
     fleet.delete_host(attic.host, by()).await.unwrap();
+    fleet.keep_kit(kit).await.unwrap();
     assert_eq!((kits().gaps.len(), kits().hosts), (0, 1));
 }

@@ -8,6 +8,7 @@ pub(crate) mod folder;
 pub(crate) mod group;
 pub(crate) mod host;
 pub(crate) mod job;
+pub(crate) mod kit;
 mod list;
 pub(crate) mod maintenance;
 pub(crate) mod operator;

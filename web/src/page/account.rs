@@ -1,13 +1,10 @@
 //! The own account: password and theme.
 
 use super::problem_view::ProblemView;
-use crate::account::find_operator;
 use crate::app::Ctx;
+use crate::confirm_password::confirm_password;
 use crate::form::Form;
-use crate::limiter::{Admittance, Who};
-use crate::password::Asker;
 use crate::problem::Problem;
-use crate::sign_in::{too_many, what_is_left};
 use crate::template::View;
 use axum::body::Body;
 use axum::http::{HeaderMap, Response, StatusCode};
@@ -63,31 +60,7 @@ pub(crate) async fn change_password(ctx: Ctx, form: Form) -> Result<Response<Bod
 
 async fn change(ctx: &Ctx, form: &Form) -> Result<(), Problem> {
     let name = ctx.by().actor.name().to_owned();
-    let operator = find_operator(ctx, &name).await?;
-    // Somebody at an unlocked screen must not try passwords either; others, with sessions of their own, go on.
-    let caller = ctx.caller.as_ref().and_then(|caller| caller.session.as_ref());
-    let session = caller.ok_or_else(Problem::unauthorised)?.cookie.clone();
-    let now = ctx.now();
-    let begun = match ctx.app.limiter().begin(now, Who::Session(session.expose())) {
-        Admittance::Go(begun) => begun,
-        Admittance::Wait { until } => {
-            return Err(Problem { field: Some("old".to_owned()), ..too_many(now, until) });
-        }
-    };
-    let old = Secret::new(form.raw("old"));
-    match ctx.app.passwords.verify(Asker::Known, old, Some(operator.password_hash)).await {
-        Ok(true) => ctx.app.limiter().succeeded(now, begun),
-        Ok(false) => {
-            let left = what_is_left(ctx.app.limiter().failed(ctx.now(), &begun));
-            ctx.app.keep_tries().await;
-            return Err(Problem::invalid("old", format!("This is not your password. {left}")));
-        }
-        Err(error) => {
-            ctx.app.limiter().undo(begun);
-            return Err(error.into());
-        }
-    }
-    ctx.app.keep_tries().await;
+    confirm_password(ctx, "old", Secret::new(form.raw("old"))).await?;
     crate::account::update_operator(ctx, &name, None, Some(Secret::new(form.raw("password")))).await?;
     Ok(())
 }

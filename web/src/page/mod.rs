@@ -21,6 +21,7 @@ pub(crate) mod job;
 pub(crate) mod job_line;
 pub(crate) mod job_view;
 pub(crate) mod jobs;
+pub(crate) mod kit;
 pub(crate) mod maintenance;
 pub(crate) mod maintenance_form;
 pub(crate) mod pending;
@@ -75,6 +76,7 @@ views! {
     job_view::JobView,
     jobs::HostJobsView,
     jobs::JobsView,
+    kit::KitView,
     pending::CountView,
     pending::PendingView,
     preview::PreviewView,

@@ -12,6 +12,7 @@ use crate::problem::Problem;
 use crate::server_facts::TaskFacts;
 use crate::template::View;
 use crate::trouble::in_trouble;
+use crate::words::Badge;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{Response, header};
@@ -130,6 +131,8 @@ pub(crate) struct SettingsView {
     /// What is wrong with a change of an operator.
     pub(crate) changing: Option<String>,
     pub(crate) minted: Option<Minted>,
+    /// How the break-glass kits stand.
+    pub(crate) kits: (Badge, String),
     pub(crate) facts: Vec<Fact>,
     pub(crate) has_ca: bool,
     /// Everybody comes from one address, in words.
@@ -183,6 +186,7 @@ impl crate::sample::Samples for SettingsView {
                 needs_ca: true,
                 lines: vec![("The token", s.text("hft_token"))],
             }),
+            kits: (Badge::new("warning", "Too old"), "The kit of 12 Nov lacks 2 hosts.".to_owned()),
             facts: Fact::samples(s),
             has_ca: true,
             sole_origin: s.some("Everybody signs in from 192.0.2.1."),
@@ -202,6 +206,7 @@ impl crate::sample::Samples for SettingsView {
 fn read(ctx: &Ctx, snapshot: &Snapshot) -> Result<SettingsView, Problem> {
     let now = ctx.now();
     let (held, more) = held_up(ctx, snapshot)?;
+    let kits = crate::words::kits(&snapshot.kits()?);
     Ok(SettingsView {
         sole_origin: ctx.app.origins().sole().map(|sole| sole.words()),
         held: held.into_iter().map(|held| held_row(now, held)).collect(),
@@ -216,6 +221,7 @@ fn read(ctx: &Ctx, snapshot: &Snapshot) -> Result<SettingsView, Problem> {
         viewer: AccountForm::blank(Role::Viewer),
         changing: None,
         minted: None,
+        kits: (Badge::new(kits.state, kits.short), kits.sentence),
         facts: facts(ctx, now, snapshot.storage_bytes()),
         has_ca: !ctx.app.settings.server.ca_pem.is_empty(),
         problem: None,

@@ -2,12 +2,14 @@
 
 mod decision;
 mod hold;
+mod kits;
 mod pending;
 mod reason;
 mod terms;
 
 pub(crate) use decision::{DecisionWords, decision, is_done_today};
 pub(crate) use hold::{hold, refused};
+pub(crate) use kits::{gap, kits};
 pub(crate) use pending::{given_up, setback};
 pub(crate) use reason::{reason, reason_of_several};
 pub(crate) use terms::{class, job_kind, overwrite};

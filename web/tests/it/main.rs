@@ -8,6 +8,7 @@ mod auth;
 mod busy;
 mod document;
 mod hostile;
+mod kit;
 mod live;
 mod maintenance;
 mod pages;
