@@ -26,6 +26,9 @@ pub enum Command {
         #[command(subcommand)]
         command: Admin,
     },
+    /// Make a break-glass kit: one encrypted file with what is needed to restore with restic alone; also while the
+    /// server runs
+    Kit(Kit),
     /// Check the configuration and look through the data file, also while the server runs; changes nothing
     Check(Settings),
     /// Print the version
@@ -81,6 +84,36 @@ pub struct Demo {
     /// The restic program [default: found in PATH]
     #[arg(long, value_name = "FILE")]
     pub restic: Option<PathBuf>,
+}
+
+/// Options of `kit`.
+#[derive(Debug, Args)]
+pub struct Kit {
+    /// The server's data folder
+    #[arg(long, value_name = "DIR", env = "HOLDFAST_DATA_DIR")]
+    pub data_dir: PathBuf,
+    /// The server's master key, when it is not in the data folder
+    #[arg(long, value_name = "FILE", env = "HOLDFAST_MASTER_KEY_FILE")]
+    pub master_key_file: Option<PathBuf>,
+    /// Where to write the kit, for its owner alone
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Replace the file when it is there
+    #[arg(long)]
+    pub force: bool,
+    /// A host, by name or id; may be given more than once [default: all hosts, when no label is given either]
+    #[arg(long, value_name = "NAME")]
+    pub host: Vec<String>,
+    /// Also the hosts that have this label; may be given more than once
+    #[arg(long, value_name = "LABEL")]
+    pub label: Vec<String>,
+    /// Read the passphrase from the first line of this file [default: asked for on the terminal, or read from standard
+    /// input]
+    #[arg(long, value_name = "FILE", conflicts_with = "generate")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Draw a passphrase and print it; it is shown this once
+    #[arg(long)]
+    pub generate: bool,
 }
 
 /// What to do with accounts.

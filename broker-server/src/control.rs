@@ -3,9 +3,9 @@
 //! The data file belongs to one process at a time; `holdfast-server admin …` asks the running server when there is
 //! one, and opens the file itself when there is none. One JSON object a line each way.
 
-use crate::{own_pieces::OwnPieces, tasks::Beat};
+use crate::{kit, own_pieces::OwnPieces, tasks::Beat};
 use fleet::{
-    By, Fleet, Found, OperatorChange,
+    By, Fleet, Found, KitChoice, OperatorChange,
     record::{Actor, Scope, Secret},
 };
 use serde::{Deserialize, Serialize};
@@ -20,9 +20,10 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
 };
+use zeroize::{Zeroize, Zeroizing};
 
-/// The longest line that is read, in bytes.
-const MAX_LINE_BYTES: u64 = 4096;
+/// The longest line that is read, in bytes: it may name thousands of hosts.
+const MAX_LINE_BYTES: u64 = 1 << 20;
 
 /// How long a question and an answer may take to pass.
 const ASKED_WITHIN: Duration = Duration::from_secs(10);
@@ -47,6 +48,15 @@ pub enum Ask {
     SetupCode,
     /// A look through the data file that the server has open.
     Check,
+    /// A break-glass kit; its file follows the answer, see [`crate::kit`].
+    Kit {
+        /// Ids or names of hosts.
+        hosts: Vec<String>,
+        /// Labels of hosts.
+        labels: Vec<String>,
+        /// What opens it.
+        passphrase: Secret,
+    },
 }
 
 /// The server's answer to a command of the command line.
@@ -61,6 +71,11 @@ pub enum Answer {
         rows: u64,
         /// Hosts that the next start locks out, for another authority was accepted.
         locked_out: usize,
+    },
+    /// The file of a kit follows.
+    Kit {
+        /// How many hosts are in it.
+        hosts: usize,
     },
     /// It was not done; the reason in words.
     Refused(String),
@@ -110,14 +125,31 @@ async fn talk(stream: UnixStream, fleet: &Fleet, pieces: Arc<OwnPieces>) -> io::
     let mut stream = BufReader::new(stream.take_line_limit());
     let mut line = String::new();
     tokio::time::timeout(ASKED_WITHIN, stream.read_line(&mut line)).await??;
-    let answer = match serde_json::from_str(&line) {
+    let mut kit = None;
+    let asked = serde_json::from_str(&line);
+    line.zeroize();
+    let answer = match asked {
         Ok(Ask::Check) => check(fleet, pieces).await,
+        Ok(Ask::Kit { hosts, labels, passphrase }) => {
+            match kit::begin(fleet, KitChoice { hosts, labels }, passphrase, By::system()).await {
+                Ok((hosts, file)) => {
+                    kit = Some(file);
+                    Answer::Kit { hosts }
+                }
+                Err(why) => Answer::Refused(why),
+            }
+        }
         Ok(ask) => carry_out(fleet, ask).await,
         Err(error) => Answer::Refused(format!("not understood: {error}")),
     };
     let mut bytes = serde_json::to_vec(&answer)?;
     bytes.push(b'\n');
-    tokio::time::timeout(ASKED_WITHIN, stream.get_mut().get_mut().write_all(&bytes)).await?
+    let stream = stream.get_mut().get_mut();
+    tokio::time::timeout(ASKED_WITHIN, stream.write_all(&bytes)).await??;
+    match kit {
+        Some(file) => kit::send(file, stream).await,
+        None => Ok(()),
+    }
 }
 
 trait TakeLineLimit: Sized {
@@ -132,19 +164,34 @@ impl TakeLineLimit for UnixStream {
 
 /// Asks the server that runs on `data_dir`; `None` when none runs.
 pub async fn ask(data_dir: &Path, ask: &Ask) -> io::Result<Option<Answer>> {
-    let mut stream = match UnixStream::connect(socket_path(data_dir)).await {
-        Ok(stream) => stream,
+    match open(data_dir).await? {
+        Some(stream) => put(&mut BufReader::new(stream), ask).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// A connection to the server that runs on `data_dir`; `None` when none runs.
+pub(crate) async fn open(data_dir: &Path) -> io::Result<Option<UnixStream>> {
+    match UnixStream::connect(socket_path(data_dir)).await {
+        Ok(stream) => Ok(Some(stream)),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-            return Ok(None);
+            Ok(None)
         }
-        Err(error) => return Err(error),
-    };
-    let mut bytes = serde_json::to_vec(ask)?;
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts a question, and takes the line that answers it.
+pub(crate) async fn put(stream: &mut BufReader<UnixStream>, ask: &Ask) -> io::Result<Answer> {
+    let mut bytes = Zeroizing::new(serde_json::to_vec(ask)?);
     bytes.push(b'\n');
-    stream.write_all(&bytes).await?;
+    if bytes.len() as u64 > MAX_LINE_BYTES {
+        return Err(io::Error::other("that is too long to be asked"));
+    }
+    stream.get_mut().write_all(&bytes).await?;
     let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).await?;
-    Ok(Some(serde_json::from_str(&line)?))
+    stream.read_line(&mut line).await?;
+    Ok(serde_json::from_str(&line)?)
 }
 
 /// Does what is asked, but for a look through everything: that is for a server that runs.
@@ -163,7 +210,7 @@ pub async fn carry_out(fleet: &Fleet, ask: Ask) -> Answer {
             Ok(code) => Ok(code.unwrap_or_default()),
             Err(error) => Err(error.to_string()),
         },
-        Ask::Check => Err("that can't be asked here".to_owned()),
+        Ask::Check | Ask::Kit { .. } => Err("that can't be asked here".to_owned()),
     };
     match done {
         Ok(secret) => Answer::Secret(secret.expose().to_owned()),

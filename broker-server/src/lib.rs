@@ -16,6 +16,7 @@ pub mod gate;
 pub mod gate_metrics;
 pub mod http;
 pub mod ingest;
+pub mod kit;
 pub mod log;
 pub mod machine;
 pub mod out;

@@ -6,7 +6,7 @@ use holdfast_server::{
     config::{Config, ConfigError, Layer, Layers, LogFormat},
     control::{self, Answer, Ask},
     data::{self, Checked},
-    demo,
+    demo, kit,
     log::VisibleStderr,
     machine, out, serve,
 };
@@ -56,6 +56,11 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             log_to_stderr(LogFormat::Text, "warn");
             runtime()?.block_on(admin(command))
         }
+        Command::Kit(options) => {
+            log_to_stderr(LogFormat::Text, "warn");
+            runtime()?.block_on(kit::run(options))?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Check(settings) => {
             // What is wrong is said in one sentence, at the end.
             log_to_stderr(LogFormat::Text, "off");
@@ -70,7 +75,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                     return Ok(ExitCode::SUCCESS);
                 }
                 Some(Answer::Refused(why)) => anyhow::bail!(why),
-                Some(Answer::Secret(_)) => anyhow::bail!("the server that runs is of another version"),
+                Some(Answer::Secret(_) | Answer::Kit { .. }) => {
+                    anyhow::bail!("the server that runs is of another version")
+                }
                 None => {}
             }
             match data::check(&config)? {
@@ -144,6 +151,7 @@ async fn admin(command: Admin) -> anyhow::Result<ExitCode> {
             out::line(rows)?;
             ExitCode::SUCCESS
         }
+        Answer::Kit { .. } => anyhow::bail!("the server that runs is of another version"),
         Answer::Refused(why) => {
             complain(&anyhow::Error::msg(why));
             ExitCode::FAILURE

@@ -27,6 +27,10 @@ pub enum Tool {
     Chromedriver,
     /// The browser.
     Chromium,
+    /// Opens encrypted files.
+    Age,
+    /// Gives a program a terminal.
+    Script,
     /// A Python that has paho-mqtt.
     Paho,
 }
@@ -45,6 +49,8 @@ impl Tool {
             Self::MosquittoPub => "mosquitto_pub",
             Self::Chromedriver => "chromedriver",
             Self::Chromium => "chromium",
+            Self::Age => "age",
+            Self::Script => "script",
             Self::Paho => "paho-mqtt",
         }
     }
@@ -60,6 +66,8 @@ impl Tool {
             Self::MosquittoPub => Place::Installed("mosquitto_pub", "mosquitto-clients"),
             Self::Chromedriver => Place::Installed("chromedriver", "chromium-driver"),
             Self::Chromium => Place::Installed("chromium", "chromium"),
+            Self::Age => Place::Installed("age", "age"),
+            Self::Script => Place::Installed("script", "bsdutils"),
             Self::Paho => Place::Fetched("venv/bin/python"),
         }
     }

@@ -21,6 +21,7 @@ mod full_life;
 mod host_keys;
 mod hostile_host;
 mod interrupted;
+mod kit;
 mod lacking_paths;
 mod late_results;
 mod lease;

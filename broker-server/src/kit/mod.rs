@@ -1,0 +1,82 @@
+//! The command `kit`: a break-glass kit by the command line, from a server that runs or from its data file.
+//!
+//! Whoever may read the data folder may make a kit: it holds the master key, so that nothing is given away that was not
+//! theirs. A server that runs is asked at its control socket, and sends the file in pieces, encrypted already.
+
+mod file;
+mod passphrase;
+mod pieces;
+
+pub(crate) use pieces::{begin, send};
+
+use crate::{
+    cli,
+    control::{self, Answer, Ask},
+    data, out,
+};
+use anyhow::Context;
+use file::Draft;
+use fleet::{By, KitChoice, record::Secret};
+use tokio::{io::BufReader, net::UnixStream};
+use web::KitFile;
+
+/// Makes a kit and writes it.
+pub async fn run(options: cli::Kit) -> anyhow::Result<()> {
+    let path = options.out.clone();
+    // What can't be written is known before anything is said to be in a kit.
+    let mut draft = Draft::begin(&path, options.force)?;
+    let passphrase = passphrase::read(&options)?;
+    let choice = KitChoice { hosts: options.host.clone(), labels: options.label.clone() };
+    let hosts = match control::open(&options.data_dir).await? {
+        Some(stream) => ask(stream, choice, passphrase, &mut draft).await?,
+        None => alone(&options, choice, passphrase, &mut draft).await?,
+    };
+    draft.publish().with_context(|| path.display().to_string())?;
+    let what = if hosts == 1 { "host" } else { "hosts" };
+    out::line(format_args!("{}: a kit of {hosts} {what}", path.display()))?;
+    Ok(())
+}
+
+/// Asks the server that runs; returns how many hosts are in the kit.
+async fn ask(
+    stream: UnixStream,
+    choice: KitChoice,
+    passphrase: Secret,
+    draft: &mut Draft,
+) -> anyhow::Result<usize> {
+    let mut stream = BufReader::new(stream);
+    let KitChoice { hosts, labels } = choice;
+    match control::put(&mut stream, &Ask::Kit { hosts, labels, passphrase }).await? {
+        Answer::Kit { hosts } => {
+            pieces::receive(&mut stream, |piece| draft.write(piece)).await.context("the kit is not whole")?;
+            Ok(hosts)
+        }
+        Answer::Refused(why) => anyhow::bail!(why),
+        Answer::Secret(_) | Answer::Whole { .. } => {
+            anyhow::bail!("the server that runs is of another version")
+        }
+    }
+}
+
+/// Opens the data file of a server that does not run.
+async fn alone(
+    options: &cli::Kit,
+    choice: KitChoice,
+    passphrase: Secret,
+    draft: &mut Draft,
+) -> anyhow::Result<usize> {
+    let fleet = data::open_for_admin(&options.data_dir, options.master_key_file.clone())?;
+    let made = async {
+        let kit = fleet.make_kit(choice, By::system()).await?;
+        let hosts = kit.hosts.len();
+        let mut file = KitFile::begin(fleet.clone(), kit, &passphrase)?;
+        while let Some(piece) = file.next_piece()? {
+            draft.write(&piece)?;
+        }
+        file.keep().await?;
+        Ok(hosts)
+    };
+    let made = made.await;
+    fleet.shutdown().await;
+    made
+}
