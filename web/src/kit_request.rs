@@ -4,7 +4,7 @@ use crate::app::Ctx;
 use crate::confirm_password::confirm_password;
 use crate::kit::{KitError, KitFile, kit_name};
 use crate::problem::Problem;
-use crate::readers::Turn;
+use crate::readers::WhenBusy;
 use axum::body::{Body, Bytes};
 use axum::http::{Response, StatusCode, header};
 use axum::response::IntoResponse;
@@ -39,12 +39,12 @@ pub(crate) async fn make(
     let kit = ctx.app.fleet.make_kit(choice, ctx.by()).await?;
     let name = kit_name(kit.at);
     let file = ctx
-        .apart(Turn::Answer, move |ctx| Ok(KitFile::begin(ctx.app.fleet.clone(), kit, &passphrase)?))
+        .apart(WhenBusy::Wait, move |ctx| Ok(KitFile::begin(ctx.app.fleet.clone(), kit, &passphrase)?))
         .await?;
     drop(turn);
     let pieces = unfold(Some((ctx.clone(), file)), |state| async move {
         let (ctx, mut file) = state?;
-        let next = ctx.apart(Turn::Answer, move |_| {
+        let next = ctx.apart(WhenBusy::Wait, move |_| {
             let piece = file.next_piece()?;
             Ok((file, piece))
         });

@@ -1,16 +1,16 @@
 //! What the kits that were made lack, by the credentials of now. Pure.
 
 use crate::record::InKit;
-use schema::{HostId, Timestamp};
+use schema::{HostId, SlotRevision, Timestamp};
 
 /// A host with its credentials of now, and the newest kit that holds it.
 pub(super) struct Held {
     pub(super) id: HostId,
     pub(super) name: String,
     /// Of the everyday credentials; `None` = not set.
-    pub(super) repo_revision: Option<u64>,
+    pub(super) repo_revision: Option<SlotRevision>,
     /// Of the admin credentials; `None` = not set.
-    pub(super) admin_revision: Option<u64>,
+    pub(super) admin_revision: Option<SlotRevision>,
     pub(super) in_kit: Option<InKit>,
 }
 
@@ -79,7 +79,7 @@ pub(super) fn judge(hosts: Vec<Held>) -> Kits {
             continue;
         }
         kits.hosts += 1;
-        let lacks = |now: Option<u64>, then: u64| now.is_some_and(|now| now != then);
+        let lacks = |now: Option<SlotRevision>, then: SlotRevision| now.is_some_and(|now| now != then);
         let why = match &host.in_kit {
             None => WhyGap::InNone,
             Some(kit)
@@ -103,6 +103,8 @@ mod tests {
     const THEN: Timestamp = Timestamp(1_700_000_000_000);
 
     fn host(name: &str, now: (Option<u64>, Option<u64>), kit: Option<(u64, u64)>) -> Held {
+        let now = (now.0.map(SlotRevision), now.1.map(SlotRevision));
+        let kit = kit.map(|(repo, admin)| (SlotRevision(repo), SlotRevision(admin)));
         let in_kit =
             kit.map(|(repo_revision, admin_revision)| InKit { at: THEN, repo_revision, admin_revision });
         let (repo_revision, admin_revision) = now;

@@ -18,7 +18,7 @@ use crate::request::By;
 use crate::snapshot::Snapshot;
 use crate::store::{HOST_NAMES, HOSTS, IN_KITS, Reads, Span};
 use gap::Held;
-use schema::{HostId, Slot, Timestamp};
+use schema::{HostId, Slot, SlotRevision, Timestamp};
 use std::collections::BTreeMap;
 
 /// So many bytes of names stand in the audit.
@@ -145,9 +145,11 @@ fn make(op: &mut Op<'_, '_>, choice: &KitChoice) -> Result<NewKit, Refused> {
     }
     let mut held = Vec::with_capacity(chosen.len());
     for (_, id) in &chosen {
-        let revision = |slot| -> Result<u64, StoreError> {
+        let revision = |slot| -> Result<SlotRevision, StoreError> {
             let opened = credentials::opened(op.facts, op.tx, *id, slot)?;
-            Ok(opened.filter(|(_, opened)| opened.is_some()).map_or(0, |(facts, _)| facts.revision))
+            Ok(opened
+                .filter(|(_, opened)| opened.is_some())
+                .map_or(SlotRevision::ZERO, |(facts, _)| facts.revision))
         };
         held.push(InKit {
             at: op.now,
@@ -212,7 +214,7 @@ fn in_words(chosen: &[(String, HostId)]) -> String {
 /// How the kits stand to the credentials of now.
 pub(crate) fn kits(reads: &impl Reads) -> Result<Kits, StoreError> {
     let held = reads.rows(&HOSTS, &Span::ALL)?.into_iter().map(|(id, host)| {
-        let revision = |slot| -> Result<Option<u64>, StoreError> {
+        let revision = |slot| -> Result<Option<SlotRevision>, StoreError> {
             let row = credentials::row_of(reads, id, slot)?;
             Ok(row.filter(|row| row.facts.is_some()).map(|row| row.revision))
         };

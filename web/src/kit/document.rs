@@ -360,7 +360,12 @@ mod tests {
 
     fn held(url: &str, facts: CredentialsFacts) -> KitCredentials {
         KitCredentials {
-            facts: CredentialsFacts { url: url.to_owned(), revision: 3, updated_at: AT, ..facts },
+            facts: CredentialsFacts {
+                url: url.to_owned(),
+                revision: schema::SlotRevision(3),
+                updated_at: AT,
+                ..facts
+            },
             password: Secret::new("p@ss/w:rd %"),
             repo_password: Secret::new("it's a \"secret\" of $HOME"),
             env: BTreeMap::from([("AWS_SECRET_ACCESS_KEY".to_owned(), Secret::new("x'y`id`$(id)"))]),
