@@ -231,6 +231,17 @@ pub enum NamedFolder {
     Found(FoundFolder),
 }
 
+impl NamedFolder {
+    /// The folder that restic is started in to write to this one: itself when it is new, else the one that it lies in.
+    #[must_use]
+    pub fn start_in(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::New(made) => made.as_fd(),
+            Self::Found(found) => found.parent(),
+        }
+    }
+}
+
 /// A folder that was made new, and the one that it lies in.
 #[derive(Debug)]
 pub struct NewFolder {

@@ -70,7 +70,8 @@ async fn show(
     let group = steps::group(fleet, host, &sources(options, folder)?).await?;
     steps::repository(fleet, host).await?;
     steps::backup(fleet, host, &group).await?;
-    let listed = steps::snapshots(fleet, host).await?;
+    let (listed, newest) = steps::snapshots(fleet, host).await?;
+    steps::restore(fleet, host, &group, newest).await?;
     if options.once {
         say(&format!(
             "Done: {listed} snapshot{} in the repository, listed by restic.",

@@ -20,7 +20,7 @@ use super::{
     ssh::{self, Held, Target},
     summary::{JobSummary, SourceSeen},
 };
-use crate::clock;
+use crate::{clock, folder::NamedFolder};
 use core::time::Duration;
 use schema::{Class, JobSpec, Slot, Timestamp};
 use tokio::sync::mpsc;
@@ -101,7 +101,7 @@ struct Job<'j> {
     command: Option<CommandSource<'j>>,
     restore_to: Option<RestoreTo>,
     /// The folder of a restore.
-    restore_folder: Option<restore::RestoreFolder>,
+    restore_folder: Option<NamedFolder>,
     restic_host: &'j str,
     credentials: Option<&'j Credentials>,
     everyday: Option<&'j Credentials>,

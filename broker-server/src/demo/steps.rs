@@ -5,13 +5,17 @@ use crate::{cli::Demo, clock};
 use anyhow::{Context, bail};
 use fleet::{
     By, Fleet, JobFilter, JobRequest, Page,
-    record::{Actor, CredentialsInput, Group, Job, JobFigures, JobState, Retention, Secret},
+    record::{
+        Actor, CredentialsInput, Group, Job, JobFigures, JobState, RestorePlan, RestoreTarget, Retention,
+        Secret,
+    },
 };
-use schema::{Class, HostId, JobId, JobKind, Slot};
+use schema::{Class, HostId, JobId, JobKind, OsText, Overwrite, Slot};
 use std::{
     fs::{File, TryLockError},
     io::{IsTerminal, Write},
-    path::PathBuf,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
 };
@@ -234,8 +238,8 @@ pub(super) async fn backup(fleet: &Fleet, host: HostId, group: &str) -> anyhow::
     Ok(())
 }
 
-/// How many snapshots restic lists; the newest must be the one of this run.
-pub(super) async fn snapshots(fleet: &Fleet, host: HostId) -> anyhow::Result<usize> {
+/// How many snapshots restic lists, and the whole id of the newest, which must be the one of this run.
+pub(super) async fn snapshots(fleet: &Fleet, host: HostId) -> anyhow::Result<(usize, String)> {
     well(run(fleet, host, JobRequest::Snapshots).await?)?;
     let read = fleet.read()?;
     let (_, listed) = read.snapshots(host)?.context("the listing is missing")?;
@@ -245,10 +249,61 @@ pub(super) async fn snapshots(fleet: &Fleet, host: HostId) -> anyhow::Result<usi
         bail!("the backup's record is missing")
     };
     // Before 0.15, restic's summary names a snapshot by the beginning of its id.
-    if figures.snapshot.is_empty() || !listed.iter().any(|row| row.id.starts_with(&figures.snapshot)) {
-        bail!("restic does not list the snapshot {} that the backup made", figures.snapshot);
+    let newest = listed.iter().find(|row| row.id.starts_with(&figures.snapshot));
+    match newest.filter(|_| !figures.snapshot.is_empty()) {
+        Some(row) => Ok((listed.len(), row.id.clone())),
+        None => bail!("restic does not list the snapshot {} that the backup made", figures.snapshot),
     }
-    Ok(listed.len())
+}
+
+/// Restores a file of the snapshot into a new folder and compares it with the one that was saved; where there is no
+/// plain file to be found at once, all of the snapshot.
+pub(super) async fn restore(
+    fleet: &Fleet,
+    host: HostId,
+    group: &str,
+    snapshot: String,
+) -> anyhow::Result<()> {
+    let includes = fleet.read()?.group(host, group)?.context("the source group is gone")?.includes;
+    let file = includes.iter().find_map(|include| plain_file(Path::new(include)));
+    let what = file.as_ref().map_or_else(|| "all of it".to_owned(), |file| file.display().to_string());
+    say(&format!("Restoring {what} into a new folder"));
+    let plan = RestorePlan {
+        source: host,
+        snapshot,
+        paths: file.iter().map(|file| OsText::new(file.as_os_str().as_bytes()).to_string()).collect(),
+        target: RestoreTarget::NewFolder { within: String::new() },
+        overwrite: Overwrite::Never,
+        delete: false,
+        verify: true,
+        dry_run: false,
+    };
+    let job = well(run(fleet, host, JobRequest::Restore(plan)).await?)?;
+    let JobFigures::Restore(figures) = &job.figures else { bail!("the restore came without figures") };
+    if job.state != JobState::Succeeded || figures.files == 0 || !figures.verified {
+        bail!("the restore is not whole: {}", job.message);
+    }
+    if let Some(file) = file {
+        let restored = Path::new(&figures.target).join(file.strip_prefix("/").unwrap_or(&file));
+        if std::fs::read(&restored)? != std::fs::read(&file)? {
+            bail!("{} is not what was saved of {}", restored.display(), file.display());
+        }
+    }
+    say(&format!("It is there again, compared with what was saved: {}", figures.target));
+    Ok(())
+}
+
+/// The first plain file of this path that a person could mean.
+fn plain_file(path: &Path) -> Option<PathBuf> {
+    if path.is_file() {
+        return Some(path.to_owned());
+    }
+    let mut found: Vec<PathBuf> = std::fs::read_dir(path).ok()?.flatten().map(|entry| entry.path()).collect();
+    found.sort();
+    found.into_iter().find(|path| {
+        let is_shown = path.file_name().is_some_and(|name| !name.as_bytes().starts_with(b"."));
+        is_shown && path.symlink_metadata().is_ok_and(|found| found.is_file())
+    })
 }
 
 fn well(job: Job) -> anyhow::Result<Job> {

@@ -24,33 +24,12 @@ use crate::{
 use schema::{Class, Outcome, restore::RestoreSpec};
 use std::{
     ffi::OsStr,
-    os::{
-        fd::{AsFd as _, BorrowedFd},
-        unix::ffi::OsStrExt as _,
-    },
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
 /// Of a snapshot's id, in characters.
 const WHOLE_ID: usize = 64;
-
-/// The folder that restic is started in for a restore.
-#[derive(Debug)]
-pub(super) enum RestoreFolder {
-    /// What is restored goes into this one.
-    New(NewFolder),
-    /// Into this one, from the folder that it lies in.
-    Found(FoundFolder),
-}
-
-impl RestoreFolder {
-    pub(super) fn start_in(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::New(made) => made.as_fd(),
-            Self::Found(found) => found.parent(),
-        }
-    }
-}
 
 /// What is done to have the folder of a restore.
 enum How {
@@ -204,10 +183,10 @@ impl Job<'_> {
         let path = made.path().to_owned();
         let shown = path.display();
         self.say(&format!("Restoring into {shown}, a new folder that nobody else may look into.")).await;
-        self.restore_folder = Some(RestoreFolder::New(made));
+        self.restore_folder = Some(NamedFolder::New(made));
         plan.step = args::into_new(&plan.step);
         let verdict = self.run_restore(&plan, &path).await;
-        let Some(RestoreFolder::New(made)) = self.restore_folder.take() else { return verdict };
+        let Some(NamedFolder::New(made)) = self.restore_folder.take() else { return verdict };
         let lifted = made.lift(INNER_FOLDER);
         if !made.is_in_place() {
             return not_in_place(&path, &verdict);
@@ -237,14 +216,14 @@ impl Job<'_> {
         if !plan.spec.dry_run {
             self.say(&format!("Restoring into {}.", path.display())).await;
         }
-        self.restore_folder = Some(RestoreFolder::Found(found));
+        self.restore_folder = Some(NamedFolder::Found(found));
         let verdict = if plan.spec.dry_run && !version.has_overwrite() {
             self.reckon(&plan, &path)
         } else {
             self.run_restore(&plan, &path).await
         };
         match self.restore_folder.take() {
-            Some(RestoreFolder::Found(found)) if !found.is_in_place() => not_in_place(&path, &verdict),
+            Some(NamedFolder::Found(found)) if !found.is_in_place() => not_in_place(&path, &verdict),
             _ => verdict,
         }
     }
@@ -255,12 +234,12 @@ impl Job<'_> {
             return self.reckon(&plan, path);
         }
         match NewFolder::make(&real(&self.places.temp), "dry-run", &[]) {
-            Ok(made) => self.restore_folder = Some(RestoreFolder::New(made)),
+            Ok(made) => self.restore_folder = Some(NamedFolder::New(made)),
             Err(error) => return not_opened(&error),
         }
         plan.step = args::into_new(&plan.step);
         let verdict = self.run_restore(&plan, path).await;
-        if let Some(RestoreFolder::New(made)) = self.restore_folder.take() {
+        if let Some(NamedFolder::New(made)) = self.restore_folder.take() {
             made.remove_if_empty();
         }
         verdict

@@ -11,11 +11,9 @@ use super::{
         step::{Step, StepKind},
         version::Restic,
     },
-    Job,
-    restore::RestoreFolder,
-    wall_clock,
+    Job, wall_clock,
 };
-use crate::{clock, logger, rfc3339};
+use crate::{clock, folder::NamedFolder, logger, rfc3339};
 use core::time::Duration;
 use schema::{Class, Outcome};
 use std::path::Path;
@@ -124,7 +122,7 @@ impl Job<'_> {
                 .restore_folder
                 .as_ref()
                 .filter(|_| step.kind == StepKind::Restore)
-                .map(RestoreFolder::start_in),
+                .map(NamedFolder::start_in),
         };
         let mut running = None;
         let (processes, folder) = (&mut self.processes, &self.places.home);
