@@ -188,6 +188,14 @@
     for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
   });
 
+  // A box that was ticked before this page was ready, or that history brings back ticked, counts like one that is
+  // ticked now.
+  addEventListener("pageshow", () => {
+    const isOther = (box) => box.checked !== box.defaultChecked;
+    const box = [...document.querySelectorAll("main input[type=checkbox]")].find(isOther);
+    if (box) box.dispatchEvent(new Event("change", { bubbles: true }));
+  });
+
   // Keys: / goes to the search, j and k go down and up through the rows.
   document.addEventListener("keydown", (event) => {
     const typing = event.target.closest("input, textarea, select, [contenteditable], dialog");

@@ -18,6 +18,8 @@ pub(crate) enum NextStep {
     Host,
     /// To the host key that was shown.
     HostKey,
+    /// To the page to restore files, with the same choices.
+    Restore,
     /// The same again.
     Again,
 }
@@ -63,6 +65,24 @@ impl Explanation {
         refusal: Option<Refusal>,
         class: Option<Class>,
     ) -> Option<Self> {
+        let cause = Self::of_any_kind(kind, state, refusal, class)?;
+        Some(match cause.step {
+            NextStep::Again if kind == JobKind::Restore => Self {
+                step: NextStep::Restore,
+                step_words: "Restore again",
+                safe: "Safe: it shows what would be written before anything is.",
+                ..cause
+            },
+            _ => cause,
+        })
+    }
+
+    fn of_any_kind(
+        kind: JobKind,
+        state: JobState,
+        refusal: Option<Refusal>,
+        class: Option<Class>,
+    ) -> Option<Self> {
         match state {
             JobState::Lost => Some(LOST),
             JobState::Cancelled if class == Some(Class::AgentRestarted) => {
@@ -72,6 +92,8 @@ impl Explanation {
             JobState::Cancelled => Some(INTERRUPTED),
             JobState::Failed | JobState::Warning => match (refusal, class) {
                 (Some(refusal), _) => Some(of_refusal(refusal)),
+                // Its result names each file, and why.
+                (None, _) if state == JobState::Warning && kind == JobKind::Restore => None,
                 (None, Some(Class::SourceMissing)) if state == JobState::Warning => Some(PARTLY_MISSING),
                 (None, Some(class)) => Some(of_class(class, kind)),
                 (None, None) if state == JobState::Failed => Some(of_class(Class::Other, kind)),

@@ -69,6 +69,11 @@ pub(crate) fn clock(at: Timestamp) -> String {
     strftime(at, "%H:%M:%S")
 }
 
+/// `2026-11-23`: as fields for a date have it.
+pub(crate) fn day_of(at: Timestamp) -> String {
+    strftime(at, "%Y-%m-%d")
+}
+
 /// `23 Nov`.
 pub(crate) fn day(at: Timestamp) -> String {
     strftime(at, "%-d %b")

@@ -68,6 +68,7 @@ mod run;
 #[cfg(test)]
 mod sample;
 mod server_facts;
+mod sh;
 mod shell;
 mod sign_in;
 mod streams;

@@ -16,6 +16,11 @@ impl Query {
         Self(pairs.map(|(k, v)| (k.into_owned(), v.into_owned())).collect())
     }
 
+    /// All parameters, in order.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// A parameter; `None` when absent or empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())

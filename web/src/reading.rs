@@ -111,6 +111,7 @@ impl Reading {
             csrf: session.map(|s| s.csrf.clone()).unwrap_or_default(),
             user: self.caller.as_ref().map(|caller| caller.actor.name().to_owned()),
             operator: self.may(Scope::Write),
+            restores: self.may(Scope::Restore),
             admin: self.may(Scope::Admin),
             version: settings.server.version.clone(),
             hosts_connected: crate::format::many(u64::from(broker.hosts), "host"),

@@ -3,6 +3,7 @@
 
 use crate::form::Form;
 use crate::problem::Problem;
+use crate::sh::quoted;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -113,16 +114,6 @@ impl Rights {
 
 fn has_odd(text: &str) -> bool {
     text.chars().any(char::is_control)
-}
-
-fn quoted(text: &str) -> String {
-    let is_plain =
-        |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | ':' | '@' | '+' | ',');
-    if !text.is_empty() && text.chars().all(is_plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
 }
 
 #[cfg(test)]

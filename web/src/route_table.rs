@@ -36,6 +36,8 @@ fn form_addresses() -> Vec<Route> {
         get("/hosts/{host}/repo-credentials", Read, to_page),
         get("/hosts/{host}/admin-credentials", Read, to_page),
         get("/hosts/{host}/maintenance", Read, to_page),
+        get("/hosts/{host}/restore/plan", Restore, to_page),
+        get("/hosts/{host}/restore/start", Restore, to_page),
         get("/operators", Admin, to_page),
         get("/operators/{name}", Admin, to_page),
         get("/tokens", Admin, to_page),
@@ -66,7 +68,7 @@ fn signed_out() -> Vec<Route> {
 fn pages() -> Vec<Route> {
     use page::{
         audit, enrol, fleet, folder, group, host, host_settings, job, jobs, kit, maintenance, pending,
-        preview, quarantine, refused, repo, schedule, settings, snapshots, soundness, topics,
+        preview, quarantine, refused, repo, restore, schedule, settings, snapshots, soundness, topics,
     };
     vec![
         get("/", Read, fleet::show),
@@ -115,6 +117,10 @@ fn pages() -> Vec<Route> {
         get("/hosts/{host}/schedules/{schedule}/delete", Write, schedule::confirm_delete),
         post("/hosts/{host}/schedules/{schedule}/delete", Write, schedule::delete),
         get("/hosts/{host}/snapshots", Read, snapshots::show),
+        get("/hosts/{host}/restore", Restore, restore::show),
+        post("/hosts/{host}/restore", Restore, restore::choose),
+        post("/hosts/{host}/restore/plan", Restore, restore::make_plan),
+        post("/hosts/{host}/restore/start", Restore, restore::start),
         get("/hosts/{host}/jobs", Read, jobs::of_host),
         get("/jobs", Read, jobs::all),
         get("/jobs/{job}", Read, job::show),

@@ -13,6 +13,8 @@ pub(crate) struct Shell {
     pub(crate) csrf: String,
     pub(crate) user: Option<String>,
     pub(crate) operator: bool,
+    /// Whether files may be restored.
+    pub(crate) restores: bool,
     pub(crate) admin: bool,
     pub(crate) version: String,
     pub(crate) hosts_connected: String,

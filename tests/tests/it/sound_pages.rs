@@ -142,7 +142,7 @@ impl<'b> Look<'b> {
 
 /// The addresses that show no page of their own: what only takes forms leads to the page that the form is on, and a
 /// question that is none any more to what it was about.
-const LEADS: [(&str, &str); 17] = [
+const LEADS: [(&str, &str); 19] = [
     ("/hosts", "/"),
     ("/hosts/{host}/enroll-token", "/hosts/{host}/enrol"),
     ("/hosts/{host}/groups", "/hosts/{host}"),
@@ -152,6 +152,8 @@ const LEADS: [(&str, &str); 17] = [
     ("/hosts/{host}/maintenance", "/hosts/{host}/repo"),
     ("/hosts/{host}/groups/{group}/preview/{job}", "/jobs/{job}"),
     ("/hosts/{host}/groups/{group}/accept", "/hosts/{host}"),
+    ("/hosts/{host}/restore/plan", "/hosts/{host}/restore"),
+    ("/hosts/{host}/restore/start", "/hosts/{host}/restore"),
     ("/jobs/{job}/cancel", "/jobs/{job}"),
     ("/jobs/{job}/host-key", "/jobs/{job}"),
     ("/operators", "/settings"),
@@ -294,6 +296,7 @@ fn every_page_is_accessible_fits_a_phone_and_loads_nothing_from_elsewhere() {
         look.at(&more);
     }
     the_preview(&mut look, &host);
+    the_restore(&mut look, (&scene, &host), (&shown.snapshot, &sources));
 
     // While a job runs, pages show what they show at no other time.
     scene.add_sources("more");
@@ -342,6 +345,20 @@ fn the_preview(look: &mut Look<'_>, host: &str) {
     for theme in Theme::ALL {
         look.browser.theme(theme);
         look.here("the preview of a group's rules", theme);
+    }
+}
+
+/// The parts of the page to restore files, and what came of it.
+fn the_restore(look: &mut Look<'_>, (scene, host): (&Scene, &str), (snapshot, path): (&str, &str)) {
+    let picked = format!("/hosts/{host}/restore?snapshot={snapshot}&path={path}");
+    look.at(&picked);
+    look.at(&format!("{picked}&step=where"));
+    for (dry_run, page) in [(true, format!("/hosts/{host}/restore?plan=")), (false, "/jobs/".to_owned())] {
+        let asked = json!({"snapshot": snapshot, "paths": [path], "dry_run": dry_run});
+        let job = scene.api().post(&format!("/api/hosts/{host}/restore"), Some(&asked)).expect(202);
+        let id = job["id"].as_str().expect("an id");
+        let _ = scene.api().wait_job(id, &["succeeded"], LONG);
+        look.at(&format!("{page}{id}"));
     }
 }
 

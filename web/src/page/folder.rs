@@ -22,7 +22,7 @@ use serde::Serialize;
 /// A look at a host's own folder that is younger than this is not asked for again by walking about.
 const FRESH_MS: u64 = 60_000;
 /// So many entries are shown at once.
-const PART_ROWS: usize = 1_000;
+pub(super) const PART_ROWS: usize = 1_000;
 
 /// A folder on the way to this one.
 #[derive(Clone, Debug, Serialize)]
@@ -46,6 +46,8 @@ pub(crate) struct FolderEntryView {
     pub(crate) line_why: Option<String>,
     pub(crate) size: Option<String>,
     pub(crate) changed: Option<String>,
+    /// Where it alone is restored; of a snapshot's.
+    pub(crate) restore_href: Option<String>,
 }
 
 /// The page, and the picker beside the form of a source group.
@@ -81,6 +83,16 @@ pub(crate) struct FolderView {
     pub(crate) next_href: Option<String>,
     /// Where a source group of this folder begins.
     pub(crate) group_href: Option<String>,
+    /// Where files of it are restored; of a snapshot's.
+    pub(crate) restore: Option<RestoreFrom>,
+}
+
+/// Where files of a snapshot's folder are restored.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RestoreFrom {
+    /// Where a form with ticked paths goes.
+    pub(crate) action: String,
+    pub(crate) snapshot: String,
 }
 
 impl View for FolderView {
@@ -102,6 +114,9 @@ impl crate::sample::Samples for FolderView {
             line_why: s.some("its name is no UTF-8"),
             size: s.some("4.00 KiB"),
             changed: s.some("Mon 23 Nov 2026 06:41:12 UTC"),
+            restore_href: Some(
+                "/hosts/01/restore?snapshot=4d02a9f1&path=%2Fsrv%2Fphotos&step=where".to_owned(),
+            ),
         };
         let folder = |pick, may_ask: bool| Self {
             head: HostHead::sample(s),
@@ -125,6 +140,10 @@ impl crate::sample::Samples for FolderView {
             first_href: Some("/x".to_owned()),
             next_href: Some("/x".to_owned()),
             group_href: Some("/x".to_owned()),
+            restore: (!pick).then(|| RestoreFrom {
+                action: "/hosts/01/restore".to_owned(),
+                snapshot: s.text("4d02a9f1"),
+            }),
         };
         vec![folder(true, true), folder(false, true), folder(false, false)]
     }
@@ -155,14 +174,6 @@ impl Wanted {
         self.snapshot.as_deref().map_or(FolderPlace::Host, FolderPlace::Snapshot)
     }
 
-    fn request(&self) -> JobRequest {
-        let path = self.path.clone();
-        match &self.snapshot {
-            None => JobRequest::Browse { path },
-            Some(snapshot) => JobRequest::Ls { snapshot: snapshot.clone(), path },
-        }
-    }
-
     /// The address of a folder at the same place.
     fn href(&self, host: HostId, path: &str, job: Option<JobId>) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
@@ -178,6 +189,76 @@ impl Wanted {
             None => format!("/hosts/{host}/folders?{query}"),
             Some(id) => format!("/hosts/{host}/snapshots/{id}?{query}"),
         }
+    }
+}
+
+fn request_of(place: FolderPlace<'_>, path: &str) -> JobRequest {
+    let path = path.to_owned();
+    match place {
+        FolderPlace::Host => JobRequest::Browse { path },
+        FolderPlace::Snapshot(id) => JobRequest::Ls { snapshot: id.to_owned(), path },
+    }
+}
+
+/// A folder as it was listed last, and what is under way to list it.
+pub(super) struct Look {
+    pub(super) listed: Option<Folder>,
+    /// The job that lists it just now.
+    pub(super) open: Option<Job>,
+    pub(super) waits: String,
+    /// Why it can't be asked for right now.
+    pub(super) why: Option<String>,
+    /// Why the last look came to nothing, and where its job is.
+    pub(super) failed: Option<(String, String)>,
+}
+
+impl Look {
+    pub(super) fn read(
+        snapshot: &Snapshot,
+        host: HostId,
+        place: FolderPlace<'_>,
+        path: &str,
+    ) -> Result<Self, Problem> {
+        let listed = snapshot.folder(host, place, path)?;
+        let open = snapshot.folder_job(host, place, path)?;
+        let (why, failed) = match &open {
+            Some(_) => (None, None),
+            None => (
+                why_not(snapshot, host, &request_of(place, path))?,
+                snapshot.folder_failure(host, place, path)?,
+            ),
+        };
+        Ok(Self {
+            waits: open.as_ref().map(|job| waits(snapshot, host, job)).transpose()?.unwrap_or_default(),
+            listed,
+            open,
+            why,
+            failed: failed.map(|job| (job.message.clone(), format!("/jobs/{}", job.id))),
+        })
+    }
+}
+
+/// Asks the host for a folder: the job that lists it, which may be one that does so already.
+pub(super) async fn ask_for(
+    ctx: &Ctx,
+    host: HostId,
+    place: FolderPlace<'_>,
+    path: &str,
+) -> Result<JobId, Refused> {
+    match ctx.app.fleet.dispatch(host, request_of(place, path), ctx.by()).await {
+        Ok(job) => Ok(job.id),
+        Err(Refused::JobInProgress { job }) => Ok(job),
+        Err(refused) => Err(refused),
+    }
+}
+
+/// The icon and the word of a kind of entry.
+pub(super) const fn kind_words(kind: EntryKind) -> (&'static str, &'static str) {
+    match kind {
+        EntryKind::Folder => ("folder", "folder"),
+        EntryKind::File => ("file", "file"),
+        EntryKind::Symlink => ("file", "symbolic link"),
+        EntryKind::Other => ("file", "device or socket"),
     }
 }
 
@@ -255,9 +336,8 @@ async fn ask(ctx: &Ctx, host: String, wanted: Wanted, again: bool) -> Result<Res
     };
     let (host, mut wanted, id, is_listed, must_ask) = ctx.read(look).await?;
     if again || must_ask {
-        match ctx.app.fleet.dispatch(id, wanted.request(), ctx.by()).await {
-            Ok(job) => wanted.job = Some(job.id),
-            Err(Refused::JobInProgress { job }) => wanted.job = Some(job),
+        match ask_for(ctx, id, wanted.place(), &wanted.path).await {
+            Ok(job) => wanted.job = Some(job),
             // What is here can be looked at all the same; why there is no newer one stands beside it.
             Err(_) if is_listed || wanted.pick => {}
             Err(refused) => return Err(refused.into()),
@@ -273,19 +353,10 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, host: &str, wanted: &Wanted) -> Result<F
     let tab = if wanted.snapshot.is_some() { "snapshots" } else { "overview" };
     let (head, row) = HostHead::read(ctx, snapshot, host, tab)?;
     let (id, now) = (row.host.id, ctx.now());
-    let listed = snapshot.folder(id, wanted.place(), &wanted.path)?;
+    let Look { listed, open, waits, why, failed } = Look::read(snapshot, id, wanted.place(), &wanted.path)?;
     let (entries, next) =
         listed.as_ref().map_or((&[][..], None), |it| it.part(PART_ROWS, wanted.cursor.as_ref()));
     let here = wanted.href(id, &wanted.path, None);
-    let open = snapshot.folder_job(id, wanted.place(), &wanted.path)?;
-    let why = match &open {
-        Some(_) => None,
-        None => why_not(snapshot, id, &wanted.request())?,
-    };
-    let failed = match &open {
-        Some(_) => None,
-        None => snapshot.folder_failure(id, wanted.place(), &wanted.path)?,
-    };
     let line = fleet::include_of(&wanted.path);
     let may_ask = ctx.may(Scope::Run) && why.is_none();
     Ok(FolderView {
@@ -302,6 +373,10 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, host: &str, wanted: &Wanted) -> Result<F
                     form_urlencoded::Serializer::new(String::new()).append_pair("path", line).finish();
                 format!("/hosts/{id}/new-group?{query}")
             }),
+        restore: wanted.snapshot.as_ref().map(|snapshot| RestoreFrom {
+            action: format!("/hosts/{id}/restore"),
+            snapshot: snapshot.clone(),
+        }),
         line: line.ok(),
         path: wanted.path.clone(),
         crumbs: crumbs(id, wanted),
@@ -309,9 +384,9 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, host: &str, wanted: &Wanted) -> Result<F
         why,
         again: format!("{}&again=1", wanted.href(id, &wanted.path, None)),
         here: wanted.href(id, &wanted.path, open.as_ref().map(|job| job.id).or(wanted.job)),
-        waits: open.as_ref().map(|job| waits(snapshot, id, job)).transpose()?.unwrap_or_default(),
+        waits,
         open: open.map(|job| job.id.to_string()),
-        failed: failed.map(|job| (job.message.clone(), format!("/jobs/{}", job.id))),
+        failed,
         listed: listed.as_ref().map(|folder| When::ago(now, folder.at)),
         rows: rows(id, wanted, entries).collect(),
         shown: listed.as_ref().map(|folder| shown(folder, entries.len())).unwrap_or_default(),
@@ -365,12 +440,7 @@ fn rows<'a>(
 ) -> impl Iterator<Item = FolderEntryView> + 'a {
     entries.iter().map(move |entry| {
         let path = format!("{}/{}", wanted.path.trim_end_matches('/'), entry.name);
-        let (icon, kind) = match entry.kind {
-            EntryKind::Folder => ("folder", "folder"),
-            EntryKind::File => ("file", "file"),
-            EntryKind::Symlink => ("file", "symbolic link"),
-            EntryKind::Other => ("file", "device or socket"),
-        };
+        let (icon, kind) = kind_words(entry.kind);
         let line = fleet::include_of(&path);
         FolderEntryView {
             name: entry.name.clone(),
@@ -379,6 +449,7 @@ fn rows<'a>(
             href: (entry.kind == EntryKind::Folder).then(|| wanted.href(host, &path, None)),
             line_why: line.as_ref().err().map(|why| sentence(&why.to_string())),
             line: line.ok(),
+            restore_href: wanted.snapshot.as_ref().map(|snapshot| restore_href(host, snapshot, &path)),
             path,
             size: (entry.kind == EntryKind::File).then(|| bytes(entry.bytes)),
             changed: entry.modified_at.map(exact),
@@ -386,7 +457,14 @@ fn rows<'a>(
     })
 }
 
-fn shown(folder: &Folder, shown: usize) -> String {
+/// Where this path of a snapshot is restored.
+fn restore_href(host: HostId, snapshot: &str, path: &str) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("snapshot", snapshot).append_pair("path", path).append_pair("step", "where");
+    format!("/hosts/{host}/restore?{}", query.finish())
+}
+
+pub(super) fn shown(folder: &Folder, shown: usize) -> String {
     let all = folder.entries.len();
     let mut text = if all > shown {
         format!("{} of {} entries", count(shown as u64), count(all as u64))

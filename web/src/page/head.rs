@@ -66,6 +66,8 @@ pub(crate) struct HostHead {
     pub(crate) facts: String,
     pub(crate) bar: Option<BarView>,
     pub(crate) backup: Option<BackupButton>,
+    /// Where files are restored; `None` = there is no repository yet.
+    pub(crate) restore: Option<String>,
 }
 
 #[cfg(test)]
@@ -94,6 +96,7 @@ impl HostHead {
                 more: Some(("/x".to_owned(), "See what to do")),
             }),
             backup: Some(BackupButton { href: None, action: "/x".to_owned(), run: RunButton::sample(s) }),
+            restore: Some("/hosts/01/restore".to_owned()),
         }
     }
 }
@@ -146,6 +149,7 @@ impl HostHead {
         let head = Self {
             id: id.to_string(),
             name: row.host.name.clone(),
+            restore: row.has_repo_credentials.then(|| format!("{href}/restore")),
             here: match tab {
                 "overview" => href.clone(),
                 tab => format!("{href}/{tab}"),

@@ -3,6 +3,7 @@
 use super::fact::Fact;
 use super::job_line::JobLine;
 use super::job_view::{self, JobView, LogView, Mended};
+use super::restored;
 use super::run_button::why_not;
 use crate::api::job::find;
 use crate::app::Ctx;
@@ -66,7 +67,7 @@ fn read(
         mended,
         figures: if ended { job_view::figures(job) } else { Vec::new() },
         findings: job_view::findings(job),
-        findings_title: job_view::findings_title(job),
+        restored: restored::read(snapshot, job)?,
         log: LogView {
             none: (lines.is_empty() && after == 0 && ended).then_some(match find {
                 Some(_) => "No line of the log matches.",
@@ -162,7 +163,7 @@ fn again(snapshot: &Snapshot, job: &Job) -> Result<Option<(String, Option<String
         JobWhat::Check { subset_pct } => format!("{host}/repo/check?subset={subset_pct}"),
         JobWhat::Browse { path } => super::folder::again_href(job.host, None, path),
         JobWhat::Ls { snapshot, path } => super::folder::again_href(job.host, Some(snapshot), path),
-        // What is there now is looked at before it is restored over once more.
+        // Its page is the place: what is there now is looked at first.
         JobWhat::Restore(_) => return Ok(None),
         // Which live lock is meant is said on the page that shows it.
         JobWhat::Unlock { all: true } => return Ok(None),

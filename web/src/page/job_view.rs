@@ -3,12 +3,14 @@
 use super::confirm::ConfirmView;
 use super::fact::{Fact, Figure};
 use super::job_line::JobLine;
+use super::restore::plan_href;
+use super::restored::RestoredView;
 use crate::chart::{Area, area};
 use crate::explanation::{Explanation, NextStep};
 use crate::format::{When, ago, bytes, bytes_parts, clock, count, duration, many};
 use crate::joblog::LineView;
 use crate::template::View;
-use crate::words::{Badge, actor, hold, is_broken_off, job_title, ran};
+use crate::words::{Badge, actor, hold, is_broken_off, job_title, ran, restore_target};
 use fleet::record::{
     BackupFigures, EndedBy, ForgetFigures, Job, JobFigures, JobProgress, JobState, JobWhat, RestorePlan,
     RestoreTarget,
@@ -110,7 +112,8 @@ pub(crate) struct JobView {
     pub(crate) figures: Vec<Figure>,
     /// What there is to say of single paths of a source group, a sentence each.
     pub(crate) findings: Vec<String>,
-    pub(crate) findings_title: &'static str,
+    /// What a restore came to.
+    pub(crate) restored: Option<RestoredView>,
     pub(crate) log: LogView,
     pub(crate) before: Vec<JobLine>,
     pub(crate) facts: Vec<Fact>,
@@ -161,7 +164,7 @@ impl JobView {
             cards: Fact::samples(s),
             figures: figures(&job),
             findings: vec![s.text("/srv/photos: is not there")],
-            findings_title: findings_title(&job),
+            restored: None,
             log: LogView {
                 lines: vec![line("log-bad"), line("")],
                 tail: (!state.is_ended()).then(|| "/jobs/01?part=job-log&after=2".to_owned()),
@@ -184,7 +187,9 @@ impl View for JobView {
 #[cfg(test)]
 impl crate::sample::Samples for JobView {
     fn samples(s: &crate::sample::Sample) -> Vec<Self> {
-        JobState::ALL.map(|state| Self::sample(s, state)).into()
+        let mut samples: Vec<Self> = JobState::ALL.map(|state| Self::sample(s, state)).into();
+        samples.push(Self { restored: Some(RestoredView::sample(s)), ..Self::sample(s, JobState::Warning) });
+        samples
     }
 }
 
@@ -221,11 +226,16 @@ pub(crate) fn sample_job(s: &crate::sample::Sample, state: JobState) -> Job {
 /// What the page shows of a job that runs.
 pub(crate) fn live(now: Timestamp, job: &Job, progress: &JobProgress) -> LiveView {
     // Prune, check and the like count steps, not files: their progress names what they count.
-    let counts_files = matches!(job.what, JobWhat::Backup { .. });
+    let restores = matches!(job.what, JobWhat::Restore(_));
+    let counts_files = restores || matches!(job.what, JobWhat::Backup { .. });
     let mut figures = Vec::new();
     if counts_files {
         figures.extend([
-            Figure::bytes("Read", progress.bytes_done, &format!(" of {}", bytes(progress.bytes_total))),
+            Figure::bytes(
+                if restores { "Written" } else { "Read" },
+                progress.bytes_done,
+                &format!(" of {}", bytes(progress.bytes_total)),
+            ),
             Figure::new("Files", count(progress.files_done), format!("of {}", count(progress.files_total))),
             match progress.rate_bytes {
                 Some(rate) => Figure::bytes("Rate", rate, "/s"),
@@ -236,7 +246,7 @@ pub(crate) fn live(now: Timestamp, job: &Job, progress: &JobProgress) -> LiveVie
     if let Some(started) = job.started_at {
         figures.push(Figure::new("Running for", duration(now.ms_since(started) / 1_000), ""));
     }
-    if counts_files {
+    if counts_files && !restores {
         figures.push(Figure::new("Errors", count(u64::from(progress.errors)), ""));
     }
     LiveView {
@@ -251,7 +261,7 @@ pub(crate) fn live(now: Timestamp, job: &Job, progress: &JobProgress) -> LiveVie
             None => "of this step".to_owned(),
         },
         figures,
-        current_label: if counts_files { "Now reading" } else { "Now" },
+        current_label: if counts_files && !restores { "Now reading" } else { "Now" },
         chart: rate_chart(progress),
         current: crate::format::cut(&progress.current, 300),
     }
@@ -426,27 +436,12 @@ pub(crate) fn accept_host_key(job: &Job, key: &str, host_name: &str) -> ConfirmV
     }
 }
 
-/// What there is to say of single paths: of a source group, or of what failed in a restore.
+/// What there is to say of single paths of a source group.
 pub(crate) fn findings(job: &Job) -> Vec<String> {
-    if let JobFigures::Restore(done) = &job.figures {
-        let more = (done.failures_left_out > 0)
-            .then(|| format!("and {} more: the log names them", count(done.failures_left_out)));
-        let named = done.failures.iter().map(|failure| format!("{}: {}", failure.path, failure.reason));
-        return named.chain(more).collect();
-    }
     let JobFigures::Backup(figures) = &job.figures else { return Vec::new() };
     let more = (figures.findings_left_out > 0)
         .then(|| format!("and {} more: the log names them", count(u64::from(figures.findings_left_out))));
     figures.findings.iter().map(ToString::to_string).chain(more).collect()
-}
-
-/// What the list of them is called.
-pub(crate) const fn findings_title(job: &Job) -> &'static str {
-    match (&job.figures, job.what.is_dry_run()) {
-        (JobFigures::Restore(_), false) => "Not restored",
-        (JobFigures::Restore(_), true) => "Would not be restored",
-        _ => "Paths of the source group",
-    }
 }
 
 /// What was kept beside the rules.
@@ -510,6 +505,8 @@ pub(crate) fn verdict(job: &Job, again: Option<(String, Option<String>)>) -> Opt
             format!("/jobs/{}/host-key", job.id)
         }
         NextStep::HostKey => format!("{host}/repo#connection"),
+        // What is there now is looked at before it is restored over once more.
+        NextStep::Restore => plan_href(job.host, job.id),
         NextStep::Again => again_href,
     };
     let again = cause.step == NextStep::Again;
@@ -528,12 +525,7 @@ pub(crate) fn verdict(job: &Job, again: Option<(String, Option<String>)>) -> Opt
 
 /// What a restore is to do.
 fn restore_facts(plan: &RestorePlan) -> Vec<Fact> {
-    let to = match &plan.target {
-        RestoreTarget::NewFolder { within } if within.is_empty() => Fact::new("To", "a new folder"),
-        RestoreTarget::NewFolder { within } => Fact::new("To", "a new folder").note(format!("in {within}")),
-        RestoreTarget::Folder { path } => Fact::new("To", path),
-        RestoreTarget::Original => Fact::new("To", "the original places"),
-    };
+    let to = Fact::new("To", restore_target(&plan.target));
     let mut facts = vec![Fact::new("Snapshot", &plan.snapshot[..8]).code(), to];
     if !matches!(plan.target, RestoreTarget::NewFolder { .. }) {
         facts.push(Fact::new("Existing files", crate::words::overwrite(plan.overwrite)));

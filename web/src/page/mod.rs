@@ -31,6 +31,8 @@ pub(crate) mod quarantine;
 pub(crate) mod refused;
 pub(crate) mod repo;
 pub(crate) mod repo_view;
+pub(crate) mod restore;
+pub(crate) mod restored;
 pub(crate) mod run_button;
 pub(crate) mod schedule;
 pub(crate) mod settings;
@@ -83,6 +85,7 @@ views! {
     quarantine::QuarantineView,
     refused::RefusedView,
     repo::RepoPageView,
+    restore::RestoreView,
     schedule::ScheduleFormView,
     settings::SettingsView,
     snapshots::SnapshotsView,

@@ -42,6 +42,8 @@ pub(crate) struct SnapshotView {
     pub(crate) added: String,
     /// What it lacks of what its group names, in words.
     pub(crate) lacks: Option<String>,
+    /// The folder at which it is looked into.
+    pub(crate) opens_at: String,
 }
 
 /// Snapshots that belong to no source group, and where one begins that goes on with them.
@@ -105,6 +107,7 @@ impl crate::sample::Samples for SnapshotsView {
                 when: s.when(),
                 age: s.text("2 h"),
                 lacks: s.some("missing /srv/photos"),
+                opens_at: "%2Fsrv%2Fmedia".to_owned(),
                 tags: vec![s.text("media")],
                 more_tags: s.some("and 1 more"),
                 paths: s.text("/srv/media"),
@@ -304,6 +307,7 @@ fn view(now: Timestamp, row: &SnapshotRow, lacking: &BTreeMap<String, Flawed>) -
     let known = |size: Option<u64>| size.map_or_else(|| "not known".to_owned(), bytes);
     SnapshotView {
         lacks: snapshot_lacks(row, lacking),
+        opens_at: opens_at(row),
         short: row.id.chars().take(8).collect(),
         id: row.id.clone(),
         when: When::short(row.time),
@@ -317,6 +321,15 @@ fn view(now: Timestamp, row: &SnapshotRow, lacking: &BTreeMap<String, Flawed>) -
             .added_packed_bytes
             .map_or_else(|| "not known".to_owned(), |size| format!("+{}", bytes(size))),
     }
+}
+
+/// The one path that was backed up, for an address; `/` when there are several.
+fn opens_at(row: &SnapshotRow) -> String {
+    let path = match row.paths.as_slice() {
+        [path] => path.as_str(),
+        _ => "/",
+    };
+    form_urlencoded::byte_serialize(path.as_bytes()).collect()
 }
 
 fn more(left_out: u32) -> Option<String> {

@@ -36,6 +36,7 @@ fn shell(nav: &'static str, acts: bool) -> Shell {
         csrf: "token".to_owned(),
         user: Some("mira".to_owned()),
         operator: acts,
+        restores: acts,
         admin: acts,
         version: "0.1.0".to_owned(),
         hosts_connected: "41 hosts".to_owned(),

@@ -12,7 +12,7 @@ pub(crate) use hold::{hold, refused};
 pub(crate) use kits::{gap, kits};
 pub(crate) use pending::{given_up, setback};
 pub(crate) use reason::{reason, reason_of_several};
-pub(crate) use terms::{class, job_kind, overwrite};
+pub(crate) use terms::{class, job_kind, overwrite, restore_target};
 
 use crate::format::{bytes, count, cut, duration, many};
 use fleet::record::*;

@@ -1,5 +1,6 @@
 //! What kinds of jobs and classes of failure are called.
 
+use fleet::record::RestoreTarget;
 use schema::{Class, JobKind, Overwrite};
 
 /// What a kind of job is called; a dry run only says what it would do.
@@ -19,6 +20,16 @@ pub(crate) const fn job_kind(kind: JobKind, is_dry_run: bool) -> &'static str {
         JobKind::Restore if is_dry_run => "Dry run of a restore",
         JobKind::Restore => "Restore",
         JobKind::Browse => "Folder list",
+    }
+}
+
+/// Where a restore goes.
+pub(crate) fn restore_target(target: &RestoreTarget) -> String {
+    match target {
+        RestoreTarget::NewFolder { within } if within.is_empty() => "a new folder".to_owned(),
+        RestoreTarget::NewFolder { within } => format!("a new folder in {within}"),
+        RestoreTarget::Folder { path } => path.clone(),
+        RestoreTarget::Original => "the original places".to_owned(),
     }
 }
 
