@@ -39,6 +39,7 @@ mod policy;
 mod preview;
 mod refused_connections;
 mod replaced;
+mod restore_page;
 mod restored;
 mod retention;
 mod same_story;
