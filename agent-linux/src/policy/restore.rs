@@ -78,7 +78,7 @@ impl Policy {
                 path.display()
             ));
         }
-        Ok(RestoreTo::Folder { path, forbidden })
+        Ok(RestoreTo::Folder { path, may_hold: self.restore_in_place, forbidden })
     }
 
     /// What is the agent's own, by the names that were given and by where they lead.
@@ -198,10 +198,21 @@ mod tests {
             ("/", Err("restore_targets")),
         ] {
             match (into(&policy, path), found) {
-                (Ok(RestoreTo::Folder { path: got, .. }), Ok(wanted)) => assert_eq!(got, Path::new(wanted)),
+                (Ok(RestoreTo::Folder { path: got, may_hold, .. }), Ok(wanted)) => {
+                    assert_eq!((got.as_path(), may_hold), (Path::new(wanted), false));
+                }
                 (Err(why), Err(says)) => assert!(why.contains(says), "{path}: {why}"),
                 (got, _) => panic!("{path}: {got:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_named_folder_that_holds_something_needs_the_right_to_replace_what_is_there() {
+        for restore_in_place in [false, true] {
+            let policy = Policy { restore_in_place, ..policy() };
+            let Ok(RestoreTo::Folder { may_hold, .. }) = into(&policy, "/nowhere/base/x") else { panic!() };
+            assert_eq!(may_hold, restore_in_place);
         }
     }
 

@@ -53,6 +53,8 @@ pub enum RestoreTo {
     Folder {
         /// The folder.
         path: PathBuf,
+        /// Also when something is in it already. Otherwise it has to be empty.
+        may_hold: bool,
         /// Folders in which nothing is restored, by whatever path they are reached.
         forbidden: Vec<PathBuf>,
     },

@@ -576,6 +576,8 @@ fn with_a_policy_valid_commands_do_no_more_than_it_lets_them() {
         assert_eq!(outcome, Outcome::Succeeded, "{message}");
         assert!(one_restored(root).join(&inside[1..]).join("0").exists());
     }
+    // What is there is not written over, nor beside.
+    attack.is_refused(JobSpec::Restore(restore_into(&id, &format!("{back}/today"))), "restore_in_place");
 
     // Repositories, and variables that lead elsewhere.
     attack.repository_is_refused(&attack.at("repo2"), None, "repositories");

@@ -28,7 +28,7 @@ fn new_folder(rig: &Rig, below: &str) -> RestoreTo {
 
 /// Into that folder itself.
 fn named_folder(rig: &Rig, below: &str) -> RestoreTo {
-    RestoreTo::Folder { path: base(rig, below), forbidden: vec![rig.path("repo")] }
+    RestoreTo::Folder { path: base(rig, below), may_hold: true, forbidden: vec![rig.path("repo")] }
 }
 
 const PLAIN: RestoreSpec<'static> = RestoreSpec {
@@ -403,6 +403,25 @@ async fn what_is_there_already_becomes_what_restic_by_hand_makes_of_it() {
             assert!(hand.env("RESTIC_PASSWORD", &rig.credentials.repo_password).status().unwrap().success());
             assert!(tree(&ours) == tree(&by_hand), "{name}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_is_written_where_something_is_already_unless_the_policy_lets_it() {
+    with_each_version(async |_, restic| {
+        let (mut rig, id, _, _) = saved(restic).await;
+        let to = RestoreTo::Folder { path: base(&rig, "held"), may_hold: false, forbidden: Vec::new() };
+        // Missing, then empty, then neither.
+        let _ = restore(&mut rig, to.clone(), &id, &[], true).await.succeeded();
+        fs::create_dir_all(base(&rig, "held")).unwrap();
+        let _ = restore(&mut rig, to.clone(), &id, &[], false).await.succeeded();
+        let before = tree(&base(&rig, "held"));
+        for dry_run in [true, false] {
+            let ran = restore(&mut rig, to.clone(), &id, &[], dry_run).await.failed(Class::Policy);
+            assert!(ran.end.message.contains("restore_in_place"), "{}", ran.end.message);
+        }
+        assert!(tree(&base(&rig, "held")) == before);
     })
     .await;
 }

@@ -100,6 +100,7 @@ impl Job<'_> {
             // restic would take no notice of them.
             self.say(&format!("The snapshot holds no {}.", plan.picked.missing.join(", "))).await;
         }
+        let may_hold = matches!(to, RestoreTo::Folder { may_hold: true, .. });
         let (how, forbidden) = match to {
             RestoreTo::Original { without } => {
                 plan.step = args::into_original(&plan.step, spec, &without, self.version());
@@ -107,15 +108,22 @@ impl Job<'_> {
             }
             // That it could be made is not known before it is made; that it may not be is.
             RestoreTo::New { within, forbidden } if spec.dry_run => (How::Look { within }, forbidden),
-            RestoreTo::Folder { path, forbidden } if spec.dry_run => (How::Find { path }, forbidden),
+            RestoreTo::Folder { path, forbidden, .. } if spec.dry_run => (How::Find { path }, forbidden),
             RestoreTo::New { within, forbidden } => {
                 let name = folder_name(spec.snapshot, &Instant(wall_clock()).to_string());
                 (How::Make { within, name }, forbidden)
             }
-            RestoreTo::Folder { path, forbidden } => (How::OpenOrMake { path }, forbidden),
+            RestoreTo::Folder { path, forbidden, .. } => (How::OpenOrMake { path }, forbidden),
         };
         match self.open(how, forbidden).await {
             Ok(Opened::New(made)) => self.restore_into(plan, made).await,
+            Ok(Opened::Found(found)) if !may_hold && !found.is_empty() => {
+                let message = format!(
+                    "Nothing was restored: there is something in {} already, and this machine's own policy lets nothing be written over what is there. Name an empty folder or one that is not there. To change that: restore_in_place in its policy file.",
+                    found.path().display()
+                );
+                Verdict::failed(Class::Policy, &message)
+            }
             Ok(Opened::Found(found)) => self.restore_over(plan, found).await,
             Ok(Opened::NotThere(path)) => self.rehearse(plan, &path).await,
             Err(verdict) => verdict,
