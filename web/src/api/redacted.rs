@@ -4,7 +4,7 @@
 use super::dto::{HostOut, JobOut, RepoOut};
 use fleet::HostRow;
 use fleet::maintenance::CheckStatus;
-use fleet::record::{Job, JobProgress, RepoState, Sharer};
+use fleet::record::{Job, JobFigures, JobProgress, RepoState, Sharer};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -27,8 +27,10 @@ const OF_HOST: [&str; 14] = [
 ];
 /// Which repository it is, whoever names it: the id is what others could claim to use.
 const NOT_OF_REPO: [&str; 2] = ["history", "repo_id"];
-/// restic's words name files; an account's name is nobody else's business.
-const NOT_OF_JOB: [&str; 2] = ["error", "actor"];
+/// restic's words name files, and so does what is restored; an account's name is nobody else's business.
+const NOT_OF_JOB: [&str; 3] = ["error", "actor", "restore"];
+/// Of the summary of a restore: its numbers are enough.
+const NOT_OF_RESTORE: [&str; 2] = ["failures", "target"];
 
 /// A host, in short.
 #[must_use]
@@ -51,6 +53,9 @@ pub fn repo(state: &RepoState, sharers: &[Sharer], check: CheckStatus) -> Value 
 pub fn job(job: &Job, progress: Option<JobProgress>) -> Value {
     let mut fields = fields(&JobOut::new(job, progress));
     fields.retain(|name, _| !NOT_OF_JOB.contains(&name.as_str()));
+    if let (JobFigures::Restore(_), Some(Value::Object(summary))) = (&job.figures, fields.get_mut("summary")) {
+        summary.retain(|name, _| !NOT_OF_RESTORE.contains(&name.as_str()));
+    }
     Value::Object(fields)
 }
 
@@ -59,5 +64,42 @@ fn fields(body: &impl Serialize) -> Map<String, Value> {
         Ok(Value::Object(fields)) => fields,
         // A body is a struct with plain names.
         _ => Map::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fleet::record::{Actor, JobWhat, RestoreFailure, RestoreFigures, RestorePlan, RestoreTarget};
+
+    #[test]
+    fn of_a_restore_the_numbers_are_told_and_no_file_is_named() {
+        let host = schema::HostId([2; 16]);
+        let what = JobWhat::Restore(RestorePlan {
+            source: host,
+            snapshot: "0badcafe".to_owned(),
+            paths: vec!["/srv/secret-plans".to_owned()],
+            target: RestoreTarget::Folder { path: "/srv/secret-place".to_owned() },
+            overwrite: schema::Overwrite::Never,
+            delete: false,
+            verify: true,
+            dry_run: false,
+        });
+        let (id, at) = (schema::JobId([1; 16]), schema::Timestamp(1));
+        let mut restored = Job::new(id, host, what, Actor::System, at, schema::CommandSeq(1));
+        restored.message = "/srv/secret-place can't be written".to_owned();
+        restored.figures = JobFigures::Restore(RestoreFigures {
+            files: 41,
+            failed: 1,
+            target: "/srv/secret-place".to_owned(),
+            failures: vec![RestoreFailure {
+                path: "/srv/secret-plans/a".to_owned(),
+                reason: "/srv/secret-place/a: no space".to_owned(),
+            }],
+            ..RestoreFigures::default()
+        });
+        let told = job(&restored, None);
+        assert_eq!((&told["summary"]["files"], &told["summary"]["failed"]), (&41.into(), &1.into()));
+        assert!(!told.to_string().contains("secret"), "{told}");
     }
 }
