@@ -217,12 +217,19 @@ impl Snapshot {
         listing::read(&self.view, host)
     }
 
+    /// The snapshots of that listing and those that backups have made since, newest first.
+    pub fn known_snapshots(&self, host: HostId) -> Result<Vec<SnapshotRow>, StoreError> {
+        let mut rows = listing::known(&self.view, host)?;
+        rows.sort_by(|one, other| (other.time, &one.id).cmp(&(one.time, &other.id)));
+        Ok(rows)
+    }
+
     /// What is known of that listing itself.
     pub fn listed(&self, host: HostId) -> Result<Option<Listed>, StoreError> {
         listing::listed(&self.view, host)
     }
 
-    /// A part of that listing, newest snapshot first: of those that are wanted.
+    /// A part of the known snapshots, newest first: of those that are wanted.
     pub fn snapshots_part(
         &self,
         host: HostId,

@@ -395,7 +395,7 @@ fn api_hosts() -> Vec<Route> {
                 .answers::<FolderOut>(200),
         ),
         get("/api/hosts/{host}/snapshots", Read, repo::snapshots).doc(
-            repository("Snapshots of the last listing, newest first")
+            repository("Snapshots of the last listing and those that backups have made since, newest first")
                 .query("group", "only of this source group")
                 .query_boolean(
                     "refresh",

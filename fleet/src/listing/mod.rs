@@ -1,5 +1,6 @@
 //! Snapshot listings: collected while a listing job runs, shown when it has ended well.
 
+mod recent;
 mod row;
 
 pub(crate) use row::{MAX_BACKUPS, read, short};
@@ -186,8 +187,17 @@ pub(crate) fn listed(reads: &impl Reads, host: HostId) -> Result<Option<Listed>,
     Ok(listing.map(|Listing { at, kept, left_out, .. }| Listed { at, kept, left_out }))
 }
 
-/// A part of the newest whole listing, newest snapshot first: of those that are wanted. Keeps no more in memory than
-/// that part.
+/// The snapshots of the newest whole listing and those that backups have made since, in no order.
+pub(crate) fn known(reads: &impl Reads, host: HostId) -> Result<Vec<SnapshotRow>, StoreError> {
+    let mut recent = recent::since(reads, host, reads.get(&LISTINGS, &host)?.as_ref())?;
+    let mut rows = read(reads, host)?.map(|(_, rows)| rows).unwrap_or_default();
+    rows.iter().for_each(|row| drop(recent.remove(short(&row.id))));
+    rows.extend(recent.into_values());
+    Ok(rows)
+}
+
+/// A part of what is [`known`], newest snapshot first: of those that are wanted. Keeps no more of a listing in memory
+/// than that part.
 pub(crate) fn part(
     reads: &impl Reads,
     host: HostId,
@@ -195,7 +205,8 @@ pub(crate) fn part(
     page: &Page,
 ) -> Result<Paged<SnapshotRow>, StoreError> {
     let none = Paged { items: Vec::new(), next: None };
-    let Some(listing) = reads.get(&LISTINGS, &host)? else { return Ok(none) };
+    let listing = reads.get(&LISTINGS, &host)?;
+    let mut recent = recent::since(reads, host, listing.as_ref())?;
     let after = match page.cursor.as_deref().map(str::parse::<SnapshotCursor>) {
         Some(Err(())) => return Ok(none),
         Some(Ok(after)) => Some(after),
@@ -205,19 +216,26 @@ pub(crate) fn part(
     let mut found: BTreeMap<(SnapshotCursor, u32), SnapshotRow> = BTreeMap::new();
     // Of the same time and id, as a repository never has and a host may say.
     let mut number = 0;
-    reads.walk(&LISTED, &Span::under(&listing.job), Order::Ascending, |_, SnapshotPage(rows)| {
-        for row in rows {
-            let place = SnapshotCursor::of(&row);
-            if after.as_ref().is_none_or(|after| place > *after) && wanted(&row) {
-                number += 1;
-                found.insert((place, number), row);
-                if found.len() > limit + 1 {
-                    found.pop_last();
-                }
+    let mut take = |row: SnapshotRow| {
+        let place = SnapshotCursor::of(&row);
+        if after.as_ref().is_none_or(|after| place > *after) && wanted(&row) {
+            number += 1;
+            found.insert((place, number), row);
+            if found.len() > limit + 1 {
+                found.pop_last();
             }
         }
-        Ok(ControlFlow::Continue(()))
-    })?;
+    };
+    if let Some(listing) = listing {
+        reads.walk(&LISTED, &Span::under(&listing.job), Order::Ascending, |_, SnapshotPage(rows)| {
+            for row in rows {
+                recent.remove(short(&row.id));
+                take(row);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+    }
+    recent.into_values().for_each(take);
     let mut items: Vec<SnapshotRow> = found.into_values().collect();
     let has_more = items.len() > limit;
     items.truncate(limit);

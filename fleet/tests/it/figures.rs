@@ -1,4 +1,4 @@
-use crate::support::{Agent, DAY_MS, HOUR_MS, START, backup, by, group, in_memory};
+use crate::support::{Agent, DAY_MS, HOUR_MS, START, backup, by, group, in_memory, saved};
 use fleet::record::{Group, Hold, JobFigures, JobState, Origin, Tested};
 use fleet::{Changed, JobRequest};
 use schema::job::{BackupSummary, ProbeSummary};
@@ -379,4 +379,50 @@ async fn a_clock_that_is_hours_off_is_a_warning_and_one_that_is_minutes_off_is_s
     agent.report(ReportBody::Finished(end)).await;
     let ended = agent.job(job.id);
     assert_eq!((ended.finished_at, ended.state), (Some(began.plus_ms(60_000)), JobState::Succeeded));
+}
+
+#[tokio::test]
+async fn a_backup_adds_its_snapshot_to_what_is_known_until_a_listing_says_all() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let known = |agent: &Agent| {
+        let read = fleet.read().unwrap();
+        let all: Vec<String> =
+            read.known_snapshots(agent.host).unwrap().into_iter().map(|row| row.id).collect();
+        let mut parts = Vec::new();
+        let mut cursor = None;
+        loop {
+            let page = fleet::Page { cursor, limit: 1 };
+            let part = read.snapshots_part(agent.host, |_| true, &page).unwrap();
+            parts.extend(part.items.into_iter().map(|row| row.id));
+            cursor = part.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(all, parts, "all at once and part by part");
+        all
+    };
+    assert_eq!(known(&agent), Vec::<String>::new());
+    let made = |snapshot: &'static str| {
+        let Summary::Backup(summary) = saved() else { panic!() };
+        Summary::Backup(schema::job::BackupSummary { snapshot, total_files: 7, ..summary })
+    };
+    let _ = agent.back_up_as("etc", Outcome::Succeeded, made("aaaaaaaa1")).await;
+    world.pass(1_000);
+    let _ = agent.back_up_as("etc", Outcome::Failed, Summary::None).await;
+    world.pass(1_000);
+    let _ = agent.back_up_as("etc", Outcome::Warning, made("bbbbbbbb2")).await;
+    assert_eq!(known(&agent), ["bbbbbbbb2", "aaaaaaaa1"], "newest first, and none of the one that failed");
+    let row = fleet.read().unwrap().known_snapshots(agent.host).unwrap().remove(0);
+    assert_eq!((row.hostname.as_str(), row.tags, row.files), ("attic", vec!["etc".to_owned()], Some(7)));
+
+    // What the listing lacks is gone, what it has is there once, what comes later is added.
+    world.pass(1_000);
+    list(&mut agent, &["bbbbbbbb2"], Outcome::Succeeded).await;
+    assert_eq!(known(&agent), ["bbbbbbbb2"]);
+    world.pass(1_000);
+    let _ = agent.back_up_as("etc", Outcome::Succeeded, made("cccccccc3")).await;
+    assert_eq!(known(&agent), ["cccccccc3", "bbbbbbbb2"]);
+    assert!(fleet.read().unwrap().snapshots(agent.host).unwrap().is_some_and(|(_, rows)| rows.len() == 1));
 }

@@ -403,7 +403,7 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, host: &str, wanted: &Wanted) -> Result<F
 
 fn title(snapshot: &Snapshot, host: HostId, wanted: &Wanted) -> Result<String, Problem> {
     let Some(id) = &wanted.snapshot else { return Ok("Folders".to_owned()) };
-    let listed = snapshot.snapshots(host)?.map(|(_, rows)| rows).unwrap_or_default();
+    let listed = snapshot.known_snapshots(host)?;
     let short: String = id.chars().take(8).collect();
     Ok(match listed.iter().find(|row| row.id.starts_with(id.as_str())) {
         Some(row) => format!("Snapshot {short} of {}", exact(row.time)),

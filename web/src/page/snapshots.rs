@@ -138,8 +138,7 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, host: &str, query: &Query) -> Result<Sna
     let (id, now) = (row.host.id, ctx.now());
     let listed = snapshot.listed(id)?;
     let at = listed.map(|listed| listed.at);
-    let mut all = snapshot.snapshots(id)?.map(|(_, rows)| rows).unwrap_or_default();
-    all.sort_by_key(|row| std::cmp::Reverse(row.time));
+    let all = snapshot.known_snapshots(id)?;
     let group = query.get("group").map(str::to_owned);
     let page = Page { limit: PART_ROWS, ..query.page_of::<SnapshotCursor>()? };
     let address = |part: bool, group: Option<&str>, cursor: Option<&str>| {
@@ -168,10 +167,17 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, host: &str, query: &Query) -> Result<Sna
     let listing = snapshot.latest_job(id, JobKind::Snapshots)?.filter(|job| !job.state.is_ended());
     let (note_title, note) = match (at, &listing) {
         (_, Some(job)) => ("The snapshots are being listed".to_owned(), crate::words::job_result(job, None)),
-        (None, None) => ("Not listed yet".to_owned(), "List the snapshots to see them.".to_owned()),
+        (None, None) if all.is_empty() => {
+            ("Not listed yet".to_owned(), "List the snapshots to see them.".to_owned())
+        }
+        (None, None) => (
+            many(all.len() as u64, "snapshot"),
+            "These are of the backups that were made here. List the snapshots to see all of the repository."
+                .to_owned(),
+        ),
         (Some(_), None) => (
             many(all.len() as u64, "snapshot"),
-            "Snapshots that are newer than this list are added when it is refreshed.".to_owned(),
+            "Each backup adds its own. What others made or removed shows when the list is refreshed.".to_owned(),
         ),
     };
     Ok(SnapshotsView {

@@ -219,7 +219,7 @@ pub(crate) struct SnapshotsOut {
     pub(crate) listed_at: Option<String>,
     /// The listing that was asked for.
     pub(crate) refresh_job: Option<String>,
-    /// How many were listed and are kept, of all groups.
+    /// How many were listed and are kept, of all groups. The items have those of later backups, too.
     pub(crate) total: u32,
     /// How many there are beside these: the oldest of a very long list, or what can't be read.
     pub(crate) left_out: u32,

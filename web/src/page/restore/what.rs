@@ -164,8 +164,7 @@ pub(super) struct Listing {
 
 impl Listing {
     pub(super) fn read(snapshot: &Snapshot, host: &Host) -> Result<Self, Problem> {
-        let mut rows = snapshot.snapshots(host.id)?.map(|(_, rows)| rows).unwrap_or_default();
-        rows.sort_by_key(|row| std::cmp::Reverse(row.time));
+        let rows = snapshot.known_snapshots(host.id)?;
         Ok(Self { rows, owners: snapshot.owners(host)? })
     }
 
