@@ -81,6 +81,8 @@ async fn measure_tick(what: &str, equipped: bool) {
             let keep = Retention { daily: 7, ..Retention::default() };
             let group = Group { keep, ..support::group("etc") };
             fleet.put_group(agent.host, Some("etc"), group, support::by()).await.unwrap();
+            // What the repository holds of the group from before is known: nothing.
+            agent.lists_nothing().await;
             requests.extend([JobRequest::Forget, JobRequest::Prune]);
         }
         agent.back_up("etc", Outcome::Succeeded).await;
