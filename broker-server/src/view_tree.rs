@@ -11,7 +11,7 @@
 //! Made from the store alone, and in the words of the API: what a page shows and what a topic says can't differ.
 //! Nothing here is a secret, and log lines and paths of files stay out of it.
 
-use fleet::{Snapshot, StoreError, maintenance::check_status, record::JobProgress};
+use fleet::{FleetState, StoreError, maintenance::check_status, record::JobProgress};
 use schema::{HostId, JobId, JobKind};
 use serde_json::Value;
 use std::{
@@ -50,7 +50,7 @@ struct HostTopics {
 
 impl ViewTree {
     /// All that has to be said of one host: after a change of the host, its repository, or at the start.
-    pub fn host(&mut self, read: &Snapshot, host: HostId) -> Result<Vec<Leaf>, StoreError> {
+    pub fn host(&mut self, read: &FleetState, host: HostId) -> Result<Vec<Leaf>, StoreError> {
         let Some(row) = read.host_row(host) else { return Ok(self.forget(host)) };
         let name = row.host.name.clone();
         let renamed = self.standing.get(&host).is_some_and(|standing| standing.name != name);
@@ -78,7 +78,7 @@ impl ViewTree {
     /// What has to be said after a change of one job.
     pub fn job(
         &mut self,
-        read: &Snapshot,
+        read: &FleetState,
         host: HostId,
         id: JobId,
         progress: Option<JobProgress>,
@@ -136,7 +136,7 @@ impl ViewTree {
     }
 }
 
-fn repo(read: &Snapshot, host: HostId) -> Result<Value, StoreError> {
+fn repo(read: &FleetState, host: HostId) -> Result<Value, StoreError> {
     let state = read.repo(host)?;
     let check = check_status(state.check.as_ref(), &read.maintenance(host)?, read.now());
     Ok(redacted::repo(&state, &read.sharers(host)?, check))

@@ -1,12 +1,12 @@
 use crate::change::{Change, ChangeSeq};
 use crate::context::Context;
+use crate::fleet_state::FleetState;
 use crate::op::Op;
 use crate::record::meta::META_KEY_CHECK;
 use crate::record::{EnrollToken, JobProgress, LogChunk, Secret};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::roster;
-use crate::snapshot::Snapshot;
 use crate::store::{META, Moment, ReadView, Reads, Store, WriterCounts};
 use schema::{HostId, JobId, Timestamp};
 use std::sync::Arc;
@@ -55,14 +55,14 @@ impl Fleet {
     }
 
     /// One consistent snapshot. Cheap; but what it sees is not freed while it lives, so let it go soon.
-    pub fn read(&self) -> Result<Snapshot, StoreError> {
+    pub fn read(&self) -> Result<FleetState, StoreError> {
         let view = self.view()?;
         let entries = self
             .context
             .roster
             .entries()
             .map_or_else(|| roster::read_all(&self.context.settings.timezone, &view), Ok)?;
-        Ok(Snapshot::new(view, entries, self.context(), self.store.bytes()))
+        Ok(FleetState::new(view, entries, self.context(), self.store.bytes()))
     }
 
     /// The number of the newest change: what is read after this was asked knows of it.

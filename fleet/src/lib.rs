@@ -14,7 +14,7 @@
 //! ```text
 //! request, message ─▶ Fleet ─▶ operation ─▶ writer thread ─▶ one commit for all that waits ─▶ answers
 //!                                              │                     └─▶ changes, wakes
-//! page, API, metrics ◀─ Snapshot ◀─────── redb (holdfast.redb)
+//! page, API, metrics ◀─ FleetState ◀───── redb (holdfast.redb)
 //! ```
 //!
 //! Every change is an operation on one write transaction: what belongs together (a job, its command, its audit
@@ -42,6 +42,7 @@ mod dispatch;
 mod enroll;
 mod facts;
 mod fleet;
+mod fleet_state;
 mod folder;
 #[cfg(test)]
 mod format_files;
@@ -76,7 +77,6 @@ mod seal;
 pub mod seed;
 mod settings;
 mod sign_in;
-mod snapshot;
 mod soundness;
 mod status;
 mod store;
@@ -91,6 +91,7 @@ pub use budget::OverBudget;
 pub use change::{Change, ChangeSeq, Changed};
 pub use credentials::host_key::fingerprint as host_key_fingerprint;
 pub use fleet::{Fleet, Handled, NewEnrollToken};
+pub use fleet_state::FleetState;
 pub use folder::{NoInclude, check_snapshot, clean_path, include_of};
 pub use groups::{Owner, Owners};
 pub use kit::{KitChoice, KitCredentials, KitGap, KitHost, KitSlot, Kits, NewKit, WhyGap};
@@ -105,7 +106,6 @@ pub use request::{By, JobRequest, OperatorChange};
 pub use scrub::{Found, Scrub};
 pub use settings::{AgingLimits, Driver, Random, Settings};
 pub use sign_in::DEVICE_LIVES_MS;
-pub use snapshot::Snapshot;
 pub use store::WriterCounts;
 pub use view::{
     AuditFilter, DAYS, Day, FleetCounts, HostFilter, HostRow, JobFilter, Page, Paged, Reason, ScheduleView,

@@ -36,7 +36,7 @@ pub(crate) async fn hash(ctx: &Ctx, password: Secret) -> Result<String, Problem>
 /// The operator of this name.
 pub(crate) async fn find_operator(ctx: &Ctx, name: &str) -> Result<Operator, Problem> {
     let name = name.to_owned();
-    let found = ctx.read(move |_, snapshot| Ok(snapshot.operator(&name)?));
+    let found = ctx.read(move |_, state| Ok(state.operator(&name)?));
     Ok(found.await?.ok_or(Refused::AccountNotFound)?)
 }
 

@@ -11,9 +11,9 @@ use fleet::record::Host;
 pub(crate) async fn acknowledge(ctx: &Ctx, host: &str, mark: Option<String>) -> Result<Host, Problem> {
     let name = host.to_owned();
     let (host, shown) = ctx
-        .read(move |ctx, snapshot| {
-            let host = ctx.host(snapshot, &name)?;
-            let row = snapshot.host_row(host.id).ok_or(Refused::HostNotFound)?;
+        .read(move |ctx, state| {
+            let host = ctx.host(state, &name)?;
+            let row = state.host_row(host.id).ok_or(Refused::HostNotFound)?;
             Ok((host, reason(&row.reason, row.now)))
         })
         .await?;

@@ -20,7 +20,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use fleet::record::{Actor, Host, Role, Scope, Scopes, Secret};
-use fleet::{By, ChangeSeq, Fleet, Found, NewEnrollToken, Snapshot};
+use fleet::{By, ChangeSeq, Fleet, FleetState, Found, NewEnrollToken};
 use schema::{HostId, Timestamp};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -241,14 +241,14 @@ impl Ctx {
     }
 
     /// The host of this id (or name).
-    pub(crate) fn host(&self, snapshot: &Snapshot, id_or_name: &str) -> Result<Host, Problem> {
+    pub(crate) fn host(&self, state: &FleetState, id_or_name: &str) -> Result<Host, Problem> {
         let by_id = match id_or_name.parse::<HostId>() {
-            Ok(id) => snapshot.host(id)?,
+            Ok(id) => state.host(id)?,
             Err(_) => None,
         };
         let found = match by_id {
             Some(host) => Some(host),
-            None if schema::name::is_valid(id_or_name) => snapshot.host_by_name(id_or_name)?,
+            None if schema::name::is_valid(id_or_name) => state.host_by_name(id_or_name)?,
             None => None,
         };
         found.ok_or_else(|| fleet::Refused::HostNotFound.into())

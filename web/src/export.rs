@@ -31,7 +31,7 @@ pub(crate) async fn audit(ctx: Ctx, query: Query) -> Result<Response<Body>, Prob
         let (ctx, filter, cursor, mut text) = state?;
         let part = (filter.clone(), Page { limit: PART, cursor });
         // It has begun, and is not turned away in the middle.
-        let found = ctx.answer(move |_, snapshot| Ok(snapshot.audit(&part.0, &part.1)?));
+        let found = ctx.answer(move |_, fleet_state| Ok(fleet_state.audit(&part.0, &part.1)?));
         let found = match found.await {
             Ok(found) => found,
             // What was sent so far stays; the connection ends in the middle, so that it does not pass for whole.

@@ -22,8 +22,8 @@ pub(crate) async fn alive() -> Json<Value> {
 pub(crate) async fn ready(ctx: Ctx) -> Result<Json<Value>, Problem> {
     // Not in the queue of the pages: it has to answer when that is long, and reads one small table.
     let away = |what: &str| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", what);
-    let snapshot = ctx.app.fleet.read().map_err(|_| away("The data file can't be read."))?;
-    snapshot.operators().map_err(|_| away("The data file can't be read."))?;
+    let state = ctx.app.fleet.read().map_err(|_| away("The data file can't be read."))?;
+    state.operators().map_err(|_| away("The data file can't be read."))?;
     let is_writable = is_writable(&ctx).await;
     if let Some(trouble) = ctx.app.troubles().into_iter().find(|trouble| trouble.is_failure) {
         return Err(away(&format!("{}. {}", trouble.title, trouble.text)));

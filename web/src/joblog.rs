@@ -3,7 +3,7 @@
 use crate::format::{clock, many};
 use crate::visible::{Breaks, visible};
 use fleet::record::{Job, LogChunk};
-use fleet::{Fleet, Snapshot, StoreError};
+use fleet::{Fleet, FleetState, StoreError};
 use schema::Timestamp;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -52,10 +52,10 @@ pub(crate) struct JobLog {
 
 impl JobLog {
     /// Reads the log of a job. The snapshot must be older than the look at the live lines, or the same.
-    pub(crate) fn read(fleet: &Fleet, snapshot: &Snapshot, job: &Job) -> Result<Self, StoreError> {
+    pub(crate) fn read(fleet: &Fleet, state: &FleetState, job: &Job) -> Result<Self, StoreError> {
         // Live first: a line that becomes durable in between is then seen at least once.
         let live = if job.state.is_ended() { Vec::new() } else { fleet.live_log(job.id) };
-        let stored = snapshot.job_log(job.id)?;
+        let stored = state.job_log(job.id)?;
         Ok(Self::join(
             stored.chunks.into_iter().chain(live),
             job.started_at.or(job.accepted_at).unwrap_or(job.created_at),

@@ -3,7 +3,7 @@
 use crate::app::Ctx;
 use crate::limiter::mark_of;
 use crate::problem::Problem;
-use fleet::Snapshot;
+use fleet::FleetState;
 use schema::Timestamp;
 
 /// The most rows that are shown; the longest waits first.
@@ -24,9 +24,9 @@ pub(crate) struct HeldUp {
 }
 
 /// All of them, and how many more there are.
-pub(crate) fn held_up(ctx: &Ctx, snapshot: &Snapshot) -> Result<(Vec<HeldUp>, usize), Problem> {
+pub(crate) fn held_up(ctx: &Ctx, state: &FleetState) -> Result<(Vec<HeldUp>, usize), Problem> {
     let now = ctx.now();
-    let operators = snapshot.operators()?;
+    let operators = state.operators()?;
     let name_of = |mark: String| {
         operators.iter().map(|operator| &operator.name).find(|name| mark_of(name) == mark).cloned()
     };

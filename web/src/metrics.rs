@@ -6,7 +6,7 @@ use crate::server_facts::{BrokerFigure, TaskFacts};
 use crate::visible::{Breaks, visible};
 use axum::http::header;
 use axum::response::IntoResponse;
-use fleet::{Found, HostFilter, HostRow, Kits, Scrub, Snapshot, Status};
+use fleet::{FleetState, Found, HostFilter, HostRow, Kits, Scrub, Status};
 use std::fmt::Write as _;
 
 /// A metric's name, type, help, and its samples: (labels, value).
@@ -14,18 +14,18 @@ type Family<'a> = (&'a str, &'a str, &'a str, Vec<(String, f64)>);
 
 /// Answers with all metrics.
 pub(crate) async fn metrics(ctx: Ctx) -> Result<impl IntoResponse, Problem> {
-    let text = ctx.read(|ctx, snapshot| Ok(text(&families(ctx, snapshot)?))).await?;
+    let text = ctx.read(|ctx, state| Ok(text(&families(ctx, state)?))).await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))
 }
 
-fn families<'a>(ctx: &'a Ctx, snapshot: &Snapshot) -> Result<Vec<Family<'a>>, Problem> {
-    let rows = snapshot.fleet(&HostFilter::default());
+fn families<'a>(ctx: &'a Ctx, state: &FleetState) -> Result<Vec<Family<'a>>, Problem> {
+    let rows = state.fleet(&HostFilter::default());
     let broker = (ctx.app.settings.broker)();
     let server = &ctx.app.settings.server;
     let mut families = of_hosts(&rows);
     families.extend(of_broker(&broker.figures));
     families.extend(of_tasks(&(ctx.app.settings.tasks)()));
-    families.extend(of_kits(&snapshot.kits()?));
+    families.extend(of_kits(&state.kits()?));
     families.extend(of_data_file(ctx.app.fleet.last_scrub(), (ctx.app.settings.space_left)()));
     let writer = ctx.app.fleet.writer_counts();
     families.extend([
@@ -35,8 +35,8 @@ fn families<'a>(ctx: &'a Ctx, snapshot: &Snapshot) -> Result<Vec<Family<'a>>, Pr
             "Addresses and accounts that have to wait after wrong passwords, at the pages.",
             one(ctx.app.limiter().held(ctx.now()).len() as f64),
         ),
-        ("holdfast_pending_runs", "gauge", "Pending backups.", one(snapshot.pending_count()? as f64)),
-        ("holdfast_storage_bytes", "gauge", "Size of the data file.", one(snapshot.storage_bytes() as f64)),
+        ("holdfast_pending_runs", "gauge", "Pending backups.", one(state.pending_count()? as f64)),
+        ("holdfast_storage_bytes", "gauge", "Size of the data file.", one(state.storage_bytes() as f64)),
         (
             "holdfast_reads_refused_total",
             "counter",

@@ -8,7 +8,7 @@ use crate::template::View;
 use axum::body::Body;
 use axum::http::{Response, StatusCode, header};
 use axum::response::IntoResponse;
-use fleet::Snapshot;
+use fleet::FleetState;
 use fleet::record::{Host, Scope};
 
 /// A request on a thread for reads. Pages are rendered here and nowhere else.
@@ -26,7 +26,7 @@ impl Ctx {
     /// Reads from one state of the fleet. When too many wait already, the request is turned away, `busy`.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Reading, &Snapshot) -> Result<T, Problem> + Send + 'static,
+        read: impl FnOnce(&Reading, &FleetState) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         self.apart(WhenBusy::Refuse, move |ctx| read(ctx, &ctx.app.fleet.read()?)).await
     }
@@ -34,7 +34,7 @@ impl Ctx {
     /// The same for the answer to what has been done: it is never turned away.
     pub(crate) async fn answer<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Reading, &Snapshot) -> Result<T, Problem> + Send + 'static,
+        read: impl FnOnce(&Reading, &FleetState) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         self.apart(WhenBusy::Wait, move |ctx| read(ctx, &ctx.app.fleet.read()?)).await
     }
@@ -61,7 +61,7 @@ impl Ctx {
     /// The host of this id (or name), for a request that is about to change something.
     pub(crate) async fn find_host(&self, id_or_name: &str) -> Result<Host, Problem> {
         let id_or_name = id_or_name.to_owned();
-        self.read(move |ctx, snapshot| ctx.host(snapshot, &id_or_name)).await
+        self.read(move |ctx, state| ctx.host(state, &id_or_name)).await
     }
 }
 

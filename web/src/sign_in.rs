@@ -100,7 +100,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
 pub(crate) async fn sign_in(ctx: &Ctx, name: &str, password: Secret) -> Result<OpenedSession, Problem> {
     let now = ctx.now();
     let asked = name.to_owned();
-    let operator = ctx.read(move |_, snapshot| Ok(snapshot.operator(&asked)?)).await?;
+    let operator = ctx.read(move |_, state| Ok(state.operator(&asked)?)).await?;
     let known = operator.as_ref().and_then(|operator| device_of(ctx, operator));
     let from = origin(&ctx.peer);
     let account = operator.as_ref().map(|operator| operator.name.as_str());

@@ -204,7 +204,8 @@ async fn a_repository_is_made_filled_listed_measured_thinned_and_checked() {
             dry_run: false,
         };
         let root = rig.folder.path().canonicalize().unwrap();
-        rig.restore_to = Some(RestoreTo::Folder { path: root.join("restored"), may_hold: false, forbidden: Vec::new() });
+        rig.restore_to =
+            Some(RestoreTo::Folder { path: root.join("restored"), may_hold: false, forbidden: Vec::new() });
         rig.run(JobSpec::Restore(restore)).await.succeeded();
         let restored = target.join(&source[1..]).join("inner/new");
         assert_eq!(fs::read(restored).unwrap(), b"new");

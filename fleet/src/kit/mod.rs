@@ -10,12 +10,12 @@ pub use gap::{KitGap, Kits, WhyGap};
 use crate::audit;
 use crate::credentials::{self, Opened};
 use crate::fleet::Fleet;
+use crate::fleet_state::FleetState;
 use crate::hosts;
 use crate::op::Op;
 use crate::record::{AuditAction, AuditTarget, CredentialsFacts, Group, Host, InKit, Secret};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
-use crate::snapshot::Snapshot;
 use crate::store::{HOST_NAMES, HOSTS, IN_KITS, Reads, Span};
 use gap::Held;
 use schema::{HostId, Slot, SlotRevision, Timestamp};
@@ -83,7 +83,7 @@ pub struct KitCredentials {
 
 impl Fleet {
     /// Begins a kit: says which hosts are in it, and audits that. What of each goes into it is read by
-    /// [`Snapshot::kit_host`] afterwards: credentials that change in between are at least as new as is remembered.
+    /// [`FleetState::kit_host`] afterwards: credentials that change in between are at least as new as is remembered.
     pub async fn make_kit(&self, choice: KitChoice, by: By) -> Result<NewKit, Refused> {
         self.write(by, move |op| make(op, &choice)).await
     }
@@ -112,7 +112,7 @@ impl Fleet {
     }
 }
 
-impl Snapshot {
+impl FleetState {
     /// What a kit says of a host; `None` = it is not there any more.
     pub fn kit_host(&self, id: HostId) -> Result<Option<KitHost>, StoreError> {
         let Some(host) = self.host(id)? else { return Ok(None) };

@@ -44,7 +44,8 @@ fn made_by(reads: &impl Reads, job: &Job, hostname: &str) -> Result<Option<Snaps
     if !matches!(job.state, JobState::Succeeded | JobState::Warning) || figures.snapshot.is_empty() {
         return Ok(None);
     }
-    let paths = reads.get(&GROUPS, &(job.host, group.clone()))?.map(|group| group.includes).unwrap_or_default();
+    let paths =
+        reads.get(&GROUPS, &(job.host, group.clone()))?.map(|group| group.includes).unwrap_or_default();
     Ok(Some(SnapshotRow {
         id: figures.snapshot.clone(),
         time: job.began_at(),

@@ -1,7 +1,7 @@
 //! Maintenance by the server itself: forget, prune and check of each host, by its settings.
 //!
 //! [`decide()`] is pure: settings, latest jobs and the state of a host go in; what to do with each kind and why comes
-//! out. The tick ([`Fleet::maintain`]) and whoever shows decisions ([`Snapshot::decisions`]) ask the same function of
+//! out. The tick ([`Fleet::maintain`]) and whoever shows decisions ([`FleetState::decisions`]) ask the same function of
 //! the same rows. When a kind ran last is read from its latest job, whoever asked for it: there is no other clock,
 //! and what was missed does not pile up. What was done to another repository than the one that the host uses now does
 //! not count. A host that is away is skipped and nothing is queued for it.
@@ -10,7 +10,7 @@
 //! hour after it was started, [`MAX_TRIES`] times in a row; after that each due time gets one try, until one succeeds.
 //! One that the host's policy put off was no try: it is tried again an hour later, however often.
 //!
-//! [`Snapshot::decisions`]: crate::Snapshot::decisions
+//! [`FleetState::decisions`]: crate::FleetState::decisions
 
 mod calendar;
 mod check_status;

@@ -177,7 +177,7 @@ async fn a_group_that_goes_on_with_large_snapshots_is_known_to_be_large() {
     let mut agent = Agent::ready(&world, &fleet, "attic").await;
     // Made under another tag, before: a backup tells their size.
     for _ in 0..2 {
-        let Summary::Backup(saved) = crate::support::saved() else { panic!("a backup") };
+        let Summary::Backup(saved) = saved() else { panic!("a backup") };
         let large = BackupSummary { total_files: 400, total_bytes: 4_000, ..saved };
         agent.back_up_as("etc", Outcome::Succeeded, Summary::Backup(large)).await;
     }
@@ -189,7 +189,7 @@ async fn a_group_that_goes_on_with_large_snapshots_is_known_to_be_large() {
         Origin { hostname: rows[0].hostname.clone(), tag: rows[0].tags.first().cloned().unwrap_or_default() };
     let new = Group { origins: vec![origin], ..group("new") };
     fleet.put_group(agent.host, None, new, by()).await.unwrap();
-    let Summary::Backup(saved) = crate::support::saved() else { panic!("a backup") };
+    let Summary::Backup(saved) = saved() else { panic!("a backup") };
     let small = Summary::Backup(BackupSummary { snapshot: "77777777", ..saved });
     agent.back_up_as("new", Outcome::Succeeded, small).await;
     let hold = || fleet.read().unwrap().soundness(agent.host, "new").unwrap().hold();
@@ -375,7 +375,7 @@ async fn a_clock_that_is_hours_off_is_a_warning_and_one_that_is_minutes_off_is_s
     assert_eq!(agent.job(job.id).started_at, Some(world.now()));
     let at = agent.clock();
     world.pass(2 * HOUR_MS);
-    let end = crate::support::finished(job.id, Outcome::Succeeded, at, crate::support::saved());
+    let end = crate::support::finished(job.id, Outcome::Succeeded, at, saved());
     agent.report(ReportBody::Finished(end)).await;
     let ended = agent.job(job.id);
     assert_eq!((ended.finished_at, ended.state), (Some(began.plus_ms(60_000)), JobState::Succeeded));
@@ -406,7 +406,7 @@ async fn a_backup_adds_its_snapshot_to_what_is_known_until_a_listing_says_all() 
     assert_eq!(known(&agent), Vec::<String>::new());
     let made = |snapshot: &'static str| {
         let Summary::Backup(summary) = saved() else { panic!() };
-        Summary::Backup(schema::job::BackupSummary { snapshot, total_files: 7, ..summary })
+        Summary::Backup(BackupSummary { snapshot, total_files: 7, ..summary })
     };
     let _ = agent.back_up_as("etc", Outcome::Succeeded, made("aaaaaaaa1")).await;
     world.pass(1_000);

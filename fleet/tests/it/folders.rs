@@ -94,8 +94,8 @@ async fn a_folder_is_shown_as_it_was_listed_last_and_only_whole() {
         "a look that failed changes nothing"
     );
     let failed = |path| {
-        let snapshot = fleet.read().unwrap();
-        snapshot.folder_failure(agent.host, FolderPlace::Host, path).unwrap().map(|failed| failed.id)
+        let state = fleet.read().unwrap();
+        state.folder_failure(agent.host, FolderPlace::Host, path).unwrap().map(|failed| failed.id)
     };
     assert_eq!(failed("/srv"), Some(job), "and is told");
     assert_eq!(failed("/srv/y"), None, "of that folder only");
@@ -103,8 +103,8 @@ async fn a_folder_is_shown_as_it_was_listed_last_and_only_whole() {
     assert_ne!(failed("/srv"), None, "until the next one has ended");
     answer(&mut agent, job, &["c"], Outcome::Succeeded).await;
     assert_eq!(names(folder(&agent, FolderPlace::Host, "/srv")), ["c"]);
-    let snapshot = fleet.read().unwrap();
-    assert_eq!(snapshot.folder_failure(agent.host, FolderPlace::Host, "/srv").unwrap(), None);
+    let state = fleet.read().unwrap();
+    assert_eq!(state.folder_failure(agent.host, FolderPlace::Host, "/srv").unwrap(), None);
 }
 
 #[tokio::test]
@@ -118,9 +118,9 @@ async fn a_look_needs_no_credentials_at_the_host_and_counts_as_no_job_of_the_rep
     let job = fleet.dispatch(agent.host, browse("/"), by()).await.unwrap().id;
     agent.take_all();
     agent.finish(job, Outcome::Failed, Summary::None).await;
-    let snapshot = fleet.read().unwrap();
-    assert_eq!(snapshot.job(job).unwrap().unwrap().state, JobState::Failed);
-    let row = snapshot.host_row(agent.host).unwrap();
+    let state = fleet.read().unwrap();
+    assert_eq!(state.job(job).unwrap().unwrap().state, JobState::Failed);
+    let row = state.host_row(agent.host).unwrap();
     assert_ne!(row.status, fleet::Status::Failed, "a look that failed says nothing of the backups");
 }
 

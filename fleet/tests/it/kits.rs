@@ -20,14 +20,14 @@ async fn a_kit_has_the_secrets_and_source_groups_of_its_hosts() {
     let (bare, _) = fleet.create_host("bare", vec![], by()).await.unwrap();
     let kit = fleet.make_kit(KitChoice::default(), by()).await.unwrap();
     assert_eq!(kit.hosts, [agent.host, bare.id]);
-    let snapshot = fleet.read().unwrap();
-    let host = snapshot.kit_host(agent.host).unwrap().unwrap();
+    let state = fleet.read().unwrap();
+    let host = state.kit_host(agent.host).unwrap().unwrap();
     assert!(host.groups.iter().any(|group| group.name == "photos"));
     let KitSlot::Held(everyday) = host.everyday else { panic!("it is set") };
     assert_eq!(Some(&everyday.repo_password), credentials().repo_password.as_ref());
     let KitSlot::Held(admin) = host.admin else { panic!("it is set") };
     assert_eq!(admin.repo_password.expose(), "the admin one");
-    let bare = snapshot.kit_host(bare.id).unwrap().unwrap();
+    let bare = state.kit_host(bare.id).unwrap().unwrap();
     assert!(matches!((bare.everyday, bare.admin), (KitSlot::Empty, KitSlot::Empty)));
 }
 

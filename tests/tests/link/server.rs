@@ -3,7 +3,7 @@
 use crate::gate::{Kept, Notes, Session};
 use crate::wire::Down;
 use fleet::record::{Actor, CredentialsInput, Group, Schedule, Secret};
-use fleet::{By, Driver, Fleet, Handled, Settings, Snapshot};
+use fleet::{By, Driver, Fleet, FleetState, Handled, Settings};
 use schema::enroll::MAX_TOKEN_CHARS;
 use schema::envelope::{self, Key, Sealed};
 use schema::{
@@ -167,7 +167,7 @@ impl Server {
         &self.up.as_ref().expect("the server is up").fleet
     }
 
-    pub(crate) fn read(&self) -> Snapshot {
+    pub(crate) fn read(&self) -> FleetState {
         self.fleet().read().expect("a snapshot")
     }
 

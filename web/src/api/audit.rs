@@ -17,5 +17,5 @@ pub(crate) fn filter(query: &Query) -> AuditFilter {
 /// `GET /api/audit`.
 pub(crate) async fn list(ctx: Ctx, query: Query) -> Result<Json<List<AuditOut>>, Problem> {
     let (filter, page) = (filter(&query), query.page_of::<u64>()?);
-    ctx.read(move |_, snapshot| Ok(List::part(snapshot.audit(&filter, &page)?, AuditOut::from))).await
+    ctx.read(move |_, state| Ok(List::part(state.audit(&filter, &page)?, AuditOut::from))).await
 }

@@ -11,9 +11,9 @@ use schema::Slot;
 
 async fn get(ctx: Ctx, host: &str, slot: Slot) -> Result<Json<CredentialsOut>, Problem> {
     let host = host.to_owned();
-    ctx.read(move |ctx, snapshot| {
-        let host = ctx.host(snapshot, &host)?;
-        Ok(Json(snapshot.credentials(host.id, slot)?.into()))
+    ctx.read(move |ctx, state| {
+        let host = ctx.host(state, &host)?;
+        Ok(Json(state.credentials(host.id, slot)?.into()))
     })
     .await
 }

@@ -6,7 +6,7 @@ use crate::problem::Problem;
 use crate::query::Query;
 use axum::Json;
 use axum::extract::Path;
-use fleet::Snapshot;
+use fleet::FleetState;
 use fleet::record::{EntryCursor, FolderPlace};
 
 /// `GET …/folders`.
@@ -15,7 +15,7 @@ pub(crate) async fn of_host(
     Path(host): Path<String>,
     query: Query,
 ) -> Result<Json<FolderOut>, Problem> {
-    ctx.read(move |ctx, snapshot| read(ctx, snapshot, &host, FolderPlace::Host, &query)).await
+    ctx.read(move |ctx, state| read(ctx, state, &host, FolderPlace::Host, &query)).await
 }
 
 /// `GET …/snapshots/{snapshot}/files`.
@@ -25,20 +25,20 @@ pub(crate) async fn of_snapshot(
     query: Query,
 ) -> Result<Json<FolderOut>, Problem> {
     fleet::check_snapshot(&id)?;
-    ctx.read(move |ctx, snapshot| read(ctx, snapshot, &host, FolderPlace::Snapshot(&id), &query)).await
+    ctx.read(move |ctx, state| read(ctx, state, &host, FolderPlace::Snapshot(&id), &query)).await
 }
 
 fn read(
     ctx: &Ctx,
-    snapshot: &Snapshot,
+    state: &FleetState,
     host: &str,
     place: FolderPlace<'_>,
     query: &Query,
 ) -> Result<Json<FolderOut>, Problem> {
     let path = fleet::clean_path(query.get("path").unwrap_or("/"))?;
     let page = query.page_of::<EntryCursor>()?;
-    let host = ctx.host(snapshot, host)?;
-    let folder = snapshot.folder(host.id, place, &path)?;
-    let failed = snapshot.folder_failure(host.id, place, &path)?;
+    let host = ctx.host(state, host)?;
+    let folder = state.folder(host.id, place, &path)?;
+    let failed = state.folder_failure(host.id, place, &path)?;
     Ok(Json(FolderOut::new(path, folder.as_ref(), failed.as_ref(), &page)))
 }

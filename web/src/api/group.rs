@@ -12,9 +12,9 @@ use axum::response::IntoResponse;
 
 /// `GET …/groups`.
 pub(crate) async fn list(ctx: Ctx, Path(host): Path<String>) -> Result<Json<List<GroupBody>>, Problem> {
-    ctx.read(move |ctx, snapshot| {
-        let host = ctx.host(snapshot, &host)?;
-        Ok(List::whole(snapshot.groups(host.id)?.into_iter().map(GroupBody::from).collect()))
+    ctx.read(move |ctx, state| {
+        let host = ctx.host(state, &host)?;
+        Ok(List::whole(state.groups(host.id)?.into_iter().map(GroupBody::from).collect()))
     })
     .await
 }
@@ -24,9 +24,9 @@ pub(crate) async fn one(
     ctx: Ctx,
     Path((host, group)): Path<(String, String)>,
 ) -> Result<Json<GroupBody>, Problem> {
-    ctx.read(move |ctx, snapshot| {
-        let host = ctx.host(snapshot, &host)?;
-        let group = snapshot.group(host.id, &group)?.ok_or(fleet::Refused::GroupNotFound)?;
+    ctx.read(move |ctx, state| {
+        let host = ctx.host(state, &host)?;
+        let group = state.group(host.id, &group)?.ok_or(fleet::Refused::GroupNotFound)?;
         Ok(Json(group.into()))
     })
     .await
@@ -50,9 +50,9 @@ pub(crate) async fn update(
     Input(mut body): Input<GroupBody>,
 ) -> Result<impl IntoResponse, Problem> {
     let address = (host, group.clone());
-    let found = ctx.read(move |ctx, snapshot| {
-        let host = ctx.host(snapshot, &address.0)?;
-        let old = snapshot.group(host.id, &address.1)?;
+    let found = ctx.read(move |ctx, state| {
+        let host = ctx.host(state, &address.0)?;
+        let old = state.group(host.id, &address.1)?;
         Ok((host, old))
     });
     let (host, old) = found.await?;
@@ -75,10 +75,10 @@ pub(crate) async fn soundness(
     ctx: Ctx,
     Path((host, group)): Path<(String, String)>,
 ) -> Result<Json<SoundnessOut>, Problem> {
-    ctx.read(move |ctx, snapshot| {
-        let host = ctx.host(snapshot, &host)?;
-        let group = snapshot.group(host.id, &group)?.ok_or(fleet::Refused::GroupNotFound)?;
-        Ok(Json(snapshot.soundness(host.id, &group.name)?.into()))
+    ctx.read(move |ctx, state| {
+        let host = ctx.host(state, &host)?;
+        let group = state.group(host.id, &group)?.ok_or(fleet::Refused::GroupNotFound)?;
+        Ok(Json(state.soundness(host.id, &group.name)?.into()))
     })
     .await
 }

@@ -10,7 +10,7 @@ use axum::Json;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use fleet::{HostFilter, HostRow, Page, Paged, Refused, Snapshot, Status};
+use fleet::{FleetState, HostFilter, HostRow, Page, Paged, Refused, Status};
 use schema::HostId;
 
 /// The filter in a query.
@@ -44,23 +44,23 @@ fn part(rows: Vec<HostRow>, page: &Page) -> Result<Paged<HostRow>, Problem> {
 /// `GET /api/hosts`.
 pub(crate) async fn list(ctx: Ctx, query: Query) -> Result<Json<List<HostOut>>, Problem> {
     let (filter, page) = (filter(&query)?, query.page()?);
-    ctx.read(move |_, snapshot| Ok(List::part(part(snapshot.fleet(&filter), &page)?, HostOut::from))).await
+    ctx.read(move |_, state| Ok(List::part(part(state.fleet(&filter), &page)?, HostOut::from))).await
 }
 
 /// `GET /api/hosts/{host}`.
 pub(crate) async fn one(ctx: Ctx, Path(host): Path<String>) -> Result<Json<HostOut>, Problem> {
-    ctx.read(move |ctx, snapshot| row(snapshot, ctx.host(snapshot, &host)?.id)).await
+    ctx.read(move |ctx, state| row(state, ctx.host(state, &host)?.id)).await
 }
 
-fn row(snapshot: &Snapshot, host: HostId) -> Result<Json<HostOut>, Problem> {
-    Ok(Json(snapshot.host_row(host).ok_or(Refused::HostNotFound)?.into()))
+fn row(state: &FleetState, host: HostId) -> Result<Json<HostOut>, Problem> {
+    Ok(Json(state.host_row(host).ok_or(Refused::HostNotFound)?.into()))
 }
 
 /// `GET /api/hosts/{host}/usage`.
 pub(crate) async fn usage(ctx: Ctx, Path(host): Path<String>) -> Result<Json<UsageOut>, Problem> {
-    ctx.read(move |ctx, snapshot| {
-        let host = ctx.host(snapshot, &host)?;
-        Ok(Json(UsageOut::new(snapshot.usage(host.id)?, &ctx.app.fleet.over_budget(host.id))))
+    ctx.read(move |ctx, state| {
+        let host = ctx.host(state, &host)?;
+        Ok(Json(UsageOut::new(state.usage(host.id)?, &ctx.app.fleet.over_budget(host.id))))
     })
     .await
 }
@@ -91,7 +91,7 @@ pub(crate) async fn acknowledge(
     Input(body): Input<AckIn>,
 ) -> Result<Json<HostOut>, Problem> {
     let host = crate::acknowledge::acknowledge(&ctx, &host, Some(body.mark)).await?;
-    ctx.answer(move |_, snapshot| row(snapshot, host.id)).await
+    ctx.answer(move |_, state| row(state, host.id)).await
 }
 
 /// `DELETE /api/hosts/{host}/acknowledgement`.
@@ -115,7 +115,7 @@ pub(crate) async fn update(
 ) -> Result<Json<HostOut>, Problem> {
     let host = ctx.find_host(&host).await?;
     let host = ctx.app.fleet.update_host(host.id, body.name, body.labels, ctx.by()).await?;
-    ctx.answer(move |_, snapshot| row(snapshot, host.id)).await
+    ctx.answer(move |_, state| row(state, host.id)).await
 }
 
 /// `DELETE /api/hosts/{host}`.

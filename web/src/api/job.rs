@@ -12,12 +12,12 @@ use axum::extract::Path;
 use axum::http::{HeaderMap, Response, header};
 use axum::response::IntoResponse;
 use fleet::record::{Job, JobState};
-use fleet::{JobFilter, Refused, Snapshot};
+use fleet::{FleetState, JobFilter, Refused};
 use schema::{JobId, JobKind};
 
 /// The filter in a query.
-pub(crate) fn filter(ctx: &Ctx, snapshot: &Snapshot, query: &Query) -> Result<JobFilter, Problem> {
-    let host = query.get("host").map(|host| ctx.host(snapshot, host)).transpose()?;
+pub(crate) fn filter(ctx: &Ctx, fleet_state: &FleetState, query: &Query) -> Result<JobFilter, Problem> {
+    let host = query.get("host").map(|host| ctx.host(fleet_state, host)).transpose()?;
     let state = |word: &str| JobState::ALL.into_iter().find(|state| state.as_str() == word);
     Ok(JobFilter {
         host: host.map(|host| host.id),
@@ -29,15 +29,15 @@ pub(crate) fn filter(ctx: &Ctx, snapshot: &Snapshot, query: &Query) -> Result<Jo
 }
 
 /// The job of an id in an address.
-pub(crate) fn find(snapshot: &Snapshot, id: &str) -> Result<Job, Problem> {
+pub(crate) fn find(state: &FleetState, id: &str) -> Result<Job, Problem> {
     let id: JobId = id.parse().map_err(|_| Refused::JobNotFound)?;
-    Ok(snapshot.job(id)?.ok_or(Refused::JobNotFound)?)
+    Ok(state.job(id)?.ok_or(Refused::JobNotFound)?)
 }
 
 /// `GET /api/jobs`.
 pub(crate) async fn list(ctx: Ctx, query: Query) -> Result<Json<List<JobOut>>, Problem> {
-    ctx.read(move |ctx, snapshot| {
-        let jobs = snapshot.jobs(&filter(ctx, snapshot, &query)?, &query.page_of::<JobId>()?)?;
+    ctx.read(move |ctx, state| {
+        let jobs = state.jobs(&filter(ctx, state, &query)?, &query.page_of::<JobId>()?)?;
         Ok(List::part(jobs, |job| JobOut::new(&job, ctx.app.fleet.progress(job.id))))
     })
     .await
@@ -45,8 +45,8 @@ pub(crate) async fn list(ctx: Ctx, query: Query) -> Result<Json<List<JobOut>>, P
 
 /// `GET /api/jobs/{job}`.
 pub(crate) async fn one(ctx: Ctx, Path(job): Path<String>) -> Result<Json<JobOut>, Problem> {
-    ctx.read(move |ctx, snapshot| {
-        let job = find(snapshot, &job)?;
+    ctx.read(move |ctx, state| {
+        let job = find(state, &job)?;
         Ok(Json(JobOut::new(&job, ctx.app.fleet.progress(job.id))))
     })
     .await
@@ -61,10 +61,10 @@ pub(crate) async fn log(
 ) -> Result<Response<Body>, Problem> {
     let plain =
         headers.get(header::ACCEPT).is_some_and(|accept| accept.as_bytes().starts_with(b"text/plain"));
-    ctx.read(move |ctx, snapshot| {
-        let job = find(snapshot, &job)?;
+    ctx.read(move |ctx, state| {
+        let job = find(state, &job)?;
         let after = query.word("after", "the number of a line", |text| text.parse().ok())?.unwrap_or(0);
-        let log = JobLog::read(&ctx.app.fleet, snapshot, &job)?;
+        let log = JobLog::read(&ctx.app.fleet, state, &job)?;
         if plain {
             return Ok(log.text(after).into_response());
         }

@@ -13,7 +13,7 @@ use fleet::KitChoice;
 
 /// `GET /api/kit`.
 pub(crate) async fn show(ctx: Ctx) -> Result<Json<KitOut>, Problem> {
-    let kits = ctx.read(|_, snapshot| Ok(snapshot.kits()?)).await?;
+    let kits = ctx.read(|_, state| Ok(state.kits()?)).await?;
     Ok(Json(kits.into()))
 }
 

@@ -6,17 +6,17 @@ use crate::form::Input;
 use crate::problem::Problem;
 use axum::Json;
 use axum::extract::Path;
-use fleet::{Refused, Snapshot};
+use fleet::{FleetState, Refused};
 use schema::HostId;
 
 /// `GET …/maintenance`.
 pub(crate) async fn one(ctx: Ctx, Path(host): Path<String>) -> Result<Json<MaintenanceOut>, Problem> {
-    ctx.read(move |ctx, snapshot| decided(snapshot, ctx.host(snapshot, &host)?.id)).await
+    ctx.read(move |ctx, state| decided(state, ctx.host(state, &host)?.id)).await
 }
 
-fn decided(snapshot: &Snapshot, host: HostId) -> Result<Json<MaintenanceOut>, Problem> {
-    let (settings, decisions) = snapshot.decisions(host)?.ok_or(Refused::HostNotFound)?;
-    Ok(Json(MaintenanceOut::new(snapshot.now(), &settings, &decisions)))
+fn decided(state: &FleetState, host: HostId) -> Result<Json<MaintenanceOut>, Problem> {
+    let (settings, decisions) = state.decisions(host)?.ok_or(Refused::HostNotFound)?;
+    Ok(Json(MaintenanceOut::new(state.now(), &settings, &decisions)))
 }
 
 /// `PUT …/maintenance`.
@@ -27,5 +27,5 @@ pub(crate) async fn update(
 ) -> Result<Json<MaintenanceOut>, Problem> {
     let found = ctx.find_host(&host).await?;
     ctx.app.fleet.put_maintenance(found.id, body.into(), ctx.by()).await?;
-    ctx.answer(move |_, snapshot| decided(snapshot, found.id)).await
+    ctx.answer(move |_, state| decided(state, found.id)).await
 }

@@ -13,7 +13,7 @@ use axum::response::IntoResponse;
 
 /// `GET /api/operators`.
 pub(crate) async fn list(ctx: Ctx) -> Result<Json<List<OperatorOut>>, Problem> {
-    let all = ctx.read(|_, snapshot| Ok(snapshot.operators()?)).await?;
+    let all = ctx.read(|_, state| Ok(state.operators()?)).await?;
     Ok(List::whole(all.into_iter().map(OperatorOut::from).collect()))
 }
 
@@ -47,7 +47,7 @@ pub(crate) async fn delete(ctx: Ctx, Path(name): Path<String>) -> Result<StatusC
 
 /// `GET /api/tokens`.
 pub(crate) async fn tokens(ctx: Ctx) -> Result<Json<List<TokenOut>>, Problem> {
-    let all = ctx.read(|_, snapshot| Ok(snapshot.api_tokens()?)).await?;
+    let all = ctx.read(|_, state| Ok(state.api_tokens()?)).await?;
     Ok(List::whole(all.into_iter().map(TokenOut::from).collect()))
 }
 
@@ -75,13 +75,13 @@ pub(crate) async fn delete_token(ctx: Ctx, Path(id): Path<String>) -> Result<Sta
 
 /// `GET /api/viewers`.
 pub(crate) async fn viewers(ctx: Ctx) -> Result<Json<List<ViewerOut>>, Problem> {
-    let all = ctx.read(|_, snapshot| Ok(snapshot.viewers()?)).await?;
+    let all = ctx.read(|_, state| Ok(state.viewers()?)).await?;
     Ok(List::whole(all.into_iter().map(ViewerOut::from).collect()))
 }
 
 /// `GET /api/held-up`.
 pub(crate) async fn held_up(ctx: Ctx) -> Result<Json<List<HeldUpOut>>, Problem> {
-    let (held, _) = ctx.read(|ctx, snapshot| crate::lockout::held_up(ctx, snapshot)).await?;
+    let (held, _) = ctx.read(|ctx, state| crate::lockout::held_up(ctx, state)).await?;
     Ok(List::whole(held.into_iter().map(HeldUpOut::from).collect()))
 }
 

@@ -53,7 +53,8 @@ pub fn repo(state: &RepoState, sharers: &[Sharer], check: CheckStatus) -> Value 
 pub fn job(job: &Job, progress: Option<JobProgress>) -> Value {
     let mut fields = fields(&JobOut::new(job, progress));
     fields.retain(|name, _| !NOT_OF_JOB.contains(&name.as_str()));
-    if let (JobFigures::Restore(_), Some(Value::Object(summary))) = (&job.figures, fields.get_mut("summary")) {
+    if let (JobFigures::Restore(_), Some(Value::Object(summary))) = (&job.figures, fields.get_mut("summary"))
+    {
         summary.retain(|name, _| !NOT_OF_RESTORE.contains(&name.as_str()));
     }
     Value::Object(fields)

@@ -12,17 +12,18 @@ use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode};
 use fleet::maintenance::check_status;
 use fleet::record::{Host, Scope, SnapshotRow};
-use fleet::{JobRequest, Page, Snapshot, SnapshotCursor};
+use fleet::{FleetState, JobRequest, Page, SnapshotCursor};
 use schema::HostId;
 
 /// `GET …/repo`.
 pub(crate) async fn one(ctx: Ctx, Path(host): Path<String>) -> Result<Json<RepoOut>, Problem> {
-    ctx.read(move |ctx, snapshot| {
-        let host = ctx.host(snapshot, &host)?;
-        let state = snapshot.repo(host.id)?;
-        let status = check_status(state.check.as_ref(), &snapshot.maintenance(host.id)?, snapshot.now());
-        let sharers = snapshot.sharers(host.id)?;
-        let history = snapshot.repo_history(host.id)?;
+    ctx.read(move |ctx, fleet_state| {
+        let host = ctx.host(fleet_state, &host)?;
+        let state = fleet_state.repo(host.id)?;
+        let status =
+            check_status(state.check.as_ref(), &fleet_state.maintenance(host.id)?, fleet_state.now());
+        let sharers = fleet_state.sharers(host.id)?;
+        let history = fleet_state.repo_history(host.id)?;
         Ok(Json(RepoOut::new(&state, &history, status, (&sharers, ctx.may(Scope::Write)))))
     })
     .await
@@ -50,7 +51,7 @@ pub(crate) async fn undo_sharing(
 
 /// Two hosts of an address.
 pub(crate) async fn both(ctx: &Ctx, host: String, other: String) -> Result<(HostId, HostId), Problem> {
-    ctx.read(move |ctx, snapshot| Ok((ctx.host(snapshot, &host)?.id, ctx.host(snapshot, &other)?.id))).await
+    ctx.read(move |ctx, state| Ok((ctx.host(state, &host)?.id, ctx.host(state, &other)?.id))).await
 }
 
 /// `GET …/snapshots`; with `refresh=true` it also asks the agent, which takes the scope `run`.
@@ -76,24 +77,24 @@ pub(crate) async fn snapshots(
         let job = ctx.app.fleet.dispatch(host.id, JobRequest::Snapshots, ctx.by()).await?;
         refresh_job = Some(job.id.to_string());
     }
-    let list = move |_: &Reading, snapshot: &Snapshot| {
-        Ok(Json(listed(snapshot, &host, query.get("group"), &page, refresh_job)?))
+    let list = move |_: &Reading, state: &FleetState| {
+        Ok(Json(listed(state, &host, query.get("group"), &page, refresh_job)?))
     };
     ctx.answer(list).await
 }
 
 fn listed(
-    snapshot: &Snapshot,
+    state: &FleetState,
     host: &Host,
     group: Option<&str>,
     page: &Page,
     refresh_job: Option<String>,
 ) -> Result<SnapshotsOut, Problem> {
-    let listed = snapshot.listed(host.id)?;
-    let owners = snapshot.owners(host)?;
+    let listed = state.listed(host.id)?;
+    let owners = state.owners(host)?;
     let wanted = |row: &SnapshotRow| group.is_none_or(|group| owners.is_of(row, group));
-    let part = snapshot.snapshots_part(host.id, wanted, page)?;
-    let lacking = snapshot.lacking(host.id)?;
+    let part = state.snapshots_part(host.id, wanted, page)?;
+    let lacking = state.lacking(host.id)?;
     Ok(SnapshotsOut {
         items: part.items.into_iter().map(|row| SnapshotOut::new(row, &owners, &lacking)).collect(),
         next: part.next,

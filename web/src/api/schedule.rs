@@ -9,18 +9,18 @@ use axum::Json;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use fleet::{Refused, Snapshot};
+use fleet::{FleetState, Refused};
 use schema::HostId;
 
-fn find(snapshot: &Snapshot, host: HostId, name: &str) -> Result<ScheduleOut, Problem> {
-    Ok(snapshot.schedule(host, name)?.ok_or(Refused::ScheduleNotFound)?.into())
+fn find(state: &FleetState, host: HostId, name: &str) -> Result<ScheduleOut, Problem> {
+    Ok(state.schedule(host, name)?.ok_or(Refused::ScheduleNotFound)?.into())
 }
 
 /// `GET …/schedules`.
 pub(crate) async fn list(ctx: Ctx, Path(host): Path<String>) -> Result<Json<List<ScheduleOut>>, Problem> {
-    ctx.read(move |ctx, snapshot| {
-        let host = ctx.host(snapshot, &host)?;
-        Ok(List::whole(snapshot.schedules(host.id)?.into_iter().map(ScheduleOut::from).collect()))
+    ctx.read(move |ctx, state| {
+        let host = ctx.host(state, &host)?;
+        Ok(List::whole(state.schedules(host.id)?.into_iter().map(ScheduleOut::from).collect()))
     })
     .await
 }
@@ -30,7 +30,7 @@ pub(crate) async fn one(
     ctx: Ctx,
     Path((host, schedule)): Path<(String, String)>,
 ) -> Result<Json<ScheduleOut>, Problem> {
-    ctx.read(move |ctx, snapshot| Ok(Json(find(snapshot, ctx.host(snapshot, &host)?.id, &schedule)?))).await
+    ctx.read(move |ctx, state| Ok(Json(find(state, ctx.host(state, &host)?.id, &schedule)?))).await
 }
 
 /// `POST …/schedules`.
@@ -41,7 +41,7 @@ pub(crate) async fn create(
 ) -> Result<impl IntoResponse, Problem> {
     let host = ctx.find_host(&host).await?;
     let saved = ctx.app.fleet.put_schedule(host.id, None, body.into(), ctx.by()).await?;
-    let out = ctx.answer(move |_, snapshot| find(snapshot, host.id, &saved.name)).await?;
+    let out = ctx.answer(move |_, state| find(state, host.id, &saved.name)).await?;
     Ok((StatusCode::CREATED, Json(out)))
 }
 
@@ -52,9 +52,9 @@ pub(crate) async fn update(
     Input(mut body): Input<ScheduleIn>,
 ) -> Result<impl IntoResponse, Problem> {
     let address = (host, schedule.clone());
-    let found = ctx.read(move |ctx, snapshot| {
-        let host = ctx.host(snapshot, &address.0)?;
-        let old = snapshot.schedule(host.id, &address.1)?.map(|old| old.schedule.name);
+    let found = ctx.read(move |ctx, state| {
+        let host = ctx.host(state, &address.0)?;
+        let old = state.schedule(host.id, &address.1)?.map(|old| old.schedule.name);
         Ok((host, old))
     });
     let (host, old) = found.await?;
@@ -65,7 +65,7 @@ pub(crate) async fn update(
     }
     let saved = ctx.app.fleet.put_schedule(host.id, old.as_deref(), body.into(), ctx.by()).await?;
     let status = if old.is_some() { StatusCode::OK } else { StatusCode::CREATED };
-    let out = ctx.answer(move |_, snapshot| find(snapshot, host.id, &saved.name)).await?;
+    let out = ctx.answer(move |_, state| find(state, host.id, &saved.name)).await?;
     Ok((status, Json(out)))
 }
 

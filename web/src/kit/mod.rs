@@ -66,9 +66,9 @@ impl KitFile {
         if self.left.len() == hosts {
             piece.extend(sealed.add(&document::head(self.kit.at, hosts))?);
         }
-        let snapshot = self.fleet.read()?;
+        let state = self.fleet.read()?;
         for id in self.left.drain(..AT_ONCE.min(self.left.len())) {
-            piece.extend(match snapshot.kit_host(id)? {
+            piece.extend(match state.kit_host(id)? {
                 Some(host) => sealed.add(&document::host(&host))?,
                 None => sealed.add(&document::gone(id))?,
             });

@@ -11,7 +11,7 @@ use crate::words::actor;
 use axum::body::Body;
 use axum::http::Response;
 use fleet::record::{AuditEntry, AuditTarget};
-use fleet::{AuditFilter, Page, Snapshot};
+use fleet::{AuditFilter, FleetState, Page};
 use schema::Timestamp;
 use serde::Serialize;
 
@@ -82,12 +82,12 @@ impl crate::sample::Samples for AuditView {
 /// `GET /audit`.
 pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Problem> {
     let (filter, page) = (filter(&query), query.page_of::<u64>()?);
-    ctx.read(move |ctx, snapshot| ctx.page(&read(ctx, snapshot, &filter, &page)?)).await
+    ctx.read(move |ctx, state| ctx.page(&read(ctx, state, &filter, &page)?)).await
 }
 
-fn read(ctx: &Ctx, snapshot: &Snapshot, filter: &AuditFilter, page: &Page) -> Result<AuditView, Problem> {
+fn read(ctx: &Ctx, state: &FleetState, filter: &AuditFilter, page: &Page) -> Result<AuditView, Problem> {
     let now = ctx.now();
-    let found = snapshot.audit(filter, page)?;
+    let found = state.audit(filter, page)?;
     let address = |actor: Option<&str>, more: &[(&str, &str)]| {
         let mut text = form_urlencoded::Serializer::new(String::new());
         for (key, value) in more {
@@ -124,7 +124,7 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, filter: &AuditFilter, page: &Page) -> Re
             })
             .collect(),
         shown: many(found.items.len() as u64, "entry").replace("entrys", "entries"),
-        rows: found.items.into_iter().map(|e| view(snapshot, now, e)).collect::<Result<_, _>>()?,
+        rows: found.items.into_iter().map(|e| view(state, now, e)).collect::<Result<_, _>>()?,
         older: found.next.map(|next| address(current, &[("cursor", &next)])),
         export_href: address(current, &[]).replacen("/audit", "/audit.csv", 1),
         part_href: page.cursor.is_none().then(|| address(current, &[("part", "audit-rows")])),
@@ -134,13 +134,13 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, filter: &AuditFilter, page: &Page) -> Re
     })
 }
 
-fn view(snapshot: &Snapshot, now: Timestamp, entry: AuditEntry) -> Result<AuditEntryView, Problem> {
+fn view(state: &FleetState, now: Timestamp, entry: AuditEntry) -> Result<AuditEntryView, Problem> {
     let (name, kind) = actor(&entry.actor);
     let (target, href) = match &entry.target {
         AuditTarget::Server => ("server".to_owned(), None),
         AuditTarget::Host(id, name) => (name.clone(), Some(format!("/hosts/{id}"))),
         AuditTarget::Job(host, id) => {
-            let host = snapshot.host(*host)?.map_or_else(|| "a deleted host".to_owned(), |host| host.name);
+            let host = state.host(*host)?.map_or_else(|| "a deleted host".to_owned(), |host| host.name);
             (format!("a job on {host}"), Some(format!("/jobs/{id}")))
         }
         AuditTarget::Account(name) => (name.clone(), None),

@@ -14,7 +14,7 @@ use crate::template::View;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{HeaderValue, Response, StatusCode};
-use fleet::{JobRequest, NewEnrollToken, Refused, Snapshot};
+use fleet::{FleetState, JobRequest, NewEnrollToken, Refused};
 use schema::{Epoch, HostId, Slot};
 use serde::Serialize;
 
@@ -171,9 +171,9 @@ pub(crate) async fn new_token(
     let rights = Rights::of_form(&form);
     if let Err(problem) = rights.clone().checked() {
         return ctx
-            .answer(move |ctx, snapshot| {
+            .answer(move |ctx, state| {
                 let problem_view = Some((&problem).into());
-                let blank = read(ctx, snapshot, host.id, None)?;
+                let blank = read(ctx, state, host.id, None)?;
                 let view = EnrolView { rights, open: true, problem: problem_view, ..blank };
                 ctx.page_with(problem.status, &view)
             })
@@ -185,8 +185,8 @@ pub(crate) async fn new_token(
 
 /// `GET /hosts/{host}/enrol`.
 pub(crate) async fn show(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
-    ctx.read(move |ctx, snapshot| {
-        let host = ctx.host(snapshot, &host)?;
+    ctx.read(move |ctx, state| {
+        let host = ctx.host(state, &host)?;
         let new = match ctx.part {
             None => {
                 let page = format!("/hosts/{}/enrol", host.id);
@@ -194,7 +194,7 @@ pub(crate) async fn show(ctx: Ctx, Path(host): Path<String>) -> Result<Response<
             }
             Some(_) => None,
         };
-        let view = read(ctx, snapshot, host.id, new.as_ref())?;
+        let view = read(ctx, state, host.id, new.as_ref())?;
         // The line above stays as it is until it has been used; then all steps are replaced.
         if ctx.part.as_deref() == Some("enrol-wait") && (view.here || view.used.is_some()) {
             let mut response = ctx.fragment(StatusCode::OK, "enrol", &view)?;
@@ -209,14 +209,14 @@ pub(crate) async fn show(ctx: Ctx, Path(host): Path<String>) -> Result<Response<
 
 fn read(
     ctx: &Ctx,
-    snapshot: &Snapshot,
+    state: &FleetState,
     id: HostId,
     made: Option<&(NewEnrollToken, Rights)>,
 ) -> Result<EnrolView, Problem> {
     let new = made.map(|(token, _)| token);
-    let row = snapshot.host_row(id).ok_or(Refused::HostNotFound)?;
+    let row = state.host_row(id).ok_or(Refused::HostNotFound)?;
     let now = ctx.now();
-    let token = snapshot.enroll_token(id)?;
+    let token = state.enroll_token(id)?;
     let waiting = token.as_ref().is_some_and(|token| token.used.is_none() && token.expires_at > now);
     // An enrolment alone is no connection: the agent may not have been started yet.
     let seen = row.presence.epoch > Epoch::ZERO || row.presence.wire_problem.is_some();
@@ -229,8 +229,8 @@ fn read(
             secs => duration(secs),
         })
     });
-    let groups = snapshot.groups(id)?;
-    let repo = snapshot.repo(id)?;
+    let groups = state.groups(id)?;
+    let repo = state.repo(id)?;
     let href = format!("/hosts/{id}");
     let (first, first_action) = match groups.first() {
         None => {
@@ -239,7 +239,7 @@ fn read(
         }
         Some(group) => {
             let request = JobRequest::Backup { group: group.name.clone() };
-            let run = RunButton::new(snapshot, id, &request, "Back up")?;
+            let run = RunButton::new(state, id, &request, "Back up")?;
             (RunButton { primary: true, ..run }, format!("{href}/groups/{}/backup", group.name))
         }
     };
@@ -282,7 +282,7 @@ fn read(
             let files = files.map(|files| format!(", {files}")).unwrap_or_default();
             format!("Done {}{files}.", crate::format::ago(now, at))
         }),
-        has_admin: snapshot.credentials(id, Slot::Admin)?.is_some(),
+        has_admin: state.credentials(id, Slot::Admin)?.is_some(),
         href,
     })
 }

@@ -256,8 +256,8 @@ impl crate::sample::Samples for FleetView {
 /// `GET /`.
 pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Problem> {
     let (filter, order, page) = (filter(&query)?, Order::of(&query)?, page_of(&query)?);
-    ctx.read(move |ctx, snapshot| {
-        let all = snapshot.fleet(&HostFilter::default());
+    ctx.read(move |ctx, state| {
+        let all = state.fleet(&HostFilter::default());
         let now = ctx.now();
         let mut view = view(now, &all, &filter, order, page);
         view.attention.extend(super::refused::attention(now, &(ctx.app.settings.refused_connections)().rows));
@@ -268,12 +268,12 @@ pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Probl
 
 /// `GET /hosts/{host}/row`: of the list, for a page that shows it.
 pub(crate) async fn row_alone(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
-    ctx.read(move |ctx, snapshot| {
-        let host = ctx.host(snapshot, &host)?;
+    ctx.read(move |ctx, state| {
+        let host = ctx.host(state, &host)?;
         if !ctx.htmx {
             return Ok(ctx.go(&format!("/hosts/{}", host.id)));
         }
-        let found = snapshot.host_row(host.id).ok_or(Refused::HostNotFound)?;
+        let found = state.host_row(host.id).ok_or(Refused::HostNotFound)?;
         ctx.page(&FleetRowView { h: row(ctx.now(), &found) })
     })
     .await

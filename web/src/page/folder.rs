@@ -14,7 +14,7 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{Response, StatusCode};
 use fleet::record::{EntryCursor, EntryRow, Folder, FolderPlace, Job, Scope};
-use fleet::{JobRequest, Refused, Snapshot};
+use fleet::{FleetState, JobRequest, Refused};
 use schema::report::EntryKind;
 use schema::{HostId, JobId, Timestamp};
 use serde::Serialize;
@@ -214,22 +214,21 @@ pub(super) struct Look {
 
 impl Look {
     pub(super) fn read(
-        snapshot: &Snapshot,
+        state: &FleetState,
         host: HostId,
         place: FolderPlace<'_>,
         path: &str,
     ) -> Result<Self, Problem> {
-        let listed = snapshot.folder(host, place, path)?;
-        let open = snapshot.folder_job(host, place, path)?;
+        let listed = state.folder(host, place, path)?;
+        let open = state.folder_job(host, place, path)?;
         let (why, failed) = match &open {
             Some(_) => (None, None),
-            None => (
-                why_not(snapshot, host, &request_of(place, path))?,
-                snapshot.folder_failure(host, place, path)?,
-            ),
+            None => {
+                (why_not(state, host, &request_of(place, path))?, state.folder_failure(host, place, path)?)
+            }
         };
         Ok(Self {
-            waits: open.as_ref().map(|job| waits(snapshot, host, job)).transpose()?.unwrap_or_default(),
+            waits: open.as_ref().map(|job| waits(state, host, job)).transpose()?.unwrap_or_default(),
             listed,
             open,
             why,
@@ -320,7 +319,7 @@ pub(crate) async fn ask_snapshot(
 }
 
 async fn show(ctx: &Ctx, host: String, wanted: Wanted) -> Result<Response<Body>, Problem> {
-    ctx.read(move |ctx, snapshot| answer(ctx, &read(ctx, snapshot, &host, &wanted)?)).await
+    ctx.read(move |ctx, state| answer(ctx, &read(ctx, state, &host, &wanted)?)).await
 }
 
 fn answer(ctx: &Reading, view: &FolderView) -> Result<Response<Body>, Problem> {
@@ -328,9 +327,9 @@ fn answer(ctx: &Reading, view: &FolderView) -> Result<Response<Body>, Problem> {
 }
 
 async fn ask(ctx: &Ctx, host: String, wanted: Wanted, again: bool) -> Result<Response<Body>, Problem> {
-    let look = move |ctx: &Reading, snapshot: &Snapshot| {
-        let id = ctx.host(snapshot, &host)?.id;
-        let listed = snapshot.folder(id, wanted.place(), &wanted.path)?;
+    let look = move |ctx: &Reading, state: &FleetState| {
+        let id = ctx.host(state, &host)?.id;
+        let listed = state.folder(id, wanted.place(), &wanted.path)?;
         let must_ask = must_ask(listed.as_ref(), wanted.place(), ctx.now());
         Ok((host, wanted, id, listed.is_some(), must_ask))
     };
@@ -344,16 +343,16 @@ async fn ask(ctx: &Ctx, host: String, wanted: Wanted, again: bool) -> Result<Res
         }
     }
     if wanted.pick && ctx.htmx {
-        return ctx.answer(move |ctx, snapshot| answer(ctx, &read(ctx, snapshot, &host, &wanted)?)).await;
+        return ctx.answer(move |ctx, state| answer(ctx, &read(ctx, state, &host, &wanted)?)).await;
     }
     Ok(ctx.go(&wanted.href(id, &wanted.path, wanted.job)))
 }
 
-fn read(ctx: &Ctx, snapshot: &Snapshot, host: &str, wanted: &Wanted) -> Result<FolderView, Problem> {
+fn read(ctx: &Ctx, state: &FleetState, host: &str, wanted: &Wanted) -> Result<FolderView, Problem> {
     let tab = if wanted.snapshot.is_some() { "snapshots" } else { "overview" };
-    let (head, row) = HostHead::read(ctx, snapshot, host, tab)?;
+    let (head, row) = HostHead::read(ctx, state, host, tab)?;
     let (id, now) = (row.host.id, ctx.now());
-    let Look { listed, open, waits, why, failed } = Look::read(snapshot, id, wanted.place(), &wanted.path)?;
+    let Look { listed, open, waits, why, failed } = Look::read(state, id, wanted.place(), &wanted.path)?;
     let (entries, next) =
         listed.as_ref().map_or((&[][..], None), |it| it.part(PART_ROWS, wanted.cursor.as_ref()));
     let here = wanted.href(id, &wanted.path, None);
@@ -362,7 +361,7 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, host: &str, wanted: &Wanted) -> Result<F
     Ok(FolderView {
         pick: wanted.pick,
         own: wanted.snapshot.is_none(),
-        title: title(snapshot, id, wanted)?,
+        title: title(state, id, wanted)?,
         line_why: line.as_ref().err().map(|why| sentence(&why.to_string())),
         group_href: line
             .as_ref()
@@ -401,9 +400,9 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, host: &str, wanted: &Wanted) -> Result<F
     })
 }
 
-fn title(snapshot: &Snapshot, host: HostId, wanted: &Wanted) -> Result<String, Problem> {
+fn title(state: &FleetState, host: HostId, wanted: &Wanted) -> Result<String, Problem> {
     let Some(id) = &wanted.snapshot else { return Ok("Folders".to_owned()) };
-    let listed = snapshot.known_snapshots(host)?;
+    let listed = state.known_snapshots(host)?;
     let short: String = id.chars().take(8).collect();
     Ok(match listed.iter().find(|row| row.id.starts_with(id.as_str())) {
         Some(row) => format!("Snapshot {short} of {}", exact(row.time)),
@@ -412,8 +411,8 @@ fn title(snapshot: &Snapshot, host: HostId, wanted: &Wanted) -> Result<String, P
 }
 
 /// Why a look takes its time.
-fn waits(snapshot: &Snapshot, host: HostId, job: &Job) -> Result<String, Problem> {
-    let before = snapshot.open_jobs(host)?.into_iter().find(|other| other.id < job.id);
+fn waits(state: &FleetState, host: HostId, job: &Job) -> Result<String, Problem> {
+    let before = state.open_jobs(host)?.into_iter().find(|other| other.id < job.id);
     Ok(match before {
         Some(other) => {
             let title = crate::words::job_title(&other.what);

@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
 use fleet::record::{Group, Host, Origin, Retention};
-use fleet::{JobRequest, Refused, Snapshot};
+use fleet::{FleetState, JobRequest, Refused};
 use serde::Serialize;
 
 /// What is offered to a new group: things that come back by themselves, and what must not be in a backup of `/`.
@@ -230,12 +230,12 @@ fn read_origin(line: &str) -> Result<Origin, Problem> {
 
 /// `GET /hosts/{host}/new-group`, with `name` and `path`s that are known already.
 pub(crate) async fn new(ctx: Ctx, Path(host): Path<String>, query: Query) -> Result<Response<Body>, Problem> {
-    ctx.read(move |ctx, snapshot| ctx.page(&offer(ctx, snapshot, &host, &query)?)).await
+    ctx.read(move |ctx, state| ctx.page(&offer(ctx, state, &host, &query)?)).await
 }
 
-fn offer(ctx: &Ctx, snapshot: &Snapshot, host: &str, query: &Query) -> Result<GroupView, Problem> {
-    let host = ctx.host(snapshot, host)?;
-    let first = snapshot.groups(host.id)?.is_empty();
+fn offer(ctx: &Ctx, state: &FleetState, host: &str, query: &Query) -> Result<GroupView, Problem> {
+    let host = ctx.host(state, host)?;
+    let first = state.groups(host.id)?.is_empty();
     let offered = Group {
         name: query
             .get("name")
@@ -270,12 +270,12 @@ pub(crate) async fn edit(
     ctx: Ctx,
     Path((host, group)): Path<(String, String)>,
 ) -> Result<Response<Body>, Problem> {
-    ctx.read(move |ctx, snapshot| {
-        let host = ctx.host(snapshot, &host)?;
-        let group = snapshot.group(host.id, &group)?.ok_or(Refused::GroupNotFound)?;
+    ctx.read(move |ctx, state| {
+        let host = ctx.host(state, &host)?;
+        let group = state.group(host.id, &group)?.ok_or(Refused::GroupNotFound)?;
         let keep = Some(Retention { last: 1, ..Retention::default() });
         let request = JobRequest::ForgetDryRun { group: group.name.clone(), keep };
-        let preview_why = super::run_button::why_short(snapshot, host.id, &request)?;
+        let preview_why = super::run_button::why_short(state, host.id, &request)?;
         ctx.page(&GroupView { preview_why, ..view(&host, &group, Some(&group.name)) })
     })
     .await
@@ -311,9 +311,9 @@ pub(crate) async fn confirm_delete(
     ctx: Ctx,
     Path((host, group)): Path<(String, String)>,
 ) -> Result<Response<Body>, Problem> {
-    ctx.read(move |ctx, snapshot| {
-        let host = ctx.host(snapshot, &host)?;
-        let group = snapshot.group(host.id, &group)?.ok_or(Refused::GroupNotFound)?;
+    ctx.read(move |ctx, state| {
+        let host = ctx.host(state, &host)?;
+        let group = state.group(host.id, &group)?.ok_or(Refused::GroupNotFound)?;
         ctx.page(&confirm(&host, &group.name))
     })
     .await

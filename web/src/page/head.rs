@@ -7,7 +7,7 @@ use crate::format::{When, ago, exact};
 use crate::problem::Problem;
 use crate::words::{Badge, host_badge};
 use fleet::record::{HostFacts, Presence};
-use fleet::{HostRow, JobRequest, Refused, Snapshot};
+use fleet::{FleetState, HostRow, JobRequest, Refused};
 use schema::Timestamp;
 use serde::Serialize;
 
@@ -113,19 +113,19 @@ impl HostHead {
     /// Reads the head of a host's page.
     pub(crate) fn read(
         ctx: &Ctx,
-        snapshot: &Snapshot,
+        state: &FleetState,
         host: &str,
         tab: &'static str,
     ) -> Result<(Self, HostRow), Problem> {
-        let id = ctx.host(snapshot, host)?.id;
-        let row = snapshot.host_row(id).ok_or(Refused::HostNotFound)?;
+        let id = ctx.host(state, host)?.id;
+        let row = state.host_row(id).ok_or(Refused::HostNotFound)?;
         let now = ctx.now();
         let href = format!("/hosts/{id}");
         let badge = match row.protected && row.status == fleet::Status::Ok {
             true => Badge::new("ok", "Protected"),
             false => host_badge(&row),
         };
-        let groups = snapshot.groups(id)?;
+        let groups = state.groups(id)?;
         let backup = match groups.as_slice() {
             [] => None,
             [group] => {
@@ -135,7 +135,7 @@ impl HostHead {
                     action: format!("{href}/groups/{}/backup", group.name),
                     run: RunButton {
                         label: "Back up now".to_owned(),
-                        why: why_short(snapshot, id, &request)?,
+                        why: why_short(state, id, &request)?,
                         ..RunButton::default()
                     },
                 })

@@ -19,7 +19,7 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
 use fleet::record::{Group, Hold, Job, JobFigures, JobState, Retention};
-use fleet::{DAYS, Day, HostRow, JobFilter, JobRequest, OverBudget, Page, Snapshot, Usage};
+use fleet::{DAYS, Day, FleetState, HostRow, JobFilter, JobRequest, OverBudget, Page, Usage};
 use schema::{Epoch, HostId, JobId, JobKind, Timestamp};
 use serde::Serialize;
 
@@ -154,27 +154,27 @@ impl crate::sample::Samples for HostView {
 
 /// `GET /hosts/{host}`.
 pub(crate) async fn show(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
-    ctx.read(move |ctx, snapshot| ctx.page(&read(ctx, snapshot, &host)?)).await
+    ctx.read(move |ctx, state| ctx.page(&read(ctx, state, &host)?)).await
 }
 
-fn read(ctx: &Ctx, snapshot: &Snapshot, host: &str) -> Result<HostView, Problem> {
-    let (head, row) = HostHead::read(ctx, snapshot, host, "overview")?;
+fn read(ctx: &Ctx, state: &FleetState, host: &str) -> Result<HostView, Problem> {
+    let (head, row) = HostHead::read(ctx, state, host, "overview")?;
     let (id, now) = (row.host.id, ctx.now());
     let filter = JobFilter { host: Some(id), ..JobFilter::default() };
-    let mut recent = snapshot.jobs(&filter, &Page { limit: 30, cursor: None })?.items;
+    let mut recent = state.jobs(&filter, &Page { limit: 30, cursor: None })?.items;
     // What somebody only looked at would push out what happened.
     recent.retain(|job| !job.what.is_look());
     recent.truncate(8);
     let backups = JobFilter { kind: Some(JobKind::Backup), ..filter };
-    let backups = snapshot.jobs(&backups, &Page { limit: LAST_BACKUPS, cursor: None })?.items;
-    let groups = snapshot.groups(id)?;
-    let rows = groups.iter().map(|group| group_row(snapshot, now, &row, group));
+    let backups = state.jobs(&backups, &Page { limit: LAST_BACKUPS, cursor: None })?.items;
+    let groups = state.groups(id)?;
+    let rows = groups.iter().map(|group| group_row(state, now, &row, group));
     let repo = RepoView::new(
         now,
-        &snapshot.repo(id)?,
-        &snapshot.repo_history(id)?,
+        &state.repo(id)?,
+        &state.repo_history(id)?,
         row.has_repo_credentials,
-        &snapshot.maintenance(id)?,
+        &state.maintenance(id)?,
     );
     let good = row.days().iter().filter(|day| matches!(day, Day::Ok | Day::Warning)).count();
     Ok(HostView {
@@ -189,14 +189,14 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, host: &str) -> Result<HostView, Problem>
             .into_iter()
             .chain(["today".to_owned()])
             .collect(),
-        running: snapshot.open_jobs(id)?.iter().map(|job| running(ctx, job)).collect(),
+        running: state.open_jobs(id)?.iter().map(|job| running(ctx, job)).collect(),
         groups: rows.collect::<Result<_, _>>()?,
-        schedules: snapshot.schedules(id)?.iter().map(|view| ScheduleLine::new(id, now, view)).collect(),
+        schedules: state.schedules(id)?.iter().map(|view| ScheduleLine::new(id, now, view)).collect(),
         waits: row.waits_since.map(|since| format!("A backup that was due {} waits", ago(now, since))),
         jobs: recent.iter().map(|job| JobLine::new(ctx, now, job)).collect(),
         charts: charts(&backups),
         repo,
-        facts: facts(now, &row, snapshot.usage(id)?, &ctx.app.fleet.over_budget(id)),
+        facts: facts(now, &row, state.usage(id)?, &ctx.app.fleet.over_budget(id)),
         head,
     })
 }
@@ -273,24 +273,24 @@ fn running(ctx: &Ctx, job: &Job) -> RunningView {
 }
 
 /// The last listing of the snapshots, when it did not bring all of them.
-fn failed_listing(snapshot: &Snapshot, host: HostId) -> Result<Option<JobId>, Problem> {
+fn failed_listing(state: &FleetState, host: HostId) -> Result<Option<JobId>, Problem> {
     let filter = JobFilter { host: Some(host), kind: Some(JobKind::Snapshots), ..JobFilter::default() };
-    let last = snapshot.jobs(&filter, &Page { limit: 1, cursor: None })?.items.into_iter().next();
+    let last = state.jobs(&filter, &Page { limit: 1, cursor: None })?.items.into_iter().next();
     Ok(last.filter(|job| job.state.is_ended() && job.state != JobState::Succeeded).map(|job| job.id))
 }
 
-fn group_row(snapshot: &Snapshot, now: Timestamp, row: &HostRow, group: &Group) -> Result<GroupRow, Problem> {
+fn group_row(state: &FleetState, now: Timestamp, row: &HostRow, group: &Group) -> Result<GroupRow, Problem> {
     let (id, href) = (row.host.id, format!("/hosts/{}/groups/{}", row.host.id, group.name));
-    let good = snapshot.last_good_backup(id, Some(&group.name))?;
+    let good = state.last_good_backup(id, Some(&group.name))?;
     let request = JobRequest::Backup { group: group.name.clone() };
-    let why = super::run_button::why_short(snapshot, id, &request)?;
+    let why = super::run_button::why_short(state, id, &request)?;
     let mut paths = group.includes.join(", ");
     if !group.excludes.is_empty() {
         paths = format!("{paths}, without {}", group.excludes.join(", "));
     }
-    let known = snapshot.soundness(id, &group.name)?;
+    let known = state.soundness(id, &group.name)?;
     let failed = match known.hold() {
-        Some(Hold::Unlisted) => failed_listing(snapshot, id)?,
+        Some(Hold::Unlisted) => failed_listing(state, id)?,
         _ => None,
     };
     Ok(GroupRow {

@@ -10,7 +10,7 @@ use crate::template::View;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
-use fleet::Snapshot;
+use fleet::FleetState;
 use serde::Serialize;
 
 /// The page.
@@ -44,8 +44,8 @@ impl crate::sample::Samples for HostSettingsView {
     }
 }
 
-fn read(ctx: &Ctx, snapshot: &Snapshot, host: &str) -> Result<HostSettingsView, Problem> {
-    let (head, row) = HostHead::read(ctx, snapshot, host, "settings")?;
+fn read(ctx: &Ctx, state: &FleetState, host: &str) -> Result<HostSettingsView, Problem> {
+    let (head, row) = HostHead::read(ctx, state, host, "settings")?;
     Ok(HostSettingsView {
         name: row.host.name.clone(),
         labels: row.host.labels.join(", "),
@@ -69,7 +69,7 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, host: &str) -> Result<HostSettingsView, 
 
 /// `GET /hosts/{host}/settings`.
 pub(crate) async fn show(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
-    ctx.read(move |ctx, snapshot| ctx.page(&read(ctx, snapshot, &host)?)).await
+    ctx.read(move |ctx, state| ctx.page(&read(ctx, state, &host)?)).await
 }
 
 /// `POST /hosts/{host}`.
@@ -84,12 +84,12 @@ pub(crate) async fn update(
     match changed.map_err(Problem::from) {
         Ok(host) => Ok(ctx.go(&format!("/hosts/{}/settings", host.id))),
         Err(problem) if problem.is_about_input() => {
-            ctx.answer(move |ctx, snapshot| {
+            ctx.answer(move |ctx, state| {
                 let view = HostSettingsView {
                     name,
                     labels: form.text("labels"),
                     problem: Some((&problem).into()),
-                    ..read(ctx, snapshot, &host)?
+                    ..read(ctx, state, &host)?
                 };
                 ctx.page_with(problem.status, &view)
             })
@@ -101,7 +101,7 @@ pub(crate) async fn update(
 
 /// `GET /hosts/{host}/delete`.
 pub(crate) async fn confirm_delete(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
-    ctx.read(move |ctx, snapshot| ctx.page(&read(ctx, snapshot, &host)?.delete)).await
+    ctx.read(move |ctx, state| ctx.page(&read(ctx, state, &host)?.delete)).await
 }
 
 /// `POST /hosts/{host}/delete`.

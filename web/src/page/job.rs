@@ -17,22 +17,22 @@ use axum::extract::Path;
 use axum::http::{Response, header};
 use axum::response::IntoResponse;
 use fleet::record::{Job, JobFigures, JobState, JobWhat};
-use fleet::{JobFilter, JobRequest, Page, Snapshot};
+use fleet::{FleetState, JobFilter, JobRequest, Page};
 use schema::Timestamp;
 
 /// `GET /jobs/{job}`.
 pub(crate) async fn show(ctx: Ctx, Path(job): Path<String>, query: Query) -> Result<Response<Body>, Problem> {
-    ctx.read(move |ctx, snapshot| {
-        let job = find(snapshot, &job)?;
+    ctx.read(move |ctx, state| {
+        let job = find(state, &job)?;
         let after = query.word("after", "the number of a line", |text| text.parse().ok())?.unwrap_or(0);
-        ctx.page(&read(ctx, snapshot, &job, after, query.get("find"))?)
+        ctx.page(&read(ctx, state, &job, after, query.get("find"))?)
     })
     .await
 }
 
 fn read(
     ctx: &Ctx,
-    snapshot: &Snapshot,
+    state: &FleetState,
     job: &Job,
     after: u32,
     find: Option<&str>,
@@ -40,17 +40,17 @@ fn read(
     let now = ctx.now();
     let ended = job.state.is_ended();
     let href = format!("/jobs/{}", job.id);
-    let host = snapshot.host(job.host)?;
+    let host = state.host(job.host)?;
     let host_name = host.as_ref().map_or_else(|| "a deleted host".to_owned(), |host| host.name.clone());
     let progress = ctx.app.fleet.progress(job.id).filter(|_| job.state == JobState::Running);
-    let good = snapshot.good_backup_up_to(job)?;
-    let mended = mended(snapshot, now, job)?;
+    let good = state.good_backup_up_to(job)?;
+    let mended = mended(state, now, job)?;
     let group_stands = match &job.what {
-        JobWhat::Backup { group } => snapshot.group(job.host, group)?.is_some(),
+        JobWhat::Backup { group } => state.group(job.host, group)?.is_some(),
         _ => false,
     };
-    let verdict = job_view::verdict(job, again(snapshot, job)?);
-    let log = JobLog::read(&ctx.app.fleet, snapshot, job)?;
+    let verdict = job_view::verdict(job, again(state, job)?);
+    let log = JobLog::read(&ctx.app.fleet, state, job)?;
     let lines = log.view(after, find);
     Ok(JobView {
         badge: job_badge(job),
@@ -59,7 +59,7 @@ fn read(
         ended,
         can_cancel: !ended && job.cancel_asked_at.is_none(),
         cancel: job_view::cancel(job, &host_name),
-        waiting: waiting(ctx, snapshot, now, job)?,
+        waiting: waiting(ctx, state, now, job)?,
         indeterminate: job.state == JobState::Running,
         live: progress.as_ref().map(|progress| job_view::live(now, job, progress)),
         stages: job_view::stages(job),
@@ -67,7 +67,7 @@ fn read(
         mended,
         figures: if ended { job_view::figures(job) } else { Vec::new() },
         findings: job_view::findings(job),
-        restored: restored::read(snapshot, job)?,
+        restored: restored::read(state, job)?,
         log: LogView {
             none: (lines.is_empty() && after == 0 && ended).then_some(match find {
                 Some(_) => "No line of the log matches.",
@@ -78,7 +78,7 @@ fn read(
             lines,
             tail: (!ended).then(|| tail(&href, log.next_number().max(after), find)),
         },
-        before: if verdict.is_some() { before(ctx, snapshot, now, job)? } else { Vec::new() },
+        before: if verdict.is_some() { before(ctx, state, now, job)? } else { Vec::new() },
         facts: job_view::facts(
             now,
             job,
@@ -103,7 +103,7 @@ fn tail(href: &str, after: u32, find: Option<&str>) -> String {
 }
 
 /// What a job that shows no progress waits for.
-fn waiting(ctx: &Ctx, snapshot: &Snapshot, now: Timestamp, job: &Job) -> Result<String, Problem> {
+fn waiting(ctx: &Ctx, state: &FleetState, now: Timestamp, job: &Job) -> Result<String, Problem> {
     Ok(match job.state {
         JobState::Running => match ctx.app.fleet.progress(job.id) {
             None => "restic has started; no progress yet.".to_owned(),
@@ -114,7 +114,7 @@ fn waiting(ctx: &Ctx, snapshot: &Snapshot, now: Timestamp, job: &Job) -> Result<
         }
         JobState::Sent => "Sent to the host; not yet accepted by the agent.".to_owned(),
         _ => {
-            let presence = snapshot.presence(job.host)?;
+            let presence = state.presence(job.host)?;
             match (presence.online, presence.last_seen_at) {
                 (true, _) => "Being sent to the host.".to_owned(),
                 (false, Some(at)) => {
@@ -151,8 +151,8 @@ fn request_of(what: &JobWhat) -> JobRequest {
 }
 
 /// Where the same is run again, and why it can't be; `None` when its host is gone, or the page of the repository is the place.
-fn again(snapshot: &Snapshot, job: &Job) -> Result<Option<(String, Option<String>)>, Problem> {
-    if snapshot.host(job.host)?.is_none() {
+fn again(state: &FleetState, job: &Job) -> Result<Option<(String, Option<String>)>, Problem> {
+    if state.host(job.host)?.is_none() {
         return Ok(None);
     }
     let host = format!("/hosts/{}", job.host);
@@ -169,7 +169,7 @@ fn again(snapshot: &Snapshot, job: &Job) -> Result<Option<(String, Option<String
         JobWhat::Unlock { all: true } => return Ok(None),
         what => format!("{host}/repo/{}", what.kind().as_str()),
     };
-    Ok(Some((href, why_not(snapshot, job.host, &request_of(&job.what))?)))
+    Ok(Some((href, why_not(state, job.host, &request_of(&job.what))?)))
 }
 
 /// How it stood when the job ended, not how it stands today.
@@ -192,14 +192,14 @@ fn cards(now: Timestamp, job: &Job, good: Option<&Job>, is_mended: bool, group_s
 }
 
 /// The job after this one that did well what this one did not.
-fn mended(snapshot: &Snapshot, now: Timestamp, job: &Job) -> Result<Option<Mended>, Problem> {
+fn mended(state: &FleetState, now: Timestamp, job: &Job) -> Result<Option<Mended>, Problem> {
     let failed = matches!(job.state, JobState::Failed | JobState::Lost | JobState::Warning);
     if !failed && !is_broken_off(job) {
         return Ok(None);
     }
     let later = match &job.what {
-        JobWhat::Backup { group } => snapshot.last_good_backup(job.host, Some(group))?,
-        what => snapshot.latest_job(job.host, what.kind())?.filter(|job| job.state == JobState::Succeeded),
+        JobWhat::Backup { group } => state.last_good_backup(job.host, Some(group))?,
+        what => state.latest_job(job.host, what.kind())?.filter(|job| job.state == JobState::Succeeded),
     };
     // A warning is mended by what warns no more.
     let is_better = |later: &Job| job.state != JobState::Warning || later.state == JobState::Succeeded;
@@ -211,20 +211,20 @@ fn mended(snapshot: &Snapshot, now: Timestamp, job: &Job) -> Result<Option<Mende
 }
 
 /// The last jobs of the same host that were made before.
-fn before(ctx: &Ctx, snapshot: &Snapshot, now: Timestamp, job: &Job) -> Result<Vec<JobLine>, Problem> {
+fn before(ctx: &Ctx, state: &FleetState, now: Timestamp, job: &Job) -> Result<Vec<JobLine>, Problem> {
     let filter = JobFilter { host: Some(job.host), kind: Some(job.what.kind()), ..JobFilter::default() };
-    let older = snapshot.jobs(&filter, &Page { limit: 4, cursor: Some(job.id.to_string()) })?.items;
+    let older = state.jobs(&filter, &Page { limit: 4, cursor: Some(job.id.to_string()) })?.items;
     Ok(older.iter().map(|job| JobLine::new(ctx, now, job)).collect())
 }
 
 /// `GET /jobs/{job}/cancel`.
 pub(crate) async fn confirm_cancel(ctx: Ctx, Path(job): Path<String>) -> Result<Response<Body>, Problem> {
-    ctx.read(move |ctx, snapshot| {
-        let job = find(snapshot, &job)?;
+    ctx.read(move |ctx, state| {
+        let job = find(state, &job)?;
         if job.state.is_ended() {
             return Ok(ctx.go(&format!("/jobs/{}", job.id)));
         }
-        let name = snapshot.host(job.host)?.map_or_else(|| "a deleted host".to_owned(), |host| host.name);
+        let name = state.host(job.host)?.map_or_else(|| "a deleted host".to_owned(), |host| host.name);
         ctx.page(&job_view::cancel(&job, &name))
     })
     .await
@@ -232,9 +232,9 @@ pub(crate) async fn confirm_cancel(ctx: Ctx, Path(job): Path<String>) -> Result<
 
 /// `GET /jobs/{job}/host-key`.
 pub(crate) async fn confirm_host_key(ctx: Ctx, Path(job): Path<String>) -> Result<Response<Body>, Problem> {
-    ctx.read(move |ctx, snapshot| {
-        let job = find(snapshot, &job)?;
-        let (JobFigures::HostKey { key, .. }, Some(host)) = (&job.figures, snapshot.host(job.host)?) else {
+    ctx.read(move |ctx, state| {
+        let job = find(state, &job)?;
+        let (JobFigures::HostKey { key, .. }, Some(host)) = (&job.figures, state.host(job.host)?) else {
             return Ok(ctx.go(&format!("/jobs/{}", job.id)));
         };
         ctx.page(&job_view::accept_host_key(&job, key, &host.name))
@@ -248,7 +248,7 @@ pub(crate) async fn accept_host_key(
     Path(job): Path<String>,
     query: Query,
 ) -> Result<Response<Body>, Problem> {
-    let job = ctx.read(move |_, snapshot| find(snapshot, &job)).await?;
+    let job = ctx.read(move |_, state| find(state, &job)).await?;
     let fingerprint = query.get("fingerprint").unwrap_or_default();
     ctx.app.fleet.accept_host_key(job.id, fingerprint, ctx.by()).await?;
     // A host that is away is no failure of the acceptance.
@@ -258,9 +258,9 @@ pub(crate) async fn accept_host_key(
 
 /// `GET /jobs/{job}/log`: the whole of it, to keep.
 pub(crate) async fn log_text(ctx: Ctx, Path(job): Path<String>) -> Result<Response<Body>, Problem> {
-    let text = ctx.read(move |ctx, snapshot| {
-        let job = find(snapshot, &job)?;
-        Ok(JobLog::read(&ctx.app.fleet, snapshot, &job)?.text(0))
+    let text = ctx.read(move |ctx, state| {
+        let job = find(state, &job)?;
+        Ok(JobLog::read(&ctx.app.fleet, state, &job)?.text(0))
     });
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text.await?).into_response())
 }

@@ -13,7 +13,7 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
 use fleet::record::{Job, JobState};
-use fleet::{JobFilter, Snapshot};
+use fleet::{FleetState, JobFilter};
 use schema::{HostId, JobId, JobKind, Timestamp};
 use serde::Serialize;
 
@@ -111,8 +111,8 @@ impl crate::sample::Samples for HostJobsView {
 
 /// `GET /jobs`.
 pub(crate) async fn all(ctx: Ctx, query: Query) -> Result<Response<Body>, Problem> {
-    ctx.read(move |ctx, snapshot| {
-        let list = read(ctx, snapshot, "/jobs", &query, None)?;
+    ctx.read(move |ctx, state| {
+        let list = read(ctx, state, "/jobs", &query, None)?;
         ctx.page(&JobsView { list })
     })
     .await
@@ -124,9 +124,9 @@ pub(crate) async fn of_host(
     Path(host): Path<String>,
     query: Query,
 ) -> Result<Response<Body>, Problem> {
-    ctx.read(move |ctx, snapshot| {
-        let (head, row) = HostHead::read(ctx, snapshot, &host, "jobs")?;
-        let list = read(ctx, snapshot, &format!("{}/jobs", head.href), &query, Some(row.host.id))?;
+    ctx.read(move |ctx, state| {
+        let (head, row) = HostHead::read(ctx, state, &host, "jobs")?;
+        let list = read(ctx, state, &format!("{}/jobs", head.href), &query, Some(row.host.id))?;
         ctx.page(&HostJobsView { head, list })
     })
     .await
@@ -146,15 +146,15 @@ const KINDS: [JobKind; 5] =
 
 fn read(
     ctx: &Ctx,
-    snapshot: &Snapshot,
+    fleet_state: &FleetState,
     base: &str,
     query: &Query,
     host: Option<HostId>,
 ) -> Result<JobList, Problem> {
-    let mut filter = filter(ctx, snapshot, query)?;
+    let mut filter = filter(ctx, fleet_state, query)?;
     filter.host = host.or(filter.host);
     let page = query.page_of::<JobId>()?;
-    let jobs = snapshot.jobs(&filter, &page)?;
+    let jobs = fleet_state.jobs(&filter, &page)?;
     let address = |state: Option<JobState>, kind: Option<JobKind>, more: &[(&str, &str)]| {
         let mut text = form_urlencoded::Serializer::new(String::new());
         for (key, value) in more {
@@ -186,7 +186,7 @@ fn read(
     let mut kinds = vec![link("Any kind", address(state, None, &[]), kind.is_none())];
     kinds.extend(KINDS.map(|k| link(k.as_str(), address(state, Some(k), &[]), kind == Some(k))));
     let now = ctx.now();
-    let rows = jobs.items.iter().map(|job| row(ctx, snapshot, now, job, host.is_none()));
+    let rows = jobs.items.iter().map(|job| row(ctx, fleet_state, now, job, host.is_none()));
     let newest = page.cursor.is_none();
     Ok(JobList {
         states,
@@ -203,16 +203,10 @@ fn read(
     })
 }
 
-fn row(
-    ctx: &Ctx,
-    snapshot: &Snapshot,
-    now: Timestamp,
-    job: &Job,
-    with_host: bool,
-) -> Result<JobRow, Problem> {
+fn row(ctx: &Ctx, state: &FleetState, now: Timestamp, job: &Job, with_host: bool) -> Result<JobRow, Problem> {
     let (by, by_kind) = actor(&job.actor);
     let host = match with_host {
-        true => Some(snapshot.host(job.host)?.map_or_else(|| "deleted host".to_owned(), |host| host.name)),
+        true => Some(state.host(job.host)?.map_or_else(|| "deleted host".to_owned(), |host| host.name)),
         false => None,
     };
     Ok(JobRow {

@@ -12,7 +12,7 @@ use crate::words::{self, Badge};
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
 use fleet::record::Secret;
-use fleet::{KitChoice, Snapshot};
+use fleet::{FleetState, KitChoice};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -142,14 +142,14 @@ impl Chosen {
 }
 
 fn view(
-    snapshot: &Snapshot,
+    state: &FleetState,
     chosen: &Chosen,
     offered: Option<&Secret>,
     problem: Option<&Problem>,
 ) -> Result<KitView, Problem> {
-    let kits = snapshot.kits()?;
+    let kits = state.kits()?;
     let words = words::kits(&kits);
-    let all = snapshot.hosts()?;
+    let all = state.hosts()?;
     let labels: BTreeSet<&String> = all.iter().flat_map(|host| &host.labels).collect();
     let choice = |name: &String, chosen: &BTreeSet<String>| Choice {
         name: name.clone(),
@@ -164,7 +164,7 @@ fn view(
     Ok(KitView {
         kits: Badge::new(words.state, words.short),
         sentence: words.sentence,
-        newest: kits.newest_at.map(|at| When::ago(snapshot.now(), at)),
+        newest: kits.newest_at.map(|at| When::ago(state.now(), at)),
         gaps: kits
             .gaps
             .iter()
@@ -189,7 +189,7 @@ pub(crate) async fn show(ctx: Ctx) -> Result<Response<Body>, Problem> {
         Problem::internal()
     })?;
     let chosen = Chosen { all: true, hosts: BTreeSet::new(), labels: BTreeSet::new() };
-    ctx.read(move |ctx, snapshot| ctx.page(&view(snapshot, &chosen, Some(&offered), None)?)).await
+    ctx.read(move |ctx, state| ctx.page(&view(state, &chosen, Some(&offered), None)?)).await
 }
 
 /// `POST /kit`.
@@ -197,9 +197,9 @@ pub(crate) async fn make(ctx: Ctx, form: Form) -> Result<Response<Body>, Problem
     let chosen = Chosen::of(&form);
     match ask(&ctx, &form, &chosen).await {
         Err(problem) if problem.is_about_input() => {
-            ctx.answer(move |ctx, snapshot| {
+            ctx.answer(move |ctx, state| {
                 // Whoever has written down what was offered before types that again.
-                let view = view(snapshot, &chosen, None, Some(&problem))?;
+                let view = view(state, &chosen, None, Some(&problem))?;
                 ctx.page_with(StatusCode::UNPROCESSABLE_ENTITY, &view)
             })
             .await

@@ -10,7 +10,7 @@ use crate::reading::Reading;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{Response, StatusCode};
-use fleet::Snapshot;
+use fleet::FleetState;
 
 const FORM: &str = "maintenance-form";
 
@@ -23,15 +23,15 @@ pub(crate) async fn save(ctx: Ctx, Path(host): Path<String>, form: Form) -> Resu
     };
     match saved {
         Ok(_) if ctx.htmx => {
-            let read = move |ctx: &Reading, snapshot: &Snapshot| {
-                ctx.fragment(StatusCode::OK, FORM, &repo::read(ctx, snapshot, &host)?)
+            let read = move |ctx: &Reading, state: &FleetState| {
+                ctx.fragment(StatusCode::OK, FORM, &repo::read(ctx, state, &host)?)
             };
             ctx.answer(read).await
         }
         Ok(_) => Ok(ctx.go(&format!("/hosts/{}/repo#{FORM}", found.id))),
         Err(problem) if problem.is_about_input() => {
-            ctx.answer(move |ctx, snapshot| {
-                let mut view: RepoPageView = repo::read(ctx, snapshot, &host)?;
+            ctx.answer(move |ctx, state| {
+                let mut view: RepoPageView = repo::read(ctx, state, &host)?;
                 view.maintenance.keep_typed(&form, &problem);
                 if ctx.htmx {
                     ctx.fragment(problem.status, FORM, &view)
@@ -47,13 +47,13 @@ pub(crate) async fn save(ctx: Ctx, Path(host): Path<String>, form: Form) -> Resu
 
 /// `GET …/remove-locks`: shows the holder of a live lock before it is removed.
 pub(crate) async fn confirm_unlock(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
-    ctx.read(move |ctx, snapshot| ctx.page(&unlock_question(ctx, snapshot, &host)?)).await
+    ctx.read(move |ctx, state| ctx.page(&unlock_question(ctx, state, &host)?)).await
 }
 
-fn unlock_question(ctx: &Ctx, snapshot: &Snapshot, host: &str) -> Result<ConfirmView, Problem> {
-    let host = ctx.host(snapshot, host)?;
+fn unlock_question(ctx: &Ctx, state: &FleetState, host: &str) -> Result<ConfirmView, Problem> {
+    let host = ctx.host(state, host)?;
     let action = format!("/hosts/{}/repo/unlock", host.id);
-    let lock = snapshot.repo(host.id)?.lock;
+    let lock = state.repo(host.id)?.lock;
     let (body, action) = match lock.and_then(|lock| Some((lock.at, lock.holder?))) {
         None => (
             vec!["No lock is known to be held. Locks that restic considers stale are removed: those of this host's name whose process it does not find, and those that were not renewed for half an hour.".to_owned()],
@@ -66,7 +66,7 @@ fn unlock_question(ctx: &Ctx, snapshot: &Snapshot, host: &str) -> Result<Confirm
                 holder.hostname,
                 holder.pid,
                 crate::format::exact(holder.since),
-                crate::format::ago(snapshot.now(), seen_at),
+                crate::format::ago(state.now(), seen_at),
                 if holder.stale { "stale" } else { "as if it may be in use" }
             );
             let warning = "Make sure that this process has ended: if it still works on the repository, another job \

@@ -6,7 +6,7 @@ use crate::problem::Problem;
 use crate::words::{self, DecisionWords};
 use fleet::maintenance::{Action, Decision, Why};
 use fleet::record::{Maintenance, MaintenanceInput, Rule, RuleInput};
-use fleet::{Refused, Snapshot};
+use fleet::{FleetState, Refused};
 use schema::{HostId, Timestamp};
 use serde::Serialize;
 
@@ -82,8 +82,8 @@ fn decision(now: Timestamp, settings: &Maintenance, decision: &Decision) -> Deci
 
 impl MaintenanceForm {
     /// The form as stored; `size` is that of the repository.
-    pub(crate) fn read(snapshot: &Snapshot, host: HostId, size: Option<u64>) -> Result<Self, Problem> {
-        let (settings, decisions) = snapshot.decisions(host)?.ok_or(Refused::HostNotFound)?;
+    pub(crate) fn read(state: &FleetState, host: HostId, size: Option<u64>) -> Result<Self, Problem> {
+        let (settings, decisions) = state.decisions(host)?.ok_or(Refused::HostNotFound)?;
         let titles = [("forget", "Forget"), ("prune", "Prune"), ("check", "Check")];
         let rules = [&settings.forget, &settings.prune, &settings.check];
         let rules = titles.into_iter().zip(rules).zip(&decisions);
@@ -92,7 +92,7 @@ impl MaintenanceForm {
             timezone: settings.timezone.clone(),
             rules: rules
                 .map(|(((key, title), rule), decided)| {
-                    rule_form(key, title, &settings, rule, decision(snapshot.now(), &settings, decided))
+                    rule_form(key, title, &settings, rule, decision(state.now(), &settings, decided))
                 })
                 .collect(),
             subset_pct: percent.to_string(),

@@ -10,7 +10,7 @@ use crate::query::Query;
 use crate::template::View;
 use crate::words::{self, Badge};
 use ::fleet::record::{GivenUp, PendingRun, TryError};
-use ::fleet::{Page, Refused, Snapshot};
+use ::fleet::{FleetState, Page, Refused};
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{Response, StatusCode};
@@ -125,10 +125,10 @@ pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Probl
         return ctx.show(StatusCode::OK, CountView).await;
     }
     let cursor = query.get("cursor").map(str::to_owned);
-    ctx.read(move |ctx, snapshot| ctx.page(&read(ctx, snapshot, cursor)?)).await
+    ctx.read(move |ctx, state| ctx.page(&read(ctx, state, cursor)?)).await
 }
 
-fn read(ctx: &Ctx, snapshot: &Snapshot, cursor: Option<String>) -> Result<PendingView, Problem> {
+fn read(ctx: &Ctx, state: &FleetState, cursor: Option<String>) -> Result<PendingView, Problem> {
     let now = ctx.now();
     let rows_href = match &cursor {
         Some(cursor) => format!("/pending?part=pending-rows&cursor={cursor}"),
@@ -137,15 +137,15 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, cursor: Option<String>) -> Result<Pendin
     if let Some(cursor) = &cursor {
         id_of(cursor)?;
     }
-    let found = snapshot.pending(&Page { limit: ROWS, cursor })?;
-    let given_up = snapshot.given_up(GIVEN_UP)?;
+    let found = state.pending(&Page { limit: ROWS, cursor })?;
+    let given_up = state.given_up(GIVEN_UP)?;
     Ok(PendingView {
-        sentence: sentence_of(snapshot.pending_count()?, &found.items),
+        sentence: sentence_of(state.pending_count()?, &found.items),
         can_hurry: found.items.iter().any(|run| run.next_attempt_at.is_some() && !run.asleep),
-        rows: found.items.iter().map(|run| row(snapshot, now, run)).collect::<Result<_, _>>()?,
+        rows: found.items.iter().map(|run| row(state, now, run)).collect::<Result<_, _>>()?,
         rows_href,
         more: found.next.map(|next| format!("/pending?cursor={next}")),
-        given_up: given_up.iter().map(|row| given_up_row(snapshot, now, row)).collect::<Result<_, _>>()?,
+        given_up: given_up.iter().map(|row| given_up_row(state, now, row)).collect::<Result<_, _>>()?,
     })
 }
 
@@ -167,8 +167,8 @@ fn is_away(run: &PendingRun) -> bool {
     run.next_attempt_at.is_none() && run.last_error.as_ref().is_some_and(TryError::is_away)
 }
 
-fn row(snapshot: &Snapshot, now: Timestamp, run: &PendingRun) -> Result<PendingRow, Problem> {
-    let host = snapshot.host(run.host)?.map_or_else(|| "a deleted host".to_owned(), |host| host.name);
+fn row(fleet_state: &FleetState, now: Timestamp, run: &PendingRun) -> Result<PendingRow, Problem> {
+    let host = fleet_state.host(run.host)?.map_or_else(|| "a deleted host".to_owned(), |host| host.name);
     let request = ::fleet::JobRequest::Backup { group: run.group.clone() };
     let error = run.last_error.as_ref();
     let state = match error {
@@ -182,7 +182,7 @@ fn row(snapshot: &Snapshot, now: Timestamp, run: &PendingRun) -> Result<PendingR
         Some(error) => lower(&words::setback(error)),
         None => "it is due".to_owned(),
     };
-    let tries = match snapshot.tries_of(run)? {
+    let tries = match fleet_state.tries_of(run)? {
         Some(all) => format!("{} of {all}", run.attempt),
         None => run.attempt.to_string(),
     };
@@ -207,7 +207,7 @@ fn row(snapshot: &Snapshot, now: Timestamp, run: &PendingRun) -> Result<PendingR
         action: format!("/pending/{}", run.id),
         run: RunButton {
             label: "Retry now".to_owned(),
-            why: super::run_button::why_short(snapshot, run.host, &request)?,
+            why: super::run_button::why_short(fleet_state, run.host, &request)?,
             small: true,
             primary: false,
             name: Some(format!("Retry the backup of {} on {host} now", run.group)),
@@ -228,9 +228,9 @@ fn lower(text: &str) -> String {
     }
 }
 
-fn given_up_row(snapshot: &Snapshot, now: Timestamp, row: &GivenUp) -> Result<GivenUpRow, Problem> {
+fn given_up_row(state: &FleetState, now: Timestamp, row: &GivenUp) -> Result<GivenUpRow, Problem> {
     let run = &row.run;
-    let host = snapshot.host(run.host)?.map_or_else(|| "a deleted host".to_owned(), |host| host.name);
+    let host = state.host(run.host)?.map_or_else(|| "a deleted host".to_owned(), |host| host.name);
     let job = run.last_error.as_ref().and_then(|error| error.job).or(run.job);
     Ok(GivenUpRow {
         title: format!("{} on {host}", run.group),
@@ -249,9 +249,9 @@ pub(crate) async fn run_all(ctx: Ctx) -> Result<Response<Body>, Problem> {
 /// `GET /pending/{run}/delete`.
 pub(crate) async fn confirm_delete(ctx: Ctx, Path(run): Path<String>) -> Result<Response<Body>, Problem> {
     let id = id_of(&run)?;
-    ctx.read(move |ctx, snapshot| {
-        let run = snapshot.pending_run(id)?.ok_or(Refused::PendingNotFound)?;
-        let host = snapshot.host(run.host)?.ok_or(Refused::HostNotFound)?;
+    ctx.read(move |ctx, state| {
+        let run = state.pending_run(id)?.ok_or(Refused::PendingNotFound)?;
+        let host = state.host(run.host)?.ok_or(Refused::HostNotFound)?;
         ctx.page(&ConfirmView {
             title: format!("Drop the pending backup of {} on {}?", run.group, host.name),
             body: vec!["It is not retried. The schedule stays: its next run is not affected.".to_owned()],

@@ -128,14 +128,14 @@ pub(crate) async fn show(
     if !ctx.htmx {
         return Ok(ctx.go(&format!("/jobs/{job}")));
     }
-    ctx.read(move |ctx, snapshot| {
-        let host = ctx.host(snapshot, &host)?;
+    ctx.read(move |ctx, state| {
+        let host = ctx.host(state, &host)?;
         let id: JobId = job.parse().map_err(|_| Problem::from(Refused::JobNotFound))?;
         let is_it = |job: &Job| {
             job.host == host.id
                 && matches!(&job.what, JobWhat::ForgetDryRun { group: of, .. } if *of == group)
         };
-        let job = snapshot.job(id)?.filter(is_it).ok_or(Refused::JobNotFound)?;
+        let job = state.job(id)?.filter(is_it).ok_or(Refused::JobNotFound)?;
         ctx.page(&PreviewView::of_job(&job, format!("/hosts/{}/groups/{group}/preview/{id}", host.id)))
     })
     .await

@@ -74,8 +74,8 @@ fn twin(now: Timestamp, twin: &Twin) -> TwinView {
 
 /// `GET /hosts/{host}/quarantine`.
 pub(crate) async fn show(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
-    ctx.read(move |ctx, snapshot| {
-        let (head, row) = HostHead::read(ctx, snapshot, &host, "quarantine")?;
+    ctx.read(move |ctx, state| {
+        let (head, row) = HostHead::read(ctx, state, &host, "quarantine")?;
         let now = ctx.now();
         let found = row.presence.quarantine.as_ref();
         let installation = |twin: &Twin| twin.machine.installation;

@@ -71,8 +71,8 @@ impl crate::sample::Samples for RefusedView {
 
 /// `GET /refused-connections`.
 pub(crate) async fn show(ctx: Ctx) -> Result<Response<Body>, Problem> {
-    ctx.read(|ctx, snapshot| {
-        let (hosts, now) = (snapshot.fleet(&HostFilter::default()), ctx.now());
+    ctx.read(|ctx, state| {
+        let (hosts, now) = (state.fleet(&HostFilter::default()), ctx.now());
         let found = (ctx.app.settings.refused_connections)();
         ctx.page(&RefusedView {
             rows: found.rows.iter().map(|refused| row(&hosts, now, refused)).collect(),

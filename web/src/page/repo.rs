@@ -17,7 +17,7 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{Response, StatusCode};
 use fleet::record::{CredentialsFacts, CredentialsInput, RepoState, Secret, Sharer, Tested, WhyShared};
-use fleet::{JobRequest, Snapshot};
+use fleet::{FleetState, JobRequest};
 use schema::{Class, HostId, JobKind, Refusal, Slot, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -180,27 +180,27 @@ impl crate::sample::Samples for RepoPageView {
 
 /// `GET /hosts/{host}/repo`.
 pub(crate) async fn show(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
-    ctx.read(move |ctx, snapshot| ctx.page(&read(ctx, snapshot, &host)?)).await
+    ctx.read(move |ctx, state| ctx.page(&read(ctx, state, &host)?)).await
 }
 
-pub(super) fn read(ctx: &Ctx, snapshot: &Snapshot, host: &str) -> Result<RepoPageView, Problem> {
-    let (head, row) = HostHead::read(ctx, snapshot, host, "repo")?;
+pub(super) fn read(ctx: &Ctx, fleet_state: &FleetState, host: &str) -> Result<RepoPageView, Problem> {
+    let (head, row) = HostHead::read(ctx, fleet_state, host, "repo")?;
     let (id, now) = (row.host.id, ctx.now());
-    let state = snapshot.repo(id)?;
-    let facts = snapshot.credentials(id, Slot::Repo)?;
-    let settings = snapshot.maintenance(id)?;
+    let state = fleet_state.repo(id)?;
+    let facts = fleet_state.credentials(id, Slot::Repo)?;
+    let settings = fleet_state.maintenance(id)?;
     Ok(RepoPageView {
-        sharers: snapshot.sharers(id)?.iter().map(|other| sharer(now, &head.href, other)).collect(),
-        repo: RepoView::new(now, &state, &snapshot.repo_history(id)?, facts.is_some(), &settings),
-        stats_why: why_not(snapshot, id, &JobRequest::Stats)?,
-        unlock_why: why_not(snapshot, id, &JobRequest::Unlock { all: None })?,
-        actions: actions(snapshot, now, id, &head.href, &state, settings.check_subset_pct)?,
+        sharers: fleet_state.sharers(id)?.iter().map(|other| sharer(now, &head.href, other)).collect(),
+        repo: RepoView::new(now, &state, &fleet_state.repo_history(id)?, facts.is_some(), &settings),
+        stats_why: why_not(fleet_state, id, &JobRequest::Stats)?,
+        unlock_why: why_not(fleet_state, id, &JobRequest::Unlock { all: None })?,
+        actions: actions(fleet_state, now, id, &head.href, &state, settings.check_subset_pct)?,
         prune: prune_question(&head.name, &head.href, &state),
-        maintenance: MaintenanceForm::read(snapshot, id, state.size.as_ref().map(|size| size.bytes))?,
-        probe_why: why_not(snapshot, id, &JobRequest::Probe)?,
-        test: test(snapshot, id, now, &state, facts.as_ref())?,
+        maintenance: MaintenanceForm::read(fleet_state, id, state.size.as_ref().map(|size| size.bytes))?,
+        probe_why: why_not(fleet_state, id, &JobRequest::Probe)?,
+        test: test(fleet_state, id, now, &state, facts.as_ref())?,
         repo_form: form(now, Slot::Repo, facts.as_ref()),
-        admin_form: form(now, Slot::Admin, snapshot.credentials(id, Slot::Admin)?.as_ref()),
+        admin_form: form(now, Slot::Admin, fleet_state.credentials(id, Slot::Admin)?.as_ref()),
         head,
     })
 }
@@ -287,8 +287,8 @@ pub(crate) async fn confirm_run(
     ctx: Ctx,
     Path((host, kind)): Path<(String, String)>,
 ) -> Result<Response<Body>, Problem> {
-    ctx.read(move |ctx, snapshot| {
-        let view = read(ctx, snapshot, &host)?;
+    ctx.read(move |ctx, state| {
+        let view = read(ctx, state, &host)?;
         match kind.as_str() {
             "prune" => ctx.page(&view.prune),
             _ => Ok(ctx.go(&format!("{}/repo", view.head.href))),
@@ -298,7 +298,7 @@ pub(crate) async fn confirm_run(
 }
 
 fn actions(
-    snapshot: &Snapshot,
+    fleet_state: &FleetState,
     now: Timestamp,
     id: HostId,
     href: &str,
@@ -344,7 +344,7 @@ fn actions(
     all.into_iter()
         .filter(|(key, ..)| *key != "init" || !known)
         .map(|(key, title, what, request, label)| {
-            let mut run = RunButton::new(snapshot, id, &request, label)?;
+            let mut run = RunButton::new(fleet_state, id, &request, label)?;
             if key == "unlock" {
                 run.why = run.why.or_else(|| no_lock(now, state));
             }
@@ -356,7 +356,7 @@ fn actions(
 }
 
 fn test(
-    snapshot: &Snapshot,
+    fleet_state: &FleetState,
     id: HostId,
     now: Timestamp,
     state: &RepoState,
@@ -366,21 +366,21 @@ fn test(
     if facts.is_none() {
         return Ok(view(Badge::new("unset", "Not set"), "nothing to test yet".to_owned(), None));
     }
-    if let Some(job) = snapshot.latest_job(id, JobKind::Probe)?.filter(|job| !job.state.is_ended()) {
+    if let Some(job) = fleet_state.latest_job(id, JobKind::Probe)?.filter(|job| !job.state.is_ended()) {
         let href = Some(format!("/jobs/{}", job.id));
         return Ok(view(Badge::new("running", "Testing"), crate::words::job_result(&job, None), href));
     }
     let Some(&Tested { job, at, well, .. }) = state.tested.as_ref() else {
-        let why = why_not(snapshot, id, &JobRequest::Probe)?;
+        let why = why_not(fleet_state, id, &JobRequest::Probe)?;
         let text = why.unwrap_or_else(|| "since the change".to_owned());
         return Ok(view(Badge::new("unset", "Not tested"), text, None));
     };
     let href = Some(format!("/jobs/{job}"));
-    let job = snapshot.job(job)?;
+    let job = fleet_state.job(job)?;
     let ago = ago(now, at);
     if well {
         let text = job.map(|job| figures(&job.figures)).unwrap_or_default();
-        let is_unread = snapshot.snapshots(id)?.is_none();
+        let is_unread = fleet_state.snapshots(id)?.is_none();
         let adopt = is_unread.then(|| format!("/hosts/{id}/snapshots"));
         return Ok(TestView { adopt, ..view(Badge::new("ok", format!("Tested {ago}")), text, href) });
     }
@@ -528,8 +528,8 @@ async fn save(ctx: Ctx, host: &str, slot: Slot, form: Form) -> Result<Response<B
             }
             if ctx.htmx {
                 let host = host.to_owned();
-                let read = move |ctx: &Reading, snapshot: &Snapshot| {
-                    ctx.fragment(StatusCode::OK, part, &read(ctx, snapshot, &host)?)
+                let read = move |ctx: &Reading, state: &FleetState| {
+                    ctx.fragment(StatusCode::OK, part, &read(ctx, state, &host)?)
                 };
                 return ctx.answer(read).await;
             }
@@ -537,8 +537,8 @@ async fn save(ctx: Ctx, host: &str, slot: Slot, form: Form) -> Result<Response<B
         }
         Err(problem) if problem.is_about_input() => {
             let host = host.to_owned();
-            ctx.answer(move |ctx, snapshot| {
-                let mut view = read(ctx, snapshot, &host)?;
+            ctx.answer(move |ctx, state| {
+                let mut view = read(ctx, state, &host)?;
                 keep_typed(
                     if slot == Slot::Repo { &mut view.repo_form } else { &mut view.admin_form },
                     &form,

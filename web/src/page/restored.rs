@@ -3,7 +3,7 @@
 use super::restore::{Failure, failures, more_failures, paths_href, plan_href, snapshot_before};
 use crate::format::{bytes, count, duration, many};
 use crate::problem::Problem;
-use fleet::Snapshot;
+use fleet::FleetState;
 use fleet::record::{Job, JobFigures, JobState, JobWhat, RestoreFigures, RestorePlan};
 use serde::Serialize;
 
@@ -49,18 +49,18 @@ impl RestoredView {
 }
 
 /// The result of a restore, or of a dry run, that has ended; `None` = it is another job, or has not.
-pub(super) fn read(snapshot: &Snapshot, job: &Job) -> Result<Option<RestoredView>, Problem> {
+pub(super) fn read(state: &FleetState, job: &Job) -> Result<Option<RestoredView>, Problem> {
     let (JobWhat::Restore(plan), true) = (&job.what, job.state.is_ended()) else { return Ok(None) };
     let none = RestoreFigures::default();
     let (done, has_figures) = match &job.figures {
         JobFigures::Restore(done) => (done, true),
         _ => (&none, false),
     };
-    let host = snapshot.host(job.host)?;
+    let host = state.host(job.host)?;
     let again = if plan.dry_run { "Open the plan" } else { "Restore again" };
     let failed = has_figures && done.failed > 0 && !plan.dry_run;
     let older = match host.as_ref().filter(|_| failed && !done.failures.is_empty()) {
-        Some(host) => snapshot_before(snapshot, host, &plan.snapshot)?.map(|before| {
+        Some(host) => snapshot_before(state, host, &plan.snapshot)?.map(|before| {
             let named = done.failures.iter().map(|failure| failure.path.as_str());
             let (href, tried) = paths_href(host.id, &before, named);
             (href, older_words(tried as u64, done.failed))

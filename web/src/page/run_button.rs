@@ -2,7 +2,7 @@
 
 use crate::problem::{Problem, sentence};
 use crate::words;
-use fleet::{JobRequest, Refused, Snapshot};
+use fleet::{FleetState, JobRequest, Refused};
 use schema::HostId;
 use serde::Serialize;
 
@@ -32,22 +32,22 @@ impl RunButton {
 
 impl RunButton {
     pub(crate) fn new(
-        snapshot: &Snapshot,
+        state: &FleetState,
         host: HostId,
         request: &JobRequest,
         label: impl Into<String>,
     ) -> Result<Self, Problem> {
-        Ok(Self { label: label.into(), why: why_not(snapshot, host, request)?, ..Self::default() })
+        Ok(Self { label: label.into(), why: why_not(state, host, request)?, ..Self::default() })
     }
 }
 
 /// Why a request would be refused right now, in a few words, for a narrow place.
 pub(crate) fn why_short(
-    snapshot: &Snapshot,
+    state: &FleetState,
     host: HostId,
     request: &JobRequest,
 ) -> Result<Option<String>, Problem> {
-    let Some(refused) = snapshot.blocked(host, request)? else { return Ok(None) };
+    let Some(refused) = state.blocked(host, request)? else { return Ok(None) };
     Ok(Some(match refused {
         Refused::HostOffline => "host is offline".to_owned(),
         Refused::HostNotEnrolled => "no agent is enrolled yet".to_owned(),
@@ -65,9 +65,9 @@ pub(crate) fn why_short(
 
 /// Why a request would be refused right now, as a sentence.
 pub(crate) fn why_not(
-    snapshot: &Snapshot,
+    state: &FleetState,
     host: HostId,
     request: &JobRequest,
 ) -> Result<Option<String>, Problem> {
-    Ok(snapshot.blocked(host, request)?.map(|refused| sentence(&words::refused(&refused))))
+    Ok(state.blocked(host, request)?.map(|refused| sentence(&words::refused(&refused))))
 }

@@ -14,7 +14,7 @@ use axum::extract::Path;
 use axum::http::{Response, StatusCode};
 use cron::Cron;
 use fleet::record::{Group, Host, Schedule};
-use fleet::{Refused, ScheduleView, Snapshot};
+use fleet::{FleetState, Refused, ScheduleView};
 use schema::{HostId, Timestamp};
 use serde::Serialize;
 
@@ -232,17 +232,17 @@ struct FormPage<'a> {
 
 /// `GET /hosts/{host}/new-schedule`.
 pub(crate) async fn new(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
-    ctx.read(move |ctx, snapshot| ctx.page(&offer(ctx, snapshot, &host)?)).await
+    ctx.read(move |ctx, state| ctx.page(&offer(ctx, state, &host)?)).await
 }
 
-fn offer(ctx: &Ctx, snapshot: &Snapshot, host: &str) -> Result<ScheduleFormView, Problem> {
-    let host = ctx.host(snapshot, host)?;
-    let groups = snapshot.groups(host.id)?;
-    let known = snapshot.schedules(host.id)?;
+fn offer(ctx: &Ctx, state: &FleetState, host: &str) -> Result<ScheduleFormView, Problem> {
+    let host = ctx.host(state, host)?;
+    let groups = state.groups(host.id)?;
+    let known = state.schedules(host.id)?;
     let offered = Schedule {
         name: if known.is_empty() { "nightly".to_owned() } else { String::new() },
         cron: "30 2 * * *".to_owned(),
-        timezone: timezone_of(snapshot, &known)?,
+        timezone: timezone_of(state, &known)?,
         groups: groups.iter().map(|group| group.name.clone()).collect(),
         enabled: true,
         retry_max: crate::api::dto::retry_max(),
@@ -252,12 +252,12 @@ fn offer(ctx: &Ctx, snapshot: &Snapshot, host: &str) -> Result<ScheduleFormView,
 }
 
 /// The time zone that is meant most likely: that of a schedule that is there already.
-fn timezone_of(snapshot: &Snapshot, known: &[ScheduleView]) -> Result<String, Problem> {
+fn timezone_of(state: &FleetState, known: &[ScheduleView]) -> Result<String, Problem> {
     if let Some(view) = known.first() {
         return Ok(view.schedule.timezone.clone());
     }
-    for host in snapshot.host_ids()?.into_iter().rev().take(50) {
-        if let Some(view) = snapshot.schedules(host)?.pop() {
+    for host in state.host_ids()?.into_iter().rev().take(50) {
+        if let Some(view) = state.schedules(host)?.pop() {
             return Ok(view.schedule.timezone);
         }
     }
@@ -279,10 +279,10 @@ pub(crate) async fn edit(
     ctx: Ctx,
     Path((host, schedule)): Path<(String, String)>,
 ) -> Result<Response<Body>, Problem> {
-    ctx.read(move |ctx, snapshot| {
-        let host = ctx.host(snapshot, &host)?;
-        let schedule = snapshot.schedule(host.id, &schedule)?.ok_or(Refused::ScheduleNotFound)?.schedule;
-        ctx.page(&view(&host, &snapshot.groups(host.id)?, &schedule, Some(&schedule.name), ctx.now()))
+    ctx.read(move |ctx, state| {
+        let host = ctx.host(state, &host)?;
+        let schedule = state.schedule(host.id, &schedule)?.ok_or(Refused::ScheduleNotFound)?.schedule;
+        ctx.page(&view(&host, &state.groups(host.id)?, &schedule, Some(&schedule.name), ctx.now()))
     })
     .await
 }
@@ -328,8 +328,8 @@ async fn show_again(
     form: Form,
     problem: Option<Problem>,
 ) -> Result<Response<Body>, Problem> {
-    ctx.answer(move |ctx, snapshot| {
-        let groups = snapshot.groups(host.id)?;
+    ctx.answer(move |ctx, state| {
+        let groups = state.groups(host.id)?;
         let page = FormPage { host: &host, groups, old: old.as_deref(), now: ctx.now() };
         let status = problem.as_ref().map_or(StatusCode::OK, |problem| problem.status);
         ctx.page_with(status, &typed(&form, &page, problem.as_ref()))
@@ -351,9 +351,9 @@ pub(crate) async fn confirm_delete(
     ctx: Ctx,
     Path((host, schedule)): Path<(String, String)>,
 ) -> Result<Response<Body>, Problem> {
-    ctx.read(move |ctx, snapshot| {
-        let host = ctx.host(snapshot, &host)?;
-        let view = snapshot.schedule(host.id, &schedule)?.ok_or(Refused::ScheduleNotFound)?;
+    ctx.read(move |ctx, state| {
+        let host = ctx.host(state, &host)?;
+        let view = state.schedule(host.id, &schedule)?.ok_or(Refused::ScheduleNotFound)?;
         ctx.page(&confirm(&host, &view.schedule.name))
     })
     .await

@@ -18,7 +18,7 @@ use axum::extract::Path;
 use axum::http::{Response, header};
 use axum::response::IntoResponse;
 use fleet::record::{ApiToken, Operator, Role, Scope, Secret, Viewer};
-use fleet::{Found, Scrub, Snapshot};
+use fleet::{FleetState, Found, Scrub};
 use schema::Timestamp;
 use serde::Serialize;
 
@@ -203,18 +203,18 @@ impl crate::sample::Samples for SettingsView {
     }
 }
 
-fn read(ctx: &Ctx, snapshot: &Snapshot) -> Result<SettingsView, Problem> {
+fn read(ctx: &Ctx, state: &FleetState) -> Result<SettingsView, Problem> {
     let now = ctx.now();
-    let (held, more) = held_up(ctx, snapshot)?;
-    let kits = crate::words::kits(&snapshot.kits()?);
+    let (held, more) = held_up(ctx, state)?;
+    let kits = crate::words::kits(&state.kits()?);
     Ok(SettingsView {
         sole_origin: ctx.app.origins().sole().map(|sole| sole.words()),
         held: held.into_iter().map(|held| held_row(now, held)).collect(),
         held_more: (more > 0).then(|| format!("And {more} more.")),
         roles: Role::ALL.map(Role::as_str),
-        operators: snapshot.operators()?.into_iter().map(|o| operator_row(now, o)).collect(),
-        tokens: snapshot.api_tokens()?.into_iter().map(|token| token_row(now, token)).collect(),
-        viewers: snapshot.viewers()?.into_iter().map(|viewer| viewer_row(now, viewer)).collect(),
+        operators: state.operators()?.into_iter().map(|o| operator_row(now, o)).collect(),
+        tokens: state.api_tokens()?.into_iter().map(|token| token_row(now, token)).collect(),
+        viewers: state.viewers()?.into_iter().map(|viewer| viewer_row(now, viewer)).collect(),
         operator: AccountForm::blank(Role::Operator),
         token: AccountForm::blank(Role::Viewer),
         scopes: ScopeChoice::all(|word| word == Scope::Metrics.as_str()),
@@ -222,7 +222,7 @@ fn read(ctx: &Ctx, snapshot: &Snapshot) -> Result<SettingsView, Problem> {
         changing: None,
         minted: None,
         kits: (Badge::new(kits.state, kits.short), kits.sentence),
-        facts: facts(ctx, now, snapshot.storage_bytes()),
+        facts: facts(ctx, now, state.storage_bytes()),
         has_ca: !ctx.app.settings.server.ca_pem.is_empty(),
         problem: None,
     })
@@ -333,9 +333,9 @@ const PAGE: &str = "/settings";
 
 /// `GET /settings`.
 pub(crate) async fn show(ctx: Ctx) -> Result<Response<Body>, Problem> {
-    ctx.read(|ctx, snapshot| {
+    ctx.read(|ctx, state| {
         let minted = ctx.app.minted().take(ctx.now(), &ctx.by().actor, PAGE);
-        ctx.page(&SettingsView { minted, ..read(ctx, snapshot)? })
+        ctx.page(&SettingsView { minted, ..read(ctx, state)? })
     })
     .await
 }
@@ -346,7 +346,7 @@ async fn show_again(
     problem: Problem,
     typed: impl FnOnce(SettingsView) -> SettingsView + Send + 'static,
 ) -> Result<Response<Body>, Problem> {
-    ctx.answer(move |ctx, snapshot| ctx.page_with(problem.status, &typed(read(ctx, snapshot)?))).await
+    ctx.answer(move |ctx, state| ctx.page_with(problem.status, &typed(read(ctx, state)?))).await
 }
 
 /// Back to the settings, which show what was minted, once.

@@ -120,8 +120,8 @@ pub(crate) async fn login(ctx: Ctx, query: Query) -> Result<Response<Body>, Prob
     if ctx.caller.as_ref().is_some_and(|caller| caller.session.is_some()) {
         return Ok(ctx.go(&next));
     }
-    ctx.read(move |ctx, snapshot| {
-        let set_up_first = snapshot.operators()?.is_empty();
+    ctx.read(move |ctx, state| {
+        let set_up_first = state.operators()?.is_empty();
         ctx.page(&LoginView { name: String::new(), next, set_up_first, kept: None, problem: None })
     })
     .await

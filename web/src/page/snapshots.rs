@@ -13,7 +13,7 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
 use fleet::record::{Flawed, SnapshotRow};
-use fleet::{JobRequest, Owner, Owners, Page, Snapshot, SnapshotCursor};
+use fleet::{FleetState, JobRequest, Owner, Owners, Page, SnapshotCursor};
 use schema::{JobKind, Timestamp};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -130,15 +130,15 @@ pub(crate) async fn show(
     Path(host): Path<String>,
     query: Query,
 ) -> Result<Response<Body>, Problem> {
-    ctx.read(move |ctx, snapshot| ctx.page(&read(ctx, snapshot, &host, &query)?)).await
+    ctx.read(move |ctx, state| ctx.page(&read(ctx, state, &host, &query)?)).await
 }
 
-fn read(ctx: &Ctx, snapshot: &Snapshot, host: &str, query: &Query) -> Result<SnapshotsView, Problem> {
-    let (head, row) = HostHead::read(ctx, snapshot, host, "snapshots")?;
+fn read(ctx: &Ctx, state: &FleetState, host: &str, query: &Query) -> Result<SnapshotsView, Problem> {
+    let (head, row) = HostHead::read(ctx, state, host, "snapshots")?;
     let (id, now) = (row.host.id, ctx.now());
-    let listed = snapshot.listed(id)?;
+    let listed = state.listed(id)?;
     let at = listed.map(|listed| listed.at);
-    let all = snapshot.known_snapshots(id)?;
+    let all = state.known_snapshots(id)?;
     let group = query.get("group").map(str::to_owned);
     let page = Page { limit: PART_ROWS, ..query.page_of::<SnapshotCursor>()? };
     let address = |part: bool, group: Option<&str>, cursor: Option<&str>| {
@@ -157,14 +157,14 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, host: &str, query: &Query) -> Result<Sna
             query => format!("{}/snapshots?{query}", head.href),
         }
     };
-    let owners = snapshot.owners(&row.host)?;
+    let owners = state.owners(&row.host)?;
     let groups = groups(&all, &owners, group.as_deref(), |group| address(false, group, None));
     let (adopt, more_adopt) = adopted(&all, &owners, &row.host.restic_host, &head.href);
     let is_wanted = |row: &SnapshotRow| group.as_ref().is_none_or(|group| owners.is_of(row, group));
     let wanted = all.iter().filter(|row| is_wanted(row)).count();
-    let part = snapshot.snapshots_part(id, is_wanted, &page)?;
-    let lacking = snapshot.lacking(id)?;
-    let listing = snapshot.latest_job(id, JobKind::Snapshots)?.filter(|job| !job.state.is_ended());
+    let part = state.snapshots_part(id, is_wanted, &page)?;
+    let lacking = state.lacking(id)?;
+    let listing = state.latest_job(id, JobKind::Snapshots)?.filter(|job| !job.state.is_ended());
     let (note_title, note) = match (at, &listing) {
         (_, Some(job)) => ("The snapshots are being listed".to_owned(), crate::words::job_result(job, None)),
         (None, None) if all.is_empty() => {
@@ -177,14 +177,15 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, host: &str, query: &Query) -> Result<Sna
         ),
         (Some(_), None) => (
             many(all.len() as u64, "snapshot"),
-            "Each backup adds its own. What others made or removed shows when the list is refreshed.".to_owned(),
+            "Each backup adds its own. What others made or removed shows when the list is refreshed."
+                .to_owned(),
         ),
     };
     Ok(SnapshotsView {
         note_title,
         note,
         listed: at.map(|at| When::ago(now, at)),
-        refresh_why: why_not(snapshot, id, &JobRequest::Snapshots)?,
+        refresh_why: why_not(state, id, &JobRequest::Snapshots)?,
         groups,
         adopt,
         more_adopt,

@@ -205,10 +205,10 @@ pub(crate) async fn confirm_accept(
     ctx: Ctx,
     Path((host, group)): Path<(String, String)>,
 ) -> Result<Response<Body>, Problem> {
-    ctx.read(move |ctx, snapshot| {
-        let host = ctx.host(snapshot, &host)?;
-        let group = snapshot.group(host.id, &group)?.ok_or(Refused::GroupNotFound)?;
-        let look = LookView::new(&host, &group, &snapshot.soundness(host.id, &group.name)?, None);
+    ctx.read(move |ctx, state| {
+        let host = ctx.host(state, &host)?;
+        let group = state.group(host.id, &group)?.ok_or(Refused::GroupNotFound)?;
+        let look = LookView::new(&host, &group, &state.soundness(host.id, &group.name)?, None);
         match look.as_ref().and_then(|look| Some((look, look.accept.as_deref()?))) {
             Some((look, accept)) => ctx.page(&confirm(&host, &group.name, look, accept)),
             None => Ok(ctx.go(&format!("/hosts/{}#groups", host.id))),

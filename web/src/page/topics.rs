@@ -8,7 +8,7 @@ use crate::query::Query;
 use crate::template::View;
 use axum::body::Body;
 use axum::http::Response;
-use fleet::Snapshot;
+use fleet::FleetState;
 use fleet::traffic::{Direction, Message};
 use schema::{HostId, Timestamp};
 use serde::Serialize;
@@ -95,10 +95,10 @@ impl crate::sample::Samples for TopicsView {
 /// `GET /topics`, with `topic` (an MQTT filter), `kind`, `pause`, and `after` for what came since.
 pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Problem> {
     ctx.app.fleet.watch_traffic();
-    ctx.read(move |ctx, snapshot| ctx.page(&read(ctx, snapshot, &query)?)).await
+    ctx.read(move |ctx, state| ctx.page(&read(ctx, state, &query)?)).await
 }
 
-fn read(ctx: &Ctx, snapshot: &Snapshot, query: &Query) -> Result<TopicsView, Problem> {
+fn read(ctx: &Ctx, state: &FleetState, query: &Query) -> Result<TopicsView, Problem> {
     let filter = query.get("topic").unwrap_or(ALL).trim().to_owned();
     let kind = query.get("kind").and_then(|kind| KINDS.into_iter().find(|known| *known == kind));
     let paused = query.get("pause").is_some();
@@ -107,7 +107,7 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, query: &Query) -> Result<TopicsView, Pro
     let newest = kept.first().map_or(after, |message| message.number);
     let mut names = BTreeMap::new();
     for host in kept.iter().filter_map(|message| message.host).collect::<BTreeSet<_>>() {
-        names.extend(snapshot.host(host)?.map(|record| (host, record.name)));
+        names.extend(state.host(host)?.map(|record| (host, record.name)));
     }
     let fits = |message: &&Arc<Message>| {
         matches(&filter, &message.topic) || matches(&filter, &named(&names, message))

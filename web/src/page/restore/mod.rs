@@ -27,7 +27,7 @@ use axum::http::{Response, StatusCode};
 use choices::{ALL, Choices, To};
 use command::CommandView;
 use fleet::record::{FolderPlace, Host, Job, JobWhat, RestorePlan, RestoreTarget};
-use fleet::{JobRequest, Refused, Snapshot};
+use fleet::{FleetState, JobRequest, Refused};
 use plan::PlanView;
 use schema::{HostId, JobId, Overwrite, Slot};
 use serde::Serialize;
@@ -165,9 +165,9 @@ struct Wanted {
 
 impl Wanted {
     /// As an address says.
-    fn of_query(snapshot: &Snapshot, host: &Host, query: &Query) -> Result<Self, Problem> {
+    fn of_query(state: &FleetState, host: &Host, query: &Query) -> Result<Self, Problem> {
         let job = match query.get("plan").and_then(|id| id.parse::<JobId>().ok()) {
-            Some(id) => snapshot.job(id)?.filter(|job| job.host == host.id),
+            Some(id) => state.job(id)?.filter(|job| job.host == host.id),
             None => None,
         };
         let plan = job.as_ref().and_then(|job| match &job.what {
@@ -204,10 +204,10 @@ pub(crate) async fn show(
     Path(host): Path<String>,
     query: Query,
 ) -> Result<Response<Body>, Problem> {
-    ctx.read(move |ctx, snapshot| {
-        let host = ctx.host(snapshot, &host)?;
-        let wanted = Wanted::of_query(snapshot, &host, &query)?;
-        ctx.page(&read(ctx, snapshot, &host, wanted)?)
+    ctx.read(move |ctx, state| {
+        let host = ctx.host(state, &host)?;
+        let wanted = Wanted::of_query(state, &host, &query)?;
+        ctx.page(&read(ctx, state, &host, wanted)?)
     })
     .await
 }
@@ -261,8 +261,8 @@ pub(crate) async fn choose(
             Some(Problem::invalid("paths", "Tick files or folders first, or take all of the snapshot."));
     }
     let by_day = form.has("by_day").then(|| (form.text("group"), form.text("day")));
-    let settle = move |_: &Reading, snapshot: &Snapshot| {
-        let (listing, mut problem) = (Listing::read(snapshot, &host)?, problem);
+    let settle = move |_: &Reading, state: &FleetState| {
+        let (listing, mut problem) = (Listing::read(state, &host)?, problem);
         if let Some((group, day)) = by_day {
             match listing.newest(&group, &day) {
                 Some(row) => choices.snapshot.clone_from(&row.id),
@@ -275,7 +275,7 @@ pub(crate) async fn choose(
         let is_listed = match &look {
             Some(path) => {
                 let place = FolderPlace::Snapshot(&choices.snapshot);
-                snapshot.folder(host.id, place, path)?.is_some()
+                state.folder(host.id, place, path)?.is_some()
             }
             None => true,
         };
@@ -299,8 +299,8 @@ pub(crate) async fn choose(
     }
     if is_refused && ctx.htmx {
         let wanted = Wanted { choices, open, problem };
-        let show = move |ctx: &Reading, snapshot: &Snapshot| {
-            ctx.fragment(StatusCode::OK, "restore-files", &read(ctx, snapshot, &host, wanted)?)
+        let show = move |ctx: &Reading, state: &FleetState| {
+            ctx.fragment(StatusCode::OK, "restore-files", &read(ctx, state, &host, wanted)?)
         };
         return ctx.answer(show).await;
     }
@@ -338,9 +338,9 @@ pub(crate) async fn make_plan(
 /// `POST /hosts/{host}/restore/start`: restores by a plan, once it was confirmed where it has to be.
 pub(crate) async fn start(ctx: Ctx, Path(host): Path<String>, form: Form) -> Result<Response<Body>, Problem> {
     let id = form.text("plan").parse::<JobId>().map_err(|_| Problem::from(Refused::JobNotFound))?;
-    let find = move |ctx: &Reading, snapshot: &Snapshot| {
-        let host = ctx.host(snapshot, &host)?;
-        let job = snapshot.job(id)?.filter(|job| plan::of_dry_run(job, &host).is_some());
+    let find = move |ctx: &Reading, state: &FleetState| {
+        let host = ctx.host(state, &host)?;
+        let job = state.job(id)?.filter(|job| plan::of_dry_run(job, &host).is_some());
         let job = job.ok_or(Refused::JobNotFound)?;
         let why = plan::why_not_yet(ctx.now(), &job);
         Ok((host, job, why))
@@ -371,7 +371,7 @@ async fn answer(
     wanted: Wanted,
     status: StatusCode,
 ) -> Result<Response<Body>, Problem> {
-    ctx.answer(move |ctx, snapshot| ctx.page_with(status, &read(ctx, snapshot, &host, wanted)?)).await
+    ctx.answer(move |ctx, state| ctx.page_with(status, &read(ctx, state, &host, wanted)?)).await
 }
 
 fn page_href(host: HostId) -> String {
@@ -403,8 +403,8 @@ pub(crate) fn paths_href<'a>(
 }
 
 /// The snapshot before this one in its group, when both are known.
-pub(crate) fn snapshot_before(snapshot: &Snapshot, host: &Host, id: &str) -> Result<Option<String>, Problem> {
-    Ok(Listing::read(snapshot, host)?.before(id).map(|row| row.id.clone()))
+pub(crate) fn snapshot_before(state: &FleetState, host: &Host, id: &str) -> Result<Option<String>, Problem> {
+    Ok(Listing::read(state, host)?.before(id).map(|row| row.id.clone()))
 }
 
 fn address(host: HostId, choices: &Choices, open: &Open) -> String {
@@ -432,9 +432,9 @@ fn overwrites(current: Overwrite) -> Vec<OverwriteChoice> {
     Overwrite::ALL.map(choice).into()
 }
 
-fn read(ctx: &Ctx, snapshot: &Snapshot, host: &Host, wanted: Wanted) -> Result<RestoreView, Problem> {
+fn read(ctx: &Ctx, state: &FleetState, host: &Host, wanted: Wanted) -> Result<RestoreView, Problem> {
     let Wanted { mut choices, open, problem } = wanted;
-    let listing = Listing::read(snapshot, host)?;
+    let listing = Listing::read(state, host)?;
     listing.settle(&mut choices);
     let host_href = format!("/hosts/{}", host.id);
     let mut view = RestoreView {
@@ -457,20 +457,19 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, host: &Host, wanted: Wanted) -> Result<R
         return Ok(view);
     }
     if let Open::What(place) = open {
-        view.what = Some(what::read(ctx, snapshot, host, (&listing, &choices, place))?);
+        view.what = Some(what::read(ctx, state, host, (&listing, &choices, place))?);
         return Ok(view);
     }
-    view.said_what = said_what(snapshot, host, &listing, &choices)?;
-    view.command = snapshot
-        .credentials(host.id, Slot::Repo)?
-        .map(|credentials| CommandView::new(&choices, &credentials));
+    view.said_what = said_what(state, host, &listing, &choices)?;
+    view.command =
+        state.credentials(host.id, Slot::Repo)?.map(|credentials| CommandView::new(&choices, &credentials));
     let request = choices.dry_run(host.id);
     match open {
-        Open::What(_) | Open::Where => view.place = Some(place(snapshot, host, &choices)?),
+        Open::What(_) | Open::Where => view.place = Some(place(state, host, &choices)?),
         Open::Plan(job, typed) => {
             let Some(planned) = plan::of_dry_run(&job, host) else { return Err(Refused::JobNotFound.into()) };
             let earnest = JobRequest::Restore(plan::in_earnest(planned));
-            let blocked = if job.state.is_ended() { why_not(snapshot, host.id, &earnest)? } else { None };
+            let blocked = if job.state.is_ended() { why_not(state, host.id, &earnest)? } else { None };
             view.said_where = Some(said_where(&request));
             let change = plan_href(host.id, job.id);
             view.change_what = format!("{change}&step=what");
@@ -482,12 +481,12 @@ fn read(ctx: &Ctx, snapshot: &Snapshot, host: &Host, wanted: Wanted) -> Result<R
 }
 
 fn said_what(
-    snapshot: &Snapshot,
+    state: &FleetState,
     host: &Host,
     listing: &Listing,
     choices: &Choices,
 ) -> Result<String, Problem> {
-    let picked = what::picked(snapshot, host.id, choices, listing.find(&choices.snapshot))?;
+    let picked = what::picked(state, host.id, choices, listing.find(&choices.snapshot))?;
     let what = match (choices.paths.len(), choices.paths.first()) {
         (1, Some(path)) if path != ALL => path.clone(),
         _ => picked.head,
@@ -506,7 +505,7 @@ fn said_where(plan: &RestorePlan) -> String {
     parts.join("; ")
 }
 
-fn place(snapshot: &Snapshot, host: &Host, choices: &Choices) -> Result<WhereView, Problem> {
+fn place(state: &FleetState, host: &Host, choices: &Choices) -> Result<WhereView, Problem> {
     let restic = host.facts.as_ref().map(|facts| facts.restic_version.as_str()).unwrap_or_default();
     let short: String = choices.snapshot.chars().take(8).collect();
     // What can be refused of the choices themselves is told when the plan is asked for.
@@ -519,7 +518,7 @@ fn place(snapshot: &Snapshot, host: &Host, choices: &Choices) -> Result<WhereVie
         verify: choices.verify,
         new_name: format!("holdfast-restore-{short}-…"),
         only_empty: only_empty(restic),
-        why: why_not(snapshot, host.id, &JobRequest::Restore(plain.dry_run(host.id)))?,
+        why: why_not(state, host.id, &JobRequest::Restore(plain.dry_run(host.id)))?,
         fields: choices.fields(),
     })
 }

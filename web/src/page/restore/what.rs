@@ -7,7 +7,7 @@ use crate::format::{When, bytes, count, day_of, exact, many};
 use crate::problem::Problem;
 use crate::words::snapshot_lacks;
 use fleet::record::{EntryCursor, EntryRow, FolderPlace, Host, SnapshotRow};
-use fleet::{Owner, Owners, Snapshot, clean_path};
+use fleet::{FleetState, Owner, Owners, clean_path};
 use schema::HostId;
 use schema::report::EntryKind;
 use serde::Serialize;
@@ -163,9 +163,9 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    pub(super) fn read(snapshot: &Snapshot, host: &Host) -> Result<Self, Problem> {
-        let rows = snapshot.known_snapshots(host.id)?;
-        Ok(Self { rows, owners: snapshot.owners(host)? })
+    pub(super) fn read(state: &FleetState, host: &Host) -> Result<Self, Problem> {
+        let rows = state.known_snapshots(host.id)?;
+        Ok(Self { rows, owners: state.owners(host)? })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -241,14 +241,14 @@ pub(super) struct Place {
 
 pub(super) fn read(
     ctx: &Ctx,
-    snapshot: &Snapshot,
+    state: &FleetState,
     host: &Host,
     (listing, choices, place): (&Listing, &Choices, Place),
 ) -> Result<WhatView, Problem> {
     let row = listing.find(&choices.snapshot);
     let roots = roots(row);
     let at = folder_to_show(&roots, place.at.as_deref());
-    let lacking = snapshot.lacking(host.id)?;
+    let lacking = state.lacking(host.id)?;
     let mut view = WhatView {
         snapshots: near(listing, row),
         others: row.and_then(|row| others(listing, row)),
@@ -269,7 +269,7 @@ pub(super) fn read(
         why: None,
         failed: None,
         elsewhere: Vec::new(),
-        picked: picked(snapshot, host.id, choices, row)?,
+        picked: picked(state, host.id, choices, row)?,
         more: place.more,
         at: String::new(),
     };
@@ -277,7 +277,7 @@ pub(super) fn read(
         None => view.rows = roots.iter().map(|root| known_by_path(choices, root, root.clone())).collect(),
         Some(at) => {
             let place_of = FolderPlace::Snapshot(&choices.snapshot);
-            let look = Look::read(snapshot, host.id, place_of, &at)?;
+            let look = Look::read(state, host.id, place_of, &at)?;
             if let Some(folder) = &look.listed {
                 let (entries, next) = folder.part(PART_ROWS, place.cursor.as_ref());
                 view.rows = entries.iter().map(|entry| listed(choices, &at, entry)).collect();
@@ -397,7 +397,7 @@ fn groups(listing: &Listing, row: Option<&SnapshotRow>) -> Vec<GroupChoice> {
 
 /// What is picked, over folders, as far as it is known what it is.
 pub(super) fn picked(
-    snapshot: &Snapshot,
+    state: &FleetState,
     host: HostId,
     choices: &Choices,
     row: Option<&SnapshotRow>,
@@ -415,7 +415,7 @@ pub(super) fn picked(
     let (mut folders, mut files, mut size) = (0_u64, 0_u64, 0_u64);
     for (parent, names) in by_parent.into_iter().take(MOST_PARENTS) {
         let place = FolderPlace::Snapshot(&choices.snapshot);
-        let Some(folder) = snapshot.folder(host, place, parent)? else { continue };
+        let Some(folder) = state.folder(host, place, parent)? else { continue };
         for entry in folder.entries.iter().filter(|entry| names.contains(&entry.name.as_str())) {
             if entry.kind == EntryKind::Folder {
                 folders += 1;

@@ -33,7 +33,7 @@ const MAX_LOOKS: usize = 300;
 
 /// A state of the fleet. All that is read by key is of one commit; rows of hosts come from memory, which each commit
 /// brings up to date before anybody is answered: they may be of a commit that ended while this was opened.
-pub struct Snapshot {
+pub struct FleetState {
     view: ReadView,
     entries: Entries,
     now: Timestamp,
@@ -41,7 +41,7 @@ pub struct Snapshot {
     context: Arc<Context>,
 }
 
-impl Snapshot {
+impl FleetState {
     pub(crate) fn new(view: ReadView, entries: Entries, context: Arc<Context>, storage_bytes: u64) -> Self {
         Self { view, entries, now: context.now(), storage_bytes, context }
     }
