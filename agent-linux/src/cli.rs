@@ -65,7 +65,7 @@ back up everything but the agent's own state, to any repository, and restore int
   --restore-base DIR            make new folders for what is restored in DIR (restore_base) [/var/lib/holdfast/restored,
                                 with another state folder beside that]
   --allow-restore-to DIR        make them in DIR too, when the server asks for it (restore_targets); may stand several times
-  --allow-restore-in-place      restore also to where it was, over what is there (restore_in_place)
+  --allow-restore-in-place      restore also to where it was, and into folders that are there (restore_in_place)
   --no-admin-slot               refuse credentials that may delete (admin_slot = false)
 
 Exit status: 0 enrolled, 1 not enrolled, 2 wrong usage.
@@ -166,8 +166,8 @@ Keys, all optional:
   restore_base                    the folder that new folders with what is restored are made in
                                   [/var/lib/holdfast/restored, with another state folder beside that]
   restore_targets                 folders: and in these; both neither in nor above folders of the system
-  restore_in_place                true or false [false]: restore also to where it was, over what is there (restic 0.18 or
-                                  newer)
+  restore_in_place                true or false [false]: restore also to where it was, and into folders of the above that
+                                  are there (restic 0.18 or newer)
   admin_slot                      true or false [true]: take credentials that may delete, for one job
   limit_upload, limit_download    KiB a second
   nice, io_idle, spare_memory     0 to 19; true or false

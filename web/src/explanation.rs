@@ -66,15 +66,33 @@ impl Explanation {
         class: Option<Class>,
     ) -> Option<Self> {
         let cause = Self::of_any_kind(kind, state, refusal, class)?;
-        Some(match cause.step {
-            NextStep::Again if kind == JobKind::Restore => Self {
-                step: NextStep::Restore,
-                step_words: "Restore again",
-                safe: "Safe: it shows what would be written before anything is.",
-                ..cause
-            },
-            _ => cause,
-        })
+        Some(if kind == JobKind::Restore { cause.of_restore(state, class) } else { cause })
+    }
+
+    /// What is other of a restore: it adds nothing to a repository, and is tried again by way of its page.
+    fn of_restore(self, state: JobState, class: Option<Class>) -> Self {
+        let text = match (state, class) {
+            (_, Some(Class::DiskFull)) => {
+                "There is no space left where the files are restored to, or on the host's own disk (the log says \
+                 which). What was restored until then stays. Make room there or choose another folder, then restore again."
+            }
+            (JobState::Lost | JobState::Cancelled, _) | (_, Some(Class::AgentRestarted)) => {
+                "restic was ended before it was done: the agent or its machine went down, or something there stopped it. \
+                 What was restored until then stays where it is; the log names the folder."
+            }
+            _ => self.text,
+        };
+        let again = matches!(self.step, NextStep::Again) || class == Some(Class::DiskFull);
+        if !again {
+            return Self { text, ..self };
+        }
+        Self {
+            text,
+            step: NextStep::Restore,
+            step_words: "Restore again",
+            safe: "Safe: it shows what would be written before anything is.",
+            ..self
+        }
     }
 
     fn of_any_kind(

@@ -9,8 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const NOTHING_TO_DELETE: &str =
-    "A new folder holds nothing that could be deleted: leave that out, or name the folder.";
+const NOTHING_TO_DELETE: &str = "A new folder holds nothing that could be deleted.";
 
 /// The agent's own base when the policy names none: beside the state folder.
 pub(super) fn default_base(state_dir: &Path) -> PathBuf {
@@ -99,7 +98,7 @@ impl Policy {
         // The root is all there is.
         let is_all = paths().next().is_none() || paths().any(|path| path.iter().all(|&byte| byte == b'/'));
         if is_all && restore.delete {
-            return Err("Nothing is deleted from a whole machine: name the paths in which what the snapshot lacks is to go.".to_owned());
+            return Err("Nothing is deleted from a whole machine: name the paths.".to_owned());
         }
         if is_all {
             if !self.source_roots.is_empty() {

@@ -1,18 +1,17 @@
 //! The files that a restore could not write: each counted once, however often restic complains about it.
 
 use schema::limits::{MAX_RESTORE_FAILURES, MAX_VALUE_BYTES};
-use std::collections::BTreeSet;
 
 /// How many files are told apart. What is beyond counts once for each complaint.
-const MOST_TOLD_APART: usize = 100_000;
+const MOST_TOLD_APART: usize = 10_000;
 /// How much of a reason is kept, in bytes.
 const MAX_REASON_BYTES: usize = 300;
 
 /// What failed in one run of restic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Failures {
-    /// Stand for the paths, which may be long.
-    seen: BTreeSet<u64>,
+    /// Stand for the paths, which may be long; in order.
+    seen: Vec<u64>,
     /// The first ones: path and reason.
     pub named: Vec<(String, String)>,
     /// How many files failed.
@@ -22,8 +21,11 @@ pub struct Failures {
 impl Failures {
     /// Takes a complaint about a path.
     pub fn add(&mut self, path: &str, reason: &str) {
-        if self.seen.len() < MOST_TOLD_APART && !self.seen.insert(digest(path)) {
-            return;
+        let digest = digest(path);
+        match self.seen.binary_search(&digest) {
+            Ok(_) => return,
+            Err(place) if self.seen.len() < MOST_TOLD_APART => self.seen.insert(place, digest),
+            Err(_) => {}
         }
         self.count = self.count.saturating_add(1);
         if self.named.len() < MAX_RESTORE_FAILURES && path.len() <= MAX_VALUE_BYTES {
@@ -39,7 +41,7 @@ impl Failures {
     }
 }
 
-/// FNV-1a. Two paths of one digest count as one: of a hundred thousand that happens once in four billion restores.
+/// FNV-1a. Two paths of one digest count as one: of ten thousand that happens once in many billions of restores.
 fn digest(path: &str) -> u64 {
     let mix = |key: u64, byte: u8| (key ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     path.bytes().fold(0xcbf2_9ce4_8422_2325, mix)

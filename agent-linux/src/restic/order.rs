@@ -53,7 +53,7 @@ pub enum RestoreTo {
     Folder {
         /// The folder.
         path: PathBuf,
-        /// Also when something is in it already. Otherwise it has to be empty.
+        /// Also when it is there already.
         may_hold: bool,
         /// Folders in which nothing is restored, by whatever path they are reached.
         forbidden: Vec<PathBuf>,

@@ -26,6 +26,12 @@ struct LsLine<'l> {
     kind: Cow<'l, str>,
     #[serde(default)]
     size: u64,
+    #[serde(default)]
+    mode: u32,
+    #[serde(default)]
+    uid: u32,
+    #[serde(default)]
+    gid: u32,
 }
 
 /// What of a snapshot is picked to be restored, as a walk through it counts.
@@ -39,6 +45,20 @@ pub struct Picked {
     pub bytes: u64,
     /// The paths that were asked for and are not there, as JSON shows them.
     pub missing: Vec<String>,
+    /// The folders, and those on the way to what is picked, parents first; at most [`MOST_WAYS`].
+    pub ways: Vec<Way>,
+}
+
+/// The most folders that are remembered.
+pub(super) const MOST_WAYS: usize = 20_000;
+
+/// A folder of a snapshot that restic makes, enters or changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Way {
+    /// Its path, as JSON shows it.
+    pub path: String,
+    /// Permissions, owner and group, of one that was not asked for: restic sets them all the same.
+    pub above: Option<(u32, u32, u32)>,
 }
 
 /// Counts what lies in the paths that were asked for.
@@ -52,15 +72,28 @@ struct Picking {
 }
 
 impl Picking {
-    fn node(&mut self, path: &str, kind: &str, size: u64) {
+    fn way(&mut self, path: &str, above: Option<(u32, u32, u32)>) {
+        // One more than is looked at says that there are more.
+        if self.picked.ways.len() <= MOST_WAYS {
+            self.picked.ways.push(Way { path: path.to_owned(), above });
+        }
+    }
+
+    fn node(&mut self, line: &LsLine<'_>) {
+        let (path, kind, size) = (&*line.path, &*line.kind, line.size);
         let is_named = self.wanted.get_mut(path).map(|met| *met = true).is_some();
         if !self.within.as_ref().is_some_and(|within| path.starts_with(within.as_str())) {
             self.within = (is_named && kind == "dir").then(|| format!("{path}/"));
             if !is_named && !self.wanted.is_empty() {
+                let inside = format!("{path}/");
+                if kind == "dir" && self.wanted.keys().any(|wanted| wanted.starts_with(&inside)) {
+                    self.way(path, Some((line.mode & 0o777, line.uid, line.gid)));
+                }
                 return;
             }
         }
         if kind == "dir" {
+            self.way(path, None);
             self.picked.folders += 1;
         } else {
             self.picked.files += 1;
@@ -133,7 +166,7 @@ impl Tree {
         match serde_json::from_slice::<LsLine<'_>>(line) {
             Ok(line) if line.struct_type == "snapshot" => self.snapshot = line.id.into_owned(),
             Ok(line) if line.struct_type == "node" => {
-                self.picking.node(&line.path, &line.kind, line.size);
+                self.picking.node(&line);
                 if self.fault.is_none() && !self.takes(&line.name, &line.path, &line.kind) {
                     self.fault = Some(line.path.into_owned());
                 }

@@ -237,10 +237,11 @@ async fn to_where_it_was_needs_a_restic_that_follows_no_links() {
             assert!(said.contains("restore_in_place needs restic 0.18"), "{said}");
             assert!(source.join("inner").is_symlink());
         } else {
-            let _ = ran.succeeded();
-            assert!(!source.join("inner").is_symlink() && source.join("inner/file-1").exists());
+            let said = ran.failed(Class::Policy).end.message;
+            assert!(said.contains("inner is no folder there"), "{said}");
+            assert!(source.join("inner").is_symlink());
+            fs::remove_file(source.join("inner")).unwrap();
             // What it is told to leave alone.
-            fs::remove_dir_all(source.join("inner")).unwrap();
             let to = RestoreTo::Original { without: vec![source.join("inner/file-1")] };
             let _ = restore(&mut rig, to, &id, &[], false).await.succeeded();
             assert!(source.join("inner/file-2").exists() && !source.join("inner/file-1").exists());
@@ -412,9 +413,7 @@ async fn nothing_is_written_where_something_is_already_unless_the_policy_lets_it
     with_each_version(async |_, restic| {
         let (mut rig, id, _, _) = saved(restic).await;
         let to = RestoreTo::Folder { path: base(&rig, "held"), may_hold: false, forbidden: Vec::new() };
-        // Missing, then empty, then neither.
         let _ = restore(&mut rig, to.clone(), &id, &[], true).await.succeeded();
-        fs::create_dir_all(base(&rig, "held")).unwrap();
         let _ = restore(&mut rig, to.clone(), &id, &[], false).await.succeeded();
         let before = tree(&base(&rig, "held"));
         for dry_run in [true, false] {
@@ -501,6 +500,69 @@ async fn of_a_damaged_repository_what_is_left_is_restored_and_the_rest_is_named(
             assert!(is_whole || is_named || found.failed > 100, "{name} is neither whole nor named");
         }
         assert_eq!(whole, found.files);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn over_what_is_there_no_link_is_followed_no_file_gives_way_to_a_folder_and_nothing_above_changes() {
+    use std::os::unix::fs::PermissionsExt as _;
+    with_each_version(async |version, restic| {
+        if version == Version::V014 {
+            return;
+        }
+        let (mut rig, id, source, outside) = saved(restic).await;
+        let source = PathBuf::from(source);
+        let below = source.strip_prefix("/").unwrap().to_owned();
+        fs::create_dir_all(outside.join("inner")).unwrap();
+        fs::write(outside.join("inner/mine"), "mine").unwrap();
+        for (name, says) in [
+            ("link-above", "is no folder there"),
+            ("link", "is no folder there"),
+            ("file", "is no folder there"),
+            ("mode", "which was not picked"),
+        ] {
+            let to = named_folder(&rig, name);
+            let _ = restore(&mut rig, to, &id, &[], false).await.succeeded();
+            let there = base(&rig, name).join(&below);
+            match name {
+                "link-above" => {
+                    fs::remove_dir_all(&there).unwrap();
+                    symlink(&outside, &there).unwrap();
+                }
+                "mode" => fs::set_permissions(&there, fs::Permissions::from_mode(0o710)).unwrap(),
+                _ => fs::remove_dir_all(there.join("inner")).unwrap(),
+            }
+            match name {
+                "link" => symlink(outside.join("inner"), there.join("inner")).unwrap(),
+                "file" => fs::write(there.join("inner"), "precious").unwrap(),
+                _ => {}
+            }
+            let pick = source.join("inner");
+            for (overwrite, delete, dry_run) in [
+                (Overwrite::Never, false, true),
+                (Overwrite::Never, false, false),
+                (Overwrite::Always, true, false),
+            ] {
+                let spec = RestoreSpec { snapshot: &id, overwrite, delete, dry_run, ..PLAIN };
+                let to = named_folder(&rig, name);
+                let ran = restore_as(&mut rig, to, &[pick.as_os_str().as_bytes()], spec)
+                    .await
+                    .failed(Class::Policy);
+                assert!(ran.end.message.contains(says), "{name}: {}", ran.end.message);
+            }
+            assert_eq!(fs::read(outside.join("inner/mine")).unwrap(), b"mine", "{name}");
+            assert_eq!(count(&outside.join("inner")), 1, "{name}");
+        }
+        assert_eq!(fs::read(base(&rig, "file").join(&below).join("inner")).unwrap(), b"precious");
+        // In the original places the same is looked at.
+        fs::set_permissions(&source, fs::Permissions::from_mode(0o710)).unwrap();
+        let spec = RestoreSpec { snapshot: &id, overwrite: Overwrite::Always, ..PLAIN };
+        let to = RestoreTo::Original { without: Vec::new() };
+        let pick = source.join("inner/file-1");
+        let ran = restore_as(&mut rig, to, &[pick.as_os_str().as_bytes()], spec).await.failed(Class::Policy);
+        assert!(ran.end.message.contains("owner or permissions"), "{}", ran.end.message);
+        assert_eq!(fs::metadata(&source).unwrap().mode() & 0o777, 0o710);
     })
     .await;
 }

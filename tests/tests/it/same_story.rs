@@ -41,7 +41,7 @@ fn a_backup_is_the_same_on_the_page_in_the_api_and_in_the_view_tree() {
     scene.let_it_finish();
     let ended = scene.api().wait_job(&job, &["succeeded"], LONG);
     let last = watch.wait_for(&topic("last/backup"), SOON, |seen| seen["id"] == job.as_str());
-    assert_told(&last, &ended, &["actor", "error"]);
+    assert_told(&last, &ended, &["actor", "error", "restore"]);
     let snapshot = ended["summary"]["snapshot"].as_str().expect("a snapshot");
     browser.wait_begins(".title-line .badge", "Succeeded", SOON);
     // restic's own last words, in the log.

@@ -6,9 +6,10 @@ use super::{
         findings::Findings,
         order::{RestoreTo, Walked},
         outcome::Verdict,
+        raw_names::STAND_IN,
         step::Step,
         summary::{JobSummary, RestoreDone},
-        tree::Picked,
+        tree::{MOST_WAYS, Picked},
         version::{Restic, Version},
     },
     Job,
@@ -24,7 +25,7 @@ use crate::{
 use schema::{Class, Outcome, restore::RestoreSpec};
 use std::{
     ffi::OsStr,
-    os::unix::ffi::OsStrExt as _,
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
 
@@ -103,6 +104,9 @@ impl Job<'_> {
         let may_hold = matches!(to, RestoreTo::Folder { may_hold: true, .. });
         let (how, forbidden) = match to {
             RestoreTo::Original { without } => {
+                if let Some(verdict) = self.is_in_the_way(&plan, Path::new("/")) {
+                    return verdict;
+                }
                 plan.step = args::into_original(&plan.step, spec, &without, self.version());
                 return self.run_restore(&plan, Path::new("/")).await;
             }
@@ -117,9 +121,9 @@ impl Job<'_> {
         };
         match self.open(how, forbidden).await {
             Ok(Opened::New(made)) => self.restore_into(plan, made).await,
-            Ok(Opened::Found(found)) if !may_hold && !found.is_empty() => {
+            Ok(Opened::Found(found)) if !may_hold => {
                 let message = format!(
-                    "Nothing was restored: there is something in {} already, and this machine's own policy lets nothing be written over what is there. Name an empty folder or one that is not there. To change that: restore_in_place in its policy file.",
+                    "Nothing was restored: {} is there already. Name a folder that is not, or let it be: restore_in_place in the policy file of this machine.",
                     found.path().display()
                 );
                 Verdict::failed(Class::Policy, &message)
@@ -215,10 +219,13 @@ impl Job<'_> {
         if version.follows_links() && !found.is_empty() {
             let (have, needs) = (version, Version::RESTORES_BESIDE_LINKS);
             let message = format!(
-                "Nothing was restored: there is something in {} already, and restic {have} follows symbolic links there. Name an empty folder or one that is not there, or install restic {needs} or newer.",
+                "Nothing was restored: something is in {} already, and restic {have} follows symbolic links. Name an empty folder, or install restic {needs}.",
                 path.display()
             );
             return Verdict::failed(Class::Policy, &message);
+        }
+        if let Some(verdict) = self.is_in_the_way(&plan, &path) {
+            return verdict;
         }
         plan.step = args::into_found(&plan.step, plan.spec, found.name(), version);
         if !plan.spec.dry_run {
@@ -234,6 +241,42 @@ impl Job<'_> {
             Some(NamedFolder::Found(found)) if !found.is_in_place() => not_in_place(&path, &verdict),
             _ => verdict,
         }
+    }
+
+    /// What keeps a restore from being written over what is there: restic follows a link, or takes a file away, where the
+    /// snapshot has a folder, and sets owner and permissions of each folder above what was picked.
+    fn is_in_the_way(&self, plan: &Plan<'_>, target: &Path) -> Option<Verdict> {
+        let ways = &plan.picked.ways;
+        let why = if ways.len() > MOST_WAYS {
+            format!("more than {MOST_WAYS} folders are picked: pick less at once")
+        } else {
+            let own = FolderId::of(&self.places.home);
+            ways.iter().find_map(|way| {
+                let path = target.join(way.path.trim_start_matches('/'));
+                if way.path.contains(STAND_IN) {
+                    return Some(format!("the name of the folder {} is no UTF-8", path.display()));
+                }
+                let there = path.symlink_metadata().ok()?;
+                if !there.is_dir() {
+                    return Some(format!(
+                        "{} is no folder there, and in the snapshot it is one",
+                        path.display()
+                    ));
+                }
+                if own.is_some() && FolderId::of(&path) == own && path != self.places.home {
+                    return Some(format!("{} leads to the agent's own state folder", path.display()));
+                }
+                let above = (there.mode() & 0o777, there.uid(), there.gid());
+                way.above.is_some_and(|other| other != above).then(|| {
+                    format!(
+                        "restic would change owner or permissions of {}, which was not picked",
+                        path.display()
+                    )
+                })
+            })?
+        };
+        let message = format!("Nothing was restored: {why}. Restore into a new folder.");
+        Some(Verdict::failed(Class::Policy, &message))
     }
 
     /// A dry run, as into an empty folder.
@@ -283,7 +326,8 @@ impl Job<'_> {
             let rest = files - done.skipped - done.replaced;
             done.files = rest.saturating_sub(found.failures.count);
             done.bytes = if says { said.bytes } else { plan.picked.bytes };
-            done.is_estimate = !says;
+            // Of a file that failed restic counts what it has tried.
+            done.is_estimate = !says || found.failures.count > 0;
         } else {
             done.files = said.items.min(plan.picked.files);
             done.bytes = said.bytes;
@@ -303,10 +347,10 @@ impl Job<'_> {
             let class = verdict.class.unwrap_or(Class::Other);
             return plan.judged(Verdict { outcome: Outcome::Warning, class: Some(class), ..verdict }, failed);
         }
-        if !is_whole && has_begun && !plan.spec.dry_run {
+        if !is_whole && !plan.spec.dry_run {
             let place =
                 if target == Path::new("/") { String::new() } else { format!(" in {}", target.display()) };
-            let message = format!("{} What was restored until then stays{place}.", verdict.message);
+            let message = format!("{} Whatever was restored until then stays{place}.", verdict.message);
             return Verdict { message, ..verdict };
         }
         verdict
@@ -341,10 +385,11 @@ impl Plan<'_> {
             self.picked.files + self.picked.missing.len() as u64,
             verdict.message
         );
-        let class = verdict.class.unwrap_or(Class::Other);
+        let class = Some(verdict.class.unwrap_or(Class::Other));
         Verdict {
             outcome: verdict.outcome.max(Outcome::Warning),
-            ..Verdict::warning(class, message.trim_end())
+            class,
+            message: message.trim_end().to_owned(),
         }
     }
 }
@@ -388,8 +433,7 @@ fn not_opened(error: &FolderError) -> Verdict {
             Verdict::failed(if is_full { Class::DiskFull } else { Class::Other }, &message)
         }
         FolderError::Shared(_) => {
-            let message =
-                format!("Nothing was restored: {error}. Restore into a new folder, and move what you need.");
+            let message = format!("Nothing was restored: {error}. Restore into a new folder.");
             Verdict::failed(Class::Policy, &message)
         }
         _ => {
