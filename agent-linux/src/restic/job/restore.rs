@@ -9,7 +9,7 @@ use super::{
         raw_names::STAND_IN,
         step::Step,
         summary::{JobSummary, RestoreDone},
-        tree::{MOST_WAYS, Picked},
+        tree::{MOST_WAYS, Picked, Way},
         version::{Restic, Version},
     },
     Job,
@@ -104,7 +104,7 @@ impl Job<'_> {
         let may_hold = matches!(to, RestoreTo::Folder { may_hold: true, .. });
         let (how, forbidden) = match to {
             RestoreTo::Original { without } => {
-                if let Some(verdict) = self.is_in_the_way(&plan, Path::new("/")) {
+                if let Some(verdict) = self.is_in_the_way(&plan, Path::new("/")).await {
                     return verdict;
                 }
                 plan.step = args::into_original(&plan.step, spec, &without, self.version());
@@ -224,7 +224,7 @@ impl Job<'_> {
             );
             return Verdict::failed(Class::Policy, &message);
         }
-        if let Some(verdict) = self.is_in_the_way(&plan, &path) {
+        if let Some(verdict) = self.is_in_the_way(&plan, &path).await {
             return verdict;
         }
         plan.step = args::into_found(&plan.step, plan.spec, found.name(), version);
@@ -243,40 +243,18 @@ impl Job<'_> {
         }
     }
 
-    /// What keeps a restore from being written over what is there: restic follows a link, or takes a file away, where the
-    /// snapshot has a folder, and sets owner and permissions of each folder above what was picked.
-    fn is_in_the_way(&self, plan: &Plan<'_>, target: &Path) -> Option<Verdict> {
-        let ways = &plan.picked.ways;
-        let why = if ways.len() > MOST_WAYS {
-            format!("more than {MOST_WAYS} folders are picked: pick less at once")
-        } else {
-            let own = FolderId::of(&self.places.home);
-            ways.iter().find_map(|way| {
-                let path = target.join(way.path.trim_start_matches('/'));
-                if way.path.contains(STAND_IN) {
-                    return Some(format!("the name of the folder {} is no UTF-8", path.display()));
-                }
-                let there = path.symlink_metadata().ok()?;
-                if !there.is_dir() {
-                    return Some(format!(
-                        "{} is no folder there, and in the snapshot it is one",
-                        path.display()
-                    ));
-                }
-                if own.is_some() && FolderId::of(&path) == own && path != self.places.home {
-                    return Some(format!("{} leads to the agent's own state folder", path.display()));
-                }
-                let above = (there.mode() & 0o777, there.uid(), there.gid());
-                way.above.is_some_and(|other| other != above).then(|| {
-                    format!(
-                        "restic would change owner or permissions of {}, which was not picked",
-                        path.display()
-                    )
-                })
-            })?
-        };
-        let message = format!("Nothing was restored: {why}. Restore into a new folder.");
-        Some(Verdict::failed(Class::Policy, &message))
+    /// What keeps a restore from being written over what is there. The folders may lie on a network that hangs.
+    async fn is_in_the_way(&mut self, plan: &Plan<'_>, target: &Path) -> Option<Verdict> {
+        let (ways, target, home) = (plan.picked.ways.clone(), target.to_owned(), self.places.home.clone());
+        let look = tokio::task::spawn_blocking(move || in_the_way(&ways, &target, &home));
+        match self.unless_stopped(look).await {
+            Ok(Ok(why)) => why.map(|why| {
+                let message = format!("Nothing was restored: {why}. Restore into a new folder.");
+                Verdict::failed(Class::Policy, &message)
+            }),
+            Ok(Err(error)) => Some(Verdict::failed(Class::Other, &error.to_string())),
+            Err(verdict) => Some(verdict),
+        }
     }
 
     /// A dry run, as into an empty folder.
@@ -392,6 +370,32 @@ impl Plan<'_> {
             message: message.trim_end().to_owned(),
         }
     }
+}
+
+/// Why nothing may be written over what is there: restic follows a link, or takes a file away, where the snapshot has a
+/// folder, and sets owner and permissions of each folder above what was picked.
+fn in_the_way(ways: &[Way], target: &Path, home: &Path) -> Option<String> {
+    if ways.len() > MOST_WAYS {
+        return Some(format!("more than {MOST_WAYS} folders are picked: pick less at once"));
+    }
+    let own = FolderId::of(home);
+    ways.iter().find_map(|way| {
+        let path = target.join(way.path.trim_start_matches('/'));
+        let shown = path.display();
+        if way.path.contains(STAND_IN) {
+            return Some(format!("the name of the folder {shown} is no UTF-8"));
+        }
+        let there = path.symlink_metadata().ok()?;
+        if !there.is_dir() {
+            return Some(format!("{shown} is no folder there, and in the snapshot it is one"));
+        }
+        if own.is_some() && FolderId::of(&path) == own && path != home {
+            return Some(format!("{shown} leads to the agent's own state folder"));
+        }
+        let above = (there.mode() & 0o777, there.uid(), there.gid());
+        let changes = way.above.is_some_and(|other| other != above);
+        changes.then(|| format!("restic would change owner or permissions of {shown}, which was not picked"))
+    })
 }
 
 /// Room where a restore goes, in bytes.
