@@ -6,11 +6,11 @@ use crate::{
     driver::{self, AgentEnd, Options},
     enroll, keep_alive,
     logger::{self, Level},
-    machine::VERSION,
     offline_plan,
+    platform::VERSION,
     policy::{self, PolicyAt, Rights, Written},
     restic,
-    state::{DEFAULT_FOLDER, StateFolder},
+    state_folder::{DEFAULT_FOLDER, StateFolder},
     status,
     update::{
         self,

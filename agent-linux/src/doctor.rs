@@ -8,7 +8,7 @@ use crate::{
     policy::{self, PolicyAt, here},
     restic::{self, CarriedOver, Credentials, JobOrder, Places, Restic},
     slots,
-    state::StateFolder,
+    state_folder::StateFolder,
     status, tls,
 };
 use rustls::{ClientConnection, pki_types::ServerName};

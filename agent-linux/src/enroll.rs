@@ -6,10 +6,10 @@ use crate::{
     journal,
     keep_alive::{self, KeepAlive},
     link::{Link, LinkError, LinkEvent, Login},
-    machine::{Machine, VERSION},
+    platform::{Machine, VERSION},
     policy::{PolicyAt, Rights, WriteError, Written},
     random, slots,
-    state::{self, StateError, StateFolder},
+    state_folder::{self, StateError, StateFolder},
     tls::{self, TlsError},
 };
 use data_encoding::BASE32_NOPAD;
@@ -121,7 +121,7 @@ pub async fn enroll_at(
     let state = StateFolder::open_or_make(path)?;
     let result = enroll(&state, (policy, rights), token_text, force).await;
     if !made.is_empty() && result.as_ref().is_err_and(EnrollError::is_refused) {
-        for file in [state::LOCK_FILE, identity::INSTALLATION_FILE] {
+        for file in [state_folder::LOCK_FILE, identity::INSTALLATION_FILE] {
             state.remove(file)?;
         }
         // What somebody else has put there meanwhile stays, and the folders above it.

@@ -2,7 +2,7 @@
 
 use crate::{
     random,
-    state::{StateError, StateFolder},
+    state_folder::{StateError, StateFolder},
 };
 use schema::{HostId, InstallationId, envelope::Key};
 use serde::{Deserialize, Serialize};

@@ -21,7 +21,7 @@ pub mod replay;
 
 use crate::{
     logger,
-    state::{self, StateFolder},
+    state_folder::{self, StateFolder},
 };
 use agent_core::{Body, Change, Record, Safety, Saved, Stored};
 use frame::{Entry, Sort, Start};
@@ -107,7 +107,7 @@ impl Whereabouts {
 
 impl Journal {
     /// Opens the journal, or begins one. `fresh` is what a new one begins with.
-    pub fn open(state: &StateFolder, fresh: Fresh) -> Result<Opened, state::StateError> {
+    pub fn open(state: &StateFolder, fresh: Fresh) -> Result<Opened, state_folder::StateError> {
         Self::open_with(state, fresh, MAX_LIVE_BYTES)
     }
 
@@ -116,7 +116,7 @@ impl Journal {
         state: &StateFolder,
         fresh: Fresh,
         max_live_bytes: u64,
-    ) -> Result<Opened, state::StateError> {
+    ) -> Result<Opened, state_folder::StateError> {
         let found = state.read(FILE)?;
         let is_new = found.is_none();
         let mut replayed = replay(&found.unwrap_or_default(), fresh);
@@ -143,7 +143,7 @@ impl Journal {
     }
 
     /// What an agent that starts on this folder goes on from. Changes nothing in it.
-    pub fn look(state: &StateFolder) -> Result<Replay, state::StateError> {
+    pub fn look(state: &StateFolder) -> Result<Replay, state_folder::StateError> {
         Ok(replay(&state.read(FILE)?.unwrap_or_default(), Fresh { stream: Stream(0), epoch: Epoch::ZERO }))
     }
 
@@ -437,7 +437,7 @@ impl Journal {
             let report = report.unwrap_or_default();
             places.push(add(&Entry::Report { seq, sort, report: &report }, &mut content)?);
         }
-        let file = state::replace(self.state.path(), FILE, |file| file.write_all(&content))?;
+        let file = state_folder::replace(self.state.path(), FILE, |file| file.write_all(&content))?;
         self.file = Some(file);
         self.file_bytes = content.len() as u64;
         self.unwritten = Unwritten::default();

@@ -2,7 +2,7 @@
 //!
 //! It lies in the state folder as it came, without its envelope: it holds no secret, and the folder is its owner's alone.
 
-use crate::state::{StateError, StateFolder};
+use crate::state_folder::{StateError, StateFolder};
 use schema::{Plan, PlanRevision, Timestamp};
 
 /// The file's name in the state folder.

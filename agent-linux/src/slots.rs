@@ -7,7 +7,7 @@
 use crate::{
     logger, random,
     restic::Credentials,
-    state::{StateError, StateFolder},
+    state_folder::{StateError, StateFolder},
 };
 use agent_core::SlotState;
 use chacha20poly1305::{KeyInit as _, Tag, XChaCha20Poly1305, XNonce, aead::AeadInOut as _};

@@ -4,12 +4,12 @@ use crate::{
     clock,
     identity::{Identity, IdentityError},
     journal::{Journal, frame::Sort},
-    machine::VERSION,
     offline_plan,
     plan::KeptPlan,
+    platform::VERSION,
     rfc3339::Instant,
     slots,
-    state::StateFolder,
+    state_folder::StateFolder,
 };
 use agent_core::HeldEntry;
 use schema::{HostId, PlanRevision};

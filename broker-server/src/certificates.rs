@@ -3,7 +3,7 @@
 use crate::{
     clock,
     config::Config,
-    machine,
+    platform,
     tls::{OperatorFiles, Options, Tls},
 };
 use anyhow::Context;
@@ -14,7 +14,7 @@ use web::Certificate;
 /// The server's own certificate names what agents dial, this machine, and what the settings add.
 pub(crate) fn options_for_agents(config: &Config, stand: Stand) -> Options {
     let dialled = config.mqtt_public.value.rsplit_once(':').map_or("", |(host, _)| host);
-    let mut names = vec![dialled.trim_matches(['[', ']']).to_owned(), machine::hostname()];
+    let mut names = vec![dialled.trim_matches(['[', ']']).to_owned(), platform::hostname()];
     names.extend(config.tls_names.value.iter().cloned());
     let mut bound = vec![config.mqtt.value.ip()];
     if config.http_tls.value {

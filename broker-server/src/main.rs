@@ -8,7 +8,7 @@ use holdfast_server::{
     data::{self, Checked},
     demo, kit,
     log::VisibleStderr,
-    machine, out, serve,
+    out, platform, serve,
 };
 use std::{
     io::{IsTerminal, Write},
@@ -121,7 +121,7 @@ fn config(settings: &Settings) -> Result<Config, ConfigError> {
         flags: settings.flags.clone(),
         environment: Layer::from_environment(|name| std::env::var(name).ok())?,
         file: settings.config.as_deref().map(Layer::from_file).transpose()?.unwrap_or_default(),
-        hostname: machine::hostname(),
+        hostname: platform::hostname(),
     };
     layers.resolve()
 }

@@ -8,9 +8,9 @@ use crate::{
     eviction,
     fleet_directory::FleetDirectory,
     gate::{self, Gate, GateHandle, Limits, Listen, Socket},
-    http, ingest, machine, out,
+    http, ingest, out,
     own_pieces::OwnPieces,
-    publisher, scrub,
+    platform, publisher, scrub,
     tasks::{self, Beat, Tasks},
     ticks::{self, MAINTAIN_EVERY, SWEEP_EVERY, TICK_EVERY},
     tls::Tls,
@@ -69,7 +69,7 @@ pub async fn until_signal(config: Config) -> anyhow::Result<()> {
             tracing::error!(%error, "the link for the first account can't be printed; start again to see it");
         }
     }
-    machine::notify_systemd("READY=1");
+    platform::notify_systemd("READY=1");
     let ended = loop {
         tokio::select! {
             _ = terminate.recv() => break Ok(()),
@@ -79,7 +79,7 @@ pub async fn until_signal(config: Config) -> anyhow::Result<()> {
         }
     };
     tracing::info!("stopping");
-    machine::notify_systemd("STOPPING=1");
+    platform::notify_systemd("STOPPING=1");
     server.stop().await;
     ended
 }

@@ -7,7 +7,7 @@ use crate::context::sha256;
 use crate::facts::Facts;
 use crate::fleet::{Fleet, NewEnrollToken};
 use crate::hosts;
-use crate::job::{self, step};
+use crate::job::{self, transition};
 use crate::link::{Link, LinkState};
 use crate::op::Op;
 use crate::record::{AuditAction, EnrollToken, Host, HostFacts, Presence, Secret, TOKEN_LIVES_MS, TokenRow};
@@ -199,7 +199,7 @@ fn make_host(
         &Presence { changed_at: Some(now), last_seen_at: Some(now), ..Presence::default() },
     )?;
     for open in job::open_jobs(op.tx, host.id, usize::MAX)? {
-        job::change(op, host.id, open.id, |job| step::lost(job, now, "the host was enrolled anew"))?;
+        job::change(op, host.id, open.id, |job| transition::lost(job, now, "the host was enrolled anew"))?;
     }
     let facts = HostFacts {
         at: now,

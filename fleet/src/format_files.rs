@@ -5,7 +5,7 @@
 //! `HOLDFAST_WRITE_GOLDENS=1` here. When this fails: fix the code, or bring the format forward, with a migration, and keep
 //! a file of the new format beside the old ones.
 
-use crate::store::{Begins, HOST_JOBS, HOSTS, NAMES, Reads as _, Span, Store, format, rows_in_words};
+use crate::store::{Begins, HOST_JOBS, HOSTS, NAMES, Reads as _, Span, Store, file_format, rows_in_words};
 use data_encoding::HEXLOWER;
 use redb::{Database, TableDefinition};
 use std::collections::BTreeSet;
@@ -36,7 +36,7 @@ fn make(file: &Path, rows: &str) {
 
 #[test]
 fn a_file_of_each_format_says_what_it_always_said() {
-    assert_eq!(KEPT.last(), Some(&format::FORMAT), "keep a file of the new format, too");
+    assert_eq!(KEPT.last(), Some(&file_format::FORMAT), "keep a file of the new format, too");
     for format in KEPT {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("kept.redb");
@@ -67,7 +67,7 @@ fn a_file_of_each_format_says_what_it_always_said() {
 async fn a_deleted_host_leaves_no_row_in_any_table_but_the_audit() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kept.redb");
-    let rows = std::fs::read_to_string(path(format::FORMAT, "rows")).unwrap();
+    let rows = std::fs::read_to_string(path(file_format::FORMAT, "rows")).unwrap();
     make(&file, &rows);
     let store = Store::open(&file, Begins::Kept, Box::new(|_, _| {}), |_| Ok(())).unwrap();
     let hosts = store.read().unwrap().rows(&HOSTS, &Span::ALL).unwrap();

@@ -11,7 +11,7 @@
 
 pub(crate) mod partners;
 mod row;
-mod shared;
+mod shared_repository;
 pub(crate) mod sharing;
 
 use row::write;
@@ -274,7 +274,7 @@ pub(crate) fn take_job(op: &mut Op<'_, '_>, job: &Job) -> Result<(), StoreError>
     if is_made {
         soundness::past::repository_made(op, job.host)?;
     }
-    shared::tell_done(op, job)
+    shared_repository::tell_done(op, job)
 }
 
 fn save(
@@ -301,7 +301,7 @@ fn save(
             op.tx.put(&REPO_HOSTS, &(new, host), &())?;
             // From here on it is known by its new name.
             op.tx.put(&REPOS, &host, &after)?;
-            after.told = shared::learn(op.tx, host)?;
+            after.told = shared_repository::learn(op.tx, host)?;
             partners::note_claim(op, host, &mut after)?;
         }
     }
@@ -310,7 +310,7 @@ fn save(
     if let Some(point) = point(before, &after) {
         add_point(op, host, &point)?;
     }
-    shared::tell(op, host, &after)
+    shared_repository::tell(op, host, &after)
 }
 
 /// Adds a point of history: the last one of an hour counts. The rest is thinned when a day begins.

@@ -3,7 +3,7 @@
 use crate::accounts;
 use crate::audit;
 use crate::fleet::Fleet;
-use crate::job::{self, step};
+use crate::job::{self, transition};
 use crate::link::outbox;
 use crate::op::Op;
 use crate::pending;
@@ -113,7 +113,7 @@ fn end_due(op: &mut Op<'_, '_>, jobs: &[JobId]) -> Result<(), StoreError> {
         let Some(record) = op.tx.get(&JOBS, id)? else { continue };
         // It may have moved since it was looked at.
         if let Some((state, words)) = verdict(op.tx, &record, now)? {
-            job::change(op, record.host, *id, |job| step::presume(job, state, now, words))?;
+            job::change(op, record.host, *id, |job| transition::presume(job, state, now, words))?;
         }
     }
     Ok(())

@@ -10,7 +10,7 @@ use crate::{
 use agent_linux::{
     identity::Identity,
     journal::{Journal, replay::Fresh},
-    state::StateFolder,
+    state_folder::StateFolder,
 };
 use schema::{
     CommandSeq, Epoch, HostId, HostTopic, InstallationId, Live, PlanRevision, Presence, RepoStats, Report,

@@ -175,7 +175,7 @@ impl Face {
     }
 }
 
-/// Put into a request by [`crate::guard::authenticate`].
+/// Put into a request by [`crate::authorize::authenticate`].
 #[derive(Clone, Default)]
 pub(crate) struct Identity(pub(crate) Option<Caller>);
 

@@ -31,6 +31,7 @@ mod acknowledge;
 mod api;
 mod app;
 mod asset;
+mod authorize;
 mod body;
 mod chart;
 mod confirm_password;
@@ -39,7 +40,6 @@ mod explanation;
 mod export;
 mod form;
 mod format;
-mod guard;
 mod headers;
 mod health;
 mod joblog;
@@ -105,7 +105,7 @@ pub fn router(fleet: Fleet, settings: WebSettings) -> Router {
         .fallback(async || problem::Problem::not_found("There is nothing at this address."))
         .layer(CatchPanicLayer::custom(present::panicked))
         .layer(from_fn_with_state(app.clone(), present::problems))
-        .layer(from_fn_with_state(app.clone(), guard::authenticate))
+        .layer(from_fn_with_state(app.clone(), authorize::authenticate))
         .layer(from_fn_with_state(app.clone(), present::headers))
         .layer(CompressionLayer::new())
         .with_state(app)

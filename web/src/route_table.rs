@@ -2,10 +2,10 @@
 //! OpenAPI document is written from it, and the tests walk through it.
 
 use crate::app::{App, Ctx};
-use crate::guard::RouteGuard;
+use crate::authorize::RouteGuard;
 use crate::openapi::Doc;
 use crate::route::{Route, delete, get, open, own, patch, post, put};
-use crate::{api, asset, events, export, guard, health, metrics, openapi, page, run};
+use crate::{api, asset, authorize, events, export, health, metrics, openapi, page, run};
 use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::{Json, Router};
@@ -456,7 +456,7 @@ pub(crate) fn router(app: &App) -> Router<App> {
     table().into_iter().fold(Router::new(), |router, route| {
         let parameters = route.doc.as_ref().map(|doc| doc.parameters().into());
         let gate = RouteGuard { app: app.clone(), access: route.access, parameters };
-        let guard = from_fn_with_state(gate, guard::require);
+        let guard = from_fn_with_state(gate, authorize::require);
         router.route(route.path, route.handler.route_layer(guard))
     })
 }

@@ -5,7 +5,7 @@ use crate::{
     clock,
     link::{self, Link},
     logger,
-    machine::VERSION,
+    platform::VERSION,
     reports::{self, Content},
 };
 use agent_core::{Body, Cause, Change, Effect, Record, Stored};

@@ -1,7 +1,7 @@
 //! What a job's task does: what the policy says of the job, the hooks around it, and restic or the look into a folder.
 
 use crate::{
-    browse, clock, hook, machine,
+    browse, clock, hook, platform,
     policy::{Policy, PolicyAt, Sources, find_ionice, here},
     restic::{self, CommandSource, Control, Credentials, JobEnd, JobEvent, JobOrder, Places},
 };
@@ -150,7 +150,7 @@ fn with_moved_sources(end: JobEnd, why: &str) -> JobEnd {
 fn within_limits(places: Places, policy: &Policy) -> Places {
     let limits = &policy.limits;
     Places {
-        small: limits.spare_memory.unwrap_or_else(machine::is_small),
+        small: limits.spare_memory.unwrap_or_else(platform::is_small),
         nice: limits.nice,
         ionice: if limits.io_idle { find_ionice() } else { None },
         upload_kib: limits.upload_kib,

@@ -30,7 +30,7 @@ use super::{
     restore::default_base,
     roots::{has_steps_up, system_folder_above, system_folder_below},
 };
-use crate::{state::DEFAULT_FOLDER, update::signature::UpdateKey};
+use crate::{state_folder::DEFAULT_FOLDER, update::signature::UpdateKey};
 use rustix::{fs::OFlags, process::geteuid};
 use schema::name;
 use serde::Deserialize;

@@ -1,7 +1,7 @@
 //! Where something is restored to.
 
 use super::{Policy, in_words, is_within, own_state::OWN_STATE, real, roots::has_steps_up};
-use crate::{restic::RestoreTo, state::DEFAULT_FOLDER};
+use crate::{restic::RestoreTo, state_folder::DEFAULT_FOLDER};
 use schema::{OsText, RestoreTarget, restore::RestoreSpec};
 use std::{
     ffi::OsStr,

@@ -1,7 +1,7 @@
 //! The rights that the command line of an enrolment gives, and the policy file that is written with them.
 
 use super::{PolicyAt, PolicyError, file};
-use crate::state::StateFolder;
+use crate::state_folder::StateFolder;
 use std::{
     fmt::Write as _,
     fs::{self, DirBuilder, File, OpenOptions},

@@ -5,7 +5,7 @@
 //! death, and takes a lock for its own only when name, number and time fit a process that it knows to be gone.
 
 use super::findings::LockFound;
-use crate::state;
+use crate::state_folder;
 use schema::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -152,7 +152,7 @@ impl Processes {
     pub(crate) fn save(&self, folder: &Path) -> io::Result<()> {
         let bytes = postcard::to_extend(self, Vec::new()).map_err(io::Error::other)?;
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        state::replace(folder, FILE, |file| file.write_all(&bytes)).map(|_| ())
+        state_folder::replace(folder, FILE, |file| file.write_all(&bytes)).map(|_| ())
     }
 }
 
@@ -161,7 +161,7 @@ impl Numbering {
     fn here() -> Self {
         let link = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
         let digits: String = link.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
-        Self { boot: crate::machine::boot(), namespace: digits.parse().unwrap_or(0) }
+        Self { boot: crate::platform::boot(), namespace: digits.parse().unwrap_or(0) }
     }
 }
 

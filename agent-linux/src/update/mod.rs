@@ -15,7 +15,7 @@ pub mod trial;
 use crate::{
     clock,
     policy::{PolicyAt, PolicyError},
-    state::{StateError, StateFolder},
+    state_folder::{StateError, StateFolder},
     status::{self, Status},
 };
 use agent_core::Monotonic;

@@ -6,7 +6,7 @@
 
 use crate::{
     clock, logger,
-    state::{StateError, StateFolder},
+    state_folder::{StateError, StateFolder},
 };
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde::{Deserialize, Serialize};

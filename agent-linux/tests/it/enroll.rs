@@ -1,5 +1,5 @@
 use crate::rig::{AGENT, Authority, Broker, Server, enrol, token, welcome};
-use agent_linux::{identity::Identity, state::StateFolder};
+use agent_linux::{identity::Identity, state_folder::StateFolder};
 use schema::{EnrollRefusal, EnrollResponse, Timestamp};
 use std::{
     net::TcpListener,

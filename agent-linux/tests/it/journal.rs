@@ -5,7 +5,7 @@ use agent_linux::{
         replay::{Condition, Fresh, replay},
     },
     reports::{self, Chunk, Content, Line},
-    state::StateFolder,
+    state_folder::StateFolder,
 };
 use proptest::prelude::*;
 use schema::{

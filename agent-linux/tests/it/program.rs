@@ -3,7 +3,7 @@
 use crate::rig::{AGENT, Broker, Server, enrol, wait_for};
 use agent_linux::{
     identity::Identity,
-    state::StateFolder,
+    state_folder::StateFolder,
     status::{JobStatus, Status},
 };
 use schema::{

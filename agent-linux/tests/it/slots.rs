@@ -1,4 +1,4 @@
-use agent_linux::{restic::Credentials, slots::Slots, state::StateFolder};
+use agent_linux::{restic::Credentials, slots::Slots, state_folder::StateFolder};
 use schema::{JobId, Slot, SlotRevision};
 use std::fs;
 use tempfile::TempDir;

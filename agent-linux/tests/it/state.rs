@@ -1,4 +1,4 @@
-use agent_linux::state::{StateError, StateFolder};
+use agent_linux::state_folder::{StateError, StateFolder};
 use std::{
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},

@@ -1,6 +1,6 @@
 use agent_linux::{
     rfc3339::Instant,
-    state::StateFolder,
+    state_folder::StateFolder,
     status::{self, ErrorStatus, JobStatus, Status},
 };
 use schema::{PlanRevision, Timestamp};

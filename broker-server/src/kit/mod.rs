@@ -4,10 +4,10 @@
 //! theirs. A server that runs is asked at its control socket, and sends the file in pieces, encrypted already.
 
 mod file;
+mod framing;
 mod passphrase;
-mod pieces;
 
-pub(crate) use pieces::{begin, send};
+pub(crate) use framing::{begin, send};
 
 use crate::{
     cli,
@@ -48,7 +48,9 @@ async fn ask(
     let KitChoice { hosts, labels } = choice;
     match control::put(&mut stream, &Ask::Kit { hosts, labels, passphrase }).await? {
         Answer::Kit { hosts } => {
-            pieces::receive(&mut stream, |piece| draft.write(piece)).await.context("the kit is not whole")?;
+            framing::receive(&mut stream, |piece| draft.write(piece))
+                .await
+                .context("the kit is not whole")?;
             Ok(hosts)
         }
         Answer::Refused(why) => anyhow::bail!(why),

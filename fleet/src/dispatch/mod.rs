@@ -10,7 +10,7 @@ use crate::fleet::Fleet;
 use crate::folder;
 use crate::groups::{self, origins};
 use crate::hosts;
-use crate::job::{self, step};
+use crate::job::{self, transition};
 use crate::link::{LinkState, Sent, outbox};
 use crate::maintenance;
 use crate::op::Op;
@@ -353,14 +353,14 @@ fn cancel(op: &mut Op<'_, '_>, id: JobId) -> Result<Job, Refused> {
     let is_online = op.tx.get(&PRESENCES, &host)?.is_some_and(|presence| presence.online);
     if !is_online && job.state == JobState::Queued {
         replace_command(op, &job)?;
-        step::presume(&mut job, JobState::Cancelled, now, "cancelled before the host was told of it");
+        transition::presume(&mut job, JobState::Cancelled, now, "cancelled before the host was told of it");
     } else if job.cancel_asked_at.is_none() || !waits(op.tx, host, id)? {
         send_cancel(op, host, id)?;
     }
     if !is_online && !job.state.is_ended() {
         // Nobody waits for a machine that can't be asked. Should it come back with the job, it is told, and what it
         // says of it is late.
-        step::presume(&mut job, JobState::Cancelled, now, "cancelled while the host was away");
+        transition::presume(&mut job, JobState::Cancelled, now, "cancelled while the host was away");
     }
     job.cancel_asked_at.get_or_insert(now);
     job.cancel_asked_by.get_or_insert_with(|| op.by.actor.clone());
@@ -387,7 +387,7 @@ pub(crate) fn withdraw(op: &mut Op<'_, '_>, before: &Job, why: &str) -> Result<(
     let mut job = before.clone();
     job.cancel_asked_at.get_or_insert(op.now);
     job.cancel_asked_by.get_or_insert(Actor::System);
-    step::presume(&mut job, JobState::Cancelled, op.now, why);
+    transition::presume(&mut job, JobState::Cancelled, op.now, why);
     Ok(job::save(op, Some(before), &job)?)
 }
 

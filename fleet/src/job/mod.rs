@@ -6,7 +6,7 @@ pub(crate) mod live;
 pub(crate) mod log;
 pub(crate) mod own;
 mod row;
-pub(crate) mod step;
+pub(crate) mod transition;
 
 pub(crate) use row::{bytes_of, kind_key, latest, newest, open_jobs};
 

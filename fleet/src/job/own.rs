@@ -1,6 +1,6 @@
 //! Backups that an agent did by itself while the server was away.
 
-use super::step;
+use super::transition;
 use crate::audit;
 use crate::budget::{MAX_AHEAD_MS, MAX_OPEN_OWN, Spent, is_full, spend};
 use crate::op::Op;
@@ -45,7 +45,7 @@ pub(crate) fn take(
     let what = JobWhat::Backup { group: own.group.to_owned() };
     let mut job = Job::new(own.job, host, what, Actor::Agent, at.min(now), CommandSeq::ZERO);
     job.made_for = Some(Occurrence { schedule: own.schedule.to_owned(), due_at: own.due_at.min(now) });
-    step::accepted(&mut job, at, now);
+    transition::accepted(&mut job, at, now);
     super::create(op, &job)?;
     let detail = format!("{}, due by {}, while the server was away", own.group, own.schedule);
     let target = AuditTarget::Job(host, own.job);

@@ -3,9 +3,9 @@
 //! A kit is a file that people keep elsewhere; nothing of it is kept here but, of each host, when a kit was last made
 //! that holds it, and of which revisions of its credentials.
 
-mod gap;
+mod missing;
 
-pub use gap::{KitGap, Kits, WhyGap};
+pub use missing::{KitGap, Kits, WhyGap};
 
 use crate::audit;
 use crate::credentials::{self, Opened};
@@ -17,7 +17,7 @@ use crate::record::{AuditAction, AuditTarget, CredentialsFacts, Group, Host, InK
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::store::{HOST_NAMES, HOSTS, IN_KITS, Reads, Span};
-use gap::Held;
+use missing::Held;
 use schema::{HostId, Slot, SlotRevision, Timestamp};
 use std::collections::BTreeMap;
 
@@ -226,7 +226,7 @@ pub(crate) fn kits(reads: &impl Reads) -> Result<Kits, StoreError> {
             in_kit: reads.get(&IN_KITS, &id)?,
         })
     });
-    Ok(gap::judge(held.collect::<Result<Vec<_>, StoreError>>()?))
+    Ok(missing::judge(held.collect::<Result<Vec<_>, StoreError>>()?))
 }
 
 #[cfg(test)]

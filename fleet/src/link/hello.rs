@@ -7,7 +7,7 @@ use crate::change::Changed;
 use crate::credentials;
 use crate::dispatch::lease;
 use crate::host_clock;
-use crate::job::{self, step};
+use crate::job::{self, transition};
 use crate::op::Op;
 use crate::pending;
 use crate::quarantine;
@@ -254,7 +254,7 @@ fn take_held(
     held: &[HeldJob],
 ) -> Result<(), Refused> {
     for held in held {
-        let job = job::change(op, host, held.job, |job| step::held(job, held.phase))?;
+        let job = job::change(op, host, held.job, |job| transition::held(job, held.phase))?;
         if job.is_some_and(|job| job.state == JobState::Cancelled && job.presumed)
             && outbox::has_room(state, 1)
         {
@@ -303,7 +303,7 @@ pub(crate) fn settle_suspects(
     answer_skipped(op, host, state, state.suspects_taken)?;
     let taken = state.taken;
     for suspect in std::mem::take(&mut state.suspects) {
-        job::change(op, host, suspect, |job| was_taken(job, taken) && step::lost(job, now, LOST))?;
+        job::change(op, host, suspect, |job| was_taken(job, taken) && transition::lost(job, now, LOST))?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::credentials;
 use crate::folder;
 use crate::host_clock::HostClock;
 use crate::hosts;
-use crate::job::{self, follow, log, own, step};
+use crate::job::{self, follow, log, own, transition};
 use crate::listing;
 use crate::op::Op;
 use crate::pending;
@@ -138,7 +138,7 @@ pub(super) fn answer_skipped(
             is_unanswered = job.state <= JobState::Sent;
             is_unanswered
                 && row.expires_at <= now
-                && step::presume(
+                && transition::presume(
                     job,
                     JobState::Failed,
                     now,
@@ -160,12 +160,12 @@ fn take_body(op: &mut Op<'_, '_>, host: HostId, report: &Report<'_>) -> Result<O
         ReportBody::Accepted { job, .. } => {
             // A job is accepted when it is on the agent's disk.
             hosts::state_folder(op.tx, host, None)?;
-            let job = job::change(op, host, job, |job| step::accepted(job, at, now))?;
+            let job = job::change(op, host, job, |job| transition::accepted(job, at, now))?;
             cancel_again(op, host, job)?;
         }
         ReportBody::Started { job } => {
             hosts::state_folder(op.tx, host, None)?;
-            let job = job::change(op, host, job, |job| step::started(job, at, now))?;
+            let job = job::change(op, host, job, |job| transition::started(job, at, now))?;
             cancel_again(op, host, job)?;
         }
         ReportBody::Refused { job, reason, detail } => {
@@ -173,7 +173,7 @@ fn take_body(op: &mut Op<'_, '_>, host: HostId, report: &Report<'_>) -> Result<O
                 hosts::state_folder(op.tx, host, Some(at.min(now)))?;
             }
             let detail = clip(detail);
-            job::change(op, host, job, |job| step::refused(job, reason, &detail, at, now))?;
+            job::change(op, host, job, |job| transition::refused(job, reason, &detail, at, now))?;
         }
         ReportBody::Log { job, first_line, lines } => {
             if !is_own_job(op.tx, host, job)? {
@@ -205,7 +205,9 @@ fn take_body(op: &mut Op<'_, '_>, host: HostId, report: &Report<'_>) -> Result<O
         }
         ReportBody::NotUnderstood { seq } => {
             if let Some(job) = job_of_command(op.tx, host, seq)? {
-                job::change(op, host, job, |job| step::refused(job, Refusal::Unsupported, "", at, now))?;
+                job::change(op, host, job, |job| {
+                    transition::refused(job, Refusal::Unsupported, "", at, now)
+                })?;
             }
             odd(op, host, "the agent did not understand a command; update it")?;
         }
@@ -223,7 +225,7 @@ fn take_body(op: &mut Op<'_, '_>, host: HostId, report: &Report<'_>) -> Result<O
         ReportBody::Dropped => {}
         ReportBody::CancelMissed { job } => {
             let words = "the agent knows nothing of this job any more";
-            job::change(op, host, job, |job| step::lost(job, now, words))?;
+            job::change(op, host, job, |job| transition::lost(job, now, words))?;
         }
         ReportBody::Trouble { kind, detail } => {
             match kind {
@@ -251,7 +253,7 @@ fn take_finished(
     finished.message = &finished.message[..finished.message.floor_char_boundary(MAX_MESSAGE_BYTES)];
     let mut is_news = false;
     let job = job::change(op, host, finished.job, |job| {
-        is_news = step::finished(job, &finished, now);
+        is_news = transition::finished(job, &finished, now);
         is_news
     })?;
     let Some(job) = job.filter(|_| is_news) else { return Ok(()) };

@@ -1,6 +1,6 @@
 //! From the store to the planner's world, and its actions back into the store.
 
-use super::plan::{Hurdle, RunAction, World, came_to_nothing, plan_drain};
+use super::decide::{Hurdle, RunAction, World, came_to_nothing, plan_drain};
 use super::retry::LONGEST_MS;
 use super::runs::{abandon, of_host, put, rule_of};
 use super::setback::Setback;

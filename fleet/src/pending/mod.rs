@@ -10,8 +10,8 @@
 //!
 //! What is decided stands in [`plan`] and [`retry`], the rows and their indices in [`runs`].
 
+pub(crate) mod decide;
 pub(crate) mod drain;
-pub(crate) mod plan;
 pub(crate) mod retry;
 mod runs;
 mod setback;

@@ -1,6 +1,6 @@
 //! The rows of pending runs, and what becomes of one when its job has ended.
 
-use super::plan::{self, GroupSchedule, RunAction};
+use super::decide::{self, GroupSchedule, RunAction};
 use super::retry::{self, TryResult};
 use super::setback::{GiveUp, Setback};
 use crate::audit;
@@ -194,7 +194,7 @@ pub(super) fn came_to_nothing(
         }
         TryResult::Again(setback) => match rule_of(op.tx, run)? {
             None => (GiveUp::PlanGone, None),
-            Some(rule) => match plan::came_to_nothing(run, rule.retry_max, setback.clone(), now) {
+            Some(rule) => match decide::came_to_nothing(run, rule.retry_max, setback.clone(), now) {
                 RunAction::Wait { until, attempt, setback, .. } => {
                     return put(op.tx, Some(run), &run.waiting(until, attempt, &setback, Some(job.id), now));
                 }

@@ -2,7 +2,7 @@
 
 use super::partners::{id_of, leave, partners};
 use super::row::write;
-use super::shared;
+use super::shared_repository;
 use crate::audit;
 use crate::change::Changed;
 use crate::fleet::Fleet;
@@ -78,7 +78,7 @@ fn learn_anew(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
     let Some(mut state) = tx.get(&REPOS, &host)? else { return Ok(()) };
     let partners = partners(tx, host)?;
     let is_partner = |by: Option<HostId>| by.is_some_and(|by| partners.contains(&by));
-    let mut told = shared::learn(tx, host)?;
+    let mut told = shared_repository::learn(tx, host)?;
     told.check = state.told.check.take().filter(|check| is_partner(check.by));
     told.prune = state.told.prune.take().filter(|prune| is_partner(prune.by));
     state.told = told;
@@ -100,7 +100,7 @@ pub(crate) fn sent_to(tx: &mut Tx<'_>, host: HostId, url: Option<&str>) -> Resul
         tx.put(&PLACE_HOSTS, &(place.fingerprint, host), &())?;
     }
     if let Some(mut state) = tx.get(&REPOS, &host)? {
-        state.told = shared::learn(tx, host)?;
+        state.told = shared_repository::learn(tx, host)?;
         write(tx, host, &state)?;
     }
     Ok(())

@@ -8,7 +8,7 @@
 use super::open::{Begins, in_use_or};
 use super::opened_file::OpenedFile;
 use super::shadow::{FilePage, PAGE_BYTES, ShadowFile};
-use super::{ReadView, Tx, format, guard, read_every_row};
+use super::{ReadView, Tx, file_format, guard, read_every_row};
 use crate::refused::{OpenError, StoreError};
 use redb::{BackendError, Database, ReadableDatabase, StorageBackend, backends::FileBackend};
 use std::collections::BTreeMap;
@@ -58,7 +58,7 @@ fn check_unguarded(
     builder.set_cache_size(CACHE_BYTES);
     builder.set_check_integrity_on_open(true);
     let database = builder.create_with_backend(backend).map_err(|error| in_use_or(file, error))?;
-    format::prepare(&database, Begins::Kept, format::FORMAT, format::MIGRATIONS)?;
+    file_format::prepare(&database, Begins::Kept, file_format::FORMAT, file_format::MIGRATIONS)?;
     let txn = database.begin_write().map_err(StoreError::from)?;
     let mut tx = Tx::new(&txn);
     look(&mut tx)?;

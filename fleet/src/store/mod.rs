@@ -6,7 +6,7 @@
 
 mod base;
 mod check;
-pub(crate) mod format;
+pub(crate) mod file_format;
 mod guard;
 mod key;
 mod open;
@@ -94,7 +94,7 @@ impl Store {
         committed: Committed,
         at_start: impl AtStart,
     ) -> Result<Self, OpenError> {
-        format::prepare(&database, begins, format::FORMAT, format::MIGRATIONS)?;
+        file_format::prepare(&database, begins, file_format::FORMAT, file_format::MIGRATIONS)?;
         run_at_start(&database, at_start)?;
         let base = Arc::new(Base::new(database, ways, place.clone()));
         let path = || place.as_ref().map(|place| place.file.clone()).unwrap_or_default();
