@@ -22,7 +22,7 @@ use crate::{
     policy::PolicyAt,
     random,
     reports::{Chunk, Details},
-    restic::{Credentials, Restic, Walked},
+    restic::{self, Credentials, Restic, Walked},
     rfc3339::Instant,
     slots::{SlotError, Slots},
     state_folder::{StateError, StateFolder},
@@ -102,7 +102,7 @@ struct RepositoryKnown {
     revision: StatsRevision,
     at: schema::Timestamp,
     job: Option<JobId>,
-    figures: crate::restic::Figures,
+    figures: restic::Figures,
 }
 
 /// What the core's effects need of the command at hand.
@@ -165,6 +165,7 @@ struct Driver {
 pub async fn run(state_dir: &Path, options: Options) -> Result<AgentEnd, RunError> {
     let state = StateFolder::open(state_dir)?;
     let _lock = state.lock()?;
+    restic::clear_scratch(state.path());
     let mut driver = Driver::new(state, options)?;
     let system = |what| move |source| RunError::System { what, source };
     let listener = status::listen(&driver.state)

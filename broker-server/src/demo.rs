@@ -72,6 +72,7 @@ async fn show(
     steps::backup(fleet, host, &group).await?;
     let (listed, newest) = steps::snapshots(fleet, host).await?;
     steps::restore(fleet, host, &group, newest).await?;
+    steps::prove(fleet, host, &group).await?;
     if options.once {
         say(&format!(
             "Done: {listed} snapshot{} in the repository, listed by restic.",

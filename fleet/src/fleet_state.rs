@@ -185,7 +185,7 @@ impl FleetState {
     }
 
     /// The maintenance of a host and what is decided of it now; `None` = there is no such host.
-    pub fn decisions(&self, host: HostId) -> Result<Option<(Maintenance, [Decision; 3])>, StoreError> {
+    pub fn decisions(&self, host: HostId) -> Result<Option<(Maintenance, [Decision; 4])>, StoreError> {
         let Some(host) = self.host(host)? else { return Ok(None) };
         maintenance::decisions_of(&self.context, &self.view, &host, self.now).map(Some)
     }

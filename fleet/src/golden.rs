@@ -5,11 +5,14 @@
 use crate::link::Sent;
 use crate::record::meta::Meta;
 use crate::record::{
-    Accepted, Actor, AuditTarget, BackupFigures, Every, Extent, Flawed, ForgetFigures, Group, Hold,
-    JobFigures, JobState, JobWhat, Lack, Loss, Newest, Origin, Past, ProbeFigures, RestoreFailure,
-    RestoreFigures, RestorePlan, RestoreTarget, Retention, Role, Soundness, SourceFinding, Unplanned, Whole,
+    Accepted, Actor, AuditTarget, BackupFigures, DrillCuts, DrillFigures, DrillFinding, DrillPlan, Every,
+    Extent, Flawed, ForgetFigures, Group, Hold, JobFigures, JobState, JobWhat, Lack, Loss, Newest, Origin,
+    Past, ProbeFigures, RestoreFailure, RestoreFigures, RestorePlan, RestoreTarget, Retention, Role,
+    Soundness, SourceFinding, Unplanned, Whole,
 };
-use schema::{Class, HostId, JobId, Overwrite, RepoId, Slot, SlotRevision, SourceReason, Timestamp};
+use schema::{
+    Class, DrillFault, HostId, JobId, Overwrite, RepoId, Slot, SlotRevision, SourceReason, Timestamp,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::{Debug, Write as _};
 
@@ -129,6 +132,7 @@ fn enums(written: &mut Written) {
             verify: false,
             dry_run: true,
         }),
+        JobWhat::Drill(_) => JobWhat::Drill(DrillPlan { group: text("etc"), seed: 1, files: 2, bytes: 3, secs: 4 }),
     });
     each!(written, JobFigures {
         JobFigures::None => JobFigures::None,
@@ -188,6 +192,32 @@ fn enums(written: &mut Written) {
             failures_left_out: 8,
         }),
         JobFigures::Folder { .. } => JobFigures::Folder { entries: 1, left_out: 2 },
+        JobFigures::Drill(_) => JobFigures::Drill(DrillFigures {
+            snapshot: text("0badcafe"),
+            of_files: 1,
+            of_bytes: 2,
+            drawn: 3,
+            equal: 4,
+            changed_since: 5,
+            unreadable: 6,
+            different: 7,
+            not_tried: 8,
+            bytes: 9,
+            restore_ms: 10,
+            cuts: DrillCuts {
+                too_large: 11,
+                odd_names: 12,
+                over_bytes: 13,
+                short_of_room: true,
+                out_of_time: false,
+            },
+            findings: vec![DrillFinding {
+                path: text("/etc"),
+                fault: DrillFault::Different,
+                reason: text("x"),
+            }],
+            findings_left_out: 14,
+        }),
         JobFigures::HostKey { .. } => JobFigures::HostKey { slot: Slot::Admin, key: text("ssh-ed25519 AAAA") },
     });
     each!(written, Sent {

@@ -39,6 +39,7 @@ mod context;
 mod credentials;
 mod data_folder;
 mod dispatch;
+mod drill;
 mod enroll;
 mod facts;
 mod fleet;
@@ -62,6 +63,7 @@ mod op;
 mod opening;
 mod pending;
 mod pieces;
+mod proof;
 mod quarantine;
 pub mod record;
 mod refused;
@@ -108,6 +110,6 @@ pub use settings::{AgingLimits, Driver, Random, Settings};
 pub use sign_in::DEVICE_LIVES_MS;
 pub use store::WriterCounts;
 pub use view::{
-    AuditFilter, DAYS, Day, FleetCounts, HostFilter, HostRow, JobFilter, Page, Paged, Reason, ScheduleView,
-    Status,
+    AuditFilter, DAYS, Day, FleetCounts, HostFilter, HostProof, HostRow, JobFilter, Page, Paged,
+    ProofOfGroup, ProofStatus, Reason, RestoreEstimate, ScheduleView, Status,
 };

@@ -296,6 +296,7 @@ fn save(
                 soundness::past::repository_changed(op, host)?;
             }
             hosts::change_summary(op.tx, host, |summary| summary.repository_changed(first))?;
+            last_run::groups_changed(op.tx, host)?;
         }
         if let Some(new) = after.repo {
             op.tx.put(&REPO_HOSTS, &(new, host), &())?;

@@ -78,6 +78,15 @@ pub enum JobRequest {
     },
     /// Restore files of a snapshot, or say what that would write.
     Restore(RestorePlan),
+    /// Restore files drawn by lot, compare them, and take them away again.
+    Drill {
+        /// Name of the source group; `None` = the one that was proven longest ago.
+        group: Option<String>,
+        /// The most files; `None` = as many as usual.
+        files: Option<u16>,
+        /// The most bytes in all; `None` = as many as usual.
+        bytes: Option<u64>,
+    },
 }
 
 impl JobRequest {
@@ -97,6 +106,7 @@ impl JobRequest {
             Self::Ls { .. } => JobKind::Ls,
             Self::Browse { .. } => JobKind::Browse,
             Self::Restore(_) => JobKind::Restore,
+            Self::Drill { .. } => JobKind::Drill,
         }
     }
 }

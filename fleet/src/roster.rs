@@ -2,6 +2,7 @@
 //! reads no row. The writer brings it up to date after each commit, before anybody is answered.
 
 use crate::maintenance::{overdue_at, settings};
+use crate::proof::ProofClock;
 use crate::record::{Host, Presence, Summary};
 use crate::refused::StoreError;
 use crate::store::{HOSTS, Order, PRESENCES, REPOS, Reads, SUMMARIES, Span};
@@ -18,6 +19,8 @@ pub(crate) struct RosterEntry {
     pub(crate) summary: Arc<Summary>,
     /// When its repository will not have been checked for too long.
     pub(crate) check_overdue_at: Option<Timestamp>,
+    /// When its proofs will be too old.
+    pub(crate) proof: Arc<ProofClock>,
 }
 
 impl RosterEntry {
@@ -28,17 +31,17 @@ impl RosterEntry {
         let summary = reads.get(&SUMMARIES, &id)?.unwrap_or_default();
         let repo = reads.get(&REPOS, &id)?.map(|repo| repo.as_shown());
         let since = repo.and_then(|repo| repo.check.map(|check| check.at).or(repo.repo_at));
-        let check_overdue_at = match since {
-            Some(since) => match settings::of(timezone, reads, id) {
-                Ok(settings) => overdue_at(since, &settings),
-                // The host says that they can't be read.
-                Err(StoreError::Row { .. }) => None,
-                Err(error) => return Err(error),
-            },
-            None => None,
+        let settings = match settings::of(timezone, reads, id) {
+            Ok(settings) => Some(settings),
+            // The host says that they can't be read.
+            Err(StoreError::Row { .. }) => None,
+            Err(error) => return Err(error),
         };
+        let check_overdue_at =
+            since.zip(settings.as_ref()).and_then(|(since, settings)| overdue_at(since, settings));
+        let proof = settings.map(|settings| ProofClock::new(&summary, &settings)).unwrap_or_default();
         let (host, presence, summary) = (Arc::new(host), Arc::new(presence), Arc::new(summary));
-        Ok(Some(Self { host, presence, summary, check_overdue_at }))
+        Ok(Some(Self { host, presence, summary, check_overdue_at, proof: Arc::new(proof) }))
     }
 }
 

@@ -6,8 +6,8 @@ use crate::hosts::change_summary;
 use crate::job;
 use crate::op::Op;
 use crate::record::{
-    Actor, BackupFigures, CheckSeen, Group, Host, HostFacts, Job, JobFigures, JobState, JobWhat, Presence,
-    RepoPoint, RepoState, Retention, SizeSeen, SnapshotsSeen,
+    Actor, BackupFigures, CheckSeen, DrillFigures, DrillPlan, Group, Host, HostFacts, Job, JobFigures,
+    JobState, JobWhat, Presence, RepoPoint, RepoState, Retention, SizeSeen, SnapshotsSeen,
 };
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
@@ -153,6 +153,13 @@ fn add_job(op: &mut Op<'_, '_>, seed: &Seed, number: u64, now: Timestamp) -> Res
     let what = match chance % 12 {
         0 => JobWhat::Check { subset_pct: 5 },
         1 => JobWhat::Forget { groups: Vec::new(), held: Vec::new() },
+        2 => JobWhat::Drill(DrillPlan {
+            group: GROUP.to_owned(),
+            seed: chance,
+            files: 20,
+            bytes: 512 << 20,
+            secs: 900,
+        }),
         _ => JobWhat::Backup { group: GROUP.to_owned() },
     };
     let (state, class) = match chance / 12 % 100 {
@@ -173,6 +180,16 @@ fn add_job(op: &mut Op<'_, '_>, seed: &Seed, number: u64, now: Timestamp) -> Res
             errors: u32::from(state == JobState::Warning),
             findings: Vec::new(),
             findings_left_out: 0,
+        }),
+        JobWhat::Drill(_) if state != JobState::Failed => JobFigures::Drill(DrillFigures {
+            snapshot: format!("{chance:016x}").repeat(4),
+            of_files: 180_490,
+            of_bytes: 400 << 30,
+            drawn: 20,
+            equal: 20,
+            bytes: 300 << 20,
+            restore_ms: 20_000 + chance % 60_000,
+            ..DrillFigures::default()
         }),
         JobWhat::Check { subset_pct } if state == JobState::Succeeded => {
             JobFigures::Check { errors: 0, subset_pct }

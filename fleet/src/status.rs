@@ -1,5 +1,6 @@
 //! How a host stands: one pure function. `Ok` only on proof.
 
+use crate::proof::{self, ProofClock};
 use crate::record::{Ended, GroupSummary, Hold, Host, JobState, Summary, WireProblem};
 use crate::roster::RosterEntry;
 use crate::summary::MISSED_AFTER_MS;
@@ -51,10 +52,13 @@ impl Worst {
 
 /// Judges a host.
 pub(crate) fn judge(entry: &RosterEntry, now: Timestamp) -> Standing {
-    let RosterEntry { host, presence, summary, check_overdue_at } = entry;
+    let RosterEntry { host, presence, summary, check_overdue_at, proof } = entry;
     let mut worst = judge_backups(host, summary, now);
     let backups = worst.status;
-    let protected = backups == Status::Ok && summary.damaged_at.is_none() && summary.replaced.is_none();
+    let protected = backups == Status::Ok
+        && summary.damaged_at.is_none()
+        && summary.replaced.is_none()
+        && summary.groups.iter().all(|group| group.proof.failed.is_none());
     let newer = |at: &Timestamp| summary.last_good_at().is_none_or(|good| *at > good);
     if let Some((_, class)) = summary.test_failed.filter(|(at, _)| worst.status == Status::Ok && newer(at)) {
         // The next backup will tell; until then what was saved is safe.
@@ -115,8 +119,28 @@ pub(crate) fn judge(entry: &RosterEntry, now: Timestamp) -> Standing {
     if let Some(since) = summary.damaged_at {
         worst.consider(Status::Failed, Reason::Damaged { since });
     }
+    if backups != Status::New {
+        consider_proof(&mut worst, summary, proof, now);
+    }
     let Worst { status, reason, from } = worst;
     Standing { status, reason, protected, from }
+}
+
+/// What drills have found, and what they have not looked at for too long.
+fn consider_proof(worst: &mut Worst, summary: &Summary, clock: &ProofClock, now: Timestamp) {
+    let several = summary.groups.len() > 1;
+    for (place, group) in summary.groups.iter().enumerate() {
+        let (name, proof) = (several.then(|| group.name.clone()), &group.proof);
+        if let Some(failed) = proof.failed {
+            worst.consider(Status::Failed, Reason::ProofFailed { group: name, since: failed.at });
+            continue;
+        }
+        let unproven_at = clock.unproven_at.get(place).copied().flatten().filter(|at| now > *at);
+        if let Some(since) = unproven_at.filter(|_| !clock.is_off) {
+            let proven_at = proof.proven.map(|proven| proven.at);
+            worst.consider(Status::Unproven, Reason::Unproven { group: name, proven_at, since });
+        }
+    }
 }
 
 fn judge_backups(host: &Host, summary: &Summary, now: Timestamp) -> Worst {
@@ -170,10 +194,13 @@ fn judge_group(summary: &GroupSummary, group: Option<String>, now: Timestamp) ->
 /// Puts the row of a host together.
 pub(crate) fn row(entry: &RosterEntry, now: Timestamp) -> HostRow {
     let Standing { status, reason, protected, from } = judge(entry, now);
-    let RosterEntry { host, presence, summary, .. } = entry.clone();
+    let RosterEntry { host, presence, summary, proof, .. } = entry.clone();
+    let proof = proof::of_host(&summary, &proof, now);
     HostRow {
+        proof,
         last_good_at: summary.last_good_at().map(|at| at.min(now)),
         groups: u32::try_from(summary.groups.len()).unwrap_or(u32::MAX),
+        backup_target_ms: summary.groups.iter().map(|group| group.old_after_ms.unwrap_or(OLD_AFTER_MS)).min(),
         size_bytes: summary.size.map(|(bytes, _)| bytes),
         size_at: summary.size.map(|(_, at)| at),
         snapshots: summary.snapshots,
@@ -202,6 +229,7 @@ mod tests {
     use super::*;
     use crate::record::{Actor, Job, JobWhat, Machine, Presence, Quarantine, Twin};
     use schema::{CommandSeq, HostId, JobId, JobKind};
+    use std::sync::Arc;
 
     const NOW: Timestamp = Timestamp(1_000 * DAY_MS);
 
@@ -234,6 +262,7 @@ mod tests {
             presence: presence.clone().into(),
             summary: summary.clone().into(),
             check_overdue_at: overdue_at,
+            proof: Arc::default(),
         }
     }
 

@@ -1,8 +1,10 @@
 //! What the fleet page needs of a host in one row: kept up to date in the transaction that changes a job, a group
 //! or the repository, so that ten thousand hosts are listed without reading a job.
 
+use crate::drill;
 use crate::record::{
-    Ended, Group, GroupSummary, Job, JobFigures, JobState, JobWhat, RepoState, Retention, Soundness, Summary,
+    Ended, Group, GroupProof, GroupSummary, Job, JobFigures, JobState, JobWhat, RepoState, Retention,
+    Soundness, Summary,
 };
 use crate::units::DAY_MS;
 use crate::view::{DAYS, Day};
@@ -44,6 +46,11 @@ impl Summary {
         sound: Option<&(String, Soundness)>,
         now: Timestamp,
     ) {
+        if let JobWhat::Drill(plan) = &job.what
+            && let Some(group) = self.groups.iter_mut().find(|group| group.name == plan.group)
+        {
+            group.proof.take_drill(job, now);
+        }
         if job.state.is_ended() {
             if self.runs(job.id) {
                 self.running = next;
@@ -55,6 +62,11 @@ impl Summary {
     }
 
     fn take_ended(&mut self, job: &Job, sound: Option<&(String, Soundness)>, now: Timestamp) {
+        if let Some(rate) = drill::rate_of(job, now)
+            && self.rate.is_none_or(|known| known.at <= rate.at)
+        {
+            self.rate = Some(rate);
+        }
         if job.what.kind() != JobKind::Backup {
             return;
         }
@@ -83,6 +95,10 @@ impl Summary {
         let is_whole = is_good(job) && !sound.is_lost();
         if (is_whole || is_accepted) && group.last_good.is_none_or(|(_, last)| last <= at) {
             group.last_good = Some((job.id, at));
+            group.proof.since.get_or_insert(at);
+            if let JobFigures::Backup(figures) = &job.figures {
+                group.proof.extent = Some((figures.total_files, figures.total_bytes));
+            }
         }
         group.take_day((at.0 / DAY_MS) as u32, job.state, (now.0 / DAY_MS) as u32);
     }
@@ -135,6 +151,12 @@ impl Summary {
         for group in &mut self.groups {
             group.last_good = group.last_good.filter(|(job, _)| is_in_it(*job));
             group.last = group.last.take().filter(|last| is_in_it(last.job));
+            // What was proven was the other one.
+            group.proof = GroupProof {
+                since: group.last_good.map(|(_, at)| at),
+                extent: group.proof.extent.filter(|_| group.last_good.is_some()),
+                ..GroupProof::default()
+            };
         }
     }
 

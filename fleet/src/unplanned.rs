@@ -78,7 +78,7 @@ fn look(reads: &impl Reads, host: HostId) -> Result<Option<Unplanned>, StoreErro
     };
     // Without settings it goes by the server's own time zone.
     let Some(settings) = settings else { return Ok(None) };
-    let rules = [&settings.forget, &settings.prune, &settings.check];
+    let rules = [&settings.forget, &settings.prune, &settings.check, &settings.drill];
     if rules.iter().all(|rule| !rule.enabled) {
         return Ok(None);
     }
@@ -304,6 +304,7 @@ mod tests {
             prune: rule(),
             check: rule(),
             check_subset_pct: None,
+            drill: Some(rule()),
         };
         world.fleet.put_maintenance(host, mended, By::system()).await.unwrap();
         assert!(!world.stands().1.contains("Moon/Base"));

@@ -2,6 +2,7 @@
 
 use crate::{
     Items, OsText, RepoId, Slot, Timestamp,
+    drill::DrillSummary,
     restore::{RestoreSpec, RestoreSummary},
 };
 use core::fmt;
@@ -35,11 +36,13 @@ pub enum JobKind {
     Restore,
     /// List a folder of the host itself.
     Browse,
+    /// Restore files drawn by lot into a scratch folder, compare them, and take them away again.
+    Drill,
 }
 
 impl JobKind {
     /// All kinds in wire order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Probe,
         Self::Init,
         Self::Backup,
@@ -52,6 +55,7 @@ impl JobKind {
         Self::Ls,
         Self::Restore,
         Self::Browse,
+        Self::Drill,
     ];
 
     /// Its word in topics, addresses and pages.
@@ -70,6 +74,7 @@ impl JobKind {
             Self::Ls => "ls",
             Self::Restore => "restore",
             Self::Browse => "browse",
+            Self::Drill => "drill",
         }
     }
 
@@ -144,6 +149,9 @@ pub enum JobSpec<'a> {
         #[serde(borrow)]
         path: OsText<'a>,
     },
+    /// A job of kind [`JobKind::Drill`].
+    #[serde(borrow)]
+    Drill(DrillSpec<'a>),
 }
 
 impl JobSpec<'_> {
@@ -163,6 +171,7 @@ impl JobSpec<'_> {
             Self::Ls { .. } => JobKind::Ls,
             Self::Restore(_) => JobKind::Restore,
             Self::Browse { .. } => JobKind::Browse,
+            Self::Drill(_) => JobKind::Drill,
         }
     }
 }
@@ -298,6 +307,24 @@ impl Keep<'_> {
     }
 }
 
+/// What to draw files from, and how much of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrillSpec<'a> {
+    /// Name of the source group, and restic's tag. Its newest snapshot is drawn from.
+    pub group: &'a str,
+    /// What else belongs to the group.
+    #[serde(borrow)]
+    pub origins: Items<'a, Origin<'a>>,
+    /// Which lot: the same number draws the same files from the same snapshot.
+    pub seed: u64,
+    /// The most files, at least 1; the agent takes no more than [`crate::limits::MAX_DRILL_FILES`].
+    pub max_files: u16,
+    /// The most bytes in all. A larger file is never drawn.
+    pub max_bytes: u64,
+    /// How long restoring and comparing may take, in seconds; what is not done by then is not tried.
+    pub max_secs: u32,
+}
+
 /// What an include begins with that is not a path but names a command of the agent's local policy.
 pub const COMMAND_SOURCE: &str = "command:";
 
@@ -379,11 +406,13 @@ pub enum Class {
     UnknownHostKey,
     /// The storage's ssh host key is another one than it was.
     HostKeyChanged,
+    /// A drill found files that can't be restored, or whose content is another one.
+    ProofFailed,
 }
 
 impl Class {
     /// All classes in wire order.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::RepoLocked,
         Self::Auth,
         Self::RepoMissing,
@@ -414,6 +443,7 @@ impl Class {
         Self::NeedsTls,
         Self::UnknownHostKey,
         Self::HostKeyChanged,
+        Self::ProofFailed,
     ];
 
     /// Its word in the API, the view tree and metrics.
@@ -450,6 +480,7 @@ impl Class {
             Self::NeedsTls => "needs_tls",
             Self::UnknownHostKey => "unknown_host_key",
             Self::HostKeyChanged => "host_key_changed",
+            Self::ProofFailed => "proof_failed",
         }
     }
 }
@@ -530,6 +561,9 @@ pub enum Summary<'a> {
         /// The key that the storage shows: its kind and its base64, as in `known_hosts`.
         key: &'a str,
     },
+    /// Figures of a drill.
+    #[serde(borrow)]
+    Drill(DrillSummary<'a>),
 }
 
 /// What a probe found.

@@ -57,6 +57,7 @@
 #![no_std]
 
 pub mod command;
+pub mod drill;
 pub mod enroll;
 pub mod envelope;
 pub mod id;
@@ -79,6 +80,7 @@ pub mod topic;
 pub mod version;
 
 pub use command::{Command, CommandBody, ConfigUpdate, Credentials, Over, Run, ServerClock, ToAgent};
+pub use drill::DrillFault;
 pub use enroll::{EnrollRefusal, EnrollRequest, EnrollResponse, Token};
 pub use envelope::{Key, OpenError, Sealed};
 pub use id::{HostId, InstallationId, JobId, PendingId, RepoId, TokenId};

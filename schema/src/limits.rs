@@ -28,3 +28,7 @@ pub const MAX_HELD_JOBS: usize = 16;
 pub const MAX_SOURCE_FINDINGS: usize = 64;
 /// The most failed files that the summary of one restore names.
 pub const MAX_RESTORE_FAILURES: usize = 100;
+/// The most files that one drill draws.
+pub const MAX_DRILL_FILES: u16 = 100;
+/// The most files that the summary of one drill names.
+pub const MAX_DRILL_FINDINGS: usize = 50;

@@ -266,6 +266,15 @@ fn of_class(class: Class, kind: JobKind) -> Explanation {
             "Look at the repository",
             "Safe: check reads and changes nothing.",
         ),
+        Class::ProofFailed => explain(
+            "Files can't be restored, or are different",
+            "Files that were drawn by lot from the newest snapshot did not come back as they were saved. Not all that is \
+             backed up is there. Let nothing be forgotten or pruned, and run a check that reads all data: it says what else \
+             is damaged.",
+            NextStep::RepoActions,
+            "Look at the repository",
+            "Safe: check reads and changes nothing.",
+        ),
         Class::RepoExists => explain(
             "There is already a repository",
             "The address holds a repository, and it was not touched. If it is yours, set its restic password and go on; \

@@ -72,7 +72,7 @@ fn write(text: &mut String, entry: &AuditEntry) {
 }
 
 /// A field as RFC 4180 has it. What a spreadsheet would take for a formula gets an apostrophe before it.
-fn field(text: &str) -> String {
+pub(crate) fn field(text: &str) -> String {
     let text = visible(text, Breaks::Kept);
     let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let text = if is_formula { format!("'{text}") } else { text.into_owned() };

@@ -61,6 +61,7 @@ mod query;
 mod readers;
 mod reading;
 mod refused_connection;
+mod report;
 mod rights;
 mod route;
 mod route_table;

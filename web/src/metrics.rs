@@ -6,7 +6,7 @@ use crate::server_facts::{BrokerFigure, TaskFacts};
 use crate::visible::{Breaks, visible};
 use axum::http::header;
 use axum::response::IntoResponse;
-use fleet::{FleetState, Found, HostFilter, HostRow, Kits, Scrub, Status};
+use fleet::{FleetState, Found, HostFilter, HostRow, Kits, ProofStatus, Scrub, Status};
 use std::fmt::Write as _;
 
 /// A metric's name, type, help, and its samples: (labels, value).
@@ -171,6 +171,10 @@ fn of_hosts(rows: &[HostRow]) -> Vec<Family<'static>> {
         let count = rows.iter().filter(|row| row.status == status).count();
         (format!("status=\"{}\"", status.as_str()), count as f64)
     });
+    let by_proof = ProofStatus::ALL.map(|status| {
+        let count = rows.iter().filter(|row| row.proof.status == status).count();
+        (format!("status=\"{}\"", status.as_str()), count as f64)
+    });
     vec![
         ("holdfast_hosts", "gauge", "Hosts by status.", by_status.to_vec()),
         (
@@ -184,6 +188,24 @@ fn of_hosts(rows: &[HostRow]) -> Vec<Family<'static>> {
             "gauge",
             "Whether every source group has a good and recent backup.",
             each(&|row| Some(f64::from(u8::from(row.protected)))),
+        ),
+        (
+            "holdfast_hosts_proof",
+            "gauge",
+            "Hosts by how far it is proven that they can be restored.",
+            by_proof.to_vec(),
+        ),
+        (
+            "holdfast_host_proven_timestamp_seconds",
+            "gauge",
+            "When the source groups of the host were proven: the oldest of their last proofs.",
+            each(&|row| row.proof.proven_at.map(|at| at.0 as f64 / 1_000.0)),
+        ),
+        (
+            "holdfast_host_restore_estimate_seconds",
+            "gauge",
+            "How long it would take to restore all source groups of the host, by what was measured.",
+            each(&|row| row.proof.estimate.map(|estimate| estimate.secs as f64)),
         ),
         (
             "holdfast_host_last_good_backup_timestamp_seconds",

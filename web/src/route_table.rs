@@ -135,6 +135,8 @@ fn pages() -> Vec<Route> {
         get("/topics", Read, topics::show),
         get("/refused-connections", Read, refused::show),
         get("/audit.csv", Read, export::audit),
+        get("/report", Read, page::report::show),
+        get("/report.csv", Read, crate::report::csv),
         get("/audit", Read, audit::show),
         get("/kit", Admin, kit::show),
         post("/kit", Admin, kit::make),
@@ -151,7 +153,7 @@ fn pages() -> Vec<Route> {
 
 /// Run-now: each has two faces and one handler.
 fn runs() -> Vec<Route> {
-    use api::dto::{FolderBody, ForgetDryRunBody, JobOut, RestoreBody, words};
+    use api::dto::{DrillBody, FolderBody, ForgetDryRunBody, JobOut, RestoreBody, words};
     let job = |summary| Doc::new("jobs", summary).answers::<JobOut>(202);
     vec![
         post("/hosts/{host}/repo-credentials/test", Run, run::probe),
@@ -175,6 +177,12 @@ fn runs() -> Vec<Route> {
             job("Restores files of a snapshot, or says what that would write (dry_run). The original places and `delete` need \
                  `confirm`, else 422 `confirm_required`")
                 .takes::<RestoreBody>(),
+        ),
+        post("/hosts/{host}/drill", Run, run::prove),
+        post("/api/hosts/{host}/drill", Run, run::drill).doc(
+            job("Proves that a source group can be restored: restores files drawn by lot from its newest snapshot into a \
+                 scratch folder on the host, compares them with what the host has, and takes them away again")
+                .takes::<DrillBody>(),
         ),
         get("/hosts/{host}/repo/{kind}", Run, page::repo::confirm_run),
         post("/hosts/{host}/repo/{kind}", Run, run::repo),
@@ -274,6 +282,10 @@ fn api_hosts() -> Vec<Route> {
     let doc = |summary| Doc::new("hosts", summary);
     let repository = |summary| Doc::new("repository", summary);
     vec![
+        get("/api/report", Read, api::report::report).doc(
+            Doc::new("hosts", "The evidence report: how each host stands, when it was backed up, checked and proven, and what each should be")
+                .answers::<ReportOut>(200),
+        ),
         get("/api/hosts", Read, host::list).doc(
             doc("Hosts, worst first")
                 .query("q", "part of the name")

@@ -1,9 +1,9 @@
 //! Run-now: one handler for both faces. JSON gets a 202 with the job, htmx a redirect header, a plain form a 303.
 
 use crate::api::dto::words::REPO_JOBS;
-use crate::api::dto::{FolderBody, ForgetDryRunBody, JobOut, RestoreBody};
+use crate::api::dto::{DrillBody, FolderBody, ForgetDryRunBody, JobOut, RestoreBody};
 use crate::app::{Ctx, Face};
-use crate::form::Input;
+use crate::form::{Input, MaybeInput};
 use crate::problem::Problem;
 use axum::Json;
 use axum::body::Body;
@@ -71,6 +71,30 @@ pub(crate) async fn restore(
     Ok(accepted(&ctx, &job))
 }
 
+/// `POST /api/…/drill`.
+pub(crate) async fn drill(
+    ctx: Ctx,
+    Path(host): Path<String>,
+    MaybeInput(body): MaybeInput<DrillBody>,
+) -> Result<Response<Body>, Problem> {
+    let DrillBody { group, files, bytes } = body;
+    dispatch(&ctx, &host, JobRequest::Drill { group, files, bytes }).await
+}
+
+/// `POST …/drill?group=`.
+pub(crate) async fn prove(
+    ctx: Ctx,
+    Path(host): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response<Body>, Problem> {
+    let group = value_in(query.as_deref().unwrap_or_default(), "group");
+    dispatch(&ctx, &host, JobRequest::Drill { group, files: None, bytes: None }).await
+}
+
+fn value_in(query: &str, name: &str) -> Option<String> {
+    form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+}
+
 /// `…/repo/{init,forget,prune,check,unlock,stats}`.
 pub(crate) async fn repo(
     ctx: Ctx,
@@ -82,11 +106,7 @@ pub(crate) async fn repo(
 }
 
 fn repo_request(kind: &str, query: &str) -> Result<JobRequest, Problem> {
-    let value = |name: &str| {
-        form_urlencoded::parse(query.as_bytes())
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.into_owned())
-    };
+    let value = |name: &str| value_in(query, name);
     Ok(match kind {
         "init" => JobRequest::Init,
         "forget" => JobRequest::Forget,

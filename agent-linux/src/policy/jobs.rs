@@ -27,7 +27,8 @@ impl Policy {
             | JobSpec::Check { .. }
             | JobSpec::Unlock { .. }
             | JobSpec::Stats
-            | JobSpec::Snapshots => None,
+            | JobSpec::Snapshots
+            | JobSpec::Drill(_) => None,
         }
     }
 
@@ -64,7 +65,12 @@ impl Policy {
     pub fn not_now(&self, kind: JobKind, here: &Here) -> Option<String> {
         let works_long = matches!(
             kind,
-            JobKind::Backup | JobKind::Forget | JobKind::Prune | JobKind::Check | JobKind::Stats
+            JobKind::Backup
+                | JobKind::Forget
+                | JobKind::Prune
+                | JobKind::Check
+                | JobKind::Stats
+                | JobKind::Drill
         );
         if works_long && let Some(quiet) = self.quiet.iter().find(|quiet| quiet.holds(here.minute)) {
             return Some(format!("This machine keeps quiet from {quiet}, so the job was not run."));

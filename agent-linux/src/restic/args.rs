@@ -3,6 +3,7 @@
 //! What comes from outside stands behind `--flag=` or after `--`, so that no value can become an option.
 
 use super::{
+    draw::Bounds,
     order::{CommandSource, RestoreTo},
     overlap::{literal, literal_bytes},
     step::{FROM_COMMAND, RETRY_LOCK, Step, StepKind},
@@ -122,6 +123,13 @@ pub fn plan_steps(spec: &JobSpec<'_>, setting: &Setting<'_>) -> Result<Vec<Step>
             vec![step]
         }
         JobSpec::Restore(restore) => vec![plan_restore(restore, setting)?],
+        JobSpec::Drill(drill) => {
+            let members = members_of(drill.group, host, drill.origins)?;
+            vec![
+                snapshots_of(&members),
+                Step::new(StepKind::Restore, &["restore", "--json", "--no-lock", "--verify"]),
+            ]
+        }
         // Not restic's.
         JobSpec::Browse { .. } => Vec::new(),
     };
@@ -366,6 +374,22 @@ fn plan_restore(restore: &RestoreSpec<'_>, setting: &Setting<'_>) -> Result<Step
     step.flag(restore.dry_run, "--dry-run");
     step.args.extend(["--".to_owned(), snapshot_id(restore.snapshot)?]);
     Ok(step)
+}
+
+/// `ls` of all that is in a snapshot, of which files are drawn by lot.
+pub fn draw(snapshot: &str, bounds: Bounds) -> Result<Step, ArgsError> {
+    Ok(Step { draw: Some(bounds), ..walk(snapshot, &[])? })
+}
+
+/// The restore of these files, but for its target, see [`into_new`]; `restore` is the second step of a drill.
+#[must_use]
+pub fn of_files<'p>(restore: &Step, snapshot: &str, files: impl Iterator<Item = &'p str>) -> Step {
+    let mut step = restore.clone();
+    step.args.extend(["--".to_owned(), snapshot.to_owned()]);
+    step.options = files
+        .map(|path| OsString::from_vec([b"--include=", &*literal_bytes(path.as_bytes())].concat()))
+        .collect();
+    step
 }
 
 /// The restore into a new, empty folder that restic is started in.

@@ -1,6 +1,7 @@
 //! What one run of restic said, gathered for judging and for the summary.
 
 use super::{
+    draw::Drawn,
     failures::Failures,
     retention::{ByRules, Member},
     summary::{BackupDone, EntrySeen, PruneDone, StatsDone},
@@ -102,6 +103,8 @@ pub struct Findings {
     pub tree_fault: Option<String>,
     /// Of a walk: what lies in the paths that were asked for.
     pub picked: Picked,
+    /// Of a walk: what was drawn by lot.
+    pub drawn: Drawn,
     /// Of a prune: it said what remains.
     pub says_remaining: bool,
     /// Of `list locks`.

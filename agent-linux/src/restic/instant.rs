@@ -29,6 +29,14 @@ pub(crate) fn parse(text: &str) -> Option<Timestamp> {
     moment(text).map(|moment| moment.at)
 }
 
+/// The same in seconds and nanoseconds, as a file system has it.
+pub(crate) fn nanos(text: &str) -> Option<(i64, i64)> {
+    let seconds = i64::try_from(parse(text)?.0 / 1000).ok()?;
+    let fraction = text.get(19..)?.strip_prefix('.').unwrap_or_default();
+    let digits = fraction.bytes().take_while(u8::is_ascii_digit).chain(core::iter::repeat(b'0')).take(9);
+    Some((seconds, digits.fold(0, |nanos, digit| nanos * 10 + i64::from(digit - b'0'))))
+}
+
 /// The same, with what the clock there showed.
 pub(crate) fn moment(text: &str) -> Option<Moment> {
     let bytes = text.as_bytes();
@@ -96,6 +104,18 @@ mod tests {
         for (text, ms) in cases {
             assert_eq!(parse(text), Some(Timestamp(ms)), "{text}");
         }
+    }
+
+    #[test]
+    fn times_of_files_are_read_to_the_nanosecond() {
+        for (text, time) in [
+            ("2000-02-29T23:59:59Z", (951_868_799, 0)),
+            ("2026-11-23T08:57:09.318945141Z", (1_795_424_229, 318_945_141)),
+            ("2026-11-23T09:57:09.3+01:00", (1_795_424_229, 300_000_000)),
+        ] {
+            assert_eq!(nanos(text), Some(time), "{text}");
+        }
+        assert_eq!(nanos("yesterday"), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Runs one job from preflight to figures. The driver: it reads the clock and starts processes.
 
+mod drill;
 mod figures_and_locks;
 mod forget;
 mod kinds;
@@ -157,6 +158,7 @@ impl Job<'_> {
             JobSpec::Unlock { .. } => self.unlock(&steps).await,
             JobSpec::Stats | JobSpec::Snapshots | JobSpec::Ls { .. } => self.plain(&steps).await,
             JobSpec::Restore(restore) => self.restore(&steps, restore).await,
+            JobSpec::Drill(drill) => self.drill(&steps, drill).await,
             JobSpec::Browse { .. } => Verdict::failed(Class::Other, NO_RESTIC_JOB),
         }
     }

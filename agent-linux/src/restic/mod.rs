@@ -44,6 +44,7 @@
 
 pub mod args;
 pub mod child;
+pub mod draw;
 mod elements;
 pub mod event;
 pub mod failures;
@@ -69,6 +70,7 @@ mod raw_names;
 mod rest;
 pub mod retention;
 mod rules;
+pub(crate) mod scratch;
 pub mod secrets;
 mod sources;
 mod ssh;
@@ -84,6 +86,9 @@ pub use figures::Figures;
 pub use job::run_job;
 pub(crate) use lines::{Lines, log_line};
 pub use order::{CarriedOver, CommandSource, JobOrder, Places, RestoreTo, Walked};
+pub(crate) use scratch::clear_scratch;
 pub use secrets::Credentials;
-pub use summary::{BackupDone, EntrySeen, ForgetCount, JobSummary, RestoreDone, SnapshotSeen, SourceSeen};
+pub use summary::{
+    BackupDone, DrillDone, EntrySeen, ForgetCount, JobSummary, RestoreDone, SnapshotSeen, SourceSeen,
+};
 pub use version::{Restic, find_program};

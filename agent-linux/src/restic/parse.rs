@@ -4,6 +4,7 @@
 //! plain lines stand among JSON. Everything unknown is passed over or logged, nothing is required.
 
 use super::{
+    draw::{Bounds, Draw},
     elements::{Element, Elements},
     event::JobProgress,
     findings::{Findings, LockFound, Words},
@@ -171,6 +172,11 @@ impl<'m> Reader<'m> {
         self.tree.pick(paths);
     }
 
+    /// Of a walk: which files are drawn by lot.
+    pub fn drawing(&mut self, bounds: Option<Bounds>) {
+        self.tree.draw = bounds.map(Draw::new);
+    }
+
     /// Takes the next piece of standard output.
     pub fn stdout(&mut self, bytes: &[u8], said: &mut VecDeque<Said>) {
         match &mut self.shape {
@@ -241,6 +247,7 @@ impl<'m> Reader<'m> {
                 self.found.listing_is_whole = self.tree.has_begun;
                 self.found.walked = core::mem::take(&mut self.tree.snapshot);
                 self.found.picked = self.tree.picked();
+                self.found.drawn = self.tree.draw.take().map(Draw::finish).unwrap_or_default();
                 self.found.tree_fault = self.tree.fault.take().map(|path| self.show(&path));
             }
             Shape::Raw(names) => self.found.raw_names = names.finish(),

@@ -149,6 +149,7 @@ pub(crate) async fn run_step(
         reader.in_folder(&step.path);
     }
     reader.picking(&step.picks);
+    reader.drawing(step.draw);
     reader.about(&step.members, &step.others);
     reader.of_repository(launch.repository);
     let (mut said, mut waiting) = (VecDeque::new(), VecDeque::new());

@@ -1,5 +1,6 @@
 //! One run of restic within a job, as data: what it is, and its arguments.
 
+use super::draw::Bounds;
 use schema::OsText;
 use std::{
     ffi::{OsStr, OsString},
@@ -25,6 +26,8 @@ pub struct Step {
     pub path: Vec<u8>,
     /// Of a walk through a snapshot: what is counted on the way; empty = all.
     pub picks: Vec<Vec<u8>>,
+    /// Of a walk: which files are drawn by lot on the way.
+    pub draw: Option<Bounds>,
     /// The source group it is about; empty when it is about none.
     pub group: String,
     /// Whose snapshots it is about, by host name and tag (empty = none): what restic shows of others is passed over.
@@ -105,6 +108,7 @@ impl Step {
             options: Vec::new(),
             path: Vec::new(),
             picks: Vec::new(),
+            draw: None,
             group: String::new(),
             members: Vec::new(),
             others: Vec::new(),

@@ -2,8 +2,9 @@
 
 use schema::{
     Class, Items, ItemsFull, OsText, RepoId, Slot, SourceFinding, SourceReason, Summary, Timestamp,
+    drill::{DrillCuts, DrillFault, DrillFinding, DrillSummary},
     job::{BackupSummary, ForgetResult, ProbeSummary},
-    limits::MAX_SOURCE_FINDINGS,
+    limits::{MAX_DRILL_FINDINGS, MAX_SOURCE_FINDINGS},
     report::{Entry, EntryKind, Snapshot, SnapshotSize},
     restore::{RestoreFailure, RestoreSummary},
 };
@@ -46,6 +47,8 @@ pub enum JobSummary {
     },
     /// Of a restore.
     Restore(RestoreDone),
+    /// Of a drill.
+    Drill(DrillDone),
     /// Of the listing of a folder.
     Folder {
         /// How many entries came.
@@ -179,6 +182,65 @@ impl RestoreDone {
     }
 }
 
+/// What a drill found; as in [`schema::drill::DrillSummary`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DrillDone {
+    /// The snapshot, hex.
+    pub snapshot: String,
+    /// Number of files in the snapshot.
+    pub of_files: u64,
+    /// Size of those files in bytes.
+    pub of_bytes: u64,
+    /// Number of files that were drawn.
+    pub drawn: u32,
+    /// Number of files that have the content that the host has.
+    pub equal: u32,
+    /// Number of files that were restored whole and have been changed on the host since.
+    pub changed_since: u32,
+    /// Number of files that could not be restored.
+    pub unreadable: u32,
+    /// Number of files that came back with other content.
+    pub different: u32,
+    /// Number of files of which nothing is known.
+    pub not_tried: u32,
+    /// Size of the files that were restored whole, in bytes.
+    pub bytes: u64,
+    /// How long restic took to restore them, in milliseconds.
+    pub restore_ms: u64,
+    /// What the bounds have cut.
+    pub cuts: DrillCuts,
+    /// The files that are unreadable or different: path, as people see it, fault and reason.
+    pub findings: Vec<(String, DrillFault, String)>,
+}
+
+impl DrillDone {
+    fn to_wire<'b>(&'b self, buffer: &'b mut [u8]) -> DrillSummary<'b> {
+        let wire = self.findings.iter().take(MAX_DRILL_FINDINGS).map(|(path, fault, reason)| DrillFinding {
+            path: path.as_str().into(),
+            fault: *fault,
+            reason,
+        });
+        let findings: Items<'_, DrillFinding<'_>> = fitting(wire, buffer);
+        let left_out = self.findings.len() - findings.count();
+        DrillSummary {
+            snapshot: &self.snapshot,
+            of_files: self.of_files,
+            of_bytes: self.of_bytes,
+            drawn: self.drawn,
+            equal: self.equal,
+            changed_since: self.changed_since,
+            unreadable: self.unreadable,
+            different: self.different,
+            not_tried: self.not_tried,
+            bytes: self.bytes,
+            restore_ms: self.restore_ms,
+            cuts: self.cuts,
+            findings,
+            findings_left_out: u32::try_from(left_out).unwrap_or(u32::MAX),
+        }
+    }
+}
+
 /// What one run of `restic forget` did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForgetCount {
@@ -265,6 +327,7 @@ impl JobSummary {
             Self::Stats(done) => Summary::Stats { total_bytes: done.total_bytes, blobs: done.blobs },
             Self::Snapshots { count, left_out } => Summary::Snapshots { count: *count, left_out: *left_out },
             Self::Restore(done) => Summary::Restore(done.to_wire(buffer)),
+            Self::Drill(done) => Summary::Drill(done.to_wire(buffer)),
             Self::Folder { entries, left_out } => Summary::Folder { entries: *entries, left_out: *left_out },
             Self::HostKey { slot, key } => Summary::HostKey { slot: *slot, key },
         }

@@ -4,7 +4,7 @@
 //! newer make the link, then go through it. So a snapshot is looked through before it is restored. What was looked through
 //! can't be exchanged afterwards: restic names trees and snapshots by their digests, and compares.
 
-use super::raw_names::as_json_shows;
+use super::{draw::Draw, raw_names::as_json_shows};
 use serde::Deserialize;
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -32,6 +32,10 @@ struct LsLine<'l> {
     uid: u32,
     #[serde(default)]
     gid: u32,
+    #[serde(borrow, default)]
+    mtime: Cow<'l, str>,
+    #[serde(borrow, default)]
+    ctime: Cow<'l, str>,
 }
 
 /// What of a snapshot is picked to be restored, as a walk through it counts.
@@ -115,6 +119,8 @@ pub(crate) struct Tree {
     /// The first path that restic would not have made like this.
     pub(crate) fault: Option<String>,
     picking: Picking,
+    /// Draws files by lot, in place of picking some.
+    pub(crate) draw: Option<Draw>,
 }
 
 #[derive(Debug, Default)]
@@ -136,6 +142,7 @@ impl Default for Tree {
             has_begun: false,
             fault: None,
             picking: Picking::default(),
+            draw: None,
         }
     }
 }
@@ -166,7 +173,13 @@ impl Tree {
         match serde_json::from_slice::<LsLine<'_>>(line) {
             Ok(line) if line.struct_type == "snapshot" => self.snapshot = line.id.into_owned(),
             Ok(line) if line.struct_type == "node" => {
-                self.picking.node(&line);
+                match &mut self.draw {
+                    None => self.picking.node(&line),
+                    Some(draw) if line.kind == "file" => {
+                        draw.take(&line.path, line.size, &line.mtime, &line.ctime);
+                    }
+                    Some(_) => {}
+                }
                 if self.fault.is_none() && !self.takes(&line.name, &line.path, &line.kind) {
                     self.fault = Some(line.path.into_owned());
                 }

@@ -8,6 +8,7 @@ use crate::program::{Agent, Scene};
 use schema::{
     Class, CommandBody, ConfigUpdate, Credentials, Items, JobId, JobKind, JobSpec, Keep, OsText, Outcome,
     Overwrite, RestoreTarget, Run, Slot, SlotRevision,
+    job::DrillSpec,
     job::{BackupSpec, ForgetGroup},
     restore::RestoreSpec,
 };
@@ -59,7 +60,8 @@ const fn reach(kind: JobKind) -> Reach {
         | JobKind::Unlock
         | JobKind::Stats
         | JobKind::Snapshots
-        | JobKind::Ls => Reach::Repository,
+        | JobKind::Ls
+        | JobKind::Drill => Reach::Repository,
         JobKind::Backup | JobKind::Browse => Reach::Reads,
         JobKind::Restore => Reach::Writes,
     }
@@ -90,6 +92,14 @@ fn plain_job<'a>(kind: JobKind, includes: Items<'a, &'a str>) -> JobSpec<'a> {
         JobKind::Ls => JobSpec::Ls { snapshot: SOME_SNAPSHOT, path: "/".into() },
         JobKind::Restore => JobSpec::Restore(restore(SOME_SNAPSHOT, "")),
         JobKind::Browse => JobSpec::Browse { path: "/".into() },
+        JobKind::Drill => JobSpec::Drill(DrillSpec {
+            group: "g1",
+            origins: Items::EMPTY,
+            seed: 1,
+            max_files: 1,
+            max_bytes: 1 << 20,
+            max_secs: 60,
+        }),
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod args;
 mod captures;
+mod drill;
 mod faults;
 mod garbage;
 mod jobs;

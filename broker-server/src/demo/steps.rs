@@ -293,6 +293,29 @@ pub(super) async fn restore(
     Ok(())
 }
 
+/// Restores files drawn by lot, has them compared with what is there, and taken away again.
+pub(super) async fn prove(fleet: &Fleet, host: HostId, group: &str) -> anyhow::Result<()> {
+    say("Proving that it can be restored, with files drawn by lot");
+    let request = JobRequest::Drill { group: Some(group.to_owned()), files: None, bytes: None };
+    let job = run(fleet, host, request).await?;
+    let JobFigures::Drill(found) = &job.figures else { bail!("the proof came to nothing: {}", job.message) };
+    if found.drawn == 0 {
+        // A source of nothing but very large files, say.
+        say(&job.message);
+        return Ok(());
+    }
+    let proven = found.equal + found.changed_since;
+    if job.state != JobState::Succeeded || proven == 0 {
+        bail!("the proof failed: {}", job.message);
+    }
+    say(&format!(
+        "Proven: {proven} of {} files, {} KiB, and nothing of them is left",
+        found.drawn,
+        found.bytes >> 10
+    ));
+    Ok(())
+}
+
 /// The first plain file of this path that a person could mean.
 fn plain_file(path: &Path) -> Option<PathBuf> {
     if path.is_file() {

@@ -1,6 +1,6 @@
 //! Instants of the past, and what becomes of those that lie ahead.
 
-use crate::record::{Host, Job, LastRuns, Presence, RepoState, Soundness, Summary};
+use crate::record::{GroupProof, Host, Job, LastRuns, Presence, RepoState, Soundness, Summary};
 use crate::refused::StoreError;
 use crate::store::{Order, Reads, Span, StoredRow, Table, TableKey, Tx};
 use schema::Timestamp;
@@ -97,6 +97,7 @@ impl PastInstants for Summary {
                 since.cap(clock);
             }
             group.cap_days(clock.now, clock.since);
+            group.proof.cap(clock);
         }
         if let Some((_, at)) = &mut self.size {
             at.cap(clock);
@@ -110,8 +111,26 @@ impl PastInstants for Summary {
             acked.at.cap(clock);
         }
         self.waits_since.cap(clock);
+        if let Some(rate) = &mut self.rate {
+            rate.at.cap(clock);
+        }
         if let Some((since, _)) = &mut self.unplanned {
             since.cap(clock);
+        }
+    }
+}
+
+impl PastInstants for GroupProof {
+    fn cap(&mut self, clock: Clock) {
+        self.since.cap(clock);
+        if let Some((_, last_run)) = &mut self.last_run {
+            last_run.at.cap(clock);
+        }
+        if let Some(proven) = &mut self.proven {
+            proven.at.cap(clock);
+        }
+        if let Some(failed) = &mut self.failed {
+            failed.at.cap(clock);
         }
     }
 }
@@ -199,6 +218,10 @@ impl PastInstants for LastRuns {
     fn cap(&mut self, clock: Clock) {
         self.switched_at.cap(clock);
         self.latest.iter_mut().flatten().for_each(|last_run| last_run.at.cap(clock));
+        for drill in &mut self.drills {
+            drill.since.cap(clock);
+            drill.last_run.iter_mut().for_each(|last_run| last_run.at.cap(clock));
+        }
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod spec;
 
 use crate::audit;
 use crate::credentials;
+use crate::drill;
 use crate::facts::Facts;
 use crate::fleet::Fleet;
 use crate::folder;
@@ -21,7 +22,7 @@ use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
 use crate::restore;
 use crate::soundness;
-use crate::store::{GROUPS, JOBS, LINK_STATES, LINKS, OUTBOX, PRESENCES, REPOS, Reads, Span, Tx};
+use crate::store::{GROUPS, JOBS, LINK_STATES, LINKS, OUTBOX, PRESENCES, REPOS, Reads, SUMMARIES, Span, Tx};
 use schema::{Command, CommandBody, CommandSeq, HostId, JobId, JobKind, Run, Slot, Timestamp};
 use spec::{Source, Sources};
 
@@ -171,7 +172,24 @@ fn what_of(
             spec::with(&what, &Sources::default(), spec::fits)??;
             (what, Vec::new())
         }
+        JobRequest::Drill { group, files, bytes } => {
+            let name = match group {
+                Some(group) => group.clone(),
+                None => longest_unproven(reads, host)?,
+            };
+            let record = reads.get(&GROUPS, &(host, name.clone()))?.ok_or(Refused::GroupNotFound)?;
+            (JobWhat::Drill(drill::plan(&name, *files, *bytes)?), vec![record])
+        }
     })
+}
+
+/// The source group with a good backup that was drilled longest ago, or never.
+fn longest_unproven(reads: &impl Reads, host: HostId) -> Result<String, Refused> {
+    let summary = reads.get(&SUMMARIES, &host)?.unwrap_or_default();
+    let groups = summary.groups.into_iter().filter(|group| group.proof.since.is_some());
+    let oldest = groups.min_by_key(|group| group.proof.last_run.map(|(_, last_run)| last_run.at));
+    let nothing = "no source group of this host has a good backup yet: there is nothing to prove";
+    oldest.map(|group| group.name).ok_or_else(|| Refused::invalid("group", nothing))
 }
 
 /// Source groups of which nothing may go, and why.
@@ -237,8 +255,10 @@ fn sources_of(reads: &impl Reads, host: &Host, groups: Vec<Group>) -> Result<Sou
 /// A second job of these kinds would only do the same again. Others may queue up at the agent.
 fn check_like(reads: &impl Reads, host: HostId, what: &JobWhat) -> Result<(), Refused> {
     let kind = what.kind();
-    let is_once =
-        matches!(kind, JobKind::Backup | JobKind::Init | JobKind::Forget | JobKind::Prune | JobKind::Check);
+    let is_once = matches!(
+        kind,
+        JobKind::Backup | JobKind::Init | JobKind::Forget | JobKind::Prune | JobKind::Check | JobKind::Drill
+    );
     if !is_once && !what.is_look() {
         return Ok(());
     }
@@ -293,8 +313,12 @@ fn check_lock(reads: &impl Reads, host: HostId, mark: &str) -> Result<(), Refuse
 /// The same inside a transaction. A refusal of a backup comes before anything is written.
 pub(crate) fn dispatch(op: &mut Op<'_, '_>, host: HostId, request: &JobRequest) -> Result<Job, Refused> {
     let now = op.now;
-    let Passed { host, what, sources, mut state, with_admin } = check((op.facts, now), op.tx, host, request)?;
+    let Passed { host, mut what, sources, mut state, with_admin } =
+        check((op.facts, now), op.tx, host, request)?;
     let id = op.job_id();
+    if let JobWhat::Drill(plan) = &mut what {
+        plan.seed = drill::seed_of(id);
+    }
     let expires_at = now.plus_ms(EXPIRES_AFTER_MS);
     if with_admin {
         credentials::push(op, host.id, &mut state, Slot::Admin, Some(id), expires_at)?;
@@ -325,6 +349,7 @@ fn detail(job: &Job) -> String {
         JobWhat::Check { subset_pct } => format!("{subset_pct} % of the data"),
         JobWhat::Unlock { all: true } => "all locks".to_owned(),
         JobWhat::Restore(plan) => restore::detail(plan),
+        JobWhat::Drill(plan) => plan.group.clone(),
         _ => String::new(),
     }
 }
@@ -337,7 +362,7 @@ const fn deadline_secs(what: &JobWhat) -> u32 {
         JobKind::Init | JobKind::Unlock => 300,
         JobKind::Browse => 60,
         JobKind::Snapshots | JobKind::Ls => 1_800,
-        JobKind::Stats => 6 * 3_600,
+        JobKind::Stats | JobKind::Drill => 6 * 3_600,
         JobKind::Backup | JobKind::Forget | JobKind::Prune | JobKind::Check | JobKind::Restore => 0,
     }
 }

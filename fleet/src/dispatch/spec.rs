@@ -1,8 +1,10 @@
 //! From records to the wire's specifications, built in buffers that are as large as needed.
 
-use crate::record::{Group, JobWhat, Newest, Origin, RestorePlan, RestoreTarget, Retention, named_by};
+use crate::record::{
+    DrillPlan, Group, JobWhat, Newest, Origin, RestorePlan, RestoreTarget, Retention, named_by,
+};
 use crate::refused::Refused;
-use schema::job::{self, BackupSpec, ForgetGroup, Right};
+use schema::job::{self, BackupSpec, DrillSpec, ForgetGroup, Right};
 use schema::limits::{MAX_MESSAGE_BYTES, MAX_SPEC_BYTES};
 use schema::os_text::bytes_of;
 use schema::restore::RestoreSpec;
@@ -123,6 +125,10 @@ pub(crate) fn with<R>(
             return Ok(then(JobSpec::Browse { path: OsText::new(&path) }));
         }
         JobWhat::Restore(plan) => return with_restore(plan, then),
+        JobWhat::Drill(plan) => {
+            let source = sources.groups.first().ok_or(Refused::GroupNotFound)?;
+            return with_drill(plan, source, then);
+        }
     };
     Ok(then(spec))
 }
@@ -150,6 +156,22 @@ fn with_restore<R>(plan: &RestorePlan, then: impl FnOnce(JobSpec<'_>) -> R) -> R
         delete: plan.delete,
         verify: plan.verify,
         dry_run: plan.dry_run,
+    })))
+}
+
+fn with_drill<R>(
+    plan: &DrillPlan,
+    source: &Source,
+    then: impl FnOnce(JobSpec<'_>) -> R,
+) -> Result<R, Refused> {
+    let mut origins = origins_room(&source.group.origins);
+    Ok(then(JobSpec::Drill(DrillSpec {
+        group: &plan.group,
+        origins: origins_of(&source.group.origins, &mut origins)?,
+        seed: plan.seed,
+        max_files: plan.files,
+        max_bytes: plan.bytes,
+        max_secs: plan.secs,
     })))
 }
 

@@ -14,6 +14,7 @@ use crate::fleet::Fleet;
 use crate::folder::{NoInclude, include_of};
 use crate::hosts;
 use crate::link::plan;
+use crate::maintenance::last_run;
 use crate::record::{AuditAction, Group};
 use crate::refused::Refused;
 use crate::request::By;
@@ -71,6 +72,7 @@ impl Fleet {
             }
             op.tx.put(&GROUPS, &key, &group)?;
             hosts::change_summary(op.tx, host, |summary| summary.take_group(old_name.as_deref(), &group))?;
+            last_run::groups_changed(op.tx, host)?;
             if let Some(old) = old_name.as_ref().filter(|old| **old != group.name) {
                 schedule::group_renamed(op, host, old, &group.name)?;
                 soundness::group_renamed(op.tx, host, old, &group.name)?;
@@ -101,6 +103,7 @@ impl Fleet {
             soundness::group_deleted(op.tx, host, &name)?;
             soundness::groups_changed(op.tx, &record)?;
             hosts::change_summary(op.tx, host, |summary| summary.drop_group(&name))?;
+            last_run::groups_changed(op.tx, host)?;
             plan::changed(op.tx, host)?;
             let target = hosts::target(op.tx, host)?;
             audit::note(op, AuditAction::GroupDeleted, target, name.clone())?;

@@ -3,11 +3,13 @@
 use crate::bounds::MOST_BYTES;
 use crate::bounds::clip;
 use crate::record::{
-    BackupFigures, ForgetFigures, JobFigures, ProbeFigures, RestoreFailure, RestoreFigures, SourceFinding,
+    BackupFigures, DrillCuts, DrillFigures, DrillFinding, ForgetFigures, JobFigures, ProbeFigures,
+    RestoreFailure, RestoreFigures, SourceFinding,
 };
 use schema::{
     Summary,
-    limits::{MAX_RESTORE_FAILURES, MAX_SOURCE_FINDINGS, MAX_VALUE_BYTES},
+    drill::DrillSummary,
+    limits::{MAX_DRILL_FINDINGS, MAX_RESTORE_FAILURES, MAX_SOURCE_FINDINGS, MAX_VALUE_BYTES},
     restore::RestoreSummary,
 };
 
@@ -61,6 +63,7 @@ pub(super) fn of(summary: &Summary<'_>) -> JobFigures {
         }
         Summary::Snapshots { count, left_out } => JobFigures::Snapshots { count, left_out },
         Summary::Restore(done) => JobFigures::Restore(restored(&done)),
+        Summary::Drill(found) => JobFigures::Drill(drilled(&found)),
         Summary::Folder { entries, left_out } => JobFigures::Folder { entries, left_out },
         Summary::HostKey { slot, key } => {
             let key = key[..key.floor_char_boundary(MAX_VALUE_BYTES)].to_owned();
@@ -89,6 +92,38 @@ fn restored(done: &RestoreSummary<'_>) -> RestoreFigures {
         failures: failures.collect(),
         failures_left_out: bounded(done.failures_left_out)
             .saturating_add(done.failures.iter().skip(MAX_RESTORE_FAILURES).count() as u64),
+    }
+}
+
+fn drilled(found: &DrillSummary<'_>) -> DrillFigures {
+    let cut = |text: String| text[..text.floor_char_boundary(MAX_VALUE_BYTES)].to_owned();
+    let findings = found.findings.iter().take(MAX_DRILL_FINDINGS).map(|finding| DrillFinding {
+        path: cut(finding.path.to_string()),
+        fault: finding.fault,
+        reason: cut(finding.reason.to_owned()),
+    });
+    let surplus = found.findings.count().saturating_sub(MAX_DRILL_FINDINGS);
+    DrillFigures {
+        snapshot: clip(found.snapshot),
+        of_files: bounded(found.of_files),
+        of_bytes: bounded(found.of_bytes),
+        drawn: found.drawn,
+        equal: found.equal,
+        changed_since: found.changed_since,
+        unreadable: found.unreadable,
+        different: found.different,
+        not_tried: found.not_tried,
+        bytes: bounded(found.bytes),
+        restore_ms: bounded(found.restore_ms),
+        cuts: DrillCuts {
+            too_large: bounded(found.cuts.too_large),
+            odd_names: bounded(found.cuts.odd_names),
+            over_bytes: found.cuts.over_bytes,
+            short_of_room: found.cuts.short_of_room,
+            out_of_time: found.cuts.out_of_time,
+        },
+        findings: findings.collect(),
+        findings_left_out: found.findings_left_out.saturating_add(u32::try_from(surplus).unwrap_or(u32::MAX)),
     }
 }
 

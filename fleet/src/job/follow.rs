@@ -36,6 +36,9 @@ pub(super) fn written(op: &mut Op<'_, '_>, before: Option<&Job>, job: &Job) -> R
     let next = if is_ended && summary.runs(job.id) { next_open(op.tx, job.host)? } else { None };
     summary.take_job(job, next, sound.as_ref(), op.now);
     op.tx.put(&SUMMARIES, &job.host, &summary)?;
+    if has_moved && matches!(job.what, JobWhat::Drill(_) | JobWhat::Backup { .. }) {
+        last_run::groups_changed(op.tx, job.host)?;
+    }
     op.tx.effects.changed(Changed::Job { host: job.host, job: job.id });
     // Last: it may dispatch the next one.
     if is_ended && has_moved {

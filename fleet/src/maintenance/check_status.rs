@@ -60,10 +60,47 @@ pub(crate) fn overdue_at(since: Timestamp, settings: &Maintenance) -> Option<Tim
     next(since).and_then(next).map(|second| second.plus_ms(DAY_MS))
 }
 
+/// How long a proof counts where nothing is proven by itself.
+const PROVEN_WHEN_OFF_MS: u64 = 62 * DAY_MS;
+
+/// When a group that could be proven since then is unproven. A proof counts for twice its interval; before the first one
+/// a group has as long as its first drill can take to be due, and two days for a host that is away in that night. `None`
+/// = its rule is never due, or it is off and nothing was proven.
+pub(crate) fn unproven_at(
+    since: Timestamp,
+    proven_at: Option<Timestamp>,
+    settings: &Maintenance,
+) -> Option<Timestamp> {
+    let rule = &settings.drill;
+    if !rule.enabled {
+        return proven_at.map(|at| at.plus_ms(PROVEN_WHEN_OFF_MS));
+    }
+    let calendar = Calendar::of(&settings.timezone);
+    let next = |at| calendar.next(rule, 0, at).map(|next| calendar.open_from(rule.window, next));
+    match proven_at {
+        Some(at) => next(at).and_then(next).map(|second| second.plus_ms(DAY_MS)),
+        None => next(since).map(|first| first.plus_ms(2 * DAY_MS)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::calendar::tests::at;
     use super::*;
+
+    #[test]
+    fn a_proof_counts_for_twice_its_interval_and_the_first_one_is_waited_for() {
+        let settings = Maintenance::default();
+        let mut off = settings.clone();
+        off.drill.enabled = false;
+        let since = at("2026-01-01T03:00:00Z");
+        let day = |proven, settings: &Maintenance| unproven_at(since, proven, settings);
+        assert_eq!(day(None, &settings), Some(at("2026-02-02T02:00:00Z")));
+        let proven = at("2026-01-10T03:00:00Z");
+        assert_eq!(day(Some(proven), &settings), Some(at("2026-03-12T02:00:00Z")));
+        assert_eq!(day(None, &off), None);
+        assert_eq!(day(Some(proven), &off), Some(proven.plus_ms(PROVEN_WHEN_OFF_MS)));
+    }
 
     #[test]
     fn a_check_stands_as_the_table_says() {

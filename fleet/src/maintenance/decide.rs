@@ -1,15 +1,15 @@
 //! What is to be done to a repository, and why; and why not. Pure.
 
 use super::calendar::Calendar;
-use super::jitter::jitter;
-use crate::record::{Hold, LastRun, Latest, Maintenance, Rule, SlotState, Window};
+use super::jitter::{jitter, phase};
+use crate::record::{Every, GroupDrill, Hold, LastRun, Latest, Maintenance, Rule, SlotState, Window};
 use crate::refused::Refused;
 use crate::samples::one_of_each;
 use crate::units::DAY_MS;
 use schema::{HostId, JobKind, Timestamp};
 
 /// The kinds that are decided, in the order in which they run when several are due.
-pub const KINDS: [JobKind; 3] = [JobKind::Forget, JobKind::Prune, JobKind::Check];
+pub const KINDS: [JobKind; 4] = [JobKind::Forget, JobKind::Prune, JobKind::Check, JobKind::Drill];
 /// A job that failed is tried again so long after it was started…
 pub const RETRY_AFTER_MS: u64 = 3_600_000;
 /// …until so many in a row have failed; after that each due time gets one try.
@@ -49,6 +49,8 @@ pub struct HostState {
     /// When another host did last what may put off what this one does to the repository of both, in the order of
     /// [`KINDS`]: by one period at most, so that nobody relies on others for ever.
     pub elsewhere: [Option<Timestamp>; 3],
+    /// The source groups that could be proven, and when each was drilled last.
+    pub drills: Vec<GroupDrill>,
 }
 
 impl HostState {
@@ -75,6 +77,7 @@ impl HostState {
             unlisted: None,
             listing: None,
             elsewhere: [None; 3],
+            drills: Vec::new(),
         }
     }
 }
@@ -133,6 +136,8 @@ pub struct Decision {
     pub why: Why,
     /// A source group that it leaves out until somebody has looked, and why; the first of them.
     pub left_out: Option<(String, Hold)>,
+    /// Of a drill: the source group whose turn it is.
+    pub group: Option<String>,
 }
 
 /// What is done about one kind of maintenance of a host now.
@@ -321,6 +326,7 @@ impl Maintenance {
             JobKind::Forget => Some(&self.forget),
             JobKind::Prune => Some(&self.prune),
             JobKind::Check => Some(&self.check),
+            JobKind::Drill => Some(&self.drill),
             _ => None,
         }
     }
@@ -329,22 +335,31 @@ impl Maintenance {
 /// Decides all kinds. At most one runs, one exclusive job at a time: the one that is due for longest, so that one
 /// that is due often keeps no other waiting for ever; of those due at the same time forget, then prune, then check.
 #[must_use]
-pub fn decide(now: Timestamp, settings: &Maintenance, latest: &Latest, host: &HostState) -> [Decision; 3] {
+pub fn decide(now: Timestamp, settings: &Maintenance, latest: &Latest, host: &HostState) -> [Decision; 4] {
     let calendar = Calendar::of(&settings.timezone);
     let knows_zone = Calendar::knows(&settings.timezone);
-    let rules = [&settings.forget, &settings.prune, &settings.check];
+    let rules = [&settings.forget, &settings.prune, &settings.check, &settings.drill];
     let mut place = 0;
-    let mut decisions = [(); 3].map(|()| {
+    let mut decisions = [(); 4].map(|()| {
         let (kind, rule) = (KINDS[place], rules[place]);
-        let (last_run, elsewhere) = (latest[place], host.elsewhere[place]);
+        let clocks = match kind {
+            JobKind::Drill => next_drill(now, &calendar, rule, host),
+            _ => Clocks {
+                last_run: latest.get(place).copied().flatten(),
+                since: host.since,
+                elsewhere: host.elsewhere.get(place).copied().flatten(),
+                group: None,
+            },
+        };
         place += 1;
         let (action, due_at, why) = if knows_zone || !rule.enabled {
-            decide_kind(now, &calendar, kind, rule, (last_run, elsewhere), host)
+            decide_kind(now, &calendar, kind, rule, &clocks, host)
         } else {
             (Action::Hold, None, Why::NoTimeZone(settings.timezone.clone()))
         };
         let is_on = kind == JobKind::Forget && rule.enabled;
-        Decision { kind, action, due_at, why, left_out: host.left_out.clone().filter(|_| is_on) }
+        let left_out = host.left_out.clone().filter(|_| is_on);
+        Decision { kind, action, due_at, why, left_out, group: clocks.group }
     });
     let runs = decisions.iter().filter(|decision| decision.action == Action::Run);
     if let Some(first) = runs.min_by_key(|decision| decision.due_at).map(|decision| decision.kind) {
@@ -358,7 +373,7 @@ pub fn decide(now: Timestamp, settings: &Maintenance, latest: &Latest, host: &Ho
 }
 
 /// The kinds that may run at this time of day: what a tick asks first.
-pub(crate) fn open_kinds(now: Timestamp, settings: &Maintenance, host: HostId) -> [bool; 3] {
+pub(crate) fn open_kinds(now: Timestamp, settings: &Maintenance, host: HostId) -> [bool; 4] {
     let calendar = Calendar::of(&settings.timezone);
     KINDS.map(|kind| {
         let rule = settings.rule(kind).filter(|rule| rule.enabled);
@@ -381,6 +396,63 @@ pub(crate) fn is_due(
         && due(now, &calendar, rule, opening, last_run, since).is_some_and(|due| due.at <= now)
 }
 
+/// The same of drills: whether one of the groups is due.
+pub(crate) fn is_drill_due(
+    now: Timestamp,
+    settings: &Maintenance,
+    drills: &[GroupDrill],
+    host: HostId,
+) -> bool {
+    drills.iter().all(|drill| drill.last_run.is_none_or(|last_run| !last_run.open))
+        && drills.iter().any(|drill| {
+            let since = since_of(drill, &settings.drill, host);
+            is_due(now, settings, JobKind::Drill, drill.last_run, (host, since))
+        })
+}
+
+/// What says when a kind is due.
+struct Clocks {
+    last_run: Option<LastRun>,
+    /// From when it is counted where there was none.
+    since: Timestamp,
+    elsewhere: Option<Timestamp>,
+    /// Of a drill: whose turn it is.
+    group: Option<String>,
+}
+
+/// The group that is due first for a drill; one whose drill is open comes before all.
+fn next_drill(now: Timestamp, calendar: &Calendar<'_>, rule: &Rule, host: &HostState) -> Clocks {
+    let opening = Opening::of(rule, host.id);
+    let when = |drill: &&GroupDrill| {
+        let is_open = drill.last_run.is_some_and(|last_run| last_run.open);
+        let since = since_of(drill, rule, host.id);
+        let due = due(now, calendar, rule, opening, drill.last_run, since).map(|due| due.at);
+        (!is_open, due.unwrap_or(Timestamp(u64::MAX)))
+    };
+    match host.drills.iter().min_by_key(when) {
+        Some(drill) => Clocks {
+            last_run: drill.last_run,
+            since: since_of(drill, rule, host.id),
+            elsewhere: None,
+            group: Some(drill.group.clone()),
+        },
+        None => Clocks { last_run: None, since: host.since, elsewhere: None, group: None },
+    }
+}
+
+/// From when the first drill of a group is counted: up to one period before there was something to prove, by lot, so
+/// that the groups of a fleet that was set up in one day are proven all over the period and not in one night.
+fn since_of(drill: &GroupDrill, rule: &Rule, host: HostId) -> Timestamp {
+    let period_ms = match rule.every {
+        Every::Hours(hours) => u64::from(hours) * 3_600_000,
+        Every::Days(days) => u64::from(days) * DAY_MS,
+        // Its times are a person's.
+        Every::Cron(_) => return drill.since,
+    };
+    let early = phase(host, &drill.group) % period_ms.max(1);
+    Timestamp(drill.since.0.saturating_sub(early))
+}
+
 /// When the window of a rule opens for one host.
 #[derive(Clone, Copy)]
 struct Opening {
@@ -401,12 +473,13 @@ fn decide_kind(
     calendar: &Calendar<'_>,
     kind: JobKind,
     rule: &Rule,
-    (last_run, elsewhere): (Option<LastRun>, Option<Timestamp>),
+    clocks: &Clocks,
     host: &HostState,
 ) -> (Action, Option<Timestamp>, Why) {
     if !rule.enabled {
         return (Action::Skip, None, Why::Off);
     }
+    let Clocks { last_run, since, elsewhere, .. } = *clocks;
     if let Some(last_run) = last_run.filter(|last_run| last_run.open) {
         return (Action::Wait, None, Why::InProgress(last_run.at));
     }
@@ -414,7 +487,10 @@ fn decide_kind(
         return (Action::Skip, None, why);
     }
     let opening = Opening::of(rule, host.id);
-    let Some(due) = due(now, calendar, rule, opening, last_run, host.since) else {
+    if kind == JobKind::Drill && clocks.group.is_none() {
+        return (Action::Skip, None, Why::NoSnapshot);
+    }
+    let Some(due) = due(now, calendar, rule, opening, last_run, since) else {
         return (Action::Skip, None, Why::Never);
     };
     let due = put_off(
@@ -423,14 +499,14 @@ fn decide_kind(
         calendar,
         rule,
         opening,
-        (last_run.map_or(host.since, |last_run| last_run.at), elsewhere),
+        (last_run.map_or(since, |last_run| last_run.at), elsewhere),
     );
     // Told before it is due: that is the time to look.
     let place = KINDS.iter().position(|known| *known == kind);
     let tried = host.listing.filter(|at| at.plus_ms(RETRY_AFTER_MS) > now);
     let list_first = host.unlisted.clone().filter(|_| kind == JobKind::Forget && tried.is_none());
     if list_first.is_none()
-        && let Some((group, why)) = place.and_then(|place| host.held[place].clone())
+        && let Some((group, why)) = place.and_then(|place| host.held.get(place).cloned().flatten())
     {
         return (Action::Hold, Some(due.at), Why::Held { group, why });
     }

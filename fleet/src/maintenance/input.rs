@@ -50,6 +50,10 @@ pub(super) fn read(input: &MaintenanceInput, before: &Maintenance) -> Result<Mai
         prune: rule(&input.prune, timezone, &fields!("prune"))?,
         check: rule(&input.check, timezone, &fields!("check"))?,
         check_subset_pct,
+        drill: match &input.drill {
+            Some(drill) => rule(drill, timezone, &fields!("drill"))?,
+            None => before.drill.clone(),
+        },
     })
 }
 
@@ -123,6 +127,7 @@ pub(super) fn changes(before: &Maintenance, after: &Maintenance) -> String {
         ("forget", &before.forget, &after.forget),
         ("prune", &before.prune, &after.prune),
         ("check", &before.check, &after.check),
+        ("drill", &before.drill, &after.drill),
     ] {
         if before != after {
             said.push(format!("{kind} {}", rule_in_words(after)));
@@ -205,6 +210,7 @@ mod tests {
             prune: RuleInput { from: String::new(), until: String::new(), ..rule.clone() },
             check: rule.clone(),
             check_subset_pct: Some(100),
+            drill: Some(rule.clone()),
         };
         let settings = read(&good, &before).unwrap();
         assert_eq!((settings.timezone.as_str(), settings.check_subset_pct), ("Europe/Helsinki", 100));
@@ -213,11 +219,12 @@ mod tests {
             (Some(Window { from: 120, until: 360 }), None)
         );
         type Spoil = fn(&mut MaintenanceInput);
-        let cases: [(&str, Spoil); 8] = [
+        let cases: [(&str, Spoil); 9] = [
             ("timezone", |input| input.timezone = Some("Mars/Base".into())),
             ("timezone", |input| input.timezone = Some("../etc/passwd".into())),
             ("forget.every", |input| input.forget.every = "often".into()),
             ("prune.window.until", |input| input.prune.from = "02:00".into()),
+            ("drill.every", |input| input.drill.as_mut().unwrap().every = "rarely".into()),
             ("check.window.from", |input| input.check.from = "24:00".into()),
             ("check.window.until", |input| input.check.until = "6:0".into()),
             ("forget.window.until", |input| input.forget.until = "02:00".into()),

@@ -17,12 +17,21 @@ const DAY_MINUTES: u16 = 24 * 60;
 pub(crate) fn jitter(host: HostId, window: Window) -> u16 {
     let length = (window.until + DAY_MINUTES - window.from) % DAY_MINUTES;
     let choices = u64::from((length / PART).min(MOST)) + 1;
-    // FNV-1a, stirred once more: the last bytes differ least and must matter as much.
-    let hash = host.0.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+    let dice = mixed(&host.0) >> 32;
+    u16::try_from((dice * choices) >> 32).unwrap_or(0)
+}
+
+/// Where in its period the first drill of a source group falls: any number, always the same for the same two.
+pub(crate) fn phase(host: HostId, group: &str) -> u64 {
+    mixed(&[&host.0[..], group.as_bytes()].concat())
+}
+
+/// FNV-1a, stirred once more: the last bytes differ least and must matter as much.
+fn mixed(bytes: &[u8]) -> u64 {
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    let dice = (hash ^ hash >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd) >> 32;
-    u16::try_from((dice * choices) >> 32).unwrap_or(0)
+    (hash ^ hash >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd)
 }
 
 impl Window {

@@ -3,9 +3,9 @@
 
 use super::decide::{KINDS, MAX_TRIES};
 use crate::job;
-use crate::record::{EndedBy, Job, JobState, LastRun, LastRuns};
+use crate::record::{EndedBy, GroupDrill, GroupSummary, Job, JobState, LastRun, LastRuns};
 use crate::refused::StoreError;
-use crate::store::{JOBS, KIND_JOBS, LAST_RUNS, Order, Reads, Span, Tx};
+use crate::store::{JOBS, KIND_JOBS, LAST_RUNS, Order, Reads, SUMMARIES, Span, Tx};
 use schema::{HostId, JobKind, Timestamp};
 use std::ops::ControlFlow;
 
@@ -16,16 +16,33 @@ pub(crate) fn of(reads: &impl Reads, host: HostId) -> Result<LastRuns, StoreErro
 
 /// A job was made, or its state has changed.
 pub(crate) fn job_changed(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {
-    let Some(place) = KINDS.iter().position(|kind| *kind == job.what.kind()) else { return Ok(()) };
+    let kind = job.what.kind();
     let before = of(tx, job.host)?;
-    let mut after = before;
+    let mut after = before.clone();
+    let Some(place) = KINDS.iter().take(after.latest.len()).position(|known| *known == kind) else {
+        return Ok(());
+    };
     after.latest[place] = read(tx, job.host, KINDS[place], before.switched_at)?;
     if after == before { Ok(()) } else { tx.put(&LAST_RUNS, &job.host, &after) }
 }
 
+/// What is known of the source groups may have changed: when each was drilled last goes by it.
+pub(crate) fn groups_changed(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
+    let summary = tx.get(&SUMMARIES, &host)?.unwrap_or_default();
+    let before = of(tx, host)?;
+    let drill = |group: &GroupSummary| {
+        let since = group.proof.since?;
+        let last_run = group.proof.last_run.map(|(_, last_run)| last_run);
+        Some(GroupDrill { group: group.name.clone(), since, last_run })
+    };
+    let drills: Vec<GroupDrill> = summary.groups.iter().filter_map(drill).collect();
+    if before.drills == drills { Ok(()) } else { tx.put(&LAST_RUNS, &host, &LastRuns { drills, ..before }) }
+}
+
 /// The host uses another repository since then.
 pub(crate) fn repository_changed(tx: &mut Tx<'_>, host: HostId, since: Timestamp) -> Result<(), StoreError> {
-    let mut kept = LastRuns { switched_at: Some(since), ..LastRuns::default() };
+    let drills = of(tx, host)?.drills;
+    let mut kept = LastRuns { switched_at: Some(since), drills, ..LastRuns::default() };
     for (last_run, kind) in kept.latest.iter_mut().zip(KINDS) {
         *last_run = read(tx, host, kind, kept.switched_at)?;
     }

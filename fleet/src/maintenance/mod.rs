@@ -1,4 +1,5 @@
-//! Maintenance by the server itself: forget, prune and check of each host, by its settings.
+//! Maintenance by the server itself: forget, prune and check of each host, and drills of each source group, by its
+//! settings.
 //!
 //! [`decide()`] is pure: settings, latest jobs and the state of a host go in; what to do with each kind and why comes
 //! out. The tick ([`Fleet::maintain`]) and whoever shows decisions ([`FleetState::decisions`]) ask the same function of
@@ -25,9 +26,9 @@ mod tests;
 use crate::facts::Facts;
 use crate::op::Op;
 use crate::record::AuditAction;
-pub use crate::record::{LastRun, Latest};
-pub(crate) use check_status::overdue_at;
+pub use crate::record::{GroupDrill, LastRun, Latest};
 pub use check_status::{CheckStatus, check_status};
+pub(crate) use check_status::{overdue_at, unproven_at};
 pub use decide::{
     Action, Decision, HostState, KINDS, MAX_TRIES, Means, RETRY_AFTER_MS, Reach, SeenLock, Why, decide,
 };
@@ -136,6 +137,9 @@ fn request_of(decision: &Decision) -> Option<JobRequest> {
         (Action::Run, JobKind::Forget) => Some(JobRequest::Forget),
         (Action::Run, JobKind::Prune) => Some(JobRequest::Prune),
         (Action::Run, JobKind::Check) => Some(JobRequest::Check { subset_pct: None }),
+        (Action::Run, JobKind::Drill) => {
+            Some(JobRequest::Drill { group: decision.group.clone(), files: None, bytes: None })
+        }
         _ => None,
     }
 }
@@ -156,13 +160,15 @@ pub(crate) fn due_hosts(facts: &Facts, view: &ReadView, now: Timestamp) -> Resul
             Err(error) => return Err(error),
         };
         let is_online = presences.at(&id)?.is_some_and(|presence| presence.online);
-        let mut kinds = if is_online { decide::open_kinds(now, &settings, id) } else { [false; 3] };
+        let mut kinds = if is_online { decide::open_kinds(now, &settings, id) } else { [false; 4] };
         if kinds.contains(&true) {
-            let LastRuns { switched_at, latest } = last_run.at(&id)?.unwrap_or_default();
+            let LastRuns { switched_at, latest, drills } = last_run.at(&id)?.unwrap_or_default();
             let since = switched_at.map_or(host.created_at, |at| at.max(host.created_at));
             for ((kind, last_run), is_due) in KINDS.into_iter().zip(latest).zip(&mut kinds) {
                 *is_due = *is_due && decide::is_due(now, &settings, kind, last_run, (id, since));
             }
+            let [.., drill] = &mut kinds;
+            *drill = *drill && decide::is_drill_due(now, &settings, &drills, id);
         }
         // What a host lacks, it mostly lacks for ever: that is found before the rest is read.
         if kinds.contains(&true) {
@@ -186,7 +192,7 @@ pub(crate) fn decisions_of(
     reads: &impl Reads,
     host: &Host,
     now: Timestamp,
-) -> Result<(Maintenance, [Decision; 3]), StoreError> {
+) -> Result<(Maintenance, [Decision; 4]), StoreError> {
     let settings = settings::of(&facts.settings.timezone, reads, host.id)?;
     let kept = last_run::of(reads, host.id)?;
     let mut decisions =
@@ -242,6 +248,7 @@ fn state_of(
         unlisted: soundness::past::unlisted_group(reads, id)?,
         listing: job::latest(reads, id, JobKind::Snapshots)?.map(|job| job.created_at),
         elsewhere: elsewhere(&repo, settings),
+        drills: kept.drills.clone(),
     })
 }
 

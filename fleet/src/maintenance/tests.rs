@@ -2,7 +2,7 @@
 
 use super::calendar::tests::at;
 use super::decide::{Action as A, *};
-use crate::record::{Every, LastRun, Latest, Maintenance, Rule, SlotState, Window};
+use crate::record::{Every, GroupDrill, LastRun, Latest, Maintenance, Rule, SlotState, Window};
 use proptest::prelude::*;
 use schema::{HostId, JobKind, Timestamp};
 
@@ -165,7 +165,7 @@ fn what_is_not_due_says_when_it_is() {
 fn what_has_never_run_is_counted_from_when_the_host_was_added() {
     let settings = Maintenance::default();
     let young = HostState { since: at("2026-11-22T12:00:00Z"), ..host() };
-    let [forget, prune, _] = decide(at("2026-11-23T03:00:00Z"), &settings, &[None; 3], &young);
+    let [forget, prune, ..] = decide(at("2026-11-23T03:00:00Z"), &settings, &[None; 3], &young);
     assert_eq!(forget.action, A::Run);
     assert_eq!((prune.why, prune.due_at), (Why::NotDue { done_at: None }, Some(at("2026-11-29T02:00:00Z"))));
 }
@@ -227,7 +227,7 @@ fn what_is_due_for_longest_comes_first_and_what_is_due_at_the_same_time_in_order
     ] {
         let latest = [last_run(forget), last_run(prune), last_run(check)];
         let decisions = decide(at("2026-11-29T04:00:00Z"), &settings, &latest, &host());
-        for (place, decision) in decisions.iter().enumerate() {
+        for (place, decision) in decisions.iter().take(3).enumerate() {
             let (action, why) =
                 if place == first { (A::Run, Why::Due) } else { (A::Hold, Why::After(KINDS[first])) };
             assert_eq!((decision.action, &decision.why), (action, &why), "{forget} {prune} {check}");
@@ -266,7 +266,14 @@ fn settings() -> impl Strategy<Value = Maintenance> {
         "America/St_Johns",
     ];
     (prop::sample::select(zones.to_vec()), rule(), rule(), rule()).prop_map(|(zone, forget, prune, check)| {
-        Maintenance { timezone: zone.to_owned(), forget, prune, check, check_subset_pct: 5 }
+        Maintenance {
+            timezone: zone.to_owned(),
+            forget,
+            prune,
+            check,
+            check_subset_pct: 5,
+            drill: Maintenance::default().drill,
+        }
     })
 }
 
@@ -438,6 +445,98 @@ proptest! {
     }
 }
 
+fn group_drill(group: &str, since: &str, last: Option<LastRun>) -> GroupDrill {
+    GroupDrill { group: group.to_owned(), since: at(since), last_run: last }
+}
+
+fn drill_at(now: Timestamp, settings: &Maintenance, drills: Vec<GroupDrill>) -> Decision {
+    let host = HostState { drills, ..host() };
+    let [.., drill] = decide(now, settings, &done(), &host);
+    drill
+}
+
+#[test]
+fn the_group_that_is_due_first_is_drilled_and_one_at_a_time() {
+    let settings = Maintenance::default();
+    let ran = |text| Some(last_run(text));
+    let two = |etc, srv| {
+        vec![group_drill("etc", "2026-01-01T12:00:00Z", etc), group_drill("srv", "2026-01-01T12:00:00Z", srv)]
+    };
+    // The night of the 23rd, in which nothing else is due but forget.
+    let night = at("2026-11-23T03:00:00Z");
+    let no_forget = {
+        let mut settings = settings.clone();
+        settings.forget.enabled = false;
+        settings
+    };
+    let on = |drills| drill_at(night, &no_forget, drills);
+    let done_lately = on(two(ran("2026-11-01T02:00:10Z"), ran("2026-11-20T02:00:10Z")));
+    assert_eq!((done_lately.action, done_lately.group.as_deref()), (A::Wait, Some("etc")));
+    assert_eq!(done_lately.due_at, Some(at("2026-12-01T02:00:00Z")));
+    let due = on(two(ran("2026-10-20T02:00:10Z"), ran("2026-10-02T02:00:10Z")));
+    assert_eq!((due.action, due.why, due.group.as_deref()), (A::Run, Why::Due, Some("srv")));
+    // One that fails is tried again before others that are not due, and keeps none that is due waiting.
+    let failed = Some(LastRun { failures: 1, ..last_run("2026-11-23T02:00:10Z") });
+    let retry = on(two(failed, ran("2026-11-20T02:00:10Z")));
+    assert_eq!((retry.action, retry.why, retry.group.as_deref()), (A::Wait, Why::Retry(1), Some("etc")));
+    assert_eq!(on(two(failed, ran("2026-10-02T02:00:10Z"))).group.as_deref(), Some("srv"));
+    let open = Some(LastRun { open: true, ..last_run("2026-11-23T02:30:00Z") });
+    let busy = on(two(ran("2026-10-02T02:00:10Z"), open));
+    assert_eq!((busy.action, busy.why), (A::Wait, Why::InProgress(at("2026-11-23T02:30:00Z"))));
+    let nothing = on(Vec::new());
+    assert_eq!((nothing.action, nothing.why, nothing.group), (A::Skip, Why::NoSnapshot, None));
+    let mut off = no_forget.clone();
+    off.drill.enabled = false;
+    let off = drill_at(night, &off, two(None, None));
+    assert_eq!((off.action, off.why), (A::Skip, Why::Off));
+    // As of all kinds: what is due for longest comes first.
+    let after = drill_at(night, &settings, two(ran("2026-10-24T02:00:10Z"), ran("2026-11-20T02:00:10Z")));
+    assert_eq!((after.action, after.why), (A::Hold, Why::After(JobKind::Forget)));
+}
+
+#[test]
+fn first_drills_are_spread_over_the_period_and_none_comes_later() {
+    let settings = Maintenance::default();
+    let since = "2026-06-10T12:00:00Z";
+    let mut days = [0_u32; 32];
+    for n in 0..600_u64 {
+        let id = HostId::new(Timestamp(1_795_415_472_000 + n), [(n >> 8) as u8; 10]);
+        let host = HostState { id, drills: vec![group_drill("etc", since, None)], ..host() };
+        let [.., drill] = decide(at(since), &settings, &done(), &host);
+        let due_at = drill.due_at.unwrap();
+        assert!(due_at > at(since) || drill.why == Why::OutsideWindow, "{drill:?}");
+        days[(due_at.ms_since(at(since)) / DAY_MS) as usize] += 1;
+    }
+    assert!(days[..30].iter().all(|count| (5..=45).contains(count)), "{days:?}");
+    assert_eq!(days[31], 0);
+}
+
+#[test]
+fn what_a_tick_asks_first_is_what_is_decided() {
+    let settings = Maintenance::default();
+    for day in 0..80 {
+        for drills in [
+            vec![],
+            vec![group_drill("etc", "2026-10-01T12:00:00Z", None)],
+            vec![
+                group_drill("etc", "2026-10-01T12:00:00Z", Some(last_run("2026-10-20T02:00:10Z"))),
+                group_drill("srv", "2026-10-01T12:00:00Z", None),
+            ],
+            vec![group_drill(
+                "etc",
+                "2026-10-01T12:00:00Z",
+                Some(LastRun { open: true, ..last_run("2026-10-20T02:00:10Z") }),
+            )],
+        ] {
+            let now = at("2026-10-02T03:30:00Z").plus_ms(day * DAY_MS);
+            let due = is_drill_due(now, &settings, &drills, EARLIEST);
+            let decided = drill_at(now, &settings, drills.clone());
+            let is_on = matches!(decided.action, A::Run | A::Hold);
+            assert_eq!(due, is_on, "day {day}: {decided:?} of {drills:?}");
+        }
+    }
+}
+
 #[test]
 fn a_host_that_was_away_for_weeks_catches_up_once() {
     let settings = Maintenance::default();
@@ -470,7 +569,7 @@ fn a_host_begins_at_its_own_time_in_the_window_which_its_decision_shows() {
     for n in 0..200u8 {
         let host = HostState { id: HostId([n; 16]), ..host() };
         let before = decide(Timestamp(night.0 - MINUTE_MS), &settings, &done(), &host);
-        for (place, before) in before.iter().enumerate() {
+        for (place, before) in before.iter().take(3).enumerate() {
             let due_at = before.due_at.unwrap();
             let later = (due_at.0 - night.0) / MINUTE_MS;
             assert!(later <= 60, "{later}");

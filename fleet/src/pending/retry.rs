@@ -114,7 +114,8 @@ const fn may_mend_itself(class: Class) -> bool {
         | Class::NotTried
         | Class::OtherRepo
         | Class::InvalidPattern
-        | Class::NeedsTls => false,
+        | Class::NeedsTls
+        | Class::ProofFailed => false,
     }
 }
 

@@ -150,6 +150,7 @@ const fn job_code(kind: JobKind) -> &'static str {
         JobKind::Ls => "job.ls",
         JobKind::Restore => "job.restore",
         JobKind::Browse => "job.browse",
+        JobKind::Drill => "job.drill",
     }
 }
 

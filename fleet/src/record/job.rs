@@ -1,4 +1,4 @@
-use super::{Actor, Hold, RestoreFigures, RestorePlan, Retention};
+use super::{Actor, DrillFigures, DrillPlan, Hold, RestoreFigures, RestorePlan, Retention};
 use schema::{
     Class, CommandSeq, HostId, JobId, JobKind, Outcome, Refusal, RepoId, Slot, SourceReason, Timestamp,
 };
@@ -234,6 +234,8 @@ pub enum JobWhat {
     },
     /// Restore files of a snapshot, or say what that would write.
     Restore(RestorePlan),
+    /// Restore files drawn by lot, compare them, and take them away again.
+    Drill(DrillPlan),
 }
 
 impl JobWhat {
@@ -253,6 +255,7 @@ impl JobWhat {
             Self::Ls { .. } => JobKind::Ls,
             Self::Browse { .. } => JobKind::Browse,
             Self::Restore(_) => JobKind::Restore,
+            Self::Drill(_) => JobKind::Drill,
         }
     }
 
@@ -416,6 +419,8 @@ pub enum JobFigures {
         /// The key that it shows, as the agent says.
         key: String,
     },
+    /// Figures of a drill.
+    Drill(DrillFigures),
 }
 
 /// What a probe found.

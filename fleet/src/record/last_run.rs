@@ -15,14 +15,28 @@ pub struct LastRun {
     pub put_off: bool,
 }
 
-/// The latest jobs, in the order of [`KINDS`](crate::maintenance::KINDS).
+/// The latest jobs of the kinds that are a host's and not a group's, in the order of
+/// [`KINDS`](crate::maintenance::KINDS).
 pub type Latest = [Option<LastRun>; 3];
 
+/// When a source group was drilled last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupDrill {
+    /// Name of the source group.
+    pub group: String,
+    /// Since when there is a good backup that could be proven.
+    pub since: Timestamp,
+    /// The latest drill; `None` = there was none.
+    pub last_run: Option<LastRun>,
+}
+
 /// When each kind of maintenance of a host fired last.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LastRuns {
     /// When it was seen to use another repository than before: what was done earlier was done to the old one.
     pub(crate) switched_at: Option<Timestamp>,
     /// The latest job of each kind.
     pub(crate) latest: Latest,
+    /// The source groups that could be proven.
+    pub(crate) drills: Vec<GroupDrill>,
 }

@@ -13,6 +13,8 @@ pub struct Maintenance {
     pub check: Rule,
     /// How much of the data a check reads, in percent.
     pub check_subset_pct: u8,
+    /// When files drawn by lot are restored and compared, of each source group.
+    pub drill: Rule,
 }
 
 /// When one kind of maintenance is due.
@@ -48,7 +50,8 @@ pub struct Window {
 }
 
 /// What an operator would set: in the night, one after the other; snapshots are dropped every night, space is freed
-/// once a week, and once a week the structure is verified with a twentieth of the data. It does no harm where nobody
+/// once a week, once a week the structure is verified with a twentieth of the data, and once a month some files of each
+/// group are restored to prove that it works. It does no harm where nobody
 /// asked for it: without a keep rule nothing is forgotten, and without admin credentials nothing is pruned.
 impl Default for Maintenance {
     fn default() -> Self {
@@ -63,6 +66,7 @@ impl Default for Maintenance {
             prune: rule(7, 2, 6),
             check: rule(7, 2, 6),
             check_subset_pct: 5,
+            drill: rule(30, 2, 6),
         }
     }
 }
@@ -80,6 +84,8 @@ pub struct MaintenanceInput {
     pub check: RuleInput,
     /// How much of the data a check reads, in percent; `None` keeps the stored value.
     pub check_subset_pct: Option<u16>,
+    /// When files drawn by lot are restored and compared; `None` keeps the stored rule.
+    pub drill: Option<RuleInput>,
 }
 
 /// A rule as a person types it.

@@ -1,4 +1,4 @@
-use super::{Acked, Hold, Job, JobState};
+use super::{Acked, GroupProof, Hold, Job, JobState, RestoreRate};
 use schema::{Class, JobId, Refusal, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,8 @@ pub(crate) struct Summary {
     pub(crate) waits_since: Option<Timestamp>,
     /// What its plans need and no longer find, and since when.
     pub(crate) unplanned: Option<(Timestamp, Unplanned)>,
+    /// How fast it has restored last.
+    pub(crate) rate: Option<RestoreRate>,
 }
 
 /// A source group in one row, as part of its host's summary.
@@ -56,6 +58,8 @@ pub(crate) struct GroupSummary {
     pub(crate) has_rule: bool,
     /// The last result of each day (number since 1970, UTC), oldest first.
     pub(crate) days: Vec<(u32, JobState)>,
+    /// How its proof stands.
+    pub(crate) proof: GroupProof,
 }
 
 /// A backup that has ended.

@@ -1,4 +1,5 @@
 use super::day::{DAYS, Day};
+use super::proof::{HostProof, ProofStatus};
 use super::reason::Reason;
 use crate::record::{Acked, Ended, Host, Job, Presence, Summary};
 use schema::{Timestamp, version};
@@ -24,8 +25,13 @@ pub struct HostRow {
     pub acked: Option<Acked>,
     /// A good backup of every group is recent, whatever happens right now.
     pub protected: bool,
+    /// How far it is proven that it can be restored.
+    pub proof: HostProof,
     /// When a backup last made a snapshot.
     pub last_good_at: Option<Timestamp>,
+    /// A good backup older than this is too old, by the schedules of the group that wants it most often, in milliseconds;
+    /// `None` = there is no source group.
+    pub backup_target_ms: Option<u64>,
     /// Size of its repository.
     pub size_bytes: Option<u64>,
     /// When that was known.
@@ -110,13 +116,15 @@ pub enum Status {
     Running,
     /// Never backed up.
     New,
+    /// Backed up, and not proven for too long that it can be restored.
+    Unproven,
     /// The last backup of every group is good and recent.
     Ok,
 }
 
 impl Status {
     /// All of them, worst first.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Failed,
         Self::Offline,
         Self::Missed,
@@ -125,6 +133,7 @@ impl Status {
         Self::CheckOverdue,
         Self::Running,
         Self::New,
+        Self::Unproven,
         Self::Ok,
     ];
 
@@ -140,6 +149,7 @@ impl Status {
             Self::CheckOverdue => "check_overdue",
             Self::Running => "running",
             Self::New => "new",
+            Self::Unproven => "unproven",
             Self::Ok => "ok",
         }
     }
@@ -158,6 +168,8 @@ pub struct FleetCounts {
     pub by_status: [u32; Status::ALL.len()],
     /// With a good and recent backup of every group.
     pub protected: u32,
+    /// Proven not too long ago that it can be restored.
+    pub proven: u32,
     /// Number of hosts that are connected.
     pub online: u32,
     /// Number of all hosts.
@@ -175,6 +187,7 @@ impl FleetCounts {
     pub fn count(&mut self, row: &HostRow) {
         self.by_status[row.status as usize] += 1;
         self.protected += u32::from(row.protected);
+        self.proven += u32::from(row.proof.status == ProofStatus::Proven);
         self.online += u32::from(row.presence.online);
         self.total += 1;
     }

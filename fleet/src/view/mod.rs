@@ -3,11 +3,13 @@
 mod day;
 mod host_row;
 mod page;
+mod proof;
 mod reason;
 mod schedule;
 
 pub use day::{DAYS, Day};
 pub use host_row::{FleetCounts, HostFilter, HostRow, Status};
 pub use page::{AuditFilter, JobFilter, Page, Paged};
+pub use proof::{HostProof, ProofOfGroup, ProofStatus, RestoreEstimate};
 pub use reason::Reason;
 pub use schedule::ScheduleView;

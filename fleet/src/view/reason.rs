@@ -156,12 +156,28 @@ pub enum Reason {
         /// Since when errors are known.
         since: Timestamp,
     },
+    /// A drill found files that can't be restored, or whose content is another one.
+    ProofFailed {
+        /// Of which group.
+        group: Option<String>,
+        /// When it ended.
+        since: Timestamp,
+    },
+    /// It was never proven that it can be restored, or too long ago.
+    Unproven {
+        /// Which group.
+        group: Option<String>,
+        /// When it was proven last; `None` = never.
+        proven_at: Option<Timestamp>,
+        /// Since when that is too old.
+        since: Timestamp,
+    },
 }
 
 impl Reason {
     /// Its word in the API. Of a backup that did not end well it is the class's own, `other` where there is none. Two
     /// words have two variants that call for the same step: `damaged` is what a backup or a check found, and
-    /// `no_credentials` what the agent or the server lacks.
+    /// `no_credentials` what the agent or the server lacks. `proof_failed` is the class of the drill that found it.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
@@ -194,6 +210,8 @@ impl Reason {
             Self::NoCredentials => "no_credentials",
             Self::Replaced { .. } => "replaced",
             Self::Damaged { .. } => "damaged",
+            Self::ProofFailed { .. } => Class::ProofFailed.as_str(),
+            Self::Unproven { .. } => "unproven",
         }
     }
 
@@ -212,6 +230,8 @@ impl Reason {
             | Self::Held { since, .. }
             | Self::Clock { since, .. }
             | Self::Replaced { since }
+            | Self::ProofFailed { since, .. }
+            | Self::Unproven { since, .. }
             | Self::Damaged { since } => Some(*since),
             Self::Ok
             | Self::TestFailed { .. }
@@ -259,7 +279,12 @@ impl Reason {
             | Self::Unplanned { since: at, .. }
             | Self::Held { since: at, .. }
             | Self::Replaced { since: at }
+            | Self::ProofFailed { since: at, .. }
             | Self::Damaged { since: at } => *at = Timestamp::default(),
+            Self::Unproven { since, proven_at, .. } => {
+                *since = Timestamp::default();
+                *proven_at = proven_at.map(|_| Timestamp::default());
+            }
             Self::Clock { since, ahead_ms } => {
                 // Which way it is off is a cause; how far is not.
                 (*since, *ahead_ms) = (Timestamp::default(), ahead_ms.signum());
@@ -315,6 +340,8 @@ impl Reason {
             Self::NoCredentials => Self::NoCredentials,
             Self::Replaced { .. } => Self::Replaced { since: at },
             Self::Damaged { .. } => Self::Damaged { since: at },
+            Self::ProofFailed { .. } => Self::ProofFailed { group: group(), since: at },
+            Self::Unproven { .. } => Self::Unproven { group: group(), proven_at: Some(at), since: at },
         })
     }
 
@@ -343,7 +370,7 @@ mod tests {
         assert!(Reason::codes().into_iter().all(is_snake));
         let classes = BTreeSet::from(Class::ALL.map(Class::as_str));
         let shared: Vec<_> = different.intersection(&classes).copied().collect();
-        assert_eq!(shared, ["damaged", "no_credentials"], "the step is the same");
+        assert_eq!(shared, ["damaged", "no_credentials", "proof_failed"], "the step is the same");
     }
 
     #[test]

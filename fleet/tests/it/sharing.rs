@@ -80,9 +80,10 @@ fn daily() -> MaintenanceInput {
     MaintenanceInput { forget: off, prune: rule.clone(), check: rule, ..MaintenanceInput::default() }
 }
 
+/// Of forget, prune and check.
 fn actions(fleet: &Fleet, host: HostId) -> [Action; 3] {
-    let (_, decisions) = fleet.read().unwrap().decisions(host).unwrap().unwrap();
-    decisions.map(|decision| decision.action)
+    let (_, [forget, prune, check, _]) = fleet.read().unwrap().decisions(host).unwrap().unwrap();
+    [forget, prune, check].map(|decision| decision.action)
 }
 
 /// Runs a job that the server asks for, to a good end.
@@ -252,7 +253,7 @@ async fn a_sudden_loss_of_one_host_holds_the_prune_of_all_on_its_repository() {
     fleet.put_maintenance(two.host, daily(), by()).await.unwrap();
     let host = two.host;
     let prune_is_held = || {
-        let (_, [_, prune, _]) = fleet.read().unwrap().decisions(host).unwrap().unwrap();
+        let (_, [_, prune, ..]) = fleet.read().unwrap().decisions(host).unwrap().unwrap();
         matches!(&prune.why, Why::Held { group, .. } if group == "etc of one")
     };
     assert!(prune_is_held());

@@ -113,7 +113,7 @@ async fn forgot(agent: &mut Agent, job: schema::JobId, there: &[&str]) {
 
 fn why(fleet: &Fleet, agent: &Agent) -> [Why; 2] {
     let read = fleet.read().unwrap();
-    let (_, [forget, prune, _]) = read.decisions(agent.host).unwrap().unwrap();
+    let (_, [forget, prune, ..]) = read.decisions(agent.host).unwrap().unwrap();
     [forget.why, prune.why]
 }
 

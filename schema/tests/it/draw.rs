@@ -7,7 +7,11 @@ use schema::{
     Keep, Live, LogLine, LogStream, OsText, Outcome, Over, Plan, PlanRevision, Presence, Progress, Refusal,
     RepoId, RepoStats, Report, ReportBody, ReportSeq, Run, ServerClock, Slot, SlotRevision, SourceReason,
     StatsRevision, Stream, Summary, Timestamp, ToAgent, TokenId,
-    job::{BackupSpec, BackupSummary, ForgetGroup, ForgetResult, Origin, ProbeSummary, Right, SourceFinding},
+    drill::{DrillCuts, DrillFault, DrillFinding, DrillSummary},
+    job::{
+        BackupSpec, BackupSummary, DrillSpec, ForgetGroup, ForgetResult, Origin, ProbeSummary, Right,
+        SourceFinding,
+    },
     plan::PlannedSchedule,
     report::{Entry, EntryKind, Finished, Snapshot, SnapshotSize, Trouble},
     restore::{Overwrite, RestoreFailure, RestoreSpec, RestoreSummary, RestoreTarget},
@@ -201,11 +205,13 @@ draw!(
         Ls,
         Restore,
         Browse,
+        Drill,
     }
 );
 draw!(enum JobSpec<'static> {
     Probe, Init, Backup { 0 }, Forget { groups, others, dry_run }, Prune { dry_run }, Check { subset_pct },
     Unlock { all }, Stats, Snapshots, Ls { snapshot, path }, Restore { 0 }, Browse { path },
+    Drill { 0 },
 });
 draw!(struct BackupSpec<'static> {
     group, includes, excludes, exclude_if_present, one_file_system, required_mounts, hooks_before, hooks_after,
@@ -230,6 +236,19 @@ draw!(struct RestoreSummary<'static> {
     failures_left_out
 });
 draw!(struct RestoreFailure<'static> { path, reason });
+draw!(struct DrillSpec<'static> { group, origins, seed, max_files, max_bytes, max_secs });
+draw!(struct DrillSummary<'static> {
+    snapshot, of_files, of_bytes, drawn, equal, changed_since, unreadable, different, not_tried, bytes, restore_ms,
+    cuts, findings, findings_left_out
+});
+draw!(struct DrillCuts { too_large, odd_names, over_bytes, short_of_room, out_of_time });
+draw!(struct DrillFinding<'static> { path, fault, reason });
+draw!(
+    enum DrillFault {
+        Unreadable,
+        Different,
+    }
+);
 draw!(
     enum Outcome {
         Succeeded,
@@ -270,6 +289,7 @@ draw!(
         NeedsTls,
         UnknownHostKey,
         HostKeyChanged,
+        ProofFailed,
     }
 );
 draw!(enum Summary<'static> {
@@ -278,6 +298,7 @@ draw!(enum Summary<'static> {
     Stats { total_bytes, blobs }, Snapshots { count, left_out }, Restore { 0 },
     Folder { entries, left_out },
     HostKey { slot, key },
+    Drill { 0 },
 });
 draw!(struct ProbeSummary { repo, repo_version, append_only, answered_ms });
 draw!(struct BackupSummary<'static> {

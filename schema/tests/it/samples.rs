@@ -6,8 +6,13 @@ use schema::{
     EnrollRequest, EnrollResponse, Epoch, HeldJob, HeldPhase, Hello, HostId, InstallationId, Items, JobId,
     JobKind, JobSpec, Keep, Live, LogLine, LogStream, OsText, Outcome, Over, Plan, PlanRevision, Presence,
     Progress, Refusal, RepoId, RepoStats, Report, ReportBody, ReportSeq, Run, ServerClock, Slot,
-    SlotRevision, SourceReason, StatsRevision, Stream, Summary, Timestamp, ToAgent, decode, encode,
-    job::{BackupSpec, BackupSummary, ForgetGroup, ForgetResult, Origin, ProbeSummary, Right, SourceFinding},
+    SlotRevision, SourceReason, StatsRevision, Stream, Summary, Timestamp, ToAgent, decode,
+    drill::{DrillCuts, DrillFault, DrillFinding, DrillSummary},
+    encode,
+    job::{
+        BackupSpec, BackupSummary, DrillSpec, ForgetGroup, ForgetResult, Origin, ProbeSummary, Right,
+        SourceFinding,
+    },
     plan::PlannedSchedule,
     report::{Entry, EntryKind, Finished, Snapshot, SnapshotSize, Trouble},
     restore::{Overwrite, RestoreFailure, RestoreSpec, RestoreSummary, RestoreTarget},
@@ -271,6 +276,9 @@ fn jobs(samples: &mut Vec<Sample>) {
     ] {
         add!(samples, enum RestoreTarget "", target);
     }
+    for fault in DrillFault::ALL {
+        add!(samples, enum DrillFault "", fault);
+    }
     for overwrite in Overwrite::ALL {
         add!(samples, enum Overwrite "", overwrite);
     }
@@ -287,6 +295,14 @@ fn jobs(samples: &mut Vec<Sample>) {
         JobSpec::Ls { snapshot: SNAPSHOT, path: "/etc".into() },
         JobSpec::Restore(restore),
         JobSpec::Browse { path: "/srv".into() },
+        JobSpec::Drill(DrillSpec {
+            group: "system",
+            origins: origins(),
+            seed: 0x0123_4567_89ab_cdef,
+            max_files: 20,
+            max_bytes: 512 << 20,
+            max_secs: 900,
+        }),
     ] {
         add!(samples, enum JobSpec "", spec);
     }
@@ -334,6 +350,7 @@ fn jobs(samples: &mut Vec<Sample>) {
             slot: Slot::Repo,
             key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICFtrxhWjDF951LzoCci9l1s2HWVOkTsqsV930PsUvmt",
         },
+        Summary::Drill(drill_summary()),
     ] {
         add!(samples, enum Summary "", summary);
     }
@@ -363,6 +380,38 @@ fn backup_summary() -> BackupSummary<'static> {
             SourceFinding { path: "/mnt/usb", reason: SourceReason::NotMounted, leads_to: "" },
         ]),
         findings_left_out: 3,
+    }
+}
+
+fn drill_summary() -> DrillSummary<'static> {
+    DrillSummary {
+        snapshot: SNAPSHOT,
+        of_files: 41_000,
+        of_bytes: 9_000_000_000,
+        drawn: 20,
+        equal: 14,
+        changed_since: 2,
+        unreadable: 1,
+        different: 2,
+        not_tried: 1,
+        bytes: 310_000_000,
+        restore_ms: 41_250,
+        cuts: DrillCuts {
+            too_large: 3,
+            odd_names: 1,
+            over_bytes: 2,
+            short_of_room: false,
+            out_of_time: true,
+        },
+        findings: list_of([
+            DrillFinding { path: OsText::new(b"/srv/\xff"), fault: DrillFault::Different, reason: "" },
+            DrillFinding {
+                path: "/etc/fstab".into(),
+                fault: DrillFault::Unreadable,
+                reason: "ciphertext verification failed",
+            },
+        ]),
+        findings_left_out: 1,
     }
 }
 

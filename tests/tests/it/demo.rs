@@ -97,6 +97,7 @@ fn once_and_once_more_each_makes_a_snapshot_and_leaves_nothing_running() {
         );
         assert_eq!(said.contains("enrolled from an earlier run"), round == 2, "{said}");
         assert!(said.contains("It is there again, compared with what was saved: "), "{said}");
+        assert!(said.contains("Proven: 20 of 20 files, "), "{said}");
         assert_eq!(someone_is_at_work_on(demo.scratch.path()), None);
     }
     // The repository is a real one, and nobody but the demo knows its password.

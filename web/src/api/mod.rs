@@ -16,4 +16,5 @@ pub(crate) mod pending;
 pub mod redacted;
 pub(crate) mod refused;
 pub(crate) mod repo;
+pub(crate) mod report;
 pub(crate) mod schedule;

@@ -6,12 +6,12 @@ use crate::api::host::filter;
 use crate::app::Ctx;
 use crate::chart::{self, Strip};
 use crate::explanation::{Explanation, NextStep};
-use crate::format::{When, ago, bytes, many};
+use crate::format::{When, ago, bytes, duration, many};
 use crate::problem::Problem;
 use crate::query::Query;
 use crate::template::View;
 use crate::words::{Badge, host_badge, reason, reason_of_several, status_state};
-use ::fleet::{Ended, FleetCounts, HostFilter, HostRow, Reason, Refused, Status};
+use ::fleet::{Ended, FleetCounts, HostFilter, HostRow, ProofStatus, Reason, Refused, Status};
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
@@ -332,6 +332,7 @@ fn view(now: Timestamp, all: &[HostRow], filter: &HostFilter, order: Order, page
     };
     let state_words = |status: Status| match status {
         Status::New => "New".to_owned(),
+        Status::Unproven => "Unproven".to_owned(),
         Status::CheckOverdue => "Check overdue".to_owned(),
         status => crate::problem::sentence(status.as_str()).trim_end_matches('.').to_owned(),
     };
@@ -428,9 +429,28 @@ fn note(now: Timestamp, all: &[HostRow]) -> String {
     if acked > 0 {
         parts.push(format!("{} acknowledged.", many(acked as u64, "host")));
     }
+    parts.extend(proven(now, all));
     let online = all.iter().filter(|row| row.presence.online).count();
     parts.push(format!("{online} online."));
     parts.join(" ")
+}
+
+/// How many hosts are proven, the oldest proof, and how long all of it would take; `None` = there is nothing to prove.
+fn proven(now: Timestamp, all: &[HostRow]) -> Option<String> {
+    let could_be = all.iter().filter(|row| row.proof.status != ProofStatus::Nothing);
+    let proven = could_be.clone().filter(|row| row.proof.status == ProofStatus::Proven).count();
+    let number = could_be.count();
+    let oldest = all.iter().filter_map(|row| row.proof.proven_at).min();
+    let estimates = all.iter().filter_map(|row| row.proof.estimate);
+    let (secs, known) = estimates
+        .fold((0_u64, 0_u64), |(secs, known), estimate| (secs.saturating_add(estimate.secs), known + 1));
+    let oldest = oldest.map_or_else(String::new, |at| format!(", the oldest proof {}", ago(now, at)));
+    let takes = match known {
+        0 => String::new(),
+        known if known == number as u64 => format!("; all would take about {} to restore", duration(secs)),
+        known => format!("; {known} of them would take about {} to restore", duration(secs)),
+    };
+    (number > 0).then(|| format!("{proven} of {number} proven{oldest}{takes}."))
 }
 
 fn row(now: Timestamp, row: &HostRow) -> FleetRow {

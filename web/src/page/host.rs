@@ -4,6 +4,7 @@ use super::backup_charts::{BarChart, LAST_BACKUPS, charts};
 use super::fact::Fact;
 use super::head::HostHead;
 use super::job_line::JobLine;
+use super::proof::ProofView;
 use super::repo_view::RepoView;
 use super::run_button::RunButton;
 use super::schedule::ScheduleLine;
@@ -74,14 +75,23 @@ pub(crate) struct HostView {
     pub(crate) jobs: Vec<JobLine>,
     pub(crate) charts: Vec<BarChart>,
     pub(crate) repo: RepoView,
+    /// `None` = there is no source group yet.
+    pub(crate) proof: Option<ProofView>,
     pub(crate) facts: Vec<Fact>,
 }
 
 impl View for HostView {
     const TEMPLATE: &'static str = "page/host.html";
     const NAV: &'static str = "fleet";
-    const PARTS: &'static [&'static str] =
-        &["host-presence", "host-running", "host-groups", "host-schedules", "host-jobs", "host-repo"];
+    const PARTS: &'static [&'static str] = &[
+        "host-presence",
+        "host-running",
+        "host-groups",
+        "host-schedules",
+        "host-jobs",
+        "host-repo",
+        "host-proof",
+    ];
 }
 
 #[cfg(test)]
@@ -147,6 +157,7 @@ impl crate::sample::Samples for HostView {
                 to: s.text("5 Jan"),
             }],
             repo: RepoView::sample(s),
+            proof: Some(ProofView::sample(s)),
             facts: Fact::samples(s),
         }]
     }
@@ -196,6 +207,7 @@ fn read(ctx: &Ctx, state: &FleetState, host: &str) -> Result<HostView, Problem> 
         jobs: recent.iter().map(|job| JobLine::new(ctx, now, job)).collect(),
         charts: charts(&backups),
         repo,
+        proof: ProofView::read(state, &row, now)?,
         facts: facts(now, &row, state.usage(id)?, &ctx.app.fleet.over_budget(id)),
         head,
     })

@@ -67,6 +67,7 @@ fn read(
         mended,
         figures: if ended { job_view::figures(job) } else { Vec::new() },
         findings: job_view::findings(job),
+        findings_title: job_view::findings_title(job),
         restored: restored::read(state, job)?,
         log: LogView {
             none: (lines.is_empty() && after == 0 && ended).then_some(match find {
@@ -147,6 +148,9 @@ fn request_of(what: &JobWhat) -> JobRequest {
         JobWhat::Ls { snapshot, path } => JobRequest::Ls { snapshot: snapshot.clone(), path: path.clone() },
         JobWhat::Browse { path } => JobRequest::Browse { path: path.clone() },
         JobWhat::Restore(plan) => JobRequest::Restore(plan.clone()),
+        JobWhat::Drill(plan) => {
+            JobRequest::Drill { group: Some(plan.group.clone()), files: None, bytes: None }
+        }
     }
 }
 
@@ -163,6 +167,7 @@ fn again(state: &FleetState, job: &Job) -> Result<Option<(String, Option<String>
         JobWhat::Check { subset_pct } => format!("{host}/repo/check?subset={subset_pct}"),
         JobWhat::Browse { path } => super::folder::again_href(job.host, None, path),
         JobWhat::Ls { snapshot, path } => super::folder::again_href(job.host, Some(snapshot), path),
+        JobWhat::Drill(plan) => super::proof::prove_href(job.host, Some(&plan.group)),
         // Its page is the place: what is there now is looked at first.
         JobWhat::Restore(_) => return Ok(None),
         // Which live lock is meant is said on the page that shows it.

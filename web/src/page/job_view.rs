@@ -110,8 +110,9 @@ pub(crate) struct JobView {
     pub(crate) mended: Option<Mended>,
     pub(crate) cards: Vec<Fact>,
     pub(crate) figures: Vec<Figure>,
-    /// What there is to say of single paths of a source group, a sentence each.
+    /// What there is to say of single paths of a source group, or of files that were drawn; a sentence each.
     pub(crate) findings: Vec<String>,
+    pub(crate) findings_title: &'static str,
     /// What a restore came to.
     pub(crate) restored: Option<RestoredView>,
     pub(crate) log: LogView,
@@ -164,6 +165,7 @@ impl JobView {
             cards: Fact::samples(s),
             figures: figures(&job),
             findings: vec![s.text("/srv/photos: is not there")],
+            findings_title: "Paths of the source group",
             restored: None,
             log: LogView {
                 lines: vec![line("log-bad"), line("")],
@@ -226,7 +228,7 @@ pub(crate) fn sample_job(s: &crate::sample::Sample, state: JobState) -> Job {
 /// What the page shows of a job that runs.
 pub(crate) fn live(now: Timestamp, job: &Job, progress: &JobProgress) -> LiveView {
     // Prune, check and the like count steps, not files: their progress names what they count.
-    let restores = matches!(job.what, JobWhat::Restore(_));
+    let restores = matches!(job.what, JobWhat::Restore(_) | JobWhat::Drill(_));
     let counts_files = restores || matches!(job.what, JobWhat::Backup { .. });
     let mut figures = Vec::new();
     if counts_files {
@@ -400,6 +402,19 @@ pub(crate) fn figures(job: &Job) -> Vec<Figure> {
             Figure::new("Left alone", count(done.skipped), ""),
             Figure::new("Failed", count(done.failed), ""),
         ],
+        JobFigures::Drill(found) => vec![
+            Figure::new(
+                "Drawn",
+                count(u64::from(found.drawn)),
+                format!("of {}", many(found.of_files, "file")),
+            ),
+            Figure::new("Equal", count(u64::from(found.equal)), ""),
+            Figure::new("Changed since", count(u64::from(found.changed_since)), ""),
+            Figure::new("Unreadable", count(u64::from(found.unreadable)), ""),
+            Figure::new("Different", count(u64::from(found.different)), ""),
+            Figure::new("Not tried", count(u64::from(found.not_tried)), ""),
+            Figure::bytes("Restored", found.bytes, &format!(" in {}", super::proof::took(found.restore_ms))),
+        ],
         JobFigures::Folder { entries, left_out } => {
             vec![
                 Figure::new("Entries", count(u64::from(*entries)), ""),
@@ -438,10 +453,21 @@ pub(crate) fn accept_host_key(job: &Job, key: &str, host_name: &str) -> ConfirmV
 
 /// What there is to say of single paths of a source group.
 pub(crate) fn findings(job: &Job) -> Vec<String> {
+    if let JobFigures::Drill(found) = &job.figures {
+        return super::proof::findings(found);
+    }
     let JobFigures::Backup(figures) = &job.figures else { return Vec::new() };
     let more = (figures.findings_left_out > 0)
         .then(|| format!("and {} more: the log names them", count(u64::from(figures.findings_left_out))));
     figures.findings.iter().map(ToString::to_string).chain(more).collect()
+}
+
+/// What they are called.
+pub(crate) const fn findings_title(job: &Job) -> &'static str {
+    match job.figures {
+        JobFigures::Drill(_) => "What this proof says of single files, and what it left out",
+        _ => "Paths of the source group",
+    }
 }
 
 /// What was kept beside the rules.
@@ -560,6 +586,11 @@ pub(crate) fn facts(now: Timestamp, job: &Job, last_good: Option<&Job>, restic: 
         }
         JobWhat::Check { subset_pct } => facts.push(Fact::new("Read data subset", format!("{subset_pct} %"))),
         JobWhat::Restore(plan) => facts.extend(restore_facts(plan)),
+        JobWhat::Drill(plan) => facts.extend([
+            Fact::new("Group", &plan.group),
+            Fact::new("Draws at most", format!("{}, {}", many(plan.files.into(), "file"), bytes(plan.bytes)))
+                .note(format!("within {}", duration(plan.secs.into()))),
+        ]),
         _ => {}
     }
     if let Some(class) = job.class {
@@ -600,6 +631,7 @@ pub(crate) fn cancel(job: &Job, host_name: &str) -> ConfirmView {
         JobWhat::Backup { .. } => "No snapshot is made. What was sent already is used again by the next run.",
         JobWhat::Prune => "restic stops safely; the next prune frees the rest.",
         JobWhat::Restore(_) => "What was restored until then stays where it is.",
+        JobWhat::Drill(_) => "What was restored until then is taken away again; nothing is proven by it.",
         _ => "It is asked to stop, and killed after a short grace period.",
     };
     ConfirmView {

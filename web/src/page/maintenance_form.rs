@@ -57,7 +57,12 @@ impl MaintenanceForm {
         };
         Self {
             timezone: s.text("Europe/Helsinki"),
-            rules: vec![rule("forget", "Forget"), rule("prune", "Prune"), rule("check", "Check")],
+            rules: vec![
+                rule("forget", "Forget"),
+                rule("prune", "Prune"),
+                rule("check", "Check"),
+                rule("drill", "Proof"),
+            ],
             subset_pct: s.text("5"),
             subset_hint: s.some("about 94 GiB"),
             problem: Some(ProblemView::sample(s, "check.every")),
@@ -84,8 +89,8 @@ impl MaintenanceForm {
     /// The form as stored; `size` is that of the repository.
     pub(crate) fn read(state: &FleetState, host: HostId, size: Option<u64>) -> Result<Self, Problem> {
         let (settings, decisions) = state.decisions(host)?.ok_or(Refused::HostNotFound)?;
-        let titles = [("forget", "Forget"), ("prune", "Prune"), ("check", "Check")];
-        let rules = [&settings.forget, &settings.prune, &settings.check];
+        let titles = [("forget", "Forget"), ("prune", "Prune"), ("check", "Check"), ("drill", "Proof")];
+        let rules = [&settings.forget, &settings.prune, &settings.check, &settings.drill];
         let rules = titles.into_iter().zip(rules).zip(&decisions);
         let percent = u64::from(settings.check_subset_pct);
         Ok(Self {
@@ -154,6 +159,7 @@ pub(crate) fn input(form: &Form) -> Result<MaintenanceInput, Problem> {
         forget: rule_input(form, "forget"),
         prune: rule_input(form, "prune"),
         check: rule_input(form, "check"),
+        drill: form.has("drill.every").then(|| rule_input(form, "drill")),
         check_subset_pct: Some(
             percent
                 .trim_end_matches('%')

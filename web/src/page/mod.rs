@@ -27,10 +27,12 @@ pub(crate) mod maintenance_form;
 pub(crate) mod pending;
 pub(crate) mod preview;
 pub(crate) mod problem_view;
+pub(crate) mod proof;
 pub(crate) mod quarantine;
 pub(crate) mod refused;
 pub(crate) mod repo;
 pub(crate) mod repo_view;
+pub(crate) mod report;
 pub(crate) mod restore;
 pub(crate) mod restored;
 pub(crate) mod run_button;
@@ -85,6 +87,7 @@ views! {
     quarantine::QuarantineView,
     refused::RefusedView,
     repo::RepoPageView,
+    report::ReportView,
     restore::RestoreView,
     schedule::ScheduleFormView,
     settings::SettingsView,

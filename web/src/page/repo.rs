@@ -136,6 +136,7 @@ impl View for RepoPageView {
         "decision-forget",
         "decision-prune",
         "decision-check",
+        "decision-drill",
     ];
 }
 

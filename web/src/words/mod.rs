@@ -43,6 +43,7 @@ pub(crate) const fn status_state(status: Status) -> &'static str {
         Status::Stale | Status::Warning | Status::CheckOverdue => "warning",
         Status::Running => "running",
         Status::New => "never",
+        Status::Unproven => "unproven",
         Status::Ok => "ok",
     }
 }
@@ -58,6 +59,7 @@ pub(crate) fn host_badge(row: &HostRow) -> Badge {
         Status::CheckOverdue => "Check overdue",
         Status::Running => "Running",
         Status::New => "Never backed up",
+        Status::Unproven => "Unproven",
         Status::Ok => "Ok",
     };
     let why = reason(&row.reason, row.now);
@@ -113,6 +115,7 @@ pub(crate) fn cancelled(job: &Job) -> &'static str {
 pub(crate) fn job_title(what: &JobWhat) -> String {
     match what {
         JobWhat::Backup { group } => format!("{} of {group}", job_kind(what.kind(), false)),
+        JobWhat::Drill(plan) => format!("{} of {}", job_kind(what.kind(), false), plan.group),
         JobWhat::Browse { path } => format!("List {}", cut(path, 80)),
         JobWhat::Ls { snapshot, path } => {
             format!("List {} of snapshot {}", cut(path, 80), cut(snapshot, 8))
@@ -296,6 +299,7 @@ pub(crate) fn figures(figures: &JobFigures) -> String {
             )
         }
         JobFigures::Restore(done) => restored(done, false),
+        JobFigures::Drill(found) => drilled(found),
         JobFigures::Folder { entries, .. } => many_entries(u64::from(*entries)),
         JobFigures::HostKey { key, .. } => format!("was shown {}", host_key(key)),
     }
@@ -310,6 +314,12 @@ fn restored(done: &RestoreFigures, is_dry_run: bool) -> String {
         0 => format!("{verb} {}, {}", many(written, "file"), bytes(done.bytes)),
         failed => format!("{verb} {} of {}; {} failed", count(written), many(all, "file"), count(failed)),
     }
+}
+
+/// What a drill came to, in a few words.
+fn drilled(found: &DrillFigures) -> String {
+    let right = u64::from(found.equal) + u64::from(found.changed_since);
+    format!("{} of {} proven, {}", count(right), many(u64::from(found.drawn), "file"), bytes(found.bytes))
 }
 
 /// A host key in words: its fingerprint.

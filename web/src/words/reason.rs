@@ -20,6 +20,7 @@ pub(crate) fn reason_of_several(cause: &Reason) -> String {
         Reason::Missed { .. } => "A backup is overdue".to_owned(),
         Reason::Offline { .. } => "Offline for more than a day".to_owned(),
         Reason::CheckOverdue { .. } => "The check of its repository is overdue".to_owned(),
+        Reason::Unproven { proven_at, .. } => unproven(proven_at.is_some()).to_owned(),
         Reason::Clock { ahead_ms, .. } => format!("Its clock is {}", way(*ahead_ms)),
         Reason::Old { group, .. } => {
             let words = "The last good backup is too old";
@@ -38,7 +39,9 @@ fn group(reason: &Reason) -> Option<&str> {
         | Reason::Loss { group, .. }
         | Reason::Old { group, .. }
         | Reason::Lacking { group, .. }
-        | Reason::NoSnapshot { group } => group.as_deref(),
+        | Reason::NoSnapshot { group }
+        | Reason::ProofFailed { group, .. }
+        | Reason::Unproven { group, .. } => group.as_deref(),
         _ => None,
     }
 }
@@ -92,8 +95,21 @@ fn without_group(reason: &Reason, now: Timestamp) -> String {
         Reason::NoCredentials => "Its repository credentials were removed",
         Reason::Replaced { .. } => "Another repository is at its address",
         Reason::Damaged { .. } => "Repository has errors",
+        Reason::ProofFailed { .. } => "Its last proof found files that can't be restored, or are different",
+        Reason::Unproven { proven_at: Some(at), .. } => {
+            return format!("Last proven {} ago", days(now.ms_since(*at)));
+        }
+        Reason::Unproven { proven_at: None, .. } => unproven(false),
     };
     words.to_owned()
+}
+
+const fn unproven(was_proven: bool) -> &'static str {
+    if was_proven {
+        "Not proven for too long that it can be restored"
+    } else {
+        "Not proven yet that it can be restored"
+    }
 }
 
 /// What is said of a backup that its agent knows nothing of any more.
@@ -194,6 +210,7 @@ mod tests {
                     | Reason::Missed { .. }
                     | Reason::Offline { .. }
                     | Reason::CheckOverdue { .. }
+                    | Reason::Unproven { .. }
             );
             assert_eq!(before != after, lasts, "{before}; {after}");
             assert_eq!(without_durations(before), without_durations(after));

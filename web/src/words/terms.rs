@@ -20,6 +20,7 @@ pub(crate) const fn job_kind(kind: JobKind, is_dry_run: bool) -> &'static str {
         JobKind::Restore if is_dry_run => "Dry run of a restore",
         JobKind::Restore => "Restore",
         JobKind::Browse => "Folder list",
+        JobKind::Drill => "Proof",
     }
 }
 
@@ -75,6 +76,7 @@ pub(crate) const fn class(class: Class) -> &'static str {
         Class::NeedsTls => "The storage seems to want TLS",
         Class::UnknownHostKey => "The storage's ssh host key is not known",
         Class::HostKeyChanged => "The storage's ssh host key has changed",
+        Class::ProofFailed => "Files can't be restored, or are different",
         Class::Other => "Backup failed",
     }
 }

@@ -13,6 +13,7 @@ mod live;
 mod maintenance;
 mod pages;
 mod pending;
+mod report;
 mod restore;
 mod roles;
 mod secrets;

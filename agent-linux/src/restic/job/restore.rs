@@ -172,10 +172,7 @@ impl Job<'_> {
             return Err(walked.verdict);
         }
         if let Some(path) = walked.found.tree_fault {
-            let message = format!(
-                "Nothing was restored: the snapshot has {path} twice or out of its order, which restic never writes. Such a snapshot was made by hand, to write outside of its target (restore_base and restore_targets in the policy file of this machine)."
-            );
-            return Err(Verdict::failed(Class::Policy, &message));
+            return Err(made_by_hand(&path));
         }
         let Findings { walked: id, picked, .. } = walked.found;
         let id = if id.is_empty() { snapshot.to_owned() } else { id };
@@ -426,7 +423,15 @@ fn not_in_place(path: &Path, verdict: &Verdict) -> Verdict {
     Verdict::failed(Class::Policy, &message)
 }
 
-fn not_opened(error: &FolderError) -> Verdict {
+/// What is said of a snapshot with a path twice or out of its order.
+pub(super) fn made_by_hand(path: &str) -> Verdict {
+    let message = format!(
+        "Nothing was restored: the snapshot has {path} twice or out of its order, which restic never writes. Such a snapshot was made by hand, to write outside of its target (restore_base and restore_targets in the policy file of this machine)."
+    );
+    Verdict::failed(Class::Policy, &message)
+}
+
+pub(super) fn not_opened(error: &FolderError) -> Verdict {
     match error {
         FolderError::System { source, .. } => {
             let is_full =

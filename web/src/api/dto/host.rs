@@ -26,7 +26,7 @@ pub(crate) struct HostOut {
     id: String,
     name: String,
     labels: Vec<String>,
-    /// `ok`, `running`, `warning`, `failed`, `missed`, `offline` or `new`.
+    /// `ok`, `unproven`, `running`, `warning`, `failed`, `missed`, `offline` or `new`.
     #[schema(value_type = words::HostStatus)]
     status: &'static str,
     /// Why, in short words; empty when all is well.
@@ -36,6 +36,16 @@ pub(crate) struct HostOut {
     reason_code: &'static str,
     /// Whether every source group has a good and recent backup.
     protected: bool,
+    /// How far it is proven that it can be restored: `proven`; `waiting` for the first proof; `unproven`; `failed`: files
+    /// could not be restored, or were different; `off`: nothing is proven by itself; `nothing` that could be proven.
+    #[schema(value_type = words::ProofStatus)]
+    proof_status: &'static str,
+    /// When its source groups were proven: the oldest of their last proofs; null = one of them never was.
+    proven_at: Option<String>,
+    /// How long it would take to restore all of its source groups, by what was measured; null = nothing was.
+    restore_estimate_secs: Option<u64>,
+    /// What that is reckoned from, in bytes a second.
+    restore_rate_bytes: Option<u64>,
     /// Tells this state from others, and from the same one at another time: what an acknowledgement names.
     mark: String,
     /// Who has acknowledged this state, and when; null = nobody.
@@ -119,6 +129,10 @@ impl From<HostRow> for HostOut {
             reason: reason(&row.reason, row.now),
             reason_code: row.reason.code(),
             protected: row.protected,
+            proof_status: row.proof.status.as_str(),
+            proven_at: time(row.proof.proven_at),
+            restore_estimate_secs: row.proof.estimate.map(|estimate| estimate.secs),
+            restore_rate_bytes: row.proof.estimate.map(|estimate| estimate.rate.bytes_a_second()),
             mark: row.mark(),
             acknowledged_by: row.acked.as_ref().map(|acked| acked.by.name().to_owned()),
             acknowledged_at: time(row.acked.as_ref().map(|acked| acked.at)),

@@ -52,6 +52,9 @@ pub(crate) struct MaintenanceIn {
     forget: RuleIn,
     prune: RuleIn,
     check: CheckRuleIn,
+    /// When files drawn by lot are restored and compared, of each source group; absent = as stored.
+    #[serde(default)]
+    drill: Option<RuleIn>,
 }
 
 fn rule_input(enabled: bool, every: String, window: Option<WindowBody>) -> RuleInput {
@@ -69,6 +72,7 @@ impl From<MaintenanceIn> for MaintenanceInput {
             prune: rule(body.prune),
             check_subset_pct: check.subset_pct,
             check: rule_input(check.enabled, check.every, check.window),
+            drill: body.drill.map(rule),
         }
     }
 }
@@ -97,7 +101,7 @@ pub(crate) struct CheckRuleOut {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Decision)]
 pub(crate) struct DecisionOut {
-    /// `forget`, `prune` or `check`.
+    /// `forget`, `prune`, `check` or `drill`.
     #[schema(value_type = words::MaintenanceKind)]
     kind: &'static str,
     /// When it is due, or was.
@@ -112,6 +116,8 @@ pub(crate) struct DecisionOut {
     reason_code: &'static str,
     /// Of a forget that goes on with other groups: the first one that it skips until somebody accepts a backup.
     left_out: Option<HeldOut>,
+    /// Of a drill: the source group whose turn it is.
+    group: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -121,6 +127,8 @@ pub(crate) struct MaintenanceOut {
     forget: RuleOut,
     prune: RuleOut,
     check: CheckRuleOut,
+    /// When files drawn by lot are restored and compared, of each source group.
+    drill: RuleOut,
     decisions: Vec<DecisionOut>,
 }
 
@@ -150,6 +158,7 @@ impl MaintenanceOut {
                 window: window(check.window),
                 subset_pct: settings.check_subset_pct,
             },
+            drill: rule(&settings.drill),
             decisions: decisions
                 .iter()
                 .map(|decision| DecisionOut {
@@ -159,6 +168,7 @@ impl MaintenanceOut {
                     reason: crate::words::decision(decision, now, settings).to_string(),
                     reason_code: decision.why.code(),
                     left_out: decision.left_out.as_ref().map(HeldOut::new),
+                    group: decision.group.clone(),
                 })
                 .collect(),
         }

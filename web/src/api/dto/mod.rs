@@ -1,6 +1,7 @@
 //! The bodies of the API, apart from the records they are made of.
 
 mod account;
+mod drill;
 mod folder;
 mod group;
 mod host;
@@ -9,6 +10,7 @@ mod kit;
 mod maintenance;
 mod pending;
 mod repo;
+mod report;
 mod restore;
 mod schedule;
 mod summary;
@@ -16,6 +18,7 @@ mod time;
 pub(crate) mod words;
 
 pub(crate) use account::*;
+pub(crate) use drill::*;
 pub(crate) use folder::*;
 pub(crate) use group::*;
 pub(crate) use host::*;
@@ -24,5 +27,6 @@ pub(crate) use kit::*;
 pub(crate) use maintenance::*;
 pub(crate) use pending::*;
 pub(crate) use repo::*;
+pub(crate) use report::*;
 pub(crate) use restore::*;
 pub(crate) use schedule::*;

@@ -1,5 +1,6 @@
 //! What came of a job, by its kind.
 
+use super::drill::DrillSummary;
 use super::words;
 use crate::words::short_id;
 use fleet::record::{JobFigures, RestoreFigures, SourceFinding};
@@ -21,6 +22,7 @@ pub(crate) enum SummaryOut {
     Stats(StatsSummary),
     Snapshots(SnapshotsSummary),
     Restore(RestoreSummary),
+    Drill(DrillSummary),
     Folder(FolderSummary),
     HostKey(HostKeySummary),
 }
@@ -252,6 +254,7 @@ impl SummaryOut {
                 Self::Snapshots(SnapshotsSummary { count: *count, left_out: *left_out })
             }
             JobFigures::Restore(figures) => Self::Restore(restored(figures)),
+            JobFigures::Drill(found) => Self::Drill(found.into()),
             JobFigures::Folder { entries, left_out } => {
                 Self::Folder(FolderSummary { entries: *entries, left_out: *left_out })
             }

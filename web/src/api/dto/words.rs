@@ -83,6 +83,10 @@ words! {
     RestoreTargetKind: RESTORE_TARGETS;
     /// What becomes of a file that is there already: restic's `--overwrite`.
     Overwrite: schema::Overwrite::ALL.map(schema::Overwrite::as_str);
+    /// What is the matter with a file that a drill has drawn.
+    DrillFault: schema::DrillFault::ALL.map(schema::DrillFault::as_str);
+    /// How far it is proven that a host can be restored.
+    ProofStatus: fleet::ProofStatus::ALL.map(fleet::ProofStatus::as_str);
     /// Who said a line of a log.
     LogStream: ["agent", "out", "err"];
     /// Budgets of a host.

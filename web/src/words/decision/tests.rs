@@ -264,8 +264,14 @@ fn no_two_whys_have_the_same_words() {
         .iter()
         .map(|why| {
             let due_at = Some(now.plus_ms(86_400_000));
-            let one =
-                Decision { kind: JobKind::Prune, action: A::Hold, due_at, why: why.clone(), left_out: None };
+            let one = Decision {
+                kind: JobKind::Prune,
+                action: A::Hold,
+                due_at,
+                why: why.clone(),
+                left_out: None,
+                group: None,
+            };
             decision(&one, now, &settings).to_string()
         })
         .collect();
@@ -279,7 +285,7 @@ fn done_today_is_of_the_wall_clock_and_needs_no_words() {
     let of = |done_at: Option<&str>| {
         let why = Why::NotDue { done_at: done_at.map(at) };
         let due_at = Some(at("2026-11-29T02:00:00Z"));
-        Decision { kind: JobKind::Prune, action: A::Wait, due_at, why, left_out: None }
+        Decision { kind: JobKind::Prune, action: A::Wait, due_at, why, left_out: None, group: None }
     };
     // Helsinki is two hours ahead.
     for (now, done_at, is_done) in [
