@@ -1,7 +1,7 @@
 //! The core's reports in the words of the wire.
 
 use crate::offline_plan::DueBackup;
-use crate::restic::{EntrySeen, JobSummary, SnapshotSeen};
+use crate::restic::{EntrySeen, HitSeen, JobSummary, SnapshotSeen};
 use agent_core::{Body, Cause, Record, StopCause};
 use schema::{
     Class, CommandSeq, Items, JobId, LogLine, LogStream, Outcome, Report, ReportBody, ReportSeq, Stream,
@@ -45,6 +45,13 @@ pub enum Chunk {
         first: u32,
         /// The entries of this piece.
         entries: Vec<EntrySeen>,
+    },
+    /// What a search by name has found.
+    Hits {
+        /// The number of the first one.
+        first: u32,
+        /// The hits of this piece.
+        hits: Vec<HitSeen>,
     },
 }
 
@@ -179,6 +186,10 @@ fn chunk_body(
             let entries = Items::write(entries.iter().map(EntrySeen::to_wire), &mut list).ok()?;
             frame(ReportBody::Entries { job, first: *first, entries })
         }
+        Chunk::Hits { first, hits } => {
+            let hits = Items::write(hits.iter().map(HitSeen::to_wire), &mut list).ok()?;
+            frame(ReportBody::Found { job, first: *first, hits })
+        }
     }
 }
 
@@ -213,6 +224,12 @@ pub fn snapshots_that_fit(snapshots: &[SnapshotSeen]) -> usize {
 #[must_use]
 pub fn entries_that_fit(entries: &[EntrySeen]) -> usize {
     that_fit(entries.iter().map(EntrySeen::to_wire))
+}
+
+/// How many of the hits, from the first on, fit into one report; at least 1.
+#[must_use]
+pub fn hits_that_fit(hits: &[HitSeen]) -> usize {
+    that_fit(hits.iter().map(HitSeen::to_wire))
 }
 
 fn that_fit(pieces: impl Iterator<Item = impl Serialize>) -> usize {

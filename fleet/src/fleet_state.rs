@@ -3,9 +3,9 @@ use crate::groups::Owners;
 use crate::kit::Kits;
 use crate::maintenance::{self, Decision};
 use crate::record::{
-    ApiToken, AuditEntry, CredentialsFacts, EnrollToken, Flawed, Folder, FolderPlace, GivenUp, Group, Host,
-    Job, JobState, JobWhat, Listed, LogText, Maintenance, Operator, PendingRun, Presence, RepoPoint,
-    RepoState, Session, Sharer, SnapshotRow, Soundness, Usage, Viewer,
+    ApiToken, AuditEntry, CredentialsFacts, Differences, EnrollToken, Flawed, Folder, FolderPlace, Found,
+    GivenUp, Group, Host, Job, JobState, JobWhat, Listed, LogText, Maintenance, Operator, PendingRun,
+    Presence, RepoPoint, RepoState, Session, Sharer, SnapshotRow, Soundness, Usage, Viewer,
 };
 use crate::refused::{Refused, StoreError};
 use crate::request::JobRequest;
@@ -18,7 +18,7 @@ use crate::store::{
 use crate::summary::is_good;
 use crate::view::{AuditFilter, FleetCounts, HostFilter, HostRow, JobFilter, Page, Paged, ScheduleView};
 use crate::{
-    accounts, audit, credentials, dispatch, enroll, folder, job, kit, listing, pending, repo, schedule,
+    accounts, audit, credentials, dispatch, enroll, find, folder, job, kit, listing, pending, repo, schedule,
     soundness, status,
 };
 use schema::{HostId, JobId, JobKind, PendingId, Slot, Timestamp};
@@ -259,6 +259,16 @@ impl FleetState {
         path: &str,
     ) -> Result<Option<Folder>, StoreError> {
         folder::read(&self.view, host, place, path)
+    }
+
+    /// What a search by name has found; `None` = it has not ended well, or that is not kept any more.
+    pub fn found(&self, job: &Job) -> Result<Option<Found>, StoreError> {
+        find::read(&self.view, job.host, job.id)
+    }
+
+    /// What a comparison of two snapshots has found; `None` = it has not ended well, or that is not kept any more.
+    pub fn differences(&self, job: &Job) -> Result<Option<Differences>, StoreError> {
+        find::read_changes(&self.view, job.host, job.id)
     }
 
     /// The open job that lists this folder.

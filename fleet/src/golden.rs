@@ -5,10 +5,10 @@
 use crate::link::Sent;
 use crate::record::meta::Meta;
 use crate::record::{
-    Accepted, Actor, AuditTarget, BackupFigures, DrillCuts, DrillFigures, DrillFinding, DrillPlan, Every,
-    Extent, Flawed, ForgetFigures, Group, Hold, JobFigures, JobState, JobWhat, Lack, Loss, Newest, Origin,
-    Past, ProbeFigures, RestoreFailure, RestoreFigures, RestorePlan, RestoreTarget, Retention, Role,
-    Soundness, SourceFinding, Unplanned, Whole,
+    Accepted, Actor, AuditTarget, BackupFigures, DiffFigures, DrillCuts, DrillFigures, DrillFinding,
+    DrillPlan, Every, Extent, FindPlan, Flawed, ForgetFigures, Group, Hold, JobFigures, JobState, JobWhat,
+    Lack, Loss, Newest, Origin, Past, ProbeFigures, RestoreFailure, RestoreFigures, RestorePlan,
+    RestoreTarget, Retention, Role, Soundness, SourceFinding, Unplanned, Whole,
 };
 use schema::{
     Class, DrillFault, HostId, JobId, Overwrite, RepoId, Slot, SlotRevision, SourceReason, Timestamp,
@@ -122,6 +122,14 @@ fn enums(written: &mut Written) {
         JobWhat::Snapshots => JobWhat::Snapshots,
         JobWhat::Ls { .. } => JobWhat::Ls { snapshot: text("0badcafe"), path: text("/etc") },
         JobWhat::Browse { .. } => JobWhat::Browse { path: text("/srv") },
+        JobWhat::Diff { .. } => JobWhat::Diff { against: text("0badcafe"), snapshot: text("1badcafe") },
+        JobWhat::Find(_) => JobWhat::Find(FindPlan {
+            pattern: text("*.ods"),
+            ignore_case: true,
+            group: Some(text("etc")),
+            newest: 3,
+            since: Some(Timestamp(4)),
+        }),
         JobWhat::Restore(_) => JobWhat::Restore(RestorePlan {
             source: HOST,
             snapshot: text("0badcafe"),
@@ -218,6 +226,18 @@ fn enums(written: &mut Written) {
             }],
             findings_left_out: 14,
         }),
+        JobFigures::Differences(_) => JobFigures::Differences(DiffFigures {
+            added: 1,
+            removed: 2,
+            changed: 3,
+            types: 4,
+            added_bytes: 5,
+            removed_bytes: 6,
+            changed_bytes: 7,
+            left_out: 8,
+        }),
+        JobFigures::Found { .. } =>
+            JobFigures::Found { snapshots: 1, snapshots_left_out: 2, hits: 3, left_out: 4 },
         JobFigures::HostKey { .. } => JobFigures::HostKey { slot: Slot::Admin, key: text("ssh-ed25519 AAAA") },
     });
     each!(written, Sent {

@@ -42,6 +42,7 @@ mod dispatch;
 mod drill;
 mod enroll;
 mod facts;
+mod find;
 mod fleet;
 mod fleet_state;
 mod folder;

@@ -1,6 +1,6 @@
 //! What people and the server's own ticks ask of the fleet.
 
-use crate::record::{Actor, RestorePlan, Retention, Role};
+use crate::record::{Actor, FindPlan, RestorePlan, Retention, Role};
 use schema::{JobKind, Timestamp};
 
 /// Who asks, and from where.
@@ -87,6 +87,15 @@ pub enum JobRequest {
         /// The most bytes in all; `None` = as many as usual.
         bytes: Option<u64>,
     },
+    /// Look for names in snapshots.
+    Find(FindPlan),
+    /// Compare two snapshots.
+    Diff {
+        /// restic's id of the older snapshot.
+        against: String,
+        /// restic's id of the snapshot that is compared with it.
+        snapshot: String,
+    },
 }
 
 impl JobRequest {
@@ -107,6 +116,8 @@ impl JobRequest {
             Self::Browse { .. } => JobKind::Browse,
             Self::Restore(_) => JobKind::Restore,
             Self::Drill { .. } => JobKind::Drill,
+            Self::Find(_) => JobKind::Find,
+            Self::Diff { .. } => JobKind::Diff,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::accounts;
 use crate::audit;
+use crate::find;
 use crate::fleet::Fleet;
 use crate::job::{self, transition};
 use crate::link::outbox;
@@ -128,13 +129,14 @@ fn has_old(reads: &impl Reads, now: Timestamp) -> Result<bool, StoreError> {
     // One that a clock made which was ahead is never old by its id.
     let is_stale = tokens.first().is_some_and(|id| now.ms_since(id.made_at()) > 2 * TOKENS_KEPT_MS)
         || last_token.is_some_and(|(_, row)| now.ms_since(row.token.expires_at) > TOKENS_KEPT_MS);
-    Ok(is_long || is_over || is_stale || pending::has_old(reads, now)?)
+    Ok(is_long || is_over || is_stale || pending::has_old(reads, now)? || find::has_old(reads, now)?)
 }
 
 fn remove_old(op: &mut Op<'_, '_>) -> Result<(), StoreError> {
     accounts::sweep_sessions(op)?;
     audit::trim(op.tx, audit::MAX_ENTRIES)?;
     pending::remove_old(op)?;
+    find::remove_old(op)?;
     for (id, row) in op.tx.rows(&TOKENS, &Span::ALL)? {
         if op.now.ms_since(row.token.expires_at) > TOKENS_KEPT_MS {
             op.tx.remove(&TOKENS, &id)?;

@@ -38,11 +38,15 @@ pub enum JobKind {
     Browse,
     /// Restore files drawn by lot into a scratch folder, compare them, and take them away again.
     Drill,
+    /// Look for names in snapshots.
+    Find,
+    /// Compare two snapshots.
+    Diff,
 }
 
 impl JobKind {
     /// All kinds in wire order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Probe,
         Self::Init,
         Self::Backup,
@@ -56,6 +60,8 @@ impl JobKind {
         Self::Restore,
         Self::Browse,
         Self::Drill,
+        Self::Find,
+        Self::Diff,
     ];
 
     /// Its word in topics, addresses and pages.
@@ -75,6 +81,8 @@ impl JobKind {
             Self::Restore => "restore",
             Self::Browse => "browse",
             Self::Drill => "drill",
+            Self::Find => "find",
+            Self::Diff => "diff",
         }
     }
 
@@ -152,6 +160,16 @@ pub enum JobSpec<'a> {
     /// A job of kind [`JobKind::Drill`].
     #[serde(borrow)]
     Drill(DrillSpec<'a>),
+    /// A job of kind [`JobKind::Find`].
+    #[serde(borrow)]
+    Find(FindSpec<'a>),
+    /// A job of kind [`JobKind::Diff`].
+    Diff {
+        /// restic's id of the older snapshot, in hexadecimal.
+        against: &'a str,
+        /// restic's id of the snapshot that is compared with it.
+        snapshot: &'a str,
+    },
 }
 
 impl JobSpec<'_> {
@@ -172,6 +190,8 @@ impl JobSpec<'_> {
             Self::Restore(_) => JobKind::Restore,
             Self::Browse { .. } => JobKind::Browse,
             Self::Drill(_) => JobKind::Drill,
+            Self::Find(_) => JobKind::Find,
+            Self::Diff { .. } => JobKind::Diff,
         }
     }
 }
@@ -207,6 +227,23 @@ pub struct BackupSpec<'a> {
     /// What else belongs to the group: the first backup after a rename goes on from the newest of these.
     #[serde(borrow)]
     pub origins: Items<'a, Origin<'a>>,
+}
+
+/// What to look for, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindSpec<'a> {
+    /// restic's pattern, as the file system has names: bytes.
+    #[serde(borrow)]
+    pub pattern: OsText<'a>,
+    /// Capital letters are as small ones.
+    pub ignore_case: bool,
+    /// Whose snapshots are looked through; empty = those of the run's host name, and when there are none, all.
+    #[serde(borrow)]
+    pub members: Items<'a, Origin<'a>>,
+    /// Only the newest so many; 0 = as many as one search takes, see [`crate::limits::MAX_FIND_SNAPSHOTS`].
+    pub newest: u32,
+    /// Only those taken at this time or later.
+    pub since: Option<Timestamp>,
 }
 
 /// Snapshots that belong to a source group though they have another tag or host name: it was renamed, or goes on with
@@ -564,6 +601,40 @@ pub enum Summary<'a> {
     /// Figures of a drill.
     #[serde(borrow)]
     Drill(DrillSummary<'a>),
+    /// Of a search by name; what was found came in its own reports.
+    Found {
+        /// Number of snapshots that were looked through.
+        snapshots: u32,
+        /// Number of snapshots that were asked for and not looked through: too many.
+        snapshots_left_out: u32,
+        /// Number of entries that came, one for each snapshot that has it.
+        hits: u32,
+        /// Number of entries that did not: too many, too long, or of a name that restic does not tell.
+        left_out: u32,
+    },
+    /// Of a comparison of two snapshots; the changes themselves came in their own reports.
+    Differences(DiffTotals),
+}
+
+/// What two snapshots differ in, in numbers of files and folders.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiffTotals {
+    /// Only the newer one has them.
+    pub added: u64,
+    /// Only the older one has them.
+    pub removed: u64,
+    /// Their content differs.
+    pub changed: u64,
+    /// They are of another kind, such as a folder in place of a file.
+    pub types: u64,
+    /// Size of the files that were added, in bytes, as far as they came.
+    pub added_bytes: u64,
+    /// The same of those that were removed.
+    pub removed_bytes: u64,
+    /// The same of those that changed, as they are in the newer one.
+    pub changed_bytes: u64,
+    /// How many of the changes did not come: too many, too long, or of a name that restic does not tell.
+    pub left_out: u64,
 }
 
 /// What a probe found.

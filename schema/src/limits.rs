@@ -22,6 +22,14 @@ pub const MAX_VALUE_BYTES: usize = 4 * 1024;
 pub const MAX_CA_BYTES: usize = 16 * 1024;
 /// The most entries of one folder's listing.
 pub const MAX_ENTRIES: u32 = 10_000;
+/// The most entries that one search by name brings.
+pub const MAX_HITS: u32 = 10_000;
+/// The most snapshots that one search by name looks through.
+pub const MAX_FIND_SNAPSHOTS: u32 = 300;
+/// The longest pattern of a search by name, in bytes.
+pub const MAX_FIND_PATTERN_BYTES: usize = 1024;
+/// The most changes that one comparison of two snapshots brings.
+pub const MAX_CHANGES: u32 = 10_000;
 /// The most jobs an agent holds, the running one included.
 pub const MAX_HELD_JOBS: usize = 16;
 /// The most findings about single paths in the summary of one backup.

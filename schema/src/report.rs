@@ -121,6 +121,16 @@ pub enum ReportBody<'a> {
         /// When it was due: with the schedule it names the occurrence. Earlier ones that nobody ran are in it.
         due_at: Timestamp,
     },
+    /// A piece of what a search by name found.
+    Found {
+        /// The job that searches.
+        job: JobId,
+        /// The number of its first hit, from 0.
+        first: u32,
+        /// What was found, in the order in which it was.
+        #[serde(borrow)]
+        hits: Items<'a, Hit<'a>>,
+    },
 }
 
 /// How a job ended, and what it did.
@@ -254,6 +264,75 @@ pub struct Entry<'a> {
     pub bytes: u64,
     /// When it was changed last.
     pub modified_at: Option<Timestamp>,
+}
+
+/// A piece of what was found. restic says only behind the matches of a snapshot which one it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hit<'a> {
+    /// Something whose name matches.
+    Entry {
+        /// Its absolute path inside the snapshot.
+        #[serde(borrow)]
+        path: OsText<'a>,
+        /// Whether it is a folder, a file, a link or something else.
+        kind: EntryKind,
+        /// Its size in bytes; of a folder, of all that is in it.
+        bytes: u64,
+        /// Of a folder: how many files, links and the like are in it.
+        files: u64,
+        /// When it was changed last.
+        modified_at: Option<Timestamp>,
+    },
+    /// All entries since the last one of these are in this snapshot.
+    Snapshot {
+        /// restic's id, hex, 64 characters.
+        id: &'a str,
+        /// When the snapshot was taken.
+        time: Timestamp,
+    },
+    /// Of a comparison of two snapshots: a path in which they differ.
+    Change {
+        /// Its absolute path inside the snapshots.
+        #[serde(borrow)]
+        path: OsText<'a>,
+        /// What became of it.
+        change: ChangeKind,
+        /// Whether it is a folder; in the newer one, when both have it.
+        is_folder: bool,
+        /// Its size in bytes, in the newer one when that has it; 0 of what is no file.
+        bytes: u64,
+    },
+}
+
+/// What became of a path between two snapshots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// Only the newer snapshot has it.
+    Added,
+    /// Only the older snapshot has it.
+    Removed,
+    /// Its content differs.
+    Changed,
+    /// It is of another kind.
+    Type,
+}
+
+impl ChangeKind {
+    /// All variants.
+    pub const ALL: [Self; 4] = [Self::Added, Self::Removed, Self::Changed, Self::Type];
+
+    /// Its word in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Removed => "removed",
+            Self::Changed => "changed",
+            Self::Type => "type",
+        }
+    }
 }
 
 /// What an entry of a folder is.

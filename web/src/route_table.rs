@@ -67,8 +67,9 @@ fn signed_out() -> Vec<Route> {
 
 fn pages() -> Vec<Route> {
     use page::{
-        audit, enrol, fleet, folder, group, host, host_settings, job, jobs, kit, maintenance, pending,
-        preview, quarantine, refused, repo, restore, schedule, settings, snapshots, soundness, topics,
+        audit, changes, enrol, find, fleet, folder, group, host, host_settings, job, jobs, kit, maintenance,
+        pending, preview, quarantine, refused, repo, restore, schedule, settings, snapshots, soundness,
+        topics,
     };
     vec![
         get("/", Read, fleet::show),
@@ -117,6 +118,11 @@ fn pages() -> Vec<Route> {
         get("/hosts/{host}/schedules/{schedule}/delete", Write, schedule::confirm_delete),
         post("/hosts/{host}/schedules/{schedule}/delete", Write, schedule::delete),
         get("/hosts/{host}/snapshots", Read, snapshots::show),
+        post("/hosts/{host}/snapshots/{snapshot}/changes", Run, changes::start),
+        get("/hosts/{host}/changes", Read, changes::show),
+        get("/find", Read, find::show),
+        post("/find", Run, find::start),
+        post("/find/pick", Restore, find::pick),
         get("/hosts/{host}/restore", Restore, restore::show),
         post("/hosts/{host}/restore", Restore, restore::choose),
         post("/hosts/{host}/restore/plan", Restore, restore::make_plan),
@@ -153,7 +159,7 @@ fn pages() -> Vec<Route> {
 
 /// Run-now: each has two faces and one handler.
 fn runs() -> Vec<Route> {
-    use api::dto::{DrillBody, FolderBody, ForgetDryRunBody, JobOut, RestoreBody, words};
+    use api::dto::{DiffBody, DrillBody, FindBody, FolderBody, ForgetDryRunBody, JobOut, RestoreBody, words};
     let job = |summary| Doc::new("jobs", summary).answers::<JobOut>(202);
     vec![
         post("/hosts/{host}/repo-credentials/test", Run, run::probe),
@@ -173,6 +179,12 @@ fn runs() -> Vec<Route> {
             .doc(job("Asks the agent to list a folder of a snapshot").takes::<FolderBody>()),
         post("/api/hosts/{host}/folders", Run, run::browse)
             .doc(job("Asks the agent to list a folder of the host itself").takes::<FolderBody>()),
+        post("/api/hosts/{host}/snapshots/{snapshot}/diff", Run, run::diff).doc(
+            job("Compares a snapshot with another one; `differences` of the job has what changed").takes::<DiffBody>(),
+        ),
+        post("/api/hosts/{host}/find", Run, run::find).doc(
+            job("Looks for names in the snapshots of a host; `found` of the job has what was found").takes::<FindBody>(),
+        ),
         post("/api/hosts/{host}/restore", Restore, run::restore).doc(
             job("Restores files of a snapshot, or says what that would write (dry_run). The original places and `delete` need \
                  `confirm`, else 422 `confirm_required`")
@@ -438,6 +450,12 @@ fn api_jobs() -> Vec<Route> {
                 .paged::<JobOut>(),
         ),
         get("/api/jobs/{job}", Read, job::one).doc(doc("One job").answers::<JobOut>(200)),
+        get("/api/jobs/{job}/differences", Read, job::differences).doc(
+            doc("What a comparison of two snapshots has found, by path").in_parts().answers::<DifferencesOut>(200),
+        ),
+        get("/api/jobs/{job}/found", Read, job::found).doc(
+            doc("What a search by name has found, by path").in_parts().answers::<FoundOut>(200),
+        ),
         put("/api/jobs/{job}/host-key", Write, credentials::accept_host_key).doc(
             doc("Accepts the ssh host key that the job was shown; no other is trusted from then on")
                 .takes::<HostKeyIn>()

@@ -1,17 +1,21 @@
 //! Run-now: one handler for both faces. JSON gets a 202 with the job, htmx a redirect header, a plain form a 303.
 
-use crate::api::dto::words::REPO_JOBS;
-use crate::api::dto::{DrillBody, FolderBody, ForgetDryRunBody, JobOut, RestoreBody};
-use crate::app::{Ctx, Face};
-use crate::form::{Input, MaybeInput};
-use crate::problem::Problem;
+use crate::{
+    api::dto::{
+        DiffBody, DrillBody, FindBody, FolderBody, ForgetDryRunBody, JobOut, RestoreBody, words::REPO_JOBS,
+    },
+    app::{Ctx, Face},
+    form::{Input, MaybeInput},
+    page::restore::snapshot_before,
+    problem::Problem,
+};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery};
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
-use fleet::JobRequest;
 use fleet::record::Job;
+use fleet::{JobRequest, Refused};
 use schema::JobId;
 
 /// `…/repo-credentials/test`.
@@ -38,7 +42,13 @@ pub(crate) async fn forget_dry_run(
 
 /// `…/snapshots/refresh`.
 pub(crate) async fn snapshots(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
-    dispatch(&ctx, &host, JobRequest::Snapshots).await
+    let host = ctx.find_host(&host).await?;
+    let job = ctx.app.fleet.dispatch(host.id, JobRequest::Snapshots, ctx.by()).await?;
+    Ok(match ctx.face {
+        Face::Api => accepted(&ctx, &job),
+        // The list says that it is read again, and changes when it is.
+        Face::Page => ctx.go(&format!("/hosts/{}/snapshots", host.id)),
+    })
 }
 
 /// `…/snapshots/{snapshot}/files`.
@@ -57,6 +67,50 @@ pub(crate) async fn browse(
     Input(body): Input<FolderBody>,
 ) -> Result<Response<Body>, Problem> {
     dispatch(&ctx, &host, JobRequest::Browse { path: body.path }).await
+}
+
+/// `…/find`.
+pub(crate) async fn find(
+    ctx: Ctx,
+    Path(host): Path<String>,
+    Input(body): Input<FindBody>,
+) -> Result<Response<Body>, Problem> {
+    dispatch(&ctx, &host, JobRequest::Find(body.plan()?)).await
+}
+
+/// `…/snapshots/{snapshot}/diff`.
+pub(crate) async fn diff(
+    ctx: Ctx,
+    Path((host, snapshot)): Path<(String, String)>,
+    Input(body): Input<DiffBody>,
+) -> Result<Response<Body>, Problem> {
+    Ok(accepted(&ctx, &compare(&ctx, &host, snapshot, body).await??))
+}
+
+/// Compares a snapshot with the one that is named, or the one before it.
+pub(crate) async fn compare(
+    ctx: &Ctx,
+    host: &str,
+    snapshot: String,
+    body: DiffBody,
+) -> Result<Result<Job, Refused>, Problem> {
+    fleet::check_snapshot(&snapshot)?;
+    let host = ctx.find_host(host).await?;
+    let against = match body.against {
+        Some(against) => against,
+        None => {
+            let (host, snapshot) = (host.clone(), snapshot.clone());
+            let before = ctx.read(move |_, state| snapshot_before(state, &host, &snapshot)).await?;
+            before.ok_or_else(|| {
+                Problem::invalid(
+                    "against",
+                    "No snapshot before it is known: name one, or list the snapshots.",
+                )
+            })?
+        }
+    };
+    let request = JobRequest::Diff { against, snapshot };
+    Ok(ctx.app.fleet.dispatch(host.id, request, ctx.by()).await)
 }
 
 /// `…/restore`.
@@ -142,7 +196,7 @@ fn percent(number: i64) -> u8 {
 
 /// `/jobs/{job}/cancel`.
 pub(crate) async fn cancel(ctx: Ctx, Path(job): Path<String>) -> Result<Response<Body>, Problem> {
-    let id: JobId = job.parse().map_err(|_| Problem::from(fleet::Refused::JobNotFound))?;
+    let id: JobId = job.parse().map_err(|_| Problem::from(Refused::JobNotFound))?;
     let job = ctx.app.fleet.cancel(id, ctx.by()).await?;
     Ok(accepted(&ctx, &job))
 }

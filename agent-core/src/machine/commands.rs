@@ -138,6 +138,8 @@ impl Core {
                             | JobSpec::Restore(_)
                             | JobSpec::Ls { .. }
                             | JobSpec::Browse { .. }
+                            | JobSpec::Find(_)
+                            | JobSpec::Diff { .. }
                     ),
                     expires_at,
                     deadline_secs: run.deadline_secs,

@@ -67,6 +67,7 @@ impl Driver {
             progress_at: clock::wall(),
             snapshots: Listed::default(),
             entries: Listed::default(),
+            hits: Listed::default(),
             given_up: 0,
         });
     }
@@ -124,6 +125,10 @@ impl Driver {
             }
             JobEvent::Entry(seen) => {
                 running.entries.push(seen);
+                self.flush_listed(false);
+            }
+            JobEvent::Hit(seen) => {
+                running.hits.push(seen);
                 self.flush_listed(false);
             }
         }
@@ -204,6 +209,12 @@ impl Driver {
         {
             let (job, count) = (running.job, entries.len());
             self.write_listed(job, Chunk::Entries { first, entries }, count);
+        }
+        while let Some(running) = &mut self.job
+            && let Some((first, hits)) = running.hits.take(reports::hits_that_fit, all)
+        {
+            let (job, count) = (running.job, hits.len());
+            self.write_listed(job, Chunk::Hits { first, hits }, count);
         }
     }
 

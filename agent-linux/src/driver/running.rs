@@ -3,7 +3,7 @@
 use super::{listing::Listed, log::Log};
 use crate::{
     reports,
-    restic::{Control, EntrySeen, JobEnd, JobEvent, JobProgress, SnapshotSeen},
+    restic::{Control, EntrySeen, HitSeen, JobEnd, JobEvent, JobProgress, SnapshotSeen},
 };
 use schema::{JobId, Progress, limits::MAX_VALUE_BYTES};
 use tokio::{
@@ -23,7 +23,8 @@ pub(super) struct RunningJob {
     pub(super) progress_at: schema::Timestamp,
     pub(super) snapshots: Listed<SnapshotSeen>,
     pub(super) entries: Listed<EntrySeen>,
-    /// How many snapshots and entries there was no room for in the journal.
+    pub(super) hits: Listed<HitSeen>,
+    /// How many snapshots, entries and hits there was no room for in the journal.
     pub(super) given_up: u32,
 }
 
@@ -45,7 +46,7 @@ impl RunningJob {
 
     /// Whether pieces of a listing have been sent.
     pub(super) const fn lists(&self) -> bool {
-        self.snapshots.has_begun() || self.entries.has_begun()
+        self.snapshots.has_begun() || self.entries.has_begun() || self.hits.has_begun()
     }
 
     /// The newest progress.

@@ -28,7 +28,9 @@ impl Policy {
             | JobSpec::Unlock { .. }
             | JobSpec::Stats
             | JobSpec::Snapshots
-            | JobSpec::Drill(_) => None,
+            | JobSpec::Drill(_)
+            | JobSpec::Find(_)
+            | JobSpec::Diff { .. } => None,
         }
     }
 

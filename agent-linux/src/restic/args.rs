@@ -4,14 +4,16 @@
 
 use super::{
     draw::Bounds,
+    find::{OddHit, Search},
     order::{CommandSource, RestoreTo},
     overlap::{literal, literal_bytes},
     step::{FROM_COMMAND, RETRY_LOCK, Step, StepKind},
     version::Version,
 };
 use schema::{
-    Items, JobSpec, Keep, OsText,
-    job::{BackupSpec, ForgetGroup, Origin},
+    Items, JobSpec, Keep, OsText, Timestamp,
+    job::{BackupSpec, FindSpec, ForgetGroup, Origin},
+    limits::MAX_FIND_PATTERN_BYTES,
     name,
     restore::RestoreSpec,
 };
@@ -132,6 +134,12 @@ pub fn plan_steps(spec: &JobSpec<'_>, setting: &Setting<'_>) -> Result<Vec<Step>
         }
         // Not restic's.
         JobSpec::Browse { .. } => Vec::new(),
+        JobSpec::Find(find) => vec![plan_choose(find, setting)?],
+        JobSpec::Diff { against, snapshot } => {
+            let mut step = Step::new(StepKind::Diff, &["diff", "--json", "--no-lock", "--"]);
+            step.args.extend([snapshot_id(against)?, snapshot_id(snapshot)?]);
+            vec![step]
+        }
     };
     for (rate, flag) in [(setting.upload_kib, "--limit-upload"), (setting.download_kib, "--limit-download")] {
         if rate > 0 {
@@ -198,6 +206,13 @@ pub fn members_of(
     origins: Items<'_, Origin<'_>>,
 ) -> Result<Vec<(String, String)>, ArgsError> {
     let mut members = vec![(restic_host.to_owned(), group_name(group)?)];
+    members.extend(pairs_of(origins)?);
+    Ok(members)
+}
+
+/// Host names and tags that can stand in restic's arguments.
+fn pairs_of(origins: Items<'_, Origin<'_>>) -> Result<Vec<(String, String)>, ArgsError> {
+    let mut members = Vec::new();
     for Origin { hostname, tag } in origins.iter() {
         // restic takes a comma for the end of a tag.
         let is_odd =
@@ -226,6 +241,70 @@ pub fn walk(snapshot: &str, picks: &[Vec<u8>]) -> Result<Step, ArgsError> {
     step.picks = picks.to_vec();
     step.args.push(snapshot_id(snapshot)?);
     Ok(step)
+}
+
+/// Lists the snapshots that may be looked through.
+fn plan_choose(find: &FindSpec<'_>, setting: &Setting<'_>) -> Result<Step, ArgsError> {
+    let pattern = find.pattern.as_bytes();
+    let is_readable = core::str::from_utf8(pattern).is_ok_and(schema::pattern::is_readable)
+        || schema::pattern::is_readable(&String::from_utf8_lossy(pattern));
+    if pattern.is_empty() || pattern.len() > MAX_FIND_PATTERN_BYTES || pattern.contains(&0) || !is_readable {
+        return Err(ArgsError::Pattern(find.pattern.to_string()));
+    }
+    let mut step = choose_any();
+    if find.members.is_empty() {
+        step.args.push(format!("--host={}", setting.restic_host));
+    } else {
+        step.about(pairs_of(find.members)?);
+    }
+    Ok(step)
+}
+
+/// Lists all snapshots, to choose of them.
+#[must_use]
+pub fn choose_any() -> Step {
+    Step::new(StepKind::Choose, &["snapshots", "--json", "--no-lock"])
+}
+
+/// `find` in these snapshots, newest first.
+#[must_use]
+pub fn find(spec: &FindSpec<'_>, snapshots: Vec<(Timestamp, String)>) -> Step {
+    let mut step = Step::new(StepKind::Find, &["find", "--json", "--no-lock"]);
+    step.flag(spec.ignore_case, "--ignore-case");
+    step.args.push("--".to_owned());
+    step.options = snapshots.iter().map(|(_, id)| format!("--snapshot={id}").into()).collect();
+    step.path = spec.pattern.as_bytes().to_vec();
+    let (pattern, ignore_case, odd) = (step.path.clone(), spec.ignore_case, Vec::new());
+    step.search = Some(Box::new(Search { pattern, ignore_case, snapshots, odd }));
+    step
+}
+
+/// The same search in plain lines, in the snapshots in which names are not known yet.
+#[must_use]
+pub fn raw_find(find: &Step, odd: Vec<OddHit>) -> Step {
+    let mut step = Step { kind: StepKind::RawFind, ..find.clone() };
+    step.args.retain(|arg| arg != "--json");
+    if let Some(search) = &mut step.search {
+        let is_asked = |place: usize| odd.iter().any(|hit| hit.snapshot == place);
+        let ids = search.snapshots.iter().enumerate().filter(|(place, _)| is_asked(*place));
+        step.options = ids.map(|(_, (_, id))| format!("--snapshot={id}").into()).collect();
+        search.odd = odd;
+    }
+    step
+}
+
+/// The same comparison in plain lines.
+#[must_use]
+pub fn raw_diff(diff: &Step) -> Step {
+    let mut step = Step { kind: StepKind::RawDiff, ..diff.clone() };
+    step.args.retain(|arg| arg != "--json");
+    step
+}
+
+/// `ls` of all that is in a snapshot, for the sizes of these paths, as JSON shows them.
+pub fn sizes(snapshot: &str, paths: Vec<Vec<u8>>) -> Result<Step, ArgsError> {
+    let step = walk(snapshot, &[])?;
+    Ok(Step { kind: StepKind::Sizes, picks: paths, ..step })
 }
 
 /// The step `restic list locks`.

@@ -1,6 +1,7 @@
 //! What a running job says, what may be asked of it meanwhile, and how it ended.
 
 use super::{
+    find::HitSeen,
     order::CarriedOver,
     summary::{EntrySeen, JobSummary, SnapshotSeen},
 };
@@ -24,6 +25,8 @@ pub enum JobEvent {
     Snapshot(SnapshotSeen),
     /// An entry of a folder.
     Entry(EntrySeen),
+    /// Something that a search by name has found.
+    Hit(HitSeen),
 }
 
 /// How far one run of restic is.

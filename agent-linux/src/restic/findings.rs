@@ -1,15 +1,17 @@
 //! What one run of restic said, gathered for judging and for the summary.
 
 use super::{
+    diff::Differences,
     draw::Drawn,
     failures::Failures,
+    find::Found,
     retention::{ByRules, Member},
     summary::{BackupDone, EntrySeen, PruneDone, StatsDone},
     symptoms::{Symptom, Symptoms},
     tree::Picked,
 };
 use schema::{RepoId, Timestamp, report::EntryKind};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// Who holds a lock, as restic's refusal names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +54,9 @@ pub struct RestoreSaid {
     pub is_whole: bool,
 }
 
+/// The most snapshots of a listing to choose from that are remembered.
+pub const MOST_LISTED: usize = 2_000;
+
 /// What one run of restic said, all in all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
@@ -83,6 +88,14 @@ pub struct Findings {
     pub snapshots: u32,
     /// Of a listing of a group: its newest snapshot, and whether that has the group's own host name and tag.
     pub newest: Option<(Member, bool)>,
+    /// Of a listing to choose from: when each was taken, and its id; the newest [`MOST_LISTED`].
+    pub listed: BTreeSet<(Timestamp, String)>,
+    /// Of a listing to choose from, and of a search: snapshots that can't be read.
+    pub ignored: u32,
+    /// Of a search by name.
+    pub searched: Found,
+    /// Of a comparison of two snapshots, and of the listing for its sizes.
+    pub differences: Differences,
     /// Of a listing of files: what the folder is that was asked for; `None` = it is not there.
     pub folder: Option<EntryKind>,
     /// Of a listing of files.

@@ -1,7 +1,9 @@
 //! Runs one job from preflight to figures. The driver: it reads the clock and starts processes.
 
+mod diff;
 mod drill;
 mod figures_and_locks;
+mod find;
 mod forget;
 mod kinds;
 mod prepare;
@@ -160,6 +162,8 @@ impl Job<'_> {
             JobSpec::Restore(restore) => self.restore(&steps, restore).await,
             JobSpec::Drill(drill) => self.drill(&steps, drill).await,
             JobSpec::Browse { .. } => Verdict::failed(Class::Other, NO_RESTIC_JOB),
+            JobSpec::Find(find) => self.find(&steps, find).await,
+            JobSpec::Diff { against, snapshot } => self.diff(&steps, (against, snapshot)).await,
         }
     }
 }

@@ -44,11 +44,13 @@
 
 pub mod args;
 pub mod child;
+pub mod diff;
 pub mod draw;
 mod elements;
 pub mod event;
 pub mod failures;
 pub mod figures;
+pub mod find;
 pub mod findings;
 pub mod instant;
 pub mod job;
@@ -83,6 +85,7 @@ pub mod version;
 
 pub use event::{Control, JobEnd, JobEvent, JobProgress};
 pub use figures::Figures;
+pub use find::HitSeen;
 pub use job::run_job;
 pub(crate) use lines::{Lines, log_line};
 pub use order::{CarriedOver, CommandSource, JobOrder, Places, RestoreTo, Walked};

@@ -115,13 +115,19 @@ fn sort(kind: StepKind, ended: Ended, stop: Option<Stop>, found: &Findings) -> (
                 failed(if found.symptoms.has(Symptom::Forbidden) { Class::AppendOnly } else { Class::Other })
             }
             // 0.14 says that there is no such snapshot, and exits 0.
+            StepKind::Diff if !found.differences.is_whole => failed(Class::Other),
             StepKind::Ls | StepKind::Walk if found.symptoms.has(Symptom::Ignored) => failed(Class::Other),
             StepKind::Backup if !found.missing.is_empty() => warning(Class::SourceMissing),
             StepKind::Check if found.check_errors.is_some_and(|errors| errors > 0) => failed(Class::Damaged),
             StepKind::Snapshots if found.listing_is_whole && found.symptoms.has(Symptom::Ignored) => {
                 warning(Class::Damaged)
             }
-            StepKind::Snapshots | StepKind::Ls | StepKind::Walk if !found.listing_is_whole => {
+            StepKind::Find if found.listing_is_whole && found.symptoms.has(Symptom::Damaged) => {
+                warning(Class::Damaged)
+            }
+            StepKind::Snapshots | StepKind::Choose | StepKind::Find | StepKind::Ls | StepKind::Walk
+                if !found.listing_is_whole =>
+            {
                 failed(Class::Other)
             }
             _ => (Outcome::Succeeded, None),

@@ -7,7 +7,8 @@ use super::{
     draw::{Bounds, Draw},
     elements::{Element, Elements},
     event::JobProgress,
-    findings::{Findings, LockFound, Words},
+    find::{Finder, HitSeen, RawFinder, Search},
+    findings::{Findings, LockFound, MOST_LISTED, Words},
     instant,
     lines::{self, Lines, log_line},
     mask::Mask,
@@ -21,7 +22,7 @@ use super::{
     tree::Tree,
 };
 use schema::{
-    LogStream,
+    LogStream, Timestamp,
     limits::{MAX_ENTRIES, MAX_NAME_BYTES, MAX_SOURCE_FINDINGS, MAX_VALUE_BYTES},
     report::{EntryKind, SnapshotSize},
 };
@@ -74,6 +75,8 @@ pub enum Said {
     Snapshot(SnapshotSeen),
     /// An entry of a folder.
     Entry(EntrySeen),
+    /// Something that a search by name has found.
+    Hit(HitSeen),
 }
 
 /// Reads one run of restic.
@@ -83,7 +86,7 @@ pub struct Reader<'m> {
     mask: &'m Mask,
     out: Lines,
     err: Lines,
-    shape: Shape,
+    shape: Shape<'m>,
     errors_so_far: u32,
     /// Of `ls`: the folder that is asked for, which restic names among what is in it, as its JSON shows it.
     folder: String,
@@ -102,7 +105,7 @@ pub struct Reader<'m> {
 
 /// How standard output is to be read.
 #[derive(Debug)]
-enum Shape {
+enum Shape<'m> {
     Lines,
     Document(Vec<u8>),
     Array(Elements),
@@ -110,6 +113,10 @@ enum Shape {
     Raw(RawNames),
     /// Lines, those with an object in them of any length; and whether the line of now is one.
     Objects(Elements, bool),
+    /// The matches of a search.
+    Hits(Box<Finder<'m>>),
+    /// The same in plain lines.
+    RawHits(Box<RawFinder<'m>>),
 }
 
 impl<'m> Reader<'m> {
@@ -118,7 +125,7 @@ impl<'m> Reader<'m> {
     pub fn new(kind: StepKind, mask: &'m Mask) -> Self {
         let shape = match kind {
             StepKind::Config | StepKind::CatLock => Shape::Document(Vec::new()),
-            StepKind::Snapshots => Shape::Array(Elements::new(2, SNAPSHOT_MEMBERS)),
+            StepKind::Snapshots | StepKind::Choose => Shape::Array(Elements::new(2, SNAPSHOT_MEMBERS)),
             StepKind::Forget => Shape::Array(Elements::new(4, FORGET_MEMBERS)),
             StepKind::Ls => Shape::Objects(Elements::new(1, NODE_MEMBERS), false),
             StepKind::RawLs => Shape::Raw(RawNames::default()),
@@ -167,8 +174,20 @@ impl<'m> Reader<'m> {
         }
     }
 
-    /// Of a walk: which paths are asked for.
+    /// Of a search: what is looked for.
+    pub fn searching(&mut self, search: &'m Search) {
+        self.shape = match self.kind {
+            StepKind::Find => Shape::Hits(Box::new(Finder::new(search))),
+            _ => Shape::RawHits(Box::new(RawFinder::new(search))),
+        };
+    }
+
+    /// Of a walk, and of a listing for sizes: which paths are asked for.
     pub fn picking(&mut self, paths: &[Vec<u8>]) {
+        if self.kind == StepKind::Sizes {
+            self.found.differences.ask(paths);
+            return;
+        }
         self.tree.pick(paths);
     }
 
@@ -204,6 +223,15 @@ impl<'m> Reader<'m> {
                             None => found.left_out = found.left_out.saturating_add(1),
                         }
                     }
+                    (StepKind::Choose, _) => {
+                        if let Some(listed) = chosen(element.json, members) {
+                            found.snapshots = found.snapshots.saturating_add(1);
+                            found.listed.insert(listed);
+                            if found.listed.len() > MOST_LISTED {
+                                found.listed.pop_first();
+                            }
+                        }
+                    }
                     (_, "keep") => {
                         found.kept = found.kept.saturating_add(1);
                         take_member(element.json, (members, others), &mut found.by_rules, |by_rules| {
@@ -224,6 +252,8 @@ impl<'m> Reader<'m> {
             }
             Shape::Objects(..) => self.out_objects(bytes, said),
             Shape::Raw(names) => names.push(bytes),
+            Shape::Hits(finder) => finder.push(bytes, |hit| said.push_back(Said::Hit(hit))),
+            Shape::RawHits(finder) => finder.push(bytes, |hit| said.push_back(Said::Hit(hit))),
         }
     }
 
@@ -251,7 +281,14 @@ impl<'m> Reader<'m> {
                 self.found.tree_fault = self.tree.fault.take().map(|path| self.show(&path));
             }
             Shape::Raw(names) => self.found.raw_names = names.finish(),
-            Shape::Lines | Shape::Objects(..) => {}
+            Shape::Hits(finder) => {
+                (self.found.listing_is_whole, self.found.searched) = finder.finish();
+            }
+            Shape::RawHits(finder) => {
+                self.found.searched.hits = finder.finish(|hit| said.push_back(Said::Hit(hit)));
+            }
+            Shape::Lines => self.found.differences.raw_ends(),
+            Shape::Objects(..) => {}
         }
         self.found
     }
@@ -286,6 +323,21 @@ impl<'m> Reader<'m> {
     }
 
     fn out_line(&mut self, line: &[u8], said: &mut VecDeque<Said>) {
+        let is_taken = match self.kind {
+            StepKind::Diff => self.found.differences.line(line),
+            StepKind::Sizes => {
+                self.found.differences.size(line);
+                true
+            }
+            StepKind::RawDiff => {
+                self.found.differences.raw_line(line);
+                true
+            }
+            _ => false,
+        };
+        if is_taken {
+            return;
+        }
         if self.kind == StepKind::Walk && line.first() == Some(&b'{') && self.tree.line(line) {
             return;
         }
@@ -353,6 +405,9 @@ impl<'m> Reader<'m> {
         }
         if self.kind == StepKind::Snapshots && symptoms.has(Symptom::Ignored) {
             found.left_out = found.left_out.saturating_add(1);
+        }
+        if matches!(self.kind, StepKind::Choose | StepKind::Find) && symptoms.has(Symptom::Ignored) {
+            found.ignored = found.ignored.saturating_add(1);
         }
         // 0.14 has no words but these.
         if self.kind == StepKind::Restore
@@ -620,6 +675,16 @@ fn member(json: &[u8], members: &[(String, String)], others: &[(String, String)]
     let is_shared = others.iter().any(has_place);
     let member = Member { taken, id, original, extent, is_shared, ..Member::default() };
     (member.id.len() == 64).then_some((member, place))
+}
+
+/// When a snapshot that is among those that are asked for was taken, and its id.
+fn chosen(json: &[u8], members: &[(String, String)]) -> Option<(Timestamp, String)> {
+    if !members.is_empty() {
+        return member(json, members, &[]).map(|(member, _)| (member.taken.at, member.id));
+    }
+    let value: Value = serde_json::from_slice(json).ok()?;
+    let id = hex(string(&value, "id"));
+    (id.len() == 64).then(|| (instant::parse(string(&value, "time")).unwrap_or_default(), id))
 }
 
 /// The paths of a snapshot, as they are.

@@ -5,7 +5,10 @@
 //! parts; the wildcards of one part are those of Go's `filepath.Match`. A pattern that begins with `!` takes back what
 //! those before it have excluded.
 
-use std::path::{Component, Path};
+use std::{
+    borrow::Cow,
+    path::{Component, Path},
+};
 
 /// What a source group leaves out by its names.
 #[derive(Debug, Default)]
@@ -28,19 +31,23 @@ enum Part {
 
 impl Patterns {
     pub(crate) fn new<'p>(patterns: impl Iterator<Item = &'p str>) -> Self {
-        Self(patterns.filter(|text| !text.is_empty()).map(Pattern::new).collect())
+        Self(patterns.filter(|text| !text.is_empty()).map(Pattern::of_exclude).collect())
+    }
+
+    /// The pattern of a search: there `!` is a letter.
+    pub(crate) fn of_search(text: &str) -> Self {
+        Self(vec![Pattern::new(text, false)])
+    }
+
+    /// Whether this absolute path matches as a whole, not only one that it is in.
+    pub(crate) fn name(&self, path: &Path) -> bool {
+        let parts = parts_of(path);
+        self.0.iter().any(|pattern| pattern.reached(&parts).last() == Some(&true))
     }
 
     /// Whether this absolute path is excluded by its own name; those above it are not asked.
     pub(crate) fn exclude(&self, path: &Path) -> bool {
-        let parts: Vec<_> = path
-            .components()
-            .filter_map(|part| match part {
-                Component::RootDir => Some("/".into()),
-                Component::Normal(name) => Some(name.to_string_lossy()),
-                _ => None,
-            })
-            .collect();
+        let parts = parts_of(path);
         self.0.iter().fold(false, |excluded, pattern| {
             if excluded != pattern.takes_back {
                 // It could only say what is so already.
@@ -51,12 +58,25 @@ impl Patterns {
     }
 }
 
+fn parts_of(path: &Path) -> Vec<Cow<'_, str>> {
+    path.components()
+        .filter_map(|part| match part {
+            Component::RootDir => Some("/".into()),
+            Component::Normal(name) => Some(name.to_string_lossy()),
+            _ => None,
+        })
+        .collect()
+}
+
 impl Pattern {
-    fn new(text: &str) -> Self {
-        let (text, takes_back) = match text.strip_prefix('!') {
-            Some(rest) => (rest, true),
-            None => (text, false),
-        };
+    fn of_exclude(text: &str) -> Self {
+        match text.strip_prefix('!') {
+            Some(rest) => Self::new(rest, true),
+            None => Self::new(text, false),
+        }
+    }
+
+    fn new(text: &str, takes_back: bool) -> Self {
         let mut parts = Vec::new();
         if text.starts_with('/') {
             parts.push(Part::Root);
@@ -80,9 +100,14 @@ impl Pattern {
         Self { parts, takes_back }
     }
 
-    fn matches(&self, path: &[std::borrow::Cow<'_, str>]) -> bool {
+    fn matches(&self, path: &[Cow<'_, str>]) -> bool {
+        self.reached(path).contains(&true)
+    }
+
+    /// Up to which parts of the path the whole pattern may get.
+    fn reached(&self, path: &[Cow<'_, str>]) -> Vec<bool> {
         if self.parts.is_empty() {
-            return false;
+            return Vec::new();
         }
         let is_rooted = matches!(self.parts.first(), Some(Part::Root));
         // Up to where the parts so far may have got.
@@ -108,7 +133,7 @@ impl Pattern {
             }
             reached = next;
         }
-        reached.contains(&true)
+        reached
     }
 }
 

@@ -118,6 +118,7 @@ impl Wires<'_> {
             Said::Progress(progress) => JobEvent::Progress(progress),
             Said::Snapshot(snapshot) => JobEvent::Snapshot(snapshot),
             Said::Entry(entry) => JobEvent::Entry(entry),
+            Said::Hit(hit) => JobEvent::Hit(hit),
         }
     }
 
@@ -147,6 +148,9 @@ pub(crate) async fn run_step(
     let mut reader = Reader::new(step.kind, launch.mask);
     if matches!(step.kind, StepKind::Ls | StepKind::RawLs) {
         reader.in_folder(&step.path);
+    }
+    if let Some(search) = &step.search {
+        reader.searching(search);
     }
     reader.picking(&step.picks);
     reader.drawing(step.draw);

@@ -1,6 +1,7 @@
 //! One run of restic within a job, as data: what it is, and its arguments.
 
 use super::draw::Bounds;
+use super::find::Search;
 use schema::OsText;
 use std::{
     ffi::{OsStr, OsString},
@@ -35,6 +36,8 @@ pub struct Step {
     pub members: Vec<(String, String)>,
     /// Of a forget: whose else, of the other groups of the host.
     pub others: Vec<(String, String)>,
+    /// Of a search by name: what it looks for.
+    pub search: Option<Box<Search>>,
 }
 
 /// What a step is.
@@ -58,6 +61,18 @@ pub enum StepKind {
     Stats,
     /// The command `snapshots`.
     Snapshots,
+    /// `snapshots`, to choose those that are looked through.
+    Choose,
+    /// The command `find`.
+    Find,
+    /// The same search without JSON, for names that are no UTF-8.
+    RawFind,
+    /// The command `diff`.
+    Diff,
+    /// The same without JSON, for names that are no UTF-8.
+    RawDiff,
+    /// `ls` of a whole snapshot, for the sizes of what is picked.
+    Sizes,
     /// The command `ls`.
     Ls,
     /// `ls` of the same folder without JSON, for names that are no UTF-8.
@@ -85,8 +100,10 @@ impl StepKind {
             Self::Check => "check",
             Self::Unlock => "unlock",
             Self::Stats => "stats",
-            Self::Snapshots => "snapshots",
-            Self::Ls | Self::RawLs | Self::Walk => "ls",
+            Self::Snapshots | Self::Choose => "snapshots",
+            Self::Find | Self::RawFind => "find",
+            Self::Diff | Self::RawDiff => "diff",
+            Self::Ls | Self::RawLs | Self::Walk | Self::Sizes => "ls",
             Self::Restore => "restore",
             Self::ListLocks => "list locks",
             Self::CatLock => "cat lock",
@@ -112,6 +129,7 @@ impl Step {
             group: String::new(),
             members: Vec::new(),
             others: Vec::new(),
+            search: None,
         }
     }
 
@@ -158,9 +176,13 @@ impl Step {
         all
     }
 
-    /// The arguments for the log. A program of the policy is left out: what it is given is its owner's alone.
+    /// The arguments for the log. A program of the policy is left out: what it is given is its owner's alone; and of a
+    /// search what is looked for: a log names no file.
     #[must_use]
     pub fn shown(&self) -> String {
+        if let Some(search) = &self.search {
+            return format!("{} in {} snapshots", self.args.join(" "), search.snapshots.len());
+        }
         let shown = match self.args.iter().position(|arg| arg == "--") {
             Some(end) if self.args[..end].iter().any(|arg| arg == FROM_COMMAND) => &self.args[..end],
             _ => &self.args[..],

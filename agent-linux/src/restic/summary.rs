@@ -3,7 +3,7 @@
 use schema::{
     Class, Items, ItemsFull, OsText, RepoId, Slot, SourceFinding, SourceReason, Summary, Timestamp,
     drill::{DrillCuts, DrillFault, DrillFinding, DrillSummary},
-    job::{BackupSummary, ForgetResult, ProbeSummary},
+    job::{BackupSummary, DiffTotals, ForgetResult, ProbeSummary},
     limits::{MAX_DRILL_FINDINGS, MAX_SOURCE_FINDINGS},
     report::{Entry, EntryKind, Snapshot, SnapshotSize},
     restore::{RestoreFailure, RestoreSummary},
@@ -56,6 +56,19 @@ pub enum JobSummary {
         /// How many were left out, beyond the limit.
         left_out: u32,
     },
+    /// Of a search by name.
+    Found {
+        /// How many snapshots were looked through.
+        snapshots: u32,
+        /// How many more were asked for.
+        snapshots_left_out: u32,
+        /// How many entries came.
+        hits: u32,
+        /// How many did not.
+        left_out: u32,
+    },
+    /// Of a comparison of two snapshots.
+    Differences(DiffTotals),
     /// Of any job that ended because the storage's host key is not known, or another one.
     HostKey {
         /// The slot whose storage it is.
@@ -278,6 +291,16 @@ impl JobSummary {
                 entries: entries.saturating_sub(given_up),
                 left_out: left_out.saturating_add(given_up),
             },
+            Self::Found { snapshots, snapshots_left_out, hits, left_out } => Self::Found {
+                snapshots,
+                snapshots_left_out,
+                hits: hits.saturating_sub(given_up),
+                left_out: left_out.saturating_add(given_up),
+            },
+            Self::Differences(totals) => Self::Differences(DiffTotals {
+                left_out: totals.left_out.saturating_add(given_up.into()),
+                ..totals
+            }),
             other => other,
         }
     }
@@ -329,6 +352,13 @@ impl JobSummary {
             Self::Restore(done) => Summary::Restore(done.to_wire(buffer)),
             Self::Drill(done) => Summary::Drill(done.to_wire(buffer)),
             Self::Folder { entries, left_out } => Summary::Folder { entries: *entries, left_out: *left_out },
+            Self::Found { snapshots, snapshots_left_out, hits, left_out } => Summary::Found {
+                snapshots: *snapshots,
+                snapshots_left_out: *snapshots_left_out,
+                hits: *hits,
+                left_out: *left_out,
+            },
+            Self::Differences(totals) => Summary::Differences(*totals),
             Self::HostKey { slot, key } => Summary::HostKey { slot: *slot, key },
         }
     }

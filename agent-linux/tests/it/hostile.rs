@@ -8,8 +8,7 @@ use crate::program::{Agent, Scene};
 use schema::{
     Class, CommandBody, ConfigUpdate, Credentials, Items, JobId, JobKind, JobSpec, Keep, OsText, Outcome,
     Overwrite, RestoreTarget, Run, Slot, SlotRevision,
-    job::DrillSpec,
-    job::{BackupSpec, ForgetGroup},
+    job::{BackupSpec, DrillSpec, FindSpec, ForgetGroup},
     restore::RestoreSpec,
 };
 use std::{
@@ -61,7 +60,9 @@ const fn reach(kind: JobKind) -> Reach {
         | JobKind::Stats
         | JobKind::Snapshots
         | JobKind::Ls
-        | JobKind::Drill => Reach::Repository,
+        | JobKind::Drill
+        | JobKind::Find
+        | JobKind::Diff => Reach::Repository,
         JobKind::Backup | JobKind::Browse => Reach::Reads,
         JobKind::Restore => Reach::Writes,
     }
@@ -99,6 +100,14 @@ fn plain_job<'a>(kind: JobKind, includes: Items<'a, &'a str>) -> JobSpec<'a> {
             max_files: 1,
             max_bytes: 1 << 20,
             max_secs: 60,
+        }),
+        JobKind::Diff => JobSpec::Diff { against: SOME_SNAPSHOT, snapshot: "1badcafe" },
+        JobKind::Find => JobSpec::Find(FindSpec {
+            pattern: "*".into(),
+            ignore_case: false,
+            members: Items::EMPTY,
+            newest: 0,
+            since: None,
         }),
     }
 }

@@ -188,7 +188,7 @@ fn every_capture_has_its_outcome_and_class() {
                         );
                     }
                     Said::Progress(progress) => assert!(progress.permille <= 1000, "{progress:?}"),
-                    Said::Snapshot(_) | Said::Entry(_) => {}
+                    Said::Snapshot(_) | Said::Entry(_) | Said::Hit(_) => {}
                 }
             }
         }

@@ -1,7 +1,8 @@
 //! Nothing that restic could print makes the reader panic, grow without bound, or lie.
 
 use agent_linux::restic::{
-    Credentials,
+    Credentials, HitSeen,
+    find::Search,
     mask::{Mask, is_common},
     outcome::{Ended, MAX_MESSAGE_BYTES, Stop, judge},
     parse::{Reader, Said},
@@ -11,9 +12,9 @@ use proptest::{collection::vec, prelude::*};
 use schema::{Outcome, limits::MAX_LOG_LINE_BYTES};
 use std::collections::VecDeque;
 
-const KINDS: [StepKind; 14] = [
+const KINDS: [StepKind; 20] = [
     Config, Init, Backup, Forget, Prune, Check, Unlock, Stats, Snapshots, Ls, Walk, Restore, ListLocks,
-    CatLock,
+    CatLock, Choose, Find, RawFind, Diff, RawDiff, Sizes,
 ];
 
 /// Pieces of real lines, so that garbage is near to what is understood.
@@ -26,6 +27,9 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
         b"\"files_new\":-1,\"num_errors\":1e99,",
         b"9223372036854775808",
         b"[{\"keep\":[{\"id\":\"",
+        b"[{\"matches\":[{\"path\":\"/",
+        b"\"}],\"snapshot\":\"",
+        b"Found matching entries in snapshot ",
         b"}]}]",
         b"\"}",
         b"}\n",
@@ -51,7 +55,11 @@ proptest! {
         code in prop_oneof![Just(0), Just(1), Just(3), Just(10), Just(11), Just(12), any::<i32>()],
     ) {
         let mask = Mask::new([]);
+        let search = Search { pattern: b"*".to_vec(), ..Search::default() };
         let (mut reader, mut said) = (Reader::new(kind, &mask), VecDeque::new());
+        if matches!(kind, Find | RawFind) {
+            reader.searching(&search);
+        }
         out.iter().for_each(|piece| reader.stdout(piece, &mut said));
         err.iter().for_each(|piece| reader.stderr(piece, &mut said));
         let found = reader.finish(&mut said);
@@ -63,6 +71,9 @@ proptest! {
                 }
                 Said::Progress(progress) => prop_assert!(progress.permille <= 1000),
                 Said::Snapshot(snapshot) => prop_assert!(snapshot.id.len() <= 64),
+                Said::Hit(HitSeen::Entry(entry)) => prop_assert!(entry.path.len() <= 4096),
+                Said::Hit(HitSeen::Change(change)) => prop_assert!(change.path.len() <= 4096),
+                Said::Hit(HitSeen::Snapshot { id, .. }) => prop_assert!(id.len() <= 64),
                 Said::Entry(entry) => prop_assert!(!entry.name.is_empty() && entry.name.len() <= 1024),
             }
         }

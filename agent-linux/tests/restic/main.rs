@@ -6,6 +6,7 @@ mod args;
 mod captures;
 mod drill;
 mod faults;
+mod find;
 mod garbage;
 mod jobs;
 mod paths;

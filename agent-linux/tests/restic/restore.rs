@@ -152,6 +152,28 @@ async fn a_snapshot_that_was_made_by_hand_is_not_restored() {
 }
 
 #[tokio::test]
+async fn a_folder_without_a_file_is_restored_too() {
+    with_each_version(async |_, restic| {
+        let mut rig = Rig::initialised(restic).await;
+        let source = rig.source();
+        let empty = format!("{source}/empty/inner");
+        fs::create_dir_all(&empty).unwrap();
+        let backup = rig.backup(&[&source]).await.succeeded();
+        let JobSummary::Backup(saved) = backup.end.summary else { panic!("{backup:#?}") };
+        let picked = format!("{source}/empty");
+        for dry_run in [true, false] {
+            let to = new_folder(&rig, "");
+            let ran = restore(&mut rig, to, &saved.snapshot, &[&picked], dry_run).await.succeeded();
+            let RestoreDone { files, skipped, failed, .. } = done(&ran);
+            assert_eq!((*files, *skipped, *failed), (0, 0, 0), "{ran:#?}");
+        }
+        let made = one_in(&base(&rig, "")).join(empty.trim_start_matches('/'));
+        assert!(made.is_dir(), "{}", made.display());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_file_beside_no_folder_is_restored_too() {
     with_each_version(async |_, restic| {
         let mut rig = Rig::initialised(restic).await;

@@ -2,8 +2,8 @@
 
 use crate::tools::{self, Version};
 use agent_linux::restic::{
-    CarriedOver, Control, Credentials, EntrySeen, JobEnd, JobEvent, JobOrder, JobProgress, Places, RestoreTo,
-    SnapshotSeen, run_job,
+    CarriedOver, Control, Credentials, EntrySeen, HitSeen, JobEnd, JobEvent, JobOrder, JobProgress, Places,
+    RestoreTo, SnapshotSeen, run_job,
 };
 use core::time::Duration;
 use schema::{Class, Items, JobSpec, Outcome, job::BackupSpec};
@@ -47,6 +47,7 @@ pub(crate) struct Ran {
     pub(crate) progress: Vec<JobProgress>,
     pub(crate) snapshots: Vec<SnapshotSeen>,
     pub(crate) entries: Vec<EntrySeen>,
+    pub(crate) hits: Vec<HitSeen>,
 }
 
 impl Ran {
@@ -193,22 +194,23 @@ impl Rig {
         let job = async move { run_job(order, &events, &mut asked).await };
         let listen = async {
             let (mut log, mut progress) = (Vec::new(), Vec::new());
-            let (mut snapshots, mut entries) = (Vec::new(), Vec::new());
+            let (mut snapshots, mut entries, mut hits) = (Vec::new(), Vec::new(), Vec::new());
             while let Some(event) = heard.recv().await {
                 match event {
                     JobEvent::Log { stream, text, .. } => log.push(format!("{stream:?}: {text}")),
                     JobEvent::Progress(it) => progress.push(it),
                     JobEvent::Snapshot(it) => snapshots.push(it),
                     JobEvent::Entry(it) => entries.push(it),
+                    JobEvent::Hit(it) => hits.push(it),
                 }
             }
-            (log, progress, snapshots, entries)
+            (log, progress, snapshots, entries, hits)
         };
         let folder = self.folder.path().to_owned();
-        let (end, (log, progress, snapshots, entries), ()) =
+        let (end, (log, progress, snapshots, entries, hits), ()) =
             tokio::join!(job, listen, script(control, &folder));
         self.known = end.known.clone();
-        Ran { end, log, progress, snapshots, entries }
+        Ran { end, log, progress, snapshots, entries, hits }
     }
 
     /// How many locks lie in the local repository.

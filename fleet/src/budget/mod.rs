@@ -60,9 +60,10 @@ pub(crate) fn report(
 ) -> Result<(), Over> {
     spend(op, (host, Spent::Report, 1))?;
     match body {
-        ReportBody::Log { .. } | ReportBody::Snapshots { .. } | ReportBody::Entries { .. } => {
-            spend(op, (host, Spent::Bytes, bytes as u64))
-        }
+        ReportBody::Log { .. }
+        | ReportBody::Snapshots { .. }
+        | ReportBody::Entries { .. }
+        | ReportBody::Found { .. } => spend(op, (host, Spent::Bytes, bytes as u64)),
         _ => Ok(()),
     }
 }

@@ -7,6 +7,7 @@ use crate::audit;
 use crate::credentials;
 use crate::drill;
 use crate::facts::Facts;
+use crate::find;
 use crate::fleet::Fleet;
 use crate::folder;
 use crate::groups::{self, origins};
@@ -169,7 +170,7 @@ fn what_of(
         JobRequest::Restore(plan) => {
             let plan = restore::check(plan)?;
             let what = JobWhat::Restore(plan);
-            spec::with(&what, &Sources::default(), spec::fits)??;
+            spec::with(&what, "", &Sources::default(), spec::fits)??;
             (what, Vec::new())
         }
         JobRequest::Drill { group, files, bytes } => {
@@ -179,6 +180,21 @@ fn what_of(
             };
             let record = reads.get(&GROUPS, &(host, name.clone()))?.ok_or(Refused::GroupNotFound)?;
             (JobWhat::Drill(drill::plan(&name, *files, *bytes)?), vec![record])
+        }
+        JobRequest::Find(plan) => {
+            let plan = find::check(plan)?;
+            let group = match &plan.group {
+                Some(name) => {
+                    vec![reads.get(&GROUPS, &(host, name.clone()))?.ok_or(Refused::GroupNotFound)?]
+                }
+                None => Vec::new(),
+            };
+            (JobWhat::Find(plan), group)
+        }
+        JobRequest::Diff { against, snapshot } => {
+            folder::check_snapshot(snapshot)?;
+            find::check_against(against, snapshot)?;
+            (JobWhat::Diff { against: against.clone(), snapshot: snapshot.clone() }, Vec::new())
         }
     })
 }
@@ -323,7 +339,7 @@ pub(crate) fn dispatch(op: &mut Op<'_, '_>, host: HostId, request: &JobRequest) 
     if with_admin {
         credentials::push(op, host.id, &mut state, Slot::Admin, Some(id), expires_at)?;
     }
-    let command_seq = spec::with(&what, &sources, |spec| {
+    let command_seq = spec::with(&what, &host.restic_host, &sources, |spec| {
         spec::fits(spec)?;
         let run = Run { job: id, restic_host: &host.restic_host, deadline_secs: deadline_secs(&what), spec };
         outbox::enqueue(op, host.id, &mut state, expires_at, CommandBody::Run(run))
@@ -361,7 +377,7 @@ const fn deadline_secs(what: &JobWhat) -> u32 {
         JobKind::Probe => 120,
         JobKind::Init | JobKind::Unlock => 300,
         JobKind::Browse => 60,
-        JobKind::Snapshots | JobKind::Ls => 1_800,
+        JobKind::Snapshots | JobKind::Ls | JobKind::Find | JobKind::Diff => 1_800,
         JobKind::Stats | JobKind::Drill => 6 * 3_600,
         JobKind::Backup | JobKind::Forget | JobKind::Prune | JobKind::Check | JobKind::Restore => 0,
     }

@@ -1,14 +1,19 @@
 //! From records to the wire's specifications, built in buffers that are as large as needed.
 
-use crate::record::{
-    DrillPlan, Group, JobWhat, Newest, Origin, RestorePlan, RestoreTarget, Retention, named_by,
+use crate::{
+    find,
+    record::{
+        DrillPlan, FindPlan, Group, JobWhat, Newest, Origin, RestorePlan, RestoreTarget, Retention, named_by,
+    },
+    refused::Refused,
 };
-use crate::refused::Refused;
-use schema::job::{self, BackupSpec, DrillSpec, ForgetGroup, Right};
-use schema::limits::{MAX_MESSAGE_BYTES, MAX_SPEC_BYTES};
-use schema::os_text::bytes_of;
-use schema::restore::RestoreSpec;
-use schema::{Command, CommandBody, CommandSeq, Items, JobSpec, Keep, OsText, Timestamp, ToAgent};
+use schema::{
+    Command, CommandBody, CommandSeq, Items, JobSpec, Keep, OsText, Timestamp, ToAgent,
+    job::{self, BackupSpec, DrillSpec, FindSpec, ForgetGroup, Right},
+    limits::{MAX_MESSAGE_BYTES, MAX_SPEC_BYTES},
+    os_text::bytes_of,
+    restore::RestoreSpec,
+};
 
 fn too_long() -> Refused {
     Refused::invalid(
@@ -97,6 +102,7 @@ const WHOLE_BY: usize = 8;
 /// The specification of any job.
 pub(crate) fn with<R>(
     what: &JobWhat,
+    restic_host: &str,
     sources: &Sources,
     then: impl FnOnce(JobSpec<'_>) -> R,
 ) -> Result<R, Refused> {
@@ -129,8 +135,32 @@ pub(crate) fn with<R>(
             let source = sources.groups.first().ok_or(Refused::GroupNotFound)?;
             return with_drill(plan, source, then);
         }
+        JobWhat::Diff { against, snapshot } => JobSpec::Diff { against, snapshot },
+        JobWhat::Find(plan) => return with_find(plan, restic_host, sources.groups.first(), then),
     };
     Ok(then(spec))
+}
+
+/// The snapshots of a group are those of its own name, and those that it goes on with.
+fn with_find<R>(
+    plan: &FindPlan,
+    restic_host: &str,
+    source: Option<&Source>,
+    then: impl FnOnce(JobSpec<'_>) -> R,
+) -> Result<R, Refused> {
+    let mut members = Vec::new();
+    if let Some(Source { group, .. }) = source {
+        members.push(Origin { hostname: restic_host.to_owned(), tag: group.name.clone() });
+        members.extend(group.origins.iter().cloned());
+    }
+    let (mut room, pattern) = (origins_room(&members), find::pattern_of(&plan.pattern));
+    Ok(then(JobSpec::Find(FindSpec {
+        pattern: OsText::new(&pattern),
+        ignore_case: plan.ignore_case,
+        members: origins_of(&members, &mut room)?,
+        newest: plan.newest,
+        since: plan.since,
+    })))
 }
 
 fn with_restore<R>(plan: &RestorePlan, then: impl FnOnce(JobSpec<'_>) -> R) -> Result<R, Refused> {

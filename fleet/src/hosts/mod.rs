@@ -19,8 +19,8 @@ use crate::roster::RosterEntry;
 use crate::schedule;
 use crate::status;
 use crate::store::{
-    ENTRIES, HOST_JOBS, HOST_NAMES, HOST_TOKENS, HOSTS, JOBS, LISTED, LOG_STATES, LOGS, REPO_HOSTS, REPOS,
-    Reads, Span, TOKENS, Tx,
+    ENTRIES, FOUND, HOST_JOBS, HOST_NAMES, HOST_TOKENS, HOSTS, JOBS, LISTED, LOG_STATES, LOGS, REPO_HOSTS,
+    REPOS, Reads, Span, TOKENS, Tx,
 };
 use schema::{HostId, name};
 
@@ -191,6 +191,7 @@ pub(crate) fn delete(tx: &mut Tx<'_>, host: &Host) -> Result<(), StoreError> {
         tx.remove(&LOG_STATES, &job)?;
         budget::remove_pieces(tx, &LISTED, job)?;
         budget::remove_pieces(tx, &ENTRIES, job)?;
+        budget::remove_pieces(tx, &FOUND, job)?;
         tx.effects.ended.push(job);
     }
     for (_, token) in tx.keys(&HOST_TOKENS, &own, usize::MAX)? {

@@ -3,8 +3,8 @@
 use crate::bounds::MOST_BYTES;
 use crate::bounds::clip;
 use crate::record::{
-    BackupFigures, DrillCuts, DrillFigures, DrillFinding, ForgetFigures, JobFigures, ProbeFigures,
-    RestoreFailure, RestoreFigures, SourceFinding,
+    BackupFigures, DiffFigures, DrillCuts, DrillFigures, DrillFinding, ForgetFigures, JobFigures,
+    ProbeFigures, RestoreFailure, RestoreFigures, SourceFinding,
 };
 use schema::{
     Summary,
@@ -65,6 +65,19 @@ pub(super) fn of(summary: &Summary<'_>) -> JobFigures {
         Summary::Restore(done) => JobFigures::Restore(restored(&done)),
         Summary::Drill(found) => JobFigures::Drill(drilled(&found)),
         Summary::Folder { entries, left_out } => JobFigures::Folder { entries, left_out },
+        Summary::Differences(totals) => JobFigures::Differences(DiffFigures {
+            added: bounded(totals.added),
+            removed: bounded(totals.removed),
+            changed: bounded(totals.changed),
+            types: bounded(totals.types),
+            added_bytes: bounded(totals.added_bytes),
+            removed_bytes: bounded(totals.removed_bytes),
+            changed_bytes: bounded(totals.changed_bytes),
+            left_out: bounded(totals.left_out),
+        }),
+        Summary::Found { snapshots, snapshots_left_out, hits, left_out } => {
+            JobFigures::Found { snapshots, snapshots_left_out, hits, left_out }
+        }
         Summary::HostKey { slot, key } => {
             let key = key[..key.floor_char_boundary(MAX_VALUE_BYTES)].to_owned();
             JobFigures::HostKey { slot, key }

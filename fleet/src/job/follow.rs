@@ -3,6 +3,7 @@
 
 use super::next_open;
 use crate::change::Changed;
+use crate::find;
 use crate::folder;
 use crate::listing;
 use crate::maintenance::last_run;
@@ -29,6 +30,7 @@ pub(super) fn written(op: &mut Op<'_, '_>, before: Option<&Job>, job: &Job) -> R
             listing::job_ended(op, job)?;
         }
         folder::job_ended(op, job)?;
+        find::job_ended(op, job)?;
     }
     let sound = if is_ended { soundness::backup_ended(op, job)? } else { None };
     let mut summary = op.tx.get(&SUMMARIES, &job.host)?.unwrap_or_default();

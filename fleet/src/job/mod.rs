@@ -15,7 +15,9 @@ use crate::change::Changed;
 use crate::op::Op;
 use crate::record::Job;
 use crate::refused::StoreError;
-use crate::store::{ENTRIES, HOST_JOBS, JOBS, KIND_JOBS, LISTED, LOG_STATES, LOGS, Reads, Span, Tx};
+use crate::store::{
+    ENTRIES, FINDS, FOUND, HOST_JOBS, JOBS, KIND_JOBS, LISTED, LOG_STATES, LOGS, Reads, Span, Tx,
+};
 use row::next_open;
 use schema::{HostId, JobId};
 
@@ -42,6 +44,8 @@ pub(crate) fn remove(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {
     tx.remove_all(&LOGS, &Span::under(&job.id))?;
     budget::remove_pieces(tx, &LISTED, job.id)?;
     budget::remove_pieces(tx, &ENTRIES, job.id)?;
+    budget::remove_pieces(tx, &FOUND, job.id)?;
+    tx.remove(&FINDS, &(job.host, job.id))?;
     tx.effects.ended.push(job.id);
     tx.effects.changed(Changed::Job { host: job.host, job: job.id });
     budget::change_usage(tx, job.host, |usage| {

@@ -7,6 +7,7 @@ use crate::bounds::clip;
 use crate::budget;
 use crate::change::Changed;
 use crate::credentials;
+use crate::find;
 use crate::folder;
 use crate::host_clock::HostClock;
 use crate::hosts;
@@ -202,6 +203,9 @@ fn take_body(op: &mut Op<'_, '_>, host: HostId, report: &Report<'_>) -> Result<O
         }
         ReportBody::Entries { job, first, entries } => {
             return Ok(folder::take_page(op.tx, host, job, first, &entries)?.err());
+        }
+        ReportBody::Found { job, first, hits } => {
+            return Ok(find::take_page(op.tx, host, job, first, &hits)?.err());
         }
         ReportBody::NotUnderstood { seq } => {
             if let Some(job) = job_of_command(op.tx, host, seq)? {

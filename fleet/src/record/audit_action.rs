@@ -151,6 +151,8 @@ const fn job_code(kind: JobKind) -> &'static str {
         JobKind::Restore => "job.restore",
         JobKind::Browse => "job.browse",
         JobKind::Drill => "job.drill",
+        JobKind::Find => "job.find",
+        JobKind::Diff => "job.diff",
     }
 }
 

@@ -1,4 +1,6 @@
-use super::{Actor, DrillFigures, DrillPlan, Hold, RestoreFigures, RestorePlan, Retention};
+use super::{
+    Actor, DiffFigures, DrillFigures, DrillPlan, FindPlan, Hold, RestoreFigures, RestorePlan, Retention,
+};
 use schema::{
     Class, CommandSeq, HostId, JobId, JobKind, Outcome, Refusal, RepoId, Slot, SourceReason, Timestamp,
 };
@@ -236,6 +238,15 @@ pub enum JobWhat {
     Restore(RestorePlan),
     /// Restore files drawn by lot, compare them, and take them away again.
     Drill(DrillPlan),
+    /// Look for names in snapshots.
+    Find(FindPlan),
+    /// Compare two snapshots.
+    Diff {
+        /// restic's id of the older snapshot.
+        against: String,
+        /// restic's id of the snapshot that is compared with it.
+        snapshot: String,
+    },
 }
 
 impl JobWhat {
@@ -256,6 +267,8 @@ impl JobWhat {
             Self::Browse { .. } => JobKind::Browse,
             Self::Restore(_) => JobKind::Restore,
             Self::Drill(_) => JobKind::Drill,
+            Self::Find(_) => JobKind::Find,
+            Self::Diff { .. } => JobKind::Diff,
         }
     }
 
@@ -268,7 +281,8 @@ impl JobWhat {
     /// Whether its only purpose is to show something to a person who has a page open.
     #[must_use]
     pub const fn is_look(&self) -> bool {
-        self.is_dry_run() || matches!(self, Self::Ls { .. } | Self::Browse { .. })
+        self.is_dry_run()
+            || matches!(self, Self::Ls { .. } | Self::Browse { .. } | Self::Find(_) | Self::Diff { .. })
     }
 
     /// Whether it needs the repository to itself, so that no other job may run on it at the same time.
@@ -421,6 +435,19 @@ pub enum JobFigures {
     },
     /// Figures of a drill.
     Drill(DrillFigures),
+    /// Of a search by name.
+    Found {
+        /// Number of snapshots that were looked through.
+        snapshots: u32,
+        /// Number of snapshots that were asked for and not looked through.
+        snapshots_left_out: u32,
+        /// Number of entries that came, one for each snapshot that has it.
+        hits: u32,
+        /// Number of entries that did not come.
+        left_out: u32,
+    },
+    /// Of a comparison of two snapshots.
+    Differences(DiffFigures),
 }
 
 /// What a probe found.

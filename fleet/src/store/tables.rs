@@ -5,10 +5,10 @@ use super::{Order, Reads, Span, Table, TableId, first_form};
 use crate::link::{Link, LinkState, Outgoing};
 use crate::record::meta::Meta;
 use crate::record::{
-    ApiToken, AuditEntry, Confirmed, CredentialsRow, EntryPage, FolderSeen, GivenUp, Group, Host, InKit, Job,
-    LastRuns, Listing, ListingState, LogChunk, LogState, Maintenance, Operator, PendingRun, Place, Presence,
-    RepoPoint, RepoState, ScheduleRow, Session, SnapshotPage, Soundness, Summary, TokenRow, TryCount, Usage,
-    Viewer,
+    ApiToken, AuditEntry, Confirmed, CredentialsRow, EntryPage, FolderSeen, FoundPage, FoundSeen, GivenUp,
+    Group, Host, InKit, Job, LastRuns, Listing, ListingState, LogChunk, LogState, Maintenance, Operator,
+    PendingRun, Place, Presence, RepoPoint, RepoState, ScheduleRow, Session, SnapshotPage, Soundness,
+    Summary, TokenRow, TryCount, Usage, Viewer,
 };
 use crate::refused::StoreError;
 use redb::TableDefinition;
@@ -133,6 +133,10 @@ tables! {
     FOLDERS: (HostId, String) => FolderSeen, "folders", of a host;
     /// Their pieces, by the number of the first entry.
     ENTRIES: (JobId, u32) => EntryPage, "entries";
+    /// Searches by name whose results are kept.
+    FINDS: (HostId, JobId) => FoundSeen, "finds", of a host;
+    /// Their pieces, by the number of the first row.
+    FOUND: (JobId, u32) => FoundPage, "found";
     SUMMARIES: HostId => Summary, "summaries", of a host;
     /// By number, oldest first.
     AUDIT: u64 => AuditEntry, "audit";
@@ -157,6 +161,8 @@ first_form!(
     CredentialsRow,
     EntryPage,
     FolderSeen,
+    FoundPage,
+    FoundSeen,
     GivenUp,
     Group,
     Host,

@@ -3,9 +3,12 @@
 
 use crate::support::{Agent, HOUR_MS, World, backup, by, credentials, group, hourly, settings};
 use data_encoding::HEXLOWER;
-use fleet::record::{CredentialsInput, MaintenanceInput, Retention, Role, RuleInput, Scope, TryCount};
+use fleet::record::{
+    CredentialsInput, FindPlan, MaintenanceInput, Retention, Role, RuleInput, Scope, TryCount,
+};
 use fleet::{DATA_FILE, Fleet, JobRequest, KitChoice};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
+use schema::report::Hit;
 use schema::report::{Entry, EntryKind, Finished, Snapshot, Trouble};
 use schema::stats::{CheckResult, LockSeen, Size, SizeSource, SnapshotCount};
 use schema::{
@@ -28,6 +31,7 @@ async fn live(folder: &Path) {
     fleet.put_credentials(agent.host, Slot::Admin, credentials(), by()).await.unwrap();
     list(&mut agent).await;
     look(&mut agent).await;
+    search(&mut agent).await;
     agent.back_up("etc", Outcome::Succeeded).await;
     figures(&agent).await;
     let rule = RuleInput { enabled: true, every: "1d".to_owned(), ..RuleInput::default() };
@@ -111,6 +115,28 @@ async fn look(agent: &mut Agent) {
     let job = look_begun(agent, "/srv").await;
     agent.finish(job, Outcome::Succeeded, Summary::Folder { entries: 1, left_out: 2 }).await;
     look_begun(agent, "/home").await;
+}
+
+/// A search by name that found one file.
+async fn search(agent: &mut Agent) {
+    let plan = FindPlan {
+        pattern: "fstab".to_owned(),
+        ignore_case: true,
+        group: Some("etc".to_owned()),
+        newest: 3,
+        since: Some(Timestamp(1)),
+    };
+    let job = agent.fleet.dispatch(agent.host, JobRequest::Find(plan), by()).await.unwrap().id;
+    agent.take_all();
+    agent.report(ReportBody::Accepted { job, behind: 0 }).await;
+    let (path, kind) = ("/etc/fstab".into(), EntryKind::File);
+    let entry = Hit::Entry { path, kind, bytes: 7, files: 0, modified_at: Some(Timestamp(1)) };
+    let mut room = [0; 256];
+    let hits = Items::write([entry, Hit::Snapshot { id: "0123456789abcdef", time: Timestamp(2) }], &mut room)
+        .unwrap();
+    agent.report(ReportBody::Found { job, first: 0, hits }).await;
+    let summary = Summary::Found { snapshots: 1, snapshots_left_out: 2, hits: 1, left_out: 3 };
+    agent.finish(job, Outcome::Succeeded, summary).await;
 }
 
 async fn figures(agent: &Agent) {

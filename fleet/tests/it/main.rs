@@ -10,6 +10,7 @@ mod dispatch;
 mod drill;
 mod enroll;
 mod figures;
+mod finds;
 mod folders;
 mod hello;
 mod host_keys;

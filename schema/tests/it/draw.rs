@@ -9,11 +9,11 @@ use schema::{
     StatsRevision, Stream, Summary, Timestamp, ToAgent, TokenId,
     drill::{DrillCuts, DrillFault, DrillFinding, DrillSummary},
     job::{
-        BackupSpec, BackupSummary, DrillSpec, ForgetGroup, ForgetResult, Origin, ProbeSummary, Right,
-        SourceFinding,
+        BackupSpec, BackupSummary, DiffTotals, DrillSpec, FindSpec, ForgetGroup, ForgetResult, Origin,
+        ProbeSummary, Right, SourceFinding,
     },
     plan::PlannedSchedule,
-    report::{Entry, EntryKind, Finished, Snapshot, SnapshotSize, Trouble},
+    report::{ChangeKind, Entry, EntryKind, Finished, Hit, Snapshot, SnapshotSize, Trouble},
     restore::{Overwrite, RestoreFailure, RestoreSpec, RestoreSummary, RestoreTarget},
     stats::{CheckResult, Lock, LockSeen, PruneResult, Size, SizeSource, SnapshotCount},
 };
@@ -206,12 +206,28 @@ draw!(
         Restore,
         Browse,
         Drill,
+        Find,
+        Diff,
     }
 );
 draw!(enum JobSpec<'static> {
     Probe, Init, Backup { 0 }, Forget { groups, others, dry_run }, Prune { dry_run }, Check { subset_pct },
     Unlock { all }, Stats, Snapshots, Ls { snapshot, path }, Restore { 0 }, Browse { path },
     Drill { 0 },
+    Find { 0 }, Diff { against, snapshot },
+});
+draw!(struct FindSpec<'static> { pattern, ignore_case, members, newest, since });
+draw!(enum Hit<'static> { Entry { path, kind, bytes, files, modified_at }, Snapshot { id, time }, Change { path, change, is_folder, bytes } });
+draw!(
+    enum ChangeKind {
+        Added,
+        Removed,
+        Changed,
+        Type,
+    }
+);
+draw!(struct DiffTotals {
+    added, removed, changed, types, added_bytes, removed_bytes, changed_bytes, left_out
 });
 draw!(struct BackupSpec<'static> {
     group, includes, excludes, exclude_if_present, one_file_system, required_mounts, hooks_before, hooks_after,
@@ -299,6 +315,8 @@ draw!(enum Summary<'static> {
     Folder { entries, left_out },
     HostKey { slot, key },
     Drill { 0 },
+    Found { snapshots, snapshots_left_out, hits, left_out },
+    Differences { 0 },
 });
 draw!(struct ProbeSummary { repo, repo_version, append_only, answered_ms });
 draw!(struct BackupSummary<'static> {
@@ -330,6 +348,7 @@ draw!(enum ReportBody<'static> {
     Log { job, first_line, lines }, Finished { 0 }, ConfigApplied { slot, revision, refused },
     Snapshots { job, first, snapshots }, NotUnderstood { seq }, Dropped, CancelMissed { job },
     Trouble { kind, detail }, Entries { job, first, entries }, Own { job, schedule, group, due_at },
+    Found { job, first, hits },
 });
 draw!(struct Finished<'static> {
     job, outcome, class, exit_code, started_at, finished_at, message, log_lines, summary

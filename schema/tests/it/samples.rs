@@ -10,11 +10,11 @@ use schema::{
     drill::{DrillCuts, DrillFault, DrillFinding, DrillSummary},
     encode,
     job::{
-        BackupSpec, BackupSummary, DrillSpec, ForgetGroup, ForgetResult, Origin, ProbeSummary, Right,
-        SourceFinding,
+        BackupSpec, BackupSummary, DiffTotals, DrillSpec, FindSpec, ForgetGroup, ForgetResult, Origin,
+        ProbeSummary, Right, SourceFinding,
     },
     plan::PlannedSchedule,
-    report::{Entry, EntryKind, Finished, Snapshot, SnapshotSize, Trouble},
+    report::{ChangeKind, Entry, EntryKind, Finished, Hit, Snapshot, SnapshotSize, Trouble},
     restore::{Overwrite, RestoreFailure, RestoreSpec, RestoreSummary, RestoreTarget},
     stats::{CheckResult, Lock, LockSeen, PruneResult, Size, SizeSource, SnapshotCount},
 };
@@ -303,6 +303,14 @@ fn jobs(samples: &mut Vec<Sample>) {
             max_bytes: 512 << 20,
             max_secs: 900,
         }),
+        JobSpec::Find(FindSpec {
+            pattern: OsText::new(b"*inv\xff*"),
+            ignore_case: true,
+            members: list_of([Origin { hostname: "alpha", tag: "etc" }]),
+            newest: 30,
+            since: Some(AT),
+        }),
+        JobSpec::Diff { against: SNAPSHOT, snapshot: "0badcafe" },
     ] {
         add!(samples, enum JobSpec "", spec);
     }
@@ -346,6 +354,17 @@ fn jobs(samples: &mut Vec<Sample>) {
         Summary::Snapshots { count: 365, left_out: 3 },
         Summary::Restore(restore_summary()),
         Summary::Folder { entries: 3, left_out: 1 },
+        Summary::Found { snapshots: 30, snapshots_left_out: 2, hits: 3, left_out: 1 },
+        Summary::Differences(DiffTotals {
+            added: 1,
+            removed: 2,
+            changed: 3,
+            types: 4,
+            added_bytes: 5,
+            removed_bytes: 6,
+            changed_bytes: 7,
+            left_out: 8,
+        }),
         Summary::HostKey {
             slot: Slot::Repo,
             key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICFtrxhWjDF951LzoCci9l1s2HWVOkTsqsV930PsUvmt",
@@ -488,6 +507,26 @@ fn reports(samples: &mut Vec<Sample>) {
         ReportBody::Trouble { kind: Trouble::StateFolder, detail: "No space left on device" },
         ReportBody::Entries { job: JOB, first: 200, entries: list_of([file, folder]) },
         ReportBody::Own { job: JOB, schedule: "nightly", group: "etc", due_at: Timestamp(1_795_399_200_000) },
+        ReportBody::Found {
+            job: JOB,
+            first: 2,
+            hits: list_of([
+                Hit::Entry {
+                    path: OsText::new(b"/srv/inv\xff"),
+                    kind: EntryKind::Folder,
+                    bytes: 1_024,
+                    files: 3,
+                    modified_at: Some(AT),
+                },
+                Hit::Snapshot { id: SNAPSHOT, time: AT },
+                Hit::Change {
+                    path: OsText::new(b"/srv/gone\xff"),
+                    change: ChangeKind::Removed,
+                    is_folder: false,
+                    bytes: 5,
+                },
+            ]),
+        },
     ];
     for body in bodies {
         add!(samples, enum ReportBody "", body);

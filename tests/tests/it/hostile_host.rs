@@ -9,7 +9,8 @@ use schema::{
     Progress, Refusal, RepoId, RepoStats, ReportBody, ReportSeq, Slot, SlotRevision, StatsRevision, Stream,
     Summary, Timestamp,
     drill::{DrillCuts, DrillSummary},
-    report::{Entry, EntryKind, Finished, Snapshot, Trouble},
+    job::DiffTotals,
+    report::{Entry, EntryKind, Finished, Hit, Snapshot, Trouble},
     restore::RestoreSummary,
     stats::{CheckResult, Lock, LockSeen, PruneResult, Size, SizeSource, SnapshotCount},
 };
@@ -137,7 +138,23 @@ fn summaries(aim: &Aim) -> Vec<Summary<'static>> {
             findings: Items::EMPTY,
             findings_left_out: u32::MAX,
         })),
-        Summary::Drill { .. } => None,
+        Summary::Drill { .. } => Some(Summary::Found {
+            snapshots: u32::MAX,
+            snapshots_left_out: u32::MAX,
+            hits: u32::MAX,
+            left_out: u32::MAX,
+        }),
+        Summary::Found { .. } => Some(Summary::Differences(DiffTotals {
+            added: u64::MAX,
+            removed: u64::MAX,
+            changed: u64::MAX,
+            types: u64::MAX,
+            added_bytes: u64::MAX,
+            removed_bytes: u64::MAX,
+            changed_bytes: u64::MAX,
+            left_out: u64::MAX,
+        })),
+        Summary::Differences(_) => None,
     } {
         all.push(next);
     }
@@ -192,6 +209,14 @@ fn entries() -> Items<'static, Entry<'static>> {
     Items::write([entry], room).expect("few")
 }
 
+fn hits() -> Items<'static, Hit<'static>> {
+    let room = Box::leak(vec![0; 4096].into_boxed_slice());
+    let (bytes, files, modified_at) = (u64::MAX, u64::MAX, Some(Timestamp(u64::MAX)));
+    let entry =
+        Hit::Entry { path: OsText::new(b"\xff/../.."), kind: EntryKind::Folder, bytes, files, modified_at };
+    Items::write([entry, Hit::Snapshot { id: "../forged", time: Timestamp(u64::MAX) }], room).expect("few")
+}
+
 fn lines() -> Items<'static, LogLine<'static>> {
     let room = Box::leak(vec![0; 4096].into_boxed_slice());
     let line = LogLine { after_ms: u32::MAX, stream: LogStream::Err, text: "forged line" };
@@ -229,7 +254,8 @@ fn reports(aim: &Aim) -> Vec<ReportBody<'static>> {
         ReportBody::Entries { .. } => {
             Some(ReportBody::Own { job, schedule: "nightly", group: GROUP, due_at: aim.now })
         }
-        ReportBody::Own { .. } => None,
+        ReportBody::Own { .. } => Some(ReportBody::Found { job, first: 0, hits: hits() }),
+        ReportBody::Found { .. } => None,
     } {
         all.push(next);
     }

@@ -18,6 +18,7 @@ mod first_minutes;
 mod folders;
 mod footprint;
 mod forgotten_host;
+mod found;
 mod full_life;
 mod host_keys;
 mod hostile_host;

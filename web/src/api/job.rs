@@ -1,6 +1,6 @@
 //! Jobs and their logs.
 
-use super::dto::{JobOut, LogLineOut, LogOut};
+use super::dto::{DifferencesOut, FoundOut, JobOut, LogLineOut, LogOut};
 use super::list::List;
 use crate::app::Ctx;
 use crate::joblog::JobLog;
@@ -48,6 +48,32 @@ pub(crate) async fn one(ctx: Ctx, Path(job): Path<String>) -> Result<Json<JobOut
     ctx.read(move |ctx, state| {
         let job = find(state, &job)?;
         Ok(Json(JobOut::new(&job, ctx.app.fleet.progress(job.id))))
+    })
+    .await
+}
+
+/// `GET /api/jobs/{job}/found`.
+pub(crate) async fn found(
+    ctx: Ctx,
+    Path(job): Path<String>,
+    query: Query,
+) -> Result<Json<FoundOut>, Problem> {
+    ctx.read(move |_, state| {
+        let job = find(state, &job)?;
+        Ok(Json(FoundOut::new(state.found(&job)?, &query.page()?)))
+    })
+    .await
+}
+
+/// `GET /api/jobs/{job}/differences`.
+pub(crate) async fn differences(
+    ctx: Ctx,
+    Path(job): Path<String>,
+    query: Query,
+) -> Result<Json<DifferencesOut>, Problem> {
+    ctx.read(move |_, state| {
+        let job = find(state, &job)?;
+        Ok(Json(DifferencesOut::new(state.differences(&job)?, &query.page()?)))
     })
     .await
 }

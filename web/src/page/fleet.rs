@@ -194,6 +194,9 @@ pub(crate) struct FleetView {
     /// What stands behind the address of a search.
     pub(crate) sort_query: String,
     pub(crate) rows_href: String,
+    /// Where files are found by name on the hosts that are shown, and what those are called.
+    pub(crate) find_href: String,
+    pub(crate) find_on: String,
     pub(crate) shown: String,
     pub(crate) before_href: Option<String>,
     pub(crate) next_href: Option<String>,
@@ -246,6 +249,8 @@ impl crate::sample::Samples for FleetView {
             filters: vec![FilterLink::sample(s)],
             rows: vec![FleetRow::sample(s)],
             rows_href: "/?part=fleet-hosts".to_owned(),
+            find_href: "/find?q=boat".to_owned(),
+            find_on: "these 4 hosts".to_owned(),
             shown: s.text("1 to 4 of 4, worst first"),
             before_href: Some("/?page=1".to_owned()),
             next_href: Some("/?page=3".to_owned()),
@@ -378,6 +383,11 @@ fn view(now: Timestamp, all: &[HostRow], filter: &HostFilter, order: Order, page
         order: order.by.words().1,
         sort_query: if order == Order::WORST { String::new() } else { format!("&sort={}", order.text()) },
         rows_href: href(true, filter.state, order, page),
+        find_href: format!("/find{}", href(false, filter.state, Order::WORST, 1).trim_start_matches('/')),
+        find_on: match rows.len() {
+            1 => "this host".to_owned(),
+            all => format!("these {}", many(all as u64, "host")),
+        },
         shown: if rows.len() <= PAGE_ROWS {
             many(rows.len() as u64, "host")
         } else {

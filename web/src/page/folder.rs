@@ -85,6 +85,8 @@ pub(crate) struct FolderView {
     pub(crate) group_href: Option<String>,
     /// Where files of it are restored; of a snapshot's.
     pub(crate) restore: Option<RestoreFrom>,
+    /// Where the snapshot is compared with the one before.
+    pub(crate) changes_href: Option<String>,
 }
 
 /// Where files of a snapshot's folder are restored.
@@ -144,6 +146,7 @@ impl crate::sample::Samples for FolderView {
                 action: "/hosts/01/restore".to_owned(),
                 snapshot: s.text("4d02a9f1"),
             }),
+            changes_href: (!pick).then(|| "/hosts/01/snapshots/4d02a9f1/changes".to_owned()),
         };
         vec![folder(true, true), folder(false, true), folder(false, false)]
     }
@@ -372,6 +375,10 @@ fn read(ctx: &Ctx, state: &FleetState, host: &str, wanted: &Wanted) -> Result<Fo
                     form_urlencoded::Serializer::new(String::new()).append_pair("path", line).finish();
                 format!("/hosts/{id}/new-group?{query}")
             }),
+        changes_href: wanted
+            .snapshot
+            .as_ref()
+            .map(|snapshot| format!("/hosts/{id}/snapshots/{snapshot}/changes")),
         restore: wanted.snapshot.as_ref().map(|snapshot| RestoreFrom {
             action: format!("/hosts/{id}/restore"),
             snapshot: snapshot.clone(),

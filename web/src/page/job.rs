@@ -151,6 +151,10 @@ fn request_of(what: &JobWhat) -> JobRequest {
         JobWhat::Drill(plan) => {
             JobRequest::Drill { group: Some(plan.group.clone()), files: None, bytes: None }
         }
+        JobWhat::Find(plan) => JobRequest::Find(plan.clone()),
+        JobWhat::Diff { against, snapshot } => {
+            JobRequest::Diff { against: against.clone(), snapshot: snapshot.clone() }
+        }
     }
 }
 
@@ -169,7 +173,7 @@ fn again(state: &FleetState, job: &Job) -> Result<Option<(String, Option<String>
         JobWhat::Ls { snapshot, path } => super::folder::again_href(job.host, Some(snapshot), path),
         JobWhat::Drill(plan) => super::proof::prove_href(job.host, Some(&plan.group)),
         // Its page is the place: what is there now is looked at first.
-        JobWhat::Restore(_) => return Ok(None),
+        JobWhat::Restore(_) | JobWhat::Find(_) | JobWhat::Diff { .. } => return Ok(None),
         // Which live lock is meant is said on the page that shows it.
         JobWhat::Unlock { all: true } => return Ok(None),
         what => format!("{host}/repo/{}", what.kind().as_str()),

@@ -10,7 +10,7 @@ use crate::explanation::{Explanation, NextStep};
 use crate::format::{When, ago, bytes, bytes_parts, clock, count, duration, many};
 use crate::joblog::LineView;
 use crate::template::View;
-use crate::words::{Badge, actor, hold, is_broken_off, job_title, ran, restore_target};
+use crate::words::{Badge, actor, hold, is_broken_off, job_title, many_entries, ran, restore_target};
 use fleet::record::{
     BackupFigures, EndedBy, ForgetFigures, Job, JobFigures, JobProgress, JobState, JobWhat, RestorePlan,
     RestoreTarget,
@@ -421,6 +421,19 @@ pub(crate) fn figures(job: &Job) -> Vec<Figure> {
                 Figure::new("Omitted", count(u64::from(*left_out)), ""),
             ]
         }
+        JobFigures::Differences(found) => vec![
+            Figure::bytes("Added", found.added_bytes, &format!(" in {}", many_entries(found.added))),
+            Figure::bytes("Removed", found.removed_bytes, &format!(" in {}", many_entries(found.removed))),
+            Figure::bytes("Changed", found.changed_bytes, &format!(" in {}", many_entries(found.changed))),
+            Figure::new("Of another kind", count(found.types), ""),
+            Figure::new("Omitted", count(found.left_out), ""),
+        ],
+        JobFigures::Found { snapshots, snapshots_left_out, hits, left_out } => vec![
+            Figure::new("Matches", count(u64::from(*hits)), ""),
+            Figure::new("Matches omitted", count(u64::from(*left_out)), ""),
+            Figure::new("Snapshots searched", count(u64::from(*snapshots)), ""),
+            Figure::new("Snapshots omitted", count(u64::from(*snapshots_left_out)), ""),
+        ],
         JobFigures::HostKey { key, .. } => {
             vec![Figure::new("Host key", crate::words::host_key(key), "")]
         }

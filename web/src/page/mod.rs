@@ -6,10 +6,12 @@ pub(crate) mod attention;
 pub(crate) mod audit;
 pub(crate) mod backup_charts;
 pub(crate) mod bar;
+pub(crate) mod changes;
 pub(crate) mod confirm;
 pub(crate) mod enrol;
 pub(crate) mod fact;
 pub(crate) mod filter_link;
+pub(crate) mod find;
 pub(crate) mod fleet;
 pub(crate) mod folder;
 pub(crate) mod form_address;
@@ -64,6 +66,7 @@ macro_rules! views {
 views! {
     account::AccountView,
     audit::AuditView,
+    changes::ChangesView,
     confirm::ConfirmView,
     crate::present::ErrorView,
     sign_in::LoginView,
@@ -71,6 +74,7 @@ views! {
     sign_in::SetupView,
     enrol::EnrolView,
     enrol::NewHostView,
+    find::FindView,
     fleet::FleetRowView,
     fleet::FleetView,
     folder::FolderView,

@@ -121,6 +121,9 @@ fn title(job: &Job, plan: &RestorePlan, done: &RestoreFigures, has_figures: bool
             many(all, "file"),
             count(done.skipped)
         ),
+        (true, true) if all == 0 && done.deleted == 0 => {
+            "The folders were restored; there is no file in them".to_owned()
+        }
         (true, true) => {
             let what =
                 if all == 1 { "The file was".to_owned() } else { format!("All {}", many(all, "file")) };

@@ -330,13 +330,14 @@ fn view(now: Timestamp, row: &SnapshotRow, lacking: &BTreeMap<String, Flawed>) -
     }
 }
 
-/// The one path that was backed up, for an address; `/` when there are several.
+/// The one path that was backed up, for an address; `/` when there are several, and when it is none that can be opened:
+/// a path may stand in a snapshot as it was typed.
 fn opens_at(row: &SnapshotRow) -> String {
     let path = match row.paths.as_slice() {
-        [path] => path.as_str(),
-        _ => "/",
+        [path] => fleet::clean_path(path).ok(),
+        _ => None,
     };
-    form_urlencoded::byte_serialize(path.as_bytes()).collect()
+    form_urlencoded::byte_serialize(path.as_deref().unwrap_or("/").as_bytes()).collect()
 }
 
 fn more(left_out: u32) -> Option<String> {
@@ -361,6 +362,19 @@ mod tests {
             added_packed_bytes: None,
             tags_left_out: 0,
             paths_left_out: 0,
+        }
+    }
+
+    #[test]
+    fn a_snapshot_opens_at_its_one_path_where_that_can_be_opened() {
+        for (paths, opens) in [
+            (&["/srv/a b"][..], "%2Fsrv%2Fa+b"),
+            (&["/srv", "/etc"], "%2F"),
+            (&["photos/2026"], "%2F"),
+            (&["../x"], "%2F"),
+            (&[], "%2F"),
+        ] {
+            assert_eq!(opens_at(&row(&[], paths, "barn")), opens, "{paths:?}");
         }
     }
 

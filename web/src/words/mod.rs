@@ -117,6 +117,10 @@ pub(crate) fn job_title(what: &JobWhat) -> String {
         JobWhat::Backup { group } => format!("{} of {group}", job_kind(what.kind(), false)),
         JobWhat::Drill(plan) => format!("{} of {}", job_kind(what.kind(), false), plan.group),
         JobWhat::Browse { path } => format!("List {}", cut(path, 80)),
+        JobWhat::Diff { against, snapshot } => {
+            format!("Comparison of snapshot {} with {}", cut(snapshot, 8), cut(against, 8))
+        }
+        JobWhat::Find(plan) => format!("Search for {}", cut(&plan.pattern, 80)),
         JobWhat::Ls { snapshot, path } => {
             format!("List {} of snapshot {}", cut(path, 80), cut(snapshot, 8))
         }
@@ -301,6 +305,18 @@ pub(crate) fn figures(figures: &JobFigures) -> String {
         JobFigures::Restore(done) => restored(done, false),
         JobFigures::Drill(found) => drilled(found),
         JobFigures::Folder { entries, .. } => many_entries(u64::from(*entries)),
+        JobFigures::Differences(found) => format!(
+            "{} added, {} removed, {} changed",
+            count(found.added),
+            count(found.removed),
+            count(found.changed.saturating_add(found.types))
+        ),
+        JobFigures::Found { hits: 0, snapshots, .. } => {
+            format!("found nothing in {}", many(u64::from(*snapshots), "snapshot"))
+        }
+        JobFigures::Found { hits, snapshots, .. } => {
+            format!("found {} in {}", many(u64::from(*hits), "hit"), many(u64::from(*snapshots), "snapshot"))
+        }
         JobFigures::HostKey { key, .. } => format!("was shown {}", host_key(key)),
     }
 }

@@ -21,6 +21,8 @@ pub(crate) const fn job_kind(kind: JobKind, is_dry_run: bool) -> &'static str {
         JobKind::Restore => "Restore",
         JobKind::Browse => "Folder list",
         JobKind::Drill => "Proof",
+        JobKind::Find => "Search",
+        JobKind::Diff => "Comparison",
     }
 }
 

@@ -3,6 +3,8 @@
 use crate::world::{Client, World, random};
 use schema::enroll::MAX_TOKEN_CHARS;
 use schema::envelope::{Key, NONCE_BYTES, seal};
+use schema::job::DiffTotals;
+use schema::report::{ChangeKind, Hit};
 use schema::report::{Entry, EntryKind, Finished};
 use schema::stats::{Lock, LockSeen, Size, SizeSource, SnapshotCount};
 use schema::{
@@ -254,6 +256,36 @@ impl TestAgent {
         self.report(world, ReportBody::Entries { job, first: 0, entries }).await;
         let summary = Summary::Folder { entries: names.len() as u32, left_out: 0 };
         self.finish(world, job, Outcome::Succeeded, None, "", summary).await;
+    }
+
+    /// Answers a search by name: one file of this path, in one snapshot.
+    pub(crate) async fn found(&mut self, world: &World, job: JobId, path: &str) {
+        self.start(world, job).await;
+        let entry = Hit::Entry {
+            path: path.into(),
+            kind: EntryKind::File,
+            bytes: 22,
+            files: 0,
+            modified_at: Some(world.now()),
+        };
+        let id = "4d02a9f1c0ffee004d02a9f1c0ffee004d02a9f1c0ffee004d02a9f1c0ffee00";
+        let mut buffer = vec![0; 4096];
+        let hits = Items::write([entry, Hit::Snapshot { id, time: world.now() }], &mut buffer).unwrap();
+        self.report(world, ReportBody::Found { job, first: 0, hits }).await;
+        let summary = Summary::Found { snapshots: 1, snapshots_left_out: 0, hits: 1, left_out: 0 };
+        self.finish(world, job, Outcome::Succeeded, None, "", summary).await;
+    }
+
+    /// Answers a comparison of two snapshots: this path was removed.
+    pub(crate) async fn differs(&mut self, world: &World, job: JobId, path: &str) {
+        self.start(world, job).await;
+        let change =
+            Hit::Change { path: path.into(), change: ChangeKind::Removed, is_folder: false, bytes: 22 };
+        let mut buffer = vec![0; 4096];
+        let hits = Items::write([change], &mut buffer).unwrap();
+        self.report(world, ReportBody::Found { job, first: 0, hits }).await;
+        let totals = DiffTotals { removed: 1, removed_bytes: 22, ..DiffTotals::default() };
+        self.finish(world, job, Outcome::Succeeded, None, "", Summary::Differences(totals)).await;
     }
 
     pub(crate) async fn list(&mut self, world: &World, job: JobId, tag: &str, path: &str) {

@@ -4,7 +4,7 @@ use crate::agent::{boat, run};
 use crate::world::World;
 use axum::http::Method;
 use schema::job::ProbeSummary;
-use schema::{Class, LogStream, Outcome, Summary};
+use schema::{Class, JobId, LogStream, Outcome, Summary};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -133,6 +133,15 @@ async fn each_answer_is_as_the_document_says() {
     let page =
         client.get(&format!("{}/folders?path=/", host.trim_start_matches("/api"))).await.expect(200).text;
     assert!(page.contains(why) && page.contains(&format!("/jobs/{look}")), "{page}");
+    let asked = client.post(&format!("{host}/find"), &json!({"pattern": "db"})).await.expect(202);
+    let search: JobId = asked.json()["id"].as_str().unwrap().parse().unwrap();
+    agent.found(&world, search, "/srv/logbook/2026.db").await;
+    let asked = client
+        .post(&format!("{host}/snapshots/{snapshot}/diff"), &json!({"against": "0badcafe"}))
+        .await
+        .expect(202);
+    let comparison: JobId = asked.json()["id"].as_str().unwrap().parse().unwrap();
+    agent.differs(&world, comparison, "/srv/logbook/2026.db").await;
     let job = run(&client, &format!("{host}/groups/logbook/backup")).await;
     agent.start(&world, job).await;
     agent.log(&world, job, 0, &[(LogStream::Out, "open"), (LogStream::Err, "denied")]).await;
@@ -161,7 +170,15 @@ async fn each_answer_is_as_the_document_says() {
             .replace("{group}", "logbook")
             .replace("{schedule}", "hourly")
             .replace("{name}", "mira")
-            .replace("{job}", &job.to_string());
+            .replace(
+                "{job}",
+                &match path.rsplit('/').next() {
+                    Some("found") => search,
+                    Some("differences") => comparison,
+                    _ => job,
+                }
+                .to_string(),
+            );
         for (kind, content) in content {
             let request = client.request(Method::GET, &address).header("accept", kind);
             let request = request.body(axum::body::Body::empty()).unwrap();

@@ -220,6 +220,25 @@ async fn what_may_replace_files_asks_for_the_name_of_the_host_and_keeps_what_was
         .post_form(&format!("/hosts/{}/restore/start", other.host), &format!("plan={job}"))
         .await
         .expect(404);
+    let page = client.get(&format!("/hosts/{}/restore?plan={job}", other.host)).await.expect(200).text;
+    assert!(page.contains("This plan is one of another host."), "{page}");
+}
+
+#[tokio::test]
+async fn the_list_of_snapshots_is_read_again_without_leaving_it() {
+    let world = World::new();
+    let mut client = world.admin().await;
+    let mut agent = listed(&world, &client).await;
+    let list = format!("/hosts/{}/snapshots", agent.host);
+    let answer = client.post_form(&format!("{list}/refresh"), "").await.expect(303);
+    assert_eq!(answer.header("location"), list);
+    let page = client.get(&list).await.expect(200).text;
+    assert!(page.contains("The snapshots are being listed") && page.contains("4d02a9f1"), "{page}");
+    let open: Value = client.get("/api/jobs?kind=snapshots").await.json();
+    let job = open["items"][0]["id"].as_str().unwrap().parse().unwrap();
+    agent.list(&world, job, "logbook", "/srv/logbook").await;
+    let page = client.get(&list).await.expect(200).text;
+    assert!(page.contains("when the list is refreshed"), "{page}");
 }
 
 #[tokio::test]

@@ -316,7 +316,7 @@ impl Job<'_> {
         Ok(lost)
     }
 
-    async fn first(&mut self, steps: &[Step]) -> Done {
+    pub(super) async fn first(&mut self, steps: &[Step]) -> Done {
         match steps.first() {
             Some(step) => self.main_step(step).await,
             None => Done { verdict: Verdict::succeeded(), found: Findings::default() },

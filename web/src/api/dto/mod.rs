@@ -2,6 +2,7 @@
 
 mod account;
 mod drill;
+mod find;
 mod folder;
 mod group;
 mod host;
@@ -19,6 +20,7 @@ pub(crate) mod words;
 
 pub(crate) use account::*;
 pub(crate) use drill::*;
+pub(crate) use find::*;
 pub(crate) use folder::*;
 pub(crate) use group::*;
 pub(crate) use host::*;

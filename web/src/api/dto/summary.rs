@@ -24,6 +24,8 @@ pub(crate) enum SummaryOut {
     Restore(RestoreSummary),
     Drill(DrillSummary),
     Folder(FolderSummary),
+    Found(FoundSummary),
+    Differences(DifferencesSummary),
     HostKey(HostKeySummary),
 }
 
@@ -185,6 +187,37 @@ pub(crate) struct FolderSummary {
     left_out: u32,
 }
 
+/// Of a search by name.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FoundSummary {
+    /// Snapshots that were looked through.
+    snapshots: u32,
+    /// Snapshots that were asked for and not looked through: too many, or not to be read.
+    snapshots_left_out: u32,
+    /// Entries that came, one for each snapshot that has it.
+    hits: u32,
+    /// Entries that did not.
+    left_out: u32,
+}
+
+/// Of a comparison of two snapshots, in numbers of files and folders.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DifferencesSummary {
+    added: u64,
+    removed: u64,
+    changed: u64,
+    /// Of another kind, such as a folder in place of a file.
+    types: u64,
+    /// Sizes of files, of the changes that came.
+    added_bytes: u64,
+    removed_bytes: u64,
+    changed_bytes: u64,
+    /// Changes that did not come.
+    left_out: u64,
+}
+
 /// Of any job that ended because the storage's ssh host key is not known, or another one.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -257,6 +290,24 @@ impl SummaryOut {
             JobFigures::Drill(found) => Self::Drill(found.into()),
             JobFigures::Folder { entries, left_out } => {
                 Self::Folder(FolderSummary { entries: *entries, left_out: *left_out })
+            }
+            JobFigures::Differences(totals) => Self::Differences(DifferencesSummary {
+                added: totals.added,
+                removed: totals.removed,
+                changed: totals.changed,
+                types: totals.types,
+                added_bytes: totals.added_bytes,
+                removed_bytes: totals.removed_bytes,
+                changed_bytes: totals.changed_bytes,
+                left_out: totals.left_out,
+            }),
+            JobFigures::Found { snapshots, snapshots_left_out, hits, left_out } => {
+                Self::Found(FoundSummary {
+                    snapshots: *snapshots,
+                    snapshots_left_out: *snapshots_left_out,
+                    hits: *hits,
+                    left_out: *left_out,
+                })
             }
             JobFigures::HostKey { slot, key } => Self::HostKey(HostKeySummary {
                 slot: slot.as_str(),

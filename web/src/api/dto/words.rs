@@ -79,6 +79,8 @@ words! {
     MaintenanceAction: Action::ALL.map(Action::as_str);
     /// What an entry of a folder is.
     EntryKind: schema::report::EntryKind::ALL.map(schema::report::EntryKind::as_str);
+    /// What became of a path between two snapshots.
+    ChangeKind: schema::report::ChangeKind::ALL.map(schema::report::ChangeKind::as_str);
     /// Where a restore goes.
     RestoreTargetKind: RESTORE_TARGETS;
     /// What becomes of a file that is there already: restic's `--overwrite`.

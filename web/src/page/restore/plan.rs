@@ -119,6 +119,8 @@ pub(super) fn why_not_yet(now: Timestamp, job: &Job) -> Option<String> {
     }
     let changes = found.files.saturating_add(found.replaced).saturating_add(found.deleted);
     match (changes, found.failed) {
+        // Folders are no files: empty ones are made all the same.
+        (0, 0) if found.skipped == 0 => None,
         (0, 0) => Some("Nothing would be written: all of it is there already.".to_owned()),
         (0, _) => Some("Nothing of it can be restored.".to_owned()),
         _ => None,
@@ -154,7 +156,10 @@ pub(super) fn view(
         made: ended.then(|| When::short(job.finished_at.unwrap_or(job.created_at))),
         took: ran(job),
         failed,
-        total: format!("{}, {}", many(all_of(found), "file"), bytes(found.bytes)),
+        total: match all_of(found) {
+            0 if has_plan => "Only folders without files".to_owned(),
+            all => format!("{}, {}", many(all, "file"), bytes(found.bytes)),
+        },
         rows: if has_plan { rows(found) } else { Vec::new() },
         failures: failures(found),
         more_failures: more_failures(found),
@@ -210,7 +215,7 @@ fn loses(found: &RestoreFigures) -> Option<String> {
 fn button(found: &RestoreFigures) -> String {
     let written = found.files.saturating_add(found.replaced);
     match (written, found.deleted) {
-        (0, 0) => "Restore".to_owned(),
+        (0, 0) => "Restore the folders".to_owned(),
         (_, 0) => format!("Restore {}, {}", many(written, "file"), bytes(found.bytes)),
         (_, deleted) => {
             format!("Restore {}, {}, delete {}", many(written, "file"), bytes(found.bytes), count(deleted))
@@ -267,6 +272,7 @@ mod tests {
     fn only_a_fresh_plan_that_changes_something_is_a_ground_to_restore() {
         let found =
             |files, deleted, failed| Some(RestoreFigures { files, deleted, failed, ..<_>::default() });
+        let there = Some(RestoreFigures { skipped: 2, ..<_>::default() });
         for (job, late_ms, says) in [
             (dry_run(JobState::Succeeded, found(3, 0, 0)), 0, None),
             (dry_run(JobState::Succeeded, found(0, 2, 0)), GOOD_FOR_MS, None),
@@ -275,7 +281,8 @@ mod tests {
             (dry_run(JobState::Running, None), 0, Some("not ended")),
             (dry_run(JobState::Failed, None), 0, Some("came to nothing")),
             (dry_run(JobState::Failed, found(3, 0, 0)), 0, Some("come to its end")),
-            (dry_run(JobState::Succeeded, found(0, 0, 0)), 0, Some("all of it is there")),
+            (dry_run(JobState::Succeeded, there), 0, Some("all of it is there")),
+            (dry_run(JobState::Succeeded, found(0, 0, 0)), 0, None),
             (dry_run(JobState::Warning, found(0, 0, 2)), 0, Some("Nothing of it")),
         ] {
             let why = why_not_yet(NOW.plus_ms(late_ms), &job);
@@ -299,7 +306,7 @@ mod tests {
         };
         assert_eq!(button(&found(1_189, 14, 0)), "Restore 1,203 files, 4.60 GiB");
         assert_eq!(button(&found(0, 1, 1_200)), "Restore 1 file, 4.60 GiB, delete 1,200");
-        assert_eq!(button(&found(0, 0, 0)), "Restore");
+        assert_eq!(button(&found(0, 0, 0)), "Restore the folders");
         assert_eq!(loses(&found(9, 0, 0)), None);
         assert_eq!(loses(&found(9, 14, 3)).unwrap(), "14 files are replaced and 3 deleted.");
         assert_eq!(loses(&found(9, 1, 0)).unwrap(), "1 file is replaced.");

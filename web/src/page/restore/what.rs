@@ -2,12 +2,13 @@
 
 use super::super::folder::{Look, PART_ROWS, kind_words, shown};
 use super::choices::{ALL, Choices};
+use super::listing::{Listing, folder_to_show, roots};
 use crate::app::Ctx;
 use crate::format::{When, bytes, count, day_of, exact, many};
 use crate::problem::Problem;
 use crate::words::snapshot_lacks;
+use fleet::FleetState;
 use fleet::record::{EntryCursor, EntryRow, FolderPlace, Host, SnapshotRow};
-use fleet::{FleetState, Owner, Owners, clean_path};
 use schema::HostId;
 use schema::report::EntryKind;
 use serde::Serialize;
@@ -156,78 +157,6 @@ impl WhatView {
     }
 }
 
-/// The snapshots of a host, newest first, and whose they are.
-pub(super) struct Listing {
-    rows: Vec<SnapshotRow>,
-    owners: Owners,
-}
-
-impl Listing {
-    pub(super) fn read(state: &FleetState, host: &Host) -> Result<Self, Problem> {
-        let rows = state.known_snapshots(host.id)?;
-        Ok(Self { rows, owners: state.owners(host)? })
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    /// The group of a snapshot, or its tag when it is of none.
-    fn group_of<'a>(&'a self, row: &'a SnapshotRow) -> &'a str {
-        match self.owners.of(row) {
-            Owner::Group(group) => group,
-            Owner::OtherHost | Owner::Nobody => row.tags.first().map_or("", String::as_str),
-        }
-    }
-
-    pub(super) fn find(&self, id: &str) -> Option<&SnapshotRow> {
-        self.rows.iter().find(|row| !id.is_empty() && row.id.starts_with(id))
-    }
-
-    /// The newest snapshot of a group (empty = of any) that is no younger than the end of a day (empty = today).
-    pub(super) fn newest(&self, group: &str, day: &str) -> Option<&SnapshotRow> {
-        let mut of_group = self.rows.iter().filter(|row| group.is_empty() || self.group_of(row) == group);
-        if day.is_empty() {
-            return of_group.next();
-        }
-        of_group.find(|row| day_of(row.time).as_str() <= day)
-    }
-
-    /// The one before this one in its group.
-    pub(super) fn before(&self, id: &str) -> Option<&SnapshotRow> {
-        let row = self.find(id)?;
-        let group = self.group_of(row);
-        self.rows.iter().find(|other| other.time < row.time && self.group_of(other) == group)
-    }
-
-    /// The snapshot that is meant, by its whole id where that is known.
-    pub(super) fn settle(&self, choices: &mut Choices) {
-        let row = match choices.snapshot.as_str() {
-            "" => self.newest(&choices.group, ""),
-            id => self.find(id),
-        };
-        if let Some(row) = row {
-            choices.snapshot.clone_from(&row.id);
-        }
-    }
-
-    /// The folder that is shown of a snapshot; `None` = the list of what it was made of.
-    pub(super) fn folder(&self, id: &str, asked: Option<&str>) -> Option<String> {
-        folder_to_show(&roots(self.find(id)), asked)
-    }
-
-    /// When the snapshot was taken, and of what.
-    pub(super) fn title(&self, id: &str) -> String {
-        match self.find(id) {
-            None => format!("snapshot {}", &id[..id.floor_char_boundary(8)]),
-            Some(row) => match self.group_of(row) {
-                "" => exact(row.time),
-                group => format!("{}, group {group}", exact(row.time)),
-            },
-        }
-    }
-}
-
 /// Where somebody looks.
 pub(super) struct Place {
     /// `None` = where it opens.
@@ -299,23 +228,6 @@ pub(super) fn read(
         })
         .collect();
     Ok(view)
-}
-
-/// What the snapshot was made of, as paths to look into.
-fn roots(row: Option<&SnapshotRow>) -> Vec<String> {
-    let roots = row.into_iter().flat_map(|row| &row.paths).filter_map(|path| clean_path(path).ok());
-    roots.collect::<BTreeSet<_>>().into_iter().collect()
-}
-
-/// The folder that is shown; `None` = the list of the roots.
-fn folder_to_show(roots: &[String], asked: Option<&str>) -> Option<String> {
-    match (asked.and_then(|path| clean_path(path).ok()), roots) {
-        (Some(path), _) => Some(path),
-        (None, [root]) => Some(root.clone()),
-        // Nothing is known of it: it is looked into from above.
-        (None, []) => Some(ALL.to_owned()),
-        (None, _) => None,
-    }
 }
 
 /// The way to a folder, from what the snapshot was made of.
@@ -445,17 +357,6 @@ fn in_words(all: u64, folders: u64, (files, size): (u64, u64)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schema::Timestamp;
-
-    #[test]
-    fn it_opens_at_what_the_snapshot_was_made_of() {
-        let one = vec!["/srv/media".to_owned()];
-        let two = vec!["/etc".to_owned(), "/srv/media".to_owned()];
-        assert_eq!(folder_to_show(&one, None).as_deref(), Some("/srv/media"));
-        assert_eq!(folder_to_show(&two, None), None, "a list to choose from");
-        assert_eq!(folder_to_show(&two, Some("/srv/media/a/")).as_deref(), Some("/srv/media/a"));
-        assert_eq!(folder_to_show(&two, Some("nonsense")), None);
-    }
 
     #[test]
     fn the_way_to_a_folder_begins_at_what_was_backed_up() {
@@ -480,32 +381,5 @@ mod tests {
         assert_eq!(in_words(3, 1, (2, 2_048)), "1 folder, 2 files (2.00 KiB)");
         assert_eq!(in_words(1_204, 0, (1_203, 0)), "1,203 files (0 B), 1 other path");
         assert_eq!(in_words(2, 0, (0, 0)), "", "the number alone says it");
-    }
-
-    #[test]
-    fn a_day_without_a_snapshot_gives_the_last_one_before_it() {
-        const DAY_MS: u64 = 86_400_000;
-        let row = |id: &str, at: u64, tag: &str| SnapshotRow {
-            id: id.to_owned(),
-            time: Timestamp(at),
-            hostname: "barn".to_owned(),
-            tags: vec![tag.to_owned()],
-            paths: Vec::new(),
-            files: None,
-            bytes: None,
-            added_packed_bytes: None,
-            tags_left_out: 0,
-            paths_left_out: 0,
-        };
-        let rows = vec![row("c", 9 * DAY_MS, "etc"), row("b", 5 * DAY_MS, "home"), row("a", DAY_MS, "home")];
-        let listing = Listing { rows, owners: Owners::of_host("barn", &[]) };
-        let id = |row: Option<&SnapshotRow>| row.map(|row| row.id.clone()).unwrap_or_default();
-        assert_eq!(id(listing.newest("", "")), "c");
-        assert_eq!(id(listing.newest("home", "")), "b");
-        assert_eq!(id(listing.newest("home", "1970-01-05")), "a");
-        assert_eq!(id(listing.newest("home", "1970-01-06")), "b");
-        assert_eq!(id(listing.newest("home", "1970-01-01")), "", "none is as old");
-        assert_eq!(id(listing.before("b")), "a");
-        assert_eq!(id(listing.before("c")), "");
     }
 }

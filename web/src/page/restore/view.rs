@@ -1,0 +1,270 @@
+//! What the page shows.
+
+use super::super::problem_view::ProblemView;
+use super::super::run_button::why_not;
+use super::address::{page_href, plan_href};
+use super::choices::{ALL, Choices, To};
+use super::command::CommandView;
+use super::listing::Listing;
+use super::plan::{self, PlanView};
+use super::wanted::{Open, Wanted};
+use super::what::{self, WhatView};
+use crate::app::Ctx;
+use crate::problem::Problem;
+use crate::template::View;
+use crate::words::{overwrite, restore_target};
+use fleet::record::{Host, RestorePlan, RestoreTarget};
+use fleet::{FleetState, JobRequest, Refused};
+use schema::{Overwrite, Slot};
+use serde::Serialize;
+
+/// What becomes of files that are there: a choice.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct OverwriteChoice {
+    pub(crate) value: &'static str,
+    pub(crate) words: &'static str,
+    pub(crate) current: bool,
+}
+
+/// The second part.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct WhereView {
+    pub(crate) to: &'static str,
+    pub(crate) folder: String,
+    pub(crate) overwrite: Vec<OverwriteChoice>,
+    pub(crate) delete: bool,
+    pub(crate) verify: bool,
+    /// The name that the new folder begins with.
+    pub(crate) new_name: String,
+    /// Why files can't be restored over what is there.
+    pub(crate) only_empty: Option<String>,
+    /// Why the dry run can't be started.
+    pub(crate) why: Option<String>,
+    /// What was chosen before, for the form.
+    pub(crate) fields: Vec<(&'static str, String)>,
+}
+
+/// The page.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RestoreView {
+    pub(crate) host_name: String,
+    pub(crate) host_href: String,
+    pub(crate) href: String,
+    /// Where files are found by name.
+    pub(crate) find_href: String,
+    pub(crate) problem: Option<ProblemView>,
+    /// Where the snapshots are listed, when none is known.
+    pub(crate) none_href: Option<String>,
+    /// The first part; `None` = it is done.
+    pub(crate) what: Option<WhatView>,
+    pub(crate) said_what: String,
+    /// The second part; `None` = it is done, or not yet begun.
+    pub(crate) place: Option<WhereView>,
+    pub(crate) said_where: Option<String>,
+    /// Where what was chosen can be changed.
+    pub(crate) change_what: String,
+    pub(crate) change_where: String,
+    pub(crate) plan: Option<PlanView>,
+    pub(crate) command: Option<CommandView>,
+}
+
+impl View for RestoreView {
+    const TEMPLATE: &'static str = "page/restore.html";
+    const NAV: &'static str = "fleet";
+    const PARTS: &'static [&'static str] = &["restore-files", "restore-picked", "restore-plan"];
+}
+
+#[cfg(test)]
+impl crate::sample::Samples for RestoreView {
+    fn samples(s: &crate::sample::Sample) -> Vec<Self> {
+        let blank = || Self {
+            host_name: s.text("boat-pi"),
+            host_href: "/hosts/01".to_owned(),
+            href: "/hosts/01/restore".to_owned(),
+            find_href: "/find?host=01".to_owned(),
+            problem: None,
+            none_href: None,
+            what: None,
+            said_what: s.text("2 picked, 2 files (8.00 KiB), of Mon 23 Nov 2026 06:31:12 UTC, group media"),
+            place: None,
+            said_where: None,
+            change_what: "/x".to_owned(),
+            change_where: "/x".to_owned(),
+            plan: None,
+            command: None,
+        };
+        let problem = |field| Some(ProblemView::sample(s, field));
+        let command = || Some(CommandView::sample(s));
+        let place = |to| WhereView {
+            to,
+            folder: s.text("/srv/back"),
+            overwrite: overwrites(Overwrite::IfChanged),
+            delete: true,
+            verify: true,
+            new_name: s.text("holdfast-restore-4d02a9f1-…"),
+            only_empty: s.some("restic 0.17.3 on this host can't."),
+            why: s.some("The host is offline."),
+            fields: vec![("snapshot", s.text("4d02a9f1")), ("path", s.text("/srv/a"))],
+        };
+        let plan = |open| Self {
+            said_where: Some(s.text("the original places")),
+            plan: Some(PlanView::sample(s, open)),
+            command: command(),
+            ..blank()
+        };
+        vec![
+            Self { none_href: Some("/x".to_owned()), ..blank() },
+            Self { what: Some(WhatView::sample(s, false)), problem: problem("more"), ..blank() },
+            Self { what: Some(WhatView::sample(s, true)), problem: problem("paths"), ..blank() },
+            Self {
+                place: Some(place("new_folder")),
+                command: command(),
+                problem: problem("target.path"),
+                ..blank()
+            },
+            Self {
+                place: Some(place("original")),
+                command: command(),
+                problem: problem("delete"),
+                ..blank()
+            },
+            plan(true),
+            Self { problem: problem("confirm"), ..plan(false) },
+        ]
+    }
+}
+
+fn overwrites(current: Overwrite) -> Vec<OverwriteChoice> {
+    let choice = |mode: Overwrite| OverwriteChoice {
+        value: mode.as_str(),
+        words: overwrite(mode),
+        current: mode == current,
+    };
+    Overwrite::ALL.map(choice).into()
+}
+
+pub(super) fn read(
+    ctx: &Ctx,
+    state: &FleetState,
+    host: &Host,
+    wanted: Wanted,
+) -> Result<RestoreView, Problem> {
+    let Wanted { mut choices, open, problem } = wanted;
+    let listing = Listing::read(state, host)?;
+    listing.settle(&mut choices);
+    let host_href = format!("/hosts/{}", host.id);
+    let mut view = RestoreView {
+        host_name: host.name.clone(),
+        href: page_href(host.id),
+        find_href: format!("/find?host={}", host.id),
+        problem: problem.as_ref().map(ProblemView::from),
+        none_href: None,
+        what: None,
+        said_what: String::new(),
+        place: None,
+        said_where: None,
+        change_what: String::new(),
+        change_where: String::new(),
+        plan: None,
+        command: None,
+        host_href,
+    };
+    if choices.snapshot.is_empty() && listing.is_empty() {
+        view.none_href = Some(format!("{}/snapshots", view.host_href));
+        return Ok(view);
+    }
+    if let Open::What(place) = open {
+        view.what = Some(what::read(ctx, state, host, (&listing, &choices, place))?);
+        return Ok(view);
+    }
+    view.said_what = said_what(state, host, &listing, &choices)?;
+    view.command =
+        state.credentials(host.id, Slot::Repo)?.map(|credentials| CommandView::new(&choices, &credentials));
+    let request = choices.dry_run(host.id);
+    match open {
+        Open::What(_) | Open::Where => view.place = Some(place(state, host, &choices)?),
+        Open::Plan(job, typed) => {
+            let Some(planned) = plan::of_dry_run(&job, host) else { return Err(Refused::JobNotFound.into()) };
+            let earnest = JobRequest::Restore(plan::in_earnest(planned));
+            let blocked = if job.state.is_ended() { why_not(state, host.id, &earnest)? } else { None };
+            view.said_where = Some(said_where(&request));
+            let change = plan_href(host.id, job.id);
+            view.change_what = format!("{change}&step=what");
+            view.change_where = format!("{change}&step=where");
+            view.plan = Some(PlanView { typed, ..plan::view(ctx.now(), host, &job, planned, blocked) });
+        }
+    }
+    Ok(view)
+}
+
+fn said_what(
+    state: &FleetState,
+    host: &Host,
+    listing: &Listing,
+    choices: &Choices,
+) -> Result<String, Problem> {
+    let picked = what::picked(state, host.id, choices, listing.find(&choices.snapshot))?;
+    let what = match (choices.paths.len(), choices.paths.first()) {
+        (1, Some(path)) if path != ALL => path.clone(),
+        _ => picked.head,
+    };
+    let counted = if picked.text.is_empty() { String::new() } else { format!(", {}", picked.text) };
+    Ok(format!("{what}{counted}, of {}", listing.title(&choices.snapshot)))
+}
+
+fn said_where(plan: &RestorePlan) -> String {
+    let mut parts = vec![restore_target(&plan.target)];
+    if !matches!(plan.target, RestoreTarget::NewFolder { .. }) {
+        parts.push(format!("files that are there already {}", overwrite(plan.overwrite)));
+    }
+    parts.extend(plan.delete.then(|| "what the snapshot lacks is deleted".to_owned()));
+    parts.push(if plan.verify { "read back and compared" } else { "not read back" }.to_owned());
+    parts.join("; ")
+}
+
+fn place(state: &FleetState, host: &Host, choices: &Choices) -> Result<WhereView, Problem> {
+    let restic = host.facts.as_ref().map(|facts| facts.restic_version.as_str()).unwrap_or_default();
+    let short: String = choices.snapshot.chars().take(8).collect();
+    // What can be refused of the choices themselves is told when the plan is asked for.
+    let plain = Choices { to: To::New, delete: false, ..choices.clone() };
+    Ok(WhereView {
+        to: choices.to.as_str(),
+        folder: choices.folder.clone(),
+        overwrite: overwrites(choices.overwrite),
+        delete: choices.delete,
+        verify: choices.verify,
+        new_name: format!("holdfast-restore-{short}-…"),
+        only_empty: only_empty(restic),
+        why: why_not(state, host.id, &JobRequest::Restore(plain.dry_run(host.id)))?,
+        fields: choices.fields(),
+    })
+}
+
+/// Why this restic restores into empty folders only; `None` = it does not, or its version is not known.
+fn only_empty(restic: &str) -> Option<String> {
+    let mut numbers = restic.split('.').map(|number| number.parse::<u32>().ok());
+    let (major, minor) = (numbers.next()??, numbers.next()??);
+    ((major, minor) < (0, 18)).then(|| {
+        let estimate = if minor < 17 { " Its dry run is an estimate." } else { "" };
+        format!(
+            "This host has restic {restic}, which follows links in the folder that it restores into: below 0.18 only a new \
+             folder or an empty one is restored into.{estimate}"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_restic_is_told_by_its_version() {
+        for old in ["0.14.0", "0.16.4", "0.17.3"] {
+            let said = only_empty(old).unwrap();
+            assert_eq!(said.contains("estimate"), old < "0.17", "{said}");
+        }
+        for other in ["0.18.0", "0.18.1-dev", "1.0.0", "", "not found"] {
+            assert_eq!(only_empty(other), None, "{other}");
+        }
+    }
+}
