@@ -168,6 +168,8 @@ Keys, all optional:
   restore_targets                 folders: and in these; both neither in nor above folders of the system
   restore_in_place                true or false [false]: restore also to where it was, and into folders of the above that
                                   are there (restic 0.18 or newer)
+  download                        true or false [true]: send files of snapshots to the server, for whoever downloads
+                                  them
   admin_slot                      true or false [true]: take credentials that may delete, for one job
   limit_upload, limit_download    KiB a second
   nice, io_idle, spare_memory     0 to 19; true or false

@@ -7,6 +7,7 @@ mod listing;
 mod log;
 mod offline_runs;
 mod running;
+mod transfer;
 mod work;
 
 use crate::{

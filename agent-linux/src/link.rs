@@ -190,7 +190,7 @@ impl Link {
     /// Publishes, at least once and retained as the topic wants it.
     pub fn publish(&self, topic: Topic, payload: Vec<u8>) -> Result<(), Stuck> {
         let (qos, retained) = match topic {
-            Topic::Host(_, HostTopic::Live) => (QoS::AtMostOnce, false),
+            Topic::Host(_, HostTopic::Live | HostTopic::Bulk) => (QoS::AtMostOnce, false),
             Topic::Host(_, topic) => (QoS::AtLeastOnce, topic.is_retained()),
             Topic::EnrollRequest(_) | Topic::EnrollResponse(_) => (QoS::AtLeastOnce, false),
         };

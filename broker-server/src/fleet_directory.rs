@@ -133,6 +133,10 @@ impl Directory for FleetDirectory {
         self.fleet.plan(host).map(Bytes::from)
     }
 
+    fn bulk(&self, host: HostId, payload: &[u8]) {
+        self.fleet.handle_bulk(host, payload);
+    }
+
     fn refused(&self, audit: &Audit) {
         let (actor, target) = match &audit.principal {
             Some(Principal::Host(host)) => (Actor::Agent, AuditTarget::Host(*host, host.to_string())),

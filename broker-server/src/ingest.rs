@@ -50,7 +50,9 @@ fn take(incoming: Incoming, fleet: &Fleet, gate: &GateHandle, under_way: &UnderW
                     HostTopic::Evt => fleet.handle_report(host, &payload, &peer).await,
                     HostTopic::Presence => fleet.handle_presence(host, &payload, &peer).await,
                     HostTopic::RepoStats => fleet.handle_stats(host, &payload).await,
-                    HostTopic::Live | HostTopic::Cmd | HostTopic::Plan => return done.committed(),
+                    HostTopic::Live | HostTopic::Bulk | HostTopic::Cmd | HostTopic::Plan => {
+                        return done.committed();
+                    }
                 };
                 match handled {
                     Ok(handled) => {

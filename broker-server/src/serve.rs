@@ -141,6 +141,7 @@ pub(crate) async fn start_with(config: Config, tasks: Tasks) -> anyhow::Result<S
     of_both("publisher", |fleet, gate, beat| Box::pin(publisher::run(fleet, gate, beat)));
     of_both("eviction", |fleet, gate, beat| Box::pin(eviction::run(fleet, gate, beat)));
     of_both("wakes", |fleet, gate, beat| Box::pin(wakes::wake_sessions(fleet, gate, beat)));
+    of_both("credits", |fleet, gate, beat| Box::pin(wakes::send_credits(fleet, gate, beat)));
     of_both("plans", |fleet, gate, beat| Box::pin(wakes::send_plans(fleet, gate, beat)));
     let of_fleet = |name, every, run: fn(Fleet, Beat) -> Running| {
         let fleet = fleet.clone();

@@ -26,6 +26,20 @@ pub(crate) async fn wake_sessions(fleet: Fleet, gate: GateHandle, beat: Beat) {
     }
 }
 
+/// Hands each session how far its host may send of a download. One that is missed is said again.
+pub(crate) async fn send_credits(fleet: Fleet, gate: GateHandle, beat: Beat) {
+    let mut credits = fleet.credits();
+    loop {
+        match beat.waits(credits.recv()).await {
+            Ok((host, sealed)) => {
+                gate.send(host, sealed.into());
+            }
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
 /// Sends each host that is here its plan when it has changed.
 pub(crate) async fn send_plans(fleet: Fleet, gate: GateHandle, beat: Beat) {
     let mut changes = fleet.changes();

@@ -3,6 +3,7 @@
 use crate::aging::Round;
 use crate::change::{Change, ChangeSeq, Changed, Effects};
 use crate::clock::{Clock, SETTLES_MS};
+use crate::download::Downloads;
 use crate::facts::Facts;
 use crate::job::live::Board;
 use crate::link::LinkKeys;
@@ -23,6 +24,9 @@ use tokio::sync::broadcast;
 /// Changes that a slow listener may be behind before it is told that it lags.
 const CHANGES_KEPT: usize = 4096;
 
+/// Credits that may wait to be sent; each is said again.
+const CREDITS_KEPT: usize = 256;
+
 pub(crate) struct Context {
     /// What operations know, too.
     pub(crate) facts: Facts,
@@ -31,6 +35,9 @@ pub(crate) struct Context {
     pub(crate) changes: broadcast::Sender<Change>,
     pub(crate) wakes: broadcast::Sender<HostId>,
     pub(crate) roster: Roster,
+    pub(crate) downloads: Downloads,
+    /// Sealed messages to hosts that may be lost, for whoever holds their connections.
+    pub(crate) credits: broadcast::Sender<(HostId, Vec<u8>)>,
     board: Mutex<Board>,
     change_seq: AtomicU64,
     pub(crate) traffic: Traffic,
@@ -66,6 +73,8 @@ impl Context {
             changes: broadcast::Sender::new(CHANGES_KEPT),
             wakes: broadcast::Sender::new(CHANGES_KEPT),
             roster: Roster::default(),
+            downloads: Downloads::default(),
+            credits: broadcast::Sender::new(CREDITS_KEPT),
             board: Mutex::default(),
             change_seq: AtomicU64::new(0),
             traffic: Traffic::default(),

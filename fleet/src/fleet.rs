@@ -83,6 +83,12 @@ impl Fleet {
         self.context.wakes.subscribe()
     }
 
+    /// Sealed messages for the `cmd` of a host that is connected; they may be lost.
+    #[must_use]
+    pub fn credits(&self) -> broadcast::Receiver<(HostId, Vec<u8>)> {
+        self.context.credits.subscribe()
+    }
+
     /// How far a job is; `None` when nothing was heard, or it has ended.
     #[must_use]
     pub fn progress(&self, job: JobId) -> Option<JobProgress> {

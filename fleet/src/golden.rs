@@ -5,10 +5,10 @@
 use crate::link::Sent;
 use crate::record::meta::Meta;
 use crate::record::{
-    Accepted, Actor, AuditTarget, BackupFigures, DiffFigures, DrillCuts, DrillFigures, DrillFinding,
-    DrillPlan, Every, Extent, FindPlan, Flawed, ForgetFigures, Group, Hold, JobFigures, JobState, JobWhat,
-    Lack, Loss, Newest, Origin, Past, ProbeFigures, RestoreFailure, RestoreFigures, RestorePlan,
-    RestoreTarget, Retention, Role, Soundness, SourceFinding, Unplanned, Whole,
+    Accepted, Actor, AuditTarget, BackupFigures, DiffFigures, DownloadForm, DrillCuts, DrillFigures,
+    DrillFinding, DrillPlan, Every, Extent, FindPlan, Flawed, ForgetFigures, Group, Hold, JobFigures,
+    JobState, JobWhat, Lack, Loss, Newest, Origin, Past, ProbeFigures, RestoreFailure, RestoreFigures,
+    RestorePlan, RestoreTarget, Retention, Role, Soundness, SourceFinding, Unplanned, Whole,
 };
 use schema::{
     Class, DrillFault, HostId, JobId, Overwrite, RepoId, Slot, SlotRevision, SourceReason, Timestamp,
@@ -141,6 +141,11 @@ fn enums(written: &mut Written) {
             dry_run: true,
         }),
         JobWhat::Drill(_) => JobWhat::Drill(DrillPlan { group: text("etc"), seed: 1, files: 2, bytes: 3, secs: 4 }),
+        JobWhat::Download { .. } => JobWhat::Download {
+            snapshot: text("0badcafe"),
+            path: text("/etc"),
+            form: DownloadForm::Zip,
+        },
     });
     each!(written, JobFigures {
         JobFigures::None => JobFigures::None,
@@ -239,6 +244,7 @@ fn enums(written: &mut Written) {
         JobFigures::Found { .. } =>
             JobFigures::Found { snapshots: 1, snapshots_left_out: 2, hits: 3, left_out: 4 },
         JobFigures::HostKey { .. } => JobFigures::HostKey { slot: Slot::Admin, key: text("ssh-ed25519 AAAA") },
+        JobFigures::Download { .. } => JobFigures::Download { bytes: 1 },
     });
     each!(written, Sent {
         Sent::Run(_) => Sent::Run(JOB),

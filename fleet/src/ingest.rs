@@ -79,6 +79,7 @@ impl Fleet {
     /// machine was set back to an earlier state and counts its connects from there. A carrier that can't tell when
     /// a connection begins does not call this.
     pub fn connection_began(&self, host: HostId) {
+        self.context().downloads.host_lost(host);
         let state = self.view().and_then(|view| view.get(&LINK_STATES, &host));
         let delivered = state.ok().flatten().map_or(CommandSeq::ZERO, |state| state.delivered);
         self.context().began().insert(host, delivered);
@@ -87,6 +88,7 @@ impl Fleet {
     /// A host's connection has ended. Its agent says so itself, or its will does; but whoever else came with its
     /// login may have said nothing.
     pub async fn connection_ended(&self, host: HostId) {
+        self.context().downloads.host_lost(host);
         let noted = self.write(By::system(), move |op| Ok(hello::is_gone(op, host)?)).await;
         if let Err(error) = noted {
             tracing::error!(%host, %error, "the end of a connection could not be noted");
@@ -222,7 +224,7 @@ impl Fleet {
         .ok()?
     }
 
-    fn link_key(&self, host: HostId) -> Result<Option<(u8, Key)>, StoreError> {
+    pub(crate) fn link_key(&self, host: HostId) -> Result<Option<(u8, Key)>, StoreError> {
         let context = self.context();
         context.links.of(&context.master, host, || self.view()?.get(&LINKS, &host))
     }

@@ -113,6 +113,17 @@ pub enum Refused {
     /// What was to be acknowledged is not how the host stands.
     #[error("it stands differently now; look at it again")]
     StateChanged,
+    /// So many downloads run already.
+    #[error("{} downloads run already; try again when one has ended", crate::bounds::MOST_DOWNLOADS)]
+    TooManyDownloads,
+    /// The host has another job, and what was asked for is done at once or not at all.
+    #[error("the host is busy with another job, {} ({job}); try again when that has ended", kind.as_str())]
+    HostBusy {
+        /// The job that waits or runs.
+        job: JobId,
+        /// Its kind.
+        kind: JobKind,
+    },
     /// The host's outbox is full.
     #[error("too many commands wait for this host; try again when it has taken some")]
     QueueFull,
@@ -162,6 +173,8 @@ impl Refused {
             Self::LockChanged { .. } => "lock_changed",
             Self::StateChanged => "state_changed",
             Self::QueueFull => "queue_full",
+            Self::TooManyDownloads => "too_many_downloads",
+            Self::HostBusy { .. } => "host_busy",
             Self::LastAdmin => "last_admin",
             Self::SetupClosed => "setup_closed",
             Self::SetupCode => "setup_code",

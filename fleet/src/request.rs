@@ -1,6 +1,6 @@
 //! What people and the server's own ticks ask of the fleet.
 
-use crate::record::{Actor, FindPlan, RestorePlan, Retention, Role};
+use crate::record::{Actor, DownloadForm, FindPlan, RestorePlan, Retention, Role};
 use schema::{JobKind, Timestamp};
 
 /// Who asks, and from where.
@@ -96,6 +96,15 @@ pub enum JobRequest {
         /// restic's id of the snapshot that is compared with it.
         snapshot: String,
     },
+    /// Send a file or folder of a snapshot. Asked for by [`Fleet::download`](crate::Fleet::download) alone, which takes what is sent.
+    Download {
+        /// restic's id of the snapshot.
+        snapshot: String,
+        /// Absolute path inside the snapshot.
+        path: String,
+        /// As what it is downloaded.
+        form: DownloadForm,
+    },
 }
 
 impl JobRequest {
@@ -118,6 +127,7 @@ impl JobRequest {
             Self::Drill { .. } => JobKind::Drill,
             Self::Find(_) => JobKind::Find,
             Self::Diff { .. } => JobKind::Diff,
+            Self::Download { .. } => JobKind::Download,
         }
     }
 }

@@ -8,8 +8,8 @@ use crate::context::Context;
 use crate::fleet::Fleet;
 use schema::command::{Command, CommandBody, ConfigUpdate, Credentials};
 use schema::{
-    HostId, HostTopic, Items, JobId, Live, Plan, Presence, RepoId, RepoStats, Report, Timestamp, ToAgent,
-    Topic, limits::MAX_VALUE_BYTES,
+    Bulk, BulkBody, HostId, HostTopic, Items, JobId, Live, Plan, Presence, RepoId, RepoStats, Report,
+    Timestamp, ToAgent, Topic, limits::MAX_VALUE_BYTES,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -123,7 +123,7 @@ struct Seen<'a> {
 impl<'a> Seen<'a> {
     fn of_host(host: HostId, topic: HostTopic, text: &'a str, bytes: usize) -> Self {
         let way = if topic.is_from_agent() { Direction::FromHost } else { Direction::ToHost };
-        let qos = u8::from(topic != HostTopic::Live);
+        let qos = u8::from(!matches!(topic, HostTopic::Live | HostTopic::Bulk));
         let (kind, retained) = (topic.suffix(), topic.is_retained());
         Self { way, host: Some(host), topic: text, kind, qos, retained, bytes }
     }
@@ -147,6 +147,14 @@ impl Context {
             HostTopic::Live => schema::decode::<Live<'_>>(message).ok().as_ref().map(written),
             HostTopic::Presence => schema::decode::<Presence<'_>>(message).ok().as_ref().map(written),
             HostTopic::RepoStats => schema::decode::<RepoStats<'_>>(message).ok().as_ref().map(written),
+            // Of the bytes of somebody's files, only how many.
+            HostTopic::Bulk => schema::decode::<Bulk<'_>>(message).ok().map(|bulk| {
+                let bytes = match bulk.body {
+                    BulkBody::Chunk(chunk) => chunk.as_bytes().len(),
+                    _ => 0,
+                };
+                json!({"job": bulk.job.to_string(), "number": bulk.number, "bytes": bytes})
+            }),
             HostTopic::Cmd | HostTopic::Plan => None,
         };
         self.saw(host, topic, bytes, &decoded.unwrap_or_else(|| json!("not understood")));

@@ -22,6 +22,13 @@ pub enum ToAgent<'a> {
         /// What the last of them asked of the server was over a budget, and was not taken.
         refused: Option<Over>,
     },
+    /// How far the bytes of a download may be sent. It may be lost, and is said again.
+    Credit {
+        /// The job whose bytes they are.
+        job: JobId,
+        /// Chunks with a lower number may be sent, see [`crate::Bulk::number`]; what was granted before stays.
+        before: u32,
+    },
 }
 
 /// The server's clock when it took a hello.

@@ -42,11 +42,13 @@ pub enum JobKind {
     Find,
     /// Compare two snapshots.
     Diff,
+    /// Send a file or folder of a snapshot to whoever downloads it.
+    Download,
 }
 
 impl JobKind {
     /// All kinds in wire order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Probe,
         Self::Init,
         Self::Backup,
@@ -62,6 +64,7 @@ impl JobKind {
         Self::Drill,
         Self::Find,
         Self::Diff,
+        Self::Download,
     ];
 
     /// Its word in topics, addresses and pages.
@@ -83,6 +86,7 @@ impl JobKind {
             Self::Drill => "drill",
             Self::Find => "find",
             Self::Diff => "diff",
+            Self::Download => "download",
         }
     }
 
@@ -170,6 +174,16 @@ pub enum JobSpec<'a> {
         /// restic's id of the snapshot that is compared with it.
         snapshot: &'a str,
     },
+    /// A job of kind [`JobKind::Download`]; its bytes come as [`crate::Bulk`].
+    Download {
+        /// restic's id of the snapshot, in hexadecimal.
+        snapshot: &'a str,
+        /// Path of the file or folder inside the snapshot, absolute.
+        #[serde(borrow)]
+        path: OsText<'a>,
+        /// It is a folder, to be sent as a tar archive; else it is a file, to be sent as it is.
+        archive: bool,
+    },
 }
 
 impl JobSpec<'_> {
@@ -192,6 +206,7 @@ impl JobSpec<'_> {
             Self::Drill(_) => JobKind::Drill,
             Self::Find(_) => JobKind::Find,
             Self::Diff { .. } => JobKind::Diff,
+            Self::Download { .. } => JobKind::Download,
         }
     }
 }
@@ -614,6 +629,11 @@ pub enum Summary<'a> {
     },
     /// Of a comparison of two snapshots; the changes themselves came in their own reports.
     Differences(DiffTotals),
+    /// Figures of a download.
+    Download {
+        /// How many bytes were sent.
+        bytes: u64,
+    },
 }
 
 /// What two snapshots differ in, in numbers of files and folders.

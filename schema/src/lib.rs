@@ -12,6 +12,7 @@
 //! | `plan` | [`Plan`] | retained, newest revision counts |
 //! | `evt` | [`Report`] | lives in the agent's journal until the server's ack |
 //! | `live` | [`Live`] | may be lost |
+//! | `bulk` | [`Bulk`] | may be lost, and then the transfer has failed |
 //! | `presence` | [`Presence`] | retained, and the last will |
 //! | `repo/stats` | [`RepoStats`] | retained, newest revision counts |
 //! | `enroll/…` | [`EnrollRequest`], [`EnrollResponse`] | once |
@@ -29,6 +30,12 @@
 //! acks cumulatively with [`ToAgent::Ack`]; it drops numbers it has seen. At a hello the agent sends again
 //! everything not acked. What the journal had to give up (log chunks only, never results) is sent as an empty
 //! [`ReportBody::Dropped`] under its old number, so that numbers have no holes.
+//!
+//! **Bulk** carries the bytes of a download, in messages that are numbered from 0 and name their job. They are sent once
+//! (`QoS` 0), no further than the server has granted: [`limits::BULK_WINDOW`] of them to begin with, then as
+//! [`ToAgent::Credit`] says, which follows what the receiver takes. Nothing is sent again: a number that is missing, or
+//! comes twice, ends the transfer. The last message says length and digest of all. What belongs to no open transfer is
+//! dropped, so that nothing of one can be replayed into another.
 //!
 //! **Presence** carries an epoch, a counter that the agent keeps on disk and raises before each connect. A `gone`
 //! of an older epoch than the newest hello means nothing; a hello of the same epoch changes nothing.
@@ -56,6 +63,7 @@
 
 #![no_std]
 
+pub mod bulk;
 pub mod command;
 pub mod drill;
 pub mod enroll;
@@ -79,6 +87,7 @@ pub mod stats;
 pub mod topic;
 pub mod version;
 
+pub use bulk::{Bulk, BulkBody};
 pub use command::{Command, CommandBody, ConfigUpdate, Credentials, Over, Run, ServerClock, ToAgent};
 pub use drill::DrillFault;
 pub use enroll::{EnrollRefusal, EnrollRequest, EnrollResponse, Token};

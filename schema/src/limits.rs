@@ -34,6 +34,11 @@ pub const MAX_CHANGES: u32 = 10_000;
 pub const MAX_HELD_JOBS: usize = 16;
 /// The most findings about single paths in the summary of one backup.
 pub const MAX_SOURCE_FINDINGS: usize = 64;
+/// The most bytes of a download in one message.
+pub const MAX_BULK_CHUNK_BYTES: usize = 48 * 1024;
+/// How many chunks of a download may be on their way or waiting at the server: 768 KiB. The first so many need no
+/// [`crate::ToAgent::Credit`].
+pub const BULK_WINDOW: u32 = 16;
 /// The most failed files that the summary of one restore names.
 pub const MAX_RESTORE_FAILURES: usize = 100;
 /// The most files that one drill draws.

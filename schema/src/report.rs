@@ -175,11 +175,13 @@ pub enum Refusal {
     NoCredentials,
     /// It could not be written to the state folder.
     StateFolder,
+    /// It would have to wait behind another job, and is of use only at once.
+    Busy,
 }
 
 impl Refusal {
     /// All variants.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::QueueFull,
         Self::Expired,
         Self::AlreadyStarted,
@@ -187,6 +189,7 @@ impl Refusal {
         Self::Unsupported,
         Self::NoCredentials,
         Self::StateFolder,
+        Self::Busy,
     ];
 
     /// Its word in the API.
@@ -200,6 +203,7 @@ impl Refusal {
             Self::Unsupported => "unsupported",
             Self::NoCredentials => "no_credentials",
             Self::StateFolder => "state_folder",
+            Self::Busy => "busy",
         }
     }
 }

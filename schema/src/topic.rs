@@ -43,12 +43,14 @@ pub enum HostTopic {
     Presence,
     /// Repository statistics, agent → server, retained.
     RepoStats,
+    /// The bytes of downloads, agent → server.
+    Bulk,
 }
 
 impl HostTopic {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Cmd, Self::Plan, Self::Evt, Self::Live, Self::Presence, Self::RepoStats];
+    pub const ALL: [Self; 7] =
+        [Self::Cmd, Self::Plan, Self::Evt, Self::Live, Self::Presence, Self::RepoStats, Self::Bulk];
 
     /// The part behind the host id.
     #[must_use]
@@ -60,6 +62,7 @@ impl HostTopic {
             Self::Live => "live",
             Self::Presence => "presence",
             Self::RepoStats => "repo/stats",
+            Self::Bulk => "bulk",
         }
     }
 

@@ -449,6 +449,13 @@ fn of_refusal(refusal: Refusal) -> Explanation {
             "Look at the host",
             "Safe: it only shows the host.",
         ),
+        Refusal::Busy => explain(
+            "The host was busy with another job",
+            "A download is done at once or not at all, and another job ran or waited. Download again when that has ended.",
+            NextStep::Host,
+            "Look at the host",
+            "Safe: it only shows the host.",
+        ),
     }
 }
 

@@ -35,6 +35,7 @@ mod authorize;
 mod body;
 mod chart;
 mod confirm_password;
+mod download;
 mod events;
 mod explanation;
 mod export;
@@ -61,6 +62,7 @@ mod query;
 mod readers;
 mod reading;
 mod refused_connection;
+mod repo_password;
 mod report;
 mod rights;
 mod route;
@@ -97,6 +99,7 @@ use fleet::Fleet;
 use template::Templates;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 
 /// The pages and the API, ready to be served with
 /// `into_make_service_with_connect_info::<SocketAddr>()`: the peer's address is in the audit and in the limits.
@@ -108,8 +111,16 @@ pub fn router(fleet: Fleet, settings: WebSettings) -> Router {
         .layer(from_fn_with_state(app.clone(), present::problems))
         .layer(from_fn_with_state(app.clone(), authorize::authenticate))
         .layer(from_fn_with_state(app.clone(), present::headers))
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().compress_when(is_worth_it()))
         .with_state(app)
+}
+
+/// Files that somebody downloads are sent as they are: their length is known, and archives are compressed already.
+fn is_worth_it() -> impl Predicate {
+    DefaultPredicate::new()
+        .and(NotForContentType::const_new("application/octet-stream"))
+        .and(NotForContentType::const_new("application/gzip"))
+        .and(NotForContentType::const_new("application/zip"))
 }
 
 /// Every route as (method, address, who may use it): what there is, and nothing else is served.

@@ -120,7 +120,7 @@ fn status(refused: &Refused) -> StatusCode {
         Refused::InvalidInput { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         Refused::SetupClosed => StatusCode::GONE,
         Refused::SetupCode => StatusCode::FORBIDDEN,
-        Refused::QueueFull => StatusCode::SERVICE_UNAVAILABLE,
+        Refused::QueueFull | Refused::TooManyDownloads => StatusCode::SERVICE_UNAVAILABLE,
         Refused::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::CONFLICT,
     }

@@ -1,11 +1,17 @@
 //! The route table: every address with its method and the scope that it needs. The router is built from it, the
 //! OpenAPI document is written from it, and the tests walk through it.
 
-use crate::app::{App, Ctx};
-use crate::authorize::RouteGuard;
-use crate::openapi::Doc;
-use crate::route::{Route, delete, get, open, own, patch, post, put};
-use crate::{api, asset, authorize, events, export, health, metrics, openapi, page, run};
+use crate::{
+    api,
+    app::{App, Ctx},
+    asset, authorize,
+    authorize::RouteGuard,
+    download, events, export, health, metrics, openapi,
+    openapi::Doc,
+    page,
+    route::{Route, delete, get, open, own, patch, post, put},
+    run,
+};
 use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::{Json, Router};
@@ -37,6 +43,7 @@ fn form_addresses() -> Vec<Route> {
         get("/hosts/{host}/admin-credentials", Read, to_page),
         get("/hosts/{host}/maintenance", Read, to_page),
         get("/hosts/{host}/restore/plan", Restore, to_page),
+        get("/hosts/{host}/snapshots/{snapshot}/download", Restore, to_page),
         get("/hosts/{host}/restore/start", Restore, to_page),
         get("/operators", Admin, to_page),
         get("/operators/{name}", Admin, to_page),
@@ -123,6 +130,9 @@ fn pages() -> Vec<Route> {
         get("/find", Read, find::show),
         post("/find", Run, find::start),
         post("/find/pick", Restore, find::pick),
+        post("/hosts/{host}/snapshots/{snapshot}/download", Restore, download::of_page),
+        get("/hosts/{host}/repo-password", Admin, page::repo_password::form),
+        post("/hosts/{host}/repo-password", Admin, page::repo_password::show),
         get("/hosts/{host}/restore", Restore, restore::show),
         post("/hosts/{host}/restore", Restore, restore::choose),
         post("/hosts/{host}/restore/plan", Restore, restore::make_plan),
@@ -408,6 +418,24 @@ fn api_hosts() -> Vec<Route> {
                 )
                 .in_parts()
                 .answers::<FolderOut>(200),
+        ),
+        post("/api/hosts/{host}/repo-password", Admin, api::repo_password::show).doc(
+            repository(
+                "The password of the everyday repository in clear. A person gives the own password again, a token with the scope \
+                 admin has none; both are audited",
+            )
+            .takes::<RepoPasswordIn>()
+            .answers::<RepoPasswordOut>(200),
+        ),
+        get("/api/hosts/{host}/snapshots/{snapshot}/download", Restore, download::of_api).doc(
+            repository(
+                "The bytes of a file or folder of a snapshot, as the agent reads them: at once or not at all. 409 `host_busy` while \
+                 the host has another job, 503 `too_many_downloads` while four run. What goes wrong behind the first byte ends \
+                 the connection in the middle. A session needs a browser that sends `Sec-Fetch-Site`",
+            )
+            .query("path", "the file or folder, absolute. A byte that is no UTF-8 is written as \\xfc")
+            .query("format", "`raw`, of a file (when absent); `tar.gz` or `zip`, of a folder")
+            .answers_as("application/octet-stream"),
         ),
         get("/api/hosts/{host}/folders", Read, folder::of_host).doc(
             Doc::new("hosts", "A folder of the host itself, as it was listed last")

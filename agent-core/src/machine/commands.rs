@@ -21,6 +21,8 @@ impl Core {
                 Ok(())
             }
             ToAgent::Command(command) => self.handle_command(command),
+            // Whoever runs the job takes it.
+            ToAgent::Credit { .. } => Ok(()),
         }
     }
 
@@ -122,6 +124,9 @@ impl Core {
             Some(Refusal::NoCredentials)
         } else if self.store_fails() {
             Some(Refusal::StateFolder)
+        } else if matches!(run.spec, JobSpec::Download { .. }) && !self.saved.held.is_empty() {
+            // Nobody waits for it until another job has ended.
+            Some(Refusal::Busy)
         } else {
             None
         };
@@ -140,6 +145,7 @@ impl Core {
                             | JobSpec::Browse { .. }
                             | JobSpec::Find(_)
                             | JobSpec::Diff { .. }
+                            | JobSpec::Download { .. }
                     ),
                     expires_at,
                     deadline_secs: run.deadline_secs,

@@ -262,6 +262,7 @@ const fn refusal_detail(reason: Refusal) -> &'static str {
         Refusal::Unsupported => "this agent can't do it",
         Refusal::NoCredentials => "the agent has no repository credentials",
         Refusal::StateFolder => "the agent's state folder can't be written: is its disk full or read-only?",
+        Refusal::Busy => "another job runs or waits, and a download is done at once or not at all",
     }
 }
 

@@ -19,9 +19,9 @@ type CommandHead = (u32, CommandSeq, Timestamp);
 /// One more is left to the core, which asks for it again.
 const MAX_PUT_OFF: usize = 64;
 
-/// Whether this is an ack, which never waits: it is what the others wait for.
+/// Whether this is no command, and never waits: an ack is what commands wait for.
 fn is_ack(plain: &[u8]) -> bool {
-    matches!(schema::decode(plain), Ok(ToAgent::Ack { .. }))
+    matches!(schema::decode(plain), Ok(ToAgent::Ack { .. } | ToAgent::Credit { .. }))
 }
 
 impl Driver {
@@ -84,6 +84,7 @@ impl Driver {
     /// Forgets the connection and what came over it; the server sends it again.
     pub(super) fn drop_link(&mut self) {
         self.link = None;
+        self.leave_transfer();
         if self.away_since.is_none() {
             self.away_since = Some(clock::mono());
             self.look_at = clock::mono();
@@ -160,6 +161,10 @@ impl Driver {
                         if let Some(over) = refused {
                             logger::warn(format_args!("the server has refused {}", over.words()));
                         }
+                        None
+                    }
+                    ToAgent::Credit { job, before } => {
+                        self.take_credit(*job, *before);
                         None
                     }
                 };

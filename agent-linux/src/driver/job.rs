@@ -12,12 +12,14 @@ use crate::{
     reports::{self, Chunk, Details, Line},
     restic::{self, Control, JobEnd, JobEvent, JobProgress, Places},
 };
+use schema::limits::BULK_WINDOW;
 use schema::{Class, HostTopic, JobId, JobKind, Live, LogStream, Slot};
 use std::path::PathBuf;
 use tokio::sync::mpsc;
 
 const EVENTS: usize = 64;
-const CONTROLS: usize = 4;
+/// More than the core's stops: of credits, no more are on their way than chunks.
+const CONTROLS: usize = 4 + 2 * BULK_WINDOW as usize;
 /// The slots that a job of this kind may use, the better one first.
 const fn slots_for(kind: JobKind) -> &'static [Slot] {
     match kind {
@@ -69,6 +71,8 @@ impl Driver {
             entries: Listed::default(),
             hits: Listed::default(),
             given_up: 0,
+            transfer: None,
+            is_download: kind == JobKind::Download,
         });
     }
 
@@ -123,6 +127,9 @@ impl Driver {
                 running.snapshots.push(seen);
                 self.flush_listed(false);
             }
+            JobEvent::Begin(bytes) => self.begin_transfer(bytes),
+            JobEvent::Chunk(chunk) => self.send_chunk(&chunk),
+            JobEvent::Whole => self.end_transfer(true),
             JobEvent::Entry(seen) => {
                 running.entries.push(seen);
                 self.flush_listed(false);
@@ -149,6 +156,7 @@ impl Driver {
                 running.log.add(line, clock::mono());
             }
         }
+        self.end_transfer(false);
         self.flush_log(true);
         self.flush_listed(true);
         let summary = summary.without(self.job.as_ref().map_or(0, |running| running.given_up));

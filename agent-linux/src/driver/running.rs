@@ -5,7 +5,8 @@ use crate::{
     reports,
     restic::{Control, EntrySeen, HitSeen, JobEnd, JobEvent, JobProgress, SnapshotSeen},
 };
-use schema::{JobId, Progress, limits::MAX_VALUE_BYTES};
+use ring::digest;
+use schema::{Epoch, JobId, Progress, limits::MAX_VALUE_BYTES};
 use tokio::{
     sync::mpsc,
     task::{JoinError, JoinHandle},
@@ -26,6 +27,24 @@ pub(super) struct RunningJob {
     pub(super) hits: Listed<HitSeen>,
     /// How many snapshots, entries and hits there was no room for in the journal.
     pub(super) given_up: u32,
+    /// What it sends to whoever downloads.
+    pub(super) transfer: Option<Transfer>,
+    pub(super) is_download: bool,
+}
+
+/// What was sent of a download.
+pub(super) struct Transfer {
+    pub(super) epoch: Epoch,
+    /// The number of the next piece.
+    pub(super) next: u32,
+    pub(super) bytes: u64,
+    pub(super) digest: digest::Context,
+}
+
+impl std::fmt::Debug for Transfer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Transfer({} bytes)", self.bytes)
+    }
 }
 
 /// What a running job brings.

@@ -107,6 +107,8 @@ impl Work {
 const fn silence_secs(kind: JobKind) -> u32 {
     match kind {
         JobKind::Backup | JobKind::Forget | JobKind::Prune | JobKind::Check => 6 * 3_600,
+        // Somebody waits for it, and it gives something all the time once it has begun.
+        JobKind::Download => 900,
         _ => 0,
     }
 }

@@ -83,6 +83,10 @@ fn allows(policy: &Policy) -> Vec<String> {
             if policy.restore_in_place { "yes, over what is there" } else { "no" }
         ),
         format!(
+            "Downloads: {}",
+            if policy.downloads { "files of snapshots are sent to the server" } else { "refused" }
+        ),
+        format!(
             "Credentials that may delete: {}",
             if policy.allows_admin_slot { "taken, for one job at a time" } else { "refused" }
         ),

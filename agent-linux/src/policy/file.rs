@@ -6,6 +6,7 @@
 //! restore_base = "/var/lib/holdfast/restored"  # new folders with what is restored are made in it
 //! restore_targets = ["/srv/restored"]     # and in these
 //! restore_in_place = false                # never to where it was, over what is there
+//! download = false                        # no file of a snapshot is sent to a browser
 //! admin_slot = false                      # no credentials that may delete: no prune from here
 //! limit_upload = 2000                     # KiB a second
 //! limit_download = 0                      # 0 = no limit
@@ -66,6 +67,8 @@ impl Policy {
             restore_base: default_base(state_dir),
             restore_targets: Vec::new(),
             restore_in_place: false,
+            // The server has the password of the repository: it could read there what is downloaded.
+            downloads: true,
             repositories: Vec::new(),
             state_dir: state_dir.to_owned(),
             file: file.to_owned(),
@@ -188,6 +191,7 @@ struct Text {
     restore_base: Option<PathBuf>,
     restore_targets: Vec<PathBuf>,
     restore_in_place: bool,
+    download: bool,
     admin_slot: bool,
     limit_upload: u32,
     limit_download: u32,
@@ -209,6 +213,7 @@ impl Default for Text {
             restore_base: None,
             restore_targets: Vec::new(),
             restore_in_place: false,
+            download: true,
             admin_slot: true,
             limit_upload: 0,
             limit_download: 0,
@@ -264,6 +269,7 @@ pub(super) fn parse(text: &str, state_dir: &Path, file: &Path) -> Result<Policy,
         },
         restore_targets: restore_roots("restore_targets", text.restore_targets, state_dir)?,
         restore_in_place: text.restore_in_place,
+        downloads: text.download,
         limits: Limits {
             upload_kib: text.limit_upload,
             download_kib: text.limit_download,

@@ -1,7 +1,7 @@
 //! Whether a job may be run: at all, and now.
 
 use super::{Here, Policy, in_words, is_within, own_state::OWN_STATE, roots::has_steps_up, when};
-use schema::{JobKind, JobSpec, job::COMMAND_SOURCE};
+use schema::{JobKind, JobSpec, OsText, job::COMMAND_SOURCE};
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path};
 
 impl Policy {
@@ -14,6 +14,7 @@ impl Policy {
                 self.refuses_sources(backup.includes.iter()).or_else(|| self.lacks_hook(hooks))
             }
             JobSpec::Restore(restore) => self.restore_to(restore).err(),
+            JobSpec::Download { path, .. } => self.refuses_download(*path),
             JobSpec::Ls { path, .. } if self.is_in_state(Path::new(OsStr::from_bytes(path.as_bytes()))) => {
                 Some(OWN_STATE.to_owned())
             }
@@ -32,6 +33,25 @@ impl Policy {
             | JobSpec::Find(_)
             | JobSpec::Diff { .. } => None,
         }
+    }
+
+    /// Why this file or folder of a snapshot is not sent to the server.
+    fn refuses_download(&self, path: OsText<'_>) -> Option<String> {
+        if !self.downloads {
+            return Some("This machine's own policy lets nothing be downloaded. To change that: download in its policy file.".to_owned());
+        }
+        let asked = Path::new(OsStr::from_bytes(path.as_bytes()));
+        if self.is_in_state(asked) {
+            return Some(OWN_STATE.to_owned());
+        }
+        let is_plain = asked.is_absolute() && !has_steps_up(asked);
+        if is_plain && (self.source_roots.is_empty() || is_within(asked, &self.source_roots)) {
+            return None;
+        }
+        Some(format!(
+            "This machine's own policy does not let {path} be downloaded; it allows {}. To change that: source_roots in its policy file.",
+            in_words(&self.source_roots)
+        ))
     }
 
     /// Why these paths may not be backed up.
@@ -142,6 +162,25 @@ mod tests {
             let refused = policy.refuses(&backup(includes, hooks, &mut room));
             assert_eq!(refused.is_some(), said.is_some(), "{includes:?}: {refused:?}");
             assert!(refused.unwrap_or_default().contains(said.unwrap_or_default()));
+        }
+    }
+
+    #[test]
+    fn a_download_is_held_to_the_key_and_to_the_source_roots() {
+        let asked = |policy: &Policy, path: &str| {
+            policy.refuses(&JobSpec::Download { snapshot: "0", path: path.into(), archive: false })
+        };
+        let open = policy("");
+        assert_eq!(asked(&open, "/etc/fstab"), None);
+        assert!(asked(&open, "/etc/../root/x").is_some_and(|said| said.contains("does not let")));
+        assert!(asked(&open, "/nowhere/state/identity").is_some_and(|said| said.contains("holds its keys")));
+        assert!(
+            asked(&policy("download = false"), "/etc/fstab").is_some_and(|said| said.contains("download in"))
+        );
+        let rooted = policy("source_roots = ['/nowhere/photos']");
+        assert_eq!(asked(&rooted, "/nowhere/photos/a"), None);
+        for path in ["/", "/nowhere", "/etc/fstab", "/nowhere/photos/../x"] {
+            assert!(asked(&rooted, path).is_some_and(|said| said.contains("source_roots")), "{path}");
         }
     }
 

@@ -17,6 +17,8 @@ pub struct Policy {
     pub restore_targets: Vec<PathBuf>,
     /// Whether something may be restored to where it was, over what is there.
     pub restore_in_place: bool,
+    /// Whether files of a snapshot are sent to whoever downloads them from the server.
+    pub downloads: bool,
     /// Where backups may go; empty = anywhere but into folders of the system.
     pub repositories: Vec<Pattern>,
     /// The agent's state folder, which holds its keys: nothing is backed up, looked into or restored there.

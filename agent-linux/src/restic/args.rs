@@ -132,6 +132,7 @@ pub fn plan_steps(spec: &JobSpec<'_>, setting: &Setting<'_>) -> Result<Vec<Step>
                 Step::new(StepKind::Restore, &["restore", "--json", "--no-lock", "--verify"]),
             ]
         }
+        JobSpec::Download { snapshot, path, archive } => plan_download(snapshot, *path, *archive)?,
         // Not restic's.
         JobSpec::Browse { .. } => Vec::new(),
         JobSpec::Find(find) => vec![plan_choose(find, setting)?],
@@ -226,6 +227,18 @@ fn pairs_of(origins: Items<'_, Origin<'_>>) -> Result<Vec<(String, String)>, Arg
         members.push((hostname.to_owned(), tag.to_owned()));
     }
     Ok(members)
+}
+
+/// A look at what the path is, and the dump of it. Both name the snapshot in the same way.
+fn plan_download(snapshot: &str, path: OsText<'_>, archive: bool) -> Result<Vec<Step>, ArgsError> {
+    let mut look = Step::new(StepKind::Stat, &["ls", "--json", "--no-lock", "--"]);
+    look.args.push(snapshot_id(snapshot)?);
+    look.path = absolute_bytes(path)?;
+    let mut dump = Step::new(StepKind::Dump, &["dump", "--no-lock"]);
+    dump.flag(archive, "--archive=tar");
+    dump.args.extend(["--".to_owned(), snapshot_id(snapshot)?]);
+    dump.path.clone_from(&look.path);
+    Ok(vec![look, dump])
 }
 
 /// The same folder as an [`StepKind::Ls`] lists, in plain lines.

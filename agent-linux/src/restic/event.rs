@@ -27,6 +27,12 @@ pub enum JobEvent {
     Entry(EntrySeen),
     /// Something that a search by name has found.
     Hit(HitSeen),
+    /// What a download is about is there, and how many bytes the snapshot says it has.
+    Begin(Option<u64>),
+    /// Bytes of it, as many as the server has let be sent.
+    Chunk(Vec<u8>),
+    /// All of them were given.
+    Whole,
 }
 
 /// How far one run of restic is.
@@ -57,6 +63,10 @@ pub enum Control {
     Interrupt,
     /// End it now.
     Kill,
+    /// Pieces of a download with a lower number may be sent.
+    Credit(u32),
+    /// Nobody hears a download any more: end it cleanly.
+    Leave,
 }
 
 /// How a job ended.

@@ -98,6 +98,10 @@ pub struct Findings {
     pub differences: Differences,
     /// Of a listing of files: what the folder is that was asked for; `None` = it is not there.
     pub folder: Option<EntryKind>,
+    /// Of a look at one path: how large the file is, in bytes.
+    pub file_bytes: u64,
+    /// Of a dump: how many bytes were passed on.
+    pub passed_bytes: u64,
     /// Of a listing of files.
     pub entries: u32,
     /// Those of them whose names JSON has altered, in their order.

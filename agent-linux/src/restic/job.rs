@@ -1,6 +1,7 @@
 //! Runs one job from preflight to figures. The driver: it reads the clock and starts processes.
 
 mod diff;
+mod download;
 mod drill;
 mod figures_and_locks;
 mod find;
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::{clock, folder::NamedFolder};
 use core::time::Duration;
-use schema::{Class, JobSpec, Slot, Timestamp};
+use schema::{Class, JobSpec, Slot, Timestamp, limits::BULK_WINDOW};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
@@ -65,7 +66,16 @@ pub async fn run_job(
         way: StorageAccess::default(),
         untrusted: None,
         mask: Mask::new(credentials.into_iter().chain(everyday)),
-        wires: Wires { events, control, begun, deadline, silence, stop: None },
+        wires: Wires {
+            events,
+            control,
+            begun,
+            deadline,
+            silence,
+            stop: None,
+            credit: BULK_WINDOW,
+            expected_bytes: 0,
+        },
         figures_before: known.figures.clone(),
         known,
         processes: Processes::load(&places.home),
@@ -161,6 +171,7 @@ impl Job<'_> {
             JobSpec::Stats | JobSpec::Snapshots | JobSpec::Ls { .. } => self.plain(&steps).await,
             JobSpec::Restore(restore) => self.restore(&steps, restore).await,
             JobSpec::Drill(drill) => self.drill(&steps, drill).await,
+            JobSpec::Download { path, archive, .. } => self.download(&steps, *path, *archive).await,
             JobSpec::Browse { .. } => Verdict::failed(Class::Other, NO_RESTIC_JOB),
             JobSpec::Find(find) => self.find(&steps, find).await,
             JobSpec::Diff { against, snapshot } => self.diff(&steps, (against, snapshot)).await,

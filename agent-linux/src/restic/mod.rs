@@ -61,6 +61,7 @@ pub(crate) mod lookalike;
 pub mod mask;
 pub mod order;
 pub mod outcome;
+mod outlet;
 pub(crate) mod overlap;
 mod own_words;
 pub mod parse;

@@ -42,7 +42,13 @@ pub enum Stop {
     Silent,
     /// It would have tried again what can't succeed.
     Hopeless,
+    /// Nobody takes what it gives.
+    Unheard,
 }
+
+/// Why a download was ended that nobody takes any more.
+pub(super) const UNHEARD: &str =
+    "The connection to the server ended, or the server took nothing more of it, so the download was ended.";
 
 /// What is made of restic's end: how the job went, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +94,9 @@ pub fn judge(kind: StepKind, ended: Ended, stop: Option<Stop>, found: &Findings)
         );
         return Verdict { outcome, class: Some(class), message };
     }
+    if stop == Some(Stop::Unheard) && class == Class::Network {
+        return Verdict { outcome, class: Some(class), message: UNHEARD.to_owned() };
+    }
     Verdict { outcome, class: Some(class), message: message(kind, class, outcome, ended, found) }
 }
 
@@ -104,6 +113,7 @@ fn sort(kind: StepKind, ended: Ended, stop: Option<Stop>, found: &Findings) -> (
         }
         (_, Some(Stop::Timeout | Stop::Silent)) => return failed(Class::Timeout),
         (_, Some(Stop::Hopeless)) => return failed(classify(kind, found)),
+        (_, Some(Stop::Unheard)) => return failed(Class::Network),
         _ => {}
     }
     match ended {
@@ -117,6 +127,9 @@ fn sort(kind: StepKind, ended: Ended, stop: Option<Stop>, found: &Findings) -> (
             // 0.14 says that there is no such snapshot, and exits 0.
             StepKind::Diff if !found.differences.is_whole => failed(Class::Other),
             StepKind::Ls | StepKind::Walk if found.symptoms.has(Symptom::Ignored) => failed(Class::Other),
+            StepKind::Ls | StepKind::Walk | StepKind::Stat if found.symptoms.has(Symptom::Ignored) => {
+                failed(Class::Other)
+            }
             StepKind::Backup if !found.missing.is_empty() => warning(Class::SourceMissing),
             StepKind::Check if found.check_errors.is_some_and(|errors| errors > 0) => failed(Class::Damaged),
             StepKind::Snapshots if found.listing_is_whole && found.symptoms.has(Symptom::Ignored) => {
@@ -125,7 +138,12 @@ fn sort(kind: StepKind, ended: Ended, stop: Option<Stop>, found: &Findings) -> (
             StepKind::Find if found.listing_is_whole && found.symptoms.has(Symptom::Damaged) => {
                 warning(Class::Damaged)
             }
-            StepKind::Snapshots | StepKind::Choose | StepKind::Find | StepKind::Ls | StepKind::Walk
+            StepKind::Snapshots
+            | StepKind::Choose
+            | StepKind::Find
+            | StepKind::Ls
+            | StepKind::Walk
+            | StepKind::Stat
                 if !found.listing_is_whole =>
             {
                 failed(Class::Other)

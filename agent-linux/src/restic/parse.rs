@@ -127,7 +127,7 @@ impl<'m> Reader<'m> {
             StepKind::Config | StepKind::CatLock => Shape::Document(Vec::new()),
             StepKind::Snapshots | StepKind::Choose => Shape::Array(Elements::new(2, SNAPSHOT_MEMBERS)),
             StepKind::Forget => Shape::Array(Elements::new(4, FORGET_MEMBERS)),
-            StepKind::Ls => Shape::Objects(Elements::new(1, NODE_MEMBERS), false),
+            StepKind::Ls | StepKind::Stat => Shape::Objects(Elements::new(1, NODE_MEMBERS), false),
             StepKind::RawLs => Shape::Raw(RawNames::default()),
             _ => Shape::Lines,
         };
@@ -488,7 +488,13 @@ impl<'m> Reader<'m> {
                 }
             }
             ("error", _) => self.file_error(value, said),
-            ("snapshot", StepKind::Ls) => self.found.listing_is_whole = true,
+            ("snapshot", StepKind::Ls | StepKind::Stat) => self.found.listing_is_whole = true,
+            ("node", StepKind::Stat) => {
+                if string(value, "path") == self.folder {
+                    self.found.folder = Some(kind_of(value));
+                    self.found.file_bytes = number(value, "size");
+                }
+            }
             ("node", StepKind::Ls) => {
                 let name = string(value, "name");
                 if string(value, "path") == self.folder {

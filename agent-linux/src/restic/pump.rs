@@ -11,6 +11,7 @@ use super::{
     mask::Mask,
     order::Places,
     outcome::{Ended, Stop},
+    outlet::Outlet,
     parse::{Reader, Said},
     secrets::{Frame, FrameTooLong},
     step::{Step, StepKind},
@@ -41,6 +42,8 @@ use zeroize::Zeroizing;
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
 /// How long a stream may stay open, in silence, after restic is gone: a helper of restic's may hold it.
 const LINGER: Duration = Duration::from_secs(5);
+/// How long a download waits for the server to take more of it. The server says every few seconds that it is there.
+const UNHEARD_AFTER: Duration = Duration::from_secs(25);
 const BUFFER_BYTES: usize = 16 * 1024;
 
 /// Who listens and who may stop it.
@@ -55,6 +58,10 @@ pub(crate) struct Wires<'w> {
     pub(crate) silence: Option<Duration>,
     /// Why everything was stopped.
     pub(crate) stop: Option<Stop>,
+    /// Pieces of a download with a lower number may be sent.
+    pub(crate) credit: u32,
+    /// How many bytes a download will have; 0 = not known.
+    pub(crate) expected_bytes: u64,
 }
 
 /// What a process needs besides its arguments.
@@ -122,10 +129,38 @@ impl Wires<'_> {
         }
     }
 
+    /// What is asked for: credit is noted, anything else is a stop.
+    fn take(&mut self, asked: Control) -> Option<Stop> {
+        match asked {
+            Control::Credit(before) => {
+                self.credit = self.credit.max(before);
+                None
+            }
+            Control::Leave => Some(Stop::Unheard),
+            Control::Interrupt | Control::Kill => Some(Stop::Cancelled),
+        }
+    }
+
+    /// Waits until a stop is asked for.
+    pub(crate) async fn stop_asked(&mut self) -> Stop {
+        loop {
+            match self.control.recv().await {
+                Some(asked) => {
+                    if let Some(stop) = self.take(asked) {
+                        return stop;
+                    }
+                }
+                None => return core::future::pending().await,
+            }
+        }
+    }
+
     /// Takes note of a stop that was asked for already, without waiting.
     pub(crate) fn poll_stop(&mut self) -> Option<Stop> {
-        if self.stop.is_none() && self.control.try_recv().is_ok() {
-            self.stop = Some(Stop::Cancelled);
+        while self.stop.is_none()
+            && let Ok(asked) = self.control.try_recv()
+        {
+            self.stop = self.take(asked);
         }
         if self.stop.is_none() && self.deadline.is_some_and(|at| at <= clock::instant()) {
             self.stop = Some(Stop::Timeout);
@@ -146,7 +181,7 @@ pub(crate) async fn run_step(
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let (mut out_buffer, mut err_buffer) = (vec![0; BUFFER_BYTES], vec![0; BUFFER_BYTES]);
     let mut reader = Reader::new(step.kind, launch.mask);
-    if matches!(step.kind, StepKind::Ls | StepKind::RawLs) {
+    if matches!(step.kind, StepKind::Ls | StepKind::RawLs | StepKind::Stat) {
         reader.in_folder(&step.path);
     }
     if let Some(search) = &step.search {
@@ -162,13 +197,18 @@ pub(crate) async fn run_step(
     let mut linger_until = clock::instant();
     let mut heard_at = clock::instant();
     let mut control_is_open = true;
+    let mut outlet = (step.kind == StepKind::Dump).then(Outlet::default);
 
     while status.is_none() || !waiting.is_empty() || stdout.is_some() || stderr.is_some() {
         let may_read = waiting.is_empty();
-        let is_lingering = status.is_some() && may_read;
         let silent_at = wires.silence.filter(|_| may_read).map(|silence| heard_at + silence);
+        let is_held_up = outlet.as_ref().is_some_and(|outlet| !outlet.takes(wires.credit));
+        let is_lingering = status.is_some() && may_read;
+        // Once it is stopped, what it gives is read all the same, and thrown away: restic can end in order only then.
+        let may_read_out = may_read && (!is_held_up || stopping.reason.is_some());
         let (stop_at, reason) = match (stopping.reason, wires.deadline, silent_at) {
             (Some(_), ..) => (stopping.kill_at, Stop::Timeout),
+            (None, ..) if is_held_up && stdout.is_some() => (Some(heard_at + UNHEARD_AFTER), Stop::Unheard),
             (None, Some(deadline), Some(silent)) if silent < deadline => (Some(silent), Stop::Silent),
             (None, None, Some(silent)) => (Some(silent), Stop::Silent),
             (None, deadline, _) => (deadline, Stop::Timeout),
@@ -177,11 +217,17 @@ pub(crate) async fn run_step(
             biased;
             command = wires.control.recv(), if control_is_open => match command {
                 None => control_is_open = false,
+                Some(Control::Credit(before)) => {
+                    wires.credit = wires.credit.max(before);
+                    heard_at = clock::instant();
+                    linger_until = heard_at + LINGER;
+                }
                 Some(_) if status.is_some() => {
                     // restic is gone; only what it said is still on its way.
                     wires.stop.get_or_insert(Stop::Cancelled);
                     break;
                 }
+                Some(Control::Leave) => stopping.interrupt(Stop::Unheard, &child),
                 Some(Control::Interrupt) => stopping.interrupt(Stop::Cancelled, &child),
                 Some(Control::Kill) => {
                     stopping.reason.get_or_insert(Stop::Cancelled);
@@ -203,12 +249,23 @@ pub(crate) async fn run_step(
                 // Nobody listens: restic goes on.
                 Err(_) => waiting.clear(),
             },
-            count = read(&mut stdout, &mut out_buffer), if stdout.is_some() && may_read => {
+            count = read(&mut stdout, room_of(&mut out_buffer, outlet.as_ref())), if stdout.is_some() && may_read_out => {
                 heard_at = clock::instant();
                 linger_until = heard_at + LINGER;
-                match count {
-                    0 => stdout = None,
-                    count => reader.stdout(&out_buffer[..count], &mut said),
+                match (count, &mut outlet) {
+                    (0, outlet) => {
+                        stdout = None;
+                        waiting.extend(outlet.as_mut().and_then(Outlet::rest).map(JobEvent::Chunk));
+                    }
+                    (_, Some(_)) if stopping.reason.is_some() => {}
+                    (count, Some(outlet)) => {
+                        waiting.extend(outlet.push(&out_buffer[..count]).map(JobEvent::Chunk));
+                        if let Some(progress) = outlet.progress(wires.expected_bytes, heard_at) {
+                            // A consumer that is slow has newer ones to come.
+                            let _ = wires.events.try_send(JobEvent::Progress(progress));
+                        }
+                    }
+                    (count, None) => reader.stdout(&out_buffer[..count], &mut said),
                 }
             }
             count = read(&mut stderr, &mut err_buffer), if stderr.is_some() && may_read => {
@@ -223,7 +280,11 @@ pub(crate) async fn run_step(
                 status = Some(ended.map_err(StartError::Wait)?);
                 linger_until = clock::instant() + LINGER;
             }
-            () = sleep_until(linger_until), if is_lingering => (stdout, stderr) = (None, None),
+            () = sleep_until(heard_at + UNHEARD_AFTER), if is_lingering && is_held_up => {
+                wires.stop.get_or_insert(Stop::Unheard);
+                (stdout, stderr) = (None, None);
+            }
+            () = sleep_until(linger_until), if is_lingering && !is_held_up => (stdout, stderr) = (None, None),
         }
         pass_on(&mut said, &mut waiting, wires, quiet);
         if status.is_none() && reader.is_hopeless() {
@@ -231,7 +292,8 @@ pub(crate) async fn run_step(
         }
     }
 
-    let found = reader.finish(&mut said);
+    let mut found = reader.finish(&mut said);
+    found.passed_bytes = outlet.as_ref().map_or(0, Outlet::bytes);
     pass_on(&mut said, &mut waiting, wires, quiet);
     for event in waiting {
         // Lines behind the last line end; a handful at most.
@@ -301,6 +363,12 @@ impl Stopping {
 
 fn pid_of(child: &Child) -> Option<Pid> {
     child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
+}
+
+/// As much of the buffer as may be read at once.
+fn room_of<'b>(buffer: &'b mut [u8], outlet: Option<&Outlet>) -> &'b mut [u8] {
+    let room = outlet.map_or(buffer.len(), Outlet::room).min(buffer.len());
+    &mut buffer[..room]
 }
 
 /// How many bytes came; 0 at the end and for a stream that can't be read any more.

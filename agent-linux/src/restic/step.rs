@@ -81,6 +81,10 @@ pub enum StepKind {
     Walk,
     /// The command `restore`.
     Restore,
+    /// `ls` of one path, to know what it is.
+    Stat,
+    /// The command `dump`.
+    Dump,
     /// The command `list locks`.
     ListLocks,
     /// The command `cat lock`.
@@ -103,7 +107,8 @@ impl StepKind {
             Self::Snapshots | Self::Choose => "snapshots",
             Self::Find | Self::RawFind => "find",
             Self::Diff | Self::RawDiff => "diff",
-            Self::Ls | Self::RawLs | Self::Walk | Self::Sizes => "ls",
+            Self::Ls | Self::RawLs | Self::Walk | Self::Sizes | Self::Stat => "ls",
+            Self::Dump => "dump",
             Self::Restore => "restore",
             Self::ListLocks => "list locks",
             Self::CatLock => "cat lock",

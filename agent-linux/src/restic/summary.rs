@@ -76,6 +76,8 @@ pub enum JobSummary {
         /// Its kind and its base64.
         key: String,
     },
+    /// Of a download: how many bytes were sent.
+    Download(u64),
 }
 
 /// restic's backup summary.
@@ -360,6 +362,7 @@ impl JobSummary {
             },
             Self::Differences(totals) => Summary::Differences(*totals),
             Self::HostKey { slot, key } => Summary::HostKey { slot: *slot, key },
+            Self::Download(bytes) => Summary::Download { bytes: *bytes },
         }
     }
 }

@@ -63,6 +63,7 @@ const fn reach(kind: JobKind) -> Reach {
         | JobKind::Drill
         | JobKind::Find
         | JobKind::Diff => Reach::Repository,
+        JobKind::Download => Reach::Repository,
         JobKind::Backup | JobKind::Browse => Reach::Reads,
         JobKind::Restore => Reach::Writes,
     }
@@ -109,6 +110,11 @@ fn plain_job<'a>(kind: JobKind, includes: Items<'a, &'a str>) -> JobSpec<'a> {
             newest: 0,
             since: None,
         }),
+        JobKind::Download => JobSpec::Download {
+            snapshot: SOME_SNAPSHOT,
+            path: includes.iter().next().unwrap_or("/").into(),
+            archive: true,
+        },
     }
 }
 

@@ -202,6 +202,8 @@ impl Rig {
                     JobEvent::Snapshot(it) => snapshots.push(it),
                     JobEvent::Entry(it) => entries.push(it),
                     JobEvent::Hit(it) => hits.push(it),
+                    // Downloads are tried end to end.
+                    JobEvent::Begin(_) | JobEvent::Chunk(_) | JobEvent::Whole => {}
                 }
             }
             (log, progress, snapshots, entries, hits)

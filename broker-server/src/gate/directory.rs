@@ -21,6 +21,9 @@ pub trait Directory: Send + Sync + 'static {
     /// The host's plan, sealed.
     fn plan(&self, host: HostId) -> Option<Bytes>;
 
+    /// A host sent a piece of a download, on its `bulk`. It is not acknowledged, and may be dropped.
+    fn bulk(&self, host: HostId, payload: &[u8]);
+
     /// A peer was refused something. Limited in rate by the gate, see [`Audit::suppressed`].
     fn refused(&self, audit: &Audit);
 }

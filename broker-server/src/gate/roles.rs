@@ -76,6 +76,14 @@ impl SessionRole for Host {
                 tell(&self.shared, &self.conn, &Principal::Host(self.host), refused);
                 Ok(None)
             }
+            // Past the queue that reports wait in: neither holds up the other, and its own is bounded by its credit.
+            Asked::Deliver { topic: HostTopic::Bulk, payload, ticket } => {
+                self.shared.directory.bulk(self.host, &payload);
+                if let Some(ticket) = ticket {
+                    self.session.done(ticket);
+                }
+                Ok(None)
+            }
             Asked::Deliver { topic, payload, ticket } => {
                 self.shared.retain_for_debug(self.host, topic, &payload);
                 let done = ticket.map_or(Done::nobody(), |ticket| Done::new(Arc::clone(&self.conn), ticket));

@@ -29,6 +29,8 @@ use spec::{Source, Sources};
 
 /// How long a command can wait for its agent.
 pub(crate) const EXPIRES_AFTER_MS: u64 = 12 * 3_600_000;
+/// And a download, for which somebody waits.
+const DOWNLOAD_EXPIRES_MS: u64 = 120_000;
 /// How long a cancel is worth sending.
 const CANCEL_EXPIRES_MS: u64 = 30 * 86_400_000;
 /// The most open jobs of a host that are looked at for one like the new one.
@@ -167,6 +169,14 @@ fn what_of(
             (JobWhat::Ls { snapshot: snapshot.clone(), path: folder::clean_path(path)? }, Vec::new())
         }
         JobRequest::Browse { path } => (JobWhat::Browse { path: folder::clean_path(path)? }, Vec::new()),
+        JobRequest::Download { snapshot, path, form } => {
+            folder::check_snapshot(snapshot)?;
+            if let Some(open) = job::open_jobs(reads, host, 1)?.first() {
+                return Err(Refused::HostBusy { job: open.id, kind: open.what.kind() });
+            }
+            let path = folder::clean_path(path)?;
+            (JobWhat::Download { snapshot: snapshot.clone(), path, form: *form }, Vec::new())
+        }
         JobRequest::Restore(plan) => {
             let plan = restore::check(plan)?;
             let what = JobWhat::Restore(plan);
@@ -335,7 +345,10 @@ pub(crate) fn dispatch(op: &mut Op<'_, '_>, host: HostId, request: &JobRequest) 
     if let JobWhat::Drill(plan) = &mut what {
         plan.seed = drill::seed_of(id);
     }
-    let expires_at = now.plus_ms(EXPIRES_AFTER_MS);
+    let expires_at = now.plus_ms(match what {
+        JobWhat::Download { .. } => DOWNLOAD_EXPIRES_MS,
+        _ => EXPIRES_AFTER_MS,
+    });
     if with_admin {
         credentials::push(op, host.id, &mut state, Slot::Admin, Some(id), expires_at)?;
     }
@@ -366,6 +379,7 @@ fn detail(job: &Job) -> String {
         JobWhat::Unlock { all: true } => "all locks".to_owned(),
         JobWhat::Restore(plan) => restore::detail(plan),
         JobWhat::Drill(plan) => plan.group.clone(),
+        JobWhat::Download { snapshot, path, form } => form.of(snapshot, path),
         _ => String::new(),
     }
 }
@@ -379,7 +393,8 @@ const fn deadline_secs(what: &JobWhat) -> u32 {
         JobKind::Browse => 60,
         JobKind::Snapshots | JobKind::Ls | JobKind::Find | JobKind::Diff => 1_800,
         JobKind::Stats | JobKind::Drill => 6 * 3_600,
-        JobKind::Backup | JobKind::Forget | JobKind::Prune | JobKind::Check | JobKind::Restore => 0,
+        JobKind::Backup | JobKind::Forget | JobKind::Prune | JobKind::Check => 0,
+        JobKind::Restore | JobKind::Download => 0,
     }
 }
 

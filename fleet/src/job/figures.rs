@@ -78,6 +78,7 @@ pub(super) fn of(summary: &Summary<'_>) -> JobFigures {
         Summary::Found { snapshots, snapshots_left_out, hits, left_out } => {
             JobFigures::Found { snapshots, snapshots_left_out, hits, left_out }
         }
+        Summary::Download { bytes } => JobFigures::Download { bytes: bounded(bytes) },
         Summary::HostKey { slot, key } => {
             let key = key[..key.floor_char_boundary(MAX_VALUE_BYTES)].to_owned();
             JobFigures::HostKey { slot, key }

@@ -102,6 +102,16 @@ impl Fleet {
         .await
     }
 
+    /// Audits that somebody saw a secret of this host, or was refused it.
+    pub async fn note_of_secret(&self, host: HostId, action: AuditAction, by: By) -> Result<(), Refused> {
+        self.write(by, move |op| {
+            let found = hosts::find(op.tx, host)?;
+            audit::note(op, action, AuditTarget::Host(host, found.name), "")?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Audits that no kit was made, for the password that was asked for was wrong.
     pub async fn refuse_kit(&self, by: By) -> Result<(), Refused> {
         self.write(by, |op| {

@@ -58,6 +58,8 @@ actions! {
     GroupCreated = "group.created",
     /// A source group was deleted.
     GroupDeleted = "group.deleted",
+    /// A download ended: whole or not.
+    DownloadEnded = "download.ended",
     /// How a host stands was acknowledged.
     HostAcknowledged = "host.acknowledged",
     /// A host was added.
@@ -108,6 +110,10 @@ actions! {
     PendingHurried = "pending.hurried",
     /// A host named a repository that it was not given.
     RepoClaimed = "repo.claimed",
+    /// The password of a repository was not shown, for the own password was wrong.
+    RepoPasswordRefused = "repo.password_refused",
+    /// The password of a repository was shown in clear.
+    RepoPasswordShown = "repo.password_shown",
     /// Another repository was found at the address of a host's.
     RepoReplaced = "repo.replaced",
     /// A person said that two hosts use one repository.
@@ -153,6 +159,7 @@ const fn job_code(kind: JobKind) -> &'static str {
         JobKind::Drill => "job.drill",
         JobKind::Find => "job.find",
         JobKind::Diff => "job.diff",
+        JobKind::Download => "job.download",
     }
 }
 

@@ -1,5 +1,6 @@
 use super::{
-    Actor, DiffFigures, DrillFigures, DrillPlan, FindPlan, Hold, RestoreFigures, RestorePlan, Retention,
+    Actor, DiffFigures, DownloadForm, DrillFigures, DrillPlan, FindPlan, Hold, RestoreFigures, RestorePlan,
+    Retention,
 };
 use schema::{
     Class, CommandSeq, HostId, JobId, JobKind, Outcome, Refusal, RepoId, Slot, SourceReason, Timestamp,
@@ -247,6 +248,15 @@ pub enum JobWhat {
         /// restic's id of the snapshot that is compared with it.
         snapshot: String,
     },
+    /// Send a file or folder of a snapshot to whoever downloads it.
+    Download {
+        /// restic's id of the snapshot.
+        snapshot: String,
+        /// Absolute path inside the snapshot, as people write it.
+        path: String,
+        /// As what it is downloaded.
+        form: DownloadForm,
+    },
 }
 
 impl JobWhat {
@@ -269,6 +279,7 @@ impl JobWhat {
             Self::Drill(_) => JobKind::Drill,
             Self::Find(_) => JobKind::Find,
             Self::Diff { .. } => JobKind::Diff,
+            Self::Download { .. } => JobKind::Download,
         }
     }
 
@@ -448,6 +459,11 @@ pub enum JobFigures {
     },
     /// Of a comparison of two snapshots.
     Differences(DiffFigures),
+    /// Figures of a download.
+    Download {
+        /// How many bytes the agent sent.
+        bytes: u64,
+    },
 }
 
 /// What a probe found.

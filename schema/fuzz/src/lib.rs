@@ -4,7 +4,7 @@
 //! `schema`'s ordinary tests include this file to replay the corpus and to run the same bodies under proptest.
 
 use schema::{
-    CommandBody, EnrollRequest, EnrollResponse, HostId, HostTopic, JobKind, Key, Live, Plan, Presence,
+    Bulk, CommandBody, EnrollRequest, EnrollResponse, HostId, HostTopic, JobKind, Key, Live, Plan, Presence,
     RepoId, RepoStats, Report, Sealed, ToAgent, Token, Topic, decode, encode, enroll::MAX_TOKEN_CHARS, name,
 };
 
@@ -12,11 +12,12 @@ use schema::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     ("cmd", cmd),
     ("plan", plan),
     ("evt", evt),
     ("live", live),
+    ("bulk", bulk),
     ("presence", presence),
     ("repo_stats", repo_stats),
     ("enroll_request", enroll_request),
@@ -61,6 +62,11 @@ pub fn plan(bytes: &[u8]) {
 /// Reports, read by the server.
 pub fn evt(bytes: &[u8]) {
     message!(Report, bytes);
+}
+
+/// Pieces of a download, read by the server.
+pub fn bulk(bytes: &[u8]) {
+    message!(Bulk, bytes);
 }
 
 /// Progress and live log, read by the server.

@@ -2,11 +2,11 @@
 //! shrinking of the bytes shrinks the message.
 
 use schema::{
-    Class, Command, CommandBody, CommandSeq, ConfigUpdate, Credentials, EnrollRefusal, EnrollRequest,
-    EnrollResponse, Epoch, HeldJob, HeldPhase, Hello, HostId, InstallationId, Items, JobId, JobKind, JobSpec,
-    Keep, Live, LogLine, LogStream, OsText, Outcome, Over, Plan, PlanRevision, Presence, Progress, Refusal,
-    RepoId, RepoStats, Report, ReportBody, ReportSeq, Run, ServerClock, Slot, SlotRevision, SourceReason,
-    StatsRevision, Stream, Summary, Timestamp, ToAgent, TokenId,
+    Bulk, BulkBody, Class, Command, CommandBody, CommandSeq, ConfigUpdate, Credentials, EnrollRefusal,
+    EnrollRequest, EnrollResponse, Epoch, HeldJob, HeldPhase, Hello, HostId, InstallationId, Items, JobId,
+    JobKind, JobSpec, Keep, Live, LogLine, LogStream, OsText, Outcome, Over, Plan, PlanRevision, Presence,
+    Progress, Refusal, RepoId, RepoStats, Report, ReportBody, ReportSeq, Run, ServerClock, Slot,
+    SlotRevision, SourceReason, StatsRevision, Stream, Summary, Timestamp, ToAgent, TokenId,
     drill::{DrillCuts, DrillFault, DrillFinding, DrillSummary},
     job::{
         BackupSpec, BackupSummary, DiffTotals, DrillSpec, FindSpec, ForgetGroup, ForgetResult, Origin,
@@ -177,7 +177,9 @@ draw!(struct TokenId { 0 });
 draw!(struct RepoId { 0 });
 draw!(struct InstallationId { 0 });
 
-draw!(enum ToAgent<'static> { Command { 0 }, Ack { stream, through, clock, refused } });
+draw!(enum ToAgent<'static> { Command { 0 }, Ack { stream, through, clock, refused }, Credit { job, before } });
+draw!(struct Bulk<'static> { job, epoch, number, body });
+draw!(enum BulkBody<'static> { Begin { bytes }, Chunk { 0 }, End { bytes, sha256 }, Broken });
 draw!(struct ServerClock { epoch, at });
 draw!(struct Command<'static> { seq, expires_at, body });
 draw!(enum CommandBody<'static> { Run { 0 }, Cancel { job }, ConfigUpdate { 0 } });
@@ -208,6 +210,7 @@ draw!(
         Drill,
         Find,
         Diff,
+        Download,
     }
 );
 draw!(enum JobSpec<'static> {
@@ -215,6 +218,7 @@ draw!(enum JobSpec<'static> {
     Unlock { all }, Stats, Snapshots, Ls { snapshot, path }, Restore { 0 }, Browse { path },
     Drill { 0 },
     Find { 0 }, Diff { against, snapshot },
+    Download { snapshot, path, archive },
 });
 draw!(struct FindSpec<'static> { pattern, ignore_case, members, newest, since });
 draw!(enum Hit<'static> { Entry { path, kind, bytes, files, modified_at }, Snapshot { id, time }, Change { path, change, is_folder, bytes } });
@@ -317,6 +321,7 @@ draw!(enum Summary<'static> {
     Drill { 0 },
     Found { snapshots, snapshots_left_out, hits, left_out },
     Differences { 0 },
+    Download { bytes },
 });
 draw!(struct ProbeSummary { repo, repo_version, append_only, answered_ms });
 draw!(struct BackupSummary<'static> {
@@ -373,6 +378,7 @@ draw!(
         Unsupported,
         NoCredentials,
         StateFolder,
+        Busy,
     }
 );
 draw!(

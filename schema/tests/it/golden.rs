@@ -5,8 +5,8 @@
 
 use crate::{draw::Variants, envelope, samples, token};
 use schema::{
-    CURRENT, Class, CommandBody, EnrollRefusal, EnrollResponse, HeldPhase, JobKind, JobSpec, Live, LogStream,
-    Outcome, Over, Presence, Refusal, ReportBody, Slot, SourceReason, Summary, ToAgent,
+    BulkBody, CURRENT, Class, CommandBody, EnrollRefusal, EnrollResponse, HeldPhase, JobKind, JobSpec, Live,
+    LogStream, Outcome, Over, Presence, Refusal, ReportBody, Slot, SourceReason, Summary, ToAgent,
     envelope::version_notice,
     report::{EntryKind, Trouble},
     stats::SizeSource,
@@ -106,6 +106,7 @@ fn every_variant_of_every_enum_has_a_golden() {
     require::<Refusal>(&goldens, &mut missing);
     require::<Trouble>(&goldens, &mut missing);
     require::<Live>(&goldens, &mut missing);
+    require::<BulkBody>(&goldens, &mut missing);
     require::<LogStream>(&goldens, &mut missing);
     require::<Presence>(&goldens, &mut missing);
     require::<HeldPhase>(&goldens, &mut missing);

@@ -52,6 +52,7 @@ fn words_are_different_from_one_another() {
             Refusal::Unsupported,
             Refusal::NoCredentials,
             Refusal::StateFolder,
+            Refusal::Busy,
         ]
         .map(Refusal::as_str),
     );

@@ -3,8 +3,8 @@
 use crate::draw::{Draw, Source};
 use proptest::prelude::*;
 use schema::{
-    EnrollRequest, EnrollResponse, HostId, HostTopic, JobSpec, Key, Live, Plan, Presence, RepoStats, Report,
-    Sealed, ToAgent, Topic, decode, encode,
+    Bulk, EnrollRequest, EnrollResponse, HostId, HostTopic, JobSpec, Key, Live, Plan, Presence, RepoStats,
+    Report, Sealed, ToAgent, Topic, decode, encode,
     envelope::{NONCE_BYTES, OVERHEAD_BYTES, seal},
 };
 
@@ -32,6 +32,7 @@ comes_back! {
     a_plan_comes_back: Plan,
     a_report_comes_back: Report,
     what_is_live_comes_back: Live,
+    a_piece_of_a_download_comes_back: Bulk,
     presence_comes_back: Presence,
     repository_figures_come_back: RepoStats,
     an_enrolment_request_comes_back: EnrollRequest,

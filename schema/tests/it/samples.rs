@@ -2,11 +2,12 @@
 
 use crate::draw::{Variants, list_of};
 use schema::{
-    Class, Command, CommandBody, CommandSeq, ConfigUpdate, Credentials, DecodeError, EnrollRefusal,
-    EnrollRequest, EnrollResponse, Epoch, HeldJob, HeldPhase, Hello, HostId, InstallationId, Items, JobId,
-    JobKind, JobSpec, Keep, Live, LogLine, LogStream, OsText, Outcome, Over, Plan, PlanRevision, Presence,
-    Progress, Refusal, RepoId, RepoStats, Report, ReportBody, ReportSeq, Run, ServerClock, Slot,
-    SlotRevision, SourceReason, StatsRevision, Stream, Summary, Timestamp, ToAgent, decode,
+    Bulk, BulkBody, Class, Command, CommandBody, CommandSeq, ConfigUpdate, Credentials, DecodeError,
+    EnrollRefusal, EnrollRequest, EnrollResponse, Epoch, HeldJob, HeldPhase, Hello, HostId, InstallationId,
+    Items, JobId, JobKind, JobSpec, Keep, Live, LogLine, LogStream, OsText, Outcome, Over, Plan,
+    PlanRevision, Presence, Progress, Refusal, RepoId, RepoStats, Report, ReportBody, ReportSeq, Run,
+    ServerClock, Slot, SlotRevision, SourceReason, StatsRevision, Stream, Summary, Timestamp, ToAgent,
+    decode,
     drill::{DrillCuts, DrillFault, DrillFinding, DrillSummary},
     encode,
     job::{
@@ -46,6 +47,7 @@ pub(crate) fn seeds() -> Vec<(&'static str, Vec<u8>)> {
                 "Plan" => "plan",
                 "Report" => "evt",
                 "Live" => "live",
+                "Bulk" => "bulk",
                 "Presence" => "presence",
                 "RepoStats" => "repo_stats",
                 "EnrollRequest" => "enroll_request",
@@ -131,6 +133,7 @@ fn words(samples: &mut Vec<Sample>) {
         Refusal::Unsupported,
         Refusal::NoCredentials,
         Refusal::StateFolder,
+        Refusal::Busy,
     ] {
         add!(samples, enum Refusal "", refusal);
     }
@@ -204,6 +207,8 @@ fn to_agent(samples: &mut Vec<Sample>) {
     add!(samples, enum ToAgent "of nothing", ToAgent::Ack { stream: Stream(u64::MAX), through: ReportSeq::ZERO, clock: None, refused: None });
     let clock = Some(ServerClock { epoch: Epoch(7), at: AT });
     add!(samples, enum ToAgent "of a hello", ToAgent::Ack { stream: Stream(1), through: ReportSeq::ZERO, clock, refused: None });
+
+    add!(samples, enum ToAgent "", ToAgent::Credit { job: JOB, before: 300 });
 
     let schedule = PlannedSchedule {
         name: "nightly",
@@ -311,6 +316,7 @@ fn jobs(samples: &mut Vec<Sample>) {
             since: Some(AT),
         }),
         JobSpec::Diff { against: SNAPSHOT, snapshot: "0badcafe" },
+        JobSpec::Download { snapshot: SNAPSHOT, path: OsText::new(b"/srv/\xff*"), archive: true },
     ] {
         add!(samples, enum JobSpec "", spec);
     }
@@ -370,6 +376,7 @@ fn jobs(samples: &mut Vec<Sample>) {
             key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICFtrxhWjDF951LzoCci9l1s2HWVOkTsqsV930PsUvmt",
         },
         Summary::Drill(drill_summary()),
+        Summary::Download { bytes: 1 << 33 },
     ] {
         add!(samples, enum Summary "", summary);
     }
@@ -566,6 +573,18 @@ fn from_agent(samples: &mut Vec<Sample>) {
     let unknown = Progress { permille: 0, left_secs: None, current: "", ..progress };
     add!(samples, enum Live "without an estimate", Live::Progress(unknown));
     add!(samples, enum Live "", Live::Log { job: JOB, first_line: 0, lines: lines() });
+    let bodies = [
+        BulkBody::Begin { bytes: Some(3) },
+        BulkBody::Chunk(OsText::new(b"a\0\xff")),
+        BulkBody::End { bytes: 3, sha256: [0x5a; 32] },
+        BulkBody::Broken,
+    ];
+    for (number, body) in (0..).zip(bodies) {
+        add!(samples, enum BulkBody "", body);
+        let which = format!("Bulk of number {number}");
+        let message = Bulk { job: JOB, epoch: Epoch(7), number, body };
+        add!(samples, Bulk, which, message);
+    }
 
     let jobs =
         [HeldPhase::Finished, HeldPhase::Running, HeldPhase::Queued].map(|phase| HeldJob { job: JOB, phase });

@@ -19,7 +19,7 @@ fn topics_are_spelled_as_the_design_says() {
     let host: HostId = HOST.parse().expect("an id");
     let spelled: Vec<String> =
         HostTopic::ALL.into_iter().map(|topic| Topic::Host(host, topic).to_string()).collect();
-    let suffixes = ["cmd", "plan", "evt", "live", "presence", "repo/stats"];
+    let suffixes = ["cmd", "plan", "evt", "live", "presence", "repo/stats", "bulk"];
     assert_eq!(spelled, suffixes.map(|suffix| format!("hf/1/{HOST}/{suffix}")));
     let token: TokenId = HOST.parse().expect("an id");
     assert_eq!(Topic::EnrollRequest(token).to_string(), format!("hf/1/enroll/{HOST}/req"));
@@ -28,10 +28,10 @@ fn topics_are_spelled_as_the_design_says() {
 }
 
 #[test]
-fn the_agent_publishes_on_four_of_its_topics_and_hears_two() {
+fn the_agent_publishes_on_five_of_its_topics_and_hears_two() {
     let from_agent: Vec<&str> =
         HostTopic::ALL.into_iter().filter(|topic| topic.is_from_agent()).map(HostTopic::suffix).collect();
-    assert_eq!(from_agent, ["evt", "live", "presence", "repo/stats"]);
+    assert_eq!(from_agent, ["evt", "live", "presence", "repo/stats", "bulk"]);
     let retained: Vec<&str> =
         HostTopic::ALL.into_iter().filter(|topic| topic.is_retained()).map(HostTopic::suffix).collect();
     assert_eq!(retained, ["plan", "presence", "repo/stats"]);

@@ -154,7 +154,8 @@ fn summaries(aim: &Aim) -> Vec<Summary<'static>> {
             changed_bytes: u64::MAX,
             left_out: u64::MAX,
         })),
-        Summary::Differences(_) => None,
+        Summary::Differences(_) => Some(Summary::Download { bytes: u64::MAX }),
+        Summary::Download { .. } => None,
     } {
         all.push(next);
     }

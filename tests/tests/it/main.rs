@@ -12,6 +12,7 @@ mod commands;
 mod damaged;
 mod demo;
 mod doctor;
+mod download;
 mod drill;
 mod failures;
 mod first_minutes;

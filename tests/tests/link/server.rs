@@ -314,7 +314,7 @@ impl Server {
             Some(HostTopic::Evt) => fleet.handle_report(host, &payload, "198.51.100.7").await,
             Some(HostTopic::Presence) => fleet.handle_presence(host, &payload, "198.51.100.7").await,
             Some(HostTopic::RepoStats) => fleet.handle_stats(host, &payload).await,
-            Some(HostTopic::Live | HostTopic::Cmd | HostTopic::Plan) => {
+            Some(HostTopic::Live | HostTopic::Bulk | HostTopic::Cmd | HostTopic::Plan) => {
                 fleet.handle_live(host, &payload);
                 Ok(Handled::default())
             }

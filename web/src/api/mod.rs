@@ -16,5 +16,6 @@ pub(crate) mod pending;
 pub mod redacted;
 pub(crate) mod refused;
 pub(crate) mod repo;
+pub(crate) mod repo_password;
 pub(crate) mod report;
 pub(crate) mod schedule;

@@ -48,6 +48,8 @@ pub(crate) struct FolderEntryView {
     pub(crate) changed: Option<String>,
     /// Where it alone is restored; of a snapshot's.
     pub(crate) restore_href: Option<String>,
+    /// Where it is downloaded; of files and folders of a snapshot.
+    pub(crate) download: Option<String>,
 }
 
 /// The page, and the picker beside the form of a source group.
@@ -119,6 +121,7 @@ impl crate::sample::Samples for FolderView {
             restore_href: Some(
                 "/hosts/01/restore?snapshot=4d02a9f1&path=%2Fsrv%2Fphotos&step=where".to_owned(),
             ),
+            download: Some("/hosts/01/snapshots/4d02a9f1/download?path=%2Fsrv%2Fphotos".to_owned()),
         };
         let folder = |pick, may_ask: bool| Self {
             head: HostHead::sample(s),
@@ -456,6 +459,11 @@ fn rows<'a>(
             line_why: line.as_ref().err().map(|why| sentence(&why.to_string())),
             line: line.ok(),
             restore_href: wanted.snapshot.as_ref().map(|snapshot| restore_href(host, snapshot, &path)),
+            download: wanted
+                .snapshot
+                .as_ref()
+                .filter(|_| matches!(entry.kind, EntryKind::File | EntryKind::Folder))
+                .map(|snapshot| crate::download::href(host, snapshot, &path)),
             path,
             size: (entry.kind == EntryKind::File).then(|| bytes(entry.bytes)),
             changed: entry.modified_at.map(exact),

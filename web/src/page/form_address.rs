@@ -12,6 +12,7 @@ pub(crate) async fn to_page_of_form(ctx: Ctx) -> Response<Body> {
         ["hosts", host, "enroll-token"] => format!("/hosts/{host}/enrol"),
         ["hosts", host, list @ ("groups" | "schedules")] => format!("/hosts/{host}#{list}"),
         ["hosts", host, "repo-credentials"] => format!("/hosts/{host}/repo#connection"),
+        ["hosts", host, "snapshots", snapshot, "download"] => format!("/hosts/{host}/snapshots/{snapshot}"),
         ["hosts", host, "restore", ..] => format!("/hosts/{host}/restore"),
         ["hosts", host, form] => format!("/hosts/{host}/repo#{form}"),
         [list @ ("operators" | "tokens" | "viewers"), ..] => format!("/settings#{list}"),

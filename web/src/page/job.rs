@@ -155,6 +155,9 @@ fn request_of(what: &JobWhat) -> JobRequest {
         JobWhat::Diff { against, snapshot } => {
             JobRequest::Diff { against: against.clone(), snapshot: snapshot.clone() }
         }
+        JobWhat::Download { snapshot, path, form } => {
+            JobRequest::Download { snapshot: snapshot.clone(), path: path.clone(), form: *form }
+        }
     }
 }
 
@@ -174,6 +177,8 @@ fn again(state: &FleetState, job: &Job) -> Result<Option<(String, Option<String>
         JobWhat::Drill(plan) => super::proof::prove_href(job.host, Some(&plan.group)),
         // Its page is the place: what is there now is looked at first.
         JobWhat::Restore(_) | JobWhat::Find(_) | JobWhat::Diff { .. } => return Ok(None),
+        // Its bytes go to whoever asked: the page of the files is the place.
+        JobWhat::Download { .. } => return Ok(None),
         // Which live lock is meant is said on the page that shows it.
         JobWhat::Unlock { all: true } => return Ok(None),
         what => format!("{host}/repo/{}", what.kind().as_str()),

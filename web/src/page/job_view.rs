@@ -434,6 +434,7 @@ pub(crate) fn figures(job: &Job) -> Vec<Figure> {
             Figure::new("Snapshots searched", count(u64::from(*snapshots)), ""),
             Figure::new("Snapshots omitted", count(u64::from(*snapshots_left_out)), ""),
         ],
+        JobFigures::Download { bytes } => vec![Figure::bytes("Sent", *bytes, "")],
         JobFigures::HostKey { key, .. } => {
             vec![Figure::new("Host key", crate::words::host_key(key), "")]
         }
@@ -604,6 +605,11 @@ pub(crate) fn facts(now: Timestamp, job: &Job, last_good: Option<&Job>, restic: 
             Fact::new("Draws at most", format!("{}, {}", many(plan.files.into(), "file"), bytes(plan.bytes)))
                 .note(format!("within {}", duration(plan.secs.into()))),
         ]),
+        JobWhat::Download { snapshot, path, form } => {
+            facts.push(Fact::new("Snapshot", crate::format::cut(snapshot, 8)).code());
+            facts.push(Fact::new("Path", path).code());
+            facts.push(Fact::new("Format", form.as_str()));
+        }
         _ => {}
     }
     if let Some(class) = job.class {
@@ -645,6 +651,7 @@ pub(crate) fn cancel(job: &Job, host_name: &str) -> ConfirmView {
         JobWhat::Prune => "restic stops safely; the next prune frees the rest.",
         JobWhat::Restore(_) => "What was restored until then stays where it is.",
         JobWhat::Drill(_) => "What was restored until then is taken away again; nothing is proven by it.",
+        JobWhat::Download { .. } => "The browser that receives it is told that the download failed.",
         _ => "It is asked to stop, and killed after a short grace period.",
     };
     ConfirmView {

@@ -33,6 +33,7 @@ pub(crate) mod proof;
 pub(crate) mod quarantine;
 pub(crate) mod refused;
 pub(crate) mod repo;
+pub(crate) mod repo_password;
 pub(crate) mod repo_view;
 pub(crate) mod report;
 pub(crate) mod restore;
@@ -92,6 +93,7 @@ views! {
     refused::RefusedView,
     repo::RepoPageView,
     report::ReportView,
+    repo_password::RepoPasswordView,
     restore::RestoreView,
     schedule::ScheduleFormView,
     settings::SettingsView,

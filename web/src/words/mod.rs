@@ -124,6 +124,7 @@ pub(crate) fn job_title(what: &JobWhat) -> String {
         JobWhat::Ls { snapshot, path } => {
             format!("List {} of snapshot {}", cut(path, 80), cut(snapshot, 8))
         }
+        JobWhat::Download { path, .. } => format!("Download of {}", cut(path, 80)),
         JobWhat::Restore(plan) => {
             let kind = job_kind(what.kind(), plan.dry_run);
             match plan.paths.as_slice() {
@@ -174,6 +175,9 @@ pub(crate) fn action(action: AuditAction, target: &AuditTarget) -> String {
         AuditAction::TokenDeleted => "deleted an API token",
         AuditAction::ViewerCreated => "added an MQTT viewer",
         AuditAction::ViewerDeleted => "deleted an MQTT viewer",
+        AuditAction::DownloadEnded => "ended a download",
+        AuditAction::RepoPasswordShown => "looked at the repository's password",
+        AuditAction::RepoPasswordRefused => "was refused the repository's password",
         AuditAction::KitMade => "made a break-glass kit",
         AuditAction::KitRefused => "was refused a break-glass kit",
         AuditAction::HostCreated => "added a host",
@@ -317,6 +321,7 @@ pub(crate) fn figures(figures: &JobFigures) -> String {
         JobFigures::Found { hits, snapshots, .. } => {
             format!("found {} in {}", many(u64::from(*hits), "hit"), many(u64::from(*snapshots), "snapshot"))
         }
+        JobFigures::Download { bytes: sent } => format!("sent {}", bytes(*sent)),
         JobFigures::HostKey { key, .. } => format!("was shown {}", host_key(key)),
     }
 }

@@ -23,6 +23,7 @@ pub(crate) const fn job_kind(kind: JobKind, is_dry_run: bool) -> &'static str {
         JobKind::Drill => "Proof",
         JobKind::Find => "Search",
         JobKind::Diff => "Comparison",
+        JobKind::Download => "Download",
     }
 }
 

@@ -163,6 +163,10 @@ async fn each_answer_is_as_the_document_says() {
         if method != "GET" || answer.is_null() || path == "/api/openapi.json" {
             continue;
         }
+        // Its bytes come from an agent: it is tried end to end.
+        if path.ends_with("/download") {
+            continue;
+        }
         let content = answer["content"].as_object().unwrap_or_else(|| panic!("{path} has no content"));
         let address = path
             .replace("{host}", &agent.host.to_string())

@@ -7,6 +7,7 @@ mod api;
 mod auth;
 mod busy;
 mod document;
+mod download;
 mod hostile;
 mod kit;
 mod live;

@@ -193,11 +193,11 @@ impl Job<'_> {
 
     /// Waits for something before restic starts, and lets a stop end the wait.
     pub(super) async fn unless_stopped<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Verdict> {
-        let deadline = self.wires.deadline;
+        let (deadline, begun) = (self.wires.deadline, self.wires.begun);
         let stop = tokio::select! {
             done = work => return Ok(done),
-            Some(_) = self.wires.control.recv() => Stop::Cancelled,
-            () = sleep_until(deadline.unwrap_or(self.wires.begun)), if deadline.is_some() => Stop::Timeout,
+            stop = self.wires.stop_asked() => stop,
+            () = sleep_until(deadline.unwrap_or(begun)), if deadline.is_some() => Stop::Timeout,
         };
         self.wires.stop = Some(stop);
         Err(stopped(stop))

@@ -4,7 +4,7 @@ use super::{
     super::{
         findings::{Findings, Holder},
         locks,
-        outcome::{self, Ended, Stop, Verdict},
+        outcome::{self, Ended, Stop, UNHEARD, Verdict},
         processes::{Processes, Started},
         pump::{self, Launch, StartError, StepEnd},
         ssh::{self, Held},
@@ -78,7 +78,8 @@ impl Job<'_> {
         }
     }
 
-    async fn main_step_once(&mut self, step: &Step) -> Done {
+    /// The same without another try: of a step that has given something away.
+    pub(super) async fn main_step_once(&mut self, step: &Step) -> Done {
         if let Some(stop) = self.wires.poll_stop() {
             return Done { verdict: stopped(stop), found: Findings::default() };
         }
@@ -202,6 +203,7 @@ pub(super) fn stopped(stop: Stop) -> Verdict {
             class: Some(Class::Cancelled),
             message: "The job was ended before restic was started.".to_owned(),
         },
+        Stop::Unheard => Verdict::failed(Class::Network, UNHEARD),
         Stop::Timeout | Stop::Silent | Stop::Hopeless => {
             Verdict::failed(Class::Timeout, "The job's deadline passed before restic was started.")
         }

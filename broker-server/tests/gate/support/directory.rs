@@ -102,6 +102,8 @@ impl Directory for Book {
         self.hosts().get(&host).and_then(|entry| entry.plan.clone())
     }
 
+    fn bulk(&self, _: HostId, _: &[u8]) {}
+
     fn refused(&self, audit: &Audit) {
         self.audits.lock().unwrap().push(audit.clone());
     }

@@ -27,6 +27,7 @@ pub(crate) enum SummaryOut {
     Found(FoundSummary),
     Differences(DifferencesSummary),
     HostKey(HostKeySummary),
+    Download(DownloadSummary),
 }
 
 #[derive(Serialize, ToSchema)]
@@ -231,6 +232,14 @@ pub(crate) struct HostKeySummary {
     fingerprint: Option<String>,
 }
 
+/// Of a download.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DownloadSummary {
+    /// How many bytes the agent sent: of a folder, before they were compressed.
+    sent_bytes: u64,
+}
+
 impl SummaryOut {
     /// The shape of these figures; `None` = there are none.
     pub(crate) fn of(figures: &JobFigures) -> Option<Self> {
@@ -309,6 +318,7 @@ impl SummaryOut {
                     left_out: *left_out,
                 })
             }
+            JobFigures::Download { bytes } => Self::Download(DownloadSummary { sent_bytes: *bytes }),
             JobFigures::HostKey { slot, key } => Self::HostKey(HostKeySummary {
                 slot: slot.as_str(),
                 host_key: key.clone(),

@@ -147,6 +147,11 @@ impl Choices {
         self.paths.insert(clean_path(path).unwrap_or_else(|_| path.to_owned()));
     }
 
+    /// The one path that was picked.
+    pub(super) fn one(&self) -> Option<&str> {
+        self.paths.iter().next().filter(|_| self.paths.len() == 1 && !self.is_all()).map(String::as_str)
+    }
+
     pub(super) fn is_all(&self) -> bool {
         self.paths.contains(ALL)
     }

@@ -15,6 +15,8 @@ const MOST_PATHS: usize = 100;
 pub(crate) struct CommandView {
     pub(crate) line: String,
     pub(crate) needs: Vec<String>,
+    /// The one path that was picked, given to a pipe or file.
+    pub(crate) dump: Option<String>,
 }
 
 #[cfg(test)]
@@ -25,6 +27,7 @@ impl CommandView {
                 "restic -r rest:https://nas.lan/boat restore 4d02a9f1 --target /tmp/x --include=/srv/a",
             ),
             needs: vec![s.text("restic asks for the password of the repository.")],
+            dump: s.some("restic -r rest:https://nas.lan/boat dump 4d02a9f1 /srv/a > a"),
         }
     }
 }
@@ -80,8 +83,26 @@ impl CommandView {
                 count(all)
             ));
         }
-        Self { line: words.join(" "), needs }
+        let dump = choices.one().map(|path| dump(&credentials.url, &choices.snapshot, path));
+        if dump.is_some() {
+            needs.push("dump writes a file as it is, and a folder as a tar archive.".to_owned());
+        }
+        Self { line: words.join(" "), needs, dump }
     }
+}
+
+/// The command that writes this path to its output.
+fn dump(url: &str, snapshot: &str, path: &str) -> String {
+    let bytes: Vec<u8> = bytes_of(path).collect();
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let name: String = name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+    let word = match bytes.strip_suffix(b"\n") {
+        // At the end of a word made by `printf` the shell would drop it; in quotes it stays.
+        Some(rest) => format!("{}'\n'", quoted_bytes(rest)),
+        None => quoted_bytes(&bytes),
+    };
+    format!("restic -r {} dump {} {word} > ./{name}", quoted(url), quoted(snapshot))
 }
 
 /// The option that restores this path and nothing else: restic takes the value for a pattern.
@@ -142,6 +163,21 @@ mod tests {
         let folder = said(&["/"], To::Folder);
         assert!(folder.ends_with(" --target '/srv/my back' --overwrite=never --verify"), "{folder}");
         assert!(said(&["/a"], To::Original).contains(" --target / --overwrite=never"));
+    }
+
+    #[test]
+    fn one_path_is_dumped_by_its_bytes() {
+        for (path, word, name) in [
+            ("/srv/a", "/srv/a", "a"),
+            ("/srv/it's [1]*", "'/srv/it'\\''s [1]*'", "it_s__1__"),
+            ("/d\\xfcr", "\"$(printf '/d\\374r')\"", "d_xfcr"),
+            ("/a/-rf", "/a/-rf", "-rf"),
+            ("/n\n", "/n'\n'", "n_"),
+            ("/n\n\n", "\"$(printf '/n\\012')\"'\n'", "n__"),
+        ] {
+            let wanted = format!("restic -r /repo dump 4d02a9f1 {word} > ./{name}");
+            assert_eq!(dump("/repo", "4d02a9f1", path), wanted);
+        }
     }
 
     #[test]

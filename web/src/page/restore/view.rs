@@ -66,6 +66,10 @@ pub(crate) struct RestoreView {
     pub(crate) change_where: String,
     pub(crate) plan: Option<PlanView>,
     pub(crate) command: Option<CommandView>,
+    /// Where the one path that was picked is downloaded.
+    pub(crate) download: Option<String>,
+    /// Where admins see the repository's password.
+    pub(crate) password_href: String,
 }
 
 impl View for RestoreView {
@@ -92,6 +96,8 @@ impl crate::sample::Samples for RestoreView {
             change_where: "/x".to_owned(),
             plan: None,
             command: None,
+            download: None,
+            password_href: "/hosts/01/repo-password".to_owned(),
         };
         let problem = |field| Some(ProblemView::sample(s, field));
         let command = || Some(CommandView::sample(s));
@@ -119,6 +125,7 @@ impl crate::sample::Samples for RestoreView {
             Self {
                 place: Some(place("new_folder")),
                 command: command(),
+                download: Some("/hosts/01/snapshots/4d02a9f1/download?path=%2Fsrv%2Fa".to_owned()),
                 problem: problem("target.path"),
                 ..blank()
             },
@@ -167,6 +174,8 @@ pub(super) fn read(
         change_where: String::new(),
         plan: None,
         command: None,
+        download: None,
+        password_href: format!("{host_href}/repo-password"),
         host_href,
     };
     if choices.snapshot.is_empty() && listing.is_empty() {
@@ -180,6 +189,7 @@ pub(super) fn read(
     view.said_what = said_what(state, host, &listing, &choices)?;
     view.command =
         state.credentials(host.id, Slot::Repo)?.map(|credentials| CommandView::new(&choices, &credentials));
+    view.download = choices.one().map(|path| crate::download::href(host.id, &choices.snapshot, path));
     let request = choices.dry_run(host.id);
     match open {
         Open::What(_) | Open::Where => view.place = Some(place(state, host, &choices)?),

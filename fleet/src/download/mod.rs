@@ -1,0 +1,146 @@
+//! Downloads: the bytes of a file or folder of a snapshot, from the agent through this server to whoever asked.
+//!
+//! A download is a job that is done at once or not at all. Its bytes are never stored: each piece is opened where it
+//! came in, checked by the [`Receiver`], and waits in a queue that is as long as the agent's credit until it is taken.
+//! The one who takes it says so ([`Fleet::grant`]), and so grants the next.
+
+mod open;
+mod receiver;
+
+pub(crate) use open::Downloads;
+pub use receiver::{Broken, Piece};
+
+use crate::audit;
+use crate::fleet::Fleet;
+use crate::link;
+use crate::record::{AuditAction, AuditTarget, DownloadForm, Job, JobWhat};
+use crate::refused::Refused;
+use crate::request::{By, JobRequest};
+use crate::store::{JOBS, Reads as _};
+use open::Place;
+use schema::limits::BULK_WINDOW;
+use schema::{Bulk, HostId, HostTopic, JobId, ToAgent, Topic};
+use tokio::sync::mpsc;
+
+/// A download that has begun. Its pieces come as they are granted; dropped, what still comes is thrown away.
+pub struct Download {
+    /// The job that sends it.
+    pub job: Job,
+    fleet: Fleet,
+    pieces: mpsc::Receiver<Result<Piece, Broken>>,
+    taken: u32,
+    _place: Place,
+}
+
+impl Download {
+    /// The next piece. After [`Piece::Whole`] and after an error there are no more. May be dropped while it waits.
+    pub async fn next(&mut self) -> Result<Piece, Broken> {
+        let piece = self.pieces.recv().await.unwrap_or(Err(Broken::HostLost))?;
+        self.taken = self.taken.saturating_add(1);
+        if self.taken.is_multiple_of(BULK_WINDOW / 4) {
+            self.grant();
+        }
+        Ok(piece)
+    }
+
+    /// Says how far may be sent. Said again every few seconds, as it may be lost, and so that the agent knows that
+    /// somebody is here.
+    pub fn grant(&self) {
+        self.fleet.grant(self.job.id, self.taken.saturating_add(BULK_WINDOW));
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        self.fleet.context().downloads.end(self.job.id);
+    }
+}
+
+impl Fleet {
+    /// Begins a download; `path` is as people write it.
+    pub async fn download(
+        &self,
+        host: HostId,
+        (snapshot, path, form): (String, String, DownloadForm),
+        by: By,
+    ) -> Result<Download, Refused> {
+        let place = self.context().downloads.place().ok_or(Refused::TooManyDownloads)?;
+        let job = self.dispatch(host, JobRequest::Download { snapshot, path, form }, by).await?;
+        // No agent answers before restic has opened the repository. Should one, the transfer has a hole, and fails.
+        let pieces = self.context().downloads.begin(host, job.id);
+        Ok(Download { job, fleet: self.clone(), pieces, taken: 0, _place: place })
+    }
+
+    /// A message on `bulk`. Memory only; what nobody waits for is let go.
+    pub fn handle_bulk(&self, host: HostId, payload: &[u8]) {
+        let context = self.context();
+        if !context.downloads.is_expected(host) {
+            return;
+        }
+        let Ok(Some((_, key))) = self.link_key(host) else { return };
+        let Ok(message) = link::open_envelope(&key, host, HostTopic::Bulk, payload) else { return };
+        context.saw_from_host(host, HostTopic::Bulk, payload.len(), &message);
+        if let Ok(bulk) = schema::decode::<Bulk<'_>>(&message) {
+            context.downloads.take(host, &bulk);
+        }
+    }
+
+    fn grant(&self, job: JobId, before: u32) {
+        let context = self.context();
+        let Some(host) = context.downloads.grant(job, before) else { return };
+        let Ok(Some(key)) = self.link_key(host) else { return };
+        let credit = ToAgent::Credit { job, before };
+        let topic = Topic::Host(host, HostTopic::Cmd);
+        if let Ok(sealed) = link::seal_message(|| context.random(), &key, topic, &credit) {
+            // Nobody listens: nobody is connected.
+            let _ = context.credits.send((host, sealed));
+        }
+    }
+
+    /// Notes how a download ended for whoever asked, and ends its job if that goes on. `bytes` were handed to the
+    /// connection.
+    pub async fn end_download(&self, job: JobId, end: DownloadEnd, bytes: u64, by: By) {
+        if end != DownloadEnd::Whole {
+            // No person's decision; and it may have ended by itself.
+            let _ = self.cancel(job, By::system()).await;
+        }
+        let noted = self
+            .write(by, move |op| {
+                let Some(row) = op.tx.get(&JOBS, &job)? else { return Ok(()) };
+                let JobWhat::Download { snapshot, path, form } = &row.what else { return Ok(()) };
+                let what = form.of(snapshot, path);
+                let detail = format!("{}, {bytes} bytes sent: {what}", end.code());
+                Ok(audit::note(op, AuditAction::DownloadEnded, AuditTarget::Job(row.host, job), detail)?)
+            })
+            .await;
+        if let Err(error) = noted {
+            tracing::error!(%job, %error, "the end of a download could not be noted");
+        }
+    }
+}
+
+/// How a download ended for whoever asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DownloadEnd {
+    /// All of it was handed to the connection.
+    Whole,
+    /// Whoever asked went away.
+    Left,
+    /// Whoever asked took nothing for too long.
+    Stalled,
+    /// It did not come whole, or not at all.
+    Failed,
+}
+
+impl DownloadEnd {
+    /// The stable word for it in the audit.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Left => "left",
+            Self::Stalled => "stalled",
+            Self::Failed => "failed",
+        }
+    }
+}
