@@ -6,7 +6,7 @@
 //!
 //! # Words
 //!
-//! - **State folder**: everything the agent keeps, see [`state`]. Only its owner may read it.
+//! - **State folder**: everything the agent keeps, see [`state_folder`]. Only its owner may read it.
 //! - **Journal**: one append-only file with what the core must know after a restart and all reports that the server
 //!   has not acked, see [`journal`].
 //! - **Slot**: sealed credentials, see [`slots`].
@@ -51,6 +51,7 @@ pub mod cli;
 pub mod clock;
 pub mod doctor;
 pub mod driver;
+mod encoding;
 pub mod enroll;
 pub mod folder;
 pub mod hook;

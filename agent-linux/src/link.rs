@@ -1,7 +1,7 @@
 //! The connection to the server: MQTT 3.1.1 over TLS. One connection at a time; when it ends it is gone, and the core
 //! decides when the next one begins.
 
-use crate::{clock, identity::Identity, random};
+use crate::{clock, encoding, identity::Identity, random};
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions, NetworkOptions,
     Packet, Publish, QoS, StateError, TlsConfiguration, Transport,
@@ -220,10 +220,7 @@ impl Drop for Link {
 
 /// Seals a message for the server.
 pub fn seal<T: serde::Serialize>(identity: &Identity, topic: Topic, message: &T) -> Option<Vec<u8>> {
-    let mut plain = vec![0; limits::MAX_MESSAGE_BYTES];
-    let used = schema::encode(message, &mut plain).ok()?.len();
-    plain.truncate(used);
-    seal_encoded(identity, topic, &plain)
+    seal_encoded(identity, topic, &encoding::encode(message)?)
 }
 
 /// Seals an encoded message for the server.

@@ -1,5 +1,6 @@
 //! The core's reports in the words of the wire.
 
+use crate::encoding;
 use crate::offline_plan::DueBackup;
 use crate::restic::{EntrySeen, HitSeen, JobSummary, SnapshotSeen};
 use agent_core::{Body, Cause, Record, StopCause};
@@ -88,10 +89,7 @@ pub struct Content<'a> {
 pub fn encode(stream: Stream, record: &Record, content: &Content<'_>) -> Option<Vec<u8>> {
     let (seq, body) = record.report?;
     let frame = |body: ReportBody<'_>| {
-        let mut buffer = vec![0; MAX_MESSAGE_BYTES];
-        let report = Report { stream, seq, taken: record.taken, at: record.at, body };
-        let used = schema::encode(&report, &mut buffer).ok()?.len();
-        Some(buffer[..used].to_vec())
+        encoding::encode(&Report { stream, seq, taken: record.taken, at: record.at, body })
     };
     let simple = match body {
         Body::Accepted { job, behind } => ReportBody::Accepted { job, behind },
@@ -111,7 +109,7 @@ pub fn encode(stream: Stream, record: &Record, content: &Content<'_>) -> Option<
         Body::Finished { job, cause } => {
             let fallback = Details::default();
             let details = content.details.unwrap_or(&fallback);
-            let mut lists = vec![0; MAX_MESSAGE_BYTES / 2];
+            let mut lists = vec![0; if details.summary.has_list() { MAX_MESSAGE_BYTES / 2 } else { 0 }];
             let finished = finished(job, cause, record.at, details, &mut lists);
             return frame(ReportBody::Finished(finished))
                 .or_else(|| frame(ReportBody::Finished(Finished { summary: Summary::None, ..finished })));
@@ -170,27 +168,26 @@ fn finished<'a>(
 fn chunk_body(
     job: JobId,
     chunk: &Chunk,
-    frame: impl FnOnce(ReportBody<'_>) -> Option<Vec<u8>>,
+    frame: impl Fn(ReportBody<'_>) -> Option<Vec<u8>>,
 ) -> Option<Vec<u8>> {
-    let mut list = vec![0; MAX_MESSAGE_BYTES];
-    match chunk {
+    encoding::in_room(|list| match chunk {
         Chunk::Log { first_line, lines } => {
-            let lines = write_lines(lines, &mut list)?;
+            let lines = write_lines(lines, list)?;
             frame(ReportBody::Log { job, first_line: *first_line, lines })
         }
         Chunk::Snapshots { first, snapshots } => {
-            let snapshots = Items::write(snapshots.iter().map(WireSnapshot), &mut list).ok()?;
+            let snapshots = Items::write(snapshots.iter().map(WireSnapshot), list).ok()?;
             frame(ReportBody::Snapshots { job, first: *first, snapshots })
         }
         Chunk::Entries { first, entries } => {
-            let entries = Items::write(entries.iter().map(EntrySeen::to_wire), &mut list).ok()?;
+            let entries = Items::write(entries.iter().map(EntrySeen::to_wire), list).ok()?;
             frame(ReportBody::Entries { job, first: *first, entries })
         }
         Chunk::Hits { first, hits } => {
-            let hits = Items::write(hits.iter().map(HitSeen::to_wire), &mut list).ok()?;
+            let hits = Items::write(hits.iter().map(HitSeen::to_wire), list).ok()?;
             frame(ReportBody::Found { job, first: *first, hits })
         }
-    }
+    })
 }
 
 /// Log lines as a list of the wire.
@@ -203,12 +200,16 @@ pub fn write_lines<'b>(lines: &[Line], buffer: &'b mut [u8]) -> Option<Items<'b,
     Items::write(wire, buffer).ok()
 }
 
+/// The most bytes that the length of a text takes.
+const LENGTH_BYTES: usize = 10;
+
 /// Writes a snapshot in the form of the wire.
 struct WireSnapshot<'a>(&'a SnapshotSeen);
 
 impl Serialize for WireSnapshot<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (mut tags, mut paths) = (vec![0; MAX_MESSAGE_BYTES], vec![0; MAX_MESSAGE_BYTES]);
+        let bytes = |texts: &[String]| vec![0; texts.iter().map(|text| text.len() + LENGTH_BYTES).sum()];
+        let (mut tags, mut paths) = (bytes(&self.0.tags), bytes(&self.0.paths));
         let snapshot = self.0.to_wire(&mut tags, &mut paths).map_err(S::Error::custom)?;
         snapshot.serialize(serializer)
     }
@@ -233,10 +234,9 @@ pub fn hits_that_fit(hits: &[HitSeen]) -> usize {
 }
 
 fn that_fit(pieces: impl Iterator<Item = impl Serialize>) -> usize {
-    let mut buffer = vec![0; MAX_MESSAGE_BYTES];
     let mut left = MAX_MESSAGE_BYTES - 256;
     let fits = pieces.take_while(|piece| {
-        let bytes = schema::encode(piece, &mut buffer).map_or(usize::MAX, |used| used.len());
+        let bytes = encoding::encode(piece).map_or(usize::MAX, |bytes| bytes.len());
         let is_room = bytes <= left;
         left = left.saturating_sub(bytes);
         is_room

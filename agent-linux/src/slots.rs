@@ -196,19 +196,22 @@ impl Slots {
             env: found.env.clone(),
         });
         let record = SealedSlot { revision, credentials };
-        let mut plain = Zeroizing::new(vec![0; schema::limits::MAX_PAYLOAD_BYTES + 64]);
-        let length = schema::encode(&record, &mut plain).map_err(|_| SlotError::Seal)?.len();
+        // Certificates make them long; without, little is touched.
+        let rooms = [4 * 1024, schema::limits::MAX_PAYLOAD_BYTES + 64];
+        let plain = rooms.into_iter().find_map(|room| {
+            let mut plain = Zeroizing::new(vec![0; room]);
+            let length = schema::encode(&record, &mut plain).ok()?.len();
+            plain.truncate(length);
+            Some(plain)
+        });
+        let mut plain = plain.ok_or(SlotError::Seal)?;
         wipe(record.credentials);
         let mut nonce = [0; NONCE_BYTES];
         random::fill(&mut nonce).map_err(|_| SlotError::Seal)?;
         let tag = cipher(&self.key)
-            .encrypt_inout_detached(
-                &XNonce::from(nonce),
-                &additional_data(slot),
-                (&mut plain[..length]).into(),
-            )
+            .encrypt_inout_detached(&XNonce::from(nonce), &additional_data(slot), (&mut plain[..]).into())
             .map_err(|_| SlotError::Seal)?;
-        Ok([&[VERSION], &nonce[..], &plain[..length], &tag[..]].concat())
+        Ok([&[VERSION], &nonce[..], &plain[..], &tag[..]].concat())
     }
 }
 

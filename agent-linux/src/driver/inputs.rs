@@ -2,7 +2,7 @@
 
 use super::{AtHand, Driver};
 use crate::{
-    clock,
+    clock, encoding,
     link::{LinkError, LinkEvent},
     logger,
     restic::Credentials,
@@ -227,10 +227,7 @@ fn at_hand(body: &CommandBody<'_>) -> AtHand {
     let mut at_hand = AtHand::default();
     match body {
         CommandBody::Run(run) => {
-            let mut buffer = vec![0; schema::limits::MAX_MESSAGE_BYTES];
-            if let Ok(used) = schema::encode(run, &mut buffer) {
-                at_hand.run = used.to_vec();
-            }
+            at_hand.run = encoding::encode(run).unwrap_or_default();
         }
         CommandBody::ConfigUpdate(update) => {
             at_hand.credentials = update.credentials.as_ref().map(Credentials::from);

@@ -8,7 +8,7 @@ use super::{
     work::{Work, not_run},
 };
 use crate::{
-    clock, logger,
+    clock, encoding, logger,
     reports::{self, Chunk, Details, Line},
     restic::{self, Control, JobEnd, JobEvent, JobProgress, Places},
 };
@@ -189,11 +189,12 @@ impl Driver {
             && let Some(Piece { first_line, lines }) = running.log.take_live(all, now.mono)
         {
             let job = running.job;
-            let mut buffer = vec![0; schema::limits::MAX_MESSAGE_BYTES];
-            if self.core.is_connected()
-                && let Some(lines) = reports::write_lines(&lines, &mut buffer)
-            {
-                self.publish(HostTopic::Live, &Live::Log { job, first_line, lines });
+            if self.core.is_connected() {
+                encoding::in_room(|room| {
+                    let lines = reports::write_lines(&lines, room)?;
+                    self.publish(HostTopic::Live, &Live::Log { job, first_line, lines });
+                    Some(())
+                });
             }
         }
         while let Some(running) = &mut self.job

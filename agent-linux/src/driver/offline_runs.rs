@@ -2,14 +2,14 @@
 
 use super::{AtHand, Driver};
 use crate::{
-    clock, logger,
+    clock, encoding, logger,
     offline_plan::{self, DueBackup},
     policy::here,
     random,
 };
 use agent_core::GroupKey;
 use rumqttc::Publish;
-use schema::{JobId, JobKind, JobSpec, Run, Timestamp, limits::MAX_MESSAGE_BYTES};
+use schema::{JobId, JobKind, JobSpec, Run, Timestamp};
 
 /// When the machine's own policy puts backups off, it is looked at again.
 const NOT_NOW_MS: u64 = 15 * 60_000;
@@ -97,8 +97,7 @@ impl Driver {
         }
         let job = JobId::new(self.best_time(), bytes);
         let run = Run { job, restic_host: plan.restic_host, deadline_secs: 0, spec: JobSpec::Backup(group) };
-        let mut buffer = vec![0; MAX_MESSAGE_BYTES];
-        let Ok(used) = schema::encode(&run, &mut buffer) else { return };
+        let Some(run) = encoding::encode(&run) else { return };
         // Said once for an occurrence, not at each look.
         let is_told = self.told_due.as_ref() == Some(&due);
         if !is_told {
@@ -109,7 +108,7 @@ impl Driver {
         }
         let key = GroupKey::of(&due.group);
         self.carry_out();
-        self.at_hand = AtHand { run: used.to_vec(), due: Some(due.clone()), ..AtHand::default() };
+        self.at_hand = AtHand { run, due: Some(due.clone()), ..AtHand::default() };
         match self.core.handle_own(job, key, clock::now()) {
             Ok(true) => self.carry_out(),
             Ok(false) if is_told => {}

@@ -45,6 +45,8 @@ impl From<&schema::Credentials<'_>> for Credentials {
 
 /// The most bytes that a frame of secrets may have.
 pub const MAX_FRAME_BYTES: usize = 64 * 1024;
+/// The most bytes that a length, or a number of 32 bits, takes in it.
+const LENGTH_BYTES: usize = 10;
 
 /// What the hidden subcommand reads from its standard input, to its end.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -78,9 +80,13 @@ impl Frame<'_> {
         (repository, password, ca): (&str, &str, &str),
         env: &[(&str, &str)],
     ) -> Result<Zeroizing<Vec<u8>>, FrameTooLong> {
-        let mut items = Zeroizing::new(vec![0; MAX_FRAME_BYTES]);
+        // What was wiped was touched, and stays with the process: no more than is needed.
+        let room: usize = env.iter().map(|(name, value)| name.len() + value.len() + 2 * LENGTH_BYTES).sum();
+        let mut items = Zeroizing::new(vec![0; room.min(MAX_FRAME_BYTES)]);
         let env = Items::write(env.iter().copied(), &mut items).map_err(|_| FrameTooLong)?;
-        let mut buffer = Zeroizing::new(vec![0; MAX_FRAME_BYTES]);
+        let texts = [ionice, repository, password, ca].map(|text| text.len() + LENGTH_BYTES);
+        let room = room + texts.iter().sum::<usize>() + 4 * LENGTH_BYTES;
+        let mut buffer = Zeroizing::new(vec![0; room.min(MAX_FRAME_BYTES)]);
         let used =
             schema::encode(&Frame { parent, nice, ionice, repository, password, ca, env }, &mut buffer)
                 .map_err(|_| FrameTooLong)?

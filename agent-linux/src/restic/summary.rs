@@ -367,6 +367,20 @@ impl JobSummary {
     }
 }
 
+impl JobSummary {
+    /// Whether lists belong to it, for which [`Self::to_wire`] needs room.
+    #[must_use]
+    pub const fn has_list(&self) -> bool {
+        match self {
+            Self::Backup(done) => !done.findings.is_empty(),
+            Self::Forget(groups) => !groups.is_empty(),
+            Self::Restore(done) => !done.failures.is_empty(),
+            Self::Drill(done) => !done.findings.is_empty(),
+            _ => false,
+        }
+    }
+}
+
 /// Writes what a forget did to a group in the form of the wire.
 struct WireForget<'a> {
     count: &'a ForgetCount,
