@@ -313,7 +313,7 @@ fn standing(scene: &Scene, host: &str) -> Value {
         .collect();
     let decisions = api.get(&format!("/api/hosts/{host}/maintenance")).expect(200);
     let decided = decisions["decisions"].as_array().cloned().unwrap_or_default();
-    assert_eq!(decided.len(), 3, "{decisions}");
+    assert_eq!(decided.len(), 4, "{decisions}");
     let decided: Vec<Value> = decided.iter().map(|one| json!([one["kind"], one["action"]])).collect();
     let of_row =
         ["status", "reason", "protected", "online", "last_good_at", "repo_size_bytes", "repo_snapshots"];

@@ -215,7 +215,7 @@ fn group_view(
             why: why_short(state, id, &request)?,
             small: true,
             primary: false,
-            name: Some(format!("Prove {group} now")),
+            name: Some(format!("Prove now: {group}")),
         },
     })
 }
