@@ -4,7 +4,7 @@
 //! which may be set both ways between two. Against what another host on the same repository saw, times decide; they are
 //! corrected by what is known of each host's clock, and none lies in the future. A size that can't be leaves what is known, so that one absurd message does not spoil the history.
 //!
-//! What one host says of a repository that others share is kept apart in each of them ([`shared`]).
+//! What one host says of a repository that others share is kept apart in each of them ([`shared_repository`]).
 //!
 //! Which repository a host uses changes by what people do: new credentials, a test of them, an init. Another one that
 //! is found in its place is not taken for it: what is known stays, and the host has failed until somebody looks.

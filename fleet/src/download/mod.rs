@@ -1,7 +1,7 @@
 //! Downloads: the bytes of a file or folder of a snapshot, from the agent through this server to whoever asked.
 //!
 //! A download is a job that is done at once or not at all. Its bytes are never stored: each piece is opened where it
-//! came in, checked by the [`Receiver`], and waits in a queue that is as long as the agent's credit until it is taken.
+//! came in, checked by the [`receiver::Receiver`], and waits in a queue that is as long as the agent's credit until it is taken.
 //! The one who takes it says so ([`Fleet::grant`]), and so grants the next.
 
 mod open;

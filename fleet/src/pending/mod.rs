@@ -8,7 +8,7 @@
 //! An occurrence is met by a backup that was made for it, or by one of its group that began at or after its due time,
 //! and by no other: a result that comes late, or that nobody waited for, swallows nothing that came due meanwhile.
 //!
-//! What is decided stands in [`plan`] and [`retry`], the rows and their indices in [`runs`].
+//! What is decided stands in [`decide`] and [`retry`], the rows and their indices in [`runs`].
 
 pub(crate) mod decide;
 pub(crate) mod drain;

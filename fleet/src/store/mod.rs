@@ -2,7 +2,7 @@
 //!
 //! A [`Table`] is typed; keys and rows are bytes beneath ([`TableKey`], [`StoredRow`]). Readers get a [`ReadView`],
 //! writers an operation inside a [`Tx`]; both read through [`Reads`]. The file carries a format number of its own (see
-//! [`format`](mod@format)) beside the format byte of each row.
+//! [`file_format`]) beside the format byte of each row.
 
 mod base;
 mod check;

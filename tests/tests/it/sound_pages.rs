@@ -142,7 +142,7 @@ impl<'b> Look<'b> {
 
 /// The addresses that show no page of their own: what only takes forms leads to the page that the form is on, and a
 /// question that is none any more to what it was about.
-const LEADS: [(&str, &str); 19] = [
+const LEADS: [(&str, &str); 21] = [
     ("/hosts", "/"),
     ("/hosts/{host}/enroll-token", "/hosts/{host}/enrol"),
     ("/hosts/{host}/groups", "/hosts/{host}"),
@@ -152,6 +152,8 @@ const LEADS: [(&str, &str); 19] = [
     ("/hosts/{host}/maintenance", "/hosts/{host}/repo"),
     ("/hosts/{host}/groups/{group}/preview/{job}", "/jobs/{job}"),
     ("/hosts/{host}/groups/{group}/accept", "/hosts/{host}"),
+    ("/hosts/{host}/changes", "/hosts/{host}/snapshots"),
+    ("/hosts/{host}/snapshots/{snapshot}/download", "/hosts/{host}/snapshots/{snapshot}"),
     ("/hosts/{host}/restore/plan", "/hosts/{host}/restore"),
     ("/hosts/{host}/restore/start", "/hosts/{host}/restore"),
     ("/jobs/{job}/cancel", "/jobs/{job}"),
@@ -167,7 +169,8 @@ const LEADS: [(&str, &str); 19] = [
 /// The paths of all pages that the table of routes has, with parameters.
 fn pages() -> Vec<&'static str> {
     let is_page = |method: &str, path: &str| {
-        let files = ["/api", "/static", "/metrics", "/healthz", "/readyz", "/ca.pem", "/audit.csv"];
+        let files =
+            ["/api", "/static", "/metrics", "/healthz", "/readyz", "/ca.pem", "/audit.csv", "/report.csv"];
         // Fragments and downloads are no pages. The set-up page is closed once there is an account; it has its own test.
         let parts = ["/log", "/row", "/setup/{code}"];
         method == "GET"
