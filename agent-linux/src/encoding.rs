@@ -8,14 +8,18 @@ use serde::Serialize;
 const ROOMS: [usize; 3] = [1024, 8 * 1024, MAX_MESSAGE_BYTES];
 
 /// What `write` makes of the first room that is large enough for it; `None` = no message has room for it.
-pub(crate) fn in_room<T>(write: impl FnMut(&mut [u8]) -> Option<T>) -> Option<T> {
-    let mut write = write;
+pub(crate) fn in_room<T>(mut write: impl FnMut(&mut [u8]) -> Option<T>) -> Option<T> {
     ROOMS.into_iter().find_map(|room| write(&mut vec![0; room]))
 }
 
 /// The message, encoded; `None` = it is too long.
 pub(crate) fn encode<T: Serialize>(message: &T) -> Option<Vec<u8>> {
-    in_room(|room| schema::encode(message, room).ok().map(|used| used.to_vec()))
+    ROOMS.into_iter().find_map(|room| {
+        let mut bytes = vec![0; room];
+        let used = schema::encode(message, &mut bytes).ok()?.len();
+        bytes.truncate(used);
+        Some(bytes)
+    })
 }
 
 #[cfg(test)]

@@ -125,14 +125,20 @@ impl Lab {
         bytes
     }
 
-    /// Begins a download of the big file and takes no more than its first bytes.
-    fn held(&self) -> TcpStream {
+    /// Asks for the big file.
+    fn asked(&self) -> TcpStream {
         let base = self.server.base();
         let mut stream = TcpStream::connect(base.trim_start_matches("http://")).expect("the server");
         let address = self.address(self.host(), self.big().as_os_str().as_bytes(), "raw");
         let token = &self.token;
         write!(stream, "GET {address} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\r\n")
             .expect("sent");
+        stream
+    }
+
+    /// Begins a download of the big file and takes no more than its first bytes.
+    fn held(&self) -> TcpStream {
+        let mut stream = self.asked();
         let mut first = [0; 1024];
         stream.set_read_timeout(Some(LONG)).expect("a timeout");
         stream.read_exact(&mut first).expect("an answer");
@@ -339,6 +345,22 @@ fn whatever_breaks_a_download_off_ends_it_soon_and_leaves_no_file_that_looks_who
     drop(lab.held());
     lab.is_quiet(half_minute);
     lab.audited("left");
+
+    // It goes as soon as it has asked, before or while the job is made.
+    for wait_ms in [0, 0, 1, 2, 5, 20] {
+        let asked = lab.asked();
+        std::thread::sleep(Duration::from_millis(wait_ms));
+        drop(asked);
+        lab.is_quiet(half_minute);
+    }
+    wait::until("each download that was begun to have its end in the audit", half_minute, || {
+        let count = |action: &str| {
+            let audit = lab.server.api.get(&format!("/api/audit?action={action}")).expect(200);
+            audit["items"].as_array().map_or(0, Vec::len)
+        };
+        let (begun, ended) = (count("job.download"), count("download.ended"));
+        if begun > 0 && begun == ended { Ok(()) } else { Err(format!("{begun} begun, {ended} ended")) }
+    });
 
     // It takes nothing any more.
     let stalled = lab.held();

@@ -116,7 +116,7 @@ fn a_restore_that_is_broken_off_tells_the_truth_and_is_not_tried_again() {
     let at = format!("/api/hosts/{}/restore", scene.host());
     let begin = |scene: &Scene| {
         // Slow enough to be met in the middle.
-        scene.storage_link.slow(Some(1_500_000));
+        scene.storage_link.slow(Some(400_000));
         let asked = scene.api().post(&at, Some(&json!({"snapshot": snapshot}))).expect(202);
         let job = text(&asked["id"]);
         wait::until("data to be restored", LONG, || {

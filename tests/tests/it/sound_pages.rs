@@ -232,6 +232,32 @@ fn prepare(scene: &Scene) -> Shown {
     Shown { good: id(good), snapshot, failed, dry, never_seen, waiting }
 }
 
+/// Pages of what a search, a comparison and a proof have found.
+fn what_was_looked_for(look: &mut Look<'_>, (scene, host): (&Scene, &str), backup: &str) {
+    let api = scene.api();
+    let ask = |at: &str, body: Value| {
+        let asked = api.post(&format!("/api/hosts/{host}/{at}"), Some(&body)).expect(202);
+        let job = asked["id"].as_str().expect("an id").to_owned();
+        let _ = api.wait_job(&job, &["succeeded"], 2 * LONG);
+        job
+    };
+    let newest = api.job(backup)["summary"]["snapshot"].as_str().expect("a snapshot").to_owned();
+    let found = ask("find", json!({"pattern": "more"}));
+    let compared = ask(&format!("snapshots/{newest}/diff"), json!({}));
+    let proven = ask("drill", json!({}));
+    for page in [
+        format!("/find?pattern=more&job={found}"),
+        format!("/hosts/{host}/changes?job={compared}"),
+        format!("/jobs/{found}"),
+        format!("/jobs/{compared}"),
+        format!("/jobs/{proven}"),
+        format!("/hosts/{host}"),
+        "/report".to_owned(),
+    ] {
+        look.at(&page);
+    }
+}
+
 /// The rules about what a page may load and run, as they stand in its head.
 fn check_policy(base: &str, address: &str) {
     let answer = http().get(format!("{base}{address}")).call().expect("an answer");
@@ -316,6 +342,7 @@ fn every_page_is_accessible_fits_a_phone_and_loads_nothing_from_elsewhere() {
     }
     scene.let_it_finish();
     let _ = scene.api().wait_job(&running, &["succeeded"], LONG);
+    what_was_looked_for(&mut look, (&scene, &host), &running);
 
     // A sudden loss, which waits for somebody's word.
     let emptied = scene.scratch.folder("emptied").display().to_string();

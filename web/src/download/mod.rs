@@ -105,19 +105,24 @@ async fn begin(
     form: DownloadForm,
 ) -> Result<Response<Body>, Problem> {
     let host = ctx.find_host(host).await?;
-    let fleet = ctx.app.fleet.clone();
-    let download = fleet.download(host.id, (snapshot, path, form), ctx.by()).await?;
-    let JobWhat::Download { snapshot, path, .. } = &download.job.what else {
+    let (head, begun) = oneshot::channel();
+    let (items, taken) = mpsc::channel(1);
+    let (fleet, by) = (ctx.app.fleet.clone(), ctx.by());
+    let outgoing = Outgoing { items, sent: Arc::default() };
+    // Whoever asked may be gone before the job is made: what follows it to its end must not go with them.
+    tokio::spawn(async move {
+        match fleet.download(host.id, (snapshot, path, form), by.clone()).await {
+            Ok(download) => {
+                Work { fleet, job: download.job.clone(), form, by, outgoing }.run(download, head).await;
+            }
+            Err(refused) => drop(head.send(Err(refused.into()))),
+        }
+    });
+    let (job, size) = begun.await.map_err(|_| Problem::internal())??;
+    let JobWhat::Download { snapshot, path, .. } = &job.what else {
         return Err(Problem::internal());
     };
     let named = name::disposition(snapshot, path, form);
-    let folder: Vec<u8> = bytes_of(path).collect();
-    let (head, begun) = oneshot::channel();
-    let (items, taken) = mpsc::channel(1);
-    let outgoing = Outgoing { items, sent: Arc::default() };
-    let work = Work { fleet, job: download.job.id, form, folder, by: ctx.by(), outgoing };
-    tokio::spawn(work.run(download, head));
-    let size = begun.await.map_err(|_| Problem::internal())??;
     let kind = match form {
         DownloadForm::Raw => "application/octet-stream",
         DownloadForm::TarGz => "application/gzip",
@@ -197,14 +202,14 @@ impl Outgoing {
 /// What the task of a download owns.
 struct Work {
     fleet: Fleet,
-    job: JobId,
+    job: Job,
     form: DownloadForm,
-    folder: Vec<u8>,
     by: By,
     outgoing: Outgoing,
 }
 
-type Head = oneshot::Sender<Result<Option<u64>, Problem>>;
+/// The job and, as far as it is known, the length.
+type Head = oneshot::Sender<Result<(Job, Option<u64>), Problem>>;
 
 /// What came first.
 enum First {
@@ -218,9 +223,9 @@ impl Work {
         let end = self.carry(&mut download, head).await;
         drop(download);
         let sent = self.outgoing.sent.load(Ordering::Relaxed);
-        tracing::info!(job = %self.job, end = end.code(), bytes = sent, "download ended");
+        tracing::info!(job = %self.job.id, end = end.code(), bytes = sent, "download ended");
         // First it is said, then the connection ends: who looks then finds it.
-        self.fleet.end_download(self.job, end, sent, self.by).await;
+        self.fleet.end_download(self.job.id, end, sent, self.by).await;
         drop(self.outgoing);
     }
 
@@ -233,7 +238,7 @@ impl Work {
                 return end;
             }
         };
-        if head.send(Ok(size)).is_err() {
+        if head.send(Ok((self.job.clone(), size))).is_err() {
             return DownloadEnd::Left;
         }
         let done = match self.form {
@@ -257,7 +262,7 @@ impl Work {
         download: &mut Download,
         head: &mut Head,
     ) -> Result<(Option<u64>, First), (DownloadEnd, Problem)> {
-        let mut job_end = pin!(ended(&self.fleet, self.job));
+        let mut job_end = pin!(ended(&self.fleet, self.job.id));
         let mut again = tokio::time::interval(AGAIN);
         let mut size = None;
         let broken = loop {
@@ -291,7 +296,7 @@ impl Work {
     ) -> Result<(), DownloadEnd> {
         let First::Bytes(bytes) = first else { return Ok(()) };
         let mut held = Bytes::from(bytes);
-        let mut job_end = pin!(ended(&self.fleet, self.job));
+        let mut job_end = pin!(ended(&self.fleet, self.job.id));
         let mut again = tokio::time::interval(AGAIN);
         let mut has_ended = false;
         loop {
@@ -308,7 +313,7 @@ impl Work {
                     }
                     Ok(Piece::Begin(_)) => return Err(DownloadEnd::Failed),
                     Err(broken) => {
-                        tracing::warn!(job = %self.job, %broken, "a download broke off");
+                        tracing::warn!(job = %self.job.id, %broken, "a download broke off");
                         return Err(DownloadEnd::Failed);
                     }
                 },
@@ -323,7 +328,9 @@ impl Work {
     /// Makes another archive of the one that comes, on a thread where that may take its time.
     async fn repack(&self, download: &mut Download, first: First) -> Result<(), DownloadEnd> {
         let (pieces, come) = mpsc::channel(2);
-        let (folder, form, outgoing) = (self.folder.clone(), self.form, self.outgoing.clone());
+        let JobWhat::Download { path, .. } = &self.job.what else { return Err(DownloadEnd::Failed) };
+        let folder: Vec<u8> = bytes_of(path).collect();
+        let (form, outgoing) = (self.form, self.outgoing.clone());
         let thread = tokio::task::spawn_blocking(move || {
             let from = Incoming { come, open: Bytes::new(), is_whole: false };
             let to = Pieces { outgoing, open: Vec::with_capacity(PIECE_BYTES), end: None };
@@ -348,7 +355,7 @@ impl Work {
                     // The end of what came is why the archive has none.
                     (None, Err(end)) if error.kind() == io::ErrorKind::UnexpectedEof => Err(end),
                     (None, _) => {
-                        tracing::warn!(job = %self.job, %error, "a download broke off");
+                        tracing::warn!(job = %self.job.id, %error, "a download broke off");
                         Err(DownloadEnd::Failed)
                     }
                 }

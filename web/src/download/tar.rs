@@ -109,7 +109,7 @@ impl<R: Read> Reader<R> {
     }
 
     fn skip_rest(&mut self) -> io::Result<()> {
-        let rest = self.left + self.fill;
+        let rest = self.left.saturating_add(self.fill);
         (self.left, self.fill) = (0, 0);
         if io::copy(&mut (&mut self.from).take(rest), &mut io::sink())? < rest {
             return Err(io::ErrorKind::UnexpectedEof.into());
