@@ -163,8 +163,9 @@ Keys, all optional:
   source_roots                    folders: only what is in these is backed up and shown; else all but the agent's state
   repositories                    [\"rest:https://nas/*\", \"/mnt/usb/*\"]: backups go only there; else anywhere, but not
                                   into folders of the system
-  restore_base                    the folder that new folders with what is restored are made in
-                                  [/var/lib/holdfast/restored, with another state folder beside that]
+  restore_base                    the folder that new folders with what is restored are made in, that of proofs, too
+                                  [/var/lib/holdfast/restored, with another state folder beside that; proofs in the
+                                  state folder]
   restore_targets                 folders: and in these; both neither in nor above folders of the system
   restore_in_place                true or false [false]: restore also to where it was, and into folders of the above that
                                   are there (restic 0.18 or newer)

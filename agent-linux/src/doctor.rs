@@ -285,6 +285,7 @@ async fn look_at_repository(report: &mut Report, at: &Where, state: &StateFolder
         cache: state.subfolder("cache"),
         temp: state.subfolder("tmp"),
         home: state.path().to_owned(),
+        drill: PathBuf::new(),
         path: std::env::var_os("PATH").unwrap_or_default(),
         small: false,
         nice: 0,

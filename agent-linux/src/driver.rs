@@ -166,7 +166,10 @@ struct Driver {
 pub async fn run(state_dir: &Path, options: Options) -> Result<AgentEnd, RunError> {
     let state = StateFolder::open(state_dir)?;
     let _lock = state.lock()?;
-    restic::clear_scratch(state.path());
+    // A policy that can't be read is told when it is needed; the next drill clears, too.
+    if let Ok(policy) = options.policy.load() {
+        restic::clear_scratch(&policy.drill_folder());
+    }
     let mut driver = Driver::new(state, options)?;
     let system = |what| move |source| RunError::System { what, source };
     let listener = status::listen(&driver.state)

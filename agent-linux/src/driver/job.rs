@@ -272,6 +272,7 @@ impl Driver {
             cache: self.state.subfolder("cache"),
             temp: self.state.subfolder("tmp"),
             home: self.state.path().to_owned(),
+            drill: PathBuf::new(),
             path: std::env::var_os("PATH").unwrap_or_default(),
             small: false,
             nice: 0,

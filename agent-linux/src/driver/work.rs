@@ -152,6 +152,7 @@ fn with_moved_sources(end: JobEnd, why: &str) -> JobEnd {
 fn within_limits(places: Places, policy: &Policy) -> Places {
     let limits = &policy.limits;
     Places {
+        drill: policy.drill_folder(),
         small: limits.spare_memory.unwrap_or_else(platform::is_small),
         nice: limits.nice,
         ionice: if limits.io_idle { find_ionice() } else { None },

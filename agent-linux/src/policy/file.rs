@@ -3,7 +3,7 @@
 //! ```toml
 //! source_roots = ["/srv", "/home"]        # only what is in these is backed up and shown
 //! repositories = ["rest:https://nas/*"]   # only there backups go
-//! restore_base = "/var/lib/holdfast/restored"  # new folders with what is restored are made in it
+//! restore_base = "/var/lib/holdfast/restored"  # new folders with what is restored are made in it, that of proofs, too
 //! restore_targets = ["/srv/restored"]     # and in these
 //! restore_in_place = false                # never to where it was, over what is there
 //! download = false                        # no file of a snapshot is sent to a browser

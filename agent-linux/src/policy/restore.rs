@@ -22,6 +22,17 @@ pub(super) fn default_base(state_dir: &Path) -> PathBuf {
 }
 
 impl Policy {
+    /// The folder that drills restore into: in the state folder, or in `restore_base` where the owner has named one, for
+    /// many a machine has little room where its state is.
+    #[must_use]
+    pub fn drill_folder(&self) -> PathBuf {
+        if self.restore_base == default_base(&self.state_dir) {
+            real(&self.state_dir).join("drill")
+        } else {
+            self.restore_base.join("holdfast-drill")
+        }
+    }
+
     /// The folders that new ones may be made in.
     #[must_use]
     pub fn restore_roots(&self) -> Vec<PathBuf> {
@@ -309,6 +320,13 @@ mod tests {
         {
             assert!(to(&rooted, "/", includes).unwrap_err().contains("source_roots"), "{includes:?}");
         }
+    }
+
+    #[test]
+    fn drills_go_where_the_owner_has_named_room() {
+        assert_eq!(policy().drill_folder(), Path::new("/nowhere/base/holdfast-drill"));
+        let unnamed = Policy { restore_base: default_base(Path::new("/nowhere/state")), ..policy() };
+        assert_eq!(unnamed.drill_folder(), Path::new("/nowhere/state/drill"));
     }
 
     #[test]

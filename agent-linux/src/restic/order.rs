@@ -78,6 +78,8 @@ pub struct Places {
     pub temp: PathBuf,
     /// The agent's state folder, and restic's `HOME`.
     pub home: PathBuf,
+    /// The folder that a drill restores into; made for it, and taken away.
+    pub drill: PathBuf,
     /// restic's `PATH`.
     pub path: OsString,
     /// Spare memory rather than time.

@@ -1,4 +1,4 @@
-//! The folder that a drill restores into: below the agent's state folder, taken away at the end of the drill, before the
+//! The folder that a drill restores into: in the agent's state folder or where its policy says, taken away at the end of the drill, before the
 //! next one, and at the agent's start, should it have died in the middle.
 
 use crate::logger;
@@ -9,13 +9,10 @@ use std::{
     path::Path,
 };
 
-/// Its name in the state folder.
-pub(crate) const SCRATCH: &str = "drill";
-
-/// Takes away what a drill left in this state folder when its agent died.
-pub(crate) fn clear_scratch(state: &Path) {
-    if let Err(error) = clear(&state.join(SCRATCH)) {
-        logger::warn(format_args!("what a drill left in {} can't be removed: {error}", state.display()));
+/// Takes away what a drill left there when its agent died.
+pub(crate) fn clear_scratch(folder: &Path) {
+    if let Err(error) = clear(folder) {
+        logger::warn(format_args!("{}, which a drill left, can't be removed: {error}", folder.display()));
     }
 }
 
@@ -53,7 +50,7 @@ mod tests {
     #[test]
     fn it_goes_whatever_its_permissions_and_nothing_that_links_lead_to() {
         let folder = tempfile::tempdir().unwrap();
-        let (scratch, outside) = (folder.path().join(SCRATCH), folder.path().join("outside"));
+        let (scratch, outside) = (folder.path().join("drill"), folder.path().join("outside"));
         clear(&scratch).unwrap();
         fs::create_dir_all(scratch.join("a/b")).unwrap();
         fs::write(scratch.join("a/b/file"), "x").unwrap();

@@ -257,7 +257,7 @@ async fn a_cancelled_drill_takes_its_scratch_away() {
     );
     let ran = rig
         .run_with(JobSpec::Drill(PLAIN), async |control, folder| {
-            let scratch = folder.join("home/drill/files");
+            let scratch = folder.join("home/drill");
             until("the scratch folder", || scratch.exists()).await;
             control.send(Control::Interrupt).await.unwrap();
         })

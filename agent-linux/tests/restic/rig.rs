@@ -80,6 +80,7 @@ impl Rig {
             cache: at("cache"),
             temp: at("temp"),
             home: at("home"),
+            drill: at("home").join("drill"),
             path: "/usr/sbin:/usr/bin:/sbin:/bin".into(),
             small: false,
             nice: 0,

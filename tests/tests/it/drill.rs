@@ -87,20 +87,28 @@ fn a_drill_proves_a_host_until_its_repository_is_damaged() {
 fn a_drill_whose_agent_is_killed_leaves_nothing_after_the_next_start() {
     let Some(mut scene) = Scene::start() else { return };
     let _ = scene.back_up();
+    let policy = scene.scratch.path().join("policy.toml");
+    let base = scene.scratch.folder("room");
+    fs::write(&policy, format!("restore_base = {base:?}\n")).expect("a policy");
+    scene.agent.options = vec!["--policy".into(), policy.into()];
+    scene.agent.stop();
+    scene.agent.start();
+    scene.api().wait_online(scene.host(), true, SOON);
+    let scratch = base.join("holdfast-drill");
     scene.storage_link.slow(Some(300_000));
     let job = ask(&scene, &json!({}));
     wait::until("files in the scratch folder", LONG, || {
-        let made = scratch(&scene).join("files");
+        let made = scratch.join(".holdfast-restoring");
         if made.exists() { Ok(()) } else { Err(format!("{} is not there", made.display())) }
     });
     let restic = scene.agent.wait_restic();
     scene.agent.kill_9();
     wait::until_true("restic to end with its agent", SOON, || !proc_table::runs(restic));
-    assert!(scratch(&scene).exists(), "nobody was there to take it away");
+    assert!(scratch.exists(), "nobody was there to take it away");
     scene.let_it_finish();
     scene.agent.start();
     scene.api().wait_online(scene.host(), true, SOON);
-    assert!(!scratch(&scene).exists());
+    assert!(!scratch.exists());
     let dead = scene.api().wait_end(&job, LONG);
     assert_eq!((&dead["state"], &dead["class"]), (&json!("failed"), &json!("agent_restarted")), "{dead}");
     assert_eq!(scene.api().host(scene.host())["proof_status"], "waiting", "nothing was found");

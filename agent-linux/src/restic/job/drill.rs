@@ -8,7 +8,7 @@ use super::{
         failures::Failures,
         instant,
         outcome::{Stop, Verdict},
-        scratch::{SCRATCH, clear},
+        scratch::clear,
         step::Step,
         summary::{DrillDone, JobSummary},
         symptoms::Symptom,
@@ -22,7 +22,6 @@ use crate::{
     clock,
     folder::{NamedFolder, NewFolder},
     logger,
-    policy::real,
 };
 use core::time::Duration;
 use ring::digest;
@@ -32,6 +31,7 @@ use schema::{
     job::DrillSpec,
 };
 use std::{
+    ffi::OsStr,
     fs::{self, File, Metadata, OpenOptions, Permissions},
     io::{self, Read as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
@@ -73,7 +73,7 @@ struct Judged {
 impl Job<'_> {
     pub(super) async fn drill(&mut self, steps: &[Step], spec: &DrillSpec<'_>) -> Verdict {
         let [list, restore] = steps else { return refused_args(&ArgsError::NoTarget) };
-        let scratch = real(&self.places.home).join(SCRATCH);
+        let scratch = self.places.drill.clone();
         self.clear(&scratch).await;
         let verdict = self.drill_in(&scratch, list, restore, spec).await;
         self.restore_folder = None;
@@ -113,7 +113,10 @@ impl Job<'_> {
             return Verdict::failed(Class::Other, &message);
         };
         // As much stays free as is taken.
-        let room = free_bytes(&self.places.home) / 2;
+        let room = match scratch.ancestors().find(|folder| folder.is_dir()) {
+            Some(folder) => free_bytes(folder) / 2,
+            None => 0,
+        };
         let bounds = Bounds::new(spec.seed, spec.max_files, spec.max_bytes.min(room));
         let walk = match args::draw(&newest.id, bounds) {
             Ok(walk) => walk,
@@ -186,7 +189,7 @@ impl Job<'_> {
         }
     }
 
-    /// Runs restic in a new folder of the scratch folder; the bound on time ends it without ending the job.
+    /// Makes the scratch folder and runs restic in it; the bound on time ends it without ending the job.
     async fn restore_scratch(
         &mut self,
         scratch: &Path,
@@ -194,7 +197,16 @@ impl Job<'_> {
         until: Instant,
         done: &mut DrillDone,
     ) -> Result<Done, Verdict> {
-        let made = NewFolder::make(scratch, "files", &[]).map_err(|error| not_opened(&error))?;
+        let (Some(within), Some(name)) = (scratch.parent(), scratch.file_name().and_then(OsStr::to_str))
+        else {
+            return Err(refused_args(&ArgsError::NoTarget));
+        };
+        let made = NewFolder::make(within, name, &[]).map_err(|error| not_opened(&error))?;
+        if made.path() != scratch {
+            made.remove_if_empty();
+            let message = format!("Nothing was proven: {} is there and can't be removed.", scratch.display());
+            return Err(Verdict::failed(Class::Other, &message));
+        }
         made.make_inner(INNER_FOLDER).map_err(|error| not_opened(&error))?;
         self.restore_folder = Some(NamedFolder::New(made));
         let (deadline, begun) = (self.wires.deadline, clock::instant());
@@ -227,7 +239,7 @@ impl Job<'_> {
                 Restored { file, fault }
             })
             .collect();
-        let folder = scratch.join("files").join(INNER_FOLDER);
+        let folder = scratch.join(INNER_FOLDER);
         let work = tokio::task::spawn_blocking(move || {
             let found = restored.iter().map(|one| look(&folder, one, judged)).collect::<Vec<_>>();
             (restored, found)
@@ -379,7 +391,11 @@ fn nothing_drawn(done: &DrillDone, most_bytes: u64) -> String {
     if done.of_files == 0 {
         return "Nothing was proven: there is not a single file in the newest snapshot.".to_owned();
     }
-    let room = if short_of_room { ", which is half of the room in the agent's state folder" } else { "" };
+    let room = if short_of_room {
+        ", which is half of the room where drills restore to (the agent's state folder, or restore_base where its policy names one)"
+    } else {
+        ""
+    };
     format!(
         "Nothing was proven: of {} files {too_large} are larger than {most_bytes} bytes{room}, and {odd_names} have names that restic's listing alters. Let a drill take more bytes, or make room.",
         done.of_files
