@@ -3,9 +3,12 @@
 use serde_json::{Value, json};
 use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt as _};
 use tests::{
+    agent::Agent,
     api::Api,
     browser::{Browser, WIDTHS},
     scene::Scene,
+    scratch::Scratch,
+    server::Server,
     tools::{self, Tool},
     wait::LONG,
 };
@@ -178,5 +181,49 @@ fn a_lost_file_is_back_by_its_name_within_six_clicks_on_a_desk_and_on_a_phone() 
         assert!(clicks <= MOST_CLICKS, "{clicks} clicks at {width} px");
         let place = browser.text();
         assert!(place.contains("holdfast-restore-"), "{place}");
+    }
+}
+
+#[test]
+fn a_name_is_looked_for_on_several_hosts_at_once_and_one_that_is_away_says_so() {
+    if !tools::needs(&[Tool::Restic018, Tool::Chromium, Tool::Chromedriver]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let server = Server::start(&scratch.folder("server"));
+    let api = &server.api;
+    let mut agents = ["barn", "attic", "cellar"].map(|name| {
+        let agent = Agent::enroll(api, &scratch.folder(&format!("agent of {name}")), name);
+        let sources = scratch.folder(&format!("sources of {name}"));
+        fs::write(sources.join(format!("letter of {name}.txt")), name).expect("a file");
+        let at = |rest: &str| format!("/api/hosts/{}/{rest}", agent.host);
+        let repository = scratch.path().join(format!("repository of {name}"));
+        let credentials = json!({"url": repository.display().to_string(), "repo_password": name});
+        let _ = api.put(&at("repo-credentials"), &credentials).expect(200);
+        let group = json!({"name": name, "includes": [sources.display().to_string()]});
+        let _ = api.post(&at("groups"), Some(&group)).expect(201);
+        for job in ["repo/init".to_owned(), format!("groups/{name}/backup")] {
+            let job = api.post(&at(&job), None).expect(202)["id"].as_str().expect("an id").to_owned();
+            let _ = api.wait_job(&job, &["succeeded"], LONG);
+        }
+        agent
+    });
+    let away = agents[2].host.clone();
+    agents[2].stop();
+    api.wait_online(&away, false, LONG);
+
+    let browser = Browser::start();
+    server.sign_in(&browser);
+    for width in WIDTHS {
+        browser.size(width);
+        browser.open(&format!("{}/", server.base()));
+        browser.click(&browser.find("#fleet-hosts a[href^='/find']"));
+        browser.write(&browser.find("#pattern"), "letter of");
+        browser.click(&browser.find("#find button[type=submit]"));
+        for found in ["letter of barn.txt", "letter of attic.txt", "is offline"] {
+            browser.wait_text(found, LONG);
+        }
+        assert!(!browser.text().contains("letter of cellar.txt"));
+        assert!(!browser.overflows(), "at {width} px");
     }
 }
