@@ -49,6 +49,7 @@ fn main() {
         "/jobs?state=failed".to_owned(),
         "/pending".to_owned(),
         "/audit".to_owned(),
+        "/report".to_owned(),
         "/api/hosts?limit=50".to_owned(),
         "/api/jobs?limit=50&kind=check".to_owned(),
     ] {
