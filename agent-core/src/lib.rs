@@ -25,6 +25,10 @@
 //! `Start`, and a job that was started and has no end when the agent starts again is reported as
 //! [`schema::Class::AgentRestarted`], never run again. What was only queued goes on, unless it has expired.
 //!
+//! One job runs at a time, in the order in which they came, but for what somebody waits for; beside it one download,
+//! which begins at once or is refused ([`schema::Refusal::Busy`]). A download and a prune never run together, for a
+//! prune removes what is still to be read: it waits for the end of a download, and lets others go first meanwhile.
+//!
 //! Commands are taken in the order of their numbers. One that comes too early is not taken; the connection is given up
 //! and the next hello makes the server send again what is missing. When the server begins behind a gap on several
 //! connections in a row, there is nothing in it. One that comes too late is answered with

@@ -30,11 +30,11 @@ use crate::{
     status::{self, ErrorStatus, JobStatus, Status},
     tls::{self, TlsError},
 };
-use agent_core::{Core, Monotonic, Start};
+use agent_core::{Core, HeldEntry, Monotonic, Start};
 use rumqttc::Publish;
 use running::{JobStep, RunningJob};
 use rustls::ClientConfig;
-use schema::{Epoch, InstallationId, JobId, Slot, StatsRevision, Stream, report::Trouble};
+use schema::{Epoch, InstallationId, JobId, JobKind, Slot, StatsRevision, Stream, report::Trouble};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::VecDeque,
@@ -133,8 +133,11 @@ struct Driver {
     is_ending: bool,
     at_hand: AtHand,
     chunk: Option<Chunk>,
-    details: Option<(JobId, Details)>,
+    /// Of the jobs whose end is not written down yet.
+    details: Vec<(JobId, Details)>,
     job: Option<RunningJob>,
+    /// What runs beside it.
+    download: Option<RunningJob>,
     /// The agent ended in the middle of a job: its lock may be left in the repository.
     died_in_job: bool,
     known: RepositoryKnown,
@@ -212,7 +215,8 @@ pub async fn run(state_dir: &Path, options: Options) -> Result<AgentEnd, RunErro
                 driver.shut_down("SIGUSR2");
             }
             event = next_link_event(&mut driver.link) => driver.handle_link(event),
-            step = next_job_step(&mut driver.job), if hears_job => driver.handle_job(step).await,
+            step = next_job_step(&mut driver.job), if hears_job => driver.handle_job(step),
+            step = next_job_step(&mut driver.download) => driver.handle_job(step),
             stream = next_asker(listener.as_ref()) => driver.answer_status(stream),
             () = tokio::time::sleep(wait) => driver.handle_time(),
         }
@@ -232,9 +236,9 @@ async fn next_link_event(link: &mut Option<Link>) -> LinkEvent {
     }
 }
 
-async fn next_job_step(job: &mut Option<RunningJob>) -> JobStep {
+async fn next_job_step(job: &mut Option<RunningJob>) -> (JobId, JobStep) {
     match job {
-        Some(job) => job.step().await,
+        Some(job) => (job.job, job.step().await),
         None => std::future::pending().await,
     }
 }
@@ -290,8 +294,9 @@ impl Driver {
             is_ending: false,
             at_hand: AtHand::default(),
             chunk: None,
-            details: None,
+            details: Vec::new(),
             job: None,
+            download: None,
             died_in_job,
             known,
             options,
@@ -340,9 +345,10 @@ impl Driver {
         // Nothing waits for it; so often it is looked whether the machine's clock was set.
         const LONGEST_MS: u64 = 600_000;
         let core = self.core.next_wake().map(|wake| wake.at);
-        let log = self.job.as_ref().and_then(|job| job.log.due_at());
+        let running = || self.job.iter().chain(&self.download);
+        let log = running().filter_map(|job| job.log.due_at());
         let look = self.away_since.map(|_| self.look_at);
-        let room = self.job.as_ref().map(|_| self.room_at);
+        let room = running().map(|_| self.room_at);
         let at = core.into_iter().chain(log).chain(look).chain(room).min();
         Duration::from_millis(at.map_or(LONGEST_MS, |at| at.ms_since(clock::mono()).min(LONGEST_MS)))
     }
@@ -360,8 +366,9 @@ impl Driver {
 
     fn status(&self) -> Status {
         let saved = self.core.saved();
-        let mut held = saved.held.iter().map(JobStatus::of);
-        let running = if self.core.running().is_some() { held.next() } else { None };
+        let (running, waiting): (Vec<_>, Vec<_>) =
+            saved.held.iter().partition(|held| self.core.runs(held.ticket.job));
+        let is_download = |held: &&&HeldEntry| held.ticket.kind == JobKind::Download;
         let mut status = Status {
             version: VERSION.to_owned(),
             is_running: true,
@@ -369,8 +376,9 @@ impl Driver {
             program: self.program.as_ref().map(|path| path.display().to_string()),
             connected_since: self.connected_since.map(Instant),
             last_hello_at: self.last_hello_at.map(Instant),
-            running,
-            queue: Some(held.collect()),
+            running: running.iter().find(|held| !is_download(held)).map(|held| JobStatus::of(held)),
+            download: running.iter().find(is_download).map(|held| JobStatus::of(held)),
+            queue: Some(waiting.into_iter().map(JobStatus::of).collect()),
             unacked_reports: Some(saved.last_report.since(saved.acked)),
             last_error: self.last_error.clone(),
             version_notice: self.version_notice.clone(),

@@ -234,6 +234,22 @@ pub fn seal_encoded(identity: &Identity, topic: Topic, message: &[u8]) -> Option
     Some(buffer)
 }
 
+/// Seals a message that is no longer than this when it is encoded, with one buffer: for those that are many and large.
+pub fn seal_large<T: serde::Serialize>(
+    identity: &Identity,
+    topic: Topic,
+    message: &T,
+    longest: usize,
+) -> Option<Vec<u8>> {
+    let mut nonce = [0; NONCE_BYTES];
+    random::fill(&mut nonce).ok()?;
+    let mut buffer = vec![0; longest + envelope::OVERHEAD_BYTES];
+    let sealed =
+        envelope::seal(&identity.link_key, identity.key_id, nonce, topic, message, &mut buffer).ok()?.len();
+    buffer.truncate(sealed);
+    Some(buffer)
+}
+
 /// Host and port of `host:port`; an IPv6 address may stand in brackets.
 #[must_use]
 pub fn split_address(address: &str) -> Option<(&str, u16)> {

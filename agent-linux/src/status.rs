@@ -52,6 +52,8 @@ pub struct Status {
     pub last_hello_at: Option<Instant>,
     /// The job that runs.
     pub running: Option<JobStatus>,
+    /// The download that runs, beside the job or alone.
+    pub download: Option<JobStatus>,
     /// The job that ran when the agent was ended; it is told as failed at the next start.
     pub interrupted: Option<JobStatus>,
     /// The jobs that wait, in order.
@@ -239,7 +241,11 @@ impl Status {
             line("credentials", if has_credentials { "set" } else { "none yet" });
         }
         if self.is_running {
-            line("running", &self.running.as_ref().map_or_else(|| "nothing".to_owned(), job));
+            let both: Vec<String> = self.running.iter().chain(&self.download).map(job).collect();
+            line("running", if both.is_empty() { "nothing" } else { both[0].as_str() });
+            for beside in both.iter().skip(1) {
+                line("beside it", beside);
+            }
         }
         if let Some(interrupted) = &self.interrupted {
             line("interrupted", &job(interrupted));

@@ -116,10 +116,10 @@ pub enum Refused {
     /// So many downloads run already.
     #[error("{} downloads run already; try again when one has ended", crate::bounds::MOST_DOWNLOADS)]
     TooManyDownloads,
-    /// The host has another job, and what was asked for is done at once or not at all.
-    #[error("the host is busy with another job, {} ({job}); try again when that has ended", kind.as_str())]
+    /// The host has a job beside which there is no download, and that is done at once or not at all.
+    #[error("the host has a {} ({job}), and no download runs beside that; try again when it has ended", kind.as_str())]
     HostBusy {
-        /// The job that waits or runs.
+        /// The job that is in its way.
         job: JobId,
         /// Its kind.
         kind: JobKind,

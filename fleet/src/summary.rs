@@ -56,9 +56,16 @@ impl Summary {
                 self.running = next;
             }
             self.take_ended(job, sound, now);
-        } else if self.runs(job.id) || self.running.is_none() || job.state == JobState::Running {
+        } else if self.runs(job.id) || self.shows_rather(job) {
             self.running = Some(job.clone());
         }
+    }
+
+    /// Whether this open job is shown in place of the one that is shown now: not a download, which runs beside another.
+    fn shows_rather(&self, job: &Job) -> bool {
+        let Some(shown) = &self.running else { return true };
+        let is_aside = job.what.kind() == JobKind::Download && shown.state == JobState::Running;
+        job.state == JobState::Running && !is_aside
     }
 
     fn take_ended(&mut self, job: &Job, sound: Option<&(String, Soundness)>, now: Timestamp) {

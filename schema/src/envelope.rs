@@ -3,8 +3,10 @@
 //!
 //! A message moved to another topic, altered, or sealed with another host's key does not open.
 
+mod cipher;
+
 use crate::{CURRENT, MIN, Topic};
-use chacha20poly1305::{KeyInit, Tag, XChaCha20Poly1305, XNonce, aead::AeadInOut};
+use cipher::TAG_BYTES;
 use core::fmt;
 use zeroize::Zeroize;
 
@@ -12,7 +14,6 @@ use zeroize::Zeroize;
 pub const HEADER_BYTES: usize = 2 + NONCE_BYTES;
 /// Bytes of a nonce. Drawn at random for each message.
 pub const NONCE_BYTES: usize = 24;
-const TAG_BYTES: usize = 16;
 /// How much longer a sealed message is than a plain one.
 pub const OVERHEAD_BYTES: usize = HEADER_BYTES + TAG_BYTES;
 
@@ -117,20 +118,14 @@ impl<'a> Sealed<'a> {
         let (body, tag) = self.body.split_at(self.body.len() - TAG_BYTES);
         let plain = buffer.get_mut(..body.len()).ok_or(OpenError::Malformed)?;
         plain.copy_from_slice(body);
-        let nonce: &XNonce = self.nonce.try_into().map_err(|_| OpenError::Malformed)?;
-        let tag: &Tag = tag.try_into().map_err(|_| OpenError::Malformed)?;
-        let opened = cipher(key).decrypt_inout_detached(
-            nonce,
-            additional_data(self.version, self.key_id, topic).as_bytes(),
-            (&mut *plain).into(),
-            tag,
-        );
-        match opened {
-            Ok(()) => Ok(plain),
-            Err(_) => {
-                plain.zeroize();
-                Err(OpenError::Forged)
-            }
+        let nonce: &[u8; NONCE_BYTES] = self.nonce.try_into().map_err(|_| OpenError::Malformed)?;
+        let tag: &[u8; TAG_BYTES] = tag.try_into().map_err(|_| OpenError::Malformed)?;
+        let additional = additional_data(self.version, self.key_id, topic);
+        if cipher::open(key.expose(), nonce, additional.as_bytes(), plain, tag) {
+            Ok(plain)
+        } else {
+            plain.zeroize();
+            Err(OpenError::Forged)
         }
     }
 }
@@ -151,13 +146,8 @@ pub fn seal_in_place<'b>(
     header[0] = CURRENT;
     header[1] = key_id;
     header[2..].copy_from_slice(&nonce);
-    let made = cipher(key)
-        .encrypt_inout_detached(
-            &XNonce::from(nonce),
-            additional_data(CURRENT, key_id, topic).as_bytes(),
-            message.into(),
-        )
-        .map_err(|_| crate::TooLong)?;
+    let additional = additional_data(CURRENT, key_id, topic);
+    let made = cipher::seal(key.expose(), &nonce, additional.as_bytes(), message).ok_or(crate::TooLong)?;
     tag.copy_from_slice(&made);
     Ok(envelope)
 }
@@ -181,10 +171,6 @@ pub fn seal<'b, T: serde::Serialize + ?Sized>(
 #[must_use]
 pub const fn version_notice() -> [u8; 3] {
     [0, MIN, CURRENT]
-}
-
-fn cipher(key: &Key) -> XChaCha20Poly1305 {
-    XChaCha20Poly1305::new(key.expose().into())
 }
 
 /// What is authenticated beside the message: version, key id and topic.

@@ -175,7 +175,7 @@ pub enum Refusal {
     NoCredentials,
     /// It could not be written to the state folder.
     StateFolder,
-    /// It would have to wait behind another job, and is of use only at once.
+    /// It would have to wait for another job, and is of use only at once.
     Busy,
 }
 

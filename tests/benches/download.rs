@@ -4,12 +4,15 @@
 //! cargo build --release && cargo bench -p tests --bench download [MiB]
 //! ```
 //!
-//! Rates of both, and what agent and server take of memory meanwhile beyond what they had before. The file and its
-//! repository take twice its size of the temporary folder.
+//! Rates of both, in turn, what agent and server take of memory meanwhile beyond what they had before, and how much of a
+//! processor each of them takes for a GiB: of the agent without its restic. The file and its repository take twice its
+//! size of the temporary folder. `HOLDFAST_BENCH_AGENT` names another agent than the one beside this bench: the one that
+//! `cross/build` makes is the one that is shipped.
 
 use std::{
     fs::File,
     io::{Read, Write},
+    path::PathBuf,
     process::{Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
@@ -22,8 +25,8 @@ use tests::{
     scratch::Scratch,
     server::Server,
     sources::Numbers,
-    tools::{Tool, needs},
-    wait::now,
+    tools::{Tool, needs, program},
+    wait::{LONG, now},
 };
 
 const MIB: usize = 1024 * 1024;
@@ -49,7 +52,12 @@ fn main() {
     let _ = repository.restic(&["backup", "--quiet", &file.display().to_string()]).expect_success("a backup");
     let snapshot = text(&repository.snapshots()[0]["id"]);
     let server = Server::start(&scratch.folder("server"));
-    let agent = Agent::enroll(&server.api, &scratch.folder("agent"), "bench");
+    let program =
+        std::env::var_os("HOLDFAST_BENCH_AGENT").map_or_else(|| program("holdfast-agent"), PathBuf::from);
+    let host = server.api.add_host("bench");
+    let mut agent = Agent::with_program(&program, &scratch.folder("agent"), &host.id, &host.enroll_token);
+    agent.start();
+    server.api.wait_online(&agent.host, true, LONG);
     let credentials = Credentials {
         url: folder.display().to_string(),
         login: None,
@@ -71,6 +79,7 @@ fn main() {
         let dump = rate(by_hand, mib * MIB, || ());
         let before = [server.pid(), agent.pid()].map(proc_table::memory);
         let mut most = before;
+        let spent_before = [server.pid(), agent.pid()].map(|pid| proc_table::spent(pid).own);
         let mut curl = Command::new("curl");
         curl.args(["-sS", "-f", "-H", &format!("authorization: Bearer {token}"), &address]);
         let download = rate(curl, mib * MIB, || {
@@ -79,12 +88,16 @@ fn main() {
                 *most = Memory { resident: most.resident.max(seen.resident), ..seen };
             }
         });
+        let spent = [server.pid(), agent.pid()].map(|pid| proc_table::spent(pid).own);
+        let per_gib = |at: usize| (spent[at] - spent_before[at]) * 1024.0 / mib as f64;
         let grown = |at: usize| most[at].resident.saturating_sub(before[at].resident) as f64 / MIB as f64;
         println!(
-            "  dump {dump:>6.1} MiB/s, download {download:>6.1} MiB/s = {:.2} of it; server +{:.2} MiB, agent +{:.2} MiB",
+            "  dump {dump:>6.1} MiB/s, download {download:>6.1} MiB/s = {:.2} of it; server +{:.2} MiB, {:.2} s/GiB, agent +{:.2} MiB, {:.2} s/GiB",
             download / dump,
             grown(0),
+            per_gib(0),
             grown(1),
+            per_gib(1),
         );
         // The agent takes one at a time.
         sleep(Duration::from_secs(1));

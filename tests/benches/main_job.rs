@@ -11,6 +11,7 @@ use std::{fs, path::Path, process::Command, time::Instant};
 use tests::{
     agent::Agent,
     api::{Api, Credentials},
+    proc_table::spent,
     process::run,
     scratch::Scratch,
     server::Server,
@@ -106,10 +107,10 @@ fn runs_restic(children: &str) -> bool {
 
 fn through_holdfast(api: &Api, agent: &Agent, repository: &Path) -> Spent {
     use_repository(api, &agent.host, repository);
-    let (before, started) = (cpu_seconds(agent.pid()), now());
+    let (before, started) = (spent(agent.pid()).with_children, now());
     // As somebody at the page sees it: until the server says that it has succeeded, looked up each 50 ms at most.
     let _ = api.wait_job(&api.back_up(&agent.host, "large"), &["succeeded"], LONG);
-    Spent { wall: started.elapsed().as_secs_f64(), cpu: cpu_seconds(agent.pid()) - before }
+    Spent { wall: started.elapsed().as_secs_f64(), cpu: spent(agent.pid()).with_children - before }
 }
 
 fn with_restic_alone(scratch: &Scratch, sources: &Path, repository: &Path) -> Spent {
@@ -128,18 +129,10 @@ fn with_restic_alone(scratch: &Scratch, sources: &Path, repository: &Path) -> Sp
         run("restic by hand", command, LONG).expect_success("restic by hand")
     };
     restic(&["init", "--json"]);
-    let (before, started) = (cpu_seconds(std::process::id()), now());
+    let (before, started) = (spent(std::process::id()).with_children, now());
     let list = list.display().to_string();
     restic(&["backup", "--json", "--host=bench", "--tag=large", "--files-from-raw", &list]);
-    Spent { wall: started.elapsed().as_secs_f64(), cpu: cpu_seconds(std::process::id()) - before }
-}
-
-/// User and system time of a process and of its children that have ended.
-fn cpu_seconds(pid: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
-    // utime, stime, cutime, cstime: fields 14 to 17, in ticks of 10 ms.
-    fields.skip(11).take(4).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+    Spent { wall: started.elapsed().as_secs_f64(), cpu: spent(std::process::id()).with_children - before }
 }
 
 fn print_times(what: &str, mut seconds: Vec<f64>) {

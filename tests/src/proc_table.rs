@@ -79,6 +79,26 @@ pub fn memory(pid: u32) -> Memory {
     Memory { resident: bytes("VmRSS:"), anonymous: bytes("RssAnon:"), peak: bytes("VmHWM:") }
 }
 
+/// What a process has taken of a processor, user and system time together, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Spent {
+    /// By itself.
+    pub own: f64,
+    /// With its children that have ended.
+    pub with_children: f64,
+}
+
+/// What a process has taken of a processor; nothing when there is no such process.
+#[must_use]
+pub fn spent(pid: u32) -> Spent {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+    // utime, stime, cutime, cstime: fields 14 to 17, in ticks of 10 ms.
+    let ticks: Vec<f64> = fields.skip(11).take(4).filter_map(|ticks| ticks.parse().ok()).collect();
+    let seconds = |count: usize| ticks.iter().take(count).sum::<f64>() / 100.0;
+    Spent { own: seconds(2), with_children: seconds(4) }
+}
+
 /// How often each thread of a process has gone to sleep by itself so far: each time something had woken it before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sleeps(BTreeMap<String, u64>);

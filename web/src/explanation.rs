@@ -450,8 +450,9 @@ fn of_refusal(refusal: Refusal) -> Explanation {
             "Safe: it only shows the host.",
         ),
         Refusal::Busy => explain(
-            "The host was busy with another job",
-            "A download is done at once or not at all, and another job ran or waited. Download again when that has ended.",
+            "The host was busy",
+            "A download is done at once or not at all, and runs beside any job but another download and a prune, which \
+             removes what it would read. Download again when that has ended.",
             NextStep::Host,
             "Look at the host",
             "Safe: it only shows the host.",

@@ -1,10 +1,10 @@
 //! What the server sends: acks, and commands, each of which is answered.
 
 use super::state::{Busy, Core, Store, Storing};
-use crate::{Body, Cause, Change, GroupKey, Now, Safety, Ticket};
+use crate::{Body, Cause, Change, GroupKey, HeldEntry, KILL_AFTER_MS, Now, Safety, StopCause, Ticket};
 use schema::{
-    Command, CommandBody, CommandSeq, ConfigUpdate, JobId, JobSpec, Refusal, ReportSeq, Run, Slot, Stream,
-    Timestamp, ToAgent,
+    Command, CommandBody, CommandSeq, ConfigUpdate, JobId, JobKind, JobSpec, Refusal, ReportSeq, Run, Slot,
+    Stream, Timestamp, ToAgent,
 };
 
 impl Core {
@@ -124,8 +124,8 @@ impl Core {
             Some(Refusal::NoCredentials)
         } else if self.store_fails() {
             Some(Refusal::StateFolder)
-        } else if matches!(run.spec, JobSpec::Download { .. }) && !self.saved.held.is_empty() {
-            // Nobody waits for it until another job has ended.
+        } else if matches!(run.spec, JobSpec::Download { .. }) && self.keeps_downloads_off() {
+            // Nobody waits for it until that has ended.
             Some(Refusal::Busy)
         } else {
             None
@@ -171,7 +171,7 @@ impl Core {
                 if is_new {
                     self.propose(seq, Change::None, None, Safety::Kept);
                 }
-                self.stop_running_job(job);
+                self.stop(job, StopCause::Cancel, KILL_AFTER_MS);
             }
             Some(false) => {
                 let body = Body::Finished { job, cause: Cause::CancelledInQueue };
@@ -217,13 +217,20 @@ impl Core {
         self.propose(seq, Change::Refused(job), Some(Body::Refused { job, reason }), Safety::Kept);
     }
 
+    /// Whether a download could not begin at once: one is held, or what runs bears none beside it.
+    fn keeps_downloads_off(&self) -> bool {
+        let is_held = self.saved.held.iter().any(|entry| entry.ticket.kind == JobKind::Download);
+        is_held || !self.has_place_for(JobKind::Download)
+    }
+
     fn jobs_before(&self, ticket: &Ticket) -> u8 {
-        let count = self
-            .saved
-            .held
-            .iter()
-            .filter(|e| e.started_at.is_some() || e.ticket.urgent || !ticket.urgent)
-            .count();
-        u8::try_from(count).unwrap_or(u8::MAX)
+        if ticket.kind == JobKind::Download {
+            return 0;
+        }
+        let is_before = |entry: &&HeldEntry| {
+            entry.ticket.kind != JobKind::Download
+                && (entry.started_at.is_some() || entry.ticket.urgent || !ticket.urgent)
+        };
+        u8::try_from(self.saved.held.iter().filter(is_before).count()).unwrap_or(u8::MAX)
     }
 }

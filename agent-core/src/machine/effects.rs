@@ -1,11 +1,11 @@
 //! What goes out: effects, and the records that are due.
 
-use super::state::{Core, Link, Pending, Store};
+use super::state::{Core, Link, Pending, Progress, Running, Store};
 use crate::{
-    Body, Cause, Change, Effect, Monotonic, PROGRESS_EVERY_MS, RESEND_AFTER_MS, SEND_WINDOW, Safety, Ticket,
-    Wake, WakeFor,
+    Body, Cause, Change, Effect, HeldEntry, Monotonic, PROGRESS_EVERY_MS, RESEND_AFTER_MS, SEND_WINDOW,
+    Safety, Ticket, Wake, WakeFor,
 };
-use schema::Refusal;
+use schema::{JobId, JobKind, Refusal};
 
 impl Core {
     /// The next thing to do; `None` when there is nothing until the next input.
@@ -52,7 +52,7 @@ impl Core {
         {
             at(retry_at, WakeFor::Reconnect);
         }
-        if let Some(running) = self.running.filter(|running| running.ended.is_none()) {
+        for running in self.running.iter().filter(|running| running.ended.is_none()) {
             match running.stop {
                 None => {
                     if let Some(deadline) = running.deadline {
@@ -114,10 +114,8 @@ impl Core {
         }
         if works
             && !self.stopping
-            && self.running.is_none()
-            && let Some(next) = self.saved.held.first()
+            && let Some(job) = self.next_to_start()
         {
-            let job = next.ticket.job;
             self.propose(taken, Change::Started(job), Some(Body::Started { job }), Safety::OnDisk);
             return true;
         }
@@ -131,19 +129,29 @@ impl Core {
         false
     }
 
+    /// The first job that waits and may run beside what runs. A download goes first: it would be at its end before
+    /// whoever waits for it is gone.
+    fn next_to_start(&self) -> Option<JobId> {
+        let waiting = || self.saved.held.iter().filter(|entry| entry.started_at.is_none());
+        let downloads = waiting().filter(|entry| entry.ticket.kind == JobKind::Download);
+        let mut all = downloads.chain(waiting());
+        all.find(|entry| self.has_place_for(entry.ticket.kind)).map(|entry| entry.ticket.job)
+    }
+
     /// The end of a job that has one and whose end is not written down.
     fn plan_ending(&mut self) -> Option<(Change, Body)> {
-        if let Some(running) = &self.running {
-            let (outcome, class) = running.ended?;
-            let stop = running.stop.map(|stop| stop.cause);
-            let cause = Cause::Ran { outcome, class, stop };
-            return Some((Change::Ended(running.job), Body::Finished { job: running.job, cause }));
+        for &Running { job, ended, stop, .. } in &self.running {
+            if let Some((outcome, class)) = ended {
+                let cause = Cause::Ran { outcome, class, stop: stop.map(|stop| stop.cause) };
+                return Some((Change::Ended(job), Body::Finished { job, cause }));
+            }
         }
-        if let Some(entry) = self.saved.held.iter().find(|entry| entry.started_at.is_some()) {
+        let is_gone = |entry: &&HeldEntry| entry.started_at.is_some() && !self.runs(entry.ticket.job);
+        if let Some(entry) = self.saved.held.iter().find(is_gone) {
             let job = entry.ticket.job;
             return Some((Change::Ended(job), Body::Finished { job, cause: Cause::Restarted }));
         }
-        if self.look_for_expired {
+        if self.look_for_expired && self.running.is_empty() {
             // What was taken in time and could not be started until now. While the server's clock is not known, this
             // machine's may be wrong by years: that must not stop a backup.
             let (server_time, wall) = (self.server_time(self.now), self.now.wall);
@@ -185,19 +193,21 @@ impl Core {
 
     fn plan_progress(&mut self) -> Option<Effect> {
         let is_connected = self.is_connected();
-        let running = self.running.as_mut().filter(|running| running.ended.is_none())?;
-        let is_due =
-            running.progress.sent_at.is_none_or(|sent| self.now.mono.ms_since(sent) >= PROGRESS_EVERY_MS);
-        if !(is_connected && running.progress.fresh && is_due) {
-            return None;
-        }
+        let now = self.now.mono;
+        let is_due = |running: &&mut Running| {
+            let Progress { fresh, sent_at } = running.progress;
+            fresh
+                && running.ended.is_none()
+                && sent_at.is_none_or(|sent| now.ms_since(sent) >= PROGRESS_EVERY_MS)
+        };
+        let running = self.running.iter_mut().find(is_due).filter(|_| is_connected)?;
         running.progress.fresh = false;
         running.progress.sent_at = Some(self.now.mono);
         Some(Effect::Progress { job: running.job })
     }
 
     fn plan_exit(&mut self) -> Option<Effect> {
-        if !self.stopping || self.running.is_some() {
+        if !self.stopping || !self.running.is_empty() {
             return None;
         }
         match self.link {

@@ -11,9 +11,7 @@ impl Core {
     /// Time has passed.
     pub fn handle_tick(&mut self, now: Now) {
         self.pass_to(now);
-        if let Some(running) = &mut self.running
-            && running.ended.is_none()
-        {
+        for running in self.running.iter_mut().filter(|running| running.ended.is_none()) {
             if running.stop.is_none() && running.deadline.is_some_and(|at| at <= now.mono) {
                 running.stop =
                     Some(Stop { cause: StopCause::Deadline, kill_at: Some(now.mono.plus_ms(KILL_AFTER_MS)) });
@@ -80,12 +78,12 @@ impl Core {
         }
     }
 
-    /// A piece of log or listing of the running job is at hand; the next record carries it. `expendable`: it may be
+    /// A piece of log or listing of a running job is at hand; the next record carries it. `expendable`: it may be
     /// given up when space runs out.
     pub fn handle_chunk(&mut self, job: JobId, expendable: bool, now: Now) -> Result<(), Busy> {
         self.pass_to(now);
         self.check_idle()?;
-        if self.running() == Some(job) {
+        if self.runs(job) {
             let safety = if expendable { Safety::OnDisk } else { Safety::Kept };
             self.propose(self.saved.taken, Change::None, Some(Body::Chunk { job, expendable }), safety);
         }
@@ -118,29 +116,24 @@ impl Core {
         Ok(can_be_taken)
     }
 
-    /// The running job has come further.
+    /// A running job has come further.
     pub fn handle_progress(&mut self, job: JobId, now: Now) {
         self.pass_to(now);
-        if let Some(running) = &mut self.running
-            && running.job == job
-        {
+        if let Some(running) = self.open(job) {
             running.progress.fresh = true;
         }
     }
 
-    /// The running job has ended, and all its chunks are handed over.
+    /// A running job has ended, and all its chunks are handed over.
     pub fn handle_ended(&mut self, job: JobId, outcome: Outcome, class: Option<Class>, now: Now) {
         self.pass_to(now);
-        if let Some(running) = &mut self.running
-            && running.job == job
-            && running.ended.is_none()
-        {
+        if let Some(running) = self.open(job) {
             let stop = running.stop.map(|stop| stop.cause);
             running.ended = Some(verdict(stop, outcome, class));
         }
     }
 
-    /// The agent is to end: the running job is interrupted and its result written down, then comes
+    /// The agent is to end: what runs is interrupted and its result written down, then comes
     /// [`Effect::Exit`].
     pub fn handle_shutdown(&mut self, now: Now) {
         self.pass_to(now);
@@ -151,6 +144,8 @@ impl Core {
         if !matches!(self.link, Link::Up { .. }) {
             self.link = Link::Closed;
         }
-        self.stop_running(StopCause::Shutdown, KILL_AT_STOP_AFTER_MS);
+        for job in self.running.clone().iter().map(|running| running.job) {
+            self.stop(job, StopCause::Shutdown, KILL_AT_STOP_AFTER_MS);
+        }
     }
 }

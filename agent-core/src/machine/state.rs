@@ -1,9 +1,9 @@
 //! What the state machine is made of, and what is asked of it.
 
 use super::{gap::Gap, server_time::ServerTime};
-use crate::{Backoff, Effect, KILL_AFTER_MS, MAX_HELD_SLOTS, Monotonic, Now, Record, Saved, StopCause};
+use crate::{Backoff, Effect, MAX_HELD_SLOTS, Monotonic, Now, Record, Saved, StopCause, Ticket};
 use heapless::{Deque, Vec};
-use schema::{Class, CommandSeq, JobId, Outcome, ReportSeq, Slot, SlotRevision, report::Trouble};
+use schema::{Class, CommandSeq, JobId, JobKind, Outcome, ReportSeq, Slot, SlotRevision, report::Trouble};
 
 /// A record waits for its answer: drain [`Core::poll_effect`] first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,8 @@ pub struct Core {
     pub(super) pending: Option<Pending>,
     pub(super) storing: Option<Storing>,
     pub(super) store: Store,
-    pub(super) running: Option<Running>,
+    /// One job, and a download beside it.
+    pub(super) running: Vec<Running, 2>,
     pub(super) held_slots: Vec<(JobId, Slot), MAX_HELD_SLOTS>,
     pub(super) troubles: Vec<Trouble, 4>,
     pub(super) out: Deque<Effect, 8>,
@@ -97,6 +98,7 @@ pub(super) enum Store {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Running {
     pub(super) job: JobId,
+    pub(super) kind: JobKind,
     pub(super) deadline: Option<Monotonic>,
     pub(super) stop: Option<Stop>,
     pub(super) progress: Progress,
@@ -115,6 +117,18 @@ pub(super) struct Progress {
     pub(super) sent_at: Option<Monotonic>,
 }
 
+/// Whether jobs of these kinds may run at the same time: a download reads beside any other job, but for a prune, which
+/// removes packs that are still to be read.
+pub(super) const fn runs_beside(one: JobKind, other: JobKind) -> bool {
+    match (one, other) {
+        (JobKind::Download, JobKind::Download | JobKind::Prune) | (JobKind::Prune, JobKind::Download) => {
+            false
+        }
+        (JobKind::Download, _) | (_, JobKind::Download) => true,
+        _ => false,
+    }
+}
+
 impl Core {
     /// Begins with what the journal says; connects at once.
     #[must_use]
@@ -131,7 +145,7 @@ impl Core {
             pending: None,
             storing: None,
             store: Store::Works,
-            running: None,
+            running: Vec::new(),
             held_slots: Vec::new(),
             troubles,
             out: Deque::new(),
@@ -162,16 +176,16 @@ impl Core {
         self.taken_safely
     }
 
-    /// The job that runs.
+    /// Whether this job runs.
     #[must_use]
-    pub fn running(&self) -> Option<JobId> {
-        self.running.map(|running| running.job)
+    pub fn runs(&self, job: JobId) -> bool {
+        self.running.iter().any(|running| running.job == job)
     }
 
-    /// Whether the job that runs has been told to end.
+    /// Whether this job runs and has been told to end.
     #[must_use]
-    pub fn is_stopping_job(&self) -> bool {
-        self.running.is_some_and(|running| running.stop.is_some())
+    pub fn is_stopping(&self, job: JobId) -> bool {
+        self.running.iter().any(|running| running.job == job && running.stop.is_some())
     }
 
     /// Whether the connection stands.
@@ -186,32 +200,32 @@ impl Core {
         matches!(self.store, Store::Fails { .. })
     }
 
-    pub(super) fn stop_running_job(&mut self, job: JobId) {
-        if self.running() == Some(job) {
-            self.stop_running(StopCause::Cancel, KILL_AFTER_MS);
-        }
+    /// The running job of this id, unless it has ended.
+    pub(super) fn open(&mut self, job: JobId) -> Option<&mut Running> {
+        self.running.iter_mut().find(|running| running.job == job && running.ended.is_none())
     }
 
-    pub(super) fn stop_running(&mut self, cause: StopCause, kill_after_ms: u64) {
-        let Some(running) = &mut self.running else { return };
-        if running.ended.is_some() {
-            return;
-        }
+    /// Whether a job of this kind may be started beside what runs.
+    pub(super) fn has_place_for(&self, kind: JobKind) -> bool {
+        self.running.iter().all(|running| runs_beside(running.kind, kind))
+    }
+
+    /// Asks a running job to end.
+    pub(super) fn stop(&mut self, job: JobId, cause: StopCause, kill_after_ms: u64) {
         let kill_at = self.now.mono.plus_ms(kill_after_ms);
+        let Some(running) = self.open(job) else { return };
         match &mut running.stop {
             // Already asked to end: only the patience may get shorter.
             Some(stop) => stop.kill_at = stop.kill_at.map(|at| at.min(kill_at)),
             None => {
                 running.stop = Some(Stop { cause, kill_at: Some(kill_at) });
-                let _ = self.out.push_back(Effect::Interrupt { job: running.job });
+                let _ = self.out.push_back(Effect::Interrupt { job });
             }
         }
     }
 
-    pub(super) fn deadline_of(&self, job: JobId) -> Option<Monotonic> {
-        let entry = self.saved.held.iter().find(|entry| entry.ticket.job == job)?;
-        let secs = entry.ticket.deadline_secs;
-        (secs > 0).then(|| self.now.mono.plus_ms(u64::from(secs) * 1_000))
+    pub(super) fn ticket(&self, job: JobId) -> Option<&Ticket> {
+        self.saved.held.iter().map(|entry| &entry.ticket).find(|ticket| ticket.job == job)
     }
 
     /// The present is now; whether the machine's clock was set in between is looked at.

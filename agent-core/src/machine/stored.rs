@@ -1,7 +1,7 @@
 //! What is written down: a record is proposed, written by the driver, and true only then; or taken back.
 
 use super::state::{Core, Link, Pending, Progress, Running, Store, Storing};
-use crate::{Body, Change, Effect, Now, Record, STORE_RETRY_AFTER_MS, Safety};
+use crate::{Body, Change, Effect, Now, Record, STORE_RETRY_AFTER_MS, Safety, Ticket};
 use schema::{CommandSeq, Refusal, Slot, report::Trouble};
 
 /// Whether a record was stored.
@@ -92,16 +92,19 @@ impl Core {
             }
             Change::Acked(through) => self.acked_stored = through,
             Change::Started(job) => {
-                let deadline = self.deadline_of(job);
-                let progress = Progress::default();
-                self.running = Some(Running { job, deadline, stop: None, progress, ended: None });
+                if let Some(&Ticket { kind, deadline_secs, .. }) = self.ticket(job) {
+                    let deadline =
+                        (deadline_secs > 0).then(|| self.now.mono.plus_ms(u64::from(deadline_secs) * 1_000));
+                    let progress = Progress::default();
+                    // It was started because it has a place.
+                    let _ =
+                        self.running.push(Running { job, kind, deadline, stop: None, progress, ended: None });
+                }
                 let _ = self.out.push_back(Effect::Start { job });
             }
             Change::Ended(job) | Change::Refused(job) => {
                 self.held_slots.retain(|(held_for, _)| *held_for != job);
-                if self.running() == Some(job) {
-                    self.running = None;
-                }
+                self.running.retain(|running| running.job != job);
             }
             Change::None | Change::Queued(_) | Change::Slot { .. } => {}
         }

@@ -1,11 +1,11 @@
 use crate::world::{Crash, Sent, World, job_id};
 use proptest::prelude::*;
-use schema::{Class, Outcome, Slot, SlotRevision};
+use schema::{Class, JobKind, Outcome, Slot, SlotRevision};
 use std::collections::BTreeSet;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Run { deadline_secs: u32, unlock: bool },
+    Run { deadline_secs: u32, kind: JobKind },
     Cancel { job: usize },
     Config { admin: bool, for_job: Option<usize> },
     Deliver { index: usize, keep: bool },
@@ -20,14 +20,24 @@ enum Step {
     DiskFails(bool),
     DiskFailsAt { persists: u64 },
     EndJob { fails: bool },
+    EndDownload { fails: bool },
     Chunk,
     Progress,
 }
 
+fn kind() -> impl Strategy<Value = JobKind> {
+    prop_oneof![
+        6 => Just(JobKind::Stats),
+        1 => Just(JobKind::Unlock),
+        1 => Just(JobKind::Prune),
+        2 => Just(JobKind::Download),
+    ]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => (prop_oneof![Just(0_u32), 1..100_u32], prop::bool::weighted(0.1))
-            .prop_map(|(deadline_secs, unlock)| Step::Run { deadline_secs, unlock }),
+        6 => (prop_oneof![Just(0_u32), 1..100_u32], kind())
+            .prop_map(|(deadline_secs, kind)| Step::Run { deadline_secs, kind }),
         2 => (0..20_usize).prop_map(|job| Step::Cancel { job }),
         1 => (any::<bool>(), prop::option::of(0..20_usize))
             .prop_map(|(admin, for_job)| Step::Config { admin, for_job }),
@@ -43,6 +53,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(Step::DiskFails),
         1 => (1..6_u64).prop_map(|persists| Step::DiskFailsAt { persists }),
         5 => any::<bool>().prop_map(|fails| Step::EndJob { fails }),
+        2 => any::<bool>().prop_map(|fails| Step::EndDownload { fails }),
         3 => Just(Step::Chunk),
         2 => Just(Step::Progress),
     ]
@@ -58,9 +69,9 @@ fn play(steps: &[Step]) {
     let mut too_early = BTreeSet::new();
     for step in steps {
         match *step {
-            Step::Run { deadline_secs, unlock } => {
+            Step::Run { deadline_secs, kind } => {
                 if world.server.runs.len() < 48 {
-                    world.order_run(deadline_secs, unlock);
+                    world.order(deadline_secs, kind);
                 }
             }
             Step::Cancel { job } => world.order_cancel(job_id(job)),
@@ -106,6 +117,8 @@ fn play(steps: &[Step]) {
             Step::DiskFailsAt { persists } => world.disk_fails_at = Some(world.persists + persists),
             Step::EndJob { fails: true } => world.end_job(Outcome::Failed, Some(Class::Network)),
             Step::EndJob { fails: false } => world.end_job(Outcome::Succeeded, None),
+            Step::EndDownload { fails: true } => world.end_download(Outcome::Failed, Some(Class::Network)),
+            Step::EndDownload { fails: false } => world.end_download(Outcome::Succeeded, None),
             Step::Chunk => world.write_chunk(),
             Step::Progress => world.progress(),
         }
@@ -134,7 +147,7 @@ fn a_crash_before_and_after_every_single_record_loses_and_doubles_nothing() {
             world.wake();
             let first = world.order_run(0, false);
             let second = world.order_run(0, false);
-            world.order_run(0, false);
+            world.order(0, JobKind::Download);
             for _ in 0..4 {
                 world.deliver(0, false);
                 world.receive(0, false);
@@ -143,6 +156,7 @@ fn a_crash_before_and_after_every_single_record_loses_and_doubles_nothing() {
             world.order_cancel(second);
             world.deliver(0, true);
             world.end_job(Outcome::Succeeded, None);
+            world.end_download(Outcome::Succeeded, None);
             for _ in 0..6 {
                 world.receive(0, false);
                 world.deliver(0, false);

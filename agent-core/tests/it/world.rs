@@ -2,8 +2,9 @@
 
 use agent_core::{Body, Cause, Core, Effect, Monotonic, Now, Record, Safety, Saved, Start, Stored};
 use schema::{
-    Class, Command, CommandBody, CommandSeq, ConfigUpdate, Credentials, Items, JobId, JobSpec, Outcome,
-    Refusal, ReportSeq, Run, ServerClock, Slot, SlotRevision, Stream, Timestamp, ToAgent, report::Trouble,
+    Class, Command, CommandBody, CommandSeq, ConfigUpdate, Credentials, Items, JobId, JobKind, JobSpec,
+    OsText, Outcome, Refusal, ReportSeq, Run, ServerClock, Slot, SlotRevision, Stream, Timestamp, ToAgent,
+    report::Trouble,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,7 +14,7 @@ const SKIPPED: u64 = 16;
 /// What the server sends, owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
-    Run { seq: CommandSeq, job: JobId, expires_at: Timestamp, deadline_secs: u32, unlock: bool },
+    Run { seq: CommandSeq, job: JobId, expires_at: Timestamp, deadline_secs: u32, kind: JobKind },
     Cancel { seq: CommandSeq, job: JobId },
     Config { seq: CommandSeq, slot: Slot, revision: SlotRevision, for_job: Option<JobId>, filled: bool },
     Ack { through: ReportSeq },
@@ -69,9 +70,14 @@ pub(crate) struct World {
     pub(crate) to_agent: VecDeque<Sent>,
     pub(crate) to_server: VecDeque<Said>,
     pub(crate) connected: bool,
+    /// The job that runs, and the download beside it.
     pub(crate) executing: Option<JobId>,
+    pub(crate) downloading: Option<JobId>,
+    pub(crate) kinds: BTreeMap<JobId, JobKind>,
+    /// Of the job that was started last, whether it was told to end.
     pub(crate) interrupted: bool,
     pub(crate) killed: bool,
+    pub(crate) download_is_interrupted: bool,
     pub(crate) executed: BTreeMap<JobId, u32>,
     pub(crate) progress_sent: u32,
     pub(crate) exited: bool,
@@ -103,8 +109,11 @@ impl World {
             to_server: VecDeque::new(),
             connected: false,
             executing: None,
+            downloading: None,
+            kinds: BTreeMap::new(),
             interrupted: false,
             killed: false,
+            download_is_interrupted: false,
             executed: BTreeMap::new(),
             progress_sent: 0,
             exited: false,
@@ -145,7 +154,7 @@ impl World {
         }
         self.memory.clear();
         self.cut();
-        self.executing = None;
+        (self.executing, self.downloading) = (None, None);
         self.core = Core::new(Start { saved, seed: self.persists, trouble: None }, self.now);
         self.drain();
     }
@@ -189,9 +198,14 @@ impl World {
     }
 
     pub(crate) fn order_run(&mut self, deadline_secs: u32, unlock: bool) -> JobId {
+        self.order(deadline_secs, if unlock { JobKind::Unlock } else { JobKind::Stats })
+    }
+
+    pub(crate) fn order(&mut self, deadline_secs: u32, kind: JobKind) -> JobId {
         let job = job_id(self.server.runs.len());
         let expires_at = self.server_now().plus_ms(24 * 3_600_000);
-        self.command(|seq| Sent::Run { seq, job, expires_at, deadline_secs, unlock });
+        self.command(|seq| Sent::Run { seq, job, expires_at, deadline_secs, kind });
+        let _ = self.kinds.insert(job, kind);
         job
     }
 
@@ -226,8 +240,14 @@ impl World {
         };
         let command = |seq, expires_at, body| ToAgent::Command(Command { seq, expires_at, body });
         let message = match sent.clone() {
-            Sent::Run { seq, job, expires_at, deadline_secs, unlock } => {
-                let spec = if unlock { JobSpec::Unlock { all: false } } else { JobSpec::Stats };
+            Sent::Run { seq, job, expires_at, deadline_secs, kind } => {
+                let path = OsText::new(b"/a");
+                let spec = match kind {
+                    JobKind::Unlock => JobSpec::Unlock { all: false },
+                    JobKind::Prune => JobSpec::Prune { dry_run: false },
+                    JobKind::Download => JobSpec::Download { snapshot: "5b1e2f00", path, archive: false },
+                    _ => JobSpec::Stats,
+                };
                 let run = Run { job, restic_host: "h", deadline_secs, spec };
                 command(seq, expires_at, CommandBody::Run(run))
             }
@@ -287,18 +307,29 @@ impl World {
         }
     }
 
+    pub(crate) fn end_download(&mut self, outcome: Outcome, class: Option<Class>) {
+        if let Some(job) = self.downloading.take() {
+            self.core.handle_ended(job, outcome, class, self.now);
+            self.drain();
+        }
+    }
+
     pub(crate) fn write_chunk(&mut self) {
-        if let Some(job) = self.executing {
+        for job in self.executing.into_iter().chain(self.downloading) {
             self.core.handle_chunk(job, true, self.now).expect("drained");
             self.drain();
         }
     }
 
     pub(crate) fn progress(&mut self) {
-        if let Some(job) = self.executing {
+        for job in self.executing.into_iter().chain(self.downloading) {
             self.core.handle_progress(job, self.now);
-            self.drain();
         }
+        self.drain();
+    }
+
+    fn is_download(&self, job: JobId) -> bool {
+        self.kinds.get(&job) == Some(&JobKind::Download)
     }
 
     pub(crate) fn drain(&mut self) {
@@ -369,14 +400,29 @@ impl World {
                 let is_down =
                     self.disk.iter().any(|record| record.change == agent_core::Change::Started(job));
                 assert!(is_down, "{job} is started before that is on disk");
-                assert_eq!(self.executing, None, "two jobs at a time");
                 *self.executed.entry(job).or_default() += 1;
-                (self.executing, self.interrupted, self.killed) = (Some(job), false, false);
+                if self.is_download(job) {
+                    assert_eq!(self.downloading, None, "two downloads at a time");
+                    (self.downloading, self.download_is_interrupted) = (Some(job), false);
+                } else {
+                    assert_eq!(self.executing, None, "two jobs at a time");
+                    (self.executing, self.interrupted, self.killed) = (Some(job), false, false);
+                }
+                let is_prune = |job: JobId| self.kinds.get(&job) == Some(&JobKind::Prune);
+                assert!(
+                    self.downloading.is_none() || !self.executing.is_some_and(is_prune),
+                    "a prune beside a download"
+                );
+            }
+            Effect::Interrupt { job } if self.is_download(job) => {
+                assert_eq!(self.downloading, Some(job));
+                self.download_is_interrupted = true;
             }
             Effect::Interrupt { job } => {
                 assert_eq!(self.executing, Some(job));
                 self.interrupted = true;
             }
+            Effect::Kill { job } if self.is_download(job) => assert_eq!(self.downloading, Some(job)),
             Effect::Kill { job } => {
                 assert_eq!(self.executing, Some(job));
                 self.killed = true;
@@ -432,6 +478,8 @@ impl World {
                 self.receive(0, false);
             } else if self.executing.is_some() {
                 self.end_job(Outcome::Succeeded, None);
+            } else if self.downloading.is_some() {
+                self.end_download(Outcome::Succeeded, None);
             } else if self.is_settled() {
                 return;
             } else {

@@ -11,8 +11,8 @@ use crate::{
 use agent_core::{Body, Cause, Change, Effect, Record, Stored};
 use rumqttc::Publish;
 use schema::{
-    Hello, HostTopic, Items, JobId, Live, Presence, Refusal, ReportSeq, Slot, SlotRevision, StatsRevision,
-    Topic, report::Trouble,
+    Hello, HostTopic, Items, JobId, JobKind, Live, Presence, Refusal, ReportSeq, Slot, SlotRevision,
+    StatsRevision, Topic, report::Trouble,
 };
 
 impl Driver {
@@ -71,9 +71,7 @@ impl Driver {
         match record.change {
             Change::Ended(job) | Change::Refused(job) => {
                 self.slots.forget(job);
-                if self.details.as_ref().is_some_and(|(ended, _)| *ended == job) {
-                    self.details = None;
-                }
+                self.details.retain(|(ended, _)| *ended != job);
                 if let Some((_, Body::Finished { cause: Cause::Ran { outcome, class, .. }, .. })) =
                     record.report
                 {
@@ -90,6 +88,7 @@ impl Driver {
 
     fn write_record(&mut self, record: &Record) -> Stored {
         let detail = match record.report {
+            Some((_, Body::Refused { reason: Refusal::Busy, .. })) => self.busy_with(),
             Some((_, Body::Refused { reason, .. })) => refusal_detail(reason),
             Some((_, Body::Trouble(trouble))) => trouble_detail(trouble),
             _ => "",
@@ -98,7 +97,7 @@ impl Driver {
         let content = Content {
             chunk: self.chunk.as_ref(),
             details: finished_job(record)
-                .and_then(|job| self.details.as_ref().filter(|(ended, _)| *ended == job))
+                .and_then(|job| self.details.iter().find(|(ended, _)| *ended == job))
                 .map(|(_, details)| details)
                 .or(started.as_ref()),
             detail,
@@ -112,6 +111,15 @@ impl Driver {
         }
         let spec = if let Change::Queued(_) = record.change { self.at_hand.run.as_slice() } else { &[] };
         self.journal.append(record, spec, &report.unwrap_or_default(), self.core.saved())
+    }
+
+    /// What keeps a download off.
+    fn busy_with(&self) -> &'static str {
+        let held = &self.core.saved().held;
+        match held.iter().any(|entry| entry.ticket.kind == JobKind::Download) {
+            true => "another download runs",
+            false => "a prune runs, which removes what a download may still have to read",
+        }
     }
 
     /// For a job that ran when the agent was ended: when that was.
@@ -218,7 +226,7 @@ impl Driver {
     }
 
     fn send_progress(&mut self, job: JobId) {
-        let Some(running) = self.job.as_ref().filter(|running| running.job == job) else { return };
+        let Some(running) = self.running(job) else { return };
         let topic = Topic::Host(self.identity.host, HostTopic::Live);
         let live = Live::Progress(running.progress());
         if let Some(payload) = link::seal(&self.identity, topic, &live) {
@@ -262,7 +270,7 @@ const fn refusal_detail(reason: Refusal) -> &'static str {
         Refusal::Unsupported => "this agent can't do it",
         Refusal::NoCredentials => "the agent has no repository credentials",
         Refusal::StateFolder => "the agent's state folder can't be written: is its disk full or read-only?",
-        Refusal::Busy => "another job runs or waits, and a download is done at once or not at all",
+        Refusal::Busy => "it is done at once or not at all",
     }
 }
 

@@ -29,14 +29,14 @@ impl Driver {
         let now = clock::now();
         self.core.handle_tick(now);
         self.look_at_room(now);
-        self.flush_log(false);
+        self.flush_logs();
         self.look_at_plan();
     }
 
     /// A job fills disks, and may write nothing here until its end: that would be told too late.
     fn look_at_room(&mut self, now: Now) {
         const EVERY_MS: u64 = 5_000;
-        if self.job.is_none() || self.room_at > now.mono {
+        if self.job.is_none() && self.download.is_none() || self.room_at > now.mono {
             return;
         }
         self.room_at = now.mono.plus_ms(EVERY_MS);

@@ -1,4 +1,4 @@
-//! The running job: starting it, what it says, and its end.
+//! The jobs that run: starting them, what they say, and their end.
 
 use super::{
     Driver,
@@ -40,6 +40,7 @@ impl Driver {
             .find(|entry| entry.ticket.job == job)
             .map_or(JobKind::Probe, |entry| entry.ticket.kind);
         logger::info(format_args!("job {job} starts: {}", kind.as_str()));
+        let is_download = kind == JobKind::Download;
         let found = slots_for(kind).iter().find_map(|&slot| Some((slot, self.slots.for_job(job, slot)?)));
         let (slot, credentials) = found.map_or((None, None), |(slot, found)| (Some(slot), Some(found)));
         let everyday = if slot == Some(Slot::Admin) { self.slots.for_job(job, Slot::Repo) } else { None };
@@ -50,16 +51,17 @@ impl Driver {
             policy: self.options.policy.clone(),
             places: self.places(),
             known: restic::CarriedOver {
-                restic: self.restic.clone(),
-                figures: self.known.figures.clone(),
-                unclean: std::mem::take(&mut self.died_in_job),
-                walked: self.walked.take(),
+                // It takes no lock, and leaves to the job beside it what is known of earlier ones.
+                unclean: !is_download && std::mem::take(&mut self.died_in_job),
+                walked: if is_download { None } else { self.walked.take() },
+                ..self.known_to_job()
             },
         };
         let (event_sender, events) = mpsc::channel(EVENTS);
         let (control, controls) = mpsc::channel(CONTROLS);
         let task = tokio::spawn(work.run(event_sender, controls));
-        self.job = Some(RunningJob {
+        let place = if is_download { &mut self.download } else { &mut self.job };
+        *place = Some(RunningJob {
             job,
             log: Log::default(),
             events,
@@ -72,32 +74,44 @@ impl Driver {
             hits: Listed::default(),
             given_up: 0,
             transfer: None,
-            is_download: kind == JobKind::Download,
+            is_download,
         });
+    }
+
+    fn known_to_job(&self) -> restic::CarriedOver {
+        restic::CarriedOver {
+            restic: self.restic.clone(),
+            figures: self.known.figures.clone(),
+            unclean: false,
+            walked: None,
+        }
+    }
+
+    /// The running job of this id.
+    pub(super) fn running(&self, job: JobId) -> Option<&RunningJob> {
+        self.job.iter().chain(&self.download).find(|running| running.job == job)
+    }
+
+    fn running_mut(&mut self, job: JobId) -> Option<&mut RunningJob> {
+        self.job.iter_mut().chain(&mut self.download).find(|running| running.job == job)
     }
 
     pub(super) fn control(&mut self, job: JobId, kill: bool) {
         let control = if kill { Control::Kill } else { Control::Interrupt };
         logger::info(format_args!("job {job}: {control:?}"));
-        if let Some(running) = self.job.as_ref().filter(|running| running.job == job) {
+        if let Some(running) = self.running(job) {
             // There is room for every control that the core sends; a task that has ended needs none.
             let _ = running.control.try_send(control);
         }
     }
 
-    pub(super) async fn handle_job(&mut self, step: JobStep) {
+    pub(super) fn handle_job(&mut self, (job, step): (JobId, JobStep)) {
         match step {
-            JobStep::Event(event) => self.handle_event(event),
+            JobStep::Event(event) => self.handle_event(job, event),
             JobStep::Ended(end) => {
-                let Some(job) = self.job.as_ref().map(|running| running.job) else { return };
                 let end = end.unwrap_or_else(|error| {
                     logger::error(format_args!("job {job}: {error}"));
-                    let known = restic::CarriedOver {
-                        restic: self.restic.clone(),
-                        figures: self.known.figures.clone(),
-                        unclean: true,
-                        walked: None,
-                    };
+                    let known = restic::CarriedOver { unclean: true, ..self.known_to_job() };
                     not_run(
                         known,
                         Class::Other,
@@ -109,34 +123,33 @@ impl Driver {
         }
     }
 
-    fn handle_event(&mut self, event: JobEvent) {
+    fn handle_event(&mut self, job: JobId, event: JobEvent) {
         let now = clock::now();
-        let Some(running) = &mut self.job else { return };
+        let Some(running) = self.running_mut(job) else { return };
         match event {
             JobEvent::Log { after_ms, stream, text } => {
                 running.log.add(Line { after_ms, stream, text }, now.mono);
-                self.flush_log(false);
+                self.flush_log(job, false);
             }
             JobEvent::Progress(progress) => {
                 running.progress = progress;
                 running.progress_at = now.wall;
-                let job = running.job;
                 self.core.handle_progress(job, now);
             }
             JobEvent::Snapshot(seen) => {
                 running.snapshots.push(seen);
-                self.flush_listed(false);
+                self.flush_listed(job, false);
             }
             JobEvent::Begin(bytes) => self.begin_transfer(bytes),
             JobEvent::Chunk(chunk) => self.send_chunk(&chunk),
             JobEvent::Whole => self.end_transfer(true),
             JobEvent::Entry(seen) => {
                 running.entries.push(seen);
-                self.flush_listed(false);
+                self.flush_listed(job, false);
             }
             JobEvent::Hit(seen) => {
                 running.hits.push(seen);
-                self.flush_listed(false);
+                self.flush_listed(job, false);
             }
         }
     }
@@ -147,7 +160,7 @@ impl Driver {
             outcome, class, message, exit_code, started_at, summary, known, figures_changed, ..
         } = end;
         if !message.is_empty()
-            && let Some(running) = &mut self.job
+            && let Some(running) = self.running_mut(job)
         {
             let after_ms = started_at.map_or(0, |at| clock::wall().ms_since(at));
             let after_ms = u32::try_from(after_ms).unwrap_or(u32::MAX);
@@ -156,17 +169,24 @@ impl Driver {
                 running.log.add(line, clock::mono());
             }
         }
-        self.end_transfer(false);
-        self.flush_log(true);
-        self.flush_listed(true);
-        let summary = summary.without(self.job.as_ref().map_or(0, |running| running.given_up));
-        let log_lines = self.job.as_ref().map_or(0, |running| running.log.count());
+        let is_download = self.running(job).is_some_and(|running| running.is_download);
+        if is_download {
+            self.end_transfer(false);
+        }
+        self.flush_log(job, true);
+        self.flush_listed(job, true);
+        let running = self.running(job);
+        let summary = summary.without(running.map_or(0, |running| running.given_up));
+        let log_lines = running.map_or(0, |running| running.log.count());
         if known.restic.is_some() {
             self.restic = known.restic;
         }
-        self.died_in_job |= known.unclean;
-        self.walked = known.walked;
-        if figures_changed {
+        if !is_download {
+            self.died_in_job |= known.unclean;
+            self.walked = known.walked;
+        }
+        // A job beside a download may know better by now than that did at its beginning.
+        if figures_changed && !is_download {
             self.known.revision = self.known.revision.next();
             self.known.at = clock::wall();
             self.known.job = Some(job);
@@ -177,18 +197,25 @@ impl Driver {
             }
             self.publish_stats();
         }
-        self.job = None;
-        self.details = Some((job, Details { exit_code, started_at, message, log_lines, summary }));
+        *(if is_download { &mut self.download } else { &mut self.job }) = None;
+        self.details.push((job, Details { exit_code, started_at, message, log_lines, summary }));
         self.core.handle_ended(job, outcome, class, clock::now());
     }
 
+    /// Sends what is due of the logs.
+    pub(super) fn flush_logs(&mut self) {
+        let jobs = [&self.job, &self.download].map(|running| running.as_ref().map(|running| running.job));
+        for job in jobs.into_iter().flatten() {
+            self.flush_log(job, false);
+        }
+    }
+
     /// Sends what is due of the log; all of it with `all`.
-    pub(super) fn flush_log(&mut self, all: bool) {
+    fn flush_log(&mut self, job: JobId, all: bool) {
         let now = clock::now();
-        while let Some(running) = &mut self.job
+        while let Some(running) = self.running_mut(job)
             && let Some(Piece { first_line, lines }) = running.log.take_live(all, now.mono)
         {
-            let job = running.job;
             if self.core.is_connected() {
                 encoding::in_room(|room| {
                     let lines = reports::write_lines(&lines, room)?;
@@ -197,32 +224,31 @@ impl Driver {
                 });
             }
         }
-        while let Some(running) = &mut self.job
+        while let Some(running) = self.running_mut(job)
             && let Some(Piece { first_line, lines }) = running.log.take_chunk(all, now.mono)
         {
-            let job = running.job;
             self.write_chunk(job, Chunk::Log { first_line, lines }, true);
         }
     }
 
     /// Sends what fills a report of what was listed; all of it with `all`.
-    fn flush_listed(&mut self, all: bool) {
-        while let Some(running) = &mut self.job
+    fn flush_listed(&mut self, job: JobId, all: bool) {
+        while let Some(running) = self.running_mut(job)
             && let Some((first, snapshots)) = running.snapshots.take(reports::snapshots_that_fit, all)
         {
-            let (job, count) = (running.job, snapshots.len());
+            let count = snapshots.len();
             self.write_listed(job, Chunk::Snapshots { first, snapshots }, count);
         }
-        while let Some(running) = &mut self.job
+        while let Some(running) = self.running_mut(job)
             && let Some((first, entries)) = running.entries.take(reports::entries_that_fit, all)
         {
-            let (job, count) = (running.job, entries.len());
+            let count = entries.len();
             self.write_listed(job, Chunk::Entries { first, entries }, count);
         }
-        while let Some(running) = &mut self.job
+        while let Some(running) = self.running_mut(job)
             && let Some((first, hits)) = running.hits.take(reports::hits_that_fit, all)
         {
-            let (job, count) = (running.job, hits.len());
+            let count = hits.len();
             self.write_listed(job, Chunk::Hits { first, hits }, count);
         }
     }
@@ -235,19 +261,19 @@ impl Driver {
             self.write_chunk(job, chunk, false);
         }
         if self.core.saved().last_report == written_before
-            && let Some(running) = &mut self.job
+            && let Some(running) = self.running_mut(job)
         {
             running.given_up = running.given_up.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
         }
     }
 
-    /// Whether the running job may say more. A long listing waits, and restic with it, until the server has taken what
+    /// Whether the job beside which a download runs may say more. A long listing waits, and restic with it, until the server has taken what
     /// it was sent; not when there is nobody to wait for.
     pub(super) fn hears_job(&self) -> bool {
         let waits = |job: &RunningJob| {
             job.lists()
                 && self.core.is_connected()
-                && !self.core.is_stopping_job()
+                && !self.core.is_stopping(job.job)
                 && self.journal.is_half_full()
         };
         !self.job.as_ref().is_some_and(waits)

@@ -11,7 +11,10 @@ const TELLS_EVERY: Duration = Duration::from_secs(1);
 /// One transfer on its way out. It holds less than a chunk.
 #[derive(Debug, Default)]
 pub(super) struct Outlet {
+    /// As long as a whole chunk, or empty.
     chunk: Vec<u8>,
+    /// How much of it is filled.
+    filled: usize,
     /// How many chunks were given away. The first piece of a transfer is none, so it is the number of the last.
     sent: u32,
     bytes: u64,
@@ -21,12 +24,13 @@ pub(super) struct Outlet {
 impl Outlet {
     /// Whether more may be read: what has begun to be filled has its place already.
     pub(super) const fn takes(&self, credit: u32) -> bool {
-        !self.chunk.is_empty() || self.sent.saturating_add(1) < credit
+        self.filled > 0 || self.sent.saturating_add(1) < credit
     }
 
-    /// How many bytes may be pushed at once.
-    pub(super) const fn room(&self) -> usize {
-        MAX_BULK_CHUNK_BYTES - self.chunk.len()
+    /// Where the next bytes are to be read to.
+    pub(super) fn room(&mut self) -> &mut [u8] {
+        self.chunk.resize(MAX_BULK_CHUNK_BYTES, 0);
+        &mut self.chunk[self.filled..]
     }
 
     /// How many bytes there were.
@@ -34,23 +38,23 @@ impl Outlet {
         self.bytes
     }
 
-    /// Takes bytes, no more than there is [room](Self::room) for; a chunk when it is full.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
-        if self.chunk.is_empty() {
-            self.chunk.reserve_exact(MAX_BULK_CHUNK_BYTES);
-        }
-        self.chunk.extend_from_slice(bytes);
-        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
-        if self.room() == 0 { self.rest() } else { None }
+    /// So many bytes were read into the [room](Self::room); a chunk when it is full.
+    pub(super) fn take(&mut self, count: usize) -> Option<Vec<u8>> {
+        self.filled = self.filled.saturating_add(count).min(self.chunk.len());
+        self.bytes = self.bytes.saturating_add(count as u64);
+        if self.filled == MAX_BULK_CHUNK_BYTES { self.rest() } else { None }
     }
 
     /// The last chunk, which is shorter.
     pub(super) fn rest(&mut self) -> Option<Vec<u8>> {
-        if self.chunk.is_empty() {
+        let filled = core::mem::take(&mut self.filled);
+        let mut chunk = core::mem::take(&mut self.chunk);
+        chunk.truncate(filled);
+        if chunk.is_empty() {
             return None;
         }
         self.sent = self.sent.saturating_add(1);
-        Some(core::mem::take(&mut self.chunk))
+        Some(chunk)
     }
 
     /// How far it is, now and then; of 0 bytes: nobody knows of how many.
@@ -74,12 +78,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn push(outlet: &mut Outlet, bytes: &[u8]) -> Option<Vec<u8>> {
+        outlet.room()[..bytes.len()].copy_from_slice(bytes);
+        outlet.take(bytes.len())
+    }
+
     #[test]
     fn nothing_is_read_beyond_the_credit_but_what_fills_a_chunk() {
         let mut outlet = Outlet::default();
         assert!(!outlet.takes(0) && !outlet.takes(1), "the first piece of a transfer is no chunk");
         assert!(outlet.takes(2));
-        assert_eq!(outlet.push(b"x"), None);
+        assert_eq!(push(&mut outlet, b"x"), None);
         assert!(outlet.takes(0), "its place is taken already");
         assert_eq!(outlet.rest(), Some(b"x".to_vec()));
         assert!(!outlet.takes(2) && outlet.takes(3));
@@ -93,9 +102,9 @@ mod tests {
             let mut outlet = Outlet::default();
             let (mut chunks, mut given) = (Vec::new(), Vec::new());
             for (byte, count) in (0..).zip(pushed) {
-                let bytes = vec![byte; count.min(outlet.room())];
+                let bytes = vec![byte; count.min(outlet.room().len())];
                 given.extend_from_slice(&bytes);
-                chunks.extend(outlet.push(&bytes));
+                chunks.extend(push(&mut outlet, &bytes));
             }
             chunks.extend(outlet.rest());
             prop_assert_eq!(outlet.rest(), None);

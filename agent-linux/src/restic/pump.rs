@@ -45,6 +45,8 @@ const LINGER: Duration = Duration::from_secs(5);
 /// How long a download waits for the server to take more of it. The server says every few seconds that it is there.
 const UNHEARD_AFTER: Duration = Duration::from_secs(25);
 const BUFFER_BYTES: usize = 16 * 1024;
+/// How much of a download waits in the pipe, so that restic and what is behind it need not take turns.
+const PIPE_BYTES: usize = 256 * 1024;
 
 /// Who listens and who may stop it.
 pub(crate) struct Wires<'w> {
@@ -198,6 +200,10 @@ pub(crate) async fn run_step(
     let mut heard_at = clock::instant();
     let mut control_is_open = true;
     let mut outlet = (step.kind == StepKind::Dump).then(Outlet::default);
+    if let Some(stdout) = stdout.as_ref().filter(|_| outlet.is_some()) {
+        // Less is good, too: restic waits more often then.
+        let _ = rustix::pipe::fcntl_setpipe_size(stdout, PIPE_BYTES);
+    }
 
     while status.is_none() || !waiting.is_empty() || stdout.is_some() || stderr.is_some() {
         let may_read = waiting.is_empty();
@@ -249,7 +255,7 @@ pub(crate) async fn run_step(
                 // Nobody listens: restic goes on.
                 Err(_) => waiting.clear(),
             },
-            count = read(&mut stdout, room_of(&mut out_buffer, outlet.as_ref())), if stdout.is_some() && may_read_out => {
+            count = read(&mut stdout, room_of(&mut out_buffer, outlet.as_mut(), &stopping)), if stdout.is_some() && may_read_out => {
                 heard_at = clock::instant();
                 linger_until = heard_at + LINGER;
                 match (count, &mut outlet) {
@@ -259,7 +265,7 @@ pub(crate) async fn run_step(
                     }
                     (_, Some(_)) if stopping.reason.is_some() => {}
                     (count, Some(outlet)) => {
-                        waiting.extend(outlet.push(&out_buffer[..count]).map(JobEvent::Chunk));
+                        waiting.extend(outlet.take(count).map(JobEvent::Chunk));
                         if let Some(progress) = outlet.progress(wires.expected_bytes, heard_at) {
                             // A consumer that is slow has newer ones to come.
                             let _ = wires.events.try_send(JobEvent::Progress(progress));
@@ -365,10 +371,12 @@ fn pid_of(child: &Child) -> Option<Pid> {
     child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
 }
 
-/// As much of the buffer as may be read at once.
-fn room_of<'b>(buffer: &'b mut [u8], outlet: Option<&Outlet>) -> &'b mut [u8] {
-    let room = outlet.map_or(buffer.len(), Outlet::room).min(buffer.len());
-    &mut buffer[..room]
+/// Where the next bytes of the output are read to: of a download that goes on into its next chunk.
+fn room_of<'b>(buffer: &'b mut [u8], outlet: Option<&'b mut Outlet>, stopping: &Stopping) -> &'b mut [u8] {
+    match outlet {
+        Some(outlet) if stopping.reason.is_none() => outlet.room(),
+        _ => buffer,
+    }
 }
 
 /// How many bytes came; 0 at the end and for a stream that can't be read any more.

@@ -8,11 +8,13 @@ use super::{
     lines::log_line,
     location::{Location, percent_decoded},
 };
+use crate::state_folder;
 use core::time::Duration;
 use schema::{Slot, limits::MAX_VALUE_BYTES};
 use std::{
     ffi::OsStr,
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -126,9 +128,11 @@ pub(crate) struct Held {
 impl Held {
     /// Writes the keys into a file of the folder.
     pub(crate) fn to(target: &Target, (slot, keys): (Slot, &str), folder: &Path) -> Result<Self, KeysError> {
-        let path = folder.join(format!("{KEPT}.{}", slot.as_str()));
+        let name = format!("{KEPT}.{}", slot.as_str());
+        let path = folder.join(&name);
         let lines: String = keys.lines().map(|key| format!("{ALIAS} {key}\n")).collect();
-        fs::write(&path, lines)?;
+        // In one: the ssh of a job beside this one may be reading it.
+        state_folder::replace(folder, &name, |file| file.write_all(lines.as_bytes()))?;
         let path = path.to_str().ok_or_else(|| KeysError::Quote(path.display().to_string()))?;
         let words = target.command(path, "yes", &[]);
         let mut command = String::new();

@@ -20,6 +20,7 @@ fn running() -> Status {
         connected_since: Some(Instant(Timestamp(1_000_000))),
         last_hello_at: Some(Instant(Timestamp(1_000_000))),
         running: Some(job("J1", "backup")),
+        download: Some(job("J3", "download")),
         interrupted: None,
         queue: Some(vec![job("J2", "snapshots")]),
         unacked_reports: Some(3),
@@ -49,6 +50,7 @@ clock         13 h 0 min behind the server's
 restic        0.18.0
 credentials   set
 running       backup J1
+beside it     download J3
 waiting       snapshots J2
 next backup   in 2 h 0 min
 unacked       3 reports

@@ -171,7 +171,13 @@ fn what_of(
         JobRequest::Browse { path } => (JobWhat::Browse { path: folder::clean_path(path)? }, Vec::new()),
         JobRequest::Download { snapshot, path, form } => {
             folder::check_snapshot(snapshot)?;
-            if let Some(open) = job::open_jobs(reads, host, 1)?.first() {
+            // Whether one that waits on the agent is in its way the agent knows.
+            let keeps_off = |open: &Job| match open.what.kind() {
+                JobKind::Download => true,
+                JobKind::Prune => open.state == JobState::Running,
+                _ => false,
+            };
+            if let Some(open) = job::open_jobs(reads, host, LOOK_AT)?.into_iter().find(keeps_off) {
                 return Err(Refused::HostBusy { job: open.id, kind: open.what.kind() });
             }
             let path = folder::clean_path(path)?;

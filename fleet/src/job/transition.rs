@@ -56,7 +56,7 @@ pub(crate) fn refused(job: &mut Job, reason: Refusal, detail: &str, at: Timestam
         Refusal::Unsupported => "the agent can't do this kind of job; update it",
         Refusal::NoCredentials => "the agent has no credentials for the repository; set them again",
         Refusal::StateFolder => "the agent can't write its state folder; look at its disk",
-        Refusal::Busy => "the host is busy with another job; try again when that has ended",
+        Refusal::Busy => "the host has another download or a prune; try again when that has ended",
     };
     job.state = JobState::Failed;
     job.presumed = false;

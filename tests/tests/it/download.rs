@@ -1,6 +1,7 @@
 //! Files and folders of a snapshot come through a browser: whole and as they were saved, or not at all.
 
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
@@ -12,7 +13,7 @@ use std::{
         fs::symlink,
     },
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::Duration,
 };
 use tests::{
@@ -131,8 +132,8 @@ impl Lab {
         let mut stream = TcpStream::connect(base.trim_start_matches("http://")).expect("the server");
         let address = self.address(self.host(), self.big().as_os_str().as_bytes(), "raw");
         let token = &self.token;
-        write!(stream, "GET {address} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\r\n")
-            .expect("sent");
+        let head = "HTTP/1.1\r\nhost: x\r\nconnection: close";
+        write!(stream, "GET {address} {head}\r\nauthorization: Bearer {token}\r\n\r\n").expect("sent");
         stream
     }
 
@@ -368,7 +369,7 @@ fn whatever_breaks_a_download_off_ends_it_soon_and_leaves_no_file_that_looks_who
     lab.audited("stalled");
     drop(stalled);
 
-    // Another job must not be kept waiting, nor a download behind it.
+    // One a host.
     let held = lab.held();
     let answer = lab.server.api.get(&lab.address(lab.host(), path, "raw"));
     assert_eq!((answer.status, answer.code()), (409, "host_busy"), "{}", answer.text);
@@ -443,6 +444,240 @@ fn packs(repository: &Path) -> Vec<PathBuf> {
         .flat_map(|folder| fs::read_dir(folder.path()).expect("packs").flatten())
         .map(|pack| pack.path())
         .collect()
+}
+
+/// A restic that keeps backups and prunes back until there is the file.
+fn gated(lab: &Lab, gate: &Path) -> PathBuf {
+    let script = lab.scratch.path().join("restic");
+    let text = format!(
+        "#!/bin/sh\ntrap 'exit 130' INT\ncase \" $* \" in *' backup '*|*' prune '*) while [ ! -e '{}' ]; do sleep 0.1; done;; esac\nexec '{}' \"$@\"\n",
+        gate.display(),
+        Tool::Restic018.path().display()
+    );
+    fs::write(&script, text).expect("a script");
+    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a program");
+    script
+}
+
+#[test]
+fn a_download_comes_beside_a_job_that_runs_and_neither_ends_with_the_other() {
+    let Some(mut lab) = Lab::start(Tool::Restic018, big) else { return };
+    let gate = lab.scratch.path().join("gate");
+    lab.agent.stop();
+    lab.agent.restic = gated(&lab, &gate);
+    lab.agent.start();
+    let (host, path) = (lab.host().to_owned(), lab.big());
+    let path = path.as_os_str().as_bytes();
+    lab.server.api.wait_online(&host, true, SOON);
+    lab.server.api.add_group(&host, "files", &[&lab.sources.display().to_string()]);
+    let backup = |lab: &Lab| {
+        let job = lab.server.api.back_up(&host, "files");
+        let _ = lab.server.api.wait_job(&job, &["running"], SOON);
+        job
+    };
+    let state = |lab: &Lab, job: &str| text(&lab.server.api.job(job)["state"]);
+    let cancel = |lab: &Lab, job: &str| {
+        let _ = lab.server.api.post(&format!("/api/jobs/{job}/cancel"), None).expect(202);
+        lab.server.api.wait_job(job, &["cancelled"], LONG)
+    };
+    let whole = fs::read(lab.big()).expect("a file");
+    let rest_of = |mut stream: TcpStream| {
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).expect("the rest");
+        rest
+    };
+
+    // Both at once; the download is done, and then it is cancelled, and the backup goes on.
+    let first = backup(&lab);
+    assert!(lab.fetched(path, "raw") == whole);
+    assert_eq!(state(&lab, &first), "running");
+    let shown = lab.server.api.host(&host);
+    assert!(text(&shown["reason"]).starts_with("Back"), "the backup is what the host does: {shown}");
+    let held = lab.held();
+    let _ = cancel(&lab, &text(&lab.job()["id"]));
+    is_cut(held);
+    lab.is_quiet(SOON);
+    assert_eq!(state(&lab, &first), "running");
+
+    // The backup is cancelled, and the download goes on.
+    let held = lab.held();
+    let _ = cancel(&lab, &first);
+    assert!(rest_of(held).ends_with(&whole[whole.len() - 1_000_000..]));
+    lab.audited("whole");
+
+    // The backup ends while the download goes on.
+    let second = backup(&lab);
+    let held = lab.held();
+    fs::write(&gate, "").expect("open");
+    let _ = lab.server.api.wait_job(&second, &["succeeded"], LONG);
+    assert_eq!(lab.job()["state"], "running");
+    assert!(rest_of(held).ends_with(&whole[whole.len() - 1_000_000..]));
+
+    // What removes packs keeps a download off, and waits for one that has begun.
+    fs::remove_file(&gate).expect("shut");
+    let all = Credentials {
+        url: lab.repository_folder.display().to_string(),
+        login: None,
+        repo_password: PASSWORD.to_owned(),
+        env: Vec::new(),
+    };
+    lab.server.api.put_admin_credentials(&host, &all);
+    let held = lab.held();
+    let prune = lab.server.api.ask(&host, "prune");
+    let _ = lab.server.api.wait_job(&prune, &["accepted"], SOON);
+    let _ = cancel(&lab, &text(&lab.job()["id"]));
+    is_cut(held);
+    let _ = lab.server.api.wait_job(&prune, &["running"], LONG);
+    let answer = lab.server.api.get(&lab.address(&host, path, "raw"));
+    assert_eq!((answer.status, answer.code()), (409, "host_busy"), "{}", answer.text);
+    assert!(answer.text.contains("prune") && answer.text.contains(&prune), "{}", answer.text);
+    fs::write(&gate, "").expect("open");
+    let _ = lab.server.api.wait_job(&prune, &["succeeded"], LONG);
+    fs::remove_file(&gate).expect("shut");
+
+    // The agent dies, and both are told as broken off.
+    let third = backup(&lab);
+    let held = lab.held();
+    let download = text(&lab.job()["id"]);
+    lab.agent.kill_9();
+    is_cut(held);
+    lab.agent.start();
+    lab.server.api.wait_online(&host, true, LONG);
+    for job in [&third, &download] {
+        let ended = lab.server.api.wait_end(job, LONG);
+        assert_eq!(
+            (&ended["state"], &ended["class"]),
+            (&"failed".into(), &"agent_restarted".into()),
+            "{ended}"
+        );
+    }
+    lab.is_quiet(SOON);
+}
+
+/// A restic that stops before it gives anything, or when it has given all, as long as the file says so.
+fn met_in_phase(lab: &Lab, phase: &Path, met: &Path) -> PathBuf {
+    let script = lab.scratch.path().join("restic");
+    let (phase, met, restic) = (phase.display(), met.display(), Tool::Restic018.path());
+    let restic = restic.display();
+    let text = format!(
+        "#!/bin/sh\nstop() {{ touch '{met}'; while [ -e '{phase}' ]; do sleep 0.1; done; }}\ncase \"$(cat '{phase}' 2>&-) $* \" in\nbefore*' dump '*) stop;;\nend*' dump '*) '{restic}' \"$@\"; code=$?; stop; exit $code;;\nesac\nexec '{restic}' \"$@\"\n"
+    );
+    fs::write(&script, text).expect("a script");
+    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a program");
+    script
+}
+
+#[test]
+fn a_download_that_loses_somebody_before_its_first_byte_or_at_its_end_is_told_as_failed_once() {
+    let Some(mut lab) = Lab::start(Tool::Restic018, big) else { return };
+    let (phase, met) = (lab.scratch.path().join("phase"), lab.scratch.path().join("met"));
+    lab.agent.stop();
+    lab.agent.restic = met_in_phase(&lab, &phase, &met);
+    lab.agent.start();
+    lab.server.api.wait_online(lab.host(), true, SOON);
+    let whole = fs::read(lab.big()).expect("a file");
+    let mut jobs = 0;
+    for when in ["before", "end"] {
+        for lost in ["agent", "server", "network"] {
+            fs::write(&phase, when).expect("a phase");
+            let mut stream = lab.asked();
+            let reader = std::thread::spawn(move || {
+                let mut came = Vec::new();
+                let _ = stream.read_to_end(&mut came);
+                came
+            });
+            wait::until_true("restic to be in this phase", LONG, || met.exists());
+            let job = text(&lab.job()["id"]);
+            match lost {
+                "agent" => lab.agent.kill_9(),
+                "server" => lab.server.kill_9(),
+                _ => lab.link.cut(),
+            }
+            fs::remove_file(&phase).expect("on it goes");
+            fs::remove_file(&met).expect("met");
+            match lost {
+                "agent" => lab.agent.start(),
+                "server" => lab.server.start_again(),
+                _ => lab.link.heal(),
+            }
+            let came = reader.join().expect("a reader");
+            assert!(!came.ends_with(&whole[whole.len() - 1_000..]), "{lost}, {when}: all of it came");
+            assert!(when == "before" || came.len() > BIG_BYTES / 2, "{lost}, {when}: {} bytes", came.len());
+            lab.server.api.wait_online(lab.host(), true, LONG);
+            let class = if lost == "agent" { "agent_restarted" } else { "network" };
+            // What the server presumed while the host was away gives way to what the agent says.
+            wait::until(&format!("the end by {lost}, {when}"), LONG, || {
+                let job = lab.server.api.job(&job);
+                if job["state"] == "failed" && job["class"] == class { Ok(()) } else { Err(job.to_string()) }
+            });
+            jobs += 1;
+            let all = lab.server.api.jobs(lab.host());
+            let downloads = all.iter().filter(|job| job["kind"] == "download").count();
+            assert_eq!(downloads, jobs, "nothing is tried again");
+            lab.is_quiet(SOON);
+        }
+    }
+    assert!(lab.fetched(lab.big().as_os_str().as_bytes(), "raw") == whole);
+}
+
+/// How large the file is; `./test --soak` takes 5 GiB.
+fn large_mib() -> usize {
+    std::env::var("HOLDFAST_DOWNLOAD_MIB").ok().and_then(|mib| mib.parse().ok()).unwrap_or(192)
+}
+
+#[test]
+fn a_large_file_comes_whole_and_neither_side_grows_with_it() {
+    const MIB: usize = 1024 * 1024;
+    const MAY_GROW: u64 = 4 << 20;
+    let mib = large_mib();
+    let mut saved = Sha256::new();
+    let Some(lab) = Lab::start(Tool::Restic018, |sources| {
+        let mut numbers = Numbers::new(11);
+        fs::write(sources.join("small"), numbers.bytes(MIB)).expect("a file");
+        let mut large = fs::File::create(sources.join("large")).expect("a file");
+        for _ in 0..mib {
+            let bytes = numbers.bytes(MIB);
+            saved.update(&bytes);
+            large.write_all(&bytes).expect("room for the file");
+        }
+    }) else {
+        return;
+    };
+    let large = lab.sources.join("large");
+    fs::remove_file(&large).expect("its place is needed");
+    // Whatever is there once only is there after the first one.
+    let _ = lab.fetched(lab.sources.join("small").as_os_str().as_bytes(), "raw");
+
+    let pids = [lab.server.pid(), lab.agent.pid()];
+    let before = pids.map(proc_table::memory);
+    let mut most = before;
+    let mut curl = lab.curl_to(lab.host(), large.as_os_str().as_bytes(), "raw", Path::new("-"));
+    let mut child = curl.args(["-D", "/dev/null"]).stdout(Stdio::piped()).spawn().expect("curl");
+    let mut output = child.stdout.take().expect("its output");
+    let (mut came, mut bytes, mut buffer) = (Sha256::new(), 0, vec![0; 256 * 1024]);
+    loop {
+        let count = output.read(&mut buffer).expect("its output");
+        if count == 0 {
+            break;
+        }
+        came.update(&buffer[..count]);
+        if bytes / (4 * MIB) != (bytes + count) / (4 * MIB) {
+            for (most, seen) in most.iter_mut().zip(pids.map(proc_table::memory)) {
+                most.resident = most.resident.max(seen.resident);
+                most.anonymous = most.anonymous.max(seen.anonymous);
+            }
+        }
+        bytes += count;
+    }
+    assert!(child.wait().expect("its end").success() && bytes == mib * MIB, "{bytes} bytes");
+    assert_eq!(came.finalize(), saved.finalize());
+    for (who, most, before) in [("the server", most[0], before[0]), ("the agent", most[1], before[1])] {
+        let resident = most.resident.saturating_sub(before.resident);
+        let anonymous = most.anonymous.saturating_sub(before.anonymous);
+        println!("{who} grew by {resident} bytes, {anonymous} of them its own, for {mib} MiB");
+        assert!(resident <= MAY_GROW && anonymous <= MAY_GROW, "{who}: {before:?}, then {most:?}");
+    }
+    lab.audited("whole");
 }
 
 #[test]
