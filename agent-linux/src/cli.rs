@@ -5,6 +5,7 @@ use crate::{
     doctor::{self, Where},
     driver::{self, AgentEnd, Options},
     enroll, keep_alive,
+    local::{self, options::Asked},
     logger::{self, Level},
     offline_plan,
     platform::VERSION,
@@ -16,7 +17,9 @@ use crate::{
         self,
         trial::{self, Trial},
     },
+    usage::UsageError,
 };
+use core::pin::{Pin, pin};
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use std::{
     ffi::OsString,
@@ -39,6 +42,9 @@ Commands:
   doctor         look for what keeps backups from running here
   update FILE    put another version of the agent in the place of the one that runs
   policy check   what the owner of this machine allows the server, and whether it can work
+  list           the snapshots of this machine's repository, or a folder of one; needs no server
+  find NAME      what is called so in them; needs no server
+  restore ID     bring files back from one of them; needs no server
   version        print the version
 
 holdfast-agent COMMAND --help says more.
@@ -183,13 +189,77 @@ Keys, all optional:
 
 Exit status: 0 nothing is wrong, 1 something is, 2 wrong usage.
 ";
+const LIST_HELP: &str = "\
+Usage: holdfast-agent list [OPTIONS] [SNAPSHOT [PATH]]
+
+Lists the snapshots of the repository that this machine backs up to, newest first; or what is in a folder of one of them
+(/ when no PATH is named). SNAPSHOT is the beginning of an id, or latest. Asks the storage only: no server is needed, and
+the agent may run meanwhile.
+
+Options:
+  --group NAME      only snapshots of this group (tag)
+  --host NAME       only snapshots of this host name; latest is this machine's own where nothing is said
+  --json            as lines of JSON: snapshot or entry, log, end
+  -v, --verbose     show what restic says
+  --state-dir DIR   where the agent keeps its state [HOLDFAST_AGENT_STATE_DIR; /var/lib/holdfast-agent]
+  --restic PATH     the restic to use [HOLDFAST_AGENT_RESTIC; restic, from PATH]
+  --policy FILE     the policy file [HOLDFAST_AGENT_POLICY; /etc/holdfast/policy.toml]
+
+It reads the credentials in the state folder: run it as root, or as the agent's user.
+
+Exit status: 0 all was listed, 1 nothing was, 2 wrong usage, 3 some is missing, 130 interrupted.
+";
+const FIND_HELP: &str = "\
+Usage: holdfast-agent find [OPTIONS] NAME
+
+Looks for names in the snapshots of this machine, or in all of the repository when it has none. A part of a name is
+enough; *, ? and [ab] are restic's patterns, and \\ before such a sign means itself. A folder that matches stands for what
+is in it. Shows each path with its versions, newest first. No server is needed.
+
+Options:
+  --newest N        in the newest N snapshots [300, the most]
+  -i, --ignore-case capital letters are as small ones
+  --group NAME      only in snapshots of this group (tag)
+  --host NAME       in snapshots of this host name
+  --json            as lines of JSON: found, log, end
+  -v, --verbose     show what restic says
+  --state-dir DIR, --restic PATH, --policy FILE   as for list
+
+Exit status: 0 found, 1 nothing was, 2 wrong usage, 3 found, but not all was looked through or shown, 130 interrupted.
+";
+const RESTORE_HELP: &str = "\
+Usage: holdfast-agent restore [OPTIONS] SNAPSHOT
+
+Restores files of a snapshot: the beginning of an id of holdfast-agent list, or latest. No server is needed, and the agent
+may run meanwhile.
+
+Options:
+  --path PATH       only this file or folder of the snapshot; may stand several times. A byte that is no UTF-8 may be
+                    written as \\xfc
+  --new-folder      into a new folder below restore_base of the policy file (the default)
+  --target DIR      into DIR, which is made when it is not there; files lie in it under their whole paths
+  --original        to where they were
+  --overwrite WHEN  what becomes of files that are there: never (replaced), if-newer, if-changed, always [never]
+  --delete          delete what is there and the snapshot lacks; with --target or --original
+  --no-verify       don't read back what was written
+  --dry-run         only say what would be done
+  --yes             don't ask; else --original and --delete show the numbers first, then ask for the host's name
+  --group NAME      of latest: of this group (tag)
+  --host NAME       of latest: of this host name
+  --json            as lines of JSON: progress, log, plan, restored, end
+  -v, --verbose     show what restic says
+  --state-dir DIR, --restic PATH, --policy FILE   as for list
+
+Of the policy file only restore_base, repositories and the limits count here: the rest keeps the server back, not you.
+The agent's own state is never restored over, and no symbolic link is followed to a target. Over what is there, restic
+0.18 or newer is needed.
+
+Ctrl-C ends restic in order; what was written until then stays.
+
+Exit status: 0 all was restored, 1 nothing was or it failed, 2 wrong usage, 3 some of it is missing, 130 interrupted.
+";
 const VERSION_HELP: &str = "Usage: holdfast-agent version\n";
 const MAX_TOKEN_INPUT_BYTES: u64 = 4096;
-
-/// Wrong usage; says what and where to read more.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}\nTry: holdfast-agent --help")]
-pub struct UsageError(String);
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -239,6 +309,8 @@ pub enum Request {
         /// Whether to print JSON instead of lines for people.
         json: bool,
     },
+    /// The commands `list`, `find` and `restore`.
+    Local(Box<Asked>),
     /// The command `status`.
     Status {
         /// The state folder.
@@ -262,15 +334,17 @@ impl Request {
             policy.file.iter_mut().for_each(absolute);
             absolute(&mut policy.state_dir);
         };
+        let at_absolute_places = |Where { state_dir, restic, policy }: &mut Where| {
+            absolute(state_dir);
+            policy_paths(policy);
+            if restic.components().nth(1).is_some() || restic.starts_with(".") {
+                absolute(restic);
+            }
+        };
         match &mut self {
             Self::Print(_) => {}
-            Self::Doctor { at: Where { state_dir, restic, policy }, .. } => {
-                absolute(state_dir);
-                policy_paths(policy);
-                if restic.components().nth(1).is_some() || restic.starts_with(".") {
-                    absolute(restic);
-                }
-            }
+            Self::Local(asked) => at_absolute_places(&mut asked.at),
+            Self::Doctor { at, .. } => at_absolute_places(at),
             Self::Update { from: update::From { file, signature, policy, state_dir, .. }, .. } => {
                 signature.iter_mut().for_each(absolute);
                 policy_paths(policy);
@@ -299,12 +373,7 @@ pub fn main() -> ExitCode {
     if let Some(code) = args.get(1).and_then(|first| restic::child::child_main(first)) {
         return code;
     }
-    let args: Result<Vec<String>, OsString> = args.into_iter().skip(1).map(OsString::into_string).collect();
-    let request = match args {
-        Ok(args) => parse(&args, |name| std::env::var(name).ok()),
-        Err(arg) => Err(UsageError(format!("{} is not UTF-8", arg.display()))),
-    };
-    match request {
+    match parse(args.get(1..).unwrap_or_default(), |name| std::env::var(name).ok()) {
         Ok(request) => carry_out(request.at_absolute_paths()),
         Err(error) => {
             let _ = writeln!(io::stderr(), "holdfast-agent: {error}");
@@ -314,10 +383,15 @@ pub fn main() -> ExitCode {
 }
 
 /// Reads the arguments behind the program's name.
-pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Request, UsageError> {
-    let Some((command, rest)) = args.split_first() else {
+pub fn parse(args: &[OsString], env: impl Fn(&str) -> Option<String>) -> Result<Request, UsageError> {
+    let Some((command, args)) = args.split_first() else {
         return Err(UsageError("no command".to_owned()));
     };
+    let as_text = |arg: &OsString| match arg.to_str() {
+        Some(text) => Ok(text.to_owned()),
+        None => Err(UsageError(format!("{} is not UTF-8", arg.display()))),
+    };
+    let command = as_text(command)?;
     let help = match command.as_str() {
         "enroll" | "enrol" => ENROLL_HELP,
         "run" => RUN_HELP,
@@ -325,13 +399,20 @@ pub fn parse(args: &[String], env: impl Fn(&str) -> Option<String>) -> Result<Re
         "policy" => POLICY_HELP,
         "doctor" => DOCTOR_HELP,
         "update" => UPDATE_HELP,
+        "list" => LIST_HELP,
+        "find" => FIND_HELP,
+        "restore" => RESTORE_HELP,
         "version" | "--version" | "-V" => VERSION_HELP,
         "help" | "--help" | "-h" => return Ok(Request::Print(HELP.to_owned())),
         other => return Err(UsageError(format!("no such command: {other}"))),
     };
-    if rest.iter().any(|arg| arg == "--help" || arg == "-h") {
+    if args.iter().any(|arg| arg == "--help" || arg == "-h") {
         return Ok(Request::Print(help.to_owned()));
     }
+    if matches!(command.as_str(), "list" | "find" | "restore") {
+        return local::options::parse(&command, args, &env).map(|asked| Request::Local(Box::new(asked)));
+    }
+    let rest = args.iter().map(as_text).collect::<Result<Vec<_>, _>>()?;
     let mut state_dir = env("HOLDFAST_AGENT_STATE_DIR").unwrap_or_else(|| DEFAULT_FOLDER.to_owned());
     let mut policy_file = env("HOLDFAST_AGENT_POLICY").filter(|file| !file.is_empty()).map(PathBuf::from);
     let mut restic = env("HOLDFAST_AGENT_RESTIC").unwrap_or_else(|| "restic".to_owned());
@@ -474,6 +555,7 @@ fn carry_out(request: Request) -> ExitCode {
         Request::Doctor { at, json } => examine(&at, json),
         Request::Update { from, json } => run_update(&from, json),
         Request::PolicyCheck { policy, json } => check_policy(&policy, json),
+        Request::Local(asked) => run_to_end(local::run(&asked)).map(ExitCode::from).map_err(AnyError::from),
     };
     result.unwrap_or_else(|error| {
         logger::error(format_args!("{error}"));
@@ -591,8 +673,7 @@ fn run_status(state_dir: &Path, json: bool) -> Result<ExitCode, AnyError> {
 }
 
 fn examine(at: &Where, json: bool) -> Result<ExitCode, AnyError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let report = runtime.block_on(doctor::examine(at));
+    let report = run_to_end(doctor::examine(at))?;
     if json {
         print(format_args!("{}\n", serde_json::to_string_pretty(&report)?))?;
     } else {
@@ -614,16 +695,30 @@ fn check_policy(at: &PolicyAt, json: bool) -> Result<ExitCode, AnyError> {
 fn block_on<T, E: std::error::Error + 'static>(
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, AnyError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(runtime.block_on(work)?)
+    Ok(run_to_end(work)??)
+}
+
+fn run_to_end<T>(work: impl Future<Output = T>) -> io::Result<T> {
+    let mut done = None;
+    drive(pin!(async { done = Some(work.await) }))?;
+    done.ok_or_else(|| io::Error::other("the work ended without a result"))
+}
+
+/// Of one type for all work: each other one would have a runtime's loop of its own in the program.
+fn drive(work: Pin<&mut dyn Future<Output = ()>>) -> io::Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work);
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const COMMANDS: [&str; 10] =
+        ["enroll", "run", "status", "doctor", "update", "policy", "list", "find", "restore", "version"];
+
     fn read(line: &str) -> Result<Request, UsageError> {
-        let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        let args: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
         parse(&args, |_| None)
     }
 
@@ -674,7 +769,7 @@ mod tests {
     #[test]
     fn the_environment_stands_behind_the_options() {
         let env = |name: &str| (name == "HOLDFAST_AGENT_STATE_DIR").then(|| "/env".to_owned());
-        let args = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let args = |line: &str| line.split_whitespace().map(OsString::from).collect::<Vec<_>>();
         let status = |dir: &str| Ok(Request::Status { state_dir: dir.into(), json: false });
         assert_eq!(parse(&args("status"), env), status("/env"));
         assert_eq!(parse(&args("status --state-dir /s"), env), status("/s"));
@@ -719,6 +814,18 @@ mod tests {
             ("update new --wait 0", "1 to 3600"),
             ("enroll a b", "does not know b"),
             ("status --state-dir", "needs a value"),
+            ("list latest / more", "does not know more"),
+            ("find", "needs a name"),
+            ("find x --newest 0", "number of snapshots"),
+            ("find x --path /a", "--path"),
+            ("restore", "needs a snapshot"),
+            ("restore yesterday", "is no snapshot"),
+            ("restore latest --path a", "begins with /"),
+            ("restore latest --target a/../b", "without .."),
+            ("restore latest --target /a --original", "only one"),
+            ("restore latest --overwrite perhaps", "if-newer"),
+            ("restore latest --delete", "holds nothing to delete"),
+            ("restore latest --original --json", "--yes"),
         ] {
             let error = read(line).unwrap_err().to_string();
             assert!(error.contains(word), "{line:?}: {error}");
@@ -728,7 +835,7 @@ mod tests {
     #[test]
     fn the_help_is_as_it_was() {
         let mut all = HELP.to_owned();
-        for command in ["enroll", "run", "status", "doctor", "update", "policy", "version"] {
+        for command in COMMANDS {
             let Ok(Request::Print(text)) = read(&format!("{command} --help")) else { panic!("{command}") };
             all.push_str(&format!("\n### {command}\n{text}"));
         }
@@ -737,7 +844,7 @@ mod tests {
 
     #[test]
     fn every_command_has_a_help() {
-        for command in ["enroll", "run", "status", "doctor", "update", "policy", "version"] {
+        for command in COMMANDS {
             let Ok(Request::Print(text)) = read(&format!("{command} --help")) else { panic!("{command}") };
             assert!(text.contains(command));
         }

@@ -18,7 +18,7 @@ use std::{
     fmt::Write as _,
     io::{self, Write as _},
     net::{SocketAddr, TcpStream, ToSocketAddrs as _},
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -279,20 +279,7 @@ fn look_at_agent(report: &mut Report, state: &StateFolder) {
 
 /// Opens the repository, as the test of the credentials on the server's page does.
 async fn look_at_repository(report: &mut Report, at: &Where, state: &StateFolder, credentials: &Credentials) {
-    let places = Places {
-        program: std::env::current_exe().unwrap_or_else(|_| Path::new("/proc/self/exe").to_owned()),
-        restic: at.restic.clone(),
-        cache: state.subfolder("cache"),
-        temp: state.subfolder("tmp"),
-        home: state.path().to_owned(),
-        drill: PathBuf::new(),
-        path: std::env::var_os("PATH").unwrap_or_default(),
-        small: false,
-        nice: 0,
-        ionice: None,
-        upload_kib: 0,
-        download_kib: 0,
-    };
+    let places = Places::of(state, state.subfolder("cache"), state.subfolder("tmp"), at.restic.clone());
     let order = JobOrder {
         spec: JobSpec::Probe,
         command: None,

@@ -5,9 +5,12 @@
 //! found, whatever is renamed afterwards.
 
 use rustix::{
-    fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, mkdirat, openat, renameat, statat, unlinkat},
+    fs::{
+        AtFlags, CWD, FileType, Mode, OFlags, Stat, fchown, fstat, mkdirat, openat, renameat, statat,
+        unlinkat,
+    },
     io::Errno,
-    process::geteuid,
+    process::{Gid, Uid, geteuid},
 };
 use std::{
     ffi::{OsStr, OsString},
@@ -277,6 +280,25 @@ impl NewFolder {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Makes what is missing of a path, and gives that to another user and group. No link is followed anywhere.
+    pub fn make_way(path: &Path, (uid, gid): (u32, u32)) -> Result<(), FolderError> {
+        let mut folder = Folder::root()?;
+        let mut made = Vec::new();
+        for name in plain_names(path)? {
+            let (next, is_new) = folder.step_or_make(name, &[])?;
+            folder = next;
+            if is_new {
+                // By the folder itself: a name could stand for something else by then.
+                let fd = openat(&folder.fd, ".", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+                made.push((folder.path.clone(), fd.map_err(|error| system(&folder.path, error))?));
+            }
+        }
+        made.iter().rev().try_for_each(|(path, fd)| {
+            fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+                .map_err(|error| system(path, error))
+        })
     }
 
     /// The folder of this path; `None` = it is not there. No link is followed anywhere, and no folder of `forbidden`

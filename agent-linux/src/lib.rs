@@ -44,7 +44,8 @@
 //! itself that the policy's key has signed: commands name operations, not programs. Outside its state folder it only lists
 //! folders, for whoever picks paths to keep ([`browse`]), makes new ones to restore into ([`folder`]), and takes a version
 //! away that did not work. While the server is
-//! away, the last plan that it was given goes on ([`plan`], [`offline_plan`]), and results wait in the journal.
+//! away, the last plan that it was given goes on ([`plan`], [`offline_plan`]), and results wait in the journal; a person at the
+//! machine looks at its snapshots and restores by the same program ([`local`]).
 
 pub mod browse;
 pub mod cli;
@@ -59,6 +60,7 @@ pub mod identity;
 pub mod journal;
 pub mod keep_alive;
 pub mod link;
+pub mod local;
 pub mod logger;
 pub mod offline_plan;
 pub mod plan;
@@ -73,3 +75,4 @@ pub mod state_folder;
 pub mod status;
 pub mod tls;
 pub mod update;
+pub mod usage;

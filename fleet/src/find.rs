@@ -42,36 +42,9 @@ pub(crate) fn check(plan: &FindPlan) -> Result<FindPlan, Refused> {
     Ok(plan.clone())
 }
 
-/// The pattern in restic's form: a byte that is no UTF-8 is written as `\xfc`, everything else is as it stands, and a plain
-/// word is looked for anywhere in a name.
+/// The pattern in restic's form.
 pub(crate) fn pattern_of(text: &str) -> Vec<u8> {
-    let (mut pattern, mut rest) = (Vec::with_capacity(text.len() + 2), text.as_bytes());
-    loop {
-        rest = match rest {
-            [] => break,
-            [b'\\', b'x', high, low, behind @ ..] if byte(*high, *low).is_some() => {
-                pattern.extend(byte(*high, *low));
-                behind
-            }
-            // A quoted letter, be it a backslash, is one for restic.
-            [b'\\', quoted, behind @ ..] => {
-                pattern.extend([b'\\', *quoted]);
-                behind
-            }
-            [letter, behind @ ..] => {
-                pattern.push(*letter);
-                behind
-            }
-        };
-    }
-    let is_word = !pattern.is_empty() && !pattern.iter().any(|byte| b"*?[\\/".contains(byte));
-    if is_word { [b"*", pattern.as_slice(), b"*"].concat() } else { pattern }
-}
-
-/// A byte that is no ASCII by its two digits.
-fn byte(high: u8, low: u8) -> Option<u8> {
-    let digit = |letter: u8| char::from(letter).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    Some(digit(high)? << 4 | digit(low)?).filter(|byte| *byte >= 0x80)
+    schema::pattern::of_search(text.as_bytes()).collect()
 }
 
 /// Whether these are two snapshots.

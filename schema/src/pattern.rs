@@ -1,6 +1,7 @@
-//! Which exclude patterns restic can read: those whose parts between slashes Go's `filepath.Match` can.
+//! Which patterns restic can read: those whose parts between slashes Go's `filepath.Match` can.
 //!
-//! The server asks before it saves a source group, the agent before a backup.
+//! The server asks before it saves a source group, the agent before a backup. How a search by name is written stands here,
+//! too: on the server's pages and at the machine it is the same.
 
 use core::{iter::Peekable, str::Chars};
 
@@ -37,6 +38,38 @@ pub fn spells_bytes(pattern: &str) -> bool {
         }
     }
     false
+}
+
+/// The pattern of a search by name, in restic's form: a byte that is no UTF-8 may be written as `\xfc`, everything else is
+/// as it stands, and a plain word is looked for anywhere in a name.
+pub fn of_search(text: &[u8]) -> impl Iterator<Item = u8> + '_ {
+    let is_word = !text.is_empty() && !unspelt(text).any(|byte| b"*?[\\/".contains(&byte));
+    let star = is_word.then_some(b'*');
+    star.into_iter().chain(unspelt(text)).chain(star)
+}
+
+/// The text with the bytes that it spells.
+fn unspelt(text: &[u8]) -> impl Iterator<Item = u8> + '_ {
+    let (mut rest, mut is_quoted) = (text, false);
+    core::iter::from_fn(move || match rest {
+        [] => None,
+        [b'\\', b'x', high, low, behind @ ..] if !is_quoted && spelt(*high, *low).is_some() => {
+            rest = behind;
+            spelt(*high, *low)
+        }
+        [byte, behind @ ..] => {
+            // A quoted letter, be it a backslash, is one for restic.
+            is_quoted = *byte == b'\\' && !is_quoted;
+            rest = behind;
+            Some(*byte)
+        }
+    })
+}
+
+/// A byte that is no ASCII by its two digits.
+fn spelt(high: u8, low: u8) -> Option<u8> {
+    let digit = |letter: u8| char::from(letter).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(high)? << 4 | digit(low)?).filter(|byte| *byte >= 0x80)
 }
 
 /// Whether anything can match; `None` = it can't be read.

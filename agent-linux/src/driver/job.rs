@@ -14,7 +14,6 @@ use crate::{
 };
 use schema::limits::BULK_WINDOW;
 use schema::{Class, HostTopic, JobId, JobKind, Live, LogStream, Slot};
-use std::path::PathBuf;
 use tokio::sync::mpsc;
 
 const EVENTS: usize = 64;
@@ -290,21 +289,15 @@ impl Driver {
     }
 
     fn places(&self) -> Places {
-        Places {
-            program: self.options.program.clone().unwrap_or_else(|| {
-                std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe"))
-            }),
-            restic: self.options.restic.clone(),
-            cache: self.state.subfolder("cache"),
-            temp: self.state.subfolder("tmp"),
-            home: self.state.path().to_owned(),
-            drill: PathBuf::new(),
-            path: std::env::var_os("PATH").unwrap_or_default(),
-            small: false,
-            nice: 0,
-            ionice: None,
-            upload_kib: 0,
-            download_kib: 0,
+        let places = Places::of(
+            &self.state,
+            self.state.subfolder("cache"),
+            self.state.subfolder("tmp"),
+            self.options.restic.clone(),
+        );
+        match &self.options.program {
+            Some(program) => Places { program: program.clone(), ..places },
+            None => places,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What a job's task does: what the policy says of the job, the hooks around it, and restic or the look into a folder.
 
 use crate::{
-    browse, clock, hook, platform,
-    policy::{Policy, PolicyAt, Sources, find_ionice, here},
+    browse, clock, hook,
+    policy::{Policy, PolicyAt, Sources, here},
     restic::{self, CommandSource, Control, Credentials, JobEnd, JobEvent, JobOrder, Places},
 };
 use schema::{
@@ -62,7 +62,7 @@ impl Work {
         if let JobSpec::Browse { path } = &run.spec {
             return browse(*path, &policy, known, &events).await;
         }
-        let places = within_limits(places, &policy);
+        let places = policy.within_limits(places);
         let command = match &run.spec {
             JobSpec::Backup(backup) => command_of(backup, &policy),
             _ => None,
@@ -146,20 +146,6 @@ fn with_moved_sources(end: JobEnd, why: &str) -> JobEnd {
     let said = format!("{why} Look at what was saved, and forget it if it should not be there.");
     let message = if end.message.is_empty() { said } else { format!("{said}\n{}", end.message) };
     JobEnd { outcome, class, message, ..end }
-}
-
-/// The places with what the policy says of them.
-fn within_limits(places: Places, policy: &Policy) -> Places {
-    let limits = &policy.limits;
-    Places {
-        drill: policy.drill_folder(),
-        small: limits.spare_memory.unwrap_or_else(platform::is_small),
-        nice: limits.nice,
-        ionice: if limits.io_idle { find_ionice() } else { None },
-        upload_kib: limits.upload_kib,
-        download_kib: limits.download_kib,
-        ..places
-    }
 }
 
 /// The command whose output a source group names in place of paths.

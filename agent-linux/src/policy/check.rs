@@ -172,8 +172,7 @@ fn who_may_replace(folder: &Path) -> Option<String> {
 }
 
 /// The program that makes others use disks only when nobody else does.
-#[must_use]
-pub fn find_ionice() -> Option<PathBuf> {
+pub(super) fn find_ionice() -> Option<PathBuf> {
     find_program(Path::new("ionice"), &std::env::var_os("PATH").unwrap_or_default())
 }
 

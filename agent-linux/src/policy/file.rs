@@ -114,16 +114,19 @@ impl PolicyAt {
     /// Reads it.
     pub fn load(&self) -> Result<Policy, PolicyError> {
         let file = self.path();
-        let mut policy = if self.file.is_none() && !file.exists() {
-            Policy::least(&self.state_dir, &file)
-        } else {
-            read(&file, &self.state_dir)?
-        };
+        let mut policy =
+            if self.file.is_none() && !file.exists() { self.least() } else { read(&file, &self.state_dir)? };
         policy.allows_admin_slot &= !self.no_admin_slot;
         if !self.source_roots.is_empty() {
             policy.source_roots.clone_from(&self.source_roots);
         }
         Ok(policy)
+    }
+
+    /// What counts when no file says anything.
+    #[must_use]
+    pub fn least(&self) -> Policy {
+        Policy::least(&self.state_dir, &self.path())
     }
 
     /// The file that counts: the one that was named, or the default one where it is there.

@@ -1,10 +1,28 @@
 //! Whether a job may be run: at all, and now.
 
-use super::{Here, Policy, in_words, is_within, own_state::OWN_STATE, roots::has_steps_up, when};
+use super::{
+    Here, Policy, check::find_ionice, in_words, is_within, own_state::OWN_STATE, roots::has_steps_up, when,
+};
+use crate::{platform, restic::Places};
 use schema::{JobKind, JobSpec, OsText, job::COMMAND_SOURCE};
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path};
 
 impl Policy {
+    /// The places that restic is run with, and what it may take of the machine.
+    #[must_use]
+    pub fn within_limits(&self, places: Places) -> Places {
+        let limits = &self.limits;
+        Places {
+            drill: self.drill_folder(),
+            small: limits.spare_memory.unwrap_or_else(platform::is_small),
+            nice: limits.nice,
+            ionice: if limits.io_idle { find_ionice() } else { None },
+            upload_kib: limits.upload_kib,
+            download_kib: limits.download_kib,
+            ..places
+        }
+    }
+
     /// Why this job is not allowed here, at no time.
     #[must_use]
     pub fn refuses(&self, spec: &JobSpec<'_>) -> Option<String> {

@@ -17,7 +17,7 @@ mod settings;
 mod sources;
 mod when;
 
-pub use check::{check, find_ionice};
+pub use check::check;
 pub use file::{DEFAULT_FILE, PolicyAt, PolicyError};
 pub use pattern::Pattern;
 pub use rights::{Rights, WriteError, Written};

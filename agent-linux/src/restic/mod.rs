@@ -86,13 +86,14 @@ pub mod version;
 
 pub use event::{Control, JobEnd, JobEvent, JobProgress};
 pub use figures::Figures;
-pub use find::HitSeen;
+pub use find::{FoundEntry, HitSeen};
 pub use job::run_job;
 pub(crate) use lines::{Lines, log_line};
 pub use order::{CarriedOver, CommandSource, JobOrder, Places, RestoreTo, Walked};
-pub(crate) use scratch::clear_scratch;
+pub(crate) use scratch::{clear, clear_scratch};
 pub use secrets::Credentials;
 pub use summary::{
     BackupDone, DrillDone, EntrySeen, ForgetCount, JobSummary, RestoreDone, SnapshotSeen, SourceSeen,
 };
+pub(crate) use text::size_text;
 pub use version::{Restic, find_program};

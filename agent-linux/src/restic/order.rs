@@ -1,6 +1,7 @@
 //! What a job is given: what to run, with which credentials, where things are, and what is known from before.
 
 use super::{figures::Figures, secrets::Credentials, tree::Picked, version::Restic};
+use crate::state_folder::StateFolder;
 use schema::JobSpec;
 use std::{ffi::OsString, path::PathBuf};
 
@@ -92,6 +93,27 @@ pub struct Places {
     pub upload_kib: u32,
     /// From the storage, in KiB a second; 0 = no limit.
     pub download_kib: u32,
+}
+
+impl Places {
+    /// Those of a state folder, with restic's cache and temporary files in these two, and without limits.
+    #[must_use]
+    pub fn of(state: &StateFolder, cache: PathBuf, temp: PathBuf, restic: PathBuf) -> Self {
+        Self {
+            program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe")),
+            restic,
+            cache,
+            temp,
+            home: state.path().to_owned(),
+            drill: PathBuf::new(),
+            path: std::env::var_os("PATH").unwrap_or_default(),
+            small: false,
+            nice: 0,
+            ionice: None,
+            upload_kib: 0,
+            download_kib: 0,
+        }
+    }
 }
 
 /// What is carried over from job to job: what earlier ones have found out. Goes into a job and comes out of it.

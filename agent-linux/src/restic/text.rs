@@ -1,4 +1,4 @@
-//! restic's plain text: what it says where it does not speak JSON.
+//! restic's plain text: what it says where it does not speak JSON, and sizes as it writes them.
 
 use super::{findings::Holder, summary::PruneDone};
 
@@ -54,6 +54,20 @@ pub(crate) fn size_bytes(text: &str) -> Option<u64> {
         reason = "restic rounds to three digits; a float saturates"
     )]
     Some((number * factor as f64).round() as u64)
+}
+
+/// Bytes in the unit that suits them.
+pub(crate) fn size_text(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "one digit behind the point is shown")]
+    let (mut size, mut unit) = (bytes as f64 / 1024.0, 0);
+    while size >= 1023.95 && unit + 1 < units.len() {
+        (size, unit) = (size / 1024.0, unit + 1);
+    }
+    format!("{size:.1} {}", units[unit])
 }
 
 /// `successfully removed 2 locks`; before 0.17 without the number.

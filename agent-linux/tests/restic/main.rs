@@ -9,6 +9,7 @@ mod faults;
 mod find;
 mod garbage;
 mod jobs;
+mod local;
 mod paths;
 mod restore;
 mod retention;

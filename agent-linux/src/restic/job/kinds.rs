@@ -10,6 +10,7 @@ use super::{
         raw_names, rest,
         step::{Step, StepKind},
         summary::{BackupDone, EntrySeen, JobSummary, SourceSeen},
+        text::size_text,
     },
     Job,
     figures_and_locks::LocksSeen,
@@ -391,20 +392,6 @@ fn saved_line(backup: &BackupDone) -> String {
     let BackupDone { total_files, total_bytes, added_bytes, added_packed_bytes, .. } = *backup;
     let (all, new) = (size_text(total_bytes), size_text(added_packed_bytes.unwrap_or(added_bytes)));
     format!("Snapshot {id} saved: {total_files} files, {all}; {new} added to the repository.")
-}
-
-/// Bytes in the unit that suits them.
-fn size_text(bytes: u64) -> String {
-    let units = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    #[expect(clippy::cast_precision_loss, reason = "one digit behind the point is shown")]
-    let (mut size, mut unit) = (bytes as f64 / 1024.0, 0);
-    while size >= 1023.95 && unit + 1 < units.len() {
-        (size, unit) = (size / 1024.0, unit + 1);
-    }
-    format!("{size:.1} {}", units[unit])
 }
 
 #[cfg(test)]
