@@ -21,6 +21,9 @@ pub struct Ticket {
     pub group: Option<GroupKey>,
     /// Whether the agent has made it by itself.
     pub own: bool,
+    /// Whether it works on another host's repository, with credentials that are held for it in memory alone: it does not
+    /// outlive this process.
+    pub for_other: bool,
     /// When it was taken: by the server's clock, or by the machine's own where that was not known.
     pub taken_at: Timestamp,
 }

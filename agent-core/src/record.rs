@@ -110,6 +110,11 @@ pub enum Body {
     },
     /// Becomes a [`schema::ReportBody::Trouble`].
     Trouble(Trouble),
+    /// Becomes a [`schema::ReportBody::CredentialsHeld`].
+    CredentialsHeld {
+        /// The job that they came for.
+        job: JobId,
+    },
 }
 
 /// How a job came to its end.

@@ -177,6 +177,8 @@ Keys, all optional:
                                   are there (restic 0.18 or newer)
   download                        true or false [true]: send files of snapshots to the server, for whoever downloads
                                   them
+  other_hosts                     true or false [false]: restore and send what other hosts have saved, with their
+                                  credentials for that one job
   admin_slot                      true or false [true]: take credentials that may delete, for one job
   limit_upload, limit_download    KiB a second
   nice, io_idle, spare_memory     0 to 19; true or false

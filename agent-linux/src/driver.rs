@@ -170,9 +170,8 @@ pub async fn run(state_dir: &Path, options: Options) -> Result<AgentEnd, RunErro
     let state = StateFolder::open(state_dir)?;
     let _lock = state.lock()?;
     // A policy that can't be read is told when it is needed; the next drill clears, too.
-    if let Ok(policy) = options.policy.load() {
-        restic::clear_scratch(&policy.drill_folder());
-    }
+    let drill = options.policy.load().ok().map(|policy| policy.drill_folder());
+    restic::clear_scratch(state.path(), drill);
     let mut driver = Driver::new(state, options)?;
     let system = |what| move |source| RunError::System { what, source };
     let listener = status::listen(&driver.state)

@@ -104,6 +104,7 @@ pub fn encode(stream: Stream, record: &Record, content: &Content<'_>) -> Option<
         }
         Body::NotUnderstood { seq } => ReportBody::NotUnderstood { seq },
         Body::CancelMissed { job } => ReportBody::CancelMissed { job },
+        Body::CredentialsHeld { job } => ReportBody::CredentialsHeld { job },
         Body::Trouble(kind) => ReportBody::Trouble { kind, detail: content.detail },
         Body::Chunk { job, .. } => return chunk_body(job, content.chunk?, frame),
         Body::Finished { job, cause } => {

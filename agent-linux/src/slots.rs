@@ -148,11 +148,32 @@ impl Slots {
         self.held.retain(|(held_for, _, _)| *held_for != job);
     }
 
-    /// What a job finds in a slot: what is held for it, else what is stored.
+    /// Forgets what was held for jobs that this says no to.
+    pub fn forget_unless(&mut self, is_needed: impl Fn(JobId) -> bool) {
+        self.held.retain(|(held_for, _, _)| is_needed(*held_for));
+    }
+
+    /// Whether anything is held for a job.
+    #[must_use]
+    pub fn holds_any(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// What is held for a job.
+    #[must_use]
+    pub fn held_for(&self, job: JobId, slot: Slot) -> Option<Credentials> {
+        let held = self.held.iter().find(|(held_for, held, _)| (*held_for, *held) == (job, slot));
+        held.and_then(|(_, _, credentials)| credentials.clone())
+    }
+
+    /// What a job of the agent's own repository finds in a slot: of the everyday one what is stored, of the admin slot what
+    /// is held for it.
     #[must_use]
     pub fn for_job(&self, job: JobId, slot: Slot) -> Option<Credentials> {
-        let held = self.held.iter().find(|(held_for, held, _)| (*held_for, *held) == (job, slot));
-        held.map_or_else(|| self.stored[slot as usize].1.clone(), |(_, _, credentials)| credentials.clone())
+        match slot {
+            Slot::Repo => self.stored[slot as usize].1.clone(),
+            Slot::Admin => self.held_for(job, slot),
+        }
     }
 
     fn take_legacy(&mut self) -> Result<(), SlotError> {

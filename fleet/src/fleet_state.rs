@@ -1,4 +1,5 @@
 use crate::context::{Context, sha256};
+use crate::dispatch::for_other;
 use crate::groups::Owners;
 use crate::kit::Kits;
 use crate::maintenance::{self, Decision};
@@ -7,13 +8,13 @@ use crate::record::{
     GivenUp, Group, Host, Job, JobState, JobWhat, Listed, LogText, Maintenance, Operator, PendingRun,
     Presence, RepoPoint, RepoState, Session, Sharer, SnapshotRow, Soundness, Usage, Viewer,
 };
-use crate::refused::{Refused, StoreError};
+use crate::refused::{Refused, RunnerSetback, StoreError};
 use crate::request::JobRequest;
 use crate::roster::Entries;
 use crate::store::{
     API_TOKENS, GIVEN_UP, GROUPS, HISTORY, HOST_JOBS, HOST_NAMES, HOSTS, JOBS, KIND_JOBS, OPERATORS, Order,
-    PENDING, PENDING_WAITING, PRESENCES, REPOS, ReadView, Reads, SCHEDULES, SOUNDNESS, SUMMARIES, Span,
-    USAGES, VIEWERS,
+    PENDING, PENDING_WAITING, PRESENCES, REPOS, ReadView, Reads, SCHEDULES, SOUNDNESS, SOURCE_JOBS,
+    SUMMARIES, Span, USAGES, VIEWERS,
 };
 use crate::summary::is_good;
 use crate::view::{AuditFilter, FleetCounts, HostFilter, HostRow, JobFilter, Page, Paged, ScheduleView};
@@ -326,6 +327,29 @@ impl FleetState {
         };
         let mut paged = Paged { items: Vec::new(), next: None };
         let (mut looked_at, mut last) = (0, None);
+        // Few: what other hosts do for this one.
+        let mut by_others = match filter.host {
+            Some(host) => {
+                let span = limited(Span::under(&host), cursor, oldest, |id| (host, id));
+                let mut ids = Vec::new();
+                self.view.walk(&SOURCE_JOBS, &span, Order::Descending, |(_, id), ()| {
+                    ids.push(id);
+                    let go_on = ids.len() < MAX_LOOKED_AT;
+                    Ok(if go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+                })?;
+                if filter.kind.is_some() {
+                    // A dry run counts as no job of its kind.
+                    let mut counted = Vec::new();
+                    for id in ids {
+                        counted.extend(self.job(id)?.filter(|job| !job.what.is_dry_run()).map(|job| job.id));
+                    }
+                    ids = counted;
+                }
+                ids.reverse();
+                ids
+            }
+            None => Vec::new(),
+        };
         let mut take = |id: JobId, job: Option<Job>| {
             if paged.items.len() == limit || looked_at == MAX_LOOKED_AT {
                 paged.next = last.map(|last: JobId| last.to_string());
@@ -336,24 +360,42 @@ impl FleetState {
             paged.items.extend(job.filter(fits));
             Ok(ControlFlow::Continue(()))
         };
+        let mut take_own = |id: JobId| {
+            while let Some(by_other) = by_others.pop_if(|by_other| *by_other > id) {
+                if take(by_other, self.job(by_other)?)?.is_break() {
+                    by_others.clear();
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            take(id, self.job(id)?)
+        };
         match (filter.host, filter.kind) {
             (Some(host), Some(kind)) => {
                 let kind = job::kind_key(kind);
                 let span = limited(Span::under(&(host, kind)), cursor, oldest, |id| (host, kind, id));
-                self.view
-                    .walk(&KIND_JOBS, &span, Order::Descending, |(_, _, id), ()| take(id, self.job(id)?))?;
+                self.view.walk(&KIND_JOBS, &span, Order::Descending, |(_, _, id), ()| take_own(id))?;
             }
             (Some(host), None) => {
                 let span = limited(Span::under(&host), cursor, oldest, |id| (host, id));
-                self.view
-                    .walk(&HOST_JOBS, &span, Order::Descending, |(_, id), ()| take(id, self.job(id)?))?;
+                self.view.walk(&HOST_JOBS, &span, Order::Descending, |(_, id), ()| take_own(id))?;
             }
             (None, _) => {
                 let span = limited(Span::ALL, cursor, oldest, |id| id);
                 self.view.walk(&JOBS, &span, Order::Descending, |id, job| take(id, Some(job)))?;
             }
         }
+        // Those that are older than all of its own.
+        while let Some(by_other) = by_others.pop() {
+            if take(by_other, self.job(by_other)?)?.is_break() {
+                break;
+            }
+        }
         Ok(paged)
+    }
+
+    /// Why a host can do nothing for another one now; `None` = it can be asked, and its own policy says.
+    pub fn runner_setback(&self, host: HostId) -> Result<Option<RunnerSetback>, StoreError> {
+        for_other::setback(&self.view, host)
     }
 
     /// A host's jobs that have not ended, oldest first.

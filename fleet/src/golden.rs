@@ -145,6 +145,7 @@ fn enums(written: &mut Written) {
             snapshot: text("0badcafe"),
             path: text("/etc"),
             form: DownloadForm::Zip,
+            source: HOST,
         },
     });
     each!(written, JobFigures {

@@ -106,7 +106,7 @@ pub use opening::{Checked, check_key_file};
 pub use pending::{GiveUp, Setback};
 pub use pieces::{AUTHORITY_FOLDER, Authority, DATA_FILE, KEY_FILE, Pieces, Stand};
 pub use record::{Ended, Usage};
-pub use refused::{OpenError, Refused, StoreError, WriteFault};
+pub use refused::{OpenError, Refused, RunnerSetback, StoreError, WriteFault};
 pub use request::{By, JobRequest, OperatorChange};
 pub use scrub::{Found, Scrub};
 pub use settings::{AgingLimits, Driver, Random, Settings};

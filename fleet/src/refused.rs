@@ -61,6 +61,17 @@ pub enum Refused {
     /// The everyday slot is empty.
     #[error("set the repository credentials of this host first")]
     RepoCredsRequired,
+    /// The everyday slot is filled, and does not open; the agent of the host itself has what it holds.
+    #[error("the stored repository credentials of this host can't be opened; set them again")]
+    RepoCredsUnreadable,
+    /// The host that was to do it for another one can't be asked.
+    #[error("{runner} can't do it for another host: {}", why.in_words())]
+    RunnerUnfit {
+        /// Name of the host that was to do it.
+        runner: String,
+        /// What keeps it from that.
+        why: RunnerSetback,
+    },
     /// The admin slot is empty.
     #[error("set the admin credentials of this host first: a prune runs with these alone")]
     AdminCredsRequired,
@@ -164,7 +175,8 @@ impl Refused {
             Self::InvalidInput { .. } => "invalid_input",
             Self::HostOffline => "host_offline",
             Self::HostNotEnrolled => "host_not_enrolled",
-            Self::RepoCredsRequired => "repo_creds_required",
+            Self::RepoCredsRequired | Self::RepoCredsUnreadable => "repo_creds_required",
+            Self::RunnerUnfit { why, .. } => why.code(),
             Self::AdminCredsRequired | Self::AdminCredsUnreadable => "admin_creds_required",
             Self::AdminCredsForbidden => "admin_creds_forbidden",
             Self::JobInProgress { .. } | Self::BackupOpen { .. } => "job_in_progress",
@@ -196,6 +208,39 @@ impl Refused {
 
     pub(crate) fn invalid(field: &'static str, message: impl Into<String>) -> Self {
         Self::InvalidInput { field, message: message.into() }
+    }
+}
+
+/// Why a host can do nothing for another one now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunnerSetback {
+    /// No agent has been enrolled for it.
+    NotEnrolled,
+    /// It is not connected.
+    Offline,
+    /// Its agent speaks another wire version.
+    WireUnsupported,
+}
+
+impl RunnerSetback {
+    /// The stable word for it in the API.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::NotEnrolled => "runner_not_enrolled",
+            Self::Offline => "runner_offline",
+            Self::WireUnsupported => "runner_wire_unsupported",
+        }
+    }
+
+    /// The same in words for people.
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::NotEnrolled => "no agent is enrolled for it",
+            Self::Offline => "it is offline",
+            Self::WireUnsupported => "its agent speaks a protocol version this server does not; update it",
+        }
     }
 }
 

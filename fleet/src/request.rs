@@ -1,7 +1,7 @@
 //! What people and the server's own ticks ask of the fleet.
 
 use crate::record::{Actor, DownloadForm, FindPlan, RestorePlan, Retention, Role};
-use schema::{JobKind, Timestamp};
+use schema::{HostId, JobKind, Timestamp};
 
 /// Who asks, and from where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,10 +104,21 @@ pub enum JobRequest {
         path: String,
         /// As what it is downloaded.
         form: DownloadForm,
+        /// The host whose snapshot it is.
+        source: HostId,
     },
 }
 
 impl JobRequest {
+    /// The host whose repository it is about, when it may be another one than does it.
+    #[must_use]
+    pub const fn source(&self) -> Option<HostId> {
+        match self {
+            Self::Restore(RestorePlan { source, .. }) | Self::Download { source, .. } => Some(*source),
+            _ => None,
+        }
+    }
+
     /// The kind of job on the wire; a dry run of forget is a forget, too.
     #[must_use]
     pub const fn kind(&self) -> JobKind {

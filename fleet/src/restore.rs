@@ -63,6 +63,17 @@ pub(crate) fn check(plan: &RestorePlan) -> Result<RestorePlan, Refused> {
     Ok(RestorePlan { paths, target, ..plan.clone() })
 }
 
+/// Whether it makes sense on another host than the source. That has files of its own at the original places: who is to
+/// have a machine's files where they were takes its place.
+pub(crate) fn check_for_other(plan: &RestorePlan) -> Result<(), Refused> {
+    if plan.target == RestoreTarget::Original {
+        let why = "another host has files of its own at the original places: restore into a folder of it, or enrol a new \
+                   machine as this host";
+        return Err(Refused::invalid("target.kind", why));
+    }
+    Ok(())
+}
+
 /// What a restore is, for the audit: which files of what, and where to.
 pub(crate) fn detail(plan: &RestorePlan) -> String {
     let snapshot = &plan.snapshot[..8];

@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn messages_are_written_in_words_and_ids_as_text() {
         let spec = JobSpec::Ls { snapshot: "0123abcd", path: "/etc".into() };
-        let run = Run { job: JobId([1; 16]), restic_host: "attic", deadline_secs: 60, spec };
+        let run = Run { job: JobId([1; 16]), restic_host: "attic", deadline_secs: 60, spec, for_host: None };
         let shown = written(&command(CommandBody::Run(run)));
         assert_eq!(shown["command"]["body"]["run"]["job"], JobId([1; 16]).to_string());
         assert_eq!(shown["command"]["body"]["run"]["spec"]["ls"]["path"], "/etc");

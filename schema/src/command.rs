@@ -141,12 +141,17 @@ pub struct Run<'a> {
     /// What the job does.
     #[serde(borrow)]
     pub spec: JobSpec<'a>,
+    /// The name of the host whose repository the job works on, when it is another one's: with the credentials that came
+    /// for this job ([`ConfigUpdate::for_job`]), never with the agent's own. `None` = the agent's own repository.
+    pub for_host: Option<&'a str>,
 }
 
 /// New credentials of one slot (`config.update`).
 ///
 /// The everyday slot is stored. The admin slot never is: without a job this only asks whether the agent would take it
-/// for one (its local policy may say no), and carries no secrets.
+/// for one (its local policy may say no), and carries no secrets. The everyday slot with a job holds another host's
+/// credentials: they are for that job alone ([`Run::for_host`]), are never stored, and say nothing of the
+/// agent's own slot. They are answered by [`crate::ReportBody::CredentialsHeld`], or by a refusal of the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigUpdate<'a> {
     /// The slot that the credentials are for.

@@ -131,6 +131,11 @@ pub enum ReportBody<'a> {
         #[serde(borrow)]
         hits: Items<'a, Hit<'a>>,
     },
+    /// The credentials of another host that came for a job are held for it. Where they are not, the job is refused.
+    CredentialsHeld {
+        /// The job that they came for.
+        job: JobId,
+    },
 }
 
 /// How a job ended, and what it did.

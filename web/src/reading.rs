@@ -63,6 +63,17 @@ impl Ctx {
         let id_or_name = id_or_name.to_owned();
         self.read(move |ctx, state| ctx.host(state, &id_or_name)).await
     }
+
+    /// The host that is to do something with a snapshot of this one: another one when it is named.
+    pub(crate) async fn find_runner(&self, source: &Host, named: Option<&str>) -> Result<Host, Problem> {
+        let Some(named) = named.map(str::trim).filter(|named| !named.is_empty()) else {
+            return Ok(source.clone());
+        };
+        self.find_host(named).await.map_err(|problem| match problem.status {
+            StatusCode::NOT_FOUND => Problem::invalid("runner", format!("There is no host {named}.")),
+            _ => problem,
+        })
+    }
 }
 
 impl Reading {

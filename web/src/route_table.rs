@@ -435,6 +435,7 @@ fn api_hosts() -> Vec<Route> {
             )
             .query("path", "the file or folder, absolute. A byte that is no UTF-8 is written as \\xfc")
             .query("format", "`raw`, of a file (when absent); `tar.gz` or `zip`, of a folder")
+            .query("runner", "another host that reads them, by its id or name, with the credentials of this one for this job")
             .answers_as("application/octet-stream"),
         ),
         get("/api/hosts/{host}/folders", Read, folder::of_host).doc(

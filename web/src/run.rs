@@ -119,9 +119,10 @@ pub(crate) async fn restore(
     Path(host): Path<String>,
     Input(body): Input<RestoreBody>,
 ) -> Result<Response<Body>, Problem> {
-    let host = ctx.find_host(&host).await?;
-    let plan = body.plan(&host, host.id)?;
-    let job = ctx.app.fleet.dispatch(host.id, JobRequest::Restore(plan), ctx.by()).await?;
+    let source = ctx.find_host(&host).await?;
+    let runner = ctx.find_runner(&source, body.runner.as_deref()).await?;
+    let plan = body.plan(&runner, source.id)?;
+    let job = ctx.app.fleet.dispatch(runner.id, JobRequest::Restore(plan), ctx.by()).await?;
     Ok(accepted(&ctx, &job))
 }
 

@@ -120,7 +120,7 @@ impl Core {
             Some(Refusal::Expired)
         } else if self.saved.held.is_full() {
             Some(Refusal::QueueFull)
-        } else if !self.saved.slot(Slot::Repo).filled && !self.held_slots.contains(&(job, Slot::Repo)) {
+        } else if !self.has_credentials(run) {
             Some(Refusal::NoCredentials)
         } else if self.store_fails() {
             Some(Refusal::StateFolder)
@@ -154,12 +154,21 @@ impl Core {
                         _ => None,
                     },
                     own: false,
+                    for_other: run.for_host.is_some(),
                     taken_at: self.best_time(),
                 };
                 let behind = self.jobs_before(&ticket);
                 let body = Body::Accepted { job, behind };
                 self.propose(seq, Change::Queued(ticket), Some(body), Safety::OnDisk);
             }
+        }
+    }
+
+    /// A job for another host has what came for it, and any other one what the agent itself has.
+    fn has_credentials(&self, run: &Run<'_>) -> bool {
+        match run.for_host {
+            Some(_) => self.held_slots.contains(&(run.job, Slot::Repo)),
+            None => self.saved.slot(Slot::Repo).filled,
         }
     }
 
@@ -178,6 +187,8 @@ impl Core {
                 self.propose(seq, Change::Ended(job), Some(body), Safety::Kept);
             }
             None if is_new => {
+                // What came for a job that will not come is let go with it.
+                self.held_slots.retain(|(held_for, _)| *held_for != job);
                 self.propose(seq, Change::None, Some(Body::CancelMissed { job }), Safety::Kept);
             }
             None => {}
@@ -204,9 +215,14 @@ impl Core {
             None if slot == Slot::Repo && self.store_fails() => Some(Refusal::StateFolder),
             _ => None,
         };
-        if refused.is_some() {
-            let body = Body::ConfigApplied { slot, revision, refused };
-            self.propose(seq, Change::None, Some(body), Safety::Kept);
+        if let Some(reason) = refused {
+            match for_job.filter(|_| slot == Slot::Repo) {
+                Some(job) => self.refuse(seq, job, reason),
+                None => {
+                    let body = Body::ConfigApplied { slot, revision, refused };
+                    self.propose(seq, Change::None, Some(body), Safety::Kept);
+                }
+            }
             return;
         }
         let filled = credentials.is_some();

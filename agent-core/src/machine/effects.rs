@@ -5,7 +5,7 @@ use crate::{
     Body, Cause, Change, Effect, HeldEntry, Monotonic, PROGRESS_EVERY_MS, RESEND_AFTER_MS, SEND_WINDOW,
     Safety, Ticket, Wake, WakeFor,
 };
-use schema::{JobId, JobKind, Refusal};
+use schema::{JobId, JobKind, Refusal, Slot};
 
 impl Core {
     /// The next thing to do; `None` when there is nothing until the next input.
@@ -148,6 +148,13 @@ impl Core {
         }
         let is_gone = |entry: &&HeldEntry| entry.started_at.is_some() && !self.runs(entry.ticket.job);
         if let Some(entry) = self.saved.held.iter().find(is_gone) {
+            let job = entry.ticket.job;
+            return Some((Change::Ended(job), Body::Finished { job, cause: Cause::Restarted }));
+        }
+        let lacks_slot =
+            |ticket: &Ticket| ticket.for_other && !self.held_slots.contains(&(ticket.job, Slot::Repo));
+        if let Some(entry) = self.saved.held.iter().find(|entry| lacks_slot(&entry.ticket)) {
+            // It was taken before a restart, and its credentials have gone with the process that held them.
             let job = entry.ticket.job;
             return Some((Change::Ended(job), Body::Finished { job, cause: Cause::Restarted }));
         }

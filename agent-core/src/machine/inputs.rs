@@ -108,6 +108,7 @@ impl Core {
                 deadline_secs: 0,
                 group: Some(group),
                 own: true,
+                for_other: false,
                 taken_at: self.best_time(),
             };
             let taken = self.saved.taken;

@@ -205,6 +205,13 @@ impl Core {
         self.running.iter_mut().find(|running| running.job == job && running.ended.is_none())
     }
 
+    /// Forgets the credentials that came for jobs that have not come: after a while without a connection, as nobody knows
+    /// whether they ever will.
+    pub fn forget_waiting_slots(&mut self) {
+        let held = &self.saved.held;
+        self.held_slots.retain(|(job, _)| held.iter().any(|entry| entry.ticket.job == *job));
+    }
+
     /// Whether a job of this kind may be started beside what runs.
     pub(super) fn has_place_for(&self, kind: JobKind) -> bool {
         self.running.iter().all(|running| runs_beside(running.kind, kind))

@@ -24,6 +24,8 @@ impl Core {
         let refused = result.err();
         let body = Body::ConfigApplied { slot, revision, refused };
         match (refused, for_job) {
+            // Of another host's credentials the agent's own slot knows nothing.
+            (Some(reason), Some(job)) if slot == Slot::Repo => self.refuse(seq, job, reason),
             (None, None) if slot == Slot::Repo => {
                 let change = Change::Slot { slot, revision, filled };
                 self.propose(seq, change, Some(body), Safety::OnDisk);
@@ -33,6 +35,10 @@ impl Core {
                     // Whether there is room was looked at before.
                     let _ = self.held_slots.push((job, slot));
                 }
+                let body = match slot {
+                    Slot::Repo => Body::CredentialsHeld { job },
+                    Slot::Admin => body,
+                };
                 self.propose(seq, Change::None, Some(body), Safety::Kept);
             }
             _ => self.propose(seq, Change::None, Some(body), Safety::Kept),

@@ -1,8 +1,8 @@
 use crate::world::{Said, Sent, World};
 use agent_core::{Body, Cause, StopCause, WakeFor};
 use schema::{
-    Class, CommandSeq, Epoch, HeldPhase, Outcome, Refusal, ReportSeq, ServerClock, Slot, SlotRevision,
-    Stream, Timestamp, ToAgent, limits::MAX_HELD_JOBS, report::Trouble,
+    Class, CommandSeq, Epoch, HeldPhase, JobKind, Outcome, Refusal, ReportSeq, ServerClock, Slot,
+    SlotRevision, Stream, Timestamp, ToAgent, limits::MAX_HELD_JOBS, report::Trouble,
 };
 
 fn connected() -> World {
@@ -182,21 +182,107 @@ fn credentials_for_one_job_let_it_run_and_are_forgotten_with_it() {
         for_job: None,
         filled: false,
     });
-    let job = crate::world::job_id(0);
-    world.command(|seq| Sent::Config {
-        seq,
-        slot: Slot::Repo,
-        revision: SlotRevision(6),
-        for_job: Some(job),
-        filled: true,
-    });
-    assert_eq!(world.order_run(0, false), job);
+    let job = world.order_for_other();
     deliver_all(&mut world);
     assert_eq!(world.executing, Some(job));
+    let applied = |world: &World| {
+        world.server.bodies().filter(|body| matches!(body, Body::ConfigApplied { .. })).count()
+    };
+    assert_eq!(applied(&world), 1, "of its own slot another host's credentials say nothing");
+    assert!(world.server.bodies().any(|body| body == Body::CredentialsHeld { job }));
     world.end_job(Outcome::Succeeded, None);
     let next = world.order_run(0, false);
     deliver_all(&mut world);
     assert_eq!(world.endings(next), [Body::Refused { job: next, reason: Refusal::NoCredentials }]);
+    assert_eq!(world.core.saved().slot(Slot::Repo).revision, SlotRevision(5));
+}
+
+#[test]
+fn a_job_for_another_host_never_runs_with_the_agents_own_credentials() {
+    let mut world = connected();
+    let job = world.order_for(0, JobKind::Stats, Some("attic"));
+    deliver_all(&mut world);
+    assert_eq!(world.endings(job), [Body::Refused { job, reason: Refusal::NoCredentials }]);
+}
+
+#[test]
+fn a_job_of_its_own_never_runs_with_credentials_that_came_for_a_job() {
+    let mut world = connected();
+    let (slot, for_job) = (Slot::Repo, Some(crate::world::job_id(0)));
+    for (for_job, revision, filled) in [(None, SlotRevision(5), false), (for_job, SlotRevision(6), true)] {
+        world.command(|seq| Sent::Config { seq, slot, revision, for_job, filled });
+    }
+    let job = world.order_run(0, false);
+    deliver_all(&mut world);
+    assert_eq!(world.endings(job), [Body::Refused { job, reason: Refusal::NoCredentials }]);
+}
+
+#[test]
+fn a_job_for_another_host_is_refused_with_its_credentials_where_the_policy_says_no() {
+    let mut world = connected();
+    world.refuses_other_hosts = true;
+    let job = world.order_for_other();
+    deliver_all(&mut world);
+    assert_eq!(world.endings(job), [Body::Refused { job, reason: Refusal::Policy }]);
+    assert!(world.core.saved().held.is_empty() && world.executing.is_none());
+}
+
+#[test]
+fn a_job_for_another_host_that_waited_when_the_agent_died_has_ended_and_is_not_run() {
+    let mut world = connected();
+    let first = world.order_run(0, false);
+    let for_other = world.order_for_other();
+    let own = world.order_run(0, false);
+    deliver_all(&mut world);
+    world.restart();
+    assert_eq!(world.executing, Some(own));
+    world.settle();
+    for job in [first, for_other] {
+        assert_eq!(world.endings(job), [Body::Finished { job, cause: Cause::Restarted }]);
+    }
+    assert!(!world.executed.contains_key(&for_other));
+}
+
+#[test]
+fn credentials_for_a_job_that_is_cancelled_before_it_comes_are_let_go() {
+    let mut world = connected();
+    let (slot, job) = (Slot::Repo, crate::world::job_id(0));
+    world.command(|seq| Sent::Config {
+        seq,
+        slot,
+        revision: SlotRevision(6),
+        for_job: Some(job),
+        filled: true,
+    });
+    world.order_cancel(job);
+    assert_eq!(world.order_for(0, JobKind::Stats, Some("attic")), job);
+    deliver_all(&mut world);
+    assert!(world.server.bodies().any(|body| body == Body::CancelMissed { job }));
+    assert_eq!(world.endings(job), [Body::Refused { job, reason: Refusal::NoCredentials }]);
+}
+
+#[test]
+fn credentials_for_a_job_that_does_not_come_are_let_go_when_the_driver_has_waited_long_enough() {
+    let mut world = connected();
+    let waits = world.order_run(0, false);
+    let taken = world.order_for_other();
+    deliver_all(&mut world);
+    let (slot, job) = (Slot::Repo, crate::world::job_id(world.server.runs.len()));
+    world.command(|seq| Sent::Config {
+        seq,
+        slot,
+        revision: SlotRevision(6),
+        for_job: Some(job),
+        filled: true,
+    });
+    deliver_all(&mut world);
+    world.core.forget_waiting_slots();
+    assert_eq!(world.order_for(0, JobKind::Stats, Some("attic")), job);
+    deliver_all(&mut world);
+    assert_eq!(world.endings(job), [Body::Refused { job, reason: Refusal::NoCredentials }]);
+    assert_eq!(world.executing, Some(waits));
+    world.end_job(Outcome::Succeeded, None);
+    assert_eq!(world.executing, Some(taken), "what was taken keeps its own");
 }
 
 #[test]

@@ -14,10 +14,28 @@ const SKIPPED: u64 = 16;
 /// What the server sends, owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
-    Run { seq: CommandSeq, job: JobId, expires_at: Timestamp, deadline_secs: u32, kind: JobKind },
-    Cancel { seq: CommandSeq, job: JobId },
-    Config { seq: CommandSeq, slot: Slot, revision: SlotRevision, for_job: Option<JobId>, filled: bool },
-    Ack { through: ReportSeq },
+    Run {
+        seq: CommandSeq,
+        job: JobId,
+        expires_at: Timestamp,
+        deadline_secs: u32,
+        kind: JobKind,
+        for_host: Option<&'static str>,
+    },
+    Cancel {
+        seq: CommandSeq,
+        job: JobId,
+    },
+    Config {
+        seq: CommandSeq,
+        slot: Slot,
+        revision: SlotRevision,
+        for_job: Option<JobId>,
+        filled: bool,
+    },
+    Ack {
+        through: ReportSeq,
+    },
 }
 
 impl Sent {
@@ -84,6 +102,7 @@ pub(crate) struct World {
     pub(crate) persists: u64,
     pub(crate) crash_at: Option<(u64, Crash)>,
     pub(crate) disk_fails: bool,
+    pub(crate) refuses_other_hosts: bool,
     /// Whether the server's answer to a hello tells the time.
     pub(crate) tells_time: bool,
     /// How far the machine's clock is ahead of the server's.
@@ -120,6 +139,7 @@ impl World {
             persists: 0,
             crash_at: None,
             disk_fails: false,
+            refuses_other_hosts: false,
             tells_time: true,
             clock_off_ms: 0,
             disk_fails_at: None,
@@ -202,9 +222,26 @@ impl World {
     }
 
     pub(crate) fn order(&mut self, deadline_secs: u32, kind: JobKind) -> JobId {
+        self.order_for(deadline_secs, kind, None)
+    }
+
+    /// A job on the repository of another host, after the credentials for it.
+    pub(crate) fn order_for_other(&mut self) -> JobId {
+        let for_job = Some(job_id(self.server.runs.len()));
+        let (slot, revision) = (Slot::Repo, SlotRevision(6));
+        self.command(|seq| Sent::Config { seq, slot, revision, for_job, filled: true });
+        self.order_for(0, JobKind::Stats, Some("attic"))
+    }
+
+    pub(crate) fn order_for(
+        &mut self,
+        deadline_secs: u32,
+        kind: JobKind,
+        for_host: Option<&'static str>,
+    ) -> JobId {
         let job = job_id(self.server.runs.len());
         let expires_at = self.server_now().plus_ms(24 * 3_600_000);
-        self.command(|seq| Sent::Run { seq, job, expires_at, deadline_secs, kind });
+        self.command(|seq| Sent::Run { seq, job, expires_at, deadline_secs, kind, for_host });
         let _ = self.kinds.insert(job, kind);
         job
     }
@@ -240,7 +277,7 @@ impl World {
         };
         let command = |seq, expires_at, body| ToAgent::Command(Command { seq, expires_at, body });
         let message = match sent.clone() {
-            Sent::Run { seq, job, expires_at, deadline_secs, kind } => {
+            Sent::Run { seq, job, expires_at, deadline_secs, kind, for_host } => {
                 let path = OsText::new(b"/a");
                 let spec = match kind {
                     JobKind::Unlock => JobSpec::Unlock { all: false },
@@ -248,7 +285,7 @@ impl World {
                     JobKind::Download => JobSpec::Download { snapshot: "5b1e2f00", path, archive: false },
                     _ => JobSpec::Stats,
                 };
-                let run = Run { job, restic_host: "h", deadline_secs, spec };
+                let run = Run { job, restic_host: "h", deadline_secs, spec, for_host };
                 command(seq, expires_at, CommandBody::Run(run))
             }
             Sent::Cancel { seq, job } => command(seq, Timestamp(u64::MAX), CommandBody::Cancel { job }),
@@ -360,7 +397,12 @@ impl World {
             Effect::Persist(record) => self.persist(record),
             Effect::StoreSlot { slot, revision, for_job } => {
                 let is_stored = for_job.is_none() && slot == Slot::Repo;
-                let result = if self.disk_fails && is_stored { Err(Refusal::StateFolder) } else { Ok(()) };
+                let is_of_other = for_job.is_some() && slot == Slot::Repo;
+                let result = match () {
+                    () if self.disk_fails && is_stored => Err(Refusal::StateFolder),
+                    () if self.refuses_other_hosts && is_of_other => Err(Refusal::Policy),
+                    () => Ok(()),
+                };
                 if result.is_ok() && is_stored {
                     self.filled[slot as usize] = (revision, true);
                 }

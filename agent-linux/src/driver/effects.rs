@@ -6,6 +6,7 @@ use crate::{
     link::{self, Link},
     logger,
     platform::VERSION,
+    policy::Policy,
     reports::{self, Content},
 };
 use agent_core::{Body, Cause, Change, Effect, Record, Stored};
@@ -133,7 +134,12 @@ impl Driver {
     fn store_slot(&mut self, slot: Slot, revision: SlotRevision, for_job: Option<JobId>) {
         let credentials = self.at_hand.credentials.take();
         let (word, result) = match (slot, for_job) {
-            (Slot::Admin, _) if !self.takes_admin_slot() => ("refused", Err(Refusal::Policy)),
+            (Slot::Admin, _) if !self.allows(|policy| policy.allows_admin_slot) => {
+                ("refused", Err(Refusal::Policy))
+            }
+            (Slot::Repo, Some(_)) if !self.allows(|policy| policy.other_hosts) => {
+                ("of another host, refused", Err(Refusal::Policy))
+            }
             (_, Some(job)) => {
                 self.slots.hold(job, slot, credentials);
                 ("held for one job", Ok(()))
@@ -152,9 +158,9 @@ impl Driver {
         self.core.handle_slot_stored(result, clock::now());
     }
 
-    fn takes_admin_slot(&mut self) -> bool {
+    fn allows(&mut self, what: impl Fn(&Policy) -> bool) -> bool {
         match self.options.policy.load() {
-            Ok(policy) => policy.allows_admin_slot,
+            Ok(policy) => what(&policy),
             Err(error) => {
                 self.fail(error.to_string());
                 false
@@ -266,7 +272,7 @@ const fn refusal_detail(reason: Refusal) -> &'static str {
         Refusal::QueueFull => "the agent holds as many jobs as it can",
         Refusal::Expired => "it came too late, by the server's clock, or after a later command",
         Refusal::AlreadyStarted => "this job came before",
-        Refusal::Policy => "the local policy forbids it",
+        Refusal::Policy => "it lets nothing be done for other hosts; to change that: other_hosts = true",
         Refusal::Unsupported => "this agent can't do it",
         Refusal::NoCredentials => "the agent has no repository credentials",
         Refusal::StateFolder => "the agent's state folder can't be written: is its disk full or read-only?",

@@ -9,7 +9,9 @@ use crate::{
 };
 use agent_core::Now;
 use rumqttc::Publish;
-use schema::{CommandBody, CommandSeq, HostTopic, OpenError, Sealed, Timestamp, ToAgent, Topic, envelope};
+use schema::{
+    Command, CommandBody, CommandSeq, HostTopic, OpenError, Sealed, Timestamp, ToAgent, Topic, envelope,
+};
 use zeroize::Zeroizing;
 
 /// How a command begins, whatever its body is: the variant of [`ToAgent`], the number, the expiry.
@@ -31,6 +33,22 @@ impl Driver {
         self.look_at_room(now);
         self.flush_logs();
         self.look_at_plan();
+        self.look_at_slots(now);
+    }
+
+    /// Credentials that came for a job, and then the connection went: without the job they are not kept for long.
+    fn look_at_slots(&mut self, now: Now) {
+        const KEPT_MS: u64 = 600_000;
+        let is_away = self.away_since.is_some_and(|since| now.mono.ms_since(since) >= KEPT_MS);
+        if is_away && self.slots.holds_any() {
+            self.forget_waiting_slots();
+        }
+    }
+
+    fn forget_waiting_slots(&mut self) {
+        self.core.forget_waiting_slots();
+        let held = &self.core.saved().held;
+        self.slots.forget_unless(|job| held.iter().any(|entry| entry.ticket.job == job));
     }
 
     /// A job fills disks, and may write nothing here until its end: that would be told too late.
@@ -168,11 +186,20 @@ impl Driver {
                         None
                     }
                 };
-                (seq, self.core.handle_message(&message, now))
+                let result = self.core.handle_message(&message, now);
+                if let ToAgent::Command(Command { body: CommandBody::Cancel { job }, .. }) = message
+                    && !self.core.saved().held.iter().any(|entry| entry.ticket.job == job)
+                {
+                    // It will not come any more.
+                    self.slots.forget(job);
+                }
+                (seq, result)
             }
             Err(error) => match postcard::take_from_bytes::<CommandHead>(plain) {
                 Ok(((0, seq, _), _)) => {
                     self.fail(format!("command {seq}: {error}"));
+                    // It may have been the job that some came for.
+                    self.forget_waiting_slots();
                     (Some(seq), self.core.handle_not_understood(seq, now))
                 }
                 _ => {

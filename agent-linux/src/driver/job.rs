@@ -31,16 +31,17 @@ const fn slots_for(kind: JobKind) -> &'static [Slot] {
 
 impl Driver {
     pub(super) fn start(&mut self, job: JobId) {
-        let kind = self
-            .core
-            .saved()
-            .held
-            .iter()
-            .find(|entry| entry.ticket.job == job)
-            .map_or(JobKind::Probe, |entry| entry.ticket.kind);
+        let ticket = self.core.saved().held.iter().find(|entry| entry.ticket.job == job);
+        let (kind, for_other) =
+            ticket.map_or((JobKind::Probe, false), |entry| (entry.ticket.kind, entry.ticket.for_other));
         logger::info(format_args!("job {job} starts: {}", kind.as_str()));
         let is_download = kind == JobKind::Download;
-        let found = slots_for(kind).iter().find_map(|&slot| Some((slot, self.slots.for_job(job, slot)?)));
+        let slots = if for_other { &[Slot::Repo] } else { slots_for(kind) };
+        let found = slots.iter().find_map(|&slot| {
+            let found =
+                if for_other { self.slots.held_for(job, slot) } else { self.slots.for_job(job, slot) };
+            Some((slot, found?))
+        });
         let (slot, credentials) = found.map_or((None, None), |(slot, found)| (Some(slot), Some(found)));
         let everyday = if slot == Some(Slot::Admin) { self.slots.for_job(job, Slot::Repo) } else { None };
         let work = Work {

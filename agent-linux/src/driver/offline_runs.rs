@@ -96,7 +96,13 @@ impl Driver {
             return;
         }
         let job = JobId::new(self.best_time(), bytes);
-        let run = Run { job, restic_host: plan.restic_host, deadline_secs: 0, spec: JobSpec::Backup(group) };
+        let run = Run {
+            job,
+            restic_host: plan.restic_host,
+            deadline_secs: 0,
+            spec: JobSpec::Backup(group),
+            for_host: None,
+        };
         let Some(run) = encoding::encode(&run) else { return };
         // Said once for an occurrence, not at each look.
         let is_told = self.told_due.as_ref() == Some(&due);

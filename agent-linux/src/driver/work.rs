@@ -30,7 +30,7 @@ impl Work {
         events: mpsc::Sender<JobEvent>,
         mut control: mpsc::Receiver<Control>,
     ) -> JobEnd {
-        let Self { run, credentials, everyday, policy, places, known } = self;
+        let Self { run, credentials, everyday, policy, places, mut known } = self;
         let Ok(run) = schema::decode::<Run<'_>>(&run) else {
             return not_run(
                 known,
@@ -46,7 +46,7 @@ impl Work {
         if credentials.is_none() && kind == JobKind::Prune && !policy.allows_admin_slot {
             return not_run(known, Class::Policy, NO_ADMIN_SLOT);
         }
-        if let Some(message) = policy.refuses(&run.spec) {
+        if let Some(message) = policy.refuses(&run.spec, run.for_host) {
             return not_run(known, Class::Policy, &message);
         }
         let slots = [credentials.as_ref(), everyday.as_ref()];
@@ -62,7 +62,7 @@ impl Work {
         if let JobSpec::Browse { path } = &run.spec {
             return browse(*path, &policy, known, &events).await;
         }
-        let places = policy.within_limits(places);
+        let mut places = policy.within_limits(places);
         let command = match &run.spec {
             JobSpec::Backup(backup) => command_of(backup, &policy),
             _ => None,
@@ -76,6 +76,13 @@ impl Work {
             Ok(found) => found,
             Err(message) => return not_run(known, Class::Policy, &message),
         };
+        // What is found out of another host's repository is nobody's here, and nothing of it stays.
+        let own = run.for_host.zip(credentials.as_ref()).map(|(_, credentials)| {
+            (
+                places.apart(kind),
+                core::mem::replace(&mut known.figures, restic::Figures::at(&credentials.url)),
+            )
+        });
         let order = JobOrder {
             spec,
             command,
@@ -89,7 +96,7 @@ impl Work {
             places: &places,
             known,
         };
-        match spec {
+        let end = match spec {
             JobSpec::Backup(backup) => {
                 let end = run_between_hooks(order, &backup, &policy, &events, &mut control).await;
                 match sources.and_then(|sources| sources.moved(&policy)) {
@@ -98,6 +105,14 @@ impl Work {
                 }
             }
             _ => restic::run_job(order, &events, &mut control).await,
+        };
+        match own {
+            Some((apart, figures)) => {
+                // What can't be removed is tried again at the next start.
+                let _ = restic::clear_aside(apart).await;
+                end.of_another_host(figures)
+            }
+            None => end,
         }
     }
 }

@@ -87,6 +87,14 @@ fn allows(policy: &Policy) -> Vec<String> {
             if policy.downloads { "files of snapshots are sent to the server" } else { "refused" }
         ),
         format!(
+            "For other hosts: {}",
+            if policy.other_hosts {
+                "restores what they have saved into folders of this machine, with their credentials"
+            } else {
+                "nothing"
+            }
+        ),
+        format!(
             "Credentials that may delete: {}",
             if policy.allows_admin_slot { "taken, for one job at a time" } else { "refused" }
         ),

@@ -7,6 +7,7 @@
 //! restore_targets = ["/srv/restored"]     # and in these
 //! restore_in_place = false                # never to where it was, over what is there
 //! download = false                        # no file of a snapshot is sent to a browser
+//! other_hosts = true                      # what other hosts have saved may be restored here
 //! admin_slot = false                      # no credentials that may delete: no prune from here
 //! limit_upload = 2000                     # KiB a second
 //! limit_download = 0                      # 0 = no limit
@@ -69,6 +70,7 @@ impl Policy {
             restore_in_place: false,
             // The server has the password of the repository: it could read there what is downloaded.
             downloads: true,
+            other_hosts: false,
             repositories: Vec::new(),
             state_dir: state_dir.to_owned(),
             file: file.to_owned(),
@@ -195,6 +197,7 @@ struct Text {
     restore_targets: Vec<PathBuf>,
     restore_in_place: bool,
     download: bool,
+    other_hosts: bool,
     admin_slot: bool,
     limit_upload: u32,
     limit_download: u32,
@@ -217,6 +220,7 @@ impl Default for Text {
             restore_targets: Vec::new(),
             restore_in_place: false,
             download: true,
+            other_hosts: false,
             admin_slot: true,
             limit_upload: 0,
             limit_download: 0,
@@ -273,6 +277,7 @@ pub(super) fn parse(text: &str, state_dir: &Path, file: &Path) -> Result<Policy,
         restore_targets: restore_roots("restore_targets", text.restore_targets, state_dir)?,
         restore_in_place: text.restore_in_place,
         downloads: text.download,
+        other_hosts: text.other_hosts,
         limits: Limits {
             upload_kib: text.limit_upload,
             download_kib: text.limit_download,

@@ -4,8 +4,11 @@ use super::{
     Here, Policy, check::find_ionice, in_words, is_within, own_state::OWN_STATE, roots::has_steps_up, when,
 };
 use crate::{platform, restic::Places};
-use schema::{JobKind, JobSpec, OsText, job::COMMAND_SOURCE};
+use schema::{JobKind, JobSpec, OsText, RestoreTarget, job::COMMAND_SOURCE};
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path};
+
+const NO_DOWNLOADS: &str =
+    "This machine's own policy lets nothing be downloaded. To change that: download in its policy file.";
 
 impl Policy {
     /// The places that restic is run with, and what it may take of the machine.
@@ -23,9 +26,12 @@ impl Policy {
         }
     }
 
-    /// Why this job is not allowed here, at no time.
+    /// Why this job is not allowed here, at no time; `for_host`: it works on the repository of the host of this name.
     #[must_use]
-    pub fn refuses(&self, spec: &JobSpec<'_>) -> Option<String> {
+    pub fn refuses(&self, spec: &JobSpec<'_>, for_host: Option<&str>) -> Option<String> {
+        if let Some(host) = for_host {
+            return self.refuses_for(host, spec);
+        }
         match spec {
             JobSpec::Backup(backup) => {
                 let hooks = backup.hooks_before.iter().chain(backup.hooks_after.iter());
@@ -53,10 +59,30 @@ impl Policy {
         }
     }
 
+    /// Why this job is not done for another host. What that has saved is none of this machine's files: it comes into
+    /// folders as of one's own restores, and never to where files of the same name may lie here.
+    fn refuses_for(&self, host: &str, spec: &JobSpec<'_>) -> Option<String> {
+        if !self.other_hosts {
+            return Some(format!(
+                "This machine's own policy lets nothing be done for other hosts, as here for {host}. To change that: other_hosts in its policy file."
+            ));
+        }
+        match spec {
+            JobSpec::Restore(restore) if restore.target == RestoreTarget::Original => Some(format!(
+                "What {host} has saved is not restored to the original places of this machine, which holds files of its own there: restore it into a folder."
+            )),
+            JobSpec::Restore(restore) => self.restore_to(restore).err(),
+            JobSpec::Download { .. } => (!self.downloads).then(|| NO_DOWNLOADS.to_owned()),
+            _ => Some(format!(
+                "For another host, as here for {host}, files are restored and downloaded, and nothing else is done."
+            )),
+        }
+    }
+
     /// Why this file or folder of a snapshot is not sent to the server.
     fn refuses_download(&self, path: OsText<'_>) -> Option<String> {
         if !self.downloads {
-            return Some("This machine's own policy lets nothing be downloaded. To change that: download in its policy file.".to_owned());
+            return Some(NO_DOWNLOADS.to_owned());
         }
         let asked = Path::new(OsStr::from_bytes(path.as_bytes()));
         if self.is_in_state(asked) {
@@ -135,7 +161,7 @@ fn names<'n>(has: &str, names: impl Iterator<Item = &'n String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::{super::file, *};
-    use schema::{Items, job::BackupSpec};
+    use schema::{Items, Overwrite, job::BackupSpec, restore::RestoreSpec};
 
     fn policy(text: &str) -> Policy {
         file::parse(text, Path::new("/nowhere/state"), Path::new("/nowhere/policy.toml")).unwrap()
@@ -177,7 +203,7 @@ mod tests {
             (&["command:rm"], &[], Some("has no command rm; it has db")),
             (&["/nowhere/photos"], &["dump", "/bin/sh"], Some("has no hook /bin/sh; it has dump")),
         ] {
-            let refused = policy.refuses(&backup(includes, hooks, &mut room));
+            let refused = policy.refuses(&backup(includes, hooks, &mut room), None);
             assert_eq!(refused.is_some(), said.is_some(), "{includes:?}: {refused:?}");
             assert!(refused.unwrap_or_default().contains(said.unwrap_or_default()));
         }
@@ -186,7 +212,7 @@ mod tests {
     #[test]
     fn a_download_is_held_to_the_key_and_to_the_source_roots() {
         let asked = |policy: &Policy, path: &str| {
-            policy.refuses(&JobSpec::Download { snapshot: "0", path: path.into(), archive: false })
+            policy.refuses(&JobSpec::Download { snapshot: "0", path: path.into(), archive: false }, None)
         };
         let open = policy("");
         assert_eq!(asked(&open, "/etc/fstab"), None);
@@ -203,9 +229,47 @@ mod tests {
     }
 
     #[test]
+    fn for_another_host_files_are_restored_into_folders_and_sent_where_the_owner_lets_it_and_nothing_else() {
+        let restore = |target| {
+            JobSpec::Restore(RestoreSpec {
+                snapshot: "0",
+                paths: Items::EMPTY,
+                target,
+                overwrite: Overwrite::Never,
+                delete: false,
+                verify: true,
+                dry_run: false,
+            })
+        };
+        let base = || restore(RestoreTarget::NewFolder { within: "".into() });
+        let download = JobSpec::Download { snapshot: "0", path: "/etc/fstab".into(), archive: false };
+        let closed = policy("restore_in_place = true");
+        for spec in [base(), download, JobSpec::Probe] {
+            assert!(closed.refuses(&spec, Some("attic")).is_some_and(|said| said.contains("other_hosts in")));
+        }
+        assert_eq!(closed.refuses(&base(), None), None);
+        // Its own source roots say nothing of another machine's files.
+        let open = policy("other_hosts = true\nrestore_in_place = true\nsource_roots = ['/nowhere/photos']");
+        assert_eq!(open.refuses(&base(), Some("attic")), None);
+        assert_eq!(open.refuses(&download, Some("attic")), None);
+        let refused = |spec| open.refuses(&spec, Some("attic")).unwrap_or_default();
+        assert!(refused(restore(RestoreTarget::Original)).contains("files of its own"));
+        assert!(
+            refused(restore(RestoreTarget::Folder { path: "/srv/x".into() })).contains("restore_targets")
+        );
+        for spec in [JobSpec::Probe, JobSpec::Prune { dry_run: false }, JobSpec::Snapshots, JobSpec::Stats] {
+            assert!(refused(spec).contains("nothing else"), "{spec:?}");
+        }
+        let sends_nothing = policy("other_hosts = true\ndownload = false");
+        assert!(
+            sends_nothing.refuses(&download, Some("attic")).is_some_and(|said| said.contains("download in"))
+        );
+    }
+
+    #[test]
     fn a_path_with_steps_upwards_is_refused_for_it_can_mean_two() {
         let mut room = [[0; 256]; 2];
-        let refused = Policy::default().refuses(&backup(&["/usr", "/usr/../usr"], &[], &mut room));
+        let refused = Policy::default().refuses(&backup(&["/usr", "/usr/../usr"], &[], &mut room), None);
         assert!(refused.is_some_and(|said| said.contains("/usr/../usr has steps upwards")));
     }
 

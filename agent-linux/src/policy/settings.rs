@@ -19,6 +19,8 @@ pub struct Policy {
     pub restore_in_place: bool,
     /// Whether files of a snapshot are sent to whoever downloads them from the server.
     pub downloads: bool,
+    /// Whether files of other hosts are restored and sent from here, with those hosts' credentials.
+    pub other_hosts: bool,
     /// Where backups may go; empty = anywhere but into folders of the system.
     pub repositories: Vec<Pattern>,
     /// The agent's state folder, which holds its keys: nothing is backed up, looked into or restored there.

@@ -1,6 +1,7 @@
 //! What a running job says, what may be asked of it meanwhile, and how it ended.
 
 use super::{
+    figures::Figures,
     find::HitSeen,
     order::CarriedOver,
     summary::{EntrySeen, JobSummary, SnapshotSeen},
@@ -90,4 +91,16 @@ pub struct JobEnd {
     pub known: CarriedOver,
     /// Whether the repository's figures are worth telling.
     pub figures_changed: bool,
+}
+
+impl JobEnd {
+    /// Of a job on another host's repository: what it has found out says nothing of the agent's own, whose figures these
+    /// are.
+    pub(crate) fn of_another_host(self, figures: Figures) -> Self {
+        let summary = match self.summary {
+            JobSummary::HostKey { .. } => JobSummary::None,
+            summary => summary,
+        };
+        Self { known: CarriedOver { figures, ..self.known }, figures_changed: false, summary, ..self }
+    }
 }

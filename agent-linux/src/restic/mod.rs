@@ -90,7 +90,7 @@ pub use find::{FoundEntry, HitSeen};
 pub use job::run_job;
 pub(crate) use lines::{Lines, log_line};
 pub use order::{CarriedOver, CommandSource, JobOrder, Places, RestoreTo, Walked};
-pub(crate) use scratch::{clear, clear_scratch};
+pub(crate) use scratch::{clear, clear_aside, clear_scratch};
 pub use secrets::Credentials;
 pub use summary::{
     BackupDone, DrillDone, EntrySeen, ForgetCount, JobSummary, RestoreDone, SnapshotSeen, SourceSeen,

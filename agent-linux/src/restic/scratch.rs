@@ -1,19 +1,45 @@
-//! The folder that a drill restores into: in the agent's state folder or where its policy says, taken away at the end of the drill, before the
-//! next one, and at the agent's start, should it have died in the middle.
+//! Folders that are there for one job: that which a drill restores into, in the agent's state folder or where its policy
+//! says, and those in the state folder in which restic keeps what it caches of another host's repository. They are taken
+//! away at the end of the job (the drill's before the next one, too), and at the agent's start, should it have died in the
+//! middle.
 
+use super::order::Places;
 use crate::logger;
+use schema::JobKind;
 use std::{
     fs::{self, Permissions},
     io,
     os::unix::fs::PermissionsExt as _,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-/// Takes away what a drill left there when its agent died.
-pub(crate) fn clear_scratch(folder: &Path) {
-    if let Err(error) = clear(folder) {
-        logger::warn(format_args!("{}, which a drill left, can't be removed: {error}", folder.display()));
+/// The names of those for another host's repository: of a job, and of a download that runs beside it.
+const OTHER_HOST: [&str; 2] = ["other-host", "other-host-download"];
+
+/// Takes away what jobs left in this state folder, and a drill in this one, when their agent died.
+pub(crate) fn clear_scratch(state: &Path, drill: Option<PathBuf>) {
+    for folder in OTHER_HOST.into_iter().map(|name| state.join(name)).chain(drill) {
+        if let Err(error) = clear(&folder) {
+            logger::warn(format_args!("{}, which a job left, can't be removed: {error}", folder.display()));
+        }
     }
+}
+
+impl Places {
+    /// From now on restic's cache and its temporary files lie in a folder of their own, which this gives.
+    pub(crate) fn apart(&mut self, kind: JobKind) -> PathBuf {
+        let folder = self.home.join(OTHER_HOST[usize::from(kind == JobKind::Download)]);
+        (self.cache, self.temp) = (folder.join("cache"), folder.join("tmp"));
+        folder
+    }
+}
+
+/// The same as [`clear`], off the agent's own thread. What can't be removed is logged, and given.
+pub(crate) async fn clear_aside(folder: PathBuf) -> Result<(), String> {
+    let cleared = tokio::task::spawn_blocking(move || {
+        clear(&folder).map_err(|error| format!("{} can't be removed: {error}", folder.display()))
+    });
+    cleared.await.unwrap_or(Ok(())).inspect_err(|error| logger::warn(format_args!("{error}")))
 }
 
 /// Takes it away with all that is in it; not being there is fine.

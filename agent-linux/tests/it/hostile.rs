@@ -7,7 +7,7 @@
 use crate::program::{Agent, Scene};
 use schema::{
     Class, CommandBody, ConfigUpdate, Credentials, Items, JobId, JobKind, JobSpec, Keep, OsText, Outcome,
-    Overwrite, RestoreTarget, Run, Slot, SlotRevision,
+    Overwrite, Refusal, ReportBody, RestoreTarget, Run, Slot, SlotRevision,
     job::{BackupSpec, DrillSpec, FindSpec, ForgetGroup},
     restore::RestoreSpec,
 };
@@ -228,7 +228,7 @@ impl Attack {
         self.number += 1;
         let job = JobId([self.number; 16]);
         self.jobs.insert(spec.kind());
-        self.send(CommandBody::Run(Run { job, restic_host, deadline_secs: 120, spec }));
+        self.send(CommandBody::Run(Run { job, restic_host, deadline_secs: 120, spec, for_host: None }));
         self.scene.finished(job)
     }
 
@@ -256,6 +256,39 @@ impl Attack {
             credentials: Some(credentials),
         };
         self.send(CommandBody::ConfigUpdate(update));
+    }
+
+    /// For another host, with credentials that come for this one job; `None` = the policy refuses these.
+    fn run_for_other(&mut self, url: &str, spec: JobSpec<'_>) -> Option<End> {
+        self.number += 1;
+        let job = JobId([self.number; 16]);
+        let credentials = Credentials {
+            url,
+            username: "",
+            password: "",
+            repo_password: "pw-planted",
+            ca: "",
+            host_keys: "",
+            env: Items::EMPTY,
+        };
+        self.send(CommandBody::ConfigUpdate(ConfigUpdate {
+            slot: Slot::Repo,
+            revision: SlotRevision(9),
+            for_job: Some(job),
+            credentials: Some(credentials),
+        }));
+        let for_host = Some("other");
+        self.send(CommandBody::Run(Run { job, restic_host: "attic", deadline_secs: 120, spec, for_host }));
+        self.scene.report(|report| match report.body {
+            ReportBody::Finished(end) if end.job == job => {
+                Some(Some((end.outcome, end.class, end.message.to_owned())))
+            }
+            ReportBody::Refused { job: refused, reason, .. } if refused == job => {
+                assert_eq!(reason, Refusal::Policy);
+                Some(None)
+            }
+            _ => None,
+        })
     }
 
     #[track_caller]
@@ -541,8 +574,10 @@ fn without_a_policy_the_least_holds() {
     for url in [attack.at("state/repo"), base, attack.at("").trim_end_matches('/').to_owned()] {
         attack.repository_is_refused(&url, None, "own folders");
     }
-    // With credentials that may delete, it deletes.
+    // Nothing is done with another host's credentials: they are not even held.
     let repo = attack.at("repo");
+    assert_eq!(attack.run_for_other(&repo, JobSpec::Restore(restore(&id, ""))), None);
+    // With credentials that may delete, it deletes.
     let (outcome, _, message) = attack.run_as_admin(&repo, JobSpec::Prune { dry_run: false });
     assert_eq!(outcome, Outcome::Succeeded, "{message}");
     attack.ends();
@@ -614,6 +649,46 @@ fn with_a_policy_valid_commands_do_no_more_than_it_lets_them() {
     let (outcome, class, message) = attack.run_as_admin(&repo, JobSpec::Prune { dry_run: false });
     assert_eq!((outcome, class), (Outcome::Failed, Some(Class::Policy)), "{message}");
     attack.ends();
+}
+
+#[test]
+fn for_other_hosts_files_are_restored_into_folders_and_nothing_else_is_done() {
+    fn refused(attack: &mut Attack, url: &str, spec: JobSpec<'_>, says: &str) {
+        let (outcome, class, message) = attack.run_for_other(url, spec).expect("its credentials are held");
+        assert_eq!((outcome, class), (Outcome::Failed, Some(Class::Policy)), "{spec:?}: {message}");
+        assert!(message.contains(says), "{spec:?}: {message}");
+    }
+    let mut attack = Attack::start(Some(|at| {
+        let at = at.display();
+        format!("other_hosts = true\nrestore_in_place = true\nrepositories = ['{at}/repo', '{at}/own']\n")
+    }));
+    let inside = text(&attack.photos);
+    let (outcome, _, message) = attack.backup(&[&inside], &[], &[]);
+    assert_eq!(outcome, Outcome::Succeeded, "{message}");
+    let (id, _) = attack.stolen();
+    // What is the agent's own from now on has no repository in it.
+    let (theirs, own) = (attack.at("repo"), attack.at("own"));
+    attack.use_repository(&own, None);
+    let before = attack.machine();
+    for kind in JobKind::ALL {
+        let mut room = [0; 512];
+        let includes = Items::write([inside.as_str()], &mut room).expect("fits");
+        if !matches!(kind, JobKind::Restore | JobKind::Download) {
+            refused(&mut attack, &theirs, plain_job(kind, includes), "nothing else");
+        }
+    }
+    refused(&mut attack, &theirs, JobSpec::Restore(restore(&id, "/")), "files of its own");
+    refused(&mut attack, &theirs, JobSpec::Restore(restore(&id, "/etc")), "restore_targets");
+    let elsewhere = attack.at("elsewhere");
+    refused(&mut attack, &elsewhere, JobSpec::Restore(restore(&id, "")), "repositories");
+    let base = attack.at("state-restored");
+    let restored = attack.run_for_other(&theirs, JobSpec::Restore(restore(&id, ""))).expect("held");
+    assert_eq!(restored.0, Outcome::Succeeded, "{restored:?}");
+    assert!(one_restored(&base).join(&inside[1..]).join("0").exists());
+    assert!(attack.machine() == before, "nothing else was written");
+    // Its own slot is as it was.
+    let (_, class, message) = attack.run(JobSpec::Snapshots);
+    assert_eq!(class, Some(Class::RepoMissing), "{message}");
 }
 
 #[test]

@@ -108,6 +108,7 @@ fn ticket(number: u8) -> Ticket {
         deadline_secs: 0,
         group: None,
         own: false,
+        for_other: false,
         taken_at: Timestamp(5),
     }
 }

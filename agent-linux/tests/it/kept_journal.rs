@@ -91,6 +91,7 @@ fn ticket() -> Ticket {
         deadline_secs: 3_600,
         group: Some(GroupKey::of("files")),
         own: true,
+        for_other: true,
         taken_at: Timestamp(5),
     }
 }
@@ -120,6 +121,7 @@ fn enums() -> String {
         Body::NotUnderstood { .. } => Body::NotUnderstood { seq: CommandSeq(9) },
         Body::CancelMissed { .. } => Body::CancelMissed { job: JOB },
         Body::Trouble(_) => Body::Trouble(Trouble::StateFolder),
+        Body::CredentialsHeld { .. } => Body::CredentialsHeld { job: JOB },
     });
     each!(written, Cause {
         Cause::Ran { .. } => ran,

@@ -134,7 +134,13 @@ impl Scene {
 
     pub(crate) fn run(&mut self, number: u8, spec: JobSpec<'_>) -> JobId {
         let job = JobId([number; 16]);
-        self.send(CommandBody::Run(Run { job, restic_host: "attic", deadline_secs: 120, spec }));
+        self.send(CommandBody::Run(Run {
+            job,
+            restic_host: "attic",
+            deadline_secs: 120,
+            spec,
+            for_host: None,
+        }));
         job
     }
 
@@ -158,7 +164,7 @@ impl Scene {
     }
 
     /// Waits for the next report, in order; commits and acks it.
-    fn report<T>(&mut self, take: impl Fn(&Report<'_>) -> Option<T>) -> T {
+    pub(crate) fn report<T>(&mut self, take: impl Fn(&Report<'_>) -> Option<T>) -> T {
         loop {
             let next = self.committed.next();
             let found = self.server.wait_host(&self.identity, HostTopic::Evt, |plain| {
@@ -347,7 +353,13 @@ fn a_running_backup_is_cancelled_and_the_same_command_never_runs_again() {
     // The same command again, under its old number: silence. The next job's reports follow at once.
     scene.send_as(
         CommandSeq(2),
-        CommandBody::Run(Run { job, restic_host: "attic", deadline_secs: 0, spec: JobSpec::Stats }),
+        CommandBody::Run(Run {
+            job,
+            restic_host: "attic",
+            deadline_secs: 0,
+            spec: JobSpec::Stats,
+            for_host: None,
+        }),
     );
     let next = scene.run(5, JobSpec::Snapshots);
     let bodies = scene.report(|report| match report.body {

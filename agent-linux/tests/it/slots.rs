@@ -118,3 +118,25 @@ fn what_is_held_for_a_job_is_for_that_job_only_and_never_on_disk() {
     slots.forget(one);
     assert_eq!(slots.for_job(one, Slot::Admin), None);
 }
+
+#[test]
+fn what_is_held_for_a_job_for_another_host_is_neither_stored_nor_given_to_a_job_of_its_own() {
+    let (folder, state) = state();
+    let mut slots = Slots::open(&state).expect("opens");
+    slots.store(Slot::Repo, SlotRevision(1), Some(credentials("own"))).expect("stored");
+    let (one, other) = (JobId([1; 16]), JobId([2; 16]));
+    let files = || fs::read_dir(folder.path().join("state")).expect("a folder").count();
+    let before = files();
+    slots.hold(one, Slot::Repo, Some(credentials("another's")));
+    assert_eq!(files(), before);
+    assert_eq!(slots.held_for(one, Slot::Repo), Some(credentials("another's")));
+    assert_eq!(slots.held_for(other, Slot::Repo), None);
+    assert_eq!(slots.for_job(one, Slot::Repo), Some(credentials("own")));
+    slots.forget_unless(|job| job == one);
+    assert!(slots.holds_any());
+    slots.forget_unless(|job| job == other);
+    assert!(!slots.holds_any());
+    let slots = Slots::open(&state).expect("opens again");
+    assert_eq!(slots.for_job(one, Slot::Repo), Some(credentials("own")));
+    assert_eq!(slots.held_for(one, Slot::Repo), None);
+}

@@ -12,7 +12,7 @@ pub(crate) use row::{is_outdated, is_set, row_of};
 
 use crate::audit;
 use crate::change::Changed;
-use crate::dispatch::spec;
+use crate::dispatch::{for_other, spec};
 use crate::facts::Facts;
 use crate::fleet::Fleet;
 use crate::hosts;
@@ -93,6 +93,7 @@ impl Fleet {
             if slot == Slot::Repo {
                 forget_tests(op, host, false)?;
                 repo::sharing::sent_to(op.tx, host, None)?;
+                for_other::take_back(op, host)?;
             }
             after_change(op, host, slot)?;
             let target = hosts::target(op.tx, host)?;
@@ -383,6 +384,29 @@ pub(crate) fn push(
             })?
         }
     }
+}
+
+/// Sends the everyday credentials of a host to another one, for one job; the caller stores `state`, which is that one's.
+pub(crate) fn lend(
+    op: &mut Op<'_, '_>,
+    (source, runner): (HostId, HostId),
+    state: &mut LinkState,
+    for_job: JobId,
+    expires_at: Timestamp,
+) -> Result<(), Refused> {
+    let row = row_of(op.tx, source, Slot::Repo)?.unwrap_or_default();
+    let facts = row.facts.as_ref().ok_or(Refused::RepoCredsRequired)?;
+    let secrets = open(op.facts, source, Slot::Repo, &row)?;
+    with_wire(facts, &secrets, |credentials| {
+        let update = ConfigUpdate {
+            slot: Slot::Repo,
+            revision: row.revision,
+            for_job: Some(for_job),
+            credentials: Some(credentials),
+        };
+        outbox::enqueue(op, runner, state, expires_at, CommandBody::ConfigUpdate(update))
+    })??;
+    Ok(())
 }
 
 /// At a hello: sends the everyday slot when the agent holds another revision and no such command waits.

@@ -1,5 +1,7 @@
 //! The lease on a repository: an exclusive job of one host and any other job of another exclude each other, from the
-//! moment a job is recorded until it has ended. On one host the agent runs one after the other.
+//! moment a job is recorded until it has ended. On one host the agent runs one after the other. What a host does for
+//! another one holds the lease of that one's repository: restic takes no lock for it, which nobody could remove should
+//! the agent die.
 //!
 //! A lease does not outlive its holder. It ends
 //! - when nothing was heard of its host for [`LEASE_MS`]: a connection counts, and so does a message. While this
@@ -53,11 +55,12 @@ pub(crate) const fn uses_repository(what: &JobWhat) -> bool {
     !what.is_look() && !matches!(what, JobWhat::Probe | JobWhat::Unlock { .. })
 }
 
-/// The open job of another host on the same repository that a job has to wait for, and that host's name.
+/// The open job of another host on the same repository that a job has to wait for, and that host's name. `host` is to do
+/// the job, on the repository of `source`.
 pub(crate) fn neighbour(
     (facts, now): (&Facts, Timestamp),
     reads: &impl Reads,
-    host: HostId,
+    (host, source): (HostId, HostId),
     is_exclusive: bool,
 ) -> Result<Option<(String, Job)>, StoreError> {
     // What needs nothing alone waits for few, mostly for none.
@@ -66,9 +69,25 @@ pub(crate) fn neighbour(
     if rivals.as_ref().is_some_and(|rivals| rivals.iter().all(|(other, _)| *other == host)) {
         return Ok(None);
     }
-    let others = partners::takes_turns_with(reads, host)?;
+    let mut others = partners::takes_turns_with(reads, source)?;
+    others.insert(source);
+    // What is done for these by hosts of other repositories is done on theirs.
+    if rivals.is_none() {
+        for owner in others.clone() {
+            for job in job::open_jobs_by_others(reads, owner, LOOK_AT)? {
+                let presence = reads.get(&PRESENCES, &job.host)?.unwrap_or_default();
+                if job.host != host && holds(&job, last_sign(&presence, facts.started_at), now) {
+                    return Ok(Some((name_of(reads, job.host)?, job)));
+                }
+            }
+        }
+    }
+    others.remove(&host);
     let open = |other: HostId| match &rivals {
-        None => job::open_jobs(reads, other, LOOK_AT),
+        None => {
+            let open = job::open_jobs(reads, other, LOOK_AT)?;
+            Ok(open.into_iter().filter(|job| job.for_other().is_none()).collect())
+        }
         Some(rivals) => {
             let own = rivals.iter().filter(|(holder, _)| *holder == other);
             own.filter_map(|(_, job)| reads.get(&JOBS, job).transpose()).collect()
@@ -85,11 +104,14 @@ pub(crate) fn neighbour(
             .into_iter()
             .find(|job| (is_exclusive || job.what.is_exclusive()) && holds(job, last_sign, now));
         if let Some(job) = held {
-            let name = reads.get(&HOSTS, &other)?.map_or_else(|| other.to_string(), |host| host.name);
-            return Ok(Some((name, job)));
+            return Ok(Some((name_of(reads, other)?, job)));
         }
     }
     Ok(None)
+}
+
+fn name_of(reads: &impl Reads, host: HostId) -> Result<String, StoreError> {
+    Ok(reads.get(&HOSTS, &host)?.map_or_else(|| host.to_string(), |host| host.name))
 }
 
 /// A host is heard of again: when that took longer than a lease, others may have gone on without it, and what it says

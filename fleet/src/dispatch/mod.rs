@@ -1,5 +1,6 @@
 //! The one path of every job, whoever asks: checked, recorded, put into the outbox, in one transaction.
 
+pub(crate) mod for_other;
 pub(crate) mod lease;
 pub(crate) mod spec;
 
@@ -19,11 +20,11 @@ use crate::op::Op;
 use crate::record::{
     Actor, AuditAction, AuditTarget, Group, Hold, Host, Job, JobState, JobWhat, Origin, SlotState, named_by,
 };
-use crate::refused::{Refused, StoreError};
+use crate::refused::{Refused, RunnerSetback, StoreError};
 use crate::request::{By, JobRequest};
 use crate::restore;
 use crate::soundness;
-use crate::store::{GROUPS, JOBS, LINK_STATES, LINKS, OUTBOX, PRESENCES, REPOS, Reads, SUMMARIES, Span, Tx};
+use crate::store::{GROUPS, JOBS, LINK_STATES, OUTBOX, PRESENCES, REPOS, Reads, SUMMARIES, Span, Tx};
 use schema::{Command, CommandBody, CommandSeq, HostId, JobId, JobKind, Run, Slot, Timestamp};
 use spec::{Source, Sources};
 
@@ -56,6 +57,8 @@ struct Passed {
     sources: Sources,
     state: LinkState,
     with_admin: bool,
+    /// The host whose repository it is about, when it is another one's.
+    source: Option<Host>,
 }
 
 /// Why a request would be refused; the checks stand in the order in which a person can mend them.
@@ -79,20 +82,22 @@ fn check(
     request: &JobRequest,
 ) -> Result<Passed, Refused> {
     let host = hosts::find(reads, id)?;
-    if !reads.has(&LINKS, &id)? {
-        return Err(Refused::HostNotEnrolled);
-    }
-    let presence = reads.get(&PRESENCES, &id)?.unwrap_or_default();
-    if presence.wire_problem.is_some() {
-        return Err(Refused::WireUnsupported);
-    }
-    if !presence.online {
-        return Err(Refused::HostOffline);
+    let source = for_other::source_of(reads, id, request)?;
+    match (for_other::setback(reads, id)?, &source) {
+        (None, _) => {}
+        (Some(why), Some(_)) => return Err(Refused::RunnerUnfit { runner: host.name, why }),
+        (Some(RunnerSetback::NotEnrolled), None) => return Err(Refused::HostNotEnrolled),
+        (Some(RunnerSetback::WireUnsupported), None) => return Err(Refused::WireUnsupported),
+        (Some(RunnerSetback::Offline), None) => return Err(Refused::HostOffline),
     }
     let kind = request.kind();
-    // What can't be opened here the agent has of its own, so its jobs go on.
-    if kind != JobKind::Browse && credentials::facts_of(facts, reads, id, Slot::Repo)?.is_none() {
-        return Err(Refused::RepoCredsRequired);
+    match &source {
+        Some(source) => for_other::check((facts, reads), source.id, request)?,
+        // What can't be opened here the agent has of its own, so its jobs go on.
+        None if kind != JobKind::Browse && credentials::facts_of(facts, reads, id, Slot::Repo)?.is_none() => {
+            return Err(Refused::RepoCredsRequired);
+        }
+        None => {}
     }
     let mut has_admin = false;
     if matches!(request, JobRequest::Prune | JobRequest::Forget) {
@@ -113,10 +118,10 @@ fn check(
     }
     check_repo((facts, now), reads, id, &what)?;
     let state = outbox::state_of(reads, id)?;
-    if !outbox::has_room(&state, 1 + u64::from(has_admin)) {
+    if !outbox::has_room(&state, 1 + u64::from(has_admin || source.is_some())) {
         return Err(Refused::QueueFull);
     }
-    Ok(Passed { host, what, sources, state, with_admin: has_admin })
+    Ok(Passed { host, what, sources, state, with_admin: has_admin, source })
 }
 
 fn what_of(
@@ -169,7 +174,7 @@ fn what_of(
             (JobWhat::Ls { snapshot: snapshot.clone(), path: folder::clean_path(path)? }, Vec::new())
         }
         JobRequest::Browse { path } => (JobWhat::Browse { path: folder::clean_path(path)? }, Vec::new()),
-        JobRequest::Download { snapshot, path, form } => {
+        JobRequest::Download { snapshot, path, form, source } => {
             folder::check_snapshot(snapshot)?;
             // Whether one that waits on the agent is in its way the agent knows.
             let keeps_off = |open: &Job| match open.what.kind() {
@@ -181,7 +186,8 @@ fn what_of(
                 return Err(Refused::HostBusy { job: open.id, kind: open.what.kind() });
             }
             let path = folder::clean_path(path)?;
-            (JobWhat::Download { snapshot: snapshot.clone(), path, form: *form }, Vec::new())
+            let (snapshot, form, source) = (snapshot.clone(), *form, *source);
+            (JobWhat::Download { snapshot, path, form, source }, Vec::new())
         }
         JobRequest::Restore(plan) => {
             let plan = restore::check(plan)?;
@@ -322,7 +328,8 @@ fn check_repo(
         JobWhat::Unlock { all: true } => true,
         what => what.is_exclusive(),
     };
-    match lease::neighbour((facts, now), reads, host, is_exclusive)? {
+    let source = what.source().unwrap_or(host);
+    match lease::neighbour((facts, now), reads, (host, source), is_exclusive)? {
         None => Ok(()),
         Some((host, job)) => Err(Refused::RepoBusy { host, kind: job.what.kind(), job: job.id }),
     }
@@ -345,7 +352,7 @@ fn check_lock(reads: &impl Reads, host: HostId, mark: &str) -> Result<(), Refuse
 /// The same inside a transaction. A refusal of a backup comes before anything is written.
 pub(crate) fn dispatch(op: &mut Op<'_, '_>, host: HostId, request: &JobRequest) -> Result<Job, Refused> {
     let now = op.now;
-    let Passed { host, mut what, sources, mut state, with_admin } =
+    let Passed { host, mut what, sources, mut state, with_admin, source } =
         check((op.facts, now), op.tx, host, request)?;
     let id = op.job_id();
     if let JobWhat::Drill(plan) = &mut what {
@@ -358,9 +365,18 @@ pub(crate) fn dispatch(op: &mut Op<'_, '_>, host: HostId, request: &JobRequest) 
     if with_admin {
         credentials::push(op, host.id, &mut state, Slot::Admin, Some(id), expires_at)?;
     }
+    if let Some(source) = &source {
+        credentials::lend(op, (source.id, host.id), &mut state, id, expires_at)?;
+    }
     let command_seq = spec::with(&what, &host.restic_host, &sources, |spec| {
         spec::fits(spec)?;
-        let run = Run { job: id, restic_host: &host.restic_host, deadline_secs: deadline_secs(&what), spec };
+        let run = Run {
+            job: id,
+            restic_host: &host.restic_host,
+            deadline_secs: deadline_secs(&what),
+            spec,
+            for_host: source.as_ref().map(|source| source.name.as_str()),
+        };
         outbox::enqueue(op, host.id, &mut state, expires_at, CommandBody::Run(run))
     })??;
     op.tx.put(&LINK_STATES, &host.id, &state)?;
@@ -368,8 +384,10 @@ pub(crate) fn dispatch(op: &mut Op<'_, '_>, host: HostId, request: &JobRequest) 
     let job = Job::new(id, host.id, what, op.by.actor.clone(), now, command_seq);
     job::create(op, &job)?;
     // Whoever looks around for a file leaves no line for each folder on the way.
-    if !job.what.is_look() {
-        audit::note(op, AuditAction::Job(kind), AuditTarget::Job(host.id, id), detail(&job))?;
+    match &source {
+        Some(source) => for_other::note(op, &job, (&host, source), &detail(&job))?,
+        None if job.what.is_look() => {}
+        None => audit::note(op, AuditAction::Job(kind), AuditTarget::Job(host.id, id), detail(&job))?,
     }
     Ok(job)
 }
@@ -385,7 +403,7 @@ fn detail(job: &Job) -> String {
         JobWhat::Unlock { all: true } => "all locks".to_owned(),
         JobWhat::Restore(plan) => restore::detail(plan),
         JobWhat::Drill(plan) => plan.group.clone(),
-        JobWhat::Download { snapshot, path, form } => form.of(snapshot, path),
+        JobWhat::Download { snapshot, path, form, .. } => form.of(snapshot, path),
         _ => String::new(),
     }
 }
@@ -434,11 +452,16 @@ fn cancel(op: &mut Op<'_, '_>, id: JobId) -> Result<Job, Refused> {
 }
 
 /// Its command becomes a cancel, so that the numbers keep no hole and a session that is just reading the outbox still
-/// does the right thing.
+/// does the right thing; so does the one with credentials for it.
 fn replace_command(op: &mut Op<'_, '_>, job: &Job) -> Result<(), Refused> {
     let expires_at = op.now.plus_ms(CANCEL_EXPIRES_MS);
-    let body = CommandBody::Cancel { job: job.id };
-    outbox::put(op, job.host, Command { seq: job.command_seq, expires_at, body })
+    let is_for_it = |what: &Sent| matches!(what, Sent::Config { for_job: Some(id), .. } if *id == job.id);
+    let waiting = op.tx.rows(&OUTBOX, &Span::under(&job.host))?;
+    let with_it = waiting.iter().filter(|(_, row)| is_for_it(&row.what)).map(|((_, seq), _)| *seq);
+    for seq in with_it.chain([job.command_seq]) {
+        outbox::put(op, job.host, Command { seq, expires_at, body: CommandBody::Cancel { job: job.id } })?;
+    }
+    Ok(())
 }
 
 /// Takes a job back that no agent has: its command becomes a cancel.

@@ -137,7 +137,7 @@ pub(crate) fn with<R>(
         }
         JobWhat::Diff { against, snapshot } => JobSpec::Diff { against, snapshot },
         JobWhat::Find(plan) => return with_find(plan, restic_host, sources.groups.first(), then),
-        JobWhat::Download { snapshot, path, form } => {
+        JobWhat::Download { snapshot, path, form, .. } => {
             let path: Vec<u8> = bytes_of(path).collect();
             let path = OsText::new(&path);
             return Ok(then(JobSpec::Download { snapshot, path, archive: form.is_archive() }));

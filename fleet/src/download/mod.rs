@@ -57,15 +57,15 @@ impl Drop for Download {
 }
 
 impl Fleet {
-    /// Begins a download; `path` is as people write it.
+    /// Begins a download of a snapshot of `source`, which `host` sends; `path` is as people write it.
     pub async fn download(
         &self,
-        host: HostId,
+        (host, source): (HostId, HostId),
         (snapshot, path, form): (String, String, DownloadForm),
         by: By,
     ) -> Result<Download, Refused> {
         let place = self.context().downloads.place().ok_or(Refused::TooManyDownloads)?;
-        let job = self.dispatch(host, JobRequest::Download { snapshot, path, form }, by).await?;
+        let job = self.dispatch(host, JobRequest::Download { snapshot, path, form, source }, by).await?;
         // No agent answers before restic has opened the repository. Should one, the transfer has a hole, and fails.
         let pieces = self.context().downloads.begin(host, job.id);
         Ok(Download { job, fleet: self.clone(), pieces, taken: 0, _place: place })
@@ -107,7 +107,7 @@ impl Fleet {
         let noted = self
             .write(by, move |op| {
                 let Some(row) = op.tx.get(&JOBS, &job)? else { return Ok(()) };
-                let JobWhat::Download { snapshot, path, form } = &row.what else { return Ok(()) };
+                let JobWhat::Download { snapshot, path, form, .. } = &row.what else { return Ok(()) };
                 let what = form.of(snapshot, path);
                 let detail = format!("{}, {bytes} bytes sent: {what}", end.code());
                 Ok(audit::note(op, AuditAction::DownloadEnded, AuditTarget::Job(row.host, job), detail)?)

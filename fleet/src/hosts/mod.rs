@@ -7,6 +7,7 @@ pub(crate) use row::{change_summary, check_name, find, seen, state_folder, targe
 use crate::audit;
 use crate::budget;
 use crate::change::Changed;
+use crate::dispatch::for_other;
 use crate::enroll;
 use crate::fleet::{Fleet, NewEnrollToken};
 use crate::groups::origins;
@@ -20,7 +21,7 @@ use crate::schedule;
 use crate::status;
 use crate::store::{
     ENTRIES, FOUND, HOST_JOBS, HOST_NAMES, HOST_TOKENS, HOSTS, JOBS, LISTED, LOG_STATES, LOGS, REPO_HOSTS,
-    REPOS, Reads, Span, TOKENS, Tx,
+    REPOS, Reads, SOURCE_JOBS, Span, TOKENS, Tx,
 };
 use schema::{HostId, name};
 
@@ -135,6 +136,7 @@ impl Fleet {
     pub async fn delete_host(&self, host: HostId, by: By) -> Result<(), Refused> {
         self.write(by, move |op| {
             let record = find(op.tx, host)?;
+            for_other::take_back(op, host)?;
             delete(op.tx, &record)?;
             audit::note(op, AuditAction::HostDeleted, AuditTarget::Host(host, record.name), "")?;
             op.tx.effects.relinked.push(host);
@@ -186,6 +188,9 @@ pub(crate) fn delete(tx: &mut Tx<'_>, host: &Host) -> Result<(), StoreError> {
     let own = Span::under(&id);
     // First what is found by way of the host's own rows.
     for (_, job) in tx.keys(&HOST_JOBS, &own, usize::MAX)? {
+        if let Some(source) = tx.get(&JOBS, &job)?.and_then(|job| job.for_other()) {
+            tx.remove(&SOURCE_JOBS, &(source, job))?;
+        }
         tx.remove(&JOBS, &job)?;
         tx.remove_all(&LOGS, &Span::under(&job))?;
         tx.remove(&LOG_STATES, &job)?;

@@ -42,6 +42,10 @@ pub(super) fn written(op: &mut Op<'_, '_>, before: Option<&Job>, job: &Job) -> R
         last_run::groups_changed(op.tx, job.host)?;
     }
     op.tx.effects.changed(Changed::Job { host: job.host, job: job.id });
+    if let Some(source) = job.for_other() {
+        // Its page shows it, too.
+        op.tx.effects.changed(Changed::Host(source));
+    }
     // Last: it may dispatch the next one.
     if is_ended && has_moved {
         pending::job_ended(op, job)?;
@@ -51,6 +55,10 @@ pub(super) fn written(op: &mut Op<'_, '_>, before: Option<&Job>, job: &Job) -> R
 
 /// The agent has told of the end of a job, with what it found: that goes on to what is known of the repository.
 pub(crate) fn found(op: &mut Op<'_, '_>, job: &Job, finished: &Finished<'_>) -> Result<(), StoreError> {
+    // What a host says of another one's repository counts for neither.
+    if job.for_other().is_some() {
+        return Ok(());
+    }
     if let (Summary::Forget { groups }, false) = (&finished.summary, job.what.is_dry_run()) {
         soundness::forgotten(op.tx, job, groups)?;
     }

@@ -8,7 +8,7 @@ pub(crate) mod own;
 mod row;
 pub(crate) mod transition;
 
-pub(crate) use row::{bytes_of, kind_key, latest, newest, open_jobs};
+pub(crate) use row::{bytes_of, kind_key, latest, newest, open_jobs, open_jobs_by_others};
 
 use crate::budget;
 use crate::change::Changed;
@@ -16,7 +16,7 @@ use crate::op::Op;
 use crate::record::Job;
 use crate::refused::StoreError;
 use crate::store::{
-    ENTRIES, FINDS, FOUND, HOST_JOBS, JOBS, KIND_JOBS, LISTED, LOG_STATES, LOGS, Reads, Span, Tx,
+    ENTRIES, FINDS, FOUND, HOST_JOBS, JOBS, KIND_JOBS, LISTED, LOG_STATES, LOGS, Reads, SOURCE_JOBS, Span, Tx,
 };
 use row::next_open;
 use schema::{HostId, JobId};
@@ -24,6 +24,9 @@ use schema::{HostId, JobId};
 /// Writes a job that is new.
 pub(crate) fn create(op: &mut Op<'_, '_>, job: &Job) -> Result<(), StoreError> {
     op.tx.put(&HOST_JOBS, &(job.host, job.id), &())?;
+    if let Some(source) = job.for_other() {
+        op.tx.put(&SOURCE_JOBS, &(source, job.id), &())?;
+    }
     if !job.what.is_dry_run() {
         op.tx.put(&KIND_JOBS, &(job.host, kind_key(job.what.kind()), job.id), &())?;
     }
@@ -40,6 +43,9 @@ pub(crate) fn remove(tx: &mut Tx<'_>, job: &Job) -> Result<(), StoreError> {
     tx.remove(&JOBS, &job.id)?;
     tx.remove(&HOST_JOBS, &(job.host, job.id))?;
     tx.remove(&KIND_JOBS, &(job.host, kind_key(job.what.kind()), job.id))?;
+    if let Some(source) = job.for_other() {
+        tx.remove(&SOURCE_JOBS, &(source, job.id))?;
+    }
     tx.remove(&LOG_STATES, &job.id)?;
     tx.remove_all(&LOGS, &Span::under(&job.id))?;
     budget::remove_pieces(tx, &LISTED, job.id)?;

@@ -3,7 +3,7 @@
 use crate::budget;
 use crate::record::{Job, JobState};
 use crate::refused::StoreError;
-use crate::store::{JOBS, KIND_JOBS, LOG_STATES, OPEN_JOBS, Order, Reads, Span, Tx};
+use crate::store::{JOBS, KIND_JOBS, LOG_STATES, OPEN_JOBS, Order, Reads, SOURCE_JOBS, Span, Tx};
 use schema::{HostId, JobId, JobKind};
 use std::ops::ControlFlow;
 
@@ -39,6 +39,21 @@ pub(crate) fn open_jobs(reads: &impl Reads, host: HostId, max: usize) -> Result<
     for (_, id) in reads.keys(&OPEN_JOBS, &Span::under(&host), max)? {
         jobs.extend(reads.get(&JOBS, &id)?);
     }
+    Ok(jobs)
+}
+
+/// The open jobs that other hosts do on a host's repository, newest first; those among the newest `max`.
+pub(crate) fn open_jobs_by_others(
+    reads: &impl Reads,
+    source: HostId,
+    max: usize,
+) -> Result<Vec<Job>, StoreError> {
+    let (mut jobs, mut looked_at) = (Vec::new(), 0);
+    reads.walk(&SOURCE_JOBS, &Span::under(&source), Order::Descending, |(_, id), ()| {
+        looked_at += 1;
+        jobs.extend(reads.get(&JOBS, &id)?.filter(|job| !job.state.is_ended()));
+        Ok(if looked_at < max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
     Ok(jobs)
 }
 

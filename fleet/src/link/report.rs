@@ -226,7 +226,8 @@ fn take_body(op: &mut Op<'_, '_>, host: HostId, report: &Report<'_>) -> Result<O
                 }
             }
         }
-        ReportBody::Dropped => {}
+        // It is told with the answer to the job.
+        ReportBody::Dropped | ReportBody::CredentialsHeld { .. } => {}
         ReportBody::CancelMissed { job } => {
             let words = "the agent knows nothing of this job any more";
             job::change(op, host, job, |job| transition::lost(job, now, words))?;

@@ -241,7 +241,7 @@ fn state_of(
             .iter()
             .find(|job| dispatch::lease::uses_repository(&job.what))
             .map(|job| job.what.kind()),
-        neighbour: dispatch::lease::neighbour((facts, now), reads, id, true)?
+        neighbour: dispatch::lease::neighbour((facts, now), reads, (id, id), true)?
             .map(|(host, job)| (host, job.what.kind())),
         held,
         left_out,

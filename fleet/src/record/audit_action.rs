@@ -44,6 +44,8 @@ actions! {
     CredentialsDeleted = "credentials.deleted",
     /// The host key of an sftp storage was accepted.
     CredentialsHostKeyAccepted = "credentials.host_key_accepted",
+    /// Another host was given the everyday credentials of a host, for one job.
+    CredentialsLent = "credentials.lent",
     /// An agent refused credentials.
     CredentialsRefused = "credentials.refused",
     /// Credentials were set.

@@ -103,6 +103,18 @@ impl Job {
         }
     }
 
+    /// The host whose repository it works on, when another host does it; `None` = the host's own.
+    #[must_use]
+    pub fn for_other(&self) -> Option<HostId> {
+        self.what.source().filter(|source| *source != self.host)
+    }
+
+    /// The host whose repository it works on.
+    #[must_use]
+    pub fn repository_of(&self) -> HostId {
+        self.what.source().unwrap_or(self.host)
+    }
+
     /// When restic was started, and never before the job was made: a job that was dispatched for a due backup has begun
     /// after its time. One that was never started has begun, if at all, when it was made.
     #[must_use]
@@ -256,10 +268,21 @@ pub enum JobWhat {
         path: String,
         /// As what it is downloaded.
         form: DownloadForm,
+        /// The host whose snapshot it is. The host that sends it is the job's.
+        source: HostId,
     },
 }
 
 impl JobWhat {
+    /// The host whose snapshot is restored or sent, which may be another one than does it; `None` = it is always its own.
+    #[must_use]
+    pub const fn source(&self) -> Option<HostId> {
+        match self {
+            Self::Restore(RestorePlan { source, .. }) | Self::Download { source, .. } => Some(*source),
+            _ => None,
+        }
+    }
+
     /// The kind of job on the wire; a dry run of forget is a forget, too.
     #[must_use]
     pub const fn kind(&self) -> JobKind {

@@ -103,6 +103,8 @@ tables! {
     HOST_JOBS: (HostId, JobId) => (), "host_jobs", of a host;
     /// By the place of the kind in [`schema::JobKind::ALL`].
     KIND_JOBS: (HostId, u8, JobId) => (), "kind_jobs", of a host;
+    /// Those that another host does, by the one whose repository they work on.
+    SOURCE_JOBS: (HostId, JobId) => (), "source_jobs", of a host;
     /// Those that have not ended.
     OPEN_JOBS: (HostId, JobId) => (), "open_jobs", of a host;
     /// Those of them that need their repository alone.

@@ -4,7 +4,8 @@
 use crate::support::{Agent, HOUR_MS, World, backup, by, credentials, group, hourly, settings};
 use data_encoding::HEXLOWER;
 use fleet::record::{
-    CredentialsInput, FindPlan, MaintenanceInput, Retention, Role, RuleInput, Scope, TryCount,
+    CredentialsInput, FindPlan, MaintenanceInput, RestorePlan, RestoreTarget, Retention, Role, RuleInput,
+    Scope, TryCount,
 };
 use fleet::{DATA_FILE, Fleet, JobRequest, KitChoice};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
@@ -12,8 +13,8 @@ use schema::report::Hit;
 use schema::report::{Entry, EntryKind, Finished, Snapshot, Trouble};
 use schema::stats::{CheckResult, LockSeen, Size, SizeSource, SnapshotCount};
 use schema::{
-    Class, Items, JobId, LogLine, LogStream, Outcome, RepoId, RepoStats, ReportBody, Slot, StatsRevision,
-    Summary, Timestamp,
+    Class, Items, JobId, LogLine, LogStream, Outcome, Overwrite, RepoId, RepoStats, ReportBody, Slot,
+    StatsRevision, Summary, Timestamp,
 };
 use std::fmt::Write as _;
 use std::path::Path;
@@ -55,6 +56,17 @@ async fn live(folder: &Path) {
     fleet.put_credentials(alone.host, Slot::Repo, elsewhere, by()).await.unwrap();
     fleet.dispatch(alone.host, JobRequest::Check { subset_pct: None }, by()).await.unwrap();
     figures(&alone).await;
+    let plan = RestorePlan {
+        source: agent.host,
+        snapshot: "01234567".to_owned(),
+        paths: vec!["/etc".to_owned()],
+        target: RestoreTarget::NewFolder { within: String::new() },
+        overwrite: Overwrite::Never,
+        delete: false,
+        verify: true,
+        dry_run: false,
+    };
+    fleet.dispatch(alone.host, JobRequest::Restore(plan), by()).await.unwrap();
     fleet.confirm_sharing(agent.host, alone.host, by()).await.unwrap();
     let kit = fleet.make_kit(KitChoice::default(), by()).await.unwrap();
     fleet.keep_kit(kit).await.unwrap();

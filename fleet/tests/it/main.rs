@@ -12,6 +12,7 @@ mod enroll;
 mod figures;
 mod finds;
 mod folders;
+mod for_other;
 mod hello;
 mod host_keys;
 mod hosts;

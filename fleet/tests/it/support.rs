@@ -162,6 +162,8 @@ pub(crate) enum Got {
         groups: Vec<Told>,
         /// Of a forget's first group: lacking ones, whole ones, as which snapshot it is right.
         told: Option<(Vec<String>, Vec<String>, Option<String>)>,
+        /// Whose repository it is about, when it is another host's.
+        for_host: Option<String>,
     },
     Cancel {
         seq: CommandSeq,
@@ -483,7 +485,8 @@ fn got(command: &Command<'_>) -> Got {
             let told = first.map(|group| {
                 (list(group.lacking), list(group.whole), group.right.map(|right| right.snapshot.to_owned()))
             });
-            Got::Run { seq, job: run.job, kind: run.spec.kind(), groups, told }
+            let for_host = run.for_host.map(str::to_owned);
+            Got::Run { seq, job: run.job, kind: run.spec.kind(), groups, told, for_host }
         }
         CommandBody::Cancel { job } => Got::Cancel { seq, job },
         CommandBody::ConfigUpdate(update) => Got::Config {

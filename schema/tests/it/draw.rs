@@ -183,7 +183,7 @@ draw!(enum BulkBody<'static> { Begin { bytes }, Chunk { 0 }, End { bytes, sha256
 draw!(struct ServerClock { epoch, at });
 draw!(struct Command<'static> { seq, expires_at, body });
 draw!(enum CommandBody<'static> { Run { 0 }, Cancel { job }, ConfigUpdate { 0 } });
-draw!(struct Run<'static> { job, restic_host, deadline_secs, spec });
+draw!(struct Run<'static> { job, restic_host, deadline_secs, spec, for_host });
 draw!(
     enum Slot {
         Repo,
@@ -353,7 +353,7 @@ draw!(enum ReportBody<'static> {
     Log { job, first_line, lines }, Finished { 0 }, ConfigApplied { slot, revision, refused },
     Snapshots { job, first, snapshots }, NotUnderstood { seq }, Dropped, CancelMissed { job },
     Trouble { kind, detail }, Entries { job, first, entries }, Own { job, schedule, group, due_at },
-    Found { job, first, hits },
+    Found { job, first, hits }, CredentialsHeld { job },
 });
 draw!(struct Finished<'static> {
     job, outcome, class, exit_code, started_at, finished_at, message, log_lines, summary

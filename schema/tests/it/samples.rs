@@ -178,8 +178,14 @@ fn credentials() -> Credentials<'static> {
 }
 
 fn to_agent(samples: &mut Vec<Sample>) {
-    let run =
-        Run { job: JOB, restic_host: "web-1", deadline_secs: 86_400, spec: JobSpec::Backup(backup_spec()) };
+    let run = Run {
+        job: JOB,
+        restic_host: "web-1",
+        deadline_secs: 86_400,
+        spec: JobSpec::Backup(backup_spec()),
+        for_host: None,
+    };
+    let for_other = Run { spec: JobSpec::Stats, for_host: Some("attic"), ..run };
     let update = ConfigUpdate {
         slot: Slot::Repo,
         revision: SlotRevision(3),
@@ -196,6 +202,7 @@ fn to_agent(samples: &mut Vec<Sample>) {
     for body in bodies {
         add!(samples, enum CommandBody "", body);
     }
+    add!(samples, enum CommandBody "for another host", CommandBody::Run(for_other));
     add!(samples, enum CommandBody "of an emptied slot", CommandBody::ConfigUpdate(emptied));
 
     for (body, which) in bodies.into_iter().zip(["run", "cancel", "config update"]) {
@@ -534,6 +541,7 @@ fn reports(samples: &mut Vec<Sample>) {
                 },
             ]),
         },
+        ReportBody::CredentialsHeld { job: JOB },
     ];
     for body in bodies {
         add!(samples, enum ReportBody "", body);

@@ -256,7 +256,8 @@ fn reports(aim: &Aim) -> Vec<ReportBody<'static>> {
             Some(ReportBody::Own { job, schedule: "nightly", group: GROUP, due_at: aim.now })
         }
         ReportBody::Own { .. } => Some(ReportBody::Found { job, first: 0, hits: hits() }),
-        ReportBody::Found { .. } => None,
+        ReportBody::Found { .. } => Some(ReportBody::CredentialsHeld { job }),
+        ReportBody::CredentialsHeld { .. } => None,
     } {
         all.push(next);
     }

@@ -47,6 +47,7 @@ mod restore_kills;
 mod restore_page;
 mod restored;
 mod retention;
+mod runner;
 mod same_story;
 mod schedules;
 mod secrets_kept;

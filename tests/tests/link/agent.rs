@@ -643,6 +643,7 @@ impl Agent {
             }
             Body::NotUnderstood { seq } => ReportBody::NotUnderstood { seq },
             Body::CancelMissed { job } => ReportBody::CancelMissed { job },
+            Body::CredentialsHeld { job } => ReportBody::CredentialsHeld { job },
             Body::Trouble(kind) => ReportBody::Trouble { kind, detail: "" },
             Body::Chunk { job, .. } => {
                 let (first_line, count) = process.chunk?;

@@ -70,7 +70,7 @@ pub(crate) async fn of_api(
     let path =
         query.get("path").ok_or_else(|| Problem::invalid("path", "Say the path of a file or folder."))?;
     let form = form_of(query.get("format").unwrap_or("raw"))?;
-    begin(&ctx, &host, snapshot, path.to_owned(), form).await
+    begin(&ctx, (host.as_str(), query.get("runner")), snapshot, path.to_owned(), form).await
 }
 
 /// `POST /hosts/{host}/snapshots/{snapshot}/download?path=`: the same from a page. The path stands in the address, as
@@ -82,7 +82,8 @@ pub(crate) async fn of_page(
     form: Form,
 ) -> Result<Response<Body>, Problem> {
     let wanted = form_of(form.raw("format"))?;
-    begin(&ctx, &host, snapshot, query.get("path").unwrap_or_default().to_owned(), wanted).await
+    begin(&ctx, (host.as_str(), None), snapshot, query.get("path").unwrap_or_default().to_owned(), wanted)
+        .await
 }
 
 fn form_of(word: &str) -> Result<DownloadForm, Problem> {
@@ -99,19 +100,21 @@ pub(crate) fn href(host: HostId, snapshot: &str, path: &str) -> String {
 
 async fn begin(
     ctx: &Ctx,
-    host: &str,
+    (source, runner): (&str, Option<&str>),
     snapshot: String,
     path: String,
     form: DownloadForm,
 ) -> Result<Response<Body>, Problem> {
-    let host = ctx.find_host(host).await?;
+    let source = ctx.find_host(source).await?;
+    let runner = ctx.find_runner(&source, runner).await?;
+    let between = (runner.id, source.id);
     let (head, begun) = oneshot::channel();
     let (items, taken) = mpsc::channel(1);
     let (fleet, by) = (ctx.app.fleet.clone(), ctx.by());
     let outgoing = Outgoing { items, sent: Arc::default() };
     // Whoever asked may be gone before the job is made: what follows it to its end must not go with them.
     tokio::spawn(async move {
-        match fleet.download(host.id, (snapshot, path, form), by.clone()).await {
+        match fleet.download(between, (snapshot, path, form), by.clone()).await {
             Ok(download) => {
                 Work { fleet, job: download.job.clone(), form, by, outgoing }.run(download, head).await;
             }

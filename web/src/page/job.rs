@@ -52,6 +52,12 @@ fn read(
     let verdict = job_view::verdict(job, again(state, job)?);
     let log = JobLog::read(&ctx.app.fleet, state, job)?;
     let lines = log.view(after, find);
+    let facts = job_view::facts(
+        now,
+        job,
+        good.as_ref().filter(|_| !ended),
+        host.as_ref().and_then(|host| host.facts.as_ref()).map(|facts| facts.restic_version.as_str()),
+    );
     Ok(JobView {
         badge: job_badge(job),
         title: job_title(&job.what),
@@ -80,17 +86,24 @@ fn read(
             tail: (!ended).then(|| tail(&href, log.next_number().max(after), find)),
         },
         before: if verdict.is_some() { before(ctx, state, now, job)? } else { Vec::new() },
-        facts: job_view::facts(
-            now,
-            job,
-            good.as_ref().filter(|_| !ended),
-            host.as_ref().and_then(|host| host.facts.as_ref()).map(|facts| facts.restic_version.as_str()),
-        ),
+        facts: match source_of(state, job)? {
+            Some(source) => [vec![source], facts].concat(),
+            None => facts,
+        },
         verdict,
         id: job.id.to_string(),
         href,
         host_name,
     })
+}
+
+/// Whose files they are, when another host does the job.
+fn source_of(state: &FleetState, job: &Job) -> Result<Option<Fact>, Problem> {
+    let Some(source) = job.for_other() else { return Ok(None) };
+    let name = state.host(source)?.map_or_else(|| "a deleted host".to_owned(), |host| host.name);
+    Ok(Some(
+        Fact::new("Files of", name).note("read with its credentials, which this host has for this job only"),
+    ))
 }
 
 /// Where the lines after these are.
@@ -155,8 +168,9 @@ fn request_of(what: &JobWhat) -> JobRequest {
         JobWhat::Diff { against, snapshot } => {
             JobRequest::Diff { against: against.clone(), snapshot: snapshot.clone() }
         }
-        JobWhat::Download { snapshot, path, form } => {
-            JobRequest::Download { snapshot: snapshot.clone(), path: path.clone(), form: *form }
+        JobWhat::Download { snapshot, path, form, source } => {
+            let (snapshot, path) = (snapshot.clone(), path.clone());
+            JobRequest::Download { snapshot, path, form: *form, source: *source }
         }
     }
 }

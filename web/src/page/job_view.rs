@@ -530,7 +530,8 @@ fn backup_figures(figures: &BackupFigures) -> Vec<Figure> {
 /// The answer of a job that did not succeed.
 pub(crate) fn verdict(job: &Job, again: Option<(String, Option<String>)>) -> Option<Conclusion> {
     let cause = Explanation::of(job)?;
-    let host = format!("/hosts/{}", job.host);
+    // What is wrong with the repository, or with its credentials, is mended with the host whose they are.
+    let host = format!("/hosts/{}", job.repository_of());
     let (again_href, why) = again.unwrap_or_default();
     let href = match cause.step {
         NextStep::RepoCredentials => format!("{host}/repo#connection"),
@@ -540,13 +541,13 @@ pub(crate) fn verdict(job: &Job, again: Option<(String, Option<String>)>) -> Opt
             JobWhat::Backup { group } => format!("{host}/groups/{group}"),
             _ => host,
         },
-        NextStep::Host => host,
+        NextStep::Host => format!("/hosts/{}", job.host),
         NextStep::HostKey if matches!(job.figures, JobFigures::HostKey { .. }) => {
             format!("/jobs/{}/host-key", job.id)
         }
         NextStep::HostKey => format!("{host}/repo#connection"),
         // What is there now is looked at before it is restored over once more.
-        NextStep::Restore => plan_href(job.host, job.id),
+        NextStep::Restore => plan_href(job.repository_of(), job.id),
         NextStep::Again => again_href,
     };
     let again = cause.step == NextStep::Again;
@@ -605,7 +606,7 @@ pub(crate) fn facts(now: Timestamp, job: &Job, last_good: Option<&Job>, restic: 
             Fact::new("Draws at most", format!("{}, {}", many(plan.files.into(), "file"), bytes(plan.bytes)))
                 .note(format!("within {}", duration(plan.secs.into()))),
         ]),
-        JobWhat::Download { snapshot, path, form } => {
+        JobWhat::Download { snapshot, path, form, .. } => {
             facts.push(Fact::new("Snapshot", crate::format::cut(snapshot, 8)).code());
             facts.push(Fact::new("Path", path).code());
             facts.push(Fact::new("Format", form.as_str()));

@@ -205,7 +205,7 @@ fn read(
 
 fn row(ctx: &Ctx, state: &FleetState, now: Timestamp, job: &Job, with_host: bool) -> Result<JobRow, Problem> {
     let (by, by_kind) = actor(&job.actor);
-    let host = match with_host {
+    let host = match with_host || job.for_other().is_some() {
         true => Some(state.host(job.host)?.map_or_else(|| "deleted host".to_owned(), |host| host.name)),
         false => None,
     };

@@ -56,7 +56,7 @@ pub(super) fn read(state: &FleetState, job: &Job) -> Result<Option<RestoredView>
         JobFigures::Restore(done) => (done, true),
         _ => (&none, false),
     };
-    let host = state.host(job.host)?;
+    let host = state.host(job.repository_of())?;
     let again = if plan.dry_run { "Open the plan" } else { "Restore again" };
     let failed = has_figures && done.failed > 0 && !plan.dry_run;
     let older = match host.as_ref().filter(|_| failed && !done.failures.is_empty()) {
@@ -72,7 +72,10 @@ pub(super) fn read(state: &FleetState, job: &Job) -> Result<Option<RestoredView>
         class,
         icon,
         title: title(job, plan, done, has_figures),
-        text: text(job, plan, done, has_figures),
+        text: match (text(job, plan, done, has_figures), runner_of(state, job)?) {
+            (text, Some(runner)) if has_figures && !plan.dry_run => format!("{text} They are on {runner}."),
+            (text, _) => text,
+        },
         place: Some(done.target.clone()).filter(|at| !plan.dry_run && !at.is_empty() && at != "/"),
         failures: failures(done),
         more_failures: more_failures(done),
@@ -81,6 +84,15 @@ pub(super) fn read(state: &FleetState, job: &Job) -> Result<Option<RestoredView>
         older,
         check: host.as_ref().filter(|_| failed).map(|host| format!("/hosts/{}/repo#run-now", host.id)),
     }))
+}
+
+/// The host that holds what it restored, when that is another one than the files are of.
+fn runner_of(state: &FleetState, job: &Job) -> Result<Option<String>, Problem> {
+    if job.for_other().is_none() {
+        return Ok(None);
+    }
+    let name = state.host(job.host)?.map_or_else(|| "a deleted host".to_owned(), |host| host.name);
+    Ok(Some(name))
 }
 
 fn older_words(tried: u64, failed: u64) -> String {

@@ -193,6 +193,7 @@ pub(crate) fn action(action: AuditAction, target: &AuditTarget) -> String {
         AuditAction::CredentialsDeleted => "removed credentials",
         AuditAction::AuthorityAccepted => "accepted another certificate authority",
         AuditAction::GroupAccepted => "accepted the last backup of a source group",
+        AuditAction::CredentialsLent => "lent credentials to another host, for one job",
         AuditAction::CredentialsRefused => "refused credentials",
         AuditAction::GroupCreated => "added a source group",
         AuditAction::GroupChanged => "changed a source group",

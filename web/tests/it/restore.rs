@@ -225,6 +225,69 @@ async fn what_may_replace_files_asks_for_the_name_of_the_host_and_keeps_what_was
 }
 
 #[tokio::test]
+async fn another_host_restores_what_one_that_is_gone_has_saved_and_both_pages_show_it() {
+    let world = World::new();
+    let mut client = world.admin().await;
+    let agent = listed(&world, &client).await;
+    agent.gone(&world, 1).await;
+    let mut bench = TestAgent::enrol(&world, &client, "bench").await;
+    bench.hello(&world, 1).await;
+    TestAgent::enrol(&world, &client, "barn").await;
+    let (source, runner) = (agent.host, bench.host);
+    let href = format!("/hosts/{source}/restore");
+    let second = format!("{href}?snapshot={SNAPSHOT}&path=%2Fsrv%2Flogbook%2Fa&step=where");
+    let page = client.get(&second).await.expect(200).text;
+    for wanted in [
+        "By another host only:",
+        &format!("<option value=\"{runner}\">bench</option>"),
+        "disabled>barn, can’t: it is offline</option>",
+    ] {
+        assert!(page.contains(wanted), "{wanted}: {page}");
+    }
+    let by_bench = format!("runner={runner}");
+    let bad = format!("snapshot={SNAPSHOT}&path=%2Fsrv&to=original&{by_bench}");
+    let page = client.post_form(&format!("{href}/plan"), &bad).await.expect(422).text;
+    assert!(page.contains("id=\"target.kind-error\"") && page.contains("selected>bench"), "{page}");
+
+    let plan = planned(&mut client, &href, &format!("to=new_folder&verify=1&{by_bench}")).await;
+    assert!(plan.starts_with(&href), "{plan}");
+    ends(&mut bench, &world, job_of(&plan), done(3, 0, 0)).await;
+    let page = client.get(&plan).await.expect(200).text;
+    assert!(page.contains("on bench: a new folder") && page.contains("Restore 3 files"), "{page}");
+    let started = client.post_form(&format!("{href}/start"), &format!("plan={}", job_of(&plan))).await;
+    let location = started.expect(303).header("location").to_owned();
+    let job = job_of(&location);
+    let open = client.get(&format!("/api/jobs/{job}")).await.json();
+    assert_eq!(
+        (&open["host"], &open["restore"]["source"]),
+        (&json!(runner.to_string()), &json!(source.to_string()))
+    );
+    ends(&mut bench, &world, job, RestoreSummary { verified: true, ..done(3, 0, 0) }).await;
+    let page = client.get(&location).await.expect(200).text;
+    for wanted in ["Files of", "boat-pi", "They are on bench.", &format!("{href}?plan={job}")] {
+        assert!(page.contains(wanted), "{wanted}: {page}");
+    }
+    for host in [source, runner] {
+        let of = format!("/jobs/{job}\"");
+        assert!(client.get(&format!("/hosts/{host}")).await.expect(200).text.contains(&of), "{host}");
+        let jobs = client.get(&format!("/hosts/{host}/jobs")).await.expect(200).text;
+        assert!(jobs.contains(&of), "{host}: {jobs}");
+    }
+
+    // By the API; what may delete is confirmed by the name of the host that does it.
+    let at = format!("/api{href}");
+    let body = json!({"snapshot": SNAPSHOT, "runner": "bench", "delete": true, "confirm": "boat-pi",
+        "target": {"kind": "folder", "path": "/srv/back"}});
+    let answer = client.post(&at, &body).await.expect(422);
+    assert_eq!(answer.code(), "confirm_required", "{}", answer.text);
+    let unknown = client.post(&at, &json!({"snapshot": SNAPSHOT, "runner": "nobody"})).await.expect(422);
+    assert_eq!(unknown.json()["error"]["field"], "runner", "{}", unknown.text);
+    let away = client.post(&at, &json!({"snapshot": SNAPSHOT, "runner": "barn"})).await.expect(409);
+    assert_eq!(away.code(), "runner_offline", "{}", away.text);
+    client.post(&at, &json!({"snapshot": SNAPSHOT, "runner": "bench"})).await.expect(202);
+}
+
+#[tokio::test]
 async fn the_list_of_snapshots_is_read_again_without_leaving_it() {
     let world = World::new();
     let mut client = world.admin().await;

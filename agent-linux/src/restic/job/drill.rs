@@ -8,7 +8,7 @@ use super::{
         failures::Failures,
         instant,
         outcome::{Stop, Verdict},
-        scratch::clear,
+        scratch::clear_aside,
         step::Step,
         summary::{DrillDone, JobSummary},
         symptoms::Symptom,
@@ -21,7 +21,6 @@ use super::{
 use crate::{
     clock,
     folder::{NamedFolder, NewFolder},
-    logger,
 };
 use core::time::Duration;
 use ring::digest;
@@ -87,10 +86,8 @@ impl Job<'_> {
 
     /// Also after a stop.
     async fn clear(&self, scratch: &Path) {
-        let folder = scratch.to_owned();
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || clear(&folder)).await {
-            logger::warn(format_args!("{} can't be removed: {error}", scratch.display()));
-            self.say(&format!("{} can't be removed: {error}.", scratch.display())).await;
+        if let Err(error) = clear_aside(scratch.to_owned()).await {
+            self.say(&format!("{error}.")).await;
         }
     }
 

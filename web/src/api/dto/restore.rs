@@ -38,7 +38,11 @@ pub(crate) struct RestoreBody {
     /// Only say what would be written, replaced and deleted.
     #[serde(default)]
     pub(crate) dry_run: bool,
-    /// The host's name, for the original places and for `delete`.
+    /// Another host that does it, by its id or name: into a folder of its own, with the everyday credentials of this one
+    /// for this job alone. Absent: the host itself.
+    #[serde(default)]
+    pub(crate) runner: Option<String>,
+    /// The name of the host that does it, for the original places and for `delete`.
     #[serde(default)]
     pub(crate) confirm: Option<String>,
 }
@@ -64,7 +68,7 @@ impl Default for TargetBody {
 }
 
 impl RestoreBody {
-    /// The plan on a host, if it makes sense and was confirmed where it has to be.
+    /// The plan of what this host does with a snapshot of `source`, if it makes sense and was confirmed where it has to be.
     pub(crate) fn plan(self, host: &Host, source: HostId) -> Result<RestorePlan, Problem> {
         let path = self.target.path.unwrap_or_default();
         let target = match self.target.kind.as_str() {
@@ -130,7 +134,7 @@ pub(crate) fn confirmed(plan: &RestorePlan, host: &Host, said: Option<&str>) -> 
 #[derive(Serialize, ToSchema)]
 #[schema(as = Restore)]
 pub(crate) struct RestoreOut {
-    /// The host whose snapshot it is.
+    /// The host whose snapshot it is. The host that restores it is the job's.
     source: String,
     snapshot: String,
     /// Empty: all.

@@ -51,6 +51,8 @@ pub(super) struct Choices {
     pub(super) overwrite: Overwrite,
     pub(super) delete: bool,
     pub(super) verify: bool,
+    /// The host that does it; `None` = the one whose files they are.
+    pub(super) runner: Option<HostId>,
 }
 
 impl Default for Choices {
@@ -64,6 +66,7 @@ impl Default for Choices {
             overwrite: Overwrite::Never,
             delete: false,
             verify: true,
+            runner: None,
         }
     }
 }
@@ -89,6 +92,7 @@ impl Choices {
                 }
                 "delete" => choices.delete = true,
                 "verify" => verify = true,
+                "runner" => choices.runner = value.parse().ok(),
                 _ => {}
             }
         }
@@ -97,8 +101,8 @@ impl Choices {
         choices
     }
 
-    /// Those of a restore, or of its dry run.
-    pub(super) fn of_plan(plan: &RestorePlan) -> Self {
+    /// Those of a restore that this host does, or of its dry run.
+    pub(super) fn of_plan(plan: &RestorePlan, runner: HostId) -> Self {
         let (to, folder) = match &plan.target {
             RestoreTarget::NewFolder { within } if within.is_empty() => (To::New, String::new()),
             RestoreTarget::NewFolder { within } => (To::Within, within.clone()),
@@ -118,7 +122,13 @@ impl Choices {
             overwrite: plan.overwrite,
             delete: plan.delete,
             verify: plan.verify,
+            runner: Some(runner).filter(|runner| *runner != plan.source),
         }
+    }
+
+    /// The host that does it, of a snapshot of `source`.
+    pub(super) fn runner_of(&self, source: HostId) -> HostId {
+        self.runner.unwrap_or(source)
     }
 
     /// The dry run of it.
@@ -178,6 +188,7 @@ impl Choices {
         fields.push(("overwrite", self.overwrite.as_str().to_owned()));
         fields.extend(self.delete.then(|| ("delete", "1".to_owned())));
         fields.extend(self.verify.then(|| ("verify", "1".to_owned())));
+        fields.extend(self.runner.map(|runner| ("runner", runner.to_string())));
         fields
     }
 
@@ -219,6 +230,7 @@ mod tests {
             Choices { paths: [ALL.to_owned()].into(), ..picked.clone() },
             Choices { to: To::Within, folder: "/srv/back".to_owned(), ..picked.clone() },
             Choices { verify: false, ..picked.clone() },
+            Choices { runner: Some(HostId([7; 16])), ..picked.clone() },
             Choices {
                 to: To::Folder,
                 folder: "/srv/back".to_owned(),
@@ -235,8 +247,9 @@ mod tests {
         for chosen in choices() {
             assert_eq!(read(&chosen.query()), chosen, "{}", chosen.query());
             if chosen.group.is_empty() && !chosen.paths.is_empty() {
-                let plan = chosen.dry_run(HostId([1; 16]));
-                assert_eq!(Choices::of_plan(&plan), chosen);
+                let source = HostId([1; 16]);
+                let plan = chosen.dry_run(source);
+                assert_eq!(Choices::of_plan(&plan, chosen.runner_of(source)), chosen);
             }
         }
     }

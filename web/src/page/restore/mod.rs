@@ -156,10 +156,11 @@ pub(crate) async fn make_plan(
     let host = ctx.find_host(&host).await?;
     let choices = Choices::read(form.fields());
     let request = JobRequest::Restore(choices.dry_run(host.id));
+    let runner = choices.runner_of(host.id);
     let problem = if choices.to == To::Within && choices.folder.is_empty() {
         Problem::invalid("target.path", "Name the folder that the new one is made in.")
     } else {
-        match ctx.app.fleet.dispatch(host.id, request, ctx.by()).await {
+        match ctx.app.fleet.dispatch(runner, request, ctx.by()).await {
             Ok(job) => return Ok(ctx.go(&plan_href(host.id, job.id))),
             // The same dry run, asked for a moment ago.
             Err(Refused::JobInProgress { job }) => return Ok(ctx.go(&plan_href(host.id, job))),
@@ -181,16 +182,17 @@ pub(crate) async fn start(ctx: Ctx, Path(host): Path<String>, form: Form) -> Res
         let job = state.job(id)?.filter(|job| plan::of_dry_run(job, &host).is_some());
         let job = job.ok_or(Refused::JobNotFound)?;
         let why = plan::why_not_yet(ctx.now(), &job);
-        Ok((host, job, why))
+        let runner = state.host(job.host)?.ok_or(Refused::HostNotFound)?;
+        Ok((host, runner, job, why))
     };
-    let (host, job, why) = ctx.read(find).await?;
+    let (host, runner, job, why) = ctx.read(find).await?;
     let Some(planned) = plan::of_dry_run(&job, &host) else { return Err(Refused::JobNotFound.into()) };
     let earnest = plan::in_earnest(planned);
     let typed = form.raw("confirm").to_owned();
     let stale = why.map(|why| Problem::new(StatusCode::CONFLICT, "plan_stale", why));
-    let problem = match stale.map_or_else(|| confirmed(&earnest, &host, Some(&typed)), Err) {
+    let problem = match stale.map_or_else(|| confirmed(&earnest, &runner, Some(&typed)), Err) {
         Err(problem) => problem,
-        Ok(()) => match ctx.app.fleet.dispatch(host.id, JobRequest::Restore(earnest), ctx.by()).await {
+        Ok(()) => match ctx.app.fleet.dispatch(runner.id, JobRequest::Restore(earnest), ctx.by()).await {
             Ok(job) => return Ok(ctx.go(&format!("/jobs/{}", job.id))),
             Err(refused) => refused.into(),
         },
@@ -198,7 +200,7 @@ pub(crate) async fn start(ctx: Ctx, Path(host): Path<String>, form: Form) -> Res
     if !problem.is_about_input() {
         return Err(problem);
     }
-    let (choices, status) = (Choices::of_plan(planned), problem.status);
+    let (choices, status) = (Choices::of_plan(planned, runner.id), problem.status);
     let open = Open::Plan(Box::new(job), typed);
     answer(&ctx, host, Wanted { choices, open, problem: Some(problem) }, status).await
 }

@@ -82,10 +82,10 @@ impl PlanView {
     }
 }
 
-/// The plan of a dry run, if this job is one of this host.
+/// The plan of a dry run, if this job is one for files of this host.
 pub(super) fn of_dry_run<'a>(job: &'a Job, host: &Host) -> Option<&'a RestorePlan> {
     match &job.what {
-        JobWhat::Restore(plan) if job.host == host.id && plan.dry_run => Some(plan),
+        JobWhat::Restore(plan) if plan.source == host.id && plan.dry_run => Some(plan),
         _ => None,
     }
 }
@@ -127,7 +127,7 @@ pub(super) fn why_not_yet(now: Timestamp, job: &Job) -> Option<String> {
     }
 }
 
-/// What is shown of it; `blocked` is why the host can't be asked right now.
+/// What is shown of it; `host` is the one that does it, `blocked` is why it can't be asked right now.
 pub(super) fn view(
     now: Timestamp,
     host: &Host,

@@ -10,13 +10,17 @@ use super::plan::{self, PlanView};
 use super::wanted::{Open, Wanted};
 use super::what::{self, WhatView};
 use crate::app::Ctx;
+use crate::format::many;
 use crate::problem::Problem;
 use crate::template::View;
 use crate::words::{overwrite, restore_target};
 use fleet::record::{Host, RestorePlan, RestoreTarget};
-use fleet::{FleetState, JobRequest, Refused};
-use schema::{Overwrite, Slot};
+use fleet::{FleetState, JobRequest, Refused, RunnerSetback};
+use schema::{HostId, Overwrite, Slot};
 use serde::Serialize;
+
+/// The most hosts that are offered.
+const MOST_RUNNERS: usize = 200;
 
 /// What becomes of files that are there: a choice.
 #[derive(Clone, Debug, Serialize)]
@@ -24,6 +28,16 @@ pub(crate) struct OverwriteChoice {
     pub(crate) value: &'static str,
     pub(crate) words: &'static str,
     pub(crate) current: bool,
+}
+
+/// Another host that does it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RunnerChoice {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) current: bool,
+    /// Why it can't.
+    pub(crate) why: Option<&'static str>,
 }
 
 /// The second part.
@@ -36,10 +50,16 @@ pub(crate) struct WhereView {
     pub(crate) verify: bool,
     /// The name that the new folder begins with.
     pub(crate) new_name: String,
+    /// The hosts that could do it instead.
+    pub(crate) runners: Vec<RunnerChoice>,
+    /// How many more there are.
+    pub(crate) more_runners: Option<String>,
     /// Why files can't be restored over what is there.
     pub(crate) only_empty: Option<String>,
     /// Why the dry run can't be started.
     pub(crate) why: Option<String>,
+    /// Another host may be able to.
+    pub(crate) unless_another: bool,
     /// What was chosen before, for the form.
     pub(crate) fields: Vec<(&'static str, String)>,
 }
@@ -108,8 +128,18 @@ impl crate::sample::Samples for RestoreView {
             delete: true,
             verify: true,
             new_name: s.text("holdfast-restore-4d02a9f1-…"),
+            runners: [("film-vault", true, None), ("lab-ts453", false, Some("it is offline"))]
+                .map(|(name, current, why)| RunnerChoice {
+                    id: "03".to_owned(),
+                    name: s.text(name),
+                    current,
+                    why,
+                })
+                .into(),
+            more_runners: s.some("12 more hosts are not listed; the API takes their names."),
             only_empty: s.some("restic 0.17.3 on this host can't."),
             why: s.some("The host is offline."),
+            unless_another: to == "original",
             fields: vec![("snapshot", s.text("4d02a9f1")), ("path", s.text("/srv/a"))],
         };
         let plan = |open| Self {
@@ -196,12 +226,16 @@ pub(super) fn read(
         Open::Plan(job, typed) => {
             let Some(planned) = plan::of_dry_run(&job, host) else { return Err(Refused::JobNotFound.into()) };
             let earnest = JobRequest::Restore(plan::in_earnest(planned));
-            let blocked = if job.state.is_ended() { why_not(state, host.id, &earnest)? } else { None };
-            view.said_where = Some(said_where(&request));
+            let Some(runner) = state.host(job.host)? else { return Err(Refused::HostNotFound.into()) };
+            let blocked = if job.state.is_ended() { why_not(state, runner.id, &earnest)? } else { None };
+            view.said_where = Some(match runner.id == host.id {
+                true => said_where(&request),
+                false => format!("on {}: {}", runner.name, said_where(&request)),
+            });
             let change = plan_href(host.id, job.id);
             view.change_what = format!("{change}&step=what");
             view.change_where = format!("{change}&step=where");
-            view.plan = Some(PlanView { typed, ..plan::view(ctx.now(), host, &job, planned, blocked) });
+            view.plan = Some(PlanView { typed, ..plan::view(ctx.now(), &runner, &job, planned, blocked) });
         }
     }
     Ok(view)
@@ -233,10 +267,16 @@ fn said_where(plan: &RestorePlan) -> String {
 }
 
 fn place(state: &FleetState, host: &Host, choices: &Choices) -> Result<WhereView, Problem> {
-    let restic = host.facts.as_ref().map(|facts| facts.restic_version.as_str()).unwrap_or_default();
+    let runner = choices.runner.map_or(Ok(None), |runner| state.host(runner))?;
+    let facts = runner.as_ref().unwrap_or(host).facts.as_ref();
+    let restic = facts.map(|facts| facts.restic_version.as_str()).unwrap_or_default();
     let short: String = choices.snapshot.chars().take(8).collect();
     // What can be refused of the choices themselves is told when the plan is asked for.
     let plain = Choices { to: To::New, delete: false, ..choices.clone() };
+    let (runners, more) = runners(state, host, choices.runner)?;
+    // Whether the host itself can is moot while another one may be chosen.
+    let why = why_not(state, choices.runner_of(host.id), &JobRequest::Restore(plain.dry_run(host.id)))?;
+    let others_can = runners.iter().any(|runner| runner.why.is_none());
     Ok(WhereView {
         to: choices.to.as_str(),
         folder: choices.folder.clone(),
@@ -245,9 +285,32 @@ fn place(state: &FleetState, host: &Host, choices: &Choices) -> Result<WhereView
         verify: choices.verify,
         new_name: format!("holdfast-restore-{short}-…"),
         only_empty: only_empty(restic),
-        why: why_not(state, host.id, &JobRequest::Restore(plain.dry_run(host.id)))?,
+        unless_another: why.is_some() && others_can,
+        why,
+        runners,
+        more_runners: (more > 0)
+            .then(|| format!("{} not listed; the API takes their names.", many(more as u64, "more host"))),
         fields: choices.fields(),
     })
+}
+
+/// The other hosts, those that can first, and how many are left out.
+fn runners(
+    state: &FleetState,
+    host: &Host,
+    chosen: Option<HostId>,
+) -> Result<(Vec<RunnerChoice>, usize), Problem> {
+    let mut runners = Vec::new();
+    for other in state.hosts()?.into_iter().filter(|other| other.id != host.id) {
+        let why = state.runner_setback(other.id)?.map(RunnerSetback::in_words);
+        let current = chosen == Some(other.id);
+        runners.push(RunnerChoice { id: other.id.to_string(), name: other.name, current, why });
+    }
+    runners
+        .sort_by(|a, b| (!a.current, a.why.is_some(), &a.name).cmp(&(!b.current, b.why.is_some(), &b.name)));
+    let more = runners.len().saturating_sub(MOST_RUNNERS);
+    runners.truncate(MOST_RUNNERS);
+    Ok((runners, more))
 }
 
 /// Why this restic restores into empty folders only; `None` = it does not, or its version is not known.

@@ -30,14 +30,14 @@ impl Wanted {
             Some(id) => state.job(id)?,
             None => None,
         };
-        let is_elsewhere = named.as_ref().is_some_and(|job| job.host != host.id);
-        let job = named.filter(|job| job.host == host.id);
+        let is_elsewhere = named.as_ref().is_some_and(|job| job.repository_of() != host.id);
+        let job = named.filter(|job| job.repository_of() == host.id);
         let plan = job.as_ref().and_then(|job| match &job.what {
-            JobWhat::Restore(plan) => Some(plan),
+            JobWhat::Restore(plan) => Some((plan, job.host)),
             _ => None,
         });
         let choices = match plan {
-            Some(plan) => Choices::of_plan(plan),
+            Some((plan, runner)) => Choices::of_plan(plan, runner),
             None => Choices::read(query.fields()),
         };
         let place = Place {
