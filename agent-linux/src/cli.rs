@@ -4,7 +4,8 @@ use crate::{
     clock,
     doctor::{self, Where},
     driver::{self, AgentEnd, Options},
-    enroll, keep_alive,
+    enroll::{self, Enrolled},
+    keep_alive,
     local::{self, options::Asked},
     logger::{self, Level},
     offline_plan,
@@ -582,7 +583,7 @@ fn run_enroll(at: &PolicyAt, rights: &Rights, token: &str, force: bool) -> Resul
         text.clear();
         io::stdin().lock().take(MAX_TOKEN_INPUT_BYTES).read_to_string(&mut text)?;
     }
-    let (identity, written) = block_on(enroll::enroll_at(at, rights, &text, force))?;
+    let Enrolled { identity, written, backups_held } = block_on(enroll::enroll_at(at, rights, &text, force))?;
     let mut option = String::new();
     if at.state_dir != Path::new(DEFAULT_FOLDER) {
         option = format!(" --state-dir {}", at.state_dir.display());
@@ -592,7 +593,7 @@ fn run_enroll(at: &PolicyAt, rights: &Rights, token: &str, force: bool) -> Resul
     }
     let (name, address) = (&identity.host_name, &identity.address);
     print(format_args!(
-        "This machine is enrolled as {name} at {address}.\n{}\n\
+        "This machine is enrolled as {name} at {address}.\n{}\n{}\
          Next: start the agent with `holdfast-agent run{option}`, or let your service manager do it.\n",
         match written {
             Written::New(file) => format!("What the server may ask of it stands in {}.", file.display()),
@@ -600,6 +601,12 @@ fn run_enroll(at: &PolicyAt, rights: &Rights, token: &str, force: bool) -> Resul
                 format!("What the server may ask of it stood in {} already.", file.display()),
             Written::Not(why) =>
                 format!("No policy file was written ({why}): the server may ask for the least."),
+        },
+        if backups_held {
+            "It takes another machine's place: its backups wait until somebody starts them on the host's page. \
+             Restore first.\n"
+        } else {
+            ""
         }
     ))?;
     Ok(ExitCode::SUCCESS)

@@ -6,6 +6,7 @@ use crate::{
     journal,
     keep_alive::{self, KeepAlive},
     link::{Link, LinkError, LinkEvent, Login},
+    plan,
     platform::{Machine, VERSION},
     policy::{PolicyAt, Rights, WriteError, Written},
     random, slots,
@@ -107,6 +108,16 @@ impl EnrollError {
     }
 }
 
+/// What came of an enrolment.
+pub struct Enrolled {
+    /// Who the machine is now.
+    pub identity: Identity,
+    /// What became of its policy file.
+    pub written: Written,
+    /// It took another machine's place: its backups wait until a person starts them at the server.
+    pub backups_held: bool,
+}
+
 /// Enrols this machine with a state folder that may not be there yet. One that was made for a token that is then
 /// refused goes again; it stays when the token may have been taken, for it holds what makes a second try the same.
 pub async fn enroll_at(
@@ -114,7 +125,7 @@ pub async fn enroll_at(
     rights: &Rights,
     token_text: &str,
     force: bool,
-) -> Result<(Identity, Written), EnrollError> {
+) -> Result<Enrolled, EnrollError> {
     let path = &policy.state_dir;
     rights.check(policy)?;
     let made: Vec<_> = path.ancestors().take_while(|folder| !folder.exists()).collect();
@@ -137,7 +148,7 @@ async fn enroll(
     (policy, rights): (&PolicyAt, &Rights),
     token_text: &str,
     force: bool,
-) -> Result<(Identity, Written), EnrollError> {
+) -> Result<Enrolled, EnrollError> {
     let mut buffer = [0; MAX_TOKEN_CHARS];
     let token = Token::parse(token_text, &mut buffer)?;
     let old = match Identity::load(state) {
@@ -154,23 +165,26 @@ async fn enroll(
     // Written first: asking again after a crash is asking again, not another machine.
     let installation = identity::installation(state)?;
     let written = rights.write(policy)?;
-    let identity = match ask(&token, installation).await {
+    let (identity, backups_held) = match ask(&token, installation).await {
         Err(error) if error.is_refused() => {
             written.undo(state);
             return Err(error);
         }
         asked => asked?,
     };
-    if old != Some(identity.host) {
-        // Reports and credentials of another host are of no use to this one.
+    // What is to be done alone was said to the machine of before; the server says it anew at the first connection.
+    state.remove(plan::FILE)?;
+    if old != Some(identity.host) || backups_held {
+        // Reports and credentials of another host are of no use to this one. One that takes a machine's place begins
+        // with nothing that waits.
         state.remove(journal::FILE)?;
         slots::remove_all(state)?;
     }
     identity.store(state)?;
-    Ok((identity, written))
+    Ok(Enrolled { identity, written, backups_held })
 }
 
-async fn ask(token: &Token<'_>, installation: InstallationId) -> Result<Identity, EnrollError> {
+async fn ask(token: &Token<'_>, installation: InstallationId) -> Result<(Identity, bool), EnrollError> {
     let seen = Arc::new(OnceLock::new());
     let tls = tls::by_fingerprint(token.ca_fingerprint, Arc::clone(&seen))?;
     let address = token.address.to_owned();
@@ -189,21 +203,21 @@ async fn ask(token: &Token<'_>, installation: InstallationId) -> Result<Identity
         Ok(answer) => answer,
         Err(_) => Err(EnrollError::NoAnswer(address.clone())),
     };
-    let mut identity = answer.map_err(|error| match error {
+    let (mut identity, backups_held) = answer.map_err(|error| match error {
         EnrollError::Link(LinkError::Login(_)) => EnrollError::LoginRefused(address.clone()),
         EnrollError::Link(link) if clock::wall() > token.expires_at => EnrollError::ExpiredHere { link },
         other => other,
     })?;
     identity.address = address;
     identity.ca_pem = seen.get().map(tls::to_pem).ok_or(TlsError::NoAuthority)?;
-    Ok(identity)
+    Ok((identity, backups_held))
 }
 
 async fn exchange(
     mut link: Link,
     token: &Token<'_>,
     installation: InstallationId,
-) -> Result<Identity, EnrollError> {
+) -> Result<(Identity, bool), EnrollError> {
     let stuck = |_| EnrollError::Seal;
     let mut asked = false;
     loop {
@@ -245,8 +259,8 @@ fn request(token: &Token<'_>, installation: InstallationId) -> Result<Vec<u8>, E
         .map_err(|_| EnrollError::Seal)
 }
 
-/// What an answer says; `None` when it is none of ours.
-fn read(token: &Token<'_>, payload: &[u8]) -> Result<Option<Identity>, EnrollError> {
+/// What an answer says, and whether backups are held; `None` when it is none of ours.
+fn read(token: &Token<'_>, payload: &[u8]) -> Result<Option<(Identity, bool)>, EnrollError> {
     let sealed = match Sealed::parse(payload) {
         Ok(sealed) => sealed,
         Err(error @ (OpenError::Notice { .. } | OpenError::Version(_))) => {
@@ -259,15 +273,18 @@ fn read(token: &Token<'_>, payload: &[u8]) -> Result<Option<Identity>, EnrollErr
         return Ok(None);
     };
     match schema::decode(message) {
-        Ok(EnrollResponse::Welcome { host, host_name, password, link_key, key_id }) => Ok(Some(Identity {
-            host,
-            host_name: host_name.to_owned(),
-            address: String::new(),
-            password: password.to_owned(),
-            link_key: Key::new(link_key),
-            key_id,
-            ca_pem: String::new(),
-        })),
+        Ok(EnrollResponse::Welcome { host, host_name, password, link_key, key_id, backups_held }) => {
+            let identity = Identity {
+                host,
+                host_name: host_name.to_owned(),
+                address: String::new(),
+                password: password.to_owned(),
+                link_key: Key::new(link_key),
+                key_id,
+                ca_pem: String::new(),
+            };
+            Ok(Some((identity, backups_held)))
+        }
         Ok(EnrollResponse::Refused(reason)) => Err(EnrollError::Refused(reason)),
         Err(_) => Ok(None),
     }

@@ -184,6 +184,7 @@ mod tests {
         let mut room = [0; 2_048];
         let plan = Plan {
             revision: PlanRevision(1),
+            backups_held: false,
             restic_host: "attic",
             groups: Items::EMPTY,
             schedules: Items::write(planned.iter().copied(), &mut room).unwrap(),
@@ -270,6 +271,7 @@ mod tests {
         let by_rules = PlannedSchedule { name: "ruled", zone_rules: "<-02>2", ..planned };
         let plan = Plan {
             revision: PlanRevision(1),
+            backups_held: false,
             restic_host: "attic",
             groups: Items::EMPTY,
             schedules: Items::write([planned, by_rules], &mut schedules).unwrap(),
@@ -295,7 +297,13 @@ mod tests {
         let mut due = |schedules: &[PlannedSchedule<'_>], now| {
             let schedules = Items::write(schedules.iter().copied(), &mut room).unwrap();
             next_due(
-                &Plan { revision: PlanRevision(1), restic_host: "attic", groups: Items::EMPTY, schedules },
+                &Plan {
+                    revision: PlanRevision(1),
+                    backups_held: false,
+                    restic_host: "attic",
+                    groups: Items::EMPTY,
+                    schedules,
+                },
                 HOST,
                 now,
             )

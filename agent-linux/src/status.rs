@@ -64,6 +64,8 @@ pub struct Status {
     pub plan_revision: Option<PlanRevision>,
     /// When the next backup of the plan is due.
     pub next_due_at: Option<Instant>,
+    /// Whether the backups of this host wait until somebody starts them at the server, for another machine was here before.
+    pub backups_held: bool,
     /// The last thing that went wrong.
     pub last_error: Option<ErrorStatus>,
     /// What the server said about the versions of the wire.
@@ -194,6 +196,7 @@ impl Status {
     pub fn tell_plan(&mut self, plan: &KeptPlan, host: HostId) {
         let Some(plan) = plan.get() else { return };
         self.plan_revision = Some(plan.revision);
+        self.backups_held = plan.backups_held;
         self.next_due_at = offline_plan::next_due(&plan, host, clock::wall()).map(Instant);
     }
 
@@ -255,7 +258,12 @@ impl Status {
         }
         if self.plan_revision.is_some() {
             let at = self.next_due_at.map(|at| format!("in {}", duration(at.0.0.saturating_sub(now_ms))));
-            line("next backup", at.as_deref().unwrap_or("none is scheduled"));
+            let none = if self.backups_held {
+                "held: this machine took another one's place; start its backups on the host's page"
+            } else {
+                "none is scheduled"
+            };
+            line("next backup", at.as_deref().unwrap_or(none));
         }
         if let Some(unacked) = self.unacked_reports {
             line("unacked", &format!("{unacked} reports"));

@@ -10,8 +10,11 @@ use crate::hosts;
 use crate::job::{self, transition};
 use crate::link::{Link, LinkState};
 use crate::op::Op;
-use crate::record::{AuditAction, EnrollToken, Host, HostFacts, Presence, Secret, TOKEN_LIVES_MS, TokenRow};
+use crate::record::{
+    AuditAction, EnrollToken, Host, HostFacts, Presence, Secret, TOKEN_LIVES_MS, TokenMachine, TokenRow,
+};
 use crate::refused::{Refused, StoreError};
+use crate::replacement;
 use crate::request::By;
 use crate::seal::Binding;
 use crate::store::{HOST_TOKENS, HOSTS, LINK_STATES, LINKS, OUTBOX, PRESENCES, Reads, Span, TOKENS};
@@ -31,14 +34,21 @@ struct Given {
     key_id: u8,
     link_key: [u8; 32],
     password: Secret,
+    backups_held: bool,
 }
 
 impl Fleet {
-    /// A new token for a host. A key that the host has already ends when the token is used.
-    pub async fn new_enroll_token(&self, host: HostId, by: By) -> Result<NewEnrollToken, Refused> {
+    /// A new token for a host. A key that the host has already ends when the token is used; whether the backups of the
+    /// machine that uses it wait for a person, `machine` says.
+    pub async fn new_enroll_token(
+        &self,
+        host: HostId,
+        machine: TokenMachine,
+        by: By,
+    ) -> Result<NewEnrollToken, Refused> {
         self.write(by, move |op| {
             let host = hosts::find(op.tx, host)?;
-            new_token(op, &host)
+            new_token(op, &host, machine)
         })
         .await
     }
@@ -60,8 +70,15 @@ impl Fleet {
 }
 
 /// Makes a token.
-pub(crate) fn new_token(op: &mut Op<'_, '_>, host: &Host) -> Result<NewEnrollToken, Refused> {
-    let id = TokenId::new(op.now, op.facts.random());
+pub(crate) fn new_token(
+    op: &mut Op<'_, '_>,
+    host: &Host,
+    machine: TokenMachine,
+) -> Result<NewEnrollToken, Refused> {
+    // The newest comes last, also when two are made in one millisecond, or the clock was set back.
+    let last = op.tx.last(&HOST_TOKENS, &Span::under(&host.id))?;
+    let after = last.map_or(op.now, |((_, last), ())| op.now.max(last.made_at().plus_ms(1)));
+    let id = TokenId::new(after, op.facts.random());
     let key = Key::new(op.facts.random());
     let secret: [u8; 16] = op.facts.random();
     let expires_at = op.now.plus_ms(TOKEN_LIVES_MS);
@@ -73,7 +90,7 @@ pub(crate) fn new_token(op: &mut Op<'_, '_>, host: &Host) -> Result<NewEnrollTok
     let text = wire
         .write(&mut buffer)
         .map_err(|_| Refused::invalid("address", "the server's MQTT address is too long for a token"))?;
-    let token = EnrollToken { id, host: host.id, created_at: op.now, expires_at, used: None };
+    let token = EnrollToken { id, host: host.id, created_at: op.now, expires_at, used: None, machine };
     let row = TokenRow {
         token: token.clone(),
         password_sha256: [
@@ -90,7 +107,12 @@ pub(crate) fn new_token(op: &mut Op<'_, '_>, host: &Host) -> Result<NewEnrollTok
         op.tx.remove(&TOKENS, old)?;
         op.tx.remove(&HOST_TOKENS, &(*host, *old))?;
     }
-    audit::note(op, AuditAction::TokenCreated, hosts::target(op.tx, host.id)?, id.to_string())?;
+    let said = match machine {
+        TokenMachine::Any => "",
+        TokenMachine::Same => ", for the same machine",
+        TokenMachine::Replacement => ", for a machine that takes its place",
+    };
+    audit::note(op, AuditAction::TokenCreated, hosts::target(op.tx, host.id)?, format!("{id}{said}"))?;
     op.tx.effects.changed(Changed::Host(host.id));
     Ok(NewEnrollToken { token, text: Secret::new(text) })
 }
@@ -154,6 +176,7 @@ fn answer(op: &mut Op<'_, '_>, id: TokenId, payload: &[u8]) -> Result<Vec<u8>, R
         password: given.password.expose(),
         link_key: given.link_key,
         key_id: given.key_id,
+        backups_held: given.backups_held,
     };
     Ok(seal_answer(op.facts, &key, id, &response))
 }
@@ -175,10 +198,14 @@ fn make_host(
 ) -> Result<Given, Refused> {
     let now = op.now;
     let before = op.tx.get(&LINKS, &host.id)?;
+    let machine = (request.hostname, request.installation);
+    let backups_held = replacement::held_after(op.tx, host, row.token.machine, machine, now)?;
+    let old_key = before.as_ref().map(|link| link.key_id);
     let given = Given {
         key_id: before.map_or(1, |link| link.key_id.checked_add(1).unwrap_or(1)),
         link_key: op.facts.random(),
         password: op.facts.mint::<20>(""),
+        backups_held: backups_held.is_some(),
     };
     let link = Link {
         key_id: given.key_id,
@@ -198,6 +225,9 @@ fn make_host(
         &host.id,
         &Presence { changed_at: Some(now), last_seen_at: Some(now), ..Presence::default() },
     )?;
+    // Before its jobs end: what follows of that must see it.
+    let after = Host { enrolled_at: Some(now), backups_held: backups_held.clone(), ..host.clone() };
+    op.tx.put(&HOSTS, &host.id, &after)?;
     for open in job::open_jobs(op.tx, host.id, usize::MAX)? {
         job::change(op, host.id, open.id, |job| transition::lost(job, now, "the host was enrolled anew"))?;
     }
@@ -212,13 +242,16 @@ fn make_host(
         boot_id: [0; 16],
         state_free_bytes: 0,
     };
-    op.tx.put(&HOSTS, &host.id, &Host { enrolled_at: Some(now), facts: Some(facts), ..host.clone() })?;
+    op.tx.put(&HOSTS, &host.id, &Host { facts: Some(facts), ..after })?;
     row.token.used = Some((now, op.by.peer.clone(), request.installation));
     let plain = Zeroizing::new(postcard::to_allocvec(&given).unwrap_or_default());
     row.sealed_answer = Some(op.facts.master.seal(Binding::Enroll(row.token.id), op.facts.random(), &plain));
     op.tx.put(&TOKENS, &row.token.id, &row)?;
     let target = hosts::target(op.tx, host.id)?;
     audit::note(op, AuditAction::HostEnrolled, target, format!("by {}", clip(request.hostname)))?;
+    if let Some(held) = backups_held.filter(|held| Some(held) != host.backups_held.as_ref()) {
+        replacement::note(op, host, &held, request.installation, (old_key, given.key_id))?;
+    }
     op.tx.effects.relinked.push(host.id);
     op.tx.effects.changed(Changed::Host(host.id));
     Ok(given)

@@ -8,7 +8,7 @@ use crate::record::{
     Accepted, Actor, AuditTarget, BackupFigures, DiffFigures, DownloadForm, DrillCuts, DrillFigures,
     DrillFinding, DrillPlan, Every, Extent, FindPlan, Flawed, ForgetFigures, Group, Hold, JobFigures,
     JobState, JobWhat, Lack, Loss, Newest, Origin, Past, ProbeFigures, RestoreFailure, RestoreFigures,
-    RestorePlan, RestoreTarget, Retention, Role, Soundness, SourceFinding, Unplanned, Whole,
+    RestorePlan, RestoreTarget, Retention, Role, Soundness, SourceFinding, TokenMachine, Unplanned, Whole,
 };
 use schema::{
     Class, DrillFault, HostId, JobId, Overwrite, RepoId, Slot, SlotRevision, SourceReason, Timestamp,
@@ -77,6 +77,11 @@ fn enums(written: &mut Written) {
         Role::Viewer => Role::Viewer,
         Role::Operator => Role::Operator,
         Role::Admin => Role::Admin,
+    });
+    each!(written, TokenMachine {
+        TokenMachine::Any => TokenMachine::Any,
+        TokenMachine::Same => TokenMachine::Same,
+        TokenMachine::Replacement => TokenMachine::Replacement,
     });
     each!(written, Every {
         Every::Hours(_) => Every::Hours(6),

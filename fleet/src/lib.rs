@@ -69,6 +69,7 @@ mod proof;
 mod quarantine;
 pub mod record;
 mod refused;
+mod replacement;
 mod repo;
 mod request;
 mod restore;

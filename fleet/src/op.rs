@@ -197,7 +197,7 @@ mod tests {
         let by = By::system;
         match what {
             "host" => fleet.create_host("barn", vec!["garden".into()], by()).await.map(drop),
-            "token" => fleet.new_enroll_token(host, by()).await.map(drop),
+            "token" => fleet.new_enroll_token(host, crate::record::TokenMachine::Any, by()).await.map(drop),
             "rename" => fleet.update_host(host, Some("loft".into()), None, by()).await.map(drop),
             "credentials" => {
                 fleet.put_credentials(host, Slot::Repo, credentials("/srv/new"), by()).await.map(drop)

@@ -115,6 +115,11 @@ pub enum Refused {
         /// Why nothing of it is forgotten.
         why: Hold,
     },
+    /// Another machine took the host's place, and nobody has started its backups.
+    #[error(
+        "the backups of this host are held, for another machine took its place: restore what it needs, then start them on the host's page"
+    )]
+    BackupsHeld,
     /// The lock that was to be removed is not the one that is held.
     #[error("{message}")]
     LockChanged {
@@ -182,6 +187,7 @@ impl Refused {
             Self::JobInProgress { .. } | Self::BackupOpen { .. } => "job_in_progress",
             Self::RepoBusy { .. } => "repo_busy",
             Self::Held { .. } => "held",
+            Self::BackupsHeld => "backups_held",
             Self::LockChanged { .. } => "lock_changed",
             Self::StateChanged => "state_changed",
             Self::QueueFull => "queue_full",

@@ -97,6 +97,7 @@ fn add_host(tx: &mut Tx<'_>, number: u64, now: Timestamp) -> Result<(), StoreErr
         created_by: Actor::System,
         enrolled_at: Some(before(100)),
         facts: Some(facts),
+        backups_held: None,
     };
     // One of twenty has been away for days.
     let away = number % 20 == 7;

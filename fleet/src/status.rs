@@ -42,6 +42,12 @@ impl Worst {
         }
     }
 
+    /// Why there is no backup comes before what was wrong with the last one, and before how old that is; these still say
+    /// how bad it is.
+    fn because(&mut self, at_least: Status, reason: Reason) {
+        *self = Self::new(self.status.min(at_least), reason);
+    }
+
     /// What keeps a host from all work explains a backup that failed meanwhile, and not the other way round.
     fn explain(&mut self, status: Status, reason: Reason) {
         if status <= self.status {
@@ -78,6 +84,9 @@ pub(crate) fn judge(entry: &RosterEntry, now: Timestamp) -> Standing {
     }
     if let Some(since) = summary.waits_since.filter(|since| now.ms_since(*since) > MISSED_AFTER_MS) {
         worst.consider(Status::Missed, Reason::Missed { since });
+    }
+    if let Some(held) = &host.backups_held {
+        worst.because(Status::Warning, Reason::BackupsHeld { since: held.since });
     }
     if host.enrolled_at.is_some() && !presence.online {
         let since = presence.changed_at.or(host.enrolled_at).unwrap_or_default();
@@ -227,7 +236,7 @@ pub(crate) fn row(entry: &RosterEntry, now: Timestamp) -> HostRow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Actor, Job, JobWhat, Machine, Presence, Quarantine, Twin};
+    use crate::record::{Actor, BackupsHeld, Job, JobWhat, Machine, Presence, Quarantine, Twin};
     use schema::{CommandSeq, HostId, JobId, JobKind};
     use std::sync::Arc;
 
@@ -243,6 +252,7 @@ mod tests {
             created_by: Actor::Operator("ada".into()),
             enrolled_at: Some(Timestamp(0)),
             facts: None,
+            backups_held: None,
         }
     }
 
@@ -500,6 +510,34 @@ mod tests {
         assert_eq!(waits(1).status, Status::Ok);
         let late = waits(3);
         assert_eq!((late.status, late.reason), (Status::Missed, Reason::Missed { since: ago(3) }));
+    }
+
+    #[test]
+    fn held_backups_are_the_reason_and_their_age_says_how_bad_it_is() {
+        let since = ago(30);
+        let host = Host {
+            backups_held: Some(BackupsHeld {
+                since,
+                hostname: "new".into(),
+                former_hostname: "attic".into(),
+            }),
+            ..host()
+        };
+        let judged = |groups, waits_since, presence| {
+            let summary = Summary { groups, waits_since, ..known() };
+            let standing = judge(&host, &presence, &summary, NOW);
+            (standing.status, standing.reason, standing.protected)
+        };
+        let held = || Reason::BackupsHeld { since };
+        let good = |hours| vec![group("etc", JobState::Succeeded, None, hours, Some(hours))];
+        let lost = vec![group("etc", JobState::Lost, None, 31, Some(40))];
+        assert_eq!(judged(good(1), None, online()), (Status::Warning, held(), true), "never green");
+        assert_eq!(judged(good(60), None, online()), (Status::Stale, held(), false));
+        assert_eq!(judged(good(1), Some(ago(3)), online()), (Status::Missed, held(), true));
+        assert_eq!(judged(lost, None, online()), (Status::Failed, held(), false));
+        assert_eq!(judged(vec![], None, online()), (Status::Warning, held(), false), "no group yet");
+        let away = judged(good(1), None, away(30));
+        assert_eq!((away.0, away.1), (Status::Offline, Reason::Offline { since: ago(30) }));
     }
 
     #[test]

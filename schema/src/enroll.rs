@@ -134,6 +134,9 @@ pub enum EnrollResponse<'a> {
         link_key: [u8; 32],
         /// The number of that key.
         key_id: u8,
+        /// The machine took another one's place, and its backups wait until a person starts them: it begins with
+        /// nothing of before.
+        backups_held: bool,
     },
     /// The server refuses, for this reason.
     Refused(EnrollRefusal),

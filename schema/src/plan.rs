@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Plan<'a> {
     /// Number of the plan; grows with each change.
     pub revision: PlanRevision,
+    /// Its backups wait until a person starts them, for the machine took another one's place: there are no schedules then.
+    pub backups_held: bool,
     /// The host name that restic writes into snapshots.
     pub restic_host: &'a str,
     /// The groups that schedules name.

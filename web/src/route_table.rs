@@ -75,8 +75,8 @@ fn signed_out() -> Vec<Route> {
 fn pages() -> Vec<Route> {
     use page::{
         audit, changes, enrol, find, fleet, folder, group, host, host_settings, job, jobs, kit, maintenance,
-        pending, preview, quarantine, refused, repo, restore, schedule, settings, snapshots, soundness,
-        topics,
+        pending, preview, quarantine, refused, replacement, repo, restore, schedule, settings, snapshots,
+        soundness, topics,
     };
     vec![
         get("/", Read, fleet::show),
@@ -89,6 +89,8 @@ fn pages() -> Vec<Route> {
         get("/hosts/{host}/settings", Read, host_settings::show),
         post("/hosts/{host}", Write, host_settings::update),
         post("/hosts/{host}/acknowledge", Write, host::acknowledge),
+        get("/hosts/{host}/start-backups", Write, replacement::confirm),
+        post("/hosts/{host}/start-backups", Write, replacement::start),
         get("/hosts/{host}/quarantine", Read, quarantine::show),
         post("/hosts/{host}/quarantine", Write, quarantine::lift),
         get("/hosts/{host}/delete", Write, host_settings::confirm_delete),
@@ -345,6 +347,10 @@ fn api_hosts() -> Vec<Route> {
             doc("Creates a new enrolment token; the current key is revoked when it is used")
                 .may_take::<EnrollTokenIn>()
                 .answers::<HostCreated>(201),
+        ),
+        post("/api/hosts/{host}/start-backups", Write, host::start_backups).doc(
+            doc("Starts the backups of a host whose place another machine has taken; without that, does nothing")
+                .answers::<HostOut>(200),
         ),
         get("/api/hosts/{host}/repo-credentials", Read, credentials::get_repo)
             .doc(repository("Everyday credentials, never their secrets").answers::<CredentialsOut>(200)),

@@ -1,6 +1,6 @@
 use crate::rig::{AGENT, Authority, Broker, Server, enrol, token, welcome};
 use agent_linux::{identity::Identity, state_folder::StateFolder};
-use schema::{EnrollRefusal, EnrollResponse, Timestamp};
+use schema::{EnrollRefusal, EnrollResponse, HostId, Timestamp};
 use std::{
     net::TcpListener,
     os::unix::fs::PermissionsExt as _,
@@ -64,6 +64,16 @@ fn a_token_becomes_an_identity_and_a_second_one_needs_force() {
 
 /// Enrols with these options; what the program said.
 fn enrol_with(broker: &Broker, server: &mut Server, state: &Path, options: &[&str]) -> String {
+    enrol_as(broker, server, (state, options), &welcome())
+}
+
+/// The same with this answer of the server.
+fn enrol_as(
+    broker: &Broker,
+    server: &mut Server,
+    (state, options): (&Path, &[&str]),
+    answer: &EnrollResponse<'_>,
+) -> String {
     let text = token(&broker.address(), broker.authority.fingerprint, NEVER);
     let child = Command::new(AGENT)
         .args(["enroll", "--state-dir"])
@@ -73,10 +83,40 @@ fn enrol_with(broker: &Broker, server: &mut Server, state: &Path, options: &[&st
         .stdout(Stdio::piped())
         .spawn()
         .expect("starts");
-    server.welcome(&welcome());
+    server.welcome(answer);
     let output = child.wait_with_output().expect("ends");
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn a_machine_that_takes_anothers_place_begins_with_nothing_that_waits_and_says_so() {
+    let broker = Broker::start();
+    let mut server = Server::connect(&broker);
+    let folder = TempDir::new().expect("a folder");
+    let state_dir = folder.path().join("state");
+    enrol(&broker, &mut server, &state_dir);
+    let state = StateFolder::open(&state_dir).expect("there");
+    let [reports, alone] = ["journal", "plan"];
+    let leave = || [reports, alone].map(|file| state.write(file, b"of before").expect("written"));
+    let are_there = || [reports, alone].map(|file| state.read(file).expect("readable").is_some());
+    // The same machine keeps its reports. What it does alone the server says anew.
+    leave();
+    let said = enrol_with(&broker, &mut server, &state_dir, &["--force"]);
+    assert_eq!(are_there(), [true, false]);
+    assert!(!said.contains("another machine's place"), "{said}");
+    leave();
+    let held = EnrollResponse::Welcome {
+        host: HostId([8; 16]),
+        host_name: "attic",
+        password: "mqtt-password-x",
+        link_key: [7; 32],
+        key_id: 2,
+        backups_held: true,
+    };
+    let said = enrol_as(&broker, &mut server, (&state_dir, &["--force"]), &held);
+    assert_eq!(are_there(), [false, false]);
+    assert!(said.contains("its backups wait until somebody starts them"), "{said}");
 }
 
 #[test]

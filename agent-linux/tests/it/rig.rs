@@ -269,6 +269,7 @@ pub(crate) fn welcome() -> EnrollResponse<'static> {
         password: "mqtt-password-x",
         link_key: [7; 32],
         key_id: 1,
+        backups_held: false,
     }
 }
 

@@ -25,6 +25,7 @@ fn running() -> Status {
         queue: Some(vec![job("J2", "snapshots")]),
         unacked_reports: Some(3),
         plan_revision: Some(PlanRevision(4)),
+        backups_held: false,
         next_due_at: Some(Instant(Timestamp(1_000_000 + 3_725_000 + 7_200_000))),
         last_error: Some(ErrorStatus {
             at: Instant(Timestamp(900_000)),
@@ -57,6 +58,14 @@ unacked       3 reports
 last error    the connection ended (1 h 3 min ago)
 ";
     assert_eq!(running().to_text(1_000_000 + 3_725_000), expected);
+}
+
+#[test]
+fn a_machine_that_took_anothers_place_says_that_its_backups_are_held() {
+    let held = Status { backups_held: true, next_due_at: None, ..running() };
+    let text = held.to_text(0);
+    assert!(text.contains("next backup   held: this machine took another one's place"), "{text}");
+    assert!(!text.contains("none is scheduled"), "{text}");
 }
 
 #[test]

@@ -65,7 +65,9 @@ pub(super) async fn host(fleet: &Fleet, folder: &DemoFolder, programs: &Programs
             say(&format!("The host {HOST_NAME} is enrolled from an earlier run"));
             return Ok(host.id);
         }
-        Some(host) => (host.id, fleet.new_enroll_token(host.id, by()).await?),
+        Some(host) => {
+            (host.id, fleet.new_enroll_token(host.id, fleet::record::TokenMachine::Any, by()).await?)
+        }
         None => {
             say(&format!("Adding the host {HOST_NAME}"));
             let (host, token) = fleet.create_host(HOST_NAME, vec!["demo".to_owned()], by()).await?;

@@ -90,6 +90,11 @@ fn check(
         (Some(RunnerSetback::WireUnsupported), None) => return Err(Refused::WireUnsupported),
         (Some(RunnerSetback::Offline), None) => return Err(Refused::HostOffline),
     }
+    if host.backups_held.is_some()
+        && matches!(request, JobRequest::Backup { .. } | JobRequest::Forget | JobRequest::Prune)
+    {
+        return Err(Refused::BackupsHeld);
+    }
     let kind = request.kind();
     match &source {
         Some(source) => for_other::check((facts, reads), source.id, request)?,

@@ -12,7 +12,7 @@ use crate::enroll;
 use crate::fleet::{Fleet, NewEnrollToken};
 use crate::groups::origins;
 use crate::pending;
-use crate::record::{Acked, AuditAction, AuditTarget, Host};
+use crate::record::{Acked, AuditAction, AuditTarget, Host, TokenMachine};
 use crate::refused::{Refused, StoreError};
 use crate::repo;
 use crate::request::By;
@@ -50,10 +50,11 @@ impl Fleet {
                 created_by: op.by.actor.clone(),
                 enrolled_at: None,
                 facts: None,
+                backups_held: None,
             };
             op.tx.put(&HOSTS, &id, &host)?;
             audit::note(op, AuditAction::HostCreated, AuditTarget::Host(id, name.clone()), "")?;
-            let token = enroll::new_token(op, &host)?;
+            let token = enroll::new_token(op, &host, TokenMachine::Any)?;
             op.tx.effects.changed(Changed::Host(id));
             Ok((host, token))
         })

@@ -28,7 +28,8 @@ pub(crate) fn changed(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
 }
 
 /// Builds the plan of a host: the schedules that are on, and the groups that they name. What does not fit into one
-/// message is left out, one by one; the server does it when it is back.
+/// message is left out, one by one; the server does it when it is back. While its backups are held, the host has none to
+/// do alone.
 pub(crate) fn with<R>(
     reads: &impl Reads,
     host: &Host,
@@ -36,7 +37,8 @@ pub(crate) fn with<R>(
     then: impl FnOnce(&Plan<'_>) -> R,
 ) -> Result<R, Refused> {
     let mut schedules = schedule::of_host(reads, host.id)?;
-    schedules.retain(|row| row.schedule.enabled);
+    let backups_held = host.backups_held.is_some();
+    schedules.retain(|row| row.schedule.enabled && !backups_held);
     let mut left = MAX_MESSAGE_BYTES - HEAD_BYTES;
     let mut planned = Vec::new();
     for row in &schedules {
@@ -69,6 +71,7 @@ pub(crate) fn with<R>(
     let (groups, schedules) = (list(&groups), list(&planned));
     Ok(then(&Plan {
         revision,
+        backups_held,
         restic_host: &host.restic_host,
         groups: read::<BackupSpec<'_>>(&groups),
         schedules: read::<PlannedSchedule<'_>>(&schedules),

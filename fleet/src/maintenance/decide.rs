@@ -68,6 +68,7 @@ impl HostState {
                 is_append_only: true,
                 has_keep_rule: true,
                 has_snapshot: true,
+                are_backups_held: false,
             },
             lock: None,
             open: None,
@@ -97,6 +98,8 @@ pub struct Means {
     pub has_keep_rule: bool,
     /// There is a snapshot.
     pub has_snapshot: bool,
+    /// Its backups wait until a person starts them; until then nothing of it goes, either.
+    pub are_backups_held: bool,
 }
 
 /// Whether a job can be given to a host.
@@ -180,6 +183,8 @@ pub enum Why {
     Replaced,
     /// Nothing has been backed up: there is nothing to do.
     NoSnapshot,
+    /// Another machine took the host's place: nothing goes until a person has started its backups.
+    BackupsHeld,
     /// No admin credentials.
     NoAdminCredentials,
     /// The admin credentials don't open.
@@ -248,6 +253,7 @@ impl Why {
             Self::NoRepository => "no_repository",
             Self::Replaced => "replaced",
             Self::NoSnapshot => "no_snapshot",
+            Self::BackupsHeld => Refused::BackupsHeld.code(),
             Self::NoAdminCredentials => "no_admin_credentials",
             Self::AdminUnreadable => "admin_unreadable",
             Self::AdminForbidden => "admin_forbidden",
@@ -283,6 +289,7 @@ impl Why {
             Self::NoRepository => Self::NoRepository,
             Self::Replaced => Self::Replaced,
             Self::NoSnapshot => Self::NoSnapshot,
+            Self::BackupsHeld => Self::BackupsHeld,
             Self::NoAdminCredentials => Self::NoAdminCredentials,
             Self::AdminUnreadable => Self::AdminUnreadable,
             Self::AdminForbidden => Self::AdminForbidden,
@@ -535,6 +542,9 @@ pub(crate) fn missing(kind: JobKind, host: &Means) -> Option<Why> {
     }
     if host.is_replaced {
         return Some(Why::Replaced);
+    }
+    if host.are_backups_held && matches!(kind, JobKind::Forget | JobKind::Prune) {
+        return Some(Why::BackupsHeld);
     }
     if kind == JobKind::Forget && !host.has_keep_rule {
         return Some(Why::NoKeepRule);

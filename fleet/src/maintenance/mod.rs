@@ -172,7 +172,7 @@ pub(crate) fn due_hosts(facts: &Facts, view: &ReadView, now: Timestamp) -> Resul
         }
         // What a host lacks, it mostly lacks for ever: that is found before the rest is read.
         if kinds.contains(&true) {
-            let means = means_of(facts, view, id)?;
+            let means = means_of(facts, view, &host)?;
             let mut of_due = KINDS.into_iter().zip(kinds).filter(|(_, is_due)| *is_due);
             let runs = |decision: &Decision| decision.action == Action::Run;
             if of_due.any(|(kind, _)| decide::missing(kind, &means).is_none())
@@ -235,7 +235,7 @@ fn state_of(
         id,
         since: kept.switched_at.map_or(host.created_at, |at| at.max(host.created_at)),
         reach,
-        means: means_of(facts, reads, id)?,
+        means: means_of(facts, reads, host)?,
         lock: lock.map(|(seen_at, holder)| SeenLock { since: holder.since, seen_at, stale: holder.stale }),
         open: job::open_jobs(reads, id, LOOK_AT)?
             .iter()
@@ -277,7 +277,8 @@ fn elsewhere(repo: &RepoState, settings: &Maintenance) -> [Option<Timestamp>; 3]
     [None, repo.told.prune.as_ref().map(|prune| prune.at), check.map(|check| check.at)]
 }
 
-fn means_of(facts: &Facts, reads: &impl Reads, id: HostId) -> Result<Means, StoreError> {
+fn means_of(facts: &Facts, reads: &impl Reads, host: &Host) -> Result<Means, StoreError> {
+    let id = host.id;
     let repo = reads.get(&REPOS, &id)?.unwrap_or_default();
     let groups = reads.rows(&GROUPS, &Span::under(&id))?;
     let has_snapshot = match &repo.snapshots {
@@ -291,5 +292,6 @@ fn means_of(facts: &Facts, reads: &impl Reads, id: HostId) -> Result<Means, Stor
         is_append_only: repo.append_only.is_some_and(|(append_only, _)| append_only),
         has_keep_rule: groups.iter().any(|(_, group)| !spec::keep_of(&group.keep).is_empty()),
         has_snapshot,
+        are_backups_held: host.backups_held.is_some(),
     })
 }

@@ -35,8 +35,8 @@ pub(crate) struct GroupSchedule {
 pub(crate) enum Hurdle {
     /// Nothing: the backup can be dispatched.
     Clear,
-    /// The host is not here; its hello will tell.
-    Away(Setback),
+    /// No time ends it: the host is not here and its hello will tell, or a person has to start its backups.
+    Parked(Setback),
     /// Its backup is open already.
     Open(JobId),
     /// It would be refused.
@@ -50,7 +50,7 @@ pub(crate) enum RunAction {
     Dispatch { runs: Vec<PendingId> },
     /// The backup that is open already is as good.
     Follow { run: PendingId, job: JobId },
-    /// It waits until then (`None` = the host's hello).
+    /// It waits until then (`None` = the host's hello, or a person).
     Wait { run: PendingId, until: Option<Timestamp>, attempt: u16, setback: Setback },
     /// It is given up, after a last try that came to this, where it is for that.
     Abandon { run: PendingId, why: GiveUp, last: Option<Setback> },
@@ -75,7 +75,7 @@ pub(crate) fn plan_drain(now: Timestamp, runs: &[PendingRun], world: &World) -> 
             continue;
         }
         match hurdle {
-            Hurdle::Away(setback) => {
+            Hurdle::Parked(setback) => {
                 let is_known = run.last_error.as_ref().is_some_and(|error| error.code == setback.code());
                 if run.next_attempt_at.is_some() || !is_known {
                     let (attempt, setback) = (run.attempt, setback.clone());

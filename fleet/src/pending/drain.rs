@@ -107,9 +107,12 @@ fn hurdle_of(
     Ok(match dispatch::blocked((facts, now), reads, run.host, &request)? {
         None => Hurdle::Clear,
         Some(Refused::JobInProgress { job }) => Hurdle::Open(job),
-        Some(refused @ (Refused::HostOffline | Refused::HostNotEnrolled | Refused::WireUnsupported)) => {
-            Hurdle::Away(Setback::from(&refused))
-        }
+        Some(
+            refused @ (Refused::HostOffline
+            | Refused::HostNotEnrolled
+            | Refused::WireUnsupported
+            | Refused::BackupsHeld),
+        ) => Hurdle::Parked(Setback::from(&refused)),
         Some(refused) => Hurdle::Refused(Setback::from(&refused)),
     })
 }

@@ -49,6 +49,8 @@ pub enum Setback {
     },
     /// The backup made no snapshot.
     NoSnapshot,
+    /// Another machine took the host's place, and nobody has started its backups.
+    BackupsHeld,
 }
 
 impl Setback {
@@ -64,6 +66,7 @@ impl Setback {
         Self::Lost,
         Self::Interrupted,
         Self::NoSnapshot,
+        Self::BackupsHeld,
     ];
 
     /// Its word in the API: a code of a refusal, a class or an agent's refusal, or one of its own.
@@ -85,6 +88,7 @@ impl Setback {
             Self::Withdrawn { .. } => "withdrawn",
             Self::NoAnswer { .. } => "no_answer",
             Self::NoSnapshot => "no_snapshot",
+            Self::BackupsHeld => Refused::BackupsHeld.code(),
         }
     }
 
@@ -125,6 +129,7 @@ impl Setback {
             Self::Withdrawn { .. } => Self::Withdrawn { said: said() },
             Self::NoAnswer { .. } => Self::NoAnswer { said: said() },
             Self::NoSnapshot => Self::NoSnapshot,
+            Self::BackupsHeld => Self::BackupsHeld,
         })
     }
 }
@@ -138,6 +143,7 @@ impl From<&Refused> for Setback {
             Refused::RepoCredsRequired => Self::RepoCredsRequired,
             Refused::RepoBusy { .. } => Self::RepoBusy,
             Refused::QueueFull => Self::QueueFull,
+            Refused::BackupsHeld => Self::BackupsHeld,
             other => Self::Refused(other.clone()),
         }
     }

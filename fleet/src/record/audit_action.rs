@@ -64,6 +64,8 @@ actions! {
     DownloadEnded = "download.ended",
     /// How a host stands was acknowledged.
     HostAcknowledged = "host.acknowledged",
+    /// A person started the backups of a host whose place another machine has taken.
+    HostBackupsStarted = "host.backups_started",
     /// A host was added.
     HostCreated = "host.created",
     /// A host was deleted.
@@ -78,6 +80,8 @@ actions! {
     HostReleased = "host.released",
     /// A host was renamed.
     HostRenamed = "host.renamed",
+    /// Another machine took the place of a host's; its backups are held.
+    HostReplaced = "host.replaced",
     /// An acknowledgement was taken back.
     HostUnacknowledged = "host.unacknowledged",
     /// A plan of a host can't be kept.

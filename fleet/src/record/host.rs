@@ -21,6 +21,20 @@ pub struct Host {
     pub enrolled_at: Option<Timestamp>,
     /// What its agent said of itself last; `None` = nothing yet.
     pub facts: Option<HostFacts>,
+    /// Set from when another machine took its place until a person starts its backups; `None` = they are not held.
+    pub backups_held: Option<BackupsHeld>,
+}
+
+/// Another machine has a host's place: until a person says go there is no backup, no forget and no prune of it, so that
+/// an empty disk does not become the newest snapshot, and push out those of before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupsHeld {
+    /// When the machine was enrolled.
+    pub since: Timestamp,
+    /// Name that the machine gives itself.
+    pub hostname: String,
+    /// Name that the one before it gave itself; empty = it was never known.
+    pub former_hostname: String,
 }
 
 /// What an agent says of itself at enrolment and at each hello.
@@ -139,6 +153,20 @@ pub struct EnrollToken {
     pub expires_at: Timestamp,
     /// (when, address, installation) of its use; `None` = not used yet.
     pub used: Option<(Timestamp, String, InstallationId)>,
+    /// Which machine it is for.
+    pub machine: TokenMachine,
+}
+
+/// Which machine an enrolment token is for, as far as whoever made it said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TokenMachine {
+    /// Nothing was said: the agent's state folder tells whether it is the same one.
+    #[default]
+    Any,
+    /// The machine that the host is, whatever became of its agent's state folder: its backups go on.
+    Same,
+    /// Another one, which takes the host's place: its backups wait until a person starts them.
+    Replacement,
 }
 
 /// How long a token can be used, in milliseconds.

@@ -38,7 +38,10 @@ pub(crate) use find::{FindKey, FoundPage, FoundRow, FoundSeen};
 pub use folder::{EntryCursor, EntryRow, Folder, FolderPlace};
 pub(crate) use folder::{EntryPage, FolderSeen};
 pub use group::{Group, Origin, Retention};
-pub use host::{Acked, EnrollToken, Host, HostFacts, Machine, Presence, Quarantine, Twin, WireProblem};
+pub use host::{
+    Acked, BackupsHeld, EnrollToken, Host, HostFacts, Machine, Presence, Quarantine, TokenMachine, Twin,
+    WireProblem,
+};
 pub(crate) use host::{TOKEN_LIVES_MS, TokenRow};
 pub use job::{
     BackupFigures, EndedBy, ForgetFigures, Job, JobFigures, JobProgress, JobState, JobWhat, LogChunk,

@@ -94,6 +94,11 @@ pub enum Reason {
         /// When it was due.
         since: Timestamp,
     },
+    /// Another machine took its place, and nobody has started its backups.
+    BackupsHeld {
+        /// When that machine was enrolled.
+        since: Timestamp,
+    },
     /// The host is away.
     Offline {
         /// Since when the host is away.
@@ -199,6 +204,7 @@ impl Reason {
             Self::Old { .. } => "old",
             Self::NoSnapshot { .. } => "no_snapshot",
             Self::Missed { .. } => "missed",
+            Self::BackupsHeld { .. } => "backups_held",
             Self::Offline { .. } => "offline",
             Self::StateFolder { .. } => "state_folder",
             Self::Wire { .. } => "wire",
@@ -221,6 +227,7 @@ impl Reason {
             Self::Running { since, .. }
             | Self::Loss { since, .. }
             | Self::Missed { since }
+            | Self::BackupsHeld { since }
             | Self::Offline { since }
             | Self::StateFolder { since }
             | Self::Wire { at: since, .. }
@@ -271,6 +278,7 @@ impl Reason {
             | Self::Loss { since: at, .. }
             | Self::Old { good_at: at, .. }
             | Self::Missed { since: at }
+            | Self::BackupsHeld { since: at }
             | Self::Offline { since: at }
             | Self::StateFolder { since: at }
             | Self::Wire { at, .. }
@@ -328,6 +336,7 @@ impl Reason {
             Self::Lacking { .. } => Self::Lacking { group: group(), class: Some(Class::SourceUnreadable) },
             Self::NoSnapshot { .. } => Self::NoSnapshot { group: group() },
             Self::Missed { .. } => Self::Missed { since: at },
+            Self::BackupsHeld { .. } => Self::BackupsHeld { since: at },
             Self::Offline { .. } => Self::Offline { since: at },
             Self::StateFolder { .. } => Self::StateFolder { since: at },
             Self::Wire { .. } => Self::Wire { version: 9, at },

@@ -192,7 +192,7 @@ async fn what_a_clock_wrote_that_was_ahead_grows_old_like_all_else() {
             let fleet = life.agent.fleet.clone();
             let host = life.agent.host;
             let (cookie, _) = fleet.open_session("mira", "").await.unwrap();
-            fleet.new_enroll_token(host, by()).await.unwrap();
+            fleet.new_enroll_token(host, fleet::record::TokenMachine::Any, by()).await.unwrap();
             drop(fleet);
             life.come_back(right, restarts).await;
             life.check().unwrap();

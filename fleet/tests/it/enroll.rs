@@ -52,7 +52,7 @@ async fn the_same_machine_gets_the_same_answer_again_and_another_one_none() {
 async fn a_token_is_worth_nothing_once_its_machine_has_said_hello_not_even_to_a_copy_of_it() {
     let (world, fleet) = in_memory();
     let old = Agent::ready(&world, &fleet, "attic").await;
-    let token = fleet.new_enroll_token(old.host, by()).await.unwrap();
+    let token = fleet.new_enroll_token(old.host, fleet::record::TokenMachine::Any, by()).await.unwrap();
     let mut new = Agent::with_token(&world, &fleet, token.text.expose(), FIRST).await;
     assert!(enroll(&fleet, token.text.expose(), FIRST).await.is_ok(), "the answer may have been lost");
     new.hello(&[]).await;
@@ -65,10 +65,13 @@ async fn a_token_that_is_too_old_or_of_a_deleted_host_is_refused() {
     let (host, old) = fleet.create_host("attic", vec![], by()).await.unwrap();
     world.pass(2 * DAY_MS);
     assert_eq!(enroll(&fleet, old.text.expose(), FIRST).await.err().unwrap(), "Expired");
-    let fresh = fleet.new_enroll_token(host.id, by()).await.unwrap();
+    let fresh = fleet.new_enroll_token(host.id, fleet::record::TokenMachine::Any, by()).await.unwrap();
     fleet.delete_host(host.id, by()).await.unwrap();
     assert!(enroll(&fleet, fresh.text.expose(), FIRST).await.is_err());
-    assert!(matches!(fleet.new_enroll_token(host.id, by()).await, Err(Refused::HostNotFound)));
+    assert!(matches!(
+        fleet.new_enroll_token(host.id, fleet::record::TokenMachine::Any, by()).await,
+        Err(Refused::HostNotFound)
+    ));
 }
 
 #[tokio::test]
@@ -101,7 +104,7 @@ async fn enrolling_anew_ends_the_old_key_and_what_waited_with_it() {
     let (world, fleet) = in_memory();
     let mut old = Agent::ready(&world, &fleet, "attic").await;
     let job = fleet.dispatch(old.host, crate::support::backup("etc"), by()).await.unwrap();
-    let token = fleet.new_enroll_token(old.host, by()).await.unwrap();
+    let token = fleet.new_enroll_token(old.host, fleet::record::TokenMachine::Any, by()).await.unwrap();
     assert!(fleet.login_host(old.host, &old.password).is_ok(), "the old key lives until the token is used");
     let mut new = Agent::with_token(&world, &fleet, token.text.expose(), SECOND).await;
     assert_eq!(fleet.login_host(old.host, &old.password), Err(NoLogin::Password));
@@ -114,4 +117,15 @@ async fn enrolling_anew_ends_the_old_key_and_what_waited_with_it() {
     new.hello(&[]).await;
     assert!(fleet.read().unwrap().presence(new.host).unwrap().online);
     assert!(new.take_all().iter().any(|got| matches!(got, crate::support::Got::Config { .. })));
+}
+
+#[tokio::test]
+async fn the_newest_token_is_the_last_that_was_made_also_in_one_millisecond() {
+    let (_, fleet) = in_memory();
+    let (host, _) = fleet.create_host("attic", vec![], by()).await.unwrap();
+    for _ in 0..20 {
+        let made = fleet.new_enroll_token(host.id, fleet::record::TokenMachine::Any, by()).await.unwrap();
+        let newest = fleet.read().unwrap().enroll_token(host.id).unwrap().unwrap();
+        assert_eq!(newest.id, made.token.id);
+    }
 }

@@ -1,7 +1,7 @@
 //! Makes a data file in which each table has something, for `fleet/src/kept.rs`, which reads what was kept of an earlier
 //! one. `HOLDFAST_WRITE_GOLDENS=1` keeps this one, as `fleet/tests/files/format-N.rows`: table, key and row, in hex.
 
-use crate::support::{Agent, HOUR_MS, World, backup, by, credentials, group, hourly, settings};
+use crate::support::{Agent, HOUR_MS, World, backup, by, credentials, enroll, group, hourly, settings};
 use data_encoding::HEXLOWER;
 use fleet::record::{
     CredentialsInput, FindPlan, MaintenanceInput, RestorePlan, RestoreTarget, Retention, Role, RuleInput,
@@ -48,7 +48,9 @@ async fn live(folder: &Path) {
     // Others on the same place, and on one that a person has said is the same.
     let other = Agent::ready(&world, &fleet, "barn").await;
     let (third, _) = fleet.create_host("cellar", vec!["nas".to_owned()], by()).await.unwrap();
-    fleet.new_enroll_token(third.id, by()).await.unwrap();
+    let token =
+        fleet.new_enroll_token(third.id, fleet::record::TokenMachine::Replacement, by()).await.unwrap();
+    enroll(&fleet, token.text.expose(), schema::InstallationId([3; 16])).await.unwrap();
     fleet.dispatch(other.host, backup("etc"), by()).await.unwrap();
     let alone = Agent::ready(&world, &fleet, "shed").await;
     let elsewhere =

@@ -26,6 +26,7 @@ mod model;
 mod overview;
 mod pending;
 mod replaced;
+mod replacement;
 mod reports;
 mod schedules;
 mod sharing;

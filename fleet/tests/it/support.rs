@@ -277,8 +277,19 @@ impl Agent {
     }
 
     pub(crate) fn open(&self, frame: &[u8]) -> Vec<u8> {
+        self.open_of(HostTopic::Cmd, frame)
+    }
+
+    /// Its plan: whether its backups are held, and how many schedules it keeps alone.
+    pub(crate) fn planned(&self) -> (bool, usize) {
+        let plain = self.open_of(HostTopic::Plan, &self.fleet.plan(self.host).unwrap());
+        let plan: schema::Plan<'_> = schema::decode(&plain).unwrap();
+        (plan.backups_held, plan.schedules.iter().count())
+    }
+
+    fn open_of(&self, topic: HostTopic, frame: &[u8]) -> Vec<u8> {
         let mut room = vec![0; frame.len()];
-        let topic = Topic::Host(self.host, HostTopic::Cmd);
+        let topic = Topic::Host(self.host, topic);
         Sealed::parse(frame).unwrap().open(&self.key, topic, &mut room).unwrap().to_vec()
     }
 

@@ -428,7 +428,7 @@ draw!(
     }
 );
 
-draw!(struct Plan<'static> { revision, restic_host, groups, schedules });
+draw!(struct Plan<'static> { revision, backups_held, restic_host, groups, schedules });
 draw!(struct PlannedSchedule<'static> { name, cron, timezone, groups, jitter_secs, zone_rules });
 
 draw!(struct RepoStats<'static> { stream, revision, at, job, repo, size, snapshots, check, prune, lock });
@@ -447,7 +447,7 @@ draw!(struct Lock<'static> { since, exclusive, hostname, username, pid, stale })
 
 draw!(struct EnrollRequest<'static> { installation, hostname, os, arch, agent_version });
 draw!(enum EnrollResponse<'static> {
-    Welcome { host, host_name, password, link_key, key_id }, Refused { 0 },
+    Welcome { host, host_name, password, link_key, key_id, backups_held }, Refused { 0 },
 });
 draw!(
     enum EnrollRefusal {

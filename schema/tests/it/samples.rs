@@ -227,12 +227,14 @@ fn to_agent(samples: &mut Vec<Sample>) {
     };
     add!(samples, struct Plan "", Plan {
         revision: PlanRevision(7),
+        backups_held: false,
         restic_host: "web-1",
         groups: list_of([backup_spec()]),
         schedules: list_of([schedule]),
     });
     add!(samples, struct Plan "empty", Plan {
         revision: PlanRevision::ZERO,
+        backups_held: true,
         restic_host: "",
         groups: Items::EMPTY,
         schedules: Items::EMPTY,
@@ -681,6 +683,7 @@ fn enrolment(samples: &mut Vec<Sample>) {
         password: "not-a-real-password",
         link_key: [0x6b; 32],
         key_id: 1,
+        backups_held: true,
     });
     for refusal in [EnrollRefusal::Used, EnrollRefusal::Expired, EnrollRefusal::HostGone] {
         let response = EnrollResponse::Refused(refusal);

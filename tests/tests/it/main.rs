@@ -43,6 +43,7 @@ mod policy;
 mod preview;
 mod refused_connections;
 mod replaced;
+mod replacement;
 mod restore_kills;
 mod restore_page;
 mod restored;

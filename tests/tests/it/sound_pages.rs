@@ -142,7 +142,7 @@ impl<'b> Look<'b> {
 
 /// The addresses that show no page of their own: what only takes forms leads to the page that the form is on, and a
 /// question that is none any more to what it was about.
-const LEADS: [(&str, &str); 21] = [
+const LEADS: [(&str, &str); 22] = [
     ("/hosts", "/"),
     ("/hosts/{host}/enroll-token", "/hosts/{host}/enrol"),
     ("/hosts/{host}/groups", "/hosts/{host}"),
@@ -152,6 +152,7 @@ const LEADS: [(&str, &str); 21] = [
     ("/hosts/{host}/maintenance", "/hosts/{host}/repo"),
     ("/hosts/{host}/groups/{group}/preview/{job}", "/jobs/{job}"),
     ("/hosts/{host}/groups/{group}/accept", "/hosts/{host}"),
+    ("/hosts/{host}/start-backups", "/hosts/{host}"),
     ("/hosts/{host}/changes", "/hosts/{host}/snapshots"),
     ("/hosts/{host}/snapshots/{snapshot}/download", "/hosts/{host}/snapshots/{snapshot}"),
     ("/hosts/{host}/restore/plan", "/hosts/{host}/restore"),

@@ -210,11 +210,12 @@ impl Server {
         }
     }
 
-    /// The machine is set up anew, with a new token.
+    /// The machine is set up anew, with a new token that says it is the same one: its backups go on.
     pub(crate) fn enroll(&mut self) -> Login {
         let host = self.host;
-        let token =
-            self.run(async |fleet| fleet.new_enroll_token(host, by()).await).expect("an enrolment token");
+        let token = self
+            .run(async |fleet| fleet.new_enroll_token(host, fleet::record::TokenMachine::Same, by()).await)
+            .expect("an enrolment token");
         self.enroll_with(token.text.expose())
     }
 

@@ -79,9 +79,17 @@ pub(crate) async fn new_token(
     MaybeInput(body): MaybeInput<EnrollTokenIn>,
 ) -> Result<impl IntoResponse, Problem> {
     let host = ctx.find_host(&host).await?;
+    let machine = body.machine();
     let rights = body.rights.checked()?;
-    let token = ctx.app.fleet.new_enroll_token(host.id, ctx.by()).await?;
+    let token = ctx.app.fleet.new_enroll_token(host.id, machine, ctx.by()).await?;
     Ok((StatusCode::CREATED, Json(HostCreated::new(&host, &token, &rights))))
+}
+
+/// `POST /api/hosts/{host}/start-backups`.
+pub(crate) async fn start_backups(ctx: Ctx, Path(host): Path<String>) -> Result<Json<HostOut>, Problem> {
+    let host = ctx.find_host(&host).await?;
+    ctx.app.fleet.start_backups(host.id, ctx.by()).await?;
+    ctx.answer(move |_, state| row(state, host.id)).await
 }
 
 /// `PUT /api/hosts/{host}/acknowledgement`.

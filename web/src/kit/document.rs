@@ -382,6 +382,7 @@ mod tests {
             created_by: Actor::System,
             enrolled_at: None,
             facts: None,
+            backups_held: None,
         };
         KitHost { host, groups, everyday, admin }
     }

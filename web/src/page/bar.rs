@@ -9,6 +9,9 @@ use fleet::record::Presence;
 use schema::Timestamp;
 use serde::Serialize;
 
+/// A machine that was refused so long ago does not ask any more, in milliseconds: an agent tries each quarter of an hour.
+const STILL_ASKS_MS: u64 = 3_600_000;
+
 /// Why an agent can't be spoken with.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct BarView {
@@ -56,20 +59,26 @@ impl BarView {
         })
     }
 
-    /// Why a host that is away is not let in, if its machine asks to be.
+    /// Why a host that is away is not let in, if its machine asks to be; and of a host that is here, that a machine which
+    /// it was before still asks.
     fn of_refusal(now: Timestamp, row: &HostRow, found: &[RefusedConnection]) -> Option<Self> {
-        if row.presence.online {
-            return None;
-        }
+        let is_here = row.presence.online;
         let id = row.host.id.to_string();
         let is_its = |refused: &&RefusedConnection| match refused.reason {
-            NotLetIn::HostPassword => refused.name.as_deref() == Some(id.as_str()),
-            NotLetIn::Untrusted => is_from(row, refused),
+            NotLetIn::HostPassword => {
+                let is_recent = !is_here || refused.last_ms_ago < STILL_ASKS_MS;
+                is_recent && refused.name.as_deref() == Some(id.as_str())
+            }
+            NotLetIn::Untrusted => !is_here && is_from(row, refused),
             _ => false,
         };
         let refused = found.iter().find(is_its)?;
         Some(Self {
-            title: "A machine that connects as this host is refused".to_owned(),
+            title: if is_here {
+                "Another machine still connects as this host, and is refused".to_owned()
+            } else {
+                "A machine that connects as this host is refused".to_owned()
+            },
             text: format!(
                 "From {}, last {}: {}",
                 refused.origin,

@@ -14,6 +14,7 @@ use crate::template::View;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{HeaderValue, Response, StatusCode};
+use fleet::record::TokenMachine;
 use fleet::{FleetState, JobRequest, NewEnrollToken, Refused};
 use schema::{Epoch, HostId, Slot};
 use serde::Serialize;
@@ -62,6 +63,10 @@ pub(crate) struct EnrolView {
     pub(crate) name: String,
     pub(crate) href: String,
     pub(crate) labels: Vec<String>,
+    /// Whether the token is for a machine that takes the place of the host's.
+    pub(crate) replaces: bool,
+    /// Whether backups are held, for another machine took the host's place.
+    pub(crate) held: bool,
     /// Whether the host has come.
     pub(crate) here: bool,
     pub(crate) used: Option<UsedView>,
@@ -98,11 +103,13 @@ impl View for EnrolView {
 #[cfg(test)]
 impl crate::sample::Samples for EnrolView {
     fn samples(s: &crate::sample::Sample) -> Vec<Self> {
-        let step = |here, used: bool| Self {
+        let step = |here: bool, used: bool| Self {
             id: "01".to_owned(),
             name: s.text("boat-pi"),
             href: "/hosts/01".to_owned(),
             labels: vec![s.text("boats")],
+            replaces: false,
+            held: false,
             here,
             used: used.then(|| UsedView { when: s.when(), peer: s.text("192.0.2.7") }),
             command: s.some("holdfast-agent enroll hf1.token"),
@@ -123,7 +130,13 @@ impl crate::sample::Samples for EnrolView {
             done: None,
             has_admin: false,
         };
-        vec![step(false, false), step(false, true), step(true, true)]
+        vec![
+            step(false, false),
+            step(false, true),
+            step(true, true),
+            Self { replaces: true, ..step(false, false) },
+            Self { held: true, ..step(true, true) },
+        ]
     }
 }
 
@@ -168,18 +181,19 @@ pub(crate) async fn new_token(
     form: Form,
 ) -> Result<Response<Body>, Problem> {
     let host = ctx.find_host(&host).await?;
-    let rights = Rights::of_form(&form);
+    let (rights, replaces) = (Rights::of_form(&form), form.has("replacement"));
     if let Err(problem) = rights.clone().checked() {
         return ctx
             .answer(move |ctx, state| {
                 let problem_view = Some((&problem).into());
                 let blank = read(ctx, state, host.id, None)?;
-                let view = EnrolView { rights, open: true, problem: problem_view, ..blank };
+                let view = EnrolView { rights, replaces, open: true, problem: problem_view, ..blank };
                 ctx.page_with(problem.status, &view)
             })
             .await;
     }
-    let token = ctx.app.fleet.new_enroll_token(host.id, ctx.by()).await?;
+    let machine = if replaces { TokenMachine::Replacement } else { TokenMachine::Any };
+    let token = ctx.app.fleet.new_enroll_token(host.id, machine, ctx.by()).await?;
     Ok(go_with(&ctx, host.id, token, rights))
 }
 
@@ -247,6 +261,8 @@ fn read(
         id: id.to_string(),
         name: row.host.name.clone(),
         labels: row.host.labels.clone(),
+        replaces: token.as_ref().is_some_and(|token| token.machine == TokenMachine::Replacement),
+        held: row.host.backups_held.is_some(),
         here,
         used: used.map(|used| UsedView { when: When::ago(now, used.0), peer: used.1.clone() }),
         command: made.map(|(token, rights)| enroll_command(token, rights)),

@@ -618,6 +618,7 @@ fn cause_of(now: Timestamp, row: &HostRow) -> (Cow<'static, str>, Next) {
         Reason::NoRepository => Next::Set("Set credentials", "/repo#connection"),
         Reason::NoGroup => Next::Set("Add group", "/new-group"),
         Reason::Missed { .. } => Next::Pending,
+        Reason::BackupsHeld { .. } => Next::Look("Restore, then start", "#held"),
         Reason::Offline { .. } => Next::Look("What to check", ""),
         Reason::CheckOverdue { .. } => Next::Look("See why", "/repo#maintenance"),
         _ => Next::Look("Look at it", ""),

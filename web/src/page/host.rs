@@ -5,6 +5,7 @@ use super::fact::Fact;
 use super::head::HostHead;
 use super::job_line::JobLine;
 use super::proof::ProofView;
+use super::replacement::HeldView;
 use super::repo_view::RepoView;
 use super::run_button::RunButton;
 use super::schedule::ScheduleLine;
@@ -62,6 +63,8 @@ pub(crate) struct GroupRow {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct HostView {
     pub(crate) head: HostHead,
+    /// Set while another machine has its place and its backups are held.
+    pub(crate) held: Option<HeldView>,
     pub(crate) next_step: Option<SetupStep>,
     pub(crate) days: Vec<LargeDay>,
     pub(crate) days_title: String,
@@ -85,6 +88,7 @@ impl View for HostView {
     const NAV: &'static str = "fleet";
     const PARTS: &'static [&'static str] = &[
         "host-presence",
+        "host-held",
         "host-running",
         "host-groups",
         "host-schedules",
@@ -100,6 +104,7 @@ impl crate::sample::Samples for HostView {
         use super::soundness::LookAt;
         vec![Self {
             head: HostHead::sample(s),
+            held: Some(HeldView::sample(s)),
             next_step: Some(SetupStep {
                 title: "It has nothing to back up yet",
                 text: "Name the paths to include.",
@@ -189,6 +194,7 @@ fn read(ctx: &Ctx, state: &FleetState, host: &str) -> Result<HostView, Problem> 
     );
     let good = row.days().iter().filter(|day| matches!(day, Day::Ok | Day::Warning)).count();
     Ok(HostView {
+        held: HeldView::read(state, &row)?,
         next_step: next_step(&row, &head.href),
         days: days(now, &row.days()),
         days_title: format!("All was backed up on {good} of the last {DAYS} days"),

@@ -32,6 +32,7 @@ pub(crate) mod problem_view;
 pub(crate) mod proof;
 pub(crate) mod quarantine;
 pub(crate) mod refused;
+pub(crate) mod replacement;
 pub(crate) mod repo;
 pub(crate) mod repo_password;
 pub(crate) mod repo_view;

@@ -10,7 +10,7 @@ use crate::query::Query;
 use crate::template::View;
 use crate::words::{self, Badge};
 use ::fleet::record::{GivenUp, PendingRun, TryError};
-use ::fleet::{FleetState, Page, Refused};
+use ::fleet::{FleetState, Page, Refused, Setback};
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{Response, StatusCode};
@@ -167,6 +167,10 @@ fn is_away(run: &PendingRun) -> bool {
     run.next_attempt_at.is_none() && run.last_error.as_ref().is_some_and(TryError::is_away)
 }
 
+fn is_held(run: &PendingRun) -> bool {
+    run.last_error.as_ref().and_then(TryError::setback) == Some(Setback::BackupsHeld)
+}
+
 fn row(fleet_state: &FleetState, now: Timestamp, run: &PendingRun) -> Result<PendingRow, Problem> {
     let host = fleet_state.host(run.host)?.map_or_else(|| "a deleted host".to_owned(), |host| host.name);
     let request = ::fleet::JobRequest::Backup { group: run.group.clone() };
@@ -188,6 +192,7 @@ fn row(fleet_state: &FleetState, now: Timestamp, run: &PendingRun) -> Result<Pen
     };
     let next = match run.next_attempt_at {
         _ if run.asleep => "when its schedule is enabled".to_owned(),
+        None if is_held(run) => "when its backups are started".to_owned(),
         None => "when it reconnects".to_owned(),
         Some(at) if at <= now => "now".to_owned(),
         Some(at) => format!("in {}", span(at.ms_since(now))),

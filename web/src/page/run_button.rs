@@ -58,6 +58,7 @@ pub(crate) fn why_short(
         Refused::BackupOpen { group, .. } => format!("a backup of {group} is queued or running"),
         Refused::RepoBusy { host, .. } => format!("{host} uses the repository"),
         Refused::Held { group, .. } => format!("{group} is on hold until somebody accepts its last backup"),
+        Refused::BackupsHeld => "backups are held until somebody starts them".to_owned(),
         Refused::WireUnsupported => "the agent speaks another protocol version".to_owned(),
         other => sentence(&words::refused(&other)),
     }))

@@ -68,6 +68,7 @@ fn of_all(decision: &Decision, now: Timestamp, settings: &Maintenance) -> Decisi
         Why::NoRepository => "no repository credentials".to_owned(),
         Why::Replaced => "another repository is at its address: look at it first".to_owned(),
         Why::NoSnapshot => "nothing has been backed up yet".to_owned(),
+        Why::BackupsHeld => "another machine took its place, and its backups are not started yet".to_owned(),
         Why::NoAdminCredentials => "no admin credentials".to_owned(),
         Why::AdminUnreadable => "the admin credentials can't be opened: set them again".to_owned(),
         Why::AdminForbidden => "the agent on this host refuses admin credentials".to_owned(),

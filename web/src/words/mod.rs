@@ -183,6 +183,8 @@ pub(crate) fn action(action: AuditAction, target: &AuditTarget) -> String {
         AuditAction::HostCreated => "added a host",
         AuditAction::HostDeleted => "deleted a host",
         AuditAction::HostEnrolled => "enrolled",
+        AuditAction::HostReplaced => "took the place of",
+        AuditAction::HostBackupsStarted => "started the backups of",
         AuditAction::HostLabelled => "changed labels",
         AuditAction::HostAcknowledged => "acknowledged the status of",
         AuditAction::HostUnacknowledged => "undid the acknowledgement of",

@@ -27,6 +27,7 @@ fn words(setback: &Setback) -> String {
         Setback::Lost => LOST,
         Setback::Interrupted => INTERRUPTED,
         Setback::NoSnapshot => "Backup made no snapshot",
+        Setback::BackupsHeld => "another machine took the host's place, and its backups are not started yet",
         Setback::Refused(why) => return refused(why),
         Setback::AgentRefused { said, .. } | Setback::Withdrawn { said } | Setback::NoAnswer { said } => said,
     };

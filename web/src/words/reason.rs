@@ -76,6 +76,7 @@ fn without_group(reason: &Reason, now: Timestamp) -> String {
         Reason::Lacking { class: lacking, .. } => class(lacking.unwrap_or(Class::SourceUnreadable)),
         Reason::NoSnapshot { .. } => "No backup has made a snapshot yet",
         Reason::Missed { since } => return format!("A backup is {} overdue", days(now.ms_since(*since))),
+        Reason::BackupsHeld { .. } => "Another machine took its place: restore, then start its backups",
         Reason::Offline { since } => return format!("Offline for {}", days(now.ms_since(*since))),
         Reason::StateFolder { .. } => {
             "Its agent can't write its state folder: look at the space on its disk, and whether it is mounted read-only"

@@ -35,7 +35,13 @@ impl TestAgent {
     pub(crate) async fn enrol(world: &World, client: &Client, name: &str) -> Self {
         let made =
             client.post("/api/hosts", &json!({"name": name, "labels": ["boats"]})).await.expect(201).json();
-        let text = made["enroll_token"].as_str().unwrap();
+        let agent = Self::with_token(world, made["enroll_token"].as_str().unwrap()).await;
+        assert_eq!(agent.host.to_string(), made["id"]);
+        agent
+    }
+
+    /// A machine that enrols with this token.
+    pub(crate) async fn with_token(world: &World, text: &str) -> Self {
         let mut buffer = [0; MAX_TOKEN_CHARS];
         let token = Token::parse(text, &mut buffer).unwrap();
         assert!(world.fleet.login_enroll(token.id, &data_encoding::HEXLOWER.encode(&token.secret)).is_ok());
@@ -58,7 +64,6 @@ impl TestAgent {
         let EnrollResponse::Welcome { host, link_key, key_id, .. } = schema::decode(plain).unwrap() else {
             panic!("not welcome");
         };
-        assert_eq!(host.to_string(), made["id"]);
         Self {
             host,
             key: Key::new(link_key),

@@ -14,6 +14,7 @@ mod live;
 mod maintenance;
 mod pages;
 mod pending;
+mod replacement;
 mod report;
 mod restore;
 mod roles;

@@ -37,7 +37,7 @@ fn each_case_gets_its_action() {
     let id = PendingId([7; 16]);
     let waits = |until, attempt, setback| RunAction::Wait { run: id, until, attempt, setback };
     let abandon = |why, last| RunAction::Abandon { run: id, why, last };
-    let away = || Hurdle::Away(Setback::HostOffline);
+    let away = || Hurdle::Parked(Setback::HostOffline);
     let known = run(7).waiting(None, 2, &Setback::HostOffline, None, NOW);
     let later = Some(NOW.plus_ms(1));
     let at = |attempt| Some(NOW.plus_ms(backoff_ms(id, attempt)));
@@ -55,6 +55,18 @@ fn each_case_gets_its_action() {
         ("away", run(7), world(away()), vec![waits(None, 0, Setback::HostOffline)]),
         ("still away", known.clone(), world(away()), vec![]),
         ("back", known, world(Hurdle::Clear), vec![RunAction::Dispatch { runs: vec![id] }]),
+        (
+            "its host is held",
+            PendingRun { attempt: 2, ..run(7) },
+            world(Hurdle::Parked(Setback::BackupsHeld)),
+            vec![waits(None, 2, Setback::BackupsHeld)],
+        ),
+        (
+            "still held",
+            run(7).waiting(None, 2, &Setback::BackupsHeld, None, NOW),
+            world(Hurdle::Parked(Setback::BackupsHeld)),
+            vec![],
+        ),
         ("its backup runs", run(7), world(Hurdle::Open(job)), vec![RunAction::Follow { run: id, job }]),
         (
             "refused",
@@ -200,7 +212,7 @@ impl Sim {
 
     fn world(&self) -> World {
         let hurdle = |group: &String| match () {
-            () if !self.online => Hurdle::Away(Setback::HostOffline),
+            () if !self.online => Hurdle::Parked(Setback::HostOffline),
             () if self.open.contains_key(group) => Hurdle::Open(self.open[group]),
             () if self.refuse => Hurdle::Refused(Setback::RepoBusy),
             () => Hurdle::Clear,

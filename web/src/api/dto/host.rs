@@ -6,7 +6,9 @@ use crate::format::rfc3339;
 use crate::rights::Rights;
 use crate::words::reason;
 use data_encoding::HEXLOWER;
-use fleet::record::{CredentialsFacts, CredentialsInput, Host, Quarantine, Secret, Twin};
+use fleet::record::{
+    BackupsHeld, CredentialsFacts, CredentialsInput, Host, Quarantine, Secret, TokenMachine, Twin,
+};
 use fleet::{HostRow, NewEnrollToken, OverBudget, Usage};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -59,6 +61,8 @@ pub(crate) struct HostOut {
     wire_problem: Option<WireProblemOut>,
     /// Present while two machines have its identity and neither is let in.
     quarantine: Option<QuarantineOut>,
+    /// Present from when another machine took its place until somebody starts its backups.
+    backups_held: Option<BackupsHeldOut>,
     /// How far its clock was ahead of the server's when it last connected, in milliseconds, negative: behind; null = right to
     /// within a minute, or never seen.
     clock_ahead_ms: Option<i64>,
@@ -81,6 +85,28 @@ pub(crate) struct HostOut {
     /// A word for each of the last 30 days, oldest first.
     #[schema(value_type = Vec<words::DayWord>)]
     days: Vec<&'static str>,
+}
+
+/// Another machine has the host's place: no backup, forget or prune of it until somebody starts its backups.
+#[derive(Serialize, ToSchema)]
+#[schema(as = BackupsHeld)]
+struct BackupsHeldOut {
+    /// When that machine was enrolled.
+    since: String,
+    /// Name that it gives itself.
+    hostname: String,
+    /// Name that the one before it gave itself; empty = it was never known.
+    former_hostname: String,
+}
+
+impl From<&BackupsHeld> for BackupsHeldOut {
+    fn from(held: &BackupsHeld) -> Self {
+        Self {
+            since: rfc3339(held.since),
+            hostname: held.hostname.clone(),
+            former_hostname: held.former_hostname.clone(),
+        }
+    }
 }
 
 /// Two machines with one identity.
@@ -145,6 +171,7 @@ impl From<HostRow> for HostOut {
                 .as_ref()
                 .map(|problem| WireProblemOut { version: problem.version, at: rfc3339(problem.at) }),
             quarantine: row.presence.quarantine.as_ref().map(QuarantineOut::from),
+            backups_held: row.host.backups_held.as_ref().map(BackupsHeldOut::from),
             clock_ahead_ms: row.clock_ahead_ms(),
             agent_is_old: row.has_old_agent(),
             agent_version: facts.map(|facts| facts.agent_version.clone()),
@@ -229,6 +256,21 @@ pub(crate) struct HostIn {
 pub(crate) struct EnrollTokenIn {
     /// What the host is to allow the server, as for a new host.
     pub(crate) rights: Rights,
+    /// `true`: another machine takes the host's place, and its backups wait until somebody starts them. `false`: it is the
+    /// same machine, whose backups go on. Absent: they go on when its agent still has the state folder that this host had
+    /// last, or when nothing has been backed up.
+    pub(crate) replacement: Option<bool>,
+}
+
+impl EnrollTokenIn {
+    /// Which machine the token is for.
+    pub(crate) const fn machine(&self) -> TokenMachine {
+        match self.replacement {
+            None => TokenMachine::Any,
+            Some(false) => TokenMachine::Same,
+            Some(true) => TokenMachine::Replacement,
+        }
+    }
 }
 
 #[derive(Deserialize, ToSchema)]

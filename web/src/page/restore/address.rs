@@ -1,6 +1,6 @@
 //! The addresses of the page: what is chosen, as a query.
 
-use super::choices::Choices;
+use super::choices::{ALL, Choices, To};
 use super::wanted::Open;
 use schema::{HostId, JobId};
 
@@ -14,6 +14,17 @@ pub(super) fn page_href(host: HostId) -> String {
 /// Where the choices of a restore, or of a dry run, are seen; of a dry run with what it has found.
 pub(crate) fn plan_href(host: HostId, job: JobId) -> String {
     format!("{}?plan={job}", page_href(host))
+}
+
+/// Where all of the newest snapshot of a source group can be restored: to where it was, or into a new folder.
+pub(crate) fn group_href(host: HostId, group: &str, in_place: bool) -> String {
+    let choices = Choices {
+        group: group.to_owned(),
+        paths: [ALL.to_owned()].into(),
+        to: if in_place { To::Original } else { To::New },
+        ..Choices::default()
+    };
+    address(host, &choices, &Open::Where)
 }
 
 /// Where these paths of a snapshot can be restored, and how many of them the address holds.

@@ -12,7 +12,7 @@ mod view;
 mod wanted;
 mod what;
 
-pub(crate) use address::{paths_href, plan_href};
+pub(crate) use address::{group_href, paths_href, plan_href};
 pub(crate) use failures::{Failure, failures, more_failures};
 pub(crate) use view::RestoreView;
 
