@@ -72,7 +72,8 @@ impl Ran {
 impl Rig {
     /// With an empty repository address in the folder, and no source yet.
     pub(crate) fn new(restic: PathBuf) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        // A name that patterns of tests do not match by chance.
+        let folder = tempfile::Builder::new().prefix("rig-").suffix("-0").tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let places = Places {
             program: PathBuf::from(env!("CARGO_BIN_EXE_holdfast-agent")),
