@@ -668,7 +668,7 @@ fn run_status(state_dir: &Path, json: bool) -> Result<ExitCode, AnyError> {
         status::Status::of_nobody()
     };
     if json {
-        print(format_args!("{}\n", serde_json::to_string_pretty(&status)?))?;
+        print(format_args!("{}\n", serde_json::to_string(&status)?))?;
     } else {
         print(status.to_text(clock::wall().0))?;
     }
@@ -684,7 +684,7 @@ fn run_status(state_dir: &Path, json: bool) -> Result<ExitCode, AnyError> {
 fn examine(at: &Where, json: bool) -> Result<ExitCode, AnyError> {
     let report = run_to_end(doctor::examine(at))?;
     if json {
-        print(format_args!("{}\n", serde_json::to_string_pretty(&report)?))?;
+        print(format_args!("{}\n", serde_json::to_string(&report)?))?;
     } else {
         print(report.to_text())?;
     }
@@ -694,7 +694,7 @@ fn examine(at: &Where, json: bool) -> Result<ExitCode, AnyError> {
 fn check_policy(at: &PolicyAt, json: bool) -> Result<ExitCode, AnyError> {
     let told = policy::check(at);
     if json {
-        print(format_args!("{}\n", serde_json::to_string_pretty(&told)?))?;
+        print(format_args!("{}\n", serde_json::to_string(&told)?))?;
     } else {
         print(told.to_text())?;
     }

@@ -10,16 +10,19 @@ use crate::{
     state_folder::{StateError, StateFolder},
 };
 use agent_core::SlotState;
-use chacha20poly1305::{KeyInit as _, Tag, XChaCha20Poly1305, XNonce, aead::AeadInOut as _};
-use schema::{JobId, Slot, SlotRevision, envelope::Key};
+use schema::{
+    JobId, Slot, SlotRevision,
+    envelope::{
+        Key, NONCE_BYTES,
+        cipher::{self, TAG_BYTES},
+    },
+};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 const KEY_FILE: &str = "local.key";
 const LEGACY_FILE: &str = "credentials";
 const VERSION: u8 = 2;
-const NONCE_BYTES: usize = 24;
-const TAG_BYTES: usize = 16;
 
 /// Why a slot can't be stored.
 #[derive(Debug, thiserror::Error)]
@@ -229,9 +232,8 @@ impl Slots {
         wipe(record.credentials);
         let mut nonce = [0; NONCE_BYTES];
         random::fill(&mut nonce).map_err(|_| SlotError::Seal)?;
-        let tag = cipher(&self.key)
-            .encrypt_inout_detached(&XNonce::from(nonce), &additional_data(slot), (&mut plain[..]).into())
-            .map_err(|_| SlotError::Seal)?;
+        let tag = cipher::seal(self.key.expose(), &nonce, &additional_data(slot), &mut plain);
+        let tag = tag.ok_or(SlotError::Seal)?;
         Ok([&[VERSION], &nonce[..], &plain[..], &tag[..]].concat())
     }
 }
@@ -241,11 +243,10 @@ fn unseal(key: &Key, slot: Slot, bytes: &[u8]) -> Option<(SlotRevision, Option<C
     let (nonce, rest) = rest.split_at_checked(NONCE_BYTES)?;
     let (body, tag) = rest.split_at_checked(rest.len().checked_sub(TAG_BYTES)?)?;
     let mut plain = Zeroizing::new(body.to_vec());
-    let nonce: &XNonce = nonce.try_into().ok()?;
-    let tag: &Tag = tag.try_into().ok()?;
-    cipher(key)
-        .decrypt_inout_detached(nonce, &additional_data(slot), plain.as_mut_slice().into(), tag)
-        .ok()?;
+    let (nonce, tag) = (nonce.try_into().ok()?, tag.try_into().ok()?);
+    if !cipher::open(key.expose(), nonce, &additional_data(slot), &mut plain, tag) {
+        return None;
+    }
     let SealedSlot { revision, credentials } = schema::decode(&plain).ok()?;
     let credentials = credentials.map(|found| {
         let StoredCredentials { url, username, password, repo_password, ca, host_keys, env } = found;
@@ -295,10 +296,6 @@ fn file_name(slot: Slot) -> String {
 
 fn additional_data(slot: Slot) -> Vec<u8> {
     format!("slot:{}", slot.as_str()).into_bytes()
-}
-
-fn cipher(key: &Key) -> XChaCha20Poly1305 {
-    XChaCha20Poly1305::new(key.expose().into())
 }
 
 /// Removes all stored slots.

@@ -3,7 +3,7 @@
 //!
 //! A message moved to another topic, altered, or sealed with another host's key does not open.
 
-mod cipher;
+pub mod cipher;
 
 use crate::{CURRENT, MIN, Topic};
 use cipher::TAG_BYTES;

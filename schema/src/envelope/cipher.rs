@@ -2,20 +2,23 @@
 //! same bytes.
 
 #[cfg(not(feature = "ring"))]
-pub(super) use portable::{open, seal};
+pub use portable::{open, seal};
 #[cfg(feature = "ring")]
-pub(super) use with_ring::{open, seal};
+pub use with_ring::{open, seal};
 
-pub(super) const TAG_BYTES: usize = 16;
+/// The length of the tag, in bytes.
+pub const TAG_BYTES: usize = 16;
 
 #[cfg(any(test, not(feature = "ring")))]
+#[cfg_attr(feature = "ring", expect(unreachable_pub, reason = "it is compared with, and nothing else"))]
 mod portable {
     use super::TAG_BYTES;
     use crate::envelope::NONCE_BYTES;
     use chacha20poly1305::{KeyInit, Tag, XChaCha20Poly1305, XNonce, aead::AeadInOut};
 
-    /// `None`: the message is too long.
-    pub(in super::super) fn seal(
+    /// Seals the message in place and gives its tag; `None`: it is too long.
+    #[must_use]
+    pub fn seal(
         key: &[u8; 32],
         nonce: &[u8; NONCE_BYTES],
         additional: &[u8],
@@ -26,8 +29,9 @@ mod portable {
         made.map(Into::into).ok()
     }
 
-    /// Whether it was sealed so; if not, what is in `message` is not to be used.
-    pub(in super::super) fn open(
+    /// Opens the message in place; whether it was sealed so. If not, what is in `message` is not to be used.
+    #[must_use]
+    pub fn open(
         key: &[u8; 32],
         nonce: &[u8; NONCE_BYTES],
         additional: &[u8],
@@ -48,8 +52,9 @@ mod with_ring {
     use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, Tag, UnboundKey};
     use zeroize::Zeroizing;
 
-    /// `None`: the message is too long.
-    pub(in super::super) fn seal(
+    /// Seals the message in place and gives its tag; `None`: it is too long.
+    #[must_use]
+    pub fn seal(
         key: &[u8; 32],
         nonce: &[u8; NONCE_BYTES],
         additional: &[u8],
@@ -60,8 +65,9 @@ mod with_ring {
         tag.as_ref().try_into().ok()
     }
 
-    /// Whether it was sealed so; if not, what is in `message` is not to be used.
-    pub(in super::super) fn open(
+    /// Opens the message in place; whether it was sealed so. If not, what is in `message` is not to be used.
+    #[must_use]
+    pub fn open(
         key: &[u8; 32],
         nonce: &[u8; NONCE_BYTES],
         additional: &[u8],
