@@ -247,6 +247,13 @@ fn make_host(
     let plain = Zeroizing::new(postcard::to_allocvec(&given).unwrap_or_default());
     row.sealed_answer = Some(op.facts.master.seal(Binding::Enroll(row.token.id), op.facts.random(), &plain));
     op.tx.put(&TOKENS, &row.token.id, &row)?;
+    // The host has its machine: one that comes later with an older token, and says less of itself, is none.
+    for (_, other) in op.tx.keys(&HOST_TOKENS, &Span::under(&host.id), usize::MAX)? {
+        if op.tx.get(&TOKENS, &other)?.is_some_and(|row| row.token.used.is_none()) {
+            op.tx.remove(&TOKENS, &other)?;
+            op.tx.remove(&HOST_TOKENS, &(host.id, other))?;
+        }
+    }
     let target = hosts::target(op.tx, host.id)?;
     audit::note(op, AuditAction::HostEnrolled, target, format!("by {}", clip(request.hostname)))?;
     if let Some(held) = backups_held.filter(|held| Some(held) != host.backups_held.as_ref()) {

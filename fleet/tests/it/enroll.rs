@@ -129,3 +129,17 @@ async fn the_newest_token_is_the_last_that_was_made_also_in_one_millisecond() {
         assert_eq!(newest.id, made.token.id);
     }
 }
+
+#[tokio::test]
+async fn a_token_that_was_not_used_ends_when_another_one_of_its_host_is() {
+    use fleet::record::TokenMachine;
+    let (_, fleet) = in_memory();
+    let (host, first) = fleet.create_host("attic", vec![], by()).await.unwrap();
+    let same = fleet.new_enroll_token(host.id, TokenMachine::Same, by()).await.unwrap();
+    let other = fleet.new_enroll_token(host.id, TokenMachine::Replacement, by()).await.unwrap();
+    let (_, password, ..) = enroll(&fleet, other.text.expose(), FIRST).await.unwrap();
+    for late in [first, same] {
+        assert!(enroll(&fleet, late.text.expose(), SECOND).await.is_err());
+    }
+    assert!(fleet.login_host(host.id, &password).is_ok(), "the machine that came stays the host");
+}
