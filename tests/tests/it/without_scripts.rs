@@ -78,7 +78,7 @@ fn each_part_of_a_restore_works_without_scripts() {
     hand.look_again("#changes noscript a", "removed");
     hand.click("#changes input[name=path][value$='/letter & co.txt']");
     hand.click("#changes button[name=step]");
-    assert!(browser.text().contains("A new folder"), "{}", browser.text());
+    browser.wait_text("A new folder", LONG);
 
     // From the fleet to the file: the host, the snapshot before, a folder, a tick, where to, the plan, and the press.
     browser.open(&format!("{}/", scene.server.base()));
