@@ -6,7 +6,7 @@ use crate::{
     process::Process,
     scratch::Scratch,
     tools::Tool,
-    wait::{self, SOON},
+    wait::{self, LONG, SOON},
 };
 use data_encoding::BASE64;
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    thread,
     time::Duration,
 };
 use ureq::Agent;
@@ -176,6 +177,11 @@ impl Browser {
         wait::until(&format!("{css} on the page"), SOON, || {
             self.all(css).into_iter().next().ok_or_else(|| self.text())
         })
+    }
+
+    /// Clicks on it if it is there still, and shown.
+    pub fn try_click(&self, element: &Element) {
+        let _ = self.try_ask(&format!("element/{}/click", element.0), Some(&json!({})));
     }
 
     /// Clicks.
@@ -346,5 +352,57 @@ mod tests {
         let pictures = browser.pictures(scratch.path(), "page");
         assert_eq!(pictures.len(), 4);
         assert!(pictures.iter().all(|file| fs::read(file).is_ok_and(|png| png.starts_with(b"\x89PNG"))));
+    }
+}
+
+/// So often it is looked whether a page has gone, some 20 ms apart.
+const MOST_LOOKS: usize = 250;
+
+/// A hand on the mouse, which counts its clicks.
+#[derive(Debug)]
+pub struct Hand<'b> {
+    /// Where it clicks.
+    pub browser: &'b Browser,
+    /// How often it has clicked.
+    pub clicks: usize,
+}
+
+impl Hand<'_> {
+    /// Clicks on the first that fits.
+    #[track_caller]
+    pub fn click(&mut self, css: &str) {
+        self.browser.click(&self.browser.find(css));
+        self.clicks += 1;
+    }
+
+    /// Clicks on what leads to another page, and waits for that as long as one may take: what is looked for next could
+    /// else be found on the page that goes.
+    #[track_caller]
+    pub fn go(&mut self, css: &str) {
+        let page = self.browser.all("html");
+        self.click(css);
+        let is_there =
+            |page: &Element| self.browser.try_ask(&format!("element/{}/name", page.0), None).is_ok();
+        let mut looks = 0;
+        while page.iter().any(is_there) && looks < MOST_LOOKS {
+            looks += 1;
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Looks again, by what the page has for that, until it says this.
+    #[track_caller]
+    pub fn look_again(&self, again: &str, wanted: &str) {
+        wait::until(wanted, LONG, || {
+            let seen = self.browser.text();
+            if seen.contains(wanted) {
+                return Ok(());
+            }
+            if let Some(again) = self.browser.all(again).first() {
+                // The page may be another one by now; with scripts it looks by itself.
+                self.browser.try_click(again);
+            }
+            Err(seen)
+        });
     }
 }

@@ -5,7 +5,7 @@ use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt as _};
 use tests::{
     agent::Agent,
     api::Api,
-    browser::{Browser, WIDTHS},
+    browser::{Browser, Hand, WIDTHS},
     scene::Scene,
     scratch::Scratch,
     server::Server,
@@ -135,50 +135,18 @@ fn a_lost_file_is_back_by_its_name_within_six_clicks_on_a_desk_and_on_a_phone() 
         browser.size(width);
         browser.scripts(scripts);
         browser.open(&format!("{}/", scene.server.base()));
-        let mut clicks = 0;
-        let mut click = |css: &str| {
-            browser.click(&browser.find(css));
-            clicks += 1;
-        };
-        click("#fleet-hosts a[href^='/find']");
+        let mut hand = Hand { browser: &browser, clicks: 0 };
+        hand.go("#fleet-hosts a[href^='/find']");
         browser.write(&browser.find("#pattern"), "LETTER &");
-        click("#find button[type=submit]");
-        if scripts {
-            browser.wait_text("1 path in 1 snapshot", LONG);
-        } else {
-            tests::wait::until("the search", LONG, || {
-                if browser.text().contains("1 path in 1 snapshot") {
-                    return Ok(());
-                }
-                browser.open(&browser.address());
-                Err(browser.text())
-            });
-        }
+        hand.go("#find button[type=submit]");
+        hand.look_again("#find-results noscript a", "1 path in 1 snapshot");
         assert!(!browser.overflows(), "at {width} px");
-        click("#find-results input[name=path][value$='/letter & co.txt']");
-        click("#find-results button[name=plan]");
-        if scripts {
-            browser.wait_text("Restore 1 file, 22 B", LONG);
-        } else {
-            tests::wait::until("the plan", LONG, || {
-                if browser.text().contains("Restore 1 file, 22 B") {
-                    return Ok(());
-                }
-                browser.open(&browser.address());
-                Err(browser.text())
-            });
-        }
-        click("form[action$='/restore/start'] button.is-primary");
-        tests::wait::until("the file", LONG, || {
-            if browser.text().contains("The file was restored, read back and equal") {
-                return Ok(());
-            }
-            if !scripts {
-                browser.open(&browser.address());
-            }
-            Err(browser.text())
-        });
-        assert!(clicks <= MOST_CLICKS, "{clicks} clicks at {width} px");
+        hand.click("#find-results input[name=path][value$='/letter & co.txt']");
+        hand.go("#find-results button[name=plan]");
+        hand.look_again("#restore-plan noscript a", "Restore 1 file, 22 B");
+        hand.go("form[action$='/restore/start'] button.is-primary");
+        hand.look_again("#job-head noscript a", "The file was restored, read back and equal");
+        assert!(hand.clicks <= MOST_CLICKS, "{} clicks at {width} px", hand.clicks);
         let place = browser.text();
         assert!(place.contains("holdfast-restore-"), "{place}");
     }

@@ -5,7 +5,7 @@ use serde_json::json;
 use std::{fs, path::Path};
 use tests::{
     api::Api,
-    browser::{Browser, WIDTHS},
+    browser::{Browser, Hand, WIDTHS},
     scene::Scene,
     tools::{self, Tool},
     wait::{self, LONG, SOON},
@@ -14,20 +14,6 @@ use tests::{
 /// The most clicks from the fleet to a restored file whose path is known.
 const MOST_CLICKS: usize = 8;
 const LETTER: &str = "Dear all, it's [here].";
-
-/// A hand on the mouse.
-struct Hand<'b> {
-    browser: &'b Browser,
-    clicks: usize,
-}
-
-impl Hand<'_> {
-    #[track_caller]
-    fn click(&mut self, css: &str) {
-        self.browser.click(&self.browser.find(css));
-        self.clicks += 1;
-    }
-}
 
 /// Lists the snapshots anew.
 fn refresh(api: &Api, host: &str) {
@@ -129,18 +115,12 @@ fn without_scripts(scene: &Scene, browser: &Browser, (host, snapshot): (&str, &s
     let folder = letter.parent().expect("a folder").display().to_string();
     let path = folder.replace(' ', "%20").replace('[', "%5B").replace(']', "%5D");
     browser.open(&format!("{}/hosts/{host}/snapshots/{snapshot}?path={path}", scene.server.base()));
-    browser.click(&browser.find("#folder input[name=path][value$='/letter & co.txt']"));
-    browser.click(&browser.find("#folder button[name=step]"));
-    browser.click(&browser.find("form[action$='/restore/plan'] button.is-primary"));
-    wait::until("the plan", LONG, || {
-        let text = browser.text();
-        if text.contains("Restore 1 file, 22 B") {
-            return Ok(());
-        }
-        browser.open(&browser.address());
-        Err(text)
-    });
-    browser.click(&browser.find("form[action$='/restore/start'] button.is-primary"));
+    let mut hand = Hand { browser, clicks: 0 };
+    hand.click("#folder input[name=path][value$='/letter & co.txt']");
+    hand.go("#folder button[name=step]");
+    hand.go("form[action$='/restore/plan'] button.is-primary");
+    hand.look_again("#restore-plan noscript a", "Restore 1 file, 22 B");
+    hand.go("form[action$='/restore/start'] button.is-primary");
     let job = wait::until("the page of the job", SOON, || {
         let address = browser.address();
         address.split_once("/jobs/").map(|(_, job)| job.to_owned()).ok_or(address)

@@ -3,7 +3,7 @@
 use std::fs;
 use tests::{
     api::text,
-    browser::Browser,
+    browser::{Browser, Hand},
     scene::Scene,
     tools::{self, Tool},
     wait::{self, LONG},
@@ -12,34 +12,6 @@ use tests::{
 /// The most clicks from the fleet to a restored file whose path is known. Looking again at what is not ready is waiting.
 const MOST_CLICKS: usize = 8;
 const LETTER: &str = "Dear all, it's [here].";
-
-struct Hand<'b> {
-    browser: &'b Browser,
-    clicks: usize,
-}
-
-impl Hand<'_> {
-    #[track_caller]
-    fn click(&mut self, css: &str) {
-        self.browser.click(&self.browser.find(css));
-        self.clicks += 1;
-    }
-
-    /// Looks again, by what the page has for that, until it says this.
-    #[track_caller]
-    fn look_again(&self, again: &str, wanted: &str) {
-        wait::until(wanted, LONG, || {
-            let seen = self.browser.text();
-            if seen.contains(wanted) {
-                return Ok(());
-            }
-            if let Some(again) = self.browser.all(again).first() {
-                self.browser.click(again);
-            }
-            Err(seen)
-        });
-    }
-}
 
 const JOB_AGAIN: &str = "#job-head noscript a";
 
@@ -64,7 +36,7 @@ fn each_part_of_a_restore_works_without_scripts() {
 
     // The snapshots are listed by a press.
     browser.open(&format!("{}/hosts/{host}/snapshots", scene.server.base()));
-    hand.click("form[action$='/snapshots/refresh'] button");
+    hand.go("form[action$='/snapshots/refresh'] button");
     wait::until("the listing", LONG, || {
         browser.open(&format!("{}/hosts/{host}/snapshots", scene.server.base()));
         let row = browser.all(&format!("[id^='snapshot-{}']", &newest[..8]));
@@ -74,32 +46,32 @@ fn each_part_of_a_restore_works_without_scripts() {
     // A folder is opened, and what changed is looked for: the letter is gone, and is picked from the one before.
     browser.open(&format!("{}/hosts/{host}/snapshots/{newest}?path=/", scene.server.base()));
     hand.look_again("#folder noscript a, #folder button[formaction*='again=1']:not([disabled])", "as of");
-    hand.click("#folder button[formaction$='/changes']");
+    hand.go("#folder button[formaction$='/changes']");
     hand.look_again("#changes noscript a", "removed");
     hand.click("#changes input[name=path][value$='/letter & co.txt']");
-    hand.click("#changes button[name=step]");
+    hand.go("#changes button[name=step]");
     browser.wait_text("A new folder", LONG);
 
     // From the fleet to the file: the host, the snapshot before, a folder, a tick, where to, the plan, and the press.
     browser.open(&format!("{}/", scene.server.base()));
     hand.clicks = 0;
-    hand.click(&format!("#fleet-hosts a[href='/hosts/{host}']"));
-    hand.click(&format!("a.button[href='/hosts/{host}/restore']"));
-    hand.click(&format!("#what button[name=use][value^='{}']", &older[..8]));
+    hand.go(&format!("#fleet-hosts a[href='/hosts/{host}']"));
+    hand.go(&format!("a.button[href='/hosts/{host}/restore']"));
+    hand.go(&format!("#what button[name=use][value^='{}']", &older[..8]));
     hand.look_again(
         "#restore-files noscript button, #restore-files button[formaction$='look=1']",
         "desk [1]",
     );
-    hand.click("#restore-files button[name=open][value$='/desk [1]']");
+    hand.go("#restore-files button[name=open][value$='/desk [1]']");
     hand.look_again(
         "#restore-files noscript button, #restore-files button[formaction$='look=1']",
         "letter & co",
     );
     hand.click("#restore-files input[name=path][value$='/letter & co.txt']");
-    hand.click("#what button[name=step]");
-    hand.click("form[action$='/restore/plan'] button.is-primary");
+    hand.go("#what button[name=step]");
+    hand.go("form[action$='/restore/plan'] button.is-primary");
     hand.look_again("#restore-plan noscript a", "Restore 1 file, 22 B");
-    hand.click("form[action$='/restore/start'] button.is-primary");
+    hand.go("form[action$='/restore/start'] button.is-primary");
     hand.look_again(JOB_AGAIN, "The file was restored, read back and equal");
     assert_eq!(hand.clicks, 8, "of {MOST_CLICKS}");
     let said = browser.run("return document.querySelector('.copy-line code').textContent");
@@ -109,11 +81,11 @@ fn each_part_of_a_restore_works_without_scripts() {
     // The same by a path that is typed.
     browser.open(&format!("{}/", scene.server.base()));
     hand.clicks = 0;
-    hand.click(&format!("#fleet-hosts a[href='/hosts/{host}']"));
-    hand.click(&format!("a.button[href='/hosts/{host}/restore']"));
-    hand.click(&format!("#what button[name=use][value^='{}']", &older[..8]));
+    hand.go(&format!("#fleet-hosts a[href='/hosts/{host}']"));
+    hand.go(&format!("a.button[href='/hosts/{host}/restore']"));
+    hand.go(&format!("#what button[name=use][value^='{}']", &older[..8]));
     browser.write(&browser.find("#more"), &letter.display().to_string());
-    hand.click("#what button[name=step]");
+    hand.go("#what button[name=step]");
 
     // What is picked is downloaded from here, too.
     browser.click(&browser.find("form[action*='/download'] button"));
@@ -122,9 +94,9 @@ fn each_part_of_a_restore_works_without_scripts() {
         let newest = audit["items"][0]["detail"].as_str().unwrap_or_default();
         if newest.starts_with("whole, 22 bytes") { Ok(()) } else { Err(audit.to_string()) }
     });
-    hand.click("form[action$='/restore/plan'] button.is-primary");
+    hand.go("form[action$='/restore/plan'] button.is-primary");
     hand.look_again("#restore-plan noscript a", "Restore 1 file, 22 B");
-    hand.click("form[action$='/restore/start'] button.is-primary");
+    hand.go("form[action$='/restore/start'] button.is-primary");
     hand.look_again(JOB_AGAIN, "The file was restored, read back and equal");
     assert_eq!(hand.clicks, 6, "of {MOST_CLICKS}");
 
@@ -136,23 +108,23 @@ fn each_part_of_a_restore_works_without_scripts() {
         })
     };
     browser.open(&format!("{}/hosts/{host}/restore", scene.server.base()));
-    hand.click("#what button[name=all]");
-    hand.click("#what button[name=step]");
-    hand.click("form[action$='/restore/plan'] button.is-primary");
+    hand.go("#what button[name=all]");
+    hand.go("#what button[name=step]");
+    hand.go("form[action$='/restore/plan'] button.is-primary");
     hand.look_again("#restore-plan noscript a", "Restore 1");
     scene.storage_link.slow(Some(200_000));
-    hand.click("form[action$='/restore/start'] button.is-primary");
+    hand.go("form[action$='/restore/start'] button.is-primary");
     let job = job_of_page();
     let _ = scene.api().wait_job(&job, &["running"], LONG);
-    hand.click("#job-head a[href$='/cancel']");
-    hand.click("main form[action$='/cancel'] button.is-danger");
+    hand.go("#job-head a[href$='/cancel']");
+    hand.go("main form[action$='/cancel'] button.is-danger");
     let _ = scene.api().wait_job(&job, &["cancelled"], LONG);
     hand.look_again(JOB_AGAIN, "Cancelled");
     scene.let_it_finish();
 
     // A proof.
     browser.open(&format!("{}/hosts/{host}", scene.server.base()));
-    hand.click("#host-proof form button");
+    hand.go("#host-proof form button");
     let _ = scene.api().wait_job(&job_of_page(), &["succeeded"], LONG);
     browser.open(&format!("{}/hosts/{host}", scene.server.base()));
     assert!(browser.text().contains("Proven"), "{}", browser.text());
