@@ -17,11 +17,14 @@ use crate::refused::{Refused, StoreError};
 use crate::repo;
 use crate::request::By;
 use crate::store::{HOSTS, JOBS, LINK_STATES, LINKS, PRESENCES, Reads};
-use schema::envelope::{Key, OpenError, version_notice};
+use schema::envelope::{Key, OpenError, Sealed, version_notice};
 use schema::{
     CommandSeq, HostId, HostTopic, JobId, Live, Presence, RepoStats, ServerClock, Timestamp, ToAgent, Topic,
 };
 use zeroize::Zeroizing;
+
+/// How long after a host was enrolled anew its former connection may still say something, in milliseconds.
+const FAREWELL_MS: u64 = 60_000;
 
 impl Fleet {
     /// A message on `evt`. Resolves when what it says is on disk; the reply is the ack.
@@ -296,7 +299,11 @@ impl Fleet {
                 Ok(nothing)
             }
             OpenError::Malformed | OpenError::Key(_) | OpenError::Forged => {
-                self.note_forged(host, topic, peer).await?;
+                if self.is_farewell(host, key.0, payload)? {
+                    tracing::debug!(%host, topic = topic.suffix(), "the last words of a former machine were dropped");
+                } else {
+                    self.note_forged(host, topic, peer).await?;
+                }
                 Ok(nothing)
             }
         }
@@ -324,6 +331,18 @@ impl Fleet {
             })
             .await;
         noted.or_else(only_store)
+    }
+
+    /// Whether it is the last that comes over the connection of a machine whose key has just ended, such as its will. Who
+    /// forges with that key's number is not heard either, and only for so long not told of.
+    fn is_farewell(&self, host: HostId, key_id: u8, payload: &[u8]) -> Result<bool, StoreError> {
+        let is_former =
+            Sealed::parse(payload).is_ok_and(|sealed| sealed.key_id.checked_add(1) == Some(key_id));
+        if !is_former {
+            return Ok(false);
+        }
+        let since = self.view()?.get(&HOSTS, &host)?.and_then(|host| host.enrolled_at);
+        Ok(since.is_some_and(|since| self.context().now().ms_since(since) < FAREWELL_MS))
     }
 
     async fn note_forged(&self, host: HostId, topic: HostTopic, peer: &str) -> Result<(), StoreError> {

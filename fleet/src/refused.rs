@@ -140,6 +140,14 @@ pub enum Refused {
         /// Its kind.
         kind: JobKind,
     },
+    /// The host works on the repository of another one, which only the lease of its job keeps whole.
+    #[error("the host does {job} for another host, {source_name}: wait for its end, or cancel it first")]
+    DoesForOther {
+        /// The job.
+        job: JobId,
+        /// Name of the other host.
+        source_name: String,
+    },
     /// The host's outbox is full.
     #[error("too many commands wait for this host; try again when it has taken some")]
     QueueFull,
@@ -192,7 +200,7 @@ impl Refused {
             Self::StateChanged => "state_changed",
             Self::QueueFull => "queue_full",
             Self::TooManyDownloads => "too_many_downloads",
-            Self::HostBusy { .. } => "host_busy",
+            Self::HostBusy { .. } | Self::DoesForOther { .. } => "host_busy",
             Self::LastAdmin => "last_admin",
             Self::SetupClosed => "setup_closed",
             Self::SetupCode => "setup_code",

@@ -66,9 +66,13 @@ impl Ctx {
 
     /// The host that is to do something with a snapshot of this one: another one when it is named.
     pub(crate) async fn find_runner(&self, source: &Host, named: Option<&str>) -> Result<Host, Problem> {
-        let Some(named) = named.map(str::trim).filter(|named| !named.is_empty()) else {
-            return Ok(source.clone());
-        };
+        let Some(named) = named.map(str::trim) else { return Ok(source.clone()) };
+        if named.is_empty() {
+            return Err(Problem::invalid(
+                "runner",
+                "Name a host, or leave runner out: then the host itself.",
+            ));
+        }
         self.find_host(named).await.map_err(|problem| match problem.status {
             StatusCode::NOT_FOUND => Problem::invalid("runner", format!("There is no host {named}.")),
             _ => problem,

@@ -151,9 +151,11 @@ impl Core {
             let job = entry.ticket.job;
             return Some((Change::Ended(job), Body::Finished { job, cause: Cause::Restarted }));
         }
-        let lacks_slot =
-            |ticket: &Ticket| ticket.for_other && !self.held_slots.contains(&(ticket.job, Slot::Repo));
-        if let Some(entry) = self.saved.held.iter().find(|entry| lacks_slot(&entry.ticket)) {
+        let lacks_slot = |entry: &&HeldEntry| {
+            let HeldEntry { ticket, started_at, .. } = entry;
+            started_at.is_none() && ticket.for_other && !self.held_slots.contains(&(ticket.job, Slot::Repo))
+        };
+        if let Some(entry) = self.saved.held.iter().find(lacks_slot) {
             // It was taken before a restart, and its credentials have gone with the process that held them.
             let job = entry.ticket.job;
             return Some((Change::Ended(job), Body::Finished { job, cause: Cause::Restarted }));

@@ -267,8 +267,8 @@ impl Driver {
         }
     }
 
-    /// Whether the job beside which a download runs may say more. A long listing waits, and restic with it, until the server has taken what
-    /// it was sent; not when there is nobody to wait for.
+    /// Whether the job beside which a download runs may say more. A long listing waits, and restic with it, until the
+    /// server has taken what it was sent; not when there is nobody to wait for.
     pub(super) fn hears_job(&self) -> bool {
         let waits = |job: &RunningJob| {
             job.lists()

@@ -2,9 +2,10 @@
 
 use crate::restic::JobEnd;
 use schema::{Class, Outcome};
+use std::io;
 
 /// Done, and nothing is missing.
-const ALL: u8 = 0;
+pub(super) const ALL: u8 = 0;
 /// Nothing came of it.
 pub(super) const NOTHING: u8 = 1;
 /// Some of it is missing, and it was said what.
@@ -34,6 +35,11 @@ impl End {
             return Self::default();
         }
         Self { code: INCOMPLETE, class: None, message: format!("This is not all: {left_out} {what}.") }
+    }
+
+    /// What came of it could not be said.
+    pub(super) fn unwritten(error: &io::Error) -> Self {
+        Self { code: INCOMPLETE, class: None, message: format!("Not all could be printed: {error}.") }
     }
 
     pub(super) fn of(end: JobEnd) -> Self {

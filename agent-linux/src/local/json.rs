@@ -1,6 +1,9 @@
 //! Lines for programs: one JSON object each, with its kind in `type`.
 
-use super::words::{self, FoundPath};
+use super::{
+    end::End,
+    words::{self, FoundPath},
+};
 use crate::{
     restic::{EntrySeen, RestoreDone, SnapshotSeen},
     rfc3339::Instant,
@@ -57,8 +60,8 @@ impl Line {
     }
 
     /// Writes it, with nothing in it that a terminal would take for more than text.
-    pub(super) fn print(self) {
-        words::print(&format!("{}\n", words::shown(&Value::Object(self.0).to_string())));
+    pub(super) fn print(self) -> Result<(), End> {
+        words::print(&format!("{}\n", words::shown(&Value::Object(self.0).to_string())))
     }
 }
 

@@ -24,7 +24,7 @@ mod session;
 mod words;
 
 use crate::restic::{HitSeen, JobEvent, JobSummary, RestoreDone};
-use end::{End, NOTHING};
+use end::{ALL, End, NOTHING};
 use json::Line;
 use options::{Asked, Target, What, Wish};
 use schema::{
@@ -46,13 +46,20 @@ pub async fn run(asked: &Asked) -> u8 {
         }
         Err(end) => end,
     };
-    if asked.json {
-        Line::of("end")
+    let told = match asked.json {
+        false => Ok(()),
+        true => Line::of("end")
             .text("outcome", end.outcome())
             .text("class", end.class.map_or("", Class::as_str))
             .text("message", &end.message)
-            .print();
-    } else if !end.message.is_empty() {
+            .print(),
+    };
+    let (end, is_told) = match told {
+        Ok(()) => (end, asked.json),
+        Err(unwritten) if end.code == ALL => (unwritten, false),
+        Err(_) => (end, false),
+    };
+    if !is_told && !end.message.is_empty() {
         words::say(&format!("holdfast-agent: {}\n", words::lines(&end.message)));
     }
     end.code
@@ -73,11 +80,11 @@ async fn list(session: &mut Session<'_>, asked: &Asked) -> Result<End, End> {
     let (mut all, left_out) = session.snapshots().await?;
     all.retain(|seen| asked.wants(seen));
     if asked.json {
-        all.iter().for_each(|seen| json::snapshot(seen).print());
+        all.iter().try_for_each(|seen| json::snapshot(seen).print())?;
     } else if all.is_empty() {
-        words::print("The repository holds no such snapshot.\n");
+        words::print("The repository holds no such snapshot.\n")?;
     } else {
-        words::print(&words::snapshots(&all));
+        words::print(&words::snapshots(&all))?;
     }
     Ok(End::cut(left_out, "snapshots could not be read"))
 }
@@ -99,9 +106,9 @@ async fn list_folder(
     let end = session.job(spec, None, &mut hear).await;
     let JobSummary::Folder { left_out, .. } = end.summary else { return Err(End::of(end)) };
     if asked.json {
-        entries.iter().for_each(|entry| json::entry(entry).print());
+        entries.iter().try_for_each(|entry| json::entry(entry).print())?;
     } else {
-        words::print(&words::entries(&seen, path, &entries));
+        words::print(&words::entries(&seen, path, &entries))?;
     }
     Ok(End::cut(left_out, "entries of this folder had no room"))
 }
@@ -133,9 +140,9 @@ async fn find(
     };
     let found = finds.paths();
     if asked.json {
-        found.iter().for_each(|path| json::found(path).print());
+        found.iter().try_for_each(|path| json::found(path).print())?;
     } else {
-        words::print(&words::found(found, snapshots));
+        words::print(&words::found(found, snapshots))?;
     }
     Ok(match (left_out, snapshots_left_out) {
         (0, 0) if found.is_empty() => End { code: NOTHING, ..End::default() },
@@ -192,9 +199,9 @@ async fn run_restore(
     let end = End::of(end);
     if let Some(done) = &done {
         if json {
-            json::restored(done, spec.dry_run).print();
+            json::restored(done, spec.dry_run).print()?;
         } else {
-            words::print(&words::restored(done, spec.dry_run));
+            words::print(&words::restored(done, spec.dry_run))?;
         }
     }
     Ok((end, done))

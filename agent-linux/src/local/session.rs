@@ -141,7 +141,8 @@ impl<'a> Session<'a> {
     /// A line about what goes on.
     pub(super) fn tell(&self, text: &str) {
         if self.asked.json {
-            Line::of("log").text("text", text).print();
+            // What it ends with is told of output that can't be written.
+            let _ = Line::of("log").text("text", text).print();
         } else {
             words::say(&format!("{}\n", shown(text)));
         }
@@ -286,7 +287,7 @@ impl Follow {
                 // Which restic is run is for whoever looks for a fault.
                 let is_ours = stream == LogStream::Agent && !text.starts_with("restic ");
                 if (is_ours || self.verbose) && self.json {
-                    Line::of("log").text("text", &text).print();
+                    let _ = Line::of("log").text("text", &text).print();
                 } else if is_ours || self.verbose {
                     self.clear();
                     words::say(&format!("{}\n", shown(&text)));
@@ -300,7 +301,7 @@ impl Follow {
     fn progress(&mut self, progress: &JobProgress) {
         let passed_ms = clock::mono().ms_since(self.begun);
         if self.json {
-            json_progress(progress, passed_ms).print();
+            let _ = json_progress(progress, passed_ms).print();
         } else if self.is_live {
             words::say(&format!("\r{}\u{1b}[K", words::progress(progress, passed_ms)));
             self.has_line = true;

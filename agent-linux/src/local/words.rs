@@ -1,5 +1,6 @@
 //! Lines for people. What came from a snapshot is shown so that it can't steer a terminal.
 
+use super::end::End;
 use crate::{
     restic::{EntrySeen, FoundEntry, JobProgress, RestoreDone, SnapshotSeen, size_text},
     rfc3339::Instant,
@@ -7,7 +8,7 @@ use crate::{
 use schema::{OsText, Timestamp, report::EntryKind};
 use std::{
     fmt::Write as _,
-    io::{self, Write as _},
+    io::{self, ErrorKind, Write as _},
     os::unix::ffi::OsStrExt as _,
 };
 
@@ -17,9 +18,12 @@ pub(super) const SHORT_ID: usize = 8;
 const TELLING: u64 = 20;
 
 /// Prints a text. Who reads may go when they have seen enough, such as `head`: that is no error.
-pub(super) fn print(text: &str) {
+pub(super) fn print(text: &str) -> Result<(), End> {
     let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(End::unwritten(&error)),
+        _ => Ok(()),
+    }
 }
 
 /// Says a text on standard error, beside what is asked for.
@@ -195,7 +199,9 @@ pub(super) fn found(paths: &[FoundPath], looked: u32) -> String {
             let _ = writeln!(out, "  {what}, changed {changed}, in {id} of {time}{more}");
         }
     }
-    let _ = writeln!(out, "{} paths in {looked} snapshots.", paths.len());
+    let many = |count: u64, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    let (paths, looked) = (many(paths.len() as u64, "path"), many(looked.into(), "snapshot"));
+    let _ = writeln!(out, "{paths} in {looked}.");
     out
 }
 
@@ -304,7 +310,7 @@ mod tests {
             found(finds.paths(), 4),
             "/a\n  5 B, changed 1970-01-01T00:00:01Z, in 00005000 of 1970-01-01T00:00:05Z\n  \
              7 B, changed 1970-01-01T00:00:01Z, in 00004000 of 1970-01-01T00:00:04Z and 1 before it\n  \
-             5 B, changed 1970-01-01T00:00:01Z, in 00002000 of 1970-01-01T00:00:02Z\n1 paths in 4 snapshots.\n"
+             5 B, changed 1970-01-01T00:00:01Z, in 00002000 of 1970-01-01T00:00:02Z\n1 path in 4 snapshots.\n"
         );
     }
 }

@@ -177,7 +177,14 @@ async fn hostile_names_are_listed_found_and_restored_without_a_server() {
         );
 
         // By name, one after the other; what is found names what is restored.
-        assert_eq!(ask(&rig, &["find", "no-such-name"]).must_end(1).out, "0 paths in 1 snapshots.\n");
+        for args in [&["list"][..], &["list", "--json"]] {
+            let args: Vec<&OsStr> = args.iter().map(OsStr::new).collect();
+            let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+            let cut = program(&rig, &args).stdout(full).output().unwrap();
+            let err = String::from_utf8(cut.stderr).unwrap();
+            assert!(cut.status.code() == Some(3) && err.contains("could be printed"), "{err}");
+        }
+        assert_eq!(ask(&rig, &["find", "no-such-name"]).must_end(1).out, "0 paths in 1 snapshot.\n");
         for (word, name) in [("line", 0), ("turned", 2), ("d\\xff", 3), ("-rf", 4), ("back\\\\slash*", 6)] {
             let found = ask(&rig, &["find", "--json", "--", word]).must_end(0);
             let paths = found.lines("found");
@@ -384,7 +391,7 @@ async fn a_snapshot_is_named_by_as_much_of_its_id_as_tells_it_from_others() {
     assert_eq!(found["versions"].as_array().unwrap().len(), ids.len() + 1);
     assert_eq!(found["versions"][0]["snapshots"][0], second.as_str());
     let one = ask(&rig, &["find", "file-1", "--newest", "1"]).must_end(0);
-    assert!(one.out.ends_with("1 paths in 1 snapshots.\n"), "{one:?}");
+    assert!(one.out.ends_with("1 path in 1 snapshot.\n"), "{one:?}");
     let said = ask(&rig, &["list", "--group", "other"]).must_end(0);
     assert!(said.out.contains("no such snapshot"), "{said:?}");
     let said = ask(&rig, &["list", "latest", "/not/there"]).must_end(1);

@@ -12,7 +12,7 @@ use crate::record::{AuditAction, AuditTarget, Host, Job, JobState};
 use crate::refused::{Refused, RunnerSetback, StoreError};
 use crate::request::JobRequest;
 use crate::restore;
-use crate::store::{LINKS, PRESENCES, Reads};
+use crate::store::{HOSTS, LINKS, PRESENCES, Reads};
 use schema::{HostId, Slot};
 
 /// The most open jobs for a host that are looked at.
@@ -83,6 +83,20 @@ pub(super) fn note(
     audit::note(op, AuditAction::Job(kind), AuditTarget::Job(runner.id, id), done)?;
     let lent = format!("to {} for the {} {id}: {dry}{detail}", runner.name, kind.as_str());
     audit::note(op, AuditAction::CredentialsLent, AuditTarget::Host(source.id, source.name.clone()), lent)
+}
+
+/// Whether a host can be deleted: not while it is here and does something for another one, for with its job the lease
+/// would go that keeps others from pruning what it reads.
+pub(crate) fn check_is_free(reads: &impl Reads, runner: HostId) -> Result<(), Refused> {
+    if setback(reads, runner)?.is_some() {
+        return Ok(());
+    }
+    let open = job::open_jobs(reads, runner, LOOK_AT)?;
+    let Some((job, source)) = open.iter().find_map(|job| Some((job.id, job.for_other()?))) else {
+        return Ok(());
+    };
+    let source_name = reads.get(&HOSTS, &source)?.map_or_else(|| source.to_string(), |host| host.name);
+    Err(Refused::DoesForOther { job, source_name })
 }
 
 /// A host is deleted, or its credentials are: what others were to do for it is cancelled. What they have begun goes on to

@@ -137,6 +137,7 @@ impl Fleet {
     pub async fn delete_host(&self, host: HostId, by: By) -> Result<(), Refused> {
         self.write(by, move |op| {
             let record = find(op.tx, host)?;
+            for_other::check_is_free(op.tx, host)?;
             for_other::take_back(op, host)?;
             delete(op.tx, &record)?;
             audit::note(op, AuditAction::HostDeleted, AuditTarget::Host(host, record.name), "")?;

@@ -213,10 +213,14 @@ async fn when_the_source_is_deleted_or_its_credentials_what_has_not_begun_is_tak
 }
 
 #[tokio::test]
-async fn a_deleted_runner_takes_its_jobs_along_from_both() {
+async fn a_runner_is_deleted_once_it_is_gone_or_done_and_takes_its_jobs_along_from_both() {
     let (world, fleet) = in_memory();
     let (source, runner) = two(&world, &fleet).await;
-    ask(&fleet, &runner, plan(source.host)).await.unwrap();
+    let job = ask(&fleet, &runner, plan(source.host)).await.unwrap();
+    let refused = fleet.delete_host(runner.host, by()).await.unwrap_err();
+    assert_eq!(refused.code(), "host_busy");
+    assert!(refused.to_string().contains(&job.id.to_string()) && refused.to_string().contains("attic"));
+    runner.gone(runner.epoch).await;
     fleet.delete_host(runner.host, by()).await.unwrap();
     assert!(jobs_of(&fleet, source.host).is_empty());
     assert!(fleet.read().unwrap().jobs(&JobFilter::default(), &Page::default()).unwrap().items.is_empty());

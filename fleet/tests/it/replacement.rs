@@ -248,3 +248,17 @@ proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn the_last_words_of_a_replaced_machine_are_no_forgery_but_what_comes_later_is() {
+    let (world, fleet) = in_memory();
+    let old = backed_up(&world, &fleet).await;
+    let will = old.hello_bytes(&[]);
+    let new = enrolled(&old, TokenMachine::Replacement, OTHER).await;
+    fleet.handle_presence(new.host, &will, "").await.unwrap();
+    assert!(audited(&fleet, "agent.forged").is_empty());
+    assert_eq!(new.record().facts.unwrap().installation, OTHER, "nor is it heard");
+    world.pass(61_000);
+    fleet.handle_presence(new.host, &will, "").await.unwrap();
+    assert_eq!(audited(&fleet, "agent.forged").len(), 1);
+}

@@ -210,7 +210,7 @@ fn read(ctx: &Ctx, state: &FleetState, host: &str) -> Result<HostView, Problem> 
         groups: rows.collect::<Result<_, _>>()?,
         schedules: state.schedules(id)?.iter().map(|view| ScheduleLine::new(id, now, view)).collect(),
         waits: row.waits_since.map(|since| format!("A backup that was due {} waits", ago(now, since))),
-        jobs: recent.iter().map(|job| JobLine::new(ctx, now, job)).collect(),
+        jobs: recent.iter().map(|job| JobLine::new(ctx, state, now, job)).collect::<Result<_, _>>()?,
         charts: charts(&backups),
         repo,
         proof: ProofView::read(state, &row, now)?,

@@ -242,7 +242,7 @@ fn mended(state: &FleetState, now: Timestamp, job: &Job) -> Result<Option<Mended
 fn before(ctx: &Ctx, state: &FleetState, now: Timestamp, job: &Job) -> Result<Vec<JobLine>, Problem> {
     let filter = JobFilter { host: Some(job.host), kind: Some(job.what.kind()), ..JobFilter::default() };
     let older = state.jobs(&filter, &Page { limit: 4, cursor: Some(job.id.to_string()) })?.items;
-    Ok(older.iter().map(|job| JobLine::new(ctx, now, job)).collect())
+    older.iter().map(|job| JobLine::new(ctx, state, now, job)).collect()
 }
 
 /// `GET /jobs/{job}/cancel`.

@@ -1,8 +1,11 @@
 //! A job in one line of a list.
 
+use super::restored::runner_of;
 use crate::app::Ctx;
 use crate::format::When;
+use crate::problem::Problem;
 use crate::words::{Badge, job_badge, job_result, job_title};
+use fleet::FleetState;
 use fleet::record::Job;
 use schema::Timestamp;
 use serde::Serialize;
@@ -31,13 +34,17 @@ impl JobLine {
 }
 
 impl JobLine {
-    pub(crate) fn new(ctx: &Ctx, now: Timestamp, job: &Job) -> Self {
-        Self {
+    pub(crate) fn new(ctx: &Ctx, state: &FleetState, now: Timestamp, job: &Job) -> Result<Self, Problem> {
+        let by = match runner_of(state, job)? {
+            Some(runner) => format!(", by {runner}"),
+            None => String::new(),
+        };
+        Ok(Self {
             href: format!("/jobs/{}", job.id),
-            title: job_title(&job.what),
+            title: format!("{}{by}", job_title(&job.what)),
             badge: job_badge(job),
             result: job_result(job, ctx.app.fleet.progress(job.id).as_ref()),
             when: When::ago(now, job.started_at.unwrap_or(job.created_at)),
-        }
+        })
     }
 }

@@ -73,7 +73,8 @@ impl HeldView {
             ),
             text: format!(
                 "Restore what {} needs first: with the first backup, what is on its disk becomes the newest snapshot. \
-                 Until then there is no backup, no forget and no prune of this host, and what is due waits.",
+                 Until then there is no backup, no forget and no prune of this host, and what is due waits. \
+                 Files that it has already stay, unless you choose otherwise.",
                 held.hostname
             ),
             restores,

@@ -86,8 +86,8 @@ pub(super) fn read(state: &FleetState, job: &Job) -> Result<Option<RestoredView>
     }))
 }
 
-/// The host that holds what it restored, when that is another one than the files are of.
-fn runner_of(state: &FleetState, job: &Job) -> Result<Option<String>, Problem> {
+/// The host that does or did a job, when that is another one than the files are of.
+pub(super) fn runner_of(state: &FleetState, job: &Job) -> Result<Option<String>, Problem> {
     if job.for_other().is_none() {
         return Ok(None);
     }

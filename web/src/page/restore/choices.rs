@@ -92,7 +92,10 @@ impl Choices {
                 }
                 "delete" => choices.delete = true,
                 "verify" => verify = true,
-                "runner" => choices.runner = value.parse().ok(),
+                // Whatever is no id is that of no host, and is told so.
+                "runner" if !value.is_empty() => {
+                    choices.runner = Some(value.parse().unwrap_or(HostId([0; 16])));
+                }
                 _ => {}
             }
         }

@@ -220,6 +220,12 @@ pub(super) fn read(
     view.command =
         state.credentials(host.id, Slot::Repo)?.map(|credentials| CommandView::new(&choices, &credentials));
     view.download = choices.one().map(|path| crate::download::href(host.id, &choices.snapshot, path));
+    if let Some(runner) = choices.runner
+        && state.host(runner)?.is_none()
+    {
+        let gone = Problem::invalid("runner", "That host is not here any more: choose who restores.");
+        view.problem.get_or_insert(ProblemView::from(&gone));
+    }
     let request = choices.dry_run(host.id);
     match open {
         Open::What(_) | Open::Where => view.place = Some(place(state, host, &choices)?),
