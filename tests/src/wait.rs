@@ -10,6 +10,8 @@ pub const SOON: Duration = Duration::from_secs(30);
 /// For a job of restic, or a reconnect with backoff.
 pub const LONG: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(40);
+/// The most between two looks of one that waits long.
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// The monotonic clock.
 #[must_use]
@@ -29,7 +31,8 @@ pub fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<T,
             Err(seen) if start.elapsed() > limit => {
                 panic!("waited {} s for {what}; at last: {seen}", limit.as_secs())
             }
-            Err(_) => thread::sleep(PAUSE),
+            // Each look costs processor time, mostly a server's: who has waited for long looks less often.
+            Err(_) => thread::sleep((start.elapsed() / 25).clamp(PAUSE, LONGEST_PAUSE)),
         }
     }
 }
