@@ -132,6 +132,8 @@ impl Scene {
     /// Lets the agent start anew with another restic, or what passes for one.
     pub fn run_with(&mut self, restic: &Path) {
         self.agent.stop();
+        // Else it may still be online from before.
+        self.api().wait_online(self.host(), false, SOON);
         restic.clone_into(&mut self.agent.restic);
         self.agent.start();
         self.api().wait_online(self.host(), true, LONG);

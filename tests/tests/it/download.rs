@@ -572,6 +572,8 @@ fn a_download_that_loses_somebody_before_its_first_byte_or_at_its_end_is_told_as
     let Some(mut lab) = Lab::start(Tool::Restic018, big) else { return };
     let (phase, met) = (lab.scratch.path().join("phase"), lab.scratch.path().join("met"));
     lab.agent.stop();
+    // Else it may still be online from before.
+    lab.server.api.wait_online(lab.host(), false, SOON);
     lab.agent.restic = met_in_phase(&lab, &phase, &met);
     lab.agent.start();
     lab.server.api.wait_online(lab.host(), true, SOON);
