@@ -71,6 +71,22 @@ impl Repository {
         let _ = self.restic(&["init", "--quiet"]).expect_success("init by hand");
     }
 
+    /// What `restic cat masterkey` prints.
+    #[must_use]
+    pub fn master_key(&self) -> String {
+        self.restic(&["cat", "masterkey", "--no-lock", "--quiet"]).expect_success("the master key")
+    }
+
+    /// Puts a key that takes no time to open in the place of those that restic has made; it lies in `folder`. For tests in
+    /// which restic is started often.
+    ///
+    /// # Panics
+    /// When its files can't be read or written.
+    pub fn open_at_once(&self, folder: &Path) {
+        let password = fs::read_to_string(self.scratch.path().join("password")).expect("its password");
+        repository_files::open_at_once(folder, &password, &self.master_key());
+    }
+
     /// A file of a snapshot.
     #[must_use]
     pub fn dump(&self, snapshot: &str, path: &str) -> String {

@@ -48,12 +48,13 @@ pub struct Scene {
 
 impl Scene {
     /// Sets it up as far as an enrolled host that is online, with credentials, a source group and an empty
-    /// repository. `None`: a tool is not to be had right now; the skip is noted.
+    /// repository, whose key opens at once. `None`: a tool is not to be had right now; the skip is noted.
     #[must_use]
     pub fn start() -> Option<Self> {
         let scene = Self::start_without_repository()?;
         let init = scene.api().ask(&scene.agent.host, "init");
         let _ = scene.api().wait_job(&init, &["succeeded"], LONG);
+        scene.repository().open_at_once(&scene.storage.repository());
         Some(scene)
     }
 

@@ -111,11 +111,26 @@ impl Rig {
         }
     }
 
-    /// As [`Self::new`], with a repository.
+    /// As [`Self::new`], with a repository whose key opens at once.
     pub(crate) async fn initialised(restic: PathBuf) -> Self {
         let mut rig = Self::new(restic);
         rig.run(JobSpec::Init).await.succeeded();
+        rig.make_key_cheap();
         rig
+    }
+
+    /// For the price of one look at it.
+    fn make_key_cheap(&self) {
+        let mut restic = Command::new(&self.places.restic);
+        restic.args(["cat", "masterkey", "--no-lock", "--no-cache", "--quiet"]);
+        restic.env("RESTIC_REPOSITORY", &self.credentials.url).env("RESTIC_PASSWORD", REPO_PASSWORD);
+        let output = restic.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        repository_files::open_at_once(
+            &self.path("repo"),
+            REPO_PASSWORD,
+            core::str::from_utf8(&output.stdout).unwrap(),
+        );
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -60,6 +60,7 @@ impl Lab {
         let repository =
             Repository::at(&repository_folder.display().to_string(), PASSWORD).with(&restic.path());
         repository.init();
+        repository.open_at_once(&repository_folder);
         let saved = repository.restic(&["backup", "--quiet", &sources.display().to_string()]);
         let _ = saved.expect_success("a backup by hand");
         let snapshot = text(&repository.snapshots()[0]["id"]);

@@ -2,6 +2,7 @@
 //! a lock of the other's.
 
 use serde_json::{Value, json};
+use std::path::Path;
 use tests::{
     agent::Agent,
     api::{Api, text},
@@ -61,6 +62,8 @@ fn hosts_that_share_a_repository_take_turns_and_no_job_meets_a_lock() {
         let job = ask(api, &path(place, kind)).expect("a job");
         let _ = api.wait_job(&job, &["succeeded"], LONG);
     }
+    let by_hand = Repository::at(&repository, PASSWORD);
+    by_hand.open_at_once(Path::new(&repository));
     // Which of its snapshots the other host has made.
     let listing = format!("/api/hosts/{}/snapshots/refresh", agents[1].0.host);
     let _ = api.wait_job(&ask(api, &listing).expect("a job"), &["succeeded"], LONG);
@@ -93,7 +96,6 @@ fn hosts_that_share_a_repository_take_turns_and_no_job_meets_a_lock() {
         }
         api.wait_online(&agent.host, true, SOON);
     }
-    let by_hand = Repository::at(&repository, PASSWORD);
     assert!(by_hand.locks().is_empty(), "{:?}", by_hand.locks());
     assert_eq!(by_hand.is_sound(), Ok(()));
     let kept = by_hand.snapshots().len();
