@@ -11,7 +11,7 @@ use agent_linux::restic::{Control, JobOrder, JobSummary, run_job};
 use schema::{Class, Items, JobSpec, Keep, Outcome, SourceReason, job::ForgetGroup};
 use std::{
     fs,
-    io::Read as _,
+    io::{Read as _, Write as _},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -536,9 +536,9 @@ async fn kill_9_of_the_parent_leaves_no_restic_and_the_next_job_removes_the_lock
     .await;
 }
 
-/// A restic that this agent did not start, in a process namespace of its own and under the same host name, slowly
-/// storing what `source` holds.
-fn elsewhere(rig: &Rig, restic: &Path, source: &str) -> Child {
+/// A restic that this agent did not start, in a process namespace of its own and under the same host name. It saves what
+/// it is given on its input, and goes on as long as that is open.
+fn elsewhere(rig: &Rig, restic: &Path) -> Child {
     let mut command = Command::new("unshare");
     if !rustix::process::geteuid().is_root() {
         command.arg("--map-root-user");
@@ -546,10 +546,11 @@ fn elsewhere(rig: &Rig, restic: &Path, source: &str) -> Child {
     command
         .args(["--pid", "--fork", "--mount-proc"])
         .arg(restic)
-        .args(["backup", "--quiet", "--limit-upload=700", "--pack-size=4", source])
+        .args(["backup", "--quiet", "--pack-size=4", "--stdin"])
         .env("RESTIC_REPOSITORY", &rig.credentials.url)
         .env("RESTIC_PASSWORD", &rig.credentials.repo_password)
         .env("RESTIC_CACHE_DIR", rig.path("cache-elsewhere"))
+        .stdin(Stdio::piped())
         .spawn()
         .unwrap()
 }
@@ -566,11 +567,15 @@ async fn a_live_lock_of_another_process_namespace_is_not_taken_for_a_dead_one() 
             rig.backup(&[small.to_str().unwrap()]).await.succeeded();
         }
         let source = rig.big_source(24);
-        let mut other = elsewhere(&rig, &program, &source);
+        let mut other = elsewhere(&rig, &program);
         let packs = |rig: &Rig| fs::read_dir(rig.path("repo/data")).map_or(0, |folders| {
             folders.flatten().filter_map(|folder| fs::read_dir(folder.path()).ok()).flatten().count()
         });
         let before = packs(&rig);
+        let mut input = other.stdin.take().unwrap();
+        for n in 0..24 {
+            input.write_all(&fs::read(rig.path(&format!("source/big-{n}"))).unwrap()).unwrap();
+        }
         until("the other backup to store data", || rig.locks() > 0 && packs(&rig) > before + 1).await;
 
         // The newer ones would wait for the lock.
@@ -603,6 +608,7 @@ async fn a_live_lock_of_another_process_namespace_is_not_taken_for_a_dead_one() 
         assert_eq!((rig.locks(), rig.known.unclean), (2, true), "{ran:#?}");
         assert!(ran.log.iter().any(|line| line.contains("holds one, too, and may be alive")), "{ran:#?}");
 
+        drop(input);
         assert!(other.wait().unwrap().success(), "the other backup ends well");
         rig.places.restic = program;
         rig.known.restic = None;
@@ -768,10 +774,18 @@ async fn a_lock_of_somebody_else_is_shown_and_stays() {
 async fn a_job_that_waits_for_a_lock_says_whose_it_is() {
     let Some(program) = Version::V018.program() else { return };
     let mut rig = Rig::initialised(program.clone()).await;
-    let source = rig.big_source(24);
-    let mut other = elsewhere(&rig, &program, &source);
+    let mut other = elsewhere(&rig, &program);
+    let mut input = other.stdin.take().unwrap();
+    input.write_all(b"something").unwrap();
     until("the lock of the other backup", || rig.locks() > 0).await;
-    let ran = rig.run(JobSpec::Prune { dry_run: false }).await.succeeded();
+    let ran = rig
+        .run_with(JobSpec::Prune { dry_run: false }, async |_, _| {
+            // restic itself tries for 20 s; after that the agent says whose it is, and waits on.
+            tokio::time::sleep(core::time::Duration::from_secs(30)).await;
+            drop(input);
+        })
+        .await
+        .succeeded();
     let said = ran.log.iter().filter(|line| line.contains("keeps this job waiting, up to five minutes"));
     let said: Vec<_> = said.collect();
     assert!(said.len() == 1 && said[0].contains("The lock that process "), "{ran:#?}");
