@@ -29,6 +29,7 @@
 //! | `reserve` | 32 KB that are given free when the disk is full, so that a last result can be written |
 //! | `status.sock` | what `holdfast-agent status` talks to |
 //! | `restic-processes` | which restic may have left a lock, see [`restic`] |
+//! | `snapshots-made` | ids of the newest snapshots that this agent's restic has made |
 //! | `cache`, `tmp` | restic's |
 //!
 //! # Life cycle

@@ -11,6 +11,7 @@ mod prepare;
 mod restore;
 mod same_repository;
 mod steps;
+mod unseen;
 
 use super::{
     event::{Control, JobEnd, JobEvent},

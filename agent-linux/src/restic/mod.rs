@@ -58,6 +58,7 @@ mod lines;
 pub mod location;
 mod locks;
 pub(crate) mod lookalike;
+mod made;
 pub mod mask;
 pub mod order;
 pub mod outcome;

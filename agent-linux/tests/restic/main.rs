@@ -16,3 +16,4 @@ mod retention;
 mod rig;
 mod sftp;
 mod tools;
+mod unseen;

@@ -6,6 +6,7 @@ use super::{
         event::JobEvent,
         findings::Findings,
         location::Location,
+        made,
         outcome::{MAX_MESSAGE_BYTES, Verdict},
         raw_names, rest,
         step::{Step, StepKind},
@@ -17,7 +18,7 @@ use super::{
     steps::Done,
     wall_clock,
 };
-use crate::clock;
+use crate::{clock, logger};
 use core::time::Duration;
 use schema::{
     Class, OsText, Outcome, SourceReason,
@@ -153,6 +154,10 @@ impl Job<'_> {
                 let (added, packed) = (backup.added_bytes, backup.added_packed_bytes);
                 self.known.figures.add_snapshot(added, packed, wall_clock());
                 self.say(&saved_line(&backup)).await;
+                if let Err(error) = made::remember(&self.places.home, &backup.snapshot) {
+                    // It is looked through before it is restored.
+                    logger::warn(format_args!("which snapshots were made here can't be kept: {error}"));
+                }
             }
             backup.findings = core::mem::take(&mut self.findings);
             // Whoever accepts that one of them can't be read has not accepted others.

@@ -32,6 +32,8 @@ use std::{
 /// Of a snapshot's id, in characters.
 const WHOLE_ID: usize = 64;
 
+const EMPTY: &str = "Nothing was restored: the snapshot is empty.";
+
 /// What is done to have the folder of a restore.
 enum How {
     /// A new one in this.
@@ -69,12 +71,14 @@ fn open(how: How, forbidden: &[PathBuf]) -> Result<Opened, FolderError> {
     })
 }
 
-/// What a restore is about, once the snapshot was looked through.
-struct Plan<'p> {
-    spec: &'p RestoreSpec<'p>,
+/// What a restore is about.
+pub(super) struct Plan<'p> {
+    pub(super) spec: &'p RestoreSpec<'p>,
     /// restic's command but for the target, with the snapshot's whole id.
-    step: Step,
+    pub(super) step: Step,
     picked: Picked,
+    /// The snapshot was not looked through: what is picked is counted at the end.
+    is_unseen: bool,
     free_bytes: Option<u64>,
 }
 
@@ -84,15 +88,20 @@ impl Job<'_> {
             return refused_args(&ArgsError::NoTarget);
         };
         let free_bytes = free_bytes(&to, step);
-        let (step, picked) = match self.look_through(step, spec.snapshot).await {
-            Ok(found) => found,
-            Err(verdict) => return verdict,
+        let is_unseen = self.needs_no_look(step, spec, &to);
+        let (step, picked) = if is_unseen {
+            (step.clone(), Picked::default())
+        } else {
+            match self.look_through(step, spec.snapshot).await {
+                Ok(found) => found,
+                Err(verdict) => return verdict,
+            }
         };
-        let mut plan = Plan { spec, step, picked, free_bytes };
-        if plan.picked.files + plan.picked.folders == 0 {
+        let mut plan = Plan { spec, step, picked, is_unseen, free_bytes };
+        if !is_unseen && plan.picked.files + plan.picked.folders == 0 {
             let missing = plan.picked.missing.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
             let message = match missing.is_empty() {
-                true => "Nothing was restored: the snapshot is empty.".to_owned(),
+                true => EMPTY.to_owned(),
                 false => format!("Nothing was restored: the snapshot holds no {missing}."),
             };
             return Verdict::failed(Class::Other, &message);
@@ -108,7 +117,7 @@ impl Job<'_> {
                     return verdict;
                 }
                 plan.step = args::into_original(&plan.step, spec, &without, self.version());
-                return self.run_restore(&plan, Path::new("/")).await;
+                return self.run_restore(&mut plan, Path::new("/")).await;
             }
             // That it could be made is not known before it is made; that it may not be is.
             RestoreTo::New { within, forbidden } if spec.dry_run => (How::Look { within }, forbidden),
@@ -150,9 +159,12 @@ impl Job<'_> {
     /// snapshot's whole id in it, so that no other one is taken.
     ///
     /// What was looked through last is not looked through again: a snapshot is named by the digest of what it holds.
-    async fn look_through(&mut self, step: &Step, snapshot: &str) -> Result<(Step, Picked), Verdict> {
-        let known = self.known.walked.as_ref();
-        let walked = match known.filter(|known| known.id.starts_with(snapshot) && known.picks == step.picks) {
+    pub(super) async fn look_through(
+        &mut self,
+        step: &Step,
+        snapshot: &str,
+    ) -> Result<(Step, Picked), Verdict> {
+        let walked = match self.looked_through(step, snapshot) {
             Some(known) => known.clone(),
             None => self.walk(step, snapshot).await?,
         };
@@ -163,6 +175,12 @@ impl Job<'_> {
         let picked = walked.picked.clone();
         self.known.walked = Some(walked);
         Ok((step, picked))
+    }
+
+    /// What is known of a look of before.
+    pub(super) fn looked_through(&self, step: &Step, snapshot: &str) -> Option<&Walked> {
+        let known = self.known.walked.as_ref();
+        known.filter(|known| known.id.starts_with(snapshot) && known.picks == step.picks)
     }
 
     async fn walk(&mut self, step: &Step, snapshot: &str) -> Result<Walked, Verdict> {
@@ -194,7 +212,7 @@ impl Job<'_> {
         self.say(&format!("Restoring into {shown}, a new folder that nobody else may look into.")).await;
         self.restore_folder = Some(NamedFolder::New(made));
         plan.step = args::into_new(&plan.step);
-        let verdict = self.run_restore(&plan, &path).await;
+        let verdict = self.run_restore(&mut plan, &path).await;
         let Some(NamedFolder::New(made)) = self.restore_folder.take() else { return verdict };
         let lifted = made.lift(INNER_FOLDER);
         if !made.is_in_place() {
@@ -232,7 +250,7 @@ impl Job<'_> {
         let verdict = if plan.spec.dry_run && !version.has_overwrite() {
             self.reckon(&plan, &path)
         } else {
-            self.run_restore(&plan, &path).await
+            self.run_restore(&mut plan, &path).await
         };
         match self.restore_folder.take() {
             Some(NamedFolder::Found(found)) if !found.is_in_place() => not_in_place(&path, &verdict),
@@ -264,7 +282,7 @@ impl Job<'_> {
             Err(error) => return not_opened(&error),
         }
         plan.step = args::into_new(&plan.step);
-        let verdict = self.run_restore(&plan, path).await;
+        let verdict = self.run_restore(&mut plan, path).await;
         if let Some(NamedFolder::New(made)) = self.restore_folder.take() {
             made.remove_if_empty();
         }
@@ -282,11 +300,18 @@ impl Job<'_> {
         plan.judged(Verdict::succeeded(), plan.picked.missing.len() as u64)
     }
 
-    async fn run_restore(&mut self, plan: &Plan<'_>, target: &Path) -> Verdict {
+    async fn run_restore(&mut self, plan: &mut Plan<'_>, target: &Path) -> Verdict {
         let Done { verdict, found } = self.main_step(&plan.step).await;
         let is_partial =
             verdict.outcome == Outcome::Failed && self.exit_code == Some(1) && !found.failures.is_empty();
         let is_whole = matches!(verdict.outcome, Outcome::Succeeded | Outcome::Warning) || is_partial;
+        if plan.is_unseen {
+            plan.picked = self.count_restored(plan, target.join(INNER_FOLDER), &found, is_whole).await;
+            let is_empty = plan.picked.files + plan.picked.folders == 0;
+            if is_whole && is_empty && found.failures.is_empty() {
+                return Verdict::failed(Class::Other, EMPTY);
+            }
+        }
         let said = found.restored;
         let says = self.version().says_restored();
         let mut done = plan.done_at(target);
@@ -322,7 +347,8 @@ impl Job<'_> {
             let class = verdict.class.unwrap_or(Class::Other);
             return plan.judged(Verdict { outcome: Outcome::Warning, class: Some(class), ..verdict }, failed);
         }
-        if !is_whole && !plan.spec.dry_run {
+        let is_nothing_there = plan.is_unseen && plan.picked.files == 0;
+        if !is_whole && !plan.spec.dry_run && !is_nothing_there {
             let place =
                 if target == Path::new("/") { String::new() } else { format!(" in {}", target.display()) };
             let message = format!("{} Whatever was restored until then stays{place}.", verdict.message);

@@ -19,9 +19,9 @@ use schema::{Class, Outcome};
 use std::path::Path;
 
 /// How long each of the small runs around a job may take.
-const SIDE_LIMIT: Duration = Duration::from_secs(120);
+pub(super) const SIDE_LIMIT: Duration = Duration::from_secs(120);
 /// And how long when the job was stopped: somebody waits for its end, and restic may hang.
-const SIDE_LIMIT_AFTER_STOP: Duration = Duration::from_secs(20);
+pub(super) const SIDE_LIMIT_AFTER_STOP: Duration = Duration::from_secs(20);
 
 /// A step that ran, judged.
 pub(super) struct Done {
