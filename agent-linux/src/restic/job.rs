@@ -76,6 +76,7 @@ pub async fn run_job(
             stop: None,
             credit: BULK_WINDOW,
             expected_bytes: 0,
+            next: None,
         },
         figures_before: known.figures.clone(),
         known,

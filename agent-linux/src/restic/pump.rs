@@ -34,7 +34,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::{Child, Command},
     sync::mpsc,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 use zeroize::Zeroizing;
 
@@ -64,6 +64,16 @@ pub(crate) struct Wires<'w> {
     pub(crate) credit: u32,
     /// How many bytes a download will have; 0 = not known.
     pub(crate) expected_bytes: u64,
+    /// A dump that is started beside the step before it.
+    pub(crate) next: Option<Next>,
+}
+
+/// A step that is started before its turn: it only reads, and works until the pipe is full that is read at its turn.
+pub(crate) enum Next {
+    /// It is started beside the next one.
+    Asked(Step),
+    /// It was.
+    Started(Child),
 }
 
 /// What a process needs besides its arguments.
@@ -131,6 +141,18 @@ impl Wires<'_> {
         }
     }
 
+    /// The turn of what was started ahead does not come.
+    pub(crate) async fn end_next(&mut self) {
+        if let Some(Next::Started(mut child)) = self.next.take() {
+            if let Some(pid) = pid_of(&child) {
+                // Not yet waited for, so the number is still its own.
+                let _ = kill_process_group(pid, Signal::KILL);
+            }
+            // However it ends, it said nothing to anybody. One that a hanging disk holds is waited for by the runtime.
+            let _ = timeout(GRACE, child.wait()).await;
+        }
+    }
+
     /// What is asked for: credit is noted, anything else is a stop.
     fn take(&mut self, asked: Control) -> Option<Stop> {
         match asked {
@@ -179,7 +201,18 @@ pub(crate) async fn run_step(
     quiet: bool,
     on_spawn: OnSpawn<'_>,
 ) -> Result<StepEnd, StartError> {
-    let mut child = spawn(step, launch, on_spawn).await?;
+    let mut child = match (wires.next.take(), step.kind) {
+        (Some(Next::Started(child)), StepKind::Dump) => child,
+        (next, _) => {
+            let child = spawn(step, launch, on_spawn).await?;
+            wires.next = match next {
+                // One that can't be started now is started at its turn.
+                Some(Next::Asked(next)) => spawn(&next, launch, &mut |_| ()).await.ok().map(Next::Started),
+                next => next,
+            };
+            child
+        }
+    };
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let (mut out_buffer, mut err_buffer) = (vec![0; BUFFER_BYTES], vec![0; BUFFER_BYTES]);
     let mut reader = Reader::new(step.kind, launch.mask);

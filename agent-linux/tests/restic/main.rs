@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing test may panic anywhere")]
 
+mod ahead;
 mod args;
 mod captures;
 mod drill;

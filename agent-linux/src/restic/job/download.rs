@@ -4,6 +4,7 @@ use super::{
     super::{
         event::JobEvent,
         outcome::{Stop, UNHEARD, Verdict},
+        pump::Next,
         step::Step,
         summary::JobSummary,
     },
@@ -19,12 +20,20 @@ impl Job<'_> {
         let mut size = None;
         // The root is there in any snapshot, and is named in none.
         if path.as_bytes() != b"/" || !archive {
-            let looked = self.main_step(look).await;
-            if !looked.is_ok() {
-                return looked.verdict;
+            if !self.places.small {
+                // Each start of restic takes most of a second of a processor, for the key: both at once. What it gives
+                // goes nowhere before its turn.
+                self.wires.next = Some(Next::Asked(dump.clone()));
             }
-            if let Some(why) = is_other(path, archive, looked.found.folder) {
-                return Verdict::failed(Class::Other, &why);
+            let looked = self.main_step(look).await;
+            let why = match looked.is_ok() {
+                true => is_other(path, archive, looked.found.folder)
+                    .map(|why| Verdict::failed(Class::Other, &why)),
+                false => Some(looked.verdict),
+            };
+            if let Some(why) = why {
+                self.wires.end_next().await;
+                return why;
             }
             size = (!archive).then_some(looked.found.file_bytes);
         }
