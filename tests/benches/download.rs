@@ -12,21 +12,19 @@
 use std::{
     fs::File,
     io::{Read, Write},
-    path::PathBuf,
     process::{Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
 use tests::{
-    agent::Agent,
-    api::{Credentials, text},
+    api::text,
+    measured::Measured,
     proc_table::{self, Memory},
     repository::Repository,
     scratch::Scratch,
-    server::Server,
     sources::Numbers,
-    tools::{Tool, needs, program},
-    wait::{LONG, now},
+    tools::{Tool, needs},
+    wait::now,
 };
 
 const MIB: usize = 1024 * 1024;
@@ -51,20 +49,7 @@ fn main() {
     repository.init();
     let _ = repository.restic(&["backup", "--quiet", &file.display().to_string()]).expect_success("a backup");
     let snapshot = text(&repository.snapshots()[0]["id"]);
-    let server = Server::start(&scratch.folder("server"));
-    let program =
-        std::env::var_os("HOLDFAST_BENCH_AGENT").map_or_else(|| program("holdfast-agent"), PathBuf::from);
-    let host = server.api.add_host("bench");
-    let mut agent = Agent::with_program(&program, &scratch.folder("agent"), &host.id, &host.enroll_token);
-    agent.start();
-    server.api.wait_online(&agent.host, true, LONG);
-    let credentials = Credentials {
-        url: folder.display().to_string(),
-        login: None,
-        repo_password: PASSWORD.to_owned(),
-        env: Vec::new(),
-    };
-    server.api.put_credentials(&agent.host, &credentials);
+    let Measured { server, agent } = Measured::start(&scratch, &folder, PASSWORD);
     let token = server.token("bench", "restore");
     let path = file.display().to_string();
     let address =

@@ -5,22 +5,21 @@
 //! ```
 //!
 //! Wall time and processor time, with read back. A restore of the pages comes behind its dry run, which has looked through
-//! the snapshot already; one that is asked for by the API alone looks through it first. Machines are noisy: what counts
-//! is the ratio of the medians of one run. The files, their repository and what is restored take three times their size
+//! the snapshot already; one that is asked for by the API alone looks through it first, unless the agent has made the
+//! snapshot itself. Machines are noisy: what counts is the ratio of the medians of one run. The files, their repository and what is restored take three times their size
 //! of the temporary folder. `HOLDFAST_BENCH_AGENT` names another agent than the one beside this bench.
 
 use serde_json::json;
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, process::Command};
 use tests::{
-    agent::Agent,
-    api::{Credentials, text},
+    api::text,
+    measured::Measured,
     proc_table::spent,
     process::run,
     repository::Repository,
     scratch::Scratch,
-    server::Server,
     sources::write_tree,
-    tools::{Tool, needs, program},
+    tools::{Tool, needs},
     wait::{LONG, now},
 };
 
@@ -60,21 +59,13 @@ fn main() {
     let _ =
         repository.restic(&["backup", "--quiet", &beside.display().to_string()]).expect_success("another");
     let ids: Vec<String> = repository.snapshots().iter().map(|listed| text(&listed["id"])).collect();
-    let other = ids.into_iter().find(|id| *id != snapshot).expect("two snapshots");
-    let server = Server::start(&scratch.folder("server"));
-    let file =
-        std::env::var_os("HOLDFAST_BENCH_AGENT").map_or_else(|| program("holdfast-agent"), PathBuf::from);
-    let host = server.api.add_host("bench");
-    let mut agent = Agent::with_program(&file, &scratch.folder("agent"), &host.id, &host.enroll_token);
-    agent.start();
-    server.api.wait_online(&agent.host, true, LONG);
-    let credentials = Credentials {
-        url: folder.display().to_string(),
-        login: None,
-        repo_password: PASSWORD.to_owned(),
-        env: Vec::new(),
-    };
-    server.api.put_credentials(&agent.host, &credentials);
+    let elsewhere = snapshot;
+    let other = ids.into_iter().find(|id| *id != elsewhere).expect("two snapshots");
+    let Measured { server, agent } = Measured::start(&scratch, &folder, PASSWORD);
+
+    server.api.add_group(&agent.host, "files", &[&sources.display().to_string()]);
+    let backup = server.api.wait_job(&server.api.back_up(&agent.host, "files"), &["succeeded"], LONG);
+    let own = text(&backup["summary"]["snapshot"]);
 
     let ask = |snapshot: &str, dry_run: bool| {
         let at = format!("/api/hosts/{}/restore", agent.host);
@@ -82,11 +73,11 @@ fn main() {
         let job = text(&server.api.post(&at, Some(&body)).expect(202)["id"]);
         server.api.wait_job(&job, &["succeeded"], 5 * LONG)
     };
-    let through = |by_pages: bool| {
+    let through = |snapshot: &str, rehearsed: &str| {
         // An agent keeps what it has looked through last.
-        let _ = ask(if by_pages { &snapshot } else { &other }, true);
+        let _ = ask(rehearsed, true);
         let (before, begun) = (spent(agent.pid()).with_children, now());
-        let ended = ask(&snapshot, false);
+        let ended = ask(snapshot, false);
         let took =
             Took { wall: begun.elapsed().as_secs_f64(), cpu: spent(agent.pid()).with_children - before };
         fs::remove_dir_all(text(&ended["summary"]["target"])).expect("what was restored");
@@ -106,7 +97,7 @@ fn main() {
                 "--target",
             ])
             .arg(&target)
-            .arg(&snapshot)
+            .arg(&own)
             .env("RESTIC_PASSWORD", PASSWORD)
             .env("RESTIC_PROGRESS_FPS", "1")
             .env("RESTIC_CACHE_DIR", scratch.path().join("cache"));
@@ -119,17 +110,22 @@ fn main() {
         fs::remove_dir_all(&target).expect("what was restored");
         took
     };
-    let (mut hand, mut pages, mut api) = (Vec::new(), Vec::new(), Vec::new());
+    let ways = [
+        ("behind its dry run", &own, &own),
+        ("alone, saved by itself", &own, &other),
+        ("alone, saved elsewhere", &elsewhere, &other),
+    ];
+    let (mut hand, mut by_way) = (Vec::new(), [(); 3].map(|()| Vec::new()));
     for _ in 0..ROUNDS {
-        hand.push(by_hand());
-        pages.push(through(true));
-        hand.push(by_hand());
-        api.push(through(false));
+        for (took, (_, snapshot, rehearsed)) in by_way.iter_mut().zip(ways) {
+            hand.push(by_hand());
+            took.push(through(snapshot, rehearsed));
+        }
     }
     println!("\n{mib} MiB in 4,404 files, {ROUNDS} rounds in turn; medians");
     let (hand_wall, hand_cpu) = medians(&hand);
     println!("  {:<22} wall {hand_wall:.2} s   CPU {hand_cpu:.2} s", "by hand");
-    for (what, took) in [("behind its dry run", &pages), ("asked for alone", &api)] {
+    for ((what, ..), took) in ways.into_iter().zip(&by_way) {
         let (wall, cpu) = medians(took);
         println!(
             "  {what:<22} wall {wall:.2} s = {:.3}   CPU {cpu:.2} s = {:.3}   (goal {GOAL})",

@@ -28,6 +28,7 @@ pub mod connection;
 pub mod disk;
 pub mod foreign_lock;
 pub mod host_login;
+pub mod measured;
 pub mod mosquitto;
 pub mod ports;
 pub mod proc_table;
