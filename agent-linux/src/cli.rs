@@ -216,7 +216,7 @@ const FIND_HELP: &str = "\
 Usage: holdfast-agent find [OPTIONS] NAME
 
 Looks for names in the snapshots of this machine, or in all of the repository when it has none. A part of a name is
-enough; *, ? and [ab] are restic's patterns, and \\ before such a sign means itself. A folder that matches stands for what
+enough, as it is or as it is shown; *, ? and [ab] are restic's patterns, and \\ before such a sign means itself. A folder that matches stands for what
 is in it. Shows each path with its versions, newest first. No server is needed.
 
 Options:
@@ -237,8 +237,7 @@ Restores files of a snapshot: the beginning of an id of holdfast-agent list, or 
 may run meanwhile.
 
 Options:
-  --path PATH       only this file or folder of the snapshot; may stand several times. A byte that is no UTF-8 may be
-                    written as \\xfc
+  --path PATH       only this file or folder of the snapshot, as it is or as it is shown; may stand several times
   --new-folder      into a new folder below restore_base of the policy file (the default)
   --target DIR      into DIR, which is made when it is not there; files lie in it under their whole paths
   --original        to where they were
@@ -247,8 +246,8 @@ Options:
   --no-verify       don't read back what was written
   --dry-run         only say what would be done
   --yes             don't ask; else --original and --delete show the numbers first, then ask for the host's name
-  --group NAME      of latest: of this group (tag)
-  --host NAME       of latest: of this host name
+  --group NAME      only of a snapshot of this group (tag); latest is the newest of it
+  --host NAME       only of a snapshot of this host name; latest is the newest of it
   --json            as lines of JSON: progress, log, plan, restored, end
   -v, --verbose     show what restic says
   --state-dir DIR, --restic PATH, --policy FILE   as for list
@@ -831,6 +830,7 @@ mod tests {
             ("restore yesterday", "is no snapshot"),
             ("restore latest --path a", "begins with /"),
             ("restore latest --target a/../b", "without .."),
+            ("restore latest --target=", "empty name"),
             ("restore latest --target /a --original", "only one"),
             ("restore latest --overwrite perhaps", "if-newer"),
             ("restore latest --delete", "holds nothing to delete"),

@@ -39,6 +39,8 @@ pub struct Progress<'a> {
     pub bytes_done: u64,
     /// Number of bytes that restic has found so far.
     pub bytes_total: u64,
+    /// Of a restore: the bytes that restic has read by now, from the repository mostly; 0 = not known.
+    pub bytes_read: u64,
     /// Files that could not be read so far.
     pub errors: u32,
     /// How long restic thinks it will still take, in seconds.

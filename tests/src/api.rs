@@ -297,6 +297,24 @@ impl Api {
         self.wait_job(id, &ENDS, limit)
     }
 
+    /// Waits until a restore or a drill has fetched a piece of its data. Whether any of it is written by then nobody knows:
+    /// restic holds it back until a piece of up to 32 MiB is whole.
+    ///
+    /// # Panics
+    /// At the deadline.
+    #[track_caller]
+    pub fn wait_fetching(&self, job: &str) {
+        wait::until("data to be fetched", LONG, || {
+            let progress = self.job(job)["progress"].take();
+            let of = |what: &str| progress[what].as_u64().unwrap_or_default();
+            // While the snapshot is looked through, nobody knows how much there is.
+            if of("bytes_total") > 0 && of("bytes_read") > 1_000_000 {
+                return Ok(());
+            }
+            Err(progress.to_string())
+        });
+    }
+
     /// All jobs of a host, also over several pages.
     #[track_caller]
     #[must_use]

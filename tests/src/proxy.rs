@@ -44,6 +44,7 @@ struct Network {
     /// 0: as fast as it goes.
     bytes_per_second: AtomicU64,
     passed_up: AtomicU64,
+    refused: AtomicU64,
     /// 0: never.
     silent_ms: AtomicU64,
 }
@@ -64,6 +65,7 @@ impl Proxy {
             connections: Mutex::new(Vec::new()),
             bytes_per_second: AtomicU64::new(0),
             passed_up: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             silent_ms: AtomicU64::new(0),
         });
         let accepting = Arc::clone(&network);
@@ -111,6 +113,12 @@ impl Proxy {
     pub fn passed_up(&self) -> u64 {
         self.network.passed_up.load(Ordering::Relaxed)
     }
+
+    /// How many connections were broken as soon as they were made.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.network.refused.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Proxy {
@@ -150,6 +158,7 @@ impl Network {
 
     fn connect(self: Arc<Self>, client: TcpStream) {
         if !self.may_pass() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
             let _ = client.shutdown(Shutdown::Both);
             return;
         }

@@ -79,6 +79,7 @@ impl RunningJob {
             files_total: seen.files_total,
             bytes_done: seen.bytes_done,
             bytes_total: seen.bytes_total,
+            bytes_read: seen.bytes_read,
             errors: seen.errors,
             left_secs: seen.left_secs,
             current: reports::cut(&seen.current, MAX_VALUE_BYTES),

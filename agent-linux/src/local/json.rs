@@ -8,7 +8,7 @@ use crate::{
     restic::{EntrySeen, RestoreDone, SnapshotSeen},
     rfc3339::Instant,
 };
-use schema::{OsText, Timestamp};
+use schema::Timestamp;
 use serde_json::{Map, Value};
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -37,9 +37,8 @@ impl Line {
         self.with(key, Value::Bool(flag))
     }
 
-    fn texts(self, key: &str, texts: &[String]) -> Self {
-        let texts = texts.iter().map(|text| Value::String(text.clone())).collect();
-        self.with(key, Value::Array(texts))
+    fn texts(self, key: &str, texts: Vec<String>) -> Self {
+        self.with(key, Value::Array(texts.into_iter().map(Value::String).collect()))
     }
 
     fn lines(self, key: &str, lines: Vec<Self>) -> Self {
@@ -70,8 +69,8 @@ pub(super) fn snapshot(seen: &SnapshotSeen) -> Line {
         .text("id", &seen.id)
         .instant("time", Some(seen.time))
         .text("host", &seen.hostname)
-        .texts("tags", &seen.tags)
-        .texts("paths", &seen.paths)
+        .texts("tags", seen.tags.clone())
+        .texts("paths", seen.paths.iter().map(|path| words::shown_path(path.as_bytes())).collect())
         .number("left_out", u64::from(seen.tags_left_out) + u64::from(seen.paths_left_out));
     match seen.size {
         Some(size) => line.number("files", size.files).number("bytes", size.bytes),
@@ -81,7 +80,7 @@ pub(super) fn snapshot(seen: &SnapshotSeen) -> Line {
 
 pub(super) fn entry(seen: &EntrySeen) -> Line {
     Line::of("entry")
-        .text("name", &OsText::new(&seen.name).to_string())
+        .text("name", &words::shown_path(&seen.name))
         .text("kind", seen.kind.as_str())
         .number("bytes", seen.bytes)
         .instant("modified_at", seen.modified_at)
@@ -95,16 +94,17 @@ pub(super) fn found(path: &FoundPath) -> Line {
             .number("files", version.entry.files)
             .instant("modified_at", version.entry.modified_at)
             .instant("time", Some(version.time));
-        line.texts("snapshots", &version.held_by)
+        line.texts("snapshots", version.held_by.clone())
     });
-    Line::of("found").text("path", &OsText::new(&path.path).to_string()).lines("versions", versions.collect())
+    Line::of("found").text("path", &words::shown_path(&path.path)).lines("versions", versions.collect())
 }
 
 pub(super) fn restored(done: &RestoreDone, dry_run: bool) -> Line {
-    let failures =
-        done.failures.iter().map(|(path, why)| Line::part().text("path", path).text("reason", why));
+    let failures = done.failures.iter().map(|(path, why)| {
+        Line::part().text("path", &words::shown_path(path.as_bytes())).text("reason", why)
+    });
     let line = Line::of(if dry_run { "plan" } else { "restored" })
-        .text("target", &OsText::new(done.target.as_os_str().as_bytes()).to_string())
+        .text("target", &words::shown_path(done.target.as_os_str().as_bytes()))
         .number("files", done.files)
         .number("replaced", done.replaced)
         .number("skipped", done.skipped)

@@ -28,7 +28,7 @@ use end::{ALL, End, NOTHING};
 use json::Line;
 use options::{Asked, Target, What, Wish};
 use schema::{
-    Class, Items, JobSpec, OsText, RestoreTarget,
+    Items, JobSpec, OsText, RestoreTarget,
     job::{FindSpec, Origin},
     restore::RestoreSpec,
 };
@@ -48,11 +48,14 @@ pub async fn run(asked: &Asked) -> u8 {
     };
     let told = match asked.json {
         false => Ok(()),
-        true => Line::of("end")
-            .text("outcome", end.outcome())
-            .text("class", end.class.map_or("", Class::as_str))
-            .text("message", &end.message)
-            .print(),
+        true => {
+            let line = Line::of("end").text("outcome", end.outcome());
+            let line = match end.class {
+                Some(class) => line.text("class", class.as_str()),
+                None => line,
+            };
+            line.text("message", &end.message).print()
+        }
     };
     let (end, is_told) = match told {
         Ok(()) => (end, asked.json),
@@ -82,7 +85,7 @@ async fn list(session: &mut Session<'_>, asked: &Asked) -> Result<End, End> {
     if asked.json {
         all.iter().try_for_each(|seen| json::snapshot(seen).print())?;
     } else if all.is_empty() {
-        words::print("The repository holds no such snapshot.\n")?;
+        words::print(&format!("{}\n", asked.none()))?;
     } else {
         words::print(&words::snapshots(&all))?;
     }

@@ -1,5 +1,6 @@
 //! Reads the arguments of `list`, `find` and `restore`. They are bytes, for names of files are.
 
+use super::words::{shown, spelt};
 use crate::{
     doctor::Where, policy::PolicyAt, restic::SnapshotSeen, state_folder::DEFAULT_FOLDER, usage::UsageError,
 };
@@ -90,6 +91,19 @@ impl Asked {
     pub fn wants(&self, seen: &SnapshotSeen) -> bool {
         self.group.as_ref().is_none_or(|group| seen.tags.contains(group))
             && self.host.as_ref().is_none_or(|host| *host == seen.hostname)
+    }
+
+    /// Says that there is no snapshot of the host and group that were named.
+    #[must_use]
+    pub fn none(&self) -> String {
+        let mut said = "The repository holds no snapshot".to_owned();
+        for (what, name) in [(" of host ", &self.host), (" in group ", &self.group)] {
+            if let Some(name) = name {
+                said.push_str(what);
+                said.push_str(&shown(name));
+            }
+        }
+        said + "."
     }
 }
 
@@ -188,6 +202,8 @@ pub fn parse(
         ("list", [id]) => What::Folder { snapshot: snapshot(id)?, path: b"/".to_vec() },
         ("list", [id, path]) => What::Folder { snapshot: snapshot(id)?, path: inside(path)? },
         ("find", [pattern]) if !pattern.is_empty() => {
+            let meant = str::from_utf8(pattern).map(spelt);
+            let pattern = meant.as_ref().map_or(*pattern, |text| text.as_bytes());
             let pattern = schema::pattern::of_search(pattern).collect();
             What::Find { pattern, ignore_case, newest }
         }
@@ -237,10 +253,10 @@ fn snapshot(bytes: &[u8]) -> Result<String, UsageError> {
     )))
 }
 
-/// A path inside a snapshot: as it is, or with bytes that are no UTF-8 written as `\xfc`, as it is shown.
+/// A path inside a snapshot: as it is, or as it is shown.
 fn inside(bytes: &[u8]) -> Result<Vec<u8>, UsageError> {
     let path = match str::from_utf8(bytes) {
-        Ok(text) => os_text::bytes_of(text).collect(),
+        Ok(text) => os_text::bytes_of(&spelt(text)).collect(),
         Err(_) => bytes.to_vec(),
     };
     if path.starts_with(b"/") {
@@ -251,6 +267,9 @@ fn inside(bytes: &[u8]) -> Result<Vec<u8>, UsageError> {
 
 /// A folder of this machine, by its absolute path.
 fn folder(bytes: &[u8]) -> Result<PathBuf, UsageError> {
+    if bytes.is_empty() {
+        return wrong("--target needs a folder, and this is an empty name");
+    }
     let asked = Path::new(OsStr::from_bytes(bytes));
     let found = std::path::absolute(asked).unwrap_or_default();
     if found.as_os_str().is_empty() || found.components().any(|part| part.as_os_str() == "..") {
@@ -270,15 +289,18 @@ mod tests {
 
     #[test]
     fn names_of_any_bytes_are_taken_as_they_are_and_as_they_are_shown() {
-        let args: [&[u8]; 5] = [b"--path=/d\xff", b"--path", b"/d\\xfe", b"-v", b"ABC123"];
+        let args: [&[u8]; 6] =
+            [b"--path=/d\xff", b"--path", b"/d\\xfe", b"-v", b"--path=/\\u001b\\\\u001b\\u0041", b"ABC123"];
         let Asked { what: What::Restore(wish), verbose: true, json: false, .. } = read("restore", &args)
         else {
             panic!()
         };
-        assert_eq!(wish.paths, [b"/d\xff", b"/d\xfe"]);
+        assert_eq!(wish.paths, [&b"/d\xff"[..], b"/d\xfe", b"/\x1b\\u001b\\u0041"]);
         assert_eq!((wish.snapshot.as_str(), wish.verify, &wish.target), ("abc123", true, &Target::NewFolder));
         let What::Find { pattern, .. } = read("find", &[b"--", b"-r\xfff"]).what else { panic!() };
         assert_eq!(pattern, b"*-r\xfff*");
+        let What::Find { pattern, .. } = read("find", &[b"a\\u000ab\\xfc"]).what else { panic!() };
+        assert_eq!(pattern, b"*a\nb\xfc*");
         let What::Folder { path, .. } = read("list", &[b"latest"]).what else { panic!() };
         assert_eq!(path, b"/");
     }

@@ -335,7 +335,8 @@ fn json_progress(progress: &JobProgress, passed_ms: u64) -> Line {
         .number("files_done", progress.files_done)
         .number("files_total", progress.files_total)
         .number("bytes_done", progress.bytes_done)
-        .number("bytes_total", progress.bytes_total);
+        .number("bytes_total", progress.bytes_total)
+        .number("bytes_read", progress.bytes_read);
     match words::left_secs(progress, passed_ms) {
         Some(left) => line.number("left_secs", left),
         None => line,
@@ -357,10 +358,9 @@ fn choose(all: &[SnapshotSeen], asked: &Asked, wanted: &str, host: &str) -> Resu
         let is_wanted = |seen: &&SnapshotSeen| asked.wants(seen);
         let own = all.iter().filter(is_wanted).find(|seen| seen.hostname == host);
         let newest = own.or_else(|| all.iter().find(is_wanted));
-        return newest.cloned().ok_or_else(|| {
-            "The repository holds no such snapshot; holdfast-agent list shows those that are there."
-                .to_owned()
-        });
+        return newest
+            .cloned()
+            .ok_or_else(|| format!("{} holdfast-agent list shows those that are there.", asked.none()));
     }
     let begins = |seen: &&SnapshotSeen| seen.id.starts_with(wanted);
     let found: Vec<&SnapshotSeen> = all.iter().filter(begins).collect();
@@ -368,7 +368,11 @@ fn choose(all: &[SnapshotSeen], asked: &Asked, wanted: &str, host: &str) -> Resu
         [] => Err(format!(
             "There is no snapshot {wanted} in the repository. holdfast-agent list shows those that are there; latest is the newest of this host."
         )),
-        [one] => Ok((*one).clone()),
+        [one] if asked.wants(one) => Ok((*one).clone()),
+        [one] => Err(format!(
+            "Snapshot {} is not what --host and --group name: leave them out, or name another one.",
+            words::named(one, 16)
+        )),
         several => {
             let named: Vec<String> =
                 several.iter().take(MOST_NAMED).map(|seen| words::named(seen, 16)).collect();

@@ -5,7 +5,7 @@ use crate::{
     restic::{EntrySeen, FoundEntry, JobProgress, RestoreDone, SnapshotSeen, size_text},
     rfc3339::Instant,
 };
-use schema::{OsText, Timestamp, report::EntryKind};
+use schema::{Timestamp, report::EntryKind};
 use std::{
     fmt::Write as _,
     io::{self, ErrorKind, Write as _},
@@ -31,14 +31,17 @@ pub(super) fn say(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// The text in one line, with all that is not seen as itself written as `\u001b`: controls, ends of lines, and marks that
-/// turn the direction of text.
+/// What is not seen as itself: controls, ends of lines, and marks that turn the direction of text.
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{206f}')
+}
+
+/// The text in one line, with all that is not seen as itself written as `\u001b`.
 pub(super) fn shown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        let is_hidden = c.is_control()
-            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{206f}');
-        if is_hidden {
+        if is_hidden(c) {
             let _ = write!(out, "\\u{:04x}", u32::from(c));
         } else {
             out.push(c);
@@ -52,9 +55,42 @@ pub(super) fn lines(text: &str) -> String {
     text.split('\n').map(shown).collect::<Vec<_>>().join("\n")
 }
 
-/// A name or path in one line.
-fn shown_path(path: &[u8]) -> String {
-    shown(&OsText::new(path).to_string())
+/// A name or path in one line, as it can be given again, see [`spelt`]: what is not seen as `\u001b`, bytes that are no UTF-8
+/// as `\xfc`, a backslash as two.
+pub(super) fn shown_path(path: &[u8]) -> String {
+    let mut out = String::new();
+    for chunk in path.utf8_chunks() {
+        out.push_str(&shown(&chunk.valid().replace('\\', "\\\\")));
+        for byte in chunk.invalid() {
+            let _ = write!(out, "\\x{byte:02x}");
+        }
+    }
+    out
+}
+
+/// What a person gives, with what is not seen in the place of its `\u001b`. Bytes and backslashes stay as they are written.
+pub(super) fn spelt(text: &str) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let digits = rest.strip_prefix("\\u").and_then(|behind| behind.get(..4));
+        let number = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        let taken = match number.and_then(char::from_u32).filter(|c| is_hidden(*c)) {
+            Some(c) => {
+                out.push(c);
+                6
+            }
+            None => {
+                // Two stand for one, which spells nothing.
+                let taken = if rest.starts_with("\\\\") { 2 } else { 1 };
+                out.push_str(&rest[..taken]);
+                taken
+            }
+        };
+        rest = &rest[taken..];
+    }
+    out + rest
 }
 
 fn short(id: &str, length: usize) -> &str {
@@ -94,7 +130,7 @@ pub(super) fn snapshots(all: &[SnapshotSeen]) -> String {
     let head = ["ID", "TIME (UTC)", "HOST", "GROUP", "SIZE", "PATHS"].map(str::to_owned);
     let mut rows = vec![head];
     for seen in all {
-        let paths: Vec<String> = seen.paths.iter().map(|path| shown(path)).collect();
+        let paths: Vec<String> = seen.paths.iter().map(|path| shown_path(path.as_bytes())).collect();
         let more = match seen.paths_left_out {
             0 => String::new(),
             more => format!(" and {more} more"),
@@ -214,15 +250,19 @@ pub(super) fn left_secs(progress: &JobProgress, passed_ms: u64) -> Option<u64> {
 
 /// How far a job is.
 pub(super) fn progress(progress: &JobProgress, passed_ms: u64) -> String {
-    let JobProgress { permille, files_done, files_total, bytes_done, bytes_total, .. } = progress;
+    let JobProgress { permille, files_done, files_total, bytes_done, bytes_total, bytes_read, .. } = progress;
     let left = match left_secs(progress, passed_ms) {
         None => String::new(),
         Some(left @ ..120) => format!(", {left} s left"),
         Some(left @ ..7200) => format!(", {} min left", left / 60),
         Some(left) => format!(", {} h left", left / 3600),
     };
+    let fetched = match bytes_read {
+        0 => String::new(),
+        bytes => format!(", {} fetched", size_text(*bytes)),
+    };
     format!(
-        "{:3} %  {} of {}, {files_done} of {files_total} files and folders{left}",
+        "{:3} %  {} of {}, {files_done} of {files_total} files and folders{fetched}{left}",
         permille / 10,
         size_text(*bytes_done),
         size_text(*bytes_total)
@@ -251,7 +291,7 @@ pub(super) fn restored(done: &RestoreDone, dry_run: bool) -> String {
         let _ = writeln!(out, "  free there  {}", size_text(free));
     }
     for (path, why) in &done.failures {
-        let _ = writeln!(out, "  {}: {}", shown(path), shown(why));
+        let _ = writeln!(out, "  {}: {}", shown_path(path.as_bytes()), shown(why));
     }
     let named = done.failures.len() as u64;
     if done.failed > named {
@@ -275,6 +315,20 @@ mod tests {
         assert_eq!(shown("Grüße, 日本 👩‍👧"), "Grüße, 日本 👩‍👧");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn what_is_shown_of_a_name_is_what_it_can_be_asked_for_by(
+            name in proptest::collection::vec(
+                proptest::sample::select(&b"a\\ux01bfc8\x1b\n\x07\xfc\xe2\x80\xae*"[..]), 0..24
+            ),
+        ) {
+            let seen = shown_path(&name);
+            proptest::prop_assert!(!seen.chars().any(is_hidden));
+            let back: Vec<u8> = schema::os_text::bytes_of(&spelt(&seen)).collect();
+            proptest::prop_assert_eq!(back, name, "{}", seen);
+        }
+    }
+
     #[test]
     fn a_line_of_progress_says_how_far_and_how_long() {
         let seen = JobProgress {
@@ -288,6 +342,8 @@ mod tests {
         let line = " 25 %  1.0 MiB of 4.0 MiB, 3 of 9 files and folders";
         assert_eq!(progress(&seen, 20_000), format!("{line}, 60 s left"));
         assert_eq!(progress(&seen, 600_000), format!("{line}, 30 min left"));
+        let fetching = JobProgress { bytes_read: 3 << 20, ..seen.clone() };
+        assert_eq!(progress(&fetching, 20_000), format!("{line}, 3.0 MiB fetched, 60 s left"));
         let early = JobProgress { permille: 19, ..seen.clone() };
         assert_eq!(left_secs(&early, 20_000), None);
         assert_eq!(left_secs(&JobProgress { left_secs: Some(7), ..early }, 20_000), Some(7));

@@ -28,6 +28,9 @@ pub const INNER_FOLDER: &str = ".holdfast-restoring";
 /// How restic finds it: it is started in the new one. A path could be swapped on the way; this can't. Without the inner
 /// folder 0.18 and newer take `cwd` for a link to be replaced, as soon as a file is restored beside no folder.
 pub const RESTORE_FOLDER: &str = "/proc/self/cwd/.holdfast-restoring";
+/// What is all zeros in a file takes no room where it is restored to: a disk image that is mostly empty would fill a disk.
+const SPARSE: &str = "--sparse";
+
 /// What the arguments depend on besides the job.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting<'a> {
@@ -127,10 +130,9 @@ pub fn plan_steps(spec: &JobSpec<'_>, setting: &Setting<'_>) -> Result<Vec<Step>
         JobSpec::Restore(restore) => vec![plan_restore(restore, setting)?],
         JobSpec::Drill(drill) => {
             let members = members_of(drill.group, host, drill.origins)?;
-            vec![
-                snapshots_of(&members),
-                Step::new(StepKind::Restore, &["restore", "--json", "--no-lock", "--verify"]),
-            ]
+            let mut step = Step::new(StepKind::Restore, &["restore", "--json", "--no-lock", "--verify"]);
+            step.flag(setting.version.has_sparse(), SPARSE);
+            vec![snapshots_of(&members), step]
         }
         JobSpec::Download { snapshot, path, archive } => plan_download(snapshot, *path, *archive)?,
         // Not restic's.
@@ -464,6 +466,7 @@ fn plan_restore(restore: &RestoreSpec<'_>, setting: &Setting<'_>) -> Result<Step
     // A dry run has nothing to read back, and restic does not take both.
     step.flag(restore.verify && !restore.dry_run, "--verify");
     step.flag(restore.dry_run, "--dry-run");
+    step.flag(have.has_sparse(), SPARSE);
     step.args.extend(["--".to_owned(), snapshot_id(restore.snapshot)?]);
     Ok(step)
 }

@@ -49,6 +49,9 @@ pub struct JobProgress {
     pub bytes_done: u64,
     /// Number of bytes that restic has found so far.
     pub bytes_total: u64,
+    /// Of a restore: the bytes that restic has read by now, from the repository mostly. It holds back what it has fetched until
+    /// a piece of up to 32 MiB is whole, so this moves first. 0 = not known.
+    pub bytes_read: u64,
     /// Files that could not be read so far.
     pub errors: u32,
     /// How long restic thinks it will still take, in seconds.

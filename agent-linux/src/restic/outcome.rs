@@ -126,9 +126,8 @@ fn sort(kind: StepKind, ended: Ended, stop: Option<Stop>, found: &Findings) -> (
             }
             // 0.14 says that there is no such snapshot, and exits 0.
             StepKind::Diff if !found.differences.is_whole => failed(Class::Other),
-            StepKind::Ls | StepKind::Walk if found.symptoms.has(Symptom::Ignored) => failed(Class::Other),
             StepKind::Ls | StepKind::Walk | StepKind::Stat if found.symptoms.has(Symptom::Ignored) => {
-                failed(Class::Other)
+                failed(if found.symptoms.has(Symptom::Damaged) { Class::Damaged } else { Class::Other })
             }
             StepKind::Backup if !found.missing.is_empty() => warning(Class::SourceMissing),
             StepKind::Check if found.check_errors.is_some_and(|errors| errors > 0) => failed(Class::Damaged),
@@ -220,6 +219,11 @@ fn class_of(kind: StepKind, found: &Findings, symptoms: &Symptoms) -> Option<Cla
     let class = order.iter().find(|(symptom, _)| symptoms.has(*symptom)).map(|&(_, class)| class);
     match (class, kind) {
         (None, StepKind::Config) if symptoms.has(Symptom::BadRequest) => Some(Class::NeedsTls),
+        // Nothing was heard of a network that fails: the file itself is shorter than it was.
+        (None, _) if symptoms.has(Symptom::CutShort) => Some(match found.symptoms.has(Symptom::Network) {
+            true => Class::Network,
+            false => Class::Damaged,
+        }),
         // Reading or adding was forbidden, not removing: the login is not the right one.
         (Some(Class::AppendOnly), _) if !found.symptoms.has(Symptom::NotRemoved) => Some(Class::Auth),
         (None, StepKind::Check) if found.check_errors.is_some_and(|errors| errors > 0) => {
@@ -357,6 +361,9 @@ fn advice(kind: StepKind, class: Class, outcome: Outcome, ended: Ended, found: &
         Class::Cancelled => return format!("restic {} was ended before it was done.", kind.as_str()),
         Class::Timeout => {
             return format!("restic {} did not end within its deadline and was ended.", kind.as_str());
+        }
+        _ if found.symptoms.has(Symptom::NoSnapshot) => {
+            "The repository holds no snapshot of this id: it was forgotten, or is in another repository. List the snapshots to see those that are there."
         }
         _ => {
             return match ended {

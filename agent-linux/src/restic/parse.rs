@@ -88,6 +88,8 @@ pub struct Reader<'m> {
     err: Lines,
     shape: Shape<'m>,
     errors_so_far: u32,
+    /// Of a restore and the walk before it: how far it is.
+    progress: JobProgress,
     /// Of `ls`: the folder that is asked for, which restic names among what is in it, as its JSON shows it.
     folder: String,
     /// Of the repository.
@@ -141,6 +143,7 @@ impl<'m> Reader<'m> {
             err,
             shape,
             errors_so_far: 0,
+            progress: JobProgress::default(),
             folder,
             names,
             members,
@@ -194,6 +197,19 @@ impl<'m> Reader<'m> {
     /// Of a walk: which files are drawn by lot.
     pub fn drawing(&mut self, bounds: Option<Bounds>) {
         self.tree.draw = bounds.map(Draw::new);
+    }
+
+    /// Of a restore: how many files and bytes it is about, for a restic that says nothing of it.
+    pub fn restoring(&mut self, (files_total, bytes_total): (u64, u64)) {
+        (self.progress.files_total, self.progress.bytes_total) = (files_total, bytes_total);
+    }
+
+    /// Of a restore and the walk before it: how many bytes it has read by now.
+    pub fn has_read(&mut self, bytes: u64, said: &mut VecDeque<Said>) {
+        if bytes > self.progress.bytes_read {
+            self.progress.bytes_read = bytes;
+            said.push_back(Said::Progress(self.progress.clone()));
+        }
     }
 
     /// Takes the next piece of standard output.
@@ -445,13 +461,15 @@ impl<'m> Reader<'m> {
             ("status", StepKind::Restore) if value.get("action").is_none() => {
                 self.found.restored.bytes = number(value, "bytes_restored");
                 self.found.restored.items = number(value, "files_restored");
-                said.push_back(Said::Progress(JobProgress {
+                self.progress = JobProgress {
                     files_done: number(value, "files_restored")
                         .saturating_add(number(value, "files_skipped")),
                     bytes_done: number(value, "bytes_restored")
                         .saturating_add(number(value, "bytes_skipped")),
+                    bytes_read: self.progress.bytes_read,
                     ..self.progress(value)
-                }));
+                };
+                said.push_back(Said::Progress(self.progress.clone()));
             }
             ("verbose_status", StepKind::Restore) => {
                 let restored = &mut self.found.restored;

@@ -44,6 +44,8 @@ pub(crate) const GRACE: Duration = Duration::from_secs(30);
 const LINGER: Duration = Duration::from_secs(5);
 /// How long a download waits for the server to take more of it. The server says every few seconds that it is there.
 const UNHEARD_AFTER: Duration = Duration::from_secs(25);
+/// How often it is looked how much a restore has fetched.
+const LOOKS_EVERY: Duration = Duration::from_secs(1);
 const BUFFER_BYTES: usize = 16 * 1024;
 /// How much of a download waits in the pipe, so that restic and what is behind it need not take turns.
 const PIPE_BYTES: usize = 256 * 1024;
@@ -223,6 +225,7 @@ pub(crate) async fn run_step(
         reader.searching(search);
     }
     reader.picking(&step.picks);
+    reader.restoring(step.totals);
     reader.drawing(step.draw);
     reader.about(&step.members, &step.others);
     reader.of_repository(launch.repository);
@@ -231,7 +234,9 @@ pub(crate) async fn run_step(
     let mut status = None;
     let mut linger_until = clock::instant();
     let mut heard_at = clock::instant();
+    let mut look_at = heard_at;
     let mut control_is_open = true;
+    let has_much_to_fetch = matches!(step.kind, StepKind::Restore | StepKind::Walk);
     let mut outlet = (step.kind == StepKind::Dump).then(Outlet::default);
     if let Some(stdout) = stdout.as_ref().filter(|_| outlet.is_some()) {
         // Less is good, too: restic waits more often then.
@@ -314,6 +319,10 @@ pub(crate) async fn run_step(
                     0 => stderr = None,
                     count => reader.stderr(&err_buffer[..count], &mut said),
                 }
+            }
+            () = sleep_until(look_at), if has_much_to_fetch && status.is_none() => {
+                look_at = clock::instant() + LOOKS_EVERY;
+                reader.has_read(bytes_read(&child).unwrap_or(0), &mut said);
             }
             ended = child.wait(), if status.is_none() => {
                 status = Some(ended.map_err(StartError::Wait)?);
@@ -402,6 +411,12 @@ impl Stopping {
 
 fn pid_of(child: &Child) -> Option<Pid> {
     child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
+}
+
+/// How many bytes it has read so far, from wherever: its repository, mostly.
+fn bytes_read(child: &Child) -> Option<u64> {
+    let io = std::fs::read_to_string(format!("/proc/{}/io", child.id()?)).ok()?;
+    io.lines().next()?.strip_prefix("rchar: ")?.parse().ok()
 }
 
 /// Where the next bytes of the output are read to: of a download that goes on into its next chunk.

@@ -27,6 +27,8 @@ pub struct Step {
     pub path: Vec<u8>,
     /// Of a walk through a snapshot: what is counted on the way; empty = all.
     pub picks: Vec<Vec<u8>>,
+    /// Of a restore: how many files and bytes it is about.
+    pub totals: (u64, u64),
     /// Of a walk: which files are drawn by lot on the way.
     pub draw: Option<Bounds>,
     /// The source group it is about; empty when it is about none.
@@ -130,6 +132,7 @@ impl Step {
             options: Vec::new(),
             path: Vec::new(),
             picks: Vec::new(),
+            totals: (0, 0),
             draw: None,
             group: String::new(),
             members: Vec::new(),

@@ -50,6 +50,10 @@ pub(crate) enum Symptom {
     CommandFailed,
     /// The storage said no, not the repository.
     StatusRefused,
+    /// A file of the repository ended before its end. So does one whose connection was cut.
+    CutShort,
+    /// There is no snapshot of that id.
+    NoSnapshot,
 }
 
 /// The symptoms that were seen.
@@ -97,16 +101,33 @@ impl Symptoms {
         if is_missing_part(line) {
             self.0 |= 1 << Symptom::Damaged as u16;
         }
+        // It was forgotten, or never was.
+        if line.contains("<snapshot/") && says_missing(line) {
+            self.0 |= 1 << Symptom::NoSnapshot as u16;
+        }
+        if names_part(line) && ends_early(line) {
+            self.0 |= 1 << Symptom::CutShort as u16;
+        } else if line.contains("unexpected EOF") {
+            self.0 |= 1 << Symptom::Network as u16;
+        }
         if line.contains("unable to open config file") && says_missing(line) {
             self.0 |= 1 << Symptom::NoRepo as u16;
         }
     }
 }
 
-/// A file of the repository that its index or a snapshot names is not there. (Locks may go at any time.)
+/// A file of the repository that its index or a snapshot names is not there. (Locks and snapshots may go at any time.)
 fn is_missing_part(line: &str) -> bool {
-    let names_part = ["Load(<", "ReadFull(<", "StreamPack"].iter().any(|word| line.contains(word));
-    names_part && !line.contains("<lock/") && says_missing(line)
+    names_part(line) && !line.contains("<snapshot/") && says_missing(line)
+}
+
+fn names_part(line: &str) -> bool {
+    ["Load(<", "ReadFull", "StreamPack"].iter().any(|word| line.contains(word)) && !line.contains("<lock/")
+}
+
+/// What was read was shorter than the index says. (A request that gets no answer ends with `EOF`, too: it names its address.)
+fn ends_early(line: &str) -> bool {
+    line.ends_with("EOF") && !line.ends_with("\": EOF") && !line.ends_with("\": unexpected EOF")
 }
 
 fn says_missing(line: &str) -> bool {
@@ -207,7 +228,6 @@ const SIGNS: &[(Symptom, &[&str])] = &[
             "(503)",
             "(504)",
             "broken pipe",
-            "unexpected EOF",
             "server misbehaving",
         ],
     ),
@@ -224,6 +244,14 @@ const SIGNS: &[(Symptom, &[&str])] = &[
             "LoadIndex returned errors",
             "not found in repository",
             "hash does not match",
+            "nonce is invalid",
+            "is too short",
+            // Asked for a part of a file that is beyond its end.
+            "unexpected HTTP response (416)",
+            "Unknown blob ",
+            "not found in index",
+            "config file has zero size",
+            "Unmarshal: ",
         ],
     ),
     (Symptom::Exists, &["config file already exists", "repository already exists"]),
@@ -236,5 +264,57 @@ const SIGNS: &[(Symptom, &[&str])] = &[
         ],
     ),
     (Symptom::NoRepo, &["repository does not exist"]),
+    (Symptom::NoSnapshot, &["no matching ID found"]),
     (Symptom::StatusRefused, &["(401)", "(403)", "401 Unauthorized", "403 Forbidden"]),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What restic 0.14, 0.18 and 0.19 say of a file of the repository that was cut short, emptied, zeroed, altered or removed, in a
+    /// folder and behind a rest-server; without the names.
+    #[test]
+    fn a_file_of_the_repository_that_is_not_as_it_was_is_damage() {
+        for line in [
+            "Load(<data/b83e484516>, 43, 0) failed: file is too short",
+            "ReadFull(<data/b83e484516>): file is too short",
+            "cached file <data/5cbe302013> is too short",
+            "ReadFull(<data/b83e484516>): unexpected HTTP response (416): partial out of bounds read",
+            "ReadFull(<data/b83e484516>): unexpected HTTP response (416): 416 Requested Range Not Satisfiable",
+            "ReadFull(<data/b83e484516>): <data/b83e484516> does not exist",
+            "Load(<data/b83e484516>, 43, 0) failed: open …: no such file or directory",
+            "ignoring error for …: nonce is invalid",
+            "decrypting blob <data/b83e484516> from pack b83e484516 failed: ciphertext verification failed",
+            "Fatal: config cannot be loaded: nonce is invalid",
+            "config file has zero size, invalid repository?",
+            "Fatal: Unmarshal: unexpected end of JSON input",
+            "LoadRaw(<index/5341f6e436>): invalid data returned",
+            "Unknown blob 296c232063",
+            "id 654e4f83 not found in repository",
+            "  tree 654e4f83: file \"\" blob 296c2320 not found in index",
+        ] {
+            let seen = Symptoms::of(line);
+            assert!(seen.has(Symptom::Damaged) && !seen.has(Symptom::Network), "{line}");
+        }
+        for line in [
+            "Load(<data/b83e484516>, 43, 0) returned error, retrying after 1.5s: ReadFull: EOF",
+            "Load(<data/b83e484516>, 43, 0) returned error, retrying after 1.5s: unexpected EOF",
+            "ignoring error for …: ReadFull: unexpected EOF",
+        ] {
+            let seen = Symptoms::of(line);
+            assert!(seen.has(Symptom::CutShort) && !seen.has(Symptom::Network), "{line}");
+        }
+        for line in [
+            "Load(<data/b83e484516>, 43, 0) returned error, retrying after 1.5s: Get \"\": unexpected EOF",
+            "Save(<data/b83e484516>) returned error, retrying after 1.5s: unexpected EOF",
+        ] {
+            let seen = Symptoms::of(line);
+            assert!(seen.has(Symptom::Network) && !seen.has(Symptom::CutShort), "{line}");
+        }
+        let seen =
+            Symptoms::of("Load(<snapshot/0000000000>, 0, 0) failed: open …: no such file or directory");
+        assert!(seen.has(Symptom::NoSnapshot) && !seen.has(Symptom::Damaged));
+        assert!(!Symptoms::of("Load(<lock/0123456789>, 0, 0) failed: EOF").has(Symptom::CutShort));
+    }
+}

@@ -49,6 +49,8 @@ pub struct Picked {
     pub bytes: u64,
     /// The paths that were asked for and are not there, as JSON shows them.
     pub missing: Vec<String>,
+    /// Those of the paths that were asked for that are files, as JSON shows them.
+    pub named_files: Vec<String>,
     /// The folders, and those on the way to what is picked, parents first; at most [`MOST_WAYS`].
     pub ways: Vec<Way>,
 }
@@ -86,6 +88,9 @@ impl Picking {
     fn node(&mut self, line: &LsLine<'_>) {
         let (path, kind, size) = (&*line.path, &*line.kind, line.size);
         let is_named = self.wanted.get_mut(path).map(|met| *met = true).is_some();
+        if is_named && kind == "file" {
+            self.picked.named_files.push(path.to_owned());
+        }
         if !self.within.as_ref().is_some_and(|within| path.starts_with(within.as_str())) {
             self.within = (is_named && kind == "dir").then(|| format!("{path}/"));
             if !is_named && !self.wanted.is_empty() {

@@ -83,6 +83,12 @@ impl Version {
         self >= Self::new(0, 15)
     }
 
+    /// Whether this restic knows `restore --sparse`.
+    #[must_use]
+    pub fn has_sparse(self) -> bool {
+        self >= Self::new(0, 15)
+    }
+
     /// Whether this restic knows `backup --stdin-from-command`.
     #[must_use]
     pub fn has_stdin_from_command(self) -> bool {

@@ -176,6 +176,24 @@ async fn hostile_names_are_listed_found_and_restored_without_a_server() {
             "{folder:?}"
         );
 
+        // What is shown is what it can be asked for by, and it is shown in one way.
+        let mut picked: Vec<String> = vec!["restore".to_owned(), "latest".to_owned(), "--json".to_owned()];
+        for entry in inner.lines("entry") {
+            let name = entry["name"].as_str().unwrap();
+            assert!(folder.out.contains(name) && found.out.contains(name), "{name}");
+            if entry["kind"] == "file" {
+                picked.extend(["--path".to_owned(), format!("{source}/{name}")]);
+            }
+        }
+        let files = (picked.len() - 3) / 2;
+        assert!(files >= hostile_names().len(), "{inner:?}");
+        let picked: Vec<&str> = picked.iter().map(String::as_str).collect();
+        let done = ask(&rig, &[&picked[..], &["--target", &folder_arg(&rig, "picked")]].concat()).must_end(0);
+        assert_eq!(
+            (numbers(&done.line("restored"))[0], &done.line("end")["class"]),
+            (files as u64, &Value::Null)
+        );
+
         // By name, one after the other; what is found names what is restored.
         for args in [&["list"][..], &["list", "--json"]] {
             let args: Vec<&OsStr> = args.iter().map(OsStr::new).collect();
@@ -185,7 +203,14 @@ async fn hostile_names_are_listed_found_and_restored_without_a_server() {
             assert!(cut.status.code() == Some(3) && err.contains("could be printed"), "{err}");
         }
         assert_eq!(ask(&rig, &["find", "no-such-name"]).must_end(1).out, "0 paths in 1 snapshot.\n");
-        for (word, name) in [("line", 0), ("turned", 2), ("d\\xff", 3), ("-rf", 4), ("back\\\\slash*", 6)] {
+        for (word, name) in [
+            ("line\\u000aend", 0),
+            ("red\\u001b\\[31m\\u0007", 1),
+            ("turned\\u202egpj", 2),
+            ("d\\xff", 3),
+            ("-rf", 4),
+            ("back\\\\slash*", 6),
+        ] {
             let found = ask(&rig, &["find", "--json", "--", word]).must_end(0);
             let paths = found.lines("found");
             assert_eq!(paths.len(), 1, "{word}: {found:?}");
@@ -199,6 +224,20 @@ async fn hostile_names_are_listed_found_and_restored_without_a_server() {
             let back = Path::new(&to).join(&source[1..]).join(OsStr::from_bytes(bytes));
             assert_eq!(&fs::read(back).unwrap(), bytes, "{word}");
         }
+
+        // An id is of the host and group that are named beside it, or it is refused.
+        for (what, name) in [("--host", "other"), ("--group", "nothing")] {
+            for args in [&["restore", &id, "--dry-run"][..], &["list", &id]] {
+                let refused = ask(&rig, &[args, &[what, name]].concat()).must_end(1);
+                assert!(
+                    refused.err.contains("--host and --group") && refused.err.contains(&id[..8]),
+                    "{refused:?}"
+                );
+            }
+            let none = ask(&rig, &["restore", "latest", what, name]).must_end(1);
+            assert!(none.err.contains("no snapshot ") && none.err.contains(name), "{none:?}");
+        }
+        ask(&rig, &["restore", &id, "--dry-run", "--host", "rig", "--group", "g1"]).must_end(0);
 
         // All of it, into a new folder that nobody else looks into.
         let base = rig.path("state-restored");
@@ -393,7 +432,7 @@ async fn a_snapshot_is_named_by_as_much_of_its_id_as_tells_it_from_others() {
     let one = ask(&rig, &["find", "file-1", "--newest", "1"]).must_end(0);
     assert!(one.out.ends_with("1 path in 1 snapshot.\n"), "{one:?}");
     let said = ask(&rig, &["list", "--group", "other"]).must_end(0);
-    assert!(said.out.contains("no such snapshot"), "{said:?}");
+    assert!(said.out.contains("no snapshot in group other"), "{said:?}");
     let said = ask(&rig, &["list", "latest", "/not/there"]).must_end(1);
     assert!(said.err.contains("There is no /not/there"), "{said:?}");
 }

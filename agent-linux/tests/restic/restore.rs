@@ -204,7 +204,7 @@ async fn a_link_in_the_target_is_not_followed() {
             for to in [new_folder(&rig, below), named_folder(&rig, below)] {
                 for dry_run in [true, false] {
                     let ran = restore(&mut rig, to.clone(), &id, &[], dry_run).await.failed(Class::Policy);
-                    assert!(ran.end.message.contains("restore_targets"), "{}", ran.end.message);
+                    assert!(ran.end.message.contains("named without links"), "{}", ran.end.message);
                 }
             }
         }
@@ -585,6 +585,138 @@ async fn over_what_is_there_no_link_is_followed_no_file_gives_way_to_a_folder_an
         let ran = restore_as(&mut rig, to, &[pick.as_os_str().as_bytes()], spec).await.failed(Class::Policy);
         assert!(ran.end.message.contains("owner or permissions"), "{}", ran.end.message);
         assert_eq!(fs::metadata(&source).unwrap().mode() & 0o777, 0o710);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_waits_in_the_place_of_a_file_is_named_and_nothing_hangs() {
+    with_each_version(async |version, restic| {
+        if version == Version::V014 {
+            return;
+        }
+        let (mut rig, id, source, _) = saved(restic).await;
+        let to = named_folder(&rig, "there");
+        let _ = restore(&mut rig, to, &id, &[], false).await.succeeded();
+        let file = base(&rig, "there").join(&source[1..]).join("inner/file-1");
+        let pipe = |at: &Path| rustix::fs::mkfifoat(rustix::fs::CWD, at, rustix::fs::Mode::RWXU).unwrap();
+        fs::remove_file(&file).unwrap();
+        pipe(&file);
+        for overwrite in Overwrite::ALL {
+            for dry_run in [true, false] {
+                let to = named_folder(&rig, "there");
+                let spec = RestoreSpec { snapshot: &id, overwrite, dry_run, ..PLAIN };
+                let ran = restore_as(&mut rig, to, &[], spec).await;
+                if overwrite == Overwrite::Never {
+                    assert_eq!(done(&ran.succeeded()).skipped, 5);
+                    continue;
+                }
+                let ran = ran.failed(Class::Policy);
+                let said = format!("{source}/inner/file-1 is no file there");
+                assert!(ran.end.message.contains(&said), "{}", ran.end.message);
+            }
+        }
+        // One that the snapshot has no file for is in nobody's way.
+        fs::remove_file(&file).unwrap();
+        pipe(&file.with_file_name("other"));
+        let to = named_folder(&rig, "there");
+        let spec = RestoreSpec { snapshot: &id, overwrite: Overwrite::Always, ..PLAIN };
+        let ran = restore_as(&mut rig, to, &[], spec).await.succeeded();
+        assert_eq!((done(&ran).files, fs::read(&file).unwrap()), (1, b"1".repeat(5000)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_empty_in_a_file_takes_no_room_where_restic_can_leave_it_out() {
+    with_each_version(async |version, restic| {
+        let mut rig = Rig::initialised(restic).await;
+        let source = rig.source();
+        let image = Path::new(&source).join("disk.img");
+        let mut bytes = vec![0; 64 << 20];
+        bytes[40 << 20] = 1;
+        let file = fs::File::create(&image).unwrap();
+        file.set_len(bytes.len() as u64).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &[1], 40 << 20).unwrap();
+        let backup = rig.backup(&[&source]).await.succeeded();
+        let JobSummary::Backup(saved) = backup.end.summary else { panic!() };
+        let below = image.strip_prefix("/").unwrap().to_owned();
+        let there = base(&rig, "new").join(&below);
+        for overwrite in [Overwrite::Never, Overwrite::Always] {
+            let is_new = overwrite == Overwrite::Never;
+            if !is_new {
+                if version == Version::V014 {
+                    break;
+                }
+                fs::write(&there, vec![7; 65 << 20]).unwrap();
+            }
+            let to = named_folder(&rig, "new");
+            let picked = image.to_str().unwrap().as_bytes();
+            let spec = RestoreSpec { snapshot: &saved.snapshot, overwrite, verify: true, ..PLAIN };
+            let ran = restore_as(&mut rig, to, &[picked], spec).await.succeeded();
+            assert!(done(&ran).verified, "{ran:#?}");
+            assert!(fs::read(&there).unwrap() == bytes, "{overwrite:?}: byte by byte");
+            let is_sparse = fs::metadata(&there).unwrap().blocks() * 512 < 4 << 20;
+            assert_eq!(is_sparse, is_new && version != Version::V014, "{overwrite:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_not_there_is_called_that() {
+    with_each_version(async |_, restic| {
+        let (mut rig, _, _, _) = saved(restic).await;
+        for id in ["0123456789abcdef".to_owned(), "0".repeat(64)] {
+            let to = new_folder(&rig, "none");
+            let ran = restore(&mut rig, to, &id, &[], false).await.failed(Class::Other);
+            assert!(
+                ran.end.message.starts_with("The repository holds no snapshot of this id"),
+                "{}",
+                ran.end.message
+            );
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pack_that_is_cut_short_gone_or_altered_is_damage() {
+    with_each_version(async |version, restic| {
+        let (mut rig, id, _, _) = saved(restic).await;
+        let mut packs = Vec::new();
+        for folder in fs::read_dir(rig.path("repo/data")).unwrap() {
+            for pack in fs::read_dir(folder.unwrap().path()).unwrap() {
+                let path = pack.unwrap().path();
+                fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+                packs.push((path.clone(), fs::read(path).unwrap()));
+            }
+        }
+        assert!(packs.len() > 1, "data and trees");
+        for how in ["half", "empty", "gone", "zero", "flipped"] {
+            // This one tries for a quarter of an hour what it can't read.
+            if version == Version::V014 && matches!(how, "half" | "empty" | "gone") {
+                continue;
+            }
+            for (path, bytes) in &packs {
+                let mut bytes = bytes.clone();
+                match how {
+                    "half" => bytes.truncate(bytes.len() / 4),
+                    "empty" => bytes.clear(),
+                    "zero" => bytes.fill(0),
+                    "flipped" => bytes.iter_mut().for_each(|byte| *byte ^= 0x10),
+                    _ => {}
+                }
+                fs::write(path, bytes).unwrap();
+                if how == "gone" {
+                    fs::remove_file(path).unwrap();
+                }
+            }
+            let _ = fs::remove_dir_all(rig.path("cache"));
+            let to = new_folder(&rig, how);
+            let ran = restore(&mut rig, to, &id, &[], false).await;
+            assert_eq!(ran.end.class, Some(Class::Damaged), "{how}: {:#?} {:#?}", ran.end, ran.log);
+        }
     })
     .await;
 }

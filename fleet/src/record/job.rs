@@ -578,6 +578,8 @@ pub struct JobProgress {
     pub bytes_done: u64,
     /// Number of bytes that restic has found so far; may grow while it still scans.
     pub bytes_total: u64,
+    /// Of a restore: bytes that restic has read by now, from the repository mostly; 0 = not known.
+    pub bytes_read: u64,
     /// Number of files that could not be read so far.
     pub errors: u32,
     /// Bytes a second over the last seconds; `None` until there are two readings.

@@ -94,6 +94,7 @@ async fn progress_has_a_rate_and_ends_with_the_job() {
             files_total: 100,
             bytes_done: second * 2_000_000,
             bytes_total: 100_000_000,
+            bytes_read: 0,
             errors: 0,
             left_secs: None,
             current: "/etc/hosts",

@@ -403,7 +403,7 @@ draw!(struct SnapshotSize { files, bytes, added_packed_bytes });
 
 draw!(enum Live<'static> { Progress { 0 }, Log { job, first_line, lines } });
 draw!(struct Progress<'static> {
-    job, at, permille, files_done, files_total, bytes_done, bytes_total, errors, left_secs, current
+    job, at, permille, files_done, files_total, bytes_done, bytes_total, bytes_read, errors, left_secs, current
 });
 draw!(struct LogLine<'static> { after_ms, stream, text });
 draw!(

@@ -575,6 +575,7 @@ fn from_agent(samples: &mut Vec<Sample>) {
         files_total: 303,
         bytes_done: 4_900_000_000,
         bytes_total: 5_000_000_000,
+        bytes_read: 4_200_000_000,
         errors: 0,
         left_secs: Some(61),
         current: "/home/zoë/photo.raw",

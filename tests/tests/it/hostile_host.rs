@@ -279,6 +279,7 @@ fn news(aim: &Aim) -> Vec<Live<'static>> {
         files_total: u64::MAX,
         bytes_done: u64::MAX,
         bytes_total: u64::MAX,
+        bytes_read: u64::MAX,
         errors: u32::MAX,
         left_secs: Some(u32::MAX),
         current: "forged",

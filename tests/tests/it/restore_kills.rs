@@ -45,18 +45,23 @@ impl Stage {
         Some(Self { scene, phase, met })
     }
 
-    /// Begins a job of this kind and waits until its restic is in this phase.
-    fn met(&self, kind: &str, when: &str) -> String {
-        fs::write(&self.phase, when).expect("a phase");
+    /// Begins a job of this kind, of so many files if it is a drill.
+    fn begin(&self, kind: &str, files: u32) -> String {
         let at = format!("/api/hosts/{}/{kind}", self.scene.host());
         let body = match kind {
             "restore" => {
                 let snapshot = text(&self.scene.repository().snapshots()[0]["id"]);
                 json!({"snapshot": snapshot})
             }
-            _ => json!({"files": 10}),
+            _ => json!({"files": files}),
         };
-        let job = text(&self.scene.api().post(&at, Some(&body)).expect(202)["id"]);
+        text(&self.scene.api().post(&at, Some(&body)).expect(202)["id"])
+    }
+
+    /// Begins a job of this kind and waits until its restic is in this phase.
+    fn met(&self, kind: &str, when: &str) -> String {
+        fs::write(&self.phase, when).expect("a phase");
+        let job = self.begin(kind, 10);
         wait::until_true("restic to be in this phase", LONG, || self.met.exists());
         job
     }
@@ -130,6 +135,65 @@ fn a_restore_that_loses_somebody_in_one_of_its_phases_ends_once_with_the_truth()
     is_told_in_each_phase("restore");
 }
 
+/// In the middle of its data, which come slowly.
+fn is_told_in_the_middle(kind: &str) {
+    let Some(mut stage) = Stage::start() else { return };
+    for (jobs, lost) in ["server", "network", "storage"].into_iter().enumerate() {
+        stage.scene.storage_link.slow(Some(400_000));
+        let job = stage.begin(kind, 100);
+        stage.scene.api().wait_fetching(&job);
+        assert!(stage.scene.agent.running_restic().is_some(), "{lost}");
+        match lost {
+            "server" => {
+                stage.scene.server.kill_9();
+                stage.scene.let_it_finish();
+                wait::until_true("restic to end while nobody hears it", LONG, || {
+                    stage.scene.agent.running_restic().is_none()
+                });
+                stage.scene.server.start_again();
+            }
+            "network" => {
+                stage.scene.link.cut();
+                stage.scene.let_it_finish();
+                wait::until_true("restic to end while nobody hears it", LONG, || {
+                    stage.scene.agent.running_restic().is_none()
+                });
+                stage.scene.link.heal();
+            }
+            _ => {
+                let before = stage.scene.storage_link.refused();
+                stage.scene.storage_link.cut();
+                wait::until_true("restic to try again in vain", LONG, || {
+                    stage.scene.storage_link.refused() > before
+                });
+                stage.scene.let_it_finish();
+            }
+        }
+        let ended = stage.scene.api().wait_end(&job, LONG);
+        assert_eq!(
+            (&ended["state"], &ended["class"]),
+            (&json!("succeeded"), &Value::Null),
+            "{lost}: {ended}"
+        );
+        let summary = &ended["summary"];
+        match kind {
+            "restore" => assert_eq!(summary["verified"], true, "{lost}: {ended}"),
+            _ => assert_eq!(summary["equal"], summary["drawn"], "{lost}: {ended}"),
+        }
+        stage.is_left_clean(kind, jobs + 1);
+    }
+}
+
+#[test]
+fn a_drill_that_loses_somebody_in_the_middle_of_its_data_ends_once_with_the_truth() {
+    is_told_in_the_middle("drill");
+}
+
+#[test]
+fn a_restore_that_loses_somebody_in_the_middle_of_its_data_ends_once_with_the_truth() {
+    is_told_in_the_middle("restore");
+}
+
 #[test]
 fn a_drill_whose_disk_gets_full_says_so_leaves_nothing_and_proves_nothing() {
     let Some(mut stage) = Stage::start() else { return };
@@ -188,5 +252,6 @@ fn a_restore_onto_a_disk_that_is_too_small_says_so_and_how_much_is_there() {
         ended["summary"]["failures"][0]["reason"].as_str().is_some_and(|why| why.contains("space")),
         "{ended}"
     );
+    assert!(count("bytes") <= TARGET_BYTES, "no more than the disk can hold: {ended}");
     stage.is_left_clean("restore", 1);
 }

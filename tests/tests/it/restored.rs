@@ -119,12 +119,7 @@ fn a_restore_that_is_broken_off_tells_the_truth_and_is_not_tried_again() {
         scene.storage_link.slow(Some(400_000));
         let asked = scene.api().post(&at, Some(&json!({"snapshot": snapshot}))).expect(202);
         let job = text(&asked["id"]);
-        wait::until("data to be restored", LONG, || {
-            match scene.api().job(&job)["progress"]["bytes_done"].as_u64() {
-                Some(bytes) if bytes > 0 => Ok(()),
-                other => Err(format!("{other:?}")),
-            }
-        });
+        scene.api().wait_fetching(&job);
         (job, scene.agent.wait_restic())
     };
 
@@ -139,7 +134,8 @@ fn a_restore_that_is_broken_off_tells_the_truth_and_is_not_tried_again() {
     );
     let said = text(&cancelled["error"]);
     assert!(said.contains("stays in") && said.contains("holdfast-restore-"), "{said}");
-    assert_eq!(cancelled["summary"]["estimate"], true, "{cancelled}");
+    // Without figures when restic had not come to write a file.
+    assert_ne!(cancelled["summary"]["estimate"], false, "{cancelled}");
 
     // The server dies: the restore goes on, and its end arrives.
     let (job, _) = begin(&scene);

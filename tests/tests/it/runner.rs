@@ -68,17 +68,12 @@ impl Two {
         text(&asked["id"])
     }
 
-    /// A restore that is met while it writes.
+    /// A restore that is met while it fetches what it is to write.
     fn in_the_middle(&self) -> (String, u32) {
         // Slow enough for that.
         self.scene.storage_link.slow(Some(400_000));
         let job = self.ask(&json!({}));
-        wait::until("data to be restored", LONG, || {
-            match self.api().job(&job)["progress"]["bytes_done"].as_u64() {
-                Some(bytes) if bytes > 0 => Ok(()),
-                other => Err(format!("{other:?}")),
-            }
-        });
+        self.api().wait_fetching(&job);
         (job, self.runner.wait_restic())
     }
 

@@ -435,6 +435,7 @@ impl Agent {
                     files_total: 2,
                     bytes_done: 1,
                     bytes_total: 2,
+                    bytes_read: 0,
                     errors: 0,
                     left_secs: None,
                     current: "/etc/hosts",

@@ -231,17 +231,24 @@ pub(crate) fn live(now: Timestamp, job: &Job, progress: &JobProgress) -> LiveVie
     let restores = matches!(job.what, JobWhat::Restore(_) | JobWhat::Drill(_));
     let counts_files = restores || matches!(job.what, JobWhat::Backup { .. });
     let mut figures = Vec::new();
-    if counts_files {
+    if restores && progress.bytes_read > 0 {
+        figures.push(Figure::bytes("Fetched", progress.bytes_read, ""));
+    }
+    // Before restic restores, the snapshot is looked through.
+    if counts_files && (progress.bytes_total > 0 || !restores) {
         figures.extend([
-            Figure::bytes(
-                if restores { "Written" } else { "Read" },
-                progress.bytes_done,
-                &format!(" of {}", bytes(progress.bytes_total)),
-            ),
+            match (restores, progress.bytes_done) {
+                (true, 0) => Figure::bytes("To write", progress.bytes_total, ""),
+                (_, done) => Figure::bytes(
+                    if restores { "Written" } else { "Read" },
+                    done,
+                    &format!(" of {}", bytes(progress.bytes_total)),
+                ),
+            },
             Figure::new("Files", count(progress.files_done), format!("of {}", count(progress.files_total))),
             match progress.rate_bytes {
-                Some(rate) => Figure::bytes("Rate", rate, "/s"),
-                None => Figure::new("Rate", "–", ""),
+                Some(rate) if rate > 0 || !restores => Figure::bytes("Rate", rate, "/s"),
+                _ => Figure::new("Rate", "–", ""),
             },
         ]);
     }
@@ -662,5 +669,35 @@ pub(crate) fn cancel(job: &Job, host_name: &str) -> ConfirmView {
         button: format!("Cancel the {what}"),
         dismiss: "Back".to_owned(),
         back: format!("/jobs/{}", job.id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restore_shows_what_it_has_fetched_also_before_anything_is_written() {
+        let s = crate::sample::Sample::Example;
+        let what = JobWhat::Drill(fleet::record::DrillPlan {
+            group: "media".to_owned(),
+            seed: 1,
+            files: 20,
+            bytes: 1 << 30,
+            secs: 900,
+        });
+        let job = Job { what, ..sample_job(&s, JobState::Running) };
+        let figures = |progress: JobProgress| -> Vec<String> {
+            let seen = live(crate::sample::NOW, &job, &progress).figures;
+            seen.into_iter().map(|it| format!("{}: {} {}", it.name, it.value, it.note)).collect()
+        };
+        let look = JobProgress { bytes_read: 3 << 20, ..JobProgress::default() };
+        assert_eq!(figures(look.clone())[0], "Fetched: 3.00 MiB");
+        assert_eq!(figures(look.clone()).len(), 2, "what there is to do is not known yet");
+        let fetching = JobProgress { bytes_total: 24 << 20, rate_bytes: Some(0), ..look };
+        assert_eq!(figures(fetching.clone())[..2], ["Fetched: 3.00 MiB", "To write: 24.0 MiB"]);
+        assert_eq!(figures(fetching.clone())[3], "Rate: – ");
+        let writing = JobProgress { bytes_done: 8 << 20, ..fetching };
+        assert_eq!(figures(writing)[1], "Written: 8.00 MiB of 24.0 MiB");
     }
 }

@@ -162,6 +162,7 @@ impl TestAgent {
             files_total: 44_019,
             bytes_done,
             bytes_total: 1_000_000_000,
+            bytes_read: 0,
             errors: 0,
             left_secs: Some(7_920),
             current,

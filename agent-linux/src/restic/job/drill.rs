@@ -143,7 +143,8 @@ impl Job<'_> {
             self.summary = JobSummary::Drill(done);
             return Verdict::failed(class, &message);
         }
-        let step = args::of_files(restore, &newest.id, files.iter().map(|file| file.path.as_str()));
+        let mut step = args::of_files(restore, &newest.id, files.iter().map(|file| file.path.as_str()));
+        step.totals = (files.len() as u64, files.iter().map(|file| file.bytes).sum());
         let until = clock::instant() + Duration::from_secs(spec.max_secs.into());
         let Done { verdict, found } = match self.restore_scratch(scratch, &step, until, &mut done).await {
             Ok(restored) => restored,

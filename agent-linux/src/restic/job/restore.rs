@@ -22,10 +22,13 @@ use crate::{
     policy::real,
     rfc3339::Instant,
 };
-use schema::{Class, Outcome, restore::RestoreSpec};
+use schema::{Class, Outcome, Overwrite, restore::RestoreSpec};
 use std::{
     ffi::OsStr,
-    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{FileTypeExt as _, MetadataExt as _},
+    },
     path::{Path, PathBuf},
 };
 
@@ -33,6 +36,9 @@ use std::{
 const WHOLE_ID: usize = 64;
 
 const EMPTY: &str = "Nothing was restored: the snapshot is empty.";
+
+/// How many named pipes and devices in the target are compared with the snapshot.
+const MOST_PIPES: usize = 1_000;
 
 /// What is done to have the folder of a restore.
 enum How {
@@ -89,7 +95,7 @@ impl Job<'_> {
         };
         let free_bytes = free_bytes(&to, step);
         let is_unseen = self.needs_no_look(step, spec, &to);
-        let (step, picked) = if is_unseen {
+        let (mut step, picked) = if is_unseen {
             (step.clone(), Picked::default())
         } else {
             match self.look_through(step, spec.snapshot).await {
@@ -97,6 +103,8 @@ impl Job<'_> {
                 Err(verdict) => return verdict,
             }
         };
+        // For a restic that tells none; one that restores what was not looked through does.
+        step.totals = (picked.files, picked.bytes);
         let mut plan = Plan { spec, step, picked, is_unseen, free_bytes };
         if !is_unseen && plan.picked.files + plan.picked.folders == 0 {
             let missing = plan.picked.missing.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
@@ -261,15 +269,32 @@ impl Job<'_> {
     /// What keeps a restore from being written over what is there. The folders may lie on a network that hangs.
     async fn is_in_the_way(&mut self, plan: &Plan<'_>, target: &Path) -> Option<Verdict> {
         let (ways, target, home) = (plan.picked.ways.clone(), target.to_owned(), self.places.home.clone());
-        let look = tokio::task::spawn_blocking(move || in_the_way(&ways, &target, &home));
-        match self.unless_stopped(look).await {
-            Ok(Ok(why)) => why.map(|why| {
-                let message = format!("Nothing was restored: {why}. Restore into a new folder.");
-                Verdict::failed(Class::Policy, &message)
-            }),
-            Ok(Err(error)) => Some(Verdict::failed(Class::Other, &error.to_string())),
-            Err(verdict) => Some(verdict),
-        }
+        // What is left alone is not opened.
+        let opens = plan.spec.overwrite != Overwrite::Never;
+        let look = tokio::task::spawn_blocking(move || match in_the_way(&ways, &target, &home) {
+            None if opens => not_to_be_opened(&ways, &target),
+            None => Ok(Vec::new()),
+            Some(why) => Err(why),
+        });
+        let why = match self.unless_stopped(look).await {
+            Ok(Ok(Ok(found))) if found.is_empty() => return None,
+            Ok(Ok(Ok(found))) => {
+                let step = Step { picks: found, ..plan.step.clone() };
+                let id = plan.step.args.last().map_or("", String::as_str);
+                match self.walk(&step, id).await {
+                    Ok(walked) => format!(
+                        "{} is no file there, and in the snapshot it is one",
+                        walked.picked.named_files.first()?
+                    ),
+                    Err(verdict) => return Some(verdict),
+                }
+            }
+            Ok(Ok(Err(why))) => why,
+            Ok(Err(error)) => error.to_string(),
+            Err(verdict) => return Some(verdict),
+        };
+        let message = format!("Nothing was restored: {why}. Restore into a new folder.");
+        Some(Verdict::failed(Class::Policy, &message))
     }
 
     /// A dry run, as into an empty folder.
@@ -332,6 +357,12 @@ impl Job<'_> {
             done.files = said.items.min(plan.picked.files);
             done.bytes = said.bytes;
             done.is_estimate = true;
+        }
+        if verdict.class == Some(Class::DiskFull)
+            && let (Some(before), Some(after)) = (plan.free_bytes, free_in(target))
+        {
+            // No more can have been written than the disk has taken.
+            done.bytes = done.bytes.min(before.saturating_sub(after));
         }
         done.verified = plan.spec.verify
             && !plan.spec.dry_run
@@ -421,6 +452,27 @@ fn in_the_way(ways: &[Way], target: &Path, home: &Path) -> Option<String> {
     })
 }
 
+/// Named pipes and character devices in the folders that are restored to, by their paths in the snapshot. Where that has a
+/// file in the place of one, restic opens it and waits, mostly for ever.
+fn not_to_be_opened(ways: &[Way], target: &Path) -> Result<Vec<Vec<u8>>, String> {
+    let mut found = Vec::new();
+    for way in core::iter::once("").chain(ways.iter().map(|way| &*way.path)) {
+        let Ok(entries) = target.join(way.trim_start_matches('/')).read_dir() else { continue };
+        for entry in entries.flatten() {
+            if !entry.file_type().is_ok_and(|kind| kind.is_fifo() || kind.is_char_device()) {
+                continue;
+            }
+            if found.len() == MOST_PIPES {
+                return Err(format!(
+                    "more than {MOST_PIPES} named pipes and devices are there: pick less at once"
+                ));
+            }
+            found.push([way.as_bytes(), b"/", entry.file_name().as_bytes()].concat());
+        }
+    }
+    Ok(found)
+}
+
 /// Room where a restore goes, in bytes.
 fn free_bytes(to: &RestoreTo, step: &Step) -> Option<u64> {
     let path = match to {
@@ -429,6 +481,11 @@ fn free_bytes(to: &RestoreTo, step: &Step) -> Option<u64> {
             step.picks.first().map_or(Path::new("/"), |pick| Path::new(OsStr::from_bytes(pick)))
         }
     };
+    free_in(path)
+}
+
+/// Room in a folder, or where it would be, in bytes.
+fn free_in(path: &Path) -> Option<u64> {
     let found = path.ancestors().find_map(|there| rustix::fs::statvfs(there).ok())?;
     Some(found.f_frsize.saturating_mul(found.f_bavail))
 }
@@ -452,7 +509,7 @@ fn not_in_place(path: &Path, verdict: &Verdict) -> Verdict {
 /// What is said of a snapshot with a path twice or out of its order.
 pub(super) fn made_by_hand(path: &str) -> Verdict {
     let message = format!(
-        "Nothing was restored: the snapshot has {path} twice or out of its order, which restic never writes. Such a snapshot was made by hand, to write outside of its target (restore_base and restore_targets in the policy file of this machine)."
+        "Nothing was restored: the snapshot has {path} twice or out of its order, which restic never writes. Such a snapshot was made by hand, to write outside of its target."
     );
     Verdict::failed(Class::Policy, &message)
 }
@@ -463,7 +520,7 @@ pub(super) fn not_opened(error: &FolderError) -> Verdict {
             let is_full =
                 matches!(source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded);
             let message = format!(
-                "The folder to restore into can't be made: {error}. Make room or name another one (restore_base and restore_targets in the policy file of this machine)."
+                "The folder to restore into can't be made: {error}. Make room, or name another one (where new folders are made says restore_base in the policy file of this machine)."
             );
             Verdict::failed(if is_full { Class::DiskFull } else { Class::Other }, &message)
         }
@@ -473,7 +530,7 @@ pub(super) fn not_opened(error: &FolderError) -> Verdict {
         }
         _ => {
             let message = format!(
-                "Nothing was restored: {error}. Restore into a new folder below restore_base or one of restore_targets in the policy file of this machine, named without links."
+                "Nothing was restored: {error}. Restore into a new folder, named without links; from the server, below restore_base or one of restore_targets in the policy file of this machine."
             );
             Verdict::failed(Class::Policy, &message)
         }

@@ -18,6 +18,8 @@ pub(crate) struct ProgressOut {
     files_total: u64,
     bytes_done: u64,
     bytes_total: u64,
+    /// Of a restore or a drill: read by restic so far, mostly from the repository. It moves before anything is written; 0 = not known.
+    bytes_read: u64,
     errors: u32,
     /// Over the last seconds; null until there are two readings.
     bytes_per_second: Option<u64>,
@@ -123,6 +125,7 @@ impl JobOut {
                 files_total: p.files_total,
                 bytes_done: p.bytes_done,
                 bytes_total: p.bytes_total,
+                bytes_read: p.bytes_read,
                 errors: p.errors,
                 bytes_per_second: p.rate_bytes,
                 left_secs: p.left_secs,
