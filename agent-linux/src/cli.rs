@@ -73,6 +73,7 @@ back up everything but the agent's own state, to any repository, and restore int
                                 with another state folder beside that]
   --allow-restore-to DIR        make them in DIR too, when the server asks for it (restore_targets); may stand several times
   --allow-restore-in-place      restore also to where it was, and into folders that are there (restore_in_place)
+  --allow-other-hosts           restore and send what other hosts have saved (other_hosts)
   --no-admin-slot               refuse credentials that may delete (admin_slot = false)
 
 Exit status: 0 enrolled, 1 not enrolled, 2 wrong usage.
@@ -470,6 +471,7 @@ pub fn parse(args: &[OsString], env: impl Fn(&str) -> Option<String>) -> Result<
             ("enroll" | "enrol", "--allow-restore-in-place") if attached.is_none() => {
                 rights.restore_in_place = true;
             }
+            ("enroll" | "enrol", "--allow-other-hosts") if attached.is_none() => rights.other_hosts = true,
             ("enroll" | "enrol", "--no-admin-slot") if attached.is_none() => rights.no_admin_slot = true,
             ("enroll" | "enrol" | "run" | "policy" | "doctor" | "update", "--policy") => {
                 policy_file = Some(value()?.into());
@@ -767,10 +769,12 @@ mod tests {
             restore_base: Some("/r".into()),
             restore_targets: vec!["/t".into()],
             restore_in_place: true,
+            other_hosts: true,
             no_admin_slot: true,
         };
         let line = "enroll --allow-source-root /a --allow-source-root=/b --allow-repository rest:https://nas/* \
-            --restore-base=/r --allow-restore-to /t --allow-restore-in-place --no-admin-slot --state-dir /s --force -";
+            --restore-base=/r --allow-restore-to /t --allow-restore-in-place --allow-other-hosts \
+            --no-admin-slot --state-dir /s --force -";
         assert_eq!(read(line), Ok(enroll(rights)));
     }
 

@@ -11,7 +11,8 @@ use crate::job::{self, transition};
 use crate::link::{Link, LinkState};
 use crate::op::Op;
 use crate::record::{
-    AuditAction, EnrollToken, Host, HostFacts, Presence, Secret, TOKEN_LIVES_MS, TokenMachine, TokenRow,
+    AgentGone, AuditAction, EnrollToken, Host, HostFacts, Presence, Secret, TOKEN_LIVES_MS, TokenMachine,
+    TokenRow,
 };
 use crate::refused::{Refused, StoreError};
 use crate::replacement;
@@ -228,8 +229,10 @@ fn make_host(
     // Before its jobs end: what follows of that must see it.
     let after = Host { enrolled_at: Some(now), backups_held: backups_held.clone(), ..host.clone() };
     op.tx.put(&HOSTS, &host.id, &after)?;
+    let is_same = host.facts.as_ref().is_some_and(|facts| facts.installation == request.installation);
+    let gone = if is_same { AgentGone::Reenrolled } else { AgentGone::Replaced };
     for open in job::open_jobs(op.tx, host.id, usize::MAX)? {
-        job::change(op, host.id, open.id, |job| transition::lost(job, now, "the host was enrolled anew"))?;
+        job::change(op, host.id, open.id, |job| transition::left_behind(job, now, gone))?;
     }
     let facts = HostFacts {
         at: now,
@@ -241,6 +244,7 @@ fn make_host(
         installation: request.installation,
         boot_id: [0; 16],
         state_free_bytes: 0,
+        abilities: None,
     };
     op.tx.put(&HOSTS, &host.id, &Host { facts: Some(facts), ..after })?;
     row.token.used = Some((now, op.by.peer.clone(), request.installation));

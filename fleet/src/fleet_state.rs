@@ -394,8 +394,8 @@ impl FleetState {
     }
 
     /// Why a host can do nothing for another one now; `None` = it can be asked, and its own policy says.
-    pub fn runner_setback(&self, host: HostId) -> Result<Option<RunnerSetback>, StoreError> {
-        for_other::setback(&self.view, host)
+    pub fn runner_setback(&self, host: &Host) -> Result<Option<RunnerSetback>, StoreError> {
+        for_other::runner_setback(&self.view, host)
     }
 
     /// A host's jobs that have not ended, oldest first.

@@ -65,7 +65,7 @@ pub enum Refused {
     #[error("the stored repository credentials of this host can't be opened; set them again")]
     RepoCredsUnreadable,
     /// The host that was to do it for another one can't be asked.
-    #[error("{runner} can't do it for another host: {}", why.in_words())]
+    #[error("the host {runner} can't do it for another one: {}", why.in_words())]
     RunnerUnfit {
         /// Name of the host that was to do it.
         runner: String,
@@ -120,6 +120,14 @@ pub enum Refused {
         "the backups of this host are held, for another machine took its place: restore what it needs, then start them on the host's page"
     )]
     BackupsHeld,
+    /// The backups that were to be started are held for another machine by now.
+    #[error(
+        "yet another machine has taken the host's place since, called {hostname}: nothing was started; look at what it needs first"
+    )]
+    HoldChanged {
+        /// Name that the machine gives itself.
+        hostname: String,
+    },
     /// The lock that was to be removed is not the one that is held.
     #[error("{message}")]
     LockChanged {
@@ -155,7 +163,7 @@ pub enum Refused {
     #[error("this is the last admin; make another account admin first")]
     LastAdmin,
     /// There is an account already.
-    #[error("set-up is done already; sign in instead")]
+    #[error("the set-up is done already; sign in instead")]
     SetupClosed,
     /// The set-up code is wrong.
     #[error("the set-up code is wrong; copy the link that the server printed at its start")]
@@ -196,6 +204,7 @@ impl Refused {
             Self::RepoBusy { .. } => "repo_busy",
             Self::Held { .. } => "held",
             Self::BackupsHeld => "backups_held",
+            Self::HoldChanged { .. } => "hold_changed",
             Self::LockChanged { .. } => "lock_changed",
             Self::StateChanged => "state_changed",
             Self::QueueFull => "queue_full",
@@ -234,6 +243,8 @@ pub enum RunnerSetback {
     Offline,
     /// Its agent speaks another wire version.
     WireUnsupported,
+    /// Its agent can't do anything for other hosts.
+    AgentTooOld,
 }
 
 impl RunnerSetback {
@@ -244,6 +255,7 @@ impl RunnerSetback {
             Self::NotEnrolled => "runner_not_enrolled",
             Self::Offline => "runner_offline",
             Self::WireUnsupported => "runner_wire_unsupported",
+            Self::AgentTooOld => "runner_agent_too_old",
         }
     }
 
@@ -254,6 +266,7 @@ impl RunnerSetback {
             Self::NotEnrolled => "no agent is enrolled for it",
             Self::Offline => "it is offline",
             Self::WireUnsupported => "its agent speaks a protocol version this server does not; update it",
+            Self::AgentTooOld => "its agent is too old for that; update it",
         }
     }
 }

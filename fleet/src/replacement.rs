@@ -20,11 +20,15 @@ use schema::{HostId, InstallationId, Timestamp};
 
 impl Fleet {
     /// Starts the backups of a host whose place another machine has taken; what came due meanwhile runs at once. Where
-    /// they are not held, nothing changes.
-    pub async fn start_backups(&self, host: HostId, by: By) -> Result<Host, Refused> {
+    /// they are not held, nothing changes. `mark` is the [`BackupsHeld::mark`] of the hold that is meant; `None` = whichever
+    /// there is. [`Refused::HoldChanged`] when there is another one by now.
+    pub async fn start_backups(&self, host: HostId, mark: Option<String>, by: By) -> Result<Host, Refused> {
         self.write(by, move |op| {
             let before = hosts::find(op.tx, host)?;
             let Some(held) = &before.backups_held else { return Ok(before) };
+            if mark.as_ref().is_some_and(|mark| *mark != held.mark()) {
+                return Err(Refused::HoldChanged { hostname: held.hostname.clone() });
+            }
             let after = Host { backups_held: None, ..before.clone() };
             op.tx.put(&HOSTS, &host, &after)?;
             plan::changed(op.tx, host)?;

@@ -87,6 +87,7 @@ fn add_host(tx: &mut Tx<'_>, number: u64, now: Timestamp) -> Result<(), StoreErr
         installation: InstallationId(u128::from(number).to_be_bytes()),
         boot_id: u128::from(mixed(number)).to_be_bytes(),
         state_free_bytes: 1 << 33,
+        abilities: None,
     };
     let host = Host {
         id,

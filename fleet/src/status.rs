@@ -289,7 +289,14 @@ mod tests {
     ) -> GroupSummary {
         GroupSummary {
             name: name.into(),
-            last: Some(Ended { job: JobId([1; 16]), state, class, refusal: None, at: ago(hours) }),
+            last: Some(Ended {
+                job: JobId([1; 16]),
+                state,
+                class,
+                refusal: None,
+                agent_gone: None,
+                at: ago(hours),
+            }),
             last_good: good_hours.map(|hours| (JobId([1; 16]), ago(hours))),
             ..GroupSummary::default()
         }

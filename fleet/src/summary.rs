@@ -90,8 +90,14 @@ impl Summary {
         let Some((owner, sound)) = sound else { return };
         let Some(group) = self.groups.iter_mut().find(|known| known.name == *owner) else { return };
         if group.last.as_ref().is_none_or(|last| last.job == job.id || last.at <= at) {
-            group.last =
-                Some(Ended { job: job.id, state: job.state, class: job.class, refusal: job.refusal, at });
+            group.last = Some(Ended {
+                job: job.id,
+                state: job.state,
+                class: job.class,
+                refusal: job.refusal,
+                agent_gone: job.agent_gone,
+                at,
+            });
         }
         let is_accepted = sound.is_right(job) && !sound.is_lost();
         if group.last.as_ref().is_some_and(|last| last.job == job.id) {

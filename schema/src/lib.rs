@@ -99,7 +99,7 @@ pub use live::{Live, LogLine, LogStream, Progress};
 pub use number::{CommandSeq, Epoch, PlanRevision, ReportSeq, SlotRevision, StatsRevision, Stream};
 pub use os_text::OsText;
 pub use plan::Plan;
-pub use presence::{HeldJob, HeldPhase, Hello, Presence};
+pub use presence::{Abilities, HeldJob, HeldPhase, Hello, Presence};
 pub use report::{Refusal, Report, ReportBody};
 pub use restore::{Overwrite, RestoreTarget};
 pub use slot::Slot;

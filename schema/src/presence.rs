@@ -59,6 +59,34 @@ pub struct Hello<'a> {
     pub state_free_bytes: u64,
     /// The agent's clock at the time of the hello.
     pub at: Timestamp,
+    /// What the agent can do, and what the policy of its machine lets a server do, at the time of the hello.
+    pub abilities: Abilities,
+}
+
+/// What not every agent can do, and what not every machine's policy allows: a bit each. Bits are only ever added; one
+/// that is not known is ignored, and what an agent does not know it leaves at 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Abilities(pub u32);
+
+impl Abilities {
+    /// The agent takes credentials of another host for one job, and does what that job says.
+    pub const FOR_OTHERS: Self = Self(1);
+    /// The policy lets it do so.
+    pub const OTHERS_ALLOWED: Self = Self(1 << 1);
+    /// The policy lets files be restored over what is there.
+    pub const IN_PLACE_ALLOWED: Self = Self(1 << 2);
+
+    /// Whether all of these are among them.
+    #[must_use]
+    pub const fn have(self, wanted: Self) -> bool {
+        self.0 & wanted.0 == wanted.0
+    }
+
+    /// Those of both.
+    #[must_use]
+    pub const fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
 }
 
 /// A job that an agent holds.

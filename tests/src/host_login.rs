@@ -190,6 +190,7 @@ impl HostLogin {
             repo_revision: SlotRevision::ZERO,
             state_free_bytes: 1,
             at: Timestamp(1),
+            abilities: schema::Abilities::default(),
         }))
     }
 }

@@ -1,6 +1,6 @@
 //! Why a job did not succeed, in plain words, and the one step that comes next.
 
-use fleet::record::{Job, JobState};
+use fleet::record::{AgentGone, Job, JobState};
 use schema::{Class, JobKind, Refusal};
 
 /// Where the next step leads.
@@ -55,7 +55,7 @@ impl Explanation {
         if job.ended_by().is_some_and(|by| !by.is_interruption()) {
             return None;
         }
-        Self::of_end(job.what.kind(), job.state, job.refusal, job.class)
+        Self::of_end(job.what.kind(), job.state, job.refusal, job.class, job.agent_gone)
     }
 
     /// The same of what is known of the end of a job.
@@ -64,18 +64,23 @@ impl Explanation {
         state: JobState,
         refusal: Option<Refusal>,
         class: Option<Class>,
+        gone: Option<AgentGone>,
     ) -> Option<Self> {
-        let cause = Self::of_any_kind(kind, state, refusal, class)?;
-        Some(if kind == JobKind::Restore { cause.of_restore(state, class) } else { cause })
+        let cause = match gone {
+            Some(gone) if state == JobState::Lost => of_gone(gone),
+            _ => Self::of_any_kind(kind, state, refusal, class)?,
+        };
+        Some(if kind == JobKind::Restore { cause.of_restore(state, class, gone) } else { cause })
     }
 
     /// What is other of a restore: it adds nothing to a repository, and is tried again by way of its page.
-    fn of_restore(self, state: JobState, class: Option<Class>) -> Self {
+    fn of_restore(self, state: JobState, class: Option<Class>, gone: Option<AgentGone>) -> Self {
         let text = match (state, class) {
             (_, Some(Class::DiskFull)) => {
                 "There is no space left where the files are restored to, or on the host's own disk (the log says \
                  which). What was restored until then stays. Make room there or choose another folder, then restore again."
             }
+            (JobState::Lost, _) if gone.is_some() => self.text,
             (JobState::Lost | JobState::Cancelled, _) | (_, Some(Class::AgentRestarted)) => {
                 "restic was ended before it was done: the agent or its machine went down, or something there stopped it. \
                  What was restored until then stays where it is; the log names the folder."
@@ -130,6 +135,28 @@ const LOST: Explanation = explain(
     "Run it again",
     "Safe: the next run first removes a lock that was left behind.",
 );
+
+/// The agent that had it is the host's no more.
+const fn of_gone(gone: AgentGone) -> Explanation {
+    match gone {
+        AgentGone::Reenrolled => explain(
+            "The host was enrolled anew",
+            "While this job waited or ran the host was enrolled anew, and its agent began afresh: what became of the job \
+             is not known.",
+            NextStep::Again,
+            "Run it again",
+            "Safe: what was sent already is used again.",
+        ),
+        AgentGone::Replaced => explain(
+            "Another machine took the host’s place",
+            "While this job waited or ran another machine took the host’s place, or the same one with another state \
+             folder. What the former agent made of the job is not known.",
+            NextStep::Again,
+            "Run it again",
+            "Safe: what was sent already is used again.",
+        ),
+    }
+}
 
 const INTERRUPTED: Explanation = explain(
     "Something on the host stopped it",
@@ -479,6 +506,9 @@ mod tests {
         for refusal in Refusal::ALL {
             tell(&format!("refused, {}", refusal.as_str()), of_refusal(refusal));
         }
+        for gone in AgentGone::ALL {
+            tell(gone.as_str(), of_gone(gone));
+        }
         for (of, cause) in [("lost", LOST), ("interrupted", INTERRUPTED), ("a warning", PARTLY_MISSING)] {
             tell(of, cause);
         }
@@ -498,6 +528,7 @@ mod tests {
             .into_iter()
             .map(|class| of_class(class, JobKind::Backup))
             .chain(refusals.map(of_refusal))
+            .chain(AgentGone::ALL.map(of_gone))
             .chain([LOST, PARTLY_MISSING])
             .collect();
         for (at, cause) in causes.iter().enumerate() {

@@ -126,11 +126,18 @@ fn status(refused: &Refused) -> StatusCode {
     }
 }
 
-/// The same sentence with a capital and a full stop.
+/// The same sentence with a capital and a full stop. A first word that can only be a name, as of a path or a variable,
+/// stays as it is; what may begin with another name, as of a host, has to put a word before it.
 pub(crate) fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     let Some(first) = chars.next() else { return String::new() };
-    let mut out: String = first.to_uppercase().chain(chars).collect();
+    let word =
+        text.split_whitespace().next().unwrap_or_default().trim_end_matches([',', ';', ':', '.', '?', '!']);
+    let mut out: String = if word.chars().all(|c| c.is_ascii_alphabetic() || c == '\'') {
+        first.to_uppercase().chain(chars).collect()
+    } else {
+        text.to_owned()
+    };
     if !out.ends_with(['.', '?', '!', ':']) {
         out.push('.');
     }
@@ -223,5 +230,26 @@ mod tests {
         assert_eq!(problem.field.as_deref(), Some("name"));
         let store = Problem::from(Refused::Store(StoreError::Closed));
         assert_eq!(store, Problem::internal(), "the store's words stay in the log");
+    }
+
+    #[test]
+    fn a_name_that_stands_first_stays_as_it_is() {
+        for (text, says) in [
+            ("the host is offline", "The host is offline."),
+            ("can't be read: look again", "Can't be read: look again."),
+            ("nothing:", "Nothing:"),
+            ("nas-1 is offline", "nas-1 is offline."),
+            ("data/tls is missing", "data/tls is missing."),
+            ("b2_key: not allowed.", "b2_key: not allowed."),
+            ("\"etc\" is no path", "\"etc\" is no path."),
+            ("", ""),
+        ] {
+            assert_eq!(sentence(text), says);
+        }
+        for runner in ["nas", "nas-1", "böller"] {
+            let why = fleet::RunnerSetback::Offline;
+            let said = Problem::from(Refused::RunnerUnfit { runner: runner.to_owned(), why }).message;
+            assert_eq!(said, format!("The host {runner} can't do it for another one: it is offline."));
+        }
     }
 }

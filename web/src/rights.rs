@@ -22,6 +22,8 @@ pub(crate) struct Rights {
     pub(crate) restore_targets: Vec<String>,
     /// Restore also to where it was, over what is there.
     pub(crate) restore_in_place: bool,
+    /// Restore and send what other hosts have saved.
+    pub(crate) other_hosts: bool,
     /// Refuse credentials that may delete.
     pub(crate) no_admin_slot: bool,
 }
@@ -35,6 +37,7 @@ impl Rights {
             restore_base: s.text("/srv/restored"),
             restore_targets: vec![s.text("/srv/more")],
             restore_in_place: true,
+            other_hosts: true,
             no_admin_slot: false,
         }
     }
@@ -49,6 +52,7 @@ impl Rights {
             restore_base: form.text("restore_base"),
             restore_targets: form.lines("restore_targets"),
             restore_in_place: form.has("restore_in_place"),
+            other_hosts: form.has("other_hosts"),
             no_admin_slot: form.has("no_admin_slot"),
         }
     }
@@ -105,6 +109,9 @@ impl Rights {
         if self.restore_in_place {
             options.push_str(" --allow-restore-in-place");
         }
+        if self.other_hosts {
+            options.push_str(" --allow-other-hosts");
+        }
         if self.no_admin_slot {
             options.push_str(" --no-admin-slot");
         }
@@ -124,13 +131,13 @@ mod tests {
     #[test]
     fn the_options_reach_the_agent_as_they_were_typed() {
         let form = Form::parse(
-            b"source_roots=%2Fsrv%0D%0A%2Fhome%2Fa+%22b%22%27s+%24HOME&repositories=rest%3Ahttps%3A%2F%2Fnas%2F*&restore_base=%2Fr&restore_targets=%2Ft&restore_in_place=on&no_admin_slot=on",
+            b"source_roots=%2Fsrv%0D%0A%2Fhome%2Fa+%22b%22%27s+%24HOME&repositories=rest%3Ahttps%3A%2F%2Fnas%2F*&restore_base=%2Fr&restore_targets=%2Ft&restore_in_place=on&other_hosts=on&no_admin_slot=on",
         );
         let rights = Rights::of_form(&form).checked().ok().unwrap();
         let script = format!("printf '%s\\n'{}", rights.options());
         let said = Command::new("sh").args(["-c", &script]).output().unwrap();
         let words = "--allow-source-root\n/srv\n--allow-source-root\n/home/a \"b\"'s $HOME\n--allow-repository\nrest:https://nas/*\n\
-            --restore-base\n/r\n--allow-restore-to\n/t\n--allow-restore-in-place\n--no-admin-slot\n";
+            --restore-base\n/r\n--allow-restore-to\n/t\n--allow-restore-in-place\n--allow-other-hosts\n--no-admin-slot\n";
         assert_eq!(String::from_utf8(said.stdout).unwrap(), words);
         assert_eq!(Rights::default().options(), "");
     }

@@ -349,7 +349,9 @@ fn api_hosts() -> Vec<Route> {
                 .answers::<HostCreated>(201),
         ),
         post("/api/hosts/{host}/start-backups", Write, host::start_backups).doc(
-            doc("Starts the backups of a host whose place another machine has taken; without that, does nothing")
+            doc("Starts the backups of a host whose place another machine has taken; without that, does nothing. 409 `hold_changed`: \
+                 since `mark` was shown, yet another machine has taken it")
+                .may_take::<StartBackupsIn>()
                 .answers::<HostOut>(200),
         ),
         get("/api/hosts/{host}/repo-credentials", Read, credentials::get_repo)

@@ -6,14 +6,14 @@ use crate::{
     link::{self, Link},
     logger,
     platform::VERSION,
-    policy::Policy,
+    policy::{Policy, PolicyAt},
     reports::{self, Content},
 };
 use agent_core::{Body, Cause, Change, Effect, Record, Stored};
 use rumqttc::Publish;
 use schema::{
-    Hello, HostTopic, Items, JobId, JobKind, Live, Presence, Refusal, ReportSeq, Slot, SlotRevision,
-    StatsRevision, Topic, report::Trouble,
+    Abilities, Hello, HostTopic, Items, JobId, JobKind, Live, Presence, Refusal, ReportSeq, Slot,
+    SlotRevision, StatsRevision, Topic, report::Trouble,
 };
 
 impl Driver {
@@ -179,6 +179,7 @@ impl Driver {
         let restic_version =
             self.restic.as_ref().map(|found| found.version().to_string()).unwrap_or_default();
         let at = clock::wall();
+        let abilities = abilities(&self.options.policy);
         let hello = Hello {
             epoch: saved.epoch,
             stream: saved.stream,
@@ -197,6 +198,7 @@ impl Driver {
             repo_revision: saved.slot(Slot::Repo).revision,
             state_free_bytes: self.state.free_bytes(),
             at,
+            abilities,
         };
         let topic = Topic::Host(self.identity.host, HostTopic::Presence);
         let payload = link::seal(&self.identity, topic, &Presence::Hello(hello));
@@ -267,16 +269,31 @@ impl Driver {
     }
 }
 
+/// What this agent can do, and its machine's policy allows now. A policy that can't be read allows nothing.
+fn abilities(policy: &PolicyAt) -> Abilities {
+    let mut abilities = Abilities::FOR_OTHERS;
+    if let Ok(policy) = policy.load() {
+        if policy.other_hosts {
+            abilities = abilities.and(Abilities::OTHERS_ALLOWED);
+        }
+        if policy.restore_in_place {
+            abilities = abilities.and(Abilities::IN_PLACE_ALLOWED);
+        }
+    }
+    abilities
+}
+
+/// What the reason alone does not say.
 const fn refusal_detail(reason: Refusal) -> &'static str {
     match reason {
-        Refusal::QueueFull => "the agent holds as many jobs as it can",
-        Refusal::Expired => "it came too late, by the server's clock, or after a later command",
-        Refusal::AlreadyStarted => "this job came before",
+        Refusal::Expired => "by the server's clock, or after a later command",
         Refusal::Policy => "it lets nothing be done for other hosts; to change that: other_hosts = true",
-        Refusal::Unsupported => "this agent can't do it",
-        Refusal::NoCredentials => "the agent has no repository credentials",
-        Refusal::StateFolder => "the agent's state folder can't be written: is its disk full or read-only?",
-        Refusal::Busy => "it is done at once or not at all",
+        Refusal::StateFolder => "is it full, or mounted read-only?",
+        Refusal::QueueFull
+        | Refusal::AlreadyStarted
+        | Refusal::Unsupported
+        | Refusal::NoCredentials
+        | Refusal::Busy => "",
     }
 }
 

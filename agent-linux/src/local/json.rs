@@ -29,6 +29,11 @@ impl Line {
         self.with(key, Value::String(text.to_owned()))
     }
 
+    /// A text, unless it says nothing.
+    pub(super) fn said(self, key: &str, text: &str) -> Self {
+        if text.is_empty() { self } else { self.text(key, text) }
+    }
+
     pub(super) fn number(self, key: &str, number: u64) -> Self {
         self.with(key, Value::Number(number.into()))
     }

@@ -28,7 +28,7 @@ use end::{ALL, End, NOTHING};
 use json::Line;
 use options::{Asked, Target, What, Wish};
 use schema::{
-    Items, JobSpec, OsText, RestoreTarget,
+    Class, Items, JobSpec, OsText, RestoreTarget,
     job::{FindSpec, Origin},
     restore::RestoreSpec,
 };
@@ -48,14 +48,11 @@ pub async fn run(asked: &Asked) -> u8 {
     };
     let told = match asked.json {
         false => Ok(()),
-        true => {
-            let line = Line::of("end").text("outcome", end.outcome());
-            let line = match end.class {
-                Some(class) => line.text("class", class.as_str()),
-                None => line,
-            };
-            line.text("message", &end.message).print()
-        }
+        true => Line::of("end")
+            .text("outcome", end.outcome())
+            .said("class", end.class.map_or("", Class::as_str))
+            .said("message", &end.message)
+            .print(),
     };
     let (end, is_told) = match told {
         Ok(()) => (end, asked.json),

@@ -26,6 +26,8 @@ pub struct Rights {
     pub restore_targets: Vec<String>,
     /// The key `restore_in_place` of the policy file.
     pub restore_in_place: bool,
+    /// The key `other_hosts` of the policy file.
+    pub other_hosts: bool,
     /// `admin_slot = false`.
     pub no_admin_slot: bool,
 }
@@ -82,6 +84,7 @@ impl Rights {
             ("restore_base", self.restore_base.as_deref().map(quoted)),
             ("restore_targets", list(&self.restore_targets)),
             ("restore_in_place", self.restore_in_place.then(|| "true".to_owned())),
+            ("other_hosts", self.other_hosts.then(|| "true".to_owned())),
             ("admin_slot", self.no_admin_slot.then(|| "false".to_owned())),
         ];
         let mut text = String::with_capacity(TEMPLATE.len() + 512);
@@ -209,6 +212,7 @@ mod tests {
             restore_base: Some("/srv/back".into()),
             restore_targets: vec!["/srv/there".into()],
             restore_in_place: true,
+            other_hosts: true,
             no_admin_slot: true,
         }
     }
@@ -228,6 +232,7 @@ mod tests {
             restore_base: "/srv/back".into(),
             restore_targets: vec!["/srv/there".into()],
             restore_in_place: true,
+            other_hosts: true,
             allows_admin_slot: false,
             ..read("")
         };

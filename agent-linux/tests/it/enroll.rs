@@ -135,6 +135,7 @@ fn the_rights_of_the_command_line_become_the_policy_file_and_one_that_is_there_s
         "--allow-restore-to",
         "/srv/back",
         "--allow-restore-in-place",
+        "--allow-other-hosts",
         "--no-admin-slot",
     ];
     let said = enrol_with(&broker, &mut server, &state, &rights);

@@ -583,7 +583,7 @@ fn merge_env(
             return Err(invalid(format!("{name:?} is not the name of a variable")));
         }
         if name.starts_with("RESTIC_PASSWORD") || name.starts_with("RESTIC_REPOSITORY") {
-            return Err(invalid(format!("{name} is set from the fields above")));
+            return Err(invalid(format!("the variable {name} is set from the fields above")));
         }
         if !is_env_allowed(name) {
             return Err(invalid(format!(
@@ -595,7 +595,7 @@ fn merge_env(
             None => stored
                 .get(name)
                 .cloned()
-                .ok_or_else(|| invalid(format!("{name} has no stored value to keep")))?,
+                .ok_or_else(|| invalid(format!("the variable {name} has no stored value to keep")))?,
         };
         if value.expose().len() > MAX_VALUE_BYTES || value.expose().contains(['\0', '\n', '\r']) {
             return Err(invalid(format!("the value of {name} must be one line of at most 4096 bytes")));

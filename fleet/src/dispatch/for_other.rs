@@ -41,6 +41,12 @@ pub(crate) fn setback(reads: &impl Reads, runner: HostId) -> Result<Option<Runne
     })
 }
 
+/// Why a host can do nothing for another one now.
+pub(crate) fn runner_setback(reads: &impl Reads, runner: &Host) -> Result<Option<RunnerSetback>, StoreError> {
+    let is_able = || runner.facts.as_ref().and_then(|facts| facts.abilities).is_some_and(|it| it.for_others);
+    Ok(setback(reads, runner.id)?.or_else(|| (!is_able()).then_some(RunnerSetback::AgentTooOld)))
+}
+
 /// Whether what is known of the source lets another host do this.
 pub(super) fn check(
     (facts, reads): (&Facts, &impl Reads),

@@ -83,12 +83,18 @@ fn check(
 ) -> Result<Passed, Refused> {
     let host = hosts::find(reads, id)?;
     let source = for_other::source_of(reads, id, request)?;
-    match (for_other::setback(reads, id)?, &source) {
-        (None, _) => {}
-        (Some(why), Some(_)) => return Err(Refused::RunnerUnfit { runner: host.name, why }),
-        (Some(RunnerSetback::NotEnrolled), None) => return Err(Refused::HostNotEnrolled),
-        (Some(RunnerSetback::WireUnsupported), None) => return Err(Refused::WireUnsupported),
-        (Some(RunnerSetback::Offline), None) => return Err(Refused::HostOffline),
+    if source.is_some()
+        && let Some(why) = for_other::runner_setback(reads, &host)?
+    {
+        return Err(Refused::RunnerUnfit { runner: host.name, why });
+    }
+    match for_other::setback(reads, id)? {
+        None => {}
+        Some(RunnerSetback::NotEnrolled) => return Err(Refused::HostNotEnrolled),
+        Some(RunnerSetback::WireUnsupported | RunnerSetback::AgentTooOld) => {
+            return Err(Refused::WireUnsupported);
+        }
+        Some(RunnerSetback::Offline) => return Err(Refused::HostOffline),
     }
     if host.backups_held.is_some()
         && matches!(request, JobRequest::Backup { .. } | JobRequest::Forget | JobRequest::Prune)

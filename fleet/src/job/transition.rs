@@ -4,7 +4,7 @@
 //! comes after all; nothing else leaves an end.
 
 use super::figures;
-use crate::record::{Job, JobState};
+use crate::record::{AgentGone, Job, JobState};
 use schema::report::Finished;
 use schema::{Class, HeldPhase, Refusal, Timestamp};
 
@@ -56,7 +56,7 @@ pub(crate) fn refused(job: &mut Job, reason: Refusal, detail: &str, at: Timestam
         Refusal::Unsupported => "the agent can't do this kind of job; update it",
         Refusal::NoCredentials => "the agent has no credentials for the repository; set them again",
         Refusal::StateFolder => "the agent can't write its state folder; look at its disk",
-        Refusal::Busy => "the host has another download or a prune; try again when that has ended",
+        Refusal::Busy => "the host does what no download runs beside; try again when that has ended",
     };
     job.state = JobState::Failed;
     job.presumed = false;
@@ -90,6 +90,7 @@ pub(crate) fn finished(job: &mut Job, finished: &Finished<'_>, now: Timestamp) -
     });
     job.state = JobState::from(finished.outcome);
     job.presumed = false;
+    job.agent_gone = None;
     job.class = finished.class;
     job.exit_code = finished.exit_code;
     job.started_at = started_at.or(job.started_at);
@@ -103,6 +104,19 @@ pub(crate) fn finished(job: &mut Job, finished: &Finished<'_>, now: Timestamp) -
 /// Nobody knows what became of it.
 pub(crate) fn lost(job: &mut Job, at: Timestamp, words: &str) -> bool {
     presume(job, JobState::Lost, at, words)
+}
+
+/// The agent that had it is the host's no more.
+pub(crate) fn left_behind(job: &mut Job, at: Timestamp, gone: AgentGone) -> bool {
+    let words = match gone {
+        AgentGone::Reenrolled => "the host was enrolled anew",
+        AgentGone::Replaced => "another machine took the host's place",
+    };
+    let is_changed = lost(job, at, words);
+    if is_changed {
+        job.agent_gone = Some(gone);
+    }
+    is_changed
 }
 
 /// It will not run, by the server's own judgement.
@@ -129,6 +143,7 @@ pub(crate) fn held(job: &mut Job, phase: HeldPhase) -> bool {
         HeldPhase::Finished => return false,
     };
     job.presumed = false;
+    job.agent_gone = None;
     job.late = true;
     job.finished_at = None;
     job.message.clear();

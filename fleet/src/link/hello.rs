@@ -239,6 +239,7 @@ fn mark_online(
             installation: hello.installation,
             boot_id: hello.boot_id,
             state_free_bytes: hello.state_free_bytes,
+            abilities: Some(hello.abilities.into()),
         });
         op.tx.put(&HOSTS, &host, record)?;
     }

@@ -1,5 +1,5 @@
 use super::Actor;
-use schema::{Epoch, HostId, InstallationId, Timestamp, TokenId};
+use schema::{Abilities, Epoch, HostId, InstallationId, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
 
 /// One machine with an agent (or waiting for one).
@@ -37,6 +37,14 @@ pub struct BackupsHeld {
     pub former_hostname: String,
 }
 
+impl BackupsHeld {
+    /// Says which hold it is: another machine's is another one.
+    #[must_use]
+    pub fn mark(&self) -> String {
+        self.since.0.to_string()
+    }
+}
+
 /// What an agent says of itself at enrolment and at each hello.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostFacts {
@@ -58,6 +66,30 @@ pub struct HostFacts {
     pub boot_id: [u8; 16],
     /// Space left for the agent's state, in bytes.
     pub state_free_bytes: u64,
+    /// What the agent can do and its machine's policy allowed; `None` = not known yet, at enrolment.
+    pub abilities: Option<AgentAbilities>,
+}
+
+/// What an agent can do, and what the policy of its machine allowed when it said so. The policy is read again before each
+/// job, so of that this is only what was so last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentAbilities {
+    /// The agent can do something for another host.
+    pub for_others: bool,
+    /// The policy lets it (`other_hosts`).
+    pub others_allowed: bool,
+    /// The policy lets files be restored over what is there (`restore_in_place`).
+    pub in_place_allowed: bool,
+}
+
+impl From<Abilities> for AgentAbilities {
+    fn from(said: Abilities) -> Self {
+        Self {
+            for_others: said.have(Abilities::FOR_OTHERS),
+            others_allowed: said.have(Abilities::OTHERS_ALLOWED),
+            in_place_allowed: said.have(Abilities::IN_PLACE_ALLOWED),
+        }
+    }
 }
 
 /// Whether a host is connected.

@@ -55,6 +55,31 @@ pub struct Job {
     pub cancel_asked_by: Option<Actor>,
     /// The due time for which the agent began this backup by itself; `None` = the server dispatched the job.
     pub made_for: Option<Occurrence>,
+    /// Why no agent could say what became of it; `None` = one has said so, or has lost it.
+    pub agent_gone: Option<AgentGone>,
+}
+
+/// What took the agent away that had an open job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AgentGone {
+    /// The host was enrolled anew, with the state folder that it had.
+    Reenrolled,
+    /// Another machine took the host's place, or the same one with another state folder.
+    Replaced,
+}
+
+impl AgentGone {
+    /// All variants.
+    pub const ALL: [Self; 2] = [Self::Reenrolled, Self::Replaced];
+
+    /// The stable word that the API uses for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reenrolled => "reenrolled",
+            Self::Replaced => "replaced",
+        }
+    }
 }
 
 /// A due time of a schedule.
@@ -100,6 +125,7 @@ impl Job {
             late: false,
             cancel_asked_by: None,
             made_for: None,
+            agent_gone: None,
         }
     }
 

@@ -39,13 +39,13 @@ pub use folder::{EntryCursor, EntryRow, Folder, FolderPlace};
 pub(crate) use folder::{EntryPage, FolderSeen};
 pub use group::{Group, Origin, Retention};
 pub use host::{
-    Acked, BackupsHeld, EnrollToken, Host, HostFacts, Machine, Presence, Quarantine, TokenMachine, Twin,
-    WireProblem,
+    Acked, AgentAbilities, BackupsHeld, EnrollToken, Host, HostFacts, Machine, Presence, Quarantine,
+    TokenMachine, Twin, WireProblem,
 };
 pub(crate) use host::{TOKEN_LIVES_MS, TokenRow};
 pub use job::{
-    BackupFigures, EndedBy, ForgetFigures, Job, JobFigures, JobProgress, JobState, JobWhat, LogChunk,
-    LogText, Occurrence, ProbeFigures, SourceFinding,
+    AgentGone, BackupFigures, EndedBy, ForgetFigures, Job, JobFigures, JobProgress, JobState, JobWhat,
+    LogChunk, LogText, Occurrence, ProbeFigures, SourceFinding,
 };
 pub(crate) use kit::InKit;
 pub(crate) use last_run::LastRuns;

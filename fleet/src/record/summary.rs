@@ -1,4 +1,4 @@
-use super::{Acked, GroupProof, Hold, Job, JobState, RestoreRate};
+use super::{Acked, AgentGone, GroupProof, Hold, Job, JobState, RestoreRate};
 use schema::{Class, JobId, Refusal, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +73,8 @@ pub struct Ended {
     pub class: Option<Class>,
     /// Why the agent refused it; `None` = it was not refused.
     pub refusal: Option<Refusal>,
+    /// What took its agent away; `None` = nothing did.
+    pub agent_gone: Option<AgentGone>,
     /// When it ended.
     pub at: Timestamp,
 }

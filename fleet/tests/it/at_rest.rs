@@ -112,6 +112,7 @@ async fn everything_is_there_after_a_restart_and_files_are_closed_to_others() {
         taken,
         repo_revision: SlotRevision(1),
         ahead_ms: 0,
+        abilities: schema::Abilities::FOR_OTHERS,
     };
     assert!(fleet.login_host(host, &agent.password).is_ok());
     assert_eq!(agent.job(done.id), done);

@@ -4,8 +4,10 @@ use crate::support::{Agent, Got, World, by, credentials, in_memory};
 use fleet::record::{
     AuditAction, AuditTarget, CredentialsInput, Job, JobState, JobWhat, RestorePlan, RestoreTarget, Secret,
 };
-use fleet::{AuditFilter, Fleet, JobFilter, JobRequest, Page, Refused};
-use schema::{Class, HeldJob, HeldPhase, HostId, JobKind, Outcome, Overwrite, Refusal, ReportBody};
+use fleet::{AuditFilter, Fleet, JobFilter, JobRequest, Page, Refused, RunnerSetback};
+use schema::{
+    Abilities, Class, HeldJob, HeldPhase, HostId, JobKind, Outcome, Overwrite, Refusal, ReportBody,
+};
 use schema::{Slot, Summary};
 
 fn plan(source: HostId) -> RestorePlan {
@@ -125,7 +127,7 @@ async fn what_keeps_a_host_from_doing_it_is_told_with_its_name_and_a_code() {
     runner.gone(runner.epoch).await;
     let refused = ask(&fleet, &runner, plan(source.host)).await.unwrap_err();
     assert_eq!(refused.code(), "runner_offline");
-    assert!(refused.to_string().starts_with("bench can't"), "{refused}");
+    assert!(refused.to_string().starts_with("the host bench can't"), "{refused}");
     let mut runner = runner;
     runner.hello(&[]).await;
     fleet.delete_credentials(source.host, Slot::Repo, by()).await.unwrap();
@@ -170,6 +172,25 @@ async fn an_agent_that_refuses_or_does_not_know_such_jobs_ends_them() {
     runner.report(ReportBody::NotUnderstood { seq }).await;
     let ended = runner.job(unknown.id);
     assert_eq!((ended.state, ended.refusal), (JobState::Failed, Some(Refusal::Unsupported)));
+}
+
+#[tokio::test]
+async fn an_agent_that_is_too_old_to_do_anything_for_others_is_not_asked() {
+    let (world, fleet) = in_memory();
+    let (source, mut runner) = two(&world, &fleet).await;
+    runner.abilities = Abilities::default();
+    runner.gone(runner.epoch).await;
+    runner.hello(&[]).await;
+    let why = RunnerSetback::AgentTooOld;
+    let refused = Err(Refused::RunnerUnfit { runner: "bench".to_owned(), why });
+    assert_eq!(ask(&fleet, &runner, plan(source.host)).await, refused);
+    assert_eq!(runner.take_all(), [], "no credentials went there");
+    // Its own jobs go on, and an agent that can is asked, whatever its policy was: that is read again before the job.
+    fleet.dispatch(runner.host, JobRequest::Snapshots, by()).await.unwrap();
+    runner.abilities = Abilities::FOR_OTHERS;
+    runner.gone(runner.epoch).await;
+    runner.hello(&[]).await;
+    ask(&fleet, &runner, plan(source.host)).await.unwrap();
 }
 
 #[tokio::test]

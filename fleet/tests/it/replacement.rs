@@ -3,7 +3,7 @@
 use crate::support::{
     Agent, DAY_MS, HOUR_MS, World, audited, backup, by, credentials, group, hourly, in_memory, jobs, waiting,
 };
-use fleet::record::{Group, Retention, TokenMachine};
+use fleet::record::{AgentGone, Group, JobState, Retention, TokenMachine};
 use fleet::{Fleet, JobRequest, Reason, Refused, Status};
 use proptest::prelude::*;
 use schema::{InstallationId, JobKind, Outcome, Slot};
@@ -83,7 +83,7 @@ async fn what_comes_due_on_a_machine_that_took_anothers_place_waits_until_a_pers
     fleet.dispatch(new.host, JobRequest::Snapshots, by()).await.unwrap();
     fleet.dispatch(new.host, JobRequest::Check { subset_pct: None }, by()).await.unwrap();
 
-    let started = fleet.start_backups(new.host, by()).await.unwrap();
+    let started = fleet.start_backups(new.host, None, by()).await.unwrap();
     assert_eq!(started.backups_held, None);
     assert_eq!((open_kinds(&new), new.planned()), (vec![JobKind::Backup], (false, 1)), "at once");
     new.run_what_waits(Outcome::Succeeded).await;
@@ -97,8 +97,25 @@ async fn what_comes_due_on_a_machine_that_took_anothers_place_waits_until_a_pers
     assert!(token.contains("for a machine that takes its place"), "{token}");
     let started = audited(&fleet, "host.backups_started").remove(0);
     assert_eq!(started.actor.name(), "ada");
-    fleet.start_backups(new.host, by()).await.unwrap();
+    fleet.start_backups(new.host, None, by()).await.unwrap();
     assert_eq!(audited(&fleet, "host.backups_started").len(), 1, "nothing to start is nothing done");
+}
+
+#[tokio::test]
+async fn backups_of_the_machine_that_was_meant_are_started_and_not_of_one_that_came_after_it() {
+    let (world, fleet) = in_memory();
+    let old = backed_up(&world, &fleet).await;
+    let held = |host| fleet.read().unwrap().host(host).unwrap().unwrap().backups_held.unwrap();
+    let second = enrolled(&old, TokenMachine::Replacement, OTHER).await;
+    let mark = held(second.host).mark();
+    world.pass(HOUR_MS);
+    let third = enrolled(&second, TokenMachine::Replacement, InstallationId([0x33; 16])).await;
+    let now = held(third.host);
+    let refused = fleet.start_backups(third.host, Some(mark), by()).await;
+    assert_eq!(refused, Err(Refused::HoldChanged { hostname: now.hostname.clone() }));
+    assert_eq!(held(third.host), now, "nothing was started");
+    let started = fleet.start_backups(third.host, Some(now.mark()), by()).await.unwrap();
+    assert_eq!(started.backups_held, None);
 }
 
 #[tokio::test]
@@ -108,11 +125,15 @@ async fn a_backup_that_ran_when_another_machine_took_the_place_is_not_tried_agai
     world.pass(HOUR_MS);
     fleet.tick().await;
     assert_eq!(open_kinds(&old), [JobKind::Backup]);
+    let ran = jobs(&fleet, old.host).remove(0).id;
     let new = enrolled(&old, TokenMachine::Replacement, OTHER).await;
+    let lost = new.job(ran);
+    assert_eq!((lost.state, lost.agent_gone), (JobState::Lost, Some(AgentGone::Replaced)));
+    assert_eq!(lost.message, "another machine took the host's place");
     world.pass(HOUR_MS / 2);
     fleet.tick().await;
     assert_eq!((open_kinds(&new), waiting(&fleet).len()), (vec![], 1));
-    fleet.start_backups(new.host, by()).await.unwrap();
+    fleet.start_backups(new.host, None, by()).await.unwrap();
     assert_eq!(open_kinds(&new), [JobKind::Backup]);
 }
 
@@ -196,7 +217,7 @@ async fn take(agent: &mut Agent, step: &Step) {
             other.0[0] ^= u8::from(!is_same);
             *agent = enrolled(agent, machine, other).await;
         }
-        Step::Start => drop(fleet.start_backups(host, by()).await.unwrap()),
+        Step::Start => drop(fleet.start_backups(host, None, by()).await.unwrap()),
         Step::Ask(what) => {
             let what = [
                 backup("etc"),
@@ -240,7 +261,7 @@ proptest! {
                 }
             }
             // Once a person says so, what waits runs.
-            fleet.start_backups(agent.host, by()).await.unwrap();
+            fleet.start_backups(agent.host, None, by()).await.unwrap();
             agent.hello(&[]).await;
             world.pass(DAY_MS);
             fleet.tick().await;

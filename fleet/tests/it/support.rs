@@ -5,9 +5,10 @@ use fleet::{By, Driver, Fleet, Handled, JobFilter, JobRequest, Page, Settings};
 use schema::enroll::MAX_TOKEN_CHARS;
 use schema::envelope::{self, Key, Sealed};
 use schema::{
-    Command, CommandBody, CommandSeq, EnrollRequest, EnrollResponse, Epoch, HeldJob, Hello, HostId,
-    HostTopic, InstallationId, Items, JobId, Live, Outcome, PlanRevision, Presence, RepoStats, Report,
-    ReportBody, ReportSeq, SlotRevision, Stream, Summary, Timestamp, ToAgent, Token, Topic, report::Finished,
+    Abilities, Command, CommandBody, CommandSeq, EnrollRequest, EnrollResponse, Epoch, HeldJob, Hello,
+    HostId, HostTopic, InstallationId, Items, JobId, Live, Outcome, PlanRevision, Presence, RepoStats,
+    Report, ReportBody, ReportSeq, SlotRevision, Stream, Summary, Timestamp, ToAgent, Token, Topic,
+    report::Finished,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -146,6 +147,7 @@ pub(crate) struct Agent {
     pub(crate) repo_revision: SlotRevision,
     /// How far its clock is ahead of the server's.
     pub(crate) ahead_ms: i64,
+    pub(crate) abilities: Abilities,
 }
 
 /// A group of a forget: its name, the snapshots that lack something, and with whose else belong to it.
@@ -241,6 +243,7 @@ impl Agent {
             taken: CommandSeq::ZERO,
             repo_revision: SlotRevision::ZERO,
             ahead_ms: 0,
+            abilities: Abilities::FOR_OTHERS,
         }
     }
 
@@ -322,6 +325,7 @@ impl Agent {
             repo_revision: self.repo_revision,
             state_free_bytes: 1 << 30,
             at: self.clock(),
+            abilities: self.abilities,
         };
         self.seal(HostTopic::Presence, &Presence::Hello(hello))
     }

@@ -2,11 +2,12 @@
 //! shrinking of the bytes shrinks the message.
 
 use schema::{
-    Bulk, BulkBody, Class, Command, CommandBody, CommandSeq, ConfigUpdate, Credentials, EnrollRefusal,
-    EnrollRequest, EnrollResponse, Epoch, HeldJob, HeldPhase, Hello, HostId, InstallationId, Items, JobId,
-    JobKind, JobSpec, Keep, Live, LogLine, LogStream, OsText, Outcome, Over, Plan, PlanRevision, Presence,
-    Progress, Refusal, RepoId, RepoStats, Report, ReportBody, ReportSeq, Run, ServerClock, Slot,
-    SlotRevision, SourceReason, StatsRevision, Stream, Summary, Timestamp, ToAgent, TokenId,
+    Abilities, Bulk, BulkBody, Class, Command, CommandBody, CommandSeq, ConfigUpdate, Credentials,
+    EnrollRefusal, EnrollRequest, EnrollResponse, Epoch, HeldJob, HeldPhase, Hello, HostId, InstallationId,
+    Items, JobId, JobKind, JobSpec, Keep, Live, LogLine, LogStream, OsText, Outcome, Over, Plan,
+    PlanRevision, Presence, Progress, Refusal, RepoId, RepoStats, Report, ReportBody, ReportSeq, Run,
+    ServerClock, Slot, SlotRevision, SourceReason, StatsRevision, Stream, Summary, Timestamp, ToAgent,
+    TokenId,
     drill::{DrillCuts, DrillFault, DrillFinding, DrillSummary},
     job::{
         BackupSpec, BackupSummary, DiffTotals, DrillSpec, FindSpec, ForgetGroup, ForgetResult, Origin,
@@ -414,10 +415,11 @@ draw!(
     }
 );
 
+draw!(struct Abilities { 0 });
 draw!(enum Presence<'static> { Hello { 0 }, Gone { epoch, clean } });
 draw!(struct Hello<'static> {
     epoch, stream, boot_id, installation, agent_version, restic_version, os, arch, hostname, jobs, taken,
-    first_unacked, last_report, plan_revision, repo_revision, state_free_bytes, at
+    first_unacked, last_report, plan_revision, repo_revision, state_free_bytes, at, abilities
 });
 draw!(struct HeldJob { job, phase });
 draw!(

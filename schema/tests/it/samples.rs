@@ -2,10 +2,10 @@
 
 use crate::draw::{Variants, list_of};
 use schema::{
-    Bulk, BulkBody, Class, Command, CommandBody, CommandSeq, ConfigUpdate, Credentials, DecodeError,
-    EnrollRefusal, EnrollRequest, EnrollResponse, Epoch, HeldJob, HeldPhase, Hello, HostId, InstallationId,
-    Items, JobId, JobKind, JobSpec, Keep, Live, LogLine, LogStream, OsText, Outcome, Over, Plan,
-    PlanRevision, Presence, Progress, Refusal, RepoId, RepoStats, Report, ReportBody, ReportSeq, Run,
+    Abilities, Bulk, BulkBody, Class, Command, CommandBody, CommandSeq, ConfigUpdate, Credentials,
+    DecodeError, EnrollRefusal, EnrollRequest, EnrollResponse, Epoch, HeldJob, HeldPhase, Hello, HostId,
+    InstallationId, Items, JobId, JobKind, JobSpec, Keep, Live, LogLine, LogStream, OsText, Outcome, Over,
+    Plan, PlanRevision, Presence, Progress, Refusal, RepoId, RepoStats, Report, ReportBody, ReportSeq, Run,
     ServerClock, Slot, SlotRevision, SourceReason, StatsRevision, Stream, Summary, Timestamp, ToAgent,
     decode,
     drill::{DrillCuts, DrillFault, DrillFinding, DrillSummary},
@@ -617,6 +617,7 @@ fn from_agent(samples: &mut Vec<Sample>) {
         repo_revision: SlotRevision(3),
         state_free_bytes: 1 << 33,
         at: AT,
+        abilities: Abilities::FOR_OTHERS.and(Abilities::IN_PLACE_ALLOWED),
     };
     add!(samples, enum Presence "", Presence::Hello(hello));
     let fresh = Hello {
@@ -628,6 +629,7 @@ fn from_agent(samples: &mut Vec<Sample>) {
         last_report: ReportSeq::ZERO,
         plan_revision: PlanRevision::ZERO,
         repo_revision: SlotRevision::ZERO,
+        abilities: Abilities(u32::MAX),
         ..hello
     };
     add!(samples, enum Presence "of a new agent", Presence::Hello(fresh));

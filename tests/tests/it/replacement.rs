@@ -223,7 +223,7 @@ fn by_the_pages_a_machine_is_replaced_its_files_come_back_and_its_backups_start_
 
         browser.open(&page);
         browser.click(&browser.find("#held a[href$='/start-backups']"));
-        let question = if scripts { "dialog[open] form" } else { "form[action$='/start-backups']" };
+        let question = if scripts { "dialog[open] form" } else { "form[action*='/start-backups?']" };
         browser.click(&browser.find(&format!("{question} button[type=submit]")));
         wait::until("the backups to be started", SOON, || {
             let seen = scene.api().host(&host);

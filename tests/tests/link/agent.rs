@@ -579,6 +579,7 @@ impl Agent {
             repo_revision: saved.slot(Slot::Repo).revision,
             state_free_bytes: 1 << 30,
             at: self.now.wall,
+            abilities: schema::Abilities::FOR_OTHERS.and(schema::Abilities::OTHERS_ALLOWED),
         };
         let message = encoded(&Presence::Hello(hello));
         self.publish_encoded(HostTopic::Presence, &message);

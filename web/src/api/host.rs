@@ -1,6 +1,6 @@
 //! Hosts and their enrolment.
 
-use super::dto::{AckIn, EnrollTokenIn, HostCreated, HostIn, HostOut, HostPatch, UsageOut};
+use super::dto::{AckIn, EnrollTokenIn, HostCreated, HostIn, HostOut, HostPatch, StartBackupsIn, UsageOut};
 use super::list::List;
 use crate::app::Ctx;
 use crate::form::{Input, MaybeInput};
@@ -86,9 +86,13 @@ pub(crate) async fn new_token(
 }
 
 /// `POST /api/hosts/{host}/start-backups`.
-pub(crate) async fn start_backups(ctx: Ctx, Path(host): Path<String>) -> Result<Json<HostOut>, Problem> {
+pub(crate) async fn start_backups(
+    ctx: Ctx,
+    Path(host): Path<String>,
+    MaybeInput(body): MaybeInput<StartBackupsIn>,
+) -> Result<Json<HostOut>, Problem> {
     let host = ctx.find_host(&host).await?;
-    ctx.app.fleet.start_backups(host.id, ctx.by()).await?;
+    ctx.app.fleet.start_backups(host.id, body.mark, ctx.by()).await?;
     ctx.answer(move |_, state| row(state, host.id)).await
 }
 

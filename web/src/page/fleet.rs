@@ -11,6 +11,7 @@ use crate::problem::Problem;
 use crate::query::Query;
 use crate::template::View;
 use crate::words::{Badge, host_badge, reason, reason_of_several, status_state};
+use ::fleet::record::AgentGone;
 use ::fleet::{Ended, FleetCounts, HostFilter, HostRow, ProofStatus, Reason, Refused, Status};
 use axum::body::Body;
 use axum::extract::Path;
@@ -495,8 +496,9 @@ fn row(now: Timestamp, row: &HostRow) -> FleetRow {
 /// What hosts that need a person have in common.
 #[derive(PartialEq)]
 enum Common {
-    /// The last backup did not end well: the reason's word, and why the agent refused it. Of which group is the same.
-    End(Status, &'static str, Option<Refusal>),
+    /// The last backup did not end well: the reason's word, why the agent refused it, and what took the agent away. Of
+    /// which group is the same.
+    End(Status, &'static str, Option<Refusal>, Option<AgentGone>),
     /// Anything else, whenever it began.
     Reason(Status, Reason),
 }
@@ -504,7 +506,7 @@ enum Common {
 impl Common {
     fn of(row: &HostRow) -> Self {
         match end_of(row) {
-            Some((from, _)) => Self::End(row.status, row.reason.code(), from.refusal),
+            Some((from, _)) => Self::End(row.status, row.reason.code(), from.refusal, from.agent_gone),
             None => Self::Reason(row.status, row.reason.timeless()),
         }
     }
@@ -597,7 +599,7 @@ const fn heading(status: Status, reason: &Reason) -> Option<&'static str> {
 /// The backup that a state comes from, where there is something to explain.
 fn end_of(row: &HostRow) -> Option<(Ended, Explanation)> {
     let from = row.from?;
-    Some((from, Explanation::of_end(JobKind::Backup, from.state, from.refusal, from.class)?))
+    Some((from, Explanation::of_end(JobKind::Backup, from.state, from.refusal, from.class, from.agent_gone)?))
 }
 
 /// The cause of a host that needs a person, and the one safe step.

@@ -215,6 +215,7 @@ pub(crate) fn sample_job(s: &crate::sample::Sample, state: JobState) -> Job {
         cancel_asked_at: None,
         command_seq: schema::CommandSeq(1),
         presumed: false,
+        agent_gone: None,
         exit_code: Some(1),
         message: s.text("Fatal: wrong password"),
         late: false,
@@ -653,7 +654,11 @@ pub(crate) fn facts(now: Timestamp, job: &Job, last_good: Option<&Job>, restic: 
 /// The question before a job is ended.
 pub(crate) fn cancel(job: &Job, host_name: &str) -> ConfirmView {
     let title = job_title(&job.what);
-    let what = title.to_lowercase();
+    // Only its first word is no name.
+    let mut what = title.clone();
+    if let Some(first) = what.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
     let body = match &job.what {
         JobWhat::Backup { .. } => "No snapshot is made. What was sent already is used again by the next run.",
         JobWhat::Prune => "restic stops safely; the next prune frees the rest.",
@@ -675,10 +680,11 @@ pub(crate) fn cancel(job: &Job, host_name: &str) -> ConfirmView {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sample::Sample;
 
     #[test]
     fn a_restore_shows_what_it_has_fetched_also_before_anything_is_written() {
-        let s = crate::sample::Sample::Example;
+        let s = Sample::Example;
         let what = JobWhat::Drill(fleet::record::DrillPlan {
             group: "media".to_owned(),
             seed: 1,
@@ -699,5 +705,14 @@ mod tests {
         assert_eq!(figures(fetching.clone())[3], "Rate: – ");
         let writing = JobProgress { bytes_done: 8 << 20, ..fetching };
         assert_eq!(figures(writing)[1], "Written: 8.00 MiB of 24.0 MiB");
+    }
+
+    #[test]
+    fn a_name_in_the_question_before_a_job_is_cancelled_stays_as_it_is() {
+        let what = JobWhat::Backup { group: "Media".to_owned() };
+        let job = Job { what, ..sample_job(&Sample::Example, JobState::Running) };
+        let question = cancel(&job, "Attic");
+        assert_eq!(question.title, "Cancel the backup of Media on Attic?");
+        assert_eq!(question.button, "Cancel the backup of Media");
     }
 }

@@ -9,7 +9,7 @@ use crate::template::View;
 use axum::body::Body;
 use axum::http::Response;
 use fleet::{HostFilter, HostRow};
-use schema::{HostId, Timestamp};
+use schema::{Epoch, HostId, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -88,6 +88,7 @@ pub(crate) async fn show(ctx: Ctx) -> Result<Response<Body>, Problem> {
 fn row(hosts: &[HostRow], now: Timestamp, refused: &RefusedConnection) -> RefusedRow {
     let host = host_of(hosts, refused);
     let sentence = refused.reason.words();
+    let is_former = host.as_ref().is_some_and(|row| is_former(row, refused));
     let link = host.as_ref().map(|row| format!("/hosts/{}", row.host.id));
     RefusedRow {
         from: refused.origin.clone(),
@@ -97,13 +98,26 @@ fn row(hosts: &[HostRow], now: Timestamp, refused: &RefusedConnection) -> Refuse
         },
         reason: crate::problem::sentence(sentence),
         code: refused.reason.code(),
-        advice: refused.reason.advice(),
-        action: action(refused.reason, link.as_deref()),
+        advice: if is_former { FORMER_ADVICE } else { refused.reason.advice() },
+        action: action(refused.reason, link.as_deref()).filter(|_| !is_former),
         tries: count(refused.tries),
         first: When::ago(now, before(now, refused.first_ms_ago)),
         last: When::ago(now, before(now, refused.last_ms_ago)),
         host: host.map(|row| row.host.name.clone()).zip(link),
     }
+}
+
+/// What to do about a machine that the host was before.
+const FORMER_ADVICE: &str = "Another machine is this host now, and this is the one before it, or a copy of that. Stop its \
+                             agent: alone it goes on backing up by the plan and with the credentials that it has. If you \
+                             can't, change the password of the storage.";
+
+/// Whether it is a machine that the host was before: another one is connected with the login of now, or was enrolled and
+/// has not connected yet, or has taken its place.
+fn is_former(row: &HostRow, refused: &RefusedConnection) -> bool {
+    let (host, presence) = (&row.host, &row.presence);
+    let is_new = host.enrolled_at.is_some() && presence.epoch == Epoch::ZERO;
+    refused.reason == NotLetIn::HostPassword && (presence.online || is_new || host.backups_held.is_some())
 }
 
 /// The one safe step.

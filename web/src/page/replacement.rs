@@ -5,11 +5,12 @@ use super::restore::group_href;
 use crate::app::Ctx;
 use crate::format::{When, day_of};
 use crate::problem::Problem;
+use crate::query::Query;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::Response;
 use fleet::record::BackupsHeld;
-use fleet::{FleetState, HostRow};
+use fleet::{FleetState, HostRow, Refused};
 use schema::version;
 use serde::Serialize;
 
@@ -54,8 +55,11 @@ impl HeldView {
     pub(crate) fn read(state: &FleetState, row: &HostRow) -> Result<Option<Self>, Problem> {
         let Some(held) = &row.host.backups_held else { return Ok(None) };
         let (id, now) = (row.host.id, row.now);
-        let restic = row.host.facts.as_ref().map_or("", |facts| facts.restic_version.as_str());
-        let in_place = !restic.is_empty() && !version::is_older(restic, RESTORES_IN_PLACE);
+        let in_place = row.host.facts.as_ref().is_some_and(|facts| {
+            let restic = facts.restic_version.as_str();
+            let is_allowed = facts.abilities.is_none_or(|it| it.in_place_allowed);
+            is_allowed && !restic.is_empty() && !version::is_older(restic, RESTORES_IN_PLACE)
+        });
         let mut restores = Vec::new();
         for group in state.groups(id)? {
             let good = state.last_good_backup(id, Some(&group.name))?.and_then(|job| job.finished_at);
@@ -103,7 +107,7 @@ fn question(row: &HostRow, held: &BackupsHeld) -> ConfirmView {
     ConfirmView {
         title: format!("Start the backups of {}?", row.host.name),
         body,
-        action: format!("/hosts/{id}/start-backups"),
+        action: format!("/hosts/{id}/start-backups?held={}", held.mark()),
         button: "Start backups".to_owned(),
         dismiss: "Not yet".to_owned(),
         back: format!("/hosts/{id}"),
@@ -114,7 +118,7 @@ fn question(row: &HostRow, held: &BackupsHeld) -> ConfirmView {
 pub(crate) async fn confirm(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
     ctx.read(move |ctx, state| {
         let id = ctx.host(state, &host)?.id;
-        let row = state.host_row(id).ok_or(fleet::Refused::HostNotFound)?;
+        let row = state.host_row(id).ok_or(Refused::HostNotFound)?;
         match &row.host.backups_held {
             Some(held) => ctx.page(&question(&row, held)),
             None => Ok(ctx.go(&format!("/hosts/{id}"))),
@@ -123,9 +127,25 @@ pub(crate) async fn confirm(ctx: Ctx, Path(host): Path<String>) -> Result<Respon
     .await
 }
 
-/// `POST /hosts/{host}/start-backups`.
-pub(crate) async fn start(ctx: Ctx, Path(host): Path<String>) -> Result<Response<Body>, Problem> {
-    let host = ctx.find_host(&host).await?;
-    ctx.app.fleet.start_backups(host.id, ctx.by()).await?;
-    Ok(ctx.go(&format!("/hosts/{}", host.id)))
+/// `POST /hosts/{host}/start-backups`: of the machine that the page was about, else the question is asked again.
+pub(crate) async fn start(
+    ctx: Ctx,
+    Path(host): Path<String>,
+    query: Query,
+) -> Result<Response<Body>, Problem> {
+    let host = ctx.find_host(&host).await?.id;
+    let mark = query.get("held").unwrap_or_default().to_owned();
+    let problem: Problem = match ctx.app.fleet.start_backups(host, Some(mark), ctx.by()).await {
+        Ok(_) => return Ok(ctx.go(&format!("/hosts/{host}"))),
+        Err(refused @ Refused::HoldChanged { .. }) => refused.into(),
+        Err(refused) => return Err(refused.into()),
+    };
+    ctx.answer(move |ctx, state| {
+        let row = state.host_row(host).ok_or(Refused::HostNotFound)?;
+        let Some(held) = &row.host.backups_held else { return Err(problem) };
+        let mut view = question(&row, held);
+        view.body.insert(0, problem.message);
+        ctx.page_with(problem.status, &view)
+    })
+    .await
 }

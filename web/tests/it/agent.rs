@@ -8,9 +8,9 @@ use schema::report::{ChangeKind, Hit};
 use schema::report::{Entry, EntryKind, Finished};
 use schema::stats::{Lock, LockSeen, Size, SizeSource, SnapshotCount};
 use schema::{
-    CommandSeq, EnrollRequest, EnrollResponse, Epoch, Hello, HostId, HostTopic, InstallationId, Items, JobId,
-    Live, LogLine, LogStream, Outcome, PlanRevision, Presence, Progress, RepoId, RepoStats, Report,
-    ReportBody, ReportSeq, Sealed, SlotRevision, StatsRevision, Stream, Summary, Token, Topic,
+    Abilities, CommandSeq, EnrollRequest, EnrollResponse, Epoch, Hello, HostId, HostTopic, InstallationId,
+    Items, JobId, Live, LogLine, LogStream, Outcome, PlanRevision, Presence, Progress, RepoId, RepoStats,
+    Report, ReportBody, ReportSeq, Sealed, SlotRevision, StatsRevision, Stream, Summary, Token, Topic,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -21,6 +21,8 @@ pub(crate) struct TestAgent {
     key_id: u8,
     reports: ReportSeq,
     revision: StatsRevision,
+    /// What it says of itself at each hello.
+    pub(crate) abilities: Abilities,
 }
 
 fn sealed<T: Serialize>(key: &Key, key_id: u8, topic: Topic, message: &T) -> Vec<u8> {
@@ -70,6 +72,7 @@ impl TestAgent {
             key_id,
             reports: ReportSeq::ZERO,
             revision: StatsRevision::ZERO,
+            abilities: Abilities::FOR_OTHERS.and(Abilities::OTHERS_ALLOWED).and(Abilities::IN_PLACE_ALLOWED),
         }
     }
 
@@ -109,6 +112,7 @@ impl TestAgent {
             repo_revision: SlotRevision(0),
             state_free_bytes: 3 << 30,
             at: world.now(),
+            abilities: self.abilities,
         };
         let payload = self.seal(HostTopic::Presence, &Presence::Hello(hello));
         world.fleet.handle_presence(self.host, &payload, "10.20.7.31").await.unwrap();

@@ -295,14 +295,15 @@ async fn the_rights_that_are_ticked_become_options_of_the_enrolment_line() {
         "restore_base",
         "restore_targets",
         "restore_in_place",
+        "other_hosts",
         "no_admin_slot",
     ] {
         assert!(form.contains(&format!("name=\"{name}\"")), "{name}: {form}");
     }
     let rights = "source_roots=%2Fsrv%0D%0A%2Fhome%2Fthe+photos&repositories=rest%3Ahttps%3A%2F%2Fnas%2F*&restore_base=&\
-        restore_targets=%2Fsrv%2Fback&restore_in_place=on&no_admin_slot=on";
+        restore_targets=%2Fsrv%2Fback&restore_in_place=on&other_hosts=on&no_admin_slot=on";
     let options = "holdfast-agent enroll --allow-source-root /srv --allow-source-root &#39;/home/the photos&#39; \
-        --allow-repository &#39;rest:https://nas/*&#39; --allow-restore-to /srv/back --allow-restore-in-place --no-admin-slot hf1.";
+        --allow-repository &#39;rest:https://nas/*&#39; --allow-restore-to /srv/back --allow-restore-in-place --allow-other-hosts --no-admin-slot hf1.";
     let made = client.post_form("/hosts", &format!("name=barn&{rights}")).await.expect(303);
     let page = made.header("location").to_owned();
     let shown = client.get(&page).await.expect(200).text;

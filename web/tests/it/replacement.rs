@@ -51,7 +51,11 @@ async fn the_api_says_that_backups_are_held_and_starts_them() {
     let host = client.get(&path).await.json();
     assert_eq!((&host["status"], &host["reason_code"]), (&json!("missed"), &json!("backups_held")), "{host}");
 
-    let host = client.send(Method::POST, &format!("{path}/start-backups"), None).await.expect(200).json();
+    let start = format!("{path}/start-backups");
+    let stale = client.post(&start, &json!({"mark": "1"})).await.expect(409);
+    assert_eq!(stale.code(), "hold_changed", "{}", stale.text);
+    let mark = &host["backups_held"]["mark"];
+    let host = client.post(&start, &json!({"mark": mark})).await.expect(200).json();
     assert_eq!(host["backups_held"], Value::Null, "{host}");
     let open = client.get("/api/jobs?kind=backup&limit=1").await.json();
     assert_eq!(
@@ -85,8 +89,19 @@ async fn the_hosts_page_offers_the_restore_first_and_starts_backups_by_a_plain_f
     assert!(pending.contains("when its backups are started"), "{pending}");
 
     let asked = client.get(&format!("{href}/start-backups")).await.expect(200).text;
-    assert!(asked.contains(&format!("action=\"{href}/start-backups\"")), "{asked}");
-    let answer = client.post_form(&format!("{href}/start-backups"), "").await.expect(303);
+    let action = action_of(&asked, &format!("{href}/start-backups?"));
+    assert!(page.contains(&format!("action=\"{action}\"")), "the dialog is the same: {page}");
+    // A page that is still open from before the machine was replaced once more starts nothing.
+    for stale in [format!("{href}/start-backups"), format!("{href}/start-backups?held=1")] {
+        let refused = client.post_form(&stale, "").await.expect(409).text;
+        let said = words(&refused);
+        assert!(
+            said.contains("Yet another machine has taken the host&#39;s place since, called harbour"),
+            "{said}"
+        );
+        assert_eq!(action_of(&refused, &format!("{href}/start-backups?")), action, "what holds now is asked");
+    }
+    let answer = client.post_form(&action, "").await.expect(303);
     assert_eq!(answer.header("location"), href);
     let said = words(&client.get(&href).await.expect(200).text);
     assert!(!said.contains("took the place"), "{said}");
@@ -153,4 +168,19 @@ async fn a_former_machine_that_still_connects_is_told_of_on_the_pages_of_a_host_
         let page = client.get(&format!("/hosts/{}", agent.host)).await.expect(200).text;
         assert_eq!(page.contains(said), is_told, "{page}");
     }
+    // It is stopped, not enrolled again: that would take the place of the machine that is the host now.
+    let list = |reason| {
+        world.refused.lock().unwrap().rows = vec![tried(reason, 60_000)];
+        client.get("/refused-connections")
+    };
+    let page = list(web::NotLetIn::HostPassword).await.expect(200).text;
+    assert!(page.contains("Stop its agent") && !page.contains("Enrol it again"), "{page}");
+    let page = list(web::NotLetIn::Untrusted).await.expect(200).text;
+    assert!(!page.contains("Stop its agent") && page.contains("Enrol it again"), "{page}");
+}
+
+/// Where the form of a page goes whose address begins so.
+fn action_of(page: &str, begins: &str) -> String {
+    let (_, rest) = page.split_once(&format!("action=\"{begins}")).unwrap_or_else(|| panic!("{page}"));
+    format!("{begins}{}", rest.split_once('"').unwrap().0)
 }

@@ -6,7 +6,7 @@ use crate::words::words;
 use crate::world::{Client, World};
 use fleet::record::Role;
 use schema::restore::{RestoreFailure, RestoreSummary};
-use schema::{Class, Items, JobId, Outcome, Summary};
+use schema::{Abilities, Class, Items, JobId, Outcome, Summary};
 use serde_json::{Value, json};
 
 const SNAPSHOT: &str = "4d02a9f1c0ffee004d02a9f1c0ffee004d02a9f1c0ffee004d02a9f1c0ffee00";
@@ -93,6 +93,32 @@ async fn it_opens_at_what_was_backed_up_and_walks_on_by_plain_forms() {
     let ticked = format!("snapshot={SNAPSHOT}&path=%2Fsrv%2Flogbook%2F2026&path=%2Fx%2Fy&more=nonsense");
     let count = client.post_form(&format!("{href}?part=restore-picked"), &ticked).await.expect(200).text;
     assert!(count.contains("<b>2 picked</b>: 1 folder, 1 other path") && !count.contains("<html"), "{count}");
+}
+
+#[tokio::test]
+async fn a_month_shows_the_days_that_have_snapshots_and_another_month_keeps_what_was_ticked() {
+    let world = World::new();
+    let mut client = world.admin().await;
+    let agent = listed(&world, &client).await;
+    let href = format!("/hosts/{}/restore", agent.host);
+    let page = client.get(&href).await.expect(200).text;
+    let day = |page: &str| {
+        let (_, rest) = page.split_once("<table class=\"calendar\">").unwrap_or_else(|| panic!("{page}"));
+        rest.split_once("aria-current=\"date\"")
+            .map(|(before, _)| before.rsplit_once('<').unwrap().1.to_owned())
+    };
+    let current = day(&page).unwrap();
+    assert!(current.contains(&format!("name=\"use\" value=\"{SNAPSHOT}\"")), "{current}");
+    let ticked = format!("snapshot={SNAPSHOT}&path=%2Fsrv%2Flogbook%2F2026&month=1999-12");
+    let there = client.post_form(&href, &ticked).await.expect(303);
+    let there = there.header("location");
+    assert!(
+        there.ends_with("&month=1999-12#month") && there.contains("path=%2Fsrv%2Flogbook%2F2026"),
+        "{there}"
+    );
+    let page = client.get(there).await.expect(200).text;
+    assert!(page.contains("December 1999") && day(&page).is_none(), "{page}");
+    assert!(page.contains("No earlier month has snapshots") && page.contains("<b>1 picked</b>"), "{page}");
 }
 
 #[tokio::test]
@@ -244,7 +270,24 @@ async fn another_host_restores_what_one_that_is_gone_has_saved_and_both_pages_sh
     ] {
         assert!(page.contains(wanted), "{wanted}: {page}");
     }
+    // What its agent said of itself is told before anything is asked of it.
+    for (epoch, abilities, wanted) in [
+        (2, Abilities::FOR_OTHERS, ">bench, its policy did not allow it when it connected last</option>"),
+        (3, Abilities::default(), "disabled>bench, can’t: its agent is too old for that; update it</option>"),
+    ] {
+        bench.abilities = abilities;
+        bench.hello(&world, epoch).await;
+        let page = client.get(&second).await.expect(200).text;
+        assert!(page.contains(wanted), "{wanted}: {page}");
+    }
+    let too_old =
+        client.post(&format!("/api{href}"), &json!({"snapshot": SNAPSHOT, "runner": "bench"})).await;
+    assert_eq!(too_old.expect(409).code(), "runner_agent_too_old");
+    bench.abilities = Abilities::FOR_OTHERS.and(Abilities::OTHERS_ALLOWED);
+    bench.hello(&world, 4).await;
     let by_bench = format!("runner={runner}");
+    let over = client.get(&format!("{second}&{by_bench}")).await.expect(200).text;
+    assert!(over.contains("restore_in_place = true in its policy file"), "{over}");
     let bad = format!("snapshot={SNAPSHOT}&path=%2Fsrv&to=original&{by_bench}");
     let page = client.post_form(&format!("{href}/plan"), &bad).await.expect(422).text;
     assert!(page.contains("id=\"target.kind-error\"") && page.contains("selected>bench"), "{page}");
@@ -280,6 +323,7 @@ async fn another_host_restores_what_one_that_is_gone_has_saved_and_both_pages_sh
         "target": {"kind": "folder", "path": "/srv/back"}});
     let answer = client.post(&at, &body).await.expect(422);
     assert_eq!(answer.code(), "confirm_required", "{}", answer.text);
+    assert!(answer.text.contains("with bench, the name of the host that does it"), "{}", answer.text);
     let unknown = client.post(&at, &json!({"snapshot": SNAPSHOT, "runner": "nobody"})).await.expect(422);
     assert_eq!(unknown.json()["error"]["field"], "runner", "{}", unknown.text);
     let away = client.post(&at, &json!({"snapshot": SNAPSHOT, "runner": "barn"})).await.expect(409);

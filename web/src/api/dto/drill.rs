@@ -1,5 +1,6 @@
 //! Drills: what is asked of one, and what it found.
 
+use super::summary::said;
 use super::words;
 use fleet::record::DrillFigures;
 use serde::{Deserialize, Serialize};
@@ -22,8 +23,8 @@ pub(crate) struct DrillBody {
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DrillSummary {
-    /// restic's id of the snapshot.
-    snapshot: String,
+    /// restic's id of the snapshot; null: it ended before one was chosen.
+    snapshot: Option<String>,
     /// Files in the snapshot.
     of_files: u64,
     /// Size of those files.
@@ -74,8 +75,8 @@ struct DrillFindingOut {
     path: String,
     #[schema(value_type = words::DrillFault)]
     fault: &'static str,
-    /// In restic's words or the agent's; may be empty.
-    reason: String,
+    /// In restic's words or the agent's; null: nothing was said.
+    reason: Option<String>,
 }
 
 impl From<&DrillFigures> for DrillSummary {
@@ -84,12 +85,12 @@ impl From<&DrillFigures> for DrillSummary {
         let files = found.findings.iter().map(|finding| DrillFindingOut {
             path: finding.path.clone(),
             fault: finding.fault.as_str(),
-            reason: finding.reason.clone(),
+            reason: said(&finding.reason),
         });
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of a drill are far below 2^52")]
         let secs = found.restore_ms as f64 / 1000.0;
         Self {
-            snapshot: found.snapshot.clone(),
+            snapshot: said(&found.snapshot),
             of_files: found.of_files,
             of_bytes: found.of_bytes,
             drawn: found.drawn,

@@ -1,5 +1,6 @@
 //! Folders of snapshots and of hosts.
 
+use super::summary::said;
 use super::time::time;
 use super::words;
 use crate::format::rfc3339;
@@ -54,7 +55,8 @@ pub(crate) struct FolderErrorOut {
     /// Why, as a word; null = there is none for it.
     #[schema(value_type = Option<words::Class>)]
     class: Option<&'static str>,
-    message: String,
+    /// The same in a sentence; null = nothing was said.
+    message: Option<String>,
     finished_at: Option<String>,
 }
 
@@ -64,7 +66,7 @@ impl From<&Job> for FolderErrorOut {
             job: job.id.to_string(),
             state: job.state.as_str(),
             class: job.class.map(schema::Class::as_str),
-            message: job.message.clone(),
+            message: said(&job.message),
             finished_at: time(job.finished_at),
         }
     }

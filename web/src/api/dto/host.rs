@@ -1,5 +1,6 @@
 //! Hosts, their credentials and their enrolment.
 
+use super::summary::said;
 use super::time::time;
 use super::words;
 use crate::format::rfc3339;
@@ -93,18 +94,21 @@ pub(crate) struct HostOut {
 struct BackupsHeldOut {
     /// When that machine was enrolled.
     since: String,
+    /// Which hold it is; goes back when backups are started.
+    mark: String,
     /// Name that it gives itself.
     hostname: String,
-    /// Name that the one before it gave itself; empty = it was never known.
-    former_hostname: String,
+    /// Name that the one before it gave itself; null = it was never known.
+    former_hostname: Option<String>,
 }
 
 impl From<&BackupsHeld> for BackupsHeldOut {
     fn from(held: &BackupsHeld) -> Self {
         Self {
             since: rfc3339(held.since),
+            mark: held.mark(),
             hostname: held.hostname.clone(),
-            former_hostname: held.former_hostname.clone(),
+            former_hostname: said(&held.former_hostname),
         }
     }
 }
@@ -399,6 +403,15 @@ impl From<CredentialsIn> for CredentialsInput {
             env: body.env,
         }
     }
+}
+
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schema(as = StartBackups)]
+pub(crate) struct StartBackupsIn {
+    /// The `mark` of `backups_held` as it was shown: another machine's backups are not started then. Absent: whichever are
+    /// held.
+    pub(crate) mark: Option<String>,
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -55,6 +55,9 @@ pub(crate) struct JobOut {
     started_at: Option<String>,
     finished_at: Option<String>,
     cancel_asked_at: Option<String>,
+    /// What took the agent away that had it, when it is `lost` for that.
+    #[schema(value_type = Option<words::AgentGone>)]
+    agent_gone: Option<&'static str>,
     /// Who ended it before it was done: only what a person ended is not tried again.
     #[schema(value_type = Option<words::EndedBy>)]
     ended_by: Option<&'static str>,
@@ -117,6 +120,7 @@ impl JobOut {
             started_at: time(job.started_at),
             finished_at: time(job.finished_at),
             cancel_asked_at: time(job.cancel_asked_at),
+            agent_gone: job.agent_gone.map(fleet::record::AgentGone::as_str),
             ended_by: job.ended_by().map(fleet::record::EndedBy::as_str),
             progress: progress.filter(|_| !job.state.is_ended()).map(|p| ProgressOut {
                 at: rfc3339(p.at),

@@ -125,7 +125,10 @@ pub(crate) fn confirmed(plan: &RestorePlan, host: &Host, said: Option<&str>) -> 
         ..Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "confirm_required",
-            "This may replace or delete files that are there. Confirm it with the name of the host.",
+            format!(
+                "This may replace or delete files that are there. Confirm it with {}, the name of the host that does it.",
+                host.name
+            ),
         )
     })
 }

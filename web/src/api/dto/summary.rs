@@ -85,7 +85,7 @@ impl SourceFindingOut {
         Self {
             path: found.path.clone(),
             reason: found.reason.as_str(),
-            leads_to: Some(found.leads_to.clone()).filter(|it| !it.is_empty()),
+            leads_to: said(&found.leads_to),
             text: found.to_string(),
         }
     }
@@ -157,8 +157,9 @@ pub(crate) struct RestoreSummary {
     failed: u64,
     /// Bytes written.
     bytes: u64,
-    /// The folder in which it is; `/`: where it was. Of a dry run: the folder that it would go into, or be made in.
-    target: String,
+    /// The folder in which it is; `/`: where it was. Of a dry run: the folder that it would go into, or be made in. Null: it
+    /// ended before there was one.
+    target: Option<String>,
     /// Room at the target before. Null: unknown.
     free_bytes: Option<u64>,
     /// The numbers are the agent's reckoning: this restic does not say them, or it was ended before it did.
@@ -328,6 +329,11 @@ impl SummaryOut {
     }
 }
 
+/// A text; `None` when it says nothing.
+pub(super) fn said(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
 fn restored(figures: &RestoreFigures) -> RestoreSummary {
     let failures = figures
         .failures
@@ -340,7 +346,7 @@ fn restored(figures: &RestoreFigures) -> RestoreSummary {
         deleted: figures.deleted,
         failed: figures.failed,
         bytes: figures.bytes,
-        target: figures.target.clone(),
+        target: said(&figures.target),
         free_bytes: figures.free_bytes,
         estimate: figures.is_estimate,
         verified: figures.verified,

@@ -59,6 +59,8 @@ words! {
     ActorKind: actor_kinds();
     /// Who ended a job before it was done.
     EndedBy: record::EndedBy::ALL.map(record::EndedBy::as_str);
+    /// What took the agent away that had an open job.
+    AgentGone: record::AgentGone::ALL.map(record::AgentGone::as_str);
     /// What something was done to.
     TargetKind: ["server", "host", "job", "account"];
     /// What an account may do.

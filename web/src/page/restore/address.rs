@@ -1,5 +1,6 @@
 //! The addresses of the page: what is chosen, as a query.
 
+use super::calendar::written;
 use super::choices::{ALL, Choices, To};
 use super::wanted::Open;
 use schema::{HostId, JobId};
@@ -53,13 +54,18 @@ pub(super) fn address(host: HostId, choices: &Choices, open: &Open) -> String {
         Open::What(place) => {
             query.extend_pairs(place.at.iter().map(|at| ("at", at)));
             query.extend_pairs(place.cursor.iter().map(|cursor| ("cursor", cursor.to_string())));
+            query.extend_pairs(place.month.map(|month| ("month", written(month))));
         }
         Open::Where => {
             query.append_pair("step", "where");
         }
         Open::Plan(job, _) => return plan_href(host, job.id),
     }
-    let anchor = if matches!(open, Open::What(_)) { "#restore-files" } else { "" };
+    let anchor = match open {
+        Open::What(place) if place.month.is_some() => "#month",
+        Open::What(_) => "#restore-files",
+        _ => "",
+    };
     format!("{}?{}{anchor}", page_href(host), query.finish())
 }
 

@@ -3,6 +3,7 @@
 //! that was made holds it all by itself.
 
 mod address;
+mod calendar;
 mod choices;
 mod command;
 mod failures;
@@ -62,6 +63,7 @@ pub(crate) async fn choose(
     let mut place = Place {
         at: Some(form.text("at")).filter(|at| !at.is_empty()),
         cursor: form.raw("cursor").parse().ok(),
+        month: calendar::month_of(form.raw("month")),
         more: String::new(),
         refused: None,
     };

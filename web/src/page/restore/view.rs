@@ -22,6 +22,9 @@ use serde::Serialize;
 /// The most hosts that are offered.
 const MOST_RUNNERS: usize = 200;
 
+/// What is said of a host whose policy does not let it do anything for others.
+const NOT_FOR_OTHERS: &str = "its policy did not allow it when it connected last";
+
 /// What becomes of files that are there: a choice.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct OverwriteChoice {
@@ -38,6 +41,8 @@ pub(crate) struct RunnerChoice {
     pub(crate) current: bool,
     /// Why it can't.
     pub(crate) why: Option<&'static str>,
+    /// What keeps it from that as long as its owner does not change it.
+    pub(crate) note: Option<&'static str>,
 }
 
 /// The second part.
@@ -55,7 +60,11 @@ pub(crate) struct WhereView {
     /// How many more there are.
     pub(crate) more_runners: Option<String>,
     /// Why files can't be restored over what is there.
-    pub(crate) only_empty: Option<String>,
+    pub(crate) not_over: Option<String>,
+    /// The same of the original places, in a few words.
+    pub(crate) original_note: String,
+    /// Whether the original places can't be chosen at all.
+    pub(crate) original_off: bool,
     /// Why the dry run can't be started.
     pub(crate) why: Option<String>,
     /// Another host may be able to.
@@ -134,10 +143,13 @@ impl crate::sample::Samples for RestoreView {
                     name: s.text(name),
                     current,
                     why,
+                    note: why.is_none().then_some(NOT_FOR_OTHERS),
                 })
                 .into(),
             more_runners: s.some("12 more hosts are not listed; the API takes their names."),
-            only_empty: s.some("restic 0.17.3 on this host can't."),
+            not_over: s.some("restic 0.17.3 on this host can't."),
+            original_note: s.text("asks for the host’s name"),
+            original_off: to == "new_folder",
             why: s.some("The host is offline."),
             unless_another: to == "original",
             fields: vec![("snapshot", s.text("4d02a9f1")), ("path", s.text("/srv/a"))],
@@ -274,8 +286,7 @@ fn said_where(plan: &RestorePlan) -> String {
 
 fn place(state: &FleetState, host: &Host, choices: &Choices) -> Result<WhereView, Problem> {
     let runner = choices.runner.map_or(Ok(None), |runner| state.host(runner))?;
-    let facts = runner.as_ref().unwrap_or(host).facts.as_ref();
-    let restic = facts.map(|facts| facts.restic_version.as_str()).unwrap_or_default();
+    let over = Over::of(runner.as_ref().unwrap_or(host));
     let short: String = choices.snapshot.chars().take(8).collect();
     // What can be refused of the choices themselves is told when the plan is asked for.
     let plain = Choices { to: To::New, delete: false, ..choices.clone() };
@@ -290,7 +301,9 @@ fn place(state: &FleetState, host: &Host, choices: &Choices) -> Result<WhereView
         delete: choices.delete,
         verify: choices.verify,
         new_name: format!("holdfast-restore-{short}-…"),
-        only_empty: only_empty(restic),
+        not_over: over.why_not(),
+        original_note: over.note(),
+        original_off: over.old_restic.is_some(),
         unless_another: why.is_some() && others_can,
         why,
         runners,
@@ -308,42 +321,126 @@ fn runners(
 ) -> Result<(Vec<RunnerChoice>, usize), Problem> {
     let mut runners = Vec::new();
     for other in state.hosts()?.into_iter().filter(|other| other.id != host.id) {
-        let why = state.runner_setback(other.id)?.map(RunnerSetback::in_words);
+        let why = state.runner_setback(&other)?.map(RunnerSetback::in_words);
         let current = chosen == Some(other.id);
-        runners.push(RunnerChoice { id: other.id.to_string(), name: other.name, current, why });
+        let abilities = other.facts.as_ref().and_then(|facts| facts.abilities);
+        let is_forbidden = why.is_none() && abilities.is_some_and(|it| !it.others_allowed);
+        let note = is_forbidden.then_some(NOT_FOR_OTHERS);
+        runners.push(RunnerChoice { id: other.id.to_string(), name: other.name, current, why, note });
     }
-    runners
-        .sort_by(|a, b| (!a.current, a.why.is_some(), &a.name).cmp(&(!b.current, b.why.is_some(), &b.name)));
+    runners.sort_by_cached_key(|it| (!it.current, it.why.is_some(), it.note.is_some(), it.name.clone()));
     let more = runners.len().saturating_sub(MOST_RUNNERS);
     runners.truncate(MOST_RUNNERS);
     Ok((runners, more))
 }
 
-/// Why this restic restores into empty folders only; `None` = it does not, or its version is not known.
-fn only_empty(restic: &str) -> Option<String> {
+/// What keeps files from being restored over what is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Over {
+    /// Name of the host that restores.
+    host: String,
+    /// The policy of the machine did not let it, when its agent connected last.
+    is_forbidden: bool,
+    /// restic's version, when it is too old.
+    old_restic: Option<String>,
+}
+
+impl Over {
+    /// Of the host that restores. What is not known keeps nothing off.
+    fn of(host: &Host) -> Self {
+        let name = host.name.clone();
+        let Some(facts) = &host.facts else { return Self { host: name, ..Self::default() } };
+        let is_old = !restores_over(&facts.restic_version);
+        Self {
+            host: name,
+            is_forbidden: facts.abilities.is_some_and(|it| !it.in_place_allowed),
+            old_restic: is_old.then(|| facts.restic_version.clone()),
+        }
+    }
+
+    /// The whole reason: the machine's policy first, for nothing else counts before that.
+    fn why_not(&self) -> Option<String> {
+        let forbidden = self.is_forbidden.then(|| {
+            format!(
+                "When the agent of {} connected last, its policy allowed only new folders: for a folder that is there, or \
+                 the original places, its owner sets restore_in_place = true in its policy file.",
+                self.host
+            )
+        });
+        let old = self.old_restic.as_ref().map(|restic| {
+            let estimate = if is_before(restic, 17) { " Its dry run is an estimate." } else { "" };
+            let who = if self.is_forbidden { "Besides, it" } else { &self.host };
+            format!(
+                "{who} has restic {restic}, which follows links in the folder that it restores into: below 0.18 only a \
+                 new folder or an empty one is restored into.{estimate}"
+            )
+        });
+        let reasons: Vec<String> = forbidden.into_iter().chain(old).collect();
+        (!reasons.is_empty()).then(|| reasons.join(" "))
+    }
+
+    /// What is said beside the original places.
+    fn note(&self) -> String {
+        match (self.is_forbidden, &self.old_restic) {
+            (false, None) => "asks for the host’s name",
+            (true, None) => "needs restore_in_place = true in its policy; asks for the host’s name",
+            (false, Some(_)) => "needs restic 0.18 or newer there",
+            (true, Some(_)) => "needs restore_in_place = true in its policy, and restic 0.18 or newer",
+        }
+        .to_owned()
+    }
+}
+
+/// Whether a restic of this version restores over what is there; so does one whose version is not known, until the agent
+/// says otherwise.
+fn restores_over(restic: &str) -> bool {
+    !is_before(restic, 18)
+}
+
+/// Whether this is a version before 0.`minor`.
+fn is_before(restic: &str, minor: u32) -> bool {
     let mut numbers = restic.split('.').map(|number| number.parse::<u32>().ok());
-    let (major, minor) = (numbers.next()??, numbers.next()??);
-    ((major, minor) < (0, 18)).then(|| {
-        let estimate = if minor < 17 { " Its dry run is an estimate." } else { "" };
-        format!(
-            "This host has restic {restic}, which follows links in the folder that it restores into: below 0.18 only a new \
-             folder or an empty one is restored into.{estimate}"
-        )
-    })
+    match (numbers.next().flatten(), numbers.next().flatten()) {
+        (Some(major), Some(found)) => (major, found) < (0, minor),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn over(is_forbidden: bool, restic: Option<&str>) -> Over {
+        Over { host: "nas-1".to_owned(), is_forbidden, old_restic: restic.map(str::to_owned) }
+    }
+
     #[test]
     fn an_old_restic_is_told_by_its_version() {
         for old in ["0.14.0", "0.16.4", "0.17.3"] {
-            let said = only_empty(old).unwrap();
+            let said = over(false, Some(old)).why_not().unwrap();
             assert_eq!(said.contains("estimate"), old < "0.17", "{said}");
+            assert!(!restores_over(old));
         }
         for other in ["0.18.0", "0.18.1-dev", "1.0.0", "", "not found"] {
-            assert_eq!(only_empty(other), None, "{other}");
+            assert!(restores_over(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_the_policy_forbids_is_said_before_what_restic_can_not() {
+        let policy = "When the agent of nas-1 connected last, its policy";
+        for (is_forbidden, restic, begins, goes_on) in [
+            (false, None, "", ""),
+            (true, None, policy, "policy file."),
+            (false, Some("0.14.0"), "nas-1 has restic 0.14.0", "an estimate."),
+            (true, Some("0.17.3"), policy, "Besides, it has restic 0.17.3"),
+        ] {
+            let over = over(is_forbidden, restic);
+            let said = over.why_not().unwrap_or_default();
+            assert!(said.starts_with(begins) && said.contains(goes_on), "{said}");
+            assert_eq!(said.is_empty(), begins.is_empty(), "{said}");
+            assert_eq!(over.note().contains("restore_in_place"), is_forbidden, "{}", over.note());
+            assert_eq!(over.note().contains("0.18"), restic.is_some(), "{}", over.note());
         }
     }
 }

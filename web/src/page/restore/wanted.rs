@@ -1,5 +1,6 @@
 //! What a request of the page is about: what was chosen, and which part is open.
 
+use super::calendar::month_of;
 use super::choices::Choices;
 use super::plan;
 use super::what::Place;
@@ -43,6 +44,7 @@ impl Wanted {
         let place = Place {
             at: query.get("at").map(str::to_owned),
             cursor: query.get("cursor").and_then(|cursor| cursor.parse().ok()),
+            month: query.get("month").and_then(month_of),
             more: String::new(),
             refused: None,
         };

@@ -1,6 +1,7 @@
 //! The first part: a snapshot, and what is picked in it.
 
 use super::super::folder::{Look, PART_ROWS, kind_words, shown};
+use super::calendar::{Calendar, calendar};
 use super::choices::{ALL, Choices};
 use super::listing::{Listing, folder_to_show, roots};
 use crate::app::Ctx;
@@ -9,6 +10,7 @@ use crate::problem::Problem;
 use crate::words::snapshot_lacks;
 use fleet::FleetState;
 use fleet::record::{EntryCursor, EntryRow, FolderPlace, Host, SnapshotRow};
+use jiff::civil::Date;
 use schema::HostId;
 use schema::report::EntryKind;
 use serde::Serialize;
@@ -76,6 +78,8 @@ pub(crate) struct WhatView {
     /// What of them is not shown.
     pub(crate) others: Option<String>,
     pub(crate) groups: Vec<GroupChoice>,
+    /// A month of the snapshot's group.
+    pub(crate) month: Option<Calendar>,
     /// The day of the snapshot, for a date field.
     pub(crate) day: String,
     pub(crate) snapshot: String,
@@ -131,6 +135,7 @@ impl WhatView {
                 .into(),
             others: s.some("24 older"),
             groups: vec![GroupChoice { name: s.text("media"), current: true }],
+            month: Some(Calendar::sample(s)),
             day: "2026-11-23".to_owned(),
             snapshot: s.text("4d02a9f1c0ffee00"),
             title: s.text("Mon 23 Nov 2026 06:31:12 UTC, group media"),
@@ -162,6 +167,8 @@ pub(super) struct Place {
     /// `None` = where it opens.
     pub(super) at: Option<String>,
     pub(super) cursor: Option<EntryCursor>,
+    /// The month whose snapshots are shown; `None` = that of the snapshot.
+    pub(super) month: Option<Date>,
     /// What was typed as a path and is none.
     pub(super) more: String,
     /// Why the host was not asked for the folder.
@@ -182,6 +189,7 @@ pub(super) fn read(
         snapshots: near(listing, row),
         others: row.and_then(|row| others(listing, row)),
         groups: groups(listing, row),
+        month: row.and_then(|row| month(listing, row, place.month)),
         day: row.map(|row| day_of(row.time)).unwrap_or_default(),
         snapshot: choices.snapshot.clone(),
         title: listing.title(&choices.snapshot),
@@ -292,6 +300,12 @@ fn near(listing: &Listing, row: Option<&SnapshotRow>) -> Vec<SnapshotChoice> {
         current: other.id == row.id,
     };
     newest.chain(all.iter().skip(from).take(NEAR)).map(choice).collect()
+}
+
+fn month(listing: &Listing, row: &SnapshotRow, asked: Option<Date>) -> Option<Calendar> {
+    let group = listing.group_of(row);
+    let of_group = listing.rows.iter().filter(|row| listing.group_of(row) == group);
+    calendar(of_group.map(|row| (row.time, row.id.as_str())), row.time, asked)
 }
 
 fn others(listing: &Listing, row: &SnapshotRow) -> Option<String> {
