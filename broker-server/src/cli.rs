@@ -29,6 +29,10 @@ pub enum Command {
     /// Make a break-glass kit: one encrypted file with what is needed to restore with restic alone; also while the
     /// server runs
     Kit(Kit),
+    /// Make an archive of the server: all that it is, in one encrypted file; also while it runs
+    Backup(Backup),
+    /// Make a server anew from an archive, in an empty folder
+    Restore(Restore),
     /// Check the configuration and look through the data file, also while the server runs; changes nothing
     Check(Settings),
     /// Print the version
@@ -114,6 +118,52 @@ pub struct Kit {
     /// Draw a passphrase and print it; it is shown this once
     #[arg(long)]
     pub generate: bool,
+}
+
+/// Options of `backup`.
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// Settings
+    #[command(flatten)]
+    pub settings: Settings,
+    /// Where to write it, for its owner alone: a file, or a folder that is there, in which it gets a name of its own
+    /// [default: the server makes it as each night, with the key that it has been given]
+    #[arg(long, value_name = "FILE|DIR")]
+    pub to: Option<PathBuf>,
+    /// Replace the file when it is there
+    #[arg(long, requires = "to")]
+    pub force: bool,
+    /// Encrypt it for this age recipient (age1…); may be given more than once [default: with a passphrase]
+    #[arg(long, value_name = "RECIPIENT", requires = "to")]
+    pub recipient: Vec<String>,
+    /// Read the passphrase from the first line of this file [default: asked for on the terminal, or read from standard
+    /// input]
+    #[arg(long, value_name = "FILE", requires = "to", conflicts_with_all = ["recipient", "generate"])]
+    pub passphrase_file: Option<PathBuf>,
+    /// Draw a passphrase and print it; it is shown this once
+    #[arg(long, requires = "to", conflicts_with = "recipient")]
+    pub generate: bool,
+}
+
+/// Options of `restore`.
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// The archive
+    #[arg(value_name = "FILE")]
+    pub archive: PathBuf,
+    /// Where the server is to be: a folder that is empty or not there
+    #[arg(long, value_name = "DIR", required_unless_present = "check")]
+    pub data_dir: Option<PathBuf>,
+    /// Only look through the archive, and say what it is of
+    #[arg(long)]
+    pub check: bool,
+    /// Read the passphrase from the first line of this file [default: asked for on the terminal, or read from standard
+    /// input]
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Open it with an identity of age, as age-keygen writes it
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase_file")]
+    pub identity_file: Option<PathBuf>,
 }
 
 /// What to do with accounts.

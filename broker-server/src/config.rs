@@ -49,6 +49,10 @@ pub struct Config {
     pub keep_jobs_days: Setting<u32>,
     /// What the jobs and logs of one host may take of the data file, in MiB.
     pub host_share_mib: Setting<u64>,
+    /// Where the server puts the archives that it makes of itself.
+    pub archive_dir: Setting<PathBuf>,
+    /// How many of them are kept.
+    pub archives_kept: Setting<usize>,
     /// How logs look.
     pub log: Setting<LogFormat>,
 }
@@ -157,6 +161,12 @@ pub struct Layer {
     /// What the jobs and logs of one host may take of the data file, in MiB; the oldest go [default: 256]
     #[arg(long, value_name = "MIB")]
     pub host_share_mib: Option<u64>,
+    /// Folder of the archives that the server makes of itself [default: backups in the data folder]
+    #[arg(long, value_name = "DIR")]
+    pub archive_dir: Option<PathBuf>,
+    /// So many of these archives are kept, the newest ones [default: 7]
+    #[arg(long, value_name = "N")]
+    pub archives_kept: Option<usize>,
     /// How logs look [default: text]
     #[arg(long, value_name = "FORMAT")]
     pub log: Option<LogFormat>,
@@ -262,6 +272,8 @@ impl Layer {
             )?,
             keep_jobs_days: parsed("HOLDFAST_KEEP_JOBS_DAYS", get("HOLDFAST_KEEP_JOBS_DAYS"), NUMBER)?,
             host_share_mib: parsed("HOLDFAST_HOST_SHARE_MIB", get("HOLDFAST_HOST_SHARE_MIB"), NUMBER)?,
+            archive_dir: get("HOLDFAST_ARCHIVE_DIR").map(PathBuf::from),
+            archives_kept: parsed("HOLDFAST_ARCHIVES_KEPT", get("HOLDFAST_ARCHIVES_KEPT"), NUMBER)?,
             log,
         })
     }
@@ -297,11 +309,13 @@ impl Layers {
         let scheme = if http_tls.value { "https" } else { "http" };
         let proxies = self.pick(|layer| layer.trusted_proxies.clone(), Vec::new);
         let data_dir = self.pick_optional(|layer| layer.data_dir.clone());
+        let data_dir =
+            Setting { value: data_dir.value.ok_or(ConfigError::NoDataDir)?, source: data_dir.source };
+        let archive_dir = self.pick(|layer| layer.archive_dir.clone(), || data_dir.value.join("backups"));
         let config = Config {
-            data_dir: Setting {
-                value: data_dir.value.ok_or(ConfigError::NoDataDir)?,
-                source: data_dir.source,
-            },
+            data_dir,
+            archive_dir,
+            archives_kept: self.pick(|layer| layer.archives_kept, || 7),
             master_key_file: self.pick_optional(|layer| layer.master_key_file.clone()),
             mqtt_plain: Setting { value: plain_address(&plain)?, source: plain.source },
             mqtt_public: self.pick(|layer| layer.mqtt_public.clone(), || dialled),
@@ -404,6 +418,9 @@ impl Config {
         if self.host_share_mib.value == 0 {
             return invalid("host-share-mib", "0", &self.host_share_mib.source, "must be at least 1");
         }
+        if self.archives_kept.value == 0 {
+            return invalid("archives-kept", "0", &self.archives_kept.source, "must be at least 1");
+        }
         Ok(())
     }
 }
@@ -493,7 +510,65 @@ impl fmt::Display for Config {
         )?;
         line("keep-jobs-days", self.keep_jobs_days.value.to_string(), &self.keep_jobs_days.source)?;
         line("host-share-mib", self.host_share_mib.value.to_string(), &self.host_share_mib.source)?;
+        line("archive-dir", self.archive_dir.value.display().to_string(), &self.archive_dir.source)?;
+        line("archives-kept", self.archives_kept.value.to_string(), &self.archives_kept.source)?;
         line("log", format!("{:?}", self.log.value).to_lowercase(), &self.log.source)
+    }
+}
+
+impl Config {
+    /// The settings that somebody gave, as a settings file: what another machine would be given to be the same server,
+    /// and what agents dial in any case. Where the data lies is left out.
+    #[must_use]
+    pub fn given(&self) -> toml::Table {
+        let mut table = toml::Table::new();
+        let mut put = |name: &str, value: toml::Value, source: &Source| {
+            if *source != Source::Default {
+                table.insert(name.to_owned(), value);
+            }
+        };
+        let text = |text: &dyn fmt::Display| toml::Value::String(text.to_string());
+        let number = |number: u64| toml::Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
+        let list = |all: Vec<String>| all.into_iter().map(toml::Value::String).collect::<Vec<_>>().into();
+        put("http", text(&self.http.value), &self.http.source);
+        put("http_tls", self.http_tls.value.into(), &self.http_tls.source);
+        put("mqtt", text(&self.mqtt.value), &self.mqtt.source);
+        let plain = self.mqtt_plain.value.map_or("off".to_owned(), |address| address.to_string());
+        put("mqtt_plain", plain.into(), &self.mqtt_plain.source);
+        // By default these are this machine's own name, and another one has another.
+        put("mqtt_public", text(&self.mqtt_public.value), &Source::File);
+        put("public_url", text(&self.public_url.value), &self.public_url.source);
+        let proxies = self.trusted_proxies.value.iter().map(ToString::to_string).collect();
+        put("trusted_proxies", list(proxies), &self.trusted_proxies.source);
+        put("tls_names", list(self.tls_names.value.clone()), &self.tls_names.source);
+        for (name, setting) in [
+            ("master_key_file", &self.master_key_file),
+            ("http_tls_certificate", &self.http_tls_certificate),
+            ("http_tls_key", &self.http_tls_key),
+            ("tls_certificate", &self.tls_certificate),
+            ("tls_key", &self.tls_key),
+        ] {
+            if let Some(path) = &setting.value {
+                put(name, text(&path.display()), &setting.source);
+            }
+        }
+        put("archive_dir", text(&self.archive_dir.value.display()), &self.archive_dir.source);
+        for (name, value, source) in [
+            ("max_connections", self.max_connections.value as u64, &self.max_connections.source),
+            ("max_viewers", self.max_viewers.value as u64, &self.max_viewers.source),
+            (
+                "max_viewers_per_account",
+                self.max_viewers_per_account.value as u64,
+                &self.max_viewers_per_account.source,
+            ),
+            ("keep_jobs_days", u64::from(self.keep_jobs_days.value), &self.keep_jobs_days.source),
+            ("host_share_mib", self.host_share_mib.value, &self.host_share_mib.source),
+            ("archives_kept", self.archives_kept.value as u64, &self.archives_kept.source),
+        ] {
+            put(name, number(value), source);
+        }
+        put("log", format!("{:?}", self.log.value).to_lowercase().into(), &self.log.source);
+        table
     }
 }
 
@@ -591,6 +666,26 @@ mod tests {
         let config =
             layers("data_dir = '/d'", "max_viewers = 8", "tls_names = ['vault.lan']").resolve().unwrap();
         insta::assert_snapshot!("print_config", config.to_string());
+    }
+
+    /// Each setting but for where the data lies, with another value than its default.
+    #[test]
+    fn the_settings_that_were_given_are_a_settings_file_that_gives_them_again() {
+        let all = "http = '127.0.0.1:1'\nhttp_tls = true\nhttp_tls_certificate = '/c'\nhttp_tls_key = '/k'\n\
+                   mqtt = '127.0.0.1:2'\nmqtt_plain = '127.0.0.1:3'\nmqtt_public = 'a.lan:4'\n\
+                   public_url = 'https://a.lan'\ntrusted_proxies = ['10.0.0.0/8']\ntls_names = ['b.lan']\n\
+                   tls_certificate = '/tc'\ntls_key = '/tk'\nmax_connections = 5\nmax_viewers = 6\n\
+                   max_viewers_per_account = 7\nkeep_jobs_days = 8\nhost_share_mib = 9\n\
+                   archive_dir = '/a'\narchives_kept = 10\nlog = 'json'\nmaster_key_file = '/m'";
+        let wanted: toml::Table = toml::from_str(all).unwrap();
+        let config = layers("data_dir = '/d'", "", all).resolve().unwrap();
+        assert_eq!(config.given(), wanted);
+        let lines = config.to_string().lines().count();
+        assert_eq!(lines, wanted.len() + 1, "one that is printed is left out");
+        let again = layers("data_dir = '/d'", "", &config.given().to_string()).resolve().unwrap();
+        assert_eq!(again.to_string(), config.to_string());
+        let given = layers("data_dir = '/d'", "", "").resolve().unwrap().given();
+        assert_eq!(given.to_string(), "mqtt_public = \"vault:8883\"\n");
     }
 
     #[test]

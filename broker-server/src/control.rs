@@ -3,9 +3,9 @@
 //! The data file belongs to one process at a time; `holdfast-server admin …` asks the running server when there is
 //! one, and opens the file itself when there is none. One JSON object a line each way.
 
-use crate::{kit, own_pieces::OwnPieces, tasks::Beat};
+use crate::{archive, kit, own_pieces::OwnPieces, tasks::Beat};
 use fleet::{
-    By, Fleet, Found, KitChoice, OperatorChange,
+    Archives, By, Fleet, Found, KitChoice, OperatorChange,
     record::{Actor, Scope, Secret},
 };
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,15 @@ pub enum Ask {
         /// What opens it.
         passphrase: Secret,
     },
+    /// An archive, made as each night; none is sent.
+    KeepArchive,
+    /// An archive; its file follows the answer, see [`crate::archive`].
+    Archive {
+        /// `age` recipients; none = the passphrase opens it.
+        recipients: Vec<String>,
+        /// What opens it.
+        passphrase: Option<Secret>,
+    },
 }
 
 /// The server's answer to a command of the command line.
@@ -76,6 +85,18 @@ pub enum Answer {
     Kit {
         /// How many hosts are in it.
         hosts: usize,
+    },
+    /// An archive was made as each night.
+    KeptArchive {
+        /// Its path.
+        path: String,
+        /// How long it is.
+        bytes: u64,
+    },
+    /// The file of an archive follows.
+    Archive {
+        /// The instant whose state it holds, in milliseconds since 1970.
+        made_at_ms: u64,
     },
     /// It was not done; the reason in words.
     Refused(String),
@@ -105,50 +126,87 @@ pub fn listen(data_dir: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// What the server has for whoever asks.
+#[derive(Clone)]
+pub struct Asked {
+    /// The domain.
+    pub fleet: Fleet,
+    /// What lies beside the data file.
+    pub pieces: Arc<OwnPieces>,
+    /// The archives that it makes.
+    pub archives: Arc<Archives>,
+}
+
+/// A file that follows the answer.
+enum Follows {
+    Nothing,
+    Kit(web::KitFile),
+    Archive(Box<archive::Sending>),
+}
+
 /// Answers on the socket, for ever.
-pub async fn serve(listener: Arc<UnixListener>, fleet: Fleet, pieces: Arc<OwnPieces>, beat: Beat) {
+pub async fn serve(listener: Arc<UnixListener>, asked: Asked, beat: Beat) {
     loop {
         let Ok((stream, _)) = beat.waits(listener.accept()).await else {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let (fleet, pieces) = (fleet.clone(), Arc::clone(&pieces));
+        let asked = asked.clone();
         tokio::spawn(async move {
-            if let Err(error) = talk(stream, &fleet, pieces).await {
+            if let Err(error) = talk(stream, asked).await {
                 tracing::debug!(%error, "control connection ended");
             }
         });
     }
 }
 
-async fn talk(stream: UnixStream, fleet: &Fleet, pieces: Arc<OwnPieces>) -> io::Result<()> {
+async fn talk(stream: UnixStream, asked: Asked) -> io::Result<()> {
+    let Asked { fleet, pieces, archives } = asked;
     let mut stream = BufReader::new(stream.take_line_limit());
     let mut line = String::new();
     tokio::time::timeout(ASKED_WITHIN, stream.read_line(&mut line)).await??;
-    let mut kit = None;
+    let mut follows = Follows::Nothing;
     let asked = serde_json::from_str(&line);
     line.zeroize();
     let answer = match asked {
-        Ok(Ask::Check) => check(fleet, pieces).await,
+        Ok(Ask::Check) => check(&fleet, pieces).await,
         Ok(Ask::Kit { hosts, labels, passphrase }) => {
-            match kit::begin(fleet, KitChoice { hosts, labels }, passphrase, By::system()).await {
+            match kit::begin(&fleet, KitChoice { hosts, labels }, passphrase, By::system()).await {
                 Ok((hosts, file)) => {
-                    kit = Some(file);
+                    follows = Follows::Kit(file);
                     Answer::Kit { hosts }
                 }
                 Err(why) => Answer::Refused(why),
             }
         }
-        Ok(ask) => carry_out(fleet, ask).await,
+        Ok(Ask::KeepArchive) => match archives.make(By::system()).await {
+            Ok(kept) => {
+                let path = archives.path_of(&kept).display().to_string();
+                Answer::KeptArchive { path, bytes: kept.bytes }
+            }
+            Err(why) => Answer::Refused(why.to_string()),
+        },
+        Ok(Ask::Archive { recipients, passphrase }) => {
+            match archive::Sending::begin(&archives, recipients, passphrase).await {
+                Ok(sending) => {
+                    let made_at_ms = sending.made_at().0;
+                    follows = Follows::Archive(Box::new(sending));
+                    Answer::Archive { made_at_ms }
+                }
+                Err(why) => Answer::Refused(why),
+            }
+        }
+        Ok(ask) => carry_out(&fleet, ask).await,
         Err(error) => Answer::Refused(format!("not understood: {error}")),
     };
     let mut bytes = serde_json::to_vec(&answer)?;
     bytes.push(b'\n');
     let stream = stream.get_mut().get_mut();
     tokio::time::timeout(ASKED_WITHIN, stream.write_all(&bytes)).await??;
-    match kit {
-        Some(file) => kit::send(file, stream).await,
-        None => Ok(()),
+    match follows {
+        Follows::Nothing => Ok(()),
+        Follows::Kit(file) => kit::send(file, stream).await,
+        Follows::Archive(sending) => sending.send(stream).await,
     }
 }
 
@@ -210,7 +268,9 @@ pub async fn carry_out(fleet: &Fleet, ask: Ask) -> Answer {
             Ok(code) => Ok(code.unwrap_or_default()),
             Err(error) => Err(error.to_string()),
         },
-        Ask::Check | Ask::Kit { .. } => Err("that can't be asked here".to_owned()),
+        Ask::Check | Ask::Kit { .. } | Ask::KeepArchive | Ask::Archive { .. } => {
+            Err("that can't be asked here".to_owned())
+        }
     };
     match done {
         Ok(secret) => Answer::Secret(secret.expose().to_owned()),

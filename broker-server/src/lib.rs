@@ -3,6 +3,7 @@
 //!
 //! [`serve`] puts it together and shows who talks to whom. Decisions about the fleet are in the crate `fleet`.
 
+pub mod archive;
 mod certificates;
 pub mod cli;
 pub mod clock;
@@ -12,14 +13,17 @@ pub mod data;
 pub mod demo;
 pub mod eviction;
 pub mod fleet_directory;
+mod framing;
 pub mod gate;
 pub mod gate_metrics;
 pub mod http;
 pub mod ingest;
 pub mod kit;
 pub mod log;
+mod new_file;
 pub mod out;
 pub mod own_pieces;
+mod passphrase;
 pub mod platform;
 pub mod publisher;
 mod scrub;

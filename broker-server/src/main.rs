@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use holdfast_server::{
+    archive,
     cli::{Admin, Cli, Command, Settings},
     config::{Config, ConfigError, Layer, Layers, LogFormat},
     control::{self, Answer, Ask},
@@ -61,6 +62,17 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             runtime()?.block_on(kit::run(options))?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Backup(options) => {
+            log_to_stderr(LogFormat::Text, "warn");
+            let config = config(&options.settings)?;
+            runtime()?.block_on(archive::backup(&config, &options))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Restore(options) => {
+            log_to_stderr(LogFormat::Text, "warn");
+            archive::restore(&options)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Check(settings) => {
             // What is wrong is said in one sentence, at the end.
             log_to_stderr(LogFormat::Text, "off");
@@ -75,9 +87,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                     return Ok(ExitCode::SUCCESS);
                 }
                 Some(Answer::Refused(why)) => anyhow::bail!(why),
-                Some(Answer::Secret(_) | Answer::Kit { .. }) => {
-                    anyhow::bail!("the server that runs is of another version")
-                }
+                Some(_) => anyhow::bail!("the server that runs is of another version"),
                 None => {}
             }
             match data::check(&config)? {
@@ -151,11 +161,11 @@ async fn admin(command: Admin) -> anyhow::Result<ExitCode> {
             out::line(rows)?;
             ExitCode::SUCCESS
         }
-        Answer::Kit { .. } => anyhow::bail!("the server that runs is of another version"),
         Answer::Refused(why) => {
             complain(&anyhow::Error::msg(why));
             ExitCode::FAILURE
         }
+        _ => anyhow::bail!("the server that runs is of another version"),
     })
 }
 

@@ -1,7 +1,7 @@
 //! The server's life: open, listen, run, stop.
 
 use crate::{
-    certificates, clock,
+    archive, certificates, clock,
     config::Config,
     control,
     data::{open_fleet, pieces},
@@ -156,12 +156,15 @@ pub(crate) async fn start_with(config: Config, tasks: Tasks) -> anyhow::Result<S
     let ingest = tasks.spawn("ingest", tasks::IDLE, move |beat| {
         ingest::run(Arc::clone(&incoming), kept.0.clone(), kept.1.clone(), beat)
     });
-    let (socket, kept) = (Arc::new(control::listen(data_dir).context("control socket")?), fleet.clone());
-    let answered = Arc::clone(&own_pieces);
-    let control = tasks.spawn("control", tasks::IDLE, move |beat| {
-        control::serve(Arc::clone(&socket), kept.clone(), Arc::clone(&answered), beat)
-    });
-    let settings = web_settings(&config, &tls, pages_tls.as_ref(), &gate, &tasks, &own_pieces);
+    let archives = Arc::new(archive::of_server(&config, &fleet, &own_pieces));
+    let kept = Arc::clone(&archives);
+    tasks.spawn("archives", tasks::IDLE, move |beat| archive::each_night(Arc::clone(&kept), beat));
+    let socket = Arc::new(control::listen(data_dir).context("control socket")?);
+    let (pieces, kept) = (Arc::clone(&own_pieces), Arc::clone(&archives));
+    let asked = control::Asked { fleet: fleet.clone(), pieces, archives: kept };
+    let control = tasks
+        .spawn("control", tasks::IDLE, move |beat| control::serve(Arc::clone(&socket), asked.clone(), beat));
+    let settings = web_settings(&config, &tls, pages_tls.as_ref(), &gate, &tasks, &own_pieces, archives);
     let router = web::router(fleet.clone(), settings);
     let proxies = TrustedProxies::new(config.trusted_proxies.value.clone());
     let http_task =

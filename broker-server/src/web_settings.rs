@@ -10,6 +10,7 @@ use crate::{
     tasks::Tasks,
     tls::Tls,
 };
+use fleet::Archives;
 use std::sync::Arc;
 use web::{HeldLogin, MqttListener, ServerFacts, TrustedProxies, WebSettings};
 
@@ -21,6 +22,7 @@ pub(crate) fn web_settings(
     gate: &GateHandle,
     tasks: &Tasks,
     own_pieces: &Arc<OwnPieces>,
+    archives: Arc<Archives>,
 ) -> WebSettings {
     let own_pieces = Arc::clone(own_pieces);
     let mut mqtt = vec![MqttListener { address: config.mqtt_public.value.clone(), tls: true }];
@@ -45,6 +47,7 @@ pub(crate) fn web_settings(
         space_left: Arc::new(move || platform::space_left(&data_dir)),
         held_logins: Arc::new(move || held.held().into_iter().map(held_login).collect()),
         refused_connections: Arc::new(move || refused.refused_connections()),
+        archives,
         lost_piece: Arc::new(move || own_pieces.found()),
         // Not with a certificate of our own authority: a browser that does not know it could not be told otherwise.
         strict_transport: public_url.starts_with("https://")

@@ -1,3 +1,4 @@
+use crate::archive::{ArchiveKeyFacts, own_key};
 use crate::context::{Context, sha256};
 use crate::dispatch::for_other;
 use crate::groups::Owners;
@@ -58,6 +59,11 @@ impl FleetState {
         let mut counts = FleetCounts::default();
         self.entries.iter().for_each(|entry| counts.count(&status::row(entry, self.now)));
         counts
+    }
+
+    /// What can be seen of the key of archives; `None` = nobody has said for whom they are to be encrypted.
+    pub fn archive_key(&self) -> Result<Option<ArchiveKeyFacts>, StoreError> {
+        own_key::facts(&self.view)
     }
 
     /// The host with this id; `None` = there is no such host. Fails when the store can't be read.

@@ -5,10 +5,11 @@
 use crate::link::Sent;
 use crate::record::meta::Meta;
 use crate::record::{
-    Accepted, Actor, AuditTarget, BackupFigures, DiffFigures, DownloadForm, DrillCuts, DrillFigures,
-    DrillFinding, DrillPlan, Every, Extent, FindPlan, Flawed, ForgetFigures, Group, Hold, JobFigures,
-    JobState, JobWhat, Lack, Loss, Newest, Origin, Past, ProbeFigures, RestoreFailure, RestoreFigures,
-    RestorePlan, RestoreTarget, Retention, Role, Soundness, SourceFinding, TokenMachine, Unplanned, Whole,
+    Accepted, Actor, ArchiveKeyRow, AuditTarget, BackupFigures, ClosedBy, DiffFigures, DownloadForm,
+    DrillCuts, DrillFigures, DrillFinding, DrillPlan, Every, Extent, FindPlan, Flawed, ForgetFigures, Group,
+    Hold, JobFigures, JobState, JobWhat, Lack, Loss, Newest, Origin, Past, ProbeFigures, RestoreFailure,
+    RestoreFigures, RestorePlan, RestoreTarget, Retention, Role, Soundness, SourceFinding, TokenMachine,
+    Unplanned, Whole,
 };
 use schema::{
     Class, DrillFault, HostId, JobId, Overwrite, RepoId, Slot, SlotRevision, SourceReason, Timestamp,
@@ -263,6 +264,15 @@ fn enums(written: &mut Written) {
         Meta::NextAudit(_) => Meta::NextAudit(4),
         Meta::AuditCounts(_) => Meta::AuditCounts([1, 2, 3]),
         Meta::Authority(_) => Meta::Authority([7; 32]),
+        Meta::Incarnation(_) => Meta::Incarnation(schema::Incarnation(2)),
+        Meta::ArchiveKey(_) => Meta::ArchiveKey(ArchiveKeyRow {
+            changed_at: AT,
+            closed_by: ClosedBy::Recipients(vec!["age1x".into()]),
+        }),
+    });
+    each!(written, ClosedBy {
+        ClosedBy::Passphrase(_) => ClosedBy::Passphrase(vec![1, 2]),
+        ClosedBy::Recipients(_) => ClosedBy::Recipients(vec!["age1x".into()]),
     });
     each!(written, Unplanned {
         Unplanned::TimeZone { .. } =>

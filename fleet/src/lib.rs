@@ -29,6 +29,7 @@
 
 mod accounts;
 mod aging;
+mod archive;
 mod audit;
 mod authority;
 mod bounds;
@@ -40,6 +41,7 @@ mod credentials;
 mod data_folder;
 mod dispatch;
 mod download;
+mod draft;
 mod drill;
 mod enroll;
 mod facts;
@@ -54,6 +56,7 @@ mod golden;
 mod groups;
 pub mod host_clock;
 mod hosts;
+mod incarnation;
 mod ingest;
 mod job;
 mod kit;
@@ -92,10 +95,16 @@ mod units;
 mod unplanned;
 pub mod view;
 
+pub use archive::{
+    ARCHIVE_PARTS, About, ArchiveError, ArchiveFolder, ArchiveKey, ArchiveKeyFacts, ArchiveOpener,
+    ArchivePart, ArchiveState, ArchiveStatus, Archives, Archiving, Contents, DrawnIdentity, Kept, NoArchive,
+    Parts, Restored, archive_name, check_recipient, look_through, restore,
+};
 pub use budget::OverBudget;
 pub use change::{Change, ChangeSeq, Changed};
 pub use credentials::host_key::fingerprint as host_key_fingerprint;
 pub use download::{Broken, Download, DownloadEnd, Piece};
+pub use draft::Draft;
 pub use fleet::{Fleet, Handled, NewEnrollToken};
 pub use fleet_state::FleetState;
 pub use folder::{NoInclude, check_snapshot, clean_path, include_of};

@@ -28,6 +28,8 @@ pub const AUTHORITY_FOLDER: &str = "tls";
 const AUTHORITY_FILES: [&str; 2] = ["tls/ca.pem", "tls/ca.key"];
 /// There while a first start makes the pieces.
 const BEGUN_FILE: &str = "first-start";
+/// There while a server is restored from an archive: what lies beside it does not serve.
+pub(crate) const RESTORE_FILE: &str = "restore-begun";
 /// There from a person's word that another authority is right until the next start.
 const ACCEPT_FILE: &str = "accept-authority";
 
@@ -126,6 +128,9 @@ impl Pieces {
             Err(why) if why.kind() == ErrorKind::NotFound => return Ok(Stand::New),
             Err(why) => return Err(failed(&self.data_dir, why)),
             Ok(_) => check_data_folder(&self.data_dir)?,
+        }
+        if length(&self.data_dir.join(RESTORE_FILE))?.is_some() {
+            return Err(OpenError::HalfRestored { data_dir: self.data_dir.clone() });
         }
         let mut paths = vec![self.data_file()];
         let begun = self.has_begun()?;
@@ -251,7 +256,7 @@ fn mark_of(path: &Path, bytes: &[u8]) -> String {
 }
 
 /// Puts a mark there, whole and on disk when this returns, or not at all.
-fn leave(path: &Path, words: &str) -> Result<(), OpenError> {
+pub(crate) fn leave(path: &Path, words: &str) -> Result<(), OpenError> {
     let draft = path.with_extension("new");
     let written = || {
         let mut file =
@@ -267,7 +272,7 @@ fn leave(path: &Path, words: &str) -> Result<(), OpenError> {
     })
 }
 
-fn remove(path: &Path) -> Result<(), OpenError> {
+pub(crate) fn remove(path: &Path) -> Result<(), OpenError> {
     match fs::remove_file(path) {
         Ok(()) => sync_folder_of(path).map_err(|why| failed(path, why)),
         Err(why) if why.kind() == ErrorKind::NotFound => Ok(()),

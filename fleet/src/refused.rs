@@ -555,6 +555,15 @@ pub enum OpenError {
         /// What is.
         found: PathBuf,
     },
+    /// A restore of this server into the folder did not end.
+    #[error(
+        "{data_dir} holds what a restore has left that did not end: run holdfast-server restore into it again, which begins \
+         from the beginning"
+    )]
+    HalfRestored {
+        /// The data folder.
+        data_dir: PathBuf,
+    },
     /// The authority is gone, and the rest is there.
     #[error(
         "{missing} is missing or empty, which enrolled agents trust, but {found} is there: restore the folder tls from your \

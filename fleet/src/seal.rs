@@ -6,7 +6,7 @@
 use crate::pieces::Pieces;
 use crate::refused::{OpenError, StoreError};
 use chacha20poly1305::{KeyInit, Tag, XChaCha20Poly1305, XNonce, aead::AeadInOut};
-use data_encoding::{BASE32_NOPAD, HEXLOWER_PERMISSIVE};
+use data_encoding::{BASE32_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use schema::{HostId, Slot, TokenId, envelope::Key};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -32,6 +32,8 @@ pub(crate) enum Binding {
     Check,
     /// By what a browser is known again.
     Device,
+    /// The passphrase of archives.
+    Archive,
 }
 
 impl Binding {
@@ -42,6 +44,7 @@ impl Binding {
             Self::Enroll(token) => format!("enroll:{token}"),
             Self::Check => "check".to_owned(),
             Self::Device => "device".to_owned(),
+            Self::Archive => "archive".to_owned(),
         }
     }
 
@@ -52,6 +55,7 @@ impl Binding {
             Self::Enroll(_) => "an enrolment token",
             Self::Check => "the key check",
             Self::Device => "a mark of a browser",
+            Self::Archive => "the passphrase of archives",
         }
     }
 }
@@ -133,14 +137,27 @@ impl MasterKey {
         }
         let mut text = Zeroizing::new(Vec::with_capacity(80));
         Read::by_ref(&mut file).take(80).read_to_end(&mut text).map_err(unusable)?;
-        let malformed = || OpenError::KeyMalformed { path: path.to_owned() };
+        Self::from_text(&text).ok_or_else(|| OpenError::KeyMalformed { path: path.to_owned() })
+    }
+
+    /// The key that a key file holds.
+    pub(crate) fn from_text(text: &[u8]) -> Option<Self> {
         let digits = text.trim_ascii();
         if digits.len() != 64 {
-            return Err(malformed());
+            return None;
         }
         let mut bytes = Zeroizing::new([0; 32]);
-        HEXLOWER_PERMISSIVE.decode_mut(digits, bytes.as_mut_slice()).map_err(|_| malformed())?;
-        Ok(Self::new(*bytes))
+        HEXLOWER_PERMISSIVE.decode_mut(digits, bytes.as_mut_slice()).ok()?;
+        Some(Self::new(*bytes))
+    }
+
+    /// What a key file of this key holds.
+    pub(crate) fn text(&self) -> Zeroizing<Vec<u8>> {
+        // Room from the start, so that no shorter piece of it is left behind in memory.
+        let mut text = Zeroizing::new(String::with_capacity(65));
+        HEXLOWER.encode_append(self.0.expose(), &mut text);
+        text.push('\n');
+        Zeroizing::new(std::mem::take(&mut *text).into_bytes())
     }
 
     /// Reads the key file, or makes it with these bytes when there is none.
@@ -150,10 +167,9 @@ impl MasterKey {
             Err(OpenError::KeyFile { why, .. }) if why.kind() == ErrorKind::NotFound => {}
             read => return read,
         }
-        let mut text = Zeroizing::new(data_encoding::HEXLOWER.encode(&bytes));
-        text.push('\n');
-        pieces.will_make(path, text.as_bytes())?;
-        create(path, text.as_bytes()).map_err(|why| OpenError::KeyFile { path: path.to_owned(), why })?;
+        let text = Self::new(bytes).text();
+        pieces.will_make(path, &text)?;
+        create(path, &text).map_err(|why| OpenError::KeyFile { path: path.to_owned(), why })?;
         Self::read(path, false)
     }
 }

@@ -29,6 +29,13 @@ pub struct Settings {
     pub keep: AgingLimits,
 }
 
+impl Settings {
+    /// Those of a server that does not run, while its data file is put right.
+    pub(crate) fn of_nobody(mqtt_address: String) -> Self {
+        Self { mqtt_address, ca_fingerprint: [0; 32], timezone: String::new(), keep: AgingLimits::default() }
+    }
+}
+
 #[cfg(test)]
 impl Settings {
     pub(crate) fn for_tests() -> Self {

@@ -96,7 +96,9 @@ pub use id::{HostId, InstallationId, JobId, PendingId, RepoId, TokenId};
 pub use items::{Items, ItemsFull};
 pub use job::{Class, JobKind, JobSpec, Keep, Outcome, SourceFinding, SourceReason, Summary};
 pub use live::{Live, LogLine, LogStream, Progress};
-pub use number::{CommandSeq, Epoch, PlanRevision, ReportSeq, SlotRevision, StatsRevision, Stream};
+pub use number::{
+    CommandSeq, Epoch, Incarnation, PlanRevision, ReportSeq, SlotRevision, StatsRevision, Stream,
+};
 pub use os_text::OsText;
 pub use plan::Plan;
 pub use presence::{Abilities, HeldJob, HeldPhase, Hello, Presence};

@@ -95,6 +95,10 @@ counted!(
     PlanRevision
 );
 counted!(
+    /// Counts how often the server was restored from an archive; 0 = never.
+    Incarnation
+);
+counted!(
     /// Counts the messages of figures in one stream.
     StatsRevision
 );

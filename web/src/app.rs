@@ -14,13 +14,14 @@ use crate::server_facts::WebSettings;
 use crate::streams::Streams;
 use crate::template::Templates;
 use crate::trouble::{Failures, Proven, ServerTrouble, judge};
+use crate::words;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use fleet::record::{Actor, Host, Role, Scope, Scopes, Secret};
-use fleet::{By, ChangeSeq, Fleet, FleetState, Found, NewEnrollToken};
+use fleet::{ArchiveState, By, ChangeSeq, Fleet, FleetState, Found, NewEnrollToken};
 use schema::{HostId, Timestamp};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -107,7 +108,14 @@ impl App {
         let writer = self.fleet.writer_counts();
         let failed_recently = self.failures().is_recent(writer.failed, now);
         let lost_piece = (settings.lost_piece)();
-        judge((damage, lost_piece), (writer, failed_recently), (settings.space_left)(), (settings.tasks)())
+        let late = settings.archives.status().ok().filter(|status| status.state == ArchiveState::Late);
+        let late_archive = late.map(|status| words::archives(now, &status).sentence);
+        judge(
+            (damage, lost_piece, late_archive),
+            (writer, failed_recently),
+            (settings.space_left)(),
+            (settings.tasks)(),
+        )
     }
 
     /// The table of sign-in tries. A panic while it was held leaves it as it was.

@@ -49,7 +49,7 @@ fn strftime(at: Timestamp, pattern: &str) -> String {
 }
 
 /// `2026-11-23T06:41:12Z`.
-pub(crate) fn rfc3339(at: Timestamp) -> String {
+pub fn rfc3339(at: Timestamp) -> String {
     strftime(at, "%Y-%m-%dT%H:%M:%SZ")
 }
 

@@ -1,6 +1,7 @@
 //! Whether the server lives and can serve.
 
 use crate::app::Ctx;
+use crate::format::rfc3339;
 use crate::problem::Problem;
 use axum::Json;
 use axum::http::StatusCode;
@@ -33,7 +34,16 @@ pub(crate) async fn ready(ctx: Ctx) -> Result<Json<Value>, Problem> {
             "The data file can't be written: look at the space on its disk, and at the server's log.",
         ));
     }
-    Ok(Json(json!({"status": "ok"})))
+    // What is late is told and keeps nobody from working: whoever balances load must not take this server away for it.
+    let archives = ctx.app.settings.archives.status().map_err(|_| away("The data file can't be read."))?;
+    let now = ctx.now();
+    let newest = archives.kept.iter().find(|kept| kept.at <= now);
+    let archive = json!({
+        "state": archives.state.code(),
+        "newest_at": newest.map(|kept| rfc3339(kept.at)),
+        "age_seconds": newest.map(|kept| now.ms_since(kept.at) / 1_000),
+    });
+    Ok(Json(json!({"status": "ok", "archive": archive})))
 }
 
 /// Who asks while another one tries waits for that.

@@ -30,6 +30,7 @@ mod account;
 mod acknowledge;
 mod api;
 mod app;
+mod archive_request;
 mod asset;
 mod authorize;
 mod body;
@@ -82,6 +83,7 @@ mod visible;
 mod words;
 
 pub use api::redacted;
+pub use format::rfc3339;
 pub use kit::{KitError, KitFile, kit_name, new_passphrase, passphrase_objection};
 pub use password::{HashFailed, hash_password};
 pub use proxy::TrustedProxies;

@@ -6,7 +6,10 @@ use crate::server_facts::{BrokerFigure, TaskFacts};
 use crate::visible::{Breaks, visible};
 use axum::http::header;
 use axum::response::IntoResponse;
-use fleet::{FleetState, Found, HostFilter, HostRow, Kits, ProofStatus, Scrub, Status};
+use fleet::{
+    ArchiveState, ArchiveStatus, FleetState, Found, HostFilter, HostRow, Kits, ProofStatus, Scrub, Status,
+};
+use schema::Timestamp;
 use std::fmt::Write as _;
 
 /// A metric's name, type, help, and its samples: (labels, value).
@@ -26,6 +29,7 @@ fn families<'a>(ctx: &'a Ctx, state: &FleetState) -> Result<Vec<Family<'a>>, Pro
     families.extend(of_broker(&broker.figures));
     families.extend(of_tasks(&(ctx.app.settings.tasks)()));
     families.extend(of_kits(&state.kits()?));
+    families.extend(of_archives(ctx.now(), &ctx.app.settings.archives.status()?));
     families.extend(of_data_file(ctx.app.fleet.last_scrub(), (ctx.app.settings.space_left)()));
     let writer = ctx.app.fleet.writer_counts();
     families.extend([
@@ -69,6 +73,29 @@ fn families<'a>(ctx: &'a Ctx, state: &FleetState) -> Result<Vec<Family<'a>>, Pro
         ),
     ]);
     Ok(families)
+}
+
+/// How the archives of the server stand.
+fn of_archives(now: Timestamp, status: &ArchiveStatus) -> Vec<Family<'static>> {
+    let mut families = Vec::new();
+    if let Some(newest) = status.kept.iter().find(|kept| kept.at <= now) {
+        let help = "The instant whose state the newest archive of the server holds.";
+        let at = newest.at.0 as f64 / 1_000.0;
+        families.push(("holdfast_archive_newest_timestamp_seconds", "gauge", help, one(at)));
+        let help = "Size of the newest archive of the server.";
+        families.push(("holdfast_archive_newest_bytes", "gauge", help, one(newest.bytes as f64)));
+    }
+    let states = [ArchiveState::Ok, ArchiveState::Begun, ArchiveState::NoKey, ArchiveState::Late];
+    families.push((
+        "holdfast_archive_state",
+        "gauge",
+        "Whether the newest archive of the server is of the last two days, comes soon, is not made for nobody has said what \
+         opens it, or is too old: 1 at one of them.",
+        states
+            .map(|state| (format!("state=\"{}\"", state.code()), f64::from(u8::from(state == status.state))))
+            .to_vec(),
+    ));
+    families
 }
 
 /// Which hosts a break-glass kit holds as they are.

@@ -74,9 +74,9 @@ fn signed_out() -> Vec<Route> {
 
 fn pages() -> Vec<Route> {
     use page::{
-        audit, changes, enrol, find, fleet, folder, group, host, host_settings, job, jobs, kit, maintenance,
-        pending, preview, quarantine, refused, replacement, repo, restore, schedule, settings, snapshots,
-        soundness, topics,
+        archive, audit, changes, enrol, find, fleet, folder, group, host, host_settings, job, jobs, kit,
+        maintenance, pending, preview, quarantine, refused, replacement, repo, restore, schedule, settings,
+        snapshots, soundness, topics,
     };
     vec![
         get("/", Read, fleet::show),
@@ -156,6 +156,10 @@ fn pages() -> Vec<Route> {
         get("/report", Read, page::report::show),
         get("/report.csv", Read, crate::report::csv),
         get("/audit", Read, audit::show),
+        get("/archives", Admin, archive::show),
+        post("/archives", Admin, archive::make),
+        post("/archives/key", Admin, archive::set_key),
+        post("/archives/{archive}/download", Admin, archive::download),
         get("/kit", Admin, kit::show),
         post("/kit", Admin, kit::make),
         get("/settings", Admin, settings::show),
@@ -231,7 +235,7 @@ fn runs() -> Vec<Route> {
 
 fn api_accounts() -> Vec<Route> {
     use api::dto::*;
-    use api::{account, kit, operator};
+    use api::{account, archive, kit, operator};
     let doc = |summary| Doc::new("accounts", summary);
     vec![
         open(Method::GET, "/api/openapi.json", openapi_json).doc(doc("This document")),
@@ -271,6 +275,26 @@ fn api_accounts() -> Vec<Route> {
         ),
         delete("/api/viewers/{name}", Admin, operator::delete_viewer)
             .doc(doc("Deletes an MQTT view account").empty()),
+        get("/api/archives", Admin, archive::show).doc(
+            doc("How the archives of the server stand, and those that there are").answers::<ArchivesOut>(200),
+        ),
+        post("/api/archives", Admin, archive::make).doc(
+            doc("Makes an archive of the server now, as each night, and answers when it is there and was read back; 409 \
+                 `archive_no_key`, `archive_busy`, 500 `archive_failed`")
+            .answers::<ArchiveOut>(201),
+        ),
+        put("/api/archives/key", Admin, archive::set_key).doc(
+            doc("Says what opens the archives that are made from now on: a passphrase or age recipients. A person gives the own \
+                 password again; audited")
+            .takes::<ArchiveKeyIn>()
+            .answers::<ArchivesOut>(200),
+        ),
+        post("/api/archives/{archive}/download", Admin, archive::download).doc(
+            doc("Sends an archive of the server. A person gives the own password again, a token with the scope admin has none; \
+                 both are audited")
+            .takes::<ArchiveDownloadIn>()
+            .answers_as("application/octet-stream"),
+        ),
         get("/api/kit", Admin, kit::show).doc(
             doc("How the break-glass kits that were made stand to the credentials of now").answers::<KitOut>(200),
         ),

@@ -2,6 +2,7 @@
 
 use crate::proxy::TrustedProxies;
 use crate::refused_connection::RefusedConnections;
+use fleet::Archives;
 use schema::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub struct WebSettings {
     pub space_left: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
     /// What is missing beside the data file, or is another one's, so that the next start would fail; in words.
     pub lost_piece: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    /// The archives that the server makes of itself.
+    pub archives: Arc<Archives>,
     /// Whose failing logins the broker holds back now.
     pub held_logins: Arc<dyn Fn() -> Vec<HeldLogin> + Send + Sync>,
     /// Whom the broker did not let in during the last day.

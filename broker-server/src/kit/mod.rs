@@ -3,20 +3,19 @@
 //! Whoever may read the data folder may make a kit: it holds the master key, so that nothing is given away that was not
 //! theirs. A server that runs is asked at its control socket, and sends the file in pieces, encrypted already.
 
-mod file;
-mod framing;
-mod passphrase;
+mod send;
 
-pub(crate) use framing::{begin, send};
+pub(crate) use send::{begin, send};
 
 use crate::{
     cli,
     control::{self, Answer, Ask},
-    data, out,
+    data, framing, new_file, out,
+    passphrase::{self, Wanted},
 };
 use anyhow::Context;
-use file::Draft;
-use fleet::{By, KitChoice, record::Secret};
+use fleet::{By, Draft, KitChoice, record::Secret};
+use std::io::Write;
 use tokio::{io::BufReader, net::UnixStream};
 use web::KitFile;
 
@@ -24,12 +23,16 @@ use web::KitFile;
 pub async fn run(options: cli::Kit) -> anyhow::Result<()> {
     let path = options.out.clone();
     // What can't be written is known before anything is said to be in a kit.
-    let mut draft = Draft::begin(&path, options.force)?;
-    let passphrase = passphrase::read(&options)?;
+    let draft = new_file::begin(&path, options.force)?;
+    let passphrase = passphrase::new(&Wanted {
+        of: "the kit",
+        file: options.passphrase_file.as_deref(),
+        generate: options.generate,
+    })?;
     let choice = KitChoice { hosts: options.host.clone(), labels: options.label.clone() };
     let hosts = match control::open(&options.data_dir).await? {
-        Some(stream) => ask(stream, choice, passphrase, &mut draft).await?,
-        None => alone(&options, choice, passphrase, &mut draft).await?,
+        Some(stream) => ask(stream, choice, passphrase, &draft).await?,
+        None => alone(&options, choice, passphrase, &draft).await?,
     };
     draft.publish().with_context(|| path.display().to_string())?;
     let what = if hosts == 1 { "host" } else { "hosts" };
@@ -42,21 +45,19 @@ async fn ask(
     stream: UnixStream,
     choice: KitChoice,
     passphrase: Secret,
-    draft: &mut Draft,
+    draft: &Draft,
 ) -> anyhow::Result<usize> {
     let mut stream = BufReader::new(stream);
     let KitChoice { hosts, labels } = choice;
     match control::put(&mut stream, &Ask::Kit { hosts, labels, passphrase }).await? {
         Answer::Kit { hosts } => {
-            framing::receive(&mut stream, |piece| draft.write(piece))
+            framing::receive(&mut stream, |piece| { draft }.write_all(piece))
                 .await
                 .context("the kit is not whole")?;
             Ok(hosts)
         }
         Answer::Refused(why) => anyhow::bail!(why),
-        Answer::Secret(_) | Answer::Whole { .. } => {
-            anyhow::bail!("the server that runs is of another version")
-        }
+        _ => anyhow::bail!("the server that runs is of another version"),
     }
 }
 
@@ -65,7 +66,7 @@ async fn alone(
     options: &cli::Kit,
     choice: KitChoice,
     passphrase: Secret,
-    draft: &mut Draft,
+    draft: &Draft,
 ) -> anyhow::Result<usize> {
     let fleet = data::open_for_admin(&options.data_dir, options.master_key_file.clone())?;
     let made = async {
@@ -73,7 +74,7 @@ async fn alone(
         let hosts = kit.hosts.len();
         let mut file = KitFile::begin(fleet.clone(), kit, &passphrase)?;
         while let Some(piece) = file.next_piece()? {
-            draft.write(&piece)?;
+            { draft }.write_all(&piece)?;
         }
         file.keep().await?;
         Ok(hosts)

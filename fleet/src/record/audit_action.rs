@@ -38,6 +38,14 @@ actions! {
     AgentOdd = "agent.odd",
     /// An agent reported trouble of its own.
     AgentTrouble = "agent.trouble",
+    /// An archive of the server was downloaded.
+    ArchiveDownloaded = "archive.downloaded",
+    /// Who can open archives of the server was changed.
+    ArchiveKeyChanged = "archive.key_changed",
+    /// A person had an archive of the server made.
+    ArchiveMade = "archive.made",
+    /// An archive was refused, for the own password was wrong.
+    ArchiveRefused = "archive.refused",
     /// The server has another authority than before, and somebody wanted that.
     AuthorityAccepted = "authority.accepted",
     /// Credentials were removed.
@@ -132,6 +140,8 @@ actions! {
     ScheduleCreated = "schedule.created",
     /// A schedule was deleted.
     ScheduleDeleted = "schedule.deleted",
+    /// The server was restored from an archive.
+    ServerRestored = "server.restored",
     /// Somebody signed out.
     SessionClosed = "session.closed",
     /// Somebody signed in.

@@ -1,3 +1,5 @@
+use super::ArchiveKeyRow;
+use schema::Incarnation;
 use serde::{Deserialize, Serialize};
 
 /// A single value of the file.
@@ -12,6 +14,10 @@ pub(crate) enum Meta {
     AuditCounts([u64; 3]),
     /// SHA-256 of the authority that enrolled agents trust.
     Authority([u8; 32]),
+    /// How often the server was restored from an archive.
+    Incarnation(Incarnation),
+    /// For whom archives of the server are encrypted.
+    ArchiveKey(ArchiveKeyRow),
 }
 
 pub(crate) const META_FORMAT: &str = "format";
@@ -19,3 +25,5 @@ pub(crate) const META_KEY_CHECK: &str = "key_check";
 pub(crate) const META_AUDIT_COUNTS: &str = "audit_counts";
 pub(crate) const META_NEXT_AUDIT: &str = "next_audit";
 pub(crate) const META_AUTHORITY: &str = "authority";
+pub(crate) const META_INCARNATION: &str = "incarnation";
+pub(crate) const META_ARCHIVE_KEY: &str = "archive_key";

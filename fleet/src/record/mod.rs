@@ -1,6 +1,7 @@
 //! Stored rows, in the words of the domain. They are not wire types and not views.
 
 mod account;
+mod archive;
 mod audit;
 mod audit_action;
 mod credentials;
@@ -26,6 +27,7 @@ mod summary;
 mod usage;
 
 pub use account::{ApiToken, Operator, Role, Scope, Scopes, Session, TryCount, Viewer};
+pub(crate) use archive::{ArchiveKeyRow, ClosedBy};
 pub use audit::{Actor, AuditEntry, AuditTarget};
 pub use audit_action::AuditAction;
 pub use credentials::{CredentialsFacts, CredentialsInput, Secret, SlotState};

@@ -8,6 +8,7 @@ mod base;
 mod check;
 pub(crate) mod file_format;
 mod guard;
+mod import;
 mod key;
 mod open;
 mod opened_file;
@@ -24,6 +25,7 @@ mod walk;
 mod writer;
 
 pub(crate) use check::{Moment, check};
+pub(crate) use import::Import;
 pub(crate) use key::{Span, TableKey};
 pub(crate) use open::Begins;
 pub(crate) use read_view::ReadView;

@@ -1,7 +1,7 @@
 //! All tables. A name and the meaning of its key never change; a new meaning gets a new table and a migration. What is
 //! marked `of a host` has keys that begin with a host's id, and goes with the host.
 
-use super::{Order, Reads, Span, Table, TableId, first_form};
+use super::{Order, Reads, Span, StoredRow, Table, TableId, TableKey, first_form};
 use crate::link::{Link, LinkState, Outgoing};
 use crate::record::meta::Meta;
 use crate::record::{
@@ -55,10 +55,27 @@ macro_rules! tables {
             Ok(rows)
         }
 
+        /// Whether a row can be decoded. `None` = there is no table of this name.
+        pub(crate) fn check_row(table: &str, mut key: &[u8], row: &[u8]) -> Option<Result<(), StoreError>> {
+            Some(match table {
+                $($name => checked(&$table, &mut key, row),)*
+                _ => return None,
+            })
+        }
+
         /// The names of all tables.
-        #[cfg(test)]
         pub(crate) const NAMES: [&str; TABLES] = [$($name,)*];
     };
+}
+
+fn checked<K: TableKey, V: StoredRow>(
+    table: &Table<K, V>,
+    key: &mut &[u8],
+    row: &[u8],
+) -> Result<(), StoreError> {
+    let damaged = |why| StoreError::Row { table: table.name(), why };
+    K::read(key).filter(|_| key.is_empty()).ok_or_else(|| damaged("its key is damaged"))?;
+    V::from_bytes(row).map(|_| ()).map_err(damaged)
 }
 
 tables! {

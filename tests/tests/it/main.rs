@@ -52,6 +52,7 @@ mod runner;
 mod same_story;
 mod schedules;
 mod secrets_kept;
+mod server_archive;
 mod server_disk;
 mod server_killed;
 mod shared_repository;

@@ -18,7 +18,7 @@ pub fn passphrase_objection(passphrase: &str) -> Option<String> {
     }
     if passphrase.chars().any(char::is_control) {
         return Some(
-            "It holds a control character, which nobody can type when the kit is to be opened.".to_owned(),
+            "It holds a control character, which nobody can type when it is to be opened.".to_owned(),
         );
     }
     if passphrase.trim() != passphrase {

@@ -2,6 +2,7 @@
 //! a module of its own: a page uses that, never this one.
 
 pub(crate) mod account;
+pub(crate) mod archive;
 pub(crate) mod attention;
 pub(crate) mod audit;
 pub(crate) mod backup_charts;
@@ -67,6 +68,7 @@ macro_rules! views {
 
 views! {
     account::AccountView,
+    archive::ArchivesView,
     audit::AuditView,
     changes::ChangesView,
     confirm::ConfirmView,

@@ -131,6 +131,8 @@ pub(crate) struct SettingsView {
     /// What is wrong with a change of an operator.
     pub(crate) changing: Option<String>,
     pub(crate) minted: Option<Minted>,
+    /// How the archives of the server stand.
+    pub(crate) archives: (Badge, String),
     /// How the break-glass kits stand.
     pub(crate) kits: (Badge, String),
     pub(crate) facts: Vec<Fact>,
@@ -186,6 +188,7 @@ impl crate::sample::Samples for SettingsView {
                 needs_ca: true,
                 lines: vec![("The token", s.text("hft_token"))],
             }),
+            archives: (Badge::new("ok", "Up to date"), "The newest was made 3 h ago.".to_owned()),
             kits: (Badge::new("warning", "Too old"), "The kit of 12 Nov lacks 2 hosts.".to_owned()),
             facts: Fact::samples(s),
             has_ca: true,
@@ -207,6 +210,7 @@ fn read(ctx: &Ctx, state: &FleetState) -> Result<SettingsView, Problem> {
     let now = ctx.now();
     let (held, more) = held_up(ctx, state)?;
     let kits = crate::words::kits(&state.kits()?);
+    let archives = crate::words::archives(now, &ctx.app.settings.archives.status()?);
     Ok(SettingsView {
         sole_origin: ctx.app.origins().sole().map(|sole| sole.words()),
         held: held.into_iter().map(|held| held_row(now, held)).collect(),
@@ -221,6 +225,7 @@ fn read(ctx: &Ctx, state: &FleetState) -> Result<SettingsView, Problem> {
         viewer: AccountForm::blank(Role::Viewer),
         changing: None,
         minted: None,
+        archives: (Badge::new(archives.state, archives.short), archives.sentence),
         kits: (Badge::new(kits.state, kits.short), kits.sentence),
         facts: facts(ctx, now, state.storage_bytes()),
         has_ca: !ctx.app.settings.server.ca_pem.is_empty(),

@@ -1,5 +1,6 @@
 //! What jobs, states and outcomes are called on pages, and in the API where it says the same in words.
 
+mod archives;
 mod decision;
 mod hold;
 mod kits;
@@ -7,6 +8,7 @@ mod pending;
 mod reason;
 mod terms;
 
+pub(crate) use archives::archives;
 pub(crate) use decision::{DecisionWords, decision, is_done_today};
 pub(crate) use hold::{hold, refused};
 pub(crate) use kits::{gap, kits};
@@ -180,6 +182,11 @@ pub(crate) fn action(action: AuditAction, target: &AuditTarget) -> String {
         AuditAction::RepoPasswordRefused => "was refused the repository's password",
         AuditAction::KitMade => "made a break-glass kit",
         AuditAction::KitRefused => "was refused a break-glass kit",
+        AuditAction::ArchiveMade => "made an archive of the server",
+        AuditAction::ArchiveDownloaded => "downloaded an archive of the server",
+        AuditAction::ArchiveRefused => "was refused an archive of the server",
+        AuditAction::ArchiveKeyChanged => "changed who can open archives of the server",
+        AuditAction::ServerRestored => "was restored from an archive",
         AuditAction::HostCreated => "added a host",
         AuditAction::HostDeleted => "deleted a host",
         AuditAction::HostEnrolled => "enrolled",

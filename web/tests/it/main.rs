@@ -4,6 +4,7 @@
 
 mod agent;
 mod api;
+mod archive;
 mod auth;
 mod busy;
 mod document;

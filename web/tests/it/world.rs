@@ -4,7 +4,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use fleet::record::{Actor, Role, Scopes};
-use fleet::{By, Driver, Fleet, Settings};
+use fleet::{ArchiveFolder, Archives, By, Driver, Fleet, Settings};
 use schema::Timestamp;
 use serde_json::Value;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +27,8 @@ pub(crate) struct World {
     pub(crate) tasks: Arc<Mutex<Vec<TaskFacts>>>,
     /// Whom the broker did not let in.
     pub(crate) refused: Arc<Mutex<RefusedConnections>>,
+    /// Where its archives go, in `backups`.
+    pub(crate) archive_dir: tempfile::TempDir,
 }
 
 #[expect(clippy::disallowed_methods, reason = "a driver for tests")]
@@ -34,7 +36,11 @@ pub(crate) fn random(buffer: &mut [u8]) {
     getrandom::fill(buffer).unwrap();
 }
 
-fn web_settings(tasks: Arc<Mutex<Vec<TaskFacts>>>, refused: Arc<Mutex<RefusedConnections>>) -> WebSettings {
+fn web_settings(
+    tasks: Arc<Mutex<Vec<TaskFacts>>>,
+    refused: Arc<Mutex<RefusedConnections>>,
+    archives: Archives,
+) -> WebSettings {
     WebSettings {
         public_url: "http://fleet.lan".to_owned(),
         secure_cookies: false,
@@ -56,6 +62,7 @@ fn web_settings(tasks: Arc<Mutex<Vec<TaskFacts>>>, refused: Arc<Mutex<RefusedCon
         tasks: Arc::new(move || tasks.lock().unwrap().clone()),
         space_left: Arc::new(|| None),
         lost_piece: Arc::new(|| None),
+        archives: Arc::new(archives),
         held_logins: Arc::new(|| {
             let account = Some("barn".to_owned());
             vec![HeldLogin { origin: "192.0.2.77".to_owned(), account, failures: 31, for_ms: 6_000 }]
@@ -86,14 +93,19 @@ impl World {
         let fleet = Fleet::in_memory(settings, driver).unwrap();
         let tasks = Arc::new(Mutex::new(Vec::new()));
         let refused = Arc::default();
-        let router = web::router(fleet.clone(), web_settings(Arc::clone(&tasks), Arc::clone(&refused)));
-        Self { fleet, router, clock, tasks, refused }
+        let archive_dir = tempfile::tempdir().unwrap();
+        let router = Router::new();
+        let mut world = Self { fleet, router, clock, tasks, refused, archive_dir };
+        world.restart();
+        world
     }
 
     /// Another server over the same fleet: what was in the memory of the pages is gone.
     pub(crate) fn restart(&mut self) {
-        self.router =
-            web::router(self.fleet.clone(), web_settings(Arc::clone(&self.tasks), Arc::clone(&self.refused)));
+        let folder = ArchiveFolder { path: self.archive_dir.path().join("backups"), keep: 7 };
+        let archives = Archives::new(self.fleet.clone(), folder, Arc::new(|| Ok(Vec::new())), "0.1.0");
+        let settings = web_settings(Arc::clone(&self.tasks), Arc::clone(&self.refused), archives);
+        self.router = web::router(self.fleet.clone(), settings);
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -1,6 +1,7 @@
 //! The bodies of the API, apart from the records they are made of.
 
 mod account;
+mod archive;
 mod drill;
 mod find;
 mod folder;
@@ -20,6 +21,7 @@ mod time;
 pub(crate) mod words;
 
 pub(crate) use account::*;
+pub(crate) use archive::*;
 pub(crate) use drill::*;
 pub(crate) use find::*;
 pub(crate) use folder::*;

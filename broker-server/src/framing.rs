@@ -1,49 +1,16 @@
-//! The file of a kit at the control socket: pieces, each with its length before it, and one without bytes as the end, so
-//! that one that was cut off does not pass for whole.
+//! A file at the control socket: pieces, each with its length before it, and one without bytes as the end, so that one
+//! that was cut off does not pass for whole.
 
-use fleet::{By, Fleet, KitChoice, record::Secret};
 use std::{io, time::Duration};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use web::KitFile;
 
 /// How long a piece may take to pass.
 const PIECE_WITHIN: Duration = Duration::from_secs(60);
-/// The longest piece, in bytes: more than a few hosts can make.
+/// The longest piece, in bytes: more than a few hosts of a kit can make.
 const MAX_PIECE_BYTES: u32 = 64 << 20;
 
-/// A kit that was begun, and how many hosts are in it; or why not.
-pub(crate) async fn begin(
-    fleet: &Fleet,
-    choice: KitChoice,
-    passphrase: Secret,
-    by: By,
-) -> Result<(usize, KitFile), String> {
-    if let Some(why) = web::passphrase_objection(passphrase.expose()) {
-        return Err(why);
-    }
-    let kit = fleet.make_kit(choice, by).await.map_err(|refused| refused.to_string())?;
-    let (hosts, fleet) = (kit.hosts.len(), fleet.clone());
-    let begun = tokio::task::spawn_blocking(move || KitFile::begin(fleet, kit, &passphrase));
-    let file = begun.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-    Ok((hosts, file))
-}
-
-/// Sends the file of a kit.
-pub(crate) async fn send(mut file: KitFile, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
-    loop {
-        let next = tokio::task::spawn_blocking(move || file.next_piece().map(|piece| (file, piece)));
-        let (rest, piece) = next.await?.map_err(io::Error::other)?;
-        file = rest;
-        let Some(piece) = piece else { break };
-        if !piece.is_empty() {
-            put(&piece, to).await?;
-        }
-    }
-    file.keep().await.map_err(io::Error::other)?;
-    put(&[], to).await
-}
-
-async fn put(piece: &[u8], to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+/// Sends a piece; one without bytes is the end.
+pub(crate) async fn put(piece: &[u8], to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
     let length = u32::try_from(piece.len()).map_err(io::Error::other)?;
     let write = async {
         to.write_all(&length.to_be_bytes()).await?;
@@ -54,7 +21,7 @@ async fn put(piece: &[u8], to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()>
 }
 
 /// Takes the pieces until their end.
-pub(super) async fn receive(
+pub(crate) async fn receive(
     from: &mut (impl AsyncRead + Unpin),
     mut take: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {

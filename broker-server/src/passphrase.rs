@@ -1,37 +1,59 @@
-//! Where the passphrase of a kit comes from.
+//! Where a passphrase comes from that a command needs.
 
-use crate::{cli, out};
+use crate::out;
 use anyhow::Context;
 use fleet::record::Secret;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, IsTerminal, Read, Write},
+    path::Path,
 };
 
 /// The longest line that is read, in bytes.
 const MAX_LINE_BYTES: u64 = 4096;
 
-/// A passphrase that may be taken: drawn, from a file, typed twice at the terminal, or the first line of standard input.
-pub(super) fn read(options: &cli::Kit) -> anyhow::Result<Secret> {
-    if options.generate {
+/// What a passphrase is for, and where it is to come from.
+pub(crate) struct Wanted<'a> {
+    /// What it opens, as in "Passphrase of the kit".
+    pub(crate) of: &'a str,
+    /// The file whose first line it is.
+    pub(crate) file: Option<&'a Path>,
+    /// Whether to draw one.
+    pub(crate) generate: bool,
+}
+
+/// A passphrase that may be taken for something new: drawn, from a file, typed twice at the terminal, or the first line
+/// of standard input.
+pub(crate) fn new(wanted: &Wanted<'_>) -> anyhow::Result<Secret> {
+    if wanted.generate {
         let passphrase = web::new_passphrase()?;
-        // Shown first: a kit whose passphrase nobody has seen is of no use.
+        // Shown first: what nobody can open is of no use.
         out::line(format_args!("passphrase: {}", passphrase.expose()))?;
         return Ok(passphrase);
     }
-    let passphrase = match &options.passphrase_file {
-        Some(path) => {
-            let file = File::open(path).with_context(|| path.display().to_string())?;
-            first_line(file).with_context(|| path.display().to_string())?
-        }
-        None if io::stdin().is_terminal() => typed_twice()?,
-        None => first_line(io::stdin())?,
+    let passphrase = match wanted.file {
+        None if io::stdin().is_terminal() => typed_twice(wanted.of)?,
+        file => read(file)?,
     };
     match web::passphrase_objection(passphrase.expose()) {
         Some(why) => anyhow::bail!("the passphrase can't be taken. {why}"),
         None => Ok(passphrase),
     }
+}
+
+/// The passphrase of something that is there: from a file, typed at the terminal, or the first line of standard input.
+pub(crate) fn known(of: &str, file: Option<&Path>) -> anyhow::Result<Secret> {
+    match file {
+        None if io::stdin().is_terminal() => Ok(typed(&format!("Passphrase of {of}: "))?),
+        file => read(file),
+    }
+}
+
+fn read(file: Option<&Path>) -> anyhow::Result<Secret> {
+    let Some(path) = file else { return Ok(first_line(io::stdin())?) };
+    let opened = File::open(path).with_context(|| path.display().to_string())?;
+    first_line(opened).with_context(|| path.display().to_string())
 }
 
 fn first_line(from: impl Read) -> io::Result<Secret> {
@@ -43,8 +65,8 @@ fn first_line(from: impl Read) -> io::Result<Secret> {
     Ok(Secret::new(line))
 }
 
-fn typed_twice() -> anyhow::Result<Secret> {
-    let passphrase = typed("Passphrase of the kit: ")?;
+fn typed_twice(of: &str) -> anyhow::Result<Secret> {
+    let passphrase = typed(&format!("Passphrase of {of}: "))?;
     if let Some(why) = web::passphrase_objection(passphrase.expose()) {
         anyhow::bail!("the passphrase can't be taken. {why}");
     }

@@ -1,17 +1,18 @@
-//! The file of a kit on disk: whole, or not there.
+//! A file that is written whole or not at all: beside its name first, for its owner alone.
 
-use anyhow::Context;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
-use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, ErrorKind, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
-/// A file that is written beside the one that it becomes, for its owner alone. It goes when it is dropped before.
-pub(super) struct Draft {
+/// How the name of a draft ends.
+const ENDING: &str = ".new";
+
+/// A file on its way to its name. It goes when it is dropped before.
+#[derive(Debug)]
+pub struct Draft {
     path: PathBuf,
     target: PathBuf,
     replaces: bool,
@@ -19,30 +20,33 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Begins. Fails when the target is there and may not be replaced.
-    pub(super) fn begin(target: &Path, replaces: bool) -> anyhow::Result<Self> {
-        let shown = || target.display().to_string();
-        let name = target.file_name().with_context(|| format!("{} names no file", target.display()))?;
+    /// Begins. When the target is there and may not be replaced, that is [`ErrorKind::AlreadyExists`].
+    pub fn begin(target: &Path, replaces: bool) -> io::Result<Self> {
+        let name = target.file_name().ok_or_else(|| io::Error::other("it names no file"))?;
         if !replaces && fs::symlink_metadata(target).is_ok() {
-            anyhow::bail!(
-                "{} is there already: give another name, or --force to replace it",
-                target.display()
-            );
+            return Err(ErrorKind::AlreadyExists.into());
         }
         let mut draft = name.to_owned();
-        draft.push(format!(".{}.new", std::process::id()));
+        draft.push(format!(".{}{ENDING}", std::process::id()));
         let path = target.with_file_name(draft);
-        let file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).with_context(shown)?;
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         Ok(Self { path, target: target.to_owned(), replaces, file })
     }
 
-    pub(super) fn write(&mut self, piece: &[u8]) -> io::Result<()> {
-        self.file.write_all(piece)
+    /// The name that a draft of this name is to get; `None` = it is none.
+    #[must_use]
+    pub fn target_of(name: &str) -> Option<&str> {
+        let (target, process) = name.strip_suffix(ENDING)?.rsplit_once('.')?;
+        process.parse::<u32>().ok().map(|_| target)
+    }
+
+    /// What has been written so far, from its beginning.
+    pub fn read_again(&self) -> io::Result<File> {
+        File::open(&self.path)
     }
 
     /// Makes it the file that it is to be, once it is on disk.
-    pub(super) fn publish(self) -> io::Result<()> {
+    pub fn publish(self) -> io::Result<()> {
         self.file.sync_all()?;
         if self.replaces {
             fs::rename(&self.path, &self.target)?;
@@ -62,6 +66,16 @@ impl Draft {
     }
 }
 
+impl Write for &Draft {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&self.file).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Drop for Draft {
     fn drop(&mut self) {
         // Gone already when it was published.
@@ -72,7 +86,7 @@ impl Drop for Draft {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::PermissionsExt as _;
 
     fn names(folder: &Path) -> Vec<String> {
         let names =
@@ -84,13 +98,15 @@ mod tests {
     fn a_file_is_whole_or_not_there_and_for_its_owner_alone() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("kit.age");
-        let mut draft = Draft::begin(&target, false).unwrap();
-        draft.write(b"half").unwrap();
+        let draft = Draft::begin(&target, false).unwrap();
+        (&draft).write_all(b"half").unwrap();
         assert!(!target.exists());
+        let [name] = &names(folder.path())[..] else { panic!("one file") };
+        assert_eq!((Draft::target_of(name), Draft::target_of("kit.age")), (Some("kit.age"), None));
         drop(draft);
         assert!(names(folder.path()).is_empty());
-        let mut draft = Draft::begin(&target, false).unwrap();
-        draft.write(b"whole").unwrap();
+        let draft = Draft::begin(&target, false).unwrap();
+        (&draft).write_all(b"whole").unwrap();
         draft.publish().unwrap();
         assert_eq!(names(folder.path()), ["kit.age"]);
         assert_eq!(fs::read(&target).unwrap(), b"whole");
@@ -104,10 +120,10 @@ mod tests {
         let draft = Draft::begin(&target, false).unwrap();
         fs::write(&target, "another").unwrap();
         assert!(draft.publish().is_err(), "it came in between");
-        assert!(Draft::begin(&target, false).is_err());
+        assert_eq!(Draft::begin(&target, false).unwrap_err().kind(), ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&target).unwrap(), b"another");
-        let mut draft = Draft::begin(&target, true).unwrap();
-        draft.write(b"new").unwrap();
+        let draft = Draft::begin(&target, true).unwrap();
+        (&draft).write_all(b"new").unwrap();
         draft.publish().unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"new");
         assert_eq!(names(folder.path()), ["kit.age"]);

@@ -1,0 +1,115 @@
+//! The command `backup`.
+//!
+//! Whoever may read the data folder may make an archive: it holds nothing else. A server that runs is asked at its control
+//! socket, and sends the file in pieces, encrypted already.
+
+use super::parts::parts;
+use crate::{
+    cli,
+    config::Config,
+    control::{self, Answer, Ask},
+    data, framing, new_file, out,
+    passphrase::{self, Wanted},
+};
+use anyhow::Context;
+use fleet::{
+    ArchiveKey, ArchiveOpener, Contents, Draft, DrawnIdentity, archive_name, check_recipient, look_through,
+};
+use schema::Timestamp;
+use std::{
+    io::{BufReader, BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+/// Makes an archive, looks through it, and says where it is.
+pub async fn run(config: &Config, options: &cli::Backup) -> anyhow::Result<()> {
+    let Some(to) = &options.to else { return keep(config).await };
+    let (key, opener) = key_of(options)?;
+    let (path, draft) = match control::open(&config.data_dir.value).await? {
+        Some(stream) => {
+            let mut stream = tokio::io::BufReader::new(stream);
+            let (recipients, passphrase) = match key {
+                ArchiveKey::Passphrase(passphrase) => (Vec::new(), Some(passphrase)),
+                ArchiveKey::Recipients(recipients) => (recipients, None),
+            };
+            let at = match control::put(&mut stream, &Ask::Archive { recipients, passphrase }).await? {
+                Answer::Archive { made_at_ms } => Timestamp(made_at_ms),
+                Answer::Refused(why) => anyhow::bail!(why),
+                _ => anyhow::bail!("the server that runs is of another version"),
+            };
+            let path = path_of(to, at);
+            let draft = new_file::begin(&path, options.force)?;
+            framing::receive(&mut stream, |piece| (&draft).write_all(piece))
+                .await
+                .context("the archive is not whole: see the server's log")?;
+            (path, draft)
+        }
+        None => {
+            let pieces = data::pieces(config);
+            let fleet = data::open_for_admin(&pieces.data_dir, pieces.key_file.clone())?;
+            let written = alone(config, options, to, &key, &fleet);
+            fleet.shutdown().await;
+            written?
+        }
+    };
+    let found = check(&draft, &opener)?;
+    draft.publish().with_context(|| path.display().to_string())?;
+    out::line(super::restore::in_words(&path, &found))?;
+    Ok(())
+}
+
+/// Opens the data file of a server that does not run.
+fn alone(
+    config: &Config,
+    options: &cli::Backup,
+    to: &Path,
+    key: &ArchiveKey,
+    fleet: &fleet::Fleet,
+) -> anyhow::Result<(PathBuf, Draft)> {
+    let parts = parts(config).map_err(anyhow::Error::msg)?;
+    let archiving = fleet.begin_archive(parts, env!("CARGO_PKG_VERSION"))?;
+    let path = path_of(to, archiving.made_at());
+    let draft = new_file::begin(&path, options.force)?;
+    archiving.write(key, BufWriter::with_capacity(1 << 20, &draft))?;
+    Ok((path, draft))
+}
+
+/// The server that runs makes one as each night.
+async fn keep(config: &Config) -> anyhow::Result<()> {
+    match control::ask(&config.data_dir.value, &Ask::KeepArchive).await? {
+        Some(Answer::KeptArchive { path, bytes }) => Ok(out::line(format_args!("{path}: {bytes} bytes"))?),
+        Some(Answer::Refused(why)) => anyhow::bail!(why),
+        Some(_) => anyhow::bail!("the server that runs is of another version"),
+        None => anyhow::bail!(
+            "no server runs on {}: say with --to where to write it",
+            config.data_dir.value.display()
+        ),
+    }
+}
+
+/// For whom it is to be encrypted, and what opens it here: of recipients' identities none is known, so that one more is
+/// drawn for this.
+fn key_of(options: &cli::Backup) -> anyhow::Result<(ArchiveKey, ArchiveOpener)> {
+    if options.recipient.is_empty() {
+        let passphrase = passphrase::new(&Wanted {
+            of: "the archive",
+            file: options.passphrase_file.as_deref(),
+            generate: options.generate,
+        })?;
+        return Ok((ArchiveKey::Passphrase(passphrase.clone()), ArchiveOpener::Passphrase(passphrase)));
+    }
+    options.recipient.iter().try_for_each(|recipient| check_recipient(recipient))?;
+    let drawn = DrawnIdentity::draw();
+    let recipients = options.recipient.iter().cloned().chain([drawn.recipient()]).collect();
+    Ok((ArchiveKey::Recipients(recipients), ArchiveOpener::Drawn(drawn)))
+}
+
+/// In a folder it gets a name of its own.
+fn path_of(to: &Path, at: Timestamp) -> PathBuf {
+    if to.is_dir() { to.join(archive_name(at)) } else { to.to_owned() }
+}
+
+fn check(draft: &Draft, opener: &ArchiveOpener) -> anyhow::Result<Contents> {
+    let written = BufReader::with_capacity(1 << 20, draft.read_again()?);
+    look_through(written, opener).context("the archive could not be read back, and was removed")
+}

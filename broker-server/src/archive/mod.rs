@@ -1,0 +1,55 @@
+//! Archives of this server: what belongs into one, one each night, and the commands `backup` and `restore`.
+//!
+//! What an archive is, and how it is written and read, the crate `fleet` says.
+
+mod backup;
+mod parts;
+mod restore;
+mod send;
+
+pub use backup::run as backup;
+pub use restore::run as restore;
+pub(crate) use send::Sending;
+
+use crate::{config::Config, own_pieces::OwnPieces, tasks::Beat};
+use fleet::{ArchiveFolder, Archives, By, Fleet, NoArchive};
+use parts::parts;
+use std::{sync::Arc, time::Duration};
+
+/// How often it is asked whether an archive is due.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// The archives that a server with these settings makes of itself.
+pub(crate) fn of_server(config: &Config, fleet: &Fleet, own_pieces: &Arc<OwnPieces>) -> Archives {
+    let folder = ArchiveFolder { path: config.archive_dir.value.clone(), keep: config.archives_kept.value };
+    let (config, own_pieces) = (config.clone(), Arc::clone(own_pieces));
+    let parts = move || {
+        // Pieces that the next start would refuse are worth nothing in an archive.
+        own_pieces.check().map_err(|why| format!("{why:#}"))?;
+        parts(&config)
+    };
+    Archives::new(fleet.clone(), folder, Arc::new(parts), env!("CARGO_PKG_VERSION"))
+}
+
+/// Makes an archive each night, once somebody has said who is to open it.
+pub(crate) async fn each_night(archives: Arc<Archives>, beat: Beat) {
+    loop {
+        let asked = Arc::clone(&archives);
+        match tokio::task::spawn_blocking(move || asked.is_due()).await {
+            Ok(Ok(true)) => match beat.waits(archives.make(By::system())).await {
+                Ok(kept) => {
+                    tracing::info!(name = kept.name, bytes = kept.bytes, "an archive of the server was made");
+                }
+                Err(NoArchive::Busy | NoArchive::NoKey) => {}
+                Err(why) => {
+                    tracing::error!(%why, "no archive of the server could be made; it is tried again");
+                }
+            },
+            Ok(Ok(false)) => {}
+            Ok(Err(why)) => tracing::warn!(%why, "whether an archive is due can't be told"),
+            Err(why) => tracing::error!(%why, "whether an archive is due can't be told"),
+        }
+        let asked = tokio::time::timeout(LOOK_EVERY, archives.is_hurried());
+        let _ = beat.waits(asked).await;
+    }
+}

@@ -1,0 +1,100 @@
+//! The command `restore`.
+
+use crate::{cli, clock, out, passphrase};
+use anyhow::Context;
+use fleet::{ArchiveError, ArchiveOpener, Contents, Driver, Restored, look_through, record::Secret};
+use schema::Timestamp;
+use std::{
+    fs::{self, File},
+    io::{BufReader, IsTerminal, stdin},
+    path::Path,
+    sync::Arc,
+};
+use zeroize::Zeroizing;
+
+/// Restores a server, or only looks through its archive.
+pub fn run(options: &cli::Restore) -> anyhow::Result<()> {
+    let archive = &options.archive;
+    // Before a passphrase is asked for.
+    let opened = File::open(archive).with_context(|| archive.display().to_string())?;
+    let opener = opener(options)?;
+    let Some(data_dir) = options.data_dir.as_ref().filter(|_| !options.check) else {
+        let found = look_through(BufReader::with_capacity(1 << 20, opened), &opener)?;
+        return Ok(out::line(in_words(archive, &found))?);
+    };
+    let driver = Driver { now: Arc::new(clock::now), random: Arc::new(clock::random) };
+    let restored = fleet::restore(archive, &opener, data_dir, driver)?;
+    Ok(out::print(done(data_dir, &restored))?)
+}
+
+fn opener(options: &cli::Restore) -> anyhow::Result<ArchiveOpener> {
+    if let Some(path) = &options.identity_file {
+        let text =
+            fs::read_to_string(path).map(Zeroizing::new).with_context(|| path.display().to_string())?;
+        return Ok(ArchiveOpener::Identities(Secret::new(text.as_str())));
+    }
+    if options.passphrase_file.is_none() && stdin().is_terminal() && wants_identity(&options.archive) {
+        return Err(ArchiveError::WantsIdentity.into());
+    }
+    Ok(ArchiveOpener::Passphrase(passphrase::known("the archive", options.passphrase_file.as_deref())?))
+}
+
+/// Whether it is encrypted for recipients, so that nobody is asked for a passphrase in vain.
+fn wants_identity(archive: &Path) -> bool {
+    let Ok(opened) = File::open(archive) else { return false };
+    let nothing = ArchiveOpener::Identities(Secret::new(""));
+    matches!(look_through(opened, &nothing), Err(ArchiveError::Identity))
+}
+
+/// What an archive is of.
+pub(super) fn in_words(path: &Path, found: &Contents) -> String {
+    let about = &found.about;
+    let many = |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let before = match about.incarnation {
+        0 => String::new(),
+        times => format!(", restored from an archive {} before", many(times, "time")),
+    };
+    format!(
+        "{}: the server of {} as of {} ({}, {} of the data file{before}; holdfast-server {})",
+        path.display(),
+        about.mqtt_address,
+        web::rfc3339(Timestamp(about.made_at_ms)),
+        many(about.hosts, "host"),
+        many(found.rows, "row"),
+        about.server_version,
+    )
+}
+
+/// What was done, and what is to be done next.
+fn done(data_dir: &Path, restored: &Restored) -> String {
+    let about = &restored.about;
+    let folder = data_dir.display();
+    let mut text = format!(
+        "{folder}: the server as of {}, incarnation {}\n\nIts agents dial {}. What it was told since then is lost, but for \
+         what they still hold;\nthe audit says so. Start it where that address leads:\n\n",
+        web::rfc3339(Timestamp(about.made_at_ms)),
+        restored.incarnation,
+        about.mqtt_address,
+    );
+    let has = |name| restored.parts.contains(&name);
+    let config =
+        if has("settings.toml") { format!(" --config {folder}/settings.toml") } else { String::new() };
+    text.push_str(&format!("    holdfast-server serve{config} --data-dir {folder}\n\n"));
+    if has("settings.toml") {
+        text.push_str(
+            "settings.toml has the settings that were in force; files that they name are not in the archive, but for those \
+             below.\n",
+        );
+    }
+    if has("brought/certificate.pem") {
+        text.push_str(&format!(
+            "The certificate that agents trust, and its key, are in {folder}/brought: name them with --tls-certificate and \
+             --tls-key.\n"
+        ));
+    }
+    text.push_str(&format!(
+        "The master key is {folder}/master.key. If another one was handed over to the server, with --master-key-file, it is \
+         the same.\n"
+    ));
+    text
+}

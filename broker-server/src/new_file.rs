@@ -1,0 +1,15 @@
+//! A file that a command is to write.
+
+use anyhow::Context;
+use fleet::Draft;
+use std::{io::ErrorKind, path::Path};
+
+/// Begins it; one that is there, and may not be replaced, is named together with what to do.
+pub(crate) fn begin(path: &Path, replaces: bool) -> anyhow::Result<Draft> {
+    match Draft::begin(path, replaces) {
+        Err(why) if why.kind() == ErrorKind::AlreadyExists => {
+            anyhow::bail!("{} is there already: give another name, or --force to replace it", path.display())
+        }
+        begun => begun.with_context(|| path.display().to_string()),
+    }
+}

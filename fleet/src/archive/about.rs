@@ -1,0 +1,47 @@
+//! What an archive says of itself, at its beginning and at its end.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The form of archives that is written.
+pub(super) const FORM: u32 = 1;
+
+/// What an archive is of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// The form of the archive itself.
+    pub(super) holdfast_archive: u32,
+    /// The instant whose state it holds, in milliseconds since 1970.
+    pub made_at_ms: u64,
+    /// Version of the server that made it.
+    pub server_version: String,
+    /// Form of the data file's tables.
+    pub data_format: u32,
+    /// How often the server had been restored from an archive before.
+    pub incarnation: u64,
+    /// How many hosts the server had.
+    pub hosts: u64,
+    /// `host:port` that its agents dialled.
+    pub mqtt_address: String,
+}
+
+/// How many rows it holds, by table: what an archive ends with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Counts {
+    pub(super) rows: BTreeMap<String, u64>,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, table: &str, rows: u64) {
+        match self.rows.get_mut(table) {
+            Some(count) => *count += rows,
+            None => {
+                self.rows.insert(table.to_owned(), rows);
+            }
+        }
+    }
+
+    pub(super) fn sum(&self) -> u64 {
+        self.rows.values().sum()
+    }
+}

@@ -1,0 +1,93 @@
+//! What may lie in an archive, and why one is not made or not used.
+
+use crate::refused::{OpenError, StoreError};
+use std::io;
+use std::path::PathBuf;
+
+/// The names of what may lie beside the rows, each of which is written at a restore under the same name.
+pub const ARCHIVE_PARTS: [&str; 6] =
+    ["master.key", "tls/ca.pem", "tls/ca.key", "brought/certificate.pem", "brought/key.pem", "settings.toml"];
+
+/// Why an archive is not made, or not used; one sentence.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArchiveError {
+    /// The data file could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A piece of the server can't be used, or not be made.
+    #[error(transparent)]
+    Piece(#[from] OpenError),
+    /// It could not be written.
+    #[error("the archive could not be written: {0}")]
+    Write(#[source] io::Error),
+    /// It could not be read.
+    #[error("the archive can't be read: {0}")]
+    Read(#[source] io::Error),
+    /// A file of the server could not be read or written.
+    #[error("{}: {why}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        why: io::Error,
+    },
+    /// It is something else.
+    #[error("this is no archive of a Holdfast server, or its beginning is damaged: take another one")]
+    NotAnArchive,
+    /// What it was opened with is not what it was made with.
+    #[error("this passphrase or identity does not open this archive, or its beginning is damaged")]
+    WrongKey,
+    /// It is encrypted with a passphrase.
+    #[error("this archive is opened by a passphrase: give --passphrase-file")]
+    WantsPassphrase,
+    /// It is encrypted for recipients.
+    #[error("this archive is opened by the identity of a recipient: give --identity-file")]
+    WantsIdentity,
+    /// It is cut off, or not what was written.
+    #[error("this archive is damaged or cut off ({0}): take another one")]
+    Damaged(String),
+    /// A newer program made it.
+    #[error(
+        "a newer Holdfast made this archive (form {found}, this program reads {understood}): use that version"
+    )]
+    Newer {
+        /// Its form.
+        found: u32,
+        /// The newest form that is understood.
+        understood: u32,
+    },
+    /// The text is no recipient.
+    #[error("{0:?} is no age recipient: one begins with age1, and age-keygen prints it as \"public key\"")]
+    Recipient(String),
+    /// The text holds no identity.
+    #[error("the identity file holds no age identity: one is a line that begins with AGE-SECRET-KEY-1")]
+    Identity,
+    /// Where the server is to be restored, something is.
+    #[error("{} is not empty: a server is restored into a folder that is empty or not there", .0.display())]
+    NotEmpty(PathBuf),
+}
+
+impl ArchiveError {
+    pub(super) fn damaged(why: impl Into<String>) -> Self {
+        Self::Damaged(why.into())
+    }
+
+    pub(super) fn from_age(error: age::DecryptError) -> Self {
+        match error {
+            age::DecryptError::Io(why) if why.kind() == io::ErrorKind::UnexpectedEof => Self::NotAnArchive,
+            age::DecryptError::Io(why) => Self::Read(why),
+            age::DecryptError::InvalidHeader | age::DecryptError::UnknownFormat => Self::NotAnArchive,
+            _ => Self::WrongKey,
+        }
+    }
+
+    /// What came while it was read: a disk that can't be read is not a damaged archive.
+    pub(super) fn from_reading(why: io::Error) -> Self {
+        match why.kind() {
+            _ if why.raw_os_error().is_some() => Self::Read(why),
+            _ => Self::Damaged(why.to_string()),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The folder of the archives that a server makes by itself: their names, which of them stay, and making one.
+
+use super::error::ArchiveError;
+use super::key::{ArchiveKey, ArchiveOpener, DrawnIdentity};
+use super::read::{Contents, look_through};
+use super::write::ArchivePart;
+use crate::draft::Draft;
+use crate::fleet::Fleet;
+use schema::Timestamp;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, BufReader, BufWriter, ErrorKind};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+const PREFIX: &str = "holdfast-archive-";
+const SUFFIX: &str = ".age";
+
+/// Where a server puts its archives.
+#[derive(Clone, Debug)]
+pub struct ArchiveFolder {
+    /// The folder.
+    pub path: PathBuf,
+    /// So many stay, the newest ones; at least one.
+    pub keep: usize,
+}
+
+/// An archive in the folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Name of its file.
+    pub name: String,
+    /// The instant whose state it holds.
+    pub at: Timestamp,
+    /// How long it is.
+    pub bytes: u64,
+}
+
+/// The name of an archive: its instant to the second, so that names sort as instants do.
+#[must_use]
+pub fn archive_name(at: Timestamp) -> String {
+    let at =
+        jiff::Timestamp::from_millisecond(at.0.min(i64::MAX as u64) as i64).unwrap_or(jiff::Timestamp::MAX);
+    format!("{PREFIX}{}{SUFFIX}", at.strftime("%Y-%m-%dT%H%M%SZ"))
+}
+
+/// The instant that a name tells; `None` = it is no archive's name.
+fn instant(name: &str) -> Option<Timestamp> {
+    let text = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
+    let at = jiff::civil::DateTime::strptime("%Y-%m-%dT%H%M%SZ", text).ok()?;
+    let at = jiff::tz::TimeZone::UTC.to_timestamp(at).ok()?.as_millisecond();
+    u64::try_from(at).ok().map(Timestamp)
+}
+
+/// Those that go when so many are to stay: the oldest, and before them what a clock has dated that was ahead of `now`.
+fn beyond(kept: &[Kept], keep: usize, now: Timestamp) -> Vec<&Kept> {
+    let mut kept: Vec<_> = kept.iter().collect();
+    kept.sort_by_key(|kept| (kept.at <= now, kept.at));
+    let many = kept.len().saturating_sub(keep.max(1));
+    kept.truncate(many);
+    kept
+}
+
+/// Opens what was written, and reads it to its end.
+pub(super) fn check(draft: &Draft, opener: &ArchiveOpener) -> Result<Contents, ArchiveError> {
+    let written = draft.read_again().map_err(ArchiveError::Read)?;
+    look_through(BufReader::with_capacity(1 << 20, written), opener)
+}
+
+impl ArchiveFolder {
+    fn failed<'a>(path: &'a Path) -> impl FnOnce(io::Error) -> ArchiveError + 'a {
+        |why| ArchiveError::File { path: path.to_owned(), why }
+    }
+
+    /// The archives in it, newest first; none when the folder is not there.
+    pub fn list(&self) -> Result<Vec<Kept>, ArchiveError> {
+        let failed = || Self::failed(&self.path);
+        let entries = match fs::read_dir(&self.path) {
+            Err(why) if why.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(failed())?,
+        };
+        let mut kept = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(failed())?;
+            let Some((name, at)) =
+                entry.file_name().into_string().ok().and_then(|name| instant(&name).map(|at| (name, at)))
+            else {
+                continue;
+            };
+            match entry.metadata() {
+                Ok(facts) if facts.is_file() => kept.push(Kept { name, at, bytes: facts.len() }),
+                // Gone meanwhile, or something else of that name.
+                _ => {}
+            }
+        }
+        kept.sort_by(|one, other| other.name.cmp(&one.name));
+        Ok(kept)
+    }
+
+    /// Opens an archive by its name, and nothing else of the folder.
+    pub fn open(&self, name: &str) -> Result<Option<(File, Kept)>, ArchiveError> {
+        let Some(kept) = self.list()?.into_iter().find(|kept| kept.name == name) else { return Ok(None) };
+        let path = self.path.join(name);
+        match File::open(&path) {
+            Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
+            opened => Ok(Some((opened.map_err(Self::failed(&path))?, kept))),
+        }
+    }
+
+    /// Removes what an end of the server in the middle of an archive has left.
+    pub fn remove_drafts(&self) -> Result<(), ArchiveError> {
+        let entries = match fs::read_dir(&self.path) {
+            Err(why) if why.kind() == ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(Self::failed(&self.path))?,
+        };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            if name.to_str().and_then(Draft::target_of).and_then(instant).is_some() {
+                let path = entry.path();
+                fs::remove_file(&path).map_err(Self::failed(&path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes an archive, looks it through, and removes those that are too many. One at a time; blocks. What fails leaves
+    /// nothing behind, and all others as they were.
+    pub fn make(
+        &self,
+        fleet: &Fleet,
+        parts: Vec<ArchivePart>,
+        version: &str,
+        key: &ArchiveKey,
+    ) -> Result<Kept, ArchiveError> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
+        made.map_err(Self::failed(&self.path))?;
+        self.remove_drafts()?;
+        let archiving = fleet.begin_archive(parts, version)?;
+        let at = archiving.made_at();
+        let name = archive_name(at);
+        let path = self.path.join(&name);
+        let draft = Draft::begin(&path, true).map_err(Self::failed(&path))?;
+        let (key, opener) = with_opener(key);
+        let rows = archiving.write(&key, BufWriter::with_capacity(1 << 20, &draft))?;
+        let found = check(&draft, &opener)?;
+        if (found.rows, found.about.made_at_ms) != (rows, at.0) {
+            return Err(ArchiveError::damaged("what was read back is not what was written"));
+        }
+        draft.publish().map_err(Self::failed(&path))?;
+        let bytes = fs::metadata(&path).map_err(Self::failed(&path))?.len();
+        for old in beyond(&self.list()?, self.keep, at) {
+            let path = self.path.join(&old.name);
+            fs::remove_file(&path).map_err(Self::failed(&path))?;
+        }
+        Ok(Kept { name, at, bytes })
+    }
+}
+
+/// A key, and what opens what it closes now: for recipients, one more that is drawn for this.
+pub(super) fn with_opener(key: &ArchiveKey) -> (ArchiveKey, ArchiveOpener) {
+    match key {
+        ArchiveKey::Passphrase(passphrase) => (key.clone(), ArchiveOpener::Passphrase(passphrase.clone())),
+        ArchiveKey::Recipients(recipients) => {
+            let drawn = DrawnIdentity::draw();
+            let all = recipients.iter().cloned().chain([drawn.recipient()]).collect();
+            (ArchiveKey::Recipients(all), ArchiveOpener::Drawn(drawn))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_instants_and_nothing_else_is_an_archive() {
+        let at = Timestamp(1_764_385_201_000);
+        let name = archive_name(at);
+        assert_eq!(name, "holdfast-archive-2025-11-29T030001Z.age");
+        assert_eq!(instant(&name), Some(at));
+        for other in
+            ["", "holdfast-archive-.age", "holdfast-archive-2025-11-29.age", "holdfast.redb", "x.age", ".age"]
+        {
+            assert_eq!(instant(other), None, "{other:?}");
+        }
+        assert_eq!(instant(&format!("{name}.77.new")), None);
+    }
+
+    #[test]
+    fn the_newest_stay_and_one_always_does() {
+        let kept: Vec<_> =
+            (0..5).map(|n| Kept { name: format!("{n}"), at: Timestamp(9 - n), bytes: 1 }).collect();
+        let gone = |keep, now| {
+            beyond(&kept, keep, Timestamp(now)).iter().map(|kept| kept.name.as_str()).collect::<Vec<_>>()
+        };
+        assert_eq!((gone(5, 9), gone(3, 9)), (vec![], vec!["4", "3"]));
+        assert_eq!((gone(0, 9), gone(9, 9)), (vec!["4", "3", "2", "1"], vec![]));
+        assert_eq!(gone(2, 7), ["1", "0", "4"], "a clock was ahead when two were made");
+    }
+}

@@ -1,0 +1,255 @@
+//! Restoring a server from an archive, into a folder of its own.
+
+use super::about::About;
+use super::block;
+use super::error::{ARCHIVE_PARTS, ArchiveError};
+use super::key::ArchiveOpener;
+use super::read::{Contents, Visit, walk};
+use crate::audit;
+use crate::data_folder::make_data_folder;
+use crate::incarnation;
+use crate::op::Op;
+use crate::pieces::{AUTHORITY_FOLDER, DATA_FILE, RESTORE_FILE, leave, remove};
+use crate::record::meta::{META_AUTHORITY, META_KEY_CHECK, Meta};
+use crate::record::{AuditAction, AuditTarget};
+use crate::refused::{OpenError, StoreError};
+use crate::request::By;
+use crate::seal::{Binding, MasterKey};
+use crate::settings::{Driver, Settings};
+use crate::store::{Import, StoredRow as _, TableKey as _};
+use schema::{Incarnation, Timestamp};
+use std::fs::{self, DirBuilder, DirEntry, File, OpenOptions};
+use std::io::{self, BufReader, ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// A server that was restored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// What the archive was of.
+    pub about: About,
+    /// Rows of the data file.
+    pub rows: u64,
+    /// Its incarnation from now on.
+    pub incarnation: Incarnation,
+    /// What was written beside the data file.
+    pub parts: Vec<&'static str>,
+}
+
+/// Restores the server of an archive into a folder that is empty or not there. The whole archive is looked through before
+/// anything is written; what is torn afterwards does not serve, and restoring into the same folder again goes on from
+/// the beginning. Blocks.
+pub fn restore(
+    archive: &Path,
+    opener: &ArchiveOpener,
+    data_dir: &Path,
+    driver: Driver,
+) -> Result<Restored, ArchiveError> {
+    let failed = |why| ArchiveError::File { path: archive.to_owned(), why };
+    if !fs::metadata(archive).map_err(failed)?.is_file() {
+        return Err(failed(io::Error::other("it is no file")));
+    }
+    let open = || File::open(archive).map(|file| BufReader::with_capacity(1 << 20, file)).map_err(failed);
+    is_free(data_dir)?;
+    let mut fits = Fits::default();
+    let found = walk(open()?, opener, &mut fits)?;
+    let master = fits.judge()?;
+    make_data_folder(data_dir)?;
+    let mark = data_dir.join(RESTORE_FILE);
+    // From here on until all is there, what is in the folder does not serve.
+    leave(&mark, "A server is being restored into this folder. When that did not end: restore it again.\n")?;
+    clear(data_dir)?;
+    let written = write(open()?, opener, data_dir, &found, master, driver);
+    // What can't be cleared away is refused by its mark.
+    if written.is_ok() || clear(data_dir).is_ok() {
+        remove(&mark)?;
+    }
+    written
+}
+
+fn failed_at(path: &Path) -> impl FnOnce(io::Error) -> ArchiveError + '_ {
+    |why| ArchiveError::File { path: path.to_owned(), why }
+}
+
+/// Whether a server may be restored there: nothing is in it, or what a restore has left that did not end.
+fn is_free(data_dir: &Path) -> Result<(), ArchiveError> {
+    let failed = || failed_at(data_dir);
+    let mut entries = match fs::read_dir(data_dir) {
+        Err(why) if why.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(failed())?,
+    };
+    if data_dir.join(RESTORE_FILE).exists() {
+        return Ok(());
+    }
+    // One that ended while it was about to leave its mark has left the draft of that.
+    let is_other =
+        |entry: &io::Result<DirEntry>| entry.as_ref().is_ok_and(|entry| entry.file_name() != mark_draft());
+    match entries.find(is_other) {
+        None => Ok(()),
+        Some(_) => Err(ArchiveError::NotEmpty(data_dir.to_owned())),
+    }
+}
+
+fn mark_draft() -> PathBuf {
+    Path::new(RESTORE_FILE).with_extension("new")
+}
+
+/// Removes what a restore that did not end has left, but for its mark.
+fn clear(data_dir: &Path) -> Result<(), ArchiveError> {
+    for path in ARCHIVE_PARTS.into_iter().chain([DATA_FILE]).map(|name| data_dir.join(name)) {
+        match fs::remove_file(&path) {
+            Err(why) if why.kind() != ErrorKind::NotFound => return Err(failed_at(&path)(why)),
+            _ => {}
+        }
+    }
+    for folder in ARCHIVE_PARTS.into_iter().filter_map(|name| name.split_once('/')) {
+        let folder = data_dir.join(folder.0);
+        match fs::remove_dir(&folder) {
+            Err(why) if why.kind() != ErrorKind::NotFound => return Err(failed_at(&folder)(why)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether the parts of an archive are one server's.
+#[derive(Default)]
+struct Fits {
+    master: Option<MasterKey>,
+    authority: Option<Vec<u8>>,
+    has_authority_key: bool,
+    key_check: Option<Vec<u8>>,
+    bound: Option<[u8; 32]>,
+}
+
+impl Visit for Fits {
+    fn part(&mut self, name: &'static str, bytes: &[u8]) -> Result<(), ArchiveError> {
+        match name {
+            "master.key" => {
+                let key = MasterKey::from_text(bytes);
+                self.master = Some(key.ok_or_else(|| ArchiveError::damaged("its master key is none"))?);
+            }
+            "tls/ca.pem" => self.authority = Some(bytes.to_vec()),
+            "tls/ca.key" => self.has_authority_key = true,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn rows(&mut self, table: &str, block: &[u8]) -> Result<(), ArchiveError> {
+        if table != crate::store::META.name() {
+            return Ok(());
+        }
+        let read = block::read(block, |mut key, row| {
+            let key = String::read(&mut key);
+            match (key.as_deref(), Meta::from_bytes(row)) {
+                (Some(META_KEY_CHECK), Ok(Meta::KeyCheck(check))) => self.key_check = Some(check),
+                (Some(META_AUTHORITY), Ok(Meta::Authority(bound))) => self.bound = Some(bound),
+                _ => {}
+            }
+            Ok::<_, ArchiveError>(())
+        });
+        read.unwrap_or(Ok(()))
+    }
+}
+
+impl Fits {
+    fn judge(self) -> Result<MasterKey, ArchiveError> {
+        let master = self.master.ok_or_else(|| ArchiveError::damaged("it holds no master key"))?;
+        let opens = self.key_check.is_some_and(|check| master.open(Binding::Check, &check).is_ok());
+        if !opens {
+            return Err(ArchiveError::damaged("its master key does not fit its data file"));
+        }
+        if self.authority.is_some() != self.has_authority_key {
+            return Err(ArchiveError::damaged("it holds half an authority"));
+        }
+        Ok(master)
+    }
+}
+
+/// Writes all of it.
+struct Writing<'a> {
+    data_dir: &'a Path,
+    import: Import,
+    parts: Vec<&'static str>,
+}
+
+impl Visit for Writing<'_> {
+    fn part(&mut self, name: &'static str, bytes: &[u8]) -> Result<(), ArchiveError> {
+        put_file(&self.data_dir.join(name), bytes)?;
+        self.parts.push(name);
+        Ok(())
+    }
+
+    fn rows(&mut self, table: &str, rows: &[u8]) -> Result<(), ArchiveError> {
+        Ok(self.import.put(table, |put| {
+            let damaged = || StoreError::Damaged { why: "the archive was changed meanwhile".to_owned() };
+            block::read(rows, |key, row| put(key, row)).ok_or_else(damaged)?
+        })?)
+    }
+}
+
+fn write(
+    from: impl io::Read,
+    opener: &ArchiveOpener,
+    data_dir: &Path,
+    found: &Contents,
+    master: MasterKey,
+    driver: Driver,
+) -> Result<Restored, ArchiveError> {
+    let import = Import::begin(&data_dir.join(DATA_FILE))?;
+    let mut writing = Writing { data_dir, import, parts: Vec::new() };
+    let again = walk(from, opener, &mut writing)?;
+    if again != *found {
+        return Err(ArchiveError::damaged("it was changed meanwhile"));
+    }
+    let Writing { import, parts, .. } = writing;
+    let settings = Settings::of_nobody(found.about.mqtt_address.clone());
+    let context = crate::context::Context::new(driver, settings, master);
+    let mut incarnation = Incarnation::ZERO;
+    import.end(|tx| {
+        let mut op = Op { tx, now: context.now(), by: &By::system(), facts: &context.facts };
+        incarnation = incarnation::begin_anew(&mut op)?;
+        let detail = detail(&found.about, op.now, incarnation);
+        audit::note(&mut op, AuditAction::ServerRestored, AuditTarget::Server, detail)?;
+        Ok::<_, OpenError>(())
+    })?;
+    sync_folder(data_dir)?;
+    Ok(Restored { about: found.about.clone(), rows: found.rows, incarnation, parts })
+}
+
+/// What the audit says: which span of time is lost.
+fn detail(about: &About, now: Timestamp, incarnation: Incarnation) -> String {
+    let at = |ms: u64| {
+        jiff::Timestamp::from_millisecond(i64::try_from(ms).unwrap_or(i64::MAX))
+            .map_or_else(|_| format!("{ms} ms"), |at| format!("{at:.0}"))
+    };
+    format!(
+        "from the archive of {}, restored {}: what the server was told in between is lost but for what its agents still \
+         hold; incarnation {incarnation}",
+        at(about.made_at_ms),
+        at(now.0)
+    )
+}
+
+/// Writes a file for its owner alone, on disk when this returns; its folder is made.
+fn put_file(path: &Path, bytes: &[u8]) -> Result<(), ArchiveError> {
+    let written = || {
+        if let Some(folder) = path.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    };
+    written().map_err(failed_at(path))
+}
+
+fn sync_folder(data_dir: &Path) -> Result<(), ArchiveError> {
+    let folders: [PathBuf; 2] = [data_dir.to_owned(), data_dir.join(AUTHORITY_FOLDER)];
+    for folder in folders.iter().filter(|folder| folder.exists()) {
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed_at(folder))?;
+    }
+    Ok(())
+}

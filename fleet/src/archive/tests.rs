@@ -1,0 +1,293 @@
+use super::*;
+use crate::fleet::Fleet;
+use crate::pieces::{Pieces, RESTORE_FILE};
+use crate::record::{CredentialsInput, Group, Role, Secret};
+use crate::refused::OpenError;
+use crate::request::By;
+use crate::settings::{Driver, Settings};
+use crate::store::{HOST_NAMES, Reads as _, SCHEDULES_DUE, Span, rows_in_words};
+use proptest::prelude::*;
+use schema::{HostId, Slot, Timestamp};
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const NOW: Timestamp = Timestamp(1_780_000_000_000);
+
+fn driver() -> Driver {
+    let drawn = Arc::new(AtomicU64::new(1));
+    Driver {
+        now: Arc::new(|| NOW),
+        random: Arc::new(move |bytes| {
+            for byte in bytes.iter_mut() {
+                *byte = drawn.fetch_add(7, Ordering::Relaxed) as u8;
+            }
+        }),
+    }
+}
+
+fn open(folder: &Path) -> Result<Fleet, OpenError> {
+    Fleet::open(Pieces::from(folder), Settings::for_tests(), driver())
+}
+
+fn passphrase() -> ArchiveKey {
+    ArchiveKey::Passphrase(Secret::new("a few words in a row"))
+}
+
+fn opener() -> ArchiveOpener {
+    ArchiveOpener::Passphrase(Secret::new("a few words in a row"))
+}
+
+/// A server that has something of each.
+async fn server(folder: &Path) -> Fleet {
+    let fleet = open(folder).unwrap();
+    let by = By::system;
+    for n in 0..40 {
+        let host = fleet.create_host(&format!("host-{n}"), vec!["garden".into()], by()).await.unwrap().0.id;
+        let repo_password = Some(Secret::new(format!("password-of-{n}")));
+        let credentials =
+            CredentialsInput { url: "/srv/repo".into(), repo_password, ..CredentialsInput::default() };
+        fleet.put_credentials(host, Slot::Repo, credentials, by()).await.unwrap();
+        let group = Group { name: "etc".into(), includes: vec!["/etc".into()], ..Group::default() };
+        fleet.put_group(host, None, group, by()).await.unwrap();
+    }
+    fleet.create_operator("ada", Role::Admin, "$argon2id$".into(), by()).await.unwrap();
+    fleet
+}
+
+fn parts() -> Vec<ArchivePart> {
+    [("tls/ca.pem", "a certificate"), ("tls/ca.key", "its key"), ("settings.toml", "http = 1")]
+        .map(|(name, text)| ArchivePart { name, bytes: text.as_bytes().to_vec().into() })
+        .into()
+}
+
+fn write_to(fleet: &Fleet, path: &Path, key: &ArchiveKey) -> u64 {
+    let file = fs::File::create(path).unwrap();
+    fleet.begin_archive(parts(), "0.0.1").unwrap().write(key, &file).unwrap()
+}
+
+/// Rows but for what a restore writes.
+fn rows(fleet: &Fleet) -> Vec<(&'static str, String)> {
+    let mut rows = rows_in_words(&fleet.view().unwrap()).unwrap();
+    rows.retain(|(table, row)| !(table.starts_with("audit") || *table == "meta" && row.contains("udit")));
+    rows
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_server_is_what_it_was_with_its_secrets_and_knows_that_it_was_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+    let fleet = server(&old).await;
+    let archive = folder.path().join("archive.age");
+    let written = write_to(&fleet, &archive, &passphrase());
+    let found = look_through(fs::File::open(&archive).unwrap(), &opener()).unwrap();
+    assert_eq!((found.rows, found.about.hosts, found.about.incarnation), (written, 40, 0));
+    // What comes later is not in it.
+    let before = rows(&fleet);
+    fleet.create_host("later", vec![], By::system()).await.unwrap();
+    fleet.shutdown().await;
+    for restored in 1..=2_u64 {
+        let from = if restored == 1 { archive.clone() } else { folder.path().join("again.age") };
+        let to = new.join(restored.to_string());
+        let done = restore(&from, &opener(), &to, driver()).unwrap();
+        assert_eq!((done.incarnation.0, done.about.hosts), (restored, 40));
+        assert_eq!(done.parts, ["master.key", "tls/ca.pem", "tls/ca.key", "settings.toml"]);
+        assert_eq!(fs::read(to.join("tls/ca.key")).unwrap(), b"its key");
+        let fleet = open(&to).unwrap();
+        let is_incarnation = |row: &(&str, String)| row.1.contains("Incarnation");
+        let after: Vec<_> = rows(&fleet).into_iter().filter(|row| !is_incarnation(row)).collect();
+        assert_eq!(after, before);
+        let state = fleet.read().unwrap();
+        let host = state.host_by_name("host-7").unwrap().unwrap();
+        let KitPassword(password) = password_of(&state, host.id);
+        assert_eq!(password, "password-of-7");
+        let audit = state.audit(&crate::AuditFilter::default(), &crate::Page::default()).unwrap();
+        assert!(audit.items[0].detail.contains(&format!("incarnation {restored}")), "{:?}", audit.items[0]);
+        write_to(&fleet, &folder.path().join("again.age"), &passphrase());
+        fleet.shutdown().await;
+    }
+}
+
+struct KitPassword(String);
+
+fn password_of(state: &crate::FleetState, host: HostId) -> KitPassword {
+    match state.kit_host(host).unwrap().unwrap().everyday {
+        crate::KitSlot::Held(held) => KitPassword(held.repo_password.expose().to_owned()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_the_identity_of_a_recipient_opens_it_and_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = server(&folder.path().join("data")).await;
+    let (own, other) = (age::x25519::Identity::generate(), age::x25519::Identity::generate());
+    let key = ArchiveKey::Recipients(vec![own.to_public().to_string()]);
+    let place = ArchiveFolder { path: folder.path().join("backups"), keep: 2 };
+    let kept = place.make(&fleet, parts(), "0.0.1", &key).unwrap();
+    let with = |identity: &age::x25519::Identity| {
+        use age::secrecy::ExposeSecret as _;
+        let text = format!("# created: now\n{}\n", identity.to_string().expose_secret());
+        look_through(
+            place.open(&kept.name).unwrap().unwrap().0,
+            &ArchiveOpener::Identities(Secret::new(text)),
+        )
+    };
+    assert_eq!(with(&own).unwrap().about.hosts, 40);
+    assert!(matches!(with(&other), Err(ArchiveError::WrongKey)));
+    let asked = |opener| look_through(place.open(&kept.name).unwrap().unwrap().0, &opener);
+    assert!(matches!(asked(opener()), Err(ArchiveError::WantsIdentity)));
+    assert!(matches!(asked(ArchiveOpener::Identities(Secret::new("# none"))), Err(ArchiveError::Identity)));
+    let refused = fleet.begin_archive(vec![], "0.0.1").unwrap();
+    let refused = refused.write(&ArchiveKey::Recipients(vec!["age1x".into()]), Vec::new());
+    assert!(matches!(refused, Err(ArchiveError::Recipient(_))));
+    fleet.shutdown().await;
+}
+
+/// An archive for which no half second of scrypt is needed.
+async fn quick(folder: &Path) -> (Vec<u8>, ArchiveOpener) {
+    let fleet = server(&folder.join("data")).await;
+    let drawn = DrawnIdentity::draw();
+    let key = ArchiveKey::Recipients(vec![drawn.recipient()]);
+    let mut bytes = Vec::new();
+    fleet.begin_archive(parts(), "0.0.1").unwrap().write(&key, &mut bytes).unwrap();
+    fleet.shutdown().await;
+    (bytes, ArchiveOpener::Drawn(drawn))
+}
+
+#[test]
+fn one_that_is_cut_or_altered_anywhere_is_refused_and_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (bytes, opener) = runtime.block_on(quick(folder.path()));
+    assert!(look_through(&bytes[..], &opener).is_ok());
+    let (spoiled, to) = (folder.path().join("spoiled.age"), folder.path().join("new"));
+    proptest!(ProptestConfig::with_cases(200), |(at in 0..bytes.len(), bit in 0..8_u8, cuts: bool)| {
+        let mut altered = bytes.clone();
+        if cuts {
+            altered.truncate(at);
+        } else {
+            altered[at] ^= 1 << bit;
+        }
+        fs::write(&spoiled, &altered).unwrap();
+        let refused = restore(&spoiled, &opener, &to, driver());
+        prop_assert!(refused.is_err(), "cut: {} at {}", cuts, at);
+        prop_assert!(!to.exists());
+    });
+    let longer = [&bytes[..], b"more"].concat();
+    assert!(look_through(&longer[..], &opener).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_passphrase_and_a_file_that_is_something_else_write_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = server(&folder.path().join("data")).await;
+    let (archive, to) = (folder.path().join("archive.age"), folder.path().join("new"));
+    write_to(&fleet, &archive, &passphrase());
+    fleet.shutdown().await;
+    let wrong = ArchiveOpener::Passphrase(Secret::new("other words in a row"));
+    assert!(matches!(restore(&archive, &wrong, &to, driver()), Err(ArchiveError::WrongKey)));
+    let identities = ArchiveOpener::Identities(Secret::new("AGE-SECRET-KEY-1"));
+    assert!(matches!(restore(&archive, &identities, &to, driver()), Err(ArchiveError::WantsPassphrase)));
+    let data_file = folder.path().join("data/holdfast.redb");
+    assert!(matches!(restore(&data_file, &opener(), &to, driver()), Err(ArchiveError::NotAnArchive)));
+    let missing = folder.path().join("missing");
+    assert!(matches!(restore(&missing, &opener(), &to, driver()), Err(ArchiveError::File { .. })));
+    assert!(!to.exists());
+    // An encrypted file that somebody else made.
+    let other = folder.path().join("other.age");
+    let mut sealed = passphrase().seal(fs::File::create(&other).unwrap()).unwrap();
+    sealed.write_all(b"a letter").unwrap();
+    sealed.finish().unwrap();
+    let refused = restore(&other, &opener(), &to, driver()).unwrap_err();
+    assert!(matches!(refused, ArchiveError::Damaged(_) | ArchiveError::NotAnArchive), "{refused}");
+    assert!(!to.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_was_torn_does_not_serve_and_the_next_one_begins_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bytes, opener) = quick(folder.path()).await;
+    let (archive, to) = (folder.path().join("archive.age"), folder.path().join("new"));
+    fs::write(&archive, &bytes).unwrap();
+    restore(&archive, &opener, &to, driver()).unwrap();
+    assert!(matches!(restore(&archive, &opener, &to, driver()), Err(ArchiveError::NotEmpty(_))));
+    // As after a kill in the middle.
+    fs::write(to.join(RESTORE_FILE), "").unwrap();
+    fs::write(to.join("holdfast.redb"), "half").unwrap();
+    fs::remove_file(to.join("master.key")).unwrap();
+    assert!(matches!(open(&to), Err(OpenError::HalfRestored { .. })));
+    assert!(Pieces::from(to.as_path()).look().is_err());
+    restore(&archive, &opener, &to, driver()).unwrap();
+    let fleet = open(&to).unwrap();
+    assert_eq!(fleet.read().unwrap().hosts().unwrap().len(), 40);
+    fleet.shutdown().await;
+    // What is somebody else's is not touched.
+    let full = folder.path().join("full");
+    fs::create_dir(&full).unwrap();
+    fs::write(full.join("master.key"), "mine").unwrap();
+    assert!(matches!(restore(&archive, &opener, &full, driver()), Err(ArchiveError::NotEmpty(_))));
+    assert_eq!(fs::read(full.join("master.key")).unwrap(), b"mine");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn archives_are_of_one_instant_while_others_write_and_only_whole_ones_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = server(&folder.path().join("data")).await;
+    let place = ArchiveFolder { path: folder.path().join("backups"), keep: 3 };
+    let (stop, writes) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let writing = tokio::spawn({
+        let (fleet, stop, writes) = (fleet.clone(), stop.clone(), writes.clone());
+        async move {
+            while stop.load(Ordering::Relaxed) == 0 {
+                let n = writes.fetch_add(1, Ordering::Relaxed);
+                let id = HostId((u128::from(n)).to_be_bytes());
+                // Two rows in tables far from each other in the archive: both are there, or none.
+                let both = fleet.write(By::system(), move |op| {
+                    op.tx.put(&HOST_NAMES, &format!("one-{n}"), &id)?;
+                    Ok(op.tx.put(&SCHEDULES_DUE, &(n, id, String::new()), &())?)
+                });
+                both.await.unwrap();
+            }
+        }
+    });
+    let drawn = DrawnIdentity::draw();
+    let key = ArchiveKey::Recipients(vec![drawn.recipient()]);
+    let opener = ArchiveOpener::Drawn(drawn);
+    for round in 0..50 {
+        let archive = folder.path().join("archive.age");
+        write_to(&fleet, &archive, &key);
+        let to = folder.path().join(format!("new-{round}"));
+        restore(&archive, &opener, &to, driver()).unwrap();
+        let restored = open(&to).unwrap();
+        let view = restored.view().unwrap();
+        let names = view.keys(&HOST_NAMES, &Span::ALL, usize::MAX).unwrap();
+        let mut one: Vec<u64> =
+            names.iter().filter_map(|name| name.strip_prefix("one-")?.parse().ok()).collect();
+        one.sort_unstable();
+        let two = view.keys(&SCHEDULES_DUE, &Span::ALL, usize::MAX).unwrap();
+        let two: Vec<u64> = two.into_iter().map(|(n, ..)| n).collect();
+        assert_eq!(one, two);
+        assert_eq!(one, (0..one.len() as u64).collect::<Vec<_>>(), "no hole");
+        drop(view);
+        restored.shutdown().await;
+        fs::remove_dir_all(&to).unwrap();
+    }
+    stop.store(1, Ordering::Relaxed);
+    writing.await.unwrap();
+    assert!(writes.load(Ordering::Relaxed) > 50);
+    // What a kill has left, and what is not the server's.
+    fs::create_dir_all(&place.path).unwrap();
+    let draft = place.path.join(format!("{}.77.new", archive_name(NOW)));
+    fs::write(&draft, "half").unwrap();
+    fs::write(place.path.join("letter.txt"), "mine").unwrap();
+    let kept = place.make(&fleet, parts(), "0.0.1", &key).unwrap();
+    assert!(!draft.exists() && place.path.join("letter.txt").exists());
+    assert_eq!(place.list().unwrap(), [kept]);
+    assert!(
+        place.open("letter.txt").unwrap().is_none() && place.open("../data/master.key").unwrap().is_none()
+    );
+    fleet.shutdown().await;
+}

@@ -1,0 +1,121 @@
+//! Writing an archive.
+
+use super::about::{About, Counts, FORM};
+use super::block::Filling;
+use super::error::ArchiveError;
+use super::key::ArchiveKey;
+use crate::fleet::Fleet;
+use crate::incarnation;
+use crate::store::{HOSTS, NAMES, Order, ReadView, Reads as _, Span, file_format};
+use age::stream::StreamWriter;
+use schema::Timestamp;
+use std::io::Write;
+use std::ops::ControlFlow;
+use zeroize::Zeroizing;
+
+/// A file that lies in an archive beside the rows.
+pub struct ArchivePart {
+    /// One of [`super::ARCHIVE_PARTS`].
+    pub name: &'static str,
+    /// What it holds.
+    pub bytes: Zeroizing<Vec<u8>>,
+}
+
+/// An archive that is about to be written: what the server is at this instant.
+pub struct Archiving {
+    view: ReadView,
+    about: About,
+    parts: Vec<ArchivePart>,
+}
+
+impl Fleet {
+    /// Takes the instant whose state the archive is to hold. `parts` are what the server is beside the data file and
+    /// the master key, which is added.
+    pub fn begin_archive(&self, parts: Vec<ArchivePart>, version: &str) -> Result<Archiving, ArchiveError> {
+        let (context, view) = (self.context(), self.view()?);
+        let about = About {
+            holdfast_archive: FORM,
+            made_at_ms: context.now().0,
+            server_version: version.to_owned(),
+            data_format: file_format::FORMAT,
+            incarnation: incarnation::read(&view)?.0,
+            hosts: view.keys(&HOSTS, &Span::ALL, usize::MAX)?.len() as u64,
+            mqtt_address: context.settings.mqtt_address.clone(),
+        };
+        let mut all = vec![ArchivePart { name: "master.key", bytes: context.master.text() }];
+        all.extend(parts);
+        Ok(Archiving { view, about, parts: all })
+    }
+}
+
+impl Archiving {
+    /// The instant whose state it holds.
+    #[must_use]
+    pub const fn made_at(&self) -> Timestamp {
+        Timestamp(self.about.made_at_ms)
+    }
+
+    /// Writes it; returns how many rows it holds. Reads the whole data file, and blocks.
+    pub fn write<W: Write>(self, key: &ArchiveKey, to: W) -> Result<u64, ArchiveError> {
+        let mut out = Out { tar: tar::Builder::new(key.seal(to)?), made_at: self.made_at() };
+        out.json("about.json", &self.about)?;
+        for part in &self.parts {
+            out.file(part.name, &part.bytes)?;
+        }
+        let mut counts = Counts::default();
+        for (table, name) in NAMES.into_iter().enumerate() {
+            let (mut filling, mut number, mut rows) = (Filling::default(), 0, 0);
+            let mut failed = None;
+            self.view.walk_raw(table, &Span::ALL, Order::Ascending, &mut |key, row| {
+                rows += 1;
+                if let Some(block) = filling.add(key, row)
+                    && let Err(error) = out.block(name, &mut number, &block)
+                {
+                    failed = Some(error);
+                    return Ok(ControlFlow::Break(()));
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
+            if let Some(error) = failed {
+                return Err(error);
+            }
+            if let Some(block) = filling.take() {
+                out.block(name, &mut number, &block)?;
+            }
+            counts.add(name, rows);
+        }
+        out.json("end.json", &counts)?;
+        out.end()?;
+        Ok(counts.sum())
+    }
+}
+
+struct Out<W: Write> {
+    tar: tar::Builder<StreamWriter<W>>,
+    made_at: Timestamp,
+}
+
+impl<W: Write> Out<W> {
+    fn json(&mut self, name: &str, value: &impl serde::Serialize) -> Result<(), ArchiveError> {
+        let text = serde_json::to_vec(value).map_err(|error| ArchiveError::Write(error.into()))?;
+        self.file(name, &text)
+    }
+
+    fn block(&mut self, table: &str, number: &mut u32, block: &[u8]) -> Result<(), ArchiveError> {
+        *number += 1;
+        self.file(&format!("rows/{table}/{number:06}"), block)
+    }
+
+    fn file(&mut self, name: &str, bytes: &[u8]) -> Result<(), ArchiveError> {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o600);
+        header.set_mtime(self.made_at.0 / 1000);
+        self.tar.append_data(&mut header, name, bytes).map_err(ArchiveError::Write)
+    }
+
+    fn end(self) -> Result<(), ArchiveError> {
+        let sealed = self.tar.into_inner().map_err(ArchiveError::Write)?;
+        sealed.finish().map_err(ArchiveError::Write)?.flush().map_err(ArchiveError::Write)
+    }
+}

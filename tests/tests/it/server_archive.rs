@@ -1,0 +1,252 @@
+//! Archives of the server: made while it runs, opened by `age`, and made a server again to which its agents return.
+
+use serde_json::{Value, json};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+use tests::{
+    api::Api,
+    process::{Finished, Process, run, run_reading},
+    scene::{GROUP, Scene},
+    scratch::Scratch,
+    server::Server,
+    tools::{self, Tool},
+    wait::{self, LONG, SOON},
+};
+
+const PASSPHRASE: &str = "five words in a row";
+
+fn holdfast(words: &[&str], input: &str) -> Finished {
+    let mut command = Command::new(tools::program("holdfast-server"));
+    command.args(words);
+    run_reading("holdfast-server", command, input, LONG)
+}
+
+/// All that the API tells of a server, but for the time of day and what its start changes.
+fn told(api: &Api, host: &str) -> Vec<(String, Value)> {
+    let addresses = [
+        "/api/hosts".to_owned(),
+        format!("/api/hosts/{host}"),
+        format!("/api/hosts/{host}/groups"),
+        format!("/api/hosts/{host}/schedules"),
+        format!("/api/hosts/{host}/maintenance"),
+        format!("/api/hosts/{host}/repo"),
+        format!("/api/hosts/{host}/repo-credentials"),
+        format!("/api/hosts/{host}/groups/{GROUP}/soundness"),
+        format!("/api/hosts/{host}/usage"),
+        "/api/kit".to_owned(),
+        format!("/api/hosts/{host}/snapshots"),
+        format!("/api/jobs?host={host}"),
+        "/api/tokens".to_owned(),
+        "/api/viewers".to_owned(),
+        "/api/operators".to_owned(),
+    ];
+    let told = |address: String| {
+        let mut value = api.get(&address).expect(200);
+        forget(&mut value);
+        (address, value)
+    };
+    addresses.into_iter().map(told).collect()
+}
+
+/// Takes out what a connection, the clock, or asking itself changes.
+fn forget(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for name in ["online_changed_at", "last_seen_at", "used_at"] {
+                fields.remove(name);
+            }
+            fields.values_mut().for_each(forget);
+        }
+        Value::Array(items) => items.iter_mut().for_each(forget),
+        _ => {}
+    }
+}
+
+fn newest(folder: &Path) -> Option<PathBuf> {
+    let names = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    names.filter(|path| path.extension().is_some_and(|ending| ending == "age")).max()
+}
+
+#[test]
+fn a_server_whose_disk_burned_is_back_from_its_archive_and_so_are_its_agents_by_themselves() {
+    let Some(mut scene) = Scene::start() else { return };
+    let host = scene.host().to_owned();
+    let _ = scene.back_up();
+    let schedule = json!({"cron": "0 3 * * *", "timezone": "UTC", "groups": [GROUP], "enabled": true});
+    let _ = scene.api().put(&format!("/api/hosts/{host}/schedules/nightly"), &schedule).expect(201);
+    let _ = scene.server.add_viewer("tools");
+    let data = scene.server.data_dir.clone();
+    // By itself, once somebody has said what opens it.
+    let _ = scene.api().put("/api/archives/key", &json!({ "passphrase": PASSPHRASE })).expect(200);
+    wait::until("the first archive", SOON, || {
+        newest(&data.join("backups")).map(|_| ()).ok_or_else(|| scene.api().get("/api/archives").text)
+    });
+    let before = told(scene.api(), &host);
+    let audit = scene.api().get("/api/audit?limit=500").expect(200)["items"].clone();
+    // And by the command, for the holder of an identity, while the server runs.
+    let (elsewhere, burned) = (scene.scratch.folder("elsewhere"), scene.scratch.path().join("burned"));
+    let identity = elsewhere.join("identity.txt");
+    let mut keygen = Command::new(Tool::Age.path().with_file_name("age-keygen"));
+    keygen.arg("-o").arg(&identity);
+    let _ = run("age-keygen", keygen, SOON).expect_success("an identity");
+    let text = fs::read_to_string(&identity).expect("the identity");
+    let recipient = text.lines().find_map(|line| line.strip_prefix("# public key: ")).expect("its recipient");
+    let data_word = data.display().to_string();
+    let (archive, elsewhere_word) = (elsewhere.join("server.age"), elsewhere.display().to_string());
+    let to = archive.display().to_string();
+    let said = holdfast(&["backup", "--data-dir", &data_word, "--to", &to, "--recipient", recipient], "");
+    let said = said.expect_success("an archive");
+    assert!(said.contains("1 host"), "{said}");
+    let again = holdfast(&["backup", "--data-dir", &data_word, "--to", &to, "--recipient", recipient], "");
+    assert!(again.status.code() == Some(1) && again.output.contains("--force"), "{}", again.output);
+    // In a folder it gets a name; without --to the server keeps it as each night.
+    let named = ["backup", "--data-dir", &data_word, "--to", &elsewhere_word, "--recipient", recipient];
+    let said = holdfast(&named, "").expect_success("an archive");
+    assert!(said.contains("holdfast-archive-20"), "{said}");
+    let said = holdfast(&["backup", "--data-dir", &data_word], "").expect_success("one more");
+    assert!(said.contains("/backups/holdfast-archive-20"), "{said}");
+    // What is in it, by age and tar alone.
+    let mut sh = Command::new("sh");
+    sh.arg("-ec")
+        .arg("\"$0\" -d -i \"$1\" \"$2\" | tar t")
+        .arg(Tool::Age.path())
+        .arg(&identity)
+        .arg(&archive);
+    let listed = run("age and tar", sh, LONG).expect_success("a tar file");
+    for name in [
+        "about.json",
+        "master.key",
+        "tls/ca.pem",
+        "tls/ca.key",
+        "settings.toml",
+        "rows/hosts/000001",
+        "end.json",
+    ] {
+        assert!(listed.lines().any(|line| line == name), "{name} in {listed}");
+    }
+
+    scene.server.kill_9();
+    fs::rename(&data, &burned).expect("the disk burns");
+    let identity_word = identity.display().to_string();
+    let restore = ["restore", &to, "--data-dir", &data_word, "--identity-file", &identity_word];
+    let said = holdfast(&restore, "").expect_success("a restore");
+    assert!(said.contains("incarnation 1") && said.contains("holdfast-server serve --config"), "{said}");
+    let full = holdfast(&restore, "");
+    assert!(full.status.code() == Some(1) && full.output.contains("is not empty"), "{}", full.output);
+    scene.server.start_again();
+    scene.api().wait_online(&host, true, LONG);
+    let after = told(scene.api(), &host);
+    for (before, after) in before.iter().zip(&after) {
+        assert_eq!(before, after);
+    }
+    let audited = scene.api().get("/api/audit?limit=500").expect(200)["items"].clone();
+    let entries = |audit: &Value| {
+        audit.as_array().expect("entries").iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let kept = entries(&audited);
+    for entry in entries(&audit) {
+        assert!(kept.contains(&entry), "{entry}");
+    }
+    let restored = scene.api().get("/api/audit?action=server.restored").expect(200);
+    assert!(restored["items"][0]["detail"].to_string().contains("incarnation 1"), "{restored}");
+    // Its secrets open: the repository is used as before.
+    let job = scene.back_up();
+    assert_eq!(job["state"], "succeeded", "{job}");
+    // The one that the server had made by itself is as good.
+    let own = newest(&burned.join("backups")).expect("an archive of the server's own").display().to_string();
+    let said = holdfast(&["restore", &own, "--check"], &format!("{PASSPHRASE}\n")).expect_success("a look");
+    assert!(said.contains("1 host"), "{said}");
+    let wrong = holdfast(&["restore", &own, "--check"], "other words in a row\n");
+    assert!(wrong.status.code() == Some(1) && wrong.output.lines().count() == 1, "{}", wrong.output);
+    assert!(wrong.output.contains("does not open this archive"), "{}", wrong.output);
+}
+
+/// Many rows, so that making and restoring an archive takes a while.
+fn with_many_rows(scratch: &Scratch) -> Server {
+    let server = Server::start(&scratch.folder("data"));
+    for n in 0..60 {
+        let host = server.api.add_host(&format!("host-{n}")).id;
+        for group in 0..8 {
+            let includes: Vec<String> =
+                (0..60).map(|path| format!("/srv/{group}/a-longer-path-{path}")).collect();
+            let includes: Vec<&str> = includes.iter().map(String::as_str).collect();
+            server.api.add_group(&host, &format!("group-{group}"), &includes);
+        }
+    }
+    server
+}
+
+#[test]
+fn a_kill_in_any_phase_leaves_neither_half_an_archive_that_counts_nor_half_a_server_that_serves() {
+    let scratch = Scratch::new();
+    let mut server = with_many_rows(&scratch);
+    let data = server.data_dir.clone();
+    let _ = server.api.put("/api/archives/key", &json!({ "passphrase": PASSPHRASE })).expect(200);
+    let kept = scratch.path().join("kept.age");
+    let (data_word, kept_word) = (data.display().to_string(), kept.display().to_string());
+    let words = ["backup", "--data-dir", &data_word, "--to", &kept_word];
+    let _ = holdfast(&words, &format!("{PASSPHRASE}\n")).expect_success("an archive");
+    let opens = |archive: &Path| {
+        let archive = archive.display().to_string();
+        let _ =
+            holdfast(&["restore", &archive, "--check"], &format!("{PASSPHRASE}\n")).expect_success(&archive);
+    };
+    for delay_ms in [0, 100, 400, 900] {
+        let mut command = Command::new(tools::program("holdfast-server"));
+        command.args(["backup", "--data-dir", &data_word]);
+        let mut asks = Process::start("holdfast-server backup", command);
+        std::thread::sleep(Duration::from_millis(delay_ms));
+        server.kill_9();
+        let _ = asks.end(LONG);
+        let folder = data.join("backups");
+        let archives = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        archives.filter(|path| path.extension().is_some_and(|it| it == "age")).for_each(|path| opens(&path));
+        server.start_again();
+    }
+    // What was torn is cleared away with the next one.
+    let _ = holdfast(&["backup", "--data-dir", &data_word], "").expect_success("an archive");
+    let names = fs::read_dir(data.join("backups")).expect("archives").flatten();
+    let torn: Vec<_> = names
+        .map(|entry| entry.file_name())
+        .filter(|name| !name.to_string_lossy().ends_with(".age"))
+        .collect();
+    assert!(torn.is_empty(), "{torn:?}");
+    server.stop();
+
+    fs::write(scratch.path().join("words"), PASSPHRASE).expect("the passphrase");
+    let words_file = scratch.path().join("words").display().to_string();
+    let new = scratch.path().join("new");
+    let new_word = new.display().to_string();
+    let restore = ["restore", &kept_word, "--data-dir", &new_word, "--passphrase-file", &words_file];
+    let mut torn = 0;
+    for round in 0..16 {
+        let mut command = Command::new(tools::program("holdfast-server"));
+        command.args(restore);
+        let mut process = Process::start("holdfast-server restore", command);
+        // Before the folder is there, nothing has been written; from then on each moment counts.
+        while !new.exists() && process.ended().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(round * 10));
+        process.kill_9();
+        let check = holdfast(&["check", "--data-dir", &new_word], "");
+        if check.status.success() {
+            assert!(check.output.contains("rows)") || check.output.contains("none yet"), "{}", check.output);
+        } else {
+            torn += 1;
+            assert!(check.output.contains("a restore has left that did not end"), "{}", check.output);
+        }
+        if check.output.contains("rows)") {
+            fs::remove_dir_all(&new).expect("a whole one");
+        }
+        let _ = holdfast(&restore, "").expect_success("restored after a kill");
+        let whole = holdfast(&["check", "--data-dir", &new_word], "").expect_success("a whole server");
+        assert!(whole.contains("authority: ok"), "{whole}");
+        fs::remove_dir_all(&new).expect("a whole one");
+    }
+    assert!(torn > 0, "no kill came in the middle");
+}

@@ -1,0 +1,80 @@
+//! How the archives of the server stand, in words.
+
+use crate::format::{ago, bytes};
+use crate::problem::sentence;
+use fleet::{ArchiveState, ArchiveStatus};
+use schema::Timestamp;
+
+/// How they stand.
+pub(crate) struct ArchivesWords {
+    /// The state in the templates.
+    pub(crate) state: &'static str,
+    pub(crate) short: &'static str,
+    pub(crate) sentence: String,
+}
+
+/// In short and in a sentence.
+pub(crate) fn archives(now: Timestamp, status: &ArchiveStatus) -> ArchivesWords {
+    let newest = status.kept.iter().find(|kept| kept.at <= now);
+    let newest = newest.map(|kept| format!("{} ({})", ago(now, kept.at), bytes(kept.bytes)));
+    let failed = || match &status.failed {
+        Some((at, why)) => format!(" The last try failed {}: {}", ago(now, *at), sentence(why)),
+        None => String::new(),
+    };
+    let (state, short, sentence) = match (status.state, newest) {
+        (ArchiveState::NoKey, _) => (
+            "never",
+            "Not set up",
+            "None is made: nobody has said what opens them. Without one, everything here is gone with this machine."
+                .to_owned(),
+        ),
+        (ArchiveState::Ok, Some(newest)) => {
+            ("ok", "Up to date", format!("The newest was made {newest}.{}", failed()))
+        }
+        (ArchiveState::Ok | ArchiveState::Begun, _) => {
+            ("running", "Begun", format!("The first one is being made.{}", failed()))
+        }
+        (ArchiveState::Late, Some(newest)) => {
+            ("warning", "Too old", format!("The newest was made {newest}.{}", failed()))
+        }
+        (ArchiveState::Late, None) => ("warning", "None", format!("None could be made so far.{}", failed())),
+    };
+    ArchivesWords { state, short, sentence }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fleet::Kept;
+
+    #[test]
+    fn the_sentence_says_how_old_the_newest_is_and_why_there_is_none() {
+        const DAY: u64 = 86_400_000;
+        let now = Timestamp(1_794_500_000_000);
+        let before = |days: u64| Timestamp(now.0 - days * DAY);
+        let said = |state, kept: Option<u64>, failed: bool| {
+            let kept = kept.map(|days| Kept { name: "x.age".into(), at: before(days), bytes: 2_000_000 });
+            let status = ArchiveStatus {
+                key: None,
+                kept: kept.into_iter().collect(),
+                failed: failed.then(|| (before(1), "the disk is full".to_owned())),
+                is_busy: false,
+                state,
+                folder: "/srv".to_owned(),
+            };
+            let ArchivesWords { state, short, sentence } = archives(now, &status);
+            format!("{state} {short}: {sentence}")
+        };
+        let text = [
+            said(ArchiveState::NoKey, None, false),
+            said(ArchiveState::NoKey, Some(9), false),
+            said(ArchiveState::Begun, None, false),
+            said(ArchiveState::Begun, None, true),
+            said(ArchiveState::Ok, Some(1), false),
+            said(ArchiveState::Ok, Some(1), true),
+            said(ArchiveState::Late, Some(3), true),
+            said(ArchiveState::Late, None, true),
+        ];
+        insta::assert_snapshot!("archives", text.join("\n"));
+    }
+}
