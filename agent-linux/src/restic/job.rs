@@ -26,7 +26,7 @@ use super::{
     summary::{JobSummary, SourceSeen},
 };
 use crate::{clock, folder::NamedFolder};
-use core::time::Duration;
+use core::{future::Future, pin::Pin, time::Duration};
 use schema::{Class, JobSpec, Slot, Timestamp, limits::BULK_WINDOW};
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
@@ -162,21 +162,23 @@ impl Job<'_> {
             Ok(steps) => steps,
             Err(verdict) => return verdict,
         };
-        match spec {
-            JobSpec::Probe => self.probe().await,
-            JobSpec::Init => self.init().await,
-            JobSpec::Backup(backup) => self.backup(&steps, backup).await,
-            JobSpec::Forget { groups, dry_run, .. } => self.forget(groups, &steps, *dry_run).await,
-            JobSpec::Prune { dry_run } => self.prune(&steps, *dry_run).await,
-            JobSpec::Check { subset_pct } => self.check(&steps, (*subset_pct).min(100)).await,
-            JobSpec::Unlock { .. } => self.unlock(&steps).await,
-            JobSpec::Stats | JobSpec::Snapshots | JobSpec::Ls { .. } => self.plain(&steps).await,
-            JobSpec::Restore(restore) => self.restore(&steps, restore).await,
-            JobSpec::Drill(drill) => self.drill(&steps, drill).await,
-            JobSpec::Download { path, archive, .. } => self.download(&steps, *path, *archive).await,
-            JobSpec::Browse { .. } => Verdict::failed(Class::Other, NO_RESTIC_JOB),
-            JobSpec::Find(find) => self.find(&steps, find).await,
-            JobSpec::Diff { against, snapshot } => self.diff(&steps, (against, snapshot)).await,
-        }
+        // Each on the heap: as one state of all kinds it would be large, and the code for a small processor with it.
+        let work: Pin<Box<dyn Future<Output = Verdict> + Send>> = match spec {
+            JobSpec::Probe => Box::pin(self.probe()),
+            JobSpec::Init => Box::pin(self.init()),
+            JobSpec::Backup(backup) => Box::pin(self.backup(&steps, backup)),
+            JobSpec::Forget { groups, dry_run, .. } => Box::pin(self.forget(groups, &steps, *dry_run)),
+            JobSpec::Prune { dry_run } => Box::pin(self.prune(&steps, *dry_run)),
+            JobSpec::Check { subset_pct } => Box::pin(self.check(&steps, (*subset_pct).min(100))),
+            JobSpec::Unlock { .. } => Box::pin(self.unlock(&steps)),
+            JobSpec::Stats | JobSpec::Snapshots | JobSpec::Ls { .. } => Box::pin(self.plain(&steps)),
+            JobSpec::Restore(restore) => Box::pin(self.restore(&steps, restore)),
+            JobSpec::Drill(drill) => Box::pin(self.drill(&steps, drill)),
+            JobSpec::Download { path, archive, .. } => Box::pin(self.download(&steps, *path, *archive)),
+            JobSpec::Browse { .. } => return Verdict::failed(Class::Other, NO_RESTIC_JOB),
+            JobSpec::Find(find) => Box::pin(self.find(&steps, find)),
+            JobSpec::Diff { against, snapshot } => Box::pin(self.diff(&steps, (against, snapshot))),
+        };
+        work.await
     }
 }

@@ -131,14 +131,14 @@ fn the_other_kinds_have_their_arguments() {
     let template = step(restore, &Setting { restore_to: Some(&to), ..new });
     assert_eq!(
         into_new(&template).all_args().join(OsStr::new(" ")).as_bytes(),
-        [b"restore --json --no-lock --dry-run --include=/a/\\[b\\]\\* --include=/c\xff --target=/proc/self/cwd/.holdfast-restoring -- ".as_slice(), ID.as_bytes()].concat()
+        [b"restore --json --no-lock --dry-run --sparse --include=/a/\\[b\\]\\* --include=/c\xff --target=/proc/self/cwd/.holdfast-restoring -- ".as_slice(), ID.as_bytes()].concat()
     );
     let over = RestoreSpec { overwrite: Overwrite::IfNewer, delete: true, verify: true, ..RESTORE };
     let template = step(over, &Setting { restore_to: Some(&to), ..new });
     assert_eq!(
         into_found(&template, &over, OsStr::new("-x"), Version::new(0, 18)).all_args().join(OsStr::new(" ")),
         *format!(
-            "restore --json --no-lock --verify --target=/proc/self/cwd/-x --overwrite=if-newer --verbose=2 --delete -- {ID}"
+            "restore --json --no-lock --verify --sparse --target=/proc/self/cwd/-x --overwrite=if-newer --verbose=2 --delete -- {ID}"
         )
     );
     let delete = JobSpec::Restore(RestoreSpec { delete: true, ..RESTORE });
@@ -152,7 +152,7 @@ fn the_other_kinds_have_their_arguments() {
     assert_eq!(
         line.all_args().join(OsStr::new(" ")),
         *format!(
-            "restore --json --no-lock --target=/ --exclude=/var/\\[own\\] --overwrite=never --verbose=2 -- {ID}"
+            "restore --json --no-lock --sparse --target=/ --exclude=/var/\\[own\\] --overwrite=never --verbose=2 -- {ID}"
         )
     );
     for minor in [14, 16, 17] {

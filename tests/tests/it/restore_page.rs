@@ -98,7 +98,7 @@ fn a_lost_file_is_back_within_eight_clicks_on_a_desk_and_on_a_phone() {
     let press = "form[action$='/restore/start'] button.is-danger";
     browser.write(&browser.find("#confirm"), "another host");
     browser.click(&browser.find(press));
-    browser.wait_text("Confirm it with the name of the host", SOON);
+    browser.wait_text("Confirm it with web-1, the name of the host", SOON);
     assert_eq!(browser.run("return document.querySelector('#confirm').value"), "another host");
     assert_eq!(fs::read_to_string(&letter).expect("the file"), "scribbled over");
     browser.write(&browser.find("#confirm"), tests::scene::HOST);

@@ -378,7 +378,7 @@ impl Job<'_> {
             let class = verdict.class.unwrap_or(Class::Other);
             return plan.judged(Verdict { outcome: Outcome::Warning, class: Some(class), ..verdict }, failed);
         }
-        let is_nothing_there = plan.is_unseen && plan.picked.files == 0;
+        let is_nothing_there = plan.is_unseen && plan.picked.files + plan.picked.folders == 0;
         if !is_whole && !plan.spec.dry_run && !is_nothing_there {
             let place =
                 if target == Path::new("/") { String::new() } else { format!(" in {}", target.display()) };

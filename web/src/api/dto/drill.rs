@@ -1,6 +1,6 @@
 //! Drills: what is asked of one, and what it found.
 
-use super::summary::said;
+use super::said::said;
 use super::words;
 use fleet::record::DrillFigures;
 use serde::{Deserialize, Serialize};

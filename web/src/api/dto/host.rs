@@ -1,6 +1,6 @@
 //! Hosts, their credentials and their enrolment.
 
-use super::summary::said;
+use super::said::said;
 use super::time::time;
 use super::words;
 use crate::format::rfc3339;

@@ -15,6 +15,7 @@ mod repo;
 mod repo_password;
 mod report;
 mod restore;
+mod said;
 mod schedule;
 mod summary;
 mod time;

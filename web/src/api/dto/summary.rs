@@ -1,6 +1,7 @@
 //! What came of a job, by its kind.
 
 use super::drill::DrillSummary;
+use super::said::said;
 use super::words;
 use crate::words::short_id;
 use fleet::record::{JobFigures, RestoreFigures, SourceFinding};
@@ -327,11 +328,6 @@ impl SummaryOut {
             }),
         })
     }
-}
-
-/// A text; `None` when it says nothing.
-pub(super) fn said(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.to_owned())
 }
 
 fn restored(figures: &RestoreFigures) -> RestoreSummary {
