@@ -16,7 +16,7 @@ use crate::refused::{OpenError, StoreError};
 use crate::request::By;
 use crate::seal::{Binding, MasterKey};
 use crate::settings::{Driver, Settings};
-use crate::store::{Import, StoredRow as _, TableKey as _};
+use crate::store::{Import, SESSIONS, Span, StoredRow as _, TableKey as _};
 use schema::{Incarnation, Timestamp};
 use std::fs::{self, DirBuilder, DirEntry, File, OpenOptions};
 use std::io::{self, BufReader, ErrorKind, Write as _};
@@ -210,6 +210,8 @@ fn write(
     import.end(|tx| {
         let mut op = Op { tx, now: context.now(), by: &By::system(), facts: &context.facts };
         incarnation = incarnation::begin_anew(&mut op)?;
+        // Whoever has signed out since then would be signed in again.
+        op.tx.remove_all(&SESSIONS, &Span::ALL)?;
         let detail = detail(&found.about, op.now, incarnation);
         audit::note(&mut op, AuditAction::ServerRestored, AuditTarget::Server, detail)?;
         Ok::<_, OpenError>(())

@@ -5,7 +5,7 @@ use crate::record::{CredentialsInput, Group, Role, Secret};
 use crate::refused::OpenError;
 use crate::request::By;
 use crate::settings::{Driver, Settings};
-use crate::store::{HOST_NAMES, Reads as _, SCHEDULES_DUE, Span, rows_in_words};
+use crate::store::{HOST_NAMES, Reads as _, SCHEDULES_DUE, SESSIONS, Span, rows_in_words};
 use proptest::prelude::*;
 use schema::{HostId, Slot, Timestamp};
 use std::fs;
@@ -54,6 +54,7 @@ async fn server(folder: &Path) -> Fleet {
         fleet.put_group(host, None, group, by()).await.unwrap();
     }
     fleet.create_operator("ada", Role::Admin, "$argon2id$".into(), by()).await.unwrap();
+    let _ = fleet.open_session("ada", "192.0.2.1").await.unwrap();
     fleet
 }
 
@@ -71,7 +72,10 @@ fn write_to(fleet: &Fleet, path: &Path, key: &ArchiveKey) -> u64 {
 /// Rows but for what a restore writes.
 fn rows(fleet: &Fleet) -> Vec<(&'static str, String)> {
     let mut rows = rows_in_words(&fleet.view().unwrap()).unwrap();
-    rows.retain(|(table, row)| !(table.starts_with("audit") || *table == "meta" && row.contains("udit")));
+    let is_changed = |table: &str, row: &str| {
+        table.starts_with("audit") || table == "sessions" || table == "meta" && row.contains("udit")
+    };
+    rows.retain(|(table, row)| !is_changed(table, row));
     rows
 }
 
@@ -99,6 +103,10 @@ async fn a_restored_server_is_what_it_was_with_its_secrets_and_knows_that_it_was
         let is_incarnation = |row: &(&str, String)| row.1.contains("Incarnation");
         let after: Vec<_> = rows(&fleet).into_iter().filter(|row| !is_incarnation(row)).collect();
         assert_eq!(after, before);
+        assert!(
+            fleet.view().unwrap().keys(&SESSIONS, &Span::ALL, 1).unwrap().is_empty(),
+            "all are signed out"
+        );
         let state = fleet.read().unwrap();
         let host = state.host_by_name("host-7").unwrap().unwrap();
         let KitPassword(password) = password_of(&state, host.id);

@@ -43,6 +43,7 @@ impl Two {
         let snapshot = text(&scene.back_up()["summary"]["snapshot"]);
         let saved = contents(&scene.sources);
         let runner = Agent::enroll(scene.api(), &scene.scratch.folder("runner"), RUNNER);
+        scene.api().wait_online(&runner.host, true, LONG);
         Some(Self { scene, runner, snapshot, saved })
     }
 

@@ -207,8 +207,11 @@ fn a_kill_in_any_phase_leaves_neither_half_an_archive_that_counts_nor_half_a_ser
         archives.filter(|path| path.extension().is_some_and(|it| it == "age")).for_each(|path| opens(&path));
         server.start_again();
     }
-    // What was torn is cleared away with the next one.
-    let _ = holdfast(&["backup", "--data-dir", &data_word], "").expect_success("an archive");
+    // What was torn is cleared away with the next one, unless the server makes one by itself right now.
+    wait::until("an archive", LONG, || {
+        let made = holdfast(&["backup", "--data-dir", &data_word], "");
+        if made.status.success() { Ok(()) } else { Err(made.output) }
+    });
     let names = fs::read_dir(data.join("backups")).expect("archives").flatten();
     let torn: Vec<_> = names
         .map(|entry| entry.file_name())
