@@ -1,5 +1,6 @@
 //! What a browser or an API client sends: plain forms and JSON bodies, read with words for what is wrong.
 
+use crate::line_breaks;
 use crate::problem::Problem;
 use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{FromRequest, Request};
@@ -15,7 +16,9 @@ pub(crate) struct Form(Vec<(String, String)>);
 impl Form {
     /// The form in these bytes.
     pub(crate) fn parse(body: &[u8]) -> Self {
-        Self(form_urlencoded::parse(body).map(|(k, v)| (k.into_owned(), v.into_owned())).collect())
+        let fields = form_urlencoded::parse(body)
+            .map(|(name, value)| (name.clone().into_owned(), line_breaks::read(&name, &value)));
+        Self(fields.collect())
     }
 
     /// All fields, in order.

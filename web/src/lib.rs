@@ -48,6 +48,7 @@ mod joblog;
 mod kit;
 mod kit_request;
 mod limiter;
+mod line_breaks;
 mod lockout;
 mod metrics;
 mod new_secret;

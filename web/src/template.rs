@@ -1,7 +1,8 @@
 //! The templates: embedded, loaded whole at the start, strict about what they are given.
 
+use crate::line_breaks;
 use crate::shell::Shell;
-use crate::visible::{Breaks, is_hidden, show};
+use crate::visible::{Breaks, is_hidden, show, visible};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, Output, State, UndefinedBehavior, context, escape_formatter};
@@ -106,6 +107,10 @@ impl Templates {
         );
         environment.set_formatter(write_value);
         environment.add_filter("typed", |value: Value| typed(&value));
+        // A name is one line, whatever is in it.
+        environment.add_filter("line", |text: &str| visible(text, Breaks::Shown).into_owned());
+        environment.add_filter("marked", |text: &str| line_breaks::marked(text));
+        environment.add_filter("field", |text: &str, name: &str| line_breaks::written(name, text));
         environment.add_function("asset", |name: &str| {
             crate::asset::address(name).ok_or_else(|| {
                 minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, format!("no asset {name}"))

@@ -133,3 +133,39 @@ fn without_scripts(scene: &Scene, browser: &Browser, (host, snapshot): (&str, &s
     );
     browser.scripts(true);
 }
+
+/// A browser sends each end of a line as CR LF, and names of files may hold any.
+#[test]
+fn of_names_that_a_browser_would_send_alike_the_one_that_is_ticked_is_restored() {
+    if !tools::needs(&[Tool::Chromium, Tool::Chromedriver]) {
+        return;
+    }
+    let Some(scene) = Scene::start() else { return };
+    let host = scene.host().to_owned();
+    let folder = scene.sources.join("odd\nfolder");
+    fs::create_dir(&folder).expect("a folder");
+    // As they stand in the form, and as they are.
+    let names = [("␛n", "a\nb"), ("␛r␛n", "a\r\nb"), ("␛r", "a\rb"), ("␛␛n", "a␛nb")];
+    for (_, name) in names {
+        fs::write(folder.join(name), name).expect("a file");
+    }
+    let _ = scene.back_up();
+    refresh(scene.api(), &host);
+    let browser = Browser::start();
+    scene.server.sign_in(&browser);
+    for (mark, name) in names {
+        browser.open(&format!("{}/hosts/{host}/restore", scene.server.base()));
+        let mut hand = Hand { browser: &browser, clicks: 0 };
+        hand.click("#restore-files button[name=open][value$='/odd␛nfolder']");
+        hand.click(&format!("#restore-files input[name=path][value$='/a{mark}b']"));
+        browser.wait_text("1 picked: 1 file", SOON);
+        hand.click("#what button[name=step]");
+        hand.click("form[action$='/restore/plan'] button.is-primary");
+        browser.wait_text("Restore 1 file", LONG);
+        hand.click("form[action$='/restore/start'] button.is-primary");
+        browser.wait_text("The file was restored, read back and equal", LONG);
+        assert_eq!(restored(&place(&browser), &folder.join(name)), name);
+        let beside = Path::new(&format!("{}{}", place(&browser), folder.display())).to_owned();
+        assert_eq!(fs::read_dir(beside).expect("the folder").count(), 1, "no other one");
+    }
+}
