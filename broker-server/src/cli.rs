@@ -180,7 +180,7 @@ pub enum Admin {
         /// What it is for
         #[arg(long)]
         name: String,
-        /// What it may do: any of metrics, read, run, write, admin, comma-separated
+        /// What it may do: any of metrics, read, run, restore, write, admin, comma-separated
         #[arg(long, value_name = "SCOPE", value_delimiter = ',', default_value = "read,run,write")]
         scopes: Vec<String>,
     },

@@ -24,6 +24,10 @@ use std::{
 /// Makes an archive, looks through it, and says where it is.
 pub async fn run(config: &Config, options: &cli::Backup) -> anyhow::Result<()> {
     let Some(to) = &options.to else { return keep(config).await };
+    // What can't be written is known before a passphrase is drawn.
+    if !to.is_dir() {
+        drop(new_file::begin(to, options.force)?);
+    }
     let (key, opener) = key_of(options)?;
     let (path, draft) = match control::open(&config.data_dir.value).await? {
         Some(stream) => {
