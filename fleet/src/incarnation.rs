@@ -1,7 +1,7 @@
 //! How often this server was restored from an archive.
 //!
-//! What happened between the archive and its restore the server does not know, and its agents do: the number tells both
-//! that there is such a gap.
+//! What happened between the archive and its restore the server does not know. The number tells that there is such a gap; so
+//! far it stands in the data file, in archives and in the audit, and agents are not told of it.
 
 use crate::op::Op;
 use crate::record::meta::{META_INCARNATION, Meta};

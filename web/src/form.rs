@@ -16,8 +16,10 @@ pub(crate) struct Form(Vec<(String, String)>);
 impl Form {
     /// The form in these bytes.
     pub(crate) fn parse(body: &[u8]) -> Self {
-        let fields = form_urlencoded::parse(body)
-            .map(|(name, value)| (name.clone().into_owned(), line_breaks::read(&name, &value)));
+        let fields = form_urlencoded::parse(body).map(|(name, value)| {
+            let value = line_breaks::read(&name, value);
+            (name.into_owned(), value)
+        });
         Self(fields.collect())
     }
 

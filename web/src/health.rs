@@ -37,7 +37,7 @@ pub(crate) async fn ready(ctx: Ctx) -> Result<Json<Value>, Problem> {
     // What is late is told and keeps nobody from working: whoever balances load must not take this server away for it.
     let archives = ctx.app.settings.archives.status().map_err(|_| away("The data file can't be read."))?;
     let now = ctx.now();
-    let newest = archives.kept.iter().find(|kept| kept.at <= now);
+    let newest = archives.newest(now);
     let archive = json!({
         "state": archives.state.code(),
         "newest_at": newest.map(|kept| rfc3339(kept.at)),

@@ -1,6 +1,8 @@
 //! Line breaks in fields that nobody types into: a browser sends each one, of whatever kind, as CR LF, and names of files
 //! may hold either. So they are written with a mark before they stand in a form, and read back from it.
 
+use std::borrow::Cow;
+
 /// Stands before what it marks, and is doubled where it is meant itself: SYMBOL FOR ESCAPE, which no name is likely to hold.
 const MARK: char = '\u{241b}';
 
@@ -12,9 +14,9 @@ pub(crate) fn written(name: &str, text: &str) -> String {
     if MARKED.contains(&name) { marked(text) } else { text.to_owned() }
 }
 
-/// What was sent in a field of this name.
-pub(crate) fn read(name: &str, sent: &str) -> String {
-    if MARKED.contains(&name) { unmarked(sent) } else { sent.to_owned() }
+/// What was sent in a field of this name. Of other fields, which may hold secrets, no copy is made.
+pub(crate) fn read(name: &str, sent: Cow<'_, str>) -> String {
+    if MARKED.contains(&name) { unmarked(&sent) } else { sent.into_owned() }
 }
 
 /// The text for a field of a form.

@@ -78,7 +78,7 @@ fn families<'a>(ctx: &'a Ctx, state: &FleetState) -> Result<Vec<Family<'a>>, Pro
 /// How the archives of the server stand.
 fn of_archives(now: Timestamp, status: &ArchiveStatus) -> Vec<Family<'static>> {
     let mut families = Vec::new();
-    if let Some(newest) = status.kept.iter().find(|kept| kept.at <= now) {
+    if let Some(newest) = status.newest(now) {
         let help = "The instant whose state the newest archive of the server holds.";
         let at = newest.at.0 as f64 / 1_000.0;
         families.push(("holdfast_archive_newest_timestamp_seconds", "gauge", help, one(at)));

@@ -61,6 +61,14 @@ pub struct ArchiveStatus {
     pub folder: String,
 }
 
+impl ArchiveStatus {
+    /// The newest one that no clock has dated ahead of now.
+    #[must_use]
+    pub fn newest(&self, now: Timestamp) -> Option<&Kept> {
+        self.kept.iter().find(|kept| kept.at <= now)
+    }
+}
+
 /// Whether the archives of a server are what they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArchiveState {

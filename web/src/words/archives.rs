@@ -15,8 +15,7 @@ pub(crate) struct ArchivesWords {
 
 /// In short and in a sentence.
 pub(crate) fn archives(now: Timestamp, status: &ArchiveStatus) -> ArchivesWords {
-    let newest = status.kept.iter().find(|kept| kept.at <= now);
-    let newest = newest.map(|kept| format!("{} ({})", ago(now, kept.at), bytes(kept.bytes)));
+    let newest = status.newest(now).map(|kept| format!("{} ({})", ago(now, kept.at), bytes(kept.bytes)));
     let failed = || match &status.failed {
         Some((at, why)) => format!(" The last try failed {}: {}", ago(now, *at), sentence(why)),
         None => String::new(),
