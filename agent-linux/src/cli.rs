@@ -409,7 +409,9 @@ pub fn parse(args: &[OsString], env: impl Fn(&str) -> Option<String>) -> Result<
         "help" | "--help" | "-h" => return Ok(Request::Print(HELP.to_owned())),
         other => return Err(UsageError(format!("no such command: {other}"))),
     };
-    if args.iter().any(|arg| arg == "--help" || arg == "-h") {
+    // What stands behind `--` is no option, whatever it looks like.
+    let mut options = args.iter().take_while(|arg| *arg != "--");
+    if options.any(|arg| arg == "--help" || arg == "-h") {
         return Ok(Request::Print(help.to_owned()));
     }
     if matches!(command.as_str(), "list" | "find" | "restore") {
@@ -853,6 +855,14 @@ mod tests {
             all.push_str(&format!("\n### {command}\n{text}"));
         }
         insta::assert_snapshot!("help", all);
+    }
+
+    #[test]
+    fn what_stands_behind_two_dashes_is_no_option() {
+        assert!(matches!(read("find --help -- it"), Ok(Request::Print(_))));
+        for wanted in ["--help", "-h"] {
+            assert!(matches!(read(&format!("find -- {wanted}")), Ok(Request::Local(_))), "{wanted}");
+        }
     }
 
     #[test]

@@ -2,11 +2,17 @@
 
 use crate::reports::Line;
 use agent_core::Monotonic;
-use schema::limits::{MAX_LOG_CHUNK_BYTES, MAX_LOG_LINE_BYTES};
+use schema::{
+    LogStream,
+    limits::{MAX_LOG_CHUNK_BYTES, MAX_LOG_LINE_BYTES},
+};
 use std::collections::VecDeque;
 
 /// Lines are held back so long for the next durable chunk, in milliseconds.
 const CHUNK_AFTER_MS: u64 = 10_000;
+/// And so long when the agent itself says something, such as where a restore writes to: that is to be known also when it
+/// is killed.
+const OWN_WORDS_AFTER_MS: u64 = 1_000;
 /// And so long for the next live message.
 const LIVE_AFTER_MS: u64 = 500;
 /// The most text of one job; of what comes behind, only the last lines are kept.
@@ -36,6 +42,8 @@ struct Batch {
     lines: Vec<Line>,
     bytes: usize,
     since: Option<Monotonic>,
+    /// The agent's own words are among them.
+    has_own: bool,
 }
 
 impl Log {
@@ -64,7 +72,7 @@ impl Log {
 
     /// When something is to be sent.
     pub(super) fn due_at(&self) -> Option<Monotonic> {
-        let chunk = self.waiting.since.map(|since| since.plus_ms(CHUNK_AFTER_MS));
+        let chunk = self.waiting.chunk_at();
         let live = self.live.since.map(|since| since.plus_ms(LIVE_AFTER_MS));
         chunk.into_iter().chain(live).min()
     }
@@ -72,7 +80,7 @@ impl Log {
     /// The next durable chunk, when it is due; with `all`, whatever there is.
     pub(super) fn take_chunk(&mut self, all: bool, now: Monotonic) -> Option<Piece> {
         let is_full = self.waiting.bytes + MAX_LOG_LINE_BYTES + 16 > MAX_LOG_CHUNK_BYTES;
-        let is_due = self.waiting.since.is_some_and(|since| since.plus_ms(CHUNK_AFTER_MS) <= now);
+        let is_due = self.waiting.chunk_at().is_some_and(|at| at <= now);
         if is_full || is_due || (all && !self.waiting.lines.is_empty()) {
             return Some(self.waiting.take());
         }
@@ -101,11 +109,18 @@ impl Log {
 }
 
 impl Batch {
+    /// When it is to be a durable chunk.
+    fn chunk_at(&self) -> Option<Monotonic> {
+        let after_ms = if self.has_own { OWN_WORDS_AFTER_MS } else { CHUNK_AFTER_MS };
+        self.since.map(|since| since.plus_ms(after_ms))
+    }
+
     fn add(&mut self, line: Line, number: u32, bytes: usize, now: Monotonic) {
         if self.lines.is_empty() {
             self.first_line = number;
             self.since = Some(now);
         }
+        self.has_own |= line.stream == LogStream::Agent;
         self.lines.push(line);
         self.bytes += bytes;
     }
@@ -119,7 +134,6 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schema::LogStream;
 
     fn line(text: &str) -> Line {
         Line { after_ms: 1, stream: LogStream::Out, text: text.to_owned() }
@@ -139,6 +153,19 @@ mod tests {
         log.add(line("c"), Monotonic(10_001));
         let last = Piece { first_line: 2, lines: vec![line("c")] };
         assert_eq!(log.take_chunk(true, Monotonic(10_002)), Some(last));
+    }
+
+    #[test]
+    fn what_the_agent_says_itself_is_durable_soon_with_all_that_came_before() {
+        let mut log = Log::default();
+        log.add(line("a"), Monotonic(0));
+        log.add(Line { stream: LogStream::Agent, ..line("Restoring into /srv/x.") }, Monotonic(1_000));
+        log.add(line("b"), Monotonic(1_000));
+        assert_eq!(log.take_chunk(false, Monotonic(999)), None);
+        assert_eq!(log.take_chunk(false, Monotonic(1_000)).map(|piece| piece.lines.len()), Some(3));
+        log.add(line("c"), Monotonic(2_000));
+        assert_eq!(log.take_chunk(false, Monotonic(11_999)), None, "others wait on");
+        assert!(log.take_chunk(false, Monotonic(12_000)).is_some());
     }
 
     #[test]

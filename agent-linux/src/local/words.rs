@@ -281,7 +281,7 @@ pub(super) fn restored(done: &RestoreDone, dry_run: bool) -> String {
         false => format!("Restored to {place}:\n"),
     };
     let about = if done.is_estimate { " (an estimate)" } else { "" };
-    let _ = writeln!(out, "  written     {} files", done.files);
+    let _ = writeln!(out, "  written     {} {}", done.files, if done.files == 1 { "file" } else { "files" });
     let _ = writeln!(out, "  replaced    {}", done.replaced);
     let _ = writeln!(out, "  left alone  {}", done.skipped);
     let _ = writeln!(out, "  failed      {}", done.failed);

@@ -82,6 +82,7 @@ pub mod step;
 mod summary;
 mod symptoms;
 mod text;
+pub mod there;
 mod tree;
 pub mod version;
 

@@ -19,6 +19,7 @@ use super::{
     summary::{BackupDone, EntrySeen, SnapshotSeen, StatsDone},
     symptoms::{Symptom, Symptoms},
     text,
+    there::{Fate, Fates},
     tree::Tree,
 };
 use schema::{
@@ -58,6 +59,7 @@ const NODE_MEMBERS: &[&str] = &[
     "during",
     "code",
 ];
+const FOLDER_STAYS: &str = "a folder with something in it stands there";
 const MAX_CURRENT_BYTES: usize = 512;
 /// Longer than this is restic's way to say that it doesn't know.
 const MAX_LEFT_SECS: u64 = 10 * 365 * 86_400;
@@ -98,6 +100,8 @@ pub struct Reader<'m> {
     members: &'m [(String, String)],
     /// And whose else, see [`Step::others`](super::step::Step::others).
     others: &'m [(String, String)],
+    /// Of a restore, see [`Step::fates`](super::step::Step::fates).
+    fates: Option<&'m Fates>,
     /// The last byte ended a line, or nothing came yet.
     at_line_start: bool,
     /// Of a walk.
@@ -148,6 +152,7 @@ impl<'m> Reader<'m> {
             names,
             members,
             others,
+            fates: None,
             at_line_start: true,
             tree,
             found,
@@ -199,9 +204,11 @@ impl<'m> Reader<'m> {
         self.tree.draw = bounds.map(Draw::new);
     }
 
-    /// Of a restore: how many files and bytes it is about, for a restic that says nothing of it.
-    pub fn restoring(&mut self, (files_total, bytes_total): (u64, u64)) {
+    /// Of a restore: how many files and bytes it is about, for a restic that says nothing of it, and what becomes of what
+    /// is there.
+    pub fn restoring(&mut self, (files_total, bytes_total): (u64, u64), fates: &'m Fates) {
         (self.progress.files_total, self.progress.bytes_total) = (files_total, bytes_total);
+        self.fates = Some(fates);
     }
 
     /// Of a restore and the walk before it: how many bytes it has read by now.
@@ -477,6 +484,15 @@ impl<'m> Reader<'m> {
                     "updated" => restored.replaced += 1,
                     "unchanged" => restored.unchanged += 1,
                     "deleted" => restored.deleted += 1,
+                    "restored" => {
+                        let path = string(value, "item");
+                        match self.fates.and_then(|fates| fates.get(path)) {
+                            Some(Fate::Replaced) => restored.replaced += 1,
+                            Some(Fate::Alike) => restored.unchanged += 1,
+                            Some(Fate::Stays) => self.found.failures.add(path, FOLDER_STAYS),
+                            None => {}
+                        }
+                    }
                     _ => {}
                 }
             }

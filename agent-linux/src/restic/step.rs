@@ -2,6 +2,7 @@
 
 use super::draw::Bounds;
 use super::find::Search;
+use super::there::Fates;
 use schema::OsText;
 use std::{
     ffi::{OsStr, OsString},
@@ -29,6 +30,8 @@ pub struct Step {
     pub picks: Vec<Vec<u8>>,
     /// Of a restore: how many files and bytes it is about.
     pub totals: (u64, u64),
+    /// Of a restore over what is there: what becomes of that which restic does not tell of.
+    pub fates: Fates,
     /// Of a walk: which files are drawn by lot on the way.
     pub draw: Option<Bounds>,
     /// The source group it is about; empty when it is about none.
@@ -133,6 +136,7 @@ impl Step {
             path: Vec::new(),
             picks: Vec::new(),
             totals: (0, 0),
+            fates: Fates::new(),
             draw: None,
             group: String::new(),
             members: Vec::new(),

@@ -4,7 +4,7 @@
 //! newer make the link, then go through it. So a snapshot is looked through before it is restored. What was looked through
 //! can't be exchanged afterwards: restic names trees and snapshots by their digests, and compares.
 
-use super::{draw::Draw, raw_names::as_json_shows};
+use super::{draw::Draw, instant, raw_names::as_json_shows};
 use serde::Deserialize;
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -53,9 +53,11 @@ pub struct Picked {
     pub named_files: Vec<String>,
     /// The folders, and those on the way to what is picked, parents first; at most [`MOST_WAYS`].
     pub ways: Vec<Way>,
+    /// What is neither folder nor file; at most one more than [`MOST_WAYS`].
+    pub specials: Vec<Special>,
 }
 
-/// The most folders that are remembered.
+/// The most folders that are remembered, and the most of what is neither folder nor file.
 pub(super) const MOST_WAYS: usize = 20_000;
 
 /// A folder of a snapshot that restic makes, enters or changes.
@@ -65,6 +67,17 @@ pub struct Way {
     pub path: String,
     /// Permissions, owner and group, of one that was not asked for: restic sets them all the same.
     pub above: Option<(u32, u32, u32)>,
+}
+
+/// A link, pipe, socket or device of a snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Special {
+    /// Its path, as JSON shows it.
+    pub path: String,
+    /// restic's word for what it is.
+    pub kind: String,
+    /// When it was changed last: seconds and nanoseconds since 1970.
+    pub mtime: Option<(i64, i64)>,
 }
 
 /// Counts what lies in the paths that were asked for.
@@ -107,6 +120,10 @@ impl Picking {
         } else {
             self.picked.files += 1;
             self.picked.bytes = self.picked.bytes.saturating_add(size);
+            if kind != "file" && self.picked.specials.len() <= MOST_WAYS {
+                let mtime = instant::nanos(&line.mtime);
+                self.picked.specials.push(Special { path: path.to_owned(), kind: kind.to_owned(), mtime });
+            }
         }
     }
 }

@@ -329,7 +329,7 @@ async fn the_original_places_are_written_to_once_the_hosts_name_was_typed() {
         let refused = answered(&rig, &restore, wrong).must_end(1);
         assert!(
             refused.out.contains("A restore would go to where it was")
-                && refused.out.contains("written     1 files"),
+                && refused.out.contains("written     1 file\n"),
             "{refused:?}"
         );
         assert!(

@@ -430,6 +430,170 @@ async fn what_is_there_already_becomes_what_restic_by_hand_makes_of_it() {
     .await;
 }
 
+/// Makes something of this kind.
+fn stand(path: &Path, kind: &str, what: &str) {
+    match kind {
+        "file" => fs::write(path, what).unwrap(),
+        "link" => symlink(what, path).unwrap(),
+        "pipe" => {
+            rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::RWXU).unwrap();
+        }
+        "folder" => fs::create_dir(path).unwrap(),
+        "full folder" => {
+            fs::create_dir(path).unwrap();
+            fs::write(path.join("precious"), "in no snapshot").unwrap();
+        }
+        _ => panic!("{kind}"),
+    }
+}
+
+/// What tells each thing in a folder from another one in its place: kind, mode and when it was changed.
+fn marks(folder: &Path) -> BTreeMap<PathBuf, (u32, i64, i64)> {
+    let of = |path: &Path| fs::symlink_metadata(folder.join(path)).unwrap();
+    let all = tree(folder).into_keys();
+    all.map(|path| (of(&path), path))
+        .map(|(of, path)| (path, (of.mode(), of.mtime(), of.mtime_nsec())))
+        .collect()
+}
+
+/// Of what it is itself, not of what a link leads to.
+fn long_ago(path: &Path) {
+    let at = rustix::fs::Timespec { tv_sec: 1_000_000_000, tv_nsec: 0 };
+    let times = rustix::fs::Timestamps { last_access: at, last_modification: at };
+    let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+    rustix::fs::utimensat(rustix::fs::CWD, path, &times, flags).unwrap();
+}
+
+/// What is there before and what of it is something else afterwards tells what was replaced, whatever restic calls it.
+#[tokio::test]
+async fn links_and_pipes_that_replace_and_are_replaced_are_counted_in_the_plan_and_at_the_end() {
+    with_each_version(async |version, restic| {
+        if version == Version::V014 {
+            return;
+        }
+        let mut rig = Rig::initialised(restic).await;
+        let source = rig.path("mixed");
+        fs::create_dir(&source).unwrap();
+        let kinds = ["file", "link", "pipe", "folder", "nothing", "same"];
+        for (saved, there) in
+            ["file", "link", "pipe"].into_iter().flat_map(|one| kinds.map(|other| (one, other)))
+        {
+            if (saved, there) != ("file", "pipe") {
+                stand(&source.join(format!("{saved} over {there}")), saved, "saved");
+            }
+        }
+        symlink("x", source.join(OsStr::from_bytes(b"odd\xff"))).unwrap();
+        let backup = rig.backup(&[source.to_str().unwrap()]).await.succeeded();
+        let JobSummary::Backup(saved) = backup.end.summary else { panic!() };
+        let id = saved.snapshot;
+        let of_source: Vec<PathBuf> = tree(&source).into_keys().collect();
+        for (overwrite, delete) in Overwrite::ALL.into_iter().flat_map(|mode| [(mode, false), (mode, true)]) {
+            let name = format!("{}-{delete}", overwrite.as_str());
+            let to = named_folder(&rig, &name);
+            let whole = RestoreSpec { snapshot: &id, overwrite: Overwrite::Always, delete, ..PLAIN };
+            let _ = restore_as(&mut rig, to.clone(), &[], whole).await.succeeded();
+            let folder = base(&rig, &name).join(source.strip_prefix("/").unwrap());
+            for path in &of_source {
+                let Some((_, there)) = path.to_str().and_then(|name| name.split_once(" over ")) else {
+                    continue;
+                };
+                if there != "same" {
+                    fs::remove_file(folder.join(path)).unwrap();
+                }
+                if !matches!(there, "nothing" | "same") {
+                    stand(&folder.join(path), there, "what was there");
+                    if matches!(path.to_str(), Some("link over file" | "file over link")) {
+                        long_ago(&folder.join(path));
+                    }
+                }
+            }
+            let odd = folder.join(OsStr::from_bytes(b"odd\xff"));
+            fs::remove_file(&odd).unwrap();
+            fs::write(&odd, "where the snapshot has a link").unwrap();
+            let before = marks(&folder);
+            let spec = RestoreSpec { overwrite, ..whole };
+            let dry = restore_as(&mut rig, to.clone(), &[], RestoreSpec { dry_run: true, ..spec }).await;
+            assert!(marks(&folder) == before, "a dry run writes nothing");
+            let planned = done(&dry.succeeded()).clone();
+            let ran = restore_as(&mut rig, to, &[], spec).await.succeeded();
+            let found = done(&ran).clone();
+            assert_eq!(
+                RestoreDone { free_bytes: None, ..found.clone() },
+                RestoreDone { free_bytes: None, ..planned }
+            );
+            let after = marks(&folder);
+            let (mut files, mut replaced, mut skipped) = (0, 0, 0);
+            for path in &of_source {
+                match before.get(path) {
+                    None => files += 1,
+                    Some(was) if *was != after[path] => replaced += 1,
+                    Some(_) => skipped += 1,
+                }
+            }
+            assert_eq!(
+                (found.files, found.replaced, found.skipped),
+                (files, replaced, skipped),
+                "{name} {after:#?}"
+            );
+            // What is of another kind, and a file with another content.
+            let least = match overwrite {
+                Overwrite::Never => 0,
+                Overwrite::IfNewer => 2,
+                Overwrite::IfChanged | Overwrite::Always => 12,
+            };
+            assert!(replaced >= least, "{name}: {found:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_folder_with_something_in_it_is_not_removed_for_a_file() {
+    with_each_version(async |version, restic| {
+        if version == Version::V014 {
+            return;
+        }
+        let mut rig = Rig::initialised(restic).await;
+        let source = rig.path("mixed");
+        fs::create_dir(&source).unwrap();
+        for kind in ["file", "link"] {
+            stand(&source.join(kind), kind, "saved");
+        }
+        fs::write(source.join("alone"), "new").unwrap();
+        let backup = rig.backup(&[source.to_str().unwrap()]).await.succeeded();
+        let JobSummary::Backup(saved) = backup.end.summary else { panic!() };
+        let id = saved.snapshot;
+        for (held, delete) in ["file", "link"].into_iter().flat_map(|held| [(held, false), (held, true)]) {
+            let name = format!("{held}-{delete}");
+            let folder = base(&rig, &name).join(source.strip_prefix("/").unwrap());
+            fs::create_dir_all(&folder).unwrap();
+            stand(&folder.join(held), "full folder", "");
+            for dry_run in [true, false] {
+                let spec =
+                    RestoreSpec { snapshot: &id, overwrite: Overwrite::IfChanged, delete, dry_run, ..PLAIN };
+                let to = named_folder(&rig, &name);
+                let ran = restore_as(&mut rig, to, &[], spec).await;
+                assert!(folder.join(held).join("precious").exists(), "{name}");
+                if held == "file" && delete {
+                    let ran = ran.failed(Class::Policy);
+                    let said = &ran.end.message;
+                    assert!(said.contains("/file is no file there, and in the snapshot it is one"), "{said}");
+                    continue;
+                }
+                assert_eq!(ran.end.outcome, Outcome::Warning, "{ran:#?}");
+                let found = done(&ran);
+                assert_eq!(
+                    (found.files, found.replaced, found.failed),
+                    (2, 0, 1),
+                    "{name} {dry_run} {found:?}"
+                );
+                assert!(found.failures[0].0.ends_with(held), "{found:?}");
+            }
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn nothing_is_written_where_something_is_already_unless_the_policy_lets_it() {
     with_each_version(async |_, restic| {

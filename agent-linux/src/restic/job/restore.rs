@@ -9,6 +9,7 @@ use super::{
         raw_names::STAND_IN,
         step::Step,
         summary::{JobSummary, RestoreDone},
+        there::{Fate, Over, There},
         tree::{MOST_WAYS, Picked, Way},
         version::{Restic, Version},
     },
@@ -25,10 +26,7 @@ use crate::{
 use schema::{Class, Outcome, Overwrite, restore::RestoreSpec};
 use std::{
     ffi::OsStr,
-    os::unix::{
-        ffi::OsStrExt as _,
-        fs::{FileTypeExt as _, MetadataExt as _},
-    },
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
 
@@ -36,9 +34,6 @@ use std::{
 const WHOLE_ID: usize = 64;
 
 const EMPTY: &str = "Nothing was restored: the snapshot is empty.";
-
-/// How many named pipes and devices in the target are compared with the snapshot.
-const MOST_PIPES: usize = 1_000;
 
 /// What is done to have the folder of a restore.
 enum How {
@@ -121,7 +116,7 @@ impl Job<'_> {
         let may_hold = matches!(to, RestoreTo::Folder { may_hold: true, .. });
         let (how, forbidden) = match to {
             RestoreTo::Original { without } => {
-                if let Some(verdict) = self.is_in_the_way(&plan, Path::new("/")).await {
+                if let Err(verdict) = self.look_there(&mut plan, Path::new("/")).await {
                     return verdict;
                 }
                 plan.step = args::into_original(&plan.step, spec, &without, self.version());
@@ -247,7 +242,7 @@ impl Job<'_> {
             );
             return Verdict::failed(Class::Policy, &message);
         }
-        if let Some(verdict) = self.is_in_the_way(&plan, &path).await {
+        if let Err(verdict) = self.look_there(&mut plan, &path).await {
             return verdict;
         }
         plan.step = args::into_found(&plan.step, plan.spec, found.name(), version);
@@ -266,35 +261,41 @@ impl Job<'_> {
         }
     }
 
-    /// What keeps a restore from being written over what is there. The folders may lie on a network that hangs.
-    async fn is_in_the_way(&mut self, plan: &Plan<'_>, target: &Path) -> Option<Verdict> {
-        let (ways, target, home) = (plan.picked.ways.clone(), target.to_owned(), self.places.home.clone());
+    /// Looks at what is there, for what restic does not tell of; or what keeps a restore from being written over it. The
+    /// folders may lie on a network that hangs.
+    async fn look_there(&mut self, plan: &mut Plan<'_>, target: &Path) -> Result<(), Verdict> {
+        let (picked, picks) = (plan.picked.clone(), plan.step.picks.clone());
+        let (target, home, deletes) = (target.to_owned(), self.places.home.clone(), plan.spec.delete);
         // What is left alone is not opened.
         let opens = plan.spec.overwrite != Overwrite::Never;
-        let look = tokio::task::spawn_blocking(move || match in_the_way(&ways, &target, &home) {
-            None if opens => not_to_be_opened(&ways, &target),
-            None => Ok(Vec::new()),
+        let look = tokio::task::spawn_blocking(move || match in_the_way(&picked.ways, &target, &home) {
+            None if opens => Over { picked: &picked, picks: &picks, deletes, target: &target }.look(),
+            None => Ok(There::default()),
             Some(why) => Err(why),
         });
-        let why = match self.unless_stopped(look).await {
-            Ok(Ok(Ok(found))) if found.is_empty() => return None,
-            Ok(Ok(Ok(found))) => {
-                let step = Step { picks: found, ..plan.step.clone() };
-                let id = plan.step.args.last().map_or("", String::as_str);
-                match self.walk(&step, id).await {
-                    Ok(walked) => format!(
-                        "{} is no file there, and in the snapshot it is one",
-                        walked.picked.named_files.first()?
-                    ),
-                    Err(verdict) => return Some(verdict),
+        let why = match self.unless_stopped(look).await? {
+            Ok(Ok(There { mut fates, doubtful })) => {
+                let mut named = Vec::new();
+                if !doubtful.is_empty() {
+                    let step = Step { picks: doubtful, ..plan.step.clone() };
+                    let id = plan.step.args.last().map_or("", String::as_str);
+                    named = self.walk(&step, id).await?.picked.named_files;
                 }
+                let Some(path) = named.first() else {
+                    if !plan.spec.dry_run {
+                        // restic says itself what it fails at.
+                        fates.retain(|_, fate| *fate != Fate::Stays);
+                    }
+                    plan.step.fates = fates;
+                    return Ok(());
+                };
+                format!("{path} is no file there, and in the snapshot it is one")
             }
-            Ok(Ok(Err(why))) => why,
-            Ok(Err(error)) => error.to_string(),
-            Err(verdict) => return Some(verdict),
+            Ok(Err(why)) => why,
+            Err(error) => error.to_string(),
         };
         let message = format!("Nothing was restored: {why}. Restore into a new folder.");
-        Some(Verdict::failed(Class::Policy, &message))
+        Err(Verdict::failed(Class::Policy, &message))
     }
 
     /// A dry run, as into an empty folder.
@@ -450,27 +451,6 @@ fn in_the_way(ways: &[Way], target: &Path, home: &Path) -> Option<String> {
         let changes = way.above.is_some_and(|other| other != above);
         changes.then(|| format!("restic would change owner or permissions of {shown}, which was not picked"))
     })
-}
-
-/// Named pipes and character devices in the folders that are restored to, by their paths in the snapshot. Where that has a
-/// file in the place of one, restic opens it and waits, mostly for ever.
-fn not_to_be_opened(ways: &[Way], target: &Path) -> Result<Vec<Vec<u8>>, String> {
-    let mut found = Vec::new();
-    for way in core::iter::once("").chain(ways.iter().map(|way| &*way.path)) {
-        let Ok(entries) = target.join(way.trim_start_matches('/')).read_dir() else { continue };
-        for entry in entries.flatten() {
-            if !entry.file_type().is_ok_and(|kind| kind.is_fifo() || kind.is_char_device()) {
-                continue;
-            }
-            if found.len() == MOST_PIPES {
-                return Err(format!(
-                    "more than {MOST_PIPES} named pipes and devices are there: pick less at once"
-                ));
-            }
-            found.push([way.as_bytes(), b"/", entry.file_name().as_bytes()].concat());
-        }
-    }
-    Ok(found)
 }
 
 /// Room where a restore goes, in bytes.
