@@ -3,6 +3,7 @@
 use crate::authority;
 use crate::context::Context;
 use crate::data_folder::check_data_folder;
+use crate::download;
 use crate::fleet::Fleet;
 use crate::link::hello;
 use crate::op::Op;
@@ -130,6 +131,7 @@ fn start(context: &Context, tx: &mut Tx<'_>) -> Result<(), OpenError> {
         facts.job_ids_begin_after(newest);
     }
     hello::nobody_is_connected(&mut op)?;
+    download::nobody_waits(&mut op)?;
     context.clock_begins(op.now);
     Ok(())
 }

@@ -12,11 +12,13 @@ pub use receiver::{Broken, Piece};
 
 use crate::audit;
 use crate::fleet::Fleet;
+use crate::job::{self, transition};
 use crate::link;
-use crate::record::{AuditAction, AuditTarget, DownloadForm, Job, JobWhat};
-use crate::refused::Refused;
+use crate::op::Op;
+use crate::record::{Actor, AuditAction, AuditTarget, DownloadForm, Job, JobWhat};
+use crate::refused::{Refused, StoreError};
 use crate::request::{By, JobRequest};
-use crate::store::{JOBS, Reads as _};
+use crate::store::{JOBS, OPEN_JOBS, Reads as _, Span};
 use open::Place;
 use schema::limits::BULK_WINDOW;
 use schema::{Bulk, HostId, HostTopic, JobId, ToAgent, Topic};
@@ -107,6 +109,10 @@ impl Fleet {
         let noted = self
             .write(by, move |op| {
                 let Some(row) = op.tx.get(&JOBS, &job)? else { return Ok(()) };
+                if end != DownloadEnd::Whole {
+                    // The agent's word came before; what comes later is judged by the cancel.
+                    job::change(op, row.host, job, transition::undelivered)?;
+                }
                 let JobWhat::Download { snapshot, path, form, .. } = &row.what else { return Ok(()) };
                 let what = form.of(snapshot, path);
                 let detail = format!("{}, {bytes} bytes sent: {what}", end.code());
@@ -117,6 +123,18 @@ impl Fleet {
             tracing::error!(%job, %error, "the end of a download could not be noted");
         }
     }
+}
+
+/// After a start nobody waits for the downloads of before.
+pub(crate) fn nobody_waits(op: &mut Op<'_, '_>) -> Result<(), StoreError> {
+    for (_, id) in op.tx.keys(&OPEN_JOBS, &Span::ALL, usize::MAX)? {
+        let Some(before) = op.tx.get(&JOBS, &id)? else { continue };
+        if matches!(before.what, JobWhat::Download { .. }) && before.cancel_asked_at.is_none() {
+            let (cancel_asked_at, cancel_asked_by) = (Some(op.now), Some(Actor::System));
+            job::save(op, Some(&before), &Job { cancel_asked_at, cancel_asked_by, ..before.clone() })?;
+        }
+    }
+    Ok(())
 }
 
 /// How a download ended for whoever asked.

@@ -4,7 +4,7 @@
 //! comes after all; nothing else leaves an end.
 
 use super::figures;
-use crate::record::{AgentGone, Job, JobState};
+use crate::record::{Actor, AgentGone, Job, JobState, JobWhat};
 use schema::report::Finished;
 use schema::{Class, HeldPhase, Refusal, Timestamp};
 
@@ -98,7 +98,23 @@ pub(crate) fn finished(job: &mut Job, finished: &Finished<'_>, now: Timestamp) -
     job.message = finished.message.to_owned();
     job.log_lines = job.log_lines.max(finished.log_lines);
     job.figures = figures::of(&finished.summary);
+    if job.cancel_asked_by == Some(Actor::System) {
+        undelivered(job);
+    }
     true
+}
+
+/// A download whose transfer broke off here did not succeed, though the agent has sent all of it. `false` = it is none,
+/// or has not succeeded anyhow.
+pub(crate) fn undelivered(job: &mut Job) -> bool {
+    let is_sent = matches!(job.what, JobWhat::Download { .. }) && job.state == JobState::Succeeded;
+    if is_sent {
+        job.state = JobState::Failed;
+        job.class = Some(Class::Network);
+        job.message =
+            "the agent sent all of it, but it did not arrive whole at whoever asked for it".to_owned();
+    }
+    is_sent
 }
 
 /// Nobody knows what became of it.

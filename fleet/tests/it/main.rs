@@ -7,6 +7,7 @@ mod at_rest;
 mod budgets;
 mod clocks;
 mod dispatch;
+mod downloads;
 mod drill;
 mod enroll;
 mod figures;

@@ -1,0 +1,63 @@
+//! What becomes of a download whose transfer breaks off, by when that is and what the agent says of it.
+
+use crate::support::{Agent, World, by, in_memory, settings};
+use fleet::record::{DownloadForm, JobState};
+use fleet::{Download, DownloadEnd, Fleet};
+use schema::{Class, HeldJob, HeldPhase, JobId, Outcome, Summary};
+
+async fn begun(agent: &mut Agent, fleet: &Fleet) -> Download {
+    let what = ("0badcafe".to_owned(), "/etc/hosts".to_owned(), DownloadForm::Raw);
+    let download = fleet.download((agent.host, agent.host), what, by()).await.unwrap();
+    agent.take_all();
+    download
+}
+
+fn end_of(agent: &Agent, job: JobId) -> (JobState, Option<Class>) {
+    let job = agent.job(job);
+    (job.state, job.class)
+}
+
+#[tokio::test]
+async fn a_download_succeeds_when_both_the_agent_and_whoever_asked_have_all_of_it() {
+    let (world, fleet) = in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    for end in [DownloadEnd::Whole, DownloadEnd::Left, DownloadEnd::Stalled, DownloadEnd::Failed] {
+        for agent_is_first in [true, false] {
+            let job = begun(&mut agent, &fleet).await.job.id;
+            if agent_is_first {
+                agent.finish(job, Outcome::Succeeded, Summary::None).await;
+            }
+            fleet.end_download(job, end, 17, by()).await;
+            agent.take_all();
+            if !agent_is_first {
+                agent.finish(job, Outcome::Succeeded, Summary::None).await;
+            }
+            let wanted = match end {
+                DownloadEnd::Whole => (JobState::Succeeded, None),
+                _ => (JobState::Failed, Some(Class::Network)),
+            };
+            assert_eq!(end_of(&agent, job), wanted, "{end:?}, the agent first: {agent_is_first}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_download_of_before_a_start_did_not_arrive_whatever_the_agent_says_of_it() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let open = || Fleet::open(folder.path(), settings(), world.driver()).unwrap();
+    let mut agent = Agent::ready(&world, &open(), "attic").await;
+    for (said, wanted) in [
+        (Outcome::Succeeded, (JobState::Failed, Some(Class::Network))),
+        (Outcome::Cancelled, (JobState::Cancelled, None)),
+    ] {
+        let fleet = agent.fleet.clone();
+        let job = begun(&mut agent, &fleet).await.job.id;
+        drop(fleet);
+        agent.fleet.shutdown().await;
+        agent.fleet = Fleet::in_memory(settings(), world.driver()).unwrap();
+        agent.fleet = open();
+        agent.hello(&[HeldJob { job, phase: HeldPhase::Running }]).await;
+        agent.finish(job, said, Summary::None).await;
+        assert_eq!(end_of(&agent, job), wanted);
+    }
+}
