@@ -105,6 +105,9 @@ fn a_lost_file_is_back_within_eight_clicks_on_a_desk_and_on_a_phone() {
     browser.click(&browser.find(press));
     browser.wait_text("The file was restored, read back and equal", LONG);
     assert_eq!(fs::read_to_string(&letter).expect("the file"), LETTER);
+    // Its plan was good for once.
+    hand.click("a[href*='/restore?plan=']");
+    browser.wait_text("This very restore was started", LONG);
 
     without_scripts(&scene, &browser, (&host, &snapshot), &letter);
 }

@@ -221,11 +221,13 @@ fn line(host: &ReportHost, now: Timestamp) -> ReportLine {
         (Some(check), CheckStatus::Overdue | CheckStatus::Never) => format!("{}, overdue", day(check.at)),
     };
     let status = proof_short(row.proof.status);
+    let (badge, why) = (Badge::new(status_state(row.status), host_badge(row).text), reason(&row.reason, now));
     ReportLine {
         name: row.host.name.clone(),
         href: format!("/hosts/{}", row.host.id),
-        badge: Badge::new(status_state(row.status), host_badge(row).text),
-        why: reason(&row.reason, now),
+        // Some reasons are the words of the badge.
+        why: if why == badge.text { String::new() } else { why },
+        badge,
         good: row.last_good_at.map_or_else(never, |at| format!("{}, {}", day(at), ago(now, at))),
         target: row.backup_target_ms.map_or_else(|| "–".to_owned(), |ms| duration(ms / 1_000)),
         check,

@@ -183,7 +183,7 @@ pub(crate) async fn start(ctx: Ctx, Path(host): Path<String>, form: Form) -> Res
         let host = ctx.host(state, &host)?;
         let job = state.job(id)?.filter(|job| plan::of_dry_run(job, &host).is_some());
         let job = job.ok_or(Refused::JobNotFound)?;
-        let why = plan::why_not_yet(ctx.now(), &job);
+        let why = plan::why_not_yet(ctx.now(), &job, plan::used_at(state, &job)?);
         let runner = state.host(job.host)?.ok_or(Refused::HostNotFound)?;
         Ok((host, runner, job, why))
     };

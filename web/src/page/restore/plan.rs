@@ -6,11 +6,15 @@ use crate::explanation::Explanation;
 use crate::format::{When, bytes, count, many, span};
 use crate::words::{job_result, many_entries, ran, restore_target};
 use fleet::record::{Host, Job, JobFigures, JobState, JobWhat, RestoreFigures, RestorePlan};
-use schema::Timestamp;
+use fleet::{FleetState, JobFilter, Page, StoreError};
+use schema::{JobKind, Timestamp};
 use serde::Serialize;
 
 /// A plan that is older than this is made again: what is there may be another by now.
 const GOOD_FOR_MS: u64 = 60 * 60 * 1_000;
+
+/// How many restores since a plan are looked through for one that was started by it.
+const MOST_LATER: usize = 200;
 
 /// A line of the plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -99,8 +103,25 @@ const fn has_result(job: &Job) -> bool {
     matches!(job.state, JobState::Succeeded | JobState::Warning)
 }
 
+/// When a restore by this plan was asked for, if one was.
+pub(super) fn used_at(state: &FleetState, job: &Job) -> Result<Option<Timestamp>, StoreError> {
+    let (JobWhat::Restore(plan), Some(since)) = (&job.what, job.finished_at) else { return Ok(None) };
+    let earnest = JobWhat::Restore(in_earnest(plan));
+    let filter = JobFilter {
+        host: Some(job.host),
+        kind: Some(JobKind::Restore),
+        since: Some(since.min(job.created_at)),
+        ..JobFilter::default()
+    };
+    let later = state.jobs(&filter, &Page { limit: MOST_LATER, ..Page::default() })?.items;
+    Ok(later
+        .into_iter()
+        .find(|later| later.id > job.id && later.what == earnest)
+        .map(|later| later.created_at))
+}
+
 /// Why what a dry run has found is no ground to restore now: pure.
-pub(super) fn why_not_yet(now: Timestamp, job: &Job) -> Option<String> {
+pub(super) fn why_not_yet(now: Timestamp, job: &Job, used_at: Option<Timestamp>) -> Option<String> {
     if !job.state.is_ended() {
         return Some("The dry run has not ended yet.".to_owned());
     }
@@ -117,6 +138,12 @@ pub(super) fn why_not_yet(now: Timestamp, job: &Job) -> Option<String> {
             span(old_ms)
         ));
     }
+    if let Some(used_at) = used_at {
+        return Some(format!(
+            "This very restore was started {} ago: make the plan again.",
+            span(now.ms_since(used_at))
+        ));
+    }
     let changes = found.files.saturating_add(found.replaced).saturating_add(found.deleted);
     match (changes, found.failed) {
         // Folders are no files: empty ones are made all the same.
@@ -127,14 +154,8 @@ pub(super) fn why_not_yet(now: Timestamp, job: &Job) -> Option<String> {
     }
 }
 
-/// What is shown of it; `host` is the one that does it, `blocked` is why it can't be asked right now.
-pub(super) fn view(
-    now: Timestamp,
-    host: &Host,
-    job: &Job,
-    plan: &RestorePlan,
-    blocked: Option<String>,
-) -> PlanView {
+/// What is shown of it; `host` is the one that does it, `why` is why it can't be done now.
+pub(super) fn view(host: &Host, job: &Job, plan: &RestorePlan, why: Option<String>) -> PlanView {
     let ended = job.state.is_ended();
     let none = RestoreFigures::default();
     let (found, has_figures) = match &job.figures {
@@ -168,7 +189,7 @@ pub(super) fn view(
         is_estimate: has_plan && found.is_estimate,
         facts: facts(host, plan, found),
         button: button(found),
-        why: why_not_yet(now, job).or(blocked),
+        why,
         confirm: (has_plan && earnest.must_be_confirmed()).then(|| host.name.clone()),
         typed: String::new(),
     }
@@ -285,7 +306,7 @@ mod tests {
             (dry_run(JobState::Succeeded, found(0, 0, 0)), 0, None),
             (dry_run(JobState::Warning, found(0, 0, 2)), 0, Some("Nothing of it")),
         ] {
-            let why = why_not_yet(NOW.plus_ms(late_ms), &job);
+            let why = why_not_yet(NOW.plus_ms(late_ms), &job, None);
             match says {
                 None => assert_eq!(why, None),
                 Some(says) => {
@@ -293,6 +314,9 @@ mod tests {
                 }
             }
         }
+        let job = dry_run(JobState::Succeeded, found(3, 0, 0));
+        let why = why_not_yet(NOW.plus_ms(180_000), &job, Some(NOW)).unwrap();
+        assert!(why.contains("was started 3 min ago"), "{why}");
     }
 
     #[test]

@@ -14,8 +14,9 @@ use crate::format::many;
 use crate::problem::Problem;
 use crate::template::View;
 use crate::words::{overwrite, restore_target};
-use fleet::record::{Host, RestorePlan, RestoreTarget};
+use fleet::record::{FolderPlace, Host, RestorePlan, RestoreTarget};
 use fleet::{FleetState, JobRequest, Refused, RunnerSetback};
+use schema::report::EntryKind;
 use schema::{HostId, Overwrite, Slot};
 use serde::Serialize;
 
@@ -97,6 +98,8 @@ pub(crate) struct RestoreView {
     pub(crate) command: Option<CommandView>,
     /// Where the one path that was picked is downloaded.
     pub(crate) download: Option<String>,
+    /// What that is: `folder` or `file`; empty = not known.
+    pub(crate) download_of: &'static str,
     /// Where admins see the repository's password.
     pub(crate) password_href: String,
 }
@@ -126,6 +129,7 @@ impl crate::sample::Samples for RestoreView {
             plan: None,
             command: None,
             download: None,
+            download_of: "",
             password_href: "/hosts/01/repo-password".to_owned(),
         };
         let problem = |field| Some(ProblemView::sample(s, field));
@@ -168,6 +172,7 @@ impl crate::sample::Samples for RestoreView {
                 place: Some(place("new_folder")),
                 command: command(),
                 download: Some("/hosts/01/snapshots/4d02a9f1/download?path=%2Fsrv%2Fa".to_owned()),
+                download_of: "folder",
                 problem: problem("target.path"),
                 ..blank()
             },
@@ -217,6 +222,7 @@ pub(super) fn read(
         plan: None,
         command: None,
         download: None,
+        download_of: "",
         password_href: format!("{host_href}/repo-password"),
         host_href,
     };
@@ -231,7 +237,10 @@ pub(super) fn read(
     view.said_what = said_what(state, host, &listing, &choices)?;
     view.command =
         state.credentials(host.id, Slot::Repo)?.map(|credentials| CommandView::new(&choices, &credentials));
-    view.download = choices.one().map(|path| crate::download::href(host.id, &choices.snapshot, path));
+    if let Some(path) = choices.one() {
+        view.download = Some(crate::download::href(host.id, &choices.snapshot, path));
+        view.download_of = kind_of(state, host, &choices.snapshot, path)?;
+    }
     if let Some(runner) = choices.runner
         && state.host(runner)?.is_none()
     {
@@ -245,7 +254,10 @@ pub(super) fn read(
             let Some(planned) = plan::of_dry_run(&job, host) else { return Err(Refused::JobNotFound.into()) };
             let earnest = JobRequest::Restore(plan::in_earnest(planned));
             let Some(runner) = state.host(job.host)? else { return Err(Refused::HostNotFound.into()) };
-            let blocked = if job.state.is_ended() { why_not(state, runner.id, &earnest)? } else { None };
+            let mut why = plan::why_not_yet(ctx.now(), &job, plan::used_at(state, &job)?);
+            if why.is_none() {
+                why = why_not(state, runner.id, &earnest)?;
+            }
             view.said_where = Some(match runner.id == host.id {
                 true => said_where(&request),
                 false => format!("on {}: {}", runner.name, said_where(&request)),
@@ -253,10 +265,23 @@ pub(super) fn read(
             let change = plan_href(host.id, job.id);
             view.change_what = format!("{change}&step=what");
             view.change_where = format!("{change}&step=where");
-            view.plan = Some(PlanView { typed, ..plan::view(ctx.now(), &runner, &job, planned, blocked) });
+            view.plan = Some(PlanView { typed, ..plan::view(&runner, &job, planned, why) });
         }
     }
     Ok(view)
+}
+
+/// What a path of a snapshot is, as far as its folder was listed.
+fn kind_of(state: &FleetState, host: &Host, snapshot: &str, path: &str) -> Result<&'static str, Problem> {
+    let Some((folder, name)) = path.rsplit_once('/') else { return Ok("") };
+    let folder = if folder.is_empty() { "/" } else { folder };
+    let listed = state.folder(host.id, FolderPlace::Snapshot(snapshot), folder)?;
+    let entry = listed.and_then(|listed| listed.entries.into_iter().find(|entry| entry.name == name));
+    Ok(match entry.map(|entry| entry.kind) {
+        Some(EntryKind::Folder) => "folder",
+        Some(EntryKind::File) => "file",
+        _ => "",
+    })
 }
 
 fn said_what(
