@@ -59,6 +59,7 @@ mod hosts;
 mod incarnation;
 mod ingest;
 mod job;
+mod judged;
 mod kit;
 mod link;
 mod listing;
@@ -123,6 +124,6 @@ pub use settings::{AgingLimits, Driver, Random, Settings};
 pub use sign_in::DEVICE_LIVES_MS;
 pub use store::WriterCounts;
 pub use view::{
-    AuditFilter, DAYS, Day, FleetCounts, HostFilter, HostProof, HostRow, JobFilter, Page, Paged,
-    ProofOfGroup, ProofStatus, Reason, RestoreEstimate, ScheduleView, Status,
+    AuditFilter, DAYS, Day, FleetCounts, HostFilter, HostProof, HostRow, HostStanding, JobFilter, Page,
+    Paged, ProofOfGroup, ProofStatus, Reason, RestoreEstimate, ScheduleView, Status,
 };

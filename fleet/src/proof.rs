@@ -1,8 +1,9 @@
 //! When a proof is too old, and how the proof of a host stands. Pure.
 
 use crate::drill::estimate_secs;
+use crate::judged::AsOf;
 use crate::maintenance::unproven_at;
-use crate::record::{GroupProof, Maintenance, Summary};
+use crate::record::{GroupProof, GroupSummary, Maintenance, Summary};
 use crate::view::{HostProof, ProofOfGroup, ProofStatus, RestoreEstimate};
 use schema::Timestamp;
 
@@ -31,10 +32,10 @@ fn of_group(
     proof: &GroupProof,
     unproven_at: Option<Timestamp>,
     is_off: bool,
-    now: Timestamp,
+    now: &AsOf,
 ) -> Option<ProofStatus> {
     proof.since?;
-    let is_old = unproven_at.is_some_and(|at| now > at);
+    let is_old = unproven_at.is_some_and(|at| now.is_after(at));
     Some(match proof.proven {
         _ if proof.failed.is_some() => ProofStatus::Failed,
         Some(_) if !is_old => ProofStatus::Proven,
@@ -44,43 +45,54 @@ fn of_group(
     })
 }
 
-/// The proof of a host.
-pub(crate) fn of_host(summary: &Summary, clock: &ProofClock, now: Timestamp) -> HostProof {
+/// The groups that could be proven, each with how it stands.
+fn groups<'s>(
+    summary: &'s Summary,
+    clock: &'s ProofClock,
+    now: &'s AsOf,
+) -> impl Iterator<Item = (&'s GroupSummary, ProofStatus)> + Clone {
     let clocks = clock.unproven_at.iter().copied().chain(std::iter::repeat(None));
-    let groups: Vec<ProofOfGroup> = summary
-        .groups
-        .iter()
-        .zip(clocks)
-        .filter_map(|(group, unproven_at)| {
-            let proof = &group.proof;
-            let status = of_group(proof, unproven_at, clock.is_off, now)?;
-            let (proven, failed) = (proof.proven, proof.failed);
-            Some(ProofOfGroup { group: group.name.clone(), status, proven, failed })
+    let known = summary.groups.iter().zip(clocks);
+    known.filter_map(move |(group, unproven_at)| {
+        Some((group, of_group(&group.proof, unproven_at, clock.is_off, now)?))
+    })
+}
+
+/// The proof of each group of a host.
+pub(crate) fn of_groups(summary: &Summary, clock: &ProofClock, now: &AsOf) -> Vec<ProofOfGroup> {
+    groups(summary, clock, now)
+        .map(|(group, status)| {
+            let (proven, failed) = (group.proof.proven, group.proof.failed);
+            ProofOfGroup { group: group.name.clone(), status, proven, failed }
         })
-        .collect();
-    let proven_at: Option<Vec<Timestamp>> =
-        groups.iter().map(|group| group.proven.map(|proven| proven.at)).collect();
-    let known = || summary.groups.iter().filter(|group| group.proof.since.is_some());
-    let bytes: Option<u64> = known()
-        .map(|group| group.proof.extent.map(|(_, bytes)| bytes))
-        .try_fold(0_u64, |sum, bytes| Some(sum.saturating_add(bytes?)));
-    let estimate = summary
-        .rate
-        .zip(bytes)
-        .filter(|_| !groups.is_empty())
-        .map(|(rate, bytes)| RestoreEstimate { secs: estimate_secs(&rate, bytes), bytes, rate });
+        .collect()
+}
+
+/// The proof of a host. It is asked for of all hosts at once, and puts nothing on the heap.
+pub(crate) fn of_host(summary: &Summary, clock: &ProofClock, now: &AsOf) -> HostProof {
+    let groups = groups(summary, clock, now);
+    let proven_at = groups.clone().map(|(group, _)| group.proof.proven.map(|proven| proven.at));
+    let mut sizes = groups.clone().map(|(group, _)| group.proof.extent.map(|(_, bytes)| bytes));
+    let bytes = sizes
+        .clone()
+        .next()
+        .and_then(|_| sizes.try_fold(0_u64, |sum, bytes| Some(sum.saturating_add(bytes?))));
     HostProof {
-        status: groups.iter().map(|group| group.status).min().unwrap_or(ProofStatus::Nothing),
-        proven_at: proven_at.and_then(|all| all.into_iter().min()),
-        estimate,
-        groups,
+        status: groups.map(|(_, status)| status).min().unwrap_or(ProofStatus::Nothing),
+        // Of one that never was there is no oldest: nothing is less than any time.
+        proven_at: proven_at.min().flatten(),
+        estimate: summary.rate.zip(bytes).map(|(rate, bytes)| RestoreEstimate {
+            secs: estimate_secs(&rate, bytes),
+            bytes,
+            rate,
+        }),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{GroupSummary, Proof, ProofFailure, RestoreRate};
+    use crate::record::{Proof, ProofFailure, RestoreRate};
     use schema::JobId;
 
     const JOB: JobId = JobId([1; 16]);
@@ -130,7 +142,7 @@ mod tests {
             ("failed", since(Some(proof(40)), failure), Some(Timestamp(200)), false, Some(S::Failed)),
             ("failed, and off", since(None, failure), None, true, Some(S::Failed)),
         ] {
-            assert_eq!(of_group(&proof, unproven_at, is_off, Timestamp(100)), status, "{what}");
+            assert_eq!(of_group(&proof, unproven_at, is_off, &AsOf::new(Timestamp(100))), status, "{what}");
         }
     }
 
@@ -151,20 +163,20 @@ mod tests {
             ..Summary::default()
         };
         let clock = ProofClock { is_off: false, unproven_at: vec![None; 3] };
-        let found = of_host(&summary, &clock, Timestamp(100));
+        let found = of_host(&summary, &clock, &AsOf::new(Timestamp(100)));
         assert_eq!((found.status, found.proven_at), (ProofStatus::Proven, Some(Timestamp(30))));
         assert_eq!(found.estimate, None, "nothing was measured");
         let rate =
             RestoreRate { job: JOB, is_restore: false, at: Timestamp(30), bytes: 5_000_000, ms: 2_500 };
         summary.rate = Some(rate);
-        let estimate = of_host(&summary, &clock, Timestamp(100)).estimate.unwrap();
+        let estimate = of_host(&summary, &clock, &AsOf::new(Timestamp(100))).estimate.unwrap();
         assert_eq!((estimate.secs, estimate.bytes), (5, 10_000_000));
         summary.groups[1].proof.extent = None;
         summary.groups[1].proof.proven = None;
-        let found = of_host(&summary, &clock, Timestamp(100));
+        let found = of_host(&summary, &clock, &AsOf::new(Timestamp(100)));
         assert_eq!((found.status, found.proven_at), (ProofStatus::Waiting, None));
         assert_eq!(found.estimate, None, "the size of a group is not known");
-        let nothing = of_host(&Summary::default(), &ProofClock::default(), Timestamp(100));
+        let nothing = of_host(&Summary::default(), &ProofClock::default(), &AsOf::new(Timestamp(100)));
         assert_eq!((nothing.status, nothing.proven_at, nothing.estimate), (ProofStatus::Nothing, None, None));
     }
 }

@@ -1,6 +1,7 @@
 //! What lists of hosts are made of, decoded and kept in memory as it was last committed: a list of ten thousand hosts
 //! reads no row. The writer brings it up to date after each commit, before anybody is answered.
 
+use crate::judged::Judged;
 use crate::maintenance::{overdue_at, settings};
 use crate::proof::ProofClock;
 use crate::record::{Host, Presence, Summary};
@@ -21,6 +22,8 @@ pub(crate) struct RosterEntry {
     pub(crate) check_overdue_at: Option<Timestamp>,
     /// When its proofs will be too old.
     pub(crate) proof: Arc<ProofClock>,
+    /// How it stood when it was looked at last.
+    pub(crate) judged: Arc<Judged>,
 }
 
 impl RosterEntry {
@@ -41,7 +44,8 @@ impl RosterEntry {
             since.zip(settings.as_ref()).and_then(|(since, settings)| overdue_at(since, settings));
         let proof = settings.map(|settings| ProofClock::new(&summary, &settings)).unwrap_or_default();
         let (host, presence, summary) = (Arc::new(host), Arc::new(presence), Arc::new(summary));
-        Ok(Some(Self { host, presence, summary, check_overdue_at, proof: Arc::new(proof) }))
+        let (proof, judged) = (Arc::new(proof), Arc::default());
+        Ok(Some(Self { host, presence, summary, check_overdue_at, proof, judged }))
     }
 }
 

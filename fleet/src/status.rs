@@ -1,11 +1,12 @@
 //! How a host stands: one pure function. `Ok` only on proof.
 
+use crate::judged::AsOf;
 use crate::proof::{self, ProofClock};
 use crate::record::{Ended, GroupSummary, Hold, Host, JobState, Summary, WireProblem};
 use crate::roster::RosterEntry;
 use crate::summary::MISSED_AFTER_MS;
 use crate::units::DAY_MS;
-use crate::view::{HostRow, Reason, Status};
+use crate::view::{HostRow, HostStanding, Reason, Status};
 use schema::{Class, Timestamp};
 
 /// A good backup older than this is a warning, where no schedule says better.
@@ -57,8 +58,8 @@ impl Worst {
 }
 
 /// Judges a host.
-pub(crate) fn judge(entry: &RosterEntry, now: Timestamp) -> Standing {
-    let RosterEntry { host, presence, summary, check_overdue_at, proof } = entry;
+pub(crate) fn judge(entry: &RosterEntry, now: &AsOf) -> Standing {
+    let RosterEntry { host, presence, summary, check_overdue_at, proof, judged: _ } = entry;
     let mut worst = judge_backups(host, summary, now);
     let backups = worst.status;
     let protected = backups == Status::Ok
@@ -82,7 +83,7 @@ pub(crate) fn judge(entry: &RosterEntry, now: Timestamp) -> Standing {
             worst.reason = Reason::WentAway { kind, is_dry_run };
         }
     }
-    if let Some(since) = summary.waits_since.filter(|since| now.ms_since(*since) > MISSED_AFTER_MS) {
+    if let Some(since) = summary.waits_since.filter(|since| now.is_after(since.plus_ms(MISSED_AFTER_MS))) {
         worst.consider(Status::Missed, Reason::Missed { since });
     }
     if let Some(held) = &host.backups_held {
@@ -90,7 +91,7 @@ pub(crate) fn judge(entry: &RosterEntry, now: Timestamp) -> Standing {
     }
     if host.enrolled_at.is_some() && !presence.online {
         let since = presence.changed_at.or(host.enrolled_at).unwrap_or_default();
-        if now.ms_since(since) > OFFLINE_AFTER_MS {
+        if now.is_after(since.plus_ms(OFFLINE_AFTER_MS)) {
             worst.consider(Status::Offline, Reason::Offline { since });
         }
     }
@@ -103,7 +104,7 @@ pub(crate) fn judge(entry: &RosterEntry, now: Timestamp) -> Standing {
     if let Some(quarantine) = &presence.quarantine {
         worst.explain(Status::Failed, Reason::Quarantine { since: quarantine.since });
     }
-    if let Some(since) = check_overdue_at.filter(|at| now > *at && backups != Status::New) {
+    if let Some(since) = check_overdue_at.filter(|at| now.is_after(*at) && backups != Status::New) {
         worst.consider(Status::CheckOverdue, Reason::CheckOverdue { since });
     }
     if let Some((since, what)) = &summary.unplanned {
@@ -136,7 +137,7 @@ pub(crate) fn judge(entry: &RosterEntry, now: Timestamp) -> Standing {
 }
 
 /// What drills have found, and what they have not looked at for too long.
-fn consider_proof(worst: &mut Worst, summary: &Summary, clock: &ProofClock, now: Timestamp) {
+fn consider_proof(worst: &mut Worst, summary: &Summary, clock: &ProofClock, now: &AsOf) {
     let several = summary.groups.len() > 1;
     for (place, group) in summary.groups.iter().enumerate() {
         let (name, proof) = (several.then(|| group.name.clone()), &group.proof);
@@ -144,7 +145,7 @@ fn consider_proof(worst: &mut Worst, summary: &Summary, clock: &ProofClock, now:
             worst.consider(Status::Failed, Reason::ProofFailed { group: name, since: failed.at });
             continue;
         }
-        let unproven_at = clock.unproven_at.get(place).copied().flatten().filter(|at| now > *at);
+        let unproven_at = clock.unproven_at.get(place).copied().flatten().filter(|at| now.is_after(*at));
         if let Some(since) = unproven_at.filter(|_| !clock.is_off) {
             let proven_at = proof.proven.map(|proven| proven.at);
             worst.consider(Status::Unproven, Reason::Unproven { group: name, proven_at, since });
@@ -152,7 +153,7 @@ fn consider_proof(worst: &mut Worst, summary: &Summary, clock: &ProofClock, now:
     }
 }
 
-fn judge_backups(host: &Host, summary: &Summary, now: Timestamp) -> Worst {
+fn judge_backups(host: &Host, summary: &Summary, now: &AsOf) -> Worst {
     let groups = &summary.groups;
     let several = groups.len() > 1;
     let judged = groups.iter().map(|group| judge_group(group, several.then(|| group.name.clone()), now));
@@ -167,7 +168,7 @@ fn judge_backups(host: &Host, summary: &Summary, now: Timestamp) -> Worst {
 }
 
 /// How the backups of a source group stand; `group` is its name, where there are several.
-fn judge_group(summary: &GroupSummary, group: Option<String>, now: Timestamp) -> Worst {
+fn judge_group(summary: &GroupSummary, group: Option<String>, now: &AsOf) -> Worst {
     let Some(last) = &summary.last else {
         return Worst::new(Status::Warning, Reason::Never { group });
     };
@@ -188,7 +189,7 @@ fn judge_group(summary: &GroupSummary, group: Option<String>, now: Timestamp) ->
     }
     let good_at = summary.last_good.map(|(_, at)| at);
     let old_after_ms = summary.old_after_ms.unwrap_or(OLD_AFTER_MS);
-    if let Some(good_at) = good_at.filter(|at| now.ms_since(*at) > old_after_ms) {
+    if let Some(good_at) = good_at.filter(|at| now.is_after(at.plus_ms(old_after_ms))) {
         return Worst::new(Status::Stale, Reason::Old { group, good_at });
     }
     if last.state == JobState::Warning && !summary.is_accepted {
@@ -200,14 +201,19 @@ fn judge_group(summary: &GroupSummary, group: Option<String>, now: Timestamp) ->
     Worst::new(Status::Ok, Reason::Ok)
 }
 
-/// Puts the row of a host together.
+/// The row of a host.
 pub(crate) fn row(entry: &RosterEntry, now: Timestamp) -> HostRow {
+    HostRow::new(entry.judged.at(now, |as_of| standing(entry, as_of)), now)
+}
+
+/// Puts together what is known of a host and how it stands.
+fn standing(entry: &RosterEntry, now: &AsOf) -> HostStanding {
     let Standing { status, reason, protected, from } = judge(entry, now);
     let RosterEntry { host, presence, summary, proof, .. } = entry.clone();
-    let proof = proof::of_host(&summary, &proof, now);
-    HostRow {
-        proof,
-        last_good_at: summary.last_good_at().map(|at| at.min(now)),
+    HostStanding {
+        proof: proof::of_host(&summary, &proof, now),
+        proof_clock: proof,
+        last_good_at: summary.last_good_at().map(|at| now.not_beyond(at)),
         groups: u32::try_from(summary.groups.len()).unwrap_or(u32::MAX),
         backup_target_ms: summary.groups.iter().map(|group| group.old_after_ms.unwrap_or(OLD_AFTER_MS)).min(),
         size_bytes: summary.size.map(|(bytes, _)| bytes),
@@ -224,7 +230,6 @@ pub(crate) fn row(entry: &RosterEntry, now: Timestamp) -> HostRow {
         waits_since: summary.waits_since,
         has_repo_credentials: summary.has_repo_credentials,
         summary,
-        now,
         host,
         presence,
         status,
@@ -236,11 +241,17 @@ pub(crate) fn row(entry: &RosterEntry, now: Timestamp) -> HostRow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Actor, BackupsHeld, Job, JobWhat, Machine, Presence, Quarantine, Twin};
+    use crate::record::{
+        Actor, BackupsHeld, GroupProof, Job, JobWhat, Machine, Presence, Proof, ProofFailure, Quarantine,
+        Twin,
+    };
+    use proptest::option;
+    use proptest::prelude::*;
     use schema::{CommandSeq, HostId, JobId, JobKind};
     use std::sync::Arc;
 
     const NOW: Timestamp = Timestamp(1_000 * DAY_MS);
+    const HOUR_MS: u64 = DAY_MS / 24;
 
     fn host() -> Host {
         Host {
@@ -258,7 +269,7 @@ mod tests {
 
     /// Of a host whose check is not overdue.
     fn judge(host: &Host, presence: &Presence, summary: &Summary, now: Timestamp) -> Standing {
-        super::judge(&entry(host, presence, summary, None), now)
+        super::judge(&entry(host, presence, summary, None), &AsOf::new(now))
     }
 
     fn entry(
@@ -273,6 +284,7 @@ mod tests {
             summary: summary.clone().into(),
             check_overdue_at: overdue_at,
             proof: Arc::default(),
+            judged: Arc::default(),
         }
     }
 
@@ -490,7 +502,7 @@ mod tests {
             let groups =
                 good.map(|hours| group("etc", state, None, hours, Some(hours))).into_iter().collect();
             let entry = entry(&host(), &online(), &Summary { groups, ..known() }, overdue_at);
-            super::judge(&entry, NOW)
+            super::judge(&entry, &AsOf::new(NOW))
         };
         let well = JobState::Succeeded;
         let standing = judged(Some(1), well, Some(ago(50)));
@@ -603,7 +615,7 @@ mod tests {
         let of = |groups, presence: &Presence, waits_since, overdue_at| {
             let summary = Summary { groups, waits_since, ..known() };
             let entry = entry(&host(), presence, &summary, overdue_at);
-            [NOW, NOW.plus_ms(DAY_MS)].map(|now| super::judge(&entry, now))
+            [NOW, NOW.plus_ms(DAY_MS)].map(|now| super::judge(&entry, &AsOf::new(now)))
         };
         let yearly = GroupSummary { old_after_ms: Some(365 * DAY_MS), ..good(1) };
         let wrong = Presence { clock_off_since: Some(ago(3)), clock_ahead_ms: Some(-9_000_000), ..online() };
@@ -659,5 +671,64 @@ mod tests {
         host.enrolled_at = None;
         let standing = judge(&host, &away(1000), &Summary::default(), NOW);
         assert_eq!((standing.status, standing.reason), (Status::New, Reason::NotEnrolled));
+    }
+
+    fn hours() -> impl Strategy<Value = Timestamp> {
+        (0..120_u64, 0..3_u64).prop_map(|(hours, ms)| Timestamp(hours * HOUR_MS + ms))
+    }
+
+    fn group_of_any_age() -> impl Strategy<Value = GroupSummary> {
+        let states = [JobState::Succeeded, JobState::Warning, JobState::Failed, JobState::Lost];
+        let last = (prop::sample::select(states.to_vec()), hours());
+        let proof = (option::of(hours()), option::of(hours()), option::of(hours()));
+        (option::of(last), option::of(hours()), option::of(0..50_u64), proof).prop_map(
+            |(last, good, old_after, (since, proven, failed))| {
+                let job = JobId([7; 16]);
+                let (drawn, restored, changed_since, bytes, restore_ms) = (1, 1, 0, 1, 1);
+                let figures = |at| Proof { job, at, drawn, restored, changed_since, bytes, restore_ms };
+                GroupSummary {
+                    name: "srv".into(),
+                    last: last.map(|(state, at)| Ended {
+                        job,
+                        state,
+                        class: None,
+                        refusal: None,
+                        agent_gone: None,
+                        at,
+                    }),
+                    last_good: good.map(|at| (job, at)),
+                    old_after_ms: old_after.map(|hours| hours * HOUR_MS),
+                    proof: GroupProof {
+                        since,
+                        proven: proven.map(figures),
+                        failed: failed.map(|at| ProofFailure { job, at }),
+                        ..GroupProof::default()
+                    },
+                    ..GroupSummary::default()
+                }
+            },
+        )
+    }
+
+    proptest! {
+        /// Whenever it is looked at, also by a clock that was put back: what is kept of before is what would be judged
+        /// now.
+        #[test]
+        fn a_host_stands_as_if_it_was_judged_each_time(
+            groups in prop::collection::vec((group_of_any_age(), option::of(hours())), 0..3),
+            (waits_since, changed_at, overdue_at) in (option::of(hours()), option::of(hours()), option::of(hours())),
+            (online, is_off) in any::<(bool, bool)>(),
+            looks in prop::collection::vec(hours(), 1..20),
+        ) {
+            let (groups, unproven_at) = groups.into_iter().unzip();
+            let summary = Summary { groups, waits_since, has_repo_credentials: true, ..Summary::default() };
+            let presence = Presence { online, changed_at, ..Presence::default() };
+            let proof = Arc::new(ProofClock { is_off, unproven_at });
+            let entry = RosterEntry { proof, ..entry(&host(), &presence, &summary, overdue_at) };
+            for now in looks {
+                let anew = RosterEntry { judged: Arc::default(), ..entry.clone() };
+                prop_assert_eq!(row(&entry, now), row(&anew, now));
+            }
+        }
     }
 }

@@ -1,20 +1,38 @@
 use super::day::{DAYS, Day};
-use super::proof::{HostProof, ProofStatus};
+use super::proof::{HostProof, ProofOfGroup, ProofStatus};
 use super::reason::Reason;
+use crate::judged::AsOf;
+use crate::proof::{self, ProofClock};
 use crate::record::{Acked, Ended, Host, Job, Presence, Summary};
 use schema::{Timestamp, version};
+use std::ops::Deref;
 use std::sync::Arc;
 
-/// What the fleet page, the API, metrics and the view tree show of a host.
+/// What the fleet page, the API, metrics and the view tree show of a host: how it stands, looked at now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostRow {
+    standing: Arc<HostStanding>,
+    /// The instant at which it is looked at: how long ago something was is told by it.
+    pub now: Timestamp,
+}
+
+impl Deref for HostRow {
+    type Target = HostStanding;
+
+    fn deref(&self) -> &HostStanding {
+        &self.standing
+    }
+}
+
+/// A host and how it stands. It is judged again when something of it has changed, or a time comes that matters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostStanding {
     /// The host itself, as stored.
     pub host: Arc<Host>,
     /// Whether it is connected.
     pub presence: Arc<Presence>,
     pub(crate) summary: Arc<Summary>,
-    /// The instant at which the host was judged.
-    pub now: Timestamp,
+    pub(crate) proof_clock: Arc<ProofClock>,
     /// How the host stands.
     pub status: Status,
     /// Why the host stands so.
@@ -51,6 +69,24 @@ pub struct HostRow {
 }
 
 impl HostRow {
+    pub(crate) const fn new(standing: Arc<HostStanding>, now: Timestamp) -> Self {
+        Self { standing, now }
+    }
+
+    /// The groups that could be proven, each with how it stands.
+    #[must_use]
+    pub fn proof_of_groups(&self) -> Vec<ProofOfGroup> {
+        proof::of_groups(&self.summary, &self.proof_clock, &AsOf::new(self.now))
+    }
+
+    /// A cell a day (UTC), oldest first; the last one is today.
+    #[must_use]
+    pub fn days(&self) -> [Day; DAYS] {
+        self.summary.strip(self.now)
+    }
+}
+
+impl HostStanding {
     /// Whether a person should look at it. What somebody has acknowledged rests until it changes.
     #[must_use]
     pub fn needs_attention(&self) -> bool {
@@ -88,12 +124,6 @@ impl HostRow {
     #[must_use]
     pub fn last_backup(&self) -> Option<&Job> {
         self.summary.last_backup.as_ref()
-    }
-
-    /// A cell a day (UTC), oldest first; the last one is today.
-    #[must_use]
-    pub fn days(&self) -> [Day; DAYS] {
-        self.summary.strip(self.now)
     }
 }
 

@@ -8,7 +8,7 @@ mod reason;
 mod schedule;
 
 pub use day::{DAYS, Day};
-pub use host_row::{FleetCounts, HostFilter, HostRow, Status};
+pub use host_row::{FleetCounts, HostFilter, HostRow, HostStanding, Status};
 pub use page::{AuditFilter, JobFilter, Page, Paged};
 pub use proof::{HostProof, ProofOfGroup, ProofStatus, RestoreEstimate};
 pub use reason::Reason;

@@ -40,7 +40,7 @@ impl ProofStatus {
 }
 
 /// The proof of a host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostProof {
     /// How it stands; the worst of its groups.
     pub status: ProofStatus,
@@ -48,8 +48,6 @@ pub struct HostProof {
     pub proven_at: Option<Timestamp>,
     /// How long it would take to restore all groups; `None` = nothing was measured, or the size of one is not known.
     pub estimate: Option<RestoreEstimate>,
-    /// The groups that could be proven.
-    pub groups: Vec<ProofOfGroup>,
 }
 
 /// The proof of a source group.

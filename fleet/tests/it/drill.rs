@@ -79,7 +79,7 @@ async fn a_drill_proves_a_group_and_one_that_finds_damage_fails_the_host() {
     let failed = row(&fleet, agent.host);
     assert_eq!((failed.status, failed.proof.status), (Status::Failed, ProofStatus::Failed));
     assert_eq!(failed.reason, Reason::ProofFailed { group: None, since: world.now() });
-    assert!(!failed.protected && failed.proof.groups[0].proven.is_some());
+    assert!(!failed.protected && failed.proof_of_groups()[0].proven.is_some());
 
     // One that could not be run says nothing of what is stored; one that goes well does.
     let network = ask(&agent, None).await;

@@ -185,7 +185,7 @@ async fn what_somebody_has_acknowledged_rests_until_it_changes() {
     assert_eq!(other.code(), "state_changed");
     fleet.acknowledge(host, mark.clone(), String::new(), by()).await.unwrap();
     assert!(!row().needs_attention());
-    assert_eq!((row().status, row().acked.unwrap().at), (Status::Failed, world.now()));
+    assert_eq!((row().status, row().acked.as_ref().unwrap().at), (Status::Failed, world.now()));
     world.pass(HOUR_MS);
     agent.back_up("etc", Outcome::Failed).await;
     assert!(!row().needs_attention(), "it fails as before");

@@ -116,12 +116,13 @@ impl ProofView {
             return Ok(None);
         }
         let proof = &row.proof;
-        let groups = proof.groups.iter().map(|group| group_view(state, row, group, now));
+        let known = row.proof_of_groups();
+        let groups = known.iter().map(|group| group_view(state, row, group, now));
         let decided = state.decisions(id)?;
         let next = decided.map_or_else(String::new, |(settings, decisions)| {
             let [.., drill] = &decisions;
             let words = crate::words::decision(drill, now, &settings);
-            let whose = match (&drill.group, proof.groups.len()) {
+            let whose = match (&drill.group, known.len()) {
                 (Some(group), 2..) => format!(" (of {group})"),
                 _ => String::new(),
             };
