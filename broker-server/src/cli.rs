@@ -33,6 +33,9 @@ pub enum Command {
     Backup(Backup),
     /// Make a server anew from an archive, in an empty folder
     Restore(Restore),
+    /// Make a data folder of what can be read of a damaged one, which stays as it is. Exit status: 0 all was read, 1
+    /// something is missing, 2 nothing was made
+    Salvage(Salvage),
     /// Check the configuration and look through the data file, also while the server runs; changes nothing
     Check(Settings),
     /// Print the version
@@ -164,6 +167,23 @@ pub struct Restore {
     /// Open it with an identity of age, as age-keygen writes it
     #[arg(long, value_name = "FILE", conflicts_with = "passphrase_file")]
     pub identity_file: Option<PathBuf>,
+}
+
+/// Options of `salvage`.
+#[derive(Debug, Args)]
+pub struct Salvage {
+    /// The damaged data folder; its server must not run
+    #[arg(long, value_name = "DIR", env = "HOLDFAST_DATA_DIR")]
+    pub data_dir: PathBuf,
+    /// Where the new one is to be: a folder that is empty or not there
+    #[arg(long, value_name = "NEWDIR")]
+    pub to: PathBuf,
+    /// The server's master key, when it is not in the data folder
+    #[arg(long, value_name = "FILE", env = "HOLDFAST_MASTER_KEY_FILE")]
+    pub master_key_file: Option<PathBuf>,
+    /// Say what was read and what is missing as one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What to do with accounts.

@@ -286,7 +286,7 @@ async fn check(fleet: &Fleet, pieces: Arc<OwnPieces>) -> Answer {
             Err(why) => Answer::Refused(why.to_string()),
         },
         Ok(Some(Found::Damage(why))) => Answer::Refused(format!(
-            "the data file is damaged: stop the server, and restore the data folder from your backup of it ({why})"
+            "the data file is damaged: stop the server, and restore an archive of it, or salvage what can be read ({why})"
         )),
         Ok(Some(Found::Failed(why))) => {
             Answer::Refused(format!("the data file could not be looked through: {why}"))

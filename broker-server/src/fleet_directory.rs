@@ -86,6 +86,11 @@ impl Directory for FleetDirectory {
                 why => LoginRefusal::NotLetIn(of(why)),
             }
         };
+        let is_viewer = !login.client_id.starts_with("enroll-") && login.username.parse::<HostId>().is_err();
+        // What could not be written down would be lost: agents keep it until it can.
+        if !is_viewer && self.fleet.damage().is_some() {
+            return Err(LoginRefusal::Unavailable);
+        }
         // None of the passwords that this server gives is anything but text.
         let password = std::str::from_utf8(login.password).unwrap_or_default();
         // A host and an enrolment token have ids of the same form; the client id tells which is meant.

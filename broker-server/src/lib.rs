@@ -26,6 +26,7 @@ pub mod own_pieces;
 mod passphrase;
 pub mod platform;
 pub mod publisher;
+pub mod salvage;
 mod scrub;
 pub mod serve;
 pub mod tasks;

@@ -9,7 +9,7 @@ use holdfast_server::{
     data::{self, Checked},
     demo, kit,
     log::VisibleStderr,
-    out, platform, serve,
+    out, platform, salvage, serve,
 };
 use std::{
     io::{IsTerminal, Write},
@@ -72,6 +72,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             log_to_stderr(LogFormat::Text, "warn");
             archive::restore(&options)?;
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Salvage(options) => {
+            log_to_stderr(LogFormat::Text, "warn");
+            salvage::run(&options)
         }
         Command::Check(settings) => {
             // What is wrong is said in one sentence, at the end.

@@ -157,8 +157,10 @@ pub(crate) async fn start_with(config: Config, tasks: Tasks) -> anyhow::Result<S
         ingest::run(Arc::clone(&incoming), kept.0.clone(), kept.1.clone(), beat)
     });
     let archives = Arc::new(archive::of_server(&config, &fleet, &own_pieces));
-    let kept = Arc::clone(&archives);
-    tasks.spawn("archives", tasks::IDLE, move |beat| archive::each_night(Arc::clone(&kept), beat));
+    let kept = (fleet.clone(), Arc::clone(&archives));
+    tasks.spawn("archives", tasks::IDLE, move |beat| {
+        archive::each_night(kept.0.clone(), Arc::clone(&kept.1), beat)
+    });
     let socket = Arc::new(control::listen(data_dir).context("control socket")?);
     let (pieces, kept) = (Arc::clone(&own_pieces), Arc::clone(&archives));
     let asked = control::Asked { fleet: fleet.clone(), pieces, archives: kept };

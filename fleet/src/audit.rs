@@ -128,6 +128,30 @@ fn count(tx: &mut Tx<'_>, share: Share, change: impl FnOnce(u64) -> u64) -> Resu
     tx.put(&META, &META_AUDIT_COUNTS.to_owned(), &Meta::AuditCounts(counts))
 }
 
+/// Makes the indices and the counts anew from the entries; the next number never goes back.
+pub(crate) fn index_again(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    let (mut counted, mut next) = ([0; 3], 1);
+    for number in tx.keys(&AUDIT, &Span::ALL, usize::MAX)? {
+        next = number.saturating_add(1);
+        let Some(entry) = tx.get(&AUDIT, &number)? else { continue };
+        let share = Share::of(&entry);
+        counted[share as usize] += 1;
+        tx.put(&AUDIT_SHARES, &(share as u8, number), &())?;
+        if let Some(host) = Share::host(&entry)
+            && tx.has(&HOSTS, &host)?
+        {
+            tx.put(&AUDIT_HOSTS, &(host, number), &())?;
+            budget::change_usage(tx, host, |usage| usage.audit_lines += 1)?;
+        }
+    }
+    let key = META_NEXT_AUDIT.to_owned();
+    if let Some(Meta::NextAudit(known)) = tx.get(&META, &key)? {
+        next = next.max(known);
+    }
+    tx.put(&META, &key, &Meta::NextAudit(next))?;
+    tx.put(&META, &META_AUDIT_COUNTS.to_owned(), &Meta::AuditCounts(counted))
+}
+
 fn remove(tx: &mut Tx<'_>, number: u64) -> Result<(), StoreError> {
     let Some(entry) = tx.get(&AUDIT, &number)? else { return Ok(()) };
     let share = Share::of(&entry);

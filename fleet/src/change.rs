@@ -69,6 +69,8 @@ pub enum Changed {
     Plan(HostId),
     /// Messages passed while somebody watches them.
     Traffic,
+    /// The data file was found damaged: from now on it is only read.
+    Damage,
 }
 
 /// What follows from a batch once it is committed.

@@ -3,12 +3,12 @@
 use crate::aging::Round;
 use crate::change::{Change, ChangeSeq, Changed, Effects};
 use crate::clock::{Clock, SETTLES_MS};
+use crate::damage::{Damage, Scrub};
 use crate::download::Downloads;
 use crate::facts::Facts;
 use crate::job::live::Board;
 use crate::link::LinkKeys;
 use crate::roster::Roster;
-use crate::scrub::Scrub;
 use crate::seal::MasterKey;
 use crate::settings::{Driver, Settings};
 use crate::store::Reader;
@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::broadcast;
 
 /// Changes that a slow listener may be behind before it is told that it lags.
@@ -53,6 +53,8 @@ pub(crate) struct Context {
     aging: Mutex<Round>,
     /// The last look through the data file.
     scrub: Mutex<Option<Scrub>>,
+    /// What can be read of the data file, once it was found damaged.
+    damage: OnceLock<Arc<Damage>>,
 }
 
 impl Deref for Context {
@@ -85,6 +87,7 @@ impl Context {
             began: Mutex::default(),
             aging: Mutex::default(),
             scrub: Mutex::default(),
+            damage: OnceLock::new(),
         }
     }
 
@@ -144,6 +147,16 @@ impl Context {
 
     pub(crate) fn scrub(&self) -> MutexGuard<'_, Option<Scrub>> {
         lock(&self.scrub)
+    }
+
+    /// What can be read of the data file; `None` = it is not known to be damaged.
+    pub(crate) fn damage(&self) -> Option<&Arc<Damage>> {
+        self.damage.get()
+    }
+
+    /// The data file was found damaged. That it was first counts.
+    pub(crate) fn is_damaged(&self, damage: Damage) {
+        let _ = self.damage.set(Arc::new(damage));
     }
 
     pub(crate) fn board(&self) -> MutexGuard<'_, Board> {

@@ -1,5 +1,6 @@
 use crate::change::{Change, ChangeSeq};
 use crate::context::Context;
+use crate::damage::Damage;
 use crate::fleet_state::FleetState;
 use crate::op::Op;
 use crate::record::meta::META_KEY_CHECK;
@@ -7,7 +8,7 @@ use crate::record::{EnrollToken, JobProgress, LogChunk, Secret};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::roster;
-use crate::store::{META, Moment, ReadView, Reads, Store, WriterCounts};
+use crate::store::{META, Moment, ReadView, Reads, Store, Tx, WriterCounts};
 use schema::{HostId, JobId, Timestamp};
 use std::sync::Arc;
 use tokio::sync::broadcast;
@@ -135,6 +136,16 @@ impl Fleet {
         self.store.read()
     }
 
+    /// What can be read of the data file; `None` = it is not known to be damaged. Then nothing is written any more.
+    #[must_use]
+    pub fn damage(&self) -> Option<Arc<Damage>> {
+        self.context.damage().cloned()
+    }
+
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
     pub(crate) async fn moment(&self) -> Result<Option<Moment>, Refused> {
         self.store.moment().await
     }
@@ -143,15 +154,30 @@ impl Fleet {
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         by: By,
-        mut run: impl FnMut(&mut Op<'_, '_>) -> Result<T, Refused> + Send + 'static,
+        run: impl FnMut(&mut Op<'_, '_>) -> Result<T, Refused> + Send + 'static,
     ) -> Result<T, Refused> {
+        self.store.write(self.operation(by, run)).await
+    }
+
+    /// The same for what need not outlive the process, such as who is signed in: also a server that only reads does it.
+    pub(crate) async fn write_in_passing<T: Send + 'static>(
+        &self,
+        by: By,
+        run: impl FnMut(&mut Op<'_, '_>) -> Result<T, Refused> + Send + 'static,
+    ) -> Result<T, Refused> {
+        self.store.write_in_passing(self.operation(by, run)).await
+    }
+
+    fn operation<T>(
+        &self,
+        by: By,
+        mut run: impl FnMut(&mut Op<'_, '_>) -> Result<T, Refused> + Send + 'static,
+    ) -> impl FnMut(&mut Tx<'_>) -> Result<T, Refused> + Send + 'static {
         let context = self.context();
         let mut asked_at = None;
-        self.store
-            .write(move |tx| {
-                let now = *asked_at.get_or_insert_with(|| context.now());
-                run(&mut Op { tx, now, by: &by, facts: &context.facts })
-            })
-            .await
+        move |tx| {
+            let now = *asked_at.get_or_insert_with(|| context.now());
+            run(&mut Op { tx, now, by: &by, facts: &context.facts })
+        }
     }
 }

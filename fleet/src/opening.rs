@@ -2,6 +2,7 @@
 
 use crate::authority;
 use crate::context::Context;
+use crate::damage::{Found, Scrub};
 use crate::data_folder::check_data_folder;
 use crate::download;
 use crate::fleet::Fleet;
@@ -12,7 +13,8 @@ use crate::record::Actor;
 use crate::record::meta::{META_KEY_CHECK, Meta};
 use crate::refused::{OpenError, StoreError};
 use crate::request::By;
-use crate::scrub::{self, Found, Scrub};
+use crate::salvage;
+use crate::scrub;
 use crate::seal::{Binding, MasterKey};
 use crate::settings::{Driver, Settings};
 use crate::store::{Begins, Committed, JOBS, META, Order, Reads, Span, Store, Tx, check};
@@ -41,25 +43,56 @@ impl Fleet {
             Some(handed_over) => MasterKey::read(handed_over, true)?,
         };
         let context = Arc::new(Context::new(driver, settings, master));
-        let looked = if is_new { None } else { scrub::at_start(&pieces)? };
+        let serves = pieces.authority != Authority::NotAsked;
+        let looked = match if is_new { Ok(None) } else { scrub::at_start(&pieces) } {
+            Err(damaged @ OpenError::Damaged { .. }) if serves => {
+                return Self::open_to_read(&pieces, context, damaged);
+            }
+            looked => looked?,
+        };
         if let Some(rows) = looked {
             let (now, begun) = (context.now(), context.started_at);
             *context.scrub() =
                 Some(Scrub { at: now, took_ms: now.ms_since(begun), found: Found::Well(rows) });
         }
         let begins = if is_new { Begins::New } else { Begins::Kept };
-        let store = Store::open(&pieces.data_file(), begins, committed(&context), |tx| {
+        let opened = Store::open(&pieces.data_file(), begins, committed(&context), |tx| {
             start(&context, tx)?;
-            if pieces.authority == Authority::NotAsked {
-                return Ok(());
+            if serves { bind(&context, tx, &pieces) } else { Ok(()) }
+        });
+        let store = match opened {
+            // A file that is not looked through before each start.
+            Err(damaged @ OpenError::Damaged { .. }) if serves => {
+                return Self::open_to_read(&pieces, context, damaged);
             }
-            let mut op = Op { tx, now: context.now(), by: &By::system(), facts: &context.facts };
-            authority::bind(&mut op, &context.settings.ca_fingerprint, pieces.accepts_authority()?)
-        })?;
+            opened => opened?,
+        };
         pieces.made()?;
-        if pieces.authority != Authority::NotAsked {
+        if serves {
             pieces.authority_accepted()?;
         }
+        Self::begin(context, store)
+    }
+
+    /// Opens what can be read of a damaged data file, which stays as it is; an error when nothing can.
+    fn open_to_read(pieces: &Pieces, context: Arc<Context>, damaged: OpenError) -> Result<Self, OpenError> {
+        let file = pieces.data_file();
+        let why = match &damaged {
+            OpenError::Damaged { why, .. } => why.clone(),
+            other => other.to_string(),
+        };
+        let now = context.now();
+        let found = Found::Damage(why.clone());
+        let Some((copy, damage)) = salvage::readable(&file, &context.facts, now, why)? else {
+            return Err(damaged);
+        };
+        scrub::log(&damage);
+        *context.scrub() = Some(Scrub { at: now, took_ms: now.ms_since(context.started_at), found });
+        context.is_damaged(damage);
+        let store = Store::open_copy(&file, copy, committed(&context), |tx| {
+            start(&context, tx)?;
+            bind(&context, tx, pieces)
+        })?;
         Self::begin(context, store)
     }
 
@@ -106,6 +139,12 @@ impl Fleet {
         context.roster.refresh(&context.settings.timezone, &store.read()?, &BTreeSet::new())?;
         Ok(Self::new(context, store))
     }
+}
+
+/// Writes down the authority that this server has, unless enrolled agents trust another one.
+fn bind(context: &Context, tx: &mut Tx<'_>, pieces: &Pieces) -> Result<(), OpenError> {
+    let mut op = Op { tx, now: context.now(), by: &By::system(), facts: &context.facts };
+    authority::bind(&mut op, &context.settings.ca_fingerprint, pieces.accepts_authority()?)
 }
 
 /// Whether a master key can be read from a file that is handed over.

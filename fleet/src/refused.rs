@@ -279,7 +279,9 @@ pub enum StoreError {
     #[error("data file")]
     Database(#[source] Arc<redb::Error>),
     /// What is on disk is not what was written there.
-    #[error("the data file is damaged: restore it from your backup of the data folder ({why})")]
+    #[error(
+        "the data file is damaged: restore an archive of the server, or salvage what can be read ({why})"
+    )]
     Damaged {
         /// What was found that shows the damage.
         why: String,
@@ -307,6 +309,9 @@ pub enum StoreError {
     /// The store was shut down.
     #[error("the store is closed")]
     Closed,
+    /// The data file is damaged, and only read.
+    #[error("the data file is damaged, and the server only reads")]
+    OnlyReads,
 }
 
 /// Why the data file can't be written.
@@ -322,6 +327,8 @@ pub enum WriteFault {
     Replaced,
     /// The server, or its machine, has as many files and connections open as it may.
     Descriptors,
+    /// It is damaged, and only read.
+    Damaged,
     /// None of the others.
     Other,
 }
@@ -338,6 +345,7 @@ impl WriteFault {
             }
             Self::Replaced => "the server's data file was moved or replaced while the server runs",
             Self::Descriptors => "the server has as many files and connections open as it may",
+            Self::Damaged => "the server's data file is damaged, and the server only reads",
             Self::Other => "the server's data file can't be read or written",
         }
     }
@@ -357,6 +365,10 @@ impl WriteFault {
             Self::Descriptors => {
                 "raise the limit (LimitNOFILE of the unit, ulimit -n), and start the server again"
             }
+            Self::Damaged => {
+                "stop it, and restore an archive (holdfast-server restore), or make a new data folder of what can be read \
+                 (holdfast-server salvage)"
+            }
             Self::Other => "see the server's log",
         }
     }
@@ -373,7 +385,9 @@ impl PartialEq for StoreError {
             }
             (Self::Seal { what: one }, Self::Seal { what: other }) => one == other,
             (Self::Replaced(one), Self::Replaced(other)) => one == other,
-            (Self::Panicked, Self::Panicked) | (Self::Closed, Self::Closed) => true,
+            (Self::Panicked, Self::Panicked)
+            | (Self::Closed, Self::Closed)
+            | (Self::OnlyReads, Self::OnlyReads) => true,
             _ => false,
         }
     }
@@ -396,6 +410,7 @@ impl StoreError {
         const NONE_LEFT: [Option<i32>; 2] = [Some(23), Some(24)];
         let io = match self {
             Self::Replaced(_) => return WriteFault::Replaced,
+            Self::OnlyReads => return WriteFault::Damaged,
             Self::Database(error) => match &**error {
                 redb::Error::Io(why) if NONE_LEFT.contains(&why.raw_os_error()) => {
                     return WriteFault::Descriptors;
@@ -614,8 +629,8 @@ pub enum OpenError {
     KeyWrong,
     /// What is on disk is not what was written there.
     #[error(
-        "the data file {path} is damaged: restore it, and the {key} that belongs to it, from your backup of the data folder ({why})",
-        key = crate::KEY_FILE
+        "the data file {path} is damaged: restore an archive of the server into a new folder (holdfast-server restore), or \
+         make one of what can be read (holdfast-server salvage) ({why})"
     )]
     Damaged {
         /// The file that is damaged.

@@ -39,7 +39,7 @@ impl Fleet {
         if rows.is_empty() {
             return;
         }
-        let written = self.write(By::system(), move |op| {
+        let written = self.write_in_passing(By::system(), move |op| {
             for (key, row) in &rows {
                 match row {
                     Some(row) => op.tx.put(&SIGN_IN_TRIES, key, row)?,

@@ -58,6 +58,9 @@ impl Fleet {
         let context = self.context();
         let now = context.now();
         context.board().forget_silent(Timestamp(now.0.saturating_sub(SILENT_AFTER_MS)), now);
+        if self.damage().is_some() {
+            return;
+        }
         let due = match self.view().and_then(|view| due_jobs(&view, now)) {
             Ok(due) => due,
             Err(error) => {

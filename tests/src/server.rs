@@ -168,6 +168,19 @@ impl Server {
         self.wait_ready();
     }
 
+    /// The same for one that is not ready, but lives.
+    #[track_caller]
+    pub fn start_again_unwell(&mut self) {
+        self.process = Some(self.spawn(self.mqtt));
+        let api = Api::new(&self.base(), "");
+        let process = self.process.as_mut().expect("a running server");
+        wait::until("the server to live", SOON, || {
+            let ended = process.ended();
+            assert!(ended.is_none(), "the server ended:\n{}", process.log().text());
+            api.send("GET", "/healthz", None).map(drop)
+        });
+    }
+
     #[track_caller]
     fn wait_ready(&mut self) {
         let url = format!("{}/readyz", self.base());

@@ -6,7 +6,7 @@ use crate::new_secret::Minted;
 use crate::notes::Notes;
 use crate::origin::Origins;
 use crate::password::Passwords;
-use crate::problem::Problem;
+use crate::problem::{Problem, sentence};
 use crate::proxy::TrustedProxies;
 use crate::readers::Readers;
 use crate::rights::Rights;
@@ -102,7 +102,10 @@ impl App {
         let now = self.fleet.now();
         let scrub = self.fleet.last_scrub();
         let damage = scrub.and_then(|scrub| match scrub.found {
-            Found::Damage(why) => Some((ago(now, scrub.at), why)),
+            Found::Damage(why) => {
+                let unreadable = self.fleet.damage().map(|damage| words::unreadable(&damage));
+                Some((ago(now, scrub.at), format!("{} {}", sentence(&why), unreadable.unwrap_or_default())))
+            }
             Found::Well(_) | Found::Failed(_) => None,
         });
         let writer = self.fleet.writer_counts();

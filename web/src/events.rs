@@ -66,6 +66,8 @@ fn topics_of(what: &Changed) -> Vec<String> {
         Changed::Audit => vec!["audit".to_owned()],
         Changed::Accounts => vec!["accounts".to_owned()],
         Changed::Plan(_) => Vec::new(),
+        // What every page shows at its top.
+        Changed::Damage => vec!["fleet".to_owned()],
         Changed::Traffic => vec!["traffic".to_owned()],
     }
 }
@@ -344,6 +346,7 @@ mod tests {
             Changed::Audit,
             Changed::Accounts,
             Changed::Traffic,
+            Changed::Damage,
         ] {
             for topic in topics(&what) {
                 assert_eq!(topic_of(&topic), Some(topic));

@@ -167,6 +167,7 @@ impl From<StoreError> for Problem {
             WriteFault::ReadOnly => Some((StatusCode::SERVICE_UNAVAILABLE, "storage_read_only")),
             WriteFault::Replaced => Some((StatusCode::SERVICE_UNAVAILABLE, "storage_replaced")),
             WriteFault::Descriptors => Some((StatusCode::SERVICE_UNAVAILABLE, "too_many_open_files")),
+            WriteFault::Damaged => Some((StatusCode::SERVICE_UNAVAILABLE, "storage_damaged")),
             WriteFault::Other => None,
         };
         if let Some((status, code)) = cant_write {
@@ -178,7 +179,8 @@ impl From<StoreError> for Problem {
             return Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "storage_damaged",
-                "The server's data file is damaged: stop the server, and restore the data folder from your backup of it.",
+                "The server's data file is damaged: stop the server, and restore an archive (holdfast-server restore), or make a \
+                 new data folder of what can be read (holdfast-server salvage).",
             );
         }
         Self::internal()

@@ -53,8 +53,11 @@ pub(crate) fn judge(
         fails(
             "The server's data file is damaged",
             format!(
-                "Something other than the server has changed it, such as a bad disk; that was found {ago} ({why}). Stop the \
-                 server, and restore the data folder from your backup of it. Backups of hosts go on meanwhile."
+                "Something other than the server has changed it, such as a bad disk; that was found {ago}. {why} From then on \
+                 the server only reads: nothing can be changed, no job is begun from here, and who signs in is forgotten when \
+                 it ends. Agents are not let in, keep what they have to report, and back up by their schedules. Stop the \
+                 server, and restore an archive (holdfast-server restore), or make a new data folder of what can be read \
+                 (holdfast-server salvage)."
             ),
         );
     }
@@ -153,7 +156,7 @@ mod tests {
         let counts = |failing, fault: Option<WriteFault>| {
             (WriterCounts { failing, fault, ..WriterCounts::default() }, false)
         };
-        let damage = || Some(("1 h ago".to_owned(), "a page".to_owned()));
+        let damage = || Some(("1 h ago".to_owned(), "A page.".to_owned()));
         let table = [
             (None, counts(0, None), Some(LITTLE_SPACE), well, vec![]),
             (None, counts(0, None), None, well, vec![]),

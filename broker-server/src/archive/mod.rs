@@ -12,10 +12,12 @@ pub use restore::run as restore;
 pub(crate) use send::Sending;
 
 use crate::{config::Config, own_pieces::OwnPieces, tasks::Beat};
-use fleet::{ArchiveFolder, Archives, By, Fleet, NoArchive};
+use fleet::{ArchiveFolder, Archives, By, Fleet, Found, NoArchive};
 use parts::parts;
 use std::{sync::Arc, time::Duration};
 
+/// The data file is looked through before an archive of the night, unless that was done within this time.
+const LOOKED_WITHIN_MS: u64 = 12 * 3_600_000;
 /// How often it is asked whether an archive is due.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
@@ -31,11 +33,26 @@ pub(crate) fn of_server(config: &Config, fleet: &Fleet, own_pieces: &Arc<OwnPiec
     Archives::new(fleet.clone(), folder, Arc::new(parts), env!("CARGO_PKG_VERSION"))
 }
 
+/// Whether nothing is known to be damaged, by a look that is not old.
+async fn is_whole(fleet: &Fleet, beat: &Beat) -> bool {
+    let is_fresh = |scrub: fleet::Scrub| {
+        matches!(scrub.found, Found::Well(_)) && fleet.now().ms_since(scrub.at) < LOOKED_WITHIN_MS
+    };
+    if !fleet.last_scrub().is_some_and(is_fresh)
+        && let Err(refused) = beat.waits(fleet.scrub()).await
+    {
+        tracing::warn!(%refused, "the data file could not be looked through before its archive");
+    }
+    fleet.damage().is_none()
+}
+
 /// Makes an archive each night, once somebody has said who is to open it.
-pub(crate) async fn each_night(archives: Arc<Archives>, beat: Beat) {
+pub(crate) async fn each_night(fleet: Fleet, archives: Arc<Archives>, beat: Beat) {
     loop {
         let asked = Arc::clone(&archives);
         match tokio::task::spawn_blocking(move || asked.is_due()).await {
+            // The look of the day comes first: what is damaged makes no archive, and pushes out none.
+            Ok(Ok(true)) if !is_whole(&fleet, &beat).await => {}
             Ok(Ok(true)) => match beat.waits(archives.make(By::system())).await {
                 Ok(kept) => {
                     tracing::info!(name = kept.name, bytes = kept.bytes, "an archive of the server was made");

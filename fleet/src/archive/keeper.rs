@@ -200,6 +200,9 @@ impl Archives {
     /// Whether one is due now. Reads the folder, and blocks.
     pub fn is_due(&self) -> Result<bool, StoreError> {
         self.look();
+        if self.fleet.damage().is_some() {
+            return Ok(false);
+        }
         let Some(key) = self.fleet.read()?.archive_key()? else { return Ok(false) };
         let now = self.fleet.now();
         let context = self.fleet.context();

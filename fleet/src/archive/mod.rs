@@ -44,4 +44,5 @@ pub use key::{ArchiveKey, ArchiveOpener, DrawnIdentity, check_recipient};
 pub use own_key::ArchiveKeyFacts;
 pub use read::{Contents, look_through};
 pub use restore::{Restored, restore};
+pub(crate) use restore::{clear, is_free, put_file, sync_folder};
 pub use write::{ArchivePart, Archiving};

@@ -72,7 +72,7 @@ fn failed_at(path: &Path) -> impl FnOnce(io::Error) -> ArchiveError + '_ {
 }
 
 /// Whether a server may be restored there: nothing is in it, or what a restore has left that did not end.
-fn is_free(data_dir: &Path) -> Result<(), ArchiveError> {
+pub(crate) fn is_free(data_dir: &Path) -> Result<(), ArchiveError> {
     let failed = || failed_at(data_dir);
     let mut entries = match fs::read_dir(data_dir) {
         Err(why) if why.kind() == ErrorKind::NotFound => return Ok(()),
@@ -95,7 +95,7 @@ fn mark_draft() -> PathBuf {
 }
 
 /// Removes what a restore that did not end has left, but for its mark.
-fn clear(data_dir: &Path) -> Result<(), ArchiveError> {
+pub(crate) fn clear(data_dir: &Path) -> Result<(), ArchiveError> {
     for path in ARCHIVE_PARTS.into_iter().chain([DATA_FILE]).map(|name| data_dir.join(name)) {
         match fs::remove_file(&path) {
             Err(why) if why.kind() != ErrorKind::NotFound => return Err(failed_at(&path)(why)),
@@ -235,7 +235,7 @@ fn detail(about: &About, now: Timestamp, incarnation: Incarnation) -> String {
 }
 
 /// Writes a file for its owner alone, on disk when this returns; its folder is made.
-fn put_file(path: &Path, bytes: &[u8]) -> Result<(), ArchiveError> {
+pub(crate) fn put_file(path: &Path, bytes: &[u8]) -> Result<(), ArchiveError> {
     let written = || {
         if let Some(folder) = path.parent() {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
@@ -248,7 +248,7 @@ fn put_file(path: &Path, bytes: &[u8]) -> Result<(), ArchiveError> {
     written().map_err(failed_at(path))
 }
 
-fn sync_folder(data_dir: &Path) -> Result<(), ArchiveError> {
+pub(crate) fn sync_folder(data_dir: &Path) -> Result<(), ArchiveError> {
     let folders: [PathBuf; 2] = [data_dir.to_owned(), data_dir.join(AUTHORITY_FOLDER)];
     for folder in folders.iter().filter(|folder| folder.exists()) {
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed_at(folder))?;

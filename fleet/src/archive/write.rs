@@ -6,6 +6,7 @@ use super::error::ArchiveError;
 use super::key::ArchiveKey;
 use crate::fleet::Fleet;
 use crate::incarnation;
+use crate::refused::StoreError;
 use crate::store::{HOSTS, NAMES, Order, ReadView, Reads as _, Span, file_format};
 use age::stream::StreamWriter;
 use schema::Timestamp;
@@ -33,6 +34,10 @@ impl Fleet {
     /// the master key, which is added.
     pub fn begin_archive(&self, parts: Vec<ArchivePart>, version: &str) -> Result<Archiving, ArchiveError> {
         let (context, view) = (self.context(), self.view()?);
+        // Nobody may take for a whole archive what holds a part, and have others removed for it.
+        if context.damage().is_some() {
+            return Err(StoreError::OnlyReads.into());
+        }
         let about = About {
             holdfast_archive: FORM,
             made_at_ms: context.now().0,

@@ -87,6 +87,9 @@ impl Fleet {
 
     /// A tick of the driver, once a minute: dispatches what is due.
     pub async fn maintain(&self) {
+        if self.damage().is_some() {
+            return;
+        }
         let fleet = self.clone();
         let found = tokio::task::spawn_blocking(move || {
             let view = fleet.view()?;

@@ -142,6 +142,8 @@ actions! {
     ScheduleDeleted = "schedule.deleted",
     /// The server was restored from an archive.
     ServerRestored = "server.restored",
+    /// The server was made anew of what could be read of a damaged data file.
+    ServerSalvaged = "server.salvaged",
     /// Somebody signed out.
     SessionClosed = "session.closed",
     /// Somebody signed in.

@@ -31,6 +31,10 @@ impl Fleet {
     /// `false` = something failed and is due still: try again later, not at once. One host that can't be written
     /// keeps no other from its backup.
     pub async fn tick(&self) -> bool {
+        // Nothing is begun of which nothing can be written down.
+        if self.damage().is_some() {
+            return true;
+        }
         if let Err(error) = self.review_plans().await {
             tracing::error!(%error, "the plans of hosts could not be looked through");
         }
@@ -47,6 +51,9 @@ impl Fleet {
 
     /// When the next tick has something to do; `None` = not by the clock.
     pub fn next_tick_at(&self) -> Result<Option<Timestamp>, StoreError> {
+        if self.damage().is_some() {
+            return Ok(None);
+        }
         let view = self.view()?;
         let schedule = view.keys(&SCHEDULES_DUE, &Span::ALL, 1)?.first().map(|(at, _, _)| Timestamp(*at));
         let run = view.keys(&PENDING_DUE, &Span::ALL, 1)?.first().map(|(at, _)| Timestamp(*at));

@@ -22,6 +22,14 @@ pub(super) struct Ways {
     pub(super) reopen_to_read: Reopen,
 }
 
+impl Ways {
+    /// To what can't be opened again.
+    pub(super) fn none() -> Self {
+        let closed = || Box::new(|| Err(StoreError::Closed.into()));
+        Self { reopen: closed(), reopen_to_read: closed() }
+    }
+}
+
 struct Open {
     database: Database,
     /// It can't be written.
@@ -103,6 +111,16 @@ impl Base {
             OpenError::Damaged { why, .. } => StoreError::Damaged { why },
             OpenError::Folder { why, .. } => redb::Error::Io(why).into(),
             _ => StoreError::Closed,
+        }
+    }
+
+    /// Takes another database in its place.
+    pub(super) fn replace(&self, database: Database) {
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        let former = open.replace(Open { database, only_read: false });
+        drop(open);
+        if let Err(error) = guard::redb(|| drop(former)) {
+            tracing::debug!(%error, "the damaged data file could not be closed cleanly");
         }
     }
 

@@ -10,7 +10,7 @@ use super::opened_file::OpenedFile;
 use super::shadow::{FilePage, PAGE_BYTES, ShadowFile};
 use super::{ReadView, Tx, file_format, guard, read_every_row};
 use crate::refused::{OpenError, StoreError};
-use redb::{BackendError, Database, ReadableDatabase, StorageBackend, backends::FileBackend};
+use redb::{BackendError, Database, DatabaseError, ReadableDatabase, StorageBackend, backends::FileBackend};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -35,6 +35,16 @@ pub(crate) fn check(
 ) -> Result<u64, OpenError> {
     let backend = Untouched::open(file).map_err(|why| OpenError::Folder { path: file.to_owned(), why })?;
     guarded(file, backend, look)
+}
+
+/// Whether another process has a file open to be written.
+pub(crate) fn is_in_use(file: &Path) -> bool {
+    let Ok(backend) = Untouched::open(file) else { return false };
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    // The lock comes first; whatever else is wrong with it is no matter here.
+    let opened = guard::redb(|| builder.create_with_backend(backend).map(drop));
+    matches!(opened, Ok(Err(DatabaseError::DatabaseAlreadyOpen)))
 }
 
 fn guarded(

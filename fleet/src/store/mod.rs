@@ -12,6 +12,7 @@ mod import;
 mod key;
 mod open;
 mod opened_file;
+mod pages;
 mod read_view;
 mod reads;
 mod row_bytes;
@@ -24,10 +25,11 @@ mod tx;
 mod walk;
 mod writer;
 
-pub(crate) use check::{Moment, check};
-pub(crate) use import::Import;
+pub(crate) use check::{Moment, check, is_in_use};
+pub(crate) use import::{Import, ReadableCopy};
 pub(crate) use key::{Span, TableKey};
 pub(crate) use open::Begins;
+pub(crate) use pages::{Gap, PageFile, Survey, TableAt};
 pub(crate) use read_view::ReadView;
 pub(crate) use reads::{Order, Reads, Visited};
 pub(crate) use row_bytes::{StoredRow, first_form, from_postcard, to_postcard};
@@ -43,8 +45,9 @@ use open::{builder, open_file};
 use opened_file::OpenedFile;
 use redb::Database;
 use shadow::Shadow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) struct Store {
     // Before the database, so that the writer has ended when the file is closed.
@@ -52,6 +55,8 @@ pub(crate) struct Store {
     base: Arc<Base>,
     place: Option<Arc<OpenedFile>>,
     shadow: Arc<Shadow>,
+    /// The file is damaged: nothing is written to it any more.
+    only_reads: Arc<AtomicBool>,
 }
 
 impl Store {
@@ -79,13 +84,41 @@ impl Store {
         started.map(|store| Self { shadow, ..store }).map_err(|error| error.at(file))
     }
 
+    /// What could be read of a damaged file, in its place. Nothing that is asked to be written is.
+    pub(crate) fn open_copy(
+        file: &Path,
+        copy: ReadableCopy,
+        committed: Committed,
+        at_start: impl AtStart,
+    ) -> Result<Self, OpenError> {
+        let store = Self::start(copy.0, Begins::Kept, Ways::none(), None, committed, at_start)?;
+        let place = Some(Arc::new(OpenedFile::new(file)));
+        Ok(Self { place, only_reads: Arc::new(AtomicBool::new(true)), ..store })
+    }
+
+    /// Writes nothing to the file any more, not even when it is closed; returns when what was asked before has ended.
+    pub(crate) async fn stop_writing(&self) {
+        self.only_reads.store(true, Ordering::SeqCst);
+        let ended: Result<(), Refused> = self.writer.write(|_| Err(StoreError::OnlyReads.into())).await;
+        drop(ended);
+        self.shadow.freeze();
+    }
+
+    /// Reads from a copy from now on.
+    pub(crate) fn read_from(&self, copy: ReadableCopy) {
+        self.base.replace(copy.0);
+    }
+
+    /// Where the file is; `None` = in memory.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        self.place.as_ref().map(|place| place.file.clone())
+    }
+
     /// The same in memory.
     pub(crate) fn in_memory(committed: Committed, at_start: impl AtStart) -> Result<Self, OpenError> {
         let backend = redb::backends::InMemoryBackend::new();
         let database = builder().create_with_backend(backend).map_err(StoreError::from)?;
-        let closed = || Box::new(|| Err(StoreError::Closed.into()));
-        let ways = Ways { reopen: closed(), reopen_to_read: closed() };
-        Self::start(database, Begins::New, ways, None, committed, at_start)
+        Self::start(database, Begins::New, Ways::none(), None, committed, at_start)
     }
 
     fn start(
@@ -102,7 +135,7 @@ impl Store {
         let path = || place.as_ref().map(|place| place.file.clone()).unwrap_or_default();
         let writer = writer::Writer::start(base.clone(), committed)
             .map_err(|why| OpenError::Folder { path: path(), why })?;
-        Ok(Self { writer, base, place, shadow: Arc::default() })
+        Ok(Self { writer, base, place, shadow: Arc::default(), only_reads: Arc::default() })
     }
 
     pub(crate) fn read(&self) -> Result<ReadView, StoreError> {
@@ -111,6 +144,21 @@ impl Store {
 
     /// Runs `write` in the next commit; resolves when that is on disk. `write` may run more than once.
     pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        mut write: impl FnMut(&mut Tx<'_>) -> Result<T, Refused> + Send + 'static,
+    ) -> Result<T, Refused> {
+        let only_reads = Arc::clone(&self.only_reads);
+        let refused = move || match only_reads.load(Ordering::SeqCst) {
+            true => Err(Refused::from(StoreError::OnlyReads)),
+            false => Ok(()),
+        };
+        refused()?;
+        // Again where it is written: what waited meanwhile must not go into the copy, and count as written.
+        self.writer.write(move |tx| refused().and_then(|()| write(tx))).await
+    }
+
+    /// The same for what need not outlive the process: it is also written to a copy that is only read else.
+    pub(crate) async fn write_in_passing<T: Send + 'static>(
         &self,
         write: impl FnMut(&mut Tx<'_>) -> Result<T, Refused> + Send + 'static,
     ) -> Result<T, Refused> {

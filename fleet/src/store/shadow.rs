@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Bound;
 use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(super) const PAGE_BYTES: u64 = 4096;
@@ -28,11 +29,27 @@ struct Before {
 
 /// Whether somebody looks through the file, and what is kept for that.
 #[derive(Debug, Default)]
-pub(super) struct Shadow(Mutex<Option<Before>>);
+pub(super) struct Shadow {
+    before: Mutex<Option<Before>>,
+    /// Nothing is written to the file any more.
+    is_frozen: AtomicBool,
+}
 
 impl Shadow {
     fn kept(&self) -> MutexGuard<'_, Option<Before>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.before.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The file stays as it is from now on, whatever redb wants to write.
+    pub(super) fn freeze(&self) {
+        self.is_frozen.store(true, Ordering::SeqCst);
+    }
+
+    fn may_be_written(&self) -> io::Result<()> {
+        if self.is_frozen.load(Ordering::SeqCst) {
+            return Err(io::Error::other("the data file is damaged, and is left as it is"));
+        }
+        Ok(())
     }
 
     /// Whoever looks ends soon: nobody may have to wait for that.
@@ -134,6 +151,7 @@ impl StorageBackend for LiveFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        self.shadow.may_be_written()?;
         let mut kept = self.shadow.kept();
         if let Some(kept) = kept.as_mut().filter(|kept| len < kept.bytes) {
             kept.is_lost = true;
@@ -146,6 +164,7 @@ impl StorageBackend for LiveFile {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.shadow.may_be_written()?;
         let mut kept = self.shadow.kept();
         if let Some(kept) = kept.as_mut() {
             // What can't be read can't be kept; that must not hold up who writes.

@@ -63,9 +63,30 @@ macro_rules! tables {
             })
         }
 
+        /// A key in words; one that means nothing is shown byte by byte.
+        pub(crate) fn key_in_words(table: &str, key: &[u8]) -> String {
+            match table {
+                $($name => spelled::<$key>(key),)*
+                _ => spelled::<[u8; 32]>(key),
+            }
+        }
+
+        /// The names of the tables whose keys begin with a host's id.
+        pub(crate) fn names_of_a_host() -> Vec<&'static str> {
+            OF_A_HOST.iter().map(|table| NAMES[*table]).collect()
+        }
+
         /// The names of all tables.
         pub(crate) const NAMES: [&str; TABLES] = [$($name,)*];
     };
+}
+
+fn spelled<K: TableKey + std::fmt::Debug>(mut key: &[u8]) -> String {
+    let bytes = key;
+    match K::read(&mut key).filter(|_| key.is_empty()) {
+        Some(key) => format!("{key:?}"),
+        None => format!("0x{}", data_encoding::HEXLOWER.encode(bytes)),
+    }
 }
 
 fn checked<K: TableKey, V: StoredRow>(

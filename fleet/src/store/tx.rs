@@ -10,6 +10,7 @@ use crate::refused::StoreError;
 use redb::{ReadableTable, WriteTransaction};
 use schema::HostId;
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 type Open<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
@@ -120,6 +121,18 @@ impl<'t> Tx<'t> {
     pub(crate) fn remove_of_host(&mut self, host: HostId) -> Result<(), StoreError> {
         let own = Span::under(&host);
         OF_A_HOST.iter().try_for_each(|table| self.remove_span(*table, &own).map(|_| ()))
+    }
+
+    /// The hosts that have rows in any of those tables.
+    pub(crate) fn hosts_with_rows(&self) -> Result<BTreeSet<HostId>, StoreError> {
+        let mut hosts = BTreeSet::new();
+        for table in OF_A_HOST {
+            self.walk_raw(*table, &Span::ALL, Order::Ascending, &mut |key, _| {
+                hosts.extend(key.first_chunk().copied().map(HostId));
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        Ok(hosts)
     }
 
     fn remove_span(&mut self, table: TableId, span: &Span) -> Result<usize, StoreError> {

@@ -19,7 +19,8 @@ use schema::{
 use std::fmt::Write as _;
 use std::path::Path;
 
-async fn live(folder: &Path) {
+/// Makes a folder of a server in which each table has something.
+pub(crate) async fn live(folder: &Path) {
     let world = World::new();
     let fleet = Fleet::open(folder, settings(), world.driver()).unwrap();
     accounts(&fleet, &world).await;

@@ -29,6 +29,7 @@ mod pending;
 mod replaced;
 mod replacement;
 mod reports;
+mod salvaged;
 mod schedules;
 mod sharing;
 mod soundness;

@@ -1,6 +1,7 @@
 //! What jobs, states and outcomes are called on pages, and in the API where it says the same in words.
 
 mod archives;
+mod damage;
 mod decision;
 mod hold;
 mod kits;
@@ -9,6 +10,7 @@ mod reason;
 mod terms;
 
 pub(crate) use archives::archives;
+pub(crate) use damage::unreadable;
 pub(crate) use decision::{DecisionWords, decision, is_done_today};
 pub(crate) use hold::{hold, refused};
 pub(crate) use kits::{gap, kits};
@@ -187,6 +189,7 @@ pub(crate) fn action(action: AuditAction, target: &AuditTarget) -> String {
         AuditAction::ArchiveRefused => "was refused an archive of the server",
         AuditAction::ArchiveKeyChanged => "changed who can open archives of the server",
         AuditAction::ServerRestored => "was restored from an archive",
+        AuditAction::ServerSalvaged => "was made anew of what could be read of a damaged data file",
         AuditAction::HostCreated => "added a host",
         AuditAction::HostDeleted => "deleted a host",
         AuditAction::HostEnrolled => "enrolled",

@@ -1,0 +1,134 @@
+//! The command `salvage`.
+
+use crate::{cli, clock, out};
+use fleet::{Authority, Damage, Driver, Pieces, Salvaged, TableDamage};
+use serde_json::json;
+use std::{path::Path, process::ExitCode, sync::Arc};
+
+/// Something is missing in what was salvaged.
+const SOMETHING_MISSING: u8 = 1;
+/// Nothing was salvaged.
+const NOTHING: u8 = 2;
+
+/// Makes a data folder of what can be read of a damaged one, and says what is missing.
+pub fn run(options: &cli::Salvage) -> anyhow::Result<ExitCode> {
+    let from = Pieces {
+        data_dir: options.data_dir.clone(),
+        key_file: options.master_key_file.clone(),
+        authority: Authority::NotAsked,
+    };
+    let driver = Driver { now: Arc::new(clock::now), random: Arc::new(clock::random) };
+    match fleet::salvage(&from, &options.to, driver) {
+        Ok(salvaged) => {
+            out::print(if options.json { as_json(&salvaged) } else { in_words(&options.to, &salvaged) })?;
+            Ok(if salvaged.damage.is_whole() { ExitCode::SUCCESS } else { ExitCode::from(SOMETHING_MISSING) })
+        }
+        Err(why) => {
+            if options.json {
+                out::line(json!({ "error": why.to_string() }))?;
+            } else {
+                eprintln!("holdfast-server: {:#}", anyhow::Error::new(why));
+            }
+            Ok(ExitCode::from(NOTHING))
+        }
+    }
+}
+
+fn as_json(salvaged: &Salvaged) -> String {
+    let Salvaged { damage, rows, incarnation, parts } = salvaged;
+    let told = json!({
+        "is_whole": damage.is_whole(),
+        "rows": rows,
+        "incarnation": incarnation.0,
+        "parts": parts,
+        "mended_pages": damage.mended_pages,
+        "is_earlier": damage.is_earlier,
+        "left_out": damage.left_out,
+        "hosts": damage.hosts,
+        "remade_hosts": damage.remade_hosts,
+        "tables": damage.tables,
+    });
+    format!("{told}\n")
+}
+
+/// How much of a table is missing.
+fn missing(table: &TableDamage) -> String {
+    let mut words = vec![match table.unreadable {
+        Some(rows) => format!("{rows} unreadable"),
+        None => "an unknown number unreadable".to_owned(),
+    }];
+    if table.undecodable > 0 {
+        words.push(format!("{} that mean nothing", table.undecodable));
+    }
+    if table.unsure > 0 {
+        words.push(format!("{} that may be older", table.unsure));
+    }
+    if table.is_earlier {
+        words.push("as of one change before the last".to_owned());
+    }
+    for gap in &table.gaps {
+        let end = |key: &Option<String>, none: &str| key.clone().unwrap_or_else(|| none.to_owned());
+        words.push(format!(
+            "between {} and {}",
+            end(&gap.after, "the beginning"),
+            end(&gap.before, "the end")
+        ));
+    }
+    if table.more_gaps > 0 {
+        words.push(format!("and {} more places", table.more_gaps));
+    }
+    words.join(", ")
+}
+
+/// What was read, what is missing, and what is to be done next.
+fn in_words(to: &Path, salvaged: &Salvaged) -> String {
+    let Damage { tables, hosts, remade_hosts, .. } = &salvaged.damage;
+    let mut text = String::from("rows read by table:\n");
+    for table in tables.iter().filter(|table| !table.is_index) {
+        let what = if table.is_missing_something() {
+            format!("{} read, {}", table.read, missing(table))
+        } else {
+            format!("{} read", table.read)
+        };
+        text.push_str(&format!("    {}: {what}\n", table.table));
+    }
+    let damage = &salvaged.damage;
+    if damage.mended_pages > 0 {
+        text.push_str(&format!("{} pages had one wrong bit, and were put right\n", damage.mended_pages));
+    }
+    if damage.is_earlier {
+        text.push_str("the last change can't be read as a whole: all of it is as of the one before\n");
+    }
+    if damage.left_out > 0 {
+        text.push_str(&format!(
+            "{} rows were left out, for what they belong to is missing\n",
+            damage.left_out
+        ));
+    }
+    if !remade_hosts.is_empty() {
+        text.push_str(&format!(
+            "made anew, for their own row is missing (look at their names and labels): {}\n",
+            remade_hosts.join(", ")
+        ));
+    }
+    if !hosts.is_empty() {
+        text.push_str(&format!("hosts of which something may be missing: {}\n", hosts.join(", ")));
+    }
+    if !salvaged.parts.iter().any(|part| part.starts_with("tls/")) {
+        text.push_str(
+            "no authority was there (tls/ca.pem): agents trust the certificate that serve is given\n",
+        );
+    }
+    let folder = to.display();
+    let config = if salvaged.parts.contains(&"settings.toml") {
+        format!(" --config {folder}/settings.toml")
+    } else {
+        String::new()
+    };
+    text.push_str(&format!(
+        "\n{folder}: {} rows, incarnation {}. Start it where the server was:\n\n    holdfast-server serve{config} --data-dir \
+         {folder}\n",
+        salvaged.rows, salvaged.incarnation
+    ));
+    text
+}

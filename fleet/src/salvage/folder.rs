@@ -1,0 +1,155 @@
+//! A data folder that is made of what can be read of a damaged one.
+
+use super::fill::{fill, survey};
+use super::readable::tell;
+use super::rebuild::rebuild;
+use crate::archive::{ARCHIVE_PARTS, ArchiveError, clear, is_free, put_file, sync_folder};
+use crate::audit;
+use crate::context::Context;
+use crate::damage::Damage;
+use crate::data_folder::make_data_folder;
+use crate::incarnation;
+use crate::op::Op;
+use crate::pieces::{DATA_FILE, KEY_FILE, Pieces, RESTORE_FILE, leave, remove};
+use crate::record::{AuditAction, AuditTarget};
+use crate::refused::OpenError;
+use crate::request::By;
+use crate::seal::MasterKey;
+use crate::settings::{Driver, Settings};
+use crate::store::{Import, PageFile, SESSIONS, Span, check, is_in_use};
+use schema::Incarnation;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// A server that was made anew of a damaged one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Salvaged {
+    /// What could be read, and what is missing.
+    pub damage: Damage,
+    /// Rows of the new data file.
+    pub rows: u64,
+    /// Its incarnation from now on.
+    pub incarnation: Incarnation,
+    /// What was written beside the data file.
+    pub parts: Vec<&'static str>,
+}
+
+/// Why nothing is salvaged; one sentence.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SalvageError {
+    /// A server runs on it.
+    #[error("{} is in use: stop the server first", .0.display())]
+    InUse(PathBuf),
+    /// Nothing of it can be read.
+    #[error("nothing of {} can be read: restore an archive of the server (holdfast-server restore)", .0.display())]
+    Nothing(PathBuf),
+    /// A piece can't be used, or not be made.
+    #[error(transparent)]
+    Piece(#[from] OpenError),
+    /// The new folder can't be used, or a file in it not be written.
+    #[error(transparent)]
+    Folder(ArchiveError),
+}
+
+impl From<ArchiveError> for SalvageError {
+    fn from(error: ArchiveError) -> Self {
+        Self::Folder(error)
+    }
+}
+
+/// Reads what can be read of a damaged data file into a folder that is empty or not there, with the master key and what
+/// else belongs to the server. Nothing is written where it is read. What was torn on the way does not serve, and doing it
+/// again into the same folder begins from the beginning. Blocks.
+pub fn salvage(from: &Pieces, data_dir: &Path, driver: Driver) -> Result<Salvaged, SalvageError> {
+    let file = from.data_file();
+    match fs::metadata(&file) {
+        Ok(facts) if facts.is_file() => {}
+        Ok(_) => return Err(OpenError::NotAFile { path: file }.into()),
+        Err(why) if why.kind() == ErrorKind::NotFound => return Err(OpenError::NoData { path: file }.into()),
+        Err(why) => return Err(OpenError::Folder { path: file, why }.into()),
+    }
+    let master = MasterKey::read(&from.key_path(), from.key_file.is_some())?;
+    let parts = parts(from)?;
+    if is_in_use(&file) {
+        return Err(SalvageError::InUse(file));
+    }
+    is_free(data_dir)?;
+    let pages = PageFile::open(&file).map_err(|why| OpenError::Folder { path: file.clone(), why })?;
+    if survey(&pages).rows() == 0 {
+        return Err(SalvageError::Nothing(file));
+    }
+    make_data_folder(data_dir)?;
+    let mark = data_dir.join(RESTORE_FILE);
+    // From here on until all is there, what is in the folder does not serve.
+    leave(&mark, "A server is being salvaged into this folder. When that did not end: salvage it again.\n")?;
+    clear(data_dir)?;
+    let written = write(&pages, &file, data_dir, &parts, master, driver);
+    if written.is_ok() || clear(data_dir).is_ok() {
+        remove(&mark)?;
+    }
+    written
+}
+
+type Part = (&'static str, Zeroizing<Vec<u8>>);
+
+/// What lies beside the data file, but for the master key.
+fn parts(from: &Pieces) -> Result<Vec<Part>, OpenError> {
+    let mut parts = Vec::new();
+    for name in ARCHIVE_PARTS.into_iter().filter(|name| *name != KEY_FILE) {
+        let path = from.data_dir.join(name);
+        match fs::read(&path) {
+            Ok(bytes) => parts.push((name, Zeroizing::new(bytes))),
+            Err(why) if why.kind() == ErrorKind::NotFound => {}
+            Err(why) => return Err(OpenError::Folder { path, why }),
+        }
+    }
+    Ok(parts)
+}
+
+fn write(
+    pages: &PageFile,
+    file: &Path,
+    data_dir: &Path,
+    parts: &[Part],
+    master: MasterKey,
+    driver: Driver,
+) -> Result<Salvaged, SalvageError> {
+    let made = data_dir.join(DATA_FILE);
+    let mut import = Import::begin(&made)?;
+    let (mut damage, known) = fill(pages, &survey(pages), &mut import)?;
+    put_file(&data_dir.join(KEY_FILE), &master.text())?;
+    let context = Context::new(driver, Settings::of_nobody(String::new()), master);
+    let mut incarnation = Incarnation::ZERO;
+    import.end(|tx| {
+        let mut op = Op { tx, now: context.now(), by: &By::system(), facts: &context.facts };
+        let rebuilt = rebuild(&mut op, &known)?;
+        tell(&mut damage, &known, rebuilt, op.tx)?;
+        incarnation = incarnation::begin_anew(&mut op)?;
+        op.tx.remove_all(&SESSIONS, &Span::ALL)?;
+        let detail = detail(file, &damage, incarnation);
+        Ok(audit::note(&mut op, AuditAction::ServerSalvaged, AuditTarget::Server, detail)?)
+    })?;
+    let mut written = vec![KEY_FILE];
+    for (name, bytes) in parts {
+        put_file(&data_dir.join(name), bytes)?;
+        written.push(name);
+    }
+    sync_folder(data_dir)?;
+    // What a start would look through, before anybody relies on it.
+    let rows = check(&made, |_| Ok(()))?;
+    Ok(Salvaged { damage, rows, incarnation, parts: written })
+}
+
+/// What the audit says.
+fn detail(file: &Path, damage: &Damage, incarnation: Incarnation) -> String {
+    let torn: Vec<&str> = damage.torn_tables().map(|table| table.table.as_str()).collect();
+    let missing = if torn.is_empty() {
+        "nothing is missing".to_owned()
+    } else {
+        format!("rows are missing in {}", torn.join(", "))
+    };
+    format!("from {}: {} rows were read; {missing}; incarnation {incarnation}", file.display(), damage.rows())
+}

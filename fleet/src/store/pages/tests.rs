@@ -1,0 +1,156 @@
+use super::*;
+use proptest::prelude::*;
+use redb::{Database, TableDefinition};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::OnceLock;
+
+static WHOLE: OnceLock<Vec<u8>> = OnceLock::new();
+
+const ONE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("one");
+const TWO: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("two");
+
+type Rows = BTreeMap<(String, Vec<u8>), Vec<u8>>;
+
+fn row(number: u32, commit: u32) -> Vec<u8> {
+    // Short ones, and some that need a page of their own.
+    vec![commit as u8 + 10; if number.is_multiple_of(97) { 9_000 } else { 20 + number as usize % 60 }]
+}
+
+/// A file of some commits; returns its rows.
+fn make(file: &Path) -> Rows {
+    let database = Database::create(file).unwrap();
+    let mut rows = Rows::new();
+    for commit in 0..6_u32 {
+        let txn = database.begin_write().unwrap();
+        for (definition, name) in [(ONE, "one"), (TWO, "two")] {
+            let mut table = txn.open_table(definition).unwrap();
+            for number in (commit * 300..commit * 300 + 400).filter(|number| number % 3 != commit % 3) {
+                let (key, row) = (number.to_be_bytes().to_vec(), row(number, commit));
+                table.insert(key.as_slice(), row.as_slice()).unwrap();
+                rows.insert((name.to_owned(), key), row);
+            }
+        }
+        txn.commit().unwrap();
+    }
+    rows
+}
+
+fn read(file: &Path) -> (Survey, Rows, u64) {
+    let pages = PageFile::open(file).unwrap();
+    let survey = pages.survey(|name| ["one", "two"].contains(&name));
+    let mut rows = Rows::new();
+    for (name, (at, walked)) in &survey.tables {
+        let again = pages.walk::<()>(at, &mut |key, row| {
+            rows.insert((name.clone(), key.to_vec()), row.to_vec());
+            Ok(())
+        });
+        assert_eq!(&again.unwrap(), walked);
+    }
+    (survey, rows, pages.mended())
+}
+
+#[test]
+fn a_whole_file_is_read_as_redb_reads_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("whole.redb");
+    let rows = make(&file);
+    let (survey, found, mended) = read(&file);
+    assert!(survey.is_whole() && !survey.is_earlier && survey.earlier_tables.is_empty());
+    assert_eq!(mended, 0);
+    assert_eq!(found, rows);
+}
+
+#[test]
+fn one_bit_anywhere_that_was_turned_over_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, torn) = (folder.path().join("whole.redb"), folder.path().join("torn.redb"));
+    let rows = make(&whole);
+    let bytes = fs::read(&whole).unwrap();
+    let mut mended = 0;
+    for nth in 0..400 {
+        let mut altered = bytes.clone();
+        // Spread over the file, and over what a page says: its end is mostly empty.
+        let at = (nth * 40_503 + nth * nth * 7) % bytes.len();
+        altered[at] ^= 1 << (nth % 8);
+        fs::write(&torn, &altered).unwrap();
+        let (survey, found, pages) = read(&torn);
+        assert!(survey.is_whole(), "byte {at}");
+        assert!(found == rows || survey.is_earlier, "byte {at}");
+        mended += pages;
+    }
+    assert!(mended > 50, "{mended} pages were put right");
+}
+
+#[test]
+fn pages_that_are_damaged_lose_no_more_than_their_own_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, torn) = (folder.path().join("whole.redb"), folder.path().join("torn.redb"));
+    let rows = make(&whole);
+    let bytes = fs::read(&whole).unwrap();
+    let mut lossy = 0;
+    for page in 1..bytes.len() / 4096 {
+        let begin = page * 4096;
+        let (kind, count) =
+            (bytes[begin], usize::from(u16::from_le_bytes([bytes[begin + 2], bytes[begin + 3]])));
+        if kind == 0 {
+            continue;
+        }
+        let mut altered = bytes.clone();
+        altered[begin + 5] ^= 0x5a;
+        altered[begin + 9] ^= 0x33;
+        fs::write(&torn, &altered).unwrap();
+        let (survey, found, _) = read(&torn);
+        if survey.is_earlier || !survey.earlier_tables.is_empty() {
+            continue;
+        }
+        for (key, row) in &found {
+            assert_eq!(rows.get(key), Some(row), "page {page}");
+        }
+        let lost = rows.len() - found.len();
+        match kind {
+            1 => assert!(lost == 0 || lost == count, "page {page}: {lost} of {count}"),
+            _ => assert!(lost < rows.len() / 2, "page {page}: {lost}"),
+        }
+        let told: u64 = survey.tables.values().map(|(at, walked)| at.rows - walked.rows).sum();
+        assert_eq!(told, lost as u64, "page {page}");
+        lossy += usize::from(lost > 0);
+    }
+    assert!(lossy > 20, "{lossy} pages held rows");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    /// Zeros, noise and cuts: nothing panics, and whatever is read was once written under its key.
+    #[test]
+    fn whatever_is_read_was_written(
+        wounds in prop::collection::vec((0..1_000_000_usize, 1..9_000_usize, any::<u8>()), 1..4), cut in 0..3_000_000_usize,
+    ) {
+        let whole = WHOLE.get_or_init(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("whole.redb");
+            make(&file);
+            fs::read(file).unwrap()
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let torn = folder.path().join("torn.redb");
+        let mut altered = whole.clone();
+        for (at, len, noise) in wounds {
+            let at = at % altered.len();
+            for (nth, byte) in altered[at..].iter_mut().take(len).enumerate() {
+                *byte = if noise == 0 { 0 } else { byte.wrapping_add(noise).wrapping_mul(nth as u8 | 1) };
+            }
+        }
+        altered.truncate(cut.max(1));
+        fs::write(&torn, &altered).unwrap();
+        let (_, found, _) = read(&torn);
+        for ((_, key), value) in &found {
+            let number = u32::from_be_bytes(key.as_slice().try_into().unwrap());
+            let possible = (0..6).any(|commit| *value == row(number, commit));
+            prop_assert!(possible, "{}", number);
+        }
+        prop_assert_eq!(&fs::read(&torn).unwrap(), &altered);
+    }
+}

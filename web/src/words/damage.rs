@@ -1,0 +1,76 @@
+//! What a damaged data file lacks, in words.
+
+use crate::format::many;
+use fleet::Damage;
+
+/// So many hosts are named; the rest is counted.
+const NAMED: usize = 8;
+/// The same of tables.
+const TABLES: usize = 6;
+
+/// What can't be read of it, in a sentence.
+pub(crate) fn unreadable(damage: &Damage) -> String {
+    if damage.rows() == 0 {
+        return "What can still be read of it is not known.".to_owned();
+    }
+    let mut tables: Vec<String> = damage
+        .torn_tables()
+        .map(|table| match table.unreadable {
+            Some(rows) => format!("{} of {}", many(rows + table.undecodable, "row"), table.table),
+            None => format!("all of {}", table.table),
+        })
+        .collect();
+    if tables.is_empty() {
+        return "All of it can still be read.".to_owned();
+    }
+    let more = tables.len().saturating_sub(TABLES);
+    tables.truncate(TABLES);
+    let mut text = format!("Can't be read: {}", tables.join(", "));
+    if more > 0 {
+        text.push_str(&format!(", and of {}", many(more as u64, "more table")));
+    }
+    let mut hosts: Vec<&str> = damage.remade_hosts.iter().chain(&damage.hosts).map(String::as_str).collect();
+    hosts.sort_unstable();
+    hosts.dedup();
+    if !hosts.is_empty() {
+        let more = hosts.len().saturating_sub(NAMED);
+        hosts.truncate(NAMED);
+        text.push_str(&format!("; of {}", hosts.join(", ")));
+        if more > 0 {
+            text.push_str(&format!(" and {}", many(more as u64, "more host")));
+        }
+    }
+    text.push('.');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fleet::TableDamage;
+
+    #[test]
+    fn the_sentence_names_tables_and_hosts_and_counts_the_rest() {
+        let table = |name: &str, unreadable| TableDamage {
+            table: name.to_owned(),
+            read: 10,
+            unreadable,
+            ..TableDamage::default()
+        };
+        let damage = |tables: Vec<TableDamage>, hosts: usize| Damage {
+            tables,
+            hosts: (0..hosts).map(|n| format!("host-{n}")).collect(),
+            ..Damage::default()
+        };
+        assert_eq!(unreadable(&damage(vec![], 0)), "What can still be read of it is not known.");
+        assert_eq!(unreadable(&damage(vec![table("jobs", Some(0))], 0)), "All of it can still be read.");
+        let torn = damage(vec![table("jobs", Some(12)), table("logs", Some(1)), table("hosts", None)], 2);
+        assert_eq!(
+            unreadable(&torn),
+            "Can't be read: 12 rows of jobs, 1 row of logs, all of hosts; of host-0, host-1."
+        );
+        let many = damage((0..9).map(|n| table(&format!("t{n}"), Some(2))).collect(), 10);
+        assert!(unreadable(&many).contains("and of 3 more tables; of host-0, "), "{}", unreadable(&many));
+        assert!(unreadable(&many).ends_with(" and 2 more hosts."), "{}", unreadable(&many));
+    }
+}
