@@ -3,7 +3,12 @@
 use crate::{cli, clock, out};
 use fleet::{Authority, Damage, Driver, Pieces, Salvaged, TableDamage};
 use serde_json::json;
-use std::{path::Path, process::ExitCode, sync::Arc};
+use std::{
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+};
 
 /// Something is missing in what was salvaged.
 const SOMETHING_MISSING: u8 = 1;
@@ -27,7 +32,8 @@ pub fn run(options: &cli::Salvage) -> anyhow::Result<ExitCode> {
             if options.json {
                 out::line(json!({ "error": why.to_string() }))?;
             } else {
-                eprintln!("holdfast-server: {:#}", anyhow::Error::new(why));
+                // When nobody can hear it, the exit status tells.
+                let _ = writeln!(io::stderr(), "holdfast-server: {:#}", anyhow::Error::new(why));
             }
             Ok(ExitCode::from(NOTHING))
         }

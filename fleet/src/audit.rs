@@ -128,8 +128,9 @@ fn count(tx: &mut Tx<'_>, share: Share, change: impl FnOnce(u64) -> u64) -> Resu
     tx.put(&META, &META_AUDIT_COUNTS.to_owned(), &Meta::AuditCounts(counts))
 }
 
-/// Makes the indices and the counts anew from the entries; the next number never goes back.
-pub(crate) fn index_again(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+/// Makes the indices and the counts anew from the entries. The next number never goes back, and leaves out so many that
+/// entries which are lost may have had.
+pub(crate) fn index_again(tx: &mut Tx<'_>, left_out: u64) -> Result<(), StoreError> {
     let (mut counted, mut next) = ([0; 3], 1);
     for number in tx.keys(&AUDIT, &Span::ALL, usize::MAX)? {
         next = number.saturating_add(1);
@@ -148,7 +149,7 @@ pub(crate) fn index_again(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     if let Some(Meta::NextAudit(known)) = tx.get(&META, &key)? {
         next = next.max(known);
     }
-    tx.put(&META, &key, &Meta::NextAudit(next))?;
+    tx.put(&META, &key, &Meta::NextAudit(next.saturating_add(left_out)))?;
     tx.put(&META, &META_AUDIT_COUNTS.to_owned(), &Meta::AuditCounts(counted))
 }
 

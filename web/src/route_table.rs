@@ -235,7 +235,7 @@ fn runs() -> Vec<Route> {
 
 fn api_accounts() -> Vec<Route> {
     use api::dto::*;
-    use api::{account, archive, kit, operator};
+    use api::{account, archive, kit, operator, storage};
     let doc = |summary| Doc::new("accounts", summary);
     vec![
         open(Method::GET, "/api/openapi.json", openapi_json).doc(doc("This document")),
@@ -294,6 +294,11 @@ fn api_accounts() -> Vec<Route> {
                  both are audited")
             .takes::<ArchiveDownloadIn>()
             .answers_as("application/octet-stream"),
+        ),
+        get("/api/storage", Admin, storage::show).doc(
+            doc("How the data file stands by the last look through it, and what of a damaged one can't be read. Of a \
+                 damaged file the server only reads: each change is 503 `storage_damaged`")
+            .answers::<StorageOut>(200),
         ),
         get("/api/kit", Admin, kit::show).doc(
             doc("How the break-glass kits that were made stand to the credentials of now").answers::<KitOut>(200),

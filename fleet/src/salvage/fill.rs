@@ -39,7 +39,7 @@ pub(super) struct Known {
     pub(super) jobs: BTreeMap<JobId, HostId>,
     /// Whether the row of the incarnation can have been lost.
     pub(super) meta_is_torn: bool,
-    /// Tables that are not whole, and where.
+    /// Tables that are not whole, and where; nowhere = it is not known where.
     pub(super) torn: BTreeMap<&'static str, Vec<Gap>>,
 }
 
@@ -140,7 +140,8 @@ fn one(
     known.jobs.extend(jobs);
     let unreadable = at.rows.saturating_sub(walked.rows);
     if walked.lost > 0 || unreadable > 0 || undecodable > 0 {
-        known.torn.insert(name, walked.gaps.clone());
+        let are_all_known = undecodable == 0 && walked.lost == walked.gaps.len() as u64;
+        known.torn.insert(name, if are_all_known { walked.gaps.clone() } else { Vec::new() });
     }
     let in_words = |key: &Vec<u8>| key_in_words(name, key);
     let gap = |gap: &Gap| KeyGap {
@@ -183,8 +184,9 @@ pub(super) fn hosts_concerned(
     has_job: impl Fn(JobId) -> bool,
 ) -> BTreeSet<HostId> {
     let mut concerned = BTreeSet::new();
-    for table in known.torn.keys().filter(|table| of_a_host.contains(table) && !INDICES.contains(table)) {
-        // Where nothing of a table can be read, it says nothing of any host.
+    let is_asked = |table: &&str| of_a_host.contains(table) && !INDICES.contains(table);
+    // Where it is not known what of a table is missing, it says nothing of any host.
+    for (table, _) in known.torn.iter().filter(|(table, gaps)| is_asked(table) && !gaps.is_empty()) {
         concerned.extend(hosts.keys().filter(|host| known.may_lack(table, host.0)));
     }
     let lost = known.jobs.iter().filter(|(job, _)| !has_job(**job));

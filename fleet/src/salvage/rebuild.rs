@@ -26,6 +26,9 @@ use std::ops::ControlFlow;
 /// So many of a host's newest jobs say how it stands, where its summary is lost.
 const JOBS_OF_A_SUMMARY: usize = 500;
 
+/// So many entries of the audit may have been lost with the row of its next number.
+const LOST_ENTRIES: u64 = 1_000_000;
+
 /// What became of it.
 #[derive(Debug, Default)]
 pub(super) struct Rebuilt {
@@ -66,7 +69,7 @@ pub(super) fn rebuild(op: &mut Op<'_, '_>, known: &Known) -> Result<Rebuilt, Ope
             op.tx.put(&SCHEDULES_DUE, &(at.0, host.0, host.1), &())?;
         }
     }
-    audit::index_again(op.tx)?;
+    audit::index_again(op.tx, if known.meta_is_torn { LOST_ENTRIES } else { 0 })?;
     for host in &hosts {
         if op.tx.has(&LINKS, host)? && !op.tx.has(&LINK_STATES, host)? && known.is_torn(LINK_STATES.name()) {
             let state = link_state(op, *host)?;

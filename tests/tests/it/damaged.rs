@@ -161,6 +161,13 @@ fn a_server_whose_file_is_damaged_only_reads_and_its_agents_are_back_after_a_sal
     assert!(refused.text.contains("holdfast-server salvage"), "{}", refused.text);
     assert_eq!(api.jobs(&host).len(), jobs, "the jobs are there to be read");
     assert_eq!(scene.server.metric("holdfast_storage_damaged"), 1.0);
+    let storage = api.get("/api/storage").expect(200);
+    assert_eq!(
+        (&storage["state"], &storage["tables"][0]["table"]),
+        (&"damaged".into(), &"audit".into()),
+        "{storage}"
+    );
+    assert!(storage["tables"][0]["unreadable"].as_u64() > Some(0), "{storage}");
     // The agent is kept out.
     wait::until("the agent to be kept out", SOON, || {
         let log = scene.agent.log();

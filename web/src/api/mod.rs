@@ -20,3 +20,4 @@ pub(crate) mod repo;
 pub(crate) mod repo_password;
 pub(crate) mod report;
 pub(crate) mod schedule;
+pub(crate) mod storage;
