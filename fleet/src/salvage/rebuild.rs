@@ -104,11 +104,14 @@ fn key_fits(op: &mut Op<'_, '_>) -> Result<(), OpenError> {
     Ok(op.tx.put(&META, &key, &Meta::KeyCheck(check))?)
 }
 
-/// Gives a row to each host that can log in, or whose repository's password is there, and that lacks its own. Returns how
-/// they are called.
+/// Gives a row to each host that can log in, whose repository's password is there, or whose name is, and that lacks its
+/// own. Returns how they are called.
 fn hosts(op: &mut Op<'_, '_>, known: &Known) -> Result<Vec<String>, StoreError> {
     let mut ids: BTreeSet<HostId> = op.tx.keys(&LINKS, &Span::ALL, usize::MAX)?.into_iter().collect();
     ids.extend(op.tx.keys(&CREDENTIALS, &Span::ALL, usize::MAX)?.into_iter().map(|(host, _)| host));
+    if known.is_torn(HOSTS.name()) {
+        ids.extend(known.names.keys());
+    }
     let mut taken = BTreeSet::new();
     op.tx.walk(&HOSTS, &Span::ALL, Order::Ascending, |id, host| {
         ids.remove(&id);

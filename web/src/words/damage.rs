@@ -20,6 +20,9 @@ pub(crate) fn unreadable(damage: &Damage) -> String {
             None => format!("all of {}", table.table),
         })
         .collect();
+    if tables.is_empty() && damage.is_earlier {
+        return "The last change can't be read; all of before it can.".to_owned();
+    }
     if tables.is_empty() {
         return "All of it can still be read.".to_owned();
     }
@@ -64,6 +67,8 @@ mod tests {
         };
         assert_eq!(unreadable(&damage(vec![], 0)), "What can still be read of it is not known.");
         assert_eq!(unreadable(&damage(vec![table("jobs", Some(0))], 0)), "All of it can still be read.");
+        let earlier = Damage { is_earlier: true, ..damage(vec![table("jobs", Some(0))], 0) };
+        assert_eq!(unreadable(&earlier), "The last change can't be read; all of before it can.");
         let torn = damage(vec![table("jobs", Some(12)), table("logs", Some(1)), table("hosts", None)], 2);
         assert_eq!(
             unreadable(&torn),
