@@ -41,6 +41,7 @@ mod packages;
 mod pages_tls;
 mod policy;
 mod preview;
+mod recovery_page;
 mod refused_connections;
 mod replaced;
 mod replacement;

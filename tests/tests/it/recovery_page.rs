@@ -1,0 +1,239 @@
+//! `docs/recovery.md`, line by line: each of its command blocks is run as it stands there, with its placeholders filled
+//! in, against a real server. A command that is wrong fails here, and so does a block that nobody has said what to do with.
+
+use serde_json::json;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+use tests::{
+    process::{Finished, Process, run_reading},
+    scene::Scene,
+    tools::{self, Tool},
+    wait::{self, LONG, SOON},
+};
+
+const PASSPHRASE: &str = "five words in a row";
+
+/// The command blocks of a page, in their order.
+fn blocks(page: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut open: Option<Vec<&str>> = None;
+    for line in page.lines() {
+        match (&mut open, line.starts_with("```")) {
+            (None, true) => open = Some(Vec::new()),
+            (Some(lines), true) => {
+                blocks.push(lines.join("\n"));
+                open = None;
+            }
+            (Some(lines), false) => lines.push(line),
+            (None, false) => {}
+        }
+    }
+    assert!(open.is_none(), "a block has no end");
+    blocks
+}
+
+/// The blocks that there are, by their first words, in their order.
+const BLOCKS: [&str; 12] = [
+    "curl -X PUT",
+    "age-keygen",
+    "holdfast-server backup --data-dir DIR",
+    "holdfast-server backup --data-dir DIR --to",
+    "age -d -i key.txt holdfast-archive-….age | tar t",
+    "holdfast-server restore holdfast-archive-….age --check",
+    "holdfast-server restore holdfast-archive-….age --data-dir NEWDIR",
+    "holdfast-server check",
+    "holdfast-server salvage",
+    "holdfast-server serve --data-dir NEWDIR",
+    "age -d -i key.txt holdfast-archive-….age | tar x",
+    "holdfast-server admin accept-authority",
+];
+const LAST: &str = "holdfast-server admin reset-password";
+
+struct World {
+    scene: Scene,
+    blocks: std::vec::IntoIter<String>,
+    /// What stands for a word of the page.
+    words: Vec<(&'static str, String)>,
+    token: String,
+}
+
+impl World {
+    fn set(&mut self, word: &'static str, value: impl std::fmt::Display) {
+        self.words.retain(|(known, _)| *known != word);
+        self.words.push((word, value.to_string()));
+        // The longest first: one is the end of another.
+        self.words.sort_by_key(|(word, _)| std::cmp::Reverse(word.len()));
+    }
+
+    /// The next block, with its placeholders filled in.
+    fn next(&mut self, begins: &str) -> String {
+        let block = self.blocks.next().expect("one more block");
+        assert!(block.starts_with(begins), "{begins:?} was to come, not:\n{block}");
+        let mut text = block;
+        for (nth, (word, _)) in self.words.iter().enumerate() {
+            text = text.replace(word, &format!("\u{1}{nth}\u{1}"));
+        }
+        for (nth, (_, value)) in self.words.iter().enumerate() {
+            text = text.replace(&format!("\u{1}{nth}\u{1}"), value);
+        }
+        assert!(!text.contains('…') && !text.contains("DIR"), "a placeholder is left:\n{text}");
+        text
+    }
+
+    fn shell(&self, text: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.arg("-ec").arg(text).current_dir(self.scene.scratch.path());
+        let programs = tools::program("holdfast-server").parent().expect("a folder").display().to_string();
+        let age = Tool::Age.path().parent().expect("a folder").display().to_string();
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{programs}:{age}:{path}")).env("TOKEN", &self.token);
+        let server = &self.scene.server;
+        command
+            .env("HOLDFAST_HTTP", server.http.to_string())
+            .env("HOLDFAST_MQTT", server.mqtt.to_string())
+            .env("HOLDFAST_MQTT_PLAIN", server.mqtt_plain.to_string())
+            .env("HOLDFAST_MQTT_PUBLIC", server.mqtt.to_string());
+        command
+    }
+
+    /// Runs the next block to its end.
+    fn run(&mut self, begins: &str, input: &str) -> Finished {
+        let text = self.next(begins);
+        run_reading(&text, self.shell(&text), input, LONG)
+    }
+
+    /// Runs a server until this is asked of it.
+    fn serving(&self, text: &str, data: &Path) -> Process {
+        let mut process = Process::start("a server of the page", self.shell(&format!("exec {text}")));
+        let api = &self.scene.server.api;
+        wait::until("the server of the page to be ready", LONG, || {
+            assert!(process.ended().is_none(), "{} ended:\n{}", data.display(), process.log().text());
+            match api.send("GET", "/readyz", None) {
+                Ok(answer) if answer.status == 200 => Ok(()),
+                Ok(answer) => Err(answer.text),
+                Err(error) => Err(error),
+            }
+        });
+        process
+    }
+}
+
+fn newest(folder: &Path) -> PathBuf {
+    let names = fs::read_dir(folder).expect("a folder of archives").flatten().map(|entry| entry.path());
+    names.filter(|path| path.extension().is_some_and(|ending| ending == "age")).max().expect("an archive")
+}
+
+#[test]
+fn every_command_of_the_recovery_page_does_what_it_says() {
+    if !tools::needs(&[Tool::Age]) {
+        return;
+    }
+    let Some(scene) = Scene::start() else { return };
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/recovery.md");
+    let page = fs::read_to_string(page).expect("the page");
+    let all = blocks(&page);
+    let expected: Vec<&str> = BLOCKS.into_iter().chain([LAST]).collect();
+    let begun: Vec<&str> = all.iter().map(|block| block.lines().next().unwrap_or_default()).collect();
+    assert_eq!(all.len(), expected.len(), "each block is tried here: {begun:?}");
+
+    let host = scene.host().to_owned();
+    let _ = scene.back_up();
+    let ada = json!({ "name": "ada", "role": "admin", "password": "correct horse battery staple" });
+    let _ = scene.server.api.post("/api/operators", Some(&ada)).expect(201);
+    let token = scene.server.token("recovery", "admin");
+    let (data, base) = (scene.server.data_dir.clone(), scene.server.base());
+    let scratch = scene.scratch.path().to_owned();
+    let mut world = World { scene, blocks: all.into_iter(), words: Vec::new(), token };
+    world.set("http://127.0.0.1:8080", base);
+    world.set("\"…\"", format!("{PASSPHRASE:?}"));
+    world.set("DIR", data.display());
+    world.set("/mnt/stick", world.scene.scratch.folder("stick").display());
+
+    // Once.
+    let said = world.run(BLOCKS[0], "").expect_success("the passphrase is set");
+    assert!(!said.contains("error"), "{said}");
+    wait::until("the first archive", SOON, || {
+        let told = world.scene.server.api.get("/api/archives");
+        let is_there = told.body["archives"].as_array().is_some_and(|all| all.len() == 1);
+        if is_there && told.body["busy"] == false { Ok(()) } else { Err(told.text) }
+    });
+    let said = world.run(BLOCKS[1], "").expect_success("an identity");
+    let recipient =
+        said.split_whitespace().find(|word| word.starts_with("age1")).expect("a recipient").to_owned();
+    world.set("age1…", recipient);
+    // Now, and to take away.
+    let said = world.run(BLOCKS[2], "").expect_success("an archive is made now");
+    assert!(said.contains("holdfast-archive-"), "{said}");
+    let said = world.run(BLOCKS[3], "").expect_success("an archive is taken away");
+    assert!(said.contains("1 host"), "{said}");
+    let (own, taken) = (newest(&data.join("backups")), newest(&scratch.join("stick")));
+    // What is in one.
+    world.set("holdfast-archive-….age", taken.display());
+    let listed = world.run(BLOCKS[4], "").expect_success("a list of what is in it");
+    assert!(["master.key", "tls/ca.key", "end.json"].iter().all(|name| listed.contains(name)), "{listed}");
+    world.set("holdfast-archive-….age", own.display());
+    let said = world.run(BLOCKS[5], &format!("{PASSPHRASE}\n")).expect_success("a look");
+    assert!(said.contains("1 host"), "{said}");
+
+    // The machine is gone.
+    world.scene.server.kill_9();
+    let restored = scratch.join("restored");
+    world.set("NEWDIR", restored.display());
+    let text = world.next(BLOCKS[6]);
+    let (restore, serve) = text.split_once('\n').expect("two commands");
+    let said = run_reading(restore, world.shell(restore), &format!("{PASSPHRASE}\n"), LONG);
+    let said = said.expect_success("a restore");
+    assert!(said.contains("incarnation 1"), "{said}");
+    let mut server = world.serving(serve, &restored);
+    world.scene.server.api.wait_online(&host, true, LONG);
+    assert!(server.terminate().success());
+
+    // The data file is damaged.
+    world.set("DIR", restored.display());
+    let _ = world.run(BLOCKS[7], "").expect_success("a check");
+    let file = restored.join("holdfast.redb");
+    let mut bytes = fs::read(&file).expect("the data file");
+    let name = b"server.restored";
+    let at = bytes.windows(name.len()).rposition(|word| word == name).expect("the audit");
+    bytes[at..at + 6].fill(b'x');
+    fs::write(&file, &bytes).expect("a damaged data file");
+    let salvaged = scratch.join("salvaged");
+    world.set("NEWDIR", salvaged.display());
+    let ended = world.run(BLOCKS[8], "");
+    assert!(matches!(ended.status.code(), Some(0 | 1)), "{}", ended.output);
+    assert!(
+        ended.output.contains("    audit: ") && ended.output.contains("incarnation 2"),
+        "{}",
+        ended.output
+    );
+    let text = world.next(BLOCKS[9]);
+    let mut server = world.serving(&text, &salvaged);
+    world.scene.server.api.wait_online(&host, true, LONG);
+    assert!(server.terminate().success());
+
+    // A piece is gone.
+    world.set("DIR", salvaged.display());
+    world.set("holdfast-archive-….age", taken.display());
+    let pieces = ["master.key", "tls/ca.pem", "tls/ca.key"].map(|name| salvaged.join(name));
+    let before = pieces.clone().map(|path| fs::read(path).expect("a piece"));
+    pieces.iter().for_each(|path| fs::remove_file(path).expect("a piece that goes"));
+    let _ = world.run(BLOCKS[10], "").expect_success("the pieces are taken out");
+    assert!(pieces.map(|path| fs::read(path).expect("a piece again")) == before);
+    let mut server = world.serving(&text, &salvaged);
+    world.scene.server.api.wait_online(&host, true, LONG);
+    assert!(server.terminate().success());
+    fs::remove_dir_all(salvaged.join("tls")).expect("the authority goes");
+    let said = world.run(BLOCKS[11], "").expect_success("another authority is accepted");
+    assert!(said.contains("enrol every host again"), "{said}");
+    let mut server = world.serving(&text, &salvaged);
+    assert!(server.terminate().success());
+
+    // A password is forgotten.
+    world.set("NAME", "ada");
+    let said = world.run(LAST, "").expect_success("another password");
+    assert!(said.trim().len() > 16, "{said}");
+    assert!(world.blocks.next().is_none());
+}
