@@ -81,8 +81,8 @@ impl TableDamage {
     /// Whether something is missing that is not made anew.
     #[must_use]
     pub fn is_missing_something(&self) -> bool {
-        let is_whole = self.unreadable == Some(0) && self.gaps.is_empty();
-        !self.is_index && !(is_whole && self.undecodable == 0 && self.unsure == 0 && !self.is_earlier)
+        let lacks_rows = self.unreadable != Some(0) || !self.gaps.is_empty() || self.undecodable > 0;
+        !self.is_index && (lacks_rows || self.unsure > 0 || self.is_earlier)
     }
 }
 

@@ -72,6 +72,13 @@ impl Roster {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Reads all of them anew: what is read from now on is another file.
+    pub(crate) fn begin_anew(&self, timezone: &str, reads: &impl Reads) -> Result<(), StoreError> {
+        let entries = read_all(timezone, reads)?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(entries);
+        Ok(())
+    }
+
     /// Brings it up to date after a commit that touched these hosts.
     pub(crate) fn refresh(
         &self,

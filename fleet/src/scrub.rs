@@ -103,6 +103,10 @@ impl Fleet {
         };
         log(&damage);
         let context = self.context();
+        let again = self.view().and_then(|view| context.roster.begin_anew(&context.settings.timezone, &view));
+        if let Err(error) = again {
+            tracing::error!(%error, "the list of hosts stays as it was");
+        }
         context.is_damaged(damage);
         context.tell(Changed::Damage);
     }

@@ -4,6 +4,7 @@ use super::fill::{Known, fill, hosts_concerned, survey};
 use super::rebuild::{Rebuilt, rebuild};
 use crate::damage::Damage;
 use crate::facts::Facts;
+use crate::link::hello;
 use crate::op::Op;
 use crate::refused::{OpenError, StoreError};
 use crate::request::By;
@@ -31,6 +32,8 @@ pub(crate) fn readable(
     let copy = import.end_open(|tx| {
         let mut op = Op { tx, now, by: &By::system(), facts };
         let rebuilt = rebuild(&mut op, &known)?;
+        // Nobody is let in any more.
+        hello::nobody_is_connected(&mut op)?;
         Ok(tell(&mut damage, &known, rebuilt, op.tx)?)
     })?;
     Ok(Some((copy, damage)))

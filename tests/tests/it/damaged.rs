@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 use tests::{
     ports,
     process::{Finished, run},
-    scene::Scene,
+    scene::{GROUP, Scene},
     scratch::Scratch,
     server::Server,
     tools,
@@ -119,20 +119,26 @@ fn a_server_whose_file_is_damaged_only_reads_and_its_agents_are_back_after_a_sal
     let Some(mut scene) = Scene::start() else { return };
     let host = scene.host().to_owned();
     let _ = scene.back_up();
-    let jobs = scene.api().jobs(&host).len();
     for n in 0..60 {
         let _ = scene
             .api()
             .post("/api/hosts", Some(&serde_json::json!({ "name": format!("box-{n}") })))
             .expect(201);
     }
-    scene.server.stop();
+    // Its end comes while the server can't write it down.
+    scene.add_sources("more");
+    let (under_way, _) = scene.backup_in_the_middle();
+    let jobs = scene.api().jobs(&host).len();
+    scene.server.kill_9();
     let data = scene.server.data_dir.clone();
     let file = data.join("holdfast.redb");
     let whole = fs::read(&file).expect("the data file");
     // A page of the audit, and no other: what agents need is whole.
     let mut new = None;
-    for at in pages(&whole) {
+    let action = b"host.created";
+    let is_of_audit =
+        |at: &usize| whole[at - 100..at + 3996].windows(action.len()).any(|word| word == action);
+    for at in pages(&whole).into_iter().filter(is_of_audit) {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x5a;
         bytes[at + 3] ^= 0xa5;
@@ -174,6 +180,9 @@ fn a_server_whose_file_is_damaged_only_reads_and_its_agents_are_back_after_a_sal
         if log.to_lowercase().contains("unavailable") { Ok(()) } else { Err(log) }
     });
     assert_eq!(api.host(&host)["online"], false);
+    scene.let_it_finish();
+    wait::until_true("the backup to end", LONG, || scene.agent.running_restic().is_none());
+    assert_ne!(api.job(&under_way)["state"], "succeeded");
     scene.server.stop();
     assert!(fs::read(&file).expect("the data file") == damaged, "the damaged file was written");
 
@@ -182,9 +191,37 @@ fn a_server_whose_file_is_damaged_only_reads_and_its_agents_are_back_after_a_sal
     scene.api().wait_online(&host, true, LONG);
     let audit = scene.api().get("/api/audit?action=server.salvaged").expect(200);
     assert!(audit["items"][0]["detail"].to_string().contains("rows are missing in audit"), "{audit}");
+    // What ended meanwhile it had kept, and hands over.
+    let job = scene.api().wait_end(&under_way, LONG);
+    assert_eq!(job["state"], "succeeded", "{job}");
     // Its password opens the repository.
     let job = scene.back_up();
     assert_eq!(job["state"], "succeeded", "{job}");
+}
+
+#[test]
+fn agents_are_let_go_when_damage_is_found_while_they_are_connected() {
+    use std::os::unix::fs::FileExt;
+    let Some(scene) = Scene::start() else { return };
+    let host = scene.host().to_owned();
+    let path = scene.server.data_dir.join("holdfast.redb");
+    let bytes = fs::read(&path).expect("the data file");
+    let file = fs::OpenOptions::new().write(true).open(&path).expect("the data file");
+    for at in pages(&bytes) {
+        file.write_all_at(&[bytes[at] ^ 16], at as u64).expect("a changed bit");
+    }
+    let mut check = Command::new(tools::program("holdfast-server"));
+    check.arg("check").arg("--data-dir").arg(&scene.server.data_dir);
+    assert_eq!(run("check", check, SOON).status.code(), Some(1));
+    let before = fs::read(&path).expect("the data file");
+    scene.api().wait_online(&host, false, SOON);
+    wait::until("the agent to be kept out", SOON, || {
+        let log = scene.agent.log();
+        if log.to_lowercase().contains("unavailable") { Ok(()) } else { Err(log) }
+    });
+    let refused = scene.api().post(&format!("/api/hosts/{host}/groups/{GROUP}/backup"), None);
+    assert_eq!((refused.status, refused.code()), (503, "storage_damaged"), "{}", refused.text);
+    assert!(fs::read(&path).expect("the data file") == before, "the damaged file was written");
 }
 
 #[test]

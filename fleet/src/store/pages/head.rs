@@ -33,7 +33,7 @@ pub(super) fn place(page: u64) -> Option<(u64, usize)> {
 /// The number of the smallest page at an offset; `None` = it is the head's.
 pub(super) fn page_at(offset: u64) -> Option<u64> {
     let behind = offset.checked_sub(PAGE_BYTES)?;
-    Some((behind / REGION_BYTES) << PLACE_BITS | behind % REGION_BYTES / PAGE_BYTES)
+    Some(((behind / REGION_BYTES) << PLACE_BITS) | (behind % REGION_BYTES / PAGE_BYTES))
 }
 
 /// The roots of the tree of tables, of the newest commit first, as far as they can be read: pure.
@@ -68,10 +68,10 @@ mod tests {
     fn pages_lie_one_behind_the_other_and_their_numbers_tell_where() {
         assert_eq!(place(0), Some((4096, 4096)));
         assert_eq!(place(3), Some((4 * 4096, 4096)));
-        assert_eq!(place(1 << 59 | 3), Some((4096 + 6 * 4096, 8192)));
+        assert_eq!(place((1 << 59) | 3), Some((4096 + 6 * 4096, 8192)));
         assert_eq!(place(1 << 20), Some((4096 + (4 << 30), 4096)), "the second region");
         assert_eq!(place(31 << 59), None);
-        for page in [0, 3, 1 << 20, 5 << 20 | 77] {
+        for page in [0, 3, 1 << 20, (5 << 20) | 77] {
             let (offset, _) = place(page).unwrap();
             assert_eq!(page_at(offset), Some(page));
         }

@@ -20,6 +20,9 @@ const MENDED_BYTES: usize = 64 << 10;
 /// So many roots of earlier commits are looked at, when none of the head leads to all tables.
 const MOST_ROOTS: usize = 64;
 
+/// Whatever is done with a row: its key, and what stands there.
+type Visit<'a, E> = dyn FnMut(&[u8], &[u8]) -> Result<(), E> + 'a;
+
 /// A data file that is only read.
 pub(crate) struct PageFile {
     file: File,
@@ -172,11 +175,7 @@ impl PageFile {
     }
 
     /// Walks a table; each row that is met is believed.
-    pub(crate) fn walk<E>(
-        &self,
-        table: &TableAt,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), E>,
-    ) -> Result<Walked, E> {
+    pub(crate) fn walk<E>(&self, table: &TableAt, visit: &mut Visit<'_, E>) -> Result<Walked, E> {
         let mut walk = Walk { file: self, visit, walked: Walked::default(), last: None, gap: None };
         if let Some(root) = table.root {
             walk.page(root, None, true, 0)?;
@@ -275,9 +274,9 @@ impl Walked {
     }
 }
 
-struct Walk<'a, E> {
+struct Walk<'a, 'v, E> {
     file: &'a PageFile,
-    visit: &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), E>,
+    visit: &'a mut Visit<'v, E>,
     walked: Walked,
     /// The key of the last row.
     last: Option<Vec<u8>>,
@@ -285,7 +284,7 @@ struct Walk<'a, E> {
     gap: Option<Gap>,
 }
 
-impl<E> Walk<'_, E> {
+impl<E> Walk<'_, '_, E> {
     /// `most` is the highest key that may stand below; `is_sure`: all pages above are what was written.
     fn page(&mut self, at: Pointer, most: Option<&[u8]>, is_sure: bool, depth: u32) -> Result<(), E> {
         let found = if depth < MOST_DEPTH { self.file.node(at) } else { None };
