@@ -112,7 +112,7 @@ fn a_lost_piece_is_named_and_nothing_is_made_in_its_place() {
     refused(&data, &["holdfast.redb is empty", restore]);
     fs::remove_file(data.join("first-start")).expect("the mark");
     drop(redb::Database::create(data.join("holdfast.redb")).expect("another database"));
-    refused_by(&["check"], &data, &["is damaged: restore it", "it holds no data of a server"]);
+    refused_by(&["check"], &data, &["is damaged: restore an archive", "it holds no data of a server"]);
     // Only the authority is left.
     fs::remove_file(data.join("master.key")).expect("the key");
     fs::remove_file(data.join("holdfast.redb")).expect("the data");
