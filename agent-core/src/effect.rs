@@ -1,5 +1,5 @@
 use crate::{Monotonic, Record};
-use schema::{Epoch, JobId, ReportSeq, Slot, SlotRevision};
+use schema::{Epoch, Incarnation, JobId, ReportSeq, Slot, SlotRevision};
 
 /// What the driver is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,11 @@ pub enum Effect {
     },
     /// Give the connection up without a word; the next one is planned.
     Disconnect,
+    /// The same, and say why: the server is an old copy of the one that serves this host.
+    Superseded {
+        /// The server's incarnation, lower than [`crate::Saved::incarnation`].
+        incarnation: Incarnation,
+    },
     /// Publish the hello.
     Hello,
     /// Publish this report, as the journal has it.

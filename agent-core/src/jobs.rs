@@ -1,4 +1,4 @@
-use schema::{JobId, JobKind, ReportSeq, Timestamp};
+use schema::{GroupKey, JobId, JobKind, ReportSeq, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// How many answered jobs are remembered, so that a command that comes again is not answered again.
@@ -28,23 +28,10 @@ pub struct Ticket {
     pub taken_at: Timestamp,
 }
 
-/// Stands for the name of a source group, which is too long to keep here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GroupKey(u64);
-
-impl GroupKey {
-    /// Of a group's name: FNV-1a. That two names of one host share a key does not happen by itself.
-    #[must_use]
-    pub fn of(name: &str) -> Self {
-        let mix = |key: u64, byte: u8| (key ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        Self(name.bytes().fold(0xcbf2_9ce4_8422_2325, mix))
-    }
-}
-
 /// How many source groups are remembered by when a backup of theirs was taken last.
 pub const MAX_TAKEN_GROUPS: usize = 64;
 
-/// When a backup of a source group was taken last, whoever asked for it.
+/// When backups of a source group were taken last, whoever asked for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TakenGroup {
     /// Key of the source group.
@@ -55,6 +42,8 @@ pub struct TakenGroup {
     pub job: JobId,
     /// When one was taken before it: what counts again when that job was broken off.
     pub before: Option<Timestamp>,
+    /// When the last one was taken that has ended well; see [`schema::Hello::saved`].
+    pub saved: Option<Timestamp>,
 }
 
 /// A job that was answered.

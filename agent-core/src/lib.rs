@@ -65,7 +65,7 @@ mod verdict;
 
 pub use backoff::Backoff;
 pub use effect::{Effect, Wake, WakeFor};
-pub use jobs::{GroupKey, Known, MAX_KNOWN_JOBS, MAX_TAKEN_GROUPS, TakenGroup, Ticket};
+pub use jobs::{Known, MAX_KNOWN_JOBS, MAX_TAKEN_GROUPS, TakenGroup, Ticket};
 pub use machine::{Busy, Core, Start, Stored};
 pub use record::{Body, Cause, Change, Record, Safety};
 pub use saved::{HeldEntry, MAX_HELD_SLOTS, Saved, SlotState};

@@ -1,6 +1,6 @@
 use crate::{StopCause, Ticket};
 use schema::{
-    Class, CommandSeq, Epoch, JobId, Outcome, Refusal, ReportSeq, Slot, SlotRevision, Timestamp,
+    Class, CommandSeq, Epoch, Incarnation, JobId, Outcome, Refusal, ReportSeq, Slot, SlotRevision, Timestamp,
     report::Trouble,
 };
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,8 @@ pub enum Change {
         /// Whether there is anything in it.
         filled: bool,
     },
+    /// The server is of this incarnation.
+    Heard(Incarnation),
 }
 
 /// What a report says; the driver adds the words and figures.

@@ -1,8 +1,8 @@
-use crate::{Body, Change, GroupKey, Known, MAX_KNOWN_JOBS, MAX_TAKEN_GROUPS, Record, TakenGroup, Ticket};
+use crate::{Body, Cause, Change, Known, MAX_KNOWN_JOBS, MAX_TAKEN_GROUPS, Record, TakenGroup, Ticket};
 use heapless::Vec;
 use schema::{
-    CommandSeq, Epoch, HeldJob, HeldPhase, JobId, ReportSeq, Slot, SlotRevision, Stream, Timestamp,
-    limits::MAX_HELD_JOBS,
+    CommandSeq, Epoch, GroupKey, HeldJob, HeldPhase, Incarnation, JobId, Outcome, ReportSeq, SavedGroup,
+    Slot, SlotRevision, Stream, Timestamp, limits::MAX_HELD_JOBS,
 };
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,8 @@ pub struct Saved {
     pub groups: Vec<TakenGroup, MAX_TAKEN_GROUPS>,
     /// The slots, in the order of [`Slot::ALL`].
     pub slots: [SlotState; 2],
+    /// The highest incarnation of the server that was heard of.
+    pub incarnation: Incarnation,
 }
 
 /// A job that the agent has accepted and that has not ended.
@@ -64,6 +66,7 @@ impl Saved {
             known: Vec::new(),
             groups: Vec::new(),
             slots: [SlotState { revision: SlotRevision::ZERO, filled: false }; 2],
+            incarnation: Incarnation::ZERO,
         }
     }
 
@@ -86,6 +89,11 @@ impl Saved {
             }
             Change::Ended(job) => {
                 let is_own = self.held.iter().any(|entry| entry.ticket.job == job && entry.ticket.own);
+                if let Some((_, Body::Finished { cause: Cause::Ran { outcome, .. }, .. })) = record.report
+                    && matches!(outcome, Outcome::Succeeded | Outcome::Warning)
+                {
+                    self.group_saved(job);
+                }
                 self.held.retain(|entry| entry.ticket.job != job);
                 // It was not done, and nobody decided that.
                 let is_due_still = match record.report {
@@ -104,6 +112,7 @@ impl Saved {
             Change::Slot { slot, revision, filled } => {
                 self.slots[slot as usize] = SlotState { revision, filled };
             }
+            Change::Heard(incarnation) => self.incarnation = self.incarnation.max(incarnation),
         }
     }
 
@@ -130,13 +139,20 @@ impl Saved {
         let held = self.held.iter().map(|entry| HeldJob {
             job: entry.ticket.job,
             phase: if entry.started_at.is_some() { HeldPhase::Running } else { HeldPhase::Queued },
+            group: entry.ticket.group,
         });
         let ended = self
             .known
             .iter()
             .filter(|known| known.ended_by.is_some_and(|seq| seq > self.acked))
-            .map(|known| HeldJob { job: known.job, phase: HeldPhase::Finished });
+            .map(|known| HeldJob { job: known.job, phase: HeldPhase::Finished, group: None });
         held.chain(ended)
+    }
+
+    /// The saved source groups of a hello.
+    pub fn hello_saved(&self) -> impl Iterator<Item = SavedGroup> + '_ {
+        let saved = |taken: &TakenGroup| Some(SavedGroup { group: taken.group, at: taken.saved? });
+        self.groups.iter().filter_map(saved)
     }
 
     /// When a backup of this group was taken last.
@@ -146,7 +162,8 @@ impl Saved {
     }
 
     fn take_group(&mut self, group: GroupKey, at: Timestamp, job: JobId) {
-        let before = self.group_taken_at(group);
+        let known = self.groups.iter().find(|taken| taken.group == group);
+        let (before, saved) = known.map_or((None, None), |taken| (Some(taken.at), taken.saved));
         self.groups.retain(|taken| taken.group != group);
         if self.groups.is_full() {
             let oldest = self.groups.iter().enumerate().min_by_key(|(_, taken)| taken.at);
@@ -155,7 +172,16 @@ impl Saved {
             }
         }
         // There is room now.
-        let _ = self.groups.push(TakenGroup { group, at, job, before });
+        let _ = self.groups.push(TakenGroup { group, at, job, before, saved });
+    }
+
+    /// A backup has ended well.
+    fn group_saved(&mut self, job: JobId) {
+        let ticket = self.held.iter().map(|entry| &entry.ticket).find(|ticket| ticket.job == job);
+        let Some((Some(group), at)) = ticket.map(|ticket| (ticket.group, ticket.taken_at)) else { return };
+        if let Some(taken) = self.groups.iter_mut().find(|taken| taken.group == group) {
+            taken.saved = taken.saved.max(Some(at));
+        }
     }
 
     /// The backup that was taken last was broken off: what it was taken for is due again.

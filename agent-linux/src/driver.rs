@@ -143,7 +143,7 @@ struct Driver {
     known: RepositoryKnown,
     options: Options,
     plan: KeptPlan,
-    /// Since when there is no connection.
+    /// Since when no server serves this host: there is no connection, or only to an old copy.
     away_since: Option<Monotonic>,
     /// When to look for what is due.
     look_at: Monotonic,
@@ -346,7 +346,7 @@ impl Driver {
         let core = self.core.next_wake().map(|wake| wake.at);
         let running = || self.job.iter().chain(&self.download);
         let log = running().filter_map(|job| job.log.due_at());
-        let look = self.away_since.map(|_| self.look_at);
+        let look = self.away_since.filter(|_| !self.core.is_connected()).map(|_| self.look_at);
         let room = running().map(|_| self.room_at);
         let at = core.into_iter().chain(log).chain(look).chain(room).min();
         Duration::from_millis(at.map_or(LONGEST_MS, |at| at.ms_since(clock::mono()).min(LONGEST_MS)))

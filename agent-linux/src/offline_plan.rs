@@ -148,7 +148,7 @@ fn latest(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schema::{Items, PlanRevision};
+    use schema::{Incarnation, Items, PlanRevision};
 
     const HOST: HostId = HostId([7; 16]);
     const MINUTE: u64 = 60_000;
@@ -184,6 +184,7 @@ mod tests {
         let mut room = [0; 2_048];
         let plan = Plan {
             revision: PlanRevision(1),
+            incarnation: Incarnation::ZERO,
             backups_held: false,
             restic_host: "attic",
             groups: Items::EMPTY,
@@ -271,6 +272,7 @@ mod tests {
         let by_rules = PlannedSchedule { name: "ruled", zone_rules: "<-02>2", ..planned };
         let plan = Plan {
             revision: PlanRevision(1),
+            incarnation: Incarnation::ZERO,
             backups_held: false,
             restic_host: "attic",
             groups: Items::EMPTY,
@@ -299,6 +301,7 @@ mod tests {
             next_due(
                 &Plan {
                     revision: PlanRevision(1),
+                    incarnation: Incarnation::ZERO,
                     backups_held: false,
                     restic_host: "attic",
                     groups: Items::EMPTY,

@@ -3,7 +3,7 @@
 //! It lies in the state folder as it came, without its envelope: it holds no secret, and the folder is its owner's alone.
 
 use crate::state_folder::{StateError, StateFolder};
-use schema::{Plan, PlanRevision, Timestamp};
+use schema::{Incarnation, Plan, PlanRevision, Timestamp};
 
 /// The file's name in the state folder.
 pub const FILE: &str = "plan";
@@ -39,9 +39,11 @@ impl KeptPlan {
         self.get().map_or(PlanRevision::ZERO, |plan| plan.revision)
     }
 
-    /// Takes a plan that came. `false`: it is the one that is here.
-    pub fn keep(&mut self, encoded: &[u8], now: Timestamp) -> bool {
-        let is_new = self.encoded != encoded;
+    /// Takes a plan that came, when the highest incarnation of the server that was heard of is `heard`. `false`: it is the
+    /// one that is here, or of an old copy of the server.
+    pub fn keep(&mut self, encoded: &[u8], heard: Incarnation, now: Timestamp) -> bool {
+        let is_current = |plan: Plan<'_>| plan.incarnation >= heard;
+        let is_new = self.encoded != encoded && schema::decode(encoded).is_ok_and(is_current);
         if is_new {
             *self = Self { since: now, encoded: encoded.to_vec() };
         }

@@ -5,8 +5,8 @@ use crate::offline_plan::DueBackup;
 use crate::restic::{EntrySeen, HitSeen, JobSummary, SnapshotSeen};
 use agent_core::{Body, Cause, Record, StopCause};
 use schema::{
-    Class, CommandSeq, Items, JobId, LogLine, LogStream, Outcome, Report, ReportBody, ReportSeq, Stream,
-    Summary, Timestamp,
+    Class, CommandSeq, GroupKey, Items, JobId, JobKind, LogLine, LogStream, Outcome, Report, ReportBody,
+    ReportSeq, Stream, Summary, Timestamp,
     limits::{MAX_LOG_LINE_BYTES, MAX_MESSAGE_BYTES, MAX_VALUE_BYTES},
     report::Finished,
 };
@@ -78,6 +78,8 @@ pub struct Content<'a> {
     pub chunk: Option<&'a Chunk>,
     /// How the job ended; set for [`Body::Finished`].
     pub details: Option<&'a Details>,
+    /// Of what kind it was, and what source group it was to save; set for [`Body::Finished`].
+    pub ended: Option<(JobKind, Option<GroupKey>)>,
     /// For a refusal or a trouble.
     pub detail: &'a str,
     /// The due backup; set for [`Body::Own`].
@@ -111,7 +113,12 @@ pub fn encode(stream: Stream, record: &Record, content: &Content<'_>) -> Option<
             let fallback = Details::default();
             let details = content.details.unwrap_or(&fallback);
             let mut lists = vec![0; if details.summary.has_list() { MAX_MESSAGE_BYTES / 2 } else { 0 }];
-            let finished = finished(job, cause, record.at, details, &mut lists);
+            let ended = finished(job, cause, record.at, details, &mut lists);
+            let finished = Finished {
+                kind: content.ended.map(|(kind, _)| kind),
+                group: content.ended.and_then(|(_, group)| group),
+                ..ended
+            };
             return frame(ReportBody::Finished(finished))
                 .or_else(|| frame(ReportBody::Finished(Finished { summary: Summary::None, ..finished })));
         }
@@ -163,6 +170,8 @@ fn finished<'a>(
         message: cut(message, MAX_VALUE_BYTES),
         log_lines: details.log_lines,
         summary: details.summary.to_wire(lists),
+        kind: None,
+        group: None,
     }
 }
 

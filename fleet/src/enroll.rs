@@ -7,6 +7,7 @@ use crate::context::sha256;
 use crate::facts::Facts;
 use crate::fleet::{Fleet, NewEnrollToken};
 use crate::hosts;
+use crate::incarnation;
 use crate::job::{self, transition};
 use crate::link::{Link, LinkState};
 use crate::op::Op;
@@ -224,7 +225,12 @@ fn make_host(
     op.tx.put(
         &PRESENCES,
         &host.id,
-        &Presence { changed_at: Some(now), last_seen_at: Some(now), ..Presence::default() },
+        &Presence {
+            changed_at: Some(now),
+            last_seen_at: Some(now),
+            incarnation: incarnation::read(op.tx)?,
+            ..Presence::default()
+        },
     )?;
     // Before its jobs end: what follows of that must see it.
     let after = Host { enrolled_at: Some(now), backups_held: backups_held.clone(), ..host.clone() };

@@ -11,6 +11,7 @@ use crate::record::{
 };
 use crate::refused::{Refused, RunnerSetback, StoreError};
 use crate::request::JobRequest;
+use crate::reunion::{self, Reunion, SupersededHost};
 use crate::roster::Entries;
 use crate::store::{
     API_TOKENS, GIVEN_UP, GROUPS, HISTORY, HOST_JOBS, HOST_NAMES, HOSTS, JOBS, KIND_JOBS, OPERATORS, Order,
@@ -59,6 +60,17 @@ impl FleetState {
         let mut counts = FleetCounts::default();
         self.entries.iter().for_each(|entry| counts.count(&status::row(entry, self.now)));
         counts
+    }
+
+    /// The last restore of this server, and which hosts have come back since; `None` = there was none.
+    pub fn reunion(&self) -> Result<Option<Reunion>, StoreError> {
+        reunion::of(&self.view, &self.entries)
+    }
+
+    /// Hosts whose agents obey another server that was made of this one, oldest first.
+    #[must_use]
+    pub fn superseded(&self) -> Vec<SupersededHost> {
+        reunion::superseded(&self.entries)
     }
 
     /// What can be seen of the key of archives; `None` = nobody has said for whom they are to be encrypted.

@@ -269,6 +269,12 @@ fn enums(written: &mut Written) {
             changed_at: AT,
             closed_by: ClosedBy::Recipients(vec!["age1x".into()]),
         }),
+        Meta::Restoration(_) => Meta::Restoration(crate::record::Restoration {
+            incarnation: schema::Incarnation(2),
+            archive_made_at: Timestamp(3),
+            restored_at: Timestamp(4),
+            dismissed: true,
+        }),
     });
     each!(written, ClosedBy {
         ClosedBy::Passphrase(_) => ClosedBy::Passphrase(vec![1, 2]),

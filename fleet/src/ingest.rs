@@ -9,6 +9,7 @@ use crate::change::Changed;
 use crate::dispatch;
 use crate::fleet::{Fleet, Handled};
 use crate::hosts;
+use crate::incarnation;
 use crate::job::log;
 use crate::link::{self, hello, outbox, report};
 use crate::op::Op;
@@ -19,7 +20,7 @@ use crate::request::By;
 use crate::store::{HOSTS, JOBS, LINK_STATES, LINKS, PRESENCES, Reads};
 use schema::envelope::{Key, OpenError, Sealed, version_notice};
 use schema::{
-    CommandSeq, HostId, HostTopic, JobId, Live, Presence, RepoStats, ServerClock, Timestamp, ToAgent, Topic,
+    CommandSeq, HelloAnswer, HostId, HostTopic, JobId, Live, Presence, RepoStats, Timestamp, ToAgent, Topic,
 };
 use zeroize::Zeroizing;
 
@@ -63,10 +64,10 @@ impl Fleet {
         let first = self.context().began().get(&host).copied();
         let taken = self.write(By::agent(peer), move |op| take_presence(op, host, &message, first)).await;
         match taken {
-            Ok(Some(Greeted::In { acked, clock, wake, rewound })) => {
+            Ok(Some(Greeted::In { acked, answer, wake, rewound })) => {
                 self.context().began().remove(&host);
                 Ok(Handled {
-                    reply: self.ack(host, &key, acked, Some(clock)),
+                    reply: self.ack(host, &key, acked, Some(answer)),
                     wake,
                     rewound,
                     kept_out: false,
@@ -259,10 +260,10 @@ impl Fleet {
         host: HostId,
         key: &(u8, Key),
         acked: report::Acked,
-        clock: Option<ServerClock>,
+        answer: Option<HelloAnswer>,
     ) -> Option<Vec<u8>> {
         let ack =
-            ToAgent::Ack { stream: acked.stream, through: acked.through, clock, refused: acked.refused };
+            ToAgent::Ack { stream: acked.stream, through: acked.through, answer, refused: acked.refused };
         let sealed =
             link::seal_message(|| self.context().random(), key, Topic::Host(host, HostTopic::Cmd), &ack)
                 .ok()?;
@@ -376,7 +377,7 @@ enum Opened {
 enum Greeted {
     In {
         acked: report::Acked,
-        clock: ServerClock,
+        answer: HelloAnswer,
         wake: bool,
         rewound: bool,
     },
@@ -396,15 +397,18 @@ fn take_presence(
     }
     match schema::decode::<Presence<'_>>(message) {
         Ok(Presence::Hello(hello)) => {
-            let rewound = match hello::take_hello(op, host, &hello, first)? {
+            let (rewound, is_in) = match hello::take_hello(op, host, &hello, first)? {
                 None => return Ok(None),
                 Some(hello::Taken::KeptOut) => return Ok(Some(Greeted::KeptOut)),
-                Some(hello::Taken::In { rewound }) => rewound,
+                // The answer says that it is at the wrong place.
+                Some(hello::Taken::Elsewhere) => (false, false),
+                Some(hello::Taken::In { rewound }) => (rewound, true),
             };
             let state = outbox::state_of(op.tx, host)?;
             let acked = report::Acked { stream: hello.stream, through: state.reports, refused: None };
-            let clock = ServerClock { epoch: hello.epoch, at: now };
-            Ok(Some(Greeted::In { acked, clock, wake: state.last_command > state.taken, rewound }))
+            let incarnation = incarnation::read(op.tx)?;
+            let answer = HelloAnswer { epoch: hello.epoch, at: now, incarnation };
+            Ok(Some(Greeted::In { acked, answer, wake: is_in && state.last_command > state.taken, rewound }))
         }
         Ok(Presence::Gone { epoch, .. }) => {
             hello::take_gone(op, host, epoch)?;

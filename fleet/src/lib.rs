@@ -78,6 +78,7 @@ mod replacement;
 mod repo;
 mod request;
 mod restore;
+mod reunion;
 mod roster;
 mod salvage;
 mod samples;
@@ -122,6 +123,7 @@ pub use pieces::{AUTHORITY_FOLDER, Authority, DATA_FILE, KEY_FILE, Pieces, Stand
 pub use record::{Ended, Usage};
 pub use refused::{OpenError, Refused, RunnerSetback, StoreError, WriteFault};
 pub use request::{By, JobRequest, OperatorChange};
+pub use reunion::{Reunion, SupersededHost};
 pub use salvage::{SalvageError, Salvaged, salvage};
 pub use settings::{AgingLimits, Driver, Random, Settings};
 pub use sign_in::DEVICE_LIVES_MS;

@@ -1,6 +1,8 @@
 //! Server → agent.
 
-use crate::{CommandSeq, Epoch, Items, JobId, JobSpec, ReportSeq, Slot, SlotRevision, Stream, Timestamp};
+use crate::{
+    CommandSeq, Epoch, Incarnation, Items, JobId, JobSpec, ReportSeq, Slot, SlotRevision, Stream, Timestamp,
+};
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
@@ -17,8 +19,8 @@ pub enum ToAgent<'a> {
         stream: Stream,
         /// The highest committed report number without a hole before it.
         through: ReportSeq,
-        /// In the answer to a hello: what time it is.
-        clock: Option<ServerClock>,
+        /// What else the server says to a hello; `None` = it answers a report.
+        answer: Option<HelloAnswer>,
         /// What the last of them asked of the server was over a budget, and was not taken.
         refused: Option<Over>,
     },
@@ -31,17 +33,20 @@ pub enum ToAgent<'a> {
     },
 }
 
-/// The server's clock when it took a hello.
+/// What the server says of itself to a hello: which of its incarnations it is, and what time it is.
 ///
 /// It is bound to that hello, so that whoever carries messages can't pass an old one off as the present: the agent
 /// counts on from when it said hello, which is never later than this. Whether a command has expired is judged by this
-/// clock, however wrong the machine's own one is.
+/// clock, however wrong the machine's own one is. A server of a lower incarnation than the agent has heard of is an old
+/// copy: what it asks for is not done, and it gets no reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServerClock {
+pub struct HelloAnswer {
     /// The epoch of the hello.
     pub epoch: Epoch,
     /// The server's time.
     pub at: Timestamp,
+    /// Which incarnation of the server it is.
+    pub incarnation: Incarnation,
 }
 
 /// Which budget of a host is used up.

@@ -41,11 +41,24 @@
 //! of an older epoch than the newest hello means nothing; a hello of the same epoch changes nothing.
 //!
 //! **Clocks** may be wrong on either side of a machine's boundary and order nothing. A hello says what time it is on the
-//! machine ([`Hello::at`]); the ack that answers it says what time it is on the server ([`ServerClock`]), bound to that
+//! machine ([`Hello::at`]); the ack that answers it says what time it is on the server ([`HelloAnswer`]), bound to that
 //! hello by its epoch. An agent takes no command before it knows the server's time, counts on from its hello by a clock
 //! that never jumps, refuses by it what has expired, and asks anew (with another hello) before it refuses by a time that
 //! is older than a minute and whenever the machine's clock was set. Whoever carries messages can hold a command back, and
 //! then it has expired; an answer that was held back only makes the agent's idea of the time later.
+//!
+//! **Incarnations** tell a server that was restored from an archive from the one that the archive is of
+//! ([`Incarnation`]). The answer to a hello says the server's; the agent writes down the highest that it has heard, and
+//! says it in its hellos ([`Hello::incarnation`]). Until a hello is answered the agent sends no report and takes no
+//! command. When a lower incarnation answers, the agent is at an old copy: it leaves the connection, keeps its reports,
+//! does alone what is due, and tries again; the copy sees by the hello that another server has taken its place for that
+//! host, answers, and takes nothing else of it. Only who holds the host's link key can say any of this.
+//!
+//! A server that hears a host for the first time in its incarnation follows it in all counts, for it has seen less than
+//! the agent: its commands get new numbers behind [`Hello::taken`]; those of the archive that the agent has taken already
+//! are not sent again; reports are expected from [`Hello::first_unacked`] on. What the agent saved meanwhile
+//! ([`Hello::saved`]) is not due any more, a backup that it holds ([`HeldJob::group`]) is a job of the server's, and so
+//! is one of another server whose end comes in ([`report::Finished::kind`]).
 //!
 //! # Evolution
 //!
@@ -68,6 +81,7 @@ pub mod command;
 pub mod drill;
 pub mod enroll;
 pub mod envelope;
+mod group;
 pub mod id;
 mod items;
 pub mod job;
@@ -88,10 +102,11 @@ pub mod topic;
 pub mod version;
 
 pub use bulk::{Bulk, BulkBody};
-pub use command::{Command, CommandBody, ConfigUpdate, Credentials, Over, Run, ServerClock, ToAgent};
+pub use command::{Command, CommandBody, ConfigUpdate, Credentials, HelloAnswer, Over, Run, ToAgent};
 pub use drill::DrillFault;
 pub use enroll::{EnrollRefusal, EnrollRequest, EnrollResponse, Token};
 pub use envelope::{Key, OpenError, Sealed};
+pub use group::GroupKey;
 pub use id::{HostId, InstallationId, JobId, PendingId, RepoId, TokenId};
 pub use items::{Items, ItemsFull};
 pub use job::{Class, JobKind, JobSpec, Keep, Outcome, SourceFinding, SourceReason, Summary};
@@ -101,7 +116,7 @@ pub use number::{
 };
 pub use os_text::OsText;
 pub use plan::Plan;
-pub use presence::{Abilities, HeldJob, HeldPhase, Hello, Presence};
+pub use presence::{Abilities, HeldJob, HeldPhase, Hello, Presence, SavedGroup};
 pub use report::{Refusal, Report, ReportBody};
 pub use restore::{Overwrite, RestoreTarget};
 pub use slot::Slot;

@@ -95,7 +95,8 @@ counted!(
     PlanRevision
 );
 counted!(
-    /// Counts how often the server was restored from an archive; 0 = never.
+    /// Tells a server that was restored from an archive from the one before: when that was, in seconds since 1970, and
+    /// always more than in the archive; 0 = never. Of two servers that were made of one archive, each has its own.
     Incarnation
 );
 counted!(

@@ -1,6 +1,6 @@
 //! Server → agent, retained: what to do alone when the server can't be reached. Holds no secret.
 
-use crate::{Items, PlanRevision, job::BackupSpec};
+use crate::{Incarnation, Items, PlanRevision, job::BackupSpec};
 use serde::{Deserialize, Serialize};
 
 /// Schedules and source groups of a host.
@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Plan<'a> {
     /// Number of the plan; grows with each change.
     pub revision: PlanRevision,
+    /// Of which incarnation of the server it is: one of a lower than the agent has heard of does not count.
+    pub incarnation: Incarnation,
     /// Its backups wait until a person starts them, for the machine took another one's place: there are no schedules then.
     pub backups_held: bool,
     /// The host name that restic writes into snapshots.

@@ -1,13 +1,18 @@
 //! Agent → server: here, or gone.
 
 use crate::{
-    CommandSeq, Epoch, InstallationId, Items, JobId, PlanRevision, ReportSeq, SlotRevision, Stream, Timestamp,
+    CommandSeq, Epoch, GroupKey, Incarnation, InstallationId, Items, JobId, PlanRevision, ReportSeq,
+    SlotRevision, Stream, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
 /// Retained on `presence`, and the last will.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is decoded, read and gone; without an allocator there is no box"
+)]
 pub enum Presence<'a> {
     /// The agent has connected and says what it is and what it holds.
     #[serde(borrow)]
@@ -61,6 +66,20 @@ pub struct Hello<'a> {
     pub at: Timestamp,
     /// What the agent can do, and what the policy of its machine lets a server do, at the time of the hello.
     pub abilities: Abilities,
+    /// The highest incarnation of the server that it has heard of.
+    pub incarnation: Incarnation,
+    /// When each source group was saved last: what a server that was restored from an archive has not heard of.
+    #[serde(borrow)]
+    pub saved: Items<'a, SavedGroup>,
+}
+
+/// When the last good backup of a source group was taken, whoever asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedGroup {
+    /// The source group.
+    pub group: GroupKey,
+    /// When the agent took the job, by the server's clock as far as it knew that.
+    pub at: Timestamp,
 }
 
 /// What not every agent can do, and what not every machine's policy allows: a bit each. Bits are only ever added; one
@@ -96,6 +115,8 @@ pub struct HeldJob {
     pub job: JobId,
     /// How far the job is.
     pub phase: HeldPhase,
+    /// The source group that it saves; `None` = it is no backup, or has ended.
+    pub group: Option<GroupKey>,
 }
 
 /// How far a held job is.

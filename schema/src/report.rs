@@ -1,8 +1,8 @@
 //! Agent → server, durable.
 
 use crate::{
-    Class, CommandSeq, Items, JobId, LogLine, OsText, Outcome, ReportSeq, Slot, SlotRevision, Stream,
-    Summary, Timestamp,
+    Class, CommandSeq, GroupKey, Items, JobId, JobKind, LogLine, OsText, Outcome, ReportSeq, Slot,
+    SlotRevision, Stream, Summary, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -160,6 +160,10 @@ pub struct Finished<'a> {
     /// What the job did, in numbers; which ones depends on its kind.
     #[serde(borrow)]
     pub summary: Summary<'a>,
+    /// Of what kind it was, for a server that does not know the job: one that was restored from an archive of before it.
+    pub kind: Option<JobKind>,
+    /// The source group that it was to save; `None` = it was no backup.
+    pub group: Option<GroupKey>,
 }
 
 /// Why an agent does not do what it was told.

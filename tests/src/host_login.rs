@@ -191,6 +191,8 @@ impl HostLogin {
             state_free_bytes: 1,
             at: Timestamp(1),
             abilities: schema::Abilities::default(),
+            incarnation: schema::Incarnation::ZERO,
+            saved: schema::Items::EMPTY,
         }))
     }
 }

@@ -75,8 +75,8 @@ fn signed_out() -> Vec<Route> {
 fn pages() -> Vec<Route> {
     use page::{
         archive, audit, changes, enrol, find, fleet, folder, group, host, host_settings, job, jobs, kit,
-        maintenance, pending, preview, quarantine, refused, replacement, repo, restore, schedule, settings,
-        snapshots, soundness, topics,
+        maintenance, pending, preview, quarantine, refused, replacement, repo, restoration, restore,
+        schedule, settings, snapshots, soundness, topics,
     };
     vec![
         get("/", Read, fleet::show),
@@ -152,6 +152,8 @@ fn pages() -> Vec<Route> {
         post("/pending/{run}/delete", Run, pending::delete),
         get("/topics", Read, topics::show),
         get("/refused-connections", Read, refused::show),
+        get("/restoration", Read, restoration::show),
+        post("/restoration", Write, restoration::dismiss),
         get("/audit.csv", Read, export::audit),
         get("/report", Read, page::report::show),
         get("/report.csv", Read, crate::report::csv),

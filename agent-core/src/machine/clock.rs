@@ -1,8 +1,8 @@
 //! What the machine does with the server's time, see `server_time`.
 
-use super::state::Core;
-use crate::Now;
-use schema::{ServerClock, Timestamp};
+use super::state::{Core, Link};
+use crate::{Effect, Now};
+use schema::{HelloAnswer, Timestamp};
 
 impl Core {
     /// The server's clock now; `None` = it has not been told since the start, or since the machine's clock was set.
@@ -38,8 +38,26 @@ impl Core {
         }
     }
 
-    /// The server has told its time.
-    pub(super) fn take_clock(&mut self, clock: ServerClock) {
-        self.ask_again |= self.clock.take(clock);
+    /// Whether the server has answered the hello of this connection, and is no old copy of the one that was heard before:
+    /// only then it gets reports and is obeyed.
+    #[must_use]
+    pub const fn is_served(&self) -> bool {
+        self.is_served && self.is_connected()
+    }
+
+    /// The server has answered a hello.
+    pub(super) fn take_answer(&mut self, answer: HelloAnswer) {
+        if !self.clock.is_awaited(answer.epoch) || !self.is_connected() {
+            return;
+        }
+        if answer.incarnation < self.saved.incarnation {
+            self.link = Link::Down { retry_at: self.now.mono.plus_ms(self.backoff.next_ms()) };
+            self.is_served = false;
+            let _ = self.out.push_back(Effect::Superseded { incarnation: answer.incarnation });
+            return;
+        }
+        self.saved.incarnation = answer.incarnation;
+        self.is_served = true;
+        self.ask_again |= self.clock.take(answer);
     }
 }

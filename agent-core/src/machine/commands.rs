@@ -1,10 +1,10 @@
 //! What the server sends: acks, and commands, each of which is answered.
 
 use super::state::{Busy, Core, Store, Storing};
-use crate::{Body, Cause, Change, GroupKey, HeldEntry, KILL_AFTER_MS, Now, Safety, StopCause, Ticket};
+use crate::{Body, Cause, Change, HeldEntry, KILL_AFTER_MS, Now, Safety, StopCause, Ticket};
 use schema::{
-    Command, CommandBody, CommandSeq, ConfigUpdate, JobId, JobKind, JobSpec, Refusal, ReportSeq, Run, Slot,
-    Stream, Timestamp, ToAgent,
+    Command, CommandBody, CommandSeq, ConfigUpdate, GroupKey, JobId, JobKind, JobSpec, Refusal, ReportSeq,
+    Run, Slot, Stream, Timestamp, ToAgent,
 };
 
 impl Core {
@@ -13,10 +13,12 @@ impl Core {
     pub fn handle_message(&mut self, message: &ToAgent<'_>, now: Now) -> Result<(), Busy> {
         self.pass_to(now);
         match message {
-            ToAgent::Ack { stream, through, clock, .. } => {
-                self.handle_ack(*stream, *through);
-                if let Some(clock) = clock {
-                    self.take_clock(*clock);
+            ToAgent::Ack { stream, through, answer, .. } => {
+                if let Some(answer) = answer {
+                    self.take_answer(*answer);
+                }
+                if self.is_served {
+                    self.handle_ack(*stream, *through);
                 }
                 Ok(())
             }
@@ -60,7 +62,7 @@ impl Core {
         if self.stopping {
             return Ok(());
         }
-        let Some(server_time) = self.server_time(self.now) else {
+        let Some(server_time) = self.server_time(self.now).filter(|_| self.is_served) else {
             self.wait_for_time();
             return Ok(());
         };

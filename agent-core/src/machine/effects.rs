@@ -75,7 +75,7 @@ impl Core {
             at(self.quiet_since.plus_ms(RESEND_AFTER_MS), WakeFor::Resend);
         }
         if self.is_connected()
-            && let Some(again_at) = self.clock.asks_again_at()
+            && let Some(again_at) = self.asks_again_at()
         {
             at(again_at, WakeFor::AskAgain);
         }
@@ -83,6 +83,11 @@ impl Core {
             at(retry_at, WakeFor::RetryStore);
         }
         wake
+    }
+
+    /// When to say hello again for want of an answer.
+    pub(super) fn asks_again_at(&self) -> Option<Monotonic> {
+        self.clock.asks_again_at(self.saved.last_report > self.saved.acked)
     }
 
     pub(super) fn is_resend_due(&self) -> bool {
@@ -107,6 +112,10 @@ impl Core {
                 self.propose(taken, Change::None, Some(Body::Trouble(trouble)), Safety::Kept);
                 return true;
             }
+        }
+        if has_room && self.saved.incarnation > self.incarnation_stored {
+            self.propose(taken, Change::Heard(self.saved.incarnation), None, Safety::Kept);
+            return true;
         }
         if works && self.saved.acked > self.acked_stored {
             self.propose(taken, Change::Acked(self.saved.acked), None, Safety::Lazy);
@@ -189,7 +198,7 @@ impl Core {
     }
 
     fn plan_report(&mut self) -> Option<Effect> {
-        let is_open = self.is_connected() && self.sent.since(self.saved.acked) < SEND_WINDOW;
+        let is_open = self.is_served() && self.sent.since(self.saved.acked) < SEND_WINDOW;
         if !is_open || self.sent >= self.saved.last_report {
             return None;
         }

@@ -2,10 +2,10 @@
 
 use super::state::{Busy, Core, Link, Stop, Store};
 use crate::{
-    Body, Change, Effect, GroupKey, KILL_AFTER_MS, KILL_AT_STOP_AFTER_MS, Now, STEADY_AFTER_MS,
-    STORE_RETRY_AFTER_MS, Safety, StopCause, Ticket, verdict,
+    Body, Change, Effect, KILL_AFTER_MS, KILL_AT_STOP_AFTER_MS, Now, STEADY_AFTER_MS, STORE_RETRY_AFTER_MS,
+    Safety, StopCause, Ticket, verdict,
 };
-use schema::{Class, JobId, JobKind, Outcome, Slot, Timestamp, report::Trouble};
+use schema::{Class, GroupKey, JobId, JobKind, Outcome, Slot, Timestamp, report::Trouble};
 
 impl Core {
     /// Time has passed.
@@ -30,7 +30,7 @@ impl Core {
             *retry_at = now.mono.plus_ms(STORE_RETRY_AFTER_MS);
             let _ = self.out.push_back(Effect::RetryStore);
         }
-        self.ask_again |= self.is_connected() && self.clock.asks_again_at().is_some_and(|at| at <= now.mono);
+        self.ask_again |= self.is_connected() && self.asks_again_at().is_some_and(|at| at <= now.mono);
         if self.is_resend_due() {
             self.sent = self.saved.acked;
             self.quiet_since = now.mono;
@@ -44,6 +44,7 @@ impl Core {
             return;
         }
         self.link = Link::Up { since: now.mono, hello_owed: true };
+        self.is_served = false;
         self.sent = self.saved.acked;
         self.quiet_since = now.mono;
         self.seen_command = false;

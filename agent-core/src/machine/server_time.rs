@@ -6,7 +6,7 @@
 //! the two clocks of the machine drift apart, and the server is asked again.
 
 use crate::{Monotonic, Now, RESEND_AFTER_MS};
-use schema::{Epoch, ServerClock, Timestamp};
+use schema::{Epoch, HelloAnswer, Timestamp};
 
 /// A jump of the machine's clock that is noticed, in milliseconds.
 const JUMP_MS: u64 = 30_000;
@@ -48,10 +48,15 @@ impl ServerTime {
         })
     }
 
-    /// When to say hello again, because commands wait for the answer to the last one.
-    pub(super) fn asks_again_at(&self) -> Option<Monotonic> {
+    /// Whether an answer is one to the last hello.
+    pub(super) fn is_awaited(&self, epoch: Epoch) -> bool {
+        self.hello.is_some_and(|(said, _)| said == epoch)
+    }
+
+    /// When to say hello again, because commands wait for the answer to the last one, or reports.
+    pub(super) fn asks_again_at(&self, reports_wait: bool) -> Option<Monotonic> {
         let (_, said) = self.hello?;
-        let is_needed = self.awaits_answer && (self.owes_commands || self.is_waited_for);
+        let is_needed = self.awaits_answer && (self.owes_commands || self.is_waited_for || reports_wait);
         is_needed.then(|| said.mono.plus_ms(RESEND_AFTER_MS))
     }
 
@@ -85,12 +90,9 @@ impl ServerTime {
     }
 
     /// The server has told its time; whether commands that were not taken come again on the next connection.
-    pub(super) fn take(&mut self, clock: ServerClock) -> bool {
-        let Some((epoch, since)) = self.hello else { return false };
-        if epoch != clock.epoch {
-            return false;
-        }
-        self.told = Some((clock.at, since));
+    pub(super) fn take(&mut self, answer: HelloAnswer) -> bool {
+        let Some((_, since)) = self.hello.filter(|_| self.is_awaited(answer.epoch)) else { return false };
+        self.told = Some((answer.at, since));
         self.awaits_answer = false;
         core::mem::take(&mut self.owes_commands)
     }

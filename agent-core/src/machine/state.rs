@@ -3,7 +3,9 @@
 use super::{gap::Gap, server_time::ServerTime};
 use crate::{Backoff, Effect, MAX_HELD_SLOTS, Monotonic, Now, Record, Saved, StopCause, Ticket};
 use heapless::{Deque, Vec};
-use schema::{Class, CommandSeq, JobId, JobKind, Outcome, ReportSeq, Slot, SlotRevision, report::Trouble};
+use schema::{
+    Class, CommandSeq, Incarnation, JobId, JobKind, Outcome, ReportSeq, Slot, SlotRevision, report::Trouble,
+};
 
 /// A record waits for its answer: drain [`Core::poll_effect`] first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,9 @@ pub struct Core {
     pub(super) troubles: Vec<Trouble, 4>,
     pub(super) out: Deque<Effect, 8>,
     pub(super) acked_stored: ReportSeq,
+    pub(super) incarnation_stored: Incarnation,
+    /// See [`Core::is_served`].
+    pub(super) is_served: bool,
     pub(super) taken_safely: CommandSeq,
     pub(super) sent: ReportSeq,
     pub(super) quiet_since: Monotonic,
@@ -150,6 +155,8 @@ impl Core {
             troubles,
             out: Deque::new(),
             acked_stored: saved.acked,
+            incarnation_stored: saved.incarnation,
+            is_served: false,
             taken_safely: saved.taken,
             sent: saved.acked,
             quiet_since: now.mono,

@@ -97,6 +97,7 @@ impl Core {
                 }
             }
             Change::Acked(through) => self.acked_stored = through,
+            Change::Heard(incarnation) => self.incarnation_stored = incarnation,
             Change::Started(job) => {
                 if let Some(&Ticket { kind, deadline_secs, .. }) = self.ticket(job) {
                     let deadline =
@@ -134,7 +135,7 @@ impl Core {
                 self.propose(record.taken, Change::None, Some(body), Safety::Kept);
             }
             // Neither may hold up the rest: what they are good for works without the disk, too.
-            (Change::Epoch(_) | Change::Acked(_), _) => {
+            (Change::Epoch(_) | Change::Acked(_) | Change::Heard(_), _) => {
                 self.store_failed(false);
                 self.commit(record);
             }

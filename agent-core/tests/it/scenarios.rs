@@ -1,8 +1,8 @@
 use crate::world::{Said, Sent, World};
 use agent_core::{Body, Cause, StopCause, WakeFor};
 use schema::{
-    Class, CommandSeq, Epoch, HeldPhase, JobKind, Outcome, Refusal, ReportSeq, ServerClock, Slot,
-    SlotRevision, Stream, Timestamp, ToAgent, limits::MAX_HELD_JOBS, report::Trouble,
+    Class, CommandSeq, Epoch, HeldPhase, HelloAnswer, Incarnation, JobKind, Outcome, Refusal, ReportSeq,
+    Slot, SlotRevision, Stream, Timestamp, ToAgent, limits::MAX_HELD_JOBS, report::Trouble,
 };
 
 fn connected() -> World {
@@ -560,7 +560,7 @@ fn an_ack_of_another_stream_or_beyond_what_was_written_does_no_harm() {
                 &ToAgent::Ack {
                     stream: Stream(stream),
                     through: ReportSeq(through),
-                    clock: None,
+                    answer: None,
                     refused: None,
                 },
                 now,
@@ -712,8 +712,8 @@ fn an_answer_to_another_hello_tells_no_time() {
     assert!(world.connected);
     let epoch = world.core.saved().epoch;
     for other in [Epoch(epoch.0 - 1), epoch.next()] {
-        let clock = Some(ServerClock { epoch: other, at: Timestamp(5) });
-        let ack = ToAgent::Ack { stream: Stream(77), through: ReportSeq::ZERO, clock, refused: None };
+        let answer = Some(HelloAnswer { epoch: other, at: Timestamp(5), incarnation: Incarnation(9) });
+        let ack = ToAgent::Ack { stream: Stream(77), through: ReportSeq::ZERO, answer, refused: None };
         world.core.handle_message(&ack, world.now).expect("an ack never waits");
         assert_eq!(world.core.server_time(world.now), None);
     }
@@ -732,4 +732,84 @@ fn what_waited_when_the_agent_was_ended_is_judged_by_the_servers_clock_where_it_
     deliver_all(&mut world);
     let refused = Body::Refused { job: waiting, reason: Refusal::Expired };
     assert!(world.server.bodies().any(|body| body == refused));
+}
+
+#[test]
+fn an_old_copy_of_the_server_is_left_not_obeyed_and_gets_no_reports() {
+    let mut world = World::new();
+    world.incarnation = Incarnation(1_000);
+    world.cut();
+    world.wake();
+    assert!(world.core.is_served());
+    // What was heard is on disk before anything else happens.
+    world.restart();
+    world.wake();
+    assert_eq!(world.core.saved().incarnation, Incarnation(1_000));
+    let job = world.order_run(0, false);
+    deliver_all(&mut world);
+    world.end_job(Outcome::Succeeded, None);
+    world.cut();
+    world.incarnation = Incarnation(999);
+    let (taken, acked) = (world.core.saved().taken, world.core.saved().acked);
+    for _ in 0..20 {
+        world.wake();
+        assert!(!world.connected && !world.core.is_served(), "it stays at an old copy");
+        assert!(!world.to_server.iter().any(|said| matches!(said, Said::Report { .. })));
+    }
+    assert_eq!((world.core.saved().taken, world.core.saved().acked), (taken, acked));
+    world.incarnation = Incarnation(1_000);
+    world.settle();
+    world.check();
+    assert!(matches!(world.endings(job)[..], [Body::Finished { .. }]));
+}
+
+#[test]
+fn reports_and_commands_wait_for_the_answer_to_a_hello() {
+    let mut world = connected();
+    let job = world.order_run(0, false);
+    deliver_all(&mut world);
+    assert_eq!(world.executing, Some(job));
+    world.cut();
+    world.end_job(Outcome::Succeeded, None);
+    world.tells_time = false;
+    let other = world.order_run(0, false);
+    world.wake();
+    assert!(world.connected && !world.core.is_served());
+    world.deliver(0, true);
+    assert_eq!(world.executing, None, "{other} is taken of a server that has not said which it is");
+    assert!(!world.to_server.iter().any(|said| matches!(said, Said::Report { .. })));
+    // An answer that was lost is asked for again.
+    world.pass(61_000);
+    assert!(!world.connected);
+    world.tells_time = true;
+    world.settle();
+    world.check();
+}
+
+#[test]
+fn a_hello_says_of_each_source_group_when_its_last_good_backup_was_taken() {
+    let mut world = connected();
+    let saved = |world: &World| world.core.saved().hello_saved().map(|saved| saved.at).collect::<Vec<_>>();
+    let back_up = |world: &mut World, outcome, class| {
+        world.pass(60_000);
+        let job = world.order(0, JobKind::Backup);
+        deliver_all(world);
+        let held = world.core.saved().hello_jobs().next().expect("it is held");
+        assert!(held.job == job && held.group.is_some());
+        let at = world.core.saved().held[0].ticket.taken_at;
+        world.pass(5_000);
+        world.end_job(outcome, class);
+        deliver_all(world);
+        at
+    };
+    assert_eq!(saved(&world), []);
+    back_up(&mut world, Outcome::Failed, Some(Class::Network));
+    assert_eq!(saved(&world), [], "nothing was saved by it");
+    let good = back_up(&mut world, Outcome::Succeeded, None);
+    assert_eq!(saved(&world), [good]);
+    back_up(&mut world, Outcome::Failed, Some(Class::Network));
+    assert_eq!(saved(&world), [good], "a later failure takes nothing back");
+    let lacking = back_up(&mut world, Outcome::Warning, Some(Class::SourceUnreadable));
+    world.restart();
+    assert_eq!(saved(&world), [lacking]);
 }

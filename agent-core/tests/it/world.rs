@@ -2,9 +2,9 @@
 
 use agent_core::{Body, Cause, Core, Effect, Monotonic, Now, Record, Safety, Saved, Start, Stored};
 use schema::{
-    Class, Command, CommandBody, CommandSeq, ConfigUpdate, Credentials, Items, JobId, JobKind, JobSpec,
-    OsText, Outcome, Refusal, ReportSeq, Run, ServerClock, Slot, SlotRevision, Stream, Timestamp, ToAgent,
-    report::Trouble,
+    Class, Command, CommandBody, CommandSeq, ConfigUpdate, Credentials, HelloAnswer, Incarnation, Items,
+    JobId, JobKind, JobSpec, OsText, Outcome, Refusal, ReportSeq, Run, Slot, SlotRevision, Stream, Timestamp,
+    ToAgent, job::BackupSpec, report::Trouble,
 };
 use std::collections::{BTreeMap, VecDeque};
 
@@ -105,6 +105,8 @@ pub(crate) struct World {
     pub(crate) refuses_other_hosts: bool,
     /// Whether the server's answer to a hello tells the time.
     pub(crate) tells_time: bool,
+    /// Of the server.
+    pub(crate) incarnation: Incarnation,
     /// How far the machine's clock is ahead of the server's.
     pub(crate) clock_off_ms: i64,
     /// The disk takes nothing from this record on.
@@ -141,6 +143,7 @@ impl World {
             disk_fails: false,
             refuses_other_hosts: false,
             tells_time: true,
+            incarnation: Incarnation::ZERO,
             clock_off_ms: 0,
             disk_fails_at: None,
             disk_failed: false,
@@ -283,6 +286,18 @@ impl World {
                     JobKind::Unlock => JobSpec::Unlock { all: false },
                     JobKind::Prune => JobSpec::Prune { dry_run: false },
                     JobKind::Download => JobSpec::Download { snapshot: "5b1e2f00", path, archive: false },
+                    JobKind::Backup => JobSpec::Backup(BackupSpec {
+                        group: "etc",
+                        includes: Items::EMPTY,
+                        excludes: Items::EMPTY,
+                        exclude_if_present: Items::EMPTY,
+                        one_file_system: false,
+                        required_mounts: Items::EMPTY,
+                        hooks_before: Items::EMPTY,
+                        hooks_after: Items::EMPTY,
+                        dry_run: false,
+                        origins: Items::EMPTY,
+                    }),
                     _ => JobSpec::Stats,
                 };
                 let run = Run { job, restic_host: "h", deadline_secs, spec, for_host };
@@ -294,7 +309,7 @@ impl World {
                 let update = ConfigUpdate { slot, revision, for_job, credentials };
                 command(seq, Timestamp(u64::MAX), CommandBody::ConfigUpdate(update))
             }
-            Sent::Ack { through } => ToAgent::Ack { stream: STREAM, through, clock: None, refused: None },
+            Sent::Ack { through } => ToAgent::Ack { stream: STREAM, through, answer: None, refused: None },
         };
         self.core.handle_message(&message, self.now).expect("the world drains the core after each input");
         self.drain();
@@ -380,10 +395,10 @@ impl World {
 
     /// The server's time comes at once after a hello, with an ack that says nothing else.
     pub(crate) fn tell_time(&mut self) {
-        let clock = ServerClock { epoch: self.core.saved().epoch, at: self.server_now() };
-        let clock = self.tells_time.then_some(clock);
+        let (epoch, at, incarnation) = (self.core.saved().epoch, self.server_now(), self.incarnation);
+        let answer = self.tells_time.then_some(HelloAnswer { epoch, at, incarnation });
         let ack =
-            ToAgent::Ack { stream: Stream(STREAM.0 + 1), through: ReportSeq::ZERO, clock, refused: None };
+            ToAgent::Ack { stream: Stream(STREAM.0 + 1), through: ReportSeq::ZERO, answer, refused: None };
         self.core.handle_message(&ack, self.now).expect("an ack never waits");
         self.drain();
     }
@@ -412,7 +427,7 @@ impl World {
                 self.connected = true;
                 self.core.handle_connected(self.now);
             }
-            Effect::Disconnect | Effect::Gone { .. } => {
+            Effect::Disconnect | Effect::Superseded { .. } | Effect::Gone { .. } => {
                 self.connected = false;
                 self.to_agent.clear();
                 self.to_server.clear();

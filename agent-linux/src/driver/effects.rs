@@ -36,6 +36,15 @@ impl Driver {
                     logger::debug(format_args!("leaving the connection, to be sent again what is missing"));
                     self.drop_link();
                 }
+                Effect::Superseded { incarnation } => {
+                    self.fail(format!(
+                        "{} is an old copy of the server that serves this host (incarnation {incarnation}, and {} has been \
+                         heard of): nothing it asks for is done, and reports wait for the other one",
+                        self.identity.address,
+                        self.core.saved().incarnation
+                    ));
+                    self.drop_link();
+                }
                 Effect::Hello => self.say_hello(),
                 Effect::Report { seq } => self.send_report(seq),
                 Effect::Progress { job } => self.send_progress(job),
@@ -102,6 +111,9 @@ impl Driver {
                 .map(|(_, details)| details)
                 .or(started.as_ref()),
             detail,
+            ended: finished_job(record)
+                .and_then(|job| self.core.saved().held.iter().find(|entry| entry.ticket.job == job))
+                .map(|entry| (entry.ticket.kind, entry.ticket.group)),
             due: self.at_hand.due.as_ref(),
         };
         let stream = self.core.saved().stream;
@@ -176,6 +188,7 @@ impl Driver {
         }
         let saved = self.core.saved();
         let mut jobs = vec![0; 4096];
+        let mut groups = vec![0; 2048];
         let restic_version =
             self.restic.as_ref().map(|found| found.version().to_string()).unwrap_or_default();
         let at = clock::wall();
@@ -199,6 +212,8 @@ impl Driver {
             state_free_bytes: self.state.free_bytes(),
             at,
             abilities,
+            incarnation: saved.incarnation,
+            saved: Items::write(saved.hello_saved(), &mut groups).unwrap_or_default(),
         };
         let topic = Topic::Host(self.identity.host, HostTopic::Presence);
         let payload = link::seal(&self.identity, topic, &Presence::Hello(hello));

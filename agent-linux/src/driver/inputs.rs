@@ -70,7 +70,6 @@ impl Driver {
             LinkEvent::Connected => {
                 logger::info(format_args!("connected to {}", self.identity.address));
                 self.connected_since = Some(now.wall);
-                self.away_since = None;
                 self.answered_version = false;
                 self.core.handle_connected(now);
             }
@@ -187,6 +186,9 @@ impl Driver {
                     }
                 };
                 let result = self.core.handle_message(&message, now);
+                if self.core.is_served() {
+                    self.away_since = None;
+                }
                 if let ToAgent::Command(Command { body: CommandBody::Cancel { job }, .. }) = message
                     && !self.core.saved().held.iter().any(|entry| entry.ticket.job == job)
                 {

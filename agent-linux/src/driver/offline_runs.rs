@@ -7,9 +7,8 @@ use crate::{
     policy::here,
     random,
 };
-use agent_core::GroupKey;
 use rumqttc::Publish;
-use schema::{JobId, JobKind, JobSpec, Run, Timestamp};
+use schema::{GroupKey, JobId, JobKind, JobSpec, Run, Timestamp};
 
 /// When the machine's own policy puts backups off, it is looked at again.
 const NOT_NOW_MS: u64 = 15 * 60_000;
@@ -23,7 +22,7 @@ impl Driver {
         if let Err(error) = schema::decode::<schema::Plan<'_>>(&plain) {
             return self.fail(format!("the plan can't be read: {error}"));
         }
-        if !self.plan.keep(&plain, self.best_time()) {
+        if !self.plan.keep(&plain, self.core.saved().incarnation, self.best_time()) {
             return;
         }
         logger::info(format_args!("plan {} for when the server is away", self.plan.revision()));
@@ -50,7 +49,8 @@ impl Driver {
     /// Takes what is due while the server is away, and plans the next look.
     pub(super) fn look_at_plan(&mut self) {
         let now = clock::now();
-        let Some(away_since) = self.away_since.filter(|_| self.look_at <= now.mono) else { return };
+        let is_due = self.look_at <= now.mono && !self.core.is_connected();
+        let Some(away_since) = self.away_since.filter(|_| is_due) else { return };
         // Whatever comes of it: not at once again.
         self.look_at = now.mono.plus_ms(offline_plan::AGAIN_MS);
         let plan = self.plan.clone();

@@ -6,16 +6,15 @@
 //! behind the others; then `HOLDFAST_WRITE_GOLDENS=1` writes the files anew, and a diff must show new lines only.
 
 use agent_core::{
-    Body, Cause, Change, GroupKey, HeldEntry, Known, Record, Safety, Saved, SlotState, StopCause, TakenGroup,
-    Ticket,
+    Body, Cause, Change, HeldEntry, Known, Record, Safety, Saved, SlotState, StopCause, TakenGroup, Ticket,
 };
 use agent_linux::journal::{
     frame::{self, Entry, Sort},
     replay::{Fresh, Replay, replay},
 };
 use schema::{
-    Class, CommandSeq, Epoch, JobId, JobKind, Outcome, Refusal, ReportSeq, Slot, SlotRevision, Stream,
-    Timestamp, report::Trouble,
+    Class, CommandSeq, Epoch, GroupKey, Incarnation, JobId, JobKind, Outcome, Refusal, ReportSeq, Slot,
+    SlotRevision, Stream, Timestamp, report::Trouble,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -107,6 +106,7 @@ fn enums() -> String {
         Change::Started(_) => Change::Started(JOB),
         Change::Ended(_) => Change::Ended(JOB),
         Change::Slot { .. } => Change::Slot { slot: Slot::Admin, revision: SlotRevision(3), filled: true },
+        Change::Heard(_) => Change::Heard(Incarnation(1_795_392_000)),
     });
     let ran =
         Cause::Ran { outcome: Outcome::Failed, class: Some(Class::Network), stop: Some(StopCause::Deadline) };
@@ -172,12 +172,19 @@ fn saved() -> Saved {
     (saved.acked, saved.last_report) = (ReportSeq(11), ReportSeq(12));
     saved.held.push(HeldEntry { ticket: ticket(), started_at: Some(Timestamp(6)) }).expect("room");
     saved.known.push(Known { job: JobId([1; 16]), ended_by: Some(ReportSeq(11)) }).expect("room");
-    let taken = TakenGroup { group: GroupKey::of("files"), at: AT, job: JOB, before: Some(Timestamp(4)) };
+    let taken = TakenGroup {
+        group: GroupKey::of("files"),
+        at: AT,
+        job: JOB,
+        before: Some(Timestamp(4)),
+        saved: Some(Timestamp(3)),
+    };
     saved.groups.push(taken).expect("room");
     saved.slots = [
         SlotState { revision: SlotRevision(3), filled: true },
         SlotState { revision: SlotRevision(1), filled: false },
     ];
+    saved.incarnation = Incarnation(1_795_392_000);
     saved
 }
 

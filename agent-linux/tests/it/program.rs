@@ -8,8 +8,8 @@ use agent_linux::{
 };
 use schema::{
     Class, Command as ServerCommand, CommandBody, CommandSeq, ConfigUpdate, Credentials, Epoch, HeldPhase,
-    HostTopic, Items, JobId, JobSpec, Live, Outcome, Presence, Report, ReportBody, ReportSeq, Run,
-    ServerClock, Slot, SlotRevision, Stream, Summary, Timestamp, ToAgent, job::BackupSpec,
+    HelloAnswer, HostTopic, Incarnation, Items, JobId, JobSpec, Live, Outcome, Presence, Report, ReportBody,
+    ReportSeq, Run, Slot, SlotRevision, Stream, Summary, Timestamp, ToAgent, job::BackupSpec,
 };
 use std::{
     fs,
@@ -89,9 +89,12 @@ impl Scene {
                 _ => None,
             });
         self.stream = stream;
-        let clock = Some(ServerClock { epoch, at: Timestamp(1_795_392_000_000) });
-        self.server
-            .command(&self.identity, &ToAgent::Ack { stream, through: self.committed, clock, refused: None });
+        let (at, incarnation) = (Timestamp(1_795_392_000_000), Incarnation::ZERO);
+        let answer = Some(HelloAnswer { epoch, at, incarnation });
+        self.server.command(
+            &self.identity,
+            &ToAgent::Ack { stream, through: self.committed, answer, refused: None },
+        );
         (epoch, jobs)
     }
 
@@ -172,7 +175,7 @@ impl Scene {
                 (report.seq == next).then(|| take(&report))
             });
             self.committed = next;
-            let ack = ToAgent::Ack { stream: self.stream, through: next, clock: None, refused: None };
+            let ack = ToAgent::Ack { stream: self.stream, through: next, answer: None, refused: None };
             self.server.command(&self.identity, &ack);
             if let Some(found) = found {
                 return found;

@@ -52,7 +52,7 @@ pub(super) fn in_words(path: &Path, found: &Contents) -> String {
     let many = |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     let before = match about.incarnation {
         0 => String::new(),
-        times => format!(", restored from an archive {} before", many(times, "time")),
+        incarnation => format!(", itself restored from an archive, incarnation {incarnation}"),
     };
     format!(
         "{}: the server of {} as of {} ({}, {} of the data file{before}; holdfast-server {})",

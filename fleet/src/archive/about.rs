@@ -17,7 +17,7 @@ pub struct About {
     pub server_version: String,
     /// Form of the data file's tables.
     pub data_format: u32,
-    /// How often the server had been restored from an archive before.
+    /// Which incarnation of the server it is of; 0 = one that was not made from an archive.
     pub incarnation: u64,
     /// How many hosts the server had.
     pub hosts: u64,

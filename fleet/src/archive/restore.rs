@@ -209,7 +209,7 @@ fn write(
     let mut incarnation = Incarnation::ZERO;
     import.end(|tx| {
         let mut op = Op { tx, now: context.now(), by: &By::system(), facts: &context.facts };
-        incarnation = incarnation::begin_anew(&mut op)?;
+        incarnation = incarnation::begin_anew(&mut op, Timestamp(found.about.made_at_ms))?;
         // Whoever has signed out since then would be signed in again.
         op.tx.remove_all(&SESSIONS, &Span::ALL)?;
         let detail = detail(&found.about, op.now, incarnation);
@@ -222,15 +222,9 @@ fn write(
 
 /// What the audit says: which span of time is lost.
 fn detail(about: &About, now: Timestamp, incarnation: Incarnation) -> String {
-    let at = |ms: u64| {
-        jiff::Timestamp::from_millisecond(i64::try_from(ms).unwrap_or(i64::MAX))
-            .map_or_else(|_| format!("{ms} ms"), |at| format!("{at:.0}"))
-    };
     format!(
-        "from the archive of {}, restored {}: what the server was told in between is lost but for what its agents still \
-         hold; incarnation {incarnation}",
-        at(about.made_at_ms),
-        at(now.0)
+        "{}: what the server was told in between is lost but for what its agents still hold; incarnation {incarnation}",
+        incarnation::span(Timestamp(about.made_at_ms), now)
     )
 }
 

@@ -71,6 +71,9 @@ impl PastInstants for Presence {
         self.last_seen_at.cap(clock);
         self.clock_off_since.cap(clock);
         self.state_folder_since.cap(clock);
+        if let Some(superseded) = &mut self.superseded {
+            superseded.since.cap(clock);
+        }
         if let Some(problem) = &mut self.wire_problem {
             problem.at.cap(clock);
         }

@@ -16,6 +16,7 @@ use crate::dispatch::{for_other, spec};
 use crate::facts::Facts;
 use crate::fleet::Fleet;
 use crate::hosts;
+use crate::incarnation;
 use crate::link::{LinkState, outbox};
 use crate::op::Op;
 use crate::record::{
@@ -438,6 +439,23 @@ pub(crate) fn push_changed(
         && outbox::has_room(state, 1)
     {
         push(op, host, state, Slot::Repo, None, op.now.plus_ms(PUSH_EXPIRES_MS))?;
+    }
+    Ok(())
+}
+
+/// The first hello of a host since this server was restored: what was set here meanwhile has another number than what the
+/// agent may have got from the server of before.
+pub(crate) fn count_anew(
+    op: &mut Op<'_, '_>,
+    host: HostId,
+    held_revision: SlotRevision,
+) -> Result<(), StoreError> {
+    let key = (host, slot_key(Slot::Repo));
+    let Some(row) = op.tx.get(&CREDENTIALS, &key)? else { return Ok(()) };
+    let restored_at = incarnation::restoration(op.tx)?.map(|restoration| restoration.restored_at);
+    let is_of_since = row.facts.as_ref().is_none_or(|facts| Some(facts.updated_at) >= restored_at);
+    if held_revision == row.revision && held_revision > SlotRevision::ZERO && is_of_since {
+        op.tx.put(&CREDENTIALS, &key, &CredentialsRow { revision: row.revision.next(), ..row })?;
     }
     Ok(())
 }

@@ -70,7 +70,7 @@ pub(crate) enum OwnOutcome {
 
 /// Whether it is within the host's budgets. An id sorts by its date: one that is ahead would stand before all jobs for
 /// as long, and one from long ago be removed at once.
-fn fits(op: &mut Op<'_, '_>, host: HostId, job: JobId) -> Result<Result<(), Over>, StoreError> {
+pub(crate) fn fits(op: &mut Op<'_, '_>, host: HostId, job: JobId) -> Result<Result<(), Over>, StoreError> {
     let now = op.now;
     let made_at = job.made_at();
     let oldest = u64::from(op.facts.settings.keep.jobs_days).saturating_mul(DAY_MS);

@@ -1,12 +1,13 @@
 //! Hello and gone: who is here, how far both sides are, what became of the jobs.
 
 use super::report::answer_skipped;
-use super::{LinkState, Sent, outbox};
+use super::{LinkState, Sent, outbox, returned};
 use crate::bounds::clip;
 use crate::change::Changed;
 use crate::credentials;
 use crate::dispatch::lease;
 use crate::host_clock;
+use crate::incarnation;
 use crate::job::{self, transition};
 use crate::op::Op;
 use crate::pending;
@@ -24,6 +25,9 @@ const MAX_REPORT: ReportSeq = ReportSeq(1 << 48);
 const CANCEL_EXPIRES_MS: u64 = 30 * 86_400_000;
 /// What a lost job says.
 const LOST: &str = "the agent came back without this job and without its result; run it again";
+/// What it says where another server may have heard more.
+const LOST_WITH_SERVER: &str = "this server was restored from an archive of when the job was under way; what became of it \
+                                was told to the server that is lost";
 
 /// What an epoch is against the newest one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +73,8 @@ pub(crate) struct Counts {
     pub(crate) taken: CommandSeq,
     pub(crate) first_unacked: ReportSeq,
     pub(crate) last_report: ReportSeq,
+    /// It has not heard of this incarnation of the server: its commands came from another one.
+    pub(crate) is_foreign: bool,
 }
 
 impl Counts {
@@ -91,7 +97,7 @@ pub(crate) struct Resumed {
 ///
 /// Normally there is nothing to do. A new journal begins anew. Where one side was set back (a restored server, a
 /// machine rolled back to a snapshot) the other's count is followed, or reports would be dropped as seen or wait
-/// for a number that never comes.
+/// for a number that never comes. The numbers of commands that another server has given out say nothing of ours.
 pub(crate) fn resume(state: &LinkState, hello: Counts) -> Resumed {
     let before_unacked = hello.first_unacked.previous();
     let reports = if state.stream != Some(hello.stream) || before_unacked > state.reports {
@@ -99,8 +105,9 @@ pub(crate) fn resume(state: &LinkState, hello: Counts) -> Resumed {
     } else {
         state.reports.min(hello.last_report)
     };
-    let is_ahead = hello.taken > state.last_command && hello.taken < MAX_COMMAND;
-    Resumed { reports: reports.min(MAX_REPORT), renumber_from: is_ahead.then(|| hello.taken.next()) }
+    let is_ahead = hello.taken > state.last_command;
+    let counts_anew = (is_ahead || hello.is_foreign) && hello.taken < MAX_COMMAND;
+    Resumed { reports: reports.min(MAX_REPORT), renumber_from: counts_anew.then(|| hello.taken.next()) }
 }
 
 /// A hello that was taken.
@@ -112,6 +119,8 @@ pub(crate) enum Taken {
     },
     /// Two machines have its identity: see [`quarantine`].
     KeptOut,
+    /// It obeys another server that was made of this one.
+    Elsewhere,
 }
 
 /// A hello, in its order: online; sequences; jobs; credentials; backups that waited for it. `None` = it changes nothing.
@@ -126,6 +135,15 @@ pub(crate) fn take_hello(
     if !begins(&presence, &state, (hello.stream, hello.epoch), first.is_some()) {
         return Ok(None);
     }
+    let own = incarnation::read(op.tx)?;
+    if hello.incarnation > own {
+        returned::superseded(op, host, presence, hello)?;
+        return Ok(Some(Taken::Elsewhere));
+    }
+    let comes_back = presence.incarnation < own && presence.quarantine.is_none();
+    if comes_back {
+        returned::settle_due(op, host, hello)?;
+    }
     let before = presence.clone();
     if presence.quarantine.is_some() || !mark_online(op, host, presence, hello)? {
         return Ok(Some(Taken::KeptOut));
@@ -136,7 +154,14 @@ pub(crate) fn take_hello(
         taken: hello.taken,
         first_unacked: hello.first_unacked,
         last_report: hello.last_report,
+        is_foreign: hello.incarnation < own,
     };
+    if comes_back {
+        let loss = returned::Loss::of(&state, hello);
+        returned::note(op, host, &loss)?;
+        returned::drop_taken(op, host, &state, hello.taken)?;
+        state.former_commands = CommandSeq::ZERO;
+    }
     let resumed = resume(&state, counts);
     let is_same_stream = state.stream == Some(hello.stream);
     let delivered = state.delivered;
@@ -161,11 +186,18 @@ pub(crate) fn take_hello(
     let rewound = first.unwrap_or(delivered) > state.delivered;
     let held: Vec<HeldJob> = hello.jobs.iter().collect();
     take_held(op, host, &mut state, &held)?;
+    if comes_back {
+        returned::adopt_held(op, host, &held)?;
+    }
+    state.suspects_are_former = comes_back;
     reconcile(op, host, &mut state, &held, counts)?;
     let waiting = op.tx.rows(&OUTBOX, &Span::under(&host))?;
     let waits = |slot, revision| {
         waiting.iter().any(|(_, row)| row.what == Sent::Config { slot, revision, for_job: None })
     };
+    if comes_back {
+        credentials::count_anew(op, host, hello.repo_revision)?;
+    }
     let repo_waits = |revision| waits(Slot::Repo, revision);
     credentials::push_changed(op, host, &mut state, hello.repo_revision, repo_waits)?;
     credentials::ask_about_admin(op, host, &mut state, |revision| waits(Slot::Admin, revision))?;
@@ -226,6 +258,8 @@ fn mark_online(
         clock_off_since: is_off.then(|| before.clock_off_since.unwrap_or(now)),
         // A connection says nothing of the agent's disk.
         state_folder_since: before.state_folder_since,
+        incarnation: incarnation::read(op.tx)?,
+        superseded: None,
     };
     op.tx.put(&PRESENCES, &host, &presence)?;
     if let Some(record) = &mut record {
@@ -303,8 +337,9 @@ pub(crate) fn settle_suspects(
     let now = op.now;
     answer_skipped(op, host, state, state.suspects_taken)?;
     let taken = state.taken;
+    let words = if state.suspects_are_former { LOST_WITH_SERVER } else { LOST };
     for suspect in std::mem::take(&mut state.suspects) {
-        job::change(op, host, suspect, |job| was_taken(job, taken) && transition::lost(job, now, LOST))?;
+        job::change(op, host, suspect, |job| was_taken(job, taken) && transition::lost(job, now, words))?;
     }
     Ok(())
 }
@@ -371,6 +406,7 @@ mod tests {
             taken: CommandSeq(taken),
             first_unacked: ReportSeq(first_unacked),
             last_report: ReportSeq(last_report),
+            is_foreign: false,
         }
     }
 
@@ -397,6 +433,10 @@ mod tests {
             let resumed =
                 Resumed { reports: ReportSeq(reports), renumber_from: renumber_from.map(CommandSeq) };
             assert_eq!(resume(&state, hello), resumed, "{name}");
+            // Of commands from elsewhere, ours come behind all that it has taken.
+            let foreign = Counts { is_foreign: true, ..hello };
+            let behind = (hello.taken < MAX_COMMAND).then(|| hello.taken.next());
+            assert_eq!(resume(&state, foreign), Resumed { renumber_from: behind, ..resumed }, "{name}");
         }
     }
 

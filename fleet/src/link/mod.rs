@@ -5,6 +5,7 @@
 //! | commands: numbers, expiry, what was taken | [`outbox`] |
 //! | durable reports: what is new, what is acked | [`report`] |
 //! | hello and gone, reconciliation | [`hello`] |
+//! | hosts that have gone on without a restored server | [`returned`] |
 //! | what the agent does alone | [`plan`] |
 //!
 //! Decisions are pure functions over [`LinkState`] and plain values; what they decide is written in the same
@@ -19,6 +20,7 @@ mod keys;
 pub(crate) mod outbox;
 pub(crate) mod plan;
 pub(crate) mod report;
+mod returned;
 mod state;
 
 pub(crate) use keys::{LinkKeys, key_of, open_envelope, seal_message};

@@ -3,6 +3,7 @@
 use super::outbox;
 use crate::change::Changed;
 use crate::dispatch::spec;
+use crate::incarnation;
 use crate::record::Host;
 use crate::refused::{Refused, StoreError};
 use crate::schedule;
@@ -71,6 +72,7 @@ pub(crate) fn with<R>(
     let (groups, schedules) = (list(&groups), list(&planned));
     Ok(then(&Plan {
         revision,
+        incarnation: incarnation::read(reads)?,
         backups_held,
         restic_host: &host.restic_host,
         groups: read::<BackupSpec<'_>>(&groups),

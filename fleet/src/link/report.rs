@@ -1,7 +1,7 @@
 //! Durable reports: each is taken once, in order, and what it says is written in the same transaction.
 
 use super::hello::{is_own_job, job_of_command, settle_suspects};
-use super::{LinkState, Sent, outbox};
+use super::{LinkState, Sent, outbox, returned};
 use crate::audit;
 use crate::bounds::clip;
 use crate::budget;
@@ -256,6 +256,7 @@ fn take_finished(
     finished.started_at = finished.started_at.map(|at| clock.corrected(at));
     finished.finished_at = clock.corrected(finished.finished_at);
     finished.message = &finished.message[..finished.message.floor_char_boundary(MAX_MESSAGE_BYTES)];
+    returned::adopt_ended(op, host, &finished)?;
     let mut is_news = false;
     let job = job::change(op, host, finished.job, |job| {
         is_news = transition::finished(job, &finished, now);

@@ -49,6 +49,11 @@ pub(crate) struct LinkState {
     /// Reports up to this one were owed at the last hello: until they are here nothing is asked of the agent, for it may
     /// have done it by itself. 0 = none.
     pub(crate) owed_until: ReportSeq,
+    /// Whether those jobs were begun before this server was restored.
+    pub(crate) suspects_are_former: bool,
+    /// Commands up to here were given out before this server was restored, and the host has not said hello since. 0 = there
+    /// are none.
+    pub(crate) former_commands: CommandSeq,
     /// Grows with each change of groups and schedules.
     pub(crate) plan_revision: PlanRevision,
 }

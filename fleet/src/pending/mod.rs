@@ -19,7 +19,7 @@ mod setback;
 pub(crate) use runs::{change_all, has_old, host_deleted, job_ended, of_host, put, remove_old, rule_of};
 pub use setback::{GiveUp, Setback};
 
-use runs::{find, is_timed, remove, title};
+use runs::{due_after, find, is_timed, remove, settle, title};
 
 use crate::audit;
 use crate::dispatch;
@@ -27,10 +27,10 @@ use crate::fleet::Fleet;
 use crate::hosts;
 use crate::op::Op;
 use crate::record::{AuditAction, AuditTarget, Job, JobState, PendingRun};
-use crate::refused::Refused;
+use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::store::{JOBS, PENDING, PENDING_DUE, Reads, Span};
-use schema::{HostId, JobId, PendingId, Timestamp};
+use schema::{GroupKey, HostId, JobId, PendingId, Timestamp};
 
 /// What a backup says that was dispatched for nothing.
 const BY_ITSELF: &str = "not needed: the agent did this backup by itself while it could not reach the server";
@@ -97,6 +97,21 @@ impl Fleet {
         })
         .await
     }
+}
+
+/// The host has saved a source group in a time of which this server knows nothing, by a backup that it took then: what was
+/// due before is not due any more.
+pub(crate) fn saved_meanwhile(
+    op: &mut Op<'_, '_>,
+    host: HostId,
+    group: GroupKey,
+    taken_at: Timestamp,
+) -> Result<(), StoreError> {
+    for run in of_host(op.tx, host)?.into_iter().filter(|run| GroupKey::of(&run.group) == group) {
+        let rest = due_after(op.tx, &run, taken_at)?;
+        settle(op.tx, &run, rest)?;
+    }
+    Ok(())
 }
 
 /// The agent did by itself what waits, or what was dispatched and never got there. A run that also stands for later

@@ -90,6 +90,10 @@ actions! {
     HostRenamed = "host.renamed",
     /// Another machine took the place of a host's; its backups are held.
     HostReplaced = "host.replaced",
+    /// A host came back to a server that was restored from an archive.
+    HostReturned = "host.returned",
+    /// A host's agent obeys another server that was made of this one.
+    HostSuperseded = "host.superseded",
     /// An acknowledgement was taken back.
     HostUnacknowledged = "host.unacknowledged",
     /// A plan of a host can't be kept.

@@ -1,5 +1,5 @@
 use super::Actor;
-use schema::{Abilities, Epoch, HostId, InstallationId, Timestamp, TokenId};
+use schema::{Abilities, Epoch, HostId, Incarnation, InstallationId, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
 
 /// One machine with an agent (or waiting for one).
@@ -117,6 +117,19 @@ pub struct Presence {
     pub clock_off_since: Option<Timestamp>,
     /// Since when its agent can't write its state folder; until it takes something again, or begins anew.
     pub state_folder_since: Option<Timestamp>,
+    /// Which incarnation of the server took its last hello.
+    pub incarnation: Incarnation,
+    /// Set while its agent obeys another server that was made of this one.
+    pub superseded: Option<Superseded>,
+}
+
+/// Another server has taken this one's place for a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Superseded {
+    /// Its incarnation, as the agent has said.
+    pub by: Incarnation,
+    /// Since when this server knows.
+    pub since: Timestamp,
 }
 
 /// Why a host is not let in: two machines use its identity.

@@ -1,5 +1,5 @@
 use super::ArchiveKeyRow;
-use schema::Incarnation;
+use schema::{Incarnation, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A single value of the file.
@@ -14,10 +14,25 @@ pub(crate) enum Meta {
     AuditCounts([u64; 3]),
     /// SHA-256 of the authority that enrolled agents trust.
     Authority([u8; 32]),
-    /// How often the server was restored from an archive.
+    /// Which incarnation the server is.
     Incarnation(Incarnation),
     /// For whom archives of the server are encrypted.
     ArchiveKey(ArchiveKeyRow),
+    /// The last restore of the server.
+    Restoration(Restoration),
+}
+
+/// A restore of the server from an archive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restoration {
+    /// What the server is since.
+    pub incarnation: Incarnation,
+    /// When the archive was made: what came later, this server has not heard.
+    pub archive_made_at: Timestamp,
+    /// When it was restored.
+    pub restored_at: Timestamp,
+    /// Somebody has seen enough of it.
+    pub dismissed: bool,
 }
 
 pub(crate) const META_FORMAT: &str = "format";
@@ -26,4 +41,5 @@ pub(crate) const META_AUDIT_COUNTS: &str = "audit_counts";
 pub(crate) const META_NEXT_AUDIT: &str = "next_audit";
 pub(crate) const META_AUTHORITY: &str = "authority";
 pub(crate) const META_INCARNATION: &str = "incarnation";
+pub(crate) const META_RESTORATION: &str = "restoration";
 pub(crate) const META_ARCHIVE_KEY: &str = "archive_key";

@@ -42,7 +42,7 @@ pub(crate) use folder::{EntryPage, FolderSeen};
 pub use group::{Group, Origin, Retention};
 pub use host::{
     Acked, AgentAbilities, BackupsHeld, EnrollToken, Host, HostFacts, Machine, Presence, Quarantine,
-    TokenMachine, Twin, WireProblem,
+    Superseded, TokenMachine, Twin, WireProblem,
 };
 pub(crate) use host::{TOKEN_LIVES_MS, TokenRow};
 pub use job::{
@@ -55,6 +55,7 @@ pub use last_run::{GroupDrill, LastRun, Latest};
 pub(crate) use listing::{Listing, ListingState, SnapshotPage};
 pub(crate) use log::LogState;
 pub use maintenance::{Every, Maintenance, MaintenanceInput, Rule, RuleInput, Window};
+pub use meta::Restoration;
 pub use pending::{GivenUp, PendingRun, TryError};
 pub use repo::{
     CheckSeen, Confirmed, Dated, Listed, LockHolder, LockView, PruneSeen, Replaced, RepoPoint, RepoState,

@@ -127,7 +127,8 @@ fn write(
         let mut op = Op { tx, now: context.now(), by: &By::system(), facts: &context.facts };
         let rebuilt = rebuild(&mut op, &known)?;
         tell(&mut damage, &known, rebuilt, op.tx)?;
-        incarnation = incarnation::begin_anew(&mut op)?;
+        let now = op.now;
+        incarnation = incarnation::begin_anew(&mut op, now)?;
         op.tx.remove_all(&SESSIONS, &Span::ALL)?;
         let detail = detail(file, &damage, incarnation);
         Ok(audit::note(&mut op, AuditAction::ServerSalvaged, AuditTarget::Server, detail)?)

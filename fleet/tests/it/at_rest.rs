@@ -113,6 +113,8 @@ async fn everything_is_there_after_a_restart_and_files_are_closed_to_others() {
         repo_revision: SlotRevision(1),
         ahead_ms: 0,
         abilities: schema::Abilities::FOR_OTHERS,
+        incarnation: schema::Incarnation::ZERO,
+        saved: Vec::new(),
     };
     assert!(fleet.login_host(host, &agent.password).is_ok());
     assert_eq!(agent.job(done.id), done);

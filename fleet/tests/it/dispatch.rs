@@ -302,7 +302,7 @@ async fn a_running_job_of_a_host_that_is_away_is_given_up_after_a_week_and_corre
     world.pass(2 * 24 * HOUR_MS);
     fleet.sweep().await;
     assert_eq!(agent.job(job.id).state, JobState::Lost);
-    let held = schema::HeldJob { job: job.id, phase: schema::HeldPhase::Running };
+    let held = schema::HeldJob { job: job.id, phase: schema::HeldPhase::Running, group: None };
     agent.hello(&[held]).await;
     assert_eq!(agent.job(job.id).state, JobState::Running, "it runs after all");
     agent.finish(job.id, Outcome::Succeeded, schema::Summary::None).await;

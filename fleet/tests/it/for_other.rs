@@ -283,7 +283,7 @@ async fn an_agent_that_was_killed_with_it_says_so_and_it_is_not_sent_again() {
     runner.take_all();
     runner.report(ReportBody::Accepted { job: job.id, behind: 0 }).await;
     runner.gone(runner.epoch).await;
-    runner.hello(&[HeldJob { job: job.id, phase: HeldPhase::Finished }]).await;
+    runner.hello(&[HeldJob { job: job.id, phase: HeldPhase::Finished, group: None }]).await;
     let mut end = crate::support::finished(job.id, Outcome::Failed, world.now(), Summary::None);
     end.class = Some(Class::AgentRestarted);
     runner.report(ReportBody::Finished(end)).await;

@@ -93,7 +93,7 @@ async fn a_held_job_goes_on_and_a_result_in_the_journal_is_waited_for() {
     }
     // Two reports are written while the connection is away.
     agent.reports = agent.reports.plus(2);
-    agent.hello(&[HeldJob { job: held.id, phase: HeldPhase::Running }]).await;
+    agent.hello(&[HeldJob { job: held.id, phase: HeldPhase::Running, group: None }]).await;
     for job in [&held, &ended, &gone] {
         assert_eq!(agent.job(job.id).state, JobState::Accepted);
     }

@@ -157,8 +157,11 @@ impl Host {
     /// Connects, and says all that was not acknowledged.
     fn connect(&mut self, server: &mut Server) {
         self.agent.epoch = self.agent.epoch.next();
-        let held: Vec<HeldJob> =
-            self.jobs.keys().map(|job| HeldJob { job: *job, phase: HeldPhase::Finished }).collect();
+        let held: Vec<HeldJob> = self
+            .jobs
+            .keys()
+            .map(|job| HeldJob { job: *job, phase: HeldPhase::Finished, group: None })
+            .collect();
         server.ask(&format!("hello {}", HEXLOWER.encode(&self.agent.hello_bytes(&held))));
         for report in self.journal.values() {
             server.ask(&format!("report {}", HEXLOWER.encode(report)));

@@ -29,6 +29,7 @@ mod pending;
 mod replaced;
 mod replacement;
 mod reports;
+mod restored;
 mod salvaged;
 mod schedules;
 mod sharing;

@@ -112,8 +112,11 @@ impl Sim {
     }
 
     async fn hello(&mut self) {
-        let held: Vec<HeldJob> =
-            self.held.iter().map(|job| HeldJob { job: *job, phase: HeldPhase::Queued }).collect();
+        let held: Vec<HeldJob> = self
+            .held
+            .iter()
+            .map(|job| HeldJob { job: *job, phase: HeldPhase::Queued, group: None })
+            .collect();
         let handled = self.agent.hello(&held).await;
         self.hellos.push(self.agent.hello_bytes(&held));
         assert!(handled.reply.is_some());

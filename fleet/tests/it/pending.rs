@@ -38,6 +38,8 @@ async fn fail(agent: &mut Agent, class: Class) -> JobId {
         message: "",
         log_lines: 0,
         summary: Summary::None,
+        kind: None,
+        group: None,
     };
     agent.report(ReportBody::Finished(finished)).await;
     job
@@ -208,7 +210,7 @@ async fn a_backup_that_lives_after_all_is_followed_and_not_doubled() {
     agent.report(ReportBody::Accepted { job, behind: 0 }).await;
     agent.hello(&[]).await;
     assert_eq!(waiting(&fleet).len(), 1);
-    agent.hello(&[HeldJob { job, phase: HeldPhase::Running }]).await;
+    agent.hello(&[HeldJob { job, phase: HeldPhase::Running, group: None }]).await;
     world.pass(120_000);
     fleet.tick().await;
     assert_eq!((jobs(&fleet, agent.host).len(), waiting(&fleet).len()), (1, 0));
@@ -357,7 +359,7 @@ async fn what_came_due_after_a_backup_had_begun_is_not_met_by_it_however_late_it
         fleet.tick().await;
     }
     agent.reports = agent.reports.next();
-    agent.hello(&[HeldJob { job: mine.id, phase: HeldPhase::Finished }]).await;
+    agent.hello(&[HeldJob { job: mine.id, phase: HeldPhase::Finished, group: None }]).await;
     agent.reports = agent.reports.previous();
     late(&mut agent, mine.id, (at(3, 5), at(3, 20))).await;
     // Due at 4 and 5 by the one, at 4:30 by the other: handed over at once, as one backup.
@@ -437,7 +439,7 @@ async fn a_clock_that_is_ahead_makes_no_backup_begin_later_than_it_was_heard_to(
     world.pass(3 * HOUR_MS);
     fleet.tick().await;
     agent.reports = agent.reports.next();
-    agent.hello(&[HeldJob { job: mine.id, phase: HeldPhase::Finished }]).await;
+    agent.hello(&[HeldJob { job: mine.id, phase: HeldPhase::Finished, group: None }]).await;
     agent.reports = agent.reports.previous();
     // It took ten minutes, by a clock that is two hours ahead.
     late(&mut agent, mine.id, (began.plus_ms(2 * HOUR_MS), began.plus_ms(2 * HOUR_MS + 600_000))).await;

@@ -400,7 +400,7 @@ async fn a_lease_ends_half_an_hour_after_the_last_sign_of_life_and_what_comes_la
     assert_eq!(code(&fleet, two.host, backup("etc")).await, None);
     assert_eq!(one.job(job).state, JobState::Running, "nobody knows what became of it");
     world.pass(HOUR_MS);
-    one.hello(&[schema::HeldJob { job, phase: schema::HeldPhase::Running }]).await;
+    one.hello(&[schema::HeldJob { job, phase: schema::HeldPhase::Running, group: None }]).await;
     one.finish(job, Outcome::Succeeded, good(&check())).await;
     let ended = one.job(job);
     assert_eq!((ended.state, ended.late), (JobState::Succeeded, true));
@@ -425,7 +425,7 @@ async fn a_cancel_ends_the_lease_of_a_host_that_is_away_at_once_and_of_one_that_
     let ended = one.job(job);
     assert_eq!((ended.state, ended.presumed), (JobState::Cancelled, true));
     // It comes back, still at it, and is told.
-    one.hello(&[schema::HeldJob { job, phase: schema::HeldPhase::Running }]).await;
+    one.hello(&[schema::HeldJob { job, phase: schema::HeldPhase::Running, group: None }]).await;
     let got = one.take_all();
     assert!(got.iter().any(|got| matches!(got, Got::Cancel { job: told, .. } if *told == job)));
     one.finish(job, Outcome::Succeeded, good(&check())).await;
@@ -494,7 +494,7 @@ proptest::proptest! {
                     }
                     Step::Back(host) => {
                         let held: Vec<_> = fleet.read().unwrap().open_jobs(agents[host].host).unwrap()
-                            .iter().map(|job| schema::HeldJob { job: job.id, phase: schema::HeldPhase::Running })
+                            .iter().map(|job| schema::HeldJob { job: job.id, phase: schema::HeldPhase::Running, group: None })
                             .collect();
                         agents[host].hello(&held).await;
                         agents[host].take_all();

@@ -6,9 +6,9 @@ use schema::enroll::MAX_TOKEN_CHARS;
 use schema::envelope::{self, Key, Sealed};
 use schema::{
     Abilities, Command, CommandBody, CommandSeq, EnrollRequest, EnrollResponse, Epoch, HeldJob, Hello,
-    HostId, HostTopic, InstallationId, Items, JobId, Live, Outcome, PlanRevision, Presence, RepoStats,
-    Report, ReportBody, ReportSeq, SlotRevision, Stream, Summary, Timestamp, ToAgent, Token, Topic,
-    report::Finished,
+    HostId, HostTopic, Incarnation, InstallationId, Items, JobId, Live, Outcome, PlanRevision, Presence,
+    RepoStats, Report, ReportBody, ReportSeq, SavedGroup, SlotRevision, Stream, Summary, Timestamp, ToAgent,
+    Token, Topic, report::Finished,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -148,6 +148,10 @@ pub(crate) struct Agent {
     /// How far its clock is ahead of the server's.
     pub(crate) ahead_ms: i64,
     pub(crate) abilities: Abilities,
+    /// The highest of the server that it has heard of.
+    pub(crate) incarnation: Incarnation,
+    /// What it says that it has saved.
+    pub(crate) saved: Vec<SavedGroup>,
 }
 
 /// A group of a forget: its name, the snapshots that lack something, and with whose else belong to it.
@@ -244,6 +248,8 @@ impl Agent {
             repo_revision: SlotRevision::ZERO,
             ahead_ms: 0,
             abilities: Abilities::FOR_OTHERS,
+            incarnation: Incarnation::ZERO,
+            saved: Vec::new(),
         }
     }
 
@@ -306,7 +312,7 @@ impl Agent {
     }
 
     pub(crate) fn hello_bytes(&self, held: &[HeldJob]) -> Vec<u8> {
-        let mut room = [0; 1024];
+        let (mut room, mut groups) = ([0; 1024], [0; 1024]);
         let hello = Hello {
             epoch: self.epoch,
             stream: self.stream,
@@ -326,6 +332,8 @@ impl Agent {
             state_free_bytes: 1 << 30,
             at: self.clock(),
             abilities: self.abilities,
+            incarnation: self.incarnation,
+            saved: Items::write(self.saved.iter().copied(), &mut groups).unwrap(),
         };
         self.seal(HostTopic::Presence, &Presence::Hello(hello))
     }
@@ -339,7 +347,10 @@ impl Agent {
     pub(crate) fn take_ack(&mut self, handled: &Handled) {
         let Some(reply) = &handled.reply else { return };
         let plain = self.open(reply);
-        let Ok(ToAgent::Ack { stream, through, .. }) = schema::decode(&plain) else { panic!("not an ack") };
+        let Ok(ToAgent::Ack { stream, through, answer, .. }) = schema::decode(&plain) else {
+            panic!("not an ack")
+        };
+        self.incarnation = answer.map_or(self.incarnation, |answer| self.incarnation.max(answer.incarnation));
         if stream == self.stream {
             self.acked = self.acked.max(through);
         }
@@ -476,6 +487,8 @@ pub(crate) fn finished(job: JobId, outcome: Outcome, at: Timestamp, summary: Sum
         message: "",
         log_lines: 0,
         summary,
+        kind: None,
+        group: None,
     }
 }
 

@@ -3,11 +3,11 @@
 
 use schema::{
     Abilities, Bulk, BulkBody, Class, Command, CommandBody, CommandSeq, ConfigUpdate, Credentials,
-    EnrollRefusal, EnrollRequest, EnrollResponse, Epoch, HeldJob, HeldPhase, Hello, HostId, InstallationId,
-    Items, JobId, JobKind, JobSpec, Keep, Live, LogLine, LogStream, OsText, Outcome, Over, Plan,
-    PlanRevision, Presence, Progress, Refusal, RepoId, RepoStats, Report, ReportBody, ReportSeq, Run,
-    ServerClock, Slot, SlotRevision, SourceReason, StatsRevision, Stream, Summary, Timestamp, ToAgent,
-    TokenId,
+    EnrollRefusal, EnrollRequest, EnrollResponse, Epoch, GroupKey, HeldJob, HeldPhase, Hello, HelloAnswer,
+    HostId, Incarnation, InstallationId, Items, JobId, JobKind, JobSpec, Keep, Live, LogLine, LogStream,
+    OsText, Outcome, Over, Plan, PlanRevision, Presence, Progress, Refusal, RepoId, RepoStats, Report,
+    ReportBody, ReportSeq, Run, SavedGroup, Slot, SlotRevision, SourceReason, StatsRevision, Stream, Summary,
+    Timestamp, ToAgent, TokenId,
     drill::{DrillCuts, DrillFault, DrillFinding, DrillSummary},
     job::{
         BackupSpec, BackupSummary, DiffTotals, DrillSpec, FindSpec, ForgetGroup, ForgetResult, Origin,
@@ -74,7 +74,22 @@ macro_rules! draw_numberings {
     )*};
 }
 
-draw_numberings!(CommandSeq, ReportSeq, Epoch, Stream, SlotRevision, PlanRevision, StatsRevision);
+draw_numberings!(
+    CommandSeq,
+    ReportSeq,
+    Epoch,
+    Stream,
+    SlotRevision,
+    PlanRevision,
+    StatsRevision,
+    Incarnation
+);
+
+impl Draw for GroupKey {
+    fn draw(source: &mut Source) -> Self {
+        Self::of(Draw::draw(source))
+    }
+}
 
 impl Draw for bool {
     fn draw(source: &mut Source) -> Self {
@@ -178,10 +193,10 @@ draw!(struct TokenId { 0 });
 draw!(struct RepoId { 0 });
 draw!(struct InstallationId { 0 });
 
-draw!(enum ToAgent<'static> { Command { 0 }, Ack { stream, through, clock, refused }, Credit { job, before } });
+draw!(enum ToAgent<'static> { Command { 0 }, Ack { stream, through, answer, refused }, Credit { job, before } });
 draw!(struct Bulk<'static> { job, epoch, number, body });
 draw!(enum BulkBody<'static> { Begin { bytes }, Chunk { 0 }, End { bytes, sha256 }, Broken });
-draw!(struct ServerClock { epoch, at });
+draw!(struct HelloAnswer { epoch, at, incarnation });
 draw!(struct Command<'static> { seq, expires_at, body });
 draw!(enum CommandBody<'static> { Run { 0 }, Cancel { job }, ConfigUpdate { 0 } });
 draw!(struct Run<'static> { job, restic_host, deadline_secs, spec, for_host });
@@ -357,7 +372,7 @@ draw!(enum ReportBody<'static> {
     Found { job, first, hits }, CredentialsHeld { job },
 });
 draw!(struct Finished<'static> {
-    job, outcome, class, exit_code, started_at, finished_at, message, log_lines, summary
+    job, outcome, class, exit_code, started_at, finished_at, message, log_lines, summary, kind, group
 });
 draw!(
     enum Over {
@@ -419,9 +434,10 @@ draw!(struct Abilities { 0 });
 draw!(enum Presence<'static> { Hello { 0 }, Gone { epoch, clean } });
 draw!(struct Hello<'static> {
     epoch, stream, boot_id, installation, agent_version, restic_version, os, arch, hostname, jobs, taken,
-    first_unacked, last_report, plan_revision, repo_revision, state_free_bytes, at, abilities
+    first_unacked, last_report, plan_revision, repo_revision, state_free_bytes, at, abilities, incarnation, saved
 });
-draw!(struct HeldJob { job, phase });
+draw!(struct HeldJob { job, phase, group });
+draw!(struct SavedGroup { group, at });
 draw!(
     enum HeldPhase {
         Queued,
@@ -430,7 +446,7 @@ draw!(
     }
 );
 
-draw!(struct Plan<'static> { revision, backups_held, restic_host, groups, schedules });
+draw!(struct Plan<'static> { revision, incarnation, backups_held, restic_host, groups, schedules });
 draw!(struct PlannedSchedule<'static> { name, cron, timezone, groups, jitter_secs, zone_rules });
 
 draw!(struct RepoStats<'static> { stream, revision, at, job, repo, size, snapshots, check, prune, lock });

@@ -28,9 +28,9 @@ fn the_empty_list_is_one_byte() {
 
 #[test]
 fn a_list_that_does_not_fit_is_an_error_and_not_a_shorter_list() {
-    let job = HeldJob { job: JobId([7; 16]), phase: HeldPhase::Running };
-    assert_eq!(Items::<HeldJob>::write([job; 3], &mut [0; 50]), Err(ItemsFull));
-    assert!(Items::<HeldJob>::write([job; 3], &mut [0; 51]).is_ok());
+    let job = HeldJob { job: JobId([7; 16]), phase: HeldPhase::Running, group: None };
+    assert_eq!(Items::<HeldJob>::write([job; 3], &mut [0; 53]), Err(ItemsFull));
+    assert!(Items::<HeldJob>::write([job; 3], &mut [0; 54]).is_ok());
 }
 
 #[test]

@@ -3,11 +3,11 @@
 use crate::draw::{Variants, list_of};
 use schema::{
     Abilities, Bulk, BulkBody, Class, Command, CommandBody, CommandSeq, ConfigUpdate, Credentials,
-    DecodeError, EnrollRefusal, EnrollRequest, EnrollResponse, Epoch, HeldJob, HeldPhase, Hello, HostId,
-    InstallationId, Items, JobId, JobKind, JobSpec, Keep, Live, LogLine, LogStream, OsText, Outcome, Over,
-    Plan, PlanRevision, Presence, Progress, Refusal, RepoId, RepoStats, Report, ReportBody, ReportSeq, Run,
-    ServerClock, Slot, SlotRevision, SourceReason, StatsRevision, Stream, Summary, Timestamp, ToAgent,
-    decode,
+    DecodeError, EnrollRefusal, EnrollRequest, EnrollResponse, Epoch, GroupKey, HeldJob, HeldPhase, Hello,
+    HelloAnswer, HostId, Incarnation, InstallationId, Items, JobId, JobKind, JobSpec, Keep, Live, LogLine,
+    LogStream, OsText, Outcome, Over, Plan, PlanRevision, Presence, Progress, Refusal, RepoId, RepoStats,
+    Report, ReportBody, ReportSeq, Run, SavedGroup, Slot, SlotRevision, SourceReason, StatsRevision, Stream,
+    Summary, Timestamp, ToAgent, decode,
     drill::{DrillCuts, DrillFault, DrillFinding, DrillSummary},
     encode,
     job::{
@@ -210,10 +210,10 @@ fn to_agent(samples: &mut Vec<Sample>) {
         let name = format!("{} {which}", message.name());
         add!(samples, ToAgent, name, message);
     }
-    add!(samples, enum ToAgent "", ToAgent::Ack { stream: Stream(0x1122_3344_5566_7788), through: ReportSeq(300), clock: None, refused: Some(Over::Share) });
-    add!(samples, enum ToAgent "of nothing", ToAgent::Ack { stream: Stream(u64::MAX), through: ReportSeq::ZERO, clock: None, refused: None });
-    let clock = Some(ServerClock { epoch: Epoch(7), at: AT });
-    add!(samples, enum ToAgent "of a hello", ToAgent::Ack { stream: Stream(1), through: ReportSeq::ZERO, clock, refused: None });
+    add!(samples, enum ToAgent "", ToAgent::Ack { stream: Stream(0x1122_3344_5566_7788), through: ReportSeq(300), answer: None, refused: Some(Over::Share) });
+    add!(samples, enum ToAgent "of nothing", ToAgent::Ack { stream: Stream(u64::MAX), through: ReportSeq::ZERO, answer: None, refused: None });
+    let answer = Some(HelloAnswer { epoch: Epoch(7), at: AT, incarnation: Incarnation(1_795_392_000) });
+    add!(samples, enum ToAgent "of a hello", ToAgent::Ack { stream: Stream(1), through: ReportSeq::ZERO, answer, refused: None });
 
     add!(samples, enum ToAgent "", ToAgent::Credit { job: JOB, before: 300 });
 
@@ -227,6 +227,7 @@ fn to_agent(samples: &mut Vec<Sample>) {
     };
     add!(samples, struct Plan "", Plan {
         revision: PlanRevision(7),
+        incarnation: Incarnation(1_795_392_000),
         backups_held: false,
         restic_host: "web-1",
         groups: list_of([backup_spec()]),
@@ -234,6 +235,7 @@ fn to_agent(samples: &mut Vec<Sample>) {
     });
     add!(samples, struct Plan "empty", Plan {
         revision: PlanRevision::ZERO,
+        incarnation: Incarnation::ZERO,
         backups_held: true,
         restic_host: "",
         groups: Items::EMPTY,
@@ -485,6 +487,8 @@ fn reports(samples: &mut Vec<Sample>) {
         message: "1 file could not be read",
         log_lines: 17,
         summary: Summary::Backup(backup_summary()),
+        kind: Some(JobKind::Backup),
+        group: Some(GroupKey::of("etc")),
     };
     let never_ran = Finished {
         outcome: Outcome::Failed,
@@ -494,6 +498,8 @@ fn reports(samples: &mut Vec<Sample>) {
         message: "",
         log_lines: 0,
         summary: Summary::None,
+        kind: Some(JobKind::Check),
+        group: None,
         ..finished
     };
     let snapshot = Snapshot {
@@ -597,8 +603,11 @@ fn from_agent(samples: &mut Vec<Sample>) {
         add!(samples, Bulk, which, message);
     }
 
-    let jobs =
-        [HeldPhase::Finished, HeldPhase::Running, HeldPhase::Queued].map(|phase| HeldJob { job: JOB, phase });
+    let jobs = [HeldPhase::Finished, HeldPhase::Running, HeldPhase::Queued].map(|phase| HeldJob {
+        job: JOB,
+        phase,
+        group: (phase == HeldPhase::Running).then(|| GroupKey::of("etc")),
+    });
     let hello = Hello {
         epoch: Epoch(12),
         stream: Stream(0x1122_3344_5566_7788),
@@ -618,6 +627,8 @@ fn from_agent(samples: &mut Vec<Sample>) {
         state_free_bytes: 1 << 33,
         at: AT,
         abilities: Abilities::FOR_OTHERS.and(Abilities::IN_PLACE_ALLOWED),
+        incarnation: Incarnation(1_795_392_000),
+        saved: list_of([SavedGroup { group: GroupKey::of("etc"), at: AT }]),
     };
     add!(samples, enum Presence "", Presence::Hello(hello));
     let fresh = Hello {
@@ -630,6 +641,8 @@ fn from_agent(samples: &mut Vec<Sample>) {
         plan_revision: PlanRevision::ZERO,
         repo_revision: SlotRevision::ZERO,
         abilities: Abilities(u32::MAX),
+        incarnation: Incarnation::ZERO,
+        saved: Items::EMPTY,
         ..hello
     };
     add!(samples, enum Presence "of a new agent", Presence::Hello(fresh));

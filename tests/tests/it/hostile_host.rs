@@ -178,6 +178,8 @@ fn finished(
         message: "all is lost",
         log_lines: u32::MAX,
         summary,
+        kind: Some(schema::JobKind::Backup),
+        group: Some(schema::GroupKey::of("etc")),
     }
 }
 

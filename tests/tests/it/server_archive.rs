@@ -153,7 +153,31 @@ fn a_server_whose_disk_burned_is_back_from_its_archive_and_so_are_its_agents_by_
     }
     let restored = scene.api().get("/api/audit?action=server.restored").expect(200);
     assert!(restored["items"][0]["detail"].to_string().contains("incarnation 1"), "{restored}");
+    let returned = scene.api().get("/api/audit?action=host.returned").expect(200);
+    assert_eq!(returned["items"].as_array().map(Vec::len), Some(1), "{returned}");
     // Its secrets open: the repository is used as before.
+    let job = scene.back_up();
+    assert_eq!(job["state"], "succeeded", "{job}");
+    // The former server comes back by mistake: the agent has heard of the other, and stays away.
+    let newer = data.with_file_name("newer");
+    scene.server.kill_9();
+    fs::rename(&data, &newer).expect("it is put aside");
+    fs::rename(&burned, &data).expect("it comes back");
+    scene.server.start_again();
+    wait::until("the former server to be told", LONG, || {
+        let told = scene.api().get("/api/audit?action=host.superseded").expect(200);
+        if told["items"].as_array().is_some_and(|lines| lines.len() == 1) {
+            Ok(())
+        } else {
+            Err(told.to_string())
+        }
+    });
+    assert_eq!(scene.api().get(&format!("/api/hosts/{host}")).expect(200)["online"], false);
+    scene.server.kill_9();
+    fs::rename(&data, &burned).expect("it goes again");
+    fs::rename(&newer, &data).expect("the newer one goes on");
+    scene.server.start_again();
+    scene.api().wait_online(&host, true, LONG);
     let job = scene.back_up();
     assert_eq!(job["state"], "succeeded", "{job}");
     // The one that the server had made by itself is as good.

@@ -3,9 +3,7 @@
 use crate::journal::{Journal, is_expendable};
 use crate::server::Login;
 use crate::wire::Up;
-use agent_core::{
-    Body, Cause, Change, Core, Effect, GroupKey, Monotonic, Now, Record, SlotState, Start, Stored,
-};
+use agent_core::{Body, Cause, Change, Core, Effect, Monotonic, Now, Record, SlotState, Start, Stored};
 use agent_linux::{
     offline_plan::{self, DueBackup},
     plan::KeptPlan,
@@ -15,9 +13,9 @@ use schema::job::BackupSummary;
 use schema::limits::MAX_MESSAGE_BYTES;
 use schema::report::Finished;
 use schema::{
-    Class, CommandBody, CommandSeq, Epoch, Hello, HostTopic, InstallationId, Items, JobId, JobKind, Live,
-    LogLine, LogStream, Outcome, PlanRevision, Presence, Progress, Refusal, Report, ReportBody, ReportSeq,
-    Slot, SlotRevision, Stream, Summary, Timestamp, ToAgent, Topic,
+    Class, CommandBody, CommandSeq, Epoch, GroupKey, Hello, HostTopic, InstallationId, Items, JobId, JobKind,
+    JobSpec, Live, LogLine, LogStream, Outcome, PlanRevision, Presence, Progress, Refusal, Report,
+    ReportBody, ReportSeq, Slot, SlotRevision, Stream, Summary, Timestamp, ToAgent, Topic,
 };
 use std::collections::BTreeMap;
 
@@ -146,6 +144,8 @@ pub(crate) struct Agent {
     look_at: u64,
     /// The backups that it began by itself, with their occurrences.
     pub(crate) own: Vec<(JobId, DueBackup)>,
+    /// Which source group each backup was to save that a server has asked for.
+    pub(crate) asked: BTreeMap<JobId, String>,
 }
 
 impl Agent {
@@ -170,6 +170,7 @@ impl Agent {
             away_since: Some(now.mono.0),
             look_at: now.mono.0,
             own: Vec::new(),
+            asked: BTreeMap::new(),
         };
         agent.start();
         agent
@@ -251,7 +252,6 @@ impl Agent {
 
     pub(crate) fn connected(&mut self) {
         let now = self.now;
-        self.away_since = None;
         self.put_off.clear();
         self.input(|core| core.handle_connected(now));
     }
@@ -267,7 +267,8 @@ impl Agent {
         let process = self.process.as_ref()?;
         let core = process.core.next_wake().map(|wake| wake.at.0);
         let job = process.job.as_ref().map(Running::wakes_at);
-        let look = self.away_since.and(self.plan.get()).map(|_| self.look_at);
+        let is_away = self.away_since.is_some() && !process.core.is_connected();
+        let look = self.plan.get().filter(|_| is_away).map(|_| self.look_at);
         core.into_iter().chain(job).chain(look).min()
     }
 
@@ -287,8 +288,10 @@ impl Agent {
             .and_then(|sealed| sealed.open(&self.login.key, topic, &mut room).ok())
             .map(<[u8]>::to_vec);
         if let Some(plain) = opened {
+            let heard = self.process.as_ref().map(|process| process.core.saved().incarnation);
             self.plan.keep(
                 &plain,
+                heard.unwrap_or_default(),
                 self.process
                     .as_ref()
                     .and_then(|process| process.core.server_time(self.now))
@@ -383,12 +386,20 @@ impl Agent {
                     return self.put_off.push((payload.to_vec(), packet_id));
                 }
                 seq = command.seq;
+                if let CommandBody::Run(run) = &command.body
+                    && let JobSpec::Backup(backup) = run.spec
+                {
+                    self.asked.insert(run.job, backup.group.to_owned());
+                }
                 if let CommandBody::ConfigUpdate(update) = &command.body {
                     process.password_at_hand =
                         update.credentials.map(|credentials| credentials.repo_password.to_owned());
                 }
             }
             process.core.handle_message(&message, self.now).expect("the core was drained");
+            if process.core.is_served() {
+                self.away_since = None;
+            }
             self.drain();
         }
         if let Some(process) = &mut self.process {
@@ -420,7 +431,7 @@ impl Agent {
                 let will = self.seal(HostTopic::Presence, &Presence::Gone { epoch, clean: false });
                 self.out.push(Out::Connect { will });
             }
-            Effect::Disconnect => {
+            Effect::Disconnect | Effect::Superseded { .. } => {
                 self.note_away();
                 self.out.push(Out::Drop);
             }
@@ -560,7 +571,7 @@ impl Agent {
         self.out.push(Out::Send(Up::Subscribe));
         let Some(process) = &self.process else { return };
         let saved = process.core.saved();
-        let mut jobs = [0; 4096];
+        let (mut jobs, mut groups) = ([0; 4096], [0; 2048]);
         let hello = Hello {
             epoch: saved.epoch,
             stream: saved.stream,
@@ -580,6 +591,8 @@ impl Agent {
             state_free_bytes: 1 << 30,
             at: self.now.wall,
             abilities: schema::Abilities::FOR_OTHERS.and(schema::Abilities::OTHERS_ALLOWED),
+            incarnation: saved.incarnation,
+            saved: Items::write(saved.hello_saved(), &mut groups).expect("they fit"),
         };
         let message = encoded(&Presence::Hello(hello));
         self.publish_encoded(HostTopic::Presence, &message);
@@ -658,8 +671,8 @@ impl Agent {
             Body::Finished { job, cause } => {
                 let (outcome, class, message) = words(cause);
                 let mut held = process.core.saved().held.iter();
-                let is_backup =
-                    held.any(|entry| entry.ticket.job == job && entry.ticket.kind == JobKind::Backup);
+                let ticket = held.find(|entry| entry.ticket.job == job).map(|entry| entry.ticket);
+                let is_backup = ticket.is_some_and(|ticket| ticket.kind == JobKind::Backup);
                 let details = process.details.filter(|(ended, ..)| *ended == job);
                 ReportBody::Finished(Finished {
                     job,
@@ -674,6 +687,8 @@ impl Agent {
                         Outcome::Succeeded | Outcome::Warning if is_backup => Summary::Backup(SAVED),
                         _ => Summary::None,
                     },
+                    kind: ticket.map(|ticket| ticket.kind),
+                    group: ticket.and_then(|ticket| ticket.group),
                 })
             }
         };

@@ -12,6 +12,7 @@ mod gate;
 mod histories;
 mod journal;
 mod occurrences;
+mod restores;
 mod scenarios;
 mod server;
 mod wire;

@@ -3,7 +3,7 @@
 use crate::gate::{Kept, Notes, Session};
 use crate::wire::Down;
 use fleet::record::{Actor, CredentialsInput, Group, Schedule, Secret};
-use fleet::{By, Driver, Fleet, FleetState, Handled, Settings};
+use fleet::{ArchiveKey, ArchiveOpener, By, DrawnIdentity, Driver, Fleet, FleetState, Handled, Settings};
 use schema::enroll::MAX_TOKEN_CHARS;
 use schema::envelope::{self, Key, Sealed};
 use schema::{
@@ -92,8 +92,18 @@ pub(crate) struct Up {
     notes: Notes,
 }
 
+/// An archive of the server, and what it should have held then.
+struct Archived {
+    file: tempfile::NamedTempFile,
+    opener: ArchiveOpener,
+    password: Option<String>,
+}
+
 pub(crate) struct Server {
     folder: tempfile::TempDir,
+    archived: Option<Archived>,
+    /// The server that another one was made of.
+    former: Option<tempfile::TempDir>,
     clock: Clock,
     runtime: Runtime,
     window: usize,
@@ -106,11 +116,12 @@ pub(crate) struct Server {
 impl Server {
     /// A server with a host that is enrolled and has source groups and credentials.
     pub(crate) fn new(clock: &Clock, window: usize) -> (Self, Login) {
-        // In memory where there is such a folder: nobody pulls the plug on this test.
-        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder");
+        let folder = in_memory();
         let runtime = Builder::new_current_thread().build().expect("a runtime");
         let mut server = Self {
             folder,
+            archived: None,
+            former: None,
             clock: clock.clone(),
             runtime,
             window,
@@ -156,6 +167,46 @@ impl Server {
             incoming: VecDeque::new(),
             notes: Notes::default(),
         });
+    }
+
+    /// Makes an archive of it, in place of the one before.
+    pub(crate) fn archive(&mut self) {
+        let identity = DrawnIdentity::draw();
+        let key = ArchiveKey::Recipients(vec![identity.recipient()]);
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        let archiving = self.fleet().begin_archive(Vec::new(), "0.0.1").expect("an instant");
+        archiving.write(&key, &mut file).expect("an archive");
+        let opener = ArchiveOpener::Drawn(identity);
+        self.archived = Some(Archived { file, opener, password: self.password.clone() });
+    }
+
+    /// Makes another server of the archive, which takes this one's place. `false`: there is no archive.
+    pub(crate) fn restore(&mut self) -> bool {
+        let Some(archived) = self.archived.take() else { return false };
+        self.crash();
+        let folder = in_memory();
+        let to = folder.path().join("restored");
+        fleet::restore(archived.file.path(), &archived.opener, &to, self.clock.driver()).expect("a server");
+        for entry in std::fs::read_dir(&to).expect("a folder") {
+            let entry = entry.expect("an entry");
+            std::fs::rename(entry.path(), folder.path().join(entry.file_name())).expect("it moves");
+        }
+        std::fs::remove_dir(&to).expect("it is empty");
+        self.former = Some(std::mem::replace(&mut self.folder, folder));
+        self.password.clone_from(&archived.password);
+        // The same archive may be restored once more.
+        self.archived = Some(archived);
+        self.start();
+        true
+    }
+
+    /// The server that another one was made of runs in its place, or the other way round. `false`: there is none.
+    pub(crate) fn change_places(&mut self) -> bool {
+        let Some(former) = &mut self.former else { return false };
+        std::mem::swap(&mut self.folder, former);
+        self.crash();
+        self.start();
+        true
     }
 
     /// What was committed stays.
@@ -373,6 +424,11 @@ impl Server {
             self.run(async |fleet| fleet.command_delivered(host, delivered).await);
         }
     }
+}
+
+/// In memory where there is such a folder: nobody pulls the plug on this test.
+fn in_memory() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder")
 }
 
 pub(crate) fn by() -> By {

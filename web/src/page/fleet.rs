@@ -267,6 +267,7 @@ pub(crate) async fn show(ctx: Ctx, query: Query) -> Result<Response<Body>, Probl
         let now = ctx.now();
         let mut view = view(now, &all, &filter, order, page);
         view.attention.extend(super::refused::attention(now, &(ctx.app.settings.refused_connections)().rows));
+        view.attention.extend(super::restoration::attention(now, state)?);
         ctx.page(&view)
     })
     .await

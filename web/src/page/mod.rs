@@ -38,6 +38,7 @@ pub(crate) mod repo;
 pub(crate) mod repo_password;
 pub(crate) mod repo_view;
 pub(crate) mod report;
+pub(crate) mod restoration;
 pub(crate) mod restore;
 pub(crate) mod restored;
 pub(crate) mod run_button;
@@ -97,6 +98,7 @@ views! {
     repo::RepoPageView,
     report::ReportView,
     repo_password::RepoPasswordView,
+    restoration::RestorationView,
     restore::RestoreView,
     schedule::ScheduleFormView,
     settings::SettingsView,

@@ -113,6 +113,8 @@ impl TestAgent {
             state_free_bytes: 3 << 30,
             at: world.now(),
             abilities: self.abilities,
+            incarnation: schema::Incarnation::ZERO,
+            saved: Items::EMPTY,
         };
         let payload = self.seal(HostTopic::Presence, &Presence::Hello(hello));
         world.fleet.handle_presence(self.host, &payload, "10.20.7.31").await.unwrap();
@@ -193,6 +195,8 @@ impl TestAgent {
             message,
             log_lines: 2,
             summary,
+            kind: None,
+            group: None,
         };
         self.report(world, ReportBody::Finished(finished)).await;
     }

@@ -1,0 +1,268 @@
+//! A server that was made of an archive, and hosts that have gone on without it.
+
+use crate::support::{Agent, Got, World, by, finished, saved};
+use fleet::record::{AuditAction, JobState, JobWhat};
+use fleet::{ArchiveKey, ArchiveOpener, AuditFilter, DrawnIdentity, Fleet, JobRequest, Page, Settings};
+use schema::{
+    CommandSeq, GroupKey, HeldJob, HeldPhase, Incarnation, JobId, JobKind, Outcome, ReportBody, ReportSeq,
+    SavedGroup, Slot, SlotRevision, Summary, Timestamp,
+};
+
+const HOUR: u64 = 3_600_000;
+
+struct Archive {
+    folder: tempfile::TempDir,
+    opener: ArchiveOpener,
+}
+
+fn archive(fleet: &Fleet) -> Archive {
+    let folder = tempfile::tempdir().unwrap();
+    let identity = DrawnIdentity::draw();
+    let key = ArchiveKey::Recipients(vec![identity.recipient()]);
+    let file = std::fs::File::create(folder.path().join("archive.age")).unwrap();
+    fleet.begin_archive(Vec::new(), "0.0.1").unwrap().write(&key, file).unwrap();
+    Archive { folder, opener: ArchiveOpener::Drawn(identity) }
+}
+
+fn restore(world: &World, archive: &Archive, name: &str) -> Fleet {
+    let to = archive.folder.path().join(name);
+    fleet::restore(&archive.folder.path().join("archive.age"), &archive.opener, &to, world.driver()).unwrap();
+    Fleet::open(to.as_path(), settings(), world.driver()).unwrap()
+}
+
+fn settings() -> Settings {
+    Settings {
+        mqtt_address: "backup.example:8883".to_owned(),
+        ca_fingerprint: [7; 32],
+        timezone: "UTC".to_owned(),
+        keep: Default::default(),
+    }
+}
+
+fn begun(world: &World) -> (tempfile::TempDir, Fleet) {
+    let folder = tempfile::tempdir().unwrap();
+    let fleet = Fleet::open(folder.path(), settings(), world.driver()).unwrap();
+    (folder, fleet)
+}
+
+fn lines(fleet: &Fleet, action: AuditAction) -> Vec<String> {
+    let filter = AuditFilter { action: Some(action.code().to_owned()), ..AuditFilter::default() };
+    let entries = fleet.read().unwrap().audit(&filter, &Page { limit: 50, cursor: None }).unwrap().items;
+    entries.into_iter().map(|entry| entry.detail).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_was_taken_before_the_restore_is_not_sent_again_and_each_loss_is_said_once() {
+    let world = World::new();
+    let (_folder, fleet) = begun(&world);
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let job = fleet.dispatch(agent.host, JobRequest::Stats, by()).await.unwrap();
+    let archive = archive(&fleet);
+    // The server that is lost hears the end of it, and of another one.
+    agent.take_all();
+    agent.finish(job.id, Outcome::Succeeded, Summary::None).await;
+    let lost = fleet.dispatch(agent.host, JobRequest::Probe, by()).await.unwrap();
+    agent.take_all();
+    agent.finish(lost.id, Outcome::Succeeded, Summary::None).await;
+    let (taken, acked) = (agent.taken, agent.acked);
+    world.pass(HOUR);
+    let restored = restore(&world, &archive, "restored");
+    agent.fleet = restored.clone();
+    agent.hello(&[]).await;
+    assert_eq!(agent.incarnation, Incarnation(world.now().0 / 1_000));
+    assert_eq!(agent.waiting(), 0, "what was taken goes out again");
+    let record = agent.job(job.id);
+    assert_eq!((record.state, record.presumed), (JobState::Lost, true));
+    assert!(record.message.contains("restored from an archive"), "{}", record.message);
+    let said = lines(&restored, AuditAction::HostReturned);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("restored 20") && said[0].contains("reports of it"), "{said:?}");
+    // Numbers begin behind what the agent has, on both sides.
+    let next = restored.dispatch(agent.host, JobRequest::Stats, by()).await.unwrap();
+    assert_eq!(next.command_seq, taken.next());
+    let got = agent.take_all();
+    assert!(matches!(got[..], [Got::Run { job, .. }] if job == next.id), "{got:?}");
+    agent.finish(next.id, Outcome::Succeeded, Summary::None).await;
+    assert!(agent.acked > acked && agent.acked == agent.reports, "a report is stuck");
+    assert_eq!(agent.job(next.id).state, JobState::Succeeded);
+    agent.hello(&[]).await;
+    assert_eq!(lines(&restored, AuditAction::HostReturned).len(), 1, "it is said again");
+}
+
+/// The server that is lost has given out fewer commands than the archive has waiting: by their count alone the numbers
+/// would pass for ours.
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_of_another_server_say_nothing_of_ours() {
+    let world = World::new();
+    let (_folder, fleet) = begun(&world);
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let archive = archive(&fleet);
+    let one = fleet.dispatch(agent.host, JobRequest::Stats, by()).await.unwrap();
+    agent.take_all();
+    agent.finish(one.id, Outcome::Succeeded, Summary::None).await;
+    world.pass(HOUR);
+    let restored = restore(&world, &archive, "restored");
+    // While the host is away somebody changes something twice here: the same numbers again.
+    for password in ["new", "newer"] {
+        let input = fleet::record::CredentialsInput {
+            repo_password: Some(fleet::record::Secret::new(password)),
+            ..crate::support::credentials()
+        };
+        restored.put_credentials(agent.host, Slot::Repo, input, by()).await.unwrap();
+    }
+    agent.fleet = restored.clone();
+    // And the lost server had changed it as often.
+    agent.repo_revision = SlotRevision(3);
+    let before = agent.taken;
+    agent.hello(&[]).await;
+    let got = agent.take_all();
+    let newest = got.iter().rev().find_map(|got| match got {
+        Got::Config { seq, revision, .. } => Some((*seq, *revision)),
+        _ => None,
+    });
+    let (seq, revision) = newest.expect("credentials");
+    assert!(seq > before && revision > SlotRevision(3), "{got:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ended_after_the_archive_becomes_a_job_where_that_can_be_told() {
+    let world = World::new();
+    let (_folder, fleet) = begun(&world);
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let archive = archive(&fleet);
+    world.pass(HOUR);
+    let id = |number| JobId::new(world.now(), [number; 10]);
+    let (backup, unknown, restore_job, held) = (id(1), id(2), id(3), id(4));
+    world.pass(HOUR);
+    let restored = restore(&world, &archive, "restored");
+    agent.fleet = restored.clone();
+    let key = Some(GroupKey::of("etc"));
+    agent.hello(&[HeldJob { job: held, phase: HeldPhase::Running, group: key }]).await;
+    let record = agent.job(held);
+    assert_eq!((record.state, record.what), (JobState::Running, JobWhat::Backup { group: "etc".to_owned() }));
+    let refused = restored.dispatch(agent.host, JobRequest::Backup { group: "etc".to_owned() }, by()).await;
+    assert!(refused.is_err(), "the agent does it already");
+    for (job, kind, group) in [
+        (backup, JobKind::Backup, key),
+        (unknown, JobKind::Backup, Some(GroupKey::of("elsewhere"))),
+        (restore_job, JobKind::Restore, None),
+        (held, JobKind::Backup, key),
+    ] {
+        let summary = if group == key { saved() } else { Summary::None };
+        let ended = schema::report::Finished {
+            kind: Some(kind),
+            group,
+            ..finished(job, Outcome::Succeeded, world.now(), summary)
+        };
+        agent.report(ReportBody::Finished(ended)).await;
+        world.pass(61_000);
+    }
+    let state = restored.read().unwrap();
+    assert_eq!(agent.job(backup).state, JobState::Succeeded);
+    assert_eq!(agent.job(held).state, JobState::Succeeded);
+    assert!(state.job(unknown).unwrap().is_none() && state.job(restore_job).unwrap().is_none());
+    let odd = lines(&restored, AuditAction::AgentOdd);
+    assert_eq!(odd.len(), 2, "{odd:?}");
+    assert!(odd[0].contains("restore") && odd[0].contains("succeeded"), "{odd:?}");
+    assert_eq!(agent.acked, agent.reports);
+    // A job of long before is no loss of that time.
+    let old = JobId::new(Timestamp(world.now().0 - 48 * HOUR), [9; 10]);
+    let ended = schema::report::Finished {
+        kind: Some(JobKind::Probe),
+        ..finished(old, Outcome::Succeeded, world.now(), Summary::None)
+    };
+    agent.report(ReportBody::Finished(ended)).await;
+    assert!(restored.read().unwrap().job(old).unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_restore_nobody_makes_jobs_by_ending_them() {
+    let (world, fleet) = crate::support::in_memory();
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    let id = JobId::new(world.now(), [1; 10]);
+    let ended = schema::report::Finished {
+        kind: Some(JobKind::Probe),
+        ..finished(id, Outcome::Succeeded, world.now(), Summary::None)
+    };
+    agent.report(ReportBody::Finished(ended)).await;
+    agent.hello(&[HeldJob { job: id, phase: HeldPhase::Running, group: Some(GroupKey::of("etc")) }]).await;
+    assert!(fleet.read().unwrap().job(id).unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_saved_since_the_archive_is_not_due_and_what_came_later_is() {
+    for (saved_hours, waits) in [(7, true), (10, false)] {
+        let world = World::new();
+        let (_folder, fleet) = begun(&world);
+        let mut agent = Agent::ready(&world, &fleet, "attic").await;
+        let schedule = fleet::record::Schedule {
+            name: "often".to_owned(),
+            cron: "0 */6 * * *".to_owned(),
+            timezone: "UTC".to_owned(),
+            groups: vec!["etc".to_owned()],
+            enabled: true,
+            retry_max: 3,
+            ..Default::default()
+        };
+        fleet.put_schedule(agent.host, None, schedule, by()).await.unwrap();
+        let begun = world.now();
+        let archive = archive(&fleet);
+        world.pass(11 * HOUR);
+        let restored = restore(&world, &archive, "restored");
+        assert!(restored.tick().await);
+        let waiting = || restored.read().unwrap().pending(&Page::default()).unwrap().items;
+        assert_eq!(waiting().len(), 1);
+        let last = waiting()[0].last_due_at;
+        assert!(
+            last > begun.plus_ms(7 * HOUR) && last < begun.plus_ms(10 * HOUR),
+            "{last:?} after {begun:?}"
+        );
+        agent.fleet = restored.clone();
+        agent.saved = vec![SavedGroup { group: GroupKey::of("etc"), at: begun.plus_ms(saved_hours * HOUR) }];
+        agent.hello(&[]).await;
+        let runs = agent.take_all().iter().filter(|got| matches!(got, Got::Run { .. })).count();
+        assert_eq!(runs == 1, waits, "saved after {saved_hours} h");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_another_one_was_made_of_takes_nothing_of_a_host_that_knows_it() {
+    let world = World::new();
+    let (_folder, fleet) = begun(&world);
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    assert!(fleet.read().unwrap().reunion().unwrap().is_none());
+    let archive = archive(&fleet);
+    world.pass(HOUR);
+    let restored = restore(&world, &archive, "restored");
+    let away = restored.read().unwrap().reunion().unwrap().unwrap();
+    assert_eq!((away.hosts, away.away.len()), (1, 1));
+    agent.fleet = restored.clone();
+    agent.hello(&[]).await;
+    let back = restored.read().unwrap().reunion().unwrap().unwrap();
+    assert_eq!((back.hosts, back.away.len()), (1, 0));
+    restored.dismiss_restoration(by()).await.unwrap();
+    assert!(restored.read().unwrap().reunion().unwrap().unwrap().restoration.dismissed);
+    // The former one comes back.
+    agent.fleet = fleet.clone();
+    let before = fleet.read().unwrap().presence(agent.host).unwrap().epoch;
+    for _ in 0..2 {
+        let handled = agent.hello(&[]).await;
+        assert!(handled.reply.is_some() && !handled.wake, "it is told where it is");
+    }
+    let presence = fleet.read().unwrap().presence(agent.host).unwrap();
+    assert!(!presence.online && presence.epoch == before, "{presence:?}");
+    assert_eq!(presence.superseded.map(|known| known.by), Some(agent.incarnation));
+    assert_eq!(lines(&fleet, AuditAction::HostSuperseded).len(), 1);
+    let refused = fleet.dispatch(agent.host, JobRequest::Stats, by()).await;
+    assert!(refused.is_err(), "there is nobody to do it");
+    assert_eq!(agent.acked, ReportSeq(agent.reports.0.min(agent.acked.0)));
+    // Of one archive another server is made, later: it counts.
+    world.pass(HOUR);
+    let again = restore(&world, &archive, "again");
+    agent.fleet = again.clone();
+    let before_it = agent.incarnation;
+    agent.hello(&[]).await;
+    assert!(again.read().unwrap().presence(agent.host).unwrap().online);
+    assert!(agent.incarnation > before_it);
+    assert_eq!(again.commands_after(agent.host, CommandSeq::ZERO, 10).len(), 0);
+}
