@@ -107,6 +107,7 @@ impl Directory for FleetDirectory {
         if let Ok(host) = login.username.parse::<HostId>() {
             self.fleet.login_host(host, password).map_err(refused(|why| match why {
                 NoLogin::Password => NotLetIn::HostPassword,
+                NoLogin::Newer => NotLetIn::Newcomer,
                 _ => NotLetIn::UnknownHost,
             }))?;
             if self.fleet.is_quarantined(host) {

@@ -12,6 +12,7 @@ use crate::roster::Roster;
 use crate::seal::MasterKey;
 use crate::settings::{Driver, Settings};
 use crate::store::Reader;
+use crate::ticket::Knocking;
 use crate::traffic::Traffic;
 use schema::{CommandSeq, HostId, Timestamp};
 use sha2::{Digest, Sha256};
@@ -50,6 +51,7 @@ pub(crate) struct Context {
     /// Hosts whose connection has begun and whose hello on it has not been taken yet, and the last command that was
     /// acknowledged before it.
     began: Mutex<BTreeMap<HostId, CommandSeq>>,
+    knocking: Mutex<Knocking>,
     aging: Mutex<Round>,
     /// The last look through the data file.
     scrub: Mutex<Option<Scrub>>,
@@ -85,6 +87,7 @@ impl Context {
             clock_since: Mutex::default(),
             plans_reviewed_at: AtomicU64::new(0),
             began: Mutex::default(),
+            knocking: Mutex::default(),
             aging: Mutex::default(),
             scrub: Mutex::default(),
             damage: OnceLock::new(),
@@ -104,6 +107,11 @@ impl Context {
     /// The hosts whose first hello of a connection is still to come, each with the last command acknowledged before.
     pub(crate) fn began(&self) -> MutexGuard<'_, BTreeMap<HostId, CommandSeq>> {
         self.began.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Machines that were enrolled in a time of which this server knows nothing, and ask to be let in.
+    pub(crate) fn knocking(&self) -> MutexGuard<'_, Knocking> {
+        self.knocking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -20,6 +20,7 @@ use crate::replacement;
 use crate::request::By;
 use crate::seal::Binding;
 use crate::store::{HOST_TOKENS, HOSTS, LINK_STATES, LINKS, OUTBOX, PRESENCES, Reads, Span, TOKENS};
+use crate::ticket::{self, Ticket};
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use schema::enroll::{MAX_TOKEN_CHARS, Token};
 use schema::envelope::{self, Key, OpenError, Sealed, version_notice};
@@ -203,11 +204,23 @@ fn make_host(
     let machine = (request.hostname, request.installation);
     let backups_held = replacement::held_after(op.tx, host, row.token.machine, machine, now)?;
     let old_key = before.as_ref().map(|link| link.key_id);
-    let given = Given {
+    let ticket = Ticket {
+        host: host.id,
+        name: host.name.clone(),
+        restic_host: host.restic_host.clone(),
         key_id: before.map_or(1, |link| link.key_id.checked_add(1).unwrap_or(1)),
         link_key: op.facts.random(),
-        password: op.facts.mint::<20>(""),
+        token: row.token.id,
+        installation: request.installation,
+        hostname: ticket::short(&clip(request.hostname)),
+        enrolled_at: now,
         backups_held: backups_held.is_some(),
+    };
+    let given = Given {
+        password: ticket.seal(&op.facts.master, op.facts.random()),
+        key_id: ticket.key_id,
+        link_key: ticket.link_key,
+        backups_held: ticket.backups_held,
     };
     let link = Link {
         key_id: given.key_id,

@@ -18,15 +18,20 @@ pub enum NoLogin {
     Expired,
     /// It can't be read now.
     Unreadable,
+    /// It was given by the server whose archive this one was made of, after that: a person may take it in.
+    Newer,
 }
 
 impl Fleet {
     /// Whether this is a host's MQTT password.
     pub fn login_host(&self, id: HostId, password: &str) -> Result<(), NoLogin> {
         let row = self.view().and_then(|view| view.get(&LINKS, &id)).map_err(|_| NoLogin::Unreadable)?;
-        let link = row.ok_or(NoLogin::Unknown)?;
-        let fits = link.password_sha256.ct_eq(&sha256(password));
-        if bool::from(fits) { Ok(()) } else { Err(NoLogin::Password) }
+        let why = match row {
+            None => NoLogin::Unknown,
+            Some(link) if bool::from(link.password_sha256.ct_eq(&sha256(password))) => return Ok(()),
+            Some(_) => NoLogin::Password,
+        };
+        Err(if self.knocks(id, password) { NoLogin::Newer } else { why })
     }
 
     /// Whether this is an enrolment token's password, and the token may still be used.

@@ -34,6 +34,8 @@ pub(crate) enum Binding {
     Device,
     /// The passphrase of archives.
     Archive,
+    /// An enrolment, as a host's password holds it.
+    Enrolment,
 }
 
 impl Binding {
@@ -45,6 +47,7 @@ impl Binding {
             Self::Check => "check".to_owned(),
             Self::Device => "device".to_owned(),
             Self::Archive => "archive".to_owned(),
+            Self::Enrolment => "enrolment".to_owned(),
         }
     }
 
@@ -56,6 +59,7 @@ impl Binding {
             Self::Check => "the key check",
             Self::Device => "a mark of a browser",
             Self::Archive => "the passphrase of archives",
+            Self::Enrolment => "an enrolment",
         }
     }
 }

@@ -41,11 +41,13 @@ pub enum NotLetIn {
     Untrusted,
     /// No TLS, or none that fits.
     NoTls,
+    /// A machine that only the server has enrolled from whose archive this one was restored.
+    Newcomer,
 }
 
 impl NotLetIn {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::UnknownHost,
         Self::HostPassword,
         Self::Quarantined,
@@ -65,6 +67,7 @@ impl NotLetIn {
         Self::NotMqtt,
         Self::Untrusted,
         Self::NoTls,
+        Self::Newcomer,
     ];
 
     /// The word of the API.
@@ -90,6 +93,7 @@ impl NotLetIn {
             Self::NotMqtt => "not_mqtt",
             Self::Untrusted => "untrusted",
             Self::NoTls => "no_tls",
+            Self::Newcomer => "newcomer",
         }
     }
 
@@ -118,6 +122,9 @@ impl NotLetIn {
             Self::NotMqtt => "not MQTT",
             Self::Untrusted => "it does not trust the certificate of this server",
             Self::NoTls => "no TLS, or none that fits",
+            Self::Newcomer => {
+                "a machine that was enrolled after the archive was made from which this server was restored"
+            }
         }
     }
 
@@ -174,6 +181,10 @@ impl NotLetIn {
                 "An agent that was enrolled with another server, or before this server's certificate authority was replaced: enrol it \
                  again, or bring back the tls folder. An MQTT tool needs this server's certificate as its CA file."
             }
+            Self::Newcomer => {
+                "It has a login that only the server can have given that is lost. If the machine is yours, take it in. If it was \
+                 given away or its host was deleted since then, leave it out."
+            }
             Self::NoTls => {
                 "A tool that is set to MQTT without TLS, TLS of a version before 1.2, or a port scan. Set it to TLS with this \
                  server's certificate as its CA file."
@@ -183,7 +194,7 @@ impl NotLetIn {
 
     /// Whether it looks like a machine that should be backed up, and of which no host's own state tells.
     pub(crate) const fn is_agent(self) -> bool {
-        matches!(self, Self::UnknownHost | Self::HostPassword | Self::Untrusted)
+        matches!(self, Self::UnknownHost | Self::HostPassword | Self::Untrusted | Self::Newcomer)
     }
 }
 

@@ -152,6 +152,8 @@ fn pages() -> Vec<Route> {
         post("/pending/{run}/delete", Run, pending::delete),
         get("/topics", Read, topics::show),
         get("/refused-connections", Read, refused::show),
+        get("/refused-connections/{host}/{enrolled_at}", Write, refused::confirm),
+        post("/refused-connections/{host}/{enrolled_at}", Write, refused::take_in),
         get("/restoration", Read, restoration::show),
         post("/restoration", Write, restoration::dismiss),
         get("/audit.csv", Read, export::audit),
@@ -320,6 +322,11 @@ fn api_accounts() -> Vec<Route> {
             Doc::new("audit", "Connections that the broker refused during the last day, the last first, with the reason; in \
                  memory, empty after a restart")
             .lists::<RefusedConnectionOut>(),
+        ),
+        post("/api/refused-connections/{host}/take-in", Write, api::refused::take_in).doc(
+            Doc::new("hosts", "Takes in a machine that is refused as `newcomer`: it is this host from now on, and a machine \
+                 that was it before is shut out")
+            .empty(),
         ),
         get("/api/audit", Read, api::audit::list).doc(
             Doc::new("audit", "What happened, newest first")

@@ -11,6 +11,7 @@ use crate::dispatch::for_other;
 use crate::enroll;
 use crate::fleet::{Fleet, NewEnrollToken};
 use crate::groups::origins;
+use crate::op::Op;
 use crate::pending;
 use crate::record::{Acked, AuditAction, AuditTarget, Host, TokenMachine};
 use crate::refused::{Refused, StoreError};
@@ -147,6 +148,38 @@ impl Fleet {
         })
         .await
     }
+}
+
+/// Adds a host of this id, which another server had: by the name that it had there, or one like it.
+pub(crate) fn add_known(
+    op: &mut Op<'_, '_>,
+    id: HostId,
+    name: &str,
+    restic_host: &str,
+) -> Result<Host, Refused> {
+    let numbered = (2_u32..1_000).map(|number| format!("{name}-{number}"));
+    let mut name = name.to_owned();
+    for like in numbered {
+        if !op.tx.has(&HOST_NAMES, &name.to_lowercase())? {
+            break;
+        }
+        name = like;
+    }
+    take_name(op.tx, &name, id)?;
+    let host = Host {
+        id,
+        restic_host: origins::free_restic_host(op.tx, restic_host)?,
+        name: name.clone(),
+        labels: Vec::new(),
+        created_at: op.now,
+        created_by: op.by.actor.clone(),
+        enrolled_at: None,
+        facts: None,
+        backups_held: None,
+    };
+    op.tx.put(&HOSTS, &id, &host)?;
+    audit::note(op, AuditAction::HostCreated, AuditTarget::Host(id, name), "")?;
+    Ok(host)
 }
 
 fn take_name(tx: &mut Tx<'_>, name: &str, host: HostId) -> Result<(), Refused> {

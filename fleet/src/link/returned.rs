@@ -14,6 +14,7 @@ use crate::op::Op;
 use crate::pending;
 use crate::record::{Actor, AuditAction, Job, JobWhat, Presence, Restoration, Superseded};
 use crate::refused::{Refused, StoreError};
+use crate::request::By;
 use crate::schedule;
 use crate::store::{GROUPS, JOBS, OUTBOX, PRESENCES, Reads, Span};
 use schema::report::Finished;
@@ -53,7 +54,7 @@ pub(super) fn superseded(
         "its agent obeys another server that was made of this one (incarnation {by}): it takes nothing from this one, and \
          keeps its reports for the other"
     );
-    audit::note(op, AuditAction::HostSuperseded, target, words)
+    audit::note(&mut op.as_by(&By::system()), AuditAction::HostSuperseded, target, words)
 }
 
 /// Occurrences that were served while this server did not exist are not due any more. While the host is not online:
@@ -170,7 +171,8 @@ pub(super) fn note(op: &mut Op<'_, '_>, host: HostId, loss: &Loss) -> Result<(),
         ),
     };
     let target = hosts::target(op.tx, host)?;
-    audit::note(op, AuditAction::HostReturned, target, words)
+    // It takes nothing of the share of the audit that is the host's.
+    audit::note(&mut op.as_by(&By::system()), AuditAction::HostReturned, target, words)
 }
 
 /// A backup of the source group that this key stands for; `None` = this server does not know it.

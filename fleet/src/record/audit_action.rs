@@ -94,6 +94,8 @@ actions! {
     HostReturned = "host.returned",
     /// A host's agent obeys another server that was made of this one.
     HostSuperseded = "host.superseded",
+    /// A machine was taken in that was enrolled after the archive from which the server was restored.
+    HostTakenIn = "host.taken_in",
     /// An acknowledgement was taken back.
     HostUnacknowledged = "host.unacknowledged",
     /// A plan of a host can't be kept.

@@ -1,11 +1,13 @@
 //! A server that was made of an archive, and hosts that have gone on without it.
 
 use crate::support::{Agent, Got, World, by, finished, saved};
-use fleet::record::{AuditAction, JobState, JobWhat};
-use fleet::{ArchiveKey, ArchiveOpener, AuditFilter, DrawnIdentity, Fleet, JobRequest, Page, Settings};
+use fleet::record::{AuditAction, JobState, JobWhat, TokenMachine};
+use fleet::{
+    ArchiveKey, ArchiveOpener, AuditFilter, DrawnIdentity, Fleet, JobRequest, NoLogin, Page, Settings,
+};
 use schema::{
-    CommandSeq, GroupKey, HeldJob, HeldPhase, Incarnation, JobId, JobKind, Outcome, ReportBody, ReportSeq,
-    SavedGroup, Slot, SlotRevision, Summary, Timestamp,
+    CommandSeq, GroupKey, HeldJob, HeldPhase, Incarnation, InstallationId, JobId, JobKind, Outcome,
+    ReportBody, ReportSeq, SavedGroup, Slot, SlotRevision, Summary, Timestamp,
 };
 
 const HOUR: u64 = 3_600_000;
@@ -265,4 +267,98 @@ async fn a_server_that_another_one_was_made_of_takes_nothing_of_a_host_that_know
     assert!(again.read().unwrap().presence(agent.host).unwrap().online);
     assert!(agent.incarnation > before_it);
     assert_eq!(again.commands_after(agent.host, CommandSeq::ZERO, 10).len(), 0);
+}
+
+/// Enrols a machine with a token of this host.
+async fn enrolled(
+    world: &World,
+    fleet: &Fleet,
+    host: schema::HostId,
+    number: u8,
+    machine: TokenMachine,
+) -> Agent {
+    let token = fleet.new_enroll_token(host, machine, by()).await.unwrap();
+    Agent::with_token(world, fleet, token.text.expose(), InstallationId([number; 16])).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_only_the_lost_server_has_enrolled_knocks_and_is_taken_in_by_a_person() {
+    let world = World::new();
+    let (_folder, fleet) = begun(&world);
+    let early = Agent::ready(&world, &fleet, "early").await;
+    let archive = archive(&fleet);
+    world.pass(HOUR);
+    // The same name is given anew after the restore.
+    let mut agent = Agent::ready(&world, &fleet, "attic").await;
+    world.pass(HOUR);
+    let restored = restore(&world, &archive, "restored");
+    let (other, _) = restored.create_host("attic", vec![], by()).await.unwrap();
+    assert_eq!(restored.login_host(agent.host, "a guess"), Err(NoLogin::Unknown));
+    assert_eq!(restored.login_host(other.id, &agent.password), Err(NoLogin::Unknown), "for another host");
+    assert!(restored.newcomers().is_empty());
+    assert_eq!(restored.login_host(agent.host, &agent.password), Err(NoLogin::Newer));
+    assert_eq!(restored.login_host(early.host, &early.password), Ok(()));
+    let newcomers = restored.newcomers();
+    assert_eq!((newcomers.len(), newcomers[0].name.as_str(), newcomers[0].host), (1, "attic", agent.host));
+    let at = newcomers[0].enrolled_at;
+    assert!(restored.take_in(agent.host, Timestamp(at.0 + 1), by()).await.is_err(), "another enrolment");
+    let host = restored.take_in(agent.host, at, by()).await.unwrap();
+    assert_eq!((host.id, host.name.as_str()), (agent.host, "attic-2"));
+    assert!(restored.newcomers().is_empty());
+    assert_eq!(lines(&restored, AuditAction::HostTakenIn).len(), 1);
+    assert_eq!(restored.login_host(agent.host, &agent.password), Ok(()));
+    agent.fleet = restored.clone();
+    agent.hello(&[]).await;
+    assert!(restored.read().unwrap().presence(agent.host).unwrap().online);
+    restored.put_credentials(agent.host, Slot::Repo, crate::support::credentials(), by()).await.unwrap();
+    let job = restored.dispatch(agent.host, JobRequest::Probe, by()).await.unwrap();
+    agent.take_all();
+    agent.finish(job.id, Outcome::Succeeded, Summary::None).await;
+    assert_eq!(agent.job(job.id).state, JobState::Succeeded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_took_a_place_after_the_archive_takes_it_again_and_the_former_one_is_out() {
+    let world = World::new();
+    let (_folder, fleet) = begun(&world);
+    let former = Agent::ready(&world, &fleet, "attic").await;
+    let archive = archive(&fleet);
+    world.pass(HOUR);
+    let mut present = enrolled(&world, &fleet, former.host, 8, TokenMachine::Replacement).await;
+    world.pass(HOUR);
+    let restored = restore(&world, &archive, "restored");
+    assert_eq!(restored.login_host(former.host, &former.password), Ok(()), "nobody knows better yet");
+    assert_eq!(restored.login_host(former.host, &present.password), Err(NoLogin::Newer));
+    let at = restored.newcomers()[0].enrolled_at;
+    let host = restored.take_in(former.host, at, by()).await.unwrap();
+    assert_eq!(host.name, "attic");
+    assert!(host.backups_held.is_some(), "whether somebody had started them, only the lost server knew");
+    assert_eq!(restored.login_host(former.host, &present.password), Ok(()));
+    assert_eq!(
+        restored.login_host(former.host, &former.password),
+        Err(NoLogin::Password),
+        "it is no newcomer"
+    );
+    assert!(restored.newcomers().is_empty());
+    present.fleet = restored.clone();
+    present.hello(&[]).await;
+    assert!(restored.read().unwrap().presence(present.host).unwrap().online);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_revoked_before_the_archive_does_not_knock() {
+    let world = World::new();
+    let (_folder, fleet) = begun(&world);
+    let former = Agent::ready(&world, &fleet, "attic").await;
+    let gone = Agent::ready(&world, &fleet, "gone").await;
+    world.pass(HOUR);
+    let _present = enrolled(&world, &fleet, former.host, 8, TokenMachine::Same).await;
+    fleet.delete_host(gone.host, by()).await.unwrap();
+    assert_eq!(fleet.login_host(former.host, &former.password), Err(NoLogin::Password));
+    world.pass(HOUR);
+    let archive = archive(&fleet);
+    let restored = restore(&world, &archive, "restored");
+    assert_eq!(restored.login_host(former.host, &former.password), Err(NoLogin::Password));
+    assert_eq!(restored.login_host(gone.host, &gone.password), Err(NoLogin::Unknown));
+    assert!(restored.newcomers().is_empty());
 }

@@ -189,6 +189,43 @@ fn a_server_whose_disk_burned_is_back_from_its_archive_and_so_are_its_agents_by_
     assert!(wrong.output.contains("does not open this archive"), "{}", wrong.output);
 }
 
+/// A machine is enrolled after the archive was made, and has to do no more than knock.
+#[test]
+fn a_machine_that_only_the_lost_server_has_enrolled_is_taken_in_by_one_press() {
+    let scratch = Scratch::new();
+    let mut server = Server::start(&scratch.folder("data"));
+    let data = server.data_dir.clone();
+    let (kept, burned) = (scratch.path().join("kept.age"), scratch.path().join("burned"));
+    let (data_word, kept_word) = (data.display().to_string(), kept.display().to_string());
+    let words = ["backup", "--data-dir", &data_word, "--to", &kept_word];
+    let _ = holdfast(&words, &format!("{PASSPHRASE}\n")).expect_success("an archive");
+    let mut agent = tests::agent::Agent::enroll(&server.api, &scratch.path().join("box"), "box");
+    server.api.wait_online(&agent.host, true, LONG);
+    server.kill_9();
+    fs::rename(&data, &burned).expect("the disk burns");
+    let restore = ["restore", &kept_word, "--data-dir", &data_word];
+    let _ = holdfast(&restore, &format!("{PASSPHRASE}\n")).expect_success("a restore");
+    server.start_again();
+    assert_eq!(server.api.get(&format!("/api/hosts/{}", agent.host)).status, 404);
+    wait::until("it to knock", 2 * LONG, || {
+        let rows = server.api.get("/api/refused-connections").expect(200);
+        let is_it = |row: &Value| row["reason"] == "newcomer" && row["name"] == agent.host.as_str();
+        if rows["items"].as_array().is_some_and(|rows| rows.iter().any(is_it)) {
+            Ok(())
+        } else {
+            Err(rows.to_string())
+        }
+    });
+    let path = format!("/api/refused-connections/{}/take-in", agent.host);
+    let _ = server.api.post(&path, None).expect(204);
+    assert_eq!(server.api.post(&path, None).status, 404, "it does not knock any more");
+    // It tries again within a quarter of an hour by itself.
+    agent.stop();
+    agent.start();
+    server.api.wait_online(&agent.host, true, LONG);
+    assert_eq!(server.api.host(&agent.host)["name"], "box");
+}
+
 /// Many rows, so that making and restoring an archive takes a while.
 fn with_many_rows(scratch: &Scratch) -> Server {
     let server = Server::start(&scratch.folder("data"));

@@ -3,10 +3,23 @@
 use super::dto::RefusedConnectionOut;
 use super::list::List;
 use crate::app::Ctx;
+use crate::problem::Problem;
 use axum::Json;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use fleet::Refused;
 
 /// `GET /api/refused-connections`.
 pub(crate) async fn list(ctx: Ctx) -> Json<List<RefusedConnectionOut>> {
     let (found, now) = ((ctx.app.settings.refused_connections)(), ctx.now());
     List::whole(found.rows.into_iter().map(|refused| RefusedConnectionOut::new(now, refused)).collect())
+}
+
+/// `POST /api/refused-connections/{host}/take-in`.
+pub(crate) async fn take_in(ctx: Ctx, Path(host): Path<String>) -> Result<StatusCode, Problem> {
+    let newcomers = ctx.app.fleet.newcomers();
+    let found = newcomers.into_iter().find(|newcomer| newcomer.host.to_string() == host);
+    let found = found.ok_or(Refused::HostNotFound)?;
+    ctx.app.fleet.take_in(found.host, found.enrolled_at, ctx.by()).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

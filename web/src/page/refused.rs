@@ -1,14 +1,17 @@
 //! Whom the broker did not let in during the last day, with why and what to do.
 
 use super::attention::{Attention, SafeAction};
+use super::confirm::ConfirmView;
 use crate::app::Ctx;
 use crate::format::{When, ago, count, many};
 use crate::problem::Problem;
 use crate::refused_connection::{NotLetIn, RefusedConnection};
 use crate::template::View;
 use axum::body::Body;
+use axum::extract::Path;
 use axum::http::Response;
-use fleet::{HostFilter, HostRow};
+use fleet::record::Host;
+use fleet::{HostFilter, HostRow, Newcomer, Refused};
 use schema::{Epoch, HostId, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -75,7 +78,10 @@ pub(crate) async fn show(ctx: Ctx) -> Result<Response<Body>, Problem> {
         let (hosts, now) = (state.fleet(&HostFilter::default()), ctx.now());
         let found = (ctx.app.settings.refused_connections)();
         ctx.page(&RefusedView {
-            rows: found.rows.iter().map(|refused| row(&hosts, now, refused)).collect(),
+            rows: {
+                let newcomers = ctx.app.fleet.newcomers();
+                found.rows.iter().map(|refused| row((&hosts, &newcomers), now, refused)).collect()
+            },
             left_out: (found.left_out > 0).then(|| {
                 let rows = many(found.left_out, "row");
                 format!("{rows} older ones were dropped since the server started.")
@@ -85,8 +91,14 @@ pub(crate) async fn show(ctx: Ctx) -> Result<Response<Body>, Problem> {
     .await
 }
 
-fn row(hosts: &[HostRow], now: Timestamp, refused: &RefusedConnection) -> RefusedRow {
+fn row(
+    (hosts, newcomers): (&[HostRow], &[Newcomer]),
+    now: Timestamp,
+    refused: &RefusedConnection,
+) -> RefusedRow {
     let host = host_of(hosts, refused);
+    let is_it = |newcomer: &&Newcomer| refused.name.as_deref() == Some(newcomer.host.to_string().as_str());
+    let newcomer = newcomers.iter().filter(|_| refused.reason == NotLetIn::Newcomer).find(is_it);
     let sentence = refused.reason.words();
     let is_former = host.as_ref().is_some_and(|row| is_former(row, refused));
     let link = host.as_ref().map(|row| format!("/hosts/{}", row.host.id));
@@ -94,17 +106,94 @@ fn row(hosts: &[HostRow], now: Timestamp, refused: &RefusedConnection) -> Refuse
         from: refused.origin.clone(),
         name: match (&refused.name, &host) {
             (Some(name), Some(row)) if *name == row.host.id.to_string() => None,
-            (name, _) => name.clone().filter(|name| !name.is_empty()),
+            (name, _) => {
+                let called = newcomer.map(|newcomer| newcomer.name.clone());
+                called.or_else(|| name.clone().filter(|name| !name.is_empty()))
+            }
         },
         reason: crate::problem::sentence(sentence),
         code: refused.reason.code(),
         advice: if is_former { FORMER_ADVICE } else { refused.reason.advice() },
-        action: action(refused.reason, link.as_deref()).filter(|_| !is_former),
+        action: match newcomer {
+            Some(newcomer) => Some(SafeAction::set("Take it in", place_of(newcomer))),
+            None => action(refused.reason, link.as_deref()).filter(|_| !is_former),
+        },
         tries: count(refused.tries),
         first: When::ago(now, before(now, refused.first_ms_ago)),
         last: When::ago(now, before(now, refused.last_ms_ago)),
         host: host.map(|row| row.host.name.clone()).zip(link),
     }
+}
+
+/// Where a machine is taken in.
+fn place_of(newcomer: &Newcomer) -> String {
+    format!("{HREF}/{}/{}", newcomer.host, newcomer.enrolled_at.0)
+}
+
+/// The machine that is meant: of a host several may have been enrolled, one after the other.
+fn find(newcomers: Vec<Newcomer>, host: &str, enrolled_at: &str) -> Result<Newcomer, Refused> {
+    let is_it = |newcomer: &Newcomer| {
+        newcomer.host.to_string() == host && newcomer.enrolled_at.0.to_string() == enrolled_at
+    };
+    newcomers.into_iter().find(is_it).ok_or(Refused::HostNotFound)
+}
+
+/// `GET /refused-connections/{host}/{enrolled_at}`: whether a machine is to be taken in.
+pub(crate) async fn confirm(
+    ctx: Ctx,
+    Path((host, enrolled_at)): Path<(String, String)>,
+) -> Result<Response<Body>, Problem> {
+    ctx.read(move |ctx, state| {
+        // It was taken in, or the server has started since: then it knocks again.
+        let Ok(found) = find(ctx.app.fleet.newcomers(), &host, &enrolled_at) else {
+            return Ok(ctx.go(HREF));
+        };
+        let rows = (ctx.app.settings.refused_connections)().rows;
+        let from = rows.iter().find(|row| row.name.as_deref() == Some(host.as_str()));
+        let known = state.host(found.host)?;
+        ctx.page(&question(ctx.now(), &found, from, known.as_ref()))
+    })
+    .await
+}
+
+fn question(
+    now: Timestamp,
+    found: &Newcomer,
+    from: Option<&RefusedConnection>,
+    known: Option<&Host>,
+) -> ConfirmView {
+    let from = from.map(|from| format!(", and tries from {}", from.origin)).unwrap_or_default();
+    let (hostname, name, enrolled) = (&found.hostname, &found.name, ago(now, found.enrolled_at));
+    let who = format!("The machine {hostname} was enrolled as {name} {enrolled}{from}.");
+    let proof = "Its login proves that: only the server that is lost can have given it. What that one heard later, such as \
+                 that the machine was given away, nobody knows here.";
+    let becomes = match known {
+        Some(known) => format!(
+            "It becomes {}. The machine that is that host now is shut out for good, and what it runs counts as lost.",
+            known.name
+        ),
+        None => "It becomes a host of this name, or of one like it if that is taken. Source groups, schedules and \
+                 credentials have to be set anew."
+            .to_owned(),
+    };
+    ConfirmView {
+        title: format!("Take in {name}?"),
+        body: vec![who, proof.to_owned(), becomes],
+        action: place_of(found),
+        button: "Take it in".to_owned(),
+        dismiss: "Cancel".to_owned(),
+        back: HREF.to_owned(),
+    }
+}
+
+/// `POST /refused-connections/{host}/{enrolled_at}`: takes it in.
+pub(crate) async fn take_in(
+    ctx: Ctx,
+    Path((host, enrolled_at)): Path<(String, String)>,
+) -> Result<Response<Body>, Problem> {
+    let found = find(ctx.app.fleet.newcomers(), &host, &enrolled_at)?;
+    let host = ctx.app.fleet.take_in(found.host, found.enrolled_at, ctx.by()).await?;
+    Ok(ctx.go(&format!("/hosts/{}", host.id)))
 }
 
 /// What to do about a machine that the host was before.

@@ -120,10 +120,10 @@ fn of_restore(now: Timestamp, reunion: &Reunion) -> Attention {
     let restoration = &reunion.restoration;
     let (away, back) = (&reunion.away, back(reunion));
     let text = format!(
-        "restored {} from the archive of {}; what it was told in between is lost. {back} {}.",
+        "{}. Restored {} from the archive of {}; what it was told in between is lost. {back} came back.",
+        if away.is_empty() { "back" } else { "not back yet" },
         ago(now, restoration.restored_at),
         When::until(restoration.archive_made_at).text,
-        if away.is_empty() { "are back" } else { "are back, and these are not" },
     );
     Attention {
         state: "warning",

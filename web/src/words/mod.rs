@@ -190,6 +190,7 @@ pub(crate) fn action(action: AuditAction, target: &AuditTarget) -> String {
         AuditAction::ArchiveKeyChanged => "changed who can open archives of the server",
         AuditAction::ServerRestored => "was restored from an archive",
         AuditAction::ServerSalvaged => "was made anew of what could be read of a damaged data file",
+        AuditAction::HostTakenIn => "took in a machine that a lost server had enrolled",
         AuditAction::HostReturned => "came back after a restore of the server",
         AuditAction::HostSuperseded => "obeys another server made from this one",
         AuditAction::HostCreated => "added a host",

@@ -193,7 +193,7 @@ pub(crate) struct RefusedConnectionOut {
     name: Option<String>,
     /// `unknown_host`, `host_password`, `quarantined`, `unknown_token`, `token_password`, `token_expired`, `view_account`,
     /// `no_login`, `client_id`, `others_client_id`, `will`, `will_topic`, `will_qos`, `account_full`, `viewers_full`,
-    /// `version`, `not_mqtt`, `untrusted` or `no_tls`.
+    /// `version`, `not_mqtt`, `untrusted`, `no_tls` or `newcomer`.
     reason: &'static str,
     /// The same in words.
     reason_text: &'static str,
