@@ -288,7 +288,7 @@ fn a_backup_that_only_the_lost_server_has_asked_for_is_the_occurrence() {
     let mut history = History::begin();
     history.world.server.archive();
     history.world.agent.usual = Script { runs_ms: 50 * MINUTE, line_every_ms: HOUR, ..Script::default() };
-    while !history.world.agent.core().is_some_and(|core| !core.saved().held.is_empty()) {
+    while history.world.agent.core().is_none_or(|core| core.saved().held.is_empty()) {
         history.live(1);
     }
     history.play(&Turn::Restore);
