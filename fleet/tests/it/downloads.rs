@@ -56,7 +56,7 @@ async fn a_download_of_before_a_start_did_not_arrive_whatever_the_agent_says_of_
         agent.fleet.shutdown().await;
         agent.fleet = Fleet::in_memory(settings(), world.driver()).unwrap();
         agent.fleet = open();
-        agent.hello(&[HeldJob { job, phase: HeldPhase::Running }]).await;
+        agent.hello(&[HeldJob { job, phase: HeldPhase::Running, group: None }]).await;
         agent.finish(job, said, Summary::None).await;
         assert_eq!(end_of(&agent, job), wanted);
     }
