@@ -594,7 +594,7 @@ fn run_enroll(at: &PolicyAt, rights: &Rights, token: &str, force: bool) -> Resul
     if let Some(file) = &at.file {
         option = format!("{option} --policy {}", file.display());
     }
-    let (name, address) = (&identity.host_name, &identity.address);
+    let (name, address) = (&identity.host_name, &identity.addresses);
     print(format_args!(
         "This machine is enrolled as {name} at {address}.\n{}\n{}\
          Next: start the agent with `holdfast-agent run{option}`, or let your service manager do it.\n",

@@ -4,7 +4,7 @@
 use crate::{
     clock,
     identity::Identity,
-    link,
+    plan::KeptPlan,
     policy::{self, PolicyAt, here},
     restic::{self, CarriedOver, Credentials, JobOrder, Places, Restic},
     slots,
@@ -12,7 +12,7 @@ use crate::{
     status, tls,
 };
 use rustls::{ClientConnection, pki_types::ServerName};
-use schema::{JobKind, JobSpec, Outcome};
+use schema::{JobKind, JobSpec, Outcome, address};
 use serde::Serialize;
 use std::{
     fmt::Write as _,
@@ -139,11 +139,11 @@ pub async fn examine(at: &Where) -> Report {
     look_at_space(&mut report, &state);
     let identity = Identity::load(&state).map_err(|error| error.to_string());
     let identity = identity.map(|it| {
-        let says = format!("{} ({}) of {}", it.host_name, it.host, it.address);
+        let says = format!("{} ({}) of {}", it.host_name, it.host, it.addresses);
         (it, says)
     });
     let Some(identity) = report.take("identity", identity) else { return report };
-    look_at_server(&mut report, &identity);
+    look_at_addresses(&mut report, &identity, KeptPlan::load(&state).addresses(&identity));
     look_at_agent(&mut report, &state);
     match slots::look(&state) {
         Err(why) => {
@@ -199,9 +199,27 @@ fn look_at_space(report: &mut Report, state: &StateFolder) {
     }
 }
 
-fn look_at_server(report: &mut Report, identity: &Identity) {
-    let Some((host, port)) = link::split_address(&identity.address) else {
-        return report.add("server", Grade::Fail, format!("{:?} is no address", identity.address));
+/// One address that leads to the server is enough; of the others it is said what is wrong.
+fn look_at_addresses(report: &mut Report, identity: &Identity, addresses: &str) {
+    let looked: Vec<Report> = address::list(addresses)
+        .map(|address| {
+            let mut report = Report::default();
+            look_at_server(&mut report, identity, address);
+            report
+        })
+        .collect();
+    let is_reached = looked.iter().any(Report::is_well);
+    for mut finding in looked.into_iter().flat_map(|report| report.findings) {
+        if is_reached && finding.verdict == Grade::Fail {
+            finding.verdict = Grade::Warn;
+        }
+        report.findings.push(finding);
+    }
+}
+
+fn look_at_server(report: &mut Report, identity: &Identity, address: &str) {
+    let Some((host, port)) = address::split(address) else {
+        return report.add("server", Grade::Fail, format!("{address:?} is no address"));
     };
     let found = (host, port).to_socket_addrs().map(Iterator::collect::<Vec<SocketAddr>>);
     let found = match found {
@@ -221,11 +239,10 @@ fn look_at_server(report: &mut Report, identity: &Identity) {
         .map(|address| TcpStream::connect_timeout(address, CONNECT_LIMIT))
         .reduce(Result::or)
         .unwrap_or_else(|| Err(io::ErrorKind::AddrNotAvailable.into()))
-        .map(|stream| (stream, format!("{} takes connections", identity.address)))
+        .map(|stream| (stream, format!("{address} takes connections")))
         .map_err(|error| {
             format!(
-                "{} can't be reached: {error}. Does the server run, and does a firewall stand between?",
-                identity.address
+                "{address} can't be reached: {error}. Does the server run, and does a firewall stand between?"
             )
         });
     let Some(stream) = report.take("server", stream) else { return };

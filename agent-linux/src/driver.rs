@@ -29,6 +29,7 @@ use crate::{
     state_folder::{StateError, StateFolder},
     status::{self, ErrorStatus, JobStatus, Status},
     tls::{self, TlsError},
+    turns::Turns,
 };
 use agent_core::{Core, HeldEntry, Monotonic, Start};
 use rumqttc::Publish;
@@ -122,6 +123,12 @@ struct Driver {
     installation: InstallationId,
     machine: Machine,
     tls: Arc<ClientConfig>,
+    /// Which of the server's addresses is tried.
+    turns: Turns,
+    /// The one that is in use, or was tried last.
+    dialled: String,
+    /// Since when the connection stands.
+    connected_at: Option<Monotonic>,
     core: Core,
     journal: Journal,
     slots: Slots,
@@ -184,7 +191,9 @@ pub async fn run(state_dir: &Path, options: Options) -> Result<AgentEnd, RunErro
     driver.probe_restic().await;
     logger::info(format_args!(
         "holdfast-agent {VERSION} runs as {} ({}) for {}",
-        driver.identity.host_name, driver.identity.host, driver.identity.address
+        driver.identity.host_name,
+        driver.identity.host,
+        driver.plan.addresses(&driver.identity)
     ));
     loop {
         driver.carry_out();
@@ -283,6 +292,9 @@ impl Driver {
             installation,
             machine: Machine::look(),
             tls,
+            turns: Turns::default(),
+            dialled: String::new(),
+            connected_at: None,
             core: Core::new(start, clock::now()),
             journal,
             slots,
@@ -357,6 +369,14 @@ impl Driver {
         self.core.handle_shutdown(clock::now());
     }
 
+    /// The address that is in use, or the one to try next.
+    fn address(&self) -> &str {
+        match self.link {
+            Some(_) => &self.dialled,
+            None => self.turns.pick(self.plan.addresses(&self.identity)),
+        }
+    }
+
     fn answer_status(&self, stream: Option<UnixStream>) {
         if let Some(stream) = stream {
             tokio::spawn(status::answer(stream, self.status()));
@@ -387,7 +407,7 @@ impl Driver {
             clock_ahead_ms: self.clock_ahead_ms(),
             ..Status::default()
         };
-        status.name(&self.identity);
+        status.name(&self.identity, self.address());
         status.tell_plan(&self.plan, self.identity.host);
         status
     }

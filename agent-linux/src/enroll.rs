@@ -15,7 +15,7 @@ use crate::{
 };
 use data_encoding::BASE32_NOPAD;
 use schema::{
-    EnrollRefusal, EnrollRequest, EnrollResponse, InstallationId, OpenError, Sealed, Token, Topic,
+    EnrollRefusal, EnrollRequest, EnrollResponse, InstallationId, OpenError, Sealed, Token, Topic, address,
     enroll::{MAX_TOKEN_CHARS, NotAToken},
     envelope::{self, Key, NONCE_BYTES},
 };
@@ -153,7 +153,10 @@ async fn enroll(
     let token = Token::parse(token_text, &mut buffer)?;
     let old = match Identity::load(state) {
         Ok(old) if !force => {
-            return Err(EnrollError::Enrolled { name: old.host_name.clone(), address: old.address.clone() });
+            return Err(EnrollError::Enrolled {
+                name: old.host_name.clone(),
+                address: old.addresses.clone(),
+            });
         }
         Ok(old) => Some(old.host),
         Err(IdentityError::Damaged(_)) if !force && Identity::exists(state) => {
@@ -184,10 +187,25 @@ async fn enroll(
     Ok(Enrolled { identity, written, backups_held })
 }
 
+/// Asks at each address in turn, until one can be reached.
 async fn ask(token: &Token<'_>, installation: InstallationId) -> Result<(Identity, bool), EnrollError> {
+    let mut last = NotAToken.into();
+    for address in address::list(token.addresses) {
+        match ask_at(address.to_owned(), token, installation).await {
+            Err(error @ (EnrollError::Link(_) | EnrollError::ExpiredHere { .. })) => last = error,
+            asked => return asked,
+        }
+    }
+    Err(last)
+}
+
+async fn ask_at(
+    address: String,
+    token: &Token<'_>,
+    installation: InstallationId,
+) -> Result<(Identity, bool), EnrollError> {
     let seen = Arc::new(OnceLock::new());
     let tls = tls::by_fingerprint(token.ca_fingerprint, Arc::clone(&seen))?;
-    let address = token.address.to_owned();
     let login = Login {
         address: address.clone(),
         client_id: format!("enroll-{}", token.id),
@@ -208,7 +226,7 @@ async fn ask(token: &Token<'_>, installation: InstallationId) -> Result<(Identit
         EnrollError::Link(link) if clock::wall() > token.expires_at => EnrollError::ExpiredHere { link },
         other => other,
     })?;
-    identity.address = address;
+    identity.addresses = token.addresses.to_owned();
     identity.ca_pem = seen.get().map(tls::to_pem).ok_or(TlsError::NoAuthority)?;
     Ok((identity, backups_held))
 }
@@ -277,7 +295,7 @@ fn read(token: &Token<'_>, payload: &[u8]) -> Result<Option<(Identity, bool)>, E
             let identity = Identity {
                 host,
                 host_name: host_name.to_owned(),
-                address: String::new(),
+                addresses: String::new(),
                 password: password.to_owned(),
                 link_key: Key::new(link_key),
                 key_id,

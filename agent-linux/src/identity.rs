@@ -37,8 +37,8 @@ pub struct Identity {
     pub host: HostId,
     /// What people call it.
     pub host_name: String,
-    /// `host:port` of the server.
-    pub address: String,
+    /// Where the token said the server is, see [`schema::address`]; what the plan says goes before.
+    pub addresses: String,
     /// The MQTT password.
     pub password: String,
     /// Seals everything between the two.
@@ -53,7 +53,7 @@ pub struct Identity {
 struct StoredIdentity<'a> {
     host: HostId,
     host_name: &'a str,
-    address: &'a str,
+    addresses: &'a str,
     password: &'a str,
     link_key: [u8; 32],
     key_id: u8,
@@ -61,7 +61,7 @@ struct StoredIdentity<'a> {
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Identity({} {:?} at {})", self.host, self.host_name, self.address)
+        write!(f, "Identity({} {:?} at {})", self.host, self.host_name, self.addresses)
     }
 }
 
@@ -90,7 +90,7 @@ impl Identity {
         Ok(Self {
             host: stored.host,
             host_name: stored.host_name.to_owned(),
-            address: stored.address.to_owned(),
+            addresses: stored.addresses.to_owned(),
             password: stored.password.to_owned(),
             link_key: Key::new(stored.link_key),
             key_id: stored.key_id,
@@ -103,7 +103,7 @@ impl Identity {
         let stored = StoredIdentity {
             host: self.host,
             host_name: &self.host_name,
-            address: &self.address,
+            addresses: &self.addresses,
             password: &self.password,
             link_key: *self.link_key.expose(),
             key_id: self.key_id,

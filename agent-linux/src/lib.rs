@@ -75,5 +75,6 @@ pub mod slots;
 pub mod state_folder;
 pub mod status;
 pub mod tls;
+pub mod turns;
 pub mod update;
 pub mod usage;

@@ -8,7 +8,7 @@ use rumqttc::{
 };
 use rustls::{CertificateError, ClientConfig};
 use schema::{
-    Epoch, HostTopic, Presence, Topic,
+    Epoch, HostTopic, Presence, Topic, address,
     envelope::{self, NONCE_BYTES},
     limits,
 };
@@ -126,17 +126,17 @@ pub struct Link {
 pub struct Stuck;
 
 impl Link {
-    /// Begins to connect as the host of `identity`, with a will of this epoch.
+    /// Begins to connect to an address as the host of `identity`, with a will of this epoch.
     pub fn connect_host(
         identity: &Identity,
         tls: &Arc<ClientConfig>,
-        epoch: Epoch,
+        (address, epoch): (&str, Epoch),
         keep_alive: Duration,
     ) -> Option<Self> {
         let topic = Topic::Host(identity.host, HostTopic::Presence);
         let will = seal(identity, topic, &Presence::Gone { epoch, clean: false })?;
         let login = Login {
-            address: identity.address.clone(),
+            address: address.to_owned(),
             client_id: identity.host.to_string(),
             username: identity.host.to_string(),
             password: identity.password.clone(),
@@ -150,7 +150,7 @@ impl Link {
     /// Begins to connect; `None` when the address is none.
     pub fn connect(login: Login, tls: &Arc<ClientConfig>) -> Option<Self> {
         let Login { address, client_id, username, password, will, clean_session, keep_alive } = login;
-        let (host, port) = split_address(&address)?;
+        let (host, port) = address::split(&address)?;
         let mut options = MqttOptions::new(client_id, host, port);
         options
             .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::clone(tls))))
@@ -250,14 +250,6 @@ pub fn seal_large<T: serde::Serialize>(
     Some(buffer)
 }
 
-/// Host and port of `host:port`; an IPv6 address may stand in brackets.
-#[must_use]
-pub fn split_address(address: &str) -> Option<(&str, u16)> {
-    let (host, port) = address.rsplit_once(':')?;
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    Some((host, port.parse().ok()?)).filter(|(host, port)| !host.is_empty() && *port != 0)
-}
-
 async fn turn(mut event_loop: EventLoop, events: mpsc::Sender<LinkEvent>, address: String) {
     let mut heard_at: Option<Instant> = None;
     loop {
@@ -336,15 +328,5 @@ mod tests {
         let closed = ConnectionError::MqttState(StateError::ConnectionAborted);
         let said = explain("nas:8883", &closed).to_string();
         assert_eq!(said, "the connection to nas:8883 ended: the server closed it");
-    }
-
-    #[test]
-    fn addresses_are_split_and_junk_is_refused() {
-        assert_eq!(split_address("backup.example:8883"), Some(("backup.example", 8883)));
-        assert_eq!(split_address("[::1]:8883"), Some(("::1", 8883)));
-        assert_eq!(split_address("10.0.0.1:1"), Some(("10.0.0.1", 1)));
-        for junk in ["", "host", "host:", ":8883", "host:0", "host:99999", "host:x"] {
-            assert_eq!(split_address(junk), None, "{junk:?}");
-        }
     }
 }

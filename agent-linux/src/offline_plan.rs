@@ -189,6 +189,7 @@ mod tests {
             restic_host: "attic",
             groups: Items::EMPTY,
             schedules: Items::write(planned.iter().copied(), &mut room).unwrap(),
+            addresses: "",
         };
         let taken_at = |group: &str| taken.iter().find(|(name, _)| *name == group).map(|(_, at)| *at);
         let away_ms = away_since.map(|at| now.ms_since(at));
@@ -277,6 +278,7 @@ mod tests {
             restic_host: "attic",
             groups: Items::EMPTY,
             schedules: Items::write([planned, by_rules], &mut schedules).unwrap(),
+            addresses: "",
         };
         let outlook = look(&plan, (HOST, at(0, 0)), (Some(9 * HOUR), 2 * MINUTE), |_| None, at(9, 0));
         assert_eq!(due(&outlook), [("ruled", "etc", at(4, 0))], "two hours behind UTC");
@@ -306,6 +308,7 @@ mod tests {
                     restic_host: "attic",
                     groups: Items::EMPTY,
                     schedules,
+                    addresses: "",
                 },
                 HOST,
                 now,

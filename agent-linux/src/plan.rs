@@ -1,8 +1,12 @@
-//! The plan that the server has sent last: what this machine does alone while the server is away.
+//! The plan that the server has sent last: what this machine does alone while the server is away, and where it looks for
+//! it.
 //!
 //! It lies in the state folder as it came, without its envelope: it holds no secret, and the folder is its owner's alone.
 
-use crate::state_folder::{StateError, StateFolder};
+use crate::{
+    identity::Identity,
+    state_folder::{StateError, StateFolder},
+};
 use schema::{Incarnation, Plan, PlanRevision, Timestamp};
 
 /// The file's name in the state folder.
@@ -37,6 +41,12 @@ impl KeptPlan {
     #[must_use]
     pub fn revision(&self) -> PlanRevision {
         self.get().map_or(PlanRevision::ZERO, |plan| plan.revision)
+    }
+
+    /// Where the server is reached: as the plan says, or else as the token of the enrolment did; see [`schema::address`].
+    #[must_use]
+    pub fn addresses<'a>(&'a self, identity: &'a Identity) -> &'a str {
+        self.get().map(|plan| plan.addresses).filter(|list| !list.is_empty()).unwrap_or(&identity.addresses)
     }
 
     /// Takes a plan that came, when the highest incarnation of the server that was heard of is `heard`. `false`: it is the

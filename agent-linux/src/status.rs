@@ -44,7 +44,7 @@ pub struct Status {
     pub host: Option<String>,
     /// What people call it.
     pub host_name: Option<String>,
-    /// Where the server is.
+    /// Where the server is: the address in use, or to be tried next; all of them while no agent runs.
     pub server: Option<String>,
     /// Since when it is connected.
     pub connected_since: Option<Instant>,
@@ -113,8 +113,9 @@ pub fn ask(state: &StateFolder) -> Status {
         let mut status = Status::of_nobody();
         match Identity::load(state) {
             Ok(identity) => {
-                status.name(&identity);
-                status.tell_plan(&KeptPlan::load(state), identity.host);
+                let plan = KeptPlan::load(state);
+                status.name(&identity, plan.addresses(&identity));
+                status.tell_plan(&plan, identity.host);
                 status.read(state);
             }
             Err(IdentityError::NotEnrolled) => {}
@@ -185,11 +186,11 @@ impl Status {
         self.last_error = Some(ErrorStatus { at: Instant(clock::wall()), text: error.to_string() });
     }
 
-    /// Adds who the agent is.
-    pub fn name(&mut self, identity: &Identity) {
+    /// Adds who the agent is, and where it looks for its server.
+    pub fn name(&mut self, identity: &Identity, address: &str) {
         self.host = Some(identity.host.to_string());
         self.host_name = Some(identity.host_name.clone());
-        self.server = Some(identity.address.clone());
+        self.server = Some(address.to_owned());
     }
 
     /// Adds what the agent does when it is alone.

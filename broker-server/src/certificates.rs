@@ -8,13 +8,14 @@ use crate::{
 };
 use anyhow::Context;
 use fleet::Stand;
+use schema::address;
 use std::sync::Arc;
 use web::Certificate;
 
 /// The server's own certificate names what agents dial, this machine, and what the settings add.
 pub(crate) fn options_for_agents(config: &Config, stand: Stand) -> Options {
-    let dialled = config.mqtt_public.value.rsplit_once(':').map_or("", |(host, _)| host);
-    let mut names = vec![dialled.trim_matches(['[', ']']).to_owned(), platform::hostname()];
+    let mut names = names_of(config.mqtt_public.value.iter().map(String::as_str));
+    names.push(platform::hostname());
     names.extend(config.tls_names.value.iter().cloned());
     let mut bound = vec![config.mqtt.value.ip()];
     if config.http_tls.value {
@@ -39,6 +40,11 @@ pub(crate) fn options_for_agents(config: &Config, stand: Stand) -> Options {
         operator,
         any_authority: false,
     }
+}
+
+/// The names of machines in addresses.
+pub(crate) fn names_of<'a>(addresses: impl Iterator<Item = &'a str>) -> Vec<String> {
+    addresses.filter_map(address::split).map(|(host, _)| host.to_owned()).collect()
 }
 
 /// The certificate of the pages: one of their own, or that of the agents; `None` = they go without TLS.

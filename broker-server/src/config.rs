@@ -1,10 +1,14 @@
 //! Settings: flag, then `HOLDFAST_…` variable, then TOML file, then default; and where each came from.
 
 use ipnet::IpNet;
+use schema::{
+    address,
+    limits::{MAX_ADDRESS_BYTES, MAX_ADDRESSES},
+};
 use serde::Deserialize;
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -27,8 +31,8 @@ pub struct Config {
     pub mqtt: Setting<SocketAddr>,
     /// Where MQTT tools connect without TLS; loopback. `None` = nowhere.
     pub mqtt_plain: Setting<Option<SocketAddr>>,
-    /// What agents dial, `host:port`; written into enrolment tokens.
-    pub mqtt_public: Setting<String>,
+    /// What agents dial, in the order in which they try, see [`schema::address`]; written into plans and tokens.
+    pub mqtt_public: Setting<Vec<String>>,
     /// What browsers open, without a slash at the end; written into links.
     pub public_url: Setting<String>,
     /// Reverse proxies whose word about the client's address is believed.
@@ -128,9 +132,11 @@ pub struct Layer {
     /// Loopback address for MQTT tools, without TLS; "off" for none [default: 127.0.0.1:1883]
     #[arg(long, value_name = "ADDR:PORT|off")]
     pub mqtt_plain: Option<String>,
-    /// What agents dial: host:port [default: this machine's name and the port of --mqtt]
-    #[arg(long, value_name = "HOST:PORT")]
-    pub mqtt_public: Option<String>,
+    /// What agents dial: host:port, an IPv6 address in brackets; may be given more than once, in the order in which they
+    /// are tried [default: this machine's name and the port of --mqtt]
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    #[serde(deserialize_with = "one_or_several")]
+    pub mqtt_public: Option<Vec<String>>,
     /// What browsers open [default: http:// or https:// and the address of --http, or this machine's name]
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
@@ -257,7 +263,7 @@ impl Layer {
             http_tls_key: get("HOLDFAST_HTTP_TLS_KEY").map(PathBuf::from),
             mqtt: parsed("HOLDFAST_MQTT", get("HOLDFAST_MQTT"), ADDRESS)?,
             mqtt_plain: get("HOLDFAST_MQTT_PLAIN"),
-            mqtt_public: get("HOLDFAST_MQTT_PUBLIC"),
+            mqtt_public: get("HOLDFAST_MQTT_PUBLIC").map(|text| list(&text)),
             public_url: get("HOLDFAST_PUBLIC_URL"),
             trusted_proxies: get("HOLDFAST_TRUSTED_PROXIES").map(|text| list(&text)),
             tls_names: get("HOLDFAST_TLS_NAMES").map(|text| list(&text)),
@@ -318,7 +324,7 @@ impl Layers {
             archives_kept: self.pick(|layer| layer.archives_kept, || 7),
             master_key_file: self.pick_optional(|layer| layer.master_key_file.clone()),
             mqtt_plain: Setting { value: plain_address(&plain)?, source: plain.source },
-            mqtt_public: self.pick(|layer| layer.mqtt_public.clone(), || dialled),
+            mqtt_public: self.pick(|layer| layer.mqtt_public.clone(), || vec![dialled]),
             public_url: self.pick(
                 |layer| layer.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
                 || format!("{scheme}://{}", self.opened(http.value)),
@@ -378,9 +384,16 @@ impl Config {
             Err(ConfigError::Invalid { name, value: value.to_owned(), from: from.clone(), problem })
         };
         let public = &self.mqtt_public;
-        let port = public.value.rsplit_once(':').filter(|(host, _)| !host.is_empty());
-        if port.and_then(|(_, port)| port.parse::<u16>().ok()).is_none() {
-            return invalid("mqtt-public", &public.value, &public.source, "must be host:port");
+        // A port that the system is to choose is nobody's to dial, and only known later.
+        let is_given = public.source != Source::Default;
+        if let Some(address) = public.value.iter().find(|address| is_given && !is_address(address)) {
+            let problem = "must be host:port, an IPv6 address in brackets, such as [2001:db8::1]:8883";
+            return invalid("mqtt-public", address, &public.source, problem);
+        }
+        let is_again = |(at, address): (usize, &String)| public.value[..at].contains(address);
+        if !(1..=MAX_PUBLIC).contains(&public.value.len()) || public.value.iter().enumerate().any(is_again) {
+            let problem = "must be one to four different addresses";
+            return invalid("mqtt-public", &public.value.join(","), &public.source, problem);
         }
         let url = &self.public_url;
         if !(url.value.starts_with("http://") || url.value.starts_with("https://")) {
@@ -494,7 +507,7 @@ impl fmt::Display for Config {
         line("mqtt", self.mqtt.value.to_string(), &self.mqtt.source)?;
         let plain = self.mqtt_plain.value.map_or("off".to_owned(), |address| address.to_string());
         line("mqtt-plain", plain, &self.mqtt_plain.source)?;
-        line("mqtt-public", self.mqtt_public.value.clone(), &self.mqtt_public.source)?;
+        line("mqtt-public", self.mqtt_public.value.join(","), &self.mqtt_public.source)?;
         line("public-url", self.public_url.value.clone(), &self.public_url.source)?;
         let proxies: Vec<_> = self.trusted_proxies.value.iter().map(ToString::to_string).collect();
         line("trusted-proxy", proxies.join(","), &self.trusted_proxies.source)?;
@@ -536,7 +549,11 @@ impl Config {
         let plain = self.mqtt_plain.value.map_or("off".to_owned(), |address| address.to_string());
         put("mqtt_plain", plain.into(), &self.mqtt_plain.source);
         // By default these are this machine's own name, and another one has another.
-        put("mqtt_public", text(&self.mqtt_public.value), &Source::File);
+        let public = match self.mqtt_public.value.as_slice() {
+            [only] => text(only),
+            several => list(several.to_vec()),
+        };
+        put("mqtt_public", public, &Source::File);
         put("public_url", text(&self.public_url.value), &self.public_url.source);
         let proxies = self.trusted_proxies.value.iter().map(ToString::to_string).collect();
         put("trusted_proxies", list(proxies), &self.trusted_proxies.source);
@@ -586,6 +603,30 @@ fn local(port: u16) -> SocketAddr {
 fn list(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(str::to_owned).collect()
 }
+
+/// A text of addresses with commas between them, or a list of them.
+fn one_or_several<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<Vec<String>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrSeveral {
+        Text(String),
+        List(Vec<String>),
+    }
+    Ok(Some(match OneOrSeveral::deserialize(value)? {
+        OneOrSeveral::Text(text) => list(&text),
+        OneOrSeveral::List(addresses) => addresses,
+    }))
+}
+
+/// Whether agents can dial it: what is in brackets is an address of IPv6, anything else a name or an address of IPv4.
+fn is_address(text: &str) -> bool {
+    let is_v6 = |host: &str| host.parse::<Ipv6Addr>().is_ok();
+    let is_whole = |host: &str| if text.starts_with('[') { is_v6(host) } else { !host.contains([':', '/']) };
+    text.len() <= MAX_ADDRESS_BYTES && address::split(text).is_some_and(|(host, _)| is_whole(host))
+}
+
+/// The most addresses in the settings: as many again may retire.
+const MAX_PUBLIC: usize = MAX_ADDRESSES / 2;
 
 /// The most viewers: each has buffers of some 50 KB in the router.
 const MAX_VIEWERS: usize = 4096;
@@ -690,9 +731,25 @@ mod tests {
 
     #[test]
     fn agents_dial_the_machine_by_its_name_when_all_addresses_are_bound() {
-        assert_eq!(layers("data_dir = '/d'", "", "").resolve().unwrap().mqtt_public.value, "vault:8883");
+        assert_eq!(layers("data_dir = '/d'", "", "").resolve().unwrap().mqtt_public.value, ["vault:8883"]);
         let bound = layers("data_dir = '/d'\nmqtt = '127.0.0.1:9'", "", "").resolve().unwrap();
-        assert_eq!(bound.mqtt_public.value, "127.0.0.1:9");
+        assert_eq!(bound.mqtt_public.value, ["127.0.0.1:9"]);
+        let bound = layers("data_dir = '/d'\nmqtt = '[2001:db8::1]:9'", "", "").resolve().unwrap();
+        assert_eq!(bound.mqtt_public.value, ["[2001:db8::1]:9"]);
+    }
+
+    #[test]
+    fn several_addresses_are_a_list_in_each_layer() {
+        let wanted = ["a.lan:1", "[2001:db8::1]:2"];
+        for file in ["'a.lan:1, [2001:db8::1]:2'", "['a.lan:1', '[2001:db8::1]:2']"] {
+            let config = layers("", "", &format!("data_dir = '/d'\nmqtt_public = {file}")).resolve().unwrap();
+            assert_eq!(config.mqtt_public.value, wanted);
+            let again = layers("data_dir = '/d'", "", &config.given().to_string()).resolve().unwrap();
+            assert_eq!(again.mqtt_public.value, wanted);
+        }
+        let given =
+            |name: &str| (name == "HOLDFAST_MQTT_PUBLIC").then(|| "a.lan:1,[2001:db8::1]:2".to_owned());
+        assert_eq!(Layer::from_environment(given).unwrap().mqtt_public.unwrap(), wanted);
     }
 
     #[test]
@@ -758,6 +815,12 @@ mod tests {
     fn bad_values_are_named_with_their_source() {
         for (flags, name) in [
             ("mqtt_public = 'vault'", "mqtt-public"),
+            ("mqtt_public = '::1:8883'", "mqtt-public"),
+            ("mqtt_public = '[vault]:8883'", "mqtt-public"),
+            ("mqtt_public = 'mqtts://vault:8883'", "mqtt-public"),
+            ("mqtt_public = ['a:1', 'a:1']", "mqtt-public"),
+            ("mqtt_public = 'a:1,a:2,a:3,a:4,a:5'", "mqtt-public"),
+            ("mqtt_public = []", "mqtt-public"),
             ("public_url = 'vault'", "public-url"),
             ("tls_names = ['vault.lan', '']", "tls-name"),
             ("tls_names = ['vault.lan,nas.lan']", "tls-name"),

@@ -45,7 +45,7 @@ pub fn check(config: &Config) -> anyhow::Result<Checked> {
 pub fn open_for_admin(data_dir: &Path, key_file: Option<PathBuf>) -> anyhow::Result<Fleet> {
     let pieces = Pieces { key_file, ..Pieces::from(data_dir) };
     has_data(&pieces)?;
-    open_fleet(pieces, String::new(), [0; 32], AgingLimits::default())
+    open_fleet(pieces, Vec::new(), [0; 32], AgingLimits::default())
 }
 
 /// Takes a person's word that the next start may come with another authority.
@@ -71,12 +71,12 @@ pub(crate) fn pieces(config: &Config) -> Pieces {
 
 pub(crate) fn open_fleet(
     pieces: Pieces,
-    mqtt_address: String,
+    mqtt_addresses: Vec<String>,
     ca_fingerprint: [u8; 32],
     keep: AgingLimits,
 ) -> anyhow::Result<Fleet> {
     let driver = Driver { now: Arc::new(clock::now), random: Arc::new(clock::random) };
-    let settings = fleet::Settings { mqtt_address, ca_fingerprint, timezone: clock::zone(), keep };
+    let settings = fleet::Settings { mqtt_addresses, ca_fingerprint, timezone: clock::zone(), keep };
     let data_dir = pieces.data_dir.clone();
     Fleet::open(pieces, settings, driver).with_context(|| format!("data folder {}", data_dir.display()))
 }

@@ -124,7 +124,7 @@ fn config(options: &Demo, folder: &DemoFolder) -> anyhow::Result<Config> {
         http: Some(http),
         mqtt: Some(mqtt),
         mqtt_plain: Some(plain.to_string()),
-        mqtt_public: Some(mqtt.to_string()),
+        mqtt_public: Some(vec![mqtt.to_string()]),
         ..Layer::default()
     };
     Ok(Layers { flags, ..Layers::default() }.resolve()?)

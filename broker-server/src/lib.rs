@@ -20,6 +20,7 @@ pub mod http;
 pub mod ingest;
 pub mod kit;
 pub mod log;
+mod moves;
 mod new_file;
 pub mod out;
 pub mod own_pieces;

@@ -8,7 +8,7 @@ use crate::{
     eviction,
     fleet_directory::FleetDirectory,
     gate::{self, Gate, GateHandle, Limits, Listen, Socket},
-    http, ingest, out,
+    http, ingest, moves, out,
     own_pieces::OwnPieces,
     platform, publisher, scrub,
     tasks::{self, Beat, Tasks},
@@ -113,6 +113,10 @@ pub(crate) async fn start_with(config: Config, tasks: Tasks) -> anyhow::Result<S
         host_bytes: config.host_share_mib.value.saturating_mul(1 << 20),
     };
     let fleet = open_fleet(pieces.clone(), config.mqtt_public.value.clone(), tls.ca_fingerprint(), keep)?;
+    // Agents still dial addresses that retire.
+    let given = fleet.read()?.addresses()?;
+    let named = certificates::names_of(given.iter().map(|it| it.given.address.as_str()));
+    tls.name_also(named, clock::now()).context("certificate")?;
     let own_pieces = Arc::new(OwnPieces::new(fleet.clone(), pieces, options));
     let mut listen = vec![Listen::Tls(mqtt, Arc::clone(&tls))];
     listen.extend(plain.map(Listen::Plain));
@@ -140,6 +144,7 @@ pub(crate) async fn start_with(config: Config, tasks: Tasks) -> anyhow::Result<S
     };
     of_both("publisher", |fleet, gate, beat| Box::pin(publisher::run(fleet, gate, beat)));
     of_both("eviction", |fleet, gate, beat| Box::pin(eviction::run(fleet, gate, beat)));
+    of_both("addresses", |fleet, gate, beat| Box::pin(moves::run(fleet, gate, beat)));
     of_both("wakes", |fleet, gate, beat| Box::pin(wakes::wake_sessions(fleet, gate, beat)));
     of_both("credits", |fleet, gate, beat| Box::pin(wakes::send_credits(fleet, gate, beat)));
     of_both("plans", |fleet, gate, beat| Box::pin(wakes::send_plans(fleet, gate, beat)));

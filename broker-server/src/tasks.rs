@@ -188,7 +188,7 @@ mod tests {
             http: Some(http),
             mqtt: Some(mqtt),
             mqtt_plain: Some("off".to_owned()),
-            mqtt_public: Some(mqtt.to_string()),
+            mqtt_public: Some(vec![mqtt.to_string()]),
             ..Layer::default()
         };
         Layers { flags, ..Layers::default() }.resolve().unwrap()

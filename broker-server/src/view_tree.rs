@@ -167,7 +167,7 @@ mod tests {
         let driver =
             Driver { now: Arc::new(|| Timestamp(1_795_415_472_000)), random: Arc::new(crate::clock::random) };
         let settings = Settings {
-            mqtt_address: "127.0.0.1:8883".to_owned(),
+            mqtt_addresses: vec!["127.0.0.1:8883".to_owned()],
             ca_fingerprint: [7; 32],
             timezone: "UTC".to_owned(),
             keep: Default::default(),

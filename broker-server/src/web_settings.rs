@@ -25,7 +25,9 @@ pub(crate) fn web_settings(
     archives: Arc<Archives>,
 ) -> WebSettings {
     let own_pieces = Arc::clone(own_pieces);
-    let mut mqtt = vec![MqttListener { address: config.mqtt_public.value.clone(), tls: true }];
+    let dialled = config.mqtt_public.value.iter();
+    let mut mqtt: Vec<_> =
+        dialled.map(|address| MqttListener { address: address.clone(), tls: true }).collect();
     let plain = config.mqtt_plain.value;
     mqtt.extend(plain.map(|address| MqttListener { address: address.to_string(), tls: false }));
     let public_url = config.public_url.value.clone();

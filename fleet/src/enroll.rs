@@ -1,5 +1,6 @@
 //! How a machine becomes a host: one-time tokens, and the answer to a machine that shows one.
 
+use crate::access_row;
 use crate::audit;
 use crate::bounds::clip;
 use crate::change::Changed;
@@ -19,7 +20,9 @@ use crate::refused::{Refused, StoreError};
 use crate::replacement;
 use crate::request::By;
 use crate::seal::Binding;
-use crate::store::{HOST_TOKENS, HOSTS, LINK_STATES, LINKS, OUTBOX, PRESENCES, Reads, Span, TOKENS};
+use crate::store::{
+    ARRIVALS, HOST_TOKENS, HOSTS, LINK_STATES, LINKS, OUTBOX, PRESENCES, Reads, Span, TOKENS,
+};
 use crate::ticket::{self, Ticket};
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use schema::enroll::{MAX_TOKEN_CHARS, Token};
@@ -86,9 +89,15 @@ pub(crate) fn new_token(
     let secret: [u8; 16] = op.facts.random();
     let expires_at = op.now.plus_ms(TOKEN_LIVES_MS);
     let settings = &op.facts.settings;
-    let address = settings.mqtt_address.as_str();
-    let wire =
-        Token { address, ca_fingerprint: settings.ca_fingerprint, id, secret, key: key.clone(), expires_at };
+    let addresses = access_row::short_text(&access_row::given(op.tx)?);
+    let wire = Token {
+        addresses: &addresses,
+        ca_fingerprint: settings.ca_fingerprint,
+        id,
+        secret,
+        key: key.clone(),
+        expires_at,
+    };
     let mut buffer = Zeroizing::new([0; MAX_TOKEN_CHARS]);
     let text = wire
         .write(&mut buffer)
@@ -232,6 +241,8 @@ fn make_host(
     op.tx.put(&LINKS, &host.id, &link)?;
     let plan_revision =
         op.tx.get(&LINK_STATES, &host.id)?.map_or(PlanRevision(1), |state| state.plan_revision.next());
+    // How the machine gets here is its own matter.
+    op.tx.remove(&ARRIVALS, &host.id)?;
     // What waits is sealed with the old key.
     op.tx.remove_all(&OUTBOX, &Span::under(&host.id))?;
     op.tx.put(&LINK_STATES, &host.id, &LinkState { plan_revision, ..LinkState::default() })?;

@@ -1,3 +1,4 @@
+use crate::addresses::{self, AddressUse};
 use crate::archive::{ArchiveKeyFacts, own_key};
 use crate::context::{Context, sha256};
 use crate::dispatch::for_other;
@@ -76,6 +77,11 @@ impl FleetState {
     /// What can be seen of the key of archives; `None` = nobody has said for whom they are to be encrypted.
     pub fn archive_key(&self) -> Result<Option<ArchiveKeyFacts>, StoreError> {
         own_key::facts(&self.view)
+    }
+
+    /// What agents are given as this server's addresses, and who comes by what.
+    pub fn addresses(&self) -> Result<Vec<AddressUse>, StoreError> {
+        addresses::uses(&self.view, &self.entries)
     }
 
     /// The host with this id; `None` = there is no such host. Fails when the store can't be read.

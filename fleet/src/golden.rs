@@ -6,10 +6,10 @@ use crate::link::Sent;
 use crate::record::meta::Meta;
 use crate::record::{
     Accepted, Actor, ArchiveKeyRow, AuditTarget, BackupFigures, ClosedBy, DiffFigures, DownloadForm,
-    DrillCuts, DrillFigures, DrillFinding, DrillPlan, Every, Extent, FindPlan, Flawed, ForgetFigures, Group,
-    Hold, JobFigures, JobState, JobWhat, Lack, Loss, Newest, Origin, Past, ProbeFigures, RestoreFailure,
-    RestoreFigures, RestorePlan, RestoreTarget, Retention, Role, Soundness, SourceFinding, TokenMachine,
-    Unplanned, Whole,
+    DrillCuts, DrillFigures, DrillFinding, DrillPlan, Every, Extent, FindPlan, Flawed, ForgetFigures,
+    GivenAddress, Group, Hold, JobFigures, JobState, JobWhat, Lack, Loss, Newest, Origin, Past, ProbeFigures,
+    RestoreFailure, RestoreFigures, RestorePlan, RestoreTarget, Retention, Role, Soundness, SourceFinding,
+    TokenMachine, Unplanned, Whole,
 };
 use schema::{
     Class, DrillFault, HostId, JobId, Overwrite, RepoId, Slot, SlotRevision, SourceReason, Timestamp,
@@ -275,6 +275,10 @@ fn enums(written: &mut Written) {
             restored_at: Timestamp(4),
             dismissed: true,
         }),
+        Meta::Addresses(_) => Meta::Addresses(vec![GivenAddress {
+            address: text("[2001:db8::1]:8883"),
+            retiring_since: Some(AT),
+        }]),
     });
     each!(written, ClosedBy {
         ClosedBy::Passphrase(_) => ClosedBy::Passphrase(vec![1, 2]),

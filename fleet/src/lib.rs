@@ -27,7 +27,9 @@
 //! wakes up by nothing but its driver's ticks. Queues are bounded: who writes faster than the disk waits; a host's outbox refuses
 //! ([`Refused::QueueFull`]); who listens to changes and lags is told so.
 
+mod access_row;
 mod accounts;
+mod addresses;
 mod aging;
 mod archive;
 mod audit;
@@ -101,6 +103,7 @@ mod units;
 mod unplanned;
 pub mod view;
 
+pub use addresses::{AddressUse, Dependent, MOST_LISTED};
 pub use archive::{
     ARCHIVE_PARTS, About, ArchiveError, ArchiveFolder, ArchiveKey, ArchiveKeyFacts, ArchiveOpener,
     ArchivePart, ArchiveState, ArchiveStatus, Archives, Archiving, Contents, DrawnIdentity, Kept, NoArchive,

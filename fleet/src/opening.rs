@@ -1,5 +1,6 @@
 //! How a server's pieces become a fleet: looked at, opened or made, and put right where only a running server knows.
 
+use crate::addresses;
 use crate::authority;
 use crate::context::Context;
 use crate::damage::{Found, Scrub};
@@ -131,7 +132,11 @@ impl Fleet {
     pub fn in_memory(settings: Settings, driver: Driver) -> Result<Self, OpenError> {
         let master = MasterKey::new(random(&driver));
         let context = Arc::new(Context::new(driver, settings, master));
-        let store = Store::in_memory(committed(&context), |tx| start(&context, tx))?;
+        let store = Store::in_memory(committed(&context), |tx| {
+            start(&context, tx)?;
+            let mut op = Op { tx, now: context.now(), by: &By::system(), facts: &context.facts };
+            Ok(addresses::begin(&mut op, &context.settings.mqtt_addresses)?)
+        })?;
         Self::begin(context, store)
     }
 
@@ -141,10 +146,11 @@ impl Fleet {
     }
 }
 
-/// Writes down the authority that this server has, unless enrolled agents trust another one.
+/// Writes down the authority that this server has, unless enrolled agents trust another one, and its addresses.
 fn bind(context: &Context, tx: &mut Tx<'_>, pieces: &Pieces) -> Result<(), OpenError> {
     let mut op = Op { tx, now: context.now(), by: &By::system(), facts: &context.facts };
-    authority::bind(&mut op, &context.settings.ca_fingerprint, pieces.accepts_authority()?)
+    authority::bind(&mut op, &context.settings.ca_fingerprint, pieces.accepts_authority()?)?;
+    Ok(addresses::begin(&mut op, &context.settings.mqtt_addresses)?)
 }
 
 /// Whether a master key can be read from a file that is handed over.

@@ -137,6 +137,14 @@ pub enum Refused {
     /// What was to be acknowledged is not how the host stands.
     #[error("it stands differently now; look at it again")]
     StateChanged,
+    /// Hosts would find the server no more, and nobody has said that they may be lost.
+    #[error(
+        "hosts would be lost ({hosts}), until somebody enrols them anew: look who they are, and say that they may be"
+    )]
+    WouldLose {
+        /// How many.
+        hosts: usize,
+    },
     /// So many downloads run already.
     #[error("{} downloads run already; try again when one has ended", crate::bounds::MOST_DOWNLOADS)]
     TooManyDownloads,
@@ -207,6 +215,7 @@ impl Refused {
             Self::HoldChanged { .. } => "hold_changed",
             Self::LockChanged { .. } => "lock_changed",
             Self::StateChanged => "state_changed",
+            Self::WouldLose { .. } => "would_lose",
             Self::QueueFull => "queue_full",
             Self::TooManyDownloads => "too_many_downloads",
             Self::HostBusy { .. } | Self::DoesForOther { .. } => "host_busy",

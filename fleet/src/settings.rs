@@ -18,8 +18,8 @@ pub struct Driver {
 /// What has to be known of the server.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `host:port` that agents dial.
-    pub mqtt_address: String,
+    /// What agents dial, in the order in which they try; see [`schema::address`].
+    pub mqtt_addresses: Vec<String>,
     /// SHA-256 of the certificate of the server's own authority.
     pub ca_fingerprint: [u8; 32],
     /// IANA name of the server's own time zone: what maintenance goes by where nobody has said otherwise. UTC when
@@ -31,8 +31,13 @@ pub struct Settings {
 
 impl Settings {
     /// Those of a server that does not run, while its data file is put right.
-    pub(crate) fn of_nobody(mqtt_address: String) -> Self {
-        Self { mqtt_address, ca_fingerprint: [0; 32], timezone: String::new(), keep: AgingLimits::default() }
+    pub(crate) fn of_nobody(mqtt_addresses: Vec<String>) -> Self {
+        Self {
+            mqtt_addresses,
+            ca_fingerprint: [0; 32],
+            timezone: String::new(),
+            keep: AgingLimits::default(),
+        }
     }
 }
 
@@ -40,7 +45,7 @@ impl Settings {
 impl Settings {
     pub(crate) fn for_tests() -> Self {
         Self {
-            mqtt_address: "backup.example:8883".to_owned(),
+            mqtt_addresses: vec!["backup.example:8883".to_owned()],
             ca_fingerprint: [7; 32],
             timezone: "UTC".to_owned(),
             keep: AgingLimits::default(),

@@ -75,6 +75,7 @@ impl Fleet {
         if self.view().is_ok_and(|view| has_old(&view, now).unwrap_or(false)) {
             log_failure(self.write(By::system(), move |op| Ok(remove_old(op)?)).await);
         }
+        log_failure(self.retire_unneeded_addresses().await);
         log_failure(self.age().await);
     }
 }

@@ -16,8 +16,8 @@ const MAX_TOKEN_BYTES: usize = 384;
 /// The content of a token.
 #[derive(Clone)]
 pub struct Token<'a> {
-    /// `host:port` of the MQTT listener with TLS.
-    pub address: &'a str,
+    /// Where the MQTT listener with TLS is reached, see [`crate::address`]; as many addresses as have room.
+    pub addresses: &'a str,
     /// SHA-256 of the certificate (DER) of the server's own authority.
     pub ca_fingerprint: [u8; 32],
     /// Public part of the token: its id.
@@ -32,7 +32,7 @@ pub struct Token<'a> {
 
 #[derive(Serialize, Deserialize)]
 struct TokenWire<'a> {
-    address: &'a str,
+    addresses: &'a str,
     ca_fingerprint: [u8; 32],
     id: TokenId,
     secret: [u8; 16],
@@ -68,7 +68,7 @@ impl<'a> Token<'a> {
         BASE32_NOPAD.decode_mut(upper, bytes).map_err(|_| NotAToken)?;
         let wire: TokenWire<'a> = crate::decode(bytes).map_err(|_| NotAToken)?;
         Ok(Self {
-            address: wire.address,
+            addresses: wire.addresses,
             ca_fingerprint: wire.ca_fingerprint,
             id: wire.id,
             secret: wire.secret,
@@ -80,7 +80,7 @@ impl<'a> Token<'a> {
     /// Writes the token as the text that people copy. Fails when it does not fit the buffer.
     pub fn write<'b>(&self, buffer: &'b mut [u8; MAX_TOKEN_CHARS]) -> Result<&'b str, crate::TooLong> {
         let wire = TokenWire {
-            address: self.address,
+            addresses: self.addresses,
             ca_fingerprint: self.ca_fingerprint,
             id: self.id,
             secret: self.secret,

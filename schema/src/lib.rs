@@ -76,6 +76,7 @@
 
 #![no_std]
 
+pub mod address;
 pub mod bulk;
 pub mod command;
 pub mod drill;

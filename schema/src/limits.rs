@@ -20,6 +20,10 @@ pub const MAX_NAME_BYTES: usize = 1024;
 pub const MAX_VALUE_BYTES: usize = 4 * 1024;
 /// The longest text of certificates of authorities.
 pub const MAX_CA_BYTES: usize = 16 * 1024;
+/// The most addresses by which agents may reach their server.
+pub const MAX_ADDRESSES: usize = 8;
+/// The longest of them, in bytes: a whole name of DNS, and a port.
+pub const MAX_ADDRESS_BYTES: usize = 260;
 /// The most entries of one folder's listing.
 pub const MAX_ENTRIES: u32 = 10_000;
 /// The most entries that one search by name brings.

@@ -1,9 +1,10 @@
-//! Server → agent, retained: what to do alone when the server can't be reached. Holds no secret.
+//! Server → agent, retained: what to do alone when the server can't be reached, and where it is to be reached. Holds
+//! no secret.
 
 use crate::{Incarnation, Items, PlanRevision, job::BackupSpec};
 use serde::{Deserialize, Serialize};
 
-/// Schedules and source groups of a host.
+/// Schedules and source groups of a host, and its way to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan<'a> {
     /// Number of the plan; grows with each change.
@@ -20,6 +21,9 @@ pub struct Plan<'a> {
     /// The schedules that are on.
     #[serde(borrow)]
     pub schedules: Items<'a, PlannedSchedule<'a>>,
+    /// Where the server is reached from now on, see [`crate::address`]; no more than [`crate::limits::MAX_ADDRESSES`].
+    /// Empty = where it was reached before.
+    pub addresses: &'a str,
 }
 
 /// A schedule as part of a plan.

@@ -71,6 +71,8 @@ pub struct Hello<'a> {
     /// When each source group was saved last: what a server that was restored from an archive has not heard of.
     #[serde(borrow)]
     pub saved: Items<'a, SavedGroup>,
+    /// The address by which it came, as the server or the token gave it.
+    pub address: &'a str,
 }
 
 /// When the last good backup of a source group was taken, whoever asked for it.

@@ -9,7 +9,6 @@ use crate::{
 };
 use std::{
     ffi::OsString,
-    net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -166,19 +165,6 @@ impl Agent {
         command.arg("status").arg("--state-dir").arg(&self.state_dir);
         run("holdfast-agent status", command, SOON).output
     }
-}
-
-/// A token that dials another address: that of a proxy before the server. Nothing else about it changes.
-///
-/// # Panics
-/// When it is not a token.
-#[must_use]
-pub fn redirected(token: &str, address: SocketAddr) -> String {
-    use schema::{Token, enroll::MAX_TOKEN_CHARS};
-    let (mut read, mut written) = ([0; MAX_TOKEN_CHARS], [0; MAX_TOKEN_CHARS]);
-    let token = Token::parse(token, &mut read).expect("a token of the server");
-    let address = address.to_string();
-    Token { address: &address, ..token }.write(&mut written).expect("an address is short").to_owned()
 }
 
 /// A wrapper that shows the agent another boot's id than this machine's, by way of `file`.

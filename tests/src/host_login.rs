@@ -70,7 +70,7 @@ impl HostLogin {
     }
 
     fn command(&self, tool: Tool, claim: &Claim) -> Command {
-        let (host, port) = self.identity.address.rsplit_once(':').expect("host:port");
+        let (host, port) = schema::address::split(&self.identity.addresses).expect("host:port");
         let ca = self.scratch.path().join("ca.pem");
         fs::write(&ca, &self.identity.ca_pem).expect("a file in the scratch folder");
         let options = format!(
@@ -193,6 +193,7 @@ impl HostLogin {
             abilities: schema::Abilities::default(),
             incarnation: schema::Incarnation::ZERO,
             saved: schema::Items::EMPTY,
+            address: "forged",
         }))
     }
 }

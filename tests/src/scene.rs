@@ -1,8 +1,9 @@
 //! Everything together: a server, a storage, an agent, files, and a network between each of them.
 
 use crate::{
-    agent::{Agent, redirected},
+    agent::Agent,
     api::{Api, Credentials},
+    ports,
     proxy::Proxy,
     repository::Repository,
     scratch::Scratch,
@@ -77,11 +78,11 @@ impl Scene {
         let sources = scratch.folder("sources");
         write_tree(&sources, numbers.next(), 120, TREE_BYTES);
 
-        let server = Server::start(&scratch.folder("server"));
-        let link = Proxy::start(server.mqtt);
+        let mqtt = ports::free();
+        let link = Proxy::start(mqtt);
+        let server = Server::start_behind(&scratch.folder("server"), mqtt, link.address);
         let host = server.api.add_host(HOST);
-        let token = redirected(&host.enroll_token, link.address);
-        let mut agent = Agent::with_token(&scratch.folder("agent"), &host.id, &token);
+        let mut agent = Agent::with_token(&scratch.folder("agent"), &host.id, &host.enroll_token);
         agent.start();
         server.api.wait_online(&host.id, true, SOON);
 

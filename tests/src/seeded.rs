@@ -35,7 +35,7 @@ pub fn large(scratch: &Scratch) -> PathBuf {
 pub fn make(folder: &Path, seed: Seed) -> Result<(), Box<dyn std::error::Error>> {
     let driver = Driver { now: Arc::new(now), random: Arc::new(random) };
     let settings = Settings {
-        mqtt_address: "127.0.0.1:8883".to_owned(),
+        mqtt_addresses: vec!["127.0.0.1:8883".to_owned()],
         ca_fingerprint: [0; 32],
         timezone: "UTC".to_owned(),
         keep: Default::default(),

@@ -25,6 +25,8 @@ pub struct Server {
     pub http: SocketAddr,
     /// Agents, over TLS.
     pub mqtt: SocketAddr,
+    /// What agents are told to dial, from its next start on.
+    pub public: Vec<String>,
     /// MQTT tools, without TLS.
     pub mqtt_plain: SocketAddr,
     /// An admin's token.
@@ -42,25 +44,25 @@ impl Server {
     /// A new server with an empty data folder.
     #[must_use]
     pub fn start(data_dir: &Path) -> Self {
-        Self::start_announced(data_dir, None)
+        let mqtt = ports::free();
+        Self::start_announced(data_dir, mqtt, vec![mqtt.to_string()])
     }
 
     /// The same, telling agents to dial another address: that of a proxy.
     #[must_use]
     pub fn start_behind(data_dir: &Path, mqtt: SocketAddr, public: SocketAddr) -> Self {
-        Self::start_announced(data_dir, Some((mqtt, public)))
+        Self::start_announced(data_dir, mqtt, vec![public.to_string()])
     }
 
-    fn start_announced(data_dir: &Path, mqtt: Option<(SocketAddr, SocketAddr)>) -> Self {
+    /// The same, telling agents to dial these, in this order.
+    #[must_use]
+    pub fn start_announced(data_dir: &Path, mqtt: SocketAddr, public: Vec<String>) -> Self {
         let (http, mqtt_plain) = (ports::free(), ports::free());
-        let (mqtt, public) = mqtt.unwrap_or_else(|| {
-            let mqtt = ports::free();
-            (mqtt, mqtt)
-        });
         let mut server = Self {
             data_dir: data_dir.to_owned(),
             http,
             mqtt,
+            public,
             mqtt_plain,
             api: Api::new("", ""),
             setup_link: String::new(),
@@ -68,7 +70,7 @@ impl Server {
             process: None,
             past_logs: Vec::new(),
         };
-        let mut process = server.spawn(public);
+        let mut process = server.spawn();
         server.setup_link = process.line("its set-up link", SOON, |line| {
             line.split_once("setup: ").map(|(_, link)| link.trim().to_owned())
         });
@@ -79,13 +81,13 @@ impl Server {
         server
     }
 
-    fn spawn(&self, public: SocketAddr) -> Process {
+    fn spawn(&self) -> Process {
         let mut command = Command::new(tools::program("holdfast-server"));
         command.arg("serve").arg("--data-dir").arg(&self.data_dir).args([
             format!("--http={}", self.http),
             format!("--mqtt={}", self.mqtt),
             format!("--mqtt-plain={}", self.mqtt_plain),
-            format!("--mqtt-public={public}"),
+            format!("--mqtt-public={}", self.public.join(",")),
         ]);
         // Everything that could be said, so that the search for secrets sees it.
         command.env("HOLDFAST_LOG_FILTER", "debug");
@@ -164,14 +166,14 @@ impl Server {
 
     /// Starts it again over the same data, at the same addresses.
     pub fn start_again(&mut self) {
-        self.process = Some(self.spawn(self.mqtt));
+        self.process = Some(self.spawn());
         self.wait_ready();
     }
 
     /// The same for one that is not ready, but lives.
     #[track_caller]
     pub fn start_again_unwell(&mut self) {
-        self.process = Some(self.spawn(self.mqtt));
+        self.process = Some(self.spawn());
         let api = Api::new(&self.base(), "");
         let process = self.process.as_mut().expect("a running server");
         wait::until("the server to live", SOON, || {

@@ -73,8 +73,7 @@ pub(crate) fn view_commands(app: &App, name: &str, password: &str) -> Vec<(&'sta
     let mut listeners: Vec<&MqttListener> = app.settings.server.mqtt.iter().collect();
     listeners.sort_by_key(|listener| listener.tls);
     let line = |listener: &MqttListener| {
-        let (host, port) = listener.address.rsplit_once(':').unwrap_or((&listener.address, "1883"));
-        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let (host, port) = schema::address::split(&listener.address).unwrap_or((&listener.address, 1883));
         let tls = if listener.tls { " --cafile holdfast-ca.pem" } else { "" };
         let is_here =
             host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());

@@ -74,9 +74,9 @@ fn signed_out() -> Vec<Route> {
 
 fn pages() -> Vec<Route> {
     use page::{
-        archive, audit, changes, enrol, find, fleet, folder, group, host, host_settings, job, jobs, kit,
-        maintenance, pending, preview, quarantine, refused, replacement, repo, restoration, restore,
-        schedule, settings, snapshots, soundness, topics,
+        agent_access, archive, audit, changes, enrol, find, fleet, folder, group, host, host_settings, job,
+        jobs, kit, maintenance, pending, preview, quarantine, refused, replacement, repo, restoration,
+        restore, schedule, settings, snapshots, soundness, topics,
     };
     vec![
         get("/", Read, fleet::show),
@@ -160,6 +160,8 @@ fn pages() -> Vec<Route> {
         get("/report", Read, page::report::show),
         get("/report.csv", Read, crate::report::csv),
         get("/audit", Read, audit::show),
+        get("/agent-access", Admin, agent_access::show),
+        post("/agent-access/retire", Admin, agent_access::retire),
         get("/archives", Admin, archive::show),
         post("/archives", Admin, archive::make),
         post("/archives/key", Admin, archive::set_key),
@@ -239,7 +241,7 @@ fn runs() -> Vec<Route> {
 
 fn api_accounts() -> Vec<Route> {
     use api::dto::*;
-    use api::{account, archive, kit, operator, storage};
+    use api::{account, agent_access, archive, kit, operator, storage};
     let doc = |summary| Doc::new("accounts", summary);
     vec![
         open(Method::GET, "/api/openapi.json", openapi_json).doc(doc("This document")),
@@ -279,6 +281,16 @@ fn api_accounts() -> Vec<Route> {
         ),
         delete("/api/viewers/{name}", Admin, operator::delete_viewer)
             .doc(doc("Deletes an MQTT view account").empty()),
+        get("/api/agent-access", Admin, agent_access::show).doc(
+            doc("The addresses by which agents reach this server, who comes by which, and who would be lost without one")
+                .answers::<AgentAccessOut>(200),
+        ),
+        post("/api/agent-access/retire", Admin, agent_access::retire).doc(
+            doc("Has agents not be given an address any more that the settings name no more; 409 `would_lose` while hosts have \
+                 come by no other one, unless `force` is true")
+            .takes::<RetireIn>()
+            .answers::<AgentAccessOut>(200),
+        ),
         get("/api/archives", Admin, archive::show).doc(
             doc("How the archives of the server stand, and those that there are").answers::<ArchivesOut>(200),
         ),

@@ -25,10 +25,11 @@ impl Driver {
                 Effect::StoreSlot { slot, revision, for_job } => self.store_slot(slot, revision, for_job),
                 Effect::Connect { epoch } => {
                     logger::debug(format_args!("connecting, epoch {epoch}"));
-                    self.link =
-                        Link::connect_host(&self.identity, &self.tls, epoch, self.keep_alive.period());
+                    self.dialled = self.address().to_owned();
+                    let at = (self.dialled.as_str(), epoch);
+                    self.link = Link::connect_host(&self.identity, &self.tls, at, self.keep_alive.period());
                     if self.link.is_none() {
-                        self.fail(format!("{:?} is no address to connect to", self.identity.address));
+                        self.fail(format!("{:?} is no address to connect to", self.dialled));
                         self.lose_link();
                     }
                 }
@@ -40,7 +41,7 @@ impl Driver {
                     self.fail(format!(
                         "{} is an old copy of the server that serves this host (incarnation {incarnation}, and {} has been \
                          heard of): nothing it asks for is done, and reports wait for the other one",
-                        self.identity.address,
+                        self.dialled,
                         self.core.saved().incarnation
                     ));
                     self.drop_link();
@@ -214,6 +215,7 @@ impl Driver {
             abilities,
             incarnation: saved.incarnation,
             saved: Items::write(saved.hello_saved(), &mut groups).unwrap_or_default(),
+            address: &self.dialled,
         };
         let topic = Topic::Host(self.identity.host, HostTopic::Presence);
         let payload = link::seal(&self.identity, topic, &Presence::Hello(hello));

@@ -7,7 +7,7 @@ use crate::{
     logger,
     restic::Credentials,
 };
-use agent_core::Now;
+use agent_core::{Now, STEADY_AFTER_MS};
 use rumqttc::Publish;
 use schema::{
     Command, CommandBody, CommandSeq, HostTopic, OpenError, Sealed, Timestamp, ToAgent, Topic, envelope,
@@ -68,16 +68,20 @@ impl Driver {
         let now = clock::now();
         match event {
             LinkEvent::Connected => {
-                logger::info(format_args!("connected to {}", self.identity.address));
+                logger::info(format_args!("connected to {}", self.dialled));
                 self.connected_since = Some(now.wall);
+                self.connected_at = Some(now.mono);
                 self.answered_version = false;
                 self.core.handle_connected(now);
             }
             LinkEvent::Message(message) => self.handle_message(&message),
             LinkEvent::Closed { error: error @ (LinkError::Login(_) | LinkError::KeptOut(_)), .. } => {
                 self.fail(error.to_string());
-                self.drop_link();
-                self.core.handle_refused(now);
+                // Somebody has to mend it, once all addresses have been tried.
+                match self.drop_link() {
+                    true => self.core.handle_refused(now),
+                    false => self.core.handle_disconnected(now),
+                }
             }
             LinkEvent::Closed { error, idle } => {
                 self.fail(error.to_string());
@@ -98,9 +102,12 @@ impl Driver {
         self.core.handle_disconnected(clock::now());
     }
 
-    /// Forgets the connection and what came over it; the server sends it again.
-    pub(super) fn drop_link(&mut self) {
+    /// Forgets the connection and what came over it; the server sends it again. Whether all of its addresses have been
+    /// tried since a connection lasted.
+    pub(super) fn drop_link(&mut self) -> bool {
         self.link = None;
+        let lasted = self.connected_at.take().is_some_and(|at| clock::mono().ms_since(at) >= STEADY_AFTER_MS);
+        let is_round = self.turns.ended(lasted, self.plan.addresses(&self.identity));
         self.leave_transfer();
         if self.away_since.is_none() {
             self.away_since = Some(clock::mono());
@@ -108,6 +115,7 @@ impl Driver {
         }
         self.connected_since = None;
         self.put_off.clear();
+        is_round
     }
 
     fn handle_message(&mut self, message: &Publish) {

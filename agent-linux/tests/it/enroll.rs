@@ -35,7 +35,7 @@ fn a_token_becomes_an_identity_and_a_second_one_needs_force() {
     let state = StateFolder::open(&state_dir).expect("there");
     let identity = Identity::load(&state).expect("an identity");
     assert_eq!(
-        (identity.host_name.as_str(), identity.address.as_str()),
+        (identity.host_name.as_str(), identity.addresses.as_str()),
         ("attic", broker.address().as_str())
     );
     assert_eq!((identity.password.as_str(), identity.key_id), ("mqtt-password-x", 1));

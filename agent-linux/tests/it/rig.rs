@@ -144,7 +144,7 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
 /// A token for `address`, and what it seals with.
 pub(crate) fn token(address: &str, fingerprint: [u8; 32], expires_at: Timestamp) -> String {
     let token = Token {
-        address,
+        addresses: address,
         ca_fingerprint: fingerprint,
         id: TokenId([9; 16]),
         secret: [5; 16],

@@ -55,7 +55,7 @@ fn state(rig: &Rig) -> StateFolder {
     let identity = Identity {
         host: HostId([7; 16]),
         host_name: "rig".to_owned(),
-        address: "nowhere.invalid:8883".to_owned(),
+        addresses: "nowhere.invalid:8883".to_owned(),
         password: "x".to_owned(),
         link_key: Key::new([1; 32]),
         key_id: 1,

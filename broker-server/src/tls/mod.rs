@@ -87,6 +87,8 @@ pub struct Tls {
 }
 
 struct State {
+    /// Names that the certificate carries besides those of the options.
+    also_named: Vec<String>,
     pinned: [u8; 32],
     pinned_der: CertificateDer<'static>,
     validity: Option<Validity>,
@@ -122,8 +124,9 @@ impl Tls {
         }
         // Taken before reading: what changes in between is read again.
         let seen = options.seen();
-        let loaded = options.load(now)?;
+        let loaded = options.load(&[], now)?;
         let state = State {
+            also_named: Vec::new(),
             pinned: Sha256::digest(&loaded.pinned_der).into(),
             validity: loaded.validity(),
             pinned_der: loaded.pinned_der,
@@ -186,6 +189,15 @@ impl Tls {
         validity::of(&self.state().pinned_der).map(|validity| validity.not_after)
     }
 
+    /// Has the server certificate carry these names, too, as long as it is the server's own.
+    pub fn name_also(&self, names: Vec<String>, now: Timestamp) -> Result<(), TlsError> {
+        if self.options.operator.is_some() || names.iter().all(|name| self.options.names.contains(name)) {
+            return Ok(());
+        }
+        self.state().also_named = names;
+        self.read_again(now)
+    }
+
     /// Uses what has changed on disk, and renews what is too old. Says whether anything is new. What can't be used
     /// is an error, and the previous certificate stays.
     pub fn refresh(&self, now: Timestamp) -> Result<bool, TlsError> {
@@ -208,7 +220,8 @@ impl Tls {
     }
 
     fn take(&self, seen: Vec<Option<SystemTime>>, now: Timestamp) -> Result<(), TlsError> {
-        let loaded = self.options.load(now);
+        let also_named = self.state().also_named.clone();
+        let loaded = self.options.load(&also_named, now);
         let mut state = self.state();
         // A file that can't be used is complained about once.
         state.seen.clone_from(&seen);
@@ -255,12 +268,13 @@ impl Options {
         Authority::make(&self.folder, now, before)
     }
 
-    fn load(&self, now: Timestamp) -> Result<Loaded, TlsError> {
+    fn load(&self, also_named: &[String], now: Timestamp) -> Result<Loaded, TlsError> {
         match &self.operator {
             Some(files) => files.load(),
             None => {
                 let authority = Authority::read(&self.folder)?;
-                let (leaf, key) = authority.server_certificate(&self.names, now)?;
+                let names = [self.names.as_slice(), also_named].concat();
+                let (leaf, key) = authority.server_certificate(&names, now)?;
                 let pinned_der = authority.certificate.clone();
                 let key = rustls::crypto::ring::sign::any_supported_type(&key)?;
                 Ok(Loaded { key: CertifiedKey::new(vec![leaf, pinned_der.clone()], key), pinned_der })

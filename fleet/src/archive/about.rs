@@ -21,7 +21,7 @@ pub struct About {
     pub incarnation: u64,
     /// How many hosts the server had.
     pub hosts: u64,
-    /// `host:port` that its agents dialled.
+    /// What its agents dialled: `host:port`, several with commas between them.
     pub mqtt_address: String,
 }
 

@@ -204,7 +204,7 @@ fn write(
         return Err(ArchiveError::damaged("it was changed meanwhile"));
     }
     let Writing { import, parts, .. } = writing;
-    let settings = Settings::of_nobody(found.about.mqtt_address.clone());
+    let settings = Settings::of_nobody(vec![found.about.mqtt_address.clone()]);
     let context = crate::context::Context::new(driver, settings, master);
     let mut incarnation = Incarnation::ZERO;
     import.end(|tx| {

@@ -1,6 +1,6 @@
 //! Instants of the past, and what becomes of those that lie ahead.
 
-use crate::record::{GroupProof, Host, Job, LastRuns, Presence, RepoState, Soundness, Summary};
+use crate::record::{Arrivals, GroupProof, Host, Job, LastRuns, Presence, RepoState, Soundness, Summary};
 use crate::refused::StoreError;
 use crate::store::{Order, Reads, Span, StoredRow, Table, TableKey, Tx};
 use schema::Timestamp;
@@ -81,6 +81,12 @@ impl PastInstants for Presence {
             quarantine.since.cap(clock);
             quarantine.twins.iter_mut().for_each(|twin| twin.seen_at.cap(clock));
         }
+    }
+}
+
+impl PastInstants for Arrivals {
+    fn cap(&mut self, clock: Clock) {
+        self.came_by.iter_mut().for_each(|came| came.at.cap(clock));
     }
 }
 

@@ -22,8 +22,8 @@ use crate::record::TOKEN_LIVES_MS;
 use crate::refused::StoreError;
 use crate::schedule;
 use crate::store::{
-    API_TOKENS, CONFIRMED, CREDENTIALS, GIVEN_UP, HOSTS, JOBS, LAST_RUNS, OPEN_JOBS, OPERATORS, PENDING,
-    PRESENCES, REPOS, Reads, SESSIONS, SOUNDNESS, SUMMARIES, Span, TOKENS, Tx, VIEWERS,
+    API_TOKENS, ARRIVALS, CONFIRMED, CREDENTIALS, GIVEN_UP, HOSTS, JOBS, LAST_RUNS, OPEN_JOBS, OPERATORS,
+    PENDING, PRESENCES, REPOS, Reads, SESSIONS, SOUNDNESS, SUMMARIES, Span, TOKENS, Tx, VIEWERS,
 };
 use crate::units::DAY_MS;
 use schema::{JobId, Timestamp};
@@ -37,6 +37,7 @@ pub(crate) fn mend(op: &mut Op<'_, '_>, clock: Clock) -> Result<usize, StoreErro
     let tx = &mut *op.tx;
     let mut mended = each(tx, &HOSTS, |host| host.cap(clock))?
         + each(tx, &PRESENCES, |presence| presence.cap(clock))?
+        + each(tx, &ARRIVALS, |arrivals| arrivals.cap(clock))?
         + each(tx, &SUMMARIES, |summary| summary.cap(clock))?
         + each(tx, &REPOS, |repo| repo.cap(clock))?
         + each(tx, &SOUNDNESS, |sound| sound.cap(clock))?

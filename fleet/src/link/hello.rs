@@ -2,6 +2,7 @@
 
 use super::report::answer_skipped;
 use super::{LinkState, Sent, outbox, returned};
+use crate::addresses;
 use crate::bounds::clip;
 use crate::change::Changed;
 use crate::credentials;
@@ -149,6 +150,7 @@ pub(crate) fn take_hello(
         return Ok(Some(Taken::KeptOut));
     }
     lease::heard_again(op, host, &before)?;
+    addresses::came(op, host, hello.address)?;
     let counts = Counts {
         stream: hello.stream,
         taken: hello.taken,

@@ -1,6 +1,7 @@
-//! The plan: what an agent does alone while the server is away.
+//! The plan: what an agent does alone while the server is away, and where it looks for it.
 
 use super::outbox;
+use crate::access_row;
 use crate::change::Changed;
 use crate::dispatch::spec;
 use crate::incarnation;
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 /// What is left for the head of the plan, in bytes.
 const HEAD_BYTES: usize = 1024;
 
-/// Groups or schedules of a host are other ones now: its agent is sent a new plan.
+/// What is in a host's plan is different now: its agent is sent a new one.
 pub(crate) fn changed(tx: &mut Tx<'_>, host: HostId) -> Result<(), StoreError> {
     if tx.has(&LINKS, &host)? {
         let mut state = outbox::state_of(tx, host)?;
@@ -40,7 +41,8 @@ pub(crate) fn with<R>(
     let mut schedules = schedule::of_host(reads, host.id)?;
     let backups_held = host.backups_held.is_some();
     schedules.retain(|row| row.schedule.enabled && !backups_held);
-    let mut left = MAX_MESSAGE_BYTES - HEAD_BYTES;
+    let addresses = access_row::text(&access_row::given(reads)?);
+    let mut left = MAX_MESSAGE_BYTES - HEAD_BYTES - addresses.len();
     let mut planned = Vec::new();
     for row in &schedules {
         let schedule = &row.schedule;
@@ -77,6 +79,7 @@ pub(crate) fn with<R>(
         restic_host: &host.restic_host,
         groups: read::<BackupSpec<'_>>(&groups),
         schedules: read::<PlannedSchedule<'_>>(&schedules),
+        addresses: &addresses,
     }))
 }
 

@@ -32,6 +32,8 @@ macro_rules! actions {
 }
 
 actions! {
+    /// Agents are not given an address of the server any more.
+    AddressRetired = "address.retired",
     /// A message of an agent did not open with its key.
     AgentForged = "agent.forged",
     /// An agent sent a message that can't be understood.

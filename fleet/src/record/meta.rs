@@ -1,4 +1,4 @@
-use super::ArchiveKeyRow;
+use super::{ArchiveKeyRow, GivenAddress};
 use schema::{Incarnation, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,8 @@ pub(crate) enum Meta {
     ArchiveKey(ArchiveKeyRow),
     /// The last restore of the server.
     Restoration(Restoration),
+    /// The addresses by which agents reach this server, in order.
+    Addresses(Vec<GivenAddress>),
 }
 
 /// A restore of the server from an archive.
@@ -42,4 +44,5 @@ pub(crate) const META_NEXT_AUDIT: &str = "next_audit";
 pub(crate) const META_AUTHORITY: &str = "authority";
 pub(crate) const META_INCARNATION: &str = "incarnation";
 pub(crate) const META_RESTORATION: &str = "restoration";
+pub(crate) const META_ADDRESSES: &str = "addresses";
 pub(crate) const META_ARCHIVE_KEY: &str = "archive_key";

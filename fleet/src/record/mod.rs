@@ -1,5 +1,6 @@
 //! Stored rows, in the words of the domain. They are not wire types and not views.
 
+mod access;
 mod account;
 mod archive;
 mod audit;
@@ -26,6 +27,8 @@ mod soundness;
 mod summary;
 mod usage;
 
+pub use access::GivenAddress;
+pub(crate) use access::{Arrivals, CameBy};
 pub use account::{ApiToken, Operator, Role, Scope, Scopes, Session, TryCount, Viewer};
 pub(crate) use archive::{ArchiveKeyRow, ClosedBy};
 pub use audit::{Actor, AuditEntry, AuditTarget};

@@ -121,7 +121,7 @@ fn write(
     let mut import = Import::begin(&made)?;
     let (mut damage, known) = fill(pages, &survey(pages), &mut import)?;
     put_file(&data_dir.join(KEY_FILE), &master.text())?;
-    let context = Context::new(driver, Settings::of_nobody(String::new()), master);
+    let context = Context::new(driver, Settings::of_nobody(Vec::new()), master);
     let mut incarnation = Incarnation::ZERO;
     import.end(|tx| {
         let mut op = Op { tx, now: context.now(), by: &By::system(), facts: &context.facts };

@@ -5,10 +5,10 @@ use super::{Order, Reads, Span, StoredRow, Table, TableId, TableKey, first_form}
 use crate::link::{Link, LinkState, Outgoing};
 use crate::record::meta::Meta;
 use crate::record::{
-    ApiToken, AuditEntry, Confirmed, CredentialsRow, EntryPage, FolderSeen, FoundPage, FoundSeen, GivenUp,
-    Group, Host, InKit, Job, LastRuns, Listing, ListingState, LogChunk, LogState, Maintenance, Operator,
-    PendingRun, Place, Presence, RepoPoint, RepoState, ScheduleRow, Session, SnapshotPage, Soundness,
-    Summary, TokenRow, TryCount, Usage, Viewer,
+    ApiToken, Arrivals, AuditEntry, Confirmed, CredentialsRow, EntryPage, FolderSeen, FoundPage, FoundSeen,
+    GivenUp, Group, Host, InKit, Job, LastRuns, Listing, ListingState, LogChunk, LogState, Maintenance,
+    Operator, PendingRun, Place, Presence, RepoPoint, RepoState, ScheduleRow, Session, SnapshotPage,
+    Soundness, Summary, TokenRow, TryCount, Usage, Viewer,
 };
 use crate::refused::StoreError;
 use redb::TableDefinition;
@@ -112,6 +112,8 @@ tables! {
     /// Commands not taken yet, by number.
     OUTBOX: (HostId, CommandSeq) => Outgoing, "outbox", of a host;
     PRESENCES: HostId => Presence, "presences", of a host;
+    /// By which addresses a host has come since it was enrolled.
+    ARRIVALS: HostId => Arrivals, "arrivals", of a host;
     TOKENS: TokenId => TokenRow, "enroll_tokens";
     HOST_TOKENS: (HostId, TokenId) => (), "host_tokens", of a host;
     /// By slot: 0 repo, 1 admin.
@@ -223,6 +225,7 @@ first_form!(
     PendingRun,
     Place,
     Presence,
+    Arrivals,
     RepoPoint,
     RepoState,
     ScheduleRow,

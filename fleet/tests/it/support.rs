@@ -60,7 +60,7 @@ impl World {
 
 pub(crate) fn settings() -> Settings {
     Settings {
-        mqtt_address: "backup.example:8883".to_owned(),
+        mqtt_addresses: vec!["backup.example:8883".to_owned()],
         ca_fingerprint: [7; 32],
         timezone: "UTC".to_owned(),
         keep: Default::default(),
@@ -334,6 +334,7 @@ impl Agent {
             abilities: self.abilities,
             incarnation: self.incarnation,
             saved: Items::write(self.saved.iter().copied(), &mut groups).unwrap(),
+            address: "backup.example:8883",
         };
         self.seal(HostTopic::Presence, &Presence::Hello(hello))
     }

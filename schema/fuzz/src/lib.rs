@@ -114,7 +114,7 @@ pub fn token(bytes: &[u8]) {
         if let Ok(written) = token.write(&mut written) {
             let mut buffer = [0; MAX_TOKEN_CHARS];
             let again = Token::parse(written, &mut buffer).expect("what was written");
-            assert_eq!(again.address, token.address);
+            assert_eq!(again.addresses, token.addresses);
             assert_eq!(again.key.expose(), token.key.expose());
         }
     }

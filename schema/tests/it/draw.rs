@@ -434,7 +434,8 @@ draw!(struct Abilities { 0 });
 draw!(enum Presence<'static> { Hello { 0 }, Gone { epoch, clean } });
 draw!(struct Hello<'static> {
     epoch, stream, boot_id, installation, agent_version, restic_version, os, arch, hostname, jobs, taken,
-    first_unacked, last_report, plan_revision, repo_revision, state_free_bytes, at, abilities, incarnation, saved
+    first_unacked, last_report, plan_revision, repo_revision, state_free_bytes, at, abilities, incarnation, saved,
+    address
 });
 draw!(struct HeldJob { job, phase, group });
 draw!(struct SavedGroup { group, at });
@@ -446,7 +447,7 @@ draw!(
     }
 );
 
-draw!(struct Plan<'static> { revision, incarnation, backups_held, restic_host, groups, schedules });
+draw!(struct Plan<'static> { revision, incarnation, backups_held, restic_host, groups, schedules, addresses });
 draw!(struct PlannedSchedule<'static> { name, cron, timezone, groups, jitter_secs, zone_rules });
 
 draw!(struct RepoStats<'static> { stream, revision, at, job, repo, size, snapshots, check, prune, lock });

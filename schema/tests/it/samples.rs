@@ -232,6 +232,7 @@ fn to_agent(samples: &mut Vec<Sample>) {
         restic_host: "web-1",
         groups: list_of([backup_spec()]),
         schedules: list_of([schedule]),
+        addresses: "backup.example:8883,[2001:db8::1]:8883",
     });
     add!(samples, struct Plan "empty", Plan {
         revision: PlanRevision::ZERO,
@@ -240,6 +241,7 @@ fn to_agent(samples: &mut Vec<Sample>) {
         restic_host: "",
         groups: Items::EMPTY,
         schedules: Items::EMPTY,
+        addresses: "",
     });
 }
 
@@ -629,6 +631,7 @@ fn from_agent(samples: &mut Vec<Sample>) {
         abilities: Abilities::FOR_OTHERS.and(Abilities::IN_PLACE_ALLOWED),
         incarnation: Incarnation(1_795_392_000),
         saved: list_of([SavedGroup { group: GroupKey::of("etc"), at: AT }]),
+        address: "[2001:db8::1]:8883",
     };
     add!(samples, enum Presence "", Presence::Hello(hello));
     let fresh = Hello {
@@ -643,6 +646,7 @@ fn from_agent(samples: &mut Vec<Sample>) {
         abilities: Abilities(u32::MAX),
         incarnation: Incarnation::ZERO,
         saved: Items::EMPTY,
+        address: "",
         ..hello
     };
     add!(samples, enum Presence "of a new agent", Presence::Hello(fresh));

@@ -4,9 +4,9 @@ use schema::{
     enroll::{MAX_TOKEN_CHARS, TOKEN_PREFIX},
 };
 
-pub(crate) fn token(address: &str) -> Token<'_> {
+pub(crate) fn token(addresses: &str) -> Token<'_> {
     Token {
-        address,
+        addresses,
         ca_fingerprint: [0xca; 32],
         id: TokenId([0x1d; 16]),
         secret: [0x5e; 16],
@@ -20,7 +20,7 @@ pub(crate) fn written(token: &Token) -> String {
 }
 
 fn same(a: &Token, b: &Token) -> bool {
-    a.address == b.address
+    a.addresses == b.addresses
         && a.ca_fingerprint == b.ca_fingerprint
         && a.id == b.id
         && a.secret == b.secret
@@ -108,7 +108,7 @@ fn a_token_does_not_print_its_secrets() {
 proptest! {
     #[test]
     fn any_token_comes_back(
-        address in "[a-z0-9.:\\[\\]-]{0,200}",
+        addresses in "[a-z0-9.:,\\[\\]-]{0,200}",
         ca_fingerprint: [u8; 32],
         id: [u8; 16],
         secret: [u8; 16],
@@ -116,7 +116,7 @@ proptest! {
         expires_at: u64,
     ) {
         let token = Token {
-            address: &address,
+            addresses: &addresses,
             ca_fingerprint,
             id: TokenId(id),
             secret,

@@ -17,10 +17,10 @@ use std::{
     time::Duration,
 };
 use tests::{
-    agent::{Agent, redirected},
+    agent::Agent,
     api::{Credentials, text},
     browser::{Browser, WIDTHS},
-    proc_table,
+    ports, proc_table,
     process::{Finished, run},
     proxy::Proxy,
     repository::Repository,
@@ -64,11 +64,11 @@ impl Lab {
         let saved = repository.restic(&["backup", "--quiet", &sources.display().to_string()]);
         let _ = saved.expect_success("a backup by hand");
         let snapshot = text(&repository.snapshots()[0]["id"]);
-        let server = Server::start(&scratch.folder("server"));
-        let link = Proxy::start(server.mqtt);
+        let mqtt = ports::free();
+        let link = Proxy::start(mqtt);
+        let server = Server::start_behind(&scratch.folder("server"), mqtt, link.address);
         let host = server.api.add_host("web-1");
-        let token = redirected(&host.enroll_token, link.address);
-        let mut agent = Agent::with_token(&scratch.folder("agent"), &host.id, &token);
+        let mut agent = Agent::with_token(&scratch.folder("agent"), &host.id, &host.enroll_token);
         agent.restic = restic.path();
         agent.start();
         let token = server.token("restorer", "restore");

@@ -53,6 +53,7 @@ mod runner;
 mod same_story;
 mod schedules;
 mod secrets_kept;
+mod server_addresses;
 mod server_archive;
 mod server_disk;
 mod server_killed;

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fs, process::Command};
 use tests::{
-    agent::{Agent, redirected},
+    agent::Agent,
     api::text,
     browser::Browser,
     process::run_reading,
@@ -55,7 +55,7 @@ fn another_machine_takes_a_dead_ones_place_and_backs_up_nothing_until_a_person_s
 
     let path = format!("/api/hosts/{host}/enroll-token");
     let made = scene.api().post(&path, Some(&json!({"replacement": true}))).expect(201);
-    let token = redirected(&text(&made["enroll_token"]), scene.link.address);
+    let token = text(&made["enroll_token"]);
     let policy = scene.scratch.path().join("policy.toml");
     let mut enroll = Command::new(tools::program("holdfast-agent"));
     enroll.args(["enroll", "--state-dir"]).arg(&scene.agent.state_dir).arg("--policy").arg(&policy);
@@ -141,7 +141,7 @@ fn a_machine_that_lost_its_state_folder_is_held_though_its_token_says_nothing() 
     scene.agent.kill_9();
     fs::remove_dir_all(&scene.agent.state_dir).expect("removed");
     let made = scene.api().post(&format!("/api/hosts/{host}/enroll-token"), None).expect(201);
-    let token = redirected(&text(&made["enroll_token"]), scene.link.address);
+    let token = text(&made["enroll_token"]);
     scene.agent = Agent::with_token(&scene.scratch.path().join("agent"), &host, &token);
     scene.agent.start();
     scene.api().wait_online(&host, true, LONG);
@@ -192,7 +192,7 @@ fn by_the_pages_a_machine_is_replaced_its_files_come_back_and_its_backups_start_
         browser.click(&browser.find("#replace button[type=submit]"));
         browser.wait_text("Run this on the machine that takes its place", SOON);
         let command = browser.run("return document.querySelector('.copy-line code').textContent");
-        let token = redirected(&token_of(command.as_str().expect("a command")), scene.link.address);
+        let token = token_of(command.as_str().expect("a command"));
         let policy = scene.scratch.path().join(format!("{place}.toml"));
         let state = scene.scratch.path().join(place);
         let mut enroll = Command::new(tools::program("holdfast-agent"));

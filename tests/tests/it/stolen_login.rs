@@ -2,7 +2,7 @@
 
 use schema::{Epoch, HostTopic, Presence};
 use tests::{
-    agent::{Agent, redirected},
+    agent::Agent,
     host_login::{Claim, HostLogin},
     process::Finished,
     scene::Scene,
@@ -19,8 +19,7 @@ fn two_hosts() -> Option<(Scene, Agent)> {
     }
     let scene = Scene::start_without_repository()?;
     let other = scene.api().add_host("other");
-    let token = redirected(&other.enroll_token, scene.link.address);
-    let mut other = Agent::with_token(&scene.scratch.folder("other agent"), &other.id, &token);
+    let mut other = Agent::with_token(&scene.scratch.folder("other agent"), &other.id, &other.enroll_token);
     other.start();
     scene.api().wait_online(&other.host, true, SOON);
     Some((scene, other))

@@ -593,6 +593,7 @@ impl Agent {
             abilities: schema::Abilities::FOR_OTHERS.and(schema::Abilities::OTHERS_ALLOWED),
             incarnation: saved.incarnation,
             saved: Items::write(saved.hello_saved(), &mut groups).expect("they fit"),
+            address: "backup.example:8883",
         };
         let message = encoded(&Presence::Hello(hello));
         self.publish_encoded(HostTopic::Presence, &message);

@@ -153,7 +153,7 @@ impl Server {
             return;
         }
         let settings = Settings {
-            mqtt_address: "backup.example:8883".to_owned(),
+            mqtt_addresses: vec!["backup.example:8883".to_owned()],
             ca_fingerprint: [7; 32],
             timezone: "UTC".to_owned(),
             keep: Default::default(),

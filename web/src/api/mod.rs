@@ -1,6 +1,7 @@
 //! The JSON face. Types of the bodies are in [`dto`].
 
 pub(crate) mod account;
+pub(crate) mod agent_access;
 pub(crate) mod archive;
 pub(crate) mod audit;
 pub(crate) mod credentials;

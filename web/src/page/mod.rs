@@ -2,6 +2,7 @@
 //! a module of its own: a page uses that, never this one.
 
 pub(crate) mod account;
+pub(crate) mod agent_access;
 pub(crate) mod archive;
 pub(crate) mod attention;
 pub(crate) mod audit;
@@ -69,6 +70,7 @@ macro_rules! views {
 
 views! {
     account::AccountView,
+    agent_access::AgentAccessView,
     archive::ArchivesView,
     audit::AuditView,
     changes::ChangesView,

@@ -167,6 +167,7 @@ pub(crate) fn action(action: AuditAction, target: &AuditTarget) -> String {
     let on_host = matches!(target, AuditTarget::Host(..));
     let words = match action {
         AuditAction::SetupDone => "created the first account",
+        AuditAction::AddressRetired => "retired an address of the server",
         AuditAction::SessionOpened => "signed in",
         AuditAction::SessionClosed => "signed out",
         AuditAction::OperatorSignInRefused => "tried to sign in",

@@ -85,7 +85,7 @@ impl World {
             random: Arc::new(random),
         };
         let settings = Settings {
-            mqtt_address: "fleet.lan:8883".to_owned(),
+            mqtt_addresses: vec!["fleet.lan:8883".to_owned()],
             ca_fingerprint: [7; 32],
             timezone: "UTC".to_owned(),
             keep: Default::default(),

@@ -1,6 +1,7 @@
 //! The bodies of the API, apart from the records they are made of.
 
 mod account;
+mod agent_access;
 mod archive;
 mod drill;
 mod find;
@@ -23,6 +24,7 @@ mod time;
 pub(crate) mod words;
 
 pub(crate) use account::*;
+pub(crate) use agent_access::*;
 pub(crate) use archive::*;
 pub(crate) use drill::*;
 pub(crate) use find::*;

@@ -1,0 +1,73 @@
+//! How agents reach this server.
+
+use crate::format::rfc3339;
+use fleet::{AddressUse, Dependent};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = AgentAccess)]
+pub(crate) struct AgentAccessOut {
+    /// The addresses that agents are given, in the order in which they are tried.
+    addresses: Vec<AddressOut>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ServerAddress)]
+pub(crate) struct AddressOut {
+    /// `host:port`, an IPv6 address in brackets.
+    address: String,
+    /// Since when the settings do not name it any more, and it is given only until every host has come by another; null:
+    /// they do.
+    retiring_since: Option<String>,
+    /// Enrolled hosts that came by it last.
+    hosts: usize,
+    /// Enrolled hosts that have come by no other address that is given, or not at all yet: they would be lost without it.
+    dependent: usize,
+    /// The first 100 of them, by name.
+    dependents: Vec<DependentOut>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = DependentHost)]
+pub(crate) struct DependentOut {
+    host: String,
+    name: String,
+    /// When it said hello last; null: not since it was enrolled.
+    seen_at: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = RetireAddress)]
+pub(crate) struct RetireIn {
+    /// One that retires.
+    pub(crate) address: String,
+    /// Also when hosts are lost with it, until somebody enrols them anew.
+    #[serde(default)]
+    pub(crate) force: bool,
+}
+
+impl From<Dependent> for DependentOut {
+    fn from(it: Dependent) -> Self {
+        Self { host: it.host.to_string(), name: it.name, seen_at: it.seen_at.map(rfc3339) }
+    }
+}
+
+impl From<AddressUse> for AddressOut {
+    fn from(it: AddressUse) -> Self {
+        Self {
+            address: it.given.address,
+            retiring_since: it.given.retiring_since.map(rfc3339),
+            hosts: it.hosts,
+            dependent: it.dependent,
+            dependents: it.listed.into_iter().map(DependentOut::from).collect(),
+        }
+    }
+}
+
+impl AgentAccessOut {
+    pub(crate) fn new(addresses: Vec<AddressUse>) -> Self {
+        Self { addresses: addresses.into_iter().map(AddressOut::from).collect() }
+    }
+}
