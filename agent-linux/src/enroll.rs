@@ -227,7 +227,7 @@ async fn ask_at(
         other => other,
     })?;
     identity.addresses = token.addresses.to_owned();
-    identity.ca_pem = seen.get().map(tls::to_pem).ok_or(TlsError::NoAuthority)?;
+    identity.ca_pem = seen.get().map(|ca| tls::to_pem(ca)).ok_or(TlsError::NoAuthority)?;
     Ok((identity, backups_held))
 }
 

@@ -45,7 +45,7 @@ pub struct Identity {
     pub link_key: Key,
     /// The number of that key.
     pub key_id: u8,
-    /// The server's authority, PEM.
+    /// The authorities that the server may show, PEM.
     pub ca_pem: String,
 }
 
@@ -96,6 +96,13 @@ impl Identity {
             key_id: stored.key_id,
             ca_pem,
         })
+    }
+
+    /// Trusts other authorities from now on, once they are on disk.
+    pub fn trust(&mut self, ca_pem: String, state: &StateFolder) -> Result<(), StateError> {
+        state.write(CA_FILE, ca_pem.as_bytes())?;
+        self.ca_pem = ca_pem;
+        Ok(())
     }
 
     /// Writes it; the authority first, for an identity without it is of no use.

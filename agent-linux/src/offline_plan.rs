@@ -190,6 +190,7 @@ mod tests {
             groups: Items::EMPTY,
             schedules: Items::write(planned.iter().copied(), &mut room).unwrap(),
             addresses: "",
+            authorities: Items::EMPTY,
         };
         let taken_at = |group: &str| taken.iter().find(|(name, _)| *name == group).map(|(_, at)| *at);
         let away_ms = away_since.map(|at| now.ms_since(at));
@@ -279,6 +280,7 @@ mod tests {
             groups: Items::EMPTY,
             schedules: Items::write([planned, by_rules], &mut schedules).unwrap(),
             addresses: "",
+            authorities: Items::EMPTY,
         };
         let outlook = look(&plan, (HOST, at(0, 0)), (Some(9 * HOUR), 2 * MINUTE), |_| None, at(9, 0));
         assert_eq!(due(&outlook), [("ruled", "etc", at(4, 0))], "two hours behind UTC");
@@ -309,6 +311,7 @@ mod tests {
                     groups: Items::EMPTY,
                     schedules,
                     addresses: "",
+                    authorities: Items::EMPTY,
                 },
                 HOST,
                 now,

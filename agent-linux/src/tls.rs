@@ -1,9 +1,11 @@
-//! TLS 1.3 with one trusted authority: the server's own. At enrolment it is known by its fingerprint only; afterwards
-//! by its certificate.
+//! TLS 1.3 with the server's own authority and nobody else's; while that is replaced, also with the next one. At enrolment it
+//! is known by its fingerprint only; afterwards by its certificate. What is trusted is named in the handshake, so that the
+//! server can show what fits.
 
 use ring::digest;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
+    SignatureScheme,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -12,6 +14,7 @@ use rustls::{
     version::TLS13,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _};
+use schema::enroll::authority_name;
 use std::sync::{Arc, OnceLock};
 
 /// Why there is no TLS configuration.
@@ -25,16 +28,18 @@ pub enum TlsError {
     Rustls(#[from] Error),
 }
 
-/// Trusts this authority and nobody else.
+/// Trusts the authorities of a text in PEM form, and nobody else.
 pub fn pinned(ca_pem: &str) -> Result<Arc<ClientConfig>, TlsError> {
-    let ca = CertificateDer::from_pem_slice(ca_pem.as_bytes()).map_err(|_| TlsError::NoAuthority)?;
     let mut roots = RootCertStore::empty();
-    roots.add(ca)?;
-    let config = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&TLS13])?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+    for ca in certificates(ca_pem) {
+        roots.add(ca)?;
+    }
+    if roots.is_empty() {
+        return Err(TlsError::NoAuthority);
+    }
+    let names = roots.subjects();
+    let by = By::Certificates(verifier(roots, &provider())?);
+    Ok(config(by, names)?)
 }
 
 /// Trusts the authority with this SHA-256 when the server shows it in its chain; it is found in `seen` afterwards.
@@ -42,7 +47,24 @@ pub fn by_fingerprint(
     fingerprint: [u8; 32],
     seen: Arc<OnceLock<CertificateDer<'static>>>,
 ) -> Result<Arc<ClientConfig>, TlsError> {
-    let verifier = FingerprintVerifier { fingerprint, seen, provider: provider() };
+    let names = vec![DistinguishedName::in_sequence(&authority_name(&fingerprint))];
+    Ok(config(By::Fingerprint(fingerprint, seen), names)?)
+}
+
+/// SHA-256 of each certificate of a text in PEM form.
+#[must_use]
+pub fn fingerprints(ca_pem: &str) -> Vec<[u8; 32]> {
+    certificates(ca_pem)
+        .filter_map(|ca| digest::digest(&digest::SHA256, &ca).as_ref().try_into().ok())
+        .collect()
+}
+
+fn certificates(ca_pem: &str) -> impl Iterator<Item = CertificateDer<'static>> {
+    CertificateDer::pem_slice_iter(ca_pem.as_bytes()).flatten()
+}
+
+fn config(by: By, names: Vec<DistinguishedName>) -> Result<Arc<ClientConfig>, Error> {
+    let verifier = Verifier { by, names, provider: provider() };
     let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
@@ -51,9 +73,18 @@ pub fn by_fingerprint(
     Ok(Arc::new(config))
 }
 
+fn verifier(
+    roots: RootCertStore,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<WebPkiServerVerifier>, Error> {
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+        .build()
+        .map_err(|error| Error::General(error.to_string()))
+}
+
 /// A certificate as text.
 #[must_use]
-pub fn to_pem(certificate: &CertificateDer<'_>) -> String {
+pub fn to_pem(certificate: &[u8]) -> String {
     let body = data_encoding::BASE64.encode(certificate);
     let lines: Vec<&str> =
         body.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
@@ -64,15 +95,24 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// Finds the authority by its fingerprint, then checks everything else as usual.
+/// How an authority is known.
 #[derive(Debug)]
-struct FingerprintVerifier {
-    fingerprint: [u8; 32],
-    seen: Arc<OnceLock<CertificateDer<'static>>>,
+enum By {
+    Certificates(Arc<WebPkiServerVerifier>),
+    /// What the server has shown is kept.
+    Fingerprint([u8; 32], Arc<OnceLock<CertificateDer<'static>>>),
+}
+
+/// Finds the authority by what is known of it, then checks everything else as usual.
+#[derive(Debug)]
+struct Verifier {
+    by: By,
+    /// What the server is told of it.
+    names: Vec<DistinguishedName>,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for FingerprintVerifier {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -81,21 +121,39 @@ impl ServerCertVerifier for FingerprintVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        let (fingerprint, seen) = match &self.by {
+            By::Certificates(verifier) => {
+                return verifier.verify_server_cert(
+                    end_entity,
+                    intermediates,
+                    server_name,
+                    ocsp_response,
+                    now,
+                );
+            }
+            By::Fingerprint(fingerprint, seen) => (fingerprint, seen),
+        };
         let authority = intermediates
             .iter()
             .chain([end_entity])
-            .find(|shown| digest::digest(&digest::SHA256, shown).as_ref() == self.fingerprint)
+            .find(|shown| digest::digest(&digest::SHA256, shown).as_ref() == fingerprint)
             .ok_or(Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
         let mut roots = RootCertStore::empty();
         roots.add(authority.clone().into_owned())?;
-        let verified =
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
-                .build()
-                .map_err(|error| Error::General(error.to_string()))?
-                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
+        let verified = verifier(roots, &self.provider)?.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        )?;
         // A second connection shows the same one, or it would not have got here.
-        let _ = self.seen.set(authority.clone().into_owned());
+        let _ = seen.set(authority.clone().into_owned());
         Ok(verified)
+    }
+
+    fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
+        Some(&self.names)
     }
 
     fn verify_tls12_signature(

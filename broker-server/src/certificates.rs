@@ -38,7 +38,7 @@ pub(crate) fn options_for_agents(config: &Config, stand: Stand) -> Options {
         is_accepted: stand == Stand::OtherAuthority,
         names,
         operator,
-        any_authority: false,
+        is_for_pages: false,
     }
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn open_for_pages(config: &Config, agents: &Arc<Tls>) -> anyhow::Resu
 pub(crate) fn options_for_pages(config: &Config) -> Option<Options> {
     let certificate = config.http_tls_certificate.value.clone()?;
     let operator = OperatorFiles { certificate, key: config.http_tls_key.value.clone()? };
-    Some(Options { operator: Some(operator), any_authority: true, ..Options::default() })
+    Some(Options { operator: Some(operator), is_for_pages: true, ..Options::default() })
 }
 
 /// What the settings show of the certificates.
@@ -75,10 +75,8 @@ pub(crate) fn shown(
     Arc::new(move || {
         let renewed = if is_own { "renewed by itself" } else { BROUGHT };
         let mut all = vec![Certificate { of: "Certificate", ends_at: tls.expires_at(), renewed }];
-        if is_own {
-            let renewed = "enrolled agents trust it: a new one means enrolling again";
-            all.push(Certificate { of: "Authority", ends_at: tls.authority_expires_at(), renewed });
-        }
+        let renewed = "enrolled agents trust it; replaced by itself before its end";
+        all.push(Certificate { of: "Authority", ends_at: tls.authority_expires_at(), renewed });
         let pages = pages.as_ref().map(|pages| pages.expires_at());
         all.extend(pages.map(|ends_at| Certificate {
             of: "Certificate of the pages",

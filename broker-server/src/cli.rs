@@ -36,6 +36,12 @@ pub enum Command {
     /// Make a data folder of what can be read of a damaged one, which stays as it is. Exit status: 0 all was read, 1
     /// something is missing, 2 nothing was made
     Salvage(Salvage),
+    /// The authority that agents trust
+    Tls {
+        /// What to do
+        #[command(subcommand)]
+        command: Tls,
+    },
     /// Check the configuration and look through the data file, also while the server runs; changes nothing
     Check(Settings),
     /// Print the version
@@ -182,6 +188,28 @@ pub struct Salvage {
     #[arg(long, value_name = "FILE", env = "HOLDFAST_MASTER_KEY_FILE")]
     pub master_key_file: Option<PathBuf>,
     /// Say what was read and what is missing as one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to do with the authority that agents trust.
+#[derive(Debug, Subcommand)]
+pub enum Tls {
+    /// Replace the authority, in two steps: the first tells agents of a new one, the second, once all hosts have it, uses it
+    /// alone. Ends with 0 when a step was done, with 3 when hosts do not have it yet, which are listed then
+    Rotate(Rotate),
+}
+
+/// Options of `tls rotate`.
+#[derive(Debug, Args)]
+pub struct Rotate {
+    /// The data folder of the server, which runs
+    #[arg(long, value_name = "DIR", env = "HOLDFAST_DATA_DIR")]
+    pub data_dir: PathBuf,
+    /// Use the new one also when hosts do not have it: they are lost until each is enrolled again
+    #[arg(long)]
+    pub force: bool,
+    /// Print the result as JSON
     #[arg(long)]
     pub json: bool,
 }

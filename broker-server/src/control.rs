@@ -3,9 +3,15 @@
 //! The data file belongs to one process at a time; `holdfast-server admin …` asks the running server when there is
 //! one, and opens the file itself when there is none. One JSON object a line each way.
 
-use crate::{archive, kit, own_pieces::OwnPieces, tasks::Beat};
+use crate::{
+    archive, kit,
+    own_pieces::OwnPieces,
+    rollover::{Rollover, RolloverError, Rotated},
+    tasks::Beat,
+};
+use data_encoding::HEXLOWER;
 use fleet::{
-    Archives, By, Fleet, Found, KitChoice, OperatorChange,
+    Archives, By, Fleet, Found, KitChoice, OperatorChange, Refused,
     record::{Actor, Scope, Secret},
 };
 use serde::{Deserialize, Serialize};
@@ -57,6 +63,11 @@ pub enum Ask {
         /// What opens it.
         passphrase: Secret,
     },
+    /// The next step towards another authority, see [`crate::rollover`].
+    RotateAuthority {
+        /// Also when hosts are lost by it.
+        force: bool,
+    },
     /// An archive, made as each night; none is sent.
     KeepArchive,
     /// An archive; its file follows the answer, see [`crate::archive`].
@@ -81,6 +92,8 @@ pub enum Answer {
         /// Hosts that the next start locks out, for another authority was accepted.
         locked_out: usize,
     },
+    /// How the authorities stand.
+    Authorities(Authorities),
     /// The file of a kit follows.
     Kit {
         /// How many hosts are in it.
@@ -100,6 +113,24 @@ pub enum Answer {
     },
     /// It was not done; the reason in words.
     Refused(String),
+}
+
+/// How the authorities of a server stand, after what was asked for.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Authorities {
+    /// `begun`: agents are told of a next one; `waiting`: hosts do not trust it yet, and nothing was done; `done`: it has taken
+    /// the place of the present one.
+    pub state: String,
+    /// SHA-256 of the present one.
+    pub present: String,
+    /// SHA-256 of the next one; `None` = there is none.
+    pub next: Option<String>,
+    /// Enrolled hosts.
+    pub hosts: usize,
+    /// Enrolled hosts that do not trust the next one, or, of one that is done, did not.
+    pub lacking: usize,
+    /// The names of the first hundred of them.
+    pub lacking_hosts: Vec<String>,
 }
 
 /// Where the socket of a data folder is.
@@ -135,6 +166,8 @@ pub struct Asked {
     pub pieces: Arc<OwnPieces>,
     /// The archives that it makes.
     pub archives: Arc<Archives>,
+    /// Its authorities.
+    pub rollover: Arc<Rollover>,
 }
 
 /// A file that follows the answer.
@@ -161,7 +194,7 @@ pub async fn serve(listener: Arc<UnixListener>, asked: Asked, beat: Beat) {
 }
 
 async fn talk(stream: UnixStream, asked: Asked) -> io::Result<()> {
-    let Asked { fleet, pieces, archives } = asked;
+    let Asked { fleet, pieces, archives, rollover } = asked;
     let mut stream = BufReader::new(stream.take_line_limit());
     let mut line = String::new();
     tokio::time::timeout(ASKED_WITHIN, stream.read_line(&mut line)).await??;
@@ -179,6 +212,7 @@ async fn talk(stream: UnixStream, asked: Asked) -> io::Result<()> {
                 Err(why) => Answer::Refused(why),
             }
         }
+        Ok(Ask::RotateAuthority { force }) => rotate(&fleet, &rollover, force).await,
         Ok(Ask::KeepArchive) => match archives.make(By::system()).await {
             Ok(kept) => {
                 let path = archives.path_of(&kept).display().to_string();
@@ -268,9 +302,11 @@ pub async fn carry_out(fleet: &Fleet, ask: Ask) -> Answer {
             Ok(code) => Ok(code.unwrap_or_default()),
             Err(error) => Err(error.to_string()),
         },
-        Ask::Check | Ask::Kit { .. } | Ask::KeepArchive | Ask::Archive { .. } => {
-            Err("that can't be asked here".to_owned())
-        }
+        Ask::Check
+        | Ask::Kit { .. }
+        | Ask::KeepArchive
+        | Ask::Archive { .. }
+        | Ask::RotateAuthority { .. } => Err("that can't be asked here".to_owned()),
     };
     match done {
         Ok(secret) => Answer::Secret(secret.expose().to_owned()),
@@ -296,6 +332,42 @@ async fn check(fleet: &Fleet, pieces: Arc<OwnPieces>) -> Answer {
         }
         Err(refused) => Answer::Refused(refused.to_string()),
     }
+}
+
+async fn rotate(fleet: &Fleet, rollover: &Rollover, force: bool) -> Answer {
+    let before = authorities(fleet, "waiting");
+    match (rollover.rotate(force, By::system()).await, before) {
+        (Ok(Rotated::Begun), _) => {
+            authorities(fleet, "begun").map_or_else(Answer::Refused, Answer::Authorities)
+        }
+        // Who was lost is known from before.
+        (Ok(Rotated::Done), Ok(before)) => match authorities(fleet, "done") {
+            Ok(after) => Answer::Authorities(Authorities {
+                lacking: before.lacking,
+                lacking_hosts: before.lacking_hosts,
+                ..after
+            }),
+            Err(why) => Answer::Refused(why),
+        },
+        (Err(RolloverError::Refused(Refused::WouldLose { .. })), Ok(before)) => Answer::Authorities(before),
+        (Err(error), _) => Answer::Refused(error.to_string()),
+        (_, Err(why)) => Answer::Refused(why),
+    }
+}
+
+fn authorities(fleet: &Fleet, state: &str) -> Result<Authorities, String> {
+    let uses = fleet.read().and_then(|read| read.authorities()).map_err(|error| error.to_string())?;
+    let fingerprint = |it: &fleet::AuthorityUse| HEXLOWER.encode(&it.fingerprint);
+    let present = uses.first().ok_or("there is no authority")?;
+    let newest = uses.get(1);
+    Ok(Authorities {
+        state: state.to_owned(),
+        present: fingerprint(present),
+        next: newest.map(fingerprint),
+        hosts: present.hosts + present.lacking,
+        lacking: newest.map_or(0, |it| it.lacking),
+        lacking_hosts: newest.iter().flat_map(|it| it.listed.iter().map(|it| it.name.clone())).collect(),
+    })
 }
 
 fn scope(word: &str) -> Result<Scope, String> {

@@ -28,7 +28,7 @@ pub enum Checked {
 pub fn check(config: &Config) -> anyhow::Result<Checked> {
     let pieces = pieces(config);
     let stand = pieces.look().context("data folder")?;
-    let fingerprint = Tls::check(&options_for_agents(config, stand)).context("certificate")?;
+    let authorities = Tls::check(&options_for_agents(config, stand)).context("certificate")?;
     if let Some(pages) = options_for_pages(config) {
         Tls::check(&pages).context("certificate of the pages")?;
     }
@@ -38,14 +38,14 @@ pub fn check(config: &Config) -> anyhow::Result<Checked> {
     if stand == Stand::New {
         return Ok(if pieces.has_begun()? { Checked::Begun } else { Checked::New });
     }
-    Ok(Checked::Well(Fleet::check(&pieces, fingerprint.as_ref())?))
+    Ok(Checked::Well(Fleet::check(&pieces, authorities.as_deref())?))
 }
 
 /// Opens the data of a server that does not run.
 pub fn open_for_admin(data_dir: &Path, key_file: Option<PathBuf>) -> anyhow::Result<Fleet> {
     let pieces = Pieces { key_file, ..Pieces::from(data_dir) };
     has_data(&pieces)?;
-    open_fleet(pieces, Vec::new(), [0; 32], AgingLimits::default())
+    open_fleet(pieces, Vec::new(), Vec::new(), AgingLimits::default())
 }
 
 /// Takes a person's word that the next start may come with another authority.
@@ -65,18 +65,18 @@ pub(crate) fn pieces(config: &Config) -> Pieces {
     Pieces {
         data_dir: config.data_dir.value.clone(),
         key_file: config.master_key_file.value.clone(),
-        authority: if config.tls_certificate.value.is_some() { Authority::Brought } else { Authority::Own },
+        authority: Authority::Own,
     }
 }
 
 pub(crate) fn open_fleet(
     pieces: Pieces,
     mqtt_addresses: Vec<String>,
-    ca_fingerprint: [u8; 32],
+    authorities: Vec<Vec<u8>>,
     keep: AgingLimits,
 ) -> anyhow::Result<Fleet> {
     let driver = Driver { now: Arc::new(clock::now), random: Arc::new(clock::random) };
-    let settings = fleet::Settings { mqtt_addresses, ca_fingerprint, timezone: clock::zone(), keep };
+    let settings = fleet::Settings { mqtt_addresses, authorities, timezone: clock::zone(), keep };
     let data_dir = pieces.data_dir.clone();
     Fleet::open(pieces, settings, driver).with_context(|| format!("data folder {}", data_dir.display()))
 }

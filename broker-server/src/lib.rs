@@ -27,6 +27,8 @@ pub mod own_pieces;
 mod passphrase;
 pub mod platform;
 pub mod publisher;
+pub mod rollover;
+pub mod rotate;
 pub mod salvage;
 mod scrub;
 pub mod serve;

@@ -3,13 +3,13 @@
 use clap::Parser;
 use holdfast_server::{
     archive,
-    cli::{Admin, Cli, Command, Settings},
+    cli::{Admin, Cli, Command, Settings, Tls as TlsCommand},
     config::{Config, ConfigError, Layer, Layers, LogFormat},
     control::{self, Answer, Ask},
     data::{self, Checked},
     demo, kit,
     log::VisibleStderr,
-    out, platform, salvage, serve,
+    out, platform, rotate, salvage, serve,
 };
 use std::{
     io::{IsTerminal, Write},
@@ -76,6 +76,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Salvage(options) => {
             log_to_stderr(LogFormat::Text, "warn");
             salvage::run(&options)
+        }
+        Command::Tls { command: TlsCommand::Rotate(options) } => {
+            log_to_stderr(LogFormat::Text, "warn");
+            runtime()?.block_on(rotate::run(options))
         }
         Command::Check(settings) => {
             // What is wrong is said in one sentence, at the end.

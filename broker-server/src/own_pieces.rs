@@ -26,8 +26,8 @@ impl OwnPieces {
     pub fn check(&self) -> anyhow::Result<usize> {
         let is_accepted = self.pieces.accepts_authority()?;
         let options = Options { is_new: false, is_accepted, ..self.options.clone() };
-        let fingerprint = Tls::check(&options)?;
-        Ok(self.fleet.check_pieces(&self.pieces, fingerprint.as_ref())?)
+        let authorities = Tls::check(&options)?;
+        Ok(self.fleet.check_pieces(&self.pieces, authorities.as_deref())?)
     }
 
     /// Looks, and keeps what is wrong. Reads files.

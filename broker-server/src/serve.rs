@@ -10,7 +10,9 @@ use crate::{
     gate::{self, Gate, GateHandle, Limits, Listen, Socket},
     http, ingest, moves, out,
     own_pieces::OwnPieces,
-    platform, publisher, scrub,
+    platform, publisher,
+    rollover::{self, Rollover},
+    scrub,
     tasks::{self, Beat, Tasks},
     ticks::{self, MAINTAIN_EVERY, SWEEP_EVERY, TICK_EVERY},
     tls::Tls,
@@ -112,7 +114,8 @@ pub(crate) async fn start_with(config: Config, tasks: Tasks) -> anyhow::Result<S
         jobs_days: config.keep_jobs_days.value,
         host_bytes: config.host_share_mib.value.saturating_mul(1 << 20),
     };
-    let fleet = open_fleet(pieces.clone(), config.mqtt_public.value.clone(), tls.ca_fingerprint(), keep)?;
+    let fleet = open_fleet(pieces.clone(), config.mqtt_public.value.clone(), tls.authorities(), keep)?;
+    rollover::settle(&fleet, &tls).context("certificate")?;
     // Agents still dial addresses that retire.
     let given = fleet.read()?.addresses()?;
     let named = certificates::names_of(given.iter().map(|it| it.given.address.as_str()));
@@ -142,6 +145,9 @@ pub(crate) async fn start_with(config: Config, tasks: Tasks) -> anyhow::Result<S
         let (fleet, gate) = (fleet.clone(), gate.clone());
         tasks.spawn(name, tasks::IDLE, move |beat| run(fleet.clone(), gate.clone(), beat));
     };
+    let rollover = Arc::new(Rollover::new(fleet.clone(), Arc::clone(&tls)));
+    let kept = Arc::clone(&rollover);
+    tasks.spawn("authority", tasks::IDLE, move |beat| Arc::clone(&kept).run(beat));
     of_both("publisher", |fleet, gate, beat| Box::pin(publisher::run(fleet, gate, beat)));
     of_both("eviction", |fleet, gate, beat| Box::pin(eviction::run(fleet, gate, beat)));
     of_both("addresses", |fleet, gate, beat| Box::pin(moves::run(fleet, gate, beat)));
@@ -168,10 +174,12 @@ pub(crate) async fn start_with(config: Config, tasks: Tasks) -> anyhow::Result<S
     });
     let socket = Arc::new(control::listen(data_dir).context("control socket")?);
     let (pieces, kept) = (Arc::clone(&own_pieces), Arc::clone(&archives));
-    let asked = control::Asked { fleet: fleet.clone(), pieces, archives: kept };
+    let asked =
+        control::Asked { fleet: fleet.clone(), pieces, archives: kept, rollover: Arc::clone(&rollover) };
     let control = tasks
         .spawn("control", tasks::IDLE, move |beat| control::serve(Arc::clone(&socket), asked.clone(), beat));
-    let settings = web_settings(&config, &tls, pages_tls.as_ref(), &gate, &tasks, &own_pieces, archives);
+    let settings =
+        web_settings(&config, (&tls, pages_tls.as_ref()), &gate, &tasks, &own_pieces, archives, rollover);
     let router = web::router(fleet.clone(), settings);
     let proxies = TrustedProxies::new(config.trusted_proxies.value.clone());
     let http_task =

@@ -168,7 +168,7 @@ mod tests {
             Driver { now: Arc::new(|| Timestamp(1_795_415_472_000)), random: Arc::new(crate::clock::random) };
         let settings = Settings {
             mqtt_addresses: vec!["127.0.0.1:8883".to_owned()],
-            ca_fingerprint: [7; 32],
+            authorities: vec![vec![7; 40]],
             timezone: "UTC".to_owned(),
             keep: Default::default(),
         };

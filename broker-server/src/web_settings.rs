@@ -7,22 +7,23 @@ use crate::{
     gate_metrics,
     own_pieces::OwnPieces,
     platform,
+    rollover::{Rollover, RolloverError},
     tasks::Tasks,
     tls::Tls,
 };
-use fleet::Archives;
+use fleet::{Archives, Refused, StoreError};
 use std::sync::Arc;
 use web::{HeldLogin, MqttListener, ServerFacts, TrustedProxies, WebSettings};
 
 /// The settings of the pages, by those of the server.
 pub(crate) fn web_settings(
     config: &Config,
-    tls: &Arc<Tls>,
-    pages_tls: Option<&Arc<Tls>>,
+    (tls, pages_tls): (&Arc<Tls>, Option<&Arc<Tls>>),
     gate: &GateHandle,
     tasks: &Tasks,
     own_pieces: &Arc<OwnPieces>,
     archives: Arc<Archives>,
+    rollover: Arc<Rollover>,
 ) -> WebSettings {
     let own_pieces = Arc::clone(own_pieces);
     let dialled = config.mqtt_public.value.iter();
@@ -37,13 +38,10 @@ pub(crate) fn web_settings(
         secure_cookies: public_url.starts_with("https://"),
         public_url: public_url.clone(),
         proxies: TrustedProxies::new(config.trusted_proxies.value.clone()),
-        server: ServerFacts {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            mqtt,
-            ca_pem: tls.ca_pem(),
-            started_at: clock::now(),
-        },
+        server: ServerFacts { version: env!("CARGO_PKG_VERSION").to_owned(), mqtt, started_at: clock::now() },
         certificates: certificates::shown(config, tls, pages_tls),
+        ca_pem: ca_pem(tls),
+        rotate: rotate(rollover),
         broker: Arc::new(move || gate_metrics::of_broker(&gate.stats())),
         tasks: Arc::new(move || tasks.health()),
         space_left: Arc::new(move || platform::space_left(&data_dir)),
@@ -55,6 +53,26 @@ pub(crate) fn web_settings(
         strict_transport: public_url.starts_with("https://")
             && (!config.http_tls.value || config.http_tls_certificate.value.is_some()),
     }
+}
+
+fn ca_pem(tls: &Arc<Tls>) -> Arc<dyn Fn() -> String + Send + Sync> {
+    let tls = Arc::clone(tls);
+    Arc::new(move || tls.ca_pem())
+}
+
+fn rotate(rollover: Arc<Rollover>) -> web::Rotate {
+    Arc::new(move |is_forced, by| {
+        let rollover = Arc::clone(&rollover);
+        Box::pin(async move {
+            match rollover.rotate(is_forced, by).await {
+                Ok(_) => Ok(()),
+                Err(RolloverError::Refused(refused)) => Err(refused),
+                Err(RolloverError::Tls(error)) => {
+                    Err(Refused::Store(StoreError::Damaged { why: error.to_string() }))
+                }
+            }
+        })
+    })
 }
 
 fn held_login(held: gate::Held) -> HeldLogin {

@@ -88,11 +88,10 @@ pub(crate) fn new_token(
     let key = Key::new(op.facts.random());
     let secret: [u8; 16] = op.facts.random();
     let expires_at = op.now.plus_ms(TOKEN_LIVES_MS);
-    let settings = &op.facts.settings;
     let addresses = access_row::short_text(&access_row::given(op.tx)?);
     let wire = Token {
         addresses: &addresses,
-        ca_fingerprint: settings.ca_fingerprint,
+        ca_fingerprint: access_row::for_tokens(op.tx)?,
         id,
         secret,
         key: key.clone(),

@@ -1,5 +1,6 @@
 use crate::addresses::{self, AddressUse};
 use crate::archive::{ArchiveKeyFacts, own_key};
+use crate::authority::{self, AuthorityUse};
 use crate::context::{Context, sha256};
 use crate::dispatch::for_other;
 use crate::groups::Owners;
@@ -82,6 +83,11 @@ impl FleetState {
     /// What agents are given as this server's addresses, and who comes by what.
     pub fn addresses(&self) -> Result<Vec<AddressUse>, StoreError> {
         addresses::uses(&self.view, &self.entries)
+    }
+
+    /// The authorities that agents are told to trust, the present one first, and who does.
+    pub fn authorities(&self) -> Result<Vec<AuthorityUse>, StoreError> {
+        authority::uses(&self.view, &self.entries)
     }
 
     /// The host with this id; `None` = there is no such host. Fails when the store can't be read.

@@ -9,7 +9,7 @@ use crate::record::{
     DrillCuts, DrillFigures, DrillFinding, DrillPlan, Every, Extent, FindPlan, Flawed, ForgetFigures,
     GivenAddress, Group, Hold, JobFigures, JobState, JobWhat, Lack, Loss, Newest, Origin, Past, ProbeFigures,
     RestoreFailure, RestoreFigures, RestorePlan, RestoreTarget, Retention, Role, Soundness, SourceFinding,
-    TokenMachine, Unplanned, Whole,
+    TokenMachine, TrustedAuthority, Unplanned, Whole,
 };
 use schema::{
     Class, DrillFault, HostId, JobId, Overwrite, RepoId, Slot, SlotRevision, SourceReason, Timestamp,
@@ -279,6 +279,7 @@ fn enums(written: &mut Written) {
             address: text("[2001:db8::1]:8883"),
             retiring_since: Some(AT),
         }]),
+        Meta::Trusted(_) => Meta::Trusted(vec![TrustedAuthority { certificate: vec![0x30, 1, 0], since: AT }]),
     });
     each!(written, ClosedBy {
         ClosedBy::Passphrase(_) => ClosedBy::Passphrase(vec![1, 2]),

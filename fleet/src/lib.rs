@@ -109,6 +109,7 @@ pub use archive::{
     ArchivePart, ArchiveState, ArchiveStatus, Archives, Archiving, Contents, DrawnIdentity, Kept, NoArchive,
     Parts, Restored, archive_name, check_recipient, look_through, restore,
 };
+pub use authority::AuthorityUse;
 pub use budget::OverBudget;
 pub use change::{Change, ChangeSeq, Changed};
 pub use credentials::host_key::fingerprint as host_key_fingerprint;

@@ -10,8 +10,8 @@ use crate::fleet::Fleet;
 use crate::link::hello;
 use crate::op::Op;
 use crate::pieces::{Authority, Pieces, Stand};
-use crate::record::Actor;
 use crate::record::meta::{META_KEY_CHECK, Meta};
+use crate::record::{Actor, Fingerprint};
 use crate::refused::{OpenError, StoreError};
 use crate::request::By;
 use crate::salvage;
@@ -100,32 +100,32 @@ impl Fleet {
     /// Looks through the whole data file: every page that is in use is what was written, every row can be read, the
     /// master key fits, and so does the authority; `None` = the next start makes one. Changes nothing. Reads all of the
     /// file, and blocks.
-    pub fn check(pieces: &Pieces, ca_fingerprint: Option<&[u8; 32]>) -> Result<Checked, OpenError> {
+    pub fn check(pieces: &Pieces, authorities: Option<&[Fingerprint]>) -> Result<Checked, OpenError> {
         check_data_folder(&pieces.data_dir)?;
         let master = MasterKey::read(&pieces.key_path(), pieces.key_file.is_some())?;
         let is_accepted = pieces.accepts_authority()?;
         let mut locked_out = 0;
         let rows = check(&pieces.data_file(), |tx| {
             key_fits(&master, tx)?;
-            locked_out = authority::locks_out(tx, ca_fingerprint, is_accepted)?;
+            locked_out = authority::locks_out(tx, authorities, is_accepted)?;
             Ok(())
         })?;
         Ok(Checked { rows, locked_out })
     }
 
     /// Whether what is on disk of the key and of the authority is what this server runs with: what the next start finds.
-    /// `ca_fingerprint` is that of the authority on disk; `None` = the next start makes one. Returns how many hosts that
+    /// `authorities` are those on disk, the present one first; `None` = the next start makes one. Returns how many hosts that
     /// start locks out.
     pub fn check_pieces(
         &self,
         pieces: &Pieces,
-        ca_fingerprint: Option<&[u8; 32]>,
+        authorities: Option<&[Fingerprint]>,
     ) -> Result<usize, OpenError> {
         pieces.look()?;
         let master = MasterKey::read(&pieces.key_path(), pieces.key_file.is_some())?;
         let view = self.view()?;
         key_fits(&master, &view)?;
-        authority::locks_out(&view, ca_fingerprint, pieces.accepts_authority()?)
+        authority::locks_out(&view, authorities, pieces.accepts_authority()?)
     }
 
     /// A fleet that is gone with the process.
@@ -135,6 +135,7 @@ impl Fleet {
         let store = Store::in_memory(committed(&context), |tx| {
             start(&context, tx)?;
             let mut op = Op { tx, now: context.now(), by: &By::system(), facts: &context.facts };
+            authority::bind(&mut op, &context.settings.authorities, false)?;
             Ok(addresses::begin(&mut op, &context.settings.mqtt_addresses)?)
         })?;
         Self::begin(context, store)
@@ -149,7 +150,7 @@ impl Fleet {
 /// Writes down the authority that this server has, unless enrolled agents trust another one, and its addresses.
 fn bind(context: &Context, tx: &mut Tx<'_>, pieces: &Pieces) -> Result<(), OpenError> {
     let mut op = Op { tx, now: context.now(), by: &By::system(), facts: &context.facts };
-    authority::bind(&mut op, &context.settings.ca_fingerprint, pieces.accepts_authority()?)?;
+    authority::bind(&mut op, &context.settings.authorities, pieces.accepts_authority()?)?;
     Ok(addresses::begin(&mut op, &context.settings.mqtt_addresses)?)
 }
 

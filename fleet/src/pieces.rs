@@ -49,8 +49,6 @@ pub struct Pieces {
 pub enum Authority {
     /// The server's own, in [`AUTHORITY_FOLDER`].
     Own,
-    /// That of the certificate which the operator brings.
-    Brought,
     /// Nobody serves: who opens the pieces does not ask.
     NotAsked,
 }

@@ -20,8 +20,8 @@ pub struct Driver {
 pub struct Settings {
     /// What agents dial, in the order in which they try; see [`schema::address`].
     pub mqtt_addresses: Vec<String>,
-    /// SHA-256 of the certificate of the server's own authority.
-    pub ca_fingerprint: [u8; 32],
+    /// The certificates (DER) of the server's own authorities: the present one, and the next when there is one.
+    pub authorities: Vec<Vec<u8>>,
     /// IANA name of the server's own time zone: what maintenance goes by where nobody has said otherwise. UTC when
     /// there is no such zone.
     pub timezone: String,
@@ -34,7 +34,7 @@ impl Settings {
     pub(crate) fn of_nobody(mqtt_addresses: Vec<String>) -> Self {
         Self {
             mqtt_addresses,
-            ca_fingerprint: [0; 32],
+            authorities: Vec::new(),
             timezone: String::new(),
             keep: AgingLimits::default(),
         }
@@ -46,7 +46,7 @@ impl Settings {
     pub(crate) fn for_tests() -> Self {
         Self {
             mqtt_addresses: vec!["backup.example:8883".to_owned()],
-            ca_fingerprint: [7; 32],
+            authorities: vec![vec![7; 40]],
             timezone: "UTC".to_owned(),
             keep: AgingLimits::default(),
         }

@@ -4,7 +4,7 @@
 //! own, so that nothing else has to be typed and nobody in between can read or alter the answer.
 
 use crate::{HostId, InstallationId, TokenId, envelope::Key};
-use data_encoding::BASE32_NOPAD;
+use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use serde::{Deserialize, Serialize};
 
 /// The letters that every enrolment token begins with.
@@ -13,12 +13,25 @@ pub const TOKEN_PREFIX: &str = "hf1.";
 pub const MAX_TOKEN_CHARS: usize = 640;
 const MAX_TOKEN_BYTES: usize = 384;
 
+/// How a client that knows an authority only by its fingerprint names it in the TLS handshake: the content of an X.501 name,
+/// whose one part is a common name, the SHA-256 of the certificate in hexadecimal digits.
+#[must_use]
+pub fn authority_name(fingerprint: &[u8; 32]) -> [u8; 75] {
+    // SET, SEQUENCE, the object identifier 2.5.4.3, a UTF8String of 64 bytes.
+    const HEAD: [u8; 11] = [0x31, 73, 0x30, 71, 0x06, 3, 0x55, 0x04, 0x03, 0x0c, 64];
+    let mut name = [0; 75];
+    let (head, digits) = name.split_at_mut(HEAD.len());
+    head.copy_from_slice(&HEAD);
+    HEXLOWER.encode_mut(fingerprint, digits);
+    name
+}
+
 /// The content of a token.
 #[derive(Clone)]
 pub struct Token<'a> {
     /// Where the MQTT listener with TLS is reached, see [`crate::address`]; as many addresses as have room.
     pub addresses: &'a str,
-    /// SHA-256 of the certificate (DER) of the server's own authority.
+    /// SHA-256 of the certificate (DER) of the server's own authority, see [`authority_name`].
     pub ca_fingerprint: [u8; 32],
     /// Public part of the token: its id.
     pub id: TokenId,

@@ -38,7 +38,8 @@
 //! dropped, so that nothing of one can be replayed into another.
 //!
 //! **Presence** carries an epoch, a counter that the agent keeps on disk and raises before each connect. A `gone`
-//! of an older epoch than the newest hello means nothing; a hello of the same epoch changes nothing.
+//! of an older epoch than the newest hello means nothing; a hello of the same epoch changes nothing but which authorities the
+//! agent trusts ([`Hello::trusts`]).
 //!
 //! **Clocks** may be wrong on either side of a machine's boundary and order nothing. A hello says what time it is on the
 //! machine ([`Hello::at`]); the ack that answers it says what time it is on the server ([`HelloAnswer`]), bound to that

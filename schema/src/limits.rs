@@ -20,6 +20,8 @@ pub const MAX_NAME_BYTES: usize = 1024;
 pub const MAX_VALUE_BYTES: usize = 4 * 1024;
 /// The longest text of certificates of authorities.
 pub const MAX_CA_BYTES: usize = 16 * 1024;
+/// The most authorities that an agent is told to trust at once: the server's present one and the next.
+pub const MAX_AUTHORITIES: usize = 2;
 /// The most addresses by which agents may reach their server.
 pub const MAX_ADDRESSES: usize = 8;
 /// The longest of them, in bytes: a whole name of DNS, and a port.

@@ -24,6 +24,10 @@ pub struct Plan<'a> {
     /// Where the server is reached from now on, see [`crate::address`]; no more than [`crate::limits::MAX_ADDRESSES`].
     /// Empty = where it was reached before.
     pub addresses: &'a str,
+    /// The certificates (DER) of the authorities that the server shows from now on, the one that is used first; no more than
+    /// [`crate::limits::MAX_AUTHORITIES`]. Empty = those of before.
+    #[serde(borrow)]
+    pub authorities: Items<'a, &'a [u8]>,
 }
 
 /// A schedule as part of a plan.

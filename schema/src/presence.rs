@@ -73,6 +73,10 @@ pub struct Hello<'a> {
     pub saved: Items<'a, SavedGroup>,
     /// The address by which it came, as the server or the token gave it.
     pub address: &'a str,
+    /// SHA-256 of the certificates of the authorities that it trusts, as it has them on its disk. A hello that comes again on
+    /// the same connection may say others, and changes nothing else.
+    #[serde(borrow)]
+    pub trusts: Items<'a, [u8; 32]>,
 }
 
 /// When the last good backup of a source group was taken, whoever asked for it.

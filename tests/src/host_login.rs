@@ -194,6 +194,7 @@ impl HostLogin {
             incarnation: schema::Incarnation::ZERO,
             saved: schema::Items::EMPTY,
             address: "forged",
+            trusts: schema::Items::EMPTY,
         }))
     }
 }

@@ -36,7 +36,7 @@ pub fn make(folder: &Path, seed: Seed) -> Result<(), Box<dyn std::error::Error>>
     let driver = Driver { now: Arc::new(now), random: Arc::new(random) };
     let settings = Settings {
         mqtt_addresses: vec!["127.0.0.1:8883".to_owned()],
-        ca_fingerprint: [0; 32],
+        authorities: vec![vec![7; 40]],
         timezone: "UTC".to_owned(),
         keep: Default::default(),
     };

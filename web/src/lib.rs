@@ -91,7 +91,8 @@ pub use proxy::TrustedProxies;
 pub use refused_connection::{NotLetIn, RefusedConnection, RefusedConnections};
 pub use route::Access;
 pub use server_facts::{
-    BrokerFacts, BrokerFigure, Certificate, HeldLogin, MqttListener, ServerFacts, TaskFacts, WebSettings,
+    BrokerFacts, BrokerFigure, Certificate, HeldLogin, MqttListener, Rotate, ServerFacts, TaskFacts,
+    WebSettings,
 };
 pub use visible::{Breaks, visible};
 

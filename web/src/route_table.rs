@@ -162,6 +162,7 @@ fn pages() -> Vec<Route> {
         get("/audit", Read, audit::show),
         get("/agent-access", Admin, agent_access::show),
         post("/agent-access/retire", Admin, agent_access::retire),
+        post("/agent-access/rotate", Admin, agent_access::rotate),
         get("/archives", Admin, archive::show),
         post("/archives", Admin, archive::make),
         post("/archives/key", Admin, archive::set_key),
@@ -282,13 +283,20 @@ fn api_accounts() -> Vec<Route> {
         delete("/api/viewers/{name}", Admin, operator::delete_viewer)
             .doc(doc("Deletes an MQTT view account").empty()),
         get("/api/agent-access", Admin, agent_access::show).doc(
-            doc("The addresses by which agents reach this server, who comes by which, and who would be lost without one")
+            doc("The addresses by which agents reach this server and the authorities that they trust; who comes by which, who trusts \
+                 which, and who would be lost without one")
                 .answers::<AgentAccessOut>(200),
         ),
         post("/api/agent-access/retire", Admin, agent_access::retire).doc(
             doc("Has agents not be given an address any more that the settings name no more; 409 `would_lose` while hosts have \
                  come by no other one, unless `force` is true")
             .takes::<RetireIn>()
+            .answers::<AgentAccessOut>(200),
+        ),
+        post("/api/agent-access/rotate", Admin, agent_access::rotate).doc(
+            doc("Does the next step towards another authority: tells agents of a new one, or, once all hosts have it, has it take the \
+                 place of the present one; 409 `would_lose` while hosts do not have it, unless `force` is true")
+            .takes::<RotateIn>()
             .answers::<AgentAccessOut>(200),
         ),
         get("/api/archives", Admin, archive::show).doc(

@@ -2,8 +2,9 @@
 
 use crate::proxy::TrustedProxies;
 use crate::refused_connection::RefusedConnections;
-use fleet::Archives;
+use fleet::{Archives, By, Refused};
 use schema::Timestamp;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,10 @@ pub struct WebSettings {
     pub space_left: Arc<dyn Fn() -> Option<u64> + Send + Sync>,
     /// What is missing beside the data file, or is another one's, so that the next start would fail; in words.
     pub lost_piece: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    /// What viewers have to trust, PEM; empty = there is none.
+    pub ca_pem: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Does the next step towards another authority for agents.
+    pub rotate: Rotate,
     /// The archives that the server makes of itself.
     pub archives: Arc<Archives>,
     /// Whose failing logins the broker holds back now.
@@ -37,6 +42,10 @@ pub struct WebSettings {
     /// Whether browsers are told to use TLS for this machine from now on (HSTS).
     pub strict_transport: bool,
 }
+
+/// Does the next step towards another authority: whether hosts may be lost by it, and who asks.
+pub type Rotate =
+    Arc<dyn Fn(bool, By) -> Pin<Box<dyn Future<Output = Result<(), Refused>> + Send>> + Send + Sync>;
 
 /// Somebody whose failing logins the broker holds back.
 #[derive(Clone, Debug)]
@@ -58,8 +67,6 @@ pub struct ServerFacts {
     pub version: String,
     /// Its MQTT listeners, the one that agents use first.
     pub mqtt: Vec<MqttListener>,
-    /// The certificate of its own authority, PEM; empty = it has none.
-    pub ca_pem: String,
     /// When it was started.
     pub started_at: Timestamp,
 }

@@ -8,6 +8,7 @@ use crate::{
     platform::VERSION,
     policy::{Policy, PolicyAt},
     reports::{self, Content},
+    tls,
 };
 use agent_core::{Body, Cause, Change, Effect, Record, Stored};
 use rumqttc::Publish;
@@ -181,7 +182,7 @@ impl Driver {
         }
     }
 
-    fn say_hello(&mut self) {
+    pub(super) fn say_hello(&mut self) {
         let Some(link) = &self.link else { return };
         let topics = [HostTopic::Cmd, HostTopic::Plan].map(|topic| Topic::Host(self.identity.host, topic));
         if topics.into_iter().any(|topic| link.subscribe(topic).is_err()) {
@@ -190,6 +191,7 @@ impl Driver {
         let saved = self.core.saved();
         let mut jobs = vec![0; 4096];
         let mut groups = vec![0; 2048];
+        let mut trusts = [0; 128];
         let restic_version =
             self.restic.as_ref().map(|found| found.version().to_string()).unwrap_or_default();
         let at = clock::wall();
@@ -216,6 +218,7 @@ impl Driver {
             incarnation: saved.incarnation,
             saved: Items::write(saved.hello_saved(), &mut groups).unwrap_or_default(),
             address: &self.dialled,
+            trusts: Items::write(tls::fingerprints(&self.identity.ca_pem), &mut trusts).unwrap_or_default(),
         };
         let topic = Topic::Host(self.identity.host, HostTopic::Presence);
         let payload = link::seal(&self.identity, topic, &Presence::Hello(hello));

@@ -5,10 +5,10 @@ use crate::{
     clock, encoding, logger,
     offline_plan::{self, DueBackup},
     policy::here,
-    random,
+    random, tls,
 };
 use rumqttc::Publish;
-use schema::{GroupKey, JobId, JobKind, JobSpec, Run, Timestamp};
+use schema::{GroupKey, JobId, JobKind, JobSpec, Run, Timestamp, limits::MAX_AUTHORITIES};
 
 /// When the machine's own policy puts backups off, it is looked at again.
 const NOT_NOW_MS: u64 = 15 * 60_000;
@@ -19,17 +19,45 @@ impl Driver {
             Ok(plain) => plain,
             Err(reason) => return self.fail(reason),
         };
-        if let Err(error) = schema::decode::<schema::Plan<'_>>(&plain) {
-            return self.fail(format!("the plan can't be read: {error}"));
-        }
-        if !self.plan.keep(&plain, self.core.saved().incarnation, self.best_time()) {
+        let plan = match schema::decode::<schema::Plan<'_>>(&plain) {
+            Ok(plan) => plan,
+            Err(error) => return self.fail(format!("the plan can't be read: {error}")),
+        };
+        let heard = self.core.saved().incarnation;
+        if plan.incarnation < heard {
+            // Of an old copy of the server: it says nothing of whom to trust, either.
             return;
         }
+        if self.plan.keep(&plain, heard, self.best_time()) {
+            self.store_plan();
+        }
+        self.take_authorities(&plan);
+    }
+
+    fn store_plan(&mut self) {
         logger::info(format_args!("plan {} for when the server is away", self.plan.revision()));
         if let Err(error) = self.plan.store(&self.state) {
             // It counts all the same, until the agent ends.
             self.fail(format!("the plan can't be kept: {error}"));
         }
+    }
+
+    /// Trusts the authorities that a plan names, and says so. Those that can't be used, or be kept, are not.
+    fn take_authorities(&mut self, plan: &schema::Plan<'_>) {
+        let ca_pem: String = plan.authorities.iter().take(MAX_AUTHORITIES).map(tls::to_pem).collect();
+        if ca_pem.is_empty() || ca_pem == self.identity.ca_pem {
+            return;
+        }
+        let tls = match tls::pinned(&ca_pem) {
+            Ok(tls) => tls,
+            Err(error) => return self.fail(format!("an authority of the plan can't be used: {error}")),
+        };
+        if let Err(error) = self.identity.trust(ca_pem, &self.state) {
+            return self.fail(format!("the authorities of the plan can't be kept: {error}"));
+        }
+        self.tls = tls;
+        logger::info(format_args!("the authorities of the server are others from now on"));
+        self.say_hello();
     }
 
     /// The time by the server's clock as far as it is known, else by the machine's own.

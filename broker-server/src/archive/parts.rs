@@ -12,15 +12,18 @@ pub(super) fn parts(config: &Config) -> Result<Vec<ArchivePart>, String> {
         Err(why) => Err(format!("{}: {why}", path.display())),
     };
     let mut parts = Vec::new();
-    match (&config.tls_certificate.value, &config.tls_key.value) {
-        (Some(certificate), Some(key)) => {
-            parts.push(read("brought/certificate.pem", certificate)?);
-            parts.push(read("brought/key.pem", key)?);
-        }
-        _ => {
-            for name in ["tls/ca.pem", "tls/ca.key"] {
-                parts.push(read(name, &config.data_dir.value.join(name))?);
-            }
+    if let (Some(certificate), Some(key)) = (&config.tls_certificate.value, &config.tls_key.value) {
+        parts.push(read("brought/certificate.pem", certificate)?);
+        parts.push(read("brought/key.pem", key)?);
+    }
+    let data_dir = &config.data_dir.value;
+    for name in ["tls/ca.pem", "tls/ca.key"] {
+        parts.push(read(name, &data_dir.join(name))?);
+    }
+    let next = ["tls/next.pem", "tls/next.key"];
+    if next.iter().all(|name| data_dir.join(name).exists()) {
+        for name in next {
+            parts.push(read(name, &data_dir.join(name))?);
         }
     }
     let settings = config.given().to_string().into_bytes();

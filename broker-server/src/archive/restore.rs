@@ -88,7 +88,7 @@ fn done(data_dir: &Path, restored: &Restored) -> String {
     }
     if has("brought/certificate.pem") {
         text.push_str(&format!(
-            "The certificate that agents trust, and its key, are in {folder}/brought: name them with --tls-certificate and \
+            "The certificate that was brought, and its key, are in {folder}/brought: name them with --tls-certificate and \
              --tls-key.\n"
         ));
     }

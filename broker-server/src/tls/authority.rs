@@ -34,15 +34,44 @@ pub(super) const fn is_due(validity: Validity, now: Timestamp) -> bool {
     validity.not_after.0 < now.plus_ms(RENEW_MS).0 || now.0 < validity.not_before.0
 }
 
+/// Which of the two authorities one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The one that there always is.
+    Present,
+    /// The one that takes its place.
+    Next,
+}
+
+impl Role {
+    const fn files(self) -> [&'static str; 5] {
+        match self {
+            Self::Present => ["ca.key", "ca.pem", "server.names", "server.key", "server.pem"],
+            Self::Next => ["next.key", "next.pem", "next-server.names", "next-server.key", "next-server.pem"],
+        }
+    }
+
+    /// Whether there is a whole one. The next one is made with its key first, and loses it first.
+    pub(super) fn is_there(self, folder: &Path) -> bool {
+        self.files()[..2].iter().all(|name| folder.join(name).exists())
+    }
+}
+
 pub(super) struct Authority {
     folder: PathBuf,
+    role: Role,
     key: KeyPair,
     pub(super) certificate: CertificateDer<'static>,
 }
 
 impl Authority {
     /// Makes what is missing of it; a part that is there stays. For a server that has none yet.
-    pub(super) fn make(folder: &Path, now: Timestamp, before: Before<'_>) -> Result<(), TlsError> {
+    pub(super) fn make(
+        folder: &Path,
+        role: Role,
+        now: Timestamp,
+        before: Before<'_>,
+    ) -> Result<(), TlsError> {
         let mut write = |path: &Path, text: &str| {
             before(path, text.as_bytes()).map_err(|source| TlsError::File {
                 doing: "can't make",
@@ -52,7 +81,7 @@ impl Authority {
             files::write(path, text.as_bytes())
         };
         files::make_folder(folder)?;
-        let (key_path, certificate_path) = (folder.join("ca.key"), folder.join("ca.pem"));
+        let [key_path, certificate_path, ..] = role.files().map(|name| folder.join(name));
         if certificate_path.exists() {
             return Ok(());
         }
@@ -70,15 +99,18 @@ impl Authority {
     }
 
     /// Reads it. Changes nothing.
-    pub(super) fn read(folder: &Path) -> Result<Self, TlsError> {
-        Self::read_parts(folder).map_err(|error| match error {
+    pub(super) fn read(folder: &Path, role: Role) -> Result<Self, TlsError> {
+        Self::read_parts(folder, role).map_err(|error| match error {
             TlsError::Pem { .. } | TlsError::Mismatch { .. } => TlsError::Authority(Box::new(error)),
             other => other,
         })
     }
 
-    fn read_parts(folder: &Path) -> Result<Self, TlsError> {
-        let (key_path, certificate_path) = (folder.join("ca.key"), folder.join("ca.pem"));
+    fn read_parts(folder: &Path, role: Role) -> Result<Self, TlsError> {
+        let [key_path, mut certificate_path, ..] = role.files().map(|name| folder.join(name));
+        if role == Role::Present && is_half_retired(folder) {
+            certificate_path = folder.join("next.pem");
+        }
         let Some(bytes) = files::read_if_any(&key_path)? else { return Err(TlsError::Missing(key_path)) };
         if !certificate_path.exists() {
             return Err(TlsError::Missing(certificate_path));
@@ -88,7 +120,7 @@ impl Authority {
         }
         let key = read_key(&key_path, &bytes)?;
         let certificate = read_certificates(&certificate_path)?.swap_remove(0);
-        let authority = Self { folder: folder.to_owned(), key, certificate };
+        let authority = Self { folder: folder.to_owned(), role, key, certificate };
         let signing = rustls::crypto::ring::sign::any_supported_type(&private_key(&authority.key))?;
         if fits(&CertifiedKey::new(vec![authority.certificate.clone()], signing)) {
             Ok(authority)
@@ -114,17 +146,15 @@ impl Authority {
         let authority = authority_params(&self.key, now)?;
         let certificate = params.signed_by(&key, &Issuer::from_params(&authority, &self.key))?;
         // What says that the pair is good is written last.
-        files::write(&self.folder.join("server.names"), b"")?;
-        files::write(&self.folder.join("server.key"), key.serialize_pem().as_bytes())?;
-        files::write(
-            &self.folder.join("server.pem"),
-            files::pem("CERTIFICATE", certificate.der()).as_bytes(),
-        )?;
-        files::write(&self.folder.join("server.names"), wanted.as_bytes())?;
+        let [_, _, names_path, key_path, path] = self.role.files().map(|name| self.folder.join(name));
+        files::write(&names_path, b"")?;
+        files::write(&key_path, key.serialize_pem().as_bytes())?;
+        files::write(&path, files::pem("CERTIFICATE", certificate.der()).as_bytes())?;
+        files::write(&names_path, wanted.as_bytes())?;
         Ok((certificate.der().clone(), private_key(&key)))
     }
 
-    /// What stands in `server.names`: which authority has signed, and for which names.
+    /// What stands in the file of the names: which authority has signed, and for which names.
     fn describe(&self, names: &[String]) -> String {
         format!("{}\n{}\n", HEXLOWER.encode(&Sha256::digest(&self.certificate)), names.join("\n"))
     }
@@ -135,8 +165,8 @@ impl Authority {
         now: Timestamp,
     ) -> Result<Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>, TlsError> {
         let read = |name: &str| files::read_if_any(&self.folder.join(name));
-        let (Some(described), Some(certificate), Some(key)) =
-            (read("server.names")?, read("server.pem")?, read("server.key")?)
+        let [_, _, names, key, certificate] = self.role.files();
+        let (Some(described), Some(certificate), Some(key)) = (read(names)?, read(certificate)?, read(key)?)
         else {
             return Ok(None);
         };
@@ -151,6 +181,31 @@ impl Authority {
                 .is_ok_and(|signing| fits(&CertifiedKey::new(vec![certificate.clone()], signing)));
         Ok(serves.then_some((certificate, key)))
     }
+}
+
+/// The key of the next authority has taken the place of the present one's, and its certificate has not yet.
+pub(super) fn is_half_retired(folder: &Path) -> bool {
+    folder.join("next.pem").exists() && !folder.join("next.key").exists()
+}
+
+/// The next authority takes the place of the present one. Whatever ends it in the middle, the folder holds one authority
+/// that can be used, and the same again goes on.
+pub(super) fn retire_present(folder: &Path) -> Result<(), TlsError> {
+    let moved = |from: &str, to: &str| {
+        let from = folder.join(from);
+        match std::fs::rename(&from, folder.join(to)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            moved => moved
+                .map_err(|source| TlsError::File { doing: "can't move", path: from, source })
+                .and_then(|()| files::sync(folder)),
+        }
+    };
+    moved("next.key", "ca.key")?;
+    moved("next.pem", "ca.pem")?;
+    for name in &Role::Next.files()[2..] {
+        files::remove(&folder.join(name))?;
+    }
+    Ok(())
 }
 
 /// Puts an authority that can't be used out of the way of a new one; it stays to be looked at.

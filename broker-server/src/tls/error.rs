@@ -43,11 +43,8 @@ pub enum TlsError {
     /// A part of the authority is not there.
     #[error("{} is missing, which enrolled agents trust: restore it from a backup", .0.display())]
     Missing(PathBuf),
-    /// The operator's new chain ends in another certificate, which enrolled agents don't know.
-    #[error(
-        "{} now ends with another authority, which enrolled agents do not trust; it is not used until the next start",
-        .0.display()
-    )]
+    /// The authority on disk is another one, which enrolled agents don't know.
+    #[error("{} holds another authority now, which enrolled agents do not trust; it is not used", .0.display())]
     OtherAuthority(PathBuf),
     /// A name can't stand in a certificate.
     #[error("{0:?} can't be a name in a certificate")]

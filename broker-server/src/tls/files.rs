@@ -67,6 +67,19 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), TlsError> {
     written().map_err(failed)
 }
 
+/// What was moved in a folder is on disk when this returns.
+pub(super) fn sync(folder: &Path) -> Result<(), TlsError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("can't write", folder))
+}
+
+/// Removes a file; not being there is fine.
+pub(super) fn remove(path: &Path) -> Result<(), TlsError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("can't remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
 /// Whether others than the owner may do anything with it.
 pub(super) fn is_exposed(path: &Path) -> Result<bool, TlsError> {
     let metadata = fs::metadata(path).map_err(failed("can't look at", path))?;

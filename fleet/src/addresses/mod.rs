@@ -13,13 +13,13 @@ use crate::fleet::Fleet;
 use crate::link::plan;
 use crate::op::Op;
 use crate::record::meta::{META_ADDRESSES, Meta};
-use crate::record::{Arrivals, AuditAction, AuditTarget, GivenAddress};
+use crate::record::{Arrivals, AuditAction, AuditTarget, Fingerprint, GivenAddress};
 use crate::refused::{Refused, StoreError};
 use crate::request::By;
 use crate::roster::RosterEntry;
 use crate::store::{ARRIVALS, LINKS, META, Reads, Span};
-use schema::limits::MAX_ADDRESS_BYTES;
-use schema::{HostId, Timestamp};
+use schema::limits::{MAX_ADDRESS_BYTES, MAX_AUTHORITIES};
+use schema::{Hello, HostId, Timestamp};
 
 /// Of so many hosts it is listed that they would be lost.
 pub const MOST_LISTED: usize = 100;
@@ -59,14 +59,25 @@ pub(crate) fn begin(op: &mut Op<'_, '_>, settings: &[String]) -> Result<(), Stor
     store(op, &before, after)
 }
 
-/// A host has said hello by this address.
-pub(crate) fn came(op: &mut Op<'_, '_>, host: HostId, address: &str) -> Result<(), StoreError> {
-    if address.is_empty() || address.len() > MAX_ADDRESS_BYTES {
-        return Ok(());
-    }
+/// A host has said hello: by an address, and trusting authorities.
+pub(crate) fn came(op: &mut Op<'_, '_>, host: HostId, hello: &Hello<'_>) -> Result<(), StoreError> {
     let mut arrivals = op.tx.get(&ARRIVALS, &host)?.unwrap_or_default();
-    decide::came(&mut arrivals.came_by, address, op.now);
+    if !hello.address.is_empty() && hello.address.len() <= MAX_ADDRESS_BYTES {
+        decide::came(&mut arrivals.came_by, hello.address, op.now);
+    }
+    arrivals.trusts = trusted_by(hello);
     op.tx.put(&ARRIVALS, &host, &arrivals)
+}
+
+/// A host that is here says anew which authorities its agent trusts.
+pub(crate) fn trusts(op: &mut Op<'_, '_>, host: HostId, hello: &Hello<'_>) -> Result<(), StoreError> {
+    let before = op.tx.get(&ARRIVALS, &host)?.unwrap_or_default();
+    let after = Arrivals { trusts: trusted_by(hello), ..before.clone() };
+    if after == before { Ok(()) } else { op.tx.put(&ARRIVALS, &host, &after) }
+}
+
+fn trusted_by(hello: &Hello<'_>) -> Vec<Fingerprint> {
+    hello.trusts.iter().take(MAX_AUTHORITIES).collect()
 }
 
 /// What was given is another list now; all agents are told.
@@ -109,28 +120,38 @@ fn unneeded(reads: &impl Reads) -> Result<Option<String>, StoreError> {
     Ok(None)
 }
 
-/// What agents are given, and who comes by what.
-pub(crate) fn uses(reads: &impl Reads, entries: &[RosterEntry]) -> Result<Vec<AddressUse>, StoreError> {
-    let given = given(reads)?;
-    let uses =
-        given.iter().map(|it| AddressUse { given: it.clone(), hosts: 0, dependent: 0, listed: Vec::new() });
-    let mut uses: Vec<AddressUse> = uses.collect();
+/// The enrolled hosts of which this is true by how they have come: how many, and the first of them by name.
+pub(crate) fn dependents_of(
+    reads: &impl Reads,
+    entries: &[RosterEntry],
+    is_one: impl Fn(&Arrivals) -> bool,
+) -> Result<(usize, Vec<Dependent>), StoreError> {
+    let mut listed = Vec::new();
     for entry in entries.iter().filter(|entry| entry.host.enrolled_at.is_some()) {
-        let Arrivals { came_by } = reads.get(&ARRIVALS, &entry.host.id)?.unwrap_or_default();
-        for it in &mut uses {
-            let address = &it.given.address;
-            it.hosts += usize::from(came_by.first().is_some_and(|last| last.address == *address));
-            if decide::needs(&came_by, address, &given) {
-                it.dependent += 1;
-                let seen_at = came_by.first().map(|last| last.at);
-                let (host, name) = (entry.host.id, entry.host.name.clone());
-                it.listed.push(Dependent { host, name, seen_at });
-            }
+        let arrivals = reads.get(&ARRIVALS, &entry.host.id)?.unwrap_or_default();
+        if is_one(&arrivals) {
+            let seen_at = arrivals.came_by.first().map(|last| last.at);
+            listed.push(Dependent { host: entry.host.id, name: entry.host.name.clone(), seen_at });
         }
     }
-    for it in &mut uses {
-        it.listed.sort_by(|a, b| a.name.cmp(&b.name));
-        it.listed.truncate(MOST_LISTED);
+    let all = listed.len();
+    listed.sort_by(|a, b| a.name.cmp(&b.name));
+    listed.truncate(MOST_LISTED);
+    Ok((all, listed))
+}
+
+/// What agents are given, and who comes by what.
+pub(crate) fn uses(reads: &impl Reads, entries: &[RosterEntry]) -> Result<Vec<AddressUse>, StoreError> {
+    let all = given(reads)?;
+    let mut uses = Vec::new();
+    for it in &all {
+        let address = &it.address;
+        let is_last =
+            |arrivals: &Arrivals| arrivals.came_by.first().is_some_and(|last| last.address == *address);
+        let (hosts, _) = dependents_of(reads, entries, is_last)?;
+        let needs = |arrivals: &Arrivals| decide::needs(&arrivals.came_by, address, &all);
+        let (dependent, listed) = dependents_of(reads, entries, needs)?;
+        uses.push(AddressUse { given: it.clone(), hosts, dependent, listed });
     }
     Ok(uses)
 }

@@ -5,8 +5,16 @@ use std::io;
 use std::path::PathBuf;
 
 /// The names of what may lie beside the rows, each of which is written at a restore under the same name.
-pub const ARCHIVE_PARTS: [&str; 6] =
-    ["master.key", "tls/ca.pem", "tls/ca.key", "brought/certificate.pem", "brought/key.pem", "settings.toml"];
+pub const ARCHIVE_PARTS: [&str; 8] = [
+    "master.key",
+    "tls/ca.pem",
+    "tls/ca.key",
+    "tls/next.pem",
+    "tls/next.key",
+    "brought/certificate.pem",
+    "brought/key.pem",
+    "settings.toml",
+];
 
 /// Why an archive is not made, or not used; one sentence.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +26,9 @@ pub enum ArchiveError {
     /// A piece of the server can't be used, or not be made.
     #[error(transparent)]
     Piece(#[from] OpenError),
+    /// The authority was replaced while the archive was begun.
+    #[error("the authority that agents trust was just being replaced: make the archive again")]
+    AuthorityChanged,
     /// It could not be written.
     #[error("the archive could not be written: {0}")]
     Write(#[source] io::Error),

@@ -5,13 +5,15 @@ use super::block;
 use super::error::{ARCHIVE_PARTS, ArchiveError};
 use super::key::ArchiveOpener;
 use super::read::{Contents, Visit, walk};
+use crate::access_row::fingerprint;
 use crate::audit;
+use crate::authority;
 use crate::data_folder::make_data_folder;
 use crate::incarnation;
 use crate::op::Op;
 use crate::pieces::{AUTHORITY_FOLDER, DATA_FILE, RESTORE_FILE, leave, remove};
-use crate::record::meta::{META_AUTHORITY, META_KEY_CHECK, Meta};
-use crate::record::{AuditAction, AuditTarget};
+use crate::record::meta::{META_AUTHORITY, META_KEY_CHECK, META_TRUSTED, Meta};
+use crate::record::{AuditAction, AuditTarget, Fingerprint, TrustedAuthority};
 use crate::refused::{OpenError, StoreError};
 use crate::request::By;
 use crate::seal::{Binding, MasterKey};
@@ -118,8 +120,11 @@ struct Fits {
     master: Option<MasterKey>,
     authority: Option<Vec<u8>>,
     has_authority_key: bool,
+    next: Option<Vec<u8>>,
+    has_next_key: bool,
     key_check: Option<Vec<u8>>,
-    bound: Option<[u8; 32]>,
+    bound: Option<Fingerprint>,
+    trusted: Vec<TrustedAuthority>,
 }
 
 impl Visit for Fits {
@@ -131,6 +136,8 @@ impl Visit for Fits {
             }
             "tls/ca.pem" => self.authority = Some(bytes.to_vec()),
             "tls/ca.key" => self.has_authority_key = true,
+            "tls/next.pem" => self.next = Some(bytes.to_vec()),
+            "tls/next.key" => self.has_next_key = true,
             _ => {}
         }
         Ok(())
@@ -145,6 +152,7 @@ impl Visit for Fits {
             match (key.as_deref(), Meta::from_bytes(row)) {
                 (Some(META_KEY_CHECK), Ok(Meta::KeyCheck(check))) => self.key_check = Some(check),
                 (Some(META_AUTHORITY), Ok(Meta::Authority(bound))) => self.bound = Some(bound),
+                (Some(META_TRUSTED), Ok(Meta::Trusted(trusted))) => self.trusted = trusted,
                 _ => {}
             }
             Ok::<_, ArchiveError>(())
@@ -160,8 +168,18 @@ impl Fits {
         if !opens {
             return Err(ArchiveError::damaged("its master key does not fit its data file"));
         }
-        if self.authority.is_some() != self.has_authority_key {
+        if self.authority.is_some() != self.has_authority_key || self.next.is_some() != self.has_next_key {
             return Err(ArchiveError::damaged("it holds half an authority"));
+        }
+        let found: Vec<Fingerprint> = [self.authority, self.next]
+            .into_iter()
+            .flatten()
+            .filter_map(|pem| authority::fingerprint_of(&pem))
+            .collect();
+        let next = self.trusted.iter().skip(1).map(|it| fingerprint(&it.certificate));
+        let bound: Vec<Fingerprint> = self.bound.into_iter().chain(next).collect();
+        if !found.is_empty() && !authority::is_usual(&bound, &found) {
+            return Err(ArchiveError::damaged("its authority is not the one that its agents trust"));
         }
         Ok(master)
     }

@@ -4,6 +4,8 @@ use super::about::{About, Counts, FORM};
 use super::block::Filling;
 use super::error::ArchiveError;
 use super::key::ArchiveKey;
+use crate::access_row;
+use crate::authority;
 use crate::fleet::Fleet;
 use crate::incarnation;
 use crate::refused::StoreError;
@@ -37,6 +39,13 @@ impl Fleet {
         // Nobody may take for a whole archive what holds a part, and have others removed for it.
         if context.damage().is_some() {
             return Err(StoreError::OnlyReads.into());
+        }
+        let certificates = ["tls/ca.pem", "tls/next.pem"];
+        let parts_of = certificates.iter().filter_map(|name| parts.iter().find(|part| part.name == *name));
+        let found: Vec<_> = parts_of.filter_map(|part| authority::fingerprint_of(&part.bytes)).collect();
+        // They were read before this instant.
+        if !found.is_empty() && !authority::is_usual(&access_row::bound(&view)?, &found) {
+            return Err(ArchiveError::AuthorityChanged);
         }
         let about = About {
             holdfast_archive: FORM,

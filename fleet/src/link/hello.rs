@@ -134,6 +134,9 @@ pub(crate) fn take_hello(
     let presence = op.tx.get(&PRESENCES, &host)?.unwrap_or_default();
     let mut state = outbox::state_of(op.tx, host)?;
     if !begins(&presence, &state, (hello.stream, hello.epoch), first.is_some()) {
+        if presence.online && epoch_order(&presence, hello.epoch) == EpochOrder::Same {
+            addresses::trusts(op, host, hello)?;
+        }
         return Ok(None);
     }
     let own = incarnation::read(op.tx)?;
@@ -150,7 +153,7 @@ pub(crate) fn take_hello(
         return Ok(Some(Taken::KeptOut));
     }
     lease::heard_again(op, host, &before)?;
-    addresses::came(op, host, hello.address)?;
+    addresses::came(op, host, hello)?;
     let counts = Counts {
         stream: hello.stream,
         taken: hello.taken,

@@ -15,6 +15,8 @@ use schema::plan::PlannedSchedule;
 use schema::{HostId, Items, JobSpec, Plan, PlanRevision};
 use serde::{Deserialize, Serialize};
 
+/// What is left for the certificates of authorities, in bytes: those that the server makes have some 450.
+const MAX_AUTHORITIES_BYTES: usize = 4096;
 /// What is left for the head of the plan, in bytes.
 const HEAD_BYTES: usize = 1024;
 
@@ -42,7 +44,11 @@ pub(crate) fn with<R>(
     let backups_held = host.backups_held.is_some();
     schedules.retain(|row| row.schedule.enabled && !backups_held);
     let addresses = access_row::text(&access_row::given(reads)?);
-    let mut left = MAX_MESSAGE_BYTES - HEAD_BYTES - addresses.len();
+    let trusted = access_row::trusted(reads)?;
+    let certificates = trusted.iter().map(|it| it.certificate.as_slice());
+    let mut room = vec![0; MAX_AUTHORITIES_BYTES];
+    let authorities = Items::write(certificates, &mut room).unwrap_or_default();
+    let mut left = MAX_MESSAGE_BYTES - HEAD_BYTES - MAX_AUTHORITIES_BYTES - addresses.len();
     let mut planned = Vec::new();
     for row in &schedules {
         let schedule = &row.schedule;
@@ -80,6 +86,7 @@ pub(crate) fn with<R>(
         groups: read::<BackupSpec<'_>>(&groups),
         schedules: read::<PlannedSchedule<'_>>(&schedules),
         addresses: &addresses,
+        authorities,
     }))
 }
 

@@ -1,6 +1,18 @@
 use schema::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// SHA-256 of a certificate.
+pub type Fingerprint = [u8; 32];
+
+/// An authority of this server that agents are told to trust.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustedAuthority {
+    /// Its certificate, DER.
+    pub certificate: Vec<u8>,
+    /// Since when they are told so.
+    pub since: Timestamp,
+}
+
 /// One of the addresses by which agents reach this server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GivenAddress {
@@ -15,6 +27,8 @@ pub struct GivenAddress {
 pub(crate) struct Arrivals {
     /// The addresses by which it came, the last one first; see [`crate::addresses`].
     pub(crate) came_by: Vec<CameBy>,
+    /// The authorities that its agent has said it trusts.
+    pub(crate) trusts: Vec<Fingerprint>,
 }
 
 /// An address by which a host has said hello.

@@ -50,6 +50,10 @@ actions! {
     ArchiveRefused = "archive.refused",
     /// The server has another authority than before, and somebody wanted that.
     AuthorityAccepted = "authority.accepted",
+    /// Agents are told of an authority that follows the present one.
+    AuthorityNext = "authority.next",
+    /// The next authority of the server took the place of the present one.
+    AuthorityRetired = "authority.retired",
     /// Credentials were removed.
     CredentialsDeleted = "credentials.deleted",
     /// The host key of an sftp storage was accepted.

@@ -1,4 +1,4 @@
-use super::{ArchiveKeyRow, GivenAddress};
+use super::{ArchiveKeyRow, GivenAddress, TrustedAuthority};
 use schema::{Incarnation, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ pub(crate) enum Meta {
     NextAudit(u64),
     /// How many entries of the audit each share holds.
     AuditCounts([u64; 3]),
-    /// SHA-256 of the authority that enrolled agents trust.
+    /// SHA-256 of the present authority, which enrolled agents trust.
     Authority([u8; 32]),
     /// Which incarnation the server is.
     Incarnation(Incarnation),
@@ -22,6 +22,8 @@ pub(crate) enum Meta {
     Restoration(Restoration),
     /// The addresses by which agents reach this server, in order.
     Addresses(Vec<GivenAddress>),
+    /// The authorities that agents are told to trust: the present one, and the next when there is one.
+    Trusted(Vec<TrustedAuthority>),
 }
 
 /// A restore of the server from an archive.
@@ -42,6 +44,7 @@ pub(crate) const META_KEY_CHECK: &str = "key_check";
 pub(crate) const META_AUDIT_COUNTS: &str = "audit_counts";
 pub(crate) const META_NEXT_AUDIT: &str = "next_audit";
 pub(crate) const META_AUTHORITY: &str = "authority";
+pub(crate) const META_TRUSTED: &str = "trusted";
 pub(crate) const META_INCARNATION: &str = "incarnation";
 pub(crate) const META_RESTORATION: &str = "restoration";
 pub(crate) const META_ADDRESSES: &str = "addresses";

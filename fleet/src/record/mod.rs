@@ -27,8 +27,8 @@ mod soundness;
 mod summary;
 mod usage;
 
-pub use access::GivenAddress;
 pub(crate) use access::{Arrivals, CameBy};
+pub use access::{Fingerprint, GivenAddress, TrustedAuthority};
 pub use account::{ApiToken, Operator, Role, Scope, Scopes, Session, TryCount, Viewer};
 pub(crate) use archive::{ArchiveKeyRow, ClosedBy};
 pub use audit::{Actor, AuditEntry, AuditTarget};

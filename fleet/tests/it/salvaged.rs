@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 type Rows = BTreeMap<(String, Vec<u8>), Vec<u8>>;
 
-/// What a salvage writes anew, whatever was there.
-const WRITTEN: [&str; 4] = ["audit", "audit_shares", "meta", "sessions"];
+/// What a salvage writes anew, whatever was there: links note how far they were before.
+const WRITTEN: [&str; 5] = ["audit", "audit_shares", "link_states", "meta", "sessions"];
 /// What it may change where something else is missing.
 const MADE_TO_FIT: [&str; 20] = [
     "hosts",

@@ -61,7 +61,7 @@ impl World {
 pub(crate) fn settings() -> Settings {
     Settings {
         mqtt_addresses: vec!["backup.example:8883".to_owned()],
-        ca_fingerprint: [7; 32],
+        authorities: vec![vec![7; 40]],
         timezone: "UTC".to_owned(),
         keep: Default::default(),
     }
@@ -335,6 +335,7 @@ impl Agent {
             incarnation: self.incarnation,
             saved: Items::write(self.saved.iter().copied(), &mut groups).unwrap(),
             address: "backup.example:8883",
+            trusts: Items::EMPTY,
         };
         self.seal(HostTopic::Presence, &Presence::Hello(hello))
     }

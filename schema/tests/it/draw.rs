@@ -119,6 +119,13 @@ impl Draw for &'static str {
     }
 }
 
+impl Draw for &'static [u8] {
+    fn draw(source: &mut Source<'_>) -> Self {
+        let count = source.byte() % 8;
+        Vec::leak((0..count).map(|_| source.byte()).collect())
+    }
+}
+
 impl Draw for OsText<'static> {
     fn draw(source: &mut Source) -> Self {
         let count = source.byte() % 40;
@@ -435,7 +442,7 @@ draw!(enum Presence<'static> { Hello { 0 }, Gone { epoch, clean } });
 draw!(struct Hello<'static> {
     epoch, stream, boot_id, installation, agent_version, restic_version, os, arch, hostname, jobs, taken,
     first_unacked, last_report, plan_revision, repo_revision, state_free_bytes, at, abilities, incarnation, saved,
-    address
+    address, trusts
 });
 draw!(struct HeldJob { job, phase, group });
 draw!(struct SavedGroup { group, at });
@@ -447,7 +454,9 @@ draw!(
     }
 );
 
-draw!(struct Plan<'static> { revision, incarnation, backups_held, restic_host, groups, schedules, addresses });
+draw!(struct Plan<'static> {
+    revision, incarnation, backups_held, restic_host, groups, schedules, addresses, authorities
+});
 draw!(struct PlannedSchedule<'static> { name, cron, timezone, groups, jitter_secs, zone_rules });
 
 draw!(struct RepoStats<'static> { stream, revision, at, job, repo, size, snapshots, check, prune, lock });

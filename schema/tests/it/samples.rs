@@ -233,6 +233,7 @@ fn to_agent(samples: &mut Vec<Sample>) {
         groups: list_of([backup_spec()]),
         schedules: list_of([schedule]),
         addresses: "backup.example:8883,[2001:db8::1]:8883",
+        authorities: list_of([&[0x30_u8, 0x82][..], &[0x30, 0x83][..]]),
     });
     add!(samples, struct Plan "empty", Plan {
         revision: PlanRevision::ZERO,
@@ -242,6 +243,7 @@ fn to_agent(samples: &mut Vec<Sample>) {
         groups: Items::EMPTY,
         schedules: Items::EMPTY,
         addresses: "",
+        authorities: Items::EMPTY,
     });
 }
 
@@ -632,6 +634,7 @@ fn from_agent(samples: &mut Vec<Sample>) {
         incarnation: Incarnation(1_795_392_000),
         saved: list_of([SavedGroup { group: GroupKey::of("etc"), at: AT }]),
         address: "[2001:db8::1]:8883",
+        trusts: list_of([[0xca; 32], [0xcb; 32]]),
     };
     add!(samples, enum Presence "", Presence::Hello(hello));
     let fresh = Hello {
@@ -647,6 +650,7 @@ fn from_agent(samples: &mut Vec<Sample>) {
         incarnation: Incarnation::ZERO,
         saved: Items::EMPTY,
         address: "",
+        trusts: Items::EMPTY,
         ..hello
     };
     add!(samples, enum Presence "of a new agent", Presence::Hello(fresh));

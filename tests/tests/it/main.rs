@@ -5,6 +5,7 @@ mod acknowledged;
 mod agent_disk;
 mod agent_killed;
 mod append_only;
+mod authority;
 mod away;
 mod broken_restic;
 mod clones;

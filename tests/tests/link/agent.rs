@@ -594,6 +594,7 @@ impl Agent {
             incarnation: saved.incarnation,
             saved: Items::write(saved.hello_saved(), &mut groups).expect("they fit"),
             address: "backup.example:8883",
+            trusts: Items::EMPTY,
         };
         let message = encoded(&Presence::Hello(hello));
         self.publish_encoded(HostTopic::Presence, &message);

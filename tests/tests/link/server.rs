@@ -154,7 +154,7 @@ impl Server {
         }
         let settings = Settings {
             mqtt_addresses: vec!["backup.example:8883".to_owned()],
-            ca_fingerprint: [7; 32],
+            authorities: vec![vec![7; 40]],
             timezone: "UTC".to_owned(),
             keep: Default::default(),
         };

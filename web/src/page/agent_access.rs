@@ -1,4 +1,4 @@
-//! How agents reach this server: the addresses that they are given, and who comes by which. For admins.
+//! How agents reach this server: the addresses that they are given, and the authorities that they trust. For admins.
 
 use super::problem_view::ProblemView;
 use crate::app::Ctx;
@@ -10,7 +10,8 @@ use crate::template::View;
 use crate::words::Badge;
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
-use fleet::{AddressUse, Dependent, FleetState};
+use data_encoding::HEXLOWER;
+use fleet::{AddressUse, AuthorityUse, Dependent, FleetState, Refused};
 use schema::Timestamp;
 use serde::Serialize;
 
@@ -62,10 +63,26 @@ impl LostView {
     }
 }
 
+/// An authority of the server.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct AuthorityRow {
+    pub(crate) fingerprint: String,
+    pub(crate) state: Badge,
+    /// Since when agents are told of it.
+    pub(crate) since: When,
+    /// How many hosts trust it.
+    pub(crate) hosts: String,
+    /// Who does not.
+    pub(crate) lacking: LostView,
+}
+
 /// The page.
 #[derive(Clone, Serialize)]
 pub(crate) struct AgentAccessView {
     pub(crate) addresses: Vec<AddressRow>,
+    pub(crate) authorities: Vec<AuthorityRow>,
+    /// Who is lost when the present authority is retired now; `None` = there is no next one.
+    pub(crate) next: Option<LostView>,
     pub(crate) problem: Option<ProblemView>,
 }
 
@@ -99,10 +116,26 @@ impl crate::sample::Samples for AgentAccessView {
                 row("old.example:8883", Some(s.when()), &some),
                 row("older.example:8883", Some(s.when()), &nobody),
             ],
+            authorities: Vec::new(),
+            next: None,
             problem: None,
         };
+        let authority = |next, lacking: &LostView| AuthorityRow {
+            fingerprint: s.text("ca:fe:01"),
+            state: authority_badge(next),
+            since: s.when(),
+            hosts: "12 hosts".to_owned(),
+            lacking: lacking.clone(),
+        };
+        let one = Self { authorities: vec![authority(false, &nobody)], ..view.clone() };
+        let two = |lacking: &LostView| Self {
+            authorities: vec![authority(false, &nobody), authority(true, lacking)],
+            next: Some(lacking.clone()),
+            ..view.clone()
+        };
         let problem = ProblemView { field: None, message: s.text("2 hosts would be lost.") };
-        vec![view.clone(), Self { problem: Some(problem), ..view }]
+        let (some, none) = (two(&some), two(&nobody));
+        vec![view.clone(), one, some, none, Self { problem: Some(problem), ..view }]
     }
 }
 
@@ -120,10 +153,27 @@ fn address_row(now: Timestamp, it: AddressUse) -> AddressRow {
     }
 }
 
+fn authority_badge(is_next: bool) -> Badge {
+    if is_next { Badge::new("running", "Next") } else { Badge::new("ok", "In use") }
+}
+
+fn authority_row(now: Timestamp, is_next: bool, it: &AuthorityUse) -> AuthorityRow {
+    AuthorityRow {
+        fingerprint: HEXLOWER.encode(&it.fingerprint),
+        state: authority_badge(is_next),
+        since: When::ago(now, it.authority.since),
+        hosts: many(it.hosts as u64, "host"),
+        lacking: LostView::new(now, it.lacking, &it.listed),
+    }
+}
+
 fn view(ctx: &Reading, state: &FleetState, problem: Option<ProblemView>) -> Result<AgentAccessView, Problem> {
     let now = ctx.now();
     let addresses = state.addresses()?.into_iter().map(|it| address_row(now, it)).collect();
-    Ok(AgentAccessView { addresses, problem })
+    let uses = state.authorities()?;
+    let next = uses.get(1).map(|next| LostView::new(now, next.lacking, &next.listed));
+    let authorities = uses.iter().enumerate().map(|(at, it)| authority_row(now, at > 0, it)).collect();
+    Ok(AgentAccessView { addresses, authorities, next, problem })
 }
 
 /// `GET /agent-access`.
@@ -141,10 +191,21 @@ async fn again(ctx: &Ctx, problem: Problem) -> Result<Response<Body>, Problem> {
 /// `POST /agent-access/retire`.
 pub(crate) async fn retire(ctx: Ctx, form: Form) -> Result<Response<Body>, Problem> {
     let retired = ctx.app.fleet.retire_address(form.text("address"), form.has("force"), ctx.by()).await;
-    match retired.map_err(Problem::from) {
+    shown(&ctx, retired).await
+}
+
+/// `POST /agent-access/rotate`.
+pub(crate) async fn rotate(ctx: Ctx, form: Form) -> Result<Response<Body>, Problem> {
+    let rotated = (ctx.app.settings.rotate)(form.has("force"), ctx.by()).await;
+    shown(&ctx, rotated).await
+}
+
+/// The page after something was done or refused.
+async fn shown(ctx: &Ctx, done: Result<(), Refused>) -> Result<Response<Body>, Problem> {
+    match done.map_err(Problem::from) {
         Ok(()) => Ok(ctx.go("/agent-access")),
         Err(problem) if matches!(problem.status, StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY) => {
-            again(&ctx, problem).await
+            again(ctx, problem).await
         }
         Err(problem) => Err(problem),
     }

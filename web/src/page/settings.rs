@@ -228,7 +228,7 @@ fn read(ctx: &Ctx, state: &FleetState) -> Result<SettingsView, Problem> {
         archives: (Badge::new(archives.state, archives.short), archives.sentence),
         kits: (Badge::new(kits.state, kits.short), kits.sentence),
         facts: facts(ctx, now, state.storage_bytes()),
-        has_ca: !ctx.app.settings.server.ca_pem.is_empty(),
+        has_ca: !(ctx.app.settings.ca_pem)().is_empty(),
         problem: None,
     })
 }
@@ -362,7 +362,7 @@ fn go_with(ctx: &Ctx, minted: Minted) -> Response<Body> {
 
 /// `GET /ca.pem`.
 pub(crate) async fn ca(ctx: Ctx) -> Result<Response<Body>, Problem> {
-    match ctx.app.settings.server.ca_pem.as_str() {
+    match (ctx.app.settings.ca_pem)().as_str() {
         "" => Err(Problem::not_found("This server has no certificate of its own.")),
         pem => Ok(([(header::CONTENT_TYPE, "application/x-pem-file")], pem.to_owned()).into_response()),
     }

@@ -167,6 +167,8 @@ pub(crate) fn action(action: AuditAction, target: &AuditTarget) -> String {
     let on_host = matches!(target, AuditTarget::Host(..));
     let words = match action {
         AuditAction::SetupDone => "created the first account",
+        AuditAction::AuthorityNext => "told agents of a next authority",
+        AuditAction::AuthorityRetired => "had the next authority take the place of the present one",
         AuditAction::AddressRetired => "retired an address of the server",
         AuditAction::SessionOpened => "signed in",
         AuditAction::SessionClosed => "signed out",

@@ -116,6 +116,7 @@ impl TestAgent {
             incarnation: schema::Incarnation::ZERO,
             saved: Items::EMPTY,
             address: "fleet.lan:8883",
+            trusts: Items::EMPTY,
         };
         let payload = self.seal(HostTopic::Presence, &Presence::Hello(hello));
         world.fleet.handle_presence(self.host, &payload, "10.20.7.31").await.unwrap();

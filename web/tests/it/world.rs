@@ -36,10 +36,24 @@ pub(crate) fn random(buffer: &mut [u8]) {
     getrandom::fill(buffer).unwrap();
 }
 
+/// What the server does with its files is left out.
+fn rotate(fleet: Fleet) -> web::Rotate {
+    Arc::new(move |is_forced, by| {
+        let fleet = fleet.clone();
+        Box::pin(async move {
+            match fleet.read()?.authorities()?.len() {
+                1 => fleet.trust_next_authority(vec![8; 40], by).await,
+                _ => fleet.retire_authority(is_forced, by).await,
+            }
+        })
+    })
+}
+
 fn web_settings(
     tasks: Arc<Mutex<Vec<TaskFacts>>>,
     refused: Arc<Mutex<RefusedConnections>>,
     archives: Archives,
+    fleet: Fleet,
 ) -> WebSettings {
     WebSettings {
         public_url: "http://fleet.lan".to_owned(),
@@ -51,7 +65,6 @@ fn web_settings(
                 MqttListener { address: "fleet.lan:8883".to_owned(), tls: true },
                 MqttListener { address: "127.0.0.1:1883".to_owned(), tls: false },
             ],
-            ca_pem: "-----BEGIN CERTIFICATE-----\n".to_owned(),
             started_at: Timestamp(START),
         },
         broker: Arc::new(|| {
@@ -62,6 +75,8 @@ fn web_settings(
         tasks: Arc::new(move || tasks.lock().unwrap().clone()),
         space_left: Arc::new(|| None),
         lost_piece: Arc::new(|| None),
+        ca_pem: Arc::new(|| "-----BEGIN CERTIFICATE-----\n".to_owned()),
+        rotate: rotate(fleet),
         archives: Arc::new(archives),
         held_logins: Arc::new(|| {
             let account = Some("barn".to_owned());
@@ -86,7 +101,7 @@ impl World {
         };
         let settings = Settings {
             mqtt_addresses: vec!["fleet.lan:8883".to_owned()],
-            ca_fingerprint: [7; 32],
+            authorities: vec![vec![7; 40]],
             timezone: "UTC".to_owned(),
             keep: Default::default(),
         };
@@ -104,7 +119,8 @@ impl World {
     pub(crate) fn restart(&mut self) {
         let folder = ArchiveFolder { path: self.archive_dir.path().join("backups"), keep: 7 };
         let archives = Archives::new(self.fleet.clone(), folder, Arc::new(|| Ok(Vec::new())), "0.1.0");
-        let settings = web_settings(Arc::clone(&self.tasks), Arc::clone(&self.refused), archives);
+        let fleet = self.fleet.clone();
+        let settings = web_settings(Arc::clone(&self.tasks), Arc::clone(&self.refused), archives, fleet);
         self.router = web::router(self.fleet.clone(), settings);
     }
 

@@ -1,7 +1,8 @@
 //! How agents reach this server.
 
 use crate::format::rfc3339;
-use fleet::{AddressUse, Dependent};
+use data_encoding::HEXLOWER;
+use fleet::{AddressUse, AuthorityUse, Dependent};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -10,6 +11,8 @@ use utoipa::ToSchema;
 pub(crate) struct AgentAccessOut {
     /// The addresses that agents are given, in the order in which they are tried.
     addresses: Vec<AddressOut>,
+    /// The authorities that agents are told to trust: the present one, and the next while there is one.
+    authorities: Vec<AuthorityOut>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -26,6 +29,42 @@ pub(crate) struct AddressOut {
     dependent: usize,
     /// The first 100 of them, by name.
     dependents: Vec<DependentOut>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ServerAuthority)]
+pub(crate) struct AuthorityOut {
+    /// SHA-256 of its certificate, in hexadecimal digits.
+    fingerprint: String,
+    /// Since when agents are told of it.
+    since: String,
+    /// Enrolled hosts whose agents have said that they trust it.
+    hosts: usize,
+    /// Those that have not: they would be lost, were it the only one.
+    lacking: usize,
+    /// The first 100 of them, by name.
+    lacking_hosts: Vec<DependentOut>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = RotateAuthority)]
+pub(crate) struct RotateIn {
+    /// Also when hosts are lost by it, until somebody enrols them anew.
+    #[serde(default)]
+    pub(crate) force: bool,
+}
+
+impl From<AuthorityUse> for AuthorityOut {
+    fn from(it: AuthorityUse) -> Self {
+        Self {
+            fingerprint: HEXLOWER.encode(&it.fingerprint),
+            since: rfc3339(it.authority.since),
+            hosts: it.hosts,
+            lacking: it.lacking,
+            lacking_hosts: it.listed.into_iter().map(DependentOut::from).collect(),
+        }
+    }
 }
 
 #[derive(Serialize, ToSchema)]
@@ -67,7 +106,10 @@ impl From<AddressUse> for AddressOut {
 }
 
 impl AgentAccessOut {
-    pub(crate) fn new(addresses: Vec<AddressUse>) -> Self {
-        Self { addresses: addresses.into_iter().map(AddressOut::from).collect() }
+    pub(crate) fn new(addresses: Vec<AddressUse>, authorities: Vec<AuthorityUse>) -> Self {
+        Self {
+            addresses: addresses.into_iter().map(AddressOut::from).collect(),
+            authorities: authorities.into_iter().map(AuthorityOut::from).collect(),
+        }
     }
 }

@@ -1,0 +1,58 @@
+//! The command `tls rotate`.
+
+use crate::{
+    cli,
+    control::{self, Answer, Ask, Authorities},
+    out,
+};
+use std::process::ExitCode;
+
+/// Hosts do not trust the next authority yet, and nothing was done.
+const WAITING: u8 = 3;
+
+/// Asks the server that runs for the next step, and says what came of it.
+pub async fn run(options: cli::Rotate) -> anyhow::Result<ExitCode> {
+    let folder = options.data_dir.display();
+    let told = match control::ask(&options.data_dir, &Ask::RotateAuthority { force: options.force }).await? {
+        Some(Answer::Authorities(told)) => told,
+        Some(Answer::Refused(why)) => anyhow::bail!(why),
+        Some(_) => anyhow::bail!("the server that runs is of another version"),
+        None => anyhow::bail!(
+            "no server runs over {folder}: start it, for agents have to be told of a new authority"
+        ),
+    };
+    if options.json {
+        out::line(serde_json::to_string(&told)?)?;
+    } else {
+        out::print(in_words(&told))?;
+    }
+    Ok(if told.state == "waiting" { ExitCode::from(WAITING) } else { ExitCode::SUCCESS })
+}
+
+fn in_words(told: &Authorities) -> String {
+    let Authorities { present, hosts, lacking, .. } = told;
+    let next = told.next.as_deref().unwrap_or_default();
+    let have = hosts.saturating_sub(*lacking);
+    let mut text = match told.state.as_str() {
+        "begun" => format!(
+            "Agents are told of a new authority, {next}.\n{have} of {hosts} hosts have it. Run this again when all have: it is \
+             used alone then. It is by itself after 30 days, too.\n"
+        ),
+        "done" => format!("The new authority is the only one: {present}.\n"),
+        _ => format!(
+            "Nothing was done: {have} of {hosts} hosts have the new authority, {next}.\nThe others learn of it when they come. \
+             With --force they are lost until each is enrolled again:\n"
+        ),
+    };
+    if told.state == "done" && *lacking > 0 {
+        text.push_str("Hosts that did not have it, to be enrolled again:\n");
+    }
+    if told.state != "begun" {
+        told.lacking_hosts.iter().for_each(|name| text.push_str(&format!("    {name}\n")));
+        match lacking.saturating_sub(told.lacking_hosts.len()) {
+            0 => {}
+            more => text.push_str(&format!("    and {more} more\n")),
+        }
+    }
+    text
+}
