@@ -1,7 +1,6 @@
 //! How long a judgement lasts, and the last one of each host: of ten thousand hosts nearly all stand as they stood a second
 //! ago, and looking at one costs more than everything else that a list does with it.
 
-use crate::view::HostStanding;
 use schema::Timestamp;
 use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,20 +36,26 @@ impl AsOf {
 }
 
 /// The last judgement of a host.
-#[derive(Debug, Default)]
-pub(crate) struct Judged(Mutex<Option<Judgement>>);
+#[derive(Debug)]
+pub(crate) struct Judged<S>(Mutex<Option<Judgement<S>>>);
 
 #[derive(Debug)]
-struct Judgement {
+struct Judgement<S> {
     from: Timestamp,
     /// Still holds then.
     until: Timestamp,
-    standing: Arc<HostStanding>,
+    standing: Arc<S>,
 }
 
-impl Judged {
+impl<S> Default for Judged<S> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<S> Judged<S> {
     /// The judgement of before, if it still holds, or a new one.
-    pub(crate) fn at(&self, now: Timestamp, judge: impl FnOnce(&AsOf) -> HostStanding) -> Arc<HostStanding> {
+    pub(crate) fn at(&self, now: Timestamp, judge: impl FnOnce(&AsOf) -> S) -> Arc<S> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.as_ref().filter(|known| (known.from..=known.until).contains(&now)) {
             return known.standing.clone();
@@ -63,10 +68,10 @@ impl Judged {
 }
 
 /// What was judged before is no part of what is judged.
-impl PartialEq for Judged {
+impl<S> PartialEq for Judged<S> {
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-impl Eq for Judged {}
+impl<S> Eq for Judged<S> {}

@@ -7,6 +7,7 @@ use crate::proof::ProofClock;
 use crate::record::{Host, Presence, Summary};
 use crate::refused::StoreError;
 use crate::store::{HOSTS, Order, PRESENCES, REPOS, Reads, SUMMARIES, Span};
+use crate::view::HostStanding;
 use schema::{HostId, Timestamp};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -23,7 +24,7 @@ pub(crate) struct RosterEntry {
     /// When its proofs will be too old.
     pub(crate) proof: Arc<ProofClock>,
     /// How it stood when it was looked at last.
-    pub(crate) judged: Arc<Judged>,
+    pub(crate) judged: Arc<Judged<HostStanding>>,
 }
 
 impl RosterEntry {

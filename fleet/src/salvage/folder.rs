@@ -12,14 +12,15 @@ use crate::incarnation;
 use crate::op::Op;
 use crate::pieces::{DATA_FILE, KEY_FILE, Pieces, RESTORE_FILE, leave, remove};
 use crate::record::{AuditAction, AuditTarget};
-use crate::refused::OpenError;
+use crate::refused::{OpenError, StoreError};
 use crate::request::By;
 use crate::seal::MasterKey;
 use crate::settings::{Driver, Settings};
-use crate::store::{Import, PageFile, SESSIONS, Span, check, is_in_use};
-use schema::Incarnation;
+use crate::store::{AUDIT, Import, Order, PageFile, Reads, SESSIONS, Span, check, is_in_use};
+use schema::{Incarnation, Timestamp};
 use std::fs;
 use std::io::ErrorKind;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -127,8 +128,8 @@ fn write(
         let mut op = Op { tx, now: context.now(), by: &By::system(), facts: &context.facts };
         let rebuilt = rebuild(&mut op, &known)?;
         tell(&mut damage, &known, rebuilt, op.tx)?;
-        let now = op.now;
-        incarnation = incarnation::begin_anew(&mut op, now)?;
+        let known_until = last_word(op.tx)?.unwrap_or(op.now).min(op.now);
+        incarnation = incarnation::begin_anew(&mut op, known_until)?;
         op.tx.remove_all(&SESSIONS, &Span::ALL)?;
         let detail = detail(file, &damage, incarnation);
         Ok(audit::note(&mut op, AuditAction::ServerSalvaged, AuditTarget::Server, detail)?)
@@ -142,6 +143,16 @@ fn write(
     // What a start would look through, before anybody relies on it.
     let rows = check(&made, |_| Ok(()))?;
     Ok(Salvaged { damage, rows, incarnation, parts: written })
+}
+
+/// When the audit was written to last: what came later may be lost.
+fn last_word(reads: &impl Reads) -> Result<Option<Timestamp>, StoreError> {
+    let mut at = None;
+    reads.walk(&AUDIT, &Span::ALL, Order::Descending, |_, entry| {
+        at = Some(entry.at);
+        Ok(ControlFlow::Break(()))
+    })?;
+    Ok(at)
 }
 
 /// What the audit says.

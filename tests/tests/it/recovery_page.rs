@@ -36,7 +36,7 @@ fn blocks(page: &str) -> Vec<String> {
 }
 
 /// The blocks that there are, by their first words, in their order.
-const BLOCKS: [&str; 12] = [
+const BLOCKS: [&str; 14] = [
     "curl -X PUT",
     "age-keygen",
     "holdfast-server backup --data-dir DIR",
@@ -44,6 +44,8 @@ const BLOCKS: [&str; 12] = [
     "age -d -i key.txt holdfast-archive-….age | tar t",
     "holdfast-server restore holdfast-archive-….age --check",
     "holdfast-server restore holdfast-archive-….age --data-dir NEWDIR",
+    "holdfast-server serve --data-dir DIR --mqtt-public",
+    "holdfast-server tls rotate",
     "holdfast-server check",
     "holdfast-server salvage",
     "holdfast-server serve --data-dir NEWDIR",
@@ -167,9 +169,10 @@ fn every_command_of_the_recovery_page_does_what_it_says() {
     // Now, and to take away.
     let said = world.run(BLOCKS[2], "").expect_success("an archive is made now");
     assert!(said.contains("holdfast-archive-"), "{said}");
-    let said = world.run(BLOCKS[3], "").expect_success("an archive is taken away");
+    let take = world.next(BLOCKS[3]);
+    let said = run_reading(&take, world.shell(&take), "", LONG).expect_success("an archive is taken away");
     assert!(said.contains("1 host"), "{said}");
-    let (own, taken) = (newest(&data.join("backups")), newest(&scratch.join("stick")));
+    let (own, mut taken) = (newest(&data.join("backups")), newest(&scratch.join("stick")));
     // What is in one.
     world.set("holdfast-archive-….age", taken.display());
     let listed = world.run(BLOCKS[4], "").expect_success("a list of what is in it");
@@ -191,9 +194,41 @@ fn every_command_of_the_recovery_page_does_what_it_says() {
     world.scene.server.api.wait_online(&host, true, LONG);
     assert!(server.terminate().success());
 
-    // The data file is damaged.
+    // Another address, and another authority.
     world.set("DIR", restored.display());
-    let _ = world.run(BLOCKS[7], "").expect_success("a check");
+    let mqtt = world.scene.server.mqtt;
+    world.set("new.example:8883", mqtt);
+    world.set("old.example:8883", format!("localhost:{}", mqtt.port()));
+    let text = world.next(BLOCKS[7]);
+    let mut server = world.serving(&text, &restored);
+    world.scene.server.api.wait_online(&host, true, LONG);
+    let text = world.next(BLOCKS[8]);
+    let steps: Vec<&str> = text.lines().collect();
+    let step = |line: &str| run_reading(line, world.shell(line), "", LONG);
+    let both_are_trusted = || {
+        wait::until("the agent to trust both", LONG, || {
+            let trusted = fs::read_to_string(world.scene.agent.state_dir.join("ca.pem")).unwrap_or_default();
+            if trusted.matches("BEGIN CERTIFICATE").count() == 2 { Ok(()) } else { Err(trusted) }
+        });
+    };
+    let _ = step(steps[0]).expect_success("a next authority");
+    both_are_trusted();
+    wait::until("the agent to have said so", LONG, || {
+        let ended = step(steps[1]);
+        if ended.status.code() == Some(0) { Ok(()) } else { Err(ended.output) }
+    });
+    world.scene.server.api.wait_online(&host, true, LONG);
+    let _ = step(steps[0]).expect_success("one more");
+    both_are_trusted();
+    let _ = step(steps[2]).expect_success("it is used at once");
+    world.scene.server.api.wait_online(&host, true, LONG);
+    let take = take.replace(&data.display().to_string(), &restored.display().to_string());
+    let _ = step(&take).expect_success("an archive with that authority");
+    taken = newest(&scratch.join("stick"));
+    assert!(server.terminate().success());
+
+    // The data file is damaged.
+    let _ = world.run(BLOCKS[9], "").expect_success("a check");
     let file = restored.join("holdfast.redb");
     let mut bytes = fs::read(&file).expect("the data file");
     let name = b"server.restored";
@@ -202,14 +237,14 @@ fn every_command_of_the_recovery_page_does_what_it_says() {
     fs::write(&file, &bytes).expect("a damaged data file");
     let salvaged = scratch.join("salvaged");
     world.set("NEWDIR", salvaged.display());
-    let ended = world.run(BLOCKS[8], "");
+    let ended = world.run(BLOCKS[10], "");
     assert!(matches!(ended.status.code(), Some(0 | 1)), "{}", ended.output);
     assert!(
         ended.output.contains("    audit: ") && ended.output.contains("incarnation "),
         "{}",
         ended.output
     );
-    let text = world.next(BLOCKS[9]);
+    let text = world.next(BLOCKS[11]);
     let mut server = world.serving(&text, &salvaged);
     world.scene.server.api.wait_online(&host, true, LONG);
     assert!(server.terminate().success());
@@ -220,13 +255,13 @@ fn every_command_of_the_recovery_page_does_what_it_says() {
     let pieces = ["master.key", "tls/ca.pem", "tls/ca.key"].map(|name| salvaged.join(name));
     let before = pieces.clone().map(|path| fs::read(path).expect("a piece"));
     pieces.iter().for_each(|path| fs::remove_file(path).expect("a piece that goes"));
-    let _ = world.run(BLOCKS[10], "").expect_success("the pieces are taken out");
+    let _ = world.run(BLOCKS[12], "").expect_success("the pieces are taken out");
     assert!(pieces.map(|path| fs::read(path).expect("a piece again")) == before);
     let mut server = world.serving(&text, &salvaged);
     world.scene.server.api.wait_online(&host, true, LONG);
     assert!(server.terminate().success());
     fs::remove_dir_all(salvaged.join("tls")).expect("the authority goes");
-    let said = world.run(BLOCKS[11], "").expect_success("another authority is accepted");
+    let said = world.run(BLOCKS[13], "").expect_success("another authority is accepted");
     assert!(said.contains("enrol every host again"), "{said}");
     let mut server = world.serving(&text, &salvaged);
     assert!(server.terminate().success());

@@ -145,7 +145,8 @@ impl<'b> Look<'b> {
 
 /// The addresses that show no page of their own: what only takes forms leads to the page that the form is on, and a
 /// question that is none any more to what it was about.
-const LEADS: [(&str, &str); 22] = [
+const LEADS: [(&str, &str); 23] = [
+    ("/refused-connections/{host}/{enrolled_at}", "/refused-connections"),
     ("/hosts", "/"),
     ("/hosts/{host}/enroll-token", "/hosts/{host}/enrol"),
     ("/hosts/{host}/groups", "/hosts/{host}"),
@@ -301,6 +302,8 @@ fn every_page_is_accessible_fits_a_phone_and_loads_nothing_from_elsewhere() {
         ("kind", "prune"),
         ("run", &shown.waiting),
         ("name", "mira"),
+        // No machine knocks here.
+        ("enrolled_at", "0"),
     ];
     for page in pages() {
         if !LEADS.iter().any(|(from, _)| *from == page) {

@@ -36,6 +36,11 @@ fn due_backups_run_while_the_server_is_away_and_are_told_afterwards() {
         });
     };
     made(&scene, 1);
+    // The snapshot is there a moment before restic has ended, and the agent knows of it.
+    wait::until("that backup to have ended", LONG, || {
+        let log = scene.agent.log();
+        if log.contains("ended: Succeeded") { Ok(()) } else { Err(log) }
+    });
     scene.agent.kill_9();
     scene.agent.start();
     made(&scene, 2);
