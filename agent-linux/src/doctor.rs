@@ -201,25 +201,23 @@ fn look_at_space(report: &mut Report, state: &StateFolder) {
 
 /// One address that leads to the server is enough; of the others it is said what is wrong.
 fn look_at_addresses(report: &mut Report, identity: &Identity, addresses: &str) {
-    let looked: Vec<Report> = address::list(addresses)
-        .map(|address| {
-            let mut report = Report::default();
-            look_at_server(&mut report, identity, address);
-            report
-        })
-        .collect();
-    let is_reached = looked.iter().any(Report::is_well);
-    for mut finding in looked.into_iter().flat_map(|report| report.findings) {
+    let first = report.findings.len();
+    let mut is_reached = false;
+    for address in address::list(addresses) {
+        is_reached |= look_at_server(report, identity, address).is_some();
+    }
+    for finding in &mut report.findings[first..] {
         if is_reached && finding.verdict == Grade::Fail {
             finding.verdict = Grade::Warn;
         }
-        report.findings.push(finding);
     }
 }
 
-fn look_at_server(report: &mut Report, identity: &Identity, address: &str) {
+/// `None` = it does not lead to the server.
+fn look_at_server(report: &mut Report, identity: &Identity, address: &str) -> Option<()> {
     let Some((host, port)) = address::split(address) else {
-        return report.add("server", Grade::Fail, format!("{address:?} is no address"));
+        report.add("server", Grade::Fail, format!("{address:?} is no address"));
+        return None;
     };
     let found = (host, port).to_socket_addrs().map(Iterator::collect::<Vec<SocketAddr>>);
     let found = match found {
@@ -233,7 +231,7 @@ fn look_at_server(report: &mut Report, identity: &Identity, address: &str) {
         let all: Vec<String> = found.iter().map(|address| address.ip().to_string()).collect();
         (found, format!("{host} is {}", all.join(", ")))
     });
-    let Some(addresses) = report.take("name", named) else { return };
+    let addresses = report.take("name", named)?;
     let stream = addresses
         .iter()
         .map(|address| TcpStream::connect_timeout(address, CONNECT_LIMIT))
@@ -245,8 +243,8 @@ fn look_at_server(report: &mut Report, identity: &Identity, address: &str) {
                 "{address} can't be reached: {error}. Does the server run, and does a firewall stand between?"
             )
         });
-    let Some(stream) = report.take("server", stream) else { return };
-    report.take("TLS", handshake(identity, host, stream));
+    let stream = report.take("server", stream)?;
+    report.take("TLS", handshake(identity, host, stream))
 }
 
 fn handshake(identity: &Identity, host: &str, mut stream: TcpStream) -> Result<((), String), String> {

@@ -7,10 +7,11 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
     SignatureScheme,
     client::{
-        WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_cert_signed_by_trust_anchor, verify_server_name,
     },
     crypto::CryptoProvider,
+    server::ParsedCertificate,
     version::TLS13,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _};
@@ -38,8 +39,7 @@ pub fn pinned(ca_pem: &str) -> Result<Arc<ClientConfig>, TlsError> {
         return Err(TlsError::NoAuthority);
     }
     let names = roots.subjects();
-    let by = By::Certificates(verifier(roots, &provider())?);
-    Ok(config(by, names)?)
+    Ok(config(By::Certificates(roots), names)?)
 }
 
 /// Trusts the authority with this SHA-256 when the server shows it in its chain; it is found in `seen` afterwards.
@@ -73,22 +73,19 @@ fn config(by: By, names: Vec<DistinguishedName>) -> Result<Arc<ClientConfig>, Er
     Ok(Arc::new(config))
 }
 
-fn verifier(
-    roots: RootCertStore,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<WebPkiServerVerifier>, Error> {
-    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-        .build()
-        .map_err(|error| Error::General(error.to_string()))
-}
-
 /// A certificate as text.
 #[must_use]
 pub fn to_pem(certificate: &[u8]) -> String {
     let body = data_encoding::BASE64.encode(certificate);
-    let lines: Vec<&str> =
-        body.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
-    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+    let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    let mut rest = body.as_str();
+    while !rest.is_empty() {
+        let (line, behind) = rest.split_at(rest.len().min(64));
+        pem.push_str(line);
+        pem.push('\n');
+        rest = behind;
+    }
+    pem + "-----END CERTIFICATE-----\n"
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -98,12 +95,13 @@ fn provider() -> Arc<CryptoProvider> {
 /// How an authority is known.
 #[derive(Debug)]
 enum By {
-    Certificates(Arc<WebPkiServerVerifier>),
+    Certificates(RootCertStore),
     /// What the server has shown is kept.
     Fingerprint([u8; 32], Arc<OnceLock<CertificateDer<'static>>>),
 }
 
-/// Finds the authority by what is known of it, then checks everything else as usual.
+/// Finds the authority by what is known of it, then checks everything else as rustls does it. Its own verifier is the same,
+/// but reads lists of what was revoked, too, of which there are none here.
 #[derive(Debug)]
 struct Verifier {
     by: By,
@@ -118,19 +116,17 @@ impl ServerCertVerifier for Verifier {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
+        _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        let certificate = ParsedCertificate::try_from(end_entity)?;
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        let verify = |roots: &RootCertStore| {
+            verify_server_cert_signed_by_trust_anchor(&certificate, roots, intermediates, now, algorithms)
+                .and_then(|()| verify_server_name(&certificate, server_name))
+        };
         let (fingerprint, seen) = match &self.by {
-            By::Certificates(verifier) => {
-                return verifier.verify_server_cert(
-                    end_entity,
-                    intermediates,
-                    server_name,
-                    ocsp_response,
-                    now,
-                );
-            }
+            By::Certificates(roots) => return verify(roots).map(|()| ServerCertVerified::assertion()),
             By::Fingerprint(fingerprint, seen) => (fingerprint, seen),
         };
         let authority = intermediates
@@ -140,16 +136,10 @@ impl ServerCertVerifier for Verifier {
             .ok_or(Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
         let mut roots = RootCertStore::empty();
         roots.add(authority.clone().into_owned())?;
-        let verified = verifier(roots, &self.provider)?.verify_server_cert(
-            end_entity,
-            intermediates,
-            server_name,
-            ocsp_response,
-            now,
-        )?;
+        verify(&roots)?;
         // A second connection shows the same one, or it would not have got here.
         let _ = seen.set(authority.clone().into_owned());
-        Ok(verified)
+        Ok(ServerCertVerified::assertion())
     }
 
     fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {

@@ -27,7 +27,7 @@ pub(crate) struct Ticket {
     pub(crate) host: HostId,
     /// What people called the host.
     pub(crate) name: String,
-    /// See [`Host::restic_host`].
+    /// See [`Host::restic_host`](crate::record::Host::restic_host).
     pub(crate) restic_host: String,
     pub(crate) key_id: u8,
     pub(crate) link_key: [u8; 32],

@@ -44,7 +44,10 @@ impl Driver {
 
     /// Trusts the authorities that a plan names, and says so. Those that can't be used, or be kept, are not.
     fn take_authorities(&mut self, plan: &schema::Plan<'_>) {
-        let ca_pem: String = plan.authorities.iter().take(MAX_AUTHORITIES).map(tls::to_pem).collect();
+        let mut ca_pem = String::new();
+        for authority in plan.authorities.iter().take(MAX_AUTHORITIES) {
+            ca_pem.push_str(&tls::to_pem(authority));
+        }
         if ca_pem.is_empty() || ca_pem == self.identity.ca_pem {
             return;
         }

@@ -7,6 +7,7 @@ use schema::OsText;
 use std::{
     ffi::{OsStr, OsString},
     os::unix::ffi::OsStrExt as _,
+    sync::Arc,
 };
 
 pub(super) const FROM_COMMAND: &str = "--stdin-from-command";
@@ -31,7 +32,7 @@ pub struct Step {
     /// Of a restore: how many files and bytes it is about.
     pub totals: (u64, u64),
     /// Of a restore over what is there: what becomes of that which restic does not tell of.
-    pub fates: Fates,
+    pub fates: Arc<Fates>,
     /// Of a walk: which files are drawn by lot on the way.
     pub draw: Option<Bounds>,
     /// The source group it is about; empty when it is about none.
@@ -136,7 +137,7 @@ impl Step {
             path: Vec::new(),
             picks: Vec::new(),
             totals: (0, 0),
-            fates: Fates::new(),
+            fates: Arc::default(),
             draw: None,
             group: String::new(),
             members: Vec::new(),

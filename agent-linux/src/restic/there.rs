@@ -5,11 +5,11 @@
 //! `--delete` it also removes a folder, with all that is in it, where the snapshot has a file.
 
 use super::{
+    diff::Sizes,
     raw_names::as_json_shows,
-    tree::{MOST_WAYS, Picked, Special},
+    tree::{MOST_WAYS, Picked, Special, SpecialKind},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
     fs::{DirEntry, FileType},
     os::unix::{
         ffi::OsStrExt as _,
@@ -29,11 +29,29 @@ pub enum Fate {
     Stays,
 }
 
-/// By the path in the snapshot, as JSON shows it.
-pub type Fates = BTreeMap<String, Fate>;
+/// Fates by path in the snapshot, as JSON shows it.
+///
+/// In maps of a type that is there already ([`Sizes`]): each other one has a kilobyte or more of code.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Fates(Sizes);
+
+impl Fates {
+    const ALL: [Fate; 3] = [Fate::Replaced, Fate::Alike, Fate::Stays];
+
+    fn insert(&mut self, path: String, fate: Fate) {
+        let _ = self.0.insert(path, Some(fate as u64));
+    }
+
+    /// What becomes of this.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<Fate> {
+        let place = usize::try_from((*self.0.get(path)?)?).ok()?;
+        Self::ALL.get(place).copied()
+    }
+}
 
 /// What was found where a restore writes.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct There {
     pub(super) fates: Fates,
     /// What restic would open and wait for, mostly for ever, or remove without a word, if the snapshot has a file in its
@@ -50,6 +68,8 @@ pub(super) struct Over<'o> {
     pub(super) picks: &'o [Vec<u8>],
     /// What the snapshot lacks is deleted.
     pub(super) deletes: bool,
+    /// It is done, not only tried: restic says what it fails at.
+    pub(super) says_failures: bool,
     /// Where it goes.
     pub(super) target: &'o Path,
 }
@@ -63,12 +83,17 @@ impl Over<'_> {
                 "more than {MOST_WAYS} links, pipes and devices are picked: pick less at once"
             ));
         }
-        let specials: BTreeMap<&str, &Special> =
-            specials.iter().map(|special| (special.path.as_str(), special)).collect();
-        let folders: BTreeSet<&str> = self.picked.ways.iter().map(|way| way.path.as_str()).collect();
-        let picks: BTreeSet<&[u8]> =
-            self.picks.iter().map(|pick| pick.strip_suffix(b"/").unwrap_or(pick)).collect();
-        let is_all = picks.is_empty() || picks.contains(&b""[..]);
+        // Folders, and where a special one stands in the list.
+        let mut known = Sizes::new();
+        for way in &self.picked.ways {
+            let _ = known.insert(way.path.clone(), None);
+        }
+        for (place, special) in (0..).zip(specials) {
+            let _ = known.insert(special.path.clone(), Some(place));
+        }
+        let is_picked =
+            |path: &[u8]| self.picks.iter().any(|pick| pick.strip_suffix(b"/").unwrap_or(pick) == path);
+        let is_all = self.picks.is_empty() || is_picked(b"");
         let mut there = There::default();
         let ways = self.picked.ways.iter().map(|way| (way.path.as_str(), way.above.is_some()));
         for (way, is_above) in core::iter::once(("", !is_all)).chain(ways) {
@@ -79,21 +104,24 @@ impl Over<'_> {
                     continue;
                 }
                 let path = [way.as_bytes(), b"/", entry.file_name().as_bytes()].concat();
-                if is_above && !picks.contains(path.as_slice()) {
+                if is_above && !is_picked(&path) {
                     continue;
                 }
                 let shown = as_json_shows(&path);
-                if kind.is_dir() && folders.contains(shown.as_str()) {
-                    continue;
-                }
-                let special = specials.get(shown.as_str()).copied();
+                let special = match known.get(&shown) {
+                    Some(None) if kind.is_dir() => continue,
+                    Some(Some(place)) => usize::try_from(*place).ok().and_then(|place| specials.get(place)),
+                    _ => None,
+                };
                 let Some(fate) = fate(&entry, kind, special) else { continue };
                 let holds = fate == Fate::Stays && self.deletes;
                 if special.is_none() && (holds || kind.is_fifo() || kind.is_char_device()) {
                     there.doubtful.push(path);
                 }
-                there.fates.insert(shown, fate);
-                if there.fates.len() > MOST_WAYS {
+                if !(self.says_failures && fate == Fate::Stays) {
+                    there.fates.insert(shown, fate);
+                }
+                if there.fates.0.len() > MOST_WAYS {
                     return Err(format!(
                         "more than {MOST_WAYS} folders, links, pipes and devices are there: pick less at once"
                     ));
@@ -111,15 +139,12 @@ fn fate(entry: &DirEntry, kind: FileType, special: Option<&Special>) -> Option<F
         return Some(if is_empty { Fate::Replaced } else { Fate::Stays });
     }
     let Some(special) = special else { return (!kind.is_file()).then_some(Fate::Replaced) };
-    let word = match kind {
-        _ if kind.is_symlink() => "symlink",
-        _ if kind.is_fifo() => "fifo",
-        _ if kind.is_socket() => "socket",
-        _ if kind.is_char_device() => "chardev",
-        _ if kind.is_block_device() => "dev",
-        _ => "file",
+    let is_same_kind = match special.kind {
+        SpecialKind::Link => kind.is_symlink(),
+        SpecialKind::Pipe => kind.is_fifo(),
+        SpecialKind::Other => !kind.is_file() && !kind.is_symlink() && !kind.is_fifo(),
     };
-    let is_alike = special.kind == word
+    let is_alike = is_same_kind
         && entry.metadata().is_ok_and(|there| special.mtime == Some((there.mtime(), there.mtime_nsec())));
     Some(if is_alike { Fate::Alike } else { Fate::Replaced })
 }

@@ -69,13 +69,24 @@ pub struct Way {
     pub above: Option<(u32, u32, u32)>,
 }
 
+/// What something is that is neither folder nor file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpecialKind {
+    /// A symbolic link.
+    Link,
+    /// A named pipe.
+    Pipe,
+    /// A socket, a device, or what restic does not know.
+    Other,
+}
+
 /// A link, pipe, socket or device of a snapshot.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Special {
     /// Its path, as JSON shows it.
     pub path: String,
-    /// restic's word for what it is.
-    pub kind: String,
+    /// What it is.
+    pub kind: SpecialKind,
     /// When it was changed last: seconds and nanoseconds since 1970.
     pub mtime: Option<(i64, i64)>,
 }
@@ -122,7 +133,12 @@ impl Picking {
             self.picked.bytes = self.picked.bytes.saturating_add(size);
             if kind != "file" && self.picked.specials.len() <= MOST_WAYS {
                 let mtime = instant::nanos(&line.mtime);
-                self.picked.specials.push(Special { path: path.to_owned(), kind: kind.to_owned(), mtime });
+                let kind = match kind {
+                    "symlink" => SpecialKind::Link,
+                    "fifo" => SpecialKind::Pipe,
+                    _ => SpecialKind::Other,
+                };
+                self.picked.specials.push(Special { path: path.to_owned(), kind, mtime });
             }
         }
     }

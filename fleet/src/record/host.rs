@@ -159,7 +159,7 @@ pub struct Twin {
 /// A state of a host that somebody has seen and lets rest until it changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acked {
-    /// Mark of the acknowledged state, see [`HostRow::mark`](crate::HostRow::mark).
+    /// Mark of the acknowledged state, see [`HostStanding::mark`](crate::HostStanding::mark).
     pub mark: String,
     /// Who acknowledged it.
     pub by: Actor,

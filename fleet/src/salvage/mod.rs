@@ -7,7 +7,7 @@
 //! | for | where it goes |
 //! |---|---|
 //! | the command `salvage` | a data folder of its own, which counts as a server that was restored: its incarnation grows |
-//! | a server that goes on reading | a file without a name, which is gone with the process ([`readable`]) |
+//! | a server that goes on reading | a file without a name, which is gone with the process ([`readable()`]) |
 
 mod fill;
 mod folder;

@@ -9,7 +9,7 @@ use super::{
         raw_names::STAND_IN,
         step::Step,
         summary::{JobSummary, RestoreDone},
-        there::{Fate, Over, There},
+        there::{Over, There},
         tree::{MOST_WAYS, Picked, Way},
         version::{Restic, Version},
     },
@@ -265,16 +265,19 @@ impl Job<'_> {
     /// folders may lie on a network that hangs.
     async fn look_there(&mut self, plan: &mut Plan<'_>, target: &Path) -> Result<(), Verdict> {
         let (picked, picks) = (plan.picked.clone(), plan.step.picks.clone());
-        let (target, home, deletes) = (target.to_owned(), self.places.home.clone(), plan.spec.delete);
+        let (target, home) = (target.to_owned(), self.places.home.clone());
+        let (deletes, says_failures) = (plan.spec.delete, !plan.spec.dry_run);
         // What is left alone is not opened.
         let opens = plan.spec.overwrite != Overwrite::Never;
         let look = tokio::task::spawn_blocking(move || match in_the_way(&picked.ways, &target, &home) {
-            None if opens => Over { picked: &picked, picks: &picks, deletes, target: &target }.look(),
+            None if opens => {
+                Over { picked: &picked, picks: &picks, deletes, says_failures, target: &target }.look()
+            }
             None => Ok(There::default()),
             Some(why) => Err(why),
         });
         let why = match self.unless_stopped(look).await? {
-            Ok(Ok(There { mut fates, doubtful })) => {
+            Ok(Ok(There { fates, doubtful })) => {
                 let mut named = Vec::new();
                 if !doubtful.is_empty() {
                     let step = Step { picks: doubtful, ..plan.step.clone() };
@@ -282,11 +285,7 @@ impl Job<'_> {
                     named = self.walk(&step, id).await?.picked.named_files;
                 }
                 let Some(path) = named.first() else {
-                    if !plan.spec.dry_run {
-                        // restic says itself what it fails at.
-                        fates.retain(|_, fate| *fate != Fate::Stays);
-                    }
-                    plan.step.fates = fates;
+                    plan.step.fates = fates.into();
                     return Ok(());
                 };
                 format!("{path} is no file there, and in the snapshot it is one")
