@@ -54,9 +54,13 @@ pub fn by_fingerprint(
 /// SHA-256 of each certificate of a text in PEM form.
 #[must_use]
 pub fn fingerprints(ca_pem: &str) -> Vec<[u8; 32]> {
-    certificates(ca_pem)
-        .filter_map(|ca| digest::digest(&digest::SHA256, &ca).as_ref().try_into().ok())
-        .collect()
+    certificates(ca_pem).map(|ca| fingerprint(&ca)).collect()
+}
+
+/// SHA-256 of a certificate.
+#[must_use]
+pub fn fingerprint(certificate: &[u8]) -> [u8; 32] {
+    digest::digest(&digest::SHA256, certificate).as_ref().try_into().unwrap_or_default()
 }
 
 fn certificates(ca_pem: &str) -> impl Iterator<Item = CertificateDer<'static>> {
