@@ -71,7 +71,7 @@ fn done(data_dir: &Path, restored: &Restored) -> String {
     let folder = data_dir.display();
     let mut text = format!(
         "{folder}: the server as of {}, incarnation {}\n\nIts agents dial {}. What it was told since then is lost, but for \
-         what they still hold;\nthe audit says so. Start it where that address leads:\n\n",
+         what they still hold;\nthe audit says so. Start it where one of these leads:\n\n",
         web::rfc3339(Timestamp(about.made_at_ms)),
         restored.incarnation,
         about.mqtt_address,
