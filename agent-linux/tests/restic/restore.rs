@@ -464,6 +464,17 @@ fn long_ago(path: &Path) {
     rustix::fs::utimensat(rustix::fs::CWD, path, &times, flags).unwrap();
 }
 
+/// A rig with a folder that is filled like this, and the snapshot of it.
+async fn saved_folder(restic: PathBuf, fill: impl FnOnce(&Path)) -> (Rig, PathBuf, String) {
+    let mut rig = Rig::initialised(restic).await;
+    let source = rig.path("mixed");
+    fs::create_dir(&source).unwrap();
+    fill(&source);
+    let backup = rig.backup(&[source.to_str().unwrap()]).await.succeeded();
+    let JobSummary::Backup(saved) = backup.end.summary else { panic!() };
+    (rig, source, saved.snapshot)
+}
+
 /// What is there before and what of it is something else afterwards tells what was replaced, whatever restic calls it.
 #[tokio::test]
 async fn links_and_pipes_that_replace_and_are_replaced_are_counted_in_the_plan_and_at_the_end() {
@@ -471,21 +482,18 @@ async fn links_and_pipes_that_replace_and_are_replaced_are_counted_in_the_plan_a
         if version == Version::V014 {
             return;
         }
-        let mut rig = Rig::initialised(restic).await;
-        let source = rig.path("mixed");
-        fs::create_dir(&source).unwrap();
         let kinds = ["file", "link", "pipe", "folder", "nothing", "same"];
-        for (saved, there) in
-            ["file", "link", "pipe"].into_iter().flat_map(|one| kinds.map(|other| (one, other)))
-        {
-            if (saved, there) != ("file", "pipe") {
-                stand(&source.join(format!("{saved} over {there}")), saved, "saved");
+        let fill = |source: &Path| {
+            for (saved, there) in
+                ["file", "link", "pipe"].into_iter().flat_map(|one| kinds.map(|other| (one, other)))
+            {
+                if (saved, there) != ("file", "pipe") {
+                    stand(&source.join(format!("{saved} over {there}")), saved, "saved");
+                }
             }
-        }
-        symlink("x", source.join(OsStr::from_bytes(b"odd\xff"))).unwrap();
-        let backup = rig.backup(&[source.to_str().unwrap()]).await.succeeded();
-        let JobSummary::Backup(saved) = backup.end.summary else { panic!() };
-        let id = saved.snapshot;
+            symlink("x", source.join(OsStr::from_bytes(b"odd\xff"))).unwrap();
+        };
+        let (mut rig, source, id) = saved_folder(restic, fill).await;
         let of_source: Vec<PathBuf> = tree(&source).into_keys().collect();
         for (overwrite, delete) in Overwrite::ALL.into_iter().flat_map(|mode| [(mode, false), (mode, true)]) {
             let name = format!("{}-{delete}", overwrite.as_str());
@@ -553,16 +561,11 @@ async fn a_folder_with_something_in_it_is_not_removed_for_a_file() {
         if version == Version::V014 {
             return;
         }
-        let mut rig = Rig::initialised(restic).await;
-        let source = rig.path("mixed");
-        fs::create_dir(&source).unwrap();
-        for kind in ["file", "link"] {
-            stand(&source.join(kind), kind, "saved");
-        }
-        fs::write(source.join("alone"), "new").unwrap();
-        let backup = rig.backup(&[source.to_str().unwrap()]).await.succeeded();
-        let JobSummary::Backup(saved) = backup.end.summary else { panic!() };
-        let id = saved.snapshot;
+        let fill = |source: &Path| {
+            ["file", "link"].into_iter().for_each(|kind| stand(&source.join(kind), kind, "saved"));
+            fs::write(source.join("alone"), "new").unwrap();
+        };
+        let (mut rig, source, id) = saved_folder(restic, fill).await;
         for (held, delete) in ["file", "link"].into_iter().flat_map(|held| [(held, false), (held, true)]) {
             let name = format!("{held}-{delete}");
             let folder = base(&rig, &name).join(source.strip_prefix("/").unwrap());
