@@ -1,7 +1,7 @@
 //! When and over which network: quiet hours, and the way out of this machine.
 
 use jiff::{Timestamp, tz::TimeZone};
-use std::{fmt, fs};
+use std::{env, fmt, fs};
 
 /// A span of the day, by the machine's own time zone; it may go over midnight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,8 +77,16 @@ pub fn here(now: schema::Timestamp) -> Here {
 fn local_minute(now: schema::Timestamp) -> u16 {
     let at =
         i64::try_from(now.0).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or_default();
-    let local = TimeZone::system().to_datetime(at);
+    let local = local_zone().to_datetime(at);
     u16::try_from(i32::from(local.hour()) * 60 + i32::from(local.minute())).unwrap_or(0)
+}
+
+/// This machine's time zone. A name in `TZ` is looked up here: jiff has the whole database for it or none.
+fn local_zone() -> TimeZone {
+    let named = env::var("TZ").ok();
+    named
+        .and_then(|name| cron::find_zone(name.strip_prefix(':').unwrap_or(&name)))
+        .unwrap_or_else(TimeZone::system)
 }
 
 /// The interfaces of the default routes in the text of `/proc/net/route`.

@@ -16,13 +16,15 @@
 //! It reads no clock and keeps no state, knows no jobs and no hosts: server and agent ask the same question and get
 //! the same answer.
 
+#[cfg(any(test, not(feature = "bundled-zones")))]
+mod system_zone;
 mod wall;
 mod words;
 
 use croner::Cron as Pattern;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::civil::DateTime;
-use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
+use jiff::tz::{AmbiguousOffset, TimeZone};
 use schema::{HostId, Timestamp};
 use wall::Wall;
 
@@ -225,12 +227,21 @@ fn zone(name: &str) -> Result<TimeZone, CronError> {
     )
 }
 
-/// A time zone by its name: of the system, else of what is built in. A system gives up old names one day, and what was
-/// set up by one goes on.
+/// A time zone by its name: of the system, else of what is built in (a system gives up old names one day, and what was
+/// set up by one goes on).
 #[must_use]
 pub fn find_zone(name: &str) -> Option<TimeZone> {
-    let known = || TimeZone::get(name).or_else(|_| TimeZoneDatabase::bundled().get(name)).ok();
-    is_zone(name).then(known).flatten()
+    is_zone(name).then(|| known_zone(name)).flatten()
+}
+
+#[cfg(feature = "bundled-zones")]
+fn known_zone(name: &str) -> Option<TimeZone> {
+    TimeZone::get(name).or_else(|_| jiff::tz::TimeZoneDatabase::bundled().get(name)).ok()
+}
+
+#[cfg(not(feature = "bundled-zones"))]
+fn known_zone(name: &str) -> Option<TimeZone> {
+    system_zone::read(name)
 }
 
 /// The rules of a time zone as they are now, as POSIX writes them (`EST5EDT,M3.2.0,M11.1.0`); `None` = it is not
