@@ -213,6 +213,8 @@ pub struct RefusedConnection {
     pub first_ms_ago: u64,
     /// How long ago the last was, in milliseconds.
     pub last_ms_ago: u64,
+    /// How long ago it was let in after all, in milliseconds; `None` = it was not since the last.
+    pub let_in_ms_ago: Option<u64>,
 }
 
 /// Those of the last day.

@@ -249,7 +249,8 @@ async fn admit(
     let seat = Seat::new(Arc::clone(&shared.registry), key, id);
     let place = if is_viewer { Some(place(shared, peer).await?) } else { None };
     shared.refusals(|refusals| {
-        refusals.let_in(PeerOrigin::from(peer), shared.hash(connect.username.unwrap_or_default()));
+        let name = shared.hash(connect.username.unwrap_or_default());
+        refusals.let_in(PeerOrigin::from(peer), name, shared.clock.now_ms());
     });
     let kept = kept.filter(|_| !connect.clean_session);
     Ok(Admitted {

@@ -25,6 +25,8 @@ struct RefusalCount {
     tries: u64,
     first_ms: u64,
     last_ms: u64,
+    /// When it was let in after the last of them; `None` = it was not.
+    let_in_ms: Option<u64>,
 }
 
 #[derive(Default)]
@@ -34,7 +36,8 @@ pub(super) struct Refusals {
 }
 
 impl Refusals {
-    /// Counts one; whether it is the first of its kind. `name` is its hash, and the text, fit for a page.
+    /// Counts one; whether it is the first of its kind, or the first since it was let in. `name` is its hash, and the text, fit
+    /// for a page.
     pub(super) fn note(
         &mut self,
         origin: PeerOrigin,
@@ -46,19 +49,24 @@ impl Refusals {
         if let Some(row) = self.rows.get_mut(&key) {
             row.tries = row.tries.saturating_add(1);
             row.last_ms = now_ms;
-            return false;
+            return row.let_in_ms.take().is_some();
         }
         self.make_room(origin, now_ms);
         let name = name.map(|(_, name)| name.to_owned());
-        self.rows.insert(key, RefusalCount { name, tries: 1, first_ms: now_ms, last_ms: now_ms });
+        let row = RefusalCount { name, tries: 1, first_ms: now_ms, last_ms: now_ms, let_in_ms: None };
+        self.rows.insert(key, row);
         true
     }
 
-    /// Somebody of that name has come in from there: what was wrong with the name is mended. That there were too many of
-    /// it is not.
-    pub(super) fn let_in(&mut self, origin: PeerOrigin, name: u64) {
+    /// Somebody of that name has come in from there: what was wrong with the name is mended, and the row says so as long
+    /// as it stays. That there were too many of it is not mended by one that comes in.
+    pub(super) fn let_in(&mut self, origin: PeerOrigin, name: u64, now_ms: u64) {
         let was_too_many = |reason| matches!(reason, NotLetIn::AccountFull | NotLetIn::ViewersFull);
-        self.rows.retain(|key, _| (key.origin, key.name) != (origin, name) || was_too_many(key.reason));
+        for (key, row) in &mut self.rows {
+            if (key.origin, key.name) == (origin, name) && !was_too_many(key.reason) {
+                row.let_in_ms.get_or_insert(now_ms);
+            }
+        }
     }
 
     fn make_room(&mut self, origin: PeerOrigin, now_ms: u64) {
@@ -87,9 +95,10 @@ impl Refusals {
         busiest.map(|(origin, _)| origin)
     }
 
-    /// The one of these that was tried the longest ago goes.
+    /// The one of these that was tried the longest ago goes; first those that were let in since.
     fn give_way(&mut self, of: impl Fn(&Tried) -> bool) {
-        let oldest = self.rows.iter().filter(|(key, _)| of(key)).min_by_key(|(_, row)| row.last_ms);
+        let of_these = self.rows.iter().filter(|(key, _)| of(key));
+        let oldest = of_these.min_by_key(|(_, row)| (row.let_in_ms.is_none(), row.last_ms));
         if let Some(key) = oldest.map(|(key, _)| *key) {
             self.rows.remove(&key);
             self.left_out += 1;
@@ -113,6 +122,7 @@ impl Refusals {
                 tries: row.tries,
                 first_ms_ago: now_ms.saturating_sub(row.first_ms),
                 last_ms_ago: now_ms.saturating_sub(row.last_ms),
+                let_in_ms_ago: row.let_in_ms.map(|at_ms| now_ms.saturating_sub(at_ms)),
             })
             .collect();
         rows.sort_by(|a, b| {
@@ -132,24 +142,51 @@ mod tests {
     }
 
     #[test]
-    fn tries_of_one_kind_are_one_row_and_end_when_it_is_let_in() {
+    fn tries_of_one_kind_are_one_row_that_stays_for_a_day_and_says_when_it_was_let_in() {
         let mut refusals = Refusals::default();
         assert!(refusals.note(origin(1), Some((7, "a")), NotLetIn::UnknownHost, 1_000));
         assert!(!refusals.note(origin(1), Some((7, "a")), NotLetIn::UnknownHost, 3_000));
+        assert!(refusals.note(origin(1), Some((7, "a")), NotLetIn::AccountFull, 3_500));
         assert!(refusals.note(origin(2), Some((7, "a")), NotLetIn::UnknownHost, 4_000));
         assert!(refusals.note(origin(1), None, NotLetIn::NoTls, 5_000));
         let list = refusals.list(6_000);
-        assert_eq!(list.rows.len(), 3);
-        let first = &list.rows[2];
+        assert_eq!(list.rows.len(), 4);
+        let first = &list.rows[3];
         assert_eq!((first.tries, first.first_ms_ago, first.last_ms_ago), (2, 5_000, 3_000));
-        refusals.let_in(origin(1), 7);
-        let left: Vec<_> =
-            refusals.list(6_000).rows.into_iter().map(|row| (row.origin, row.reason)).collect();
+        for at_ms in [6_000, 7_000] {
+            refusals.let_in(origin(1), 7, at_ms);
+        }
+        let told = |refusals: &mut Refusals, now_ms| -> Vec<_> {
+            let rows = refusals.list(now_ms).rows.into_iter();
+            rows.map(|row| (row.origin, row.reason, row.tries, row.let_in_ms_ago)).collect()
+        };
+        let (one, two) = ("0.0.0.1".to_owned(), "0.0.0.2".to_owned());
         assert_eq!(
-            left,
-            [("0.0.0.1".to_owned(), NotLetIn::NoTls), ("0.0.0.2".to_owned(), NotLetIn::UnknownHost)]
+            told(&mut refusals, 8_000),
+            [
+                (one.clone(), NotLetIn::NoTls, 1, None),
+                (two, NotLetIn::UnknownHost, 1, None),
+                (one.clone(), NotLetIn::AccountFull, 1, None),
+                (one.clone(), NotLetIn::UnknownHost, 2, Some(2_000)),
+            ],
+            "of the name and from there, and since the first that came in"
         );
-        assert!(refusals.list(6_000 + STAYS_MS).rows.is_empty(), "a day later they are gone");
+        assert!(refusals.note(origin(1), Some((7, "a")), NotLetIn::UnknownHost, 9_000), "told anew");
+        assert_eq!(told(&mut refusals, 9_000)[0], (one, NotLetIn::UnknownHost, 3, None));
+        assert!(refusals.list(9_001 + STAYS_MS).rows.is_empty(), "a day later they are gone");
+    }
+
+    #[test]
+    fn what_was_let_in_since_gives_way_first() {
+        let mut refusals = Refusals::default();
+        for n in 0..MAX_OF_ORIGIN as u64 {
+            refusals.note(origin(1), Some((n, "x")), NotLetIn::ViewAccount, n);
+        }
+        refusals.let_in(origin(1), 20, 100);
+        refusals.note(origin(1), Some((99, "y")), NotLetIn::ViewAccount, 101);
+        let list = refusals.list(102);
+        assert_eq!((list.rows.len(), list.left_out), (MAX_OF_ORIGIN, 1));
+        assert!(list.rows.iter().all(|row| row.let_in_ms_ago.is_none()), "{list:?}");
     }
 
     #[test]

@@ -58,6 +58,25 @@ fn an_agent_that_this_server_does_not_know_or_does_not_trust_it_is_found() {
     old.start();
     let row = wait_for(&scene, "host_password");
     assert_eq!(row["name"], old.host.as_str(), "{row}");
+    assert!(row["let_in_at"].is_null(), "{row}");
+    old.stop();
+
+    // What was refused is still told when its machine was let in, and says so; and again when it is refused once more.
+    let mut new = old.copy(&scratch.path().join("copy"));
+    new.state_dir = scratch.path().join("new");
+    new.start();
+    server.api.wait_online(&old.host, true, LONG);
+    let is_let_in = |row: &Value| row["name"] == old.host.as_str() && !row["let_in_at"].is_null();
+    let told = rows(&scene).into_iter().find(is_let_in).expect("the row stays");
+    assert!(told["reason"] == row["reason"] && told["tries"].as_u64() >= row["tries"].as_u64(), "{told}");
+    new.stop();
+    old.start();
+    wait::until("it to be refused again", LONG, || {
+        let rows = rows(&scene);
+        let again = |row: &&Value| row["name"] == old.host.as_str() && row["let_in_at"].is_null();
+        let tries = rows.iter().find(again).and_then(|row| row["tries"].as_u64());
+        if tries > told["tries"].as_u64() { Ok(()) } else { Err(format!("{rows:?}")) }
+    });
     old.stop();
 }
 

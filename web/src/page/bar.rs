@@ -72,7 +72,7 @@ impl BarView {
             NotLetIn::Untrusted => !is_here && is_from(row, refused),
             _ => false,
         };
-        let refused = found.iter().find(is_its)?;
+        let refused = found.iter().filter(|refused| refused.let_in_ms_ago.is_none()).find(is_its)?;
         Some(Self {
             title: if is_here {
                 "Another machine still connects as this host, and is refused".to_owned()

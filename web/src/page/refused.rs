@@ -34,6 +34,8 @@ pub(crate) struct RefusedRow {
     pub(crate) tries: String,
     pub(crate) first: When,
     pub(crate) last: When,
+    /// Since when it is let in: it is over.
+    pub(crate) let_in: Option<When>,
 }
 
 /// The page.
@@ -64,9 +66,11 @@ impl crate::sample::Samples for RefusedView {
             tries: s.text("3"),
             first: s.when(),
             last: s.when(),
+            let_in: None,
         };
+        let over = RefusedRow { let_in: Some(s.when()), ..refused(None) };
         let action = SafeAction::look("See both machines", "/x".to_owned());
-        [vec![refused(Some(action)), refused(None)], Vec::new()]
+        [vec![refused(Some(action)), refused(None), over], Vec::new()]
             .map(|rows| Self { rows, left_out: s.some("2 older ones were dropped.") })
             .into()
     }
@@ -102,6 +106,7 @@ fn row(
     let sentence = refused.reason.words();
     let is_former = host.as_ref().is_some_and(|row| is_former(row, refused));
     let link = host.as_ref().map(|row| format!("/hosts/{}", row.host.id));
+    let is_over = refused.let_in_ms_ago.is_some();
     RefusedRow {
         from: refused.origin.clone(),
         name: match (&refused.name, &host) {
@@ -116,11 +121,12 @@ fn row(
         advice: if is_former { FORMER_ADVICE } else { refused.reason.advice() },
         action: match newcomer {
             Some(newcomer) => Some(SafeAction::set("Take it in", place_of(newcomer))),
-            None => action(refused.reason, link.as_deref()).filter(|_| !is_former),
+            None => action(refused.reason, link.as_deref()).filter(|_| !is_former && !is_over),
         },
         tries: count(refused.tries),
         first: When::ago(now, before(now, refused.first_ms_ago)),
         last: When::ago(now, before(now, refused.last_ms_ago)),
+        let_in: refused.let_in_ms_ago.map(|ms| When::ago(now, before(now, ms))),
         host: host.map(|row| row.host.name.clone()).zip(link),
     }
 }
@@ -252,7 +258,8 @@ pub(crate) fn attention(now: Timestamp, found: &[RefusedConnection]) -> Option<A
     const RECENT_MS: u64 = 3_600_000;
     const TRIES: u64 = 3;
     let again = |refused: &&RefusedConnection| {
-        refused.reason.is_agent() && refused.last_ms_ago <= RECENT_MS && refused.tries >= TRIES
+        let is_again = refused.let_in_ms_ago.is_none() && refused.tries >= TRIES;
+        refused.reason.is_agent() && refused.last_ms_ago <= RECENT_MS && is_again
     };
     let last = found.iter().filter(again).map(|refused| refused.last_ms_ago).min()?;
     let origins: BTreeSet<&str> = found.iter().filter(again).map(|refused| refused.origin.as_str()).collect();

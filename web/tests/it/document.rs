@@ -154,6 +154,7 @@ async fn each_answer_is_as_the_document_says() {
         tries: 2,
         first_ms_ago: 9_000,
         last_ms_ago: 1_000,
+        let_in_ms_ago: None,
     }];
 
     let document = client.get("/api/openapi.json").await.expect(200).json();

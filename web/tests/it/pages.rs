@@ -757,6 +757,7 @@ async fn what_is_refused_at_the_broker_is_shown_where_it_helps() {
         tries,
         first_ms_ago: 7_200_000,
         last_ms_ago: 60_000,
+        let_in_ms_ago: None,
     };
     let of_host = host["id"].as_str().unwrap().to_owned();
     world.refused.lock().unwrap().rows = vec![
@@ -786,4 +787,18 @@ async fn what_is_refused_at_the_broker_is_shown_where_it_helps() {
         !admin.get("/").await.expect(200).text.contains("What looks like an agent is refused"),
         "an hour ago"
     );
+
+    // What was let in since is still told, and nobody is sent to do something about it.
+    for row in &mut world.refused.lock().unwrap().rows {
+        (row.last_ms_ago, row.let_in_ms_ago) = (60_000, Some(30_000));
+    }
+    let page = admin.get("/refused-connections").await.expect(200).text;
+    assert_eq!(page.matches("Over: it was let in").count(), 3, "{page}");
+    assert!(!page.contains("Enrol it again"), "{page}");
+    let fleet = admin.get("/").await.expect(200).text;
+    assert!(!fleet.contains("What looks like an agent is refused"), "{fleet}");
+    let head = admin.get(&format!("/hosts/{of_host}")).await.expect(200).text;
+    assert!(!head.contains("A machine that connects as this host is refused"), "{head}");
+    let list = admin.get("/api/refused-connections").await.expect(200).json();
+    assert_eq!(list["items"][0]["let_in_at"], json!("2026-11-23T06:30:42Z"), "{list}");
 }

@@ -157,6 +157,7 @@ async fn a_former_machine_that_still_connects_is_told_of_on_the_pages_of_a_host_
         tries: 2,
         first_ms_ago: ms_ago,
         last_ms_ago: ms_ago,
+        let_in_ms_ago: None,
     };
     let said = "Another machine still connects as this host, and is refused";
     for (row, is_told) in [

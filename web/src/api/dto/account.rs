@@ -200,6 +200,8 @@ pub(crate) struct RefusedConnectionOut {
     tries: u64,
     first_at: String,
     last_at: String,
+    /// When it was let in after the last of them: it is over. null = it was not.
+    let_in_at: Option<String>,
 }
 
 impl RefusedConnectionOut {
@@ -213,6 +215,7 @@ impl RefusedConnectionOut {
             tries: refused.tries,
             first_at: ago(refused.first_ms_ago),
             last_at: ago(refused.last_ms_ago),
+            let_in_at: refused.let_in_ms_ago.map(ago),
         }
     }
 }
