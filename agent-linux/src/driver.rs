@@ -83,6 +83,9 @@ pub enum AgentEnd {
     ToStartAgain,
 }
 
+/// Set in what a run of the agent draws for itself; see [`schema::Hello::boot_id`].
+const RUN_MARK: u64 = 0xc0;
+
 /// How the agent is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -284,13 +287,16 @@ impl Driver {
             _ => None,
         };
         let known = schema::decode(journal.figures()).unwrap_or_default();
+        let mut machine = Machine::look();
+        let run = random::u64().map_err(random)? | RUN_MARK;
+        machine.boot_id[8..].copy_from_slice(&run.to_le_bytes());
         let start = Start { saved, seed: random::u64().map_err(random)?, trouble };
         let plan = KeptPlan::load(&state);
         Ok(Self {
             state,
             identity,
             installation,
-            machine: Machine::look(),
+            machine,
             tls,
             turns: Turns::default(),
             dialled: String::new(),

@@ -39,7 +39,7 @@ pub enum StateError {
         is_folder: bool,
     },
     /// Another agent runs on it.
-    #[error("another agent runs on {}", path.display())]
+    #[error("another agent runs on {} already, and one is enough: end that one, or leave this one", path.display())]
     InUse {
         /// The state folder.
         path: PathBuf,

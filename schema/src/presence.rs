@@ -33,7 +33,9 @@ pub struct Hello<'a> {
     pub epoch: Epoch,
     /// Names the journal, drawn at random when it was created.
     pub stream: Stream,
-    /// Changes with each boot of the machine.
+    /// What tells agents with one state folder apart. The first half is that of the machine's boot id; the second the agent
+    /// draws each time it starts, with the two highest bits of its first byte set. Agents before that send the boot id
+    /// whole: a UUID, in which these bits are `10`.
     pub boot_id: [u8; 16],
     /// Id of the installation, the same as long as the agent's state folder; see [`InstallationId`].
     pub installation: InstallationId,

@@ -62,7 +62,7 @@ pub struct HostFacts {
     pub hostname: String,
     /// Id of the installation, made with the agent's state folder; tells cloned disks apart.
     pub installation: InstallationId,
-    /// Id of the machine's present boot; changes with each boot.
+    /// Id of the machine's present boot and of the agent's run: [`schema::Hello::boot_id`].
     pub boot_id: [u8; 16],
     /// Space left for the agent's state, in bytes.
     pub state_free_bytes: u64,
@@ -167,13 +167,26 @@ pub struct Acked {
     pub at: Timestamp,
 }
 
-/// A machine between two boots.
+/// A run of an agent, as its hello tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     /// Made with the agent's state folder.
     pub installation: InstallationId,
-    /// Never comes again after the next boot.
+    /// Never comes again after the next start of the agent: [`schema::Hello::boot_id`].
     pub boot_id: [u8; 16],
+}
+
+impl Machine {
+    /// Whether both are of one boot of one machine.
+    #[must_use]
+    pub fn is_of_boot(self, other: Self) -> bool {
+        self.boot_id[..8] == other.boot_id[..8]
+    }
+
+    /// Whether the agent draws an id each time it starts; older ones have the boot's alone.
+    pub(crate) const fn names_its_run(self) -> bool {
+        self.boot_id[8] >> 6 == 0b11
+    }
 }
 
 /// A message of a wire version that is not understood.

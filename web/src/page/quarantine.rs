@@ -33,6 +33,8 @@ pub(crate) struct QuarantineView {
     pub(crate) twins: Vec<TwinView>,
     /// Whether the agent's state folder is the same on both: a copied disk or folder, not a folder moved and enrolled anew.
     pub(crate) same_state: bool,
+    /// Whether both run on one machine.
+    pub(crate) same_boot: bool,
 }
 
 impl View for QuarantineView {
@@ -51,8 +53,12 @@ impl crate::sample::Samples for QuarantineView {
             seen: s.when(),
             boot: s.text(boot),
         };
-        [vec![twin("03030303"), twin("aaaaaaaa")], Vec::new()]
-            .map(|twins| Self { head: HostHead::sample(s), since: Some(s.when()), twins, same_state: true })
+        let twins = [twin("03030303"), twin("aaaaaaaa")];
+        [(twins.to_vec(), false), (twins.to_vec(), true), (Vec::new(), false)]
+            .map(|(twins, same_boot)| {
+                let (head, since) = (HostHead::sample(s), Some(s.when()));
+                Self { head, since, twins, same_state: true, same_boot }
+            })
             .into()
     }
 }
@@ -83,6 +89,7 @@ pub(crate) async fn show(ctx: Ctx, Path(host): Path<String>) -> Result<Response<
         ctx.page(&QuarantineView {
             head,
             since: found.map(|found| When::ago(now, found.since)),
+            same_boot: found.is_some_and(|found| found.twins[0].machine.is_of_boot(found.twins[1].machine)),
             same_state: found.is_some_and(|found| is_same(&found.twins)),
             twins: found.iter().flat_map(|found| &found.twins).map(|seen| twin(now, seen)).collect(),
         })

@@ -132,7 +132,8 @@ struct TwinOut {
     seen_at: String,
     /// In hex; made with the agent's state folder.
     installation: String,
-    /// In hex; another one after each boot.
+    /// In hex. The first half is of the machine's boot id, and the same for two agents on one machine; the second changes
+    /// with each start of the agent.
     boot_id: String,
 }
 
