@@ -263,6 +263,7 @@ assert archive.testzip() is None
 for entry in archive.infolist():
     name = entry.filename.encode('utf-8' if entry.flag_bits & 0x800 else 'cp437')
     path = os.path.join(os.fsencode(sys.argv[2]), name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     mode = entry.external_attr >> 16
     if entry.is_dir():
         os.makedirs(path, exist_ok=True)
@@ -293,7 +294,11 @@ fn is_what_was_saved(restic: Tool) {
             _ => command.args(["-c", UNZIP]).arg(&archive).arg(&target),
         };
         let _ = run(unpack, command, LONG).expect_success("unpacking");
-        let got = tree(&target);
+        let tops: Vec<_> =
+            fs::read_dir(&target).expect("a folder").map(|it| it.expect("one").path()).collect();
+        let top = target.join(lab.sources.file_name().expect("a name"));
+        assert_eq!(tops, [top.clone()], "{format}: all lies in the folder that was asked for");
+        let got = tree(&top);
         for (name, is) in &saved {
             assert!(got.get(name) == Some(is), "{format}: {}", String::from_utf8_lossy(name));
         }

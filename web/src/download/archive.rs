@@ -1,6 +1,6 @@
 //! From the tar that restic gives to the archive that is sent.
 
-use super::tar::{Kind, Reader};
+use super::tar::{Entry, Kind, Reader};
 use super::tar_out;
 use super::zip::Zip;
 use flate2::{Compression, write::GzEncoder};
@@ -8,12 +8,29 @@ use std::io::{self, Read, Write};
 
 const BUFFER_BYTES: usize = 16 * 1024;
 
+/// What an archive is of.
+#[derive(Clone, Copy)]
+pub(super) struct Of<'a> {
+    /// The path of the folder that restic gives.
+    pub(super) folder: &'a [u8],
+    /// The one folder that all lies in when it is unpacked.
+    pub(super) top: &'a [u8],
+}
+
+impl Of<'_> {
+    fn place(self, mut entry: Entry) -> Entry {
+        entry.name = [self.top, b"/", &entry.name].concat();
+        entry
+    }
+}
+
 /// Writes a compressed tar of the folder. Its end is written only when all has come whole.
-pub(super) fn tar_gz<W: Write>(from: impl Read, folder: &[u8], to: W) -> io::Result<W> {
-    let mut reader = Reader::new(from, folder);
+pub(super) fn tar_gz<W: Write>(from: impl Read, of: Of<'_>, to: W) -> io::Result<W> {
+    let mut reader = Reader::new(from, of.folder);
     let mut to = GzEncoder::new(to, Compression::fast());
     let mut buffer = [0; BUFFER_BYTES];
     while let Some(entry) = reader.next_entry()? {
+        let entry = of.place(entry);
         tar_out::head(&mut to, &entry)?;
         loop {
             match reader.read(&mut buffer)? {
@@ -31,10 +48,11 @@ pub(super) fn tar_gz<W: Write>(from: impl Read, folder: &[u8], to: W) -> io::Res
 }
 
 /// Writes a zip of the folder. Its end, without which it is none, is written only when all has come whole.
-pub(super) fn zip<W: Write>(from: impl Read, folder: &[u8], to: W) -> io::Result<W> {
-    let mut reader = Reader::new(from, folder);
+pub(super) fn zip<W: Write>(from: impl Read, of: Of<'_>, to: W) -> io::Result<W> {
+    let mut reader = Reader::new(from, of.folder);
     let mut to = Zip::new(to);
     while let Some(entry) = reader.next_entry()? {
+        let entry = of.place(entry);
         to.add(&entry, |buffer| if entry.kind == Kind::File { reader.read(buffer) } else { Ok(0) })?;
     }
     reader.finish()?;
@@ -43,11 +61,13 @@ pub(super) fn zip<W: Write>(from: impl Read, folder: &[u8], to: W) -> io::Result
 
 #[cfg(test)]
 mod tests {
-    use super::super::tar::{Entry, filling};
+    use super::super::tar::filling;
     use super::*;
     use proptest::prelude::*;
     use std::fs;
     use std::process::Command;
+
+    const OF: Of<'_> = Of { folder: b"/srv/a", top: b"a" };
 
     fn entry(name: &[u8], kind: Kind, size: usize) -> Entry {
         Entry {
@@ -140,7 +160,7 @@ mod tests {
         ) {
             let mut archive = archive_of(&[(b"srv/a/b", Kind::File), (b"srv/a/d", Kind::Folder)]);
             let at = at.index(archive.len());
-            prop_assert!(at + 1024 > archive.len() || tar_gz(&archive[..at], b"/srv/a", Vec::new()).is_err());
+            prop_assert!(at + 1024 > archive.len() || tar_gz(&archive[..at], OF, Vec::new()).is_err());
             archive[at] = byte;
             let _ = read(&archive);
         }
@@ -152,12 +172,16 @@ mod tests {
         let archive =
             archive_of(&[(b"srv/a/b\n", Kind::File), (b"srv/a/d", Kind::Folder), (b"srv/a/d/x", Kind::File)]);
         let file = folder.path().join("a.tar.gz");
-        fs::write(&file, tar_gz(archive.as_slice(), b"/srv/a", Vec::new()).unwrap()).unwrap();
+        fs::write(&file, tar_gz(archive.as_slice(), OF, Vec::new()).unwrap()).unwrap();
         let unpacked =
             Command::new("tar").arg("-xzf").arg(&file).arg("-C").arg(folder.path()).status().unwrap();
         assert!(unpacked.success());
-        assert_eq!(fs::read(folder.path().join("b\n")).unwrap(), b"srv/a/b\n");
-        assert_eq!(fs::read(folder.path().join("d/x")).unwrap(), b"srv/a/d/x");
+        assert_eq!(fs::read(folder.path().join("a/b\n")).unwrap(), b"srv/a/b\n");
+        assert_eq!(fs::read(folder.path().join("a/d/x")).unwrap(), b"srv/a/d/x");
+        let mut names: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["a", "a.tar.gz"], "all lies in one folder");
         assert_eq!(filling(513), 511);
     }
 
@@ -165,7 +189,7 @@ mod tests {
     fn a_zip_of_more_names_than_fit_ends_with_an_error() {
         let names: Vec<Vec<u8>> = (0..12_000).map(|at| format!("srv/a/{at:0200}").into_bytes()).collect();
         let entries: Vec<(&[u8], Kind)> = names.iter().map(|name| (name.as_slice(), Kind::File)).collect();
-        let error = zip(archive_of(&entries).as_slice(), b"/srv/a", io::sink()).unwrap_err();
+        let error = zip(archive_of(&entries).as_slice(), OF, io::sink()).unwrap_err();
         assert!(error.to_string().contains("tar.gz"), "{error}");
     }
 }

@@ -331,15 +331,19 @@ impl Work {
     /// Makes another archive of the one that comes, on a thread where that may take its time.
     async fn repack(&self, download: &mut Download, first: First) -> Result<(), DownloadEnd> {
         let (pieces, come) = mpsc::channel(2);
-        let JobWhat::Download { path, .. } = &self.job.what else { return Err(DownloadEnd::Failed) };
+        let JobWhat::Download { snapshot, path, .. } = &self.job.what else {
+            return Err(DownloadEnd::Failed);
+        };
         let folder: Vec<u8> = bytes_of(path).collect();
+        let top = name::top(snapshot, &folder);
         let (form, outgoing) = (self.form, self.outgoing.clone());
         let thread = tokio::task::spawn_blocking(move || {
             let from = Incoming { come, open: Bytes::new(), is_whole: false };
             let to = Pieces { outgoing, open: Vec::with_capacity(PIECE_BYTES), end: None };
+            let of = archive::Of { folder: &folder, top: &top };
             match form {
-                DownloadForm::Zip => archive::zip(from, &folder, to).map(drop),
-                _ => archive::tar_gz(from, &folder, to).map(drop),
+                DownloadForm::Zip => archive::zip(from, of, to).map(drop),
+                _ => archive::tar_gz(from, of, to).map(drop),
             }
         });
         let send = |bytes| async { pieces.send(Some(bytes)).await.map_err(|_| DownloadEnd::Failed) };

@@ -1,4 +1,4 @@
-//! What a download is called in a browser.
+//! What a download is called in a browser, and the folder in an archive.
 
 use fleet::record::DownloadForm;
 
@@ -10,7 +10,7 @@ const LONGEST: usize = 200;
 pub(super) fn disposition(snapshot: &str, path: &str, form: DownloadForm) -> String {
     let name = match path.rsplit('/').next() {
         Some(name) if !name.is_empty() => name.to_owned(),
-        _ => format!("snapshot-{}", snapshot.get(..8).unwrap_or(snapshot)),
+        _ => of_snapshot(snapshot),
     };
     let mut name = name.chars().map(harmless).collect::<String>();
     name.truncate(name.floor_char_boundary(LONGEST));
@@ -29,6 +29,19 @@ pub(super) fn disposition(snapshot: &str, path: &str, form: DownloadForm) -> Str
     format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{coded}")
 }
 
+/// The folder that all of an archive lies in: the one that was asked for, byte by byte.
+pub(super) fn top(snapshot: &str, folder: &[u8]) -> Vec<u8> {
+    match folder.rsplit(|&byte| byte == b'/').next() {
+        Some(name) if !matches!(name, b"" | b"." | b"..") => name.to_owned(),
+        _ => of_snapshot(snapshot).into_bytes(),
+    }
+}
+
+/// What stands for the root.
+fn of_snapshot(snapshot: &str) -> String {
+    format!("snapshot-{}", snapshot.get(..8).unwrap_or(snapshot))
+}
+
 /// What no system takes in a name, or what would not be seen, is a line instead.
 fn harmless(c: char) -> char {
     let is_hidden = crate::visible::is_hidden(c, crate::visible::Breaks::Shown);
@@ -42,6 +55,21 @@ const fn is_plain(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_archive_lies_in_the_folder_that_was_asked_for_and_never_above() {
+        for (folder, wanted) in [
+            (b"/srv/docs".as_slice(), b"docs".as_slice()),
+            (b"/srv/in\xffvalid\n", b"in\xffvalid\n"),
+            (b"/srv/-rf", b"-rf"),
+            (b"/", b"snapshot-0badcafe"),
+            (b"", b"snapshot-0badcafe"),
+            (b"/srv/..", b"snapshot-0badcafe"),
+            (b"/srv/.", b"snapshot-0badcafe"),
+        ] {
+            assert_eq!(top("0badcafe77", folder), wanted);
+        }
+    }
 
     #[test]
     fn a_download_is_called_after_what_it_is_and_no_name_breaks_the_header() {
