@@ -141,6 +141,13 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", &json!({ "features": [feature] }));
     }
 
+    /// Lays pages out as they are printed, on a sheet so many CSS pixels wide between its margins.
+    #[track_caller]
+    pub fn on_paper(&self, width: u32) {
+        self.size(width);
+        self.devtools("Emulation.setEmulatedMedia", &json!({ "media": "print" }));
+    }
+
     /// With or without scripts, from the next page on.
     #[track_caller]
     pub fn scripts(&self, on: bool) {

@@ -7,6 +7,7 @@ use tests::{
     api::http,
     browser::{Browser, Theme},
     scene::{GROUP, Scene},
+    scratch::Scratch,
     server::Server,
     sshd::Sshd,
     tools::{self, Tool},
@@ -429,4 +430,34 @@ fn the_first_pages_are_sound_too() {
     look.at("/pending");
     look.at("/jobs");
     assert!(look.wrong.is_empty(), "{}", look.wrong);
+}
+
+#[test]
+fn the_report_on_a_sheet_keeps_names_whole_and_leaves_out_what_is_for_the_screen() {
+    /// A4 between its margins.
+    const SHEET: u32 = 680;
+    if !tools::needs(&[Tool::Chromium, Tool::Chromedriver]) {
+        return;
+    }
+    let scratch = Scratch::new();
+    let server = Server::start(&scratch.folder("server"));
+    let unbroken = "n".repeat(60);
+    for name in ["nas-backup-replication-target.storage.internal.example.lan", unbroken.as_str(), "attic"] {
+        let _ = server.api.add_host(name);
+    }
+    let browser = Browser::start();
+    server.sign_in(&browser);
+    browser.on_paper(SHEET);
+    browser.open(&format!("{}/report", server.base()));
+    browser.wait_true("return document.querySelectorAll('.report-hosts tbody tr').length === 3", SOON);
+    let lines = "return [...document.querySelectorAll('.report-hosts tbody td:first-child a')]\
+                 .map((name) => name.getClientRects().length)";
+    assert_eq!(browser.run(lines), json!([1, 1, 1]), "each name is on one line");
+    assert!(!browser.overflows());
+    let shown = "return ['.shell-nav', '.skip-link', '.page-head', '.toasts']\
+                 .filter((css) => document.querySelector(css)?.checkVisibility())";
+    assert_eq!(browser.run(shown), json!([]));
+    // What stands in such a group is repeated on each sheet.
+    let head = "return getComputedStyle(document.querySelector('.report-hosts thead')).display";
+    assert_eq!(browser.run(head), "table-header-group");
 }
