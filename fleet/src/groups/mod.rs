@@ -22,7 +22,10 @@ use crate::schedule;
 use crate::soundness;
 use crate::store::{GROUPS, Reads, Span};
 use schema::{HostId, job::COMMAND_SOURCE, limits::MAX_VALUE_BYTES, name, os_text::holds_escape, pattern};
+use std::path::Path;
 
+/// Where the agent's state folder is, unless its service says otherwise.
+const AGENT_FOLDER: &str = "/var/lib/holdfast-agent";
 /// The most source groups of one host.
 const MAX_GROUPS: usize = 64;
 
@@ -174,7 +177,8 @@ fn check(group: &Group) -> Result<(), Refused> {
 /// Paths, or the name of one command in the policy file of the host.
 fn check_sources(includes: &[String]) -> Result<(), Refused> {
     let Some(command) = includes.iter().find_map(|include| include.strip_prefix(COMMAND_SOURCE)) else {
-        return check_paths("includes", includes);
+        check_paths("includes", includes)?;
+        return check_agent_folder(includes);
     };
     let refuse = |why: String| Err(Refused::invalid("includes", why));
     if !name::is_valid(command) {
@@ -201,6 +205,21 @@ fn check_paths(field: &'static str, paths: &[String]) -> Result<(), Refused> {
         Some(path) => {
             Err(Refused::invalid(field, format!("{path:?} holds a .. part: write where it leads to")))
         }
+    }
+}
+
+/// The agent refuses each backup of its own state folder, wherever that is; where it is unless somebody said otherwise,
+/// nobody has to wait for the first backup to hear it.
+fn check_agent_folder(includes: &[String]) -> Result<(), Refused> {
+    match includes.iter().find(|path| Path::new(path).starts_with(AGENT_FOLDER)) {
+        None => Ok(()),
+        Some(path) => Err(Refused::invalid(
+            "includes",
+            format!(
+                "{path} is the agent's state folder, which holds its keys: the agent never backs it up, and leaves it out of \
+                 folders above it"
+            ),
+        )),
     }
 }
 

@@ -192,6 +192,25 @@ async fn slashes_at_the_end_of_a_path_are_not_kept() {
 }
 
 #[tokio::test]
+async fn the_agents_own_state_folder_is_no_source_and_what_lies_above_or_beside_it_is() {
+    let (_, fleet) = in_memory();
+    let (host, _) = fleet.create_host("attic", vec![], by()).await.unwrap();
+    let put = |path: &str| {
+        let includes = vec!["/etc".to_owned(), path.to_owned()];
+        fleet.put_group(host.id, None, Group { includes, ..group(&format!("g{}", path.len())) }, by())
+    };
+    for path in ["/var/lib/holdfast-agent", "/var/lib//holdfast-agent/", "/var/./lib/holdfast-agent/journal"]
+    {
+        let refused = put(path).await.unwrap_err();
+        assert_eq!(refused.field(), Some("includes"), "{path}");
+        assert!(refused.to_string().contains("holds its keys"), "{refused}");
+    }
+    for path in ["/var/lib", "/", "/var/lib/holdfast-agent2", "/srv/var/lib/holdfast-agent"] {
+        put(path).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn credentials_without_a_repository_password_are_refused() {
     let (_, fleet) = in_memory();
     let (host, _) = fleet.create_host("attic", vec![], by()).await.unwrap();
